@@ -1,0 +1,228 @@
+package smtp
+
+import (
+	"bytes"
+	"errors"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Bounds of a reply.
+const (
+	maxReplyLine  = 2000     // octets of one line kept; the rest of the line is cut. Postfix reads 2,048
+	maxReplyLines = 128      // lines kept; further ones are read and dropped
+	maxReplySize  = 64 << 10 // octets kept of one reply
+	maxReplyRead  = 1 << 20  // octets of one reply read before the MX is given up
+)
+
+// Errors of [Reader.Reply]. After one of them the MX's stream cannot be trusted any more: close it.
+var (
+	// ErrBadReply is returned for a line that is no reply line, or whose code differs from the lines before it.
+	ErrBadReply = errors.New("smtp: malformed reply")
+	// ErrReplyTooLong is returned for a reply that does not end within a megabyte.
+	ErrReplyTooLong = errors.New("smtp: reply too long")
+)
+
+// A Reply is a code and one line of text or several. A zero Reply is ready to be read into; reading again reuses its memory.
+type Reply struct {
+	Code int // 200 to 599
+
+	text  []byte // lines separated by '\n', without codes, as they came
+	lines int
+	begun bool
+	last  bool // the final line has been seen
+	read  int
+}
+
+// NewReply makes a reply of kanmon's own, of one line: code, enhanced code (RFC 3463; "" for none), text.
+func NewReply(code int, enhanced, text string) Reply {
+	if enhanced != "" {
+		text = enhanced + " " + text
+	}
+	return Reply{Code: code, text: []byte(text), lines: 1, begun: true, last: true}
+}
+
+// Class is the first digit of the code.
+func (p *Reply) Class() int { return p.Code / 100 }
+
+// Positive says whether the reply is a 2xx.
+func (p *Reply) Positive() bool { return p.Class() == 2 }
+
+// Text gives all lines, separated by '\n', without their codes: as they came, not sanitised.
+func (p *Reply) Text() []byte { return p.text }
+
+// Enhanced gives the enhanced status code at the start of the text, "" if there is none or if its class is not the code's:
+// then the code is what counts (RFC 2034 §4).
+func (p *Reply) Enhanced() string {
+	n := enhancedLen(p.text)
+	if n == 0 || int(p.text[0]-'0') != p.Class() {
+		return ""
+	}
+	return string(p.text[:n])
+}
+
+// Reset makes the reply empty, keeping its memory unless that has grown large.
+func (p *Reply) Reset() {
+	text := p.text[:0]
+	if cap(text) > 1024 {
+		text = nil
+	}
+	*p = Reply{text: text}
+}
+
+// Begun says whether some of the reply has been read.
+func (p *Reply) Begun() bool { return p.begun }
+
+// Reply reads, from what is buffered, into a reply that is zero or [Reply.Reset]. ok is false if it is not whole yet:
+// Fill, then call again with the same reply.
+func (r *Reader) Reply(into *Reply) (ok bool, err error) {
+	for {
+		b := r.Buffered()
+		if len(b) == 0 {
+			return false, nil
+		}
+		into.begun = true
+		end := bytes.IndexByte(b, '\n') // LF alone is taken from an MX: it cannot hide a command
+		if end < 0 && !r.skipping && len(b) <= maxReplyLine {
+			return false, nil
+		}
+		used := end + 1
+		if end < 0 {
+			used = len(b)
+		}
+		if into.read += used; into.read > maxReplyRead {
+			return false, ErrReplyTooLong
+		}
+		if !r.skipping {
+			line := bytes.TrimSuffix(b[:max(end, 0)], []byte("\r"))
+			if end < 0 {
+				line = b
+			}
+			if err := into.addLine(line); err != nil {
+				return false, err
+			}
+		}
+		r.Discard(used)
+		r.skipping = end < 0
+		if into.last && !r.skipping {
+			return true, nil
+		}
+	}
+}
+
+// addLine takes a line without its line end. RFC 5321 §4.2: code, then "-" if more follow, else SP, else nothing.
+func (p *Reply) addLine(line []byte) error {
+	if len(line) < 3 || line[0] < '2' || line[0] > '5' || !digit(line[1]) || !digit(line[2]) {
+		return ErrBadReply
+	}
+	code := int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
+	if p.lines > 0 && code != p.Code {
+		return ErrBadReply
+	}
+	p.last = true
+	if len(line) > 3 {
+		switch line[3] {
+		case ' ':
+		case '-':
+			p.last = false
+		default:
+			return ErrBadReply
+		}
+	}
+	p.Code = code
+	p.lines++
+	if p.lines > maxReplyLines || len(p.text) >= maxReplySize {
+		return nil
+	}
+	if p.lines > 1 {
+		p.text = append(p.text, '\n')
+	}
+	if len(line) > 4 {
+		p.text = append(p.text, line[4:min(len(line), maxReplyLine)]...)
+	}
+	return nil
+}
+
+// AppendWire appends the reply as it goes to the MSA: re-serialised, one CRLF a line, and sanitised. Control characters
+// become '?', and so does everything above ASCII unless the transaction uses SMTPUTF8 (RFC 6531 §3.5).
+func (p *Reply) AppendWire(dst []byte, utf8Asked bool) []byte {
+	for rest, more := p.text, true; more; {
+		var line []byte
+		line, rest, more = bytes.Cut(rest, []byte("\n"))
+		dst = appendReplyLine(dst, p.Code, !more, line, utf8Asked)
+	}
+	return dst
+}
+
+// AppendRaw appends the reply with its codes, lines separated by '\n', as it came: for records.
+func (p *Reply) AppendRaw(dst []byte) []byte {
+	for rest, more := p.text, true; more; {
+		var line []byte
+		line, rest, more = bytes.Cut(rest, []byte("\n"))
+		dst = appendCode(dst, p.Code, !more)
+		dst = append(dst, line...)
+		if more {
+			dst = append(dst, '\n')
+		}
+	}
+	return dst
+}
+
+func appendReplyLine(dst []byte, code int, last bool, text []byte, utf8Asked bool) []byte {
+	dst = appendCode(dst, code, last)
+	dst = AppendSanitised(dst, text, utf8Asked)
+	return append(dst, '\r', '\n')
+}
+
+func appendCode(dst []byte, code int, last bool) []byte {
+	dst = strconv.AppendInt(dst, int64(code), 10)
+	if last {
+		return append(dst, ' ')
+	}
+	return append(dst, '-')
+}
+
+// AppendSanitised appends text as it may stand in a reply: control characters become ?, and so does everything above
+// ASCII unless UTF-8 was asked for and is valid.
+func AppendSanitised(dst, text []byte, utf8Asked bool) []byte {
+	keepUTF8 := utf8Asked && utf8.Valid(text)
+	for _, c := range text {
+		if c == '\t' {
+			c = ' '
+		}
+		if c < ' ' || c == 0x7f || c >= 0x80 && !keepUTF8 {
+			c = '?'
+		}
+		dst = append(dst, c)
+	}
+	return dst
+}
+
+// enhancedLen is the length of an RFC 3463 status code that starts text and is followed by a blank or the line's end, else 0.
+func enhancedLen(text []byte) int {
+	if len(text) < 5 || (text[0] != '2' && text[0] != '4' && text[0] != '5') || text[1] != '.' {
+		return 0
+	}
+	i := 2
+	for part := range 2 {
+		start := i
+		for i < len(text) && digit(text[i]) && i-start < 3 {
+			i++
+		}
+		if i == start {
+			return 0
+		}
+		if part == 0 {
+			if i >= len(text) || text[i] != '.' {
+				return 0
+			}
+			i++
+		}
+	}
+	if i < len(text) && text[i] != ' ' && text[i] != '\n' {
+		return 0
+	}
+	return i
+}
+
+func digit(c byte) bool { return '0' <= c && c <= '9' }

@@ -1,0 +1,200 @@
+package smtp
+
+import (
+	"bytes"
+	"errors"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// readReplies reads replies from a stream that comes in pieces of the sizes given, in turn, until the stream ends or a reply is bad.
+func readReplies(stream string, pieces ...int) (replies []string, err error) {
+	r := NewReader(&piecewise{stream: stream, pieces: pieces})
+	var p Reply
+	for {
+		ok, err := r.Reply(&p)
+		switch {
+		case err != nil:
+			return replies, err
+		case ok:
+			replies = append(replies, string(p.AppendRaw(nil)))
+			p.Reset()
+			continue
+		}
+		if err := r.Fill(); err != nil {
+			if p.Begun() {
+				replies = append(replies, "(unfinished)")
+			}
+			return replies, nil
+		}
+	}
+}
+
+// law: B13 B14 I7
+func TestReply(t *testing.T) {
+	long := strings.Repeat("x", 5110)
+	for name, c := range map[string]struct {
+		stream string
+		want   string // replies, separated by |; lines by /
+		err    error
+	}{
+		"one line":                {"250 ok\r\n", "250 ok", nil},
+		"no text":                 {"250\r\n", "250 ", nil},
+		"no text but a blank":     {"250 \r\n", "250 ", nil},
+		"several lines":           {"250-a\r\n250-b\r\n250 c\r\n", "250-a/250-b/250 c", nil},
+		"last line bare (R6)":     {"553-no\r\n553\r\n", "553-no/553 ", nil},
+		"first line bare":         {"250-\r\n250 c\r\n", "250-/250 c", nil},
+		"LF only":                 {"250-a\n250 b\n", "250-a/250 b", nil},
+		"two in one write":        {"250 a\r\n354 b\r\n", "250 a|354 b", nil},
+		"codes change (R6)":       {"220-woot\r\n221-more\r\n220 done\r\n", "", ErrBadReply},
+		"class changes":           {"250-woot\r\n550 done\r\n", "", ErrBadReply},
+		"garbage within (R6)":     {"250-a\r\nfoo\r\n250 c\r\n", "", ErrBadReply},
+		"850 (R5)":                {"850 NONSENSE\r\n", "", ErrBadReply},
+		"600":                     {"600 x\r\n", "", ErrBadReply},
+		"199":                     {"199 x\r\n", "", ErrBadReply},
+		"000":                     {"000 x\r\n", "", ErrBadReply},
+		"25 (R5)":                 {"25\r\n", "", ErrBadReply},
+		"2500 (R5)":               {"2500 OK\r\n", "", ErrBadReply},
+		"250OK (R5)":              {"250OK\r\n", "", ErrBadReply},
+		"25O":                     {"25O OK\r\n", "", ErrBadReply},
+		"tab (R5)":                {"250\t OK\r\n", "", ErrBadReply},
+		"words (R5)":              {"not really\r\n", "", ErrBadReply},
+		"empty line (R5)":         {"\r\n", "", ErrBadReply},
+		"blank in front":          {" 250 ok\r\n", "", ErrBadReply},
+		"overlong line (R7)":      {"550 " + long + "\r\n250 ok\r\n", "550 " + long[:1996] + "|250 ok", nil},
+		"overlong then more (R7)": {"500-" + long + "\r\n500 x\r\n", "500-" + long[:1996] + "/500 x", nil},
+		"overlong garbage (R7)":   {long + "\r\n250 ok\r\n", "", ErrBadReply},
+		"controls (R9)":           {"550 caf\xe9 \x1b[2J \x00 \r foo\r\n", "550 caf\xe9 \x1b[2J \x00 \r foo", nil},
+		"CR hides nothing (R9)":   {"550 no\r250 yes\r\n", "550 no\r250 yes", nil},
+		"CR only (R9)":            {"550 no\r", "(unfinished)", nil},
+		"no last line":            {"250-a\r\n", "(unfinished)", nil},
+		"fragment":                {"25", "(unfinished)", nil},
+		"endless lines (R6)":      {strings.Repeat("250-x\r\n", 200_000), "", ErrReplyTooLong},
+		"endless line":            {"250 " + strings.Repeat("x", 2<<20), "", ErrReplyTooLong},
+	} {
+		for _, pieces := range [][]int{{1 << 20}, {1}, {2, 3}, {1000, 7}} {
+			if len(c.stream) > 1<<19 && pieces[0] < 100 {
+				continue
+			}
+			got, err := readReplies(c.stream, pieces...)
+			joined := strings.ReplaceAll(strings.Join(got, "|"), "\n", "/")
+			if joined != c.want || !errors.Is(err, c.err) {
+				t.Errorf("%s in pieces of %v: %.300q, %v; want %.300q, %v", name, pieces, joined, err, c.want, c.err)
+			}
+		}
+	}
+}
+
+// law: B14
+func TestReplyKeepsAtMost128Lines(t *testing.T) {
+	got, err := readReplies(strings.Repeat("250-x\r\n", 1000)+"250 last\r\n250 next\r\n", 1<<20)
+	if err != nil || len(got) != 2 || strings.Count(got[0], "\n") != maxReplyLines-1 || got[1] != "250 next" {
+		t.Fatalf("%d replies, %v", len(got), err)
+	}
+	if last := got[0][strings.LastIndex(got[0], "\n")+1:]; last != "250 x" {
+		t.Errorf("the last line kept is %q: it must end the reply", last)
+	}
+	got, err = readReplies(strings.Repeat("250-"+strings.Repeat("y", 1900)+"\r\n", 120)+"250 last\r\n", 1<<20)
+	if err != nil || len(got) != 1 || len(got[0]) > maxReplySize+maxReplyLine+maxReplyLines*4 {
+		t.Errorf("%d replies, the first of %d octets, %v", len(got), len(got[0]), err)
+	}
+}
+
+// law: B14 I7
+func TestAppendWire(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		utf8 bool
+		want string
+	}{
+		{"ok", false, "550 ok\r\n"},
+		{"", false, "550 \r\n"},
+		{"a\nb\n", false, "550-a\r\n550-b\r\n550 \r\n"},
+		{"tab\there", false, "550 tab here\r\n"},
+		{"\x1b[2J\x00\r\x7f", false, "550 ?[2J???\r\n"},
+		{"caf\xc3\xa9", false, "550 caf??\r\n"},
+		{"caf\xc3\xa9", true, "550 caf\xc3\xa9\r\n"},
+		{"caf\xe9", true, "550 caf?\r\n"},
+		{"no\r250 yes", false, "550 no?250 yes\r\n"},
+	} {
+		p := Reply{Code: 550, text: []byte(c.text)}
+		if got := string(p.AppendWire(nil, c.utf8)); got != c.want {
+			t.Errorf("%q: %q, want %q", c.text, got, c.want)
+		}
+	}
+}
+
+// R10: an enhanced code is one only if it is well-formed and of the code's class.
+func TestEnhanced(t *testing.T) {
+	for _, c := range []struct {
+		code       int
+		text, want string
+	}{
+		{250, "2.0.0 ok", "2.0.0"},
+		{550, "5.7.1", "5.7.1"},
+		{550, "5.7.1\nmore", "5.7.1"},
+		{451, "4.123.456 x", "4.123.456"},
+		{550, "2.1.5 ok", ""},
+		{250, "5.1.1 no", ""},
+		{354, "3.0.0 go", ""},
+		{550, "5.7.1.2 x", ""},
+		{250, "2.0.0.1w00t", ""},
+		{250, "2.0.0w00t", ""},
+		{550, "5.1234.1 x", ""},
+		{550, "5..1 x", ""},
+		{550, "5.1. x", ""},
+		{550, "5.1", ""},
+		{550, "", ""},
+	} {
+		p := NewReply(c.code, "", c.text)
+		if got := p.Enhanced(); got != c.want {
+			t.Errorf("%d %q: %q, want %q", c.code, c.text, got, c.want)
+		}
+	}
+}
+
+func TestNewReply(t *testing.T) {
+	p := NewReply(451, "4.4.2", "lost")
+	if got := string(p.AppendWire(nil, false)); got != "451 4.4.2 lost\r\n" || p.Enhanced() != "4.4.2" || p.Class() != 4 || p.Positive() {
+		t.Errorf("%q, %q, class %d", got, p.Enhanced(), p.Class())
+	}
+}
+
+func TestResetForgetsTheReply(t *testing.T) {
+	p := NewReply(550, "5.1.1", strings.Repeat("x", 5000))
+	if p.Reset(); p.Begun() || p.Code != 0 || len(p.Text()) != 0 || cap(p.text) > 1024 {
+		t.Errorf("%+v, %d octets kept", p, cap(p.text))
+	}
+}
+
+var wireForm = regexp.MustCompile(`^([2-5][0-9]{2}-[ -~]*\r\n)*[2-5][0-9]{2} [ -~]*\r\n$`)
+
+func FuzzReply(f *testing.F) {
+	for _, seed := range []string{
+		"250 ok\r\n", "250-a\r\n250 b\r\n", "220-woot\r\n221-more\r\n", "553-\r\n553\r\n", "250\n354 x\n", "550 5.7.1 caf\xe9 \x1b[2J\x00\r foo\r\n",
+		"250\t ok\r\n", "25", "\r\n", "250 " + strings.Repeat("x", 2100) + "\r\n250 y\r\n",
+	} {
+		f.Add([]byte(seed), 3)
+	}
+	f.Fuzz(func(t *testing.T, stream []byte, piece int) {
+		whole, err := readReplies(string(stream), 1<<20)
+		cut, cutErr := readReplies(string(stream), max(1, piece&0xfff))
+		if strings.Join(whole, "|") != strings.Join(cut, "|") || !errors.Is(cutErr, err) {
+			t.Fatalf("split changes the meaning: %q %v, %q %v", whole, err, cut, cutErr)
+		}
+		r := NewReader(&piecewise{stream: string(stream), pieces: []int{1 << 20}})
+		var p Reply
+		_ = r.Fill()
+		if ok, err := r.Reply(&p); !ok || err != nil {
+			return
+		}
+		wire := p.AppendWire(nil, false)
+		if !wireForm.Match(wire) || p.Class() < 2 || p.Class() > 5 {
+			t.Fatalf("%q is sent on as %q", stream, wire)
+		}
+		if again, err := readReplies(string(wire), 1<<20); err != nil || len(again) != 1 || !bytes.HasPrefix(wire, []byte(again[0][:3])) {
+			t.Fatalf("%q does not read as one reply: %q, %v", wire, again, err)
+		}
+	})
+}
