@@ -1,0 +1,224 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// relayBody streams the message from the MSA to the MX, from the relayed 354 to the reply to the dot (S6 to S8).
+// Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
+func (s *session) relayBody() error {
+	s.body, s.inBody = smtp.Body{}, true
+	s.msa.in.BodyMode(true)
+	defer s.msa.in.BodyMode(false)
+	begun := time.Now()
+	s.log.bodyBegins(begun)
+	for size := int64(0); ; {
+		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
+			safe, verdict := s.body.Scan(chunk)
+			size += int64(safe)
+			why, unwanted := s.unwanted(size, safe, verdict)
+			if unwanted || verdict != smtp.BodyEnds {
+				s.msa.in.Discard(safe) // the octets stay where they are until the next read
+			}
+			if unwanted {
+				return s.dropBody(why)
+			}
+			switch {
+			case verdict == smtp.BodyEnds:
+				s.log.bodyEnds(size, &s.body)
+				return s.sendDot(safe + len(smtp.EndOfData))
+			case safe > 0:
+				if err := s.sendChunk(chunk[:safe]); err != nil {
+					return err
+				}
+				begun = time.Now()
+			}
+		}
+		if err := s.await(&s.msa, PhaseBody, begun); err != nil {
+			return s.msaFailure(PhaseBody, err)
+		}
+	}
+}
+
+// unwanted says why a message must not go on, after size octets of which the last are safe.
+func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trouble, unwanted bool) {
+	switch {
+	case s.e.Limits.BodyBytes > 0 && size > s.e.Limits.BodyBytes:
+		return bodyTooBig, true
+	case s.tx.accepted == 0 && (safe > 0 || verdict == smtp.BodySmuggle):
+		return bodyUnwanted, true
+	case verdict == smtp.BodySmuggle:
+		return bodySmuggled, true
+	default:
+		return 0, false
+	}
+}
+
+// sendChunk writes a piece of the body. An MX that has something to say before the dot is not written to any more.
+func (s *session) sendChunk(p []byte) error {
+	if s.mx.pending() {
+		return s.saidEarly()
+	}
+	if err := s.mx.write(p, s.e.timeout(PhaseBody)); err != nil {
+		return s.bodyWriteFailed(err)
+	}
+	return nil
+}
+
+// saidEarly reads what an MX says before it has the dot. A refusal is what the dot would have got; anything else can
+// only be an error (a 2xx now is no acknowledgement, I1).
+func (s *session) saidEarly() error {
+	if err := s.readReply(PhaseBody); err != nil {
+		return err
+	}
+	if s.reply.Class() >= 4 {
+		s.log.dotReply(&s.reply, s.first, 0)
+		return s.saidGoodbye(PhaseBody)
+	}
+	return &failure{trouble: mxGarbled, phase: PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
+}
+
+// bodyWriteFailed looks for the reason that an MX may have given before it closed.
+func (s *session) bodyWriteFailed(err error) error {
+	lost := s.mxFailure(PhaseBody, err)
+	if !s.mx.pending() {
+		return lost
+	}
+	if said := s.saidEarly(); isSaid(said) {
+		return said
+	}
+	return lost
+}
+
+func isSaid(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.trouble == mxSaid
+}
+
+// dropBody gives a message up: finish cuts the MX off without a dot (I4), reads the MSA's message to its end, and answers it.
+func (s *session) dropBody(why trouble) error {
+	return &failure{trouble: why, phase: PhaseBody}
+}
+
+// drainBody reads a message that nobody wants any more to its true end, so that the MSA gets to read the reply.
+// It says whether the end was reached.
+func (s *session) drainBody() bool {
+	s.msa.in.BodyMode(true)
+	begun := time.Now()
+	for read := 0; read < maxDrained && time.Since(begun) < maxDrainTime; {
+		chunk := s.msa.in.Buffered()
+		safe, verdict := s.body.Scan(chunk)
+		switch verdict {
+		case smtp.BodyEnds:
+			s.msa.in.Discard(safe + len(smtp.EndOfData))
+			s.inBody = false
+			return true
+		case smtp.BodySmuggle:
+			s.body.Pass()
+			safe++
+		}
+		s.msa.in.Discard(safe)
+		if read += safe; safe > 0 {
+			continue
+		}
+		if s.await(&s.msa, PhaseBody, time.Now()) != nil {
+			return false
+		}
+	}
+	return false
+}
+
+// Bounds of reading an unwanted message to its end.
+const (
+	maxDrained   = 1 << 30
+	maxDrainTime = 10 * time.Minute
+)
+
+// sendDot writes the last octets of the message and its dot, waits for the one reply that counts, and passes it on at once (I2).
+func (s *session) sendDot(n int) error {
+	s.inBody = false
+	gone := s.msa.goneBehind(n) // it may read: the octets are looked at behind it
+	last := s.msa.in.Buffered()[:n]
+	s.msa.in.Discard(n)
+	if s.mx.pending() {
+		return s.saidEarly()
+	}
+	if gone {
+		// Directly the MX would deliver now, and the MSA would send again: without the dot there is no duplicate.
+		s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
+		return &failure{trouble: msaLost, phase: PhaseBody}
+	}
+	if len(last) > maxWithDot {
+		// A write that has to wait could let an early 250 pass for the reply to the dot (I1).
+		content := len(last) - len(smtp.EndOfData)
+		if err := s.sendChunk(last[:content]); err != nil {
+			return err
+		}
+		if last = last[content:]; s.mx.pending() {
+			return s.saidEarly()
+		}
+	}
+	s.sent = time.Now()
+	s.dotSent = true
+	if err := s.mx.write(last, s.e.timeout(PhaseBody)); err != nil {
+		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
+		return s.bodyWriteFailed(err)
+	}
+	s.log.line(MarkToMX, []byte("."))
+	s.msa.in.BodyMode(false)
+	if err := s.readReply(PhaseDot); err != nil {
+		return err
+	}
+	s.dotSent = false
+	if s.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
+	}
+	return s.tellDot()
+}
+
+// maxWithDot is what goes out in one write with the dot: less than a socket takes at once.
+const maxWithDot = 8 << 10
+
+// orphanWait is how long the reply to a dot is waited for when there is nobody left to tell: for the record only (S7).
+const orphanWait = time.Minute
+
+// tellDot passes the MX's reply to the MSA before anything else happens.
+func (s *session) tellDot() error {
+	took := s.took()
+	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
+	err := s.msa.flush(s.e.timeout(PhaseBody))
+	s.log.dotReply(&s.reply, s.first, took)
+	s.log.answered(&s.reply, false, s.first, took)
+	outcome := dotOutcome(s.reply.Class())
+	if outcome == OutcomeDelivered && (err != nil || s.orphan) {
+		outcome = OutcomeOrphanAck
+	}
+	if outcome == OutcomeDelivered {
+		s.delivered++
+	}
+	code := s.reply.Code
+	s.tx = transaction{}
+	s.log.endTransaction(outcome, "")
+	if err != nil {
+		return s.msaFailure(PhaseDot, err)
+	}
+	if code == 421 {
+		return s.endAfterReply(PhaseDot, mxSaid)
+	}
+	return nil
+}
+
+func dotOutcome(class int) Outcome {
+	switch class {
+	case 2:
+		return OutcomeDelivered
+	case 5:
+		return OutcomeRefused
+	default:
+		return OutcomeDeferred
+	}
+}

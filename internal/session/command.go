@@ -1,0 +1,282 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// A slot is the place of one command in the order of replies (I6).
+type slot struct {
+	verb  smtp.Verb
+	utf8  bool        // MAIL with SMTPUTF8
+	local *smtp.Reply // kanmon's own answer; nil: the MX answers
+	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
+	rcpt  int         // recipient of the record that a forwarded RCPT stands for; -1: none
+}
+
+// awaitCommand waits until the MSA has sent a whole command. Between transactions that is where a session idles.
+func (s *session) awaitCommand() error {
+	begun := time.Time{}
+	for {
+		if s.hasLine() {
+			return nil
+		}
+		if begun.IsZero() {
+			begun = time.Now()
+			s.settle()
+		}
+		if s.e.Live.stopping() && !s.tx.underWay() {
+			return &failure{trouble: stopping, phase: PhaseIdle}
+		}
+		if err := s.await(&s.msa, PhaseIdle, begun); err != nil {
+			return s.msaFailure(PhaseIdle, err)
+		}
+	}
+}
+
+// hasLine says whether the next step can be taken: a whole line, or the start of something that is not SMTP.
+func (s *session) hasLine() bool {
+	b := s.msa.in.Buffered()
+	return s.msa.in.HasCommand() || !s.talking && len(b) > 0 && b[0] == tlsHandshakeRecord
+}
+
+// tlsHandshakeRecord is the first octet of a ClientHello (RFC 8446 §5.1), which no command starts with.
+const tlsHandshakeRecord = 0x16
+
+// settle holds as little as possible before a wait of unknown length.
+func (s *session) settle() {
+	s.mx.park()
+	if cap(s.slots) > keptSlots {
+		s.slots = nil
+	}
+}
+
+const keptSlots = 16
+
+// serveGroup takes the commands that are there, forwards those that may pass in one write, and gives the replies back in order.
+// toBody says that the MX has answered DATA with 354 and the MSA knows.
+func (s *session) serveGroup() (toBody bool, err error) {
+	if err := s.takeGroup(); err != nil {
+		return false, err
+	}
+	if len(s.slots) == 0 {
+		return false, nil
+	}
+	if err := s.forwardGroup(); err != nil {
+		return false, err
+	}
+	for i := range s.slots {
+		toBody, err = s.answerSlot(&s.slots[i])
+		if err != nil {
+			return false, err
+		}
+	}
+	err = s.flushMSA(phaseOf(s.slots[len(s.slots)-1].verb))
+	s.log.handOverIfLarge()
+	if s.quit {
+		err = nil // many MSAs do not wait for the 221 (RFC 5321 §4.1.1.10 notwithstanding)
+	}
+	return toBody, err
+}
+
+// takeGroup parses commands until one that must end a group (RFC 2920 §3.1), or until there are none left.
+// Without PIPELINING at the MX a group is one command.
+func (s *session) takeGroup() error {
+	s.slots = s.slots[:0]
+	for {
+		if err := s.checkForeign(); err != nil {
+			return err
+		}
+		cmd, ok, err := s.msa.in.Command()
+		switch {
+		case errors.Is(err, smtp.ErrLineTooLong):
+			s.log.note(">| (line too long)")
+			s.answerHere(smtp.VerbUnknown, &replyBadSyntax, true)
+		case err != nil:
+			s.log.note(">| (malformed line)")
+			s.answerHere(smtp.VerbUnknown, &replyBadOctet, true)
+		case !ok:
+			return nil
+		default:
+			s.talking = true
+			s.dispatch(cmd)
+		}
+		if s.bad > s.e.Limits.badCommands() || s.idle > s.e.Limits.idleCommands() {
+			return &failure{trouble: msaAbusive, phase: PhaseIdle}
+		}
+		last := s.slots[len(s.slots)-1]
+		if last.end != noTrouble || last.verb.EndsGroup() || !s.caps.offers(kwPipelining) {
+			return nil
+		}
+		if last.verb == smtp.VerbRSET {
+			return nil // one transaction a group: its record is complete before the next one's begins
+		}
+	}
+}
+
+// checkForeign looks at the first line of a session for other protocols: what follows would be their octets, not commands.
+func (s *session) checkForeign() error {
+	if s.talking {
+		return nil
+	}
+	b := s.msa.in.Buffered()
+	if len(b) > 0 && b[0] == tlsHandshakeRecord {
+		return &failure{trouble: msaForeign, phase: PhaseIdle, cause: errors.New("TLS ClientHello")}
+	}
+	word, _, _ := bytes.Cut(b, []byte(" "))
+	switch string(word) {
+	case "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "TRACE", "PATCH", "PROXY", "PRI":
+		return &failure{trouble: msaForeign, phase: PhaseIdle, cause: fmt.Errorf("first word %s", word)}
+	}
+	return nil
+}
+
+// forwardGroup writes the group. What the MX has said unasked is looked at first: it must never pass for a reply to it (I6).
+func (s *session) forwardGroup() error {
+	if len(s.mx.out) == 0 {
+		return nil
+	}
+	phase := s.firstPhase()
+	if s.mx.pending() {
+		return s.unasked(phase)
+	}
+	s.sent = time.Now()
+	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
+		return s.mxFailure(phase, err)
+	}
+	return nil
+}
+
+func (s *session) firstPhase() Phase {
+	for _, sl := range s.slots {
+		if sl.local == nil {
+			return phaseOf(sl.verb)
+		}
+	}
+	return PhaseIdle
+}
+
+// unasked reads what the MX sent without having been asked: only 421 and its hang-up are lawful (RFC 5321 §3.8).
+func (s *session) unasked(phase Phase) error {
+	if err := s.readReply(phase); err != nil {
+		return err
+	}
+	if s.reply.Code == 421 {
+		return s.saidGoodbye(phase)
+	}
+	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}
+}
+
+// answerSlot gives the MSA the reply to one command.
+func (s *session) answerSlot(sl *slot) (toBody bool, err error) {
+	if sl.local != nil {
+		s.toMSA(sl.local, true)
+		if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
+			return false, s.startTLSToMSA()
+		}
+		if sl.end != noTrouble {
+			return false, s.endAfterReply(PhaseIdle, sl.end)
+		}
+		return false, nil
+	}
+	switch sl.verb {
+	case smtp.VerbEHLO, smtp.VerbHELO:
+		return false, s.answerHello()
+	case smtp.VerbQUIT:
+		s.answerQuit()
+		return false, nil
+	}
+	phase := phaseOf(sl.verb)
+	if err := s.readReply(phase); err != nil {
+		return false, err
+	}
+	if s.reply.Code == 421 {
+		return false, s.saidGoodbye(phase)
+	}
+	if err := s.follow(sl, phase); err != nil {
+		return false, err
+	}
+	s.toMSA(&s.reply, false)
+	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
+}
+
+// follow moves the transaction as the MX's reply says, not as the commands suggest.
+func (s *session) follow(sl *slot, phase Phase) error {
+	class := s.reply.Class()
+	if class == 3 != (sl.verb == smtp.VerbDATA && s.reply.Code == 354) || class == 2 && sl.verb == smtp.VerbDATA {
+		return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, sl.verb)}
+	}
+	switch sl.verb {
+	case smtp.VerbMAIL:
+		if class == 2 {
+			s.tx = transaction{open: true, utf8: sl.utf8, asked: s.tx.asked}
+			s.idle = 0
+		}
+		s.log.mailReply(&s.reply, s.first, s.took())
+	case smtp.VerbRCPT:
+		if class == 2 {
+			s.tx.accepted++
+		}
+		s.log.rcptReply(sl.rcpt, &s.reply, s.first, s.took())
+	case smtp.VerbDATA:
+		s.tx.refused = class >= 4
+		s.log.dataReply(&s.reply, s.first, s.took())
+	case smtp.VerbRSET:
+		if class == 2 {
+			s.resetTransaction()
+		}
+	}
+	return nil
+}
+
+func (s *session) resetTransaction() {
+	s.tx = transaction{}
+	s.log.endTransaction(OutcomeReset, "")
+}
+
+// answerQuit passes on what the MX says to QUIT; where nothing comes soon, kanmon says 221 (S9).
+func (s *session) answerQuit() {
+	s.quit = true
+	if s.readReply(PhaseQuit) != nil || s.reply.Class() == 3 {
+		s.toMSA(&replyBye, true)
+		return
+	}
+	s.toMSA(&s.reply, false)
+}
+
+// saidGoodbye relays an MX's 421 and ends the session, as the MX does.
+func (s *session) saidGoodbye(phase Phase) error {
+	reply := s.reply
+	return &failure{trouble: mxSaid, phase: phase, reply: &reply}
+}
+
+// endAfterReply ends the session behind a reply that has been put into the buffer, or sent, already.
+func (s *session) endAfterReply(phase Phase, why trouble) error {
+	if err := s.flushMSA(phase); err != nil {
+		return err
+	}
+	s.closeMX()
+	s.msa.closeGently(lingerTime)
+	return &failure{trouble: why, phase: phase, told: true}
+}
+
+func phaseOf(v smtp.Verb) Phase {
+	switch v {
+	case smtp.VerbEHLO, smtp.VerbHELO:
+		return PhaseEHLO
+	case smtp.VerbMAIL:
+		return PhaseMail
+	case smtp.VerbRCPT:
+		return PhaseRcpt
+	case smtp.VerbDATA:
+		return PhaseData
+	case smtp.VerbQUIT:
+		return PhaseQuit
+	default:
+		return PhaseReset
+	}
+}

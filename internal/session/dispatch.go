@@ -1,0 +1,165 @@
+package session
+
+import (
+	"kanmon/internal/smtp"
+)
+
+// dispatch decides about one command: forwarded to the MX, or answered here.
+func (s *session) dispatch(cmd smtp.Command) {
+	if cmd.Eight && !s.mayBeUTF8(cmd) {
+		s.log.held(cmd)
+		s.answerHere(cmd.Verb, &replyBadOctet, true)
+		return
+	}
+	if !s.mx.open() {
+		s.dispatchWithoutMX(cmd)
+		return
+	}
+	switch cmd.Verb {
+	case smtp.VerbEHLO, smtp.VerbHELO:
+		if len(cmd.Args) == 0 {
+			s.log.held(cmd)
+			s.answerHere(cmd.Verb, &replyNeedName, true)
+			return
+		}
+		s.hello = hello{verb: cmd.Verb, name: append(s.hello.name[:0], cmd.Args...)}
+		s.log.held(cmd)
+		s.idle++
+		s.slots = append(s.slots, slot{verb: cmd.Verb})
+	case smtp.VerbMAIL:
+		s.dispatchMail(cmd)
+	case smtp.VerbRCPT:
+		if s.tx.asked >= s.e.Limits.recipients() {
+			s.log.held(cmd)
+			s.answerHere(cmd.Verb, &replyTooManyRcpts, false)
+			return
+		}
+		s.tx.asked++
+		s.forward(cmd, slot{verb: cmd.Verb})
+	case smtp.VerbDATA, smtp.VerbQUIT:
+		s.forward(cmd, slot{verb: cmd.Verb})
+	case smtp.VerbRSET, smtp.VerbNOOP:
+		s.idle++
+		s.forward(cmd, slot{verb: cmd.Verb})
+	default:
+		s.dispatchLocal(cmd)
+	}
+}
+
+func (s *session) dispatchMail(cmd smtp.Command) {
+	switch {
+	case s.e.Live.stopping():
+		s.log.held(cmd)
+		s.answerAndEnd(cmd.Verb, &replyStopping, stopping)
+	case s.stage != stageReady || s.hello.verb == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
+		s.log.held(cmd)
+		s.answerHere(cmd.Verb, &replyNeedHello, true)
+	case s.noMail:
+		s.log.held(cmd)
+		s.answerHere(cmd.Verb, &replyNoTLS, false)
+	case s.e.Limits.Transactions > 0 && s.mails >= s.e.Limits.Transactions && !s.tx.open:
+		s.log.held(cmd)
+		s.answerAndEnd(cmd.Verb, &replyTooManyMails, tooManyMails)
+	default:
+		s.mails++
+		s.tx.asked = 0
+		_, params, _ := cmd.Path()
+		s.forward(cmd, slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")})
+	}
+}
+
+// dispatchLocal answers the commands of extensions that are stripped, and those that carry no mail: none reaches the MX.
+func (s *session) dispatchLocal(cmd smtp.Command) {
+	s.log.held(cmd)
+	switch cmd.Verb {
+	case smtp.VerbVRFY:
+		s.answerHere(cmd.Verb, &replyVRFY, false)
+	case smtp.VerbHELP:
+		s.answerHere(cmd.Verb, &replyHelp, false)
+	case smtp.VerbAUTH:
+		s.answerHere(cmd.Verb, &replyNoAuth, true)
+	case smtp.VerbBDAT: // what follows is a chunk, not commands: there is no way on
+		s.answerAndEnd(cmd.Verb, &replyNoBDAT, msaAbusive)
+	case smtp.VerbSTARTTLS:
+		s.answerHere(cmd.Verb, s.startTLSReply(cmd), false) // the handshake follows its reply
+	case smtp.VerbEXPN, smtp.VerbBURL, smtp.VerbRetired:
+		s.answerHere(cmd.Verb, &replyNotOffered, true)
+	default:
+		s.answerHere(cmd.Verb, &replyUnknown, true)
+	}
+	s.idle++
+}
+
+// dispatchWithoutMX serves an MSA whose MX leg is closed. Where the MX refused the connection, or TLS failed that must
+// be, the session goes on without mail; where the MX went away, the next command learns it, and ends the session.
+func (s *session) dispatchWithoutMX(cmd smtp.Command) {
+	s.log.held(cmd)
+	switch {
+	case cmd.Verb == smtp.VerbQUIT:
+		s.answerHere(cmd.Verb, &replyBye, false)
+		s.quit = true
+	case s.refused:
+		s.answerHere(cmd.Verb, &replyMXRefused, true)
+	case s.noMail:
+		s.dispatchWithoutMail(cmd)
+	case s.reply.Begun(): // the 421 that the MX left behind
+		s.answerAndEnd(cmd.Verb, &s.reply, mxLost)
+	default:
+		s.answerAndEnd(cmd.Verb, &replyMXGone, mxLost)
+	}
+}
+
+// dispatchWithoutMail keeps the MSA's connection usable, so that it learns at MAIL, and in a 4xx, why nothing goes (I13).
+func (s *session) dispatchWithoutMail(cmd smtp.Command) {
+	s.idle++
+	switch cmd.Verb {
+	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
+		s.answerHere(cmd.Verb, &replyOK, false)
+	case smtp.VerbMAIL:
+		s.answerHere(cmd.Verb, &replyNoTLS, false)
+	default:
+		s.answerHere(cmd.Verb, &replyNeedMail, true)
+	}
+}
+
+// mayBeUTF8 says whether a command may hold octets above ASCII (RFC 6531 §3.3).
+func (s *session) mayBeUTF8(cmd smtp.Command) bool {
+	switch cmd.Verb {
+	case smtp.VerbMAIL:
+		_, params, ok := cmd.Path()
+		return ok && cmd.UTF8 && smtp.HasParam(params, "SMTPUTF8")
+	case smtp.VerbRCPT:
+		if !cmd.UTF8 {
+			return false
+		}
+		for i := len(s.slots) - 1; i >= 0; i-- {
+			if s.slots[i].verb == smtp.VerbMAIL {
+				return s.slots[i].utf8
+			}
+		}
+		return s.tx.utf8
+	case smtp.VerbVRFY, smtp.VerbEXPN:
+		return cmd.UTF8
+	default:
+		return false
+	}
+}
+
+func (s *session) answerHere(verb smtp.Verb, reply *smtp.Reply, isBad bool) {
+	if isBad {
+		s.bad++
+	}
+	s.slots = append(s.slots, slot{verb: verb, local: reply})
+}
+
+// answerAndEnd answers a command with the last reply of the session.
+func (s *session) answerAndEnd(verb smtp.Verb, reply *smtp.Reply, why trouble) {
+	s.slots = append(s.slots, slot{verb: verb, local: reply, end: why})
+}
+
+// forward puts a command into the group for the MX, octet-identical but for its line end.
+func (s *session) forward(cmd smtp.Command, sl slot) {
+	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
+	sl.rcpt = s.log.command(cmd, s.mails)
+	s.slots = append(s.slots, sl)
+}

@@ -1,0 +1,28 @@
+// Package session is the engine: one proxied SMTP session, from an intercepted connection to both legs closed.
+// docs/engine.md is its law; the comments name the invariants (I1 …) and states (S0 …) of that page.
+//
+// RFC 5321 (SMTP), RFC 2920 (pipelining), RFC 3207 (STARTTLS), RFC 2979 §3 (what a box in the middle may do).
+//
+// Normal use:
+//
+//  1. Make an [Engine] with a [Dialer] and a [Live] that all engines of the process share.
+//  2. Call [Engine.Serve] in a goroutine for each intercepted connection: that goroutine owns the session and both legs.
+//  3. Give connections that are not to be served to [Engine.Refuse].
+//  4. Read what sessions hand to the [Recorder]: a [Record] for each transaction and for each session's end.
+//  5. On a reload make a new Engine; on a stop call [Live.Drain].
+//
+// Reading order, which is call order:
+//
+//	engine.go       Serve, Refuse, limits
+//	session.go      a session from greeting to farewell; await, the one place that waits
+//	open.go tls.go  the MX leg: dial, banner, EHLO, STARTTLS, EHLO
+//	command.go      a group of commands: take, forward, answer in order
+//	dispatch.go     which command is forwarded, and which is answered here
+//	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
+//	ehlo.go         which EHLO keywords the MSA sees
+//	body.go         from 354 to the reply to the dot
+//	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies
+//	leg.go          one side: buffers, deadlines, hang-ups
+//	trace.go        what is gathered for record.go
+//	live.go         all sessions: limits, drain
+package session

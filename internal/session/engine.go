@@ -1,0 +1,214 @@
+package session
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// An Engine runs sessions. Its fields are set before the first call of Serve and never after: a reload makes
+// a new Engine, and running sessions keep theirs. Only Dialer and Live must be set.
+type Engine struct {
+	Dialer      Dialer
+	Live        *Live
+	Recorder    Recorder                         // nil: nothing is recorded
+	Destination func(netip.Addr) Destination     // nil: every destination is the zero Destination
+	Hostname    string                           // kanmon's own name, in the replies it makes before an MX is known; "" : "kanmon"
+	TLSToMX     *tls.Config                      // nil: ClientTLS()
+	Certificate func() (*tls.Certificate, error) // certificate for STARTTLS toward the MSA; nil: not offered
+	Timeouts    Timeouts                         // zero entries: the phase's default
+	Limits      Limits                           // zero entries: the default
+	Log         *slog.Logger                     // nil: slog.Default()
+}
+
+// Timeouts bounds each wait in a phase. A zero entry means the phase's default.
+type Timeouts [PhaseCount]time.Duration
+
+// Limits bounds what one session, one source and all sessions together may take. Zero entries mean the default.
+type Limits struct {
+	Sessions          int   // sessions at once, in all; default 10,000
+	SessionsPerSource int   // sessions at once from one source address; default 1,000
+	Recipients        int   // recipients of one transaction; default 1,000
+	BadCommands       int   // unknown or malformed commands in a session; default 20
+	IdleCommands      int   // NOOP, RSET, VRFY, … since the last accepted MAIL; default 100
+	Transactions      int   // transactions of one session; default unlimited
+	BodyBytes         int64 // octets of one body; default unlimited: the MX's SIZE rules
+}
+
+// A Dialer opens the connection to an MX.
+type Dialer interface {
+	// Dial connects to the destination. The caller closes the connection. The error is shown to nobody but the
+	// operator; it wraps the cause (syscall.Errno, context.DeadlineExceeded).
+	Dial(ctx context.Context, req DialRequest) (Outbound, error)
+}
+
+// A DialRequest says for whom a connection is wanted.
+type DialRequest struct {
+	Source      netip.Addr     // the MSA
+	Destination netip.AddrPort // the MX
+}
+
+// An Outbound is an open connection to an MX and the identity it left with.
+type Outbound struct {
+	Conn      net.Conn
+	Closed    func()     // called by the session once it has closed Conn; may be nil
+	SendingIP netip.Addr // the configured sending IP; the zero Addr in observe mode
+	Name      string     // EHLO name of the sending IP; "": the MSA's own name is passed on
+}
+
+// A Destination is what the operator has said about an MX's address.
+type Destination struct {
+	TLS         TLSRule
+	Passthrough bool // relay octets, look at nothing
+}
+
+// TLSRule says what TLS toward a destination must be.
+type TLSRule uint8
+
+// The TLS rules.
+const (
+	TLSOpportunistic TLSRule = iota // use it where offered; plain text on a fresh connection after a failed handshake
+	TLSRequire                      // no mail without TLS: 451 4.7.5 otherwise. The certificate is not checked.
+	TLSOff                          // do not use it
+)
+
+// An Origin is what interception knows of a connection.
+type Origin struct {
+	Source      netip.AddrPort // the MSA
+	Destination netip.AddrPort // where it wanted to go
+}
+
+// Serve runs one session on an intercepted connection and returns when both legs are closed.
+func (e *Engine) Serve(conn net.Conn, origin Origin) {
+	s := e.newSession(conn, origin)
+	if !e.Live.enter(s, e.Limits) {
+		e.refuse(s, RefuseLimit)
+		return
+	}
+	defer e.Live.leave(s)
+	if e.Live.stopping() {
+		e.refuse(s, RefuseDrain)
+		return
+	}
+	s.run()
+}
+
+func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
+	s := &session{e: e, msa: newLeg(conn)}
+	now := time.Now()
+	s.info = SessionInfo{ID: newID(now), Start: now, Source: origin.Source, Destination: origin.Destination}
+	if e.Destination != nil {
+		s.dest = e.Destination(origin.Destination.Addr())
+	}
+	s.log = trace{to: e.Recorder, info: &s.info}
+	return s
+}
+
+// newID makes an ID of the time in microseconds and random bits below: IDs sort by time.
+func newID(now time.Time) ID {
+	return ID(now.UnixMicro())<<12 | ID(rand.Uint32N(1<<12))
+}
+
+// A Refusal is why a connection gets no session.
+type Refusal uint8
+
+// The refusals. Each is answered with 421.
+const (
+	RefuseNotIntercepted Refusal = iota // it came to the listener itself, not through the redirect
+	RefuseLoop                          // it is kanmon's own
+	RefuseLimit                         // too many sessions, in all or from this source
+	RefuseDrain                         // kanmon is stopping
+)
+
+// Refuse answers an accepted connection with 421, closes it, and records it. It returns within a few seconds.
+func (e *Engine) Refuse(conn net.Conn, origin Origin, why Refusal) {
+	e.refuse(e.newSession(conn, origin), why)
+}
+
+func (e *Engine) refuse(s *session, why Refusal) {
+	defer s.survivePanic()
+	row := refusals[why]
+	reply := ownReply(421, row.enhanced, row.text, e.Hostname)
+	s.log.notef("connection from %s refused: %s", s.info.Source, row.reason)
+	s.msa.out = reply.AppendWire(s.msa.buffer(), false)
+	s.log.sentToMSA(s.msa.out)
+	if s.msa.flush(time.Second) == nil {
+		s.msa.closeGently(refuseLinger)
+	}
+	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
+	s.msa.close()
+	s.log.end(s, PhaseDial, "refused_"+row.reason, nil)
+	if why == RefuseLoop || why == RefuseNotIntercepted {
+		e.logger().Warn("connection refused", "session", s.info.ID.String(), "reason", row.reason,
+			"source", s.info.Source.String(), "destination", s.info.Destination.String())
+	}
+}
+
+// refuseLinger lets a refused MSA read its 421, and no longer.
+const refuseLinger = 2 * time.Second
+
+var refusals = [...]struct{ reason, enhanced, text string }{
+	RefuseNotIntercepted: {"not_intercepted", "4.3.5", "this port takes redirected connections only"},
+	RefuseLoop:           {"loop", "4.4.6", "mail loop: this is my own connection"},
+	RefuseLimit:          {"limit", "4.7.0", "too many connections, try again later"},
+	RefuseDrain:          {"stopping", "4.3.2", "shutting down, try again later"},
+}
+
+func (e *Engine) timeout(p Phase) time.Duration {
+	if t := e.Timeouts[p]; t > 0 {
+		return t
+	}
+	return phaseTable[p].timeout
+}
+
+func (e *Engine) tlsToMX() *tls.Config {
+	if e.TLSToMX != nil {
+		return e.TLSToMX
+	}
+	return defaultClientTLS()
+}
+
+// defaultClientTLS is made once, so that its session cache serves all sessions.
+var defaultClientTLS = sync.OnceValue(ClientTLS)
+
+func (e *Engine) logger() *slog.Logger {
+	if e.Log != nil {
+		return e.Log
+	}
+	return slog.Default()
+}
+
+// Defaults of Limits.
+const (
+	DefaultSessions          = 10_000
+	DefaultSessionsPerSource = 1_000
+	DefaultRecipients        = 1_000
+	DefaultBadCommands       = 20
+	DefaultIdleCommands      = 100
+)
+
+func (l Limits) withDefaults() Limits {
+	l.Sessions, l.SessionsPerSource = l.sessions(), l.sessionsPerSource()
+	l.Recipients, l.BadCommands, l.IdleCommands = l.recipients(), l.badCommands(), l.idleCommands()
+	return l
+}
+
+func (l *Limits) sessions() int { return orDefault(l.Sessions, DefaultSessions) }
+func (l *Limits) sessionsPerSource() int {
+	return orDefault(l.SessionsPerSource, DefaultSessionsPerSource)
+}
+func (l *Limits) recipients() int   { return orDefault(l.Recipients, DefaultRecipients) }
+func (l *Limits) badCommands() int  { return orDefault(l.BadCommands, DefaultBadCommands) }
+func (l *Limits) idleCommands() int { return orDefault(l.IdleCommands, DefaultIdleCommands) }
+
+func orDefault(n, def int) int {
+	if n > 0 {
+		return n
+	}
+	return def
+}

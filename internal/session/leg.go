@@ -1,0 +1,262 @@
+package session
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/internal/smtp"
+)
+
+// A leg is one side of a session.
+type leg struct {
+	conn    net.Conn     // what is read and written: base, or TLS over it
+	base    net.Conn     // the connection itself
+	in      *smtp.Reader // octets of conn
+	out     []byte       // to be written with the next flush; nil when empty
+	closed  func()       // tells the dialler; nil for none
+	probe   prober
+	armed   time.Time // read deadline in force
+	armedW  time.Time // write deadline in force
+	read    int64     // octets read through Readers that have been replaced
+	written int64
+}
+
+// prober tells about a connection without reading from it.
+type prober interface {
+	// HungUp says whether the peer has sent FIN or RST, even with unread octets in front of it.
+	HungUp() bool
+	// Pending is more than 0 if octets, or the peer's hang-up, can be read without waiting.
+	Pending() int
+}
+
+func newLeg(conn net.Conn) leg {
+	l := leg{conn: conn, base: conn, in: smtp.NewReader(conn)}
+	switch c := conn.(type) {
+	case *net.TCPConn:
+		l.probe = newTCPProbe(c)
+	case prober:
+		l.probe = c
+	}
+	return l
+}
+
+// startTLS replaces the conversation by one inside TLS. The Reader before it must be empty (I8).
+func (l *leg) startTLS(conn *tls.Conn) {
+	l.read += l.in.Total()
+	l.in.Close()
+	l.conn, l.in = conn, smtp.NewReader(conn)
+}
+
+func (l *leg) open() bool { return l.conn != nil }
+
+// hungUp says whether the peer has sent FIN or RST.
+func (l *leg) hungUp() bool { return l.probe != nil && l.probe.HungUp() }
+
+// gone says whether the peer has hung up and left nothing to be read. One that leaves a command behind its FIN has only
+// closed its sending side: it still waits for the reply.
+func (l *leg) gone() bool { return l.goneBehind(0) }
+
+// goneBehind is gone where n octets are buffered that the peer sent before. It may read: slices of Buffered are invalid then.
+func (l *leg) goneBehind(n int) bool {
+	if !l.hungUp() {
+		return false
+	}
+	if p, ok := l.probe.(*tcpProbe); ok && p.broken() {
+		return true
+	}
+	if len(l.in.Buffered()) > n {
+		return false
+	}
+	if _, isTLS := l.conn.(*tls.Conn); isTLS {
+		// It may be a command, or only the close_notify that comes before a FIN.
+		l.arm(time.Now().Add(time.Millisecond))
+		err := l.in.Fill()
+		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, smtp.ErrBufferFull)
+	}
+	return l.unread() == 0
+}
+
+// unread is how many octets have been received and not read from the connection.
+func (l *leg) unread() int {
+	if c, ok := l.base.(*net.TCPConn); ok {
+		return unreadOctets(c)
+	}
+	if l.probe != nil {
+		return l.probe.Pending()
+	}
+	return 0
+}
+
+// pending says whether the peer has sent something that was not asked for.
+func (l *leg) pending() bool {
+	if !l.in.Empty() {
+		return true
+	}
+	if l.probe == nil || l.probe.Pending() == 0 {
+		return false
+	}
+	if _, isTLS := l.conn.(*tls.Conn); !isTLS {
+		return true
+	}
+	// Octets on the wire may be a record without content (a session ticket): only crypto/tls can tell.
+	l.arm(time.Now().Add(time.Millisecond))
+	err := l.in.Fill()
+	return !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// arm sets the read deadline.
+func (l *leg) arm(t time.Time) {
+	l.armed = t
+	_ = l.conn.SetReadDeadline(t) // fails only on a closed connection: then the read does, too
+}
+
+// flush writes what has been gathered, in one write.
+func (l *leg) flush(timeout time.Duration) error {
+	if len(l.out) == 0 {
+		return nil
+	}
+	err := l.write(l.out, timeout)
+	putOut(l.out)
+	l.out = nil
+	return err
+}
+
+func (l *leg) write(p []byte, timeout time.Duration) error {
+	if now := time.Now(); l.armedW.Sub(now) < timeout*9/10 {
+		l.armedW = now.Add(timeout)
+		_ = l.conn.SetWriteDeadline(l.armedW)
+	}
+	n, err := l.conn.Write(p)
+	l.written += int64(n)
+	return err
+}
+
+// buffer gives the slice to append output to.
+func (l *leg) buffer() []byte {
+	if l.out == nil {
+		l.out = outBuffers.Get().(*[outBuffer]byte)[:0]
+	}
+	return l.out
+}
+
+// park gives back what the leg holds while somebody else is waited for.
+func (l *leg) park() {
+	if l.in != nil {
+		l.in.Park()
+	}
+}
+
+func (l *leg) total() int64 { return l.read + l.in.Total() }
+
+// close closes the connection as it is: what was not flushed is dropped, so no abort can complete a message (I4).
+func (l *leg) close() {
+	if l.conn == nil {
+		return
+	}
+	l.in.Close()
+	putOut(l.out)
+	l.out = nil
+	l.conn = nil
+	_ = l.base.Close() // not through TLS: a close_notify would wait for a peer that may be stuck
+	if l.closed != nil {
+		l.closed()
+	}
+}
+
+// closeGently lets the peer read what was written last: closing a socket with unread octets sends RST, which can destroy it.
+func (l *leg) closeGently(wait time.Duration) {
+	if c, ok := l.conn.(interface{ CloseWrite() error }); ok {
+		_ = c.CloseWrite() // the peer sees the end at once
+	}
+	l.arm(time.Now().Add(wait))
+	l.in.BodyMode(false)
+	for range maxLingerReads {
+		l.in.Discard(len(l.in.Buffered()))
+		if l.in.Fill() != nil {
+			return
+		}
+	}
+}
+
+// maxLingerReads bounds what is read, in pieces of up to 8 KiB, only to be dropped.
+const maxLingerReads = 128
+
+const outBuffer = 8 << 10
+
+var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
+
+func putOut(b []byte) {
+	if cap(b) == outBuffer {
+		outBuffers.Put((*[outBuffer]byte)(b[:outBuffer]))
+	}
+}
+
+// tcpProbe asks the kernel about a TCP connection with one poll(2).
+type tcpProbe struct {
+	raw    syscall.RawConn
+	ask    func(uintptr)
+	events int16
+}
+
+func newTCPProbe(c *net.TCPConn) prober {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	p := &tcpProbe{raw: raw}
+	p.ask = p.poll // bound once: a method value allocates
+	return p
+}
+
+func (p *tcpProbe) HungUp() bool {
+	return p.get()&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+}
+
+// broken says whether the connection was reset: then nothing counts any more of what came before.
+func (p *tcpProbe) broken() bool { return p.get()&(unix.POLLHUP|unix.POLLERR) != 0 }
+
+func (p *tcpProbe) Pending() int {
+	if p.get()&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) != 0 {
+		return 1
+	}
+	return 0
+}
+
+func (p *tcpProbe) get() int16 {
+	p.events = unix.POLLERR // a closed connection has hung up
+	_ = p.raw.Control(p.ask)
+	return p.events
+}
+
+func (p *tcpProbe) poll(fd uintptr) {
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
+	for {
+		n, err := unix.Poll(fds[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		p.events = 0
+		if n > 0 {
+			p.events = fds[0].Revents
+		}
+		return
+	}
+}
+
+// unreadOctets is how much a TCP connection has received that was not read.
+func unreadOctets(c *net.TCPConn) int {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	n := 0
+	_ = raw.Control(func(fd uintptr) { n, _ = unix.IoctlGetInt(int(fd), unix.SIOCINQ) })
+	return n
+}

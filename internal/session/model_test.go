@@ -1,0 +1,236 @@
+package session_test
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/session"
+	"kanmon/internal/smtptest"
+)
+
+// modelSessions is how many random sessions a run takes.
+func modelSessions() int {
+	switch {
+	case inFull():
+		return 1_000_000
+	case raceDetector:
+		return 10_000 // it takes ten times as long
+	default:
+		return 100_000
+	}
+}
+
+// Random sessions against a model. An MSA pipelines, in groups and across its bodies, commands good and bad, several
+// transactions a session; an MX answers as it likes, in multi-line replies that each hold a token of their own; all four
+// streams are read in random pieces. The model says which command must get which reply, and which octets must have arrived.
+//
+// law: I1 I2 I4 I5 I6 I7 I9 B1 B2 B4 B5 B6 B9 B10 B18 K-PIPELINING K-unknown K-HELO
+func TestModelOfPipelinedSessions(t *testing.T) {
+	const perBubble = 250
+	workers := 2
+	bubbles := modelSessions() / perBubble / workers
+	var tally modelTally
+	begun := time.Now()
+	t.Run("worker", func(t *testing.T) {
+		for w := range workers {
+			t.Run(fmt.Sprint(w), func(t *testing.T) {
+				t.Parallel()
+				for b := range bubbles {
+					first := uint64(w*bubbles+b) * perBubble
+					synctest.Test(t, func(t *testing.T) {
+						for seed := first; seed < first+perBubble && !t.Failed(); seed++ {
+							runModel(t, seed, &tally)
+						}
+					})
+					if t.Failed() {
+						return
+					}
+				}
+			})
+		}
+	})
+	t.Logf("%d sessions in %s: %d commands (%d answered by kanmon), %d bodies accepted, %d given up; desynchronised 0",
+		tally.sessions.Load(), time.Since(begun).Round(time.Second), tally.commands.Load(), tally.local.Load(), tally.bodies.Load(), tally.dropped.Load())
+	if tally.bodies.Load() == 0 || tally.local.Load() == 0 || tally.dropped.Load() == 0 {
+		t.Error("the sessions did not reach what they are to show")
+	}
+}
+
+// FuzzModelSeed runs one random session: for seeds beyond those of the test, and to look at one that failed.
+func FuzzModelSeed(f *testing.F) {
+	f.Add(uint64(1) << 32)
+	var tally modelTally
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		synctest.Test(t, func(t *testing.T) { runModel(t, seed, &tally) })
+	})
+}
+
+type modelTally struct {
+	sessions, commands, local, bodies, dropped atomic.Int64
+}
+
+// runModel is one session.
+func runModel(t *testing.T, seed uint64, tally *modelTally) {
+	random := rand.New(rand.NewPCG(seed, 1))
+	mx := &modelMX{random: rand.New(rand.NewPCG(seed, 2))}
+	fromMX, toMX := pieces(random), pieces(random)
+	r := newRig()
+	r.engine.Limits = session.Limits{BadCommands: 1000, IdleCommands: 1000}
+	r.engine.Dialer = dialOnceTo(func(proxy, far *smtptest.Conn) {
+		proxy.Chunk(fromMX...)
+		far.Chunk(toMX...)
+		go mx.serve(far)
+	})
+	conn, proxy, ended := r.connect()
+	conn.Chunk(pieces(random)...)
+	proxy.Chunk(pieces(random)...)
+
+	msa := &modelMSA{random: random, conn: conn, in: bufio.NewReader(conn)}
+	msa.converse()
+	_ = conn.Close()
+	<-ended
+	synctest.Wait()
+	own, err := judgeModel(msa, mx)
+	if err != nil {
+		t.Errorf("seed %d: %v\nMSA said and heard:\n%sMX heard and said:\n%s", seed, err, msa, mx)
+	}
+	tally.sessions.Add(1)
+	tally.commands.Add(int64(len(msa.talk)))
+	tally.local.Add(int64(own))
+	tally.bodies.Add(int64(len(mx.accepted())))
+	tally.dropped.Add(int64(msa.smuggled))
+}
+
+// judgeModel compares what the MSA heard with what the MX said, command by command in order, and counts kanmon's own replies.
+func judgeModel(msa *modelMSA, mx *modelMX) (own int, err error) {
+	hello, refused, over := false, false, false
+	said := mx.talk
+	for _, s := range msa.talk {
+		if s.reply == "" {
+			break // the connection has ended: what the MX got beyond has no reply
+		}
+		if over {
+			return own, fmt.Errorf("%q was answered behind the end: %q", s.line, s.reply)
+		}
+		if code := ownReply(s, hello, refused); code != "" {
+			own++
+			if !strings.HasPrefix(s.reply, code) || !strings.Contains(s.reply, "kanmon: ") {
+				return own, fmt.Errorf("%q was answered with %q, want %s by kanmon", s.line, s.reply, code)
+			}
+			over = s.line == endOfBody
+			continue
+		}
+		if len(said) == 0 {
+			return own, fmt.Errorf("%q was answered with %q, which the MX has not said", s.line, s.reply)
+		}
+		if want := asForwarded(s); said[0].line != want {
+			return own, fmt.Errorf("the MX saw %q, not %q", said[0].line, want)
+		}
+		want := cleanReply(said[0].reply)
+		if verb := s.verb(); said[0].reply[0] == '2' && (verb == "EHLO" || verb == "HELO") {
+			hello = true
+			want = cleanHello(said[0].reply, verb)
+		}
+		if s.reply != want {
+			return own, fmt.Errorf("%q was answered with %q, want %q", s.line, s.reply, want)
+		}
+		refused = s.line == connected && said[0].reply[:3] != "220" || refused
+		over = said[0].reply[:3] == "421"
+		said = said[1:]
+	}
+	return own, judgeBodies(msa, mx)
+}
+
+// judgeBodies wants the bodies that the MX has accepted to be those for which the MSA was told so: all, in order, to the octet.
+func judgeBodies(msa *modelMSA, mx *modelMX) error {
+	var told [][]byte
+	for _, s := range msa.talk {
+		if s.line == endOfBody && strings.HasPrefix(s.reply, "2") {
+			told = append(told, s.body)
+		}
+	}
+	bodies := mx.accepted()
+	if len(told) != len(bodies) {
+		return fmt.Errorf("%d messages acknowledged, %d accepted by the MX", len(told), len(bodies))
+	}
+	for i := range told {
+		if !bytes.Equal(told[i], bodies[i]) {
+			return fmt.Errorf("body %d differs: sent %q, arrived %q", i, told[i], bodies[i])
+		}
+	}
+	return nil
+}
+
+// asForwarded is what the MX must see of a command.
+func asForwarded(s said) string {
+	if verb := s.verb(); verb == "EHLO" || verb == "HELO" {
+		return "EHLO " + strings.TrimSpace(s.line[5:])
+	}
+	return s.line
+}
+
+// ownReply is the code with which kanmon must answer itself; "" for what the MX must answer.
+func ownReply(s said, hello, refused bool) string {
+	switch verb := s.verb(); {
+	case s.line == connected, s.line == endOfBody:
+		return s.own
+	case len(s.line) > 4096:
+		return "500"
+	case strings.ContainsAny(s.line, "\r\n\x00"), strings.Contains(s.line, "\xe9"):
+		return "501"
+	case refused && verb == "QUIT":
+		return "221"
+	case refused:
+		return "503"
+	case verb == "VRFY":
+		return "252"
+	case verb == "HELP":
+		return "214"
+	case verb == "EXPN", verb == "STARTTLS", verb == "XCLIENT", verb == "ETRN":
+		return "502"
+	case verb == "AUTH", verb == "MAIL" && !hello:
+		return "503"
+	case s.line == "EHLO":
+		return "501"
+	case !strings.Contains(" EHLO HELO MAIL RCPT DATA RSET NOOP QUIT ", " "+verb+" "):
+		return "500"
+	default:
+		return ""
+	}
+}
+
+// cleanReply is a reply of the MX as it must reach the MSA.
+func cleanReply(wire string) string {
+	var b strings.Builder
+	for _, line := range strings.Split(strings.TrimSuffix(strings.ReplaceAll(wire, "\r\n", "\n"), "\n"), "\n") {
+		for _, c := range []byte(line) {
+			if c < ' ' || c > '~' {
+				c = '?'
+			}
+			b.WriteByte(c)
+		}
+		b.WriteString("\r\n")
+	}
+	return b.String()
+}
+
+// cleanHello is the MX's reply to EHLO as it must reach the MSA.
+func cleanHello(wire, verb string) string {
+	lines := strings.Split(cleanReply(wire), "\r\n")
+	first := lines[0][4:]
+	if verb == "HELO" {
+		return "250 " + first + "\r\n"
+	}
+	out := "250-" + first + "\r\n250-SIZE 1000\r\n250-8BITMIME\r\n"
+	if strings.Contains(wire, "PIPELINING") {
+		return out + "250-ENHANCEDSTATUSCODES\r\n250 PIPELINING\r\n"
+	}
+	return out + "250 ENHANCEDSTATUSCODES\r\n"
+}

@@ -1,0 +1,275 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// stage is how far the MX leg has been opened.
+type stage uint8
+
+const (
+	stageNone    stage = iota // no connection
+	stageDialled              // connected, banner not read
+	stageBanner               // banner read
+	stageHello                // EHLO answered, TLS to come
+	stageTLS                  // inside TLS, EHLO to come again
+	stageReady                // commands may pass
+)
+
+// openMX opens the MX leg as far as the goal, from wherever it is. The same function serves the first connection and the
+// plain one after a failed handshake.
+func (s *session) openMX(goal stage) error {
+	for s.stage < goal {
+		var err error
+		switch s.stage {
+		case stageNone:
+			err = s.dial()
+		case stageDialled:
+			err = s.readBanner()
+		case stageBanner:
+			err = s.sayHello(PhaseEHLO)
+		case stageHello:
+			err = s.startTLS()
+		case stageTLS:
+			err = s.sayHello(PhaseEHLOTLS)
+		}
+		var tlsErr *tlsFailure
+		if errors.As(err, &tlsErr) {
+			err = s.withoutTLS(tlsErr)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errRefused says that the MX answered, but not with a yes: s.reply is for the MSA.
+var errRefused = errors.New("refused by the MX")
+
+// dial connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
+func (s *session) dial() error {
+	begun := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), s.e.timeout(PhaseDial))
+	defer cancel()
+	req := DialRequest{Source: s.info.Source.Addr(), Destination: s.info.Destination}
+	var out Outbound
+	err := s.aside(PhaseDial, cancel, func() (err error) {
+		out, err = s.e.Dialer.Dial(ctx, req)
+		return err
+	})
+	s.info.Phases[PhaseDial] = time.Since(begun)
+	var f *failure
+	if errors.As(err, &f) {
+		if out.Conn != nil {
+			s.mx = newLeg(out.Conn)
+			s.mx.closed = out.Closed
+			s.mx.close()
+		}
+		return f
+	}
+	if err != nil {
+		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: err}
+	}
+	s.mx = newLeg(out.Conn)
+	s.mx.closed = out.Closed
+	s.cuts.Store(&out.Conn)
+	s.info.SendingIP, s.info.Local = out.SendingIP, addrPort(out.Conn.LocalAddr())
+	s.info.HeloMX = out.Name
+	s.stage = stageDialled
+	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
+	return nil
+}
+
+// aside runs a step that blocks in a goroutine of its own and watches the MSA meanwhile: a lost MSA cancels the step.
+// It returns only when the step has ended.
+func (s *session) aside(phase Phase, cancel func(), step func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				done <- &failure{trouble: broken, phase: phase, cause: fmt.Errorf("panic: %v", p)}
+			}
+		}()
+		done <- step()
+	}()
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	var lost *failure
+	for {
+		select {
+		case err := <-done:
+			if lost != nil {
+				return lost
+			}
+			return err
+		case <-tick.C:
+			s.log.handOver()
+			s.msa.park()
+			switch {
+			case lost != nil:
+			case s.msa.gone():
+				lost = &failure{trouble: msaLost, phase: phase}
+				cancel()
+			case s.e.Live.cutting():
+				lost = &failure{trouble: cut, phase: phase}
+				cancel()
+			}
+		}
+	}
+}
+
+// watchEvery bounds how long a lost MSA keeps a dial going (S0: ≤ 1 s).
+const watchEvery = 500 * time.Millisecond
+
+func (s *session) readBanner() error {
+	s.sent = time.Now()
+	if err := s.readReply(PhaseBanner); err != nil {
+		return err
+	}
+	s.info.Phases[PhaseBanner] = s.took()
+	s.stage = stageBanner
+	if s.hello.verb == smtp.VerbUnknown {
+		return nil // the first connection: the caller passes the banner on, whatever it is
+	}
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	if !s.reply.Positive() {
+		return &failure{trouble: mxUnreachable, phase: PhaseBanner, cause: fmt.Errorf("second connection refused: %d", s.reply.Code)}
+	}
+	return nil
+}
+
+// sayHello introduces kanmon to the MX: always with EHLO, so that TLS is used for an MSA that only says HELO, too.
+func (s *session) sayHello(phase Phase) error {
+	if s.mx.pending() {
+		return s.unasked(phase)
+	}
+	verb := "EHLO"
+	if s.ehloRefused && s.hello.verb == smtp.VerbHELO {
+		verb = "HELO"
+	}
+	for {
+		if err := s.helloOnce(verb, phase); err != nil {
+			return err
+		}
+		switch {
+		case s.reply.Code == 421:
+			return s.saidGoodbye(phase)
+		case s.reply.Class() == 3:
+			return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, verb)}
+		case s.reply.Class() == 2:
+			s.afterHello(verb, phase)
+			return nil
+		case s.reply.Class() == 5 && verb == "EHLO" && s.hello.verb == smtp.VerbHELO && phase == PhaseEHLO:
+			verb = "HELO" // RFC 5321 §3.2: an MX from before ESMTP
+		default:
+			s.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
+			return errRefused
+		}
+	}
+}
+
+func (s *session) helloOnce(verb string, phase Phase) error {
+	name := s.info.HeloMX
+	if name == "" || s.observing() {
+		name = string(s.hello.name) // observe mode: untouched
+		s.info.HeloMX = name
+	}
+	begun := time.Now()
+	mark := MarkMadeForMX
+	if phase == PhaseEHLO && name == string(s.hello.name) && verb == s.hello.verb.String() {
+		mark = MarkToMX
+	}
+	line := append(append(append(s.mx.buffer(), verb...), ' '), name...)
+	s.log.line(mark, line)
+	s.mx.out = append(line, '\r', '\n')
+	s.sent = time.Now()
+	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
+		return s.mxFailure(phase, err)
+	}
+	if err := s.readReply(phase); err != nil {
+		return err
+	}
+	s.info.Phases[phase] = time.Since(begun)
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	return nil
+}
+
+// observing says whether the MSA's own name goes to the MX.
+func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
+
+// afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).
+func (s *session) afterHello(verb string, phase Phase) {
+	s.caps = capabilities{}
+	if verb == "EHLO" {
+		parseEHLO(&s.reply, &s.caps)
+	}
+	s.stage = stageReady
+	if phase == PhaseEHLOTLS {
+		return
+	}
+	s.helloBy = s.helloBegan.Add(maxHidden)
+	if soon := time.Now().Add(minHidden); s.helloBy.Before(soon) {
+		s.helloBy = soon
+	}
+	if s.caps.offers(kwStartTLS) && !s.plain && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn {
+		s.stage = stageHello
+		return
+	}
+	s.noMail = s.dest.TLS == TLSRequire && s.info.MX.State != TLSOn
+}
+
+// maxHidden bounds what goes on behind one EHLO of the MSA beyond the MX's first answer to it: less than the five minutes
+// that the MSA waits (I12).
+const maxHidden = 4 * time.Minute
+
+// minHidden is what TLS gets of an MX that took nearly all of that time for its first answer.
+const minHidden = 30 * time.Second
+
+// answerHello opens the MX leg for the MSA's EHLO or HELO, or sends it again, and answers from the EHLO after TLS (I9).
+func (s *session) answerHello() error {
+	s.info.HeloMSA = string(s.hello.name)
+	var err error
+	s.helloBegan, s.helloBy = time.Now(), time.Time{}
+	if s.stage == stageReady {
+		err = s.sayHelloAgain()
+	}
+	if err == nil {
+		err = s.openMX(stageReady) // an EHLO may offer TLS that an earlier one did not
+	}
+	s.helloBy = time.Time{}
+	switch {
+	case errors.Is(err, errRefused):
+		s.toMSA(&s.reply, false)
+		return nil
+	case errors.Is(err, errNoMail):
+		s.toMSA(&replyOK, true)
+		return nil
+	case err != nil:
+		return err
+	}
+	s.tx = transaction{}
+	s.log.endTransaction(OutcomeReset, "")
+	if s.hello.verb == smtp.VerbHELO {
+		s.msa.out = appendHELO(s.msa.buffer(), &s.reply)
+	} else {
+		offerTLS := s.e.Certificate != nil && s.info.MSA.State == TLSNone
+		s.msa.out = s.caps.appendEHLO(s.msa.buffer(), firstLine(&s.reply), offerTLS, s.e.Limits.withDefaults())
+	}
+	s.log.sentToMSA(s.msa.out)
+	return nil
+}
+
+// sayHelloAgain repeats an EHLO on a leg that is ready: it resets the MX as it would directly.
+func (s *session) sayHelloAgain() error {
+	phase := PhaseEHLO
+	if s.info.MX.State == TLSOn {
+		phase = PhaseEHLOTLS
+	}
+	return s.sayHello(phase)
+}

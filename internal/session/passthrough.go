@@ -1,0 +1,85 @@
+package session
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// passThrough relays octets both ways and looks at nothing: for MSAs that insist on their own TLS with a destination.
+// Only the connection is recorded. It lasts until both sides have closed, one was reset, or nothing moved for long.
+func (s *session) passThrough() error {
+	s.log.notef("connected from %s", s.info.Source)
+	s.info.MX.State, s.info.MSA.State = TLSPassthrough, TLSPassthrough
+	if err := s.dial(); err != nil {
+		return err
+	}
+	s.log.note("passed through")
+	s.log.handOver()
+	flow := new(flow)
+	flow.moved()
+	var wg sync.WaitGroup
+	var back error
+	wg.Go(func() { back = s.pump(&s.msa, &s.mx, flow) })
+	forth := s.pump(&s.mx, &s.msa, flow)
+	wg.Wait()
+	if err := errors.Join(forth, back); err != nil {
+		return &failure{trouble: passedThrough, phase: PhaseBody, cause: err}
+	}
+	return nil
+}
+
+// flow is what the two directions of a stream know of each other: one may be silent, lawfully, while the other is busy.
+type flow struct {
+	last   atomic.Int64 // when something moved, Unix nanoseconds
+	broken atomic.Bool
+}
+
+func (f *flow) moved()               { f.last.Store(time.Now().UnixNano()) }
+func (f *flow) still() time.Duration { return time.Duration(time.Now().UnixNano() - f.last.Load()) }
+
+// pump copies from one leg to the other until the end of the stream and passes that on. An error ends both directions.
+func (s *session) pump(to, from *leg, flow *flow) error {
+	idle := s.e.timeout(PhaseDot) // the longest silence that is lawful in SMTP
+	for {
+		_ = from.base.SetReadDeadline(time.Now().Add(idle - flow.still()))
+		if flow.broken.Load() { // after the deadline was set: breakOff's must not be lost
+			return nil // the other direction has the reason
+		}
+		err := from.in.Fill()
+		if err == nil {
+			p := from.in.Buffered()
+			err = to.write(p, s.e.timeout(PhaseBody))
+			from.in.Discard(len(p))
+			flow.moved()
+		} else if errors.Is(err, os.ErrDeadlineExceeded) && flow.still() < idle && !s.e.Live.cutting() {
+			time.Sleep(pokeEvery) // woken by a drain, or while the other direction was busy
+			continue
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, io.EOF):
+			if c, ok := to.base.(interface{ CloseWrite() error }); ok {
+				_ = c.CloseWrite()
+			}
+			return nil
+		default:
+			flow.broken.Store(true)
+			breakOff(to.base)
+			breakOff(from.base)
+			return err
+		}
+	}
+}
+
+// breakOff makes the end of a broken stream look broken on this side, too, and ends all waits on it.
+func breakOff(c net.Conn) {
+	if tcp, ok := c.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = c.SetDeadline(time.Unix(1, 0))
+}

@@ -1,0 +1,56 @@
+package session
+
+import "time"
+
+// A Phase is a step of a session in which kanmon waits for somebody. Every error and every timing names its phase.
+type Phase uint8
+
+// The phases, in the order a session walks through them. The S-numbers are those of the state × event table
+// in docs/engine.md.
+const (
+	PhaseDial      Phase = iota // S0 connecting to the MX
+	PhaseBanner                 // S1 waiting for the MX's 220
+	PhaseEHLO                   // S2 EHLO or HELO, before TLS
+	PhaseStartTLS               // S2 STARTTLS sent, waiting for its 220
+	PhaseHandshake              // S2 TLS handshake
+	PhaseEHLOTLS                // S2 EHLO after TLS
+	PhaseIdle                   // waiting for the MSA's next command
+	PhaseMail                   // S3
+	PhaseRcpt                   // S4
+	PhaseData                   // S5 DATA sent, waiting for 354
+	PhaseBody                   // S6 the body flows
+	PhaseDot                    // S7 the dot is sent
+	PhaseReset                  // RSET, NOOP and other commands that carry no mail
+	PhaseQuit                   // S9
+	PhaseCount
+)
+
+type phaseRow struct {
+	name    string
+	timeout time.Duration // default for each wait in the phase: RFC 5321 §4.5.3.2 minimums or longer
+}
+
+var phaseTable = [PhaseCount]phaseRow{
+	PhaseDial:      {"dial", 30 * time.Second}, // as Postfix smtp_connect_timeout
+	PhaseBanner:    {"banner", 5 * time.Minute},
+	PhaseEHLO:      {"ehlo", 5 * time.Minute},
+	PhaseStartTLS:  {"starttls", time.Minute}, // then plain text, while the MSA still waits for its EHLO
+	PhaseHandshake: {"handshake", time.Minute},
+	PhaseEHLOTLS:   {"ehlo_tls", 5 * time.Minute},
+	PhaseIdle:      {"idle", 5 * time.Minute}, // RFC 5321 §4.5.3.2.7
+	PhaseMail:      {"mail", 5 * time.Minute},
+	PhaseRcpt:      {"rcpt", 5 * time.Minute},
+	PhaseData:      {"data", 2 * time.Minute},
+	PhaseBody:      {"body", 3 * time.Minute},
+	PhaseDot:       {"dot", 15 * time.Minute}, // never before the MSA gives up (RFC: 10 min)
+	PhaseReset:     {"reset", 5 * time.Minute},
+	PhaseQuit:      {"quit", 5 * time.Second},
+}
+
+// String gives the phase's name as it stands in logs, records and configuration.
+func (p Phase) String() string {
+	if p >= PhaseCount {
+		return "unknown"
+	}
+	return phaseTable[p].name
+}

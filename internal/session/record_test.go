@@ -1,0 +1,160 @@
+package session_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/session"
+	"kanmon/internal/smtptest"
+)
+
+// stuckRecorder takes an hour for a record, as a dead disk would.
+type stuckRecorder struct{ calls int }
+
+func (r *stuckRecorder) Record(rec *session.Record) {
+	r.calls++
+	time.Sleep(time.Hour)
+	rec.Release()
+}
+
+// The reply to the dot is on its way before a record of it exists: not even a Recorder that breaks its promise delays it.
+//
+// law: I2 I14
+func TestReplyToTheDotComesBeforeItsRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var stuck stuckRecorder
+		w.engine.Recorder = &stuck
+		conn := w.connect()
+		msa := smtptest.NewMSA(t, conn)
+		begun := time.Now()
+		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+		if d := time.Since(begun); !got.All(smtptest.Accepted) || d > time.Second {
+			t.Errorf("%v after %s", got.Verdicts, d)
+		}
+		conn.Close()
+		w.close()
+		if stuck.calls == 0 {
+			t.Error("nothing was recorded")
+		}
+	})
+}
+
+// Each reply, each time and each outcome of a transaction is on record.
+func TestTransactionRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var kept keeper
+		w.engine.Recorder = &kept
+		w.mx.Reply = func(verb string, n int) string {
+			switch {
+			case verb == "RCPT" && n == 2:
+				return smtptest.Delay(3*time.Second) + "550-5.1.1 <nobody@example.net>\r\n" + smtptest.Delay(2*time.Second) + "550 5.1.1 unknown\r\n"
+			case verb == ".":
+				return smtptest.Delay(7*time.Second) + "250 2.0.0 queued\r\n"
+			}
+			return smtptest.Default
+		}
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Deliver("a@example.com", []string{"b@example.net", "nobody@example.net"}, []byte("text\r\n"), true)
+		msa.Quit()
+		w.close()
+		if len(kept.transactions) != 1 {
+			t.Fatalf("%d transactions", len(kept.transactions))
+		}
+		tx := kept.transactions[0]
+		if tx.sender != "a@example.com" || tx.Outcome != session.OutcomeDelivered || tx.BodyBytes != 6 {
+			t.Errorf("%+v", tx)
+		}
+		if r := tx.Recipients[1].Reply; r.Code != 550 || r.First.Round(time.Second) != 3*time.Second || r.Took.Round(time.Second) != 5*time.Second {
+			t.Errorf("second recipient: %+v", r)
+		}
+		if tx.replies[1] != "550-5.1.1 <nobody@example.net>\n550 5.1.1 unknown" {
+			t.Errorf("second recipient's reply: %q", tx.replies[1])
+		}
+		if tx.Dot.Took.Round(time.Second) != 7*time.Second {
+			t.Errorf("dot: %+v", tx.Dot)
+		}
+		if kept.end.Delivered != 1 || kept.end.Reason != session.EndQuit || kept.end.FromMSA == 0 || kept.end.ToMX == 0 {
+			t.Errorf("end: %+v", kept.end)
+		}
+	})
+}
+
+// A keeper copies transactions out of their records.
+type keeper struct {
+	transactions []keptTransaction
+	end          session.SessionEnd
+	lines        []string
+}
+
+type keptTransaction struct {
+	session.Transaction
+	sender  string
+	replies []string // to each recipient
+}
+
+func (k *keeper) Record(r *session.Record) {
+	for _, l := range r.Lines {
+		k.lines = append(k.lines, l.Mark.String()+" "+string(r.Text(l.Text)))
+	}
+	if r.Transaction != nil {
+		tx := keptTransaction{Transaction: *r.Transaction, sender: string(r.Text(r.Transaction.Sender))}
+		tx.Recipients = append([]session.Recipient(nil), r.Transaction.Recipients...)
+		for _, rcpt := range tx.Recipients {
+			tx.replies = append(tx.replies, string(r.Text(rcpt.Reply.Text)))
+		}
+		k.transactions = append(k.transactions, tx)
+	}
+	if r.End != nil {
+		k.end = *r.End
+	}
+	r.Release()
+}
+
+// What is no command is not recorded: it may be a mail's text. Credentials are not, either.
+func TestNothingPrivateIsRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var kept keeper
+		w.engine.Recorder = &kept
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		for _, line := range []string{"AUTH PLAIN canary1", "canary2 in a text", "X-EXPS GSSAPI canary3", "XCLIENT LOGIN=canary4", "BDAT 6canary5"} {
+			msa.Command(line)
+		}
+		w.close()
+		w = newWorld(t)
+		w.engine.Recorder = &kept
+		msa = smtptest.NewMSA(t, w.connect())
+		msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("Subject: canary6\r\n\r\ncanary7\r\n"), false)
+		msa.Quit()
+		w.close()
+		if all := strings.Join(kept.lines, "\n"); strings.Contains(all, "canary") {
+			t.Errorf("recorded:\n%s", all)
+		}
+	})
+}
+
+// An MSA that has sent more than it reads still gets the last reply: the socket is not closed under it.
+//
+// law: N-b
+func TestLastReplyIsRead(t *testing.T) {
+	msa, mx := relay(t, nil)
+	defer msa.Close()
+	buf := make([]byte, 4096)
+	msa.Write([]byte("MAIL FROM:<a@example.com>\r\n"))
+	mx.Read(buf)
+	msa.Write([]byte(strings.Repeat("RCPT TO:<b@example.net>\r\n", 100)))
+	mx.Write([]byte("421 4.3.0 down\r\n"))
+	mx.Close()
+	time.Sleep(200 * time.Millisecond)
+	_ = msa.SetReadDeadline(time.Now().Add(5 * time.Second))
+	n, err := msa.Read(buf)
+	if err != nil || string(buf[:n]) != "421 4.3.0 down\r\n" {
+		t.Errorf("%q, %v", buf[:n], err)
+	}
+}

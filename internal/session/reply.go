@@ -1,0 +1,104 @@
+package session
+
+import (
+	"errors"
+	"os"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// readReply reads the next reply of the MX into s.reply, waiting up to the phase's time.
+// Replies gathered for the MSA are flushed before a wait.
+func (s *session) readReply(phase Phase) error {
+	s.reply.Reset()
+	s.first = 0
+	begun, looked := time.Time{}, time.Time{}
+	for {
+		ok, err := s.mx.in.Reply(&s.reply)
+		if err != nil {
+			return s.mxFailure(phase, err)
+		}
+		if s.reply.Begun() && s.first == 0 {
+			s.first = s.took()
+		}
+		if ok {
+			return nil
+		}
+		if begun.IsZero() {
+			begun = time.Now()
+			looked = begun
+			s.msa.park()
+			if err := s.flushMSA(phase); err != nil {
+				return err
+			}
+		}
+		if err := s.await(&s.mx, phase, begun); err != nil {
+			return s.mxFailure(phase, err)
+		}
+		// A reply that drips never lets await's slices end: look around here, too.
+		if now := time.Now(); now.Sub(looked) > time.Second {
+			looked = now
+			if err := s.lookAround(&s.mx, phase); err != nil {
+				return err
+			}
+		}
+		if phase != PhaseDot && s.reply.Begun() && s.took() > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+			time.Sleep(dripPause)
+		}
+	}
+}
+
+// A tarpit gives its reply octet by octet. Once it is known for one, its octets are let gather: waking for each of them is
+// what a tarpit costs. The reply to the dot is never made to wait.
+const (
+	dripAfter  = 5 * time.Second
+	dripOctets = 64
+	dripPause  = time.Second
+)
+
+func (s *session) took() time.Duration { return time.Since(s.sent) }
+
+// toMSA puts a reply into the buffer for the MSA.
+func (s *session) toMSA(reply *smtp.Reply, local bool) {
+	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
+	s.log.answered(reply, local, s.first, s.took())
+}
+
+func (s *session) flushMSA(phase Phase) error {
+	if err := s.msa.flush(s.e.timeout(PhaseBody)); err != nil {
+		return s.msaFailure(phase, err)
+	}
+	return nil
+}
+
+// mxFailure and msaFailure name what an error of a leg is.
+func (s *session) mxFailure(phase Phase, err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	t := mxLost
+	switch {
+	case errors.Is(err, errTimeout), errors.Is(err, os.ErrDeadlineExceeded):
+		t = mxSilent
+	case errors.Is(err, smtp.ErrBadReply), errors.Is(err, smtp.ErrReplyTooLong), errors.Is(err, smtp.ErrBufferFull):
+		t = mxGarbled
+	}
+	return &failure{trouble: t, phase: phase, cause: err}
+}
+
+func (s *session) msaFailure(phase Phase, err error) error {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	t := msaLost
+	switch {
+	case errors.Is(err, errTimeout):
+		t = msaSilent
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		t = msaStuck
+	}
+	return &failure{trouble: t, phase: phase, cause: err}
+}

@@ -1,0 +1,313 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// session is one intercepted connection. Its goroutine owns everything in it; Live may only move the read deadline.
+type session struct {
+	e    *Engine
+	info SessionInfo
+	dest Destination
+	msa  leg
+	mx   leg
+	cuts atomic.Pointer[net.Conn] // the MX connection, for Live to cut
+	log  trace
+
+	// The MX leg.
+	stage       stage
+	ehloRefused bool // this MX is from before ESMTP, or does not want us
+	plain       bool // STARTTLS failed on an earlier connection: this one stays plain
+	refused     bool // the MX refused with its banner; nothing is forwarded any more
+	noMail      bool // the destination must have TLS and has not
+	caps        capabilities
+	reply       smtp.Reply // the reply being read
+	sent        time.Time  // when the command that reply answers was written
+	first       time.Duration
+
+	// The conversation with the MSA.
+	hello      hello
+	helloBegan time.Time // when it was said
+	helloBy    time.Time // when it must be answered; zero: not yet decided
+	slots      []slot
+	tx         transaction
+	body       smtp.Body
+	inBody     bool // a message is coming whose end has not been read
+	dotSent    bool // and not answered
+	orphan     bool // the MSA hung up behind a dot that has been forwarded
+	bad        int  // malformed and unknown commands
+	idle       int  // commands without mail since the last accepted MAIL
+	mails      int  // transactions begun
+	talking    bool // a first command has come
+	quit       bool
+	delivered  int
+}
+
+// hello is how the MSA introduced itself.
+type hello struct {
+	verb smtp.Verb // VerbUnknown before EHLO or HELO
+	name []byte
+}
+
+// transaction is the mail being sent, as the MX's own replies have made it.
+type transaction struct {
+	open     bool // the MX accepted MAIL
+	utf8     bool // MAIL carried SMTPUTF8
+	refused  bool // the MX refused DATA: nothing is lost if the session ends here
+	asked    int  // RCPTs forwarded
+	accepted int  // RCPTs the MX accepted
+}
+
+// underWay says whether a drain must wait for it.
+func (t *transaction) underWay() bool { return t.open && !t.refused }
+
+// run is a whole session, from the intercepted connection to both legs closed.
+func (s *session) run() {
+	defer s.survivePanic()
+	err := s.converse()
+	s.finish(err)
+}
+
+func (s *session) converse() error {
+	if s.dest.Passthrough {
+		return s.passThrough()
+	}
+	if err := s.greet(); err != nil {
+		return err
+	}
+	for !s.quit {
+		if err := s.awaitCommand(); err != nil {
+			return err
+		}
+		toBody, err := s.serveGroup()
+		if err != nil {
+			return err
+		}
+		if toBody {
+			if err := s.relayBody(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// greet opens the MX leg as far as its banner and passes that on.
+func (s *session) greet() error {
+	s.log.notef("connected from %s", s.info.Source)
+	if err := s.openMX(stageBanner); err != nil {
+		return err
+	}
+	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
+		return &failure{trouble: msaForeign, phase: PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
+	}
+	if s.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: PhaseBanner, cause: fmt.Errorf("banner %d", s.reply.Code)}
+	}
+	if s.refused = !s.reply.Positive(); s.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
+		if s.reply.Code == 421 {
+			return s.saidGoodbye(PhaseBanner)
+		}
+		s.toMSA(&s.reply, false)
+		s.closeMX()
+		return s.flushMSA(PhaseBanner)
+	}
+	s.toMSA(&s.reply, false)
+	return s.flushMSA(PhaseBanner)
+}
+
+// maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
+const maxEarly = 64 << 10
+
+// await reads at least one octet more on one leg, until the phase's time is over, and meanwhile watches the other leg.
+// The common case is one read; whoever waits longer is looked after in slices.
+func (s *session) await(l *leg, phase Phase, begun time.Time) error {
+	now := time.Now()
+	end := begun.Add(s.e.timeout(phase))
+	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
+		end = begun.Add(s.e.timeout(PhaseIdle))
+	} else if !s.helloBy.IsZero() && end.After(s.helloBy) {
+		end = s.helloBy
+	}
+	slice := time.Second
+	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {
+		l.arm(now.Add(min(2*slice, max(end.Sub(now), 0))))
+	}
+	for {
+		err := l.in.Fill()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		now = time.Now()
+		if !now.Before(end) {
+			return errTimeout
+		}
+		if err := s.lookAround(l, phase); err != nil {
+			return err
+		}
+		if s.orphan && end.Sub(now) > orphanWait {
+			end = now.Add(orphanWait)
+		}
+		slice = longSlice // one look soon, then few: ten thousand sessions may be waiting
+		l.arm(now.Add(min(slice, end.Sub(now))))
+	}
+}
+
+// longSlice bounds how long a hang-up of the leg that is not being read can go unseen.
+const longSlice = 30 * time.Second
+
+// errTimeout is the phase's time running out; await's callers turn it into a failure.
+var errTimeout = errors.New("no answer in time")
+
+// lookAround is the slow path of a wait: hand over what there is to see, hold no buffers, look for a hang-up of the other leg.
+func (s *session) lookAround(waiting *leg, phase Phase) error {
+	s.log.handOver()
+	if waiting == &s.msa {
+		if phase == PhaseIdle && s.e.Live.stopping() && !s.tx.underWay() {
+			return &failure{trouble: stopping, phase: phase}
+		}
+		if s.e.Live.cutting() {
+			return &failure{trouble: cut, phase: phase}
+		}
+		s.mx.park()
+		switch {
+		case !s.mx.open():
+		case phase == PhaseBody && s.mx.pending():
+			return s.saidEarly()
+		case phase == PhaseIdle && s.mx.hungUp():
+			s.loseIdleMX()
+		}
+		return nil
+	}
+	if s.e.Live.cutting() {
+		return &failure{trouble: cut, phase: phase}
+	}
+	if phase == PhaseBanner && s.msa.pending() {
+		if err := s.peekForeign(); err != nil {
+			return err
+		}
+	}
+	s.msa.park()
+	switch {
+	case s.orphan || !s.msa.gone():
+	case phase == PhaseDot: // only its reply counts now, whether there is somebody to tell or not
+		s.orphan = true
+		s.log.note("MSA lost behind its dot")
+	default:
+		return &failure{trouble: msaLost, phase: phase}
+	}
+	return nil
+}
+
+// peekForeign looks at what an MSA sends before it has seen the banner: a client of another protocol would wait for ever.
+func (s *session) peekForeign() error {
+	if s.msa.in.Empty() {
+		s.msa.arm(time.Now().Add(time.Millisecond))
+		_ = s.msa.in.Fill() // its end is seen as a hang-up
+	}
+	return s.checkForeign()
+}
+
+// loseIdleMX frees the MX leg when the MX has hung up between transactions. A last 421 of its is kept for the next command.
+func (s *session) loseIdleMX() {
+	s.mx.arm(time.Now().Add(10 * time.Millisecond))
+	s.reply.Reset()
+	for {
+		ok, err := s.mx.in.Reply(&s.reply)
+		if ok {
+			s.log.reply(MarkFromMX, &s.reply, 0, 0)
+			if s.reply.Code != 421 {
+				s.reply.Reset() // nobody asked
+			}
+			break
+		}
+		if err == nil {
+			err = s.mx.in.Fill()
+		}
+		if err != nil {
+			s.reply.Reset()
+			break
+		}
+	}
+	s.log.note("MX closed the idle connection")
+	s.log.endTransaction(OutcomeDeferred, "the MX closed the connection")
+	s.tx = transaction{}
+	s.closeMX()
+}
+
+func (s *session) closeMX() {
+	if s.mx.open() {
+		s.log.fromMX += s.mx.total()
+		s.log.toMX += s.mx.written
+	}
+	s.mx.close()
+	s.stage, s.ehloRefused = stageNone, false
+}
+
+// finish ends the session after converse: tells the MSA what there is to tell, closes both legs, hands over the last record.
+func (s *session) finish(err error) {
+	var f *failure
+	if err != nil && !errors.As(err, &f) {
+		f = &failure{trouble: broken, cause: err}
+	}
+	s.closeMX() // never a dot: whatever was not complete stays so (I4)
+	if f != nil {
+		s.farewell(f)
+		s.log.endTransaction(f.outcome(), f.Error())
+	} else {
+		s.log.endTransaction(OutcomeReset, "")
+	}
+	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
+	s.msa.close()
+	if f == nil {
+		s.log.end(s, PhaseQuit, EndQuit, nil)
+	} else {
+		s.log.end(s, f.phase, troubleNames[f.trouble], f.cause)
+	}
+}
+
+// farewell tells the MSA why the session ends, in time for it to be read.
+func (s *session) farewell(f *failure) {
+	reply, ok := f.answer(s.info.Destination, s.e.Hostname)
+	if !ok {
+		return
+	}
+	if s.inBody && f.drains() && !s.drainBody() {
+		return
+	}
+	s.toMSA(&reply, f.trouble != mxSaid)
+	if s.flushMSA(f.phase) == nil {
+		s.msa.closeGently(lingerTime)
+	}
+}
+
+// lingerTime is how long an MSA may take to read the reply that ends its session.
+const lingerTime = 5 * time.Second
+
+// survivePanic keeps a defect in one session from becoming everybody's (I4: the MX is dropped without a dot).
+func (s *session) survivePanic() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	s.e.logger().Error("session panicked", "session", s.info.ID.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+	defer func() {
+		if recover() != nil { // what broke cannot even be ended: cut both legs as they are
+			s.mx.close()
+			s.msa.close()
+		}
+	}()
+	phase := PhaseIdle
+	if s.dotSent {
+		phase = PhaseDot
+	}
+	s.finish(&failure{trouble: broken, phase: phase, cause: fmt.Errorf("panic: %v", p)})
+}

@@ -1,0 +1,79 @@
+package session_test
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kanmon/internal/session"
+	"kanmon/internal/smtptest"
+)
+
+var (
+	msaAddr = netip.MustParseAddrPort("10.20.1.5:40000")
+	mxAddr  = netip.MustParseAddrPort("192.0.2.25:25")
+	ownIP   = netip.MustParseAddr("203.0.113.10")
+)
+
+// dialFunc is a session.Dialer made of a function.
+type dialFunc func(context.Context, session.DialRequest) (session.Outbound, error)
+
+func (f dialFunc) Dial(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+	return f(ctx, r)
+}
+
+// dialOnce hands out one connection.
+func dialOnce(conn net.Conn) dialFunc {
+	return func(context.Context, session.DialRequest) (session.Outbound, error) {
+		return session.Outbound{Conn: conn, SendingIP: ownIP, Name: "out10.example.jp"}, nil
+	}
+}
+
+func TestDialogues(t *testing.T) {
+	runDialogues(t, "testdata/dialogues", func(*session.Engine) {})
+}
+
+func TestDialoguesObserveMode(t *testing.T) {
+	runDialogues(t, "testdata/observe", func(e *session.Engine) {
+		dial := e.Dialer
+		e.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+			out, err := dial.Dial(ctx, r)
+			out.SendingIP, out.Name = netip.Addr{}, ""
+			return out, err
+		})
+	})
+}
+
+func TestDialoguesWithTLSRequired(t *testing.T) {
+	runDialogues(t, "testdata/requiretls", func(e *session.Engine) {
+		e.Destination = func(netip.Addr) session.Destination { return session.Destination{TLS: session.TLSRequire} }
+	})
+}
+
+func TestDialoguesWithTLSTowardTheMSA(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	runDialogues(t, "testdata/msatls", func(e *session.Engine) {
+		e.Certificate = func() (*tls.Certificate, error) { return &cert, nil }
+	})
+}
+
+// runDialogues runs each script of a folder as a subtest.
+func runDialogues(t *testing.T, folder string, set func(*session.Engine)) {
+	files, err := filepath.Glob(folder + "/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no dialogues: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			smtptest.RunDialogue(t, file, func(msa, mx net.Conn) {
+				e := session.Engine{Dialer: dialOnce(mx), Live: new(session.Live)}
+				set(&e)
+				e.Serve(msa, session.Origin{Source: msaAddr, Destination: mxAddr})
+			})
+		})
+	}
+}

@@ -1,0 +1,93 @@
+package session_test
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"testing"
+
+	"kanmon/internal/session"
+)
+
+// exchange is a step of a peer: write fixed octets, read a number of them, without allocating.
+type exchange struct {
+	read  int
+	write []byte
+}
+
+func play(conn net.Conn, steps []exchange, buf []byte) error {
+	for _, s := range steps {
+		if _, err := conn.Write(s.write); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(conn, buf[:s.read]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tcpPair gives both ends of a TCP connection on the loopback.
+func tcpPair(tb testing.TB) (a, b net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer l.Close()
+	if a, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		tb.Fatal(err)
+	}
+	if b, err = l.Accept(); err != nil {
+		tb.Fatal(err)
+	}
+	return a, b
+}
+
+// relay is a session between two TCP peers that have exchanged EHLO.
+func relay(tb testing.TB, rec session.Recorder) (msa, mx net.Conn) {
+	msa, near := tcpPair(tb)
+	far, mx := tcpPair(tb)
+	e := &session.Engine{Dialer: dialOnce(far), Live: new(session.Live), Recorder: rec}
+	go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
+	buf := make([]byte, 4096)
+	step := func(from, to net.Conn, text string) {
+		if _, err := from.Write([]byte(text)); err != nil {
+			tb.Fatal(err)
+		}
+		if _, err := to.Read(buf); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	step(mx, msa, "220 mx\r\n")
+	step(msa, mx, "EHLO msa\r\n")
+	step(mx, msa, "250-mx\r\n250 PIPELINING\r\n")
+	return msa, mx
+}
+
+// release is the cheapest Recorder.
+type release struct{}
+
+func (release) Record(r *session.Record) { r.Release() }
+
+// messageSteps are the two sides of a pipelined message.
+func messageSteps(size int) (msa, mx []exchange) {
+	envelope := []byte("MAIL FROM:<a@example.com>\r\nRCPT TO:<b@example.net>\r\nDATA\r\n")
+	body := append(bytes.Repeat([]byte("0123456789abcdef0123456789abcdef0123456789abcd\r\n"), size/48), ".\r\n"...)
+	accept := []byte("250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n354 go\r\n")
+	queued := []byte("250 2.0.0 Ok: queued as 4711\r\n")
+	return []exchange{{len(accept), envelope}, {len(queued), body}},
+		[]exchange{{len(envelope), accept}, {len(body), queued}}
+}
+
+// playMX reads first, then writes.
+func playMX(conn net.Conn, steps []exchange, buf []byte) error {
+	for _, s := range steps {
+		if _, err := io.ReadFull(conn, buf[:s.read]); err != nil {
+			return err
+		}
+		if _, err := conn.Write(s.write); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,261 @@
+package session
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// ClientTLS gives the TLS configuration toward MXs: opportunistic (RFC 7435), so the widest range of servers that Go
+// can speak to, no certificate checked, no server name sent (as Postfix does without a policy), and sessions resumed across all
+// tenants of one MX. Go cannot speak DHE-only, SSLv3 or export suites: such an MX is downgraded, and recorded so.
+func ClientTLS() *tls.Config {
+	var suites []uint16
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		suites = append(suites, s.ID)
+	}
+	return &tls.Config{
+		InsecureSkipVerify:          true, // opportunistic: an unverified MX beats plain text
+		MinVersion:                  tls.VersionTLS10,
+		CipherSuites:                suites,
+		ClientSessionCache:          tls.NewLRUClientSessionCache(4096),
+		DynamicRecordSizingDisabled: true, // bodies go in full records
+	}
+}
+
+// tlsFailure says that this connection will not have TLS and cannot go on.
+type tlsFailure struct {
+	phase Phase
+	cause error
+}
+
+func (f *tlsFailure) Error() string { return fmt.Sprintf("TLS failed at %s: %v", f.phase, f.cause) }
+func (f *tlsFailure) Unwrap() error { return f.cause }
+
+// errNoMail says that the destination must have TLS and its handshake failed: the session goes on without an MX.
+var errNoMail = errors.New("no TLS where it must be")
+
+// startTLS asks the MX for TLS and completes the handshake.
+func (s *session) startTLS() error {
+	begun := time.Now()
+	s.mx.out = append(s.mx.buffer(), "STARTTLS\r\n"...)
+	s.log.line(MarkMadeForMX, []byte("STARTTLS"))
+	if s.mx.pending() {
+		return s.unasked(PhaseStartTLS)
+	}
+	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
+		return s.mxFailure(PhaseStartTLS, err)
+	}
+	s.sent = begun
+	if err := s.readReply(PhaseStartTLS); err != nil {
+		var f *failure
+		if errors.As(err, &f) && (f.trouble == mxLost || f.trouble == mxSilent) {
+			return &tlsFailure{PhaseStartTLS, f}
+		}
+		return err
+	}
+	s.info.Phases[PhaseStartTLS] = time.Since(begun)
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	if !s.mx.in.Empty() {
+		return &failure{trouble: mxInjected, phase: PhaseStartTLS}
+	}
+	switch s.reply.Code {
+	case 220:
+	case 421:
+		return s.saidGoodbye(PhaseStartTLS)
+	default:
+		return &tlsFailure{PhaseStartTLS, fmt.Errorf("STARTTLS was answered with %d", s.reply.Code)}
+	}
+	return s.handshake()
+}
+
+// handshake runs aside: it needs a deep stack for a moment, and the session's own should stay small.
+func (s *session) handshake() error {
+	begun := time.Now()
+	conn := tls.Client(s.mx.base, s.e.tlsToMX())
+	end := begun.Add(s.e.timeout(PhaseHandshake))
+	if end.After(s.helloBy) {
+		end = s.helloBy
+	}
+	_ = s.mx.base.SetDeadline(end)
+	err := s.aside(PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
+		return conn.HandshakeContext(context.Background())
+	})
+	s.info.Phases[PhaseHandshake] = time.Since(begun)
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	if err != nil {
+		return &tlsFailure{PhaseHandshake, err}
+	}
+	_ = s.mx.base.SetDeadline(time.Time{})
+	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
+	s.mx.startTLS(conn)
+	s.info.MX = s.e.describeTLS(conn.ConnectionState(), s.info.MX.Err)
+	s.stage = stageTLS
+	s.log.notef("tls connected, %s %s", tls.VersionName(s.info.MX.Version), tls.CipherSuiteName(s.info.MX.Cipher))
+	return nil
+}
+
+// withoutTLS decides what a failed handshake means: a fresh connection in plain text (never the old one: what came on
+// it cannot be trusted), or no mail where TLS must be.
+func (s *session) withoutTLS(why *tlsFailure) error {
+	s.log.notef("%s", why)
+	s.closeMX()
+	s.info.MX = TLSRecord{State: TLSDowngraded, Err: why.Error()}
+	if s.dest.TLS == TLSRequire {
+		s.info.MX.State = TLSNone
+		s.noMail = true
+		return errNoMail
+	}
+	s.plain = true
+	return nil
+}
+
+// describeTLS makes the record of a handshake.
+func (e *Engine) describeTLS(state tls.ConnectionState, earlier string) TLSRecord {
+	r := TLSRecord{
+		State: TLSOn, Version: state.Version, Cipher: state.CipherSuite, Curve: uint16(state.CurveID),
+		Resumed: state.DidResume, Err: earlier,
+	}
+	if len(state.PeerCertificates) > 0 {
+		c := e.Live.certs.describe(state.PeerCertificates)
+		r.Names, r.NotAfter, r.Verified = c.names, c.notAfter, c.verified
+	}
+	return r
+}
+
+// certificates remembers what is in the certificates of MXs: the same few hundred come again with every session.
+type certificates struct {
+	mu    sync.Mutex
+	known map[[sha256.Size]byte]certificate
+	roots func() (*x509.CertPool, error) // nil: the system's
+}
+
+type certificate struct {
+	names    []string
+	notAfter time.Time
+	verified bool
+}
+
+const (
+	maxKnownCertificates = 4096
+	maxCertificateNames  = 32
+)
+
+func (c *certificates) describe(chain []*x509.Certificate) certificate {
+	key := sha256.Sum256(chain[0].Raw)
+	c.mu.Lock()
+	known, ok := c.known[key]
+	c.mu.Unlock()
+	if ok {
+		return known
+	}
+	known = certificate{names: certificateNames(chain[0]), notAfter: chain[0].NotAfter, verified: c.verify(chain)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.known == nil || len(c.known) >= maxKnownCertificates {
+		c.known = make(map[[sha256.Size]byte]certificate)
+	}
+	c.known[key] = known
+	return known
+}
+
+func (c *certificates) verify(chain []*x509.Certificate) bool {
+	roots := c.roots
+	if roots == nil {
+		roots = x509.SystemCertPool
+	}
+	pool, err := roots()
+	if err != nil {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, cert := range chain[1:] {
+		between.AddCert(cert)
+	}
+	_, err = chain[0].Verify(x509.VerifyOptions{Roots: pool, Intermediates: between})
+	return err == nil
+}
+
+func certificateNames(cert *x509.Certificate) []string {
+	var names []string
+	if cert.Subject.CommonName != "" {
+		names = append(names, cert.Subject.CommonName)
+	}
+	for _, n := range cert.DNSNames {
+		if n != cert.Subject.CommonName && len(names) < maxCertificateNames {
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// startTLSReply is the answer to the MSA's STARTTLS.
+func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
+	switch {
+	case s.e.Certificate == nil:
+		return &replyNotOffered
+	case s.info.MSA.State == TLSOn:
+		return &replyTLSTwice
+	case len(cmd.Args) > 0:
+		return &replyNoParams
+	case s.tx.open || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
+		return &replyNotNow
+	default:
+		return &replyGoAhead
+	}
+}
+
+// startTLSToMSA completes the handshake that the MSA asked for. What it said before is forgotten (RFC 3207 §4.2):
+// it must say EHLO again, and octets sent ahead of the handshake end the session (CVE-2011-0411).
+func (s *session) startTLSToMSA() error {
+	if !s.msa.in.Empty() {
+		return &failure{trouble: msaTLS, phase: PhaseStartTLS, cause: errors.New("octets behind STARTTLS")}
+	}
+	if err := s.flushMSA(PhaseStartTLS); err != nil {
+		return err
+	}
+	conn := tls.Server(s.msa.base, &tls.Config{
+		MinVersion: tls.VersionTLS10, // the alternative for an old MSA is plain text
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return s.e.Certificate()
+		},
+	})
+	_ = s.msa.base.SetDeadline(time.Now().Add(s.e.timeout(PhaseHandshake)))
+	err := s.aside(PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
+		return conn.HandshakeContext(context.Background())
+	})
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	if err != nil {
+		return &failure{trouble: msaTLS, phase: PhaseHandshake, cause: err}
+	}
+	_ = s.msa.base.SetDeadline(time.Time{})
+	s.msa.armed, s.msa.armedW = time.Time{}, time.Time{}
+	s.msa.startTLS(conn)
+	s.info.MSA = s.e.describeTLS(conn.ConnectionState(), "")
+	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
+	s.hello = hello{name: s.hello.name[:0]}
+	return nil
+}
+
+// addrPort gives a connection's address as a value; invalid if it is no TCP address.
+func addrPort(a net.Addr) (ap netip.AddrPort) {
+	if t, ok := a.(*net.TCPAddr); ok {
+		return t.AddrPort()
+	}
+	return ap
+}

@@ -1,0 +1,301 @@
+package session
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// trace gathers what a session sees into the Record at hand, and hands that over at the end of a transaction, of the
+// session, or before a long wait. With no Recorder it does nothing.
+type trace struct {
+	to   Recorder
+	info *SessionInfo
+	rec  *Record // nil: nothing gathered
+	kept *keptTransaction
+	tx   bool // a transaction is being gathered, in rec or kept
+	body time.Time
+
+	count                        int
+	fromMSA, toMSA, fromMX, toMX int64
+}
+
+// keptTransaction is the transaction under way while nothing else is gathered: a session that waits costs little.
+type keptTransaction struct {
+	trans Transaction
+	text  []byte
+}
+
+func (t *trace) record() *Record {
+	if t.rec == nil {
+		t.rec = NewRecord()
+		if k := t.kept; k != nil {
+			t.kept = nil
+			t.rec.trans, t.rec.text = k.trans, append(t.rec.text, k.text...)
+		}
+	}
+	return t.rec
+}
+
+// transaction is the one being gathered.
+func (t *trace) transaction() *Transaction { return &t.record().trans }
+
+// line adds a line of the session log.
+func (t *trace) line(m Mark, text []byte) {
+	if t.to == nil {
+		return
+	}
+	r := t.record()
+	r.Lines = append(r.Lines, Line{Mark: m, Text: r.Add(text), At: time.Since(t.info.Start)})
+}
+
+func (t *trace) note(text string) { t.line(MarkNote, []byte(text)) }
+
+func (t *trace) notef(format string, args ...any) {
+	if t.to != nil {
+		t.line(MarkNote, fmt.Appendf(nil, format, args...))
+	}
+}
+
+// reply adds a reply of the MX with all its lines.
+func (t *trace) reply(m Mark, reply *smtp.Reply, first, took time.Duration) {
+	if t.to == nil {
+		return
+	}
+	r := t.record()
+	r.Lines = append(r.Lines, Line{Mark: m, Text: t.add(reply), At: time.Since(t.info.Start), First: first, Took: took})
+}
+
+func (t *trace) add(reply *smtp.Reply) Span {
+	r := t.record()
+	off := len(r.text)
+	r.text = reply.AppendRaw(r.text)
+	return Span{off: uint32(off), n: uint32(len(r.text) - off)}
+}
+
+// answered adds a reply as the MSA got it; the times are those of the MX's reply, a local one has none.
+func (t *trace) answered(reply *smtp.Reply, local bool, first, took time.Duration) {
+	if local {
+		first, took = 0, 0
+	}
+	t.reply(MarkToMSA, reply, first, took)
+}
+
+// sentToMSA adds a reply that was put together on the wire.
+func (t *trace) sentToMSA(wire []byte) {
+	if t.to == nil {
+		return
+	}
+	text := bytes.ReplaceAll(bytes.TrimSuffix(wire, []byte("\r\n")), []byte("\r\n"), []byte("\n"))
+	t.line(MarkToMSA, text)
+}
+
+// held adds a command that was not forwarded. Of what is no SMTP command only the size is kept: it may be anything,
+// also the text of a mail; and of AUTH nothing but the verb.
+func (t *trace) held(cmd smtp.Command) {
+	if t.to == nil {
+		return
+	}
+	switch cmd.Verb {
+	case smtp.VerbUnknown:
+		t.line(MarkFromMSA, fmt.Appendf(nil, "(unknown command, %d octets)", len(cmd.Line)))
+	case smtp.VerbAUTH, smtp.VerbBDAT, smtp.VerbBURL, smtp.VerbRetired: // some X… commands carry credentials, too
+		word := cmd.Line[:max(bytes.IndexAny(cmd.Line, " \t"), 0)]
+		t.line(MarkFromMSA, append(bytes.Clone(word), " [redacted]"...))
+	default:
+		t.line(MarkFromMSA, cmd.Line)
+	}
+}
+
+// command adds a command that was put into the group for the MX. For an RCPT it gives the recipient that its reply
+// belongs to; -1 for none.
+func (t *trace) command(cmd smtp.Command, number int) (rcpt int) {
+	if t.to == nil {
+		return -1
+	}
+	newMail := cmd.Verb == smtp.VerbMAIL && (!t.tx || t.transaction().Mail.Code != 0) // not a second MAIL of the same group
+	if newMail {
+		t.endTransaction(OutcomeReset, "")
+	}
+	t.line(MarkToMX, cmd.Line)
+	r := t.rec
+	switch {
+	case newMail:
+		mailbox, _, _ := cmd.Path()
+		rcpts := r.trans.Recipients[:0]
+		r.trans = Transaction{Number: number, At: time.Since(t.info.Start), Sender: r.Add(mailbox), Recipients: rcpts}
+		t.tx = true
+	case cmd.Verb == smtp.VerbRCPT && t.tx:
+		if len(r.trans.Recipients) >= maxRecordedRcpts {
+			r.trans.MoreRcpts++
+			return -1
+		}
+		mailbox, _, _ := cmd.Path()
+		r.trans.Recipients = append(r.trans.Recipients, Recipient{Address: r.Add(mailbox)})
+		return len(r.trans.Recipients) - 1
+	}
+	return -1
+}
+
+const maxRecordedRcpts = 1000
+
+func (t *trace) mailReply(reply *smtp.Reply, first, took time.Duration) {
+	if t.tx && t.transaction().Mail.Code == 0 {
+		t.transaction().Mail = t.replyRecord(reply, first, took)
+	}
+}
+
+func (t *trace) rcptReply(rcpt int, reply *smtp.Reply, first, took time.Duration) {
+	if t.tx && rcpt >= 0 && rcpt < len(t.transaction().Recipients) {
+		t.transaction().Recipients[rcpt].Reply = t.replyRecord(reply, first, took)
+	}
+}
+
+func (t *trace) dataReply(reply *smtp.Reply, first, took time.Duration) {
+	if t.tx {
+		t.transaction().Data = t.replyRecord(reply, first, took)
+	}
+}
+
+func (t *trace) dotReply(reply *smtp.Reply, first, took time.Duration) {
+	if t.tx {
+		t.transaction().Dot = t.replyRecord(reply, first, took)
+	}
+}
+
+func (t *trace) replyRecord(reply *smtp.Reply, first, took time.Duration) ReplyRecord {
+	return ReplyRecord{Code: reply.Code, Text: t.add(reply), First: first, Took: took}
+}
+
+func (t *trace) bodyBegins(now time.Time) { t.body = now }
+
+func (t *trace) bodyEnds(size int64, body *smtp.Body) {
+	if t.to == nil {
+		return
+	}
+	text := strconv.AppendInt(append(make([]byte, 0, 64), "(message, "...), size, 10)
+	text = append(text, " octets)"...)
+	if body.BareCR+body.BareLF > 0 {
+		text = fmt.Appendf(text[:len(text)-1], ", %d bare CR, %d bare LF)", body.BareCR, body.BareLF)
+	}
+	t.line(MarkToMX, text)
+	if t.tx {
+		tx := t.transaction()
+		tx.Body, tx.BodyBytes = time.Since(t.body), size
+	}
+}
+
+// endTransaction closes the transaction being gathered, if there is one, and hands it over. OutcomeReset stands for "the MSA moved on": then
+// the MX's replies say what became of it.
+func (t *trace) endTransaction(o Outcome, cause string) {
+	if !t.tx {
+		return
+	}
+	t.tx = false
+	trans := t.transaction()
+	if o == OutcomeReset {
+		o = trans.refusal()
+	}
+	trans.Outcome, trans.Cause = o, cause
+	t.count++
+	full := t.rec // not nil: transaction() made it so
+	t.rec = nil
+	full.Transaction = trans
+	full.Session = *t.info
+	t.to.Record(full)
+}
+
+// refusal is how a transaction that never came to its body ended: by the MX's replies, else by the MSA's wish.
+func (t *Transaction) refusal() Outcome {
+	codes := []int{t.Mail.Code, t.Data.Code}
+	if len(t.Recipients) > 0 {
+		worst := 5
+		for _, r := range t.Recipients {
+			worst = min(worst, r.Reply.Code/100) // one accepted recipient: not refused here; one 4xx: worth another try
+		}
+		codes = []int{t.Mail.Code, worst * 100, t.Data.Code}
+	}
+	for _, code := range codes {
+		switch code / 100 {
+		case 4:
+			return OutcomeDeferred
+		case 5:
+			return OutcomeRefused
+		}
+	}
+	return OutcomeReset
+}
+
+// handOverIfLarge keeps a session that never waits, and never ends a transaction, from gathering without bound.
+func (t *trace) handOverIfLarge() {
+	if t.rec != nil && (len(t.rec.text) > maxGathered || len(t.rec.Lines) > maxGatheredLines) {
+		t.handOver()
+	}
+}
+
+const (
+	maxGathered      = 64 << 10
+	maxGatheredLines = 500
+)
+
+// handOver gives what is gathered to the Recorder, before a wait. A transaction under way stays, in as little memory as it needs.
+func (t *trace) handOver() {
+	if t.rec == nil || len(t.rec.Lines) == 0 {
+		return
+	}
+	full := t.rec
+	t.rec = nil
+	if t.tx {
+		t.kept = full.keepTransaction()
+	}
+	full.Session = *t.info
+	t.to.Record(full)
+}
+
+// keepTransaction copies the transaction under way, and the texts it needs.
+func (r *Record) keepTransaction() *keptTransaction {
+	k := &keptTransaction{trans: r.trans}
+	k.trans.Recipients = append([]Recipient(nil), r.trans.Recipients...)
+	spans := []*Span{&k.trans.Sender, &k.trans.Mail.Text, &k.trans.Data.Text, &k.trans.Dot.Text}
+	for i := range k.trans.Recipients {
+		spans = append(spans, &k.trans.Recipients[i].Address, &k.trans.Recipients[i].Reply.Text)
+	}
+	size := 0
+	for _, s := range spans {
+		size += int(s.n)
+	}
+	k.text = make([]byte, 0, size)
+	for _, s := range spans {
+		at := uint32(len(k.text))
+		k.text = append(k.text, r.Text(*s)...)
+		s.off = at
+	}
+	return k
+}
+
+// end hands over the last record of a session that ended in a phase, for a reason, with an error behind it or nil.
+func (t *trace) end(s *session, phase Phase, reason string, cause error) {
+	if t.to == nil {
+		return
+	}
+	t.note("connections closed")
+	r := t.record()
+	r.Session = s.info
+	r.end = SessionEnd{
+		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: s.delivered,
+		FromMSA: t.fromMSA, ToMSA: t.toMSA, FromMX: t.fromMX, ToMX: t.toMX,
+		Phase: phase, Reason: reason,
+	}
+	if cause != nil {
+		r.end.Cause = cause.Error()
+	}
+	r.End = &r.end
+	t.rec = nil
+	t.to.Record(r)
+}
+
+// EndQuit is the end reason of a session that the MSA ended with QUIT. All others name the trouble.
+const EndQuit = "quit"
