@@ -1,0 +1,263 @@
+package intercept_test
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/internal/egress"
+	"kanmon/internal/intercept"
+	"kanmon/internal/session"
+)
+
+// say tells the parent something.
+var say = slog.New(slog.NewJSONHandler(os.Stdout, nil))
+
+// runChild is the main function of a child.
+func runChild(text string) {
+	var o options
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		say.Error("failed", "error", err)
+		return
+	}
+	commands := map[string]func(){"report": func() {}}
+	var err error
+	switch o.Role {
+	case "mx":
+		err = runMX()
+	case "msa":
+		runMSA()
+		return
+	case "gateway":
+		err = runGateway(o, commands)
+	case "rules":
+		err = runRules(o)
+	}
+	if err != nil {
+		say.Error("failed", "error", err)
+		return
+	}
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		commands[in.Text()]()
+		var used syscall.Rusage
+		_ = syscall.Getrusage(syscall.RUSAGE_SELF, &used)
+		say.Info("done "+in.Text(), "CPU", time.Duration(used.Utime.Nano()+used.Stime.Nano()))
+	}
+}
+
+// runMX is a server that greets and says nothing more.
+func runMX() error {
+	ln, err := net.Listen("tcp", "[::]:25")
+	if err != nil {
+		return err
+	}
+	say.Info("ready")
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			say.Info("mail", "source", conn.RemoteAddr().String())
+			go func() {
+				defer conn.Close()
+				_, _ = io.WriteString(conn, "220 mx\r\n")
+				_, _ = io.Copy(io.Discard, conn)
+			}()
+		}
+	}()
+	return nil
+}
+
+// runMSA connects as it is told, and says what it gets.
+func runMSA() {
+	var held []net.Conn
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		var s sending
+		if err := json.Unmarshal(in.Bytes(), &s); err != nil {
+			say.Error("failed", "error", err)
+			return
+		}
+		for _, conn := range held {
+			_ = conn.Close()
+		}
+		held = nil
+		d := net.Dialer{Timeout: cmp.Or(s.Timeout, 5*time.Second)}
+		d.SetMultipathTCP(s.MPTCP)
+		for range s.Hold {
+			if conn, err := d.Dial("tcp", s.Target.String()); err == nil {
+				held = append(held, conn)
+			}
+		}
+		if s.Hold > 0 {
+			say.Info("holding")
+			continue
+		}
+		start := time.Now()
+		line, err := greeting(&d, s.Target.String())
+		if err != nil {
+			say.Info("answer", "error", err, "took", time.Since(start))
+			continue
+		}
+		say.Info("answer", "line", line, "took", time.Since(start))
+	}
+}
+
+// greeting gives the first line of a server.
+func greeting(d *net.Dialer, address string) (string, error) {
+	conn, err := d.Dial("tcp", address)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	_ = conn.SetReadDeadline(time.Now().Add(d.Timeout))
+	return bufio.NewReader(conn).ReadString('\n')
+}
+
+func mode(o options) intercept.Mode {
+	if o.Mode == intercept.TProxy.String() {
+		return intercept.TProxy
+	}
+	return intercept.Redirect
+}
+
+// runGateway is a kanmon that understands no SMTP.
+func runGateway(o options, commands map[string]func()) error {
+	if o.Files > 0 {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: o.Files, Max: o.Files}); err != nil {
+			return err
+		}
+	}
+	loops := new(intercept.Loops)
+	var ips []egress.SendingIP
+	for _, a := range o.SendingIPs {
+		ips = append(ips, egress.SendingIP{Address: a})
+	}
+	dialer := egress.NewDialer(egress.Config{SendingIPs: ips, Mark: o.OwnMark, Guard: loops})
+	l := &intercept.Listener{
+		Mode: mode(o), Loops: loops, Log: say,
+		Handle: func(conn *net.TCPConn, origin session.Origin) {
+			say.Info("handled", "source", origin.Source, "destination", origin.Destination)
+			if o.Hold {
+				_, _ = io.Copy(io.Discard, conn)
+				_ = conn.Close()
+				return
+			}
+			relay(conn, origin, dialer)
+		},
+		Refuse: func(conn *net.TCPConn, origin session.Origin, why session.Refusal) {
+			say.Info("refused", "source", origin.Source, "destination", origin.Destination, "why", why)
+			_, _ = fmt.Fprintf(conn, "421 refused %d\r\n", why)
+			_ = conn.Close()
+		},
+	}
+	open := l.Open
+	if o.Adopt {
+		open = func(ctx context.Context, addresses []netip.AddrPort) error { return adopt(ctx, l, addresses) }
+	}
+	if err := open(context.Background(), o.Listen); err != nil {
+		return err
+	}
+	served := make(chan struct{})
+	go func() {
+		l.Serve()
+		close(served)
+	}()
+	commands["close"] = func() {
+		if err := l.Close(); err != nil {
+			say.Error("failed", "error", err)
+		}
+		<-served
+	}
+	say.Info("ready")
+	return nil
+}
+
+// adopt opens the addresses as a socket unit does, and gives them to the listener as a process without privileges.
+func adopt(ctx context.Context, l *intercept.Listener, addresses []netip.AddrPort) error {
+	lc := net.ListenConfig{Control: func(network, _ string, c syscall.RawConn) (err error) {
+		if l.Mode != intercept.TProxy {
+			return nil
+		}
+		level, option := unix.SOL_IP, unix.IP_TRANSPARENT
+		if network == "tcp6" {
+			level, option = unix.SOL_IPV6, unix.IPV6_TRANSPARENT
+		}
+		return errors.Join(c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, 1) }), err)
+	}}
+	lc.SetMultipathTCP(false)
+	var opened []net.Listener
+	for _, a := range addresses {
+		network := "tcp6"
+		if a.Addr().Is4() {
+			network = "tcp4"
+		}
+		ln, err := lc.Listen(ctx, network, a.String())
+		if err != nil {
+			return err
+		}
+		opened = append(opened, ln)
+	}
+	if err := errors.Join(syscall.Setgid(65534), syscall.Setuid(65534)); err != nil {
+		return err
+	}
+	for _, ln := range opened {
+		if err := l.Adopt(ln); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func relay(conn *net.TCPConn, origin session.Origin, dialer *egress.Dialer) {
+	defer conn.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	out, err := dialer.Dial(ctx, session.DialRequest{Source: origin.Source.Addr(), Destination: origin.Destination})
+	if err != nil {
+		say.Error("dial failed", "error", err)
+		_, _ = io.WriteString(conn, "421 4.4.1\r\n")
+		return
+	}
+	go func() {
+		_, _ = io.Copy(out.Conn, conn)
+		_ = out.Conn.(*net.TCPConn).CloseWrite()
+	}()
+	_, _ = io.Copy(conn, out.Conn)
+	_ = out.Conn.Close()
+	out.Closed()
+}
+
+func runRules(o options) error {
+	r := rules(o)
+	act := r.Apply
+	if o.Remove {
+		act = r.Remove
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := act(ctx); err != nil {
+		return err
+	}
+	say.Info("ready")
+	return nil
+}
+
+func rules(o options) intercept.Rules {
+	return intercept.Rules{
+		Mode: mode(o), Listen: o.Listen, Sources: o.Sources, Interfaces: o.Interfaces,
+		Local: o.Local, User: o.User, Mark: o.Mark,
+	}
+}

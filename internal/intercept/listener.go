@@ -1,0 +1,267 @@
+package intercept
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/internal/session"
+)
+
+// Mode says how connections come to the listener.
+type Mode uint8
+
+// The modes.
+const (
+	Redirect Mode = iota // NAT: nftables "redirect"
+	TProxy               // transparent sockets: nftables "tproxy"
+)
+
+// String gives the mode as it stands in the configuration.
+func (m Mode) String() string {
+	if m == TProxy {
+		return "tproxy"
+	}
+	return "redirect"
+}
+
+// A Listener accepts intercepted connections. Its fields are set before Open and Adopt, these are called before Serve, and
+// never after.
+type Listener struct {
+	Mode  Mode
+	Loops *Loops // shared with the dialler
+
+	// Handle gets an intercepted connection, in a goroutine of its own. It closes the connection.
+	Handle func(conn *net.TCPConn, origin session.Origin)
+	// Refuse gets a connection that must not be handled, in a goroutine of its own. It closes the connection. The origin's
+	// destination is the zero AddrPort if it could not be found out.
+	Refuse func(conn *net.TCPConn, origin session.Origin, why session.Refusal)
+
+	Log *slog.Logger // nil: slog.Default()
+
+	ports   map[uint16]struct{} // listened on; not changed once Serve runs
+	mu      sync.Mutex
+	sockets []socket
+	closed  chan struct{} // made by the first Open or Adopt
+}
+
+// A socket is one address that a Listener listens on.
+type socket struct {
+	*net.TCPListener
+	addr netip.AddrPort
+}
+
+// A peer that vanished without a word is found after 60 + 4×30 s.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}
+
+// Open listens on the addresses. The IPv6 wildcard address takes IPv4 too, unless the IPv4 wildcard address with the same
+// port is among the addresses. If one cannot be opened, none is.
+func (l *Listener) Open(ctx context.Context, addresses []netip.AddrPort) error {
+	var opened []*net.TCPListener
+	for _, a := range addresses {
+		ln, err := l.open(ctx, a, networkFor(a, addresses))
+		if err != nil {
+			for _, ln := range opened {
+				_ = ln.Close()
+			}
+			return err
+		}
+		opened = append(opened, ln)
+	}
+	for _, ln := range opened {
+		l.add(ln)
+	}
+	return nil
+}
+
+// networkFor gives package net's name of the network to listen on. Plain "tcp" would make even 0.0.0.0 an IPv6 socket.
+func networkFor(a netip.AddrPort, all []netip.AddrPort) string {
+	if a.Addr().Unmap().Is4() {
+		return "tcp4"
+	}
+	if !a.Addr().IsUnspecified() || hasWildcard4(all, a.Port()) {
+		return "tcp6"
+	}
+	return "tcp"
+}
+
+func hasWildcard4(all []netip.AddrPort, port uint16) bool {
+	for _, a := range all {
+		if a == netip.AddrPortFrom(netip.IPv4Unspecified(), port) {
+			return true
+		}
+	}
+	return false
+}
+
+func (l *Listener) open(ctx context.Context, a netip.AddrPort, network string) (*net.TCPListener, error) {
+	lc := net.ListenConfig{KeepAlive: -1} // admit sets it, for adopted sockets too
+	// On a connection that the MSA opened with MPTCP, SO_ORIGINAL_DST fails (EOPNOTSUPP).
+	lc.SetMultipathTCP(false)
+	if l.Mode == TProxy {
+		lc.Control = func(network, _ string, c syscall.RawConn) error { return setTransparent(c, network == "tcp6") }
+	}
+	ln, err := lc.Listen(ctx, network, a.String())
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", a, err)
+	}
+	return ln.(*net.TCPListener), nil
+}
+
+// Adopt takes a listening TCP socket that somebody else opened (systemd socket activation). In tproxy mode it must be
+// transparent already, or kanmon must be allowed to make it so.
+func (l *Listener) Adopt(ln net.Listener) error {
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return fmt.Errorf("adopt %s: not a TCP socket but %T", ln.Addr(), ln)
+	}
+	if l.Mode == TProxy {
+		raw, err := tcp.SyscallConn()
+		if err == nil {
+			err = ensureTransparent(raw, tcp.Addr().(*net.TCPAddr).IP.To4() == nil)
+		}
+		if err != nil {
+			return fmt.Errorf("adopt %s: %w", ln.Addr(), err)
+		}
+	}
+	l.add(tcp)
+	return nil
+}
+
+func (l *Listener) add(ln *net.TCPListener) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed == nil {
+		l.closed = make(chan struct{})
+		l.ports = make(map[uint16]struct{})
+	}
+	s := socket{ln, unmap(ln.Addr())}
+	l.sockets = append(l.sockets, s)
+	l.ports[s.addr.Port()] = struct{}{}
+}
+
+// Addrs gives the addresses listened on.
+func (l *Listener) Addrs() []netip.AddrPort {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var list []netip.AddrPort
+	for _, s := range l.sockets {
+		list = append(list, s.addr)
+	}
+	return list
+}
+
+// Serve accepts connections until Close, and then returns.
+func (l *Listener) Serve() {
+	l.mu.Lock()
+	sockets := l.sockets
+	l.mu.Unlock()
+	var all sync.WaitGroup
+	for _, s := range sockets {
+		all.Go(func() { l.accept(s) })
+	}
+	all.Wait()
+}
+
+// Close stops accepting. Connections waiting in the kernel's queues are reset; those accepted go on.
+func (l *Listener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var errs []error
+	for _, s := range l.sockets {
+		errs = append(errs, s.Close())
+	}
+	if l.sockets != nil {
+		close(l.closed)
+		l.sockets = nil
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Listener) accept(s socket) {
+	trouble := trouble{log: l.log(), addr: s.addr}
+	for {
+		conn, err := s.AcceptTCP()
+		switch {
+		case err == nil:
+			trouble.over()
+			go l.admit(conn)
+		case errors.Is(err, net.ErrClosed):
+			return
+		case errors.Is(err, unix.ECONNABORTED):
+			// The MSA was faster in giving up. Nothing is wrong here.
+		default:
+			select {
+			case <-l.closed:
+				return
+			case <-time.After(trouble.pause(err)):
+			}
+		}
+	}
+}
+
+// admit finds out where the connection was going and hands it on.
+func (l *Listener) admit(conn *net.TCPConn) {
+	_ = conn.SetKeepAliveConfig(keepAlive) // fails only if the peer is gone, and then everything else will
+	local := unmap(conn.LocalAddr())
+	origin := session.Origin{Source: unmap(conn.RemoteAddr())}
+	var err error
+	if origin.Destination, err = l.destination(conn, local); err != nil {
+		l.log().Warn("original destination unknown", "source", origin.Source, "local", local, "error", err)
+		l.Refuse(conn, origin, session.RefuseNotIntercepted)
+		return
+	}
+	switch {
+	case !origin.Destination.IsValid() || l.isOwn(origin.Destination):
+		l.Refuse(conn, origin, session.RefuseNotIntercepted)
+	case l.Loops.Own(origin.Source, origin.Destination):
+		l.Refuse(conn, origin, session.RefuseLoop)
+	default:
+		l.Handle(conn, origin)
+	}
+}
+
+// destination gives where the peer wanted to go: the zero AddrPort if here.
+func (l *Listener) destination(conn *net.TCPConn, local netip.AddrPort) (netip.AddrPort, error) {
+	if l.Mode == TProxy {
+		return local, nil
+	}
+	destination, err := originalDestination(conn, local.Addr().Is4())
+	// Without a NAT rule in the kernel a direct connection has no original destination; with one, it has its own.
+	if errors.Is(err, unix.ENOENT) || destination == local {
+		return netip.AddrPort{}, nil
+	}
+	return destination, err
+}
+
+// isOwn reports whether the destination is this host. The rules never intercept such a connection; mail for this host's own
+// MX that foreign rules brought here would come back here.
+func (l *Listener) isOwn(destination netip.AddrPort) bool {
+	if l.Loops.host.has(destination.Addr()) {
+		return true
+	}
+	// An address just added must not open the way to a loop.
+	_, listening := l.ports[destination.Port()]
+	return listening && l.Loops.host.hasNow(destination.Addr())
+}
+
+func (l *Listener) log() *slog.Logger {
+	if l.Log == nil {
+		return slog.Default()
+	}
+	return l.Log
+}
+
+// unmap gives a TCP address with an IPv4-mapped IPv6 address as the IPv4 address it is.
+func unmap(a net.Addr) netip.AddrPort {
+	ap := a.(*net.TCPAddr).AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}

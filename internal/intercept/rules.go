@@ -1,0 +1,201 @@
+package intercept
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Rules says what the firewall shall intercept. Text renders it, Apply loads it.
+type Rules struct {
+	Mode       Mode
+	Listen     []netip.AddrPort // where the Listener listens: one port, not 25
+	Sources    []netip.Prefix   // MSAs whose forwarded mail is intercepted; none: all that come in by Interfaces
+	Interfaces []string         // interfaces they come in by ("msa*" matches a prefix); none: any
+	Local      bool             // intercept this host's own mail too
+	User       string           // with Local: user name or uid whose mail is let through, as kanmon runs as
+	Mark       uint32           // with Local: SO_MARK that is let through, as kanmon dials with; 0: none
+	Table      string           // name of the nftables table; "": "kanmon"
+
+	// The tproxy mode's policy route: the firewall mark that leads to kanmon, and the number of its routing table.
+	RouteMark  uint32 // 0: DefaultRouteMark
+	RouteTable uint32 // 0: DefaultRouteTable
+}
+
+// Defaults of the tproxy mode's policy route.
+const (
+	DefaultRouteMark  = 0x6b6d
+	DefaultRouteTable = 27501
+)
+
+// routePriority stands before the rules that VPNs add, which would catch marked packets as well. Without a number of its own the
+// kernel would take the same rule again and again.
+const routePriority = "250"
+
+var (
+	tableName     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,30}$`)
+	interfaceName = regexp.MustCompile(`^[A-Za-z0-9._:@-]{1,15}\*?$`)
+	userName      = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,31}$`)
+)
+
+// Validate says what is wrong with the rules; several errors are joined.
+func (r Rules) Validate() error {
+	var errs []error
+	check := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
+	}
+	check(len(r.Listen) > 0, "no listen address")
+	for _, a := range r.Listen {
+		check(a.Port() != 0 && a.Port() != 25, "listen address %s: the port must not be 0 or 25", a)
+		check(a.Port() == r.Listen[0].Port(), "listen addresses %s and %s: all must have the same port", r.Listen[0], a)
+	}
+	check(r.forwarded() || r.Local, "nothing to intercept: no sources, no interfaces, and not this host's own mail")
+	for _, p := range r.Sources {
+		check(p.IsValid() && !p.Addr().Is4In6(), "source %s is not an IPv4 or IPv6 prefix", p)
+	}
+	for _, name := range r.Interfaces {
+		check(interfaceName.MatchString(name), "interface %q is not an interface name", name)
+	}
+	check(!r.Local || r.User != "" || r.Mark != 0, "this host's own mail: kanmon's own needs an exclusion, by user or by mark")
+	check(r.User == "" || userName.MatchString(r.User), "user %q is not a user name or uid", r.User)
+	check(tableName.MatchString(r.table()), "table %q is not a table name", r.Table)
+	if r.Mode == TProxy {
+		check(r.Mark != r.routeMark(), "mark %#x is both kanmon's own and the policy route's", r.Mark)
+		check(r.routeTable() < 253 || r.routeTable() > 255, "routing table %d belongs to the system", r.routeTable())
+	} else {
+		r.validateRedirect(check)
+	}
+	return errors.Join(errs...)
+}
+
+// validateRedirect finds listeners that redirected connections would never reach: for forwarded ones the destination becomes an
+// address of the incoming interface, for this host's own the loopback address.
+func (r Rules) validateRedirect(check func(bool, string, ...any)) {
+	if len(r.Listen) == 0 {
+		return
+	}
+	reachable := func(ok func(netip.Addr) bool) bool {
+		return slices.ContainsFunc(r.Listen, func(a netip.AddrPort) bool { return a.Addr().IsUnspecified() || ok(a.Addr()) })
+	}
+	check(!r.forwarded() || reachable(func(a netip.Addr) bool { return !a.IsLoopback() }),
+		"redirect of forwarded mail: it comes to the address of the incoming interface, but only loopback addresses are listened on")
+	check(!r.Local || reachable(netip.Addr.IsLoopback),
+		"redirect of this host's own mail: it comes to 127.0.0.1 and ::1, but neither is listened on")
+}
+
+func (r Rules) forwarded() bool { return len(r.Sources)+len(r.Interfaces) > 0 }
+
+func (r Rules) table() string {
+	if r.Table == "" {
+		return "kanmon"
+	}
+	return r.Table
+}
+
+func (r Rules) routeMark() uint32 {
+	if r.RouteMark == 0 {
+		return DefaultRouteMark
+	}
+	return r.RouteMark
+}
+
+func (r Rules) routeTable() uint32 {
+	if r.RouteTable == 0 {
+		return DefaultRouteTable
+	}
+	return r.RouteTable
+}
+
+func (r Rules) port() uint16 {
+	if len(r.Listen) == 0 {
+		return 0
+	}
+	return r.Listen[0].Port()
+}
+
+// A family is what the rules need to know of an address family.
+type family struct {
+	name     string // in nft's matches on addresses
+	nfproto  string // in nft's match on the family
+	flag     string // of ip(8)
+	sources  string // the table's set of them
+	loopback string
+	is       func(netip.Addr) bool
+}
+
+var (
+	ipv4 = family{"ip", "ipv4", "-4", "sources4", "127.0.0.1", netip.Addr.Is4}
+	ipv6 = family{"ip6", "ipv6", "-6", "sources6", "[::1]", netip.Addr.Is6}
+)
+
+// listens reports whether a family is listened on. Mail of one that is not is refused, not let through.
+func (r Rules) listens(f family) bool {
+	return slices.ContainsFunc(r.Listen, func(a netip.AddrPort) bool {
+		return f.is(a.Addr().Unmap()) || a.Addr() == netip.IPv6Unspecified()
+	})
+}
+
+// target is where tproxy hands a family's connections. For the wildcard address it is the loopback address, which the listener
+// has too: left to itself, tproxy takes the incoming interface's address, and there may be none.
+func (r Rules) target(f family) string {
+	for _, a := range r.Listen {
+		if a := netip.AddrPortFrom(a.Addr().Unmap(), a.Port()); f.is(a.Addr()) && !a.Addr().IsUnspecified() {
+			return a.String()
+		}
+	}
+	return fmt.Sprintf("%s:%d", f.loopback, r.port())
+}
+
+// matches gives the beginnings of the rules for forwarded mail: interface × sources.
+func (r Rules) matches() []string {
+	interfaces := []string{""}
+	if len(r.Interfaces) > 0 {
+		interfaces = nil
+		for _, name := range r.Interfaces {
+			interfaces = append(interfaces, fmt.Sprintf("iifname %q ", name))
+		}
+	}
+	var list []string
+	for _, i := range interfaces {
+		if len(r.Sources) == 0 {
+			list = append(list, i)
+		}
+		for _, f := range []family{ipv4, ipv6} {
+			if len(r.sourcesOf(f)) > 0 {
+				list = append(list, fmt.Sprintf("%s%s saddr @%s ", i, f.name, f.sources))
+			}
+		}
+	}
+	return list
+}
+
+func (r Rules) sourcesOf(f family) []string {
+	var list []string
+	for _, p := range r.Sources {
+		if f.is(p.Addr()) {
+			list = append(list, p.Masked().String())
+		}
+	}
+	return list
+}
+
+// exclusions are the matches of kanmon's own traffic.
+func (r Rules) exclusions() []string {
+	var list []string
+	if r.User != "" {
+		user := r.User
+		if strings.Trim(user, "0123456789") != "" {
+			user = fmt.Sprintf("%q", user)
+		}
+		list = append(list, "meta skuid "+user)
+	}
+	if r.Mark != 0 {
+		list = append(list, fmt.Sprintf("meta mark %#x", r.Mark))
+	}
+	return list
+}

@@ -1,0 +1,212 @@
+package intercept
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Text renders the rules as an nftables script for "nft -f". Loaded, it replaces the table that an earlier one made, in one
+// transaction, and touches nothing else. In tproxy mode it begins with the policy route's commands, as comments. The rules
+// must be valid.
+func (r Rules) Text() string {
+	t := new(script)
+	t.linef("# Rules of kanmon, %s mode. Mail to port 25 goes to kanmon, on port %d; if kanmon is down, it is refused.", r.Mode, r.port())
+	if r.Mode == TProxy {
+		t.line("# They need the policy route that these commands make:")
+		for _, c := range r.routeCommands("add") {
+			t.line("#     " + strings.Join(c, " "))
+		}
+	}
+	t.comment("Replace the table as a whole: it must exist to be deleted.")
+	t.linef("table inet %s", r.table())
+	t.linef("delete table inet %s", r.table())
+	t.open("table inet " + r.table())
+	r.sets(t)
+	if r.Mode == TProxy {
+		r.tproxyChains(t)
+	} else {
+		r.redirectChains(t)
+	}
+	t.close()
+	return t.String()
+}
+
+func (r Rules) sets(t *script) {
+	for _, f := range []family{ipv4, ipv6} {
+		if prefixes := r.sourcesOf(f); len(prefixes) > 0 {
+			t.open("set " + f.sources)
+			t.linef("type %s_addr", f.nfproto)
+			t.line("flags interval")
+			t.line("auto-merge")
+			t.linef("elements = { %s }", strings.Join(prefixes, ", "))
+			t.close()
+		}
+	}
+}
+
+// elsewhere matches mail that leaves this host: mail to an own address, the loopback addresses too, is never intercepted.
+const elsewhere = "tcp dport 25 fib daddr type != local"
+
+func (r Rules) redirectChains(t *script) {
+	if r.forwarded() {
+		t.comment("Forwarded mail: the MSAs' connections to MXs.")
+		t.open("chain prerouting")
+		t.line("type nat hook prerouting priority dstnat; policy accept;")
+		for _, match := range r.matches() {
+			t.linef("%s%s counter redirect to :%d", match, elsewhere, r.port())
+		}
+		t.close()
+
+		t.comment("What NAT did not see (notrack) must not pass directly. Connections older than these rules may end.")
+		t.open("chain forward")
+		t.line("type filter hook forward priority filter; policy accept;")
+		for _, match := range r.matches() {
+			t.linef("%stcp dport 25 ct state new,untracked counter reject with tcp reset", match)
+		}
+		t.close()
+	}
+	if r.Local {
+		t.comment("This host's own mail, but kanmon's.")
+		t.open("chain output")
+		t.line("type nat hook output priority -100; policy accept;")
+		r.excludeOwn(t)
+		t.linef("%s counter redirect to :%d", elsewhere, r.port())
+		t.close()
+	}
+	t.comment("Nobody connects to kanmon directly.")
+	t.open("chain input")
+	t.line("type filter hook input priority filter; policy accept;")
+	t.linef("tcp dport %d ct status & dnat == 0 counter reject with tcp reset", r.port())
+	t.close()
+}
+
+func (r Rules) tproxyChains(t *script) {
+	t.comment("tproxy hands a packet to kanmon's socket; the mark routes it to this host. The rule does nothing without a listener.")
+	t.open("chain prerouting")
+	t.line("type filter hook prerouting priority mangle; policy accept;")
+	if r.forwarded() {
+		for _, match := range r.matches() {
+			r.tproxyTo(t, match)
+		}
+	}
+	if r.Local {
+		t.comment("This host's own mail comes round by the loopback interface (see output). It must not end at another server here.")
+		match := fmt.Sprintf(`iifname "lo" meta mark %#x `, r.routeMark())
+		r.tproxyTo(t, match)
+		t.linef("%s%s counter reject with tcp reset", match, elsewhere)
+	}
+	t.close()
+
+	if r.forwarded() {
+		t.comment("Without a listener the packet is still on its way to the MX: refuse it here.")
+		t.open("chain forward")
+		t.line("type filter hook forward priority filter; policy accept;")
+		for _, match := range r.matches() {
+			t.linef("%stcp dport 25 counter reject with tcp reset", match)
+		}
+		t.close()
+	}
+	if r.Local {
+		r.tproxyOutput(t)
+	}
+	t.comment("Nobody connects to kanmon directly: what tproxy hands over keeps its port 25.")
+	t.open("chain input")
+	t.line("type filter hook input priority filter; policy accept;")
+	t.linef("tcp dport %d counter reject with tcp reset", r.port())
+	t.close()
+}
+
+func (r Rules) tproxyOutput(t *script) {
+	t.comment("This host's own mail, but kanmon's: the mark turns its route to the loopback interface.")
+	t.open("chain output")
+	t.line("type route hook output priority mangle; policy accept;")
+	r.excludeOwn(t)
+	for _, f := range []family{ipv4, ipv6} {
+		verdict := fmt.Sprintf("meta mark set %#x", r.routeMark())
+		if !r.listens(f) {
+			verdict = "reject with tcp reset"
+		}
+		t.linef("meta nfproto %s %s counter %s", f.nfproto, elsewhere, verdict)
+	}
+	t.close()
+
+	t.comment("If something took the policy route away, the mail must not go on to the MX.")
+	t.open("chain postrouting")
+	t.line("type filter hook postrouting priority filter; policy accept;")
+	t.linef(`oifname != "lo" meta mark %#x tcp dport 25 counter drop`, r.routeMark())
+	t.close()
+}
+
+// tproxyTo writes the rules that hand matching packets to the listeners, one for each family: tproxy takes one address.
+func (r Rules) tproxyTo(t *script, match string) {
+	for _, f := range []family{ipv4, ipv6} {
+		family := "meta nfproto " + f.nfproto + " "
+		switch {
+		case !r.listens(f):
+			continue
+		case strings.Contains(match, f.name+" saddr "):
+			family = "" // said already
+		case strings.Contains(match, " saddr "):
+			continue // the other family's sources
+		}
+		t.linef("%s%s%s counter tproxy %s to %s meta mark set %#x accept", match, family, elsewhere, f.name, r.target(f), r.routeMark())
+	}
+}
+
+func (r Rules) excludeOwn(t *script) {
+	for _, own := range r.exclusions() {
+		t.linef("%s return", own)
+	}
+}
+
+// routeCommands gives the commands that add or delete the policy route of each family.
+func (r Rules) routeCommands(verb string) [][]string {
+	mark, table := fmt.Sprintf("%#x", r.routeMark()), fmt.Sprint(r.routeTable())
+	var list [][]string
+	for _, f := range []family{ipv4, ipv6} {
+		if r.listens(f) {
+			list = append(list,
+				[]string{"ip", f.flag, "route", verb, "local", "default", "dev", "lo", "table", table},
+				[]string{"ip", f.flag, "rule", verb, "fwmark", mark, "lookup", table, "priority", routePriority})
+		}
+	}
+	return list
+}
+
+// A script is nft text with its indentation. Blocks, and comments that begin a paragraph, are set off by an empty line.
+type script struct {
+	strings.Builder
+	depth int
+	tight bool // no empty line is wanted: a block or a paragraph has just begun
+}
+
+func (t *script) line(s string) {
+	t.WriteString(strings.Repeat("\t", t.depth) + s + "\n")
+	t.tight = false
+}
+
+func (t *script) linef(format string, args ...any) { t.line(fmt.Sprintf(format, args...)) }
+
+func (t *script) paragraph() {
+	if !t.tight {
+		t.WriteString("\n")
+	}
+}
+
+func (t *script) comment(s string) {
+	t.paragraph()
+	t.line("# " + s)
+	t.tight = true
+}
+
+func (t *script) open(s string) {
+	t.paragraph()
+	t.line(s + " {")
+	t.depth++
+	t.tight = true
+}
+
+func (t *script) close() {
+	t.depth--
+	t.line("}")
+}
