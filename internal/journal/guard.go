@@ -1,0 +1,264 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"hash"
+
+	"kanmon/internal/session"
+)
+
+// AddressMode says what becomes of the mail addresses in the sinks: those of sender and recipients, and those that
+// commands and replies name. Replies often name the local part alone; it is found there if it is a local part of the session's
+// current transaction. A local part that is also a common word ("mail") takes the word with it.
+type AddressMode uint8
+
+// The address modes.
+const (
+	AddressesClear  AddressMode = iota // as they are
+	AddressesHashed                    // the first 12 hex digits of HMAC-SHA-256 of the lower-case local part, @domain
+	AddressesDomain                    // *@domain
+)
+
+// String gives the mode as it stands in the configuration.
+func (m AddressMode) String() string {
+	return [...]string{"clear", "hashed", "domain"}[m]
+}
+
+// ParseAddressMode is the inverse of [AddressMode.String].
+func ParseAddressMode(text string) (AddressMode, error) {
+	for m := AddressesClear; m <= AddressesDomain; m++ {
+		if m.String() == text {
+			return m, nil
+		}
+	}
+	return 0, fmt.Errorf("address mode %q is none of clear, hashed, domain", text)
+}
+
+// kind says how a text is to be read.
+type kind uint8
+
+const (
+	kindNote kind = iota
+	kindCommand
+	kindReply
+)
+
+func kindOf(m session.Mark) kind {
+	switch m {
+	case session.MarkToMX, session.MarkMadeForMX, session.MarkFromMSA:
+		return kindCommand
+	case session.MarkToMSA, session.MarkFromMX:
+		return kindReply
+	default:
+		return kindNote
+	}
+}
+
+const (
+	redacted = "[redacted]"
+	// maxCarried bounds the sessions, maxCarriedLocals the local parts of one, that are remembered between records.
+	maxCarried       = 1 << 15
+	maxCarriedLocals = 1 << 12
+)
+
+// A guard takes credentials and the people behind addresses out of the texts of one record after the other.
+type guard struct {
+	mode    AddressMode
+	mac     hash.Hash
+	locals  localSet
+	domains localSet                // that addresses of the current record have
+	learned []string                // what the current record added to locals
+	carried map[session.ID][]string // local parts that later records of a session may name again
+	secret  bool                    // the last command was AUTH: the next may be its argument
+
+	out     []byte // result of text and address
+	line    []byte // scratch: a line without its AUTH parameter
+	plain   []byte // scratch: a decoded or unquoted local part
+	sum     []byte // scratch of hash
+	foreign []byte // scratch of the callers: octets of a string
+}
+
+func newGuard(mode AddressMode, key []byte) *guard {
+	return &guard{mode: mode, mac: hmac.New(sha256.New, key), carried: make(map[session.ID][]string)}
+}
+
+// begin learns the local parts that texts of the record may name.
+func (g *guard) begin(r *session.Record) {
+	g.secret = false
+	if g.mode == AddressesClear {
+		return
+	}
+	g.locals.reset()
+	g.domains.reset()
+	g.learned = g.learned[:0]
+	id := r.Session.ID
+	for i := range r.Lines {
+		if kindOf(r.Lines[i].Mark) == kindCommand {
+			for line := range bytes.SplitSeq(r.Text(r.Lines[i].Text), newline) {
+				g.learnCommand(line)
+			}
+		}
+	}
+	if t := r.Transaction; t != nil {
+		g.learnPath(r.Text(t.Sender))
+		for i := range t.Recipients {
+			g.learnPath(r.Text(t.Recipients[i].Address))
+		}
+	}
+	before := g.carried[id]
+	for _, l := range before {
+		g.plain = append(g.plain[:0], l...)
+		g.locals.add(g.plain)
+	}
+	if r.Transaction != nil {
+		before = nil // what it named is over with the next record
+	}
+	g.carry(id, before, r.End != nil)
+}
+
+// carry remembers what the session's next record may name again: a session that waits hands over its lines before its
+// transaction has ended.
+func (g *guard) carry(id session.ID, before []string, over bool) {
+	switch {
+	case over:
+		delete(g.carried, id)
+	case len(g.learned) > 0 && len(before) < maxCarriedLocals:
+		if len(g.carried) >= maxCarried { // ends that were dropped left theirs behind
+			for old := range g.carried {
+				delete(g.carried, old)
+				break
+			}
+		}
+		g.carried[id] = append(before[:len(before):len(before)], g.learned...)
+	}
+}
+
+func (g *guard) learnCommand(line []byte) {
+	c, ok := parseEnvelope(line)
+	if !ok {
+		g.learnDamaged(line)
+		return
+	}
+	g.learnPath(c.path)
+	for token := range bytes.SplitSeq(c.params, blank) {
+		name, value, _ := bytes.Cut(token, equals)
+		switch {
+		case bytes.EqualFold(name, paramORCPT):
+			address := value[bytes.IndexByte(value, ';')+1:]
+			g.learnPath(address)
+			g.learnPath(appendXtext(nil, address))
+		case bytes.EqualFold(name, paramENVID):
+			g.learn(value)
+			g.learn(appendXtext(nil, value))
+		}
+	}
+}
+
+// learnDamaged learns every word that may be an address in a command that names one, but not as it should.
+func (g *guard) learnDamaged(line []byte) {
+	verb := verbOf(line)
+	if !envelopeVerb(verb) && !lookupVerb(verb) {
+		return
+	}
+	line = line[bytes.Index(line, verb)+len(verb):]
+	for word := range bytes.FieldsFuncSeq(line, func(r rune) bool { return r <= ' ' || r == '<' || r == '>' || r == ':' }) {
+		if !equalFold(word, "FROM") && !equalFold(word, "TO") {
+			g.learnPath(word)
+		}
+	}
+}
+
+// learnPath learns a local part in every form that a reply may show it in: as it stands, without its quotes,
+// and without the tag of a subaddress.
+func (g *guard) learnPath(path []byte) {
+	_, local, domain := splitPath(path)
+	g.learn(local)
+	if domain == nil { // perhaps an address, damaged
+		before, _, _ := bytes.Cut(local, atSign)
+		g.learn(before)
+	} else {
+		g.domains.add(domain[1:])
+	}
+	plain := local
+	if len(local) > 0 && (local[0] == '"' || bytes.IndexByte(local, '\\') >= 0) {
+		plain = unquote(nil, local)
+		g.learn(plain)
+	}
+	if base, _, tagged := bytes.Cut(plain, plus); tagged {
+		g.learn(base)
+	}
+}
+
+func (g *guard) learn(local []byte) {
+	if g.locals.add(local) {
+		g.learned = append(g.learned, string(local))
+	}
+}
+
+// text gives what may be shown of a text: one line, or lines parted by '\n'. The result is valid until the next call, and is
+// not yet fit for a terminal.
+func (g *guard) text(text []byte, k kind) []byte {
+	if g.mode == AddressesClear && !g.secret && !mayHoldCredential(text, k) {
+		return text
+	}
+	g.out = g.out[:0]
+	for {
+		line, rest, more := bytes.Cut(text, newline)
+		line = g.withoutAuthParam(line, k)
+		switch k {
+		case kindCommand:
+			g.command(line)
+		case kindReply:
+			g.reply(line)
+		default:
+			g.free(line)
+		}
+		if !more {
+			return g.out
+		}
+		g.out = append(g.out, '\n')
+		text = rest
+	}
+}
+
+// address gives what may be shown of the inside of angle brackets. The result is valid until the next call.
+func (g *guard) address(path []byte) []byte {
+	g.out = g.out[:0]
+	g.path(path)
+	return g.out
+}
+
+// path appends a path (RFC 5321 §4.1.2) without its local part's owner.
+func (g *guard) path(path []byte) {
+	if g.mode == AddressesClear {
+		g.out = append(g.out, path...)
+		return
+	}
+	route, local, domain := splitPath(path)
+	g.out = append(g.out, route...)
+	g.local(local)
+	g.out = append(g.out, domain...)
+}
+
+// local appends what stands for a local part.
+func (g *guard) local(local []byte) {
+	if len(local) == 0 {
+		return
+	}
+	if g.mode == AddressesDomain {
+		g.out = append(g.out, '*')
+		return
+	}
+	if local[0] == '"' || bytes.IndexByte(local, '\\') >= 0 {
+		g.plain = unquote(g.plain[:0], local)
+		local = g.plain
+	}
+	g.mac.Reset()
+	g.mac.Write(bytes.ToLower(local)) // a hash never fails
+	g.sum = g.mac.Sum(g.sum[:0])
+	g.out = hex.AppendEncode(g.out, g.sum[:6])
+}

@@ -1,0 +1,273 @@
+// Package journal is kanmon's record of sessions: it takes what sessions saw ([session.Recorder]) and writes it
+// to a session log for humans and to JSON lines for machines. It never slows a session.
+//
+//  1. [New] opens the sinks. Each is a path, or "-" for standard output; an empty path leaves the sink out.
+//  2. The engine calls [Journal.Record] between two replies. It puts the record into a bounded queue or drops it.
+//  3. One goroutine formats; each sink has a bounded buffer and a goroutine that writes it. A sink that is slow,
+//     full, failing or read by nobody costs records of that sink alone, and each lost record is counted.
+//  4. [Journal.Reopen] after log rotation, [Journal.Close] at the end, after the engine's last session.
+//
+// # The session log
+//
+// One line for each command, reply line and note, in five columns parted by blanks:
+//
+//	TIME SESSION ELAPSED MARK TEXT
+//
+//	2026-07-01T09:30:00.012+09:00 17f3a9c2b4d5e6f0          - -- connected to 192.168.30.50:25
+//	2026-07-01T09:30:00.013+09:00 17f3a9c2b4d5e6f0      1.104 <- 220 receiver ESMTP Postfix (Ubuntu)
+//	2026-07-01T09:30:09.120+09:00 17f3a9c2b4d5e6f0 250.118..9000.412 <- 250 2.1.0 Ok
+//
+// TIME is RFC 3339 with milliseconds. SESSION is the session's id: sessions interleave, and grep with an id gives one
+// dialogue in order. ELAPSED is the time in milliseconds from a command to the last octet of its reply, "-" where
+// there is none; where the octets of a reply came slowly (100 ms or more between first and last) it is FIRST..LAST.
+// MARK says where the line came from and went to:
+//
+//	<-  sent to the MSA          |<  came from the MX and ended at kanmon     >|  came from the MSA and was held,
+//	->  sent to the MX           |>  made by kanmon for the MX                    or ended, at kanmon
+//	--  a note: was on no wire
+//
+// A reply of several lines takes as many lines, all with its mark; the first carries ELAPSED. Where records were
+// lost, a line with the session id "----------------" says how many.
+//
+// # JSON lines
+//
+// docs/record.md describes every field. There is one object for each transaction, one for each session, and one
+// of type "dropped" where records were lost.
+//
+// # What is not written
+//
+// Bodies, headers and credentials are not in the records. As a second line of defence the arguments of AUTH and the AUTH
+// parameter of MAIL (RFC 4954 §5) are replaced by "[redacted]". Texts are attackers' octets: control and
+// invisible characters and invalid UTF-8 are written as \xHH or \u{H…}, a backslash as \\, and what exceeds 2,048
+// octets is cut and marked \[N octets cut]. [AddressMode] hides the people behind mail addresses.
+package journal
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"kanmon/internal/session"
+)
+
+// Options says what a Journal writes and where. With the zero Options nothing is written.
+type Options struct {
+	SessionLog   string       // path of the session log; "-": standard output; "": none
+	JSON         string       // path of the JSON lines; "-": standard output; "": none
+	Addresses    AddressMode  // what becomes of mail addresses; zero: written as they are
+	HashKey      []byte       // key of AddressesHashed, at least 16 octets; required there
+	QueueRecords int          // records that may wait for formatting; 0: 8,192
+	QueueBytes   int          // octets that may wait for formatting, and as many again in each sink; 0: 16 MiB
+	Log          *slog.Logger // told of losses and failing sinks; nil: slog.Default()
+}
+
+const (
+	defaultQueueRecords = 8192
+	defaultQueueBytes   = 16 << 20
+	minHashKey          = 16
+	// logInterval keeps a dead sink from flooding the daemon's own log.
+	logInterval = time.Minute
+)
+
+// ErrHashKey is returned by [New] when addresses shall be hashed and the key is shorter than 16 octets.
+var ErrHashKey = errors.New("hash key shorter than 16 octets")
+
+// A Journal writes records to its sinks. Its methods may be called by many goroutines.
+type Journal struct {
+	log     *slog.Logger
+	queue   *queue
+	format  *formatter
+	sinks   []*sink
+	drained chan struct{} // closed when the formatting goroutine has ended
+}
+
+var _ session.Recorder = (*Journal)(nil)
+
+// New opens the sinks and starts the goroutines that serve them. The error names the sink that cannot be
+// opened; it is [ErrHashKey] if the key is too short.
+func New(o Options) (*Journal, error) {
+	var outlets []outlet
+	for _, s := range []struct {
+		path string
+		sheet
+	}{
+		{o.SessionLog, sessionLogSheet},
+		{o.JSON, jsonSheet},
+	} {
+		if s.path != "" {
+			outlets = append(outlets, outlet{sheet: s.sheet, open: func() (file, error) { return openFile(s.path) }})
+		}
+	}
+	return open(o, outlets)
+}
+
+// An outlet is a sink that is not open yet.
+type outlet struct {
+	sheet
+	open func() (file, error)
+}
+
+func open(o Options, outlets []outlet) (*Journal, error) {
+	if o.Addresses == AddressesHashed && len(o.HashKey) < minHashKey {
+		return nil, fmt.Errorf("journal: %w", ErrHashKey)
+	}
+	if o.QueueRecords <= 0 {
+		o.QueueRecords = defaultQueueRecords
+	}
+	if o.QueueBytes <= 0 {
+		o.QueueBytes = defaultQueueBytes
+	}
+	if o.Log == nil {
+		o.Log = slog.Default()
+	}
+	j := &Journal{
+		log:     o.Log,
+		queue:   newQueue(o.QueueRecords, o.QueueBytes),
+		format:  newFormatter(o.Addresses, o.HashKey),
+		drained: make(chan struct{}),
+	}
+	for _, out := range outlets {
+		f, err := out.open()
+		if err != nil {
+			for _, s := range j.sinks {
+				_ = s.file.Close()
+			}
+			return nil, fmt.Errorf("journal: open %s: %w", out.name, err)
+		}
+		// Half for what is being written, half for what waits behind it.
+		j.sinks = append(j.sinks, newSink(out, f, o.QueueBytes/2, o.Log))
+	}
+	for _, s := range j.sinks {
+		go s.run()
+	}
+	go j.run()
+	return j, nil
+}
+
+// Record takes a record over and releases it once it is formatted. It does not wait: a record that does not fit, or
+// comes after Close, is dropped and counted.
+func (j *Journal) Record(r *session.Record) {
+	if !j.queue.put(r) {
+		r.Release()
+	}
+}
+
+// Dropped is the number of records that at least one sink has lost, since New.
+func (j *Journal) Dropped() uint64 { return j.queue.lost() }
+
+// Reopen opens the paths of the sinks anew, for log rotation. A path that still names the open file is left as it is.
+// On an error the sink concerned goes on with the file it has.
+func (j *Journal) Reopen() error {
+	var errs []error
+	for _, s := range j.sinks {
+		if err := s.reopen(); err != nil {
+			errs = append(errs, fmt.Errorf("journal: reopen %s: %w", s.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Close writes what is queued and closes the sinks. Records that come later are dropped. What cannot be
+// written before ctx ends, or to a sink that fails, is dropped and counted, and the error says why. Close is called once.
+func (j *Journal) Close(ctx context.Context) error {
+	j.queue.close()
+	select {
+	case <-j.drained:
+	case <-ctx.Done(): // formatting waits for nobody but the daemon's own log
+		j.queue.abandon()
+	}
+	for _, s := range j.sinks {
+		s.finish()
+	}
+	var errs []error
+	left := make(map[uint64]struct{}) // a record that two sinks lose is one record
+	for _, s := range j.sinks {
+		if err := s.wait(ctx, left); err != nil {
+			errs = append(errs, fmt.Errorf("journal: close %s: %w", s.name, err))
+		}
+	}
+	j.queue.lose(uint64(len(left)))
+	if n := j.Dropped(); n > 0 {
+		j.log.Warn("journal closed with records dropped", "dropped_total", n)
+	}
+	return errors.Join(errs...)
+}
+
+// run formats records until the queue is closed and empty.
+func (j *Journal) run() {
+	defer close(j.drained)
+	tick := time.NewTicker(logInterval)
+	defer tick.Stop()
+	var told, seen uint64 // records lost before they were formatted, losses logged
+	logged := time.Time{}
+	for more := true; more; {
+		select {
+		case <-j.queue.wake:
+			j.gather()
+		case <-tick.C:
+		}
+		more = j.drain(&told)
+		if n := j.Dropped(); n > seen && time.Since(logged) >= logInterval {
+			j.log.Warn("journal dropped records", "dropped", n-seen, "dropped_total", n)
+			seen, logged = n, time.Now()
+		}
+	}
+}
+
+// gatherTime is how long records may wait for others: waking goroutines and writing for each one costs a busy gateway
+// more than formatting it.
+const gatherTime = 50 * time.Millisecond
+
+func (j *Journal) gather() {
+	timer := time.NewTimer(gatherTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-j.queue.hurry:
+	}
+}
+
+// drain formats what is queued. It is false once the queue is closed.
+func (j *Journal) drain(told *uint64) (more bool) {
+	for {
+		r, seq, missed, more := j.queue.get()
+		if missed > *told {
+			for _, s := range j.sinks {
+				s.skip(missed - *told)
+			}
+			*told = missed
+		}
+		if r == nil {
+			for _, s := range j.sinks {
+				s.poke()
+			}
+			return more
+		}
+		if !j.write(seq, r) {
+			j.queue.lose(1)
+			for _, s := range j.sinks {
+				s.disown(seq)
+			}
+		}
+	}
+}
+
+// write formats a record for every sink and releases it. It is false if a sink lost it. A record that cannot be formatted
+// is lost: it must not end the program, whose work is mail.
+func (j *Journal) write(seq uint64, r *session.Record) (fits bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			j.log.Error("record cannot be formatted", "session", r.Session.ID.String(), "panic", fmt.Sprint(p))
+			fits = false
+		}
+	}()
+	j.format.begin(r)
+	fits = true
+	for _, s := range j.sinks {
+		fits = s.add(seq, s.append(j.format, r)) && fits
+	}
+	r.Release()
+	return fits
+}

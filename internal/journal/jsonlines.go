@@ -1,0 +1,297 @@
+package journal
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"kanmon/internal/session"
+)
+
+var jsonSheet = sheet{
+	name:   "json",
+	append: (*formatter).json,
+	gap: func(dst []byte, now time.Time, records uint64) []byte {
+		dst = append(dst, `{"type":"dropped","time":"`...)
+		dst = now.UTC().AppendFormat(dst, timeFormat)
+		dst = append(dst, `","records":`...)
+		dst = strconv.AppendUint(dst, records, 10)
+		return append(dst, "}\n"...)
+	},
+}
+
+// json gives the record's JSON lines: none, one or two. docs/record.md describes them.
+func (f *formatter) json(r *session.Record) []byte {
+	o := object{f: f, r: r, dst: f.out[:0]}
+	if r.Transaction != nil {
+		o.transaction(r.Transaction)
+	}
+	if r.End != nil {
+		o.session(r.End)
+	}
+	f.out = o.dst
+	return f.out
+}
+
+// An object appends members of JSON objects. Names are constants of this file and never need escaping.
+type object struct {
+	f   *formatter
+	r   *session.Record
+	dst []byte
+}
+
+func (o *object) transaction(t *session.Transaction) {
+	o.dst = append(o.dst, `{"type":"transaction"`...)
+	o.identity(t.At)
+	o.integer("number", int64(t.Number))
+	o.address("sender", t.Sender)
+	o.reply("mail", &t.Mail)
+	o.open("recipients", '[')
+	for i := range t.Recipients {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.dst = append(o.dst, '{')
+		o.address("address", t.Recipients[i].Address)
+		o.reply("reply", &t.Recipients[i].Reply)
+		o.dst = append(o.dst, '}')
+	}
+	o.dst = append(o.dst, ']')
+	if t.MoreRcpts > 0 {
+		o.integer("more_recipients", int64(t.MoreRcpts))
+	}
+	o.reply("data", &t.Data)
+	if t.Body > 0 {
+		o.milliseconds("body_ms", t.Body)
+	}
+	o.integer("body_bytes", t.BodyBytes)
+	o.reply("dot", &t.Dot)
+	o.word("outcome", t.Outcome.String())
+	o.foreign("cause", t.Cause)
+	o.dst = append(o.dst, "}\n"...)
+}
+
+func (o *object) session(e *session.SessionEnd) {
+	o.dst = append(o.dst, `{"type":"session"`...)
+	o.identity(0)
+	o.milliseconds("duration_ms", e.Duration)
+	o.integer("transactions", int64(e.Transactions))
+	o.integer("delivered", int64(e.Delivered))
+	o.open("octets", '{')
+	o.integer("from_msa", e.FromMSA)
+	o.integer("to_msa", e.ToMSA)
+	o.integer("from_mx", e.FromMX)
+	o.integer("to_mx", e.ToMX)
+	o.dst = append(o.dst, '}')
+	o.word("end_phase", e.Phase.String())
+	o.foreign("end_reason", e.Reason)
+	o.foreign("cause", e.Cause)
+	o.dst = append(o.dst, "}\n"...)
+}
+
+// identity appends what every object says of its session, with the time the object begins at.
+func (o *object) identity(at time.Duration) {
+	s := &o.r.Session
+	o.open("session", '"')
+	o.dst = appendID(o.dst, s.ID)
+	o.dst = append(o.dst, '"')
+	o.open("start", '"')
+	o.dst = s.Start.Add(at).UTC().AppendFormat(o.dst, timeFormat)
+	o.dst = append(o.dst, '"')
+	o.addrPort("source", s.Source)
+	o.addrPort("destination", s.Destination)
+	o.addrPort("local", s.Local)
+	if s.SendingIP.IsValid() {
+		o.open("sending_ip", '"')
+		o.dst = s.SendingIP.AppendTo(o.dst)
+		o.dst = append(o.dst, '"')
+	}
+	o.foreign("ehlo_msa", s.HeloMSA)
+	o.foreign("ehlo_mx", s.HeloMX)
+	o.tls("tls_mx", &s.MX)
+	o.tls("tls_msa", &s.MSA)
+	o.open("phases", '{')
+	for p, d := range s.Phases {
+		if d > 0 {
+			o.milliseconds(phaseMembers[p], d)
+		}
+	}
+	o.dst = append(o.dst, '}')
+}
+
+func (o *object) tls(name string, t *session.TLSRecord) {
+	o.open(name, '{')
+	o.word("state", t.State.String())
+	if t.Version != 0 {
+		o.word("version", tls.VersionName(t.Version))
+		o.word("cipher", cipherName(t.Cipher))
+		if t.Curve != 0 {
+			o.word("curve", tls.CurveID(t.Curve).String())
+		}
+		o.boolean("resumed", t.Resumed)
+		o.open("names", '[')
+		for i, n := range t.Names {
+			if i > 0 {
+				o.dst = append(o.dst, ',')
+			}
+			o.text(n)
+		}
+		o.dst = append(o.dst, ']')
+		if !t.NotAfter.IsZero() {
+			o.open("not_after", '"')
+			o.dst = t.NotAfter.UTC().AppendFormat(o.dst, time.RFC3339)
+			o.dst = append(o.dst, '"')
+		}
+		o.boolean("verified", t.Verified)
+	}
+	o.foreign("error", t.Err)
+	o.dst = append(o.dst, '}')
+}
+
+// reply appends a reply; one that was never waited for is left out.
+func (o *object) reply(name string, p *session.ReplyRecord) {
+	if *p == (session.ReplyRecord{}) {
+		return
+	}
+	text := o.r.Text(p.Text)
+	o.open(name, '{')
+	o.integer("code", int64(p.Code))
+	if e := enhancedCode(text); e != nil {
+		o.open("enhanced", '"')
+		o.dst = append(o.dst, e...)
+		o.dst = append(o.dst, '"')
+	}
+	o.open("text", 0)
+	o.dst = o.f.appendJSON(o.dst, o.f.guard.text(text, kindReply))
+	o.boolean("local", p.Local)
+	if p.First > 0 {
+		o.milliseconds("first_ms", p.First)
+	}
+	if p.Took > 0 {
+		o.milliseconds("took_ms", p.Took)
+	}
+	o.dst = append(o.dst, '}')
+}
+
+// open appends the comma before a member where one is needed, its name, and what its value begins with.
+func (o *object) open(name string, begin byte) {
+	if c := o.dst[len(o.dst)-1]; c != '{' {
+		o.dst = append(o.dst, ',')
+	}
+	o.dst = append(o.dst, '"')
+	o.dst = append(o.dst, name...)
+	o.dst = append(o.dst, '"', ':')
+	if begin != 0 {
+		o.dst = append(o.dst, begin)
+	}
+}
+
+func (o *object) address(name string, s session.Span) {
+	o.open(name, 0)
+	o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.r.Text(s)))
+}
+
+// foreign appends a text that others may have made; an empty one is left out.
+func (o *object) foreign(name, text string) {
+	if text != "" {
+		o.open(name, 0)
+		o.text(text)
+	}
+}
+
+func (o *object) text(text string) {
+	o.f.guard.foreign = append(o.f.guard.foreign[:0], text...)
+	o.dst = o.f.appendJSON(o.dst, o.f.guard.text(o.f.guard.foreign, kindNote))
+}
+
+// word appends a word of our own or of crypto/tls.
+func (o *object) word(name, value string) {
+	o.open(name, '"')
+	o.dst = append(o.dst, value...)
+	o.dst = append(o.dst, '"')
+}
+
+func (o *object) integer(name string, v int64) {
+	o.open(name, 0)
+	o.dst = strconv.AppendInt(o.dst, v, 10)
+}
+
+func (o *object) boolean(name string, v bool) {
+	o.open(name, 0)
+	o.dst = strconv.AppendBool(o.dst, v)
+}
+
+func (o *object) milliseconds(name string, d time.Duration) {
+	o.open(name, 0)
+	o.dst = appendMilliseconds(o.dst, d)
+}
+
+func (o *object) addrPort(name string, a netip.AddrPort) {
+	if !a.IsValid() {
+		return
+	}
+	o.open(name, '"')
+	o.dst = a.AppendTo(o.dst)
+	o.dst = append(o.dst, '"')
+}
+
+var phaseMembers = func() (names [session.PhaseCount]string) {
+	for p := range names {
+		names[p] = session.Phase(p).String() + "_ms"
+	}
+	return names
+}()
+
+// cipherName is tls.CipherSuiteName, which builds its whole table for each call.
+func cipherName(id uint16) string {
+	if n, ok := cipherNames[id]; ok {
+		return n
+	}
+	return tls.CipherSuiteName(id)
+}
+
+var cipherNames = func() map[uint16]string {
+	names := make(map[uint16]string)
+	for _, c := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		names[c.ID] = c.Name
+	}
+	return names
+}()
+
+// enhancedCode is the enhanced status code (RFC 2034 §4) of a reply, nil where it has none or one of another class than the
+// reply's: then the code counts and the enhanced code is noise.
+func enhancedCode(reply []byte) []byte {
+	const prefix = len("250 ")
+	if len(reply) <= prefix || reply[0] != reply[prefix] || reply[0] != '2' && reply[0] != '4' && reply[0] != '5' {
+		return nil
+	}
+	n, ok := enhancedLength(reply[prefix:])
+	if !ok {
+		return nil
+	}
+	return reply[prefix : prefix+n]
+}
+
+// enhancedLength measures class.subject.detail (RFC 3463 §2) at the beginning of text, ended by a blank or the line.
+func enhancedLength(text []byte) (n int, ok bool) {
+	if len(text) < len("2.0.0") || text[0] < '2' || text[0] > '5' {
+		return 0, false
+	}
+	n = 1
+	for range 2 {
+		if n >= len(text) || text[n] != '.' {
+			return 0, false
+		}
+		n++
+		digits := 0
+		for n < len(text) && text[n] >= '0' && text[n] <= '9' {
+			n++
+			digits++
+		}
+		if digits == 0 || digits > 3 {
+			return 0, false
+		}
+	}
+	return n, n == len(text) || text[n] == ' ' || text[n] == '\n'
+}

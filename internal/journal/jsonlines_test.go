@@ -1,0 +1,171 @@
+package journal
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/session"
+)
+
+// fullRecord has every field set.
+func fullRecord() *session.Record {
+	r := newRecord()
+	ms := time.Millisecond
+	r.Session.MX = session.TLSRecord{
+		State: session.TLSOn, Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Curve: uint16(tls.X25519),
+		Resumed: true, Names: []string{"mx.example.net", "*.example.net\r\n\""}, Verified: true,
+		NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+	}
+	r.Session.MSA = session.TLSRecord{State: session.TLSDowngraded, Err: "handshake: EOF"}
+	r.Session.Phases[session.PhaseDial] = 12 * ms
+	r.Session.Phases[session.PhaseEHLOTLS] = 1234567
+	r.Transaction = &session.Transaction{
+		Number: 2, At: 1500 * ms, Sender: r.Add([]byte("news@acme.example")),
+		Mail: reply(r, 250, "250 2.1.0 Ok", ms, ms),
+		Recipients: []session.Recipient{
+			{Address: r.Add([]byte("alice@example.net")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, 2*ms)},
+			{Address: r.Add([]byte("bob@example.net")), Reply: reply(r, 550, "550-5.1.1 <bob@example.net>\n550 5.1.1 \x1b[2Jno \"bob\" here\\", ms, 900*ms)},
+			{Address: r.Add([]byte("carol@example.net"))},
+		},
+		MoreRcpts: 7,
+		Data:      reply(r, 354, "354 go on", ms, ms),
+		Body:      3 * time.Second, BodyBytes: 50 << 20,
+		Dot:     session.ReplyRecord{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: time.Minute},
+		Outcome: session.OutcomeAmbiguous, Cause: "read: connection reset",
+	}
+	r.End = &session.SessionEnd{
+		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
+		Phase: session.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
+	}
+	return r
+}
+
+func jsonOf(mode AddressMode, r *session.Record) []byte {
+	f := newFormatter(mode, testKey)
+	f.begin(r)
+	return bytes.Clone(f.json(r))
+}
+
+// Names that others chose, in certificates and in EHLO, cannot leave the line they are in.
+//
+// law: B-names
+func TestJSONLines(t *testing.T) {
+	golden(t, "record.golden", string(jsonOf(AddressesClear, fullRecord())))
+	golden(t, "record-domain.golden", string(jsonOf(AddressesDomain, fullRecord())))
+}
+
+func TestJSONOfAnEmptyRecord(t *testing.T) {
+	r := session.NewRecord()
+	r.Transaction, r.End = new(session.Transaction), new(session.SessionEnd)
+	got := jsonOf(AddressesClear, r)
+	for line := range bytes.Lines(got) {
+		if !json.Valid(line) {
+			t.Errorf("not JSON: %s", line)
+		}
+	}
+	r.Transaction, r.End = nil, nil
+	if got := jsonOf(AddressesClear, r); len(got) != 0 {
+		t.Errorf("a record without an end makes JSON: %s", got)
+	}
+}
+
+// The schema is stable: the golden record holds every member there is, and the page describes each.
+func TestEveryMemberIsDescribed(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "record.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := make(map[string]bool)
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for name, v := range v {
+				seen[name] = true
+				walk(v)
+			}
+		case []any:
+			for _, v := range v {
+				walk(v)
+			}
+		}
+	}
+	for line := range bytes.Lines(jsonOf(AddressesClear, fullRecord())) {
+		var v any
+		if err := json.Unmarshal(line, &v); err != nil {
+			t.Fatal(err)
+		}
+		walk(v)
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d members", len(seen))
+	}
+	for name := range seen {
+		if !bytes.Contains(page, []byte("`"+name+"`")) && !strings.HasSuffix(name, "_ms") {
+			t.Errorf("docs/record.md does not describe %q", name)
+		}
+	}
+}
+
+func TestEnhancedCode(t *testing.T) {
+	for reply, want := range map[string]string{
+		"250 2.1.0 Ok": "2.1.0", "550-5.7.1 a\n550 5.7.1 b": "5.7.1", "550 5.7.509": "5.7.509", "421 4.4.1\n": "4.4.1",
+		"250 ok": "", "": "", "250": "", "250 ": "", "550 2.1.5 wrong class": "", "250 2.0.0.1w00t": "", "250 2.0.0x": "",
+		"354 3.0.0 none here": "", "550 5.7.1234 x": "", "550 5..1 x": "", "550 5.7. x": "",
+	} {
+		if got := string(enhancedCode([]byte(reply))); got != want {
+			t.Errorf("%q: %q, want %q", reply, got, want)
+		}
+	}
+}
+
+// FuzzJSON: whatever strangers send, each line is one JSON object and holds nothing that a terminal would act on.
+func FuzzJSON(f *testing.F) {
+	f.Add("a@b.example", "550 5.7.1 caf\xe9 \x1b[2J \x00 \r foo", "evil\r\nRCPT TO:<x@y>", byte(0))
+	f.Add(`"a\"b"@c`, "250-x\n250 \u202e\u2028\ufeff", "{\"type\":\"session\"}\n{", byte(1))
+	f.Add("", "\xf0\x9f\x98\x80\\u0000", strings.Repeat("\xe3", 3000), byte(2))
+	f.Fuzz(func(t *testing.T, address, text, name string, mode byte) {
+		r := fullRecord()
+		r.Session.HeloMSA = name
+		r.Session.MX.Names = []string{name}
+		r.Transaction.Sender = r.Add([]byte(address))
+		r.Transaction.Recipients[0].Address = r.Add([]byte(address))
+		r.Transaction.Dot = reply(r, 250, text, 1, 1)
+		r.End.Cause = text
+		got := jsonOf(AddressMode(mode%3), r)
+		if n := bytes.Count(got, newline); n != 2 || got[len(got)-1] != '\n' {
+			t.Fatalf("%d lines, not 2:\n%s", n, got)
+		}
+		for line := range bytes.Lines(got) {
+			var v struct {
+				Type  string
+				Cause string
+			}
+			if err := json.Unmarshal(line, &v); err != nil {
+				t.Fatalf("%v:\n%s", err, line)
+			}
+			checkSafe(t, strings.ReplaceAll(v.Cause, "\n", ""))
+		}
+	})
+}
+
+func TestSessionLeg(t *testing.T) {
+	r := newRecord()
+	r.Session.SendingIP = netip.Addr{}
+	r.Session.Source = netip.MustParseAddrPort("[2001:db8::1]:40000")
+	r.End = &session.SessionEnd{Reason: "quit"}
+	var got map[string]any
+	if err := json.Unmarshal(jsonOf(AddressesClear, r), &got); err != nil {
+		t.Fatal(err)
+	}
+	if _, there := got["sending_ip"]; there || got["source"] != "[2001:db8::1]:40000" || got["end_phase"] != "dial" {
+		t.Errorf("observe mode: %v", got)
+	}
+}

@@ -1,0 +1,102 @@
+package journal
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"kanmon/internal/session"
+)
+
+// stdoutChild makes the test binary write one record to a standard output that nobody reads any more.
+const stdoutChild = "KANMON_JOURNAL_STDOUT_CHILD"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(stdoutChild) != "" {
+		os.Exit(writeToBrokenStdout())
+	}
+	goleak.VerifyTestMain(m)
+}
+
+var (
+	jst   = time.FixedZone("JST", 9*3600)
+	start = func() time.Time { return time.Date(2026, 7, 1, 9, 30, 0, 12_345_678, jst) }()
+)
+
+const testID session.ID = 0x17f3a9c2b4d5e6f0
+
+// newRecord gives a record with a session that left through a sending IP.
+func newRecord() *session.Record {
+	r := session.NewRecord()
+	r.Session = session.SessionInfo{
+		ID:          testID,
+		Start:       start,
+		Source:      netip.MustParseAddrPort("192.168.30.40:57493"),
+		Destination: netip.MustParseAddrPort("192.168.30.50:25"),
+		Local:       netip.MustParseAddrPort("203.0.113.10:40001"),
+		SendingIP:   netip.MustParseAddr("203.0.113.10"),
+		HeloMSA:     "sender",
+		HeloMX:      "out10.example.jp",
+	}
+	return r
+}
+
+func addLine(r *session.Record, at time.Duration, m session.Mark, text string, times ...time.Duration) {
+	l := session.Line{Mark: m, Text: r.Add([]byte(text)), At: at}
+	if len(times) == 2 {
+		l.First, l.Took = times[0], times[1]
+	}
+	r.Lines = append(r.Lines, l)
+}
+
+func reply(r *session.Record, code int, text string, first, took time.Duration) session.ReplyRecord {
+	return session.ReplyRecord{Code: code, Text: r.Add([]byte(text)), First: first, Took: took}
+}
+
+// noteRecord gives a record with one note and no transaction.
+func noteRecord(text string) *session.Record {
+	r := newRecord()
+	addLine(r, 0, session.MarkNote, text)
+	return r
+}
+
+func transactionRecord(sender string, recipients ...string) *session.Record {
+	r := newRecord()
+	t := &session.Transaction{Number: 1, Sender: r.Add([]byte(sender)), Outcome: session.OutcomeDelivered}
+	for _, a := range recipients {
+		t.Recipients = append(t.Recipients, session.Recipient{Address: r.Add([]byte(a))})
+	}
+	r.Transaction = t
+	return r
+}
+
+func closeNow(t *testing.T, j *Journal) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := j.Close(ctx); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func writeToBrokenStdout() int {
+	j, err := New(Options{JSON: "-"})
+	if err != nil {
+		return 3
+	}
+	j.Record(transactionRecord("a@b.example", "c@d.example"))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := j.Close(ctx); err == nil || !strings.Contains(err.Error(), "broken pipe") {
+		return 4
+	}
+	if j.Dropped() != 1 {
+		return 5
+	}
+	return 0
+}
