@@ -1,0 +1,227 @@
+// Package config reads kanmon's configuration: one TOML file (TOML 1.0), read strictly. An unknown key, a wrong type
+// and a value that cannot be meant are errors that show the file, the line, the text and what would be right; all
+// errors of a file are reported at once.
+//
+// Normal use:
+//
+//  1. [Load] a file (or [Parse] a document). What it returns is complete: every default is filled in.
+//  2. [Check] what the file asks for against this host: addresses, limits of the kernel, files, users. It finds what
+//     can be known without traffic, and needs no privilege; some findings are only seen with it.
+//  3. Hand the [Config] to the daemon. It is never changed after Load; a reload loads a new one.
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"time"
+)
+
+// DefaultPath is where kanmon looks for its configuration.
+const DefaultPath = "/etc/kanmon/kanmon.toml"
+
+// A Config is a whole configuration file. docs/configuration.md describes every key; a test compares the two.
+type Config struct {
+	Hostname     string        `toml:"hostname"`
+	Intercept    Intercept     `toml:"intercept"`
+	SendingIPs   []SendingIP   `toml:"sending_ip"`
+	Destinations []Destination `toml:"destination"`
+	TLS          TLS           `toml:"tls"`
+	Limits       Limits        `toml:"limits"`
+	Timeouts     Timeouts      `toml:"timeouts"`
+	Journal      Journal       `toml:"journal"`
+	Log          Log           `toml:"log"`
+	Drain        Drain         `toml:"drain"`
+
+	file  string         // as given to Load or Parse
+	lines map[string]int // where each key of the file stands, for findings
+}
+
+// Intercept says whose port 25 goes through kanmon, and how.
+type Intercept struct {
+	Mode        Mode             `toml:"mode"`
+	Listen      []netip.AddrPort `toml:"listen"`
+	Sources     []netip.Prefix   `toml:"sources"`    // empty: every source, if Interfaces names any
+	Interfaces  []string         `toml:"interfaces"` // empty: every interface, if Sources names any
+	Local       bool             `toml:"local"`      // this host's own mail too
+	ManageRules bool             `toml:"manage_rules"`
+	RulesOnStop RulesOnStop      `toml:"rules_on_stop"`
+	User        string           `toml:"user"` // whose traffic the rules leave alone; "" if Mark is set
+	Mark        uint32           `toml:"mark"` // SO_MARK of kanmon's own connections; 0: User excludes them
+	TProxyMark  uint32           `toml:"tproxy_mark"`
+	TProxyTable uint32           `toml:"tproxy_table"`
+}
+
+// SendingIP is a local address that mail may leave from.
+type SendingIP struct {
+	Address netip.Addr `toml:"address"`
+	EHLO    string     `toml:"ehlo"` // must match the address's PTR
+}
+
+// Destination is a rule for MX addresses. The most specific network wins.
+type Destination struct {
+	Networks    []netip.Prefix `toml:"networks"`
+	TLS         TLSRule        `toml:"tls"`
+	Passthrough bool           `toml:"passthrough"`
+}
+
+// TLS is the certificate offered to MSAs; both files or none.
+type TLS struct {
+	MSACertificate string `toml:"msa_certificate"`
+	MSAKey         string `toml:"msa_key"`
+}
+
+// Limits bounds what sessions may take. Zero means no limit where the documentation allows it.
+type Limits struct {
+	Sessions          int  `toml:"sessions"`
+	SessionsPerSource int  `toml:"sessions_per_source"`
+	Recipients        int  `toml:"recipients"`
+	BadCommands       int  `toml:"bad_commands"`
+	IdleCommands      int  `toml:"idle_commands"`
+	Transactions      int  `toml:"transactions"` // 0: no limit
+	BodyBytes         Size `toml:"body_bytes"`   // 0: no limit but the MX's own
+	Memory            Size `toml:"memory"`       // soft limit of the Go heap; 0: none but GOMEMLIMIT
+}
+
+// Timeouts bounds each wait in a phase of a session. The keys are the names of the phases.
+type Timeouts struct {
+	Dial      time.Duration `toml:"dial"`
+	Banner    time.Duration `toml:"banner"`
+	EHLO      time.Duration `toml:"ehlo"`
+	StartTLS  time.Duration `toml:"starttls"`
+	Handshake time.Duration `toml:"handshake"`
+	EHLOTLS   time.Duration `toml:"ehlo_tls"`
+	Idle      time.Duration `toml:"idle"`
+	Mail      time.Duration `toml:"mail"`
+	Rcpt      time.Duration `toml:"rcpt"`
+	Data      time.Duration `toml:"data"`
+	Body      time.Duration `toml:"body"`
+	Dot       time.Duration `toml:"dot"`
+	Reset     time.Duration `toml:"reset"`
+	Quit      time.Duration `toml:"quit"`
+}
+
+// Journal says where the record of sessions goes and what of an address it shows.
+type Journal struct {
+	Records     string    `toml:"records"`     // path of the JSON lines; "-": standard output; "": not written
+	SessionLog  string    `toml:"session_log"` // path of the dialogue; as Records
+	Addresses   Addresses `toml:"addresses"`
+	HashKeyFile string    `toml:"hash_key_file"`
+}
+
+// Log is kanmon's own log, on standard error.
+type Log struct {
+	Level  Level     `toml:"level"`
+	Format LogFormat `toml:"format"`
+}
+
+// Drain says how long a stopping kanmon lets sessions finish.
+type Drain struct {
+	Timeout time.Duration `toml:"timeout"`
+}
+
+// Load reads and parses a file. The error is Errors if the file could be read and is wrong.
+func Load(path string) (*Config, error) {
+	doc, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return Parse(path, doc)
+}
+
+// Parse reads a document; name stands for the file in errors, which are Errors.
+func Parse(name string, doc []byte) (*Config, error) {
+	root, syntax := parseTree(name, doc)
+	if syntax != nil {
+		return nil, Errors{syntax}
+	}
+	cfg := defaults()
+	d := &decoder{file: name, doc: doc, places: map[string]span{}}
+	d.decodeInto(root, cfg)
+	d.complete(cfg)
+	d.validate(cfg)
+	if len(d.errs) > 0 {
+		return nil, d.errs.sorted()
+	}
+	cfg.file, cfg.lines = name, d.lines()
+	return cfg, nil
+}
+
+func defaults() *Config {
+	return &Config{
+		Intercept: Intercept{
+			Mode:        ModeRedirect,
+			RulesOnStop: RulesKeep,
+			TProxyMark:  0x6b6d,
+			TProxyTable: 27501,
+		},
+		Limits: Limits{
+			Sessions:          10_000,
+			SessionsPerSource: 1_000,
+			Recipients:        1_000,
+			BadCommands:       20,
+			IdleCommands:      100,
+		},
+		Timeouts: Timeouts{
+			Dial:      30 * time.Second,
+			Banner:    5 * time.Minute,
+			EHLO:      5 * time.Minute,
+			StartTLS:  5 * time.Minute,
+			Handshake: time.Minute,
+			EHLOTLS:   5 * time.Minute,
+			Idle:      5 * time.Minute,
+			Mail:      5 * time.Minute,
+			Rcpt:      5 * time.Minute,
+			Data:      2 * time.Minute,
+			Body:      3 * time.Minute,
+			Dot:       15 * time.Minute,
+			Reset:     5 * time.Minute,
+			Quit:      5 * time.Second,
+		},
+		Journal: Journal{Addresses: AddressesClear},
+		Log:     Log{Level: "info", Format: FormatText},
+		Drain:   Drain{Timeout: 15 * time.Minute},
+	}
+}
+
+// complete fills in the defaults that depend on other keys or on the host.
+func (d *decoder) complete(cfg *Config) {
+	in := &cfg.Intercept
+	if !d.has("intercept.listen") {
+		in.Listen = defaultListen(in.Mode)
+	}
+	if !d.has("intercept.user") && !d.has("intercept.mark") {
+		in.User = "kanmon"
+	}
+	for i := range cfg.Destinations {
+		if cfg.Destinations[i].TLS == "" {
+			cfg.Destinations[i].TLS = TLSOpportunistic
+		}
+	}
+	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {
+		cfg.Limits.SessionsPerSource = cfg.Limits.Sessions
+	}
+	if !d.has("hostname") {
+		// A host without a usable name is no reason to refuse mail: the engine has a name of last resort.
+		if name, err := os.Hostname(); err == nil && checkHostname(name) == nil {
+			cfg.Hostname = name
+		}
+	}
+}
+
+// defaultListen: a redirected connection arrives at an address of the interface it came in by, a tproxied one where
+// the rules say, which is best an address that nobody else can reach.
+func defaultListen(mode Mode) []netip.AddrPort {
+	if mode == ModeTProxy {
+		return []netip.AddrPort{
+			netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), defaultPort),
+			netip.AddrPortFrom(netip.IPv6Loopback(), defaultPort),
+		}
+	}
+	return []netip.AddrPort{
+		netip.AddrPortFrom(netip.IPv4Unspecified(), defaultPort),
+		netip.AddrPortFrom(netip.IPv6Unspecified(), defaultPort),
+	}
+}
+
+const defaultPort = 10025

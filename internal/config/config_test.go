@@ -1,0 +1,189 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var update = flag.Bool("update", false, "write the expected errors of testdata/bad anew")
+
+// Every wrong file has its exact errors beside it: what an operator reads is part of the program.
+// law: B-config
+func TestBadFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/bad/*.toml")
+	if err != nil || len(files) < 25 {
+		t.Fatalf("%d wrong files, want at least 25 (%v)", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".toml"), func(t *testing.T) {
+			doc, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg, err := Parse("kanmon.toml", doc)
+			var errs Errors
+			if !errors.As(err, &errs) || cfg != nil {
+				t.Fatalf("Parse = %v, %v; want Errors alone", cfg, err)
+			}
+			golden := strings.TrimSuffix(file, ".toml") + ".err"
+			got := err.Error() + "\n"
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("errors (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestGoodFiles(t *testing.T) {
+	files, err := filepath.Glob("testdata/good/*.toml")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no good files: %v", err)
+	}
+	for _, file := range append(files, "../../dist/kanmon.toml") {
+		if _, err := Load(file); err != nil {
+			t.Errorf("%s:\n%v", file, err)
+		}
+	}
+}
+
+// everything.toml sets every key to something that is not its default, so that no key is read into a wrong field.
+func TestEverythingIsRead(t *testing.T) {
+	got, err := Load("testdata/good/everything.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := &Config{
+		Hostname: "gw.example.jp",
+		Intercept: Intercept{
+			Mode:        ModeRedirect,
+			Listen:      []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:10026"), netip.MustParseAddrPort("[::]:10026")},
+			Sources:     []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("2001:db8:20::/48")},
+			Interfaces:  []string{"eth1"},
+			Local:       true,
+			ManageRules: true,
+			RulesOnStop: RulesRemove,
+			User:        "mailgate",
+			TProxyMark:  0x6b6d,
+			TProxyTable: 27501,
+		},
+		SendingIPs: []SendingIP{
+			{Address: netip.MustParseAddr("203.0.113.10"), EHLO: "out10.example.jp"},
+			{Address: netip.MustParseAddr("2001:db8::10"), EHLO: "out10.example.jp"},
+		},
+		Destinations: []Destination{
+			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: TLSRequire},
+			{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, TLS: TLSOpportunistic, Passthrough: true},
+		},
+		TLS: TLS{MSACertificate: "/etc/kanmon/msa.pem", MSAKey: "/etc/kanmon/msa.key"},
+		Limits: Limits{
+			Sessions: 20_000, SessionsPerSource: 500, Recipients: 200, BadCommands: 5, IdleCommands: 50,
+			Transactions: 1_000, BodyBytes: 50_000_000, Memory: 2 << 30,
+		},
+		Timeouts: Timeouts{
+			Dial: 10 * time.Second, Banner: 6 * time.Minute, EHLO: 4 * time.Minute, StartTLS: 3 * time.Minute,
+			Handshake: 30 * time.Second, EHLOTLS: 2 * time.Minute, Idle: 7 * time.Minute, Mail: 8 * time.Minute,
+			Rcpt: 9 * time.Minute, Data: 3 * time.Minute, Body: 4 * time.Minute, Dot: 20 * time.Minute,
+			Reset: time.Minute, Quit: 10 * time.Second,
+		},
+		Journal: Journal{
+			Records: "/var/log/kanmon/records.jsonl", SessionLog: "-", Addresses: AddressesHashed, HashKeyFile: "/etc/kanmon/hash.key",
+		},
+		Log:   Log{Level: "warn", Format: FormatJSON},
+		Drain: Drain{Timeout: 20 * time.Minute},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
+		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+		t.Errorf("Load (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaults(t *testing.T) {
+	got, err := Parse("kanmon.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := defaultListen(ModeRedirect); !reflect.DeepEqual(got.Intercept.Listen, want) {
+		t.Errorf("listen = %v, want %v", got.Intercept.Listen, want)
+	}
+	if got.Intercept.User != "kanmon" || got.Intercept.Mark != 0 {
+		t.Errorf("user %q mark %d, want the user alone", got.Intercept.User, got.Intercept.Mark)
+	}
+	marked, err := Parse("kanmon.toml", []byte("[intercept]\nmode = 'tproxy'\nmark = 1\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if marked.Intercept.User != "" || marked.Intercept.Mark != 1 {
+		t.Errorf("user %q mark %d, want the mark alone", marked.Intercept.User, marked.Intercept.Mark)
+	}
+	if want := defaultListen(ModeTProxy); !reflect.DeepEqual(marked.Intercept.Listen, want) {
+		t.Errorf("listen with tproxy = %v, want %v", marked.Intercept.Listen, want)
+	}
+}
+
+// Lowering limits.sessions alone must not make the default of sessions_per_source an error.
+func TestSessionsPerSourceFollowsSessions(t *testing.T) {
+	got, err := Parse("kanmon.toml", []byte("[limits]\nsessions = 50\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Limits.SessionsPerSource != 50 {
+		t.Errorf("sessions_per_source = %d, want 50", got.Limits.SessionsPerSource)
+	}
+}
+
+func TestLoadMissingFile(t *testing.T) {
+	_, err := Load(filepath.Join(t.TempDir(), "none.toml"))
+	if !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Load = %v, want os.ErrNotExist", err)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	for _, pattern := range []string{"testdata/bad/*.toml", "testdata/good/*.toml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil {
+			f.Fatal(err)
+		}
+		for _, file := range files {
+			doc, err := os.ReadFile(file)
+			if err != nil {
+				f.Fatal(err)
+			}
+			f.Add(doc)
+		}
+	}
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		cfg, err := Parse("kanmon.toml", doc)
+		if (cfg == nil) == (err == nil) {
+			t.Fatalf("Parse = %v, %v", cfg, err)
+		}
+		var errs Errors
+		if err != nil && !errors.As(err, &errs) {
+			t.Fatalf("error %T, want Errors", err)
+		}
+		for _, e := range errs {
+			if e.Line < 1 || e.Line > strings.Count(string(doc), "\n")+1 || e.Column < 1 || e.Problem == "" {
+				t.Errorf("error without a place: %+v", e)
+			}
+		}
+	})
+}

@@ -1,0 +1,317 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/pelletier/go-toml/v2/unstable"
+)
+
+// A decoder fills a Config from the tree of a document, notes where every value stood, and collects errors.
+type decoder struct {
+	file   string
+	doc    []byte
+	places map[string]span // "intercept.sources[2]" → its value; tables → their header
+	failed []string        // keys whose value did not parse: rules about them say nothing
+	errs   Errors
+}
+
+// decodeInto fills cfg. Keys it does not find keep their defaults.
+func (d *decoder) decodeInto(root *node, cfg *Config) {
+	d.table(root, reflect.ValueOf(cfg).Elem(), "")
+}
+
+// has reports whether the file sets a key, rightly or wrongly.
+func (d *decoder) has(key string) bool {
+	_, found := d.places[key]
+	return found
+}
+
+// good reports whether a key may be judged: it, and nothing inside it, failed to parse.
+func (d *decoder) good(key string) bool {
+	return !slices.ContainsFunc(d.failed, func(f string) bool {
+		return f == key || strings.HasPrefix(f, key+"[") || strings.HasPrefix(f, key+".")
+	})
+}
+
+// failedItself reports whether a value is not even of the right type, whatever stands inside it.
+func (d *decoder) failedItself(key string) bool { return slices.Contains(d.failed, key) }
+
+// wrong notes an error at the place of a key, or at the nearest table around it.
+func (d *decoder) wrong(key, problem, want string) {
+	at, found := d.places[key]
+	for around := key; !found && around != ""; at, found = d.places[around] {
+		around = around[:max(0, strings.LastIndexAny(around, ".["))]
+	}
+	d.wrongAt(at, key, problem, want)
+}
+
+func (d *decoder) wrongAt(at span, key, problem, want string) {
+	e := place(d.file, d.doc, at)
+	e.Key, e.Problem, e.Want = key, problem, want
+	d.errs = append(d.errs, e)
+}
+
+// line is where a key stands, for errors that point at another one.
+func (d *decoder) line(key string) int {
+	return place(d.file, d.doc, d.places[key]).Line
+}
+
+// lines gives the line of every key.
+func (d *decoder) lines() map[string]int {
+	keys := slices.SortedFunc(maps.Keys(d.places), func(a, b string) int { return d.places[a].off - d.places[b].off })
+	lines := make(map[string]int, len(keys))
+	line, off := 1, 0
+	for _, key := range keys {
+		at := d.places[key].off
+		line += bytes.Count(d.doc[off:at], []byte("\n"))
+		off = at
+		lines[key] = line
+	}
+	return lines
+}
+
+func (d *decoder) table(n *node, v reflect.Value, path string) {
+	for _, name := range n.keys {
+		m := n.members[name]
+		key := join(path, name)
+		field, known := fieldOf(v, name)
+		if !known {
+			d.wrongAt(m.at, key, "unknown key", suggest(v.Type(), path, name))
+			continue
+		}
+		d.places[key] = m.value.at
+		d.value(m.value, field, key)
+	}
+}
+
+func (d *decoder) value(n *node, v reflect.Value, key string) {
+	switch {
+	case v.Kind() == reflect.Struct && v.Type().PkgPath() == reflect.TypeFor[Config]().PkgPath():
+		if n.kind != unstable.Table {
+			d.mismatch(n, key, "a table", tableExample(v, key))
+			return
+		}
+		d.table(n, v, key)
+	case v.Kind() == reflect.Slice:
+		d.list(n, v, key)
+	default:
+		d.scalar(n, v, key)
+	}
+}
+
+func (d *decoder) list(n *node, v reflect.Value, key string) {
+	if n.kind != unstable.Array {
+		want, hint := "a list", "write ["+strings.TrimSpace(d.source(n))+"]"
+		if v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem().PkgPath() == reflect.TypeFor[Config]().PkgPath() {
+			want, hint = "a list of tables", fmt.Sprintf("write [[%s]], with two brackets, once for each", key)
+		}
+		d.mismatch(n, key, want, hint)
+		return
+	}
+	items := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		itemKey := fmt.Sprintf("%s[%d]", key, i)
+		d.places[itemKey] = item.at
+		d.value(item, items.Index(i), itemKey)
+	}
+	v.Set(items)
+}
+
+// scalar stores one value. Numbers and words are told apart by the type of the field, texts by what they parse to.
+func (d *decoder) scalar(n *node, v reflect.Value, key string) {
+	switch field := v.Addr().Interface().(type) {
+	case *bool:
+		if n.kind != unstable.Bool {
+			d.mismatch(n, key, "true or false", "write true or false, without quotes")
+			return
+		}
+		*field = n.text == "true"
+	case *int:
+		d.number(n, key, 31, func(i uint64) { *field = int(i) })
+	case *uint32:
+		d.number(n, key, 32, func(i uint64) { *field = uint32(i) })
+	case *Size:
+		if n.kind == unstable.Integer {
+			d.number(n, key, 63, func(i uint64) { *field = Size(i) })
+			return
+		}
+		text(d, n, key, field, `"50MiB"`, parseSize)
+	case *netip.Addr:
+		text(d, n, key, field, `"203.0.113.10"`, parseAddr)
+	case *netip.AddrPort:
+		text(d, n, key, field, `"0.0.0.0:10025"`, parseAddrPort)
+	case *netip.Prefix:
+		text(d, n, key, field, `"10.20.0.0/16"`, parsePrefix)
+	case *time.Duration:
+		text(d, n, key, field, `"5m"`, parseDuration)
+	default:
+		d.word(n, v, key)
+	}
+}
+
+// number stores an integer that is not negative and fits in the given bits.
+func (d *decoder) number(n *node, key string, bits int, store func(uint64)) {
+	if n.kind != unstable.Integer {
+		d.mismatch(n, key, "a whole number", "write digits alone, without quotes")
+		return
+	}
+	// The base prefixes and underscores of TOML are those of Go.
+	i, err := strconv.ParseUint(strings.TrimPrefix(n.text, "+"), 0, bits)
+	if err != nil {
+		d.failed = append(d.failed, key)
+		d.wrong(key, n.text+" is out of range", fmt.Sprintf("want a number from 0 to %d", uint64(1)<<bits-1))
+		return
+	}
+	store(i)
+}
+
+// text stores a string that has a form of its own.
+func text[T any](d *decoder, n *node, key string, field *T, example string, parse func(string) (T, error)) {
+	if n.kind != unstable.String {
+		d.mismatch(n, key, "a text in quotes", "write it in quotes, in a form such as "+example)
+		return
+	}
+	parsed, err := parse(n.text)
+	if err != nil {
+		d.failed = append(d.failed, key)
+		var wrong *wrongValue
+		if errors.As(err, &wrong) {
+			d.wrong(key, wrong.problem, wrong.want)
+		} else {
+			d.wrong(key, err.Error(), "")
+		}
+		return
+	}
+	*field = parsed
+}
+
+// word stores a string, which for the word types must be one of a few.
+func (d *decoder) word(n *node, v reflect.Value, key string) {
+	allowed := words(v.Interface())
+	if n.kind != unstable.String {
+		want := "a text in quotes"
+		if allowed != nil {
+			want = oneOf(allowed)
+		}
+		d.mismatch(n, key, want, "")
+		return
+	}
+	if allowed != nil && !slices.Contains(allowed, n.text) {
+		d.failed = append(d.failed, key)
+		want := "want " + oneOf(allowed)
+		if near := nearest(n.text, allowed); near != "" {
+			want = fmt.Sprintf("did you mean %q? %s", near, want)
+		}
+		d.wrong(key, fmt.Sprintf("%q is not known", n.text), want)
+		return
+	}
+	v.SetString(n.text)
+}
+
+func (d *decoder) mismatch(n *node, key, want, hint string) {
+	d.failed = append(d.failed, key)
+	d.wrongAt(n.at, key, fmt.Sprintf("%s is %s, want %s", d.excerpt(n), kindName(n.kind), want), hint)
+}
+
+func (d *decoder) source(n *node) string { return string(d.doc[n.at.off : n.at.off+n.at.n]) }
+
+// excerpt is the source of a value, cut so that an error stays readable.
+func (d *decoder) excerpt(n *node) string {
+	s, _, _ := strings.Cut(d.source(n), "\n")
+	if len(s) > 40 {
+		s = s[:40] + "…"
+	}
+	return visible(s)
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
+	for i := range v.NumField() {
+		if tag := v.Type().Field(i).Tag.Get("toml"); tag != "" && tag == name {
+			return v.Field(i), true
+		}
+	}
+	return reflect.Value{}, false
+}
+
+func keysOf(t reflect.Type) []string {
+	var keys []string
+	for i := range t.NumField() {
+		if name := t.Field(i).Tag.Get("toml"); name != "" {
+			keys = append(keys, name)
+		}
+	}
+	return keys
+}
+
+func kindName(k unstable.Kind) string {
+	switch k {
+	case unstable.Table:
+		return "a table"
+	case unstable.Array:
+		return "a list"
+	case unstable.String:
+		return "a text"
+	case unstable.Bool:
+		return "true or false"
+	case unstable.Integer:
+		return "a whole number"
+	case unstable.Float:
+		return "a fraction"
+	default:
+		return "a date or time"
+	}
+}
+
+func oneOf(allowed []string) string {
+	quoted := make([]string, len(allowed))
+	for i, w := range allowed {
+		quoted[i] = strconv.Quote(w)
+	}
+	last := len(quoted) - 1
+	return strings.Join(quoted[:last], ", ") + " or " + quoted[last]
+}
+
+func tableExample(v reflect.Value, key string) string {
+	if strings.HasSuffix(key, "]") {
+		return "want a table with " + strings.Join(keysOf(v.Type()), ", ")
+	}
+	return fmt.Sprintf("write [%s] on a line of its own, its keys below", key)
+}
+
+// suggest says what an unknown key may have meant: one nearly the same in its table, or the same in another.
+func suggest(t reflect.Type, path, name string) string {
+	keys := keysOf(t)
+	if near := nearest(name, keys); near != "" {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	top := reflect.TypeFor[Config]()
+	if path != "" && slices.Contains(keysOf(top), name) {
+		return fmt.Sprintf("%q belongs at the top of the file, above the first [table]", name)
+	}
+	for i := range top.NumField() {
+		table := top.Field(i).Type
+		if table.Kind() == reflect.Slice {
+			table = table.Elem()
+		}
+		if table.Kind() == reflect.Struct && slices.Contains(keysOf(table), name) {
+			return fmt.Sprintf("%q belongs in [%s]", name, top.Field(i).Tag.Get("toml"))
+		}
+	}
+	return "known here: " + strings.Join(keys, ", ")
+}

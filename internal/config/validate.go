@@ -1,0 +1,233 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// validate applies the rules that go beyond the form of a single value. Values that did not parse are left out:
+// their own error is enough.
+func (d *decoder) validate(cfg *Config) {
+	if err := checkHostname(cfg.Hostname); err != nil && d.has("hostname") && d.good("hostname") {
+		d.wrong("hostname", fmt.Sprintf("%q is not a host name: %s", cfg.Hostname, err), `want a name such as "gw.example.jp"`)
+	}
+	d.validateIntercept(&cfg.Intercept)
+	d.validateSendingIPs(cfg.SendingIPs)
+	d.validateDestinations(cfg.Destinations)
+	d.validateTLS(&cfg.TLS)
+	d.validateLimits(&cfg.Limits)
+	d.validateTimeouts(&cfg.Timeouts)
+	d.validateJournal(&cfg.Journal)
+	d.validateDrain(&cfg.Drain)
+}
+
+func (d *decoder) validateSendingIPs(ips []SendingIP) {
+	seen := map[netip.Addr]string{}
+	for i, ip := range ips {
+		key := fmt.Sprintf("sending_ip[%d]", i)
+		if d.failedItself(key) {
+			continue
+		}
+		d.validateSendingAddress(key, ip.Address, seen)
+		d.validateEHLO(key, ip)
+	}
+}
+
+func (d *decoder) validateSendingAddress(key string, addr netip.Addr, seen map[netip.Addr]string) {
+	key += ".address"
+	first, twice := seen[addr]
+	switch {
+	case !d.good(key):
+	case !d.has(key):
+		d.wrong(key, "missing", `add address = "203.0.113.10", a local address that mail may leave from`)
+	case addr.IsUnspecified() || addr.IsMulticast() || addr.IsLinkLocalUnicast():
+		d.wrong(key, fmt.Sprintf("%q cannot be a sending IP", addr), "want an address of this host that an MX can answer")
+	case twice:
+		d.wrong(key, fmt.Sprintf("%q is a sending IP already, in line %d", addr, d.line(first)), "remove one of the two")
+	default:
+		seen[addr] = key
+	}
+}
+
+func (d *decoder) validateEHLO(key string, ip SendingIP) {
+	key += ".ehlo"
+	err := checkHostname(ip.EHLO)
+	switch {
+	case !d.good(key):
+	case !d.has(key):
+		d.wrong(key, "missing", `add ehlo = "out10.example.jp", the name that the PTR of the address gives`)
+	case err != nil:
+		d.wrong(key, fmt.Sprintf("%q is not a host name: %s", ip.EHLO, err), `want the name that the PTR of the address gives, such as "out10.example.jp"`)
+	case !strings.Contains(ip.EHLO, "."):
+		d.wrong(key, fmt.Sprintf("%q is not a fully qualified name", ip.EHLO), "want the name with its domain (RFC 5321 section 2.3.5)")
+	}
+}
+
+func (d *decoder) validateDestinations(destinations []Destination) {
+	seen := map[netip.Prefix]string{}
+	for i, dest := range destinations {
+		key := fmt.Sprintf("destination[%d]", i)
+		if d.failedItself(key) {
+			continue
+		}
+		if !d.has(key + ".networks") {
+			d.wrong(key+".networks", "missing", `add networks = ["192.0.2.0/24"], the addresses of the MXs that the rule is for`)
+		} else if len(dest.Networks) == 0 && d.good(key+".networks") {
+			d.wrong(key+".networks", "empty: the rule is for no destination", `want networks such as ["192.0.2.0/24"]`)
+		}
+		for j, network := range dest.Networks {
+			item := fmt.Sprintf("%s.networks[%d]", key, j)
+			first, twice := seen[network]
+			if !network.IsValid() {
+				continue
+			}
+			if twice {
+				d.wrong(item, fmt.Sprintf("%q has a rule already, in line %d", network, d.line(first)), "the most specific network wins, so each may stand only once")
+				continue
+			}
+			seen[network] = item
+		}
+		if dest.Passthrough && d.has(key+".tls") {
+			d.wrong(key+".tls", "tls cannot be ruled where passthrough = true: kanmon does not look into those sessions", "remove tls or passthrough")
+		}
+	}
+}
+
+func (d *decoder) validateTLS(t *TLS) {
+	cert, key := t.MSACertificate != "", t.MSAKey != ""
+	if cert && !key && d.good("tls.msa_key") {
+		d.wrong("tls.msa_certificate", "a certificate without its key", `add msa_key = "/path/to/key.pem"`)
+	}
+	if key && !cert && d.good("tls.msa_certificate") {
+		d.wrong("tls.msa_key", "a key without its certificate", `add msa_certificate = "/path/to/chain.pem"`)
+	}
+	d.absolute("tls.msa_certificate", t.MSACertificate)
+	d.absolute("tls.msa_key", t.MSAKey)
+}
+
+// absolute: a service has no folder of its own that a relative path could mean.
+func (d *decoder) absolute(key, path string) {
+	if path != "" && !filepath.IsAbs(path) {
+		d.wrong(key, fmt.Sprintf("%q is not an absolute path", path), "want a path that begins with /")
+	}
+}
+
+func (d *decoder) validateLimits(l *Limits) {
+	const most = 10_000_000
+	rows := []struct {
+		key   string
+		value int
+		least int
+		why   string
+	}{
+		{"sessions", l.Sessions, 1, "without sessions no mail passes"},
+		{"sessions_per_source", l.SessionsPerSource, 1, "without sessions no mail passes"},
+		{"recipients", l.Recipients, 100, "RFC 5321 section 4.5.3.1.8: at least 100 recipients must be taken"},
+		{"bad_commands", l.BadCommands, 1, "the first mistake must be allowed"},
+		{"idle_commands", l.IdleCommands, 10, "MSAs send RSET and NOOP between transactions"},
+		{"transactions", l.Transactions, 0, ""},
+	}
+	for _, row := range rows {
+		key := "limits." + row.key
+		if !d.has(key) || !d.good(key) {
+			continue
+		}
+		if row.value < row.least {
+			d.wrong(key, fmt.Sprintf("%d is too low: %s", row.value, row.why), fmt.Sprintf("want at least %d", row.least))
+		} else if row.value > most {
+			d.wrong(key, fmt.Sprintf("%d is too high", row.value), fmt.Sprintf("want at most %d", most))
+		}
+	}
+	if l.SessionsPerSource > l.Sessions && d.good("limits") && d.has("limits.sessions_per_source") {
+		d.wrong("limits.sessions_per_source", fmt.Sprintf("%d is more than limits.sessions, %d", l.SessionsPerSource, l.Sessions), "want at most limits.sessions")
+	}
+	if l.BodyBytes != 0 && l.BodyBytes < 64<<10 {
+		d.wrong("limits.body_bytes", fmt.Sprintf("%d octets is too low: RFC 5321 section 4.5.3.1.7: a message of 64 KiB must be taken", l.BodyBytes), `want at least "64KiB", or 0 for no limit`)
+	}
+	if l.Memory != 0 && l.Memory < 32<<20 {
+		d.wrong("limits.memory", fmt.Sprintf("%d octets is too low: collecting garbage would take all the time", l.Memory), `want at least "32MiB", or 0 for no limit`)
+	}
+}
+
+// A timeoutRow bounds a timeout. Shorter ones lose mail that the MX was about to take; longer ones only hold sessions.
+type timeoutRow struct {
+	key    string
+	value  time.Duration
+	least  time.Duration
+	most   time.Duration
+	source string // why not shorter
+}
+
+func (d *decoder) validateTimeouts(t *Timeouts) {
+	const (
+		section = "RFC 5321 section 4.5.3.2"
+		usual   = "busy MXs take their time"
+		minute  = time.Minute
+	)
+	for _, row := range []timeoutRow{
+		{"dial", t.Dial, time.Second, 30 * time.Second, "a connection takes several round trips"},
+		{"banner", t.Banner, 5 * minute, time.Hour, section + ".1, initial 220 message"},
+		{"ehlo", t.EHLO, minute, time.Hour, usual},
+		{"starttls", t.StartTLS, minute, time.Hour, usual},
+		{"handshake", t.Handshake, 10 * time.Second, 10 * minute, usual},
+		{"ehlo_tls", t.EHLOTLS, minute, time.Hour, usual},
+		{"idle", t.Idle, 5 * minute, time.Hour, section + ".7, server timeout"},
+		{"mail", t.Mail, 5 * minute, time.Hour, section + ".2, MAIL command"},
+		{"rcpt", t.Rcpt, 5 * minute, time.Hour, section + ".3, RCPT command"},
+		{"data", t.Data, 2 * minute, time.Hour, section + ".4, DATA initiation"},
+		{"body", t.Body, 3 * minute, time.Hour, section + ".5, data block"},
+		{"dot", t.Dot, 10 * minute, 2 * time.Hour, section + ".6, DATA termination"},
+		{"reset", t.Reset, minute, time.Hour, usual},
+		{"quit", t.Quit, time.Second, 5 * minute, "the MX's answer is still to come"},
+	} {
+		key := "timeouts." + row.key
+		switch {
+		case !d.has(key) || !d.good(key):
+		case row.value < row.least:
+			d.wrong(key, fmt.Sprintf("%s is too short: %s", short(row.value), row.source), fmt.Sprintf("want at least %q", short(row.least)))
+		case row.value > row.most:
+			d.wrong(key, fmt.Sprintf("%s is too long", short(row.value)), fmt.Sprintf("want at most %q", short(row.most)))
+		}
+	}
+}
+
+// short prints a duration as an operator writes it: "5m", not "5m0s".
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
+
+func (d *decoder) validateJournal(j *Journal) {
+	d.absolute("journal.records", strings.TrimPrefix(j.Records, "-"))
+	d.absolute("journal.session_log", strings.TrimPrefix(j.SessionLog, "-"))
+	d.absolute("journal.hash_key_file", j.HashKeyFile)
+	if j.Records != "" && j.Records == j.SessionLog {
+		d.wrong("journal.session_log", fmt.Sprintf("%q takes the records already: two forms in one file can be read by nobody", j.SessionLog), "want another path")
+	}
+	if j.Addresses == AddressesHashed && j.HashKeyFile == "" && d.good("journal") {
+		d.wrong("journal.addresses", `"hashed" needs a key: without one a hash of an address is soon guessed`, `add hash_key_file = "/etc/kanmon/hash.key", a file of 16 random octets or more`)
+	}
+	if j.Addresses != AddressesHashed && j.HashKeyFile != "" && d.good("journal") {
+		d.wrong("journal.hash_key_file", `a key is only used with addresses = "hashed"`, `add addresses = "hashed", or remove the key`)
+	}
+}
+
+func (d *decoder) validateDrain(drain *Drain) {
+	const key = "drain.timeout"
+	switch {
+	case !d.has(key) || !d.good(key):
+	case drain.Timeout < time.Second:
+		d.wrong(key, short(drain.Timeout)+" would cut every session at once", `want at least "1s"; "15m" lets an MX answer for every message it was given`)
+	case drain.Timeout > 24*time.Hour:
+		d.wrong(key, short(drain.Timeout)+" is too long", `want at most "24h"`)
+	}
+}
