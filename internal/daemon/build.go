@@ -1,0 +1,183 @@
+package daemon
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"strconv"
+
+	"kanmon/internal/config"
+	"kanmon/internal/egress"
+	"kanmon/internal/intercept"
+	"kanmon/internal/journal"
+	"kanmon/internal/session"
+)
+
+// build makes a generation from a configuration. Nothing of it is in use yet.
+func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, error) {
+	certificate, err := certificateOf(&cfg.TLS)
+	if err != nil {
+		return nil, err
+	}
+	options, err := d.journalOptions(&cfg.Journal)
+	if err != nil {
+		return nil, err
+	}
+	records, err := d.openJournal(options, inUse)
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{
+		journal: records,
+		over:    make(chan struct{}),
+		engine: &session.Engine{
+			Dialer:      d.dialer(cfg),
+			Live:        d.live,
+			Destination: newDestinations(cfg.Destinations).find,
+			Hostname:    cfg.Hostname,
+			Certificate: certificate,
+			Timeouts:    timeoutsOf(&cfg.Timeouts),
+			Limits:      limitsOf(&cfg.Limits),
+			Log:         d.log,
+		},
+	}
+	if records != nil {
+		g.engine.Recorder = records
+	}
+	return g, nil
+}
+
+func (d *Daemon) dialer(cfg *config.Config) *egress.Dialer {
+	ips := make([]egress.SendingIP, len(cfg.SendingIPs))
+	for i, ip := range cfg.SendingIPs {
+		ips[i] = egress.SendingIP{Address: ip.Address, Name: ip.EHLO}
+	}
+	return egress.NewDialer(egress.Config{SendingIPs: ips, Mark: cfg.Intercept.Mark, Guard: d.loops})
+}
+
+// certificateOf reads the certificate for MSAs once: a later failure to read it would fail sessions.
+func certificateOf(t *config.TLS) (func() (*tls.Certificate, error), error) {
+	if t.MSACertificate == "" {
+		return nil, nil
+	}
+	pair, err := tls.LoadX509KeyPair(t.MSACertificate, t.MSAKey)
+	if err != nil {
+		return nil, fmt.Errorf("load the certificate for MSAs: %w", err)
+	}
+	return func() (*tls.Certificate, error) { return &pair, nil }, nil
+}
+
+func (d *Daemon) journalOptions(j *config.Journal) (journal.Options, error) {
+	o := journal.Options{SessionLog: j.SessionLog, JSON: j.Records, Log: d.log}
+	mode, err := journal.ParseAddressMode(string(j.Addresses))
+	if err != nil {
+		return o, err
+	}
+	o.Addresses = mode
+	if j.HashKeyFile != "" {
+		if o.HashKey, err = os.ReadFile(j.HashKeyFile); err != nil {
+			return o, fmt.Errorf("read the hash key: %w", err)
+		}
+	}
+	return o, nil
+}
+
+// timeoutsOf maps the keys of the configuration to phases. A test compares their names.
+func timeoutsOf(t *config.Timeouts) session.Timeouts {
+	return session.Timeouts{
+		session.PhaseDial:      t.Dial,
+		session.PhaseBanner:    t.Banner,
+		session.PhaseEHLO:      t.EHLO,
+		session.PhaseStartTLS:  t.StartTLS,
+		session.PhaseHandshake: t.Handshake,
+		session.PhaseEHLOTLS:   t.EHLOTLS,
+		session.PhaseIdle:      t.Idle,
+		session.PhaseMail:      t.Mail,
+		session.PhaseRcpt:      t.Rcpt,
+		session.PhaseData:      t.Data,
+		session.PhaseBody:      t.Body,
+		session.PhaseDot:       t.Dot,
+		session.PhaseReset:     t.Reset,
+		session.PhaseQuit:      t.Quit,
+	}
+}
+
+func limitsOf(l *config.Limits) session.Limits {
+	return session.Limits{
+		Sessions:          l.Sessions,
+		SessionsPerSource: l.SessionsPerSource,
+		Recipients:        l.Recipients,
+		BadCommands:       l.BadCommands,
+		IdleCommands:      l.IdleCommands,
+		Transactions:      l.Transactions,
+		BodyBytes:         int64(l.BodyBytes),
+	}
+}
+
+// Rules gives the firewall rules that a configuration asks for.
+func Rules(cfg *config.Config) intercept.Rules {
+	in := &cfg.Intercept
+	return intercept.Rules{
+		Mode:       modeOf(in.Mode),
+		Listen:     in.Listen,
+		Sources:    in.Sources,
+		Interfaces: in.Interfaces,
+		Local:      in.Local,
+		User:       in.User,
+		Mark:       in.Mark,
+		RouteMark:  in.TProxyMark,
+		RouteTable: in.TProxyTable,
+	}
+}
+
+func modeOf(m config.Mode) intercept.Mode {
+	if m == config.ModeTProxy {
+		return intercept.TProxy
+	}
+	return intercept.Redirect
+}
+
+// judgeUser: rules that leave another user's mail alone would hand kanmon's own connections back to it.
+func (d *Daemon) judgeUser(cfg *config.Config) error {
+	in := &cfg.Intercept
+	if !in.Local || in.User == "" {
+		return nil
+	}
+	id := in.User
+	if _, err := strconv.Atoi(id); err != nil {
+		u, err := user.Lookup(in.User)
+		if err != nil {
+			return fmt.Errorf("intercept.user: %w", err)
+		}
+		id = u.Uid
+	}
+	if own := strconv.Itoa(d.uid()); own != id {
+		return fmt.Errorf("intercept.user: the rules leave the mail of user %s alone (id %s), but kanmon runs with id %s: its own mail would come back to it", in.User, id, own)
+	}
+	return nil
+}
+
+// restartNeeded names the keys that differ and cannot change while kanmon runs.
+func restartNeeded(was, will *config.Config) error {
+	a, b := &was.Intercept, &will.Intercept
+	var errs []error
+	for _, row := range []struct {
+		key  string
+		a, b any
+	}{
+		{"intercept.mode", a.Mode, b.Mode},
+		{"intercept.manage_rules", a.ManageRules, b.ManageRules},
+		{"intercept.user", a.User, b.User},
+		{"intercept.mark", a.Mark, b.Mark},
+		{"intercept.tproxy_mark", a.TProxyMark, b.TProxyMark},
+		{"intercept.tproxy_table", a.TProxyTable, b.TProxyTable},
+		{"log.format", was.Log.Format, will.Log.Format},
+	} {
+		if row.a != row.b {
+			errs = append(errs, fmt.Errorf("%s changed from %v to %v: %w", row.key, row.a, row.b, ErrRestart))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,277 @@
+// Package daemon is kanmon's composition root: it makes the parts from a configuration, connects them, and changes and
+// ends them in order. It is the only package that knows all others.
+//
+// Normal use:
+//
+//  1. [New] with a loaded configuration.
+//  2. [Daemon.Start] opens the journal and the listeners, applies the firewall rules if it manages them, and serves.
+//  3. [Daemon.Reload] takes a new configuration: it builds every part of it first and then exchanges them at once, or
+//     changes nothing. Running sessions keep the parts they began with. [Daemon.ReopenLogs] after log rotation.
+//  4. [Daemon.Stop] closes the listeners, lets sessions finish, writes out the journal, and undoes the rest of Start,
+//     last things first.
+//
+// Firewall rules that the daemon applied stay when it ends, so that mail waits in the MSAs instead of leaving from a wrong
+// address; the operator may decide otherwise (rules_on_stop).
+//
+// systemd is told of READY, RELOADING and STOPPING (sd_notify(3)), and may open the listeners itself (systemd.socket(5)).
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"reflect"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
+	"kanmon/internal/config"
+	"kanmon/internal/intercept"
+	"kanmon/internal/session"
+)
+
+// flushTimeout bounds how long records may take to be written at the end.
+const flushTimeout = 10 * time.Second
+
+// ErrRestart is seen when a reload would change what only a restart can change.
+var ErrRestart = errors.New("needs a restart")
+
+// A Daemon runs kanmon. Its methods may be called by many goroutines; Start comes first and Stop last, once each.
+type Daemon struct {
+	log   *slog.Logger
+	host  *config.Host
+	live  *session.Live
+	loops *intercept.Loops
+
+	// What reaches beyond the process; tests replace them.
+	inherited   func() ([]net.Listener, error) // sockets that systemd opened
+	notify      func(state string)             // tells systemd
+	applyRules  func(context.Context, intercept.Rules) error
+	removeRules func(context.Context, intercept.Rules) error
+	uid         func() int
+
+	change   sync.Mutex // held by Start, Reload and Stop
+	cfg      *config.Config
+	gates    []*gate
+	cleanups []cleanup
+	memory   int64 // soft memory limit before Start
+
+	mu      sync.Mutex // guards the generations
+	current *generation
+	recent  []*generation // those that sessions still run in, the current one too
+	ended   sync.WaitGroup
+}
+
+// A cleanup undoes a step of Start.
+type cleanup struct {
+	name string
+	run  func(context.Context) error
+}
+
+// New makes a daemon that is not started.
+func New(cfg *config.Config, log *slog.Logger) *Daemon {
+	return &Daemon{
+		log:         log,
+		host:        &config.Host{},
+		live:        &session.Live{},
+		loops:       &intercept.Loops{},
+		inherited:   activation.Listeners,
+		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
+		applyRules:  func(ctx context.Context, r intercept.Rules) error { return r.Apply(ctx) },
+		removeRules: func(ctx context.Context, r intercept.Rules) error { return r.Remove(ctx) },
+		uid:         os.Geteuid,
+		cfg:         cfg,
+		memory:      debug.SetMemoryLimit(-1),
+	}
+}
+
+// Start opens everything and serves. On an error nothing is left open; rules that were in force before stay in force.
+func (d *Daemon) Start(ctx context.Context) (err error) {
+	d.change.Lock()
+	defer d.change.Unlock()
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.undo(ctx))
+		}
+	}()
+	sockets, err := d.inherited()
+	if err != nil {
+		return fmt.Errorf("take the sockets from systemd: %w", err)
+	}
+	d.host.SocketsGiven = len(sockets) > 0
+	// Adopted sockets are closed already when this runs.
+	d.onStop("sockets from systemd", func(context.Context) error { return closeAll(sockets) })
+	if err := d.judge(ctx, d.cfg); err != nil {
+		return err
+	}
+	first, err := d.build(d.cfg, nil)
+	if err != nil {
+		return err
+	}
+	d.install(first)
+	d.onStop("generations", d.endGenerations)
+
+	if err := d.openFirstGates(ctx, sockets); err != nil {
+		return err
+	}
+	d.onStop("listeners", func(context.Context) error { return d.closeGates() })
+	if d.cfg.Intercept.ManageRules {
+		if err := d.applyRules(ctx, Rules(d.cfg)); err != nil {
+			return err
+		}
+	}
+	d.limitMemory()
+	d.startPacing()
+	for _, g := range d.gates {
+		g.serve()
+	}
+	d.notify(sd.SdNotifyReady)
+	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "sessions_max", d.cfg.Limits.Sessions)
+	return nil
+}
+
+// Addrs gives the addresses listened on.
+func (d *Daemon) Addrs() []netip.AddrPort {
+	d.change.Lock()
+	defer d.change.Unlock()
+	return d.addrs()
+}
+
+// Reload exchanges the configuration. On an error everything is as before; [ErrRestart] is one of them.
+func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
+	d.change.Lock()
+	defer d.change.Unlock()
+	d.notify(sd.SdNotifyReloading)
+	defer d.notify(sd.SdNotifyReady)
+	if err := restartNeeded(d.cfg, cfg); err != nil {
+		return err
+	}
+	if err := d.judge(ctx, cfg); err != nil {
+		return err
+	}
+	next, err := d.build(cfg, d.journalInUse())
+	if err != nil {
+		return err
+	}
+	plan, err := d.planGates(ctx, cfg)
+	if err != nil {
+		d.discard(next)
+		return err
+	}
+	if rules := Rules(cfg); cfg.Intercept.ManageRules && !reflect.DeepEqual(rules, Rules(d.cfg)) {
+		if err := d.applyRules(ctx, rules); err != nil {
+			plan.abandon()
+			d.discard(next)
+			return err
+		}
+	}
+	// From here on nothing can fail.
+	previous := d.install(next)
+	d.retire(previous)
+	d.gates = plan.carryOut(d.log)
+	d.cfg = cfg
+	d.limitMemory()
+	d.log.Info("reloaded", "listen", d.addrs(), "sending_ips", len(cfg.SendingIPs), "sessions", d.live.Count())
+	return nil
+}
+
+// ReopenLogs opens the files of the journal anew, after their rotation.
+func (d *Daemon) ReopenLogs() error {
+	var errs []error
+	for _, j := range d.journals() {
+		errs = append(errs, j.Reopen())
+	}
+	return errors.Join(errs...)
+}
+
+// Stop ends the daemon: no new sessions, running ones may finish for as long as the configuration allows. When ctx ends
+// before that, they are cut at once. The error says what could not end as it should.
+func (d *Daemon) Stop(ctx context.Context) error {
+	d.change.Lock()
+	defer d.change.Unlock()
+	d.notify(sd.SdNotifyStopping)
+	began := time.Now()
+	d.log.Info("stopping", "sessions", d.live.Count(), "drain_timeout", d.cfg.Drain.Timeout)
+	errs := []error{d.closeGates()}
+	drain, cancel := context.WithTimeout(ctx, d.cfg.Drain.Timeout)
+	defer cancel()
+	if err := d.live.Drain(drain); err != nil {
+		errs = append(errs, fmt.Errorf("sessions were cut: %w", err))
+	}
+	if d.cfg.Intercept.ManageRules && d.cfg.Intercept.RulesOnStop == config.RulesRemove {
+		// Not before the last session has ended: those of tproxy live by the rules.
+		d.onStop("rules", func(ctx context.Context) error { return d.removeRules(ctx, Rules(d.cfg)) })
+	}
+	errs = append(errs, d.undo(ctx))
+	err := errors.Join(errs...)
+	d.log.Info("stopped", "duration", time.Since(began), "clean", err == nil)
+	return err
+}
+
+// onStop notes what undoes a step, for Stop and for a Start that fails later.
+func (d *Daemon) onStop(name string, run func(context.Context) error) {
+	d.cleanups = append(d.cleanups, cleanup{name, run})
+}
+
+// undo runs the cleanups, last in first out. They get some time even where the caller's is over.
+func (d *Daemon) undo(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*flushTimeout)
+	defer cancel()
+	var errs []error
+	for i := len(d.cleanups) - 1; i >= 0; i-- {
+		c := d.cleanups[i]
+		if err := c.run(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("end %s: %w", c.name, err))
+		}
+	}
+	d.cleanups = nil
+	debug.SetMemoryLimit(d.memory)
+	return errors.Join(errs...)
+}
+
+// judge refuses a configuration that this host cannot run, and logs what it can run only in part.
+func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {
+	var errs []error
+	for _, f := range d.host.Check(ctx, cfg) {
+		if f.Severity == config.SeverityError {
+			errs = append(errs, fmt.Errorf("%s: %s", f.Where, f.What))
+		} else {
+			d.log.Warn("configuration does not fit the host", "where", f.Where, "problem", f.What, "fix", f.Fix)
+		}
+	}
+	if err := d.judgeUser(cfg); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// startPacing keeps kanmon's garbage within its budget until Stop.
+func (d *Daemon) startPacing() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		paceCollector(ctx)
+	}()
+	d.onStop("garbage budget", func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// limitMemory sets the soft limit that the configuration asks for, or the one there was.
+func (d *Daemon) limitMemory() {
+	limit := d.memory
+	if d.cfg.Limits.Memory > 0 {
+		limit = int64(d.cfg.Limits.Memory)
+	}
+	debug.SetMemoryLimit(limit)
+}

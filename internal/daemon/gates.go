@@ -1,0 +1,198 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+
+	"kanmon/internal/config"
+	"kanmon/internal/intercept"
+)
+
+// A gate is a listener that can be opened and closed without the others. Wildcard addresses share one, because
+// what [::] takes depends on whether 0.0.0.0 is there.
+type gate struct {
+	addresses []netip.AddrPort
+	listener  *intercept.Listener
+	served    chan struct{} // closed when accepting has ended; nil before serve
+}
+
+func (g *gate) serve() {
+	g.served = make(chan struct{})
+	go func() {
+		defer close(g.served)
+		g.listener.Serve()
+	}()
+}
+
+func (g *gate) close() error {
+	err := g.listener.Close()
+	if g.served != nil {
+		<-g.served
+	}
+	return err
+}
+
+// groups parts addresses into those that a gate must have together.
+func groups(listen []netip.AddrPort) [][]netip.AddrPort {
+	var wildcards []netip.AddrPort
+	var list [][]netip.AddrPort
+	for _, a := range listen {
+		if a.Addr().IsUnspecified() {
+			wildcards = append(wildcards, a)
+		} else {
+			list = append(list, []netip.AddrPort{a})
+		}
+	}
+	if len(wildcards) > 0 {
+		slices.SortFunc(wildcards, netip.AddrPort.Compare)
+		list = append(list, wildcards)
+	}
+	return list
+}
+
+func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
+	return &gate{
+		addresses: addresses,
+		listener: &intercept.Listener{
+			Mode:   modeOf(cfg.Intercept.Mode),
+			Loops:  d.loops,
+			Handle: d.handle,
+			Refuse: d.refuse,
+			Log:    d.log,
+		},
+	}
+}
+
+// openFirstGates opens all listeners, or adopts those that systemd has opened.
+func (d *Daemon) openFirstGates(ctx context.Context, sockets []net.Listener) error {
+	for _, addresses := range groups(d.cfg.Intercept.Listen) {
+		g := d.newGate(d.cfg, addresses)
+		rest, err := g.adopt(sockets)
+		if err == nil && len(rest) == len(sockets) {
+			err = g.listener.Open(ctx, addresses)
+		}
+		if err != nil {
+			return errors.Join(err, g.close(), d.closeGates())
+		}
+		sockets = rest
+		d.gates = append(d.gates, g)
+	}
+	if len(sockets) > 0 {
+		err := fmt.Errorf("systemd opened %s, which is not in intercept.listen", describe(sockets[0]))
+		return errors.Join(err, d.closeGates())
+	}
+	return nil
+}
+
+// adopt takes the sockets of the gate's addresses out of those that systemd opened: all of them, or none.
+func (g *gate) adopt(sockets []net.Listener) (rest []net.Listener, err error) {
+	taken := 0
+	for _, socket := range sockets {
+		if socket == nil || !slices.Contains(g.addresses, addressOf(socket)) {
+			rest = append(rest, socket)
+			continue
+		}
+		if err := g.listener.Adopt(socket); err != nil {
+			return sockets, err
+		}
+		taken++
+	}
+	if taken > 0 && taken < len(g.addresses) {
+		return rest, fmt.Errorf("systemd opened only some of %v: it must open all of them or none", g.addresses)
+	}
+	return rest, nil
+}
+
+func addressOf(l net.Listener) netip.AddrPort {
+	tcp, ok := l.Addr().(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+func describe(l net.Listener) string {
+	if l == nil {
+		return "a socket that does not listen"
+	}
+	return l.Addr().String()
+}
+
+// closeAll closes what is not closed yet.
+func closeAll(sockets []net.Listener) error {
+	var errs []error
+	for _, s := range sockets {
+		if s != nil {
+			if err := s.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// A gatePlan is a change of listeners, up to the point where nothing can fail any more.
+type gatePlan struct{ kept, opened, dropped []*gate }
+
+// planGates opens the listeners that a configuration adds. Those it drops stay open.
+func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, error) {
+	plan := &gatePlan{dropped: slices.Clone(d.gates)}
+	for _, addresses := range groups(cfg.Intercept.Listen) {
+		same := func(g *gate) bool { return slices.Equal(g.addresses, addresses) }
+		if i := slices.IndexFunc(plan.dropped, same); i >= 0 {
+			plan.kept = append(plan.kept, plan.dropped[i])
+			plan.dropped = slices.Delete(plan.dropped, i, i+1)
+			continue
+		}
+		g := d.newGate(cfg, addresses)
+		if err := g.listener.Open(ctx, addresses); err != nil {
+			plan.abandon()
+			return nil, err
+		}
+		plan.opened = append(plan.opened, g)
+	}
+	return plan, nil
+}
+
+// abandon closes what the plan opened.
+func (p *gatePlan) abandon() {
+	for _, g := range p.opened {
+		_ = g.close() // nothing was accepted
+	}
+}
+
+// carryOut serves what the plan opened, closes what it drops, and gives the listeners there are now.
+func (p *gatePlan) carryOut(log *slog.Logger) []*gate {
+	for _, g := range p.opened {
+		g.serve()
+	}
+	for _, g := range p.dropped {
+		if err := g.close(); err != nil {
+			log.Error("listener not closed cleanly", "listen", g.addresses, "error", err)
+		}
+	}
+	return append(p.kept, p.opened...)
+}
+
+func (d *Daemon) closeGates() error {
+	var errs []error
+	for _, g := range d.gates {
+		errs = append(errs, g.close())
+	}
+	d.gates = nil
+	return errors.Join(errs...)
+}
+
+func (d *Daemon) addrs() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, g := range d.gates {
+		list = append(list, g.listener.Addrs()...)
+	}
+	return list
+}

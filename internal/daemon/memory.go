@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"runtime/debug"
+	"runtime/metrics"
+	"time"
+)
+
+// garbageBudget is how much garbage a small kanmon may gather before it is collected, in octets: the runtime's own measure
+// (GOGC), as much as there is in use, means a collection every few megabytes where little is in use.
+const garbageBudget = 32 << 20
+
+// Bounds of the percentage that the budget is turned into.
+const (
+	minGCPercent = 100
+	maxGCPercent = 400
+)
+
+// When a busy time is over, what it left behind is collected and given back to the system.
+const (
+	busyOctets = 32 << 20 // allocated since the last time: less is not worth it
+	quietRate  = 1 << 20  // octets allocated in a second: more is no quiet
+	quietTicks = 3        // seconds of quiet
+)
+
+// memoryUse is what the runtime says about memory, in octets.
+type memoryUse struct {
+	inUse     uint64 // live heap and stacks: what the collector's percentage counts from
+	allocated uint64 // since the start
+}
+
+// collectorPace decides, once a second, about the garbage collector.
+type collectorPace struct {
+	percent  int
+	last     uint64 // allocated at the last tick
+	released uint64 // allocated when memory was last given back
+	quiet    int
+}
+
+// tick says which percentage is right now, and whether to give memory back.
+func (p *collectorPace) tick(use memoryUse) (percent int, release bool) {
+	if use.allocated-p.last > quietRate {
+		p.quiet = 0
+	} else {
+		p.quiet++
+	}
+	p.last = use.allocated
+	if p.quiet == quietTicks && use.allocated-p.released > busyOctets {
+		p.released = use.allocated
+		release = true
+	}
+	want := int(min(max(100*garbageBudget/max(use.inUse, 1), minGCPercent), maxGCPercent))
+	// Setting it stops the world for a moment: only for a real change.
+	if want < p.percent*4/5 || want > p.percent*5/4 {
+		p.percent = want
+	}
+	return p.percent, release
+}
+
+// paceCollector keeps garbage within its budget until ctx ends, and then restores what was.
+// An operator who sets GOGC has the last word.
+func paceCollector(ctx context.Context) {
+	if os.Getenv("GOGC") != "" {
+		return
+	}
+	pace := collectorPace{percent: 100}
+	percent := pace.percent
+	previous := debug.SetGCPercent(percent)
+	defer debug.SetGCPercent(previous)
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		want, release := pace.tick(readMemoryUse())
+		if want != percent {
+			percent = want
+			debug.SetGCPercent(percent)
+		}
+		if release {
+			debug.FreeOSMemory() // pooled buffers survive one collection
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+func readMemoryUse() memoryUse {
+	samples := []metrics.Sample{
+		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+	}
+	metrics.Read(samples)
+	return memoryUse{
+		inUse:     samples[0].Value.Uint64() + samples[1].Value.Uint64(),
+		allocated: samples[2].Value.Uint64(),
+	}
+}

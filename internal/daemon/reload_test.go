@@ -1,0 +1,313 @@
+package daemon
+
+import (
+	"errors"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/smtptest"
+)
+
+const sendingTable = "[[sending_ip]]\naddress = '127.0.0.1'\nehlo = 'NAME.example.jp'\n"
+
+func sending(name string) string { return strings.ReplaceAll(sendingTable, "NAME", name) }
+
+// with gives the daemon's configuration with other tables behind [intercept], which stays as it is.
+func (w *world) with(tables string) *config.Config {
+	w.t.Helper()
+	cfg := w.parse(tables)
+	cfg.Intercept = w.daemon.cfg.Intercept
+	return cfg
+}
+
+// A session keeps the engine it began with: its EHLO name, and the files it is recorded to.
+func TestReloadLeavesSessionsAlone(t *testing.T) {
+	w := newWorld(t, listenTable+sending("old")+"[journal]\nsession_log = 'DIR/old.log'\n")
+	w.start()
+	older := w.session()
+	older.Expect(220)
+	if err := w.daemon.Reload(t.Context(), w.with(sending("new")+"[journal]\nsession_log = 'DIR/new.log'\n")); err != nil {
+		t.Fatal(err)
+	}
+	newer := w.session()
+	newer.Expect(220)
+	if r := newer.Command("EHLO msa.example.com"); r.Class() != 2 {
+		t.Fatal(r)
+	}
+	if r := older.Command("EHLO msa.example.com"); r.Class() != 2 {
+		t.Fatal(r)
+	}
+	if len(w.daemon.journals()) != 2 {
+		t.Errorf("%d journals in use, want 2", len(w.daemon.journals()))
+	}
+	if r := older.Command("MAIL FROM:<older@example.com>"); r.Class() != 2 {
+		t.Fatal(r)
+	}
+	if r := newer.Command("MAIL FROM:<newer@example.com>"); r.Class() != 2 {
+		t.Fatal(r)
+	}
+	_ = older.Quit()
+	waitUntil(t, "the old generation has ended", func() bool { return len(w.daemon.journals()) == 1 })
+	_ = newer.Quit()
+	w.stop()
+
+	commands := strings.Join(w.mx.Mailbox.Commands(), "\n")
+	for _, name := range []string{"EHLO old.example.jp", "EHLO new.example.jp"} {
+		if !strings.Contains(commands, name) {
+			t.Errorf("the MX has not seen %q:\n%s", name, commands)
+		}
+	}
+	for file, want := range map[string]string{"old.log": "older@example.com", "new.log": "newer@example.com"} {
+		text, err := os.ReadFile(filepath.Join(w.dir, file))
+		if err != nil || strings.Count(string(text), "@example.com") == 0 || !strings.Contains(string(text), want) {
+			t.Errorf("%s lacks %q (%v):\n%s", file, want, err, text)
+		}
+	}
+}
+
+func waitUntil(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+	}
+}
+
+// Whatever makes a reload fail, everything is as it was.
+func TestReloadAllOrNothing(t *testing.T) {
+	taken, err := net.Listen("tcp4", "127.0.0.3:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	const managed = "[intercept]\nlisten = ['127.0.0.1:PORT', '127.0.0.2:PORT']\nlocal = true\nuser = '1234'\nmanage_rules = true\n"
+	journal := "[journal]\nsession_log = 'DIR/old.log'\n"
+	tests := []struct {
+		name string
+		edit func(*world, *config.Config)
+		want string
+	}{
+		{"listener taken", func(_ *world, c *config.Config) {
+			c.Intercept.Listen = append(slices.Clone(c.Intercept.Listen[:1]), taken.Addr().(*net.TCPAddr).AddrPort())
+		}, "listen on 127.0.0.3"},
+		{"rules refused", func(w *world, c *config.Config) {
+			w.note(func() { w.fail = errors.New("no nft today") })
+			c.Intercept.Interfaces = []string{"lo"}
+		}, "no nft today"},
+		{"sending IP not here", func(w *world, c *config.Config) {
+			c.SendingIPs = w.parse("[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\n").SendingIPs
+		}, "203.0.113.1 is not an address of this host"},
+		{"journal not openable", func(w *world, c *config.Config) { c.Journal.SessionLog = w.dir }, "is a directory"},
+		{"hash key missing", func(w *world, c *config.Config) {
+			c.Journal.Addresses, c.Journal.HashKeyFile = config.AddressesHashed, filepath.Join(w.dir, "none")
+		}, "no such file"},
+		{"certificate missing", func(w *world, c *config.Config) {
+			c.TLS = config.TLS{MSACertificate: filepath.Join(w.dir, "none"), MSAKey: filepath.Join(w.dir, "none")}
+		}, "no such file"},
+		{"mode", func(_ *world, c *config.Config) { c.Intercept.Mode = config.ModeTProxy }, "intercept.mode changed from redirect to tproxy: needs a restart"},
+		{"user", func(_ *world, c *config.Config) { c.Intercept.User = "1" }, "intercept.user changed from 1234 to 1: needs a restart"},
+		{"log format", func(_ *world, c *config.Config) { c.Log.Format = config.FormatJSON }, "log.format changed from text to json: needs a restart"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			w := newWorld(t, managed+journal+sending("old"))
+			w.daemon.uid = func() int { return 1234 }
+			w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
+			w.start()
+			defer w.stop()
+			generation, cfg, gates, addrs := w.daemon.current, w.daemon.cfg, slices.Clone(w.daemon.gates), w.daemon.Addrs()
+
+			next := *cfg
+			next.Journal.SessionLog = filepath.Join(w.dir, "new.log")
+			next.Hostname = "new.example.jp"
+			test.edit(w, &next)
+			if err := w.daemon.Reload(t.Context(), &next); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("Reload = %v, want %q", err, test.want)
+			}
+			if w.daemon.current != generation || w.daemon.cfg != cfg || len(w.daemon.journals()) != 1 {
+				t.Error("the generation was exchanged")
+			}
+			if !slices.Equal(w.daemon.gates, gates) || !slices.Equal(w.daemon.Addrs(), addrs) {
+				t.Errorf("listeners %v, want %v", w.daemon.Addrs(), addrs)
+			}
+			if len(w.applied) != 1 {
+				t.Errorf("rules were applied %d times, want once, by Start", len(w.applied))
+			}
+			msa := w.session()
+			msa.Expect(220)
+			_ = msa.Quit()
+		})
+	}
+}
+
+func TestReloadListeners(t *testing.T) {
+	w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT', '127.0.0.2:PORT']\n")
+	w.start()
+	defer w.stop()
+	stays, goes := w.daemon.gates[0], w.daemon.gates[1]
+	next := *w.daemon.cfg
+	port := next.Intercept.Listen[0].Port()
+	next.Intercept.Listen = w.parse("[intercept]\nlisten = ['127.0.0.1:1', '127.0.0.3:1']\n").Intercept.Listen
+	for i, a := range next.Intercept.Listen {
+		next.Intercept.Listen[i] = addrPort(a.Addr(), port)
+	}
+	if err := w.daemon.Reload(t.Context(), &next); err != nil {
+		t.Fatal(err)
+	}
+	if w.daemon.gates[0] != stays || slices.Contains(w.daemon.gates, goes) {
+		t.Error("the unchanged listener was exchanged, or the dropped one stayed")
+	}
+	if got := w.daemon.Addrs(); !slices.Equal(got, next.Intercept.Listen) {
+		t.Errorf("listening on %v, want %v", got, next.Intercept.Listen)
+	}
+	if conn, err := net.Dial("tcp", goes.addresses[0].String()); err == nil {
+		_ = conn.Close()
+		t.Error("the dropped listener accepts")
+	}
+	conn, err := net.Dial("tcp", next.Intercept.Listen[1].String())
+	if err != nil {
+		t.Fatalf("the new listener does not accept: %v", err)
+	}
+	_ = conn.Close()
+}
+
+// Rules are applied again if and only if they changed.
+func TestReloadRules(t *testing.T) {
+	w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT']\nlocal = true\nuser = '1234'\nmanage_rules = true\n")
+	w.daemon.uid = func() int { return 1234 }
+	w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
+	w.start()
+	defer w.stop()
+	same := *w.daemon.cfg
+	same.Hostname = "other.example.jp"
+	if err := w.daemon.Reload(t.Context(), &same); err != nil || len(w.applied) != 1 {
+		t.Errorf("Reload = %v, rules applied %d times, want 1", err, len(w.applied))
+	}
+	other := same
+	other.Intercept.Interfaces = []string{"lo"}
+	if err := w.daemon.Reload(t.Context(), &other); err != nil || len(w.applied) != 2 || !slices.Equal(w.applied[1].Interfaces, []string{"lo"}) {
+		t.Errorf("Reload = %v, rules applied: %+v", err, w.applied)
+	}
+}
+
+// A journal that did not change is not opened again; a rotated one is, on request.
+func TestReopenLogs(t *testing.T) {
+	w := newWorld(t, listenTable+"[journal]\nsession_log = 'DIR/session.log'\n")
+	w.start()
+	journal := w.daemon.current.journal
+	next := *w.daemon.cfg
+	if err := w.daemon.Reload(t.Context(), &next); err != nil || w.daemon.current.journal != journal {
+		t.Fatalf("Reload = %v; the journal was exchanged: %v", err, w.daemon.current.journal != journal)
+	}
+	path := filepath.Join(w.dir, "session.log")
+	if err := os.Rename(path, path+".1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.daemon.ReopenLogs(); err != nil {
+		t.Fatal(err)
+	}
+	msa := w.session()
+	msa.Expect(220)
+	_ = msa.Quit()
+	w.stop()
+	if text, err := os.ReadFile(path); err != nil || len(text) == 0 {
+		t.Errorf("nothing in the new file (%v)", err)
+	}
+}
+
+// Mail that comes while kanmon reloads, again and again, passes as ever.
+func TestReloadUnderLoad(t *testing.T) {
+	w := newWorld(t, listenTable+sending("a")+"[journal]\nrecords = 'DIR/a.jsonl'\n")
+	w.start()
+	const senders, messages = 4, 25
+	var all sync.WaitGroup
+	for range senders {
+		all.Go(func() {
+			for range messages {
+				msa := w.session()
+				if d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("Subject: x\r\n\r\nx\r\n"), true); !d.All(smtptest.Accepted) {
+					t.Errorf("delivery: %+v", d)
+				}
+				_ = msa.Quit()
+			}
+		})
+	}
+	reloads := 0
+	for done := waitGroupDone(&all); ; reloads++ {
+		name := []string{"a", "b"}[reloads%2]
+		next := w.with(sending(name) + "[journal]\nrecords = 'DIR/" + name + ".jsonl'\n")
+		if err := w.daemon.Reload(t.Context(), next); err != nil {
+			t.Errorf("reload %d: %v", reloads, err)
+		}
+		select {
+		case <-done:
+		case <-time.After(5 * time.Millisecond):
+			continue
+		}
+		break
+	}
+	w.stop()
+	if n := w.mx.Mailbox.Len(); n != senders*messages {
+		t.Errorf("the MX has %d messages, want %d", n, senders*messages)
+	}
+	recorded := 0
+	for _, name := range []string{"a.jsonl", "b.jsonl"} {
+		text, err := os.ReadFile(filepath.Join(w.dir, name))
+		if err != nil {
+			t.Error(err)
+		}
+		recorded += strings.Count(string(text), "b@example.net")
+	}
+	if recorded < senders*messages || reloads < 3 {
+		t.Errorf("%d recipients recorded in %d reloads, want %d in several", recorded, reloads, senders*messages)
+	}
+}
+
+func waitGroupDone(all *sync.WaitGroup) <-chan struct{} {
+	done := make(chan struct{})
+	go func() {
+		all.Wait()
+		close(done)
+	}()
+	return done
+}
+
+// A stop waits for sessions of earlier generations too.
+func TestStopDrainsEarlierGenerations(t *testing.T) {
+	w := newWorld(t, listenTable+sending("old")+"[journal]\nrecords = 'DIR/old.jsonl'\n")
+	w.start()
+	msa := w.session()
+	msa.Expect(220)
+	for _, command := range []string{"EHLO msa.example.com", "MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>"} {
+		if r := msa.Command(command); r.Class() != 2 {
+			t.Fatalf("%s: %s", command, r)
+		}
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(sending("new"))); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- w.daemon.Stop(t.Context()) }()
+	select {
+	case err := <-stopped:
+		t.Fatalf("stopped (%v) with a transaction running", err)
+	case <-time.After(100 * time.Millisecond):
+	}
+	if r := msa.Data([]byte("Subject: x\r\n\r\nx\r\n")); r.Class() != 2 {
+		t.Errorf("data: %s", r)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("Stop = %v", err)
+	}
+	if text, err := os.ReadFile(filepath.Join(w.dir, "old.jsonl")); err != nil || !strings.Contains(string(text), "b@example.net") {
+		t.Errorf("not recorded (%v): %s", err, text)
+	}
+}
