@@ -1,0 +1,45 @@
+package main
+
+import (
+	"os"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"kanmon": main})
+}
+
+// The scripts run kanmon as an operator would. None of them needs a privilege or changes the host.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+			return nil
+		},
+	})
+}
+
+func TestDescribeBuild(t *testing.T) {
+	info := &debug.BuildInfo{
+		Main: debug.Module{Version: "v1.2.3"},
+		Settings: []debug.BuildSetting{
+			{Key: "vcs.revision", Value: "0123abcd"},
+			{Key: "vcs.modified", Value: "true"},
+			{Key: "vcs.time", Value: "2026-07-01T00:00:00Z"},
+		},
+	}
+	want := "kanmon v1.2.3, commit 0123abcd with changes, 2026-07-01T00:00:00Z, go"
+	if got := describeBuild(info); !strings.HasPrefix(got, want) {
+		t.Errorf("%q, want %q…", got, want)
+	}
+	if got := describeBuild(&debug.BuildInfo{}); !strings.HasPrefix(got, "kanmon (unknown), go") {
+		t.Errorf("without information: %q", got)
+	}
+}

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"io"
+	"log/slog"
+
+	"kanmon/internal/config"
+	"kanmon/internal/daemon"
+)
+
+type runCommand struct{ configFlag }
+
+// Run runs the daemon until it is told to stop.
+func (r *runCommand) Run(c *console) error {
+	s := c.watch()
+	cfg, err := config.Load(r.Config)
+	if err != nil {
+		return err
+	}
+	level := &slog.LevelVar{}
+	level.Set(cfg.Log.Level.Slog())
+	log := newLogger(c.stderr, cfg.Log.Format, level)
+	d := daemon.New(cfg, log)
+	if err := d.Start(s.stop); err != nil {
+		log.Error("not started", "error", err)
+		return errShown
+	}
+	for {
+		select {
+		case <-s.reload:
+			r.reload(d, s, log, level)
+			reopen(d, log)
+		case <-s.reopen:
+			reopen(d, log)
+		case <-s.stop.Done():
+			if err := d.Stop(s.kill); err != nil {
+				log.Error("not stopped cleanly", "error", err)
+				return errShown
+			}
+			return nil
+		}
+	}
+}
+
+// reload takes the file anew, or leaves everything as it is.
+func (r *runCommand) reload(d *daemon.Daemon, s *signals, log *slog.Logger, level *slog.LevelVar) {
+	cfg, err := config.Load(r.Config)
+	if err == nil {
+		err = d.Reload(s.stop, cfg)
+	}
+	if err != nil {
+		log.Error("not reloaded, everything stays as it was", "file", r.Config, "error", err)
+		return
+	}
+	level.Set(cfg.Log.Level.Slog())
+}
+
+func reopen(d *daemon.Daemon, log *slog.Logger) {
+	if err := d.ReopenLogs(); err != nil {
+		log.Error("journal not reopened", "error", err)
+	}
+}
+
+func newLogger(w io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
+	options := &slog.HandlerOptions{Level: level}
+	if format == config.FormatJSON {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
