@@ -1,0 +1,115 @@
+package netlab
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// A Kanmon is kanmon on a host, with its configuration and records in a folder of its own.
+type Kanmon struct {
+	Host *Host
+	User uint32 // user to run as; 0: root
+
+	dir     string
+	process *Process
+}
+
+// KanmonPort is where kanmon listens in the lab.
+const KanmonPort = 10025
+
+// NewKanmon prepares kanmon with a configuration. The tables [journal] and the host name are added to it. Nothing runs yet.
+func NewKanmon(host *Host, config string) (*Kanmon, error) {
+	k := &Kanmon{Host: host, dir: filepath.Join(host.Dir, "kanmon")}
+	if err := os.Mkdir(k.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := os.Chown(k.dir, kanmonID, kanmonID); err != nil {
+		return nil, err
+	}
+	return k, k.Configure(config)
+}
+
+// UnprivilegedUser is a user of the lab with no rights, to run kanmon as.
+const UnprivilegedUser = uint32(kanmonID)
+
+// Configure replaces the configuration. A running kanmon sees it on Reload.
+func (k *Kanmon) Configure(config string) error {
+	return writeFile(k.configFile(), `hostname = "gateway.example"`, config, "",
+		"[journal]",
+		fmt.Sprintf("records     = %q", k.recordsFile()),
+		fmt.Sprintf("session_log = %q", k.SessionLogFile()))
+}
+
+// Rules runs `kanmon rules VERB`: print, apply or remove. It gives the output.
+func (k *Kanmon) Rules(verb string) (string, error) {
+	return k.Host.Run(kanmonBinary(), "rules", verb, "--config", k.configFile())
+}
+
+// Start runs kanmon and waits until it listens.
+func (k *Kanmon) Start() error {
+	process, err := k.Host.Start(Command{
+		Name: "kanmon",
+		Args: []string{kanmonBinary(), "run", "--config", k.configFile()},
+		User: k.User,
+	})
+	if err != nil {
+		return err
+	}
+	k.process = process
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	ended := false
+	err = waitFor(ctx, "kanmon listens", func() bool {
+		select {
+		case <-process.Done():
+			ended = true
+		default:
+		}
+		return ended || k.Host.listening(KanmonPort)
+	})
+	if ended {
+		return fmt.Errorf("kanmon ended: %w: %s", process.err, process.Log())
+	}
+	return err
+}
+
+// Stop sends SIGTERM and waits until kanmon has ended. It returns how it ended.
+func (k *Kanmon) Stop(timeout time.Duration) error { return k.process.Stop(timeout) }
+
+// Terminate sends SIGTERM and returns at once.
+func (k *Kanmon) Terminate() error { return k.process.Signal(syscall.SIGTERM) }
+
+// Done is closed when kanmon has ended.
+func (k *Kanmon) Done() <-chan struct{} { return k.process.Done() }
+
+// Reload sends SIGHUP.
+func (k *Kanmon) Reload() error { return k.process.Signal(syscall.SIGHUP) }
+
+// PID is the process id of the running kanmon.
+func (k *Kanmon) PID() int { return k.process.PID() }
+
+// Log is what kanmon logged.
+func (k *Kanmon) Log() string { return k.process.Log() }
+
+// SessionLog is the log of all sessions so far, with the marks.
+func (k *Kanmon) SessionLog() string {
+	content, _ := os.ReadFile(k.SessionLogFile())
+	return string(content)
+}
+
+// SessionLogFile is the path of the session log.
+func (k *Kanmon) SessionLogFile() string { return filepath.Join(k.dir, "session.log") }
+
+// Records gives the records so far, one JSON object a line.
+func (k *Kanmon) Records() string {
+	content, _ := os.ReadFile(k.recordsFile())
+	return string(content)
+}
+
+func (k *Kanmon) recordsFile() string { return filepath.Join(k.dir, "records.jsonl") }
+
+func (k *Kanmon) configFile() string { return filepath.Join(k.dir, "kanmon.toml") }

@@ -1,0 +1,130 @@
+package netlab
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/textproto"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A SlowMX is a tarpit or a far MX: it takes mail for everybody, throws it away, and lets its clients wait for every reply or
+// for every character of it. Its fields are set before Serve.
+type SlowMX struct {
+	Name     string        // in the banner
+	PerReply time.Duration // wait before each reply
+	PerByte  time.Duration // wait after each octet of a reply
+
+	// Received is called with the client and the whole message when its end has come, before the reply to it. Sessions call it at
+	// the same time. It may be nil.
+	Received func(client net.Addr, message []byte)
+
+	mu   sync.Mutex
+	open map[net.Conn]struct{}
+}
+
+// Serve runs the MX on port 25 of a host, over both families, until the lab is closed.
+func (s *SlowMX) Serve(host *Host) error {
+	listener, err := host.Listen("[::]:25")
+	if err != nil {
+		return err
+	}
+	s.open = map[net.Conn]struct{}{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.accept(listener)
+	}()
+	host.lab.Cleanup(func() error {
+		err := listener.Close()
+		s.mu.Lock()
+		for conn := range s.open {
+			_ = conn.Close()
+		}
+		s.mu.Unlock()
+		<-done
+		return err
+	})
+	return nil
+}
+
+func (s *SlowMX) accept(listener net.Listener) {
+	var sessions sync.WaitGroup
+	defer sessions.Wait()
+	for {
+		conn, err := listener.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.open[conn] = struct{}{}
+		s.mu.Unlock()
+		sessions.Go(func() {
+			_ = s.session(conn)
+			s.mu.Lock()
+			delete(s.open, conn)
+			s.mu.Unlock()
+			_ = conn.Close()
+		})
+	}
+}
+
+func (s *SlowMX) session(conn net.Conn) error {
+	in := textproto.NewReader(bufio.NewReader(conn))
+	if err := s.reply(conn, "220 "+s.Name+" ESMTP"); err != nil {
+		return err
+	}
+	for {
+		line, err := in.ReadLine()
+		if err != nil {
+			return err
+		}
+		verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
+		switch verb {
+		case "EHLO":
+			err = s.reply(conn, "250-"+s.Name, "250 8BITMIME")
+		case "DATA":
+			err = s.data(conn, in)
+		case "QUIT":
+			return s.reply(conn, "221 2.0.0 Bye")
+		default:
+			err = s.reply(conn, "250 2.0.0 Ok")
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (s *SlowMX) data(conn net.Conn, in *textproto.Reader) error {
+	if err := s.reply(conn, "354 Go ahead"); err != nil {
+		return err
+	}
+	message, err := in.ReadDotBytes()
+	if err != nil {
+		return err
+	}
+	if s.Received != nil {
+		s.Received(conn.RemoteAddr(), message)
+	}
+	return s.reply(conn, "250 2.0.0 Ok: queued as SLOW")
+}
+
+func (s *SlowMX) reply(conn net.Conn, lines ...string) error {
+	time.Sleep(s.PerReply)
+	text := strings.Join(lines, "\r\n") + "\r\n"
+	if s.PerByte == 0 {
+		_, err := io.WriteString(conn, text)
+		return err
+	}
+	for i := range len(text) {
+		if n, err := conn.Write([]byte{text[i]}); err != nil || n != 1 {
+			return errors.Join(err, net.ErrClosed)
+		}
+		time.Sleep(s.PerByte)
+	}
+	return nil
+}

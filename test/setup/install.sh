@@ -1,0 +1,162 @@
+#!/bin/sh
+# Makes ready what the namespace tests, the demo and the benchmarks run, on Debian and Ubuntu, as root.
+#
+#   test/setup/install.sh          what `make test` and `make demo` need
+#   test/setup/install.sh bench    and what `make bench` needs besides
+#
+# The host stays as it is. Only plain tools (nftables, iproute2, openssl, ca-certificates) are installed, and only
+# where they are missing. Servers never are: installing Postfix would remove the host's own MTA, and every server
+# package starts a service or adds a user. They are downloaded and unpacked into a private folder, with those of
+# their libraries that the host lacks, and run from there:
+#
+#   $KANMON_TEST_CACHE, or $XDG_CACHE_HOME/kanmon-test, or /var/cache/kanmon-test
+#
+# Running it again costs nothing when everything is there.
+set -eu
+umask 022 # what is unpacked is run under other users too
+
+cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
+
+main() {
+	groups="lab"
+	case "${1:-}" in
+	"") ;;
+	bench) groups="lab bench" ;;
+	*) die "unknown group \"$1\"; known: bench" ;;
+	esac
+
+	command -v apt-get >/dev/null || die "this script knows Debian and Ubuntu only: no apt-get here"
+	if all_ready "$groups"; then
+		return 0
+	fi
+	[ "$(id -u)" -eq 0 ] || die "must run as root"
+
+	mkdir -p "$cache"
+	exec 9>"$cache/lock"
+	flock 9
+	host_tools
+	for group in $groups; do
+		if ! ready "$group"; then
+			# shellcheck disable=SC2046 # the packages are words
+			unpack "$group" $(packages_of "$group")
+			ready "$group" || die "the $group tools do not run from $cache/$group: $(broken "$group")"
+		fi
+	done
+}
+
+packages_of() {
+	case $1 in
+	lab) echo postfix dnsmasq-base ;;
+	bench) echo haproxy nginx ;;
+	esac
+}
+
+# The programs of a group, each with an argument that makes it say its version and end.
+programs_of() {
+	case $1 in
+	lab) printf '%s\n' "usr/sbin/postconf -dh mail_version" "usr/sbin/dnsmasq --version" ;;
+	bench) printf '%s\n' "usr/sbin/haproxy -v" "usr/sbin/nginx -v" ;;
+	esac
+}
+
+all_ready() {
+	[ -z "$(missing_host_packages)" ] || return 1
+	for g in $1; do
+		ready "$g" || return 1
+	done
+}
+
+# A group is ready when its programs run: after an upgrade of the host a library may be missing again.
+ready() {
+	[ -z "$(broken "$1")" ]
+}
+
+broken() {
+	programs_of "$1" | while read -r program arguments; do
+		# shellcheck disable=SC2086 # the arguments are words
+		LD_LIBRARY_PATH=$(libraries "$1") "$cache/$1/$program" $arguments >/dev/null 2>&1 || echo "$program"
+	done
+}
+
+libraries() {
+	printf '%s' "$cache/$1/usr/lib/postfix"
+	for dir in "$cache/$1"/usr/lib/*-linux-gnu* "$cache/$1"/lib/*-linux-gnu*; do
+		[ ! -d "$dir" ] || printf ':%s' "$dir"
+	done
+}
+
+missing_host_packages() {
+	command -v nft >/dev/null || echo nftables
+	command -v ip >/dev/null || echo iproute2
+	command -v openssl >/dev/null || echo openssl
+	[ -d /etc/ssl/certs ] || echo ca-certificates
+}
+
+host_tools() {
+	missing=$(missing_host_packages)
+	[ -n "$missing" ] || return 0
+	say "installing" $missing
+	# None of these packages starts a service of its own; --no-install-recommends keeps it so.
+	# shellcheck disable=SC2086 # the packages are words
+	with_lists quiet env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+		install -y --no-install-recommends $missing
+}
+
+# unpack GROUP PACKAGE... puts the packages, and what they depend on that the host lacks, into the group's folder.
+unpack() {
+	group=$1
+	shift
+	say "unpacking $* into $cache/$group"
+	new=$cache/$group.new
+	rm -rf "$new"
+	mkdir -p "$new/deb" "$new/root"
+	with_lists resolvable "$@"
+	# shellcheck disable=SC2046 # the packages are words
+	(cd "$new/deb" && with_lists quiet apt-get -o APT::Sandbox::User=root download $(closure "$@"))
+	for deb in "$new"/deb/*.deb; do
+		dpkg-deb -x "$deb" "$new/root"
+	done
+	# Postfix refuses to start programs that others than root could have written.
+	chown -R root:root "$new/root"
+	chmod 755 "$new/root"
+	rm -rf "${cache:?}/$group"
+	mv "$new/root" "$cache/$group"
+	rm -rf "$new"
+}
+
+# closure PACKAGE... lists the packages themselves and every package that apt would install with them. Apt is only
+# asked what it would do (-s): what it would remove, such as another MTA, does not matter.
+closure() {
+	{
+		printf '%s\n' "$@"
+		apt-get install -s --no-install-recommends "$@" 2>/dev/null | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
+	} | sort -u
+}
+
+resolvable() {
+	apt-get install -s --no-install-recommends "$@" >/dev/null 2>&1
+}
+
+# with_lists COMMAND... runs the command and, if it fails, once more with fresh package lists.
+with_lists() {
+	"$@" 2>/dev/null && return 0
+	say "fetching package lists"
+	quiet apt-get update || die "apt-get update failed"
+	"$@" || die "failed: $*"
+}
+
+quiet() {
+	output=$("$@" 2>&1) || {
+		printf '%s\n' "$output" >&2
+		return 1
+	}
+}
+
+say() { echo "setup: $*"; }
+
+die() {
+	echo "setup: $*" >&2
+	exit 1
+}
+
+main "$@"
