@@ -1,0 +1,90 @@
+# kanmon: `make help` says what there is.
+
+SHELL       = /bin/bash
+.SHELLFLAGS = -eu -o pipefail -c
+
+GO      ?= go
+TOOL     = $(GO) tool -modfile=tools/go.mod
+BUILD    = build
+FUZZTIME ?= 30s
+
+# The namespace tests bring real mail servers up; the others need nothing but Go.
+NETNS = ./test/netns/...
+UNIT  = $(shell $(GO) list ./... | grep -v '/test/netns')
+
+TESTSUM = $(TOOL) gotestsum --format standard-quiet
+
+.PHONY: help
+help: ## say what there is
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+.PHONY: build
+build: ## build the program: build/kanmon
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o $(BUILD)/kanmon ./cmd/kanmon
+
+.PHONY: demo
+demo: setup ## two tenants, a gateway, an MX and a slow MX on this host; real mail, the session log live (root)
+	$(GO) run ./test/demo
+
+.PHONY: test
+test: setup build vet lint unit netns proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
+
+.PHONY: setup
+setup: # install what the tests run, where it is missing; costs nothing when it is there
+	test/setup/install.sh
+
+.PHONY: vet
+vet:
+	$(GO) vet ./...
+	cd test/interop && $(GO) vet ./...
+
+.PHONY: lint
+lint: ## golangci-lint, gofumpt and the direction of imports
+	$(TOOL) golangci-lint run ./...
+	cd test/interop && $(GO) tool -modfile=../../tools/go.mod golangci-lint run ./...
+
+.PHONY: unit
+unit: # unit tests, dialogues and the fuzz targets' seeds
+	@mkdir -p $(BUILD)
+	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m $(UNIT)
+	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation' ./internal/session
+
+.PHONY: netns
+netns: # real mail servers in network namespaces (root)
+	@mkdir -p $(BUILD)
+	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -timeout=10m $(NETNS)
+
+.PHONY: law
+law: ## the table: which test proves each line of docs/engine.md
+	$(GO) run ./test/law
+
+.PHONY: proven
+proven: # as law, without the table, and only what passed in the runs of unit and netns counts
+	@cat $(BUILD)/unit.json $(BUILD)/netns.json > $(BUILD)/test.json
+	$(GO) run ./test/law -summary -results $(BUILD)/test.json
+
+.PHONY: interop
+interop: ## other projects' SMTP test suites, direct and through kanmon (root)
+	cd test/interop && $(GO) test -count=1 -timeout=20m -v . | grep -v '^=== '
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s each)
+	@set -eu; for pkg in $$($(GO) list ./internal/...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$pkg; \
+		done; \
+	done
+
+.PHONY: faults
+faults: ## the fault tests in full: every cut and kill of the reference sessions, not the sample that test takes
+	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
+
+.PHONY: bench
+bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (root, about 15 minutes)
+	test/setup/install.sh bench
+	$(GO) run ./test/bench -out $(BUILD)/bench.md
+
+.PHONY: clean
+clean: ## remove what was built
+	rm -rf $(BUILD)
