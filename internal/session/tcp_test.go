@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"testing"
+	"time"
 
 	"kanmon/internal/session"
 )
@@ -47,6 +48,10 @@ func tcpPair(tb testing.TB) (a, b net.Conn) {
 func relay(tb testing.TB, rec session.Recorder) (msa, mx net.Conn) {
 	msa, near := tcpPair(tb)
 	far, mx := tcpPair(tb)
+	if _, isTest := tb.(*testing.T); isTest { // one that hangs says where
+		_ = msa.SetDeadline(time.Now().Add(2 * time.Minute))
+		_ = mx.SetDeadline(time.Now().Add(2 * time.Minute))
+	}
 	e := &session.Engine{Dialer: dialOnce(far), Live: new(session.Live), Recorder: rec}
 	go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
 	buf := make([]byte, 4096)
