@@ -211,7 +211,9 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	}
 	errs = append(errs, d.undo(ctx))
 	err := errors.Join(errs...)
-	d.log.Info("stopped", "duration", time.Since(began), "clean", err == nil)
+	odd := d.live.Counters()
+	d.log.Info("stopped", "duration", time.Since(began), "clean", err == nil, "unknown_keywords", odd.UnknownKeywords,
+		"foreign_protocols", odd.Foreign, "injections", odd.Injected)
 	return err
 }
 

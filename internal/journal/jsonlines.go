@@ -78,6 +78,9 @@ func (o *object) session(e *session.SessionEnd) {
 	o.milliseconds("duration_ms", e.Duration)
 	o.integer("transactions", int64(e.Transactions))
 	o.integer("delivered", int64(e.Delivered))
+	if len(e.Opening) > 0 {
+		o.opening(e.Opening)
+	}
 	o.open("octets", '{')
 	o.integer("from_msa", e.FromMSA)
 	o.integer("to_msa", e.ToMSA)
@@ -88,6 +91,20 @@ func (o *object) session(e *session.SessionEnd) {
 	o.foreign("end_reason", e.Reason)
 	o.foreign("cause", e.Cause)
 	o.dst = append(o.dst, "}\n"...)
+}
+
+func (o *object) opening(replies []session.OpeningReply) {
+	o.open("opening", '[')
+	for i := range replies {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.dst = append(o.dst, '{')
+		o.word("phase", replies[i].Phase.String())
+		o.reply("reply", &replies[i].Reply)
+		o.dst = append(o.dst, '}')
+	}
+	o.dst = append(o.dst, ']')
 }
 
 // identity appends what every object says of its session, with the time the object begins at.

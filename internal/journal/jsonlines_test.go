@@ -43,6 +43,10 @@ func fullRecord() *session.Record {
 	r.End = &session.SessionEnd{
 		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
 		Phase: session.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
+		Opening: []session.OpeningReply{
+			{Phase: session.PhaseBanner, Reply: reply(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},
+			{Phase: session.PhaseEHLO, Reply: reply(r, 250, "250-mx.example.net hello \x1b[2J\n250 SIZE", ms, ms)},
+		},
 	}
 	return r
 }
@@ -110,6 +114,19 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 	for name := range seen {
 		if !bytes.Contains(page, []byte("`"+name+"`")) && !strings.HasSuffix(name, "_ms") {
 			t.Errorf("docs/record.md does not describe %q", name)
+		}
+	}
+}
+
+// So is every reason that a session can end for.
+func TestEveryEndReasonIsDescribed(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "record.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, reason := range session.EndReasons() {
+		if n := bytes.Count(page, []byte("| `"+reason+"` |")); n != 1 {
+			t.Errorf("docs/record.md has %d rows for %q", n, reason)
 		}
 	}
 }

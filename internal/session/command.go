@@ -94,11 +94,9 @@ func (s *session) takeGroup() error {
 		cmd, ok, err := s.msa.in.Command()
 		switch {
 		case errors.Is(err, smtp.ErrLineTooLong):
-			s.log.note(">| (line too long)")
-			s.answerHere(smtp.VerbUnknown, &replyBadSyntax, true)
+			s.rejectLine("line too long", &replyBadSyntax)
 		case err != nil:
-			s.log.note(">| (malformed line)")
-			s.answerHere(smtp.VerbUnknown, &replyBadOctet, true)
+			s.rejectLine("malformed line", &replyBadOctet)
 		case !ok:
 			return nil
 		default:
@@ -116,6 +114,13 @@ func (s *session) takeGroup() error {
 			return nil // one transaction a group: its record is complete before the next one's begins
 		}
 	}
+}
+
+// rejectLine answers what is no command at all.
+func (s *session) rejectLine(what string, reply *smtp.Reply) {
+	s.bad++
+	s.log.line(MarkFromMSA, []byte("("+what+")"))
+	s.slots = append(s.slots, slot{verb: smtp.VerbUnknown, local: reply})
 }
 
 // checkForeign looks at the first line of a session for other protocols: what follows would be their octets, not commands.

@@ -7,8 +7,7 @@ import (
 // dispatch decides about one command: forwarded to the MX, or answered here.
 func (s *session) dispatch(cmd smtp.Command) {
 	if cmd.Eight && !s.mayBeUTF8(cmd) {
-		s.log.held(cmd)
-		s.answerHere(cmd.Verb, &replyBadOctet, true)
+		s.answerHere(cmd, &replyBadOctet, true)
 		return
 	}
 	if !s.mx.open() {
@@ -18,8 +17,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 	switch cmd.Verb {
 	case smtp.VerbEHLO, smtp.VerbHELO:
 		if len(cmd.Args) == 0 {
-			s.log.held(cmd)
-			s.answerHere(cmd.Verb, &replyNeedName, true)
+			s.answerHere(cmd, &replyNeedName, true)
 			return
 		}
 		s.hello = hello{verb: cmd.Verb, name: append(s.hello.name[:0], cmd.Args...)}
@@ -30,8 +28,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 		s.dispatchMail(cmd)
 	case smtp.VerbRCPT:
 		if s.tx.asked >= s.e.Limits.recipients() {
-			s.log.held(cmd)
-			s.answerHere(cmd.Verb, &replyTooManyRcpts, false)
+			s.answerHere(cmd, &replyTooManyRcpts, false)
 			return
 		}
 		s.tx.asked++
@@ -49,17 +46,13 @@ func (s *session) dispatch(cmd smtp.Command) {
 func (s *session) dispatchMail(cmd smtp.Command) {
 	switch {
 	case s.e.Live.stopping():
-		s.log.held(cmd)
-		s.answerAndEnd(cmd.Verb, &replyStopping, stopping)
+		s.answerAndEnd(cmd, &replyStopping, stopping)
 	case s.stage != stageReady || s.hello.verb == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
-		s.log.held(cmd)
-		s.answerHere(cmd.Verb, &replyNeedHello, true)
+		s.answerHere(cmd, &replyNeedHello, true)
 	case s.noMail:
-		s.log.held(cmd)
-		s.answerHere(cmd.Verb, &replyNoTLS, false)
+		s.answerHere(cmd, &replyNoTLS, false)
 	case s.e.Limits.Transactions > 0 && s.mails >= s.e.Limits.Transactions && !s.tx.open:
-		s.log.held(cmd)
-		s.answerAndEnd(cmd.Verb, &replyTooManyMails, tooManyMails)
+		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
 		s.mails++
 		s.tx.asked = 0
@@ -70,22 +63,21 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 
 // dispatchLocal answers the commands of extensions that are stripped, and those that carry no mail: none reaches the MX.
 func (s *session) dispatchLocal(cmd smtp.Command) {
-	s.log.held(cmd)
 	switch cmd.Verb {
 	case smtp.VerbVRFY:
-		s.answerHere(cmd.Verb, &replyVRFY, false)
+		s.answerHere(cmd, &replyVRFY, false)
 	case smtp.VerbHELP:
-		s.answerHere(cmd.Verb, &replyHelp, false)
+		s.answerHere(cmd, &replyHelp, false)
 	case smtp.VerbAUTH:
-		s.answerHere(cmd.Verb, &replyNoAuth, true)
+		s.answerHere(cmd, &replyNoAuth, true)
 	case smtp.VerbBDAT: // what follows is a chunk, not commands: there is no way on
-		s.answerAndEnd(cmd.Verb, &replyNoBDAT, msaAbusive)
+		s.answerAndEnd(cmd, &replyNoBDAT, msaAbusive)
 	case smtp.VerbSTARTTLS:
-		s.answerHere(cmd.Verb, s.startTLSReply(cmd), false) // the handshake follows its reply
+		s.answerHere(cmd, s.startTLSReply(cmd), false) // the handshake follows its reply
 	case smtp.VerbEXPN, smtp.VerbBURL, smtp.VerbRetired:
-		s.answerHere(cmd.Verb, &replyNotOffered, true)
+		s.answerHere(cmd, &replyNotOffered, true)
 	default:
-		s.answerHere(cmd.Verb, &replyUnknown, true)
+		s.answerHere(cmd, &replyUnknown, true)
 	}
 	s.idle++
 }
@@ -93,19 +85,18 @@ func (s *session) dispatchLocal(cmd smtp.Command) {
 // dispatchWithoutMX serves an MSA whose MX leg is closed. Where the MX refused the connection, or TLS failed that must
 // be, the session goes on without mail; where the MX went away, the next command learns it, and ends the session.
 func (s *session) dispatchWithoutMX(cmd smtp.Command) {
-	s.log.held(cmd)
 	switch {
 	case cmd.Verb == smtp.VerbQUIT:
-		s.answerHere(cmd.Verb, &replyBye, false)
+		s.answerHere(cmd, &replyBye, false)
 		s.quit = true
 	case s.refused:
-		s.answerHere(cmd.Verb, &replyMXRefused, true)
+		s.answerHere(cmd, &replyMXRefused, true)
 	case s.noMail:
 		s.dispatchWithoutMail(cmd)
 	case s.reply.Begun(): // the 421 that the MX left behind
-		s.answerAndEnd(cmd.Verb, &s.reply, mxLost)
+		s.answerAndEnd(cmd, &s.reply, mxLost)
 	default:
-		s.answerAndEnd(cmd.Verb, &replyMXGone, mxLost)
+		s.answerAndEnd(cmd, &replyMXGone, mxLost)
 	}
 }
 
@@ -114,11 +105,11 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 	s.idle++
 	switch cmd.Verb {
 	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
-		s.answerHere(cmd.Verb, &replyOK, false)
+		s.answerHere(cmd, &replyOK, false)
 	case smtp.VerbMAIL:
-		s.answerHere(cmd.Verb, &replyNoTLS, false)
+		s.answerHere(cmd, &replyNoTLS, false)
 	default:
-		s.answerHere(cmd.Verb, &replyNeedMail, true)
+		s.answerHere(cmd, &replyNeedMail, true)
 	}
 }
 
@@ -145,21 +136,25 @@ func (s *session) mayBeUTF8(cmd smtp.Command) bool {
 	}
 }
 
-func (s *session) answerHere(verb smtp.Verb, reply *smtp.Reply, isBad bool) {
+// answerHere answers a command that the MX does not get to see.
+func (s *session) answerHere(cmd smtp.Command, reply *smtp.Reply, isBad bool) {
 	if isBad {
 		s.bad++
 	}
-	s.slots = append(s.slots, slot{verb: verb, local: reply})
+	s.log.held(cmd)
+	s.log.answeredHere(cmd, reply)
+	s.slots = append(s.slots, slot{verb: cmd.Verb, local: reply})
 }
 
 // answerAndEnd answers a command with the last reply of the session.
-func (s *session) answerAndEnd(verb smtp.Verb, reply *smtp.Reply, why trouble) {
-	s.slots = append(s.slots, slot{verb: verb, local: reply, end: why})
+func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble) {
+	s.answerHere(cmd, reply, false)
+	s.slots[len(s.slots)-1].end = why
 }
 
 // forward puts a command into the group for the MX, octet-identical but for its line end.
 func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
-	sl.rcpt = s.log.command(cmd, s.mails)
+	sl.rcpt = s.log.command(cmd)
 	s.slots = append(s.slots, sl)
 }

@@ -24,5 +24,6 @@
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies
 //	leg.go          one side: buffers, deadlines, hang-ups
 //	trace.go        what is gathered for record.go
+//	oddities.go     what the operator is told of odd peers
 //	live.go         all sessions: limits, drain
 package session

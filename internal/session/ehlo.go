@@ -46,23 +46,34 @@ type capabilities struct {
 func (c *capabilities) offers(k keyword) bool { return c.has&k != 0 }
 
 // parseEHLO reads the lines behind the first one of a reply to EHLO. A line that is not exactly
-// "KEYWORD[ SP argument]…" with a known keyword is as if it were not there (RFC 5321 §4.1.1.1).
-func parseEHLO(reply *smtp.Reply, into *capabilities) {
+// "KEYWORD[ SP argument]…" with a known keyword is as if it were not there (RFC 5321 §4.1.1.1); odd is told of those that
+// nobody here has heard of.
+func parseEHLO(reply *smtp.Reply, into *capabilities, odd func(word []byte)) {
 	*into = capabilities{}
 	_, rest, more := bytes.Cut(reply.Text(), []byte("\n")) // the first line is the greeting, whatever it says
 	for more {
 		var line []byte
 		line, rest, more = bytes.Cut(rest, []byte("\n"))
 		word, args, _ := bytes.Cut(line, []byte(" "))
-		for _, k := range keywords {
-			if len(word) == len(k.name) && bytes.EqualFold(word, []byte(k.name)) {
-				into.take(k.bit, args)
-			}
+		if bit := known(word); bit != 0 {
+			into.take(bit, args)
+		} else if unheardOf(word) {
+			odd(word)
 		}
 	}
 	if !into.offers(kw8BitMIME) {
 		into.has &^= kwSMTPUTF8
 	}
+}
+
+// known gives the bit of a keyword that kanmon understands; 0 for all others.
+func known(word []byte) keyword {
+	for _, k := range keywords {
+		if len(word) == len(k.name) && bytes.EqualFold(word, []byte(k.name)) {
+			return k.bit
+		}
+	}
+	return 0
 }
 
 func (c *capabilities) take(k keyword, args []byte) {

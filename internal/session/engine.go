@@ -142,7 +142,7 @@ func (e *Engine) refuse(s *session, why Refusal) {
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.msa.close()
-	s.log.end(s, PhaseDial, "refused_"+row.reason, nil)
+	s.log.end(s, PhaseDial, refusedPrefix+row.reason, nil)
 	if why == RefuseLoop || why == RefuseNotIntercepted {
 		e.logger().Warn("connection refused", "session", s.info.ID.String(), "reason", row.reason,
 			"source", s.info.Source.String(), "destination", s.info.Destination.String())
@@ -151,6 +151,8 @@ func (e *Engine) refuse(s *session, why Refusal) {
 
 // refuseLinger lets a refused MSA read its 421, and no longer.
 const refuseLinger = 2 * time.Second
+
+const refusedPrefix = "refused_"
 
 var refusals = [...]struct{ reason, enhanced, text string }{
 	RefuseNotIntercepted: {"not_intercepted", "4.3.5", "this port takes redirected connections only"},

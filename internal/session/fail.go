@@ -39,6 +39,21 @@ var troubleNames = [...]string{
 	"msa_abusive", "msa_foreign", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "stopping", "cut", "passed_through", "broken",
 }
 
+// Reasons of a session's end that are no trouble.
+const (
+	EndQuit      = "quit"       // the MSA said QUIT
+	endMXRefused = "mx_refused" // it did, or hung up, after the MX had refused the connection with its banner
+)
+
+// EndReasons gives all reasons that a [SessionEnd] can name. docs/record.md explains each.
+func EndReasons() []string {
+	reasons := append([]string{EndQuit, endMXRefused}, troubleNames[noTrouble+1:]...)
+	for _, r := range refusals {
+		reasons = append(reasons, refusedPrefix+r.reason)
+	}
+	return reasons
+}
+
 // A failure ends a session. It is the only error that the engine's own functions return.
 type failure struct {
 	trouble trouble

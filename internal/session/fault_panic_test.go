@@ -3,8 +3,6 @@ package session_test
 import (
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -105,7 +103,6 @@ func TestFaultPanics(t *testing.T) {
 
 // sessionWithFuses runs a session that may panic, then one that must not be disturbed by it.
 func sessionWithFuses(t *testing.T, r *rig, f *fuses, place string) {
-	r.engine.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	r.engine.Recorder = f
 	dial := r.engine.Dialer
 	r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
+	"log/slog"
 	"net"
 	"net/netip"
 	"os"
@@ -40,7 +41,7 @@ type rig struct {
 // newRig gives a rig in observe mode: the MSA's own name goes to the MX, so both legs carry the same octets.
 func newRig() *rig {
 	r := new(rig)
-	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log}
+	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
 	return r
 }
 

@@ -13,6 +13,7 @@ type Live struct {
 	drain atomic.Bool
 	kill  atomic.Bool
 	certs certificates
+	odd   oddities
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"io"
-	"log/slog"
 	"net/netip"
 	"strings"
 	"testing"
@@ -171,7 +170,6 @@ func TestSecondTransactionOfAGroupIsNotRecorded(t *testing.T) {
 func TestPanicWhileRefusing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.engine.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 		f := new(fuses)
 		f.record.at = 1
 		r.engine.Recorder = f
@@ -195,7 +193,6 @@ func TestPanicWhileRefusing(t *testing.T) {
 func TestPanicInClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.engine.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 		dial := r.engine.Dialer
 		r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
 			out, err := dial.Dial(ctx, req)

@@ -134,6 +134,7 @@ func (s *session) readBanner() error {
 	}
 	s.info.Phases[PhaseBanner] = s.took()
 	s.stage = stageBanner
+	s.log.opened(PhaseBanner, &s.reply, s.first, s.took())
 	if s.hello.verb == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}
@@ -197,6 +198,7 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 	}
 	s.info.Phases[phase] = time.Since(begun)
 	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	s.log.opened(phase, &s.reply, s.first, s.took())
 	return nil
 }
 
@@ -207,7 +209,7 @@ func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
 func (s *session) afterHello(verb string, phase Phase) {
 	s.caps = capabilities{}
 	if verb == "EHLO" {
-		parseEHLO(&s.reply, &s.caps)
+		parseEHLO(&s.reply, &s.caps, s.noteKeyword)
 	}
 	s.stage = stageReady
 	if phase == PhaseEHLOTLS {

@@ -60,6 +60,12 @@ type ReplyRecord struct {
 	Took  time.Duration
 }
 
+// An OpeningReply is the MX's reply to a step of opening its leg: banner, EHLO, STARTTLS, EHLO after TLS.
+type OpeningReply struct {
+	Phase Phase
+	Reply ReplyRecord // its text ends after 2,048 octets
+}
+
 // A Recipient is one RCPT of a transaction.
 type Recipient struct {
 	Address Span // as inside the angle brackets: not sanitised
@@ -152,13 +158,14 @@ type SessionEnd struct {
 	Duration     time.Duration
 	Transactions int
 	Delivered    int
-	FromMSA      int64  // octets
-	ToMSA        int64  // octets
-	FromMX       int64  // octets, inside TLS
-	ToMX         int64  // octets, inside TLS
-	Phase        Phase  // phase the session ended in
-	Reason       string // EndQuit, or what went wrong: docs/record.md lists all
-	Cause        string // error text behind it; "" if none: not sanitised
+	Opening      []OpeningReply // in order; a second banner stands for a second connection
+	FromMSA      int64          // octets
+	ToMSA        int64          // octets
+	FromMX       int64          // octets, inside TLS
+	ToMX         int64          // octets, inside TLS
+	Phase        Phase          // phase the session ended in
+	Reason       string         // one of [EndReasons]
+	Cause        string         // error text behind it; "" if none: not sanitised
 }
 
 // A Record is what a session hands to its [Recorder]: when a transaction ended, when the session ended,
@@ -192,9 +199,9 @@ func (r *Record) Release() {
 	if cap(r.text) > maxPooledText {
 		return
 	}
-	rcpts := r.trans.Recipients[:0]
+	rcpts, opening := r.trans.Recipients[:0], r.end.Opening[:0]
 	*r = Record{Lines: r.Lines[:0], text: r.text[:0]}
-	r.trans.Recipients = rcpts
+	r.trans.Recipients, r.end.Opening = rcpts, opening
 	recordPool.Put(r)
 }
 

@@ -1,10 +1,13 @@
 package session_test
 
 import (
+	"crypto/tls"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
@@ -83,17 +86,104 @@ func TestTransactionRecord(t *testing.T) {
 	})
 }
 
+// The replies to the steps of opening are on record with their times: that of a tarpit's banner, too, octet by octet.
+func TestOpeningRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var kept keeper
+		w.engine.Recorder = &kept
+		w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate(t, smtptest.CertificateOptions{})}}
+		w.mx.Keywords = []string{"SIZE 1"}
+		w.mx.KeywordsTLS = []string{"SIZE 2"}
+		w.mx.Reply = func(verb string, n int) string {
+			if verb == "BANNER" {
+				return smtptest.Delay(3*time.Second) + "220 " + smtptest.Delay(time.Second) + "slow\r\n"
+			}
+			return smtptest.Default
+		}
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+		time.Sleep(time.Minute) // what is gathered is handed over, and the replies are kept
+		msa.Quit()
+		w.close()
+		want := []string{
+			"banner 220 slow", "ehlo 250-mx.example.net\n250-SIZE 1\n250 STARTTLS", "starttls 220 2.0.0 Ready",
+			"ehlo_tls 250-mx.example.net\n250 SIZE 2",
+		}
+		if diff := cmp.Diff(want, kept.opening); diff != "" {
+			t.Error(diff)
+		}
+		banner := kept.end.Opening[0].Reply
+		if banner.Code != 220 || banner.First != 3*time.Second || banner.Took != 4*time.Second {
+			t.Errorf("banner: %+v", banner)
+		}
+	})
+}
+
+// An MX that refuses with its banner is the reason that the session ended, however the MSA takes it.
+func TestRefusedByBannerRecord(t *testing.T) {
+	for _, quits := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var kept keeper
+			w.engine.Recorder = &kept
+			w.mx.Reply = func(string, int) string { return "554 5.7.1 203.0.113.10 is listed\r\n" + smtptest.CloseConn }
+			conn := w.connect()
+			msa := smtptest.NewMSA(t, conn)
+			msa.Expect(554)
+			if quits {
+				msa.Quit()
+			}
+			conn.Close()
+			w.close()
+			if kept.end.Reason != "mx_refused" || kept.end.Phase != session.PhaseBanner || kept.end.Opening[0].Reply.Code != 554 {
+				t.Errorf("quits %v: %+v", quits, kept.end)
+			}
+		})
+	}
+}
+
+// What kanmon answers itself is on record as its own.
+func TestOwnAnswersAreRecorded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var kept keeper
+		w.engine.Recorder = &kept
+		w.engine.Limits.Recipients = 1
+		w.engine.Limits.Transactions = 1
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), true)
+		msa.Command("MAIL FROM:<d@example.com>")
+		w.close()
+		if len(kept.transactions) != 2 || kept.end.Transactions != 2 {
+			t.Fatalf("%d transactions, %d counted", len(kept.transactions), kept.end.Transactions)
+		}
+		first, second := kept.transactions[0], kept.transactions[1]
+		if r := first.Recipients[0].Reply; r.Local || r.Code != 250 {
+			t.Errorf("first recipient: %+v", r)
+		}
+		if r := first.Recipients[1].Reply; !r.Local || r.Code != 452 || first.recipients[1] != "c@example.net" || first.Outcome != session.OutcomeDelivered {
+			t.Errorf("recipient beyond the limit: %q %+v, %v", first.recipients[1], r, first.Outcome)
+		}
+		if !second.Mail.Local || second.Mail.Code != 421 || second.sender != "d@example.com" || second.Outcome != session.OutcomeDeferred || second.Number != 2 {
+			t.Errorf("mail beyond the limit: %+v", second)
+		}
+	})
+}
+
 // A keeper copies transactions out of their records.
 type keeper struct {
 	transactions []keptTransaction
 	end          session.SessionEnd
+	opening      []string // phase and text of each
 	lines        []string
 }
 
 type keptTransaction struct {
 	session.Transaction
-	sender  string
-	replies []string // to each recipient
+	sender     string
+	recipients []string
+	replies    []string // to each recipient
 }
 
 func (k *keeper) Record(r *session.Record) {
@@ -105,11 +195,16 @@ func (k *keeper) Record(r *session.Record) {
 		tx.Recipients = append([]session.Recipient(nil), r.Transaction.Recipients...)
 		for _, rcpt := range tx.Recipients {
 			tx.replies = append(tx.replies, string(r.Text(rcpt.Reply.Text)))
+			tx.recipients = append(tx.recipients, string(r.Text(rcpt.Address)))
 		}
 		k.transactions = append(k.transactions, tx)
 	}
 	if r.End != nil {
 		k.end = *r.End
+		for _, o := range r.End.Opening {
+			k.opening = append(k.opening, o.Phase.String()+" "+string(r.Text(o.Reply.Text)))
+		}
+		k.end.Opening = append([]session.OpeningReply(nil), r.End.Opening...)
 	}
 	r.Release()
 }

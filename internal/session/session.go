@@ -260,6 +260,7 @@ func (s *session) finish(err error) {
 	}
 	s.closeMX() // never a dot: whatever was not complete stays so (I4)
 	if f != nil {
+		s.noteFailure(f)
 		s.farewell(f)
 		s.log.endTransaction(f.outcome(), f.Error())
 	} else {
@@ -267,9 +268,12 @@ func (s *session) finish(err error) {
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.msa.close()
-	if f == nil {
+	switch {
+	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
+		s.log.end(s, PhaseBanner, endMXRefused, nil)
+	case f == nil:
 		s.log.end(s, PhaseQuit, EndQuit, nil)
-	} else {
+	default:
 		s.log.end(s, f.phase, troubleNames[f.trouble], f.cause)
 	}
 }

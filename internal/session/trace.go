@@ -19,7 +19,10 @@ type trace struct {
 	tx   bool // a transaction is being gathered, in rec or kept
 	body time.Time
 
-	count                        int
+	opening     []OpeningReply // with texts in openingText
+	openingText []byte
+
+	begun, count                 int // transactions that began, and that ended
 	fromMSA, toMSA, fromMX, toMX int64
 }
 
@@ -69,6 +72,26 @@ func (t *trace) reply(m Mark, reply *smtp.Reply, first, took time.Duration) {
 	r.Lines = append(r.Lines, Line{Mark: m, Text: t.add(reply), At: time.Since(t.info.Start), First: first, Took: took})
 }
 
+// opened adds a reply to a step of opening the MX leg. It is kept for the session's last record.
+func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration) {
+	if t.to == nil {
+		return
+	}
+	if t.opening == nil {
+		t.opening, t.openingText = make([]OpeningReply, 0, 4), make([]byte, 0, 384)
+	}
+	begin := len(t.openingText)
+	t.openingText = reply.AppendRaw(t.openingText)
+	n := min(len(t.openingText)-begin, maxOpeningText)
+	t.openingText = t.openingText[:begin+n]
+	t.opening = append(t.opening, OpeningReply{phase, ReplyRecord{
+		Code: reply.Code, Text: Span{uint32(begin), uint32(n)}, First: first, Took: took,
+	}})
+}
+
+// maxOpeningText bounds what a session keeps of each of these replies until its end.
+const maxOpeningText = 2048
+
 func (t *trace) add(reply *smtp.Reply) Span {
 	r := t.record()
 	off := len(r.text)
@@ -112,7 +135,7 @@ func (t *trace) held(cmd smtp.Command) {
 
 // command adds a command that was put into the group for the MX. For an RCPT it gives the recipient that its reply
 // belongs to; -1 for none.
-func (t *trace) command(cmd smtp.Command, number int) (rcpt int) {
+func (t *trace) command(cmd smtp.Command) (rcpt int) {
 	if t.to == nil {
 		return -1
 	}
@@ -121,23 +144,51 @@ func (t *trace) command(cmd smtp.Command, number int) (rcpt int) {
 		t.endTransaction(OutcomeReset, "")
 	}
 	t.line(MarkToMX, cmd.Line)
-	r := t.rec
 	switch {
 	case newMail:
-		mailbox, _, _ := cmd.Path()
-		rcpts := r.trans.Recipients[:0]
-		r.trans = Transaction{Number: number, At: time.Since(t.info.Start), Sender: r.Add(mailbox), Recipients: rcpts}
-		t.tx = true
+		t.beginTransaction(cmd)
 	case cmd.Verb == smtp.VerbRCPT && t.tx:
-		if len(r.trans.Recipients) >= maxRecordedRcpts {
-			r.trans.MoreRcpts++
-			return -1
-		}
-		mailbox, _, _ := cmd.Path()
-		r.trans.Recipients = append(r.trans.Recipients, Recipient{Address: r.Add(mailbox)})
-		return len(r.trans.Recipients) - 1
+		return t.recipient(cmd)
 	}
 	return -1
+}
+
+// answeredHere adds kanmon's own answer to a MAIL or RCPT that the MX does not get to see.
+func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply) {
+	if t.to == nil {
+		return
+	}
+	switch {
+	case cmd.Verb == smtp.VerbMAIL && (!t.tx || t.transaction().Mail.Local):
+		t.endTransaction(OutcomeReset, "")
+		t.beginTransaction(cmd)
+		t.transaction().Mail = ReplyRecord{Code: reply.Code, Local: true, Text: t.add(reply)}
+	case cmd.Verb == smtp.VerbRCPT && t.tx:
+		if rcpt := t.recipient(cmd); rcpt >= 0 {
+			t.transaction().Recipients[rcpt].Reply = ReplyRecord{Code: reply.Code, Local: true, Text: t.add(reply)}
+		}
+	}
+}
+
+func (t *trace) beginTransaction(cmd smtp.Command) {
+	r := t.record()
+	t.begun++
+	mailbox, _, _ := cmd.Path()
+	rcpts := r.trans.Recipients[:0]
+	r.trans = Transaction{Number: t.begun, At: time.Since(t.info.Start), Sender: r.Add(mailbox), Recipients: rcpts}
+	t.tx = true
+}
+
+// recipient adds one to the transaction; -1 if there are too many to be recorded.
+func (t *trace) recipient(cmd smtp.Command) int {
+	r := t.record()
+	if len(r.trans.Recipients) >= maxRecordedRcpts {
+		r.trans.MoreRcpts++
+		return -1
+	}
+	mailbox, _, _ := cmd.Path()
+	r.trans.Recipients = append(r.trans.Recipients, Recipient{Address: r.Add(mailbox)})
+	return len(r.trans.Recipients) - 1
 }
 
 const maxRecordedRcpts = 1000
@@ -188,15 +239,15 @@ func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 	}
 }
 
-// endTransaction closes the transaction being gathered, if there is one, and hands it over. OutcomeReset stands for "the MSA moved on": then
-// the MX's replies say what became of it.
+// endTransaction closes the transaction being gathered, if there is one, and hands it over. OutcomeReset stands for "the
+// MSA moved on": then the replies say what became of it, as they do where MAIL was refused, whatever came after.
 func (t *trace) endTransaction(o Outcome, cause string) {
 	if !t.tx {
 		return
 	}
 	t.tx = false
 	trans := t.transaction()
-	if o == OutcomeReset {
+	if o == OutcomeReset || trans.Mail.Code >= 400 {
 		o = trans.refusal()
 	}
 	trans.Outcome, trans.Cause = o, cause
@@ -208,7 +259,7 @@ func (t *trace) endTransaction(o Outcome, cause string) {
 	t.to.Record(full)
 }
 
-// refusal is how a transaction that never came to its body ended: by the MX's replies, else by the MSA's wish.
+// refusal is how a transaction that never came to its body ended: by its replies, else by the MSA's wish.
 func (t *Transaction) refusal() Outcome {
 	codes := []int{t.Mail.Code, t.Data.Code}
 	if len(t.Recipients) > 0 {
@@ -285,17 +336,18 @@ func (t *trace) end(s *session, phase Phase, reason string, cause error) {
 	r := t.record()
 	r.Session = s.info
 	r.end = SessionEnd{
-		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: s.delivered,
+		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: s.delivered, Opening: r.end.Opening,
 		FromMSA: t.fromMSA, ToMSA: t.toMSA, FromMX: t.fromMX, ToMX: t.toMX,
 		Phase: phase, Reason: reason,
 	}
 	if cause != nil {
 		r.end.Cause = cause.Error()
 	}
+	for _, o := range t.opening {
+		o.Reply.Text = r.Add(t.openingText[o.Reply.Text.off : o.Reply.Text.off+o.Reply.Text.n])
+		r.end.Opening = append(r.end.Opening, o)
+	}
 	r.End = &r.end
 	t.rec = nil
 	t.to.Record(r)
 }
-
-// EndQuit is the end reason of a session that the MSA ended with QUIT. All others name the trouble.
-const EndQuit = "quit"

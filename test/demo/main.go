@@ -75,6 +75,6 @@ func show(ctx context.Context) (err error) {
 		return err
 	}
 	printSummary(paint, log, results)
-	fmt.Printf("\nDone in %.1f s. Everything is cleaned up: the host was never touched.\n", time.Since(began).Seconds())
+	fmt.Printf("\nDone in %.1f s. All of it ran in namespaces of its own, and they are gone.\n", time.Since(began).Seconds())
 	return nil
 }

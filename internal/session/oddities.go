@@ -1,0 +1,107 @@
+package session
+
+import (
+	"bytes"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+)
+
+// Counters count what is odd about peers, since the process began.
+type Counters struct {
+	UnknownKeywords uint64 // EHLO keywords that kanmon has never heard of, each time an MX offered one
+	Foreign         uint64 // sessions in which the MSA did not speak SMTP
+	Injected        uint64 // sessions in which an MX sent octets ahead of TLS
+}
+
+// Counters gives the figures at this moment.
+func (l *Live) Counters() Counters {
+	return Counters{
+		UnknownKeywords: l.odd.unknownKeywords.Load(), Foreign: l.odd.foreign.Load(), Injected: l.odd.injected.Load(),
+	}
+}
+
+// oddities counts, and remembers what kanmon's own log has told already.
+type oddities struct {
+	unknownKeywords, foreign, injected atomic.Uint64
+
+	mu   sync.Mutex
+	told map[oddKeyword]struct{}
+}
+
+type oddKeyword struct {
+	mx   netip.Addr
+	word string
+}
+
+// maxTold bounds what is remembered. Beyond it all is forgotten and told once more.
+const maxTold = 4096
+
+// firstTime says whether this keyword of this MX has not been told yet.
+func (o *oddities) firstTime(k oddKeyword) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if _, known := o.told[k]; known {
+		return false
+	}
+	if o.told == nil || len(o.told) >= maxTold {
+		o.told = make(map[oddKeyword]struct{})
+	}
+	o.told[k] = struct{}{}
+	return true
+}
+
+// noteKeyword tells of an EHLO keyword that is stripped because nobody here knows what it promises: once for each MX.
+func (s *session) noteKeyword(word []byte) {
+	s.e.Live.odd.unknownKeywords.Add(1)
+	k := oddKeyword{s.info.Destination.Addr(), string(word[:min(len(word), maxKeyword)])}
+	if s.e.Live.odd.firstTime(k) {
+		s.e.logger().Info("unknown EHLO keyword stripped", "session", s.info.ID.String(), "destination", k.mx.String(), "keyword", k.word)
+	}
+}
+
+// maxKeyword bounds what is kept of a keyword; those of the registry have up to 19 octets.
+const maxKeyword = 64
+
+// noteFailure tells of ends that an operator should know of even without reading the record.
+func (s *session) noteFailure(f *failure) {
+	switch f.trouble {
+	case msaForeign:
+		s.e.Live.odd.foreign.Add(1)
+	case mxInjected:
+		s.e.Live.odd.injected.Add(1)
+		s.e.logger().Warn("the MX sent octets ahead of TLS: somebody may be tampering with its connections",
+			"session", s.info.ID.String(), "destination", s.info.Destination.String())
+	}
+}
+
+// strippedKeywords are those that kanmon knows and strips (docs/engine.md 3); so is all that begins with X.
+var strippedKeywords = func() map[string]bool {
+	known := make(map[string]bool)
+	for word := range bytes.FieldsSeq([]byte(`
+		CHUNKING BINARYMIME REQUIRETLS AUTH PRDR PIPECONNECT ETRN ATRN TURN VRFY EXPN HELP BURL FUTURERELEASE SUBMITTER
+		CONPERM CONNEG MTRK CHECKPOINT WELLKNOWN DELIVERBY MT-PRIORITY NO-SOLICITING RRVS VERB ONEX SEND SOML SAML`)) {
+		known[string(word)] = true
+	}
+	return known
+}()
+
+// isKeyword tells ehlo-keywords (RFC 5321 §4.1.1.1) from text.
+func isKeyword(word []byte) bool {
+	for i, c := range word {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
+		if !letter && (c != '-' || i == 0) {
+			return false
+		}
+	}
+	return len(word) > 0
+}
+
+// unheardOf says whether a keyword is neither passed on nor known for being stripped.
+func unheardOf(word []byte) bool {
+	if strippedKeywords[string(word)] { // the common case, without a copy
+		return false
+	}
+	upper := bytes.ToUpper(word)
+	return isKeyword(word) && upper[0] != 'X' && !strippedKeywords[string(upper)] && !bytes.HasPrefix(upper, []byte("UTF8SMTP"))
+}
