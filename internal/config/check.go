@@ -167,10 +167,15 @@ const (
 // privileges of this process: those of the service may differ, hence no errors.
 func (c *checker) privileges() {
 	in := &c.cfg.Intercept
-	if in.ManageRules {
-		if err := c.host.lookPath("nft"); err != nil {
-			c.fail("intercept.manage_rules", "the program nft is not installed", "apt-get install nftables")
+	if err := c.host.lookPath("nft"); err != nil {
+		problem, fix := "the program nft is not installed", "apt-get install nftables"
+		if in.ManageRules {
+			c.fail("intercept.manage_rules", problem, fix)
+		} else {
+			c.warn("intercept.manage_rules", problem+": `kanmon rules apply` needs it", fix)
 		}
+	}
+	if in.ManageRules {
 		if !c.host.capable(capNetAdmin) {
 			c.warn("intercept.manage_rules", "applying rules needs CAP_NET_ADMIN, which this process lacks", "use manage_rules = false with kanmon-rules.service, or add AmbientCapabilities=CAP_NET_ADMIN to kanmon.service")
 		}

@@ -43,7 +43,7 @@ func (c *checker) kernel() {
 	c.ports(sessions)
 }
 
-// ports: one sending IP has the port range once for each MX address.
+// ports: one sending IP has the port range once for each MX address, and serves its own family only.
 func (c *checker) ports(sessions uint64) {
 	var low, high uint64
 	text, ok := c.host.sysctl("net/ipv4/ip_local_port_range")
@@ -53,10 +53,20 @@ func (c *checker) ports(sessions uint64) {
 	if n, _ := fmt.Sscan(text, &low, &high); n != 2 || high < low {
 		return
 	}
-	have := (high - low + 1) * uint64(max(1, len(c.cfg.SendingIPs)))
-	if have < sessions {
-		c.warn("net.ipv4.ip_local_port_range", fmt.Sprintf("%d source ports toward one MX address, but %d sessions may all go there", have, sessions),
-			`sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more sending IPs`)
+	ips := map[string]uint64{}
+	for _, ip := range c.cfg.SendingIPs {
+		ips[family(ip.Address)]++
+	}
+	if len(c.cfg.SendingIPs) == 0 {
+		ips["IPv4"] = 1 // the kernel's choice
+	}
+	for _, family := range []string{"IPv4", "IPv6"} { // the range is one for both
+		have := (high - low + 1) * ips[family]
+		if have == 0 || have >= sessions {
+			continue
+		}
+		c.warn("net.ipv4.ip_local_port_range", fmt.Sprintf("%d source ports toward one %s MX, but %d sessions may all go there", have, family, sessions),
+			fmt.Sprintf(`sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more %s sending IPs`, family))
 	}
 }
 

@@ -27,6 +27,7 @@ func goodHost(t *testing.T) *Host {
 		Addresses: func() ([]net.Addr, error) {
 			return []net.Addr{
 				&net.IPNet{IP: net.ParseIP("203.0.113.10"), Mask: net.CIDRMask(24, 32)},
+				&net.IPNet{IP: net.ParseIP("203.0.113.11"), Mask: net.CIDRMask(24, 32)},
 				&net.IPNet{IP: net.ParseIP("2001:db8::10"), Mask: net.CIDRMask(64, 128)},
 			}, nil
 		},
@@ -64,6 +65,11 @@ sources = ["10.20.0.0/16"]
 [journal]
 session_log = "-"
 `
+
+// twoFamilies sends from two IPv4 addresses and one IPv6 address.
+const twoFamilies = plain + "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'a.example.jp'\n" +
+	"[[sending_ip]]\naddress = '203.0.113.11'\nehlo = 'b.example.jp'\n[[sending_ip]]\naddress = '2001:db8::10'\nehlo = 'a.example.jp'\n" +
+	"[limits]\nsessions = 12000\n"
 
 func TestCheck(t *testing.T) {
 	tests := []struct {
@@ -117,7 +123,10 @@ func TestCheck(t *testing.T) {
 		{"short backlog", plain, proc("sys/net/core/somaxconn", "128\n"), "net.core.somaxconn: 128: a burst of connections would be dropped\n      = sysctl -w net.core.somaxconn=1024"},
 		{"small conntrack", plain, proc("sys/net/netfilter/nf_conntrack_max", "8192\n"), "net.netfilter.nf_conntrack_max: 8192 entries, but 10000 redirected sessions need 20000"},
 		{"small conntrack with tproxy", strings.Replace(plain, "sources", "mode = 'tproxy'\nsources", 1), proc("sys/net/netfilter/nf_conntrack_max", "8192\n"), ""},
-		{"few ports", plain, proc("sys/net/ipv4/ip_local_port_range", "60000\t60999\n"), "1000 source ports toward one MX address, but 10000 sessions"},
+		{"few ports", plain, proc("sys/net/ipv4/ip_local_port_range", "60000\t60999\n"), "1000 source ports toward one IPv4 MX, but 10000 sessions"},
+		{"few ports of one family", twoFamilies, proc("sys/net/ipv4/ip_local_port_range", "50000\t60999\n"), "11000 source ports toward one IPv6 MX, but 12000 sessions may all go there"},
+		{"enough ports of the other family", twoFamilies, proc("sys/net/ipv4/ip_local_port_range", "50000\t61999\n"), ""},
+		{"no nft", plain, func(_ *testing.T, h *Host) { h.LookPath = func(string) (string, error) { return "", os.ErrNotExist } }, "warning: intercept.manage_rules: the program nft is not installed: `kanmon rules apply` needs it"},
 		{"src_valid_mark", strings.Replace(plain, "sources", "mode = 'tproxy'\nsources", 1), proc("sys/net/ipv4/conf/eth1/src_valid_mark", "1\n"), "net.ipv4.conf.eth1.src_valid_mark: with 1"},
 		{"src_valid_mark with redirect", plain, proc("sys/net/ipv4/conf/eth1/src_valid_mark", "1\n"), ""},
 		{"short drain", plain + "[drain]\ntimeout = '5m'\n", nil, "warning: kanmon.toml:7: drain.timeout: 5m"},

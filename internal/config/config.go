@@ -15,6 +15,8 @@ import (
 	"net/netip"
 	"os"
 	"time"
+
+	"kanmon/internal/session"
 )
 
 // DefaultPath is where kanmon looks for its configuration.
@@ -156,27 +158,27 @@ func defaults() *Config {
 			TProxyTable: 27501,
 		},
 		Limits: Limits{
-			Sessions:          10_000,
-			SessionsPerSource: 1_000,
-			Recipients:        1_000,
-			BadCommands:       20,
-			IdleCommands:      100,
+			Sessions:          session.DefaultSessions,
+			SessionsPerSource: session.DefaultSessionsPerSource,
+			Recipients:        session.DefaultRecipients,
+			BadCommands:       session.DefaultBadCommands,
+			IdleCommands:      session.DefaultIdleCommands,
 		},
 		Timeouts: Timeouts{
-			Dial:      30 * time.Second,
-			Banner:    5 * time.Minute,
-			EHLO:      5 * time.Minute,
-			StartTLS:  5 * time.Minute,
-			Handshake: time.Minute,
-			EHLOTLS:   5 * time.Minute,
-			Idle:      5 * time.Minute,
-			Mail:      5 * time.Minute,
-			Rcpt:      5 * time.Minute,
-			Data:      2 * time.Minute,
-			Body:      3 * time.Minute,
-			Dot:       15 * time.Minute,
-			Reset:     5 * time.Minute,
-			Quit:      5 * time.Second,
+			Dial:      session.PhaseDial.DefaultTimeout(),
+			Banner:    session.PhaseBanner.DefaultTimeout(),
+			EHLO:      session.PhaseEHLO.DefaultTimeout(),
+			StartTLS:  session.PhaseStartTLS.DefaultTimeout(),
+			Handshake: session.PhaseHandshake.DefaultTimeout(),
+			EHLOTLS:   session.PhaseEHLOTLS.DefaultTimeout(),
+			Idle:      session.PhaseIdle.DefaultTimeout(),
+			Mail:      session.PhaseMail.DefaultTimeout(),
+			Rcpt:      session.PhaseRcpt.DefaultTimeout(),
+			Data:      session.PhaseData.DefaultTimeout(),
+			Body:      session.PhaseBody.DefaultTimeout(),
+			Dot:       session.PhaseDot.DefaultTimeout(),
+			Reset:     session.PhaseReset.DefaultTimeout(),
+			Quit:      session.PhaseQuit.DefaultTimeout(),
 		},
 		Journal: Journal{Addresses: AddressesClear},
 		Log:     Log{Level: "info", Format: FormatText},

@@ -171,7 +171,7 @@ func (d *decoder) validateTimeouts(t *Timeouts) {
 		{"dial", t.Dial, time.Second, 30 * time.Second, "a connection takes several round trips"},
 		{"banner", t.Banner, 5 * minute, time.Hour, section + ".1, initial 220 message"},
 		{"ehlo", t.EHLO, minute, time.Hour, usual},
-		{"starttls", t.StartTLS, minute, time.Hour, usual},
+		{"starttls", t.StartTLS, 10 * time.Second, time.Hour, usual},
 		{"handshake", t.Handshake, 10 * time.Second, 10 * minute, usual},
 		{"ehlo_tls", t.EHLOTLS, minute, time.Hour, usual},
 		{"idle", t.Idle, 5 * minute, time.Hour, section + ".7, server timeout"},

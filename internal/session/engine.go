@@ -165,7 +165,7 @@ func (e *Engine) timeout(p Phase) time.Duration {
 	if t := e.Timeouts[p]; t > 0 {
 		return t
 	}
-	return phaseTable[p].timeout
+	return p.DefaultTimeout()
 }
 
 func (e *Engine) tlsToMX() *tls.Config {

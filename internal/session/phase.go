@@ -47,6 +47,9 @@ var phaseTable = [PhaseCount]phaseRow{
 	PhaseQuit:      {"quit", 5 * time.Second},
 }
 
+// DefaultTimeout is how long each wait in the phase may take where nothing else is set.
+func (p Phase) DefaultTimeout() time.Duration { return phaseTable[p].timeout }
+
 // String gives the phase's name as it stands in logs, records and configuration.
 func (p Phase) String() string {
 	if p >= PhaseCount {
