@@ -140,3 +140,53 @@ func sessionWithFuses(t *testing.T, r *rig, f *fuses, place string) {
 		t.Errorf("%d sessions live", n)
 	}
 }
+
+// A Recorder that panics must not end the process, where a connection is refused either.
+//
+// law: I14
+func TestPanicWhileRefusing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		f := new(fuses)
+		f.record.at = 1
+		r.engine.Recorder = f
+		conn, near := smtptest.Pair(msaAddr, mxAddr)
+		escaped := make(chan any, 1)
+		go func() {
+			defer func() { escaped <- recover() }()
+			r.engine.Refuse(near, session.Origin{Source: msaAddr, Destination: mxAddr}, session.RefuseLimit)
+		}()
+		heard := readAll(conn)
+		_ = conn.Close()
+		if p := <-escaped; p != nil || !strings.HasPrefix(heard, "421") {
+			t.Errorf("the panic went on to the caller: %v; the MSA heard %q", p, heard)
+		}
+	})
+}
+
+// So must what the dialler is told at the end of a session.
+//
+// law: I14
+func TestPanicInClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		dial := r.engine.Dialer
+		r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+			out, err := dial.Dial(ctx, req)
+			out.Closed = func() { panic("injected at Closed") }
+			return out, err
+		})
+		conn, near := smtptest.Pair(msaAddr, mxAddr)
+		escaped := make(chan any, 1)
+		go func() {
+			defer func() { escaped <- recover() }()
+			r.engine.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
+		}()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		_ = msa.Quit()
+		if p := <-escaped; p != nil || r.live.Count() != 0 {
+			t.Errorf("the panic went on to the caller: %v; %d sessions live", p, r.live.Count())
+		}
+	})
+}

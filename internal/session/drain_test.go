@@ -1,0 +1,83 @@
+package session_test
+
+import (
+	"context"
+	"io"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/smtptest"
+)
+
+// A drain whose time is over cuts a session that writes to an MSA which does not read.
+func TestCutWithStuckMSA(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		_ = conn.SetReadBuffer(0)
+		msa.Send("NOOP")
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		begun := time.Now()
+		_ = r.live.Drain(ctx)
+		<-ended
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("the cut took %s", took)
+		}
+		_ = conn.Close()
+	})
+}
+
+// While draining, too, a 421 is not destroyed by a command that crosses it.
+func TestDrainLingers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		go func() { _ = r.live.Drain(ctx) }()
+		time.Sleep(350 * time.Millisecond) // the MAIL is sent before the 421 has arrived: a long line
+		_, err := io.WriteString(conn, "MAIL FROM:<a@example.com>\r\n")
+		time.Sleep(time.Second)
+		heard := readAll(conn)
+		if !strings.HasPrefix(heard, "421") {
+			t.Errorf("write: %v; heard %q", err, heard)
+		}
+		_ = conn.Close()
+		<-ended
+	})
+}
+
+// S5: a refused DATA ends the transaction; a drain then ends the session.
+func TestDrainBehindRefusedData(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.mx.Reply = func(verb string, _ int) string {
+			if verb == "DATA" {
+				return "451 4.3.0 not now\r\n"
+			}
+			return smtptest.Default
+		}
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
+		begun := time.Now()
+		go func() { _ = r.live.Drain(context.Background()) }()
+		<-ended
+		if took := time.Since(begun); took > time.Minute {
+			t.Errorf("the drain took %s", took)
+		}
+		_ = conn.Close()
+	})
+}
