@@ -109,8 +109,12 @@ func (c *capabilities) appendEHLO(dst []byte, first []byte, offerTLS bool, limit
 				dst = append(append(dst, ' '), c.size...)
 			}
 		case kwLimits:
+			before := len(dst)
 			dst = append(dst, "\r\n250-LIMITS"...)
-			dst = appendLimits(dst, c.limits, limits)
+			named := len(dst)
+			if dst = appendLimits(dst, c.limits, limits); len(dst) == named {
+				dst = dst[:before] // none that anybody here knows
+			}
 		case kwStartTLS:
 			if offerTLS {
 				dst = append(dst, "\r\n250-STARTTLS"...)

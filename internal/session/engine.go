@@ -24,6 +24,11 @@ type Engine struct {
 	Timeouts    Timeouts                         // zero entries: the phase's default
 	Limits      Limits                           // zero entries: the default
 	Log         *slog.Logger                     // nil: slog.Default()
+
+	forMSA struct {
+		once   sync.Once
+		config *tls.Config
+	}
 }
 
 // Timeouts bounds each wait in a phase. A zero entry means the phase's default.

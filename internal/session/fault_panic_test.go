@@ -3,6 +3,8 @@ package session_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -190,3 +192,41 @@ func TestPanicInClosed(t *testing.T) {
 		}
 	})
 }
+
+// Nor does one in a stream that is passed through, in either direction.
+func TestPanicInPassthrough(t *testing.T) {
+	for _, side := range []string{"MSA", "MX"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := passRig()
+			dial := r.engine.Dialer
+			r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+				out, err := dial.Dial(ctx, req)
+				if side == "MX" {
+					out.Conn = panicking{out.Conn}
+				}
+				return out, err
+			})
+			conn, near := smtptest.Pair(msaAddr, mxAddr)
+			var served net.Conn = near
+			if side == "MSA" {
+				served = panicking{near}
+			}
+			ended := make(chan any, 1)
+			go func() {
+				defer func() { ended <- recover() }()
+				r.engine.Serve(served, session.Origin{Source: msaAddr, Destination: mxAddr})
+			}()
+			if _, err := io.ReadAll(conn); err == nil && side == "MX" {
+				t.Log("the MSA saw the end of the stream")
+			}
+			if p := <-ended; p != nil || r.live.Count() != 0 {
+				t.Errorf("%s: the panic went on: %v; %d sessions live", side, p, r.live.Count())
+			}
+		})
+	}
+}
+
+// panicking is a connection that breaks whoever reads from it.
+type panicking struct{ net.Conn }
+
+func (panicking) Read([]byte) (int, error) { panic("injected at Read") }

@@ -2,9 +2,11 @@ package session
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,10 +26,13 @@ func (s *session) passThrough() error {
 	flow.moved()
 	var wg sync.WaitGroup
 	var back error
-	wg.Go(func() { back = s.pump(&s.msa, &s.mx, flow) })
-	forth := s.pump(&s.mx, &s.msa, flow)
+	wg.Go(func() { back = s.pumpSafely(&s.msa, &s.mx, flow) })
+	forth := s.pumpSafely(&s.mx, &s.msa, flow)
 	wg.Wait()
-	if err := errors.Join(forth, back); err != nil {
+	var f *failure
+	if err := errors.Join(forth, back); errors.As(err, &f) {
+		return f
+	} else if err != nil {
 		return &failure{trouble: passedThrough, phase: PhaseBody, cause: err}
 	}
 	return nil
@@ -41,6 +46,20 @@ type flow struct {
 
 func (f *flow) moved()               { f.last.Store(time.Now().UnixNano()) }
 func (f *flow) still() time.Duration { return time.Duration(time.Now().UnixNano() - f.last.Load()) }
+
+// pumpSafely ends both directions where one panics: the other must not wait for ever, nor the process die.
+func (s *session) pumpSafely(to, from *leg, flow *flow) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			flow.broken.Store(true)
+			breakOff(to.base)
+			breakOff(from.base)
+			s.e.logger().Error("session panicked", "session", s.info.ID.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = &failure{trouble: broken, phase: PhaseBody, cause: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	return s.pump(to, from, flow)
+}
 
 // pump copies from one leg to the other until the end of the stream and passes that on. An error ends both directions.
 func (s *session) pump(to, from *leg, flow *flow) error {

@@ -123,6 +123,17 @@ func (s *session) withoutTLS(why *tlsFailure) error {
 	return nil
 }
 
+// tlsToMSA is made once, so that an MSA can resume its sessions: the keys of its tickets are in it.
+func (e *Engine) tlsToMSA() *tls.Config {
+	e.forMSA.once.Do(func() {
+		e.forMSA.config = &tls.Config{
+			MinVersion:     tls.VersionTLS10, // the alternative for an old MSA is plain text
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return e.Certificate() },
+		}
+	})
+	return e.forMSA.config
+}
+
 // describeTLS makes the record of a handshake.
 func (e *Engine) describeTLS(state tls.ConnectionState, earlier string) TLSRecord {
 	r := TLSRecord{
@@ -155,7 +166,11 @@ const (
 )
 
 func (c *certificates) describe(chain []*x509.Certificate) certificate {
-	key := sha256.Sum256(chain[0].Raw)
+	hash := sha256.New()
+	for _, cert := range chain {
+		_, _ = hash.Write(cert.Raw)
+	}
+	key := [sha256.Size]byte(hash.Sum(nil))
 	c.mu.Lock()
 	known, ok := c.known[key]
 	c.mu.Unlock()
@@ -227,12 +242,7 @@ func (s *session) startTLSToMSA() error {
 	if err := s.flushMSA(PhaseStartTLS); err != nil {
 		return err
 	}
-	conn := tls.Server(s.msa.base, &tls.Config{
-		MinVersion: tls.VersionTLS10, // the alternative for an old MSA is plain text
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return s.e.Certificate()
-		},
-	})
+	conn := tls.Server(s.msa.base, s.e.tlsToMSA())
 	_ = s.msa.base.SetDeadline(time.Now().Add(s.e.timeout(PhaseHandshake)))
 	err := s.aside(PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(context.Background())

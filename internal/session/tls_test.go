@@ -276,3 +276,25 @@ func TestMSAInTLSHangsUp(t *testing.T) {
 		})
 	})
 }
+
+// An MSA may resume its TLS session with kanmon: a tenant's server connects again and again.
+func TestMSAResumesTLS(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	client := &tls.Config{RootCAs: smtptest.Roots(t), ServerName: "mx.example.net", ClientSessionCache: tls.NewLRUClientSessionCache(1)}
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.engine.Certificate = func() (*tls.Certificate, error) { return &cert, nil }
+		for n := range 2 {
+			msa := r.msa(t)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.StartTLS(client)
+			msa.Command("EHLO msa.example.com")
+			if resumed := msa.Conn().(*tls.Conn).ConnectionState().DidResume; resumed != (n > 0) {
+				t.Errorf("connection %d: resumed %t", n, resumed)
+			}
+			_ = msa.Quit()
+			synctest.Wait()
+		}
+	})
+}
