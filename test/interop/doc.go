@@ -10,6 +10,9 @@
 //  2. [Suite.Build] prepares a suite once, [Suite.Run] runs it in the rig and gives its verdicts.
 //  3. [Compare] holds two runs against the written differences.
 //
+// mhale-smtpd tests its server over in-memory connections only: nothing of it passes through kanmon, and its verdicts say no
+// more than that the rig leaves it alone.
+//
 // It is a module of its own, so that nothing that kanmon ships depends on the suites. It needs root, iproute2, nft and
 // a private copy of Python's test package, which fetch.sh sees to.
 package interop
