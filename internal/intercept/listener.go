@@ -56,7 +56,8 @@ type Listener struct {
 // A socket is one address that a Listener listens on.
 type socket struct {
 	*net.TCPListener
-	addr netip.AddrPort
+	addr    netip.AddrPort
+	adopted bool
 }
 
 // A peer that vanished without a word is found after 60 + 4×30 s.
@@ -77,7 +78,7 @@ func (l *Listener) Open(ctx context.Context, addresses []netip.AddrPort) error {
 		opened = append(opened, ln)
 	}
 	for _, ln := range opened {
-		l.add(ln)
+		l.add(ln, false)
 	}
 	return nil
 }
@@ -103,11 +104,15 @@ func hasWildcard4(all []netip.AddrPort, port uint16) bool {
 }
 
 func (l *Listener) open(ctx context.Context, a netip.AddrPort, network string) (*net.TCPListener, error) {
-	lc := net.ListenConfig{KeepAlive: -1} // admit sets it, for adopted sockets too
+	lc := net.ListenConfig{KeepAlive: -1} // connections inherit what the control function sets
 	// On a connection that the MSA opened with MPTCP, SO_ORIGINAL_DST fails (EOPNOTSUPP).
 	lc.SetMultipathTCP(false)
-	if l.Mode == TProxy {
-		lc.Control = func(network, _ string, c syscall.RawConn) error { return setTransparent(c, network == "tcp6") }
+	lc.Control = func(network, _ string, c syscall.RawConn) error {
+		err := setKeepAlive(c, keepAlive)
+		if l.Mode == TProxy {
+			err = errors.Join(err, setTransparent(c, network == "tcp6"))
+		}
+		return err
 	}
 	ln, err := lc.Listen(ctx, network, a.String())
 	if err != nil {
@@ -132,18 +137,18 @@ func (l *Listener) Adopt(ln net.Listener) error {
 			return fmt.Errorf("adopt %s: %w", ln.Addr(), err)
 		}
 	}
-	l.add(tcp)
+	l.add(tcp, true)
 	return nil
 }
 
-func (l *Listener) add(ln *net.TCPListener) {
+func (l *Listener) add(ln *net.TCPListener, adopted bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed == nil {
 		l.closed = make(chan struct{})
 		l.ports = make(map[uint16]struct{})
 	}
-	s := socket{ln, unmap(ln.Addr())}
+	s := socket{ln, unmap(ln.Addr()), adopted}
 	l.sockets = append(l.sockets, s)
 	l.ports[s.addr.Port()] = struct{}{}
 }
@@ -193,6 +198,9 @@ func (l *Listener) accept(s socket) {
 		switch {
 		case err == nil:
 			trouble.over()
+			if s.adopted { // package net has set its own
+				_ = conn.SetKeepAliveConfig(keepAlive) // fails only if the peer is gone, and then everything else will
+			}
 			go l.admit(conn)
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -210,7 +218,6 @@ func (l *Listener) accept(s socket) {
 
 // admit finds out where the connection was going and hands it on.
 func (l *Listener) admit(conn *net.TCPConn) {
-	_ = conn.SetKeepAliveConfig(keepAlive) // fails only if the peer is gone, and then everything else will
 	local := unmap(conn.LocalAddr())
 	origin := session.Origin{Source: unmap(conn.RemoteAddr())}
 	var err error

@@ -160,3 +160,53 @@ func TestDirectConnectionIsRefusedWithoutTheHostsAddresses(t *testing.T) {
 		conn.Close()
 	}
 }
+
+// A peer that vanished is found the same way on every connection, whoever opened the listening socket.
+func TestKeepAlive(t *testing.T) {
+	for _, adopted := range []bool{false, true} {
+		got := make(chan [4]int, 1)
+		l := &Listener{
+			Loops: new(Loops),
+			Refuse: func(conn *net.TCPConn, _ session.Origin, _ session.Refusal) {
+				defer conn.Close()
+				got <- keepAliveOf(t, conn)
+			},
+		}
+		if adopted {
+			ln, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.Adopt(ln); err != nil {
+				t.Fatal(err)
+			}
+		} else if err := l.Open(t.Context(), addrPorts("127.0.0.1:0")); err != nil {
+			t.Fatal(err)
+		}
+		go l.Serve()
+		conn, err := net.Dial("tcp", l.Addrs()[0].String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if options, want := <-got, [4]int{1, 60, 30, 4}; options != want {
+			t.Errorf("adopted %t: on, idle, interval and count are %v, want %v", adopted, options, want)
+		}
+		_ = conn.Close()
+		_ = l.Close()
+	}
+}
+
+func keepAliveOf(t *testing.T, conn *net.TCPConn) (options [4]int) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		t.Error(err)
+		return options
+	}
+	_ = raw.Control(func(fd uintptr) {
+		options[0], _ = unix.GetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE)
+		for i, option := range []int{unix.TCP_KEEPIDLE, unix.TCP_KEEPINTVL, unix.TCP_KEEPCNT} {
+			options[i+1], _ = unix.GetsockoptInt(int(fd), unix.SOL_TCP, option)
+		}
+	})
+	return options
+}

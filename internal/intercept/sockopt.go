@@ -57,6 +57,19 @@ func originalDestination6(fd int) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(netip.AddrFrom16(got.Addr.Addr), binary.BigEndian.Uint16(port[:])), nil
 }
 
+// setKeepAlive sets it on a listening socket, for all connections that it will accept (socket(7), tcp(7)).
+func setKeepAlive(c syscall.RawConn, k net.KeepAliveConfig) error {
+	var failed error
+	err := c.Control(func(fd uintptr) {
+		failed = errors.Join(
+			unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
+			unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_KEEPIDLE, int(k.Idle.Seconds())),
+			unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_KEEPINTVL, int(k.Interval.Seconds())),
+			unix.SetsockoptInt(int(fd), unix.SOL_TCP, unix.TCP_KEEPCNT, k.Count))
+	})
+	return errors.Join(err, os.NewSyscallError("setsockopt SO_KEEPALIVE", failed))
+}
+
 // setTransparent lets a socket accept connections to addresses that are not this host's (ip(7), ipv6(7)).
 func setTransparent(c syscall.RawConn, ipv6 bool) error {
 	level, option := transparentOption(ipv6)

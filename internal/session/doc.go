@@ -25,5 +25,6 @@
 //	leg.go          one side: buffers, deadlines, hang-ups
 //	trace.go        what is gathered for record.go
 //	oddities.go     what the operator is told of odd peers
+//	memo.go         what is remembered of strangers, within bounds
 //	live.go         all sessions: limits, drain
 package session

@@ -25,9 +25,13 @@ type Engine struct {
 	Limits      Limits                           // zero entries: the default
 	Log         *slog.Logger                     // nil: slog.Default()
 
-	forMSA struct {
+	toMSA struct {
 		once   sync.Once
 		config *tls.Config
+	}
+	toMX struct {
+		once              sync.Once
+		config, classical *tls.Config
 	}
 }
 
@@ -172,16 +176,6 @@ func (e *Engine) timeout(p Phase) time.Duration {
 	}
 	return p.DefaultTimeout()
 }
-
-func (e *Engine) tlsToMX() *tls.Config {
-	if e.TLSToMX != nil {
-		return e.TLSToMX
-	}
-	return defaultClientTLS()
-}
-
-// defaultClientTLS is made once, so that its session cache serves all sessions.
-var defaultClientTLS = sync.OnceValue(ClientTLS)
 
 func (e *Engine) logger() *slog.Logger {
 	if e.Log != nil {

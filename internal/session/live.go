@@ -15,6 +15,8 @@ type Live struct {
 	certs certificates
 	odd   oddities
 
+	classical memo[netip.Addr, time.Time] // MXs whose TLS has no post-quantum key exchange, and when that was seen
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	sources  map[netip.Addr]int

@@ -3,7 +3,6 @@ package session
 import (
 	"bytes"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 )
 
@@ -25,8 +24,7 @@ func (l *Live) Counters() Counters {
 type oddities struct {
 	unknownKeywords, foreign, injected atomic.Uint64
 
-	mu   sync.Mutex
-	told map[oddKeyword]struct{}
+	told memo[oddKeyword, struct{}]
 }
 
 type oddKeyword struct {
@@ -34,28 +32,11 @@ type oddKeyword struct {
 	word string
 }
 
-// maxTold bounds what is remembered. Beyond it all is forgotten and told once more.
-const maxTold = 4096
-
-// firstTime says whether this keyword of this MX has not been told yet.
-func (o *oddities) firstTime(k oddKeyword) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if _, known := o.told[k]; known {
-		return false
-	}
-	if o.told == nil || len(o.told) >= maxTold {
-		o.told = make(map[oddKeyword]struct{})
-	}
-	o.told[k] = struct{}{}
-	return true
-}
-
 // noteKeyword tells of an EHLO keyword that is stripped because nobody here knows what it promises: once for each MX.
 func (s *session) noteKeyword(word []byte) {
 	s.e.Live.odd.unknownKeywords.Add(1)
 	k := oddKeyword{s.info.Destination.Addr(), string(word[:min(len(word), maxKeyword)])}
-	if s.e.Live.odd.firstTime(k) {
+	if s.e.Live.odd.told.put(k, struct{}{}) {
 		s.e.logger().Info("unknown EHLO keyword stripped", "session", s.info.ID.String(), "destination", k.mx.String(), "keyword", k.word)
 	}
 }

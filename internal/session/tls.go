@@ -32,6 +32,35 @@ func ClientTLS() *tls.Config {
 	}
 }
 
+// classicalFor is how long an MX that took no post-quantum key exchange is not offered one again. Making the key share costs
+// a third of a handshake, and few mail servers can use it yet.
+const classicalFor = 24 * time.Hour
+
+// classicalCurves are crypto/tls's own without the post-quantum ones.
+var classicalCurves = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+
+// tlsToMX gives the configuration toward one MX. Both forms are made once: their common cache of sessions serves all.
+func (e *Engine) tlsToMX(mx netip.Addr) *tls.Config {
+	e.toMX.once.Do(func() {
+		e.toMX.config = e.TLSToMX
+		if e.toMX.config == nil {
+			e.toMX.config = defaultClientTLS()
+		}
+		e.toMX.classical = e.toMX.config
+		if e.toMX.config.CurvePreferences == nil {
+			e.toMX.classical = e.toMX.config.Clone()
+			e.toMX.classical.CurvePreferences = classicalCurves
+		}
+	})
+	if seen, ok := e.Live.classical.get(mx); ok && time.Since(seen) < classicalFor {
+		return e.toMX.classical
+	}
+	return e.toMX.config
+}
+
+// defaultClientTLS is made once, so that its session cache survives a reload.
+var defaultClientTLS = sync.OnceValue(ClientTLS)
+
 // tlsFailure says that this connection will not have TLS and cannot go on.
 type tlsFailure struct {
 	phase Phase
@@ -82,7 +111,9 @@ func (s *session) startTLS() error {
 // handshake runs aside: it needs a deep stack for a moment, and the session's own should stay small.
 func (s *session) handshake() error {
 	begun := time.Now()
-	conn := tls.Client(s.mx.base, s.e.tlsToMX())
+	mx := s.info.Destination.Addr()
+	config := s.e.tlsToMX(mx)
+	conn := tls.Client(s.mx.base, config)
 	end := begun.Add(s.e.timeout(PhaseHandshake))
 	if end.After(s.helloBy) {
 		end = s.helloBy
@@ -97,12 +128,16 @@ func (s *session) handshake() error {
 		return f
 	}
 	if err != nil {
+		s.e.Live.classical.forget(mx)
 		return &tlsFailure{PhaseHandshake, err}
 	}
 	_ = s.mx.base.SetDeadline(time.Time{})
 	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
 	s.mx.startTLS(conn)
 	s.info.MX = s.e.describeTLS(conn.ConnectionState(), s.info.MX.Err)
+	if config == s.e.toMX.config && tls.CurveID(s.info.MX.Curve) != tls.X25519MLKEM768 {
+		s.e.Live.classical.put(mx, begun)
+	}
 	s.stage = stageTLS
 	s.log.notef("tls connected, %s %s", tls.VersionName(s.info.MX.Version), tls.CipherSuiteName(s.info.MX.Cipher))
 	return nil
@@ -125,13 +160,13 @@ func (s *session) withoutTLS(why *tlsFailure) error {
 
 // tlsToMSA is made once, so that an MSA can resume its sessions: the keys of its tickets are in it.
 func (e *Engine) tlsToMSA() *tls.Config {
-	e.forMSA.once.Do(func() {
-		e.forMSA.config = &tls.Config{
+	e.toMSA.once.Do(func() {
+		e.toMSA.config = &tls.Config{
 			MinVersion:     tls.VersionTLS10, // the alternative for an old MSA is plain text
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return e.Certificate() },
 		}
 	})
-	return e.forMSA.config
+	return e.toMSA.config
 }
 
 // describeTLS makes the record of a handshake.
@@ -149,8 +184,7 @@ func (e *Engine) describeTLS(state tls.ConnectionState, earlier string) TLSRecor
 
 // certificates remembers what is in the certificates of MXs: the same few hundred come again with every session.
 type certificates struct {
-	mu    sync.Mutex
-	known map[[sha256.Size]byte]certificate
+	known memo[[sha256.Size]byte, certificate]
 	roots func() (*x509.CertPool, error) // nil: the system's
 }
 
@@ -160,10 +194,7 @@ type certificate struct {
 	verified bool
 }
 
-const (
-	maxKnownCertificates = 4096
-	maxCertificateNames  = 32
-)
+const maxCertificateNames = 32
 
 func (c *certificates) describe(chain []*x509.Certificate) certificate {
 	hash := sha256.New()
@@ -171,19 +202,12 @@ func (c *certificates) describe(chain []*x509.Certificate) certificate {
 		_, _ = hash.Write(cert.Raw)
 	}
 	key := [sha256.Size]byte(hash.Sum(nil))
-	c.mu.Lock()
-	known, ok := c.known[key]
-	c.mu.Unlock()
+	known, ok := c.known.get(key)
 	if ok {
 		return known
 	}
 	known = certificate{names: certificateNames(chain[0]), notAfter: chain[0].NotAfter, verified: c.verify(chain)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.known == nil || len(c.known) >= maxKnownCertificates {
-		c.known = make(map[[sha256.Size]byte]certificate)
-	}
-	c.known[key] = known
+	c.known.put(key, known)
 	return known
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -297,4 +298,37 @@ func TestMSAResumesTLS(t *testing.T) {
 			synctest.Wait()
 		}
 	})
+}
+
+// An MX that cannot use a post-quantum key share is offered none the next time, for a day; one that can is always offered it.
+func TestPostQuantumKeyShareIsForWhoCanUseIt(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	for _, able := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			var offered []bool
+			config := &tls.Config{Certificates: []tls.Certificate{cert}}
+			if !able {
+				config.CurvePreferences = []tls.CurveID{tls.X25519}
+			}
+			config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+				offered = append(offered, slices.Contains(hello.SupportedCurves, tls.X25519MLKEM768))
+				return nil, nil
+			}
+			w.mx.TLS = config
+			for _, after := range []time.Duration{0, time.Hour, 23*time.Hour + time.Minute} {
+				time.Sleep(after)
+				msa := smtptest.NewMSA(t, w.connect())
+				if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !got.All(smtptest.Accepted) {
+					t.Errorf("%v", got.Verdicts)
+				}
+				msa.Quit()
+				synctest.Wait()
+			}
+			w.close()
+			if want := []bool{true, able, true}; !slices.Equal(offered, want) {
+				t.Errorf("able %t: offered %v, want %v", able, offered, want)
+			}
+		})
+	}
 }
