@@ -162,7 +162,7 @@ func (s *session) await(l *leg, phase Phase, begun time.Time) error {
 }
 
 // longSlice bounds how long a hang-up of the leg that is not being read can go unseen.
-const longSlice = 30 * time.Second
+const longSlice = time.Minute
 
 // errTimeout is the phase's time running out; await's callers turn it into a failure.
 var errTimeout = errors.New("no answer in time")

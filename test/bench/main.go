@@ -80,7 +80,7 @@ func configFromArgs() config {
 	flag.Parse()
 	c.contenders, c.parts = strings.Split(contenders, ","), strings.Split(parts, ",")
 	rounds, held := 5, 9900
-	c.window, c.warmup, c.idle = 1200*time.Millisecond, 300*time.Millisecond, 20*time.Second
+	c.window, c.warmup, c.idle = 1200*time.Millisecond, 300*time.Millisecond, 65*time.Second // longer than kanmon leaves a waiting session alone
 	if c.quick {
 		rounds, held = 3, 2000
 		c.window, c.warmup, c.idle = 300*time.Millisecond, 150*time.Millisecond, 3*time.Second
