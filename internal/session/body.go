@@ -12,6 +12,8 @@ import (
 // Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
 func (s *session) relayBody() error {
 	s.body, s.inBody = smtp.Body{}, true
+	s.beginKeeping()
+	defer s.forgetBody()
 	s.msa.in.BodyMode(true)
 	defer s.msa.in.BodyMode(false)
 	begun := time.Now()
@@ -60,6 +62,11 @@ func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trou
 
 // sendChunk writes a piece of the body. An MX that has something to say before the dot is not written to any more.
 func (s *session) sendChunk(p []byte) error {
+	s.keep(p)
+	return s.writeChunk(p)
+}
+
+func (s *session) writeChunk(p []byte) error {
 	if s.mx.pending() {
 		return s.saidEarly()
 	}
@@ -77,6 +84,7 @@ func (s *session) saidEarly() error {
 	}
 	if s.reply.Class() >= 4 {
 		s.log.dotReply(&s.reply, s.first, 0)
+		s.soften(PhaseBody, s.judgeReply(PhaseBody, nil))
 		return s.saidGoodbye(PhaseBody)
 	}
 	return &failure{trouble: mxGarbled, phase: PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
@@ -152,10 +160,27 @@ func (s *session) sendDot(n int) error {
 		s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
 		return &failure{trouble: msaLost, phase: PhaseBody}
 	}
+	s.keep(last)
+	if err := s.writeDot(last); err != nil {
+		return err
+	}
+	if s.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
+	}
+	judged, err := s.rescueDot()
+	if err != nil {
+		return err
+	}
+	return s.tellDot(judged)
+}
+
+// writeDot writes the last octets of a message and its dot, and reads the one reply that counts. From the write on, an error
+// means that nobody but the MX knows (S7).
+func (s *session) writeDot(last []byte) error {
 	if len(last) > maxWithDot {
 		// A write that has to wait could let an early 250 pass for the reply to the dot (I1).
-		content := len(last) - len(smtp.EndOfData)
-		if err := s.sendChunk(last[:content]); err != nil {
+		content := len(last) - maxWithDot
+		if err := s.writeChunk(last[:content]); err != nil {
 			return err
 		}
 		if last = last[content:]; s.mx.pending() {
@@ -174,10 +199,7 @@ func (s *session) sendDot(n int) error {
 		return err
 	}
 	s.dotSent = false
-	if s.reply.Class() == 3 {
-		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
-	}
-	return s.tellDot()
+	return nil
 }
 
 // maxWithDot is what goes out in one write with the dot: less than a socket takes at once.
@@ -187,11 +209,16 @@ const maxWithDot = 8 << 10
 const orphanWait = time.Minute
 
 // tellDot passes the MX's reply to the MSA before anything else happens.
-func (s *session) tellDot() error {
+func (s *session) tellDot(judged Judgement) error {
 	took := s.took()
+	original := s.reply
+	if judged.Soften && s.reply.Class() == 5 {
+		original = s.reply.Clone()
+		s.soften(PhaseDot, judged)
+	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(PhaseBody))
-	s.log.dotReply(&s.reply, s.first, took)
+	s.log.dotReply(&original, s.first, took)
 	s.log.answered(&s.reply, false, s.first, took)
 	outcome := dotOutcome(s.reply.Class())
 	if outcome == OutcomeDelivered && (err != nil || s.orphan) {
@@ -200,8 +227,11 @@ func (s *session) tellDot() error {
 	if outcome == OutcomeDelivered {
 		s.delivered++
 	}
+	if s.e.Judge != nil && s.reply.Positive() { // the MSA knows already (I2)
+		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
+	}
 	code := s.reply.Code
-	s.tx = transaction{}
+	s.forgetTransaction()
 	s.log.endTransaction(outcome, "")
 	if err != nil {
 		return s.msaFailure(PhaseDot, err)

@@ -16,6 +16,8 @@ type slot struct {
 	local *smtp.Reply // kanmon's own answer; nil: the MX answers
 	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
 	rcpt  int         // recipient of the record that a forwarded RCPT stands for; -1: none
+	begin int         // where its line is in the group that was forwarded
+	past  int
 }
 
 // awaitCommand waits until the MSA has sent a whole command. Between transactions that is where a session idles.
@@ -53,6 +55,10 @@ func (s *session) settle() {
 	if cap(s.slots) > keptSlots {
 		s.slots = nil
 	}
+	s.rescue.group = nil
+	if !s.tx.open {
+		s.rescue.envelope = nil
+	}
 }
 
 const keptSlots = 16
@@ -70,7 +76,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 		return false, err
 	}
 	for i := range s.slots {
-		toBody, err = s.answerSlot(&s.slots[i])
+		toBody, err = s.answerSlot(i)
 		if err != nil {
 			return false, err
 		}
@@ -86,7 +92,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 // takeGroup parses commands until one that must end a group (RFC 2920 §3.1), or until there are none left.
 // Without PIPELINING at the MX a group is one command.
 func (s *session) takeGroup() error {
-	s.slots = s.slots[:0]
+	s.slots, s.rescue.group = s.slots[:0], s.rescue.group[:0]
 	for {
 		if err := s.checkForeign(); err != nil {
 			return err
@@ -145,7 +151,11 @@ func (s *session) forwardGroup() error {
 	if len(s.mx.out) == 0 {
 		return nil
 	}
-	phase := s.firstPhase()
+	return s.sendToMX(s.firstPhase())
+}
+
+// sendToMX writes what has been gathered for the MX, if that has not said anything unasked.
+func (s *session) sendToMX(phase Phase) error {
 	if s.mx.pending() {
 		return s.unasked(phase)
 	}
@@ -177,7 +187,8 @@ func (s *session) unasked(phase Phase) error {
 }
 
 // answerSlot gives the MSA the reply to one command.
-func (s *session) answerSlot(sl *slot) (toBody bool, err error) {
+func (s *session) answerSlot(i int) (toBody bool, err error) {
+	sl := &s.slots[i]
 	if sl.local != nil {
 		s.toMSA(sl.local, true)
 		if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
@@ -196,7 +207,8 @@ func (s *session) answerSlot(sl *slot) (toBody bool, err error) {
 		return false, nil
 	}
 	phase := phaseOf(sl.verb)
-	if err := s.readReply(phase); err != nil {
+	judged, err := s.readVerdict(i, phase)
+	if err != nil {
 		return false, err
 	}
 	if s.reply.Code == 421 {
@@ -205,8 +217,31 @@ func (s *session) answerSlot(sl *slot) (toBody bool, err error) {
 	if err := s.follow(sl, phase); err != nil {
 		return false, err
 	}
+	s.soften(phase, judged)
 	s.toMSA(&s.reply, false)
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
+}
+
+// readVerdict reads the reply to the command of a slot. Where it is a refusal that is about our sending IP, the transaction
+// goes on from another one, and the reply is what that gets.
+func (s *session) readVerdict(i int, phase Phase) (Judgement, error) {
+	sl := &s.slots[i]
+	if sl.verb == smtp.VerbMAIL {
+		s.rescue.attempts = 0
+	}
+	for {
+		if err := s.readReply(phase); err != nil {
+			return Judgement{}, err
+		}
+		if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
+			return Judgement{}, nil
+		}
+		judged := s.judgeReply(phase, sl.line(s))
+		rescued, err := s.rescueGroup(i, phase, judged)
+		if err != nil || !rescued {
+			return judged, err
+		}
+	}
 }
 
 // follow moves the transaction as the MX's reply says, not as the commands suggest.
@@ -220,11 +255,13 @@ func (s *session) follow(sl *slot, phase Phase) error {
 		if class == 2 {
 			s.tx = transaction{open: true, utf8: sl.utf8, asked: s.tx.asked}
 			s.idle = 0
+			s.accepted(sl)
 		}
 		s.log.mailReply(&s.reply, s.first, s.took())
 	case smtp.VerbRCPT:
 		if class == 2 {
 			s.tx.accepted++
+			s.accepted(sl)
 		}
 		s.log.rcptReply(sl.rcpt, &s.reply, s.first, s.took())
 	case smtp.VerbDATA:
@@ -239,7 +276,7 @@ func (s *session) follow(sl *slot, phase Phase) error {
 }
 
 func (s *session) resetTransaction() {
-	s.tx = transaction{}
+	s.forgetTransaction()
 	s.log.endTransaction(OutcomeReset, "")
 }
 

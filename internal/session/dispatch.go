@@ -156,5 +156,10 @@ func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble)
 func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
 	sl.rcpt = s.log.command(cmd)
+	if s.e.Judge != nil {
+		sl.begin = len(s.rescue.group)
+		s.rescue.group = append(s.rescue.group, cmd.Line...)
+		sl.past = len(s.rescue.group)
+	}
 	s.slots = append(s.slots, sl)
 }

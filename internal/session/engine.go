@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -23,6 +24,8 @@ type Engine struct {
 	Certificate func() (*tls.Certificate, error) // certificate for STARTTLS toward the MSA; nil: not offered
 	Timeouts    Timeouts                         // zero entries: the phase's default
 	Limits      Limits                           // zero entries: the default
+	Judge       Judge                            // nil: every refusal is passed on as it is
+	Rescue      Rescue                           // zero entries: the default
 	Log         *slog.Logger                     // nil: slog.Default()
 
 	toMSA struct {
@@ -60,7 +63,11 @@ type Dialer interface {
 type DialRequest struct {
 	Source      netip.Addr     // the MSA
 	Destination netip.AddrPort // the MX
+	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session
 }
+
+// ErrNoOtherIP is what a [Dialer] returns when the request leaves no sending IP to dial from.
+var ErrNoOtherIP = errors.New("no other sending IP")
 
 // An Outbound is an open connection to an MX and the identity it left with.
 type Outbound struct {

@@ -15,6 +15,8 @@ type Live struct {
 	certs certificates
 	odd   oddities
 
+	keptOctets atomic.Int64 // of all messages that are kept in case their dot is refused
+
 	classical memo[netip.Addr, time.Time] // MXs whose TLS has no post-quantum key exchange, and when that was seen
 
 	mu       sync.Mutex

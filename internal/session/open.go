@@ -21,9 +21,14 @@ const (
 	stageReady                // commands may pass
 )
 
-// openMX opens the MX leg as far as the goal, from wherever it is. The same function serves the first connection and the
-// plain one after a failed handshake.
+// openMX opens the MX leg as far as the goal, from wherever it is; if it must, from another sending IP than the first.
 func (s *session) openMX(goal stage) error {
+	return s.rescueOpening(goal, s.openAsFar(goal))
+}
+
+// openAsFar is openMX through one sending IP. The same function serves the first connection, the plain one after a failed
+// handshake, and those of a rescue.
+func (s *session) openAsFar(goal stage) error {
 	for s.stage < goal {
 		var err error
 		switch s.stage {
@@ -52,18 +57,26 @@ func (s *session) openMX(goal stage) error {
 // errRefused says that the MX answered, but not with a yes: s.reply is for the MSA.
 var errRefused = errors.New("refused by the MX")
 
+// errBannerRefused is its like behind a banner that the MSA has been given already.
+var errBannerRefused = errors.New("second connection refused")
+
 // dial connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
 func (s *session) dial() error {
 	begun := time.Now()
-	ctx, cancel := context.WithTimeout(context.Background(), s.e.timeout(PhaseDial))
+	patience := s.e.timeout(PhaseDial)
+	if !s.hiddenBy.IsZero() {
+		patience = min(patience, s.hiddenBy.Sub(begun))
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	req := DialRequest{Source: s.info.Source.Addr(), Destination: s.info.Destination}
+	req := DialRequest{Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried}
 	var out Outbound
 	err := s.aside(PhaseDial, cancel, func() (err error) {
 		out, err = s.e.Dialer.Dial(ctx, req)
 		return err
 	})
 	s.info.Phases[PhaseDial] = time.Since(begun)
+	s.info.SendingIP = out.SendingIP // also of a dial that failed
 	var f *failure
 	if errors.As(err, &f) {
 		if out.Conn != nil {
@@ -79,7 +92,7 @@ func (s *session) dial() error {
 	s.mx = newLeg(out.Conn)
 	s.mx.closed = out.Closed
 	s.cuts.Store(&out.Conn)
-	s.info.SendingIP, s.info.Local = out.SendingIP, addrPort(out.Conn.LocalAddr())
+	s.info.Local = addrPort(out.Conn.LocalAddr())
 	s.info.HeloMX = out.Name
 	s.stage = stageDialled
 	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
@@ -140,7 +153,7 @@ func (s *session) readBanner() error {
 	}
 	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
 	if !s.reply.Positive() {
-		return &failure{trouble: mxUnreachable, phase: PhaseBanner, cause: fmt.Errorf("second connection refused: %d", s.reply.Code)}
+		return &failure{trouble: mxUnreachable, phase: PhaseBanner, cause: fmt.Errorf("%w: %d", errBannerRefused, s.reply.Code)}
 	}
 	return nil
 }
@@ -170,6 +183,7 @@ func (s *session) sayHello(phase Phase) error {
 			verb = "HELO" // RFC 5321 §3.2: an MX from before ESMTP
 		default:
 			s.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
+			s.refusedIn = phase
 			return errRefused
 		}
 	}
@@ -215,9 +229,11 @@ func (s *session) afterHello(verb string, phase Phase) {
 	if phase == PhaseEHLOTLS {
 		return
 	}
-	s.helloBy = s.helloBegan.Add(maxHidden)
-	if soon := time.Now().Add(minHidden); s.helloBy.Before(soon) {
-		s.helloBy = soon
+	if s.hiddenBy.IsZero() {
+		s.hiddenBy = s.helloBegan.Add(maxHidden)
+	}
+	if soon := time.Now().Add(minHidden); s.hiddenBy.Before(soon) {
+		s.hiddenBy = soon
 	}
 	if s.caps.offers(kwStartTLS) && !s.plain && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn {
 		s.stage = stageHello
@@ -237,14 +253,14 @@ const minHidden = 30 * time.Second
 func (s *session) answerHello() error {
 	s.info.HeloMSA = string(s.hello.name)
 	var err error
-	s.helloBegan, s.helloBy = time.Now(), time.Time{}
+	s.helloBegan, s.hiddenBy = time.Now(), time.Time{}
 	if s.stage == stageReady {
 		err = s.sayHelloAgain()
 	}
 	if err == nil {
 		err = s.openMX(stageReady) // an EHLO may offer TLS that an earlier one did not
 	}
-	s.helloBy = time.Time{}
+	s.hiddenBy = time.Time{}
 	switch {
 	case errors.Is(err, errRefused):
 		s.toMSA(&s.reply, false)
@@ -255,8 +271,9 @@ func (s *session) answerHello() error {
 	case err != nil:
 		return err
 	}
-	s.tx = transaction{}
+	s.forgetTransaction()
 	s.log.endTransaction(OutcomeReset, "")
+	s.promise()
 	if s.hello.verb == smtp.VerbHELO {
 		s.msa.out = appendHELO(s.msa.buffer(), &s.reply)
 	} else {

@@ -93,6 +93,38 @@ func (o Outcome) String() string {
 	return [...]string{"none", "delivered", "refused", "deferred", "reset", "aborted", "withheld", "ambiguous", "orphan_ack"}[o]
 }
 
+// An Action is what kanmon did about a refusal of the MX, or would have done.
+type Action struct {
+	At          time.Duration // when the refusal came, since the session began
+	Transaction int           // number of the transaction it belongs to; 0: none
+	Phase       Phase
+	SendingIP   netip.Addr // that was refused
+	Code        int        // of the refusal; 0: the connection was refused or reset
+	Reply       Span       // whole refusal: not sanitised
+	Class, Rule string     // as judged
+	Did         Deed
+	To          netip.Addr    // with Rescued: the sending IP that goes on
+	Took        time.Duration // with Rescued and RescueFailed
+	Why         string        // with RescueFailed: what came of the last attempt; not sanitised
+}
+
+// A Deed is what was done about a refusal.
+type Deed uint8
+
+// The deeds.
+const (
+	Rescued      Deed = iota // the transaction went on through another sending IP
+	RescueFailed             // no other sending IP could take over
+	Softened                 // the MSA was given a 4xx in place of the 5xx
+	WouldRescue              // as Rescued, but only observing
+	WouldSoften              // as Softened, but only observing
+)
+
+// String gives the deed as it stands in the records.
+func (d Deed) String() string {
+	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften"}[d]
+}
+
 // A Transaction is MAIL … end of data.
 type Transaction struct {
 	Number     int           // 1 for the first of the session
@@ -173,6 +205,7 @@ type SessionEnd struct {
 type Record struct {
 	Session     SessionInfo
 	Lines       []Line       // in order; each line of a session is in exactly one record
+	Actions     []Action     // in order; each action of a session is in exactly one record
 	Transaction *Transaction // nil if none ended
 	End         *SessionEnd  // nil if the session goes on
 
@@ -200,7 +233,7 @@ func (r *Record) Release() {
 		return
 	}
 	rcpts, opening := r.trans.Recipients[:0], r.end.Opening[:0]
-	*r = Record{Lines: r.Lines[:0], text: r.text[:0]}
+	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], text: r.text[:0]}
 	r.trans.Recipients, r.end.Opening = rcpts, opening
 	recordPool.Put(r)
 }

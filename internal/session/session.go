@@ -36,7 +36,10 @@ type session struct {
 	// The conversation with the MSA.
 	hello      hello
 	helloBegan time.Time // when it was said
-	helloBy    time.Time // when it must be answered; zero: not yet decided
+	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
+	rescue     rescuing
+	kept       keptBody
+	refusedIn  Phase // with errRefused: what the MX refused
 	slots      []slot
 	tx         transaction
 	body       smtp.Body
@@ -134,8 +137,8 @@ func (s *session) await(l *leg, phase Phase, begun time.Time) error {
 	end := begun.Add(s.e.timeout(phase))
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
 		end = begun.Add(s.e.timeout(PhaseIdle))
-	} else if !s.helloBy.IsZero() && end.After(s.helloBy) {
-		end = s.helloBy
+	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
+		end = s.hiddenBy
 	}
 	slice := time.Second
 	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {
@@ -239,7 +242,7 @@ func (s *session) loseIdleMX() {
 	}
 	s.log.note("MX closed the idle connection")
 	s.log.endTransaction(OutcomeDeferred, "the MX closed the connection")
-	s.tx = transaction{}
+	s.forgetTransaction()
 	s.closeMX()
 }
 

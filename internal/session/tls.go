@@ -115,8 +115,8 @@ func (s *session) handshake() error {
 	config := s.e.tlsToMX(mx)
 	conn := tls.Client(s.mx.base, config)
 	end := begun.Add(s.e.timeout(PhaseHandshake))
-	if end.After(s.helloBy) {
-		end = s.helloBy
+	if end.After(s.hiddenBy) {
+		end = s.hiddenBy
 	}
 	_ = s.mx.base.SetDeadline(end)
 	err := s.aside(PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {

@@ -80,6 +80,9 @@ func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration
 	if t.opening == nil {
 		t.opening, t.openingText = make([]OpeningReply, 0, 4), make([]byte, 0, 384)
 	}
+	if len(t.opening) >= maxOpenings {
+		return
+	}
 	begin := len(t.openingText)
 	t.openingText = reply.AppendRaw(t.openingText)
 	n := min(len(t.openingText)-begin, maxOpeningText)
@@ -89,8 +92,24 @@ func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration
 	}})
 }
 
+// maxOpenings bounds how many of these replies a session keeps: each rescue opens another MX leg.
+const maxOpenings = 32
+
 // maxOpeningText bounds what a session keeps of each of these replies until its end.
 const maxOpeningText = 2048
+
+// acted adds what was done about a refusal.
+func (t *trace) acted(a Action, refusal []byte) {
+	if t.to == nil {
+		return
+	}
+	r := t.record()
+	a.Reply = r.Add(refusal)
+	if t.tx {
+		a.Transaction = t.transaction().Number
+	}
+	r.Actions = append(r.Actions, a)
+}
 
 func (t *trace) add(reply *smtp.Reply) Span {
 	r := t.record()

@@ -42,6 +42,39 @@ func NewReply(code int, enhanced, text string) Reply {
 	return Reply{Code: code, text: []byte(text), lines: 1, begun: true, last: true}
 }
 
+// Soften makes a permanent refusal (5xx) a temporary one: code and enhanced codes of all lines change together. Other
+// replies stay as they are.
+func (p *Reply) Soften() {
+	if p.Class() != 5 {
+		return
+	}
+	p.Code = softened(p.Code)
+	for line := range bytes.SplitSeq(p.text, []byte("\n")) { // they share the text's memory
+		if enhancedLen(line) > 0 && line[0] == '5' {
+			line[0] = '4'
+		}
+	}
+}
+
+// softened gives the 4xx that says of the same thing that it is temporary (RFC 5321 §4.2.3).
+func softened(code int) int {
+	switch code {
+	case 550, 553:
+		return 450 // mailbox
+	case 552:
+		return 452 // storage
+	default:
+		return 451
+	}
+}
+
+// Clone gives a copy that shares no memory.
+func (p *Reply) Clone() Reply {
+	c := *p
+	c.text = bytes.Clone(p.text)
+	return c
+}
+
 // Class is the first digit of the code.
 func (p *Reply) Class() int { return p.Code / 100 }
 

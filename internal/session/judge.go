@@ -1,0 +1,66 @@
+package session
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Judge knows whose fault a refusal of an MX is. It is asked while the MSA waits, so it must not block.
+type Judge interface {
+	// Judge is told of every refusal as it comes, with the sending IP that it met.
+	Judge(MXRefusal) Judgement
+	// Accepted is told when an MX has taken a message from a sending IP.
+	Accepted(destination netip.AddrPort, sendingIP netip.Addr)
+}
+
+// A MXRefusal is a 4xx or 5xx reply of an MX, or a connection that it refused or reset.
+type MXRefusal struct {
+	Source      netip.Addr     // the MSA
+	Destination netip.AddrPort // the MX
+	SendingIP   netip.Addr     // it met this sending IP
+	Phase       Phase
+	Code        int    // 0: the connection was refused or reset
+	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
+	Sender      []byte // of the transaction; nil before MAIL, empty for the null sender
+	Recipient   []byte // that was refused, or the last one of the transaction; nil before RCPT
+}
+
+// A Judgement is what to do about a refusal.
+type Judgement struct {
+	Rescue  bool   // our sending IP is the cause: another one may do
+	Soften  bool   // let the MSA try again later: a 5xx goes to it as 4xx
+	Observe bool   // record what would be done, and do nothing
+	Class   string // what the refusal means; for the record
+	Rule    string // what decided; for the record
+}
+
+// Rescue bounds what is done behind one refusal. Zero entries mean the default, negative ones none at all.
+type Rescue struct {
+	Attempts    int           // other sending IPs that are tried for one transaction, or for the opening; default 2
+	Time        time.Duration // for all of them; default one minute. Behind a banner never more than 25 s (I12)
+	BodyBytes   int           // octets of one message that are kept in case its dot is refused; default 256 KiB
+	BodiesBytes int64         // octets kept of all messages together; default 64 MiB
+}
+
+// Defaults of Rescue.
+const (
+	DefaultRescueAttempts    = 2
+	DefaultRescueTime        = time.Minute
+	DefaultRescueBodyBytes   = 256 << 10
+	DefaultRescueBodiesBytes = 64 << 20
+	maxBehindBanner          = 25 * time.Second
+)
+
+func (r *Rescue) attempts() int { return orDefaultOrNone(r.Attempts, DefaultRescueAttempts) }
+func (r *Rescue) time() time.Duration {
+	return orDefaultOrNone(r.Time, DefaultRescueTime)
+}
+func (r *Rescue) bodyBytes() int     { return orDefaultOrNone(r.BodyBytes, DefaultRescueBodyBytes) }
+func (r *Rescue) bodiesBytes() int64 { return orDefaultOrNone(r.BodiesBytes, DefaultRescueBodiesBytes) }
+
+func orDefaultOrNone[T int | int64 | time.Duration](n, def T) T {
+	if n == 0 {
+		return def
+	}
+	return max(n, 0)
+}

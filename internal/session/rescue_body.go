@@ -1,0 +1,90 @@
+package session
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"kanmon/internal/smtp"
+)
+
+// A message whose dot the MX has refused will never be delivered by that MX. If all of it has been kept, it can be sent once
+// more through another sending IP (I3). What is kept is bounded, for one message and for all together.
+
+// keptBody is the message under way.
+type keptBody struct {
+	octets []byte
+	whole  bool // nothing has been left out so far
+}
+
+func (s *session) beginKeeping() {
+	s.kept = keptBody{whole: s.e.Judge != nil && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0}
+}
+
+// keep adds what is forwarded of the message, the dot included, or gives up where it becomes too much.
+func (s *session) keep(p []byte) {
+	if !s.kept.whole {
+		return
+	}
+	before := len(s.kept.octets)
+	s.kept.octets = append(s.kept.octets, p...)
+	all := s.e.Live.keptOctets.Add(int64(len(p)))
+	if before+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) || all > s.e.Rescue.bodiesBytes() {
+		s.forgetBody()
+	}
+}
+
+func (s *session) forgetBody() {
+	s.e.Live.keptOctets.Add(-int64(len(s.kept.octets)))
+	s.kept = keptBody{}
+}
+
+// rescueDot sends the message again through another sending IP, if its refusal is about ours. The reply at hand is then what
+// that got. Once the dot has been sent again there is no way back: its reply, whatever it is, is the MSA's.
+func (s *session) rescueDot() (Judgement, error) {
+	for {
+		judged := s.judgeReply(PhaseDot, nil)
+		if !s.kept.whole || s.msa.gone() {
+			judged.Rescue = false
+		}
+		rescued, ended := s.tryOthers(PhaseDot, s.reply.Code, judged, s.reopenForBody)
+		if ended != nil || !rescued {
+			return judged, ended
+		}
+		if s.msa.gone() {
+			s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
+			return judged, &failure{trouble: msaLost, phase: PhaseBody}
+		}
+		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", len(s.kept.octets)-len(smtp.EndOfData)))
+		if err := s.writeDot(s.kept.octets); err != nil {
+			return judged, err
+		}
+		if s.reply.Class() == 3 {
+			return judged, &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
+		}
+	}
+}
+
+// reopenForBody opens another leg as far as its 354.
+func (s *session) reopenForBody() error {
+	if err := s.reopen(); err != nil {
+		return err
+	}
+	if n := bytes.Count(s.rescue.envelope, []byte("\r\n")); n < 2 {
+		return errors.New("no recipient to send it to")
+	}
+	s.mx.out = append(s.mx.buffer(), "DATA\r\n"...)
+	s.log.line(MarkMadeForMX, []byte("DATA"))
+	if err := s.sendToMX(PhaseData); err != nil {
+		return err
+	}
+	if err := s.readReply(PhaseData); err != nil {
+		return err
+	}
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	if s.reply.Code != 354 {
+		s.refusedIn = PhaseData
+		return errRefused
+	}
+	return nil
+}
