@@ -24,6 +24,9 @@ var jsonSheet = sheet{
 // json gives the record's JSON lines: none, one or two. docs/record.md describes them.
 func (f *formatter) json(r *session.Record) []byte {
 	o := object{f: f, r: r, dst: f.out[:0]}
+	for i := range r.Actions {
+		o.refusal(&r.Actions[i])
+	}
 	if r.Transaction != nil {
 		o.transaction(r.Transaction)
 	}
@@ -69,6 +72,35 @@ func (o *object) transaction(t *session.Transaction) {
 	o.reply("dot", &t.Dot)
 	o.word("outcome", t.Outcome.String())
 	o.foreign("cause", t.Cause)
+	o.dst = append(o.dst, "}\n"...)
+}
+
+func (o *object) refusal(a *session.Action) {
+	o.dst = append(o.dst, `{"type":"refusal"`...)
+	o.open("session", '"')
+	o.dst = appendID(o.dst, o.r.Session.ID)
+	o.dst = append(o.dst, '"')
+	o.open("time", '"')
+	o.dst = o.r.Session.Start.Add(a.At).UTC().AppendFormat(o.dst, timeFormat)
+	o.dst = append(o.dst, '"')
+	if a.Transaction > 0 {
+		o.integer("number", int64(a.Transaction))
+	}
+	o.addrPort("source", o.r.Session.Source)
+	o.addrPort("destination", o.r.Session.Destination)
+	o.ip("sending_ip", a.SendingIP)
+	o.word("phase", a.Phase.String())
+	if a.Code > 0 {
+		o.reply("reply", &session.ReplyRecord{Code: a.Code, Text: a.Reply})
+	}
+	o.foreign("class", a.Class)
+	o.foreign("rule", a.Rule)
+	o.word("action", a.Did.String())
+	o.ip("rescued_by", a.To)
+	if a.Took > 0 {
+		o.milliseconds("took_ms", a.Took)
+	}
+	o.foreign("cause", a.Why)
 	o.dst = append(o.dst, "}\n"...)
 }
 
@@ -119,11 +151,7 @@ func (o *object) identity(at time.Duration) {
 	o.addrPort("source", s.Source)
 	o.addrPort("destination", s.Destination)
 	o.addrPort("local", s.Local)
-	if s.SendingIP.IsValid() {
-		o.open("sending_ip", '"')
-		o.dst = s.SendingIP.AppendTo(o.dst)
-		o.dst = append(o.dst, '"')
-	}
+	o.ip("sending_ip", s.SendingIP)
 	o.foreign("ehlo_msa", s.HeloMSA)
 	o.foreign("ehlo_mx", s.HeloMX)
 	o.tls("tls_mx", &s.MX)
@@ -242,6 +270,14 @@ func (o *object) boolean(name string, v bool) {
 func (o *object) milliseconds(name string, d time.Duration) {
 	o.open(name, 0)
 	o.dst = appendMilliseconds(o.dst, d)
+}
+
+func (o *object) ip(name string, a netip.Addr) {
+	if a.IsValid() {
+		o.open(name, '"')
+		o.dst = a.AppendTo(o.dst)
+		o.dst = append(o.dst, '"')
+	}
 }
 
 func (o *object) addrPort(name string, a netip.AddrPort) {

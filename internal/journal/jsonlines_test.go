@@ -40,6 +40,14 @@ func fullRecord() *session.Record {
 		Dot:     session.ReplyRecord{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: time.Minute},
 		Outcome: session.OutcomeAmbiguous, Cause: "read: connection reset",
 	}
+	r.Actions = []session.Action{
+		{
+			At: time.Second, Transaction: 2, Phase: session.PhaseRcpt, SendingIP: netip.MustParseAddr("203.0.113.10"), Code: 550,
+			Reply: r.Add([]byte("550 5.7.1 <bob@example.net> refused: 203.0.113.10 is \x1b[2Jlisted")), Class: "ip_blocklisted", Rule: "listed",
+			Did: session.Rescued, To: netip.MustParseAddr("203.0.113.11"), Took: 1500 * ms,
+		},
+		{Phase: session.PhaseDial, SendingIP: netip.MustParseAddr("203.0.113.10"), Class: "ip_blocklisted", Rule: "rst", Did: session.RescueFailed, Took: ms, Why: "no other sending IP"},
+	}
 	r.End = &session.SessionEnd{
 		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
 		Phase: session.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
@@ -156,9 +164,10 @@ func FuzzJSON(f *testing.F) {
 		r.Transaction.Recipients[0].Address = r.Add([]byte(address))
 		r.Transaction.Dot = reply(r, 250, text, 1, 1)
 		r.End.Cause = text
+		r.Actions[0].Why = text
 		got := jsonOf(AddressMode(mode%3), r)
-		if n := bytes.Count(got, newline); n != 2 || got[len(got)-1] != '\n' {
-			t.Fatalf("%d lines, not 2:\n%s", n, got)
+		if n := bytes.Count(got, newline); n != 4 || got[len(got)-1] != '\n' {
+			t.Fatalf("%d lines, not 4:\n%s", n, got)
 		}
 		for line := range bytes.Lines(got) {
 			var v struct {
