@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -280,4 +281,176 @@ func (a *actions) Record(r *session.Record) {
 		*a = append(*a, fmt.Sprintf("%s %s %d", x.Did, x.Phase, x.Code))
 	}
 	r.Release()
+}
+
+// Some providers refuse an IP without a word: the connection is refused, or reset in place of a banner.
+//
+// law: S0/replay S1/replay
+func TestRescueOfARefusedConnection(t *testing.T) {
+	for _, reset := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newTwoIPs()
+			r.mx.Reply = func(string, int) string { return smtptest.ResetConn }
+			dial := r.engine.Dialer
+			if !reset {
+				r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+					if len(req.Avoid) == 0 {
+						return session.Outbound{SendingIP: sendingIPs[0]}, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
+					}
+					return dial.Dial(ctx, req)
+				})
+			}
+			msa := r.msa(t)
+			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+			_ = msa.Quit()
+			time.Sleep(time.Hour)
+			if !got.All(smtptest.Accepted) || r.second.Mailbox.Len() != 1 {
+				t.Errorf("reset %t: %v %v", reset, got.Verdicts, got.Err)
+			}
+			if len(r.judge.asked) == 0 || r.judge.asked[0].SendingIP != sendingIPs[0] || r.judge.asked[0].Code != 0 {
+				t.Errorf("reset %t: asked %+v", reset, r.judge.asked)
+			}
+		})
+	}
+}
+
+// A 421 that is about our IP is rescued like any other refusal; one that is not ends the session as ever.
+func TestRescueOf421(t *testing.T) {
+	for text, want := range map[string]smtptest.Verdict{"421 4.7.0 listed\r\n": smtptest.Accepted, "421 4.3.2 down\r\n": smtptest.Deferred} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newTwoIPs()
+			r.mx.Reply = refuseAt("RCPT", 1, text+smtptest.CloseConn)
+			msa := r.msa(t)
+			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
+			_ = msa.Quit()
+			time.Sleep(time.Hour)
+			if !got.All(want) {
+				t.Errorf("%q: %v %v", text, got.Verdicts, got.Err)
+			}
+		})
+	}
+}
+
+// A recipient that the first MX leg has refused for its own sake stays refused; it is not asked for again.
+//
+// law: I5
+func TestRescueLeavesRefusedRecipientsOut(t *testing.T) {
+	for _, pipelined := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newTwoIPs()
+			r.mx.Reply = func(verb string, n int) string {
+				switch {
+				case verb == "RCPT" && n == 2:
+					return "550 5.1.1 no such user\r\n"
+				case verb == "RCPT" && n == 3:
+					return "550 5.7.1 listed\r\n"
+				}
+				return smtptest.Default
+			}
+			msa := r.msa(t)
+			got := msa.Deliver("a@example.com", []string{"b@example.net", "nobody@example.net", "c@example.net"}, []byte("text\r\n"), pipelined)
+			_ = msa.Quit()
+			time.Sleep(time.Hour)
+			if want := []smtptest.Verdict{smtptest.Accepted, smtptest.Bounced, smtptest.Accepted}; !slices.Equal(got.Verdicts, want) {
+				t.Errorf("%v, want %v", got.Verdicts, want)
+			}
+			if slices.Contains(r.second.Mailbox.Commands(), "RCPT TO:<nobody@example.net>") {
+				t.Error("the refused recipient was asked for again")
+			}
+		})
+	}
+}
+
+// What an MX says unasked never passes for the answer to a replayed command, and a leg that does so does not take over.
+//
+// law: I6
+func TestReplayCountsReplies(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTwoIPs()
+		r.mx.Reply = refuseAt("RCPT", 2, "550 5.7.1 listed\r\n")
+		r.second.Reply = func(verb string, n int) string {
+			switch verb {
+			case "EHLO":
+				return "250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n" +
+					"250 ENHANCEDSTATUSCODES\r\n" + smtptest.Delay(time.Millisecond) + "250 unasked\r\n"
+			case "RCPT":
+				return "550 5.1.1 no such user\r\n" // with replies off by one it would pass for that to another
+			}
+			return smtptest.Default
+		}
+		msa := r.msa(t)
+		got := msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), false)
+		_ = msa.Quit()
+		time.Sleep(time.Hour)
+		if want := []smtptest.Verdict{smtptest.Accepted, smtptest.Deferred}; !slices.Equal(got.Verdicts, want) || r.second.Mailbox.Len() > 0 {
+			t.Errorf("%v, want %v; %d at the second", got.Verdicts, want, r.second.Mailbox.Len())
+		}
+	})
+}
+
+// Another MX leg that is slow is given up while the MSA still waits, and the refusal goes to it.
+//
+// law: I12
+func TestRescueIsBoundedInTime(t *testing.T) {
+	for verb, limit := range map[string]time.Duration{"BANNER": 25 * time.Second, "RCPT": 95 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newTwoIPs()
+			r.mx.Reply = refuseAt(verb, 1, "550 5.7.1 listed\r\n")
+			r.second.Reply = func(string, int) string { return smtptest.Delay(time.Hour) + smtptest.Default }
+			begun := time.Now()
+			msa := r.msa(t)
+			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
+			if took := time.Since(begun); took > limit || !got.All(smtptest.Deferred) {
+				t.Errorf("%s: %v after %s", verb, got.Verdicts, took)
+			}
+			_ = msa.Conn().Close()
+			time.Sleep(3 * time.Hour)
+		})
+	}
+}
+
+// An MSA that hangs up while another sending IP is tried ends it all.
+func TestMSALostDuringRescue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTwoIPs()
+		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 listed\r\n")
+		r.second.Reply = func(string, int) string { return smtptest.Delay(50*time.Second) + smtptest.Default }
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Command("MAIL FROM:<a@example.com>")
+		msa.Send("RCPT TO:<b@example.net>")
+		time.Sleep(time.Second)
+		begun := time.Now()
+		_ = conn.Close()
+		<-ended
+		if took := time.Since(begun); took > 10*time.Second || r.log.lastEnd() != "msa_lost" {
+			t.Errorf("ended after %s: %s", took, r.log.lastEnd())
+		}
+		time.Sleep(3 * time.Hour)
+	})
+}
+
+// The judge hears of each refusal with what it is about, and of each message that was taken.
+func TestJudgeIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTwoIPs()
+		r.mx.Reply = refuseAt("RCPT", 2, "550 5.7.1 listed\r\n")
+		msa := r.msa(t)
+		msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), true)
+		_ = msa.Quit()
+		time.Sleep(time.Hour)
+		if len(r.judge.asked) != 1 {
+			t.Fatalf("asked %d times", len(r.judge.asked))
+		}
+		got := r.judge.asked[0]
+		if got.Source != msaAddr.Addr() || got.Destination != mxAddr || got.SendingIP != sendingIPs[0] || got.Phase != session.PhaseRcpt || got.Code != 550 ||
+			string(got.Text) != "550 5.7.1 listed" || string(got.Sender) != "a@example.com" || string(got.Recipient) != "c@example.net" {
+			t.Errorf("asked about %+v", got)
+		}
+		if !slices.Equal(r.judge.accepted, sendingIPs[1:]) {
+			t.Errorf("told of messages taken from %v", r.judge.accepted)
+		}
+	})
 }
