@@ -166,7 +166,8 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 		refusal += smtptest.CloseConn
 	}
 	r.mx.Reply = refuseAt(stage.verb, stage.number(recipients), refusal)
-	if random.IntN(2) == 0 {
+	encrypted := random.IntN(2) == 0
+	if encrypted {
 		r.mx.TLS, r.second.TLS = newTLSServer(cert), newTLSServer(cert)
 	}
 	course.set(&r.second, stage, recipients)
@@ -201,6 +202,8 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 		t.Errorf("%s: %d recipients accepted, %d messages delivered", name, len(accepted), len(delivered))
 	case len(delivered) == 1 && !slices.Equal(accepted, delivered[0].Recipients):
 		t.Errorf("%s: the MSA was told of %q, the MX accepted %q", name, accepted, delivered[0].Recipients)
+	case len(delivered) == 1 && delivered[0].TLS != encrypted:
+		t.Errorf("%s: delivered with TLS %t, offered %t", name, delivered[0].TLS, encrypted)
 	case len(delivered) == 1 && !bytes.Equal(delivered[0].Body, body):
 		t.Errorf("%s: the body has changed", name)
 	}
