@@ -26,6 +26,10 @@ build: ## build the program: build/kanmon
 demo: setup ## two tenants, a gateway, an MX and a slow MX on this host; real mail, the session log live (root)
 	$(GO) run ./test/demo
 
+.PHONY: figures
+figures: setup ## the paper's experiments with real Postfix, and their figures: docs/experiments (root, under 15 minutes; QUICK=1: build/experiments, under 4)
+	$(GO) run ./lab
+
 .PHONY: test
 test: setup build vet lint unit netns proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
 

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kanmon/test/netlab"
+)
+
+// A kind is what a mail is there for.
+type kind string
+
+const (
+	normal kind = "normal"
+	tarpit kind = "tarpit"
+	mass   kind = "mass"
+)
+
+// A mail is one message of an experiment and what became of it. Times are counted from the start of the experiment, and are negative
+// before it.
+type mail struct {
+	id       string
+	tenant   int
+	kind     kind
+	to       string
+	due      time.Duration // when it was to be submitted
+	accepted bool          // its MSA has taken it
+	arrivals []time.Duration
+	client   netip.Addr // who brought it to the MX first
+}
+
+// delay is the time from when it was due to its first arrival at the MX.
+func (m *mail) delay() time.Duration { return m.arrivals[0] - m.due }
+
+const idField = "X-Lab-Id: "
+
+func (m *mail) from() string { return fmt.Sprintf("news@msa%d.example", m.tenant) }
+
+func (m *mail) message() []byte {
+	return fmt.Appendf(nil, "From: %s\r\nTo: %s\r\nSubject: Experiment\r\n%s%s\r\n\r\n%s", m.from(), m.to, idField, m.id,
+		strings.Repeat("All mail passes the gate.\r\n", 20))
+}
+
+// A ledger has every mail of an experiment: what was submitted, and what the MXs have received.
+type ledger struct {
+	start time.Time // set before the first mail
+
+	mu       sync.Mutex
+	mails    map[string]*mail
+	unknown  int            // received, but never submitted
+	refusals map[string]int // by what was said
+}
+
+func newLedger() *ledger {
+	return &ledger{start: time.Now(), mails: map[string]*mail{}, refusals: map[string]int{}}
+}
+
+func (l *ledger) now() time.Duration { return time.Since(l.start) }
+
+// enter notes a mail that is about to be submitted.
+func (l *ledger) enter(tenant int, kind kind, to string, due time.Duration) *mail {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := &mail{id: fmt.Sprintf("%s-%d-%d", kind, tenant, len(l.mails)), tenant: tenant, kind: kind, to: to, due: due}
+	l.mails[m.id] = m
+	return m
+}
+
+// submitted notes what the MSA said to a mail.
+func (l *ledger) submitted(m *mail, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m.accepted = err == nil
+	if err != nil {
+		l.refusals[err.Error()]++
+	}
+}
+
+// receive is a receipt of an MX.
+func (l *ledger) receive(client net.Addr, message []byte) {
+	at := l.now()
+	_, rest, _ := bytes.Cut(message, []byte("\n"+idField))
+	id, _, _ := bytes.Cut(rest, []byte("\n"))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.mails[strings.TrimSpace(string(id))]
+	if m == nil {
+		l.unknown++
+		return
+	}
+	if len(m.arrivals) == 0 {
+		if address, ok := client.(*net.TCPAddr); ok {
+			m.client = address.AddrPort().Addr().Unmap()
+		}
+	}
+	m.arrivals = append(m.arrivals, at)
+}
+
+// selected gives the mails that fit, in the order in which they were due.
+func (l *ledger) selected(fits func(*mail) bool) []mail {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var out []mail
+	for _, m := range l.mails {
+		if fits(m) {
+			out = append(out, *m)
+		}
+	}
+	slices.SortFunc(out, func(a, b mail) int { return cmp.Or(cmp.Compare(a.due, b.due), strings.Compare(a.id, b.id)) })
+	return out
+}
+
+// An audit is the account of some mails. Of those accepted, each has arrived, waits, or is lost.
+type audit struct {
+	Submitted, Accepted    int
+	Arrived, Waiting, Lost int
+	Twice                  int                // of those that have arrived
+	Clients                map[netip.Addr]int // who brought them first
+}
+
+// audit counts the mails that fit. Queued are the ids that were found in queues before: a mail on its way is then seen in its queue or
+// at the MX or in both, never in neither. With nil all that has not arrived counts as lost.
+func (l *ledger) audit(fits func(*mail) bool, queued map[string]bool) audit {
+	a := audit{Clients: map[netip.Addr]int{}}
+	for _, m := range l.selected(fits) {
+		a.Submitted++
+		if m.accepted {
+			a.Accepted++
+		}
+		switch {
+		case len(m.arrivals) > 0:
+			a.Arrived++
+			a.Clients[m.client]++
+			if len(m.arrivals) > 1 {
+				a.Twice++
+			}
+		case m.accepted && queued[m.id]:
+			a.Waiting++
+		case m.accepted:
+			a.Lost++
+		}
+	}
+	return a
+}
+
+// faults says what must not be in the account of an experiment: mail that is lost, doubled, unknown, refused, or from a strange address.
+// Nil if there is nothing of it.
+func (l *ledger) faults(audits ...audit) error {
+	var lost, twice, refused int
+	for _, a := range audits {
+		lost, twice, refused = lost+a.Lost, twice+a.Twice, refused+a.Submitted-a.Accepted
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if lost+twice+refused+l.unknown > 0 {
+		return fmt.Errorf("%d mails are lost, %d arrived twice, %d unknown ones arrived, %d were refused: %v",
+			lost, twice, l.unknown, refused, l.refusals)
+	}
+	return sendingIPs(audits)
+}
+
+// sendingIPs says whether mail arrived from the two sending IPs and from nowhere else.
+func sendingIPs(audits []audit) error {
+	seen := map[netip.Addr]bool{}
+	for _, a := range audits {
+		for address := range a.Clients {
+			seen[address] = true
+		}
+	}
+	if len(seen) != 2 || !seen[netlab.SendingIPv4] || !seen[netlab.OtherSendingIPv4] {
+		return fmt.Errorf("mail came from %v, not from %v and %v", slices.Collect(maps.Keys(seen)), netlab.SendingIPv4, netlab.OtherSendingIPv4)
+	}
+	return nil
+}
+
+func ofKind(k kind) func(*mail) bool { return func(m *mail) bool { return m.kind == k } }

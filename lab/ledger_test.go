@@ -1,0 +1,117 @@
+package main
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func receipt(l *ledger, m *mail, from string) {
+	l.receive(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)), m.message())
+}
+
+const (
+	fromOne   = "203.0.113.10:4000"
+	fromOther = "203.0.113.11:4001"
+)
+
+// TestAudit gives each mail another fate and finds all of them in the account, by the messages' own text.
+func TestAudit(t *testing.T) {
+	l := newLedger()
+	mails := map[string]*mail{}
+	for _, fate := range []string{"arrived", "twice", "thrice", "waiting", "lost", "refused", "refused and arrived"} {
+		mails[fate] = l.enter(1, normal, "a@b", 0)
+		if strings.HasPrefix(fate, "refused") {
+			l.submitted(mails[fate], net.ErrClosed)
+			continue
+		}
+		l.submitted(mails[fate], nil)
+	}
+	of := l.enter(1, tarpit, "a@b", 0) // another kind
+	l.submitted(of, nil)
+	receipt(l, mails["arrived"], fromOne)
+	receipt(l, mails["twice"], fromOther)
+	receipt(l, mails["twice"], fromOne)
+	for range 3 {
+		receipt(l, mails["thrice"], fromOne)
+	}
+	receipt(l, mails["refused and arrived"], fromOne)
+
+	got := l.audit(ofKind(normal), map[string]bool{mails["waiting"].id: true, mails["arrived"].id: true, mails["refused"].id: true})
+	clients := got.Clients
+	got.Clients = nil
+	want := audit{Submitted: 7, Accepted: 5, Arrived: 4, Waiting: 1, Lost: 1, Twice: 2}
+	if got.Submitted != want.Submitted || got.Accepted != want.Accepted || got.Arrived != want.Arrived ||
+		got.Waiting != want.Waiting || got.Lost != want.Lost || got.Twice != want.Twice {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	if clients[netip.MustParseAddr("203.0.113.10")] != 3 || clients[netip.MustParseAddr("203.0.113.11")] != 1 || len(clients) != 2 {
+		t.Errorf("first receipts came from %v", clients)
+	}
+	if without := l.audit(ofKind(normal), nil); without.Lost != 2 || without.Waiting != 0 {
+		t.Errorf("without queues %+v: want 2 lost, none waiting", without)
+	}
+}
+
+// TestFaults makes one fault at a time in an account without any.
+func TestFaults(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(l *ledger, m *mail)
+		want string // "": no fault
+	}{
+		{"none", func(*ledger, *mail) {}, ""},
+		{"lost", func(l *ledger, _ *mail) { l.submitted(l.enter(1, normal, "a@b", 0), nil) }, "1 mails are lost"},
+		{"twice", func(l *ledger, m *mail) { receipt(l, m, fromOne) }, "1 arrived twice"},
+		{"unknown", func(l *ledger, _ *mail) { l.receive(nil, []byte("Subject: not ours\r\n\r\n")) }, "1 unknown"},
+		{"refused", func(l *ledger, _ *mail) { l.submitted(l.enter(1, normal, "a@b", 0), net.ErrClosed) }, "1 were refused: map[" + net.ErrClosed.Error()},
+		{"strange address", func(l *ledger, _ *mail) {
+			m := l.enter(1, normal, "a@b", 0)
+			l.submitted(m, nil)
+			receipt(l, m, "10.20.1.10:4000")
+		}, "10.20.1.10"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newLedger()
+			var last *mail
+			for _, from := range []string{fromOne, fromOther} {
+				last = l.enter(2, normal, "a@b", 0)
+				l.submitted(last, nil)
+				receipt(l, last, from)
+			}
+			c.make(l, last)
+			err := l.faults(l.audit(ofKind(normal), nil))
+			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestOneSendingIP is not what is to be compared.
+func TestOneSendingIP(t *testing.T) {
+	l := newLedger()
+	m := l.enter(1, normal, "a@b", 0)
+	l.submitted(m, nil)
+	receipt(l, m, fromOne)
+	if err := l.faults(l.audit(ofKind(normal), nil)); err == nil {
+		t.Error("mail from one sending IP alone is taken for mail from both")
+	}
+}
+
+// TestQueuedID reads files as Postfix writes them: records with a type, a length and no line ends.
+func TestQueuedID(t *testing.T) {
+	m := newLedger().enter(3, mass, "a@b", 0)
+	file := "S\x11news@msa3.exampleN\x13Subject: ExperimentN\x18" + idField + m.id + "N\x00N\x1aAll mail passes the gate."
+	if got := queuedID([]byte(file)); got != m.id {
+		t.Errorf("got %q, want %q", got, m.id)
+	}
+	notice := "S\x00N\x1cAuto-Submitted: auto-replied" + file
+	if got := queuedID([]byte(notice)); got != "" {
+		t.Errorf("a notice of non-delivery passes for mail %q itself", got)
+	}
+	if got := queuedID([]byte("half a file")); got != "" {
+		t.Errorf("got %q from a file without an id", got)
+	}
+}

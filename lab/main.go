@@ -1,0 +1,151 @@
+// Lab repeats the experiments of the paper that kanmon implements, with real Postfix in network namespaces (see package netlab), and
+// draws their figures. Every number and line is made from the receipts of the MXs; each mail has an id of its own.
+//
+// Normal use, as root on Linux:
+//
+//  1. test/setup/install.sh, once
+//  2. go run ./lab                    all of it, into docs/experiments (under 15 minutes)
+//  3. QUICK=1 go run ./lab            shorter, into build/experiments (under 4 minutes)
+//  4. go run ./lab -only fig4,mass    some of it, into build/experiments; the page then has only these
+//
+// A run fails if a mail is lost or arrives twice, or if what must hold (verdict.go) does not. It then says so and leaves the page that
+// is there alone; what it did find out is in build/experiments. Nothing but these folders is touched on the host, also after Ctrl-C.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"kanmon/test/netlab"
+)
+
+func main() {
+	if len(os.Args) > 1 && roles[os.Args[1]] != nil {
+		if err := roles[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "%s: %v\n", os.Args[1], err)
+			os.Exit(1)
+		}
+		return
+	}
+	o, err := optionsFromArgs()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(2)
+	}
+	if code, done := netlab.Isolate(); done {
+		os.Exit(code)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	ctx, cancel := context.WithTimeout(ctx, o.limit())
+	defer cancel()
+	// What does not heed the context is ended with this process, which is the first of its namespaces.
+	time.AfterFunc(o.limit()+grace, func() {
+		fmt.Fprintln(os.Stderr, "lab: it does not end by itself")
+		os.Exit(1)
+	})
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "lab:", err)
+		os.Exit(1)
+	}
+}
+
+// A run is bounded, whatever happens.
+const (
+	fullLimit  = 14*time.Minute + 30*time.Second
+	quickLimit = 3*time.Minute + 40*time.Second
+	grace      = 10 * time.Second // for what has to be tidied up after the limit
+)
+
+// parts are the experiments, in their order.
+var parts = []string{"fig4", "mass", "scale", "memory"}
+
+// draftFolder is where results go that are not the whole ones, or do not show what they must.
+const draftFolder = "build/experiments"
+
+// Options are what the command line and the environment say.
+type options struct {
+	out   string
+	quick bool
+	parts []string
+}
+
+func optionsFromArgs() (o options, err error) {
+	o.quick = os.Getenv("QUICK") == "1"
+	only := flag.String("only", strings.Join(parts, ","), "experiments to run")
+	flag.StringVar(&o.out, "out", "", "`folder` for the results; \"\": docs/experiments for a whole run, else "+draftFolder)
+	flag.Parse()
+	o.parts = strings.Split(*only, ",")
+	for _, part := range o.parts {
+		if !slices.Contains(parts, part) {
+			return o, fmt.Errorf("unknown experiment %q; there are %s", part, strings.Join(parts, ", "))
+		}
+	}
+	if o.out == "" {
+		o.out = draftFolder
+		if !o.quick && *only == strings.Join(parts, ",") {
+			o.out = "docs/experiments"
+		}
+	}
+	return o, nil
+}
+
+func (o options) limit() time.Duration {
+	if o.quick {
+		return quickLimit
+	}
+	return fullLimit
+}
+
+func run(ctx context.Context, o options) error {
+	if err := raiseDescriptors(); err != nil {
+		return err
+	}
+	r, err := measure(ctx, o)
+	if err = errors.Join(err, r.judge()); err == nil {
+		return r.publish(o.out)
+	}
+	if r.empty() {
+		return fmt.Errorf("%w\nnothing is written", err)
+	}
+	return errors.Join(err, fmt.Errorf("what did run is in %s, for a look", draftFolder), r.publish(draftFolder))
+}
+
+// measure runs the experiments. It gives those that ran to their end, even with an error.
+func measure(ctx context.Context, o options) (*results, error) {
+	p := newPlan(o.quick)
+	r := &results{plan: p, Began: time.Now(), Load: loadAverage()}
+	var err error
+	if r.Postfix, err = askPostfix(); err != nil {
+		return r, err
+	}
+	for _, part := range o.parts {
+		began, busy := time.Now(), busyNow()
+		var err error
+		switch part {
+		case "fig4":
+			r.Fig4, err = runFig4(ctx, p)
+		case "mass":
+			r.Mass, err = runMass(ctx, p)
+		case "scale":
+			r.Scale, err = runScale(ctx, p)
+		case "memory":
+			r.Memory, err = runMemory(ctx, p)
+		}
+		if err != nil {
+			return r, fmt.Errorf("%s: %w", part, err)
+		}
+		took := time.Since(began)
+		r.note(part, took, busyNow()-busy)
+		fmt.Fprintf(os.Stderr, "lab: %s took %v\n", part, took.Round(time.Second))
+	}
+	return r, nil
+}

@@ -1,0 +1,69 @@
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"os"
+	"slices"
+	"strings"
+	"text/template"
+	"time"
+)
+
+//go:embed page.md
+var pageText string
+
+// writePage writes the page of what ran. Every number of a result in it comes from the run.
+func (r *results) writePage(path string) error {
+	page, err := template.New("page").Funcs(template.FuncMap{
+		"farMX":    func() time.Duration { return farMX },
+		"pace":     func() time.Duration { return tarpitPace },
+		"held":     func() string { return fmt.Sprintf("%.0f s to %.0f s", heldFrom.Seconds(), heldUntil.Seconds()) },
+		"s":        func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
+		"fine":     func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) },
+		"ms":       milliseconds,
+		"one":      func(x float64) string { return fmt.Sprintf("%.1f", x) },
+		"signed":   func(x float64) string { return fmt.Sprintf("%+.1f %%", x) },
+		"settings": addedText,
+		"clients":  clientsText,
+		"mib":      func(kib int) string { return fmt.Sprintf("%.0f MiB", float64(kib)/1024) },
+	}).Parse(pageText)
+	if err != nil {
+		return fmt.Errorf("page: %w", err)
+	}
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(page.Execute(file, r), file.Close())
+}
+
+func addedText(settings map[string]string) string {
+	if len(settings) == 0 {
+		return "nothing"
+	}
+	return "`" + settingsText(settings) + "`"
+}
+
+func clientsText(clients map[netip.Addr]int) string {
+	var out []string
+	for _, address := range slices.SortedFunc(maps.Keys(clients), netip.Addr.Compare) {
+		out = append(out, fmt.Sprintf("%v: %d", address, clients[address]))
+	}
+	return strings.Join(out, ", ")
+}
+
+// Quick says that the run was a short one.
+func (r *results) Quick() bool { return r.plan.quick }
+
+// WarmUp is how long normal mail of Fig. 4 was submitted before the start.
+func (r *results) WarmUp() time.Duration { return r.plan.fig4.warmUp }
+
+// MeasuredBefore is how long before the tarpit mails the rate was measured.
+func (r *results) MeasuredBefore() time.Duration { return r.plan.fig4.before }
+
+// SubmitUntil is when normal mail of Fig. 4 ended.
+func (r *results) SubmitUntil() time.Duration { return r.plan.fig4.submit }

@@ -1,0 +1,63 @@
+package main
+
+import "time"
+
+// What all experiments have in common.
+const (
+	farMX      = 200 * time.Millisecond // the normal MX waits so long before each reply
+	tarpitPace = 250 * time.Millisecond // the tarpit waits so long after each character, as in the paper
+
+	tenants       = 3
+	perTenant     = 10 // normal mails a second of each tenant
+	culprit       = 1  // the tenant that causes the trouble
+	normalDomains = 10 // domains of normal mail, all at the normal MX
+	tarpitMails   = 80
+)
+
+// labSettings are the settings of Postfix that are not Debian's in any set-up.
+var labSettings = map[string]string{
+	"in_flow_delay":                   "0",  // mail is taken without a pause, however long the queue
+	"smtp_connect_timeout":            "5s", // so that what cannot be reached shows within a run
+	"smtp_connection_cache_on_demand": "no", // a session for each mail
+}
+
+// A plan says how long and how much. Times are counted from the start of an experiment.
+type plan struct {
+	quick bool
+
+	fig4 struct {
+		warmUp time.Duration // how long normal mail is submitted before the start, while the servers start their processes
+		tarpit time.Duration // when the tarpit mails are submitted
+		before time.Duration // how long before that the rate is measured
+		submit time.Duration // until when normal mail is submitted
+		drain  time.Duration // how long to wait then for what is on its way
+	}
+	mass struct {
+		mails  int
+		inject time.Duration // when they are submitted
+		submit time.Duration // until when the other tenants submit
+		drain  time.Duration
+	}
+	scale struct {
+		tenants int
+		calm    time.Duration // how long to wait once all sessions are held
+		quiet   time.Duration // how long then kanmon's CPU without mail is measured
+		window  time.Duration // how long is measured, three times
+	}
+	inMemory []int // numbers of sessions
+}
+
+func newPlan(quick bool) plan {
+	p := plan{quick: quick, inMemory: []int{1_000, 10_000, 100_000}}
+	p.fig4.warmUp = 20 * time.Second
+	p.fig4.tarpit, p.fig4.before, p.fig4.submit, p.fig4.drain = 60*time.Second, 40*time.Second, 150*time.Second, 90*time.Second
+	p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 20_000, 10*time.Second, 60*time.Second, 4*time.Minute
+	p.scale.tenants, p.scale.calm, p.scale.quiet, p.scale.window = 200, 8*time.Second, 20*time.Second, 20*time.Second
+	if quick {
+		p.fig4.warmUp = 10 * time.Second
+		p.fig4.tarpit, p.fig4.before, p.fig4.submit, p.fig4.drain = 10*time.Second, 8*time.Second, 41*time.Second, 60*time.Second
+		p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 1_500, 4*time.Second, 20*time.Second, time.Minute
+		p.scale.calm, p.scale.quiet, p.scale.window = 4*time.Second, 5*time.Second, 6*time.Second
+	}
+	return p
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/test/netlab"
+)
+
+// A results is what a run has found out. What did not run, or failed, is nil.
+type results struct {
+	plan    plan
+	Began   time.Time
+	Load    string // load average then, of a minute
+	Postfix postfixDefaults
+	Fig4    []*fig4Run
+	Mass    []*massRun
+	Scale   *scaleRun
+	Memory  []memoryRun
+	Notes   []note
+}
+
+// PostfixDefaults are Postfix's own answers.
+type postfixDefaults struct{ Version, Processes, Initial, Sessions, Active string }
+
+// askPostfix asks for the defaults that decide whether a queue congests.
+func askPostfix() (d postfixDefaults, err error) {
+	tools, err := netlab.FindTools("lab")
+	if err != nil {
+		return d, err
+	}
+	show := exec.Command(tools.Path("postconf"), "-dh", "mail_version", "default_process_limit", "initial_destination_concurrency",
+		"default_destination_concurrency_limit", "qmgr_message_active_limit")
+	show.Env = tools.Env()
+	answer, err := show.Output()
+	if err != nil {
+		return d, fmt.Errorf("ask Postfix for its defaults: %w", err)
+	}
+	values := strings.Fields(string(answer))
+	if len(values) != 5 {
+		return d, fmt.Errorf("ask Postfix for its defaults: it says %q", answer)
+	}
+	return postfixDefaults{values[0], values[1], values[2], values[3], values[4]}, nil
+}
+
+// A note is how long an experiment took, and how busy the machine was.
+type note struct {
+	Part string
+	Took time.Duration
+	Busy float64 // per cent of all cores
+}
+
+func (r *results) note(part string, took, busy time.Duration) {
+	percent := 100 * busy.Seconds() / took.Seconds() / float64(runtime.NumCPU())
+	r.Notes = append(r.Notes, note{Part: part, Took: took, Busy: percent})
+}
+
+func (r *results) empty() bool {
+	return r.Fig4 == nil && r.Mass == nil && r.Scale == nil && r.Memory == nil
+}
+
+// publish puts tables, figures and the page of what ran into the folder. They are made aside and moved when all are there, so that the
+// old ones stay if anything fails.
+func (r *results) publish(folder string) (err error) {
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return err
+	}
+	aside, err := os.MkdirTemp(folder, ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
+	if err := errors.Join(r.writeTables(aside), r.drawAll(aside), r.writePage(filepath.Join(aside, "README.md"))); err != nil {
+		return err
+	}
+	files, err := os.ReadDir(aside)
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if err := os.Rename(filepath.Join(aside, file.Name()), filepath.Join(folder, file.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Machine says what the run was made on.
+func (r *results) Machine() string {
+	var system unix.Utsname
+	_ = unix.Uname(&system)
+	return strings.Join([]string{
+		"Linux " + unix.ByteSliceToString(system.Release[:]), runtime.GOARCH, plural(runtime.NumCPU(), "core"), runtime.Version(),
+		"Postfix " + r.Postfix.Version,
+	}, ", ")
+}
+
+func plural(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

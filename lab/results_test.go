@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/csv"
+	"errors"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// example has results of all experiments in which everything holds.
+func example() *results {
+	p := newPlan(true)
+	p.fig4.tarpit, p.fig4.before, p.fig4.submit = 40*time.Second, 30*time.Second, 80*time.Second
+	r := &results{plan: p, Postfix: postfixDefaults{Version: "3.7", Processes: "100", Initial: "5", Sessions: "20", Active: "20000"}}
+	for _, s := range fig4Setups() {
+		run := &fig4Run{setup: s, lasted: 90 * time.Second}
+		congested := s.Shared && s.Settings != nil
+		for n := range 900 {
+			at := time.Duration(n) * 100 * time.Millisecond
+			m := arrived(at, time.Second)
+			m.tenant = 1 + n%tenants
+			if congested && at > p.fig4.tarpit {
+				m.arrivals[0] = 90 * time.Second
+			}
+			run.normal = append(run.normal, m)
+		}
+		run.measure(p)
+		r.Fig4 = append(r.Fig4, run)
+	}
+	for i, s := range massSetups() {
+		run := &massRun{setup: s}
+		var others []mail
+		for n := range 20 {
+			others = append(others, arrived(time.Duration(n)*time.Second, time.Duration(10-9*i)*time.Second))
+		}
+		run.measure(others, p.mass.inject, time.Minute)
+		r.Mass = append(r.Mass, run)
+	}
+	r.Scale = &scaleRun{Tenants: 200, Held: 1000, Descriptors: 2200}
+	for range 3 {
+		r.Scale.Windows = append(r.Scale.Windows, scaleWindow{Title: "window", Rate: 100, mails: r.Fig4[0].normal})
+	}
+	r.Memory = []memoryRun{{Sessions: 10, Heap: 3000}, {Sessions: 1000, Heap: 3100}}
+	return r
+}
+
+// TestVerdicts spoils one thing at a time and wants that one verdict to fail.
+func TestVerdicts(t *testing.T) {
+	if err := example().judge(); err != nil {
+		t.Fatalf("the example: %v", err)
+	}
+	for _, c := range []struct {
+		name  string
+		spoil func(r *results)
+		want  string
+	}{
+		{"others fewer while held", func(r *results) { r.Fig4[2].Rates[0].Held *= 0.97 }, "separated queues: "},
+		{"others fewer afterwards", func(r *results) { r.Fig4[2].Rates[0].Rest *= 0.97 }, "separated queues: "},
+		{"others more", func(r *results) { r.Fig4[2].Rates[0].Held *= 1.03 }, "separated queues: "},
+		{"not congested", func(r *results) { r.Fig4[1].Rates[0].Held = 0.6 * r.Fig4[1].Rates[0].Before }, "shared queue, congested: "},
+		{"mass delays the others", func(r *results) { r.Mass[1].Then.Max = r.Mass[0].Then.Median }, "mass sending: "},
+		{"mass holds others back", func(r *results) { r.Mass[1].Then.Late = 1 }, "mass sending: "},
+		{"slower with held sessions", func(r *results) { r.Scale.Windows[1].Rate = 96.9 }, "normal mail keeps 97 %"},
+		{"memory grows", func(r *results) { r.Memory[1].Stack = 300 }, "the memory of a session"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := example()
+			c.spoil(r)
+			if err := r.judge(); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%v; want one failure, of %q", err, c.want)
+			}
+		})
+	}
+}
+
+// TestMeasure finds the example's rates, delays and pause.
+func TestMeasure(t *testing.T) {
+	r := example()
+	calm, congested := r.Fig4[2], r.Fig4[1]
+	if got := calm.Rates[0]; got.Before < 6.6 || got.Before > 6.7 || math.Abs(got.HeldChange()) > 1 {
+		t.Errorf("rates of two of three tenants with 10 a second together: %+v", got)
+	}
+	if calm.Delays.Max != time.Second || calm.Delays.N != len(calm.after) || calm.Pause > 300*time.Millisecond {
+		t.Errorf("delays %+v, pause %v", calm.Delays, calm.Pause)
+	}
+	if congested.Rates[2].HeldChange() != -100 || congested.Pause < 38*time.Second {
+		t.Errorf("congested: %+v, pause %v", congested.Rates[2], congested.Pause)
+	}
+}
+
+// TestPublish writes what ran and nothing else.
+func TestPublish(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "made")
+	if err := example().publish(folder); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"README.md", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
+		"mass-times.csv", "mass-times.png", "mass-times.svg", "mass.csv", "mass.png", "mass.svg", "memory.csv", "memory.png", "memory.svg",
+		"scale-delays.csv", "scale.csv", "scale.png", "scale.svg",
+	}
+	if got := names(t, folder); !slices.Equal(got, want) {
+		t.Errorf("made %v, want %v", got, want)
+	}
+	table, err := os.Open(filepath.Join(folder, "fig4.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer table.Close()
+	rows, err := csv.NewReader(table).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := rows[len(rows)-1]; !slices.Equal(last, []string{"separated", "91", "300", "300", "300"}) {
+		t.Errorf("last row %v", last)
+	}
+	for _, name := range []string{"fig4.svg", "fig4-rates.svg", "fig4-delays.svg"} {
+		if !strings.Contains(read(t, folder, name), "default_process_limit = 50") {
+			t.Errorf("%s does not say with which settings it was made", name)
+		}
+	}
+
+	some := &results{plan: newPlan(true), Memory: example().Memory}
+	folder = t.TempDir()
+	if err := some.publish(folder); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, folder); !slices.Equal(got, []string{"README.md", "memory.csv", "memory.png", "memory.svg"}) {
+		t.Errorf("of one experiment %v is made", got)
+	}
+	if page := read(t, folder, "README.md"); !strings.Contains(page, "## Memory") || strings.Contains(page, "## Fig. 4") {
+		t.Errorf("the page does not have what ran and only that:\n%s", page)
+	}
+}
+
+// TestPublishFails leaves what is there alone, and nothing half-made, when a figure cannot be drawn.
+func TestPublishFails(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "README.md"), []byte("old"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := example()
+	r.Fig4[1].after = nil // a line without points
+	if err := r.publish(folder); err == nil {
+		t.Error("a figure with an empty line is drawn")
+	}
+	if got := names(t, folder); !slices.Equal(got, []string{"README.md"}) || read(t, folder, "README.md") != "old" {
+		t.Errorf("after a failure there is %v", got)
+	}
+}
+
+func names(t *testing.T, folder string) (out []string) {
+	t.Helper()
+	entries, err := os.ReadDir(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range entries {
+		out = append(out, entry.Name())
+	}
+	return out
+}
+
+func read(t *testing.T, folder, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(folder, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		t.Fatalf("%s was not made", name)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}

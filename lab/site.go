@@ -1,0 +1,177 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kanmon/test/netlab"
+)
+
+// A setup is a way to send: what is compared.
+type setup struct {
+	Name          string            // in files
+	Title         string            // in figures
+	Shared        bool              // one Postfix for all, not one for each tenant behind kanmon
+	Settings      map[string]string // of Postfix, beside labSettings
+	TarpitDomains int
+	Light         int           // tenants beside those with a Postfix; then no tarpit is served
+	MXDelay       time.Duration // of the normal MX; 0: farMX
+	Config        string        // of kanmon; "": kanmonConfig
+}
+
+// A site is a world with a set-up in it.
+type site struct {
+	setup  setup
+	lab    *netlab.Lab
+	world  *netlab.Outbound
+	msas   []*netlab.Postfix // one, or one for each tenant
+	kanmon *netlab.Kanmon    // nil if shared
+	light  []netip.Addr      // addresses of the light submitters
+	ledger *ledger
+}
+
+const kanmonConfig = `
+[intercept]
+sources = ["10.20.0.0/16"]
+mark    = 0x2525
+
+[[sending_ip]]
+address = "203.0.113.10"
+ehlo    = "out10.example"
+
+[[sending_ip]]
+address = "203.0.113.11"
+ehlo    = "out11.example"
+`
+
+// sharedRules let mail of the shared Postfix leave from both sending IPs in turn, as it does through kanmon.
+const sharedRules = `table ip lab {
+	chain leave {
+		type nat hook postrouting priority srcnat; policy accept;
+		ip saddr 10.20.0.0/16 tcp dport 25 snat to numgen inc mod 2 map { 0 : 203.0.113.10, 1 : 203.0.113.11 }
+	}
+}
+`
+
+const (
+	tarpitMX = 1 // MXs of the world
+	normalMX = 2
+)
+
+// newSite builds a world and starts everything. Close it.
+func newSite(s setup) (_ *site, err error) {
+	lab, err := netlab.New(s.Name)
+	if err != nil {
+		return nil, err
+	}
+	st := &site{setup: s, lab: lab, ledger: newLedger()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lab.Close())
+		}
+	}()
+	options := netlab.OutboundOptions{Tenants: tenants, MXs: 2, Zone: zone()}
+	if s.Shared {
+		options.Tenants = 1
+	}
+	if s.Light > 0 {
+		options.Tenants++
+	}
+	if st.world, err = netlab.NewOutbound(lab, options); err != nil {
+		return nil, err
+	}
+	for _, step := range []func() error{st.serveMXs, st.startMSAs, st.addLight, st.openGate} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	return st, nil
+}
+
+func zone() (z netlab.Zone) {
+	for n := range normalDomains {
+		z.MX(fmt.Sprintf("d%d.normal.example", n), fmt.Sprintf("a.mx%d.example", normalMX), 10)
+	}
+	for n := range tarpitMails {
+		z.MX(fmt.Sprintf("t%d.tarpit.example", n), fmt.Sprintf("a.mx%d.example", tarpitMX), 10)
+	}
+	return z
+}
+
+func (s *site) serveMXs() error {
+	far := &netlab.SlowMX{Name: netlab.MXName(normalMX), PerReply: cmp.Or(s.setup.MXDelay, farMX), Received: s.ledger.receive}
+	if err := far.Serve(s.world.MXs[normalMX-1]); err != nil || s.setup.Light > 0 {
+		return err
+	}
+	slow := &netlab.SlowMX{Name: netlab.MXName(tarpitMX), PerByte: tarpitPace, Received: s.ledger.receive}
+	return slow.Serve(s.world.MXs[tarpitMX-1])
+}
+
+func (s *site) startMSAs() error {
+	settings := maps.Clone(labSettings)
+	maps.Copy(settings, s.setup.Settings)
+	for _, host := range s.world.MSAs[:min(tenants, len(s.world.MSAs))] {
+		msa, err := netlab.NewPostfix(host, netlab.PostfixOptions{Role: netlab.MSA, Hostname: host.Name + ".example", Settings: settings})
+		if err != nil {
+			return err
+		}
+		s.msas = append(s.msas, msa)
+	}
+	return nil
+}
+
+// addLight gives the last tenant's host an address for each light submitter.
+func (s *site) addLight() error {
+	for n := range s.setup.Light {
+		address := netip.AddrFrom4([4]byte{10, 20, lightTenant, byte(n + 20)})
+		if err := s.world.MSAs[lightTenant-1].Address("eth0", netip.PrefixFrom(address, 24)); err != nil {
+			return err
+		}
+		s.light = append(s.light, address)
+	}
+	return nil
+}
+
+// openGate has mail leave from the two sending IPs: through kanmon, or as the shared Postfix sends it.
+func (s *site) openGate() (err error) {
+	if s.setup.Shared {
+		file := filepath.Join(s.world.Gateway.Dir, "lab.nft")
+		if err := os.WriteFile(file, []byte(sharedRules), 0o644); err != nil {
+			return err
+		}
+		_, err := s.world.Gateway.Run("nft", "-f", file)
+		return err
+	}
+	if s.kanmon, err = netlab.NewKanmon(s.world.Gateway, cmp.Or(s.setup.Config, kanmonConfig)); err != nil {
+		return err
+	}
+	if _, err := s.kanmon.Rules("apply"); err != nil {
+		return err
+	}
+	return s.kanmon.Start()
+}
+
+// door gives the way to a tenant's MSA, or the light submitter's own way.
+func (s *site) door(tenant int) door {
+	if s.setup.Light > 0 && tenant >= lightTenant {
+		return lightDoor(s.world.MSAs[lightTenant-1], s.light[tenant-lightTenant])
+	}
+	host := s.world.MSAs[0]
+	if !s.setup.Shared {
+		host = s.world.MSAs[tenant-1]
+	}
+	return func() (net.Conn, error) { return host.Dial("127.0.0.1:587", 5*time.Second) }
+}
+
+// failed shows the last lines of all logs and gives the error with the set-up's name.
+func (s *site) failed(err error) error {
+	fmt.Fprintln(os.Stderr, s.lab.Logs(15))
+	return fmt.Errorf("%s: %w", s.setup.Name, err)
+}
