@@ -16,7 +16,7 @@ TESTSUM = $(TOOL) gotestsum --format standard-quiet
 
 .PHONY: help
 help: ## say what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 .PHONY: build
 build: ## build the program: build/kanmon
@@ -79,6 +79,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s each)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1s $$pkg; \
 		done; \
 	done
+
+.PHONY: classify-report
+classify-report: ## judge the reply rules on labelled replies: FILE=replies.jsonl [ARGS=-wrong]
+	@$(GO) run ./test/classify $(ARGS) $(FILE)
 
 .PHONY: faults
 faults: ## the fault tests in full: every cut and kill of the reference sessions, not the sample that test takes

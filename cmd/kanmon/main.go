@@ -9,6 +9,7 @@
 //	kanmon run     [--config FILE]                       intercept and relay, until SIGTERM
 //	kanmon check   [--config FILE]                       judge a configuration without running it
 //	kanmon rules   print|apply|remove [--config FILE]    the firewall rules that bring mail here
+//	kanmon classify [REPLY]                              what a reply means and whose it is
 //	kanmon version
 //
 // It exits with 0 if all went well, 1 if not, and 2 if the command line is wrong.
@@ -43,10 +44,11 @@ var errShown = errors.New("failed")
 
 // A commandLine is what kanmon understands.
 type commandLine struct {
-	Run     runCommand     `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
-	Check   checkCommand   `cmd:"" help:"Judge a configuration: its own errors, and what this host does not give."`
-	Rules   rulesCommands  `cmd:"" help:"The firewall rules that bring mail to kanmon."`
-	Version versionCommand `cmd:"" help:"Print the version of this program."`
+	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
+	Check    checkCommand    `cmd:"" help:"Judge a configuration: its own errors, and what this host does not give."`
+	Rules    rulesCommands   `cmd:"" help:"The firewall rules that bring mail to kanmon."`
+	Classify classifyCommand `cmd:"" help:"Explain what a reply of an MX means, and whose it is."`
+	Version  versionCommand  `cmd:"" help:"Print the version of this program."`
 }
 
 // A configFlag names the configuration. Commands that need one embed it.
@@ -56,12 +58,13 @@ type configFlag struct {
 
 // A console is what commands know of the world outside.
 type console struct {
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	watch          func() *signals
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], &console{os.Stdout, os.Stderr, watchSignals}))
+	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals}))
 }
 
 func run(args []string, c *console) int {

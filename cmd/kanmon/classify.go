@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/smtp"
+)
+
+// maxReplyLine is how much of a line of standard input is kept; the rest of the line is dropped.
+const maxReplyLine = 64 << 10
+
+type classifyCommand struct {
+	Reply    string     `arg:"" optional:"" help:"The whole reply, with its codes."`
+	Phase    string     `help:"The step that was answered, as records name it: banner, ehlo, mail, rcpt, dot." placeholder:"PHASE"`
+	Provider string     `help:"The provider, as in the configuration." placeholder:"NAME"`
+	IP       netip.Addr `help:"The sending IP as the MX saw it. Without it nobody looks whether an address in the reply is ours." placeholder:"ADDRESS"`
+	Rules    string     `help:"Rules of your own, in front of the built-in ones." placeholder:"FILE"`
+	JSON     bool       `name:"json" help:"Read replies from standard input, one a line, as text or as JSON objects with reply, phase, provider and ip; write a JSON object a line."`
+}
+
+// Run explains one reply to a human, or many to a machine.
+func (k *classifyCommand) Run(c *console) error {
+	if k.JSON == (k.Reply != "") {
+		return errors.New(`classify wants either a reply, "550 5.7.1 …", or --json and replies on standard input`)
+	}
+	rules, err := classify.Builtin()
+	if err != nil {
+		return err
+	}
+	if k.Rules != "" {
+		data, err := os.ReadFile(k.Rules)
+		if err != nil {
+			return err
+		}
+		if rules, err = classify.Parse(k.Rules, data); err != nil {
+			return err
+		}
+	}
+	query := classify.Query{Text: k.Reply, Phase: classify.Phase(k.Phase), Provider: k.Provider, SendingIP: k.IP}
+	if k.JSON {
+		return classifyLines(rules, query, c.stdin, c.stdout)
+	}
+	explain(c.stdout, rules.Classify(query))
+	return nil
+}
+
+// explain writes a verdict for humans.
+func explain(w io.Writer, v classify.Verdict) {
+	row := func(name, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "%-8s %s\n", name, smtp.AppendSanitised(nil, []byte(text), true))
+		}
+	}
+	row("class", v.Class.String()+": "+v.Class.Meaning())
+	row("whose", v.Scope.String())
+	suspend := v.Suspend.String()
+	if v.Guard != "" {
+		suspend += ", not more: " + v.Guard
+	}
+	row("suspend", suspend)
+	for _, l := range v.Lists {
+		text := l.Name + ", " + l.Weight.String()
+		if l.Delist != "" {
+			text += ", " + l.Delist
+		}
+		row("list", text)
+	}
+	row("quotes", strings.Join(quoted(v), ", "))
+	if v.RetryAfter > 0 {
+		row("again", "in "+v.RetryAfter.String())
+	}
+	row("rule", v.Rule)
+	row("source", v.Source)
+	action := v.Advice
+	if action == "" {
+		action = v.Class.Action()
+	}
+	if v.Guard == classify.GuardOther {
+		action = "nothing: the reply is about an address that is not ours"
+	}
+	row("do", action)
+}
+
+// quoted writes single addresses without the length of a network.
+func quoted(v classify.Verdict) []string {
+	var out []string
+	for _, p := range v.Quoted {
+		if p.IsSingleIP() {
+			out = append(out, p.Addr().String())
+		} else {
+			out = append(out, p.String())
+		}
+	}
+	return out
+}
+
+// A replyLine is a line of standard input that is a JSON object.
+type replyLine struct {
+	Reply    string     `json:"reply"`
+	Phase    string     `json:"phase"`
+	Provider string     `json:"provider"`
+	IP       netip.Addr `json:"ip"`
+}
+
+// A verdictLine is what is written for a line of standard input.
+type verdictLine struct {
+	Class      string            `json:"class"`
+	Scope      string            `json:"scope"`
+	Suspend    string            `json:"suspend"`
+	Lists      []string          `json:"lists"`
+	Weights    map[string]string `json:"weights,omitempty"`
+	Rule       string            `json:"rule"`
+	Guard      string            `json:"guard,omitempty"`
+	Quoted     []string          `json:"quoted,omitempty"`
+	RetryAfter int               `json:"retry_after,omitempty"` // seconds
+	Error      string            `json:"error,omitempty"`
+}
+
+// classifyLines writes exactly one object for each line, at once, so that both ends may be programs that wait for each other.
+func classifyLines(rules *classify.Rules, defaults classify.Query, in io.Reader, out io.Writer) error {
+	reader, encoder := bufio.NewReaderSize(in, maxReplyLine), json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	for {
+		line, err := readLine(reader)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := encoder.Encode(classifyLine(rules, defaults, line)); err != nil {
+			return err
+		}
+	}
+}
+
+// readLine gives a line without its end. Of a line that is too long it gives the beginning.
+func readLine(r *bufio.Reader) (string, error) {
+	piece, err := r.ReadSlice('\n')
+	line := string(piece)
+	for errors.Is(err, bufio.ErrBufferFull) {
+		_, err = r.ReadSlice('\n')
+	}
+	if err != nil && (!errors.Is(err, io.EOF) || line == "") {
+		return "", err
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+func classifyLine(rules *classify.Rules, q classify.Query, line string) verdictLine {
+	q.Text = line
+	if strings.HasPrefix(line, "{") {
+		object := replyLine{Phase: string(q.Phase), Provider: q.Provider, IP: q.SendingIP}
+		decoder := json.NewDecoder(bytes.NewReader([]byte(line)))
+		if err := decoder.Decode(&object); err != nil {
+			return verdictLine{Class: classify.PolicyUnspecified.String(), Scope: "unknown", Suspend: "no", Lists: []string{}, Error: err.Error()}
+		}
+		q = classify.Query{Text: object.Reply, Phase: classify.Phase(object.Phase), Provider: object.Provider, SendingIP: object.IP}
+	}
+	v := rules.Classify(q)
+	written := verdictLine{
+		Class: v.Class.String(), Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: []string{}, Rule: v.Rule,
+		Guard: v.Guard, Quoted: quoted(v), RetryAfter: int(v.RetryAfter / time.Second),
+	}
+	for _, l := range v.Lists {
+		if written.Weights == nil {
+			written.Weights = map[string]string{}
+		}
+		written.Lists, written.Weights[l.Name] = append(written.Lists, l.Name), l.Weight.String()
+	}
+	return written
+}

@@ -1,0 +1,171 @@
+package classify
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// maxQuoted bounds the addresses noted of one reply. A reply that quotes more says nothing about one of them.
+const maxQuoted = 16
+
+// address appends <ip> if a token is an address, and notes it. A DNSBL's own answer, 127.0.0.2, is no sender's address.
+func (n *normal) address(token string) bool {
+	if len(token) > 5 && strings.EqualFold(token[:5], "ipv6:") { // an address literal: RFC 5321 §4.1.3
+		token = token[5:]
+	}
+	if len(token) < 3 || len(token) > 45 || strings.IndexByte(token, '.') < 0 && strings.IndexByte(token, ':') < 0 {
+		return false
+	}
+	addr, err := netip.ParseAddr(token)
+	if err != nil {
+		return false
+	}
+	n.quote(netip.PrefixFrom(addr.Unmap().WithZone(""), addr.Unmap().BitLen()))
+	n.text = append(n.text, "<ip>"...)
+	return true
+}
+
+// network appends <ip> for a network, whose address takes size octets, and notes it.
+func (n *normal) network(field string, size int) bool {
+	end := size + 1
+	for end < len(field) && end < size+4 && '0' <= field[end] && field[end] <= '9' {
+		end++
+	}
+	network, err := netip.ParsePrefix(field[:end])
+	if err != nil {
+		return false
+	}
+	n.quote(network.Masked())
+	n.text = append(n.text, "<ip> "...)
+	return true
+}
+
+func (n *normal) quote(p netip.Prefix) {
+	if !p.Addr().IsLoopback() && len(n.quoted) < maxQuoted && !slices.Contains(n.quoted, p) {
+		n.quoted = append(n.quoted, p)
+	}
+}
+
+// inName notes an address that stands at the front of a host name, as a DNSBL is asked: 10.113.0.203.zen.example.
+func (n *normal) inName(host string) {
+	if len(n.reversed) == maxQuoted || n.nibbles(host) {
+		return
+	}
+	var octets [4]byte
+	for i := range octets {
+		label, rest, more := strings.Cut(host, ".")
+		value, err := strconv.ParseUint(label, 10, 8)
+		if err != nil || !more {
+			return
+		}
+		octets[3-i], host = byte(value), rest
+	}
+	if octets[0] != 127 {
+		n.reversed = append(n.reversed, netip.AddrFrom4(octets))
+	}
+}
+
+// nibbles does what inName does for IPv6: 32 hexadecimal digits, the last one first (RFC 5782 §2.4).
+func (n *normal) nibbles(host string) bool {
+	if len(host) < 64 {
+		return false
+	}
+	var addr [16]byte
+	for i := range 32 {
+		value, err := strconv.ParseUint(host[2*i:2*i+1], 16, 8)
+		if err != nil || host[2*i+1] != '.' {
+			return false
+		}
+		addr[15-i/2] |= byte(value) << (4 * (i % 2))
+	}
+	n.reversed = append(n.reversed, netip.AddrFrom16(addr))
+	return true
+}
+
+// placeholder says whether a word stands for any IPv4 address, as documents and masked logs write it: x.x.x.x, a.b.c.d,
+// 192.0.2.x.
+func placeholder(token string) bool {
+	if strings.Count(token, ".") != 3 || len(token) > 15 {
+		return false
+	}
+	for label := range strings.SplitSeq(token, ".") {
+		masked := strings.Trim(label, "xXnN") == ""
+		if label == "" || len(label) > 3 || !masked && !digits(label) && (len(label) > 1 || !letter(label[0])) {
+			return false
+		}
+	}
+	return true
+}
+
+// whose compares the addresses that a reply quotes with the sending IP.
+type whose uint8
+
+const (
+	quotesNone      whose = iota
+	quotesOurs            // the sending IP
+	quotesRange           // a network that the sending IP is in
+	quotesNeighbour       // another address of its netblock
+	quotesOther           // other addresses only
+)
+
+func (n *normal) whose(ours netip.Addr) whose {
+	if len(n.quoted)+len(n.reversed) == 0 || !ours.IsValid() {
+		return quotesNone
+	}
+	ours = ours.Unmap().WithZone("")
+	found := quotesOther
+	for _, p := range n.quoted {
+		switch {
+		case p.Addr() == ours:
+			return quotesOurs
+		case !p.IsSingleIP() && p.Contains(ours) && p.Bits() >= minRange(ours):
+			found = quotesRange
+		case found == quotesOther && p.IsSingleIP() && netblock(p.Addr()) == netblock(ours):
+			found = quotesNeighbour
+		}
+	}
+	for _, addr := range n.reversed {
+		if addr == ours || addr == turned(ours) {
+			return quotesOurs
+		}
+	}
+	return found
+}
+
+// netblock is what receivers take for one owner's: /24, and /64 of IPv6.
+func netblock(addr netip.Addr) netip.Prefix {
+	bits := 64
+	if addr.Is4() {
+		bits = 24
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}
+
+// addresses gives all that the reply quotes, for the verdict to keep.
+func (n *normal) addresses() []netip.Prefix {
+	out := slices.Clone(n.quoted)
+	for _, addr := range n.reversed {
+		out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+	}
+	return out
+}
+
+// minRange is the shortest prefix that is still somebody's netblock: 0.0.0.0/0 quotes nobody.
+func minRange(addr netip.Addr) int {
+	if addr.Is4() {
+		return 8
+	}
+	return 20
+}
+
+// turned is an IPv4 address back to front: a host name like 203.0.113.10.static.example is no question to a DNSBL.
+func turned(addr netip.Addr) netip.Addr {
+	if !addr.Is4() {
+		return addr
+	}
+	octets := addr.As4()
+	slices.Reverse(octets[:])
+	return netip.AddrFrom4(octets)
+}

@@ -1,0 +1,147 @@
+package classify
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+)
+
+// An automaton finds all phrases in one pass over a text (Aho and Corasick, 1975): one table look-up an octet, whatever the
+// text is.
+type automaton struct {
+	class [256]uint8 // octets that no phrase contains share class 0
+	width int
+	next  []int32 // state × class → state
+	found [][]end // what ends in a state
+	slots int     // parts of all phrases
+	ids   int     // phrases
+}
+
+// An end is the last octet of one spelling of one part of a phrase.
+type end struct {
+	phrase int32
+	slot   int32 // of this part; the part before has slot-1
+	size   int32
+	gap    int32 // octets that may stand in front
+	first  bool
+	last   bool
+}
+
+// A trace is what one pass has found. It is reused.
+type trace struct {
+	hit     []bool  // by phrase
+	reached []int32 // by slot: where the part ended last, 0 for never
+}
+
+func newAutomaton(phrases []phrase) (*automaton, error) {
+	a := &automaton{width: 1, ids: len(phrases)}
+	total := 0
+	for _, p := range phrases {
+		for _, part := range p.parts {
+			for _, l := range part {
+				total++
+				for i := range len(l) {
+					if a.class[l[i]] == 0 {
+						a.class[l[i]] = uint8(a.width)
+						a.width++
+					}
+				}
+			}
+		}
+	}
+	if total > maxLiterals {
+		return nil, errors.New("the rules have too many phrases")
+	}
+	a.state()
+	for id, p := range phrases {
+		for i, part := range p.parts {
+			for _, l := range part {
+				e := end{int32(id), int32(a.slots), int32(len(l)), p.gaps[i], i == 0, i == len(p.parts)-1}
+				s := a.insert(l)
+				a.found[s] = append(a.found[s], e)
+			}
+			a.slots++
+		}
+	}
+	a.link()
+	return a, nil
+}
+
+func (a *automaton) state() int32 {
+	a.next = append(a.next, make([]int32, a.width)...)
+	a.found = append(a.found, nil)
+	return int32(len(a.found) - 1)
+}
+
+func (a *automaton) insert(l string) int32 {
+	s := int32(0)
+	for i := range len(l) {
+		at := int(s)*a.width + int(a.class[l[i]])
+		if a.next[at] == 0 {
+			n := a.state()
+			a.next[at] = n
+		}
+		s = a.next[at]
+	}
+	return s
+}
+
+// link turns the tree into the automaton, nearest states first: where the tree ends, go on with the longest suffix that is
+// in it.
+func (a *automaton) link() {
+	suffix := make([]int32, len(a.found))
+	queue := []int32{0}
+	for len(queue) > 0 {
+		s := queue[0]
+		queue = queue[1:]
+		for c := range a.width {
+			at := int(s)*a.width + c
+			shorter := int32(0)
+			if s != 0 {
+				shorter = a.next[int(suffix[s])*a.width+c]
+			}
+			child := a.next[at]
+			if child == 0 {
+				a.next[at] = shorter
+				continue
+			}
+			suffix[child] = shorter
+			a.found[child] = append(a.found[child], a.found[shorter]...)
+			queue = append(queue, child)
+		}
+	}
+	for _, ends := range a.found {
+		// Later parts first: a word that may be either must not hide the part before it from itself.
+		slices.SortFunc(ends, func(x, y end) int { return cmp.Compare(y.slot, x.slot) })
+	}
+}
+
+// run notes in t which phrases a normalised text contains.
+func (a *automaton) run(text []byte, t *trace) {
+	if len(t.hit) != a.ids || len(t.reached) != a.slots {
+		t.hit, t.reached = make([]bool, a.ids), make([]int32, a.slots)
+	}
+	clear(t.hit)
+	clear(t.reached)
+	s, sentence := int32(0), int32(0)
+	for i, c := range text {
+		if c == '.' && text[i-1] == ' ' {
+			sentence = int32(i)
+		}
+		s = a.next[int(s)*a.width+int(a.class[c])]
+		for _, e := range a.found[s] {
+			stop := int32(i) + 1
+			if !e.first {
+				// Parts share the blank between them, and may share a word: "blocked by ... by dnsbl".
+				before := t.reached[e.slot-1]
+				if before <= sentence || before >= stop || stop-e.size-before > e.gap {
+					continue
+				}
+			}
+			t.reached[e.slot] = stop
+			if e.last {
+				t.hit[e.phrase] = true
+			}
+		}
+	}
+}
