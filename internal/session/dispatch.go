@@ -32,6 +32,13 @@ func (s *session) dispatch(cmd smtp.Command) {
 			return
 		}
 		s.tx.asked++
+		if s.tx.asked == 1 {
+			cmd, _ = s.leaveRightly(cmd)
+		}
+		if s.misplaced {
+			s.answerHere(cmd, &replyElsewhere, false)
+			return
+		}
 		s.forward(cmd, slot{verb: cmd.Verb})
 	case smtp.VerbDATA, smtp.VerbQUIT:
 		s.forward(cmd, slot{verb: cmd.Verb})
@@ -49,13 +56,18 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	case s.stage != stageReady || s.hello.verb == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.answerHere(cmd, &replyNeedHello, true)
-	case s.noMail:
-		s.answerHere(cmd, &replyNoTLS, false)
+	case s.noMail != nil:
+		s.answerHere(cmd, s.noMail, false)
 	case s.e.Limits.Transactions > 0 && s.mails >= s.e.Limits.Transactions && !s.tx.open:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
 		s.mails++
 		s.tx.asked = 0
+		cmd, ok := s.leaveRightly(cmd)
+		if !ok {
+			s.answerHere(cmd, &replyElsewhere, false)
+			return
+		}
 		_, params, _ := cmd.Path()
 		s.forward(cmd, slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")})
 	}
@@ -91,7 +103,7 @@ func (s *session) dispatchWithoutMX(cmd smtp.Command) {
 		s.quit = true
 	case s.refused:
 		s.answerHere(cmd, &replyMXRefused, true)
-	case s.noMail:
+	case s.noMail != nil:
 		s.dispatchWithoutMail(cmd)
 	case s.reply.Begun(): // the 421 that the MX left behind
 		s.answerAndEnd(cmd, &s.reply, mxLost)
@@ -107,7 +119,7 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
 		s.answerHere(cmd, &replyOK, false)
 	case smtp.VerbMAIL:
-		s.answerHere(cmd, &replyNoTLS, false)
+		s.answerHere(cmd, s.noMail, false)
 	default:
 		s.answerHere(cmd, &replyNeedMail, true)
 	}
@@ -156,7 +168,7 @@ func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble)
 func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
 	sl.rcpt = s.log.command(cmd)
-	if s.e.Judge != nil {
+	if s.e.replays() {
 		sl.begin = len(s.rescue.group)
 		s.rescue.group = append(s.rescue.group, cmd.Line...)
 		sl.past = len(s.rescue.group)

@@ -16,6 +16,7 @@ import (
 // a new Engine, and running sessions keep theirs. Only Dialer and Live must be set.
 type Engine struct {
 	Dialer      Dialer
+	Mover       Mover // nil: a session leaves from the sending IP that it began with
 	Live        *Live
 	Recorder    Recorder                         // nil: nothing is recorded
 	Destination func(netip.Addr) Destination     // nil: every destination is the zero Destination
@@ -64,7 +65,21 @@ type DialRequest struct {
 	Source      netip.Addr     // the MSA
 	Destination netip.AddrPort // the MX
 	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session
+	Sender      string         // envelope sender; "" is the null sender
+	Recipient   string         // first recipient; "": not known yet
+	SenderKnown bool
 }
+
+// A Mover knows for whom a sending IP is right. MSAs reuse connections for the mail of many senders, so it is asked at every
+// MAIL, and again at a transaction's first RCPT (I11).
+type Mover interface {
+	// MayStay says whether a mail may leave from the sending IP that the session has. It must not block.
+	MayStay(req DialRequest, sendingIP netip.Addr) bool
+}
+
+// ErrSuspended is what a [Dialer] returns when every sending IP that the mail may leave from is suspended for this
+// destination: the MX is not bothered, and the MSA is told at MAIL, with a 4xx.
+var ErrSuspended = errors.New("all sending IPs are suspended for this destination")
 
 // ErrNoOtherIP is what a [Dialer] returns when the request leaves no sending IP to dial from.
 var ErrNoOtherIP = errors.New("no other sending IP")

@@ -69,7 +69,7 @@ func (s *session) dial() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	req := DialRequest{Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried}
+	req := s.dialRequest()
 	var out Outbound
 	err := s.aside(PhaseDial, cancel, func() (err error) {
 		out, err = s.e.Dialer.Dial(ctx, req)
@@ -97,6 +97,13 @@ func (s *session) dial() error {
 	s.stage = stageDialled
 	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
 	return nil
+}
+
+func (s *session) dialRequest() DialRequest {
+	return DialRequest{
+		Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
+		Sender: s.sender, SenderKnown: s.senderKnown, Recipient: s.recipient,
+	}
 }
 
 // aside runs a step that blocks in a goroutine of its own and watches the MSA meanwhile: a lost MSA cancels the step.
@@ -239,7 +246,9 @@ func (s *session) afterHello(verb string, phase Phase) {
 		s.stage = stageHello
 		return
 	}
-	s.noMail = s.dest.TLS == TLSRequire && s.info.MX.State != TLSOn
+	if s.dest.TLS == TLSRequire && s.info.MX.State != TLSOn {
+		s.refuseMail(&replyNoTLS)
+	}
 }
 
 // maxHidden bounds what goes on behind one EHLO of the MSA beyond the MX's first answer to it: less than the five minutes

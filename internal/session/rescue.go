@@ -32,8 +32,11 @@ type promise struct {
 	limits string
 }
 
+// replays says whether a session may have to say a transaction again to another MX leg.
+func (e *Engine) replays() bool { return e.Judge != nil || e.Mover != nil }
+
 func (s *session) promise() {
-	if s.e.Judge != nil {
+	if s.e.replays() {
 		s.rescue.promised = promise{s.caps.has, sizeOf(&s.caps), string(s.caps.limits)}
 	}
 }
@@ -168,7 +171,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 
 // stillFits is asked of another leg when the MSA has been told already what the MX can do.
 func (s *session) stillFits(goal stage) error {
-	if goal == stageReady && (s.noMail || s.rescue.promised.has != 0 && !s.rescue.promised.keeps(&s.caps)) {
+	if goal == stageReady && (s.noMail != nil || s.rescue.promised.has != 0 && !s.rescue.promised.keeps(&s.caps)) {
 		return errUnfit
 	}
 	return nil
@@ -354,7 +357,7 @@ type heldLeg struct {
 	stage       stage
 	caps        capabilities
 	ehloRefused bool
-	noMail      bool
+	noMail      *smtp.Reply
 	info        SessionInfo
 	reply       smtp.Reply
 	sent        time.Time
@@ -367,7 +370,7 @@ func (s *session) setAside() heldLeg {
 		leg: s.mx, stage: s.stage, caps: s.caps, ehloRefused: s.ehloRefused, noMail: s.noMail, info: s.info,
 		reply: s.reply.Clone(), sent: s.sent, first: s.first,
 	}
-	s.mx, s.stage, s.ehloRefused, s.noMail, s.info.MX = leg{}, stageNone, false, false, TLSRecord{}
+	s.mx, s.stage, s.ehloRefused, s.noMail, s.info.MX = leg{}, stageNone, false, nil, TLSRecord{}
 	s.reply = smtp.Reply{} // capabilities may point into the old one
 	return h
 }
@@ -397,7 +400,7 @@ func (s *session) drop(h *heldLeg) {
 
 // accepted notes a command that the MX has said yes to, for a replay.
 func (s *session) accepted(sl *slot) {
-	if s.e.Judge == nil {
+	if !s.e.replays() {
 		return
 	}
 	if sl.verb == smtp.VerbMAIL {

@@ -43,6 +43,9 @@ type twoIPs struct {
 	judge  listingJudge
 	second smtptest.MX // what the second sending IP meets; the first meets rig.mx
 	dialed []netip.Addr
+
+	choose    func(session.DialRequest) netip.Addr // nil: the first that is not to be avoided
+	suspended bool
 }
 
 var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.11")}
@@ -55,8 +58,11 @@ func newTwoIPs() *twoIPs {
 }
 
 func (r *twoIPs) dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
+	if r.suspended {
+		return session.Outbound{}, fmt.Errorf("dial: %w", session.ErrSuspended)
+	}
 	for i, ip := range sendingIPs {
-		if slices.Contains(req.Avoid, ip) {
+		if slices.Contains(req.Avoid, ip) || r.choose != nil && r.choose(req) != ip {
 			continue
 		}
 		proxy, mx := smtptest.Pair(netip.AddrPortFrom(ip, 50000), mxAddr)

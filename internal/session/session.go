@@ -24,34 +24,38 @@ type session struct {
 
 	// The MX leg.
 	stage       stage
-	ehloRefused bool // this MX is from before ESMTP, or does not want us
-	plain       bool // STARTTLS failed on an earlier connection: this one stays plain
-	refused     bool // the MX refused with its banner; nothing is forwarded any more
-	noMail      bool // the destination must have TLS and has not
+	ehloRefused bool        // this MX is from before ESMTP, or does not want us
+	plain       bool        // STARTTLS failed on an earlier connection: this one stays plain
+	refused     bool        // the MX refused with its banner; nothing is forwarded any more
+	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
 	caps        capabilities
 	reply       smtp.Reply // the reply being read
 	sent        time.Time  // when the command that reply answers was written
 	first       time.Duration
 
 	// The conversation with the MSA.
-	hello      hello
-	helloBegan time.Time // when it was said
-	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
-	rescue     rescuing
-	kept       keptBody
-	refusedIn  Phase // with errRefused: what the MX refused
-	slots      []slot
-	tx         transaction
-	body       smtp.Body
-	inBody     bool // a message is coming whose end has not been read
-	dotSent    bool // and not answered
-	orphan     bool // the MSA hung up behind a dot that has been forwarded
-	bad        int  // malformed and unknown commands
-	idle       int  // commands without mail since the last accepted MAIL
-	mails      int  // transactions begun
-	talking    bool // a first command has come
-	quit       bool
-	delivered  int
+	hello       hello
+	helloBegan  time.Time // when it was said
+	hiddenBy    time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
+	sender      string    // of the transaction at hand, for the choice of the sending IP
+	recipient   string    // the first
+	senderKnown bool
+	misplaced   bool // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
+	rescue      rescuing
+	kept        keptBody
+	refusedIn   Phase // with errRefused: what the MX refused
+	slots       []slot
+	tx          transaction
+	body        smtp.Body
+	inBody      bool // a message is coming whose end has not been read
+	dotSent     bool // and not answered
+	orphan      bool // the MSA hung up behind a dot that has been forwarded
+	bad         int  // malformed and unknown commands
+	idle        int  // commands without mail since the last accepted MAIL
+	mails       int  // transactions begun
+	talking     bool // a first command has come
+	quit        bool
+	delivered   int
 }
 
 // hello is how the MSA introduced itself.
@@ -106,7 +110,9 @@ func (s *session) converse() error {
 // greet opens the MX leg as far as its banner and passes that on.
 func (s *session) greet() error {
 	s.log.notef("connected from %s", s.info.Source)
-	if err := s.openMX(stageBanner); err != nil {
+	if err := s.openMX(stageBanner); errors.Is(err, ErrSuspended) {
+		return s.greetWithoutMX(err)
+	} else if err != nil {
 		return err
 	}
 	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
@@ -126,6 +132,22 @@ func (s *session) greet() error {
 	s.toMSA(&s.reply, false)
 	return s.flushMSA(PhaseBanner)
 }
+
+// greetWithoutMX serves an MSA whose mail has no sending IP to leave from: it learns so at MAIL, and in a 4xx (I13).
+func (s *session) greetWithoutMX(why error) error {
+	s.log.notef("no MX: %s", why)
+	s.refuseMail(&replySuspended)
+	name := s.e.Hostname
+	if name == "" {
+		name = "kanmon"
+	}
+	greeting := smtp.NewReply(220, "", name+" ESMTP")
+	s.toMSA(&greeting, true)
+	return s.flushMSA(PhaseBanner)
+}
+
+// refuseMail lets every MAIL of the session be answered with a reply of kanmon's own.
+func (s *session) refuseMail(with *smtp.Reply) { s.noMail = with }
 
 // maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
 const maxEarly = 64 << 10

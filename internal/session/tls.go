@@ -151,7 +151,7 @@ func (s *session) withoutTLS(why *tlsFailure) error {
 	s.info.MX = TLSRecord{State: TLSDowngraded, Err: why.Error()}
 	if s.dest.TLS == TLSRequire {
 		s.info.MX.State = TLSNone
-		s.noMail = true
+		s.refuseMail(&replyNoTLS)
 		return errNoMail
 	}
 	s.plain = true

@@ -1,0 +1,59 @@
+// Package admin is the operator's hand on a running kanmon: a small HTTP API on a Unix socket, and the client that the command
+// line uses. What may be done is what the socket's file mode allows; every change is logged with who asked for it.
+//
+// Normal use:
+//
+//  1. [Listen] on the path of the configuration; [NewServer] with what the daemon offers; [Server.Serve] in a goroutine;
+//     [Server.Close] when the daemon stops.
+//  2. [NewClient] with the same path, then its methods.
+//
+// The API (JSON; errors are {"error": "..."} with a 4xx or 5xx status):
+//
+//	GET  /v1/ips                          all standings that are not plainly active
+//	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
+//	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; without "for" until resumed
+//	POST /v1/ips/{ip}/resume              {"provider": ""}
+//
+// An empty provider means all of them.
+package admin
+
+import (
+	"net/netip"
+	"time"
+)
+
+// A Standing is what kanmon thinks of a sending IP at a provider.
+type Standing struct {
+	IP       netip.Addr `json:"ip"`
+	Provider string     `json:"provider"` // "": all
+	State    string     `json:"state"`
+	Since    time.Time  `json:"since,omitzero"`
+	Until    time.Time  `json:"until,omitzero"`
+	Reason   string     `json:"reason,omitempty"`
+	Rule     string     `json:"rule,omitempty"`   // the classification rule behind it
+	Sample   string     `json:"sample,omitempty"` // a reply of an MX, sanitised
+	Lists    []string   `json:"lists,omitempty"`
+	Share    float64    `json:"share"` // of its usual traffic, 0 to 1
+	By       string     `json:"by,omitempty"`
+	Evidence []Evidence `json:"evidence,omitempty"`
+}
+
+// Evidence is one refusal that counted.
+type Evidence struct {
+	At          time.Time `json:"at"`
+	Tenant      string    `json:"tenant,omitempty"`
+	Destination string    `json:"destination,omitempty"`
+	Class       string    `json:"class"`
+	Rule        string    `json:"rule"`
+	Sample      string    `json:"sample"`
+}
+
+// SendingIPs is what the daemon offers for the API to work on.
+type SendingIPs interface {
+	// Standings gives those of one sending IP, or with the zero Addr of all; with the evidence behind them where one was named.
+	Standings(ip netip.Addr) ([]Standing, error)
+	// Suspend takes a sending IP out of use, until the time or, with the zero Time, until it is resumed.
+	Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error
+	// Resume lifts every suspension.
+	Resume(ip netip.Addr, provider, who string) error
+}

@@ -1,0 +1,171 @@
+package admin
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeIPs knows one sending IP and notes what is asked of it.
+type fakeIPs struct {
+	calls []string
+	until time.Time
+}
+
+var ip = netip.MustParseAddr("203.0.113.10")
+
+func (f *fakeIPs) Standings(asked netip.Addr) ([]Standing, error) {
+	switch asked {
+	case netip.Addr{}:
+		return nil, nil
+	case ip:
+		return []Standing{{IP: ip, Provider: "google", State: "suspended", Share: 0.5, Evidence: []Evidence{{Class: "ip_blocklisted"}}}}, nil
+	}
+	return nil, errors.New(asked.String() + " is no sending IP of this kanmon")
+}
+
+func (f *fakeIPs) Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error {
+	f.calls, f.until = append(f.calls, strings.Join([]string{"suspend", ip.String(), provider, reason, who}, "|")), until
+	return nil
+}
+
+func (f *fakeIPs) Resume(ip netip.Addr, provider, who string) error {
+	f.calls = append(f.calls, strings.Join([]string{"resume", ip.String(), provider, who}, "|"))
+	return nil
+}
+
+// serve gives the path of a socket that a server listens on, and its log.
+func serve(t *testing.T, ips SendingIPs) (path string, log *strings.Builder) {
+	t.Helper()
+	path, log = filepath.Join(t.TempDir(), "admin.sock"), new(strings.Builder)
+	l, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewServer(ips, slog.New(slog.NewTextHandler(log, nil)))
+	done := make(chan error, 1)
+	go func() { done <- s.Serve(l) }()
+	t.Cleanup(func() {
+		if err := errors.Join(s.Close(), <-done); err != nil {
+			t.Error(err)
+		}
+	})
+	return path, log
+}
+
+func TestCommands(t *testing.T) {
+	var ips fakeIPs
+	path, log := serve(t, &ips)
+	c := NewClient(path)
+	if all, err := c.Standings(t.Context(), netip.Addr{}); err != nil || len(all) != 0 {
+		t.Errorf("list: %v, %v", all, err)
+	}
+	got, err := c.Suspend(t.Context(), ip, "google", 2*time.Hour, "asked by phone")
+	want, _ := ips.Standings(ip)
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); err != nil || diff != "" {
+		t.Errorf("suspend: %v\n%s", err, diff)
+	}
+	if left := time.Until(ips.until); left < 119*time.Minute || left > 2*time.Hour {
+		t.Errorf("suspended for %s", left)
+	}
+	if _, err := c.Suspend(t.Context(), ip, "", 0, ""); err != nil || !ips.until.IsZero() {
+		t.Errorf("suspend without an end: %v, until %v", err, ips.until)
+	}
+	if _, err := c.Resume(t.Context(), ip, "google"); err != nil {
+		t.Error(err)
+	}
+	me := peerNameOfTest(t)
+	if diff := cmp.Diff([]string{"suspend|203.0.113.10|google|asked by phone|" + me, "suspend|203.0.113.10|||" + me, "resume|203.0.113.10|google|" + me}, ips.calls); diff != "" {
+		t.Error(diff)
+	}
+	if n := strings.Count(log.String(), "changed by the operator"); n != 3 || !strings.Contains(log.String(), "who="+me) {
+		t.Errorf("logged:\n%s", log)
+	}
+}
+
+func peerNameOfTest(t *testing.T) string {
+	t.Helper()
+	if os.Getuid() == 0 {
+		return "root"
+	}
+	return os.Getenv("USER")
+}
+
+func TestErrorsAreShown(t *testing.T) {
+	path, _ := serve(t, &fakeIPs{})
+	c := NewClient(path)
+	if _, err := c.Standings(t.Context(), netip.MustParseAddr("192.0.2.1")); err == nil || err.Error() != "192.0.2.1 is no sending IP of this kanmon" {
+		t.Errorf("unknown IP: %v", err)
+	}
+	for request, want := range map[string]string{
+		`POST /v1/ips/203.0.113.10/suspend {"for":"soon"}`:                       `"for" is "soon", want a duration such as 90m or 2h`,
+		`POST /v1/ips/203.0.113.10/suspend {"for":"-1h"}`:                        `want a duration`,
+		`POST /v1/ips/203.0.113.10/suspend {"provder":"x"}`:                      `unknown field`,
+		`POST /v1/ips/203.0.113.10/suspend {"provider":`:                         `not understood`,
+		`POST /v1/ips/nonsense/resume {}`:                                        `\"nonsense\" is no IP address`,
+		`GET /v1/ips/203.0.113.10%00 `:                                           `is no IP address`,
+		`DELETE /v1/ips/203.0.113.10 `:                                           `Method Not Allowed`,
+		`GET /debug/pprof/ `:                                                     `not found`,
+		"POST /v1/ips/203.0.113.10/suspend " + strings.Repeat("x", maxRequest+1): `not understood`,
+	} {
+		method, rest, _ := strings.Cut(request, " ")
+		target, body, _ := strings.Cut(rest, " ")
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://kanmon"+target, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.http.Do(req)
+		if err != nil {
+			t.Errorf("%.60s: %v", request, err)
+			continue
+		}
+		answer, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		if resp.StatusCode < 400 || !strings.Contains(string(answer), strings.ReplaceAll(want, `"`, `\"`)) && !strings.Contains(string(answer), want) {
+			t.Errorf("%.60s: %s %s, want %s", request, resp.Status, answer, want)
+		}
+	}
+}
+
+func TestSocket(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "admin.sock")
+	if _, err := NewClient(path).Standings(t.Context(), ip); err == nil || !strings.Contains(err.Error(), "is kanmon running") {
+		t.Errorf("no socket: %v", err)
+	}
+	first, err := Listen(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, _ := os.Stat(path); info.Mode().Perm() != 0o660 {
+		t.Errorf("mode %v", info.Mode())
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "another kanmon") {
+		t.Errorf("a living socket: %v", err)
+	}
+	first.(*net.UnixListener).SetUnlinkOnClose(false)
+	_ = first.Close()
+	second, err := Listen(path)
+	if err != nil {
+		t.Fatalf("a socket left behind: %v", err)
+	}
+	_ = second.Close()
+	if err := os.WriteFile(path, []byte("precious"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Listen(path); err == nil || !strings.Contains(err.Error(), "no socket") {
+		t.Errorf("a file: %v", err)
+	}
+}

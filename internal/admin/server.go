@@ -1,0 +1,212 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"os/user"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Listen opens the Unix socket for the owner and its group (0660). A socket that a dead kanmon left is replaced; a living one is not.
+func Listen(path string) (net.Listener, error) {
+	if c, err := net.Dial("unix", path); err == nil {
+		_ = c.Close()
+		return nil, fmt.Errorf("admin socket %s: another kanmon is listening on it", path)
+	}
+	if info, err := os.Lstat(path); err == nil {
+		if info.Mode().Type() != fs.ModeSocket {
+			return nil, fmt.Errorf("admin socket %s: there is a file that is no socket", path)
+		}
+		if err := os.Remove(path); err != nil {
+			return nil, fmt.Errorf("admin socket: remove the one left behind: %w", err)
+		}
+	}
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("admin socket: %w", err)
+	}
+	if err := os.Chmod(path, 0o660); err != nil {
+		return nil, errors.Join(fmt.Errorf("admin socket: %w", err), l.Close())
+	}
+	return l, nil
+}
+
+// A Server answers the API.
+type Server struct {
+	http http.Server
+	ips  SendingIPs
+	log  *slog.Logger
+	now  func() time.Time
+}
+
+// Bounds of a request: all are small, and none waits for anything.
+const (
+	maxRequest = 64 << 10
+	patience   = 10 * time.Second
+)
+
+// NewServer makes a server that is not serving yet.
+func NewServer(ips SendingIPs, log *slog.Logger) *Server {
+	s := &Server{ips: ips, log: log, now: time.Now}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/ips", s.list)
+	mux.HandleFunc("GET /v1/ips/{ip}", s.show)
+	mux.HandleFunc("POST /v1/ips/{ip}/suspend", s.suspend)
+	mux.HandleFunc("POST /v1/ips/{ip}/resume", s.resume)
+	s.http = http.Server{
+		Handler: http.MaxBytesHandler(mux, maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
+		ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	}
+	return s
+}
+
+// Serve answers until Close.
+func (s *Server) Serve(l net.Listener) error {
+	if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close stops at once; the socket's file goes with it.
+func (s *Server) Close() error { return s.http.Close() }
+
+func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
+	s.answerStandings(w, netip.Addr{})
+}
+
+func (s *Server) show(w http.ResponseWriter, r *http.Request) {
+	if ip, ok := s.ip(w, r); ok {
+		s.answerStandings(w, ip)
+	}
+}
+
+func (s *Server) answerStandings(w http.ResponseWriter, ip netip.Addr) {
+	all, err := s.ips.Standings(ip)
+	if err != nil {
+		s.refuse(w, http.StatusNotFound, err)
+		return
+	}
+	if all == nil {
+		all = []Standing{}
+	}
+	s.answer(w, all)
+}
+
+// A change is the body of a request that changes something.
+type change struct {
+	Provider string `json:"provider"`
+	For      string `json:"for"`
+	Reason   string `json:"reason"`
+}
+
+func (s *Server) suspend(w http.ResponseWriter, r *http.Request) {
+	s.change(w, r, func(ip netip.Addr, c change, who string) error {
+		var until time.Time
+		if c.For != "" {
+			d, err := time.ParseDuration(c.For)
+			if err != nil || d <= 0 {
+				return fmt.Errorf("\"for\" is %q, want a duration such as 90m or 2h", c.For)
+			}
+			until = s.now().Add(d)
+		}
+		return s.ips.Suspend(ip, c.Provider, until, c.Reason, who)
+	})
+}
+
+func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
+	s.change(w, r, func(ip netip.Addr, c change, who string) error { return s.ips.Resume(ip, c.Provider, who) })
+}
+
+// change does one, logs who asked for it, and shows what came of it.
+func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(netip.Addr, change, string) error) {
+	ip, ok := s.ip(w, r)
+	if !ok {
+		return
+	}
+	var c change
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		s.refuse(w, http.StatusBadRequest, fmt.Errorf("the request is not understood: %w", err))
+		return
+	}
+	who := peerOf(r.Context())
+	if err := do(ip, c, who); err != nil {
+		s.refuse(w, http.StatusBadRequest, err)
+		return
+	}
+	s.log.Info("changed by the operator", "request", r.URL.Path, "provider", c.Provider, "for", c.For, "reason", c.Reason, "who", who)
+	s.answerStandings(w, ip)
+}
+
+func (s *Server) ip(w http.ResponseWriter, r *http.Request) (netip.Addr, bool) {
+	ip, err := netip.ParseAddr(r.PathValue("ip"))
+	if err != nil {
+		s.refuse(w, http.StatusBadRequest, fmt.Errorf("%q is no IP address", r.PathValue("ip")))
+		return ip, false
+	}
+	return ip.Unmap(), true
+}
+
+func (s *Server) answer(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		s.log.Warn("admin answer not sent", "error", err)
+	}
+}
+
+func (s *Server) refuse(w http.ResponseWriter, status int, err error) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(failure{err.Error()})
+}
+
+type failure struct {
+	Error string `json:"error"`
+}
+
+type peerKey struct{}
+
+// withPeer notes who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7)).
+func withPeer(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, peerKey{}, peerName(c))
+}
+
+func peerOf(ctx context.Context) string {
+	name, _ := ctx.Value(peerKey{}).(string)
+	return name
+}
+
+func peerName(c net.Conn) string {
+	unixConn, ok := c.(*net.UnixConn)
+	if !ok {
+		return "unknown"
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return "unknown"
+	}
+	var cred *unix.Ucred
+	_ = raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err != nil || cred == nil {
+		return "unknown"
+	}
+	id := strconv.Itoa(int(cred.Uid))
+	if u, err := user.LookupId(id); err == nil {
+		return u.Username
+	}
+	return "uid " + id
+}

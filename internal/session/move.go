@@ -1,0 +1,61 @@
+package session
+
+import (
+	"bytes"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// leaveRightly sees to it that the mail leaves from a sending IP that is right for it, as far as MAIL or the first RCPT tells
+// (I11): if need be through another MX leg, opened before anything of this command is forwarded. ok is false if that cannot be.
+// The command it gives is good for use behind that.
+func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
+	if s.e.Mover == nil {
+		return cmd, true
+	}
+	mailbox, _, _ := cmd.Path()
+	switch {
+	case cmd.Verb == smtp.VerbRCPT && !s.tx.open && len(s.mx.out) == 0:
+		return cmd, true // MAIL was refused, and so will be this
+	case cmd.Verb == smtp.VerbRCPT:
+		s.recipient = string(mailbox)
+	case s.tx.underWay(): // nearly every MX refuses a second MAIL; one that does not takes it as a new transaction
+		req := s.dialRequest()
+		req.Sender, req.Recipient = string(mailbox), ""
+		return cmd, s.e.Mover.MayStay(req, s.info.SendingIP)
+	default:
+		s.sender, s.senderKnown, s.recipient, s.misplaced = string(mailbox), true, "", false
+		s.forgetTransaction()
+	}
+	if s.e.Mover.MayStay(s.dialRequest(), s.info.SendingIP) {
+		return cmd, true
+	}
+	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
+	return cmd, s.move()
+}
+
+// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of
+// the group at hand is gathered for the MX, and not yet written, goes to the new leg.
+func (s *session) move() bool {
+	gathered := s.mx.out
+	s.mx.out = nil
+	begun, outer := time.Now(), s.hiddenBy
+	s.hideUntil(begun.Add(s.e.Rescue.time()))
+	held := s.setAside()
+	err := s.reopen()
+	s.hiddenBy = outer
+	if err != nil {
+		s.log.notef("no other connection: %s", err)
+		s.takeBack(&held)
+		s.mx.out, s.misplaced = gathered, true
+		return false
+	}
+	s.log.notef("goes on from %s", s.info.SendingIP)
+	s.drop(&held)
+	if gathered != nil {
+		s.mx.out = append(s.mx.buffer(), gathered...)
+		putOut(gathered)
+	}
+	return true
+}
