@@ -10,6 +10,7 @@
 //	kanmon check   [--config FILE]                       judge a configuration without running it
 //	kanmon rules   print|apply|remove [--config FILE]    the firewall rules that bring mail here
 //	kanmon classify [REPLY]                              what a reply means and whose it is
+//	kanmon ip      list|show|suspend|resume [--config FILE]  the standing of the sending IPs of a running kanmon
 //	kanmon version
 //
 // It exits with 0 if all went well, 1 if not, and 2 if the command line is wrong.
@@ -48,6 +49,7 @@ type commandLine struct {
 	Check    checkCommand    `cmd:"" help:"Judge a configuration: its own errors, and what this host does not give."`
 	Rules    rulesCommands   `cmd:"" help:"The firewall rules that bring mail to kanmon."`
 	Classify classifyCommand `cmd:"" help:"Explain what a reply of an MX means, and whose it is."`
+	IP       ipCommands      `cmd:"" name:"ip" help:"The standing of the sending IPs of a running kanmon."`
 	Version  versionCommand  `cmd:"" help:"Print the version of this program."`
 }
 

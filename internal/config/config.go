@@ -35,6 +35,11 @@ type Config struct {
 	Log          Log           `toml:"log"`
 	Drain        Drain         `toml:"drain"`
 
+	Classification Classification `toml:"classification"`
+	Standing       Standing       `toml:"standing"`
+	Rescue         Rescue         `toml:"rescue"`
+	Admin          Admin          `toml:"admin"`
+
 	file  string         // as given to Load or Parse
 	lines map[string]int // where each key of the file stands, for findings
 }
@@ -122,6 +127,31 @@ type Drain struct {
 	Timeout time.Duration `toml:"timeout"`
 }
 
+// Classification says what replies of MXs mean.
+type Classification struct {
+	Rules string `toml:"rules"` // path of the operator's own rules, in front of the built-in ones; "": none
+}
+
+// Standing is what kanmon thinks of its sending IPs, from the replies they get.
+type Standing struct {
+	File string `toml:"file"` // path of the SQLite file; "": forgotten at the end of the process
+}
+
+// Rescue says what is done about refusals that a sending IP of ours has caused.
+type Rescue struct {
+	Mode        RescueMode    `toml:"mode"`
+	Soften      bool          `toml:"soften"`
+	Attempts    int           `toml:"attempts"`
+	Time        time.Duration `toml:"time"`
+	BodyBytes   Size          `toml:"body_bytes"`   // 0: no message is kept
+	BodiesBytes Size          `toml:"bodies_bytes"` // of all messages together
+}
+
+// Admin is the socket that the operator's commands speak to.
+type Admin struct {
+	Socket string `toml:"socket"` // path; "": none
+}
+
 // Load reads and parses a file. The error is Errors if the file could be read and is wrong.
 func Load(path string) (*Config, error) {
 	doc, err := os.ReadFile(path)
@@ -183,6 +213,14 @@ func defaults() *Config {
 		Journal: Journal{Addresses: AddressesClear},
 		Log:     Log{Level: "info", Format: FormatText},
 		Drain:   Drain{Timeout: 15 * time.Minute},
+		Rescue: Rescue{
+			Mode:        RescueOn,
+			Soften:      true,
+			Attempts:    session.DefaultRescueAttempts,
+			Time:        session.DefaultRescueTime,
+			BodyBytes:   session.DefaultRescueBodyBytes,
+			BodiesBytes: session.DefaultRescueBodiesBytes,
+		},
 	}
 }
 

@@ -109,6 +109,13 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		Log:   Log{Level: "warn", Format: FormatJSON},
 		Drain: Drain{Timeout: 20 * time.Minute},
+
+		Classification: Classification{Rules: "/etc/kanmon/rules.toml"},
+		Standing:       Standing{File: "/var/lib/kanmon/standing.db"},
+		Rescue: Rescue{
+			Mode: RescueObserve, Soften: false, Attempts: 3, Time: 90 * time.Second, BodyBytes: 1 << 20, BodiesBytes: 1 << 28,
+		},
+		Admin: Admin{Socket: "/run/kanmon/admin.sock"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

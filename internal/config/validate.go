@@ -22,6 +22,34 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateTimeouts(&cfg.Timeouts)
 	d.validateJournal(&cfg.Journal)
 	d.validateDrain(&cfg.Drain)
+	d.validateRescue(&cfg.Rescue)
+	d.validatePath("classification.rules", cfg.Classification.Rules)
+	d.validatePath("standing.file", cfg.Standing.File)
+	d.validatePath("admin.socket", cfg.Admin.Socket)
+}
+
+// validatePath wants a path that does not depend on where kanmon was started.
+func (d *decoder) validatePath(key, path string) {
+	switch {
+	case !d.has(key) || !d.good(key):
+	case path == "":
+		d.wrong(key, "empty", "want a path, or leave the key out")
+	case !filepath.IsAbs(path):
+		d.wrong(key, fmt.Sprintf("%q is not an absolute path", path), "want a path that begins with /")
+	}
+}
+
+func (d *decoder) validateRescue(r *Rescue) {
+	const most = 5
+	if key := "rescue.attempts"; d.good(key) && (r.Attempts < 1 || r.Attempts > most) {
+		d.wrong(key, fmt.Sprintf("%d is no number of other sending IPs to try", r.Attempts), fmt.Sprintf(`want 1 to %d; mode = "off" tries none`, most))
+	}
+	if key := "rescue.time"; d.good(key) && (r.Time < time.Second || r.Time > 3*time.Minute) {
+		d.wrong(key, fmt.Sprintf("%s: the MSA waits for 5 minutes at most, and the MX's own answer comes on top", r.Time), `want "1s" to "3m"`)
+	}
+	if key := "rescue.body_bytes"; d.good(key) && r.BodyBytes > r.BodiesBytes && d.good("rescue.bodies_bytes") {
+		d.wrong(key, fmt.Sprintf("%d octets for one message is more than rescue.bodies_bytes, %d, for all", r.BodyBytes, r.BodiesBytes), "want less than that")
+	}
 }
 
 func (d *decoder) validateSendingIPs(ips []SendingIP) {

@@ -58,6 +58,16 @@ const (
 	FormatJSON LogFormat = "json"
 )
 
+// RescueMode says whether refusals of a sending IP are acted upon.
+type RescueMode string
+
+// The modes.
+const (
+	RescueOn      RescueMode = "on"
+	RescueObserve RescueMode = "observe" // only recorded
+	RescueOff     RescueMode = "off"
+)
+
 // Level is the least severity that is logged.
 type Level string
 
@@ -89,6 +99,8 @@ func words(value any) []string {
 		return []string{"opportunistic", "require", "off"}
 	case Addresses:
 		return []string{"clear", "hashed", "domain"}
+	case RescueMode:
+		return []string{"on", "observe", "off"}
 	case LogFormat:
 		return []string{"text", "json"}
 	case Level:

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/config"
+)
+
+type ipCommands struct {
+	List    ipListCommand    `cmd:"" help:"The sending IPs that are not plainly in use, and why."`
+	Show    ipShowCommand    `cmd:"" help:"One sending IP, with the replies behind its standing."`
+	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use."`
+	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use."`
+}
+
+// An adminFlag finds the running kanmon.
+type adminFlag struct {
+	configFlag
+	Socket string `help:"Admin socket of the running kanmon; default: admin.socket of the configuration." placeholder:"PATH"`
+	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+func (a *adminFlag) client() (*admin.Client, error) {
+	if a.Socket != "" {
+		return admin.NewClient(a.Socket), nil
+	}
+	cfg, err := config.Load(a.Config)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Admin.Socket == "" {
+		return nil, errors.New(`the configuration has no admin socket: add [admin] socket = "/run/kanmon/admin.sock" and restart kanmon`)
+	}
+	return admin.NewClient(cfg.Admin.Socket), nil
+}
+
+// do makes one call and prints what it gives.
+func (a *adminFlag) do(w io.Writer, call func(context.Context, *admin.Client) ([]admin.Standing, error)) error {
+	client, err := a.client()
+	if err != nil {
+		return err
+	}
+	all, err := call(context.Background(), client)
+	if err != nil {
+		return err
+	}
+	if a.JSON {
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		return out.Encode(all)
+	}
+	return printStandings(w, all)
+}
+
+type ipListCommand struct{ adminFlag }
+
+// Run lists what is not plainly active.
+func (k *ipListCommand) Run(c *console) error {
+	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+		return a.Standings(ctx, netip.Addr{})
+	})
+}
+
+// An ipArgument is the sending IP that a command is about, and where.
+type ipArgument struct {
+	IP       netip.Addr `arg:"" help:"The sending IP."`
+	Provider string     `help:"Only at this provider; default: at all of them." placeholder:"NAME"`
+}
+
+type ipShowCommand struct {
+	adminFlag
+	IP netip.Addr `arg:"" help:"The sending IP."`
+}
+
+// Run shows one sending IP.
+func (k *ipShowCommand) Run(c *console) error {
+	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) { return a.Standings(ctx, k.IP) })
+}
+
+type ipSuspendCommand struct {
+	adminFlag
+	ipArgument
+	For    time.Duration `help:"For how long, as 90m or 48h; default: until it is resumed." placeholder:"DURATION"`
+	Reason string        `help:"Why, for those who come after you." placeholder:"TEXT"`
+}
+
+// Run takes a sending IP out of use.
+func (k *ipSuspendCommand) Run(c *console) error {
+	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+		return a.Suspend(ctx, k.IP, k.Provider, k.For, k.Reason)
+	})
+}
+
+type ipResumeCommand struct {
+	adminFlag
+	ipArgument
+}
+
+// Run takes a sending IP back into use.
+func (k *ipResumeCommand) Run(c *console) error {
+	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+		return a.Resume(ctx, k.IP, k.Provider)
+	})
+}
+
+func printStandings(w io.Writer, all []admin.Standing) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "every sending IP is active everywhere")
+		return err
+	}
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "SENDING IP\tPROVIDER\tSTATE\tSHARE\tSINCE\tUNTIL\tBY\tREASON")
+	for _, s := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s\t%s\n", s.IP, orDash(s.Provider, "all"), s.State, 100*s.Share, when(s.Since), when(s.Until),
+			orDash(s.By, "-"), reasonOf(&s))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for _, s := range all {
+		for _, e := range s.Evidence {
+			fmt.Fprintf(w, "\n%s  %s: %s, tenant %s, rule %q\n    %s\n", when(e.At), orDash(e.Destination, "-"), e.Class, orDash(e.Tenant, "-"), e.Rule, e.Sample)
+		}
+	}
+	return nil
+}
+
+func reasonOf(s *admin.Standing) string {
+	reason := s.Reason
+	if len(s.Lists) > 0 {
+		reason += " (" + strings.Join(s.Lists, ", ") + ")"
+	}
+	return orDash(reason, "-")
+}
+
+func orDash(text, instead string) string {
+	if text == "" {
+		return instead
+	}
+	return text
+}
+
+func when(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.Local().Format("2006-01-02 15:04:05")
+}
