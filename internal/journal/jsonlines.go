@@ -210,6 +210,9 @@ func (o *object) reply(name string, p *session.ReplyRecord) {
 	o.open("text", 0)
 	o.dst = o.f.appendJSON(o.dst, o.f.guard.text(text, kindReply))
 	o.boolean("local", p.Local)
+	if p.Softened {
+		o.boolean("softened", true)
+	}
 	if p.First > 0 {
 		o.milliseconds("first_ms", p.First)
 	}

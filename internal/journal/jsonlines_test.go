@@ -33,6 +33,7 @@ func fullRecord() *session.Record {
 			{Address: r.Add([]byte("alice@example.net")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, 2*ms)},
 			{Address: r.Add([]byte("bob@example.net")), Reply: reply(r, 550, "550-5.1.1 <bob@example.net>\n550 5.1.1 \x1b[2Jno \"bob\" here\\", ms, 900*ms)},
 			{Address: r.Add([]byte("carol@example.net"))},
+			{Address: r.Add([]byte("dave@example.net")), Reply: session.ReplyRecord{Code: 550, Softened: true, Text: r.Add([]byte("550 5.7.1 listed"))}},
 		},
 		MoreRcpts: 7,
 		Data:      reply(r, 354, "354 go on", ms, ms),

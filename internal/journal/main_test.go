@@ -38,10 +38,12 @@ func newRecord() *session.Record {
 		Start:       start,
 		Source:      netip.MustParseAddrPort("192.168.30.40:57493"),
 		Destination: netip.MustParseAddrPort("192.168.30.50:25"),
-		Local:       netip.MustParseAddrPort("203.0.113.10:40001"),
-		SendingIP:   netip.MustParseAddr("203.0.113.10"),
 		HeloMSA:     "sender",
-		HeloMX:      "out10.example.jp",
+		LegInfo: session.LegInfo{
+			Local:     netip.MustParseAddrPort("203.0.113.10:40001"),
+			SendingIP: netip.MustParseAddr("203.0.113.10"),
+			HeloMX:    "out10.example.jp",
+		},
 	}
 	return r
 }

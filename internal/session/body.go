@@ -83,8 +83,9 @@ func (s *session) saidEarly() error {
 		return err
 	}
 	if s.reply.Class() >= 4 {
-		s.log.dotReply(&s.reply, s.first, 0)
-		s.soften(PhaseBody, s.judgeReply(PhaseBody, nil))
+		judged := s.judge(PhaseBody, s.reply.Code, nil)
+		s.log.dotReply(&s.reply, judged.softens(PhaseBody, &s.reply) && !judged.Observe, s.first, 0)
+		s.soften(PhaseBody, judged)
 		return s.saidGoodbye(PhaseBody)
 	}
 	return &failure{trouble: mxGarbled, phase: PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
@@ -152,20 +153,9 @@ func (s *session) sendDot(n int) error {
 	gone := s.msa.goneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)
-	if s.mx.pending() {
-		return s.saidEarly()
-	}
-	if gone {
-		// Directly the MX would deliver now, and the MSA would send again: without the dot there is no duplicate.
-		s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
-		return &failure{trouble: msaLost, phase: PhaseBody}
-	}
 	s.keep(last)
-	if err := s.writeDot(last); err != nil {
+	if err := s.writeDot(last, func() bool { return gone }); err != nil {
 		return err
-	}
-	if s.reply.Class() == 3 {
-		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
 	}
 	judged, err := s.rescueDot()
 	if err != nil {
@@ -176,16 +166,22 @@ func (s *session) sendDot(n int) error {
 
 // writeDot writes the last octets of a message and its dot, and reads the one reply that counts. From the write on, an error
 // means that nobody but the MX knows (S7).
-func (s *session) writeDot(last []byte) error {
+func (s *session) writeDot(last []byte, gone func() bool) error {
 	if len(last) > maxWithDot {
 		// A write that has to wait could let an early 250 pass for the reply to the dot (I1).
 		content := len(last) - maxWithDot
 		if err := s.writeChunk(last[:content]); err != nil {
 			return err
 		}
-		if last = last[content:]; s.mx.pending() {
-			return s.saidEarly()
-		}
+		last = last[content:]
+	}
+	if s.mx.pending() {
+		return s.saidEarly()
+	}
+	if gone() {
+		// Directly the MX would deliver now, and the MSA would send again: without the dot there is no duplicate.
+		s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
+		return &failure{trouble: msaLost, phase: PhaseBody}
 	}
 	s.sent = time.Now()
 	s.dotSent = true
@@ -199,6 +195,9 @@ func (s *session) writeDot(last []byte) error {
 		return err
 	}
 	s.dotSent = false
+	if s.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
+	}
 	return nil
 }
 
@@ -211,14 +210,14 @@ const orphanWait = time.Minute
 // tellDot passes the MX's reply to the MSA before anything else happens.
 func (s *session) tellDot(judged Judgement) error {
 	took := s.took()
-	original := s.reply
-	if judged.Soften && s.reply.Class() == 5 {
+	original, softened := s.reply, judged.softens(PhaseDot, &s.reply)
+	if softened {
 		original = s.reply.Clone()
 		s.soften(PhaseDot, judged)
 	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(PhaseBody))
-	s.log.dotReply(&original, s.first, took)
+	s.log.dotReply(&original, softened && !judged.Observe, s.first, took)
 	s.log.answered(&s.reply, false, s.first, took)
 	outcome := dotOutcome(s.reply.Class())
 	if outcome == OutcomeDelivered && (err != nil || s.orphan) {
@@ -227,12 +226,12 @@ func (s *session) tellDot(judged Judgement) error {
 	if outcome == OutcomeDelivered {
 		s.delivered++
 	}
-	if s.e.Judge != nil && s.reply.Positive() { // the MSA knows already (I2)
-		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
-	}
 	code := s.reply.Code
 	s.forgetTransaction()
 	s.log.endTransaction(outcome, "")
+	if s.e.Judge != nil && code/100 == 2 {
+		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
+	}
 	if err != nil {
 		return s.msaFailure(PhaseDot, err)
 	}

@@ -57,7 +57,7 @@ func (s *session) settle() {
 	}
 	s.rescue.group = nil
 	if !s.tx.open {
-		s.rescue.envelope = nil
+		s.rescue.envelope = envelope{}
 	}
 }
 
@@ -113,7 +113,7 @@ func (s *session) takeGroup() error {
 			return &failure{trouble: msaAbusive, phase: PhaseIdle}
 		}
 		last := s.slots[len(s.slots)-1]
-		if last.end != noTrouble || last.verb.EndsGroup() || !s.caps.offers(kwPipelining) {
+		if last.end != noTrouble || last.verb.EndsGroup() || !s.mx.caps.offers(kwPipelining) {
 			return nil
 		}
 		if last.verb == smtp.VerbRSET {
@@ -160,7 +160,11 @@ func (s *session) sendToMX(phase Phase) error {
 		return s.unasked(phase)
 	}
 	s.sent = time.Now()
-	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
+	patience := s.e.timeout(PhaseBody)
+	if !s.hiddenBy.IsZero() {
+		patience = min(patience, max(s.hiddenBy.Sub(s.sent), time.Second))
+	}
+	if err := s.mx.flush(patience); err != nil {
 		return s.mxFailure(phase, err)
 	}
 	return nil
@@ -181,6 +185,7 @@ func (s *session) unasked(phase Phase) error {
 		return err
 	}
 	if s.reply.Code == 421 {
+		s.judge(phase, 421, nil) // it may be evidence; nothing is known to have been refused
 		return s.saidGoodbye(phase)
 	}
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}
@@ -207,6 +212,7 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 		return false, nil
 	}
 	phase := phaseOf(sl.verb)
+	s.rescue.begun = s.sent
 	judged, err := s.readVerdict(i, phase)
 	if err != nil {
 		return false, err
@@ -214,7 +220,7 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 	if s.reply.Code == 421 {
 		return false, s.saidGoodbye(phase)
 	}
-	if err := s.follow(sl, phase); err != nil {
+	if err := s.follow(sl, phase, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
 		return false, err
 	}
 	s.soften(phase, judged)
@@ -236,16 +242,21 @@ func (s *session) readVerdict(i int, phase Phase) (Judgement, error) {
 		if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
 			return Judgement{}, nil
 		}
-		judged := s.judgeReply(phase, sl.line(s))
+		var judged Judgement
+		if s.reply.Class() >= 4 {
+			judged = s.judge(phase, s.reply.Code, sl.line(s))
+		}
 		rescued, err := s.rescueGroup(i, phase, judged)
 		if err != nil || !rescued {
+			s.hiddenBy = time.Time{}
 			return judged, err
 		}
+		s.hiddenBy = s.rescue.begun.Add(maxHidden) // until the reply that counts is there
 	}
 }
 
 // follow moves the transaction as the MX's reply says, not as the commands suggest.
-func (s *session) follow(sl *slot, phase Phase) error {
+func (s *session) follow(sl *slot, phase Phase, softened bool) error {
 	class := s.reply.Class()
 	if class == 3 != (sl.verb == smtp.VerbDATA && s.reply.Code == 354) || class == 2 && sl.verb == smtp.VerbDATA {
 		return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, sl.verb)}
@@ -257,16 +268,18 @@ func (s *session) follow(sl *slot, phase Phase) error {
 			s.idle = 0
 			s.accepted(sl)
 		}
-		s.log.mailReply(&s.reply, s.first, s.took())
+		s.log.mailReply(&s.reply, softened, s.first, s.took())
 	case smtp.VerbRCPT:
 		if class == 2 {
 			s.tx.accepted++
 			s.accepted(sl)
 		}
-		s.log.rcptReply(sl.rcpt, &s.reply, s.first, s.took())
+		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took())
 	case smtp.VerbDATA:
-		s.tx.refused = class >= 4
-		s.log.dataReply(&s.reply, s.first, s.took())
+		if s.tx.refused = class >= 4; s.tx.refused {
+			s.rescue.envelope.clear()
+		}
+		s.log.dataReply(&s.reply, softened, s.first, s.took())
 	case smtp.VerbRSET:
 		if class == 2 {
 			s.resetTransaction()

@@ -54,15 +54,17 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	switch {
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
-	case s.stage != stageReady || s.hello.verb == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
+	case s.mx.stage != stageReady || s.hello.verb == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.answerHere(cmd, &replyNeedHello, true)
-	case s.noMail != nil:
-		s.answerHere(cmd, s.noMail, false)
+	case s.mx.noMail != nil:
+		s.answerHere(cmd, s.mx.noMail, false)
 	case s.e.Limits.Transactions > 0 && s.mails >= s.e.Limits.Transactions && !s.tx.open:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
 		s.mails++
-		s.tx.asked = 0
+		if !s.tx.underWay() { // else the MX will refuse it, and what it has accepted stays
+			s.tx.asked = 0
+		}
 		cmd, ok := s.leaveRightly(cmd)
 		if !ok {
 			s.answerHere(cmd, &replyElsewhere, false)
@@ -103,7 +105,7 @@ func (s *session) dispatchWithoutMX(cmd smtp.Command) {
 		s.quit = true
 	case s.refused:
 		s.answerHere(cmd, &replyMXRefused, true)
-	case s.noMail != nil:
+	case s.mx.noMail != nil:
 		s.dispatchWithoutMail(cmd)
 	case s.reply.Begun(): // the 421 that the MX left behind
 		s.answerAndEnd(cmd, &s.reply, mxLost)
@@ -119,7 +121,7 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
 		s.answerHere(cmd, &replyOK, false)
 	case smtp.VerbMAIL:
-		s.answerHere(cmd, s.noMail, false)
+		s.answerHere(cmd, s.mx.noMail, false)
 	default:
 		s.answerHere(cmd, &replyNeedMail, true)
 	}

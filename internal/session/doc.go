@@ -22,6 +22,9 @@
 //	ehlo.go         which EHLO keywords the MSA sees
 //	body.go         from 354 to the reply to the dot
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies
+//	judge.go        who is asked what a refusal means
+//	rescue.go rescue_body.go held.go   another MX leg in place of one that refused
+//	move.go         another MX leg for a mail that must leave from another sending IP
 //	leg.go          one side: buffers, deadlines, hang-ups
 //	trace.go        what is gathered for record.go
 //	oddities.go     what the operator is told of odd peers

@@ -43,6 +43,12 @@ type capabilities struct {
 	limits []byte // arguments of LIMITS as they came
 }
 
+// maxSize is what the MX says that it takes; 0: it names no limit.
+func (c *capabilities) maxSize() uint64 {
+	n, _ := strconv.ParseUint(string(c.size), 10, 64)
+	return n
+}
+
 func (c *capabilities) offers(k keyword) bool { return c.has&k != 0 }
 
 // parseEHLO reads the lines behind the first one of a reply to EHLO. A line that is not exactly

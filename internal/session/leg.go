@@ -28,6 +28,16 @@ type leg struct {
 	written int64
 }
 
+// An mxLeg is the MX's side, with all that is known of it but for what is recorded (LegInfo). It can be set aside and replaced.
+type mxLeg struct {
+	leg
+	stage       stage
+	caps        capabilities
+	ehloRefused bool        // this MX is from before ESMTP, or does not want us
+	plain       bool        // STARTTLS failed on an earlier connection: this one stays plain
+	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
+}
+
 // prober tells about a connection without reading from it.
 type prober interface {
 	// HungUp says whether the peer has sent FIN or RST, even with unread octets in front of it.

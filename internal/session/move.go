@@ -40,19 +40,20 @@ func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
 func (s *session) move() bool {
 	gathered := s.mx.out
 	s.mx.out = nil
-	begun, outer := time.Now(), s.hiddenBy
-	s.hideUntil(begun.Add(s.e.Rescue.time()))
-	held := s.setAside()
+	outer := s.hiddenBy
+	s.hideUntil(time.Now().Add(s.e.Rescue.time()))
+	s.setAside()
 	err := s.reopen()
 	s.hiddenBy = outer
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
-		s.takeBack(&held)
+		s.noteAttempt(err)
+		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out, s.misplaced = gathered, true
 		return false
 	}
 	s.log.notef("goes on from %s", s.info.SendingIP)
-	s.drop(&held)
+	s.drop()
 	if gathered != nil {
 		s.mx.out = append(s.mx.buffer(), gathered...)
 		putOut(gathered)

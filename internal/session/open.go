@@ -29,9 +29,9 @@ func (s *session) openMX(goal stage) error {
 // openAsFar is openMX through one sending IP. The same function serves the first connection, the plain one after a failed
 // handshake, and those of a rescue.
 func (s *session) openAsFar(goal stage) error {
-	for s.stage < goal {
+	for s.mx.stage < goal {
 		var err error
-		switch s.stage {
+		switch s.mx.stage {
 		case stageNone:
 			err = s.dial()
 		case stageDialled:
@@ -80,7 +80,7 @@ func (s *session) dial() error {
 	var f *failure
 	if errors.As(err, &f) {
 		if out.Conn != nil {
-			s.mx = newLeg(out.Conn)
+			s.mx.leg = newLeg(out.Conn)
 			s.mx.closed = out.Closed
 			s.mx.close()
 		}
@@ -89,12 +89,12 @@ func (s *session) dial() error {
 	if err != nil {
 		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: err}
 	}
-	s.mx = newLeg(out.Conn)
+	s.mx.leg = newLeg(out.Conn)
 	s.mx.closed = out.Closed
-	s.cuts.Store(&out.Conn)
+	s.watchCuts()
 	s.info.Local = addrPort(out.Conn.LocalAddr())
 	s.info.HeloMX = out.Name
-	s.stage = stageDialled
+	s.mx.stage = stageDialled
 	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
 	return nil
 }
@@ -153,7 +153,7 @@ func (s *session) readBanner() error {
 		return err
 	}
 	s.info.Phases[PhaseBanner] = s.took()
-	s.stage = stageBanner
+	s.mx.stage = stageBanner
 	s.log.opened(PhaseBanner, &s.reply, s.first, s.took())
 	if s.hello.verb == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
@@ -171,7 +171,7 @@ func (s *session) sayHello(phase Phase) error {
 		return s.unasked(phase)
 	}
 	verb := "EHLO"
-	if s.ehloRefused && s.hello.verb == smtp.VerbHELO {
+	if s.mx.ehloRefused && s.hello.verb == smtp.VerbHELO {
 		verb = "HELO"
 	}
 	for {
@@ -189,7 +189,7 @@ func (s *session) sayHello(phase Phase) error {
 		case s.reply.Class() == 5 && verb == "EHLO" && s.hello.verb == smtp.VerbHELO && phase == PhaseEHLO:
 			verb = "HELO" // RFC 5321 §3.2: an MX from before ESMTP
 		default:
-			s.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
+			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
 			s.refusedIn = phase
 			return errRefused
 		}
@@ -228,22 +228,22 @@ func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
 
 // afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).
 func (s *session) afterHello(verb string, phase Phase) {
-	s.caps = capabilities{}
+	s.mx.caps = capabilities{}
 	if verb == "EHLO" {
-		parseEHLO(&s.reply, &s.caps, s.noteKeyword)
+		parseEHLO(&s.reply, &s.mx.caps, s.noteKeyword)
 	}
-	s.stage = stageReady
+	s.mx.stage = stageReady
 	if phase == PhaseEHLOTLS {
 		return
 	}
-	if s.hiddenBy.IsZero() {
+	if s.hiddenBy.IsZero() { // else this goes on behind a refusal, within its time
 		s.hiddenBy = s.helloBegan.Add(maxHidden)
+		if soon := time.Now().Add(minHidden); s.hiddenBy.Before(soon) {
+			s.hiddenBy = soon
+		}
 	}
-	if soon := time.Now().Add(minHidden); s.hiddenBy.Before(soon) {
-		s.hiddenBy = soon
-	}
-	if s.caps.offers(kwStartTLS) && !s.plain && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn {
-		s.stage = stageHello
+	if s.mx.caps.offers(kwStartTLS) && !s.mx.plain && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn {
+		s.mx.stage = stageHello
 		return
 	}
 	if s.dest.TLS == TLSRequire && s.info.MX.State != TLSOn {
@@ -263,12 +263,13 @@ func (s *session) answerHello() error {
 	s.info.HeloMSA = string(s.hello.name)
 	var err error
 	s.helloBegan, s.hiddenBy = time.Now(), time.Time{}
-	if s.stage == stageReady {
+	if s.mx.stage == stageReady {
 		err = s.sayHelloAgain()
 	}
 	if err == nil {
-		err = s.openMX(stageReady) // an EHLO may offer TLS that an earlier one did not
+		err = s.openAsFar(stageReady) // an EHLO may offer TLS that an earlier one did not
 	}
+	err = s.rescueOpening(stageReady, err)
 	s.hiddenBy = time.Time{}
 	switch {
 	case errors.Is(err, errRefused):
@@ -287,7 +288,7 @@ func (s *session) answerHello() error {
 		s.msa.out = appendHELO(s.msa.buffer(), &s.reply)
 	} else {
 		offerTLS := s.e.Certificate != nil && s.info.MSA.State == TLSNone
-		s.msa.out = s.caps.appendEHLO(s.msa.buffer(), firstLine(&s.reply), offerTLS, s.e.Limits.withDefaults())
+		s.msa.out = s.mx.caps.appendEHLO(s.msa.buffer(), firstLine(&s.reply), offerTLS, s.e.Limits.withDefaults())
 	}
 	s.log.sentToMSA(s.msa.out)
 	return nil

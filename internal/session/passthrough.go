@@ -26,8 +26,8 @@ func (s *session) passThrough() error {
 	flow.moved()
 	var wg sync.WaitGroup
 	var back error
-	wg.Go(func() { back = s.pumpSafely(&s.msa, &s.mx, flow) })
-	forth := s.pumpSafely(&s.mx, &s.msa, flow)
+	wg.Go(func() { back = s.pumpSafely(&s.msa, &s.mx.leg, flow) })
+	forth := s.pumpSafely(&s.mx.leg, &s.msa, flow)
 	wg.Wait()
 	var f *failure
 	if err := errors.Join(forth, back); errors.As(err, &f) {

@@ -53,11 +53,20 @@ type Line struct {
 
 // A ReplyRecord is a reply of the MX (or, if Local, of kanmon) with its times.
 type ReplyRecord struct {
-	Code  int  // 0: no reply came
-	Local bool // made by kanmon, not by the MX
-	Text  Span // whole reply with its codes, lines separated by '\n': not sanitised
-	First time.Duration
-	Took  time.Duration
+	Code     int  // 0: no reply came
+	Local    bool // made by kanmon, not by the MX
+	Softened bool // the MSA was given a 4xx in its place
+	Text     Span // whole reply with its codes, lines separated by '\n': not sanitised
+	First    time.Duration
+	Took     time.Duration
+}
+
+// class is the first digit of what the MSA was told.
+func (r *ReplyRecord) class() int {
+	if r.Softened {
+		return 4
+	}
+	return r.Code / 100
 }
 
 // An OpeningReply is the MX's reply to a step of opening its leg: banner, EHLO, STARTTLS, EHLO after TLS.
@@ -176,13 +185,18 @@ type SessionInfo struct {
 	Start       time.Time
 	Source      netip.AddrPort // the MSA
 	Destination netip.AddrPort // the MX it wanted, and got
-	Local       netip.AddrPort // address kanmon dialled the MX from
-	SendingIP   netip.Addr     // configured sending IP; invalid in observe mode
 	HeloMSA     string         // name the MSA gave in EHLO or HELO: not sanitised
-	HeloMX      string         // name kanmon gave to the MX: not sanitised
-	MX          TLSRecord
 	MSA         TLSRecord
-	Phases      [PhaseIdle]time.Duration // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
+	LegInfo
+}
+
+// LegInfo is what is known of the MX leg: the last one, if there were several.
+type LegInfo struct {
+	Local     netip.AddrPort // address kanmon dialled the MX from
+	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
+	HeloMX    string         // name kanmon gave to the MX: not sanitised
+	MX        TLSRecord
+	Phases    [PhaseIdle]time.Duration // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
 }
 
 // SessionEnd is set on the last record of a session.

@@ -33,13 +33,13 @@ func (s *session) readReply(phase Phase) error {
 				return err
 			}
 		}
-		if err := s.await(&s.mx, phase, begun); err != nil {
+		if err := s.await(&s.mx.leg, phase, begun); err != nil {
 			return s.mxFailure(phase, err)
 		}
 		// A reply that drips never lets await's slices end: look around here, too.
 		if now := time.Now(); now.Sub(looked) > time.Second {
 			looked = now
-			if err := s.lookAround(&s.mx, phase); err != nil {
+			if err := s.lookAround(&s.mx.leg, phase); err != nil {
 				return err
 			}
 		}

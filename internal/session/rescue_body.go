@@ -1,8 +1,6 @@
 package session
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
 
 	"kanmon/internal/smtp"
@@ -35,43 +33,37 @@ func (s *session) keep(p []byte) {
 }
 
 func (s *session) forgetBody() {
-	s.e.Live.keptOctets.Add(-int64(len(s.kept.octets)))
+	if len(s.kept.octets) > 0 {
+		s.e.Live.keptOctets.Add(-int64(len(s.kept.octets)))
+	}
 	s.kept = keptBody{}
 }
 
 // rescueDot sends the message again through another sending IP, if its refusal is about ours. The reply at hand is then what
 // that got. Once the dot has been sent again there is no way back: its reply, whatever it is, is the MSA's.
 func (s *session) rescueDot() (Judgement, error) {
-	for {
-		judged := s.judgeReply(PhaseDot, nil)
-		if !s.kept.whole || s.msa.gone() {
+	s.rescue.begun = s.sent
+	for s.reply.Class() >= 4 { // a 2xx goes to the MSA before anything else (I2)
+		judged := s.judge(PhaseDot, s.reply.Code, nil)
+		if !s.kept.whole || s.tx.accepted == 0 || s.msa.gone() {
 			judged.Rescue = false
 		}
 		rescued, ended := s.tryOthers(PhaseDot, s.reply.Code, judged, s.reopenForBody)
 		if ended != nil || !rescued {
 			return judged, ended
 		}
-		if s.msa.gone() {
-			s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
-			return judged, &failure{trouble: msaLost, phase: PhaseBody}
-		}
 		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", len(s.kept.octets)-len(smtp.EndOfData)))
-		if err := s.writeDot(s.kept.octets); err != nil {
+		if err := s.writeDot(s.kept.octets, s.msa.gone); err != nil {
 			return judged, err
 		}
-		if s.reply.Class() == 3 {
-			return judged, &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
-		}
 	}
+	return Judgement{}, nil
 }
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {
 	if err := s.reopen(); err != nil {
 		return err
-	}
-	if n := bytes.Count(s.rescue.envelope, []byte("\r\n")); n < 2 {
-		return errors.New("no recipient to send it to")
 	}
 	s.mx.out = append(s.mx.buffer(), "DATA\r\n"...)
 	s.log.line(MarkMadeForMX, []byte("DATA"))

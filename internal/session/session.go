@@ -18,20 +18,16 @@ type session struct {
 	info SessionInfo
 	dest Destination
 	msa  leg
-	mx   leg
+	mx   mxLeg
 	cuts atomic.Pointer[net.Conn] // the MX connection, for Live to cut
 	log  trace
 
-	// The MX leg.
-	stage       stage
-	ehloRefused bool        // this MX is from before ESMTP, or does not want us
-	plain       bool        // STARTTLS failed on an earlier connection: this one stays plain
-	refused     bool        // the MX refused with its banner; nothing is forwarded any more
-	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
-	caps        capabilities
-	reply       smtp.Reply // the reply being read
-	sent        time.Time  // when the command that reply answers was written
-	first       time.Duration
+	held *heldLeg // an MX leg that has been set aside; nil: none
+
+	refused bool       // the MX refused with its banner; nothing is forwarded any more
+	reply   smtp.Reply // the reply being read
+	sent    time.Time  // when the command that reply answers was written
+	first   time.Duration
 
 	// The conversation with the MSA.
 	hello       hello
@@ -147,7 +143,7 @@ func (s *session) greetWithoutMX(why error) error {
 }
 
 // refuseMail lets every MAIL of the session be answered with a reply of kanmon's own.
-func (s *session) refuseMail(with *smtp.Reply) { s.noMail = with }
+func (s *session) refuseMail(with *smtp.Reply) { s.mx.noMail = with }
 
 // maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
 const maxEarly = 64 << 10
@@ -274,7 +270,7 @@ func (s *session) closeMX() {
 		s.log.toMX += s.mx.written
 	}
 	s.mx.close()
-	s.stage, s.ehloRefused = stageNone, false
+	s.mx.stage, s.mx.ehloRefused = stageNone, false
 }
 
 // finish ends the session after converse: tells the MSA what there is to tell, closes both legs, hands over the last record.
@@ -284,6 +280,7 @@ func (s *session) finish(err error) {
 		f = &failure{trouble: broken, cause: err}
 	}
 	s.closeMX() // never a dot: whatever was not complete stays so (I4)
+	s.drop()
 	if f != nil {
 		s.noteFailure(f)
 		s.farewell(f)
@@ -329,8 +326,11 @@ func (s *session) survivePanic() {
 	}
 	s.e.logger().Error("session panicked", "session", s.info.ID.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 	defer func() {
-		if recover() != nil { // what broke cannot even be ended: cut both legs as they are
+		if recover() != nil { // what broke cannot even be ended: cut the legs as they are
 			s.mx.close()
+			if s.held != nil {
+				s.held.mx.close()
+			}
 			s.msa.close()
 		}
 	}()

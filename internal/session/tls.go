@@ -138,7 +138,7 @@ func (s *session) handshake() error {
 	if config == s.e.toMX.config && tls.CurveID(s.info.MX.Curve) != tls.X25519MLKEM768 {
 		s.e.Live.classical.put(mx, begun)
 	}
-	s.stage = stageTLS
+	s.mx.stage = stageTLS
 	s.log.notef("tls connected, %s %s", tls.VersionName(s.info.MX.Version), tls.CipherSuiteName(s.info.MX.Cipher))
 	return nil
 }
@@ -154,7 +154,7 @@ func (s *session) withoutTLS(why *tlsFailure) error {
 		s.refuseMail(&replyNoTLS)
 		return errNoMail
 	}
-	s.plain = true
+	s.mx.plain = true
 	return nil
 }
 

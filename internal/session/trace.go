@@ -212,32 +212,32 @@ func (t *trace) recipient(cmd smtp.Command) int {
 
 const maxRecordedRcpts = 1000
 
-func (t *trace) mailReply(reply *smtp.Reply, first, took time.Duration) {
+func (t *trace) mailReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx && t.transaction().Mail.Code == 0 {
-		t.transaction().Mail = t.replyRecord(reply, first, took)
+		t.transaction().Mail = t.replyRecord(reply, softened, first, took)
 	}
 }
 
-func (t *trace) rcptReply(rcpt int, reply *smtp.Reply, first, took time.Duration) {
+func (t *trace) rcptReply(rcpt int, reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx && rcpt >= 0 && rcpt < len(t.transaction().Recipients) {
-		t.transaction().Recipients[rcpt].Reply = t.replyRecord(reply, first, took)
+		t.transaction().Recipients[rcpt].Reply = t.replyRecord(reply, softened, first, took)
 	}
 }
 
-func (t *trace) dataReply(reply *smtp.Reply, first, took time.Duration) {
+func (t *trace) dataReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx {
-		t.transaction().Data = t.replyRecord(reply, first, took)
+		t.transaction().Data = t.replyRecord(reply, softened, first, took)
 	}
 }
 
-func (t *trace) dotReply(reply *smtp.Reply, first, took time.Duration) {
+func (t *trace) dotReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx {
-		t.transaction().Dot = t.replyRecord(reply, first, took)
+		t.transaction().Dot = t.replyRecord(reply, softened, first, took)
 	}
 }
 
-func (t *trace) replyRecord(reply *smtp.Reply, first, took time.Duration) ReplyRecord {
-	return ReplyRecord{Code: reply.Code, Text: t.add(reply), First: first, Took: took}
+func (t *trace) replyRecord(reply *smtp.Reply, softened bool, first, took time.Duration) ReplyRecord {
+	return ReplyRecord{Code: reply.Code, Softened: softened, Text: t.add(reply), First: first, Took: took}
 }
 
 func (t *trace) bodyBegins(now time.Time) { t.body = now }
@@ -280,16 +280,16 @@ func (t *trace) endTransaction(o Outcome, cause string) {
 
 // refusal is how a transaction that never came to its body ended: by its replies, else by the MSA's wish.
 func (t *Transaction) refusal() Outcome {
-	codes := []int{t.Mail.Code, t.Data.Code}
+	classes := []int{t.Mail.class(), t.Data.class()}
 	if len(t.Recipients) > 0 {
 		worst := 5
-		for _, r := range t.Recipients {
-			worst = min(worst, r.Reply.Code/100) // one accepted recipient: not refused here; one 4xx: worth another try
+		for i := range t.Recipients {
+			worst = min(worst, t.Recipients[i].Reply.class()) // one accepted recipient: not refused here; one 4xx: worth another try
 		}
-		codes = []int{t.Mail.Code, worst * 100, t.Data.Code}
+		classes = []int{t.Mail.class(), worst, t.Data.class()}
 	}
-	for _, code := range codes {
-		switch code / 100 {
+	for _, class := range classes {
+		switch class {
 		case 4:
 			return OutcomeDeferred
 		case 5:

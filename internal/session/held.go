@@ -1,0 +1,118 @@
+package session
+
+import (
+	"slices"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// A heldLeg is an MX leg that has been set aside while another is being opened in its place.
+type heldLeg struct {
+	mx    mxLeg
+	info  LegInfo
+	reply smtp.Reply
+	sent  time.Time
+	first time.Duration
+}
+
+// setAside takes the MX leg out of the session as it is. Until takeBack or drop the session keeps it, so that whatever ends the
+// session closes it, too.
+func (s *session) setAside() {
+	s.held = &heldLeg{mx: s.mx, info: s.info.LegInfo, reply: s.reply.Clone(), sent: s.sent, first: s.first}
+	s.reply = smtp.Reply{} // capabilities may point into the old one's memory
+	s.freshLeg()
+}
+
+// freshLeg begins a new attempt: nothing of the leg before it counts.
+func (s *session) freshLeg() {
+	s.mx, s.info.LegInfo = mxLeg{}, LegInfo{}
+}
+
+// takeBack puts the leg that was set aside in place of the present one.
+func (s *session) takeBack() {
+	s.closeMX()
+	h := s.held
+	s.mx, s.info.LegInfo, s.reply, s.sent, s.first = h.mx, h.info, h.reply, h.sent, h.first
+	s.held = nil
+	if s.mx.open() {
+		s.watchCuts()
+	}
+}
+
+// drop closes the leg that was set aside: it has been replaced, or the session ends.
+func (s *session) drop() {
+	if s.held == nil {
+		return
+	}
+	h := s.held
+	s.held = nil
+	if h.mx.open() {
+		s.log.fromMX += h.mx.total()
+		s.log.toMX += h.mx.written
+	}
+	h.mx.close()
+}
+
+// watchCuts lets Live cut the present MX connection.
+func (s *session) watchCuts() {
+	conn := s.mx.base // a variable of its own: Live reads it in another goroutine
+	s.cuts.Store(&conn)
+}
+
+// A promise is what the MSA has been told that the MX can do (I9).
+type promise struct {
+	has    keyword
+	size   uint64 // 0: no limit named
+	limits string
+	tls    bool // what it sent went on inside TLS
+}
+
+func (s *session) promise() {
+	if s.e.replays() {
+		c := &s.mx.caps
+		s.rescue.promised = promise{c.has, c.maxSize(), string(c.limits), s.info.MX.State == TLSOn}
+	}
+}
+
+// kept says whether another MX leg can do all that was promised. LIMITS must be the same, or none.
+func (p *promise) kept(c *capabilities, tls bool) bool {
+	size := c.maxSize()
+	switch {
+	case p.tls && !tls:
+		return false
+	case p.has&^(kwStartTLS|kwLimits)&^c.has != 0:
+		return false
+	case size > 0 && (p.size == 0 || size < p.size):
+		return false
+	default:
+		return !c.offers(kwLimits) || string(c.limits) == p.limits
+	}
+}
+
+// An envelope is what the MX has accepted of a transaction: lines of MAIL and RCPT.
+type envelope struct {
+	lines   []byte
+	tooLong bool // and is not whole: nothing can be said again
+}
+
+// maxEnvelope bounds what a session keeps to say again.
+const maxEnvelope = 64 << 10
+
+func (v *envelope) add(line []byte) {
+	if len(v.lines)+len(line) > maxEnvelope {
+		v.lines, v.tooLong = nil, true
+	}
+	if !v.tooLong {
+		v.lines = append(append(v.lines, line...), '\r', '\n')
+	}
+}
+
+func (v *envelope) clear() { v.lines, v.tooLong = v.lines[:0], false }
+
+// refusedBy notes a sending IP that this MX does not want in this session.
+func (r *rescuing) refusedBy(s *session) {
+	if ip := s.info.SendingIP; ip.IsValid() && !slices.Contains(r.tried, ip) {
+		r.tried = append(r.tried, ip)
+	}
+}
