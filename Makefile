@@ -89,7 +89,7 @@ faults: ## the fault tests in full: every cut and kill of the reference sessions
 	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
 
 .PHONY: bench
-bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (root, about 15 minutes)
+bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (root, about 20 minutes)
 	test/setup/install.sh bench
 	$(GO) run ./test/bench -out $(BUILD)/bench.md
 

@@ -33,7 +33,7 @@ import (
 
 // deadline bounds a run, whatever happens.
 const (
-	deadline      = 15 * time.Minute
+	deadline      = 25 * time.Minute
 	quickDeadline = 4 * time.Minute
 )
 
