@@ -1,0 +1,221 @@
+package standing
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Settings are what a reload may change. A Book keeps them as they are: nothing in them may be changed afterwards.
+type Settings struct {
+	Policy     *Policy            // nil: DefaultPolicy
+	Providers  map[string]*Policy // whole policies of providers that need their own
+	Neighbours []netip.Addr       // the configured sending IPs
+}
+
+// Options make a [Book].
+type Options struct {
+	Settings
+	Store   Store            // nil: nothing survives the process
+	Check   Check            // nil: no listing is ever confirmed, and so none reaches another provider
+	Clock   func() time.Time // nil: time.Now
+	Log     *slog.Logger     // nil: silence
+	Changed func(Standing)   // hears of every change, in order, in a goroutine of its own
+	MaxKeys int              // 0: DefaultMaxKeys
+}
+
+// DefaultMaxKeys bounds how many keys are remembered. One costs a few KB, mostly for the replies that are shown; 32 KB if
+// every text in them is as long as it may be.
+const DefaultMaxKeys = 10_000
+
+// A Book has the standing of all keys. It is safe for concurrent use.
+type Book struct {
+	store   Store
+	check   Check
+	clock   func() time.Time
+	log     *slog.Logger
+	changed func(Standing)
+	maxKeys int
+
+	mu       sync.RWMutex
+	settings Settings
+	ips      map[netip.Addr]*address
+	count    int // of entries
+	queues   [ranks]queue
+	dirty    map[Key]struct{}
+	checks   map[question]*answer
+
+	queries chan question
+	news    chan Standing
+	unheard int // news that did not fit
+
+	stop  chan struct{}
+	tasks sync.WaitGroup
+	once  sync.Once
+}
+
+// New makes a Book and reads what the store has. It does not close the store.
+func New(o Options) (*Book, error) {
+	b := &Book{
+		store: o.Store, check: o.Check, clock: o.Clock, log: o.Log, changed: o.Changed, maxKeys: o.MaxKeys,
+		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: map[question]*answer{},
+		queries: make(chan question, maxChecks), news: make(chan Standing, 1024), stop: make(chan struct{}),
+	}
+	if b.clock == nil {
+		b.clock = time.Now
+	}
+	if b.log == nil {
+		b.log = slog.New(slog.DiscardHandler)
+	}
+	if b.maxKeys <= 0 {
+		b.maxKeys = DefaultMaxKeys
+	}
+	if err := b.Configure(o.Settings); err != nil {
+		return nil, err
+	}
+	if b.store != nil {
+		if err := b.load(); err != nil {
+			return nil, fmt.Errorf("read the standing of the sending IPs: %w", err)
+		}
+		b.tasks.Go(b.saveLoop)
+	}
+	if b.check != nil {
+		b.tasks.Go(b.checkLoop)
+	}
+	b.tasks.Go(b.tellLoop)
+	return b, nil
+}
+
+// Configure exchanges the settings. What has been decided stays.
+func (b *Book) Configure(s Settings) error {
+	if s.Policy == nil {
+		s.Policy = DefaultPolicy()
+	}
+	wrong := []error{s.Policy.Validate()}
+	for name, p := range s.Providers {
+		if p == nil {
+			wrong = append(wrong, fmt.Errorf("provider %s: no policy", name))
+		} else if err := p.Validate(); err != nil {
+			wrong = append(wrong, fmt.Errorf("provider %s: %w", name, err))
+		}
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return fmt.Errorf("standing: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.settings = s
+	return nil
+}
+
+func (b *Book) policy(provider string) *Policy {
+	if p := b.settings.Providers[provider]; p != nil {
+		return p
+	}
+	return b.settings.Policy
+}
+
+// May says whether a session may use the key. Ask only about a key that is used if it may be: a Probe is given to one
+// session, which holds it until it ends it.
+func (b *Book) May(k Key) Permit {
+	k = k.normal()
+	b.mu.RLock()
+	at := b.ips[k.IP]
+	if at == nil {
+		b.mu.RUnlock()
+		return permitted
+	}
+	e := at.keys[k.Provider]
+	easy := at.whole == nil && (e == nil || e.State == Active)
+	b.mu.RUnlock()
+	if easy {
+		return permitted
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.decide(k, b.clock())
+}
+
+func (b *Book) decide(k Key, now time.Time) Permit {
+	if w := b.wholeOf(k.IP, now); w != nil {
+		if w.byHand() {
+			return refusal(w)
+		}
+		if k.valid() && !b.policy(k.Provider).IgnoreLists {
+			b.judge(b.entryFor(k, now), now)
+		}
+	}
+	e := b.entry(k)
+	if e == nil {
+		return permitted
+	}
+	b.adjust(e, now)
+	switch e.State {
+	case Active:
+		return permitted
+	case Slowed:
+		b.riseQuietly(e, now)
+		return Permit{Answer: Yes, State: e.State, Share: e.Share, Why: e.Reason}
+	case Suspended, Probing:
+		if now.Before(e.Until) {
+			return refusal(e)
+		}
+		b.set(e, now, Probing, b.policy(k.Provider).ProbeTime)
+		return Permit{Answer: Probe, State: Probing, Share: 1, Why: e.Reason}
+	}
+	return refusal(e)
+}
+
+func refusal(e *entry) Permit {
+	return Permit{Answer: No, State: e.State, Until: e.Until, Why: e.Reason}
+}
+
+// set changes the state, for span from now; 0 is for ever. A suspension of no length may be probed at once.
+func (b *Book) set(e *entry, now time.Time, s State, span time.Duration) {
+	e.State, e.Since, e.Until = s, now, now.Add(span)
+	switch s {
+	case Active:
+		e.Share, e.Until = 1, time.Time{}
+	case Stopped:
+		e.Share, e.Until = 0, time.Time{}
+	case Suspended, Probing:
+		e.Share = 0
+	}
+	b.note(e, now)
+}
+
+// adjust keeps what was set for a time from lasting longer when the clock is set back: it lasts that time from now, at
+// most (docs/engine.md 2.4, "Time").
+func (b *Book) adjust(e *entry, now time.Time) {
+	if !now.Before(e.Since) {
+		return
+	}
+	if !e.Until.IsZero() {
+		e.Until = now.Add(e.Until.Sub(e.Since))
+	}
+	e.Since = now
+	b.markDirty(e.Key)
+}
+
+// Close writes what has not been written, and ends the Book's goroutines. It gives a dead disk a few seconds.
+func (b *Book) Close() error {
+	b.once.Do(func() { close(b.stop) })
+	ended := make(chan struct{})
+	go func() { b.tasks.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(closePatience):
+		return errors.New("standing: not everything was written: the disk, the resolver or the log does not answer")
+	}
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if len(b.dirty) > 0 && b.store != nil {
+		return fmt.Errorf("standing: %d standings could not be written", len(b.dirty))
+	}
+	return nil
+}
+
+const closePatience = 8 * time.Second // more than the store takes to give up

@@ -1,0 +1,94 @@
+package standing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+)
+
+// A Resolver looks addresses up; *net.Resolver is one.
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// DNSBL is the [Check] that asks lists by DNS (RFC 5782).
+type DNSBL struct {
+	// Resolver must be one whose queries the lists accept: many refuse those of public resolvers. nil: the system's.
+	Resolver Resolver
+}
+
+// Errors of a query whose answer cannot be used.
+var (
+	ErrRefused   = errors.New("the list refuses to answer this resolver")     // 127.255.255.x, 127.0.0.1
+	ErrNoList    = errors.New("the answer is not that of a block list")       // outside 127.0.0.0/8: a parked domain, a resolver that lies
+	ErrListsAll  = errors.New("the list has everybody: it is out of service") // RFC 5782 §5: 127.0.0.1 must not be listed
+	errNoAddress = errors.New("not an IP address")
+)
+
+// Listed says whether the list has the IP. It believes a yes only if the list does not have the address that none may
+// have: a list that has ended may say yes to everything.
+func (d DNSBL) Listed(ctx context.Context, ip netip.Addr, zone string) (bool, error) {
+	if !ip.IsValid() {
+		return false, errNoAddress
+	}
+	ip = ip.Unmap()
+	listed, err := d.query(ctx, ip, zone)
+	if err != nil || !listed {
+		return false, err
+	}
+	never := netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	if ip.Is6() {
+		never = netip.AddrFrom16(never.As16()) // ::FFFF:7F00:1
+	}
+	switch all, err := d.query(ctx, never, zone); {
+	case err != nil:
+		return false, err
+	case all:
+		return false, fmt.Errorf("%s: %w", zone, ErrListsAll)
+	}
+	return true, nil
+}
+
+func (d DNSBL) query(ctx context.Context, ip netip.Addr, zone string) (bool, error) {
+	resolver := d.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	// The dot at the end keeps the resolver's search list away.
+	answers, err := resolver.LookupNetIP(ctx, "ip4", reverse(ip)+"."+zone+".")
+	var dns *net.DNSError
+	if errors.As(err, &dns) && dns.IsNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask %s: %w", zone, err)
+	}
+	listed := false
+	for _, a := range answers {
+		switch octets := a.Unmap().As4(); {
+		case octets[0] != 127:
+			return false, fmt.Errorf("%s answers %v: %w", zone, a, ErrNoList)
+		case octets[1] == 255 && octets[2] == 255, octets == [4]byte{127, 0, 0, 1}:
+			return false, fmt.Errorf("%s answers %v: %w", zone, a, ErrRefused)
+		}
+		listed = true
+	}
+	return listed, nil
+}
+
+// reverse writes an address as the name under which lists have it: octets (RFC 5782 §2.1) or nibbles (§2.4), last first.
+func reverse(ip netip.Addr) string {
+	if ip.Is4() {
+		o := ip.As4()
+		return fmt.Sprintf("%d.%d.%d.%d", o[3], o[2], o[1], o[0])
+	}
+	octets := ip.As16()
+	var b strings.Builder
+	for i := len(octets) - 1; i >= 0; i-- {
+		fmt.Fprintf(&b, "%x.%x.", octets[i]&0xf, octets[i]>>4)
+	}
+	return strings.TrimSuffix(b.String(), ".")
+}

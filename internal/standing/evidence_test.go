@@ -1,0 +1,243 @@
+package standing
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// The test that separates our IP from a tenant and from an odd receiver, at its thresholds.
+func TestDoubtNeedsDistinctTenantsAndDestinations(t *testing.T) {
+	for tenants := 1; tenants <= 3; tenants++ {
+		for destinations := 1; destinations <= 4; destinations++ {
+			r := newRig(t, Options{})
+			for i := range 100 * 12 { // many replies make no difference
+				r.Observe(doubt("google", fmt.Sprint("t", i%tenants), fmt.Sprint("d", i/12%destinations)))
+			}
+			want := Active
+			if tenants >= 2 && destinations >= 3 {
+				want = Suspended
+			}
+			if s, _ := r.Show(key("google")); s.State != want {
+				t.Errorf("%d tenants, %d destinations: %v, want %v", tenants, destinations, s.State, want)
+			}
+		}
+	}
+}
+
+func TestDoubtsCountWithinTheirTime(t *testing.T) {
+	for _, c := range []struct {
+		wait time.Duration
+		want State
+	}{{time.Hour - time.Nanosecond, Suspended}, {time.Hour, Active}} {
+		r := newRig(t, Options{})
+		r.Observe(doubt("google", "acme", "a.example"))
+		r.pass(time.Minute)
+		r.Observe(doubt("google", "beta", "b.example"))
+		r.pass(c.wait - time.Minute)
+		r.Observe(doubt("google", "beta", "c.example"))
+		if s, _ := r.Show(key("google")); s.State != c.want {
+			t.Errorf("after %v: %v, want %v", c.wait, s.State, c.want)
+		}
+	}
+}
+
+func TestThresholdsAreConfigurable(t *testing.T) {
+	general, docomo := DefaultPolicy(), DefaultPolicy()
+	general.Listed = Trigger{Replies: 3, Tenants: 1, Destinations: 2, Within: time.Hour}
+	docomo.Refused.Destinations = 1 // one domain is all it has
+	docomo.Refused.Tenants = 4
+	r := newRig(t, Options{Settings: Settings{Policy: general, Providers: map[string]*Policy{"docomo": docomo}}})
+
+	other := listing("google")
+	other.Destination = "other.example"
+	for i, want := range []State{Active, Active, Active, Suspended} {
+		if i == 3 {
+			r.Observe(other)
+		} else {
+			r.Observe(listing("google"))
+		}
+		if s, _ := r.Show(key("google")); s.State != want {
+			t.Errorf("reply %d: %v, want %v", i+1, s.State, want)
+		}
+	}
+	for i, want := range []State{Active, Active, Active, Suspended} {
+		r.Observe(doubt("docomo", fmt.Sprint("t", i), "docomo.ne.jp"))
+		if s, _ := r.Show(key("docomo")); s.State != want {
+			t.Errorf("tenant %d: %v, want %v", i+1, s.State, want)
+		}
+	}
+}
+
+func TestWhatIsNotAboutOurIPNeverCounts(t *testing.T) {
+	r := newRig(t, Options{})
+	for _, scope := range []string{"tenant", "sender", "recipient", "content", "message", "transaction", "host", "receiver", "protocol", "domain", "unheard of"} {
+		for _, suspend := range []string{"yes", "may", "no"} {
+			for _, class := range []string{"ip_blocklisted", "ip_reputation", "throttled", "content_rejected"} {
+				for i := range 12 {
+					ev := doubt("google", fmt.Sprint("t", i%4), fmt.Sprint("d", i))
+					ev.Scope, ev.Suspend, ev.Class = scope, suspend, class
+					r.Observe(ev)
+				}
+			}
+		}
+	}
+	for i := range 12 {
+		ev := doubt("google", fmt.Sprint("t", i%4), fmt.Sprint("d", i))
+		ev.Suspend = "no" // as for a listing of somebody else's address
+		r.Observe(ev)
+		unknown := tooFast("google") // too much of what, it does not say
+		unknown.Scope = []string{"unknown", ""}[i%2]
+		r.Observe(unknown)
+		own := listing("google")
+		own.Own = true
+		r.Observe(own)
+	}
+	if all := r.List(); len(all) != 0 {
+		t.Errorf("list: %+v", all)
+	}
+	if _, seen := r.Show(key("google")); len(seen) != 0 {
+		t.Errorf("kept: %+v", seen)
+	}
+}
+
+func TestWeakAndClosedListsNeverSuspendAlone(t *testing.T) {
+	for _, c := range []struct {
+		weights []string
+		want    State
+	}{
+		{[]string{"weak"}, Active},
+		{[]string{"closed"}, Active},
+		{[]string{"weak", "closed"}, Active},
+		{[]string{"strong"}, Suspended},
+		{[]string{"range"}, Suspended},
+		{[]string{"unknown"}, Suspended},
+		{[]string{""}, Suspended},
+		{[]string{"weak", "strong"}, Suspended},
+		{nil, Suspended},
+	} {
+		r := newRig(t, Options{})
+		ev := listing("google")
+		for i, w := range c.weights {
+			ev.Lists = append(ev.Lists, List{Name: fmt.Sprint("list", i), Weight: w})
+		}
+		for range 20 {
+			r.Observe(ev)
+		}
+		if s, _ := r.Show(key("google")); s.State != c.want {
+			t.Errorf("weights %v: %v, want %v", c.weights, s.State, c.want)
+		}
+	}
+}
+
+// A provider that takes nearly everything has something against some messages, not against the IP.
+func TestDoubtsDrownInAcceptedMail(t *testing.T) {
+	for accepted, want := range map[int]State{54: Suspended, 55: Active} {
+		r := newRig(t, Options{})
+		r.Observe(doubt("google", "acme", "a.example"))
+		for range accepted {
+			r.Succeeded(key("google"), "acme")
+		}
+		for _, d := range []string{"a.example", "b.example"} {
+			r.Observe(doubt("google", "beta", d))
+			r.Observe(doubt("google", "acme", d))
+		}
+		r.Observe(doubt("google", "acme", "c.example"))
+		if s, _ := r.Show(key("google")); s.State != want {
+			t.Errorf("6 refused, %d accepted: %v, want %v", accepted, s.State, want)
+		}
+	}
+}
+
+func TestAcceptedMailOfLongAgoDrownsNothing(t *testing.T) {
+	for quiet, want := range map[int]State{1: Active, 8: Suspended} {
+		r := newRig(t, Options{})
+		r.Observe(doubt("google", "acme", "a.example"))
+		for range 1000 {
+			r.Succeeded(key("google"), "acme")
+		}
+		for range quiet {
+			r.pass(2 * time.Hour)
+			r.Observe(doubt("google", "acme", "a.example"))
+		}
+		for _, d := range []string{"a.example", "b.example", "c.example"} {
+			r.Observe(doubt("google", "acme", d))
+			r.Observe(doubt("google", "beta", d))
+		}
+		if s, _ := r.Show(key("google")); s.State != want {
+			t.Errorf("after %d times 2 h: %v, want %v", quiet, s.State, want)
+		}
+	}
+}
+
+func TestNetblockSlowsTheNeighboursAtThatProvider(t *testing.T) {
+	six := netip.MustParseAddr("2001:db8:1:2::1")
+	sixBeside := netip.MustParseAddr("2001:db8:1:ffff::1")
+	sixElsewhere := netip.MustParseAddr("2001:db8:2::1")
+	for _, c := range []struct{ refused, near, far netip.Addr }{{ours, beside, elsewhere}, {six, sixBeside, sixElsewhere}} {
+		r := newRig(t, Options{Settings: Settings{Neighbours: []netip.Addr{ours, beside, elsewhere, six, sixBeside, sixElsewhere}}})
+		ev := naming(listing("microsoft"), List{Name: "microsoft-internal"})
+		ev.IP, ev.Scope = c.refused, "netblock"
+		if changed := r.Observe(ev); len(changed) != 2 {
+			t.Fatalf("changed: %+v", changed)
+		}
+		r.want(Key{c.refused, "microsoft"}, Suspended, 0, 2*time.Hour)
+		s := r.want(Key{c.near, "microsoft"}, Slowed, 0.5, time.Hour)
+		if s.By != ByNetblock || len(s.Lists) != 0 {
+			t.Errorf("neighbour: %+v", s)
+		}
+		r.want(Key{c.far, "microsoft"}, Active, 1, 0)
+		r.want(Key{c.near, "google"}, Active, 1, 0)
+		r.pass(time.Minute)
+		r.Observe(ev) // once is enough
+		r.want(Key{c.near, "microsoft"}, Slowed, 0.5, 59*time.Minute)
+		r.want(Key{c.refused, "microsoft"}, Suspended, 0, 2*time.Hour-time.Minute)
+	}
+}
+
+func TestNeighbourThatIsSuspendedStaysSo(t *testing.T) {
+	r := suspended(t, Options{Settings: Settings{Neighbours: []netip.Addr{ours, beside}}})
+	ev := listing("google")
+	ev.IP, ev.Scope = beside, "netblock"
+	r.Observe(ev)
+	r.want(key("google"), Suspended, 0, 2*time.Hour)
+}
+
+func TestStrangersTextIsBoundedAndPrintable(t *testing.T) {
+	r := newRig(t, Options{})
+	ev := naming(listing("google"), List{Name: strings.Repeat("x", 1000), Zone: "EVIL\n.example", Weight: "none"})
+	ev.Sample = "550 \x1b[2J\x00 \u202egnp\r\nX" + strings.Repeat("é", 500)
+	ev.Tenant, ev.Destination, ev.Rule = strings.Repeat("t", 1000), "d\x07", strings.Repeat("r", 1000)
+	r.Observe(ev)
+	s, seen := r.Show(key("google"))
+	if !strings.HasPrefix(s.Sample, "550 ?[2J? ?gnp  Xéé") || len(s.Sample) > 256 || !utf8.ValidString(s.Sample) {
+		t.Errorf("sample %q", s.Sample)
+	}
+	if len(s.Rule) > 255 || len(seen[0].Tenant) > 255 || seen[0].Destination != "d?" || len(s.Lists[0].Name) > 64 {
+		t.Errorf("standing %+v, seen %+v", s, seen)
+	}
+}
+
+func TestShowGivesTheLastReplies(t *testing.T) {
+	r := newRig(t, Options{})
+	for i := range 20 {
+		r.Observe(doubt("google", "acme", fmt.Sprint("d", i)))
+		r.pass(time.Minute)
+	}
+	_, seen := r.Show(Key{netip.AddrFrom16(ours.As16()), "google"}) // the same address, written as IPv6
+	if len(seen) != maxSeen {
+		t.Fatalf("%d replies", len(seen))
+	}
+	want := EvidenceSeen{
+		At: start.Add(19 * time.Minute), Tenant: "acme", Destination: "d19", Class: "ip_reputation", Scope: "ip", Suspend: "may",
+		Rule: "reputation", Sample: "550 5.7.1 poor reputation", Lists: []string{},
+	}
+	if diff := cmp.Diff(want, seen[maxSeen-1]); diff != "" {
+		t.Error(diff)
+	}
+}

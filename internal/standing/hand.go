@@ -1,0 +1,152 @@
+package standing
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Errors of what operators ask for.
+var (
+	ErrKey  = errors.New("not a sending IP and a provider")
+	ErrPast = errors.New("the end of the suspension is not in the future")
+)
+
+// Suspend suspends a key until a time, after which it is probed. With provider [Every] nothing leaves from the IP until
+// then, and what it was before counts again. Evidence does not change it. Policy.HandLongest caps it.
+func (b *Book) Suspend(k Key, until time.Time, why, who string) error {
+	return b.byHand(k, Suspended, until, why, who)
+}
+
+// Stop is Suspend until Resume.
+func (b *Book) Stop(k Key, why, who string) error {
+	return b.byHand(k, Stopped, time.Time{}, why, who)
+}
+
+func (b *Book) byHand(k Key, s State, until time.Time, why, who string) error {
+	k = k.normal()
+	if !k.valid() {
+		return fmt.Errorf("%v: %w", k, ErrKey)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	if s == Suspended && !until.After(now) {
+		return ErrPast
+	}
+	e := b.entryFor(k, now)
+	e.Reason, e.Rule, e.Sample, e.By = clean(why, maxName), "", "", operator(who)
+	b.set(e, now, s, min(until.Sub(now), b.policy(k.Provider).HandLongest))
+	return nil
+}
+
+func operator(who string) string {
+	if who = clean(who, 64); who == "" {
+		return ByOperator
+	}
+	return ByOperator + " " + who
+}
+
+// Resume makes a key active at once, and forgets its strikes. A listing that is still confirmed does not suspend it
+// again, fresh evidence does. With provider [Every] it lifts what stands for the whole IP, and the suspensions that
+// followed from that; what a provider's own replies led to stays.
+func (b *Book) Resume(k Key, who string) error {
+	k = k.normal()
+	if !k.valid() {
+		return fmt.Errorf("%v: %w", k, ErrKey)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	e := b.entry(k)
+	if e == nil && b.wholeOf(k.IP, now) != nil {
+		e = b.entryFor(k, now) // to stay active although the IP is listed
+	}
+	if e == nil {
+		return nil
+	}
+	if k.Provider == Every {
+		for _, one := range b.ips[k.IP].keys {
+			if one.By == ByCheck && one.State != Active {
+				b.resume(one, now, who)
+			}
+		}
+	}
+	b.resume(e, now, who)
+	return nil
+}
+
+func (b *Book) resume(e *entry, now time.Time, who string) {
+	e.By, e.Strikes, e.Length = operator(who), 0, 0
+	b.activate(e, now, "resumed")
+	if e.Provider == Every {
+		b.forget(e)
+	}
+}
+
+// List gives all standings that are not plainly active, by IP and provider.
+func (b *Book) List() []Standing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	var all []Standing
+	for ip, at := range b.ips {
+		whole := b.wholeOf(ip, now)
+		if whole != nil {
+			all = append(all, whole.onWall(now))
+		}
+		for _, e := range at.keys {
+			b.bringUpToDate(e, whole, now)
+			if !e.blank() {
+				all = append(all, e.onWall(now))
+			}
+		}
+	}
+	slices.SortFunc(all, func(x, y Standing) int {
+		return cmp.Or(bytes.Compare(x.IP.AsSlice(), y.IP.AsSlice()), cmp.Compare(x.Provider, y.Provider))
+	})
+	return all
+}
+
+// Show gives what stands for a key, and the last replies of its provider that were counted. Where that is of the whole
+// IP, the standing's provider is [Every]. What is not known is active.
+func (b *Book) Show(k Key) (Standing, []EvidenceSeen) {
+	k = k.normal()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	whole := b.wholeOf(k.IP, now)
+	e := b.entry(k)
+	var seen []EvidenceSeen
+	if e != nil {
+		b.bringUpToDate(e, whole, now)
+		seen = slices.Clone(e.seen)
+	}
+	switch {
+	case whole != nil && (whole.byHand() || e == nil && !b.policy(k.Provider).IgnoreLists):
+		return whole.onWall(now), seen
+	case e == nil:
+		return Standing{Key: k, Share: 1}, nil
+	}
+	return e.onWall(now), seen
+}
+
+// bringUpToDate does what May would, but gives no probe away.
+func (b *Book) bringUpToDate(e, whole *entry, now time.Time) {
+	if e == whole {
+		return
+	}
+	b.adjust(e, now)
+	if whole != nil && !whole.byHand() {
+		b.judge(e, now)
+	}
+	if e.State == Slowed {
+		b.riseQuietly(e, now)
+	}
+	if e.Strikes > 0 {
+		e.forgetStrikes(b.policy(e.Provider).Forget, now)
+	}
+}

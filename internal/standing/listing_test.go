@@ -1,0 +1,347 @@
+package standing
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A zone is what the fake lists have.
+type zones struct {
+	mu     sync.Mutex
+	listed map[string]bool // "ip zone"
+	err    error
+	asked  int
+}
+
+func (z *zones) Listed(_ context.Context, ip netip.Addr, zone string) (bool, error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.asked++
+	return z.listed[ip.String()+" "+zone], z.err
+}
+
+func (z *zones) set(ip netip.Addr, zone string, listed bool, err error) {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	z.listed, z.err = map[string]bool{ip.String() + " " + zone: listed}, err
+}
+
+func (z *zones) count() int {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	return z.asked
+}
+
+// inBubble runs a test in virtual time, with a Book that lives in it.
+func inBubble(t *testing.T, o Options, z *zones, test func(t *testing.T, r *rig)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		o.Clock = time.Now
+		o.Check = z
+		r := newRig(t, o)
+		test(t, r)
+	})
+}
+
+// soon lets the goroutines of the Book do what they have to do.
+func soon() {
+	time.Sleep(time.Millisecond)
+	synctest.Wait()
+}
+
+func TestConfirmedListingJudgesEveryProvider(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, true, nil)
+	exempt := DefaultPolicy()
+	exempt.IgnoreLists = true
+	settings := Settings{Providers: map[string]*Policy{"google": exempt}}
+	inBubble(t, Options{Settings: settings}, z, func(t *testing.T, r *rig) {
+		r.Observe(doubt("orange", "acme", "orange.fr")) // a key that is known already
+		r.Observe(naming(listing("yahoo"), sbl))
+		r.wantMay(key("orange"), Yes) // until the list itself has said so
+		soon()
+		for _, provider := range []string{"yahoo", "orange", "mx:new.example"} {
+			if p := r.wantMay(key(provider), No); p.State != Suspended {
+				t.Errorf("%s: %+v", provider, p)
+			}
+		}
+		r.wantMay(key("google"), Yes) // does not use lists
+		r.wantMay(Key{beside, "yahoo"}, Yes)
+		whole, _ := r.Show(key(Every))
+		if whole.State != Suspended || whole.By != ByCheck || len(whole.Lists) != 1 || !whole.Lists[0].Confirmed {
+			t.Errorf("the whole IP: %+v", whole)
+		}
+
+		// A provider that accepts although the IP is listed does not use the list, and is not judged again.
+		time.Sleep(2 * time.Hour)
+		r.wantMay(key("orange"), Probe)
+		r.Succeeded(key("orange"), "acme")
+		for range 3 {
+			time.Sleep(6 * time.Hour)
+			r.wantMay(key("orange"), Yes)
+		}
+		if s, _ := r.Show(key("orange")); s.State != Active {
+			t.Errorf("orange: %+v", s)
+		}
+		time.Sleep(48 * time.Hour)
+		r.wantMay(key("mx:other.example"), No) // the list says so still
+	})
+}
+
+func TestDelistingProbesEarly(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, true, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		r.Observe(naming(listing("yahoo"), sbl))
+		soon()
+		r.wantMay(key("orange"), No)
+		z.set(ours, sbl.Zone, false, nil)
+		time.Sleep(29 * time.Minute)
+		r.wantMay(key("yahoo"), No)
+		time.Sleep(3 * time.Minute)
+		r.wantMay(key("yahoo"), Probe)
+		r.wantMay(key("orange"), Probe)
+		r.wantMay(key("mx:new.example"), Yes)
+		if all := r.List(); len(all) != 2 {
+			t.Errorf("list: %+v", all)
+		}
+		r.Observe(naming(listing("yahoo"), sbl)) // its copy of the list is older
+		if s, _ := r.Show(key("yahoo")); s.State != Suspended || s.Length != 4*time.Hour {
+			t.Errorf("yahoo: %+v", s)
+		}
+	})
+}
+
+func TestDelistingTakesNothingBack(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, true, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		r.Observe(naming(listing("yahoo"), sbl))
+		soon()
+		r.wantMay(key("orange"), No)
+		if err := r.Stop(key("gmx"), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Hour)
+		r.wantMay(key("orange"), Probe)
+		r.Succeeded(key("orange"), "acme")
+		r.wantMay(key("yahoo"), Probe)
+		z.set(ours, sbl.Zone, false, nil)
+		time.Sleep(40 * time.Minute)
+		if s, _ := r.Show(key(Every)); s.State != Active {
+			t.Fatalf("listed still: %v", s)
+		}
+		for provider, want := range map[string]State{"orange": Slowed, "yahoo": Probing, "gmx": Stopped} {
+			if s, _ := r.Show(key(provider)); s.State != want {
+				t.Errorf("%s: %v", provider, s)
+			}
+		}
+	})
+}
+
+func TestListingStandsAsLongAsTheListSaysSo(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, true, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		r.Observe(naming(listing("yahoo"), sbl))
+		soon()
+		if err := r.Resume(key("yahoo"), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(48 * time.Hour)
+		r.wantMay(key("mx:other.example"), No)
+		r.wantMay(key("yahoo"), Yes)
+	})
+}
+
+// The word of a reply alone, against that of the list.
+func TestPoisonedReplyHarmsItsOwnProviderOnly(t *testing.T) {
+	for name, c := range map[string]struct {
+		list   List
+		listed bool
+		err    error
+		asked  bool
+	}{
+		"not listed":          {sbl, false, nil, true},
+		"no answer":           {sbl, true, errors.New("timeout"), true},
+		"weak list, listed":   {List{"tiny", "tiny.example", "weak", false}, true, nil, true},
+		"closed list, listed": {List{"gone", "gone.example", "closed", false}, true, nil, false},
+		"range, listed":       {List{"range", "range.example", "range", false}, true, nil, true},
+		"no zone":             {List{"theirs", "", "strong", false}, true, nil, false},
+		"zone is no name":     {List{"odd", "a b.example", "strong", false}, true, nil, false},
+		"zone of one label":   {List{"odd", "com", "strong", false}, true, nil, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			z := &zones{}
+			z.set(ours, c.list.Zone, c.listed, c.err)
+			inBubble(t, Options{Settings: Settings{Neighbours: []netip.Addr{ours, beside}}}, z, func(t *testing.T, r *rig) {
+				for i := range 1000 {
+					ev := naming(listing("mx:evil.example"), c.list)
+					ev.Tenant, ev.Destination = fmt.Sprint("t", i%7), fmt.Sprintf("d%d.example", i)
+					r.Observe(ev)
+					soon()
+				}
+				time.Sleep(20 * time.Minute)
+				if asked := z.count(); asked > 5 || c.asked != (asked > 0) {
+					t.Errorf("asked %d times", asked)
+				}
+				for _, provider := range []string{"google", "yahoo", "mx:other.example"} {
+					r.wantMay(key(provider), Yes)
+				}
+				r.wantMay(Key{beside, "mx:evil.example"}, Yes)
+				if all := r.List(); len(all) > 1 {
+					t.Errorf("list: %+v", all)
+				}
+			})
+		})
+	}
+}
+
+// A "not listed" does not make a suspension shorter that it did not cause: refuse, check, probe would go round.
+func TestUnconfirmedListingKeepsItsTime(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, false, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		r.Observe(naming(listing("yahoo"), sbl))
+		time.Sleep(2*time.Hour - time.Second)
+		r.wantMay(key("yahoo"), No)
+		time.Sleep(time.Second)
+		r.wantMay(key("yahoo"), Probe)
+	})
+}
+
+func TestListingWithoutAnyAnswerFades(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, true, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		r.Observe(naming(listing("yahoo"), sbl))
+		soon()
+		z.set(ours, sbl.Zone, false, errors.New("no route"))
+		time.Sleep(24*time.Hour - time.Second)
+		r.wantMay(key("mx:late.example"), No)
+		time.Sleep(2 * time.Second)
+		r.wantMay(key("mx:later.example"), Yes)
+	})
+}
+
+func TestOperatorOverrulesAListing(t *testing.T) {
+	z := &zones{}
+	z.set(ours, sbl.Zone, true, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		r.Observe(naming(listing("yahoo"), sbl))
+		soon()
+		r.wantMay(key("orange"), No)
+		for _, provider := range []string{"orange", "mx:fresh.example"} {
+			if err := r.Resume(key(provider), "alice"); err != nil {
+				t.Fatal(err)
+			}
+			r.wantMay(key(provider), Yes)
+		}
+		time.Sleep(3 * time.Hour)
+		r.wantMay(key("orange"), Yes)
+		r.wantMay(key("gmx"), No)
+
+		// The whole IP: what followed from the listing is lifted, the reply's own provider is not.
+		if err := r.Suspend(key("yahoo"), time.Now().Add(time.Hour), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Resume(key(Every), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		r.wantMay(key("gmx"), Yes)
+		r.wantMay(key("mx:new.example"), Yes)
+		r.wantMay(key("yahoo"), No)
+
+		// By hand over a listing: the listing is there when the operator's time is over.
+		r.Observe(naming(listing("gmx"), sbl))
+		soon()
+		if err := r.Suspend(key(Every), time.Now().Add(time.Hour), "", ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		if s, _ := r.Show(key(Every)); s.State != Suspended || s.By != ByCheck {
+			t.Errorf("the whole IP: %+v", s)
+		}
+	})
+}
+
+// law: I14
+//
+// A resolver that hangs holds up neither a call nor, for long, the end.
+func TestHangingResolver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, Options{Clock: time.Now, Check: hangs{}})
+		begin := time.Now()
+		for i := range 100 {
+			r.Observe(naming(listing(fmt.Sprint("mx:", i)), List{"list", fmt.Sprintf("z%d.example", i), "strong", false}))
+			r.wantMay(key("google"), Yes)
+		}
+		if took := time.Since(begin); took != 0 {
+			t.Errorf("calls waited %v", took)
+		}
+		time.Sleep(time.Minute)
+		begin = time.Now()
+		if err := r.Close(); err != nil || time.Since(begin) != 0 {
+			t.Errorf("close: %v after %v", err, time.Since(begin))
+		}
+	})
+}
+
+type hangs struct{}
+
+func (hangs) Listed(ctx context.Context, _ netip.Addr, _ string) (bool, error) {
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+// Changes are told in order, by a goroutine that may hang.
+func TestChangesAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan Standing, 16)
+		r := newRig(t, Options{Clock: time.Now, Changed: func(s Standing) { told <- s }})
+		r.Observe(listing("google"))
+		time.Sleep(2 * time.Hour)
+		r.wantMay(key("google"), Probe)
+		r.Succeeded(key("google"), "acme")
+		soon()
+		for _, want := range []State{Suspended, Probing, Slowed} {
+			if s := <-told; s.State != want {
+				t.Errorf("told %v, want %v", s.State, want)
+			}
+		}
+	})
+}
+
+// law: I14
+//
+// A listener, or a log, that hangs holds up no call; what it missed is counted.
+func TestHangingListener(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log syncBuffer
+		free := make(chan struct{})
+		told := 0
+		r := newRig(t, Options{
+			Clock: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			Changed: func(Standing) { <-free; told++ },
+		})
+		for i := range 3000 {
+			r.Observe(listing(fmt.Sprint("mx:", i)))
+		}
+		r.wantMay(key("mx:2999"), No)
+		close(free)
+		soon()
+		var missed int
+		line := strings.Index(log.text(), "not told\" count=")
+		if _, err := fmt.Sscanf(log.text()[max(line, 0):], "not told\" count=%d", &missed); err != nil || told+missed != 3000 {
+			t.Errorf("told %d, missed %d, %v", told, missed, err)
+		}
+	})
+}

@@ -1,0 +1,205 @@
+package standing
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A weight is what a piece of evidence can do.
+type weight uint8
+
+const (
+	nothing   weight = iota
+	throttles        // slow down
+	may              // suspend, with enough others
+	yes              // suspend
+)
+
+// aboutIP are the scopes that blame our IP. All others blame a tenant, a message, a recipient or the receiver; one that
+// is not known blames nobody.
+var aboutIP = []string{"ip", "netblock", "connections", "unknown", ""}
+
+// Weights of lists that suspend nothing by themselves: small or careless ones, and services that have ended, of which
+// stale answers remain.
+var noReasonAlone = []string{"weak", "closed"}
+
+func (ev *Evidence) weigh() (w weight, slows bool) {
+	if ev.Own || !slices.Contains(aboutIP, ev.Scope) {
+		return nothing, false
+	}
+	slows = ev.Class == "throttled" && (ev.Scope != "unknown" && ev.Scope != "")
+	switch ev.Suspend {
+	case "yes":
+		if len(ev.Lists) > 0 && !slices.ContainsFunc(ev.Lists, func(l List) bool { return !slices.Contains(noReasonAlone, l.Weight) }) {
+			return may, slows
+		}
+		return yes, slows
+	case "may":
+		return may, slows
+	}
+	if slows {
+		return throttles, true
+	}
+	return nothing, false
+}
+
+// Observe takes a refusal into account, and gives the standings that it changed. What is not about our IP changes
+// nothing and is not kept.
+func (b *Book) Observe(ev Evidence) (changed []Standing) {
+	w, slows := ev.weigh()
+	k := ev.key()
+	if w == nothing || !k.valid() || k.Provider == Every {
+		return nil
+	}
+	ev.bound()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	e := b.entryFor(k, now)
+	b.adjust(e, now)
+	before := e.Standing
+	if b.wholeOf(k.IP, now) != nil {
+		b.judge(e, now)
+	}
+	e.see(&ev, now)
+	b.touch(e, now)
+	b.act(e, &ev, w, slows, now)
+	if e.differs(&before) {
+		changed = append(changed, e.onWall(now))
+	}
+	if ev.Scope == "netblock" {
+		changed = append(changed, b.slowNeighbours(k, &ev, now)...)
+	}
+	for _, l := range ev.Lists {
+		b.ask(k.IP, l, now)
+	}
+	return changed
+}
+
+func (e *entry) differs(before *Standing) bool {
+	return before.State != e.State || before.Share != e.Share || !before.Until.Equal(e.Until) || before.Strikes != e.Strikes
+}
+
+// act moves the state as the evidence demands. Counting goes on in every state; what is by hand stays.
+func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) {
+	p := b.policy(e.Provider)
+	listed := w == yes && e.listed.add(p.Listed, ev.Tenant, ev.Destination, now)
+	refused := w >= may && e.refused.add(p.Refused, ev.Tenant, ev.Destination, now)
+	throttled := slows && e.throttled.add(p.Throttled, ev.Tenant, ev.Destination, now)
+	if w >= may {
+		e.countRefusal(p.Refused.Within, now)
+	}
+	first := p.RefusedFirst
+	if w == yes {
+		first = p.ListedFirst
+	}
+	switch {
+	case e.State == Stopped || e.State == Suspended && e.byHand():
+	case e.State == Suspended:
+		b.prolong(e, ev, listed, first, now)
+	case e.State == Probing:
+		if w >= may {
+			b.suspend(e, ev, first, now)
+		}
+	case listed, refused && e.mostlyRefused(p.RefusedPart):
+		b.suspend(e, ev, first, now)
+	case throttled:
+		b.cut(e, ev, p, now)
+	}
+}
+
+// suspend suspends for first, or for twice as long as the last time if that was not long ago.
+func (b *Book) suspend(e *entry, ev *Evidence, first time.Duration, now time.Time) {
+	e.forgetStrikes(b.policy(e.Provider).Forget, now)
+	e.Strikes++
+	e.Length = b.bounded(e, max(first, 2*e.Length))
+	e.explain(ev, "refused for our IP")
+	e.addLists(ev.Lists)
+	b.set(e, now, Suspended, e.Length)
+}
+
+// prolong makes a suspension as long as a clearer reply, from a session that was under way, would have made it. It is no
+// further strike: nothing was tried.
+func (b *Book) prolong(e *entry, ev *Evidence, listed bool, first time.Duration, now time.Time) {
+	if !listed {
+		return
+	}
+	named := e.addLists(ev.Lists)
+	switch {
+	case first > e.Length:
+		e.Length = b.bounded(e, first)
+		e.explain(ev, "refused for our IP")
+		b.set(e, now, Suspended, e.Length)
+	case named:
+		b.note(e, now)
+	}
+}
+
+func (b *Book) bounded(e *entry, d time.Duration) time.Duration {
+	return min(d, b.policy(e.Provider).Longest)
+}
+
+// cut makes the share smaller and holds it: twice as long each time.
+func (b *Book) cut(e *entry, ev *Evidence, p *Policy, now time.Time) {
+	share, hold := 1.0, p.ThrottleHold
+	if e.State == Slowed {
+		if now.Sub(e.Since) < p.ThrottleSettle {
+			return
+		}
+		share, hold = e.Share, max(hold, 2*e.Until.Sub(e.Since))
+	}
+	e.throttled = meter{}
+	e.successes = 0
+	e.Share = max(share*p.ThrottleFactor, min(share, p.ThrottleFloor))
+	e.explain(ev, "throttled")
+	b.set(e, now, Slowed, min(hold, p.Longest))
+}
+
+// slowNeighbours cools the sending IPs of the netblock that a reply speaks of. Each reply does so once per hold: what a
+// neighbour may take depends on its own replies.
+func (b *Book) slowNeighbours(k Key, ev *Evidence, now time.Time) (changed []Standing) {
+	p := b.policy(k.Provider)
+	block := netblock(k.IP)
+	for _, ip := range b.settings.Neighbours {
+		ip = ip.Unmap()
+		if ip == k.IP || !block.Contains(ip) {
+			continue
+		}
+		e := b.entryFor(Key{ip, k.Provider}, now)
+		b.adjust(e, now)
+		if e.State != Active && (e.State != Slowed || e.Share <= p.NeighbourShare) {
+			continue
+		}
+		e.explain(ev, "the netblock of "+k.IP.String()+" is refused")
+		e.By = ByNetblock
+		e.Share, e.successes = p.NeighbourShare, 0
+		b.set(e, now, Slowed, p.NeighbourHold)
+		changed = append(changed, e.onWall(now))
+	}
+	return changed
+}
+
+// netblock is the network that receivers take for one owner's.
+func netblock(ip netip.Addr) netip.Prefix {
+	bits := 48
+	if ip.Is4() {
+		bits = 24
+	}
+	return netip.PrefixFrom(ip.WithZone(""), bits).Masked()
+}
+
+// bound cuts what is kept of a stranger's words.
+func (ev *Evidence) bound() {
+	ev.Tenant, ev.Destination = clean(ev.Tenant, maxName), clean(ev.Destination, maxName)
+	ev.Class, ev.Scope, ev.Suspend = clean(ev.Class, 32), clean(ev.Scope, 32), clean(ev.Suspend, 8)
+	ev.Rule, ev.Sample = clean(ev.Rule, maxName), clean(ev.Sample, maxSample)
+	lists := make([]List, 0, min(len(ev.Lists), maxLists))
+	for _, l := range ev.Lists[:min(len(ev.Lists), maxLists)] {
+		lists = append(lists, List{Name: clean(l.Name, 64), Zone: strings.ToLower(clean(l.Zone, maxName)), Weight: clean(l.Weight, 16)})
+	}
+	ev.Lists = lists
+}
+
+const maxLists = 8

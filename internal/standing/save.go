@@ -1,0 +1,186 @@
+package standing
+
+import "time"
+
+// A Store keeps standings beyond the process. Save writes the ones it is given, each in place of what it has of the same
+// key; one that is active and has neither strikes nor lists is to be forgotten. It is called by one goroutine at a time.
+// Whoever opened the store closes it, after the Book.
+type Store interface {
+	Load() ([]Standing, error)
+	Save(changed []Standing) error
+}
+
+// SaveEvery is how long a change waits for others before it is written: what a kill can cost.
+const SaveEvery = time.Second
+
+// saveRetryLongest caps the time between attempts while the store does not take anything.
+const saveRetryLongest = time.Minute
+
+// markDirty has a key written at the next occasion.
+func (b *Book) markDirty(k Key) {
+	if b.store != nil {
+		b.dirty[k] = struct{}{}
+	}
+}
+
+// note tells the store and the news of a change.
+func (b *Book) note(e *entry, now time.Time) {
+	b.touch(e, now)
+	b.markDirty(e.Key)
+	select {
+	case b.news <- e.onWall(now):
+	default: // the log does not answer; the count is told when it does
+		b.unheard++
+	}
+}
+
+// load takes over what the store has. Times are brought within bounds: the clock, or the file, may have been changed.
+func (b *Book) load() error {
+	all, err := b.store.Load()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	for _, s := range all {
+		s.Key = s.normal()
+		if !s.valid() {
+			continue
+		}
+		e := b.entryFor(s.Key, now)
+		p := b.policy(s.Provider)
+		e.Standing, e.stored = s, true
+		e.Length = min(max(e.Length, 0), p.Longest)
+		e.Share = min(max(e.Share, 0), 1)
+		if e.State == Probing { // its session has ended with the process
+			e.State, e.Since, e.Until = Suspended, now, now.Add(p.ProbeRetry)
+			b.markDirty(e.Key)
+		}
+		if !e.Until.IsZero() {
+			longest := p.Longest
+			switch {
+			case e.byHand():
+				longest = p.HandLongest
+			case e.Provider == Every:
+				longest = listingKept
+			}
+			e.Until = e.Since.Add(min(max(e.Until.Sub(e.Since), 0), longest))
+		}
+		b.adjust(e, now)
+		b.touch(e, now)
+	}
+	return nil
+}
+
+// saveLoop writes what has changed, and tries again later what could not be written. A disk that hangs holds up nobody else.
+func (b *Book) saveLoop() {
+	wait, failing := SaveEvery, false
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for open := true; open; timer.Reset(wait) {
+		select {
+		case <-b.stop:
+			open = false
+		case <-timer.C:
+		}
+		count, err := b.saveAll()
+		switch {
+		case err != nil:
+			wait = min(2*wait, saveRetryLongest)
+			if !failing {
+				b.log.Error("standings not written; what runs is not affected", "error", err)
+			}
+			failing = true
+		case count > 0 && failing:
+			b.log.Info("standings written again", "count", count)
+			fallthrough
+		case count > 0:
+			wait, failing = SaveEvery, false
+		}
+	}
+}
+
+func (b *Book) saveAll() (count int, err error) {
+	for {
+		batch := b.takeDirty()
+		if len(batch) == 0 {
+			return count, nil
+		}
+		if err := b.store.Save(batch); err != nil {
+			b.putBack(batch)
+			return count, err
+		}
+		count += len(batch)
+	}
+}
+
+// saveBatch is how many standings are copied at once: sessions wait meanwhile.
+const saveBatch = 256
+
+func (b *Book) takeDirty() []Standing {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	batch := make([]Standing, 0, min(len(b.dirty), saveBatch))
+	for k := range b.dirty {
+		if len(batch) == saveBatch {
+			break
+		}
+		delete(b.dirty, k)
+		e := b.entry(k)
+		switch {
+		case e == nil:
+			batch = append(batch, Standing{Key: k})
+		case !e.blank() || e.stored:
+			batch = append(batch, e.onWall(now))
+			e.stored = true
+		}
+	}
+	return batch
+}
+
+func (b *Book) putBack(batch []Standing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range batch {
+		b.markDirty(batch[i].Key)
+	}
+}
+
+// tellLoop tells the log and Options.Changed what has changed.
+func (b *Book) tellLoop() {
+	for {
+		select {
+		case s := <-b.news:
+			b.tell(&s)
+			continue
+		default:
+		}
+		select {
+		case s := <-b.news:
+			b.tell(&s)
+		case <-b.stop:
+			return
+		}
+	}
+}
+
+func (b *Book) tell(s *Standing) {
+	b.mu.Lock()
+	unheard := b.unheard
+	b.unheard = 0
+	b.mu.Unlock()
+	if unheard > 0 {
+		b.log.Warn("changes of standing not told", "count", unheard)
+	}
+	log := b.log.Info
+	if s.State == Suspended || s.State == Stopped {
+		log = b.log.Warn
+	}
+	log("standing changed", "ip", s.IP, "provider", s.Provider, "state", s.State.String(), "until", s.Until, "share", s.Share,
+		"reason", s.Reason, "rule", s.Rule, "reply", s.Sample, "by", s.By, "strikes", s.Strikes)
+	if b.changed != nil {
+		b.changed(*s)
+	}
+}
