@@ -8,6 +8,7 @@
 //
 //	kanmon run     [--config FILE]                       intercept and relay, until SIGTERM
 //	kanmon check   [--config FILE]                       judge a configuration without running it
+//	kanmon explain [--config FILE] --sender A --recipient B …  which sending IP a mail leaves from, and why
 //	kanmon rules   print|apply|remove [--config FILE]    the firewall rules that bring mail here
 //	kanmon classify [REPLY]                              what a reply means and whose it is
 //	kanmon ip      list|show|suspend|resume [--config FILE]  the standing of the sending IPs of a running kanmon
@@ -31,6 +32,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"kanmon/internal/config"
+	"kanmon/internal/provider"
 )
 
 // Exit codes.
@@ -47,6 +49,7 @@ var errShown = errors.New("failed")
 type commandLine struct {
 	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
 	Check    checkCommand    `cmd:"" help:"Judge a configuration: its own errors, and what this host does not give."`
+	Explain  explainCommand  `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
 	Rules    rulesCommands   `cmd:"" help:"The firewall rules that bring mail to kanmon."`
 	Classify classifyCommand `cmd:"" help:"Explain what a reply of an MX means, and whose it is."`
 	IP       ipCommands      `cmd:"" name:"ip" help:"The standing of the sending IPs of a running kanmon."`
@@ -63,10 +66,11 @@ type console struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	watch          func() *signals
+	resolver       provider.Resolver // nil: the host's
 }
 
 func main() {
-	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals}))
+	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals, nil}))
 }
 
 func run(args []string, c *console) int {

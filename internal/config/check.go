@@ -50,6 +50,8 @@ func (h *Host) Check(ctx context.Context, cfg *Config) []Finding {
 	c := &checker{host: h, cfg: cfg}
 	for _, check := range []func(){
 		c.addresses,
+		c.pools,
+		c.routes,
 		c.scope,
 		c.exclusion,
 		c.privileges,

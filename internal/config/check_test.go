@@ -71,6 +71,24 @@ const twoFamilies = plain + "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'a
 	"[[sending_ip]]\naddress = '203.0.113.11'\nehlo = 'b.example.jp'\n[[sending_ip]]\naddress = '2001:db8::10'\nehlo = 'a.example.jp'\n" +
 	"[limits]\nsessions = 12000\n"
 
+// pools has no fault: two pools of both families, all in use. Its only route takes everything.
+const pools = plain + `[[sending_ip]]
+address = '203.0.113.10'
+ehlo    = 'a.example.jp'
+[[sending_ip]]
+address = '203.0.113.11'
+ehlo    = 'b.example.jp'
+[[sending_ip]]
+address = '2001:db8::10'
+ehlo    = 'a.example.jp'
+[pool.default]
+ips = ['203.0.113.10', '2001:db8::10']
+[pool.bulk]
+ips = ['203.0.113.11', '2001:db8::10']
+[[route]]
+pool = 'bulk'
+`
+
 func TestCheck(t *testing.T) {
 	tests := []struct {
 		name string
@@ -86,6 +104,11 @@ func TestCheck(t *testing.T) {
 		},
 		{"no IPv6 sending IP", plain + "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'a.example.jp'\n", nil, "warning: kanmon.toml:6: sending_ip: none is IPv6"},
 		{"no IPv4 sending IP", plain + "[[sending_ip]]\naddress = '2001:db8::10'\nehlo = 'a.example.jp'\n", nil, "none is IPv4"},
+		{"pools", pools, nil, ""},
+		{"pool without IPv6", strings.Replace(pools, "'203.0.113.11', '2001:db8::10']", "'203.0.113.11']", 1), nil, `warning: kanmon.toml:17: pool.bulk: pool "bulk" has no IPv6 address, and pool "default" has: its mail to IPv6`},
+		{"pool that nobody uses", strings.Replace(pools, "pool = 'bulk'", "pool = 'default'", 1), nil, `kanmon.toml:17: pool.bulk: no tenant and no route uses pool "bulk"`},
+		{"sending IP in no pool", strings.Replace(pools, "'203.0.113.11', ", "'203.0.113.10', ", 1), nil, "kanmon.toml:9: sending_ip[1]: 203.0.113.11 is in no pool"},
+		{"route behind one without conditions", pools + "[[route]]\nnull_sender = true\npool = 'default'\n", nil, "warning: kanmon.toml:21: route[1]: never matches: route 1, in line 19, takes all its mail"},
 		{
 			"listener not here", "intercept = { listen = ['10.20.0.1:10025'], sources = ['10.20.0.0/16'] }\njournal.session_log = '-'\n", nil,
 			"error: kanmon.toml:1: intercept.listen[0]: 10.20.0.1 is not an address of this host",

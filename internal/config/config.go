@@ -24,24 +24,29 @@ const DefaultPath = "/etc/kanmon/kanmon.toml"
 
 // A Config is a whole configuration file. docs/configuration.md describes every key; a test compares the two.
 type Config struct {
-	Hostname     string        `toml:"hostname"`
-	Intercept    Intercept     `toml:"intercept"`
-	SendingIPs   []SendingIP   `toml:"sending_ip"`
-	Destinations []Destination `toml:"destination"`
-	TLS          TLS           `toml:"tls"`
-	Limits       Limits        `toml:"limits"`
-	Timeouts     Timeouts      `toml:"timeouts"`
-	Journal      Journal       `toml:"journal"`
-	Log          Log           `toml:"log"`
-	Drain        Drain         `toml:"drain"`
+	Hostname      string          `toml:"hostname"`
+	ProvidersFile string          `toml:"providers_file"`
+	Intercept     Intercept       `toml:"intercept"`
+	SendingIPs    []SendingIP     `toml:"sending_ip"`
+	Pools         map[string]Pool `toml:"pool"` // none: one pool of all sending IPs
+	Tenants       []Tenant        `toml:"tenant"`
+	Routes        []Route         `toml:"route"`
+	Destinations  []Destination   `toml:"destination"`
+	TLS           TLS             `toml:"tls"`
+	Limits        Limits          `toml:"limits"`
+	Timeouts      Timeouts        `toml:"timeouts"`
+	Journal       Journal         `toml:"journal"`
+	Log           Log             `toml:"log"`
+	Drain         Drain           `toml:"drain"`
 
 	Classification Classification `toml:"classification"`
 	Standing       Standing       `toml:"standing"`
 	Rescue         Rescue         `toml:"rescue"`
 	Admin          Admin          `toml:"admin"`
 
-	file  string         // as given to Load or Parse
-	lines map[string]int // where each key of the file stands, for findings
+	file      string         // as given to Load or Parse
+	lines     map[string]int // where each key of the file stands, for findings
+	providers []Provider     // the defaults and those of ProvidersFile
 }
 
 // Intercept says whose port 25 goes through kanmon, and how.
@@ -63,6 +68,36 @@ type Intercept struct {
 type SendingIP struct {
 	Address netip.Addr `toml:"address"`
 	EHLO    string     `toml:"ehlo"` // must match the address's PTR
+}
+
+// Pool is a named set of sending IPs.
+type Pool struct {
+	IPs      []netip.Addr       `toml:"ips"`
+	Weights  map[netip.Addr]int `toml:"weights"` // those that are not 1
+	Sticky   Sticky             `toml:"sticky"`
+	HighRisk bool               `toml:"high_risk"`
+}
+
+// Tenant says whose mail comes from where. Domains are ASCII, "*.acme.example" stands for all below acme.example.
+type Tenant struct {
+	Name          string         `toml:"name"`
+	Sources       []netip.Prefix `toml:"sources"`
+	SenderDomains Names          `toml:"sender_domains"` // none: every sender of the sources
+	Pool          string         `toml:"pool"`
+}
+
+// Route gives mail to a pool if all its conditions hold; of the values of one condition, one must. The first route that
+// matches wins, else the tenant's pool, else the pool "default".
+type Route struct {
+	Tenants          Names    `toml:"tenant"`
+	Senders          Names    `toml:"sender"`
+	SenderDomains    Names    `toml:"sender_domain"`
+	NullSender       bool     `toml:"null_sender"`
+	RecipientDomains Names    `toml:"recipient_domain"`
+	Providers        Names    `toml:"provider"`
+	Destinations     Networks `toml:"destination"`
+	SuspicionMin     float64  `toml:"suspicion_min"` // 0: no condition
+	Pool             string   `toml:"pool"`
 }
 
 // Destination is a rule for MX addresses. The most specific network wins.
@@ -171,13 +206,17 @@ func Parse(name string, doc []byte) (*Config, error) {
 	d := &decoder{file: name, doc: doc, places: map[string]span{}}
 	d.decodeInto(root, cfg)
 	d.complete(cfg)
+	others := d.loadProviders(cfg)
 	d.validate(cfg)
-	if len(d.errs) > 0 {
-		return nil, d.errs.sorted()
+	if len(d.errs)+len(others) > 0 {
+		return nil, append(d.errs.sorted(), others...)
 	}
 	cfg.file, cfg.lines = name, d.lines()
 	return cfg, nil
 }
+
+// Line gives the line of the file that a key stands in, such as "route[2]"; 0 for a default.
+func (c *Config) Line(key string) int { return c.lines[key] }
 
 func defaults() *Config {
 	return &Config{
@@ -238,6 +277,17 @@ func (d *decoder) complete(cfg *Config) {
 			cfg.Destinations[i].TLS = TLSOpportunistic
 		}
 	}
+	for i := range cfg.Tenants {
+		if !d.has(fmt.Sprintf("tenant[%d].pool", i)) {
+			cfg.Tenants[i].Pool = defaultPool
+		}
+	}
+	for name, pool := range cfg.Pools {
+		if pool.Sticky == "" {
+			pool.Sticky = StickySenderDomain
+			cfg.Pools[name] = pool
+		}
+	}
 	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {
 		cfg.Limits.SessionsPerSource = cfg.Limits.Sessions
 	}
@@ -264,4 +314,7 @@ func defaultListen(mode Mode) []netip.AddrPort {
 	}
 }
 
-const defaultPort = 10025
+const (
+	defaultPort = 10025
+	defaultPool = "default"
+)

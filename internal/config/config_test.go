@@ -20,9 +20,21 @@ var update = flag.Bool("update", false, "write the expected errors of testdata/b
 // Every wrong file has its exact errors beside it: what an operator reads is part of the program.
 // law: B-config
 func TestBadFiles(t *testing.T) {
-	files, err := filepath.Glob("testdata/bad/*.toml")
-	if err != nil || len(files) < 25 {
-		t.Fatalf("%d wrong files, want at least 25 (%v)", len(files), err)
+	compareErrors(t, "testdata/bad/*.toml", 25, func(doc []byte) error {
+		cfg, err := Parse("kanmon.toml", doc)
+		if cfg != nil {
+			t.Errorf("Parse gives a configuration with %v", err)
+		}
+		return err
+	})
+}
+
+// compareErrors gives the files to parse, which must find what stands beside each.
+func compareErrors(t *testing.T, pattern string, least int, parse func([]byte) error) {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) < least {
+		t.Fatalf("%d wrong files, want at least %d (%v)", len(files), least, err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".toml"), func(t *testing.T) {
@@ -30,10 +42,10 @@ func TestBadFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			cfg, err := Parse("kanmon.toml", doc)
+			err = parse(doc)
 			var errs Errors
-			if !errors.As(err, &errs) || cfg != nil {
-				t.Fatalf("Parse = %v, %v; want Errors alone", cfg, err)
+			if !errors.As(err, &errs) {
+				t.Fatalf("error %v, want Errors", err)
 			}
 			golden := strings.TrimSuffix(file, ".toml") + ".err"
 			got := err.Error() + "\n"
@@ -65,7 +77,8 @@ func TestGoodFiles(t *testing.T) {
 	}
 }
 
-// everything.toml sets every key to something that is not its default, so that no key is read into a wrong field.
+// everything.toml sets every key to something that is not its default, so that no key is read into a wrong field. But
+// for providers_file: it is read at once, so it must be there; TestProvidersFile has one.
 func TestEverythingIsRead(t *testing.T) {
 	got, err := Load("testdata/good/everything.toml")
 	if err != nil {
@@ -88,6 +101,26 @@ func TestEverythingIsRead(t *testing.T) {
 		SendingIPs: []SendingIP{
 			{Address: netip.MustParseAddr("203.0.113.10"), EHLO: "out10.example.jp"},
 			{Address: netip.MustParseAddr("2001:db8::10"), EHLO: "out10.example.jp"},
+			{Address: netip.MustParseAddr("203.0.113.11"), EHLO: "out11.example.jp"},
+		},
+		Pools: map[string]Pool{
+			"default": {
+				IPs:     []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("2001:db8::10")},
+				Weights: map[netip.Addr]int{netip.MustParseAddr("203.0.113.10"): 3},
+				Sticky:  StickyTenant,
+			},
+			"quarantine": {IPs: []netip.Addr{netip.MustParseAddr("203.0.113.11")}, Sticky: StickySenderDomain, HighRisk: true},
+		},
+		Tenants: []Tenant{
+			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine"},
+			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default"},
+		},
+		Routes: []Route{
+			{
+				Tenants: Names{"acme", "blue"}, Senders: Names{"news@acme.example"}, SenderDomains: Names{"*.acme.example"}, RecipientDomains: Names{"example.com"},
+				Providers: Names{"google", "docomo"}, Destinations: Networks{netip.MustParsePrefix("192.0.2.0/24")}, SuspicionMin: 0.8, Pool: "quarantine",
+			},
+			{NullSender: true, Pool: "quarantine"},
 		},
 		Destinations: []Destination{
 			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: TLSRequire},

@@ -19,14 +19,21 @@ import (
 type decoder struct {
 	file   string
 	doc    []byte
+	top    reflect.Type    // of the whole file
 	places map[string]span // "intercept.sources[2]" → its value; tables → their header
 	failed []string        // keys whose value did not parse: rules about them say nothing
 	errs   Errors
 }
 
-// decodeInto fills cfg. Keys it does not find keep their defaults.
-func (d *decoder) decodeInto(root *node, cfg *Config) {
-	d.table(root, reflect.ValueOf(cfg).Elem(), "")
+// ours is the package of the types that are tables. Those of other packages are values.
+var ours = reflect.TypeFor[Config]().PkgPath()
+
+func isTable(t reflect.Type) bool { return t.Kind() == reflect.Struct && t.PkgPath() == ours }
+
+// decodeInto fills the struct that into points to. Keys it does not find keep their defaults.
+func (d *decoder) decodeInto(root *node, into any) {
+	d.top = reflect.TypeOf(into).Elem()
+	d.table(root, reflect.ValueOf(into).Elem(), "")
 }
 
 // has reports whether the file sets a key, rightly or wrongly.
@@ -85,7 +92,7 @@ func (d *decoder) table(n *node, v reflect.Value, path string) {
 		key := join(path, name)
 		field, known := fieldOf(v, name)
 		if !known {
-			d.wrongAt(m.at, key, "unknown key", suggest(v.Type(), path, name))
+			d.wrongAt(m.at, key, "unknown key", suggest(d.top, v.Type(), path, name))
 			continue
 		}
 		d.places[key] = m.value.at
@@ -95,12 +102,14 @@ func (d *decoder) table(n *node, v reflect.Value, path string) {
 
 func (d *decoder) value(n *node, v reflect.Value, key string) {
 	switch {
-	case v.Kind() == reflect.Struct && v.Type().PkgPath() == reflect.TypeFor[Config]().PkgPath():
+	case isTable(v.Type()):
 		if n.kind != unstable.Table {
 			d.mismatch(n, key, "a table", tableExample(v, key))
 			return
 		}
 		d.table(n, v, key)
+	case v.Kind() == reflect.Map:
+		d.namedValues(n, v, key)
 	case v.Kind() == reflect.Slice:
 		d.list(n, v, key)
 	default:
@@ -108,17 +117,53 @@ func (d *decoder) value(n *node, v reflect.Value, key string) {
 	}
 }
 
+// namedValues fills a map: the operator chooses the keys, names or addresses.
+func (d *decoder) namedValues(n *node, v reflect.Value, key string) {
+	if n.kind != unstable.Table {
+		hint := `write { "203.0.113.10" = 2 }`
+		if isTable(v.Type().Elem()) {
+			hint = fmt.Sprintf("write [%s.NAME] on a line of its own, its keys below", key)
+		}
+		d.mismatch(n, key, "a table", hint)
+		return
+	}
+	v.Set(reflect.MakeMap(v.Type()))
+	for _, name := range n.keys {
+		m := n.members[name]
+		item := join(key, name)
+		d.places[item] = m.value.at
+		if !isTable(v.Type().Elem()) {
+			d.places[item] = span{m.at.off, m.value.at.off + m.value.at.n - m.at.off} // either half may be wrong
+		}
+		index, value := reflect.New(v.Type().Key()).Elem(), reflect.New(v.Type().Elem()).Elem()
+		switch into := index.Addr().Interface().(type) {
+		case *netip.Addr:
+			text(d, &node{kind: unstable.String, at: m.at, text: name}, item, into, `"203.0.113.10"`, parseAddr)
+		default:
+			index.SetString(name)
+		}
+		d.value(m.value, value, item)
+		v.SetMapIndex(index, value)
+	}
+}
+
 func (d *decoder) list(n *node, v reflect.Value, key string) {
-	if n.kind != unstable.Array {
+	found := n.items
+	_, names := v.Interface().(Names)
+	_, networks := v.Interface().(Networks)
+	switch {
+	case n.kind == unstable.String && (names || networks):
+		found = []*node{n}
+	case n.kind != unstable.Array:
 		want, hint := "a list", "write ["+strings.TrimSpace(d.source(n))+"]"
-		if v.Type().Elem().Kind() == reflect.Struct && v.Type().Elem().PkgPath() == reflect.TypeFor[Config]().PkgPath() {
+		if isTable(v.Type().Elem()) {
 			want, hint = "a list of tables", fmt.Sprintf("write [[%s]], with two brackets, once for each", key)
 		}
 		d.mismatch(n, key, want, hint)
 		return
 	}
-	items := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
-	for i, item := range n.items {
+	items := reflect.MakeSlice(v.Type(), len(found), len(found))
+	for i, item := range found {
 		itemKey := fmt.Sprintf("%s[%d]", key, i)
 		d.places[itemKey] = item.at
 		d.value(item, items.Index(i), itemKey)
@@ -139,6 +184,8 @@ func (d *decoder) scalar(n *node, v reflect.Value, key string) {
 		d.number(n, key, 31, func(i uint64) { *field = int(i) })
 	case *uint32:
 		d.number(n, key, 32, func(i uint64) { *field = uint32(i) })
+	case *float64:
+		d.fraction(n, key, field)
 	case *Size:
 		if n.kind == unstable.Integer {
 			d.number(n, key, 63, func(i uint64) { *field = Size(i) })
@@ -172,6 +219,15 @@ func (d *decoder) number(n *node, key string, bits int, store func(uint64)) {
 		return
 	}
 	store(i)
+}
+
+func (d *decoder) fraction(n *node, key string, field *float64) {
+	f, err := strconv.ParseFloat(strings.ReplaceAll(n.text, "_", ""), 64)
+	if n.kind != unstable.Float && n.kind != unstable.Integer || err != nil {
+		d.mismatch(n, key, "a number", "write digits alone, without quotes, such as 0.8")
+		return
+	}
+	*field = f
 }
 
 // text stores a string that has a form of its own.
@@ -295,18 +351,17 @@ func tableExample(v reflect.Value, key string) string {
 }
 
 // suggest says what an unknown key may have meant: one nearly the same in its table, or the same in another.
-func suggest(t reflect.Type, path, name string) string {
+func suggest(top, t reflect.Type, path, name string) string {
 	keys := keysOf(t)
 	if near := nearest(name, keys); near != "" {
 		return fmt.Sprintf("did you mean %q?", near)
 	}
-	top := reflect.TypeFor[Config]()
 	if path != "" && slices.Contains(keysOf(top), name) {
 		return fmt.Sprintf("%q belongs at the top of the file, above the first [table]", name)
 	}
 	for i := range top.NumField() {
 		table := top.Field(i).Type
-		if table.Kind() == reflect.Slice {
+		if table.Kind() == reflect.Slice || table.Kind() == reflect.Map {
 			table = table.Elem()
 		}
 		if table.Kind() == reflect.Struct && slices.Contains(keysOf(table), name) {

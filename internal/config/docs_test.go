@@ -28,6 +28,8 @@ func TestDocumentation(t *testing.T) {
 		case name == "":
 		case field.Type.Kind() == reflect.Struct:
 			compareKeys(t, "["+name+"]", keysOf(field.Type), tables)
+		case field.Type.Kind() == reflect.Map:
+			compareKeys(t, "["+name+".NAME]", keysOf(field.Type.Elem()), tables)
 		case field.Type.Kind() == reflect.Slice:
 			compareKeys(t, "[["+name+"]]", keysOf(field.Type.Elem()), tables)
 		default:
@@ -120,18 +122,26 @@ func parseAlone(t *testing.T, heading, key, value string) Config {
 
 // Whole examples of the documentation are files that load.
 func TestDocumentedFiles(t *testing.T) {
-	text, err := os.ReadFile("../../docs/configuration.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(text), "```toml\n")[1:]
-	if len(blocks) == 0 {
-		t.Fatal("no example in the documentation")
-	}
-	for _, block := range blocks {
-		doc, _, _ := strings.Cut(block, "```")
-		if _, err := Parse("configuration.md", []byte(doc)); err != nil {
-			t.Errorf("%v\n%s", err, doc)
+	for _, page := range []string{"configuration.md", "routing.md"} {
+		text, err := os.ReadFile("../../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocks := strings.Split(string(text), "```toml\n")[1:]
+		if len(blocks) == 0 {
+			t.Fatalf("no example in %s", page)
+		}
+		for _, block := range blocks {
+			doc, _, _ := strings.Cut(block, "```")
+			if strings.Contains(doc, "[[provider]]") {
+				if _, errs := parseProviders(page, []byte(doc)); len(errs) > 0 {
+					t.Errorf("%v\n%s", errs, doc)
+				}
+				continue
+			}
+			if _, err := Parse(page, []byte(doc)); err != nil {
+				t.Errorf("%v\n%s", err, doc)
+			}
 		}
 	}
 }

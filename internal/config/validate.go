@@ -16,6 +16,9 @@ func (d *decoder) validate(cfg *Config) {
 	}
 	d.validateIntercept(&cfg.Intercept)
 	d.validateSendingIPs(cfg.SendingIPs)
+	d.validatePools(cfg)
+	d.validateTenants(cfg)
+	d.validateRoutes(cfg)
 	d.validateDestinations(cfg.Destinations)
 	d.validateTLS(&cfg.TLS)
 	d.validateLimits(&cfg.Limits)

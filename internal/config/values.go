@@ -39,6 +39,22 @@ const (
 	TLSOff           TLSRule = "off"
 )
 
+// Sticky says what the choice within a pool depends on, besides the tenant and the provider.
+type Sticky string
+
+// With StickySenderDomain, each domain of a tenant has a sending IP of its own; the sender is known after the connection
+// was opened, so it often has to be opened twice. With StickyTenant, all domains of a tenant share one.
+const (
+	StickySenderDomain Sticky = "sender_domain"
+	StickyTenant       Sticky = "tenant"
+)
+
+// Names are texts; in the file a single one may stand without brackets.
+type Names []string
+
+// Networks are networks; in the file a single one may stand without brackets.
+type Networks []netip.Prefix
+
 // Addresses says what of a mail address is recorded.
 type Addresses string
 
@@ -97,6 +113,8 @@ func words(value any) []string {
 		return []string{"keep", "remove"}
 	case TLSRule:
 		return []string{"opportunistic", "require", "off"}
+	case Sticky:
+		return []string{"sender_domain", "tenant"}
 	case Addresses:
 		return []string{"clear", "hashed", "domain"}
 	case RescueMode:

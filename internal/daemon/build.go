@@ -8,15 +8,21 @@ import (
 	"os/user"
 	"strconv"
 
+	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
+	"kanmon/internal/provider"
 	"kanmon/internal/session"
 )
 
 // build makes a generation from a configuration. Nothing of it is in use yet.
 func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, error) {
+	out, err := d.outlet(cfg)
+	if err != nil {
+		return nil, err
+	}
 	certificate, err := certificateOf(&cfg.TLS)
 	if err != nil {
 		return nil, err
@@ -33,7 +39,8 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 		journal: records,
 		over:    make(chan struct{}),
 		engine: &session.Engine{
-			Dialer:      d.dialer(cfg),
+			Dialer:      out,
+			Rescue:      rescueOf(&cfg.Rescue),
 			Live:        d.live,
 			Destination: newDestinations(cfg.Destinations).find,
 			Hostname:    cfg.Hostname,
@@ -46,15 +53,53 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 	if records != nil {
 		g.engine.Recorder = records
 	}
+	for _, ip := range cfg.SendingIPs {
+		g.sendingIPs = append(g.sendingIPs, ip.Address)
+	}
+	if len(g.sendingIPs) > 0 { // else kanmon only observes, and there is nothing to choose
+		g.engine.Judge, g.engine.Mover = out, out
+	}
+	g.providers = out.providers
 	return g, nil
 }
 
-func (d *Daemon) dialer(cfg *config.Config) *egress.Dialer {
-	ips := make([]egress.SendingIP, len(cfg.SendingIPs))
-	for i, ip := range cfg.SendingIPs {
-		ips[i] = egress.SendingIP{Address: ip.Address, Name: ip.EHLO}
+// outlet makes what a generation's sessions leave through.
+func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
+	router, err := Router(cfg)
+	if err != nil {
+		return nil, err
 	}
-	return egress.NewDialer(egress.Config{SendingIPs: ips, Mark: cfg.Intercept.Mark, Guard: d.loops})
+	rules, err := rulesOf(&cfg.Classification)
+	if err != nil {
+		return nil, err
+	}
+	return &outlet{
+		router:    router,
+		dialer:    egress.NewDialer(egress.Config{Router: router, Mark: cfg.Intercept.Mark, Guard: d.loops}),
+		providers: provider.New(provider.Config{Set: Providers(cfg), Wait: providerWait}),
+		rules:     rules,
+		book:      d.book,
+		rescue:    cfg.Rescue,
+	}, nil
+}
+
+func rulesOf(c *config.Classification) (*classify.Rules, error) {
+	if c.Rules == "" {
+		return classify.Builtin()
+	}
+	text, err := os.ReadFile(c.Rules)
+	if err != nil {
+		return nil, fmt.Errorf("classification.rules: %w", err)
+	}
+	return classify.Parse(c.Rules, text)
+}
+
+func rescueOf(r *config.Rescue) session.Rescue {
+	out := session.Rescue{Attempts: r.Attempts, Time: r.Time, BodyBytes: int(r.BodyBytes), BodiesBytes: int64(r.BodiesBytes)}
+	if r.BodyBytes == 0 {
+		out.BodyBytes = -1 // in the file 0 means none
+	}
+	return out
 }
 
 // certificateOf reads the certificate for MSAs once: a later failure to read it would fail sessions.
@@ -174,6 +219,8 @@ func restartNeeded(was, will *config.Config) error {
 		{"intercept.tproxy_mark", a.TProxyMark, b.TProxyMark},
 		{"intercept.tproxy_table", a.TProxyTable, b.TProxyTable},
 		{"log.format", was.Log.Format, will.Log.Format},
+		{"standing.file", was.Standing.File, will.Standing.File},
+		{"admin.socket", was.Admin.Socket, will.Admin.Socket},
 	} {
 		if row.a != row.b {
 			errs = append(errs, fmt.Errorf("%s changed from %v to %v: %w", row.key, row.a, row.b, ErrRestart))

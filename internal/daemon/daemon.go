@@ -35,6 +35,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/session"
+	"kanmon/internal/standing"
 )
 
 // flushTimeout bounds how long records may take to be written at the end.
@@ -59,6 +60,7 @@ type Daemon struct {
 
 	change   sync.Mutex // held by Start, Reload and Stop
 	cfg      *config.Config
+	book     *standing.Book
 	gates    []*gate
 	cleanups []cleanup
 	memory   int64 // soft memory limit before Start
@@ -111,6 +113,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.judge(ctx, d.cfg); err != nil {
 		return err
 	}
+	if err := d.openBook(); err != nil {
+		return err
+	}
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
 		return err
@@ -126,6 +131,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		if err := d.applyRules(ctx, Rules(d.cfg)); err != nil {
 			return err
 		}
+	}
+	if err := d.openAdmin(); err != nil {
+		return err
 	}
 	d.limitMemory()
 	d.startPacing()
@@ -171,6 +179,11 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 			d.discard(next)
 			return err
 		}
+	}
+	if err := d.book.Configure(bookSettings(cfg)); err != nil {
+		plan.abandon()
+		d.discard(next)
+		return err
 	}
 	// From here on nothing can fail.
 	previous := d.install(next)

@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 
 	"kanmon/internal/journal"
+	"kanmon/internal/provider"
 	"kanmon/internal/session"
 )
 
@@ -16,6 +18,9 @@ import (
 type generation struct {
 	engine  *session.Engine
 	journal *sharedJournal // nil: nothing is recorded
+
+	providers  *provider.Lookup
+	sendingIPs []netip.Addr
 
 	running int // connections in it; guarded by Daemon.mu, as is retired
 	retired bool
@@ -100,6 +105,7 @@ func (d *Daemon) retire(g *generation) {
 
 // discard drops a generation that was never installed.
 func (d *Daemon) discard(g *generation) {
+	g.providers.Close()
 	if err := d.release(g.journal); err != nil {
 		d.log.Error("journal not closed cleanly", "error", err)
 	}
@@ -109,6 +115,7 @@ func (d *Daemon) forget(g *generation) error {
 	d.mu.Lock()
 	d.recent = slices.DeleteFunc(d.recent, func(other *generation) bool { return other == g })
 	d.mu.Unlock()
+	g.providers.Close()
 	return d.release(g.journal)
 }
 

@@ -4,17 +4,20 @@
 // accident. Whatever cannot be sent from a configured sending IP is not sent: without one of the destination's family the
 // dial fails. With no sending IP configured at all, the kernel chooses (observe mode).
 //
-// The choice is rendezvous hashing on (tenant source, destination): a tenant's mail server that comes back to an MX leaves
-// from the same address again, across restarts and across gateways with the same list, and an edit of the list moves only
-// the pairs whose address was removed or is taken over by a new one.
+// Routes, tenants and pools say which sending IPs a mail may leave from. Within a pool the choice is rendezvous hashing on
+// who sends (tenant and sender domain, or the MSA's address) and where to (provider, or the MX's address): a mail that is
+// tried again leaves from the same address, across restarts and across gateways with the same pools, and an edit of a pool
+// moves only what its address was removed for or what a new one takes over.
 //
 // The source port is left to connect (IP_BIND_ADDRESS_NO_PORT, Linux 4.2, ip(7)): one sending IP then has its whole port
 // range for each MX address, not for all of them together.
 //
 // Normal use:
 //
-//  1. [NewDialer] with the sending IPs, and the loop guard of the listeners.
-//  2. [Dialer.Dial] for every MX leg; the session closes the connection and then calls Outbound.Closed.
+//  1. [NewRouter] with pools, tenants and routes. [Router.Choose] says where a mail leaves from, [Router.Explain] also why,
+//     [Router.NeedsSender] and its like whether it is worth asking again later.
+//  2. [NewDialer] with the router, and the loop guard of the listeners.
+//  3. [Dialer.Dial] for every MX leg; the session closes the connection and then calls Outbound.Closed.
 //
 // Privileges: none, but CAP_NET_RAW or CAP_NET_ADMIN if a mark is set (SO_MARK, socket(7)).
 package egress
@@ -61,7 +64,8 @@ type Guard interface {
 
 // Config is what a [Dialer] is made from.
 type Config struct {
-	SendingIPs []SendingIP // none: observe mode, the kernel chooses the source address
+	Router     *Router     // nil: one pool of all SendingIPs
+	SendingIPs []SendingIP // without a Router; none: observe mode, the kernel chooses the source address
 	Mark       uint32      // SO_MARK of every connection, for the firewall and for policy routing; 0: not set
 	Guard      Guard       // nil: nobody is told
 }
@@ -69,11 +73,10 @@ type Config struct {
 // A Dialer opens connections to MXs from the configured sending IPs. It is immutable and safe for concurrent use; a
 // reload makes a new one.
 type Dialer struct {
-	ipv4, ipv6 candidates
-	observe    bool
-	mark       uint32
-	guard      Guard
-	tcp        net.Dialer
+	router *Router
+	mark   uint32
+	guard  Guard
+	tcp    net.Dialer
 }
 
 // A peer that vanished without a word is found after 60 + 4×30 s: sooner than the 15 minutes that a session may wait
@@ -82,12 +85,9 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 3
 
 // NewDialer makes a Dialer. The order of the sending IPs does not matter; the same address should not be listed twice.
 func NewDialer(c Config) *Dialer {
-	d := &Dialer{
-		ipv4:    newCandidates(c.SendingIPs, netip.Addr.Is4),
-		ipv6:    newCandidates(c.SendingIPs, netip.Addr.Is6),
-		observe: len(c.SendingIPs) == 0,
-		mark:    c.Mark,
-		guard:   c.Guard,
+	d := &Dialer{router: c.Router, mark: c.Mark, guard: c.Guard}
+	if d.router == nil {
+		d.router = onePool(c.SendingIPs)
 	}
 	d.tcp = net.Dialer{KeepAliveConfig: keepAlive, ControlContext: d.control}
 	// MPTCP would put an option into every SYN that MXs' firewalls have to understand, and gains a relay nothing.
@@ -103,6 +103,12 @@ func (d *Dialer) Dial(ctx context.Context, req session.DialRequest) (session.Out
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", destination, err)
 	}
+	return d.DialFrom(ctx, from, destination)
+}
+
+// DialFrom connects from a sending IP; from the zero SendingIP the kernel chooses. With an error the Outbound still names it.
+func (d *Dialer) DialFrom(ctx context.Context, from SendingIP, destination netip.AddrPort) (session.Outbound, error) {
+	destination = netip.AddrPortFrom(destination.Addr().Unmap(), destination.Port())
 	landed := ignoreLanding
 	if d.guard != nil {
 		landed = d.guard.Dialling(from.Address, destination)
@@ -115,27 +121,17 @@ func (d *Dialer) Dial(ctx context.Context, req session.DialRequest) (session.Out
 	conn, err := d.tcp.DialTCP(ctx, network, netip.AddrPortFrom(from.Address, 0), destination)
 	if err != nil {
 		landed(netip.AddrPort{})
-		return session.Outbound{}, explain(err, from.Address, destination)
+		return session.Outbound{SendingIP: from.Address}, explain(err, from.Address, destination)
 	}
 	closed := landed(conn.LocalAddr().(*net.TCPAddr).AddrPort())
 	return session.Outbound{Conn: conn, Closed: closed, SendingIP: from.Address, Name: from.Name}, nil
 }
 
-// Choose gives the sending IP that the MSA's mail leaves from toward the MX: the zero SendingIP in observe mode,
-// [ErrNoSendingIP] if none is of the MX's family.
+// Choose gives the sending IP for what is known when a connection is opened, the MSA and the MX: the zero SendingIP in
+// observe mode, [ErrNoSendingIP] if the pool has none of the MX's family.
 func (d *Dialer) Choose(msa, mx netip.Addr) (SendingIP, error) {
-	if d.observe {
-		return SendingIP{}, nil
-	}
-	msa, mx = msa.Unmap(), mx.Unmap()
-	list := d.ipv6
-	if mx.Is4() {
-		list = d.ipv4
-	}
-	if len(list) == 0 {
-		return SendingIP{}, ErrNoSendingIP
-	}
-	return list.choose(msa, mx), nil
+	choice, err := d.router.Choose(Query{Source: msa, Destination: netip.AddrPortFrom(mx, 0), Suspicion: unknownScore})
+	return choice.IP, err
 }
 
 // control prepares a socket before it is bound.
@@ -175,5 +171,8 @@ func explain(err error, source netip.Addr, destination netip.AddrPort) error {
 	}
 	return fmt.Errorf("dial %s from %s: %w", destination, from, cause)
 }
+
+// unknownScore is the Query.Suspicion of a mail that nothing has judged.
+const unknownScore = -1
 
 func ignoreLanding(netip.AddrPort) func() { return nil }

@@ -139,10 +139,10 @@ func TestRescue(t *testing.T) {
 					synctest.Test(t, func(t *testing.T) {
 						name := fmt.Sprintf("%s, rescue %t, replay %s, run %d", stage.name, on, course.name, n)
 						got := rescueOnce(t, name, stage, on, course, rand.New(rand.NewPCG(7, uint64(n))), cert)
-						switch {
-						case got == "rescued":
+						switch got {
+						case "rescued":
 							rescued++
-						case got == "softened":
+						case "softened":
 							softened++
 						default:
 							failed++
@@ -161,7 +161,7 @@ func TestRescue(t *testing.T) {
 func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course replayCourse, random *rand.Rand, cert tls.Certificate) string {
 	r := newTwoIPs()
 	if !on {
-		r.judge.Judgement.Rescue = false
+		r.judge.Rescue = false
 	}
 	recipients := random.IntN(4) + 2
 	refusal := "550 5.7.1 203.0.113.10 is listed\r\n"
@@ -265,7 +265,7 @@ func TestNoRescueOfALostDot(t *testing.T) {
 func TestRescueObserving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTwoIPs()
-		r.judge.Judgement.Observe = true
+		r.judge.Observe = true
 		var kept actions
 		r.engine.Recorder = &kept
 		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 203.0.113.10 is listed\r\n")

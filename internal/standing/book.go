@@ -139,6 +139,24 @@ func (b *Book) May(k Key) Permit {
 	return b.decide(k, b.clock())
 }
 
+// Usable says whether a session that uses the key already may go on with it. It changes nothing.
+func (b *Book) Usable(k Key) bool {
+	k = k.normal()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	whole := b.wholeOf(k.IP, now)
+	if whole != nil && whole.byHand() {
+		return false
+	}
+	e := b.entry(k)
+	if e == nil {
+		return true
+	}
+	b.bringUpToDate(e, whole, now)
+	return e.State == Active || e.State == Slowed || e.State == Probing
+}
+
 func (b *Book) decide(k Key, now time.Time) Permit {
 	if w := b.wholeOf(k.IP, now); w != nil {
 		if w.byHand() {

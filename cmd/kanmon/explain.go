@@ -1,0 +1,225 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/daemon"
+	"kanmon/internal/egress"
+	"kanmon/internal/provider"
+)
+
+// explainTimeout bounds the questions to DNS: somebody is waiting at a terminal.
+const explainTimeout = 5 * time.Second
+
+type explainCommand struct {
+	configFlag
+	Tenant    string     `help:"The tenant whose mail it is." xor:"from" placeholder:"NAME"`
+	Source    netip.Addr `help:"Address of the MSA." xor:"from" placeholder:"IP"`
+	Sender    *string    `help:"Envelope sender, \"<>\" for the null sender. Without it: as long as it is not known." placeholder:"ADDRESS"`
+	Recipient string     `help:"Recipient. Without it: as long as it is not known." placeholder:"ADDRESS"`
+	MX        netip.Addr `help:"Address of the MX. Without it DNS is asked." placeholder:"IP"`
+	Suspicion float64    `help:"Suspicion score of the mail, from 0 to 1." default:"-1" placeholder:"SCORE"`
+	NoDNS     bool       `help:"Ask no DNS."`
+}
+
+// Run prints what the router decides, and what it decides by.
+func (e *explainCommand) Run(c *console) error {
+	cfg, err := config.Load(e.Config)
+	if err != nil {
+		return err
+	}
+	router, err := daemon.Router(cfg)
+	if err != nil {
+		return err
+	}
+	q, err := e.query(cfg)
+	if err != nil {
+		return err
+	}
+	lookup := provider.New(provider.Config{Set: daemon.Providers(cfg), Resolver: c.resolver, Wait: explainTimeout})
+	defer lookup.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
+	defer cancel()
+
+	p := &explanation{w: c.stdout}
+	p.line("tenant", e.tenantText(router, q))
+	p.line("sender", e.senderText())
+	p.line("recipient", cmp.Or(e.Recipient, "not known"))
+	if q.RecipientDomain != "" {
+		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
+	}
+	p.choices(router, q, e.destinations(ctx, p, lookup, q.RecipientDomain))
+	return nil
+}
+
+// query puts together what the command line tells.
+func (e *explainCommand) query(cfg *config.Config) (egress.Query, error) {
+	q := egress.Query{Source: e.Source.Unmap(), Suspicion: e.Suspicion}
+	if e.Tenant != "" {
+		i := slices.IndexFunc(cfg.Tenants, func(t config.Tenant) bool { return t.Name == e.Tenant })
+		if i < 0 {
+			return q, fmt.Errorf("%s has no tenant %q", e.Config, e.Tenant)
+		}
+		q.Source = cfg.Tenants[i].Sources[0].Addr()
+	}
+	if e.Sender != nil {
+		q.Sender, q.SenderKnown = strings.Trim(*e.Sender, "<>"), true
+	}
+	if e.Recipient != "" {
+		at := strings.LastIndexByte(e.Recipient, '@')
+		if at < 0 || at == len(e.Recipient)-1 {
+			return q, fmt.Errorf("%q is not an address of a recipient", e.Recipient)
+		}
+		q.RecipientDomain = strings.Trim(e.Recipient, "<>")[strings.LastIndexByte(strings.Trim(e.Recipient, "<>"), '@')+1:]
+	}
+	return q, nil
+}
+
+func (e *explainCommand) tenantText(router *egress.Router, q egress.Query) string {
+	choice, _ := router.Choose(q) // the tenant is told with an error, too
+	text := cmp.Or(choice.Tenant, "none")
+	switch {
+	case e.Source.IsValid():
+		text += ", by the source " + q.Source.String()
+	case e.Tenant == "":
+		text += " (no --tenant, no --source)"
+	case choice.Tenant != e.Tenant:
+		text += fmt.Sprintf(": this sender is not one of tenant %s", e.Tenant)
+	}
+	return text
+}
+
+func (e *explainCommand) senderText() string {
+	switch {
+	case e.Sender == nil:
+		return "not known"
+	case strings.Trim(*e.Sender, "<>") == "":
+		return "<>, the null sender"
+	default:
+		return *e.Sender
+	}
+}
+
+// provider prints which provider it is and how that is known.
+func (e *explainCommand) provider(ctx context.Context, p *explanation, set *provider.Set, lookup *provider.Lookup, domain string) string {
+	if name, entry := set.OfDomain(domain); name != "" {
+		p.line("provider", fmt.Sprintf("%s: %s is a domain of its own (%s)", name, domain, entry))
+		return name
+	}
+	if e.NoDNS {
+		p.line("provider", "not known: the domain tells none, and DNS is not asked")
+		return ""
+	}
+	switch a := lookup.Find(ctx, domain); {
+	case !a.Known:
+		p.line("provider", "not known: DNS has no answer: "+a.Err.Error())
+		return ""
+	case a.Provider == "":
+		p.line("provider", "none: no list has the MX "+cmp.Or(a.MX, "of this domain"))
+		return ""
+	default:
+		p.line("provider", fmt.Sprintf("%s: the MX %s is in %s", a.Provider, a.MX, a.Name))
+		return a.Provider
+	}
+}
+
+// destinations gives an address of the MX for each family; an unspecified one where it is not known.
+func (e *explainCommand) destinations(ctx context.Context, p *explanation, lookup *provider.Lookup, domain string) []netip.Addr {
+	if e.MX.IsValid() {
+		p.line("mx", e.MX.Unmap().String())
+		return []netip.Addr{e.MX.Unmap()}
+	}
+	unknown := []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	if domain == "" || e.NoDNS {
+		p.line("mx", "not known")
+		return unknown
+	}
+	host, addrs, err := lookup.BestMX(ctx, domain)
+	if err != nil {
+		p.line("mx", "not known: "+err.Error())
+		return unknown
+	}
+	p.line("mx", host)
+	var found []netip.Addr
+	for _, is := range []func(netip.Addr) bool{netip.Addr.Is4, netip.Addr.Is6} {
+		if i := slices.IndexFunc(addrs, func(a netip.Addr) bool { return is(a.Unmap()) }); i >= 0 {
+			found = append(found, addrs[i].Unmap())
+		}
+	}
+	return found
+}
+
+// An explanation is what is printed.
+type explanation struct{ w io.Writer }
+
+func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
+
+// choices prints the decision for each destination. Routes may know networks, so each has its own.
+func (p *explanation) choices(router *egress.Router, q egress.Query, destinations []netip.Addr) {
+	told := ""
+	for _, to := range destinations {
+		q.Destination = netip.AddrPortFrom(to, 25)
+		choice, err := router.Explain(q)
+		why := strings.Join(append(choice.Why, choice.Route), "\n")
+		if why != told {
+			for _, reason := range choice.Why {
+				p.line("", reason)
+			}
+			p.line("pool", poolText(choice))
+			told = why
+		}
+		p.sendingIPs(q, to, choice, err)
+	}
+}
+
+func poolText(c egress.Choice) string {
+	text := cmp.Or(c.Pool, "none") + ", by: " + c.Route
+	if c.HighRisk {
+		text += ", the high-risk pool"
+	}
+	return text
+}
+
+func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Choice, err error) {
+	family := "IPv6"
+	if to.Is4() {
+		family = "IPv4"
+	}
+	ips := choice.IPs()
+	switch {
+	case errors.Is(err, egress.ErrNoSendingIP):
+		p.line(family, "none: mail to this family is answered with 421")
+	case len(ips) == 0:
+		p.line(family, "the kernel's choice")
+	case len(ips) > 1 && to.IsUnspecified() && q.Provider == "":
+		p.line(family, "one of "+addresses(ips)+": it depends on the MX's address (--mx)")
+	case len(ips) > 1 && !q.Source.IsValid() && choice.Tenant == "":
+		p.line(family, "one of "+addresses(ips)+": it depends on the MSA's address (--source)")
+	default:
+		text := fmt.Sprintf("%s (%s)", ips[0].Address, ips[0].Name)
+		if !to.IsUnspecified() {
+			text += " toward " + to.String()
+		}
+		if len(ips) > 1 {
+			text += "; if it must be avoided: " + addresses(ips[1:])
+		}
+		p.line(family, text)
+	}
+}
+
+func addresses(ips []egress.SendingIP) string {
+	texts := make([]string, len(ips))
+	for i, ip := range ips {
+		texts[i] = ip.Address.String()
+	}
+	return strings.Join(texts, ", ")
+}

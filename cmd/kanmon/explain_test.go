@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A scriptedDNS knows one domain, or nothing at all.
+type scriptedDNS struct{ fail error }
+
+func (d scriptedDNS) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
+	switch {
+	case d.fail != nil:
+		return nil, d.fail
+	case name == "example.com.":
+		return []*net.MX{{Host: "alt1.aspmx.l.google.com.", Pref: 5}, {Host: "aspmx.l.google.com.", Pref: 1}}, nil
+	case name == "closed.example.":
+		return []*net.MX{{Host: "."}}, nil
+	}
+	return []*net.MX{{Host: "mx." + name, Pref: 10}}, nil
+}
+
+func (d scriptedDNS) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	if host == "aspmx.l.google.com." {
+		return []netip.Addr{netip.MustParseAddr("2001:db8:9::1"), netip.MustParseAddr("192.0.2.25")}, nil
+	}
+	return []netip.Addr{netip.MustParseAddr("192.0.2.77")}, d.fail
+}
+
+const explained = `[[sending_ip]]
+address = "203.0.113.10"
+ehlo    = "out10.example.jp"
+[[sending_ip]]
+address = "2001:db8::10"
+ehlo    = "out10.example.jp"
+[[sending_ip]]
+address = "203.0.113.20"
+ehlo    = "out20.example.jp"
+[pool.default]
+ips = ["203.0.113.10", "2001:db8::10"]
+[pool.google]
+ips = ["203.0.113.20"]
+[[route]]
+provider    = "google"
+destination = "192.0.2.0/26"
+pool        = "google"
+`
+
+func TestExplainWithDNS(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kanmon.toml")
+	if err := os.WriteFile(file, []byte(explained), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tc := range []struct {
+		recipient string
+		fail      error
+		want      string
+	}{
+		// The route is for an IPv4 network: the other family goes another way.
+		{"a@example.com", nil, `provider   google: the MX aspmx.l.google.com is in *.google.com
+mx         aspmx.l.google.com
+pool       google, by: route 1 (line 14)
+IPv4       203.0.113.20 (out20.example.jp) toward 192.0.2.25
+           route 1 (line 14): the MX 2001:db8:9::1 is not in 192.0.2.0/26
+pool       default, by: default pool
+IPv6       2001:db8::10 (out10.example.jp) toward 2001:db8:9::1
+`},
+		{"a@other.example", nil, `provider   none: no list has the MX mx.other.example
+mx         mx.other.example
+           route 1 (line 14): the MX 192.0.2.77 is not in 192.0.2.0/26
+pool       default, by: default pool
+IPv4       203.0.113.10 (out10.example.jp) toward 192.0.2.77
+`},
+		{"a@closed.example", nil, `provider   none: no list has the MX of this domain
+mx         not known: the domain takes no mail (null MX)
+           route 1 (line 14): the provider is none that is known, not google
+pool       default, by: default pool
+IPv4       203.0.113.10 (out10.example.jp)
+IPv6       2001:db8::10 (out10.example.jp)
+`},
+		{"a@example.com", errors.New("lookup example.com: connection refused"), `provider   not known: DNS has no answer: lookup example.com: connection refused
+mx         not known: lookup example.com: connection refused
+           route 1 (line 14): the provider is none that is known, not google
+pool       default, by: default pool
+IPv4       203.0.113.10 (out10.example.jp)
+IPv6       2001:db8::10 (out10.example.jp)
+`},
+	} {
+		var out, wrong strings.Builder
+		code := run([]string{"explain", "--config", file, "--source", "10.20.1.5", "--sender", "x@acme.example", "--recipient", tc.recipient},
+			&console{stdout: &out, stderr: &wrong, resolver: scriptedDNS{tc.fail}})
+		_, got, _ := strings.Cut(out.String(), "recipient  "+tc.recipient+"\n")
+		if code != exitOK || wrong.String() != "" || got != tc.want {
+			t.Errorf("%s: exit %d, %s\n got:\n%s\nwant:\n%s", tc.recipient, code, wrong.String(), got, tc.want)
+		}
+	}
+}

@@ -1,0 +1,260 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+const mostWeight = 1000
+
+func (d *decoder) validatePools(cfg *Config) {
+	known := map[netip.Addr]bool{}
+	for _, ip := range cfg.SendingIPs {
+		known[ip.Address] = true
+	}
+	highRisk, owners := "", map[netip.Addr]string{} // owners: of the sending IPs of other pools
+	for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
+		pool, key := cfg.Pools[name], join("pool", name)
+		switch {
+		case d.failedItself(key):
+			continue
+		case !isName(name):
+			d.wrong(key, fmt.Sprintf("%q is not a name", name), `want letters, digits, hyphens and underscores, at most 64, such as "bulk"`)
+		case pool.HighRisk && highRisk != "":
+			d.wrong(key+".high_risk", fmt.Sprintf("pool %q is the high-risk pool already, in line %d", highRisk, d.line(join("pool", highRisk)+".high_risk")), "only one pool can be")
+		case pool.HighRisk:
+			highRisk = name
+		}
+		d.validateMembers(key, pool, known, d.good("sending_ip"))
+		if !pool.HighRisk {
+			for _, ip := range pool.IPs {
+				owners[ip] = name
+			}
+		}
+	}
+	if highRisk != "" {
+		d.validateHighRisk(cfg, highRisk, owners)
+	}
+	if _, found := cfg.Pools[defaultPool]; len(cfg.Pools) > 0 && !found && d.good("pool") {
+		d.wrong("pool", `there is no pool "default": mail that no tenant and no route claims could not leave`, "add [pool.default]")
+	}
+}
+
+// validateMembers judges the sending IPs of a pool, and their weights.
+func (d *decoder) validateMembers(key string, pool Pool, known map[netip.Addr]bool, judge bool) {
+	if !d.has(key + ".ips") {
+		d.wrong(key+".ips", "missing", `add ips = ["203.0.113.10"], addresses of [[sending_ip]]`)
+	} else if len(pool.IPs) == 0 && d.good(key+".ips") {
+		d.wrong(key+".ips", "empty: mail of the pool could not leave", "want addresses of [[sending_ip]]")
+	}
+	seen := map[netip.Addr]string{}
+	for i, ip := range pool.IPs {
+		item := fmt.Sprintf("%s.ips[%d]", key, i)
+		first, twice := seen[ip]
+		switch {
+		case !ip.IsValid():
+		case twice:
+			d.wrong(item, fmt.Sprintf("%q stands here already, in line %d", ip, d.line(first)), "a larger share is a matter of weights")
+		case !known[ip] && judge:
+			d.wrong(item, fmt.Sprintf("%q is not a sending IP", ip), "add a [[sending_ip]] with this address and its EHLO name")
+		}
+		seen[ip] = item
+	}
+	for _, ip := range slices.SortedFunc(maps.Keys(pool.Weights), netip.Addr.Compare) {
+		item := join(key+".weights", ip.String())
+		weight := pool.Weights[ip]
+		switch _, member := seen[ip]; {
+		case !ip.IsValid() || !d.good(item):
+		case !member && d.good(key+".ips"):
+			d.wrong(item, fmt.Sprintf("%q is not in this pool", ip), "want an address of ips")
+		case weight < 1 || weight > mostWeight:
+			d.wrong(item, fmt.Sprintf("%d is not a weight", weight), fmt.Sprintf("want 1 to %d; to take no mail, an address leaves the pool", mostWeight))
+		}
+	}
+}
+
+// validateHighRisk: what the pool does to the reputation of an address must not hit others' mail.
+func (d *decoder) validateHighRisk(cfg *Config, name string, owners map[netip.Addr]string) {
+	for i, ip := range cfg.Pools[name].IPs {
+		if other, shared := owners[ip]; shared {
+			d.wrong(fmt.Sprintf("pool.%s.ips[%d]", name, i), fmt.Sprintf("%q is in pool %q too: it would share the reputation of the high-risk mail", ip, other), "want addresses of its own")
+		}
+	}
+}
+
+// poolKnown judges a name of a pool.
+func (d *decoder) poolKnown(cfg *Config, key, name string) {
+	if _, found := cfg.Pools[name]; found || !d.good(key) || name == defaultPool {
+		return // a missing default pool is told at [pool]
+	}
+	d.unknown(key, "pool", name, slices.Sorted(maps.Keys(cfg.Pools)), "add [pool."+name+"]")
+}
+
+func (d *decoder) unknown(key, what, name string, known []string, want string) {
+	if near := nearest(name, known); near != "" {
+		want = fmt.Sprintf("did you mean %q?", near)
+	}
+	d.wrong(key, fmt.Sprintf("there is no %s %q", what, name), want)
+}
+
+func (d *decoder) validateTenants(cfg *Config) {
+	names := map[string]string{}
+	for i, t := range cfg.Tenants {
+		key := fmt.Sprintf("tenant[%d]", i)
+		if d.failedItself(key) {
+			continue
+		}
+		d.validateName(key+".name", t.Name, "tenant", "acme", names)
+		if !d.has(key + ".sources") {
+			d.wrong(key+".sources", "missing", `add sources = ["10.20.1.0/24"], the addresses of its MSAs`)
+		} else if len(t.Sources) == 0 && d.good(key+".sources") {
+			d.wrong(key+".sources", "empty: the tenant would have no mail", `want networks such as ["10.20.1.0/24"]`)
+		}
+		d.validateDomains(key+".sender_domains", t.SenderDomains)
+		d.poolKnown(cfg, key+".pool", t.Pool)
+	}
+	d.validateSourceOverlap(cfg.Tenants)
+	d.validateDomainOverlap(cfg.Tenants)
+}
+
+// A claim is what a tenant says is its own, and where in the file.
+type claim struct {
+	tenant int
+	key    string
+	text   string
+}
+
+// validateSourceOverlap: of tenants without sender domains, a source can have only one.
+func (d *decoder) validateSourceOverlap(list []Tenant) {
+	claims, lengths := map[netip.Prefix]claim{}, map[int]bool{}
+	each := func(visit func(c claim, source netip.Prefix)) {
+		for i, t := range list {
+			for j, source := range t.Sources {
+				if len(t.SenderDomains) == 0 && source.IsValid() {
+					visit(claim{i, fmt.Sprintf("tenant[%d].sources[%d]", i, j), source.String()}, source)
+				}
+			}
+		}
+	}
+	each(func(c claim, source netip.Prefix) {
+		if first, twice := claims[source]; twice {
+			d.overlap(c, list[first.tenant].Name, first)
+			return
+		}
+		claims[source] = c
+		lengths[source.Bits()] = true
+	})
+	each(func(c claim, source netip.Prefix) {
+		for bits := range lengths {
+			wider, err := source.Addr().Prefix(bits)
+			if first, found := claims[wider]; err == nil && bits < source.Bits() && found {
+				d.overlap(c, list[first.tenant].Name, first)
+			}
+		}
+	})
+}
+
+func (d *decoder) overlap(c claim, name string, first claim) {
+	d.wrong(c.key, fmt.Sprintf("%q overlaps with %q of tenant %q in line %d", c.text, first.text, name, d.line(first.key)),
+		"a mail belongs to one tenant; behind shared sources, sender_domains tell them apart")
+}
+
+// validateDomainOverlap: behind a shared source, a sender domain can have only one tenant.
+func (d *decoder) validateDomainOverlap(list []Tenant) {
+	claims := map[string][]claim{} // by "acme.example", or ".acme.example" for all below
+	var names []string
+	for i, t := range list {
+		for j, domain := range t.SenderDomains {
+			name := strings.TrimPrefix(strings.ToLower(domain), "*")
+			names = append(names, name)
+			claims[name] = append(claims[name], claim{i, fmt.Sprintf("tenant[%d].sender_domains[%d]", i, j), domain})
+		}
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		var above []claim
+		for i := 1; i < len(name); i++ {
+			if name[i] == '.' {
+				above = append(above, claims[name[i:]]...)
+			}
+		}
+		for n, c := range claims[name] {
+			for _, rival := range slices.Concat(above, claims[name][:n]) {
+				if meet(list[c.tenant].Sources, list[rival.tenant].Sources) {
+					d.overlap(c, list[rival.tenant].Name, rival)
+					break
+				}
+			}
+		}
+	}
+}
+
+func meet(a, b []netip.Prefix) bool {
+	return slices.ContainsFunc(a, func(x netip.Prefix) bool {
+		return slices.ContainsFunc(b, x.Overlaps)
+	})
+}
+
+func (d *decoder) validateRoutes(cfg *Config) {
+	tenants, providers := []string{}, []string{}
+	for _, t := range cfg.Tenants {
+		tenants = append(tenants, t.Name)
+	}
+	for _, p := range cfg.providers {
+		providers = append(providers, p.Name)
+	}
+	for i, r := range cfg.Routes {
+		key := fmt.Sprintf("route[%d]", i)
+		if d.failedItself(key) {
+			continue
+		}
+		if !d.has(key + ".pool") {
+			d.wrong(key+".pool", "missing", `add pool = "default", where the mail of the route leaves from`)
+		} else {
+			d.poolKnown(cfg, key+".pool", r.Pool)
+		}
+		d.known(key+".tenant", "tenant", r.Tenants, tenants, "add a [[tenant]] of this name")
+		if d.good("providers_file") {
+			d.known(key+".provider", "provider", r.Providers, providers, "`kanmon explain` shows a recipient's provider; add your own in providers_file")
+		}
+		d.validateDomains(key+".sender_domain", r.SenderDomains)
+		d.validateDomains(key+".recipient_domain", r.RecipientDomains)
+		d.validateSenders(key+".sender", r.Senders)
+		if len(r.Destinations) == 0 && d.has(key+".destination") && d.good(key+".destination") {
+			d.wrong(key+".destination", "empty", "remove it, or name a network")
+		}
+		if s := r.SuspicionMin; d.has(key+".suspicion_min") && d.good(key+".suspicion_min") && !(s > 0 && s <= 1) {
+			d.wrong(key+".suspicion_min", fmt.Sprintf("%g is not a score", s), "want a number above 0, at most 1")
+		}
+		if r.NullSender && (d.has(key+".sender") || d.has(key+".sender_domain")) {
+			d.wrong(key+".null_sender", "the null sender has no address: with sender or sender_domain the route never matches", "make two routes of it")
+		}
+	}
+}
+
+// known judges a list of names that stand elsewhere.
+func (d *decoder) known(key, what string, names Names, known []string, want string) {
+	if len(names) == 0 && d.has(key) && d.good(key) {
+		d.wrong(key, "empty", "remove it, or name a "+what)
+	}
+	for i, name := range names {
+		if item := fmt.Sprintf("%s[%d]", key, i); d.good(key) && !slices.Contains(known, name) {
+			d.unknown(item, what, name, known, want)
+		}
+	}
+}
+
+func (d *decoder) validateSenders(key string, senders Names) {
+	if len(senders) == 0 && d.has(key) && d.good(key) {
+		d.wrong(key, "empty", "remove it, or name an address; null_sender = true is for the null sender")
+	}
+	for i, sender := range senders {
+		at := strings.LastIndexByte(sender, '@')
+		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && (at < 1 || checkHostname(sender[at+1:]) != nil) {
+			d.wrong(item, fmt.Sprintf("%q is not an address", sender), `want "news@acme.example"; for a whole domain use sender_domain`)
+		}
+	}
+}

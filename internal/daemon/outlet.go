@@ -1,0 +1,227 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/config"
+	"kanmon/internal/egress"
+	"kanmon/internal/provider"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// An outlet decides which sending IP a mail leaves from, and learns from what MXs say to it. It joins pools and routes,
+// providers, classification and standing into what sessions ask for: their Dialer, Mover and Judge.
+type outlet struct {
+	router    *egress.Router
+	dialer    *egress.Dialer
+	providers *provider.Lookup
+	rules     *classify.Rules
+	book      *standing.Book
+	rescue    config.Rescue
+	resets    resets
+}
+
+// providerWait is how long a session waits for the provider of a recipient's domain, where a route asks for it.
+const providerWait = 20 * time.Millisecond
+
+// Dial implements [session.Dialer].
+func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	choice, err := o.router.Choose(o.query(req))
+	if err != nil {
+		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
+	}
+	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
+		if len(req.Avoid) > 0 {
+			return session.Outbound{}, session.ErrNoOtherIP
+		}
+		return o.dialer.DialFrom(ctx, egress.SendingIP{}, req.Destination)
+	}
+	ip, probes, err := o.permitted(choice, req)
+	if err != nil {
+		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
+	}
+	out, err := o.dialer.DialFrom(ctx, ip, req.Destination)
+	if probes {
+		key := o.key(ip.Address, req.Destination.Addr(), req.Recipient)
+		if err != nil {
+			o.book.Abandon(key)
+		} else {
+			closed := out.Closed
+			out.Closed = func() {
+				o.book.Abandon(key) // changes nothing if the probe has told something
+				if closed != nil {
+					closed()
+				}
+			}
+		}
+	}
+	return out, err
+}
+
+// permitted gives the first sending IP of the choice, best first, that is not to be avoided and may be used. It says whether the
+// session is the one that probes it.
+func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probes bool, err error) {
+	var slowed []egress.SendingIP
+	suspended := false
+	for _, ip := range choice.IPs() {
+		if slices.Contains(req.Avoid, ip.Address) {
+			continue
+		}
+		permit := o.book.May(o.key(ip.Address, req.Destination.Addr(), req.Recipient))
+		switch {
+		case permit.Answer == standing.No:
+			suspended = true
+		case permit.Answer == standing.Yes && rand.Float64() >= permit.Share:
+			slowed = append(slowed, ip)
+		default:
+			return ip, permit.Answer == standing.Probe, nil
+		}
+	}
+	switch {
+	case len(slowed) > 0: // the rest would only wait for it
+		return slowed[0], false, nil
+	case suspended && len(req.Avoid) == 0:
+		return ip, false, session.ErrSuspended
+	default:
+		return ip, false, session.ErrNoOtherIP
+	}
+}
+
+// MayStay implements [session.Mover]: the sending IP must be of the pool, be usable, and in a pool that is sticky by sender it must
+// be the sender's own as long as that is usable.
+func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
+	choice, err := o.router.Choose(o.query(req))
+	if err != nil {
+		return false
+	}
+	if choice.Pool == "" {
+		return true
+	}
+	usable := func(ip netip.Addr) bool {
+		return !slices.Contains(req.Avoid, ip) && o.book.Usable(o.key(ip, req.Destination.Addr(), req.Recipient))
+	}
+	if choice.IP.Address == sendingIP {
+		return usable(sendingIP) || !slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return usable(ip.Address) })
+	}
+	inPool := slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return ip.Address == sendingIP })
+	return inPool && usable(sendingIP) && (!choice.BySender || !usable(choice.IP.Address))
+}
+
+// query is what is known of a mail. DNS is asked only where a route needs to know the provider.
+func (o *outlet) query(req session.DialRequest) egress.Query {
+	q := egress.Query{
+		Source: req.Source, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
+		RecipientDomain: domainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1,
+	}
+	if q.Provider == "" && q.RecipientDomain != "" && o.router.NeedsProvider(q) {
+		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain).Provider
+	}
+	return q
+}
+
+func domainOf(mailbox string) string {
+	return mailbox[strings.LastIndexByte(mailbox, '@')+1:]
+}
+
+// key is what a sending IP's standing at a destination goes by. Where no provider is known it is that of the one MX address.
+func (o *outlet) key(ip, mx netip.Addr, recipient string) standing.Key {
+	name := o.providers.At(mx)
+	if name == "" && recipient != "" {
+		name = o.providers.Find(over, domainOf(recipient)).Provider // what is kept; if nothing is, it is looked up for the next time
+	}
+	if name == "" {
+		name = "mx:" + mx.Unmap().String()
+	}
+	return standing.Key{IP: ip, Provider: name}
+}
+
+// over is a context that is over: nobody waits.
+var over = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// Judge implements [session.Judge].
+func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
+	j := session.Judgement{Observe: o.rescue.Mode == config.RescueObserve || !r.SendingIP.IsValid()}
+	tenant := o.tenant(r)
+	key := o.key(r.SendingIP, r.Destination.Addr(), string(r.Recipient))
+	if r.Code == 0 {
+		j.Class, j.Rule = classify.IPReputation.String(), "connection refused or reset"
+		j.Rescue = o.rescue.Mode != config.RescueOff && o.resets.add(r.Destination.Addr(), r.SendingIP, tenant)
+		return j
+	}
+	v := o.rules.Classify(classify.Query{
+		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
+	})
+	j.Class, j.Rule = v.Class.String(), v.Rule
+	if r.SendingIP.IsValid() {
+		o.book.Observe(standing.Evidence{
+			IP: r.SendingIP, Provider: key.Provider, Tenant: tenant, Destination: destinationOf(r), Class: j.Class, Scope: v.Scope.String(),
+			Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(r.Text), Own: bytes.Contains(r.Text, []byte("kanmon: ")),
+		})
+	}
+	ours := v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
+	if ours && o.rescue.Mode != config.RescueOff {
+		j.Rescue, j.Soften = true, o.rescue.Soften
+	}
+	return j
+}
+
+// Accepted implements [session.Judge].
+func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
+	if !sendingIP.IsValid() {
+		return
+	}
+	key := o.key(sendingIP, destination.Addr(), "")
+	o.book.Succeeded(key, "")
+	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
+		o.book.Observe(standing.Evidence{
+			IP: r.sendingIP, Provider: key.Provider, Tenant: r.tenant, Destination: "mx:" + destination.Addr().String(),
+			Class: classify.IPReputation.String(), Scope: classify.ScopeIP.String(), Suspend: classify.May.String(), Rule: "connection refused or reset",
+		})
+	}
+}
+
+// tenant names who sent the mail; where no tenant is configured it is the MSA.
+func (o *outlet) tenant(r session.MXRefusal) string {
+	choice, err := o.router.Choose(egress.Query{
+		Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Suspicion: -1,
+	})
+	if err != nil || choice.Tenant == "" {
+		return r.Source.String()
+	}
+	return choice.Tenant
+}
+
+func destinationOf(r session.MXRefusal) string {
+	if len(r.Recipient) > 0 {
+		return strings.ToLower(domainOf(string(r.Recipient)))
+	}
+	return "mx:" + r.Destination.Addr().String()
+}
+
+func listsOf(named []classify.List) (lists []standing.List) {
+	for _, l := range named {
+		lists = append(lists, standing.List{Name: l.Name, Zone: l.Zone, Weight: l.Weight.String()})
+	}
+	return lists
+}
+
+// publicOnly gives an address as MXs see it; the zero Addr where that is not known, because it will be translated.
+func publicOnly(ip netip.Addr) netip.Addr {
+	if ip.IsPrivate() {
+		return netip.Addr{}
+	}
+	return ip
+}

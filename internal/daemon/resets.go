@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Resets remember which sending IPs a destination has refused or reset the connection of, without a word. If it does so to
+// one and takes mail from another, it is about the IP; if it does so to several, the MX is down.
+type resets struct {
+	mu   sync.Mutex
+	last map[netip.Addr][]reset // by MX
+}
+
+type reset struct {
+	sendingIP netip.Addr
+	tenant    string
+	at        time.Time
+}
+
+const (
+	resetsFor  = time.Minute // how long one counts
+	maxResets  = 4096        // destinations; beyond that all is forgotten
+	resetsOfMX = 2           // sending IPs: more are not tried
+)
+
+// add notes a reset, and says whether another sending IP may fare better.
+func (r *resets) add(mx, sendingIP netip.Addr, tenant string) (worthIt bool) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.last == nil || len(r.last) >= maxResets {
+		r.last = make(map[netip.Addr][]reset)
+	}
+	kept := []reset{{sendingIP, tenant, now}}
+	for _, old := range r.last[mx] {
+		if old.sendingIP != sendingIP && now.Sub(old.at) < resetsFor {
+			kept = append(kept, old)
+		}
+	}
+	r.last[mx] = kept
+	return len(kept) < resetsOfMX
+}
+
+// others gives the resets that other sending IPs had from an MX that has taken a message from this one, and forgets them.
+func (r *resets) others(mx, sendingIP netip.Addr) (others []reset) {
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, old := range r.last[mx] {
+		if old.sendingIP != sendingIP && now.Sub(old.at) < resetsFor {
+			others = append(others, old)
+		}
+	}
+	delete(r.last, mx)
+	return others
+}

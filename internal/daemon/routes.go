@@ -1,0 +1,73 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"kanmon/internal/config"
+	"kanmon/internal/egress"
+	"kanmon/internal/provider"
+)
+
+// Router makes the router that a configuration asks for.
+func Router(cfg *config.Config) (*egress.Router, error) {
+	r := egress.RouterConfig{Pools: poolsOf(cfg)}
+	for _, t := range cfg.Tenants {
+		r.Tenants = append(r.Tenants, egress.Tenant{Name: t.Name, Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool})
+	}
+	for i, c := range cfg.Routes {
+		r.Routes = append(r.Routes, egress.Route{
+			Name:             fmt.Sprintf("route %d (line %d)", i+1, cfg.Line(fmt.Sprintf("route[%d]", i))),
+			Tenants:          c.Tenants,
+			Senders:          c.Senders,
+			SenderDomains:    c.SenderDomains,
+			NullSender:       c.NullSender,
+			RecipientDomains: c.RecipientDomains,
+			Providers:        c.Providers,
+			Destinations:     c.Destinations,
+			SuspicionMin:     c.SuspicionMin,
+			Pool:             c.Pool,
+		})
+	}
+	return egress.NewRouter(r)
+}
+
+// poolsOf gives the pools in the order of their names. Without any there is one of all sending IPs, whose choice does not
+// depend on the sender: nothing in the file asks for a second connection.
+func poolsOf(cfg *config.Config) []egress.Pool {
+	names := map[netip.Addr]string{}
+	all := egress.Pool{Name: egress.DefaultPool}
+	for _, ip := range cfg.SendingIPs {
+		names[ip.Address] = ip.EHLO
+		all.IPs = append(all.IPs, weighted(ip.Address, ip.EHLO, 1))
+	}
+	if len(cfg.Pools) == 0 {
+		return []egress.Pool{all}
+	}
+	var pools []egress.Pool
+	for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
+		c := cfg.Pools[name]
+		p := egress.Pool{Name: name, BySender: c.Sticky == config.StickySenderDomain, HighRisk: c.HighRisk}
+		for _, ip := range c.IPs {
+			p.IPs = append(p.IPs, weighted(ip, names[ip], cmp.Or(c.Weights[ip], 1)))
+		}
+		pools = append(pools, p)
+	}
+	return pools
+}
+
+func weighted(address netip.Addr, name string, weight int) egress.WeightedIP {
+	return egress.WeightedIP{SendingIP: egress.SendingIP{Address: address, Name: name}, Weight: weight}
+}
+
+// Providers makes the set of providers that a configuration asks for.
+func Providers(cfg *config.Config) *provider.Set {
+	var list []provider.Provider
+	for _, p := range cfg.Providers() {
+		list = append(list, provider.Provider{Name: p.Name, Domains: p.Domains, MX: p.MX})
+	}
+	return provider.NewSet(list)
+}

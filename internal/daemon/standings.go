@@ -1,0 +1,152 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/config"
+	"kanmon/internal/standing"
+)
+
+// openBook opens what kanmon thinks of its sending IPs; it outlives reloads.
+func (d *Daemon) openBook() error {
+	options := standing.Options{
+		Settings: bookSettings(d.cfg), Check: standing.DNSBL{Resolver: net.DefaultResolver}, Log: d.log,
+		Changed: func(s standing.Standing) {
+			d.log.Info("standing changed", "sending_ip", s.IP.String(), "provider", s.Provider, "state", s.State.String(), "until", s.Until,
+				"share", s.Share, "by", s.By, "reason", s.Reason, "rule", s.Rule)
+		},
+	}
+	var store *standing.SQLite
+	if path := d.cfg.Standing.File; path != "" {
+		var err error
+		if store, err = standing.OpenSQLite(path); err != nil {
+			return fmt.Errorf("standing.file: %w", err)
+		}
+		options.Store = store
+	}
+	book, err := standing.New(options)
+	if err != nil {
+		if store != nil {
+			err = errors.Join(err, store.Close())
+		}
+		return err
+	}
+	d.book = book
+	d.onStop("standing", func(context.Context) error {
+		err := book.Close()
+		if store != nil {
+			err = errors.Join(err, store.Close())
+		}
+		return err
+	})
+	return nil
+}
+
+func bookSettings(cfg *config.Config) standing.Settings {
+	var s standing.Settings
+	for _, ip := range cfg.SendingIPs {
+		s.Neighbours = append(s.Neighbours, ip.Address)
+	}
+	return s
+}
+
+// openAdmin opens the socket of the operator's commands, if there is to be one.
+func (d *Daemon) openAdmin() error {
+	path := d.cfg.Admin.Socket
+	if path == "" {
+		return nil
+	}
+	l, err := admin.Listen(path)
+	if err != nil {
+		return err
+	}
+	server := admin.NewServer(&operator{d}, d.log)
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	d.onStop("admin socket", func(context.Context) error { return errors.Join(server.Close(), <-done) })
+	return nil
+}
+
+// operator is what the admin API works on.
+type operator struct{ d *Daemon }
+
+// Standings implements [admin.SendingIPs].
+func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
+	if ip.IsValid() && !o.configured(ip) {
+		return nil, unknownIP(ip)
+	}
+	var all []admin.Standing
+	for _, s := range o.d.book.List() {
+		if ip.IsValid() && s.IP != ip {
+			continue
+		}
+		shown := shownStanding(&s)
+		if ip.IsValid() {
+			_, seen := o.d.book.Show(s.Key)
+			for _, e := range seen {
+				shown.Evidence = append(shown.Evidence, admin.Evidence{
+					At: e.At, Tenant: e.Tenant, Destination: e.Destination, Class: e.Class, Rule: e.Rule, Sample: e.Sample,
+				})
+			}
+		}
+		all = append(all, shown)
+	}
+	return all, nil
+}
+
+// Suspend implements [admin.SendingIPs].
+func (o *operator) Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error {
+	if !o.configured(ip) {
+		return unknownIP(ip)
+	}
+	key := standing.Key{IP: ip, Provider: cmp.Or(provider, standing.Every)}
+	if until.IsZero() {
+		return o.d.book.Stop(key, reason, who)
+	}
+	return o.d.book.Suspend(key, until, reason, who)
+}
+
+// Resume implements [admin.SendingIPs]. Without a provider it lifts all that stands for the IP.
+func (o *operator) Resume(ip netip.Addr, provider, who string) error {
+	if !o.configured(ip) {
+		return unknownIP(ip)
+	}
+	if provider != "" {
+		return o.d.book.Resume(standing.Key{IP: ip, Provider: provider}, who)
+	}
+	errs := []error{o.d.book.Resume(standing.Key{IP: ip, Provider: standing.Every}, who)}
+	for _, s := range o.d.book.List() {
+		if s.IP == ip && s.Provider != standing.Every {
+			errs = append(errs, o.d.book.Resume(s.Key, who))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (o *operator) configured(ip netip.Addr) bool {
+	o.d.mu.Lock()
+	defer o.d.mu.Unlock()
+	return o.d.current != nil && slices.Contains(o.d.current.sendingIPs, ip)
+}
+
+func unknownIP(ip netip.Addr) error { return fmt.Errorf("%s is no sending IP of this kanmon", ip) }
+
+func shownStanding(s *standing.Standing) admin.Standing {
+	out := admin.Standing{
+		IP: s.IP, Provider: strings.TrimPrefix(s.Provider, standing.Every), State: s.State.String(), Since: s.Since, Until: s.Until,
+		Reason: s.Reason, Rule: s.Rule, Sample: s.Sample, Share: s.Share, By: s.By,
+	}
+	for _, l := range s.Lists {
+		out.Lists = append(out.Lists, l.String())
+	}
+	return out
+}

@@ -1,0 +1,201 @@
+package egress
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// A verdict is what a route says to a Query.
+type verdict uint8
+
+const (
+	fails verdict = iota // whatever comes
+	open                 // as long as something is not known
+	matches
+)
+
+// A condition is a kind of condition of a route, as a bit.
+type condition uint8
+
+const (
+	byTenant condition = 1 << iota
+	byDestination
+	bySender
+	bySenderDomain
+	byNullSender
+	byRecipientDomain
+	byProvider
+	bySuspicion
+)
+
+// What of a mail is known later than the rest.
+const (
+	needSender    = bySender | bySenderDomain | byNullSender
+	needRecipient = byRecipientDomain | byProvider
+)
+
+// A route in the form in which it is tested.
+type route struct {
+	Route
+	members                         []int // indices of Tenants
+	senderDomains, recipientDomains patterns
+	conditions                      condition
+	pool                            *addressPool
+}
+
+func newRoute(c *Route, tenants []Tenant, poolOf func(string) (*addressPool, error)) (route, error) {
+	r := route{Route: *c, senderDomains: newPatterns(c.SenderDomains), recipientDomains: newPatterns(c.RecipientDomains)}
+	for _, name := range c.Tenants {
+		i := slices.IndexFunc(tenants, func(t Tenant) bool { return t.Name == name })
+		if i < 0 {
+			return r, fmt.Errorf("there is no tenant %q", name)
+		}
+		r.members = append(r.members, i)
+	}
+	r.Senders = nil
+	for _, address := range c.Senders {
+		r.Senders = append(r.Senders, strings.ToLower(address))
+	}
+	for bit, is := range map[condition]bool{
+		byTenant: len(c.Tenants) > 0, byDestination: len(c.Destinations) > 0,
+		bySender: len(c.Senders) > 0, bySenderDomain: len(c.SenderDomains) > 0, byNullSender: c.NullSender,
+		byRecipientDomain: len(c.RecipientDomains) > 0, byProvider: len(c.Providers) > 0, bySuspicion: c.SuspicionMin > 0,
+	} {
+		if is {
+			r.conditions |= bit
+		}
+	}
+	var err error
+	r.pool, err = poolOf(c.Pool)
+	return r, err
+}
+
+// test compares the route with what is known: the condition that fails, or all conditions that nothing is known for yet.
+func (r *route) test(f *facts) (v verdict, failed, missing condition) {
+	for rest := r.conditions; rest != 0; rest &= rest - 1 {
+		bit := rest & -rest
+		switch r.holds(bit, f) {
+		case fails:
+			return fails, bit, 0
+		case open:
+			missing |= bit
+		}
+	}
+	if missing != 0 {
+		return open, 0, missing
+	}
+	return matches, 0, 0
+}
+
+// holds tests one condition.
+func (r *route) holds(c condition, f *facts) verdict {
+	known, is := true, false
+	switch c {
+	case byTenant:
+		is = slices.Contains(r.members, f.tenant)
+	case byDestination:
+		known = !f.destination.IsUnspecified()
+		is = slices.ContainsFunc(r.Destinations, func(n netip.Prefix) bool { return n.Contains(f.destination) })
+	case bySender:
+		known, is = f.SenderKnown, slices.Contains(r.Senders, f.sender)
+	case bySenderDomain:
+		known, is = f.SenderKnown, r.senderDomains.match(f.senderDomain)
+	case byNullSender:
+		known, is = f.SenderKnown, f.sender == ""
+	case byRecipientDomain:
+		known, is = f.recipientDomain != "", r.recipientDomains.match(f.recipientDomain)
+	case byProvider:
+		known = f.Provider != "" || f.recipientDomain != ""
+		is = f.Provider != "" && slices.Contains(r.Providers, f.Provider)
+	case bySuspicion:
+		is = f.Suspicion >= r.SuspicionMin // which no unknown score is
+	}
+	switch {
+	case !known:
+		return open
+	case is:
+		return matches
+	default:
+		return fails
+	}
+}
+
+// why says what kept a route from matching a mail of the tenant.
+func (r *route) why(f *facts, tenant string, failed, missing condition) string {
+	switch failed {
+	case byTenant:
+		return differs("tenant", tenant, r.Tenants)
+	case byDestination:
+		return fmt.Sprintf("the MX %s is not in %s", f.destination, oneOf(texts(r.Destinations)))
+	case bySender:
+		return differs("sender", f.sender, r.Senders)
+	case bySenderDomain:
+		return differs("sender domain", f.senderDomain, r.SenderDomains)
+	case byNullSender:
+		return "the sender is not null"
+	case byRecipientDomain:
+		return differs("recipient domain", f.recipientDomain, r.RecipientDomains)
+	case byProvider:
+		return differs("provider", cmp.Or(f.Provider, "none that is known"), r.Providers)
+	case bySuspicion:
+		if f.Suspicion < 0 {
+			return "no suspicion score is known"
+		}
+		return fmt.Sprintf("the suspicion score %g is below %g", f.Suspicion, r.SuspicionMin)
+	}
+	switch {
+	case missing&needSender != 0:
+		return "the sender is not known"
+	case missing&needRecipient != 0:
+		return "the recipient is not known"
+	default:
+		return "the MX's address is not known"
+	}
+}
+
+func differs(what, is string, wanted []string) string {
+	if is == "" {
+		is = "none"
+	}
+	return fmt.Sprintf("the %s is %s, not %s", what, is, oneOf(wanted))
+}
+
+// oneOf keeps long lists readable.
+func oneOf(list []string) string {
+	if len(list) <= 3 {
+		return strings.Join(list, " or ")
+	}
+	return "one of " + strconv.Itoa(len(list))
+}
+
+func texts(list []netip.Prefix) []string {
+	out := make([]string, len(list))
+	for i, p := range list {
+		out[i] = p.String()
+	}
+	return out
+}
+
+// patterns are domains, with a dot in front where all names below are meant.
+type patterns []string
+
+func newPatterns(list []string) patterns {
+	var p patterns
+	for _, s := range list {
+		p = append(p, strings.TrimPrefix(normal(s), "*"))
+	}
+	return p
+}
+
+func (p patterns) match(domain string) bool {
+	for _, pattern := range p {
+		if domain == pattern || strings.HasPrefix(pattern, ".") && strings.HasSuffix(domain, pattern) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,263 @@
+package egress
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// DefaultPool is the pool of mail that belongs to no tenant and to no route.
+const DefaultPool = "default"
+
+// A Pool is a named set of sending IPs.
+type Pool struct {
+	Name     string
+	IPs      []WeightedIP
+	BySender bool // the sender's domain is part of what the choice depends on
+	HighRisk bool // it takes mail whose reputation should not hit others
+}
+
+// A WeightedIP is a sending IP and its share of a pool.
+type WeightedIP struct {
+	SendingIP
+	Weight int // against the others of its family; 0 counts as 1
+}
+
+// A Tenant is found by the MSA's address, and among several behind one address by the sender's domain.
+type Tenant struct {
+	Name          string
+	Sources       []netip.Prefix
+	SenderDomains []string // "acme.example", "*.acme.example" for all below; none: every sender of the sources
+	Pool          string
+}
+
+// A Route gives mail to a pool if all its conditions hold. Of the values of a list one must; an empty list is no condition.
+type Route struct {
+	Name             string // as it is told to the operator
+	Tenants          []string
+	Senders          []string // whole addresses
+	SenderDomains    []string // as Tenant.SenderDomains
+	NullSender       bool
+	RecipientDomains []string
+	Providers        []string
+	Destinations     []netip.Prefix
+	SuspicionMin     float64 // 0: no condition
+	Pool             string
+}
+
+// RouterConfig is what a [Router] is made from. The first route that matches wins, else the tenant's pool, else the pool
+// "default". Names are ASCII: a domain in UTF-8 (RFC 6531) equals none.
+type RouterConfig struct {
+	Pools   []Pool // none, or none with an address: observe mode
+	Tenants []Tenant
+	Routes  []Route
+}
+
+// A Query is what is known of a mail so far. What is not known yet matches no condition about it.
+type Query struct {
+	Source          netip.Addr     // the MSA
+	Destination     netip.AddrPort // the MX; an unspecified address stands for any of its family
+	Sender          string         // envelope sender; "": the null sender
+	SenderKnown     bool
+	RecipientDomain string  // "": not known yet
+	Provider        string  // "": none, or not known
+	Suspicion       float64 // 0 to 1; below 0: not known
+}
+
+// A Choice is a pool, and the sending IP of it that the mail leaves from.
+type Choice struct {
+	Tenant   string // "": nobody's
+	Pool     string // "" in observe mode
+	HighRisk bool
+	BySender bool      // the pool's choice depends on the sender's domain
+	Route    string    // "route 3 (line 41)", "pool of the tenant" or "default pool"
+	IP       SendingIP // the best one of the destination's family; the zero SendingIP in observe mode
+	Why      []string  // each route tried and why it did not match; of Explain only
+
+	from *candidates
+	key  uint64
+}
+
+// IPs gives all sending IPs of the pool and the destination's family, best first. Who must avoid one takes the next: that,
+// too, is the same one each time.
+func (c Choice) IPs() []SendingIP {
+	if c.from == nil {
+		return nil
+	}
+	return c.from.order(c.key)
+}
+
+// A Router decides which sending IP a mail leaves from. It does no lookups, is immutable and safe for concurrent use.
+type Router struct {
+	pools   []addressPool
+	deflt   *addressPool
+	tenants tenants
+	routes  []route
+	observe bool
+}
+
+// An addressPool is a pool in the form in which it is chosen from.
+type addressPool struct {
+	Pool
+	ipv4, ipv6 candidates
+	none       error // no sending IP of the family
+}
+
+// NewRouter makes a Router. An error is a name that the configuration uses and does not have.
+func NewRouter(c RouterConfig) (*Router, error) {
+	r := &Router{observe: true}
+	for _, p := range c.Pools {
+		r.observe = r.observe && len(p.IPs) == 0
+		none := fmt.Errorf("pool %q: %w", p.Name, ErrNoSendingIP)
+		if len(c.Pools) == 1 {
+			none = ErrNoSendingIP
+		}
+		r.pools = append(r.pools, addressPool{p, newCandidates(p.IPs, netip.Addr.Is4), newCandidates(p.IPs, netip.Addr.Is6), none})
+	}
+	var err error
+	if r.deflt, err = r.pool(DefaultPool); err != nil && !r.observe {
+		return nil, err
+	}
+	if r.tenants, err = newTenants(c.Tenants, r.pool); err != nil {
+		return nil, err
+	}
+	for i := range c.Routes {
+		compiled, err := newRoute(&c.Routes[i], c.Tenants, r.pool)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.Routes[i].Name, err)
+		}
+		r.routes = append(r.routes, compiled)
+	}
+	return r, nil
+}
+
+// onePool makes the router of a gateway that has nothing but sending IPs.
+func onePool(ips []SendingIP) *Router {
+	p := Pool{Name: DefaultPool}
+	for _, ip := range ips {
+		p.IPs = append(p.IPs, WeightedIP{SendingIP: ip})
+	}
+	r, _ := NewRouter(RouterConfig{Pools: []Pool{p}}) // the only pool is the one that is needed
+	return r
+}
+
+func (r *Router) pool(name string) (*addressPool, error) {
+	i := slices.IndexFunc(r.pools, func(p addressPool) bool { return p.Name == name })
+	if i < 0 && r.observe {
+		return nil, nil
+	}
+	if i < 0 {
+		return nil, fmt.Errorf("there is no pool %q", name)
+	}
+	return &r.pools[i], nil
+}
+
+// Choose gives pool and sending IP for what is known of a mail. [ErrNoSendingIP] is seen if the pool has none of the
+// destination's family: the choice then tells the rest. Choose does not allocate, but for names with capitals.
+func (r *Router) Choose(q Query) (choice Choice, err error) {
+	f := r.factsOf(&q)
+	choice.Tenant = r.tenants.name(f.tenant)
+	for i := range r.routes {
+		if v, _, _ := r.routes[i].test(&f); v == matches {
+			choice.Route = r.routes[i].Name
+			err = r.fill(&choice, &f, r.routes[i].pool)
+			return choice, err
+		}
+	}
+	err = r.fallBack(&choice, &f)
+	return choice, err
+}
+
+// Explain is Choose with the reasons.
+func (r *Router) Explain(q Query) (choice Choice, err error) {
+	f := r.factsOf(&q)
+	choice.Tenant = r.tenants.name(f.tenant)
+	for i := range r.routes {
+		v, failed, missing := r.routes[i].test(&f)
+		if v == matches {
+			choice.Route = r.routes[i].Name
+			err = r.fill(&choice, &f, r.routes[i].pool)
+			return choice, err
+		}
+		choice.Why = append(choice.Why, r.routes[i].Name+": "+r.routes[i].why(&f, choice.Tenant, failed, missing))
+	}
+	err = r.fallBack(&choice, &f)
+	return choice, err
+}
+
+// fallBack is what holds where no route does.
+func (r *Router) fallBack(choice *Choice, f *facts) error {
+	if f.tenant != nobody {
+		choice.Route = "pool of the tenant"
+		return r.fill(choice, f, r.tenants.list[f.tenant].pool)
+	}
+	choice.Route = "default pool"
+	return r.fill(choice, f, r.deflt)
+}
+
+// fill chooses within the pool.
+func (r *Router) fill(choice *Choice, f *facts, p *addressPool) error {
+	if r.observe {
+		choice.Route = "observe mode: no sending IP is configured"
+		return nil
+	}
+	choice.Pool, choice.HighRisk, choice.BySender = p.Name, p.HighRisk, p.BySender
+	from := p.of(f.destination)
+	if len(from.list) == 0 {
+		return p.none
+	}
+	choice.from, choice.key = from, r.key(f, p)
+	choice.IP = from.list[from.choose(choice.key)].SendingIP
+	return nil
+}
+
+func (p *addressPool) of(destination netip.Addr) *candidates {
+	if destination.Is4() {
+		return &p.ipv4
+	}
+	return &p.ipv6
+}
+
+// key is what the choice within a pool depends on. As long as tenant, sender domain and provider are not known it is the
+// pair of addresses, and the choice is that of a gateway without pools.
+func (r *Router) key(f *facts, p *addressPool) uint64 {
+	from := hashAddr(f.Source)
+	if f.tenant != nobody {
+		from = r.tenants.list[f.tenant].hash
+	}
+	if p.BySender && f.senderDomain != "" {
+		from = mix(from, hashText(f.senderDomain))
+	}
+	to := hashAddr(f.destination)
+	if f.Provider != "" {
+		to = hashText(f.Provider)
+	}
+	return pairKey(from, to)
+}
+
+// facts are a Query in the form that conditions need.
+type facts struct {
+	*Query
+	destination     netip.Addr
+	tenant          int // index, or nobody
+	sender          string
+	senderDomain    string // "" for the null sender, and where it is not known
+	recipientDomain string
+}
+
+func (r *Router) factsOf(q *Query) facts {
+	f := facts{Query: q, destination: q.Destination.Addr().Unmap(), recipientDomain: normal(q.RecipientDomain)}
+	if q.SenderKnown {
+		f.sender = strings.ToLower(q.Sender)
+		f.senderDomain = normal(f.sender[strings.LastIndexByte(f.sender, '@')+1:])
+		if !strings.Contains(f.sender, "@") {
+			f.senderDomain = "" // a lone "postmaster" has none
+		}
+	}
+	f.tenant = r.tenants.find(q.Source.Unmap(), f.senderDomain)
+	return f
+}
+
+// normal gives a domain in the form of the routes.
+func normal(domain string) string { return strings.ToLower(strings.TrimSuffix(domain, ".")) }

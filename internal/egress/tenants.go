@@ -1,0 +1,113 @@
+package egress
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// nobody is the index of no tenant.
+const nobody = -1
+
+// tenants finds whose mail it is. A tenant that names sender domains goes before one that has the whole source.
+type tenants struct {
+	list     []tenant
+	bySource prefixes            // sources of those without sender domains
+	shared   prefixes            // sources of those with
+	byDomain map[string][]member // "acme.example", or ".acme.example" for all below
+}
+
+type tenant struct {
+	name string
+	hash uint64 // of the name
+	pool *addressPool
+}
+
+// A member is a tenant among several behind the same sources.
+type member struct {
+	tenant  int
+	sources []netip.Prefix
+}
+
+func newTenants(list []Tenant, poolOf func(string) (*addressPool, error)) (tenants, error) {
+	t := tenants{bySource: newPrefixes(), shared: newPrefixes(), byDomain: map[string][]member{}}
+	for i, c := range list {
+		p, err := poolOf(c.Pool)
+		if err != nil {
+			return t, fmt.Errorf("tenant %q: %w", c.Name, err)
+		}
+		t.list = append(t.list, tenant{c.Name, hashText(c.Name), p})
+		for _, domain := range newPatterns(c.SenderDomains) {
+			t.byDomain[domain] = append(t.byDomain[domain], member{i, c.Sources})
+		}
+		for _, source := range c.Sources {
+			if len(c.SenderDomains) > 0 {
+				t.shared.add(source, i)
+			} else {
+				t.bySource.add(source, i)
+			}
+		}
+	}
+	return t, nil
+}
+
+func (t *tenants) name(i int) string {
+	if i == nobody {
+		return ""
+	}
+	return t.list[i].name
+}
+
+// find gives the index of the tenant, or nobody. The sender's domain is "" where it is not known.
+func (t *tenants) find(source netip.Addr, senderDomain string) int {
+	if senderDomain != "" && len(t.byDomain) > 0 {
+		for at := 0; at >= 0; at = nextDot(senderDomain, at) {
+			for _, m := range t.byDomain[senderDomain[at:]] {
+				if slices.ContainsFunc(m.sources, func(n netip.Prefix) bool { return n.Contains(source) }) {
+					return m.tenant
+				}
+			}
+		}
+	}
+	return t.bySource.find(source)
+}
+
+// nextDot gives the place of the next dot behind the place, -1 if there is none.
+func nextDot(s string, at int) int {
+	if i := strings.IndexByte(s[at+1:], '.'); i >= 0 {
+		return at + 1 + i
+	}
+	return -1
+}
+
+// prefixes finds the most specific network that holds an address. The cost depends on how many different prefix lengths
+// there are, not on how many networks.
+type prefixes struct {
+	lengths []int // longest first
+	indices map[netip.Prefix]int
+}
+
+func newPrefixes() prefixes { return prefixes{indices: map[netip.Prefix]int{}} }
+
+func (p *prefixes) add(network netip.Prefix, index int) {
+	p.indices[network] = index
+	if !slices.Contains(p.lengths, network.Bits()) {
+		p.lengths = append(p.lengths, network.Bits())
+		slices.SortFunc(p.lengths, func(a, b int) int { return cmp.Compare(b, a) })
+	}
+}
+
+func (p *prefixes) find(addr netip.Addr) int {
+	for _, bits := range p.lengths {
+		network, err := addr.Prefix(bits)
+		if err != nil {
+			continue // longer than an IPv4 address
+		}
+		if index, found := p.indices[network]; found {
+			return index
+		}
+	}
+	return nobody
+}

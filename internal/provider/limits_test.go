@@ -1,0 +1,82 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A hung resolver and any number of domains: a bounded number of lookups, and an answer for everybody.
+func TestHungResolver(t *testing.T) {
+	dns := newDNS()
+	dns.delay = time.Hour
+	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+		var group sync.WaitGroup
+		late, busy := make(chan string, 1000), make(chan string, 1000)
+		began := time.Now()
+		for i := range 1000 {
+			group.Go(func() {
+				switch a := l.Find(t.Context(), fmt.Sprintf("d%d.example", i)); {
+				case errors.Is(a.Err, ErrLate):
+					late <- ""
+				case errors.Is(a.Err, ErrBusy):
+					busy <- ""
+				default:
+					t.Errorf("%+v", a)
+				}
+			})
+		}
+		group.Wait()
+		if took := time.Since(began); took != wait || len(late) != atOnce || len(busy) != 1000-atOnce {
+			t.Errorf("after %s: %d late, %d busy; want %d late after %s", took, len(late), len(busy), atOnce, wait)
+		}
+		time.Sleep(lookupTime)
+		dns.set(nil, 0)
+		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+			t.Errorf("once they have given up: %+v", a)
+		}
+	})
+}
+
+// A lying resolver: any number of names and addresses, only some of which are kept.
+func TestLyingResolver(t *testing.T) {
+	dns := newDNS()
+	var list []*net.MX
+	for i := range 1000 {
+		host := fmt.Sprintf("mx%04d.google.com.", i)
+		list = append(list, mx(10, host))
+		for n := range 200 {
+			dns.addrs[host] = append(dns.addrs[host], netip.AddrFrom4([4]byte{10, byte(i >> 8), byte(i), byte(n)}))
+		}
+	}
+	dns.mx["big.example."] = list
+	dns.mx["long.example."] = []*net.MX{mx(10, strings.Repeat("a.", 10_000)+"google.com.")}
+	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+		for _, domain := range []string{"big.example", "long.example"} {
+			if a := l.Find(t.Context(), domain); a.Provider != "google" {
+				t.Errorf("%s: provider %q", domain, a.Provider)
+			}
+		}
+		synctest.Wait()
+		if n := l.addresses.order.Len(); n != mostHosts*mostAddrs {
+			t.Errorf("%d addresses are kept, want %d", n, mostHosts*mostAddrs)
+		}
+	})
+}
+
+func TestCacheIsBounded(t *testing.T) {
+	inBubble(t, newDNS(), Config{Wait: wait, Domains: 10}, func(t *testing.T, l *Lookup) {
+		for i := range 100 {
+			l.Find(t.Context(), fmt.Sprintf("d%d.example", i))
+		}
+		if n := l.domains.order.Len(); n != 10 {
+			t.Errorf("%d domains are kept, want 10", n)
+		}
+	})
+}

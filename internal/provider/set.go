@@ -1,0 +1,73 @@
+// Package provider tells which provider a mail goes to: Google, an Exchange Online tenant, a carrier, a filter in the cloud.
+// Providers are known by the names of their MXs (RFC 5321 section 5.1), and the largest by their own domains, too.
+//
+// Normal use:
+//
+//  1. [NewSet] from the list of the configuration. It answers for names alone, without a lookup.
+//  2. [New] for the lookups: recipient domain, its MX names, its provider.
+//  3. [Lookup.At] when a connection is opened: it never waits. [Lookup.Find] at RCPT, and only where a route asks for the
+//     provider: it waits for no more than the time that it was given. What comes later serves the next session.
+//  4. [Lookup.Close] ends what still runs.
+package provider
+
+import "strings"
+
+// A Provider is a group of destinations run by one operator. Names are ASCII, in any case; "*.example.jp" stands for all
+// names below example.jp, and not for example.jp itself.
+type Provider struct {
+	Name    string
+	Domains []string // recipient domains that are its own: they need no lookup
+	MX      []string // host names of its MXs
+}
+
+// A Set knows providers by names. It is immutable.
+type Set struct {
+	domains, mx names
+}
+
+// NewSet makes a Set. Where two providers claim a name the later one has it.
+func NewSet(list []Provider) *Set {
+	s := &Set{domains: names{}, mx: names{}}
+	for _, p := range list {
+		s.domains.add(p.Domains, p.Name)
+		s.mx.add(p.MX, p.Name)
+	}
+	return s
+}
+
+// OfDomain gives the provider whose own domain this is, and the name in the list that says so; "" for neither.
+func (s *Set) OfDomain(domain string) (provider, name string) { return s.domains.find(normal(domain)) }
+
+// OfMX gives the provider that an MX of this name belongs to, and the name in the list that says so; "" for neither.
+func (s *Set) OfMX(host string) (provider, name string) { return s.mx.find(normal(host)) }
+
+// names maps "example.jp", and ".example.jp" for all below it, to a provider. Looking up costs one access for each label.
+type names map[string]entry
+
+type entry struct{ provider, name string }
+
+func (n names) add(list []string, provider string) {
+	for _, name := range list {
+		key := strings.TrimPrefix(normal(name), "*")
+		n[key] = entry{provider, name}
+	}
+}
+
+// find lets the most specific name win.
+func (n names) find(host string) (provider, name string) {
+	if e, found := n[host]; found {
+		return e.provider, e.name
+	}
+	for i := 1; i < len(host); i++ {
+		if host[i] != '.' {
+			continue
+		}
+		if e, found := n[host[i:]]; found {
+			return e.provider, e.name
+		}
+	}
+	return "", ""
+}
+
+// normal gives a name in the form of the maps. It allocates only for names with capitals.
+func normal(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
