@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -48,6 +49,14 @@ func (k *Kanmon) Configure(config string) error {
 func (k *Kanmon) Rules(verb string) (string, error) {
 	return k.Host.Run(kanmonBinary(), "rules", verb, "--config", k.configFile())
 }
+
+// IP runs `kanmon ip ARGUMENTS` and gives the output.
+func (k *Kanmon) IP(arguments ...string) (string, error) {
+	return k.Host.Run(slices.Concat([]string{kanmonBinary(), "ip"}, arguments, []string{"--config", k.configFile()})...)
+}
+
+// Folder is where kanmon may keep state.
+func (k *Kanmon) Folder() string { return k.dir }
 
 // Start runs kanmon and waits until it listens.
 func (k *Kanmon) Start() error {
