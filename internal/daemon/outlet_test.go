@@ -1,0 +1,214 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/config"
+	"kanmon/internal/egress"
+	"kanmon/internal/provider"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+var (
+	first  = netip.MustParseAddr("203.0.113.10")
+	second = netip.MustParseAddr("203.0.113.11")
+	other  = netip.MustParseAddr("203.0.113.20")
+	mxAddr = netip.MustParseAddrPort("192.0.2.25:25")
+	msa    = netip.MustParseAddr("10.20.1.5")
+)
+
+// noDNS answers nothing.
+type noDNS struct{}
+
+func (noDNS) LookupMX(context.Context, string) ([]*net.MX, error) {
+	return nil, errors.New("no DNS here")
+}
+
+func (noDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return nil, errors.New("no DNS here")
+}
+
+func newOutlet(t *testing.T, document string) *outlet {
+	t.Helper()
+	cfg, err := config.Parse("kanmon.toml", []byte(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	router, err := Router(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules, err := classify.Builtin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	book, err := standing.New(standing.Options{Settings: bookSettings(cfg)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	providers := provider.New(provider.Config{Set: Providers(cfg), Resolver: noDNS{}})
+	t.Cleanup(func() {
+		providers.Close()
+		if err := book.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &outlet{
+		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), providers: providers, rules: rules, book: book, rescue: cfg.Rescue,
+	}
+}
+
+const twoIPs = `
+[[sending_ip]]
+address = "203.0.113.10"
+ehlo    = "out10.example.jp"
+[[sending_ip]]
+address = "203.0.113.11"
+ehlo    = "out11.example.jp"
+`
+
+func refusal(ip netip.Addr, text string) session.MXRefusal {
+	return session.MXRefusal{
+		Source: msa, Destination: mxAddr, SendingIP: ip, Phase: session.PhaseRcpt, Code: 550, Text: []byte(text),
+		Sender: []byte("a@example.com"), Recipient: []byte("b@example.net"),
+	}
+}
+
+const listing = "550 5.7.1 Your IP address is on our block list"
+
+// What is done about a refusal goes by what it means, and by the operator's word.
+func TestJudgement(t *testing.T) {
+	for _, test := range []struct {
+		name, document, text string
+		rescue, soften, obs  bool
+	}{
+		{"listing", twoIPs, listing, true, true, false},
+		{"listing of somebody else", twoIPs, "550 5.7.1 198.51.100.7 is listed at zen.spamhaus.org", false, false, false},
+		{"unknown user", twoIPs, "550 5.1.1 no such user", false, false, false},
+		{"greylisted", twoIPs, "451 4.7.1 Greylisted, please try again later", false, false, false},
+		{"off", twoIPs + "[rescue]\nmode = 'off'\n", listing, false, false, false},
+		{"observe", twoIPs + "[rescue]\nmode = 'observe'\n", listing, true, true, true},
+		{"no softening", twoIPs + "[rescue]\nsoften = false\n", listing, true, false, false},
+	} {
+		j := newOutlet(t, test.document).Judge(refusal(first, test.text))
+		if j.Rescue != test.rescue || j.Soften != test.soften || j.Observe != test.obs || j.Class == "" || j.Rule == "" {
+			t.Errorf("%s: %+v", test.name, j)
+		}
+	}
+	if j := newOutlet(t, "").Judge(refusal(netip.Addr{}, listing)); !j.Observe {
+		t.Errorf("without sending IPs nothing is altered: %+v", j)
+	}
+}
+
+// A listing takes its IP out of use for that MX at once, and for no other.
+func TestListedIPIsNotUsed(t *testing.T) {
+	o := newOutlet(t, twoIPs)
+	req := session.DialRequest{Source: msa, Destination: mxAddr}
+	choice, _ := o.router.Choose(o.query(req))
+	best := choice.IP.Address
+	next := first
+	if best == first {
+		next = second
+	}
+	o.Judge(refusal(best, listing))
+	if ip, _, err := o.permitted(choice, req); err != nil || ip.Address != next {
+		t.Errorf("got %s, %v, want %s", ip.Address, err, next)
+	}
+	if o.MayStay(req, best) {
+		t.Error("a session may stay with the suspended IP")
+	}
+	elsewhere := session.DialRequest{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.26:25")}
+	if !o.book.Usable(o.key(best, elsewhere.Destination.Addr(), "")) {
+		t.Error("the listing reaches another MX")
+	}
+	if !o.book.Usable(o.key(best, netip.MustParseAddr("::ffff:192.0.2.27"), "")) || o.book.Usable(o.key(best, netip.MustParseAddr("::ffff:192.0.2.25"), "")) {
+		t.Error("an address and its form in IPv6 are not the same")
+	}
+	o.Judge(refusal(next, listing))
+	if _, _, err := o.permitted(choice, req); !errors.Is(err, session.ErrSuspended) {
+		t.Errorf("both suspended: %v", err)
+	}
+	if !o.MayStay(req, best) {
+		t.Error("with no other, the session has to move, which it cannot")
+	}
+	req.Avoid = []netip.Addr{best}
+	if _, _, err := o.permitted(choice, req); !errors.Is(err, session.ErrNoOtherIP) {
+		t.Errorf("both suspended, one tried: %v", err)
+	}
+}
+
+// A mail may stay with an IP of its pool only; in a pool that is sticky by sender, with the sender's own.
+func TestMayStay(t *testing.T) {
+	o := newOutlet(t, twoIPs+`
+[[sending_ip]]
+address = "203.0.113.20"
+ehlo    = "out20.example.jp"
+[pool.default]
+ips    = ["203.0.113.10", "203.0.113.11"]
+sticky = "tenant"
+[pool.bulk]
+ips = ["203.0.113.20"]
+[[tenant]]
+name    = "acme"
+sources = ["10.20.1.0/24"]
+[[route]]
+sender_domain = "news.example.com"
+pool          = "bulk"
+[[route]]
+recipient_domain = "picky.example"
+pool             = "bulk"
+`)
+	ask := func(sender, recipient string, ip netip.Addr) bool {
+		return o.MayStay(session.DialRequest{Source: msa, Destination: mxAddr, Sender: sender, SenderKnown: true, Recipient: recipient}, ip)
+	}
+	for _, test := range []struct {
+		sender, recipient string
+		ip                netip.Addr
+		want              bool
+	}{
+		{"a@example.com", "", first, true},
+		{"a@example.com", "", second, true},
+		{"a@example.com", "", other, false},
+		{"x@news.example.com", "", first, false},
+		{"x@news.example.com", "", other, true},
+		{"", "", first, true},
+		{"a@example.com", "b@picky.example", first, false},
+		{"a@example.com", "b@PICKY.example", other, true},
+	} {
+		if got := ask(test.sender, test.recipient, test.ip); got != test.want {
+			t.Errorf("%q to %q from %s: %t", test.sender, test.recipient, test.ip, got)
+		}
+	}
+}
+
+// An MX that resets the connections of one IP and takes mail from another has something against the first; one that is down
+// has not, and is not tried again and again.
+func TestResets(t *testing.T) {
+	o := newOutlet(t, twoIPs)
+	refused := func(ip netip.Addr) session.Judgement {
+		return o.Judge(session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: ip, Phase: session.PhaseBanner})
+	}
+	if j := refused(first); !j.Rescue || j.Soften {
+		t.Errorf("the first: %+v", j)
+	}
+	if j := refused(second); j.Rescue {
+		t.Error("a second one was reset, too, and a third is tried")
+	}
+	if j := refused(first); j.Rescue {
+		t.Error("the MX is down, and is tried once more from elsewhere")
+	}
+	seen := o.resets.others(mxAddr.Addr(), second)
+	if len(seen) != 1 || seen[0].sendingIP != first || time.Since(seen[0].at) > time.Minute {
+		t.Errorf("%+v", seen)
+	}
+	if len(o.resets.others(mxAddr.Addr(), second)) != 0 {
+		t.Error("it is told twice")
+	}
+}
