@@ -169,7 +169,15 @@ type Classification struct {
 
 // Standing is what kanmon thinks of its sending IPs, from the replies they get.
 type Standing struct {
-	File string `toml:"file"` // path of the SQLite file; "": forgotten at the end of the process
+	File                string        `toml:"file"` // path of the SQLite file; "": forgotten at the end of the process
+	Within              time.Duration `toml:"within"`
+	ListedReplies       int           `toml:"listed_replies"`
+	ListedDestinations  int           `toml:"listed_destinations"`
+	ListedFor           time.Duration `toml:"listed_for"`
+	RefusedTenants      int           `toml:"refused_tenants"`
+	RefusedDestinations int           `toml:"refused_destinations"`
+	RefusedFor          time.Duration `toml:"refused_for"`
+	Longest             time.Duration `toml:"longest"`
 }
 
 // Rescue says what is done about refusals that a sending IP of ours has caused.
@@ -252,6 +260,10 @@ func defaults() *Config {
 		Journal: Journal{Addresses: AddressesClear},
 		Log:     Log{Level: "info", Format: FormatText},
 		Drain:   Drain{Timeout: 15 * time.Minute},
+		Standing: Standing{
+			Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
+			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
+		},
 		Rescue: Rescue{
 			Mode:        RescueOn,
 			Soften:      true,

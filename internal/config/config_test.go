@@ -144,7 +144,10 @@ func TestEverythingIsRead(t *testing.T) {
 		Drain: Drain{Timeout: 20 * time.Minute},
 
 		Classification: Classification{Rules: "/etc/kanmon/rules.toml"},
-		Standing:       Standing{File: "/var/lib/kanmon/standing.db"},
+		Standing: Standing{
+			File: "/var/lib/kanmon/standing.db", Within: 2 * time.Hour, ListedReplies: 2, ListedDestinations: 3, ListedFor: time.Hour,
+			RefusedTenants: 4, RefusedDestinations: 5, RefusedFor: 10 * time.Minute, Longest: 48 * time.Hour,
+		},
 		Rescue: Rescue{
 			Mode: RescueObserve, Soften: false, Attempts: 3, Time: 90 * time.Second, BodyBytes: 1 << 20, BodiesBytes: 1 << 28,
 		},

@@ -26,6 +26,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateJournal(&cfg.Journal)
 	d.validateDrain(&cfg.Drain)
 	d.validateRescue(&cfg.Rescue)
+	d.validateStanding(&cfg.Standing)
 	d.validatePath("classification.rules", cfg.Classification.Rules)
 	d.validatePath("standing.file", cfg.Standing.File)
 	d.validatePath("admin.socket", cfg.Admin.Socket)
@@ -39,6 +40,32 @@ func (d *decoder) validatePath(key, path string) {
 		d.wrong(key, "empty", "want a path, or leave the key out")
 	case !filepath.IsAbs(path):
 		d.wrong(key, fmt.Sprintf("%q is not an absolute path", path), "want a path that begins with /")
+	}
+}
+
+func (d *decoder) validateStanding(s *Standing) {
+	const most = 64
+	for _, row := range []struct {
+		key   string
+		count int
+	}{
+		{"listed_replies", s.ListedReplies}, {"listed_destinations", s.ListedDestinations},
+		{"refused_tenants", s.RefusedTenants}, {"refused_destinations", s.RefusedDestinations},
+	} {
+		if key := "standing." + row.key; d.good(key) && (row.count < 1 || row.count > most) {
+			d.wrong(key, fmt.Sprintf("%d is no number of them that can be waited for", row.count), fmt.Sprintf("want 1 to %d", most))
+		}
+	}
+	for _, row := range []struct {
+		key  string
+		time time.Duration
+	}{{"within", s.Within}, {"listed_for", s.ListedFor}, {"refused_for", s.RefusedFor}, {"longest", s.Longest}} {
+		if key := "standing." + row.key; d.good(key) && (row.time < time.Minute || row.time > 30*24*time.Hour) {
+			d.wrong(key, fmt.Sprintf("%s is out of range", row.time), `want "1m" to "720h"`)
+		}
+	}
+	if d.good("standing") && s.Longest < max(s.ListedFor, s.RefusedFor) {
+		d.wrong("standing.longest", fmt.Sprintf("%s is less than a first suspension", s.Longest), "want at least listed_for and refused_for")
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -141,6 +142,27 @@ func TestListedIPIsNotUsed(t *testing.T) {
 	req.Avoid = []netip.Addr{best}
 	if _, _, err := o.permitted(choice, req); !errors.Is(err, session.ErrNoOtherIP) {
 		t.Errorf("both suspended, one tried: %v", err)
+	}
+}
+
+// The numbers of the configuration are those of the standing, and without any the defaults are its own.
+func TestStandingSettings(t *testing.T) {
+	cfg, err := config.Parse("kanmon.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := *bookSettings(cfg).Policy, *standing.DefaultPolicy(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	o := newOutlet(t, twoIPs+"[standing]\nlisted_replies = 2\n")
+	o.Judge(refusal(first, listing))
+	key := o.key(first, mxAddr.Addr(), "")
+	if !o.book.Usable(key) {
+		t.Error("one reply is enough, two are asked for")
+	}
+	o.Judge(refusal(first, listing))
+	if o.book.Usable(key) {
+		t.Error("two replies are not enough")
 	}
 }
 

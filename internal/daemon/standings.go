@@ -52,7 +52,11 @@ func (d *Daemon) openBook() error {
 }
 
 func bookSettings(cfg *config.Config) standing.Settings {
-	var s standing.Settings
+	c, p := &cfg.Standing, standing.DefaultPolicy()
+	p.Listed = standing.Trigger{Replies: c.ListedReplies, Tenants: 1, Destinations: c.ListedDestinations, Within: c.Within}
+	p.Refused = standing.Trigger{Replies: 1, Tenants: c.RefusedTenants, Destinations: c.RefusedDestinations, Within: c.Within}
+	p.ListedFirst, p.RefusedFirst, p.Longest = c.ListedFor, c.RefusedFor, c.Longest
+	s := standing.Settings{Policy: p}
 	for _, ip := range cfg.SendingIPs {
 		s.Neighbours = append(s.Neighbours, ip.Address)
 	}
