@@ -277,7 +277,7 @@ func (s *session) follow(sl *slot, phase Phase, softened bool) error {
 		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took())
 	case smtp.VerbDATA:
 		if s.tx.refused = class >= 4; s.tx.refused {
-			s.rescue.envelope.clear()
+			s.rescue.envelope.spoil()
 		}
 		s.log.dataReply(&s.reply, softened, s.first, s.took())
 	case smtp.VerbRSET:

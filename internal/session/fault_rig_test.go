@@ -42,8 +42,18 @@ type rig struct {
 func newRig() *rig {
 	r := new(rig)
 	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
+	r.engine.Judge, r.engine.Mover = indifferent{}, indifferent{} // as kanmon runs with sending IPs
 	return r
 }
+
+// indifferent has nothing against any sending IP.
+type indifferent struct{}
+
+func (indifferent) Judge(session.MXRefusal) session.Judgement {
+	return session.Judgement{Class: "other"}
+}
+func (indifferent) Accepted(netip.AddrPort, netip.Addr)          {}
+func (indifferent) MayStay(session.DialRequest, netip.Addr) bool { return true }
 
 // dialOnceTo connects to what take does with the other end.
 func dialOnceTo(take func(proxy, mx *smtptest.Conn)) dialFunc {

@@ -92,8 +92,8 @@ func (p *promise) kept(c *capabilities, tls bool) bool {
 
 // An envelope is what the MX has accepted of a transaction: lines of MAIL and RCPT.
 type envelope struct {
-	lines   []byte
-	tooLong bool // and is not whole: nothing can be said again
+	lines  []byte
+	broken bool // not whole: nothing can be said again
 }
 
 // maxEnvelope bounds what a session keeps to say again.
@@ -101,14 +101,17 @@ const maxEnvelope = 64 << 10
 
 func (v *envelope) add(line []byte) {
 	if len(v.lines)+len(line) > maxEnvelope {
-		v.lines, v.tooLong = nil, true
+		v.spoil()
 	}
-	if !v.tooLong {
+	if !v.broken {
 		v.lines = append(append(v.lines, line...), '\r', '\n')
 	}
 }
 
-func (v *envelope) clear() { v.lines, v.tooLong = v.lines[:0], false }
+func (v *envelope) clear() { v.lines, v.broken = v.lines[:0], false }
+
+// spoil is for a transaction that is over for us and perhaps not for the MX.
+func (v *envelope) spoil() { v.lines, v.broken = nil, true }
 
 // refusedBy notes a sending IP that this MX does not want in this session.
 func (r *rescuing) refusedBy(s *session) {

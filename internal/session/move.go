@@ -26,24 +26,23 @@ func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
 		return cmd, s.e.Mover.MayStay(req, s.info.SendingIP)
 	default:
 		s.sender, s.senderKnown, s.recipient, s.misplaced = string(mailbox), true, "", false
-		s.forgetTransaction()
 	}
 	if s.e.Mover.MayStay(s.dialRequest(), s.info.SendingIP) {
 		return cmd, true
 	}
 	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
-	return cmd, s.move()
+	return cmd, s.move(cmd.Verb == smtp.VerbRCPT)
 }
 
 // move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of
 // the group at hand is gathered for the MX, and not yet written, goes to the new leg.
-func (s *session) move() bool {
+func (s *session) move(again bool) bool {
 	gathered := s.mx.out
 	s.mx.out = nil
 	outer := s.hiddenBy
 	s.hideUntil(time.Now().Add(s.e.Rescue.time()))
 	s.setAside()
-	err := s.reopen()
+	err := s.reopen(again)
 	s.hiddenBy = outer
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
@@ -54,6 +53,9 @@ func (s *session) move() bool {
 	}
 	s.log.notef("goes on from %s", s.info.SendingIP)
 	s.drop()
+	if !again {
+		s.forgetTransaction() // one whose DATA was refused, which many an MX keeps open
+	}
 	if gathered != nil {
 		s.mx.out = append(s.mx.buffer(), gathered...)
 		putOut(gathered)

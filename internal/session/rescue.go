@@ -156,7 +156,7 @@ func (s *session) stillFits(goal stage) error {
 // with all that follow it in its group.
 func (s *session) rescueGroup(from int, phase Phase, j Judgement) (rescued bool, ended error) {
 	return s.tryOthers(phase, s.reply.Code, j, func() error {
-		if err := s.reopen(); err != nil {
+		if err := s.reopen(s.slots[from].verb != smtp.VerbMAIL); err != nil {
 			return err
 		}
 		s.mx.out = s.mx.buffer()
@@ -171,10 +171,10 @@ func (s *session) rescueGroup(from int, phase Phase, j Judgement) (rescued bool,
 	})
 }
 
-// reopen opens another leg and says there what the MX before has accepted of the transaction. Only if all of it is
-// accepted again can that leg take over (I5).
-func (s *session) reopen() error {
-	if s.rescue.envelope.tooLong {
+// reopen opens another leg and, if there is a transaction, says there again what the MX before has accepted of it. Only if all of
+// that is accepted can the leg take over (I5).
+func (s *session) reopen(again bool) error {
+	if again && s.rescue.envelope.broken {
 		return errUnfit
 	}
 	if err := s.openAsFar(stageReady); err != nil {
@@ -182,6 +182,9 @@ func (s *session) reopen() error {
 	}
 	if err := s.stillFits(stageReady); err != nil {
 		return err
+	}
+	if !again {
+		return nil
 	}
 	batch := 1
 	if s.mx.caps.offers(kwPipelining) {

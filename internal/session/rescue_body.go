@@ -62,7 +62,7 @@ func (s *session) rescueDot() (Judgement, error) {
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {
-	if err := s.reopen(); err != nil {
+	if err := s.reopen(true); err != nil {
 		return err
 	}
 	s.mx.out = append(s.mx.buffer(), "DATA\r\n"...)
