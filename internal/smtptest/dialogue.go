@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -54,6 +55,7 @@ type party struct {
 	conn   net.Conn // raw, or TLS on it
 	r      *bufio.Reader
 	closed bool // by the script
+	out    []byte
 }
 
 func newParty(c *Conn) *party { return &party{raw: c, conn: c, r: bufio.NewReader(c)} }
@@ -100,6 +102,14 @@ func runDialogue(file, script string, config *tls.Config, roots *x509.CertPool, 
 // step runs one line.
 func (d *dialogue) step(line string) error {
 	keyword, arg, _ := strings.Cut(line, " ")
+	// Lines of one party that follow each other go out in one write: how they are read must not depend on who is faster.
+	for party, own := range map[*party]string{d.msa: "C: c:", d.mx: "< <<"} {
+		if keyword == "" || !slices.Contains(strings.Fields(own), keyword) {
+			if err := party.flush(); err != nil {
+				return err
+			}
+		}
+	}
 	switch keyword {
 	case "", "#":
 		return nil
@@ -158,6 +168,9 @@ func (d *dialogue) event(line string) error {
 
 // leftOver fails if a party has received octets that no line expected.
 func (d *dialogue) leftOver() error {
+	if err := errors.Join(d.msa.flush(), d.mx.flush()); err != nil {
+		return err
+	}
 	synctest.Wait()
 	return errors.Join(d.msa.leftOver("MSA"), d.mx.leftOver("MX"))
 }
@@ -174,9 +187,19 @@ func (p *party) leftOver(name string) error {
 	return fmt.Errorf("the %s has received what no line expects: %q", name, got)
 }
 
+// write adds to what goes out with the next flush.
 func (p *party) write(text string) error {
+	p.out = append(p.out, text...)
+	return nil
+}
+
+func (p *party) flush() error {
+	if len(p.out) == 0 {
+		return nil
+	}
 	_ = p.conn.SetWriteDeadline(time.Now().Add(patience))
-	_, err := io.WriteString(p.conn, text)
+	_, err := p.conn.Write(p.out)
+	p.out = nil
 	return err
 }
 

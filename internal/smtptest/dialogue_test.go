@@ -86,7 +86,7 @@ func TestDialogueFailures(t *testing.T) {
 		"D: x":                    "x:1: D: x\nnot a line of the dialogue language",
 		"melt-mx":                 "not a line of the dialogue language",
 		"sleep long":              "invalid duration",
-		"close-msa\neof-mx\nC: x": "x:3: C: x",
+		"close-msa\neof-mx\nC: x": "x: at the end: write",
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			err := runDialogue("x", script, nil, nil, relay)
