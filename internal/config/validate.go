@@ -49,8 +49,10 @@ func (d *decoder) validateStanding(s *Standing) {
 		key   string
 		count int
 	}{
-		{"listed_replies", s.ListedReplies}, {"listed_destinations", s.ListedDestinations},
-		{"refused_tenants", s.RefusedTenants}, {"refused_destinations", s.RefusedDestinations},
+		{"listed_replies", s.ListedReplies},
+		{"listed_destinations", s.ListedDestinations},
+		{"refused_tenants", s.RefusedTenants},
+		{"refused_destinations", s.RefusedDestinations},
 	} {
 		if key := "standing." + row.key; d.good(key) && (row.count < 1 || row.count > most) {
 			d.wrong(key, fmt.Sprintf("%d is no number of them that can be waited for", row.count), fmt.Sprintf("want 1 to %d", most))

@@ -76,7 +76,7 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 		if slices.Contains(req.Avoid, ip.Address) {
 			continue
 		}
-		permit := o.book.May(o.key(ip.Address, req.Destination.Addr(), req.Recipient))
+		permit := o.may(o.key(ip.Address, req.Destination.Addr(), req.Recipient))
 		switch {
 		case permit.Answer == standing.No:
 			suspended = true
@@ -96,6 +96,26 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 	}
 }
 
+// may asks the standing. An operator who only observes is obeyed, evidence is not.
+func (o *outlet) may(key standing.Key) standing.Permit {
+	switch {
+	case o.rescue.Mode != config.RescueObserve:
+		return o.book.May(key)
+	case o.book.Barred(key):
+		return standing.Permit{Answer: standing.No}
+	default:
+		return standing.Permit{Answer: standing.Yes, Share: 1}
+	}
+}
+
+// usable is may for a session that uses the key already, or might: it begins no probe.
+func (o *outlet) usable(key standing.Key) bool {
+	if o.rescue.Mode == config.RescueObserve {
+		return !o.book.Barred(key)
+	}
+	return o.book.Usable(key)
+}
+
 // MayStay implements [session.Mover]: the sending IP must be of the pool, be usable, and in a pool that is sticky by sender it must
 // be the sender's own as long as that is usable.
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
@@ -107,7 +127,7 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 		return true
 	}
 	usable := func(ip netip.Addr) bool {
-		return !slices.Contains(req.Avoid, ip) && o.book.Usable(o.key(ip, req.Destination.Addr(), req.Recipient))
+		return !slices.Contains(req.Avoid, ip) && o.usable(o.key(ip, req.Destination.Addr(), req.Recipient))
 	}
 	if choice.IP.Address == sendingIP {
 		return usable(sendingIP) || !slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return usable(ip.Address) })

@@ -145,6 +145,27 @@ func TestListedIPIsNotUsed(t *testing.T) {
 	}
 }
 
+// Who only observes sees a suspension, and nothing obeys it; what was suspended by hand stays so.
+func TestObservingChangesNothing(t *testing.T) {
+	o := newOutlet(t, twoIPs+"[rescue]\nmode = 'observe'\n")
+	req := session.DialRequest{Source: msa, Destination: mxAddr}
+	choice, _ := o.router.Choose(o.query(req))
+	best := choice.IP.Address
+	o.Judge(refusal(best, listing))
+	if len(o.book.List()) != 1 {
+		t.Errorf("shown: %v", o.book.List())
+	}
+	if ip, _, err := o.permitted(choice, req); err != nil || ip.Address != best || !o.MayStay(req, best) {
+		t.Errorf("the suspension is obeyed: %s, %v", ip.Address, err)
+	}
+	if err := o.book.Stop(standing.Key{IP: best, Provider: standing.Every}, "test", "me"); err != nil {
+		t.Fatal(err)
+	}
+	if ip, _, err := o.permitted(choice, req); err != nil || ip.Address == best || o.MayStay(req, best) {
+		t.Errorf("what was stopped by hand is used: %s, %v", ip.Address, err)
+	}
+}
+
 // The numbers of the configuration are those of the standing, and without any the defaults are its own.
 func TestStandingSettings(t *testing.T) {
 	cfg, err := config.Parse("kanmon.toml", nil)

@@ -139,6 +139,19 @@ func (b *Book) May(k Key) Permit {
 	return b.decide(k, b.clock())
 }
 
+// Barred says whether an operator has suspended or stopped the key, or the whole IP.
+func (b *Book) Barred(k Key) bool {
+	k = k.normal()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.clock()
+	if whole := b.wholeOf(k.IP, now); whole != nil && whole.byHand() {
+		return true
+	}
+	e := b.entry(k)
+	return e != nil && e.byHand() && (e.State == Stopped || e.State == Suspended && now.Before(e.Until))
+}
+
 // Usable says whether a session that uses the key already may go on with it. It changes nothing.
 func (b *Book) Usable(k Key) bool {
 	k = k.normal()
