@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -20,7 +21,11 @@ func newNetwork(t *testing.T, addresses ...string) {
 	}
 	commands := [][]string{{"link", "set", "lo", "up"}}
 	for _, a := range addresses {
-		commands = append(commands, []string{"address", "add", a, "dev", "lo"})
+		command := []string{"address", "add", a, "dev", "lo"}
+		if strings.Contains(a, ":") {
+			command = append(command, "nodad") // else it cannot be used for a moment
+		}
+		commands = append(commands, command)
 	}
 	for _, args := range commands {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
