@@ -43,6 +43,9 @@ func (c *Client) Standings(ctx context.Context, ip netip.Addr) ([]Standing, erro
 // Suspend takes a sending IP out of use at a provider ("": all), for a time (0: until it is resumed).
 func (c *Client) Suspend(ctx context.Context, ip netip.Addr, provider string, d time.Duration, reason string) ([]Standing, error) {
 	body := change{Provider: provider, Reason: reason}
+	if d < 0 {
+		return nil, fmt.Errorf("a suspension for %s: want a duration such as 90m or 2h", d)
+	}
 	if d > 0 {
 		body.For = d.String()
 	}

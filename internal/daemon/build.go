@@ -96,8 +96,8 @@ func rulesOf(c *config.Classification) (*classify.Rules, error) {
 
 func rescueOf(r *config.Rescue) session.Rescue {
 	out := session.Rescue{Attempts: r.Attempts, Time: r.Time, BodyBytes: int(r.BodyBytes), BodiesBytes: int64(r.BodiesBytes)}
-	if r.BodyBytes == 0 {
-		out.BodyBytes = -1 // in the file 0 means none
+	if r.BodyBytes == 0 || r.Mode != config.RescueOn { // in the file 0 means none
+		out.BodyBytes = -1
 	}
 	return out
 }

@@ -28,6 +28,7 @@ type outlet struct {
 	book      *standing.Book
 	rescue    config.Rescue
 	resets    resets
+	probes    probes
 }
 
 // providerWait is how long a session waits for the provider of a recipient's domain, where a route asks for it.
@@ -49,15 +50,16 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
 	}
+	key := o.key(ip.Address, req.Destination.Addr())
 	out, err := o.dialer.DialFrom(ctx, ip, req.Destination)
 	if probes {
-		key := o.key(ip.Address, req.Destination.Addr(), req.Recipient)
+		o.probes.began(key, req.Source)
 		if err != nil {
-			o.book.Abandon(key)
+			o.endProbe(key)
 		} else {
 			closed := out.Closed
 			out.Closed = func() {
-				o.book.Abandon(key) // changes nothing if the probe has told something
+				time.AfterFunc(probeRedial, func() { o.endProbe(key) })
 				if closed != nil {
 					closed()
 				}
@@ -65,6 +67,16 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		}
 	}
 	return out, err
+}
+
+// probeRedial is how long a session may take to connect again: in plain text, after TLS has failed.
+const probeRedial = 5 * time.Second
+
+// endProbe gives a probe up that has told nothing; one that has is not changed by it.
+func (o *outlet) endProbe(key standing.Key) {
+	if o.probes.ended(key) {
+		o.book.Abandon(key)
+	}
 }
 
 // permitted gives the first sending IP of the choice, best first, that is not to be avoided and may be used. It says whether the
@@ -76,8 +88,11 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 		if slices.Contains(req.Avoid, ip.Address) {
 			continue
 		}
-		permit := o.may(o.key(ip.Address, req.Destination.Addr(), req.Recipient))
+		key := o.key(ip.Address, req.Destination.Addr())
+		permit := o.may(key)
 		switch {
+		case permit.Answer == standing.No && o.probes.of(key, req.Source):
+			return ip, true, nil
 		case permit.Answer == standing.No:
 			suspended = true
 		case permit.Answer == standing.Yes && rand.Float64() >= permit.Share:
@@ -116,8 +131,8 @@ func (o *outlet) usable(key standing.Key) bool {
 	return o.book.Usable(key)
 }
 
-// MayStay implements [session.Mover]: the sending IP must be of the pool, be usable, and in a pool that is sticky by sender it must
-// be the sender's own as long as that is usable.
+// MayStay implements [session.Mover]: the sending IP must be of the pool and usable. It must give way to the sender's own in a pool that
+// is sticky by sender, and to any other where this MX has refused it.
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
@@ -126,14 +141,23 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if choice.Pool == "" {
 		return true
 	}
-	usable := func(ip netip.Addr) bool {
-		return !slices.Contains(req.Avoid, ip) && o.usable(o.key(ip, req.Destination.Addr(), req.Recipient))
-	}
-	if choice.IP.Address == sendingIP {
-		return usable(sendingIP) || !slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return usable(ip.Address) })
-	}
+	mx := req.Destination.Addr()
 	inPool := slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return ip.Address == sendingIP })
-	return inPool && usable(sendingIP) && (!choice.BySender || !usable(choice.IP.Address))
+	if !inPool || !o.usable(o.key(sendingIP, mx)) {
+		return false
+	}
+	free := func(ip egress.SendingIP) bool {
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.unharmed(o.key(ip.Address, mx))
+	}
+	if slices.Contains(req.Avoid, sendingIP) {
+		return !slices.ContainsFunc(choice.IPs(), free)
+	}
+	return !choice.BySender || !free(choice.IP)
+}
+
+// unharmed says that nothing at all is held against a sending IP: only then is it worth a new connection.
+func (o *outlet) unharmed(key standing.Key) bool {
+	return o.rescue.Mode == config.RescueObserve && !o.book.Barred(key) || o.book.State(key) == standing.Active
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -142,7 +166,7 @@ func (o *outlet) query(req session.DialRequest) egress.Query {
 		Source: req.Source, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
 		RecipientDomain: domainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1,
 	}
-	if q.Provider == "" && q.RecipientDomain != "" && o.router.NeedsProvider(q) {
+	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
 		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain).Provider
 	}
 	return q
@@ -152,17 +176,25 @@ func domainOf(mailbox string) string {
 	return mailbox[strings.LastIndexByte(mailbox, '@')+1:]
 }
 
-// key is what a sending IP's standing at a destination goes by. Where no provider is known it is that of the one MX address.
-func (o *outlet) key(ip, mx netip.Addr, recipient string) standing.Key {
+// key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
+// What a recipient's domain says does not count: any host can be given mail for any domain.
+func (o *outlet) key(ip, mx netip.Addr) standing.Key {
 	name := o.providers.At(mx)
-	if name == "" && recipient != "" {
-		name = o.providers.Find(over, domainOf(recipient)).Provider // what is kept; if nothing is, it is looked up for the next time
-	}
 	if name == "" {
 		name = "mx:" + mx.Unmap().String()
 	}
 	return standing.Key{IP: ip, Provider: name}
 }
+
+// learn looks up whose MXs a domain has, in the background, so that the next refusal by one of them counts for its provider.
+func (o *outlet) learn(domain string) {
+	if len(domain) <= maxDomain && strings.Contains(domain, ".") {
+		o.providers.Find(over, domain)
+	}
+}
+
+// maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).
+const maxDomain = 253
 
 // over is a context that is over: nobody waits.
 var over = func() context.Context {
@@ -175,12 +207,14 @@ var over = func() context.Context {
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	j := session.Judgement{Observe: o.rescue.Mode == config.RescueObserve || !r.SendingIP.IsValid()}
 	tenant := o.tenant(r)
-	key := o.key(r.SendingIP, r.Destination.Addr(), string(r.Recipient))
+	o.learn(domainOf(string(r.Recipient)))
+	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
 		j.Class, j.Rule = classify.IPReputation.String(), "connection refused or reset"
 		j.Rescue = o.rescue.Mode != config.RescueOff && o.resets.add(r.Destination.Addr(), r.SendingIP, tenant)
 		return j
 	}
+	own := bytes.Contains(r.Text, []byte("kanmon: ")) // another kanmon's word is about its own sending IPs
 	v := o.rules.Classify(classify.Query{
 		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
 	})
@@ -188,10 +222,10 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	if r.SendingIP.IsValid() {
 		o.book.Observe(standing.Evidence{
 			IP: r.SendingIP, Provider: key.Provider, Tenant: tenant, Destination: destinationOf(r), Class: j.Class, Scope: v.Scope.String(),
-			Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(r.Text), Own: bytes.Contains(r.Text, []byte("kanmon: ")),
+			Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(r.Text), Own: own,
 		})
 	}
-	ours := v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
+	ours := !own && v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
 	if ours && o.rescue.Mode != config.RescueOff {
 		j.Rescue, j.Soften = true, o.rescue.Soften
 	}
@@ -203,7 +237,7 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 	if !sendingIP.IsValid() {
 		return
 	}
-	key := o.key(sendingIP, destination.Addr(), "")
+	key := o.key(sendingIP, destination.Addr())
 	o.book.Succeeded(key, "")
 	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
 		o.book.Observe(standing.Evidence{

@@ -126,18 +126,18 @@ func TestListedIPIsNotUsed(t *testing.T) {
 		t.Error("a session may stay with the suspended IP")
 	}
 	elsewhere := session.DialRequest{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.26:25")}
-	if !o.book.Usable(o.key(best, elsewhere.Destination.Addr(), "")) {
+	if !o.book.Usable(o.key(best, elsewhere.Destination.Addr())) {
 		t.Error("the listing reaches another MX")
 	}
-	if !o.book.Usable(o.key(best, netip.MustParseAddr("::ffff:192.0.2.27"), "")) || o.book.Usable(o.key(best, netip.MustParseAddr("::ffff:192.0.2.25"), "")) {
+	if !o.book.Usable(o.key(best, netip.MustParseAddr("::ffff:192.0.2.27"))) || o.book.Usable(o.key(best, netip.MustParseAddr("::ffff:192.0.2.25"))) {
 		t.Error("an address and its form in IPv6 are not the same")
 	}
 	o.Judge(refusal(next, listing))
 	if _, _, err := o.permitted(choice, req); !errors.Is(err, session.ErrSuspended) {
 		t.Errorf("both suspended: %v", err)
 	}
-	if !o.MayStay(req, best) {
-		t.Error("with no other, the session has to move, which it cannot")
+	if o.MayStay(req, best) {
+		t.Error("both suspended, and a session that is open goes on sending")
 	}
 	req.Avoid = []netip.Addr{best}
 	if _, _, err := o.permitted(choice, req); !errors.Is(err, session.ErrNoOtherIP) {
@@ -177,7 +177,7 @@ func TestStandingSettings(t *testing.T) {
 	}
 	o := newOutlet(t, twoIPs+"[standing]\nlisted_replies = 2\n")
 	o.Judge(refusal(first, listing))
-	key := o.key(first, mxAddr.Addr(), "")
+	key := o.key(first, mxAddr.Addr())
 	if !o.book.Usable(key) {
 		t.Error("one reply is enough, two are asked for")
 	}
@@ -247,6 +247,10 @@ func TestResets(t *testing.T) {
 	if j := refused(first); j.Rescue {
 		t.Error("the MX is down, and is tried once more from elsewhere")
 	}
+	if seen := o.resets.others(mxAddr.Addr(), second); len(seen) != 0 {
+		t.Errorf("the MX was down, and %+v is blamed", seen)
+	}
+	refused(first)
 	seen := o.resets.others(mxAddr.Addr(), second)
 	if len(seen) != 1 || seen[0].sendingIP != first || time.Since(seen[0].at) > time.Minute {
 		t.Errorf("%+v", seen)

@@ -43,16 +43,24 @@ func (r *resets) add(mx, sendingIP netip.Addr, tenant string) (worthIt bool) {
 	return len(kept) < resetsOfMX
 }
 
-// others gives the resets that other sending IPs had from an MX that has taken a message from this one, and forgets them.
+// others gives the reset that another sending IP alone had from an MX that has taken a message from this one, and forgets it.
 func (r *resets) others(mx, sendingIP netip.Addr) (others []reset) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	all := 0
 	for _, old := range r.last[mx] {
-		if old.sendingIP != sendingIP && now.Sub(old.at) < resetsFor {
+		if now.Sub(old.at) >= resetsFor {
+			continue
+		}
+		all++
+		if old.sendingIP != sendingIP {
 			others = append(others, old)
 		}
 	}
 	delete(r.last, mx)
+	if all > 1 { // it was down
+		return nil
+	}
 	return others
 }

@@ -20,10 +20,6 @@ import (
 func (d *Daemon) openBook() error {
 	options := standing.Options{
 		Settings: bookSettings(d.cfg), Check: standing.DNSBL{Resolver: net.DefaultResolver}, Log: d.log,
-		Changed: func(s standing.Standing) {
-			d.log.Info("standing changed", "sending_ip", s.IP.String(), "provider", s.Provider, "state", s.State.String(), "until", s.Until,
-				"share", s.Share, "by", s.By, "reason", s.Reason, "rule", s.Rule)
-		},
 	}
 	var store *standing.SQLite
 	if path := d.cfg.Standing.File; path != "" {
@@ -121,9 +117,6 @@ func (o *operator) Suspend(ip netip.Addr, provider string, until time.Time, reas
 
 // Resume implements [admin.SendingIPs]. Without a provider it lifts all that stands for the IP.
 func (o *operator) Resume(ip netip.Addr, provider, who string) error {
-	if !o.configured(ip) {
-		return unknownIP(ip)
-	}
 	if provider != "" {
 		return o.d.book.Resume(standing.Key{IP: ip, Provider: provider}, who)
 	}

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"bytes"
+
 	"kanmon/internal/smtp"
 )
 
@@ -36,11 +38,15 @@ func (s *session) dispatch(cmd smtp.Command) {
 			cmd, _ = s.leaveRightly(cmd)
 		}
 		if s.misplaced {
-			s.answerHere(cmd, &replyElsewhere, false)
+			s.answerHere(cmd, s.whyNot(), false)
 			return
 		}
 		s.forward(cmd, slot{verb: cmd.Verb})
 	case smtp.VerbDATA, smtp.VerbQUIT:
+		if cmd.Verb == smtp.VerbDATA && s.misplaced { // what the MX may have open is not this mail
+			s.answerHere(cmd, &replyNeedMail, false)
+			return
+		}
 		s.forward(cmd, slot{verb: cmd.Verb})
 	case smtp.VerbRSET, smtp.VerbNOOP:
 		s.idle++
@@ -67,7 +73,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 		}
 		cmd, ok := s.leaveRightly(cmd)
 		if !ok {
-			s.answerHere(cmd, &replyElsewhere, false)
+			s.answerHere(cmd, s.whyNot(), false)
 			return
 		}
 		_, params, _ := cmd.Path()
@@ -119,12 +125,32 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 	s.idle++
 	switch cmd.Verb {
 	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
+		if len(cmd.Args) > 0 && cmd.Verb != smtp.VerbNOOP {
+			s.hello = hello{verb: cmd.Verb, name: append(s.hello.name[:0], cmd.Args...)}
+		}
 		s.answerHere(cmd, &replyOK, false)
 	case smtp.VerbMAIL:
+		if s.mx.noMail == &replySuspended && s.hello.verb != smtp.VerbUnknown && s.e.Mover != nil {
+			s.mailWithoutMX(cmd)
+			return
+		}
 		s.answerHere(cmd, s.mx.noMail, false)
 	default:
 		s.answerHere(cmd, &replyNeedMail, true)
 	}
+}
+
+// mailWithoutMX opens the MX leg that there was no sending IP for before the sender was known: it may have one of its own.
+func (s *session) mailWithoutMX(cmd smtp.Command) {
+	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
+	mailbox, params, _ := cmd.Path()
+	s.sender, s.senderKnown, s.recipient = string(mailbox), true, ""
+	if !s.move(false) {
+		s.answerHere(cmd, s.whyNot(), false)
+		return
+	}
+	s.mails++
+	s.forward(cmd, slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")})
 }
 
 // mayBeUTF8 says whether a command may hold octets above ASCII (RFC 6531 §3.3).

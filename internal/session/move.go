@@ -2,6 +2,8 @@ package session
 
 import (
 	"bytes"
+	"errors"
+	"slices"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -20,7 +22,7 @@ func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
 		return cmd, true // MAIL was refused, and so will be this
 	case cmd.Verb == smtp.VerbRCPT:
 		s.recipient = string(mailbox)
-	case s.tx.underWay(): // nearly every MX refuses a second MAIL; one that does not takes it as a new transaction
+	case s.tx.underWay() || s.mailForwarded(): // nearly every MX refuses a second MAIL; one that does not takes it as a new transaction
 		req := s.dialRequest()
 		req.Sender, req.Recipient = string(mailbox), ""
 		return cmd, s.e.Mover.MayStay(req, s.info.SendingIP)
@@ -43,12 +45,21 @@ func (s *session) move(again bool) bool {
 	s.hideUntil(time.Now().Add(s.e.Rescue.time()))
 	s.setAside()
 	err := s.reopen(again)
+	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && time.Now().Before(s.hiddenBy) && !ends(err); tries++ {
+		s.noteAttempt(err)
+		if !s.worthAnother(err) {
+			break
+		}
+		s.rescue.refusedBy(s)
+		s.closeMX()
+		s.freshLeg()
+		err = s.reopen(again)
+	}
 	s.hiddenBy = outer
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
-		s.noteAttempt(err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
-		s.mx.out, s.misplaced = gathered, true
+		s.mx.out, s.misplaced, s.suspended = gathered, true, errors.Is(err, ErrSuspended)
 		return false
 	}
 	s.log.notef("goes on from %s", s.info.SendingIP)
@@ -61,4 +72,17 @@ func (s *session) move(again bool) bool {
 		putOut(gathered)
 	}
 	return true
+}
+
+// mailForwarded says whether a MAIL is among what the group at hand has for the MX.
+func (s *session) mailForwarded() bool {
+	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.verb == smtp.VerbMAIL && sl.local == nil })
+}
+
+// whyNot is the answer to a command of a mail that has no sending IP to leave from.
+func (s *session) whyNot() *smtp.Reply {
+	if s.suspended {
+		return &replySuspended
+	}
+	return &replyElsewhere
 }

@@ -363,7 +363,7 @@ func (s *session) accepted(sl *slot) {
 
 // forgetTransaction is the end of a transaction, for whatever reason.
 func (s *session) forgetTransaction() {
-	s.tx = transaction{}
+	s.tx, s.misplaced = transaction{}, false
 	s.rescue.envelope.clear()
 	s.forgetBody()
 }

@@ -36,6 +36,7 @@ type session struct {
 	sender      string    // of the transaction at hand, for the choice of the sending IP
 	recipient   string    // the first
 	senderKnown bool
+	suspended   bool // with misplaced: every sending IP that would be right is suspended
 	misplaced   bool // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
 	rescue      rescuing
 	kept        keptBody

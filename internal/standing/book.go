@@ -154,20 +154,36 @@ func (b *Book) Barred(k Key) bool {
 
 // Usable says whether a session that uses the key already may go on with it. It changes nothing.
 func (b *Book) Usable(k Key) bool {
+	s := b.State(k)
+	return s == Active || s == Slowed || s == Probing
+}
+
+// State gives the state of a key, that of the whole IP included. It changes nothing.
+func (b *Book) State(k Key) State {
 	k = k.normal()
+	b.mu.RLock()
+	at := b.ips[k.IP]
+	easy := at == nil || at.whole == nil && (at.keys[k.Provider] == nil || at.keys[k.Provider].State == Active)
+	b.mu.RUnlock()
+	if easy {
+		return Active
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
 	whole := b.wholeOf(k.IP, now)
 	if whole != nil && whole.byHand() {
-		return false
+		return whole.State
+	}
+	if whole != nil && k.valid() && !b.policy(k.Provider).IgnoreLists {
+		b.judge(b.entryFor(k, now), now)
 	}
 	e := b.entry(k)
 	if e == nil {
-		return true
+		return Active
 	}
-	b.bringUpToDate(e, whole, now)
-	return e.State == Active || e.State == Slowed || e.State == Probing
+	b.adjust(e, now)
+	return e.State
 }
 
 func (b *Book) decide(k Key, now time.Time) Permit {
