@@ -63,6 +63,7 @@ func newAutomaton(phrases []phrase) (*automaton, error) {
 			a.slots++
 		}
 	}
+	a.next = slices.Clone(a.next) // it grew by a quarter at a time
 	a.link()
 	return a, nil
 }

@@ -74,8 +74,7 @@ func (d *Daemon) handle(conn *net.TCPConn, origin session.Origin) {
 		_ = conn.Close()
 		return
 	}
-	defer d.leave(g)
-	g.engine.Serve(conn, origin)
+	g.engine.Start(conn, origin, func() { d.leave(g) })
 }
 
 // refuse answers a connection that gets no session.

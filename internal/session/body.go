@@ -16,8 +16,8 @@ func (s *session) relayBody() error {
 	defer s.forgetBody()
 	s.msa.in.BodyMode(true)
 	defer s.msa.in.BodyMode(false)
-	begun := time.Now()
-	s.log.bodyBegins(begun)
+	s.waiting.began = time.Now()
+	s.log.bodyBegins(s.waiting.began)
 	for size := int64(0); ; {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
 			safe, verdict := s.body.Scan(chunk)
@@ -37,10 +37,10 @@ func (s *session) relayBody() error {
 				if err := s.sendChunk(chunk[:safe]); err != nil {
 					return err
 				}
-				begun = time.Now()
+				s.waiting.began = time.Now()
 			}
 		}
-		if err := s.await(&s.msa, PhaseBody, begun); err != nil {
+		if err := s.await(&s.msa, PhaseBody); err != nil {
 			return s.msaFailure(PhaseBody, err)
 		}
 	}
@@ -134,7 +134,7 @@ func (s *session) drainBody() bool {
 		if read += safe; safe > 0 {
 			continue
 		}
-		if s.await(&s.msa, PhaseBody, time.Now()) != nil {
+		if s.waiting.began = time.Now(); s.await(&s.msa, PhaseBody) != nil {
 			return false
 		}
 	}

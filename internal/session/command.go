@@ -13,6 +13,7 @@ import (
 type slot struct {
 	verb  smtp.Verb
 	utf8  bool        // MAIL with SMTPUTF8
+	large bool        // MAIL with a SIZE beyond what is kept for a rescue
 	local *smtp.Reply // kanmon's own answer; nil: the MX answers
 	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
 	rcpt  int         // recipient of the record that a forwarded RCPT stands for; -1: none
@@ -22,19 +23,18 @@ type slot struct {
 
 // awaitCommand waits until the MSA has sent a whole command. Between transactions that is where a session idles.
 func (s *session) awaitCommand() error {
-	begun := time.Time{}
-	for {
+	for settled := false; ; settled = true {
 		if s.hasLine() {
 			return nil
 		}
-		if begun.IsZero() {
-			begun = time.Now()
+		if !settled {
+			s.waiting.began = time.Now()
 			s.settle()
 		}
 		if s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: PhaseIdle}
 		}
-		if err := s.await(&s.msa, PhaseIdle, begun); err != nil {
+		if err := s.await(&s.msa, PhaseIdle); err != nil {
 			return s.msaFailure(PhaseIdle, err)
 		}
 	}
@@ -55,13 +55,22 @@ func (s *session) settle() {
 	if cap(s.slots) > keptSlots {
 		s.slots = nil
 	}
-	s.rescue.group = nil
+	if cap(s.rescue.group) > keptLines {
+		s.rescue.group = nil
+	}
 	if !s.tx.open {
-		s.rescue.envelope = envelope{}
+		s.rescue.envelope.clear()
+		if cap(s.rescue.envelope.lines) > keptLines {
+			s.rescue.envelope.lines = nil
+		}
 	}
 }
 
-const keptSlots = 16
+// What a session keeps for its next mail.
+const (
+	keptSlots = 16
+	keptLines = 256
+)
 
 // serveGroup takes the commands that are there, forwards those that may pass in one write, and gives the replies back in order.
 // toBody says that the MX has answered DATA with 354 and the MSA knows.
@@ -191,18 +200,12 @@ func (s *session) unasked(phase Phase) error {
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}
 }
 
-// answerSlot gives the MSA the reply to one command.
+// answerSlot gives the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept small:
+// ten thousand stacks are of 4 KiB where what waits needs little more than one.
 func (s *session) answerSlot(i int) (toBody bool, err error) {
 	sl := &s.slots[i]
 	if sl.local != nil {
-		s.toMSA(sl.local, true)
-		if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
-			return false, s.startTLSToMSA()
-		}
-		if sl.end != noTrouble {
-			return false, s.endAfterReply(PhaseIdle, sl.end)
-		}
-		return false, nil
+		return false, s.answerLocally(sl)
 	}
 	switch sl.verb {
 	case smtp.VerbEHLO, smtp.VerbHELO:
@@ -211,9 +214,32 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 		s.answerQuit()
 		return false, nil
 	}
-	phase := phaseOf(sl.verb)
+	if sl.verb == smtp.VerbMAIL {
+		s.rescue.attempts = 0
+	}
 	s.rescue.begun = s.sent
-	judged, err := s.readVerdict(i, phase)
+	if err := s.readReply(phaseOf(sl.verb)); err != nil {
+		return false, err
+	}
+	return s.passOn(i)
+}
+
+func (s *session) answerLocally(sl *slot) error {
+	s.toMSA(sl.local, true)
+	if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
+		return s.startTLSToMSA()
+	}
+	if sl.end != noTrouble {
+		return s.endAfterReply(PhaseIdle, sl.end)
+	}
+	return nil
+}
+
+// passOn gives the MSA the reply that was read to a command, or what rescue and softening make of it.
+func (s *session) passOn(i int) (toBody bool, err error) {
+	sl := &s.slots[i]
+	phase := phaseOf(sl.verb)
+	judged, err := s.verdict(i, phase)
 	if err != nil {
 		return false, err
 	}
@@ -228,31 +254,26 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
 }
 
-// readVerdict reads the reply to the command of a slot. Where it is a refusal that is about our sending IP, the transaction
+// verdict judges the reply to the command of a slot. Where it is a refusal that is about our sending IP, the transaction
 // goes on from another one, and the reply is what that gets.
-func (s *session) readVerdict(i int, phase Phase) (Judgement, error) {
+func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 	sl := &s.slots[i]
-	if sl.verb == smtp.VerbMAIL {
-		s.rescue.attempts = 0
+	if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
+		return Judgement{}, nil
 	}
-	for {
-		if err := s.readReply(phase); err != nil {
-			return Judgement{}, err
-		}
-		if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
-			return Judgement{}, nil
-		}
-		var judged Judgement
-		if s.reply.Class() >= 4 {
-			judged = s.judge(phase, s.reply.Code, sl.line(s))
-		}
+	defer func() { s.hiddenBy = time.Time{} }()
+	for s.reply.Class() >= 4 {
+		judged := s.judge(phase, s.reply.Code, sl.line(s))
 		rescued, err := s.rescueGroup(i, phase, judged)
 		if err != nil || !rescued {
-			s.hiddenBy = time.Time{}
 			return judged, err
 		}
 		s.hiddenBy = s.rescue.begun.Add(maxHidden) // until the reply that counts is there
+		if err := s.readReply(phase); err != nil {
+			return Judgement{}, err
+		}
 	}
+	return Judgement{}, nil
 }
 
 // follow moves the transaction as the MX's reply says, not as the commands suggest.
@@ -264,7 +285,7 @@ func (s *session) follow(sl *slot, phase Phase, softened bool) error {
 	switch sl.verb {
 	case smtp.VerbMAIL:
 		if class == 2 {
-			s.tx = transaction{open: true, utf8: sl.utf8, asked: s.tx.asked}
+			s.tx = transaction{open: true, utf8: sl.utf8, large: sl.large, asked: s.tx.asked}
 			s.idle = 0
 			s.accepted(sl)
 		}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"strconv"
 
 	"kanmon/internal/smtp"
 )
@@ -76,9 +77,18 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 			s.answerHere(cmd, s.whyNot(), false)
 			return
 		}
-		_, params, _ := cmd.Path()
-		s.forward(cmd, slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")})
+		s.forwardMail(cmd)
 	}
+}
+
+func (s *session) forwardMail(cmd smtp.Command) {
+	_, params, _ := cmd.Path()
+	sl := slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")}
+	if size, ok := smtp.Param(params, "SIZE"); ok { // RFC 1870
+		octets, err := strconv.Atoi(string(size))
+		sl.large = err == nil && octets > s.e.Rescue.bodyBytes()
+	}
+	s.forward(cmd, sl)
 }
 
 // dispatchLocal answers the commands of extensions that are stripped, and those that carry no mail: none reaches the MX.
@@ -143,14 +153,14 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 // mailWithoutMX opens the MX leg that there was no sending IP for before the sender was known: it may have one of its own.
 func (s *session) mailWithoutMX(cmd smtp.Command) {
 	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
-	mailbox, params, _ := cmd.Path()
-	s.sender, s.senderKnown, s.recipient = string(mailbox), true, ""
+	mailbox, _, _ := cmd.Path()
+	s.sender, s.senderKnown, s.recipientKnown = string(mailbox), true, false
 	if !s.move(false) {
 		s.answerHere(cmd, s.whyNot(), false)
 		return
 	}
 	s.mails++
-	s.forward(cmd, slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")})
+	s.forwardMail(cmd)
 }
 
 // mayBeUTF8 says whether a command may hold octets above ASCII (RFC 6531 §3.3).

@@ -116,17 +116,39 @@ type Origin struct {
 
 // Serve runs one session on an intercepted connection and returns when both legs are closed.
 func (e *Engine) Serve(conn net.Conn, origin Origin) {
+	if s := e.admit(conn, origin); s != nil {
+		defer e.Live.leave(s)
+		s.run()
+	}
+}
+
+// Start is Serve on a goroutine of its own, which calls over at its end: nothing but the session lies on that stack.
+func (e *Engine) Start(conn net.Conn, origin Origin, over func()) {
+	s := e.admit(conn, origin)
+	if s == nil {
+		over()
+		return
+	}
+	go func() {
+		defer over()
+		defer e.Live.leave(s)
+		s.run()
+	}()
+}
+
+// admit makes a session of a connection; nil if it was refused.
+func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 	s := e.newSession(conn, origin)
 	if !e.Live.enter(s, e.Limits) {
 		e.refuse(s, RefuseLimit)
-		return
+		return nil
 	}
-	defer e.Live.leave(s)
 	if e.Live.stopping() {
 		e.refuse(s, RefuseDrain)
-		return
+		e.Live.leave(s)
+		return nil
 	}
-	s.run()
+	return s
 }
 
 func (e *Engine) newSession(conn net.Conn, origin Origin) *session {

@@ -21,19 +21,28 @@ func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
 	case cmd.Verb == smtp.VerbRCPT && !s.tx.open && len(s.mx.out) == 0:
 		return cmd, true // MAIL was refused, and so will be this
 	case cmd.Verb == smtp.VerbRCPT:
-		s.recipient = string(mailbox)
+		keepText(&s.recipient, mailbox)
+		s.recipientKnown = true
 	case s.tx.underWay() || s.mailForwarded(): // nearly every MX refuses a second MAIL; one that does not takes it as a new transaction
 		req := s.dialRequest()
 		req.Sender, req.Recipient = string(mailbox), ""
 		return cmd, s.e.Mover.MayStay(req, s.info.SendingIP)
 	default:
-		s.sender, s.senderKnown, s.recipient, s.misplaced = string(mailbox), true, "", false
+		keepText(&s.sender, mailbox)
+		s.senderKnown, s.recipientKnown, s.misplaced = true, false, false
 	}
 	if s.e.Mover.MayStay(s.dialRequest(), s.info.SendingIP) {
 		return cmd, true
 	}
 	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
 	return cmd, s.move(cmd.Verb == smtp.VerbRCPT)
+}
+
+// keepText makes a string only of what is not in it already.
+func keepText(s *string, text []byte) {
+	if *s != string(text) {
+		*s = string(text)
+	}
 }
 
 // move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of

@@ -100,10 +100,14 @@ func (s *session) dial() error {
 }
 
 func (s *session) dialRequest() DialRequest {
-	return DialRequest{
+	req := DialRequest{
 		Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
-		Sender: s.sender, SenderKnown: s.senderKnown, Recipient: s.recipient,
+		Sender: s.sender, SenderKnown: s.senderKnown,
 	}
+	if s.recipientKnown {
+		req.Recipient = s.recipient
+	}
+	return req
 }
 
 // aside runs a step that blocks in a goroutine of its own and watches the MSA meanwhile: a lost MSA cancels the step.

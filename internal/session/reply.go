@@ -13,40 +13,45 @@ import (
 func (s *session) readReply(phase Phase) error {
 	s.reply.Reset()
 	s.first = 0
-	begun, looked := time.Time{}, time.Time{}
+	s.waiting = waiting{}
 	for {
 		ok, err := s.mx.in.Reply(&s.reply)
-		if err != nil {
-			return s.mxFailure(phase, err)
-		}
 		if s.reply.Begun() && s.first == 0 {
 			s.first = s.took()
 		}
-		if ok {
+		if ok && err == nil {
 			return nil
 		}
-		if begun.IsZero() {
-			begun = time.Now()
-			looked = begun
-			s.msa.park()
-			if err := s.flushMSA(phase); err != nil {
-				return err
-			}
+		if err == nil {
+			err = s.mayWait(phase)
 		}
-		if err := s.await(&s.mx.leg, phase, begun); err != nil {
+		if err == nil {
+			err = s.await(&s.mx.leg, phase)
+		}
+		if err != nil {
 			return s.mxFailure(phase, err)
 		}
-		// A reply that drips never lets await's slices end: look around here, too.
-		if now := time.Now(); now.Sub(looked) > time.Second {
-			looked = now
-			if err := s.lookAround(&s.mx.leg, phase); err != nil {
-				return err
-			}
-		}
-		if phase != PhaseDot && s.reply.Begun() && s.took() > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
-			time.Sleep(dripPause)
+	}
+}
+
+// mayWait is called before each wait for more of a reply. A reply that drips never lets await's slices end: it looks around, too.
+func (s *session) mayWait(phase Phase) error {
+	now := time.Now()
+	if s.waiting.began.IsZero() {
+		s.waiting.began = now
+		s.msa.park()
+		return s.flushMSA(phase)
+	}
+	if past := now.Sub(s.waiting.began); past-s.waiting.looked > time.Second {
+		s.waiting.looked = past
+		if err := s.lookAround(&s.mx.leg, phase); err != nil {
+			return err
 		}
 	}
+	if phase != PhaseDot && s.reply.Begun() && s.took() > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+		time.Sleep(dripPause)
+	}
+	return nil
 }
 
 // A tarpit gives its reply octet by octet. Once it is known for one, its octets are let gather: waking for each of them is

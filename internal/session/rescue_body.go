@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 
 	"kanmon/internal/smtp"
 )
@@ -9,14 +10,22 @@ import (
 // A message whose dot the MX has refused will never be delivered by that MX. If all of it has been kept, it can be sent once
 // more through another sending IP (I3). What is kept is bounded, for one message and for all together.
 
-// keptBody is the message under way.
+// keptBody is the message under way, in pieces: what grows as one would be copied again and again.
 type keptBody struct {
-	octets []byte
-	whole  bool // nothing has been left out so far
+	pieces [][]byte // of outBuffer octets each
+	whole  bool     // nothing has been left out so far
+}
+
+func (k *keptBody) octets() int {
+	last := len(k.pieces) - 1
+	if last < 0 {
+		return 0
+	}
+	return last*outBuffer + len(k.pieces[last])
 }
 
 func (s *session) beginKeeping() {
-	s.kept = keptBody{whole: s.e.Judge != nil && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0}
+	s.kept.whole = s.e.Judge != nil && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.tx.large
 }
 
 // keep adds what is forwarded of the message, the dot included, or gives up where it becomes too much.
@@ -24,19 +33,38 @@ func (s *session) keep(p []byte) {
 	if !s.kept.whole {
 		return
 	}
-	before := len(s.kept.octets)
-	s.kept.octets = append(s.kept.octets, p...)
-	all := s.e.Live.keptOctets.Add(int64(len(p)))
-	if before+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) || all > s.e.Rescue.bodiesBytes() {
+	if s.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
 		s.forgetBody()
+		return
+	}
+	for len(p) > 0 {
+		last := len(s.kept.pieces) - 1
+		if last < 0 || len(s.kept.pieces[last]) == outBuffer {
+			if s.e.Live.keptOctets.Add(outBuffer) > s.e.Rescue.bodiesBytes() {
+				s.e.Live.keptOctets.Add(-outBuffer)
+				s.forgetBody()
+				return
+			}
+			s.kept.pieces = append(s.kept.pieces, outBuffers.Get().(*[outBuffer]byte)[:0])
+			last++
+		}
+		piece := s.kept.pieces[last]
+		n := min(len(p), outBuffer-len(piece))
+		s.kept.pieces[last] = append(piece, p[:n]...)
+		p = p[n:]
 	}
 }
 
 func (s *session) forgetBody() {
-	if len(s.kept.octets) > 0 {
-		s.e.Live.keptOctets.Add(-int64(len(s.kept.octets)))
+	s.e.Live.keptOctets.Add(-outBuffer * int64(len(s.kept.pieces)))
+	for _, piece := range s.kept.pieces {
+		putOut(piece)
 	}
-	s.kept = keptBody{}
+	clear(s.kept.pieces)
+	s.kept = keptBody{pieces: s.kept.pieces[:0]}
+	if cap(s.kept.pieces) > keptSlots {
+		s.kept.pieces = nil
+	}
 }
 
 // rescueDot sends the message again through another sending IP, if its refusal is about ours. The reply at hand is then what
@@ -52,8 +80,8 @@ func (s *session) rescueDot() (Judgement, error) {
 		if ended != nil || !rescued {
 			return judged, ended
 		}
-		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", len(s.kept.octets)-len(smtp.EndOfData)))
-		if err := s.writeDot(s.kept.octets, s.msa.gone); err != nil {
+		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
+		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msa.gone); err != nil {
 			return judged, err
 		}
 	}

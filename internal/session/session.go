@@ -28,31 +28,34 @@ type session struct {
 	reply   smtp.Reply // the reply being read
 	sent    time.Time  // when the command that reply answers was written
 	first   time.Duration
+	waiting waiting
 
 	// The conversation with the MSA.
-	hello       hello
-	helloBegan  time.Time // when it was said
-	hiddenBy    time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
-	sender      string    // of the transaction at hand, for the choice of the sending IP
-	recipient   string    // the first
-	senderKnown bool
-	suspended   bool // with misplaced: every sending IP that would be right is suspended
-	misplaced   bool // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
-	rescue      rescuing
-	kept        keptBody
-	refusedIn   Phase // with errRefused: what the MX refused
-	slots       []slot
-	tx          transaction
-	body        smtp.Body
-	inBody      bool // a message is coming whose end has not been read
-	dotSent     bool // and not answered
-	orphan      bool // the MSA hung up behind a dot that has been forwarded
-	bad         int  // malformed and unknown commands
-	idle        int  // commands without mail since the last accepted MAIL
-	mails       int  // transactions begun
-	talking     bool // a first command has come
-	quit        bool
-	delivered   int
+	hello      hello
+	helloBegan time.Time // when it was said
+	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
+	sender     string    // of the transaction at hand, for the choice of the sending IP
+	recipient  string    // the first
+
+	senderKnown, recipientKnown bool
+
+	suspended bool // with misplaced: every sending IP that would be right is suspended
+	misplaced bool // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
+	rescue    rescuing
+	kept      keptBody
+	refusedIn Phase // with errRefused: what the MX refused
+	slots     []slot
+	tx        transaction
+	body      smtp.Body
+	inBody    bool // a message is coming whose end has not been read
+	dotSent   bool // and not answered
+	orphan    bool // the MSA hung up behind a dot that has been forwarded
+	bad       int  // malformed and unknown commands
+	idle      int  // commands without mail since the last accepted MAIL
+	mails     int  // transactions begun
+	talking   bool // a first command has come
+	quit      bool
+	delivered int
 }
 
 // hello is how the MSA introduced itself.
@@ -65,6 +68,7 @@ type hello struct {
 type transaction struct {
 	open     bool // the MX accepted MAIL
 	utf8     bool // MAIL carried SMTPUTF8
+	large    bool // MAIL announced more octets than are kept for a rescue
 	refused  bool // the MX refused DATA: nothing is lost if the session ends here
 	asked    int  // RCPTs forwarded
 	accepted int  // RCPTs the MX accepted
@@ -149,38 +153,58 @@ func (s *session) refuseMail(with *smtp.Reply) { s.mx.noMail = with }
 // maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
 const maxEarly = 64 << 10
 
-// await reads at least one octet more on one leg, until the phase's time is over, and meanwhile watches the other leg.
-// The common case is one read; whoever waits longer is looked after in slices.
-func (s *session) await(l *leg, phase Phase, begun time.Time) error {
-	now := time.Now()
-	end := begun.Add(s.e.timeout(phase))
-	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
-		end = begun.Add(s.e.timeout(PhaseIdle))
-	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
-		end = s.hiddenBy
-	}
-	slice := time.Second
-	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {
-		l.arm(now.Add(min(2*slice, max(end.Sub(now), 0))))
-	}
+// await reads at least one octet more on one leg, until the phase's time is over, and meanwhile watches the other leg. The wait
+// began at s.waiting.began. The common case is one read; whoever waits longer is looked after in slices. This is where
+// sessions spend their lives: what is not needed to wait is in functions of its own, off the stack.
+func (s *session) await(l *leg, phase Phase) error {
+	s.armWait(l, phase)
 	for {
 		err := l.in.Fill()
 		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return err
 		}
-		now = time.Now()
-		if !now.Before(end) {
-			return errTimeout
-		}
-		if err := s.lookAround(l, phase); err != nil {
+		if err := s.waitOn(l, phase); err != nil {
 			return err
 		}
-		if s.orphan && end.Sub(now) > orphanWait {
-			end = now.Add(orphanWait)
-		}
-		slice = longSlice // one look soon, then few: ten thousand sessions may be waiting
-		l.arm(now.Add(min(slice, end.Sub(now))))
 	}
+}
+
+// waiting is a wait in progress.
+type waiting struct {
+	began  time.Time
+	end    time.Time     // of the phase's time
+	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
+}
+
+func (s *session) armWait(l *leg, phase Phase) {
+	now := time.Now()
+	end := s.waiting.began.Add(s.e.timeout(phase))
+	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
+		end = s.waiting.began.Add(s.e.timeout(PhaseIdle))
+	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
+		end = s.hiddenBy
+	}
+	s.waiting.end = end
+	const slice = time.Second
+	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {
+		l.arm(now.Add(min(2*slice, max(end.Sub(now), 0))))
+	}
+}
+
+// waitOn is called when a slice of a wait is over: it looks around and begins the next.
+func (s *session) waitOn(l *leg, phase Phase) error {
+	now := time.Now()
+	if !now.Before(s.waiting.end) {
+		return errTimeout
+	}
+	if err := s.lookAround(l, phase); err != nil {
+		return err
+	}
+	if s.orphan && s.waiting.end.Sub(now) > orphanWait {
+		s.waiting.end = now.Add(orphanWait)
+	}
+	l.arm(now.Add(min(longSlice, s.waiting.end.Sub(now)))) // one look soon, then few: ten thousand sessions may be waiting
+	return nil
 }
 
 // longSlice bounds how long a hang-up of the leg that is not being read can go unseen.

@@ -44,16 +44,22 @@ func tcpPair(tb testing.TB) (a, b net.Conn) {
 	return a, b
 }
 
-// relay is a session between two TCP peers that have exchanged EHLO.
+// relay is a session between two TCP peers that have exchanged EHLO. It runs as kanmon does with sending IPs.
 func relay(tb testing.TB, rec session.Recorder) (msa, mx net.Conn) {
+	return relayMoved(tb, rec, indifferent{})
+}
+
+func relayMoved(tb testing.TB, rec session.Recorder, mover session.Mover) (msa, mx net.Conn) {
 	msa, near := tcpPair(tb)
 	far, mx := tcpPair(tb)
 	if _, isTest := tb.(*testing.T); isTest { // one that hangs says where
 		_ = msa.SetDeadline(time.Now().Add(2 * time.Minute))
 		_ = mx.SetDeadline(time.Now().Add(2 * time.Minute))
 	}
-	e := &session.Engine{Dialer: dialOnce(far), Live: new(session.Live), Recorder: rec}
-	go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
+	e := &session.Engine{
+		Dialer: dialOnce(far), Live: new(session.Live), Recorder: rec, Judge: indifferent{}, Mover: mover,
+	}
+	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
 	buf := make([]byte, 4096)
 	step := func(from, to net.Conn, text string) {
 		if _, err := from.Write([]byte(text)); err != nil {

@@ -19,11 +19,16 @@ type trace struct {
 	tx   bool // a transaction is being gathered, in rec or kept
 	body time.Time
 
-	opening     []OpeningReply // with texts in openingText
-	openingText []byte
+	opening *openingReplies // nil: none yet
 
 	begun, count                 int // transactions that began, and that ended
 	fromMSA, toMSA, fromMX, toMX int64
+}
+
+// openingReplies are kept until the session ends.
+type openingReplies struct {
+	replies []OpeningReply // with their texts in text
+	text    []byte
 }
 
 // keptTransaction is the transaction under way while nothing else is gathered: a session that waits costs little.
@@ -78,16 +83,17 @@ func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration
 		return
 	}
 	if t.opening == nil {
-		t.opening, t.openingText = make([]OpeningReply, 0, 4), make([]byte, 0, 384)
+		t.opening = &openingReplies{make([]OpeningReply, 0, 3), make([]byte, 0, 256)}
 	}
-	if len(t.opening) >= maxOpenings {
+	o := t.opening
+	if len(o.replies) >= maxOpenings {
 		return
 	}
-	begin := len(t.openingText)
-	t.openingText = reply.AppendRaw(t.openingText)
-	n := min(len(t.openingText)-begin, maxOpeningText)
-	t.openingText = t.openingText[:begin+n]
-	t.opening = append(t.opening, OpeningReply{phase, ReplyRecord{
+	begin := len(o.text)
+	o.text = reply.AppendRaw(o.text)
+	n := min(len(o.text)-begin, maxOpeningText)
+	o.text = o.text[:begin+n]
+	o.replies = append(o.replies, OpeningReply{phase, ReplyRecord{
 		Code: reply.Code, Text: Span{uint32(begin), uint32(n)}, First: first, Took: took,
 	}})
 }
@@ -362,9 +368,11 @@ func (t *trace) end(s *session, phase Phase, reason string, cause error) {
 	if cause != nil {
 		r.end.Cause = cause.Error()
 	}
-	for _, o := range t.opening {
-		o.Reply.Text = r.Add(t.openingText[o.Reply.Text.off : o.Reply.Text.off+o.Reply.Text.n])
-		r.end.Opening = append(r.end.Opening, o)
+	if t.opening != nil {
+		for _, o := range t.opening.replies {
+			o.Reply.Text = r.Add(t.opening.text[o.Reply.Text.off : o.Reply.Text.off+o.Reply.Text.n])
+			r.end.Opening = append(r.end.Opening, o)
+		}
 	}
 	r.End = &r.end
 	t.rec = nil

@@ -165,13 +165,19 @@ func closingBracket(path []byte) int {
 
 // HasParam says whether a MAIL or RCPT command carries the parameter, with or without a value.
 func HasParam(params []byte, name string) bool {
+	_, has := Param(params, name)
+	return has
+}
+
+// Param gives the value of a parameter of a MAIL or RCPT command; empty if it has none.
+func Param(params []byte, name string) (value []byte, has bool) {
 	for field := range bytes.FieldsSeq(params) {
-		key, _, _ := bytes.Cut(field, []byte("="))
+		key, value, _ := bytes.Cut(field, []byte("="))
 		if bytes.EqualFold(key, []byte(name)) {
-			return true
+			return value, true
 		}
 	}
-	return false
+	return nil, false
 }
 
 func lookupVerb(word []byte) Verb {
