@@ -50,7 +50,7 @@ func (e *explainCommand) Run(c *console) error {
 	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
 
-	p := &explanation{w: c.stdout}
+	p := &explanation{c.stdout, cfg}
 	p.line("tenant", e.tenantText(router, q))
 	p.line("sender", e.senderText())
 	p.line("recipient", cmp.Or(e.Recipient, "not known"))
@@ -159,7 +159,10 @@ func (e *explainCommand) destinations(ctx context.Context, p *explanation, looku
 }
 
 // An explanation is what is printed.
-type explanation struct{ w io.Writer }
+type explanation struct {
+	w   io.Writer
+	cfg *config.Config
+}
 
 func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
 
@@ -175,6 +178,7 @@ func (p *explanation) choices(router *egress.Router, q egress.Query, destination
 				p.line("", reason)
 			}
 			p.line("pool", poolText(choice))
+			p.line("refusals", refusalsText(p.cfg.Handling(choice.Number)))
 			told = why
 		}
 		p.sendingIPs(q, to, choice, err)
@@ -187,6 +191,19 @@ func poolText(c egress.Choice) string {
 		text += ", the high-risk pool"
 	}
 	return text
+}
+
+func refusalsText(h config.Handling) string {
+	text := map[config.RescueMode]string{
+		config.RescueOn: "rescued", config.RescueObserve: "observed", config.RescueOff: "passed on",
+	}[h.Rescue]
+	if h.Rescue == config.RescueOn && h.Soften {
+		text += ", or softened"
+	}
+	if h.Heeds() {
+		return text + "; suspended sending IPs are passed over"
+	}
+	return text + "; sending IPs are used although evidence has suspended them"
 }
 
 func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Choice, err error) {

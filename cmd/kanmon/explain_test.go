@@ -66,21 +66,25 @@ func TestExplainWithDNS(t *testing.T) {
 		{"a@example.com", nil, `provider   google: the MX aspmx.l.google.com is in *.google.com
 mx         aspmx.l.google.com
 pool       google, by: route 1 (line 14)
+refusals   rescued, or softened; suspended sending IPs are passed over
 IPv4       203.0.113.20 (out20.example.jp) toward 192.0.2.25
            route 1 (line 14): the MX 2001:db8:9::1 is not in 192.0.2.0/26
 pool       default, by: default pool
+refusals   rescued, or softened; suspended sending IPs are passed over
 IPv6       2001:db8::10 (out10.example.jp) toward 2001:db8:9::1
 `},
 		{"a@other.example", nil, `provider   none: no list has the MX mx.other.example
 mx         mx.other.example
            route 1 (line 14): the MX 192.0.2.77 is not in 192.0.2.0/26
 pool       default, by: default pool
+refusals   rescued, or softened; suspended sending IPs are passed over
 IPv4       203.0.113.10 (out10.example.jp) toward 192.0.2.77
 `},
 		{"a@closed.example", nil, `provider   none: no list has the MX of this domain
 mx         not known: the domain takes no mail (null MX)
            route 1 (line 14): the provider is none that is known, not google
 pool       default, by: default pool
+refusals   rescued, or softened; suspended sending IPs are passed over
 IPv4       203.0.113.10 (out10.example.jp)
 IPv6       2001:db8::10 (out10.example.jp)
 `},
@@ -88,6 +92,7 @@ IPv6       2001:db8::10 (out10.example.jp)
 mx         not known: lookup example.com: connection refused
            route 1 (line 14): the provider is none that is known, not google
 pool       default, by: default pool
+refusals   rescued, or softened; suspended sending IPs are passed over
 IPv4       203.0.113.10 (out10.example.jp)
 IPv6       2001:db8::10 (out10.example.jp)
 `},

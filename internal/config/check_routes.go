@@ -15,7 +15,7 @@ func (c *checker) pools() {
 		used[t.Pool] = true
 	}
 	for _, r := range c.cfg.Routes {
-		used[r.Pool] = true
+		used[r.Pool] = true // "" is none
 	}
 	names := slices.Sorted(maps.Keys(c.cfg.Pools))
 	for _, name := range names {

@@ -86,8 +86,8 @@ type Tenant struct {
 	Pool          string         `toml:"pool"`
 }
 
-// Route gives mail to a pool if all its conditions hold; of the values of one condition, one must. The first route that
-// matches wins, else the tenant's pool, else the pool "default".
+// Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one
+// condition, one must. The first route that matches wins, else the tenant's pool, else the pool "default".
 type Route struct {
 	Tenants          Names    `toml:"tenant"`
 	Senders          Names    `toml:"sender"`
@@ -97,7 +97,30 @@ type Route struct {
 	Providers        Names    `toml:"provider"`
 	Destinations     Networks `toml:"destination"`
 	SuspicionMin     float64  `toml:"suspicion_min"` // 0: no condition
-	Pool             string   `toml:"pool"`
+
+	Pool    string     `toml:"pool"` // "": the pool that the mail has without the route
+	Rescue  RescueMode `toml:"rescue"`
+	Soften  bool       `toml:"soften"`
+	Suspend bool       `toml:"suspend"`
+}
+
+// Handling is what is done about refusals of a mail.
+type Handling struct {
+	Rescue  RescueMode
+	Soften  bool
+	Suspend bool // it gives way to what evidence has suspended or slowed
+}
+
+// Heeds says whether evidence decides where mail leaves from. What an operator has suspended by hand always does.
+func (h Handling) Heeds() bool { return h.Suspend && h.Rescue != RescueObserve }
+
+// Handling gives what holds for the mail of a route, counted from 1; 0: for mail without one.
+func (c *Config) Handling(route int) Handling {
+	if route == 0 {
+		return Handling{c.Rescue.Mode, c.Rescue.Soften, c.Standing.Suspend}
+	}
+	r := &c.Routes[route-1]
+	return Handling{r.Rescue, r.Soften, r.Suspend}
 }
 
 // Destination is a rule for MX addresses. The most specific network wins.
@@ -169,7 +192,8 @@ type Classification struct {
 
 // Standing is what kanmon thinks of its sending IPs, from the replies they get.
 type Standing struct {
-	File                string        `toml:"file"` // path of the SQLite file; "": forgotten at the end of the process
+	File                string        `toml:"file"`    // path of the SQLite file; "": forgotten at the end of the process
+	Suspend             bool          `toml:"suspend"` // mail gives way to what evidence has suspended or slowed
 	Within              time.Duration `toml:"within"`
 	ListedReplies       int           `toml:"listed_replies"`
 	ListedDestinations  int           `toml:"listed_destinations"`
@@ -261,7 +285,7 @@ func defaults() *Config {
 		Log:     Log{Level: "info", Format: FormatText},
 		Drain:   Drain{Timeout: 15 * time.Minute},
 		Standing: Standing{
-			Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
+			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
 		},
 		Rescue: Rescue{
@@ -292,6 +316,18 @@ func (d *decoder) complete(cfg *Config) {
 	for i := range cfg.Tenants {
 		if !d.has(fmt.Sprintf("tenant[%d].pool", i)) {
 			cfg.Tenants[i].Pool = defaultPool
+		}
+	}
+	for i := range cfg.Routes {
+		r, key := &cfg.Routes[i], fmt.Sprintf("route[%d]", i)
+		if !d.has(key + ".rescue") {
+			r.Rescue = cfg.Rescue.Mode
+		}
+		if !d.has(key + ".soften") {
+			r.Soften = cfg.Rescue.Soften
+		}
+		if !d.has(key + ".suspend") {
+			r.Suspend = cfg.Standing.Suspend
 		}
 	}
 	for name, pool := range cfg.Pools {

@@ -119,8 +119,9 @@ func TestEverythingIsRead(t *testing.T) {
 			{
 				Tenants: Names{"acme", "blue"}, Senders: Names{"news@acme.example"}, SenderDomains: Names{"*.acme.example"}, RecipientDomains: Names{"example.com"},
 				Providers: Names{"google", "docomo"}, Destinations: Networks{netip.MustParsePrefix("192.0.2.0/24")}, SuspicionMin: 0.8, Pool: "quarantine",
+				Rescue: RescueOff, Soften: true,
 			},
-			{NullSender: true, Pool: "quarantine"},
+			{NullSender: true, Rescue: RescueObserve, Suspend: true},
 		},
 		Destinations: []Destination{
 			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: TLSRequire},

@@ -211,10 +211,11 @@ func (d *decoder) validateRoutes(cfg *Config) {
 		if d.failedItself(key) {
 			continue
 		}
-		if !d.has(key + ".pool") {
-			d.wrong(key+".pool", "missing", `add pool = "default", where the mail of the route leaves from`)
-		} else {
+		switch {
+		case d.has(key + ".pool"):
 			d.poolKnown(cfg, key+".pool", r.Pool)
+		case !d.has(key+".rescue") && !d.has(key+".soften") && !d.has(key+".suspend"):
+			d.wrong(key, "the route changes nothing", `add pool = "default", where its mail leaves from, or one of rescue, soften and suspend`)
 		}
 		d.known(key+".tenant", "tenant", r.Tenants, tenants, "add a [[tenant]] of this name")
 		if d.good("providers_file") {

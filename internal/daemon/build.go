@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 
 	"kanmon/internal/classify"
@@ -40,7 +41,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 		over:    make(chan struct{}),
 		engine: &session.Engine{
 			Dialer:      out,
-			Rescue:      rescueOf(&cfg.Rescue),
+			Rescue:      rescueOf(cfg),
 			Live:        d.live,
 			Destination: newDestinations(cfg.Destinations).find,
 			Hostname:    cfg.Hostname,
@@ -79,8 +80,16 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
 		providers: provider.New(provider.Config{Set: Providers(cfg), Wait: providerWait}),
 		rules:     rules,
 		book:      d.book,
-		rescue:    cfg.Rescue,
+		handlings: handlingsOf(cfg),
 	}, nil
+}
+
+// handlingsOf gives what is done about refusals: without a route, and with each.
+func handlingsOf(cfg *config.Config) (list []config.Handling) {
+	for route := range len(cfg.Routes) + 1 {
+		list = append(list, cfg.Handling(route))
+	}
+	return list
 }
 
 func rulesOf(c *config.Classification) (*classify.Rules, error) {
@@ -94,9 +103,11 @@ func rulesOf(c *config.Classification) (*classify.Rules, error) {
 	return classify.Parse(c.Rules, text)
 }
 
-func rescueOf(r *config.Rescue) session.Rescue {
+func rescueOf(cfg *config.Config) session.Rescue {
+	r := &cfg.Rescue
 	out := session.Rescue{Attempts: r.Attempts, Time: r.Time, BodyBytes: int(r.BodyBytes), BodiesBytes: int64(r.BodiesBytes)}
-	if r.BodyBytes == 0 || r.Mode != config.RescueOn { // in the file 0 means none
+	wanted := slices.ContainsFunc(handlingsOf(cfg), func(h config.Handling) bool { return h.Rescue == config.RescueOn })
+	if r.BodyBytes == 0 || !wanted { // in the file 0 means none
 		out.BodyBytes = -1
 	}
 	return out

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
@@ -26,7 +27,7 @@ type outlet struct {
 	providers *provider.Lookup
 	rules     *classify.Rules
 	book      *standing.Book
-	rescue    config.Rescue
+	handlings []config.Handling // by the number of the route; 0: without one
 	resets    resets
 	probes    probes
 }
@@ -46,42 +47,44 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		}
 		return o.dialer.DialFrom(ctx, egress.SendingIP{}, req.Destination)
 	}
-	ip, probes, err := o.permitted(choice, req)
+	ip, probe, err := o.permitted(choice, req)
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
 	}
+	if probe == 0 {
+		return o.dialer.DialFrom(ctx, ip, req.Destination)
+	}
 	key := o.key(ip.Address, req.Destination.Addr())
+	o.probes.began(key, probe, req.Source)
 	out, err := o.dialer.DialFrom(ctx, ip, req.Destination)
-	if probes {
-		o.probes.began(key, req.Source)
-		if err != nil {
-			o.endProbe(key)
-		} else {
-			closed := out.Closed
-			out.Closed = func() {
-				time.AfterFunc(probeRedial, func() { o.endProbe(key) })
-				if closed != nil {
-					closed()
-				}
-			}
+	if err != nil {
+		o.endProbe(key, probe)
+		return out, err
+	}
+	closed := out.Closed
+	out.Closed = func() {
+		time.AfterFunc(probeRedial, func() { o.endProbe(key, probe) })
+		if closed != nil {
+			closed()
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 // probeRedial is how long a session may take to connect again: in plain text, after TLS has failed.
 const probeRedial = 5 * time.Second
 
 // endProbe gives a probe up that has told nothing; one that has is not changed by it.
-func (o *outlet) endProbe(key standing.Key) {
-	if o.probes.ended(key) {
-		o.book.Abandon(key)
+func (o *outlet) endProbe(key standing.Key, probe uint64) {
+	if o.probes.ended(key, probe) {
+		o.book.Abandon(key, probe)
 	}
 }
 
-// permitted gives the first sending IP of the choice, best first, that is not to be avoided and may be used. It says whether the
-// session is the one that probes it.
-func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probes bool, err error) {
+// permitted gives the first sending IP of the choice, best first, that is not to be avoided and may be used, and if the session is
+// the one that probes it the number of the probe.
+func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
+	how := o.handlings[choice.Number]
 	var slowed []egress.SendingIP
 	suspended := false
 	for _, ip := range choice.IPs() {
@@ -89,32 +92,32 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 			continue
 		}
 		key := o.key(ip.Address, req.Destination.Addr())
-		permit := o.may(key)
-		switch {
-		case permit.Answer == standing.No && o.probes.of(key, req.Source):
-			return ip, true, nil
-		case permit.Answer == standing.No:
+		permit := o.may(how, key)
+		if permit.Answer == standing.No {
+			if probe := o.probes.of(key, req.Source); probe != 0 {
+				return ip, probe, nil
+			}
 			suspended = true
-		case permit.Answer == standing.Yes && rand.Float64() >= permit.Share:
+		} else if permit.Answer == standing.Yes && rand.Float64() >= permit.Share {
 			slowed = append(slowed, ip)
-		default:
-			return ip, permit.Answer == standing.Probe, nil
+		} else {
+			return ip, permit.Probe, nil
 		}
 	}
 	switch {
 	case len(slowed) > 0: // the rest would only wait for it
-		return slowed[0], false, nil
+		return slowed[0], 0, nil
 	case suspended && len(req.Avoid) == 0:
-		return ip, false, session.ErrSuspended
+		return ip, 0, session.ErrSuspended
 	default:
-		return ip, false, session.ErrNoOtherIP
+		return ip, 0, session.ErrNoOtherIP
 	}
 }
 
-// may asks the standing. An operator who only observes is obeyed, evidence is not.
-func (o *outlet) may(key standing.Key) standing.Permit {
+// may asks the standing.
+func (o *outlet) may(how config.Handling, key standing.Key) standing.Permit {
 	switch {
-	case o.rescue.Mode != config.RescueObserve:
+	case how.Heeds():
 		return o.book.May(key)
 	case o.book.Barred(key):
 		return standing.Permit{Answer: standing.No}
@@ -124,8 +127,8 @@ func (o *outlet) may(key standing.Key) standing.Permit {
 }
 
 // usable is may for a session that uses the key already, or might: it begins no probe.
-func (o *outlet) usable(key standing.Key) bool {
-	if o.rescue.Mode == config.RescueObserve {
+func (o *outlet) usable(how config.Handling, key standing.Key) bool {
+	if !how.Heeds() {
 		return !o.book.Barred(key)
 	}
 	return o.book.Usable(key)
@@ -141,13 +144,13 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if choice.Pool == "" {
 		return true
 	}
-	mx := req.Destination.Addr()
+	how, mx := o.handlings[choice.Number], req.Destination.Addr()
 	inPool := slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return ip.Address == sendingIP })
-	if !inPool || !o.usable(o.key(sendingIP, mx)) {
+	if !inPool || !o.usable(how, o.key(sendingIP, mx)) {
 		return false
 	}
 	free := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.unharmed(o.key(ip.Address, mx))
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.unharmed(how, o.key(ip.Address, mx))
 	}
 	if slices.Contains(req.Avoid, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), free)
@@ -156,8 +159,8 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 }
 
 // unharmed says that nothing at all is held against a sending IP: only then is it worth a new connection.
-func (o *outlet) unharmed(key standing.Key) bool {
-	return o.rescue.Mode == config.RescueObserve && !o.book.Barred(key) || o.book.State(key) == standing.Active
+func (o *outlet) unharmed(how config.Handling, key standing.Key) bool {
+	return !how.Heeds() && !o.book.Barred(key) || o.book.State(key) == standing.Active
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -205,13 +208,13 @@ var over = func() context.Context {
 
 // Judge implements [session.Judge].
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
-	j := session.Judgement{Observe: o.rescue.Mode == config.RescueObserve || !r.SendingIP.IsValid()}
-	tenant := o.tenant(r)
+	tenant, how := o.whose(r)
+	j := session.Judgement{Observe: how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
 	o.learn(domainOf(string(r.Recipient)))
 	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
 		j.Class, j.Rule = classify.IPReputation.String(), "connection refused or reset"
-		j.Rescue = o.rescue.Mode != config.RescueOff && o.resets.add(r.Destination.Addr(), r.SendingIP, tenant)
+		j.Rescue = o.resets.add(r.Destination.Addr(), r.SendingIP, tenant) && how.Rescue != config.RescueOff
 		return j
 	}
 	own := bytes.Contains(r.Text, []byte("kanmon: ")) // another kanmon's word is about its own sending IPs
@@ -226,8 +229,8 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		})
 	}
 	ours := !own && v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
-	if ours && o.rescue.Mode != config.RescueOff {
-		j.Rescue, j.Soften = true, o.rescue.Soften
+	if ours && how.Rescue != config.RescueOff {
+		j.Rescue, j.Soften = true, how.Soften
 	}
 	return j
 }
@@ -247,15 +250,12 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 	}
 }
 
-// tenant names who sent the mail; where no tenant is configured it is the MSA.
-func (o *outlet) tenant(r session.MXRefusal) string {
-	choice, err := o.router.Choose(egress.Query{
-		Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Suspicion: -1,
-	})
-	if err != nil || choice.Tenant == "" {
-		return r.Source.String()
-	}
-	return choice.Tenant
+// whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
+func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
+	choice, _ := o.router.Choose(o.query(session.DialRequest{
+		Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
+	})) // tenant and route are told with an error, too
+	return cmp.Or(choice.Tenant, r.Source.String()), o.handlings[choice.Number]
 }
 
 func destinationOf(r session.MXRefusal) string {

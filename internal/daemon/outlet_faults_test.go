@@ -59,7 +59,7 @@ func outletOf(t *testing.T, doc string) *outlet {
 		t.Fatal(err)
 	}
 	o := &outlet{
-		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, rescue: cfg.Rescue,
+		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, handlings: handlingsOf(cfg),
 		providers: provider.New(provider.Config{Set: Providers(cfg), Resolver: deadDNS{}, Wait: providerWait}),
 	}
 	t.Cleanup(func() {
@@ -142,11 +142,11 @@ func TestProbeIsEndedByItsSuccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, probes, err := o.permitted(choice, session.DialRequest{
+	_, probe, err := o.permitted(choice, session.DialRequest{
 		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Recipient: "x@gmail.com", Avoid: []netip.Addr{ip11},
 	})
-	if err != nil || !probes {
-		t.Fatalf("probes %t, %v", probes, err)
+	if err != nil || probe == 0 {
+		t.Fatalf("probe %d, %v", probe, err)
 	}
 	o.Accepted(reviewMX, ip10) // the probe's own message
 	if s, _ := book.Show(key); s.State != standing.Slowed {

@@ -62,7 +62,7 @@ func newOutlet(t *testing.T, document string) *outlet {
 		}
 	})
 	return &outlet{
-		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), providers: providers, rules: rules, book: book, rescue: cfg.Rescue,
+		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), providers: providers, rules: rules, book: book, handlings: handlingsOf(cfg),
 	}
 }
 
@@ -97,6 +97,11 @@ func TestJudgement(t *testing.T) {
 		{"off", twoIPs + "[rescue]\nmode = 'off'\n", listing, false, false, false},
 		{"observe", twoIPs + "[rescue]\nmode = 'observe'\n", listing, true, true, true},
 		{"no softening", twoIPs + "[rescue]\nsoften = false\n", listing, true, false, false},
+		{"off by a route", twoIPs + "[[route]]\nrecipient_domain = 'example.net'\nrescue = 'off'\n", listing, false, false, false},
+		{"observed by a route", twoIPs + "[[route]]\nsender = 'a@example.com'\nrescue = 'observe'\n", listing, true, true, true},
+		{"no softening by a route", twoIPs + "[[route]]\nrecipient_domain = 'example.net'\nsoften = false\n", listing, true, false, false},
+		{"on by a route", twoIPs + "[rescue]\nmode = 'off'\n[[route]]\nrecipient_domain = 'example.net'\nrescue = 'on'\n", listing, true, true, false},
+		{"a route of other mail", twoIPs + "[[route]]\nrecipient_domain = 'example.org'\nrescue = 'off'\nsoften = false\n", listing, true, true, false},
 	} {
 		j := newOutlet(t, test.document).Judge(refusal(first, test.text))
 		if j.Rescue != test.rescue || j.Soften != test.soften || j.Observe != test.obs || j.Class == "" || j.Rule == "" {
@@ -147,7 +152,17 @@ func TestListedIPIsNotUsed(t *testing.T) {
 
 // Who only observes sees a suspension, and nothing obeys it; what was suspended by hand stays so.
 func TestObservingChangesNothing(t *testing.T) {
-	o := newOutlet(t, twoIPs+"[rescue]\nmode = 'observe'\n")
+	for name, document := range map[string]string{
+		"observing":                   "[rescue]\nmode = 'observe'\n",
+		"not suspending":              "[standing]\nsuspend = false\n",
+		"a route that observes":       "[[route]]\ndestination = '192.0.2.0/24'\nrescue = 'observe'\n",
+		"a route that never suspends": "[[route]]\ndestination = '192.0.2.0/24'\nsuspend = false\n",
+	} {
+		t.Run(name, func(t *testing.T) { testSuspensionIsShownAlone(t, newOutlet(t, twoIPs+document)) })
+	}
+}
+
+func testSuspensionIsShownAlone(t *testing.T, o *outlet) {
 	req := session.DialRequest{Source: msa, Destination: mxAddr}
 	choice, _ := o.router.Choose(o.query(req))
 	best := choice.IP.Address

@@ -44,15 +44,16 @@ func (r *Router) NeedsProvider(q Query) bool {
 func (r *Router) reaches(f *facts, is func(*addressPool, condition) bool) bool {
 	for i := range r.routes {
 		v, _, missing := r.routes[i].test(f)
-		if v != fails && is(r.routes[i].pool, missing) {
+		pool := r.routes[i].pool
+		if r.routes[i].Pool == "" {
+			pool = r.poolWithout(f)
+		}
+		if v != fails && is(pool, missing) {
 			return true
 		}
 		if v == matches {
 			return false
 		}
 	}
-	if f.tenant != nobody {
-		return is(r.tenants.list[f.tenant].pool, 0)
-	}
-	return is(r.deflt, 0)
+	return is(r.poolWithout(f), 0)
 }

@@ -70,7 +70,9 @@ func newRoute(c *Route, tenants []Tenant, poolOf func(string) (*addressPool, err
 		}
 	}
 	var err error
-	r.pool, err = poolOf(c.Pool)
+	if c.Pool != "" {
+		r.pool, err = poolOf(c.Pool)
+	}
 	return r, err
 }
 

@@ -43,7 +43,7 @@ type Route struct {
 	Providers        []string
 	Destinations     []netip.Prefix
 	SuspicionMin     float64 // 0: no condition
-	Pool             string
+	Pool             string  // "": the one that the mail would have without the route
 }
 
 // RouterConfig is what a [Router] is made from. The first route that matches wins, else the tenant's pool, else the pool
@@ -72,6 +72,7 @@ type Choice struct {
 	HighRisk bool
 	BySender bool      // the pool's choice depends on the sender's domain
 	Route    string    // "route 3 (line 41)", "pool of the tenant" or "default pool"
+	Number   int       // of the route, from 1; 0: none
 	IP       SendingIP // the best one of the destination's family; the zero SendingIP in observe mode
 	Why      []string  // each route tried and why it did not match; of Explain only
 
@@ -160,8 +161,7 @@ func (r *Router) Choose(q Query) (choice Choice, err error) {
 	choice.Tenant = r.tenants.name(f.tenant)
 	for i := range r.routes {
 		if v, _, _ := r.routes[i].test(&f); v == matches {
-			choice.Route = r.routes[i].Name
-			err = r.fill(&choice, &f, r.routes[i].pool)
+			err = r.take(&choice, &f, i)
 			return choice, err
 		}
 	}
@@ -176,8 +176,7 @@ func (r *Router) Explain(q Query) (choice Choice, err error) {
 	for i := range r.routes {
 		v, failed, missing := r.routes[i].test(&f)
 		if v == matches {
-			choice.Route = r.routes[i].Name
-			err = r.fill(&choice, &f, r.routes[i].pool)
+			err = r.take(&choice, &f, i)
 			return choice, err
 		}
 		choice.Why = append(choice.Why, r.routes[i].Name+": "+r.routes[i].why(&f, choice.Tenant, failed, missing))
@@ -186,14 +185,31 @@ func (r *Router) Explain(q Query) (choice Choice, err error) {
 	return choice, err
 }
 
+// take lets a route decide.
+func (r *Router) take(choice *Choice, f *facts, i int) error {
+	choice.Route, choice.Number = r.routes[i].Name, i+1
+	p := r.routes[i].pool
+	if r.routes[i].Pool == "" {
+		p = r.poolWithout(f)
+	}
+	return r.fill(choice, f, p)
+}
+
 // fallBack is what holds where no route does.
 func (r *Router) fallBack(choice *Choice, f *facts) error {
+	choice.Route = "default pool"
 	if f.tenant != nobody {
 		choice.Route = "pool of the tenant"
-		return r.fill(choice, f, r.tenants.list[f.tenant].pool)
 	}
-	choice.Route = "default pool"
-	return r.fill(choice, f, r.deflt)
+	return r.fill(choice, f, r.poolWithout(f))
+}
+
+// poolWithout is the pool of mail that no route has one for.
+func (r *Router) poolWithout(f *facts) *addressPool {
+	if f.tenant != nobody {
+		return r.tenants.list[f.tenant].pool
+	}
+	return r.deflt
 }
 
 // fill chooses within the pool.

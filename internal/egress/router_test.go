@@ -294,6 +294,27 @@ func TestObserveModeKnowsTenants(t *testing.T) {
 	}
 }
 
+// A route without a pool leaves the mail where it is, and is told of all the same.
+func TestRouteWithoutPool(t *testing.T) {
+	c := example()
+	c.Routes = append([]Route{{Name: "careful", RecipientDomains: []string{"careful.example"}}}, c.Routes...)
+	r := newRouter(t, c)
+	for source, pool := range map[string]string{"10.20.1.5": "acme", "10.30.0.1": "default"} {
+		q := query(func(q *Query) { q.Source, q.RecipientDomain = netip.MustParseAddr(source), "careful.example" })
+		choice, err := r.Choose(q)
+		if err != nil || choice.Pool != pool || choice.Route != "careful" || choice.Number != 1 || !choice.IP.Address.IsValid() {
+			t.Errorf("%s: %+v, %v", source, choice, err)
+		}
+		q.RecipientDomain = "other.example"
+		if choice, err = r.Choose(q); err != nil || choice.Pool != pool || choice.Number != 0 {
+			t.Errorf("%s, another domain: %+v, %v", source, choice, err)
+		}
+		if q.RecipientDomain = ""; !r.NeedsRecipient(q) {
+			t.Errorf("%s: the recipient does not matter", source)
+		}
+	}
+}
+
 func TestRouterErrors(t *testing.T) {
 	pools := []Pool{{Name: "default", IPs: members("203.0.113.1")}}
 	for want, c := range map[string]RouterConfig{

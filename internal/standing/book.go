@@ -43,7 +43,8 @@ type Book struct {
 	mu       sync.RWMutex
 	settings Settings
 	ips      map[netip.Addr]*address
-	count    int // of entries
+	count    int    // of entries
+	probes   uint64 // that were begun
 	queues   [ranks]queue
 	dirty    map[Key]struct{}
 	checks   map[question]*answer
@@ -211,7 +212,9 @@ func (b *Book) decide(k Key, now time.Time) Permit {
 			return refusal(e)
 		}
 		b.set(e, now, Probing, b.policy(k.Provider).ProbeTime)
-		return Permit{Answer: Probe, State: Probing, Share: 1, Why: e.Reason}
+		b.probes++
+		e.probe = b.probes
+		return Permit{Answer: Probe, State: Probing, Share: 1, Why: e.Reason, Probe: e.probe}
 	}
 	return refusal(e)
 }

@@ -217,7 +217,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 2, 3:
 					r.Succeeded(k, "acme")
 				case 4:
-					r.Abandon(k)
+					r.Abandon(k, rnd.Uint64N(100))
 				case 5:
 					r.List()
 					r.Show(k)

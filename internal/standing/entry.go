@@ -23,7 +23,8 @@ type entry struct {
 	accepted, refusals atomic.Int64
 	counted            time.Time
 
-	successes int // since share or state were set
+	successes int    // since share or state were set
+	probe     uint64 // number of the last one
 	seen      []EvidenceSeen
 	touched   time.Time // last evidence, or change of state
 	stored    bool      // may be in the store

@@ -12,9 +12,10 @@ import (
 // A world is random use of a Book by sessions, MXs, operators and a bad clock, and what must hold of it.
 type world struct {
 	*rig
-	store  *memory
-	probes map[Key]time.Time // granted and not ended
-	named  map[Key]bool      // keys that a reply, a neighbour's netblock or an operator may have changed
+	store   *memory
+	probes  map[Key]time.Time // granted and not ended
+	numbers map[Key]uint64    // of the last ones
+	named   map[Key]bool      // keys that a reply, a neighbour's netblock or an operator may have changed
 }
 
 func (w *world) key(t *rapid.T) Key {
@@ -67,6 +68,7 @@ func (w *world) may(t *rapid.T) {
 			t.Fatalf("a second probe of %v", k)
 		}
 		w.probes[k] = now.Add(30 * time.Minute)
+		w.numbers[k] = p.Probe
 	case p.Answer == Yes && before.State != Active && before.State != Slowed:
 		t.Fatalf("%v is %v, and let in", k, before.State)
 	case p.Answer == No && !p.Until.IsZero() && !p.Until.After(now):
@@ -83,7 +85,7 @@ func (w *world) tell(t *rapid.T) {
 	if rapid.Bool().Draw(t, "success") {
 		w.Succeeded(k, "acme")
 	} else {
-		w.Abandon(k)
+		w.Abandon(k, w.numbers[k])
 	}
 	after, _ := w.Show(k)
 	if (before.State == Suspended || before.State == Stopped) && after.State != before.State {
@@ -179,7 +181,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		settings := Settings{Neighbours: []netip.Addr{ours, beside, elsewhere}}
 		store := &memory{}
-		w := &world{store: store, probes: map[Key]time.Time{}, named: map[Key]bool{}}
+		w := &world{store: store, probes: map[Key]time.Time{}, numbers: map[Key]uint64{}, named: map[Key]bool{}}
 		w.rig = newRig(t, Options{Store: store, Settings: settings})
 		defer func() { w.Close() }()
 		rt.Repeat(map[string]func(*rapid.T){

@@ -41,12 +41,12 @@ func (b *Book) Succeeded(k Key, tenant string) {
 }
 
 // Abandon tells that a probe's session ended without telling anything: it could not connect, or was refused for a reason
-// that is not our IP. After a probe that told, and for other sessions, it changes nothing.
-func (b *Book) Abandon(k Key) {
+// that is not our IP. The number is that of its [Permit]. After a probe that told, or in whose place there is another, it changes nothing.
+func (b *Book) Abandon(k Key, probe uint64) {
 	k = k.normal()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if e := b.entry(k); e != nil && e.State == Probing {
+	if e := b.entry(k); e != nil && e.State == Probing && e.probe == probe {
 		b.set(e, b.clock(), Suspended, b.policy(k.Provider).ProbeRetry)
 	}
 }

@@ -173,6 +173,7 @@ type Permit struct {
 	Share  float64   // of the traffic that would go here, 0 to 1: whoever chooses among IPs weighs with it
 	Until  time.Time // No: when to ask again; zero if only an operator can change it
 	Why    string
+	Probe  uint64 // with the answer Probe: its number
 }
 
 var permitted = Permit{Answer: Yes, State: Active, Share: 1}

@@ -145,13 +145,14 @@ func TestProbeIsForOneSession(t *testing.T) {
 	r := suspended(t, Options{})
 	r.pass(2 * time.Hour)
 	for range 3 {
-		var probes atomic.Int64
+		var probes, number atomic.Int64
 		var wg sync.WaitGroup
 		for range 100 {
 			wg.Go(func() {
 				for range 20 {
-					if r.May(key("google")).Answer == Probe {
+					if p := r.May(key("google")); p.Answer == Probe {
 						probes.Add(1)
+						number.Store(int64(p.Probe))
 					}
 				}
 			})
@@ -160,7 +161,7 @@ func TestProbeIsForOneSession(t *testing.T) {
 		if n := probes.Load(); n != 1 {
 			t.Fatalf("%d probes", n)
 		}
-		r.Abandon(key("google"))
+		r.Abandon(key("google"), uint64(number.Load()))
 		r.want(key("google"), Suspended, 0, 2*time.Minute)
 		r.pass(2 * time.Minute)
 	}
@@ -169,23 +170,27 @@ func TestProbeIsForOneSession(t *testing.T) {
 func TestProbeThatSaysNothingIsReplaced(t *testing.T) {
 	r := suspended(t, Options{})
 	r.pass(2 * time.Hour)
-	r.wantMay(key("google"), Probe)
+	first := r.wantMay(key("google"), Probe)
 	r.pass(30*time.Minute - time.Second)
 	r.wantMay(key("google"), No)
 	r.pass(time.Second)
-	r.wantMay(key("google"), Probe)
+	second := r.wantMay(key("google"), Probe)
+	r.Abandon(key("google"), first.Probe) // its session ends at last: that is not the end of the second
+	r.want(key("google"), Probing, 0, 30*time.Minute)
+	r.Abandon(key("google"), second.Probe)
+	r.want(key("google"), Suspended, 0, 2*time.Minute)
 }
 
 func TestWhatIsNotAboutUsEndsNoProbe(t *testing.T) {
 	r := suspended(t, Options{})
 	r.pass(2 * time.Hour)
-	r.wantMay(key("google"), Probe)
+	probe := r.wantMay(key("google"), Probe).Probe
 	unknown := Evidence{IP: ours, Provider: "google", Tenant: "acme", Destination: "example.net", Class: "recipient_invalid", Scope: "recipient", Suspend: "no"}
 	r.Observe(unknown)
 	r.Observe(tooFast("google"))
 	r.want(key("google"), Probing, 0, 30*time.Minute)
 	r.Succeeded(key("google"), "acme")
-	r.Abandon(key("google")) // at the end of the session: changes nothing
+	r.Abandon(key("google"), probe) // at the end of the session: changes nothing
 	r.want(key("google"), Slowed, 0.1, 15*time.Minute)
 }
 
@@ -265,7 +270,7 @@ func TestByHand(t *testing.T) {
 	r.pass(1000 * time.Hour)
 	r.Observe(listing("google"))
 	r.Succeeded(k, "acme")
-	r.Abandon(k)
+	r.Abandon(k, 1)
 	if p := r.wantMay(k, No); p.State != Stopped || !p.Until.IsZero() || p.Why != "talking to them" {
 		t.Errorf("permit: %+v", p)
 	}
