@@ -187,7 +187,8 @@ func (l *leg) closeGently(wait time.Duration) {
 	}
 	l.arm(time.Now().Add(wait))
 	l.in.BodyMode(false)
-	for range maxLingerReads {
+	for dropped := 0; dropped < maxLingered; {
+		dropped += len(l.in.Buffered())
 		l.in.Discard(len(l.in.Buffered()))
 		if l.in.Fill() != nil {
 			return
@@ -195,8 +196,8 @@ func (l *leg) closeGently(wait time.Duration) {
 	}
 }
 
-// maxLingerReads bounds what is read, in pieces of up to 8 KiB, only to be dropped.
-const maxLingerReads = 128
+// maxLingered bounds what is read only to be dropped.
+const maxLingered = 1 << 20
 
 const outBuffer = 8 << 10
 

@@ -132,6 +132,33 @@ func TestHalfClosedBehindQuitNotYetRead(t *testing.T) {
 	})
 }
 
+// What an MSA has pipelined behind the end of a session, in however many pieces it comes, does not cost it the last reply.
+func TestLastReplyIsReadBeforeTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.mx.Reply = func(verb string, _ int) string {
+			if verb == "NOOP" {
+				return "421 4.3.2 going down\r\n"
+			}
+			return smtptest.Default
+		}
+		conn, proxy, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		proxy.Chunk(len("NOOP\r\n"), 1)
+		if _, err := io.WriteString(conn, "NOOP\r\n"+strings.Repeat("NOOP "+strings.Repeat("x", 90)+"\r\n", 20)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if heard := readAll(conn); !strings.HasPrefix(heard, "421 4.3.2 going down\r\n") {
+			t.Errorf("heard %q", heard)
+		}
+		_ = conn.Close()
+		<-ended
+	})
+}
+
 // An MX that gives its reply octet by octet does not hide that the MSA has hung up.
 //
 // law: S1/MSA-lost S3/MSA-lost
