@@ -22,7 +22,7 @@ const maxReplyLine = 64 << 10
 type classifyCommand struct {
 	Reply    string     `arg:"" optional:"" help:"The whole reply, with its codes."`
 	Phase    string     `help:"The step that was answered, as records name it: banner, ehlo, mail, rcpt, dot." placeholder:"PHASE"`
-	Provider string     `help:"The provider, as in the configuration." placeholder:"NAME"`
+	Provider string     `help:"The provider, for rules of your own that name one." placeholder:"NAME"`
 	IP       netip.Addr `help:"The sending IP as the MX saw it. Without it nobody looks whether an address in the reply is ours." placeholder:"ADDRESS"`
 	Rules    string     `help:"Rules of your own, in front of the built-in ones." placeholder:"FILE"`
 	JSON     bool       `name:"json" help:"Read replies from standard input, one a line, as text or as JSON objects with reply, phase, provider and ip; write a JSON object a line."`

@@ -17,15 +17,18 @@ import (
 	"kanmon/test/netlab"
 )
 
+// A refusal serves a connection of the listed sending IP, and tells when it refuses.
+type refusal func(conn net.Conn, tells func(time.Time))
+
 // A listingMX has listed the sending IP that it met first, in a way of its own.
 type listingMX struct {
-	refuse  func(conn net.Conn, mx *smtptest.MX) // what the listed one meets
+	refuse  refusal // what the listed one meets
 	welcome smtptest.MX
 
 	mu       sync.Mutex
 	listed   netip.Addr // zero: nobody yet
 	forgiven bool
-	first    time.Time // when the listed one was refused first
+	refused  time.Time // when the listed one was first told
 	last     time.Time // when it came last
 	visits   map[netip.Addr]int
 }
@@ -53,7 +56,7 @@ func (m *listingMX) meet(conn net.Conn) {
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	m.mu.Lock()
 	if !m.listed.IsValid() {
-		m.listed, m.first = client, time.Now()
+		m.listed = client
 	}
 	m.visits[client]++
 	listed := client == m.listed && !m.forgiven
@@ -62,10 +65,19 @@ func (m *listingMX) meet(conn net.Conn) {
 	}
 	m.mu.Unlock()
 	if listed {
-		m.refuse(conn, &smtptest.MX{})
+		m.refuse(conn, m.tells)
 		return
 	}
 	m.welcome.ServeConn(conn)
+}
+
+// tells notes when the refusal goes out.
+func (m *listingMX) tells(at time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refused.IsZero() {
+		m.refused = at
+	}
 }
 
 func (m *listingMX) visitsOf(ip netip.Addr) int {
@@ -74,14 +86,23 @@ func (m *listingMX) visitsOf(ip netip.Addr) int {
 	return m.visits[ip]
 }
 
-// TestRescue lists one of two sending IPs: the mail of a real Postfix arrives through the other in the same session, the listed
-// one is suspended there and nowhere else, also over a restart of kanmon, and a probe finds out when the MX has forgiven.
+// How many mails are on their way to the MX when it lists a sending IP, and how long it takes for a refusal.
+const (
+	atOnce = 20
+	thinks = 500 * time.Millisecond
+)
+
+// TestRescue lists one of two sending IPs while mails are on their way: those of a real Postfix arrive through the other in the
+// same session, the listed one is suspended there and nowhere else, also over a restart of kanmon, and a probe finds out when
+// the MX has forgiven.
 func TestRescue(t *testing.T) {
-	reply := func(verb, text string) func(net.Conn, *smtptest.MX) {
-		return func(conn net.Conn, mx *smtptest.MX) {
+	reply := func(verb, text string) refusal {
+		return func(conn net.Conn, tells func(time.Time)) {
+			mx := &smtptest.MX{}
 			mx.Reply = func(v string, _ int) string {
 				if v == verb {
-					return text
+					tells(time.Now().Add(thinks))
+					return smtptest.Delay(thinks) + text
 				}
 				return smtptest.Default
 			}
@@ -89,11 +110,13 @@ func TestRescue(t *testing.T) {
 		}
 	}
 	const listing = "550 5.7.1 Service unavailable; your IP address is on our block list\r\n"
-	for name, refuse := range map[string]func(net.Conn, *smtptest.MX){
+	for name, refuse := range map[string]refusal{
 		"banner": reply("BANNER", "554 5.7.1 your IP address is on our block list\r\n"+smtptest.CloseConn),
 		"RCPT":   reply("RCPT", listing),
 		"dot":    reply(".", listing),
-		"RST": func(conn net.Conn, _ *smtptest.MX) {
+		"RST": func(conn net.Conn, tells func(time.Time)) {
+			time.Sleep(thinks)
+			tells(time.Now())
 			_ = conn.(*net.TCPConn).SetLinger(0)
 			_ = conn.Close()
 		},
@@ -102,7 +125,7 @@ func TestRescue(t *testing.T) {
 	}
 }
 
-func rescueFrom(t *testing.T, name string, refuse func(net.Conn, *smtptest.MX)) {
+func rescueFrom(t *testing.T, name string, refuse refusal) {
 	t.Parallel()
 	lab, err := netlab.New(t.Name())
 	must(t, err)
@@ -114,22 +137,22 @@ func rescueFrom(t *testing.T, name string, refuse func(net.Conn, *smtptest.MX)) 
 			t.Errorf("close the lab: %v", err)
 		}
 	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
+	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 3})
 	must(t, err)
 	mx := &listingMX{refuse: refuse}
 	mx.serve(t, world.MXs[0])
+	others := []*listingMX{{forgiven: true}, {forgiven: true}} // one for each sending IP
+	for i, other := range others {
+		other.serve(t, world.MXs[i+1])
+	}
 	msa := newMSA(t, world.MSAs[0], "may")
 	kanmon := newKanmon(t, world)
-	must(t, kanmon.Configure(forwardedRedirect+sendingIPs+otherSendingIPs+fmt.Sprintf("\n[standing]\nfile = %q\n[admin]\nsocket = %q\n",
-		filepath.Join(kanmon.Folder(), "standing.db"), filepath.Join(kanmon.Folder(), "admin.sock"))))
+	must(t, kanmon.Configure(rescueConfiguration(kanmon.Folder())))
 	rules(t, kanmon, "apply")
 	must(t, kanmon.Start())
 
-	send := func(local string) {
+	expectSent := func(m mail) {
 		t.Helper()
-		m := note(local, netlab.Domain(1, false))
-		_, err := msa.Submit("sender@"+msa.Options.Hostname, []string{m.to}, m.content)
-		must(t, err)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		attempt, err := msa.WaitStatus(ctx, m.to, "sent")
@@ -138,28 +161,55 @@ func rescueFrom(t *testing.T, name string, refuse func(net.Conn, *smtptest.MX)) 
 			t.Errorf("mail to %s: sent in attempt %d, and told %q", m.to, n, attempt.Reply)
 		}
 	}
-	send("first")
+	send := func(local string, mx int) {
+		t.Helper()
+		m := note(local, netlab.Domain(mx, false))
+		_, err := msa.Submit("sender@"+msa.Options.Hostname, []string{m.to}, m.content)
+		must(t, err)
+		expectSent(m)
+	}
+	first := make([]mail, atOnce)
+	var submitted sync.WaitGroup
+	for i := range first {
+		first[i] = note(fmt.Sprint("first-", i), netlab.Domain(1, false))
+		submitted.Go(func() {
+			if _, err := msa.Submit("sender@"+msa.Options.Hostname, []string{first[i].to}, first[i].content); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	submitted.Wait()
+	for _, m := range first {
+		expectSent(m)
+	}
 	listed := mx.listed
 	eventually(t, "the rescue in the records", func() bool { return strings.Contains(kanmon.Records(), `"action":"rescued"`) })
 	if queue, err := msa.Queue(); err != nil || !strings.Contains(queue, "empty") {
 		t.Errorf("the MSA's queue: %q, %v", queue, err)
 	}
-	if name == "RST" {
-		return // a connection that is refused without a word is no evidence by itself: it takes several destinations and tenants
-	}
 	expectSuspended(t, kanmon, listed)
 	before := mx.visitsOf(listed)
 	for _, local := range []string{"second", "third"} {
-		send(local)
+		send(local, 1)
+	}
+	for i, other := range others {
+		send("elsewhere", i+2)
+		if ip := []netip.Addr{netlab.SendingIPv4, netlab.OtherSendingIPv4}[i]; other.visitsOf(ip) != 1 {
+			t.Errorf("%s does not send to another provider any more", ip)
+		}
 	}
 	must(t, kanmon.Stop(10*time.Second))
 	must(t, kanmon.Start())
 	expectSuspended(t, kanmon, listed)
-	send("after-the-restart")
+	send("after-the-restart", 1)
 	if after := mx.visitsOf(listed); after != before {
 		t.Errorf("the suspended IP came back: %d visits, then %d", before, after)
 	}
-	t.Logf("refused at %s: from the first refusal to the last session that used the listed IP %s", name, mx.last.Sub(mx.first).Round(time.Millisecond))
+	if late := mx.last.Sub(mx.refused); late > time.Second {
+		t.Errorf("the listed IP was used for %s after the first refusal", late)
+	}
+	t.Logf("refused at %s after %s, %d mails at once, %d sessions refused: from the first refusal to the start of the last session that used the listed IP %s",
+		name, thinks, atOnce, before, mx.last.Sub(mx.refused).Round(time.Millisecond))
 
 	mx.mu.Lock()
 	mx.forgiven = true
@@ -168,7 +218,7 @@ func rescueFrom(t *testing.T, name string, refuse func(net.Conn, *smtptest.MX)) 
 	_, err = kanmon.IP("suspend", listed.String(), "--provider", standing.Provider, "--for", "1s", "--reason", "the MX has forgiven")
 	must(t, err)
 	time.Sleep(1100 * time.Millisecond)
-	send("the-probe")
+	send("the-probe", 1)
 	if mx.visitsOf(listed) != before+1 {
 		t.Errorf("nobody probed: %d visits of the listed IP, want %d", mx.visitsOf(listed), before+1)
 	}
@@ -178,6 +228,33 @@ func rescueFrom(t *testing.T, name string, refuse func(net.Conn, *smtptest.MX)) 
 	if out, err := kanmon.IP("list"); err != nil || !strings.Contains(out, "every sending IP is active everywhere") {
 		t.Errorf("after resume: %q, %v", out, err)
 	}
+}
+
+// rescueConfiguration has both sending IPs for the first MX, and one of them for each of the two others. A tenant's connections that
+// are reset without a word are evidence enough.
+func rescueConfiguration(folder string) string {
+	return forwardedRedirect + sendingIPs + otherSendingIPs + fmt.Sprintf(`
+[pool.default]
+ips = [%[1]q, %[2]q]
+[pool.one]
+ips = [%[1]q]
+[pool.other]
+ips = [%[2]q]
+[[route]]
+destination = "%[3]s/32"
+pool        = "one"
+[[route]]
+destination = "%[4]s/32"
+pool        = "other"
+[standing]
+file                 = %[5]q
+refused_tenants      = 1
+refused_destinations = 1
+refused_for          = "2h"
+[admin]
+socket = %[6]q
+`, netlab.SendingIPv4, netlab.OtherSendingIPv4, netlab.MXAddr(2, false), netlab.MXAddr(3, false),
+		filepath.Join(folder, "standing.db"), filepath.Join(folder, "admin.sock"))
 }
 
 // expectSuspended demands that the one thing thought of any sending IP is that this one is suspended at the MX that listed it.
