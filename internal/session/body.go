@@ -32,6 +32,7 @@ func (s *session) relayBody() error {
 			switch {
 			case verdict == smtp.BodyEnds:
 				s.log.bodyEnds(size, &s.body)
+				s.tx.octets = size
 				return s.sendDot(safe + len(smtp.EndOfData))
 			case safe > 0:
 				if err := s.sendChunk(chunk[:safe]); err != nil {
@@ -227,6 +228,8 @@ func (s *session) tellDot(judged Judgement) error {
 		s.delivered++
 	}
 	code := s.reply.Code
+	s.reply = original
+	s.tell(StepMessage, judged.Class)
 	s.forgetTransaction()
 	s.log.endTransaction(outcome, "")
 	if s.e.Judge != nil && code/100 == 2 {

@@ -118,7 +118,7 @@ func (s *session) takeGroup() error {
 			s.talking = true
 			s.dispatch(cmd)
 		}
-		if s.bad > s.e.Limits.badCommands() || s.idle > s.e.Limits.idleCommands() {
+		if int(s.bad) > s.e.Limits.badCommands() || int(s.idle) > s.e.Limits.idleCommands() {
 			return &failure{trouble: msaAbusive, phase: PhaseIdle}
 		}
 		last := s.slots[len(s.slots)-1]
@@ -249,6 +249,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 	if err := s.follow(sl, phase, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
 		return false, err
 	}
+	s.tellReply(sl.verb, judged.Class)
 	s.soften(phase, judged)
 	s.toMSA(&s.reply, false)
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil

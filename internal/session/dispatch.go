@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"strconv"
 
 	"kanmon/internal/smtp"
@@ -23,7 +22,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 			s.answerHere(cmd, &replyNeedName, true)
 			return
 		}
-		s.hello = hello{verb: cmd.Verb, name: append(s.hello.name[:0], cmd.Args...)}
+		s.greeted(cmd)
 		s.log.held(cmd)
 		s.idle++
 		s.slots = append(s.slots, slot{verb: cmd.Verb})
@@ -34,15 +33,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 			s.answerHere(cmd, &replyTooManyRcpts, false)
 			return
 		}
-		s.tx.asked++
-		if s.tx.asked == 1 {
-			cmd, _ = s.leaveRightly(cmd)
-		}
-		if s.misplaced {
-			s.answerHere(cmd, s.whyNot(), false)
-			return
-		}
-		s.forward(cmd, slot{verb: cmd.Verb})
+		s.dispatchRcpt(cmd)
 	case smtp.VerbDATA, smtp.VerbQUIT:
 		if cmd.Verb == smtp.VerbDATA && s.misplaced { // what the MX may have open is not this mail
 			s.answerHere(cmd, &replyNeedMail, false)
@@ -61,34 +52,96 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	switch {
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
-	case s.mx.stage != stageReady || s.hello.verb == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
+	case s.mx.stage != stageReady || s.hello == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.answerHere(cmd, &replyNeedHello, true)
 	case s.mx.noMail != nil:
 		s.answerHere(cmd, s.mx.noMail, false)
-	case s.e.Limits.Transactions > 0 && s.mails >= s.e.Limits.Transactions && !s.tx.open:
+	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions && !s.tx.open:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
 		s.mails++
-		if !s.tx.underWay() { // else the MX will refuse it, and what it has accepted stays
-			s.tx.asked = 0
+		if s.tx.underWay() || s.mailForwarded() { // the MX will refuse it, and what it has accepted stays
+			s.anotherMail(cmd)
+			return
 		}
-		cmd, ok := s.leaveRightly(cmd)
-		if !ok {
-			s.answerHere(cmd, s.whyNot(), false)
+		s.tx.asked, s.misplaced, s.refusal = 0, false, nil
+		cmd, no := s.admitMail(cmd)
+		if no != nil { // what the MX may have open is not this mail
+			s.misplaced, s.refusal = true, no
+			s.answerHere(cmd, no, false)
 			return
 		}
 		s.forwardMail(cmd)
 	}
 }
 
+// anotherMail forwards a MAIL inside a transaction. An MX that does not refuse it takes it as a new one.
+func (s *session) anotherMail(cmd smtp.Command) {
+	cmd, ok := s.leaveRightly(cmd)
+	if !ok {
+		s.answerHere(cmd, s.whyNot(), false)
+		return
+	}
+	s.forwardMail(cmd)
+}
+
+// admitMail sees to it that a MAIL may leave, and from the sending IP that is right for it; else it says why not.
+func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+	cmd, no := s.askMail(cmd)
+	if no != nil {
+		return cmd, no
+	}
+	cmd, ok := s.leaveRightly(cmd)
+	if !ok {
+		return cmd, s.whyNot()
+	}
+	return s.ask(cmd, Question{Step: StepLeave, SendingIP: s.info.SendingIP})
+}
+
+func (s *session) dispatchRcpt(cmd smtp.Command) {
+	if s.misplaced {
+		s.tx.asked++
+		s.answerHere(cmd, s.whyNot(), false)
+		return
+	}
+	cmd, no := s.askRcpt(cmd)
+	if no != nil {
+		s.answerHere(cmd, no, false)
+		return
+	}
+	s.tx.asked++
+	if s.tx.asked == 1 {
+		cmd, _ = s.leaveRightly(cmd)
+	}
+	if s.misplaced {
+		s.answerHere(cmd, s.whyNot(), false)
+		return
+	}
+	s.forward(cmd, slot{verb: cmd.Verb})
+}
+
+// greeted keeps how the MSA has introduced itself.
+func (s *session) greeted(cmd smtp.Command) {
+	s.hello = cmd.Verb
+	keepText(&s.info.HeloMSA, cmd.Args)
+}
+
 func (s *session) forwardMail(cmd smtp.Command) {
 	_, params, _ := cmd.Path()
 	sl := slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")}
-	if size, ok := smtp.Param(params, "SIZE"); ok { // RFC 1870
-		octets, err := strconv.Atoi(string(size))
-		sl.large = err == nil && octets > s.e.Rescue.bodyBytes()
-	}
+	size, known := announced(params)
+	sl.large = known && size > int64(s.e.Rescue.bodyBytes())
 	s.forward(cmd, sl)
+}
+
+// announced gives the size of the message that MAIL announces (RFC 1870).
+func announced(params []byte) (octets int64, known bool) {
+	value, has := smtp.Param(params, "SIZE")
+	if !has {
+		return 0, false
+	}
+	octets, err := strconv.ParseInt(string(value), 10, 64)
+	return octets, err == nil
 }
 
 // dispatchLocal answers the commands of extensions that are stripped, and those that carry no mail: none reaches the MX.
@@ -136,11 +189,11 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 	switch cmd.Verb {
 	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
 		if len(cmd.Args) > 0 && cmd.Verb != smtp.VerbNOOP {
-			s.hello = hello{verb: cmd.Verb, name: append(s.hello.name[:0], cmd.Args...)}
+			s.greeted(cmd)
 		}
 		s.answerHere(cmd, &replyOK, false)
 	case smtp.VerbMAIL:
-		if s.mx.noMail == &replySuspended && s.hello.verb != smtp.VerbUnknown && s.e.Mover != nil {
+		if s.mx.noMail == &replySuspended && s.hello != smtp.VerbUnknown && s.e.Mover != nil {
 			s.mailWithoutMX(cmd)
 			return
 		}
@@ -152,11 +205,19 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 
 // mailWithoutMX opens the MX leg that there was no sending IP for before the sender was known: it may have one of its own.
 func (s *session) mailWithoutMX(cmd smtp.Command) {
-	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
+	cmd, no := s.askMail(cmd.Clone()) // its memory is the Reader's, and there will be waits
+	if no != nil {
+		s.answerHere(cmd, no, false)
+		return
+	}
 	mailbox, _, _ := cmd.Path()
 	s.sender, s.senderKnown, s.recipientKnown = string(mailbox), true, false
 	if !s.move(false) {
 		s.answerHere(cmd, s.whyNot(), false)
+		return
+	}
+	if cmd, no = s.ask(cmd, Question{Step: StepLeave, SendingIP: s.info.SendingIP}); no != nil {
+		s.answerHere(cmd, no, false)
 		return
 	}
 	s.mails++

@@ -26,6 +26,7 @@ type Engine struct {
 	Timeouts    Timeouts                         // zero entries: the phase's default
 	Limits      Limits                           // zero entries: the default
 	Judge       Judge                            // nil: every refusal is passed on as it is
+	Gate        Gate                             // nil: everybody may send what they like
 	Rescue      Rescue                           // zero entries: the default
 	Log         *slog.Logger                     // nil: slog.Default()
 
@@ -68,6 +69,7 @@ type DialRequest struct {
 	Sender      string         // envelope sender; "" is the null sender
 	Recipient   string         // first recipient; "": not known yet
 	SenderKnown bool
+	Pool        string // that the gate wants it to leave from; "": what the routes say
 }
 
 // A Mover knows for whom a sending IP is right. MSAs reuse connections for the mail of many senders, so it is asked at every

@@ -1,7 +1,6 @@
 package session
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"time"
@@ -34,7 +33,7 @@ func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
 	if s.e.Mover.MayStay(s.dialRequest(), s.info.SendingIP) {
 		return cmd, true
 	}
-	cmd, _ = smtp.ParseCommand(bytes.Clone(cmd.Line)) // its memory is the Reader's, and there will be waits
+	cmd = cmd.Clone() // its memory is the Reader's, and there will be waits
 	return cmd, s.move(cmd.Verb == smtp.VerbRCPT)
 }
 
@@ -88,8 +87,11 @@ func (s *session) mailForwarded() bool {
 	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.verb == smtp.VerbMAIL && sl.local == nil })
 }
 
-// whyNot is the answer to a command of a mail that has no sending IP to leave from.
+// whyNot is the answer to a command of a mail that was refused here, or has no sending IP to leave from.
 func (s *session) whyNot() *smtp.Reply {
+	if s.refusal != nil {
+		return s.refusal
+	}
 	if s.suspended {
 		return &replySuspended
 	}

@@ -102,7 +102,7 @@ func (s *session) dial() error {
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
 		Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
-		Sender: s.sender, SenderKnown: s.senderKnown,
+		Sender: s.sender, SenderKnown: s.senderKnown, Pool: s.pool,
 	}
 	if s.recipientKnown {
 		req.Recipient = s.recipient
@@ -159,7 +159,7 @@ func (s *session) readBanner() error {
 	s.info.Phases[PhaseBanner] = s.took()
 	s.mx.stage = stageBanner
 	s.log.opened(PhaseBanner, &s.reply, s.first, s.took())
-	if s.hello.verb == smtp.VerbUnknown {
+	if s.hello == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}
 	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
@@ -175,7 +175,7 @@ func (s *session) sayHello(phase Phase) error {
 		return s.unasked(phase)
 	}
 	verb := "EHLO"
-	if s.mx.ehloRefused && s.hello.verb == smtp.VerbHELO {
+	if s.mx.ehloRefused && s.hello == smtp.VerbHELO {
 		verb = "HELO"
 	}
 	for {
@@ -190,7 +190,7 @@ func (s *session) sayHello(phase Phase) error {
 		case s.reply.Class() == 2:
 			s.afterHello(verb, phase)
 			return nil
-		case s.reply.Class() == 5 && verb == "EHLO" && s.hello.verb == smtp.VerbHELO && phase == PhaseEHLO:
+		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == PhaseEHLO:
 			verb = "HELO" // RFC 5321 §3.2: an MX from before ESMTP
 		default:
 			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
@@ -203,12 +203,12 @@ func (s *session) sayHello(phase Phase) error {
 func (s *session) helloOnce(verb string, phase Phase) error {
 	name := s.info.HeloMX
 	if name == "" || s.observing() {
-		name = string(s.hello.name) // observe mode: untouched
+		name = s.info.HeloMSA // observe mode: untouched
 		s.info.HeloMX = name
 	}
 	begun := time.Now()
 	mark := MarkMadeForMX
-	if phase == PhaseEHLO && name == string(s.hello.name) && verb == s.hello.verb.String() {
+	if phase == PhaseEHLO && name == s.info.HeloMSA && verb == s.hello.String() {
 		mark = MarkToMX
 	}
 	line := append(append(append(s.mx.buffer(), verb...), ' '), name...)
@@ -264,7 +264,6 @@ const minHidden = 30 * time.Second
 
 // answerHello opens the MX leg for the MSA's EHLO or HELO, or sends it again, and answers from the EHLO after TLS (I9).
 func (s *session) answerHello() error {
-	s.info.HeloMSA = string(s.hello.name)
 	var err error
 	s.helloBegan, s.hiddenBy = time.Now(), time.Time{}
 	if s.mx.stage == stageReady {
@@ -288,7 +287,7 @@ func (s *session) answerHello() error {
 	s.forgetTransaction()
 	s.log.endTransaction(OutcomeReset, "")
 	s.promise()
-	if s.hello.verb == smtp.VerbHELO {
+	if s.hello == smtp.VerbHELO {
 		s.msa.out = appendHELO(s.msa.buffer(), &s.reply)
 	} else {
 		offerTLS := s.e.Certificate != nil && s.info.MSA.State == TLSNone

@@ -134,6 +134,14 @@ func (d Deed) String() string {
 	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften"}[d]
 }
 
+// Decided is what the [Gate] has decided about a mail, or would have.
+type Decided struct {
+	At          time.Duration // since the session began
+	Transaction int           // number of the transaction that went on then; 0: none
+	Step        Step
+	Note
+}
+
 // A Transaction is MAIL … end of data.
 type Transaction struct {
 	Number     int           // 1 for the first of the session
@@ -220,6 +228,7 @@ type Record struct {
 	Session     SessionInfo
 	Lines       []Line       // in order; each line of a session is in exactly one record
 	Actions     []Action     // in order; each action of a session is in exactly one record
+	Decisions   []Decided    // in order; each decision of a session is in exactly one record
 	Transaction *Transaction // nil if none ended
 	End         *SessionEnd  // nil if the session goes on
 
@@ -247,7 +256,7 @@ func (r *Record) Release() {
 		return
 	}
 	rcpts, opening := r.trans.Recipients[:0], r.end.Opening[:0]
-	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], text: r.text[:0]}
+	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], text: r.text[:0]}
 	r.trans.Recipients, r.end.Opening = rcpts, opening
 	recordPool.Put(r)
 }

@@ -288,7 +288,7 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
 func (s *session) logRescued(phase Phase, code int) {
-	if code != 0 && (phase == PhaseBanner && s.hello.verb == smtp.VerbUnknown || phase >= PhaseMail) {
+	if code != 0 && (phase == PhaseBanner && s.hello == smtp.VerbUnknown || phase >= PhaseMail) {
 		s.log.reply(MarkFromMX, &s.held.reply, s.held.first, s.held.sent.Sub(s.held.sent))
 	}
 }
@@ -366,6 +366,7 @@ func (s *session) forgetTransaction() {
 	s.tx, s.misplaced = transaction{}, false
 	s.rescue.envelope.clear()
 	s.forgetBody()
+	s.tellOver()
 }
 
 // line is the command of a slot as it was forwarded; empty if it was not.

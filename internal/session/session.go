@@ -31,7 +31,7 @@ type session struct {
 	waiting waiting
 
 	// The conversation with the MSA.
-	hello      hello
+	hello      smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	helloBegan time.Time // when it was said
 	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
 	sender     string    // of the transaction at hand, for the choice of the sending IP
@@ -47,21 +47,18 @@ type session struct {
 	slots     []slot
 	tx        transaction
 	body      smtp.Body
-	inBody    bool // a message is coming whose end has not been read
-	dotSent   bool // and not answered
-	orphan    bool // the MSA hung up behind a dot that has been forwarded
-	bad       int  // malformed and unknown commands
-	idle      int  // commands without mail since the last accepted MAIL
-	mails     int  // transactions begun
-	talking   bool // a first command has come
+	inBody    bool  // a message is coming whose end has not been read
+	dotSent   bool  // and not answered
+	orphan    bool  // the MSA hung up behind a dot that has been forwarded
+	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
+	mails     int32 // transactions begun
+	talking   bool  // a first command has come
 	quit      bool
-	delivered int
-}
+	delivered int32
 
-// hello is how the MSA introduced itself.
-type hello struct {
-	verb smtp.Verb // VerbUnknown before EHLO or HELO
-	name []byte
+	pass    Pass        // through the gate; nil: there is none
+	refusal *smtp.Reply // with misplaced: what it said; nil: it is the MX leg that is wrong
+	pool    string      // that the gate wants the mail at hand to leave from; "": what the routes say
 }
 
 // transaction is the mail being sent, as the MX's own replies have made it.
@@ -72,6 +69,7 @@ type transaction struct {
 	refused  bool // the MX refused DATA: nothing is lost if the session ends here
 	asked    int  // RCPTs forwarded
 	accepted int  // RCPTs the MX accepted
+	octets   int64
 }
 
 // underWay says whether a drain must wait for it.
@@ -87,6 +85,10 @@ func (s *session) run() {
 func (s *session) converse() error {
 	if s.dest.Passthrough {
 		return s.passThrough()
+	}
+	if s.e.Gate != nil {
+		s.pass = s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination})
+		defer s.leaveGate()
 	}
 	if err := s.greet(); err != nil {
 		return err
@@ -111,8 +113,11 @@ func (s *session) converse() error {
 // greet opens the MX leg as far as its banner and passes that on.
 func (s *session) greet() error {
 	s.log.notef("connected from %s", s.info.Source)
+	if _, no := s.ask(smtp.Command{}, Question{Step: StepConnect}); no != nil {
+		return s.greetWithoutMX("not let in", no)
+	}
 	if err := s.openMX(stageBanner); errors.Is(err, ErrSuspended) {
-		return s.greetWithoutMX(err)
+		return s.greetWithoutMX(err.Error(), &replySuspended)
 	} else if err != nil {
 		return err
 	}
@@ -134,10 +139,10 @@ func (s *session) greet() error {
 	return s.flushMSA(PhaseBanner)
 }
 
-// greetWithoutMX serves an MSA whose mail has no sending IP to leave from: it learns so at MAIL, and in a 4xx (I13).
-func (s *session) greetWithoutMX(why error) error {
+// greetWithoutMX serves an MSA whose mail cannot go: it learns so at MAIL, and in a 4xx (I13).
+func (s *session) greetWithoutMX(why string, reply *smtp.Reply) error {
 	s.log.notef("no MX: %s", why)
-	s.refuseMail(&replySuspended)
+	s.refuseMail(reply)
 	name := s.e.Hostname
 	if name == "" {
 		name = "kanmon"

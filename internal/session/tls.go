@@ -283,7 +283,7 @@ func (s *session) startTLSToMSA() error {
 	s.msa.startTLS(conn)
 	s.info.MSA = s.e.describeTLS(conn.ConnectionState(), "")
 	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
-	s.hello = hello{name: s.hello.name[:0]}
+	s.hello = smtp.VerbUnknown
 	return nil
 }
 

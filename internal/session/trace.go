@@ -117,6 +117,19 @@ func (t *trace) acted(a Action, refusal []byte) {
 	r.Actions = append(r.Actions, a)
 }
 
+// decided adds what the gate has decided.
+func (t *trace) decided(step Step, n Note) {
+	if t.to == nil {
+		return
+	}
+	r := t.record()
+	d := Decided{At: time.Since(t.info.Start), Step: step, Note: n}
+	if t.tx {
+		d.Transaction = t.transaction().Number
+	}
+	r.Decisions = append(r.Decisions, d)
+}
+
 func (t *trace) add(reply *smtp.Reply) Span {
 	r := t.record()
 	off := len(r.text)
@@ -361,7 +374,7 @@ func (t *trace) end(s *session, phase Phase, reason string, cause error) {
 	r := t.record()
 	r.Session = s.info
 	r.end = SessionEnd{
-		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: s.delivered, Opening: r.end.Opening,
+		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: int(s.delivered), Opening: r.end.Opening,
 		FromMSA: t.fromMSA, ToMSA: t.toMSA, FromMX: t.fromMX, ToMX: t.toMX,
 		Phase: phase, Reason: reason,
 	}

@@ -115,6 +115,12 @@ func ParseCommand(line []byte) (Command, error) {
 	return cmd, nil
 }
 
+// Clone gives the command in memory of its own: that of [Reader.Command] is the Reader's.
+func (c Command) Clone() Command {
+	c, _ = ParseCommand(bytes.Clone(c.Line)) // it has been parsed before
+	return c
+}
+
 // EndsGroup says whether a client may send nothing behind this command before it has the reply (RFC 2920 §3.1;
 // an unknown verb likewise, since nobody knows what it does).
 func (v Verb) EndsGroup() bool {

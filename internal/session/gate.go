@@ -1,0 +1,197 @@
+package session
+
+import (
+	"net/netip"
+	"time"
+
+	"kanmon/internal/smtp"
+)
+
+// A Gate decides who may send, and how much. A session asks it before it forwards a command, and tells it what came of that.
+type Gate interface {
+	// Enter begins a session's way through the gate; the session closes it.
+	Enter(Origin) Pass
+}
+
+// A Pass is one session's way through a [Gate]. One goroutine uses it. Nothing in it may block.
+type Pass interface {
+	Ask(Question) Decision
+	Tell(News)
+	Close()
+}
+
+// A Step is where in a session the gate is asked.
+type Step uint8
+
+// The steps.
+const (
+	StepConnect   Step = iota // before the MX is connected to
+	StepMail                  // before MAIL is forwarded; what was admitted of a mail before it, and never told of, is over
+	StepLeave                 // the same, once the sending IP is known that the mail leaves from
+	StepRecipient             // before RCPT is forwarded
+)
+
+// A Question is what a gate is asked.
+type Question struct {
+	Step      Step
+	Sender    string     // of StepMail; "": the null sender
+	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
+	SendingIP netip.Addr // of StepLeave
+	Recipient string     // of StepRecipient
+}
+
+// A Decision is what a gate says. The zero Decision lets the command pass.
+type Decision struct {
+	Refuse Refuse
+	Text   string        // of the reply with which it is refused
+	Delay  time.Duration // the command is held for so long first; at most [MaxDelay]
+	Pool   string        // with StepMail: the mail leaves from this pool, whatever the routes say; "": as they say
+	Notes  []Note        // for the record
+}
+
+// Refuse says how a command is refused.
+type Refuse uint8
+
+// The ways to refuse a command.
+const (
+	RefuseNot     Refuse = iota
+	RefuseNow            // 4xx: try again later
+	RefuseForGood        // 5xx
+)
+
+// A Note is what a gate has decided, or would have, and why.
+type Note struct {
+	Did     string // "delayed", "deferred", …
+	Tenant  string
+	Account string
+	Rule    string // what decided
+	Why     string // numbers and threshold
+}
+
+// News is what came of a command that was let pass.
+type News struct {
+	Step       Step       // StepMail, StepRecipient; the message itself has StepMessage
+	Code       int        // the MX's, as it gave it
+	Class      string     // of a refusal, as judged; "" otherwise
+	Text       []byte     // of a refusal: the whole reply, not sanitised, valid during the call
+	Octets     int64      // of a message
+	Recipients int        // of a message: that the MX accepted
+	SendingIP  netip.Addr // that it left from
+}
+
+// What is news without having been asked about.
+const (
+	StepMessage Step = 100 + iota // the reply to DATA where it is a refusal, or to the dot
+	StepOver                      // the transaction has come to its end, whatever that was
+)
+
+// MaxDelay is how long a command can be held: well within the five minutes of an MSA (RFC 5321 §4.5.3.2), and of the MX that waits.
+const MaxDelay = time.Minute
+
+// ask asks the gate about a command that is next. It gives the reply of a refusal, else nil. The command it gives is good for
+// use behind the wait that there may have been.
+func (s *session) ask(cmd smtp.Command, q Question) (smtp.Command, *smtp.Reply) {
+	if s.pass == nil {
+		return cmd, nil
+	}
+	d := s.pass.Ask(q)
+	for _, n := range d.Notes {
+		s.log.decided(q.Step, n)
+	}
+	if q.Step == StepMail {
+		s.pool = d.Pool
+	}
+	if d.Delay > 0 {
+		cmd = cmd.Clone() // its memory is the Reader's
+		s.hold(min(d.Delay, MaxDelay))
+	}
+	return cmd, s.gateReply(&d)
+}
+
+func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+	if s.pass == nil {
+		return cmd, nil
+	}
+	mailbox, params, _ := cmd.Path()
+	size, _ := announced(params)
+	return s.ask(cmd, Question{Step: StepMail, Sender: string(mailbox), Size: size})
+}
+
+func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+	if s.pass == nil {
+		return cmd, nil
+	}
+	mailbox, _, _ := cmd.Path()
+	return s.ask(cmd, Question{Step: StepRecipient, Recipient: string(mailbox)})
+}
+
+func (s *session) gateReply(d *Decision) *smtp.Reply {
+	var reply smtp.Reply
+	switch d.Refuse {
+	case RefuseNow:
+		reply = ownReply(451, "4.7.1", d.Text, s.e.Hostname)
+	case RefuseForGood:
+		reply = ownReply(550, "5.7.1", d.Text, s.e.Hostname)
+	default:
+		return nil
+	}
+	return &reply
+}
+
+// hold lets time pass. Whoever hangs up meanwhile, or a drain, is looked after by the next wait.
+func (s *session) hold(d time.Duration) {
+	s.log.handOver()
+	s.msa.park()
+	s.mx.park()
+	for end := time.Now().Add(d); ; {
+		left := time.Until(end)
+		if left <= 0 || s.e.Live.stopping() || s.msa.gone() {
+			return
+		}
+		time.Sleep(min(left, time.Second))
+	}
+}
+
+// tell passes the MX's reply on to the gate. The MSA has it already, or will have it whatever the gate thinks (I2).
+func (s *session) tell(step Step, class string) {
+	if s.pass == nil {
+		return
+	}
+	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
+	if s.reply.Class() >= 4 {
+		news.Class, news.Text = class, s.reply.AppendRaw(nil)
+	}
+	if step == StepMessage {
+		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted
+	}
+	s.pass.Tell(news)
+}
+
+// tellReply is tell for the reply to a command of a transaction. What a group has for a transaction that is over is nobody's.
+func (s *session) tellReply(verb smtp.Verb, class string) {
+	switch verb {
+	case smtp.VerbMAIL:
+		s.tell(StepMail, class)
+	case smtp.VerbRCPT:
+		s.tell(StepRecipient, class)
+	case smtp.VerbDATA:
+		if s.reply.Class() >= 4 {
+			s.tell(StepMessage, class)
+		}
+	}
+}
+
+// tellOver tells the gate that a transaction is over.
+func (s *session) tellOver() {
+	if s.pass != nil {
+		s.pass.Tell(News{Step: StepOver})
+	}
+}
+
+// leaveGate ends the session's way through the gate. A dot without a reply may have been a message.
+func (s *session) leaveGate() {
+	if s.dotSent {
+		s.pass.Tell(News{Step: StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
+	}
+	s.pass.Close()
+}
