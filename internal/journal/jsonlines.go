@@ -21,11 +21,14 @@ var jsonSheet = sheet{
 	},
 }
 
-// json gives the record's JSON lines: none, one or two. docs/record.md describes them.
+// json gives the record's JSON lines, if it has any. docs/record.md describes them.
 func (f *formatter) json(r *session.Record) []byte {
 	o := object{f: f, r: r, dst: f.out[:0]}
 	for i := range r.Actions {
 		o.refusal(&r.Actions[i])
+	}
+	for i := range r.Decisions {
+		o.decision(&r.Decisions[i])
 	}
 	if r.Transaction != nil {
 		o.transaction(r.Transaction)
@@ -77,17 +80,7 @@ func (o *object) transaction(t *session.Transaction) {
 
 func (o *object) refusal(a *session.Action) {
 	o.dst = append(o.dst, `{"type":"refusal"`...)
-	o.open("session", '"')
-	o.dst = appendID(o.dst, o.r.Session.ID)
-	o.dst = append(o.dst, '"')
-	o.open("time", '"')
-	o.dst = o.r.Session.Start.Add(a.At).UTC().AppendFormat(o.dst, timeFormat)
-	o.dst = append(o.dst, '"')
-	if a.Transaction > 0 {
-		o.integer("number", int64(a.Transaction))
-	}
-	o.addrPort("source", o.r.Session.Source)
-	o.addrPort("destination", o.r.Session.Destination)
+	o.event(a.At, a.Transaction)
 	o.ip("sending_ip", a.SendingIP)
 	o.word("phase", a.Phase.String())
 	if a.Code > 0 {
@@ -102,6 +95,37 @@ func (o *object) refusal(a *session.Action) {
 	}
 	o.foreign("cause", a.Why)
 	o.dst = append(o.dst, "}\n"...)
+}
+
+func (o *object) decision(d *session.Decided) {
+	o.dst = append(o.dst, `{"type":"decision"`...)
+	o.event(d.At, d.Transaction)
+	o.word("step", d.Step.String())
+	o.foreign("tenant", d.Tenant)
+	if d.Account != "" {
+		o.open("account", 0)
+		o.f.guard.foreign = append(o.f.guard.foreign[:0], d.Account...)
+		o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.f.guard.foreign))
+	}
+	o.word("action", d.Did)
+	o.foreign("rule", d.Rule)
+	o.foreign("cause", d.Why)
+	o.dst = append(o.dst, "}\n"...)
+}
+
+// event appends what is said of something that happened in a session.
+func (o *object) event(at time.Duration, transaction int) {
+	o.open("session", '"')
+	o.dst = appendID(o.dst, o.r.Session.ID)
+	o.dst = append(o.dst, '"')
+	o.open("time", '"')
+	o.dst = o.r.Session.Start.Add(at).UTC().AppendFormat(o.dst, timeFormat)
+	o.dst = append(o.dst, '"')
+	if transaction > 0 {
+		o.integer("number", int64(transaction))
+	}
+	o.addrPort("source", o.r.Session.Source)
+	o.addrPort("destination", o.r.Session.Destination)
 }
 
 func (o *object) session(e *session.SessionEnd) {

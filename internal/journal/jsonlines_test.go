@@ -49,6 +49,10 @@ func fullRecord() *session.Record {
 		},
 		{Phase: session.PhaseDial, SendingIP: netip.MustParseAddr("203.0.113.10"), Class: "ip_blocklisted", Rule: "rst", Did: session.RescueFailed, Took: ms, Why: "no other sending IP"},
 	}
+	r.Decisions = []session.Decided{{
+		At: 1500 * ms, Transaction: 2, Step: session.StepMail,
+		Note: session.Note{Did: "would_defer", Tenant: "acme", Account: "news@acme.example", Rule: "limit 1 (line 40)", Why: "1001 messages of 1000 in 1h"},
+	}}
 	r.End = &session.SessionEnd{
 		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
 		Phase: session.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
@@ -167,8 +171,8 @@ func FuzzJSON(f *testing.F) {
 		r.End.Cause = text
 		r.Actions[0].Why = text
 		got := jsonOf(AddressMode(mode%3), r)
-		if n := bytes.Count(got, newline); n != 4 || got[len(got)-1] != '\n' {
-			t.Fatalf("%d lines, not 4:\n%s", n, got)
+		if n := bytes.Count(got, newline); n != 5 || got[len(got)-1] != '\n' {
+			t.Fatalf("%d lines, not 5:\n%s", n, got)
 		}
 		for line := range bytes.Lines(got) {
 			var v struct {

@@ -66,12 +66,15 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 		}
 		s.tx.asked, s.misplaced, s.refusal = 0, false, nil
 		cmd, no := s.admitMail(cmd)
-		if no != nil { // what the MX may have open is not this mail
+		switch {
+		case no != nil: // what the MX may have open is not this mail
 			s.misplaced, s.refusal = true, no
 			s.answerHere(cmd, no, false)
-			return
+		case s.e.Live.stopping(): // by now: it may have been held
+			s.answerAndEnd(cmd, &replyStopping, stopping)
+		default:
+			s.forwardMail(cmd)
 		}
-		s.forwardMail(cmd)
 	}
 }
 

@@ -31,6 +31,25 @@ const (
 	StepRecipient             // before RCPT is forwarded
 )
 
+// String gives the step as it stands in the records.
+func (s Step) String() string {
+	switch s {
+	case StepConnect:
+		return "connect"
+	case StepMail:
+		return "mail"
+	case StepLeave:
+		return "leave"
+	case StepRecipient:
+		return "rcpt"
+	case StepMessage:
+		return "message"
+	case StepOver:
+		return "over"
+	}
+	return "unknown"
+}
+
 // A Question is what a gate is asked.
 type Question struct {
 	Step      Step
