@@ -102,24 +102,19 @@ func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 }
 
 func (s *session) dispatchRcpt(cmd smtp.Command) {
-	if s.misplaced {
-		s.tx.asked++
-		s.answerHere(cmd, s.whyNot(), false)
-		return
-	}
-	cmd, no := s.askRcpt(cmd)
-	if no != nil {
-		s.answerHere(cmd, no, false)
-		return
-	}
-	s.tx.asked++
-	if s.tx.asked == 1 {
+	if !s.misplaced && s.tx.asked == 0 {
 		cmd, _ = s.leaveRightly(cmd)
 	}
 	if s.misplaced {
 		s.answerHere(cmd, s.whyNot(), false)
 		return
 	}
+	cmd, no := s.askRcpt(cmd) // last of all: what it has let pass is forwarded, and told of
+	if no != nil {
+		s.answerHere(cmd, no, false)
+		return
+	}
+	s.tx.asked++
 	s.forward(cmd, slot{verb: cmd.Verb})
 }
 

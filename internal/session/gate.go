@@ -63,7 +63,8 @@ type Question struct {
 type Decision struct {
 	Refuse Refuse
 	Text   string        // of the reply with which it is refused
-	Delay  time.Duration // the command is held for so long first; at most [MaxDelay]
+	Delay  time.Duration // the command is held for so long first; at most [MaxDelay] in all
+	Again  bool          // with Delay: then the gate is asked again
 	Pool   string        // with StepMail: the mail leaves from this pool, whatever the routes say; "": as they say
 	Notes  []Note        // for the record
 }
@@ -113,18 +114,24 @@ func (s *session) ask(cmd smtp.Command, q Question) (smtp.Command, *smtp.Reply) 
 	if s.pass == nil {
 		return cmd, nil
 	}
-	d := s.pass.Ask(q)
-	for _, n := range d.Notes {
-		s.log.decided(q.Step, n)
+	for left := MaxDelay; ; {
+		d := s.pass.Ask(q)
+		for _, n := range d.Notes {
+			s.log.decided(q.Step, n)
+		}
+		if q.Step == StepMail {
+			s.pool = d.Pool
+		}
+		if d.Delay > 0 && left > 0 {
+			cmd = cmd.Clone() // its memory is the Reader's
+			s.hold(min(d.Delay, left))
+			left -= d.Delay
+			if d.Again && left > 0 && !s.e.Live.stopping() {
+				continue
+			}
+		}
+		return cmd, s.gateReply(&d)
 	}
-	if q.Step == StepMail {
-		s.pool = d.Pool
-	}
-	if d.Delay > 0 {
-		cmd = cmd.Clone() // its memory is the Reader's
-		s.hold(min(d.Delay, MaxDelay))
-	}
-	return cmd, s.gateReply(&d)
 }
 
 func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
