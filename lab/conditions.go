@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kanmon/test/netlab"
 )
 
 // The conditions of an experiment stand in each of its figures and on the page: the settings and destinations that make the effect
@@ -40,6 +42,18 @@ func (*results) MemoryConditions() string {
 	return "Sessions of kanmon's engine between in-memory connections, plain, held at an unanswered MAIL; no Postfix, no network. Counted are heap and " +
 		"stacks of the Go runtime after a collection. Not counted are the connections, which a kernel would have, TLS, records, and memory " +
 		"that the runtime keeps for itself."
+}
+
+// ListingConditions are those of the listing.
+func (r *results) ListingConditions() string {
+	d := r.Postfix
+	return fmt.Sprintf("%d tenants submit %d mails a second each until second %.0f to %d domains, whose MX waits %s before each reply and refuses %v from second %.0f on. "+
+		"Two MTAs: tenants 1 to %d share a Postfix that sends from %v, the others one that sends from %v. kanmon: a Postfix for each tenant, and kanmon sends from both. "+
+		"Delayed: delivered more than %.0f s after it was due. Stuck: in a queue at the end. %s Of the defaults, these are about refused mail: queue_run_delay = %s, "+
+		"minimal_backoff_time = %s, maximal_backoff_time = %s, maximal_queue_lifetime = %s, smtp_skip_5xx_greeting = %s.",
+		listingTenants, listingRate, r.plan.listing.submit.Seconds(), normalDomains, milliseconds(farMX), listedIP, r.plan.listing.at.Seconds(),
+		listingTenants/2, netlab.SendingIPv4, netlab.OtherSendingIPv4, delayedAfter.Seconds(), r.postfixConditions(),
+		d.QueueRuns, d.FirstPause, d.LongestPause, d.GivenUp, d.SkipRefused)
 }
 
 func (r *results) postfixConditions() string {

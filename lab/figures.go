@@ -25,6 +25,9 @@ func (r *results) drawAll(folder string) error {
 	if r.Memory != nil {
 		charts["memory"] = r.memoryChart()
 	}
+	if r.Listing != nil {
+		charts["listing"] = r.listingChart()
+	}
 	var errs []error
 	for name, c := range charts {
 		errs = append(errs, c.draw(folder, name))
@@ -164,6 +167,40 @@ func (r *results) memoryChart() chart {
 		conditions: r.MemoryConditions(),
 		lines:      []series{{name: "heap and stack", points: both, colour: blue}, {name: "heap", points: heap, colour: orange}},
 	}
+}
+
+// listingChart is of the main form alone.
+func (r *results) listingChart() chart {
+	c := chart{
+		title: fmt.Sprintf("Delivered and bounced mails: %v is listed, and refused at RCPT", listedIP),
+		x:     "seconds since the start", y: "cumulative mails", conditions: r.ListingConditions(),
+	}
+	for _, run := range r.Listing {
+		if run.Refusal.Verb != mainVerb {
+			continue
+		}
+		m := run.Mails
+		delivered := series{
+			name:   fmt.Sprintf("%s: %d delivered, %d of them delayed; %d stuck, %d bounced", run.Title, m.Arrived, run.Delayed, m.Waiting, m.Bounced),
+			points: countPoints(cumulative(run.mails, allMails, run.lasted)), colour: orange,
+		}
+		if !run.Shared { // beneath the others, and still to be seen where they cover it
+			delivered.colour, delivered.width = blue, vg.Points(4)
+			c.lines = append(c.lines, delivered)
+			continue
+		}
+		bounced := countPoints(upToSeconds(returns(run.mails), run.lasted))
+		c.lines = append(c.lines, delivered, series{name: run.Title + ", bounced", points: bounced, colour: orange, dashes: dashed})
+	}
+	return c.marked(fmt.Sprintf("the MX lists %v", listedIP), r.plan.listing.at.Seconds(), dotted)
+}
+
+// countPoints are of counts up to each second.
+func countPoints(counts []int) (points plotter.XYs) {
+	for second, count := range counts {
+		points = append(points, plotter.XY{X: float64(second), Y: float64(count)})
+	}
+	return points
 }
 
 // marked adds an upright line at a time, as high as the data.

@@ -87,6 +87,16 @@ func pauseUntil(ctx context.Context, l *ledger, due time.Duration) error {
 	}
 }
 
+// rest waits until every accepted mail has arrived, was returned, or is deferred, or for so long at most.
+func (s *site) rest(ctx context.Context, limit time.Duration) error {
+	for until := time.Now().Add(limit); s.ledger.audit(ofKind(normal), s.inQueues("deferred")).Lost > 0 && time.Now().Before(until); {
+		if err := pauseUntil(ctx, s.ledger, s.ledger.now()+500*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // settle waits until every accepted mail that fits has arrived, or for so long at most.
 func settle(ctx context.Context, l *ledger, fits func(*mail) bool, limit time.Duration) error {
 	for until := time.Now().Add(limit); l.audit(fits, nil).Lost > 0 && time.Now().Before(until); {

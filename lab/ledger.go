@@ -34,7 +34,8 @@ type mail struct {
 	due      time.Duration // when it was to be submitted
 	accepted bool          // its MSA has taken it
 	arrivals []time.Duration
-	client   netip.Addr // who brought it to the MX first
+	client   netip.Addr      // who brought it to the MX first
+	returned []time.Duration // notices of non-delivery that its sender got
 }
 
 // delay is the time from when it was due to its first arrival at the MX.
@@ -87,21 +88,45 @@ func (l *ledger) submitted(m *mail, err error) {
 // receive is a receipt of an MX.
 func (l *ledger) receive(client net.Addr, message []byte) {
 	at := l.now()
-	_, rest, _ := bytes.Cut(message, []byte("\n"+idField))
-	id, _, _ := bytes.Cut(rest, []byte("\n"))
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := l.mails[strings.TrimSpace(string(id))]
+	m := l.find(message)
 	if m == nil {
 		l.unknown++
 		return
 	}
 	if len(m.arrivals) == 0 {
-		if address, ok := client.(*net.TCPAddr); ok {
-			m.client = address.AddrPort().Addr().Unmap()
-		}
+		m.client = addressOf(client)
 	}
 	m.arrivals = append(m.arrivals, at)
+}
+
+// takeBack is a receipt of the tenants' mailboxes, which get nothing but notices of non-delivery.
+func (l *ledger) takeBack(_ net.Addr, notice []byte) {
+	at := l.now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.find(notice)
+	if m == nil || !isNotice(notice) {
+		l.unknown++
+		return
+	}
+	m.returned = append(m.returned, at)
+}
+
+// find gives the mail whose id is in the message; nil if there is none. The ledger is locked.
+func (l *ledger) find(message []byte) *mail {
+	_, rest, _ := bytes.Cut(message, []byte("\n"+idField))
+	id, _, _ := bytes.Cut(rest, []byte("\n"))
+	return l.mails[strings.TrimSpace(string(id))]
+}
+
+// addressOf is the zero one for a client that has none.
+func addressOf(client net.Addr) netip.Addr {
+	if address, ok := client.(*net.TCPAddr); ok {
+		return address.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // selected gives the mails that fit, in the order in which they were due.
@@ -118,22 +143,26 @@ func (l *ledger) selected(fits func(*mail) bool) []mail {
 	return out
 }
 
-// An audit is the account of some mails. Of those accepted, each has arrived, waits, or is lost.
+// An audit is the account of some mails. Of those accepted, each has arrived, waits, was returned to its sender, or is lost.
 type audit struct {
 	Submitted, Accepted    int
 	Arrived, Waiting, Lost int
 	Twice                  int                // of those that have arrived
+	Bounced                int                // whose sender got a notice of non-delivery, whatever else became of them
 	Clients                map[netip.Addr]int // who brought them first
 }
 
 // audit counts the mails that fit. Queued are the ids that were found in queues before: a mail on its way is then seen in its queue or
-// at the MX or in both, never in neither. With nil all that has not arrived counts as lost.
+// at the MX or in both, never in neither. With nil all that has neither arrived nor was returned counts as lost.
 func (l *ledger) audit(fits func(*mail) bool, queued map[string]bool) audit {
 	a := audit{Clients: map[netip.Addr]int{}}
 	for _, m := range l.selected(fits) {
 		a.Submitted++
 		if m.accepted {
 			a.Accepted++
+		}
+		if len(m.returned) > 0 {
+			a.Bounced++
 		}
 		switch {
 		case len(m.arrivals) > 0:
@@ -142,6 +171,7 @@ func (l *ledger) audit(fits func(*mail) bool, queued map[string]bool) audit {
 			if len(m.arrivals) > 1 {
 				a.Twice++
 			}
+		case len(m.returned) > 0: // and it may not have left the queue yet
 		case m.accepted && queued[m.id]:
 			a.Waiting++
 		case m.accepted:

@@ -11,6 +11,11 @@ func receipt(l *ledger, m *mail, from string) {
 	l.receive(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)), m.message())
 }
 
+// noticeOf is a mail that comes back, as Postfix writes it.
+func noticeOf(m *mail) []byte {
+	return append([]byte("Auto-Submitted: auto-replied\nSubject: Undelivered Mail Returned to Sender\n\nThe mail system\n\n"), m.message()...)
+}
+
 const (
 	fromOne   = "203.0.113.10:4000"
 	fromOther = "203.0.113.11:4001"
@@ -28,6 +33,12 @@ func TestAudit(t *testing.T) {
 		}
 		l.submitted(mails[fate], nil)
 	}
+	for _, fate := range []string{"returned", "returned, still queued", "returned and arrived"} {
+		mails[fate] = l.enter(1, normal, "a@b", 0)
+		l.submitted(mails[fate], nil)
+		l.takeBack(nil, noticeOf(mails[fate]))
+	}
+	receipt(l, mails["returned and arrived"], fromOne)
 	of := l.enter(1, tarpit, "a@b", 0) // another kind
 	l.submitted(of, nil)
 	receipt(l, mails["arrived"], fromOne)
@@ -38,15 +49,19 @@ func TestAudit(t *testing.T) {
 	}
 	receipt(l, mails["refused and arrived"], fromOne)
 
-	got := l.audit(ofKind(normal), map[string]bool{mails["waiting"].id: true, mails["arrived"].id: true, mails["refused"].id: true})
+	queued := map[string]bool{}
+	for _, fate := range []string{"waiting", "arrived", "refused", "returned, still queued"} {
+		queued[mails[fate].id] = true
+	}
+	got := l.audit(ofKind(normal), queued)
 	clients := got.Clients
 	got.Clients = nil
-	want := audit{Submitted: 7, Accepted: 5, Arrived: 4, Waiting: 1, Lost: 1, Twice: 2}
+	want := audit{Submitted: 10, Accepted: 8, Arrived: 5, Waiting: 1, Lost: 1, Twice: 2, Bounced: 3}
 	if got.Submitted != want.Submitted || got.Accepted != want.Accepted || got.Arrived != want.Arrived ||
-		got.Waiting != want.Waiting || got.Lost != want.Lost || got.Twice != want.Twice {
+		got.Waiting != want.Waiting || got.Lost != want.Lost || got.Twice != want.Twice || got.Bounced != want.Bounced {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if clients[netip.MustParseAddr("203.0.113.10")] != 3 || clients[netip.MustParseAddr("203.0.113.11")] != 1 || len(clients) != 2 {
+	if clients[netip.MustParseAddr("203.0.113.10")] != 4 || clients[netip.MustParseAddr("203.0.113.11")] != 1 || len(clients) != 2 {
 		t.Errorf("first receipts came from %v", clients)
 	}
 	if without := l.audit(ofKind(normal), nil); without.Lost != 2 || without.Waiting != 0 {
@@ -65,6 +80,8 @@ func TestFaults(t *testing.T) {
 		{"lost", func(l *ledger, _ *mail) { l.submitted(l.enter(1, normal, "a@b", 0), nil) }, "1 mails are lost"},
 		{"twice", func(l *ledger, m *mail) { receipt(l, m, fromOne) }, "1 arrived twice"},
 		{"unknown", func(l *ledger, _ *mail) { l.receive(nil, []byte("Subject: not ours\r\n\r\n")) }, "1 unknown"},
+		{"returned by nobody", func(l *ledger, _ *mail) { l.takeBack(nil, []byte("Auto-Submitted: auto-replied\r\n\r\n")) }, "1 unknown"},
+		{"mail for a mailbox", func(l *ledger, m *mail) { l.takeBack(nil, m.message()) }, "1 unknown"},
 		{"refused", func(l *ledger, _ *mail) { l.submitted(l.enter(1, normal, "a@b", 0), net.ErrClosed) }, "1 were refused: map[" + net.ErrClosed.Error()},
 		{"strange address", func(l *ledger, _ *mail) {
 			m := l.enter(1, normal, "a@b", 0)

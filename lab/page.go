@@ -21,6 +21,7 @@ func (r *results) writePage(path string) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
 		"farMX":    func() time.Duration { return farMX },
 		"pace":     func() time.Duration { return tarpitPace },
+		"listedIP": func() netip.Addr { return listedIP },
 		"held":     func() string { return fmt.Sprintf("%.0f s to %.0f s", heldFrom.Seconds(), heldUntil.Seconds()) },
 		"s":        func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
 		"fine":     func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) },

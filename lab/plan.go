@@ -40,9 +40,14 @@ type plan struct {
 	}
 	scale struct {
 		tenants int
-		calm    time.Duration // how long to wait once all sessions are held
+		calm    time.Duration // how long to wait once all sessions are held, and once all have ended
 		quiet   time.Duration // how long then kanmon's CPU without mail is measured
 		window  time.Duration // how long is measured, three times
+	}
+	listing struct {
+		at     time.Duration // when the MX lists one of the sending IPs
+		submit time.Duration // until when mail is submitted
+		drain  time.Duration
 	}
 	inMemory []int // numbers of sessions
 }
@@ -53,11 +58,13 @@ func newPlan(quick bool) plan {
 	p.fig4.tarpit, p.fig4.before, p.fig4.submit, p.fig4.drain = 60*time.Second, 40*time.Second, 150*time.Second, 90*time.Second
 	p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 20_000, 10*time.Second, 60*time.Second, 4*time.Minute
 	p.scale.tenants, p.scale.calm, p.scale.quiet, p.scale.window = 200, 8*time.Second, 20*time.Second, 20*time.Second
+	p.listing.at, p.listing.submit, p.listing.drain = 50*time.Second, 100*time.Second, 20*time.Second
 	if quick {
 		p.fig4.warmUp = 10 * time.Second
 		p.fig4.tarpit, p.fig4.before, p.fig4.submit, p.fig4.drain = 10*time.Second, 8*time.Second, 41*time.Second, 60*time.Second
 		p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 1_500, 4*time.Second, 20*time.Second, time.Minute
 		p.scale.calm, p.scale.quiet, p.scale.window = 4*time.Second, 5*time.Second, 6*time.Second
+		p.listing.at, p.listing.submit = 5*time.Second, 10*time.Second
 	}
 	return p
 }

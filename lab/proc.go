@@ -65,6 +65,15 @@ func usageOf(pid int) (usage, error) {
 	return usage{cpu: time.Duration(numbers[0]+numbers[1]) * tick, resident: numbers[2]}, nil
 }
 
+// openFiles is how many descriptors a process has open.
+func openFiles(pid int) (int, error) {
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return 0, fmt.Errorf("descriptors of process %d: %w", pid, err)
+	}
+	return len(files), nil
+}
+
 // busyNow is how long all CPUs of the machine have worked so far; 0 if the kernel does not say.
 func busyNow() (busy time.Duration) {
 	stat, _ := os.ReadFile("/proc/stat")

@@ -42,8 +42,12 @@ func longestPause(mails []mail, fits func(mail) bool, from, until time.Duration)
 
 // cumulative counts first receipts from the start up to each second.
 func cumulative(mails []mail, fits func(mail) bool, lasted time.Duration) []int {
+	return upToSeconds(receipts(mails, fits), lasted)
+}
+
+func upToSeconds(times []time.Duration, lasted time.Duration) []int {
 	counts := make([]int, int(lasted.Seconds())+2)
-	for _, at := range receipts(mails, fits) {
+	for _, at := range times {
 		if at >= 0 {
 			counts[int(at.Seconds())+1]++
 		}

@@ -25,30 +25,36 @@ type results struct {
 	Mass    []*massRun
 	Scale   *scaleRun
 	Memory  []memoryRun
+	Listing []*listingRun
 	Notes   []note
 }
 
 // PostfixDefaults are Postfix's own answers.
-type postfixDefaults struct{ Version, Processes, Initial, Sessions, Active string }
+type postfixDefaults struct {
+	Version, Processes, Initial, Sessions, Active string
+	QueueRuns, FirstPause, LongestPause, GivenUp  string // of a deferred mail
+	SkipRefused                                   string
+}
 
-// askPostfix asks for the defaults that decide whether a queue congests.
+// askPostfix asks for the defaults that decide whether a queue congests, and what becomes of a mail that is refused.
 func askPostfix() (d postfixDefaults, err error) {
 	tools, err := netlab.FindTools("lab")
 	if err != nil {
 		return d, err
 	}
 	show := exec.Command(tools.Path("postconf"), "-dh", "mail_version", "default_process_limit", "initial_destination_concurrency",
-		"default_destination_concurrency_limit", "qmgr_message_active_limit")
+		"default_destination_concurrency_limit", "qmgr_message_active_limit",
+		"queue_run_delay", "minimal_backoff_time", "maximal_backoff_time", "maximal_queue_lifetime", "smtp_skip_5xx_greeting")
 	show.Env = tools.Env()
 	answer, err := show.Output()
 	if err != nil {
 		return d, fmt.Errorf("ask Postfix for its defaults: %w", err)
 	}
-	values := strings.Fields(string(answer))
-	if len(values) != 5 {
+	v := strings.Fields(string(answer))
+	if len(v) != 10 {
 		return d, fmt.Errorf("ask Postfix for its defaults: it says %q", answer)
 	}
-	return postfixDefaults{values[0], values[1], values[2], values[3], values[4]}, nil
+	return postfixDefaults{v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9]}, nil
 }
 
 // A note is how long an experiment took, and how busy the machine was.
@@ -64,7 +70,7 @@ func (r *results) note(part string, took, busy time.Duration) {
 }
 
 func (r *results) empty() bool {
-	return r.Fig4 == nil && r.Mass == nil && r.Scale == nil && r.Memory == nil
+	return r.Fig4 == nil && r.Mass == nil && r.Scale == nil && r.Memory == nil && r.Listing == nil
 }
 
 // publish puts tables, figures and the page of what ran into the folder. They are made aside and moved when all are there, so that the

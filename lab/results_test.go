@@ -46,8 +46,33 @@ func example() *results {
 	for range 3 {
 		r.Scale.Windows = append(r.Scale.Windows, scaleWindow{Title: "window", Rate: 100, mails: r.Fig4[0].normal})
 	}
+	for _, s := range listingSetups(p.listing.at) {
+		r.Listing = append(r.Listing, exampleListing(s, p))
+	}
 	r.Memory = []memoryRun{{Sessions: 10, Heap: 3000}, {Sessions: 1000, Heap: 3100}}
 	return r
+}
+
+// exampleListing has a mail a second of each tenant, of which those bounce that kanmon would have rescued.
+func exampleListing(s setup, p plan) *listingRun {
+	run := &listingRun{setup: s, lasted: p.listing.submit + 2*time.Second}
+	var mails []mail
+	for due := time.Duration(0); due < p.listing.submit; due += time.Second {
+		for tenant := 1; tenant <= listingTenants; tenant++ {
+			m := arrived(due, time.Second)
+			m.tenant = tenant
+			if s.Shared && tenant <= listingTenants/2 && due >= p.listing.at {
+				m.arrivals, m.returned = nil, []time.Duration{due + time.Second}
+				run.Mails.Bounced++
+			} else {
+				run.Mails.Arrived++
+			}
+			mails = append(mails, m)
+		}
+	}
+	run.Mails.Submitted, run.Mails.Accepted = len(mails), len(mails)
+	run.measure(mails)
+	return run
 }
 
 // TestVerdicts spoils one thing at a time and wants that one verdict to fail.
@@ -67,6 +92,13 @@ func TestVerdicts(t *testing.T) {
 		{"mass delays the others", func(r *results) { r.Mass[1].Then.Max = r.Mass[0].Then.Median }, "mass sending: "},
 		{"mass holds others back", func(r *results) { r.Mass[1].Then.Late = 1 }, "mass sending: "},
 		{"slower with held sessions", func(r *results) { r.Scale.Windows[1].Rate = 96.9 }, "normal mail keeps 97 %"},
+		{"a mail bounces", func(r *results) { r.Listing[0].Mails.Bounced = 1 }, "is listed at RCPT, kanmon"},
+		{"a mail is lost", func(r *results) { r.Listing[0].Mails.Lost = 1 }, "is listed at RCPT, kanmon"},
+		{"a mail comes twice", func(r *results) { r.Listing[2].Mails.Twice = 1 }, "is listed at BANNER, kanmon"},
+		{"a mail is stuck", func(r *results) { r.Listing[2].Mails.Waiting = 1 }, "is listed at BANNER, kanmon"},
+		{"a mail is missing", func(r *results) { r.Listing[2].Mails.Arrived-- }, "is listed at BANNER, kanmon"},
+		{"the listing does no harm", func(r *results) { r.Listing[1].Missed = r.Listing[1].Hit * 8 / 10 }, "is listed at RCPT, two MTAs"},
+		{"nobody is hit", func(r *results) { r.Listing[3].Hit, r.Listing[3].Missed = 0, 0 }, "is listed at BANNER, two MTAs"},
 		{"memory grows", func(r *results) { r.Memory[1].Stack = 300 }, "the memory of a session"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -94,6 +126,20 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMeasureListing finds what the listing did in the example, and a mail that is delayed.
+func TestMeasureListing(t *testing.T) {
+	p := newPlan(true)
+	kanmon, mtas := example().Listing[0], example().Listing[1]
+	if kanmon.Delays.N != 50 || kanmon.Hit != 0 || mtas.Delays.N != 25 || mtas.Hit != 25 || mtas.Missed != 25 || mtas.Delayed != 0 {
+		t.Errorf("kanmon %+v; two MTAs %+v", kanmon, mtas)
+	}
+	slow := &listingRun{setup: listingSetups(p.listing.at)[0]}
+	slow.measure([]mail{arrived(0, delayedAfter), arrived(0, delayedAfter+time.Millisecond), arrived(p.listing.at, time.Minute)})
+	if slow.Delayed != 2 || slow.Delays.N != 1 || slow.Delays.Max != time.Minute {
+		t.Errorf("%d delayed, %+v", slow.Delayed, slow.Delays)
+	}
+}
+
 // TestPublish writes what ran and nothing else.
 func TestPublish(t *testing.T) {
 	folder := filepath.Join(t.TempDir(), "made")
@@ -102,23 +148,26 @@ func TestPublish(t *testing.T) {
 	}
 	want := []string{
 		"README.md", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
-		"mass-times.csv", "mass-times.png", "mass-times.svg", "mass.csv", "mass.png", "mass.svg", "memory.csv", "memory.png", "memory.svg",
+		"listing.csv", "listing.png", "listing.svg", "mass-times.csv", "mass-times.png", "mass-times.svg", "mass.csv", "mass.png", "mass.svg", "memory.csv", "memory.png", "memory.svg",
 		"scale-delays.csv", "scale.csv", "scale.png", "scale.svg",
 	}
 	if got := names(t, folder); !slices.Equal(got, want) {
 		t.Errorf("made %v, want %v", got, want)
 	}
-	table, err := os.Open(filepath.Join(folder, "fig4.csv"))
-	if err != nil {
-		t.Fatal(err)
+	for name, want := range map[string][]string{
+		"fig4.csv":    {"separated", "91", "300", "300", "300"},
+		"listing.csv": {"two-mtas-banner", "13", "100", "75", "25"},
+	} {
+		rows, err := csv.NewReader(strings.NewReader(read(t, folder, name))).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := rows[len(rows)-1]; !slices.Equal(last, want) {
+			t.Errorf("%s: last row %v, want %v", name, last, want)
+		}
 	}
-	defer table.Close()
-	rows, err := csv.NewReader(table).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if last := rows[len(rows)-1]; !slices.Equal(last, []string{"separated", "91", "300", "300", "300"}) {
-		t.Errorf("last row %v", last)
+	if svg := read(t, folder, "listing.svg"); !strings.Contains(svg, "75 delivered, 0 of them delayed; 0 stuck, 25 bounced") {
+		t.Error("listing.svg does not say what became of the mail")
 	}
 	for _, name := range []string{"fig4.svg", "fig4-rates.svg", "fig4-delays.svg"} {
 		if !strings.Contains(read(t, folder, name), "default_process_limit = 50") {

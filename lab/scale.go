@@ -117,7 +117,11 @@ func (r *scaleRun) threeWindows(ctx context.Context, p plan, st *site, holder *n
 	if err := clients.Stop(10 * time.Second); err != nil {
 		return fmt.Errorf("end the held sessions: %w", err)
 	}
-	if err := awaitHeld(ctx, st.ledger, holder, 0); err != nil {
+	// kanmon looks after an MSA only once a minute while it waits for the MX. An MX that hangs up it sees at once.
+	if err := holder.Stop(10 * time.Second); err != nil {
+		return fmt.Errorf("end the tarpit: %w", err)
+	}
+	if err := errors.Join(awaitEnded(ctx, st), calm(ctx, p, st)); err != nil {
 		return err
 	}
 	return r.window(ctx, p, st, "no held sessions any more", 0)
@@ -135,10 +139,30 @@ func awaitHeld(ctx context.Context, l *ledger, holder *netlab.Process, want int)
 	return nil
 }
 
+// calm lets pass what opening or ending all sessions gives kanmon to do.
+func calm(ctx context.Context, p plan, st *site) error {
+	return pauseUntil(ctx, st.ledger, st.ledger.now()+p.scale.calm)
+}
+
+// awaitEnded waits until kanmon has closed the connections of the held sessions.
+func awaitEnded(ctx context.Context, st *site) error {
+	for until := time.Now().Add(holdTimeout); ; {
+		open, err := openFiles(st.kanmon.PID())
+		if err != nil || open <= spareFiles {
+			return err
+		}
+		if time.Now().After(until) {
+			return fmt.Errorf("kanmon still has %d descriptors open", open)
+		}
+		if err := pauseUntil(ctx, st.ledger, st.ledger.now()+100*time.Millisecond); err != nil {
+			return err
+		}
+	}
+}
+
 // idle measures what held sessions alone cost.
 func (r *scaleRun) idle(ctx context.Context, p plan, st *site) error {
-	// Opening them is work too, and so is what kanmon tidies up after a busy time.
-	if err := pauseUntil(ctx, st.ledger, st.ledger.now()+p.scale.calm); err != nil {
+	if err := calm(ctx, p, st); err != nil {
 		return err
 	}
 	before, err := usageOf(st.kanmon.PID())

@@ -18,12 +18,16 @@ import (
 type setup struct {
 	Name          string            // in files
 	Title         string            // in figures
-	Shared        bool              // one Postfix for all, not one for each tenant behind kanmon
+	Shared        bool              // Postfixes shared by tenants, not one for each tenant behind kanmon
+	MSAs          int               // Postfixes; 0: one if they are shared, else one for each tenant
+	Tenants       int               // with a Postfix, or a share of one; 0: tenants
 	Settings      map[string]string // of Postfix, beside labSettings
 	TarpitDomains int
 	Light         int           // tenants beside those with a Postfix; then no tarpit is served
 	MXDelay       time.Duration // of the normal MX; 0: farMX
 	Config        string        // of kanmon; "": kanmonConfig
+	Rules         string        // of nft where Postfixes are shared; "": sharedRules
+	Refusal       *refusal      // what the normal MX does to the listed IP; then no tarpit is served, but the tenants' mailboxes
 }
 
 // A site is a world with a set-up in it.
@@ -35,6 +39,7 @@ type site struct {
 	kanmon *netlab.Kanmon    // nil if shared
 	light  []netip.Addr      // addresses of the light submitters
 	ledger *ledger
+	list   *list // of the normal MX; nil if it lists nobody
 }
 
 const kanmonConfig = `
@@ -63,6 +68,8 @@ const sharedRules = `table ip lab {
 const (
 	tarpitMX = 1 // MXs of the world
 	normalMX = 2
+
+	mailboxMX = tarpitMX // the tenants' mailboxes, where no tarpit is served
 )
 
 // newSite builds a world and starts everything. Close it.
@@ -71,16 +78,20 @@ func newSite(s setup) (_ *site, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s.Tenants = cmp.Or(s.Tenants, tenants)
+	if s.MSAs == 0 {
+		s.MSAs = s.Tenants
+		if s.Shared {
+			s.MSAs = 1
+		}
+	}
 	st := &site{setup: s, lab: lab, ledger: newLedger()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, lab.Close())
 		}
 	}()
-	options := netlab.OutboundOptions{Tenants: tenants, MXs: 2, Zone: zone()}
-	if s.Shared {
-		options.Tenants = 1
-	}
+	options := netlab.OutboundOptions{Tenants: s.MSAs, MXs: 2, Zone: zone(s)}
 	if s.Light > 0 {
 		options.Tenants++
 	}
@@ -95,20 +106,31 @@ func newSite(s setup) (_ *site, err error) {
 	return st, nil
 }
 
-func zone() (z netlab.Zone) {
+func zone(s setup) (z netlab.Zone) {
 	for n := range normalDomains {
 		z.MX(fmt.Sprintf("d%d.normal.example", n), fmt.Sprintf("a.mx%d.example", normalMX), 10)
 	}
 	for n := range tarpitMails {
 		z.MX(fmt.Sprintf("t%d.tarpit.example", n), fmt.Sprintf("a.mx%d.example", tarpitMX), 10)
 	}
+	for n := 0; s.Refusal != nil && n < s.Tenants; n++ {
+		z.MX(fmt.Sprintf("msa%d.example", n+1), fmt.Sprintf("a.mx%d.example", mailboxMX), 10)
+	}
 	return z
 }
 
 func (s *site) serveMXs() error {
 	far := &netlab.SlowMX{Name: netlab.MXName(normalMX), PerReply: cmp.Or(s.setup.MXDelay, farMX), Received: s.ledger.receive}
+	if s.setup.Refusal != nil {
+		s.list = &list{refusal: *s.setup.Refusal, now: s.ledger.now}
+		far.Refuse = s.list.refuse
+	}
 	if err := far.Serve(s.world.MXs[normalMX-1]); err != nil || s.setup.Light > 0 {
 		return err
+	}
+	if s.setup.Refusal != nil {
+		mailboxes := &netlab.SlowMX{Name: netlab.MXName(mailboxMX), Received: s.ledger.takeBack}
+		return mailboxes.Serve(s.world.MXs[mailboxMX-1])
 	}
 	slow := &netlab.SlowMX{Name: netlab.MXName(tarpitMX), PerByte: tarpitPace, Received: s.ledger.receive}
 	return slow.Serve(s.world.MXs[tarpitMX-1])
@@ -117,7 +139,7 @@ func (s *site) serveMXs() error {
 func (s *site) startMSAs() error {
 	settings := maps.Clone(labSettings)
 	maps.Copy(settings, s.setup.Settings)
-	for _, host := range s.world.MSAs[:min(tenants, len(s.world.MSAs))] {
+	for _, host := range s.world.MSAs[:s.setup.MSAs] {
 		msa, err := netlab.NewPostfix(host, netlab.PostfixOptions{Role: netlab.MSA, Hostname: host.Name + ".example", Settings: settings})
 		if err != nil {
 			return err
@@ -139,11 +161,11 @@ func (s *site) addLight() error {
 	return nil
 }
 
-// openGate has mail leave from the two sending IPs: through kanmon, or as the shared Postfix sends it.
+// openGate has mail leave from the two sending IPs: through kanmon, or as the shared Postfixes send it.
 func (s *site) openGate() (err error) {
 	if s.setup.Shared {
 		file := filepath.Join(s.world.Gateway.Dir, "lab.nft")
-		if err := os.WriteFile(file, []byte(sharedRules), 0o644); err != nil {
+		if err := os.WriteFile(file, []byte(cmp.Or(s.setup.Rules, sharedRules)), 0o644); err != nil {
 			return err
 		}
 		_, err := s.world.Gateway.Run("nft", "-f", file)
@@ -163,10 +185,7 @@ func (s *site) door(tenant int) door {
 	if s.setup.Light > 0 && tenant >= lightTenant {
 		return lightDoor(s.world.MSAs[lightTenant-1], s.light[tenant-lightTenant])
 	}
-	host := s.world.MSAs[0]
-	if !s.setup.Shared {
-		host = s.world.MSAs[tenant-1]
-	}
+	host := s.msas[(tenant-1)*len(s.msas)/s.setup.Tenants].Host
 	return func() (net.Conn, error) { return host.Dial("127.0.0.1:587", 5*time.Second) }
 }
 

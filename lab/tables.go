@@ -35,6 +35,9 @@ func (r *results) writeTables(folder string) error {
 	if r.Memory != nil {
 		tables["memory.csv"] = memoryTable(r.Memory)
 	}
+	if r.Listing != nil {
+		tables["listing.csv"] = listingTable(r.Listing)
+	}
 	var errs []error
 	for name, rows := range tables {
 		errs = append(errs, writeTable(filepath.Join(folder, name), rows))
@@ -111,6 +114,20 @@ func memoryTable(runs []memoryRun) [][]string {
 	rows := [][]string{{"sessions", "heap_bytes_each", "stack_bytes_each", "opened_s"}}
 	for _, m := range runs {
 		rows = append(rows, []string{strconv.Itoa(m.Sessions), fmt.Sprintf("%.0f", m.Heap), fmt.Sprintf("%.0f", m.Stack), seconds(m.Opened)})
+	}
+	return rows
+}
+
+// listingTable has a line for each set-up and second: mails from the start up to then.
+func listingTable(runs []*listingRun) [][]string {
+	rows := [][]string{{"setup", "second", "due", "delivered", "bounced"}}
+	for _, run := range runs {
+		due, bounced := upToSeconds(dueTimes(run.mails), run.lasted), upToSeconds(returns(run.mails), run.lasted)
+		for second, delivered := range cumulative(run.mails, allMails, run.lasted) {
+			rows = append(rows, []string{
+				run.Name, strconv.Itoa(second), strconv.Itoa(due[second]), strconv.Itoa(delivered), strconv.Itoa(bounced[second]),
+			})
+		}
 	}
 	return rows
 }

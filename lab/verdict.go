@@ -12,6 +12,7 @@ const (
 	collapse         = 50 // of the rate that the shared queue loses, at least: else nothing was congested, and nothing is compared
 	keptRate         = 97 // of the rate with held sessions, at least
 	memoryGrowth     = 10 // of a session's memory from the smallest number of sessions to the largest, at most
+	hitByListing     = 90 // of the mail that must leave from the listed IP does not arrive, at least: else nothing is compared
 )
 
 // A verdict is one thing that must hold, and what was measured.
@@ -57,6 +58,25 @@ func (r *results) Verdicts() (all []verdict) {
 		all = append(all, verdict{
 			fmt.Sprintf("the memory of a session grows by %d %% at most from %d sessions to %d", memoryGrowth, first.Sessions, last.Sessions),
 			fmt.Sprintf("%+.1f %%", growth), growth <= memoryGrowth,
+		})
+	}
+	return append(all, r.listingVerdicts()...)
+}
+
+func (r *results) listingVerdicts() (all []verdict) {
+	for _, run := range r.Listing {
+		m := run.Mails
+		if run.Shared {
+			all = append(all, verdict{
+				fmt.Sprintf("%v is listed at %s, two MTAs: %d %% or more of the mail due for it from then on does not arrive", listedIP, run.Refusal.Verb, hitByListing),
+				fmt.Sprintf("%d of %d", run.Missed, run.Hit), run.Hit > 0 && 100*run.Missed >= hitByListing*run.Hit,
+			})
+			continue
+		}
+		all = append(all, verdict{
+			fmt.Sprintf("%v is listed at %s, kanmon: no mail bounces, is lost, arrives twice or is stuck", listedIP, run.Refusal.Verb),
+			fmt.Sprintf("%d, %d, %d, %d of %d", m.Bounced, m.Lost, m.Twice, m.Waiting, m.Accepted),
+			m.Bounced+m.Lost+m.Twice+m.Waiting == 0 && m.Arrived == m.Accepted,
 		})
 	}
 	return all

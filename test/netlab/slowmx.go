@@ -18,6 +18,10 @@ type SlowMX struct {
 	PerReply time.Duration // wait before each reply
 	PerByte  time.Duration // wait after each octet of a reply
 
+	// Refuse gives the reply to a client's connection ("BANNER") or command, by its verb, in place of the usual one; "" is the usual
+	// one. A refused connection is closed. Sessions call it at the same time, before they wait. It may be nil.
+	Refuse func(client net.Addr, verb string) string
+
 	// Received is called with the client and the whole message when its end has come, before the reply to it. Sessions call it at
 	// the same time. It may be nil.
 	Received func(client net.Addr, message []byte)
@@ -74,22 +78,38 @@ func (s *SlowMX) accept(listener net.Listener) {
 
 func (s *SlowMX) session(conn net.Conn) error {
 	in := textproto.NewReader(bufio.NewReader(conn))
+	if text := s.refusal(conn, "BANNER"); text != "" {
+		return s.reply(conn, text)
+	}
 	if err := s.reply(conn, "220 "+s.Name+" ESMTP"); err != nil {
 		return err
 	}
+	recipients := 0
 	for {
 		line, err := in.ReadLine()
 		if err != nil {
 			return err
 		}
 		verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
-		switch verb {
-		case "EHLO":
+		text := s.refusal(conn, verb)
+		switch {
+		case text != "":
+			err = s.reply(conn, text)
+		case verb == "EHLO":
 			err = s.reply(conn, "250-"+s.Name, "250 8BITMIME")
-		case "DATA":
+		case verb == "DATA" && recipients == 0:
+			err = s.reply(conn, "554 5.5.1 No valid recipients")
+		case verb == "DATA":
+			recipients = 0
 			err = s.data(conn, in)
-		case "QUIT":
+		case verb == "QUIT":
 			return s.reply(conn, "221 2.0.0 Bye")
+		case verb == "RCPT":
+			recipients++
+			err = s.reply(conn, "250 2.1.5 Ok")
+		case verb == "MAIL" || verb == "RSET":
+			recipients = 0
+			err = s.reply(conn, "250 2.0.0 Ok")
 		default:
 			err = s.reply(conn, "250 2.0.0 Ok")
 		}
@@ -97,6 +117,13 @@ func (s *SlowMX) session(conn net.Conn) error {
 			return err
 		}
 	}
+}
+
+func (s *SlowMX) refusal(conn net.Conn, verb string) string {
+	if s.Refuse == nil {
+		return ""
+	}
+	return s.Refuse(conn.RemoteAddr(), verb)
 }
 
 func (s *SlowMX) data(conn net.Conn, in *textproto.Reader) error {
