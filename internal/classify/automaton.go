@@ -52,39 +52,61 @@ func newAutomaton(phrases []phrase) (*automaton, error) {
 	if total > maxLiterals {
 		return nil, errors.New("the rules have too many phrases")
 	}
-	a.state()
+	t := tree{}
+	t.state(0)
 	for id, p := range phrases {
 		for i, part := range p.parts {
 			for _, l := range part {
 				e := end{int32(id), int32(a.slots), int32(len(l)), p.gaps[i], i == 0, i == len(p.parts)-1}
-				s := a.insert(l)
-				a.found[s] = append(a.found[s], e)
+				s := t.insert(a, l)
+				t.found[s] = append(t.found[s], e)
 			}
 			a.slots++
 		}
 	}
-	a.next = slices.Clone(a.next) // it grew by a quarter at a time
+	a.next, a.found = t.table(a.width), t.found
 	a.link()
 	return a, nil
 }
 
-func (a *automaton) state() int32 {
-	a.next = append(a.next, make([]int32, a.width)...)
-	a.found = append(a.found, nil)
-	return int32(len(a.found) - 1)
+// A tree has the beginnings of all literals, each a state. The children of a state are a list.
+type tree struct {
+	class          []uint8 // on the way from the parent
+	child, sibling []int32 // first child, next sibling; 0: none
+	found          [][]end
 }
 
-func (a *automaton) insert(l string) int32 {
+func (t *tree) state(class uint8) int32 {
+	t.class, t.child, t.sibling, t.found = append(t.class, class), append(t.child, 0), append(t.sibling, 0), append(t.found, nil)
+	return int32(len(t.class) - 1)
+}
+
+func (t *tree) insert(a *automaton, l string) int32 {
 	s := int32(0)
 	for i := range len(l) {
-		at := int(s)*a.width + int(a.class[l[i]])
-		if a.next[at] == 0 {
-			n := a.state()
-			a.next[at] = n
+		class := a.class[l[i]]
+		n := t.child[s]
+		for n != 0 && t.class[n] != class {
+			n = t.sibling[n]
 		}
-		s = a.next[at]
+		if n == 0 {
+			n = t.state(class)
+			t.sibling[n], t.child[s] = t.child[s], n
+		}
+		s = n
 	}
 	return s
+}
+
+// table gives the tree as a table of states × classes.
+func (t *tree) table(width int) []int32 {
+	next := make([]int32, len(t.class)*width)
+	for s := range t.child {
+		for n := t.child[s]; n != 0; n = t.sibling[n] {
+			next[s*width+int(t.class[n])] = n
+		}
+	}
+	return next
 }
 
 // link turns the tree into the automaton, nearest states first: where the tree ends, go on with the longest suffix that is

@@ -135,6 +135,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.openAdmin(); err != nil {
 		return err
 	}
+	debug.FreeOSMemory() // compiling the rules has left some
 	d.limitMemory()
 	d.startPacing()
 	for _, g := range d.gates {
