@@ -1,0 +1,190 @@
+package limit
+
+import (
+	"strings"
+	"sync"
+	"time"
+)
+
+// A key finds a counter: a subject's, or a member's share in one.
+type key struct {
+	limit          name
+	of, to, member string
+}
+
+const maxText = 320 // a mail address: RFC 5321 §4.5.3.1.1 and .2
+
+func (w *Want) key() key {
+	return key{w.Limit.id, cut(w.Subject.Of), cut(w.Subject.To), ""}
+}
+
+func (w *Want) shareKey() key {
+	return key{w.Limit.shareID, cut(w.Subject.Of), cut(w.Subject.To), cut(w.Member)}
+}
+
+func cut(text string) string { return text[:min(len(text), maxText)] }
+
+// An entry is a counter. A rate has its theoretical arrival time (GCRA): the time on the timeline at which all is free.
+type entry struct {
+	shard *shard
+	limit *Limit
+	free  int64 // of a rate
+	back  int64 // ns given back so far: what charges that are still out must come forward by
+	asked int64 // of a member: the last window it asked in
+	pins  int32 // tickets that have it: it must not be forgotten
+	held  int32 // sessions
+	share int32 // of a member: sessions that it took from the reserve
+	pool  *pool // of a fair limit's subject
+}
+
+func (e *entry) debt(now int64) int64 { return max(0, e.free-now) }
+
+// used is in units.
+func (e *entry) used(now int64) int64 {
+	if e.limit.rule.Measure == Sessions {
+		return int64(e.held)
+	}
+	return e.limit.units(e.debt(now))
+}
+
+// forgive takes debt away. Charges that are out may be part of it, so it counts as given back.
+func (e *entry) forgive(now, most int64) {
+	if over := e.free - now - most; over > 0 {
+		e.free -= over
+		e.back += over
+	}
+}
+
+// idle says that nothing is lost with it.
+func (e *entry) idle(now int64) bool {
+	return e.pins == 0 && e.free <= now && e.asked < now/int64(shareWindow)-1 && (e.pool == nil || e.pool.count(now) == 0)
+}
+
+// light is the part of the burst that would be given away with it; 1 and more: it is not to be forgotten. Who has asked in a
+// pool is worth less than any debt.
+func (e *entry) light(now int64) float64 {
+	switch {
+	case e.pins > 0:
+		return 1
+	case e.limit.full == 0: // sessions, and nobody has one
+		return 0
+	}
+	return float64(e.debt(now)) / float64(e.limit.full)
+}
+
+// A shard is the counters of some subjects: all counters of a subject are in the same one.
+type shard struct {
+	mu        sync.Mutex
+	most      int
+	entries   map[key]*entry
+	strangers map[name]*entry // by limit
+	forgotten int64
+	shared    int64
+	_         [24]byte // to a cache line of its own
+}
+
+const (
+	sweepNew  = 4  // entries that are looked at when one is added
+	sweepFull = 16 // when there is no room
+	mostLost  = 0.5
+)
+
+// find finds or makes the counter and pins it. Without a place for it there is none.
+func (s *shard) find(k key, l *Limit, now int64) *entry {
+	e := s.entries[k]
+	if e == nil && s.room(now) {
+		k.of, k.to, k.member = strings.Clone(k.of), strings.Clone(k.to), strings.Clone(k.member) // not the buffers they are from
+		e = &entry{shard: s}
+		s.entries[k] = e
+	}
+	if e != nil {
+		e.limit = l // of the newest configuration
+		e.pins++
+	}
+	return e
+}
+
+// stranger finds the one counter of all subjects that there is no place for. It is of the same rule: neither is the limit
+// off for them, nor is it shut.
+func (s *shard) stranger(l *Limit) *entry {
+	s.shared++
+	e := s.strangers[l.id]
+	if e == nil {
+		e = &entry{shard: s}
+		if s.strangers == nil {
+			s.strangers = map[name]*entry{}
+		}
+		s.strangers[l.id] = e
+	}
+	e.limit = l
+	e.pins++
+	return e
+}
+
+// room says whether an entry may be added, and forgets some that need not be kept: a few picked at random each time, so that
+// those that are free are gone after about as many new ones. When all places are taken, the one of those it looked at that
+// loses the least must go; it is not one that has used up half its burst.
+func (s *shard) room(now int64) bool {
+	full := len(s.entries) >= s.most
+	look := sweepNew
+	if full {
+		look = sweepFull
+	}
+	var least key
+	lightest := mostLost
+	for k, e := range s.entries { // begins anywhere
+		if e.idle(now) {
+			delete(s.entries, k)
+		} else if light := e.light(now); light < lightest {
+			least, lightest = k, light
+		}
+		if look--; look == 0 {
+			break
+		}
+	}
+	if len(s.entries) < s.most {
+		return true
+	}
+	if lightest < mostLost {
+		delete(s.entries, least)
+		s.forgotten++
+	}
+	return len(s.entries) < s.most
+}
+
+// A pool is what the members of a fair limit have in common.
+type pool struct {
+	window    int64 // the one that now is of
+	now, last int   // members that asked in it, and in the one before
+	holders   int   // members with sessions
+	over      int32 // sessions that are not of the reserve
+}
+
+// shareWindow is how long a member counts after it has asked: this window and the next.
+const shareWindow = 5 * time.Minute
+
+// note counts the member as one that asks.
+func (p *pool) note(member *entry, now int64) {
+	p.turn(now)
+	if member.asked != p.window {
+		member.asked = p.window
+		p.now++
+	}
+}
+
+func (p *pool) turn(now int64) {
+	w := now / int64(shareWindow)
+	if w == p.window {
+		return
+	}
+	p.last = 0
+	if w == p.window+1 {
+		p.last = p.now
+	}
+	p.window, p.now = w, 0
+}
+
+func (p *pool) count(now int64) int {
+	p.turn(now)
+	return max(p.now, p.last, p.holders)
+}

@@ -1,0 +1,100 @@
+package limit
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+)
+
+// A restart, with the clock where it should be and where it should not.
+func TestRestore(t *testing.T) {
+	for _, c := range []struct {
+		passed time.Duration
+		used   int64
+	}{{0, 8}, {5 * time.Minute, 3}, {8 * time.Minute, 0}, {time.Hour, 0}, {200 * year, 0}, {-time.Second, 8}, {-200 * year, 8}} {
+		r, l := newRig(t, 0), hourly(t)
+		fair := provider(t)
+		r.taken(want(l, "alice", 8), of(fair, "acme"))
+		r.Settle(r.taken(want(l, "bob", 8)), false, 0)
+		r.taken(of(places(t, 5, true), "acme"))
+		text, err := json.Marshal(r.Snapshot())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s Snapshot
+		if err := json.Unmarshal(text, &s); err != nil {
+			t.Fatal(err)
+		}
+		if len(s.Debts) != 2 { // bob is free, sessions and shares are not kept
+			t.Errorf("%s", text)
+		}
+		again := newRigAt(t, 0, start.Add(c.passed))
+		if _, err := again.Restore(s, []*Limit{hourly(t), places(t, 5, true), provider(t)}); err != nil {
+			t.Fatal(err)
+		}
+		again.used(want(l, "alice", 1), c.used)
+		again.used(want(l, "bob", 1), 0)
+		if n := again.room(want(l, "alice", 1)); n != 10-int(c.used) {
+			t.Errorf("%v: room for %d", c.passed, n)
+		}
+	}
+}
+
+// Whatever the file says, nobody waits for longer than the limit's period.
+func TestRestoreIsBounded(t *testing.T) {
+	r, l := newRig(t, 0), hourly(t)
+	s := Snapshot{Version: SnapshotVersion, Taken: start.Add(50 * year), Debts: []Debt{
+		{Limit: "hourly", Measure: "messages", Of: "alice", Owes: 1<<63 - 1},
+		{Limit: "hourly", Measure: "messages", Of: "bob", Owes: -1 << 63},
+		{Limit: "hourly", Measure: "octets", Of: "carol", Owes: time.Minute},
+		{Limit: "gone", Measure: "messages", Of: "carol", Owes: time.Minute},
+		{Limit: "hourly", Measure: "messages", Of: "carol", Owes: time.Minute},
+	}}
+	if n, err := r.Restore(s, []*Limit{l}); n != 2 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	if v := r.refused(want(l, "alice", 1)); v.Wait > time.Hour+time.Minute {
+		t.Errorf("%+v", v)
+	}
+	r.pass(time.Hour + time.Minute)
+	r.taken(want(l, "alice", 1))
+	r.taken(want(l, "bob", 10))
+	if _, err := r.Restore(Snapshot{Version: 2}, nil); err == nil {
+		t.Error("a version that is not known was taken")
+	}
+}
+
+// What a Memory has already is not made less, and places are not made for debts.
+func TestRestoreIntoUse(t *testing.T) {
+	r, l := newRig(t, 64), hourly(t)
+	r.taken(want(l, "alice", 8))
+	s := Snapshot{Version: SnapshotVersion, Taken: start, Debts: []Debt{{Limit: "hourly", Measure: "messages", Of: "alice", Owes: time.Minute}}}
+	for range 500 {
+		s.Debts = append(s.Debts, Debt{Limit: "hourly", Measure: "messages", Of: time.Duration(len(s.Debts)).String(), Owes: 9 * time.Minute})
+	}
+	if n, err := r.Restore(s, []*Limit{l}); n > 65 || n < 32 || err != nil {
+		t.Errorf("%d, %v", n, err)
+	}
+	r.used(want(l, "alice", 1), 8)
+	if s := r.Stats(); s.Keys > 64 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// A reload makes the limit a shorter or another one: counters go on.
+func TestReload(t *testing.T) {
+	r, l := newRig(t, 0), hourly(t)
+	r.taken(want(l, "alice", 10))
+	short := compile(t, Rule{Name: "hourly", Measure: Messages, Amount: 60, Per: time.Minute, Burst: 2})
+	if v := r.refused(want(short, "alice", 1)); v.Wait > time.Minute+time.Second {
+		t.Errorf("%+v", v)
+	}
+	r.pass(time.Minute + time.Second)
+	r.taken(want(short, "alice", 1))
+	fair := compile(t, Rule{Name: "hourly", Measure: Messages, Amount: 60, Per: time.Hour, Burst: 4, Fair: true})
+	ticket := r.taken(want(fair, "alice", 1))
+	r.taken(want(l, "alice", 1))
+	r.Settle(ticket, false, 0)
+	other := compile(t, Rule{Name: "hourly", Measure: Recipients, Amount: 1, Per: time.Hour})
+	r.taken(want(other, "alice", 1))
+}
