@@ -63,6 +63,16 @@ func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trou
 
 // sendChunk writes a piece of the body. An MX that has something to say before the dot is not written to any more.
 func (s *session) sendChunk(p []byte) error {
+	if s.header != nil {
+		return s.passHeader(p)
+	}
+	return s.forwardChunk(p)
+}
+
+func (s *session) forwardChunk(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
 	s.keep(p)
 	return s.writeChunk(p)
 }
@@ -154,6 +164,12 @@ func (s *session) sendDot(n int) error {
 	gone := s.msa.goneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)
+	if s.header != nil {
+		if err := s.endHeader(last[:n-len(smtp.EndOfData)]); err != nil {
+			return err
+		}
+		last, gone = []byte(smtp.EndOfData), s.msa.gone() // there may have been a wait
+	}
 	s.keep(last)
 	if err := s.writeDot(last, func() bool { return gone }); err != nil {
 		return err

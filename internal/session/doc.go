@@ -21,6 +21,7 @@
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
 //	ehlo.go         which EHLO keywords the MSA sees
 //	body.go         from 354 to the reply to the dot
+//	account.go      the gate asked once more, about the account that a message names in its header
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies
 //	judge.go        who is asked what a refusal means
 //	rescue.go rescue_body.go held.go   another MX leg in place of one that refused

@@ -11,32 +11,34 @@ import (
 type trouble uint8
 
 const (
-	noTrouble     trouble = iota
-	mxUnreachable         // the dial failed
-	mxLost                // EOF, RST, or a broken TLS stream
-	mxSilent              // the phase's time ran out
-	mxGarbled             // a malformed reply, one that was not asked for, or a code that cannot follow
-	mxInjected            // octets behind the 220 to STARTTLS (CVE-2011-0411 mirrored)
-	mxSaid                // the MX's own reply ends the session: 421, or a refusal in the middle of the body
-	msaLost               // the MSA hung up
-	msaSilent             // the MSA sent no command in time
-	msaStuck              // the MSA does not read its replies
-	msaAbusive            // too many bad or empty commands
-	msaForeign            // it does not speak SMTP
-	msaTLS                // the MSA's own handshake failed, or it sent octets ahead of it
-	tooManyMails          // over kanmon's own limit of transactions
-	bodySmuggled          // a look-alike of the end of data
-	bodyTooBig            // over kanmon's own limit
-	bodyUnwanted          // octets although no recipient was accepted (RFC 2920 §3.1: only a lone dot may follow)
-	stopping              // kanmon drains
-	cut                   // kanmon stops now
-	passedThrough         // a stream that was passed through broke
-	broken                // a panic in kanmon
+	noTrouble      trouble = iota
+	mxUnreachable          // the dial failed
+	mxLost                 // EOF, RST, or a broken TLS stream
+	mxSilent               // the phase's time ran out
+	mxGarbled              // a malformed reply, one that was not asked for, or a code that cannot follow
+	mxInjected             // octets behind the 220 to STARTTLS (CVE-2011-0411 mirrored)
+	mxSaid                 // the MX's own reply ends the session: 421, or a refusal in the middle of the body
+	msaLost                // the MSA hung up
+	msaSilent              // the MSA sent no command in time
+	msaStuck               // the MSA does not read its replies
+	msaAbusive             // too many bad or empty commands
+	msaForeign             // it does not speak SMTP
+	msaTLS                 // the MSA's own handshake failed, or it sent octets ahead of it
+	tooManyMails           // over kanmon's own limit of transactions
+	bodySmuggled           // a look-alike of the end of data
+	bodyTooBig             // over kanmon's own limit
+	bodyUnwanted           // octets although no recipient was accepted (RFC 2920 §3.1: only a lone dot may follow)
+	accountRefused         // the gate does not want a message of the account that its header names
+	stopping               // kanmon drains
+	cut                    // kanmon stops now
+	passedThrough          // a stream that was passed through broke
+	broken                 // a panic in kanmon
 )
 
 var troubleNames = [...]string{
 	"", "mx_unreachable", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
-	"msa_abusive", "msa_foreign", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "stopping", "cut", "passed_through", "broken",
+	"msa_abusive", "msa_foreign", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
+	"passed_through", "broken",
 }
 
 // Reasons of a session's end that are no trouble.
@@ -59,7 +61,7 @@ type failure struct {
 	trouble trouble
 	phase   Phase
 	cause   error       // for the operator; nil if the trouble says it all
-	reply   *smtp.Reply // with mxSaid: what the MX said
+	reply   *smtp.Reply // with mxSaid: what the MX said; with accountRefused: what the gate did
 	told    bool        // the MSA knows already
 }
 
@@ -90,7 +92,7 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 	switch f.trouble {
 	case msaLost, msaStuck, msaTLS, passedThrough:
 		return smtp.Reply{}, false
-	case mxSaid:
+	case mxSaid, accountRefused:
 		return *f.reply, true
 	case mxUnreachable:
 		return say("4.4.1", "cannot connect to "+mx.String()+", try again later")

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
 
@@ -30,18 +31,18 @@ func TestFaultSmugglingAtEverySplit(t *testing.T) {
 			message := before + form + smuggled
 			for split := range len(before) + len(form) + 8 {
 				runs++
-				smuggle(t, message, max(1, split), split == 0)
+				smuggle(t, message, max(1, split), split == 0, nil)
 			}
 		}
 	}
 	t.Logf("%d messages with a look-alike: smuggled 0", runs)
 }
 
-// smuggle sends a message whose octets kanmon reads in two pieces, or one by one.
-func smuggle(t *testing.T, message string, split int, single bool) {
+// smuggle sends a message whose octets kanmon reads in two pieces, or one by one, with a gate or none.
+func smuggle(t *testing.T, message string, split int, single bool, gate session.Gate) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.mx.Lenient = smtptest.SmugglingForms()
+		r.mx.Lenient, r.engine.Gate = smtptest.SmugglingForms(), gate
 		conn, proxy, ended := r.connect()
 		msa := smtptest.NewMSA(t, conn)
 		msa.Expect(220)

@@ -7,7 +7,8 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// A Gate decides who may send, and how much. A session asks it before it forwards a command, and tells it what came of that.
+// A Gate decides who may send, and how much. A session asks it before it forwards a command, and inside a message where that names
+// its account, and tells it what came of that.
 type Gate interface {
 	// Enter begins a session's way through the gate; the session closes it.
 	Enter(Origin) Pass
@@ -29,6 +30,7 @@ const (
 	StepMail                  // before MAIL is forwarded; what was admitted of a mail before it, and never told of, is over
 	StepLeave                 // the same, once the sending IP is known that the mail leaves from
 	StepRecipient             // before RCPT is forwarded
+	StepAccount               // in the message, behind the field that the Decision of StepMail has named; not asked if there is none
 )
 
 // String gives the step as it stands in the records.
@@ -42,6 +44,8 @@ func (s Step) String() string {
 		return "leave"
 	case StepRecipient:
 		return "rcpt"
+	case StepAccount:
+		return "account"
 	case StepMessage:
 		return "message"
 	case StepOver:
@@ -57,22 +61,25 @@ type Question struct {
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
 	Recipient string     // of StepRecipient
+	Account   string     // of StepAccount: what the field says; may be empty, and anything but a true line end may stand in it
 }
 
-// A Decision is what a gate says. The zero Decision lets the command pass.
+// A Decision is what a gate says. The zero Decision lets the command, or the message, pass.
 type Decision struct {
 	Refuse Refuse
 	Text   string        // of the reply with which it is refused
-	Delay  time.Duration // the command is held for so long first; at most [MaxDelay] in all
+	Delay  time.Duration // it is held for so long first; at most [MaxDelay] in all
 	Again  bool          // with Delay: then the gate is asked again
 	Pool   string        // with StepMail: the mail leaves from this pool, whatever the routes say; "": as they say
+	Header string        // with StepMail: name of the header field that says which account sent the message; "": none does
+	Strip  bool          // with Header: the MX does not get to see these fields
 	Notes  []Note        // for the record
 }
 
-// Refuse says how a command is refused.
+// Refuse says how a command is refused, or a message.
 type Refuse uint8
 
-// The ways to refuse a command.
+// The ways to refuse.
 const (
 	RefuseNot     Refuse = iota
 	RefuseNow            // 4xx: try again later
@@ -105,7 +112,8 @@ const (
 	StepOver                      // the transaction has come to its end, whatever that was
 )
 
-// MaxDelay is how long a command can be held: well within the five minutes of an MSA (RFC 5321 §4.5.3.2), and of the MX that waits.
+// MaxDelay is how long a command, or a message, can be held: well within the five minutes of an MSA (RFC 5321 §4.5.3.2), and of
+// the MX that waits.
 const MaxDelay = time.Minute
 
 // ask asks the gate about a command that is next. It gives the reply of a refusal, else nil. The command it gives is good for
@@ -114,24 +122,38 @@ func (s *session) ask(cmd smtp.Command, q Question) (smtp.Command, *smtp.Reply) 
 	if s.pass == nil {
 		return cmd, nil
 	}
-	for left := MaxDelay; ; {
-		d := s.pass.Ask(q)
-		for _, n := range d.Notes {
-			s.log.decided(q.Step, n)
-		}
-		if q.Step == StepMail {
-			s.pool = d.Pool
-		}
-		if d.Delay > 0 && left > 0 {
-			cmd = cmd.Clone() // its memory is the Reader's
-			s.hold(min(d.Delay, left))
-			left -= d.Delay
-			if d.Again && left > 0 && !s.e.Live.stopping() {
-				continue
-			}
-		}
-		return cmd, s.gateReply(&d)
+	d := s.consult(q)
+	if d.Delay > 0 {
+		cmd = cmd.Clone() // its memory is the Reader's
+		d = s.waitOut(q, d)
 	}
+	return cmd, s.gateReply(&d)
+}
+
+// consult asks the gate and keeps what it says for the record, and for the mail.
+func (s *session) consult(q Question) Decision {
+	d := s.pass.Ask(q)
+	for _, n := range d.Notes {
+		s.log.decided(q.Step, n)
+	}
+	if q.Step == StepMail {
+		s.pool = d.Pool
+		s.wantHeader(d.Header, d.Strip)
+	}
+	return d
+}
+
+// waitOut lets the delay of a decision pass, and gives what holds then.
+func (s *session) waitOut(q Question, d Decision) Decision {
+	for left := MaxDelay; d.Delay > 0 && left > 0; {
+		s.hold(min(d.Delay, left))
+		left -= d.Delay
+		if !d.Again || left <= 0 || s.e.Live.stopping() {
+			break
+		}
+		d = s.consult(q)
+	}
+	return d
 }
 
 func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {

@@ -23,7 +23,7 @@ type script struct {
 func (g *script) Enter(session.Origin) session.Pass { return g }
 
 func (g *script) Ask(q session.Question) session.Decision {
-	g.heard = append(g.heard, strings.TrimSpace(fmt.Sprint(q.Step, "? ", q.Sender, q.Recipient)))
+	g.heard = append(g.heard, strings.TrimSpace(fmt.Sprint(q.Step, "? ", q.Sender, q.Recipient, q.Account)))
 	return g.decide(q)
 }
 

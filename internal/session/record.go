@@ -91,7 +91,7 @@ const (
 	OutcomeRefused           // the MX refused for good (5xx) at MAIL, at every RCPT, at DATA or at the dot
 	OutcomeDeferred          // the MX refused for now (4xx), or was lost before the dot was sent
 	OutcomeReset             // the MSA gave it up itself: RSET, EHLO, QUIT
-	OutcomeAborted           // kanmon cut it before the dot: MSA lost, bad body, limit, drain
+	OutcomeAborted           // kanmon cut it before the dot: MSA lost, bad body, limit, refused account, drain
 	OutcomeWithheld          // the MSA was gone when its dot arrived; the dot was not sent to the MX
 	OutcomeAmbiguous         // the dot was sent and no reply came: only the MX knows
 	OutcomeOrphanAck         // the MX answered 2xx, but the MSA was gone and could not be told
@@ -152,7 +152,7 @@ type Transaction struct {
 	MoreRcpts  int           // recipients beyond the recorded ones
 	Data       ReplyRecord   // reply to DATA
 	Body       time.Duration // 354 relayed → dot read from the MSA
-	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing included, dot excluded
+	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
 	Dot        ReplyRecord   // reply to the dot
 	Outcome    Outcome
 	Cause      string // why, where the replies do not say it; "" otherwise

@@ -39,11 +39,11 @@ type session struct {
 
 	senderKnown, recipientKnown bool
 
-	suspended bool // with misplaced: every sending IP that would be right is suspended
-	misplaced bool // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
+	suspended bool  // with misplaced: every sending IP that would be right is suspended
+	misplaced bool  // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
+	refusedIn Phase // with errRefused: what the MX refused
 	rescue    rescuing
 	kept      keptBody
-	refusedIn Phase // with errRefused: what the MX refused
 	slots     []slot
 	tx        transaction
 	body      smtp.Body
@@ -56,9 +56,10 @@ type session struct {
 	quit      bool
 	delivered int32
 
-	pass    Pass        // through the gate; nil: there is none
-	refusal *smtp.Reply // with misplaced: what it said; nil: it is the MX leg that is wrong
-	pool    string      // that the gate wants the mail at hand to leave from; "": what the routes say
+	pass    Pass               // through the gate; nil: there is none
+	refusal *smtp.Reply        // with misplaced: what it said; nil: it is the MX leg that is wrong
+	pool    string             // that the gate wants the mail at hand to leave from; "": what the routes say
+	header  *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed
 }
 
 // transaction is the mail being sent, as the MX's own replies have made it.

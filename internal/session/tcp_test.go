@@ -50,15 +50,17 @@ func relay(tb testing.TB, rec session.Recorder) (msa, mx net.Conn) {
 }
 
 func relayMoved(tb testing.TB, rec session.Recorder, mover session.Mover) (msa, mx net.Conn) {
+	return relayThrough(tb, &session.Engine{Recorder: rec, Judge: indifferent{}, Mover: mover})
+}
+
+func relayThrough(tb testing.TB, e *session.Engine) (msa, mx net.Conn) {
 	msa, near := tcpPair(tb)
 	far, mx := tcpPair(tb)
 	if _, isTest := tb.(*testing.T); isTest { // one that hangs says where
 		_ = msa.SetDeadline(time.Now().Add(2 * time.Minute))
 		_ = mx.SetDeadline(time.Now().Add(2 * time.Minute))
 	}
-	e := &session.Engine{
-		Dialer: dialOnce(far), Live: new(session.Live), Recorder: rec, Judge: indifferent{}, Mover: mover,
-	}
+	e.Dialer, e.Live = dialOnce(far), new(session.Live)
 	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
 	buf := make([]byte, 4096)
 	step := func(from, to net.Conn, text string) {

@@ -10,4 +10,5 @@
 //     session that waits costs little.
 //  2. [Reader.Command] on the MSA's side, [Reader.Reply] on the MX's side.
 //  3. After 354, [Body.Scan] over [Reader.Buffered] finds the one true end of data.
+//  4. What is safe of it goes through a [HeaderFilter], if a field of the message's header is to be seen or left out.
 package smtp
