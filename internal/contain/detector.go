@@ -1,0 +1,189 @@
+package contain
+
+import (
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Bounds of what is remembered.
+const (
+	DefaultMaxAccounts = 100_000
+	DefaultMaxTenants  = 10_000
+	maxIPs             = 4096
+	maxDecisions       = 1024
+)
+
+// Options make a [Detector]. The zero value works.
+type Options struct {
+	Policy      *Policy          // nil: DefaultPolicy
+	Clock       func() time.Time // nil: time.Now
+	MaxAccounts int              // of all tenants together; 0: DefaultMaxAccounts
+	MaxTenants  int              // 0: DefaultMaxTenants
+}
+
+// A Detector has the levels of all accounts and tenants. It is safe for concurrent use; no call waits for anything but
+// the others.
+type Detector struct {
+	maxAccounts, maxTenants int
+	hash                    func(string) uint64 // nobody outside can choose names that collide
+	seed                    uint64
+
+	mu       sync.Mutex
+	policy   *Policy
+	time     timeline
+	tenants  map[string]*tenant
+	accounts int // of all tenants
+	ips      map[netip.Addr]*sendingIP
+
+	decisions []Decision // the last maxDecisions, oldest first
+	seq       uint64
+	unknown   uint64 // events of accounts and tenants that there was no room for
+}
+
+// New makes a Detector.
+func New(o Options) (*Detector, error) {
+	names := maphash.MakeSeed()
+	d := &Detector{
+		maxAccounts: o.MaxAccounts, maxTenants: o.MaxTenants,
+		hash: func(name string) uint64 { return maphash.String(names, name) }, seed: maphash.String(names, ""),
+		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{},
+	}
+	d.time.clock = o.Clock
+	if d.time.clock == nil {
+		d.time.clock = time.Now
+	}
+	if d.maxAccounts <= 0 {
+		d.maxAccounts = DefaultMaxAccounts
+	}
+	if d.maxTenants <= 0 {
+		d.maxTenants = DefaultMaxTenants
+	}
+	d.time.start()
+	if o.Policy == nil {
+		o.Policy = DefaultPolicy()
+	}
+	if err := d.Configure(o.Policy); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// Configure exchanges the policy. What has been decided stays. The policy must not be changed afterwards.
+func (d *Detector) Configure(p *Policy) error {
+	if err := p.Validate(); err != nil {
+		return fmt.Errorf("contain: %w", err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.policy = p
+	return nil
+}
+
+// Ask says how a mail is to be treated. Ask before its MAIL is sent to the MX.
+func (d *Detector) Ask(tenantName, account string) Answer {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	t := d.tenant(tenantName)
+	if t == nil {
+		return Answer{}
+	}
+	return d.answer(t, t.account(account))
+}
+
+// answer is of an account, or of the tenant itself if that is nil.
+func (d *Detector) answer(t *tenant, a *entry) Answer {
+	d.settle(&t.entry)
+	level, ofTenant, blocked, exempt := t.level, t.level > Normal, t.block != nil, t.exempt != nil
+	if a != nil {
+		d.settle(a)
+		if a.level > level {
+			level, ofTenant = a.level, false
+		}
+		blocked = blocked || a.block != nil
+		exempt = exempt || a.exempt != nil
+	}
+	switch {
+	case blocked:
+		return Answer{Level: Stop, Would: Stop, Tenant: t.block != nil, Hand: true}
+	case exempt:
+		return Answer{Would: level, Tenant: ofTenant}
+	}
+	return Answer{Level: d.policy.Enforce.cap(level), Would: level, Tenant: ofTenant}
+}
+
+// tenant gives what is known by a name, as it came. Most names are kept as they came, so that is tried first.
+func (d *Detector) tenant(name string) *tenant {
+	if t := d.tenants[name]; t != nil {
+		return t
+	}
+	return d.tenants[plain(name)]
+}
+
+func (t *tenant) account(name string) *entry {
+	if e := t.accounts[name]; e != nil {
+		return e
+	}
+	return t.accounts[accountName(name)]
+}
+
+// accountName gives the account as it is kept.
+func accountName(account string) string {
+	if account == "" {
+		return NullSender
+	}
+	return plain(account)
+}
+
+// Tick does what time alone does, for all: steps down and ends of blocks. Call it every minute. Between two calls of the
+// Detector no time passes that is longer than an hour: that is taken for a jump of the clock.
+func (d *Detector) Tick() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	for _, t := range d.tenants {
+		d.settle(&t.entry)
+		for e := range t.pinned {
+			d.settle(e)
+		}
+	}
+}
+
+// Decisions gives those after seq, oldest first; 0 gives all. The last 1,024 are kept.
+func (d *Detector) Decisions(seq uint64) []Decision {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	first := len(d.decisions)
+	for first > 0 && d.decisions[first-1].Seq > seq {
+		first--
+	}
+	return append([]Decision(nil), d.decisions[first:]...)
+}
+
+// Stats is how full a Detector is.
+type Stats struct {
+	Tenants, Accounts int
+	Contained         int    // accounts and tenants above Normal, or blocked
+	NoRoom            uint64 // events of accounts or tenants that there was no room for; those of accounts count for the tenant
+}
+
+// Stats gives them.
+func (d *Detector) Stats() Stats {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := Stats{Tenants: len(d.tenants), Accounts: d.accounts, NoRoom: d.unknown}
+	for _, t := range d.tenants {
+		if t.level > Normal || t.block != nil {
+			s.Contained++
+		}
+		for e := range t.pinned {
+			if e.level > Normal || e.block != nil {
+				s.Contained++
+			}
+		}
+	}
+	return s
+}

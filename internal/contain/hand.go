@@ -1,0 +1,167 @@
+package contain
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Errors of what operators ask for.
+var (
+	ErrSubject = errors.New("not a tenant, nor an account of one")
+	ErrPast    = errors.New("the end is not in the future")
+	ErrFull    = errors.New("no room for another account or tenant")
+)
+
+// A ByHand is what an operator said of a subject.
+type ByHand struct {
+	At    time.Time `json:"at"`
+	Until time.Time `json:"until,omitzero"` // zero: until an operator ends it
+	By    string    `json:"by"`
+	Why   string    `json:"why"`
+}
+
+// A hand is a ByHand whose end is on the timeline: a jump of the clock ends nothing.
+type hand struct {
+	ByHand
+	ends time.Duration // 0: never
+}
+
+func (h *hand) over(age time.Duration) bool { return h != nil && h.ends > 0 && age >= h.ends }
+
+// shown gives the ByHand, its end by what the wall clock says now.
+func (h *hand) shown(t *timeline) *ByHand {
+	if h == nil {
+		return nil
+	}
+	out := h.ByHand
+	if h.ends > 0 {
+		out.Until = t.now.Add(h.ends - t.age).Round(0)
+	}
+	return &out
+}
+
+// Block stops a subject, whatever the policy enforces, until a time; with the zero time until Unblock. Evidence and quiet
+// do not change it, and nothing but Unblock ends it before its time.
+func (d *Detector) Block(s Subject, until time.Time, by, why string) error {
+	return d.byHand(s, until, by, why, func(e *entry, h *hand) {
+		e.block = h
+		d.decideByHand(e, e.level, Stop, h.By, "blocked: "+h.Why)
+	})
+}
+
+// Exempt keeps a subject from being contained by evidence, an account of its tenant's level too; a tenant's exemption is
+// its accounts' as well. What would be done is still computed. A block stands above it.
+func (d *Detector) Exempt(s Subject, until time.Time, by, why string) error {
+	return d.byHand(s, until, by, why, func(e *entry, h *hand) {
+		e.exempt = h
+		d.decideByHand(e, e.level, e.level, h.By, "exempt: "+h.Why)
+	})
+}
+
+// Unblock ends a subject's block, and takes it to Normal at once: what was counted and its strikes are forgotten. Fresh
+// evidence contains it again.
+func (d *Detector) Unblock(s Subject, by string) error {
+	return d.lift(s, func(e *entry) {
+		from := e.level
+		if e.block != nil {
+			from = Stop
+		}
+		e.block, e.level, e.signal, e.outcomes = nil, Normal, Hand, false
+		e.since, e.lastBad, e.strikes, e.fell = d.time.age, d.time.age, 0, false
+		e.startAfresh()
+		d.decideByHand(e, from, Normal, clean(by, 64), "unblocked")
+	})
+}
+
+// Unexempt ends an exemption.
+func (d *Detector) Unexempt(s Subject, by string) error {
+	return d.lift(s, func(e *entry) {
+		if e.exempt == nil {
+			return
+		}
+		e.exempt = nil
+		d.decideByHand(e, e.level, e.level, clean(by, 64), "no longer exempt")
+	})
+}
+
+func (d *Detector) decideByHand(e *entry, from, to Level, by, why string) {
+	d.decide(e, Decision{From: from, To: to, By: by, Why: why, Reading: Reading{Signal: Hand, Level: to}})
+}
+
+func (d *Detector) byHand(s Subject, until time.Time, by, why string, do func(*entry, *hand)) error {
+	if s.Tenant == "" {
+		return fmt.Errorf("%v: %w", s, ErrSubject)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	h := &hand{ByHand: ByHand{At: d.time.now.Round(0), By: clean(by, 64), Why: clean(why, maxName)}}
+	if !until.IsZero() {
+		left := until.Sub(d.time.now)
+		if left <= 0 {
+			return ErrPast
+		}
+		h.ends = d.time.age + min(left, d.policy.HandMost)
+	}
+	e := d.entryFor(s)
+	if e == nil {
+		return fmt.Errorf("%v: %w", s, ErrFull)
+	}
+	do(e, h)
+	e.recount()
+	e.pin()
+	return nil
+}
+
+// entryFor gives a subject's entry, made if need be; nil if there is no room.
+func (d *Detector) entryFor(s Subject) *entry {
+	t := d.tenantFor(s.Tenant)
+	if t == nil {
+		return nil
+	}
+	if s.Account == "" {
+		return &t.entry
+	}
+	return d.accountFor(t, s.Account)
+}
+
+// find gives a subject's entry, nil if nothing is known of it.
+func (d *Detector) find(s Subject) *entry {
+	t := d.tenant(s.Tenant)
+	switch {
+	case t == nil:
+		return nil
+	case s.Account == "":
+		return &t.entry
+	}
+	return t.account(s.Account)
+}
+
+func (d *Detector) lift(s Subject, do func(*entry)) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	e := d.find(s)
+	if e == nil {
+		return fmt.Errorf("%v: %w", s, ErrSubject)
+	}
+	do(e)
+	e.recount()
+	e.pin()
+	return nil
+}
+
+// endHand ends what was until a time that has come.
+func (d *Detector) endHand(e *entry) {
+	if e.block.over(d.time.age) {
+		e.block = nil
+		d.decideByHand(e, Stop, e.level, "time", "the block's end has come")
+	}
+	if e.exempt.over(d.time.age) {
+		e.exempt = nil
+		d.decideByHand(e, e.level, e.level, "time", "the exemption's end has come")
+	}
+	e.recount()
+	e.pin()
+}

@@ -1,0 +1,377 @@
+package contain
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"time"
+)
+
+// judge looks at the numbers after an event and moves the level, one step at a time.
+func (d *Detector) judge(e *entry, ev *event) {
+	d.turnHour(e)
+	if ev.reached && (e.Account != "" || ev.ofTenant) {
+		d.reach(e, ev.hash)
+	}
+	if ev.bad == "" {
+		return
+	}
+	var worst Reading
+	d.read(e, func(r *Reading) {
+		if r.worse(&worst) {
+			worst = *r
+		}
+	})
+	if worst.Level > Normal {
+		d.rise(e, &worst)
+	}
+}
+
+func (r *Reading) worse(than *Reading) bool {
+	if r.Overwhelming != than.Overwhelming {
+		return r.Overwhelming
+	}
+	return r.Level > than.Level
+}
+
+// The signals about outcomes that an account is judged by.
+var (
+	ofAccounts = []Signal{UnknownRecipients, Content, SenderRefused, Listing}
+	ofBounces  = []Signal{Backscatter}
+)
+
+// read gives the signals about outcomes, in both windows.
+func (d *Detector) read(e *entry, yield func(*Reading)) {
+	e.expire(d.time.minute)
+	if e.Account == "" {
+		t := e.owner
+		t.spread.expire(d.time.minute)
+		for i, s := range [...]Signal{SpreadUnknown, SpreadContent} {
+			t.spreadFrom[i].expire(d.time.minute)
+			accounts := int(t.spreadFrom[i].estimate() + 0.5)
+			d.readBoth(e, s, &t.spread, t.spreadBy[i].count(), accounts, yield)
+		}
+		many := d.many(t)
+		yield(&many)
+		return
+	}
+	signals := ofAccounts
+	if e.Account == NullSender {
+		signals = ofBounces
+	}
+	for _, s := range signals {
+		d.readBoth(e, s, &e.windows, e.evidence.providers(s), 0, yield)
+	}
+}
+
+// elsewhere says whether one provider refuses, and others, who get at least half of the mail, do not: that is rather the
+// provider's filter than the sender. Who sends more than ever has no such excuse.
+func (e *entry) elsewhere(r *Reading) bool {
+	if r.Bad == 0 || r.Providers >= 2 || e.evidence == nil || e.loud {
+		return false
+	}
+	from := &e.evidence.from[originsOf(r.Signal)]
+	if e.Account == "" {
+		from = &e.owner.spreadBy[originsOf(r.Signal)]
+	}
+	refuser, _ := from.most()
+	receiver, share := e.to.most()
+	return refuser != receiver || share < 0.5
+}
+
+// providers is how many refused in the signal's way. Of listings, the sending IPs count as well: one alone may be bad by
+// itself.
+func (x *evidence) providers(s Signal) int {
+	if x == nil {
+		return 0
+	}
+	n := x.from[originsOf(s)].count()
+	if s == Listing {
+		n = min(n, bits.OnesCount64(x.ips))
+	}
+	return n
+}
+
+func (d *Detector) readBoth(e *entry, s Signal, w *windows, providers, accounts int, yield func(*Reading)) {
+	for _, one := range [...]struct {
+		name string
+		*window
+	}{{"hour", &w.hour}, {"day", &w.day}} {
+		bad, cases := one.sum.of(s)
+		r := Reading{Signal: s, Window: one.name, Bad: bad, Cases: cases, Providers: providers, Accounts: accounts}
+		if cases > 0 {
+			r.Share = float64(bad) / float64(cases)
+		}
+		r.Low = wilson(bad, cases, d.policy.Z)
+		r.Elsewhere = e.elsewhere(&r)
+		d.weigh(e, &r)
+		yield(&r)
+	}
+}
+
+// of gives a signal's bad outcomes, and of how many cases.
+func (n *counts) of(s Signal) (bad, cases int) {
+	switch s {
+	case UnknownRecipients, Backscatter, SpreadUnknown:
+		return int(n[unknown]), int(n[answered])
+	case Content, SpreadContent:
+		return int(n[content]), int(n[judged])
+	case SenderRefused:
+		return int(n[rejected]), int(n[answered])
+	}
+	return int(n[followed]), int(n[answered] + n[refusedIP])
+}
+
+// weigh finds the highest level that a reading is enough for.
+func (d *Detector) weigh(e *entry, r *Reading) {
+	p := d.policy
+	steps := p.of(r.Signal)
+	r.Threshold = d.threshold(e, r, steps, Slow)
+	if r.Signal == Listing && r.Providers < 2 {
+		return
+	}
+	for l := Slow; l <= Stop; l++ {
+		step := *steps.at(l)
+		if step.Share == 0 {
+			continue
+		}
+		step.Share = d.threshold(e, r, steps, l)
+		if p.enough(l, &step, r) {
+			r.Level, r.Threshold = l, step.Share
+		}
+	}
+	over := &p.OverwhelmingUnknown
+	switch {
+	case r.Window != "hour" || r.Signal != UnknownRecipients && r.Signal != Content:
+		return
+	case r.Signal == Content:
+		over = &p.OverwhelmingContent
+	}
+	if over.Share > 0 && p.enough(Stop, over, r) {
+		r.Level, r.Threshold, r.Overwhelming = Stop, over.Share, true
+	}
+}
+
+// threshold is the share for a level. A usual share of bad outcomes excuses from Slow, within bounds; volume beyond all
+// history makes Divert as easy to reach as half its share, but never easier than Slow.
+func (d *Detector) threshold(e *entry, r *Reading, steps *Steps, l Level) float64 {
+	share := steps.at(l).Share
+	if r.Elsewhere {
+		share *= d.policy.ElsewhereShare
+	}
+	i := 0
+	switch r.Signal {
+	case UnknownRecipients, SpreadUnknown:
+	case Content, SpreadContent:
+		i = 1
+	default:
+		return share
+	}
+	switch {
+	case l == Slow:
+		return max(share, min(d.policy.Usual*e.usual[i].share(), d.policy.UsualMost*share))
+	case l == Divert && e.loud && e.Account != "":
+		return max(steps.Slow.Share, share/2)
+	}
+	return share
+}
+
+func (p *Policy) of(s Signal) *Steps {
+	switch s {
+	case UnknownRecipients:
+		return &p.Unknown
+	case Content:
+		return &p.Content
+	case SenderRefused:
+		return &p.Sender
+	case Listing:
+		return &p.Listing
+	case Backscatter:
+		return &p.Backscatter
+	case SpreadUnknown:
+		return &p.SpreadUnknown
+	}
+	return &p.SpreadContent
+}
+
+// enough says whether a reading is enough for a level's step.
+func (p *Policy) enough(l Level, step *Step, r *Reading) bool {
+	bad := step.Bad
+	if r.Providers < step.Providers {
+		bad *= p.FewProviders
+	}
+	if l == Stop && step.Providers > 0 && r.Providers < 2 {
+		return false // nobody is stopped on one provider's word
+	}
+	if r.Elsewhere && l > Slow {
+		return false
+	}
+	return r.Cases >= p.Cases && r.Bad >= bad && r.Low >= step.Share && r.Accounts >= step.Accounts
+}
+
+// many says whether enough of a tenant's accounts are contained for their outcomes to contain the tenant.
+func (d *Detector) many(t *tenant) Reading {
+	need := max(float64(d.policy.ManyAccounts), math.Ceil(math.Sqrt(float64(len(t.accounts)))))
+	r := Reading{Signal: ManyAccounts, Cases: len(t.accounts), Threshold: need}
+	n := t.containedAt[Stop] + t.containedAt[Divert]
+	if float64(n) >= need {
+		r.Level = Divert
+	} else if n += t.containedAt[Slow]; float64(n) >= need {
+		r.Level = Slow
+	}
+	r.Bad, r.Accounts = n, n
+	if r.Cases > 0 {
+		r.Share = float64(n) / float64(r.Cases)
+	}
+	return r
+}
+
+// rise goes one level up if a reading is enough for it, or to Stop if it is overwhelming. The windows begin anew with
+// every level, so that the next one rests on what happened after this one.
+func (d *Detector) rise(e *entry, r *Reading) {
+	age := d.time.age
+	switch {
+	case r.Signal == Volume && e.outcomes:
+		return // volume says nothing of a subject with bad outcomes
+	case r.Overwhelming && e.level < Stop:
+		d.set(e, Stop, r, "evidence")
+	case r.Level > e.level && (e.level == Normal || age-e.since >= d.policy.Between.at(e.level)):
+		d.set(e, e.level+1, r, "evidence")
+	case r.Level == Slow && e.level == Slow && !e.outcomes && r.Signal != Volume:
+		d.set(e, Slow, r, "evidence") // slowed for its volume, now for its outcomes
+	default:
+		e.lastBad = age
+	}
+}
+
+// settle does what time does: ends what was by hand until a time, steps down after quiet, forgets strikes.
+func (d *Detector) settle(e *entry) {
+	age := d.time.age
+	if e.block.over(age) || e.exempt.over(age) {
+		d.endHand(e)
+	}
+	if e.Account == "" {
+		if many := d.many(e.owner); many.Level > Normal {
+			d.rise(e, &many)
+		}
+	}
+	switch {
+	case e.level > Normal:
+		quiet := d.quiet(e)
+		if age-e.lastBad >= quiet {
+			d.set(e, e.level-1, &Reading{Signal: Quiet, Level: e.level - 1, Threshold: quiet.Hours()}, "quiet")
+		}
+	case e.strikes > 0 && age-e.since >= d.policy.Forget:
+		e.strikes, e.fell = 0, false
+		e.pin()
+	}
+}
+
+// quiet is how long it takes to come down: twice as long with every strike.
+func (d *Detector) quiet(e *entry) time.Duration {
+	quiet := d.policy.Quiet.at(e.level)
+	for i := uint8(1); i < e.strikes && quiet < d.policy.Longest; i++ {
+		quiet *= 2
+	}
+	return min(quiet, d.policy.Longest)
+}
+
+// set changes a level by a reading, and notes the decision.
+func (d *Detector) set(e *entry, to Level, r *Reading, by string) {
+	from, t := e.level, e.owner
+	if to > from && (e.fell || from == Normal) {
+		e.strikes = min(e.strikes+1, 30)
+	}
+	e.fell = to < from
+	e.level, e.signal, e.since, e.lastBad = to, r.Signal, d.time.age, d.time.age
+	e.outcomes = to > Normal && (e.outcomes || r.Signal != Volume)
+	e.spoiled = e.spoiled || e.outcomes
+	e.recount()
+	d.decide(e, Decision{From: from, To: to, By: by, Why: r.why(), Reading: *r})
+	if r.Signal != Volume {
+		e.startAfresh()
+	}
+	e.pin()
+	if e.Account != "" && to > from {
+		if many := d.many(t); many.Level > Normal {
+			d.rise(&t.entry, &many)
+		}
+	}
+}
+
+// recount brings an account's part in its tenant's count of contained ones up to date. Those that an operator has spoken
+// of do not count.
+func (e *entry) recount() {
+	if e.Account == "" {
+		return
+	}
+	t := e.owner
+	if e.countedAt > Normal {
+		t.containedAt[e.countedAt]--
+		e.countedAt = Normal
+	}
+	if e.outcomes && e.block == nil && e.exempt == nil {
+		e.countedAt = e.level
+		t.containedAt[e.level]++
+	}
+}
+
+func (e *entry) startAfresh() {
+	e.clear()
+	if x := e.evidence; x != nil {
+		x.from, x.ips, x.samples = [3]origins{}, 0, nil
+	}
+	e.to = origins{turn: e.to.turn}
+	if e.Account == "" {
+		e.owner.spread.clear()
+		e.owner.spreadFrom, e.owner.spreadBy = [2]halves{}, [2]origins{}
+	}
+}
+
+// decide completes a decision and keeps it.
+func (d *Detector) decide(e *entry, n Decision) {
+	d.seq++
+	n.Seq, n.At, n.Subject, n.Enforced = d.seq, d.time.now.Round(0), e.Subject, d.policy.Enforce.cap(n.To)
+	if n.Reading.Signal == Hand && n.To == Stop {
+		n.Enforced = Stop // what is by hand needs no policy
+	}
+	if e.exempt != nil || e.owner.exempt != nil {
+		n.Enforced = Normal
+	}
+	if e.evidence != nil {
+		n.Samples = append([]Sample(nil), e.evidence.samples...)
+	}
+	if len(d.decisions) == maxDecisions {
+		d.decisions = d.decisions[:copy(d.decisions, d.decisions[1:])]
+	}
+	d.decisions = append(d.decisions, n)
+	e.last = &n
+}
+
+var whyOf = map[Signal]string{
+	UnknownRecipients: "recipients that do not exist",
+	Content:           "messages refused as spam or for what is in them",
+	SenderRefused:     "refusals of the sender or its domain",
+	Listing:           "refusals that name our IPs, from which others are accepted",
+	Backscatter:       "bounces to recipients that do not exist",
+	SpreadUnknown:     "recipients that do not exist",
+	SpreadContent:     "messages refused as spam or for what is in them",
+}
+
+// why says in words what the numbers mean.
+func (r *Reading) why() string {
+	switch r.Signal {
+	case Volume:
+		return fmt.Sprintf("about %d distinct recipients in this hour, allowed without a look at outcomes: %.0f", r.Bad, r.Threshold)
+	case ManyAccounts:
+		return fmt.Sprintf("%d of %d accounts are contained, enough: %.0f", r.Bad, r.Cases, r.Threshold)
+	case Quiet:
+		return fmt.Sprintf("nothing for %.1f hours that would slow it", r.Threshold)
+	}
+	text := fmt.Sprintf("%d of %d in a sliding %s (%.1f %%, surely %.1f %%): %s; allowed: less than %.1f %%",
+		r.Bad, r.Cases, r.Window, 100*r.Share, 100*r.Low, whyOf[r.Signal], 100*r.Threshold)
+	if r.Accounts > 0 {
+		text += fmt.Sprintf("; by about %d accounts", r.Accounts)
+	}
+	return text
+}

@@ -1,0 +1,153 @@
+package contain
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// sound checks what must hold of a Detector at any time.
+func sound(t interface {
+	Helper()
+	Fatalf(string, ...any)
+}, d *Detector,
+) {
+	t.Helper()
+	accounts := 0
+	for name, tn := range d.tenants {
+		accounts += len(tn.accounts)
+		var at [levels]int
+		lined := 0
+		for _, l := range []*line{&tn.strangers, &tn.known} {
+			for e := l.first; e != nil; e = e.next {
+				if _, pinned := tn.pinned[e]; pinned || tn.accounts[e.Account] != e || e.level > Normal || e.block != nil {
+					t.Fatalf("%v may be forgotten", e.Subject)
+				}
+				lined++
+			}
+		}
+		if lined != tn.forgettable || lined+len(tn.pinned) != len(tn.accounts) {
+			t.Fatalf("%s: %d in lines, %d said, %d pinned, %d accounts", name, lined, tn.forgettable, len(tn.pinned), len(tn.accounts))
+		}
+		for _, e := range tn.accounts {
+			if e.owner != tn || e.Tenant != name {
+				t.Fatalf("%v is at the wrong place", e.Subject)
+			}
+			if e.level > Normal && e.outcomes && e.block == nil && e.exempt == nil {
+				at[e.level]++
+			}
+			if e.level > Slow && !e.outcomes {
+				t.Fatalf("%v is at %v for volume", e.Subject, e.level)
+			}
+		}
+		if at != tn.containedAt {
+			t.Fatalf("%s: %v are contained, %v said", name, at, tn.containedAt)
+		}
+	}
+	if accounts != d.accounts || accounts > d.maxAccounts || len(d.tenants) > d.maxTenants {
+		t.Fatalf("%d accounts, %d said, of %d; %d tenants", accounts, d.accounts, d.maxAccounts, len(d.tenants))
+	}
+}
+
+// A world is random use by mails, operators and a bad clock.
+type world struct {
+	*rig
+	blocked map[Subject]bool
+	seen    uint64
+}
+
+func (w *world) subject(t *rapid.T) Subject {
+	s := Subject{
+		rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "tenant"),
+		fmt.Sprint(rapid.IntRange(0, 12).Draw(t, "account")),
+	}
+	if s.Account == "0" {
+		s.Account = NullSender
+	}
+	return s
+}
+
+var classes = []string{Accepted, "recipient_invalid", "content_rejected", "sender_rejected", "ip_blocklisted", "greylisted", "novelty"}
+
+func (w *world) mail(t *rapid.T) {
+	s := w.subject(t)
+	n, every := rapid.IntRange(1, 400).Draw(t, "n"), rapid.IntRange(1, 20).Draw(t, "every")
+	w.send(s, n, every, rapid.SampledFrom(classes).Draw(t, "class"))
+}
+
+func (w *world) operate(t *rapid.T) {
+	s := w.subject(t)
+	if rapid.IntRange(0, 3).Draw(t, "of all") == 0 {
+		s.Account = ""
+	}
+	switch rapid.IntRange(0, 4).Draw(t, "hand") {
+	case 0:
+		if w.Block(s, time.Time{}, "carol", "") == nil {
+			w.blocked[s] = true
+		}
+	case 1, 2:
+		if w.Unblock(s, "carol") == nil {
+			delete(w.blocked, s)
+		}
+	case 3:
+		_ = w.Exempt(s, w.at.Add(time.Hour), "carol", "")
+	case 4:
+		_ = w.Unexempt(s, "carol")
+	}
+}
+
+func (w *world) turn(t *rapid.T) {
+	d := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 6 * time.Hour, -time.Minute, -year, year}).Draw(t, "turn")
+	if d > 0 && d < year {
+		w.pass(d)
+	} else {
+		w.leap(d)
+	}
+}
+
+func (w *world) reload(t *rapid.T) {
+	s := w.Snapshot()
+	again := newRigWith(w.t, Options{MaxAccounts: w.maxAccounts})
+	again.at, again.one = w.at, w.one
+	again.seq = w.seq
+	if err := again.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	w.rig = again
+}
+
+func (w *world) check(t *rapid.T) {
+	sound(t, w.Detector)
+	for s := range w.blocked {
+		a := s.Account
+		if a == "" {
+			a = "anybody"
+		}
+		if got := w.Ask(s.Tenant, a); got.Level != Stop || !got.Hand {
+			t.Fatalf("%v was blocked by hand, and is %+v", s, got)
+		}
+	}
+	for _, n := range w.Decisions(w.seen) {
+		w.seen = n.Seq
+		r := n.Reading
+		switch {
+		case n.By == "evidence" && n.To != n.From+1 && !r.Overwhelming && n.From != n.To:
+			t.Fatalf("not a step: %+v", n)
+		case n.By == "evidence" && r.Signal != Volume && r.Signal != ManyAccounts && (r.Low < r.Threshold || r.Cases < 30):
+			t.Fatalf("not enough: %+v", n)
+		case n.By == "quiet" && n.To != n.From-1:
+			t.Fatalf("not a step down: %+v", n)
+		}
+	}
+}
+
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		w := &world{rig: newRigWith(t, Options{MaxAccounts: rapid.SampledFrom([]int{10, 1000}).Draw(rt, "room")}), blocked: map[Subject]bool{}}
+		rt.Repeat(map[string]func(*rapid.T){
+			"mail": w.mail, "mail again": w.mail, "operate": w.operate, "turn": w.turn, "reload": w.reload, "": w.check,
+		})
+	})
+}

@@ -1,0 +1,141 @@
+package contain
+
+import (
+	"fmt"
+	"hash/fnv"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// start is when the tests' clock begins, a Monday. It has no monotonic reading, so that the tests see what jumps do.
+var start = time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
+
+// A rig is a Detector whose clock the test turns. Its hashes are the same in every run.
+type rig struct {
+	*Detector
+	t   testing.TB
+	at  time.Time
+	one uint64 // the last recipient
+}
+
+func newRig(t testing.TB, p *Policy) *rig {
+	t.Helper()
+	return newRigWith(t, Options{Policy: p})
+}
+
+func newRigWith(t testing.TB, o Options) *rig {
+	t.Helper()
+	r := &rig{t: t, at: start}
+	o.Clock = func() time.Time { return r.at }
+	var err error
+	if r.Detector, err = New(o); err != nil {
+		t.Fatal(err)
+	}
+	r.hash = func(name string) uint64 {
+		h := fnv.New64a()
+		h.Write([]byte(name))
+		return mix(h.Sum64(), 1)
+	}
+	r.seed = 1
+	return r
+}
+
+// enforced is the default policy, switched on.
+func enforced() *Policy {
+	p := DefaultPolicy()
+	p.Enforce.On = true
+	return p
+}
+
+// pass lets time pass as it does: with a Tick every minute.
+func (r *rig) pass(d time.Duration) {
+	for d > 0 {
+		step := min(d, time.Minute)
+		r.at = r.at.Add(step)
+		d -= step
+		r.Tick()
+	}
+}
+
+// leap turns the clock without that.
+func (r *rig) leap(d time.Duration) { r.at = r.at.Add(d) }
+
+var providers = []string{"google", "microsoft", "yahoo", "docomo"}
+
+// send sends n mails to new recipients, a second after the other, of which every nth has the class.
+func (r *rig) send(s Subject, n, every int, class string) {
+	for i := range n {
+		r.leap(time.Second)
+		r.mail(s, providers[i/max(every, 1)%len(providers)], each(i, every, class))
+	}
+}
+
+// each gives the class once in every.
+func each(i, every int, class string) string {
+	if every > 0 && i%every == every-1 {
+		return class
+	}
+	return Accepted
+}
+
+// mail is one mail to one new recipient.
+func (r *rig) mail(s Subject, provider, class string) {
+	r.one++
+	r.mailTo(s, provider, class, mix(r.one, 99))
+}
+
+func (r *rig) mailTo(s Subject, provider, class string, to uint64) {
+	r.Begin(Mail(s))
+	rcpt := Recipient{
+		Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: Accepted,
+		IP: netip.MustParseAddr("203.0.113.10"), Sample: "250 ok",
+	}
+	if class != "content_rejected" {
+		rcpt.Class, rcpt.Sample = class, "550 5.1.1 no such user"
+	}
+	r.Recipient(rcpt)
+	if rcpt.Class == Accepted {
+		r.Message(Message{
+			Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: class, IP: rcpt.IP,
+			Octets: 1000, Recipients: 1, Sample: "554 5.7.1 looks like spam",
+		})
+	}
+}
+
+func (r *rig) level(s Subject) Level { return r.Explain(s).Level }
+
+func (r *rig) want(s Subject, want Level) {
+	r.t.Helper()
+	if x := r.Explain(s); x.Level != want {
+		r.t.Fatalf("%v is %v (%v), want %v: %+v", s, x.Level, x.Signal, want, x.Readings)
+	}
+}
+
+func (r *rig) wantAsk(s Subject, want Answer) {
+	r.t.Helper()
+	if a := r.Ask(s.Tenant, s.Account); a != want {
+		r.t.Fatalf("Ask(%v) is %+v, want %+v", s, a, want)
+	}
+}
+
+// lastOf gives the last decision about a subject.
+func (r *rig) lastOf(s Subject) Decision {
+	r.t.Helper()
+	all := r.Decisions(0)
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].Subject == s {
+			return all[i]
+		}
+	}
+	r.t.Fatalf("no decision about %v", s)
+	return Decision{}
+}
+
+func account(n int) Subject { return Subject{"acme", fmt.Sprintf("user%d@acme.example", n)} }
+
+var (
+	alice = Subject{"acme", "alice@acme.example"}
+	bob   = Subject{"acme", "bob@acme.example"}
+	acme  = Subject{Tenant: "acme"}
+)

@@ -1,0 +1,221 @@
+package contain
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// SnapshotVersion is the version of the snapshots that this package writes and reads.
+const SnapshotVersion = 1
+
+// ErrVersion is returned for a snapshot of another version.
+var ErrVersion = errors.New("a snapshot of another version")
+
+// A Snapshot is what survives a restart: levels, what is by hand, history. What was counted in the windows is not kept.
+// Times that last are kept as what is left of them, so that a clock that is wrong after a restart ends nothing.
+type Snapshot struct {
+	Version  int       `json:"version"`
+	At       time.Time `json:"at"`
+	Subjects []Saved   `json:"subjects"`
+}
+
+// Saved is a subject of a [Snapshot]. Times are in seconds.
+type Saved struct {
+	Subject
+	Level    Level      `json:"level"`
+	Signal   Signal     `json:"signal,omitempty"`
+	Outcomes bool       `json:"outcomes,omitempty"` // contained for outcomes, not only for volume
+	Since    int64      `json:"since,omitempty"`    // since the level was set
+	Quiet    int64      `json:"quiet,omitempty"`    // since something bad
+	Strikes  int        `json:"strikes,omitempty"`
+	Fell     bool       `json:"fell,omitempty"` // the last change was a step down
+	Last     *Decision  `json:"last,omitempty"`
+	Block    *SavedHand `json:"block,omitempty"`
+	Exempt   *SavedHand `json:"exempt,omitempty"`
+
+	Known   int64      `json:"known"`             // since it was first heard of
+	History []byte     `json:"history,omitempty"` // volume of each hour of the last five weeks; see history
+	Usual   [2]Learned `json:"usual"`             // unknown recipients, content
+}
+
+// SavedHand is what an operator said.
+type SavedHand struct {
+	ByHand
+	Left int64 `json:"left,omitempty"` // 0: until an operator ends it
+}
+
+// Learned is a usual share.
+type Learned struct {
+	Bad   float32 `json:"bad"`
+	Cases float32 `json:"cases"`
+}
+
+// Snapshot gives what is worth keeping, by name.
+func (d *Detector) Snapshot() Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	s := Snapshot{Version: SnapshotVersion, At: d.time.now.Round(0)}
+	for _, t := range d.tenants {
+		for _, e := range t.accounts {
+			d.save(&s, e)
+		}
+		d.save(&s, &t.entry)
+	}
+	slices.SortFunc(s.Subjects, func(x, y Saved) int {
+		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Account, y.Account))
+	})
+	return s
+}
+
+func (d *Detector) save(s *Snapshot, e *entry) {
+	d.settle(e)
+	d.turnHour(e)
+	must := e.level > Normal || e.strikes > 0 || e.block != nil || e.exempt != nil
+	if !must && e.history == nil && e.usual[0].cases+e.usual[1].cases == 0 {
+		return
+	}
+	out := Saved{
+		Subject: e.Subject, Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell,
+		Block: e.block.saved(&d.time), Exempt: e.exempt.saved(&d.time), Known: seconds(d.time.age - e.born),
+	}
+	if must {
+		out.Since, out.Quiet = seconds(d.time.age-e.since), seconds(d.time.age-e.lastBad)
+		if e.last != nil {
+			last := *e.last
+			out.Last = &last
+		}
+	}
+	if e.history != nil {
+		out.History = slices.Clone(e.history[:])
+	}
+	for i := range e.usual {
+		out.Usual[i] = Learned{e.usual[i].bad, e.usual[i].cases}
+	}
+	s.Subjects = append(s.Subjects, out)
+}
+
+func seconds(d time.Duration) int64 { return int64(d / time.Second) }
+
+func (h *hand) saved(t *timeline) *SavedHand {
+	if h == nil {
+		return nil
+	}
+	out := &SavedHand{ByHand: *h.shown(t)}
+	if h.ends > 0 {
+		out.Left = max(seconds(h.ends-t.age), 1)
+	}
+	return out
+}
+
+// Restore takes over a snapshot, before the first event. If something in it cannot be, it takes over nothing. What there
+// is no room for is left out, and said; what is contained or by hand comes first.
+func (d *Detector) Restore(s Snapshot) error {
+	if s.Version != SnapshotVersion {
+		return fmt.Errorf("%w: %d, this is %d", ErrVersion, s.Version, SnapshotVersion)
+	}
+	for i := range s.Subjects {
+		if err := s.Subjects[i].validate(); err != nil {
+			return fmt.Errorf("snapshot, subject %d (%s): %w", i, plain(s.Subjects[i].String()), err)
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	if away := d.time.now.Sub(s.At); away < -jump || away > historyHours*time.Hour {
+		d.time.doubt = d.time.age + doubtTime
+	}
+	left := 0
+	for _, first := range []bool{true, false} {
+		for i := range s.Subjects {
+			if v := &s.Subjects[i]; v.important() == first && !d.restore(v) {
+				left++
+			}
+		}
+	}
+	if left > 0 {
+		return fmt.Errorf("%d of %d subjects were left out: %w", left, len(s.Subjects), ErrFull)
+	}
+	return nil
+}
+
+func (v *Saved) important() bool { return v.Level > Normal || v.Block != nil || v.Exempt != nil }
+
+func (v *Saved) validate() error {
+	ok := v.Tenant != "" && v.Level < levels && v.Strikes >= 0 && v.Strikes <= 30
+	for _, n := range []int64{v.Since, v.Quiet, v.Known} {
+		ok = ok && n >= 0 && n <= maxSeconds
+	}
+	for _, h := range []*SavedHand{v.Block, v.Exempt} {
+		ok = ok && (h == nil || h.Left >= 0 && h.Left <= maxSeconds)
+	}
+	for _, u := range v.Usual {
+		bad, cases := float64(u.Bad), float64(u.Cases)
+		ok = ok && bad >= 0 && bad <= cases && cases <= math.MaxInt32
+	}
+	if !ok {
+		return errors.New("a value that cannot be")
+	}
+	if len(v.History) != 0 && len(v.History) != historyHours {
+		return fmt.Errorf("a history of %d hours, want %d", len(v.History), historyHours)
+	}
+	return nil
+}
+
+const maxSeconds = 100 * 366 * 24 * 3600
+
+func (d *Detector) restore(v *Saved) bool {
+	e := d.entryFor(v.Subject)
+	if e == nil {
+		return false
+	}
+	age := d.time.age
+	ago := func(s int64) time.Duration { return age - time.Duration(s)*time.Second }
+	e.level, e.signal, e.outcomes = v.Level, Signal(clean(string(v.Signal), 32)), v.Level > Slow || v.Outcomes && v.Level == Slow
+	e.strikes, e.fell = uint8(v.Strikes), v.Fell
+	e.since, e.lastBad = ago(v.Since), ago(v.Quiet)
+	e.block, e.exempt = v.Block.restored(age), v.Exempt.restored(age)
+	e.born = ago(v.Known)
+	e.last = v.Last.bounded()
+	if len(v.History) > 0 {
+		e.history = (*history)(slices.Clone(v.History))
+	}
+	for i, u := range v.Usual {
+		e.usual[i] = usual{bad: u.Bad, cases: u.Cases}
+	}
+	d.allow(e)
+	e.recount()
+	e.pin()
+	return true
+}
+
+func (h *SavedHand) restored(age time.Duration) *hand {
+	if h == nil {
+		return nil
+	}
+	out := &hand{ByHand: ByHand{At: h.At, By: clean(h.By, 64), Why: clean(h.Why, maxName)}}
+	if h.Left > 0 {
+		out.ends = age + time.Duration(h.Left)*time.Second
+	}
+	return out
+}
+
+// bounded gives a copy no larger than a decision of our own.
+func (n *Decision) bounded() *Decision {
+	if n == nil {
+		return nil
+	}
+	out := *n
+	out.By, out.Why = clean(n.By, 64), clean(n.Why, 2*maxName)
+	out.Samples = slices.Clone(n.Samples[:min(len(n.Samples), maxSample)])
+	for i := range out.Samples {
+		s := &out.Samples[i]
+		s.Account, s.Provider = clean(s.Account, maxName), clean(s.Provider, 64)
+		s.Class, s.Reply = clean(s.Class, 32), clean(s.Reply, maxReply)
+	}
+	return &out
+}

@@ -1,0 +1,171 @@
+package contain
+
+import (
+	"math"
+	"math/bits"
+)
+
+// A sketch counts distinct hashes (HyperLogLog: Flajolet et al. 2007) in 64 octets, with a standard error of 13 %. That
+// is enough: what it is compared with is three times somebody's history. Its memory does not depend on how many there are,
+// which is what a flood makes use of.
+type sketch [64]uint8
+
+// add notes a hash and says whether the estimate may have changed, which is soon rare.
+func (s *sketch) add(hash uint64) bool {
+	i := hash % uint64(len(s))
+	r := uint8(bits.TrailingZeros64(hash>>6|1<<58)) + 1
+	if r <= s[i] {
+		return false
+	}
+	s[i] = r
+	return true
+}
+
+func (s *sketch) estimate() float64 {
+	const m = float64(len(s))
+	sum, zeros := 0.0, 0
+	for _, r := range s {
+		sum += 1 / float64(uint64(1)<<r)
+		if r == 0 {
+			zeros++
+		}
+	}
+	e := 0.709 * m * m / sum
+	if e <= 2.5*m && zeros > 0 {
+		return m * math.Log(m/float64(zeros)) // linear counting: better where there are few
+	}
+	return e
+}
+
+// A halves is a sketch of the last 12 to 24 hours.
+type halves struct {
+	now, before sketch
+	turn        int32
+}
+
+const halfDay = 12 * 60 // minutes
+
+func (h *halves) add(minute int32, hash uint64) {
+	h.expire(minute)
+	h.now.add(hash)
+}
+
+func (h *halves) expire(minute int32) {
+	switch turn := minute / halfDay; turn - h.turn {
+	case 0:
+	case 1:
+		h.before, h.now, h.turn = h.now, sketch{}, turn
+	default:
+		*h = halves{turn: turn}
+	}
+}
+
+func (h *halves) estimate() float64 {
+	both := h.now
+	for i, r := range h.before {
+		both[i] = max(both[i], r)
+	}
+	return both.estimate()
+}
+
+// An origins is which providers outcomes came from: exactly for the first four, the others together. They are halved every 12 hours.
+type origins struct {
+	who  [4]uint32
+	n    [4]uint32
+	rest uint32
+	turn int32
+}
+
+func (o *origins) add(minute int32, who uint32) {
+	o.expire(minute)
+	free := -1
+	for i := range o.who {
+		switch {
+		case o.n[i] == 0:
+			free = i
+		case o.who[i] == who:
+			o.n[i]++
+			return
+		}
+	}
+	if free >= 0 {
+		o.who[free], o.n[free] = who, 1
+		return
+	}
+	o.rest++
+}
+
+func (o *origins) expire(minute int32) {
+	turn := minute / halfDay
+	if turn == o.turn {
+		return
+	}
+	by := min(uint32(turn-o.turn), 31)
+	for i := range o.n {
+		o.n[i] >>= by
+	}
+	o.rest >>= by
+	o.turn = turn
+}
+
+// count says how many origins there are. One that gave less than three outcomes, or than an eighth of all, is none: a
+// sender whose one correspondent refuses everything is not refused by two because of stray refusals elsewhere.
+func (o *origins) count() int {
+	total := o.rest
+	for _, n := range o.n {
+		total += n
+	}
+	count := 0
+	for _, n := range append(o.n[:len(o.n):len(o.n)], o.rest) {
+		if n >= 3 && n*8 >= total {
+			count++
+		}
+	}
+	if o.rest >= 3 && o.rest*2 >= total {
+		count += 2 // many small ones
+	}
+	return count
+}
+
+// most gives who has most outcomes, and what share; the share is 0 if that is one of the rest.
+func (o *origins) most() (who uint32, share float64) {
+	total, top := o.rest, 0
+	for i, n := range o.n {
+		total += n
+		if n > o.n[top] {
+			top = i
+		}
+	}
+	if total == 0 || o.n[top] == 0 {
+		return 0, 0
+	}
+	return o.who[top], float64(o.n[top]) / float64(total)
+}
+
+// A few is a set of the last 32 hashes, oldest forgotten first.
+type few struct {
+	hashes [32]uint32
+	next   uint8
+}
+
+// add says whether the hash is new.
+func (f *few) add(hash uint32) bool {
+	for _, h := range f.hashes {
+		if h == hash {
+			return false
+		}
+	}
+	f.hashes[f.next%uint8(len(f.hashes))] = hash
+	f.next++
+	return true
+}
+
+// mix makes bits of a hash that nobody outside can choose (the finaliser of MurmurHash3, seeded).
+func mix(h, seed uint64) uint64 {
+	h ^= seed
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}

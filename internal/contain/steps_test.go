@@ -1,0 +1,327 @@
+package contain
+
+import (
+	"fmt"
+	"math"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestFewCasesContainNobody(t *testing.T) {
+	for _, c := range []struct{ n, every int }{{5, 2}, {9, 1}, {25, 1}, {29, 2}} {
+		r := newRig(t, nil)
+		r.send(alice, c.n, c.every, "recipient_invalid")
+		r.want(alice, Normal)
+	}
+}
+
+// Each signal reaches the levels it may reach, and none beyond.
+func TestSignals(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		subject Subject
+		class   string
+		every   int // 1 in every is bad
+		want    Level
+		signal  Signal
+	}{
+		{"3 % unknown", alice, "recipient_invalid", 33, Normal, ""},
+		{"14 % unknown", alice, "recipient_invalid", 7, Slow, UnknownRecipients},
+		{"25 % unknown", alice, "recipient_invalid", 4, Divert, UnknownRecipients},
+		{"50 % unknown", alice, "recipient_invalid", 2, Stop, UnknownRecipients},
+		{"2 % spam", alice, "content_rejected", 50, Normal, ""},
+		{"8 % spam", alice, "content_rejected", 12, Slow, Content},
+		{"17 % spam", alice, "content_rejected", 6, Divert, Content},
+		{"33 % spam", alice, "content_rejected", 3, Stop, Content},
+		{"all senders refused", alice, "sender_rejected", 1, Slow, SenderRefused},
+		{"bounces to nobody", Subject{"acme", ""}, "recipient_invalid", 1, Divert, Backscatter},
+		{"bounces, a fifth to nobody", Subject{"acme", NullSender}, "recipient_invalid", 5, Normal, ""},
+		{"greylisted", alice, "greylisted", 1, Normal, ""},
+		{"throttled", alice, "throttled", 1, Normal, ""},
+		{"system errors", alice, "system_error", 1, Normal, ""},
+		{"mailboxes full", alice, "mailbox_full", 1, Normal, ""},
+		{"a class nobody knows", alice, "novelty", 1, Normal, ""},
+		{"our IP is listed for all", alice, "ip_blocklisted", 1, Normal, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, nil)
+			for range 10 {
+				r.send(c.subject, 300, c.every, c.class)
+				r.pass(10 * time.Minute)
+			}
+			s := c.subject
+			if s.Account == "" {
+				s.Account = NullSender
+			}
+			r.want(s, c.want)
+			if c.want > Normal {
+				if d := r.lastOf(s); d.Reading.Signal != c.signal || len(d.Samples) != maxSample || d.By != "evidence" || d.Why == "" {
+					t.Errorf("decided by %+v", d)
+				}
+			}
+			r.want(acme, Normal)
+		})
+	}
+}
+
+// One level at a time, with time and fresh evidence in between.
+func TestStepByStep(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(alice, 60, 4, "recipient_invalid")
+	r.want(alice, Slow)
+	r.send(alice, 55, 4, "recipient_invalid") // not two minutes yet
+	r.want(alice, Slow)
+	if x := r.Explain(alice); x.Day.Answered > 100 {
+		t.Errorf("the windows did not begin anew: %+v", x.Day)
+	}
+	r.pass(2 * time.Minute)
+	r.want(alice, Slow) // time alone is nothing
+	r.send(alice, 1000, 4, "recipient_invalid")
+	r.want(alice, Divert)
+	from := Normal
+	for _, d := range r.Decisions(0) {
+		if d.From != from || d.To != from+1 {
+			t.Errorf("from %v to %v, want one up from %v", d.From, d.To, from)
+		}
+		if d.Reading.Low < d.Reading.Threshold || d.Reading.Bad == 0 || d.Reading.Cases == 0 {
+			t.Errorf("not enough for the level: %+v", d.Reading)
+		}
+		from = d.To
+	}
+}
+
+// Straight to Stop in the overwhelming case only.
+func TestOverwhelming(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range 2000 {
+		if r.leap(20 * time.Millisecond); r.Ask(alice.Tenant, alice.Account).Would == Stop {
+			if bad := r.lastOf(alice).Reading.Bad; bad < 250 {
+				t.Errorf("stopped for %d", bad)
+			}
+			break
+		}
+		r.mail(alice, providers[i/2%4], each(i, 2, "recipient_invalid"))
+	}
+	r.want(alice, Stop)
+	if d := r.lastOf(alice); !d.Reading.Overwhelming || d.Reading.Providers < 2 || r.at.Sub(start) > time.Minute {
+		t.Errorf("%+v after %v", d, r.at.Sub(start))
+	}
+	r.want(acme, Normal)
+}
+
+// One provider's filter is not everybody's judgement.
+func TestOneProviderRefuses(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range 3000 { // a quarter of the mail is to google, which refuses it all
+		r.leap(3 * time.Second)
+		class := Accepted
+		if i%4 == 0 {
+			class = "content_rejected"
+		}
+		r.mail(alice, providers[i%4], class)
+	}
+	r.want(alice, Slow)
+	if d := r.lastOf(alice); !d.Reading.Elsewhere || d.Reading.Bad < 50 || math.Abs(d.Reading.Threshold-0.15) > 1e-9 {
+		t.Errorf("%+v", d.Reading)
+	}
+	carol := Subject{"acme", "carol@acme.example"}
+	for i := range 3000 { // an eighth is, and is refused: a list's usual part
+		r.leap(3 * time.Second)
+		p, class := providers[1+i%3], Accepted
+		if i%8 == 0 {
+			p, class = "google", "content_rejected"
+		}
+		r.mail(carol, p, class)
+	}
+	r.want(carol, Normal)
+	for range 3000 { // all of it is to google, which refuses half
+		r.leap(2 * time.Second)
+		r.mail(bob, "google", each(int(r.one), 2, "content_rejected"))
+	}
+	r.want(bob, Divert) // never Stop
+}
+
+// The same recipient, refused again and again, is one bad outcome. So is a message tried again.
+func TestTheSameAgain(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range 3000 {
+		r.leap(10 * time.Second)
+		r.mailTo(alice, providers[i%4], "recipient_invalid", uint64(i%20))
+		r.mailTo(bob, providers[i%4], "content_rejected", uint64(i%8))
+	}
+	r.want(alice, Normal)
+	r.want(bob, Normal)
+}
+
+func TestOwnRepliesAreNoEvidence(t *testing.T) {
+	r := newRig(t, nil)
+	for i := range uint64(1000) {
+		p := providers[i%4]
+		r.Recipient(Recipient{Tenant: "acme", Account: "a", Provider: p, Hash: i, Class: "recipient_invalid", Own: true})
+		r.Message(Message{Tenant: "acme", Account: "a", Provider: p, Hash: i, Class: "content_rejected", Own: true})
+	}
+	if s := r.Stats(); s.Tenants != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Refusals for our IP count only if they follow the sender: others are accepted from the same IPs, and on two of them.
+func TestListing(t *testing.T) {
+	send := func(r *rig, tenant string, ips, every int, class string) {
+		for i := range 400 {
+			r.leap(time.Second)
+			r.one++
+			r.Recipient(Recipient{
+				Tenant: tenant, Account: "a", Provider: providers[i/max(every, 1)%4], Hash: mix(r.one, 7), Class: each(i, every, class),
+				IP: netip.AddrFrom4([4]byte{203, 0, 113, byte(i / max(every, 1) / 4 % ips)}),
+			})
+		}
+	}
+	for _, c := range []struct {
+		name     string
+		others   int
+		ips      int
+		every    int
+		alsoHits bool
+		want     Level
+	}{{"follows", 6, 2, 2, false, Divert}, {"one IP", 6, 1, 1, false, Normal}, {"others too", 6, 2, 2, true, Normal}, {"few others", 2, 2, 2, false, Normal}} {
+		r := newRig(t, nil)
+		for i := range c.others {
+			send(r, fmt.Sprint("other", i), 4, 0, "")
+		}
+		if c.alsoHits {
+			send(r, "other9", 4, 2, "ip_blocklisted")
+		}
+		for range 4 {
+			send(r, "acme", c.ips, c.every, "ip_blocklisted")
+			r.pass(5 * time.Minute)
+		}
+		if got := r.level(Subject{"acme", "a"}); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
+	}
+}
+
+// Down by itself, one level after each quiet time; twice as long when it has happened before.
+func TestQuiet(t *testing.T) {
+	r := newRig(t, nil)
+	rise := func() {
+		r.t.Helper()
+		for range 3 {
+			r.send(alice, 300, 3, "recipient_invalid")
+			r.pass(3 * time.Minute)
+		}
+		r.want(alice, Divert)
+	}
+	rise()
+	x := r.Explain(alice)
+	r.pass(x.DownIn - time.Minute)
+	r.want(alice, Divert)
+	r.pass(time.Minute)
+	r.want(alice, Slow)
+	if d := r.lastOf(alice); d.By != "quiet" {
+		t.Errorf("%+v", d)
+	}
+	r.pass(2*time.Hour - time.Minute)
+	r.want(alice, Slow)
+	r.send(alice, 300, 3, "recipient_invalid") // not quiet: up again
+	r.want(alice, Divert)
+	if x := r.Explain(alice); x.Strikes != 2 || x.DownIn <= 6*time.Hour || x.DownIn > 12*time.Hour {
+		t.Errorf("strikes %d, down in %v", x.Strikes, x.DownIn)
+	}
+	r.pass(16*time.Hour + time.Minute)
+	r.want(alice, Normal)
+	r.pass(7 * 24 * time.Hour)
+	if x := r.Explain(alice); x.Strikes != 0 {
+		t.Errorf("strikes %d after a week", x.Strikes)
+	}
+	rise()
+	if x := r.Explain(alice); x.Strikes != 1 {
+		t.Errorf("strikes %d", x.Strikes)
+	}
+}
+
+// While evidence goes on, nothing steps down.
+func TestNotQuiet(t *testing.T) {
+	r := newRig(t, nil)
+	for range 30 {
+		r.send(alice, 200, 7, "recipient_invalid")
+		r.pass(30 * time.Minute)
+	}
+	r.want(alice, Slow)
+	if n := len(r.Decisions(0)); n != 1 {
+		t.Errorf("%d decisions", n)
+	}
+	r.pass(3 * 24 * time.Hour)
+	r.send(alice, 400, 0, "")
+	if x := r.Explain(alice); x.Level != Normal || x.Usual.Unknown > 0.05 {
+		t.Errorf("%v; what it was contained for is now usual: %v", x.Level, x.Usual)
+	}
+}
+
+// What a sender is used to excuses from Slow, up to twice the share, and from nothing else.
+func TestUsual(t *testing.T) {
+	r := newRig(t, nil)
+	for range 30 {
+		r.send(alice, 200, 25, "content_rejected") // 4 %
+		r.pass(24 * time.Hour)
+	}
+	r.send(bob, 600, 13, "content_rejected")   // 7.7 %
+	r.send(alice, 600, 13, "content_rejected") // the same
+	r.want(bob, Slow)
+	r.want(alice, Normal)
+	r.pass(2 * 24 * time.Hour)
+	r.send(alice, 600, 7, "content_rejected")
+	r.want(alice, Slow)
+}
+
+func TestExplainSaysItInWords(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(alice, 80, 4, "recipient_invalid")
+	x := r.Explain(alice)
+	if !x.Known || x.Level != Slow || x.Answer != (Answer{Would: Slow}) || x.Last == nil || x.DownIn != 2*time.Hour || len(x.Readings) != 9 {
+		t.Fatalf("%+v", x)
+	}
+	for _, want := range []string{"10 of 4", "surely", "do not exist", "less than 10.0 %"} {
+		if !strings.Contains(x.Last.Why, want) {
+			t.Errorf("%q does not say %q", x.Last.Why, want)
+		}
+	}
+	s := x.Last.Samples[0]
+	if s.Account != alice.Account || s.Class != "recipient_invalid" || s.Reply != "550 5.1.1 no such user" {
+		t.Errorf("%+v", s)
+	}
+	if x := r.Explain(Subject{"nobody", ""}); x.Known {
+		t.Errorf("%+v", x)
+	}
+	if l := r.List(); len(l) != 1 || l[0].Subject != alice || l[0].Level != Slow || l[0].Why != x.Last.Why {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A stranger's text reaches nobody's terminal as it is.
+func TestTextsAreClean(t *testing.T) {
+	r := newRig(t, nil)
+	evil := strings.Repeat("\x1b[2J\u202e\xff", 100)
+	for i := range uint64(200) {
+		r.Recipient(Recipient{
+			Tenant: "acme", Account: "a" + evil, Provider: evil, Hash: mix(i, 1), Class: "recipient_invalid", Sample: evil,
+		})
+	}
+	all := r.Decisions(0)
+	if len(all) != 1 {
+		t.Fatalf("%d decisions", len(all))
+	}
+	d := all[0]
+	for _, text := range []string{d.Subject.Account, d.Samples[0].Account, d.Samples[0].Provider, d.Samples[0].Reply} {
+		if !utf8.ValidString(text) || strings.ContainsAny(text, "\x1b\u202e") || len(text) > maxName {
+			t.Errorf("%q", text)
+		}
+	}
+	if r.Explain(Subject{"acme", "a" + evil}).Level != Slow {
+		t.Error("not found by the name it came with")
+	}
+}
