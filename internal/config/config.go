@@ -42,6 +42,9 @@ type Config struct {
 	Classification Classification `toml:"classification"`
 	Standing       Standing       `toml:"standing"`
 	Rescue         Rescue         `toml:"rescue"`
+	Senders        Senders        `toml:"senders"`
+	SenderLimits   []SenderLimit  `toml:"sender_limit"`
+	Containment    Containment    `toml:"containment"`
 	Admin          Admin          `toml:"admin"`
 
 	file      string         // as given to Load or Parse
@@ -84,6 +87,9 @@ type Tenant struct {
 	Sources       []netip.Prefix `toml:"sources"`
 	SenderDomains Names          `toml:"sender_domains"` // none: every sender of the sources
 	Pool          string         `toml:"pool"`
+
+	AccountHeader      string `toml:"account_header"` // of the message, written by the MSA: the account; "": it is the envelope sender
+	StripAccountHeader bool   `toml:"strip_account_header"`
 }
 
 // Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one
@@ -288,6 +294,8 @@ func defaults() *Config {
 			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
 		},
+		Senders:     Senders{Spoofing: SpoofingRecord},
+		Containment: Containment{Most: ContainStop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
 		Rescue: Rescue{
 			Mode:        RescueOn,
 			Soften:      true,
@@ -336,6 +344,7 @@ func (d *decoder) complete(cfg *Config) {
 			cfg.Pools[name] = pool
 		}
 	}
+	d.completeSenders(cfg)
 	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {
 		cfg.Limits.SessionsPerSource = cfg.Limits.Sessions
 	}

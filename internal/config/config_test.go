@@ -113,7 +113,7 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		Tenants: []Tenant{
 			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine"},
-			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default"},
+			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true},
 		},
 		Routes: []Route{
 			{
@@ -152,7 +152,17 @@ func TestEverythingIsRead(t *testing.T) {
 		Rescue: Rescue{
 			Mode: RescueObserve, Soften: false, Attempts: 3, Time: 90 * time.Second, BodyBytes: 1 << 20, BodiesBytes: 1 << 28,
 		},
-		Admin: Admin{Socket: "/run/kanmon/admin.sock"},
+		Senders: Senders{File: "/var/lib/kanmon/senders.db", UnknownTenant: "blue", Spoofing: SpoofingRefuse, Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
+		SenderLimits: []SenderLimit{
+			{
+				Name: "account-hour", Per: PerAccount, Count: CountMessages, Limit: 500, Every: time.Hour, Burst: 100, Tenants: Names{"acme"},
+				Accounts: Names{"news@acme.example", "@shop.example"}, Providers: Names{"docomo"}, Action: LimitDivert, Pool: "quarantine",
+				Exempt: []Exemption{ExemptNullSender, ExemptInternal},
+			},
+			{Name: "ip", Per: PerIPProvider, Count: CountBytes, Limit: 1 << 30, Every: time.Minute, Action: LimitDefer, Enforce: true, Fair: true},
+		},
+		Containment: Containment{Enforce: true, Most: ContainDivert, SlowRate: 120, Pool: "default", AccountVolume: 1000, TenantVolume: 9000},
+		Admin:       Admin{Socket: "/run/kanmon/admin.sock"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

@@ -19,6 +19,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validatePools(cfg)
 	d.validateTenants(cfg)
 	d.validateRoutes(cfg)
+	d.validatePolicy(cfg)
 	d.validateDestinations(cfg.Destinations)
 	d.validateTLS(&cfg.TLS)
 	d.validateLimits(&cfg.Limits)

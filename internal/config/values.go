@@ -124,7 +124,7 @@ func words(value any) []string {
 	case Level:
 		return []string{"debug", "info", "warn", "error"}
 	default:
-		return nil
+		return senderWords(value)
 	}
 }
 

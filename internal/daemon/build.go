@@ -60,7 +60,13 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 	if len(g.sendingIPs) > 0 { // else kanmon only observes, and there is nothing to choose
 		g.engine.Judge, g.engine.Mover = out, out
 	}
-	g.providers = out.providers
+	if gated(cfg) {
+		g.engine.Judge = out // it tells the gate what refusals mean
+	}
+	if gated(cfg) && d.policy != nil {
+		g.engine.Gate = d.policy
+	}
+	g.out, g.providers = out, out.providers
 	return g, nil
 }
 
@@ -107,7 +113,7 @@ func rescueOf(cfg *config.Config) session.Rescue {
 	r := &cfg.Rescue
 	out := session.Rescue{Attempts: r.Attempts, Time: r.Time, BodyBytes: int(r.BodyBytes), BodiesBytes: int64(r.BodiesBytes)}
 	wanted := slices.ContainsFunc(handlingsOf(cfg), func(h config.Handling) bool { return h.Rescue == config.RescueOn })
-	if r.BodyBytes == 0 || !wanted { // in the file 0 means none
+	if r.BodyBytes == 0 || !wanted || len(cfg.SendingIPs) == 0 { // in the file 0 means none
 		out.BodyBytes = -1
 	}
 	return out

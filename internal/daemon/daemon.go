@@ -34,6 +34,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
+	"kanmon/internal/policy"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -61,6 +62,7 @@ type Daemon struct {
 	change   sync.Mutex // held by Start, Reload and Stop
 	cfg      *config.Config
 	book     *standing.Book
+	policy   *policy.Policy
 	gates    []*gate
 	cleanups []cleanup
 	memory   int64 // soft memory limit before Start
@@ -119,6 +121,9 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
 		return err
+	}
+	if err := d.openPolicy(first); err != nil {
+		return errors.Join(err, d.release(first.journal))
 	}
 	d.install(first)
 	d.onStop("generations", d.endGenerations)
@@ -181,7 +186,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 			return err
 		}
 	}
-	if err := d.book.Configure(bookSettings(cfg)); err != nil {
+	if err := d.configure(cfg, next); err != nil {
 		plan.abandon()
 		d.discard(next)
 		return err
@@ -194,6 +199,18 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 	d.limitMemory()
 	d.log.Info("reloaded", "listen", d.addrs(), "sending_ips", len(cfg.SendingIPs), "sessions", d.live.Count())
 	return nil
+}
+
+// configure exchanges the settings of what outlives the generations.
+func (d *Daemon) configure(cfg *config.Config, next *generation) error {
+	senders, err := policySettings(cfg, next.out)
+	if err != nil {
+		return err
+	}
+	if err := d.policy.Configure(senders); err != nil {
+		return err
+	}
+	return d.book.Configure(bookSettings(cfg)) // what can be wrong in it, the configuration has been checked for
 }
 
 // ReopenLogs opens the files of the journal anew, after their rotation.

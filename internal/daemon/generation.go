@@ -19,6 +19,7 @@ type generation struct {
 	engine  *session.Engine
 	journal *sharedJournal // nil: nothing is recorded
 
+	out        *outlet
 	providers  *provider.Lookup
 	sendingIPs []netip.Addr
 

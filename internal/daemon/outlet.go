@@ -167,7 +167,7 @@ func (o *outlet) unharmed(how config.Handling, key standing.Key) bool {
 func (o *outlet) query(req session.DialRequest) egress.Query {
 	q := egress.Query{
 		Source: req.Source, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
-		RecipientDomain: domainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1,
+		RecipientDomain: domainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
 		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain).Provider
@@ -182,11 +182,14 @@ func domainOf(mailbox string) string {
 // key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
 // What a recipient's domain says does not count: any host can be given mail for any domain.
 func (o *outlet) key(ip, mx netip.Addr) standing.Key {
-	name := o.providers.At(mx)
-	if name == "" {
-		name = "mx:" + mx.Unmap().String()
+	return standing.Key{IP: ip, Provider: o.provider(mx)}
+}
+
+func (o *outlet) provider(mx netip.Addr) string {
+	if name := o.providers.At(mx); name != "" {
+		return name
 	}
-	return standing.Key{IP: ip, Provider: name}
+	return "mx:" + mx.Unmap().String()
 }
 
 // learn looks up whose MXs a domain has, in the background, so that the next refusal by one of them counts for its provider.

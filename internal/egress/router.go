@@ -63,6 +63,7 @@ type Query struct {
 	RecipientDomain string  // "": not known yet
 	Provider        string  // "": none, or not known
 	Suspicion       float64 // 0 to 1; below 0: not known
+	Pool            string  // it must leave from this one, whatever the routes say; "": as they say
 }
 
 // A Choice is a pool, and the sending IP of it that the mail leaves from.
@@ -159,6 +160,13 @@ func (r *Router) pool(name string) (*addressPool, error) {
 func (r *Router) Choose(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
 	choice.Tenant = r.tenants.name(f.tenant)
+	if q.Pool != "" {
+		if p, found := r.pool(q.Pool); found == nil {
+			choice.Route = "pool that was asked for"
+			err = r.fill(&choice, &f, p)
+			return choice, err
+		}
+	}
 	for i := range r.routes {
 		if v, _, _ := r.routes[i].test(&f); v == matches {
 			err = r.take(&choice, &f, i)
@@ -167,6 +175,27 @@ func (r *Router) Choose(q Query) (choice Choice, err error) {
 	}
 	err = r.fallBack(&choice, &f)
 	return choice, err
+}
+
+// An Owner is whose a mail is.
+type Owner struct {
+	Tenant  string // "": nobody's
+	Later   bool   // with Tenant "": the sender's domain may tell
+	Spoofed string // the tenant that names the sender's domain as its own, if this one does not
+}
+
+// Owner says whose a mail is. The MSA's address is trusted most; the sender's domain decides only among those behind it.
+func (r *Router) Owner(q Query) Owner {
+	f := r.factsOf(&q)
+	o := Owner{Tenant: r.tenants.name(f.tenant)}
+	if o.Tenant == "" {
+		o.Later = !q.SenderKnown && r.tenants.shared.find(q.Source.Unmap()) != nobody
+		return o
+	}
+	if owner := r.tenants.owner(f.senderDomain); owner != nobody && owner != f.tenant && !r.tenants.names(f.tenant, f.senderDomain) {
+		o.Spoofed = r.tenants.name(owner)
+	}
+	return o
 }
 
 // Explain is Choose with the reasons.

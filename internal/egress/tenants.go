@@ -74,6 +74,29 @@ func (t *tenants) find(source netip.Addr, senderDomain string) int {
 	return t.bySource.find(source)
 }
 
+// owner gives the index of a tenant that names the sender's domain as its own, wherever its mail comes from; or nobody.
+func (t *tenants) owner(senderDomain string) int {
+	if senderDomain == "" {
+		return nobody
+	}
+	for at := 0; at >= 0; at = nextDot(senderDomain, at) {
+		if members := t.byDomain[senderDomain[at:]]; len(members) > 0 {
+			return members[0].tenant
+		}
+	}
+	return nobody
+}
+
+// names says whether the tenant names the domain as its own.
+func (t *tenants) names(i int, senderDomain string) bool {
+	for at := 0; at >= 0; at = nextDot(senderDomain, at) {
+		if slices.ContainsFunc(t.byDomain[senderDomain[at:]], func(m member) bool { return m.tenant == i }) {
+			return true
+		}
+	}
+	return false
+}
+
 // nextDot gives the place of the next dot behind the place, -1 if there is none.
 func nextDot(s string, at int) int {
 	if i := strings.IndexByte(s[at+1:], '.'); i >= 0 {

@@ -1,0 +1,266 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Senders is what holds for all who send.
+type Senders struct {
+	File          string         `toml:"file"`           // path of the SQLite file; "": forgotten at the end of the process
+	UnknownTenant string         `toml:"unknown_tenant"` // whose the mail is that no tenant claims; "": it gets 451
+	Spoofing      Spoofing       `toml:"spoofing"`
+	Internal      []netip.Prefix `toml:"internal"`
+}
+
+// SenderLimit is how much somebody may send.
+type SenderLimit struct {
+	Name      string        `toml:"name"`
+	Per       LimitScope    `toml:"per"`
+	Count     LimitMeasure  `toml:"count"`
+	Limit     Size          `toml:"limit"`
+	Every     time.Duration `toml:"every"` // 0 for sessions
+	Burst     Size          `toml:"burst"` // 0: limit.Rule's own
+	Tenants   Names         `toml:"tenant"`
+	Accounts  Names         `toml:"account"`
+	Providers Names         `toml:"provider"`
+	Action    LimitAction   `toml:"action"`
+	Pool      string        `toml:"pool"` // of LimitDivert
+	Enforce   bool          `toml:"enforce"`
+	Fair      bool          `toml:"fair"`
+	Exempt    []Exemption   `toml:"exempt"`
+}
+
+// Containment is what is done about senders whose mail is refused where it goes.
+type Containment struct {
+	Enforce       bool             `toml:"enforce"`
+	Most          ContainmentLevel `toml:"most"`
+	SlowRate      int              `toml:"slow_rate"` // mails an hour
+	Pool          string           `toml:"pool"`      // ""; none: mail is only slowed
+	AccountVolume int              `toml:"account_volume"`
+	TenantVolume  int              `toml:"tenant_volume"`
+}
+
+// Spoofing says what is done about a sender whose domain is another tenant's.
+type Spoofing string
+
+// LimitScope says whose mail is counted together.
+type LimitScope string
+
+// LimitMeasure says what is counted.
+type LimitMeasure string
+
+// LimitAction says what is done where a limit is reached.
+type LimitAction string
+
+// Exemption is mail that a limit does not count.
+type Exemption string
+
+// ContainmentLevel is how far kanmon steps in.
+type ContainmentLevel string
+
+// The words of these types.
+const (
+	SpoofingRecord Spoofing = "record"
+	SpoofingRefuse Spoofing = "refuse"
+
+	PerTenant         LimitScope = "tenant"
+	PerAccount        LimitScope = "account"
+	PerTenantProvider LimitScope = "tenant_provider"
+	PerIPProvider     LimitScope = "sending_ip_provider"
+
+	CountMessages    LimitMeasure = "messages"
+	CountRecipients  LimitMeasure = "recipients"
+	CountBytes       LimitMeasure = "bytes"
+	CountConnections LimitMeasure = "connections"
+	CountSessions    LimitMeasure = "sessions"
+
+	LimitDefer  LimitAction = "defer"
+	LimitDelay  LimitAction = "delay"
+	LimitReject LimitAction = "reject"
+	LimitDivert LimitAction = "divert"
+	LimitBlock  LimitAction = "block"
+
+	ExemptNullSender Exemption = "null_sender"
+	ExemptInternal   Exemption = "internal"
+
+	ContainSlow   ContainmentLevel = "slow"
+	ContainDivert ContainmentLevel = "divert"
+	ContainStop   ContainmentLevel = "stop"
+)
+
+// senderWords is words for the types of this file.
+func senderWords(value any) []string {
+	switch value.(type) {
+	case Spoofing:
+		return []string{"record", "refuse"}
+	case LimitScope:
+		return []string{"tenant", "account", "tenant_provider", "sending_ip_provider"}
+	case LimitMeasure:
+		return []string{"messages", "recipients", "bytes", "connections", "sessions"}
+	case LimitAction:
+		return []string{"defer", "delay", "reject", "divert", "block"}
+	case Exemption:
+		return []string{"null_sender", "internal"}
+	case ContainmentLevel:
+		return []string{"slow", "divert", "stop"}
+	default:
+		return nil
+	}
+}
+
+// completeSenders fills in the defaults that depend on other keys.
+func (d *decoder) completeSenders(cfg *Config) {
+	for i := range cfg.SenderLimits {
+		l, key := &cfg.SenderLimits[i], fmt.Sprintf("sender_limit[%d]", i)
+		if !d.has(key + ".enforce") {
+			l.Enforce = true
+		}
+		if !d.has(key + ".action") {
+			l.Action = LimitDefer
+		}
+		if !d.has(key + ".fair") {
+			l.Fair = l.Per == PerIPProvider && l.Limit >= 20
+		}
+	}
+	if !d.has("containment.pool") {
+		for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
+			if cfg.Pools[name].HighRisk {
+				cfg.Containment.Pool = name
+			}
+		}
+	}
+}
+
+func (d *decoder) validatePolicy(cfg *Config) {
+	var tenants []string
+	for _, t := range cfg.Tenants {
+		tenants = append(tenants, t.Name)
+	}
+	d.validatePath("senders.file", cfg.Senders.File)
+	if key := "senders.unknown_tenant"; d.has(key) && d.good(key) && !slices.Contains(tenants, cfg.Senders.UnknownTenant) {
+		d.unknown(key, "tenant", cfg.Senders.UnknownTenant, tenants, "add a [[tenant]] of this name")
+	}
+	names := map[string]string{}
+	for i := range cfg.SenderLimits {
+		if key := fmt.Sprintf("sender_limit[%d]", i); !d.failedItself(key) {
+			d.validateSenderLimit(cfg, key, &cfg.SenderLimits[i], tenants, names)
+		}
+	}
+	d.validateContainment(cfg)
+	for i, t := range cfg.Tenants {
+		if key := fmt.Sprintf("tenant[%d].account_header", i); d.has(key) && d.good(key) && !isFieldName(t.AccountHeader) {
+			d.wrong(key, fmt.Sprintf("%q is not the name of a header", t.AccountHeader), `want a name such as "X-Authenticated-Sender"`)
+		}
+		if key := fmt.Sprintf("tenant[%d].strip_account_header", i); d.has(key) && t.AccountHeader == "" {
+			d.wrong(key, "there is no account_header to strip", "add account_header, or remove this line")
+		}
+	}
+}
+
+func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, tenants []string, names map[string]string) {
+	d.validateName(key+".name", l.Name, "limit", "account-hour", names)
+	for _, must := range []struct{ key, example string }{
+		{"per", `add per = "account"`}, {"count", `add count = "messages"`}, {"limit", "add limit = 500"},
+	} {
+		if !d.has(key + "." + must.key) {
+			d.wrong(key+"."+must.key, "missing", must.example)
+		}
+	}
+	if at := key + ".limit"; d.has(at) && d.good(at) && l.Limit < 1 {
+		d.wrong(at, fmt.Sprintf("%d is not a limit", l.Limit), "want 1 or more; to stop a sender, use kanmon tenant block")
+	}
+	d.validatePeriod(key, l)
+	d.known(key+".tenant", "tenant", l.Tenants, tenants, "add a [[tenant]] of this name")
+	var providers []string
+	for _, p := range cfg.providers {
+		providers = append(providers, p.Name)
+	}
+	if d.good("providers_file") {
+		d.known(key+".provider", "provider", l.Providers, providers, "`kanmon explain` shows a recipient's provider; add your own in providers_file")
+	}
+	d.validateAccounts(key+".account", l.Accounts)
+	d.validateLimitAction(cfg, key, l)
+}
+
+func (d *decoder) validatePeriod(key string, l *SenderLimit) {
+	const longest = 31 * 24 * time.Hour
+	switch every := key + ".every"; {
+	case !d.good(every) || !d.good(key+".count"):
+	case l.Count == CountSessions && d.has(every):
+		d.wrong(every, "sessions are counted at once: there is no time", "remove it")
+	case l.Count == CountSessions:
+	case !d.has(every):
+		d.wrong(every, "missing", `add every = "1h"`)
+	case l.Every < time.Second || l.Every > longest:
+		d.wrong(every, fmt.Sprintf("%s is out of range", l.Every), `want "1s" to "744h"`)
+	}
+	switch burst := key + ".burst"; {
+	case !d.has(burst) || !d.good(burst):
+	case l.Count == CountSessions:
+		d.wrong(burst, "sessions are counted at once: there is no burst", "remove it")
+	case l.Burst < 1 || l.Burst > l.Limit && d.good(key+".limit"):
+		d.wrong(burst, fmt.Sprintf("%d is not a burst of a limit of %d", l.Burst, l.Limit), fmt.Sprintf("want 1 to %d", max(1, l.Limit)))
+	}
+	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per != PerIPProvider || l.Limit < 20) {
+		d.wrong(fair, "only tenants that share a sending IP can be fair to each other, and only where there is something to share", `want per = "sending_ip_provider" and a limit of at least 20`)
+	}
+}
+
+func (d *decoder) validateAccounts(key string, accounts Names) {
+	if len(accounts) == 0 && d.has(key) && d.good(key) {
+		d.wrong(key, "empty", "remove it, or name an address")
+	}
+	for i, a := range accounts {
+		local, domain, found := strings.Cut(a, "@")
+		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && (!found || strings.Contains(local, "@") || checkHostname(domain) != nil) {
+			d.wrong(item, fmt.Sprintf("%q is not an address", a), `want "news@acme.example", or "@acme.example" for all of a domain`)
+		}
+	}
+}
+
+func (d *decoder) validateLimitAction(cfg *Config, key string, l *SenderLimit) {
+	action, pool := key+".action", key+".pool"
+	switch {
+	case !d.good(action):
+	case l.Action == LimitDivert && (l.Count == CountRecipients || l.Count == CountSessions || l.Count == CountConnections || l.Per == PerIPProvider):
+		d.wrong(action, "when this limit is asked, the sending IP is chosen already: nothing can be diverted", `want a limit of messages or bytes of a tenant or an account, or another action`)
+	case l.Action == LimitDivert && !d.has(pool):
+		d.wrong(action, "there is no pool to divert to", `add pool = "quarantine"`)
+	case l.Action != LimitDivert && d.has(pool):
+		d.wrong(pool, "only action = \"divert\" needs a pool", "remove it, or divert")
+	case l.Action == LimitBlock && (l.Per == PerIPProvider || l.Per == PerTenantProvider):
+		d.wrong(action, "a block is of a tenant or an account, everywhere", `want per = "tenant" or per = "account"`)
+	case l.Action == LimitDivert:
+		d.poolKnown(cfg, pool, l.Pool)
+	}
+}
+
+func (d *decoder) validateContainment(cfg *Config) {
+	c := &cfg.Containment
+	if d.has("containment.pool") {
+		d.poolKnown(cfg, "containment.pool", c.Pool)
+	}
+	for _, row := range []struct {
+		key         string
+		n, most     int
+		what, least string
+	}{
+		{"slow_rate", c.SlowRate, 100_000, "mails an hour", "1"},
+		{"account_volume", c.AccountVolume, 10_000_000, "recipients an hour", "1"},
+		{"tenant_volume", c.TenantVolume, 10_000_000, "recipients an hour", "1"},
+	} {
+		if key := "containment." + row.key; d.good(key) && (row.n < 1 || row.n > row.most) {
+			d.wrong(key, fmt.Sprintf("%d is no number of %s", row.n, row.what), fmt.Sprintf("want %s to %d", row.least, row.most))
+		}
+	}
+}
+
+// isFieldName says whether a text is a header field's name (RFC 5322 §2.2).
+func isFieldName(name string) bool {
+	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' })
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	"kanmon/internal/config"
+	"kanmon/internal/contain"
+	"kanmon/internal/egress"
+	"kanmon/internal/limit"
+	"kanmon/internal/policy"
+	"kanmon/internal/session"
+)
+
+// policySettings makes what decides who may send, and how much.
+func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
+	s := policy.Settings{
+		Identify: identify(cfg, out.router), Provider: out.provider, Internal: cfg.Senders.Internal,
+		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
+	}
+	for _, t := range cfg.Tenants {
+		s.Tenants = append(s.Tenants, t.Name)
+	}
+	for i := range cfg.SenderLimits {
+		l, err := senderLimitOf(&cfg.SenderLimits[i])
+		if err != nil {
+			return s, err
+		}
+		s.Limits = append(s.Limits, l)
+	}
+	return s, nil
+}
+
+// identify finds whose a mail is: by the MSA's address, behind a shared one by the sender's domain, and else it is that of the
+// tenant for all others, if there is one.
+func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *string) policy.Identity {
+	headers := map[string]policy.Identity{}
+	for _, t := range cfg.Tenants {
+		headers[t.Name] = policy.Identity{Header: t.AccountHeader, Strip: t.StripAccountHeader}
+	}
+	return func(origin session.Origin, sender *string) policy.Identity {
+		q := egress.Query{Source: origin.Source.Addr(), Destination: origin.Destination, Suspicion: -1}
+		if sender != nil {
+			q.Sender, q.SenderKnown = *sender, true
+		}
+		owner := router.Owner(q)
+		switch {
+		case len(cfg.Tenants) == 0: // each MSA is one
+			owner.Tenant = origin.Source.Addr().String()
+		case owner.Tenant == "" && !owner.Later:
+			owner.Tenant = cfg.Senders.UnknownTenant
+		}
+		id := headers[owner.Tenant]
+		id.Tenant, id.Later, id.Spoofed = owner.Tenant, owner.Later, owner.Spoofed
+		return id
+	}
+}
+
+func senderLimitOf(c *config.SenderLimit) (*policy.Limit, error) {
+	compiled, err := limit.Compile(limit.Rule{
+		Name: c.Name, Amount: int64(c.Limit), Per: c.Every, Burst: int64(c.Burst), Fair: c.Fair,
+		Scope: map[config.LimitScope]limit.Scope{
+			config.PerTenant: limit.PerTenant, config.PerAccount: limit.PerAccount,
+			config.PerTenantProvider: limit.PerTenantProvider, config.PerIPProvider: limit.PerIPProvider,
+		}[c.Per],
+		Measure: map[config.LimitMeasure]limit.Measure{
+			config.CountMessages: limit.Messages, config.CountRecipients: limit.Recipients, config.CountBytes: limit.Octets,
+			config.CountConnections: limit.Connections, config.CountSessions: limit.Sessions,
+		}[c.Count],
+	})
+	if err != nil {
+		return nil, err
+	}
+	l := &policy.Limit{
+		Limit: compiled, Tenants: c.Tenants, Providers: c.Providers, Pool: c.Pool, Enforce: c.Enforce,
+		ExemptNull: slices.Contains(c.Exempt, config.ExemptNullSender), ExemptInternal: slices.Contains(c.Exempt, config.ExemptInternal),
+		Action: map[config.LimitAction]policy.Action{
+			config.LimitDefer: policy.Defer, config.LimitDelay: policy.Delay, config.LimitReject: policy.Reject,
+			config.LimitDivert: policy.Divert, config.LimitBlock: policy.Block,
+		}[c.Action],
+	}
+	for _, account := range c.Accounts {
+		l.Accounts = append(l.Accounts, strings.ToLower(account))
+	}
+	return l, nil
+}
+
+func containmentOf(c *config.Containment) policy.Containment {
+	p := contain.DefaultPolicy()
+	p.Enforce = contain.Enforce{
+		On: c.Enforce, Slow: true, Divert: c.Most != config.ContainSlow, Stop: c.Most == config.ContainStop,
+	}
+	p.AccountVolume, p.TenantVolume = float64(c.AccountVolume), float64(c.TenantVolume)
+	return policy.Containment{Policy: p, SlowRate: int64(c.SlowRate), Pool: c.Pool}
+}
+
+// openPolicy makes what decides about senders, for the first generation and all that follow.
+func (d *Daemon) openPolicy(first *generation) error {
+	settings, err := policySettings(d.cfg, first.out)
+	if err != nil {
+		return err
+	}
+	if d.policy, err = policy.New(policy.Options{Settings: settings, Log: d.log}); err != nil {
+		return err
+	}
+	d.onStop("limits and containment", func(context.Context) error { return d.policy.Close() })
+	if gated(d.cfg) {
+		first.engine.Gate = d.policy
+	}
+	return nil
+}
+
+// gated says whether a configuration has anybody to decide about.
+func gated(cfg *config.Config) bool { return len(cfg.Tenants) > 0 || len(cfg.SenderLimits) > 0 }

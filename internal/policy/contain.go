@@ -1,0 +1,125 @@
+package policy
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// What a sender is told who may not send. Who and why is in the records, and in kanmon account explain.
+const (
+	blockedText = "this sender is blocked until a person lifts it; ask your provider"
+	stoppedText = "mail of this sender is stopped: too much of it was refused where it went; ask your provider"
+)
+
+// contained does what the detector has come to about the mail's sender.
+func (a *pass) contained(d *session.Decision) {
+	answer := a.policy.detector.Ask(a.tenant, a.account)
+	if answer.Would > answer.Level {
+		a.wouldContain(d, answer)
+	}
+	switch answer.Level {
+	case contain.Stop:
+		d.Refuse, d.Text = session.RefuseNow, stoppedText
+		if answer.Hand {
+			d.Text = blockedText
+		}
+		a.noteContained(d, answer, "deferred")
+	case contain.Divert:
+		if pool := a.set.Containment.Pool; pool != "" {
+			d.Pool = pool
+			a.noteContained(d, answer, "diverted")
+		}
+		a.slow(d, answer)
+	case contain.Slow:
+		a.slow(d, answer)
+	}
+}
+
+// slow lets a contained sender's mail pass at a rate of its own, which is not the limits'.
+func (a *pass) slow(d *session.Decision, answer contain.Answer) {
+	subject := limit.Subject{Of: a.account, To: a.tenant}
+	if answer.Tenant {
+		subject = limit.Subject{Of: a.tenant}
+	}
+	v := a.take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.ofAccount)
+	if v.OK {
+		return
+	}
+	d.Refuse = session.RefuseNow
+	d.Text = fmt.Sprintf("mail of this sender is slowed down: too much of it was refused where it went; try again in %s", inWords(v.Wait))
+	did := "deferred"
+	if a.hold(d, v.Wait) {
+		if a.waiting {
+			return
+		}
+		a.waiting, did = true, "delayed"
+	}
+	a.noteContained(d, answer, did)
+}
+
+func (a *pass) noteContained(d *session.Decision, answer contain.Answer, did string) {
+	n := session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "containment: " + answer.Level.String()}
+	if a.once(did + " " + a.account) {
+		if last := a.policy.detector.Explain(a.subject(answer)).Last; last != nil {
+			n.Why = last.Why
+		}
+	}
+	d.Notes = append(d.Notes, n)
+}
+
+// wouldContain tells what is not enforced, once for each session and level.
+func (a *pass) wouldContain(d *session.Decision, answer contain.Answer) {
+	answer.Level = answer.Would
+	did := map[contain.Level]string{contain.Slow: "would_delay", contain.Divert: "would_divert", contain.Stop: "would_defer"}[answer.Would]
+	if !slices.Contains(a.told, did+" "+a.account) {
+		a.noteContained(d, answer, did)
+	}
+}
+
+// once says whether it is asked about this for the first time in the session.
+func (a *pass) once(about string) bool {
+	if slices.Contains(a.told, about) {
+		return false
+	}
+	if len(a.told) < maxTold {
+		a.told = append(a.told, about)
+	}
+	return true
+}
+
+// maxTold bounds what a session of many senders remembers.
+const maxTold = 64
+
+func (a *pass) subject(answer contain.Answer) contain.Subject {
+	s := contain.Subject{Tenant: a.tenant, Account: a.account}
+	if answer.Tenant {
+		s.Account = ""
+	}
+	return s
+}
+
+// blockFor blocks whoever a limit counts: the account, or the tenant.
+func (p *Policy) blockFor(a *pass, l *Limit) {
+	s := contain.Subject{Tenant: a.tenant}
+	if l.Rule().Scope == limit.PerAccount {
+		s.Account = a.account
+	}
+	by, why := "limit "+l.Rule().Name, "the limit was reached"
+	before := p.stateText(s)
+	if err := p.detector.Block(s, time.Time{}, by, why); err != nil {
+		p.log.Error("sender not blocked", "tenant", s.Tenant, "limit", l.Rule().Name, "error", err)
+		return
+	}
+	c := Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why}
+	p.stamp(&c)
+	select {
+	case p.pending <- c: // a session does not wait for the disk
+	default:
+		p.log.Error("audit not written: too many changes at once")
+	}
+}

@@ -1,0 +1,157 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+func enforcing(s Settings) Settings {
+	s.Containment.Policy = contain.DefaultPolicy()
+	s.Containment.Policy.Enforce.On = true
+	s.Containment.Pool = "quarantine"
+	return s
+}
+
+// abuse sends mails of which two of five recipients do not exist, over three MXs, a second apart. It counts what became of them.
+func abuse(r *rig, from string, mails int) (passed, diverted, deferred int) {
+	var visits []*visit
+	for _, to := range []string{"192.0.2.25", "198.51.100.25", "203.0.113.99"} {
+		v, _ := r.enter("10.0.1.1", addrPort(to))
+		visits = append(visits, v)
+	}
+	for i := range mails {
+		name := fmt.Sprintf("victim%d@example.net", i)
+		replies := map[string]string{}
+		if i%5 < 2 {
+			replies[name] = "recipient_invalid"
+		}
+		s := visits[i%3].send(from, []string{name}, replies)
+		switch {
+		case s.refused.Refuse != session.RefuseNot:
+			deferred++
+		case s.pool == "quarantine":
+			diverted++
+		default:
+			passed++
+		}
+		r.pass(time.Second)
+	}
+	for _, v := range visits {
+		v.Close()
+	}
+	return passed, diverted, deferred
+}
+
+// An account that sends to people who do not exist is slowed, diverted and stopped; its tenant and the others are left alone.
+func TestAbuseIsContained(t *testing.T) {
+	r := newRig(t, enforcing(settingsWith()), nil)
+	passed, diverted, deferred := abuse(r, "bad@acme.example", 5000)
+	t.Logf("of 5000 mails %d passed, %d were diverted, %d deferred", passed, diverted, deferred)
+	if passed > 500 || deferred < 4000 {
+		t.Error("not contained")
+	}
+	v, _ := r.enter("10.0.1.1", mx)
+	if s := v.send("good@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot || s.pool != "" {
+		t.Errorf("another account of the tenant: %+v", s)
+	}
+	if s := v.send("bad@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, "ask your provider") && !strings.Contains(s.refused.Text, "slowed down") {
+		t.Errorf("the account itself: %+v", s)
+	}
+	last := v.notes[len(v.notes)-1]
+	if !strings.HasPrefix(last.Rule, "containment: ") || last.Why == "" {
+		t.Errorf("the record does not say why: %+v", last)
+	}
+	v.Close()
+}
+
+// Without enforcement all of it passes, and the records tell what would have been.
+func TestContainmentOnlyObserved(t *testing.T) {
+	s := enforcing(settingsWith())
+	s.Containment.Policy.Enforce.On = false
+	r := newRig(t, s, nil)
+	if passed, diverted, deferred := abuse(r, "bad@acme.example", 2000); passed != 2000 {
+		t.Errorf("%d passed, %d diverted, %d deferred", passed, diverted, deferred)
+	}
+	v, _ := r.enter("10.0.1.1", mx)
+	v.send("bad@acme.example", rcpt, nil)
+	v.send("bad@acme.example", rcpt, nil)
+	if got := did(v.notes); !strings.HasPrefix(got, "would_") || strings.Contains(got, ",") {
+		t.Errorf("told: %q, want one thing that would be done", got)
+	}
+	v.Close()
+}
+
+// Levels survive a restart; a block by hand holds whatever is enforced, and ends when it is said to.
+func TestBlockByHand(t *testing.T) {
+	store := &memory{}
+	s := settingsWith()
+	r := newRig(t, s, store)
+	acme := contain.Subject{Tenant: "acme"}
+	if err := r.Block(acme, r.now().Add(time.Hour), "alice", "invoice"); err != nil {
+		t.Fatal(err)
+	}
+	v, _ := r.enter("10.0.1.1", mx)
+	if got := v.send("a@acme.example", rcpt, nil); got.refused.Text != blockedText {
+		t.Errorf("not blocked: %+v", got)
+	}
+	blue, _ := r.enter("10.0.2.1", mx)
+	if got := blue.send("a@blue.example", rcpt, nil); got.refused.Refuse != session.RefuseNot {
+		t.Errorf("another tenant: %+v", got)
+	}
+	blue.Close()
+	for range 61 { // a leap of the clock would free nobody
+		r.pass(time.Minute)
+		r.detector.Tick()
+	}
+	if got := v.send("a@acme.example", rcpt, nil); got.refused.Refuse != session.RefuseNot {
+		t.Errorf("after its end: %+v", got)
+	}
+	v.Close()
+	if err := r.Block(contain.Subject{Tenant: "acne"}, time.Time{}, "alice", ""); !errors.Is(err, ErrTenant) {
+		t.Errorf("a tenant that there is not: %v", err)
+	}
+}
+
+// Mail of nobody gets 451. Where the sender may tell, it is waited for; a sender of another tenant's domain is told of, or refused.
+func TestWhoseMail(t *testing.T) {
+	r := newRig(t, settingsWith(rule("hour", limit.PerTenant, 1)), nil)
+	if _, d := r.enter("10.0.9.1", mx); d.Refuse != session.RefuseNow || !strings.Contains(d.Text, "no customer") {
+		t.Errorf("a stranger: %+v", d)
+	}
+	shared, d := r.enter("10.0.3.1", mx)
+	if d.Refuse != session.RefuseNot {
+		t.Errorf("behind a shared source: %+v", d)
+	}
+	for _, from := range []string{"a@acme.example", "a@blue.example"} { // each has a limit of its own
+		if s := shared.send(from, rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Errorf("%s: %+v", from, s.refused)
+		}
+		if s := shared.send(from, rcpt, nil); s.refused.Refuse != session.RefuseNow {
+			t.Errorf("%s, the second: %+v", from, s.refused)
+		}
+	}
+	if s := shared.send("a@nobody.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, "no customer") {
+		t.Errorf("nobody's: %+v", s.refused)
+	}
+	acme, _ := newRig(t, settingsWith(), nil).enter("10.0.1.1", mx)
+	if s := acme.send("a@blue.example", rcpt, nil); s.refused.Refuse != session.RefuseNot || did(acme.notes) != "spoofed by spoofing" {
+		t.Errorf("%+v, told %s", s.refused, did(acme.notes))
+	}
+	strict := settingsWith()
+	strict.RefuseSpoofing = true
+	r2 := newRig(t, strict, nil)
+	v, _ := r2.enter("10.0.1.1", mx)
+	if s := v.send("a@blue.example", rcpt, nil); s.refused.Refuse != session.RefuseForGood {
+		t.Errorf("%+v", s.refused)
+	}
+	for _, one := range []*visit{shared, acme, v} {
+		one.Close()
+	}
+}

@@ -1,0 +1,245 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+)
+
+// Errors of what operators ask for.
+var (
+	ErrTenant = errors.New("there is no such tenant")
+	ErrLimit  = errors.New("there is no such limit")
+	ErrAmount = errors.New("not an amount for this limit")
+)
+
+// A Change is what an operator did, or a limit that blocks, as the audit keeps it.
+type Change struct {
+	At      time.Time       `json:"at"`
+	By      string          `json:"by"`
+	Subject contain.Subject `json:"subject"`
+	Did     string          `json:"did"` // "block", "unblock", "exempt", "unexempt", "limit"
+	Before  string          `json:"before"`
+	After   string          `json:"after"`
+	Why     string          `json:"why,omitempty"`
+}
+
+// An override is a limit with an amount of its own for a subject.
+type override struct {
+	contain.Subject
+	limit string // its name
+}
+
+// Block stops a sender until a time; with the zero time until a person lifts it.
+func (p *Policy) Block(s contain.Subject, until time.Time, by, why string) error {
+	if err := p.known(s); err != nil {
+		return err
+	}
+	return p.change(s, "block", by, why, func(s contain.Subject) error { return p.detector.Block(s, until, by, why) })
+}
+
+// Unblock ends a block and what evidence has led to: the sender begins anew.
+func (p *Policy) Unblock(s contain.Subject, by, why string) error {
+	return p.change(s, "unblock", by, why, func(s contain.Subject) error { return p.detector.Unblock(s, by) })
+}
+
+// Exempt keeps evidence from containing a sender until a time; with the zero time until a person ends it.
+func (p *Policy) Exempt(s contain.Subject, until time.Time, by, why string) error {
+	if err := p.known(s); err != nil {
+		return err
+	}
+	return p.change(s, "exempt", by, why, func(s contain.Subject) error { return p.detector.Exempt(s, until, by, why) })
+}
+
+// Unexempt ends an exemption.
+func (p *Policy) Unexempt(s contain.Subject, by, why string) error {
+	return p.change(s, "unexempt", by, why, func(s contain.Subject) error { return p.detector.Unexempt(s, by) })
+}
+
+// SetLimit gives a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
+func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why string) error {
+	if err := p.known(s); err != nil {
+		return err
+	}
+	s = normal(s)
+	set := p.settings.Load()
+	base, err := set.byName(name)
+	if err != nil {
+		return err
+	}
+	key := override{s, name}
+	if amount != 0 {
+		if _, err := withAmount(base, amount); err != nil {
+			return fmt.Errorf("%w: %w", ErrAmount, err)
+		}
+	}
+	p.mu.Lock()
+	before := p.given[key]
+	if amount == 0 {
+		delete(p.given, key)
+	} else {
+		p.given[key] = amount
+	}
+	next := *set
+	next.overrides = p.compiled(&next)
+	p.settings.Store(&next)
+	p.mu.Unlock()
+	of := base.Rule().Amount
+	return p.audit(Change{By: by, Subject: s, Did: "limit", Before: amountText(name, before, of), After: amountText(name, amount, of), Why: why})
+}
+
+func amountText(name string, amount, configured int64) string {
+	if amount == 0 {
+		return fmt.Sprintf("%s: %d, as configured", name, configured)
+	}
+	return fmt.Sprintf("%s: %d", name, amount)
+}
+
+// known says whether a subject's tenant is one of the configuration.
+func (p *Policy) known(s contain.Subject) error {
+	if slices.Contains(p.settings.Load().Tenants, s.Tenant) {
+		return nil
+	}
+	return fmt.Errorf("%w: %q", ErrTenant, s.Tenant)
+}
+
+// change does something to a subject and puts it into the audit.
+func (p *Policy) change(s contain.Subject, did, by, why string, do func(contain.Subject) error) error {
+	s = normal(s)
+	before := p.stateText(s)
+	if err := do(s); err != nil {
+		return err
+	}
+	return p.audit(Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why})
+}
+
+func (p *Policy) stateText(s contain.Subject) string {
+	x := p.detector.Explain(s)
+	text := x.Level.String()
+	if x.Block != nil {
+		text += ", blocked by " + x.Block.By
+		if !x.Block.Until.IsZero() {
+			text += " until " + x.Block.Until.UTC().Format(time.RFC3339)
+		}
+	}
+	if x.Exempt != nil {
+		text += ", exempt by " + x.Exempt.By
+		if !x.Exempt.Until.IsZero() {
+			text += " until " + x.Exempt.Until.UTC().Format(time.RFC3339)
+		}
+	}
+	return text
+}
+
+func normal(s contain.Subject) contain.Subject {
+	s.Account = strings.ToLower(s.Account)
+	return s
+}
+
+// audit keeps a change at once, with all there is to be kept.
+func (p *Policy) audit(c Change) error {
+	if p.stamp(&c); p.store == nil {
+		return nil
+	}
+	if err := p.write(c); err != nil {
+		return fmt.Errorf("it is done, but could not be written: %w", err)
+	}
+	return nil
+}
+
+func (p *Policy) stamp(c *Change) {
+	c.At = p.clock().Round(0).UTC()
+	p.log.Info("sender changed", "by", c.By, "tenant", c.Subject.Tenant, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)
+}
+
+// Audit gives the last changes, the newest last; of all subjects if the tenant is "".
+func (p *Policy) Audit(s contain.Subject, most int) ([]Change, error) {
+	if p.store == nil {
+		return nil, nil
+	}
+	p.disk.Lock()
+	defer p.disk.Unlock()
+	return p.store.Changes(normal(s), most)
+}
+
+// A Usage is how a limit stands for a sender.
+type Usage struct {
+	limit.Counter
+	Configured int64 // amount by the configuration; another than the rule's if an operator has set one
+	Enforced   bool
+}
+
+// Usages gives the limits of a sender that count it alone: the tenant's, or the account's.
+func (p *Policy) Usages(s contain.Subject) []Usage {
+	s = normal(s)
+	set := p.settings.Load()
+	a := &pass{policy: p, set: set, tenant: s.Tenant, account: s.Account, begun: s.Account != ""}
+	var all []Usage
+	for _, l := range set.Limits {
+		scope := l.Rule().Scope
+		ofTenant, ofAccount := scope == limit.PerTenant && s.Account == "", scope == limit.PerAccount && s.Account != ""
+		if !ofTenant && !ofAccount || !l.applies(a) {
+			continue
+		}
+		w := limit.Want{Limit: set.limitFor(l.Limit, a), Subject: limit.Subject{Of: s.Tenant}, Member: s.Tenant, N: 1}
+		if scope == limit.PerAccount {
+			w.Subject = limit.Subject{Of: s.Account, To: s.Tenant}
+		}
+		for _, c := range p.limiter.Explain([]limit.Want{w}) {
+			all = append(all, Usage{c, l.Rule().Amount, l.Enforce})
+		}
+	}
+	return all
+}
+
+// Explain gives what is known of a sender's behaviour, with the thresholds.
+func (p *Policy) Explain(s contain.Subject) contain.Explanation { return p.detector.Explain(normal(s)) }
+
+// List gives all senders that are contained, blocked or exempt.
+func (p *Policy) List() []contain.Standing { return p.detector.List() }
+
+// Tenants gives the names of all tenants.
+func (p *Policy) Tenants() []string { return p.settings.Load().Tenants }
+
+func (s *settings) byName(name string) (*limit.Limit, error) {
+	if name == s.slow.Rule().Name {
+		return s.slow, nil
+	}
+	for _, l := range s.Limits {
+		if l.Rule().Name == name {
+			return l.Limit, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: %q", ErrLimit, name)
+}
+
+// compiled makes limits of what operators have set, as far as the rules are still there. It is called with Policy.mu held.
+func (p *Policy) compiled(s *settings) map[override]*limit.Limit {
+	all := map[override]*limit.Limit{}
+	for key, amount := range p.given {
+		if base, err := s.byName(key.limit); err == nil {
+			if l, err := withAmount(base, amount); err == nil {
+				all[key] = l
+			}
+		}
+	}
+	return all
+}
+
+// withAmount gives a limit with another amount, its burst in proportion.
+func withAmount(l *limit.Limit, amount int64) (*limit.Limit, error) {
+	rule := l.Rule()
+	if rule.Burst > 0 {
+		rule.Burst = max(1, int64(float64(rule.Burst)*float64(amount)/float64(rule.Amount)))
+		if rule.Fair {
+			rule.Burst = max(2, rule.Burst)
+		}
+	}
+	rule.Amount = amount
+	return limit.Compile(rule)
+}

@@ -1,0 +1,303 @@
+package policy
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// A Limit is a rule with whom it is for and what is done where it is reached.
+type Limit struct {
+	*limit.Limit
+	// Of these lists one must hold; an empty one is no condition.
+	Tenants   []string
+	Accounts  []string // lower case: whole addresses, or "@acme.example" for all of a domain
+	Providers []string
+
+	Action         Action
+	Pool           string // of Divert
+	Enforce        bool   // false: it is only told what would be done
+	ExemptNull     bool   // mail with the null sender is not counted
+	ExemptInternal bool   // nor mail to Settings.Internal
+}
+
+// An Action is what is done with a mail for which a limit has no room.
+type Action uint8
+
+// The actions.
+const (
+	Defer  Action = iota // 4xx: the MSA tries again
+	Delay                // the command is held until there is room, or deferred if that is too long
+	Reject               // 5xx
+	Divert               // the mail leaves from another pool, and is not counted
+	Block                // deferred, and so is all of the sender's until a person lifts it
+)
+
+// Words of the records: what was done, and what would have been.
+var actionDone = [...][2]string{
+	Defer: {"deferred", "would_defer"}, Delay: {"delayed", "would_delay"}, Reject: {"rejected", "would_reject"},
+	Divert: {"diverted", "would_divert"}, Block: {"blocked", "would_block"},
+}
+
+// patience is how long a limit may hold a command back.
+const patience = 30 * time.Second
+
+// applies says whether a limit is for the mail at hand.
+func (l *Limit) applies(a *pass) bool {
+	switch {
+	case len(l.Tenants) > 0 && !slices.Contains(l.Tenants, a.tenant),
+		len(l.Providers) > 0 && !slices.Contains(l.Providers, a.provider),
+		l.ExemptInternal && a.internal:
+		return false
+	case !a.begun: // of the session itself
+		return len(l.Accounts) == 0
+	case l.ExemptNull && a.account == contain.NullSender:
+		return false
+	}
+	return len(l.Accounts) == 0 || slices.ContainsFunc(l.Accounts, func(pattern string) bool {
+		return pattern == a.account || strings.HasPrefix(pattern, "@") && strings.HasSuffix(a.account, pattern)
+	})
+}
+
+// want gives what a limit is asked for, if it is asked at this step.
+func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok bool) {
+	rule := l.Rule()
+	w = limit.Want{Limit: a.set.limitFor(l.Limit, a), Member: a.tenant, N: 1}
+	switch rule.Measure {
+	case limit.Messages:
+		ok = asked(rule.Scope, step)
+	case limit.Octets:
+		ok, w.N = asked(rule.Scope, step), size
+	case limit.Recipients:
+		ok = step == session.StepRecipient
+	case limit.Sessions, limit.Connections:
+		ok = step != session.StepRecipient && step != session.StepAccount
+	}
+	switch rule.Scope {
+	case limit.PerTenant:
+		w.Subject = limit.Subject{Of: a.tenant}
+	case limit.PerAccount:
+		ok = ok && a.begun
+		w.Subject = limit.Subject{Of: a.account, To: a.tenant}
+	case limit.PerTenantProvider:
+		w.Subject = limit.Subject{Of: a.tenant, To: a.provider}
+	case limit.PerIPProvider:
+		ok = ok && a.sendingIP.IsValid()
+		w.Subject = limit.Subject{Of: a.ipText, To: a.provider}
+	}
+	return w, ok && l.applies(a)
+}
+
+// asked says whether mail is counted at a step: that of a sending IP when it is known, and that of an account again when a header
+// has named it.
+func asked(scope limit.Scope, step session.Step) bool {
+	switch step {
+	case session.StepMail:
+		return scope != limit.PerIPProvider
+	case session.StepLeave:
+		return scope == limit.PerIPProvider
+	case session.StepAccount:
+		return scope == limit.PerAccount
+	default:
+		return false
+	}
+}
+
+// ofSession says that a limit counts sessions, not mail: once for each session and subject.
+func (l *Limit) ofSession() bool {
+	m := l.Rule().Measure
+	return m == limit.Sessions || m == limit.Connections
+}
+
+// A group is what is taken with one ticket.
+type group struct {
+	ticket *limit.Ticket
+	wants  []limit.Want
+}
+
+// limits asks all limits of a step. Those that would only tell, and those that divert, are asked one by one. Of the others all must
+// have room; of those without, the one that lasts longest answers, and what the others gave is given back by who is refused.
+func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
+	for i, t := range []*limit.Ticket{&a.visit, a.ticket(step), &a.ofAccount} {
+		a.groups[i] = group{t, a.groups[i].wants[:0]}
+	}
+	for _, l := range a.set.Limits {
+		w, ok := l.want(a, step, size)
+		if !ok || l.ofSession() && a.hasEntered(&w) {
+			continue
+		}
+		g := &a.groups[1]
+		switch {
+		case l.ofSession():
+			g = &a.groups[0]
+		case l.Rule().Scope == limit.PerAccount && step != session.StepRecipient:
+			g = &a.groups[2]
+		}
+		switch {
+		case !l.Enforce:
+			if v := a.take([]limit.Want{w}, g.ticket); !v.OK {
+				a.note(&d, l, &v, actionDone[l.Action][1])
+			}
+		case l.Action == Divert:
+			if v := a.take([]limit.Want{w}, g.ticket); !v.OK {
+				d.Pool = l.Pool
+				a.note(&d, l, &v, actionDone[Divert][0])
+			}
+		default:
+			g.wants = append(g.wants, w)
+		}
+	}
+	strictest := limit.Verdict{OK: true}
+	for i := range a.groups {
+		if v := a.take(a.groups[i].wants, a.groups[i].ticket); !v.OK && (strictest.OK || v.Never || v.Wait > strictest.Wait) {
+			strictest = v
+		}
+	}
+	if !strictest.OK {
+		a.refuse(&d, &strictest)
+	}
+	return d
+}
+
+// ticket is what is taken with at a step, but for sessions and what an account takes. Each is settled apart: what a step has taken is
+// given back before it is asked again.
+func (a *pass) ticket(step session.Step) *limit.Ticket {
+	switch step {
+	case session.StepLeave:
+		return &a.leaving
+	case session.StepRecipient:
+		return &a.recipient
+	default:
+		return &a.mail
+	}
+}
+
+func (a *pass) take(wants []limit.Want, t *limit.Ticket) limit.Verdict {
+	if len(wants) == 0 {
+		return limit.Verdict{OK: true}
+	}
+	v := a.policy.limiter.Take(wants, t)
+	if v.OK && t == &a.visit {
+		for _, w := range wants {
+			a.entered = append(a.entered, entrance{w.Limit.Rule().Name, w.Subject})
+		}
+	}
+	return v
+}
+
+// An entrance is a limit that the session has been counted by.
+type entrance struct {
+	limit   string
+	subject limit.Subject
+}
+
+func (a *pass) hasEntered(w *limit.Want) bool {
+	return slices.Contains(a.entered, entrance{w.Limit.Rule().Name, w.Subject})
+}
+
+// refuse does what the strictest limit without room says.
+func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
+	name := v.Limit.Rule().Name
+	i := slices.IndexFunc(a.set.Limits, func(l *Limit) bool { return l.Rule().Name == name })
+	l := a.set.Limits[i]
+	d.Refuse, d.Text = session.RefuseNow, limitText(v)
+	action := l.Action
+	if action == Delay {
+		if a.hold(d, v.Wait) {
+			if !a.waiting {
+				a.note(d, l, v, actionDone[Delay][0])
+			}
+			a.waiting = true
+			return
+		}
+		action = Defer
+	}
+	a.note(d, l, v, actionDone[action][0])
+	switch action {
+	case Reject:
+		d.Refuse = session.RefuseForGood
+	case Block:
+		a.policy.blockFor(a, l)
+		d.Text = blockedText
+	}
+}
+
+// hold has the command held for so long and asked again, if that is not too long in all, and not too many are held.
+func (a *pass) hold(d *session.Decision, wait time.Duration) bool {
+	wait = max(wait, time.Second)
+	if a.waited+wait > patience || !a.holding && !a.policy.delaying(a.tenant) {
+		return false
+	}
+	a.holding = true
+	a.waited += wait
+	d.Delay, d.Again = wait, true
+	return true
+}
+
+// note tells of a limit without room, once for each session and limit if it was a rule that only tells.
+func (a *pass) note(d *session.Decision, l *Limit, v *limit.Verdict, did string) {
+	rule := l.Rule()
+	if !l.Enforce {
+		if !a.once(rule.Name + " " + a.account) {
+			return
+		}
+	}
+	d.Notes = append(d.Notes, session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "limit " + rule.Name, Why: numbers(v)})
+}
+
+// numbers are those of a limit, for the record: "1000 of 1000 messages in 1h0m0s, room in 12s".
+func numbers(v *limit.Verdict) string {
+	r := v.Limit.Rule()
+	text := fmt.Sprintf("%d of %d %s", v.Used, v.Max, r.Measure)
+	if r.Measure != limit.Sessions {
+		text += fmt.Sprintf(" at once, %d in %s, room in %s", r.Amount, r.Per, v.Wait.Round(time.Second))
+	}
+	return text
+}
+
+// limitText is for the MSA, and in the end for the tenant's postmaster.
+func limitText(v *limit.Verdict) string {
+	r := v.Limit.Rule()
+	whose := map[limit.Scope]string{
+		limit.PerTenant: "of your organisation", limit.PerAccount: "of this sender",
+		limit.PerTenantProvider: "of your organisation to this provider", limit.PerIPProvider: "to this provider",
+	}[r.Scope]
+	if r.Measure == limit.Sessions {
+		return fmt.Sprintf("too many sessions %s at once: limit %q allows %d, try again later", whose, r.Name, r.Amount)
+	}
+	return fmt.Sprintf("too many %s %s: limit %q allows %d in %s, try again in %s", r.Measure, whose, r.Name, r.Amount, r.Per, inWords(v.Wait))
+}
+
+// inWords rounds up to what somebody would say.
+func inWords(d time.Duration) string {
+	switch {
+	case d <= time.Minute:
+		return "a minute"
+	case d <= 90*time.Minute:
+		return fmt.Sprintf("%d minutes", (d+time.Minute-1)/time.Minute)
+	default:
+		return fmt.Sprintf("%d hours", (d+time.Hour-1)/time.Hour)
+	}
+}
+
+// limitFor gives a limit as it holds for the sender at hand: an operator's word goes before the rule's amount, an account's before
+// its tenant's.
+func (s *settings) limitFor(l *limit.Limit, a *pass) *limit.Limit {
+	if len(s.overrides) == 0 {
+		return l
+	}
+	name := l.Rule().Name
+	return cmp.Or(s.overrides[override{contain.Subject{Tenant: a.tenant, Account: a.account}, name}],
+		s.overrides[override{contain.Subject{Tenant: a.tenant}, name}], l)
+}
+
+func isInternal(networks []netip.Prefix, mx netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(mx) })
+}

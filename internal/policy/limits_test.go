@@ -1,0 +1,446 @@
+package policy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+var rcpt = []string{"b@example.net"}
+
+// A limit counts what the MX has taken, says which one it was and when to come back, and has room again in time.
+func TestLimitIsCounted(t *testing.T) {
+	r := newRig(t, settingsWith(rule("hour", limit.PerAccount, 3)), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	for range 3 {
+		if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Fatalf("refused within the limit: %+v", s)
+		}
+	}
+	s := v.send("A@acme.example", rcpt, nil)
+	if s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, `limit "hour" allows 3 in 1h0m0s, try again in 20 minutes`) {
+		t.Errorf("the fourth: %+v", s.refused)
+	}
+	if got := did(v.notes); got != "deferred by limit hour" {
+		t.Errorf("told: %s", got)
+	}
+	if s := v.send("other@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+		t.Errorf("another account: %+v", s.refused)
+	}
+	r.pass(20 * time.Minute)
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+		t.Errorf("after its time: %+v", s.refused)
+	}
+	v.Close()
+}
+
+// What the MX refuses is given back, but for the recipients it was asked for.
+func TestRefusedMailIsGivenBack(t *testing.T) {
+	recipients := rule("rcpt", limit.PerTenant, 10, func(r *limit.Rule) { r.Measure = limit.Recipients })
+	r := newRig(t, settingsWith(rule("hour", limit.PerTenant, 2), recipients), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	for range 5 {
+		if s := v.send("a@acme.example", rcpt, map[string]string{"b@example.net": "recipient_invalid"}); s.refused.Refuse != session.RefuseNot || s.rcpts != 1 {
+			t.Fatalf("%+v", s)
+		}
+	}
+	if s := v.send("a@acme.example", many(9), nil); s.rcpts != 5 {
+		t.Errorf("%d recipients, 5 were left of 10", s.rcpts)
+	}
+	usage := r.Usages(contain.Subject{Tenant: "acme"})
+	if len(usage) != 2 || usage[0].Used != 1 || usage[1].Used != 10 {
+		t.Errorf("%+v", usage)
+	}
+	v.Close()
+}
+
+func many(n int) (list []string) {
+	for i := range n {
+		list = append(list, fmt.Sprintf("rcpt%d@example.net", i))
+	}
+	return list
+}
+
+// However many sessions there are, and however they come and go, no more is admitted than the limit allows.
+func TestAdmittedIsWithinTheLimit(t *testing.T) {
+	const allowed = 200
+	r := newRig(t, settingsWith(rule("tenant", limit.PerTenant, allowed), rule("account", limit.PerAccount, 50)), nil)
+	var admitted atomic.Int64
+	var sessions sync.WaitGroup
+	for i := range 500 {
+		sessions.Go(func() {
+			random := rand.New(rand.NewPCG(uint64(i), 0))
+			for range 4 {
+				v := &visit{Pass: r.Enter(session.Origin{Source: addrPort("10.0.1.1"), Destination: mx}), r: r}
+				v.ask(session.Question{Step: session.StepConnect})
+				for range random.IntN(4) {
+					from := fmt.Sprintf("a%d@acme.example", random.IntN(10))
+					if v.ask(session.Question{Step: session.StepMail, Sender: from}).Refuse != session.RefuseNot {
+						continue
+					}
+					v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+					if random.IntN(4) == 0 {
+						continue // given up, and the next MAIL or the end gives it back
+					}
+					v.Tell(session.News{Step: session.StepMail, Code: 250})
+					v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+					v.Tell(news(session.StepRecipient, ""))
+					v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10})
+					admitted.Add(1)
+				}
+				v.Close()
+			}
+		})
+	}
+	sessions.Wait()
+	if n := admitted.Load(); n != allowed {
+		t.Errorf("%d admitted, want %d", n, allowed)
+	}
+}
+
+// Of several limits without room the one that lasts longest answers.
+func TestStrictestLimitAnswers(t *testing.T) {
+	minute := rule("minute", limit.PerTenant, 1, func(r *limit.Rule) { r.Per = time.Minute })
+	reject := rule("day", limit.PerAccount, 1, func(r *limit.Rule) { r.Per = 24 * time.Hour })
+	reject.Action = Reject
+	r := newRig(t, settingsWith(minute, reject), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	v.send("a@acme.example", rcpt, nil)
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseForGood || !strings.Contains(s.refused.Text, `"day"`) {
+		t.Errorf("%+v", s.refused)
+	}
+	if s := v.send("b@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, `"minute"`) {
+		t.Errorf("%+v", s.refused)
+	}
+	v.Close()
+}
+
+// A limit that is not enforced changes nothing, and says once a session what it would have done.
+func TestLimitOnlyObserved(t *testing.T) {
+	l := rule("hour", limit.PerAccount, 1)
+	l.Enforce, l.Action = false, Reject
+	r := newRig(t, settingsWith(l), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	for range 5 {
+		if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Fatalf("%+v", s.refused)
+		}
+	}
+	if got := did(v.notes); got != "would_reject by limit hour" {
+		t.Errorf("told: %s", got)
+	}
+	v.Close()
+}
+
+// A limit that delays holds mail back for as long as it must and no longer; what would take too long is deferred.
+func TestLimitDelays(t *testing.T) {
+	l := rule("slow", limit.PerTenant, 6, func(r *limit.Rule) { r.Per, r.Burst = time.Minute, 1 })
+	l.Action = Delay
+	r := newRig(t, settingsWith(l), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	begun := r.now()
+	for range 4 {
+		if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Fatalf("%+v", s.refused)
+		}
+	}
+	if took := r.now().Sub(begun); took != 30*time.Second {
+		t.Errorf("4 mails at 6 a minute took %s", took)
+	}
+	if got := did(v.notes); got != "delayed by limit slow, delayed by limit slow, delayed by limit slow" {
+		t.Errorf("told: %s", got)
+	}
+	if len(r.held) != 0 {
+		t.Errorf("still held: %v", r.held)
+	}
+	hourly := rule("hourly", limit.PerTenant, 1)
+	hourly.Action = Delay
+	r2 := newRig(t, settingsWith(hourly), nil)
+	v2, _ := r2.enter("10.0.1.1", mx)
+	v2.send("a@acme.example", rcpt, nil)
+	if s := v2.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, "try again in 60 minutes") {
+		t.Errorf("%+v", s.refused)
+	}
+	v.Close()
+	v2.Close()
+}
+
+// Only so many sessions of a tenant are held back at once: the others are deferred.
+func TestDelaysAreBounded(t *testing.T) {
+	l := rule("slow", limit.PerTenant, 6, func(r *limit.Rule) { r.Per, r.Burst = time.Minute, 1 })
+	l.Action = Delay
+	r := newRig(t, settingsWith(l), nil)
+	first, _ := r.enter("10.0.1.1", mx)
+	first.send("a@acme.example", rcpt, nil)
+	var held []*visit
+	for range maxHeld {
+		v, _ := r.enter("10.0.1.1", mx)
+		if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+			t.Fatalf("not held: %+v", d)
+		}
+		held = append(held, v)
+	}
+	v, _ := r.enter("10.0.1.1", mx)
+	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Again || d.Refuse != session.RefuseNow {
+		t.Errorf("one too many: %+v", d)
+	}
+	blue, _ := r.enter("10.0.2.1", mx)
+	if d := blue.Ask(session.Question{Step: session.StepMail, Sender: "a@blue.example"}); d.Again || d.Refuse != session.RefuseNot {
+		t.Errorf("another tenant: %+v", d)
+	}
+	for _, v := range append(held, v, blue, first) {
+		v.Close()
+	}
+	if len(r.held) != 0 {
+		t.Errorf("still held: %v", r.held)
+	}
+}
+
+// A limit that diverts names the pool, and the mail passes.
+func TestLimitDiverts(t *testing.T) {
+	l := rule("hour", limit.PerAccount, 1)
+	l.Action, l.Pool = Divert, "quarantine"
+	r := newRig(t, settingsWith(l), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	if s := v.send("a@acme.example", rcpt, nil); s.pool != "" {
+		t.Errorf("diverted at once: %+v", s)
+	}
+	if s := v.send("a@acme.example", rcpt, nil); s.pool != "quarantine" || s.refused.Refuse != session.RefuseNot {
+		t.Errorf("not diverted: %+v", s)
+	}
+	v.Close()
+}
+
+// A limit that blocks does so until a person lifts it, also over a restart, and the audit has it.
+func TestLimitBlocks(t *testing.T) {
+	l := rule("hour", limit.PerAccount, 1)
+	l.Action = Block
+	store := &memory{}
+	r := newRig(t, settingsWith(l), store)
+	v, _ := r.enter("10.0.1.1", mx)
+	v.send("a@acme.example", rcpt, nil)
+	v.send("a@acme.example", rcpt, nil)
+	r.pass(100 * 24 * time.Hour)
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || s.refused.Text != blockedText {
+		t.Errorf("not blocked: %+v", s.refused)
+	}
+	v.Close()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newRig(t, settingsWith(l), store)
+	v, _ = again.enter("10.0.1.1", mx)
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Text != blockedText {
+		t.Errorf("not blocked after the restart: %+v", s.refused)
+	}
+	account := contain.Subject{Tenant: "acme", Account: "A@acme.example"}
+	if err := again.Unblock(account, "alice", "talked to them"); err != nil {
+		t.Fatal(err)
+	}
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+		t.Errorf("lifted: %+v", s.refused)
+	}
+	v.Close()
+	changes, err := again.Audit(account, 10)
+	if err != nil || len(changes) != 2 || changes[0].By != "limit hour" || changes[1].By != "alice" ||
+		!strings.Contains(changes[1].Before, "blocked by limit hour") || changes[1].After != "normal" {
+		t.Errorf("audit: %+v, %v", changes, err)
+	}
+}
+
+// Sessions and connections are counted once for a session and tenant, wherever the tenant was found out.
+func TestSessionsAreCounted(t *testing.T) {
+	sessions := rule("sessions", limit.PerTenant, 2, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
+	r := newRig(t, settingsWith(sessions), nil)
+	one, d1 := r.enter("10.0.1.1", mx)
+	two, d2 := r.enter("10.0.1.2", mx)
+	three, d3 := r.enter("10.0.1.3", mx)
+	if d1.Refuse != session.RefuseNot || d2.Refuse != session.RefuseNot || d3.Refuse != session.RefuseNow {
+		t.Errorf("%+v %+v %+v", d1, d2, d3)
+	}
+	three.Close()
+	for range 5 {
+		if s := one.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Fatalf("counted again at MAIL: %+v", s.refused)
+		}
+	}
+	shared, _ := r.enter("10.0.3.1", mx) // whose it is shows at MAIL
+	if s := shared.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow {
+		t.Errorf("a third session: %+v", s)
+	}
+	if s := shared.send("a@blue.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+		t.Errorf("another tenant's mail in it: %+v", s.refused)
+	}
+	one.Close()
+	if s := shared.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+		t.Errorf("with room again: %+v", s.refused)
+	}
+	two.Close()
+	shared.Close()
+	if used := r.Usages(contain.Subject{Tenant: "acme"})[0].Used; used != 0 {
+		t.Errorf("%d sessions after the last one", used)
+	}
+}
+
+// Bounces, and mail to the platform's own MXs, can be left out of a limit.
+func TestExemptions(t *testing.T) {
+	l := rule("hour", limit.PerTenant, 1)
+	l.ExemptNull, l.ExemptInternal = true, true
+	s := settingsWith(l)
+	s.Internal = append(s.Internal, prefix("198.51.100.0/24"))
+	r := newRig(t, s, nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	inside, _ := r.enter("10.0.1.1", other)
+	for range 5 {
+		if s := v.send("", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Fatalf("a bounce: %+v", s.refused)
+		}
+		if s := inside.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
+			t.Fatalf("internal: %+v", s.refused)
+		}
+	}
+	v.send("a@acme.example", rcpt, nil)
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow {
+		t.Errorf("not counted: %+v", s)
+	}
+	v.Close()
+	inside.Close()
+}
+
+// Limits by provider, by sending IP, of octets: each counts its own.
+func TestScopes(t *testing.T) {
+	octets := rule("octets", limit.PerAccount, 2500, func(r *limit.Rule) { r.Measure = limit.Octets })
+	for name, c := range map[string]struct {
+		limit          *Limit
+		mails          int // that pass to the first MX
+		elsewhere, two bool
+	}{
+		"tenant × provider":     {rule("tp", limit.PerTenantProvider, 2), 2, true, true},
+		"sending IP × provider": {rule("ip", limit.PerIPProvider, 2), 2, true, false},
+		"octets":                {octets, 3, false, true}, // the third begins with 500 left
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, settingsWith(c.limit), nil)
+			v, _ := r.enter("10.0.1.1", mx)
+			passed := 0
+			for range 10 {
+				if v.send("a@acme.example", rcpt, nil).refused.Refuse == session.RefuseNot {
+					passed++
+				}
+			}
+			w, _ := r.enter("10.0.1.1", other)
+			elsewhere := w.send("a@acme.example", rcpt, nil).refused.Refuse == session.RefuseNot
+			b, _ := r.enter("10.0.2.1", mx)
+			two := b.send("a@blue.example", rcpt, nil).refused.Refuse == session.RefuseNot
+			if passed != c.mails || elsewhere != c.elsewhere || two != c.two {
+				t.Errorf("%d passed, elsewhere %t, another tenant %t", passed, elsewhere, two)
+			}
+			v.Close()
+			w.Close()
+			b.Close()
+		})
+	}
+}
+
+// An amount set by hand holds at once, also for sessions that are there, survives a restart, and can be taken back.
+func TestLimitByHand(t *testing.T) {
+	store := &memory{}
+	set := settingsWith(rule("hour", limit.PerAccount, 2))
+	r := newRig(t, set, store)
+	v, _ := r.enter("10.0.1.1", mx)
+	acme := contain.Subject{Tenant: "acme"}
+	if err := r.SetLimit(acme, "hour", 4, "alice", "newsletter"); err != nil {
+		t.Fatal(err)
+	}
+	if n := passing(v, 10); n != 4 {
+		t.Errorf("%d pass, want 4", n)
+	}
+	v.Close()
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newRig(t, set, store)
+	again.pass(r.now().Sub(again.now()) + time.Hour)
+	v, _ = again.enter("10.0.1.1", mx)
+	if n := passing(v, 10); n != 4 {
+		t.Errorf("%d pass after the restart, want 4", n)
+	}
+	if err := again.SetLimit(acme, "hour", 0, "alice", ""); err != nil {
+		t.Fatal(err)
+	}
+	again.pass(10 * time.Hour)
+	if n := passing(v, 10); n != 2 {
+		t.Errorf("%d pass as configured, want 2", n)
+	}
+	for name, err := range map[string]error{
+		"tenant": again.SetLimit(contain.Subject{Tenant: "acne"}, "hour", 1, "", ""),
+		"limit":  again.SetLimit(acme, "our", 1, "", ""), "amount": again.SetLimit(acme, "hour", -1, "", ""),
+	} {
+		if err == nil {
+			t.Errorf("wrong %s: no error", name)
+		}
+	}
+	v.Close()
+}
+
+func passing(v *visit, of int) (n int) {
+	for range of {
+		if v.send("a@acme.example", rcpt, nil).refused.Refuse == session.RefuseNot {
+			n++
+		}
+	}
+	return n
+}
+
+// A clock that is set by years, either way, neither opens nor closes a limit for longer than its own time.
+func TestClockJumps(t *testing.T) {
+	for _, jump := range []time.Duration{-3 * 365 * 24 * time.Hour, 3 * 365 * 24 * time.Hour} {
+		r := newRig(t, settingsWith(rule("hour", limit.PerAccount, 2)), nil)
+		v, _ := r.enter("10.0.1.1", mx)
+		passing(v, 5)
+		r.pass(jump)
+		if n := passing(v, 5); n > 2 {
+			t.Errorf("%s: %d pass", jump, n)
+		}
+		r.pass(time.Hour)
+		if n := passing(v, 5); n != 2 {
+			t.Errorf("%s, an hour later: %d pass, want 2", jump, n)
+		}
+		v.Close()
+	}
+}
+
+// A thousand recipients in one mail are each counted.
+func TestThousandRecipients(t *testing.T) {
+	l := rule("rcpt", limit.PerAccount, 600, func(r *limit.Rule) { r.Measure = limit.Recipients })
+	r := newRig(t, settingsWith(l), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	if s := v.send("a@acme.example", many(1000), nil); s.rcpts != 600 {
+		t.Errorf("%d recipients pass, want 600", s.rcpts)
+	}
+	v.Close()
+}
+
+// BenchmarkAsk is a mail with four limits and containment, of 100,000 accounts in turn.
+func BenchmarkAsk(b *testing.B) {
+	r := newRig(b, settingsWith(rule("t", limit.PerTenant, 1<<40), rule("a", limit.PerAccount, 1<<40),
+		rule("tp", limit.PerTenantProvider, 1<<40), rule("ip", limit.PerIPProvider, 1<<40)), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	senders := make([]string, 100_000)
+	for i := range senders {
+		senders[i] = fmt.Sprintf("a%d@acme.example", i)
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		v.send(senders[i%len(senders)], rcpt, nil)
+	}
+	v.Close()
+}

@@ -1,0 +1,282 @@
+package policy
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// A pass is a session's way through the gate.
+type pass struct {
+	policy *Policy
+	set    *settings // those of the last MAIL
+	origin session.Origin
+
+	provider string // of the MX
+	internal bool
+
+	visit   limit.Ticket // sessions and connections
+	entered []entrance
+
+	// The mail at hand.
+	begun     bool
+	taken     bool // the MX has accepted MAIL
+	tenant    string
+	account   string
+	size      int64 // as announced
+	sendingIP netip.Addr
+	ipText    string
+	mail      limit.Ticket // what MAIL took, but for the account's
+	ofAccount limit.Ticket // what it took of the account's
+	leaving   limit.Ticket // of the sending IP
+	recipient limit.Ticket // of the recipients
+	asked     []uint64     // recipients that were let pass and not told of, in order
+	tried     uint64       // hash of all recipients
+	accepted  int
+	unnamed   bool                 // a header of the message may still name the account
+	events    []*contain.Recipient // for the detector, while it may; nil is the mail itself
+
+	waited  time.Duration // by the command at hand
+	waiting bool          // and it has been told of
+	holding bool          // counted in Policy.held
+
+	groups [3]group // room for what limits asks
+	told   []string // what the session has been told once
+}
+
+// Enter implements [session.Gate].
+func (p *Policy) Enter(origin session.Origin) session.Pass {
+	set := p.settings.Load()
+	mx := origin.Destination.Addr().Unmap()
+	return &pass{policy: p, set: set, origin: origin, provider: set.Provider(mx), internal: isInternal(set.Internal, mx)}
+}
+
+// Ask implements [session.Pass].
+func (a *pass) Ask(q session.Question) session.Decision {
+	var d session.Decision
+	switch q.Step {
+	case session.StepConnect:
+		d = a.connect()
+	case session.StepAccount:
+		d = a.named(q)
+	case session.StepMail:
+		d = a.beginMail(q)
+	case session.StepLeave:
+		a.leaveFrom(q.SendingIP)
+		a.policy.limiter.Settle(&a.leaving, false, 0)
+		d = a.limits(q.Step, a.size)
+	case session.StepRecipient:
+		d = a.limits(q.Step, 0)
+		if d.Refuse == session.RefuseNot {
+			a.asked = append(a.asked, a.policy.hash(strings.ToLower(q.Recipient)))
+		}
+	}
+	if !d.Again {
+		a.release()
+		if d.Refuse != session.RefuseNot && q.Step != session.StepRecipient {
+			a.endMail(false, 0)
+		}
+	}
+	return d
+}
+
+// release ends a delay.
+func (a *pass) release() {
+	if a.holding {
+		a.policy.delayed(a.tenant)
+	}
+	a.holding, a.waiting, a.waited = false, false, 0
+}
+
+// connect is asked before the MX is connected to. Whose the session is may not be known yet.
+func (a *pass) connect() session.Decision {
+	id := a.set.Identify(a.origin, nil)
+	switch {
+	case id.Tenant != "":
+		a.tenant = id.Tenant
+		return a.limits(session.StepConnect, 0)
+	case id.Later:
+		return session.Decision{}
+	default:
+		return a.stranger()
+	}
+}
+
+// stranger refuses who is nobody's, so that the MSA's queue keeps the mail until somebody has seen to it.
+func (a *pass) stranger() session.Decision {
+	return session.Decision{
+		Refuse: session.RefuseNow, Text: "this sender belongs to no customer here; ask your provider",
+		Notes: []session.Note{{Did: "deferred", Account: a.account, Rule: "unknown tenant", Why: "no tenant has the source " + a.origin.Source.Addr().String() + " with this sender"}},
+	}
+}
+
+func (a *pass) beginMail(q session.Question) (d session.Decision) {
+	a.endMail(false, 0) // the one before, or the same one before its delay
+	a.set = a.policy.settings.Load()
+	a.size = q.Size
+	id := a.set.Identify(a.origin, &q.Sender)
+	a.account = strings.ToLower(q.Sender)
+	if a.account == "" {
+		a.account = contain.NullSender
+	}
+	if a.tenant = id.Tenant; a.tenant == "" {
+		return a.stranger()
+	}
+	a.begun = true
+	var notes []session.Note
+	if id.Spoofed != "" && !a.waiting {
+		notes = append(notes, session.Note{Did: "spoofed", Tenant: a.tenant, Account: a.account, Rule: "spoofing", Why: "the sender's domain is that of tenant " + id.Spoofed})
+		if a.set.RefuseSpoofing {
+			notes[0].Did = "rejected"
+			return session.Decision{Refuse: session.RefuseForGood, Text: "this sender's domain belongs to another customer", Notes: notes}
+		}
+	}
+	d.Notes = notes
+	a.contained(&d)
+	if d.Refuse != session.RefuseNot {
+		return d
+	}
+	limits := a.limits(q.Step, q.Size)
+	limits.Notes = append(d.Notes, limits.Notes...)
+	if d.Pool != "" {
+		limits.Pool = d.Pool // containment knows more of the sender than a count does
+	}
+	limits.Header, limits.Strip = id.Header, id.Strip
+	a.unnamed = id.Header != ""
+	return limits
+}
+
+// named is asked when a header of the message has said which account sends: what the envelope sender's limits gave is given
+// back, and this account's are asked. What is known of its recipients becomes the account's.
+func (a *pass) named(q session.Question) (d session.Decision) {
+	if account := strings.ToLower(q.Account); account != "" {
+		a.account = account
+	}
+	a.policy.limiter.Settle(&a.ofAccount, false, 0)
+	a.contained(&d)
+	if d.Refuse == session.RefuseNot {
+		limits := a.limits(q.Step, a.size)
+		limits.Notes = append(d.Notes, limits.Notes...)
+		d = limits
+	}
+	a.unnamed = false
+	a.attribute()
+	return d
+}
+
+func (a *pass) leaveFrom(ip netip.Addr) {
+	if ip != a.sendingIP {
+		a.sendingIP, a.ipText = ip, ip.String()
+	}
+}
+
+// Tell implements [session.Pass].
+func (a *pass) Tell(n session.News) {
+	if !a.begun {
+		return
+	}
+	switch n.Step {
+	case session.StepMail:
+		a.toldMail(n)
+	case session.StepRecipient:
+		a.toldRecipient(n)
+	case session.StepMessage:
+		a.toldMessage(n)
+	case session.StepOver:
+		a.endMail(false, 0)
+	}
+}
+
+func (a *pass) toldMail(n session.News) {
+	switch {
+	case n.Code/100 == 2:
+		if !a.taken {
+			a.events = append(a.events, nil)
+			a.tell()
+		}
+		a.taken = true
+	case !a.taken: // else it is a MAIL inside a transaction, and the first one stands
+		a.giveBack()
+	}
+}
+
+func (a *pass) toldRecipient(n session.News) {
+	if len(a.asked) == 0 {
+		return
+	}
+	hash := a.asked[0]
+	a.asked = a.asked[1:]
+	class := n.Class
+	if n.Code < 400 {
+		class = contain.Accepted
+		a.accepted++
+	}
+	a.tried ^= hash
+	a.events = append(a.events, &contain.Recipient{
+		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: string(n.Text),
+	})
+	a.tell()
+}
+
+// tell tells the detector what it is to know of the mail, as far as the account is known by now.
+func (a *pass) tell() {
+	if !a.unnamed {
+		a.attribute()
+	}
+}
+
+// attribute tells the detector whose it was.
+func (a *pass) attribute() {
+	for i, r := range a.events {
+		if r == nil {
+			a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account})
+			continue
+		}
+		r.Account = a.account
+		a.policy.detector.Recipient(*r)
+		a.events[i] = nil
+	}
+	a.events = a.events[:0]
+}
+
+func (a *pass) toldMessage(n session.News) {
+	class := n.Class
+	if n.Code > 0 && n.Code < 400 {
+		class = contain.Accepted
+	}
+	if a.attribute(); n.Code > 0 {
+		a.policy.detector.Message(contain.Message{
+			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
+			Octets: n.Octets, Recipients: n.Recipients, Sample: string(n.Text),
+		})
+	}
+	a.endMail(n.Code < 400, n.Octets) // a dot without a reply may have been a message
+}
+
+// giveBack is for a mail that the MX did not take.
+func (a *pass) giveBack() {
+	a.policy.limiter.Settle(&a.mail, false, 0)
+	a.policy.limiter.Settle(&a.ofAccount, false, 0)
+	a.policy.limiter.Settle(&a.leaving, false, 0)
+}
+
+// endMail settles what was taken for the mail at hand. Recipients that the MX was asked for stay counted, whatever it said.
+func (a *pass) endMail(delivered bool, octets int64) {
+	a.attribute()
+	a.policy.limiter.Settle(&a.mail, delivered, octets)
+	a.policy.limiter.Settle(&a.ofAccount, delivered, octets)
+	a.policy.limiter.Settle(&a.leaving, delivered, octets)
+	a.policy.limiter.Settle(&a.recipient, true, 0)
+	a.begun, a.taken, a.unnamed, a.asked, a.tried, a.accepted = false, false, false, a.asked[:0], 0, 0
+}
+
+// Close implements [session.Pass].
+func (a *pass) Close() {
+	a.release()
+	a.endMail(false, 0)
+	a.policy.limiter.Settle(&a.visit, true, 0)
+}

@@ -1,0 +1,185 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// Settings are what a reload changes. Nothing in them may be changed once they are given to a Policy.
+type Settings struct {
+	// Identify says whose a mail is. The sender is nil before MAIL.
+	Identify func(origin session.Origin, sender *string) Identity
+	// Provider names the provider of an MX, or the MX itself where none is known.
+	Provider func(mx netip.Addr) string
+	Tenants  []string // all there are
+
+	RefuseSpoofing bool
+	Limits         []*Limit
+	Internal       []netip.Prefix // MXs that no limit counts which exempts them
+	Containment    Containment
+}
+
+// An Identity is whose a mail is.
+type Identity struct {
+	Tenant  string // "": nobody's
+	Later   bool   // with Tenant "": the sender may tell
+	Spoofed string // tenant that the sender's domain belongs to, if that is another
+	Header  string // that names the account; "": none
+	Strip   bool   // it does not leave
+}
+
+// Containment is what is done about a sender who misbehaves.
+type Containment struct {
+	Policy *contain.Policy // nil: contain.DefaultPolicy
+	// SlowRate is how many mails an hour a contained sender may send. 0: DefaultSlowRate.
+	SlowRate int64
+	Pool     string // that diverted mail leaves from; "": it is only slowed
+}
+
+// DefaultSlowRate is a mail a minute.
+const DefaultSlowRate = 60
+
+// Options make a [Policy].
+type Options struct {
+	Settings
+	Store Store            // nil: nothing survives the process
+	Clock func() time.Time // nil: time.Now
+	Log   *slog.Logger     // nil: silence
+}
+
+// A Policy is safe for concurrent use.
+type Policy struct {
+	clock    func() time.Time
+	log      *slog.Logger
+	limiter  *limit.Memory
+	detector *contain.Detector
+	settings atomic.Pointer[settings]
+	seed     maphash.Seed
+
+	mu    sync.Mutex
+	held  map[string]int // sessions of a tenant that are being delayed
+	given map[override]int64
+
+	disk    sync.Mutex // held while the store is used; no session waits for it
+	store   Store
+	pending chan Change // what sessions have led to, for the audit
+	stop    context.CancelFunc
+	tasks   sync.WaitGroup
+}
+
+// settings are Settings with what follows from them.
+type settings struct {
+	Settings
+	slow      *limit.Limit
+	overrides map[override]*limit.Limit // of Limits and slow, by hand
+}
+
+// New makes a Policy and reads what the store has.
+func New(o Options) (*Policy, error) {
+	p := &Policy{
+		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
+		held: map[string]int{}, given: map[override]int64{}, pending: make(chan Change, 1024),
+	}
+	if p.clock == nil {
+		p.clock = time.Now
+	}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
+	}
+	p.limiter = limit.New(limit.Options{Clock: p.clock})
+	var err error
+	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy}); err != nil {
+		return nil, fmt.Errorf("containment: %w", err)
+	}
+	debts, err := p.load()
+	if err != nil {
+		return nil, err
+	}
+	if err := p.Configure(o.Settings); err != nil {
+		return nil, err
+	}
+	if err := p.owe(debts); err != nil {
+		return nil, err
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	p.stop = stop
+	p.tasks.Go(func() { p.loop(ctx) })
+	return p, nil
+}
+
+// Configure exchanges the settings. What has been counted and decided stays.
+func (p *Policy) Configure(s Settings) error {
+	if s.Containment.SlowRate == 0 {
+		s.Containment.SlowRate = DefaultSlowRate
+	}
+	slow, err := limit.Compile(limit.Rule{
+		Name: "contained", Scope: limit.PerAccount, Measure: limit.Messages, Amount: s.Containment.SlowRate, Per: time.Hour, Burst: 1,
+	})
+	if err != nil {
+		return fmt.Errorf("containment: %w", err)
+	}
+	containment := s.Containment.Policy
+	if containment == nil {
+		containment = contain.DefaultPolicy()
+	}
+	if err := p.detector.Configure(containment); err != nil {
+		return fmt.Errorf("containment: %w", err)
+	}
+	next := &settings{Settings: s, slow: slow}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	next.overrides = p.compiled(next)
+	p.settings.Store(next)
+	return nil
+}
+
+// Close writes what has not been written.
+func (p *Policy) Close() error {
+	p.stop()
+	p.tasks.Wait()
+	if p.store == nil {
+		return nil
+	}
+	var errs []error
+	for len(p.pending) > 0 {
+		errs = append(errs, p.append(<-p.pending))
+	}
+	return errors.Join(append(errs, p.save(), p.store.Close())...)
+}
+
+// hash is of a recipient's address.
+func (p *Policy) hash(address string) uint64 { return maphash.String(p.seed, address) }
+
+// delaying says whether one more session of the tenant may be held back, and counts it: a tenant's delays must not use up
+// the sessions of all.
+func (p *Policy) delaying(tenant string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held[tenant] >= maxHeld {
+		return false
+	}
+	p.held[tenant]++
+	return true
+}
+
+func (p *Policy) delayed(tenant string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held[tenant]--; p.held[tenant] <= 0 {
+		delete(p.held, tenant)
+	}
+}
+
+// maxHeld is how many sessions of a tenant are held back at once.
+const maxHeld = 100

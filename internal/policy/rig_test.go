@@ -1,0 +1,223 @@
+package policy
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// A rig is a Policy whose clock the test turns, between sessions that the test plays.
+type rig struct {
+	*Policy
+	t  testing.TB
+	mu sync.Mutex
+	at time.Time
+}
+
+var (
+	mx    = netip.MustParseAddrPort("192.0.2.25:25")
+	other = netip.MustParseAddrPort("198.51.100.25:25")
+	ours  = netip.MustParseAddr("203.0.113.10")
+)
+
+// tenants are found by the third octet of the source: acme has 1, blue 2; behind 3 the sender's domain tells.
+func whose(origin session.Origin, sender *string) Identity {
+	domain := ""
+	if sender != nil {
+		domain = (*sender)[strings.IndexByte(*sender, '@')+1:]
+	}
+	byDomain := map[string]string{"acme.example": "acme", "blue.example": "blue"}[domain]
+	switch origin.Source.Addr().As4()[2] {
+	case 1:
+		id := Identity{Tenant: "acme"}
+		if byDomain == "blue" {
+			id.Spoofed = "blue"
+		}
+		return id
+	case 2:
+		return Identity{Tenant: "blue"}
+	case 3:
+		return Identity{Tenant: byDomain, Later: sender == nil}
+	}
+	return Identity{}
+}
+
+func settingsWith(limits ...*Limit) Settings {
+	return Settings{
+		Identify: whose, Tenants: []string{"acme", "blue"}, Limits: limits,
+		Provider: func(a netip.Addr) string { return "mx:" + a.String() },
+	}
+}
+
+func newRig(t testing.TB, s Settings, store Store) *rig {
+	t.Helper()
+	r := &rig{t: t, at: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)}
+	var err error
+	if r.Policy, err = New(Options{Settings: s, Clock: r.now, Store: store}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (r *rig) now() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.at
+}
+
+func (r *rig) pass(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.at = r.at.Add(d)
+}
+
+// rule gives a limit of messages an hour; change it for others.
+func rule(name string, scope limit.Scope, amount int64, change ...func(*limit.Rule)) *Limit {
+	def := limit.Rule{Name: name, Scope: scope, Amount: amount, Per: time.Hour, Burst: amount}
+	for _, c := range change {
+		c(&def)
+	}
+	compiled, err := limit.Compile(def)
+	if err != nil {
+		panic(err)
+	}
+	return &Limit{Limit: compiled, Enforce: true}
+}
+
+// A visit is a session of an MSA.
+type visit struct {
+	session.Pass
+	r     *rig
+	notes []session.Note
+}
+
+func (r *rig) enter(source string, to netip.AddrPort) (*visit, session.Decision) {
+	v := &visit{Pass: r.Enter(session.Origin{Source: netip.AddrPortFrom(netip.MustParseAddr(source), 40000), Destination: to}), r: r}
+	return v, v.ask(session.Question{Step: session.StepConnect})
+}
+
+// ask asks as a session does: held back, it asks again.
+func (v *visit) ask(q session.Question) session.Decision {
+	for {
+		d := v.Ask(q)
+		v.notes = append(v.notes, d.Notes...)
+		if !d.Again {
+			return d
+		}
+		v.r.pass(d.Delay)
+	}
+}
+
+// A sent is what became of a mail.
+type sent struct {
+	refused session.Decision // the first refusal at MAIL, if there was one
+	pool    string
+	rcpts   int // let pass
+}
+
+// send plays a mail. The reply to a RCPT, or to the dot where its key is "", is by the recipient's name; without one it is accepted.
+func (v *visit) send(from string, to []string, replies map[string]string) (s sent) {
+	d := v.ask(session.Question{Step: session.StepMail, Sender: from})
+	s.pool = d.Pool
+	if d.Refuse != session.RefuseNot {
+		s.refused = d
+		return s
+	}
+	if d = v.ask(session.Question{Step: session.StepLeave, SendingIP: ours}); d.Refuse != session.RefuseNot {
+		s.refused = d
+		return s
+	}
+	v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+	accepted := 0
+	for _, rcpt := range to {
+		if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: rcpt}); d.Refuse != session.RefuseNot {
+			continue
+		}
+		s.rcpts++
+		n := news(session.StepRecipient, replies[rcpt])
+		if n.Code == 250 {
+			accepted++
+		}
+		v.Tell(n)
+	}
+	if accepted > 0 {
+		n := news(session.StepMessage, replies[""])
+		n.Octets, n.Recipients = 1000, accepted
+		v.Tell(n)
+	}
+	v.Tell(session.News{Step: session.StepOver})
+	return s
+}
+
+func news(step session.Step, class string) session.News {
+	n := session.News{Step: step, Code: 250, SendingIP: ours}
+	if class != "" {
+		n.Code, n.Class, n.Text = 550, class, []byte("550 5.0.0 "+class)
+	}
+	return n
+}
+
+// memory is a Store.
+type memory struct {
+	mu      sync.Mutex
+	state   *State
+	changes []Change
+}
+
+func (m *memory) Load() (State, bool, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.state == nil {
+		return State{}, false, nil
+	}
+	return *m.state, true, nil
+}
+
+func (m *memory) Save(s State) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.state = &s
+	return nil
+}
+
+func (m *memory) Append(c Change) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.changes = append(m.changes, c)
+	return nil
+}
+
+func (m *memory) Changes(s contain.Subject, most int) ([]Change, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return s.Tenant != "" && c.Subject != s })
+	return list[max(0, len(list)-most):], nil
+}
+
+func (*memory) Close() error { return nil }
+
+// did lists what the notes say.
+func did(notes []session.Note) string {
+	var list []string
+	for _, n := range notes {
+		list = append(list, fmt.Sprintf("%s by %s", n.Did, n.Rule))
+	}
+	return strings.Join(list, ", ")
+}
+
+func addrPort(s string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(s), 40000) }
+
+func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }

@@ -1,0 +1,127 @@
+package policy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+)
+
+// A State is what survives a restart, beside the audit.
+type State struct {
+	Limits      limit.Snapshot   `json:"limits"`
+	Containment contain.Snapshot `json:"containment"`
+	Given       []Given          `json:"given"`
+}
+
+// Given is an amount of a limit that an operator has set.
+type Given struct {
+	contain.Subject
+	Limit  string `json:"limit"`
+	Amount int64  `json:"amount"`
+}
+
+// A Store keeps the state and the audit. It is used by one goroutine at a time.
+type Store interface {
+	Load() (s State, found bool, err error)
+	Save(State) error
+	Append(Change) error
+	Changes(s contain.Subject, most int) ([]Change, error) // the newest last; of every subject if the tenant is ""
+	Close() error
+}
+
+// saveEvery is how old what is kept can be after a crash. What people do is kept at once.
+const saveEvery = 30 * time.Second
+
+// loop lets time pass where nothing is asked, and keeps what is to be kept.
+func (p *Policy) loop(ctx context.Context) {
+	tick := time.NewTicker(saveEvery)
+	defer tick.Stop()
+	failed := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case c := <-p.pending:
+			if p.store == nil {
+				continue
+			}
+			if err := p.write(c); err != nil {
+				p.log.Error("audit not written", "error", err)
+			}
+			continue
+		case <-tick.C:
+		}
+		if p.detector.Tick(); p.store == nil {
+			continue
+		}
+		err := p.save()
+		if err != nil && !failed {
+			p.log.Error("limits and containment not saved; they go on in memory", "error", err)
+		}
+		failed = err != nil
+	}
+}
+
+func (p *Policy) save() error {
+	p.disk.Lock()
+	defer p.disk.Unlock()
+	s := State{Limits: p.limiter.Snapshot(), Containment: p.detector.Snapshot()}
+	p.mu.Lock()
+	for key, amount := range p.given {
+		s.Given = append(s.Given, Given{key.Subject, key.limit, amount})
+	}
+	p.mu.Unlock()
+	return p.store.Save(s)
+}
+
+// write adds to the audit and keeps what was changed.
+func (p *Policy) write(c Change) error {
+	if err := p.append(c); err != nil {
+		return err
+	}
+	return p.save()
+}
+
+func (p *Policy) append(c Change) error {
+	p.disk.Lock()
+	defer p.disk.Unlock()
+	return p.store.Append(c)
+}
+
+// load takes over what the last process has kept, but for the debts of limits, which it gives.
+func (p *Policy) load() (limit.Snapshot, error) {
+	if p.store == nil {
+		return limit.Snapshot{}, nil
+	}
+	s, found, err := p.store.Load()
+	if err != nil {
+		return limit.Snapshot{}, fmt.Errorf("read limits and containment: %w", err)
+	}
+	if !found {
+		return limit.Snapshot{}, nil
+	}
+	if err := p.detector.Restore(s.Containment); err != nil {
+		return limit.Snapshot{}, fmt.Errorf("containment: %w", err)
+	}
+	for _, g := range s.Given {
+		p.given[override{g.Subject, g.Limit}] = g.Amount
+	}
+	return s.Limits, nil
+}
+
+// owe takes over what the limits of the last process were owed.
+func (p *Policy) owe(debts limit.Snapshot) error {
+	if debts.Version == 0 {
+		return nil
+	}
+	set := p.settings.Load()
+	limits := []*limit.Limit{set.slow}
+	for _, l := range set.Limits {
+		limits = append(limits, l.Limit)
+	}
+	_, err := p.limiter.Restore(debts, limits)
+	return err
+}
