@@ -45,20 +45,24 @@ func (a *adminFlag) client() (*admin.Client, error) {
 
 // do makes one call and prints what it gives.
 func (a *adminFlag) do(w io.Writer, call func(context.Context, *admin.Client) ([]admin.Standing, error)) error {
+	return ask(a, w, call, printStandings)
+}
+
+func ask[T any](a *adminFlag, w io.Writer, call func(context.Context, *admin.Client) (T, error), shown func(io.Writer, T) error) error {
 	client, err := a.client()
 	if err != nil {
 		return err
 	}
-	all, err := call(context.Background(), client)
+	answer, err := call(context.Background(), client)
 	if err != nil {
 		return err
 	}
 	if a.JSON {
 		out := json.NewEncoder(w)
 		out.SetIndent("", "  ")
-		return out.Encode(all)
+		return out.Encode(answer)
 	}
-	return printStandings(w, all)
+	return shown(w, answer)
 }
 
 type ipListCommand struct{ adminFlag }

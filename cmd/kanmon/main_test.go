@@ -19,6 +19,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"serve-senders": serveSenders},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 			return nil

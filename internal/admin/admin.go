@@ -13,8 +13,18 @@
 //	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
 //	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; without "for" until resumed
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
+//	GET  /v1/tenants                      all tenants
+//	GET  /v1/tenants/{tenant}             all that is known of one, and why it is treated as it is
+//	POST /v1/tenants/{tenant}/block       {"for": "2h", "reason": "..."} or {"until": "2026-07-01T18:00:00+09:00", …}
+//	POST /v1/tenants/{tenant}/unblock     {"reason": "..."}
+//	POST /v1/tenants/{tenant}/exempt      as block
+//	POST /v1/tenants/{tenant}/unexempt    as unblock
+//	POST /v1/tenants/{tenant}/limit       {"limit": "name", "amount": 500, "reason": "..."}; 0: as it is configured
+//	GET  /v1/accounts?tenant=             accounts that are contained, blocked or exempt
+//	…    /v1/accounts/{account}?tenant=   as with a tenant; its tenant can be left out where kanmon finds it
+//	GET  /v1/audit?tenant=&account=&most= what was changed by operators and by limits that block, the newest last
 //
-// An empty provider means all of them.
+// An empty provider means all of them. Without "for" and "until" a block or an exemption lasts until it is ended.
 package admin
 
 import (

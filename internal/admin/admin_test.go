@@ -48,14 +48,14 @@ func (f *fakeIPs) Resume(ip netip.Addr, provider, who string) error {
 }
 
 // serve gives the path of a socket that a server listens on, and its log.
-func serve(t *testing.T, ips SendingIPs) (path string, log *strings.Builder) {
+func serve(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log *strings.Builder) {
 	t.Helper()
 	path, log = filepath.Join(t.TempDir(), "admin.sock"), new(strings.Builder)
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(ips, slog.New(slog.NewTextHandler(log, nil)))
+	s := NewServer(ips, senders, senders, slog.New(slog.NewTextHandler(log, nil)))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -68,7 +68,7 @@ func serve(t *testing.T, ips SendingIPs) (path string, log *strings.Builder) {
 
 func TestCommands(t *testing.T) {
 	var ips fakeIPs
-	path, log := serve(t, &ips)
+	path, log := serve(t, &ips, nil)
 	c := NewClient(path)
 	if all, err := c.Standings(t.Context(), netip.Addr{}); err != nil || len(all) != 0 {
 		t.Errorf("list: %v, %v", all, err)
@@ -105,7 +105,7 @@ func peerNameOfTest(t *testing.T) string {
 }
 
 func TestErrorsAreShown(t *testing.T) {
-	path, _ := serve(t, &fakeIPs{})
+	path, _ := serve(t, &fakeIPs{}, nil)
 	c := NewClient(path)
 	if _, err := c.Standings(t.Context(), netip.MustParseAddr("192.0.2.1")); err == nil || err.Error() != "192.0.2.1 is no sending IP of this kanmon" {
 		t.Errorf("unknown IP: %v", err)

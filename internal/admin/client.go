@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"time"
 )
 
@@ -37,7 +38,7 @@ func (c *Client) Standings(ctx context.Context, ip netip.Addr) ([]Standing, erro
 	if ip.IsValid() {
 		path += "/" + url.PathEscape(ip.String())
 	}
-	return c.call(ctx, http.MethodGet, path, nil)
+	return answer[[]Standing](ctx, c, http.MethodGet, path, nil)
 }
 
 // Suspend takes a sending IP out of use at a provider ("": all), for a time (0: until it is resumed).
@@ -49,42 +50,95 @@ func (c *Client) Suspend(ctx context.Context, ip netip.Addr, provider string, d 
 	if d > 0 {
 		body.For = d.String()
 	}
-	return c.call(ctx, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/suspend", body)
+	return answer[[]Standing](ctx, c, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/suspend", body)
 }
 
 // Resume lifts every suspension of a sending IP at a provider ("": all).
 func (c *Client) Resume(ctx context.Context, ip netip.Addr, provider string) ([]Standing, error) {
-	return c.call(ctx, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/resume", change{Provider: provider})
+	return answer[[]Standing](ctx, c, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/resume", change{Provider: provider})
 }
 
-func (c *Client) call(ctx context.Context, method, path string, body any) ([]Standing, error) {
+// Tenants gives all of the configuration, and others that an operator has said something of.
+func (c *Client) Tenants(ctx context.Context) ([]Sender, error) {
+	return answer[[]Sender](ctx, c, http.MethodGet, "/v1/tenants", nil)
+}
+
+// Accounts gives those that are contained, blocked or exempt; with "" of all tenants.
+func (c *Client) Accounts(ctx context.Context, tenant string) ([]Sender, error) {
+	return answer[[]Sender](ctx, c, http.MethodGet, "/v1/accounts"+asking("tenant", tenant), nil)
+}
+
+// Sender gives all of a tenant, or of an account. An account may come without its tenant.
+func (c *Client) Sender(ctx context.Context, of Subject) (SenderDetail, error) {
+	return answer[SenderDetail](ctx, c, http.MethodGet, pathOf(of, ""), nil)
+}
+
+// Carry has an order carried out, and gives what came of it.
+func (c *Client) Carry(ctx context.Context, of Subject, o Order) (SenderDetail, error) {
+	body := order{Limit: o.Limit, Reason: o.Reason}
+	if o.Limit != "" {
+		body.Amount = &o.Amount
+	}
+	if !o.Until.IsZero() {
+		body.Until = o.Until.Format(time.RFC3339Nano)
+	}
+	return answer[SenderDetail](ctx, c, http.MethodPost, pathOf(of, "/"+o.Do), body)
+}
+
+// Changes gives the last lines of the audit, the newest last; a tenant's with those of its accounts, all with "".
+func (c *Client) Changes(ctx context.Context, of Subject, most int) ([]Change, error) {
+	return answer[[]Change](ctx, c, http.MethodGet, "/v1/audit"+asking("tenant", of.Tenant, "account", of.Account, "most", strconv.Itoa(most)), nil)
+}
+
+func pathOf(of Subject, do string) string {
+	if of.Account == "" {
+		return "/v1/tenants/" + url.PathEscape(of.Tenant) + do
+	}
+	return "/v1/accounts/" + url.PathEscape(of.Account) + do + asking("tenant", of.Tenant)
+}
+
+// asking makes a query of names and values, without those that are empty.
+func asking(pairs ...string) string {
+	values := url.Values{}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			values.Set(pairs[i], pairs[i+1])
+		}
+	}
+	if len(values) == 0 {
+		return ""
+	}
+	return "?" + values.Encode()
+}
+
+// answer makes one call.
+func answer[T any](ctx context.Context, c *Client, method, path string, body any) (value T, err error) {
 	var content bytes.Buffer
 	if body != nil {
 		if err := json.NewEncoder(&content).Encode(body); err != nil {
-			return nil, err
+			return value, err
 		}
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://kanmon"+path, &content)
 	if err != nil {
-		return nil, err
+		return value, err
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, c.explain(err)
+		return value, c.explain(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		var f failure
 		if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
-			return nil, fmt.Errorf("kanmon answered %s", resp.Status)
+			return value, fmt.Errorf("kanmon answered %s", resp.Status)
 		}
-		return nil, errors.New(f.Error)
+		return value, errors.New(f.Error)
 	}
-	var all []Standing
-	if err := json.NewDecoder(resp.Body).Decode(&all); err != nil {
-		return nil, fmt.Errorf("kanmon's answer is not understood: %w", err)
+	if err := json.NewDecoder(resp.Body).Decode(&value); err != nil {
+		return value, fmt.Errorf("kanmon's answer is not understood: %w", err)
 	}
-	return all, nil
+	return value, nil
 }
 
 // explain says what an operator can do about a socket that does not answer.

@@ -45,10 +45,12 @@ func Listen(path string) (net.Listener, error) {
 
 // A Server answers the API.
 type Server struct {
-	http http.Server
-	ips  SendingIPs
-	log  *slog.Logger
-	now  func() time.Time
+	http    http.Server
+	ips     SendingIPs
+	senders Senders
+	orders  SenderOrders
+	log     *slog.Logger
+	now     func() time.Time
 }
 
 // Bounds of a request: all are small, and none waits for anything.
@@ -58,13 +60,14 @@ const (
 )
 
 // NewServer makes a server that is not serving yet.
-func NewServer(ips SendingIPs, log *slog.Logger) *Server {
-	s := &Server{ips: ips, log: log, now: time.Now}
+func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, log *slog.Logger) *Server {
+	s := &Server{ips: ips, senders: senders, orders: orders, log: log, now: time.Now}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/ips", s.list)
 	mux.HandleFunc("GET /v1/ips/{ip}", s.show)
 	mux.HandleFunc("POST /v1/ips/{ip}/suspend", s.suspend)
 	mux.HandleFunc("POST /v1/ips/{ip}/resume", s.resume)
+	s.handleSenders(mux)
 	s.http = http.Server{
 		Handler: http.MaxBytesHandler(mux, maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
 		ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
@@ -114,13 +117,9 @@ type change struct {
 
 func (s *Server) suspend(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(ip netip.Addr, c change, who string) error {
-		var until time.Time
-		if c.For != "" {
-			d, err := time.ParseDuration(c.For)
-			if err != nil || d <= 0 {
-				return fmt.Errorf("\"for\" is %q, want a duration such as 90m or 2h", c.For)
-			}
-			until = s.now().Add(d)
+		until, err := end(c.For, "", s.now())
+		if err != nil {
+			return err
 		}
 		return s.ips.Suspend(ip, c.Provider, until, c.Reason, who)
 	})
@@ -137,10 +136,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(netip.Ad
 		return
 	}
 	var c change
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		s.refuse(w, http.StatusBadRequest, fmt.Errorf("the request is not understood: %w", err))
+	if !s.read(w, r, &c) {
 		return
 	}
 	who := peerOf(r.Context())
@@ -150,6 +146,17 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(netip.Ad
 	}
 	s.log.Info("changed by the operator", "request", r.URL.Path, "provider", c.Provider, "for", c.For, "reason", c.Reason, "who", who)
 	s.answerStandings(w, ip)
+}
+
+// read reads the body of a request; none is one with nothing in it.
+func (s *Server) read(w http.ResponseWriter, r *http.Request, body any) bool {
+	dec := json.NewDecoder(r.Body)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(body); err != nil && !errors.Is(err, io.EOF) {
+		s.refuse(w, http.StatusBadRequest, fmt.Errorf("the request is not understood: %w", err))
+		return false
+	}
+	return true
 }
 
 func (s *Server) ip(w http.ResponseWriter, r *http.Request) (netip.Addr, bool) {

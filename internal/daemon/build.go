@@ -237,6 +237,7 @@ func restartNeeded(was, will *config.Config) error {
 		{"intercept.tproxy_table", a.TProxyTable, b.TProxyTable},
 		{"log.format", was.Log.Format, will.Log.Format},
 		{"standing.file", was.Standing.File, will.Standing.File},
+		{"senders.file", was.Senders.File, will.Senders.File},
 		{"admin.socket", was.Admin.Socket, will.Admin.Socket},
 	} {
 		if row.a != row.b {

@@ -62,7 +62,7 @@ type Daemon struct {
 	change   sync.Mutex // held by Start, Reload and Stop
 	cfg      *config.Config
 	book     *standing.Book
-	policy   *policy.Policy
+	policy   *policy.Policy // who may send, and how much
 	gates    []*gate
 	cleanups []cleanup
 	memory   int64 // soft memory limit before Start

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -101,7 +103,16 @@ func (d *Daemon) openPolicy(first *generation) error {
 	if err != nil {
 		return err
 	}
-	if d.policy, err = policy.New(policy.Options{Settings: settings, Log: d.log}); err != nil {
+	options := policy.Options{Settings: settings, Log: d.log}
+	if path := d.cfg.Senders.File; path != "" {
+		if options.Store, err = policy.OpenStore(path); err != nil {
+			return fmt.Errorf("senders.file: %w", err)
+		}
+	}
+	if d.policy, err = policy.New(options); err != nil {
+		if options.Store != nil {
+			err = errors.Join(err, options.Store.Close())
+		}
 		return err
 	}
 	d.onStop("limits and containment", func(context.Context) error { return d.policy.Close() })

@@ -69,7 +69,8 @@ func (d *Daemon) openAdmin() error {
 	if err != nil {
 		return err
 	}
-	server := admin.NewServer(&operator{d}, d.log)
+	customers := &senders{d.policy}
+	server := admin.NewServer(&operator{d}, customers, customers, d.log)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	d.onStop("admin socket", func(context.Context) error { return errors.Join(server.Close(), <-done) })

@@ -72,6 +72,12 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 	if err != nil {
 		return err
 	}
+	switch scope := base.Rule().Scope; {
+	case scope == limit.PerIPProvider:
+		return fmt.Errorf("%w: limit %s counts a sending IP's mail, whoever sends it", ErrAmount, name)
+	case s.Account != "" && scope != limit.PerAccount:
+		return fmt.Errorf("%w: limit %s counts all of a tenant's mail together", ErrAmount, name)
+	}
 	key := override{s, name}
 	if amount != 0 {
 		if _, err := withAmount(base, amount); err != nil {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,14 +33,17 @@ type Store interface {
 	Close() error
 }
 
-// saveEvery is how old what is kept can be after a crash. What people do is kept at once.
-const saveEvery = 30 * time.Second
+// How old what is kept can be after a crash: decisions, and counts and history. What people do is kept at once.
+const (
+	saveEvery  = 30 * time.Second
+	saveSlowly = 5 * time.Minute
+)
 
 // loop lets time pass where nothing is asked, and keeps what is to be kept.
 func (p *Policy) loop(ctx context.Context) {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
-	failed := false
+	failed, last, seen := false, p.clock(), uint64(0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -56,6 +60,14 @@ func (p *Policy) loop(ctx context.Context) {
 		}
 		if p.detector.Tick(); p.store == nil {
 			continue
+		}
+		// Baselines are large and change slowly; a decision is kept soon.
+		decided := p.detector.Decisions(seen)
+		if len(decided) == 0 && p.clock().Sub(last).Abs() < saveSlowly {
+			continue
+		}
+		if last = p.clock(); len(decided) > 0 {
+			seen = decided[len(decided)-1].Seq
 		}
 		err := p.save()
 		if err != nil && !failed {
@@ -103,7 +115,10 @@ func (p *Policy) load() (limit.Snapshot, error) {
 	if !found {
 		return limit.Snapshot{}, nil
 	}
-	if err := p.detector.Restore(s.Containment); err != nil {
+	switch err := p.detector.Restore(s.Containment); {
+	case errors.Is(err, contain.ErrFull):
+		p.log.Error("some senders are forgotten: there is no room for all", "error", err)
+	case err != nil:
 		return limit.Snapshot{}, fmt.Errorf("containment: %w", err)
 	}
 	for _, g := range s.Given {

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"kanmon/internal/admin"
+)
+
+func newTable(w io.Writer, header string) *tabwriter.Writer {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, header)
+	return table
+}
+
+func printTenants(w io.Writer, all []admin.Sender) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "no tenant is configured")
+		return err
+	}
+	table := newTable(w, "TENANT\tSTATE\tSINCE\tUNTIL\tBY\tACCOUNTS\tWHY")
+	for _, s := range all {
+		row := rowOf(&s)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", s.Tenant, row.state, row.since, row.until, row.by, s.Accounts, row.why)
+	}
+	return table.Flush()
+}
+
+func printAccounts(w io.Writer, all []admin.Sender) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "no account is slowed, stopped, blocked or exempt")
+		return err
+	}
+	table := newTable(w, "TENANT\tACCOUNT\tSTATE\tSINCE\tUNTIL\tBY\tWHY")
+	for _, s := range all {
+		row := rowOf(&s)
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Tenant, s.Account, row.state, row.since, row.until, row.by, row.why)
+	}
+	return table.Flush()
+}
+
+// A senderRow is a sender in a table. What an operator said of it goes before evidence.
+type senderRow struct{ state, since, until, by, why string }
+
+func rowOf(s *admin.Sender) senderRow {
+	row := senderRow{stateOf(s), when(s.Since), "-", "-", "-"}
+	hand := s.Block
+	if hand == nil {
+		hand = s.Exempt
+	}
+	switch {
+	case hand != nil:
+		return senderRow{row.state, when(hand.At), untilOf(hand), hand.By, orDash(hand.Why, "-")}
+	case s.Level != admin.LevelNormal:
+		row.by, row.why = "evidence", orDash(s.Why, "-")
+	}
+	return row
+}
+
+func untilOf(h *admin.ByHand) string {
+	if h.Until.IsZero() {
+		return "by hand"
+	}
+	return when(h.Until)
+}
+
+// participles say what a level does.
+var participles = map[string]string{
+	admin.LevelNormal: "normal", admin.LevelSlow: "slowed", admin.LevelDivert: "diverted", admin.LevelStop: "stopped",
+}
+
+// stateOf is how a sender's mail is treated, in a few words.
+func stateOf(s *admin.Sender) string {
+	state := cmp.Or(participles[s.InForce], s.InForce)
+	switch {
+	case s.Blocked:
+		state = "blocked"
+	case s.Exempt != nil && s.InForce == admin.LevelNormal:
+		state = "exempt"
+	}
+	if s.ByTenant && (s.Blocked || s.InForce != admin.LevelNormal) {
+		state += " with its tenant"
+	}
+	if s.Would != s.InForce {
+		state += ", would be " + cmp.Or(participles[s.Would], s.Would)
+	}
+	return state
+}
+
+// printDetail prints all numbers of a sender.
+func printDetail(w io.Writer, x admin.SenderDetail) error {
+	p := &explanation{w: w}
+	p.line("tenant", x.Tenant)
+	if x.Account != "" {
+		p.line("account", x.Account)
+	} else {
+		p.line("accounts", fmt.Sprintf("%d contained, blocked or exempt", x.Accounts))
+	}
+	p.line("state", stateOf(&x.Sender))
+	if x.Block != nil {
+		p.line("block", handText(x.Block))
+	}
+	if x.Exempt != nil {
+		p.line("exemption", handText(x.Exempt))
+	}
+	if !x.Known {
+		p.line("numbers", "none: nothing has been heard of it, or it is forgotten")
+	} else {
+		printKnown(p, &x)
+	}
+	fmt.Fprintln(w)
+	if err := printLimits(w, x.Limits); err != nil || len(x.Changes) == 0 {
+		return err
+	}
+	fmt.Fprintln(w)
+	return printChanges(w, x.Changes)
+}
+
+func printKnown(p *explanation, x *admin.SenderDetail) {
+	level := x.Level
+	if x.Level != admin.LevelNormal {
+		level = fmt.Sprintf("%s since %s, by signal %s, strike %d; one down in %s", x.Level, when(x.Since), x.Signal, x.Strikes, span(x.DownIn))
+	}
+	p.line("evidence", level)
+	if x.Last != nil {
+		p.line("decided", fmt.Sprintf("%s from %s to %s by %s: %s", when(x.Last.At), x.Last.From, x.Last.To, x.Last.By, x.Last.Why))
+	}
+	p.line("usual", fmt.Sprintf("%s of recipients unknown, %s of messages refused", percent(x.Usual.Unknown), percent(x.Usual.Content)))
+	volume := fmt.Sprintf("about %d distinct recipients in this hour, %d allowed", x.Distinct, x.Allowance)
+	if x.AllowanceFrom != "" {
+		volume += ": " + x.AllowanceFrom
+	}
+	p.line("volume", volume)
+	p.line("accepted", fmt.Sprintf("%d octets and %d recipients, as long as it is known", x.Octets, x.Recipients))
+	fmt.Fprintln(p.w)
+	printReadings(p.w, x.Readings)
+	fmt.Fprintln(p.w)
+	printCounts(p.w, &x.Hour, &x.Day)
+	for _, s := range x.Samples {
+		fmt.Fprintf(p.w, "\n%s  %s: %s, account %s\n    %s\n", when(s.At), s.Provider, s.Class, orDash(s.Account, "-"), s.Reply)
+	}
+}
+
+func printReadings(w io.Writer, all []admin.Reading) {
+	table := newTable(w, "SIGNAL\tWINDOW\tBAD\tOF\tSHARE\tAT LEAST\tNEEDED\tENOUGH FOR\tPROVIDERS\tACCOUNTS")
+	for _, r := range all {
+		share, low, needed := percent(r.Share), percent(r.Low), percent(r.Threshold)
+		if counted(&r) {
+			share, low, needed = "-", "-", fmt.Sprintf("%.0f", r.Threshold)
+		}
+		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\n", r.Signal, orDash(r.Window, "-"), r.Bad, r.Cases, share, low, needed, r.Level, r.Providers, r.Accounts)
+	}
+	_ = table.Flush() // the writer's next error is the same
+}
+
+// counted says that a signal's threshold is for a number, not for a share.
+func counted(r *admin.Reading) bool { return r.Signal == "volume" || r.Signal == "many_accounts" }
+
+func printCounts(w io.Writer, hour, day *admin.Counts) {
+	table := newTable(w, "COUNT\tHOUR\tDAY")
+	for _, row := range []struct {
+		name      string
+		hour, day int
+	}{
+		{"mails", hour.Mails, day.Mails},
+		{"mails without a sender", hour.NullSender, day.NullSender},
+		{"recipients tried", hour.Tried, day.Tried},
+		{"recipients answered", hour.Answered, day.Answered},
+		{"recipients unknown", hour.Unknown, day.Unknown},
+		{"sender refused", hour.Rejected, day.Rejected},
+		{"messages judged", hour.Judged, day.Judged},
+		{"messages refused", hour.Content, day.Content},
+		{"messages delivered", hour.Delivered, day.Delivered},
+		{"sending IP refused", hour.RefusedIP, day.RefusedIP},
+		{"… with this sender only", hour.Followed, day.Followed},
+	} {
+		fmt.Fprintf(table, "%s\t%d\t%d\n", row.name, row.hour, row.day)
+	}
+	_ = table.Flush() // the writer's next error is the same
+}
+
+func printLimits(w io.Writer, all []admin.LimitUse) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "no limit counts it by itself")
+		return err
+	}
+	table := newTable(w, "LIMIT\tOF\tAMOUNT\tUSED\tAT ONCE\tALL FREE IN\tNOTE")
+	for _, l := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", l.Name, l.Scope, amountOf(&l), l.Used, l.Max, span(l.Free), noteOf(&l))
+	}
+	return table.Flush()
+}
+
+func amountOf(l *admin.LimitUse) string {
+	if l.Per == 0 {
+		return fmt.Sprintf("%d %s", l.Amount, l.Measure)
+	}
+	return fmt.Sprintf("%d %s in %s", l.Amount, l.Measure, span(l.Per))
+}
+
+func noteOf(l *admin.LimitUse) string {
+	var notes []string
+	if !l.Room {
+		notes = append(notes, "no room for "+span(l.Wait))
+	}
+	if !l.Enforced {
+		notes = append(notes, "not enforced")
+	}
+	if l.Amount != l.Configured {
+		notes = append(notes, fmt.Sprintf("by hand, %d configured", l.Configured))
+	}
+	return orDash(strings.Join(notes, "; "), "-")
+}
+
+func printChanges(w io.Writer, all []admin.Change) error {
+	if len(all) == 0 {
+		_, err := fmt.Fprintln(w, "nothing was changed")
+		return err
+	}
+	table := newTable(w, "CHANGED\tBY\tTENANT\tACCOUNT\tDID\tBEFORE\tAFTER\tWHY")
+	for _, c := range all {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", when(c.At), c.By, c.Tenant, orDash(c.Account, "-"), c.Did, c.Before, c.After, orDash(c.Why, "-"))
+	}
+	return table.Flush()
+}
+
+func handText(h *admin.ByHand) string {
+	text := fmt.Sprintf("by %s since %s until ", h.By, when(h.At))
+	if h.Until.IsZero() {
+		text += "it is ended by hand"
+	} else {
+		text += when(h.Until)
+	}
+	if h.Why != "" {
+		text += ": " + h.Why
+	}
+	return text
+}
+
+// percent has a decimal where it matters.
+func percent(share float64) string {
+	n := 100 * share
+	if n >= 10 {
+		return fmt.Sprintf("%.0f %%", n)
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0") + " %"
+}
+
+// span is a duration without what is 0 at its end, and without seconds where there are hours.
+func span(d time.Duration) string {
+	if d > time.Hour {
+		d = d.Round(time.Minute)
+	}
+	text := d.Round(time.Second).String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}

@@ -1,0 +1,178 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"kanmon/internal/admin"
+)
+
+// at is a time of the first of July, as 10:12.
+func at(clock string) time.Time {
+	t, err := time.Parse(time.DateTime, "2026-07-01 "+clock+":00")
+	if err != nil {
+		return time.Time{}
+	}
+	return t
+}
+
+// customers are what scripts see: two tenants, the accounts of one in every state that there is.
+type customers struct {
+	senders []*admin.SenderDetail
+	changes []admin.Change
+}
+
+func newCustomers() *customers {
+	unknown := admin.Reading{Signal: "unknown_recipients", Window: "hour", Bad: 37, Cases: 210, Share: 0.176, Low: 0.118, Providers: 3, Level: "slow", Threshold: 0.1}
+	refused := admin.Reading{Signal: "content", Window: "hour", Bad: 90, Cases: 200, Share: 0.45, Low: 0.349, Providers: 3, Level: "stop", Threshold: 0.2}
+	near := admin.Reading{Signal: "unknown_recipients", Window: "day", Bad: 12, Cases: 80, Share: 0.15, Low: 0.071, Providers: 2, Level: "normal", Threshold: 0.1}
+	sender := func(account, level, inForce, would string) *admin.SenderDetail {
+		return &admin.SenderDetail{
+			Sender: admin.Sender{Subject: admin.Subject{Tenant: "acme", Account: account}, Level: level, InForce: inForce, Would: would}, Known: true,
+			Hour: admin.Counts{Mails: 190, Tried: 215, Answered: 210, Unknown: 2, Judged: 180, Delivered: 180}, Day: admin.Counts{Mails: 900},
+			Allowance: 2000, AllowanceFrom: "what all may", Distinct: 150, Octets: 123456, Recipients: 800,
+		}
+	}
+	decided := func(x *admin.SenderDetail, r admin.Reading, to string) *admin.SenderDetail {
+		x.Since, x.Signal, x.Strikes, x.DownIn, x.Why = at("10:12"), r.Signal, 1, 108*time.Minute, "the numbers in short"
+		sample := admin.Sample{At: at("10:11"), Account: x.Account, Provider: "docomo", Class: "recipient_invalid", Reply: "550 Unknown user"}
+		x.Last = &admin.Decision{At: at("10:12"), From: "normal", To: to, Enforced: x.InForce, By: "evidence", Why: x.Why, Reading: r, Samples: []admin.Sample{sample}}
+		x.Samples = x.Last.Samples
+		return x
+	}
+	hour := admin.LimitUse{Name: "account-hour", Scope: "account", Measure: "recipients", Amount: 100, Configured: 100, Per: time.Hour, Enforced: true, Used: 9, Max: 10, Free: 330 * time.Second, Room: true}
+	full := admin.LimitUse{Name: "tenant-hour", Scope: "tenant", Measure: "messages", Amount: 2000, Configured: 1000, Per: time.Hour, Used: 200, Max: 200, Free: 6 * time.Minute, Wait: 2 * time.Second}
+
+	slowed := decided(sender("slow@acme.example", "slow", "slow", "slow"), unknown, "slow")
+	slowed.Readings, slowed.Limits, slowed.Strikes = []admin.Reading{near, {Signal: "volume", Window: "hour", Bad: 150, Cases: 150, Level: "normal", Threshold: 2000}}, []admin.LimitUse{hour, full}, 2
+	watched := decided(sender("watched@acme.example", "stop", "normal", "stop"), refused, "stop")
+	exempt := decided(sender("exempt@acme.example", "divert", "normal", "divert"), refused, "divert")
+	exempt.Exempt = &admin.ByHand{At: at("11:00"), Until: at("23:00"), By: "alice", Why: "wanted newsletter"}
+	exempt.Last = &admin.Decision{At: at("11:00"), From: "divert", To: "divert", Enforced: "normal", By: "alice", Why: "exempt: wanted newsletter", Reading: admin.Reading{Signal: "hand"}}
+	blocked := sender("<>", "normal", "stop", "stop")
+	blocked.Blocked, blocked.Known, blocked.Block = true, false, &admin.ByHand{At: at("09:00"), By: "limit null-day", Why: "the limit was reached"}
+	down := decided(sender("down@acme.example", "slow", "slow", "slow"), unknown, "slow")
+	down.Last.By, down.Last.From, down.Last.Why = "quiet", "divert", "nothing for 6.0 hours that would slow it"
+	acme := sender("", "normal", "normal", "normal")
+	acme.Accounts, acme.Limits = 5, []admin.LimitUse{{Name: "tenant-sessions", Scope: "tenant", Measure: "sessions", Amount: 20, Configured: 20, Enforced: true, Used: 3, Max: 20, Room: true}}
+	blue := decided(sender("", "slow", "slow", "slow"), admin.Reading{Signal: "many_accounts", Bad: 6, Cases: 30, Accounts: 6, Level: "slow", Threshold: 6}, "slow")
+	blue.Tenant = "blue"
+	return &customers{
+		senders: []*admin.SenderDetail{acme, blue, blocked, down, exempt, slowed, watched},
+		changes: []admin.Change{{At: at("11:00"), By: "alice", Subject: exempt.Subject, Did: "exempt", Before: "divert", After: "divert, exempt by alice", Why: "wanted newsletter"}},
+	}
+}
+
+func (c *customers) list(fits func(admin.Subject) bool) (all []admin.Sender) {
+	for _, x := range c.senders {
+		if fits(x.Subject) {
+			all = append(all, x.Sender)
+		}
+	}
+	return all
+}
+
+func (c *customers) Tenants() ([]admin.Sender, error) {
+	return c.list(func(s admin.Subject) bool { return s.Account == "" }), nil
+}
+
+func (c *customers) Accounts(tenant string) ([]admin.Sender, error) {
+	return c.list(func(s admin.Subject) bool { return s.Account != "" && s.Tenant == cmp.Or(tenant, s.Tenant) }), nil
+}
+
+func (c *customers) find(of admin.Subject) (*admin.SenderDetail, error) {
+	i := slices.IndexFunc(c.senders, func(x *admin.SenderDetail) bool {
+		return x.Account == of.Account && x.Tenant == cmp.Or(of.Tenant, x.Tenant)
+	})
+	if i < 0 {
+		return nil, &admin.Error{Status: http.StatusNotFound, Err: fmt.Errorf("nobody is %q of %q", of.Account, of.Tenant)}
+	}
+	return c.senders[i], nil
+}
+
+func (c *customers) Sender(of admin.Subject) (admin.SenderDetail, error) {
+	x, err := c.find(of)
+	if err != nil {
+		return admin.SenderDetail{}, err
+	}
+	shown := *x
+	shown.Changes, err = c.Changes(x.Subject, 10)
+	return shown, err
+}
+
+// Carry keeps the order as a change, so that scripts see what arrived.
+func (c *customers) Carry(of admin.Subject, o admin.Order, _ string) (admin.Subject, error) {
+	x, err := c.find(of)
+	if err != nil {
+		return of, err
+	}
+	after := strings.TrimSpace(fmt.Sprintf("%s %d", o.Limit, o.Amount))
+	if !o.Until.IsZero() {
+		after += " until " + o.Until.UTC().Format(time.DateTime)
+	}
+	c.changes = append(c.changes, admin.Change{At: at("12:00"), By: "bob", Subject: x.Subject, Did: o.Do, Before: "-", After: after, Why: o.Reason})
+	if o.Do == "block" {
+		x.Blocked, x.InForce, x.Would = true, "stop", "stop"
+		x.Block = &admin.ByHand{At: at("12:00"), Until: o.Until, By: "bob", Why: o.Reason}
+	}
+	return x.Subject, nil
+}
+
+func (c *customers) Changes(of admin.Subject, most int) (all []admin.Change, err error) {
+	for _, one := range c.changes {
+		if one.Tenant == cmp.Or(of.Tenant, one.Tenant) && one.Account == cmp.Or(of.Account, one.Account) {
+			all = append(all, one)
+		}
+	}
+	return all[max(0, len(all)-most):], nil
+}
+
+// serveSenders is a command of the scripts: a kanmon that has nothing but an admin socket and its customers.
+func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: serve-senders SOCKET")
+	}
+	l, err := admin.Listen(ts.MkAbs(args[0]))
+	ts.Check(err)
+	all := newCustomers()
+	server := admin.NewServer(nil, all, all, slog.New(slog.DiscardHandler))
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	ts.Defer(func() { ts.Check(errors.Join(server.Close(), <-done)) })
+}
+
+func TestSpan(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0s", 400 * time.Millisecond: "0s", time.Second: "1s", 70 * time.Second: "1m10s", 10 * time.Minute: "10m", time.Hour: "1h",
+		90 * time.Minute: "1h30m", time.Hour + 20*time.Second: "1h", 25*time.Hour + 10*time.Minute: "25h10m", 10 * time.Hour: "10h",
+	} {
+		if got := span(d); got != want {
+			t.Errorf("%d ns: %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestPercent(t *testing.T) {
+	for share, want := range map[float64]string{0: "0 %", 0.1: "10 %", 0.05: "5 %", 0.0123: "1.2 %", 0.176: "18 %", 1: "100 %"} {
+		if got := percent(share); got != want {
+			t.Errorf("%v: %s, want %s", share, got, want)
+		}
+	}
+}
+
+func TestShellWord(t *testing.T) {
+	for name, want := range map[string]string{"bob@acme.example": "bob@acme.example", "<>": "'<>'", "o'hara@x": `'o'\''hara@x'`, "": "''", "a b": "'a b'"} {
+		if got := shellWord(name); got != want {
+			t.Errorf("%q: %s, want %s", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,263 @@
+package daemon
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/contain"
+	"kanmon/internal/policy"
+)
+
+// lastChanges is how many lines of the audit are shown with a sender.
+const lastChanges = 10
+
+// senders is what the admin API works on for tenants and accounts.
+type senders struct{ policy *policy.Policy }
+
+// absent says that nobody is known: kanmon lets everybody send.
+func (s *senders) absent() bool { return len(s.policy.Tenants()) == 0 && len(s.policy.List()) == 0 }
+
+var errNoTenants = &admin.Error{Status: http.StatusNotFound, Err: errors.New("no tenant is configured: kanmon lets everybody send; add a [[tenant]] to its configuration")}
+
+// Tenants implements [admin.Senders].
+func (s *senders) Tenants() ([]admin.Sender, error) {
+	if s.absent() {
+		return nil, errNoTenants
+	}
+	names := slices.Clone(s.policy.Tenants())
+	for _, one := range s.policy.List() {
+		if one.Subject.Account == "" && !slices.Contains(names, one.Subject.Tenant) {
+			names = append(names, one.Subject.Tenant) // no longer configured, and blocked, say
+		}
+	}
+	accounts := s.accounts()
+	var all []admin.Sender
+	for _, name := range names {
+		x := s.policy.Explain(contain.Subject{Tenant: name})
+		shown := shownSender(&x)
+		shown.Accounts = accounts[name]
+		all = append(all, shown)
+	}
+	return all, nil
+}
+
+// accounts counts those of each tenant that are contained, blocked or exempt.
+func (s *senders) accounts() map[string]int {
+	n := map[string]int{}
+	for _, one := range s.policy.List() {
+		if one.Subject.Account != "" {
+			n[one.Subject.Tenant]++
+		}
+	}
+	return n
+}
+
+// Accounts implements [admin.Senders].
+func (s *senders) Accounts(tenant string) ([]admin.Sender, error) {
+	if s.absent() {
+		return nil, errNoTenants
+	}
+	if tenant != "" {
+		if err := s.known(tenant); err != nil {
+			return nil, err
+		}
+	}
+	var all []admin.Sender
+	for _, one := range s.policy.List() {
+		if one.Subject.Account == "" || tenant != "" && one.Subject.Tenant != tenant {
+			continue
+		}
+		x := s.policy.Explain(one.Subject)
+		all = append(all, shownSender(&x))
+	}
+	return all, nil
+}
+
+// Sender implements [admin.Senders].
+func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
+	of, err := s.find(asked)
+	if err != nil {
+		return admin.SenderDetail{}, err
+	}
+	x := s.policy.Explain(of)
+	shown := shownDetail(&x)
+	if of.Account != "" {
+		shown.Limits = shownUses(s.policy.Usages(of))
+	} else {
+		shown.Accounts = s.accounts()[of.Tenant]
+	}
+	shown.Limits = append(shown.Limits, shownUses(s.policy.Usages(contain.Subject{Tenant: of.Tenant}))...)
+	shown.Changes, err = s.Changes(admin.Subject{Tenant: of.Tenant, Account: of.Account}, lastChanges)
+	return shown, err
+}
+
+// Carry implements [admin.SenderOrders].
+func (s *senders) Carry(asked admin.Subject, o admin.Order, who string) (admin.Subject, error) {
+	of, err := s.find(asked)
+	if err != nil {
+		return asked, err
+	}
+	switch o.Do {
+	case "block":
+		err = s.policy.Block(of, o.Until, who, o.Reason)
+	case "unblock":
+		err = s.policy.Unblock(of, who, o.Reason)
+	case "exempt":
+		err = s.policy.Exempt(of, o.Until, who, o.Reason)
+	case "unexempt":
+		err = s.policy.Unexempt(of, who, o.Reason)
+	case "limit":
+		err = s.policy.SetLimit(of, o.Limit, o.Amount, who, o.Reason)
+	default:
+		err = fmt.Errorf("unknown order %q", o.Do)
+	}
+	return admin.Subject{Tenant: of.Tenant, Account: of.Account}, withStatus(err)
+}
+
+// withStatus says whose doing an error is. What has none of these causes is the daemon's own: most of all a disk.
+func withStatus(err error) error {
+	for cause, status := range map[error]int{
+		policy.ErrTenant: http.StatusNotFound, policy.ErrLimit: http.StatusNotFound, policy.ErrAmount: http.StatusBadRequest,
+		contain.ErrSubject: http.StatusNotFound, contain.ErrPast: http.StatusBadRequest, contain.ErrFull: http.StatusServiceUnavailable,
+	} {
+		if errors.Is(err, cause) {
+			return &admin.Error{Status: status, Err: err}
+		}
+	}
+	return err
+}
+
+// Changes implements [admin.SenderOrders].
+func (s *senders) Changes(asked admin.Subject, most int) ([]admin.Change, error) {
+	of := contain.Subject{}
+	if asked != (admin.Subject{}) || s.absent() {
+		var err error
+		if of, err = s.find(asked); err != nil {
+			return nil, err
+		}
+	}
+	all, err := s.policy.Audit(of, most)
+	if err != nil {
+		return nil, fmt.Errorf("read the audit: %w", err)
+	}
+	var shown []admin.Change
+	for _, c := range all {
+		shown = append(shown, admin.Change{
+			At: c.At, By: c.By, Subject: admin.Subject{Tenant: c.Subject.Tenant, Account: c.Subject.Account},
+			Did: c.Did, Before: c.Before, After: c.After, Why: c.Why,
+		})
+	}
+	return shown, nil
+}
+
+// find gives the subject that is meant: an account without a tenant is the only tenant's, or of the only one whose account
+// of this name is contained, blocked or exempt.
+func (s *senders) find(asked admin.Subject) (contain.Subject, error) {
+	of := contain.Subject{Tenant: asked.Tenant, Account: strings.ToLower(asked.Account)}
+	if s.absent() {
+		return of, errNoTenants
+	}
+	if of.Tenant != "" {
+		return of, s.known(of.Tenant)
+	}
+	tenants := s.policy.Tenants()
+	if len(tenants) != 1 {
+		tenants = nil
+		for _, one := range s.policy.List() {
+			if one.Subject.Account == of.Account && of.Account != "" {
+				tenants = append(tenants, one.Subject.Tenant)
+			}
+		}
+	}
+	switch len(tenants) {
+	case 1:
+		of.Tenant = tenants[0]
+		return of, nil
+	case 0:
+		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("nothing tells whose account %q is: name its tenant (--tenant)", of.Account)}
+	default:
+		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("%s have an account %q: name the tenant (--tenant)", strings.Join(tenants, " and "), of.Account)}
+	}
+}
+
+// known refuses a tenant that is neither configured nor remembered: a slip would show as one in order.
+func (s *senders) known(tenant string) error {
+	if slices.Contains(s.policy.Tenants(), tenant) || s.policy.Explain(contain.Subject{Tenant: tenant}).Known {
+		return nil
+	}
+	return &admin.Error{Status: http.StatusNotFound, Err: fmt.Errorf("%w: %q", policy.ErrTenant, tenant)}
+}
+
+func shownSender(x *contain.Explanation) admin.Sender {
+	out := admin.Sender{
+		Subject: admin.Subject{Tenant: x.Subject.Tenant, Account: x.Subject.Account},
+		Level:   x.Level.String(), InForce: x.Answer.Level.String(), Would: x.Answer.Would.String(),
+		ByTenant: x.Answer.Tenant && x.Subject.Account != "", Blocked: x.Answer.Hand,
+		Block: shownHand(x.Block), Exempt: shownHand(x.Exempt),
+	}
+	if x.Level > contain.Normal {
+		out.Since = x.Since
+	}
+	if x.Last != nil {
+		out.Why = x.Last.Why
+	}
+	return out
+}
+
+func shownHand(h *contain.ByHand) *admin.ByHand {
+	if h == nil {
+		return nil
+	}
+	return &admin.ByHand{At: h.At, Until: h.Until, By: h.By, Why: h.Why}
+}
+
+func shownDetail(x *contain.Explanation) admin.SenderDetail {
+	out := admin.SenderDetail{
+		Sender: shownSender(x), Known: x.Known, Signal: string(x.Signal), Strikes: x.Strikes, DownIn: max(0, x.DownIn),
+		Readings: []admin.Reading{}, Usual: admin.Usual(x.Usual), Hour: admin.Counts(x.Hour), Day: admin.Counts(x.Day),
+		Distinct: x.Distinct, Allowance: x.Allowance, AllowanceFrom: x.AllowanceFrom, Octets: x.Octets, Recipients: x.Recipients,
+		Samples: shownSamples(x.Samples), Limits: []admin.LimitUse{},
+	}
+	for i := range x.Readings {
+		out.Readings = append(out.Readings, shownReading(&x.Readings[i]))
+	}
+	if l := x.Last; l != nil {
+		out.Last = &admin.Decision{
+			At: l.At, From: l.From.String(), To: l.To.String(), Enforced: l.Enforced.String(), By: l.By, Why: l.Why,
+			Reading: shownReading(&l.Reading), Samples: shownSamples(l.Samples),
+		}
+	}
+	return out
+}
+
+func shownReading(r *contain.Reading) admin.Reading {
+	return admin.Reading{
+		Signal: string(r.Signal), Window: r.Window, Bad: r.Bad, Cases: r.Cases, Share: r.Share, Low: r.Low, Providers: r.Providers,
+		Accounts: r.Accounts, Elsewhere: r.Elsewhere, Level: r.Level.String(), Overwhelming: r.Overwhelming, Threshold: r.Threshold,
+	}
+}
+
+func shownSamples(all []contain.Sample) []admin.Sample {
+	var shown []admin.Sample
+	for _, s := range all {
+		shown = append(shown, admin.Sample(s))
+	}
+	return shown
+}
+
+func shownUses(all []policy.Usage) []admin.LimitUse {
+	var shown []admin.LimitUse
+	for _, u := range all {
+		shown = append(shown, admin.LimitUse{
+			Name: u.Rule.Name, Scope: u.Rule.Scope.String(), Measure: u.Rule.Measure.String(), Amount: u.Rule.Amount, Configured: u.Configured,
+			Per: u.Rule.Per, Enforced: u.Enforced, Used: u.Used, Max: u.Max, Free: u.Free, Room: u.Now.OK, Wait: u.Now.Wait,
+		})
+	}
+	slices.SortStableFunc(shown, func(a, b admin.LimitUse) int { return cmp.Compare(a.Name, b.Name) })
+	return shown
+}

@@ -1,0 +1,219 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/policy"
+	"kanmon/internal/session"
+)
+
+// customers are two tenants, acme on 10.20.1.5 and blue on every other address.
+const customers = listenTable + `
+[[tenant]]
+name    = 'acme'
+sources = ['10.20.1.5/32']
+[[tenant]]
+name    = 'blue'
+sources = ['10.20.2.0/24']
+[senders]
+file           = 'FILE'
+unknown_tenant = 'blue'
+[[sender_limit]]
+name  = 'tenant-hour'
+per   = 'tenant'
+count = 'messages'
+limit = 10_000
+every = '1h'
+[[sender_limit]]
+name  = 'account-hour'
+per   = 'account'
+count = 'recipients'
+limit = 10_000
+every = '1h'
+[containment]
+enforce = true
+[admin]
+socket = 'DIR/s'
+`
+
+// sends lets an account send mails, of which every second has a recipient that the MXs do not know.
+func sends(p *policy.Policy, account string, mails int) {
+	mxs := []string{"192.0.2.1:25", "198.51.100.1:25", "203.0.113.1:25"}
+	for i := range mails {
+		pass := p.Enter(session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: netip.MustParseAddrPort(mxs[i/2%len(mxs)])})
+		pass.Ask(session.Question{Step: session.StepMail, Sender: account})
+		pass.Tell(session.News{Step: session.StepMail, Code: 250})
+		pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("%d@example.net", i)})
+		news := session.News{Step: session.StepRecipient, Code: 250}
+		if i%2 == 0 {
+			news.Code, news.Class, news.Text = 550, "recipient_invalid", []byte("550 5.1.1 no such user")
+		}
+		pass.Tell(news)
+		pass.Close()
+	}
+}
+
+// withSocket starts a daemon that has an admin socket, and gives a client of it.
+func withSocket(t *testing.T, tables string) (*world, *admin.Client) {
+	t.Helper()
+	w := newWorld(t, tables)
+	w.start()
+	return w, admin.NewClient(filepath.Join(w.dir, "s"))
+}
+
+func customersIn(file string) string { return strings.ReplaceAll(customers, "FILE", file) }
+
+// An operator looks at who misbehaves, decides, acts and undoes; what was done is kept for the next kanmon.
+func TestOperatorOnSenders(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.db")
+	bob := admin.Subject{Tenant: "acme", Account: "bob@acme.example"}
+	w, c := withSocket(t, customersIn(file))
+	sends(w.daemon.policy, "Bob@acme.example", 80)
+	ctx := t.Context()
+
+	accounts, err := c.Accounts(ctx, "")
+	if err != nil || len(accounts) != 1 || accounts[0].Subject != bob || accounts[0].InForce != admin.LevelSlow || !strings.Contains(accounts[0].Why, "do not exist") {
+		t.Fatalf("accounts: %+v, %v", accounts, err)
+	}
+	tenants, err := c.Tenants(ctx)
+	if err != nil || len(tenants) != 2 || tenants[0].Tenant != "acme" || tenants[0].Accounts != 1 || tenants[1].Accounts != 0 {
+		t.Errorf("tenants: %+v, %v", tenants, err)
+	}
+	x, err := c.Sender(ctx, admin.Subject{Account: "BOB@acme.example"}) // the only one in the list
+	if err != nil || x.Subject != bob || x.Last == nil || x.Last.Reading.Signal != "unknown_recipients" || x.Last.Reading.Threshold != 0.1 ||
+		x.DownIn < time.Hour || len(x.Readings) == 0 || len(x.Last.Samples) == 0 || x.Last.Samples[0].Reply != "550 5.1.1 no such user" {
+		t.Fatalf("bob: %+v, %v", x, err)
+	}
+	if len(x.Limits) != 2 || x.Limits[0].Name != "account-hour" || x.Limits[0].Used == 0 || x.Limits[1].Scope != "tenant" || !x.Limits[0].Room || !x.Limits[0].Enforced {
+		t.Errorf("limits: %+v", x.Limits)
+	}
+
+	carry := func(o admin.Order) admin.SenderDetail {
+		t.Helper()
+		x, err := c.Carry(ctx, bob, o)
+		if err != nil {
+			t.Fatalf("%s: %v", o.Do, err)
+		}
+		return x
+	}
+	if x := carry(admin.Order{Do: "block", Until: time.Now().Add(time.Hour), Reason: "stolen password"}); !x.Blocked || x.InForce != admin.LevelStop || x.Block == nil || x.Block.Until.IsZero() {
+		t.Errorf("block: %+v", x.Sender)
+	}
+	if x := carry(admin.Order{Do: "exempt", Reason: "a test"}); !x.Blocked || x.Exempt == nil {
+		t.Errorf("exempt: %+v", x.Sender)
+	}
+	carry(admin.Order{Do: "unexempt"})
+	if x := carry(admin.Order{Do: "unblock", Reason: "has a new one"}); x.Blocked || x.InForce != admin.LevelNormal || x.Block != nil || x.Level != admin.LevelNormal {
+		t.Errorf("unblock: %+v", x.Sender)
+	}
+	if x := carry(admin.Order{Do: "limit", Limit: "account-hour", Amount: 7}); x.Limits[0].Amount != 7 || x.Limits[0].Configured != 10_000 {
+		t.Errorf("limit: %+v", x.Limits)
+	}
+	if x := carry(admin.Order{Do: "limit", Limit: "account-hour"}); x.Limits[0].Amount != 10_000 {
+		t.Errorf("limit as configured: %+v", x.Limits)
+	}
+	if x, err := c.Carry(ctx, admin.Subject{Tenant: "acme"}, admin.Order{Do: "block", Reason: "unpaid"}); err != nil || !x.Blocked {
+		t.Errorf("block a tenant: %+v, %v", x, err)
+	}
+	if x, err := c.Sender(ctx, bob); err != nil || !x.Blocked || !x.ByTenant || x.Block != nil {
+		t.Errorf("an account of a blocked tenant: %+v, %v", x.Sender, err)
+	}
+
+	w.stop()
+	_, c = withSocket(t, customersIn(file))
+	if x, err := c.Sender(ctx, admin.Subject{Tenant: "acme"}); err != nil || !x.Blocked || x.Block.By != peerName() {
+		t.Errorf("after a restart: %+v, %v", x.Sender, err)
+	}
+	var did []string
+	changes, err := c.Changes(ctx, admin.Subject{}, 100)
+	for _, one := range changes {
+		did = append(did, one.Did+" "+one.Why)
+	}
+	if want := []string{"block stolen password", "exempt a test", "unexempt ", "unblock has a new one", "limit ", "limit ", "block unpaid"}; err != nil || !slices.Equal(did, want) {
+		t.Errorf("changes: %q, %v", did, err)
+	}
+	if changes, err := c.Changes(ctx, bob, 2); err != nil || len(changes) != 2 || changes[1].Subject != bob {
+		t.Errorf("the last changes of bob: %+v, %v", changes, err)
+	}
+}
+
+func peerName() string {
+	if os.Getuid() == 0 {
+		return "root"
+	}
+	return os.Getenv("USER")
+}
+
+func TestOperatorsSlips(t *testing.T) {
+	_, c := withSocket(t, customersIn(filepath.Join(t.TempDir(), "policy.db")))
+	ctx := t.Context()
+	for _, test := range []struct {
+		of   admin.Subject
+		o    admin.Order
+		want string
+	}{
+		{admin.Subject{Tenant: "cyan"}, admin.Order{Do: "block", Reason: "x"}, `there is no such tenant: "cyan"`},
+		{admin.Subject{Tenant: "cyan", Account: "a@b.example"}, admin.Order{Do: "unblock"}, `there is no such tenant: "cyan"`},
+		{admin.Subject{Account: "a@b.example"}, admin.Order{Do: "block", Reason: "x"}, `nothing tells whose account "a@b.example" is: name its tenant (--tenant)`},
+		{admin.Subject{Tenant: "acme", Account: "a@b.example"}, admin.Order{Do: "unblock"}, "not a tenant, nor an account of one"},
+		{admin.Subject{Tenant: "acme"}, admin.Order{Do: "limit", Limit: "nonsense", Amount: 5}, `there is no such limit: "nonsense"`},
+		{admin.Subject{Tenant: "acme"}, admin.Order{Do: "limit", Limit: "tenant-hour", Amount: 1 << 60}, "not an amount for this limit"},
+	} {
+		if x, err := c.Carry(ctx, test.of, test.o); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v %+v: %+v, %v, want %s", test.of, test.o, x.Sender, err, test.want)
+		}
+	}
+	if _, err := c.Accounts(ctx, "cyan"); err == nil || !strings.Contains(err.Error(), "there is no such tenant") {
+		t.Errorf("accounts of a slip: %v", err)
+	}
+	shared := admin.Subject{Account: "<>"}
+	for _, tenant := range []string{"acme", "blue"} {
+		if _, err := c.Carry(ctx, admin.Subject{Tenant: tenant, Account: "<>"}, admin.Order{Do: "block", Reason: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := c.Sender(ctx, shared); err == nil || !strings.Contains(err.Error(), `acme and blue have an account "<>"`) {
+		t.Errorf("whose null sender: %v", err)
+	}
+}
+
+// Who is no longer configured, and still blocked, is seen and can be let go.
+func TestTenantThatIsGone(t *testing.T) {
+	w, c := withSocket(t, customersIn(filepath.Join(t.TempDir(), "policy.db")))
+	ctx, gone := t.Context(), admin.Subject{Tenant: "blue"}
+	if _, err := c.Carry(ctx, gone, admin.Order{Do: "block", Reason: "left us"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.daemon.policy.Configure(policy.Settings{Tenants: []string{"acme"}}); err != nil {
+		t.Fatal(err)
+	}
+	if all, err := c.Tenants(ctx); err != nil || len(all) != 2 || all[1].Tenant != "blue" || !all[1].Blocked {
+		t.Errorf("tenants: %+v, %v", all, err)
+	}
+	if x, err := c.Carry(ctx, gone, admin.Order{Do: "unblock"}); err != nil || x.Blocked {
+		t.Errorf("unblock: %+v, %v", x, err)
+	}
+}
+
+func TestNoTenantIsConfigured(t *testing.T) {
+	_, c := withSocket(t, listenTable+"[admin]\nsocket = 'DIR/s'\n")
+	ctx := t.Context()
+	_, list := c.Tenants(ctx)
+	_, accounts := c.Accounts(ctx, "")
+	_, show := c.Sender(ctx, admin.Subject{Tenant: "acme"})
+	_, block := c.Carry(ctx, admin.Subject{Tenant: "acme"}, admin.Order{Do: "block", Reason: "x"})
+	_, audit := c.Changes(ctx, admin.Subject{}, 5)
+	for i, err := range []error{list, accounts, show, block, audit} {
+		if err == nil || !strings.Contains(err.Error(), "no tenant is configured") {
+			t.Errorf("%d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,273 @@
+package policy
+
+import (
+	"bytes"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+)
+
+var (
+	acme    = contain.Subject{Tenant: "acme"}
+	bob     = contain.Subject{Tenant: "acme", Account: "bob@acme.example"}
+	changed = time.Date(2026, 7, 1, 9, 30, 0, 123_000_000, time.UTC)
+)
+
+// twoLimits are the settings of a kanmon with a tenant, one limit for it and one for each of its accounts.
+func twoLimits() (s Settings, err error) {
+	s = Settings{Tenants: []string{"acme"}}
+	for _, r := range []limit.Rule{
+		{Name: "tenant-hour", Scope: limit.PerTenant, Measure: limit.Messages, Amount: 1000, Per: time.Hour},
+		{Name: "account-hour", Scope: limit.PerAccount, Measure: limit.Recipients, Amount: 100, Per: time.Hour},
+	} {
+		l, err := limit.Compile(r)
+		if err != nil {
+			return s, err
+		}
+		s.Limits = append(s.Limits, &Limit{Limit: l, Enforce: true})
+	}
+	return s, nil
+}
+
+// over makes a Policy of twoLimits over a store.
+func over(store Store) (*Policy, error) {
+	s, err := twoLimits()
+	if err != nil {
+		return nil, err
+	}
+	return New(Options{Settings: s, Store: store})
+}
+
+func open(t *testing.T, path string) *sqlite {
+	t.Helper()
+	store, err := OpenStore(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { store.Close() })
+	return store.(*sqlite)
+}
+
+func TestLockedFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.db")
+	store := open(t, path)
+	other, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	conn, err := other.Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(t.Context(), "BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	begin := time.Now()
+	for name, err := range map[string]error{"append": store.Append(Change{At: changed, Subject: acme}), "save": store.Save(State{})} {
+		if err == nil || !strings.Contains(err.Error(), "locked") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if took := time.Since(begin); took > openTime+rowTime {
+		t.Errorf("gave up after %v", took)
+	}
+	if _, err := conn.ExecContext(t.Context(), "ROLLBACK"); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(store.Append(Change{At: changed, Subject: acme}), store.Save(State{})); err != nil {
+		t.Errorf("without the lock: %v", err)
+	}
+	if all, err := store.Changes(acme, 10); err != nil || len(all) != 1 {
+		t.Errorf("%v, %v", all, err)
+	}
+}
+
+func TestStoreGivesBackWhatItWasGiven(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "odd name?#%20.db")
+	store := open(t, path)
+	if _, found, err := store.Load(); found || err != nil {
+		t.Errorf("an empty file: found %t, %v", found, err)
+	}
+	want := State{
+		Limits: limit.Snapshot{Version: 1, Taken: changed, Debts: []limit.Debt{{Limit: "hour", Measure: "messages", Of: "acme", Owes: time.Minute}}},
+		Containment: contain.Snapshot{Version: 1, At: changed, Subjects: []contain.Saved{{
+			Subject: bob, Level: contain.Divert, Signal: contain.Content, Strikes: 2, History: bytes.Repeat([]byte{7}, 840),
+			Block: &contain.SavedHand{ByHand: contain.ByHand{At: changed, By: "alice", Why: "x'\"; é"}, Left: 60},
+			Last:  &contain.Decision{Seq: 3, At: changed, Subject: bob, To: contain.Divert, Reading: contain.Reading{Signal: contain.Content, Low: 0.125}},
+		}}},
+		Given: []Given{{bob, "hour", 5}, {acme, "hour", 50}},
+	}
+	for range 2 { // replaced, not added
+		if err := store.Save(want); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, found, err := store.Load()
+	if diff := cmp.Diff(want, got); diff != "" || !found || err != nil {
+		t.Errorf("found %t, %v\n%s", found, err, diff)
+	}
+	if fi, err := os.Stat(path); err != nil || fi.Mode().Perm()&0o007 != 0 {
+		t.Errorf("mode %v, %v", fi.Mode(), err)
+	}
+}
+
+func TestAudit(t *testing.T) {
+	store := open(t, filepath.Join(t.TempDir(), "policy.db"))
+	blue := contain.Subject{Tenant: "blue", Account: bob.Account}
+	var all []Change
+	for i, s := range []contain.Subject{acme, bob, blue, acme} {
+		all = append(all, Change{
+			At: changed.Add(time.Duration(i) * time.Minute), By: "alice", Subject: s, Did: "block", Before: "normal", After: "stop", Why: "x'\"; é",
+		})
+		if err := store.Append(all[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		of   contain.Subject
+		most int
+		want []Change
+	}{
+		{contain.Subject{}, 10, all},
+		{contain.Subject{}, 2, all[2:]},
+		{acme, 10, []Change{all[0], all[1], all[3]}},
+		{acme, 2, []Change{all[1], all[3]}},
+		{bob, 10, all[1:2]},
+		{blue, 10, all[2:3]},
+		{contain.Subject{Tenant: "cyan"}, 10, nil},
+		{acme, 0, nil},
+		{acme, -1, nil},
+	} {
+		got, err := store.Changes(c.of, c.most)
+		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+			t.Errorf("the last %d of %q: %v\n%s", c.most, c.of, err, diff)
+		}
+	}
+}
+
+func TestAuditIsBounded(t *testing.T) {
+	store := open(t, filepath.Join(t.TempDir(), "policy.db"))
+	count := func(why string) (n int) {
+		t.Helper()
+		if err := store.db.QueryRow("SELECT count(*) FROM policy_audit WHERE why LIKE ?", why).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	add := func(at time.Time, why string) {
+		t.Helper()
+		if err := store.Append(Change{At: at, Subject: acme, Why: why}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add(changed.Add(-auditAge-time.Minute), "old")
+	add(changed.Add(-auditAge+time.Minute), "not so old")
+	if n := count("old"); n != 1 {
+		t.Errorf("%d rows of a year ago, before a year has passed", n)
+	}
+	add(changed, "new")
+	if old, rest := count("old"), count("n%"); old != 0 || rest != 2 {
+		t.Errorf("%d old rows and %d others, want 0 and 2", old, rest)
+	}
+	// What is there in numbers was not added one by one: a row and its sync take milliseconds.
+	if _, err := store.db.Exec(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+		INSERT INTO policy_audit (at_ms, made_by, tenant, account, did, was, became, why) SELECT ?, '', 'acme', '', '', '', '', 'many' FROM n`,
+		auditRows-1, changed.UnixMilli()); err != nil {
+		t.Fatal(err)
+	}
+	add(changed, "last")
+	if n, last, first := count("%"), count("last"), count("n%"); n != auditRows || last != 1 || first != 0 {
+		t.Errorf("%d rows, want %d; %d of the last, %d of the first", n, auditRows, last, first)
+	}
+}
+
+func TestUnusableFilesAreSaidAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	edit := func(name string, statements ...string) string {
+		path := filepath.Join(dir, name)
+		store := open(t, path)
+		if err := errors.Join(store.Save(State{}), store.Append(Change{At: changed, Subject: acme})); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range statements {
+			if _, err := store.db.Exec(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	garbage := filepath.Join(dir, "garbage.db")
+	if err := os.WriteFile(garbage, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	torn := edit("torn.db")
+	if err := os.Truncate(torn, 5000); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{garbage, torn, dir, filepath.Join(dir, "missing", "policy.db")} {
+		if store, err := OpenStore(path); err == nil || store != nil || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: %v, %v", path, store, err)
+		}
+	}
+	if _, err := OpenStore(edit("newer.db", "INSERT INTO policy_schema VALUES (99)")); !errors.Is(err, ErrNewer) {
+		t.Errorf("newer: %v", err)
+	}
+	for i, state := range []string{"{", `{"containment": {"version": 99}}`, `{"containment": {"version": 1, "subjects": [{"level": "asleep"}]}}`} {
+		store := open(t, edit(fmt.Sprintf("row%d.db", i), fmt.Sprintf("UPDATE policy_state SET state = '%s'", state)))
+		if _, err := over(store); err == nil || !strings.Contains(err.Error(), "containment") {
+			t.Errorf("%s: %v", state, err)
+		}
+	}
+}
+
+// The disk is full: the change is in force and its operator is told that it is not kept; it is kept when there is room.
+func TestFullDisk(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "policy.db")
+	store := open(t, path)
+	p, err := over(store)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.db.Exec("PRAGMA max_page_count = 1"); err != nil { // as many as it has
+		t.Fatal(err)
+	}
+	failed := 0
+	for i := range 300 {
+		s := contain.Subject{Tenant: "acme", Account: fmt.Sprintf("%d@acme.example", i)}
+		if err := p.Block(s, time.Time{}, "alice", strings.Repeat("x", 200)); err != nil {
+			if failed++; !strings.Contains(err.Error(), "it is done, but could not be written") || !strings.Contains(err.Error(), "full") {
+				t.Fatalf("block: %v", err)
+			}
+		}
+		if x := p.Explain(s); x.Block == nil {
+			t.Fatalf("%v is not blocked", s)
+		}
+	}
+	if failed == 0 {
+		t.Fatal("the disk was not full")
+	}
+	if _, err := store.db.Exec("PRAGMA max_page_count = 100000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if state, _, err := open(t, path).Load(); err != nil || len(state.Containment.Subjects) < 300 {
+		t.Errorf("%d stored, %v", len(state.Containment.Subjects), err)
+	}
+}
