@@ -112,7 +112,8 @@ func rulesOf(c *config.Classification) (*classify.Rules, error) {
 func rescueOf(cfg *config.Config) session.Rescue {
 	r := &cfg.Rescue
 	out := session.Rescue{Attempts: r.Attempts, Time: r.Time, BodyBytes: int(r.BodyBytes), BodiesBytes: int64(r.BodiesBytes)}
-	wanted := slices.ContainsFunc(handlingsOf(cfg), func(h config.Handling) bool { return h.Rescue == config.RescueOn })
+	// Who only observes is to see what would be rescued, too.
+	wanted := slices.ContainsFunc(handlingsOf(cfg), func(h config.Handling) bool { return h.Rescue != config.RescueOff })
 	if r.BodyBytes == 0 || !wanted || len(cfg.SendingIPs) == 0 { // in the file 0 means none
 		out.BodyBytes = -1
 	}

@@ -179,3 +179,20 @@ func TestGroups(t *testing.T) {
 		t.Errorf("groups %v, want %v", got, want)
 	}
 }
+
+// Messages are kept for a rescue where there may be one, and where it is to be seen what there would be.
+func TestBodiesAreKeptForRescue(t *testing.T) {
+	for document, kept := range map[string]bool{
+		twoIPs: true, twoIPs + "[rescue]\nmode = 'observe'\n": true, twoIPs + "[rescue]\nmode = 'off'\n": false,
+		twoIPs + "[rescue]\nmode = 'off'\n[[route]]\nnull_sender = true\nrescue = 'on'\n": true,
+		twoIPs + "[rescue]\nbody_bytes = 0\n":                                             false, "": false,
+	} {
+		cfg, err := config.Parse("kanmon.toml", []byte(document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := rescueOf(cfg).BodyBytes; got > 0 != kept {
+			t.Errorf("%q: %d octets", document, got)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 // Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
 func (s *session) relayBody() error {
 	s.body, s.inBody = smtp.Body{}, true
+	s.mayDelay(MaxDelay)
 	s.beginKeeping()
 	defer s.forgetBody()
 	s.msa.in.BodyMode(true)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -102,9 +103,13 @@ func (s *session) serveGroup() (toBody bool, err error) {
 // Without PIPELINING at the MX a group is one command.
 func (s *session) takeGroup() error {
 	s.slots, s.rescue.group = s.slots[:0], s.rescue.group[:0]
+	s.mayDelay(MaxDelay)
 	for {
 		if err := s.checkForeign(); err != nil {
 			return err
+		}
+		if s.mailComes() && s.mailForwarded() {
+			return nil // what becomes of the first decides about the second
 		}
 		cmd, ok, err := s.msa.in.Command()
 		switch {
@@ -131,8 +136,20 @@ func (s *session) takeGroup() error {
 	}
 }
 
-// rejectLine answers what is no command at all.
+// mailComes says whether the next line is a MAIL.
+func (s *session) mailComes() bool {
+	b := s.msa.in.Buffered()
+	return len(b) >= 4 && bytes.EqualFold(b[:4], []byte("MAIL"))
+}
+
+// mailForwarded says whether a MAIL is among what the group at hand has for the MX.
+func (s *session) mailForwarded() bool {
+	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.verb == smtp.VerbMAIL && sl.local == nil })
+}
+
+// rejectLine answers what is no command at all. It may have been meant for a MAIL.
 func (s *session) rejectLine(what string, reply *smtp.Reply) {
+	s.strayMail()
 	s.bad++
 	s.log.line(MarkFromMSA, []byte("("+what+")"))
 	s.slots = append(s.slots, slot{verb: smtp.VerbUnknown, local: reply})
@@ -298,7 +315,7 @@ func (s *session) follow(sl *slot, phase Phase, softened bool) error {
 		}
 		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took())
 	case smtp.VerbDATA:
-		if s.tx.refused = class >= 4; s.tx.refused {
+		if s.tx.refused, s.tx.another = class >= 4, false; s.tx.refused {
 			s.rescue.envelope.spoil()
 		}
 		s.log.dataReply(&s.reply, softened, s.first, s.took())

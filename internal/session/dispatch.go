@@ -9,6 +9,9 @@ import (
 // dispatch decides about one command: forwarded to the MX, or answered here.
 func (s *session) dispatch(cmd smtp.Command) {
 	if cmd.Eight && !s.mayBeUTF8(cmd) {
+		if cmd.Verb == smtp.VerbMAIL {
+			s.strayMail()
+		}
 		s.answerHere(cmd, &replyBadOctet, true)
 		return
 	}
@@ -59,37 +62,59 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions && !s.tx.open:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
-		s.mails++
-		if s.tx.underWay() || s.mailForwarded() { // the MX will refuse it, and what it has accepted stays
+		if s.tx.underWay() {
 			s.anotherMail(cmd)
 			return
 		}
-		s.tx.asked, s.misplaced, s.refusal = 0, false, nil
 		cmd, no := s.admitMail(cmd)
-		switch {
-		case no != nil: // what the MX may have open is not this mail
-			s.misplaced, s.refusal = true, no
-			s.answerHere(cmd, no, false)
-		case s.e.Live.stopping(): // by now: it may have been held
-			s.answerAndEnd(cmd, &replyStopping, stopping)
-		default:
-			s.forwardMail(cmd)
-		}
+		s.forwardAdmitted(cmd, no)
 	}
 }
 
-// anotherMail forwards a MAIL inside a transaction. An MX that does not refuse it takes it as a new one.
+// forwardAdmitted forwards a MAIL, unless it is refused here or a drain has begun meanwhile: it may have been held.
+func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
+	switch {
+	case no != nil:
+		s.misplaced, s.refusal = true, no // what the MX may have open is not this mail
+		s.answerHere(cmd, no, false)
+	case s.e.Live.stopping():
+		s.answerAndEnd(cmd, &replyStopping, stopping)
+	default:
+		s.mails++
+		s.tx.another = true
+		s.forwardMail(cmd)
+	}
+}
+
+// anotherMail is a MAIL inside a transaction, which is the MX's to judge (nearly every one refuses it, RFC 5321 §4.1.4). Where we
+// decide by the sender, nobody can be two.
 func (s *session) anotherMail(cmd smtp.Command) {
-	cmd, ok := s.leaveRightly(cmd)
-	if !ok {
-		s.answerHere(cmd, s.whyNot(), false)
+	if s.e.Mover != nil || s.gate != nil {
+		s.answerHere(cmd, &replyNested, false)
 		return
 	}
 	s.forwardMail(cmd)
 }
 
+// strayMail is called where a line that is, or may be, a MAIL is not forwarded. An MX can still have a transaction open whose DATA
+// it has refused: what follows the line is not for that one.
+func (s *session) strayMail() {
+	if s.tx.open && s.tx.refused && !s.tx.another {
+		s.misplaced, s.refusal = true, &replyNeedMail
+	}
+}
+
+// newMail forgets what was decided about the mail before.
+func (s *session) newMail(cmd smtp.Command) {
+	mailbox, _, _ := cmd.Path()
+	keepText(&s.sender, mailbox)
+	s.senderKnown, s.recipientKnown = true, false
+	s.tx.asked, s.misplaced, s.refusal = 0, false, nil
+}
+
 // admitMail sees to it that a MAIL may leave, and from the sending IP that is right for it; else it says why not.
 func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+	s.newMail(cmd)
 	cmd, no := s.askMail(cmd)
 	if no != nil {
 		return cmd, no
@@ -98,12 +123,22 @@ func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	if !ok {
 		return cmd, s.whyNot()
 	}
-	return s.ask(cmd, Question{Step: StepLeave, SendingIP: s.info.SendingIP})
+	return s.askLeave(cmd)
 }
 
 func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if !s.misplaced && s.tx.asked == 0 {
+		mailbox, _, _ := cmd.Path()
+		keepText(&s.recipient, mailbox)
+		s.recipientKnown = true
+		before := s.info.SendingIP
 		cmd, _ = s.leaveRightly(cmd)
+		if !s.misplaced && s.info.SendingIP != before {
+			var no *smtp.Reply
+			if cmd, no = s.askLeave(cmd); no != nil {
+				s.misplaced, s.refusal = true, no
+			}
+		}
 	}
 	if s.misplaced {
 		s.answerHere(cmd, s.whyNot(), false)
@@ -203,23 +238,15 @@ func (s *session) dispatchWithoutMail(cmd smtp.Command) {
 
 // mailWithoutMX opens the MX leg that there was no sending IP for before the sender was known: it may have one of its own.
 func (s *session) mailWithoutMX(cmd smtp.Command) {
+	s.newMail(cmd)
 	cmd, no := s.askMail(cmd.Clone()) // its memory is the Reader's, and there will be waits
-	if no != nil {
-		s.answerHere(cmd, no, false)
-		return
+	if no == nil && !s.move(false) {
+		no = s.whyNot()
 	}
-	mailbox, _, _ := cmd.Path()
-	s.sender, s.senderKnown, s.recipientKnown = string(mailbox), true, false
-	if !s.move(false) {
-		s.answerHere(cmd, s.whyNot(), false)
-		return
+	if no == nil {
+		cmd, no = s.askLeave(cmd)
 	}
-	if cmd, no = s.ask(cmd, Question{Step: StepLeave, SendingIP: s.info.SendingIP}); no != nil {
-		s.answerHere(cmd, no, false)
-		return
-	}
-	s.mails++
-	s.forwardMail(cmd)
+	s.forwardAdmitted(cmd, no)
 }
 
 // mayBeUTF8 says whether a command may hold octets above ASCII (RFC 6531 §3.3).

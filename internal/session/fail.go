@@ -189,6 +189,7 @@ var (
 	replyOK           = smtp.NewReply(250, "2.0.0", ownMark+"ok")
 	replyNeedHello    = smtp.NewReply(503, "5.5.1", ownMark+"send EHLO first")
 	replyNotNow       = smtp.NewReply(503, "5.5.1", ownMark+"not during a mail transaction")
+	replyNested       = smtp.NewReply(503, "5.5.1", ownMark+"the sender is given already")
 	replyNeedMail     = smtp.NewReply(503, "5.5.1", ownMark+"need MAIL first")
 	replyBye          = smtp.NewReply(221, "2.0.0", ownMark+"bye")
 )

@@ -231,8 +231,11 @@ func TestFaultUnaskedReplyBetweenCommands(t *testing.T) {
 					}
 					time.Sleep(2 * time.Second)
 					next := "MAIL FROM:<next@example.com>"
-					if last[0] == "BANNER" {
+					switch last[0] {
+					case "BANNER":
 						next = "EHLO next"
+					case "MAIL", "RCPT":
+						next = "RCPT TO:<next@example.net>"
 					}
 					msa.Send(next)
 					if heard := readAll(conn); !strings.HasPrefix(heard, want) || strings.Count(heard, "\n") != 1 {

@@ -112,14 +112,24 @@ const (
 	StepOver                      // the transaction has come to its end, whatever that was
 )
 
-// MaxDelay is how long a command, or a message, can be held: well within the five minutes of an MSA (RFC 5321 §4.5.3.2), and of
-// the MX that waits.
-const MaxDelay = time.Minute
+// gating is what a session has of its gate.
+type gating struct {
+	pass Pass
+	pool string        // that the mail at hand must leave from; "": what the routes say
+	left time.Duration // that the commands at hand may still be held for, all together
+}
+
+// MaxDelay is how long the commands of a group, or a message, can be held: well within the five minutes of an MSA (RFC 5321
+// §4.5.3.2), and of the MX that waits. Behind the banner it is less: clients wait for it half a minute (I12).
+const (
+	MaxDelay    = time.Minute
+	bannerDelay = 10 * time.Second
+)
 
 // ask asks the gate about a command that is next. It gives the reply of a refusal, else nil. The command it gives is good for
 // use behind the wait that there may have been.
 func (s *session) ask(cmd smtp.Command, q Question) (smtp.Command, *smtp.Reply) {
-	if s.pass == nil {
+	if s.gate == nil {
 		return cmd, nil
 	}
 	d := s.consult(q)
@@ -132,23 +142,23 @@ func (s *session) ask(cmd smtp.Command, q Question) (smtp.Command, *smtp.Reply) 
 
 // consult asks the gate and keeps what it says for the record, and for the mail.
 func (s *session) consult(q Question) Decision {
-	d := s.pass.Ask(q)
+	d := s.gate.pass.Ask(q)
 	for _, n := range d.Notes {
 		s.log.decided(q.Step, n)
 	}
 	if q.Step == StepMail {
-		s.pool = d.Pool
+		s.gate.pool = d.Pool
 		s.wantHeader(d.Header, d.Strip)
 	}
 	return d
 }
 
-// waitOut lets the delay of a decision pass, and gives what holds then.
+// waitOut lets the delay of a decision pass, as far as there is time for it, and gives what holds then.
 func (s *session) waitOut(q Question, d Decision) Decision {
-	for left := MaxDelay; d.Delay > 0 && left > 0; {
-		s.hold(min(d.Delay, left))
-		left -= d.Delay
-		if !d.Again || left <= 0 || s.e.Live.stopping() {
+	for end := time.Now().Add(s.gate.left); d.Delay > 0 && s.gate.left > 0; {
+		s.hold(min(d.Delay, s.gate.left))
+		s.gate.left = max(0, time.Until(end))
+		if !d.Again || s.gate.left == 0 || s.e.Live.stopping() {
 			break
 		}
 		d = s.consult(q)
@@ -156,8 +166,15 @@ func (s *session) waitOut(q Question, d Decision) Decision {
 	return d
 }
 
+// mayDelay begins what can be held for so long in all: a group of commands, or a message.
+func (s *session) mayDelay(d time.Duration) {
+	if s.gate != nil {
+		s.gate.left = d
+	}
+}
+
 func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	if s.pass == nil {
+	if s.gate == nil {
 		return cmd, nil
 	}
 	mailbox, params, _ := cmd.Path()
@@ -165,8 +182,21 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	return s.ask(cmd, Question{Step: StepMail, Sender: string(mailbox), Size: size})
 }
 
+// askLeave asks about the sending IP that the mail is to leave from.
+func (s *session) askLeave(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+	return s.ask(cmd, Question{Step: StepLeave, SendingIP: s.info.SendingIP})
+}
+
+// mayLeave is askLeave behind a refusal, where nobody waits for the gate: a sending IP that has no room is passed over.
+func (s *session) mayLeave() error {
+	if s.gate != nil && s.consult(Question{Step: StepLeave, SendingIP: s.info.SendingIP}).Refuse != RefuseNot {
+		return errUnfit
+	}
+	return nil
+}
+
 func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	if s.pass == nil {
+	if s.gate == nil {
 		return cmd, nil
 	}
 	mailbox, _, _ := cmd.Path()
@@ -202,7 +232,7 @@ func (s *session) hold(d time.Duration) {
 
 // tell passes the MX's reply on to the gate. The MSA has it already, or will have it whatever the gate thinks (I2).
 func (s *session) tell(step Step, class string) {
-	if s.pass == nil {
+	if s.gate == nil {
 		return
 	}
 	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
@@ -212,7 +242,7 @@ func (s *session) tell(step Step, class string) {
 	if step == StepMessage {
 		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted
 	}
-	s.pass.Tell(news)
+	s.gate.pass.Tell(news)
 }
 
 // tellReply is tell for the reply to a command of a transaction. What a group has for a transaction that is over is nobody's.
@@ -231,15 +261,15 @@ func (s *session) tellReply(verb smtp.Verb, class string) {
 
 // tellOver tells the gate that a transaction is over.
 func (s *session) tellOver() {
-	if s.pass != nil {
-		s.pass.Tell(News{Step: StepOver})
+	if s.gate != nil {
+		s.gate.pass.Tell(News{Step: StepOver})
 	}
 }
 
 // leaveGate ends the session's way through the gate. A dot without a reply may have been a message.
 func (s *session) leaveGate() {
 	if s.dotSent {
-		s.pass.Tell(News{Step: StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
+		s.gate.pass.Tell(News{Step: StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
 	}
-	s.pass.Close()
+	s.gate.pass.Close()
 }

@@ -309,3 +309,151 @@ func (*byPool) right(req session.DialRequest) netip.Addr {
 	}
 	return sendingIPs[0]
 }
+
+// What a mail is admitted for holds when it then moves to another sending IP: the gate hears of no end in between.
+func TestGateHearsNoEndOfAMailThatMoves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newMoving()
+		gate := refusing(nothing, session.Decision{})
+		r.engine.Gate = gate
+		msa := r.msa(t)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		gate.heard = nil
+		msa.Pipeline("MAIL FROM:<b@example.com>", "RCPT TO:<c@example.net>")
+		if want := []string{"mail? b@example.com", "leave?", "rcpt? c@example.net", "mail 250", "rcpt 250"}; !slices.Equal(gate.heard, want) {
+			t.Errorf("heard %q, want %q", gate.heard, want)
+		}
+		msa.Command("RSET")
+		gate.heard = nil
+		msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<x@other.example>")
+		if want := []string{"mail? a@example.com", "leave?", "leave?", "rcpt? x@other.example", "mail 250", "rcpt 250"}; !slices.Equal(gate.heard, want) {
+			t.Errorf("a recipient that moves: heard %q, want %q", gate.heard, want)
+		}
+		finishSession(msa)
+	})
+}
+
+// Two mails in one group are two questions, whatever became of the first; inside a transaction there is no second.
+//
+// law: B9
+func TestGateSeesEveryMailOfAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail && q.Sender == "bad@example.com" }, tooMuch)
+		r.mx.Reply = func(verb string, n int) string {
+			if verb == "MAIL" && n == 1 {
+				return "553 5.1.8 no\r\n"
+			}
+			return smtptest.Default
+		}
+		msa := r.msa(t)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		for _, group := range [][]string{
+			{"MAIL FROM:<x@example.com>", "MAIL FROM:<bad@example.com>", "RCPT TO:<c@example.net>", "DATA"},
+			{"MAIL FROM:<x@example.com>", "RCPT TO:<c@example.net>", "mail FROM:<bad@example.com>", "RCPT TO:<d@example.net>", "DATA"},
+		} {
+			replies := msa.Pipeline(group...)
+			if last := replies[len(replies)-1]; last.Code == 354 {
+				msa.Send("text", ".")
+				msa.Expect(250)
+			}
+		}
+		finishSession(msa)
+		if got := senders(&r.mx); !slices.Equal(got, []string{"x@example.com"}) {
+			t.Errorf("delivered from %q", got)
+		}
+	})
+}
+
+// However many commands of a group are held, their replies come in time for the MSA.
+//
+// law: I12
+func TestGateDelaysDoNotAddUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step != session.StepLeave }, session.Decision{Delay: time.Hour})
+		begun := time.Now()
+		msa := r.msa(t)
+		msa.Expect(220)
+		if took := time.Since(begun); took > 25*time.Second {
+			t.Errorf("the banner took %s", took)
+		}
+		msa.Command("EHLO msa.example.com")
+		begun = time.Now()
+		group := []string{"MAIL FROM:<a@example.com>"}
+		for i := range 10 {
+			group = append(group, fmt.Sprintf("RCPT TO:<b%d@example.net>", i))
+		}
+		if msa.Pipeline(group...); time.Since(begun) > session.MaxDelay {
+			t.Errorf("a group took %s", time.Since(begun))
+		}
+		finishSession(msa)
+	})
+}
+
+// A MAIL that is not one, behind a DATA that the MX refused, begins nothing: what follows it is not for the old transaction.
+func TestStrayMailBehindRefusedData(t *testing.T) {
+	for _, stray := range []string{"MAIL FROM:<caf\xe9@example.com>", "MAIL FROM:<a\x00@example.com>", "MAIL FROM:<" + strings.Repeat("x", 5000) + ">"} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig()
+			r.mx.Reply = func(verb string, n int) string {
+				if verb == "DATA" && n == 1 {
+					return "451 not now\r\n"
+				}
+				return smtptest.Default
+			}
+			msa := r.msa(t)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
+			for i, reply := range msa.Pipeline(stray, "RCPT TO:<c@example.net>", "DATA") {
+				if reply.Class() != 5 {
+					t.Errorf("%.20q, reply %d: %s", stray, i, reply)
+				}
+			}
+			finishSession(msa)
+			if r.mx.Mailbox.Len() != 0 {
+				t.Errorf("%.20q: delivered %+v", stray, r.mx.Mailbox.Transactions())
+			}
+		})
+	}
+}
+
+// The sender is known to whoever judges, however long the envelope.
+func TestJudgeKnowsTheSenderOfALongEnvelope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		judge := &heardRefusals{}
+		r.engine.Judge = judge
+		r.mx.Reply = func(verb string, n int) string {
+			if verb == "RCPT" && n == 700 {
+				return "550 no\r\n"
+			}
+			return smtptest.Default
+		}
+		msa := r.msa(t)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Command("MAIL FROM:<a@example.com>")
+		for i := range 700 {
+			msa.Command(fmt.Sprintf("RCPT TO:<%s%d@example.net>", strings.Repeat("x", 120), i))
+		}
+		finishSession(msa)
+		if len(judge.heard) != 1 || string(judge.heard[0].Sender) != "a@example.com" || !strings.HasSuffix(string(judge.heard[0].Recipient), "x699@example.net") {
+			t.Errorf("heard %d: %+v", len(judge.heard), judge.heard)
+		}
+	})
+}
+
+// heardRefusals keeps what it is asked to judge.
+type heardRefusals struct {
+	indifferent
+	heard []session.MXRefusal
+}
+
+func (h *heardRefusals) Judge(r session.MXRefusal) session.Judgement {
+	h.heard = append(h.heard, r)
+	return session.Judgement{}
+}

@@ -111,6 +111,7 @@ func runModel(t *testing.T, seed uint64, tally *modelTally) {
 // judgeModel compares what the MSA heard with what the MX said, command by command in order, and counts kanmon's own replies.
 func judgeModel(msa *modelMSA, mx *modelMX) (own int, err error) {
 	hello, refused, over := false, false, false
+	var tx modelTransaction
 	said := mx.talk
 	for _, s := range msa.talk {
 		if s.reply == "" {
@@ -119,7 +120,12 @@ func judgeModel(msa *modelMSA, mx *modelMX) (own int, err error) {
 		if over {
 			return own, fmt.Errorf("%q was answered behind the end: %q", s.line, s.reply)
 		}
-		if code := ownReply(s, hello, refused); code != "" {
+		code := ownReply(s, hello, refused)
+		if code == "" {
+			code = tx.ownReply(s.verb())
+		}
+		tx.after(s, code != "")
+		if code != "" {
 			own++
 			if !strings.HasPrefix(s.reply, code) || !strings.Contains(s.reply, "kanmon: ") {
 				return own, fmt.Errorf("%q was answered with %q, want %s by kanmon", s.line, s.reply, code)
@@ -146,6 +152,44 @@ func judgeModel(msa *modelMSA, mx *modelMX) (own int, err error) {
 		said = said[1:]
 	}
 	return own, judgeBodies(msa, mx)
+}
+
+// A modelTransaction is what kanmon knows of the MX's transaction.
+type modelTransaction struct {
+	open    bool // MAIL was accepted
+	refused bool // and then DATA refused: it may still be open at the MX
+	another bool // and then another MAIL was forwarded
+	stray   bool // or something was not forwarded that may have been a MAIL
+}
+
+// ownReply is the code with which kanmon answers what the MX would take for another mail's.
+func (x *modelTransaction) ownReply(verb string) string {
+	switch {
+	case verb == "MAIL" && x.open && !x.refused, x.stray && (verb == "RCPT" || verb == "DATA"):
+		return "503"
+	}
+	return ""
+}
+
+// after follows a command and its reply.
+func (x *modelTransaction) after(s said, local bool) {
+	verb, accepted, isRefused := s.verb(), s.reply[0] == '2', s.reply[0] > '3'
+	rejected := len(s.line) > 4096 || strings.ContainsAny(s.line, "\r\n\x00") || verb == "MAIL" && strings.Contains(s.line, "\xe9")
+	switch {
+	case s.line == connected:
+	case s.line == endOfBody:
+		*x = modelTransaction{}
+	case local:
+		x.stray = x.stray || rejected && x.open && x.refused && !x.another
+	case verb == "MAIL" && accepted:
+		*x = modelTransaction{open: true}
+	case verb == "MAIL":
+		x.stray, x.another = false, true
+	case accepted && (verb == "RSET" || verb == "EHLO" || verb == "HELO"):
+		*x = modelTransaction{}
+	case verb == "DATA":
+		x.refused, x.another = x.open && isRefused, false
+	}
 }
 
 // judgeBodies wants the bodies that the MX has accepted to be those for which the MSA was told so: all, in order, to the octet.

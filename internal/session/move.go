@@ -2,7 +2,6 @@ package session
 
 import (
 	"errors"
-	"slices"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -15,20 +14,8 @@ func (s *session) leaveRightly(cmd smtp.Command) (_ smtp.Command, ok bool) {
 	if s.e.Mover == nil {
 		return cmd, true
 	}
-	mailbox, _, _ := cmd.Path()
-	switch {
-	case cmd.Verb == smtp.VerbRCPT && !s.tx.open && len(s.mx.out) == 0:
+	if cmd.Verb == smtp.VerbRCPT && !s.tx.open && len(s.mx.out) == 0 {
 		return cmd, true // MAIL was refused, and so will be this
-	case cmd.Verb == smtp.VerbRCPT:
-		keepText(&s.recipient, mailbox)
-		s.recipientKnown = true
-	case s.tx.underWay() || s.mailForwarded(): // nearly every MX refuses a second MAIL; one that does not takes it as a new transaction
-		req := s.dialRequest()
-		req.Sender, req.Recipient = string(mailbox), ""
-		return cmd, s.e.Mover.MayStay(req, s.info.SendingIP)
-	default:
-		keepText(&s.sender, mailbox)
-		s.senderKnown, s.recipientKnown, s.misplaced = true, false, false
 	}
 	if s.e.Mover.MayStay(s.dialRequest(), s.info.SendingIP) {
 		return cmd, true
@@ -73,18 +60,13 @@ func (s *session) move(again bool) bool {
 	s.log.notef("goes on from %s", s.info.SendingIP)
 	s.drop()
 	if !again {
-		s.forgetTransaction() // one whose DATA was refused, which many an MX keeps open
+		s.clearTransaction() // one whose DATA was refused, which many an MX keeps open
 	}
 	if gathered != nil {
 		s.mx.out = append(s.mx.buffer(), gathered...)
 		putOut(gathered)
 	}
 	return true
-}
-
-// mailForwarded says whether a MAIL is among what the group at hand has for the MX.
-func (s *session) mailForwarded() bool {
-	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.verb == smtp.VerbMAIL && sl.local == nil })
 }
 
 // whyNot is the answer to a command of a mail that was refused here, or has no sending IP to leave from.

@@ -102,7 +102,10 @@ func (s *session) dial() error {
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
 		Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
-		Sender: s.sender, SenderKnown: s.senderKnown, Pool: s.pool,
+		Sender: s.sender, SenderKnown: s.senderKnown,
+	}
+	if s.gate != nil {
+		req.Pool = s.gate.pool
 	}
 	if s.recipientKnown {
 		req.Recipient = s.recipient

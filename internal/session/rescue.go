@@ -42,16 +42,13 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 	if code != 0 {
 		r.Text = s.reply.AppendRaw(nil)
 	}
-	for rest := append(bytes.Clone(s.rescue.envelope.lines), line...); len(rest) > 0; {
-		var one []byte
-		one, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		cmd, _ := smtp.ParseCommand(one)
-		mailbox, _, _ := cmd.Path()
-		switch cmd.Verb {
-		case smtp.VerbMAIL:
-			r.Sender = append([]byte{}, mailbox...)
-		case smtp.VerbRCPT:
-			r.Recipient = mailbox
+	if phase >= PhaseMail && phase <= PhaseDot && s.senderKnown {
+		r.Sender = []byte(s.sender)
+		if s.recipientKnown {
+			r.Recipient = []byte(s.recipient)
+		}
+		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
+			r.Recipient, _, _ = cmd.Path()
 		}
 	}
 	j := s.e.Judge.Judge(r)
@@ -157,6 +154,9 @@ func (s *session) stillFits(goal stage) error {
 func (s *session) rescueGroup(from int, phase Phase, j Judgement) (rescued bool, ended error) {
 	return s.tryOthers(phase, s.reply.Code, j, func() error {
 		if err := s.reopen(s.slots[from].verb != smtp.VerbMAIL); err != nil {
+			return err
+		}
+		if err := s.mayLeave(); err != nil {
 			return err
 		}
 		s.mx.out = s.mx.buffer()
@@ -363,10 +363,14 @@ func (s *session) accepted(sl *slot) {
 
 // forgetTransaction is the end of a transaction, for whatever reason.
 func (s *session) forgetTransaction() {
+	s.clearTransaction()
+	s.tellOver()
+}
+
+func (s *session) clearTransaction() {
 	s.tx, s.misplaced = transaction{}, false
 	s.rescue.envelope.clear()
 	s.forgetBody()
-	s.tellOver()
 }
 
 // line is the command of a slot as it was forwarded; empty if it was not.

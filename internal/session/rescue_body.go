@@ -93,6 +93,9 @@ func (s *session) reopenForBody() error {
 	if err := s.reopen(true); err != nil {
 		return err
 	}
+	if err := s.mayLeave(); err != nil {
+		return err
+	}
 	s.mx.out = append(s.mx.buffer(), "DATA\r\n"...)
 	s.log.line(MarkMadeForMX, []byte("DATA"))
 	if err := s.sendToMX(PhaseData); err != nil {

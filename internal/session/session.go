@@ -56,9 +56,8 @@ type session struct {
 	quit      bool
 	delivered int32
 
-	pass    Pass               // through the gate; nil: there is none
-	refusal *smtp.Reply        // with misplaced: what it said; nil: it is the MX leg that is wrong
-	pool    string             // that the gate wants the mail at hand to leave from; "": what the routes say
+	gate    *gating            // nil: there is none
+	refusal *smtp.Reply        // with misplaced: why the mail at hand is refused here; nil: it is the MX leg that is wrong
 	header  *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed
 }
 
@@ -68,6 +67,7 @@ type transaction struct {
 	utf8     bool // MAIL carried SMTPUTF8
 	large    bool // MAIL announced more octets than are kept for a rescue
 	refused  bool // the MX refused DATA: nothing is lost if the session ends here
+	another  bool // and another MAIL has been forwarded since
 	asked    int  // RCPTs forwarded
 	accepted int  // RCPTs the MX accepted
 	octets   int64
@@ -88,7 +88,7 @@ func (s *session) converse() error {
 		return s.passThrough()
 	}
 	if s.e.Gate != nil {
-		s.pass = s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination})
+		s.gate = &gating{pass: s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination})}
 		defer s.leaveGate()
 	}
 	if err := s.greet(); err != nil {
@@ -114,6 +114,7 @@ func (s *session) converse() error {
 // greet opens the MX leg as far as its banner and passes that on.
 func (s *session) greet() error {
 	s.log.notef("connected from %s", s.info.Source)
+	s.mayDelay(bannerDelay)
 	if _, no := s.ask(smtp.Command{}, Question{Step: StepConnect}); no != nil {
 		return s.greetWithoutMX("not let in", no)
 	}
