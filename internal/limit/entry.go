@@ -98,15 +98,31 @@ func (s *shard) find(k key, l *Limit, now int64) *entry {
 		s.entries[k] = e
 	}
 	if e != nil {
-		e.limit = l // of the newest configuration
+		e.follow(l, now)
 		e.pins++
 	}
 	return e
 }
 
+// follow makes the counter that of a rule of the newest configuration. What was taken stays taken: it is units that are owed, and
+// where they come back faster now, the debt is shorter.
+func (e *entry) follow(l *Limit, now int64) {
+	old := e.limit
+	e.limit = l
+	if old == nil || old.rule.Measure == Sessions || old.rule.Amount == l.rule.Amount && old.rule.Per == l.rule.Per {
+		return
+	}
+	ratio := float64(l.rule.Per) * float64(old.rule.Amount) / (float64(old.rule.Per) * float64(l.rule.Amount))
+	most := l.full // nobody waits for longer than if all of the new burst had been taken just now
+	if l.rule.Measure == Octets {
+		most = l.farthest()
+	}
+	e.free = now + int64(min(float64(e.debt(now))*ratio, float64(most)))
+}
+
 // stranger finds the one counter of all subjects that there is no place for. It is of the same rule: neither is the limit
 // off for them, nor is it shut.
-func (s *shard) stranger(l *Limit) *entry {
+func (s *shard) stranger(l *Limit, now int64) *entry {
 	s.shared++
 	e := s.strangers[l.id]
 	if e == nil {
@@ -116,7 +132,7 @@ func (s *shard) stranger(l *Limit) *entry {
 		}
 		s.strangers[l.id] = e
 	}
-	e.limit = l
+	e.follow(l, now)
 	e.pins++
 	return e
 }

@@ -42,7 +42,8 @@ func (b *bid) copy(now int64) {
 	if e := b.shard.entries[b.want.shareKey()]; e != nil {
 		member = *e
 	}
-	main.limit, main.pool = b.want.Limit, &pool
+	main.follow(b.want.Limit, now)
+	main.pool = &pool
 	b.main, b.fair = &main, b.want.Limit.rule.Fair
 	if b.fair {
 		b.member = &member

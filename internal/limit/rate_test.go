@@ -220,3 +220,25 @@ func TestScale(t *testing.T) {
 		}
 	})
 }
+
+// A rule that changes leaves what was taken as it is: a raised limit has room at once, a lowered one waits for its own time.
+func TestChangedRule(t *testing.T) {
+	r := newRig(t, 0)
+	of := func(amount int64) Want {
+		return want(compile(t, Rule{Name: "hourly", Measure: Messages, Amount: amount, Per: time.Hour, Burst: amount}), "a", 1)
+	}
+	for range 10 {
+		r.passed(of(10))
+	}
+	r.refused(of(10))
+	r.used(of(25), 10)
+	for range 15 {
+		r.passed(of(25))
+	}
+	r.refused(of(25))
+	if v := r.refused(of(5)); v.Wait > time.Hour {
+		t.Errorf("lowered: wait %s", v.Wait)
+	}
+	r.pass(time.Hour)
+	r.passed(of(5))
+}

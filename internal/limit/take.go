@@ -27,7 +27,7 @@ const sessionWait = 10 * time.Second
 func (b *bid) find(now int64) {
 	l := b.want.Limit
 	if b.main = b.shard.find(b.want.key(), l, now); b.main == nil {
-		b.main = b.shard.stranger(l) // whose members nobody knows
+		b.main = b.shard.stranger(l, now) // whose members nobody knows
 	} else if b.fair = l.rule.Fair; b.fair {
 		if b.main.pool == nil {
 			b.main.pool = &pool{}

@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kanmon/internal/smtptest"
+)
+
+const gatedTables = listenTable + `
+[journal]
+records = 'DIR/records.jsonl'
+[[tenant]]
+name                 = 'acme'
+sources              = ['127.0.0.0/8']
+account_header       = 'X-Sent-By'
+strip_account_header = true
+[[sender_limit]]
+name  = 'account-hour'
+per   = 'account'
+count = 'messages'
+limit = 2
+every = '1h'
+`
+
+// deliver sends a mail in a session of its own, and gives what became of it.
+func (w *world) deliver(from, body string) smtptest.Delivery {
+	msa := w.session()
+	d := msa.Deliver(from, []string{"b@example.net"}, []byte(body), true)
+	_ = msa.Quit()
+	return d
+}
+
+// What the configuration says of senders holds for real sessions: a limit, the account that a header names, and a reload.
+func TestSendersOfTheConfiguration(t *testing.T) {
+	w := newWorld(t, gatedTables)
+	w.start()
+	for i := range 2 {
+		if d := w.deliver("a@example.com", "Subject: hello\r\n\r\nHello.\r\n"); !d.All(smtptest.Accepted) {
+			t.Fatalf("mail %d: %+v", i, d)
+		}
+	}
+	if d := w.deliver("a@example.com", "Subject: hello\r\n\r\nHello.\r\n"); d.All(smtptest.Accepted) || !strings.Contains(fmt.Sprint(d), `limit "account-hour" allows 2 in 1h0m0s`) {
+		t.Errorf("the third: %+v", d)
+	}
+	// The header names another account than the envelope: two mails pass, from senders of any name.
+	for i := range 3 {
+		d := w.deliver(fmt.Sprintf("user%d@example.com", i), "X-Sent-By: alice\r\nSubject: hello\r\n\r\nHello.\r\n")
+		if passed := d.All(smtptest.Accepted); passed != (i < 2) {
+			t.Errorf("alice's mail %d: %+v", i, d)
+		}
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(strings.Replace(gatedTables, "limit = 2", "limit = 5", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if d := w.deliver("a@example.com", "Subject: again\r\n\r\nHello.\r\n"); !d.All(smtptest.Accepted) {
+		t.Errorf("after the limit was raised: %+v", d)
+	}
+	w.stop()
+	for _, tx := range w.mx.Mailbox.Transactions() {
+		if strings.Contains(string(tx.Body), "X-Sent-By") {
+			t.Errorf("the header has left: %q", tx.Body)
+		}
+	}
+	if n := len(w.mx.Mailbox.Transactions()); n != 5 {
+		t.Errorf("%d delivered, want 5", n)
+	}
+	text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
+	if want := `"type":"decision"`; err != nil || strings.Count(string(text), want) != 2 || !strings.Contains(string(text), `"tenant":"acme","account":"alice","action":"deferred"`) {
+		t.Errorf("records (%v): %s", err, text)
+	}
+}
+
+// Mail that is no tenant's stays in its MSA's queue, and says why; a tenant for the rest takes it.
+func TestUnknownTenant(t *testing.T) {
+	tables := strings.Replace(gatedTables, "127.0.0.0/8", "10.20.1.0/24", 1)
+	w := newWorld(t, tables)
+	w.start()
+	if d := w.deliver("a@example.com", "Subject: hello\r\n\r\nHello.\r\n"); d.All(smtptest.Accepted) || !strings.Contains(fmt.Sprint(d), "451") {
+		t.Errorf("a stranger's: %+v", d)
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(tables+"[senders]\nunknown_tenant = 'acme'\n")); err != nil {
+		t.Fatal(err)
+	}
+	if d := w.deliver("a@example.com", "Subject: hello\r\n\r\nHello.\r\n"); !d.All(smtptest.Accepted) {
+		t.Errorf("with a tenant for all others: %+v", d)
+	}
+	w.stop()
+}
