@@ -92,6 +92,8 @@ func (e *explainCommand) tenantText(router *egress.Router, q egress.Query) strin
 		text += ", by the source " + q.Source.String()
 	case e.Tenant == "":
 		text += " (no --tenant, no --source)"
+	case choice.Tenant != e.Tenant && e.Sender == nil:
+		text += fmt.Sprintf(" before MAIL: %s is told apart by the sender's domain", e.Tenant)
 	case choice.Tenant != e.Tenant:
 		text += fmt.Sprintf(": this sender is not one of tenant %s", e.Tenant)
 	}
@@ -178,7 +180,7 @@ func (p *explanation) choices(router *egress.Router, q egress.Query, destination
 				p.line("", reason)
 			}
 			p.line("pool", poolText(choice))
-			p.line("refusals", refusalsText(p.cfg.Handling(choice.Number)))
+			p.line("refusals", refusalsText(choice, p.cfg.Handling(choice.Number)))
 			told = why
 		}
 		p.sendingIPs(q, to, choice, err)
@@ -193,17 +195,24 @@ func poolText(c egress.Choice) string {
 	return text
 }
 
-func refusalsText(h config.Handling) string {
+func refusalsText(c egress.Choice, h config.Handling) string {
+	if c.Pool == "" && h.Rescue == config.RescueOn { // the daemon has no other sending IP, and alters nothing
+		h.Rescue = config.RescueObserve
+	}
 	text := map[config.RescueMode]string{
 		config.RescueOn: "rescued", config.RescueObserve: "observed", config.RescueOff: "passed on",
 	}[h.Rescue]
 	if h.Rescue == config.RescueOn && h.Soften {
 		text += ", or softened"
 	}
-	if h.Heeds() {
+	switch {
+	case c.Pool == "":
+		return text
+	case h.Heeds():
 		return text + "; suspended sending IPs are passed over"
+	default:
+		return text + "; sending IPs are used although evidence has suspended them"
 	}
-	return text + "; sending IPs are used although evidence has suspended them"
 }
 
 func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Choice, err error) {

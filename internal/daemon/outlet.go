@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -55,7 +56,7 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		return o.dialer.DialFrom(ctx, ip, req.Destination)
 	}
 	key := o.key(ip.Address, req.Destination.Addr())
-	o.probes.began(key, probe, req.Source)
+	o.probes.began(key, probe, req.Session)
 	out, err := o.dialer.DialFrom(ctx, ip, req.Destination)
 	if err != nil {
 		o.endProbe(key, probe)
@@ -81,44 +82,74 @@ func (o *outlet) endProbe(key standing.Key, probe uint64) {
 	}
 }
 
-// permitted gives the first sending IP of the choice, best first, that is not to be avoided and may be used, and if the session is
-// the one that probes it the number of the probe.
-func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
-	how := o.handlings[choice.Number]
-	var slowed []egress.SendingIP
-	suspended := false
-	for _, ip := range choice.IPs() {
-		if slices.Contains(req.Avoid, ip.Address) {
-			continue
-		}
-		key := o.key(ip.Address, req.Destination.Addr())
-		permit := o.may(how, key)
-		if permit.Answer == standing.No {
-			if probe := o.probes.of(key, req.Source); probe != 0 {
-				return ip, probe, nil
-			}
-			suspended = true
-		} else if permit.Answer == standing.Yes && rand.Float64() >= permit.Share {
-			slowed = append(slowed, ip)
-		} else {
-			return ip, permit.Probe, nil
-		}
+// probeOf gives the number of the probe of the key that this session is, as long as that is under way; 0 otherwise.
+func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
+	if probe := o.probes.of(key, s); probe != 0 && o.book.Probing(key, probe) {
+		return probe
 	}
-	switch {
-	case len(slowed) > 0: // the rest would only wait for it
-		return slowed[0], 0, nil
-	case suspended && len(req.Avoid) == 0:
-		return ip, 0, session.ErrSuspended
-	default:
-		return ip, 0, session.ErrNoOtherIP
-	}
+	return 0
 }
 
-// may asks the standing.
-func (o *outlet) may(how config.Handling, key standing.Key) standing.Permit {
+// permitted gives the sending IP to dial from, and if the session is the one that probes it the number of the probe. Those that the
+// MX has refused in this session come last: that may have been another tenant's mail. A rescue cannot have them.
+func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
+	how := o.handlings[choice.Number]
+	var untried, tried []egress.SendingIP
+	for _, ip := range choice.IPs() {
+		if slices.Contains(req.Avoid, ip.Address) {
+			tried = append(tried, ip)
+		} else {
+			untried = append(untried, ip)
+		}
+	}
+	ip, probe, found := o.firstPermitted(untried, how, req)
+	switch {
+	case found:
+		return ip, probe, nil
+	case req.Rescue:
+		return ip, 0, session.ErrNoOtherIP
+	}
+	if ip, probe, found = o.firstPermitted(tried, how, req); !found {
+		return ip, 0, session.ErrSuspended
+	}
+	return ip, probe, nil
+}
+
+// firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
+// mail would only wait for it.
+func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
+	for _, ip := range ips {
+		key := o.key(ip.Address, req.Destination.Addr())
+		permit := o.may(how, key, o.book.May)
+		switch {
+		case permit.Answer == standing.No:
+			if probe := o.probeOf(key, req.Session); probe != 0 {
+				return ip, probe, true
+			}
+		case inShare(permit, req.Session, ip.Address):
+			return ip, permit.Probe, true
+		case !found:
+			first, found = ip, true
+		}
+	}
+	return first, 0, found
+}
+
+// inShare says whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
+// the same: what Dial passes over, MayStay does not send the session back to.
+func inShare(permit standing.Permit, s session.ID, ip netip.Addr) bool {
+	if permit.Share >= 1 {
+		return true
+	}
+	low := ip.As16()
+	return rand.New(rand.NewPCG(uint64(s), binary.BigEndian.Uint64(low[8:]))).Float64() < permit.Share
+}
+
+// may asks the standing: its May, or its Peek.
+func (o *outlet) may(how config.Handling, key standing.Key, ask func(standing.Key) standing.Permit) standing.Permit {
 	switch {
 	case how.Heeds():
-		return o.book.May(key)
+		return ask(key)
 	case o.book.Barred(key):
 		return standing.Permit{Answer: standing.No}
 	default:
@@ -126,16 +157,9 @@ func (o *outlet) may(how config.Handling, key standing.Key) standing.Permit {
 	}
 }
 
-// usable is may for a session that uses the key already, or might: it begins no probe.
-func (o *outlet) usable(how config.Handling, key standing.Key) bool {
-	if !how.Heeds() {
-		return !o.book.Barred(key)
-	}
-	return o.book.Usable(key)
-}
-
-// MayStay implements [session.Mover]: the sending IP must be of the pool and usable. It must give way to the sender's own in a pool that
-// is sticky by sender, and to any other where this MX has refused it.
+// MayStay implements [session.Mover]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to
+// the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
+// against the IPs it does not allocate: it is asked for every mail.
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
@@ -144,23 +168,39 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if choice.Pool == "" {
 		return true
 	}
-	how, mx := o.handlings[choice.Number], req.Destination.Addr()
-	inPool := slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool { return ip.Address == sendingIP })
-	if !inPool || !o.usable(how, o.key(sendingIP, mx)) {
+	if !choice.Has(sendingIP) {
 		return false
 	}
-	free := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.unharmed(how, o.key(ip.Address, mx))
+	how, mx := o.handlings[choice.Number], req.Destination.Addr()
+	probing := false
+	if o.peek(how, sendingIP, mx).Answer != standing.Yes {
+		if probing = o.probeOf(o.key(sendingIP, mx), req.Session) != 0; !probing {
+			return false
+		}
+	}
+	better := func(ip egress.SendingIP) bool {
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
 	}
 	if slices.Contains(req.Avoid, sendingIP) {
-		return !slices.ContainsFunc(choice.IPs(), free)
+		return !slices.ContainsFunc(choice.IPs(), better)
 	}
-	return !choice.BySender || !free(choice.IP)
+	return probing || !choice.BySender || !better(choice.IP)
 }
 
-// unharmed says that nothing at all is held against a sending IP: only then is it worth a new connection.
-func (o *outlet) unharmed(how config.Handling, key standing.Key) bool {
-	return !how.Heeds() && !o.book.Barred(key) || o.book.State(key) == standing.Active
+// worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
+// as long as nobody probes it: where the senders decide, it may be the first choice of no other connection.
+func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, req *session.DialRequest) bool {
+	permit := o.peek(how, ip, req.Destination.Addr())
+	return permit.Answer != standing.No && inShare(permit, req.Session, ip)
+}
+
+// peek is may without the beginning of a probe.
+func (o *outlet) peek(how config.Handling, ip, mx netip.Addr) standing.Permit {
+	var name [64]byte
+	if o.book.Blameless(ip, o.appendProvider(name[:0], mx)) {
+		return standing.Permit{Answer: standing.Yes, Share: 1}
+	}
+	return o.may(how, o.key(ip, mx), o.book.Peek)
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -185,11 +225,13 @@ func (o *outlet) key(ip, mx netip.Addr) standing.Key {
 	return standing.Key{IP: ip, Provider: o.provider(mx)}
 }
 
-func (o *outlet) provider(mx netip.Addr) string {
+func (o *outlet) provider(mx netip.Addr) string { return string(o.appendProvider(nil, mx)) }
+
+func (o *outlet) appendProvider(b []byte, mx netip.Addr) []byte {
 	if name := o.providers.At(mx); name != "" {
-		return name
+		return append(b, name...)
 	}
-	return "mx:" + mx.Unmap().String()
+	return mx.Unmap().AppendTo(append(b, "mx:"...))
 }
 
 // learn looks up whose MXs a domain has, in the background, so that the next refusal by one of them counts for its provider.

@@ -1,9 +1,9 @@
 package daemon
 
 import (
-	"net/netip"
 	"sync"
 
+	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
 
@@ -14,29 +14,29 @@ type probes struct {
 }
 
 type probe struct {
-	number      uint64     // of the permit
-	source      netip.Addr // the MSA
+	number      uint64 // of the permit
+	session     session.ID
 	connections int
 }
 
 // began notes a connection of a probe.
-func (p *probes) began(key standing.Key, number uint64, source netip.Addr) {
+func (p *probes) began(key standing.Key, number uint64, s session.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.open == nil {
 		p.open = make(map[standing.Key]*probe)
 	}
 	if last := p.open[key]; last == nil || last.number != number {
-		p.open[key] = &probe{number: number, source: source}
+		p.open[key] = &probe{number: number, session: s}
 	}
 	p.open[key].connections++
 }
 
-// of gives the number of the probe that this MSA's session is; 0 if it is none.
-func (p *probes) of(key standing.Key, source netip.Addr) uint64 {
+// of gives the number of the probe that this session was let in as; 0 if it was not. The probe may be over: the standing knows.
+func (p *probes) of(key standing.Key, s session.ID) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if last := p.open[key]; last != nil && last.source == source {
+	if last := p.open[key]; last != nil && last.session == s {
 		return last.number
 	}
 	return 0

@@ -83,8 +83,8 @@ func TestPoolsReachTheRouter(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := router.NeedsSender(base); got != want {
-			t.Errorf("sticky = %q: NeedsSender %t, want %t", sticky, got, want)
+		if c, err := router.Choose(base); c.BySender != want || err != nil {
+			t.Errorf("sticky = %q: by sender %t, %v, want %t", sticky, c.BySender, err, want)
 		}
 	}
 	cfg, err := config.Parse("kanmon.toml", []byte(routed))
@@ -109,7 +109,7 @@ func TestPoolsReachTheRouter(t *testing.T) {
 	}
 }
 
-// Without pools a gateway chooses as it always did, and pays for no later choice.
+// Without pools a gateway chooses as it always did, and waits for no DNS.
 func TestNoPools(t *testing.T) {
 	cfg, err := config.Parse("kanmon.toml", []byte(routed[:len("[[sending_ip]]\naddress = \"203.0.113.10\"\nehlo    = \"out10.example.jp\"\n")*3]))
 	if err != nil {
@@ -131,8 +131,8 @@ func TestNoPools(t *testing.T) {
 		if c, err := router.Choose(q); err != nil || c.IP != want || c.Pool != "default" {
 			t.Fatalf("toward %s: %+v, %v; want %v", q.Destination, c, err, want)
 		}
-		if router.NeedsSender(q) || router.NeedsRecipient(q) || router.NeedsProvider(q) {
-			t.Fatal("something is needed later, and nothing asks for it")
+		if router.NeedsProvider(q) {
+			t.Fatal("the provider is needed, and nothing asks for it")
 		}
 	}
 }

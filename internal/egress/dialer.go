@@ -15,7 +15,7 @@
 // Normal use:
 //
 //  1. [NewRouter] with pools, tenants and routes. [Router.Choose] says where a mail leaves from, [Router.Explain] also why,
-//     [Router.NeedsSender] and its like whether it is worth asking again later.
+//     [Router.NeedsProvider] whether it is worth waiting for DNS.
 //  2. [NewDialer] with the router, and the loop guard of the listeners.
 //  3. [Dialer.Dial] for every MX leg; the session closes the connection and then calls Outbound.Closed.
 //

@@ -90,6 +90,11 @@ func (c Choice) IPs() []SendingIP {
 	return c.from.order(c.key)
 }
 
+// Has says whether a sending IP is of the pool and the destination's family. It does not allocate.
+func (c Choice) Has(ip netip.Addr) bool {
+	return c.from != nil && slices.ContainsFunc(c.from.list, func(m candidate) bool { return m.Address == ip })
+}
+
 // A Router decides which sending IP a mail leaves from. It does no lookups, is immutable and safe for concurrent use.
 type Router struct {
 	pools   []addressPool

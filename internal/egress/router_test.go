@@ -194,52 +194,47 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// Whatever is asked later must not be needed when these say no: that is compared with the choice itself.
-func TestNeeds(t *testing.T) {
-	one := []Pool{{Name: "default", IPs: members("203.0.113.1"), BySender: true}, {Name: "other", IPs: members("203.0.113.9")}}
-	two := []Pool{{Name: "default", IPs: members("203.0.113.1", "203.0.113.2"), BySender: true}}
-	loose := []Pool{{Name: "default", IPs: members("203.0.113.1", "203.0.113.2")}}
-	route := func(r Route) []Route { r.Pool = "other"; return []Route{r} }
-	catchAll := Route{Pool: "default"}
-	known := func(q *Query) { q.SenderKnown = true; q.Sender = "a@acme.example" }
+// A lookup must not be needed when this says no: that is compared with the choice itself.
+func TestNeedsProvider(t *testing.T) {
+	pools := []Pool{{Name: "default", IPs: members("203.0.113.1"), BySender: true}, {Name: "other", IPs: members("203.0.113.9")}}
+	google := []string{"google"}
+	known := func(q *Query) { q.SenderKnown, q.Sender = true, "a@acme.example" }
 	for _, tc := range []struct {
-		name                        string
-		config                      RouterConfig
-		change                      func(*Query)
-		sender, recipient, provider bool
+		name   string
+		routes []Route
+		change func(*Query)
+		want   bool
 	}{
-		{"nothing", RouterConfig{Pools: one}, nil, false, false, false},
-		{"two addresses by sender", RouterConfig{Pools: two}, nil, true, false, false},
-		{"two addresses, sender known", RouterConfig{Pools: two}, known, false, false, false},
-		{"two addresses by tenant", RouterConfig{Pools: loose}, nil, false, false, false},
-		{"sender route", RouterConfig{Pools: one, Routes: route(Route{SenderDomains: []string{"a.example"}})}, nil, true, false, false},
-		{"null sender route", RouterConfig{Pools: one, Routes: route(Route{NullSender: true})}, nil, true, false, false},
-		{"recipient route", RouterConfig{Pools: one, Routes: route(Route{RecipientDomains: []string{"a.example"}})}, nil, false, true, false},
-		{"provider route", RouterConfig{Pools: one, Routes: route(Route{Providers: []string{"google"}})}, nil, false, true, true},
-		{"provider route, recipient known", RouterConfig{Pools: one, Routes: route(Route{Providers: []string{"google"}})}, func(q *Query) { q.RecipientDomain = "example.com" }, false, false, true},
-		{"provider route, provider known", RouterConfig{Pools: one, Routes: route(Route{Providers: []string{"google"}})}, func(q *Query) { q.Provider = "au" }, false, false, false},
-		{"route of another tenant", RouterConfig{
-			Pools: one, Tenants: []Tenant{{Name: "acme", Sources: networks("10.99.0.0/16"), Pool: "default"}},
-			Routes: route(Route{Tenants: []string{"acme"}, Senders: []string{"a@a.example"}, Providers: []string{"google"}}),
-		}, nil, false, false, false},
-		{"route of another network", RouterConfig{Pools: one, Routes: route(Route{Destinations: networks("192.0.2.0/24"), NullSender: true, Providers: []string{"google"}})}, nil, false, false, false},
-		{"route of another sender", RouterConfig{Pools: one, Routes: route(Route{SenderDomains: []string{"b.example"}, Providers: []string{"google"}})}, known, false, false, false},
-		{"behind one that matches", RouterConfig{Pools: one, Routes: append([]Route{catchAll}, route(Route{NullSender: true, Providers: []string{"google"}})...)}, nil, false, false, false},
-		{"tenants behind the source", RouterConfig{Pools: one, Tenants: []Tenant{{Name: "acme", Sources: networks("10.20.0.0/16"), SenderDomains: []string{"acme.example"}, Pool: "other"}}}, nil, true, false, false},
-		{"observe mode", RouterConfig{}, nil, false, false, false},
+		{"no route", nil, nil, false},
+		{"recipient route", []Route{{RecipientDomains: []string{"a.example"}}}, nil, false},
+		{"provider route", []Route{{Providers: google}}, nil, true},
+		{"provider route, recipient known", []Route{{Providers: google}}, func(q *Query) { q.RecipientDomain = "example.com" }, true},
+		{"provider route, provider known", []Route{{Providers: google}}, func(q *Query) { q.Provider = "au" }, false},
+		{"route of another tenant", []Route{{Tenants: []string{"acme"}, Providers: google}}, nil, false},
+		{"route of another network", []Route{{Destinations: networks("192.0.2.0/24"), Providers: google}}, nil, false},
+		{"route of another sender", []Route{{SenderDomains: []string{"b.example"}, Providers: google}}, known, false},
+		{"behind one that matches", []Route{{}, {Providers: google}}, nil, false},
 	} {
-		r := newRouter(t, tc.config)
+		for i := range tc.routes {
+			tc.routes[i].Pool = "other"
+		}
+		r := newRouter(t, RouterConfig{
+			Pools: pools, Routes: tc.routes, Tenants: []Tenant{{Name: "acme", Sources: networks("10.99.0.0/16"), Pool: "default"}},
+		})
 		q := Query{Source: netip.MustParseAddr("10.20.1.5"), Destination: netip.MustParseAddrPort("198.51.100.25:25"), Suspicion: -1}
 		if tc.change != nil {
 			tc.change(&q)
 		}
-		if s, rc, p := r.NeedsSender(q), r.NeedsRecipient(q), r.NeedsProvider(q); s != tc.sender || rc != tc.recipient || p != tc.provider {
-			t.Errorf("%s: needs sender %t, recipient %t, provider %t; want %t, %t, %t", tc.name, s, rc, p, tc.sender, tc.recipient, tc.provider)
+		if got := r.NeedsProvider(q); got != tc.want {
+			t.Errorf("%s: %t, want %t", tc.name, got, tc.want)
 		}
+	}
+	if newRouter(t, RouterConfig{}).NeedsProvider(Query{}) {
+		t.Error("observe mode: needed")
 	}
 }
 
-func TestNeedsNothingMeansNoChange(t *testing.T) {
+func TestProviderNotNeededMeansNoChange(t *testing.T) {
 	full := example()
 	for i := range full.Pools { // several addresses, so that the key matters too
 		full.Pools[i].IPs = append(full.Pools[i].IPs, members(fmt.Sprintf("198.51.100.%d", i+1))...)
@@ -256,21 +251,13 @@ func TestNeedsNothingMeansNoChange(t *testing.T) {
 		r := newRouter(t, c)
 		for _, source := range []string{"10.20.1.5", "10.20.2.5", "10.30.0.1"} {
 			dial := Query{Source: netip.MustParseAddr(source), Destination: netip.MustParseAddrPort("198.51.100.25:25"), Suspicion: -1}
-			before, _ := r.Choose(dial)
 			for _, sender := range senders {
 				mail := dial
 				mail.Sender, mail.SenderKnown = sender, true
-				after, _ := r.Choose(mail)
-				if !r.NeedsSender(dial) && (after.Pool != before.Pool || after.IP != before.IP) {
-					t.Fatalf("routes %06b, %s: the sender %q changes %s to %s, and is not needed", mask, source, sender, before.Pool, after.Pool)
-				}
 				for _, provider := range []string{"", "google", "au"} {
 					rcpt := mail
 					rcpt.RecipientDomain, rcpt.Provider = "example.com", provider
 					last, _ := r.Choose(rcpt)
-					if !r.NeedsRecipient(mail) && last.Pool != after.Pool {
-						t.Fatalf("routes %06b, %s, %q: the recipient changes %s to %s, and is not needed", mask, source, sender, after.Pool, last.Pool)
-					}
 					unknown := rcpt
 					unknown.Provider = ""
 					without, _ := r.Choose(unknown)
@@ -309,9 +296,6 @@ func TestRouteWithoutPool(t *testing.T) {
 		if choice, err = r.Choose(q); err != nil || choice.Pool != pool || choice.Number != 0 {
 			t.Errorf("%s, another domain: %+v, %v", source, choice, err)
 		}
-		if q.RecipientDomain = ""; !r.NeedsRecipient(q) {
-			t.Errorf("%s: the recipient does not matter", source)
-		}
 	}
 }
 
@@ -338,8 +322,6 @@ func TestRouterDoesNotAllocate(t *testing.T) {
 	})
 	if n := testing.AllocsPerRun(100, func() {
 		_, _ = r.Choose(q)
-		r.NeedsSender(q)
-		r.NeedsRecipient(q)
 		r.NeedsProvider(q)
 	}); n != 0 {
 		t.Errorf("%v allocations, want 0", n)

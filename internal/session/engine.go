@@ -63,13 +63,15 @@ type Dialer interface {
 
 // A DialRequest says for whom a connection is wanted.
 type DialRequest struct {
+	Session     ID             // that wants it
 	Source      netip.Addr     // the MSA
 	Destination netip.AddrPort // the MX
-	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session
+	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session: the last resort
 	Sender      string         // envelope sender; "" is the null sender
 	Recipient   string         // first recipient; "": not known yet
 	SenderKnown bool
 	Pool        string // that the gate wants it to leave from; "": what the routes say
+	Rescue      bool   // another one was tried for this mail: none of Avoid will do
 }
 
 // A Mover knows for whom a sending IP is right. MSAs reuse connections for the mail of many senders, so it is asked at every

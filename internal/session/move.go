@@ -46,10 +46,12 @@ func (s *session) move(again bool) bool {
 			break
 		}
 		s.rescue.refusedBy(s)
+		s.rescue.trying = true
 		s.closeMX()
 		s.freshLeg()
 		err = s.reopen(again)
 	}
+	s.rescue.trying = false
 	s.hiddenBy = outer
 	if err != nil {
 		s.log.notef("no other connection: %s", err)

@@ -101,7 +101,7 @@ func (s *session) dial() error {
 
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
-		Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
+		Session: s.info.ID, Rescue: s.rescue.trying, Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
 		Sender: s.sender, SenderKnown: s.senderKnown,
 	}
 	if s.gate != nil {

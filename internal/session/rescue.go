@@ -17,6 +17,7 @@ import (
 // rescuing is what a session keeps for it. Without a [Judge] and a [Mover] it stays empty.
 type rescuing struct {
 	tried    []netip.Addr // sending IPs that this MX does not want in this session
+	trying   bool         // one of them was tried for the mail at hand, and another is to take its place
 	attempts int          // in this transaction, or during the opening
 	begun    time.Time    // when the MSA's command, or its dot, was forwarded that is being answered
 	group    []byte       // the commands of the group at hand that were forwarded
@@ -250,6 +251,8 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 		s.log.acted(action, text)
 		return false, nil
 	}
+	s.rescue.trying = true
+	defer func() { s.rescue.trying = false }()
 	begun, outer := time.Now(), s.hiddenBy
 	s.hideUntil(s.rescueEnd(phase))
 	s.setAside()

@@ -121,23 +121,47 @@ func (b *Book) policy(provider string) *Policy {
 
 // May says whether a session may use the key. Ask only about a key that is used if it may be: a Probe is given to one
 // session, which holds it until it ends it.
-func (b *Book) May(k Key) Permit {
+func (b *Book) May(k Key) Permit { return b.answer(k, true) }
+
+// Peek is May for who will perhaps not use the key, or does already: it gives no probe away. Where May would, the answer is Probe
+// without a number.
+func (b *Book) Peek(k Key) Permit { return b.answer(k, false) }
+
+func (b *Book) answer(k Key, use bool) Permit {
 	k = k.normal()
 	b.mu.RLock()
-	at := b.ips[k.IP]
-	if at == nil {
-		b.mu.RUnlock()
-		return permitted
+	easy := true
+	if at := b.ips[k.IP]; at != nil {
+		easy = at.blameless(at.keys[k.Provider])
 	}
-	e := at.keys[k.Provider]
-	easy := at.whole == nil && (e == nil || e.State == Active)
 	b.mu.RUnlock()
 	if easy {
 		return permitted
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.decide(k, b.clock())
+	return b.decide(k, b.clock(), use)
+}
+
+// Blameless says that nothing stands against an IP at a provider: Peek would give leave for everything. It takes no [Key] because
+// it is asked for every mail, and the text of one would have to be made each time.
+func (b *Book) Blameless(ip netip.Addr, provider []byte) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	at := b.ips[ip.Unmap()]
+	return at == nil || at.blameless(at.keys[string(provider)])
+}
+
+// Probing says whether the probe of that number is under way still: neither its end nor an operator's word has come between.
+func (b *Book) Probing(k Key, probe uint64) bool {
+	k = k.normal()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if whole := b.wholeOf(k.IP, b.clock()); whole != nil && whole.byHand() {
+		return false
+	}
+	e := b.entry(k)
+	return e != nil && e.State == Probing && e.probe == probe
 }
 
 // Barred says whether an operator has suspended or stopped the key, or the whole IP.
@@ -153,41 +177,7 @@ func (b *Book) Barred(k Key) bool {
 	return e != nil && e.byHand() && (e.State == Stopped || e.State == Suspended && now.Before(e.Until))
 }
 
-// Usable says whether a session that uses the key already may go on with it. It changes nothing.
-func (b *Book) Usable(k Key) bool {
-	s := b.State(k)
-	return s == Active || s == Slowed || s == Probing
-}
-
-// State gives the state of a key, that of the whole IP included. It changes nothing.
-func (b *Book) State(k Key) State {
-	k = k.normal()
-	b.mu.RLock()
-	at := b.ips[k.IP]
-	easy := at == nil || at.whole == nil && (at.keys[k.Provider] == nil || at.keys[k.Provider].State == Active)
-	b.mu.RUnlock()
-	if easy {
-		return Active
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.clock()
-	whole := b.wholeOf(k.IP, now)
-	if whole != nil && whole.byHand() {
-		return whole.State
-	}
-	if whole != nil && k.valid() && !b.policy(k.Provider).IgnoreLists {
-		b.judge(b.entryFor(k, now), now)
-	}
-	e := b.entry(k)
-	if e == nil {
-		return Active
-	}
-	b.adjust(e, now)
-	return e.State
-}
-
-func (b *Book) decide(k Key, now time.Time) Permit {
+func (b *Book) decide(k Key, now time.Time, use bool) Permit {
 	if w := b.wholeOf(k.IP, now); w != nil {
 		if w.byHand() {
 			return refusal(w)
@@ -210,6 +200,9 @@ func (b *Book) decide(k Key, now time.Time) Permit {
 	case Suspended, Probing:
 		if now.Before(e.Until) {
 			return refusal(e)
+		}
+		if !use {
+			return Permit{Answer: Probe, State: e.State, Share: 1, Why: e.Reason}
 		}
 		b.set(e, now, Probing, b.policy(k.Provider).ProbeTime)
 		b.probes++

@@ -28,6 +28,7 @@
 //
 //  1. Open the store with [OpenSQLite], and make a [Book] with it ([New]). A standing survives restarts.
 //  2. Ask [Book.May] about the IP that would be used, and only when it would be used: a [Probe] is given to one session.
+//     [Book.Peek] only looks, [Book.Probing] says whether that session's probe is under way still.
 //  3. Tell what came of it: [Book.Succeeded], [Book.Observe], and [Book.Abandon] at the end of every session that was
 //     a probe; after one of the others it changes nothing.
 //  4. Operators use [Book.List], [Book.Show], [Book.Suspend], [Book.Stop] and [Book.Resume].
@@ -39,7 +40,7 @@
 //
 //	standing.go   the words: Key, State, Standing, Evidence, Permit
 //	policy.go     every number, with unit and source
-//	book.go       the Book: New, May, Close
+//	book.go       the Book: New, May, Peek, Close
 //	observe.go    Observe: from evidence to suspended or slowed
 //	meter.go      counting within a window: replies, tenants, destinations
 //	recover.go    Succeeded, Abandon: from a probe back to active

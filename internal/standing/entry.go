@@ -14,6 +14,9 @@ type address struct {
 	keys  map[string]*entry
 }
 
+// blameless says that neither the whole IP nor this entry of it, if there is one, is anything but active.
+func (a *address) blameless(e *entry) bool { return a.whole == nil && (e == nil || e.State == Active) }
+
 // An entry is a standing and what led to it.
 type entry struct {
 	Standing
