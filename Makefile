@@ -51,7 +51,7 @@ lint: ## golangci-lint, gofumpt and the direction of imports
 unit: # unit tests, dialogues and the fuzz targets' seeds
 	@mkdir -p $(BUILD)
 	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m $(UNIT)
-	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation' ./internal/session
+	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation|SmallStacks' ./internal/session
 
 .PHONY: netns
 netns: # real mail servers in network namespaces (root)
