@@ -20,7 +20,7 @@ const lastChanges = 10
 type senders struct{ policy *policy.Policy }
 
 // absent says that nobody is known: kanmon lets everybody send.
-func (s *senders) absent() bool { return len(s.policy.Tenants()) == 0 && len(s.policy.List()) == 0 }
+func (s *senders) absent() bool { return !s.policy.Active() && len(s.policy.List()) == 0 }
 
 var errNoTenants = &admin.Error{Status: http.StatusNotFound, Err: errors.New("no tenant is configured: kanmon lets everybody send; add a [[tenant]] to its configuration")}
 

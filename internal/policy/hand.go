@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -108,7 +109,11 @@ func amountText(name string, amount, configured int64) string {
 
 // known says whether a subject's tenant is one of the configuration.
 func (p *Policy) known(s contain.Subject) error {
-	if slices.Contains(p.settings.Load().Tenants, s.Tenant) {
+	tenants := p.settings.Load().Tenants
+	if slices.Contains(tenants, s.Tenant) {
+		return nil
+	}
+	if _, err := netip.ParseAddr(s.Tenant); err == nil && len(tenants) == 0 {
 		return nil
 	}
 	return fmt.Errorf("%w: %q", ErrTenant, s.Tenant)
@@ -208,6 +213,9 @@ func (p *Policy) Explain(s contain.Subject) contain.Explanation { return p.detec
 
 // List gives all senders that are contained, blocked or exempt.
 func (p *Policy) List() []contain.Standing { return p.detector.List() }
+
+// Active says whether sessions ask.
+func (p *Policy) Active() bool { return p.settings.Load().Active }
 
 // Tenants gives the names of all tenants.
 func (p *Policy) Tenants() []string { return p.settings.Load().Tenants }

@@ -133,6 +133,9 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 		if !ok || l.ofSession() && a.hasEntered(&w) {
 			continue
 		}
+		if a.waiting && !l.Enforce && step == session.StepRecipient {
+			continue // it was asked before the delay
+		}
 		g := &a.groups[1]
 		switch {
 		case l.ofSession():

@@ -101,8 +101,9 @@ func TestAdmittedIsWithinTheLimit(t *testing.T) {
 		})
 	}
 	sessions.Wait()
-	if n := admitted.Load(); n != allowed {
-		t.Errorf("%d admitted, want %d", n, allowed)
+	// The last places can be held by mails that are then given up.
+	if n := admitted.Load(); n > allowed || n < allowed*9/10 {
+		t.Errorf("%d admitted, the limit is %d", n, allowed)
 	}
 }
 

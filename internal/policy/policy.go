@@ -22,7 +22,8 @@ type Settings struct {
 	Identify func(origin session.Origin, sender *string) Identity
 	// Provider names the provider of an MX, or the MX itself where none is known.
 	Provider func(mx netip.Addr) string
-	Tenants  []string // all there are
+	Tenants  []string // all there are; none: each MSA's address is one
+	Active   bool     // sessions ask: else nobody is anybody's
 
 	RefuseSpoofing bool
 	Limits         []*Limit
