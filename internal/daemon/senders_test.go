@@ -192,7 +192,7 @@ func TestTenantThatIsGone(t *testing.T) {
 	if _, err := c.Carry(ctx, gone, admin.Order{Do: "block", Reason: "left us"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.daemon.policy.Configure(policy.Settings{Tenants: []string{"acme"}}); err != nil {
+	if err := w.daemon.policy.Configure(policy.Settings{Active: true, Tenants: []string{"acme"}}); err != nil {
 		t.Fatal(err)
 	}
 	if all, err := c.Tenants(ctx); err != nil || len(all) != 2 || all[1].Tenant != "blue" || !all[1].Blocked {
