@@ -69,7 +69,9 @@ func (e *explainCommand) query(cfg *config.Config) (egress.Query, error) {
 		if i < 0 {
 			return q, fmt.Errorf("%s has no tenant %q", e.Config, e.Tenant)
 		}
-		q.Source = cfg.Tenants[i].Sources[0].Addr()
+		if q.Port = uint16(cfg.Tenants[i].ListenPort); q.Port == 0 {
+			q.Source = cfg.Tenants[i].Sources[0].Addr()
+		}
 	}
 	if e.Sender != nil {
 		q.Sender, q.SenderKnown = strings.Trim(*e.Sender, "<>"), true

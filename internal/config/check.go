@@ -136,15 +136,19 @@ func deprecated(v4 bool) string {
 // scope: without sources, interfaces and local there is no mail to intercept.
 func (c *checker) scope() {
 	in := &c.cfg.Intercept
-	if !in.Local && len(in.Sources)+len(in.Interfaces) == 0 {
+	if !in.Local && len(in.Sources)+len(in.Interfaces) == 0 && !c.cfg.tenantInterfaces() {
 		c.warn("intercept", "nobody's mail is intercepted", `add sources = ["10.20.0.0/16"], interfaces = ["eth1"] or local = true`)
 	}
-	for i, name := range in.Interfaces {
-		if strings.HasSuffix(name, "*") {
-			continue
-		}
-		if !c.host.hasInterface(name) {
-			c.warn(fmt.Sprintf("intercept.interfaces[%d]", i), fmt.Sprintf("this host has no interface %q", name), "ip link show")
+	c.interfaces("intercept.interfaces", in.Interfaces)
+	for i, t := range c.cfg.Tenants {
+		c.interfaces(fmt.Sprintf("tenant[%d].interfaces", i), t.Interfaces)
+	}
+}
+
+func (c *checker) interfaces(key string, names []string) {
+	for i, name := range names {
+		if !strings.HasSuffix(name, "*") && !c.host.hasInterface(name) {
+			c.warn(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("this host has no interface %q", name), "ip link show")
 		}
 	}
 }

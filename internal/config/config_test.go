@@ -113,6 +113,7 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		Tenants: []Tenant{
 			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine"},
+			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default"},
 			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true},
 		},
 		Routes: []Route{

@@ -14,7 +14,7 @@ func (d *decoder) validate(cfg *Config) {
 	if err := checkHostname(cfg.Hostname); err != nil && d.has("hostname") && d.good("hostname") {
 		d.wrong("hostname", fmt.Sprintf("%q is not a host name: %s", cfg.Hostname, err), `want a name such as "gw.example.jp"`)
 	}
-	d.validateIntercept(&cfg.Intercept)
+	d.validateIntercept(cfg)
 	d.validateSendingIPs(cfg.SendingIPs)
 	d.validatePools(cfg)
 	d.validateTenants(cfg)

@@ -7,13 +7,14 @@ import (
 	"strings"
 )
 
-func (d *decoder) validateIntercept(in *Intercept) {
-	d.validateListeners(in)
+func (d *decoder) validateIntercept(cfg *Config) {
+	in := &cfg.Intercept
+	d.validateListeners(cfg)
 	d.validateSources(in)
-	d.validateInterfaces(in.Interfaces)
+	d.validateInterfaces("intercept.interfaces", in.Interfaces)
 	d.validateExclusion(in)
 	d.validateTProxy(in)
-	if in.ManageRules && !in.Local && d.good("intercept") && len(in.Sources)+len(in.Interfaces) == 0 {
+	if in.ManageRules && !in.Local && d.good("intercept") && len(in.Sources)+len(in.Interfaces) == 0 && !cfg.tenantInterfaces() {
 		d.wrong("intercept.manage_rules", "the rules would redirect nobody's mail", `add sources = ["10.20.0.0/16"], interfaces = ["eth1"] or local = true`)
 	}
 	if d.has("intercept.rules_on_stop") && !in.ManageRules && d.good("intercept.manage_rules") {
@@ -21,8 +22,9 @@ func (d *decoder) validateIntercept(in *Intercept) {
 	}
 }
 
-func (d *decoder) validateListeners(in *Intercept) {
+func (d *decoder) validateListeners(cfg *Config) {
 	const key = "intercept.listen"
+	in := &cfg.Intercept
 	if !d.good(key) {
 		return
 	}
@@ -41,7 +43,7 @@ func (d *decoder) validateListeners(in *Intercept) {
 			}
 		}
 	}
-	d.validateReach(in)
+	d.validateReach(cfg)
 }
 
 // collide says why two listeners cannot both be, or "". The firewall rules redirect to one port only.
@@ -68,14 +70,16 @@ func dualStack(a netip.AddrPort, all []netip.AddrPort) bool {
 
 // validateReach: REDIRECT gives a forwarded connection an address of the interface it came in by, and one of this
 // host itself a loopback address. A listener elsewhere never sees it.
-func (d *decoder) validateReach(in *Intercept) {
+func (d *decoder) validateReach(cfg *Config) {
+	in := &cfg.Intercept
 	if in.Mode != ModeRedirect || !d.good("intercept") {
 		return
 	}
 	reached := func(ok func(netip.Addr) bool) bool {
 		return slices.ContainsFunc(in.Listen, func(l netip.AddrPort) bool { return l.Addr().IsUnspecified() || ok(l.Addr()) })
 	}
-	if len(in.Sources)+len(in.Interfaces) > 0 && !reached(func(a netip.Addr) bool { return !a.IsLoopback() }) {
+	forwarded := len(in.Sources)+len(in.Interfaces) > 0 || cfg.tenantInterfaces()
+	if forwarded && !reached(func(a netip.Addr) bool { return !a.IsLoopback() }) {
 		d.wrong("intercept.listen", "redirected mail of other hosts does not arrive at a loopback address", `want "0.0.0.0:10025" or "[::]:10025"; the rules refuse what was not redirected`)
 	}
 	if in.Local && !reached(netip.Addr.IsLoopback) {
@@ -125,10 +129,10 @@ func exampleListener(addr netip.Addr) string {
 	return `"[::]:10025"`
 }
 
-func (d *decoder) validateInterfaces(names []string) {
+func (d *decoder) validateInterfaces(list string, names []string) {
 	seen := map[string]bool{}
 	for i, name := range names {
-		key := fmt.Sprintf("intercept.interfaces[%d]", i)
+		key := fmt.Sprintf("%s[%d]", list, i)
 		switch {
 		case !d.good(key):
 		case !isInterfaceName(name):

@@ -108,16 +108,78 @@ func (d *decoder) validateTenants(cfg *Config) {
 			continue
 		}
 		d.validateName(key+".name", t.Name, "tenant", "acme", names)
-		if !d.has(key + ".sources") {
-			d.wrong(key+".sources", "missing", `add sources = ["10.20.1.0/24"], the addresses of its MSAs`)
-		} else if len(t.Sources) == 0 && d.good(key+".sources") {
+		if !d.has(key+".sources") && !d.has(key+".listen_port") {
+			d.wrong(key+".sources", "missing", `add sources = ["10.20.1.0/24"], the addresses of its MSAs, or a listen_port of its own`)
+		} else if d.has(key+".sources") && len(t.Sources) == 0 && d.good(key+".sources") {
 			d.wrong(key+".sources", "empty: the tenant would have no mail", `want networks such as ["10.20.1.0/24"]`)
 		}
 		d.validateDomains(key+".sender_domains", t.SenderDomains)
 		d.poolKnown(cfg, key+".pool", t.Pool)
 	}
+	d.validateTenantListeners(cfg)
 	d.validateSourceOverlap(cfg.Tenants)
 	d.validateDomainOverlap(cfg.Tenants)
+}
+
+// validateTenantListeners: a port of its own makes a tenant known, whatever the addresses of its MSAs are.
+func (d *decoder) validateTenantListeners(cfg *Config) {
+	ports := map[int]string{} // by port, the key
+	for i, t := range cfg.Tenants {
+		port, interfaces := fmt.Sprintf("tenant[%d].listen_port", i), fmt.Sprintf("tenant[%d].interfaces", i)
+		d.validateInterfaces(interfaces, t.Interfaces)
+		if d.has(interfaces) && !d.has(port) {
+			d.wrong(interfaces, "only a listener of its own gets what comes in by an interface", "add listen_port = 10026, a port that nothing else has")
+		}
+		if !d.has(port) || !d.good(port) {
+			continue
+		}
+		first, twice := ports[t.ListenPort]
+		switch {
+		case t.ListenPort < 1 || t.ListenPort > 65535:
+			d.wrong(port, fmt.Sprintf("%d is not a port", t.ListenPort), "want 1 to 65535, such as 10026")
+		case t.ListenPort == 25:
+			d.wrong(port, "25 is the port that is intercepted", "want another port such as 10026")
+		case twice:
+			d.wrong(port, fmt.Sprintf("%d is another tenant's already, in line %d", t.ListenPort, d.line(first)), "want a port that nothing else has")
+		case slices.ContainsFunc(cfg.Intercept.Listen, func(a netip.AddrPort) bool { return int(a.Port()) == t.ListenPort }):
+			d.wrong(port, fmt.Sprintf("%d is the port of intercept.listen, which is for the tenants without one of their own", t.ListenPort), "want a port that nothing else has")
+		}
+		ports[t.ListenPort] = port
+	}
+	d.validateInterfaceOverlap(cfg.Tenants)
+}
+
+// validateInterfaceOverlap: what comes in by an interface is one tenant's.
+func (d *decoder) validateInterfaceOverlap(list []Tenant) {
+	var claims []claim
+	for i, t := range list {
+		for j, name := range t.Interfaces {
+			c := claim{i, fmt.Sprintf("tenant[%d].interfaces[%d]", i, j), name}
+			for _, first := range claims {
+				if first.tenant != i && sameInterfaces(first.text, name) {
+					d.wrong(c.key, fmt.Sprintf("%q overlaps with %q of tenant %q in line %d", name, first.text, list[first.tenant].Name, d.line(first.key)), "what comes in by an interface belongs to one tenant")
+					break
+				}
+			}
+			claims = append(claims, c)
+		}
+	}
+}
+
+// sameInterfaces says whether an interface can match both.
+func sameInterfaces(a, b string) bool {
+	x, anyX := strings.CutSuffix(a, "*")
+	y, anyY := strings.CutSuffix(b, "*")
+	switch {
+	case anyX && anyY:
+		return strings.HasPrefix(x, y) || strings.HasPrefix(y, x)
+	case anyX:
+		return strings.HasPrefix(y, x)
+	case anyY:
+		return strings.HasPrefix(x, y)
+	default:
+		return x == y
+	}
 }
 
 // A claim is what a tenant says is its own, and where in the file.

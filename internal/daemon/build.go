@@ -182,9 +182,16 @@ func limitsOf(l *config.Limits) session.Limits {
 // Rules gives the firewall rules that a configuration asks for.
 func Rules(cfg *config.Config) intercept.Rules {
 	in := &cfg.Intercept
+	var dedicated []intercept.Dedicated
+	for _, t := range cfg.Tenants {
+		if t.ListenPort != 0 {
+			dedicated = append(dedicated, intercept.Dedicated{Port: uint16(t.ListenPort), Interfaces: t.Interfaces})
+		}
+	}
 	return intercept.Rules{
 		Mode:       modeOf(in.Mode),
 		Listen:     in.Listen,
+		Dedicated:  dedicated,
 		Sources:    in.Sources,
 		Interfaces: in.Interfaces,
 		Local:      in.Local,

@@ -119,6 +119,12 @@ func (w *world) stop() {
 // session begins a session as the firewall would hand it over, and gives the MSA after the banner.
 func (w *world) session() *smtptest.MSA {
 	w.t.Helper()
+	return w.sessionAt(0)
+}
+
+// sessionAt is session by the listener of a port.
+func (w *world) sessionAt(port uint16) *smtptest.MSA {
+	w.t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		w.t.Fatal(err)
@@ -134,7 +140,7 @@ func (w *world) session() *smtptest.MSA {
 		w.t.Fatal(err)
 	}
 	source := client.LocalAddr().(*net.TCPAddr).AddrPort()
-	go w.daemon.handle(server.(*net.TCPConn), session.Origin{Source: source, Destination: w.mxAddr})
+	go w.daemon.handle(server.(*net.TCPConn), session.Origin{Source: source, Destination: w.mxAddr, Port: port})
 	return smtptest.NewMSA(w.t, client)
 }
 
@@ -275,7 +281,7 @@ func TestSocketsFromSystemd(t *testing.T) {
 		}
 	}
 	w.daemon.inherited = inherited(address, "127.0.0.1:0")
-	if err := w.daemon.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "which is not in intercept.listen") {
+	if err := w.daemon.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "which is neither in intercept.listen nor a tenant's listen_port") {
 		t.Fatalf("Start with a socket too many = %v", err)
 	}
 	w.daemon.inherited = inherited(address)

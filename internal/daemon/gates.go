@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
 	"slices"
@@ -13,7 +14,7 @@ import (
 	"kanmon/internal/intercept"
 )
 
-// A gate is a listener that can be opened and closed without the others. Wildcard addresses share one, because
+// A gate is a listener that can be opened and closed without the others. Wildcard addresses share one, if they have one port, because
 // what [::] takes depends on whether 0.0.0.0 is there.
 type gate struct {
 	addresses []netip.AddrPort
@@ -39,18 +40,18 @@ func (g *gate) close() error {
 
 // groups parts addresses into those that a gate must have together.
 func groups(listen []netip.AddrPort) [][]netip.AddrPort {
-	var wildcards []netip.AddrPort
+	wildcards := map[uint16][]netip.AddrPort{}
 	var list [][]netip.AddrPort
 	for _, a := range listen {
 		if a.Addr().IsUnspecified() {
-			wildcards = append(wildcards, a)
+			wildcards[a.Port()] = append(wildcards[a.Port()], a)
 		} else {
 			list = append(list, []netip.AddrPort{a})
 		}
 	}
-	if len(wildcards) > 0 {
-		slices.SortFunc(wildcards, netip.AddrPort.Compare)
-		list = append(list, wildcards)
+	for _, port := range slices.Sorted(maps.Keys(wildcards)) {
+		slices.SortFunc(wildcards[port], netip.AddrPort.Compare)
+		list = append(list, wildcards[port])
 	}
 	return list
 }
@@ -70,7 +71,7 @@ func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
 
 // openFirstGates opens all listeners, or adopts those that systemd has opened.
 func (d *Daemon) openFirstGates(ctx context.Context, sockets []net.Listener) error {
-	for _, addresses := range groups(d.cfg.Intercept.Listen) {
+	for _, addresses := range groups(d.cfg.Listeners()) {
 		g := d.newGate(d.cfg, addresses)
 		rest, err := g.adopt(sockets)
 		if err == nil && len(rest) == len(sockets) {
@@ -83,7 +84,7 @@ func (d *Daemon) openFirstGates(ctx context.Context, sockets []net.Listener) err
 		d.gates = append(d.gates, g)
 	}
 	if len(sockets) > 0 {
-		err := fmt.Errorf("systemd opened %s, which is not in intercept.listen", describe(sockets[0]))
+		err := fmt.Errorf("systemd opened %s, which is neither in intercept.listen nor a tenant's listen_port", describe(sockets[0]))
 		return errors.Join(err, d.closeGates())
 	}
 	return nil
@@ -143,7 +144,7 @@ type gatePlan struct{ kept, opened, dropped []*gate }
 // planGates opens the listeners that a configuration adds. Those it drops stay open.
 func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, error) {
 	plan := &gatePlan{dropped: slices.Clone(d.gates)}
-	for _, addresses := range groups(cfg.Intercept.Listen) {
+	for _, addresses := range groups(cfg.Listeners()) {
 		same := func(g *gate) bool { return slices.Equal(g.addresses, addresses) }
 		if i := slices.IndexFunc(plan.dropped, same); i >= 0 {
 			plan.kept = append(plan.kept, plan.dropped[i])

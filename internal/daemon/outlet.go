@@ -206,7 +206,7 @@ func (o *outlet) peek(how config.Handling, ip, mx netip.Addr) standing.Permit {
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
 func (o *outlet) query(req session.DialRequest) egress.Query {
 	q := egress.Query{
-		Source: req.Source, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
+		Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
 		RecipientDomain: domainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
@@ -298,7 +298,7 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 // whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
 func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
 	choice, _ := o.router.Choose(o.query(session.DialRequest{
-		Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
+		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
 	})) // tenant and route are told with an error, too
 	return cmp.Or(choice.Tenant, r.Source.String()), o.handlings[choice.Number]
 }

@@ -34,15 +34,15 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	return s, nil
 }
 
-// identify finds whose a mail is: by the MSA's address, behind a shared one by the sender's domain, and else it is that of the
-// tenant for all others, if there is one.
+// identify finds whose a mail is: by the listener, by the MSA's address, behind a shared one by the sender's domain, and else it is
+// that of the tenant for all others, if there is one.
 func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *string) policy.Identity {
 	headers := map[string]policy.Identity{}
 	for _, t := range cfg.Tenants {
 		headers[t.Name] = policy.Identity{Header: t.AccountHeader, Strip: t.StripAccountHeader}
 	}
 	return func(origin session.Origin, sender *string) policy.Identity {
-		q := egress.Query{Source: origin.Source.Addr(), Destination: origin.Destination, Suspicion: -1}
+		q := egress.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
 		if sender != nil {
 			q.Sender, q.SenderKnown = *sender, true
 		}

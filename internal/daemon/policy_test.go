@@ -74,6 +74,50 @@ func TestSendersOfTheConfiguration(t *testing.T) {
 	}
 }
 
+// A listener of its own makes a tenant known, whoever else has the MSA's address.
+func TestListenerOfATenant(t *testing.T) {
+	tables := listenTable + `
+[journal]
+records = 'DIR/records.jsonl'
+[[tenant]]
+name    = 'acme'
+sources = ['127.0.0.0/8']
+[[tenant]]
+name        = 'vlan'
+listen_port = OWN
+[[sender_limit]]
+name   = 'one'
+per    = 'tenant'
+count  = 'messages'
+limit  = 1
+every  = '1h'
+tenant = 'vlan'
+`
+	w := newWorld(t, listenTable)
+	own := freePort(t)
+	cfg := w.parse(strings.ReplaceAll(tables, "OWN", fmt.Sprint(own)))
+	w.daemon = w.newDaemon(cfg)
+	w.start()
+	if got := w.daemon.Addrs(); len(got) != 2 || int(got[1].Port()) != own {
+		t.Errorf("listening on %v, want the second at port %d", got, own)
+	}
+	deliver := func(port int) smtptest.Delivery {
+		msa := w.sessionAt(uint16(port))
+		d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("Subject: hello\r\n\r\nHello.\r\n"), true)
+		_ = msa.Quit()
+		return d
+	}
+	for i, passes := range []bool{true, false} {
+		if d := deliver(own); d.All(smtptest.Accepted) != passes {
+			t.Errorf("mail %d by the tenant's listener: %+v", i, d)
+		}
+	}
+	if d := deliver(int(cfg.Intercept.Listen[0].Port())); !d.All(smtptest.Accepted) {
+		t.Errorf("by the other listener: %+v", d)
+	}
+	w.stop()
+}
+
 // Mail that is no tenant's stays in its MSA's queue, and says why; a tenant for the rest takes it.
 func TestUnknownTenant(t *testing.T) {
 	tables := strings.Replace(gatedTables, "127.0.0.0/8", "10.20.1.0/24", 1)

@@ -16,7 +16,9 @@ import (
 func Router(cfg *config.Config) (*egress.Router, error) {
 	r := egress.RouterConfig{Pools: poolsOf(cfg)}
 	for _, t := range cfg.Tenants {
-		r.Tenants = append(r.Tenants, egress.Tenant{Name: t.Name, Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool})
+		r.Tenants = append(r.Tenants, egress.Tenant{
+			Name: t.Name, Port: uint16(t.ListenPort), Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool,
+		})
 	}
 	for i, c := range cfg.Routes {
 		r.Routes = append(r.Routes, egress.Route{

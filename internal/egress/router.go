@@ -24,9 +24,10 @@ type WeightedIP struct {
 	Weight int // against the others of its family; 0 counts as 1
 }
 
-// A Tenant is found by the MSA's address, and among several behind one address by the sender's domain.
+// A Tenant is found by the listener, by the MSA's address, and among several behind one address by the sender's domain.
 type Tenant struct {
 	Name          string
+	Port          uint16 // of a listener of its own; 0: none
 	Sources       []netip.Prefix
 	SenderDomains []string // "acme.example", "*.acme.example" for all below; none: every sender of the sources
 	Pool          string
@@ -57,6 +58,7 @@ type RouterConfig struct {
 // A Query is what is known of a mail so far. What is not known yet matches no condition about it.
 type Query struct {
 	Source          netip.Addr     // the MSA
+	Port            uint16         // of the listener that took the session; 0: not known
 	Destination     netip.AddrPort // the MX; an unspecified address stands for any of its family
 	Sender          string         // envelope sender; "": the null sender
 	SenderKnown     bool
@@ -189,7 +191,8 @@ type Owner struct {
 	Spoofed string // the tenant that names the sender's domain as its own, if this one does not
 }
 
-// Owner says whose a mail is. The MSA's address is trusted most; the sender's domain decides only among those behind it.
+// Owner says whose a mail is. The listener is trusted most, and then the MSA's address; the sender's domain decides only among those
+// behind it.
 func (r *Router) Owner(q Query) Owner {
 	f := r.factsOf(&q)
 	o := Owner{Tenant: r.tenants.name(f.tenant)}
@@ -305,7 +308,7 @@ func (r *Router) factsOf(q *Query) facts {
 			f.senderDomain = "" // a lone "postmaster" has none
 		}
 	}
-	f.tenant = r.tenants.find(q.Source.Unmap(), f.senderDomain)
+	f.tenant = r.tenants.find(q.Port, q.Source.Unmap(), f.senderDomain)
 	return f
 }
 

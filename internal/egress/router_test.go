@@ -121,6 +121,36 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// The listener says whose mail it is before the MSA's address and the sender do, and nothing is left to be told by the sender.
+func TestListenerOfATenant(t *testing.T) {
+	c := example()
+	c.Tenants = append(c.Tenants, Tenant{Name: "vlan", Port: 10026, SenderDomains: []string{"vlan.example"}, Pool: "v4"})
+	r := newRouter(t, c)
+	for _, tc := range []struct {
+		port                 uint16
+		source, sender, want string
+		later                bool
+		spoofed              string
+	}{
+		{10026, "10.20.1.5", "", "vlan", false, ""},
+		{10026, "10.99.0.1", "a@elsewhere.example", "vlan", false, ""},
+		{10026, "10.20.2.5", "a@blue.example", "vlan", false, "blue"},
+		{10026, "10.20.2.5", "a@vlan.example", "vlan", false, ""},
+		{10025, "10.20.1.5", "a@vlan.example", "acme", false, "vlan"},
+		{0, "10.20.1.5", "a@acme.example", "acme", false, ""},
+		{10025, "10.99.0.1", "a@vlan.example", "", false, ""}, // the domain alone makes nobody a tenant
+	} {
+		q := Query{Source: netip.MustParseAddr(tc.source), Port: tc.port, Destination: netip.MustParseAddrPort("198.51.100.25:25"), Suspicion: -1}
+		q.Sender, q.SenderKnown = tc.sender, tc.sender != ""
+		if got, want := r.Owner(q), (Owner{tc.want, tc.later, tc.spoofed}); got != want {
+			t.Errorf("port %d, source %s, sender %q: %+v, want %+v", tc.port, tc.source, tc.sender, got, want)
+		}
+		if choice, err := r.Choose(q); choice.Tenant != tc.want || err != nil {
+			t.Errorf("port %d, source %s: tenant %q (%v), want %q", tc.port, tc.source, choice.Tenant, err, tc.want)
+		}
+	}
+}
+
 func TestFamilyOfAPool(t *testing.T) {
 	r := newRouter(t, example())
 	c, err := r.Choose(query(func(q *Query) {

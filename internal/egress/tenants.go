@@ -11,9 +11,11 @@ import (
 // nobody is the index of no tenant.
 const nobody = -1
 
-// tenants finds whose mail it is. A tenant that names sender domains goes before one that has the whole source.
+// tenants finds whose mail it is. A listener of its own decides; else a tenant that names sender domains goes before one that has
+// the whole source.
 type tenants struct {
 	list     []tenant
+	byPort   map[uint16]int      // of listeners of their own
 	bySource prefixes            // sources of those without sender domains
 	shared   prefixes            // sources of those with
 	byDomain map[string][]member // "acme.example", or ".acme.example" for all below
@@ -32,13 +34,16 @@ type member struct {
 }
 
 func newTenants(list []Tenant, poolOf func(string) (*addressPool, error)) (tenants, error) {
-	t := tenants{bySource: newPrefixes(), shared: newPrefixes(), byDomain: map[string][]member{}}
+	t := tenants{byPort: map[uint16]int{}, bySource: newPrefixes(), shared: newPrefixes(), byDomain: map[string][]member{}}
 	for i, c := range list {
 		p, err := poolOf(c.Pool)
 		if err != nil {
 			return t, fmt.Errorf("tenant %q: %w", c.Name, err)
 		}
 		t.list = append(t.list, tenant{c.Name, hashText(c.Name), p})
+		if c.Port != 0 {
+			t.byPort[c.Port] = i
+		}
 		for _, domain := range newPatterns(c.SenderDomains) {
 			t.byDomain[domain] = append(t.byDomain[domain], member{i, c.Sources})
 		}
@@ -61,7 +66,10 @@ func (t *tenants) name(i int) string {
 }
 
 // find gives the index of the tenant, or nobody. The sender's domain is "" where it is not known.
-func (t *tenants) find(source netip.Addr, senderDomain string) int {
+func (t *tenants) find(port uint16, source netip.Addr, senderDomain string) int {
+	if i, dedicated := t.byPort[port]; dedicated {
+		return i
+	}
 	if senderDomain != "" && len(t.byDomain) > 0 {
 		for at := 0; at >= 0; at = nextDot(senderDomain, at) {
 			for _, m := range t.byDomain[senderDomain[at:]] {

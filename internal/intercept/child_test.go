@@ -149,7 +149,7 @@ func runGateway(o options, commands map[string]func()) error {
 	l := &intercept.Listener{
 		Mode: mode(o), Loops: loops, Log: say,
 		Handle: func(conn *net.TCPConn, origin session.Origin) {
-			say.Info("handled", "source", origin.Source, "destination", origin.Destination)
+			say.Info("handled", "source", origin.Source, "destination", origin.Destination, "port", origin.Port)
 			if o.Hold {
 				_, _ = io.Copy(io.Discard, conn)
 				_ = conn.Close()
@@ -167,7 +167,13 @@ func runGateway(o options, commands map[string]func()) error {
 	if o.Adopt {
 		open = func(ctx context.Context, addresses []netip.AddrPort) error { return adopt(ctx, l, addresses) }
 	}
-	if err := open(context.Background(), o.Listen); err != nil {
+	listen := o.Listen
+	for _, d := range o.Dedicated {
+		for _, a := range o.Listen {
+			listen = append(listen, netip.AddrPortFrom(a.Addr(), d.Port))
+		}
+	}
+	if err := open(context.Background(), listen); err != nil {
 		return err
 	}
 	served := make(chan struct{})
@@ -257,7 +263,7 @@ func runRules(o options) error {
 
 func rules(o options) intercept.Rules {
 	return intercept.Rules{
-		Mode: mode(o), Listen: o.Listen, Sources: o.Sources, Interfaces: o.Interfaces,
+		Mode: mode(o), Listen: o.Listen, Dedicated: o.Dedicated, Sources: o.Sources, Interfaces: o.Interfaces,
 		Local: o.Local, User: o.User, Mark: o.Mark,
 	}
 }

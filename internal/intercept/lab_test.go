@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"kanmon/internal/intercept"
 )
 
 // A lab is three network namespaces in a row, a tenant's MSA, the gateway that kanmon runs on, and an MX:
@@ -189,6 +191,7 @@ type options struct {
 	// Gateway and rules.
 	Mode       string
 	Listen     []netip.AddrPort
+	Dedicated  []intercept.Dedicated
 	SendingIPs []netip.Addr
 	OwnMark    uint32
 	Adopt      bool   // open the sockets as systemd does, drop all privileges, and adopt them
@@ -217,6 +220,7 @@ type event struct {
 	Line        string // first line the MSA got
 	Source      netip.AddrPort
 	Destination netip.AddrPort
+	Port        uint16 // of the listener that took it
 	Why         int
 	CPU         time.Duration
 	Took        time.Duration

@@ -201,7 +201,7 @@ func (l *Listener) accept(s socket) {
 			if s.adopted { // package net has set its own
 				_ = conn.SetKeepAliveConfig(keepAlive) // fails only if the peer is gone, and then everything else will
 			}
-			go l.admit(conn)
+			go l.admit(conn, s.addr.Port())
 		case errors.Is(err, net.ErrClosed):
 			return
 		case errors.Is(err, unix.ECONNABORTED):
@@ -216,10 +216,11 @@ func (l *Listener) accept(s socket) {
 	}
 }
 
-// admit finds out where the connection was going and hands it on.
-func (l *Listener) admit(conn *net.TCPConn) {
+// admit finds out where the connection was going and hands it on. The port is the one that took it: with tproxy the connection
+// itself does not tell.
+func (l *Listener) admit(conn *net.TCPConn, port uint16) {
 	local := unmap(conn.LocalAddr())
-	origin := session.Origin{Source: unmap(conn.RemoteAddr())}
+	origin := session.Origin{Source: unmap(conn.RemoteAddr()), Port: port}
 	var err error
 	if origin.Destination, err = l.destination(conn, local); err != nil {
 		l.log().Warn("original destination unknown", "source", origin.Source, "local", local, "error", err)

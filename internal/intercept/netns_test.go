@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kanmon/internal/intercept"
 	"kanmon/internal/session"
 )
 
@@ -95,6 +96,31 @@ func TestForwarded(t *testing.T) {
 				l.mustPass(gw, l.msa, family, l.msaIP[family], sending{MPTCP: true})
 			}
 		})
+	}
+}
+
+// Mail that comes in by an interface with a port of its own goes there, whatever the sources are; the other MSAs' goes where it did.
+func TestDedicatedPort(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		for iface, port := range map[string]uint16{"msa*": 10026, "msa1": 10025} {
+			t.Run(mode+" "+iface, func(t *testing.T) {
+				l := newLab(t)
+				o := forwarded(mode)
+				o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{iface}}}
+				l.apply(o)
+				gw := l.gateway(o)
+				for _, family := range families {
+					s := sending{Target: port25(l.mxIP[family])}
+					if a := l.send(l.msa, s); a.Line != "220 mx\r\n" {
+						t.Fatalf("%s: the MSA got %q, error %q", family, a.Line, a.Error)
+					}
+					if h := gw.expect("handled"); h.Port != port || h.Destination != s.Target {
+						t.Errorf("%s: port %d and destination %s, want %d and %s", family, h.Port, h.Destination, port, s.Target)
+					}
+					l.mustBeRefused(l.msa, netip.AddrPortFrom(netip.MustParseAddr(l.gwIP[family]), 10026))
+				}
+			})
+		}
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -13,6 +14,7 @@ import (
 type Rules struct {
 	Mode       Mode
 	Listen     []netip.AddrPort // where the Listener listens: one port, not 25
+	Dedicated  []Dedicated      // ports for some interfaces alone, at the same addresses
 	Sources    []netip.Prefix   // MSAs whose forwarded mail is intercepted; none: all that come in by Interfaces
 	Interfaces []string         // interfaces they come in by ("msa*" matches a prefix); none: any
 	Local      bool             // intercept this host's own mail too
@@ -23,6 +25,12 @@ type Rules struct {
 	// The tproxy mode's policy route: the firewall mark that leads to kanmon, and the number of its routing table.
 	RouteMark  uint32 // 0: DefaultRouteMark
 	RouteTable uint32 // 0: DefaultRouteTable
+}
+
+// Dedicated is a port that gets all the mail that comes in by some interfaces, before Sources and Interfaces are looked at.
+type Dedicated struct {
+	Port       uint16
+	Interfaces []string // none: rules that are not kanmon's lead to the port
 }
 
 // Defaults of the tproxy mode's policy route.
@@ -54,6 +62,7 @@ func (r Rules) Validate() error {
 		check(a.Port() != 0 && a.Port() != 25, "listen address %s: the port must not be 0 or 25", a)
 		check(a.Port() == r.Listen[0].Port(), "listen addresses %s and %s: all must have the same port", r.Listen[0], a)
 	}
+	r.validateDedicated(check)
 	check(r.forwarded() || r.Local, "nothing to intercept: no sources, no interfaces, and not this host's own mail")
 	for _, p := range r.Sources {
 		check(p.IsValid() && !p.Addr().Is4In6(), "source %s is not an IPv4 or IPv6 prefix", p)
@@ -73,6 +82,19 @@ func (r Rules) Validate() error {
 	return errors.Join(errs...)
 }
 
+func (r Rules) validateDedicated(check func(bool, string, ...any)) {
+	ports, interfaces := map[uint16]bool{25: true, 0: true, r.port(): true}, map[string]bool{}
+	for _, d := range r.Dedicated {
+		check(!ports[d.Port], "dedicated port %d: it must be one of its own, and not 0 or 25", d.Port)
+		ports[d.Port] = true
+		for _, name := range d.Interfaces {
+			check(interfaceName.MatchString(name), "interface %q is not an interface name", name)
+			check(!interfaces[name], "interface %q has two dedicated ports", name)
+			interfaces[name] = true
+		}
+	}
+}
+
 // validateRedirect finds listeners that redirected connections would never reach: for forwarded ones the destination becomes an
 // address of the incoming interface, for this host's own the loopback address.
 func (r Rules) validateRedirect(check func(bool, string, ...any)) {
@@ -88,7 +110,9 @@ func (r Rules) validateRedirect(check func(bool, string, ...any)) {
 		"redirect of this host's own mail: it comes to 127.0.0.1 and ::1, but neither is listened on")
 }
 
-func (r Rules) forwarded() bool { return len(r.Sources)+len(r.Interfaces) > 0 }
+func (r Rules) forwarded() bool {
+	return len(r.Sources)+len(r.Interfaces) > 0 || slices.ContainsFunc(r.Dedicated, func(d Dedicated) bool { return len(d.Interfaces) > 0 })
+}
 
 func (r Rules) table() string {
 	if r.Table == "" {
@@ -140,19 +164,33 @@ func (r Rules) listens(f family) bool {
 	})
 }
 
-// target is where tproxy hands a family's connections. For the wildcard address it is the loopback address, which the listener
+// target is where tproxy hands a family's connections for a port. For the wildcard address it is the loopback address, which the listener
 // has too: left to itself, tproxy takes the incoming interface's address, and there may be none.
-func (r Rules) target(f family) string {
+func (r Rules) target(f family, port uint16) string {
 	for _, a := range r.Listen {
-		if a := netip.AddrPortFrom(a.Addr().Unmap(), a.Port()); f.is(a.Addr()) && !a.Addr().IsUnspecified() {
+		if a := netip.AddrPortFrom(a.Addr().Unmap(), port); f.is(a.Addr()) && !a.Addr().IsUnspecified() {
 			return a.String()
 		}
 	}
-	return fmt.Sprintf("%s:%d", f.loopback, r.port())
+	return fmt.Sprintf("%s:%d", f.loopback, port)
 }
 
-// matches gives the beginnings of the rules for forwarded mail: interface × sources.
-func (r Rules) matches() []string {
+// A match is the beginning of a rule for forwarded mail, and the port that the mail goes to.
+type match struct {
+	text string
+	port uint16
+}
+
+// matches gives what dedicated ports take, and then interface × sources.
+func (r Rules) matches() (list []match) {
+	for _, d := range r.Dedicated {
+		for _, name := range d.Interfaces {
+			list = append(list, match{fmt.Sprintf("iifname %q ", name), d.Port})
+		}
+	}
+	if len(r.Sources)+len(r.Interfaces) == 0 {
+		return list
+	}
 	interfaces := []string{""}
 	if len(r.Interfaces) > 0 {
 		interfaces = nil
@@ -160,14 +198,13 @@ func (r Rules) matches() []string {
 			interfaces = append(interfaces, fmt.Sprintf("iifname %q ", name))
 		}
 	}
-	var list []string
 	for _, i := range interfaces {
 		if len(r.Sources) == 0 {
-			list = append(list, i)
+			list = append(list, match{i, r.port()})
 		}
 		for _, f := range []family{ipv4, ipv6} {
 			if len(r.sourcesOf(f)) > 0 {
-				list = append(list, fmt.Sprintf("%s%s saddr @%s ", i, f.name, f.sources))
+				list = append(list, match{fmt.Sprintf("%s%s saddr @%s ", i, f.name, f.sources), r.port()})
 			}
 		}
 	}
@@ -182,6 +219,18 @@ func (r Rules) sourcesOf(f family) []string {
 		}
 	}
 	return list
+}
+
+// ports are all that are listened on, as nft matches them.
+func (r Rules) ports() string {
+	if len(r.Dedicated) == 0 {
+		return strconv.Itoa(int(r.port()))
+	}
+	text := fmt.Sprintf("{ %d", r.port())
+	for _, d := range r.Dedicated {
+		text += fmt.Sprintf(", %d", d.Port)
+	}
+	return text + " }"
 }
 
 // exclusions are the matches of kanmon's own traffic.

@@ -59,6 +59,16 @@ var goldenRules = map[string]Rules{
 		Listen:     addrPorts("0.0.0.0:10025", "[::]:10025"),
 		Interfaces: []string{"eth1", "msa*"}, RouteMark: 0x19, RouteTable: 100,
 	},
+	"redirect-dedicated": {
+		Listen:    addrPorts("0.0.0.0:10025", "[::]:10025"),
+		Dedicated: []Dedicated{{Port: 10026, Interfaces: []string{"vlan31"}}, {Port: 10027}, {Port: 10028, Interfaces: []string{"tun0", "ppp*"}}},
+		Sources:   prefixes("10.20.0.0/16"),
+	},
+	"tproxy-dedicated": {
+		Mode:      TProxy,
+		Listen:    addrPorts("127.0.0.1:10025", "[::1]:10025"),
+		Dedicated: []Dedicated{{Port: 10026, Interfaces: []string{"vlan31"}}},
+	},
 	"tproxy-ipv4-local": {
 		Mode: TProxy, Listen: addrPorts("127.0.0.1:10025"),
 		Interfaces: []string{"msa*"}, Sources: prefixes("10.20.0.0/16", "fd00:20::/48"), Local: true, Mark: 0x2525,
@@ -128,6 +138,9 @@ func TestValidate(t *testing.T) {
 		"source":           {Rules{Listen: listen, Sources: []netip.Prefix{{}}}, "source invalid Prefix is not an IPv4 or IPv6 prefix"},
 		"mapped source":    {Rules{Listen: listen, Sources: []netip.Prefix{netip.PrefixFrom(netip.MustParseAddr("::ffff:10.0.0.0"), 104)}}, "source ::ffff:10.0.0.0/104 is not an IPv4 or IPv6 prefix"},
 		"interface":        {Rules{Listen: listen, Interfaces: []string{"a\" accept\n"}}, `interface "a\" accept\n" is not an interface name`},
+		"dedicated to 25":  {Rules{Listen: listen, Dedicated: []Dedicated{{25, []string{"eth1"}}}}, "dedicated port 25: it must be one of its own, and not 0 or 25"},
+		"dedicated twice":  {Rules{Listen: listen, Dedicated: []Dedicated{{26, []string{"eth1"}}, {27, []string{"eth1"}}}}, `interface "eth1" has two dedicated ports`},
+		"dedicated alone":  {Rules{Listen: listen, Dedicated: []Dedicated{{26, nil}}}, "nothing to intercept: no sources, no interfaces, and not this host's own mail"},
 		"user":             {Rules{Listen: listen, Local: true, User: "a b"}, `user "a b" is not a user name or uid`},
 		"no exclusion":     {Rules{Listen: listen, Local: true}, "this host's own mail: kanmon's own needs an exclusion, by user or by mark"},
 		"table":            {Rules{Listen: listen, Sources: sources, Table: "a;b"}, `table "a;b" is not a table name`},

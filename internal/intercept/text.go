@@ -52,16 +52,16 @@ func (r Rules) redirectChains(t *script) {
 		t.comment("Forwarded mail: the MSAs' connections to MXs.")
 		t.open("chain prerouting")
 		t.line("type nat hook prerouting priority dstnat; policy accept;")
-		for _, match := range r.matches() {
-			t.linef("%s%s counter redirect to :%d", match, elsewhere, r.port())
+		for _, m := range r.matches() {
+			t.linef("%s%s counter redirect to :%d", m.text, elsewhere, m.port)
 		}
 		t.close()
 
 		t.comment("What NAT did not see (notrack) must not pass directly. Connections older than these rules may end.")
 		t.open("chain forward")
 		t.line("type filter hook forward priority filter; policy accept;")
-		for _, match := range r.matches() {
-			t.linef("%stcp dport 25 ct state new,untracked counter reject with tcp reset", match)
+		for _, m := range r.matches() {
+			t.linef("%stcp dport 25 ct state new,untracked counter reject with tcp reset", m.text)
 		}
 		t.close()
 	}
@@ -76,7 +76,7 @@ func (r Rules) redirectChains(t *script) {
 	t.comment("Nobody connects to kanmon directly.")
 	t.open("chain input")
 	t.line("type filter hook input priority filter; policy accept;")
-	t.linef("tcp dport %d ct status & dnat == 0 counter reject with tcp reset", r.port())
+	t.linef("tcp dport %s ct status & dnat == 0 counter reject with tcp reset", r.ports())
 	t.close()
 }
 
@@ -84,16 +84,14 @@ func (r Rules) tproxyChains(t *script) {
 	t.comment("tproxy hands a packet to kanmon's socket; the mark routes it to this host. The rule does nothing without a listener.")
 	t.open("chain prerouting")
 	t.line("type filter hook prerouting priority mangle; policy accept;")
-	if r.forwarded() {
-		for _, match := range r.matches() {
-			r.tproxyTo(t, match)
-		}
+	for _, m := range r.matches() {
+		r.tproxyTo(t, m)
 	}
 	if r.Local {
 		t.comment("This host's own mail comes round by the loopback interface (see output). It must not end at another server here.")
-		match := fmt.Sprintf(`iifname "lo" meta mark %#x `, r.routeMark())
-		r.tproxyTo(t, match)
-		t.linef("%s%s counter reject with tcp reset", match, elsewhere)
+		own := match{fmt.Sprintf(`iifname "lo" meta mark %#x `, r.routeMark()), r.port()}
+		r.tproxyTo(t, own)
+		t.linef("%s%s counter reject with tcp reset", own.text, elsewhere)
 	}
 	t.close()
 
@@ -101,8 +99,8 @@ func (r Rules) tproxyChains(t *script) {
 		t.comment("Without a listener the packet is still on its way to the MX: refuse it here.")
 		t.open("chain forward")
 		t.line("type filter hook forward priority filter; policy accept;")
-		for _, match := range r.matches() {
-			t.linef("%stcp dport 25 counter reject with tcp reset", match)
+		for _, m := range r.matches() {
+			t.linef("%stcp dport 25 counter reject with tcp reset", m.text)
 		}
 		t.close()
 	}
@@ -112,7 +110,7 @@ func (r Rules) tproxyChains(t *script) {
 	t.comment("Nobody connects to kanmon directly: what tproxy hands over keeps its port 25.")
 	t.open("chain input")
 	t.line("type filter hook input priority filter; policy accept;")
-	t.linef("tcp dport %d counter reject with tcp reset", r.port())
+	t.linef("tcp dport %s counter reject with tcp reset", r.ports())
 	t.close()
 }
 
@@ -138,18 +136,18 @@ func (r Rules) tproxyOutput(t *script) {
 }
 
 // tproxyTo writes the rules that hand matching packets to the listeners, one for each family: tproxy takes one address.
-func (r Rules) tproxyTo(t *script, match string) {
+func (r Rules) tproxyTo(t *script, m match) {
 	for _, f := range []family{ipv4, ipv6} {
 		family := "meta nfproto " + f.nfproto + " "
 		switch {
 		case !r.listens(f):
 			continue
-		case strings.Contains(match, f.name+" saddr "):
+		case strings.Contains(m.text, f.name+" saddr "):
 			family = "" // said already
-		case strings.Contains(match, " saddr "):
+		case strings.Contains(m.text, " saddr "):
 			continue // the other family's sources
 		}
-		t.linef("%s%s%s counter tproxy %s to %s meta mark set %#x accept", match, family, elsewhere, f.name, r.target(f), r.routeMark())
+		t.linef("%s%s%s counter tproxy %s to %s meta mark set %#x accept", m.text, family, elsewhere, f.name, r.target(f, m.port), r.routeMark())
 	}
 }
 

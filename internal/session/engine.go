@@ -65,6 +65,7 @@ type Dialer interface {
 type DialRequest struct {
 	Session     ID             // that wants it
 	Source      netip.Addr     // the MSA
+	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX
 	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session: the last resort
 	Sender      string         // envelope sender; "" is the null sender
@@ -116,6 +117,7 @@ const (
 type Origin struct {
 	Source      netip.AddrPort // the MSA
 	Destination netip.AddrPort // where it wanted to go
+	Port        uint16         // of the listener that took it; 0: not known
 }
 
 // Serve runs one session on an intercepted connection and returns when both legs are closed.
@@ -158,7 +160,7 @@ func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 	s := &session{e: e, msa: newLeg(conn)}
 	now := time.Now()
-	s.info = SessionInfo{ID: newID(now), Start: now, Source: origin.Source, Destination: origin.Destination}
+	s.info = SessionInfo{ID: newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
 	if e.Destination != nil {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}

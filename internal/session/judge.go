@@ -16,6 +16,7 @@ type Judge interface {
 // A MXRefusal is a 4xx or 5xx reply of an MX, or a connection that it refused or reset.
 type MXRefusal struct {
 	Source      netip.Addr     // the MSA
+	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX
 	SendingIP   netip.Addr     // it met this sending IP
 	Phase       Phase

@@ -101,8 +101,8 @@ func (s *session) dial() error {
 
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
-		Session: s.info.ID, Rescue: s.rescue.trying, Source: s.info.Source.Addr(), Destination: s.info.Destination, Avoid: s.rescue.tried,
-		Sender: s.sender, SenderKnown: s.senderKnown,
+		Session: s.info.ID, Rescue: s.rescue.trying, Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination,
+		Avoid: s.rescue.tried, Sender: s.sender, SenderKnown: s.senderKnown,
 	}
 	if s.gate != nil {
 		req.Pool = s.gate.pool

@@ -193,6 +193,7 @@ type SessionInfo struct {
 	Start       time.Time
 	Source      netip.AddrPort // the MSA
 	Destination netip.AddrPort // the MX it wanted, and got
+	Port        uint16         // of the listener that took it
 	HeloMSA     string         // name the MSA gave in EHLO or HELO: not sanitised
 	MSA         TLSRecord
 	LegInfo

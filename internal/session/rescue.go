@@ -38,7 +38,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 		return Judgement{}
 	}
 	r := MXRefusal{
-		Source: s.info.Source.Addr(), Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
+		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
 	}
 	if code != 0 {
 		r.Text = s.reply.AppendRaw(nil)

@@ -88,7 +88,7 @@ func (s *session) converse() error {
 		return s.passThrough()
 	}
 	if s.e.Gate != nil {
-		s.gate = &gating{pass: s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination})}
+		s.gate = &gating{pass: s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination, s.info.Port})}
 		defer s.leaveGate()
 	}
 	if err := s.greet(); err != nil {
