@@ -164,6 +164,9 @@ func (d *decoder) validatePolicy(cfg *Config) {
 
 func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, tenants []string, names map[string]string) {
 	d.validateName(key+".name", l.Name, "limit", "account-hour", names)
+	if l.Name == containedName {
+		d.wrong(key+".name", fmt.Sprintf("%q is the limit of senders that are contained", l.Name), "want another name; its amount is slow_rate of [containment]")
+	}
 	for _, must := range []struct{ key, example string }{
 		{"per", `add per = "account"`}, {"count", `add count = "messages"`}, {"limit", "add limit = 500"},
 	} {
@@ -173,6 +176,8 @@ func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, t
 	}
 	if at := key + ".limit"; d.has(at) && d.good(at) && l.Limit < 1 {
 		d.wrong(at, fmt.Sprintf("%d is not a limit", l.Limit), "want 1 or more; to stop a sender, use kanmon tenant block")
+	} else if most := mostOf(l.Count); l.Limit > most {
+		d.wrong(at, fmt.Sprintf("%d is more than can be counted", l.Limit), fmt.Sprintf("want 1 to %d, or no limit", most))
 	}
 	d.validatePeriod(key, l)
 	d.known(key+".tenant", "tenant", l.Tenants, tenants, "add a [[tenant]] of this name")
@@ -185,6 +190,20 @@ func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, t
 	}
 	d.validateAccounts(key+".account", l.Accounts)
 	d.validateLimitAction(cfg, key, l)
+	if exempt := key + ".exempt"; d.good(exempt) && d.good("senders.internal") && slices.Contains(l.Exempt, ExemptInternal) && len(cfg.Senders.Internal) == 0 {
+		d.wrong(exempt, "nothing is internal", `name the networks of your own MXs: internal = ["10.0.0.0/8"] in [senders]`)
+	}
+}
+
+// containedName is the name of the limit that slow_rate sets: operators change it by this name.
+const containedName = "contained"
+
+// mostOf is the largest amount of a limit.
+func mostOf(count LimitMeasure) Size {
+	if count == CountSessions {
+		return 1 << 30
+	}
+	return 1 << 50
 }
 
 func (d *decoder) validatePeriod(key string, l *SenderLimit) {
@@ -205,6 +224,9 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 		d.wrong(burst, "sessions are counted at once: there is no burst", "remove it")
 	case l.Burst < 1 || l.Burst > l.Limit && d.good(key+".limit"):
 		d.wrong(burst, fmt.Sprintf("%d is not a burst of a limit of %d", l.Burst, l.Limit), fmt.Sprintf("want 1 to %d", max(1, l.Limit)))
+	}
+	if burst := key + ".burst"; d.has(burst) && d.good(burst) && l.Fair && l.Burst == 1 {
+		d.wrong(burst, "a burst of 1 cannot be shared", "want 2 or more, or fair = false")
 	}
 	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per != PerIPProvider || l.Limit < 20) {
 		d.wrong(fair, "only tenants that share a sending IP can be fair to each other, and only where there is something to share", `want per = "sending_ip_provider" and a limit of at least 20`)

@@ -8,9 +8,9 @@ import (
 
 // An Explanation is all that is known of a subject.
 type Explanation struct {
-	Subject Subject `json:"subject"`
-	Known   bool    `json:"known"` // false: never heard of, or forgotten; all else but the answer is empty
-	Level   Level   `json:"level"` // by evidence; the subject's own
+	Subject Subject `json:"subject"` // as it is kept, if it is known: fit to be shown
+	Known   bool    `json:"known"`   // false: never heard of, or forgotten; all else but the answer is empty
+	Level   Level   `json:"level"`   // by evidence; the subject's own
 	Answer  Answer  `json:"answer"`
 
 	Since    time.Time     `json:"since,omitzero"` // when the level was last set
@@ -80,6 +80,7 @@ func (d *Detector) Explain(s Subject) Explanation {
 		return x
 	}
 	d.turnHour(e)
+	x.Subject = e.Subject
 	x.Known, x.Level, x.Signal, x.Strikes = true, e.level, e.signal, int(e.strikes)
 	x.Since = d.time.now.Add(e.since - d.time.age).Round(0)
 	if e.level > Normal {

@@ -56,6 +56,14 @@ type Learned struct {
 
 // Snapshot gives what is worth keeping, by name.
 func (d *Detector) Snapshot() Snapshot {
+	s := d.snapshot()
+	slices.SortFunc(s.Subjects, func(x, y Saved) int { // while sessions go on
+		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Account, y.Account))
+	})
+	return s
+}
+
+func (d *Detector) snapshot() Snapshot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
@@ -66,9 +74,6 @@ func (d *Detector) Snapshot() Snapshot {
 		}
 		d.save(&s, &t.entry)
 	}
-	slices.SortFunc(s.Subjects, func(x, y Saved) int {
-		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Account, y.Account))
-	})
 	return s
 }
 

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/binary"
@@ -262,7 +261,7 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		j.Rescue = o.resets.add(r.Destination.Addr(), r.SendingIP, tenant) && how.Rescue != config.RescueOff
 		return j
 	}
-	own := bytes.Contains(r.Text, []byte("kanmon: ")) // another kanmon's word is about its own sending IPs
+	own := session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
 	v := o.rules.Classify(classify.Query{
 		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
 	})

@@ -123,4 +123,6 @@ func (d *Daemon) openPolicy(first *generation) error {
 }
 
 // gated says whether a configuration has anybody to decide about.
-func gated(cfg *config.Config) bool { return len(cfg.Tenants) > 0 || len(cfg.SenderLimits) > 0 }
+func gated(cfg *config.Config) bool {
+	return len(cfg.Tenants) > 0 || len(cfg.SenderLimits) > 0 || cfg.Containment.Enforce
+}

@@ -134,3 +134,15 @@ func TestUnknownTenant(t *testing.T) {
 	}
 	w.stop()
 }
+
+// Whoever enforces containment, and has neither tenants nor limits, has it enforced: each MSA is a tenant.
+func TestContainmentAlone(t *testing.T) {
+	for enforce, want := range map[string]bool{"true": true, "false": false} {
+		w := newWorld(t, listenTable+"[containment]\nenforce = "+enforce+"\n")
+		w.start()
+		if gate := w.daemon.current.engine.Gate; (gate != nil) != want || w.daemon.policy.Active() != want {
+			t.Errorf("enforce = %s: gate %v, active %t", enforce, gate, w.daemon.policy.Active())
+		}
+		w.stop()
+	}
+}

@@ -17,7 +17,7 @@ const (
 )
 
 // contained does what the detector has come to about the mail's sender.
-func (a *pass) contained(d *session.Decision) {
+func (a *pass) contained(d *session.Decision, step session.Step) {
 	answer := a.policy.detector.Ask(a.tenant, a.account)
 	if answer.Would > answer.Level {
 		a.wouldContain(d, answer)
@@ -30,7 +30,7 @@ func (a *pass) contained(d *session.Decision) {
 		}
 		a.noteContained(d, answer, "deferred")
 	case contain.Divert:
-		if pool := a.set.Containment.Pool; pool != "" {
+		if pool := a.set.Containment.Pool; pool != "" && step == session.StepMail { // later the sending IP has been chosen
 			d.Pool = pool
 			a.noteContained(d, answer, "diverted")
 		}
@@ -46,7 +46,7 @@ func (a *pass) slow(d *session.Decision, answer contain.Answer) {
 	if answer.Tenant {
 		subject = limit.Subject{Of: a.tenant}
 	}
-	v := a.take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.ofAccount)
+	v := a.policy.limiter.Take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.ofAccount)
 	if v.OK {
 		return
 	}
@@ -92,7 +92,7 @@ func (a *pass) once(about string) bool {
 	return true
 }
 
-// maxTold bounds what a session of many senders remembers.
+// maxTold bounds what a session of many senders remembers, and holds.
 const maxTold = 64
 
 func (a *pass) subject(answer contain.Answer) contain.Subject {
@@ -103,11 +103,16 @@ func (a *pass) subject(answer contain.Answer) contain.Subject {
 	return s
 }
 
-// blockFor blocks whoever a limit counts: the account, or the tenant.
+// blockFor blocks whoever a limit counts: the account, or the tenant. Who is blocked already, by a mail beside or by a person, stays so.
 func (p *Policy) blockFor(a *pass, l *Limit) {
 	s := contain.Subject{Tenant: a.tenant}
 	if l.Rule().Scope == limit.PerAccount {
 		s.Account = a.account
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.detector.Explain(s).Block != nil {
+		return
 	}
 	by, why := "limit "+l.Rule().Name, "the limit was reached"
 	before := p.stateText(s)
@@ -115,6 +120,7 @@ func (p *Policy) blockFor(a *pass, l *Limit) {
 		p.log.Error("sender not blocked", "tenant", s.Tenant, "limit", l.Rule().Name, "error", err)
 		return
 	}
+	s = p.detector.Explain(s).Subject // as it is kept: fit to be shown
 	c := Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why}
 	p.stamp(&c)
 	select {

@@ -68,24 +68,35 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 		return err
 	}
 	s = normal(s)
-	set := p.settings.Load()
-	base, err := set.byName(name)
+	p.mu.Lock()
+	c, err := p.setLimit(s, name, amount)
+	p.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	c.By, c.Why = by, why
+	return p.audit(c)
+}
+
+// setLimit is called with Policy.mu held, or a reload beside it would be undone.
+func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change, error) {
+	set := p.settings.Load()
+	base, err := set.byName(name)
+	if err != nil {
+		return Change{}, err
+	}
 	switch scope := base.Rule().Scope; {
 	case scope == limit.PerIPProvider:
-		return fmt.Errorf("%w: limit %s counts a sending IP's mail, whoever sends it", ErrAmount, name)
+		return Change{}, fmt.Errorf("%w: limit %s counts a sending IP's mail, whoever sends it", ErrAmount, name)
 	case s.Account != "" && scope != limit.PerAccount:
-		return fmt.Errorf("%w: limit %s counts all of a tenant's mail together", ErrAmount, name)
+		return Change{}, fmt.Errorf("%w: limit %s counts all of a tenant's mail together", ErrAmount, name)
 	}
 	key := override{s, name}
 	if amount != 0 {
 		if _, err := withAmount(base, amount); err != nil {
-			return fmt.Errorf("%w: %w", ErrAmount, err)
+			return Change{}, fmt.Errorf("%w: %w", ErrAmount, err)
 		}
 	}
-	p.mu.Lock()
 	before := p.given[key]
 	if amount == 0 {
 		delete(p.given, key)
@@ -95,9 +106,8 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 	next := *set
 	next.overrides = p.compiled(&next)
 	p.settings.Store(&next)
-	p.mu.Unlock()
 	of := base.Rule().Amount
-	return p.audit(Change{By: by, Subject: s, Did: "limit", Before: amountText(name, before, of), After: amountText(name, amount, of), Why: why})
+	return Change{Subject: s, Did: "limit", Before: amountText(name, before, of), After: amountText(name, amount, of)}, nil
 }
 
 func amountText(name string, amount, configured int64) string {

@@ -78,7 +78,10 @@ func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok b
 	case limit.Recipients:
 		ok = step == session.StepRecipient
 	case limit.Sessions, limit.Connections:
-		ok = step != session.StepRecipient && step != session.StepAccount
+		ok = step == session.StepLeave
+		if rule.Scope != limit.PerIPProvider {
+			ok = step == session.StepConnect || step == session.StepMail
+		}
 	}
 	switch rule.Scope {
 	case limit.PerTenant:
@@ -89,8 +92,8 @@ func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok b
 	case limit.PerTenantProvider:
 		w.Subject = limit.Subject{Of: a.tenant, To: a.provider}
 	case limit.PerIPProvider:
-		ok = ok && a.sendingIP.IsValid()
-		w.Subject = limit.Subject{Of: a.ipText, To: a.provider}
+		ok = ok && a.berths[a.at].ip.IsValid()
+		w.Subject = limit.Subject{Of: a.berths[a.at].text, To: a.provider}
 	}
 	return w, ok && l.applies(a)
 }
@@ -119,37 +122,30 @@ func (l *Limit) ofSession() bool {
 // A group is what is taken with one ticket.
 type group struct {
 	ticket *limit.Ticket
+	stay   *stay // whose ticket it is, if the limits count sessions
 	wants  []limit.Want
 }
 
 // limits asks all limits of a step. Those that would only tell, and those that divert, are asked one by one. Of the others all must
 // have room; of those without, the one that lasts longest answers, and what the others gave is given back by who is refused.
 func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
-	for i, t := range []*limit.Ticket{&a.visit, a.ticket(step), &a.ofAccount} {
-		a.groups[i] = group{t, a.groups[i].wants[:0]}
-	}
+	a.beginGroups(step)
 	for _, l := range a.set.Limits {
 		w, ok := l.want(a, step, size)
-		if !ok || l.ofSession() && a.hasEntered(&w) {
+		g := a.group(l, step)
+		if !ok || g.stay != nil && g.stay.has(&w) {
 			continue
 		}
 		if a.waiting && !l.Enforce && step == session.StepRecipient {
 			continue // it was asked before the delay
 		}
-		g := &a.groups[1]
-		switch {
-		case l.ofSession():
-			g = &a.groups[0]
-		case l.Rule().Scope == limit.PerAccount && step != session.StepRecipient:
-			g = &a.groups[2]
-		}
 		switch {
 		case !l.Enforce:
-			if v := a.take([]limit.Want{w}, g.ticket); !v.OK {
+			if v := a.take(g, []limit.Want{w}); !v.OK {
 				a.note(&d, l, &v, actionDone[l.Action][1])
 			}
 		case l.Action == Divert:
-			if v := a.take([]limit.Want{w}, g.ticket); !v.OK {
+			if v := a.take(g, []limit.Want{w}); !v.OK {
 				d.Pool = l.Pool
 				a.note(&d, l, &v, actionDone[Divert][0])
 			}
@@ -159,7 +155,7 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 	}
 	strictest := limit.Verdict{OK: true}
 	for i := range a.groups {
-		if v := a.take(a.groups[i].wants, a.groups[i].ticket); !v.OK && (strictest.OK || v.Never || v.Wait > strictest.Wait) {
+		if v := a.take(&a.groups[i], a.groups[i].wants); !v.OK && (strictest.OK || v.Never || v.Wait > strictest.Wait) {
 			strictest = v
 		}
 	}
@@ -169,12 +165,39 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 	return d
 }
 
+// beginGroups empties the groups: mail, the account's mail, sessions, the account's sessions.
+func (a *pass) beginGroups(step session.Step) {
+	visit := &a.visit
+	if step == session.StepLeave {
+		visit = &a.berths[a.at].stay
+	}
+	if step == session.StepMail && len(a.accounts.entered) >= maxTold {
+		a.policy.end(&a.accounts) // an MSA's session may have the mail of any number of accounts
+	}
+	for i, g := range [...]group{{ticket: a.ticket(step)}, {ticket: &a.ofAccount}, {ticket: &visit.ticket, stay: visit}, {ticket: &a.accounts.ticket, stay: &a.accounts}} {
+		g.wants = a.groups[i].wants[:0]
+		a.groups[i] = g
+	}
+}
+
+// group is what a limit is asked together with.
+func (a *pass) group(l *Limit, step session.Step) *group {
+	i := 0
+	if l.ofSession() {
+		i = 2
+	}
+	if l.Rule().Scope == limit.PerAccount && step != session.StepRecipient {
+		i++
+	}
+	return &a.groups[i]
+}
+
 // ticket is what is taken with at a step, but for sessions and what an account takes. Each is settled apart: what a step has taken is
 // given back before it is asked again.
 func (a *pass) ticket(step session.Step) *limit.Ticket {
 	switch step {
 	case session.StepLeave:
-		return &a.leaving
+		return &a.berths[a.at].mail
 	case session.StepRecipient:
 		return &a.recipient
 	default:
@@ -182,27 +205,21 @@ func (a *pass) ticket(step session.Step) *limit.Ticket {
 	}
 }
 
-func (a *pass) take(wants []limit.Want, t *limit.Ticket) limit.Verdict {
+func (a *pass) take(g *group, wants []limit.Want) limit.Verdict {
 	if len(wants) == 0 {
 		return limit.Verdict{OK: true}
 	}
-	v := a.policy.limiter.Take(wants, t)
-	if v.OK && t == &a.visit {
+	v := a.policy.limiter.Take(wants, g.ticket)
+	if v.OK && g.stay != nil {
 		for _, w := range wants {
-			a.entered = append(a.entered, entrance{w.Limit.Rule().Name, w.Subject})
+			g.stay.entered = append(g.stay.entered, entrance{w.Limit.Rule().Name, w.Subject})
 		}
 	}
 	return v
 }
 
-// An entrance is a limit that the session has been counted by.
-type entrance struct {
-	limit   string
-	subject limit.Subject
-}
-
-func (a *pass) hasEntered(w *limit.Want) bool {
-	return slices.Contains(a.entered, entrance{w.Limit.Rule().Name, w.Subject})
+func (s *stay) has(w *limit.Want) bool {
+	return slices.Contains(s.entered, entrance{w.Limit.Rule().Name, w.Subject})
 }
 
 // refuse does what the strictest limit without room says.
@@ -235,10 +252,10 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 // hold has the command held for so long and asked again, if that is not too long in all, and not too many are held.
 func (a *pass) hold(d *session.Decision, wait time.Duration) bool {
 	wait = max(wait, time.Second)
-	if a.waited+wait > patience || !a.holding && !a.policy.delaying(a.tenant) {
+	if a.trying || a.waited+wait > patience || a.holding == "" && !a.policy.delaying(a.tenant) {
 		return false
 	}
-	a.holding = true
+	a.holding = a.tenant
 	a.waited += wait
 	d.Delay, d.Again = wait, true
 	return true

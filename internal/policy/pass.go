@@ -19,20 +19,20 @@ type pass struct {
 	provider string // of the MX
 	internal bool
 
-	visit   limit.Ticket // sessions and connections
-	entered []entrance
+	visit    stay // sessions and connections of the tenants
+	accounts stay // and of their accounts
 
 	// The mail at hand.
 	begun     bool
 	taken     bool // the MX has accepted MAIL
 	tenant    string
 	account   string
-	size      int64 // as announced
-	sendingIP netip.Addr
-	ipText    string
+	size      int64        // as announced
 	mail      limit.Ticket // what MAIL took, but for the account's
 	ofAccount limit.Ticket // what it took of the account's
-	leaving   limit.Ticket // of the sending IP
+	berths    [2]berth     // of the sending IP that the mail leaves from, and of one that it may go on from instead
+	at        int          // which of them is the first
+	trying    bool         // it is asked about the second: nobody can wait
 	recipient limit.Ticket // of the recipients
 	asked     []uint64     // recipients that were let pass and not told of, in order
 	tried     uint64       // hash of all recipients
@@ -42,10 +42,31 @@ type pass struct {
 
 	waited  time.Duration // by the command at hand
 	waiting bool          // and it has been told of
-	holding bool          // counted in Policy.held
+	holding string        // the tenant for which it is counted in Policy.held
+	step    session.Step  // that was asked about last
 
-	groups [3]group // room for what limits asks
+	groups [4]group // room for what limits asks
 	told   []string // what the session has been told once
+}
+
+// A stay is what a session holds for as long as it lasts: its place among the sessions.
+type stay struct {
+	ticket  limit.Ticket
+	entered []entrance
+}
+
+// An entrance is a limit that the session has been counted by.
+type entrance struct {
+	limit   string
+	subject limit.Subject
+}
+
+// A berth is what a session and its mail have of a sending IP.
+type berth struct {
+	ip   netip.Addr
+	text string
+	mail limit.Ticket
+	stay stay
 }
 
 // Enter implements [session.Gate].
@@ -58,6 +79,7 @@ func (p *Policy) Enter(origin session.Origin) session.Pass {
 // Ask implements [session.Pass].
 func (a *pass) Ask(q session.Question) session.Decision {
 	var d session.Decision
+	a.step = q.Step
 	switch q.Step {
 	case session.StepConnect:
 		d = a.connect()
@@ -66,8 +88,10 @@ func (a *pass) Ask(q session.Question) session.Decision {
 	case session.StepMail:
 		d = a.beginMail(q)
 	case session.StepLeave:
-		a.leaveFrom(q.SendingIP)
-		a.policy.limiter.Settle(&a.leaving, false, 0)
+		if q.Instead {
+			return a.leaveInstead(q.SendingIP)
+		}
+		a.moor(a.at, q.SendingIP)
 		d = a.limits(q.Step, a.size)
 	case session.StepRecipient:
 		d = a.limits(q.Step, 0)
@@ -76,20 +100,25 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		}
 	}
 	if !d.Again {
-		a.release()
-		if d.Refuse != session.RefuseNot && q.Step != session.StepRecipient {
-			a.endMail(false, 0)
-		}
+		a.decided(d.Refuse != session.RefuseNot)
 	}
 	return d
 }
 
+// decided ends what was asked: there is no delay any more, and who is refused has no mail.
+func (a *pass) decided(refused bool) {
+	a.release()
+	if refused && a.step != session.StepRecipient {
+		a.endMail(false, 0)
+	}
+}
+
 // release ends a delay.
 func (a *pass) release() {
-	if a.holding {
-		a.policy.delayed(a.tenant)
+	if a.holding != "" {
+		a.policy.delayed(a.holding)
 	}
-	a.holding, a.waiting, a.waited = false, false, 0
+	a.holding, a.waiting, a.waited = "", false, 0
 }
 
 // connect is asked before the MX is connected to. Whose the session is may not be known yet.
@@ -136,7 +165,7 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 		}
 	}
 	d.Notes = notes
-	a.contained(&d)
+	a.contained(&d, q.Step)
 	if d.Refuse != session.RefuseNot {
 		return d
 	}
@@ -157,7 +186,7 @@ func (a *pass) named(q session.Question) (d session.Decision) {
 		a.account = account
 	}
 	a.policy.limiter.Settle(&a.ofAccount, false, 0)
-	a.contained(&d)
+	a.contained(&d, q.Step)
 	if d.Refuse == session.RefuseNot {
 		limits := a.limits(q.Step, a.size)
 		limits.Notes = append(d.Notes, limits.Notes...)
@@ -168,24 +197,68 @@ func (a *pass) named(q session.Question) (d session.Decision) {
 	return d
 }
 
-func (a *pass) leaveFrom(ip netip.Addr) {
-	if ip != a.sendingIP {
-		a.sendingIP, a.ipText = ip, ip.String()
+// moor makes a berth one of a sending IP. What the mail took there before is given back, and the session's place where it was another IP.
+func (a *pass) moor(at int, ip netip.Addr) {
+	b := &a.berths[at]
+	a.policy.limiter.Settle(&b.mail, false, 0)
+	if b.ip != ip {
+		a.policy.end(&b.stay)
+		b.ip, b.text = ip, ip.String()
 	}
+}
+
+// leaveInstead asks for another sending IP behind a refusal. The mail keeps its own until there is news from the other.
+func (a *pass) leaveInstead(ip netip.Addr) session.Decision {
+	here := a.at
+	a.at, a.trying = 1-here, true
+	a.moor(a.at, ip)
+	d := a.limits(session.StepLeave, a.size)
+	if d.Refuse != session.RefuseNot {
+		a.moor(a.at, netip.Addr{})
+	}
+	a.at, a.trying = here, false
+	return d
+}
+
+// leftFrom is told which sending IP it was: the other one has nothing of the mail and of the session any more.
+func (a *pass) leftFrom(ip netip.Addr) {
+	other := 1 - a.at
+	if !a.berths[other].ip.IsValid() {
+		return
+	}
+	if ip == a.berths[other].ip {
+		a.at, other = other, a.at
+	}
+	a.moor(other, netip.Addr{})
+}
+
+// end gives a stay back.
+func (p *Policy) end(s *stay) {
+	p.limiter.Settle(&s.ticket, true, 0)
+	s.entered = s.entered[:0]
 }
 
 // Tell implements [session.Pass].
 func (a *pass) Tell(n session.News) {
+	if n.Step == session.StepGivenUp {
+		a.decided(true)
+	}
 	if !a.begun {
 		return
+	}
+	if n.SendingIP.IsValid() {
+		a.leftFrom(n.SendingIP)
 	}
 	switch n.Step {
 	case session.StepMail:
 		a.toldMail(n)
 	case session.StepRecipient:
 		a.toldRecipient(n)
+	case session.StepData:
+		a.toldMessage(n)
 	case session.StepMessage:
 		a.toldMessage(n)
+		a.endMail(n.Code < 400, n.Octets) // a dot without a reply may have been a message
 	case session.StepOver:
 		a.endMail(false, 0)
 	}
@@ -215,12 +288,17 @@ func (a *pass) toldRecipient(n session.News) {
 		class = contain.Accepted
 		a.accepted++
 	}
-	a.tried ^= hash
+	a.tried += hash // in any order; and twice the same is not nothing
 	a.events = append(a.events, &contain.Recipient{
-		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: string(n.Text),
+		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
 	})
 	a.tell()
 }
+
+// sampleOf is what of a reply is evidence: the detector shows no more, and an MX can say 64 KiB to each of a thousand recipients.
+func sampleOf(reply []byte) string { return string(reply[:min(len(reply), sampleOctets)]) }
+
+const sampleOctets = 160
 
 // tell tells the detector what it is to know of the mail, as far as the account is known by now.
 func (a *pass) tell() {
@@ -251,17 +329,16 @@ func (a *pass) toldMessage(n session.News) {
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
-			Octets: n.Octets, Recipients: n.Recipients, Sample: string(n.Text),
+			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
 		})
 	}
-	a.endMail(n.Code < 400, n.Octets) // a dot without a reply may have been a message
 }
 
 // giveBack is for a mail that the MX did not take.
 func (a *pass) giveBack() {
 	a.policy.limiter.Settle(&a.mail, false, 0)
 	a.policy.limiter.Settle(&a.ofAccount, false, 0)
-	a.policy.limiter.Settle(&a.leaving, false, 0)
+	a.policy.limiter.Settle(&a.berths[a.at].mail, false, 0)
 }
 
 // endMail settles what was taken for the mail at hand. Recipients that the MX was asked for stay counted, whatever it said.
@@ -269,7 +346,8 @@ func (a *pass) endMail(delivered bool, octets int64) {
 	a.attribute()
 	a.policy.limiter.Settle(&a.mail, delivered, octets)
 	a.policy.limiter.Settle(&a.ofAccount, delivered, octets)
-	a.policy.limiter.Settle(&a.leaving, delivered, octets)
+	a.policy.limiter.Settle(&a.berths[a.at].mail, delivered, octets)
+	a.moor(1-a.at, netip.Addr{})
 	a.policy.limiter.Settle(&a.recipient, true, 0)
 	a.begun, a.taken, a.unnamed, a.asked, a.tried, a.accepted = false, false, false, a.asked[:0], 0, 0
 }
@@ -278,5 +356,7 @@ func (a *pass) endMail(delivered bool, octets int64) {
 func (a *pass) Close() {
 	a.release()
 	a.endMail(false, 0)
-	a.policy.limiter.Settle(&a.visit, true, 0)
+	for _, s := range []*stay{&a.visit, &a.accounts, &a.berths[a.at].stay} {
+		a.policy.end(s)
+	}
 }

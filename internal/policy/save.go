@@ -52,7 +52,7 @@ func (p *Policy) loop(ctx context.Context) {
 			if p.store == nil {
 				continue
 			}
-			if err := p.write(c); err != nil {
+			if err := p.write(p.alsoPending(c)...); err != nil {
 				p.log.Error("audit not written", "error", err)
 			}
 			continue
@@ -66,15 +66,31 @@ func (p *Policy) loop(ctx context.Context) {
 		if len(decided) == 0 && p.clock().Sub(last).Abs() < saveSlowly {
 			continue
 		}
-		if last = p.clock(); len(decided) > 0 {
+		if err := p.save(); err != nil {
+			if !failed {
+				p.log.Error("limits and containment not saved; they go on in memory", "error", err)
+			}
+			failed = true
+			continue // what was decided is still to be kept, and soon
+		}
+		if last, failed = p.clock(), false; len(decided) > 0 {
 			seen = decided[len(decided)-1].Seq
 		}
-		err := p.save()
-		if err != nil && !failed {
-			p.log.Error("limits and containment not saved; they go on in memory", "error", err)
-		}
-		failed = err != nil
 	}
+}
+
+// alsoPending gives a change with those that wait behind it: the state is large, and is written once for all of them.
+func (p *Policy) alsoPending(c Change) []Change {
+	all := []Change{c}
+	for len(all) < cap(p.pending) {
+		select {
+		case c := <-p.pending:
+			all = append(all, c)
+		default:
+			return all
+		}
+	}
+	return all
 }
 
 func (p *Policy) save() error {
@@ -89,12 +105,13 @@ func (p *Policy) save() error {
 	return p.store.Save(s)
 }
 
-// write adds to the audit and keeps what was changed.
-func (p *Policy) write(c Change) error {
-	if err := p.append(c); err != nil {
-		return err
+// write adds to the audit and keeps what was changed. The one is tried where the other fails.
+func (p *Policy) write(changes ...Change) error {
+	var errs []error
+	for _, c := range changes {
+		errs = append(errs, p.append(c))
 	}
-	return p.save()
+	return errors.Join(append(errs, p.save())...)
 }
 
 func (p *Policy) append(c Change) error {

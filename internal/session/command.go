@@ -133,6 +133,9 @@ func (s *session) takeGroup() error {
 		if last.verb == smtp.VerbRSET {
 			return nil // one transaction a group: its record is complete before the next one's begins
 		}
+		if last.verb == smtp.VerbMAIL && s.gate != nil && s.tx.open {
+			return nil // an MX that has a transaction open, whose DATA it refused, may refuse this one and go on with that
+		}
 	}
 }
 
@@ -306,6 +309,8 @@ func (s *session) follow(sl *slot, phase Phase, softened bool) error {
 			s.tx = transaction{open: true, utf8: sl.utf8, large: sl.large, asked: s.tx.asked}
 			s.idle = 0
 			s.accepted(sl)
+		} else if s.tx.open && s.gate != nil { // one whose DATA was refused: for the gate it is over, and the MX would go on with it
+			s.misplaced, s.refusal = true, &replyNeedMail
 		}
 		s.log.mailReply(&s.reply, softened, s.first, s.took())
 	case smtp.VerbRCPT:

@@ -106,8 +106,7 @@ func (s *session) strayMail() {
 
 // newMail forgets what was decided about the mail before.
 func (s *session) newMail(cmd smtp.Command) {
-	mailbox, _, _ := cmd.Path()
-	keepText(&s.sender, mailbox)
+	keepText(&s.sender, senderOf(cmd))
 	s.senderKnown, s.recipientKnown = true, false
 	s.tx.asked, s.misplaced, s.refusal = 0, false, nil
 }

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 
@@ -155,6 +156,9 @@ func (f *failure) outcome() Outcome {
 // ownMark starts the text of every reply that kanmon makes itself, so that operators, and kanmon's own evidence,
 // can tell it from what an MX said.
 const ownMark = "kanmon: "
+
+// IsOwn says whether a reply is a kanmon's: another one's, where it comes from an MX. That is no evidence of anybody's conduct.
+func IsOwn(reply []byte) bool { return bytes.Contains(reply, []byte(ownMark)) }
 
 // ownReply makes a reply that also says which gateway gave it, if the operator has named it.
 func ownReply(code int, enhanced, text, host string) smtp.Reply {

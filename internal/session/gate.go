@@ -48,8 +48,12 @@ func (s Step) String() string {
 		return "account"
 	case StepMessage:
 		return "message"
+	case StepData:
+		return "data"
 	case StepOver:
 		return "over"
+	case StepGivenUp:
+		return "given up"
 	}
 	return "unknown"
 }
@@ -60,6 +64,7 @@ type Question struct {
 	Sender    string     // of StepMail; "": the null sender
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
+	Instead   bool       // of StepLeave: another IP has been refused. It stays the mail's until there is News from this one; nobody can wait
 	Recipient string     // of StepRecipient
 	Account   string     // of StepAccount: what the field says; may be empty, and anything but a true line end may stand in it
 }
@@ -108,8 +113,10 @@ type News struct {
 
 // What is news without having been asked about.
 const (
-	StepMessage Step = 100 + iota // the reply to DATA where it is a refusal, or to the dot
+	StepMessage Step = 100 + iota // the reply to the dot
+	StepData                      // the reply to DATA where it is a refusal; the mail is not over: many MXs let an MSA try again
 	StepOver                      // the transaction has come to its end, whatever that was
+	StepGivenUp                   // what was to be asked about again is refused instead: nobody can wait any longer
 )
 
 // gating is what a session has of its gate.
@@ -163,6 +170,9 @@ func (s *session) waitOut(q Question, d Decision) Decision {
 		}
 		d = s.consult(q)
 	}
+	if d.Again {
+		s.gate.pass.Tell(News{Step: StepGivenUp})
+	}
 	return d
 }
 
@@ -177,9 +187,18 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	if s.gate == nil {
 		return cmd, nil
 	}
-	mailbox, params, _ := cmd.Path()
+	_, params, _ := cmd.Path()
 	size, _ := announced(params)
-	return s.ask(cmd, Question{Step: StepMail, Sender: string(mailbox), Size: size})
+	return s.ask(cmd, Question{Step: StepMail, Sender: string(senderOf(cmd)), Size: size})
+}
+
+// senderOf gives the sender of a MAIL. What cannot be read as one is a sender that nobody knows, not the null sender: an MX may read it.
+func senderOf(cmd smtp.Command) []byte {
+	mailbox, _, ok := cmd.Path()
+	if !ok {
+		return cmd.Args
+	}
+	return mailbox
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.
@@ -189,7 +208,7 @@ func (s *session) askLeave(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 // mayLeave is askLeave behind a refusal, where nobody waits for the gate: a sending IP that has no room is passed over.
 func (s *session) mayLeave() error {
-	if s.gate != nil && s.consult(Question{Step: StepLeave, SendingIP: s.info.SendingIP}).Refuse != RefuseNot {
+	if s.gate != nil && s.consult(Question{Step: StepLeave, SendingIP: s.info.SendingIP, Instead: true}).Refuse != RefuseNot {
 		return errUnfit
 	}
 	return nil
@@ -254,7 +273,7 @@ func (s *session) tellReply(verb smtp.Verb, class string) {
 		s.tell(StepRecipient, class)
 	case smtp.VerbDATA:
 		if s.reply.Class() >= 4 {
-			s.tell(StepMessage, class)
+			s.tell(StepData, class)
 		}
 	}
 }

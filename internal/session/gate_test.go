@@ -29,7 +29,7 @@ func (g *script) Ask(q session.Question) session.Decision {
 
 func (g *script) Tell(n session.News) {
 	line := n.Step.String()
-	if n.Step != session.StepOver {
+	if n.Step != session.StepOver && n.Step != session.StepGivenUp {
 		line = fmt.Sprint(line, " ", n.Code)
 	}
 	if n.Class != "" {
@@ -119,6 +119,7 @@ func TestGateRefusesAMail(t *testing.T) {
 		if text := fmt.Sprint(replies[0]); !strings.Contains(text, "4.7.1 kanmon: too much mail, come back in 5 minutes") {
 			t.Errorf("told %q", text)
 		}
+		msa.Command("RSET")
 		msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 		if reply := msa.Data([]byte("text\r\n")); reply.Code != 250 {
 			t.Errorf("the next mail: %+v", reply)

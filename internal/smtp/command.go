@@ -132,8 +132,8 @@ func (v Verb) EndsGroup() bool {
 	}
 }
 
-// Path gives the mailbox of a MAIL or RCPT command, as between the angle brackets, and the parameters behind it.
-// ok is false if the arguments are not of that form; such a command may still mean something to an MX.
+// Path gives the mailbox of a MAIL or RCPT command, as between the angle brackets, and the parameters behind it. Many an MX takes
+// a mailbox without the brackets. ok is false if the arguments are of neither form; such a command may still mean something to an MX.
 func (c Command) Path() (mailbox, params []byte, ok bool) {
 	keyword := "FROM:"
 	if c.Verb == VerbRCPT {
@@ -144,13 +144,26 @@ func (c Command) Path() (mailbox, params []byte, ok bool) {
 	}
 	rest := bytes.TrimLeft(c.Args[len(keyword):], " \t") // a blank here is wrong and common
 	if len(rest) == 0 || rest[0] != '<' {
-		return nil, nil, false
+		return barePath(rest)
 	}
 	end := closingBracket(rest)
 	if end < 0 {
 		return nil, nil, false
 	}
 	return rest[1:end], bytes.TrimLeft(rest[end+1:], " \t"), true
+}
+
+// barePath takes a mailbox without brackets. Where brackets follow, it is none: perhaps a display name.
+func barePath(rest []byte) (mailbox, params []byte, ok bool) {
+	end := bytes.IndexAny(rest, " \t")
+	if end < 0 {
+		end = len(rest)
+	}
+	mailbox, params = rest[:end], bytes.TrimLeft(rest[end:], " \t")
+	if len(mailbox) == 0 || bytes.ContainsAny(mailbox, "<>\"\\") || bytes.HasPrefix(params, []byte("<")) || bytes.Contains(params, []byte(" <")) {
+		return nil, nil, false
+	}
+	return mailbox, params, true
 }
 
 // closingBracket finds the '>' that ends a path: not one inside a quoted local part, nor an escaped one.

@@ -1,0 +1,365 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+var second = netip.MustParseAddr("203.0.113.11")
+
+// used gives how much of a tenant's, or an account's, limit is used.
+func (r *rig) used(s contain.Subject, name string) int64 {
+	r.t.Helper()
+	for _, u := range r.Usages(s) {
+		if u.Rule.Name == name {
+			return u.Used
+		}
+	}
+	r.t.Fatalf("%v has no limit %s", s, name)
+	return 0
+}
+
+// usedBy gives how much of a limit of a (sending IP × provider) is used.
+func (r *rig) usedBy(l *Limit, ip string) int64 {
+	return r.limiter.Explain([]limit.Want{{Limit: l.Limit, Subject: limit.Subject{Of: ip, To: "mx:192.0.2.25"}, N: 1}})[0].Used
+}
+
+// A mail that is to go on from another sending IP, which has no room, goes on from its own and is counted there, with all that it is.
+func TestRescueThatHasNoRoom(t *testing.T) {
+	for _, action := range []Action{Defer, Delay} {
+		tenant, ip := rule("tenant", limit.PerTenant, 10), rule("ip", limit.PerIPProvider, 2)
+		ip.Action = action
+		places := rule("places", limit.PerIPProvider, 5, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
+		r := newRig(t, settingsWith(tenant, ip, places), nil)
+		full, _ := r.enter("10.0.2.1", mx)
+		for range 2 {
+			full.ask(session.Question{Step: session.StepMail, Sender: "a@blue.example"})
+			full.ask(session.Question{Step: session.StepLeave, SendingIP: second})
+			full.Tell(session.News{Step: session.StepMessage, Code: 250, SendingIP: second})
+		}
+		v, _ := r.enter("10.0.1.1", mx)
+		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(news(session.StepRecipient, ""))
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: "c@example.net"})
+		if d := v.Ask(session.Question{Step: session.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNow || d.Again || d.Delay > 0 {
+			t.Errorf("%d: %+v", action, d)
+		}
+		v.Tell(news(session.StepRecipient, "ip_blocklisted"))
+		v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: ours})
+		if n, m := r.used(contain.Subject{Tenant: "acme"}, "tenant"), r.usedBy(ip, ours.String()); n != 1 || m != 1 {
+			t.Errorf("%d: %d counted for the tenant, %d for the sending IP, want 1 and 1", action, n, m)
+		}
+		if n, m := r.usedBy(places, ours.String()), r.usedBy(places, second.String()); n != 1 || m != 1 {
+			t.Errorf("%d: sessions of the IPs: %d and %d, want 1 and 1", action, n, m)
+		}
+		if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); x.Day.Tried != 2 || x.Day.Delivered != 1 {
+			t.Errorf("%d: evidence %+v", action, x.Day)
+		}
+		if len(r.held) != 0 {
+			t.Errorf("%d: held: %v", action, r.held)
+		}
+		v.Close()
+		full.Close()
+		if n, m := r.usedBy(places, ours.String()), r.usedBy(places, second.String()); n+m != 0 {
+			t.Errorf("%d: sessions of the IPs after the last one: %d and %d", action, n, m)
+		}
+	}
+}
+
+// A mail whose DATA is refused and then taken is counted, and so is one that gets its recipients only then.
+func TestDataAgainIsCounted(t *testing.T) {
+	l := rule("hour", limit.PerAccount, 5)
+	r := newRig(t, settingsWith(l), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	passed := 0
+	for range 20 {
+		if d := v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Refuse != session.RefuseNot {
+			continue
+		}
+		passed++
+		v.Tell(session.News{Step: session.StepMail, Code: 250})
+		v.Tell(session.News{Step: session.StepData, Code: 503, Class: "system_error"})
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(news(session.StepRecipient, ""))
+		v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1})
+		v.Tell(session.News{Step: session.StepOver})
+	}
+	if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); passed != 5 || x.Day.Delivered != 5 || x.Day.Tried != 5 {
+		t.Errorf("%d passed, %+v", passed, x.Day)
+	}
+	// Given up instead, it is given back.
+	r.pass(time.Hour)
+	for range 10 {
+		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+		v.Tell(session.News{Step: session.StepMail, Code: 250})
+		v.Tell(session.News{Step: session.StepData, Code: 451, Class: "greylisted"})
+		v.Tell(session.News{Step: session.StepOver})
+	}
+	if n := r.used(contain.Subject{Tenant: "acme", Account: "a@acme.example"}, "hour"); n != 0 {
+		t.Errorf("%d counted of mails that were not taken", n)
+	}
+	v.Close()
+}
+
+// A mail that goes on from another sending IP counts for that one; where that comes to nothing, for its own. So do sessions.
+func TestRescueIsCountedWhereTheMailLeaves(t *testing.T) {
+	for _, rescued := range []bool{true, false} {
+		ip := rule("ip", limit.PerIPProvider, 10)
+		places := rule("places", limit.PerIPProvider, 5, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
+		r := newRig(t, settingsWith(ip, places), nil)
+		v, _ := r.enter("10.0.1.1", mx)
+		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+		if d := v.Ask(session.Question{Step: session.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNot {
+			t.Fatalf("%+v", d)
+		}
+		from, not := ours, second
+		if rescued {
+			from, not = second, ours
+		}
+		v.Tell(session.News{Step: session.StepRecipient, Code: 250, SendingIP: from})
+		v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: from})
+		for _, l := range []*Limit{ip, places} {
+			if n, m := r.usedBy(l, from.String()), r.usedBy(l, not.String()); n != 1 || m != 0 {
+				t.Errorf("rescued %t, %s: %d for the IP that it left from, %d for the other", rescued, l.Rule().Name, n, m)
+			}
+		}
+		v.Close()
+	}
+}
+
+// Whoever was held is not any more, however that ended, and for the tenant that it was.
+func TestHeldSessionsAreLetGo(t *testing.T) {
+	slow := rule("slow", limit.PerTenant, 6, func(r *limit.Rule) { r.Per, r.Burst = time.Minute, 1 })
+	slow.Action, slow.Tenants = Delay, []string{"acme"}
+	r := newRig(t, settingsWith(slow), nil)
+	v, _ := r.enter("10.0.3.1", mx) // behind a shared source
+	v.send("a@acme.example", rcpt, nil)
+	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+		t.Fatalf("not held: %+v", d)
+	}
+	v.Tell(session.News{Step: session.StepGivenUp})
+	if len(r.held) != 0 {
+		t.Errorf("given up, and held: %v", r.held)
+	}
+	if n := r.used(contain.Subject{Tenant: "acme"}, "slow"); n != 1 {
+		t.Errorf("%d counted, want 1", n)
+	}
+	// A reload makes the source another tenant's while it waits.
+	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+		t.Fatalf("not held: %+v", d)
+	}
+	next := settingsWith(slow)
+	next.Identify = func(session.Origin, *string) Identity { return Identity{Tenant: "blue"} }
+	if err := r.Configure(next); err != nil {
+		t.Fatal(err)
+	}
+	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Refuse != session.RefuseNot {
+		t.Fatalf("%+v", d)
+	}
+	if v.Close(); len(r.held) != 0 {
+		t.Errorf("after a reload, held: %v", r.held)
+	}
+}
+
+// One session with the mail of ever new accounts does not fill the memory of all: what it holds of them is bounded.
+func TestSessionOfManyAccounts(t *testing.T) {
+	places := rule("places", limit.PerAccount, 5, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
+	all := rule("all", limit.PerTenant, 1, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
+	r := newRig(t, settingsWith(places, all), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	const accounts = 10_000
+	for i := range accounts {
+		if d := v.ask(session.Question{Step: session.StepMail, Sender: fmt.Sprintf("a%d@acme.example", i)}); d.Refuse != session.RefuseNot {
+			t.Fatalf("%d: %+v", i, d)
+		}
+	}
+	held := 0
+	for i := range accounts {
+		held += int(r.used(contain.Subject{Tenant: "acme", Account: fmt.Sprintf("a%d@acme.example", i)}, "places"))
+	}
+	if held > 2*maxTold || held == 0 {
+		t.Errorf("the session counts for %d accounts", held)
+	}
+	if n := r.used(contain.Subject{Tenant: "acme"}, "all"); n != 1 {
+		t.Errorf("and %d times for its tenant", n)
+	}
+	v.Close()
+	if n := r.used(contain.Subject{Tenant: "acme", Account: fmt.Sprintf("a%d@acme.example", accounts-1)}, "places"); n != 0 {
+		t.Errorf("%d sessions after the last one", n)
+	}
+}
+
+// A limit that blocks does it once, however much is refused before the sender has noticed, and the audit can be shown to a person.
+func TestLimitBlocksOnce(t *testing.T) {
+	l := rule("rcpts", limit.PerAccount, 1, func(r *limit.Rule) { r.Measure = limit.Recipients })
+	l.Action = Block
+	store := &memory{}
+	r := newRig(t, settingsWith(l), store)
+	v, _ := r.enter("10.0.1.1", mx)
+	v.send("a\x1b[31m@acme.example", many(1000), nil)
+	v.Close()
+	if n := len(r.detector.Decisions(0)); n != 1 {
+		t.Errorf("%d decisions", n)
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if len(store.changes) != 1 || store.changes[0].Subject.Account != "a?[31m@acme.example" {
+		t.Errorf("audit: %d lines, the first %+v", len(store.changes), store.changes[:min(1, len(store.changes))])
+	}
+}
+
+// What an operator sets while the configuration is reloaded does not bring the old one back.
+func TestLimitByHandDuringAReload(t *testing.T) {
+	r := newRig(t, settingsWith(rule("hour", limit.PerAccount, 2)), nil)
+	acme := contain.Subject{Tenant: "acme"}
+	for i := range 3000 {
+		next := settingsWith(rule("hour", limit.PerAccount, 2))
+		next.Tenants = append(next.Tenants, fmt.Sprint("t", i))
+		done := make(chan error)
+		go func() { done <- r.SetLimit(acme, "hour", int64(i+1), "alice", "") }()
+		if err := r.Configure(next); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(r.Tenants(), next.Tenants) {
+			t.Fatalf("reload %d is lost: tenants %q", i, r.Tenants())
+		}
+	}
+}
+
+// The word of another kanmon on the way is no evidence.
+func TestOwnRepliesAreNoEvidence(t *testing.T) {
+	r := newRig(t, settingsWith(), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+	v.Tell(session.News{Step: session.StepMail, Code: 250})
+	for _, name := range many(40) {
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: name})
+		v.Tell(session.News{
+			Step: session.StepRecipient, Code: 451, Class: "recipient_invalid",
+			Text: []byte("451 4.7.1 kanmon: this sender belongs to no customer here; ask your provider"),
+		})
+	}
+	v.Close()
+	if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); x.Day.Unknown != 0 || len(x.Samples) != 0 {
+		t.Errorf("evidence: %+v", x.Day)
+	}
+}
+
+// A recipient that is named twice does not make all messages look like one that is tried again.
+func TestRefusedMessagesAreToldApart(t *testing.T) {
+	r := newRig(t, settingsWith(), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	for _, name := range many(20) {
+		v.send("a@acme.example", []string{name, name}, map[string]string{"": "content_rejected"})
+		v.send("a@acme.example", []string{name, name}, map[string]string{"": "content_rejected"}) // its MSA tries again
+	}
+	v.Close()
+	if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); x.Day.Content != 20 {
+		t.Errorf("of 20 messages %d are refused", x.Day.Content)
+	}
+}
+
+// While it is not known which account sends, the replies to a thousand recipients are kept. An MX does not make them large.
+func TestRepliesThatWaitForAnAccountAreShort(t *testing.T) {
+	s := settingsWith()
+	s.Identify = func(session.Origin, *string) Identity { return Identity{Tenant: "acme", Header: "X-Sent-By"} }
+	r := newRig(t, s, nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+	v.Tell(session.News{Step: session.StepMail, Code: 250})
+	large := []byte("550 5.1.1 " + strings.Repeat("no such user ", 5000))
+	for _, name := range many(1000) {
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: name})
+		v.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: large})
+	}
+	kept := 0
+	for _, event := range v.Pass.(*pass).events {
+		if event != nil {
+			kept += len(event.Sample)
+		}
+	}
+	if kept > 1000*sampleOctets || kept == 0 {
+		t.Errorf("%d octets of replies are kept", kept)
+	}
+	v.Close()
+}
+
+// Where the message names the account, the sending IP has been chosen: nothing is diverted any more, and no record says so.
+func TestNamedAccountIsNotDiverted(t *testing.T) {
+	s := enforcing(settingsWith())
+	s.Containment.SlowRate = 100_000
+	identify := s.Identify
+	s.Identify = func(o session.Origin, sender *string) Identity {
+		id := identify(o, sender)
+		id.Header = "X-Sent-By"
+		return id
+	}
+	r := newRig(t, s, nil)
+	bob := contain.Subject{Tenant: "acme", Account: "bob"}
+	if err := r.detector.Restore(contain.Snapshot{
+		Version: contain.SnapshotVersion, At: r.now(), Subjects: []contain.Saved{{Subject: bob, Level: contain.Divert, Outcomes: true}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	v, _ := r.enter("10.0.1.1", mx)
+	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+	v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+	if d := v.ask(session.Question{Step: session.StepAccount, Account: "bob"}); d.Pool != "" || did(d.Notes) != "" {
+		t.Errorf("pool %q, told %s", d.Pool, did(d.Notes))
+	}
+	v.Close()
+}
+
+// flaky is a Store that fails to save a number of times.
+type flaky struct {
+	memory
+	failures int
+}
+
+func (f *flaky) Save(s State) error {
+	if f.failures--; f.failures >= 0 {
+		return errors.New("database is locked")
+	}
+	return f.memory.Save(s)
+}
+
+// A decision that could not be saved, because somebody copies the file, is saved soon after, not with the counts.
+func TestDecisionIsSavedSoonAfterAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &flaky{failures: 1}
+		p, err := New(Options{Settings: settingsWith(), Store: store})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.detector.Block(contain.Subject{Tenant: "acme"}, time.Time{}, "evidence", ""); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2*saveEvery + time.Second)
+		if s, found, _ := store.Load(); !found || len(s.Containment.Subjects) != 1 {
+			t.Errorf("after %s: %+v", 2*saveEvery, s.Containment)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}

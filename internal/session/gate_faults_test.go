@@ -1,0 +1,118 @@
+package session_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/session"
+)
+
+// A DATA that the MX refuses leaves the mail open at many MXs, for another try. It is not over for the gate either; where the MX then
+// refuses a MAIL, what follows would be a mail that the gate takes for another sender's.
+//
+// law: B9
+func TestGateBehindARefusedData(t *testing.T) {
+	refused := []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA"}
+	const over = "mail 503 other"
+	for name, c := range map[string]struct {
+		groups    [][]string
+		delivered int
+		heard     []string // behind the refusal
+	}{
+		"another DATA":      {[][]string{refused, {"DATA"}}, 1, []string{"message 250 6 octets, 1 recipients", "over"}},
+		"another recipient": {[][]string{refused, {"RCPT TO:<c@example.net>", "DATA"}}, 1, []string{"rcpt? c@example.net", "rcpt 250", "message 250 6 octets, 2 recipients", "over"}},
+		"no recipient yet": {
+			[][]string{{"MAIL FROM:<a@example.com>", "DATA"}, {"RCPT TO:<c@example.net>", "DATA"}},
+			1,
+			[]string{"rcpt? c@example.net", "rcpt 250", "message 250 6 octets, 1 recipients", "over"},
+		},
+		"a nested MAIL":               {[][]string{refused, {"MAIL FROM:<x@example.com>"}, {"RCPT TO:<c@example.net>", "DATA"}}, 0, []string{"mail? x@example.com", "leave?", over}},
+		"a nested MAIL in one group":  {[][]string{refused, {"MAIL FROM:<x@example.com>", "RCPT TO:<c@example.net>", "DATA"}}, 0, []string{"mail? x@example.com", "leave?", over}},
+		"a nested MAIL and DATA only": {[][]string{refused, {"MAIL FROM:<x@example.com>", "DATA"}}, 0, []string{"mail? x@example.com", "leave?", over}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				gate := refusing(nothing, session.Decision{})
+				r.engine.Gate = gate
+				r.mx.Reply = refuseAt("DATA", 1, "451 not now\r\n")
+				msa := r.msa(t)
+				msa.Expect(220)
+				msa.Command("EHLO msa.example.com")
+				for _, group := range c.groups {
+					replies := msa.Pipeline(group...)
+					if replies[len(replies)-1].Code == 354 {
+						msa.Send("text", ".")
+						msa.Expect(250)
+					}
+				}
+				heard := gate.heard[slices.IndexFunc(gate.heard, func(line string) bool { return strings.HasPrefix(line, "data ") })+1:]
+				if r.mx.Mailbox.Len() != c.delivered || !slices.Equal(heard, c.heard) {
+					t.Errorf("%d delivered, want %d; heard %q, want %q", r.mx.Mailbox.Len(), c.delivered, heard, c.heard)
+				}
+				msa.Command("RSET")
+				msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
+				if reply := msa.Data([]byte("text\r\n")); reply.Code != 250 {
+					t.Errorf("the next mail: %s", reply)
+				}
+				finishSession(msa)
+			})
+		})
+	}
+}
+
+// A sender that does not stand in angle brackets is one all the same: many MXs take it. It must not pass for the null sender.
+//
+// law: B10
+func TestGateKnowsASenderWithoutBrackets(t *testing.T) {
+	for line, want := range map[string]string{
+		"MAIL FROM:a@example.com":             "a@example.com",
+		"MAIL FROM: a@example.com SIZE=6":     "a@example.com",
+		"MAIL FROM:Bob <a@example.com>":       "FROM:Bob <a@example.com>",
+		"MAIL FROM:<a@example.com":            "FROM:<a@example.com",
+		"MAIL FROM:<>":                        "",
+		"MAIL FROM: <>":                       "",
+		"MAIL FROM:<\"a>b\"@example.com> X=1": "\"a>b\"@example.com",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig()
+			gate := refusing(nothing, session.Decision{})
+			r.engine.Gate = gate
+			msa := r.msa(t)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.Command(line)
+			finishSession(msa)
+			if asked := strings.TrimSpace("mail? " + want); !slices.Contains(gate.heard, asked) {
+				t.Errorf("%s: heard %q, want %q", line, gate.heard, asked)
+			}
+		})
+	}
+}
+
+// What is held, and in the end refused because there is no more time, is told of: the gate counts who waits.
+func TestGateHearsOfADelayThatIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		again := tooMuch
+		again.Delay, again.Again = time.Hour, true
+		gate := refusing(func(q session.Question) bool { return q.Step == session.StepRecipient }, again)
+		r.engine.Gate = gate
+		msa := r.msa(t)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		replies := msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "RCPT TO:<c@example.net>")
+		if replies[1].Code != 451 || replies[2].Code != 451 {
+			t.Errorf("told %+v", replies)
+		}
+		finishSession(msa)
+		want := []string{"rcpt? b@example.net", "given up", "rcpt? c@example.net", "given up", "mail 250"}
+		if heard := fmt.Sprintf("%q", gate.heard); !strings.Contains(heard, strings.Trim(fmt.Sprintf("%q", want), "[]")) {
+			t.Errorf("heard %s, want in it %q", heard, want)
+		}
+	})
+}
