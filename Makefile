@@ -30,6 +30,10 @@ demo: setup ## two tenants, a gateway, an MX and a slow MX on this host; real ma
 figures: setup ## the paper's experiments with real Postfix, and their figures: docs/experiments (root, under 15 minutes; QUICK=1: build/experiments, under 4)
 	$(GO) run ./lab
 
+.PHONY: compromised
+compromised: setup ## a compromised account, with and without containment: docs/experiments/compromised.md (root, under 6 minutes; QUICK=1: build/experiments, under 2)
+	$(GO) run ./lab -only compromised
+
 .PHONY: test
 test: setup build vet lint unit netns proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
 

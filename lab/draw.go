@@ -32,7 +32,7 @@ type series struct {
 type chart struct {
 	title, x, y string
 	conditions  string
-	logX        bool
+	logX, logY  bool    // with logY the axis begins at 1
 	yMax        float64 // 0: a little more than the data
 	lines       []series
 }
@@ -82,6 +82,9 @@ func (c chart) plot() (*plot.Plot, error) {
 	p.Y.Min, p.Y.Max = 0, p.Y.Max*1.05
 	if c.yMax > 0 {
 		p.Y.Max = c.yMax
+	}
+	if c.logY {
+		p.Y.Scale, p.Y.Tick.Marker, p.Y.Min = plot.LogScale{}, logTicks{}, 1
 	}
 	if c.logX {
 		p.X.Scale, p.X.Tick.Marker = plot.LogScale{}, logTicks{}

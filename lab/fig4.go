@@ -76,21 +76,21 @@ func fig4Once(ctx context.Context, p plan, s setup) (_ *fig4Run, err error) {
 	var senders sync.WaitGroup
 	defer senders.Wait() // also after an error: they use the lab
 	for tenant := 1; tenant <= tenants; tenant++ {
-		senders.Go(func() { steady(ctx, st.ledger, tenant, st.door(tenant), perTenant, -p.fig4.warmUp, p.fig4.submit) })
+		senders.Go(func() { steady(ctx, st.ledger, st.news(tenant), perTenant, -p.fig4.warmUp, p.fig4.submit) })
 	}
 	if err := pauseUntil(ctx, st.ledger, p.fig4.tarpit); err != nil {
 		return nil, err
 	}
-	burst(ctx, st.ledger, culprit, tarpit, st.door(culprit), tarpitMails, 4, func(n int) string {
-		return tarpitAddress(n, s.TarpitDomains)
-	})
+	toTarpits := sender{tenant: culprit, account: "news", kind: tarpit, open: st.door(culprit)}
+	toTarpits.address = func(n int) string { return tarpitAddress(n, s.TarpitDomains) }
+	burst(ctx, st.ledger, toTarpits, tarpitMails, 4)
 	senders.Wait()
 	if err := settle(ctx, st.ledger, ofKind(normal), p.fig4.drain); err != nil {
 		return nil, err
 	}
 	run := &fig4Run{setup: s, lasted: st.ledger.now()}
-	queued := st.queued()
-	run.Normal, run.Tarpit = st.ledger.audit(ofKind(normal), queued), st.ledger.audit(ofKind(tarpit), queued)
+	found := st.queued()
+	run.Normal, run.Tarpit = st.ledger.audit(ofKind(normal), found), st.ledger.audit(ofKind(tarpit), found)
 	if err := st.ledger.faults(run.Normal, run.Tarpit); err != nil {
 		return nil, st.failed(err)
 	}

@@ -28,6 +28,9 @@ func (r *results) drawAll(folder string) error {
 	if r.Listing != nil {
 		charts["listing"] = r.listingChart()
 	}
+	if r.Compromised != nil {
+		charts["compromised"] = r.compromisedChart()
+	}
 	var errs []error
 	for name, c := range charts {
 		errs = append(errs, c.draw(folder, name))
@@ -205,14 +208,17 @@ func countPoints(counts []int) (points plotter.XYs) {
 
 // marked adds an upright line at a time, as high as the data.
 func (c chart) marked(name string, x float64, dashes []vg.Length) chart {
-	top := 0.0
+	top, bottom := 0.0, 0.0
+	if c.logY {
+		bottom = 1
+	}
 	for _, s := range c.lines {
 		for _, point := range s.points {
 			top = max(top, point.Y)
 		}
 	}
 	c.lines = append(c.lines, series{
-		name: name, points: plotter.XYs{{X: x, Y: 0}, {X: x, Y: top}}, colour: grey, dashes: dashes, width: vg.Points(1),
+		name: name, points: plotter.XYs{{X: x, Y: bottom}, {X: x, Y: top}}, colour: grey, dashes: dashes, width: vg.Points(1),
 	})
 	return c
 }

@@ -11,20 +11,34 @@ func normalAddress(n int) string { return fmt.Sprintf("user@d%d.normal.example",
 
 func tarpitAddress(n, domains int) string { return fmt.Sprintf("user@t%d.tarpit.example", n%domains) }
 
-// steady submits a tenant's normal mail, a session each, at a steady rate from one time to another. A mail that is due does not
+// A sender is an account with its way to send.
+type sender struct {
+	tenant  int
+	account string // the part before the @
+	kind    kind
+	open    door
+	address func(n int) string // of the recipient of mail n, from 0
+}
+
+// news is the sender of a tenant's normal mail.
+func (s *site) news(tenant int) sender {
+	return sender{tenant: tenant, account: "news", kind: normal, open: s.door(tenant), address: normalAddress}
+}
+
+// steady submits a sender's mail, a session each, at a steady rate from one time to another. A mail that is due does not
 // wait for those before it. It returns when all are taken or refused.
-func steady(ctx context.Context, l *ledger, tenant int, open door, rate float64, from, until time.Duration) {
+func steady(ctx context.Context, l *ledger, s sender, rate float64, from, until time.Duration) {
 	var sessions sync.WaitGroup
 	defer sessions.Wait()
 	// Tenants are apart, so that not all mail comes at the same instants.
-	first := from + time.Duration(float64(tenant%97)/97/rate*float64(time.Second))
+	first := from + time.Duration(float64(s.tenant%97)/97/rate*float64(time.Second))
 	for n := 0; ; n++ {
 		due := first + time.Duration(float64(n)/rate*float64(time.Second))
 		if due >= until || pauseUntil(ctx, l, due) != nil {
 			return
 		}
-		m := l.enter(tenant, normal, normalAddress(n), due)
-		sessions.Go(func() { l.submitted(m, submitAlone(ctx, open, m)) })
+		m := l.enter(s, n, due)
+		sessions.Go(func() { l.submitted(m, submitAlone(ctx, s.open, m)) })
 	}
 }
 
@@ -38,11 +52,11 @@ func submitAlone(ctx context.Context, open door, m *mail) error {
 }
 
 // burst submits so many mails as fast as the MSA takes them, over a number of sessions.
-func burst(ctx context.Context, l *ledger, tenant int, kind kind, open door, count, sessions int, address func(int) string) {
+func burst(ctx context.Context, l *ledger, s sender, count, sessions int) {
 	numbers := make(chan int)
 	var workers sync.WaitGroup
 	for range sessions {
-		workers.Go(func() { work(ctx, l, tenant, kind, open, numbers, address) })
+		workers.Go(func() { work(ctx, l, s, numbers) })
 	}
 	for n := 0; n < count && ctx.Err() == nil; n++ {
 		select {
@@ -55,13 +69,13 @@ func burst(ctx context.Context, l *ledger, tenant int, kind kind, open door, cou
 }
 
 // work submits numbered mails over one session, and over another one once a mail has failed.
-func work(ctx context.Context, l *ledger, tenant int, kind kind, open door, numbers <-chan int, address func(int) string) {
+func work(ctx context.Context, l *ledger, s sender, numbers <-chan int) {
 	var c *client
 	for n := range numbers {
-		m := l.enter(tenant, kind, address(n), l.now())
+		m := l.enter(s, n, l.now())
 		var err error
 		if c == nil {
-			c, err = connect(ctx, open)
+			c, err = connect(ctx, s.open)
 		}
 		if err == nil {
 			err = c.submit(m)
@@ -87,9 +101,9 @@ func pauseUntil(ctx context.Context, l *ledger, due time.Duration) error {
 	}
 }
 
-// rest waits until every accepted mail has arrived, was returned, or is deferred, or for so long at most.
-func (s *site) rest(ctx context.Context, limit time.Duration) error {
-	for until := time.Now().Add(limit); s.ledger.audit(ofKind(normal), s.inQueues("deferred")).Lost > 0 && time.Now().Before(until); {
+// rest waits until every accepted mail that fits has arrived, was returned, or is deferred, or for so long at most.
+func (s *site) rest(ctx context.Context, fits func(*mail) bool, limit time.Duration) error {
+	for until := time.Now().Add(limit); s.ledger.audit(fits, s.inQueues("deferred")).Lost > 0 && time.Now().Before(until); {
 		if err := pauseUntil(ctx, s.ledger, s.ledger.now()+500*time.Millisecond); err != nil {
 			return err
 		}
@@ -99,7 +113,7 @@ func (s *site) rest(ctx context.Context, limit time.Duration) error {
 
 // settle waits until every accepted mail that fits has arrived, or for so long at most.
 func settle(ctx context.Context, l *ledger, fits func(*mail) bool, limit time.Duration) error {
-	for until := time.Now().Add(limit); l.audit(fits, nil).Lost > 0 && time.Now().Before(until); {
+	for until := time.Now().Add(limit); l.audit(fits, queued{}).Lost > 0 && time.Now().Before(until); {
 		if err := pauseUntil(ctx, l, l.now()+500*time.Millisecond); err != nil {
 			return err
 		}

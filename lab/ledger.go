@@ -22,6 +22,7 @@ const (
 	normal kind = "normal"
 	tarpit kind = "tarpit"
 	mass   kind = "mass"
+	honest kind = "honest" // of those who share a tenant with the culprit
 )
 
 // A mail is one message of an experiment and what became of it. Times are counted from the start of the experiment, and are negative
@@ -29,6 +30,7 @@ const (
 type mail struct {
 	id       string
 	tenant   int
+	account  string
 	kind     kind
 	to       string
 	due      time.Duration // when it was to be submitted
@@ -43,7 +45,7 @@ func (m *mail) delay() time.Duration { return m.arrivals[0] - m.due }
 
 const idField = "X-Lab-Id: "
 
-func (m *mail) from() string { return fmt.Sprintf("news@msa%d.example", m.tenant) }
+func (m *mail) from() string { return fmt.Sprintf("%s@msa%d.example", m.account, m.tenant) }
 
 func (m *mail) message() []byte {
 	return fmt.Appendf(nil, "From: %s\r\nTo: %s\r\nSubject: Experiment\r\n%s%s\r\n\r\n%s", m.from(), m.to, idField, m.id,
@@ -66,11 +68,12 @@ func newLedger() *ledger {
 
 func (l *ledger) now() time.Duration { return time.Since(l.start) }
 
-// enter notes a mail that is about to be submitted.
-func (l *ledger) enter(tenant int, kind kind, to string, due time.Duration) *mail {
+// enter notes a sender's mail n, which is about to be submitted.
+func (l *ledger) enter(s sender, n int, due time.Duration) *mail {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	m := &mail{id: fmt.Sprintf("%s-%d-%d", kind, tenant, len(l.mails)), tenant: tenant, kind: kind, to: to, due: due}
+	id := fmt.Sprintf("%s-%d-%d", s.kind, s.tenant, len(l.mails))
+	m := &mail{id: id, tenant: s.tenant, account: s.account, kind: s.kind, to: s.address(n), due: due}
 	l.mails[m.id] = m
 	return m
 }
@@ -143,18 +146,20 @@ func (l *ledger) selected(fits func(*mail) bool) []mail {
 	return out
 }
 
-// An audit is the account of some mails. Of those accepted, each has arrived, waits, was returned to its sender, or is lost.
+// An audit is the account of some mails. Of those accepted, each has arrived, waits, was returned to its sender or is about to be, or is
+// lost.
 type audit struct {
 	Submitted, Accepted    int
 	Arrived, Waiting, Lost int
 	Twice                  int                // of those that have arrived
 	Bounced                int                // whose sender got a notice of non-delivery, whatever else became of them
+	Returning              int                // whose notice of non-delivery is still in a queue
 	Clients                map[netip.Addr]int // who brought them first
 }
 
-// audit counts the mails that fit. Queued are the ids that were found in queues before: a mail on its way is then seen in its queue or
-// at the MX or in both, never in neither. With nil all that has neither arrived nor was returned counts as lost.
-func (l *ledger) audit(fits func(*mail) bool, queued map[string]bool) audit {
+// audit counts the mails that fit. Queued is what was found in queues before: a mail on its way is then seen in its queue or
+// at the MX or in both, never in neither. With none all that has neither arrived nor was returned counts as lost.
+func (l *ledger) audit(fits func(*mail) bool, found queued) audit {
 	a := audit{Clients: map[netip.Addr]int{}}
 	for _, m := range l.selected(fits) {
 		a.Submitted++
@@ -172,8 +177,10 @@ func (l *ledger) audit(fits func(*mail) bool, queued map[string]bool) audit {
 				a.Twice++
 			}
 		case len(m.returned) > 0: // and it may not have left the queue yet
-		case m.accepted && queued[m.id]:
+		case m.accepted && found.mails[m.id]:
 			a.Waiting++
+		case m.accepted && found.notices[m.id]:
+			a.Returning++
 		case m.accepted:
 			a.Lost++
 		}
@@ -184,6 +191,14 @@ func (l *ledger) audit(fits func(*mail) bool, queued map[string]bool) audit {
 // faults says what must not be in the account of an experiment: mail that is lost, doubled, unknown, refused, or from a strange address.
 // Nil if there is nothing of it.
 func (l *ledger) faults(audits ...audit) error {
+	if err := l.losses(audits...); err != nil {
+		return err
+	}
+	return sendingIPs(audits)
+}
+
+// losses are the faults but for strange addresses.
+func (l *ledger) losses(audits ...audit) error {
 	var lost, twice, refused int
 	for _, a := range audits {
 		lost, twice, refused = lost+a.Lost, twice+a.Twice, refused+a.Submitted-a.Accepted
@@ -194,7 +209,7 @@ func (l *ledger) faults(audits ...audit) error {
 		return fmt.Errorf("%d mails are lost, %d arrived twice, %d unknown ones arrived, %d were refused: %v",
 			lost, twice, l.unknown, refused, l.refusals)
 	}
-	return sendingIPs(audits)
+	return nil
 }
 
 // sendingIPs says whether mail arrived from the two sending IPs and from nowhere else.

@@ -3,9 +3,15 @@ package main
 import (
 	"net"
 	"net/netip"
+	"reflect"
 	"strings"
 	"testing"
 )
+
+// someone sends to one address.
+func someone(tenant int, kind kind) sender {
+	return sender{tenant: tenant, account: "news", kind: kind, address: func(int) string { return "a@b" }}
+}
 
 func receipt(l *ledger, m *mail, from string) {
 	l.receive(net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from)), m.message())
@@ -25,8 +31,8 @@ const (
 func TestAudit(t *testing.T) {
 	l := newLedger()
 	mails := map[string]*mail{}
-	for _, fate := range []string{"arrived", "twice", "thrice", "waiting", "lost", "refused", "refused and arrived"} {
-		mails[fate] = l.enter(1, normal, "a@b", 0)
+	for _, fate := range []string{"arrived", "twice", "thrice", "waiting", "lost", "refused", "refused and arrived", "to be returned"} {
+		mails[fate] = l.enter(someone(1, normal), 0, 0)
 		if strings.HasPrefix(fate, "refused") {
 			l.submitted(mails[fate], net.ErrClosed)
 			continue
@@ -34,12 +40,12 @@ func TestAudit(t *testing.T) {
 		l.submitted(mails[fate], nil)
 	}
 	for _, fate := range []string{"returned", "returned, still queued", "returned and arrived"} {
-		mails[fate] = l.enter(1, normal, "a@b", 0)
+		mails[fate] = l.enter(someone(1, normal), 0, 0)
 		l.submitted(mails[fate], nil)
 		l.takeBack(nil, noticeOf(mails[fate]))
 	}
 	receipt(l, mails["returned and arrived"], fromOne)
-	of := l.enter(1, tarpit, "a@b", 0) // another kind
+	of := l.enter(someone(1, tarpit), 0, 0) // another kind
 	l.submitted(of, nil)
 	receipt(l, mails["arrived"], fromOne)
 	receipt(l, mails["twice"], fromOther)
@@ -49,23 +55,23 @@ func TestAudit(t *testing.T) {
 	}
 	receipt(l, mails["refused and arrived"], fromOne)
 
-	queued := map[string]bool{}
+	found := queued{map[string]bool{}, map[string]bool{mails["to be returned"].id: true, mails["returned, still queued"].id: true}}
 	for _, fate := range []string{"waiting", "arrived", "refused", "returned, still queued"} {
-		queued[mails[fate].id] = true
+		found.mails[mails[fate].id] = true
 	}
-	got := l.audit(ofKind(normal), queued)
+	got := l.audit(ofKind(normal), found)
 	clients := got.Clients
 	got.Clients = nil
-	want := audit{Submitted: 10, Accepted: 8, Arrived: 5, Waiting: 1, Lost: 1, Twice: 2, Bounced: 3}
+	want := audit{Submitted: 11, Accepted: 9, Arrived: 5, Waiting: 1, Lost: 1, Twice: 2, Bounced: 3, Returning: 1}
 	if got.Submitted != want.Submitted || got.Accepted != want.Accepted || got.Arrived != want.Arrived ||
-		got.Waiting != want.Waiting || got.Lost != want.Lost || got.Twice != want.Twice || got.Bounced != want.Bounced {
+		got.Waiting != want.Waiting || got.Lost != want.Lost || got.Twice != want.Twice || got.Bounced != want.Bounced || got.Returning != want.Returning {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 	if clients[netip.MustParseAddr("203.0.113.10")] != 4 || clients[netip.MustParseAddr("203.0.113.11")] != 1 || len(clients) != 2 {
 		t.Errorf("first receipts came from %v", clients)
 	}
-	if without := l.audit(ofKind(normal), nil); without.Lost != 2 || without.Waiting != 0 {
-		t.Errorf("without queues %+v: want 2 lost, none waiting", without)
+	if without := l.audit(ofKind(normal), queued{}); without.Lost != 3 || without.Waiting != 0 {
+		t.Errorf("without queues %+v: want 3 lost, none waiting", without)
 	}
 }
 
@@ -77,14 +83,14 @@ func TestFaults(t *testing.T) {
 		want string // "": no fault
 	}{
 		{"none", func(*ledger, *mail) {}, ""},
-		{"lost", func(l *ledger, _ *mail) { l.submitted(l.enter(1, normal, "a@b", 0), nil) }, "1 mails are lost"},
+		{"lost", func(l *ledger, _ *mail) { l.submitted(l.enter(someone(1, normal), 0, 0), nil) }, "1 mails are lost"},
 		{"twice", func(l *ledger, m *mail) { receipt(l, m, fromOne) }, "1 arrived twice"},
 		{"unknown", func(l *ledger, _ *mail) { l.receive(nil, []byte("Subject: not ours\r\n\r\n")) }, "1 unknown"},
 		{"returned by nobody", func(l *ledger, _ *mail) { l.takeBack(nil, []byte("Auto-Submitted: auto-replied\r\n\r\n")) }, "1 unknown"},
 		{"mail for a mailbox", func(l *ledger, m *mail) { l.takeBack(nil, m.message()) }, "1 unknown"},
-		{"refused", func(l *ledger, _ *mail) { l.submitted(l.enter(1, normal, "a@b", 0), net.ErrClosed) }, "1 were refused: map[" + net.ErrClosed.Error()},
+		{"refused", func(l *ledger, _ *mail) { l.submitted(l.enter(someone(1, normal), 0, 0), net.ErrClosed) }, "1 were refused: map[" + net.ErrClosed.Error()},
 		{"strange address", func(l *ledger, _ *mail) {
-			m := l.enter(1, normal, "a@b", 0)
+			m := l.enter(someone(1, normal), 0, 0)
 			l.submitted(m, nil)
 			receipt(l, m, "10.20.1.10:4000")
 		}, "10.20.1.10"},
@@ -93,12 +99,12 @@ func TestFaults(t *testing.T) {
 			l := newLedger()
 			var last *mail
 			for _, from := range []string{fromOne, fromOther} {
-				last = l.enter(2, normal, "a@b", 0)
+				last = l.enter(someone(2, normal), 0, 0)
 				l.submitted(last, nil)
 				receipt(l, last, from)
 			}
 			c.make(l, last)
-			err := l.faults(l.audit(ofKind(normal), nil))
+			err := l.faults(l.audit(ofKind(normal), queued{}))
 			if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want %q", err, c.want)
 			}
@@ -109,26 +115,26 @@ func TestFaults(t *testing.T) {
 // TestOneSendingIP is not what is to be compared.
 func TestOneSendingIP(t *testing.T) {
 	l := newLedger()
-	m := l.enter(1, normal, "a@b", 0)
+	m := l.enter(someone(1, normal), 0, 0)
 	l.submitted(m, nil)
 	receipt(l, m, fromOne)
-	if err := l.faults(l.audit(ofKind(normal), nil)); err == nil {
+	if err := l.faults(l.audit(ofKind(normal), queued{})); err == nil {
 		t.Error("mail from one sending IP alone is taken for mail from both")
 	}
 }
 
-// TestQueuedID reads files as Postfix writes them: records with a type, a length and no line ends.
-func TestQueuedID(t *testing.T) {
-	m := newLedger().enter(3, mass, "a@b", 0)
-	file := "S\x11news@msa3.exampleN\x13Subject: ExperimentN\x18" + idField + m.id + "N\x00N\x1aAll mail passes the gate."
-	if got := queuedID([]byte(file)); got != m.id {
-		t.Errorf("got %q, want %q", got, m.id)
+// TestQueued reads files as Postfix writes them: records with a type, a length and no line ends.
+func TestQueued(t *testing.T) {
+	l := newLedger()
+	one, other := l.enter(someone(3, mass), 0, 0), l.enter(someone(3, mass), 0, 0)
+	file := func(m *mail) string {
+		return "S\x11news@msa3.exampleN\x13Subject: ExperimentN\x18" + idField + m.id + "N\x00N\x1aAll mail passes the gate."
 	}
-	notice := "S\x00N\x1cAuto-Submitted: auto-replied" + file
-	if got := queuedID([]byte(notice)); got != "" {
-		t.Errorf("a notice of non-delivery passes for mail %q itself", got)
+	found := queued{map[string]bool{}, map[string]bool{}}
+	for _, content := range []string{file(one), "S\x00N\x1cAuto-Submitted: auto-replied" + file(other), "half a file"} {
+		found.add([]byte(content))
 	}
-	if got := queuedID([]byte("half a file")); got != "" {
-		t.Errorf("got %q from a file without an id", got)
+	if want := (queued{map[string]bool{one.id: true}, map[string]bool{other.id: true}}); !reflect.DeepEqual(found, want) {
+		t.Errorf("got %v, want %v", found, want)
 	}
 }

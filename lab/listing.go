@@ -38,7 +38,7 @@ func listingSetups(at time.Duration) (all []setup) {
 	for _, refusal := range refusals(at) {
 		form := strings.ToLower(refusal.Verb)
 		all = append(all,
-			setup{Name: "kanmon-" + form, Title: "kanmon", Tenants: listingTenants, Config: listingConfig(), Refusal: &refusal},
+			setup{Name: "kanmon-" + form, Title: "kanmon", Tenants: listingTenants, Config: listingConfig, Refusal: &refusal},
 			setup{
 				Name: "two-mtas-" + form, Title: "two MTAs", Shared: true, MSAs: 2, Tenants: listingTenants, Rules: ownRules, Refusal: &refusal,
 			})
@@ -46,9 +46,11 @@ func listingSetups(at time.Duration) (all []setup) {
 	return all
 }
 
-func listingConfig() string {
-	config := kanmonConfig
-	for n := 1; n <= listingTenants; n++ {
+func listingConfig(string) string { return kanmonConfig + tenantTables(listingTenants) }
+
+// tenantTables name each MSA's network.
+func tenantTables(count int) (config string) {
+	for n := 1; n <= count; n++ {
 		config += fmt.Sprintf("\n[[tenant]]\nname    = \"tenant%d\"\nsources = [\"10.20.%d.0/24\"]\n", n, n)
 	}
 	return config
@@ -96,10 +98,10 @@ func listingOnce(ctx context.Context, p plan, s setup) (_ *listingRun, err error
 	for tenant := 1; tenant <= s.Tenants; tenant++ {
 		// Spread, so that at any time there are sessions in every phase.
 		from := time.Duration(tenant-1) * time.Second / listingRate / listingTenants
-		senders.Go(func() { steady(ctx, st.ledger, tenant, st.door(tenant), listingRate, from, p.listing.submit) })
+		senders.Go(func() { steady(ctx, st.ledger, st.news(tenant), listingRate, from, p.listing.submit) })
 	}
 	senders.Wait()
-	if err := st.rest(ctx, p.listing.drain); err != nil {
+	if err := st.rest(ctx, ofKind(normal), p.listing.drain); err != nil {
 		return nil, err
 	}
 	run := &listingRun{setup: s, lasted: st.ledger.now()}

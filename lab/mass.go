@@ -53,20 +53,22 @@ func massOnce(ctx context.Context, p plan, s setup) (_ *massRun, err error) {
 	defer senders.Wait() // also after an error: they use the lab
 	for tenant := 1; tenant <= tenants; tenant++ {
 		if tenant != culprit {
-			senders.Go(func() { steady(ctx, st.ledger, tenant, st.door(tenant), perTenant, 0, p.mass.submit) })
+			senders.Go(func() { steady(ctx, st.ledger, st.news(tenant), perTenant, 0, p.mass.submit) })
 		}
 	}
 	if err := pauseUntil(ctx, st.ledger, p.mass.inject); err != nil {
 		return nil, err
 	}
-	burst(ctx, st.ledger, culprit, mass, st.door(culprit), p.mass.mails, massSessions, normalAddress)
+	newsletter := st.news(culprit)
+	newsletter.kind = mass
+	burst(ctx, st.ledger, newsletter, p.mass.mails, massSessions)
 	run := &massRun{setup: s, Injection: st.ledger.now() - p.mass.inject}
 	senders.Wait()
 	if err := settle(ctx, st.ledger, ofKind(normal), p.mass.drain); err != nil {
 		return nil, err
 	}
-	queued := st.queued()
-	run.Mass, run.Others = st.ledger.audit(ofKind(mass), queued), st.ledger.audit(ofKind(normal), queued)
+	found := st.queued()
+	run.Mass, run.Others = st.ledger.audit(ofKind(mass), found), st.ledger.audit(ofKind(normal), found)
 	if err := st.ledger.faults(run.Mass, run.Others); err != nil {
 		return nil, st.failed(err)
 	}

@@ -7,31 +7,51 @@ import (
 	"maps"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"text/template"
 	"time"
+
+	"kanmon/internal/policy"
+	"kanmon/test/netlab"
 )
 
 //go:embed page.md
 var pageText string
 
-// writePage writes the page of what ran. Every number of a result in it comes from the run.
-func (r *results) writePage(path string) error {
+// writePages writes the page of what ran, and that of the compromised account if that did.
+func (r *results) writePages(folder string) error {
+	var errs []error
+	if r.Compromised != nil {
+		errs = append(errs, r.writePage(filepath.Join(folder, "compromised.md"), compromisedText))
+	}
+	if r.ofPaper() {
+		errs = append(errs, r.writePage(filepath.Join(folder, "README.md"), pageText))
+	}
+	return errors.Join(errs...)
+}
+
+// writePage writes a page. Every number of a result in it comes from the run.
+func (r *results) writePage(path, text string) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
-		"farMX":    func() time.Duration { return farMX },
-		"pace":     func() time.Duration { return tarpitPace },
-		"listedIP": func() netip.Addr { return listedIP },
-		"held":     func() string { return fmt.Sprintf("%.0f s to %.0f s", heldFrom.Seconds(), heldUntil.Seconds()) },
-		"s":        func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
-		"fine":     func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) },
-		"ms":       milliseconds,
-		"one":      func(x float64) string { return fmt.Sprintf("%.1f", x) },
-		"signed":   func(x float64) string { return fmt.Sprintf("%+.1f %%", x) },
-		"settings": addedText,
-		"clients":  clientsText,
-		"mib":      func(kib int) string { return fmt.Sprintf("%.0f MiB", float64(kib)/1024) },
-	}).Parse(pageText)
+		"farMX":        func() time.Duration { return farMX },
+		"pace":         func() time.Duration { return tarpitPace },
+		"listedIP":     func() netip.Addr { return listedIP },
+		"highRiskIP":   func() netip.Addr { return highRiskIP },
+		"slowRate":     func() int { return policy.DefaultSlowRate },
+		"unknownReply": func() string { return fmt.Sprintf(unknownReply, "recipient") },
+		"listedReply":  func() string { return fmt.Sprintf(listedReply, netlab.SendingIPv4) },
+		"held":         func() string { return fmt.Sprintf("%.0f s to %.0f s", heldFrom.Seconds(), heldUntil.Seconds()) },
+		"s":            func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
+		"fine":         func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) },
+		"ms":           milliseconds,
+		"one":          func(x float64) string { return fmt.Sprintf("%.1f", x) },
+		"signed":       func(x float64) string { return fmt.Sprintf("%+.1f %%", x) },
+		"settings":     addedText,
+		"clients":      clientsText,
+		"mib":          func(kib int) string { return fmt.Sprintf("%.0f MiB", float64(kib)/1024) },
+	}).Parse(text)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
 	}

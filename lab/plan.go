@@ -49,6 +49,14 @@ type plan struct {
 		submit time.Duration // until when mail is submitted
 		drain  time.Duration
 	}
+	compromised struct {
+		warmUp     time.Duration // how long the others submit before the start, while the servers start their processes
+		mails      int           // of the compromised account
+		breakIn    time.Duration // when they are submitted
+		submit     time.Duration // until when the others submit
+		drain      time.Duration
+		reputation reputation
+	}
 	inMemory []int // numbers of sessions
 }
 
@@ -59,7 +67,13 @@ func newPlan(quick bool) plan {
 	p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 20_000, 10*time.Second, 60*time.Second, 4*time.Minute
 	p.scale.tenants, p.scale.calm, p.scale.quiet, p.scale.window = 200, 8*time.Second, 20*time.Second, 20*time.Second
 	p.listing.at, p.listing.submit, p.listing.drain = 50*time.Second, 100*time.Second, 20*time.Second
+	p.compromised.warmUp, p.compromised.mails = 10*time.Second, 20_000
+	p.compromised.breakIn, p.compromised.submit, p.compromised.drain = 12*time.Second, 140*time.Second, 10*time.Second
+	p.compromised.reputation = reputation{Unknown: 500, Within: 10 * time.Minute}
 	if quick {
+		p.compromised.mails = 3_000
+		p.compromised.breakIn, p.compromised.submit = 6*time.Second, 30*time.Second
+		p.compromised.reputation.Unknown = 50
 		p.fig4.warmUp = 10 * time.Second
 		p.fig4.tarpit, p.fig4.before, p.fig4.submit, p.fig4.drain = 10*time.Second, 8*time.Second, 41*time.Second, 60*time.Second
 		p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 1_500, 4*time.Second, 20*time.Second, time.Minute

@@ -39,8 +39,9 @@ type list struct {
 }
 
 // refuse gives the reply for a client, "" if it is not refused.
-func (l *list) refuse(client net.Addr, verb string) string {
+func (l *list) refuse(client net.Addr, command string) string {
 	now := l.now()
+	verb, _, _ := strings.Cut(command, " ")
 	if addressOf(client) != listedIP || now < l.At {
 		return ""
 	}

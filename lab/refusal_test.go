@@ -14,24 +14,24 @@ func TestList(t *testing.T) {
 	listed := net.TCPAddrFromAddrPort(netip.AddrPortFrom(listedIP, 4000))
 	other := net.TCPAddrFromAddrPort(netip.MustParseAddrPort("203.0.113.11:4000"))
 	for _, c := range []struct {
-		at     time.Duration
-		client net.Addr
-		verb   string
-		want   string
+		at      time.Duration
+		client  net.Addr
+		command string
+		want    string
 	}{
 		{9 * time.Second, listed, "RCPT", ""},
 		{10 * time.Second, listed, "BANNER", ""},
-		{11 * time.Second, other, "RCPT", ""},
-		{12 * time.Second, listed, "MAIL", ""},
-		{12 * time.Second, listed, "RCPT", l.Reply},
+		{11 * time.Second, other, "RCPT TO:<a@b>", ""},
+		{12 * time.Second, listed, "MAIL FROM:<a@b>", ""},
+		{12 * time.Second, listed, "RCPT TO:<a@b>", l.Reply},
 		{12100 * time.Millisecond, listed, "BANNER", ""}, // the first refusal is still on its way
 		{13 * time.Second, listed, "BANNER", ""},
 		{13 * time.Second, other, "BANNER", ""},
-		{14 * time.Second, listed, "RCPT", l.Reply},
+		{14 * time.Second, listed, "RCPT TO:<a@b>", l.Reply},
 	} {
 		now = c.at
-		if got := l.refuse(c.client, c.verb); got != c.want {
-			t.Errorf("at %v, %v, %s: %q, want %q", c.at, c.client, c.verb, got, c.want)
+		if got := l.refuse(c.client, c.command); got != c.want {
+			t.Errorf("at %v, %v, %s: %q, want %q", c.at, c.client, c.command, got, c.want)
 		}
 	}
 	want := sighting{Refused: 2, LastRefused: 2 * time.Second, Opened: 1, LastOpened: 800 * time.Millisecond}

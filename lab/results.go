@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,6 +28,8 @@ type results struct {
 	Memory  []memoryRun
 	Listing []*listingRun
 	Notes   []note
+
+	Compromised []*compromisedRun // it has a page of its own
 }
 
 // PostfixDefaults are Postfix's own answers.
@@ -69,8 +72,19 @@ func (r *results) note(part string, took, busy time.Duration) {
 	r.Notes = append(r.Notes, note{Part: part, Took: took, Busy: percent})
 }
 
-func (r *results) empty() bool {
-	return r.Fig4 == nil && r.Mass == nil && r.Scale == nil && r.Memory == nil && r.Listing == nil
+// NoteOf gives the note of an experiment; nil if it has none.
+func (r *results) NoteOf(part string) *note {
+	if i := slices.IndexFunc(r.Notes, func(n note) bool { return n.Part == part }); i >= 0 {
+		return &r.Notes[i]
+	}
+	return nil
+}
+
+func (r *results) empty() bool { return !r.ofPaper() && r.Compromised == nil }
+
+// ofPaper says whether any of the experiments ran that share a page.
+func (r *results) ofPaper() bool {
+	return r.Fig4 != nil || r.Mass != nil || r.Scale != nil || r.Memory != nil || r.Listing != nil
 }
 
 // publish puts tables, figures and the page of what ran into the folder. They are made aside and moved when all are there, so that the
@@ -84,7 +98,7 @@ func (r *results) publish(folder string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(aside)) }()
-	if err := errors.Join(r.writeTables(aside), r.drawAll(aside), r.writePage(filepath.Join(aside, "README.md"))); err != nil {
+	if err := errors.Join(r.writeTables(aside), r.drawAll(aside), r.writePages(aside)); err != nil {
 		return err
 	}
 	files, err := os.ReadDir(aside)

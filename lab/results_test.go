@@ -11,6 +11,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/test/netlab"
 )
 
 // example has results of all experiments in which everything holds.
@@ -50,7 +53,31 @@ func example() *results {
 		r.Listing = append(r.Listing, exampleListing(s, p))
 	}
 	r.Memory = []memoryRun{{Sessions: 10, Heap: 3000}, {Sessions: 1000, Heap: 3100}}
+	r.Compromised = exampleCompromised(p)
 	return r
+}
+
+// exampleCompromised has an account of which a quarter gets through with containment, and too much without.
+func exampleCompromised(p plan) (runs []*compromisedRun) {
+	for i, s := range compromisedSetups(p.compromised.reputation) {
+		run := &compromisedRun{setup: s, lasted: 80 * time.Second}
+		for n := range (1 + 7*i) * p.compromised.reputation.Unknown / 2 {
+			run.Attack.seen = append(run.Attack.seen, sight{at: 10*time.Second + time.Duration(n)*10*time.Millisecond, unknown: n%2 == 0})
+		}
+		run.Attack.Mails, run.Attack.Unknown = run.Attack.before(time.Hour)
+		run.Attack.First = run.Attack.seen[0].at
+		run.Attack.mark(map[string]time.Duration{admin.LevelSlow: 10200 * time.Millisecond})
+		run.Others.Before = delays{N: 10, P95: time.Second}
+		run.Others.Then = delays{N: 10, P95: 2 * time.Second}
+		run.Told.Account = admin.SenderDetail{Sender: admin.Sender{InForce: admin.LevelSlow, Would: admin.LevelSlow}}
+		run.Told.Senders = []admin.Sender{{Subject: admin.Subject{Tenant: "tenant21", Account: compromisedAddress}, Level: admin.LevelSlow}}
+		run.Told.Explained = "Its mail is slowed.\n"
+		run.clean = []time.Duration{-time.Second, time.Second, 70 * time.Second}
+		runs = append(runs, run)
+	}
+	runs[1].Listings = []listing{{Provider: "red", IP: netlab.SendingIPv4, At: 13 * time.Second, Refused: 2}}
+	runs[1].Told.Standings = []admin.Standing{{IP: netlab.SendingIPv4, Provider: "red", State: "suspended"}}
+	return runs
 }
 
 // exampleListing has a mail a second of each tenant, of which those bounce that kanmon would have rescued.
@@ -99,6 +126,21 @@ func TestVerdicts(t *testing.T) {
 		{"a mail is missing", func(r *results) { r.Listing[2].Mails.Arrived-- }, "is listed at BANNER, kanmon"},
 		{"the listing does no harm", func(r *results) { r.Listing[1].Missed = r.Listing[1].Hit * 8 / 10 }, "is listed at RCPT, two MTAs"},
 		{"nobody is hit", func(r *results) { r.Listing[3].Hit, r.Listing[3].Missed = 0, 0 }, "is listed at BANNER, two MTAs"},
+		{"the account is not contained", func(r *results) { r.Compromised[0].Told.Account.InForce = admin.LevelNormal }, "the account is contained"},
+		{"it is contained late", func(r *results) { r.Compromised[0].Attack.Unknown = r.plan.compromised.reputation.Unknown }, "the account is contained"},
+		{"another account is contained", func(r *results) {
+			r.Compromised[0].Told.Senders = append(r.Compromised[0].Told.Senders, admin.Sender{Subject: admin.Subject{Tenant: "tenant1"}})
+		}, "nobody else is contained"},
+		{"another account was contained", func(r *results) { r.Compromised[0].ActsOnOthers = 1 }, "nobody else is contained"},
+		{"others' mail is refused", func(r *results) { r.Compromised[0].Others.Refused = 1 }, "nobody else is contained"},
+		{"others' mail is put off", func(r *results) { r.Compromised[0].Others.Deferred = 1 }, "nobody else is contained"},
+		{"others' mail comes twice", func(r *results) { r.Compromised[0].Others.Mails.Twice = 1 }, "nobody else is contained"},
+		{"others' mail does not arrive", func(r *results) { r.Compromised[0].Others.Then.Late = 1 }, "nobody else is contained"},
+		{"a sending IP is listed all the same", func(r *results) { r.Compromised[0].Listings = r.Compromised[1].Listings }, "no provider lists"},
+		{"a sending IP is suspended", func(r *results) { r.Compromised[0].Told.Standings = r.Compromised[1].Told.Standings }, "no provider lists"},
+		{"others' mail is delayed", func(r *results) { r.Compromised[0].Others.Then.P95 = 2001 * time.Millisecond }, "the other tenants' delay"},
+		{"nothing to contain", func(r *results) { r.Compromised[1].Attack.Unknown = r.plan.compromised.reputation.Unknown }, "no containment: "},
+		{"nobody is listed", func(r *results) { r.Compromised[1].Listings = nil }, "no containment: "},
 		{"memory grows", func(r *results) { r.Memory[1].Stack = 300 }, "the memory of a session"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -147,7 +189,7 @@ func TestPublish(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"README.md", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
+		"README.md", "compromised.csv", "compromised.md", "compromised.png", "compromised.svg", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
 		"listing.csv", "listing.png", "listing.svg", "mass-times.csv", "mass-times.png", "mass-times.svg", "mass.csv", "mass.png", "mass.svg", "memory.csv", "memory.png", "memory.svg",
 		"scale-delays.csv", "scale.csv", "scale.png", "scale.svg",
 	}
@@ -157,6 +199,8 @@ func TestPublish(t *testing.T) {
 	for name, want := range map[string][]string{
 		"fig4.csv":    {"separated", "91", "300", "300", "300"},
 		"listing.csv": {"two-mtas-banner", "13", "100", "75", "25"},
+
+		"compromised.csv": {"not-contained", "81", "200", "100", "2"},
 	} {
 		rows, err := csv.NewReader(strings.NewReader(read(t, folder, name))).ReadAll()
 		if err != nil {
@@ -168,6 +212,16 @@ func TestPublish(t *testing.T) {
 	}
 	if svg := read(t, folder, "listing.svg"); !strings.Contains(svg, "75 delivered, 0 of them delayed; 0 stuck, 25 bounced") {
 		t.Error("listing.svg does not say what became of the mail")
+	}
+	page := read(t, folder, "compromised.md")
+	for _, want := range []string{
+		"| compromised account: mails at an MX, of them to unknown recipients | 25, 13 | 200, 100 |\n", "was not diverted or stopped", "```\nIts mail is slowed.\n```",
+		"| compromised account: the same before it was slowed | 20, 10, after 0.2 s | 20, 10, after 0.2 s (would have been) |\n",
+		"| listed by providers | nobody | red: 203.0.113.10 after 3.0 s |\n", "more than 50 unknown recipients within 10 minutes",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("compromised.md does not say %q", want)
+		}
 	}
 	for _, name := range []string{"fig4.svg", "fig4-rates.svg", "fig4-delays.svg"} {
 		if !strings.Contains(read(t, folder, name), "default_process_limit = 50") {
@@ -185,6 +239,14 @@ func TestPublish(t *testing.T) {
 	}
 	if page := read(t, folder, "README.md"); !strings.Contains(page, "## Memory") || strings.Contains(page, "## Fig. 4") {
 		t.Errorf("the page does not have what ran and only that:\n%s", page)
+	}
+	alone := &results{plan: newPlan(true), Compromised: example().Compromised}
+	folder = t.TempDir()
+	if err := alone.publish(folder); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(t, folder); !slices.Equal(got, []string{"compromised.csv", "compromised.md", "compromised.png", "compromised.svg"}) {
+		t.Errorf("of the experiment with a page of its own %v is made", got)
 	}
 }
 

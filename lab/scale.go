@@ -66,7 +66,9 @@ func runScale(ctx context.Context, p plan) (_ *scaleRun, err error) {
 	// With more, the ports of two sending IPs toward one tarpit would be what ends.
 	files := int(min(limit.Cur, 50_000))
 	run := &scaleRun{Tenants: p.scale.tenants, Descriptors: files, Held: (files - spareFiles) / 2, quiet: p.scale.quiet}
-	config := fmt.Sprintf("%s\n[limits]\nsessions = %d\n", kanmonConfig, run.Held+spareSessions)
+	config := func(string) string {
+		return fmt.Sprintf("%s\n[limits]\nsessions = %d\n", kanmonConfig, run.Held+spareSessions)
+	}
 	st, err := newSite(setup{Name: "scale", Light: p.scale.tenants - tenants, MXDelay: nearMX, Config: config})
 	if err != nil {
 		return nil, err
@@ -81,7 +83,7 @@ func runScale(ctx context.Context, p plan) (_ *scaleRun, err error) {
 	if err := run.threeWindows(ctx, p, st, holder, tarpitAt); err != nil {
 		return nil, st.failed(err)
 	}
-	run.Normal = st.ledger.audit(ofKind(normal), nil)
+	run.Normal = st.ledger.audit(ofKind(normal), queued{})
 	if err := st.ledger.faults(run.Normal); err != nil {
 		return nil, st.failed(err)
 	}
@@ -190,7 +192,7 @@ func (r *scaleRun) window(ctx context.Context, p plan, st *site, title string, h
 	var senders sync.WaitGroup
 	defer senders.Wait() // also after an error: they use the lab
 	for tenant := 1; tenant <= r.Tenants; tenant++ {
-		senders.Go(func() { steady(ctx, st.ledger, tenant, st.door(tenant), scaleRate, from, until) })
+		senders.Go(func() { steady(ctx, st.ledger, st.news(tenant), scaleRate, from, until) })
 	}
 	if err := pauseUntil(ctx, st.ledger, first); err != nil {
 		return err

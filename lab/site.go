@@ -25,9 +25,12 @@ type setup struct {
 	TarpitDomains int
 	Light         int           // tenants beside those with a Postfix; then no tarpit is served
 	MXDelay       time.Duration // of the normal MX; 0: farMX
-	Config        string        // of kanmon; "": kanmonConfig
 	Rules         string        // of nft where Postfixes are shared; "": sharedRules
 	Refusal       *refusal      // what the normal MX does to the listed IP; then no tarpit is served, but the tenants' mailboxes
+	Reputation    *reputation   // of providers, which are there instead of the normal MX and the tarpit, with the tenants' mailboxes
+	Contain       bool          // kanmon enforces containment
+
+	Config func(folder string) string // of kanmon, which may keep files in the folder; nil: kanmonConfig
 }
 
 // A site is a world with a set-up in it.
@@ -40,6 +43,8 @@ type site struct {
 	light  []netip.Addr      // addresses of the light submitters
 	ledger *ledger
 	list   *list // of the normal MX; nil if it lists nobody
+
+	providers []*provider // where there are some
 }
 
 const kanmonConfig = `
@@ -91,14 +96,17 @@ func newSite(s setup) (_ *site, err error) {
 			err = errors.Join(err, lab.Close())
 		}
 	}()
-	options := netlab.OutboundOptions{Tenants: s.MSAs, MXs: 2, Zone: zone(s)}
+	options := netlab.OutboundOptions{Tenants: s.MSAs, MXs: normalMX, Zone: zone(s)}
+	if s.Reputation != nil {
+		options.MXs = mailboxMX + len(providerNames)
+	}
 	if s.Light > 0 {
 		options.Tenants++
 	}
 	if st.world, err = netlab.NewOutbound(lab, options); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{st.serveMXs, st.startMSAs, st.addLight, st.openGate} {
+	for _, step := range []func() error{st.serveMXs, st.startMSAs, st.addLight, st.addHighRisk, st.openGate} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -113,13 +121,19 @@ func zone(s setup) (z netlab.Zone) {
 	for n := range tarpitMails {
 		z.MX(fmt.Sprintf("t%d.tarpit.example", n), fmt.Sprintf("a.mx%d.example", tarpitMX), 10)
 	}
-	for n := 0; s.Refusal != nil && n < s.Tenants; n++ {
+	if s.Reputation != nil {
+		addProviders(&z)
+	}
+	for n := 0; (s.Refusal != nil || s.Reputation != nil) && n < s.Tenants; n++ {
 		z.MX(fmt.Sprintf("msa%d.example", n+1), fmt.Sprintf("a.mx%d.example", mailboxMX), 10)
 	}
 	return z
 }
 
 func (s *site) serveMXs() error {
+	if s.setup.Reputation != nil {
+		return s.serveProviders()
+	}
 	far := &netlab.SlowMX{Name: netlab.MXName(normalMX), PerReply: cmp.Or(s.setup.MXDelay, farMX), Received: s.ledger.receive}
 	if s.setup.Refusal != nil {
 		s.list = &list{refusal: *s.setup.Refusal, now: s.ledger.now}
@@ -129,11 +143,16 @@ func (s *site) serveMXs() error {
 		return err
 	}
 	if s.setup.Refusal != nil {
-		mailboxes := &netlab.SlowMX{Name: netlab.MXName(mailboxMX), Received: s.ledger.takeBack}
-		return mailboxes.Serve(s.world.MXs[mailboxMX-1])
+		return s.serveMailboxes()
 	}
 	slow := &netlab.SlowMX{Name: netlab.MXName(tarpitMX), PerByte: tarpitPace, Received: s.ledger.receive}
 	return slow.Serve(s.world.MXs[tarpitMX-1])
+}
+
+// serveMailboxes serves the tenants' own, to which notices of non-delivery go.
+func (s *site) serveMailboxes() error {
+	mailboxes := &netlab.SlowMX{Name: netlab.MXName(mailboxMX), Received: s.ledger.takeBack}
+	return mailboxes.Serve(s.world.MXs[mailboxMX-1])
 }
 
 func (s *site) startMSAs() error {
@@ -161,6 +180,14 @@ func (s *site) addLight() error {
 	return nil
 }
 
+// addHighRisk gives the gateway the sending IP of the high-risk pool, where there is one.
+func (s *site) addHighRisk() error {
+	if s.setup.Reputation == nil {
+		return nil
+	}
+	return s.world.Gateway.Address("out0", netip.PrefixFrom(highRiskIP, highRiskIP.BitLen()))
+}
+
 // openGate has mail leave from the two sending IPs: through kanmon, or as the shared Postfixes send it.
 func (s *site) openGate() (err error) {
 	if s.setup.Shared {
@@ -171,8 +198,19 @@ func (s *site) openGate() (err error) {
 		_, err := s.world.Gateway.Run("nft", "-f", file)
 		return err
 	}
-	if s.kanmon, err = netlab.NewKanmon(s.world.Gateway, cmp.Or(s.setup.Config, kanmonConfig)); err != nil {
+	if s.kanmon, err = netlab.NewKanmon(s.world.Gateway, kanmonConfig); err != nil {
 		return err
+	}
+	if s.setup.Config != nil {
+		if err := s.kanmon.Configure(s.setup.Config(s.kanmon.Folder())); err != nil {
+			return err
+		}
+	}
+	if s.setup.Reputation != nil {
+		path, content := providersFile(s.kanmon.Folder())
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
 	}
 	if _, err := s.kanmon.Rules("apply"); err != nil {
 		return err

@@ -38,6 +38,9 @@ func (r *results) writeTables(folder string) error {
 	if r.Listing != nil {
 		tables["listing.csv"] = listingTable(r.Listing)
 	}
+	if r.Compromised != nil {
+		tables["compromised.csv"] = compromisedTable(r.Compromised)
+	}
 	var errs []error
 	for name, rows := range tables {
 		errs = append(errs, writeTable(filepath.Join(folder, name), rows))
@@ -126,6 +129,22 @@ func listingTable(runs []*listingRun) [][]string {
 		for second, delivered := range cumulative(run.mails, allMails, run.lasted) {
 			rows = append(rows, []string{
 				run.Name, strconv.Itoa(second), strconv.Itoa(due[second]), strconv.Itoa(delivered), strconv.Itoa(bounced[second]),
+			})
+		}
+	}
+	return rows
+}
+
+// compromisedTable has a line for each set-up and second: the compromised account's mails that an MX had seen by then, and the other
+// tenants' that had arrived.
+func compromisedTable(runs []*compromisedRun) [][]string {
+	rows := [][]string{{"setup", "second", "compromised_at_mxs", "of_them_unknown_recipients", "others_delivered"}}
+	for _, run := range runs {
+		delivered := upToSeconds(run.clean, run.lasted)
+		for second := range delivered {
+			mails, unknown := run.Attack.before(time.Duration(second) * time.Second)
+			rows = append(rows, []string{
+				run.Name, strconv.Itoa(second), strconv.Itoa(mails), strconv.Itoa(unknown), strconv.Itoa(delivered[second]),
 			})
 		}
 	}

@@ -4,16 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
+
+	"kanmon/internal/admin"
 )
 
 // What must hold of every run, in per cent.
 const (
-	unaffectedChange = 2  // of the other tenants' rate behind kanmon when one sends to tarpits, at most
-	collapse         = 50 // of the rate that the shared queue loses, at least: else nothing was congested, and nothing is compared
-	keptRate         = 97 // of the rate with held sessions, at least
-	memoryGrowth     = 10 // of a session's memory from the smallest number of sessions to the largest, at most
-	hitByListing     = 90 // of the mail that must leave from the listed IP does not arrive, at least: else nothing is compared
+	unaffectedChange = 2   // of the other tenants' rate behind kanmon when one sends to tarpits, at most
+	collapse         = 50  // of the rate that the shared queue loses, at least: else nothing was congested, and nothing is compared
+	keptRate         = 97  // of the rate with held sessions, at least
+	memoryGrowth     = 10  // of a session's memory from the smallest number of sessions to the largest, at most
+	slowerPercent    = 150 // the delay of other tenants' mail after the break-in, of that before and slowerBy, at most
+	hitByListing     = 90  // of the mail that must leave from the listed IP does not arrive, at least: else nothing is compared
 )
+
+const slowerBy = 500 * time.Millisecond
 
 // A verdict is one thing that must hold, and what was measured.
 type verdict struct {
@@ -63,6 +69,38 @@ func (r *results) Verdicts() (all []verdict) {
 	return append(all, r.listingVerdicts()...)
 }
 
+// CompromisedVerdicts judges the experiment that has a page of its own.
+func (r *results) CompromisedVerdicts() (all []verdict) {
+	limit := r.plan.compromised.reputation.Unknown
+	for _, run := range r.Compromised {
+		a, o, t := &run.Attack, &run.Others, &run.Told
+		if !run.Contain {
+			all = append(all, verdict{
+				"no containment: the providers see more unknown recipients than one lists a sending IP for, and one does",
+				fmt.Sprintf("%d, %d; %s", a.Unknown, limit, plural(len(run.Listings), "listing")), a.Unknown > limit && len(run.Listings) > 0,
+			})
+			continue
+		}
+		allowed := o.Before.P95*slowerPercent/100 + slowerBy
+		all = append(all, verdict{
+			"containment: the account is contained, and of its unknown recipients the providers see fewer than one lists a sending IP for",
+			fmt.Sprintf("%s; %d of %d, %d", t.Account.InForce, a.Unknown, r.plan.massUnknown(), limit),
+			t.Account.InForce != admin.LevelNormal && a.Unknown < limit,
+		}, verdict{
+			"containment: nobody else is contained, and no mail of the other tenants is refused, put off, lost or doubled, but for their own unknown recipients",
+			fmt.Sprintf("%d; %d, %d, %d, %d of %d", t.others(), o.Refused, o.Deferred, o.Mails.Lost, o.Mails.Twice, o.Mails.Accepted),
+			t.others() == 0 && run.ActsOnOthers == 0 && o.Refused+o.Deferred+o.Mails.Lost+o.Mails.Twice+o.Then.Late == 0,
+		}, verdict{
+			"containment: no provider lists a sending IP, and all are active in the end",
+			fmt.Sprintf("%s, %d not active", plural(len(run.Listings), "listing"), len(t.Standings)), len(run.Listings)+len(t.Standings) == 0,
+		}, verdict{
+			fmt.Sprintf("containment: the other tenants' delay (p95) from the break-in on is at most %d %% of that before and %s", slowerPercent, milliseconds(slowerBy)),
+			fmt.Sprintf("%.2f s, %.2f s before", o.Then.P95.Seconds(), o.Before.P95.Seconds()), o.Then.P95 <= allowed,
+		})
+	}
+	return all
+}
+
 func (r *results) listingVerdicts() (all []verdict) {
 	for _, run := range r.Listing {
 		m := run.Mails
@@ -85,7 +123,7 @@ func (r *results) listingVerdicts() (all []verdict) {
 // judge gives an error for each thing that does not hold.
 func (r *results) judge() error {
 	var errs []error
-	for _, v := range r.Verdicts() {
+	for _, v := range append(r.Verdicts(), r.CompromisedVerdicts()...) {
 		if !v.Holds {
 			errs = append(errs, fmt.Errorf("does not hold: %s: %s", v.Claim, v.Measured))
 		}

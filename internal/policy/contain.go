@@ -53,13 +53,19 @@ func (a *pass) slow(d *session.Decision, answer contain.Answer) {
 	d.Refuse = session.RefuseNow
 	d.Text = fmt.Sprintf("mail of this sender is slowed down: too much of it was refused where it went; try again in %s", inWords(v.Wait))
 	did := "deferred"
-	if a.hold(d, v.Wait) {
+	if a.hold(d, v.Wait, place{heldFor{subject, true}, usefullyHeld(v.Limit.Rule())}) {
 		if a.waiting {
 			return
 		}
 		a.waiting, did = true, "delayed"
 	}
 	a.noteContained(d, answer, did)
+}
+
+// usefullyHeld is how many sessions of a contained sender there will be room for while they may be held. More would only keep the
+// MSA, which has so many processes and no more, from the mail of its other accounts.
+func usefullyHeld(r limit.Rule) int {
+	return int(min(maxHeld, max(1, float64(r.Amount)*patience.Seconds()/r.Per.Seconds())))
 }
 
 func (a *pass) noteContained(d *session.Decision, answer contain.Answer, did string) {

@@ -249,13 +249,20 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 	}
 }
 
-// hold has the command held for so long and asked again, if that is not too long in all, and not too many are held.
-func (a *pass) hold(d *session.Decision, wait time.Duration) bool {
+// hold has the command held for so long and asked again, if that is not too long in all, and there is a place of the tenant's and of those
+// given.
+func (a *pass) hold(d *session.Decision, wait time.Duration, also ...place) bool {
 	wait = max(wait, time.Second)
-	if a.trying || a.waited+wait > patience || a.holding == "" && !a.policy.delaying(a.tenant) {
+	if a.trying || a.waited+wait > patience {
 		return false
 	}
-	a.holding = a.tenant
+	if len(a.holding) == 0 {
+		places := append(also, place{heldFor{subject: limit.Subject{Of: a.tenant}}, maxHeld})
+		if !a.policy.delaying(places) {
+			return false
+		}
+		a.holding = places
+	}
 	a.waited += wait
 	d.Delay, d.Again = wait, true
 	return true

@@ -27,22 +27,21 @@ type pass struct {
 	taken     bool // the MX has accepted MAIL
 	tenant    string
 	account   string
-	size      int64        // as announced
-	mail      limit.Ticket // what MAIL took, but for the account's
-	ofAccount limit.Ticket // what it took of the account's
-	berths    [2]berth     // of the sending IP that the mail leaves from, and of one that it may go on from instead
-	at        int          // which of them is the first
-	trying    bool         // it is asked about the second: nobody can wait
-	recipient limit.Ticket // of the recipients
-	asked     []uint64     // recipients that were let pass and not told of, in order
-	tried     uint64       // hash of all recipients
-	accepted  int
+	size      int64                // as announced
+	mail      limit.Ticket         // what MAIL took, but for the account's
+	ofAccount limit.Ticket         // what it took of the account's
+	berths    [2]berth             // of the sending IP that the mail leaves from, and of one that it may go on from instead
+	at        int                  // which of them is the first
+	trying    bool                 // it is asked about the second: nobody can wait
+	recipient limit.Ticket         // of the recipients
+	asked     []uint64             // recipients that were let pass and not told of, in order
+	tried     uint64               // hash of all recipients
 	unnamed   bool                 // a header of the message may still name the account
 	events    []*contain.Recipient // for the detector, while it may; nil is the mail itself
 
 	waited  time.Duration // by the command at hand
 	waiting bool          // and it has been told of
-	holding string        // the tenant for which it is counted in Policy.held
+	holding []place       // of the session that is held; counted in Policy.held
 	step    session.Step  // that was asked about last
 
 	groups [4]group // room for what limits asks
@@ -115,10 +114,8 @@ func (a *pass) decided(refused bool) {
 
 // release ends a delay.
 func (a *pass) release() {
-	if a.holding != "" {
-		a.policy.delayed(a.holding)
-	}
-	a.holding, a.waiting, a.waited = "", false, 0
+	a.policy.delayed(a.holding)
+	a.holding, a.waiting, a.waited = nil, false, 0
 }
 
 // connect is asked before the MX is connected to. Whose the session is may not be known yet.
@@ -286,7 +283,6 @@ func (a *pass) toldRecipient(n session.News) {
 	class := n.Class
 	if n.Code < 400 {
 		class = contain.Accepted
-		a.accepted++
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
 	a.events = append(a.events, &contain.Recipient{
@@ -349,7 +345,7 @@ func (a *pass) endMail(delivered bool, octets int64) {
 	a.policy.limiter.Settle(&a.berths[a.at].mail, delivered, octets)
 	a.moor(1-a.at, netip.Addr{})
 	a.policy.limiter.Settle(&a.recipient, true, 0)
-	a.begun, a.taken, a.unnamed, a.asked, a.tried, a.accepted = false, false, false, a.asked[:0], 0, 0
+	a.begun, a.taken, a.unnamed, a.asked, a.tried = false, false, false, a.asked[:0], 0
 }
 
 // Close implements [session.Pass].

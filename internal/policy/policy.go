@@ -69,7 +69,7 @@ type Policy struct {
 	seed     maphash.Seed
 
 	mu    sync.Mutex
-	held  map[string]int // sessions of a tenant that are being delayed
+	held  map[heldFor]int // sessions that are being delayed
 	given map[override]int64
 
 	disk    sync.Mutex // held while the store is used; no session waits for it
@@ -90,7 +90,7 @@ type settings struct {
 func New(o Options) (*Policy, error) {
 	p := &Policy{
 		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
-		held: map[string]int{}, given: map[override]int64{}, pending: make(chan Change, 1024),
+		held: map[heldFor]int{}, given: map[override]int64{}, pending: make(chan Change, 1024),
 	}
 	if p.clock == nil {
 		p.clock = time.Now
@@ -162,25 +162,46 @@ func (p *Policy) Close() error {
 // hash is of a recipient's address.
 func (p *Policy) hash(address string) uint64 { return maphash.String(p.seed, address) }
 
-// delaying says whether one more session of the tenant may be held back, and counts it: a tenant's delays must not use up
-// the sessions of all.
-func (p *Policy) delaying(tenant string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.held[tenant] >= maxHeld {
-		return false
-	}
-	p.held[tenant]++
-	return true
+// heldFor is what sessions that are being delayed are counted by: a tenant's delays must not use up the sessions of all, nor those of a
+// contained sender all that its MSA can open.
+type heldFor struct {
+	subject   limit.Subject
+	contained bool
 }
 
-func (p *Policy) delayed(tenant string) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.held[tenant]--; p.held[tenant] <= 0 {
-		delete(p.held, tenant)
-	}
+// A place is one of so many.
+type place struct {
+	heldFor
+	most int
 }
 
 // maxHeld is how many sessions of a tenant are held back at once.
 const maxHeld = 100
+
+// delaying says whether one more session may be held back, which needs all of its places, and counts it.
+func (p *Policy) delaying(places []place) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, one := range places {
+		if p.held[one.heldFor] >= one.most {
+			return false
+		}
+	}
+	for _, one := range places {
+		p.held[one.heldFor]++
+	}
+	return true
+}
+
+func (p *Policy) delayed(places []place) {
+	if len(places) == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, one := range places {
+		if p.held[one.heldFor]--; p.held[one.heldFor] <= 0 {
+			delete(p.held, one.heldFor)
+		}
+	}
+}

@@ -51,8 +51,13 @@ func (k *Kanmon) Rules(verb string) (string, error) {
 }
 
 // IP runs `kanmon ip ARGUMENTS` and gives the output.
-func (k *Kanmon) IP(arguments ...string) (string, error) {
-	return k.Host.Run(slices.Concat([]string{kanmonBinary(), "ip"}, arguments, []string{"--config", k.configFile()})...)
+func (k *Kanmon) IP(arguments ...string) (string, error) { return k.order("ip", arguments) }
+
+// Account runs `kanmon account ARGUMENTS` and gives the output.
+func (k *Kanmon) Account(arguments ...string) (string, error) { return k.order("account", arguments) }
+
+func (k *Kanmon) order(command string, arguments []string) (string, error) {
+	return k.Host.Run(slices.Concat([]string{kanmonBinary(), command}, arguments, []string{"--config", k.configFile()})...)
 }
 
 // Folder is where kanmon may keep state.

@@ -18,9 +18,9 @@ type SlowMX struct {
 	PerReply time.Duration // wait before each reply
 	PerByte  time.Duration // wait after each octet of a reply
 
-	// Refuse gives the reply to a client's connection ("BANNER") or command, by its verb, in place of the usual one; "" is the usual
-	// one. A refused connection is closed. Sessions call it at the same time, before they wait. It may be nil.
-	Refuse func(client net.Addr, verb string) string
+	// Refuse gives the reply to a client's connection ("BANNER") or command, a whole line with its verb in capitals, in place of the
+	// usual one; "" is the usual one. A refused connection is closed. Sessions call it at the same time, before they wait. It may be nil.
+	Refuse func(client net.Addr, command string) string
 
 	// Received is called with the client and the whole message when its end has come, before the reply to it. Sessions call it at
 	// the same time. It may be nil.
@@ -90,8 +90,9 @@ func (s *SlowMX) session(conn net.Conn) error {
 		if err != nil {
 			return err
 		}
-		verb, _, _ := strings.Cut(strings.ToUpper(line), " ")
-		text := s.refusal(conn, verb)
+		verb, arguments, _ := strings.Cut(line, " ")
+		verb = strings.ToUpper(verb)
+		text := s.refusal(conn, strings.TrimSpace(verb+" "+arguments))
 		switch {
 		case text != "":
 			err = s.reply(conn, text)
@@ -119,11 +120,11 @@ func (s *SlowMX) session(conn net.Conn) error {
 	}
 }
 
-func (s *SlowMX) refusal(conn net.Conn, verb string) string {
+func (s *SlowMX) refusal(conn net.Conn, command string) string {
 	if s.Refuse == nil {
 		return ""
 	}
-	return s.Refuse(conn.RemoteAddr(), verb)
+	return s.Refuse(conn.RemoteAddr(), command)
 }
 
 func (s *SlowMX) data(conn net.Conn, in *textproto.Reader) error {

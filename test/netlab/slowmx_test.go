@@ -15,23 +15,23 @@ type step struct {
 	code    int
 }
 
-// TestSlowMXRefuses has the MX refuse at one verb, go on behind it, and take no message without a recipient.
+// TestSlowMXRefuses has the MX refuse one command, go on behind it, and take no message without a recipient.
 func TestSlowMXRefuses(t *testing.T) {
 	for _, c := range []struct {
-		verb  string
-		steps []step
-		took  int // messages
+		refused string
+		steps   []step
+		took    int // messages
 	}{
 		{"nothing", []step{{"", 220}, {"DATA", 554}, {"MAIL", 250}, {"RCPT", 250}, {"NOOP", 250}, {"DATA", 354}, {".", 250}, {"DATA", 554}, {"QUIT", 221}}, 1},
 		{"BANNER", []step{{"", 599}, {"", 0}}, 0},
-		{"RCPT", []step{{"", 220}, {"EHLO me", 250}, {"MAIL", 250}, {"rcpt to:<a@b>", 599}, {"DATA", 554}, {"NOOP", 250}}, 0},
+		{"RCPT to:<A@b>", []step{{"", 220}, {"EHLO me", 250}, {"MAIL", 250}, {"RCPT to:<c@b>", 250}, {"RSET", 250}, {"rcpt to:<A@b>", 599}, {"DATA", 554}, {"NOOP", 250}}, 0},
 		{"MAIL", []step{{"", 220}, {"MAIL", 599}, {"RCPT", 250}, {"RSET", 250}, {"DATA", 554}}, 0},
 	} {
-		t.Run(c.verb, func(t *testing.T) {
+		t.Run(c.refused, func(t *testing.T) {
 			took := 0
 			mx := &SlowMX{Name: "mx.example", Received: func(net.Addr, []byte) { took++ }}
-			mx.Refuse = func(_ net.Addr, verb string) string {
-				if verb == c.verb {
+			mx.Refuse = func(_ net.Addr, command string) string {
+				if command == c.refused {
 					return "599 refused"
 				}
 				return ""
