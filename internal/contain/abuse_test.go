@@ -98,7 +98,7 @@ func TestReplayAbuse(t *testing.T) {
 	for k, kind := range abuses {
 		plays := make([]*play, seeds)
 		for i := range plays {
-			p := newPlay(t, *firstSeed+uint64(100*k+i))
+			p := newPlay(t, *firstSeed+uint64(100*k+i), nil)
 			from := 0
 			if !*full {
 				from = abuseHour - weekHours - 24

@@ -125,6 +125,7 @@ func TestPolicyIsChecked(t *testing.T) {
 		"z":         func(p *Policy) { p.Z = 0 },
 		"quiet":     func(p *Policy) { p.Quiet.Stop = 0 },
 		"longest":   func(p *Policy) { p.Longest = time.Hour },
+		"held":      func(p *Policy) { p.HeldContent.Stop.Bad = 5 },
 		"overwhelm": func(p *Policy) { p.OverwhelmingContent.Bad = 20 },
 	} {
 		p := DefaultPolicy()

@@ -41,6 +41,8 @@
 //	backscatter                        30 %, 30             40 %, 60             -
 //	spread_unknown (tenant)            10 %, 30, 10 acc.    20 %, 75, 15 acc.    35 %, 300, 30 acc.
 //	spread_content (tenant)            5 %, 30, 10 acc.     10 %, 75, 15 acc.    20 %, 300, 30 acc.
+//	unknown_recipients, held           -                    20 %, 10             25 %, 25
+//	content, held                      -                    10 %, 10             15 %, 25
 //	overwhelming, unknown recipients   -                    -                    30 %, 250 within an hour
 //	overwhelming, content              -                    -                    30 %, 250 within an hour
 //	volume: distinct recipients/hour   account 2000, tenant 5000, or its history if that is more
@@ -51,6 +53,9 @@
 // addresses: so slow begins at 10 % for unknown recipients, far above what a kept list has. Receivers call little of
 // innocent mail spam, so 5 % and 10 % stand for content. Ten bad outcomes are twice what Heimdal blocks for (5 in 60 min).
 // Backscatter is higher, since bounces to forged senders are part of any mail server's life.
+//
+// Held are the numbers of an account that has been slowed, where that is enforced: it sends so little from then on that
+// the usual ones would take most of a day, and what it sends now it sends after it was slowed.
 //
 // Volume counts distinct recipients that were answered for good, not mails, so that MSAs' retries are none. With three weeks
 // known it is compared with three times the median plus 3 MAD of the same hour (and those beside it) of up to four weeks

@@ -125,7 +125,7 @@ func (n *counts) of(s Signal) (bad, cases int) {
 // weigh finds the highest level that a reading is enough for.
 func (d *Detector) weigh(e *entry, r *Reading) {
 	p := d.policy
-	steps := p.of(r.Signal)
+	steps := d.steps(e, r.Signal)
 	r.Threshold = d.threshold(e, r, steps, Slow)
 	if r.Signal == Listing && r.Providers < 2 {
 		return
@@ -150,6 +150,23 @@ func (d *Detector) weigh(e *entry, r *Reading) {
 	if over.Share > 0 && p.enough(Stop, over, r) {
 		r.Level, r.Threshold, r.Overwhelming = Stop, over.Share, true
 	}
+}
+
+// steps are those of a signal for a subject. An account whose mail is held back sends too little for the usual ones.
+func (d *Detector) steps(e *entry, s Signal) *Steps {
+	p := d.policy
+	usual, held := p.of(s), &p.HeldUnknown
+	switch s {
+	case UnknownRecipients:
+	case Content:
+		held = &p.HeldContent
+	default:
+		return usual
+	}
+	if p.Enforce.cap(e.level) < Slow || e.exempt != nil || e.owner.exempt != nil {
+		return usual
+	}
+	return &Steps{Slow: usual.Slow, Divert: held.Divert, Stop: held.Stop}
 }
 
 // threshold is the share for a level. A usual share of bad outcomes excuses from Slow, within bounds; volume beyond all

@@ -71,6 +71,10 @@ type Policy struct {
 	Listing     Steps // [–]
 	Backscatter Steps // [X]
 
+	// Held are Divert and Stop of Unknown and Content for an account that is held to the slow rate already. Its windows begin anew with
+	// every level, and so little of its mail passes that the usual numbers would take most of a day [–].
+	HeldUnknown, HeldContent Steps
+
 	SpreadUnknown, SpreadContent Steps // of tenants [–]
 	// AccountCap is how many bad outcomes in a day an account adds to those of its tenant, so that spread is not one
 	// account's doing [–].
@@ -118,6 +122,14 @@ func DefaultPolicy() *Policy {
 			Divert: Step{Share: 0.10, Bad: 25, Providers: 2},
 			Stop:   Step{Share: 0.20, Bad: 100, Providers: 3},
 		},
+		HeldUnknown: Steps{
+			Divert: Step{Share: 0.20, Bad: 10, Providers: 2},
+			Stop:   Step{Share: 0.25, Bad: 25, Providers: 3},
+		},
+		HeldContent: Steps{
+			Divert: Step{Share: 0.10, Bad: 10, Providers: 2},
+			Stop:   Step{Share: 0.15, Bad: 25, Providers: 3},
+		},
 		Sender:  Steps{Slow: Step{Share: 0.30, Bad: 30, Providers: 2}},
 		Listing: Steps{Slow: Step{Share: 0.20, Bad: 20, Providers: 2}, Divert: Step{Share: 0.40, Bad: 50, Providers: 2}},
 		Backscatter: Steps{
@@ -164,20 +176,11 @@ func (p *Policy) Validate() error {
 		}
 	}
 	for _, name := range []Signal{UnknownRecipients, Content, SenderRefused, Listing, Backscatter, SpreadUnknown, SpreadContent} {
-		s := p.of(name)
-		complain(s.Slow.Share > 0, "%s: wants a share for slow", name)
-		last := Step{}
-		for l := Slow; l <= Stop; l++ {
-			step := s.at(l)
-			complain(step.Share >= 0 && step.Share < 1, "%s, %v: the share must be 0 to less than 1, not %v", name, l, step.Share)
-			if step.Share == 0 {
-				continue
-			}
-			complain(step.Bad >= 5, "%s, %v: fewer than 5 bad outcomes are chance, not %d", name, l, step.Bad)
-			complain(step.Share >= last.Share && step.Bad >= last.Bad, "%s, %v: must not be easier to reach than the level below", name, l)
-			last = *step
-		}
+		complain(p.of(name).Slow.Share > 0, "%s: wants a share for slow", name)
+		p.of(name).validate(string(name), complain)
 	}
+	p.HeldUnknown.validate("unknown_recipients, held", complain)
+	p.HeldContent.validate("content, held", complain)
 	for _, s := range []Step{p.OverwhelmingUnknown, p.OverwhelmingContent} {
 		complain(s.Share >= 0 && s.Share < 1, "overwhelming: the share must be 0 to less than 1, not %v", s.Share)
 		complain(s.Share == 0 || s.Bad >= 100, "overwhelming: fewer than 100 bad outcomes are not overwhelming, not %d", s.Bad)
@@ -206,4 +209,18 @@ func (p *Policy) Validate() error {
 	}
 	complain(p.Forget > 0 && p.HandMost > 0, "forget, and the longest block by hand: must be more than 0")
 	return errors.Join(wrong...)
+}
+
+func (s *Steps) validate(name string, complain func(ok bool, format string, args ...any)) {
+	last := Step{}
+	for l := Slow; l <= Stop; l++ {
+		step := s.at(l)
+		complain(step.Share >= 0 && step.Share < 1, "%s, %v: the share must be 0 to less than 1, not %v", name, l, step.Share)
+		if step.Share == 0 {
+			continue
+		}
+		complain(step.Bad >= 5, "%s, %v: fewer than 5 bad outcomes are chance, not %d", name, l, step.Bad)
+		complain(step.Share >= last.Share && step.Bad >= last.Bad, "%s, %v: must not be easier to reach than the level below", name, l)
+		last = *step
+	}
 }

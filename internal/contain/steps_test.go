@@ -325,3 +325,49 @@ func TestTextsAreClean(t *testing.T) {
 		t.Error("not found by the name it came with")
 	}
 }
+
+// An account that is held to a mail a minute and goes on as before is diverted and stopped all the same, soon; one that mends is not.
+func TestHeldAccountGoesOn(t *testing.T) {
+	for _, c := range []struct {
+		name         string
+		policy       *Policy
+		bad          int // of five, while it is slowed
+		divert, stop time.Duration
+	}{
+		{"held", enforced(), 2, time.Hour, 3 * time.Hour},
+		{"held, and mends", enforced(), 0, 0, 0},
+		{"not held", DefaultPolicy(), 2, 2 * time.Hour, 0}, // by the usual numbers
+	} {
+		r := newRig(t, c.policy)
+		for i := 0; r.level(alice) < Slow; i++ {
+			r.leap(time.Second)
+			r.mail(alice, providers[i/5%len(providers)], badOf(i, 2))
+		}
+		began := r.at
+		reached := map[Level]time.Duration{}
+		mails := 0
+		for i := 0; r.at.Sub(began) < 6*time.Hour; i++ {
+			r.pass(time.Minute)
+			if l := r.level(alice); reached[l] == 0 {
+				reached[l] = r.at.Sub(began)
+			}
+			if r.level(alice) < Stop {
+				r.mail(alice, providers[i/5%len(providers)], badOf(i, c.bad))
+				mails++
+			}
+		}
+		t.Logf("%s: diverted after %v, stopped after %v; %d mails in six hours", c.name, reached[Divert], reached[Stop], mails)
+		for level, most := range map[Level]time.Duration{Divert: c.divert, Stop: c.stop} {
+			if got := reached[level]; got > most || most > 0 && got == 0 {
+				t.Errorf("%s: %v after %v, want at most %v (0: never)", c.name, level, got, most)
+			}
+		}
+	}
+}
+
+func badOf(i, ofFive int) string {
+	if i%5 < ofFive {
+		return "recipient_invalid"
+	}
+	return Accepted
+}
