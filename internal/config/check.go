@@ -60,6 +60,7 @@ func (h *Host) Check(ctx context.Context, cfg *Config) []Finding {
 		c.tproxy,
 		c.certificate,
 		c.journal,
+		c.memory,
 		c.drain,
 	} {
 		if ctx.Err() != nil {
@@ -169,6 +170,16 @@ const (
 	capNetAdmin = 12
 	capNetRaw   = 13
 )
+
+// memory that ends with the process: what was learnt of sending IPs and senders, and what people have decided.
+func (c *checker) memory() {
+	if len(c.cfg.SendingIPs) > 0 && c.cfg.Standing.File == "" {
+		c.warn("standing.file", "which sending IPs are suspended, and by whom, is forgotten at a restart", `add file = "/var/lib/kanmon/standing.db" to [standing]`)
+	}
+	if (len(c.cfg.Tenants) > 0 || len(c.cfg.SenderLimits) > 0) && c.cfg.Senders.File == "" {
+		c.warn("senders.file", "blocks, limits by hand and what was learnt of senders are forgotten at a restart, and there is no audit", `add file = "/var/lib/kanmon/senders.db" to [senders]`)
+	}
+}
 
 // privileges of this process: those of the service may differ, hence no errors.
 func (c *checker) privileges() {

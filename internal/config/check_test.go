@@ -163,7 +163,7 @@ func TestCheck(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			cfg, err := Parse("kanmon.toml", []byte(test.doc))
+			cfg, err := Parse("kanmon.toml", []byte(test.doc+"[standing]\nfile = '/var/lib/kanmon/standing.db'\n"))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -173,6 +173,23 @@ func TestCheck(t *testing.T) {
 			}
 			expectFinding(t, host.Check(t.Context(), cfg), test.want)
 		})
+	}
+}
+
+// What ends with the process is told, where there is something to remember.
+func TestCheckMemory(t *testing.T) {
+	tenant := "[[tenant]]\nname = 'acme'\nsources = ['10.20.1.0/24']\n"
+	for doc, want := range map[string]string{
+		twoFamilies: "warning: standing.file: which sending IPs are suspended",
+		twoFamilies + "[standing]\nfile = '/var/lib/kanmon/standing.db'\n": "",
+		plain + tenant: "warning: senders.file: blocks, limits by hand and what was learnt of senders are forgotten at a restart, and there is no audit",
+		plain + tenant + "[senders]\nfile = '/var/lib/kanmon/senders.db'\n": "",
+	} {
+		cfg, err := Parse("kanmon.toml", []byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		expectFinding(t, goodHost(t).Check(t.Context(), cfg), want)
 	}
 }
 

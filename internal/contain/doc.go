@@ -94,7 +94,7 @@
 //  4. Operators use [Detector.List], [Detector.Explain], [Detector.Block], [Detector.Unblock], [Detector.Exempt] and
 //     [Detector.Unexempt].
 //
-// go test -run Replay -full -v ./internal/contain prints what the defaults do to 210 innocent tenants in a year, and to
+// go test ./internal/contain -run Replay -full -v prints what the defaults do to 210 innocent tenants in a year, and to
 // abuse, of synthetic mail; -seed chooses others. It takes some minutes.
 //
 // Reading order, which is call order:

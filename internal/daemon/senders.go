@@ -122,7 +122,7 @@ func (s *senders) Carry(asked admin.Subject, o admin.Order, who string) (admin.S
 // withStatus says whose doing an error is. What has none of these causes is the daemon's own: most of all a disk.
 func withStatus(err error) error {
 	for cause, status := range map[error]int{
-		policy.ErrTenant: http.StatusNotFound, policy.ErrLimit: http.StatusNotFound, policy.ErrAmount: http.StatusBadRequest,
+		policy.ErrTenant: http.StatusNotFound, policy.ErrLimit: http.StatusNotFound, policy.ErrAmount: http.StatusBadRequest, policy.ErrNoStore: http.StatusNotFound,
 		contain.ErrSubject: http.StatusNotFound, contain.ErrPast: http.StatusBadRequest, contain.ErrFull: http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, cause) {
@@ -143,7 +143,7 @@ func (s *senders) Changes(asked admin.Subject, most int) ([]admin.Change, error)
 	}
 	all, err := s.policy.Audit(of, most)
 	if err != nil {
-		return nil, fmt.Errorf("read the audit: %w", err)
+		return nil, withStatus(fmt.Errorf("read the audit: %w", err))
 	}
 	var shown []admin.Change
 	for _, c := range all {

@@ -363,3 +363,11 @@ func TestDecisionIsSavedSoonAfterAFailure(t *testing.T) {
 		}
 	})
 }
+
+// Without a file there is no audit, and whoever asks for it is told so: an empty one would say that nobody has changed anything.
+func TestAuditNeedsAFile(t *testing.T) {
+	r := newRig(t, settingsWith(), nil)
+	if changes, err := r.Audit(contain.Subject{}, 10); !errors.Is(err, ErrNoStore) {
+		t.Errorf("%v, %v", changes, err)
+	}
+}

@@ -14,9 +14,10 @@ import (
 
 // Errors of what operators ask for.
 var (
-	ErrTenant = errors.New("there is no such tenant")
-	ErrLimit  = errors.New("there is no such limit")
-	ErrAmount = errors.New("not an amount for this limit")
+	ErrTenant  = errors.New("there is no such tenant")
+	ErrLimit   = errors.New("there is no such limit")
+	ErrAmount  = errors.New("not an amount for this limit")
+	ErrNoStore = errors.New("nothing is kept: the configuration names no file in [senders]")
 )
 
 // A Change is what an operator did, or a limit that blocks, as the audit keeps it.
@@ -181,7 +182,7 @@ func (p *Policy) stamp(c *Change) {
 // Audit gives the last changes, the newest last; of all subjects if the tenant is "".
 func (p *Policy) Audit(s contain.Subject, most int) ([]Change, error) {
 	if p.store == nil {
-		return nil, nil
+		return nil, ErrNoStore
 	}
 	p.disk.Lock()
 	defer p.disk.Unlock()
