@@ -50,6 +50,7 @@ func TestGateBehindARefusedData(t *testing.T) {
 						msa.Expect(250)
 					}
 				}
+				synctest.Wait()
 				heard := gate.heard[slices.IndexFunc(gate.heard, func(line string) bool { return strings.HasPrefix(line, "data ") })+1:]
 				if r.mx.Mailbox.Len() != c.delivered || !slices.Equal(heard, c.heard) {
 					t.Errorf("%d delivered, want %d; heard %q, want %q", r.mx.Mailbox.Len(), c.delivered, heard, c.heard)
@@ -60,6 +61,7 @@ func TestGateBehindARefusedData(t *testing.T) {
 					t.Errorf("the next mail: %s", reply)
 				}
 				finishSession(msa)
+				synctest.Wait()
 			})
 		})
 	}
@@ -87,6 +89,7 @@ func TestGateKnowsASenderWithoutBrackets(t *testing.T) {
 			msa.Command("EHLO msa.example.com")
 			msa.Command(line)
 			finishSession(msa)
+			synctest.Wait()
 			if asked := strings.TrimSpace("mail? " + want); !slices.Contains(gate.heard, asked) {
 				t.Errorf("%s: heard %q, want %q", line, gate.heard, asked)
 			}
@@ -110,6 +113,7 @@ func TestGateHearsOfADelayThatIsGivenUp(t *testing.T) {
 			t.Errorf("told %+v", replies)
 		}
 		finishSession(msa)
+		synctest.Wait()
 		want := []string{"rcpt? b@example.net", "given up", "rcpt? c@example.net", "given up", "mail 250"}
 		if heard := fmt.Sprintf("%q", gate.heard); !strings.Contains(heard, strings.Trim(fmt.Sprintf("%q", want), "[]")) {
 			t.Errorf("heard %s, want in it %q", heard, want)
