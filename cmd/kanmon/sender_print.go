@@ -190,9 +190,16 @@ func printLimits(w io.Writer, all []admin.LimitUse) error {
 	}
 	table := newTable(w, "LIMIT\tOF\tAMOUNT\tUSED\tAT ONCE\tALL FREE IN\tNOTE")
 	for _, l := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", l.Name, l.Scope, amountOf(&l), l.Used, l.Max, span(l.Free), noteOf(&l))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", l.Name, scopeOf(&l), amountOf(&l), l.Used, l.Max, span(l.Free), noteOf(&l))
 	}
 	return table.Flush()
+}
+
+func scopeOf(l *admin.LimitUse) string {
+	if l.Provider != "" {
+		return "tenant at " + l.Provider
+	}
+	return l.Scope
 }
 
 func amountOf(l *admin.LimitUse) string {

@@ -63,7 +63,7 @@ func newCustomers() *customers {
 	down := decided(sender("down@acme.example", "slow", "slow", "slow"), unknown, "slow")
 	down.Last.By, down.Last.From, down.Last.Why = "quiet", "divert", "nothing for 6.0 hours that would slow it"
 	acme := sender("", "normal", "normal", "normal")
-	acme.Accounts, acme.Limits = 5, []admin.LimitUse{{Name: "tenant-sessions", Scope: "tenant", Measure: "sessions", Amount: 20, Configured: 20, Enforced: true, Used: 3, Max: 20, Room: true}}
+	acme.Accounts, acme.Limits = 5, []admin.LimitUse{{Name: "tenant-sessions", Scope: "tenant", Measure: "sessions", Amount: 20, Configured: 20, Enforced: true, Used: 3, Max: 20, Room: true}, {Name: "tenant-at", Scope: "tenant_provider", Provider: "docomo", Measure: "messages", Amount: 600, Configured: 600, Per: time.Minute, Enforced: true, Used: 12, Max: 60, Free: 2 * time.Second, Room: true}}
 	blue := decided(sender("", "slow", "slow", "slow"), admin.Reading{Signal: "many_accounts", Bad: 6, Cases: 30, Accounts: 6, Level: "slow", Threshold: 6}, "slow")
 	blue.Tenant = "blue"
 	return &customers{

@@ -129,7 +129,8 @@ type Sample struct {
 // A LimitUse is how a limit stands.
 type LimitUse struct {
 	Name       string        `json:"name"`
-	Scope      string        `json:"scope"`   // tenant or account
+	Scope      string        `json:"scope"` // tenant, account, or tenant_provider
+	Provider   string        `json:"provider,omitempty"`
 	Measure    string        `json:"measure"` // messages, recipients, octets, connections, sessions
 	Amount     int64         `json:"amount"`
 	Configured int64         `json:"configured"` // another than Amount if an operator has set one

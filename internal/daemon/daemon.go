@@ -179,14 +179,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 		d.discard(next)
 		return err
 	}
-	if rules := Rules(cfg); cfg.Intercept.ManageRules && !reflect.DeepEqual(rules, Rules(d.cfg)) {
-		if err := d.applyRules(ctx, rules); err != nil {
-			plan.abandon()
-			d.discard(next)
-			return err
-		}
-	}
-	if err := d.configure(cfg, next); err != nil {
+	if err := d.exchange(ctx, cfg, next); err != nil {
 		plan.abandon()
 		d.discard(next)
 		return err
@@ -201,7 +194,19 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// configure exchanges the settings of what outlives the generations.
+// exchange changes what outlives the generations: the settings, and the firewall rules. On an error they are as before.
+func (d *Daemon) exchange(ctx context.Context, cfg *config.Config, next *generation) error {
+	err := d.configure(cfg, next)
+	if rules := Rules(cfg); err == nil && cfg.Intercept.ManageRules && !reflect.DeepEqual(rules, Rules(d.cfg)) {
+		err = d.applyRules(ctx, rules)
+	}
+	if err != nil {
+		return errors.Join(err, d.configure(d.cfg, d.current))
+	}
+	return nil
+}
+
+// configure gives their settings to those who decide about senders and about sending IPs.
 func (d *Daemon) configure(cfg *config.Config, next *generation) error {
 	senders, err := policySettings(cfg, next.out)
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kanmon/internal/config"
+	"kanmon/internal/contain"
 	"kanmon/internal/smtptest"
 )
 
@@ -102,6 +103,10 @@ func TestReloadAllOrNothing(t *testing.T) {
 			w.note(func() { w.fail = errors.New("no nft today") })
 			c.Intercept.Interfaces = []string{"lo"}
 		}, "no nft today"},
+		{"standing that cannot be", func(_ *world, c *config.Config) {
+			c.Intercept.Interfaces = []string{"lo"} // other rules
+			c.Standing.Within = -time.Second
+		}, "standing: "},
 		{"sending IP not here", func(w *world, c *config.Config) {
 			c.SendingIPs = w.parse("[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\n").SendingIPs
 		}, "203.0.113.1 is not an address of this host"},
@@ -128,6 +133,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 			next := *cfg
 			next.Journal.SessionLog = filepath.Join(w.dir, "new.log")
 			next.Hostname = "new.example.jp"
+			next.SenderLimits = []config.SenderLimit{{Name: "day", Per: config.PerTenant, Count: config.CountMessages, Limit: 5, Every: time.Hour, Burst: 5, Action: config.LimitDefer}}
 			test.edit(w, &next)
 			if err := w.daemon.Reload(t.Context(), &next); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Reload = %v, want %q", err, test.want)
@@ -140,6 +146,9 @@ func TestReloadAllOrNothing(t *testing.T) {
 			}
 			if len(w.applied) != 1 {
 				t.Errorf("rules were applied %d times, want once, by Start", len(w.applied))
+			}
+			if limits := w.daemon.policy.Usages(contain.Subject{Tenant: "127.0.0.1"}); len(limits) != 0 {
+				t.Errorf("senders have the limits %+v", limits)
 			}
 			msa := w.session()
 			msa.Expect(220)

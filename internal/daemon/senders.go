@@ -10,6 +10,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/contain"
+	"kanmon/internal/limit"
 	"kanmon/internal/policy"
 )
 
@@ -253,11 +254,17 @@ func shownSamples(all []contain.Sample) []admin.Sample {
 func shownUses(all []policy.Usage) []admin.LimitUse {
 	var shown []admin.LimitUse
 	for _, u := range all {
+		provider := ""
+		if u.Rule.Scope == limit.PerTenantProvider {
+			provider = u.Subject.To
+		}
 		shown = append(shown, admin.LimitUse{
-			Name: u.Rule.Name, Scope: u.Rule.Scope.String(), Measure: u.Rule.Measure.String(), Amount: u.Rule.Amount, Configured: u.Configured,
+			Name: u.Rule.Name, Provider: provider, Scope: u.Rule.Scope.String(), Measure: u.Rule.Measure.String(), Amount: u.Rule.Amount, Configured: u.Configured,
 			Per: u.Rule.Per, Enforced: u.Enforced, Used: u.Used, Max: u.Max, Free: u.Free, Room: u.Now.OK, Wait: u.Now.Wait,
 		})
 	}
-	slices.SortStableFunc(shown, func(a, b admin.LimitUse) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(shown, func(a, b admin.LimitUse) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Provider, b.Provider))
+	})
 	return shown
 }

@@ -92,7 +92,7 @@ func TestOperatorOnSenders(t *testing.T) {
 		x.DownIn < time.Hour || len(x.Readings) == 0 || len(x.Last.Samples) == 0 || x.Last.Samples[0].Reply != "550 5.1.1 no such user" {
 		t.Fatalf("bob: %+v, %v", x, err)
 	}
-	if len(x.Limits) != 2 || x.Limits[0].Name != "account-hour" || x.Limits[0].Used == 0 || x.Limits[1].Scope != "tenant" || !x.Limits[0].Room || !x.Limits[0].Enforced {
+	if len(x.Limits) != 3 || x.Limits[0].Name != "account-hour" || x.Limits[0].Used == 0 || x.Limits[1].Name != "contained" || x.Limits[2].Scope != "tenant" || !x.Limits[0].Room || !x.Limits[0].Enforced {
 		t.Errorf("limits: %+v", x.Limits)
 	}
 

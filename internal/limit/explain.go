@@ -1,6 +1,10 @@
 package limit
 
-import "time"
+import (
+	"cmp"
+	"slices"
+	"time"
+)
 
 // Explain says how each counter stands, and what Take would say. A subject without a counter is shown as free, as it is
 // unless there is no place for it.
@@ -49,4 +53,20 @@ func (b *bid) copy(now int64) {
 		b.member = &member
 	}
 	b.main.forgive(now, b.want.Limit.farthest())
+}
+
+// Seen gives what a limit counts of a sender or a sending IP at present, by name. It looks at all there is: it is for people.
+func (m *Memory) Seen(l *Limit, of string) (all []Subject) {
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		for k := range s.entries {
+			if k.limit == l.id && k.of == cut(of) {
+				all = append(all, Subject{Of: k.of, To: k.to})
+			}
+		}
+		s.mu.Unlock()
+	}
+	slices.SortFunc(all, func(a, b Subject) int { return cmp.Compare(a.To, b.To) })
+	return all
 }

@@ -42,10 +42,7 @@ func (a *pass) contained(d *session.Decision, step session.Step) {
 
 // slow lets a contained sender's mail pass at a rate of its own, which is not the limits'.
 func (a *pass) slow(d *session.Decision, answer contain.Answer) {
-	subject := limit.Subject{Of: a.account, To: a.tenant}
-	if answer.Tenant {
-		subject = limit.Subject{Of: a.tenant}
-	}
+	subject := a.slowed(answer)
 	v := a.policy.limiter.Take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.ofAccount)
 	if v.OK {
 		return
@@ -60,6 +57,14 @@ func (a *pass) slow(d *session.Decision, answer contain.Answer) {
 		a.waiting, did = true, "delayed"
 	}
 	a.noteContained(d, answer, did)
+}
+
+// slowed is whose rate it is.
+func (a *pass) slowed(answer contain.Answer) limit.Subject {
+	if answer.Tenant {
+		return limit.Subject{Of: a.tenant}
+	}
+	return limit.Subject{Of: a.account, To: a.tenant}
 }
 
 // usefullyHeld is how many sessions of a contained sender there will be room for while they may be held. More would only keep the

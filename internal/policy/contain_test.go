@@ -97,7 +97,10 @@ func TestBlockByHand(t *testing.T) {
 	if err := r.Block(acme, r.now().Add(time.Hour), "alice", "invoice"); err != nil {
 		t.Fatal(err)
 	}
-	v, _ := r.enter("10.0.1.1", mx)
+	v, d := r.enter("10.0.1.1", mx)
+	if d.Refuse != session.RefuseNow || d.Text != blockedText || len(d.Notes) != 1 || d.Notes[0].Rule != "containment: stop" {
+		t.Errorf("the MX is connected to for nothing: %+v", d)
+	}
 	if got := v.send("a@acme.example", rcpt, nil); got.refused.Text != blockedText {
 		t.Errorf("not blocked: %+v", got)
 	}

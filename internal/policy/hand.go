@@ -196,27 +196,47 @@ type Usage struct {
 	Enforced   bool
 }
 
-// Usages gives the limits of a sender that count it alone: the tenant's, or the account's.
-func (p *Policy) Usages(s contain.Subject) []Usage {
+// Usages gives the limits of a sender that count it alone: the account's; or the tenant's, also at each provider that it sends to. Last
+// comes the rate of a contained sender.
+func (p *Policy) Usages(s contain.Subject) (all []Usage) {
 	s = normal(s)
 	set := p.settings.Load()
 	a := &pass{policy: p, set: set, tenant: s.Tenant, account: s.Account, begun: s.Account != ""}
-	var all []Usage
 	for _, l := range set.Limits {
-		scope := l.Rule().Scope
-		ofTenant, ofAccount := scope == limit.PerTenant && s.Account == "", scope == limit.PerAccount && s.Account != ""
-		if !ofTenant && !ofAccount || !l.applies(a) {
+		a.provider = ""
+		if len(l.Providers) > 0 {
+			a.provider = l.Providers[0] // whichever: it is not about a mail
+		}
+		if !l.applies(a) {
 			continue
 		}
-		w := limit.Want{Limit: set.limitFor(l.Limit, a), Subject: limit.Subject{Of: s.Tenant}, Member: s.Tenant, N: 1}
-		if scope == limit.PerAccount {
-			w.Subject = limit.Subject{Of: s.Account, To: s.Tenant}
-		}
-		for _, c := range p.limiter.Explain([]limit.Want{w}) {
-			all = append(all, Usage{c, l.Rule().Amount, l.Enforce})
+		base := set.limitFor(l.Limit, a)
+		for _, subject := range p.countedAlone(base, s) {
+			all = append(all, p.usage(limit.Want{Limit: base, Subject: subject, Member: s.Tenant, N: 1}, l.Rule().Amount, l.Enforce))
 		}
 	}
+	if answer := p.detector.Ask(s.Tenant, s.Account); answer.Level == contain.Slow || answer.Level == contain.Divert {
+		w := limit.Want{Limit: set.limitFor(set.slow, a), Subject: a.slowed(answer), N: 1}
+		all = append(all, p.usage(w, set.slow.Rule().Amount, true))
+	}
 	return all
+}
+
+// countedAlone gives what a limit counts of a sender, and of nobody else.
+func (p *Policy) countedAlone(l *limit.Limit, s contain.Subject) []limit.Subject {
+	switch scope := l.Rule().Scope; {
+	case scope == limit.PerTenant && s.Account == "":
+		return []limit.Subject{{Of: s.Tenant}}
+	case scope == limit.PerTenantProvider && s.Account == "":
+		return p.limiter.Seen(l, s.Tenant)
+	case scope == limit.PerAccount && s.Account != "":
+		return []limit.Subject{{Of: s.Account, To: s.Tenant}}
+	}
+	return nil
+}
+
+func (p *Policy) usage(w limit.Want, configured int64, enforced bool) Usage {
+	return Usage{p.limiter.Explain([]limit.Want{w})[0], configured, enforced}
 }
 
 // Explain gives what is known of a sender's behaviour, with the thresholds.

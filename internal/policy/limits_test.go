@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -390,6 +391,31 @@ func TestLimitByHand(t *testing.T) {
 		}
 	}
 	v.Close()
+}
+
+// People see what counts a sender alone: at each provider what is counted there, and the rate of who is contained.
+func TestUsages(t *testing.T) {
+	docomo := rule("docomo", limit.PerTenant, 7)
+	docomo.Providers = []string{"docomo"}
+	s := enforcing(settingsWith(rule("hour", limit.PerAccount, 500), rule("at", limit.PerTenantProvider, 400), docomo))
+	r := newRig(t, s, nil)
+	abuse(r, "bad@acme.example", 60)
+	names := func(of contain.Subject) (all []string) {
+		for _, u := range r.Usages(of) {
+			all = append(all, fmt.Sprintf("%s %s/%s of %d", u.Rule.Name, u.Subject.Of, u.Subject.To, u.Max))
+		}
+		return all
+	}
+	if got := names(contain.Subject{Tenant: "acme", Account: "bad@acme.example"}); !slices.Equal(got, []string{"hour bad@acme.example/acme of 500", "contained bad@acme.example/acme of 1"}) {
+		t.Errorf("of the account: %q", got)
+	}
+	got := names(contain.Subject{Tenant: "acme"})
+	if len(got) < 2 || got[len(got)-1] != "docomo acme/ of 7" || !strings.HasPrefix(got[0], "at acme/") {
+		t.Errorf("of the tenant: %q", got)
+	}
+	if got := names(contain.Subject{Tenant: "blue"}); !slices.Equal(got, []string{"docomo blue/ of 7"}) {
+		t.Errorf("of one that has sent nothing: %q", got)
+	}
 }
 
 func passing(v *visit, of int) (n int) {

@@ -124,6 +124,11 @@ func (a *pass) connect() session.Decision {
 	switch {
 	case id.Tenant != "":
 		a.tenant = id.Tenant
+		if answer := a.policy.detector.Ask(a.tenant, ""); answer.Hand { // nothing that the session can bring may pass: the MX is not bothered
+			d := session.Decision{Refuse: session.RefuseNow, Text: blockedText}
+			a.noteContained(&d, answer, "deferred")
+			return d
+		}
 		return a.limits(session.StepConnect, 0)
 	case id.Later:
 		return session.Decision{}

@@ -287,8 +287,8 @@ func (s *session) tellOver() {
 
 // leaveGate ends the session's way through the gate. A dot without a reply may have been a message.
 func (s *session) leaveGate() {
+	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
 	if s.dotSent {
 		s.gate.pass.Tell(News{Step: StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
 	}
-	s.gate.pass.Close()
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
+	"kanmon/internal/smtptest"
 )
 
 // A DATA that the MX refuses leaves the mail open at many MXs, for another try. It is not over for the gate either; where the MX then
@@ -119,4 +120,35 @@ func TestGateHearsOfADelayThatIsGivenUp(t *testing.T) {
 			t.Errorf("heard %s, want in it %q", heard, want)
 		}
 	})
+}
+
+// A panickingGate cannot take the news of a message.
+type panickingGate struct{ *script }
+
+func (g panickingGate) Enter(session.Origin) session.Pass { return g }
+
+func (g panickingGate) Tell(n session.News) {
+	if n.Step == session.StepMessage {
+		panic("no news today")
+	}
+	g.script.Tell(n)
+}
+
+// Whatever becomes of the news, the gate is told that the session has ended: else its places would be lost.
+func TestGateIsLeftAfterAPanic(t *testing.T) {
+	for _, reply := range []string{smtptest.Default, smtptest.CloseConn} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig()
+			gate := refusing(nothing, session.Decision{})
+			r.engine.Gate = panickingGate{gate}
+			r.mx.Reply = refuseAt(".", 1, reply)
+			msa := r.msa(t)
+			_ = msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+			_ = msa.Conn().Close()
+			synctest.Wait()
+			if n := strings.Count(strings.Join(gate.heard, "\n"), "closed"); n != 1 {
+				t.Errorf("reply %q: told %d times that it is over: %q", reply, n, gate.heard)
+			}
+		})
+	}
 }

@@ -46,6 +46,8 @@ const (
 	haproxyPort = 11025 // the first of five
 	nginxPort   = 12025 // the first of five
 	copyPort    = 13025
+
+	proxyPorts = "10025-13025" // all of them
 )
 
 // Sizes of the byte copier's buffers: what io.Copy takes by itself, where speed counts, and what a careful proxy would take

@@ -117,6 +117,7 @@ func (w *world) tune() error {
 	for _, h := range []*netlab.Host{w.source, w.gateway, w.mx} {
 		err = errors.Join(err,
 			h.Sysctl("net.ipv4.ip_local_port_range", "1024 65000"),
+			h.Sysctl("net.ipv4.ip_local_reserved_ports", proxyPorts), // a proxy that begins later still finds them free
 			h.Sysctl("net.ipv4.tcp_tw_reuse", "1"),
 			h.Sysctl("net.core.somaxconn", "16384"),
 			h.Sysctl("net.ipv4.tcp_max_syn_backlog", "16384"))
