@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -156,5 +157,35 @@ func TestWhoseMail(t *testing.T) {
 	}
 	for _, one := range []*visit{shared, acme, v} {
 		one.Close()
+	}
+}
+
+// A sender that MXs refuse at MAIL already is seen to be refused; the same mail, tried again and again, is one.
+func TestSenderIsRefusedAtMail(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		to   func(i int) string
+		want contain.Level
+	}{
+		{"many mails", func(i int) string { return fmt.Sprintf("b%d@example.net", i) }, contain.Slow},
+		{"one mail again", func(int) string { return "b@example.net" }, contain.Normal},
+		{"no recipient told", func(int) string { return "" }, contain.Normal},
+	} {
+		r := newRig(t, settingsWith(), nil)
+		for i := range 120 {
+			v, _ := r.enter("10.0.1.1", []netip.AddrPort{mx, other}[i%2])
+			v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
+			v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+			if to := c.to(i); to != "" {
+				v.ask(session.Question{Step: session.StepRecipient, Recipient: to})
+			}
+			v.Tell(session.News{Step: session.StepMail, Code: 550, Class: "sender_rejected", Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
+			v.Tell(session.News{Step: session.StepOver})
+			v.Close()
+			r.pass(time.Second)
+		}
+		if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); x.Level != c.want {
+			t.Errorf("%s: %v, want %v: %+v", c.name, x.Level, c.want, x.Readings)
+		}
 	}
 }

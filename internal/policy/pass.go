@@ -275,8 +275,22 @@ func (a *pass) toldMail(n session.News) {
 		}
 		a.taken = true
 	case !a.taken: // else it is a MAIL inside a transaction, and the first one stands
+		a.senderRefused(n)
 		a.giveBack()
 	}
+}
+
+// senderRefused tells the detector of a mail that the MX did not want to hear of. Which mail it is, the recipients tell that the MSA has
+// named with it; without any, all that one MX refuses are one.
+func (a *pass) senderRefused(n session.News) {
+	var mail uint64
+	for _, hash := range a.asked {
+		mail += hash
+	}
+	a.policy.detector.Message(contain.Message{
+		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail ^ a.policy.hash(a.provider), IP: n.SendingIP, Class: n.Class,
+		Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+	})
 }
 
 func (a *pass) toldRecipient(n session.News) {
