@@ -94,6 +94,9 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 	}
 	shown.Limits = append(shown.Limits, shownUses(s.policy.Usages(contain.Subject{Tenant: of.Tenant}))...)
 	shown.Changes, err = s.Changes(admin.Subject{Tenant: of.Tenant, Account: of.Account}, lastChanges)
+	if errors.Is(err, policy.ErrNoStore) {
+		err = nil // there is all the rest to be seen
+	}
 	return shown, err
 }
 

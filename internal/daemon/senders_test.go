@@ -203,6 +203,21 @@ func TestTenantThatIsGone(t *testing.T) {
 	}
 }
 
+// Without a file everything can be seen and done; only the audit, of which there is none, says so.
+func TestSendersWithoutAFile(t *testing.T) {
+	_, c := withSocket(t, strings.Replace(customers, "file           = 'FILE'\n", "", 1))
+	acme := admin.Subject{Tenant: "acme"}
+	if x, err := c.Sender(t.Context(), acme); err != nil || x.Subject != acme {
+		t.Errorf("show: %+v, %v", x, err)
+	}
+	if x, err := c.Carry(t.Context(), acme, admin.Order{Do: "block", Reason: "unpaid"}); err != nil || !x.Blocked {
+		t.Errorf("block: %+v, %v", x, err)
+	}
+	if _, err := c.Changes(t.Context(), acme, 5); err == nil || !strings.Contains(err.Error(), "names no file in [senders]") {
+		t.Errorf("audit: %v", err)
+	}
+}
+
 func TestNoTenantIsConfigured(t *testing.T) {
 	_, c := withSocket(t, listenTable+"[admin]\nsocket = 'DIR/s'\n")
 	ctx := t.Context()

@@ -79,6 +79,9 @@ func (r *rig) hold(ctx context.Context, c *contender, tls bool) (*heldResult, er
 	if result.normal, err = r.normalMail(ctx, c, tls, normalWindows); err != nil {
 		return nil, err
 	}
+	if err = pause(ctx, settle); err != nil { // what a busy time leaves behind is not what the sessions are added to
+		return nil, err
+	}
 	if result.before, err = residentOf(c.pid); err != nil {
 		return nil, err
 	}

@@ -24,6 +24,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -130,10 +131,19 @@ func (r *results) publish(file string) error {
 	if _, err := io.WriteString(os.Stdout, text.String()); err != nil {
 		return fmt.Errorf("print report: %w", err)
 	}
-	if file != "" {
-		if err := os.WriteFile(file, []byte(text.String()), 0o644); err != nil {
-			return fmt.Errorf("write report: %w", err)
-		}
+	if file == "" {
+		return nil
+	}
+	return save(file, text.String())
+}
+
+func save(file, text string) error {
+	err := os.MkdirAll(filepath.Dir(file), 0o755)
+	if err == nil {
+		err = os.WriteFile(file, []byte(text), 0o644)
+	}
+	if err != nil {
+		return fmt.Errorf("write report: %w", err)
 	}
 	return nil
 }
