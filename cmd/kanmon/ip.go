@@ -94,7 +94,7 @@ type ipSuspendCommand struct {
 	adminFlag
 	ipArgument
 	For    time.Duration `help:"For how long, as 90m or 48h; default: until it is resumed." placeholder:"DURATION"`
-	Reason string        `help:"Why, for those who come after you." placeholder:"TEXT"`
+	Reason string        `required:"" help:"Why, for those who come after you." placeholder:"TEXT"`
 }
 
 // Run takes a sending IP out of use.

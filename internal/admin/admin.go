@@ -11,7 +11,7 @@
 //
 //	GET  /v1/ips                          all standings that are not plainly active
 //	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
-//	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; without "for" until resumed
+//	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; with a reason; without "for" until resumed
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
 //	GET  /v1/tenants                      all tenants
 //	GET  /v1/tenants/{tenant}             all that is known of one, and why it is treated as it is
@@ -24,7 +24,7 @@
 //	…    /v1/accounts/{account}?tenant=   as with a tenant; its tenant can be left out where kanmon finds it
 //	GET  /v1/audit?tenant=&account=&most= what was changed by operators and by limits that block, the newest last
 //
-// An empty provider means all of them. Without "for" and "until" a block or an exemption lasts until it is ended.
+// A body is one JSON object, and nothing behind it. An empty provider means all of them. Without "for" and "until" a block or an exemption lasts until it is ended.
 package admin
 
 import (

@@ -19,6 +19,8 @@ const (
 	maxChanges = 10_000
 )
 
+var errBadReason = fmt.Errorf("want a \"reason\" of at most %d octets in one line", maxReason)
+
 func (s *Server) handleSenders(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/tenants", s.listTenants)
 	mux.HandleFunc("GET /v1/tenants/{tenant}", s.showSender)
@@ -137,7 +139,7 @@ func (b *order) checked(do string, now time.Time) (o Order, err error) {
 	case do == "block" && strings.TrimSpace(b.Reason) == "":
 		return o, errors.New("a block wants a \"reason\": all mail of the sender waits, and somebody will ask why")
 	case len(b.Reason) > maxReason || !printable(b.Reason):
-		return o, fmt.Errorf("want a \"reason\" of at most %d octets in one line", maxReason)
+		return o, errBadReason
 	}
 	o = Order{Do: do, Limit: b.Limit, Reason: b.Reason}
 	if b.Amount != nil {

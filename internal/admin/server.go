@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"os"
 	"os/user"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -117,6 +119,12 @@ type change struct {
 
 func (s *Server) suspend(w http.ResponseWriter, r *http.Request) {
 	s.change(w, r, func(ip netip.Addr, c change, who string) error {
+		switch {
+		case strings.TrimSpace(c.Reason) == "":
+			return errors.New("a suspension wants a \"reason\": mail takes other ways meanwhile, and somebody will ask why")
+		case len(c.Reason) > maxReason || !printable(c.Reason):
+			return errBadReason
+		}
 		until, err := end(c.For, "", s.now())
 		if err != nil {
 			return err
@@ -141,22 +149,49 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(netip.Ad
 	}
 	who := peerOf(r.Context())
 	if err := do(ip, c, who); err != nil {
-		s.refuse(w, http.StatusBadRequest, err)
+		s.refuseOrder(w, err)
 		return
 	}
 	s.log.Info("changed by the operator", "request", r.URL.Path, "provider", c.Provider, "for", c.For, "reason", c.Reason, "who", who)
 	s.answerStandings(w, ip)
 }
 
-// read reads the body of a request; none is one with nothing in it.
+// read reads the body of a request: one JSON object and nothing behind it. An order that is cut short, or is two, is none.
 func (s *Server) read(w http.ResponseWriter, r *http.Request, body any) bool {
-	dec := json.NewDecoder(r.Body)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(body); err != nil && !errors.Is(err, io.EOF) {
+	if err := readObject(r.Body, body); err != nil {
 		s.refuse(w, http.StatusBadRequest, fmt.Errorf("the request is not understood: %w", err))
 		return false
 	}
 	return true
+}
+
+func readObject(r io.Reader, body any) error {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if text = bytes.TrimSpace(text); !bytes.HasPrefix(text, []byte("{")) {
+		return fmt.Errorf("want a JSON object as its body, got %.20q", text)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(body); err != nil {
+		return err
+	}
+	if rest := bytes.TrimSpace(text[dec.InputOffset():]); len(rest) > 0 {
+		return fmt.Errorf("want one JSON object, got %.20q behind it", rest)
+	}
+	return nil
+}
+
+// refuseOrder answers with the error's own status, if it has one: else the order is what is wrong.
+func (s *Server) refuseOrder(w http.ResponseWriter, err error) {
+	var own *Error
+	if errors.As(err, &own) {
+		s.refuseFor(w, err)
+		return
+	}
+	s.refuse(w, http.StatusBadRequest, err)
 }
 
 func (s *Server) ip(w http.ResponseWriter, r *http.Request) (netip.Addr, bool) {

@@ -59,13 +59,14 @@ type Daemon struct {
 	removeRules func(context.Context, intercept.Rules) error
 	uid         func() int
 
-	change   sync.Mutex // held by Start, Reload and Stop
-	cfg      *config.Config
-	book     *standing.Book
-	policy   *policy.Policy // who may send, and how much
-	gates    []*gate
-	cleanups []cleanup
-	memory   int64 // soft memory limit before Start
+	change     sync.Mutex // held by Start, Reload and Stop
+	cfg        *config.Config
+	book       *standing.Book
+	policy     *policy.Policy // who may send, and how much
+	gates      []*gate
+	cleanups   []cleanup
+	stateFiles []os.FileInfo // that this process has locked
+	memory     int64         // soft memory limit before Start
 
 	mu      sync.Mutex // guards the generations
 	current *generation

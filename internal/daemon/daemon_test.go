@@ -23,7 +23,13 @@ import (
 	"kanmon/internal/smtptest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if path := os.Getenv(holdEnv); path != "" {
+		holdLock(path)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // A world is a daemon on the loopback interface, with a fake MX behind it and all that reaches beyond the process noted.
 type world struct {

@@ -105,6 +105,9 @@ func (d *Daemon) openPolicy(first *generation) error {
 	}
 	options := policy.Options{Settings: settings, Log: d.log}
 	if path := d.cfg.Senders.File; path != "" {
+		if err := d.lockState(path); err != nil {
+			return fmt.Errorf("senders.file %s: %w", path, err)
+		}
 		if options.Store, err = policy.OpenStore(path); err != nil {
 			return fmt.Errorf("senders.file: %w", err)
 		}

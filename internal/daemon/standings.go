@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,6 +24,9 @@ func (d *Daemon) openBook() error {
 	}
 	var store *standing.SQLite
 	if path := d.cfg.Standing.File; path != "" {
+		if err := d.lockState(path); err != nil {
+			return fmt.Errorf("standing.file %s: %w", path, err)
+		}
 		var err error
 		if store, err = standing.OpenSQLite(path); err != nil {
 			return fmt.Errorf("standing.file: %w", err)
@@ -111,15 +115,23 @@ func (o *operator) Suspend(ip netip.Addr, provider string, until time.Time, reas
 	}
 	key := standing.Key{IP: ip, Provider: cmp.Or(provider, standing.Every)}
 	if until.IsZero() {
-		return o.d.book.Stop(key, reason, who)
+		return asOrder(o.d.book.Stop(key, reason, who))
 	}
-	return o.d.book.Suspend(key, until, reason, who)
+	return asOrder(o.d.book.Suspend(key, until, reason, who))
+}
+
+// asOrder marks the error of an order that is carried out, and not kept, as none of the operator's doing.
+func asOrder(err error) error {
+	if errors.Is(err, standing.ErrNotKept) {
+		return &admin.Error{Status: http.StatusInternalServerError, Err: err}
+	}
+	return err
 }
 
 // Resume implements [admin.SendingIPs]. Without a provider it lifts all that stands for the IP.
 func (o *operator) Resume(ip netip.Addr, provider, who string) error {
 	if provider != "" {
-		return o.d.book.Resume(standing.Key{IP: ip, Provider: provider}, who)
+		return asOrder(o.d.book.Resume(standing.Key{IP: ip, Provider: provider}, who))
 	}
 	errs := []error{o.d.book.Resume(standing.Key{IP: ip, Provider: standing.Every}, who)}
 	for _, s := range o.d.book.List() {
@@ -127,7 +139,7 @@ func (o *operator) Resume(ip netip.Addr, provider, who string) error {
 			errs = append(errs, o.d.book.Resume(s.Key, who))
 		}
 	}
-	return errors.Join(errs...)
+	return asOrder(errors.Join(errs...))
 }
 
 func (o *operator) configured(ip netip.Addr) bool {

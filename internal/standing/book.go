@@ -40,6 +40,8 @@ type Book struct {
 	changed func(Standing)
 	maxKeys int
 
+	disk sync.Mutex // held while the store is used, and taken before mu; no session waits for it
+
 	mu       sync.RWMutex
 	settings Settings
 	ips      map[netip.Addr]*address

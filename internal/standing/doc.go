@@ -34,7 +34,8 @@
 //  4. Operators use [Book.List], [Book.Show], [Book.Suspend], [Book.Stop] and [Book.Resume].
 //  5. [Book.Close] writes what is not on disk yet; then close the store.
 //
-// No call waits for the disk, for DNS or for the log (docs/engine.md, I14): each has a goroutine of its own.
+// No call of a session waits for the disk, for DNS or for the log (docs/engine.md, I14): each has a goroutine of its own. An
+// operator's call returns when the store has what was ordered (I22).
 //
 // Reading order, which is call order:
 //

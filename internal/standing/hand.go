@@ -11,12 +11,14 @@ import (
 
 // Errors of what operators ask for.
 var (
-	ErrKey  = errors.New("not a sending IP and a provider")
-	ErrPast = errors.New("the end of the suspension is not in the future")
+	ErrKey     = errors.New("not a sending IP and a provider")
+	ErrPast    = errors.New("the end of the suspension is not in the future")
+	ErrNotKept = errors.New("it is done, but could not be written: a restart would forget it") // as long as the store takes nothing
 )
 
 // Suspend suspends a key until a time, after which it is probed. With provider [Every] nothing leaves from the IP until
-// then, and what it was before counts again. Evidence does not change it. Policy.HandLongest caps it.
+// then, and what it was before counts again. Evidence does not change it. Policy.HandLongest caps it. Like Stop and Resume it
+// returns when the store has it: nobody is told "done" of what a kill would undo.
 func (b *Book) Suspend(k Key, until time.Time, why, who string) error {
 	return b.byHand(k, Suspended, until, why, who)
 }
@@ -31,6 +33,13 @@ func (b *Book) byHand(k Key, s State, until time.Time, why, who string) error {
 	if !k.valid() {
 		return fmt.Errorf("%v: %w", k, ErrKey)
 	}
+	if err := b.order(k, s, until, why, who); err != nil {
+		return err
+	}
+	return b.keep(k)
+}
+
+func (b *Book) order(k Key, s State, until time.Time, why, who string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
@@ -58,6 +67,11 @@ func (b *Book) Resume(k Key, who string) error {
 	if !k.valid() {
 		return fmt.Errorf("%v: %w", k, ErrKey)
 	}
+	return b.keep(b.resumeKey(k, who)...)
+}
+
+// resumeKey resumes a key and what followed from it, and returns the keys that changed.
+func (b *Book) resumeKey(k Key, who string) (changed []Key) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
@@ -72,11 +86,12 @@ func (b *Book) Resume(k Key, who string) error {
 		for _, one := range b.ips[k.IP].keys {
 			if one.By == ByCheck && one.State != Active {
 				b.resume(one, now, who)
+				changed = append(changed, one.Key)
 			}
 		}
 	}
 	b.resume(e, now, who)
-	return nil
+	return append(changed, k)
 }
 
 func (b *Book) resume(e *entry, now time.Time, who string) {

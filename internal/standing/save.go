@@ -1,9 +1,15 @@
 package standing
 
-import "time"
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"time"
+)
 
 // A Store keeps standings beyond the process. Save writes the ones it is given, each in place of what it has of the same
-// key; one that is active and has neither strikes nor lists is to be forgotten. It is called by one goroutine at a time.
+// key; one that is active and has neither strikes nor lists is to be forgotten. One goroutine calls it at a time.
 // Whoever opened the store closes it, after the Book.
 type Store interface {
 	Load() ([]Standing, error)
@@ -102,28 +108,55 @@ func (b *Book) saveLoop() {
 }
 
 func (b *Book) saveAll() (count int, err error) {
+	b.disk.Lock()
+	defer b.disk.Unlock()
 	for {
 		batch := b.takeDirty()
 		if len(batch) == 0 {
 			return count, nil
 		}
-		if err := b.store.Save(batch); err != nil {
-			b.putBack(batch)
+		if err := b.save(batch); err != nil {
 			return count, err
 		}
 		count += len(batch)
 	}
 }
 
+func (b *Book) save(batch []Standing) error {
+	err := b.store.Save(batch)
+	if err != nil {
+		b.putBack(batch)
+	}
+	return err
+}
+
+// keep writes what a person has ordered, before the person is told that it is done. What cannot be written now stays due.
+func (b *Book) keep(keys ...Key) error {
+	if b.store == nil {
+		return nil
+	}
+	b.disk.Lock()
+	defer b.disk.Unlock()
+	for some := range slices.Chunk(keys, saveBatch) {
+		if err := b.save(b.take(slices.Values(some))); err != nil {
+			return fmt.Errorf("%w: %w", ErrNotKept, err)
+		}
+	}
+	return nil
+}
+
 // saveBatch is how many standings are copied at once: sessions wait meanwhile.
 const saveBatch = 256
 
-func (b *Book) takeDirty() []Standing {
+func (b *Book) takeDirty() []Standing { return b.take(maps.Keys(b.dirty)) }
+
+// take copies the standings of the first keys, as many as a batch has, and counts them as written.
+func (b *Book) take(keys iter.Seq[Key]) []Standing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
-	batch := make([]Standing, 0, min(len(b.dirty), saveBatch))
-	for k := range b.dirty {
+	var batch []Standing
+	for k := range keys {
 		if len(batch) == saveBatch {
 			break
 		}

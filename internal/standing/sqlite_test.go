@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -92,6 +93,71 @@ func TestKilledProcessLosesNoSuspension(t *testing.T) {
 		t.Errorf("permit: %+v", p)
 	}
 	r.wantMay(key("yahoo"), Yes)
+}
+
+// law: I22
+//
+// Who is told that it is done can pull the plug: what a person ordered is in the file when the call returns, whatever the order was.
+func TestOrderIsKeptBeforeItIsSaid(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "standing.db")
+	r := newRig(t, Options{Store: open(t, path), Clock: time.Now})
+	file := open(t, path)
+	states := func() string {
+		all, err := file.Load()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var list []string
+		for _, s := range all {
+			list = append(list, s.Provider+" "+s.State.String())
+		}
+		slices.Sort(list)
+		return strings.Join(list, ", ")
+	}
+	for _, order := range []struct {
+		do   func() error
+		want string
+	}{
+		{func() error { return r.Suspend(key("google"), time.Now().Add(time.Hour), "looks odd", "eve") }, "google suspended"},
+		{func() error { return r.Stop(key("google"), "sure now", "eve") }, "google stopped"},
+		{func() error { return r.Stop(key(Every), "all of it", "eve") }, "* stopped, google stopped"},
+		{func() error { return r.Resume(key("google"), "eve") }, "* stopped"},
+		{func() error { return r.Resume(key(Every), "eve") }, ""},
+	} {
+		if err := order.do(); err != nil {
+			t.Fatal(err)
+		}
+		if got := states(); got != order.want {
+			t.Errorf("the file has %q, want %q", got, order.want)
+		}
+	}
+}
+
+// law: I22
+//
+// A disk that takes nothing: the order holds in this process, and its giver hears that it is not kept. It is written when that can be.
+func TestOrderThatIsNotKeptIsSaidSo(t *testing.T) {
+	store := open(t, filepath.Join(t.TempDir(), "standing.db"))
+	if _, err := store.db.Exec("PRAGMA max_page_count = 1"); err != nil { // as many as it has
+		t.Fatal(err)
+	}
+	r := newRig(t, Options{Store: store, Clock: time.Now})
+	var err error
+	for i := range 100 { // the first ones may find room in pages that are there
+		if err = r.Stop(key(fmt.Sprint("mx:", i)), strings.Repeat("x", maxName), "eve"); err != nil {
+			r.wantMay(key(fmt.Sprint("mx:", i)), No)
+			break
+		}
+	}
+	if !errors.Is(err, ErrNotKept) {
+		t.Fatalf("error: %v, want %v", err, ErrNotKept)
+	}
+	if _, err := store.db.Exec("PRAGMA max_page_count = 100000"); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Stop(key("later"), "there is room", "eve"); err != nil {
+		t.Error(err)
+	}
 }
 
 func open(t *testing.T, path string) *SQLite {

@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// law: I22
+//
+// Two processes on one file of state would each keep what the other does not obey. The second one does not start, whatever name it
+// knows the file by, and says who has it; when the first has been killed it does.
+func TestStateFileBelongsToOneProcess(t *testing.T) {
+	for _, key := range []string{"standing", "senders"} {
+		t.Run(key, func(t *testing.T) {
+			dir := t.TempDir()
+			file, alias := filepath.Join(dir, "state.db"), filepath.Join(dir, "alias.db")
+			first := holdInAnotherProcess(t, file)
+			if err := os.Link(file, alias); err != nil {
+				t.Fatal(err)
+			}
+			for _, name := range []string{file, alias} {
+				w := newWorld(t, listenTable+fmt.Sprintf("[%s]\nfile = '%s'\n", key, name))
+				err := w.daemon.Start(t.Context())
+				if !errors.Is(err, errInUse) || !strings.Contains(err.Error(), key+".file "+name) || !strings.Contains(err.Error(), fmt.Sprint("process ", first.Process.Pid)) {
+					t.Errorf("Start = %v, want process %d named", err, first.Process.Pid)
+				}
+			}
+			_ = first.Process.Kill()
+			_ = first.Wait()
+			w := newWorld(t, listenTable+fmt.Sprintf("[%s]\nfile = '%s'\n", key, file))
+			w.start()
+			w.stop()
+		})
+	}
+}
+
+// One file can serve both parts of a process, and is free again behind a stop.
+func TestStateFileOfBothParts(t *testing.T) {
+	tables := listenTable + "[standing]\nfile = 'DIR/state.db'\n[senders]\nfile = 'DIR/state.db'\n"
+	w := newWorld(t, tables)
+	w.start()
+	second := w.newDaemon(w.parse(tables))
+	if err := second.Start(t.Context()); !errors.Is(err, errInUse) {
+		t.Errorf("a second daemon: Start = %v", err)
+	}
+	w.stop()
+	w.daemon = second
+	w.start()
+	w.stop()
+}
+
+// holdInAnotherProcess lets a process have the lock of a file until it is killed.
+func holdInAnotherProcess(t *testing.T, path string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), holdEnv+"="+path)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill() })
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatalf("the holder of the lock: %v", err)
+	}
+	return cmd
+}
+
+// holdEnv makes this binary a process that holds a lock until it is killed.
+const holdEnv = "DAEMON_TEST_HOLD"
+
+func holdLock(path string) {
+	if err := (&Daemon{}).lockState(path); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return
+	}
+	fmt.Println("held")
+	time.Sleep(time.Minute) // it is killed before that, or the test is gone
+}
