@@ -17,7 +17,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait")) // half a second behind a request that is too large }
+func TestMain(m *testing.M) {
+	// Behind a request that is too large the server waits for half a second before it closes.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+}
 
 // fakeIPs knows one sending IP and notes what is asked of it.
 type fakeIPs struct {

@@ -63,9 +63,6 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 	if gated(cfg) {
 		g.engine.Judge = out // it tells the gate what refusals mean
 	}
-	if gated(cfg) && d.policy != nil {
-		g.engine.Gate = d.policy
-	}
 	g.out, g.providers = out, out.providers
 	return g, nil
 }

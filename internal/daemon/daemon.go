@@ -198,6 +198,9 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 // exchange changes what outlives the generations: the settings, and the firewall rules. On an error they are as before.
 func (d *Daemon) exchange(ctx context.Context, cfg *config.Config, next *generation) error {
 	err := d.configure(cfg, next)
+	if err == nil && gated(cfg) {
+		next.engine.Gate = d.policy.Gate()
+	}
 	if rules := Rules(cfg); err == nil && cfg.Intercept.ManageRules && !reflect.DeepEqual(rules, Rules(d.cfg)) {
 		err = d.applyRules(ctx, rules)
 	}

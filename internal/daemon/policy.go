@@ -120,7 +120,7 @@ func (d *Daemon) openPolicy(first *generation) error {
 	}
 	d.onStop("limits and containment", func(context.Context) error { return d.policy.Close() })
 	if gated(d.cfg) {
-		first.engine.Gate = d.policy
+		first.engine.Gate = d.policy.Gate()
 	}
 	return nil
 }

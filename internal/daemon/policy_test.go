@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -144,5 +145,65 @@ func TestContainmentAlone(t *testing.T) {
 			t.Errorf("enforce = %s: gate %v, active %t", enforce, gate, w.daemon.policy.Active())
 		}
 		w.stop()
+	}
+}
+
+// law: I18
+//
+// A session that a reload overtakes is decided by one configuration: a limit of its own diverts its mail to a pool of its own, never
+// a limit of the new file to the default pool of the old one.
+func TestOneConfigurationADecision(t *testing.T) {
+	tables := func(pool string) string {
+		return listenTable + fmt.Sprintf(`
+[journal]
+records = 'DIR/records.jsonl'
+[[sending_ip]]
+address = '127.0.0.1'
+ehlo    = 'plain.example.jp'
+[[sending_ip]]
+address = '127.0.0.2'
+ehlo    = 'diverted.example.jp'
+[pool.default]
+ips = ['127.0.0.1']
+[pool.%s]
+ips = ['127.0.0.2']
+[[tenant]]
+name    = 'acme'
+sources = ['127.0.0.0/8']
+[[sender_limit]]
+name   = 'first'
+per    = 'account'
+count  = 'messages'
+limit  = 1
+every  = '1h'
+action = 'divert'
+pool   = '%[1]s'
+`, pool)
+	}
+	w := newWorld(t, tables("before"))
+	w.start()
+	older := w.session()
+	send := func(msa *smtptest.MSA) {
+		t.Helper()
+		if d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("Subject: hello\r\n\r\nHello.\r\n"), true); !d.All(smtptest.Accepted) {
+			t.Fatalf("%+v", d)
+		}
+	}
+	send(older)
+	if err := w.daemon.Reload(t.Context(), w.with(tables("behind"))); err != nil {
+		t.Fatal(err)
+	}
+	send(older)
+	newer := w.session()
+	send(newer)
+	_ = older.Quit()
+	_ = newer.Quit()
+	w.stop()
+	var names []string
+	for _, tx := range w.mx.Mailbox.Transactions() {
+		names = append(names, tx.Helo)
+	}
+	if want := []string{"plain.example.jp", "diverted.example.jp", "diverted.example.jp"}; !slices.Equal(names, want) {
+		t.Errorf("left as %q, want %q", names, want)
 	}
 }

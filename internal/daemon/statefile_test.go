@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// law: I22
+// law: I21
 //
 // Two processes on one file of state would each keep what the other does not obey. The second one does not start, whatever name it
 // knows the file by, and says who has it; when the first has been killed it does.

@@ -163,16 +163,18 @@ func (r *Router) pool(name string) (*addressPool, error) {
 }
 
 // Choose gives pool and sending IP for what is known of a mail. [ErrNoSendingIP] is seen if the pool has none of the
-// destination's family: the choice then tells the rest. Choose does not allocate, but for names with capitals.
+// destination's family: the choice then tells the rest. Another error is a pool that was asked for and is not there. Choose does not
+// allocate, but for names with capitals.
 func (r *Router) Choose(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
 	choice.Tenant = r.tenants.name(f.tenant)
 	if q.Pool != "" {
-		if p, found := r.pool(q.Pool); found == nil {
-			choice.Route = "pool that was asked for"
-			err = r.fill(&choice, &f, p)
+		choice.Route = "pool that was asked for"
+		p, err := r.pool(q.Pool)
+		if err != nil { // to fall back to another pool would send doubtful mail from the good addresses
 			return choice, err
 		}
+		return choice, r.fill(&choice, &f, p)
 	}
 	for i := range r.routes {
 		if v, _, _ := r.routes[i].test(&f); v == matches {

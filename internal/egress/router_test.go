@@ -121,6 +121,21 @@ func TestRoutes(t *testing.T) {
 	}
 }
 
+// A pool that somebody asked for and that is not there is no other pool.
+//
+// law: I18
+func TestPoolThatIsNotThere(t *testing.T) {
+	r := newRouter(t, example())
+	q := Query{Source: netip.MustParseAddr("10.20.1.5"), Destination: netip.MustParseAddrPort("198.51.100.25:25"), Suspicion: -1, Pool: "gone"}
+	if choice, err := r.Choose(q); err == nil || choice.IP.Address.IsValid() || choice.Pool != "" {
+		t.Errorf("chosen: %+v, %v", choice, err)
+	}
+	q.Pool = "high"
+	if choice, err := r.Choose(q); err != nil || choice.Pool != "high" {
+		t.Errorf("chosen: %+v, %v", choice, err)
+	}
+}
+
 // The listener says whose mail it is before the MSA's address and the sender do, and nothing is left to be told by the sender.
 func TestListenerOfATenant(t *testing.T) {
 	c := example()

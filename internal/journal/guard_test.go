@@ -109,6 +109,26 @@ func TestAddressesInTexts(t *testing.T) {
 	}
 }
 
+// An address does not stay because its "@" is written in other octets, whether its owner is named elsewhere in the record or not.
+func TestEncodedAddresses(t *testing.T) {
+	h := hashed
+	for _, c := range []struct{ text, want string }{
+		{"550 see https://x.example/?who=alice%40dom.example&c=1", "550 see https://x.example/?who=" + h("alice") + "%40dom.example&c=1"},
+		{"550 https://x.example/unsub/alice.b%40dom.example/now", "550 https://x.example/unsub/" + h("alice.b") + "%40dom.example/now"},
+		{"550 ?a=alice%2btag%40dom.example,?b=bob%2540dom.example", "550 ?a=" + h("alice+tag") + "%40dom.example,?b=" + h("bob") + "%2540dom.example"},
+		{"550 alice=40dom.example and bob+40dom.example", "550 " + h("alice") + "=40dom.example and " + h("bob") + "+40dom.example"},
+		{"550 alice&#64;dom.example", "550 " + h("alice") + "&#64;dom.example"},
+		{"550 ?a=x%40a.example&b=y%40b.example", "550 ?a=" + h("x") + "%40a.example&b=" + h("y") + "%40b.example"},
+		{"550 100%40 of it, %40dom.example, a=40 b", "550 100%40 of it, %40dom.example, a=40 b"},
+	} {
+		g := newGuard(AddressesHashed, testKey)
+		g.begin(session.NewRecord())
+		if got := string(g.text([]byte(c.text), kindReply)); got != c.want {
+			t.Errorf("%q:\n     %q\nwant %q", c.text, got, c.want)
+		}
+	}
+}
+
 func TestBareLocalParts(t *testing.T) {
 	r := transactionRecord("News+list@acme.example", "bob@c.example", `"john doe"@c.example`, "550@c.example", "Ünïcode@c.example", "verylongname@c.example")
 	g := newGuard(AddressesDomain, nil)

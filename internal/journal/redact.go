@@ -184,7 +184,7 @@ func (g *guard) quote(text []byte, i int) int {
 // run appends what begins at i and may be an unquoted local part.
 func (g *guard) run(text []byte, i int) int {
 	end := i
-	for end < len(text) && localOctet(text[end]) {
+	for end < len(text) && (localOctet(text[end]) || text[end] == ';' && endsInEntity(text[i:end])) {
 		if text[end] == '\\' && end+1 < len(text) {
 			end++ // an escaped octet, even a blank
 		}
@@ -199,6 +199,25 @@ func (g *guard) run(text []byte, i int) int {
 		g.local(local)
 		return g.domain(text, end)
 	}
+	for i < end {
+		local, past, ok := encodedAddress(text[i:end])
+		if !ok {
+			break
+		}
+		if past := g.bare(text, i, i+local); past > i+local {
+			return past // it is within a known local part
+		}
+		at := i + local + encodedAt(text[i+local:end])
+		g.local(decodedLocal(text[i+local : at]))
+		g.out = append(g.out, text[at:i+past]...)
+		i += past
+	}
+	return g.bare(text, i, end)
+}
+
+// bare appends what holds no address, with the known local parts in it replaced. One of these may go on behind the end: it gives the
+// offset behind what it appended.
+func (g *guard) bare(text []byte, i, end int) int {
 	if g.locals.empty() {
 		g.out = append(g.out, text[i:end]...)
 		return end

@@ -160,7 +160,7 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 	if n := r.used(contain.Subject{Tenant: "acme"}, "slow"); n != 1 {
 		t.Errorf("%d counted, want 1", n)
 	}
-	// A reload makes the source another tenant's while it waits.
+	// A reload makes the source another tenant's while it waits: this session stays under the settings that it began under.
 	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
 		t.Fatalf("not held: %+v", d)
 	}
@@ -169,11 +169,16 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 	if err := r.Configure(next); err != nil {
 		t.Fatal(err)
 	}
-	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Refuse != session.RefuseNot {
-		t.Fatalf("%+v", d)
+	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+		t.Fatalf("not held: %+v", d)
 	}
 	if v.Close(); len(r.held) != 0 {
 		t.Errorf("after a reload, held: %v", r.held)
+	}
+	later, _ := r.enter("10.0.3.1", mx)
+	defer later.Close()
+	if d := later.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Again || d.Refuse != session.RefuseNot {
+		t.Fatalf("a session behind the reload: %+v", d)
 	}
 }
 

@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -69,9 +70,7 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 		return err
 	}
 	s = normal(s)
-	p.mu.Lock()
 	c, err := p.setLimit(s, name, amount)
-	p.mu.Unlock()
 	if err != nil {
 		return err
 	}
@@ -79,7 +78,6 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 	return p.audit(c)
 }
 
-// setLimit is called with Policy.mu held, or a reload beside it would be undone.
 func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change, error) {
 	set := p.settings.Load()
 	base, err := set.byName(name)
@@ -98,17 +96,22 @@ func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change,
 			return Change{}, fmt.Errorf("%w: %w", ErrAmount, err)
 		}
 	}
-	before := p.given[key]
-	if amount == 0 {
-		delete(p.given, key)
-	} else {
-		p.given[key] = amount
-	}
-	next := *set
-	next.overrides = p.compiled(&next)
-	p.settings.Store(&next)
+	before := p.give(key, amount)
 	of := base.Rule().Amount
 	return Change{Subject: s, Did: "limit", Before: amountText(name, before, of), After: amountText(name, amount, of)}, nil
+}
+
+// give sets an amount, or with 0 takes it back, and returns the one before.
+func (p *Policy) give(key override, amount int64) (before int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	given := maps.Clone(*p.given.Load())
+	before = given[key]
+	if given[key] = amount; amount == 0 {
+		delete(given, key)
+	}
+	p.given.Store(&given)
+	return before
 }
 
 func amountText(name string, amount, configured int64) string {
@@ -261,19 +264,6 @@ func (s *settings) byName(name string) (*limit.Limit, error) {
 		}
 	}
 	return nil, fmt.Errorf("%w: %q", ErrLimit, name)
-}
-
-// compiled makes limits of what operators have set, as far as the rules are still there. It is called with Policy.mu held.
-func (p *Policy) compiled(s *settings) map[override]*limit.Limit {
-	all := map[override]*limit.Limit{}
-	for key, amount := range p.given {
-		if base, err := s.byName(key.limit); err == nil {
-			if l, err := withAmount(base, amount); err == nil {
-				all[key] = l
-			}
-		}
-	}
-	return all
 }
 
 // withAmount gives a limit with another amount, its burst in proportion.

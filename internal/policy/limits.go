@@ -317,12 +317,37 @@ func inWords(d time.Duration) string {
 // limitFor gives a limit as it holds for the sender at hand: an operator's word goes before the rule's amount, an account's before
 // its tenant's.
 func (s *settings) limitFor(l *limit.Limit, a *pass) *limit.Limit {
-	if len(s.overrides) == 0 {
+	given := *a.policy.given.Load()
+	if len(given) == 0 {
 		return l
 	}
 	name := l.Rule().Name
-	return cmp.Or(s.overrides[override{contain.Subject{Tenant: a.tenant, Account: a.account}, name}],
-		s.overrides[override{contain.Subject{Tenant: a.tenant}, name}], l)
+	amount := cmp.Or(given[override{contain.Subject{Tenant: a.tenant, Account: a.account}, name}],
+		given[override{contain.Subject{Tenant: a.tenant}, name}])
+	if amount == 0 {
+		return l
+	}
+	return s.resize(l, amount)
+}
+
+// resizing is a limit of the settings and the amount that a person has set in place of its own.
+type resizing struct {
+	*limit.Limit
+	amount int64
+}
+
+// resize returns a limit with another amount. An amount that this limit cannot have, because it was set for a rule that a reload has
+// changed since, leaves it as it is.
+func (s *settings) resize(l *limit.Limit, amount int64) *limit.Limit {
+	if known, ok := s.resized.Load(resizing{l, amount}); ok {
+		return known.(*limit.Limit)
+	}
+	other, err := withAmount(l, amount)
+	if err != nil {
+		other = l
+	}
+	known, _ := s.resized.LoadOrStore(resizing{l, amount}, other)
+	return known.(*limit.Limit)
 }
 
 func isInternal(networks []netip.Prefix, mx netip.Addr) bool {

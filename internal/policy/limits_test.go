@@ -80,7 +80,7 @@ func TestAdmittedIsWithinTheLimit(t *testing.T) {
 		sessions.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(i), 0))
 			for range 4 {
-				v := &visit{Pass: r.Enter(session.Origin{Source: addrPort("10.0.1.1"), Destination: mx}), r: r}
+				v := &visit{Pass: r.Gate().Enter(session.Origin{Source: addrPort("10.0.1.1"), Destination: mx}), r: r}
 				v.ask(session.Question{Step: session.StepConnect})
 				for range random.IntN(4) {
 					from := fmt.Sprintf("a%d@acme.example", random.IntN(10))

@@ -13,7 +13,7 @@ import (
 // A pass is a session's way through the gate.
 type pass struct {
 	policy *Policy
-	set    *settings // those of the last MAIL
+	set    *settings
 	origin session.Origin
 
 	provider string // of the MX
@@ -69,10 +69,9 @@ type berth struct {
 }
 
 // Enter implements [session.Gate].
-func (p *Policy) Enter(origin session.Origin) session.Pass {
-	set := p.settings.Load()
+func (g *Gate) Enter(origin session.Origin) session.Pass {
 	mx := origin.Destination.Addr().Unmap()
-	return &pass{policy: p, set: set, origin: origin, provider: set.Provider(mx), internal: isInternal(set.Internal, mx)}
+	return &pass{policy: g.policy, set: g.set, origin: origin, provider: g.set.Provider(mx), internal: isInternal(g.set.Internal, mx)}
 }
 
 // Ask implements [session.Pass].
@@ -147,7 +146,6 @@ func (a *pass) stranger() session.Decision {
 
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.endMail(false, 0) // the one before, or the same one before its delay
-	a.set = a.policy.settings.Load()
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)
 	a.account = strings.ToLower(q.Sender)

@@ -65,12 +65,12 @@ type Policy struct {
 	log      *slog.Logger
 	limiter  *limit.Memory
 	detector *contain.Detector
-	settings atomic.Pointer[settings]
+	settings atomic.Pointer[settings]           // that new sessions begin under, and that people's orders are read by
+	given    atomic.Pointer[map[override]int64] // amounts that people have set; a new map at each order, written with mu held
 	seed     maphash.Seed
 
-	mu    sync.Mutex
-	held  map[heldFor]int // sessions that are being delayed
-	given map[override]int64
+	mu   sync.Mutex
+	held map[heldFor]int // sessions that are being delayed
 
 	disk    sync.Mutex // held while the store is used; no session waits for it
 	store   Store
@@ -82,16 +82,17 @@ type Policy struct {
 // settings are Settings with what follows from them.
 type settings struct {
 	Settings
-	slow      *limit.Limit
-	overrides map[override]*limit.Limit // of Limits and slow, by hand
+	slow    *limit.Limit
+	resized sync.Map // resizing → *limit.Limit: of Limits and slow, with the amounts that people have set
 }
 
 // New makes a Policy and reads what the store has.
 func New(o Options) (*Policy, error) {
 	p := &Policy{
 		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
-		held: map[heldFor]int{}, given: map[override]int64{}, pending: make(chan Change, 1024),
+		held: map[heldFor]int{}, pending: make(chan Change, 1024),
 	}
+	p.given.Store(&map[override]int64{})
 	if p.clock == nil {
 		p.clock = time.Now
 	}
@@ -119,7 +120,18 @@ func New(o Options) (*Policy, error) {
 	return p, nil
 }
 
-// Configure exchanges the settings. What has been counted and decided stays.
+// A Gate is what the sessions of one configuration ask. It implements [session.Gate]. Limits, pools and identities are its own for as long
+// as a session of it lasts: a decision that took its pool from one configuration and its sending IP from another would send mail from
+// where nobody wanted it. What was counted, what evidence has led to and what people have ordered is the Policy's, and holds at once.
+type Gate struct {
+	policy *Policy
+	set    *settings
+}
+
+// Gate returns the gate of the settings that are in force now.
+func (p *Policy) Gate() *Gate { return &Gate{p, p.settings.Load()} }
+
+// Configure exchanges the settings for gates to come, and the numbers of containment for all. What has been counted and decided stays.
 func (p *Policy) Configure(s Settings) error {
 	if s.Containment.SlowRate == 0 {
 		s.Containment.SlowRate = DefaultSlowRate
@@ -137,11 +149,7 @@ func (p *Policy) Configure(s Settings) error {
 	if err := p.detector.Configure(containment); err != nil {
 		return fmt.Errorf("containment: %w", err)
 	}
-	next := &settings{Settings: s, slow: slow}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	next.overrides = p.compiled(next)
-	p.settings.Store(next)
+	p.settings.Store(&settings{Settings: s, slow: slow})
 	return nil
 }
 

@@ -105,7 +105,7 @@ type visit struct {
 }
 
 func (r *rig) enter(source string, to netip.AddrPort) (*visit, session.Decision) {
-	v := &visit{Pass: r.Enter(session.Origin{Source: netip.AddrPortFrom(netip.MustParseAddr(source), 40000), Destination: to}), r: r}
+	v := &visit{Pass: r.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(netip.MustParseAddr(source), 40000), Destination: to}), r: r}
 	return v, v.ask(session.Question{Step: session.StepConnect})
 }
 

@@ -97,11 +97,9 @@ func (p *Policy) save() error {
 	p.disk.Lock()
 	defer p.disk.Unlock()
 	s := State{Limits: p.limiter.Snapshot(), Containment: p.detector.Snapshot()}
-	p.mu.Lock()
-	for key, amount := range p.given {
+	for key, amount := range *p.given.Load() {
 		s.Given = append(s.Given, Given{key.Subject, key.limit, amount})
 	}
-	p.mu.Unlock()
 	return p.store.Save(s)
 }
 
@@ -139,7 +137,7 @@ func (p *Policy) load() (limit.Snapshot, error) {
 		return limit.Snapshot{}, fmt.Errorf("containment: %w", err)
 	}
 	for _, g := range s.Given {
-		p.given[override{g.Subject, g.Limit}] = g.Amount
+		p.give(override{g.Subject, g.Limit}, g.Amount)
 	}
 	return s.Limits, nil
 }

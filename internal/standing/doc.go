@@ -35,7 +35,7 @@
 //  5. [Book.Close] writes what is not on disk yet; then close the store.
 //
 // No call of a session waits for the disk, for DNS or for the log (docs/engine.md, I14): each has a goroutine of its own. An
-// operator's call returns when the store has what was ordered (I22).
+// operator's call returns when the store has what was ordered (I21).
 //
 // Reading order, which is call order:
 //

@@ -95,7 +95,7 @@ func TestKilledProcessLosesNoSuspension(t *testing.T) {
 	r.wantMay(key("yahoo"), Yes)
 }
 
-// law: I22
+// law: I21
 //
 // Who is told that it is done can pull the plug: what a person ordered is in the file when the call returns, whatever the order was.
 func TestOrderIsKeptBeforeItIsSaid(t *testing.T) {
@@ -133,7 +133,7 @@ func TestOrderIsKeptBeforeItIsSaid(t *testing.T) {
 	}
 }
 
-// law: I22
+// law: I21
 //
 // A disk that takes nothing: the order holds in this process, and its giver hears that it is not kept. It is written when that can be.
 func TestOrderThatIsNotKeptIsSaidSo(t *testing.T) {
