@@ -31,7 +31,7 @@ type course struct {
 
 func newCourse(r *rig, seed uint64) *course {
 	c := &course{rig: r, random: rand.New(rand.NewPCG(seed, 0)), ips: []netip.Addr{ours, second}}
-	c.engine = session.Engine{Dialer: c, Judge: c, Mover: c, Gate: r.Policy.Gate(), Live: &c.live, Log: slog.New(slog.DiscardHandler)}
+	c.engine = session.Engine{Dialer: c, Judge: c, Mover: c, Gate: r.Gate(), Live: &c.live, Log: slog.New(slog.DiscardHandler)}
 	for i := range c.mxs {
 		c.mxs[i].Reply = c.reply
 	}
