@@ -97,6 +97,11 @@ bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (
 	test/setup/install.sh bench
 	$(GO) run ./test/bench -out $(BUILD)/bench.md
 
+.PHONY: cost
+cost: ## CPU a message and memory of held sessions beside another kanmon, in one run: BEFORE=program (root, about 15 minutes)
+	test/setup/install.sh bench
+	$(GO) run ./test/bench -parts cost,held -contenders before,kanmon -before $(BEFORE) -senders -out $(BUILD)/cost.md
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -37,12 +37,14 @@ const (
 	byteCopy = "copy"
 	kanmon   = "kanmon"
 	quiet    = "kanmon, no records"
+	before   = "before" // another kanmon, given as a program
 )
 
 // Ports of the proxies on the gateway.
 const (
 	kanmonPort  = 10025
 	quietPort   = 10026
+	beforePort  = 10027
 	haproxyPort = 11025 // the first of five
 	nginxPort   = 12025 // the first of five
 	copyPort    = 13025
@@ -67,6 +69,7 @@ func newContenders() []*contender {
 		{name: kanmon, network: 4, port: kanmonPort},
 		{name: quiet, network: 5, port: quietPort, redirects: onePort(quietPort)},
 		{name: nginx, network: 6, port: nginxPort, redirects: portEach(nginxPort)},
+		{name: before, network: 7, port: beforePort, redirects: onePort(beforePort)},
 	}
 }
 
@@ -98,7 +101,7 @@ func (r *rig) launch(c *contender, copyBuffer int) error {
 		err = r.launchNginx(c)
 	case byteCopy:
 		err = r.launchCopy(c, copyBuffer)
-	case kanmon, quiet:
+	case kanmon, quiet, before:
 		err = r.launchKanmon(c)
 	}
 	if err != nil {
@@ -179,14 +182,37 @@ records     = "%[1]s/records.jsonl"
 session_log = "%[1]s/session.log"
 `
 
+// sendersConfig has what decides about senders and sending IPs look at every mail.
+const sendersConfig = `
+[[tenant]]
+name    = "bench"
+sources = ["%[1]v"]
+
+[[sender_limit]]
+name  = "account-hour"
+per   = "account"
+count = "messages"
+limit = 1000000000
+every = "1h"
+
+[standing]
+file = "%[2]s/standing.db"
+
+[senders]
+file = "%[2]s/senders.db"
+`
+
 func (r *rig) launchKanmon(c *contender) error {
 	text := fmt.Sprintf(kanmonConfig, c.port, sourceNetwork(c.network), gatewayOutside, r.conf.held+normalSessions)
-	if c.name == kanmon {
-		c.journal = filepath.Join(r.world.gateway.Dir, "journal")
+	if c.name != quiet {
+		c.journal = filepath.Join(r.world.gateway.Dir, fmt.Sprintf("journal-%d", c.port))
 		if err := os.MkdirAll(c.journal, 0o755); err != nil {
 			return err
 		}
 		text += fmt.Sprintf(journalConfig, c.journal)
+	}
+	if r.conf.senders {
+		text += fmt.Sprintf(sendersConfig, sourceNetwork(c.network), c.journal)
 	}
 	file := filepath.Join(r.world.gateway.Dir, fmt.Sprintf("kanmon-%d.toml", c.port))
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
@@ -194,6 +220,9 @@ func (r *rig) launchKanmon(c *contender) error {
 	}
 	// Isolate has built it there.
 	program := filepath.Join(r.lab.Dir, "../../kanmon")
+	if c.name == before {
+		program = r.conf.before
+	}
 	if c.name == kanmon {
 		if _, err := r.world.gateway.Run(program, "rules", "apply", "--config", file); err != nil {
 			return err

@@ -67,6 +67,8 @@ type config struct {
 	idle       time.Duration
 	contenders []string
 	parts      []string
+	before     string // the program of the contender of that name
+	senders    bool   // kanmon has a tenant, a limit, containment and files of state
 }
 
 func configFromArgs() config {
@@ -77,8 +79,15 @@ func configFromArgs() config {
 	flag.IntVar(&c.rounds, "rounds", 0, "rounds of each contender; 0: 5, or 3 if quick")
 	flag.IntVar(&c.held, "held", 0, "sessions held at once; 0: 9900, or 2000 if quick; fewer if descriptors are short")
 	flag.StringVar(&contenders, "contenders", "direct,haproxy,copy,kanmon", "who takes part; nginx can too")
-	flag.StringVar(&parts, "parts", "speed,latency,held,drip", "what is measured")
+	flag.StringVar(&parts, "parts", "speed,latency,held,drip", "what is measured; cost, too")
+	flag.StringVar(&c.before, "before", "", "the `program` of another kanmon: the contender \"before\"")
+	flag.BoolVar(&c.senders, "senders", false, "kanmon has a tenant, a limit, containment and files of state")
 	flag.Parse()
+	if c.before != "" {
+		if path, err := filepath.Abs(c.before); err == nil {
+			c.before = path
+		}
+	}
 	c.contenders, c.parts = strings.Split(contenders, ","), strings.Split(parts, ",")
 	rounds, held := 5, 9900
 	c.window, c.warmup, c.idle = 1200*time.Millisecond, 300*time.Millisecond, 65*time.Second // longer than kanmon leaves a waiting session alone

@@ -20,6 +20,7 @@ func (r *results) write(w io.Writer) {
 	r.writeLatency(w)
 	r.writeHeld(w)
 	r.writeDrip(w)
+	r.writeCost(w)
 	r.writeTargets(w)
 }
 

@@ -55,12 +55,15 @@ func newRig(conf config) (_ *rig, err error) {
 	return r, r.world.redirect(r.all)
 }
 
-var parts = []string{"speed", "latency", "held", "drip"}
+var parts = []string{"speed", "latency", "held", "drip", "cost"}
 
 func (r *rig) checkNames() error {
 	for _, name := range r.conf.contenders {
 		if !slices.ContainsFunc(r.all, func(c *contender) bool { return c.name == name && name != quiet }) {
 			return fmt.Errorf("unknown contender %q", name)
+		}
+		if name == before && r.conf.before == "" {
+			return errors.New("the contender \"before\" wants a program: -before FILE")
 		}
 	}
 	for _, part := range r.conf.parts {
@@ -108,9 +111,12 @@ type results struct {
 	latency []latencyResult
 	held    []heldResult
 	drip    []dripResult
+	cost    []costResult
 }
 
-func (r *results) empty() bool { return len(r.speed)+len(r.latency)+len(r.held)+len(r.drip) == 0 }
+func (r *results) empty() bool {
+	return len(r.speed)+len(r.latency)+len(r.held)+len(r.drip)+len(r.cost) == 0
+}
 
 // measureAll gives what it has even if there is an error.
 func (r *rig) measureAll(ctx context.Context) (*results, error) {
@@ -123,6 +129,7 @@ func (r *rig) measureAll(ctx context.Context) (*results, error) {
 		{"latency", func(ctx context.Context) (err error) { res.latency, err = r.measureLatency(ctx); return }},
 		{"held", func(ctx context.Context) (err error) { res.held, err = r.measureHeld(ctx); return }},
 		{"drip", func(ctx context.Context) (err error) { res.drip, err = r.measureDrip(ctx); return }},
+		{"cost", func(ctx context.Context) (err error) { res.cost, err = r.measureCost(ctx); return }},
 	} {
 		if !slices.Contains(r.conf.parts, part.name) {
 			continue
