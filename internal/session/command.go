@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -13,8 +12,6 @@ import (
 // A slot is the place of one command in the order of replies (I6).
 type slot struct {
 	verb  smtp.Verb
-	utf8  bool        // MAIL with SMTPUTF8
-	large bool        // MAIL with a SIZE beyond what is kept for a rescue
 	local *smtp.Reply // kanmon's own answer; nil: the MX answers
 	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
 	rcpt  int         // recipient of the record that a forwarded RCPT stands for; -1: none
@@ -59,7 +56,7 @@ func (s *session) settle() {
 	if cap(s.rescue.group) > keptLines {
 		s.rescue.group = nil
 	}
-	if !s.tx.open {
+	if !s.tx.atMX {
 		s.rescue.envelope.clear()
 		if cap(s.rescue.envelope.lines) > keptLines {
 			s.rescue.envelope.lines = nil
@@ -108,8 +105,8 @@ func (s *session) takeGroup() error {
 		if err := s.checkForeign(); err != nil {
 			return err
 		}
-		if s.mailComes() && s.mailForwarded() {
-			return nil // what becomes of the first decides about the second
+		if s.mailComes() && len(s.mx.out) > 0 {
+			return nil // what becomes of those before it decides about this one
 		}
 		cmd, ok, err := s.msa.in.Command()
 		switch {
@@ -133,7 +130,7 @@ func (s *session) takeGroup() error {
 		if last.verb == smtp.VerbRSET {
 			return nil // one transaction a group: its record is complete before the next one's begins
 		}
-		if last.verb == smtp.VerbMAIL && s.gate != nil && s.tx.open {
+		if last.verb == smtp.VerbMAIL && s.tx.atMX {
 			return nil // an MX that has a transaction open, whose DATA it refused, may refuse this one and go on with that
 		}
 	}
@@ -143,11 +140,6 @@ func (s *session) takeGroup() error {
 func (s *session) mailComes() bool {
 	b := s.msa.in.Buffered()
 	return len(b) >= 4 && bytes.EqualFold(b[:4], []byte("MAIL"))
-}
-
-// mailForwarded says whether a MAIL is among what the group at hand has for the MX.
-func (s *session) mailForwarded() bool {
-	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.verb == smtp.VerbMAIL && sl.local == nil })
 }
 
 // rejectLine answers what is no command at all. It may have been meant for a MAIL.
@@ -247,6 +239,7 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 func (s *session) answerLocally(sl *slot) error {
 	s.toMSA(sl.local, true)
 	if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
+		s.resetTransaction() // what was said before TLS admits nothing inside it (RFC 3207 §4.2)
 		return s.startTLSToMSA()
 	}
 	if sl.end != noTrouble {
@@ -266,7 +259,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 	if s.reply.Code == 421 {
 		return false, s.saidGoodbye(phase)
 	}
-	if err := s.follow(sl, phase, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
+	if err := s.follow(sl, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
 		return false, err
 	}
 	s.tellReply(sl.verb, judged.Class)
@@ -285,6 +278,9 @@ func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 	defer func() { s.hiddenBy = time.Time{} }()
 	for s.reply.Class() >= 4 {
 		judged := s.judge(phase, s.reply.Code, sl.line(s))
+		if !s.tx.admitted() {
+			return judged, nil // what the MX says behind its own refusal of MAIL: another would be asked for what was not admitted
+		}
 		rescued, err := s.rescueGroup(i, phase, judged)
 		if err != nil || !rescued {
 			return judged, err
@@ -295,46 +291,6 @@ func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 		}
 	}
 	return Judgement{}, nil
-}
-
-// follow moves the transaction as the MX's reply says, not as the commands suggest.
-func (s *session) follow(sl *slot, phase Phase, softened bool) error {
-	class := s.reply.Class()
-	if class == 3 != (sl.verb == smtp.VerbDATA && s.reply.Code == 354) || class == 2 && sl.verb == smtp.VerbDATA {
-		return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, sl.verb)}
-	}
-	switch sl.verb {
-	case smtp.VerbMAIL:
-		if class == 2 {
-			s.tx = transaction{open: true, utf8: sl.utf8, large: sl.large, asked: s.tx.asked}
-			s.idle = 0
-			s.accepted(sl)
-		} else if s.tx.open && s.gate != nil { // one whose DATA was refused: for the gate it is over, and the MX would go on with it
-			s.misplaced, s.refusal = true, &replyNeedMail
-		}
-		s.log.mailReply(&s.reply, softened, s.first, s.took())
-	case smtp.VerbRCPT:
-		if class == 2 {
-			s.tx.accepted++
-			s.accepted(sl)
-		}
-		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took())
-	case smtp.VerbDATA:
-		if s.tx.refused, s.tx.another = class >= 4, false; s.tx.refused {
-			s.rescue.envelope.spoil()
-		}
-		s.log.dataReply(&s.reply, softened, s.first, s.took())
-	case smtp.VerbRSET:
-		if class == 2 {
-			s.resetTransaction()
-		}
-	}
-	return nil
-}
-
-func (s *session) resetTransaction() {
-	s.forgetTransaction()
-	s.log.endTransaction(OutcomeReset, "")
 }
 
 // answerQuit passes on what the MX says to QUIT; where nothing comes soon, kanmon says 221 (S9).

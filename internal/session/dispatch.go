@@ -8,15 +8,12 @@ import (
 
 // dispatch decides about one command: forwarded to the MX, or answered here.
 func (s *session) dispatch(cmd smtp.Command) {
-	if cmd.Eight && !s.mayBeUTF8(cmd) {
-		if cmd.Verb == smtp.VerbMAIL {
-			s.strayMail()
-		}
-		s.answerHere(cmd, &replyBadOctet, true)
+	switch {
+	case cmd.Eight && !s.mayBeUTF8(cmd):
+		s.dispatchBadOctet(cmd)
 		return
-	}
-	if !s.mx.open() {
-		s.dispatchWithoutMX(cmd)
+	case !s.mx.open() && s.mx.noMail == nil:
+		s.dispatchLost(cmd)
 		return
 	}
 	switch cmd.Verb {
@@ -32,123 +29,158 @@ func (s *session) dispatch(cmd smtp.Command) {
 	case smtp.VerbMAIL:
 		s.dispatchMail(cmd)
 	case smtp.VerbRCPT:
-		if s.tx.asked >= s.e.Limits.recipients() {
-			s.answerHere(cmd, &replyTooManyRcpts, false)
-			return
-		}
 		s.dispatchRcpt(cmd)
-	case smtp.VerbDATA, smtp.VerbQUIT:
-		if cmd.Verb == smtp.VerbDATA && s.misplaced { // what the MX may have open is not this mail
-			s.answerHere(cmd, &replyNeedMail, false)
-			return
-		}
-		s.forward(cmd, slot{verb: cmd.Verb})
+	case smtp.VerbDATA:
+		s.dispatchData(cmd)
 	case smtp.VerbRSET, smtp.VerbNOOP:
-		s.idle++
-		s.forward(cmd, slot{verb: cmd.Verb})
+		s.dispatchEmpty(cmd)
+	case smtp.VerbQUIT:
+		s.dispatchQuit(cmd)
 	default:
 		s.dispatchLocal(cmd)
 	}
+}
+
+// dispatchBadOctet answers a command with octets above ASCII that are not for it. A MAIL of that kind is a MAIL all the same.
+func (s *session) dispatchBadOctet(cmd smtp.Command) {
+	if cmd.Verb == smtp.VerbMAIL && !s.tx.underWay() {
+		s.turnAway(cmd, &replyBadOctet, true)
+		return
+	}
+	s.answerHere(cmd, &replyBadOctet, true)
 }
 
 func (s *session) dispatchMail(cmd smtp.Command) {
 	switch {
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
-	case s.mx.stage != stageReady || s.hello == smtp.VerbUnknown: // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
-		s.answerHere(cmd, &replyNeedHello, true)
+	case s.mx.open() && (s.mx.stage != stageReady || s.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
+		s.turnAway(cmd, &replyNeedHello, true)
+	case s.mx.noMail == &replySuspended && !s.mx.open() && s.hello != smtp.VerbUnknown && s.e.Mover != nil:
+		s.mailWithoutMX(cmd)
 	case s.mx.noMail != nil:
-		s.answerHere(cmd, s.mx.noMail, false)
-	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions && !s.tx.open:
+		s.turnAway(cmd, s.mx.noMail, false)
+	case s.tx.underWay(): // RFC 5321 §4.1.4: nobody can be two senders
+		s.answerHere(cmd, &replyNested, false)
+	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
-		if s.tx.underWay() {
-			s.anotherMail(cmd)
-			return
-		}
+		s.beginMail(cmd)
 		cmd, no := s.admitMail(cmd)
 		s.forwardAdmitted(cmd, no)
 	}
 }
 
+// turnAway answers a MAIL that is not forwarded: what follows it is for nobody (I16).
+func (s *session) turnAway(cmd smtp.Command, no *smtp.Reply, isBad bool) {
+	s.tx.state = mailRefused
+	s.log.endTransaction(OutcomeReset, "")
+	s.answerHere(cmd, no, isBad)
+}
+
 // forwardAdmitted forwards a MAIL, unless it is refused here or a drain has begun meanwhile: it may have been held.
 func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
+	if no == nil {
+		no = s.unkept(cmd)
+	}
 	switch {
 	case no != nil:
-		s.misplaced, s.refusal = true, no // what the MX may have open is not this mail
-		s.answerHere(cmd, no, false)
+		s.turnAway(cmd, no, false)
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	default:
 		s.mails++
-		s.tx.another = true
+		s.tx.state = mailAsked
 		s.forwardMail(cmd)
 	}
 }
 
-// anotherMail is a MAIL inside a transaction, which is the MX's to judge (nearly every one refuses it, RFC 5321 §4.1.4). Where we
-// decide by the sender, nobody can be two.
-func (s *session) anotherMail(cmd smtp.Command) {
-	if s.e.Mover != nil || s.gate != nil {
-		s.answerHere(cmd, &replyNested, false)
-		return
-	}
-	s.forwardMail(cmd)
-}
-
-// strayMail is called where a line that is, or may be, a MAIL is not forwarded. An MX can still have a transaction open whose DATA
-// it has refused: what follows the line is not for that one.
-func (s *session) strayMail() {
-	if s.tx.open && s.tx.refused && !s.tx.another {
-		s.misplaced, s.refusal = true, &replyNeedMail
-	}
-}
-
-// newMail forgets what was decided about the mail before.
-func (s *session) newMail(cmd smtp.Command) {
-	keepText(&s.sender, senderOf(cmd))
-	s.senderKnown, s.recipientKnown = true, false
-	s.tx.asked, s.misplaced, s.refusal = 0, false, nil
-}
-
 // admitMail sees to it that a MAIL may leave, and from the sending IP that is right for it; else it says why not.
 func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	s.newMail(cmd)
 	cmd, no := s.askMail(cmd)
 	if no != nil {
 		return cmd, no
 	}
-	cmd, ok := s.leaveRightly(cmd)
-	if !ok {
-		return cmd, s.whyNot()
+	if cmd, no = s.leaveRightly(cmd); no != nil {
+		return cmd, no
 	}
 	return s.askLeave(cmd)
 }
 
 func (s *session) dispatchRcpt(cmd smtp.Command) {
-	if !s.misplaced && s.tx.asked == 0 {
-		mailbox, _, _ := cmd.Path()
-		keepText(&s.recipient, mailbox)
-		s.recipientKnown = true
-		before := s.info.SendingIP
-		cmd, _ = s.leaveRightly(cmd)
-		if !s.misplaced && s.info.SendingIP != before {
-			var no *smtp.Reply
-			if cmd, no = s.askLeave(cmd); no != nil {
-				s.misplaced, s.refusal = true, no
-			}
-		}
-	}
-	if s.misplaced {
-		s.answerHere(cmd, s.whyNot(), false)
+	if no := s.notAdmitted(cmd.Verb); no != nil {
+		s.tx.asked++ // MSAs pipeline the recipients of a mail that is refused, but no more of them than it may have
+		s.answerHere(cmd, no, s.tx.state == mailNone || s.tx.asked > s.e.Limits.recipients())
 		return
 	}
-	cmd, no := s.askRcpt(cmd) // last of all: what it has let pass is forwarded, and told of
+	if s.tx.asked >= s.e.Limits.recipients() {
+		s.answerHere(cmd, &replyTooManyRcpts, false)
+		return
+	}
+	if s.tx.asked == 0 {
+		var no *smtp.Reply
+		if cmd, no = s.firstRecipient(cmd); no != nil {
+			s.tx.state, s.tx.no = mailStranded, no
+			s.answerHere(cmd, no, false)
+			return
+		}
+	}
+	no := s.unkept(cmd)
+	if no == nil {
+		cmd, no = s.askRcpt(cmd) // last of all: what it has let pass is forwarded, and told of
+	}
 	if no != nil {
 		s.answerHere(cmd, no, false)
 		return
 	}
 	s.tx.asked++
+	s.forward(cmd, slot{verb: cmd.Verb})
+}
+
+// firstRecipient sees to it that the mail may leave, as admitMail does, now that it is known where to.
+func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+	mailbox, _, _ := cmd.Path()
+	keepText(&s.recipient, mailbox)
+	s.recipientKnown = true
+	before := s.info.SendingIP
+	cmd, no := s.leaveRightly(cmd)
+	if no != nil || s.info.SendingIP == before {
+		return cmd, no
+	}
+	return s.askLeave(cmd)
+}
+
+func (s *session) dispatchData(cmd smtp.Command) {
+	if no := s.notAdmitted(cmd.Verb); no != nil {
+		s.answerHere(cmd, no, s.tx.state == mailNone)
+		return
+	}
+	s.forward(cmd, slot{verb: cmd.Verb})
+}
+
+// dispatchEmpty is for RSET and NOOP. An MX that no mail can go to, or not yet, has nothing to do with them: whatever stands in them
+// would go there before TLS.
+func (s *session) dispatchEmpty(cmd smtp.Command) {
+	s.idle++
+	if s.mx.stage == stageReady && s.mx.noMail == nil {
+		s.forward(cmd, slot{verb: cmd.Verb})
+		return
+	}
+	if cmd.Verb == smtp.VerbRSET {
+		s.resetTransaction()
+	}
+	s.answerHere(cmd, &replyOK, false)
+}
+
+func (s *session) dispatchQuit(cmd smtp.Command) {
+	if !s.mx.open() {
+		s.answerHere(cmd, &replyBye, false)
+		s.quit = true
+		return
+	}
+	if s.mx.stage != stageReady || s.mx.noMail != nil { // as above
+		cmd.Line = cmd.Line[:len("QUIT")]
+	}
 	s.forward(cmd, slot{verb: cmd.Verb})
 }
 
@@ -160,10 +192,10 @@ func (s *session) greeted(cmd smtp.Command) {
 
 func (s *session) forwardMail(cmd smtp.Command) {
 	_, params, _ := cmd.Path()
-	sl := slot{verb: cmd.Verb, utf8: smtp.HasParam(params, "SMTPUTF8")}
+	s.tx.utf8 = smtp.HasParam(params, "SMTPUTF8")
 	size, known := announced(params)
-	sl.large = known && size > int64(s.e.Rescue.bodyBytes())
-	s.forward(cmd, sl)
+	s.tx.large = known && size > int64(s.e.Rescue.bodyBytes())
+	s.forward(cmd, slot{verb: cmd.Verb})
 }
 
 // announced gives the size of the message that MAIL announces (RFC 1870).
@@ -197,17 +229,14 @@ func (s *session) dispatchLocal(cmd smtp.Command) {
 	s.idle++
 }
 
-// dispatchWithoutMX serves an MSA whose MX leg is closed. Where the MX refused the connection, or TLS failed that must
-// be, the session goes on without mail; where the MX went away, the next command learns it, and ends the session.
-func (s *session) dispatchWithoutMX(cmd smtp.Command) {
+// dispatchLost serves an MSA whose MX leg is closed for good. Where the MX refused the connection, the session goes on without mail;
+// where the MX went away, the next command learns it, and ends the session.
+func (s *session) dispatchLost(cmd smtp.Command) {
 	switch {
 	case cmd.Verb == smtp.VerbQUIT:
-		s.answerHere(cmd, &replyBye, false)
-		s.quit = true
+		s.dispatchQuit(cmd)
 	case s.refused:
 		s.answerHere(cmd, &replyMXRefused, true)
-	case s.mx.noMail != nil:
-		s.dispatchWithoutMail(cmd)
 	case s.reply.Begun(): // the 421 that the MX left behind
 		s.answerAndEnd(cmd, &s.reply, mxLost)
 	default:
@@ -215,57 +244,34 @@ func (s *session) dispatchWithoutMX(cmd smtp.Command) {
 	}
 }
 
-// dispatchWithoutMail keeps the MSA's connection usable, so that it learns at MAIL, and in a 4xx, why nothing goes (I13).
-func (s *session) dispatchWithoutMail(cmd smtp.Command) {
-	s.idle++
-	switch cmd.Verb {
-	case smtp.VerbEHLO, smtp.VerbHELO, smtp.VerbRSET, smtp.VerbNOOP:
-		if len(cmd.Args) > 0 && cmd.Verb != smtp.VerbNOOP {
-			s.greeted(cmd)
-		}
-		s.answerHere(cmd, &replyOK, false)
-	case smtp.VerbMAIL:
-		if s.mx.noMail == &replySuspended && s.hello != smtp.VerbUnknown && s.e.Mover != nil {
-			s.mailWithoutMX(cmd)
-			return
-		}
-		s.answerHere(cmd, s.mx.noMail, false)
-	default:
-		s.answerHere(cmd, &replyNeedMail, true)
-	}
-}
-
 // mailWithoutMX opens the MX leg that there was no sending IP for before the sender was known: it may have one of its own.
 func (s *session) mailWithoutMX(cmd smtp.Command) {
-	s.newMail(cmd)
+	s.beginMail(cmd)
 	cmd, no := s.askMail(cmd.Clone()) // its memory is the Reader's, and there will be waits
-	if no == nil && !s.move(false) {
-		no = s.whyNot()
+	if no == nil {
+		no = s.move(false)
 	}
 	if no == nil {
+		s.promise() // what another leg must be able to do for this mail
 		cmd, no = s.askLeave(cmd)
 	}
 	s.forwardAdmitted(cmd, no)
 }
 
-// mayBeUTF8 says whether a command may hold octets above ASCII (RFC 6531 §3.3).
+// mayBeUTF8 reports whether a command may hold the octets above ASCII that it holds (RFC 6531 §3.3). A recipient may also where MAIL
+// lacks the parameter, if the MX lists the keyword: many an MSA forgets it, and the MX knows its own mailboxes.
 func (s *session) mayBeUTF8(cmd smtp.Command) bool {
+	if !cmd.UTF8 {
+		return false
+	}
 	switch cmd.Verb {
 	case smtp.VerbMAIL:
 		_, params, ok := cmd.Path()
-		return ok && cmd.UTF8 && smtp.HasParam(params, "SMTPUTF8")
+		return ok && smtp.HasParam(params, "SMTPUTF8")
 	case smtp.VerbRCPT:
-		if !cmd.UTF8 {
-			return false
-		}
-		for i := len(s.slots) - 1; i >= 0; i-- {
-			if s.slots[i].verb == smtp.VerbMAIL {
-				return s.slots[i].utf8
-			}
-		}
-		return s.tx.utf8
+		return s.tx.utf8 || s.ownList || s.mx.caps.offers(kwSMTPUTF8)
 	case smtp.VerbVRFY, smtp.VerbEXPN:
-		return cmd.UTF8
+		return true
 	default:
 		return false
 	}

@@ -18,8 +18,9 @@
 //	open.go tls.go  the MX leg: dial, banner, EHLO, STARTTLS, EHLO
 //	command.go      a group of commands: take, forward, answer in order
 //	dispatch.go     which command is forwarded, and which is answered here
+//	transaction.go  the mail at hand: whether what follows its MAIL may pass
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
-//	ehlo.go         which EHLO keywords the MSA sees
+//	ehlo.go         which EHLO keywords the MSA sees, with an MX and without
 //	body.go         from 354 to the reply to the dot
 //	account.go      the gate asked once more, about the account that a message names in its header
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies

@@ -2,14 +2,16 @@ package session
 
 import (
 	"bytes"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"kanmon/internal/smtp"
 )
 
 // keyword is an EHLO keyword that kanmon understands well enough to let through (RFC 2979 §3.1.2: allow what you
 // know, never deny what you don't). Everything else is stripped, STARTTLS after it has been used.
-type keyword uint8
+type keyword uint16
 
 const (
 	kwSize keyword = 1 << iota
@@ -19,8 +21,13 @@ const (
 	kwEnhancedStatusCodes
 	kwPipelining
 	kwLimits
-	kwStartTLS // for kanmon itself; never shown
+	kwStartTLS  // for kanmon itself; never shown
+	kwSizeNamed // not a keyword: SIZE came with a figure
 )
+
+// ownKeywords are what the MSA is told where there is no MX to ask: all that an MSA bounces mail for, or changes it, where it is missing. Its
+// mail gets 4xx at MAIL anyway; what of the list the MX lacks that is then found after all is told at MAIL and RCPT, by unkept.
+const ownKeywords = kwSize | kw8BitMIME | kwSMTPUTF8 | kwDSN | kwEnhancedStatusCodes | kwPipelining
 
 var keywords = []struct {
 	name string
@@ -36,18 +43,16 @@ var keywords = []struct {
 	{"STARTTLS", kwStartTLS},                       // RFC 3207
 }
 
-// capabilities is what an MX offers. Its slices point into the reply they were read from.
+// capabilities is what an MX has said to EHLO: enough to answer the MSA's, and each further one.
 type capabilities struct {
 	has    keyword
-	size   []byte // argument of SIZE, digits only
-	limits []byte // arguments of LIMITS as they came
+	size   uint64 // of SIZE; 0: no limit named
+	limits string // arguments of LIMITS as they came
+	first  string // the first line: the MX's name, mostly with a greeting
 }
 
-// maxSize is what the MX says that it takes; 0: it names no limit.
-func (c *capabilities) maxSize() uint64 {
-	n, _ := strconv.ParseUint(string(c.size), 10, 64)
-	return n
-}
+// maxFirst bounds what is kept of the first line: the longest text that a reply line can have (RFC 5321 §4.5.3.1.5).
+const maxFirst = 512
 
 func (c *capabilities) offers(k keyword) bool { return c.has&k != 0 }
 
@@ -55,8 +60,8 @@ func (c *capabilities) offers(k keyword) bool { return c.has&k != 0 }
 // "KEYWORD[ SP argument]…" with a known keyword is as if it were not there (RFC 5321 §4.1.1.1); odd is told of those that
 // nobody here has heard of.
 func parseEHLO(reply *smtp.Reply, into *capabilities, odd func(word []byte)) {
-	*into = capabilities{}
-	_, rest, more := bytes.Cut(reply.Text(), []byte("\n")) // the first line is the greeting, whatever it says
+	first, rest, more := bytes.Cut(reply.Text(), []byte("\n")) // the first line is the greeting, whatever it says
+	*into = capabilities{first: string(first[:min(len(first), maxFirst)])}
 	for more {
 		var line []byte
 		line, rest, more = bytes.Cut(rest, []byte("\n"))
@@ -86,24 +91,25 @@ func (c *capabilities) take(k keyword, args []byte) {
 	args = bytes.TrimSpace(args)
 	switch k {
 	case kwSize:
-		if !allDigits(args) || len(args) > 20 { // RFC 1870 §4
-			args = nil
+		c.size, c.has = 0, c.has&^kwSizeNamed
+		if len(args) > 0 && len(args) <= 20 && allDigits(args) { // RFC 1870 §4
+			c.size, _ = strconv.ParseUint(string(args), 10, 64) // too much for it: the most it holds
+			c.has |= kwSizeNamed
 		}
-		c.size = args
 	case kwLimits:
 		if !validLimits(args) { // RFC 9422 §3: a syntax error makes the whole keyword void
 			return
 		}
-		c.limits = args
+		c.limits = string(args)
 	}
 	c.has |= k
 }
 
 // appendEHLO appends the reply kanmon gives to the MSA's EHLO: the MX's own first line, then what is left of its keywords.
-func (c *capabilities) appendEHLO(dst []byte, first []byte, offerTLS bool, limits Limits) []byte {
+func (c *capabilities) appendEHLO(dst []byte, offerTLS bool, limits Limits) []byte {
 	start := len(dst)
 	dst = append(dst, "250-"...)
-	dst = smtp.AppendSanitised(dst, first, false)
+	dst = smtp.AppendSanitised(dst, []byte(c.first), false)
 	for _, k := range keywords {
 		if !c.offers(k.bit) && (k.bit != kwStartTLS || !offerTLS) {
 			continue
@@ -111,8 +117,8 @@ func (c *capabilities) appendEHLO(dst []byte, first []byte, offerTLS bool, limit
 		switch k.bit {
 		case kwSize:
 			dst = append(dst, "\r\n250-SIZE"...)
-			if len(c.size) > 0 {
-				dst = append(append(dst, ' '), c.size...)
+			if c.offers(kwSizeNamed) {
+				dst = strconv.AppendUint(append(dst, ' '), c.size, 10)
 			}
 		case kwLimits:
 			before := len(dst)
@@ -135,14 +141,14 @@ func (c *capabilities) appendEHLO(dst []byte, first []byte, offerTLS bool, limit
 }
 
 // limitNames are the limits of RFC 9422 §4 that kanmon enforces itself or passes on.
-func appendLimits(dst, args []byte, own Limits) []byte {
-	for field := range bytes.FieldsSeq(args) {
-		name, value, _ := bytes.Cut(field, []byte("="))
-		n, err := strconv.Atoi(string(value))
+func appendLimits(dst []byte, args string, own Limits) []byte {
+	for field := range strings.FieldsSeq(args) {
+		name, value, _ := strings.Cut(field, "=")
+		n, err := strconv.Atoi(value)
 		if err != nil {
 			continue
 		}
-		switch string(bytes.ToUpper(name)) {
+		switch strings.ToUpper(name) {
 		case "RCPTMAX":
 			n = min(n, own.Recipients)
 		case "MAILMAX":
@@ -153,7 +159,7 @@ func appendLimits(dst, args []byte, own Limits) []byte {
 		default: // RFC 9422 §3: unknown names are for nobody
 			continue
 		}
-		dst = append(append(append(dst, ' '), bytes.ToUpper(name)...), '=')
+		dst = append(append(append(dst, ' '), strings.ToUpper(name)...), '=')
 		dst = strconv.AppendInt(dst, int64(n), 10)
 	}
 	return dst
@@ -183,12 +189,103 @@ func allDigits(b []byte) bool {
 }
 
 // appendHELO appends the one line that answers HELO: the greeting of the MX's reply to EHLO, without its keywords.
-func appendHELO(dst []byte, reply *smtp.Reply) []byte {
-	one := smtp.NewReply(reply.Code, "", string(firstLine(reply)))
-	return one.AppendWire(dst, false)
+func (c *capabilities) appendHELO(dst []byte) []byte {
+	return append(smtp.AppendSanitised(append(dst, "250 "...), []byte(c.first), false), '\r', '\n')
 }
 
-func firstLine(reply *smtp.Reply) []byte {
-	first, _, _ := bytes.Cut(reply.Text(), []byte("\n"))
-	return first
+// tellHello answers the MSA's EHLO or HELO.
+func (s *session) tellHello(c *capabilities) {
+	if s.hello == smtp.VerbHELO {
+		s.msa.out = c.appendHELO(s.msa.buffer())
+	} else {
+		offerTLS := s.e.Certificate != nil && s.info.MSA.State == TLSNone
+		s.msa.out = c.appendEHLO(s.msa.buffer(), offerTLS, s.e.Limits.withDefaults())
+	}
+	s.log.sentToMSA(s.msa.out)
+}
+
+// helloWithoutMX answers EHLO or HELO where there is no MX to ask, and none of the mail may go for now.
+func (s *session) helloWithoutMX() {
+	s.resetTransaction()
+	s.ownList = true
+	s.tellHello(&capabilities{has: ownKeywords, first: s.e.name()})
+}
+
+// helloAgain answers a further EHLO or HELO on a leg that is ready from what its MX has said to the first: many an MX takes one, and one
+// more inside TLS, and refuses the next. Where it may have a transaction open, RSET does what a repeated EHLO would (RFC 5321 §4.1.4).
+func (s *session) helloAgain() error {
+	var err error
+	switch {
+	case s.tx.atMX:
+		err = s.resetMX()
+	case s.mx.pending():
+		err = s.unasked(PhaseEHLO)
+	}
+	if err != nil {
+		return err
+	}
+	s.helloAnswered()
+	return nil
+}
+
+// helloAnswered tells the MSA what the MX offers.
+func (s *session) helloAnswered() {
+	s.resetTransaction()
+	s.ownList = false
+	s.promise()
+	s.tellHello(&s.mx.caps)
+}
+
+// resetMX says RSET to the MX. One that does not take it (RFC 5321 §4.1.1.5: it must) could go on with the recipients of the mail before.
+func (s *session) resetMX() error {
+	s.mx.out = append(s.mx.buffer(), "RSET\r\n"...)
+	s.log.line(MarkMadeForMX, []byte("RSET"))
+	if err := s.sendToMX(PhaseReset); err != nil {
+		return err
+	}
+	if err := s.readReply(PhaseReset); err != nil {
+		return err
+	}
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	switch {
+	case s.reply.Code == 421:
+		return s.saidGoodbye(PhaseReset)
+	case s.reply.Class() != 2:
+		return &failure{trouble: mxGarbled, phase: PhaseReset, cause: fmt.Errorf("reply %d to RSET", s.reply.Code)}
+	}
+	return nil
+}
+
+// unkept returns what a MAIL or RCPT is told that uses what kanmon's own list promised and this MX does not offer (I9): it is for a
+// session to find out that has heard the MX's own list. It returns nil where the command may go.
+func (s *session) unkept(cmd smtp.Command) *smtp.Reply {
+	if !s.ownList {
+		return nil
+	}
+	_, params, _ := cmd.Path()
+	c := &s.mx.caps
+	for _, u := range uses {
+		if smtp.HasParam(params, u.param) && !c.offers(u.bit) {
+			return &replyLacks
+		}
+	}
+	size, _ := announced(params)
+	if cmd.Eight && !c.offers(kwSMTPUTF8) || c.size > 0 && size > 0 && uint64(size) > c.size {
+		return &replyLacks
+	}
+	return nil
+}
+
+// uses are the parameters of MAIL and RCPT that a keyword of kanmon's own list invites to.
+var uses = []struct {
+	param string
+	bit   keyword
+}{
+	{"SIZE", kwSize},
+	{"BODY", kw8BitMIME},
+	{"SMTPUTF8", kwSMTPUTF8},
+	{"RET", kwDSN},
+	{"ENVID", kwDSN},
+	{"NOTIFY", kwDSN},
+	{"ORCPT", kwDSN},
 }

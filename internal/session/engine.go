@@ -227,6 +227,14 @@ func (e *Engine) timeout(p Phase) time.Duration {
 	return p.DefaultTimeout()
 }
 
+// name is what kanmon calls itself where no MX has given a name.
+func (e *Engine) name() string {
+	if e.Hostname != "" {
+		return e.Hostname
+	}
+	return "kanmon"
+}
+
 func (e *Engine) logger() *slog.Logger {
 	if e.Log != nil {
 		return e.Log

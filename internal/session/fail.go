@@ -195,5 +195,7 @@ var (
 	replyNotNow       = smtp.NewReply(503, "5.5.1", ownMark+"not during a mail transaction")
 	replyNested       = smtp.NewReply(503, "5.5.1", ownMark+"the sender is given already")
 	replyNeedMail     = smtp.NewReply(503, "5.5.1", ownMark+"need MAIL first")
+	replyNeedRcpt     = smtp.NewReply(503, "5.5.1", ownMark+"need RCPT first")
+	replyLacks        = smtp.NewReply(451, "4.3.3", ownMark+"the destination does not offer what this mail asks for, try again later")
 	replyBye          = smtp.NewReply(221, "2.0.0", ownMark+"bye")
 )

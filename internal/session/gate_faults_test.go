@@ -27,9 +27,9 @@ func TestGateBehindARefusedData(t *testing.T) {
 		"another DATA":      {[][]string{refused, {"DATA"}}, 1, []string{"message 250 6 octets, 1 recipients", "over"}},
 		"another recipient": {[][]string{refused, {"RCPT TO:<c@example.net>", "DATA"}}, 1, []string{"rcpt? c@example.net", "rcpt 250", "message 250 6 octets, 2 recipients", "over"}},
 		"no recipient yet": {
-			[][]string{{"MAIL FROM:<a@example.com>", "DATA"}, {"RCPT TO:<c@example.net>", "DATA"}},
+			[][]string{{"MAIL FROM:<a@example.com>", "DATA"}, {"RCPT TO:<c@example.net>", "DATA"}, {"DATA"}},
 			1,
-			[]string{"rcpt? c@example.net", "rcpt 250", "message 250 6 octets, 1 recipients", "over"},
+			[]string{"message 250 6 octets, 1 recipients", "over"},
 		},
 		"a nested MAIL":               {[][]string{refused, {"MAIL FROM:<x@example.com>"}, {"RCPT TO:<c@example.net>", "DATA"}}, 0, []string{"mail? x@example.com", "leave?", over}},
 		"a nested MAIL in one group":  {[][]string{refused, {"MAIL FROM:<x@example.com>", "RCPT TO:<c@example.net>", "DATA"}}, 0, []string{"mail? x@example.com", "leave?", over}},

@@ -111,7 +111,7 @@ func TestGateRefusesAMail(t *testing.T) {
 		msa.Command("EHLO msa.example.com")
 		msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
 		replies := msa.Pipeline("MAIL FROM:<bad@example.com>", "RCPT TO:<c@example.net>", "DATA")
-		for i, code := range []int{451, 451, 503} {
+		for i, code := range []int{451, 503, 503} {
 			if replies[i].Code != code {
 				t.Errorf("reply %d: %+v, want %d", i, replies[i], code)
 			}

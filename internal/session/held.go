@@ -19,8 +19,8 @@ type heldLeg struct {
 // setAside takes the MX leg out of the session as it is. Until takeBack or drop the session keeps it, so that whatever ends the
 // session closes it, too.
 func (s *session) setAside() {
-	s.held = &heldLeg{mx: s.mx, info: s.info.LegInfo, reply: s.reply.Clone(), sent: s.sent, first: s.first}
-	s.reply = smtp.Reply{} // capabilities may point into the old one's memory
+	s.held = &heldLeg{mx: s.mx, info: s.info.LegInfo, reply: s.reply, sent: s.sent, first: s.first}
+	s.reply = smtp.Reply{}
 	s.freshLeg()
 }
 
@@ -71,22 +71,21 @@ type promise struct {
 func (s *session) promise() {
 	if s.e.replays() {
 		c := &s.mx.caps
-		s.rescue.promised = promise{c.has, c.maxSize(), string(c.limits), s.info.MX.State == TLSOn}
+		s.rescue.promised = promise{c.has, c.size, c.limits, s.info.MX.State == TLSOn}
 	}
 }
 
 // kept says whether another MX leg can do all that was promised. LIMITS must be the same, or none.
 func (p *promise) kept(c *capabilities, tls bool) bool {
-	size := c.maxSize()
 	switch {
 	case p.tls && !tls:
 		return false
-	case p.has&^(kwStartTLS|kwLimits)&^c.has != 0:
+	case p.has&^(kwStartTLS|kwLimits|kwSizeNamed)&^c.has != 0:
 		return false
-	case size > 0 && (p.size == 0 || size < p.size):
+	case c.size > 0 && (p.size == 0 || c.size < p.size):
 		return false
 	default:
-		return !c.offers(kwLimits) || string(c.limits) == p.limits
+		return !c.offers(kwLimits) || c.limits == p.limits
 	}
 }
 

@@ -31,7 +31,7 @@ func modelSessions() int {
 // transactions a session; an MX answers as it likes, in multi-line replies that each hold a token of their own; all four
 // streams are read in random pieces. The model says which command must get which reply, and which octets must have arrived.
 //
-// law: I1 I2 I4 I5 I6 I7 I9 B1 B2 B4 B5 B6 B9 B10 B18 K-PIPELINING K-unknown K-HELO
+// law: I1 I2 I4 I5 I6 I7 I9 I16 B1 B2 B4 B5 B6 B9 B10 B18 K-PIPELINING K-unknown K-HELO
 func TestModelOfPipelinedSessions(t *testing.T) {
 	const perBubble = 250
 	workers := 2
@@ -110,85 +110,157 @@ func runModel(t *testing.T, seed uint64, tally *modelTally) {
 
 // judgeModel compares what the MSA heard with what the MX said, command by command in order, and counts kanmon's own replies.
 func judgeModel(msa *modelMSA, mx *modelMX) (own int, err error) {
-	hello, refused, over := false, false, false
-	var tx modelTransaction
-	said := mx.talk
+	m := model{said: mx.talk}
 	for _, s := range msa.talk {
 		if s.reply == "" {
 			break // the connection has ended: what the MX got beyond has no reply
 		}
-		if over {
-			return own, fmt.Errorf("%q was answered behind the end: %q", s.line, s.reply)
+		if m.over {
+			return m.own, fmt.Errorf("%q was answered behind the end: %q", s.line, s.reply)
 		}
-		code := ownReply(s, hello, refused)
-		if code == "" {
-			code = tx.ownReply(s.verb())
+		if err := m.next(s); err != nil {
+			return m.own, err
 		}
-		tx.after(s, code != "")
-		if code != "" {
-			own++
-			if !strings.HasPrefix(s.reply, code) || !strings.Contains(s.reply, "kanmon: ") {
-				return own, fmt.Errorf("%q was answered with %q, want %s by kanmon", s.line, s.reply, code)
-			}
-			over = s.line == endOfBody
-			continue
-		}
-		if len(said) == 0 {
-			return own, fmt.Errorf("%q was answered with %q, which the MX has not said", s.line, s.reply)
-		}
-		if want := asForwarded(s); said[0].line != want {
-			return own, fmt.Errorf("the MX saw %q, not %q", said[0].line, want)
-		}
-		want := cleanReply(said[0].reply)
-		if verb := s.verb(); said[0].reply[0] == '2' && (verb == "EHLO" || verb == "HELO") {
-			hello = true
-			want = cleanHello(said[0].reply, verb)
-		}
-		if s.reply != want {
-			return own, fmt.Errorf("%q was answered with %q, want %q", s.line, s.reply, want)
-		}
-		refused = s.line == connected && said[0].reply[:3] != "220" || refused
-		over = said[0].reply[:3] == "421"
-		said = said[1:]
 	}
-	return own, judgeBodies(msa, mx)
+	return m.own, judgeBodies(msa, mx)
 }
 
-// A modelTransaction is what kanmon knows of the MX's transaction.
+// A model is what kanmon must know at each command.
+type model struct {
+	said    []said // what the MX has heard and said from here on
+	hello   string // the MX's reply to EHLO; "" before
+	refused bool   // with the banner
+	over    bool
+	tx      modelTransaction
+	own     int
+}
+
+func (m *model) next(s said) error {
+	code := ownReply(s, m.hello != "", m.refused)
+	if code == "" {
+		code = m.tx.ownReply(s)
+	}
+	if verb := s.verb(); code == "" && m.hello != "" && (verb == "EHLO" || verb == "HELO") {
+		return m.helloAgain(s)
+	}
+	if code != "" {
+		m.own++
+		if !strings.HasPrefix(s.reply, code) || !strings.Contains(s.reply, "kanmon: ") {
+			return fmt.Errorf("%q was answered with %q, want %s by kanmon", s.line, s.reply, code)
+		}
+		m.over = s.line == endOfBody
+		m.tx.after(s, true)
+		return nil
+	}
+	heard, err := m.take(s, asForwarded(s))
+	if err != nil {
+		return err
+	}
+	want := cleanReply(heard)
+	switch verb := s.verb(); {
+	case heard[0] == '2' && (verb == "EHLO" || verb == "HELO"):
+		m.hello = heard
+		want = cleanHello(heard, verb)
+	case m.tx.state == modelRefusedThere && heard[:3] == "354": // a message whose MAIL it has refused: no
+		m.over = true
+		if !strings.HasPrefix(s.reply, "451 4.5.0 kanmon: ") {
+			return fmt.Errorf("a 354 behind a refused MAIL became %q", s.reply)
+		}
+		return nil
+	}
+	if s.reply != want {
+		return fmt.Errorf("%q was answered with %q, want %q", s.line, s.reply, want)
+	}
+	m.refused = s.line == connected && heard[:3] != "220" || m.refused
+	m.over = heard[:3] == "421"
+	m.tx.after(s, false)
+	return nil
+}
+
+// take gives what the MX said to the next line that it heard, which must be this one.
+func (m *model) take(s said, line string) (reply string, err error) {
+	if len(m.said) == 0 {
+		return "", fmt.Errorf("%q was answered with %q, which the MX has not said", s.line, s.reply)
+	}
+	if m.said[0].line != line {
+		return "", fmt.Errorf("the MX saw %q, not %q", m.said[0].line, line)
+	}
+	reply = m.said[0].reply
+	m.said = m.said[1:]
+	return reply, nil
+}
+
+// helloAgain is a further EHLO or HELO: the MX hears RSET, if it may have a transaction open, else nothing.
+func (m *model) helloAgain(s said) error {
+	want := cleanHello(m.hello, s.verb())
+	if m.tx.atMX {
+		reset, err := m.take(s, "RSET")
+		if err != nil {
+			return err
+		}
+		if m.over = reset[:3] == "421"; m.over {
+			want = cleanReply(reset)
+		}
+	}
+	m.tx = modelTransaction{}
+	if s.reply != want {
+		return fmt.Errorf("%q was answered with %q, want %q", s.line, s.reply, want)
+	}
+	return nil
+}
+
+// A modelTransaction is what kanmon must know of the mail at hand.
 type modelTransaction struct {
-	open    bool // MAIL was accepted
-	refused bool // and then DATA refused: it may still be open at the MX
-	another bool // and then another MAIL was forwarded
-	stray   bool // or something was not forwarded that may have been a MAIL
+	state int
+	atMX  bool // the MX may have a transaction open
+	asked int  // RCPTs forwarded
 }
 
-// ownReply is the code with which kanmon answers what the MX would take for another mail's.
-func (x *modelTransaction) ownReply(verb string) string {
+const (
+	modelNone         = iota // no mail: RCPT and DATA are for nobody
+	modelRefusedThere        // by the MX: what stood behind MAIL in its group has been forwarded
+	modelOpen
+	modelLeft // DATA was refused: it may still be open at the MX
+)
+
+// ownReply is the code with which kanmon must answer what was not admitted at MAIL.
+func (x *modelTransaction) ownReply(s said) string {
+	verb := s.verb()
 	switch {
-	case verb == "MAIL" && x.open && !x.refused, x.stray && (verb == "RCPT" || verb == "DATA"):
+	case verb == "MAIL" && x.state == modelOpen:
 		return "503"
+	case verb != "RCPT" && verb != "DATA":
+	case x.state == modelNone, verb == "DATA" && x.asked == 0:
+		return "503"
+	case x.state == modelRefusedThere && strings.HasPrefix(s.reply, "503 5.5.1 kanmon: need MAIL first"):
+		return "503" // it was no more of that group
 	}
 	return ""
 }
 
 // after follows a command and its reply.
 func (x *modelTransaction) after(s said, local bool) {
-	verb, accepted, isRefused := s.verb(), s.reply[0] == '2', s.reply[0] > '3'
-	rejected := len(s.line) > 4096 || strings.ContainsAny(s.line, "\r\n\x00") || verb == "MAIL" && strings.Contains(s.line, "\xe9")
+	verb, accepted := s.verb(), s.reply[0] == '2'
+	rejected := len(s.line) > 4096 || strings.ContainsAny(s.line, "\r\n\x00")
 	switch {
 	case s.line == connected:
-	case s.line == endOfBody:
+	case s.line == endOfBody, accepted && verb == "RSET":
 		*x = modelTransaction{}
+	case local && (rejected || verb == "MAIL"):
+		if x.state == modelLeft {
+			x.state = modelNone
+		}
 	case local:
-		x.stray = x.stray || rejected && x.open && x.refused && !x.another
 	case verb == "MAIL" && accepted:
-		*x = modelTransaction{open: true}
+		*x = modelTransaction{state: modelOpen, atMX: true}
+	case verb == "MAIL" && x.atMX:
+		*x = modelTransaction{atMX: true} // nothing may stand behind it in its group
 	case verb == "MAIL":
-		x.stray, x.another = false, true
-	case accepted && (verb == "RSET" || verb == "EHLO" || verb == "HELO"):
-		*x = modelTransaction{}
-	case verb == "DATA":
-		x.refused, x.another = x.open && isRefused, false
+		*x = modelTransaction{state: modelRefusedThere}
+	case verb == "RCPT":
+		x.asked++
+	case verb == "DATA" && s.reply[0] > '3' && x.state == modelOpen:
+		x.state = modelLeft
 	}
 }
 
@@ -241,6 +313,8 @@ func ownReply(s said, hello, refused bool) string {
 		return "502"
 	case verb == "AUTH", verb == "MAIL" && !hello:
 		return "503"
+	case !hello && (verb == "RSET" || verb == "NOOP"):
+		return "250"
 	case s.line == "EHLO":
 		return "501"
 	case !strings.Contains(" EHLO HELO MAIL RCPT DATA RSET NOOP QUIT ", " "+verb+" "):

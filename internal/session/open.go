@@ -235,9 +235,9 @@ func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
 
 // afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).
 func (s *session) afterHello(verb string, phase Phase) {
-	s.mx.caps = capabilities{}
-	if verb == "EHLO" {
-		parseEHLO(&s.reply, &s.mx.caps, s.noteKeyword)
+	parseEHLO(&s.reply, &s.mx.caps, s.noteKeyword)
+	if verb == "HELO" {
+		s.mx.caps = capabilities{first: s.mx.caps.first} // an MX from before ESMTP offers nothing, whatever it says
 	}
 	s.mx.stage = stageReady
 	if phase == PhaseEHLOTLS {
@@ -265,46 +265,28 @@ const maxHidden = 4 * time.Minute
 // minHidden is what TLS gets of an MX that took nearly all of that time for its first answer.
 const minHidden = 30 * time.Second
 
-// answerHello opens the MX leg for the MSA's EHLO or HELO, or sends it again, and answers from the EHLO after TLS (I9).
+// answerHello opens the MX leg for the MSA's first EHLO or HELO, and answers from the EHLO after TLS (I9).
 func (s *session) answerHello() error {
-	var err error
+	switch {
+	case s.mx.stage == stageReady:
+		return s.helloAgain()
+	case !s.mx.open():
+		s.helloWithoutMX()
+		return nil
+	}
 	s.helloBegan, s.hiddenBy = time.Now(), time.Time{}
-	if s.mx.stage == stageReady {
-		err = s.sayHelloAgain()
-	}
-	if err == nil {
-		err = s.openAsFar(stageReady) // an EHLO may offer TLS that an earlier one did not
-	}
-	err = s.rescueOpening(stageReady, err)
+	err := s.rescueOpening(stageReady, s.openAsFar(stageReady))
 	s.hiddenBy = time.Time{}
 	switch {
 	case errors.Is(err, errRefused):
 		s.toMSA(&s.reply, false)
 		return nil
 	case errors.Is(err, errNoMail):
-		s.toMSA(&replyOK, true)
+		s.helloWithoutMX()
 		return nil
 	case err != nil:
 		return err
 	}
-	s.forgetTransaction()
-	s.log.endTransaction(OutcomeReset, "")
-	s.promise()
-	if s.hello == smtp.VerbHELO {
-		s.msa.out = appendHELO(s.msa.buffer(), &s.reply)
-	} else {
-		offerTLS := s.e.Certificate != nil && s.info.MSA.State == TLSNone
-		s.msa.out = s.mx.caps.appendEHLO(s.msa.buffer(), firstLine(&s.reply), offerTLS, s.e.Limits.withDefaults())
-	}
-	s.log.sentToMSA(s.msa.out)
+	s.helloAnswered()
 	return nil
-}
-
-// sayHelloAgain repeats an EHLO on a leg that is ready: it resets the MX as it would directly.
-func (s *session) sayHelloAgain() error {
-	phase := PhaseEHLO
-	if s.info.MX.State == TLSOn {
-		phase = PhaseEHLOTLS
-	}
-	return s.sayHello(phase)
 }

@@ -364,17 +364,5 @@ func (s *session) accepted(sl *slot) {
 	s.rescue.envelope.add(sl.line(s))
 }
 
-// forgetTransaction is the end of a transaction, for whatever reason.
-func (s *session) forgetTransaction() {
-	s.clearTransaction()
-	s.tellOver()
-}
-
-func (s *session) clearTransaction() {
-	s.tx, s.misplaced = transaction{}, false
-	s.rescue.envelope.clear()
-	s.forgetBody()
-}
-
 // line is the command of a slot as it was forwarded; empty if it was not.
 func (sl *slot) line(s *session) []byte { return s.rescue.group[sl.begin:sl.past] }

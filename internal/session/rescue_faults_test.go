@@ -500,9 +500,9 @@ func TestRescueJudgeIsAskedOfRefusalsOnly(t *testing.T) {
 		r := newManyIPs(1)
 		r.mxs[0].Reply = refuseAt("EHLO", 2, listed)
 		msa := r.hello(t)
-		got := msa.Command("EHLO msa.example.com")
+		got := msa.Command("EHLO msa.example.com") // answered from what is known
 		finishSession(msa)
-		if len(r.judge.asked) != 1 {
+		if len(r.judge.asked) != 0 || got.Code != 250 {
 			t.Errorf("asked %d times; the second EHLO got %s", len(r.judge.asked), got)
 		}
 	}))

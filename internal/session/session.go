@@ -39,8 +39,6 @@ type session struct {
 
 	senderKnown, recipientKnown bool
 
-	suspended bool  // with misplaced: every sending IP that would be right is suspended
-	misplaced bool  // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
 	refusedIn Phase // with errRefused: what the MX refused
 	rescue    rescuing
 	kept      keptBody
@@ -54,27 +52,12 @@ type session struct {
 	mails     int32 // transactions begun
 	talking   bool  // a first command has come
 	quit      bool
+	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
 	delivered int32
 
-	gate    *gating            // nil: there is none
-	refusal *smtp.Reply        // with misplaced: why the mail at hand is refused here; nil: it is the MX leg that is wrong
-	header  *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed
+	gate   *gating            // nil: there is none
+	header *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed
 }
-
-// transaction is the mail being sent, as the MX's own replies have made it.
-type transaction struct {
-	open     bool // the MX accepted MAIL
-	utf8     bool // MAIL carried SMTPUTF8
-	large    bool // MAIL announced more octets than are kept for a rescue
-	refused  bool // the MX refused DATA: nothing is lost if the session ends here
-	another  bool // and another MAIL has been forwarded since
-	asked    int  // RCPTs forwarded
-	accepted int  // RCPTs the MX accepted
-	octets   int64
-}
-
-// underWay says whether a drain must wait for it.
-func (t *transaction) underWay() bool { return t.open && !t.refused }
 
 // run is a whole session, from the intercepted connection to both legs closed.
 func (s *session) run() {
@@ -145,11 +128,7 @@ func (s *session) greet() error {
 func (s *session) greetWithoutMX(why string, reply *smtp.Reply) error {
 	s.log.notef("no MX: %s", why)
 	s.refuseMail(reply)
-	name := s.e.Hostname
-	if name == "" {
-		name = "kanmon"
-	}
-	greeting := smtp.NewReply(220, "", name+" ESMTP")
+	greeting := smtp.NewReply(220, "", s.e.name()+" ESMTP")
 	s.toMSA(&greeting, true)
 	return s.flushMSA(PhaseBanner)
 }

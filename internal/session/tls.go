@@ -250,7 +250,7 @@ func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
 		return &replyTLSTwice
 	case len(cmd.Args) > 0:
 		return &replyNoParams
-	case s.tx.open || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
+	case s.tx.underWay() || s.tx.atMX || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
 		return &replyNotNow
 	default:
 		return &replyGoAhead

@@ -177,13 +177,12 @@ func (t *trace) command(cmd smtp.Command) (rcpt int) {
 	if t.to == nil {
 		return -1
 	}
-	newMail := cmd.Verb == smtp.VerbMAIL && (!t.tx || t.transaction().Mail.Code != 0) // not a second MAIL of the same group
-	if newMail {
+	if cmd.Verb == smtp.VerbMAIL {
 		t.endTransaction(OutcomeReset, "")
 	}
 	t.line(MarkToMX, cmd.Line)
 	switch {
-	case newMail:
+	case cmd.Verb == smtp.VerbMAIL:
 		t.beginTransaction(cmd)
 	case cmd.Verb == smtp.VerbRCPT && t.tx:
 		return t.recipient(cmd)
@@ -197,8 +196,7 @@ func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply) {
 		return
 	}
 	switch {
-	case cmd.Verb == smtp.VerbMAIL && (!t.tx || t.transaction().Mail.Local):
-		t.endTransaction(OutcomeReset, "")
+	case cmd.Verb == smtp.VerbMAIL && !t.tx: // else it is one too many
 		t.beginTransaction(cmd)
 		t.transaction().Mail = ReplyRecord{Code: reply.Code, Local: true, Text: t.add(reply)}
 	case cmd.Verb == smtp.VerbRCPT && t.tx:
