@@ -225,7 +225,7 @@ func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Ch
 	ips := choice.IPs()
 	switch {
 	case errors.Is(err, egress.ErrNoSendingIP):
-		p.line(family, "none: mail to this family is answered with 421")
+		p.line(family, "none: connections to this family are reset, and the MSA goes on to the MX's other one")
 	case len(ips) == 0:
 		p.line(family, "the kernel's choice")
 	case len(ips) > 1 && to.IsUnspecified() && q.Provider == "":

@@ -180,6 +180,14 @@ func (l *leg) close() {
 	}
 }
 
+// reset closes the connection with a RST.
+func (l *leg) reset() {
+	if c, ok := l.base.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0) // fails only where the peer has gone
+	}
+	l.close()
+}
+
 // closeGently lets the peer read what was written last: closing a socket with unread octets sends RST, which can destroy it.
 func (l *leg) closeGently(wait time.Duration) {
 	if c, ok := l.conn.(interface{ CloseWrite() error }); ok {

@@ -88,7 +88,7 @@ func (s *session) converse() error {
 		return s.passThrough()
 	}
 	if s.e.Gate != nil {
-		s.gate = &gating{pass: s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination, s.info.Port})}
+		s.gate = &gating{pass: s.e.Gate.Enter(s.origin())}
 		defer s.leaveGate()
 	}
 	if err := s.greet(); err != nil {
@@ -121,7 +121,7 @@ func (s *session) greet() error {
 	if err := s.openMX(stageBanner); errors.Is(err, ErrSuspended) {
 		return s.greetWithoutMX(err.Error(), &replySuspended)
 	} else if err != nil {
-		return err
+		return s.ungreeted(err)
 	}
 	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
 		return &failure{trouble: msaForeign, phase: PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
@@ -321,7 +321,7 @@ func (s *session) finish(err error) {
 		s.log.endTransaction(OutcomeReset, "")
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
-	s.msa.close()
+	s.part(f)
 	switch {
 	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
 		s.log.end(s, PhaseBanner, endMXRefused, nil)
@@ -329,6 +329,21 @@ func (s *session) finish(err error) {
 		s.log.end(s, PhaseQuit, EndQuit, nil)
 	default:
 		s.log.end(s, f.phase, troubleNames[f.trouble], f.cause)
+	}
+}
+
+// part closes the MSA's connection: with a RST where that is what its MX would have given it.
+func (s *session) part(f *failure) {
+	if f == nil || f.parting == partInWords {
+		s.msa.close()
+		return
+	}
+	s.log.parting = partings[f.parting]
+	s.log.notef("no greeting for the MSA, its connection is %s: %s", partings[f.parting], f)
+	if f.parting == partByReset {
+		s.msa.reset()
+	} else {
+		s.msa.close()
 	}
 }
 
