@@ -44,7 +44,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 			Rescue:      rescueOf(cfg),
 			Live:        d.live,
 			Destination: newDestinations(cfg.Destinations).find,
-			Unreachable: onUnreachable(cfg, out.router),
+			Unreachable: OnUnreachable(cfg, out.router),
 			Hostname:    cfg.Hostname,
 			Certificate: certificate,
 			Timeouts:    timeoutsOf(&cfg.Timeouts),

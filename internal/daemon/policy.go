@@ -59,8 +59,8 @@ func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *s
 	}
 }
 
-// onUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
-func onUnreachable(cfg *config.Config, router *egress.Router) func(session.Origin) session.Unreachable {
+// OnUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
+func OnUnreachable(cfg *config.Config, router *egress.Router) func(session.Origin) session.Unreachable {
 	whose, tenants := identify(cfg, router), map[string]session.Unreachable{}
 	for _, t := range cfg.Tenants {
 		tenants[t.Name] = unreachableOf(t.OnUnreachable)
