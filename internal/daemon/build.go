@@ -84,6 +84,7 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
 		providers: provider.New(provider.Config{Set: Providers(cfg), Wait: providerWait}),
 		rules:     rules,
 		book:      d.book,
+		dials:     &d.dials,
 		handlings: handlingsOf(cfg),
 	}, nil
 }

@@ -108,7 +108,7 @@ type Action struct {
 	Transaction int           // number of the transaction it belongs to; 0: none
 	Phase       Phase
 	SendingIP   netip.Addr // that was refused
-	Code        int        // of the refusal; 0: the connection was refused or reset
+	Code        int        // of the refusal; 0: the connection was refused, not answered or reset
 	Reply       Span       // whole refusal: not sanitised
 	Class, Rule string     // as judged
 	Did         Deed

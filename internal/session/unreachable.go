@@ -57,9 +57,9 @@ func (s *session) origin() Origin { return Origin{s.info.Source, s.info.Destinat
 // another MX would fare no better, and nobody could find out why.
 func (f *failure) ofTheMX() parting {
 	switch {
-	case f.trouble == mxUnreachable && (refusedDial(f.cause) || errors.Is(f.cause, ErrNoSendingIP)):
+	case f.trouble == mxUnreachable && (RefusedDial(f.cause) || errors.Is(f.cause, ErrNoSendingIP)):
 		return partByReset
-	case f.trouble == mxUnreachable && unansweredDial(f.cause):
+	case f.trouble == mxUnreachable && UnansweredDial(f.cause):
 		return partInSilence
 	case (f.trouble == mxLost || f.trouble == mxSilent) && f.phase == PhaseBanner:
 		return partInSilence
@@ -68,9 +68,9 @@ func (f *failure) ofTheMX() parting {
 	}
 }
 
-// refusedDial says whether a dial was refused, by the MX or by what lies before it: with a RST, or with one of the ICMP errors that
+// RefusedDial says whether a dial was refused, by the MX or by what lies before it: with a RST, or with one of the ICMP errors that
 // connect(2) ends with (icmp(7); ICMPv6's "administratively prohibited" comes as EACCES).
-func refusedDial(cause error) bool {
+func RefusedDial(cause error) bool {
 	for _, errno := range []syscall.Errno{
 		syscall.ECONNREFUSED, syscall.ECONNRESET, syscall.EHOSTUNREACH, syscall.ENETUNREACH, syscall.ENOPROTOOPT, syscall.EPROTO,
 	} {
@@ -82,7 +82,7 @@ func refusedDial(cause error) bool {
 	return errors.Is(cause, syscall.EACCES) && errors.As(cause, &call) && call.Syscall == "connect"
 }
 
-// unansweredDial says whether a dial ended because nobody answered it.
-func unansweredDial(cause error) bool {
+// UnansweredDial says whether a dial ended because nobody answered it.
+func UnansweredDial(cause error) bool {
 	return errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, os.ErrDeadlineExceeded) || errors.Is(cause, syscall.ETIMEDOUT)
 }
