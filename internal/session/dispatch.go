@@ -15,7 +15,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 		s.answerHere(cmd, &replyBadOctet, true)
 		return
 	}
-	if !s.mx.open() {
+	if !s.mx.open() && !s.comesBack(cmd) {
 		s.dispatchWithoutMX(cmd)
 		return
 	}

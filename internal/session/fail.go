@@ -62,7 +62,7 @@ type failure struct {
 	trouble trouble
 	phase   Phase
 	cause   error       // for the operator; nil if the trouble says it all
-	reply   *smtp.Reply // with mxSaid: what the MX said; with accountRefused: what the gate did
+	reply   *smtp.Reply // with mxSaid: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused: what the gate did
 	told    bool        // the MSA knows already
 	parting parting     // how the MSA is left
 }

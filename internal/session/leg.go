@@ -33,6 +33,7 @@ type mxLeg struct {
 	leg
 	stage       stage
 	caps        capabilities
+	ehloSaid    bool        // on this connection
 	ehloRefused bool        // this MX is from before ESMTP, or does not want us
 	plain       bool        // STARTTLS failed on an earlier connection: this one stays plain
 	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go

@@ -39,6 +39,7 @@ type session struct {
 
 	senderKnown, recipientKnown bool
 
+	helo      heloNeed
 	suspended bool  // with misplaced: every sending IP that would be right is suspended
 	misplaced bool  // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
 	refusedIn Phase // with errRefused: what the MX refused
@@ -293,6 +294,9 @@ func (s *session) loseIdleMX() {
 	s.log.note("MX closed the idle connection")
 	s.log.endTransaction(OutcomeDeferred, "the MX closed the connection")
 	s.forgetTransaction()
+	if s.mx.ehloRefused && s.mx.stage == stageBanner {
+		s.helo = heloNext
+	}
 	s.closeMX()
 }
 
@@ -302,7 +306,7 @@ func (s *session) closeMX() {
 		s.log.toMX += s.mx.written
 	}
 	s.mx.close()
-	s.mx.stage, s.mx.ehloRefused = stageNone, false
+	s.mx.stage, s.mx.ehloSaid, s.mx.ehloRefused = stageNone, false, false
 }
 
 // finish ends the session after converse: tells the MSA what there is to tell, closes both legs, hands over the last record.
