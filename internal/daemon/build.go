@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/user"
 	"slices"
@@ -198,7 +199,14 @@ func Rules(cfg *config.Config) intercept.Rules {
 		Mark:       in.Mark,
 		RouteMark:  in.TProxyMark,
 		RouteTable: in.TProxyTable,
+		NoIPv4:     lacks(cfg, netip.Addr.Is4),
+		NoIPv6:     lacks(cfg, netip.Addr.Is6),
 	}
+}
+
+// lacks reports whether there are sending IPs, but none of a family.
+func lacks(cfg *config.Config, family func(netip.Addr) bool) bool {
+	return len(cfg.SendingIPs) > 0 && !slices.ContainsFunc(cfg.SendingIPs, func(ip config.SendingIP) bool { return family(ip.Address.Unmap()) })
 }
 
 func modeOf(m config.Mode) intercept.Mode {

@@ -53,7 +53,7 @@ type shutOutWorld struct {
 
 func newShutOutWorld(t *testing.T, document string) *shutOutWorld {
 	w := &shutOutWorld{outlet: newOutlet(t, document)}
-	w.outlet.dialer = &w.fw
+	w.dialer = &w.fw
 	w.engine = session.Engine{Dialer: w.outlet, Mover: w.outlet, Judge: w.outlet, Live: new(session.Live), Log: slog.New(slog.DiscardHandler)}
 	choice, err := w.router.Choose(w.query(session.DialRequest{Source: msa, Destination: mxAddr}))
 	if err != nil {
