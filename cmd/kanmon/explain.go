@@ -15,6 +15,7 @@ import (
 	"kanmon/internal/daemon"
 	"kanmon/internal/egress"
 	"kanmon/internal/provider"
+	"kanmon/internal/session"
 )
 
 // explainTimeout bounds the questions to DNS: somebody is waiting at a terminal.
@@ -58,7 +59,18 @@ func (e *explainCommand) Run(c *console) error {
 		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
 	}
 	p.choices(router, q, e.destinations(ctx, p, lookup, q.RecipientDomain))
+	p.line("no MX", unreachableText(daemon.OnUnreachable(cfg, router)(session.Origin{
+		Source: netip.AddrPortFrom(q.Source, 0), Destination: q.Destination, Port: q.Port,
+	})))
 	return nil
+}
+
+// unreachableText says what the MSA meets when the MX cannot be reached.
+func unreachableText(how session.Unreachable) string {
+	if how == session.UnreachableReply {
+		return "an MSA whose MX cannot be reached is greeted with 421 and the reason"
+	}
+	return "an MSA whose MX cannot be reached is not greeted, so that it tries the next one: its connection is reset, or closed"
 }
 
 // query puts together what the command line tells.
@@ -225,7 +237,7 @@ func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Ch
 	ips := choice.IPs()
 	switch {
 	case errors.Is(err, egress.ErrNoSendingIP):
-		p.line(family, "none: mail to this family is answered with 421")
+		p.line(family, "none: connections to this family are reset, and the MSA goes on to the MX's other one")
 	case len(ips) == 0:
 		p.line(family, "the kernel's choice")
 	case len(ips) > 1 && to.IsUnspecified() && q.Provider == "":

@@ -27,6 +27,7 @@ const DefaultPath = "/etc/kanmon/kanmon.toml"
 type Config struct {
 	Hostname      string          `toml:"hostname"`
 	ProvidersFile string          `toml:"providers_file"`
+	OnUnreachable OnUnreachable   `toml:"on_unreachable"`
 	Intercept     Intercept       `toml:"intercept"`
 	SendingIPs    []SendingIP     `toml:"sending_ip"`
 	Pools         map[string]Pool `toml:"pool"` // none: one pool of all sending IPs
@@ -93,6 +94,8 @@ type Tenant struct {
 
 	AccountHeader      string `toml:"account_header"` // of the message, written by the MSA: the account; "": it is the envelope sender
 	StripAccountHeader bool   `toml:"strip_account_header"`
+
+	OnUnreachable OnUnreachable `toml:"on_unreachable"` // as that of the Config, where the file does not say it
 }
 
 // Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one
@@ -279,6 +282,7 @@ func (c *Config) tenantInterfaces() bool {
 
 func defaults() *Config {
 	return &Config{
+		OnUnreachable: UnreachableClose,
 		Intercept: Intercept{
 			Mode:        ModeRedirect,
 			RulesOnStop: RulesKeep,
@@ -345,6 +349,9 @@ func (d *decoder) complete(cfg *Config) {
 	for i := range cfg.Tenants {
 		if !d.has(fmt.Sprintf("tenant[%d].pool", i)) {
 			cfg.Tenants[i].Pool = defaultPool
+		}
+		if !d.has(fmt.Sprintf("tenant[%d].on_unreachable", i)) {
+			cfg.Tenants[i].OnUnreachable = cfg.OnUnreachable
 		}
 	}
 	for i := range cfg.Routes {

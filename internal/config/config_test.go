@@ -85,7 +85,7 @@ func TestEverythingIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Hostname: "gw.example.jp",
+		Hostname: "gw.example.jp", OnUnreachable: Unreachable421,
 		Intercept: Intercept{
 			Mode:        ModeRedirect,
 			Listen:      []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:10026"), netip.MustParseAddrPort("[::]:10026")},
@@ -112,9 +112,9 @@ func TestEverythingIsRead(t *testing.T) {
 			"quarantine": {IPs: []netip.Addr{netip.MustParseAddr("203.0.113.11")}, Sticky: StickySenderDomain, HighRisk: true},
 		},
 		Tenants: []Tenant{
-			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine"},
-			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default"},
-			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true},
+			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: UnreachableClose},
+			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: Unreachable421},
+			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: Unreachable421},
 		},
 		Routes: []Route{
 			{

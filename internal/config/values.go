@@ -74,6 +74,15 @@ const (
 	FormatJSON LogFormat = "json"
 )
 
+// OnUnreachable says what an MSA gets whose MX cannot be reached, as long as it has not been greeted.
+type OnUnreachable string
+
+// What it gets.
+const (
+	UnreachableClose OnUnreachable = "close" // what it would get directly: a RST or the connection's end, and no greeting
+	Unreachable421   OnUnreachable = "421"   // a greeting that says why
+)
+
 // RescueMode says whether refusals of a sending IP are acted upon.
 type RescueMode string
 
@@ -117,6 +126,8 @@ func words(value any) []string {
 		return []string{"sender_domain", "tenant"}
 	case Addresses:
 		return []string{"clear", "hashed", "domain"}
+	case OnUnreachable:
+		return []string{"close", "421"}
 	case RescueMode:
 		return []string{"on", "observe", "off"}
 	case LogFormat:

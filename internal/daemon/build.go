@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/user"
 	"slices"
@@ -44,6 +45,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 			Rescue:      rescueOf(cfg),
 			Live:        d.live,
 			Destination: newDestinations(cfg.Destinations).find,
+			Unreachable: OnUnreachable(cfg, out.router),
 			Hostname:    cfg.Hostname,
 			Certificate: certificate,
 			Timeouts:    timeoutsOf(&cfg.Timeouts),
@@ -83,6 +85,7 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
 		providers: provider.New(provider.Config{Set: Providers(cfg), Wait: providerWait}),
 		rules:     rules,
 		book:      d.book,
+		dials:     &d.dials,
 		handlings: handlingsOf(cfg),
 	}, nil
 }
@@ -196,7 +199,14 @@ func Rules(cfg *config.Config) intercept.Rules {
 		Mark:       in.Mark,
 		RouteMark:  in.TProxyMark,
 		RouteTable: in.TProxyTable,
+		NoIPv4:     lacks(cfg, netip.Addr.Is4),
+		NoIPv6:     lacks(cfg, netip.Addr.Is6),
 	}
+}
+
+// lacks reports whether there are sending IPs, but none of a family.
+func lacks(cfg *config.Config, family func(netip.Addr) bool) bool {
+	return len(cfg.SendingIPs) > 0 && !slices.ContainsFunc(cfg.SendingIPs, func(ip config.SendingIP) bool { return family(ip.Address.Unmap()) })
 }
 
 func modeOf(m config.Mode) intercept.Mode {

@@ -80,6 +80,20 @@ tproxy_table = 3
 }
 
 // What the configuration lets pass, the rules take: otherwise an operator learns of an error when mail already waits.
+// A family for which there is no sending IP is refused by the rules; who only observes has none, and lets both pass.
+func TestRulesRefuseAFamilyWithoutASendingIP(t *testing.T) {
+	const v4, v6 = "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'out10.example.jp'\n", "[[sending_ip]]\naddress = '2001:db8::10'\nehlo = 'out10.example.jp'\n"
+	for document, want := range map[string][2]bool{"": {}, v4: {false, true}, v6: {true, false}, v4 + v6: {}} {
+		cfg, err := config.Parse("kanmon.toml", []byte("[intercept]\nsources = ['10.20.0.0/16']\n"+document))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := Rules(cfg); got.NoIPv4 != want[0] || got.NoIPv6 != want[1] {
+			t.Errorf("%q: no IPv4 %t, no IPv6 %t", document, got.NoIPv4, got.NoIPv6)
+		}
+	}
+}
+
 func TestGoodConfigurationsGiveGoodRules(t *testing.T) {
 	files, err := filepath.Glob("../config/testdata/good/*.toml")
 	if err != nil {

@@ -51,6 +51,7 @@ type Daemon struct {
 	host  *config.Host
 	live  *session.Live
 	loops *intercept.Loops
+	dials dials
 
 	// What reaches beyond the process; tests replace them.
 	inherited   func() ([]net.Listener, error) // sockets that systemd opened

@@ -23,13 +23,19 @@ import (
 // providers, classification and standing into what sessions ask for: their Dialer, Mover and Judge.
 type outlet struct {
 	router    *egress.Router
-	dialer    *egress.Dialer
+	dialer    dialer
 	providers *provider.Lookup
 	rules     *classify.Rules
 	book      *standing.Book
 	handlings []config.Handling // by the number of the route; 0: without one
 	resets    resets
+	dials     *dials // of all generations; nil: nothing is remembered
 	probes    probes
+}
+
+// A dialer connects from a sending IP.
+type dialer interface {
+	DialFrom(ctx context.Context, from egress.SendingIP, destination netip.AddrPort) (session.Outbound, error)
 }
 
 // providerWait is how long a session waits for the provider of a recipient's domain, where a route asks for it.
@@ -52,11 +58,11 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
 	}
 	if probe == 0 {
-		return o.dialer.DialFrom(ctx, ip, req.Destination)
+		return o.dialFrom(ctx, choice, ip, req)
 	}
 	key := o.key(ip.Address, req.Destination.Addr())
 	o.probes.began(key, probe, req.Session)
-	out, err := o.dialer.DialFrom(ctx, ip, req.Destination)
+	out, err := o.dialFrom(ctx, choice, ip, req)
 	if err != nil {
 		o.endProbe(key, probe)
 		return out, err
@@ -90,18 +96,27 @@ func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
 }
 
 // permitted gives the sending IP to dial from, and if the session is the one that probes it the number of the probe. Those that the
-// MX has refused in this session come last: that may have been another tenant's mail. A rescue cannot have them.
+// MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
+// rescue cannot have these, nor those that are known to be shut out.
 func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
 	how := o.handlings[choice.Number]
-	var untried, tried []egress.SendingIP
+	var untried, shut, tried []egress.SendingIP
 	for _, ip := range choice.IPs() {
-		if slices.Contains(req.Avoid, ip.Address) {
+		switch {
+		case slices.Contains(req.Avoid, ip.Address):
 			tried = append(tried, ip)
-		} else {
+		case how.Heeds() && o.dials.passesOver(req.Destination.Addr().Unmap(), ip.Address):
+			if !req.Rescue || !o.dials.shutsOut(req.Destination.Addr().Unmap(), ip.Address) {
+				shut = append(shut, ip)
+			}
+		default:
 			untried = append(untried, ip)
 		}
 	}
 	ip, probe, found := o.firstPermitted(untried, how, req)
+	if !found {
+		ip, probe, found = o.firstPermitted(shut, how, req)
+	}
 	switch {
 	case found:
 		return ip, probe, nil
@@ -189,6 +204,9 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it: where the senders decide, it may be the first choice of no other connection.
 func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, req *session.DialRequest) bool {
+	if how.Heeds() && o.dials.passesOver(req.Destination.Addr().Unmap(), ip) {
+		return false
+	}
 	permit := o.peek(how, ip, req.Destination.Addr())
 	return permit.Answer != standing.No && inShare(permit, req.Session, ip)
 }
@@ -257,8 +275,8 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	o.learn(domainOf(string(r.Recipient)))
 	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
-		j.Class, j.Rule = classify.IPReputation.String(), "connection refused or reset"
-		j.Rescue = o.resets.add(r.Destination.Addr(), r.SendingIP, tenant) && how.Rescue != config.RescueOff
+		o.judgeSilence(&j, r, tenant)
+		j.Rescue = j.Rescue && how.Rescue != config.RescueOff
 		return j
 	}
 	own := session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
@@ -287,10 +305,10 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 	key := o.key(sendingIP, destination.Addr())
 	o.book.Succeeded(key, "")
 	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
-		o.book.Observe(standing.Evidence{
-			IP: r.sendingIP, Provider: key.Provider, Tenant: r.tenant, Destination: "mx:" + destination.Addr().String(),
-			Class: classify.IPReputation.String(), Scope: classify.ScopeIP.String(), Suspend: classify.May.String(), Rule: "connection refused or reset",
-		})
+		o.observeSilence(r.sendingIP, r.tenant, destination.Addr(), "connection reset")
+	}
+	for _, s := range o.dials.shutOuts(destination.Addr().Unmap()) {
+		o.observeSilence(s.sendingIP, s.tenant, destination.Addr(), "connection not answered")
 	}
 }
 

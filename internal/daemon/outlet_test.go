@@ -63,6 +63,7 @@ func newOutlet(t *testing.T, document string) *outlet {
 	})
 	return &outlet{
 		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), providers: providers, rules: rules, book: book, handlings: handlingsOf(cfg),
+		dials: new(dials),
 	}
 }
 

@@ -59,6 +59,28 @@ func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *s
 	}
 }
 
+// OnUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
+func OnUnreachable(cfg *config.Config, router *egress.Router) func(session.Origin) session.Unreachable {
+	whose, tenants := identify(cfg, router), map[string]session.Unreachable{}
+	for _, t := range cfg.Tenants {
+		tenants[t.Name] = unreachableOf(t.OnUnreachable)
+	}
+	all := unreachableOf(cfg.OnUnreachable)
+	return func(origin session.Origin) session.Unreachable {
+		if how, known := tenants[whose(origin, nil).Tenant]; known {
+			return how
+		}
+		return all
+	}
+}
+
+func unreachableOf(c config.OnUnreachable) session.Unreachable {
+	if c == config.Unreachable421 {
+		return session.UnreachableReply
+	}
+	return session.UnreachableSilence
+}
+
 func senderLimitOf(c *config.SenderLimit) (*policy.Limit, error) {
 	compiled, err := limit.Compile(limit.Rule{
 		Name: c.Name, Amount: int64(c.Limit), Per: c.Every, Burst: int64(c.Burst), Fair: c.Fair,

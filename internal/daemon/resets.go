@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Resets remember which sending IPs a destination has refused or reset the connection of, without a word. If it does so to
+// Resets remember which sending IPs a destination has reset the connection of, without a word. If it does so to
 // one and takes mail from another, it is about the IP; if it does so to several, the MX is down.
 type resets struct {
 	mu   sync.Mutex

@@ -38,7 +38,7 @@ import (
 )
 
 // ErrNoSendingIP is seen when sending IPs are configured, but none of the destination's address family.
-var ErrNoSendingIP = errors.New("no sending IP of the destination's address family")
+var ErrNoSendingIP = session.ErrNoSendingIP
 
 // ErrPortsExhausted is seen when every source port from the sending IP to this MX address is in use or in TIME_WAIT.
 // It passes within a minute (TIME_WAIT) or when sessions end.

@@ -264,6 +264,6 @@ func runRules(o options) error {
 func rules(o options) intercept.Rules {
 	return intercept.Rules{
 		Mode: mode(o), Listen: o.Listen, Dedicated: o.Dedicated, Sources: o.Sources, Interfaces: o.Interfaces,
-		Local: o.Local, User: o.User, Mark: o.Mark,
+		Local: o.Local, User: o.User, Mark: o.Mark, NoIPv4: o.NoIPv4, NoIPv6: o.NoIPv6,
 	}
 }

@@ -203,6 +203,8 @@ type options struct {
 	Local      bool
 	User       string
 	Mark       uint32
+	NoIPv4     bool
+	NoIPv6     bool
 }
 
 // A sending is what an MSA is told to do, as JSON on its standard input.

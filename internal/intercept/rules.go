@@ -22,6 +22,9 @@ type Rules struct {
 	Mark       uint32           // with Local: SO_MARK that is let through, as kanmon dials with; 0: none
 	Table      string           // name of the nftables table; "": "kanmon"
 
+	// Families without a sending IP: their mail is refused with a RST, so that MSAs take the MX's other family at once.
+	NoIPv4, NoIPv6 bool
+
 	// The tproxy mode's policy route: the firewall mark that leads to kanmon, and the number of its routing table.
 	RouteMark  uint32 // 0: DefaultRouteMark
 	RouteTable uint32 // 0: DefaultRouteTable
@@ -72,6 +75,7 @@ func (r Rules) Validate() error {
 	}
 	check(!r.Local || r.User != "" || r.Mark != 0, "this host's own mail: kanmon's own needs an exclusion, by user or by mark")
 	check(r.User == "" || userName.MatchString(r.User), "user %q is not a user name or uid", r.User)
+	check(!r.NoIPv4 || !r.NoIPv6, "neither family has a sending IP: nothing would be intercepted")
 	check(tableName.MatchString(r.table()), "table %q is not a table name", r.Table)
 	if r.Mode == TProxy {
 		check(r.Mark != r.routeMark(), "mark %#x is both kanmon's own and the policy route's", r.Mark)
@@ -144,6 +148,7 @@ func (r Rules) port() uint16 {
 
 // A family is what the rules need to know of an address family.
 type family struct {
+	title    string
 	name     string // in nft's matches on addresses
 	nfproto  string // in nft's match on the family
 	flag     string // of ip(8)
@@ -153,8 +158,8 @@ type family struct {
 }
 
 var (
-	ipv4 = family{"ip", "ipv4", "-4", "sources4", "127.0.0.1", netip.Addr.Is4}
-	ipv6 = family{"ip6", "ipv6", "-6", "sources6", "[::1]", netip.Addr.Is6}
+	ipv4 = family{"IPv4", "ip", "ipv4", "-4", "sources4", "127.0.0.1", netip.Addr.Is4}
+	ipv6 = family{"IPv6", "ip6", "ipv6", "-6", "sources6", "[::1]", netip.Addr.Is6}
 )
 
 // listens reports whether a family is listened on. Mail of one that is not is refused, not let through.
@@ -163,6 +168,24 @@ func (r Rules) listens(f family) bool {
 		return f.is(a.Addr().Unmap()) || a.Addr() == netip.IPv6Unspecified()
 	})
 }
+
+// refused gives the families whose mail is refused.
+func (r Rules) refused() (list []family) {
+	for _, f := range []family{ipv4, ipv6} {
+		if r.refuses(f) {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// refuses reports whether a family is one of them.
+func (r Rules) refuses(f family) bool {
+	return r.NoIPv4 && f.name == ipv4.name || r.NoIPv6 && f.name == ipv6.name
+}
+
+// takes reports whether kanmon gets a family's mail.
+func (r Rules) takes(f family) bool { return r.listens(f) && !r.refuses(f) }
 
 // target is where tproxy hands a family's connections for a port. For the wildcard address it is the loopback address, which the listener
 // has too: left to itself, tproxy takes the incoming interface's address, and there may be none.
@@ -179,6 +202,18 @@ func (r Rules) target(f family, port uint16) string {
 type match struct {
 	text string
 	port uint16
+}
+
+// of gives the beginning of the rule for one family; ok is false if it is for the other family's sources.
+func (m match) of(f family) (text string, ok bool) {
+	switch {
+	case strings.Contains(m.text, f.name+" saddr "):
+		return m.text, true
+	case strings.Contains(m.text, " saddr "):
+		return "", false
+	default:
+		return m.text + "meta nfproto " + f.nfproto + " ", true
+	}
 }
 
 // matches gives what dedicated ports take, and then interface × sources.

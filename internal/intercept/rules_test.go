@@ -69,6 +69,17 @@ var goldenRules = map[string]Rules{
 		Listen:    addrPorts("127.0.0.1:10025", "[::1]:10025"),
 		Dedicated: []Dedicated{{Port: 10026, Interfaces: []string{"vlan31"}}},
 	},
+	"redirect-no-ipv6": {
+		Listen:    addrPorts("0.0.0.0:10025", "[::]:10025"),
+		Sources:   prefixes("10.20.0.0/16", "fd00:20::/48"),
+		Dedicated: []Dedicated{{Port: 10026, Interfaces: []string{"vlan31"}}},
+		Local:     true, User: "kanmon", NoIPv6: true,
+	},
+	"redirect-no-ipv4": {Listen: addrPorts("[::]:10025"), Interfaces: []string{"eth1"}, NoIPv4: true},
+	"tproxy-no-ipv6": {
+		Mode: TProxy, Listen: addrPorts("127.0.0.1:10025", "[::1]:10025"),
+		Sources: prefixes("10.20.0.0/16", "fd00:20::/48"), Interfaces: []string{"msa*"}, Local: true, User: "kanmon", NoIPv6: true,
+	},
 	"tproxy-ipv4-local": {
 		Mode: TProxy, Listen: addrPorts("127.0.0.1:10025"),
 		Interfaces: []string{"msa*"}, Sources: prefixes("10.20.0.0/16", "fd00:20::/48"), Local: true, Mark: 0x2525,

@@ -11,6 +11,9 @@ import (
 func (r Rules) Text() string {
 	t := new(script)
 	t.linef("# Rules of kanmon, %s mode. Mail to port 25 goes to kanmon, on port %d; if kanmon is down, it is refused.", r.Mode, r.port())
+	for _, f := range r.refused() {
+		t.linef("# There is no sending IP of %s: its mail is refused with a reset, and MSAs take the MX's other family.", f.title)
+	}
 	if r.Mode == TProxy {
 		t.line("# They need the policy route that these commands make:")
 		for _, c := range r.routeCommands("add") {
@@ -52,8 +55,11 @@ func (r Rules) redirectChains(t *script) {
 		t.comment("Forwarded mail: the MSAs' connections to MXs.")
 		t.open("chain prerouting")
 		t.line("type nat hook prerouting priority dstnat; policy accept;")
+		r.refuseFamilies(t)
 		for _, m := range r.matches() {
-			t.linef("%s%s counter redirect to :%d", m.text, elsewhere, m.port)
+			if !r.onlyRefused(m) {
+				t.linef("%s%s counter redirect to :%d", m.text, elsewhere, m.port)
+			}
 		}
 		t.close()
 
@@ -70,6 +76,9 @@ func (r Rules) redirectChains(t *script) {
 		t.open("chain output")
 		t.line("type nat hook output priority -100; policy accept;")
 		r.excludeOwn(t)
+		for _, f := range r.refused() {
+			t.linef("meta nfproto %s %s counter reject with tcp reset", f.nfproto, elsewhere)
+		}
 		t.linef("%s counter redirect to :%d", elsewhere, r.port())
 		t.close()
 	}
@@ -84,6 +93,7 @@ func (r Rules) tproxyChains(t *script) {
 	t.comment("tproxy hands a packet to kanmon's socket; the mark routes it to this host. The rule does nothing without a listener.")
 	t.open("chain prerouting")
 	t.line("type filter hook prerouting priority mangle; policy accept;")
+	r.refuseFamilies(t)
 	for _, m := range r.matches() {
 		r.tproxyTo(t, m)
 	}
@@ -121,7 +131,7 @@ func (r Rules) tproxyOutput(t *script) {
 	r.excludeOwn(t)
 	for _, f := range []family{ipv4, ipv6} {
 		verdict := fmt.Sprintf("meta mark set %#x", r.routeMark())
-		if !r.listens(f) {
+		if !r.takes(f) {
 			verdict = "reject with tcp reset"
 		}
 		t.linef("meta nfproto %s %s counter %s", f.nfproto, elsewhere, verdict)
@@ -138,17 +148,32 @@ func (r Rules) tproxyOutput(t *script) {
 // tproxyTo writes the rules that hand matching packets to the listeners, one for each family: tproxy takes one address.
 func (r Rules) tproxyTo(t *script, m match) {
 	for _, f := range []family{ipv4, ipv6} {
-		family := "meta nfproto " + f.nfproto + " "
-		switch {
-		case !r.listens(f):
-			continue
-		case strings.Contains(m.text, f.name+" saddr "):
-			family = "" // said already
-		case strings.Contains(m.text, " saddr "):
-			continue // the other family's sources
+		if text, ok := m.of(f); ok && r.takes(f) {
+			t.linef("%s%s counter tproxy %s to %s meta mark set %#x accept", text, elsewhere, f.name, r.target(f, m.port), r.routeMark())
 		}
-		t.linef("%s%s%s counter tproxy %s to %s meta mark set %#x accept", m.text, family, elsewhere, f.name, r.target(f, m.port), r.routeMark())
 	}
+}
+
+// refuseFamilies writes the rules for forwarded mail of the families that have no sending IP. Here and not in the forward chain: a host
+// that does not forward a family drops its packets without a word.
+func (r Rules) refuseFamilies(t *script) {
+	for _, f := range r.refused() {
+		for _, m := range r.matches() {
+			if text, ok := m.of(f); ok {
+				t.linef("%s%s counter reject with tcp reset", text, elsewhere)
+			}
+		}
+	}
+}
+
+// onlyRefused reports whether all that a match takes is refused already.
+func (r Rules) onlyRefused(m match) bool {
+	for _, f := range []family{ipv4, ipv6} {
+		if _, ok := m.of(f); ok && !r.refuses(f) {
+			return false
+		}
+	}
+	return true
 }
 
 func (r Rules) excludeOwn(t *script) {

@@ -145,6 +145,9 @@ func (o *object) session(e *session.SessionEnd) {
 	o.dst = append(o.dst, '}')
 	o.word("end_phase", e.Phase.String())
 	o.foreign("end_reason", e.Reason)
+	if e.Ungreeted != "" {
+		o.word("ungreeted", e.Ungreeted)
+	}
 	o.foreign("cause", e.Cause)
 	o.dst = append(o.dst, "}\n"...)
 }

@@ -213,6 +213,9 @@ func (s *session) writeDot(last []byte, gone func() bool) error {
 		return err
 	}
 	s.dotSent = false
+	if s.reply.Contradicts() { // yes on one line and no on another: whatever the last one says, the MX may have the message, or may not
+		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply of %d and %d to the dot", s.reply.Mixed(), s.reply.Code)}
+	}
 	if s.reply.Class() == 3 {
 		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
 	}

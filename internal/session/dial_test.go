@@ -4,8 +4,11 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,6 +74,8 @@ type records struct {
 	outcomes []string
 	tls      []session.TLSRecord
 	ends     []string
+
+	ungreeted string
 }
 
 func (r *records) Record(rec *session.Record) {
@@ -84,6 +89,7 @@ func (r *records) Record(rec *session.Record) {
 	}
 	if rec.End != nil {
 		r.ends = append(r.ends, rec.End.Reason)
+		r.ungreeted = rec.End.Ungreeted
 		r.tls = append(r.tls, rec.Session.MX)
 	}
 	rec.Release()
@@ -98,20 +104,25 @@ func (r *records) lastEnd() string {
 	return r.ends[len(r.ends)-1]
 }
 
-// law: S0/MX-lost
-func TestUnreachableMXIsAnsweredAtOnce(t *testing.T) {
+// An MX that refuses the dial: the MSA's connection is reset, at once and without a word, so that it goes on as it would directly.
+//
+// law: S0/MX-lost I13
+func TestRefusedDialResetsTheMSA(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.listener.Close()
-		msa := smtptest.NewMSA(t, w.connect())
 		begun := time.Now()
-		msa.Expect(421)
-		if d := time.Since(begun); d > time.Second {
-			t.Errorf("the MSA waited %s for the 421 that sends it to the next MX", d)
+		heard, err := io.ReadAll(w.connect())
+		if len(heard) > 0 || !errors.Is(err, syscall.ECONNRESET) || time.Since(begun) > time.Second {
+			t.Errorf("the MSA got %q and %v after %s", heard, err, time.Since(begun))
 		}
 		w.close()
-		if w.record.lastEnd() != "mx_unreachable" {
-			t.Errorf("recorded end %q", w.record.lastEnd())
+		if w.record.lastEnd() != "mx_unreachable" || w.record.ungreeted != "reset" {
+			t.Errorf("recorded end %q, ungreeted %q", w.record.lastEnd(), w.record.ungreeted)
+		}
+		log := strings.Join(w.record.lines, "\n")
+		if !strings.Contains(log, "no greeting for the MSA, its connection is reset: mx_unreachable at dial") || !strings.Contains(log, "connection refused") {
+			t.Errorf("the session log does not say why:\n%s", log)
 		}
 	})
 }
@@ -121,14 +132,89 @@ func TestSilentDialEndsAfterThirtySeconds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		w.net.Drop(mxAddr)
-		msa := smtptest.NewMSA(t, w.connect())
 		begun := time.Now()
-		msa.Expect(421)
+		heard, err := io.ReadAll(w.connect())
 		if d := time.Since(begun); d < 29*time.Second || d > 31*time.Second {
 			t.Errorf("dial given up after %s, want 30 s", d)
 		}
+		if len(heard) > 0 || err != nil {
+			t.Errorf("the MSA got %q and %v, want the end of the connection", heard, err)
+		}
+		w.listener.Close()
 		w.close()
+		if w.record.ungreeted != "closed" {
+			t.Errorf("recorded %q", w.record.ungreeted)
+		}
 	})
+}
+
+// What stands in the way of a dial decides how the MSA is left: with what it would meet directly where it is the MX's, with 421 and a
+// reason where it is kanmon's own, and always with 421 for who wants that.
+//
+// law: S0/MX-lost S0/MX-silent I13
+func TestWhoseFaultAFailedDialIs(t *testing.T) {
+	connect := func(errno syscall.Errno) error {
+		return &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", errno)}
+	}
+	for name, c := range map[string]struct {
+		err  error
+		want string
+	}{
+		"refused":                     {connect(syscall.ECONNREFUSED), "reset"},
+		"reset":                       {connect(syscall.ECONNRESET), "reset"},
+		"host unreachable":            {connect(syscall.EHOSTUNREACH), "reset"},
+		"net unreachable":             {connect(syscall.ENETUNREACH), "reset"},
+		"prohibited (ICMPv6)":         {connect(syscall.EACCES), "reset"},
+		"protocol unreachable":        {connect(syscall.ENOPROTOOPT), "reset"},
+		"no sending IP of the family": {fmt.Errorf("pool: %w", session.ErrNoSendingIP), "reset"},
+		"timed out in the kernel":     {connect(syscall.ETIMEDOUT), "closed"},
+		"timed out here":              {fmt.Errorf("dial: %w", context.DeadlineExceeded), "closed"},
+		"no port":                     {connect(syscall.EADDRNOTAVAIL), "421"},
+		"address in use":              {connect(syscall.EADDRINUSE), "421"},
+		"no descriptor":               {os.NewSyscallError("socket", syscall.EMFILE), "421"},
+		"not permitted":               {os.NewSyscallError("setsockopt", syscall.EPERM), "421"},
+		"no access":                   {os.NewSyscallError("bind", syscall.EACCES), "421"},
+		"no other IP":                 {session.ErrNoOtherIP, "421"},
+		"no words":                    {errors.New("something"), "421"},
+	} {
+		for _, told := range []bool{false, true} {
+			for _, passthrough := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s, told %t, passed through %t", name, told, passthrough), bubble(func(t *testing.T) {
+					var rec records
+					e := session.Engine{Live: new(session.Live), Recorder: &rec, Dialer: dialFunc(
+						func(context.Context, session.DialRequest) (session.Outbound, error) { return session.Outbound{}, c.err })}
+					e.Destination = func(netip.Addr) session.Destination { return session.Destination{Passthrough: passthrough} }
+					want := c.want
+					if told {
+						want = "421"
+						e.Unreachable = func(o session.Origin) session.Unreachable {
+							if o.Source != msaAddr || o.Destination != mxAddr {
+								t.Errorf("asked about %v", o)
+							}
+							return session.UnreachableReply
+						}
+					}
+					far, near := smtptest.Pair(msaAddr, mxAddr)
+					go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
+					heard, err := io.ReadAll(far)
+					got := "closed"
+					switch {
+					case strings.HasPrefix(string(heard), "421 4.4.1 "):
+						got = "421"
+					case len(heard) > 0:
+						got = string(heard)
+					case errors.Is(err, syscall.ECONNRESET):
+						got = "reset"
+					}
+					far.Close()
+					synctest.Wait()
+					if got != want || want != "421" && rec.ungreeted != want || want == "421" && rec.ungreeted != "" {
+						t.Errorf("got %s, recorded %q, want %s", got, rec.ungreeted, want)
+					}
+				}))
+			}
+		}
+	}
 }
 
 // law: S0/MSA-lost
@@ -290,7 +376,7 @@ func TestDialErrorIsForTheOperatorOnly(t *testing.T) {
 		var rec records
 		e := session.Engine{Live: new(session.Live), Recorder: &rec, Dialer: dialFunc(
 			func(context.Context, session.DialRequest) (session.Outbound, error) {
-				return session.Outbound{}, &net.OpError{Op: "dial", Err: errors.Join(errors.New("secret cause"), syscall.EHOSTUNREACH)}
+				return session.Outbound{}, &net.OpError{Op: "dial", Err: errors.Join(errors.New("secret cause"), syscall.EADDRNOTAVAIL)}
 			})}
 		far, near := smtptest.Pair(msaAddr, mxAddr)
 		go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})

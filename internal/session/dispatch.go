@@ -12,7 +12,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 	case cmd.Eight && !s.mayBeUTF8(cmd):
 		s.dispatchBadOctet(cmd)
 		return
-	case !s.mx.open() && s.mx.noMail == nil:
+	case !s.mx.open() && s.mx.noMail == nil && !s.comesBack(cmd):
 		s.dispatchLost(cmd)
 		return
 	}

@@ -17,6 +17,8 @@
 //	session.go      a session from greeting to farewell; await, the one place that waits
 //	open.go tls.go  the MX leg: dial, banner, EHLO, STARTTLS, EHLO
 //	command.go      a group of commands: take, forward, answer in order
+//	helo.go         the MX that drops EHLO
+//	unreachable.go  the MX that cannot be reached
 //	dispatch.go     which command is forwarded, and which is answered here
 //	transaction.go  the mail at hand: whether what follows its MAIL may pass
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is

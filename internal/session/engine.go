@@ -20,6 +20,7 @@ type Engine struct {
 	Live        *Live
 	Recorder    Recorder                         // nil: nothing is recorded
 	Destination func(netip.Addr) Destination     // nil: every destination is the zero Destination
+	Unreachable func(Origin) Unreachable         // nil: UnreachableSilence for everybody
 	Hostname    string                           // kanmon's own name, in the replies it makes before an MX is known; "" : "kanmon"
 	TLSToMX     *tls.Config                      // nil: ClientTLS()
 	Certificate func() (*tls.Certificate, error) // certificate for STARTTLS toward the MSA; nil: not offered

@@ -62,8 +62,9 @@ type failure struct {
 	trouble trouble
 	phase   Phase
 	cause   error       // for the operator; nil if the trouble says it all
-	reply   *smtp.Reply // with mxSaid: what the MX said; with accountRefused: what the gate did
+	reply   *smtp.Reply // with mxSaid: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused: what the gate did
 	told    bool        // the MSA knows already
+	parting parting     // how the MSA is left
 }
 
 func (f *failure) Error() string {
@@ -80,7 +81,7 @@ func (f *failure) Unwrap() error { return f.cause }
 // Everything here is temporary but what the MSA itself did wrong: its queue is the only one there is, and must keep the mail.
 func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok bool) {
 	mail := f.phase == PhaseData && f.trouble == mxGarbled || f.phase == PhaseBody || f.phase == PhaseDot
-	if f.told {
+	if f.told || f.parting != partInWords {
 		return smtp.Reply{}, false
 	}
 	code := 421

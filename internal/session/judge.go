@@ -13,14 +13,14 @@ type Judge interface {
 	Accepted(destination netip.AddrPort, sendingIP netip.Addr)
 }
 
-// A MXRefusal is a 4xx or 5xx reply of an MX, or a connection that it refused or reset.
+// A MXRefusal is a 4xx or 5xx reply of an MX, or a connection that it refused, did not answer or reset.
 type MXRefusal struct {
 	Source      netip.Addr     // the MSA
 	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX
 	SendingIP   netip.Addr     // it met this sending IP
 	Phase       Phase
-	Code        int    // 0: the connection was refused or reset
+	Code        int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
 	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
 	Sender      []byte // of the transaction; nil before MAIL, empty for the null sender
 	Recipient   []byte // that was refused, or the first one of the transaction; nil before RCPT

@@ -33,6 +33,7 @@ type mxLeg struct {
 	leg
 	stage       stage
 	caps        capabilities
+	ehloSaid    bool        // on this connection
 	ehloRefused bool        // this MX is from before ESMTP, or does not want us
 	way         tlsWay      // how TLS is tried on this connection, if it is
 	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
@@ -178,6 +179,14 @@ func (l *leg) close() {
 	if l.closed != nil {
 		l.closed()
 	}
+}
+
+// reset closes the connection with a RST.
+func (l *leg) reset() {
+	if c, ok := l.base.(interface{ SetLinger(int) error }); ok {
+		_ = c.SetLinger(0) // fails only where the peer has gone
+	}
+	l.close()
 }
 
 // closeGently lets the peer read what was written last: closing a socket with unread octets sends RST, which can destroy it.

@@ -17,7 +17,8 @@ type Live struct {
 
 	keptOctets atomic.Int64 // of all messages that are kept in case their dot is refused
 
-	tls tlsMemory // what the TLS of MXs cannot do
+	tls       tlsMemory                  // what the TLS of MXs cannot do
+	offersTLS memo[netip.Addr, struct{}] // MXs that have offered TLS
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

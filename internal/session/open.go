@@ -26,9 +26,22 @@ func (s *session) openMX(goal stage) error {
 	return s.rescueOpening(goal, s.openAsFar(goal))
 }
 
-// openAsFar is openMX through one sending IP. The same function serves the first connection, those after TLS has
-// failed, and those of a rescue.
+// openAsFar is openMX through one sending IP: if need be with HELO on another connection.
 func (s *session) openAsFar(goal stage) error {
+	err := s.openStages(goal)
+	if s.wantsHELO(err) {
+		return s.openWithHELO(goal, err)
+	}
+	var f *failure
+	if errors.As(err, &f) && f.trouble == mxLost && f.reply != nil {
+		return s.standsBy(f.reply)
+	}
+	return err
+}
+
+// openStages takes the MX leg from stage to stage. The same function serves the first connection, the plain one after a failed
+// handshake, and those of a rescue.
+func (s *session) openStages(goal stage) error {
 	for s.mx.stage < goal {
 		var err error
 		switch s.mx.stage {
@@ -179,12 +192,13 @@ func (s *session) sayHello(phase Phase) error {
 		return s.unasked(phase)
 	}
 	verb := "EHLO"
-	if s.mx.ehloRefused && s.hello == smtp.VerbHELO {
+	if s.helo == heloNeeded || s.mx.ehloRefused && s.hello == smtp.VerbHELO {
 		verb = "HELO"
 	}
+	var refusal *smtp.Reply // of EHLO
 	for {
 		if err := s.helloOnce(verb, phase); err != nil {
-			return err
+			return refusedBefore(err, refusal)
 		}
 		switch {
 		case s.reply.Code == 421:
@@ -195,7 +209,8 @@ func (s *session) sayHello(phase Phase) error {
 			s.afterHello(verb, phase)
 			return nil
 		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == PhaseEHLO:
-			verb = "HELO" // RFC 5321 §3.2: an MX from before ESMTP
+			said := s.reply.Clone()
+			verb, refusal = "HELO", &said // RFC 5321 §3.2: an MX from before ESMTP
 		default:
 			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
 			s.refusedIn = phase
@@ -228,6 +243,7 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 	line := append(append(append(s.mx.buffer(), verb...), ' '), name...)
 	s.log.line(mark, line)
 	s.mx.out = append(line, '\r', '\n')
+	s.mx.ehloSaid = s.mx.ehloSaid || verb == "EHLO"
 	s.sent = time.Now()
 	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
 		return s.mxFailure(phase, err)
@@ -263,6 +279,9 @@ func (s *session) afterHello(verb string, phase Phase) {
 			s.hiddenBy = soon
 		}
 	}
+	if s.mx.caps.offers(kwStartTLS) {
+		s.e.Live.offersTLS.put(s.info.Destination.Addr(), struct{}{})
+	}
 	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn && s.tryTLS() {
 		s.mx.stage = stageHello
 		return
@@ -294,6 +313,9 @@ func (s *session) answerHello() error {
 	switch {
 	case errors.Is(err, errRefused):
 		s.toMSA(&s.reply, false)
+		if !s.mx.open() {
+			s.reply.Reset() // it is no answer to what comes next
+		}
 		return nil
 	case errors.Is(err, errNoMail):
 		s.helloWithoutMX()

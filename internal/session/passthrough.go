@@ -18,7 +18,7 @@ func (s *session) passThrough() error {
 	s.log.notef("connected from %s", s.info.Source)
 	s.info.MX.State, s.info.MSA.State = TLSPassthrough, TLSPassthrough
 	if err := s.dial(); err != nil {
-		return err
+		return s.ungreeted(err)
 	}
 	s.log.note("passed through")
 	s.log.handOver()

@@ -108,7 +108,7 @@ type Action struct {
 	Transaction int           // number of the transaction it belongs to; 0: none
 	Phase       Phase
 	SendingIP   netip.Addr // that was refused
-	Code        int        // of the refusal; 0: the connection was refused or reset
+	Code        int        // of the refusal; 0: the connection was refused, not answered or reset
 	Reply       Span       // whole refusal: not sanitised
 	Class, Rule string     // as judged
 	Did         Deed
@@ -221,6 +221,7 @@ type SessionEnd struct {
 	Phase        Phase          // phase the session ended in
 	Reason       string         // one of [EndReasons]
 	Cause        string         // error text behind it; "" if none: not sanitised
+	Ungreeted    string         // how the MSA was left without a greeting, since its MX could not be reached: "reset" or "closed"; "" if it was not
 }
 
 // A Record is what a session hands to its [Recorder]: when a transaction ended, when the session ended,

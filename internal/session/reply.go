@@ -20,6 +20,9 @@ func (s *session) readReply(phase Phase) error {
 			s.first = s.took()
 		}
 		if ok && err == nil {
+			if other := s.reply.Mixed(); other != 0 {
+				s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.reply.Code)
+			}
 			return nil
 		}
 		if err == nil {

@@ -84,7 +84,8 @@ func (s *session) soften(phase Phase, j Judgement) {
 	}
 }
 
-// openingRefusal says what refused, if that is how the MX leg failed to open. Code 0: the connection was refused or reset.
+// openingRefusal says what refused, if that is how the MX leg failed to open. Code 0: the dial was refused or not answered, or the
+// connection reset.
 func (s *session) openingRefusal(err error) (phase Phase, code int, refused bool) {
 	var f *failure
 	switch {
@@ -98,8 +99,10 @@ func (s *session) openingRefusal(err error) (phase Phase, code int, refused bool
 		return 0, 0, false
 	case f.trouble == mxSaid:
 		return f.phase, s.reply.Code, true
-	case f.trouble == mxUnreachable || f.trouble == mxLost: // some providers say it with a RST
-		return f.phase, 0, errors.Is(f.cause, syscall.ECONNREFUSED) || errors.Is(f.cause, syscall.ECONNRESET)
+	case f.trouble == mxUnreachable: // a firewall there may let another IP in
+		return f.phase, 0, f.phase == PhaseDial && (RefusedDial(f.cause) || UnansweredDial(f.cause))
+	case f.trouble == mxLost: // some providers say it with a RST
+		return f.phase, 0, errors.Is(f.cause, syscall.ECONNRESET)
 	default:
 		return 0, 0, false
 	}

@@ -39,6 +39,7 @@ type session struct {
 
 	senderKnown, recipientKnown bool
 
+	helo      heloNeed
 	refusedIn Phase // with errRefused: what the MX refused
 	rescue    rescuing
 	kept      keptBody
@@ -71,7 +72,7 @@ func (s *session) converse() error {
 		return s.passThrough()
 	}
 	if s.e.Gate != nil {
-		s.gate = &gating{pass: s.e.Gate.Enter(Origin{s.info.Source, s.info.Destination, s.info.Port})}
+		s.gate = &gating{pass: s.e.Gate.Enter(s.origin())}
 		defer s.leaveGate()
 	}
 	if err := s.greet(); err != nil {
@@ -104,7 +105,7 @@ func (s *session) greet() error {
 	if err := s.openMX(stageBanner); errors.Is(err, ErrSuspended) {
 		return s.greetWithoutMX(err.Error(), &replySuspended)
 	} else if err != nil {
-		return err
+		return s.ungreeted(err)
 	}
 	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
 		return &failure{trouble: msaForeign, phase: PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
@@ -272,6 +273,9 @@ func (s *session) loseIdleMX() {
 	s.log.note("MX closed the idle connection")
 	s.log.endTransaction(OutcomeDeferred, "the MX closed the connection")
 	s.forgetTransaction()
+	if s.mx.ehloRefused && s.mx.stage == stageBanner {
+		s.helo = heloNext
+	}
 	s.closeMX()
 }
 
@@ -281,7 +285,7 @@ func (s *session) closeMX() {
 		s.log.toMX += s.mx.written
 	}
 	s.mx.close()
-	s.mx.stage, s.mx.ehloRefused = stageNone, false
+	s.mx.stage, s.mx.ehloSaid, s.mx.ehloRefused = stageNone, false, false
 }
 
 // finish ends the session after converse: tells the MSA what there is to tell, closes both legs, hands over the last record.
@@ -300,7 +304,7 @@ func (s *session) finish(err error) {
 		s.log.endTransaction(OutcomeReset, "")
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
-	s.msa.close()
+	s.part(f)
 	switch {
 	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
 		s.log.end(s, PhaseBanner, endMXRefused, nil)
@@ -308,6 +312,21 @@ func (s *session) finish(err error) {
 		s.log.end(s, PhaseQuit, EndQuit, nil)
 	default:
 		s.log.end(s, f.phase, troubleNames[f.trouble], f.cause)
+	}
+}
+
+// part closes the MSA's connection: with a RST where that is what its MX would have given it.
+func (s *session) part(f *failure) {
+	if f == nil || f.parting == partInWords {
+		s.msa.close()
+		return
+	}
+	s.log.parting = partings[f.parting]
+	s.log.notef("no greeting for the MSA, its connection is %s: %s", partings[f.parting], f)
+	if f.parting == partByReset {
+		s.msa.reset()
+	} else {
+		s.msa.close()
 	}
 }
 

@@ -54,6 +54,12 @@ func TestDialoguesWithTLSRequired(t *testing.T) {
 	})
 }
 
+func TestDialoguesWithUnreachableMXsTold(t *testing.T) {
+	runDialogues(t, "testdata/unreachable421", func(e *session.Engine) {
+		e.Unreachable = func(session.Origin) session.Unreachable { return session.UnreachableReply }
+	})
+}
+
 func TestDialoguesWithTLSTowardTheMSA(t *testing.T) {
 	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
 	runDialogues(t, "testdata/msatls", func(e *session.Engine) {

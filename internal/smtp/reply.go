@@ -17,7 +17,7 @@ const (
 
 // Errors of [Reader.Reply]. After one of them the MX's stream cannot be trusted any more: close it.
 var (
-	// ErrBadReply is returned for a line that is no reply line, or whose code differs from the lines before it.
+	// ErrBadReply is returned for a line that is no reply line.
 	ErrBadReply = errors.New("smtp: malformed reply")
 	// ErrReplyTooLong is returned for a reply that does not end within a megabyte.
 	ErrReplyTooLong = errors.New("smtp: reply too long")
@@ -25,13 +25,15 @@ var (
 
 // A Reply is a code and one line of text or several. A zero Reply is ready to be read into; reading again reuses its memory.
 type Reply struct {
-	Code int // 200 to 599
+	Code int // 200 to 599; of the last line, where the lines carry different ones
 
-	text  []byte // lines separated by '\n', without codes, as they came
-	lines int
-	begun bool
-	last  bool // the final line has been seen
-	read  int
+	text    []byte // lines separated by '\n', without codes, as they came
+	lines   int
+	begun   bool
+	last    bool  // the final line has been seen
+	classes uint8 // of all lines so far: bit 2 for 2xx, bit 5 for 5xx
+	other   int16 // a code that a line before the last one carries, and the last one does not; 0: none
+	read    int
 }
 
 // NewReply makes a reply of kanmon's own, of one line: code, enhanced code (RFC 3463; "" for none), text.
@@ -81,17 +83,32 @@ func (p *Reply) Class() int { return p.Code / 100 }
 // Positive says whether the reply is a 2xx.
 func (p *Reply) Positive() bool { return p.Class() == 2 }
 
+// Mixed gives a code that differs from [Reply.Code] and stands on a line before the last one; 0 if all lines carry the same. RFC 5321
+// §4.2.1 demands one code. Who breaks that is taken at the last line's word, as Postfix' client does: postscreen greets with 220
+// and a hyphen, and when it has found the client on a list, the same reply ends in 521.
+func (p *Reply) Mixed() int { return int(p.other) }
+
+// Contradicts says whether some lines are 2xx and others are not: then nobody knows what the server has done.
+func (p *Reply) Contradicts() bool {
+	const positive = 1 << 2
+	return p.classes&positive != 0 && p.classes != positive
+}
+
 // Text gives all lines, separated by '\n', without their codes: as they came, not sanitised.
 func (p *Reply) Text() []byte { return p.text }
 
-// Enhanced gives the enhanced status code at the start of the text, "" if there is none or if its class is not the code's:
-// then the code is what counts (RFC 2034 §4).
+// Enhanced gives the enhanced status code at the start of the text, or with lines of different codes of the last one; "" if there is
+// none or if its class is not the code's: then the code is what counts (RFC 2034 §4).
 func (p *Reply) Enhanced() string {
-	n := enhancedLen(p.text)
-	if n == 0 || int(p.text[0]-'0') != p.Class() {
+	text := p.text
+	if p.other != 0 {
+		text = text[bytes.LastIndexByte(text, '\n')+1:]
+	}
+	n := enhancedLen(text)
+	if n == 0 || int(text[0]-'0') != p.Class() {
 		return ""
 	}
-	return string(p.text[:n])
+	return string(text[:n])
 }
 
 // Reset makes the reply empty, keeping its memory unless that has grown large.
@@ -149,20 +166,18 @@ func (p *Reply) addLine(line []byte) error {
 		return ErrBadReply
 	}
 	code := int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
-	if p.lines > 0 && code != p.Code {
-		return ErrBadReply
-	}
-	p.last = true
+	last := true
 	if len(line) > 3 {
 		switch line[3] {
 		case ' ':
 		case '-':
-			p.last = false
+			last = false
 		default:
 			return ErrBadReply
 		}
 	}
-	p.Code = code
+	p.addCode(code)
+	p.last = last
 	p.lines++
 	if p.lines > maxReplyLines || len(p.text) >= maxReplySize {
 		return nil
@@ -176,6 +191,15 @@ func (p *Reply) addLine(line []byte) error {
 	return nil
 }
 
+// addCode takes the code of a line: it is the reply's, until another line follows.
+func (p *Reply) addCode(code int) {
+	if p.lines > 0 && code != p.Code {
+		p.other = int16(p.Code)
+	}
+	p.Code = code
+	p.classes |= 1 << (code / 100)
+}
+
 // AppendWire appends the reply as it goes to the MSA: re-serialised, one CRLF a line, and sanitised. Control characters
 // become '?', and so does everything above ASCII unless the transaction uses SMTPUTF8 (RFC 6531 §3.5).
 func (p *Reply) AppendWire(dst []byte, utf8Asked bool) []byte {
@@ -187,7 +211,7 @@ func (p *Reply) AppendWire(dst []byte, utf8Asked bool) []byte {
 	return dst
 }
 
-// AppendRaw appends the reply with its codes, lines separated by '\n', as it came: for records.
+// AppendRaw appends the reply with its code on each line, lines separated by '\n', as it came: for records.
 func (p *Reply) AppendRaw(dst []byte) []byte {
 	for rest, more := p.text, true; more; {
 		var line []byte

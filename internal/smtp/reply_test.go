@@ -47,8 +47,9 @@ func TestReply(t *testing.T) {
 		"first line bare":         {"250-\r\n250 c\r\n", "250-/250 c", nil},
 		"LF only":                 {"250-a\n250 b\n", "250-a/250 b", nil},
 		"two in one write":        {"250 a\r\n354 b\r\n", "250 a|354 b", nil},
-		"codes change (R6)":       {"220-woot\r\n221-more\r\n220 done\r\n", "", ErrBadReply},
-		"class changes":           {"250-woot\r\n550 done\r\n", "", ErrBadReply},
+		"codes change (R6)":       {"220-woot\r\n221-more\r\n220 done\r\n", "220-woot/220-more/220 done", nil},
+		"class changes":           {"250-woot\r\n550 done\r\n", "550-woot/550 done", nil},
+		"change to garbage":       {"250-woot\r\n650 done\r\n", "", ErrBadReply},
 		"garbage within (R6)":     {"250-a\r\nfoo\r\n250 c\r\n", "", ErrBadReply},
 		"850 (R5)":                {"850 NONSENSE\r\n", "", ErrBadReply},
 		"600":                     {"600 x\r\n", "", ErrBadReply},
@@ -173,6 +174,7 @@ var wireForm = regexp.MustCompile(`^([2-5][0-9]{2}-[ -~]*\r\n)*[2-5][0-9]{2} [ -
 func FuzzReply(f *testing.F) {
 	for _, seed := range []string{
 		"250 ok\r\n", "250-a\r\n250 b\r\n", "220-woot\r\n221-more\r\n", "553-\r\n553\r\n", "250\n354 x\n", "550 5.7.1 caf\xe9 \x1b[2J\x00\r foo\r\n",
+		"220-mx ESMTP\r\n521 5.7.1 blocked\r\n", "250-ok\r\n550-no\r\n250 ok\r\n", "250-queued\r\n354 go\r\n", "550-no\r\n199 x\r\n",
 		"250\t ok\r\n", "25", "\r\n", "250 " + strings.Repeat("x", 2100) + "\r\n250 y\r\n",
 	} {
 		f.Add([]byte(seed), 3)
@@ -197,4 +199,44 @@ func FuzzReply(f *testing.F) {
 			t.Fatalf("%q does not read as one reply: %q, %v", wire, again, err)
 		}
 	})
+}
+
+// Lines of different codes make one reply, with the last one's code: RFC 5321 §4.2.1 forbids them to the server, and postscreen
+// tells of a listing in no other way. What was said on the way is not forgotten.
+//
+// law: B13
+func TestReplyOfSeveralCodes(t *testing.T) {
+	for stream, want := range map[string]struct {
+		code, mixed int
+		contradicts bool
+		enhanced    string
+		wire        string
+	}{
+		"220-mx\r\n521 5.7.1 no\r\n":               {521, 220, true, "5.7.1", "521-mx\r\n521 5.7.1 no\r\n"},
+		"250-2.0.0 ok\r\n250 2.0.0 ok\r\n":         {250, 0, false, "2.0.0", "250-2.0.0 ok\r\n250 2.0.0 ok\r\n"},
+		"250-2.0.0 ok\r\n251 2.1.5 elsewhere\r\n":  {251, 250, false, "2.1.5", "251-2.0.0 ok\r\n251 2.1.5 elsewhere\r\n"},
+		"550-5.7.1 no\r\n250 2.0.0 ok\r\n":         {250, 550, true, "2.0.0", "250-5.7.1 no\r\n250 2.0.0 ok\r\n"},
+		"450-4.7.1 slow\r\n550 5.7.1 no\r\n":       {550, 450, false, "5.7.1", "550-4.7.1 slow\r\n550 5.7.1 no\r\n"},
+		"250-ok\r\n550-no\r\n250 ok\r\n":           {250, 550, true, "", "250-ok\r\n250-no\r\n250 ok\r\n"},
+		"354-go\r\n250 2.0.0 ok\r\n":               {250, 354, true, "2.0.0", "250-go\r\n250 2.0.0 ok\r\n"},
+		"421-4.3.2 bye\r\n421 4.3.2 bye\r\n":       {421, 0, false, "4.3.2", "421-4.3.2 bye\r\n421 4.3.2 bye\r\n"},
+		"220-mx\r\n450 4.3.2 Service overload\r\n": {450, 220, true, "4.3.2", "450-mx\r\n450 4.3.2 Service overload\r\n"},
+	} {
+		r := NewReader(&piecewise{stream: stream, pieces: []int{1 << 20}})
+		var p Reply
+		_ = r.Fill()
+		if ok, err := r.Reply(&p); !ok || err != nil {
+			t.Errorf("%q: %t, %v", stream, ok, err)
+			continue
+		}
+		if p.Code != want.code || p.Mixed() != want.mixed || p.Contradicts() != want.contradicts || p.Enhanced() != want.enhanced {
+			t.Errorf("%q: %d, mixed %d, contradicts %t, enhanced %q", stream, p.Code, p.Mixed(), p.Contradicts(), p.Enhanced())
+		}
+		if wire := string(p.AppendWire(nil, false)); wire != want.wire {
+			t.Errorf("%q is sent on as %q", stream, wire)
+		}
+		if p.Reset(); p.Mixed() != 0 || p.Contradicts() {
+			t.Errorf("%q: a reset reply remembers its codes", stream)
+		}
+	}
 }

@@ -35,6 +35,7 @@ type Conn struct {
 	shut     bool  // CloseWrite
 	closed   bool
 	gentle   bool // CloseNeverResets
+	harsh    bool // SetLinger(0)
 
 	readBy, writeBy      alarm
 	readTotal, sentTotal int
@@ -169,7 +170,7 @@ func (c *Conn) Close() error {
 	if c.closed {
 		return c.fail("close", net.ErrClosed)
 	}
-	if c.in.len() > 0 && !c.gentle {
+	if c.harsh || c.in.len() > 0 && !c.gentle {
 		c.reset()
 		return nil
 	}
@@ -237,6 +238,14 @@ func (c *Conn) CloseNeverResets() {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	c.gentle = true
+}
+
+// SetLinger does what that of [net.TCPConn] does for 0: Close then sends a RST, whether anything is unread or not.
+func (c *Conn) SetLinger(seconds int) error {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.harsh = seconds == 0
+	return nil
 }
 
 // HungUp says whether the peer has sent a FIN or a RST, even if octets before it are unread. It is true after Close.

@@ -1,0 +1,68 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/config"
+	"kanmon/internal/egress"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// dialFrom connects from a sending IP, and remembers whether it was let in. Where there is another one to turn to, the dial does not
+// have all the time that there is: the MSA waits no longer for both than it would directly (I12).
+func (o *outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.SendingIP, req session.DialRequest) (session.Outbound, error) {
+	mx, begun := req.Destination.Addr().Unmap(), time.Now()
+	again := o.dials.retry(mx, ip.Address)
+	dialCtx := ctx
+	if end, bounded := ctx.Deadline(); bounded && o.hasSpare(choice, ip.Address, req) {
+		patience := end.Sub(begun) / 2
+		if again {
+			patience = min(patience, retryPatience)
+		}
+		var cancel context.CancelFunc
+		dialCtx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	out, err := o.dialer.DialFrom(dialCtx, ip, req.Destination)
+	switch {
+	case err == nil:
+		o.dials.connected(mx, ip.Address)
+	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
+	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
+		o.dials.failing(mx, ip.Address, cmp.Or(choice.Tenant, req.Source.String()), !session.RefusedDial(err))
+	}
+	return out, err
+}
+
+// hasSpare reports whether a session whose dial fails will turn to another sending IP.
+func (o *outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
+	how := o.handlings[choice.Number]
+	return how.Rescue == config.RescueOn && slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool {
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
+	})
+}
+
+// judgeSilence judges what an MX has done without a word. A dial that failed is told to nobody's standing here: see dials.
+func (o *outlet) judgeSilence(j *session.Judgement, r session.MXRefusal, tenant string) {
+	j.Class = classify.IPReputation.String()
+	if r.Phase == session.PhaseDial {
+		j.Rule, j.Rescue = "connection refused or not answered", o.dials.worthAnother(r.Destination.Addr().Unmap())
+	} else {
+		j.Rule, j.Rescue = "connection reset", o.resets.add(r.Destination.Addr(), r.SendingIP, tenant)
+	}
+}
+
+// observeSilence tells the standing what an MX has done to a sending IP without a word, and not to others.
+func (o *outlet) observeSilence(sendingIP netip.Addr, tenant string, mx netip.Addr, rule string) {
+	o.book.Observe(standing.Evidence{
+		IP: sendingIP, Provider: o.provider(mx), Tenant: tenant, Destination: "mx:" + mx.String(),
+		Class: classify.IPReputation.String(), Scope: classify.ScopeIP.String(), Suspend: classify.May.String(), Rule: rule,
+	})
+}
