@@ -263,6 +263,10 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	downgraded := sl.verb != smtp.VerbRSET && sl.verb != smtp.VerbNOOP && s.refusedForDowngrade(judged.Class)
+	if downgraded {
+		judged.Class, judged.Rule, judged.Soften, judged.Observe = tlsRequired, "plain text after TLS failed", true, false
+	}
 	if s.reply.Code == 421 {
 		return false, s.saidGoodbye(phase)
 	}
@@ -270,7 +274,11 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		return false, err
 	}
 	s.tellReply(sl.verb, judged.Class)
-	s.soften(phase, judged)
+	if downgraded && judged.softens(phase, &s.reply) {
+		s.softenDowngrade(phase, judged)
+	} else {
+		s.soften(phase, judged)
+	}
 	s.toMSA(&s.reply, false)
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
 }

@@ -32,7 +32,7 @@ type world struct {
 // newWorld has one MX at mxAddr.
 func newWorld(t *testing.T) *world {
 	w := &world{}
-	w.engine = session.Engine{Dialer: dialFunc(w.dial), Live: new(session.Live), Recorder: &w.record}
+	w.engine = session.Engine{Dialer: dialFunc(w.dial), Live: new(session.Live), Recorder: &w.record, TLSToMX: session.ClientTLS()}
 	l, err := w.net.Listen(mxAddr)
 	if err != nil {
 		t.Fatal(err)
@@ -150,7 +150,8 @@ func TestLostMSACancelsTheDial(t *testing.T) {
 	})
 }
 
-// A failed handshake is followed by plain text on a fresh connection, and the record says so.
+// TLS that fails is followed by plain text on a fresh connection, and the record says so. Where it may be the hello that
+// broke it, one with classical groups only is tried before, on a connection of its own.
 //
 // law: S2/MX-refuses B15 B19
 func TestFailedHandshakeMeansAFreshPlainConnection(t *testing.T) {
@@ -185,7 +186,11 @@ func TestFailedHandshakeMeansAFreshPlainConnection(t *testing.T) {
 					w.close()
 					return
 				}
-				if !got.All(smtptest.Accepted) || w.dials != 2 || w.mx.Mailbox.Len() != 1 {
+				dials := 2
+				if name == "closed" || name == "stalled" || name == "garbage" { // whose reset takes the octets with it
+					dials = 3
+				}
+				if !got.All(smtptest.Accepted) || w.dials != dials || w.mx.Mailbox.Len() != 1 {
 					t.Fatalf("%v: %d dials, %d in the mailbox", got.Verdicts, w.dials, w.mx.Mailbox.Len())
 				}
 				msa.Quit()

@@ -34,10 +34,7 @@ type Engine struct {
 		once   sync.Once
 		config *tls.Config
 	}
-	toMX struct {
-		once              sync.Once
-		config, classical *tls.Config
-	}
+	toMX tlsForms
 }
 
 // Timeouts bounds each wait in a phase. A zero entry means the phase's default.

@@ -181,6 +181,7 @@ var (
 	replyNeedName     = smtp.NewReply(501, "5.5.4", ownMark+"EHLO and HELO need a name")
 	replyTooManyRcpts = smtp.NewReply(452, "4.5.3", ownMark+"too many recipients")
 	replyNoTLS        = smtp.NewReply(451, "4.7.5", ownMark+"the destination must offer TLS and does not, or it failed")
+	replyTLSWanted    = smtp.NewReply(451, "4.7.0", ownMark+"TLS with the destination has failed, and it takes no mail without: your mail stays queued, the next try is with TLS again")
 	replySuspended    = smtp.NewReply(451, "4.7.1", ownMark+"no sending IP of ours is welcome at this destination now; your mail stays queued, nothing needs to be done")
 	replyElsewhere    = smtp.NewReply(451, "4.4.1", ownMark+"the sending IP for this mail cannot reach the destination now, try again later")
 	replyStopping     = smtp.NewReply(421, "4.3.2", ownMark+"shutting down, try again later")

@@ -41,7 +41,7 @@ type rig struct {
 // newRig gives a rig in observe mode: the MSA's own name goes to the MX, so both legs carry the same octets.
 func newRig() *rig {
 	r := new(rig)
-	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
+	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler)}
 	r.engine.Judge, r.engine.Mover = indifferent{}, indifferent{} // as kanmon runs with sending IPs
 	return r
 }

@@ -126,8 +126,8 @@ func injectFromMX(t *testing.T, payload string, nextRead bool) {
 		r := newRig()
 		r.mx.Keywords = []string{"PIPELINING", "STARTTLS"}
 		var mxEnd *smtptest.Conn
-		r.wire = func(n int, proxy, mx *smtptest.Conn) {
-			if mxEnd = mx; nextRead && n == 1 {
+		r.wire = func(_ int, proxy, mx *smtptest.Conn) {
+			if mxEnd = mx; nextRead {
 				banner, hello := len("220 mx.example.net ESMTP\r\n"), len("250-mx.example.net\r\n250-PIPELINING\r\n250 STARTTLS\r\n")
 				proxy.Chunk(banner, hello, len(goAhead), 1<<16)
 			}

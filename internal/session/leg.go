@@ -34,7 +34,7 @@ type mxLeg struct {
 	stage       stage
 	caps        capabilities
 	ehloRefused bool        // this MX is from before ESMTP, or does not want us
-	plain       bool        // STARTTLS failed on an earlier connection: this one stays plain
+	way         tlsWay      // how TLS is tried on this connection, if it is
 	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
 }
 

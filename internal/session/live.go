@@ -17,7 +17,7 @@ type Live struct {
 
 	keptOctets atomic.Int64 // of all messages that are kept in case their dot is refused
 
-	classical memo[netip.Addr, time.Time] // MXs whose TLS has no post-quantum key exchange, and when that was seen
+	tls tlsMemory // what the TLS of MXs cannot do
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

@@ -30,9 +30,3 @@ func (m *memo[K, V]) put(k K, v V) (isNew bool) {
 	m.known[k] = v
 	return !known
 }
-
-func (m *memo[K, V]) forget(k K) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	delete(m.known, k)
-}

@@ -26,8 +26,8 @@ func (s *session) openMX(goal stage) error {
 	return s.rescueOpening(goal, s.openAsFar(goal))
 }
 
-// openAsFar is openMX through one sending IP. The same function serves the first connection, the plain one after a failed
-// handshake, and those of a rescue.
+// openAsFar is openMX through one sending IP. The same function serves the first connection, those after TLS has
+// failed, and those of a rescue.
 func (s *session) openAsFar(goal stage) error {
 	for s.mx.stage < goal {
 		var err error
@@ -41,13 +41,14 @@ func (s *session) openAsFar(goal stage) error {
 		case stageHello:
 			err = s.startTLS()
 		case stageTLS:
-			err = s.sayHello(PhaseEHLOTLS)
+			err = s.afterFinished(s.sayHello(PhaseEHLOTLS))
 		}
 		var tlsErr *tlsFailure
 		if errors.As(err, &tlsErr) {
-			err = s.withoutTLS(tlsErr)
+			err = s.tlsFailed(tlsErr)
 		}
 		if err != nil {
+			s.abandonTLS()
 			return err
 		}
 	}
@@ -203,6 +204,16 @@ func (s *session) sayHello(phase Phase) error {
 	}
 }
 
+// afterFinished takes a connection that was lost at the first EHLO inside TLS for a failure of TLS. With TLS 1.3 the client is done
+// before the server has judged it: its alert, or its hang-up, comes at the first read (RFC 8446 §4.4.2.4, §6).
+func (s *session) afterFinished(err error) error {
+	var f *failure
+	if errors.As(err, &f) && f.trouble == mxLost {
+		return &tlsFailure{phase: PhaseEHLOTLS, cause: f.cause, begun: s.sent}
+	}
+	return err
+}
+
 func (s *session) helloOnce(verb string, phase Phase) error {
 	name := s.info.HeloMX
 	if name == "" || s.observing() {
@@ -223,6 +234,9 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 	}
 	if err := s.readReply(phase); err != nil {
 		return err
+	}
+	if s.mx.stage == stageTLS {
+		s.tlsWorked()
 	}
 	s.info.Phases[phase] = time.Since(begun)
 	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
@@ -249,7 +263,7 @@ func (s *session) afterHello(verb string, phase Phase) {
 			s.hiddenBy = soon
 		}
 	}
-	if s.mx.caps.offers(kwStartTLS) && !s.mx.plain && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn {
+	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn && s.tryTLS() {
 		s.mx.stage = stageHello
 		return
 	}

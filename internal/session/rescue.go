@@ -34,7 +34,7 @@ var errUnfit = errors.New("the other connection offers less")
 // judge asks what a refusal means: that in s.reply or, with code 0, of the connection itself. The line is the command
 // that was refused; nil if it was none of a transaction.
 func (s *session) judge(phase Phase, code int, line []byte) Judgement {
-	if s.e.Judge == nil || code != 0 && code < 400 {
+	if s.e.Judge == nil || code != 0 && code < 400 || s.ownDoing(phase, code) {
 		return Judgement{}
 	}
 	r := MXRefusal{

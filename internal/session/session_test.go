@@ -70,7 +70,7 @@ func runDialogues(t *testing.T, folder string, set func(*session.Engine)) {
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			smtptest.RunDialogue(t, file, func(msa, mx net.Conn) {
-				e := session.Engine{Dialer: dialOnce(mx), Live: new(session.Live)}
+				e := session.Engine{Dialer: dialOnce(mx), Live: new(session.Live), TLSToMX: session.ClientTLS()}
 				set(&e)
 				e.Serve(msa, session.Origin{Source: msaAddr, Destination: mxAddr})
 			})

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sync"
 	"time"
 
@@ -32,30 +33,48 @@ func ClientTLS() *tls.Config {
 	}
 }
 
-// classicalFor is how long an MX that took no post-quantum key exchange is not offered one again. Making the key share costs
-// a third of a handshake, and few mail servers can use it yet.
-const classicalFor = 24 * time.Hour
-
 // classicalCurves are crypto/tls's own without the post-quantum ones.
 var classicalCurves = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
 
-// tlsToMX gives the configuration toward one MX. Both forms are made once: their common cache of sessions serves all.
-func (e *Engine) tlsToMX(mx netip.Addr) *tls.Config {
+// tlsForms are the configurations toward MXs: with the post-quantum key share or without, with tickets or without. They are made
+// once: the common cache of sessions serves all MXs.
+type tlsForms struct {
+	once        sync.Once
+	forms       [2][2]*tls.Config // [classical][no tickets]
+	postQuantum bool              // the first form offers a share
+}
+
+// tlsToMX gives the forms.
+func (e *Engine) tlsToMX() *tlsForms {
 	e.toMX.once.Do(func() {
-		e.toMX.config = e.TLSToMX
-		if e.toMX.config == nil {
-			e.toMX.config = defaultClientTLS()
+		full := e.TLSToMX
+		if full == nil {
+			full = defaultClientTLS()
 		}
-		e.toMX.classical = e.toMX.config
-		if e.toMX.config.CurvePreferences == nil {
-			e.toMX.classical = e.toMX.config.Clone()
-			e.toMX.classical.CurvePreferences = classicalCurves
+		e.toMX.postQuantum = full.CurvePreferences == nil // else somebody else has decided
+		classical := full.Clone()
+		if e.toMX.postQuantum {
+			classical.CurvePreferences = classicalCurves
+		}
+		for i, form := range []*tls.Config{full, classical} {
+			withoutTickets := form.Clone()
+			withoutTickets.ClientSessionCache = nil
+			e.toMX.forms[i] = [2]*tls.Config{form, withoutTickets}
 		}
 	})
-	if seen, ok := e.Live.classical.get(mx); ok && time.Since(seen) < classicalFor {
-		return e.toMX.classical
+	return &e.toMX
+}
+
+// config gives the configuration for a way.
+func (f *tlsForms) config(way tlsWay) *tls.Config {
+	classical, noTickets := 0, 0
+	if way&wayClassical != 0 {
+		classical = 1
 	}
-	return e.toMX.config
+	if way&wayNoTicket != 0 {
+		noTickets = 1
+	}
+	return f.forms[classical][noTickets]
 }
 
 // defaultClientTLS is made once, so that its session cache survives a reload.
@@ -65,6 +84,9 @@ var defaultClientTLS = sync.OnceValue(ClientTLS)
 type tlsFailure struct {
 	phase Phase
 	cause error
+	begun time.Time // when the step began that failed
+	hung  bool      // nothing came in time
+	short bool      // with hung: for lack of our own time
 }
 
 func (f *tlsFailure) Error() string { return fmt.Sprintf("TLS failed at %s: %v", f.phase, f.cause) }
@@ -85,10 +107,11 @@ func (s *session) startTLS() error {
 		return s.mxFailure(PhaseStartTLS, err)
 	}
 	s.sent = begun
-	if err := s.readReply(PhaseStartTLS); err != nil {
+	s.mx.way &^= wayTicket
+	if err := s.readStartTLSReply(begun); err != nil {
 		var f *failure
 		if errors.As(err, &f) && (f.trouble == mxLost || f.trouble == mxSilent) {
-			return &tlsFailure{PhaseStartTLS, f}
+			return s.tlsHung(PhaseStartTLS, f.cause, begun, f.trouble == mxSilent)
 		}
 		return err
 	}
@@ -103,59 +126,100 @@ func (s *session) startTLS() error {
 	case 421:
 		return s.saidGoodbye(PhaseStartTLS)
 	default:
-		return &tlsFailure{PhaseStartTLS, fmt.Errorf("STARTTLS was answered with %d", s.reply.Code)}
+		return &tlsFailure{phase: PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.reply.Code), begun: begun}
 	}
 	return s.handshake()
+}
+
+// readStartTLSReply reads it. Where an MX may hang the wait ends early, as that for a handshake.
+func (s *session) readStartTLSReply(begun time.Time) error {
+	if s.mx.way&wayImpatient == 0 {
+		return s.readReply(PhaseStartTLS)
+	}
+	outer := s.hiddenBy
+	s.hideUntil(begun.Add(hungPatience))
+	err := s.readReply(PhaseStartTLS)
+	s.hiddenBy = outer
+	var f *failure
+	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), begun) {
+		return s.readReply(PhaseStartTLS)
+	}
+	return err
+}
+
+// tlsHung describes the failure of a step that got no answer, or lost the connection. A step that had less time than any MX
+// deserves is no evidence of the MX.
+func (s *session) tlsHung(phase Phase, cause error, begun time.Time, hung bool) *tlsFailure {
+	return &tlsFailure{phase: phase, cause: cause, begun: begun, hung: hung, short: hung && time.Since(begun) < hungPatience}
 }
 
 // handshake runs aside: it needs a deep stack for a moment, and the session's own should stay small.
 func (s *session) handshake() error {
 	begun := time.Now()
-	mx := s.info.Destination.Addr()
-	config := s.e.tlsToMX(mx)
-	conn := tls.Client(s.mx.base, config)
-	end := begun.Add(s.e.timeout(PhaseHandshake))
-	if end.After(s.hiddenBy) {
-		end = s.hiddenBy
+	forms := s.e.tlsToMX()
+	if !forms.postQuantum {
+		s.mx.way |= wayClassical
 	}
-	_ = s.mx.base.SetDeadline(end)
+	config := forms.config(s.mx.way)
+	if hasTicket(config, s.mx.base) {
+		s.mx.way |= wayTicket
+	}
+	conn := tls.Client(s.mx.base, config)
+	// Half of the time that is left is for the connection that may have to follow.
+	_ = s.mx.base.SetDeadline(begun.Add(min(s.e.timeout(PhaseHandshake), s.hiddenBy.Sub(begun)/2)))
+	ctx, done := s.handshakePatience(begun)
 	err := s.aside(PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
-		return conn.HandshakeContext(context.Background())
+		return conn.HandshakeContext(ctx)
 	})
+	done()
 	s.info.Phases[PhaseHandshake] = time.Since(begun)
 	var f *failure
 	if errors.As(err, &f) {
 		return f
 	}
 	if err != nil {
-		s.e.Live.classical.forget(mx)
-		return &tlsFailure{PhaseHandshake, err}
+		return s.tlsHung(PhaseHandshake, err, begun, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled))
 	}
 	_ = s.mx.base.SetDeadline(time.Time{})
 	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
 	s.mx.startTLS(conn)
 	s.info.MX = s.e.describeTLS(conn.ConnectionState(), s.info.MX.Err)
-	if config == s.e.toMX.config && tls.CurveID(s.info.MX.Curve) != tls.X25519MLKEM768 {
-		s.e.Live.classical.put(mx, begun)
-	}
 	s.mx.stage = stageTLS
 	s.log.notef("tls connected, %s %s", tls.VersionName(s.info.MX.Version), tls.CipherSuiteName(s.info.MX.Cipher))
 	return nil
 }
 
-// withoutTLS decides what a failed handshake means: a fresh connection in plain text (never the old one: what came on
-// it cannot be trusted), or no mail where TLS must be.
-func (s *session) withoutTLS(why *tlsFailure) error {
-	s.log.notef("%s", why)
-	s.closeMX()
-	s.info.MX = TLSRecord{State: TLSDowngraded, Err: why.Error()}
-	if s.dest.TLS == TLSRequire {
-		s.info.MX.State = TLSNone
-		s.refuseMail(&replyNoTLS)
-		return errNoMail
+// handshakePatience gives the context of a handshake. Where one may hang it ends early, unless another session has shown meanwhile
+// that this MX can do it: then it is the MX, or this host, that is slow.
+func (s *session) handshakePatience(begun time.Time) (_ context.Context, done func()) {
+	if s.mx.way&wayImpatient == 0 {
+		return context.Background(), func() {}
 	}
-	s.mx.plain = true
-	return nil
+	ctx, cancel := context.WithCancel(context.Background())
+	memory, mx := &s.e.Live.tls, s.info.Destination.Addr().Unmap()
+	timer := time.AfterFunc(hungPatience, func() {
+		if !memory.workedSince(mx, begun) {
+			cancel()
+		}
+	})
+	return ctx, func() { timer.Stop(); cancel() }
+}
+
+// hasTicket says whether a hello on this connection will carry a ticket.
+func hasTicket(config *tls.Config, conn net.Conn) bool {
+	if config.ClientSessionCache == nil {
+		return false
+	}
+	state, ok := config.ClientSessionCache.Get(ticketKey(config, conn))
+	return ok && state != nil
+}
+
+// ticketKey is what crypto/tls keeps a client's tickets by.
+func ticketKey(config *tls.Config, conn net.Conn) string {
+	if config.ServerName != "" {
+		return config.ServerName
+	}
+	return conn.RemoteAddr().String()
 }
 
 // tlsToMSA is made once, so that an MSA can resume its sessions: the keys of its tickets are in it.
