@@ -12,6 +12,7 @@
 //	kanmon rules   print|apply|remove [--config FILE]    the firewall rules that bring mail here
 //	kanmon classify [REPLY]                              what a reply means and whose it is
 //	kanmon ip      list|show|suspend|resume [--config FILE]  the standing of the sending IPs of a running kanmon
+//	kanmon mx      ADDRESS [--config FILE]               what is remembered of the TLS of an MX
 //	kanmon tenant  list|show|explain|limit|block|unblock|exempt|unexempt [--config FILE]  how tenants' mail is treated, and why
 //	kanmon account …                                     the same of accounts, the senders inside a tenant
 //	kanmon audit   [--tenant T] [--account A] [-n N]     who has changed what of them
@@ -56,6 +57,7 @@ type commandLine struct {
 	Rules    rulesCommands   `cmd:"" help:"The firewall rules that bring mail to kanmon."`
 	Classify classifyCommand `cmd:"" help:"Explain what a reply of an MX means, and whose it is."`
 	IP       ipCommands      `cmd:"" name:"ip" help:"The standing of the sending IPs of a running kanmon."`
+	MX       mxCommand       `cmd:"" name:"mx" help:"What a running kanmon remembers of the TLS of an MX, and what follows from it."`
 	Tenant   tenantCommands  `cmd:"" help:"How the mail of tenants is treated by a running kanmon, why, and what you can do about it."`
 	Account  accountCommands `cmd:"" help:"The same of accounts: the senders inside a tenant."`
 	Audit    auditCommand    `cmd:"" help:"Who has blocked, exempted or limited whom, when and why."`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -136,6 +137,24 @@ func (c *customers) Changes(of admin.Subject, most int) (all []admin.Change, err
 	return all[max(0, len(all)-most):], nil
 }
 
+// MX knows one that has been given up, one that is about to be tested, and one that is as it should be but for its age.
+func (c *customers) MX(addr netip.Addr) admin.MX {
+	later := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
+	alert := admin.MXFailure{At: at("10:12"), Phase: "handshake", Cause: "remote error: tls: handshake failure"}
+	switch addr.String() {
+	case "192.0.2.25":
+		return admin.MX{
+			MX: addr, Known: true, PlainUntil: later, ClassicalUntil: later, ClassicalCause: admin.ClassicalFailed, NoTicketsUntil: later, Hung: at("09:00"),
+			Strikes: 3, Failures: []admin.MXFailure{alert, {At: at("10:14"), Phase: "ehlo_tls", Cause: "EOF"}}, Tester: "64d9a07b2e1c8f35", TestEnds: later,
+		}
+	case "192.0.2.26":
+		return admin.MX{MX: addr, Known: true, TLSWorked: at("08:00"), PlainUntil: at("11:00"), Strikes: 3, Failures: []admin.MXFailure{alert}}
+	case "2001:db8::25":
+		return admin.MX{MX: addr, Known: true, TLSWorked: at("08:00"), ClassicalUntil: later, ClassicalCause: admin.ClassicalNoOther, Strikes: 1}
+	}
+	return admin.MX{MX: addr}
+}
+
 // serveSenders is a command of the scripts: a kanmon that has nothing but an admin socket and its customers.
 func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
@@ -144,7 +163,7 @@ func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := admin.Listen(ts.MkAbs(args[0]))
 	ts.Check(err)
 	all := newCustomers()
-	server := admin.NewServer(nil, all, all, slog.New(slog.DiscardHandler))
+	server := admin.NewServer(nil, all, all, all, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	ts.Defer(func() { ts.Check(errors.Join(server.Close(), <-done)) })

@@ -13,6 +13,7 @@
 //	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
 //	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; with a reason; without "for" until resumed
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
+//	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	GET  /v1/tenants                      all tenants
 //	GET  /v1/tenants/{tenant}             all that is known of one, and why it is treated as it is
 //	POST /v1/tenants/{tenant}/block       {"for": "2h", "reason": "..."} or {"until": "2026-07-01T18:00:00+09:00", …}

@@ -50,6 +50,26 @@ func (f *fakeIPs) Resume(ip netip.Addr, provider, who string) error {
 	return nil
 }
 
+// fakeMXs remembers one MX.
+type fakeMXs struct{}
+
+func (fakeMXs) MX(addr netip.Addr) MX {
+	return MX{MX: addr, Known: addr == ip, Strikes: 1, Failures: []MXFailure{{Phase: "handshake", Cause: "EOF"}}}
+}
+
+func TestShowMX(t *testing.T) {
+	path, _ := serve(t, &fakeIPs{}, nil)
+	got, err := NewClient(path).MX(t.Context(), ip)
+	want := fakeMXs{}.MX(ip)
+	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+	mapped, err := NewClient(path).MX(t.Context(), netip.MustParseAddr("::ffff:203.0.113.10"))
+	if err != nil || mapped.MX != ip {
+		t.Errorf("an IPv4 address in IPv6 form: %v, %v", mapped.MX, err)
+	}
+}
+
 // serve gives the path of a socket that a server listens on, and its log.
 func serve(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log *strings.Builder) {
 	t.Helper()
@@ -58,7 +78,7 @@ func serve(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(ips, senders, senders, slog.New(slog.NewTextHandler(log, nil)))
+	s := NewServer(ips, senders, senders, fakeMXs{}, slog.New(slog.NewTextHandler(log, nil)))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {

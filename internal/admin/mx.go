@@ -1,0 +1,54 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"time"
+)
+
+// An MX is what kanmon remembers of the TLS of one. A time that is over means that the next session tries the better form again.
+type MX struct {
+	MX             netip.Addr  `json:"mx"`
+	Known          bool        `json:"known"`                     // false: nothing is remembered, and all below is empty
+	TLSWorked      time.Time   `json:"tls_worked,omitzero"`       // when it last answered inside TLS
+	ClassicalUntil time.Time   `json:"classical_until,omitzero"`  // no post-quantum key share is offered
+	ClassicalCause string      `json:"classical_cause,omitempty"` // one of the Classical… constants
+	NoTicketsUntil time.Time   `json:"no_tickets_until,omitzero"` // no session is resumed: it broke the connection
+	PlainUntil     time.Time   `json:"plain_until,omitzero"`      // TLS is not tried, but where it must be
+	Hung           time.Time   `json:"hung,omitzero"`             // when a handshake last got no answer
+	Strikes        int         `json:"strikes"`                   // failures that count toward plain text
+	Failures       []MXFailure `json:"failures,omitempty"`        // the last few, the newest last
+	Tester         string      `json:"tester,omitempty"`          // session that tries the better form now
+	TestEnds       time.Time   `json:"test_ends,omitzero"`        // when another one may
+}
+
+// Why an MX is offered classical key exchanges only.
+const (
+	ClassicalNoOther = "no_other" // it has taken none of the others
+	ClassicalFailed  = "failed"   // the handshake failed with a post-quantum key share
+)
+
+// An MXFailure is one failure of TLS.
+type MXFailure struct {
+	At    time.Time `json:"at"`
+	Phase string    `json:"phase"`
+	Cause string    `json:"cause"`
+}
+
+// MXs is what the daemon knows of MXs.
+type MXs interface {
+	MX(addr netip.Addr) MX
+}
+
+func (s *Server) showMX(w http.ResponseWriter, r *http.Request) {
+	if addr, ok := s.ip(w, r); ok {
+		s.answer(w, s.mxs.MX(addr))
+	}
+}
+
+// MX gives what is remembered of the TLS of an MX.
+func (c *Client) MX(ctx context.Context, addr netip.Addr) (MX, error) {
+	return answer[MX](ctx, c, http.MethodGet, "/v1/mxs/"+url.PathEscape(addr.String()), nil)
+}
