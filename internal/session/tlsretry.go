@@ -1,0 +1,100 @@
+package session
+
+import (
+	"crypto/tls"
+	"errors"
+	"time"
+)
+
+// tryTLS says whether STARTTLS is to be said to an MX that offers it. The first connection of a leg asks what is known of the MX;
+// those behind it have what came of the ones before.
+func (s *session) tryTLS() bool {
+	if s.mx.way&wayChosen == 0 {
+		must := s.dest.TLS == TLSRequire
+		way, why := s.e.Live.tls.choose(s.info.Destination.Addr().Unmap(), s.info.ID, time.Now(), must)
+		s.mx.way |= way | wayChosen
+		if way&wayPlain != 0 {
+			s.info.MX = TLSRecord{State: TLSDowngraded, Err: why}
+			s.log.notef("plain text: %s", why)
+		}
+	}
+	return s.mx.way&wayPlain == 0
+}
+
+// tlsWorked notes that the MX has answered inside TLS. Before that a handshake proves little: with TLS 1.3 the client is done before
+// the server has judged it.
+func (s *session) tlsWorked() {
+	mx := s.info.Destination.Addr().Unmap()
+	if s.e.Live.tls.worked(mx, s.mx.way, tls.CurveID(s.info.MX.Curve) == tls.X25519MLKEM768, time.Now()) {
+		s.e.logger().Info("TLS with an MX works again", "session", s.info.ID.String(), "destination", mx.String())
+	}
+}
+
+// abandonTLS is called where the leg does not come up for another reason, so that somebody else may find out about the MX.
+func (s *session) abandonTLS() {
+	if s.mx.way&wayChosen != 0 {
+		s.e.Live.tls.abandon(s.info.Destination.Addr().Unmap(), s.info.ID)
+	}
+}
+
+// tlsFailed decides what follows where TLS has failed on this connection: always a fresh one, since what came on this one cannot be
+// trusted. It is tried there without what may have broken it: first the ticket, then the post-quantum key share. Then comes plain
+// text, or no mail where TLS must be.
+func (s *session) tlsFailed(why *tlsFailure) error {
+	s.log.notef("%s", why)
+	way := s.mx.way
+	if cache := s.e.tlsToMX().config(way).ClientSessionCache; cache != nil {
+		cache.Put(ticketKey(s.e.tlsToMX().config(way), s.mx.base), nil) // also one that came before the MX changed its mind
+	}
+	s.closeMX()
+	s.rememberFailure(why)
+	if before := s.info.MX.Err; before != "" {
+		s.info.MX = TLSRecord{State: TLSDowngraded, Err: before + "; " + why.Error()}
+	} else {
+		s.info.MX = TLSRecord{State: TLSDowngraded, Err: why.Error()}
+	}
+	s.mx.way = way&^(wayTicket|wayTicketFailed) | wayAgain
+	if why.hung && s.dest.TLS != TLSRequire {
+		s.mx.way |= wayImpatient
+	}
+	switch {
+	case way&wayTicket != 0:
+		s.mx.way |= wayNoTicket | wayTicketFailed
+	case why.ofHello(way) && s.timeForTLS():
+		s.mx.way |= wayNoTicket | wayClassical
+	case s.dest.TLS == TLSRequire:
+		s.info.MX.State = TLSNone
+		s.refuseMail(&replyNoTLS)
+		return errNoMail
+	default:
+		s.mx.way |= wayPlain
+	}
+	return nil
+}
+
+// ofHello says whether a handshake may have failed because of the post-quantum key share, or the length that it gives the hello. An
+// MX that answers with something that is no TLS at all does so whatever it is sent.
+func (f *tlsFailure) ofHello(way tlsWay) bool {
+	var foreign tls.RecordHeaderError
+	return f.phase == PhaseHandshake && way&wayClassical == 0 && !errors.As(f.cause, &foreign)
+}
+
+// timeForTLS says whether there is time for one more connection with TLS, and for one without behind it.
+func (s *session) timeForTLS() bool {
+	p := &s.info.Phases
+	opening := p[PhaseDial] + p[PhaseBanner] + p[PhaseEHLO] + p[PhaseStartTLS]
+	return time.Until(s.hiddenBy) > 2*(opening+hungPatience)
+}
+
+// rememberFailure tells the memory, and the operator what follows from it for the mail of all.
+func (s *session) rememberFailure(why *tlsFailure) {
+	if why.short {
+		return
+	}
+	mx := s.info.Destination.Addr().Unmap()
+	until := s.e.Live.tls.failed(mx, s.mx.way, why, time.Now())
+	if !until.IsZero() {
+		s.e.logger().Warn("TLS with an MX has failed again and again: plain text for a while", "session", s.info.ID.String(),
+			"destination", mx.String(), "until", until.Round(time.Second), "phase", why.phase.String(), "error", why.cause)
+	}
+}
