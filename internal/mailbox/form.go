@@ -123,7 +123,7 @@ func unquoted(local string) string {
 
 // DomainOf gives the domain of a mailbox in normal form: "" for the null sender, for Unreadable, and where there is none.
 func DomainOf(form string) string {
-	if at := strings.LastIndexByte(form, '@'); at >= 0 {
+	if at := strings.LastIndexByte(form, '@'); at >= 0 && !strings.HasPrefix(form, Unreadable) {
 		return form[at+1:]
 	}
 	return ""

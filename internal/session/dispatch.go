@@ -106,7 +106,7 @@ func (s *session) strayMail() {
 
 // newMail forgets what was decided about the mail before.
 func (s *session) newMail(cmd smtp.Command) {
-	keepText(&s.sender, senderOf(cmd))
+	keepMailbox(&s.sender, cmd)
 	s.senderKnown, s.recipientKnown = true, false
 	s.tx.asked, s.misplaced, s.refusal = 0, false, nil
 }
@@ -127,8 +127,7 @@ func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if !s.misplaced && s.tx.asked == 0 {
-		mailbox, _, _ := cmd.Path()
-		keepText(&s.recipient, mailbox)
+		keepMailbox(&s.recipient, cmd)
 		s.recipientKnown = true
 		before := s.info.SendingIP
 		cmd, _ = s.leaveRightly(cmd)

@@ -61,11 +61,11 @@ func (s Step) String() string {
 // A Question is what a gate is asked.
 type Question struct {
 	Step      Step
-	Sender    string     // of StepMail; "": the null sender
+	Sender    string     // of StepMail, as mailbox.Form gives it; "": the null sender
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
 	Instead   bool       // of StepLeave: another IP has been refused. It stays the mail's until there is News from this one; nobody can wait
-	Recipient string     // of StepRecipient
+	Recipient string     // of StepRecipient, as mailbox.Form gives it; behind mailbox.Unreadable stands what it could not read
 	Account   string     // of StepAccount: what the field says; may be empty, and anything but a true line end may stand in it
 }
 
@@ -189,16 +189,7 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	}
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
-	return s.ask(cmd, Question{Step: StepMail, Sender: string(senderOf(cmd)), Size: size})
-}
-
-// senderOf gives the sender of a MAIL. What cannot be read as one is a sender that nobody knows, not the null sender: an MX may read it.
-func senderOf(cmd smtp.Command) []byte {
-	mailbox, _, ok := cmd.Path()
-	if !ok {
-		return cmd.Args
-	}
-	return mailbox
+	return s.ask(cmd, Question{Step: StepMail, Sender: s.sender, Size: size})
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.
@@ -218,8 +209,7 @@ func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	if s.gate == nil {
 		return cmd, nil
 	}
-	mailbox, _, _ := cmd.Path()
-	return s.ask(cmd, Question{Step: StepRecipient, Recipient: string(mailbox)})
+	return s.ask(cmd, Question{Step: StepRecipient, Recipient: recipientOf(cmd)})
 }
 
 func (s *session) gateReply(d *Decision) *smtp.Reply {
