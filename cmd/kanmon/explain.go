@@ -107,7 +107,7 @@ func (e *explainCommand) senderText() string {
 	switch {
 	case e.Sender == nil:
 		return "not known"
-	case strings.Trim(*e.Sender, "<>") == "":
+	case mailbox.Named(*e.Sender) == mailbox.Null:
 		return "<>, the null sender"
 	default:
 		return *e.Sender

@@ -11,6 +11,7 @@ import (
 	"kanmon/internal/admin"
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 )
 
@@ -163,6 +164,9 @@ func (s *senders) Changes(asked admin.Subject, most int) ([]admin.Change, error)
 // of this name is contained, blocked or exempt.
 func (s *senders) find(asked admin.Subject) (contain.Subject, error) {
 	of := contain.Subject{Tenant: asked.Tenant, Account: asked.Account}
+	if mailbox.Named(of.Account) == mailbox.Unreadable && of.Account != mailbox.Unreadable {
+		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("%q is not the name of an account: want one address, or a login name", of.Account)}
+	}
 	if s.absent() {
 		return of, errNoTenants
 	}

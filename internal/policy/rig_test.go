@@ -225,10 +225,11 @@ func addrPort(s string) netip.AddrPort { return netip.AddrPortFrom(netip.MustPar
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
 
-// saying gives the fields of a message that name its account.
+// saying gives the fields of a message that name its account; "!" at the end stands for one that is cut.
 func saying(texts ...string) (fields []smtp.HeaderField) {
 	for _, text := range texts {
-		fields = append(fields, smtp.HeaderField{Text: text})
+		said, cut := strings.CutSuffix(text, "!")
+		fields = append(fields, smtp.HeaderField{Text: said, Cut: cut})
 	}
 	return fields
 }
