@@ -114,7 +114,8 @@ func TestEverythingIsRead(t *testing.T) {
 		Tenants: []Tenant{
 			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", AccountHeaderConflict: AccountDefer},
 			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", AccountHeaderConflict: AccountDefer},
-			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true,
+			{
+				Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true,
 				AccountHeaderConflict: AccountLast, AccountHeaderRequired: true, AccountDomains: Names{"bücher.example", "*.blue.example"},
 				AccountPatterns: Names{`(news)-[0-9]+(@lists\.blue\.example)`},
 			},

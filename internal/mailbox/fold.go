@@ -122,7 +122,7 @@ func (f *Fold) once(form string) (rest string, did Folded) {
 		}
 	}
 	at := strings.LastIndexByte(form, '@')
-	if at <= 0 || strings.IndexAny(form[:at], "+=*0123456789") < 0 { // there is something of these in every tag
+	if at <= 0 || !strings.ContainsAny(form[:at], "+=*0123456789") { // there is something of these in every tag
 		return form, Nothing
 	}
 	local := unquoted(form[:at])

@@ -297,3 +297,46 @@ func TestCausesNameNoLogins(t *testing.T) {
 		t.Errorf("%q, want %q", got, want)
 	}
 }
+
+// A list that codes its recipients into its sender, and a forwarder that writes SRS, are one account each: what MXs refuse of them
+// contains that account, and neither the tenant nor its people.
+//
+// law: I17
+func TestListAndForwarderAreOneAccount(t *testing.T) {
+	for _, c := range []struct {
+		name, sender, account string // %d: which mail
+		class                 string
+		every                 int // so many mails, one is refused
+		dot                   bool
+	}{
+		{"VERP", "news-bounces+m%d=example.com@lists.acme.example", "news-bounces@lists.acme.example", "recipient_invalid", 2, false},
+		{"VERP with numbers", "news-return-%d@lists.acme.example", "news-return@lists.acme.example", "recipient_invalid", 2, false},
+		{"BATV over VERP", "prvs=1234abcdef=news-bounces+m%d=example.com@lists.acme.example", "news-bounces@lists.acme.example", "recipient_invalid", 2, false},
+		{"SRS", "SRS0=4xKb=2Q=o%d.example=x@alumni.acme.example", "<srs>@alumni.acme.example", "content_rejected", 5, true},
+		{"SRS of SRS", "SRS1=9fQz=o%d.example==4xKb=2Q=other.example=x@alumni.acme.example", "<srs>@alumni.acme.example", "content_rejected", 5, true},
+	} {
+		r := newRig(t, enforcing(settingsWith()), nil)
+		for i := range 600 {
+			v, _ := r.enter("10.0.1.1", [...]netip.AddrPort{mx, other}[i/c.every%2])
+			name, replies := fmt.Sprintf("%d@example.net", i), map[string]string{}
+			if i%c.every == 0 {
+				replies[name] = c.class
+				if c.dot {
+					replies = map[string]string{"": c.class}
+				}
+			}
+			v.send(fmt.Sprintf(c.sender, i), []string{name}, replies)
+			if i%10 == 0 {
+				if s := v.send(fmt.Sprintf("user%d@acme.example", i%30), rcpt, nil); s.refused.Refuse != session.RefuseNot {
+					t.Fatalf("%s: mail %d of a user is held: %s", c.name, i, s.refused.Text)
+				}
+			}
+			v.Close()
+			r.pass(time.Second)
+		}
+		account, tenant := r.Explain(contain.Subject{Tenant: "acme", Account: c.account}), r.Explain(contain.Subject{Tenant: "acme"})
+		if account.Level == contain.Normal || tenant.Level != contain.Normal {
+			t.Errorf("%s: %s is at %s, the tenant at %s", c.name, c.account, account.Level, tenant.Level)
+		}
+	}
+}
