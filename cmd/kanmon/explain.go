@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
 	"kanmon/internal/egress"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 )
@@ -86,14 +87,14 @@ func (e *explainCommand) query(cfg *config.Config) (egress.Query, error) {
 		}
 	}
 	if e.Sender != nil {
-		q.Sender, q.SenderKnown = strings.Trim(*e.Sender, "<>"), true
+		if q.Sender, q.SenderKnown = mailbox.Named(*e.Sender), true; q.Sender == mailbox.Unreadable {
+			return q, fmt.Errorf("%q is not an address of a sender", *e.Sender)
+		}
 	}
 	if e.Recipient != "" {
-		at := strings.LastIndexByte(e.Recipient, '@')
-		if at < 0 || at == len(e.Recipient)-1 {
+		if q.RecipientDomain = mailbox.DomainOf(mailbox.Named(e.Recipient)); q.RecipientDomain == "" {
 			return q, fmt.Errorf("%q is not an address of a recipient", e.Recipient)
 		}
-		q.RecipientDomain = strings.Trim(e.Recipient, "<>")[strings.LastIndexByte(strings.Trim(e.Recipient, "<>"), '@')+1:]
 	}
 	return q, nil
 }
@@ -118,7 +119,7 @@ func (e *explainCommand) senderText() string {
 	switch {
 	case e.Sender == nil:
 		return "not known"
-	case strings.Trim(*e.Sender, "<>") == "":
+	case mailbox.Named(*e.Sender) == mailbox.Null:
 		return "<>, the null sender"
 	default:
 		return *e.Sender

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/mailbox"
 )
 
 type tenantCommands struct {
@@ -40,7 +41,7 @@ type (
 		Tenant string `arg:"" help:"The tenant, as it is named in the configuration."`
 	}
 	ofAccount struct {
-		Account string `arg:"" help:"The account: its envelope sender address, or '<>' for mail without a sender."`
+		Account string `arg:"" help:"The account: an envelope sender address in any spelling, or '<>' for mail without a sender."`
 		Tenant  string `help:"The account's tenant. It is needed where kanmon cannot tell: with several tenants, of an account that is not in the list." placeholder:"NAME"`
 	}
 	subject interface{ subject() (admin.Subject, error) }
@@ -54,14 +55,10 @@ func (o ofTenant) subject() (admin.Subject, error) {
 }
 
 func (o ofAccount) subject() (admin.Subject, error) {
-	account := o.Account
-	if account != "<>" {
-		account = strings.Trim(account, "<>")
-	}
-	if account == "" {
+	if mailbox.Named(o.Account) == mailbox.Null && o.Account != "<>" {
 		return admin.Subject{}, errors.New("no name of an account: '<>' is mail without a sender")
 	}
-	return admin.Subject{Tenant: o.Tenant, Account: account}, nil
+	return admin.Subject{Tenant: o.Tenant, Account: o.Account}, nil // which of its spellings it is, the running kanmon knows
 }
 
 type tenantListCommand struct{ adminFlag }

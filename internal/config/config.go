@@ -83,7 +83,8 @@ type Pool struct {
 	HighRisk bool               `toml:"high_risk"`
 }
 
-// Tenant says whose mail comes from where. Domains are ASCII, "*.acme.example" stands for all below acme.example.
+// Tenant says whose mail comes from where. Domains are in any form that package mailbox reads, "*.acme.example" stands for all
+// below acme.example.
 type Tenant struct {
 	Name          string         `toml:"name"`
 	Sources       []netip.Prefix `toml:"sources"`
@@ -95,6 +96,10 @@ type Tenant struct {
 	AccountHeader      string `toml:"account_header"` // of the message, written by the MSA: the account; "": it is the envelope sender
 	StripAccountHeader bool   `toml:"strip_account_header"`
 
+	AccountHeaderConflict AccountConflict `toml:"account_header_conflict"`
+	AccountHeaderRequired bool            `toml:"account_header_required"`
+	AccountDomains        Names           `toml:"account_domains"` // of accounts in the header; none: any
+	AccountPatterns       Names           `toml:"account_pattern"`
 	OnUnreachable OnUnreachable `toml:"on_unreachable"` // as that of the Config, where the file does not say it
 }
 
@@ -319,7 +324,7 @@ func defaults() *Config {
 			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
 		},
-		Senders:     Senders{Spoofing: SpoofingRecord},
+		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
 		Containment: Containment{Most: ContainStop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
 		Rescue: Rescue{
 			Mode:        RescueOn,

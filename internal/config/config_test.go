@@ -112,9 +112,13 @@ func TestEverythingIsRead(t *testing.T) {
 			"quarantine": {IPs: []netip.Addr{netip.MustParseAddr("203.0.113.11")}, Sticky: StickySenderDomain, HighRisk: true},
 		},
 		Tenants: []Tenant{
-			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: UnreachableClose},
-			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: Unreachable421},
-			{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: Unreachable421},
+			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: UnreachableClose, AccountHeaderConflict: AccountDefer},
+			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: Unreachable421, AccountHeaderConflict: AccountDefer},
+			{
+				Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: Unreachable421,
+				AccountHeaderConflict: AccountLast, AccountHeaderRequired: true, AccountDomains: Names{"bücher.example", "*.blue.example"},
+				AccountPatterns: Names{`(news)-[0-9]+(@lists\.blue\.example)`},
+			},
 		},
 		Routes: []Route{
 			{

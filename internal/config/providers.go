@@ -139,7 +139,7 @@ func (d *decoder) validateDomains(key string, domains Names) {
 	}
 	for i, domain := range domains {
 		item := fmt.Sprintf("%s[%d]", key, i)
-		if err := checkHostname(strings.TrimPrefix(domain, "*.")); err != nil && d.good(item) && d.good(key) {
+		if err := checkDomain(strings.TrimPrefix(domain, "*.")); err != nil && d.good(item) && d.good(key) {
 			d.wrong(item, fmt.Sprintf("%q is not a domain: %s", domain, err), `want "acme.example", or "*.acme.example" for all below it`)
 		}
 	}

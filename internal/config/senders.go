@@ -7,14 +7,17 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kanmon/internal/mailbox"
 )
 
 // Senders is what holds for all who send.
 type Senders struct {
-	File          string         `toml:"file"`           // path of the SQLite file; "": forgotten at the end of the process
-	UnknownTenant string         `toml:"unknown_tenant"` // whose the mail is that no tenant claims; "": it gets 451
-	Spoofing      Spoofing       `toml:"spoofing"`
-	Internal      []netip.Prefix `toml:"internal"`
+	File           string         `toml:"file"`           // path of the SQLite file; "": forgotten at the end of the process
+	UnknownTenant  string         `toml:"unknown_tenant"` // whose the mail is that no tenant claims; "": it gets 451
+	Spoofing       Spoofing       `toml:"spoofing"`
+	FoldSubaddress bool           `toml:"fold_subaddress"` // bob+tag@acme.example is bob@acme.example
+	Internal       []netip.Prefix `toml:"internal"`
 }
 
 // SenderLimit is how much somebody may send.
@@ -48,6 +51,9 @@ type Containment struct {
 // Spoofing says what is done about a sender whose domain is another tenant's.
 type Spoofing string
 
+// AccountConflict says which header field counts where several name different accounts, or one names nobody.
+type AccountConflict string
+
 // LimitScope says whose mail is counted together.
 type LimitScope string
 
@@ -67,6 +73,10 @@ type ContainmentLevel string
 const (
 	SpoofingRecord Spoofing = "record"
 	SpoofingRefuse Spoofing = "refuse"
+
+	AccountDefer AccountConflict = "defer" // none
+	AccountFirst AccountConflict = "first"
+	AccountLast  AccountConflict = "last"
 
 	PerTenant         LimitScope = "tenant"
 	PerAccount        LimitScope = "account"
@@ -98,6 +108,8 @@ func senderWords(value any) []string {
 	switch value.(type) {
 	case Spoofing:
 		return []string{"record", "refuse"}
+	case AccountConflict:
+		return []string{"defer", "first", "last"}
 	case LimitScope:
 		return []string{"tenant", "account", "tenant_provider", "sending_ip_provider"}
 	case LimitMeasure:
@@ -115,6 +127,11 @@ func senderWords(value any) []string {
 
 // completeSenders fills in the defaults that depend on other keys.
 func (d *decoder) completeSenders(cfg *Config) {
+	for i := range cfg.Tenants {
+		if !d.has(fmt.Sprintf("tenant[%d].account_header_conflict", i)) {
+			cfg.Tenants[i].AccountHeaderConflict = AccountDefer
+		}
+	}
 	for i := range cfg.SenderLimits {
 		l, key := &cfg.SenderLimits[i], fmt.Sprintf("sender_limit[%d]", i)
 		if !d.has(key + ".enforce") {
@@ -152,13 +169,8 @@ func (d *decoder) validatePolicy(cfg *Config) {
 		}
 	}
 	d.validateContainment(cfg)
-	for i, t := range cfg.Tenants {
-		if key := fmt.Sprintf("tenant[%d].account_header", i); d.has(key) && d.good(key) && !isFieldName(t.AccountHeader) {
-			d.wrong(key, fmt.Sprintf("%q is not the name of a header", t.AccountHeader), `want a name such as "X-Authenticated-Sender"`)
-		}
-		if key := fmt.Sprintf("tenant[%d].strip_account_header", i); d.has(key) && t.AccountHeader == "" {
-			d.wrong(key, "there is no account_header to strip", "add account_header, or remove this line")
-		}
+	for i := range cfg.Tenants {
+		d.validateAccountsOf(fmt.Sprintf("tenant[%d]", i), &cfg.Tenants[i])
 	}
 }
 
@@ -238,8 +250,11 @@ func (d *decoder) validateAccounts(key string, accounts Names) {
 		d.wrong(key, "empty", "remove it, or name an address")
 	}
 	for i, a := range accounts {
-		local, domain, found := strings.Cut(a, "@")
-		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && (!found || strings.Contains(local, "@") || checkHostname(domain) != nil) {
+		domain, all := strings.CutPrefix(a, "@")
+		if !all {
+			domain = mailbox.DomainOf(mailbox.Form([]byte(a)))
+		}
+		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && checkDomain(domain) != nil {
 			d.wrong(item, fmt.Sprintf("%q is not an address", a), `want "news@acme.example", or "@acme.example" for all of a domain`)
 		}
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"kanmon/internal/mailbox"
 )
 
 const mostWeight = 1000
@@ -230,7 +232,8 @@ func (d *decoder) validateDomainOverlap(list []Tenant) {
 	var names []string
 	for i, t := range list {
 		for j, domain := range t.SenderDomains {
-			name := strings.TrimPrefix(strings.ToLower(domain), "*")
+			name, _ := mailbox.Pattern(domain)
+			name = strings.TrimPrefix(name, "*")
 			names = append(names, name)
 			claims[name] = append(claims[name], claim{i, fmt.Sprintf("tenant[%d].sender_domains[%d]", i, j), domain})
 		}
@@ -315,8 +318,8 @@ func (d *decoder) validateSenders(key string, senders Names) {
 		d.wrong(key, "empty", "remove it, or name an address; null_sender = true is for the null sender")
 	}
 	for i, sender := range senders {
-		at := strings.LastIndexByte(sender, '@')
-		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && (at < 1 || checkHostname(sender[at+1:]) != nil) {
+		domain := mailbox.DomainOf(mailbox.Form([]byte(sender)))
+		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && checkDomain(domain) != nil {
 			d.wrong(item, fmt.Sprintf("%q is not an address", sender), `want "news@acme.example"; for a whole domain use sender_domain`)
 		}
 	}

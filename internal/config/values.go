@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"kanmon/internal/mailbox"
 )
 
 // Mode is how the kernel hands connections over.
@@ -268,6 +270,14 @@ func checkHostname(name string) error {
 		}
 	}
 	return nil
+}
+
+// checkDomain says why a name is not a domain of mail, in any of its forms (RFC 5890), or nil.
+func checkDomain(name string) error {
+	if form, ok := mailbox.Domain(name); ok {
+		name = form
+	}
+	return checkHostname(name)
 }
 
 func checkLabel(label string) error {

@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -224,16 +225,12 @@ func (o *outlet) peek(how config.Handling, ip, mx netip.Addr) standing.Permit {
 func (o *outlet) query(req session.DialRequest) egress.Query {
 	q := egress.Query{
 		Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
-		RecipientDomain: domainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
+		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
 		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain).Provider
 	}
 	return q
-}
-
-func domainOf(mailbox string) string {
-	return mailbox[strings.LastIndexByte(mailbox, '@')+1:]
 }
 
 // key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
@@ -272,7 +269,7 @@ var over = func() context.Context {
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	tenant, how := o.whose(r)
 	j := session.Judgement{Observe: how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
-	o.learn(domainOf(string(r.Recipient)))
+	o.learn(mailbox.DomainOf(string(r.Recipient)))
 	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
 		o.judgeSilence(&j, r, tenant)
@@ -321,8 +318,8 @@ func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling)
 }
 
 func destinationOf(r session.MXRefusal) string {
-	if len(r.Recipient) > 0 {
-		return strings.ToLower(domainOf(string(r.Recipient)))
+	if domain := mailbox.DomainOf(string(r.Recipient)); domain != "" {
+		return domain
 	}
 	return "mx:" + r.Destination.Addr().String()
 }

@@ -241,7 +241,8 @@ pool             = "bulk"
 		{"x@news.example.com", "", other, true},
 		{"", "", first, true},
 		{"a@example.com", "b@picky.example", first, false},
-		{"a@example.com", "b@PICKY.example", other, true},
+		{"a@example.com", "b@a.picky.example", first, true},
+		{"a@example.com", "b@picky.example", other, true},
 	} {
 		if got := ask(test.sender, test.recipient, test.ip); got != test.want {
 			t.Errorf("%q to %q from %s: %t", test.sender, test.recipient, test.ip, got)

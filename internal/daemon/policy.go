@@ -11,21 +11,27 @@ import (
 	"kanmon/internal/contain"
 	"kanmon/internal/egress"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
 )
 
 // policySettings makes what decides who may send, and how much.
 func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
+	accounts, err := accountsOf(cfg)
+	if err != nil {
+		return policy.Settings{}, err
+	}
 	s := policy.Settings{
-		Active: gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, Internal: cfg.Senders.Internal,
+		Accounts: accounts,
+		Active:   gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {
 		s.Tenants = append(s.Tenants, t.Name)
 	}
 	for i := range cfg.SenderLimits {
-		l, err := senderLimitOf(&cfg.SenderLimits[i])
+		l, err := senderLimitOf(&cfg.SenderLimits[i], &policy.Accounts{Fold: accounts("").Fold})
 		if err != nil {
 			return s, err
 		}
@@ -37,10 +43,6 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 // identify finds whose a mail is: by the listener, by the MSA's address, behind a shared one by the sender's domain, and else it is
 // that of the tenant for all others, if there is one.
 func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *string) policy.Identity {
-	headers := map[string]policy.Identity{}
-	for _, t := range cfg.Tenants {
-		headers[t.Name] = policy.Identity{Header: t.AccountHeader, Strip: t.StripAccountHeader}
-	}
 	return func(origin session.Origin, sender *string) policy.Identity {
 		q := egress.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
 		if sender != nil {
@@ -53,9 +55,7 @@ func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *s
 		case owner.Tenant == "" && !owner.Later:
 			owner.Tenant = cfg.Senders.UnknownTenant
 		}
-		id := headers[owner.Tenant]
-		id.Tenant, id.Later, id.Spoofed = owner.Tenant, owner.Later, owner.Spoofed
-		return id
+		return policy.Identity{Tenant: owner.Tenant, Later: owner.Later, Spoofed: owner.Spoofed}
 	}
 }
 
@@ -81,7 +81,31 @@ func unreachableOf(c config.OnUnreachable) session.Unreachable {
 	return session.UnreachableSilence
 }
 
-func senderLimitOf(c *config.SenderLimit) (*policy.Limit, error) {
+// accountsOf says how each tenant's accounts are told; "" is what holds for all of which nothing is said.
+func accountsOf(cfg *config.Config) (func(tenant string) *policy.Accounts, error) {
+	all := map[string]*policy.Accounts{}
+	for _, t := range append([]config.Tenant{{}}, cfg.Tenants...) {
+		fold, err := mailbox.NewFold(cfg.Senders.FoldSubaddress, t.AccountPatterns...)
+		if err != nil {
+			return nil, err
+		}
+		all[t.Name] = &policy.Accounts{
+			Fold: fold, Header: t.AccountHeader, Strip: t.StripAccountHeader, Required: t.AccountHeaderRequired,
+			Domains: mailbox.NewDomains(t.AccountDomains), Senders: mailbox.NewDomains(t.SenderDomains),
+			Conflict: map[config.AccountConflict]policy.Conflict{
+				config.AccountFirst: policy.ConflictFirst, config.AccountLast: policy.ConflictLast,
+			}[t.AccountHeaderConflict], // else it is deferred
+		}
+	}
+	return func(tenant string) *policy.Accounts {
+		if of := all[tenant]; of != nil {
+			return of
+		}
+		return all[""]
+	}, nil
+}
+
+func senderLimitOf(c *config.SenderLimit, accounts *policy.Accounts) (*policy.Limit, error) {
 	compiled, err := limit.Compile(limit.Rule{
 		Name: c.Name, Amount: int64(c.Limit), Per: c.Every, Burst: int64(c.Burst), Fair: c.Fair,
 		Scope: map[config.LimitScope]limit.Scope{
@@ -105,7 +129,12 @@ func senderLimitOf(c *config.SenderLimit) (*policy.Limit, error) {
 		}[c.Action],
 	}
 	for _, account := range c.Accounts {
-		l.Accounts = append(l.Accounts, strings.ToLower(account))
+		if below, all := strings.CutPrefix(account, "@"); all {
+			domain, _ := mailbox.Domain(below)
+			l.Accounts = append(l.Accounts, "@"+domain)
+			continue
+		}
+		l.Accounts = append(l.Accounts, accounts.Account(mailbox.Named(account)))
 	}
 	return l, nil
 }

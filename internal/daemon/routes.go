@@ -15,9 +15,14 @@ import (
 // Router makes the router that a configuration asks for.
 func Router(cfg *config.Config) (*egress.Router, error) {
 	r := egress.RouterConfig{Pools: poolsOf(cfg)}
+	accounts, err := accountsOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	for _, t := range cfg.Tenants {
 		r.Tenants = append(r.Tenants, egress.Tenant{
 			Name: t.Name, Port: uint16(t.ListenPort), Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool,
+			Fold: accounts(t.Name).Fold,
 		})
 	}
 	for i, c := range cfg.Routes {

@@ -11,6 +11,7 @@ import (
 	"kanmon/internal/admin"
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 )
 
@@ -162,18 +163,21 @@ func (s *senders) Changes(asked admin.Subject, most int) ([]admin.Change, error)
 // find gives the subject that is meant: an account without a tenant is the only tenant's, or of the only one whose account
 // of this name is contained, blocked or exempt.
 func (s *senders) find(asked admin.Subject) (contain.Subject, error) {
-	of := contain.Subject{Tenant: asked.Tenant, Account: strings.ToLower(asked.Account)}
+	of := contain.Subject{Tenant: asked.Tenant, Account: asked.Account}
+	if mailbox.Named(of.Account) == mailbox.Unreadable && of.Account != mailbox.Unreadable {
+		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("%q is not the name of an account: want one address, or a login name", of.Account)}
+	}
 	if s.absent() {
 		return of, errNoTenants
 	}
 	if of.Tenant != "" {
-		return of, s.known(of.Tenant)
+		return s.policy.Normal(of), s.known(of.Tenant)
 	}
 	tenants := s.policy.Tenants()
 	if len(tenants) != 1 {
 		tenants = nil
 		for _, one := range s.policy.List() {
-			if one.Subject.Account == of.Account && of.Account != "" {
+			if of.Account != "" && one.Subject == s.policy.Normal(contain.Subject{Tenant: one.Subject.Tenant, Account: of.Account}) {
 				tenants = append(tenants, one.Subject.Tenant)
 			}
 		}
@@ -181,7 +185,7 @@ func (s *senders) find(asked admin.Subject) (contain.Subject, error) {
 	switch len(tenants) {
 	case 1:
 		of.Tenant = tenants[0]
-		return of, nil
+		return s.policy.Normal(of), nil
 	case 0:
 		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("nothing tells whose account %q is: name its tenant (--tenant)", of.Account)}
 	default:

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
 )
@@ -49,7 +50,7 @@ func sends(p *policy.Policy, account string, mails int) {
 	mxs := []string{"192.0.2.1:25", "198.51.100.1:25", "203.0.113.1:25"}
 	for i := range mails {
 		pass := p.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: netip.MustParseAddrPort(mxs[i/2%len(mxs)])})
-		pass.Ask(session.Question{Step: session.StepMail, Sender: account})
+		pass.Ask(session.Question{Step: session.StepMail, Sender: mailbox.Form([]byte(account))})
 		pass.Tell(session.News{Step: session.StepMail, Code: 250})
 		pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("%d@example.net", i)})
 		news := session.News{Step: session.StepRecipient, Code: 250}

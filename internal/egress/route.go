@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"kanmon/internal/mailbox"
 )
 
 // A verdict is what a route says to a Query.
@@ -58,7 +60,9 @@ func newRoute(c *Route, tenants []Tenant, poolOf func(string) (*addressPool, err
 	}
 	r.Senders = nil
 	for _, address := range c.Senders {
-		r.Senders = append(r.Senders, strings.ToLower(address))
+		if form := mailbox.Form([]byte(address)); form != mailbox.Unreadable {
+			r.Senders = append(r.Senders, form)
+		}
 	}
 	for bit, is := range map[condition]bool{
 		byTenant: len(c.Tenants) > 0, byDestination: len(c.Destinations) > 0,
@@ -103,15 +107,15 @@ func (r *route) holds(c condition, f *facts) verdict {
 		known = !f.destination.IsUnspecified()
 		is = slices.ContainsFunc(r.Destinations, func(n netip.Prefix) bool { return n.Contains(f.destination) })
 	case bySender:
-		known, is = f.SenderKnown, slices.Contains(r.Senders, f.sender)
+		known, is = f.SenderKnown, slices.Contains(r.Senders, f.Sender) || f.SenderKnown && slices.Contains(r.Senders, f.account)
 	case bySenderDomain:
 		known, is = f.SenderKnown, r.senderDomains.match(f.senderDomain)
 	case byNullSender:
-		known, is = f.SenderKnown, f.sender == ""
+		known, is = f.SenderKnown, f.Sender == mailbox.Null
 	case byRecipientDomain:
-		known, is = f.recipientDomain != "", r.recipientDomains.match(f.recipientDomain)
+		known, is = f.RecipientDomain != "", r.recipientDomains.match(f.RecipientDomain)
 	case byProvider:
-		known = f.Provider != "" || f.recipientDomain != ""
+		known = f.Provider != "" || f.RecipientDomain != ""
 		is = f.Provider != "" && slices.Contains(r.Providers, f.Provider)
 	case bySuspicion:
 		is = f.Suspicion >= r.SuspicionMin // which no unknown score is
@@ -134,13 +138,13 @@ func (r *route) why(f *facts, tenant string, failed, missing condition) string {
 	case byDestination:
 		return fmt.Sprintf("the MX %s is not in %s", f.destination, oneOf(texts(r.Destinations)))
 	case bySender:
-		return differs("sender", f.sender, r.Senders)
+		return differs("sender", f.Sender, r.Senders)
 	case bySenderDomain:
 		return differs("sender domain", f.senderDomain, r.SenderDomains)
 	case byNullSender:
 		return "the sender is not null"
 	case byRecipientDomain:
-		return differs("recipient domain", f.recipientDomain, r.RecipientDomains)
+		return differs("recipient domain", f.RecipientDomain, r.RecipientDomains)
 	case byProvider:
 		return differs("provider", cmp.Or(f.Provider, "none that is known"), r.Providers)
 	case bySuspicion:
@@ -187,8 +191,8 @@ type patterns []string
 
 func newPatterns(list []string) patterns {
 	var p patterns
-	for _, s := range list {
-		p = append(p, strings.TrimPrefix(normal(s), "*"))
+	for _, domain := range mailbox.NewDomains(list) {
+		p = append(p, strings.TrimPrefix(domain, "*"))
 	}
 	return p
 }

@@ -4,7 +4,8 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strings"
+
+	"kanmon/internal/mailbox"
 )
 
 // DefaultPool is the pool of mail that belongs to no tenant and to no route.
@@ -31,13 +32,14 @@ type Tenant struct {
 	Sources       []netip.Prefix
 	SenderDomains []string // "acme.example", "*.acme.example" for all below; none: every sender of the sources
 	Pool          string
+	Fold          *mailbox.Fold // finds the accounts of its senders; nil: mailbox.Default
 }
 
 // A Route gives mail to a pool if all its conditions hold. Of the values of a list one must; an empty list is no condition.
 type Route struct {
 	Name             string // as it is told to the operator
 	Tenants          []string
-	Senders          []string // whole addresses
+	Senders          []string // whole addresses: senders that are written so, and all whose account it is
 	SenderDomains    []string // as Tenant.SenderDomains
 	NullSender       bool
 	RecipientDomains []string
@@ -48,7 +50,7 @@ type Route struct {
 }
 
 // RouterConfig is what a [Router] is made from. The first route that matches wins, else the tenant's pool, else the pool
-// "default". Names are ASCII: a domain in UTF-8 (RFC 6531) equals none.
+// "default". Addresses and domains may be in any form that package mailbox reads.
 type RouterConfig struct {
 	Pools   []Pool // none, or none with an address: observe mode
 	Tenants []Tenant
@@ -60,9 +62,9 @@ type Query struct {
 	Source          netip.Addr     // the MSA
 	Port            uint16         // of the listener that took the session; 0: not known
 	Destination     netip.AddrPort // the MX; an unspecified address stands for any of its family
-	Sender          string         // envelope sender; "": the null sender
+	Sender          string         // envelope sender, as mailbox.Form gives it; "": the null sender
 	SenderKnown     bool
-	RecipientDomain string  // "": not known yet
+	RecipientDomain string  // as mailbox.Domain gives it; "": not known yet
 	Provider        string  // "": none, or not known
 	Suspicion       float64 // 0 to 1; below 0: not known
 	Pool            string  // it must leave from this one, whatever the routes say; "": as they say
@@ -104,6 +106,8 @@ type Router struct {
 	tenants tenants
 	routes  []route
 	observe bool
+
+	bySender bool // a route goes by whole senders
 }
 
 // An addressPool is a pool in the form in which it is chosen from.
@@ -137,6 +141,7 @@ func NewRouter(c RouterConfig) (*Router, error) {
 			return nil, fmt.Errorf("%s: %w", c.Routes[i].Name, err)
 		}
 		r.routes = append(r.routes, compiled)
+		r.bySender = r.bySender || len(compiled.Senders) > 0
 	}
 	return r, nil
 }
@@ -164,7 +169,7 @@ func (r *Router) pool(name string) (*addressPool, error) {
 
 // Choose gives pool and sending IP for what is known of a mail. [ErrNoSendingIP] is seen if the pool has none of the
 // destination's family: the choice then tells the rest. Another error is a pool that was asked for and is not there. Choose does not
-// allocate, but for names with capitals.
+// allocate, but for a sender with something to fold where a route goes by senders.
 func (r *Router) Choose(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
 	choice.Tenant = r.tenants.name(f.tenant)
@@ -294,25 +299,20 @@ func (r *Router) key(f *facts, p *addressPool) uint64 {
 // facts are a Query in the form that conditions need.
 type facts struct {
 	*Query
-	destination     netip.Addr
-	tenant          int // index, or nobody
-	sender          string
-	senderDomain    string // "" for the null sender, and where it is not known
-	recipientDomain string
+	destination  netip.Addr
+	tenant       int    // index, or nobody
+	senderDomain string // "" for the null sender, and where it is not known
+	account      string // of the sender; "" where no route asks
 }
 
 func (r *Router) factsOf(q *Query) facts {
-	f := facts{Query: q, destination: q.Destination.Addr().Unmap(), recipientDomain: normal(q.RecipientDomain)}
+	f := facts{Query: q, destination: q.Destination.Addr().Unmap()}
 	if q.SenderKnown {
-		f.sender = strings.ToLower(q.Sender)
-		f.senderDomain = normal(f.sender[strings.LastIndexByte(f.sender, '@')+1:])
-		if !strings.Contains(f.sender, "@") {
-			f.senderDomain = "" // a lone "postmaster" has none
-		}
+		f.senderDomain = mailbox.DomainOf(q.Sender)
 	}
 	f.tenant = r.tenants.find(q.Port, q.Source.Unmap(), f.senderDomain)
+	if q.SenderKnown && r.bySender {
+		f.account, _ = r.tenants.fold(f.tenant).Account(q.Sender)
+	}
 	return f
 }
-
-// normal gives a domain in the form of the routes.
-func normal(domain string) string { return strings.ToLower(strings.TrimSuffix(domain, ".")) }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kanmon/internal/mailbox"
 )
 
 func networks(list ...string) []netip.Prefix {
@@ -47,7 +49,7 @@ func example() RouterConfig {
 		Tenants: []Tenant{
 			{Name: "acme", Sources: networks("10.20.1.0/24", "fd00:1::/64"), Pool: "acme"},
 			{Name: "shared", Sources: networks("10.20.2.0/24"), Pool: "default"},
-			{Name: "blue", Sources: networks("10.20.2.0/24"), SenderDomains: []string{"blue.example", "*.Blue.example"}, Pool: "v4"},
+			{Name: "blue", Sources: networks("10.20.2.0/24"), SenderDomains: []string{"blue.example", "*.Blue.example", "Bücher.example"}, Pool: "v4"},
 		},
 		Routes: []Route{
 			{Name: "bounces", NullSender: true, Tenants: []string{"acme"}, Pool: "high"},
@@ -67,6 +69,8 @@ func query(change func(*Query)) Query {
 		Sender: "a@other.example", SenderKnown: true, RecipientDomain: "example.net", Suspicion: -1,
 	}
 	change(&q)
+	q.Sender = mailbox.Form([]byte(q.Sender)) // as sessions give them
+	q.RecipientDomain, _ = mailbox.Domain(q.RecipientDomain)
 	return q
 }
 
@@ -87,6 +91,12 @@ func TestRoutes(t *testing.T) {
 		{"mapped network", func(q *Query) { q.Destination = netip.MustParseAddrPort("[::ffff:192.0.2.25]:25") }, "acme high network"},
 		{"IPv6 network", func(q *Query) { q.Destination = netip.MustParseAddrPort("[2001:db8:2::25]:25") }, "acme high network"},
 		{"account in any case", func(q *Query) { q.Sender = "nEWS@Acme.example" }, "acme v4 account"},
+		{"account in another spelling", func(q *Query) { q.Sender = `@r.example:"news"@acme(x).example.` }, "acme v4 account"},
+		{"account with tags", func(q *Query) { q.Sender = "prvs=1234abcdef=news+carol=example.net@acme.example" }, "acme v4 account"},
+		{"null sender in another spelling", func(q *Query) { q.Sender = "@r.example:" }, "acme high bounces"},
+		{"unreadable sender", func(q *Query) { q.Sender = "news@acme.example@x" }, "acme acme pool of the tenant"},
+		{"domain in U-labels", func(q *Query) { q.Source = netip.MustParseAddr("10.20.2.5"); q.Sender = "x@BÜCHER.example" }, "blue v4 pool of the tenant"},
+		{"domain in A-labels", func(q *Query) { q.Source = netip.MustParseAddr("10.20.2.5"); q.Sender = "x@xn--bcher-kva.example" }, "blue v4 pool of the tenant"},
 		{"account not known yet", func(q *Query) { q.Sender = "news@acme.example"; q.SenderKnown = false }, "acme acme pool of the tenant"},
 		{"sender and recipient", func(q *Query) { q.Sender = "x@a.b.ACME.example"; q.RecipientDomain = "EXAMPLE.com." }, "acme v4 domain"},
 		{"sender alone", func(q *Query) { q.Sender = "x@a.acme.example" }, "acme acme pool of the tenant"},

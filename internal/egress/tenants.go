@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"kanmon/internal/mailbox"
 )
 
 // nobody is the index of no tenant.
@@ -25,6 +27,7 @@ type tenant struct {
 	name string
 	hash uint64 // of the name
 	pool *addressPool
+	fold *mailbox.Fold
 }
 
 // A member is a tenant among several behind the same sources.
@@ -40,7 +43,7 @@ func newTenants(list []Tenant, poolOf func(string) (*addressPool, error)) (tenan
 		if err != nil {
 			return t, fmt.Errorf("tenant %q: %w", c.Name, err)
 		}
-		t.list = append(t.list, tenant{c.Name, hashText(c.Name), p})
+		t.list = append(t.list, tenant{c.Name, hashText(c.Name), p, c.Fold})
 		if c.Port != 0 {
 			t.byPort[c.Port] = i
 		}
@@ -56,6 +59,14 @@ func newTenants(list []Tenant, poolOf func(string) (*addressPool, error)) (tenan
 		}
 	}
 	return t, nil
+}
+
+// fold gives what finds the accounts of a tenant, or of nobody.
+func (t *tenants) fold(i int) *mailbox.Fold {
+	if i == nobody {
+		return nil
+	}
+	return t.list[i].fold
 }
 
 func (t *tenants) name(i int) string {

@@ -7,6 +7,7 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 )
 
@@ -18,7 +19,7 @@ const (
 
 // contained does what the detector has come to about the mail's sender.
 func (a *pass) contained(d *session.Decision, step session.Step) {
-	answer := a.policy.detector.Ask(a.tenant, a.account)
+	answer := a.standing()
 	if answer.Would > answer.Level {
 		a.wouldContain(d, answer)
 	}
@@ -38,6 +39,17 @@ func (a *pass) contained(d *session.Decision, step session.Step) {
 	case contain.Slow:
 		a.slow(d, answer)
 	}
+}
+
+// standing gives what the detector says of the sender. Where a person has blocked it by a name that was not folded then, that holds, too.
+func (a *pass) standing() contain.Answer {
+	answer := a.policy.detector.Ask(a.tenant, a.account)
+	if a.spelled != a.account && a.spelled != mailbox.Null && !answer.Hand {
+		if spelled := a.policy.detector.Ask(a.tenant, a.spelled); spelled.Hand {
+			return spelled
+		}
+	}
+	return answer
 }
 
 // slow lets a contained sender's mail pass at a rate of its own, which is not the limits'.

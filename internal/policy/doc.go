@@ -11,8 +11,8 @@
 // # Whose a mail is
 //
 // The tenant is found by who calls [Settings.Identify]: by the MSA's address first, and behind a shared one by the domain of
-// the envelope sender. The account is the envelope sender, in lower case; where the tenant's MSA names the account in a
-// header, it is that.
+// the envelope sender. The account is the envelope sender, in the one form of package mailbox and folded; where the tenant's MSA
+// names the account in a header, it is that, in the same form.
 //
 // # When what is counted
 //
@@ -26,6 +26,7 @@
 //
 //	policy.go   Policy, Settings: what is decided by
 //	pass.go     a session's way through the gate: asked and told
+//	named.go    which account it is
 //	limits.go   which limits apply, and what is done where one is reached
 //	contain.go  what is done about a sender that is contained
 //	hand.go     what operators do

@@ -217,7 +217,7 @@ func TestLimitBlocksOnce(t *testing.T) {
 	store := &memory{}
 	r := newRig(t, settingsWith(l), store)
 	v, _ := r.enter("10.0.1.1", mx)
-	v.send("a\x1b[31m@acme.example", many(1000), nil)
+	v.send("a\u202ex@acme.example", many(1000), nil)
 	v.Close()
 	if n := len(r.detector.Decisions(0)); n != 1 {
 		t.Errorf("%d decisions", n)
@@ -225,7 +225,7 @@ func TestLimitBlocksOnce(t *testing.T) {
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if len(store.changes) != 1 || store.changes[0].Subject.Account != "a?[31m@acme.example" {
+	if len(store.changes) != 1 || store.changes[0].Subject.Account != "a?x@acme.example" {
 		t.Errorf("audit: %d lines, the first %+v", len(store.changes), store.changes[:min(1, len(store.changes))])
 	}
 }
@@ -287,7 +287,7 @@ func TestRefusedMessagesAreToldApart(t *testing.T) {
 // While it is not known which account sends, the replies to a thousand recipients are kept. An MX does not make them large.
 func TestRepliesThatWaitForAnAccountAreShort(t *testing.T) {
 	s := settingsWith()
-	s.Identify = func(session.Origin, *string) Identity { return Identity{Tenant: "acme", Header: "X-Sent-By"} }
+	s.Accounts = func(string) *Accounts { return &Accounts{Header: "X-Sent-By"} }
 	r := newRig(t, s, nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
@@ -313,12 +313,7 @@ func TestRepliesThatWaitForAnAccountAreShort(t *testing.T) {
 func TestNamedAccountIsNotDiverted(t *testing.T) {
 	s := enforcing(settingsWith())
 	s.Containment.SlowRate = 100_000
-	identify := s.Identify
-	s.Identify = func(o session.Origin, sender *string) Identity {
-		id := identify(o, sender)
-		id.Header = "X-Sent-By"
-		return id
-	}
+	s.Accounts = func(string) *Accounts { return &Accounts{Header: "X-Sent-By"} }
 	r := newRig(t, s, nil)
 	bob := contain.Subject{Tenant: "acme", Account: "bob"}
 	if err := r.detector.Restore(contain.Snapshot{
@@ -329,7 +324,7 @@ func TestNamedAccountIsNotDiverted(t *testing.T) {
 	v, _ := r.enter("10.0.1.1", mx)
 	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
 	v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-	if d := v.ask(session.Question{Step: session.StepAccount, Account: "bob"}); d.Pool != "" || did(d.Notes) != "" {
+	if d := v.ask(session.Question{Step: session.StepAccount, Fields: saying("bob")}); d.Pool != "" || did(d.Notes) != "" {
 		t.Errorf("pool %q, told %s", d.Pool, did(d.Notes))
 	}
 	v.Close()

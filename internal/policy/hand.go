@@ -6,7 +6,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"kanmon/internal/contain"
@@ -69,7 +68,7 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 	if err := p.known(s); err != nil {
 		return err
 	}
-	s = normal(s)
+	s = p.Normal(s)
 	c, err := p.setLimit(s, name, amount)
 	if err != nil {
 		return err
@@ -135,7 +134,7 @@ func (p *Policy) known(s contain.Subject) error {
 
 // change does something to a subject and puts it into the audit.
 func (p *Policy) change(s contain.Subject, did, by, why string, do func(contain.Subject) error) error {
-	s = normal(s)
+	s = p.Normal(s)
 	before := p.stateText(s)
 	if err := do(s); err != nil {
 		return err
@@ -161,11 +160,6 @@ func (p *Policy) stateText(s contain.Subject) string {
 	return text
 }
 
-func normal(s contain.Subject) contain.Subject {
-	s.Account = strings.ToLower(s.Account)
-	return s
-}
-
 // audit keeps a change at once, with all there is to be kept.
 func (p *Policy) audit(c Change) error {
 	if p.stamp(&c); p.store == nil {
@@ -189,7 +183,7 @@ func (p *Policy) Audit(s contain.Subject, most int) ([]Change, error) {
 	}
 	p.disk.Lock()
 	defer p.disk.Unlock()
-	return p.store.Changes(normal(s), most)
+	return p.store.Changes(p.Normal(s), most)
 }
 
 // A Usage is how a limit stands for a sender.
@@ -202,7 +196,7 @@ type Usage struct {
 // Usages gives the limits of a sender that count it alone: the account's; or the tenant's, also at each provider that it sends to. Last
 // comes the rate of a contained sender.
 func (p *Policy) Usages(s contain.Subject) (all []Usage) {
-	s = normal(s)
+	s = p.Normal(s)
 	set := p.settings.Load()
 	a := &pass{policy: p, set: set, tenant: s.Tenant, account: s.Account, begun: s.Account != ""}
 	for _, l := range set.Limits {
@@ -243,7 +237,9 @@ func (p *Policy) usage(w limit.Want, configured int64, enforced bool) Usage {
 }
 
 // Explain gives what is known of a sender's behaviour, with the thresholds.
-func (p *Policy) Explain(s contain.Subject) contain.Explanation { return p.detector.Explain(normal(s)) }
+func (p *Policy) Explain(s contain.Subject) contain.Explanation {
+	return p.detector.Explain(p.Normal(s))
+}
 
 // List gives all senders that are contained, blocked or exempt.
 func (p *Policy) List() []contain.Standing { return p.detector.List() }

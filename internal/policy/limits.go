@@ -18,7 +18,7 @@ type Limit struct {
 	*limit.Limit
 	// Of these lists one must hold; an empty one is no condition.
 	Tenants   []string
-	Accounts  []string // lower case: whole addresses, or "@acme.example" for all of a domain
+	Accounts  []string // accounts, or "@acme.example" for all of a domain, in normal form
 	Providers []string
 
 	Action         Action

@@ -2,7 +2,6 @@ package policy
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"kanmon/internal/contain"
@@ -26,7 +25,9 @@ type pass struct {
 	begun     bool
 	taken     bool // the MX has accepted MAIL
 	tenant    string
-	account   string
+	envelope  string               // its sender, in the form of package mailbox
+	spelled   string               // who sent it: the envelope's sender, or who a header names; in that form, with its tags
+	account   string               // of spelled
 	size      int64                // as announced
 	mail      limit.Ticket         // what MAIL took, but for the account's
 	ofAccount limit.Ticket         // what it took of the account's
@@ -94,7 +95,7 @@ func (a *pass) Ask(q session.Question) session.Decision {
 	case session.StepRecipient:
 		d = a.limits(q.Step, 0)
 		if d.Refuse == session.RefuseNot {
-			a.asked = append(a.asked, a.policy.hash(strings.ToLower(q.Recipient)))
+			a.asked = append(a.asked, a.policy.hash(q.Recipient))
 		}
 	}
 	if !d.Again {
@@ -148,11 +149,8 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.endMail(false, 0) // the one before, or the same one before its delay
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)
-	a.account = strings.ToLower(q.Sender)
-	if a.account == "" {
-		a.account = contain.NullSender
-	}
-	if a.tenant = id.Tenant; a.tenant == "" {
+	a.tenant, a.envelope = id.Tenant, q.Sender
+	if a.sentBy(q.Sender); a.tenant == "" {
 		return a.stranger()
 	}
 	a.begun = true
@@ -174,16 +172,19 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	if d.Pool != "" {
 		limits.Pool = d.Pool // containment knows more of the sender than a count does
 	}
-	limits.Header, limits.Strip = id.Header, id.Strip
-	a.unnamed = id.Header != ""
+	of := a.telling()
+	limits.Header, limits.Strip, limits.Must = of.Header, of.Strip, of.Required
+	a.unnamed = of.Header != ""
 	return limits
 }
 
-// named is asked when a header of the message has said which account sends: what the envelope sender's limits gave is given
+// named is asked when the header of the message has said which account sends: what the envelope sender's limits gave is given
 // back, and this account's are asked. What is known of its recipients becomes the account's.
 func (a *pass) named(q session.Question) (d session.Decision) {
-	if account := strings.ToLower(q.Account); account != "" {
-		a.account = account
+	if !a.nameAccount(&d, q.Fields) || d.Refuse != session.RefuseNot {
+		a.unnamed = false
+		a.attribute()
+		return d
 	}
 	a.policy.limiter.Settle(&a.ofAccount, false, 0)
 	a.contained(&d, q.Step)

@@ -22,6 +22,8 @@ type Settings struct {
 	Identify func(origin session.Origin, sender *string) Identity
 	// Provider names the provider of an MX, or the MX itself where none is known.
 	Provider func(mx netip.Addr) string
+	// Accounts says how a tenant's accounts are told; nil, and what it gives nil for: as [Accounts] are by themselves.
+	Accounts func(tenant string) *Accounts
 	Tenants  []string // all there are; none: each MSA's address is one
 	Active   bool     // sessions ask: else nobody is anybody's
 
@@ -36,8 +38,6 @@ type Identity struct {
 	Tenant  string // "": nobody's
 	Later   bool   // with Tenant "": the sender may tell
 	Spoofed string // tenant that the sender's domain belongs to, if that is another
-	Header  string // that names the account; "": none
-	Strip   bool   // it does not leave
 }
 
 // Containment is what is done about a sender who misbehaves.
@@ -47,6 +47,9 @@ type Containment struct {
 	SlowRate int64
 	Pool     string // that diverted mail leaves from; "": it is only slowed
 }
+
+// containedName is the name of the limit of contained senders.
+const containedName = "contained"
 
 // DefaultSlowRate is a mail a minute.
 const DefaultSlowRate = 60
@@ -104,7 +107,7 @@ func New(o Options) (*Policy, error) {
 	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy}); err != nil {
 		return nil, fmt.Errorf("containment: %w", err)
 	}
-	debts, err := p.load()
+	debts, err := p.load(&o.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -137,7 +140,7 @@ func (p *Policy) Configure(s Settings) error {
 		s.Containment.SlowRate = DefaultSlowRate
 	}
 	slow, err := limit.Compile(limit.Rule{
-		Name: "contained", Scope: limit.PerAccount, Measure: limit.Messages, Amount: s.Containment.SlowRate, Per: time.Hour, Burst: 1,
+		Name: containedName, Scope: limit.PerAccount, Measure: limit.Messages, Amount: s.Containment.SlowRate, Per: time.Hour, Burst: 1,
 	})
 	if err != nil {
 		return fmt.Errorf("containment: %w", err)

@@ -11,7 +11,9 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp"
 )
 
 // A rig is a Policy whose clock the test turns, between sessions that the test plays.
@@ -111,6 +113,7 @@ func (r *rig) enter(source string, to netip.AddrPort) (*visit, session.Decision)
 
 // ask asks as a session does: held back, it asks again.
 func (v *visit) ask(q session.Question) session.Decision {
+	q.Sender = mailbox.Form([]byte(q.Sender)) // as a session gives it
 	for {
 		d := v.Ask(q)
 		v.notes = append(v.notes, d.Notes...)
@@ -221,3 +224,12 @@ func did(notes []session.Note) string {
 func addrPort(s string) netip.AddrPort { return netip.AddrPortFrom(netip.MustParseAddr(s), 40000) }
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
+
+// saying gives the fields of a message that name its account; "!" at the end stands for one that is cut.
+func saying(texts ...string) (fields []smtp.HeaderField) {
+	for _, text := range texts {
+		said, cut := strings.CutSuffix(text, "!")
+		fields = append(fields, smtp.HeaderField{Text: said, Cut: cut})
+	}
+	return fields
+}

@@ -119,7 +119,7 @@ func (p *Policy) append(c Change) error {
 }
 
 // load takes over what the last process has kept, but for the debts of limits, which it gives.
-func (p *Policy) load() (limit.Snapshot, error) {
+func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
 	if p.store == nil {
 		return limit.Snapshot{}, nil
 	}
@@ -130,6 +130,7 @@ func (p *Policy) load() (limit.Snapshot, error) {
 	if !found {
 		return limit.Snapshot{}, nil
 	}
+	set.rename(&s)
 	switch err := p.detector.Restore(s.Containment); {
 	case errors.Is(err, contain.ErrFull):
 		p.log.Error("some senders are forgotten: there is no room for all", "error", err)

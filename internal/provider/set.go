@@ -10,9 +10,13 @@
 //  4. [Lookup.Close] ends what still runs.
 package provider
 
-import "strings"
+import (
+	"strings"
 
-// A Provider is a group of destinations run by one operator. Names are ASCII, in any case; "*.example.jp" stands for all
+	"kanmon/internal/mailbox"
+)
+
+// A Provider is a group of destinations run by one operator. Names are in any form that package mailbox reads; "*.example.jp" stands for all
 // names below example.jp, and not for example.jp itself.
 type Provider struct {
 	Name    string
@@ -48,7 +52,11 @@ type entry struct{ provider, name string }
 
 func (n names) add(list []string, provider string) {
 	for _, name := range list {
-		key := strings.TrimPrefix(normal(name), "*")
+		key := normal(name)
+		if form, ok := mailbox.Pattern(name); ok {
+			key = form // a recipient's domain comes in A-labels
+		}
+		key = strings.TrimPrefix(key, "*")
 		n[key] = entry{provider, name}
 	}
 }

@@ -6,25 +6,27 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// The account that sent a message can stand in a header field that the tenant's MSA writes. It is seen when the message is on its
-// way: the gate is asked before anything behind the field goes out, and what it refuses goes without a dot (I4).
+// The account that sent a message can stand in header fields of a name that the tenant's MSA writes. Others may have written some, too,
+// and only all of them tell: the gate is asked at the end of the header, before anything behind it goes out, and what it refuses goes
+// without a dot (I4).
 
-// wantHeader notes which field of the mail at hand the gate wants to see; "": none.
-func (s *session) wantHeader(name string, strip bool) {
+// wantHeader notes which fields of the mail at hand the gate wants to see, and whether it is to be asked about none; "": it is not.
+func (s *session) wantHeader(name string, strip, required bool) {
 	if s.header = nil; name != "" {
 		s.header = smtp.NewHeaderFilter(name, strip)
 	}
+	s.gate.mustName = required
 }
 
 // passHeader is sendChunk while the header goes by.
 func (s *session) passHeader(p []byte) error {
 	for len(p) > 0 {
-		pass, n, found := s.header.Take(p)
+		pass, n, over := s.header.Take(p)
 		if err := s.forwardChunk(pass); err != nil {
 			return err
 		}
 		p = p[n:]
-		if !found {
+		if !over {
 			continue
 		}
 		var err error
@@ -43,8 +45,8 @@ func (s *session) endHeader(p []byte) error {
 	if err := s.passHeader(p); err != nil || s.header == nil {
 		return err
 	}
-	pass, found := s.header.End()
-	if found {
+	pass, over := s.header.End()
+	if over {
 		if _, err := s.askAccount(nil); err != nil {
 			return err
 		}
@@ -53,10 +55,13 @@ func (s *session) endHeader(p []byte) error {
 	return s.forwardChunk(pass)
 }
 
-// askAccount asks the gate about the account that a message names, with the octets behind its field at hand. They are good for
+// askAccount asks the gate about the account that a message names, with the octets behind its header at hand. They are good for
 // use behind the wait that there may have been.
 func (s *session) askAccount(behind []byte) ([]byte, error) {
-	q := Question{Step: StepAccount, Account: s.header.Value()}
+	q := Question{Step: StepAccount, Fields: s.header.Fields()}
+	if len(q.Fields) == 0 && !s.gate.mustName {
+		return behind, nil
+	}
 	d := s.consult(q)
 	if d.Delay > 0 {
 		behind = bytes.Clone(behind) // their memory is the Reader's

@@ -139,8 +139,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 
 // firstRecipient sees to it that the mail may leave, as admitMail does, now that it is known where to.
 func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	mailbox, _, _ := cmd.Path()
-	keepText(&s.recipient, mailbox)
+	keepMailbox(&s.recipient, cmd)
 	s.recipientKnown = true
 	before := s.info.SendingIP
 	cmd, no := s.leaveRightly(cmd)

@@ -66,8 +66,8 @@ type DialRequest struct {
 	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX
 	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session: the last resort
-	Sender      string         // envelope sender; "" is the null sender
-	Recipient   string         // first recipient; "": not known yet
+	Sender      string         // envelope sender, as mailbox.Form gives it; "" is the null sender
+	Recipient   string         // first recipient, likewise; "": not known yet
 	SenderKnown bool
 	Pool        string // that the gate wants it to leave from; "": what the routes say
 	Rescue      bool   // another one was tried for this mail: none of Avoid will do

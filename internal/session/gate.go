@@ -30,7 +30,7 @@ const (
 	StepMail                  // before MAIL is forwarded; what was admitted of a mail before it, and never told of, is over
 	StepLeave                 // the same, once the sending IP is known that the mail leaves from
 	StepRecipient             // before RCPT is forwarded
-	StepAccount               // in the message, behind the field that the Decision of StepMail has named; not asked if there is none
+	StepAccount               // in the message, behind its header, if that has fields of the name that the Decision of StepMail gave
 )
 
 // String gives the step as it stands in the records.
@@ -61,12 +61,14 @@ func (s Step) String() string {
 // A Question is what a gate is asked.
 type Question struct {
 	Step      Step
-	Sender    string     // of StepMail; "": the null sender
+	Sender    string     // of StepMail, as mailbox.Form gives it; "": the null sender
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
 	Instead   bool       // of StepLeave: another IP has been refused. It stays the mail's until there is News from this one; nobody can wait
-	Recipient string     // of StepRecipient
-	Account   string     // of StepAccount: what the field says; may be empty, and anything but a true line end may stand in it
+	Recipient string     // of StepRecipient, as mailbox.Form gives it; behind mailbox.Unreadable stands what it could not read
+
+	// Fields of StepAccount: what the message's fields of that name say, in their order. Anything but a true line end may stand in them.
+	Fields []smtp.HeaderField
 }
 
 // A Decision is what a gate says. The zero Decision lets the command, or the message, pass.
@@ -78,6 +80,7 @@ type Decision struct {
 	Pool   string        // with StepMail: the mail leaves from this pool, whatever the routes say; "": as they say
 	Header string        // with StepMail: name of the header field that says which account sent the message; "": none does
 	Strip  bool          // with Header: the MX does not get to see these fields
+	Must   bool          // with Header: StepAccount is asked about a message without such a field, too
 	Notes  []Note        // for the record
 }
 
@@ -124,6 +127,8 @@ type gating struct {
 	pass Pass
 	pool string        // that the mail at hand must leave from; "": what the routes say
 	left time.Duration // that the commands at hand may still be held for, all together
+
+	mustName bool // the gate is to be asked about a message that names no account
 }
 
 // MaxDelay is how long the commands of a group, or a message, can be held: well within the five minutes of an MSA (RFC 5321
@@ -155,7 +160,7 @@ func (s *session) consult(q Question) Decision {
 	}
 	if q.Step == StepMail {
 		s.gate.pool = d.Pool
-		s.wantHeader(d.Header, d.Strip)
+		s.wantHeader(d.Header, d.Strip, d.Must)
 	}
 	return d
 }
@@ -189,16 +194,7 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	}
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
-	return s.ask(cmd, Question{Step: StepMail, Sender: string(senderOf(cmd)), Size: size})
-}
-
-// senderOf gives the sender of a MAIL. What cannot be read as one is a sender that nobody knows, not the null sender: an MX may read it.
-func senderOf(cmd smtp.Command) []byte {
-	mailbox, _, ok := cmd.Path()
-	if !ok {
-		return cmd.Args
-	}
-	return mailbox
+	return s.ask(cmd, Question{Step: StepMail, Sender: s.sender, Size: size})
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.
@@ -218,8 +214,7 @@ func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	if s.gate == nil {
 		return cmd, nil
 	}
-	mailbox, _, _ := cmd.Path()
-	return s.ask(cmd, Question{Step: StepRecipient, Recipient: string(mailbox)})
+	return s.ask(cmd, Question{Step: StepRecipient, Recipient: recipientOf(cmd)})
 }
 
 func (s *session) gateReply(d *Decision) *smtp.Reply {

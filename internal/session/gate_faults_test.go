@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -68,18 +69,35 @@ func TestGateBehindARefusedData(t *testing.T) {
 	}
 }
 
-// A sender that does not stand in angle brackets is one all the same: many MXs take it. It must not pass for the null sender.
+// The gate is asked about the mailbox that an MX may read in the line, in its one form; what can be read in two ways is nobody's, and
+// never the null sender's.
 //
-// law: B10
+// law: B10 I17
 func TestGateKnowsASenderWithoutBrackets(t *testing.T) {
 	for line, want := range map[string]string{
-		"MAIL FROM:a@example.com":             "a@example.com",
-		"MAIL FROM: a@example.com SIZE=6":     "a@example.com",
-		"MAIL FROM:Bob <a@example.com>":       "FROM:Bob <a@example.com>",
-		"MAIL FROM:<a@example.com":            "FROM:<a@example.com",
-		"MAIL FROM:<>":                        "",
-		"MAIL FROM: <>":                       "",
-		"MAIL FROM:<\"a>b\"@example.com> X=1": "\"a>b\"@example.com",
+		"MAIL FROM:a@example.com":                  "a@example.com",
+		"MAIL FROM: a@example.com SIZE=6":          "a@example.com",
+		"MAIL FROM:Bob <a@example.com>":            mailbox.Unreadable,
+		"MAIL FROM:<a@example.com":                 mailbox.Unreadable,
+		"MAIL FROM:<>":                             "",
+		"MAIL FROM: <>":                            "",
+		"MAIL FROM:< >":                            "",
+		"MAIL FROM:<@r.example:>":                  "",
+		"MAIL FROM:<\"\">":                         "",
+		"MAIL FROM:":                               "",
+		"MAIL FROM:<\"a>b\"@example.com> X=1":      "\"a>b\"@example.com",
+		"MAIL FROM:<@r.example:A@EXAMPLE.com>":     "a@example.com",
+		"MAIL FROM:< a@example.com>":               "a@example.com",
+		"MAIL FROM:<a@example.com\t>":              "a@example.com",
+		"MAIL FROM:<a(x)@example.com.>":            "a@example.com",
+		"MAIL FROM:<\"\\a\"@example.com>":          "a@example.com",
+		"MAIL FROM:<a@example.com> SIZE=6 AUTH=<>": "a@example.com",
+		"MAIL FROM:<a@example.com><b@example.com>": mailbox.Unreadable,
+		"MAIL FROM:<a@example.com> b@example.com":  mailbox.Unreadable,
+		"MAIL FROM:(x) a@example.com":              mailbox.Unreadable,
+		"MAIL FROM:<a@b@example.com>":              mailbox.Unreadable,
+		"MAIL <a@example.com>":                     mailbox.Unreadable,
+		"MAIL FROM:SIZE=6":                         mailbox.Unreadable,
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig()

@@ -54,8 +54,10 @@ func send(t *testing.T, conn io.Writer, text string) {
 // Messages on the wire, what is left of each when the field is stripped, and what the gate is asked.
 var namingMessages = []struct{ message, rest, asked string }{
 	{"X-Sent-By: a@b\r\nTo: c\r\n\r\ntext\r\n", "To: c\r\n\r\ntext\r\n", "account? a@b"},
-	{"To: c\r\nx-sent-by :\r\n <a@b>\r\nCc: d\r\n\r\n..\r\n", "To: c\r\nCc: d\r\n\r\n..\r\n", "account? a@b"},
-	{"To: c\r\n.X-Sent-By: a\r\n. b\r\nX-Sent-By: d\r\n\r\n", "To: c\r\n\r\n", "account? a b"},
+	{"To: c\r\nx-sent-by :\r\n <a@b>\r\nCc: d\r\n\r\n..\r\n", "To: c\r\nCc: d\r\n\r\n..\r\n", "account? <a@b>"},
+	{"To: c\r\n.X-Sent-By: a\r\n. b\r\nX-Sent-By: d\r\n\r\n", "To: c\r\n\r\n", "account? a b | d"},
+	{"X-Sent-By: ceo@a\r\nTo: c\r\nX-Sent-By: eve@a\r\n\r\nX-Sent-By: d\r\n", "To: c\r\n\r\nX-Sent-By: d\r\n", "account? ceo@a | eve@a"},
+	{"X-Sent-By:\r\nX-Sent-By: <>\r\nX-Sent-By: eve@a\r\n", "", "account?  | <> | eve@a"},
 	{"To: c\r\nX-Sent-By: a\x00\xff\r\n", "To: c\r\n", "account? a\x00\xff"},
 	{"X-Sent-By:\r\n\r\nX-Sent-By: a\r\n", "\r\nX-Sent-By: a\r\n", "account?"},
 	{"X-Sent: a\r\n X-Sent-By: a\r\n\r\nX-Sent-By: a\r\n", "", ""},
@@ -122,7 +124,9 @@ func checkNaming(t *testing.T, name string, r *rig, gate *script, message, rest,
 	}
 }
 
-// When the gate is asked, the MX has got nothing of what stands behind the field.
+// When the gate is asked, the MX has got the header, and nothing of what stands behind it.
+//
+// law: I4
 func TestAccountIsAskedFirst(t *testing.T) {
 	for _, strip := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -140,17 +144,48 @@ func TestAccountIsAskedFirst(t *testing.T) {
 			}}
 			msa, conn, _ := r.toBody(t)
 			mxEnd.Record()
-			send(t, conn, "To: c\r\nX-Sent-By: a\r\nSubject: secret\r\n\r\ntext\r\n.\r\n")
+			send(t, conn, "To: c\r\nX-Sent-By: a\r\nSubject: open\r\n\r\ntext\r\n.\r\n")
 			msa.Expect(250)
 			want := "To: c\r\n"
 			if !strip {
 				want += "X-Sent-By: a\r\n"
 			}
+			want += "Subject: open\r\n\r\n"
 			if got != want {
 				t.Errorf("strip %t: the MX had %q, want %q", strip, got, want)
 			}
 			_ = msa.Quit()
 		})
+	}
+}
+
+// A gate that must be told whose a message is hears of one without the field as well, at the end of its header; what is refused is
+// never complete at the MX.
+//
+// law: I4
+func TestAccountMustBeNamed(t *testing.T) {
+	for _, message := range []string{"To: c\r\n\r\ntext\r\n", "\r\ntext\r\n", "To: c\r\n", ""} {
+		for must, code := range map[bool]int{true: 451, false: 250} {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				gate := naming(true, tooMuch)
+				decide := gate.decide
+				gate.decide = func(q session.Question) session.Decision {
+					d := decide(q)
+					d.Must = must
+					return d
+				}
+				r.engine.Gate = gate
+				msa, conn, _ := r.toBody(t)
+				send(t, conn, message+".\r\n")
+				msa.Expect(code)
+				_ = conn.Close()
+				time.Sleep(time.Hour)
+				if asked := len(gate.accounts()) == 1; asked != must || (r.mx.Mailbox.Len() == 0) != must {
+					t.Errorf("%q, must %t: asked %q, %d delivered", message, must, gate.accounts(), r.mx.Mailbox.Len())
+				}
+			})
+		}
 	}
 }
 

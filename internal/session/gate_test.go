@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
+	"kanmon/internal/smtp"
 	"kanmon/internal/smtptest"
 )
 
@@ -23,8 +24,20 @@ type script struct {
 func (g *script) Enter(session.Origin) session.Pass { return g }
 
 func (g *script) Ask(q session.Question) session.Decision {
-	g.heard = append(g.heard, strings.TrimSpace(fmt.Sprint(q.Step, "? ", q.Sender, q.Recipient, q.Account)))
+	g.heard = append(g.heard, strings.TrimSpace(fmt.Sprint(q.Step, "? ", q.Sender, q.Recipient, fieldTexts(q.Fields))))
 	return g.decide(q)
+}
+
+// fieldTexts gives fields as a script hears them, with "!" behind one that is cut.
+func fieldTexts(fields []smtp.HeaderField) string {
+	var texts []string
+	for _, f := range fields {
+		if f.Cut {
+			f.Text += "!"
+		}
+		texts = append(texts, f.Text)
+	}
+	return strings.Join(texts, " | ")
 }
 
 func (g *script) Tell(n session.News) {

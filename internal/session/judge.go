@@ -22,8 +22,8 @@ type MXRefusal struct {
 	Phase       Phase
 	Code        int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
 	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
-	Sender      []byte // of the transaction; nil before MAIL, empty for the null sender
-	Recipient   []byte // that was refused, or the first one of the transaction; nil before RCPT
+	Sender      []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
+	Recipient   []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
 }
 
 // A Judgement is what to do about a refusal.

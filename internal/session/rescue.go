@@ -49,7 +49,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 			r.Recipient = []byte(s.recipient)
 		}
 		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
-			r.Recipient, _, _ = cmd.Path()
+			r.Recipient = []byte(recipientOf(cmd))
 		}
 	}
 	j := s.e.Judge.Judge(r)

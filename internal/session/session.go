@@ -34,8 +34,8 @@ type session struct {
 	hello      smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	helloBegan time.Time // when it was said
 	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
-	sender     string    // of the transaction at hand, for the choice of the sending IP
-	recipient  string    // the first
+	sender     string    // of the transaction at hand, in the form of package mailbox
+	recipient  string    // the first, likewise
 
 	senderKnown, recipientKnown bool
 

@@ -53,7 +53,7 @@ func (t *transaction) underWay() bool {
 
 // beginMail makes a MAIL the mail at hand: nothing holds of what was decided about the one before, and nothing is admitted yet.
 func (s *session) beginMail(cmd smtp.Command) {
-	keepText(&s.sender, senderOf(cmd))
+	keepMailbox(&s.sender, cmd)
 	s.senderKnown, s.recipientKnown = true, false
 	s.tx = transaction{atMX: s.tx.atMX}
 }

@@ -182,6 +182,25 @@ func closingBracket(path []byte) int {
 	return -1
 }
 
+// AreParams reports whether all that stands behind a path are parameters (RFC 5321 §4.1.2, esmtp-param). Where there is anything else,
+// an MX may have found another mailbox in the line.
+func AreParams(params []byte) bool {
+	for field := range bytes.FieldsSeq(params) {
+		key, _, _ := bytes.Cut(field, []byte("="))
+		for _, c := range key {
+			if c|0x20 < 'a' || c|0x20 > 'z' {
+				if (c < '0' || c > '9') && c != '-' && c != '_' {
+					return false
+				}
+			}
+		}
+		if len(key) == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // HasParam says whether a MAIL or RCPT command carries the parameter, with or without a value.
 func HasParam(params []byte, name string) bool {
 	_, has := Param(params, name)

@@ -197,3 +197,14 @@ func FuzzCommand(f *testing.F) {
 		}
 	})
 }
+
+func TestAreParams(t *testing.T) {
+	for params, want := range map[string]bool{
+		"": true, "SIZE=6": true, "SIZE=6 BODY=8BITMIME\tSMTPUTF8": true, "AUTH=<>": true, "X-FOO=a=b": true, "XVERP=+=": true, "ORCPT=rfc822;a@b": true,
+		"<a@b>": false, "a@b": false, "SIZE=6 a@b": false, "(x)": false, "=6": false, "\"a\"": false, ",": false, "\xe9=1": false,
+	} {
+		if AreParams([]byte(params)) != want {
+			t.Errorf("%q: %t", params, !want)
+		}
+	}
+}

@@ -2,7 +2,7 @@ package smtp
 
 import (
 	"bytes"
-	"strings"
+	"slices"
 )
 
 // A HeaderFilter looks for the fields of one name in the header of a message that passes through it, and can leave them out.
@@ -12,8 +12,8 @@ import (
 // its first dot (RFC 5321 §4.5.2), as the receiver will take it. The header ends at the first empty line and nowhere else: where it
 // holds a line that is no field some MTAs read on, and nobody shall hide a field behind such a line.
 //
-// Whatever the pieces are that a message comes in, the same octets pass. What can still become the field is held back: at most
-// [maxHeld] octets. A filter is for one message.
+// Whatever the pieces are that a message comes in, the same octets pass. Of a field that is left out, what can still become it is held
+// back: at most [maxHeld] octets. A filter is for one message.
 type HeaderFilter struct {
 	name  string
 	strip bool
@@ -21,10 +21,18 @@ type HeaderFilter struct {
 	state headerState
 	at    int  // octets of the name that the line at hand has so far
 	cr    bool // the last octet of the line at hand was CR
-	field bool // the line at hand, or the one before where none has begun, belongs to the field
-	found bool // the end of the first field has been seen
+	field bool // the line at hand, or the one before where none has begun, belongs to a field
+	told  bool // the end of the header has been seen
 	held  []byte
-	value []byte // of the first field, with its line ends
+
+	value  fieldValue // of the field at hand
+	fields []HeaderField
+}
+
+// A HeaderField is what a field says: unfolded, each run of blanks as one, and none around it.
+type HeaderField struct {
+	Text string
+	Cut  bool // it said more than can be kept
 }
 
 type headerState uint8
@@ -42,8 +50,9 @@ const (
 
 // Bounds of what a filter keeps, in octets: a line has at most 998 (RFC 5322 §2.1.1).
 const (
-	maxHeld  = 998 // a line that has no colon by then is not the field
-	maxValue = 998 // the value is what begins in these
+	maxHeld   = 998 // a line that is the name and blanks, and nothing else by then, is taken for the field, and for one that is cut
+	maxValue  = 998 // of one field, blanks that are left out not counted
+	maxFields = 8   // of those beyond, the last one is kept
 )
 
 // NewHeaderFilter gives a filter for the fields of a name, which is not empty. With strip their lines do not pass.
@@ -53,8 +62,8 @@ func NewHeaderFilter(name string, strip bool) *HeaderFilter {
 
 // Take looks at octets of the message: n of them are done with, and pass goes out. Both can be 0; the rest is to be given
 // again, until there is none. pass is a part of p, or octets that were held back, and is valid until the next Take.
-// found is true once: at the end of the first field, before any octet behind it passes.
-func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, found bool) {
+// over is true once: at the end of the header, before any octet behind it passes.
+func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, over bool) {
 	begin := 0 // of the line at hand, while it is not decided what it is
 	for n < len(p) && h.state != headerOver {
 		switch h.state {
@@ -63,7 +72,7 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, found bool) {
 		case inField:
 			from := n
 			n += h.restOfLine(p[n:])
-			h.gather(p[from:n])
+			h.value.add(p[from:n])
 			if h.strip {
 				return nil, n, false // a stripped line begins a Take: what is before it has passed
 			}
@@ -77,10 +86,7 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, found bool) {
 				begin = n
 			}
 			if h.fieldEnds(p[n]) {
-				if len(h.held) == 0 && h.state == behindDot {
-					h.state = atLineStart // the dot is given again
-				}
-				return p[:begin], begin, h.finds()
+				h.keepField()
 			}
 			read := h.decide(p[n], len(h.held)+n-begin)
 			if n += read; h.state == inField && h.strip {
@@ -92,14 +98,15 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, found bool) {
 			}
 		}
 	}
-	return h.rest(p, begin)
+	return h.rest(p, n, begin)
 }
 
-// rest is Take for a piece that has been looked at to its end, or to the end of what is to be looked at.
-func (h *HeaderFilter) rest(p []byte, begin int) (pass []byte, n int, found bool) {
+// rest is Take for what has been looked at: a piece to its end, or to the end of the header.
+func (h *HeaderFilter) rest(p []byte, n, begin int) (pass []byte, done int, over bool) {
 	switch {
-	case h.state == headerOver && len(h.held) > 0:
-		return h.release(nil), 0, false
+	case h.state == headerOver && !h.told:
+		h.told = true
+		return p[:n], n, true // an empty line was never held back
 	case h.decided():
 		return p, len(p), false
 	default:
@@ -108,40 +115,35 @@ func (h *HeaderFilter) rest(p []byte, begin int) (pass []byte, n int, found bool
 	}
 }
 
-// End is the end of the message: it may have had nothing behind the header. found is as with Take; pass is what is still held
-// back, and behind the field.
-func (h *HeaderFilter) End() (pass []byte, found bool) {
-	found = h.field && h.finds()
-	h.state = headerOver
-	return h.release(nil), found
+// End is the end of the message: it may have had nothing behind the header. over is as with Take; pass is what is still held
+// back, and belongs to the header.
+func (h *HeaderFilter) End() (pass []byte, over bool) {
+	if h.field {
+		h.keepField()
+	}
+	over, h.told, h.state = !h.told, true, headerOver
+	return h.release(nil), over
 }
 
 // Done says whether whatever follows passes as it is, and need not be given to Take.
-func (h *HeaderFilter) Done() bool { return h.state == headerOver && len(h.held) == 0 }
+func (h *HeaderFilter) Done() bool { return h.told && len(h.held) == 0 }
 
-// Value is that of the field found: unfolded, without the blanks around it, and without angle brackets if it stands in them. Of a
-// longer one than 998 octets the rest is missing.
-func (h *HeaderFilter) Value() string {
-	v := strings.Trim(strings.ReplaceAll(string(h.value), "\r\n", ""), " \t\r\n")
-	if inside, ok := strings.CutPrefix(v, "<"); ok && strings.HasSuffix(inside, ">") {
-		return inside[:len(inside)-1]
-	}
-	return v
-}
+// Fields gives the fields found, in their order. Of more than can be kept, one in the middle stands for all that are not, and is cut.
+func (h *HeaderFilter) Fields() []HeaderField { return h.fields }
 
 // fieldEnds says whether an octet at the start of a line shows that the field in the lines before is complete.
 func (h *HeaderFilter) fieldEnds(c byte) bool {
 	return h.field && !isBlank(c) && (h.state == behindDot || h.state == atLineStart && c != '.')
 }
 
-// finds notes the end of a field and says whether it is the first.
-func (h *HeaderFilter) finds() bool {
-	first := !h.found
-	h.field, h.found = false, true
-	if !h.strip {
-		h.state = headerOver
+// keepField ends the field at hand.
+func (h *HeaderFilter) keepField() {
+	h.field = false
+	if len(h.fields) == maxFields {
+		h.fields = slices.Delete(h.fields, maxFields-2, maxFields-1)
+		h.fields[maxFields-2].Cut = true
 	}
-	return first
+	h.fields = append(h.fields, h.value.end())
 }
 
 // decide looks at the next octet of a line, of which there are length, that can still become anything. It says how many octets
@@ -155,6 +157,9 @@ func (h *HeaderFilter) decide(c byte, length int) (read int) {
 		h.state = inEmpty
 	case atStart && h.field: // and a blank: else the field would have ended
 		h.state = inField
+		return 0
+	case length >= maxHeld && h.state == behindName:
+		h.state, h.field, h.value.cut = inField, true, true
 		return 0
 	case length >= maxHeld:
 		h.state = inOther
@@ -209,11 +214,48 @@ func (h *HeaderFilter) restOfLine(p []byte) (n int) {
 	return len(p)
 }
 
-// gather adds to the value of the first field.
-func (h *HeaderFilter) gather(p []byte) {
-	if !h.found {
-		h.value = append(h.value, p[:min(len(p), maxValue-len(h.value))]...)
+// A fieldValue gathers what a field says.
+type fieldValue struct {
+	text  []byte
+	blank bool // one is to come before the next octet
+	cr    bool // the last octet was CR: part of a line's end, or of the text
+	cut   bool
+}
+
+func (v *fieldValue) add(p []byte) {
+	for _, c := range p {
+		if v.cr {
+			if v.cr = false; c == '\n' {
+				continue // blanks follow, or the field has ended
+			}
+			v.octet('\r')
+		}
+		switch {
+		case c == '\r':
+			v.cr = true
+		case isBlank(c):
+			v.blank = len(v.text) > 0
+		default:
+			v.octet(c)
+		}
 	}
+}
+
+func (v *fieldValue) octet(c byte) {
+	if v.blank && len(v.text) < maxValue {
+		v.text = append(v.text, ' ')
+	}
+	v.blank = false
+	if v.cut = v.cut || len(v.text) >= maxValue; !v.cut {
+		v.text = append(v.text, c)
+	}
+}
+
+// end gives what was gathered, and forgets it.
+func (v *fieldValue) end() HeaderField {
+	f := HeaderField{string(v.text), v.cut}
+	*v = fieldValue{text: v.text[:0]}
+	return f
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }

@@ -3,6 +3,7 @@ package smtp
 import (
 	"bytes"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -15,9 +16,20 @@ const sentBy = "X-Sent-By"
 // filtered is what came of a message.
 type filtered struct {
 	passed string
-	found  bool
-	value  string
-	before int // octets that had passed when the field was found
+	fields string // parted by "|"; "!" behind one that is cut
+	before int    // octets that had passed at the end of the header
+}
+
+// joined gives fields as they stand in a filtered.
+func joined(fields []HeaderField) string {
+	var texts []string
+	for _, f := range fields {
+		if f.Cut {
+			f.Text += "!"
+		}
+		texts = append(texts, f.Text)
+	}
+	return strings.Join(texts, "|")
 }
 
 type fataler interface {
@@ -28,18 +40,19 @@ type fataler interface {
 func filter(t fataler, message, name string, strip bool, next func() int) (got filtered) {
 	h := NewHeaderFilter(name, strip)
 	var out []byte
-	see := func(pass []byte, found bool) {
+	ended := false
+	see := func(pass []byte, over bool) {
 		out = append(out, pass...)
-		if len(h.held) > maxHeld || len(h.value) > maxValue {
-			t.Fatalf("%d octets held back, %d of the value", len(h.held), len(h.value))
+		if len(h.held) > maxHeld || len(h.value.text) > maxValue || len(h.fields) > maxFields {
+			t.Fatalf("%d octets held back, %d of the value, %d fields", len(h.held), len(h.value.text), len(h.fields))
 		}
-		if !found {
+		if !over {
 			return
 		}
-		if got.found {
-			t.Fatalf("%q: found twice", message)
+		if ended {
+			t.Fatalf("%q: over twice", message)
 		}
-		got.found, got.value, got.before = true, h.Value(), len(out)
+		ended, got.fields, got.before = true, joined(h.Fields()), len(out)
 	}
 	for rest := message; len(rest) > 0; {
 		piece := []byte(rest[:min(len(rest), max(1, next()))])
@@ -49,77 +62,101 @@ func filter(t fataler, message, name string, strip bool, next func() int) (got f
 				see(piece, false)
 				break
 			}
-			pass, n, found := h.Take(piece)
-			see(bytes.Clone(pass), found)
+			pass, n, over := h.Take(piece)
+			see(bytes.Clone(pass), over)
 			if piece = piece[n:]; steps > 4*len(message)+4 {
 				t.Fatalf("%q: no progress", message)
 			}
 		}
 	}
-	pass, found := h.End()
-	see(nil, found)
-	see(pass, false)
+	see(h.End())
+	if !ended {
+		t.Fatalf("%q: never over", message)
+	}
 	got.passed = string(out)
 	return got
 }
 
 // naive is what the filter must do, said of the whole message.
 func naive(message, name string, strip bool) (want filtered) {
-	inHeader, inField := true, false
+	inHeader, inField, cut := true, false, false
 	var out, value strings.Builder
+	var fields []HeaderField
+	end := func() {
+		if inField {
+			text := strings.Trim(strings.ReplaceAll(value.String(), "\r\n", ""), " \t")
+			text = blanks.ReplaceAllString(text, " ")
+			cut = cut || len(text) > maxValue
+			fields = append(fields, HeaderField{text[:min(len(text), maxValue)], cut})
+		}
+		inField, cut = false, false
+		value.Reset()
+	}
+	want.before = -1
 	for _, line := range strings.SplitAfter(message, "\r\n") {
 		text := strings.TrimPrefix(line, ".")
 		switch {
 		case !inHeader || line == "":
-		case inField && strings.HasPrefix(text, " "), inField && strings.HasPrefix(text, "\t"):
+		case inField && (strings.HasPrefix(text, " ") || strings.HasPrefix(text, "\t")):
 		default:
-			if inField && !want.found {
-				want.found, want.before = true, out.Len()
-				inHeader = strip
-			}
-			inHeader = inHeader && line != "\r\n"
-			word, _, colon := strings.Cut(line[:min(len(line), maxHeld)], ":")
-			inField = inHeader && colon && strings.EqualFold(strings.TrimRight(strings.TrimPrefix(word, "."), " \t"), name)
-			if inField {
-				_, text, _ = strings.Cut(line, ":")
+			end()
+			inHeader = line != "\r\n"
+			start := line[:min(len(line), maxHeld)]
+			word, _, colon := strings.Cut(start, ":")
+			is := strings.EqualFold(strings.TrimRight(strings.TrimPrefix(word, "."), " \t"), name)
+			cut = is && !colon && len(line) > maxHeld && len(start) > len(name)
+			inField = inHeader && is && (colon || cut)
+			_, text, _ = strings.Cut(line, ":")
+			if cut {
+				text = ""
 			}
 		}
-		if inField && line != "" && !want.found {
+		if inField && line != "" {
+			if !strings.HasSuffix(text, "\r\n") {
+				text = strings.TrimSuffix(text, "\r")
+			}
 			value.WriteString(text)
 		}
 		if !inField || line == "" || !strip {
 			out.WriteString(line)
 		}
-	}
-	if inField && !want.found {
-		want.found, want.before = true, out.Len()
-	}
-	want.passed = out.String()
-	if want.found {
-		v := value.String()
-		v = strings.Trim(strings.ReplaceAll(v[:min(len(v), maxValue)], "\r\n", ""), " \t\r\n")
-		if len(v) > 1 && v[0] == '<' && v[len(v)-1] == '>' {
-			v = v[1 : len(v)-1]
+		if !inHeader && want.before < 0 {
+			want.before = out.Len()
 		}
-		want.value = v
 	}
+	end()
+	if want.before < 0 {
+		want.before = out.Len()
+	}
+	if n := len(fields); n > maxFields {
+		fields = append(fields[:maxFields-2], HeaderField{fields[n-2].Text, true}, fields[n-1])
+	}
+	want.passed, want.fields = out.String(), joined(fields)
 	return want
 }
 
+var blanks = regexp.MustCompile(`[ \t]+`)
+
 // headers are messages, with what is left of each without the field; "same": all of it.
-var headers = []struct{ message, rest, value string }{
+var headers = []struct{ message, rest, fields string }{
 	{"X-Sent-By: a@b\r\nTo: c\r\n\r\ntext\r\n", "To: c\r\n\r\ntext\r\n", "a@b"},
-	{"To: c\r\nx-SENT-by \t:<a@b>\r\n\r\ntext\r\n", "To: c\r\n\r\ntext\r\n", "a@b"},
-	{"To: c\r\nX-Sent-By:\r\n a@b\r\n\t(or so) \r\nCc: d\r\n e\r\n\r\n", "To: c\r\nCc: d\r\n e\r\n\r\n", "a@b\t(or so)"},
-	{"X-Sent-By: a\r\nTo: c\r\nX-Sent-By: b\r\n\r\nX-Sent-By: d\r\n", "To: c\r\n\r\nX-Sent-By: d\r\n", "a"},
-	{"X-Sent-By: a\r\nX-Sent-By: b\r\n\tc\r\n\r\n", "\r\n", "a"},
+	{"To: c\r\nx-SENT-by \t:<a@b>\r\n\r\ntext\r\n", "To: c\r\n\r\ntext\r\n", "<a@b>"},
+	{"To: c\r\nX-Sent-By:\r\n a@b\r\n\t(or so) \r\nCc: d\r\n e\r\n\r\n", "To: c\r\nCc: d\r\n e\r\n\r\n", "a@b (or so)"},
+	{"X-Sent-By: a\r\nTo: c\r\nX-Sent-By: b\r\n\r\nX-Sent-By: d\r\n", "To: c\r\n\r\nX-Sent-By: d\r\n", "a|b"},
+	{"X-Sent-By: a\r\nX-Sent-By: b\r\n\tc\r\n\r\n", "\r\n", "a|b c"},
+	{"X-Sent-By: a\r\nX-Sent-By:\r\nX-Sent-By: <>\r\n\r\n", "\r\n", "a||<>"},
+	{"X-Sent-By: a\r\nX-Sent-By: b\r\nX-Sent-By: c\r\nX-Sent-By: d\r\nX-Sent-By: e\r\nX-Sent-By: f\r\nX-Sent-By: g\r\nX-Sent-By: h\r\nX-Sent-By: i\r\nX-Sent-By: j\r\n", "", "a|b|c|d|e|f|i!|j"},
+	{"X-Sent-By: " + strings.Repeat(" \t", maxValue) + "a@b\r\n\r\n", "\r\n", "a@b"},
+	{"X-Sent-By: a" + strings.Repeat("b", maxValue) + "\r\n\r\n", "\r\n", "a" + strings.Repeat("b", maxValue-1) + "!"},
+	{"X-Sent-By: a" + strings.Repeat("b", maxValue-1) + " \r\n\r\n", "\r\n", "a" + strings.Repeat("b", maxValue-1)},
+	{"X-Sent-By" + strings.Repeat(" ", maxHeld) + ": a\r\nTo: c\r\n\r\n", "To: c\r\n\r\n", "!"},
+	{"X-Sent-By" + strings.Repeat(" ", maxHeld-10) + ": a\r\nTo: c\r\n\r\n", "To: c\r\n\r\n", "a"},
 	{"To: c\r\nX-Sent-By: a\r\n", "To: c\r\n", "a"}, // the body is missing
 	{"X-Sent-By: a", "", "a"},                       // so is the line's end
 	{"X-Sent-By:\r\n\r\n", "\r\n", ""},              // no value
 	{"X-Sent-By: <\r\n\r\n", "\r\n", "<"},           // nor address
-	{"X-Sent-By: <>\r\n\r\n", "\r\n", ""},           //
 	{".X-Sent-By: a\r\n. b\r\n\r\n", "\r\n", "a b"}, // a receiver takes one dot away
-	{"X-Sent-By: a\r\n.\tb\r\n.c\r\n", ".c\r\n", "a\tb"},
+	{"X-Sent-By: a\r\n.\tb\r\n.c\r\n", ".c\r\n", "a b"},
 	{"X-Sent-By: a\nb\rc\x00\xff\r\n\r\n", "\r\n", "a\nb\rc\x00\xff"}, // bare CR and LF end no line
 	{"X-Sent-By: a\r\r\n b\r\n\r\n", "\r\n", "a\r b"},
 	{"no header\r\nX-Sent-By: a\r\n\r\n", "no header\r\n\r\n", "a"}, // not the header's end for everybody
@@ -132,7 +169,7 @@ var headers = []struct{ message, rest, value string }{
 	{"To: c\rX-Sent-By: a\r\n\r\n", "same", ""},
 	{"\rX-Sent-By: a\r\n\r\n", "same", ""},
 	{"\r\r\n\x00X-Sent-By: a\r\n\r\n", "same", ""},
-	{"X-Sent-By" + strings.Repeat(" ", maxHeld) + ": a\r\n\r\n", "same", ""},
+	{strings.Repeat(" ", maxHeld) + "X-Sent-By: a\r\n\r\n", "same", ""}, // the first line of a header folds nothing
 	{"text\r\n..\r\n...\r\n", "same", ""},
 	{"X-Sent", "same", ""},
 	{"", "same", ""},
@@ -156,18 +193,18 @@ func TestHeaderFilterAtEverySplit(t *testing.T) {
 			if want := strings.Replace(c.rest, "same", c.message, 1); got.passed != want {
 				t.Fatalf("%q cut at %d: passed %q, want %q", c.message, cut, got.passed, want)
 			}
-			if got.value != c.value || got.found != (c.rest != "same") {
-				t.Fatalf("%q cut at %d: found %t, value %q, want %q", c.message, cut, got.found, got.value, c.value)
+			if got.fields != c.fields {
+				t.Fatalf("%q cut at %d: fields %q, want %q", c.message, cut, got.fields, c.fields)
 			}
 			first = true
-			if got := filter(t, c.message, sentBy, false, size); got.passed != c.message || got.value != c.value {
-				t.Fatalf("%q cut at %d, not stripped: passed %q, value %q", c.message, cut, got.passed, got.value)
+			if got := filter(t, c.message, sentBy, false, size); got.passed != c.message || got.fields != c.fields {
+				t.Fatalf("%q cut at %d, not stripped: passed %q, fields %q", c.message, cut, got.passed, got.fields)
 			}
 		}
 	}
 }
 
-// Behind the header, and behind the first field where none is stripped, octets are handed through where they are.
+// Behind the header octets are handed through where they are.
 func TestHeaderFilterIsDone(t *testing.T) {
 	for _, c := range []struct {
 		header string
@@ -176,7 +213,8 @@ func TestHeaderFilterIsDone(t *testing.T) {
 	}{
 		{"To: c\r\n\r\n", true, true},
 		{"To: c\r\n\r\n", false, true},
-		{"X-Sent-By: a\r\nTo: c\r\n", false, true},
+		{"X-Sent-By: a\r\nTo: c\r\n", false, false},
+		{"X-Sent-By: a\r\n\r\n", false, true},
 		{"X-Sent-By: a\r\nTo: c\r\n", true, false},
 		{"X-Sent-By: a\r\n", false, false},
 		{"X-Sent-By: a\r\n.", false, false},
@@ -208,7 +246,8 @@ func TestHeaderFilterWithEndlessLines(t *testing.T) {
 		{"X-Sent-By:", "x", false, true, maxValue},
 		{"X-Sent-By: a\r\n ", "\r", true, false, 1},
 		{"X-Sent-By: a\r\n", " b\r\n", true, false, 400},
-		{"X-Sent-By", " ", true, true, 0},
+		{"X-Sent-By:", " ", true, false, 0},
+		{"X-Sent-By", " ", true, false, 0},
 		{"To:", "x", true, true, 0},
 		{"", "\n", true, true, 0},
 	} {
@@ -237,7 +276,11 @@ func TestHeaderFilterWithEndlessLines(t *testing.T) {
 		if grown := after.TotalAlloc - before.TotalAlloc; grown > 64<<10 {
 			t.Errorf("%q and 50 MB: %d octets allocated", c.begin, grown)
 		}
-		if got := len(h.Value()); got < c.value || got > maxValue || (got == 0) != (c.value == 0) {
+		got := 0
+		for _, f := range h.Fields() {
+			got += len(f.Text)
+		}
+		if got < c.value || got > maxValue || (got == 0) != (c.value == 0) {
 			t.Errorf("%q and 50 MB: a value of %d octets", c.begin, got)
 		}
 	}

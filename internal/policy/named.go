@@ -1,0 +1,184 @@
+package policy
+
+import (
+	"fmt"
+	"strings"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
+	"kanmon/internal/smtp"
+)
+
+// Accounts says how the accounts of a tenant are told.
+type Accounts struct {
+	Fold *mailbox.Fold // of senders and of names; nil: mailbox.Default
+
+	Header   string // that names the account; "": the envelope sender is it
+	Strip    bool   // it does not leave
+	Conflict Conflict
+	Required bool            // the MSA writes one into every message
+	Domains  mailbox.Domains // of the accounts in it; none: any
+	Senders  mailbox.Domains // the tenant's own
+}
+
+// Conflict says which field counts where a message has several that name different accounts, or one that names nobody.
+type Conflict uint8
+
+// The ways out of a conflict.
+const (
+	ConflictDefer Conflict = iota // none: the message is deferred
+	ConflictFirst
+	ConflictLast
+)
+
+// defaultAccounts are those of tenants about which nothing is said.
+var defaultAccounts = &Accounts{}
+
+// accountsOf gives how the accounts of a tenant are told.
+func (s *Settings) accountsOf(tenant string) *Accounts {
+	if s.Accounts != nil {
+		if a := s.Accounts(tenant); a != nil {
+			return a
+		}
+	}
+	return defaultAccounts
+}
+
+// Account gives the account of a mailbox, or of a name, in normal form.
+func (a *Accounts) Account(form string) string {
+	if form == mailbox.Null {
+		return contain.NullSender
+	}
+	account, _ := a.Fold.Account(form)
+	return account
+}
+
+// normal gives a subject as it is kept: its account in normal form, as a mail of it has it.
+func (s *Settings) normal(of contain.Subject) contain.Subject {
+	if of.Account != "" {
+		of.Account = s.accountsOf(of.Tenant).Account(mailbox.Named(of.Account))
+	}
+	return of
+}
+
+// Normal gives a subject as it is kept: whatever a person calls an account by, it is the one that the mail of that sender has.
+func (p *Policy) Normal(of contain.Subject) contain.Subject { return p.settings.Load().normal(of) }
+
+// sentBy makes a mailbox, or the name of an account, the sender of the mail at hand.
+func (a *pass) sentBy(form string) {
+	a.spelled, a.account = form, a.telling().Account(form)
+}
+
+func (a *pass) telling() *Accounts { return a.set.accountsOf(a.tenant) }
+
+// A reading is what the fields of a message that name its account come to.
+type reading struct {
+	names   []string // in their order; mailbox.Unreadable for what is cut or names several, mailbox.Null for what names nobody
+	foreign int      // fields that others have written, which are not among names
+}
+
+// read reads the fields.
+func (a *pass) read(fields []smtp.HeaderField) (r reading) {
+	for _, f := range fields {
+		name := mailbox.Named(f.Text)
+		switch {
+		case f.Cut:
+			name = mailbox.Unreadable
+		case a.isForeign(name):
+			r.foreign++
+			continue
+		}
+		r.names = append(r.names, name)
+	}
+	return r
+}
+
+// isForeign reports whether another than the tenant's MSA has written the name: somewhere on the way of mail that is only forwarded. It
+// is known by its domain. Where nobody has said which domains accounts have, it is the domain of a foreign sender.
+func (a *pass) isForeign(name string) bool {
+	of, domain := a.telling(), mailbox.DomainOf(name)
+	switch {
+	case domain == "":
+		return false
+	case len(of.Domains) > 0:
+		return !of.Domains.Has(domain)
+	case domain == mailbox.SRSDomain(a.envelope):
+		return !of.Senders.Has(domain)
+	default:
+		return len(of.Senders) > 0 && !of.Senders.Has(domain) && domain == mailbox.DomainOf(a.envelope)
+	}
+}
+
+// agreed gives the one account that all fields name.
+func (r *reading) agreed(of *Accounts) (name string, ok bool) {
+	for i, next := range r.names {
+		if next == mailbox.Null || next == mailbox.Unreadable || i > 0 && of.Account(next) != of.Account(r.names[0]) {
+			return "", false
+		}
+	}
+	return r.names[0], true
+}
+
+// nameAccount finds out whose the message is. It is its envelope sender's, found is false, where no field says it. What it refuses it has
+// put into the decision.
+func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (found bool) {
+	of, r := a.telling(), a.read(fields)
+	if r.foreign > 0 {
+		a.noteHeader(d, "foreign_account", of, fmt.Sprintf("%d of %d fields name an account of another domain: they do not count", r.foreign, len(fields)))
+	}
+	if len(r.names) == 0 {
+		if of.Required {
+			d.Refuse, d.Text = session.RefuseNow, "the message does not say which account sent it: the mail server must write "+of.Header
+			a.noteHeader(d, "deferred", of, "no field names an account of this tenant")
+		}
+		return false
+	}
+	if name, ok := r.agreed(of); ok {
+		a.sentBy(name)
+		return true
+	}
+	counts := "none counts"
+	name := mailbox.Unreadable
+	switch of.Conflict {
+	case ConflictFirst:
+		name, counts = r.names[0], "the first counts"
+	case ConflictLast:
+		name, counts = r.names[len(r.names)-1], "the last counts"
+	}
+	if name == mailbox.Null {
+		name = mailbox.Unreadable
+	}
+	a.sentBy(name)
+	did := "conflicting_accounts"
+	if of.Conflict == ConflictDefer {
+		did = "deferred"
+		d.Refuse, d.Text = session.RefuseNow, "the message names its account in several ways: the mail server must remove every "+of.Header+" that it has not written"
+	}
+	a.noteHeader(d, did, of, r.String()+": "+counts)
+	return true
+}
+
+// String says what the fields name, for the record.
+func (r *reading) String() string {
+	var shown []string
+	for _, name := range r.names {
+		switch {
+		case name == mailbox.Null:
+			name = "nobody"
+		case name == mailbox.Unreadable:
+			name = "cannot be read"
+		case !strings.Contains(name, "@"):
+			name = "a login name" // which no mode of the record's addresses would hide
+		}
+		shown = append(shown, name)
+	}
+	return fmt.Sprintf("%d fields (%s)", len(r.names), strings.Join(shown, "; "))
+}
+
+// noteHeader tells what was thought of the fields of a message; once, also if it is held.
+func (a *pass) noteHeader(d *session.Decision, did string, of *Accounts, why string) {
+	if !a.waiting {
+		d.Notes = append(d.Notes, session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "account_header " + of.Header, Why: why})
+	}
+}
