@@ -79,6 +79,14 @@ type Recipient struct {
 	Class           string
 	Sample          string // the reply
 	Own             bool   // made by kanmon itself: not evidence
+	Again           bool   // the same mail was put off before, and this is what was said then: no new outcome
+}
+
+// A Callout is the MX's answer to a RCPT of mail without a sender that came to no DATA. Receivers verify addresses that way: it is no
+// bounce. Whoever does it much gets onto block lists.
+type Callout struct {
+	Tenant string
+	Dead   bool // the recipient does not exist
 }
 
 // A Message is the MX's answer to the end of the data.
@@ -92,6 +100,7 @@ type Message struct {
 	Recipients      int // accepted ones
 	Sample          string
 	Own             bool
+	Again           bool // as of a Recipient
 }
 
 // An Answer is what [Detector.Ask] says of a mail: the higher of its account's and its tenant's level.

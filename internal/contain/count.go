@@ -22,7 +22,7 @@ func (d *Detector) Recipient(r Recipient) {
 		return
 	}
 	ev := event{
-		tenant: r.Tenant, account: r.Account, provider: r.Provider, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample,
+		tenant: r.Tenant, account: r.Account, provider: r.Provider, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample, again: r.Again,
 		n: counts{tried: 1},
 	}
 	switch r.Class {
@@ -47,7 +47,7 @@ func (d *Detector) Message(m Message) {
 		return
 	}
 	ev := event{
-		tenant: m.Tenant, account: m.Account, provider: m.Provider, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample,
+		tenant: m.Tenant, account: m.Account, provider: m.Provider, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample, again: m.Again,
 	}
 	switch m.Class {
 	case Accepted:
@@ -69,6 +69,7 @@ type event struct {
 	hash                      uint64
 	ip                        netip.Addr
 	class, reply              string
+	again                     bool // the same mail, put off before, for the same reason
 
 	n          counts
 	reached    bool   // the recipient's receiver has answered for good: it counts as volume
@@ -100,13 +101,13 @@ func (d *Detector) count(ev *event) {
 	a := d.accountFor(t, ev.account)
 	d.settle(&t.entry)
 	d.followed(ev, t)
+	if ev.again {
+		ev.nothingNew()
+	}
 	if a == nil {
 		d.unknown++
 	} else {
 		d.settle(a)
-		if ev.bad != "" && !a.fresh(ev, d) {
-			ev.again()
-		}
 		d.add(a, ev)
 		a.learnUsual(&ev.n, d.time.age)
 	}
@@ -121,21 +122,12 @@ func (d *Detector) count(ev *event) {
 	d.judge(&t.entry, ev)
 }
 
-// again makes of an event one that says nothing new: the same recipient, or the same message, refused in the same way. A
-// program that sends its report every five minutes to somebody who has left counts once, and so does a message that its
-// MSA tries again and again.
-func (ev *event) again() {
+// nothingNew makes of an event one that is no outcome: a message that its MSA tries again and again is one outcome.
+func (ev *event) nothingNew() {
 	ev.bad = ""
 	for _, c := range []counter{answered, unknown, rejected, judged, content, followed} {
 		ev.n[c] = 0
 	}
-}
-
-func (e *entry) fresh(ev *event, d *Detector) bool {
-	if e.evidence == nil {
-		e.evidence = &evidence{}
-	}
-	return e.evidence.recent.add(uint32(mix(ev.hash, d.seed) >> 32))
 }
 
 func (d *Detector) add(e *entry, ev *event) {
@@ -158,7 +150,6 @@ func (d *Detector) add(e *entry, ev *event) {
 type evidence struct {
 	from    [3]origins // by provider, of unknown recipients, content, all others
 	ips     uint64     // that followed refusals came from, as bits of a hash
-	recent  few
 	samples []Sample
 }
 

@@ -1,35 +1,35 @@
 // Package contain decides from what MXs answer, as they answer, whether an account or a tenant misbehaves, and how far to
 // step in: normal, slow, divert (to sending IPs kept for doubtful mail), stop. It is pure: events in, levels out.
 //
-//	┌────────┐  bad outcomes,  ┌──────┐  fresh ones,    ┌────────┐  fresh ones,     ┌──────┐
-//	│ normal │ ──or volume───▶ │ slow │ ──not volume──▶ │ divert │ ───────────────▶ │ stop │
-//	└────────┘ ◀───2 h quiet── └──────┘ ◀───6 h quiet── └────────┘ ◀───24 h quiet── └──────┘
-//	    └───────────────────── overwhelming, within an hour ────────────────────────────▲
+//		┌────────┐  bad outcomes,  ┌──────┐  fresh ones,    ┌────────┐  fresh ones,     ┌──────┐
+//		│ normal │ ──or volume───▶ │ slow │ ──not volume──▶ │ divert │ ───────────────▶ │ stop │
+//		└────────┘ ◀───2 h quiet── └──────┘ ◀───6 h quiet── └────────┘ ◀───24 h quiet── └──────┘
+//		    └───────────────────── overwhelming, within an hour ────────────────────────────▲
 //
-//	by hand: any ──Block──▶ stop until Unblock;  any ──Unblock──▶ normal;  Exempt: computed, but not acted on
+//		by hand: any ──Block──▶ stop until Unblock;  any ──Unblock──▶ normal;  Exempt: computed, but not acted on
 //
-// # What makes sure that no innocent is contained
-//
-//   - Nothing is enforced by default: [Answer] has what is to be done and what would be.
-//   - A share of bad outcomes counts by the lower bound of Wilson's interval (z = 3), from 30 cases on: 3 of 5 unknown
-//     recipients are "surely 14 %", and too few to be looked at.
-//   - Every step but the overwhelming one is a single one, and the windows begin anew with it: the next one rests on fresh
-//     evidence, and comes minutes later at the earliest.
-//   - Replies that are kanmon's own, and those about the moment or the receiver (greylisted, throttled, system_error,
-//     tls_required, auth_failed, …), are no cases at all, neither bad nor good.
-//   - The same recipient or message refused again is no new outcome, as long as it is one of an account's last 32: neither a
-//     report to somebody who has left, nor a message that its MSA tries for days, adds up.
-//   - Bad outcomes must come from several providers; from fewer, five times as many are needed, and one provider alone stops
-//     nobody. If one refuses what others accept, and they get at least half of the mail, that is worth slow at most, at
-//     three times the share: it may be a provider's filter, or its bad day.
-//   - Refusals for our IP count only if the same IP's mail of three other tenants is accepted, nobody else's is refused, and
-//     on two IPs. All others are the IP's matter (package standing). They go to divert at most.
-//   - A usual share of bad outcomes (of 300 cases, yesterday and before) raises the one for slow up to twice: who forwards
-//     mail forwards spam. Divert and stop know no excuse, and a day with containment for outcomes is not learned.
-//   - Volume alone slows, and no more. Bounces go to divert at most: they are not wanted, but a lost one is a lost mail.
-//   - An account's outcomes count for its tenant only until it is contained for outcomes, and no more than 15 bad ones a
-//     day. A tenant is contained if bad outcomes are spread over many accounts, or if many accounts are contained: five, or
-//     the square root of all if that is more; this way up to divert.
+//	  - A mail that is put off (4xx) and tried again is no new outcome as long as the reason is the same. After a reply for good, 2xx or
+//	    5xx, every mail is one, whatever it has in common with the one before: 500 times the same spam is 500 outcomes.
+//	  - Nothing is enforced by default: [Answer] has what is to be done and what would be.
+//	  - A share of bad outcomes counts by the lower bound of Wilson's interval (z = 3), from 30 cases on: 3 of 5 unknown
+//	    recipients are "surely 14 %", and too few to be looked at.
+//	  - Every step but the overwhelming one is a single one, and the windows begin anew with it: the next one rests on fresh
+//	    evidence, and comes minutes later at the earliest.
+//	  - Replies that are kanmon's own, and those about the moment or the receiver (greylisted, throttled, system_error,
+//	    tls_required, auth_failed, …), are no cases at all, neither bad nor good.
+//	  - The same recipient or message refused again is no new outcome, as long as it is one of an account's last 32: neither a
+//	    report to somebody who has left, nor a message that its MSA tries for days, adds up.
+//	  - Bad outcomes must come from several providers; from fewer, five times as many are needed, and one provider alone stops
+//	    nobody. If one refuses what others accept, and they get at least half of the mail, that is worth slow at most, at
+//	    three times the share: it may be a provider's filter, or its bad day.
+//	  - Refusals for our IP count only if the same IP's mail of three other tenants is accepted, nobody else's is refused, and
+//	    on two IPs. All others are the IP's matter (package standing). They go to divert at most.
+//	  - A usual share of bad outcomes (of 300 cases, yesterday and before) raises the one for slow up to twice: who forwards
+//	    mail forwards spam. Divert and stop know no excuse, and a day with containment for outcomes is not learned.
+//	  - Volume alone slows, and no more. Bounces go to divert at most: they are not wanted, but a lost one is a lost mail.
+//	  - An account's outcomes count for its tenant only until it is contained for outcomes, and no more than 15 bad ones a
+//	    day. A tenant is contained if bad outcomes are spread over many accounts, or if many accounts are contained: five, or
+//	    the square root of all if that is more; this way up to divert.
 //
 // # Defaults, and why
 //

@@ -49,6 +49,7 @@ type tenant struct {
 	spreadFrom  [2]halves  // accounts with unknown recipients, with refused content
 	spreadBy    [2]origins // the providers that said so
 	containedAt [levels]int
+	calls       calls
 	touched     time.Duration
 	forgettable int // in the lines
 }

@@ -14,9 +14,10 @@ var start = time.Date(2026, 3, 30, 0, 0, 0, 0, time.UTC)
 // A rig is a Detector whose clock the test turns. Its hashes are the same in every run.
 type rig struct {
 	*Detector
-	t   testing.TB
-	at  time.Time
-	one uint64 // the last recipient
+	t     testing.TB
+	at    time.Time
+	one   uint64 // the last recipient
+	again bool   // what is told was put off before
 }
 
 func newRig(t testing.TB, p *Policy) *rig {
@@ -89,7 +90,7 @@ func (r *rig) mailTo(s Subject, provider, class string, to uint64) {
 	r.Begin(Mail(s))
 	rcpt := Recipient{
 		Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: Accepted,
-		IP: netip.MustParseAddr("203.0.113.10"), Sample: "250 ok",
+		IP: netip.MustParseAddr("203.0.113.10"), Sample: "250 ok", Again: r.again,
 	}
 	if class != "content_rejected" {
 		rcpt.Class, rcpt.Sample = class, "550 5.1.1 no such user"
@@ -98,7 +99,7 @@ func (r *rig) mailTo(s Subject, provider, class string, to uint64) {
 	if rcpt.Class == Accepted {
 		r.Message(Message{
 			Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: class, IP: rcpt.IP,
-			Octets: 1000, Recipients: 1, Sample: "554 5.7.1 looks like spam",
+			Octets: 1000, Recipients: 1, Sample: "554 5.7.1 looks like spam", Again: r.again,
 		})
 	}
 }

@@ -142,24 +142,6 @@ func (o *origins) most() (who uint32, share float64) {
 	return o.who[top], float64(o.n[top]) / float64(total)
 }
 
-// A few is a set of the last 32 hashes, oldest forgotten first.
-type few struct {
-	hashes [32]uint32
-	next   uint8
-}
-
-// add says whether the hash is new.
-func (f *few) add(hash uint32) bool {
-	for _, h := range f.hashes {
-		if h == hash {
-			return false
-		}
-	}
-	f.hashes[f.next%uint8(len(f.hashes))] = hash
-	f.next++
-	return true
-}
-
 // mix makes bits of a hash that nobody outside can choose (the finaliser of MurmurHash3, seeded).
 func mix(h, seed uint64) uint64 {
 	h ^= seed

@@ -144,16 +144,42 @@ func TestOneProviderRefuses(t *testing.T) {
 	r.want(bob, Divert) // never Stop
 }
 
-// The same recipient, refused again and again, is one bad outcome. So is a message tried again.
+// A mail that is put off is one outcome, however often its MSA tries. Refused for good, each is one: the same spam to the same people, too.
 func TestTheSameAgain(t *testing.T) {
-	r := newRig(t, nil)
-	for i := range 3000 {
-		r.leap(10 * time.Second)
-		r.mailTo(alice, providers[i%4], "recipient_invalid", uint64(i%20))
-		r.mailTo(bob, providers[i%4], "content_rejected", uint64(i%8))
+	for _, again := range []bool{true, false} {
+		r := newRig(t, nil)
+		for i := range 500 {
+			r.leap(10 * time.Second)
+			r.again = again && i >= 20
+			r.mailTo(alice, providers[i%4], "recipient_invalid", uint64(i%20))
+			r.mailTo(bob, providers[i%4], "content_rejected", uint64(i%8))
+		}
+		if again {
+			r.want(alice, Normal)
+			r.want(bob, Normal)
+			continue
+		}
+		r.want(alice, Stop)
+		r.want(bob, Stop)
 	}
-	r.want(alice, Normal)
-	r.want(bob, Normal)
+}
+
+// Callouts are no bounces: they lead to no level, and are counted apart.
+func TestCalloutsAreCountedApart(t *testing.T) {
+	r := newRig(t, nil)
+	null := Subject{Tenant: "acme", Account: NullSender}
+	for range 260 {
+		r.leap(10 * time.Second)
+		r.Callout(Callout{Tenant: "acme", Dead: true})
+	}
+	r.want(null, Normal)
+	if asked, dead := r.Callouts("acme"); asked != 260 || dead != 260 {
+		t.Errorf("%d callouts, %d to nobody", asked, dead)
+	}
+	r.leap(2 * time.Hour)
+	if asked, _ := r.Callouts("acme"); asked != 0 {
+		t.Errorf("%d callouts in the last two hours", asked)
+	}
 }
 
 func TestOwnRepliesAreNoEvidence(t *testing.T) {

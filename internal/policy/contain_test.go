@@ -165,11 +165,13 @@ func TestSenderIsRefusedAtMail(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		to   func(i int) string
+		code int
 		want contain.Level
 	}{
-		{"many mails", func(i int) string { return fmt.Sprintf("b%d@example.net", i) }, contain.Slow},
-		{"one mail again", func(int) string { return "b@example.net" }, contain.Normal},
-		{"no recipient told", func(int) string { return "" }, contain.Normal},
+		{"many mails", func(i int) string { return fmt.Sprintf("b%d@example.net", i) }, 550, contain.Slow},
+		{"one mail put off", func(int) string { return "b@example.net" }, 450, contain.Normal},
+		{"one mail put off, no recipient told", func(int) string { return "" }, 450, contain.Normal},
+		{"mail after mail to the same", func(int) string { return "b@example.net" }, 550, contain.Slow},
 	} {
 		r := newRig(t, settingsWith(), nil)
 		for i := range 120 {
@@ -179,7 +181,7 @@ func TestSenderIsRefusedAtMail(t *testing.T) {
 			if to := c.to(i); to != "" {
 				v.ask(session.Question{Step: session.StepRecipient, Recipient: to})
 			}
-			v.Tell(session.News{Step: session.StepMail, Code: 550, Class: "sender_rejected", Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
+			v.Tell(session.News{Step: session.StepMail, Code: c.code, Class: "sender_rejected", Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
 			v.Tell(session.News{Step: session.StepOver})
 			v.Close()
 			r.pass(time.Second)

@@ -241,6 +241,10 @@ func (p *Policy) Explain(s contain.Subject) contain.Explanation {
 	return p.detector.Explain(p.Normal(s))
 }
 
+// Callouts gives how many recipients a tenant has asked MXs for without sending a message, and how many of them do not exist, in this
+// hour and the one before.
+func (p *Policy) Callouts(tenant string) (asked, dead int) { return p.detector.Callouts(tenant) }
+
 // List gives all senders that are contained, blocked or exempt.
 func (p *Policy) List() []contain.Standing { return p.detector.List() }
 

@@ -76,7 +76,7 @@ func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok b
 	case limit.Octets:
 		ok, w.N = asked(rule.Scope, step), size
 	case limit.Recipients:
-		ok = step == session.StepRecipient
+		ok = step == session.StepRecipient && !a.retry
 	case limit.Sessions, limit.Connections:
 		ok = step == session.StepLeave
 		if rule.Scope != limit.PerIPProvider {
@@ -159,11 +159,66 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 			strictest = v
 		}
 	}
+	if strictest.OK {
+		strictest = a.attempt(step)
+	}
 	if !strictest.OK {
 		a.refuse(&d, &strictest)
 	}
 	return d
 }
+
+// attemptsEach is how many attempts a limit on messages or recipients allows for each that it counts. What MXs put off is tried again
+// without being counted, and what is given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people.
+const attemptsEach = 5
+
+// attempt counts what the MX is about to be asked, under a bound of its own for each enforced limit. It is never given back.
+func (a *pass) attempt(step session.Step) limit.Verdict {
+	if a.waiting {
+		return limit.Verdict{OK: true} // it was counted before the delay
+	}
+	retry := a.retry
+	a.retry = false // an attempt is one, the first or the tenth
+	defer func() { a.retry = retry }()
+	a.tries = a.tries[:0]
+	for _, l := range a.set.Limits {
+		m := l.Rule().Measure
+		if !l.Enforce || l.Action == Divert || m != limit.Messages && m != limit.Recipients || l.Rule().Scope == limit.PerIPProvider {
+			continue
+		}
+		w, ok := l.want(a, step, 0)
+		if !ok {
+			continue
+		}
+		if w.Limit = a.set.attemptsOf(w.Limit); w.Limit != nil {
+			a.tries = append(a.tries, w)
+		}
+	}
+	if len(a.tries) == 0 {
+		return limit.Verdict{OK: true}
+	}
+	v := a.policy.limiter.Take(a.tries, &a.attempts)
+	a.policy.limiter.Settle(&a.attempts, true, 0)
+	return v
+}
+
+// attemptsOf returns the bound of a limit's attempts; nil if the limit is as good as none.
+func (s *settings) attemptsOf(l *limit.Limit) *limit.Limit {
+	if known, ok := s.attempts.Load(l); ok {
+		return known.(*limit.Limit)
+	}
+	rule := l.Rule()
+	rule.Name, rule.Amount, rule.Burst, rule.Fair = rule.Name+attemptsName, attemptsEach*rule.Amount, attemptsEach*rule.Burst, false
+	bound, err := limit.Compile(rule)
+	if err != nil {
+		bound = nil
+	}
+	known, _ := s.attempts.LoadOrStore(l, bound)
+	return known.(*limit.Limit)
+}
+
+// attemptsName is no part of a name that the configuration can give.
+const attemptsName = ", attempts"
 
 // beginGroups empties the groups: mail, the account's mail, sessions, the account's sessions.
 func (a *pass) beginGroups(step session.Step) {
@@ -224,7 +279,7 @@ func (s *stay) has(w *limit.Want) bool {
 
 // refuse does what the strictest limit without room says.
 func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
-	name := v.Limit.Rule().Name
+	name := strings.TrimSuffix(v.Limit.Rule().Name, attemptsName)
 	i := slices.IndexFunc(a.set.Limits, func(l *Limit) bool { return l.Rule().Name == name })
 	l := a.set.Limits[i]
 	d.Refuse, d.Text = session.RefuseNow, limitText(v)
@@ -296,6 +351,10 @@ func limitText(v *limit.Verdict) string {
 		limit.PerTenant: "of your organisation", limit.PerAccount: "of this sender",
 		limit.PerTenantProvider: "of your organisation to this provider", limit.PerIPProvider: "to this provider",
 	}[r.Scope]
+	if name, tries := strings.CutSuffix(r.Name, attemptsName); tries {
+		return fmt.Sprintf("too many attempts at %s %s: limit %q allows %d in %s, whatever becomes of them; try again in %s",
+			r.Measure, whose, name, r.Amount, r.Per, inWords(v.Wait))
+	}
 	if r.Measure == limit.Sessions {
 		return fmt.Sprintf("too many sessions %s at once: limit %q allows %d, try again later", whose, r.Name, r.Amount)
 	}

@@ -35,9 +35,14 @@ type pass struct {
 	at        int                  // which of them is the first
 	trying    bool                 // it is asked about the second: nobody can wait
 	recipient limit.Ticket         // of the recipients
+	attempts  limit.Ticket         // never given back
+	partly    bool                 // a recipient was refused here
 	asked     []uint64             // recipients that were let pass and not told of, in order
 	tried     uint64               // hash of all recipients
+	reached   []uint64             // recipients that the MX has accepted
 	unnamed   bool                 // a header of the message may still name the account
+	dataAsked bool                 // the MX has answered DATA, or the message
+	retry     bool                 // of the recipient that is asked about: it was put off before
 	events    []*contain.Recipient // for the detector, while it may; nil is the mail itself
 
 	waited  time.Duration // by the command at hand
@@ -45,8 +50,9 @@ type pass struct {
 	holding []place       // of the session that is held; counted in Policy.held
 	step    session.Step  // that was asked about last
 
-	groups [4]group // room for what limits asks
-	told   []string // what the session has been told once
+	groups [4]group     // room for what limits asks
+	tries  []limit.Want // room for what attempt asks
+	told   []string     // what the session has been told once
 }
 
 // A stay is what a session holds for as long as it lasts: its place among the sessions.
@@ -93,13 +99,24 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		a.moor(a.at, q.SendingIP)
 		d = a.limits(q.Step, a.size)
 	case session.StepRecipient:
-		d = a.limits(q.Step, 0)
-		if d.Refuse == session.RefuseNot {
-			a.asked = append(a.asked, a.policy.hash(q.Recipient))
-		}
+		d = a.askRecipient(q)
 	}
 	if !d.Again {
 		a.decided(d.Refuse != session.RefuseNot)
+	}
+	return d
+}
+
+// askRecipient is asked before RCPT. A recipient that was put off is not counted again.
+func (a *pass) askRecipient(q session.Question) session.Decision {
+	hash := a.policy.hash(q.Recipient)
+	a.retry = a.policy.retries.again(a.tenant, a.keyOf(hash), a.policy.clock())
+	d := a.limits(session.StepRecipient, 0)
+	a.retry = false
+	if d.Refuse == session.RefuseNot {
+		a.asked = append(a.asked, hash)
+	} else {
+		a.partly = true
 	}
 	return d
 }
@@ -109,6 +126,7 @@ func (a *pass) decided(refused bool) {
 	a.release()
 	if refused && a.step != session.StepRecipient {
 		a.endMail(false, 0)
+		a.partly = false
 	}
 }
 
@@ -286,9 +304,10 @@ func (a *pass) senderRefused(n session.News) {
 	for _, hash := range a.asked {
 		mail += hash
 	}
+	mail ^= a.policy.hash(a.provider)
 	a.policy.detector.Message(contain.Message{
-		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail ^ a.policy.hash(a.provider), IP: n.SendingIP, Class: n.Class,
-		Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail, IP: n.SendingIP, Class: n.Class,
+		Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text), Again: a.triedAgain(n.Code, mail, n.Class),
 	})
 }
 
@@ -305,7 +324,13 @@ func (a *pass) toldRecipient(n session.News) {
 	a.tried += hash // in any order; and twice the same is not nothing
 	a.events = append(a.events, &contain.Recipient{
 		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+		Again: a.triedAgain(n.Code, hash, class),
 	})
+	if n.Code/100 == 2 {
+		a.reached = append(a.reached, hash) // what becomes of it, the reply to the dot says
+	} else {
+		a.answered(n.Code, hash)
+	}
 	a.tell()
 }
 
@@ -316,7 +341,7 @@ const sampleOctets = 160
 
 // tell tells the detector what it is to know of the mail, as far as the account is known by now.
 func (a *pass) tell() {
-	if !a.unnamed {
+	if !a.unnamed && !a.calling() {
 		a.attribute()
 	}
 }
@@ -340,12 +365,45 @@ func (a *pass) toldMessage(n session.News) {
 	if n.Code > 0 && n.Code < 400 {
 		class = contain.Accepted
 	}
+	a.dataAsked = true
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
 			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+			Again: a.triedAgain(n.Code, ^a.tried, class),
 		})
+		for _, hash := range a.reached {
+			a.answered(n.Code, hash)
+		}
 	}
+}
+
+// keyOf is what a recipient of this sender is remembered by, as long as it is put off.
+func (a *pass) keyOf(recipient uint64) uint64 { return recipient ^ a.policy.hash(a.account) }
+
+// answered notes what became of a recipient: put off, or done with.
+func (a *pass) answered(code int, recipient uint64) {
+	if code/100 == 4 {
+		a.policy.retries.note(a.tenant, a.keyOf(recipient), a.policy.clock())
+	} else {
+		a.policy.retries.over(a.tenant, a.keyOf(recipient))
+	}
+}
+
+// triedAgain reports whether an outcome is that of a mail which was put off for the same reason before: same sender, recipients and
+// announced size. It remembers the outcome, if the mail is put off again.
+func (a *pass) triedAgain(code int, whose uint64, class string) bool {
+	if code < 400 {
+		return false
+	}
+	key, now := a.keyOf(whose)+uint64(a.size)*0x9e3779b97f4a7c15^a.policy.hash(class), a.policy.clock()
+	again := a.policy.retries.again(a.tenant, key, now)
+	if code/100 == 4 {
+		a.policy.retries.note(a.tenant, key, now)
+	} else {
+		a.policy.retries.over(a.tenant, key)
+	}
+	return again
 }
 
 // giveBack is for a mail that the MX did not take.
@@ -355,16 +413,36 @@ func (a *pass) giveBack() {
 	a.policy.limiter.Settle(&a.berths[a.at].mail, false, 0)
 }
 
-// endMail settles what was taken for the mail at hand. Recipients that the MX was asked for stay counted, whatever it said.
+// endMail settles what was taken for the mail at hand. Recipients that the MX was asked for stay counted, whatever it said; but where the
+// MSA gives up a mail of which something was refused here, it will bring the others again.
 func (a *pass) endMail(delivered bool, octets int64) {
+	a.endCallout()
 	a.attribute()
 	a.policy.limiter.Settle(&a.mail, delivered, octets)
 	a.policy.limiter.Settle(&a.ofAccount, delivered, octets)
 	a.policy.limiter.Settle(&a.berths[a.at].mail, delivered, octets)
 	a.moor(1-a.at, netip.Addr{})
-	a.policy.limiter.Settle(&a.recipient, true, 0)
+	a.policy.limiter.Settle(&a.recipient, delivered || !a.partly, 0)
 	a.begun, a.taken, a.unnamed, a.asked, a.tried = false, false, false, a.asked[:0], 0
+	a.partly, a.dataAsked, a.reached = false, false, a.reached[:0]
 }
+
+// endCallout tells the detector of a mail with the null sender that came to no DATA: somebody's MX asks whether a recipient exists. That
+// is no bounce.
+func (a *pass) endCallout() {
+	if !a.calling() {
+		return
+	}
+	for _, r := range a.events {
+		if r != nil {
+			a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == "recipient_invalid"})
+		}
+	}
+	a.events = a.events[:0]
+}
+
+// calling reports whether the mail at hand may be a callout.
+func (a *pass) calling() bool { return a.begun && !a.dataAsked && a.account == contain.NullSender }
 
 // Close implements [session.Pass].
 func (a *pass) Close() {

@@ -71,6 +71,7 @@ type Policy struct {
 	settings atomic.Pointer[settings]           // that new sessions begin under, and that people's orders are read by
 	given    atomic.Pointer[map[override]int64] // amounts that people have set; a new map at each order, written with mu held
 	seed     maphash.Seed
+	retries  *retries
 
 	mu   sync.Mutex
 	held map[heldFor]int // sessions that are being delayed
@@ -85,8 +86,9 @@ type Policy struct {
 // settings are Settings with what follows from them.
 type settings struct {
 	Settings
-	slow    *limit.Limit
-	resized sync.Map // resizing → *limit.Limit: of Limits and slow, with the amounts that people have set
+	slow     *limit.Limit
+	resized  sync.Map // resizing → *limit.Limit: of Limits and slow, with the amounts that people have set
+	attempts sync.Map // *limit.Limit → *limit.Limit: what bounds the attempts of each
 }
 
 // New makes a Policy and reads what the store has.
@@ -103,6 +105,7 @@ func New(o Options) (*Policy, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.limiter = limit.New(limit.Options{Clock: p.clock})
+	p.retries = newRetries(p.clock())
 	var err error
 	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy}); err != nil {
 		return nil, fmt.Errorf("containment: %w", err)

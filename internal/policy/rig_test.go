@@ -131,7 +131,8 @@ type sent struct {
 	rcpts   int // let pass
 }
 
-// send plays a mail. The reply to a RCPT, or to the dot where its key is "", is by the recipient's name; without one it is accepted.
+// send plays a mail. The reply to a RCPT, or to the dot where its key is "", is by the recipient's name: a class, or "now" and a class
+// where it is temporary; without one it is accepted.
 func (v *visit) send(from string, to []string, replies map[string]string) (s sent) {
 	d := v.ask(session.Question{Step: session.StepMail, Sender: from})
 	s.pool = d.Pool
@@ -168,7 +169,11 @@ func (v *visit) send(from string, to []string, replies map[string]string) (s sen
 func news(step session.Step, class string) session.News {
 	n := session.News{Step: step, Code: 250, SendingIP: ours}
 	if class != "" {
-		n.Code, n.Class, n.Text = 550, class, []byte("550 5.0.0 "+class)
+		n.Code, n.Class = 550, class
+		if rest, now := strings.CutPrefix(class, "now "); now { // put off
+			n.Code, n.Class = 450, rest
+		}
+		n.Text = fmt.Appendf(nil, "%d %d.0.0 %s", n.Code, n.Code/100, n.Class)
 	}
 	return n
 }

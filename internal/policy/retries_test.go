@@ -1,0 +1,182 @@
+package policy
+
+import (
+	"fmt"
+	"hash/maphash"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+func TestRetriesAreKnownUntilAReplyForGood(t *testing.T) {
+	now := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
+	r := newRetries(now)
+	r.note("acme", 1<<20, now)
+	for _, c := range []struct {
+		tenant string
+		key    uint64
+		at     time.Duration
+		want   bool
+	}{
+		{"acme", 1 << 20, 0, true}, {"acme", 1 << 20, retryWindow, true}, {"acme", 1 << 20, retryWindow + time.Minute, false},
+		{"blue", 1 << 20, 0, false}, {"acme", 1 << 21, 0, false},
+	} {
+		if got := r.again(c.tenant, c.key, now.Add(c.at)); got != c.want {
+			t.Errorf("%s, key %x, after %v: %t, want %t", c.tenant, c.key, c.at, got, c.want)
+		}
+	}
+	r.over("acme", 1<<20)
+	if r.again("acme", 1<<20, now) {
+		t.Error("a reply for good, and yet a retry")
+	}
+}
+
+// A tenant's flood pushes out its own alone, and all tenants together have a bound.
+func TestRetriesOfOneTenantDoNotPushOutAnother(t *testing.T) {
+	now := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
+	r, seed := newRetries(now), maphash.MakeSeed()
+	key := func(i int) uint64 { return maphash.String(seed, fmt.Sprint(i)) }
+	const honest = 1000
+	for i := range honest {
+		r.note("acme", key(i), now)
+	}
+	for i := range 20 * mostEntries {
+		r.note("flood", key(i), now.Add(time.Minute))
+	}
+	lost := 0
+	for i := range honest {
+		if !r.again("acme", key(i), now.Add(time.Hour)) {
+			lost++
+		}
+	}
+	if lost > 0 {
+		t.Errorf("%d of %d retries of another tenant were forgotten", lost, honest)
+	}
+	if n := len(r.tenants["flood"].entries); n != mostEntries {
+		t.Errorf("the flood has %d entries, want %d", n, mostEntries)
+	}
+	for i := range 2 * mostTables {
+		for j := range 10 {
+			r.note(fmt.Sprint("t", i), key(j), now)
+		}
+	}
+	if r.entries > mostAllEntries || len(r.tenants) > mostTables {
+		t.Errorf("%d entries of %d tenants", r.entries, len(r.tenants))
+	}
+	if !r.again("acme", key(1), now.Add(time.Hour)) {
+		t.Error("many tenants pushed another's out")
+	}
+}
+
+// perHour is a limit of so many recipients of an account in an hour.
+func perHour(amount int64) *Limit {
+	return rule("hour", limit.PerAccount, amount, func(r *limit.Rule) { r.Measure = limit.Recipients })
+}
+
+// What an MX puts off takes room once, however often its MSA tries. When the MX takes it, the next mail to the same person is another.
+func TestARetryTakesNoRoom(t *testing.T) {
+	r := newRig(t, settingsWith(perHour(200)), nil)
+	to, later := many(90), map[string]string{}
+	for _, name := range to {
+		later[name] = "now greylisted"
+	}
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	alice := contain.Subject{Tenant: "acme", Account: "alice@acme.example"}
+	for try := range 4 {
+		if s := v.send(alice.Account, to, later); s.rcpts != len(to) {
+			t.Fatalf("try %d: %d of %d recipients let pass", try, s.rcpts, len(to))
+		}
+		if n := r.used(alice, "hour"); n != 90 {
+			t.Errorf("try %d: %d counted, want 90", try, n)
+		}
+	}
+	v.send(alice.Account, to[:50], nil)
+	before := r.used(alice, "hour")
+	if v.send(alice.Account, to[:20], nil); r.used(alice, "hour") != before+20 {
+		t.Errorf("the next mail to the same: %d counted, want %d", r.used(alice, "hour")-before, 20)
+	}
+}
+
+// An MSA that sends to all of a mail's recipients or to none gets back what it has asked for, as long as it was refused here. What it
+// gives up by itself stays counted.
+func TestWhatIsGivenUpForOurSakeIsGivenBack(t *testing.T) {
+	r := newRig(t, settingsWith(perHour(100)), nil)
+	alice := contain.Subject{Tenant: "acme", Account: "alice@acme.example"}
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	giveUp := func(n int) (passed int) {
+		v.ask(session.Question{Step: session.StepMail, Sender: alice.Account})
+		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		for _, name := range many(n) {
+			if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
+				passed++
+				v.Tell(session.News{Step: session.StepRecipient, Code: 250, SendingIP: ours})
+			}
+		}
+		v.Tell(session.News{Step: session.StepOver})
+		return passed
+	}
+	if giveUp(60); r.used(alice, "hour") != 60 {
+		t.Errorf("given up by itself: %d counted, want 60", r.used(alice, "hour"))
+	}
+	for try := range 3 {
+		if passed := giveUp(60); passed != 40 || r.used(alice, "hour") != 60 {
+			t.Errorf("try %d: %d let pass, want 40; %d counted, want 60", try, passed, r.used(alice, "hour"))
+		}
+	}
+}
+
+// RCPT and RSET for ever ask MXs about no more people than five times the limit, in the time of the limit.
+func TestAttemptsAreBounded(t *testing.T) {
+	r := newRig(t, settingsWith(perHour(100)), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	asked, text := 0, ""
+	for i := range 5000 {
+		v.ask(session.Question{Step: session.StepMail, Sender: "eve@acme.example"})
+		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		name := fmt.Sprintf("p%d@example.net", i%50)
+		if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
+			asked++
+			v.Tell(session.News{Step: session.StepRecipient, Code: 450, Class: "greylisted", SendingIP: ours})
+		} else {
+			text = d.Text
+		}
+		v.Tell(session.News{Step: session.StepOver})
+	}
+	if asked != 500 || !strings.Contains(text, `too many attempts at recipients of this sender: limit "hour" allows 500 in 1h0m0s`) {
+		t.Errorf("the MX was asked about %d, want 500; then %q", asked, text)
+	}
+}
+
+// Verifying a tenant's own inbound mail is no backscatter; a bounce, whose DATA an MX gets to see, is.
+func TestCalloutsAreNoBounces(t *testing.T) {
+	for _, data := range []bool{false, true} {
+		r := newRig(t, settingsWith(), nil)
+		for i := range 260 {
+			v, _ := r.enter("10.0.1.1", []netip.AddrPort{mx, other}[i%2])
+			v.ask(session.Question{Step: session.StepMail})
+			v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+			v.ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
+			v.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
+			if data {
+				v.Tell(session.News{Step: session.StepData, Code: 503, Class: "system_error", Text: []byte("503 no recipients"), SendingIP: ours})
+			}
+			v.Close()
+			r.pass(time.Second)
+		}
+		x := r.Explain(contain.Subject{Tenant: "acme", Account: contain.NullSender})
+		asked, dead := r.Callouts("acme")
+		if contained := x.Level > contain.Normal; contained != data || (asked == 260 && dead == 260) == data {
+			t.Errorf("DATA %t: %v, %d callouts, %d to nobody", data, x.Level, asked, dead)
+		}
+	}
+}
