@@ -296,10 +296,11 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 
 // whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
 func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
-	choice, _ := o.router.Choose(o.query(session.DialRequest{
+	q := o.query(session.DialRequest{
 		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
-	})) // tenant and route are told with an error, too
-	return cmp.Or(choice.Tenant, r.Source.String()), o.handlings[choice.Number]
+	})
+	choice, _ := o.router.Choose(q) // the route is told with an error, too
+	return cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), o.handlings[choice.Number]
 }
 
 func destinationOf(r session.MXRefusal) string {

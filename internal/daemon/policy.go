@@ -34,8 +34,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	return s, nil
 }
 
-// identify finds whose a mail is: by the listener, by the MSA's address, behind a shared one by the sender's domain, and else it is
-// that of the tenant for all others, if there is one.
+// identify tells the gate whose a mail is, which the router knows, and which header names the account.
 func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *string) policy.Identity {
 	headers := map[string]policy.Identity{}
 	for _, t := range cfg.Tenants {
@@ -47,12 +46,6 @@ func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *s
 			q.Sender, q.SenderKnown = *sender, true
 		}
 		owner := router.Owner(q)
-		switch {
-		case len(cfg.Tenants) == 0: // each MSA is one
-			owner.Tenant = origin.Source.Addr().String()
-		case owner.Tenant == "" && !owner.Later:
-			owner.Tenant = cfg.Senders.UnknownTenant
-		}
 		id := headers[owner.Tenant]
 		id.Tenant, id.Later, id.Spoofed = owner.Tenant, owner.Later, owner.Spoofed
 		return id

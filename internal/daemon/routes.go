@@ -14,7 +14,7 @@ import (
 
 // Router makes the router that a configuration asks for.
 func Router(cfg *config.Config) (*egress.Router, error) {
-	r := egress.RouterConfig{Pools: poolsOf(cfg)}
+	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
 	for _, t := range cfg.Tenants {
 		r.Tenants = append(r.Tenants, egress.Tenant{
 			Name: t.Name, Port: uint16(t.ListenPort), Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool,
