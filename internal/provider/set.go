@@ -23,17 +23,22 @@ type Provider struct {
 // A Set knows providers by names. It is immutable.
 type Set struct {
 	domains, mx names
+	named       map[string]bool
 }
 
 // NewSet makes a Set. Where two providers claim a name the later one has it.
 func NewSet(list []Provider) *Set {
-	s := &Set{domains: names{}, mx: names{}}
+	s := &Set{domains: names{}, mx: names{}, named: map[string]bool{}}
 	for _, p := range list {
 		s.domains.add(p.Domains, p.Name)
 		s.mx.add(p.MX, p.Name)
+		s.named[p.Name] = true
 	}
 	return s
 }
+
+// has reports whether there is a provider of this name.
+func (s *Set) has(name string) bool { return s.named[name] }
 
 // OfDomain gives the provider whose own domain this is, and the name in the list that says so; "" for neither.
 func (s *Set) OfDomain(domain string) (provider, name string) { return s.domains.find(normal(domain)) }
