@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/keep"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -28,6 +29,8 @@ type outlet struct {
 	rules     *classify.Rules
 	book      *standing.Book
 	handlings []config.Handling // by the number of the route; 0: without one
+	pins      *keep.Memory[pinKey, netip.Addr]
+	forecast  *egress.Forecast
 	resets    resets
 	probes    probes
 }
@@ -37,10 +40,12 @@ const providerWait = 20 * time.Millisecond
 
 // Dial implements [session.Dialer].
 func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
-	choice, err := o.router.Choose(o.query(req))
+	q := o.query(req)
+	choice, err := o.router.Choose(q)
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
 	}
+	choice = o.foresee(choice, q)
 	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
 		if len(req.Avoid) > 0 {
 			return session.Outbound{}, session.ErrNoOtherIP
@@ -92,9 +97,12 @@ func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
 // permitted gives the sending IP to dial from, and if the session is the one that probes it the number of the probe. Those that the
 // MX has refused in this session come last: that may have been another tenant's mail. A rescue cannot have them.
 func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
-	how := o.handlings[choice.Number]
+	how, ips := o.handlings[choice.Number], choice.IPs()
+	if i := o.destined(choice, how, &req, ips); i >= 0 {
+		return ips[i], 0, nil
+	}
 	var untried, tried []egress.SendingIP
-	for _, ip := range choice.IPs() {
+	for _, ip := range ips {
 		if slices.Contains(req.Avoid, ip.Address) {
 			tried = append(tried, ip)
 		} else {
@@ -117,9 +125,15 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it.
 func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
+	domains := o.domainsProvider(&req)
 	for _, ip := range ips {
 		key := o.key(ip.Address, req.Destination.Addr())
+		alsoThere := o.peekAt(how, ip.Address, domains)
+		if alsoThere.Answer == standing.No {
+			continue
+		}
 		permit := o.may(how, key, o.book.May)
+		permit.Share = min(permit.Share, alsoThere.Share)
 		switch {
 		case permit.Answer == standing.No:
 			if probe := o.probeOf(key, req.Session); probe != 0 {
@@ -160,7 +174,9 @@ func (o *outlet) may(how config.Handling, key standing.Key, ask func(standing.Ke
 // the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
 // against the IPs it does not allocate: it is asked for every mail.
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
-	choice, err := o.router.Choose(o.query(req))
+	q := o.query(req)
+	o.learnBehind(q, sendingIP)
+	choice, err := o.router.Choose(q)
 	if err != nil {
 		return false
 	}
@@ -172,10 +188,14 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	}
 	how, mx := o.handlings[choice.Number], req.Destination.Addr()
 	probing := false
-	if o.peek(how, sendingIP, mx).Answer != standing.Yes {
+	if o.peek(how, sendingIP, &req).Answer != standing.Yes {
 		if probing = o.probeOf(o.key(sendingIP, mx), req.Session) != 0; !probing {
 			return false
 		}
+	}
+	if pin := o.pinned(choice, how, &req); pin.IsValid() {
+		o.foretell(choice, q, pin)
+		return pin == sendingIP
 	}
 	better := func(ip egress.SendingIP) bool {
 		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
@@ -183,23 +203,61 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if slices.Contains(req.Avoid, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
-	return probing || !choice.BySender || !better(choice.IP)
+	elsewhere := choice.BySender && better(choice.IP)
+	if elsewhere || choice.IP.Address == sendingIP {
+		o.foretell(choice, q, choice.IP.Address)
+	}
+	return probing || !elsewhere
 }
 
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it: where the senders decide, it may be the first choice of no other connection.
 func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, req *session.DialRequest) bool {
-	permit := o.peek(how, ip, req.Destination.Addr())
+	permit := o.peek(how, ip, req)
 	return permit.Answer != standing.No && inShare(permit, req.Session, ip)
 }
 
-// peek is may without the beginning of a probe.
-func (o *outlet) peek(how config.Handling, ip, mx netip.Addr) standing.Permit {
+// peek is may without the beginning of a probe: what holds at the MX, and as long as nobody knows whose MX it is what holds at the
+// provider of the recipient's domain, too.
+func (o *outlet) peek(how config.Handling, ip netip.Addr, req *session.DialRequest) standing.Permit {
 	var name [64]byte
-	if o.book.Blameless(ip, o.appendProvider(name[:0], mx)) {
-		return standing.Permit{Answer: standing.Yes, Share: 1}
+	mx, here := req.Destination.Addr(), freely
+	if !o.book.Blameless(ip, o.appendProvider(name[:0], mx)) {
+		here = o.may(how, o.key(ip, mx), o.book.Peek)
 	}
-	return o.may(how, o.key(ip, mx), o.book.Peek)
+	there := o.peekAt(how, ip, o.domainsProvider(req))
+	if there.Answer == standing.No {
+		return there
+	}
+	here.Share = min(here.Share, there.Share)
+	return here
+}
+
+var freely = standing.Permit{Answer: standing.Yes, Share: 1}
+
+// peekAt is what holds at a provider that the recipient's domain names; "" is none. A suspension that has run out holds nothing
+// back: its probe must be of an MX that is known to be the provider's, or nobody could hear what comes of it.
+func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standing.Permit {
+	if name == "" {
+		return freely
+	}
+	var text [64]byte
+	if o.book.Blameless(ip, append(text[:0], name...)) {
+		return freely
+	}
+	permit := o.may(how, standing.Key{IP: ip, Provider: name}, o.book.Peek)
+	if permit.Answer != standing.No {
+		permit.Answer = standing.Yes
+	}
+	return permit
+}
+
+// domainsProvider gives the provider of the recipient's domain, as long as nobody knows whose the MX is; else "".
+func (o *outlet) domainsProvider(req *session.DialRequest) string {
+	if req.Recipient == "" || o.providers.At(req.Destination.Addr()) != "" {
+		return ""
+	}
+	return o.providers.Of(domainOf(req.Recipient))
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -212,6 +270,54 @@ func (o *outlet) query(req session.DialRequest) egress.Query {
 		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain).Provider
 	}
 	return q
+}
+
+// foresee takes the choice that the MSA's next sender would get, as far as what it has sent before tells: where senders decide, and none is
+// known yet. Only within the pool: whose mail it is, and which route holds, is not to be guessed.
+func (o *outlet) foresee(choice egress.Choice, q egress.Query) egress.Choice {
+	if !choice.BySender || q.SenderKnown || o.forecast == nil {
+		return choice
+	}
+	domain, found := o.forecast.SenderDomain(errand(q))
+	if !found {
+		return choice
+	}
+	if q.Sender, q.SenderKnown = "", true; domain != "" {
+		q.Sender = "@" + domain
+	}
+	if guessed, err := o.router.Choose(q); err == nil && guessed.Pool == choice.Pool && guessed.Number == choice.Number {
+		return guessed
+	}
+	return choice
+}
+
+// foretell remembers which sending IP was right for a mail.
+func (o *outlet) foretell(choice egress.Choice, q egress.Query, ip netip.Addr) {
+	if choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox {
+		o.forecast.Note(errand(q), plainDomain(q.Sender), ip)
+	}
+}
+
+// maxMailbox bounds what is remembered of a sender (RFC 5321 §4.5.3.1.3).
+const maxMailbox = 256
+
+func errand(q egress.Query) egress.Errand {
+	return egress.Errand{Source: q.Source, Port: q.Port, MX: q.Destination.Addr(), Provider: q.Provider}
+}
+
+// destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
+// from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
+func (o *outlet) destined(choice egress.Choice, how config.Handling, req *session.DialRequest, ips []egress.SendingIP) int {
+	ip := o.pinned(choice, how, req)
+	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
+		ip = o.forecast.IP(egress.Errand{
+			Source: req.Source, Port: req.Port, MX: req.Destination.Addr(), Provider: o.providers.At(req.Destination.Addr()),
+		})
+		if ip.IsValid() && (slices.Contains(req.Avoid, ip) || !o.worthMoving(how, ip, req) || o.peek(how, ip, req).Answer != standing.Yes) {
+			return -1
+		}
+	}
+	return slices.IndexFunc(ips, func(s egress.SendingIP) bool { return ip.IsValid() && s.Address == ip })
 }
 
 func domainOf(mailbox string) string {
@@ -233,28 +339,34 @@ func (o *outlet) appendProvider(b []byte, mx netip.Addr) []byte {
 	return mx.Unmap().AppendTo(append(b, "mx:"...))
 }
 
-// learn looks up whose MXs a domain has, in the background, so that the next refusal by one of them counts for its provider.
-func (o *outlet) learn(domain string) {
+// learn looks up whose MXs a domain has, behind the tenant's mail, so that the next refusal by one of them counts for its provider, and the
+// next session to it heeds what stands there.
+func (o *outlet) learn(domain, tenant string) {
 	if len(domain) <= maxDomain && strings.Contains(domain, ".") {
-		o.providers.Find(over, domain)
+		o.providers.Learn(domain, tenant)
+	}
+}
+
+// learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
+// known of the domain, that is worth the short wait: it may stand there.
+func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
+	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
+		return
+	}
+	o.learn(q.RecipientDomain, o.router.Owner(q).Tenant)
+	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
+		o.providers.Find(context.Background(), q.RecipientDomain)
 	}
 }
 
 // maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).
 const maxDomain = 253
 
-// over is a context that is over: nobody waits.
-var over = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 // Judge implements [session.Judge].
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	tenant, how := o.whose(r)
 	j := session.Judgement{Observe: how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
-	o.learn(domainOf(string(r.Recipient)))
+	o.learn(domainOf(string(r.Recipient)), tenant)
 	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
 		j.Class, j.Rule = classify.IPReputation.String(), "connection refused or reset"
@@ -266,6 +378,7 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
 	})
 	j.Class, j.Rule = v.Class.String(), v.Rule
+	o.pin(&r, v.Class)
 	if r.SendingIP.IsValid() {
 		o.book.Observe(standing.Evidence{
 			IP: r.SendingIP, Provider: key.Provider, Tenant: tenant, Destination: destinationOf(r), Class: j.Class, Scope: v.Scope.String(),
@@ -296,11 +409,17 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 
 // whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
 func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
+	q, choice := o.choiceOf(&r)
+	return cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), o.handlings[choice.Number]
+}
+
+// choiceOf gives what was known of a mail that was refused, and what is chosen for it.
+func (o *outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
 	q := o.query(session.DialRequest{
 		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
 	})
-	choice, _ := o.router.Choose(q) // the route is told with an error, too
-	return cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), o.handlings[choice.Number]
+	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
+	return q, choice
 }
 
 func destinationOf(r session.MXRefusal) string {

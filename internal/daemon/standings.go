@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -48,6 +49,19 @@ func (d *Daemon) openBook() error {
 		}
 		return err
 	})
+	return d.openLearnt(store)
+}
+
+// openLearnt opens what kanmon has learnt of destinations; it outlives reloads, too.
+func (d *Daemon) openLearnt(store *standing.SQLite) (err error) {
+	var db *sql.DB
+	if store != nil {
+		db = store.DB()
+	}
+	if d.learnt, err = openLearnt(db, d.log, nil); err != nil {
+		return fmt.Errorf("standing.file: %w", err)
+	}
+	d.onStop("what was learnt", func(context.Context) error { return d.learnt.close() })
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package provider
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Lookups behind the mail: nobody waits for them, so they give way. Whoever's mail asks for them has a part of the places and of the
 // questions, and all of them together leave places for lookups that sessions wait for.
@@ -52,27 +55,32 @@ func (b *bucket) take(now time.Time, rate, burst float64) bool {
 // Learn looks up whose MXs a domain has, behind the mail of the asker, a tenant. It never waits, and it does nothing while that is known and
 // fresh, or where there is no room: the next mail asks again. Where there is nothing to do it does not allocate.
 func (l *Lookup) Learn(domain, by string) {
-	domain = normal(domain)
-	if _, literal := addressOf(domain); literal || !l.due(domain) {
+	if !l.Due(domain) {
 		return
 	}
-	a := l.asker(by)
+	domain = normal(domain)
+	a := l.asker(domain, by)
 	if a == nil {
 		return
 	}
 	l.flights.DoChan(domain, func() (any, error) { return l.lookUp(domain, a), nil })
 }
 
-// due reports whether DNS should be asked about a domain.
-func (l *Lookup) due(domain string) bool {
+// Due reports whether Learn has anything to do.
+func (l *Lookup) Due(domain string) bool {
+	domain = normal(domain)
+	if strings.HasPrefix(domain, "[") { // RFC 5321 section 4.1.3: an address literal
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k, found := l.domains.get(domain)
 	return !found || !time.Now().Before(k.until)
 }
 
-// asker gives whoever asks, if there is room for one more question of his; nil if there is none.
-func (l *Lookup) asker(by string) *asker {
+// asker gives whoever asks, if there is room for one more question of his; nil if there is none. Until there is an answer nobody asks
+// about the domain again.
+func (l *Lookup) asker(domain, by string) *asker {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	a, found := l.behind.askers.get(by)
@@ -85,6 +93,9 @@ func (l *Lookup) asker(by string) *asker {
 		!l.behind.room.take(now, askedByAll, burstOfAll) {
 		return nil
 	}
+	k, _ := l.domains.get(domain)
+	k.until = now.Add(lookupTime)
+	l.domains.put(domain, k)
 	return a
 }
 
