@@ -376,3 +376,56 @@ func TestPinsAreSharedAmongTenants(t *testing.T) {
 		t.Errorf("from %s, was told to come back from %s", ip, ip10)
 	}
 }
+
+// The daemon begins a session at the IP of the sender that the MSA is likely to come with: always right where it has only one, and in a mix
+// of many it spares most of the second connections that there were before.
+func TestSessionsBeginAtTheirSendersIP(t *testing.T) {
+	s := newSite(t, poolOf(4, ""))
+	for i := range 200 {
+		s.send(mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@example.net", mx: fmt.Sprintf("192.0.2.%d:25", i%50)})
+		if i == 0 {
+			s.moves = 0
+		}
+	}
+	if s.moves > 0 {
+		t.Errorf("one sender domain: %d of 199 sessions are moved after the first", s.moves)
+	}
+	moved := map[bool]int{}
+	for _, foretold := range []bool{false, true} {
+		s.moves = 0
+		if s.outlet.forecast = nil; foretold {
+			s.outlet.forecast = egress.NewForecast()
+		}
+		for i := range 2000 {
+			domain := i / 4 * 7919 % 500   // in runs of four
+			domain = domain * domain / 500 // few of them are most of the mail
+			s.send(mailOf{source: "10.20.9.5", sender: fmt.Sprintf("a@d%d.example", domain), recipient: "x@example.net", mx: "192.0.2.25:25"})
+		}
+		moved[foretold] = s.moves
+	}
+	t.Logf("2000 sessions, a pool of four: %d moved without a forecast, %d with it", moved[false], moved[true])
+	if 2*moved[true] > moved[false] {
+		t.Error("more than half of them are still moved")
+	}
+}
+
+// What is likely does not make an IP usable, nor does it take a session out of its pool.
+func TestForecastMakesNothingUsable(t *testing.T) {
+	s := newSite(t, poolOf(4, ""))
+	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@example.net", mx: mxAddr.String()}
+	own := s.send(m)
+	req := session.DialRequest{Source: msa, Destination: mxAddr}
+	if ip, ok := s.dialled(req); ip != own || !ok {
+		t.Fatalf("the next session begins at %s, its sender's is %s: the test shows nothing", ip, own)
+	}
+	s.Judge(refusedTo(m.source, own, mxAddr, m.sender, m.recipient, listing))
+	if ip, ok := s.dialled(req); ip == own || !ok {
+		t.Errorf("suspended, and the next session begins at %s", ip)
+	}
+	req.Destination = netip.MustParseAddrPort("192.0.2.26:25")
+	elsewhere, _ := s.dialled(req)
+	req.Avoid = []netip.Addr{elsewhere}
+	if ip, ok := s.dialled(req); ip == elsewhere || !ok {
+		t.Errorf("refused in this session, and it begins there again: %s", ip)
+	}
+}

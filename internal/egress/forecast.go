@@ -25,6 +25,8 @@ type track struct {
 	// How often each of two guesses would have been right lately: the last one again, or the most frequent one. MSAs send in runs, or in
 	// any order.
 	lastHits, mostHits float32
+	// And of an MSA at all: what went to the destination, or what came from the MSA.
+	wayHits, domainHits float32
 }
 
 type tally[T comparable] struct {
@@ -64,26 +66,38 @@ func (f *Forecast) Note(e Errand, senderDomain string, ip netip.Addr) {
 	msa, way := e.keys()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.track(way)
-	seen(t, &t.ips, ip)
-	t = f.track(msa)
-	if seen(t, &t.domains, senderDomain) {
-		t.domains[t.last].what = strings.Clone(senderDomain)
+	to, from := f.track(way), f.track(msa)
+	from.wayHits, from.domainHits = from.wayHits*fading, from.domainHits*fading
+	if guess(to, &to.ips) == ip {
+		from.wayHits++
+	}
+	if guess(from, &from.domains) == senderDomain {
+		from.domainHits++
+	} else {
+		from.domainHits += sameByChance
+	}
+	seen(to, &to.ips, ip)
+	if seen(from, &from.domains, senderDomain) {
+		from.domains[from.last].what = strings.Clone(senderDomain)
 	}
 }
 
-// IP guesses the sending IP by what went to this destination; the zero Addr where nothing did.
+// sameByChance is how often another domain has the same sending IP: in pools of usual sizes.
+const sameByChance = 0.2
+
+// IP guesses the sending IP by what went to this destination; the zero Addr where nothing did, or where SenderDomain guesses better.
 func (f *Forecast) IP(e Errand) netip.Addr {
 	if f == nil {
 		return netip.Addr{}
 	}
-	_, way := e.keys()
+	msa, way := e.keys()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if t := f.find(way); t != nil {
-		return guess(t, &t.ips)
+	to, from := f.find(way), f.find(msa)
+	if to == nil || from != nil && from.domainHits > from.wayHits {
+		return netip.Addr{}
 	}
-	return netip.Addr{}
+	return guess(to, &to.ips)
 }
 
 // SenderDomain guesses the sender's domain by what the MSA has sent at all.
@@ -101,6 +115,7 @@ func (f *Forecast) SenderDomain(e Errand) (domain string, found bool) {
 	return guess(t, &t.domains), true
 }
 
+// find gives the track of a key, nil if there is none.
 func (f *Forecast) find(key uint64) *track {
 	if t := f.now[key]; t != nil {
 		return t
