@@ -254,10 +254,11 @@ func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standin
 
 // domainsProvider gives the provider of the recipient's domain, as long as nobody knows whose the MX is; else "".
 func (o *outlet) domainsProvider(req *session.DialRequest) string {
-	if req.Recipient == "" || o.providers.At(req.Destination.Addr()) != "" {
+	domain := domainOf(req.Recipient)
+	if domain == "" || len(domain) > maxDomain || o.providers.At(req.Destination.Addr()) != "" {
 		return ""
 	}
-	return o.providers.Of(domainOf(req.Recipient))
+	return o.providers.Of(domain)
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -331,6 +332,14 @@ func (o *outlet) key(ip, mx netip.Addr) standing.Key {
 }
 
 func (o *outlet) provider(mx netip.Addr) string { return string(o.appendProvider(nil, mx)) }
+
+// providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none.
+func (o *outlet) providerOf(mx netip.Addr, domain string) string {
+	if name := o.providers.At(mx); name != "" || len(domain) > maxDomain {
+		return name
+	}
+	return o.providers.Of(domain)
+}
 
 func (o *outlet) appendProvider(b []byte, mx netip.Addr) []byte {
 	if name := o.providers.At(mx); name != "" {

@@ -18,7 +18,7 @@ import (
 // policySettings makes what decides who may send, and how much.
 func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	s := policy.Settings{
-		Active: gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, Internal: cfg.Senders.Internal,
+		Active: gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, ProviderOf: out.providerOf, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {

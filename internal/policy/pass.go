@@ -92,7 +92,11 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		a.moor(a.at, q.SendingIP)
 		d = a.limits(q.Step, a.size)
 	case session.StepRecipient:
-		d = a.limits(q.Step, 0)
+		if d = a.meet(q.Recipient); d.Refuse == session.RefuseNot {
+			limits := a.limits(q.Step, 0)
+			limits.Notes = append(d.Notes, limits.Notes...)
+			d = limits
+		}
 		if d.Refuse == session.RefuseNot {
 			a.asked = append(a.asked, a.policy.hash(strings.ToLower(q.Recipient)))
 		}
@@ -146,6 +150,7 @@ func (a *pass) stranger() session.Decision {
 
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.endMail(false, 0) // the one before, or the same one before its delay
+	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)
 	a.account = strings.ToLower(q.Sender)
