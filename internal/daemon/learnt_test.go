@@ -178,3 +178,49 @@ func deliverTo(w *world, recipient string) error {
 	}
 	return nil
 }
+
+// An operator who names a provider that nothing is known to be of is told so.
+func TestStandingOfNobody(t *testing.T) {
+	w := newWorld(t, listenTable+sending("out"))
+	dns := newTellingDNS()
+	dns.mxs["gmail.com."] = "gmail-smtp-in.l.google.com."
+	*dns.addrs = []netip.Addr{w.mxAddr.Addr()}
+	w.daemon.resolver = dns
+	w.start()
+	ip, o := netip.MustParseAddr("127.0.0.1"), &operator{w.daemon}
+	noteOf := func(provider string) string {
+		t.Helper()
+		if err := o.Suspend(ip, provider, time.Now().Add(time.Hour), "asked", "me"); err != nil {
+			t.Fatal(err)
+		}
+		all, err := o.Standings(ip)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range all {
+			if s.Provider == provider {
+				return s.Note
+			}
+		}
+		t.Fatalf("%q is not shown", provider)
+		return ""
+	}
+	for provider, want := range map[string]string{
+		"": "", "mx:192.0.2.25": "", "google": "no MX of this provider is known yet", "gogle": "there is no provider of this name",
+	} {
+		if got := noteOf(provider); !strings.HasPrefix(got, want) || (got == "") != (want == "") {
+			t.Errorf("%q: told %q, want %q", provider, got, want)
+		}
+	}
+	if err := o.Resume(ip, "", "me"); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliverTo(w, "x@gmail.com"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.providers.Has("google") })
+	if got := noteOf("google"); got != "" {
+		t.Errorf("an MX of Google's is known: told %q", got)
+	}
+	w.stop()
+}
