@@ -5,9 +5,11 @@
 //
 //  1. [NewSet] from the list of the configuration. It answers for names alone, without a lookup.
 //  2. [New] for the lookups: recipient domain, its MX names, its provider.
-//  3. [Lookup.At] when a connection is opened: it never waits. [Lookup.Find] at RCPT, and only where a route asks for the
-//     provider: it waits for no more than the time that it was given. What comes later serves the next session.
-//  4. [Lookup.Close] ends what still runs.
+//  3. [Lookup.At] when a connection is opened, and [Lookup.Of] when a recipient is known: they never wait. [Lookup.Find] at RCPT,
+//     and only where a route asks for the provider: it waits for no more than the time that it was given. What comes later serves
+//     the next session.
+//  4. [Lookup.Learn] behind every mail, so that At knows.
+//  5. [Lookup.Close] ends what still runs. What it has learnt is the next Lookup's, if both have the same Config.Addresses and MXs.
 package provider
 
 import "strings"
