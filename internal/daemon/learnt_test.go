@@ -37,7 +37,7 @@ func TestSuspensionHoldsFromTheFirstSession(t *testing.T) {
 		s := atGoogle(t, poolOf(2, byTenantAlone), mxAddr.Addr())
 		m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@" + domain, mx: mxAddr.String()}
 		s.send(m)
-		waitUntil(t, "the MX is known to be Google's", func() bool { return s.outlet.providers.At(mxAddr.Addr()) == "google" })
+		waitUntil(t, "the MX is known to be Google's", func() bool { return s.providers.At(mxAddr.Addr()) == "google" })
 		first := s.send(m)
 		s.stopAt("google", first)
 		s.dns.mxs = map[string]string{} // nothing more is to be heard

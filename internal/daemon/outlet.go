@@ -125,10 +125,10 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it.
 func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
-	domains := o.domainsProvider(&req)
+	at := o.placeOf(&req)
 	for _, ip := range ips {
-		key := o.key(ip.Address, req.Destination.Addr())
-		alsoThere := o.peekAt(how, ip.Address, domains)
+		key := o.key(ip.Address, at.mx)
+		alsoThere := o.peekAt(how, ip.Address, at.domains)
 		if alsoThere.Answer == standing.No {
 			continue
 		}
@@ -186,19 +186,19 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if !choice.Has(sendingIP) {
 		return false
 	}
-	how, mx := o.handlings[choice.Number], req.Destination.Addr()
+	how, at := o.handlings[choice.Number], o.placeOf(&req)
 	probing := false
-	if o.peek(how, sendingIP, &req).Answer != standing.Yes {
-		if probing = o.probeOf(o.key(sendingIP, mx), req.Session) != 0; !probing {
+	if o.peek(how, sendingIP, at).Answer != standing.Yes {
+		if probing = o.probeOf(o.key(sendingIP, at.mx), req.Session) != 0; !probing {
 			return false
 		}
 	}
-	if pin := o.pinned(choice, how, &req); pin.IsValid() {
+	if pin := o.pinned(choice, how, &req, at); pin.IsValid() {
 		o.foretell(choice, q, pin)
 		return pin == sendingIP
 	}
 	better := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, req.Session)
 	}
 	if slices.Contains(req.Avoid, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
@@ -212,20 +212,20 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it: where the senders decide, it may be the first choice of no other connection.
-func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, req *session.DialRequest) bool {
-	permit := o.peek(how, ip, req)
-	return permit.Answer != standing.No && inShare(permit, req.Session, ip)
+func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, s session.ID) bool {
+	permit := o.peek(how, ip, at)
+	return permit.Answer != standing.No && inShare(permit, s, ip)
 }
 
 // peek is may without the beginning of a probe: what holds at the MX, and as long as nobody knows whose MX it is what holds at the
 // provider of the recipient's domain, too.
-func (o *outlet) peek(how config.Handling, ip netip.Addr, req *session.DialRequest) standing.Permit {
+func (o *outlet) peek(how config.Handling, ip netip.Addr, at place) standing.Permit {
 	var name [64]byte
-	mx, here := req.Destination.Addr(), freely
-	if !o.book.Blameless(ip, o.appendProvider(name[:0], mx)) {
-		here = o.may(how, o.key(ip, mx), o.book.Peek)
+	here := freely
+	if !o.book.Blameless(ip, at.appendName(name[:0])) {
+		here = o.may(how, standing.Key{IP: ip, Provider: string(at.appendName(nil))}, o.book.Peek)
 	}
-	there := o.peekAt(how, ip, o.domainsProvider(req))
+	there := o.peekAt(how, ip, at.domains)
 	if there.Answer == standing.No {
 		return there
 	}
@@ -252,13 +252,28 @@ func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standin
 	return permit
 }
 
-// domainsProvider gives the provider of the recipient's domain, as long as nobody knows whose the MX is; else "".
-func (o *outlet) domainsProvider(req *session.DialRequest) string {
+// A place is where a mail goes, as standings know it.
+type place struct {
+	mx       netip.Addr
+	provider string // whose MX it is known to be; "": nobody knows
+	domains  string // where nobody knows: the provider of the recipient's domain; "": none
+}
+
+func (o *outlet) placeOf(req *session.DialRequest) place {
+	at := place{mx: req.Destination.Addr()}
 	domain := domainOf(req.Recipient)
-	if domain == "" || len(domain) > maxDomain || o.providers.At(req.Destination.Addr()) != "" {
-		return ""
+	if at.provider = o.providers.At(at.mx); at.provider == "" && domain != "" && len(domain) <= maxDomain {
+		at.domains = o.providers.Of(domain)
 	}
-	return o.providers.Of(domain)
+	return at
+}
+
+// appendName gives the provider of the standing's key.
+func (p *place) appendName(b []byte) []byte {
+	if p.provider != "" {
+		return append(b, p.provider...)
+	}
+	return p.mx.Unmap().AppendTo(append(b, "mx:"...))
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -309,12 +324,11 @@ func errand(q egress.Query) egress.Errand {
 // destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
 // from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
 func (o *outlet) destined(choice egress.Choice, how config.Handling, req *session.DialRequest, ips []egress.SendingIP) int {
-	ip := o.pinned(choice, how, req)
+	at := o.placeOf(req)
+	ip := o.pinned(choice, how, req, at)
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
-		ip = o.forecast.IP(egress.Errand{
-			Source: req.Source, Port: req.Port, MX: req.Destination.Addr(), Provider: o.providers.At(req.Destination.Addr()),
-		})
-		if ip.IsValid() && (slices.Contains(req.Avoid, ip) || !o.worthMoving(how, ip, req) || o.peek(how, ip, req).Answer != standing.Yes) {
+		ip = o.forecast.IP(egress.Errand{Source: req.Source, Port: req.Port, MX: at.mx, Provider: at.provider})
+		if permit := o.peek(how, ip, at); permit.Answer != standing.Yes || !inShare(permit, req.Session, ip) || slices.Contains(req.Avoid, ip) {
 			return -1
 		}
 	}
@@ -331,7 +345,13 @@ func (o *outlet) key(ip, mx netip.Addr) standing.Key {
 	return standing.Key{IP: ip, Provider: o.provider(mx)}
 }
 
-func (o *outlet) provider(mx netip.Addr) string { return string(o.appendProvider(nil, mx)) }
+func (o *outlet) provider(mx netip.Addr) string {
+	at := place{mx: mx, provider: o.providers.At(mx)}
+	if at.provider != "" {
+		return at.provider
+	}
+	return string(at.appendName(nil))
+}
 
 // providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none.
 func (o *outlet) providerOf(mx netip.Addr, domain string) string {
@@ -339,13 +359,6 @@ func (o *outlet) providerOf(mx netip.Addr, domain string) string {
 		return name
 	}
 	return o.providers.Of(domain)
-}
-
-func (o *outlet) appendProvider(b []byte, mx netip.Addr) []byte {
-	if name := o.providers.At(mx); name != "" {
-		return append(b, name...)
-	}
-	return mx.Unmap().AppendTo(append(b, "mx:"...))
 }
 
 // learn looks up whose MXs a domain has, behind the tenant's mail, so that the next refusal by one of them counts for its provider, and the

@@ -85,11 +85,11 @@ func plainDomain(mailbox string) string {
 
 // pinned gives the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
 // only a share of the mail may take this one: the share is of what could as well go elsewhere.
-func (o *outlet) pinned(choice egress.Choice, how config.Handling, req *session.DialRequest) netip.Addr {
+func (o *outlet) pinned(choice egress.Choice, how config.Handling, req *session.DialRequest, at place) netip.Addr {
 	if o.pins == nil || !req.SenderKnown {
 		return netip.Addr{}
 	}
-	byDomain, byMX := keysFor(choice.Tenant, req.Source, req.Sender, req.Recipient, req.Destination.Addr())
+	byDomain, byMX := keysFor(choice.Tenant, req.Source, req.Sender, req.Recipient, at.mx)
 	ip, found := netip.Addr{}, false
 	if byDomain.recipient != "" {
 		ip, _, found = o.pins.Get(byDomain)
@@ -97,7 +97,7 @@ func (o *outlet) pinned(choice egress.Choice, how config.Handling, req *session.
 	if !found {
 		ip, _, found = o.pins.Get(byMX)
 	}
-	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || o.peek(how, ip, req).Answer != standing.Yes {
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
 	return ip

@@ -44,16 +44,16 @@ func (d tellingDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, 
 // A site is a gateway whose parts can be restarted: what it has learnt is in a file.
 type site struct {
 	*outlet
-	*learnt
-	t     *testing.T
-	path  string
-	dns   tellingDNS
-	clock time.Time
-	moves int // sessions that had to leave the IP they began with
-	end   func()
+	learnt *learnt
+	t      testing.TB
+	path   string
+	dns    tellingDNS
+	clock  time.Time
+	moves  int // sessions that had to leave the IP they began with
+	end    func()
 }
 
-func newSite(t *testing.T, doc string) *site {
+func newSite(t testing.TB, doc string) *site {
 	t.Helper()
 	s := &site{t: t, path: filepath.Join(t.TempDir(), "standing.db"), clock: time.Now()}
 	s.dns = newTellingDNS()
@@ -104,7 +104,7 @@ func (s *site) restart(doc string) {
 			return
 		}
 		ended = true
-		s.outlet.providers.Close()
+		s.providers.Close()
 		for _, end := range []func() error{learnt.close, book.Close, store.Close} {
 			if err := end(); err != nil {
 				s.t.Error(err)
@@ -427,5 +427,34 @@ func TestForecastMakesNothingUsable(t *testing.T) {
 	req.Avoid = []netip.Addr{elsewhere}
 	if ip, ok := s.dialled(req); ip == elsewhere || !ok {
 		t.Errorf("refused in this session, and it begins there again: %s", ip)
+	}
+}
+
+// With all that is learnt, MayStay allocates nothing where nothing is to be learnt: it is asked for every mail.
+func TestMayStayDoesNotAllocateWhereMuchIsKnown(t *testing.T) {
+	for name, pinned := range map[string]bool{"nothing is pinned": false, "the mail is pinned": true} {
+		s := atGoogle(t, poolOf(4, ""), mxAddr.Addr())
+		m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
+		s.send(m)
+		waitUntil(t, "the MX is known to be Google's", func() bool { return s.providers.At(mxAddr.Addr()) == "google" })
+		ip := s.send(m)
+		if pinned {
+			s.refuse(m, ip, 450, greylisted)
+		}
+		req := session.DialRequest{Session: 1, Source: msa, Destination: mxAddr, Sender: m.sender, SenderKnown: true, Recipient: m.recipient}
+		if n := testing.AllocsPerRun(100, func() { s.MayStay(req, ip) }); n != 0 {
+			t.Errorf("%s: %v allocations, want 0", name, n)
+		}
+	}
+}
+
+func BenchmarkMayStay(b *testing.B) {
+	s := newSite(b, poolOf(4, ""))
+	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
+	ip := s.send(m)
+	req := session.DialRequest{Session: 1, Source: msa, Destination: mxAddr, Sender: m.sender, SenderKnown: true, Recipient: m.recipient}
+	b.ReportAllocs()
+	for b.Loop() {
+		s.MayStay(req, ip)
 	}
 }

@@ -46,6 +46,8 @@ rescue = "off"
 
 // Whoever asks whose a mail is hears the same: the gate, the pools and the routes. What each of them hears cannot be seen to differ
 // where the tenant is known by its source, so strangers are asked about, too.
+//
+// law: I11
 func TestOneAnswerToWhoseMailItIs(t *testing.T) {
 	cfg, err := config.Parse("kanmon.toml", []byte(forStrangers))
 	if err != nil {
