@@ -353,8 +353,10 @@ func (o *outlet) provider(mx netip.Addr) string {
 	return string(at.appendName(nil))
 }
 
-// providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none.
-func (o *outlet) providerOf(mx netip.Addr, domain string) string {
+// providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
+// asked for every recipient, and learns behind each.
+func (o *outlet) providerOf(mx netip.Addr, domain, tenant string) string {
+	o.learn(domain, tenant)
 	if name := o.providers.At(mx); name != "" || len(domain) > maxDomain {
 		return name
 	}

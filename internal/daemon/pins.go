@@ -28,13 +28,13 @@ const pinLife = 48 * time.Hour
 const mostPins = 50_000
 
 // A pinKey is whose mail it is and where it goes. Each refusal makes two pins: one for the recipient's domain, which holds for all its
-// MXs, and one for the MX, which holds at MAIL, too, where no recipient is known.
+// MXs of one address family, and one for the MX, which holds at MAIL, too, where no recipient is known.
 type pinKey struct {
 	tenant    string     // "": of no tenant, but of the MSA at source
 	source    netip.Addr // with tenant "" only
 	sender    string     // domain of the envelope sender; "": it has none
 	recipient string     // domain
-	mx        netip.Addr // where recipient is ""
+	mx        netip.Addr // where recipient is ""; else the unspecified address of its family
 }
 
 func pinOptions(log *slog.Logger) keep.Options[pinKey, netip.Addr] {
@@ -71,7 +71,10 @@ func keysFor(tenant string, source netip.Addr, sender, recipient string, mx neti
 		byMX.source = source.Unmap()
 	}
 	byDomain = byMX
-	byDomain.mx, byDomain.recipient = netip.Addr{}, plainDomain(recipient)
+	byDomain.recipient = plainDomain(recipient)
+	if byDomain.mx = netip.IPv6Unspecified(); mx.Unmap().Is4() {
+		byDomain.mx = netip.IPv4Unspecified()
+	}
 	return byDomain, byMX
 }
 
@@ -113,7 +116,7 @@ func (o *outlet) pin(r *session.MXRefusal, class classify.Class) {
 	byDomain, byMX := keysFor(choice.Tenant, r.Source, string(r.Sender), string(r.Recipient), r.Destination.Addr())
 	for _, key := range []pinKey{byDomain, byMX} {
 		switch {
-		case key.recipient == "" && !key.mx.IsValid() || len(key.sender) > maxDomain || len(key.recipient) > maxDomain:
+		case key.recipient == "" && key.mx.IsUnspecified() || len(key.sender) > maxDomain || len(key.recipient) > maxDomain:
 		case greylisted:
 			o.pins.Put(kept(key), r.SendingIP)
 		default:

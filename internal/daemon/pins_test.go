@@ -342,7 +342,7 @@ func TestWhatPinsNot(t *testing.T) {
 	}
 	s.refuse(m, ip11, 450, greylisted)
 	s.clock = s.clock.Add(pinLife)
-	if ip, _, found := s.learnt.pins.Get(pinKey{source: msa, sender: "b.example", recipient: "example.net"}); found {
+	if ip, _, found := s.learnt.pins.Get(pinKey{source: msa, sender: "b.example", recipient: "example.net", mx: netip.IPv4Unspecified()}); found {
 		t.Errorf("pinned to %s for ever", ip)
 	}
 }
@@ -360,6 +360,30 @@ func TestFirstRecipientsPinHolds(t *testing.T) {
 		m.recipient = recipient
 		if ip := s.send(m); ip != want {
 			t.Errorf("to %s: from %s, want %s", recipient, ip, want)
+		}
+	}
+}
+
+// A retry that goes to the MX's address of the other family does not cost the first one its pin.
+func TestPinsOfBothFamilies(t *testing.T) {
+	doc := sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12", "2001:db8::10", "2001:db8::11", "2001:db8::12")
+	s := newSite(t, doc+"[pool.default]\nips = ['203.0.113.10', '203.0.113.11', '203.0.113.12', '2001:db8::10', '2001:db8::11', '2001:db8::12']\n")
+	met := map[string]netip.Addr{
+		"192.0.2.25:25": netip.MustParseAddr("203.0.113.11"), "[2001:db8:2::25]:25": netip.MustParseAddr("2001:db8::12"),
+	}
+	for i := range 8 { // whichever the sender's own is
+		m := mailOf{source: "10.20.1.5", sender: fmt.Sprintf("a@d%d.example", i), recipient: "b@example.net"}
+		for m.mx = range met {
+			s.refuse(m, met[m.mx], 450, greylisted)
+		}
+		for _, mx := range []string{"192.0.2.77:25", "[2001:db8:2::77]:25", "192.0.2.25:25", "[2001:db8:2::25]:25"} {
+			want := met["192.0.2.25:25"]
+			if m.mx = mx; mx[0] == '[' {
+				want = met["[2001:db8:2::25]:25"]
+			}
+			if ip := s.send(m); ip != want {
+				t.Errorf("%s by %s: from %s, was told to come back from %s", m.sender, mx, ip, want)
+			}
 		}
 	}
 }

@@ -149,7 +149,7 @@ func (a *pass) stranger() session.Decision {
 }
 
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
-	a.endMail(false, 0) // the one before, or the same one before its delay
+	a.endMail(false, 0)                                              // the one before, or the same one before its delay
 	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)

@@ -15,7 +15,7 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 		return d
 	}
 	was := a.provider
-	name := a.set.ProviderOf(a.origin.Destination.Addr().Unmap(), recipient[strings.LastIndexByte(recipient, '@')+1:])
+	name := a.set.ProviderOf(a.origin.Destination.Addr().Unmap(), recipient[strings.LastIndexByte(recipient, '@')+1:], a.tenant)
 	if name == "" || name == was {
 		return d
 	}

@@ -13,7 +13,7 @@ import (
 // ofDocomo has the limits for mail to docomo, which a domain of its own tells.
 func ofDocomo(limits ...*Limit) Settings {
 	s := settingsWith(limits...)
-	s.ProviderOf = func(_ netip.Addr, domain string) string {
+	s.ProviderOf = func(_ netip.Addr, domain, _ string) string {
 		if strings.EqualFold(domain, "docomo.ne.jp") {
 			return "docomo"
 		}
