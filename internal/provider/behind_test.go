@@ -87,8 +87,8 @@ func TestOneTenantDoesNotKeepOthersFromLearning(t *testing.T) {
 			l.Learn(fmt.Sprintf("d%d.example", i), "greedy")
 		}
 		synctest.Wait()
-		if l.behind.running != mostOfOne {
-			t.Errorf("%d lookups of one tenant are under way, want %d", l.behind.running, mostOfOne)
+		if all, behind := l.underWay(); behind != mostOfOne || all != mostOfOne {
+			t.Errorf("%d lookups of one tenant are under way, %d in all, want %d", behind, all, mostOfOne)
 		}
 		for i := range 20 {
 			for n := range 10 {
@@ -96,17 +96,23 @@ func TestOneTenantDoesNotKeepOthersFromLearning(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if l.behind.running != mostBehind || l.running != mostBehind {
-			t.Errorf("%d lookups behind the mail, of %d in all, want %d", l.behind.running, l.running, mostBehind)
+		if all, behind := l.underWay(); behind != mostBehind || all != mostBehind {
+			t.Errorf("%d lookups behind the mail, of %d in all, want %d", behind, all, mostBehind)
 		}
 		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
 			t.Errorf("who waits gets %+v", a)
 		}
 		time.Sleep(time.Minute)
-		if l.running != 0 || l.behind.running != 0 {
-			t.Errorf("%d lookups have not ended", l.running)
+		if all, behind := l.underWay(); all != 0 || behind != 0 {
+			t.Errorf("%d lookups have not ended, %d of them behind the mail", all, behind)
 		}
 	})
+}
+
+func (l *Lookup) underWay() (all, behind int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running, l.behind.running
 }
 
 // However fast DNS answers, it is not flooded.
