@@ -417,8 +417,8 @@ func TestSessionsBeginAtTheirSendersIP(t *testing.T) {
 	moved := map[bool]int{}
 	for _, foretold := range []bool{false, true} {
 		s.moves = 0
-		if s.outlet.forecast = nil; foretold {
-			s.outlet.forecast = egress.NewForecast()
+		if s.forecast = nil; foretold {
+			s.forecast = egress.NewForecast()
 		}
 		for i := range 2000 {
 			domain := i / 4 * 7919 % 500   // in runs of four
