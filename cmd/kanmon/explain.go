@@ -103,6 +103,8 @@ func (e *explainCommand) tenantText(router *egress.Router, q egress.Query) strin
 	choice, _ := router.Choose(q) // the tenant is told with an error, too
 	text := cmp.Or(choice.Tenant, "none")
 	switch {
+	case e.Source.IsValid() && router.Owner(q).Unclaimed:
+		text += ", as unknown_tenant: no tenant claims mail from " + q.Source.String()
 	case e.Source.IsValid():
 		text += ", by the source " + q.Source.String()
 	case e.Tenant == "":

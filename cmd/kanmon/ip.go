@@ -131,6 +131,11 @@ func printStandings(w io.Writer, all []admin.Standing) error {
 		return err
 	}
 	for _, s := range all {
+		if s.Note != "" {
+			fmt.Fprintf(w, "\n%s at %s: %s\n", s.IP, s.Provider, s.Note)
+		}
+	}
+	for _, s := range all {
 		for _, e := range s.Evidence {
 			fmt.Fprintf(w, "\n%s  %s: %s, tenant %s, rule %q\n    %s\n", when(e.At), orDash(e.Destination, "-"), e.Class, orDash(e.Tenant, "-"), e.Rule, e.Sample)
 		}

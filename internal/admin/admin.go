@@ -46,6 +46,7 @@ type Standing struct {
 	Lists    []string   `json:"lists,omitempty"`
 	Share    float64    `json:"share"` // of its usual traffic, 0 to 1
 	By       string     `json:"by,omitempty"`
+	Note     string     `json:"note,omitempty"` // why it may not act as it seems to
 	Evidence []Evidence `json:"evidence,omitempty"`
 }
 

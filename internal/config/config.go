@@ -100,7 +100,7 @@ type Tenant struct {
 	AccountHeaderRequired bool            `toml:"account_header_required"`
 	AccountDomains        Names           `toml:"account_domains"` // of accounts in the header; none: any
 	AccountPatterns       Names           `toml:"account_pattern"`
-	OnUnreachable OnUnreachable `toml:"on_unreachable"` // as that of the Config, where the file does not say it
+	OnUnreachable         OnUnreachable   `toml:"on_unreachable"` // as that of the Config, where the file does not say it
 }
 
 // Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one

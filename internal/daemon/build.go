@@ -80,13 +80,17 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
 		return nil, err
 	}
 	return &outlet{
-		router:    router,
-		dialer:    egress.NewDialer(egress.Config{Router: router, Mark: cfg.Intercept.Mark, Guard: d.loops}),
-		providers: provider.New(provider.Config{Set: Providers(cfg), Wait: providerWait}),
+		router: router,
+		dialer: egress.NewDialer(egress.Config{Router: router, Mark: cfg.Intercept.Mark, Guard: d.loops}),
+		providers: provider.New(provider.Config{
+			Set: Providers(cfg), Resolver: d.resolver, Wait: providerWait, Addresses: d.learnt.addresses, MXs: d.learnt.mxs,
+		}),
 		rules:     rules,
 		book:      d.book,
 		dials:     &d.dials,
 		handlings: handlingsOf(cfg),
+		pins:      d.learnt.pins,
+		forecast:  d.learnt.forecast,
 	}, nil
 }
 

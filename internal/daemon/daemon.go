@@ -35,6 +35,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/policy"
+	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -59,10 +60,12 @@ type Daemon struct {
 	applyRules  func(context.Context, intercept.Rules) error
 	removeRules func(context.Context, intercept.Rules) error
 	uid         func() int
+	resolver    provider.Resolver // nil: this host's
 
 	change     sync.Mutex // held by Start, Reload and Stop
 	cfg        *config.Config
 	book       *standing.Book
+	learnt     *learnt
 	policy     *policy.Policy // who may send, and how much
 	gates      []*gate
 	cleanups   []cleanup

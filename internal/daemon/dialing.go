@@ -43,10 +43,15 @@ func (o *outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.S
 
 // hasSpare reports whether a session whose dial fails will turn to another sending IP.
 func (o *outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
-	how := o.handlings[choice.Number]
+	how, at := o.handlings[choice.Number], o.placeOf(&req)
 	return how.Rescue == config.RescueOn && slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, req.Session)
 	})
+}
+
+// isShut reports whether an MX has lately let a sending IP not connect, and another one connect.
+func (o *outlet) isShut(how config.Handling, ip, mx netip.Addr) bool {
+	return how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
 }
 
 // judgeSilence judges what an MX has done without a word. A dial that failed is told to nobody's standing here: see dials.

@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/keep"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
@@ -29,6 +30,8 @@ type outlet struct {
 	rules     *classify.Rules
 	book      *standing.Book
 	handlings []config.Handling // by the number of the route; 0: without one
+	pins      *keep.Memory[pinKey, netip.Addr]
+	forecast  *egress.Forecast
 	resets    resets
 	dials     *dials // of all generations; nil: nothing is remembered
 	probes    probes
@@ -44,10 +47,12 @@ const providerWait = 20 * time.Millisecond
 
 // Dial implements [session.Dialer].
 func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
-	choice, err := o.router.Choose(o.query(req))
+	q := o.query(req)
+	choice, err := o.router.Choose(q)
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
 	}
+	choice = o.foresee(choice, q)
 	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
 		if len(req.Avoid) > 0 {
 			return session.Outbound{}, session.ErrNoOtherIP
@@ -100,13 +105,16 @@ func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
 // rescue cannot have these, nor those that are known to be shut out.
 func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
-	how := o.handlings[choice.Number]
+	how, ips := o.handlings[choice.Number], choice.IPs()
+	if i := o.destined(choice, how, &req, ips); i >= 0 {
+		return ips[i], 0, nil
+	}
 	var untried, shut, tried []egress.SendingIP
-	for _, ip := range choice.IPs() {
+	for _, ip := range ips {
 		switch {
 		case slices.Contains(req.Avoid, ip.Address):
 			tried = append(tried, ip)
-		case how.Heeds() && o.dials.passesOver(req.Destination.Addr().Unmap(), ip.Address):
+		case o.isShut(how, ip.Address, req.Destination.Addr()):
 			if !req.Rescue || !o.dials.shutsOut(req.Destination.Addr().Unmap(), ip.Address) {
 				shut = append(shut, ip)
 			}
@@ -133,9 +141,15 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it.
 func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
+	at := o.placeOf(&req)
 	for _, ip := range ips {
-		key := o.key(ip.Address, req.Destination.Addr())
+		key := o.key(ip.Address, at.mx)
+		alsoThere := o.peekAt(how, ip.Address, at.domains)
+		if alsoThere.Answer == standing.No {
+			continue
+		}
 		permit := o.may(how, key, o.book.May)
+		permit.Share = min(permit.Share, alsoThere.Share)
 		switch {
 		case permit.Answer == standing.No:
 			if probe := o.probeOf(key, req.Session); probe != 0 {
@@ -176,7 +190,9 @@ func (o *outlet) may(how config.Handling, key standing.Key, ask func(standing.Ke
 // the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
 // against the IPs it does not allocate: it is asked for every mail.
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
-	choice, err := o.router.Choose(o.query(req))
+	q := o.query(req)
+	o.learnBehind(q, sendingIP)
+	choice, err := o.router.Choose(q)
 	if err != nil {
 		return false
 	}
@@ -186,39 +202,97 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if !choice.Has(sendingIP) {
 		return false
 	}
-	how, mx := o.handlings[choice.Number], req.Destination.Addr()
+	how, at := o.handlings[choice.Number], o.placeOf(&req)
 	probing := false
-	if o.peek(how, sendingIP, mx).Answer != standing.Yes {
-		if probing = o.probeOf(o.key(sendingIP, mx), req.Session) != 0; !probing {
+	if o.peek(how, sendingIP, at).Answer != standing.Yes {
+		if probing = o.probeOf(o.key(sendingIP, at.mx), req.Session) != 0; !probing {
 			return false
 		}
 	}
+	if pin := o.pinned(choice, how, &req, at); pin.IsValid() {
+		o.foretell(choice, q, pin)
+		return pin == sendingIP
+	}
 	better := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, req.Session)
 	}
 	if slices.Contains(req.Avoid, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
-	return probing || !choice.BySender || !better(choice.IP)
+	elsewhere := choice.BySender && better(choice.IP)
+	if elsewhere || choice.IP.Address == sendingIP {
+		o.foretell(choice, q, choice.IP.Address)
+	}
+	return probing || !elsewhere
 }
 
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it: where the senders decide, it may be the first choice of no other connection.
-func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, req *session.DialRequest) bool {
-	if how.Heeds() && o.dials.passesOver(req.Destination.Addr().Unmap(), ip) {
+func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, s session.ID) bool {
+	if o.isShut(how, ip, at.mx) {
 		return false
 	}
-	permit := o.peek(how, ip, req.Destination.Addr())
-	return permit.Answer != standing.No && inShare(permit, req.Session, ip)
+	permit := o.peek(how, ip, at)
+	return permit.Answer != standing.No && inShare(permit, s, ip)
 }
 
-// peek is may without the beginning of a probe.
-func (o *outlet) peek(how config.Handling, ip, mx netip.Addr) standing.Permit {
+// peek is may without the beginning of a probe: what holds at the MX, and as long as nobody knows whose MX it is what holds at the
+// provider of the recipient's domain, too.
+func (o *outlet) peek(how config.Handling, ip netip.Addr, at place) standing.Permit {
 	var name [64]byte
-	if o.book.Blameless(ip, o.appendProvider(name[:0], mx)) {
-		return standing.Permit{Answer: standing.Yes, Share: 1}
+	here := freely
+	if !o.book.Blameless(ip, at.appendName(name[:0])) {
+		here = o.may(how, standing.Key{IP: ip, Provider: string(at.appendName(nil))}, o.book.Peek)
 	}
-	return o.may(how, o.key(ip, mx), o.book.Peek)
+	there := o.peekAt(how, ip, at.domains)
+	if there.Answer == standing.No {
+		return there
+	}
+	here.Share = min(here.Share, there.Share)
+	return here
+}
+
+var freely = standing.Permit{Answer: standing.Yes, Share: 1}
+
+// peekAt is what holds at a provider that the recipient's domain names; "" is none. A suspension that has run out holds nothing
+// back: its probe must be of an MX that is known to be the provider's, or nobody could hear what comes of it.
+func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standing.Permit {
+	if name == "" {
+		return freely
+	}
+	var text [64]byte
+	if o.book.Blameless(ip, append(text[:0], name...)) {
+		return freely
+	}
+	permit := o.may(how, standing.Key{IP: ip, Provider: name}, o.book.Peek)
+	if permit.Answer != standing.No {
+		permit.Answer = standing.Yes
+	}
+	return permit
+}
+
+// A place is where a mail goes, as standings know it.
+type place struct {
+	mx       netip.Addr
+	provider string // whose MX it is known to be; "": nobody knows
+	domains  string // where nobody knows: the provider of the recipient's domain; "": none
+}
+
+func (o *outlet) placeOf(req *session.DialRequest) place {
+	at := place{mx: req.Destination.Addr()}
+	domain := mailbox.DomainOf(req.Recipient)
+	if at.provider = o.providers.At(at.mx); at.provider == "" && domain != "" && len(domain) <= maxDomain {
+		at.domains = o.providers.Of(domain)
+	}
+	return at
+}
+
+// appendName gives the provider of the standing's key.
+func (p *place) appendName(b []byte) []byte {
+	if p.provider != "" {
+		return append(b, p.provider...)
+	}
+	return p.mx.Unmap().AppendTo(append(b, "mx:"...))
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -233,43 +307,106 @@ func (o *outlet) query(req session.DialRequest) egress.Query {
 	return q
 }
 
+// foresee takes the choice that the MSA's next sender would get, as far as what it has sent before tells: where senders decide, and none is
+// known yet. Only within the pool: whose mail it is, and which route holds, is not to be guessed.
+func (o *outlet) foresee(choice egress.Choice, q egress.Query) egress.Choice {
+	if !choice.BySender || q.SenderKnown || o.forecast == nil {
+		return choice
+	}
+	domain, found := o.forecast.SenderDomain(errand(q))
+	if !found {
+		return choice
+	}
+	if q.Sender, q.SenderKnown = "", true; domain != "" {
+		q.Sender = "@" + domain
+	}
+	if guessed, err := o.router.Choose(q); err == nil && guessed.Pool == choice.Pool && guessed.Number == choice.Number {
+		return guessed
+	}
+	return choice
+}
+
+// foretell remembers which sending IP was right for a mail.
+func (o *outlet) foretell(choice egress.Choice, q egress.Query, ip netip.Addr) {
+	if choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox {
+		o.forecast.Note(errand(q), mailbox.DomainOf(q.Sender), ip)
+	}
+}
+
+// maxMailbox bounds what is remembered of a sender (RFC 5321 §4.5.3.1.3).
+const maxMailbox = 256
+
+func errand(q egress.Query) egress.Errand {
+	return egress.Errand{Source: q.Source, Port: q.Port, MX: q.Destination.Addr(), Provider: q.Provider}
+}
+
+// destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
+// from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
+func (o *outlet) destined(choice egress.Choice, how config.Handling, req *session.DialRequest, ips []egress.SendingIP) int {
+	at := o.placeOf(req)
+	ip := o.pinned(choice, how, req, at)
+	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
+		ip = o.forecast.IP(egress.Errand{Source: req.Source, Port: req.Port, MX: at.mx, Provider: at.provider})
+		permit := o.peek(how, ip, at)
+		if permit.Answer != standing.Yes || !inShare(permit, req.Session, ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) {
+			return -1
+		}
+	}
+	return slices.IndexFunc(ips, func(s egress.SendingIP) bool { return ip.IsValid() && s.Address == ip })
+}
+
 // key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
 // What a recipient's domain says does not count: any host can be given mail for any domain.
 func (o *outlet) key(ip, mx netip.Addr) standing.Key {
 	return standing.Key{IP: ip, Provider: o.provider(mx)}
 }
 
-func (o *outlet) provider(mx netip.Addr) string { return string(o.appendProvider(nil, mx)) }
-
-func (o *outlet) appendProvider(b []byte, mx netip.Addr) []byte {
-	if name := o.providers.At(mx); name != "" {
-		return append(b, name...)
+func (o *outlet) provider(mx netip.Addr) string {
+	at := place{mx: mx, provider: o.providers.At(mx)}
+	if at.provider != "" {
+		return at.provider
 	}
-	return mx.Unmap().AppendTo(append(b, "mx:"...))
+	return string(at.appendName(nil))
 }
 
-// learn looks up whose MXs a domain has, in the background, so that the next refusal by one of them counts for its provider.
-func (o *outlet) learn(domain string) {
+// providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
+// asked for every recipient, and learns behind each.
+func (o *outlet) providerOf(mx netip.Addr, domain, tenant string) string {
+	o.learn(domain, tenant)
+	if name := o.providers.At(mx); name != "" || len(domain) > maxDomain {
+		return name
+	}
+	return o.providers.Of(domain)
+}
+
+// learn looks up whose MXs a domain has, behind the tenant's mail, so that the next refusal by one of them counts for its provider, and the
+// next session to it heeds what stands there.
+func (o *outlet) learn(domain, tenant string) {
 	if len(domain) <= maxDomain && strings.Contains(domain, ".") {
-		o.providers.Find(over, domain)
+		o.providers.Learn(domain, tenant)
+	}
+}
+
+// learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
+// known of the domain, that is worth the short wait: it may stand there.
+func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
+	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
+		return
+	}
+	o.learn(q.RecipientDomain, o.router.Owner(q).Tenant)
+	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
+		o.providers.Find(context.Background(), q.RecipientDomain)
 	}
 }
 
 // maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).
 const maxDomain = 253
 
-// over is a context that is over: nobody waits.
-var over = func() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
-}()
-
 // Judge implements [session.Judge].
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	tenant, how := o.whose(r)
 	j := session.Judgement{Observe: how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
-	o.learn(mailbox.DomainOf(string(r.Recipient)))
+	o.learn(mailbox.DomainOf(string(r.Recipient)), tenant)
 	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
 		o.judgeSilence(&j, r, tenant)
@@ -281,6 +418,7 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
 	})
 	j.Class, j.Rule = v.Class.String(), v.Rule
+	o.pin(&r, v.Class)
 	if r.SendingIP.IsValid() {
 		o.book.Observe(standing.Evidence{
 			IP: r.SendingIP, Provider: key.Provider, Tenant: tenant, Destination: destinationOf(r), Class: j.Class, Scope: v.Scope.String(),
@@ -311,10 +449,17 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 
 // whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
 func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
-	choice, _ := o.router.Choose(o.query(session.DialRequest{
+	q, choice := o.choiceOf(&r)
+	return cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), o.handlings[choice.Number]
+}
+
+// choiceOf gives what was known of a mail that was refused, and what is chosen for it.
+func (o *outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
+	q := o.query(session.DialRequest{
 		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
-	})) // tenant and route are told with an error, too
-	return cmp.Or(choice.Tenant, r.Source.String()), o.handlings[choice.Number]
+	})
+	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
+	return q, choice
 }
 
 func destinationOf(r session.MXRefusal) string {

@@ -321,7 +321,7 @@ func TestNoLookupOfWhatIsNoDomain(t *testing.T) {
 	asked := make(chan int, 1)
 	o.providers = provider.New(provider.Config{Set: provider.NewSet(nil), Wait: providerWait, Resolver: deadDNS{func(name string) { asked <- len(name) }}})
 	t.Cleanup(o.providers.Close)
-	o.learn(strings.Repeat("a", 4000) + ".example")
+	o.learn(strings.Repeat("a", 4000)+".example", "acme")
 	select {
 	case n := <-asked:
 		t.Errorf("a name of %d octets is asked for, and kept", n)

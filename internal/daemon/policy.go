@@ -24,7 +24,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	}
 	s := policy.Settings{
 		Accounts: accounts,
-		Active:   gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, Internal: cfg.Senders.Internal,
+		Active:   gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, ProviderOf: out.providerOf, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {
@@ -40,8 +40,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	return s, nil
 }
 
-// identify finds whose a mail is: by the listener, by the MSA's address, behind a shared one by the sender's domain, and else it is
-// that of the tenant for all others, if there is one.
+// identify tells the gate whose a mail is, which the router knows, and which header names the account.
 func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *string) policy.Identity {
 	return func(origin session.Origin, sender *string) policy.Identity {
 		q := egress.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
@@ -49,12 +48,6 @@ func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *s
 			q.Sender, q.SenderKnown = *sender, true
 		}
 		owner := router.Owner(q)
-		switch {
-		case len(cfg.Tenants) == 0: // each MSA is one
-			owner.Tenant = origin.Source.Addr().String()
-		case owner.Tenant == "" && !owner.Later:
-			owner.Tenant = cfg.Senders.UnknownTenant
-		}
 		return policy.Identity{Tenant: owner.Tenant, Later: owner.Later, Spoofed: owner.Spoofed}
 	}
 }

@@ -14,7 +14,7 @@ import (
 
 // Router makes the router that a configuration asks for.
 func Router(cfg *config.Config) (*egress.Router, error) {
-	r := egress.RouterConfig{Pools: poolsOf(cfg)}
+	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
 	accounts, err := accountsOf(cfg)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package daemon
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -48,6 +49,19 @@ func (d *Daemon) openBook() error {
 		}
 		return err
 	})
+	return d.openLearnt(store)
+}
+
+// openLearnt opens what kanmon has learnt of destinations; it outlives reloads, too.
+func (d *Daemon) openLearnt(store *standing.SQLite) (err error) {
+	var db *sql.DB
+	if store != nil {
+		db = store.DB()
+	}
+	if d.learnt, err = openLearnt(db, d.log, nil); err != nil {
+		return fmt.Errorf("standing.file: %w", err)
+	}
+	d.onStop("what was learnt", func(context.Context) error { return d.learnt.close() })
 	return nil
 }
 
@@ -95,6 +109,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 			continue
 		}
 		shown := shownStanding(&s)
+		shown.Note = o.note(shown.Provider)
 		if ip.IsValid() {
 			_, seen := o.d.book.Show(s.Key)
 			for _, e := range seen {
@@ -106,6 +121,20 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 		all = append(all, shown)
 	}
 	return all, nil
+}
+
+// note tells what an operator would else find out by the mail: that nothing is known yet to be the provider's, or never will be.
+func (o *operator) note(provider string) string {
+	o.d.mu.Lock()
+	current := o.d.current
+	o.d.mu.Unlock()
+	switch {
+	case provider == "" || strings.HasPrefix(provider, "mx:") || current == nil || current.providers.Has(provider):
+		return ""
+	case !current.providers.Named(provider):
+		return "there is no provider of this name: no mail is known to be for it"
+	}
+	return "no MX of this provider is known yet: until one is, this holds for mail to recipient domains that are known to be its own, from RCPT on"
 }
 
 // Suspend implements [admin.SendingIPs].

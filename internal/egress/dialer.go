@@ -14,8 +14,9 @@
 //
 // Normal use:
 //
-//  1. [NewRouter] with pools, tenants and routes. [Router.Choose] says where a mail leaves from, [Router.Explain] also why,
-//     [Router.NeedsProvider] whether it is worth waiting for DNS.
+//  1. [NewRouter] with pools, tenants and routes. [Router.Owner] says whose a mail is, [Router.Choose] where it leaves from,
+//     [Router.Explain] also why, [Router.NeedsProvider] whether it is worth waiting for DNS. A [Forecast] guesses the sender that
+//     is not known yet.
 //  2. [NewDialer] with the router, and the loop guard of the listeners.
 //  3. [Dialer.Dial] for every MX leg; the session closes the connection and then calls Outbound.Closed.
 //

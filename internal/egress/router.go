@@ -54,6 +54,7 @@ type Route struct {
 type RouterConfig struct {
 	Pools   []Pool // none, or none with an address: observe mode
 	Tenants []Tenant
+	Unknown string // the tenant whose the mail is that no tenant claims; "": nobody's
 	Routes  []Route
 }
 
@@ -132,7 +133,7 @@ func NewRouter(c RouterConfig) (*Router, error) {
 	if r.deflt, err = r.pool(DefaultPool); err != nil && !r.observe {
 		return nil, err
 	}
-	if r.tenants, err = newTenants(c.Tenants, r.pool); err != nil {
+	if r.tenants, err = newTenants(c.Tenants, c.Unknown, r.pool); err != nil {
 		return nil, err
 	}
 	for i := range c.Routes {
@@ -193,18 +194,23 @@ func (r *Router) Choose(q Query) (choice Choice, err error) {
 
 // An Owner is whose a mail is.
 type Owner struct {
-	Tenant  string // "": nobody's
-	Later   bool   // with Tenant "": the sender's domain may tell
-	Spoofed string // the tenant that names the sender's domain as its own, if this one does not
+	Tenant    string // "": nobody's
+	Unclaimed bool   // with Tenant: no tenant claims the mail, and it is that of the one for all others
+	Later     bool   // with Tenant "": the sender's domain may tell
+	Spoofed   string // the tenant that names the sender's domain as its own, if this one does not
 }
 
-// Owner says whose a mail is. The listener is trusted most, and then the MSA's address; the sender's domain decides only among those
-// behind it.
+// Owner says whose a mail is, for all who ask: the gate, the choice of the sending IP, the judge of refusals, the operator. The
+// listener is trusted most, and then the MSA's address; the sender's domain decides only among those behind it. Where there are
+// no tenants each MSA is one, by its address.
 func (r *Router) Owner(q Query) Owner {
+	if len(r.tenants.list) == 0 {
+		return Owner{Tenant: q.Source.String()}
+	}
 	f := r.factsOf(&q)
-	o := Owner{Tenant: r.tenants.name(f.tenant)}
+	o := Owner{Tenant: r.tenants.name(f.tenant), Unclaimed: f.unclaimed}
 	if o.Tenant == "" {
-		o.Later = !q.SenderKnown && r.tenants.shared.find(q.Source.Unmap()) != nobody
+		o.Later = f.later
 		return o
 	}
 	if owner := r.tenants.owner(f.senderDomain); owner != nobody && owner != f.tenant && !r.tenants.names(f.tenant, f.senderDomain) {
@@ -300,7 +306,9 @@ func (r *Router) key(f *facts, p *addressPool) uint64 {
 type facts struct {
 	*Query
 	destination  netip.Addr
-	tenant       int    // index, or nobody
+	tenant       int // index, or nobody
+	unclaimed    bool
+	later        bool   // the sender's domain may tell whose it is
 	senderDomain string // "" for the null sender, and where it is not known
 	account      string // of the sender; "" where no route asks
 }
@@ -310,9 +318,20 @@ func (r *Router) factsOf(q *Query) facts {
 	if q.SenderKnown {
 		f.senderDomain = mailbox.DomainOf(q.Sender)
 	}
-	f.tenant = r.tenants.find(q.Port, q.Source.Unmap(), f.senderDomain)
+	f.find(r)
 	if q.SenderKnown && r.bySender {
 		f.account, _ = r.tenants.fold(f.tenant).Account(q.Sender)
 	}
 	return f
+}
+
+// find finds whose mail it is.
+func (f *facts) find(r *Router) {
+	source := f.Source.Unmap()
+	if f.tenant = r.tenants.find(f.Port, source, f.senderDomain); f.tenant != nobody {
+		return
+	}
+	if f.later = !f.SenderKnown && r.tenants.shared.find(source) != nobody; !f.later {
+		f.tenant, f.unclaimed = r.tenants.unknown, r.tenants.unknown != nobody
+	}
 }

@@ -167,7 +167,7 @@ func TestListenerOfATenant(t *testing.T) {
 	} {
 		q := Query{Source: netip.MustParseAddr(tc.source), Port: tc.port, Destination: netip.MustParseAddrPort("198.51.100.25:25"), Suspicion: -1}
 		q.Sender, q.SenderKnown = tc.sender, tc.sender != ""
-		if got, want := r.Owner(q), (Owner{tc.want, tc.later, tc.spoofed}); got != want {
+		if got, want := r.Owner(q), (Owner{Tenant: tc.want, Later: tc.later, Spoofed: tc.spoofed}); got != want {
 			t.Errorf("port %d, source %s, sender %q: %+v, want %+v", tc.port, tc.source, tc.sender, got, want)
 		}
 		if choice, err := r.Choose(q); choice.Tenant != tc.want || err != nil {

@@ -21,6 +21,7 @@ type tenants struct {
 	bySource prefixes            // sources of those without sender domains
 	shared   prefixes            // sources of those with
 	byDomain map[string][]member // "acme.example", or ".acme.example" for all below
+	unknown  int                 // whose the mail is that none of them claims; nobody: nobody's
 }
 
 type tenant struct {
@@ -36,8 +37,13 @@ type member struct {
 	sources []netip.Prefix
 }
 
-func newTenants(list []Tenant, poolOf func(string) (*addressPool, error)) (tenants, error) {
-	t := tenants{byPort: map[uint16]int{}, bySource: newPrefixes(), shared: newPrefixes(), byDomain: map[string][]member{}}
+func newTenants(list []Tenant, unknown string, poolOf func(string) (*addressPool, error)) (tenants, error) {
+	t := tenants{byPort: map[uint16]int{}, bySource: newPrefixes(), shared: newPrefixes(), byDomain: map[string][]member{}, unknown: nobody}
+	if unknown != "" {
+		if t.unknown = slices.IndexFunc(list, func(c Tenant) bool { return c.Name == unknown }); t.unknown == nobody {
+			return t, fmt.Errorf("there is no tenant %q", unknown)
+		}
+	}
 	for i, c := range list {
 		p, err := poolOf(c.Pool)
 		if err != nil {

@@ -111,7 +111,12 @@ func (a *pass) Ask(q session.Question) session.Decision {
 func (a *pass) askRecipient(q session.Question) session.Decision {
 	hash := a.policy.hash(q.Recipient)
 	a.retry = a.policy.retries.again(a.tenant, a.keyOf(hash), a.policy.clock())
-	d := a.limits(session.StepRecipient, 0)
+	d := a.meet(q.Recipient)
+	if d.Refuse == session.RefuseNot {
+		limits := a.limits(session.StepRecipient, 0)
+		limits.Notes = append(d.Notes, limits.Notes...)
+		d = limits
+	}
 	a.retry = false
 	if d.Refuse == session.RefuseNot {
 		a.asked = append(a.asked, hash)
@@ -164,7 +169,8 @@ func (a *pass) stranger() session.Decision {
 }
 
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
-	a.endMail(false, 0) // the one before, or the same one before its delay
+	a.endMail(false, 0)                                              // the one before, or the same one before its delay
+	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)
 	a.tenant, a.envelope = id.Tenant, q.Sender

@@ -22,6 +22,9 @@ type Settings struct {
 	Identify func(origin session.Origin, sender *string) Identity
 	// Provider names the provider of an MX, or the MX itself where none is known.
 	Provider func(mx netip.Addr) string
+	// ProviderOf names the provider of an MX or, where nobody knows whose that is, of a recipient's domain; "" if there is none. The tenant
+	// is whose mail it is, behind which it may be looked up for the next one. Nil: the MX alone tells.
+	ProviderOf func(mx netip.Addr, domain, tenant string) string
 	// Accounts says how a tenant's accounts are told; nil, and what it gives nil for: as [Accounts] are by themselves.
 	Accounts func(tenant string) *Accounts
 	Tenants  []string // all there are; none: each MSA's address is one

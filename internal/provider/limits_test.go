@@ -64,9 +64,17 @@ func TestLyingResolver(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if n := l.addresses.order.Len(); n != mostHosts*mostAddrs {
+		n := 0
+		l.addresses.All(func(netip.Addr, MX) bool { n++; return true })
+		if n != mostHosts*mostAddrs {
 			t.Errorf("%d addresses are kept, want %d", n, mostHosts*mostAddrs)
 		}
+		l.mxs.All(func(_ string, mx MX) bool {
+			if len(mx.Host) > mostName {
+				t.Errorf("a name of %d octets is kept", len(mx.Host))
+			}
+			return true
+		})
 	})
 }
 

@@ -159,9 +159,13 @@ func TestAt(t *testing.T) {
 		if n := dns.count("ip mx.own.example."); n != 0 {
 			t.Errorf("the addresses of an MX that is nobody's were asked for %d times", n)
 		}
-		time.Sleep(usableFor)
+		time.Sleep(KnownFor - time.Minute)
+		if got := l.At(netip.MustParseAddr("192.0.2.1")); got != "google" {
+			t.Errorf("after nearly two weeks without a word: %q", got)
+		}
+		time.Sleep(time.Minute)
 		if got := l.At(netip.MustParseAddr("192.0.2.1")); got != "" {
-			t.Errorf("after a day without a word: %q", got)
+			t.Errorf("after two weeks without a word: %q", got)
 		}
 	})
 }

@@ -5,9 +5,11 @@
 //
 //  1. [NewSet] from the list of the configuration. It answers for names alone, without a lookup.
 //  2. [New] for the lookups: recipient domain, its MX names, its provider.
-//  3. [Lookup.At] when a connection is opened: it never waits. [Lookup.Find] at RCPT, and only where a route asks for the
-//     provider: it waits for no more than the time that it was given. What comes later serves the next session.
-//  4. [Lookup.Close] ends what still runs.
+//  3. [Lookup.At] when a connection is opened, and [Lookup.Of] when a recipient is known: they never wait. [Lookup.Find] at RCPT,
+//     and only where a route asks for the provider: it waits for no more than the time that it was given. What comes later serves
+//     the next session.
+//  4. [Lookup.Learn] behind every mail, so that At knows.
+//  5. [Lookup.Close] ends what still runs. What it has learnt is the next Lookup's, if both have the same Config.Addresses and MXs.
 package provider
 
 import (
@@ -27,17 +29,22 @@ type Provider struct {
 // A Set knows providers by names. It is immutable.
 type Set struct {
 	domains, mx names
+	named       map[string]bool
 }
 
 // NewSet makes a Set. Where two providers claim a name the later one has it.
 func NewSet(list []Provider) *Set {
-	s := &Set{domains: names{}, mx: names{}}
+	s := &Set{domains: names{}, mx: names{}, named: map[string]bool{}}
 	for _, p := range list {
 		s.domains.add(p.Domains, p.Name)
 		s.mx.add(p.MX, p.Name)
+		s.named[p.Name] = true
 	}
 	return s
 }
+
+// has reports whether there is a provider of this name.
+func (s *Set) has(name string) bool { return s.named[name] }
 
 // OfDomain gives the provider whose own domain this is, and the name in the list that says so; "" for neither.
 func (s *Set) OfDomain(domain string) (provider, name string) { return s.domains.find(normal(domain)) }

@@ -154,6 +154,22 @@ func (b *Book) Blameless(ip netip.Addr, provider []byte) bool {
 	return at == nil || at.blameless(at.keys[string(provider)])
 }
 
+// Spotless says that nothing stands against an IP anywhere. Like Blameless it is asked for mail.
+func (b *Book) Spotless(ip netip.Addr) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	at := b.ips[ip.Unmap()]
+	if at == nil {
+		return true
+	}
+	for _, e := range at.keys {
+		if !at.blameless(e) {
+			return false
+		}
+	}
+	return at.blameless(nil)
+}
+
 // Probing says whether the probe of that number is under way still: neither its end nor an operator's word has come between.
 func (b *Book) Probing(k Key, probe uint64) bool {
 	k = k.normal()

@@ -217,5 +217,8 @@ func save(ctx context.Context, tx *sql.Tx, s *Standing) error {
 	return err
 }
 
+// DB gives the database, for what else is to be kept in the file. It is closed with the SQLite.
+func (s *SQLite) DB() *sql.DB { return s.db }
+
 // Close closes the file.
 func (s *SQLite) Close() error { return s.db.Close() }

@@ -1,0 +1,340 @@
+package keep
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// Options make a [Memory]. Most and Life must be set, and with a Store Encode and Decode.
+type Options[K comparable, V any] struct {
+	Most  int
+	Life  time.Duration  // of an entry since it was last put
+	Owner func(K) string // nil: nobody's, and each may have as much as there is
+	Store Store          // nil: nothing survives the process
+	// Encode and Decode give an entry the form of a [Row]. Decode reports whether the row makes sense.
+	Encode func(K, V) (key, value string)
+	Decode func(key, value string) (K, V, bool)
+	Clock  func() time.Time // nil: time.Now
+	Log    *slog.Logger     // nil: silence
+}
+
+// A Memory is safe for concurrent use. The nil Memory has nothing and keeps nothing.
+type Memory[K comparable, V any] struct {
+	o Options[K, V]
+
+	mu      sync.Mutex
+	entries map[K]*entry[K, V]
+	order   list.List // of *entry[K, V], last used first
+	owners  map[string]*share
+	dirty   map[K]struct{}
+
+	stop  chan struct{}
+	tasks sync.WaitGroup
+	once  sync.Once
+}
+
+type entry[K comparable, V any] struct {
+	key    K
+	value  V
+	put    time.Time
+	stored time.Time // the put that the store knows of
+	at     *list.Element
+	of     *share        // nil: nobody's
+	atOf   *list.Element // in it
+}
+
+// A share is what an owner has.
+type share struct {
+	name  string
+	order list.List // as Memory.order
+}
+
+// New makes a Memory and reads what the store has.
+func New[K comparable, V any](o Options[K, V]) (*Memory[K, V], error) {
+	m := &Memory[K, V]{
+		o: o, entries: map[K]*entry[K, V]{}, owners: map[string]*share{}, dirty: map[K]struct{}{}, stop: make(chan struct{}),
+	}
+	if m.o.Clock == nil {
+		m.o.Clock = time.Now
+	}
+	if m.o.Log == nil {
+		m.o.Log = slog.New(slog.DiscardHandler)
+	}
+	if m.o.Store != nil {
+		if err := m.load(); err != nil {
+			return nil, err
+		}
+		m.tasks.Go(m.saveLoop)
+	}
+	return m, nil
+}
+
+// Get gives what was put, and when.
+func (m *Memory[K, V]) Get(k K) (v V, put time.Time, found bool) {
+	if m == nil {
+		return v, put, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e := m.entries[k]
+	if e == nil {
+		return v, put, false
+	}
+	if m.o.Clock().Sub(e.put) >= m.o.Life {
+		m.forget(e)
+		return v, put, false
+	}
+	m.use(e)
+	return e.value, e.put, true
+}
+
+// Put keeps an entry for another Life.
+func (m *Memory[K, V]) Put(k K, v V) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.put(k, v, m.o.Clock())
+	m.markDirty(k)
+}
+
+// Drop forgets an entry.
+func (m *Memory[K, V]) Drop(k K) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e := m.entries[k]; e != nil {
+		m.forget(e)
+	}
+}
+
+// All calls each with every entry until it returns false. It must not call the Memory.
+func (m *Memory[K, V]) All(each func(K, V) bool) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.o.Clock()
+	for k, e := range m.entries {
+		if now.Sub(e.put) < m.o.Life && !each(k, e.value) {
+			return
+		}
+	}
+}
+
+// Len gives the number of entries.
+func (m *Memory[K, V]) Len() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.entries)
+}
+
+// Close writes what has not been written. It does not close the store.
+func (m *Memory[K, V]) Close() error {
+	if m == nil {
+		return nil
+	}
+	m.once.Do(func() { close(m.stop) })
+	m.tasks.Wait()
+	if m.o.Store == nil {
+		return nil
+	}
+	if _, err := m.saveAll(); err != nil {
+		return fmt.Errorf("write what was learnt: %w", err)
+	}
+	return nil
+}
+
+func (m *Memory[K, V]) put(k K, v V, now time.Time) {
+	e := m.entries[k]
+	if e == nil {
+		of := m.ownerOf(k)
+		m.makeRoom(of)
+		e = &entry[K, V]{key: k, of: of}
+		m.entries[k] = e
+		e.at = m.order.PushFront(e)
+		if of != nil {
+			m.owners[of.name] = of
+			e.atOf = of.order.PushFront(e)
+		}
+	} else {
+		m.use(e)
+	}
+	e.value, e.put = v, now
+}
+
+func (m *Memory[K, V]) use(e *entry[K, V]) {
+	m.order.MoveToFront(e.at)
+	if e.of != nil {
+		e.of.order.MoveToFront(e.atOf)
+	}
+}
+
+// ownerOf gives what the owner of a key has; nil: it is nobody's.
+func (m *Memory[K, V]) ownerOf(k K) *share {
+	if m.o.Owner == nil {
+		return nil
+	}
+	name := m.o.Owner(k)
+	if of := m.owners[name]; of != nil {
+		return of
+	}
+	return &share{name: name}
+}
+
+// makeRoom sees to it that there is room for one more of an owner's.
+func (m *Memory[K, V]) makeRoom(of *share) {
+	free := m.o.Most - len(m.entries)
+	switch {
+	case of != nil && of.order.Len() > 0 && of.order.Len() >= free:
+		m.forget(of.order.Back().Value.(*entry[K, V]))
+	case free <= 0:
+		m.forget(m.order.Back().Value.(*entry[K, V]))
+	}
+}
+
+func (m *Memory[K, V]) forget(e *entry[K, V]) {
+	m.order.Remove(e.at)
+	if e.of != nil {
+		if e.of.order.Remove(e.atOf); e.of.order.Len() == 0 {
+			delete(m.owners, e.of.name)
+		}
+	}
+	delete(m.entries, e.key)
+	m.markDirty(e.key)
+}
+
+func (m *Memory[K, V]) markDirty(k K) {
+	if m.o.Store == nil {
+		return
+	}
+	// An entry that is put again and again is the same one: the disk learns of it a few times in its life.
+	if e := m.entries[k]; e == nil || e.put.Sub(e.stored) > m.o.Life/rewrites {
+		m.dirty[k] = struct{}{}
+	}
+}
+
+// rewrites is how often in its life an entry is written that is put all the time.
+const rewrites = 50
+
+// SaveEvery is how long a change waits for others before it is written: what a kill can cost.
+const SaveEvery = time.Second
+
+// saveRetryLongest caps the time between attempts while the store does not take anything.
+const saveRetryLongest = time.Minute
+
+// load takes over what the store has. The clock may have been set since: nothing lives longer than it would from now.
+func (m *Memory[K, V]) load() error {
+	rows, ignored, err := m.o.Store.Load()
+	if err != nil {
+		return fmt.Errorf("read what was learnt: %w", err)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	now := m.o.Clock()
+	for _, row := range rows {
+		k, v, sensible := m.o.Decode(row.Key, row.Value)
+		if !sensible {
+			ignored++
+			continue
+		}
+		put := row.Put
+		if put.After(now) {
+			put = now
+		}
+		if now.Sub(put) >= m.o.Life {
+			m.dirty[k] = struct{}{} // its row goes
+			continue
+		}
+		m.put(k, v, put)
+		m.entries[k].stored = put
+	}
+	if ignored > 0 {
+		m.o.Log.Warn("rows that make no sense were left out", "table", m.o.Store.String(), "count", ignored)
+	}
+	return nil
+}
+
+// saveLoop writes what has changed, and tries again later what could not be written. A disk that hangs holds up nobody else.
+func (m *Memory[K, V]) saveLoop() {
+	wait, failing := SaveEvery, false
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	for ; ; timer.Reset(wait) {
+		select {
+		case <-m.stop:
+			return
+		case <-timer.C:
+		}
+		count, err := m.saveAll()
+		switch {
+		case err != nil:
+			wait = min(2*wait, saveRetryLongest)
+			if !failing {
+				m.o.Log.Error("what was learnt is not written; what runs is not affected", "table", m.o.Store.String(), "error", err)
+			}
+			failing = true
+		case count > 0:
+			wait, failing = SaveEvery, false
+		}
+	}
+}
+
+// saveBatch is how many entries are copied at once: sessions wait meanwhile.
+const saveBatch = 256
+
+func (m *Memory[K, V]) saveAll() (count int, err error) {
+	for {
+		batch, keys := m.takeDirty()
+		if len(batch) == 0 {
+			return count, nil
+		}
+		if err := m.o.Store.Save(batch); err != nil {
+			m.putBack(keys)
+			return count, err
+		}
+		count += len(batch)
+	}
+}
+
+func (m *Memory[K, V]) takeDirty() (batch []Row, keys []K) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for k := range m.dirty {
+		if len(batch) == saveBatch {
+			break
+		}
+		delete(m.dirty, k)
+		keys = append(keys, k)
+		e := m.entries[k]
+		if e == nil {
+			var none V
+			key, _ := m.o.Encode(k, none)
+			batch = append(batch, Row{Key: key, Gone: true})
+			continue
+		}
+		key, value := m.o.Encode(k, e.value)
+		batch = append(batch, Row{Key: key, Value: value, Put: e.put})
+		e.stored = e.put
+	}
+	return batch, keys
+}
+
+func (m *Memory[K, V]) putBack(keys []K) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range keys {
+		m.dirty[k] = struct{}{}
+	}
+}
+
+// ErrName is what [NewTable] gives for a name that is none of a table.
+var ErrName = errors.New("not a name of a table")

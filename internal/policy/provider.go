@@ -1,0 +1,61 @@
+package policy
+
+import (
+	"strings"
+
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// meet is asked with each recipient: its domain may tell whose the MX is, where nobody knew when the mail began. What limits would
+// have been asked for then, had that been known, they are asked for now; a mail counts at a provider from the first one on. Limits of
+// sessions find the provider at the next mail, and one that diverts comes too late: the sending IP has been chosen.
+func (a *pass) meet(recipient string) (d session.Decision) {
+	if a.set.ProviderOf == nil || !a.begun {
+		return d
+	}
+	was := a.provider
+	name := a.set.ProviderOf(a.origin.Destination.Addr().Unmap(), recipient[strings.LastIndexByte(recipient, '@')+1:], a.tenant)
+	if name == "" || name == was {
+		return d
+	}
+	a.provider = name
+	var wants []limit.Want
+	for _, l := range a.set.Limits {
+		w, ok := l.lateWant(a)
+		switch {
+		case !ok:
+		case l.Enforce:
+			wants = append(wants, w)
+		case !a.waiting: // else it was asked before the delay
+			if v := a.policy.limiter.Take([]limit.Want{w}, &a.mail); !v.OK {
+				a.note(&d, l, &v, actionDone[l.Action][1])
+			}
+		}
+	}
+	if len(wants) == 0 {
+		return d
+	}
+	if v := a.policy.limiter.Take(wants, &a.mail); !v.OK {
+		a.provider = was // the next recipient, or this one after its delay, asks again
+		a.refuse(&d, &v)
+	}
+	return d
+}
+
+// lateWant is want for a mail whose provider has become known behind MAIL, if that makes a difference.
+func (l *Limit) lateWant(a *pass) (w limit.Want, ok bool) {
+	rule := l.Rule()
+	step := session.StepMail
+	switch {
+	case l.Action == Divert, l.ofSession(), rule.Measure == limit.Recipients:
+		return w, false
+	case rule.Scope == limit.PerAccount && a.unnamed: // asked when the header has named the account
+		return w, false
+	case rule.Scope == limit.PerIPProvider:
+		step = session.StepLeave
+	case rule.Scope != limit.PerTenantProvider && len(l.Providers) == 0:
+		return w, false
+	}
+	return l.want(a, step, a.size)
+}

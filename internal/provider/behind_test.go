@@ -1,0 +1,143 @@
+package provider
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What one Lookup has learnt, the next one knows at once: after a reload, also with another list, and with DNS dead.
+func TestKnowledgeOutlivesALookup(t *testing.T) {
+	dns, addresses, mxs := newDNS(), newMemory[netip.Addr](), newMemory[string]()
+	google := netip.MustParseAddr("192.0.2.1")
+	inBubble(t, dns, Config{Wait: wait, Addresses: addresses, MXs: mxs}, func(t *testing.T, l *Lookup) {
+		for _, domain := range []string{"acme.example", "uqmobile.jp", "own.example"} {
+			l.Find(t.Context(), domain)
+		}
+		synctest.Wait()
+		dead := errors.New("server misbehaving")
+		dns.set(dead, 0)
+		next := New(Config{Set: set, Resolver: dns, Wait: wait, Addresses: addresses, MXs: mxs})
+		defer next.Close()
+		if at, uq := next.At(google), next.At(netip.MustParseAddr("192.0.2.9")); at != "google" || uq != "uq" || next.Of("acme.example") != "google" {
+			t.Errorf("after a reload: %q, %q, the domain %q", at, uq, next.Of("acme.example"))
+		}
+		for range 3 { // the second comes after DNS has failed to answer the first
+			if a := next.Find(t.Context(), "acme.example"); a.Provider != "google" || a.Err != nil {
+				t.Errorf("the domain, with DNS dead: %+v", a)
+			}
+			time.Sleep(2 * failedFor)
+		}
+		if next.Of("own.example") != "" || next.Has("office365") || !next.Has("google") || !next.Named("office365") || next.Named("gogle") {
+			t.Error("what nobody has told is known, or what was told is not")
+		}
+		renamed := New(Config{Set: NewSet([]Provider{{Name: "g-suite", MX: []string{"*.google.com"}}}), Resolver: dns, Addresses: addresses, MXs: mxs})
+		defer renamed.Close()
+		if renamed.At(google) != "g-suite" || renamed.Of("acme.example") != "g-suite" || renamed.At(netip.MustParseAddr("192.0.2.9")) != "" {
+			t.Errorf("by the new list: %q, %q", renamed.At(google), renamed.Of("acme.example"))
+		}
+		dns.set(nil, 0)
+		dns.mx["acme.example."] = dns.mx["own.example."] // it has left Google
+		time.Sleep(failedFor)
+		next.Find(t.Context(), "acme.example")
+		synctest.Wait()
+		last := New(Config{Set: set, Resolver: dns, Addresses: addresses, MXs: mxs})
+		defer last.Close()
+		if p := last.Of("acme.example"); p != "" {
+			t.Errorf("a domain that has left its provider is still %q's", p)
+		}
+	})
+}
+
+// Learning goes on behind the mail, and asks once as long as the answer is fresh.
+func TestLearn(t *testing.T) {
+	dns := newDNS()
+	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+		began := time.Now()
+		for range 10 {
+			l.Learn("ACME.example.", "tenant")
+			l.Learn("[192.0.2.1]", "tenant")
+		}
+		if time.Since(began) != 0 {
+			t.Errorf("it has waited %s", time.Since(began))
+		}
+		synctest.Wait()
+		if p := l.At(netip.MustParseAddr("192.0.2.1")); p != "google" || dns.count("mx acme.example.") != 1 {
+			t.Errorf("provider %q after %d questions", p, dns.count("mx acme.example."))
+		}
+		if n := testing.AllocsPerRun(100, func() { l.Learn("acme.example", "tenant") }); n != 0 {
+			t.Errorf("%v allocations where nothing is to be learnt, want 0", n)
+		}
+	})
+}
+
+// A tenant with any number of domains and a resolver that hangs: the other tenants learn, and who waits is answered.
+func TestOneTenantDoesNotKeepOthersFromLearning(t *testing.T) {
+	dns := newDNS()
+	dns.delay = 5 * time.Second
+	for i := range 1000 {
+		dns.mx[fmt.Sprintf("d%d.example.", i)] = []*net.MX{mx(10, "mx.example.")}
+	}
+	inBubble(t, dns, Config{Wait: 6 * time.Second}, func(t *testing.T, l *Lookup) {
+		for i := range 1000 {
+			l.Learn(fmt.Sprintf("d%d.example", i), "greedy")
+		}
+		synctest.Wait()
+		if all, behind := l.underWay(); behind != mostOfOne || all != mostOfOne {
+			t.Errorf("%d lookups of one tenant are under way, %d in all, want %d", behind, all, mostOfOne)
+		}
+		for i := range 20 {
+			for n := range 10 {
+				l.Learn(fmt.Sprintf("d%d.example", 10*i+n), fmt.Sprintf("tenant %d", i))
+			}
+		}
+		synctest.Wait()
+		if all, behind := l.underWay(); behind != mostBehind || all != mostBehind {
+			t.Errorf("%d lookups behind the mail, of %d in all, want %d", behind, all, mostBehind)
+		}
+		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+			t.Errorf("who waits gets %+v", a)
+		}
+		time.Sleep(time.Minute)
+		if all, behind := l.underWay(); all != 0 || behind != 0 {
+			t.Errorf("%d lookups have not ended, %d of them behind the mail", all, behind)
+		}
+	})
+}
+
+func (l *Lookup) underWay() (all, behind int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.running, l.behind.running
+}
+
+// However fast DNS answers, it is not flooded.
+func TestLearningIsRateBounded(t *testing.T) {
+	dns := newDNS()
+	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+		asked := func() (n int) {
+			dns.mu.Lock()
+			defer dns.mu.Unlock()
+			return len(dns.asked)
+		}
+		for i := range 10_000 {
+			l.Learn(fmt.Sprintf("d%d.example", i), "greedy")
+			synctest.Wait()
+		}
+		if n := asked(); n != askedBurst {
+			t.Errorf("%d questions at once, want %d", n, askedBurst)
+		}
+		time.Sleep(time.Second)
+		for i := range 10_000 {
+			l.Learn(fmt.Sprintf("e%d.example", i), "greedy")
+			synctest.Wait()
+		}
+		if n := asked(); n != askedBurst+askedByOne {
+			t.Errorf("%d questions after another second, want %d", n, askedBurst+askedByOne)
+		}
+	})
+}
