@@ -1,10 +1,10 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -30,6 +30,11 @@ type outlet struct {
 	handlings []config.Handling // by the number of the route; 0: without one
 	resets    resets
 	probes    probes
+	rescues   *rescues
+	sites     *sites
+	block     standing.Block
+	tenants   int            // configured
+	domains   map[string]int // of each provider with a name
 }
 
 // providerWait is how long a session waits for the provider of a recipient's domain, where a route asks for it.
@@ -37,6 +42,7 @@ const providerWait = 20 * time.Millisecond
 
 // Dial implements [session.Dialer].
 func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	o.sites.from(req.Source)
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
@@ -90,17 +96,23 @@ func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
 }
 
 // permitted gives the sending IP to dial from, and if the session is the one that probes it the number of the probe. Those that the
-// MX has refused in this session come last: that may have been another tenant's mail. A rescue cannot have them.
+// MX has refused in this session come last: that may have been another tenant's mail. A rescue cannot have them. Before these come
+// those that it has lately refused with other mail of the tenant.
 func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
 	how := o.handlings[choice.Number]
-	var untried, tried []egress.SendingIP
+	turned := o.turnedAway(&choice, how, &req)
+	var untried, last, tried []egress.SendingIP
 	for _, ip := range choice.IPs() {
-		if slices.Contains(req.Avoid, ip.Address) {
+		switch {
+		case slices.Contains(req.Avoid, ip.Address):
 			tried = append(tried, ip)
-		} else {
+		case slices.Contains(turned, ip.Address):
+			last = append(last, ip)
+		default:
 			untried = append(untried, ip)
 		}
 	}
+	untried = append(untried, last...)
 	ip, probe, found := o.firstPermitted(untried, how, req)
 	switch {
 	case found:
@@ -115,7 +127,7 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 }
 
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
-// mail would only wait for it.
+// mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
 func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
 	for _, ip := range ips {
 		key := o.key(ip.Address, req.Destination.Addr())
@@ -127,7 +139,7 @@ func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req
 			}
 		case inShare(permit, req.Session, ip.Address):
 			return ip, permit.Probe, true
-		case !found:
+		case !found && !req.Rescue:
 			first, found = ip, true
 		}
 	}
@@ -140,8 +152,9 @@ func inShare(permit standing.Permit, s session.ID, ip netip.Addr) bool {
 	if permit.Share >= 1 {
 		return true
 	}
-	low := ip.As16()
-	return rand.New(rand.NewPCG(uint64(s), binary.BigEndian.Uint64(low[8:]))).Float64() < permit.Share
+	all := ip.As16() // of IPv6, addresses of different networks often end in the same
+	high, low := binary.BigEndian.Uint64(all[:8]), binary.BigEndian.Uint64(all[8:])
+	return rand.New(rand.NewPCG(uint64(s), low^bits.RotateLeft64(high, 32))).Float64() < permit.Share
 }
 
 // may asks the standing: its May, or its Peek.
@@ -177,10 +190,15 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 			return false
 		}
 	}
-	better := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req)
+	if req.Recipient != "" {
+		var name [64]byte
+		o.sites.to(o.appendProvider(name[:0], mx), domainOf(req.Recipient))
 	}
-	if slices.Contains(req.Avoid, sendingIP) {
+	better := func(ip egress.SendingIP) bool {
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, &req) &&
+			!o.turns(&choice, how, &req, ip.Address)
+	}
+	if slices.Contains(req.Avoid, sendingIP) || o.turns(&choice, how, &req, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
 	return probing || !choice.BySender || !better(choice.IP)
@@ -252,30 +270,23 @@ var over = func() context.Context {
 
 // Judge implements [session.Judge].
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
-	tenant, how := o.whose(r)
-	j := session.Judgement{Observe: how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
+	p := o.plead(&r)
+	j := session.Judgement{Observe: p.how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
 	o.learn(domainOf(string(r.Recipient)))
-	key := o.key(r.SendingIP, r.Destination.Addr())
 	if r.Code == 0 {
 		j.Class, j.Rule = classify.IPReputation.String(), "connection refused or reset"
-		j.Rescue = o.resets.add(r.Destination.Addr(), r.SendingIP, tenant) && how.Rescue != config.RescueOff
+		if o.resets.add(r.Destination.Addr(), r.SendingIP, p.tenant) {
+			o.refusedDial(p, &j)
+		}
 		return j
 	}
-	own := session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
-	v := o.rules.Classify(classify.Query{
-		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
+	p.own = session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
+	p.verdict = o.rules.Classify(classify.Query{
+		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: p.key.Provider, SendingIP: publicOnly(r.SendingIP),
 	})
-	j.Class, j.Rule = v.Class.String(), v.Rule
-	if r.SendingIP.IsValid() {
-		o.book.Observe(standing.Evidence{
-			IP: r.SendingIP, Provider: key.Provider, Tenant: tenant, Destination: destinationOf(r), Class: j.Class, Scope: v.Scope.String(),
-			Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(r.Text), Own: own,
-		})
-	}
-	ours := !own && v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
-	if ours && how.Rescue != config.RescueOff {
-		j.Rescue, j.Soften = true, how.Soften
-	}
+	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
+	o.hear(p)
+	o.answer(p, &j)
 	return j
 }
 
@@ -294,15 +305,7 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 	}
 }
 
-// whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
-func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
-	choice, _ := o.router.Choose(o.query(session.DialRequest{
-		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
-	})) // tenant and route are told with an error, too
-	return cmp.Or(choice.Tenant, r.Source.String()), o.handlings[choice.Number]
-}
-
-func destinationOf(r session.MXRefusal) string {
+func destinationOf(r *session.MXRefusal) string {
 	if len(r.Recipient) > 0 {
 		return strings.ToLower(domainOf(string(r.Recipient)))
 	}
