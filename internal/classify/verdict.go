@@ -25,6 +25,7 @@ type Verdict struct {
 	Class      Class
 	Scope      Scope
 	Suspend    Suspend
+	Only       bool // the words blame nothing but our IP: neither content nor sender nor recipient
 	Lists      []List
 	Rule       string         // the name of the rule that decided
 	Source     string         // the document the rule is from

@@ -119,6 +119,7 @@ type Route struct {
 	Rescue  RescueMode `toml:"rescue"`
 	Soften  bool       `toml:"soften"`
 	Suspend bool       `toml:"suspend"`
+	PerHour int        `toml:"rescue_per_hour"`
 }
 
 // Handling is what is done about refusals of a mail.
@@ -126,6 +127,7 @@ type Handling struct {
 	Rescue  RescueMode
 	Soften  bool
 	Suspend bool // it gives way to what evidence has suspended or slowed
+	PerHour int  // rescues of one tenant at one provider
 }
 
 // Heeds says whether evidence decides where mail leaves from. What an operator has suspended by hand always does.
@@ -134,10 +136,10 @@ func (h Handling) Heeds() bool { return h.Suspend && h.Rescue != RescueObserve }
 // Handling gives what holds for the mail of a route, counted from 1; 0: for mail without one.
 func (c *Config) Handling(route int) Handling {
 	if route == 0 {
-		return Handling{c.Rescue.Mode, c.Rescue.Soften, c.Standing.Suspend}
+		return Handling{c.Rescue.Mode, c.Rescue.Soften, c.Standing.Suspend, c.Rescue.PerHour}
 	}
 	r := &c.Routes[route-1]
-	return Handling{r.Rescue, r.Soften, r.Suspend}
+	return Handling{r.Rescue, r.Soften, r.Suspend, r.PerHour}
 }
 
 // Destination is a rule for MX addresses. The most specific network wins.
@@ -229,6 +231,9 @@ type Rescue struct {
 	Time        time.Duration `toml:"time"`
 	BodyBytes   Size          `toml:"body_bytes"`   // 0: no message is kept
 	BodiesBytes Size          `toml:"bodies_bytes"` // of all messages together
+	PerHour     int           `toml:"per_hour"`     // of one tenant at one provider; 0: none
+	NetblockV4  int           `toml:"netblock_v4"`  // length of the prefix
+	NetblockV6  int           `toml:"netblock_v6"`
 }
 
 // Admin is the socket that the operator's commands speak to.
@@ -333,6 +338,9 @@ func defaults() *Config {
 			Time:        session.DefaultRescueTime,
 			BodyBytes:   session.DefaultRescueBodyBytes,
 			BodiesBytes: session.DefaultRescueBodiesBytes,
+			PerHour:     20,
+			NetblockV4:  24,
+			NetblockV6:  48,
 		},
 	}
 }
@@ -369,6 +377,9 @@ func (d *decoder) complete(cfg *Config) {
 		}
 		if !d.has(key + ".suspend") {
 			r.Suspend = cfg.Standing.Suspend
+		}
+		if !d.has(key + ".rescue_per_hour") {
+			r.PerHour = cfg.Rescue.PerHour
 		}
 	}
 	for name, pool := range cfg.Pools {

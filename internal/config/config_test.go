@@ -124,9 +124,9 @@ func TestEverythingIsRead(t *testing.T) {
 			{
 				Tenants: Names{"acme", "blue"}, Senders: Names{"news@acme.example"}, SenderDomains: Names{"*.acme.example"}, RecipientDomains: Names{"example.com"},
 				Providers: Names{"google", "docomo"}, Destinations: Networks{netip.MustParsePrefix("192.0.2.0/24")}, SuspicionMin: 0.8, Pool: "quarantine",
-				Rescue: RescueOff, Soften: true,
+				Rescue: RescueOff, Soften: true, PerHour: 2,
 			},
-			{NullSender: true, Rescue: RescueObserve, Suspend: true},
+			{NullSender: true, Rescue: RescueObserve, Suspend: true, PerHour: 5},
 		},
 		Destinations: []Destination{
 			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: TLSRequire},
@@ -156,6 +156,7 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		Rescue: Rescue{
 			Mode: RescueObserve, Soften: false, Attempts: 3, Time: 90 * time.Second, BodyBytes: 1 << 20, BodiesBytes: 1 << 28,
+			PerHour: 5, NetblockV4: 29, NetblockV6: 64,
 		},
 		Senders: Senders{File: "/var/lib/kanmon/senders.db", UnknownTenant: "blue", Spoofing: SpoofingRefuse, Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 		SenderLimits: []SenderLimit{

@@ -42,7 +42,7 @@ func TestDocumentation(t *testing.T) {
 	}
 }
 
-var docLine = regexp.MustCompile("^\\| `([a-z_]+)` \\| (.+) \\| (.+) \\| `(.+)` \\| (.+) \\|$")
+var docLine = regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| (.+) \\| (.+) \\| `(.+)` \\| (.+) \\|$")
 
 func readDocTables(t *testing.T, text string) map[string][]docRow {
 	t.Helper()

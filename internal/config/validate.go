@@ -83,6 +83,24 @@ func (d *decoder) validateRescue(r *Rescue) {
 	if key := "rescue.body_bytes"; d.good(key) && r.BodyBytes > r.BodiesBytes && d.good("rescue.bodies_bytes") {
 		d.wrong(key, fmt.Sprintf("%d octets for one message is more than rescue.bodies_bytes, %d, for all", r.BodyBytes, r.BodiesBytes), "want less than that")
 	}
+	d.validatePerHour("rescue.per_hour", r.PerHour)
+	d.validateNetblock("rescue.netblock_v4", r.NetblockV4, 8, 32)
+	d.validateNetblock("rescue.netblock_v6", r.NetblockV6, 16, 128)
+}
+
+func (d *decoder) validatePerHour(key string, n int) {
+	if d.good(key) && (n < 0 || n > MostPerHour) {
+		d.wrong(key, fmt.Sprintf("%d is no number of rescues in an hour", n), fmt.Sprintf("want 0 to %d; 0 rescues nothing", MostPerHour))
+	}
+}
+
+// MostPerHour bounds rescues of one tenant at one provider: more would be no bound.
+const MostPerHour = 10_000
+
+func (d *decoder) validateNetblock(key string, bits, least, most int) {
+	if d.good(key) && (bits < least || bits > most) {
+		d.wrong(key, fmt.Sprintf("/%d is no netblock of one owner", bits), fmt.Sprintf("want %d to %d", least, most))
+	}
 }
 
 func (d *decoder) validateSendingIPs(ips []SendingIP) {

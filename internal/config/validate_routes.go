@@ -279,9 +279,11 @@ func (d *decoder) validateRoutes(cfg *Config) {
 		switch {
 		case d.has(key + ".pool"):
 			d.poolKnown(cfg, key+".pool", r.Pool)
-		case !d.has(key+".rescue") && !d.has(key+".soften") && !d.has(key+".suspend"):
-			d.wrong(key, "the route changes nothing", `add pool = "default", where its mail leaves from, or one of rescue, soften and suspend`)
+		case !d.has(key+".rescue") && !d.has(key+".soften") && !d.has(key+".suspend") && !d.has(key+".rescue_per_hour"):
+			d.wrong(key, "the route changes nothing",
+				`add pool = "default", where its mail leaves from, or one of rescue, soften, suspend and rescue_per_hour`)
 		}
+		d.validatePerHour(key+".rescue_per_hour", r.PerHour)
 		d.known(key+".tenant", "tenant", r.Tenants, tenants, "add a [[tenant]] of this name")
 		if d.good("providers_file") {
 			d.known(key+".provider", "provider", r.Providers, providers, "`kanmon explain` shows a recipient's provider; add your own in providers_file")

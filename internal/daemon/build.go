@@ -17,6 +17,7 @@ import (
 	"kanmon/internal/journal"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
+	"kanmon/internal/standing"
 )
 
 // build makes a generation from a configuration. Nothing of it is in use yet.
@@ -91,7 +92,25 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
 		handlings: handlingsOf(cfg),
 		pins:      d.learnt.pins,
 		forecast:  d.learnt.forecast,
+		rescues:   d.rescues,
+		sites:     d.sites,
+		block:     blockOf(cfg),
+		tenants:   len(cfg.Tenants),
+		domains:   domainsOf(cfg),
 	}, nil
+}
+
+func blockOf(cfg *config.Config) standing.Block {
+	return standing.Block{V4: cfg.Rescue.NetblockV4, V6: cfg.Rescue.NetblockV6}
+}
+
+// domainsOf says of how many recipient domains each provider is known.
+func domainsOf(cfg *config.Config) map[string]int {
+	domains := map[string]int{}
+	for _, p := range cfg.Providers() {
+		domains[p.Name] = len(p.Domains)
+	}
+	return domains
 }
 
 // handlingsOf gives what is done about refusals: without a route, and with each.

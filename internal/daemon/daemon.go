@@ -67,6 +67,8 @@ type Daemon struct {
 	book       *standing.Book
 	learnt     *learnt
 	policy     *policy.Policy // who may send, and how much
+	rescues    *rescues
+	sites      *sites
 	gates      []*gate
 	cleanups   []cleanup
 	stateFiles []os.FileInfo // that this process has locked
@@ -97,6 +99,8 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		removeRules: func(ctx context.Context, r intercept.Rules) error { return r.Remove(ctx) },
 		uid:         os.Geteuid,
 		cfg:         cfg,
+		rescues:     newRescues(log),
+		sites:       newSites(),
 		memory:      debug.SetMemoryLimit(-1),
 	}
 }

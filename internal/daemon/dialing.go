@@ -54,13 +54,17 @@ func (o *outlet) isShut(how config.Handling, ip, mx netip.Addr) bool {
 	return how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
 }
 
-// judgeSilence judges what an MX has done without a word. A dial that failed is told to nobody's standing here: see dials.
-func (o *outlet) judgeSilence(j *session.Judgement, r session.MXRefusal, tenant string) {
+// judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.
+func (o *outlet) judgeSilence(p *plea, j *session.Judgement) {
+	worthIt := false
 	j.Class = classify.IPReputation.String()
-	if r.Phase == session.PhaseDial {
-		j.Rule, j.Rescue = "connection refused or not answered", o.dials.worthAnother(r.Destination.Addr().Unmap())
+	if p.Phase == session.PhaseDial {
+		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())
 	} else {
-		j.Rule, j.Rescue = "connection reset", o.resets.add(r.Destination.Addr(), r.SendingIP, tenant)
+		j.Rule, worthIt = "connection reset", o.resets.add(p.Destination.Addr(), p.SendingIP, p.tenant)
+	}
+	if worthIt {
+		o.silenced(p, j)
 	}
 }
 

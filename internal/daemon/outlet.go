@@ -1,10 +1,10 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -35,6 +35,11 @@ type outlet struct {
 	resets    resets
 	dials     *dials // of all generations; nil: nothing is remembered
 	probes    probes
+	rescues   *rescues
+	sites     *sites
+	block     standing.Block
+	tenants   int            // configured
+	domains   map[string]int // of each provider with a name
 }
 
 // A dialer connects from a sending IP.
@@ -47,6 +52,7 @@ const providerWait = 20 * time.Millisecond
 
 // Dial implements [session.Dialer].
 func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	o.sites.from(req.Source)
 	q := o.query(req)
 	choice, err := o.router.Choose(q)
 	if err != nil {
@@ -103,13 +109,15 @@ func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
 
 // permitted gives the sending IP to dial from, and if the session is the one that probes it the number of the probe. Those that the
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
-// rescue cannot have these, nor those that are known to be shut out.
+// rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
+// of the tenant.
 func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
 	how, ips := o.handlings[choice.Number], choice.IPs()
 	if i := o.destined(choice, how, &req, ips); i >= 0 {
 		return ips[i], 0, nil
 	}
-	var untried, shut, tried []egress.SendingIP
+	turned := o.turnedAway(&choice, how, &req)
+	var untried, last, shut, tried []egress.SendingIP
 	for _, ip := range ips {
 		switch {
 		case slices.Contains(req.Avoid, ip.Address):
@@ -118,10 +126,13 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 			if !req.Rescue || !o.dials.shutsOut(req.Destination.Addr().Unmap(), ip.Address) {
 				shut = append(shut, ip)
 			}
+		case slices.Contains(turned, ip.Address):
+			last = append(last, ip)
 		default:
 			untried = append(untried, ip)
 		}
 	}
+	untried = append(untried, last...)
 	ip, probe, found := o.firstPermitted(untried, how, req)
 	if !found {
 		ip, probe, found = o.firstPermitted(shut, how, req)
@@ -139,7 +150,7 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 }
 
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
-// mail would only wait for it.
+// mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
 func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
 	at := o.placeOf(&req)
 	for _, ip := range ips {
@@ -157,7 +168,7 @@ func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req
 			}
 		case inShare(permit, req.Session, ip.Address):
 			return ip, permit.Probe, true
-		case !found:
+		case !found && !req.Rescue:
 			first, found = ip, true
 		}
 	}
@@ -170,8 +181,9 @@ func inShare(permit standing.Permit, s session.ID, ip netip.Addr) bool {
 	if permit.Share >= 1 {
 		return true
 	}
-	low := ip.As16()
-	return rand.New(rand.NewPCG(uint64(s), binary.BigEndian.Uint64(low[8:]))).Float64() < permit.Share
+	all := ip.As16() // of IPv6, addresses of different networks often end in the same
+	high, low := binary.BigEndian.Uint64(all[:8]), binary.BigEndian.Uint64(all[8:])
+	return rand.New(rand.NewPCG(uint64(s), low^bits.RotateLeft64(high, 32))).Float64() < permit.Share
 }
 
 // may asks the standing: its May, or its Peek.
@@ -209,14 +221,19 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 			return false
 		}
 	}
+	if req.Recipient != "" {
+		var name [64]byte
+		o.sites.to(at.appendName(name[:0]), mailbox.DomainOf(req.Recipient))
+	}
 	if pin := o.pinned(choice, how, &req, at); pin.IsValid() {
 		o.foretell(choice, q, pin)
 		return pin == sendingIP
 	}
 	better := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, req.Session)
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, req.Session) &&
+			!o.turns(&choice, how, &req, ip.Address)
 	}
-	if slices.Contains(req.Avoid, sendingIP) {
+	if slices.Contains(req.Avoid, sendingIP) || o.turns(&choice, how, &req, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
 	elsewhere := choice.BySender && better(choice.IP)
@@ -404,31 +421,21 @@ const maxDomain = 253
 
 // Judge implements [session.Judge].
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
-	tenant, how := o.whose(r)
-	j := session.Judgement{Observe: how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
-	o.learn(mailbox.DomainOf(string(r.Recipient)), tenant)
-	key := o.key(r.SendingIP, r.Destination.Addr())
+	p := o.plead(&r)
+	j := session.Judgement{Observe: p.how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
+	o.learn(mailbox.DomainOf(string(r.Recipient)), p.tenant)
 	if r.Code == 0 {
-		o.judgeSilence(&j, r, tenant)
-		j.Rescue = j.Rescue && how.Rescue != config.RescueOff
+		o.judgeSilence(p, &j)
 		return j
 	}
-	own := session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
-	v := o.rules.Classify(classify.Query{
-		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
+	p.own = session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
+	p.verdict = o.rules.Classify(classify.Query{
+		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: p.key.Provider, SendingIP: publicOnly(r.SendingIP),
 	})
-	j.Class, j.Rule = v.Class.String(), v.Rule
-	o.pin(&r, v.Class)
-	if r.SendingIP.IsValid() {
-		o.book.Observe(standing.Evidence{
-			IP: r.SendingIP, Provider: key.Provider, Tenant: tenant, Destination: destinationOf(r), Class: j.Class, Scope: v.Scope.String(),
-			Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(r.Text), Own: own,
-		})
-	}
-	ours := !own && v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
-	if ours && how.Rescue != config.RescueOff {
-		j.Rescue, j.Soften = true, how.Soften
-	}
+	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
+	o.pin(&r, p.verdict.Class)
+	o.hear(p)
+	o.answer(p, &j)
 	return j
 }
 
@@ -447,12 +454,6 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 	}
 }
 
-// whose says who sent the mail, where no tenant is configured the MSA, and what its route says about refusals.
-func (o *outlet) whose(r session.MXRefusal) (tenant string, how config.Handling) {
-	q, choice := o.choiceOf(&r)
-	return cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), o.handlings[choice.Number]
-}
-
 // choiceOf gives what was known of a mail that was refused, and what is chosen for it.
 func (o *outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
 	q := o.query(session.DialRequest{
@@ -462,7 +463,7 @@ func (o *outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
 	return q, choice
 }
 
-func destinationOf(r session.MXRefusal) string {
+func destinationOf(r *session.MXRefusal) string {
 	if domain := mailbox.DomainOf(string(r.Recipient)); domain != "" {
 		return domain
 	}

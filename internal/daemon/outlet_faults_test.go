@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -60,6 +61,7 @@ func outletOf(t *testing.T, doc string) *outlet {
 	}
 	o := &outlet{
 		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, handlings: handlingsOf(cfg),
+		rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(), block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
 		providers: provider.New(provider.Config{Set: Providers(cfg), Resolver: deadDNS{}, Wait: providerWait}),
 	}
 	t.Cleanup(func() {

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"reflect"
@@ -63,7 +64,8 @@ func newOutlet(t *testing.T, document string) *outlet {
 	})
 	return &outlet{
 		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), providers: providers, rules: rules, book: book, handlings: handlingsOf(cfg),
-		dials: new(dials),
+		dials:   new(dials),
+		rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(), block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
 	}
 }
 

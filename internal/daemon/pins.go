@@ -93,7 +93,7 @@ func (o *outlet) pinned(choice egress.Choice, how config.Handling, req *session.
 	if !found {
 		ip, _, found = o.pins.Get(byMX)
 	}
-	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) || o.peek(how, ip, at).Answer != standing.Yes {
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
 	return ip

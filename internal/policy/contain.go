@@ -52,6 +52,21 @@ func (a *pass) standing() contain.Answer {
 	return answer
 }
 
+// suspect says whether the sender of the mail at hand is contained at all, or would be if containment were enforced: what was refused
+// is then rather the sender's doing than the sending IP's. To be wrong here costs the mail a retry; to be wrong the other way costs
+// another sending IP its reputation, so neither the level nor whether it is enforced makes a difference.
+func (a *pass) suspect() bool {
+	if a.tenant == "" {
+		return false
+	}
+	account := ""
+	if a.begun {
+		account = a.account
+	}
+	answer := a.policy.detector.Ask(a.tenant, account)
+	return max(answer.Level, answer.Would) > contain.Normal
+}
+
 // slow lets a contained sender's mail pass at a rate of its own, which is not the limits'.
 func (a *pass) slow(d *session.Decision, answer contain.Answer) {
 	subject := a.slowed(answer)

@@ -89,6 +89,37 @@ func TestContainmentOnlyObserved(t *testing.T) {
 	v.Close()
 }
 
+// Whether a mail's sender is contained is asked when the mail is refused: enforced or not, and of that mail's sender alone.
+//
+// law: I19
+func TestASuspectGetsNoOtherSendingIP(t *testing.T) {
+	for _, enforced := range []bool{true, false} {
+		s := enforcing(settingsWith())
+		s.Containment.Policy.Enforce.On = enforced
+		r := newRig(t, s, nil)
+		v, _ := r.enter("10.0.1.1", mx)
+		asked := func(sender string) bool {
+			v.Ask(session.Question{Step: session.StepMail, Sender: sender})
+			return v.Ask(session.Question{Step: session.StepRescue}).Contained
+		}
+		if v.Ask(session.Question{Step: session.StepRescue}).Contained || asked("bad@acme.example") {
+			t.Error("contained before anything was refused")
+		}
+		abuse(r, "bad@acme.example", 2000)
+		if !v.Ask(session.Question{Step: session.StepRescue}).Contained {
+			t.Errorf("enforced %t: not contained in the middle of a mail", enforced)
+		}
+		if asked("good@acme.example") {
+			t.Errorf("enforced %t: another account of the tenant is taken for contained", enforced)
+		}
+		v.Tell(session.News{Step: session.StepOver})
+		if v.Ask(session.Question{Step: session.StepRescue}).Contained {
+			t.Errorf("enforced %t: what a session without a mail meets is its last sender's", enforced)
+		}
+		v.Close()
+	}
+}
+
 // Levels survive a restart; a block by hand holds whatever is enforced, and ends when it is said to.
 func TestBlockByHand(t *testing.T) {
 	store := &memory{}

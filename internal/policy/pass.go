@@ -84,6 +84,10 @@ func (g *Gate) Enter(origin session.Origin) session.Pass {
 // Ask implements [session.Pass].
 func (a *pass) Ask(q session.Question) session.Decision {
 	var d session.Decision
+	if q.Step == session.StepRescue {
+		d.Contained = a.suspect()
+		return d
+	}
 	a.step = q.Step
 	switch q.Step {
 	case session.StepConnect:

@@ -172,7 +172,20 @@ func (s *session) forwardGroup() error {
 	if len(s.mx.out) == 0 {
 		return nil
 	}
-	return s.sendToMX(s.firstPhase())
+	err := s.sendToMX(s.firstPhase())
+	if err != nil {
+		s.judgeGoodbye(err)
+	}
+	return err
+}
+
+// judgeGoodbye is for what an MX has said unasked to end the session: it may be evidence; nothing is known to have been refused. Where
+// a leg is only being opened or tried, whoever tries others judges it: one reply, one judgement.
+func (s *session) judgeGoodbye(err error) {
+	var f *failure
+	if errors.As(err, &f) && f.trouble == mxSaid {
+		s.judge(f.phase, s.reply.Code, nil)
+	}
 }
 
 // sendToMX writes what has been gathered for the MX, if that has not said anything unasked.
@@ -206,7 +219,6 @@ func (s *session) unasked(phase Phase) error {
 		return err
 	}
 	if s.reply.Code == 421 {
-		s.judge(phase, 421, nil) // it may be evidence; nothing is known to have been refused
 		return s.saidGoodbye(phase)
 	}
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}

@@ -31,6 +31,7 @@ const (
 	StepLeave                 // the same, once the sending IP is known that the mail leaves from
 	StepRecipient             // before RCPT is forwarded
 	StepAccount               // in the message, behind its header, if that has fields of the name that the Decision of StepMail gave
+	StepRescue                // when the mail at hand has been refused: only whether its sender is contained
 )
 
 // String gives the step as it stands in the records.
@@ -46,6 +47,8 @@ func (s Step) String() string {
 		return "rcpt"
 	case StepAccount:
 		return "account"
+	case StepRescue:
+		return "rescue"
 	case StepMessage:
 		return "message"
 	case StepData:
@@ -82,6 +85,8 @@ type Decision struct {
 	Strip  bool          // with Header: the MX does not get to see these fields
 	Must   bool          // with Header: StepAccount is asked about a message without such a field, too
 	Notes  []Note        // for the record
+
+	Contained bool // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it
 }
 
 // Refuse says how a command is refused, or a message.
@@ -208,6 +213,12 @@ func (s *session) mayLeave() error {
 		return errUnfit
 	}
 	return nil
+}
+
+// contained says whether the gate has something against the sender of what has just been refused: as it is now, since the refusals
+// before this one may have been enough.
+func (s *session) contained() bool {
+	return s.gate.pass.Ask(Question{Step: StepRescue}).Contained
 }
 
 func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {

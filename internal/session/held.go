@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -116,5 +117,14 @@ func (v *envelope) spoil() { v.lines, v.broken = nil, true }
 func (r *rescuing) refusedBy(s *session) {
 	if ip := s.info.SendingIP; ip.IsValid() && !slices.Contains(r.tried, ip) {
 		r.tried = append(r.tried, ip)
+	}
+}
+
+// avoid notes sending IPs that would fare like the one that was refused.
+func (r *rescuing) avoid(ips []netip.Addr) {
+	for _, ip := range ips {
+		if !slices.Contains(r.tried, ip) {
+			r.tried = append(r.tried, ip)
+		}
 	}
 }

@@ -24,15 +24,23 @@ type MXRefusal struct {
 	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
 	Sender      []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
 	Recipient   []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
+	Pool        string // that the gate wants the mail to leave from; "": what the routes say
+	Again       bool   // another sending IP was tried for this mail, or this opening, already
+	Stuck       bool   // the session cannot go on from another one, whatever is judged
+
+	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.
+	Contained func() bool
 }
 
 // A Judgement is what to do about a refusal.
 type Judgement struct {
-	Rescue  bool   // our sending IP is the cause: another one may do
-	Soften  bool   // let the MSA try again later: a 5xx goes to it as 4xx
-	Observe bool   // record what would be done, and do nothing
-	Class   string // what the refusal means; for the record
-	Rule    string // what decided; for the record
+	Rescue  bool         // our sending IP is the cause, and another one may be spent on it (I19)
+	Soften  bool         // let the MSA try again later: a 5xx goes to it as 4xx
+	Observe bool         // record what would be done, and do nothing
+	Avoid   []netip.Addr // with Rescue: sending IPs that would be refused as this one was
+	Class   string       // what the refusal means; for the record
+	Rule    string       // what decided; for the record
+	Why     string       // why there is no Rescue though our sending IP may be the cause; for the record
 }
 
 // Rescue bounds what is done behind one refusal. Zero entries mean the default, negative ones none at all.

@@ -114,7 +114,7 @@ type Action struct {
 	Did         Deed
 	To          netip.Addr    // with Rescued: the sending IP that goes on
 	Took        time.Duration // with Rescued and RescueFailed
-	Why         string        // with RescueFailed: what came of the last attempt; not sanitised
+	Why         string        // with RescueFailed: what came of the last attempt; else why there was none; not sanitised
 }
 
 // A Deed is what was done about a refusal.
@@ -127,11 +127,12 @@ const (
 	Softened                 // the MSA was given a 4xx in place of the 5xx
 	WouldRescue              // as Rescued, but only observing
 	WouldSoften              // as Softened, but only observing
+	NotRescued               // our sending IP may be the cause, and no other was spent on it; the reply went on as it was
 )
 
 // String gives the deed as it stands in the records.
 func (d Deed) String() string {
-	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften"}[d]
+	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften", "not_rescued"}[d]
 }
 
 // Decided is what the [Gate] has decided about a mail, or would have.

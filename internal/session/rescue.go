@@ -40,6 +40,10 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 	r := MXRefusal{
 		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
 	}
+	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
+	if s.gate != nil {
+		r.Pool, r.Contained = s.gate.pool, s.contained
+	}
 	if code != 0 {
 		r.Text = s.reply.AppendRaw(nil)
 	}
@@ -55,8 +59,15 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 	j := s.e.Judge.Judge(r)
 	if j.Rescue && !j.Observe {
 		s.rescue.refusedBy(s)
+		s.rescue.avoid(j.Avoid)
 	}
 	return j
+}
+
+// stuck says that a refusal cannot be answered with another sending IP here.
+func (s *session) stuck(phase Phase) bool {
+	return s.rescue.attempts >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
+		phase == PhaseDot && !s.bodyAgain() || phase == PhaseBody
 }
 
 // softens says whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
@@ -73,6 +84,7 @@ func (s *session) soften(phase Phase, j Judgement) {
 	if action.Did = Softened; j.Observe {
 		action.Did = WouldSoften
 	}
+	action.Why = j.Why
 	s.log.acted(action, s.reply.AppendRaw(nil))
 	if j.Observe {
 		return
@@ -241,8 +253,11 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 // tryOthers sets the leg that refused aside and tries other sending IPs until one can take over. If none can, all is as before.
 // An error means that the session must end: its MSA has gone, or kanmon stops.
 func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() error) (rescued bool, ended error) {
+	if !j.Rescue {
+		s.noteNotRescued(phase, code, j)
+	}
 	limit := s.e.Rescue.attempts()
-	if !j.Rescue || s.rescue.attempts >= limit || s.orphan || !s.info.SendingIP.IsValid() {
+	if !j.Rescue || s.stuck(phase) {
 		return false, nil
 	}
 	action, text := s.action(phase, code, j), []byte(nil)
@@ -290,6 +305,18 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 	}
 	s.log.acted(action, text)
 	return false, nil
+}
+
+// noteNotRescued records that no other sending IP was spent, and why, where nothing else will: what is softened says it itself.
+func (s *session) noteNotRescued(phase Phase, code int, j Judgement) {
+	if j.Why == "" || code != 0 && j.softens(phase, &s.reply) {
+		return
+	}
+	action, text := s.action(phase, code, j), []byte(nil)
+	if action.Did, action.Why = NotRescued, j.Why; code != 0 {
+		text = s.reply.AppendRaw(nil)
+	}
+	s.log.acted(action, text)
 }
 
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.

@@ -73,9 +73,6 @@ func (s *session) rescueDot() (Judgement, error) {
 	s.rescue.begun = s.sent
 	for s.reply.Class() >= 4 { // a 2xx goes to the MSA before anything else (I2)
 		judged := s.judge(PhaseDot, s.reply.Code, nil)
-		if !s.kept.whole || s.tx.accepted == 0 || s.msa.gone() {
-			judged.Rescue = false
-		}
 		rescued, ended := s.tryOthers(PhaseDot, s.reply.Code, judged, s.reopenForBody)
 		if ended != nil || !rescued {
 			return judged, ended
@@ -87,6 +84,9 @@ func (s *session) rescueDot() (Judgement, error) {
 	}
 	return Judgement{}, nil
 }
+
+// bodyAgain says whether the message can be sent once more.
+func (s *session) bodyAgain() bool { return s.kept.whole && s.tx.accepted > 0 && !s.msa.gone() }
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {

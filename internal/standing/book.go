@@ -14,6 +14,7 @@ type Settings struct {
 	Policy     *Policy            // nil: DefaultPolicy
 	Providers  map[string]*Policy // whole policies of providers that need their own
 	Neighbours []netip.Addr       // the configured sending IPs
+	Block      Block              // how near they must be
 }
 
 // Options make a [Book].

@@ -30,6 +30,129 @@ func TestDoubtNeedsDistinctTenantsAndDestinations(t *testing.T) {
 	}
 }
 
+// The second tenant needs destinations of its own: a spammer's refusals and one stray refusal of another tenant are the spammer's.
+//
+// law: I19
+func TestAStrayRefusalDoesNotMakeASecondTenant(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		met  []string // tenant and destination
+		want State
+	}{
+		{"a spammer alone", []string{"s 1", "s 2", "s 3", "s 4"}, Active},
+		{"a stray one, where the spammer was", []string{"s 1", "s 2", "s 3", "t 1"}, Active},
+		{"a stray one, elsewhere", []string{"s 1", "s 2", "s 3", "t 9"}, Active},
+		{"a stray one, before", []string{"t 1", "s 1", "s 2", "s 3"}, Active},
+		{"stray ones of many, at one place", []string{"s 1", "s 2", "s 3", "t 1", "u 1", "v 1"}, Active},
+		{"two of its own", []string{"s 1", "s 2", "s 3", "t 8", "t 9"}, Suspended},
+		{"two of the spammer's", []string{"s 1", "s 2", "s 3", "t 1", "t 2"}, Suspended},
+		{"two others, once each", []string{"s 1", "s 2", "s 3", "t 1", "u 2"}, Suspended},
+		{"three tenants, once each", []string{"s 1", "t 2", "u 3"}, Suspended},
+		{"two tenants, neither with all", []string{"s 1", "t 2", "t 3"}, Suspended},
+		{"a loud one that fills what is kept", append(refusedBy("s", 40), "t 1"), Active},
+		{"the same, and another's two", append(refusedBy("s", 40), "t 8", "t 9"), Suspended},
+	} {
+		r := newRig(t, Options{})
+		for _, met := range test.met {
+			tenant, destination, _ := strings.Cut(met, " ")
+			r.pass(time.Second)
+			r.Observe(doubt("google", tenant, destination))
+		}
+		if s, _ := r.Show(key("google")); s.State != test.want {
+			t.Errorf("%s: %v, want %v", test.name, s.State, test.want)
+		}
+	}
+}
+
+func refusedBy(tenant string, destinations int) (met []string) {
+	for i := range destinations {
+		met = append(met, fmt.Sprint(tenant, " ", i))
+	}
+	return met
+}
+
+// Where there is but one tenant, or but one destination, the other suffices; where there is but one of each nothing can be told apart.
+//
+// law: I19
+func TestSmallSitesSuspendByWhatTheyHave(t *testing.T) {
+	for _, test := range []struct {
+		tenants, destinations     int
+		oneTenant, oneDestination bool
+		want                      State
+	}{
+		{1, 3, true, false, Suspended},
+		{1, 2, true, false, Active},
+		{2, 1, false, true, Suspended},
+		{1, 1, false, true, Active},
+		{1, 1, true, true, Active},
+		{2, 1, false, false, Active},
+		{1, 3, false, false, Active},
+	} {
+		r := newRig(t, Options{})
+		for i := range 60 {
+			ev := doubt("docomo", fmt.Sprint("t", i%test.tenants), fmt.Sprint("d", i/2%test.destinations))
+			ev.OneTenant, ev.OneDestination = test.oneTenant, test.oneDestination
+			r.Observe(ev)
+		}
+		if s, _ := r.Show(key("docomo")); s.State != test.want {
+			t.Errorf("%+v: %v", test, s.State)
+		}
+	}
+}
+
+// A doubt of a contained sender is about that sender; a listing is one whoever met it.
+func TestDoubtsOfContainedSendersAreNotHeard(t *testing.T) {
+	r := newRig(t, Options{})
+	for i := range 60 {
+		ev := doubt("google", fmt.Sprint("t", i%3), fmt.Sprint("d", i/3))
+		ev.Contained = true
+		r.Observe(ev)
+	}
+	r.want(key("google"), Active, 1, 0)
+	ev := listing("google")
+	ev.Contained = true
+	r.Observe(ev)
+	r.want(key("google"), Suspended, 0, 2*time.Hour)
+}
+
+// An IP that is shut out, by a 5xx, is slowed by one reply, and the operator is told at whose mail.
+func TestAFinalThrottleSlowsAtOnce(t *testing.T) {
+	r := newRig(t, Options{})
+	ev := tooFast("google")
+	r.Observe(ev)
+	r.want(key("google"), Active, 1, 0)
+	r = newRig(t, Options{})
+	ev.Scope, ev.Final = "ip", true
+	r.Observe(ev)
+	if s := r.want(key("google"), Slowed, 0.5, 30*time.Minute); !strings.Contains(s.Reason, ev.Tenant) {
+		t.Errorf("reason %q", s.Reason)
+	}
+}
+
+// How large a netblock is, is the operator's.
+func TestNetblockIsConfigurable(t *testing.T) {
+	six, sixBeside := netip.MustParseAddr("2001:db8:1:2::1"), netip.MustParseAddr("2001:db8:1:3::1")
+	for _, test := range []struct {
+		block          Block
+		refused, other netip.Addr
+		want           State
+	}{
+		{Block{V4: 24}, ours, beside, Slowed},
+		{Block{V4: 32}, ours, beside, Active},
+		{Block{V6: 64}, six, sixBeside, Active},
+		{Block{V6: 56}, six, sixBeside, Slowed},
+		{Block{}, six, sixBeside, Slowed},
+	} {
+		r := newRig(t, Options{Settings: Settings{Neighbours: []netip.Addr{test.refused, test.other}, Block: test.block}})
+		ev := listing("google")
+		ev.IP, ev.Scope = test.refused, "netblock"
+		r.Observe(ev)
+		if s, _ := r.Show(Key{test.other, "google"}); s.State != test.want {
+			t.Errorf("%+v: %s is %v", test.block, test.other, s.State)
+		}
+	}
+}
+
 func TestDoubtsCountWithinTheirTime(t *testing.T) {
 	for _, c := range []struct {
 		wait time.Duration

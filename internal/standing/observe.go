@@ -1,6 +1,7 @@
 package standing
 
 import (
+	"cmp"
 	"net/netip"
 	"slices"
 	"strings"
@@ -37,7 +38,9 @@ func (ev *Evidence) weigh() (w weight, slows bool) {
 		}
 		return yes, slows
 	case "may":
-		return may, slows
+		if !ev.Contained {
+			return may, slows
+		}
 	}
 	if slows {
 		return throttles, true
@@ -85,9 +88,9 @@ func (e *entry) differs(before *Standing) bool {
 // act moves the state as the evidence demands. Counting goes on in every state; what is by hand stays.
 func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) {
 	p := b.policy(e.Provider)
-	listed := w == yes && e.listed.add(p.Listed, ev.Tenant, ev.Destination, now)
-	refused := w >= may && e.refused.add(p.Refused, ev.Tenant, ev.Destination, now)
-	throttled := slows && e.throttled.add(p.Throttled, ev.Tenant, ev.Destination, now)
+	listed := w == yes && e.listed.add(p.Listed, ev, now)
+	refused := w >= may && e.refused.add(p.Refused, ev, now)
+	throttled := slows && (e.throttled.add(p.Throttled, ev, now) || ev.Final)
 	if w >= may {
 		e.countRefusal(p.Refused.Within, now)
 	}
@@ -154,6 +157,9 @@ func (b *Book) cut(e *entry, ev *Evidence, p *Policy, now time.Time) {
 	e.successes = 0
 	e.Share = max(share*p.ThrottleFactor, min(share, p.ThrottleFloor))
 	e.explain(ev, "throttled")
+	if ev.Final { // it is mostly one tenant's doing: whose, an operator must know
+		e.Reason = "throttled for good, at mail of " + ev.Tenant
+	}
 	b.set(e, now, Slowed, min(hold, p.Longest))
 }
 
@@ -161,7 +167,7 @@ func (b *Book) cut(e *entry, ev *Evidence, p *Policy, now time.Time) {
 // neighbour may take depends on its own replies.
 func (b *Book) slowNeighbours(k Key, ev *Evidence, now time.Time) (changed []Standing) {
 	p := b.policy(k.Provider)
-	block := netblock(k.IP)
+	block := b.settings.Block.Of(k.IP)
 	for _, ip := range b.settings.Neighbours {
 		ip = ip.Unmap()
 		if ip == k.IP || !block.Contains(ip) {
@@ -181,11 +187,16 @@ func (b *Book) slowNeighbours(k Key, ev *Evidence, now time.Time) (changed []Sta
 	return changed
 }
 
-// netblock is the network that receivers take for one owner's.
-func netblock(ip netip.Addr) netip.Prefix {
-	bits := 48
+// A Block says how large the network around an IP is that receivers take for one owner's: lengths of its prefix, by family. The
+// zero Block has the usual ones, 24 and 48.
+type Block struct{ V4, V6 int }
+
+// Of gives that network.
+func (b Block) Of(ip netip.Addr) netip.Prefix {
+	ip = ip.Unmap()
+	bits := cmp.Or(b.V6, 48)
 	if ip.Is4() {
-		bits = 24
+		bits = cmp.Or(b.V4, 24)
 	}
 	return netip.PrefixFrom(ip.WithZone(""), bits).Masked()
 }

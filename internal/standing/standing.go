@@ -140,6 +140,11 @@ type Evidence struct {
 	Rule        string
 	Sample      string // the reply
 	Own         bool   // made by kanmon itself: not evidence
+	Final       bool   // a 5xx: the IP is shut out, not only asked to wait
+	Contained   bool   // whoever sent the mail is contained: a doubt is then about that, not about the IP
+
+	// What cannot be told apart here: the gateway has but one tenant, the provider but one recipient domain.
+	OneTenant, OneDestination bool
 }
 
 func (ev *Evidence) key() Key { return Key{ev.IP, ev.Provider}.normal() }

@@ -1,0 +1,565 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// Documents of this file: a pool of three in netblocks of their own, and a provider with one domain and one with two.
+const threeIPs = `
+[[sending_ip]]
+address = "203.0.113.10"
+ehlo    = "out10.example.jp"
+[[sending_ip]]
+address = "198.51.100.11"
+ehlo    = "out11.example.jp"
+[[sending_ip]]
+address = "192.0.2.12"
+ehlo    = "out12.example.jp"
+[[tenant]]
+name    = "acme"
+sources = ["10.20.1.0/24"]
+[[tenant]]
+name    = "beta"
+sources = ["10.20.2.0/24"]
+[[tenant]]
+name    = "gamma"
+sources = ["10.20.3.0/24"]
+`
+
+// A refused is a refusal that a test makes up, and what its words mean.
+type refused struct {
+	session.MXRefusal
+	classify.Verdict
+}
+
+func (o *outlet) judged(r refused) session.Judgement {
+	p, j := o.plead(&r.MXRefusal), session.Judgement{}
+	p.verdict = r.Verdict
+	o.hear(p)
+	o.answer(p, &j)
+	return j
+}
+
+// doubtful is a refusal that may be about our IP, and blames nothing else.
+func doubtful(tenant int, ip netip.Addr, to string) refused {
+	return refused{
+		session.MXRefusal{
+			Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, SendingIP: ip, Phase: session.PhaseRcpt,
+			Code: 550, Text: []byte("550 5.7.1 poor reputation"), Sender: []byte(fmt.Sprintf("a@t%d.example", tenant)), Recipient: []byte(to),
+		},
+		classify.Verdict{Class: classify.IPReputation, Scope: classify.ScopeIP, Suspend: classify.May, Only: true, Rule: "test"},
+	}
+}
+
+func listed(tenant int, ip netip.Addr, to string) refused {
+	r := doubtful(tenant, ip, to)
+	r.Verdict = classify.Verdict{Class: classify.IPBlocklisted, Scope: classify.ScopeIP, Suspend: classify.Yes, Only: true, Rule: "test"}
+	return r
+}
+
+func with(r refused, change func(*refused)) refused { change(&r); return r }
+
+// What is earned at once, what is only softened, and what neither.
+//
+// law: I10 I19
+func TestRescueIsEarned(t *testing.T) {
+	at := func(phase session.Phase, code int) func(*refused) {
+		return func(r *refused) {
+			r.Phase, r.Code, r.Only = phase, code, false
+			if phase < session.PhaseMail {
+				r.Sender, r.Recipient = nil, nil
+			}
+		}
+	}
+	for _, test := range []struct {
+		name           string
+		refusal        refused
+		rescue, soften bool
+		why            string
+	}{
+		{"a listing", listed(1, first, "b@example.net"), true, true, ""},
+		{"a listing for now", with(listed(1, first, "b@example.net"), func(r *refused) { r.Code = 450 }), true, true, ""},
+		{"a doubt", doubtful(1, first, "b@example.net"), false, true, whyNotYet},
+		{"a doubt that blames more", with(doubtful(1, first, "b@example.net"), func(r *refused) { r.Only = false }), false, false, ""},
+		{"as greeting", with(doubtful(1, first, ""), at(session.PhaseBanner, 554)), true, true, ""},
+		{"to EHLO", with(doubtful(1, first, ""), at(session.PhaseEHLO, 550)), true, true, ""},
+		{"to EHLO after TLS", with(doubtful(1, first, ""), at(session.PhaseEHLOTLS, 550)), true, true, ""},
+		{"as greeting, for now", with(doubtful(1, first, ""), at(session.PhaseBanner, 421)), false, true, whyNotYet},
+		{"a greeting about something else", with(doubtful(1, first, ""), func(r *refused) {
+			at(session.PhaseBanner, 554)(r)
+			r.Class, r.Suspend = classify.SystemError, classify.No
+		}), false, false, ""},
+		{"content", with(doubtful(1, first, "b@example.net"), func(r *refused) { r.Class, r.Suspend = classify.ContentRejected, classify.No }), false, false, ""},
+		{"contained, a doubt", with(doubtful(1, first, "b@example.net"), contained), false, true, whyContained},
+		{"contained, a listing", with(listed(1, first, "b@example.net"), contained), false, true, whyContained},
+		{"contained, as greeting", with(with(doubtful(1, first, ""), at(session.PhaseBanner, 554)), contained), false, true, whyContained},
+		{"the session cannot", with(listed(1, first, "b@example.net"), func(r *refused) { r.Stuck = true }), false, true, ""},
+		{"shut out until tomorrow", with(doubtful(1, first, "b@example.net"), func(r *refused) {
+			r.Class, r.Suspend, r.Only = classify.Throttled, classify.No, false
+		}), false, true, "the IP is throttled there, at mail of tenant acme"},
+		{"too much of one sender", with(doubtful(1, first, "b@example.net"), func(r *refused) {
+			r.Class, r.Scope, r.Suspend = classify.Throttled, classify.ScopeSender, classify.No
+		}), false, false, ""},
+	} {
+		j := newOutlet(t, threeIPs).judged(test.refusal)
+		if j.Rescue != test.rescue || j.Soften != test.soften || j.Why != test.why {
+			t.Errorf("%s: rescue %t, soften %t, why %q; want %t, %t, %q", test.name, j.Rescue, j.Soften, j.Why, test.rescue, test.soften, test.why)
+		}
+	}
+}
+
+func contained(r *refused) { r.Contained = func() bool { return true } }
+
+// A doubt is rescued as soon as it is more than one tenant's and one destination's: the standing has come to it.
+//
+// law: I19
+func TestDoubtsAreRescuedOnceTheStandingSpeaks(t *testing.T) {
+	o := newOutlet(t, threeIPs)
+	for i, r := range []refused{doubtful(1, first, "x@a.example"), doubtful(2, first, "x@b.example"), doubtful(1, first, "x@b.example")} {
+		if j := o.judged(r); j.Rescue || !j.Soften {
+			t.Errorf("refusal %d: %+v", i+1, j)
+		}
+	}
+	if j := o.judged(doubtful(2, first, "x@c.example")); !j.Rescue {
+		t.Errorf("two tenants, three destinations: %+v", j)
+	}
+	if j := o.judged(with(doubtful(3, first, "x@d.example"), func(r *refused) { r.Only = false })); j.Rescue || j.Soften {
+		t.Errorf("suspended, and the words blame the sender as well: %+v", j)
+	}
+}
+
+// Small sites are heard: where a provider has one domain the tenants suffice, where the gateway has one tenant the destinations do.
+//
+// law: I19
+func TestSmallSitesReachTheCulpritTest(t *testing.T) {
+	one := strings.Replace(threeIPs, threeIPs[strings.Index(threeIPs, "[[tenant]]\nname    = \"beta\""):], "", 1)
+	msas := threeIPs[:strings.Index(threeIPs, "[[tenant]]")]
+	for _, test := range []struct {
+		name, document string
+		refusals       []refused
+		want           bool
+	}{
+		{"one domain, two tenants", threeIPs, []refused{doubtful(1, first, "x@a.example"), doubtful(2, first, "y@a.example")}, true},
+		{"one domain, one tenant of three", threeIPs, []refused{doubtful(1, first, "x@a.example"), doubtful(1, first, "y@a.example")}, false},
+		{"two domains, two tenants", threeIPs, []refused{doubtful(1, first, "x@a.example"), doubtful(2, first, "y@b.example")}, false},
+		{"one tenant, three domains", one, []refused{doubtful(1, first, "x@a.example"), doubtful(1, first, "x@b.example"), doubtful(1, first, "x@c.example")}, true},
+		{"one tenant, two domains", one, []refused{doubtful(1, first, "x@a.example"), doubtful(1, first, "x@b.example")}, false},
+		{"one tenant, one domain", one, []refused{doubtful(1, first, "x@a.example"), doubtful(1, first, "y@a.example"), doubtful(1, first, "z@a.example")}, false},
+		{"one MSA, three domains", msas, []refused{doubtful(1, first, "x@a.example"), doubtful(1, first, "x@b.example"), doubtful(1, first, "x@c.example")}, true},
+		{
+			"two MSAs, one refused", msas,
+			[]refused{listed(2, second, "x@z.example"), doubtful(1, first, "x@a.example"), doubtful(1, first, "x@b.example"), doubtful(1, first, "x@c.example")},
+			false,
+		},
+	} {
+		o := newOutlet(t, test.document)
+		var j session.Judgement
+		for _, r := range test.refusals {
+			j = o.judged(r)
+		}
+		if j.Rescue != test.want {
+			t.Errorf("%s: %+v", test.name, j)
+		}
+	}
+	o := newOutlet(t, threeIPs)
+	o.MayStay(session.DialRequest{Source: msa, Destination: mxAddr, Sender: "a@t1.example", SenderKnown: true, Recipient: "x@Other.example"}, first)
+	o.judged(doubtful(1, first, "x@a.example"))
+	if j := o.judged(doubtful(2, first, "y@a.example")); j.Rescue {
+		t.Error("mail went to another domain there: the provider has more than one")
+	}
+}
+
+// The next try of a mail that may have been refused for our IP leaves from another, of each IP in turn, and no more than so.
+//
+// law: I19
+func TestTheNextTryLeavesFromAnotherIP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutlet(t, threeIPs)
+		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: 7}
+		next := func(req session.DialRequest) netip.Addr {
+			choice, _ := o.router.Choose(o.query(req))
+			ip, _, err := o.permitted(choice, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ip.Address
+		}
+		usual := next(req)
+		refuse := func(ip netip.Addr) {
+			r := doubtful(1, ip, "b@example.net")
+			if j := o.judged(r); j.Rescue || !j.Soften {
+				t.Fatalf("%+v", j)
+			}
+		}
+		refuse(usual)
+		if o.MayStay(req, usual) {
+			t.Error("a mail stays with the IP that the one before was refused from")
+		}
+		second := next(req)
+		if second == usual {
+			t.Errorf("the next try leaves from %s again", usual)
+		}
+		if !o.MayStay(req, second) {
+			t.Error("it does not stay there")
+		}
+		if other := (session.DialRequest{Source: netip.MustParseAddr("10.20.2.5"), Destination: mxAddr}); !o.MayStay(other, usual) {
+			t.Error("another tenant's mail gives way, too")
+		}
+		if elsewhere := (session.DialRequest{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.99:25")}); !o.MayStay(elsewhere, usual) {
+			t.Error("mail to another MX gives way, too")
+		}
+		refuse(second)
+		third := next(req)
+		if third == usual || third == second {
+			t.Errorf("the third leaves from %s", third)
+		}
+		refuse(third)
+		if got := next(req); got != usual || !o.MayStay(req, usual) {
+			t.Errorf("all have refused it: it leaves from %s", got)
+		}
+		time.Sleep(refusedFor)
+		refuse(second)
+		if got := next(req); got != usual {
+			t.Errorf("after %s: %s", refusedFor, got)
+		}
+	})
+}
+
+// Once the standing has come to something, it alone decides: the probe of an IP is not passed over for what was remembered.
+func TestProbesAreNotPassedOver(t *testing.T) {
+	o := newOutlet(t, threeIPs)
+	o.judged(doubtful(1, first, "b@example.net"))
+	key := o.key(first, mxAddr.Addr())
+	if !o.rescues.refused("acme", key) {
+		t.Fatal("not remembered: the test shows nothing")
+	}
+	o.judged(listed(2, first, "b@example.net"))
+	if o.rescues.refused("acme", key) {
+		t.Error("still remembered")
+	}
+}
+
+// One tenant's burst: with words that may be about the IP alone, no session goes on from another IP, no standing changes, and what
+// is tried again goes through the pool once. With words that are, no more than so many do in any hour.
+//
+// law: I19
+func TestABurstDoesNotWalkThroughThePool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutlet(t, threeIPs+"[standing]\nlisted_destinations = 64\n") // nothing is suspended: all that bounds it is the count
+		dialled := map[netip.Addr]int{}
+		dial := func() netip.Addr {
+			req := session.DialRequest{Source: msa, Destination: mxAddr}
+			choice, _ := o.router.Choose(o.query(req))
+			ip, _, err := o.permitted(choice, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dialled[ip.Address]++
+			return ip.Address
+		}
+		usual := dial()
+		for i := range 500 {
+			if j := o.judged(doubtful(1, dial(), fmt.Sprintf("x@d%d.example", i))); j.Rescue || !j.Soften {
+				t.Fatalf("mail %d: %+v", i, j)
+			}
+		}
+		others := 501 - dialled[usual]
+		t.Logf("500 mails that may be refused for the IP: 0 rescued, %d connections from other IPs of the pool of 3, %d standings changed", others, len(o.book.List()))
+		if others > 2 || len(o.book.List()) != 0 {
+			t.Errorf("%v, %+v", dialled, o.book.List())
+		}
+		last := session.Judgement{}
+		for hour := range 3 {
+			time.Sleep(2 * time.Hour)
+			rescued := 0
+			for i := range 500 {
+				last = o.judged(listed(1, usual, fmt.Sprintf("x@d%d.example", i%60)))
+				if last.Rescue {
+					rescued++
+				}
+				time.Sleep(time.Second)
+			}
+			if rescued != 20 || !last.Soften || last.Why != "20 rescues of tenant acme at mx:192.0.2.25 within an hour already" {
+				t.Errorf("hour %d: %d rescued; the last %+v", hour, rescued, last)
+			}
+		}
+		if j := o.judged(listed(2, usual, "x@d1.example")); !j.Rescue {
+			t.Errorf("another tenant's: %+v", j)
+		}
+		elsewhere := with(listed(1, usual, "x@d1.example"), func(r *refused) { r.Destination = netip.MustParseAddrPort("192.0.2.99:25") })
+		if j := o.judged(elsewhere); !j.Rescue {
+			t.Errorf("at another provider: %+v", j)
+		}
+	})
+}
+
+// However rescues fall, there are never more than so many within an hour.
+func TestBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, step := range []time.Duration{time.Second, 7 * time.Second, time.Minute, 179 * time.Second, 4 * time.Minute, 31 * time.Minute, 5 * time.Hour} {
+			var b budget
+			var taken []time.Time
+			for range 3000 {
+				if time.Sleep(step); b.take(time.Now(), 20) {
+					taken = append(taken, time.Now())
+				}
+			}
+			for i := 20; i < len(taken); i++ {
+				if taken[i].Sub(taken[i-20]) < time.Hour {
+					t.Fatalf("every %s: 21 within %s", step, taken[i].Sub(taken[i-20]))
+				}
+			}
+			if most := int(3000 * step / (66 * time.Minute) * 20); len(taken) < min(most, 3000) {
+				t.Errorf("every %s: %d taken of %d that there was room for", step, len(taken), most)
+			}
+		}
+	})
+}
+
+// Sessions that a suspension has overtaken are helped without being counted, each once.
+//
+// law: I19
+func TestSessionsUnderWayDoNotCount(t *testing.T) {
+	o := newOutlet(t, threeIPs)
+	for i := range 200 {
+		if j := o.judged(listed(1, first, "b@example.net")); !j.Rescue {
+			t.Fatalf("session %d under way: %+v", i, j)
+		}
+	}
+	again := with(listed(1, first, "b@example.net"), func(r *refused) { r.Again = true })
+	rescued := 0
+	for range 200 {
+		if o.judged(again).Rescue {
+			rescued++
+		}
+	}
+	if rescued != 19 { // the first of all made the suspension, and counted
+		t.Errorf("%d sessions went on to a third IP", rescued)
+	}
+	heedless := newOutlet(t, threeIPs+"[standing]\nsuspend = false\n")
+	rescued = 0
+	for range 200 {
+		if heedless.judged(listed(1, first, "b@example.net")).Rescue {
+			rescued++
+		}
+	}
+	if rescued != 20 {
+		t.Errorf("suspensions are not heeded, and %d of 200 are rescued", rescued)
+	}
+}
+
+// The number of an hour is the operator's, for each route.
+func TestRescuesPerHourAreConfigured(t *testing.T) {
+	document := threeIPs + "[standing]\nsuspend = false\n[rescue]\nper_hour = 3\n" +
+		"[[route]]\nrecipient_domain = 'few.example'\nrescue_per_hour = 1\n[[route]]\nrecipient_domain = 'none.example'\nrescue_per_hour = 0\n"
+	for to, want := range map[string]int{"x@example.net": 3, "x@few.example": 1, "x@none.example": 0} {
+		o, rescued := newOutlet(t, document), 0
+		for range 10 {
+			if o.judged(listed(1, first, to)).Rescue {
+				rescued++
+			}
+		}
+		if rescued != want {
+			t.Errorf("%s: %d rescued, want %d", to, rescued, want)
+		}
+	}
+}
+
+// An IP of the netblock that was refused is no rescue.
+//
+// law: I19
+func TestNoRescueWithinTheNetblock(t *testing.T) {
+	netblock := func(quoted ...netip.Prefix) refused {
+		return with(listed(1, first, "b@example.net"), func(r *refused) { r.Scope, r.Quoted = classify.ScopeNetblock, quoted })
+	}
+	beside := threeIPs + "[[sending_ip]]\naddress = '203.0.113.200'\nehlo = 'out200.example.jp'\n"
+	for _, test := range []struct {
+		name, document string
+		refusal        refused
+		rescue         bool
+		avoid          int
+		why            string
+	}{
+		{"others elsewhere", beside, netblock(), true, 1, ""},
+		{"all in it", twoIPs, netblock(), false, 0, whyNetblock},
+		{"only the IP is meant", twoIPs, listed(1, first, "b@example.net"), true, 0, ""},
+		{"smaller blocks", twoIPs + "[rescue]\nnetblock_v4 = 32\n", netblock(), true, 0, ""},
+		{"a larger block", threeIPs + "[rescue]\nnetblock_v4 = 8\n", netblock(), true, 0, ""},
+		{"a network that is quoted", threeIPs, netblock(netip.MustParsePrefix("192.0.0.0/2")), false, 0, whyNetblock},
+		{"another network is quoted", threeIPs, netblock(netip.MustParsePrefix("192.0.2.0/24")), true, 0, ""},
+		{"no other at all", twoIPs[:strings.LastIndex(twoIPs, "[[sending_ip]]")], netblock(), false, 0, whyAlone},
+	} {
+		j := newOutlet(t, test.document).judged(test.refusal)
+		if j.Rescue != test.rescue || len(j.Avoid) != test.avoid || j.Why != test.why || !j.Soften {
+			t.Errorf("%s: %+v", test.name, j)
+		}
+	}
+}
+
+// A slowed IP takes no more than its share by rescues, be the pool as empty as it will.
+//
+// law: I19
+func TestARescueKeepsToTheShare(t *testing.T) {
+	o := newOutlet(t, twoIPs)
+	if err := o.book.Suspend(o.key(second, mxAddr.Addr()), time.Now().Add(time.Minute), "test", "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.book.Resume(o.key(second, mxAddr.Addr()), "test"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // to half of its share
+		o.book.Observe(standing.Evidence{
+			IP: second, Provider: o.provider(mxAddr.Addr()), Tenant: "x", Destination: "y", Class: "throttled", Scope: "connections", Suspend: "no",
+		})
+	}
+	if p := o.book.Peek(o.key(second, mxAddr.Addr())); p.Share != 0.5 {
+		t.Fatalf("%+v", p)
+	}
+	const sessions = 2000
+	rescued, usual := 0, 0
+	for i := range sessions {
+		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: session.ID(i), Avoid: []netip.Addr{first}, Rescue: true}
+		choice, _ := o.router.Choose(o.query(req))
+		if _, _, err := o.permitted(choice, req); err == nil {
+			rescued++
+		}
+		req.Avoid, req.Rescue = nil, false
+		if _, _, err := o.permitted(choice, req); err == nil {
+			usual++
+		}
+	}
+	if rescued < sessions*45/100 || rescued > sessions*55/100 || usual != sessions {
+		t.Errorf("%d of %d rescued by an IP of share 0.5; %d sessions found an IP", rescued, sessions, usual)
+	}
+}
+
+// The draws of two IPv6 addresses that end in the same are not the same.
+func TestSharesOfNeighboursAreDrawnApart(t *testing.T) {
+	half, both, one := standing.Permit{Answer: standing.Yes, Share: 0.5}, 0, 0
+	for i := range 20_000 {
+		a := inShare(half, session.ID(i), netip.MustParseAddr("2001:db8::10"))
+		b := inShare(half, session.ID(i), netip.MustParseAddr("2001:db8:1::10"))
+		switch {
+		case a && b:
+			both++
+		case a || b:
+			one++
+		}
+	}
+	if both < 4500 || both > 5500 || one < 9000 || one > 11_000 {
+		t.Errorf("of 20,000 sessions %d are in the share of both, %d of one", both, one)
+	}
+}
+
+// After a listing no session begins with that IP, whoever's it is.
+//
+// law: I19
+func TestAListingStopsTheIPAtOnce(t *testing.T) {
+	o := newOutlet(t, threeIPs)
+	for tenant := 1; tenant <= 3; tenant++ {
+		for i := range 100 {
+			req := session.DialRequest{Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, Session: session.ID(i)}
+			choice, _ := o.router.Choose(o.query(req))
+			if tenant == 1 && i == 0 {
+				if j := o.judged(listed(1, choice.IP.Address, "b@example.net")); !j.Rescue {
+					t.Errorf("%+v", j)
+				}
+				first := choice.IP.Address
+				defer func() {
+					if usable(o, o.key(first, mxAddr.Addr())) {
+						t.Error("it is usable again")
+					}
+				}()
+			}
+			ip, _, err := o.permitted(choice, req)
+			if err != nil || !usable(o, o.key(ip.Address, mxAddr.Addr())) {
+				t.Errorf("tenant %d: begins with %s, %v", tenant, ip.Address, err)
+			}
+		}
+	}
+}
+
+// Where one tenant's dead addresses shut an IP out, all mail waits, the IP has less of it, and an operator sees whose it was.
+//
+// law: I10 I19
+func TestAnIPThatATenantHasShutOutIsSlowed(t *testing.T) {
+	o := newOutlet(t, threeIPs)
+	r := doubtful(1, first, "dead@example.net")
+	r.Verdict = classify.Verdict{Class: classify.Throttled, Scope: classify.ScopeIP, Suspend: classify.No, Rule: "test"}
+	if j := o.judged(r); j.Rescue || !j.Soften {
+		t.Errorf("%+v", j)
+	}
+	s, seen := o.book.Show(o.key(first, mxAddr.Addr()))
+	if s.State != standing.Slowed || !strings.Contains(s.Reason, "acme") || len(seen) != 1 || seen[0].Tenant != "acme" {
+		t.Errorf("%v: %q, seen %+v", s.State, s.Reason, seen)
+	}
+	for _, ip := range []string{"198.51.100.11", "192.0.2.12"} {
+		if p := o.book.Peek(o.key(netip.MustParseAddr(ip), mxAddr.Addr())); p.State != standing.Active {
+			t.Errorf("%s: %+v", ip, p)
+		}
+	}
+}
+
+// A refused dial is rescued without a word to the standing, and never for a contained sender.
+//
+// law: I19
+func TestARefusedDialSaysNothingToTheStanding(t *testing.T) {
+	o := newOutlet(t, threeIPs)
+	r := session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: first, Phase: session.PhaseDial}
+	if j := o.Judge(r); !j.Rescue || j.Soften {
+		t.Errorf("%+v", j)
+	}
+	if len(o.book.List()) != 0 {
+		t.Errorf("%+v", o.book.List())
+	}
+	r.SendingIP, r.Destination = second, netip.MustParseAddrPort("192.0.2.99:25")
+	r.Contained = func() bool { return true }
+	if j := o.Judge(r); j.Rescue || j.Why != whyContained {
+		t.Errorf("contained: %+v", j)
+	}
+	for i := range 30 { // an MX after the other of one provider is down: what a listing will need is not used up by it
+		r.Destination, r.Contained = netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 18, 0, byte(i)}), 25), nil
+		o.Judge(r)
+	}
+	if j := o.judged(listed(1, first, "b@example.net")); !j.Rescue {
+		t.Errorf("a listing behind dead MXs: %+v", j)
+	}
+}
+
+// What a tenant makes kanmon remember is bounded, and is not at the others' expense.
+func TestWhatIsRememberedOfRescuesIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newOutlet(t, threeIPs).rescues
+		for i := range 10 * rescuesOfTenant {
+			name := fmt.Sprint("mx:", i)
+			r.take(spending{tenant: "acme", provider: name}, 20)
+			r.remember("acme", standing.Key{IP: first, Provider: name})
+		}
+		if r.budgets != rescuesOfTenant || r.turned.Load() != rescuesOfTenant {
+			t.Errorf("%d and %d are remembered of one tenant", r.budgets, r.turned.Load())
+		}
+		if r.take(spending{tenant: "acme", provider: "one more"}, 20) || !r.take(spending{tenant: "beta", provider: "google"}, 20) {
+			t.Error("who cannot be counted is rescued, or another tenant is not")
+		}
+		for i := range 3 * rescuesOfAll {
+			r.take(spending{tenant: fmt.Sprint("t", i), provider: "google"}, 20)
+			r.remember(fmt.Sprint("t", i), standing.Key{IP: first, Provider: "google"})
+		}
+		if r.budgets > rescuesOfAll || r.turned.Load() > rescuesOfAll || len(r.tenants) > 2*rescuesOfAll {
+			t.Errorf("%d, %d of %d tenants are remembered", r.budgets, r.turned.Load(), len(r.tenants))
+		}
+		time.Sleep(5 * time.Hour)
+		if !r.take(spending{tenant: "late", provider: "google"}, 20) || r.budgets > 2 {
+			t.Errorf("%d are remembered for ever", r.budgets)
+		}
+	})
+}
