@@ -91,7 +91,7 @@ func (w *shutOutWorld) evidence(ip netip.Addr) (rules []string) {
 	return rules
 }
 
-var threeIPs = twoIPs + `
+var threeOfAPool = twoIPs + `
 [[sending_ip]]
 address = "203.0.113.12"
 ehlo    = "out12.example.jp"
@@ -182,7 +182,7 @@ func TestRefusedIPIsPassedOver(t *testing.T) {
 // law: I12 S0/replay
 func TestTheLastOfThreeIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newShutOutWorld(t, threeIPs)
+		w := newShutOutWorld(t, threeOfAPool)
 		choice, _ := w.router.Choose(w.query(session.DialRequest{Source: msa, Destination: mxAddr}))
 		third := choice.IPs()[2].Address
 		w.fw.dropped = []netip.Addr{choice.IPs()[0].Address, choice.IPs()[1].Address}
@@ -204,7 +204,7 @@ func TestMXThatIsDownBlamesNobody(t *testing.T) {
 	for _, how := range []string{"dropped", "refused"} {
 		t.Run(how, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				w := newShutOutWorld(t, threeIPs)
+				w := newShutOutWorld(t, threeOfAPool)
 				all := []netip.Addr{first, second, netip.MustParseAddr("203.0.113.12")}
 				if w.fw.dropped = all; how == "refused" {
 					w.fw.dropped, w.fw.refused = nil, all

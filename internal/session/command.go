@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -26,17 +27,27 @@ func (s *session) awaitCommand() error {
 			return nil
 		}
 		if !settled {
-			s.waiting.began = time.Now()
+			s.waiting = waiting{began: time.Now()}
 			s.settle()
+		}
+		if s.waiting.fed == 0 && s.msa.in.BareFeed() {
+			s.waiting.fed = max(1, time.Since(s.waiting.began))
 		}
 		if s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: PhaseIdle}
 		}
 		if err := s.await(&s.msa, PhaseIdle); err != nil {
+			if s.waiting.fed > 0 && (errors.Is(err, errTimeout) || errors.Is(err, io.EOF)) { // it may read on behind its FIN
+				return &failure{trouble: msaLineFeed, phase: PhaseIdle}
+			}
 			return s.msaFailure(PhaseIdle, err)
 		}
 	}
 }
+
+// feedWait is how long a line that LF alone has ended may take to end in CRLF (RFC 5321 §2.3.8). Its sender waits for a reply; what it has
+// sent is never taken for commands.
+const feedWait = 3 * time.Second
 
 // hasLine says whether the next step can be taken: a whole line, or the start of something that is not SMTP.
 func (s *session) hasLine() bool {
@@ -173,6 +184,9 @@ func (s *session) forwardGroup() error {
 		return nil
 	}
 	err := s.sendToMX(s.firstPhase())
+	if err != nil && s.firstPhase() == PhaseQuit {
+		return s.quitAnyway(err)
+	}
 	if err != nil {
 		s.judgeGoodbye(err)
 	}
@@ -216,11 +230,16 @@ func (s *session) firstPhase() Phase {
 // unasked reads what the MX sent without having been asked: only 421 and its hang-up are lawful (RFC 5321 §3.8).
 func (s *session) unasked(phase Phase) error {
 	if err := s.readReply(phase); err != nil {
+		if isGarbled(err) {
+			s.noteStray("what is no reply")
+		}
 		return err
 	}
+	s.log.reply(MarkFromMX, &s.reply, 0, 0)
 	if s.reply.Code == 421 {
 		return s.saidGoodbye(phase)
 	}
+	s.noteStray("a reply")
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}
 }
 
@@ -311,16 +330,6 @@ func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 		}
 	}
 	return Judgement{}, nil
-}
-
-// answerQuit passes on what the MX says to QUIT; where nothing comes soon, kanmon says 221 (S9).
-func (s *session) answerQuit() {
-	s.quit = true
-	if s.readReply(PhaseQuit) != nil || s.reply.Class() == 3 {
-		s.toMSA(&replyBye, true)
-		return
-	}
-	s.toMSA(&s.reply, false)
 }
 
 // saidGoodbye relays an MX's 421 and ends the session, as the MX does.

@@ -236,7 +236,7 @@ func (s *session) dispatchLost(cmd smtp.Command) {
 		s.dispatchQuit(cmd)
 	case s.refused:
 		s.answerHere(cmd, &replyMXRefused, true)
-	case s.reply.Begun(): // the 421 that the MX left behind
+	case s.reply.Code == 421: // that the MX left behind
 		s.answerAndEnd(cmd, &s.reply, mxLost)
 	default:
 		s.answerAndEnd(cmd, &replyMXGone, mxLost)

@@ -78,7 +78,7 @@ func (s *session) rescueDot() (Judgement, error) {
 			return judged, ended
 		}
 		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
-		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msa.gone); err != nil {
+		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msaGone()); err != nil {
 			return judged, err
 		}
 	}
@@ -86,7 +86,7 @@ func (s *session) rescueDot() (Judgement, error) {
 }
 
 // bodyAgain says whether the message can be sent once more.
-func (s *session) bodyAgain() bool { return s.kept.whole && s.tx.accepted > 0 && !s.msa.gone() }
+func (s *session) bodyAgain() bool { return s.kept.whole && s.tx.accepted > 0 && !s.msaGone() }
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {

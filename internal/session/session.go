@@ -24,14 +24,12 @@ type session struct {
 
 	held *heldLeg // an MX leg that has been set aside; nil: none
 
-	refused bool       // the MX refused with its banner; nothing is forwarded any more
 	reply   smtp.Reply // the reply being read
 	sent    time.Time  // when the command that reply answers was written
 	first   time.Duration
 	waiting waiting
 
 	// The conversation with the MSA.
-	hello      smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	helloBegan time.Time // when it was said
 	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
 	sender     string    // of the transaction at hand, in the form of package mailbox
@@ -40,15 +38,18 @@ type session struct {
 	senderKnown, recipientKnown bool
 
 	helo      heloNeed
-	refusedIn Phase // with errRefused: what the MX refused
+	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
+	refused   bool      // the MX refused with its banner; nothing is forwarded any more
+	refusedIn Phase     // with errRefused: what the MX refused
 	rescue    rescuing
 	kept      keptBody
 	slots     []slot
 	tx        transaction
 	body      smtp.Body
-	inBody    bool  // a message is coming whose end has not been read
-	dotSent   bool  // and not answered
-	orphan    bool  // the MSA hung up behind a dot that has been forwarded
+	inBody    bool // a message is coming whose end has not been read
+	dotSent   bool // and not answered
+	orphan    bool // the MSA hung up behind a dot that has been forwarded
+	looks     lastLooks
 	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
 	mails     int32 // transactions begun
 	talking   bool  // a first command has come
@@ -161,6 +162,7 @@ type waiting struct {
 	began  time.Time
 	end    time.Time     // of the phase's time
 	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
+	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
 }
 
 func (s *session) armWait(l *leg, phase Phase) {
@@ -168,8 +170,14 @@ func (s *session) armWait(l *leg, phase Phase) {
 	end := s.waiting.began.Add(s.e.timeout(phase))
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
 		end = s.waiting.began.Add(s.e.timeout(PhaseIdle))
+		if fed := s.waiting.began.Add(s.waiting.fed + feedWait); s.waiting.fed > 0 && end.After(fed) {
+			end = fed
+		}
 	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
 		end = s.hiddenBy
+	}
+	if l != &s.msa && s.reply.Junk() && end.After(now.Add(junkWait)) {
+		end = now.Add(junkWait)
 	}
 	s.waiting.end = end
 	const slice = time.Second
@@ -190,7 +198,11 @@ func (s *session) waitOn(l *leg, phase Phase) error {
 	if s.orphan && s.waiting.end.Sub(now) > orphanWait {
 		s.waiting.end = now.Add(orphanWait)
 	}
-	l.arm(now.Add(min(longSlice, s.waiting.end.Sub(now)))) // one look soon, then few: ten thousand sessions may be waiting
+	slice := longSlice // one look soon, then few: ten thousand sessions may be waiting
+	if past := now.Sub(s.info.Start) - s.looks.dotAt; phase == PhaseDot && past < halfClosed {
+		slice = halfClosed - past
+	}
+	l.arm(now.Add(min(slice, s.waiting.end.Sub(now))))
 	return nil
 }
 
@@ -230,7 +242,7 @@ func (s *session) lookAround(waiting *leg, phase Phase) error {
 	}
 	s.msa.park()
 	switch {
-	case s.orphan || !s.msa.gone():
+	case s.orphan || !s.msaGone():
 	case phase == PhaseDot: // only its reply counts now, whether there is somebody to tell or not
 		s.orphan = true
 		s.log.note("MSA lost behind its dot")
@@ -281,6 +293,7 @@ func (s *session) loseIdleMX() {
 
 func (s *session) closeMX() {
 	if s.mx.open() {
+		s.leave(&s.mx)
 		s.log.fromMX += s.mx.total()
 		s.log.toMX += s.mx.written
 	}
@@ -293,6 +306,9 @@ func (s *session) finish(err error) {
 	var f *failure
 	if err != nil && !errors.As(err, &f) {
 		f = &failure{trouble: broken, cause: err}
+	}
+	if f != nil && (f.trouble == broken || f.trouble == mxGarbled) {
+		s.mx.mute = true // nobody knows what it would take a QUIT for
 	}
 	s.closeMX() // never a dot: whatever was not complete stays so (I4)
 	s.drop()

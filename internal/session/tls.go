@@ -164,7 +164,7 @@ func (s *session) handshake() error {
 	if hasTicket(config, s.mx.base) {
 		s.mx.way |= wayTicket
 	}
-	conn := tls.Client(s.mx.base, config)
+	conn := tls.Client(&steady{Conn: s.mx.base}, config)
 	// Half of the time that is left is for the connection that may have to follow.
 	_ = s.mx.base.SetDeadline(begun.Add(min(s.e.timeout(PhaseHandshake), s.hiddenBy.Sub(begun)/2)))
 	ctx, done := s.handshakePatience(begun)

@@ -147,7 +147,7 @@ func (s *session) forgetTransaction() {
 }
 
 func (s *session) clearTransaction() {
-	s.tx = transaction{}
+	s.tx, s.looks.dotAt = transaction{}, 0
 	s.rescue.envelope.clear()
 	s.forgetBody()
 }
