@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"kanmon/internal/session"
@@ -271,24 +270,6 @@ func Parse(name string, doc []byte) (*Config, error) {
 
 // Line gives the line of the file that a key stands in, such as "route[2]"; 0 for a default.
 func (c *Config) Line(key string) int { return c.lines[key] }
-
-// Listeners gives all addresses to listen on: those of intercept.listen, and the same with each tenant's own port.
-func (c *Config) Listeners() []netip.AddrPort {
-	list := slices.Clone(c.Intercept.Listen)
-	for _, t := range c.Tenants {
-		for _, a := range c.Intercept.Listen {
-			if t.ListenPort != 0 {
-				list = append(list, netip.AddrPortFrom(a.Addr(), uint16(t.ListenPort)))
-			}
-		}
-	}
-	return list
-}
-
-// tenantInterfaces says whether a tenant's mail is known by the interface it comes in by.
-func (c *Config) tenantInterfaces() bool {
-	return slices.ContainsFunc(c.Tenants, func(t Tenant) bool { return len(t.Interfaces) > 0 })
-}
 
 func defaults() *Config {
 	return &Config{

@@ -95,6 +95,7 @@ func TestJudgement(t *testing.T) {
 	}{
 		{"listing", twoIPs, listing, true, true, false},
 		{"listing of somebody else", twoIPs, "550 5.7.1 198.51.100.7 is listed at zen.spamhaus.org", false, false, false},
+		{"listing at the end of a greeting", twoIPs, "521-mx.example.net ESMTP\n521 5.7.1 Service unavailable; client [203.0.113.10] blocked using list.example.org", true, true, false},
 		{"unknown user", twoIPs, "550 5.1.1 no such user", false, false, false},
 		{"greylisted", twoIPs, "451 4.7.1 Greylisted, please try again later", false, false, false},
 		{"off", twoIPs + "[rescue]\nmode = 'off'\n", listing, false, false, false},

@@ -132,6 +132,7 @@ type model struct {
 	refused bool   // with the banner
 	over    bool
 	tx      modelTransaction
+	old     modelHELO
 	own     int
 }
 
@@ -152,7 +153,10 @@ func (m *model) next(s said) error {
 		m.tx.after(s, true)
 		return nil
 	}
-	heard, err := m.take(s, asForwarded(s))
+	if s.verb() == "HELO" {
+		m.said = m.old.anew(m.said)
+	}
+	heard, err := m.take(s, asForwarded(s, m.old.heard))
 	if err != nil {
 		return err
 	}
@@ -160,7 +164,7 @@ func (m *model) next(s said) error {
 	switch verb := s.verb(); {
 	case heard[0] == '2' && (verb == "EHLO" || verb == "HELO"):
 		m.hello = heard
-		want = cleanHello(heard, verb)
+		want = cleanHello(heard, m.old.told(verb))
 	case m.tx.state == modelRefusedThere && heard[:3] == "354": // a message whose MAIL it has refused: no
 		m.over = true
 		if !strings.HasPrefix(s.reply, "451 4.5.0 kanmon: ") {
@@ -171,6 +175,7 @@ func (m *model) next(s said) error {
 	if s.reply != want {
 		return fmt.Errorf("%q was answered with %q, want %q", s.line, s.reply, want)
 	}
+	m.old.heard = m.old.heard && m.hello != ""
 	m.refused = s.line == connected && heard[:3] != "220" || m.refused
 	m.over = heard[:3] == "421"
 	m.tx.after(s, false)
@@ -192,7 +197,7 @@ func (m *model) take(s said, line string) (reply string, err error) {
 
 // helloAgain is a further EHLO or HELO: the MX hears RSET, if it may have a transaction open, else nothing.
 func (m *model) helloAgain(s said) error {
-	want := cleanHello(m.hello, s.verb())
+	want := cleanHello(m.hello, m.old.told(s.verb()))
 	if m.tx.atMX {
 		reset, err := m.take(s, "RSET")
 		if err != nil {
@@ -284,12 +289,43 @@ func judgeBodies(msa *modelMSA, mx *modelMX) error {
 	return nil
 }
 
+// A modelHELO is what became of kanmon's own EHLO for an MSA that said HELO, where the MX ended the connection at it.
+type modelHELO struct {
+	tried bool
+	heard bool // HELO took its place, and does so from now on
+}
+
+// anew gives what answers the MSA's HELO: where EHLO met 421, HELO on another connection, once, or if that has no greeting the 421.
+func (h *modelHELO) anew(talk []said) []said {
+	if h.tried || len(talk) == 0 || talk[0].reply[:3] != "421" || len(talk) < 2 || talk[1].line != connected {
+		return talk
+	}
+	h.tried = true
+	if talk[1].reply[:3] != "220" || len(talk) < 3 {
+		return append([]said{talk[0]}, talk[2:]...)
+	}
+	h.heard = true
+	return talk[2:]
+}
+
+// told is the command whose reply the MSA gets to see: behind HELO nothing is offered.
+func (h *modelHELO) told(verb string) string {
+	if h.heard {
+		return "HELO"
+	}
+	return verb
+}
+
 // asForwarded is what the MX must see of a command.
-func asForwarded(s said) string {
-	if verb := s.verb(); verb == "EHLO" || verb == "HELO" {
+func asForwarded(s said, helo bool) string {
+	switch verb := s.verb(); {
+	case verb != "EHLO" && verb != "HELO":
+		return s.line
+	case helo:
+		return "HELO " + strings.TrimSpace(s.line[5:])
+	default:
 		return "EHLO " + strings.TrimSpace(s.line[5:])
 	}
-	return s.line
 }
 
 // ownReply is the code with which kanmon must answer itself; "" for what the MX must answer.

@@ -17,7 +17,7 @@ import (
 func (s *session) passThrough() error {
 	s.log.notef("connected from %s", s.info.Source)
 	s.info.MX.State, s.info.MSA.State = TLSPassthrough, TLSPassthrough
-	if err := s.dial(); err != nil {
+	if err := s.openMX(stageDialled); err != nil {
 		return s.ungreeted(err)
 	}
 	s.log.note("passed through")

@@ -1,9 +1,12 @@
 package session_test
 
 import (
+	"context"
+	"fmt"
 	"io"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,4 +66,30 @@ func TestPassthroughLongUpload(t *testing.T) {
 		_ = mx.Close()
 		<-ended
 	})
+}
+
+// A dial that the MX refuses, or does not answer, goes on from another sending IP here, too.
+//
+// law: S0/replay
+func TestPassthroughGoesOnFromAnotherIP(t *testing.T) {
+	for name, cause := range map[string]error{"refused": syscall.ECONNREFUSED, "not answered": context.DeadlineExceeded} {
+		t.Run(name, bubble(func(t *testing.T) {
+			r := newTwoIPs()
+			r.engine.Destination = func(netip.Addr) session.Destination { return session.Destination{Passthrough: true} }
+			dial := r.engine.Dialer
+			r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+				if len(req.Avoid) == 0 {
+					return session.Outbound{SendingIP: sendingIPs[0]}, fmt.Errorf("dial: %w", cause)
+				}
+				return dial.Dial(ctx, req)
+			})
+			msa := r.msa(t)
+			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+			_ = msa.Quit()
+			time.Sleep(time.Hour)
+			if !got.All(smtptest.Accepted) || r.second.Mailbox.Len() != 1 {
+				t.Errorf("%v %v", got.Verdicts, got.Err)
+			}
+		}))
+	}
 }

@@ -135,7 +135,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 		if err := s.openAsFar(goal); err != nil {
 			return err
 		}
-		if !s.reply.Positive() {
+		if goal > stageDialled && !s.reply.Positive() {
 			s.refusedIn = PhaseBanner
 			return errRefused
 		}

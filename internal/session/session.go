@@ -337,7 +337,7 @@ func (s *session) part(f *failure) {
 		s.msa.close()
 		return
 	}
-	s.log.parting = partings[f.parting]
+	s.log.parting = f.parting
 	s.log.notef("no greeting for the MSA, its connection is %s: %s", partings[f.parting], f)
 	if f.parting == partByReset {
 		s.msa.reset()

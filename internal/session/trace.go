@@ -21,7 +21,7 @@ type trace struct {
 
 	opening *openingReplies // nil: none yet
 
-	parting string // of an MSA that is left without a greeting
+	parting parting // of an MSA that is left without a greeting
 
 	begun, count                 int // transactions that began, and that ended
 	fromMSA, toMSA, fromMX, toMX int64
@@ -376,7 +376,7 @@ func (t *trace) end(s *session, phase Phase, reason string, cause error) {
 	r.end = SessionEnd{
 		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: int(s.delivered), Opening: r.end.Opening,
 		FromMSA: t.fromMSA, ToMSA: t.toMSA, FromMX: t.fromMX, ToMX: t.toMX,
-		Phase: phase, Reason: reason, Ungreeted: t.parting,
+		Phase: phase, Reason: reason, Ungreeted: partings[t.parting],
 	}
 	if cause != nil {
 		r.end.Cause = cause.Error()
