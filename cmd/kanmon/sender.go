@@ -55,10 +55,16 @@ func (o ofTenant) subject() (admin.Subject, error) {
 }
 
 func (o ofAccount) subject() (admin.Subject, error) {
-	if mailbox.Named(o.Account) == mailbox.Null && o.Account != "<>" {
+	name := mailbox.Named(o.Account)
+	switch {
+	case name == mailbox.Null && o.Account != "<>":
 		return admin.Subject{}, errors.New("no name of an account: '<>' is mail without a sender")
+	case name == mailbox.Null:
+		name = o.Account
+	case name == mailbox.Unreadable && o.Account != mailbox.Unreadable:
+		return admin.Subject{}, fmt.Errorf("%q is not the name of an account: want one address, or a login name", o.Account)
 	}
-	return admin.Subject{Tenant: o.Tenant, Account: o.Account}, nil // which of its spellings it is, the running kanmon knows
+	return admin.Subject{Tenant: o.Tenant, Account: name}, nil // what folds into it, the running kanmon knows
 }
 
 type tenantListCommand struct{ adminFlag }
