@@ -1,6 +1,7 @@
 package refusal
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -25,6 +26,8 @@ func tidy(s string) string {
 }
 
 // typos are mistakes that postmasters make. They spoil no word so far that a reader would miss it.
+//
+//nolint:misspell // the mistakes are what it is for
 var typos = strings.NewReplacer(
 	"address", "adress", "received", "recieved", "recipient", "recepient", "blacklisted", "black-listed", "temporarily", "temporarly",
 	"reputation", "reputaion", "unknown", "unknow", "rejected", "rejcted", "message", "mesage", "mailbox", "mail box",
@@ -36,16 +39,16 @@ var typos = strings.NewReplacer(
 // typography is what a word processor makes of a text before it is put into a configuration.
 var typography = strings.NewReplacer("'", "’", " - ", " – ", " (", "\u00a0(", " [", "\u00a0[", "\"", "“", ": ", "\u00a0: ", "...", "…")
 
-// spoil changes the wording of one text in six and says how.
+// spoil changes the wording of one text in six and says how. What the client said is repeated as it was.
 func (m *maker) spoil(s string) (string, []string) {
-	if strings.Contains(s, hardSpace) {
+	if strings.Contains(s, hardSpace) || m.kept["subject"] != "" {
 		return s, nil
 	}
 	was := s
 	how := ""
 	switch m.IntN(18) {
 	case 0:
-		how, s = "typo", typos.Replace(s)
+		how, s = "typo", words(s, typos.Replace)
 	case 1:
 		how, s = "case", words(s, pick(m, []func(string) string{strings.ToUpper, strings.ToLower, title}))
 	case 2:
@@ -124,5 +127,5 @@ func (m *maker) cut(s string, n int) []string {
 	for i, line := range lines {
 		lines[i] = strings.TrimSpace(line)
 	}
-	return lines
+	return slices.DeleteFunc(lines, func(line string) bool { return line == "" })
 }

@@ -97,10 +97,9 @@ func TestWhatTheClientSaidIsTold(t *testing.T) {
 			continue
 		}
 		n++
-		// A subject is folded with the text around it.
-		unfolded := strings.ReplaceAll(text.Reply, "\n"+text.Reply[:3]+"-", " ")
-		if text.SuspendMax != "no" || len(text.Said) == 0 || text.Template != "en/echo-subject.1" && text.Template != "en/echo-subject.2" &&
-			!strings.Contains(unfolded, text.Said[0]) {
+		// A subject is folded with the text around it; an address is not.
+		folded := strings.HasPrefix(text.Template, "en/echo-subject")
+		if text.SuspendMax != "no" || len(text.Said) == 0 || !folded && !strings.Contains(text.Reply, text.Said[0]) {
 			t.Errorf("%s: said %q in %q", text.Template, text.Said, text.Reply)
 		}
 	}

@@ -27,13 +27,14 @@ func (m *maker) word(name string, depth int) (string, error) {
 	if !ok {
 		p, ok = m.book.shared[name]
 	}
-	s := ""
+	s := m.made(name)
 	if ok {
 		var err error
 		if s, err = m.say(p, depth+1); err != nil {
 			return "", err
 		}
-	} else if s = m.made(name); s == "" {
+	}
+	if !ok && s == "" {
 		return "", fmt.Errorf("no word %q", name)
 	}
 	if kept[name] {
