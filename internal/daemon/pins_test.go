@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -96,7 +97,8 @@ func (s *site) restart(doc string) {
 	s.outlet = &outlet{
 		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, handlings: handlingsOf(cfg),
 		providers: provider.New(provider.Config{Set: Providers(cfg), Resolver: s.dns, Wait: time.Second, Addresses: learnt.addresses, MXs: learnt.mxs}),
-		pins:      learnt.pins, forecast: learnt.forecast,
+		pins:      learnt.pins, forecast: learnt.forecast, dials: new(dials),
+		rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(), block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
 	}
 	ended := false
 	s.end = func() {

@@ -197,6 +197,9 @@ func (p *Reply) addLine(line []byte) error {
 			return errNoReplyLine
 		}
 	}
+	if p.junk && code != p.Code { // what was dropped may be what parts two replies
+		return ErrBadReply
+	}
 	p.addCode(code)
 	p.last = last
 	p.lines++
