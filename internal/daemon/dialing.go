@@ -56,7 +56,7 @@ func (o *outlet) isShut(how config.Handling, ip, mx netip.Addr) bool {
 
 // judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.
 func (o *outlet) judgeSilence(p *plea, j *session.Judgement) {
-	worthIt := false
+	var worthIt bool
 	j.Class = classify.IPReputation.String()
 	if p.Phase == session.PhaseDial {
 		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())

@@ -24,7 +24,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	}
 	s := policy.Settings{
 		Accounts: accounts,
-		Active:   gated(cfg), Identify: identify(cfg, out.router), Provider: out.provider, ProviderOf: out.providerOf, Internal: cfg.Senders.Internal,
+		Active:   gated(cfg), Identify: identify(out.router), Provider: out.provider, ProviderOf: out.providerOf, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {
@@ -41,7 +41,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 }
 
 // identify tells the gate whose a mail is, which the router knows, and which header names the account.
-func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *string) policy.Identity {
+func identify(router *egress.Router) func(session.Origin, *string) policy.Identity {
 	return func(origin session.Origin, sender *string) policy.Identity {
 		q := egress.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
 		if sender != nil {
@@ -54,7 +54,7 @@ func identify(cfg *config.Config, router *egress.Router) func(session.Origin, *s
 
 // OnUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
 func OnUnreachable(cfg *config.Config, router *egress.Router) func(session.Origin) session.Unreachable {
-	whose, tenants := identify(cfg, router), map[string]session.Unreachable{}
+	whose, tenants := identify(router), map[string]session.Unreachable{}
 	for _, t := range cfg.Tenants {
 		tenants[t.Name] = unreachableOf(t.OnUnreachable)
 	}

@@ -57,7 +57,7 @@ func TestOneAnswerToWhoseMailItIs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asks := identify(cfg, router)
+	asks := identify(router)
 	sender := func(s string) *string { return &s }
 	for _, test := range []struct {
 		source, tenant, pool string
@@ -119,7 +119,7 @@ func TestStrangersDoNotOwnOthersDomains(t *testing.T) {
 		t.Fatal(err)
 	}
 	sender := "a@blue.example"
-	id := identify(cfg, router)(session.Origin{Source: netip.MustParseAddrPort("192.0.2.77:4025"), Destination: mxAddr}, &sender)
+	id := identify(router)(session.Origin{Source: netip.MustParseAddrPort("192.0.2.77:4025"), Destination: mxAddr}, &sender)
 	if id.Tenant != "acme" || id.Spoofed != "blue" {
 		t.Errorf("%+v: want acme's, with a domain of blue's", id)
 	}

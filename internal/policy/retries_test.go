@@ -23,8 +23,11 @@ func TestRetriesAreKnownUntilAReplyForGood(t *testing.T) {
 		at     time.Duration
 		want   bool
 	}{
-		{"acme", 1 << 20, 0, true}, {"acme", 1 << 20, retryWindow, true}, {"acme", 1 << 20, retryWindow + time.Minute, false},
-		{"blue", 1 << 20, 0, false}, {"acme", 1 << 21, 0, false},
+		{"acme", 1 << 20, 0, true},
+		{"acme", 1 << 20, retryWindow, true},
+		{"acme", 1 << 20, retryWindow + time.Minute, false},
+		{"blue", 1 << 20, 0, false},
+		{"acme", 1 << 21, 0, false},
 	} {
 		if got := r.again(c.tenant, c.key, now.Add(c.at)); got != c.want {
 			t.Errorf("%s, key %x, after %v: %t, want %t", c.tenant, c.key, c.at, got, c.want)

@@ -41,7 +41,7 @@ func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
 	err := r.withProxies(pair, copyBufferSpeed, func() error {
 		for _, cell := range costCells {
 			result := costResult{cell: cell}
-			for turn := 0; turn < mostTurns; turn++ {
+			for turn := range mostTurns {
 				one := make(round)
 				for i := range pair {
 					c := pair[(i+turn)%2] // neither is always the one behind
