@@ -75,14 +75,14 @@ func (s *session) forwardChunk(p []byte) error {
 		return nil
 	}
 	s.keep(p)
-	return s.writeChunk(p)
+	return s.writeChunk(p, false)
 }
 
-func (s *session) writeChunk(p []byte) error {
+func (s *session) writeChunk(p []byte, last bool) error {
 	if s.mx.pending() {
 		return s.saidEarly()
 	}
-	if err := s.mx.write(p, s.e.timeout(PhaseBody)); err != nil {
+	if err := s.writeText(p, last); err != nil {
 		return s.bodyWriteFailed(err)
 	}
 	return nil
@@ -105,6 +105,9 @@ func (s *session) saidEarly() error {
 
 // bodyWriteFailed looks for the reason that an MX may have given before it closed.
 func (s *session) bodyWriteFailed(err error) error {
+	if errors.Is(err, errMSAGone) {
+		return s.withhold()
+	}
 	lost := s.mxFailure(PhaseBody, err)
 	if !s.mx.pending() {
 		return lost
@@ -162,17 +165,18 @@ const (
 // sendDot writes the last octets of the message and its dot, waits for the one reply that counts, and passes it on at once (I2).
 func (s *session) sendDot(n int) error {
 	s.inBody = false
-	gone := s.msa.goneBehind(n) // it may read: the octets are looked at behind it
+	s.looks.dotAt = max(1, time.Since(s.info.Start)) // never 0, which is none
+	gone := s.msaGoneBehind(n)                       // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)
 	if s.header != nil {
 		if err := s.endHeader(last[:n-len(smtp.EndOfData)]); err != nil {
 			return err
 		}
-		last, gone = []byte(smtp.EndOfData), s.msa.gone() // there may have been a wait
+		last, gone = []byte(smtp.EndOfData), s.msaGone() // there may have been a wait
 	}
 	s.keep(last)
-	if err := s.writeDot(last, func() bool { return gone }); err != nil {
+	if err := s.writeDot(last, gone); err != nil {
 		return err
 	}
 	judged, err := s.rescueDot()
@@ -182,28 +186,31 @@ func (s *session) sendDot(n int) error {
 	return s.tellDot(judged)
 }
 
-// writeDot writes the last octets of a message and its dot, and reads the one reply that counts. From the write on, an error
-// means that nobody but the MX knows (S7).
-func (s *session) writeDot(last []byte, gone func() bool) error {
-	if len(last) > maxWithDot {
-		// A write that has to wait could let an early 250 pass for the reply to the dot (I1).
-		content := len(last) - maxWithDot
-		if err := s.writeChunk(last[:content]); err != nil {
-			return err
+// writeDot writes the last octets of a message and its dot, unless the MSA has gone, and reads the one reply that counts. From the
+// write on, an error means that nobody but the MX knows (S7).
+func (s *session) writeDot(last []byte, gone bool) error {
+	content, inTLS := max(0, len(last)-maxWithDot), s.msa.isTLS()
+	if content > 0 || inTLS {
+		octets := last
+		last = append(outBuffers.Get().(*[outBuffer]byte)[:0], octets[content:]...) // a look at the MSA may read
+		defer putOut(last)
+		if content > 0 {
+			// A write that has to wait could let an early 250 pass for the reply to the dot (I1).
+			if err := s.writeChunk(octets[:content], !inTLS); err != nil {
+				return err
+			}
+			gone = s.msaGone()
 		}
-		last = last[content:]
 	}
 	if s.mx.pending() {
 		return s.saidEarly()
 	}
-	if gone() {
-		// Directly the MX would deliver now, and the MSA would send again: without the dot there is no duplicate.
-		s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
-		return &failure{trouble: msaLost, phase: PhaseBody}
+	if gone {
+		return s.withhold()
 	}
 	s.sent = time.Now()
 	s.dotSent = true
-	if err := s.mx.write(last, s.e.timeout(PhaseBody)); err != nil {
+	if err := s.writeText(last, true); err != nil {
 		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)
 	}
@@ -217,6 +224,13 @@ func (s *session) writeDot(last []byte, gone func() bool) error {
 		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
 	}
 	return nil
+}
+
+// withhold gives up a message whose dot the MX has not been given. Directly the MX would perhaps deliver now, and the MSA would send
+// again: without the dot there is no duplicate.
+func (s *session) withhold() error {
+	s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
+	return &failure{trouble: msaLost, phase: PhaseBody}
 }
 
 // maxWithDot is what goes out in one write with the dot: less than a socket takes at once.
@@ -238,7 +252,7 @@ func (s *session) tellDot(judged Judgement) error {
 	s.log.dotReply(&original, softened && !judged.Observe, s.first, took)
 	s.log.answered(&s.reply, false, s.first, took)
 	outcome := dotOutcome(s.reply.Class())
-	if outcome == OutcomeDelivered && (err != nil || s.orphan) {
+	if outcome == OutcomeDelivered && (err != nil || s.unheard()) {
 		outcome = OutcomeOrphanAck
 	}
 	if outcome == OutcomeDelivered {

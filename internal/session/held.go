@@ -48,6 +48,7 @@ func (s *session) drop() {
 	h := s.held
 	s.held = nil
 	if h.mx.open() {
+		s.leave(&h.mx)
 		s.log.fromMX += h.mx.total()
 		s.log.toMX += h.mx.written
 	}

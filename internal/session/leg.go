@@ -35,6 +35,7 @@ type mxLeg struct {
 	caps        capabilities
 	ehloRefused bool        // this MX is from before ESMTP, or does not want us
 	plain       bool        // STARTTLS failed on an earlier connection: this one stays plain
+	manners                 // for its end
 	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
 }
 
@@ -42,8 +43,14 @@ type mxLeg struct {
 type prober interface {
 	// HungUp says whether the peer has sent FIN or RST, even with unread octets in front of it.
 	HungUp() bool
+	// Broken says whether the connection was reset: then nothing counts any more of what came before.
+	Broken() bool
+	// Quiet is how long ago the last octets came in.
+	Quiet() time.Duration
 	// Pending is more than 0 if octets, or the peer's hang-up, can be read without waiting.
 	Pending() int
+	// Room says whether, when Pending or HungUp was last asked, a write of a few kilobytes would not have had to wait.
+	Room() bool
 }
 
 func newLeg(conn net.Conn) leg {
@@ -69,28 +76,43 @@ func (l *leg) open() bool { return l.conn != nil }
 // hungUp says whether the peer has sent FIN or RST.
 func (l *leg) hungUp() bool { return l.probe != nil && l.probe.HungUp() }
 
-// gone says whether the peer has hung up and left nothing to be read. One that leaves a command behind its FIN has only
-// closed its sending side: it still waits for the reply.
-func (l *leg) gone() bool { return l.goneBehind(0) }
+// An ending is what a look at a leg says of its peer's end.
+type ending uint8
 
-// goneBehind is gone where n octets are buffered that the peer sent before. It may read: slices of Buffered are invalid then.
-func (l *leg) goneBehind(n int) bool {
-	if !l.hungUp() {
-		return false
+const (
+	endNone   ending = iota // the peer has not hung up
+	endBehind               // it has closed its sending side behind octets that have not been read
+	endFIN                  // it has closed its sending side, and all it sent has been read
+	endRST                  // the connection is broken
+)
+
+// ending looks for the peer's end, where n octets of what it sent are buffered and count as read. It may read: slices of Buffered
+// are invalid then.
+func (l *leg) ending(n int) ending {
+	switch {
+	case !l.hungUp():
+		return endNone
+	case l.probe.Broken():
+		return endRST
+	case len(l.in.Buffered()) > n:
+		return endBehind
 	}
-	if p, ok := l.probe.(*tcpProbe); ok && p.broken() {
-		return true
-	}
-	if len(l.in.Buffered()) > n {
-		return false
-	}
-	if _, isTLS := l.conn.(*tls.Conn); isTLS {
+	behind := l.unread() > 0
+	if l.isTLS() {
 		// It may be a command, or only the close_notify that comes before a FIN.
 		l.arm(time.Now().Add(time.Millisecond))
 		err := l.in.Fill()
-		return err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, smtp.ErrBufferFull)
+		behind = err == nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, smtp.ErrBufferFull)
 	}
-	return l.unread() == 0
+	if behind {
+		return endBehind
+	}
+	return endFIN
+}
+
+func (l *leg) isTLS() bool {
+	_, isTLS := l.conn.(*tls.Conn)
+	return isTLS
 }
 
 // unread is how many octets have been received and not read from the connection.
@@ -112,7 +134,7 @@ func (l *leg) pending() bool {
 	if l.probe == nil || l.probe.Pending() == 0 {
 		return false
 	}
-	if _, isTLS := l.conn.(*tls.Conn); !isTLS {
+	if !l.isTLS() {
 		return true
 	}
 	// Octets on the wire may be a record without content (a session ticket): only crypto/tls can tell.
@@ -230,8 +252,16 @@ func (p *tcpProbe) HungUp() bool {
 	return p.get()&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
 }
 
-// broken says whether the connection was reset: then nothing counts any more of what came before.
-func (p *tcpProbe) broken() bool { return p.get()&(unix.POLLHUP|unix.POLLERR) != 0 }
+func (p *tcpProbe) Broken() bool { return p.get()&(unix.POLLHUP|unix.POLLERR) != 0 }
+
+func (p *tcpProbe) Quiet() (quiet time.Duration) {
+	_ = p.raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
+			quiet = time.Duration(info.Last_data_recv) * time.Millisecond
+		}
+	})
+	return quiet
+}
 
 func (p *tcpProbe) Pending() int {
 	if p.get()&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) != 0 {
@@ -240,6 +270,8 @@ func (p *tcpProbe) Pending() int {
 	return 0
 }
 
+func (p *tcpProbe) Room() bool { return p.events&unix.POLLOUT != 0 }
+
 func (p *tcpProbe) get() int16 {
 	p.events = unix.POLLERR // a closed connection has hung up
 	_ = p.raw.Control(p.ask)
@@ -247,7 +279,7 @@ func (p *tcpProbe) get() int16 {
 }
 
 func (p *tcpProbe) poll(fd uintptr) {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP}}
+	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP | unix.POLLOUT}}
 	for {
 		n, err := unix.Poll(fds[:], 0)
 		if err == unix.EINTR {

@@ -140,7 +140,7 @@ func (s *session) aside(phase Phase, cancel func(), step func() error) error {
 			s.msa.park()
 			switch {
 			case lost != nil:
-			case s.msa.gone():
+			case s.msaGone():
 				lost = &failure{trouble: msaLost, phase: phase}
 				cancel()
 			case s.e.Live.cutting():

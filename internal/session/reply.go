@@ -20,9 +20,12 @@ func (s *session) readReply(phase Phase) error {
 			s.first = s.took()
 		}
 		if ok && err == nil {
+			s.mx.heard(phase, &s.reply)
 			return nil
 		}
-		if err == nil {
+		if err != nil {
+			s.mx.mute = true // nobody knows what it takes next for what
+		} else {
 			err = s.mayWait(phase)
 		}
 		if err == nil {

@@ -371,7 +371,7 @@ func (s *session) forgetTransaction() {
 }
 
 func (s *session) clearTransaction() {
-	s.tx, s.misplaced = transaction{}, false
+	s.tx, s.misplaced, s.looks.dotAt = transaction{}, false, 0
 	s.rescue.envelope.clear()
 	s.forgetBody()
 }

@@ -73,7 +73,7 @@ func (s *session) rescueDot() (Judgement, error) {
 	s.rescue.begun = s.sent
 	for s.reply.Class() >= 4 { // a 2xx goes to the MSA before anything else (I2)
 		judged := s.judge(PhaseDot, s.reply.Code, nil)
-		if !s.kept.whole || s.tx.accepted == 0 || s.msa.gone() {
+		if !s.kept.whole || s.tx.accepted == 0 || s.msaGone() {
 			judged.Rescue = false
 		}
 		rescued, ended := s.tryOthers(PhaseDot, s.reply.Code, judged, s.reopenForBody)
@@ -81,7 +81,7 @@ func (s *session) rescueDot() (Judgement, error) {
 			return judged, ended
 		}
 		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
-		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msa.gone); err != nil {
+		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msaGone()); err != nil {
 			return judged, err
 		}
 	}

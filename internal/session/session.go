@@ -24,14 +24,12 @@ type session struct {
 
 	held *heldLeg // an MX leg that has been set aside; nil: none
 
-	refused bool       // the MX refused with its banner; nothing is forwarded any more
 	reply   smtp.Reply // the reply being read
 	sent    time.Time  // when the command that reply answers was written
 	first   time.Duration
 	waiting waiting
 
 	// The conversation with the MSA.
-	hello      smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	helloBegan time.Time // when it was said
 	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
 	sender     string    // of the transaction at hand, for the choice of the sending IP
@@ -39,17 +37,20 @@ type session struct {
 
 	senderKnown, recipientKnown bool
 
-	suspended bool  // with misplaced: every sending IP that would be right is suspended
-	misplaced bool  // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
-	refusedIn Phase // with errRefused: what the MX refused
+	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
+	refused   bool      // the MX refused with its banner; nothing is forwarded any more
+	suspended bool      // with misplaced: every sending IP that would be right is suspended
+	misplaced bool      // the MX leg is not the right one for the recipients of this transaction, and could not be replaced
+	refusedIn Phase     // with errRefused: what the MX refused
 	rescue    rescuing
 	kept      keptBody
 	slots     []slot
 	tx        transaction
 	body      smtp.Body
-	inBody    bool  // a message is coming whose end has not been read
-	dotSent   bool  // and not answered
-	orphan    bool  // the MSA hung up behind a dot that has been forwarded
+	inBody    bool // a message is coming whose end has not been read
+	dotSent   bool // and not answered
+	orphan    bool // the MSA hung up behind a dot that has been forwarded
+	looks     lastLooks
 	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
 	mails     int32 // transactions begun
 	talking   bool  // a first command has come
@@ -210,7 +211,11 @@ func (s *session) waitOn(l *leg, phase Phase) error {
 	if s.orphan && s.waiting.end.Sub(now) > orphanWait {
 		s.waiting.end = now.Add(orphanWait)
 	}
-	l.arm(now.Add(min(longSlice, s.waiting.end.Sub(now)))) // one look soon, then few: ten thousand sessions may be waiting
+	slice := longSlice // one look soon, then few: ten thousand sessions may be waiting
+	if past := now.Sub(s.info.Start) - s.looks.dotAt; phase == PhaseDot && past < halfClosed {
+		slice = halfClosed - past
+	}
+	l.arm(now.Add(min(slice, s.waiting.end.Sub(now))))
 	return nil
 }
 
@@ -250,7 +255,7 @@ func (s *session) lookAround(waiting *leg, phase Phase) error {
 	}
 	s.msa.park()
 	switch {
-	case s.orphan || !s.msa.gone():
+	case s.orphan || !s.msaGone():
 	case phase == PhaseDot: // only its reply counts now, whether there is somebody to tell or not
 		s.orphan = true
 		s.log.note("MSA lost behind its dot")
@@ -298,6 +303,7 @@ func (s *session) loseIdleMX() {
 
 func (s *session) closeMX() {
 	if s.mx.open() {
+		s.leave(&s.mx)
 		s.log.fromMX += s.mx.total()
 		s.log.toMX += s.mx.written
 	}
@@ -310,6 +316,9 @@ func (s *session) finish(err error) {
 	var f *failure
 	if err != nil && !errors.As(err, &f) {
 		f = &failure{trouble: broken, cause: err}
+	}
+	if f != nil && (f.trouble == broken || f.trouble == mxGarbled) {
+		s.mx.mute = true // nobody knows what it would take a QUIT for
 	}
 	s.closeMX() // never a dot: whatever was not complete stays so (I4)
 	s.drop()

@@ -113,7 +113,7 @@ func (s *session) handshake() error {
 	begun := time.Now()
 	mx := s.info.Destination.Addr()
 	config := s.e.tlsToMX(mx)
-	conn := tls.Client(s.mx.base, config)
+	conn := tls.Client(&steady{Conn: s.mx.base}, config)
 	end := begun.Add(s.e.timeout(PhaseHandshake))
 	if end.After(s.hiddenBy) {
 		end = s.hiddenBy

@@ -36,6 +36,8 @@ type Conn struct {
 	closed   bool
 	gentle   bool // CloseNeverResets
 
+	lastCame time.Time // octets from the peer
+
 	readBy, writeBy      alarm
 	readTotal, sentTotal int
 	tap                  *tap // nil unless the test asked for Chunk, Record or a cut
@@ -154,7 +156,9 @@ func (c *Conn) send(p []byte) int {
 		n = max(0, min(len(p), room-to.in.len()))
 		to.void += n
 	} else {
-		n = to.in.push(p, room)
+		if n = to.in.push(p, room); n > 0 {
+			to.lastCame = time.Now()
+		}
 		to.wake.Broadcast()
 	}
 	c.sentTotal += n
@@ -244,6 +248,27 @@ func (c *Conn) HungUp() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	return c.closed || c.rst || c.fin && !c.tap.cutsBefore(c.readTotal+c.in.len())
+}
+
+// Broken says whether the connection was reset, or the peer has answered octets with a RST because it has closed. It is true after Close.
+func (c *Conn) Broken() bool {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	return c.closed || c.rst || c.writeErr != nil
+}
+
+// Room says whether the peer's buffer is half empty.
+func (c *Conn) Room() bool {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	return c.peer.in.len()+c.peer.void < c.peer.limit/2
+}
+
+// Quiet is how long ago the last octets from the peer came in, read or not.
+func (c *Conn) Quiet() time.Duration {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	return time.Since(c.lastCame)
 }
 
 // Pending is the number of octets that can be read now.

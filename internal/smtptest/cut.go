@@ -10,10 +10,11 @@ const (
 	FIN   Cut = iota // both ends see the other close
 	RST              // both ends see a reset
 	Stall            // the cable is pulled: no octet, FIN or RST passes any more, in neither direction
+	Shut             // the end that has been told closes its sending side, and reads on
 )
 
 // String names the cut.
-func (how Cut) String() string { return [...]string{"FIN", "RST", "stall"}[how] }
+func (how Cut) String() string { return [...]string{"FIN", "RST", "stall", "half-close"}[how] }
 
 // Stall cuts the connection as with [Stall]: reads block, writes succeed until the window is full.
 func (c *Conn) Stall() {
@@ -147,5 +148,8 @@ func (c *Conn) cut(how Cut) {
 		c.peer.refused()
 	case Stall:
 		c.link.stalled = true
+	case Shut:
+		c.shut, c.peer.fin = true, true
+		c.peer.wake.Broadcast()
 	}
 }

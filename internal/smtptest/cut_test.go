@@ -127,3 +127,43 @@ func wantCut(t *testing.T, c *Conn, how Cut) {
 	}
 	synctest.Wait()
 }
+
+// A half-close ends one direction, and the other goes on; what a look at the connection says tells it from a reset.
+func TestShut(t *testing.T) {
+	bubble(t, func(t *testing.T, a, b *Conn) {
+		a.CutWriteAfter(4, Shut)
+		mustWrite(t, a, command)
+		time.Sleep(time.Second)
+		if !b.HungUp() || b.Broken() || b.Quiet() != time.Second {
+			t.Errorf("hung up %t, broken %t, quiet for %s", b.HungUp(), b.Broken(), b.Quiet())
+		}
+		wantRead(t, b, command[:4])
+		if n, err := b.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Errorf("behind the octets: %d, %v", n, err)
+		}
+		if _, err := a.Write([]byte("x")); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("a write behind the half-close: %v", err)
+		}
+		mustWrite(t, b, command)
+		wantRead(t, a, command)
+		_ = a.Close()
+		mustWrite(t, b, command) // and this is answered with a RST
+		if !b.Broken() {
+			t.Error("octets to a closed end broke nothing")
+		}
+	})
+}
+
+func TestRoom(t *testing.T) {
+	bubble(t, func(t *testing.T, a, b *Conn) {
+		for octets, want := range map[int]bool{0: false, 1000: true} {
+			if _ = b.SetReadBuffer(octets); a.Room() != want {
+				t.Errorf("a window of %d: room %t", octets, a.Room())
+			}
+		}
+		mustWrite(t, a, command)
+		if _ = b.SetReadBuffer(len(command)); a.Room() {
+			t.Error("room in a window that is full")
+		}
+	})
+}

@@ -1,0 +1,154 @@
+package session
+
+import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"time"
+)
+
+// An MSA that has sent a whole message may close its sending side at once, and read on: devices and shell scripts do. RFC 1122
+// §4.2.2.13 allows it, and an MX that is spoken to directly delivers. But FIN is also what is seen of an MSA that has given up waiting,
+// and will send again. The time tells them apart.
+
+// halfClosed is how long behind the dot a FIN may come and stand for "this was all" instead of "I have gone".
+const halfClosed = 2 * time.Second
+
+// lastLooks is what is known of the end of the MSA's stream, in times since the session began.
+type lastLooks struct {
+	dotAt  time.Duration // when the dot was read whose reply is not told yet; 0: there is none
+	openAt time.Duration // when the MSA was last seen not to have hung up
+}
+
+// msaGone says whether the MSA has hung up and left nothing to be read. One that leaves a command behind its FIN has only closed its
+// sending side: it still waits for the reply; so has one whose FIN came within [halfClosed] behind its dot.
+func (s *session) msaGone() bool { return s.msaGoneBehind(0) }
+
+// msaGoneBehind is msaGone where n octets are buffered that the MSA sent before. It may read: slices of Buffered are invalid then.
+func (s *session) msaGoneBehind(n int) bool {
+	switch s.msa.ending(n) {
+	case endNone:
+		s.looks.openAt = time.Since(s.info.Start)
+		return false
+	case endBehind:
+		return false
+	case endRST:
+		return true
+	}
+	if s.looks.dotAt == 0 {
+		return true
+	}
+	// Where it is not known when the FIN came, it is taken as an MX would take it: as no reason not to deliver.
+	return s.looks.openAt >= s.dotArrived()+halfClosed
+}
+
+// dotArrived is when the dot came in: in plain text, where it may have waited in the socket, the kernel knows.
+func (s *session) dotArrived() time.Duration {
+	at := s.looks.dotAt
+	if !s.msa.isTLS() { // else the last octets may be the close_notify
+		at = min(at, time.Since(s.info.Start)-s.msa.probe.Quiet())
+	}
+	return at
+}
+
+// unheard says whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
+// its host answers with RST.
+func (s *session) unheard() bool {
+	if !s.msa.hungUp() {
+		return false
+	}
+	for wait := 5 * time.Millisecond; !s.msa.probe.Broken(); wait *= 3 {
+		if wait > lastRST {
+			return false
+		}
+		time.Sleep(wait)
+	}
+	return true
+}
+
+// lastRST is about how long a RST is waited for, for the record only.
+const lastRST = 200 * time.Millisecond
+
+// errMSAGone ends a write of the last octets of a message.
+var errMSAGone = errors.New("the MSA has hung up")
+
+// writeText writes a piece of a message to the MX. Where it is the last piece, an MSA that goes meanwhile ends the write.
+func (s *session) writeText(p []byte, last bool) (err error) {
+	if len(p) <= maxWithDot && s.mx.probe != nil && s.mx.probe.Room() {
+		err = s.mx.write(p, s.e.timeout(PhaseBody)) // as nearly always, there is no wait to look at anybody in
+	} else {
+		err = s.writeSteadily(p, last)
+	}
+	if err != nil {
+		s.mx.mute = true
+	}
+	return err
+}
+
+func (s *session) writeSteadily(p []byte, last bool) error {
+	w := steady{Conn: s.mx.base, s: s, last: last, end: time.Now().Add(s.e.timeout(PhaseBody))}
+	var n int
+	var err error
+	if conn, isTLS := s.mx.conn.(*tls.Conn); isTLS {
+		under := conn.NetConn().(*steady)
+		*under = w
+		n, err = conn.Write(p)
+		under.s = nil
+	} else {
+		n, err = w.Write(p)
+	}
+	s.mx.written += int64(n)
+	return err
+}
+
+// A steady is the connection to an MX under its TLS. While a message is written, which may take the MX minutes, it looks each second
+// whether the MSA has hung up: a deadline that passes in between is not the end of a record.
+type steady struct {
+	net.Conn
+	s    *session // nil: an ordinary connection
+	last bool     // the last piece of a message is written
+	end  time.Time
+}
+
+// Write implements [net.Conn].
+func (c *steady) Write(p []byte) (written int, err error) {
+	if c.s == nil {
+		return c.Conn.Write(p)
+	}
+	for {
+		c.s.mx.armWrite(c.end)
+		n, err := c.Conn.Write(p[written:])
+		written += n
+		switch {
+		case !errors.Is(err, os.ErrDeadlineExceeded):
+			return written, err
+		case !time.Now().Before(c.end), c.s.e.Live.cutting():
+			return written, err
+		case c.s.goneWhileWriting(c.last):
+			return written, errMSAGone
+		}
+	}
+}
+
+// armWrite sets the deadline of a slice of a write.
+func (l *leg) armWrite(end time.Time) {
+	const slice = time.Second
+	now := time.Now()
+	if left := l.armedW.Sub(now); left < slice/2 || left > slice || l.armedW.After(end) {
+		l.armedW = now.Add(min(slice, end.Sub(now)))
+		_ = l.base.SetWriteDeadline(l.armedW)
+	}
+}
+
+// goneWhileWriting is msaGone in the middle of a write. Where that is not of the last octets, more of the message is to be read: all that
+// can be known is whether there was a FIN already.
+func (s *session) goneWhileWriting(last bool) bool {
+	if last {
+		return s.msaGone()
+	}
+	if !s.msa.hungUp() {
+		s.looks.openAt = time.Since(s.info.Start)
+	}
+	return false
+}
