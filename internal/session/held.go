@@ -64,15 +64,15 @@ func (s *session) watchCuts() {
 // A promise is what the MSA has been told that the MX can do (I9).
 type promise struct {
 	has    keyword
+	tls    bool   // what it sent went on inside TLS
 	size   uint64 // 0: no limit named
 	limits string
-	tls    bool // what it sent went on inside TLS
 }
 
 func (s *session) promise() {
 	if s.e.replays() {
 		c := &s.mx.caps
-		s.rescue.promised = promise{c.has, c.maxSize(), string(c.limits), s.info.MX.State == TLSOn}
+		s.rescue.promised = promise{c.has, s.info.MX.State == TLSOn, c.maxSize(), string(c.limits)}
 	}
 }
 
@@ -94,13 +94,15 @@ func (p *promise) kept(c *capabilities, tls bool) bool {
 // An envelope is what the MX has accepted of a transaction: lines of MAIL and RCPT.
 type envelope struct {
 	lines  []byte
-	broken bool // not whole: nothing can be said again
+	broken bool  // not whole: nothing can be said again
+	ahead  int16 // most commands that the MSA has sent in one group
 }
 
 // maxEnvelope bounds what a session keeps to say again.
 const maxEnvelope = 64 << 10
 
-func (v *envelope) add(line []byte) {
+func (v *envelope) add(line []byte, group int16) {
+	v.ahead = max(v.ahead, group)
 	if len(v.lines)+len(line) > maxEnvelope {
 		v.spoil()
 	}
@@ -109,7 +111,7 @@ func (v *envelope) add(line []byte) {
 	}
 }
 
-func (v *envelope) clear() { v.lines, v.broken = v.lines[:0], false }
+func (v *envelope) clear() { v.lines, v.broken, v.ahead = v.lines[:0], false, 0 }
 
 // spoil is for a transaction that is over for us and perhaps not for the MX.
 func (v *envelope) spoil() { v.lines, v.broken = nil, true }

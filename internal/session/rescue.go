@@ -189,7 +189,8 @@ func (s *session) reopen(again bool) error {
 	}
 	batch := 1
 	if s.mx.caps.offers(kwPipelining) {
-		batch = maxReplayed
+		// Whoever goes step by step may have a reason, in this MX or in what stands in front of it: boxes lose commands sent ahead.
+		batch = min(max(1, int(s.rescue.envelope.ahead)), maxReplayed)
 	}
 	for rest := s.rescue.envelope.lines; len(rest) > 0; {
 		var err error
@@ -361,7 +362,20 @@ func (s *session) accepted(sl *slot) {
 	if sl.verb == smtp.VerbMAIL {
 		s.rescue.envelope.clear()
 	}
-	s.rescue.envelope.add(sl.line(s))
+	s.rescue.envelope.add(sl.line(s), s.forwarded())
+}
+
+// forwarded is how many commands of the group at hand the MSA has sent ahead of each other.
+func (s *session) forwarded() (n int16) {
+	for i := range s.slots {
+		if s.slots[i].local == nil {
+			n++
+		}
+		if n == maxReplayed {
+			break
+		}
+	}
+	return n
 }
 
 // forgetTransaction is the end of a transaction, for whatever reason.
