@@ -17,7 +17,7 @@ func (s *session) relayBody() error {
 	defer s.forgetBody()
 	s.msa.in.BodyMode(true)
 	defer s.msa.in.BodyMode(false)
-	s.waiting.began = time.Now()
+	s.waiting = waiting{began: time.Now()}
 	s.log.bodyBegins(s.waiting.began)
 	for size := int64(0); ; {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
@@ -39,7 +39,7 @@ func (s *session) relayBody() error {
 				if err := s.sendChunk(chunk[:safe]); err != nil {
 					return err
 				}
-				s.waiting.began = time.Now()
+				s.waiting = waiting{began: time.Now()}
 			}
 		}
 		if err := s.await(&s.msa, PhaseBody); err != nil {
@@ -149,7 +149,7 @@ func (s *session) drainBody() bool {
 		if read += safe; safe > 0 {
 			continue
 		}
-		if s.waiting.began = time.Now(); s.await(&s.msa, PhaseBody) != nil {
+		if s.waiting = (waiting{began: time.Now()}); s.await(&s.msa, PhaseBody) != nil {
 			return false
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -29,17 +30,27 @@ func (s *session) awaitCommand() error {
 			return nil
 		}
 		if !settled {
-			s.waiting.began = time.Now()
+			s.waiting = waiting{began: time.Now()}
 			s.settle()
+		}
+		if s.waiting.fed == 0 && s.msa.in.BareFeed() {
+			s.waiting.fed = max(1, time.Since(s.waiting.began))
 		}
 		if s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: PhaseIdle}
 		}
 		if err := s.await(&s.msa, PhaseIdle); err != nil {
+			if s.waiting.fed > 0 && (errors.Is(err, errTimeout) || errors.Is(err, io.EOF)) { // it may read on behind its FIN
+				return &failure{trouble: msaLineFeed, phase: PhaseIdle}
+			}
 			return s.msaFailure(PhaseIdle, err)
 		}
 	}
 }
+
+// feedWait is how long a line that LF alone has ended may take to end in CRLF (RFC 5321 §2.3.8). Its sender waits for a reply; what it has
+// sent is never taken for commands.
+const feedWait = 3 * time.Second
 
 // hasLine says whether the next step can be taken: a whole line, or the start of something that is not SMTP.
 func (s *session) hasLine() bool {

@@ -24,6 +24,7 @@ const (
 	msaStuck               // the MSA does not read its replies
 	msaAbusive             // too many bad or empty commands
 	msaForeign             // it does not speak SMTP
+	msaLineFeed            // its lines end in LF alone
 	msaTLS                 // the MSA's own handshake failed, or it sent octets ahead of it
 	tooManyMails           // over kanmon's own limit of transactions
 	bodySmuggled           // a look-alike of the end of data
@@ -38,7 +39,7 @@ const (
 
 var troubleNames = [...]string{
 	"", "mx_unreachable", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
-	"msa_abusive", "msa_foreign", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
+	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
 	"passed_through", "broken",
 }
 
@@ -114,6 +115,8 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 		return say("4.7.0", "too many commands that carry no mail, closing")
 	case msaForeign:
 		return smtp.NewReply(554, "5.5.0", ownMark+"this is SMTP"), true
+	case msaLineFeed:
+		return smtp.NewReply(500, "5.5.2", ownMark+"lines must end in CRLF, not in LF alone; closing"), true
 	case bodySmuggled:
 		return smtp.NewReply(550, "5.6.0", ownMark+"message holds a dot between line ends that are not CRLF"), true
 	case bodyTooBig:

@@ -182,6 +182,7 @@ type waiting struct {
 	began  time.Time
 	end    time.Time     // of the phase's time
 	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
+	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
 }
 
 func (s *session) armWait(l *leg, phase Phase) {
@@ -189,6 +190,9 @@ func (s *session) armWait(l *leg, phase Phase) {
 	end := s.waiting.began.Add(s.e.timeout(phase))
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
 		end = s.waiting.began.Add(s.e.timeout(PhaseIdle))
+		if fed := s.waiting.began.Add(s.waiting.fed + feedWait); s.waiting.fed > 0 && end.After(fed) {
+			end = fed
+		}
 	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
 		end = s.hiddenBy
 	}

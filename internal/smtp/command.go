@@ -71,7 +71,7 @@ func (r *Reader) Command() (cmd Command, ok bool, err error) {
 	case end < 0 && !r.skipping && len(b) <= MaxCommand+1:
 		return Command{}, false, nil
 	case end < 0:
-		r.skipping = true
+		r.skipping, r.fed = true, r.fed || bytes.IndexByte(b, '\n') >= 0
 		if n := len(b); n > 0 && b[n-1] == '\r' {
 			r.Discard(n - 1)
 		} else {
@@ -79,7 +79,7 @@ func (r *Reader) Command() (cmd Command, ok bool, err error) {
 		}
 		return Command{}, false, nil
 	case r.skipping || end > MaxCommand:
-		r.skipping = false
+		r.skipping, r.fed = false, false
 		r.Discard(end + 2)
 		return Command{}, false, ErrLineTooLong
 	}
@@ -93,6 +93,9 @@ func (r *Reader) HasCommand() bool {
 	b := r.Buffered()
 	return len(b) > MaxCommand+1 || bytes.Contains(b, crlf) || r.skipping && len(b) > 1
 }
+
+// BareFeed says whether the line that is coming, and has not ended, holds an LF without a CR: its sender may take it for a whole one.
+func (r *Reader) BareFeed() bool { return r.fed || bytes.IndexByte(r.Buffered(), '\n') >= 0 }
 
 // ParseCommand takes a command line without its CRLF.
 func ParseCommand(line []byte) (Command, error) {

@@ -37,6 +37,7 @@ type Reader struct {
 	body  bool   // borrow large buffers
 
 	skipping bool // inside a line that was too long
+	fed      bool // in which an LF without a CR has been skipped
 
 	total int64 // octets read from conn
 	n     int   // result of the last try
