@@ -253,7 +253,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	err := errors.Join(errs...)
 	odd := d.live.Counters()
 	d.log.Info("stopped", "duration", time.Since(began), "clean", err == nil, "unknown_keywords", odd.UnknownKeywords,
-		"foreign_protocols", odd.Foreign, "injections", odd.Injected)
+		"foreign_protocols", odd.Foreign, "injections", odd.Injected, "stray_replies", odd.Stray)
 	return err
 }
 

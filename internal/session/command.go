@@ -191,7 +191,11 @@ func (s *session) forwardGroup() error {
 	if len(s.mx.out) == 0 {
 		return nil
 	}
-	return s.sendToMX(s.firstPhase())
+	err := s.sendToMX(s.firstPhase())
+	if err != nil && s.firstPhase() == PhaseQuit {
+		return s.quitAnyway(err)
+	}
+	return err
 }
 
 // sendToMX writes what has been gathered for the MX, if that has not said anything unasked.
@@ -222,12 +226,17 @@ func (s *session) firstPhase() Phase {
 // unasked reads what the MX sent without having been asked: only 421 and its hang-up are lawful (RFC 5321 §3.8).
 func (s *session) unasked(phase Phase) error {
 	if err := s.readReply(phase); err != nil {
+		if isGarbled(err) {
+			s.noteStray("what is no reply")
+		}
 		return err
 	}
+	s.log.reply(MarkFromMX, &s.reply, 0, 0)
 	if s.reply.Code == 421 {
 		s.judge(phase, 421, nil) // it may be evidence; nothing is known to have been refused
 		return s.saidGoodbye(phase)
 	}
+	s.noteStray("a reply")
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}
 }
 
@@ -346,16 +355,6 @@ func (s *session) follow(sl *slot, phase Phase, softened bool) error {
 func (s *session) resetTransaction() {
 	s.forgetTransaction()
 	s.log.endTransaction(OutcomeReset, "")
-}
-
-// answerQuit passes on what the MX says to QUIT; where nothing comes soon, kanmon says 221 (S9).
-func (s *session) answerQuit() {
-	s.quit = true
-	if s.readReply(PhaseQuit) != nil || s.reply.Class() == 3 {
-		s.toMSA(&replyBye, true)
-		return
-	}
-	s.toMSA(&s.reply, false)
 }
 
 // saidGoodbye relays an MX's 421 and ends the session, as the MX does.

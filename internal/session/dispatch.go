@@ -208,7 +208,7 @@ func (s *session) dispatchWithoutMX(cmd smtp.Command) {
 		s.answerHere(cmd, &replyMXRefused, true)
 	case s.mx.noMail != nil:
 		s.dispatchWithoutMail(cmd)
-	case s.reply.Begun(): // the 421 that the MX left behind
+	case s.reply.Code == 421: // that the MX left behind
 		s.answerAndEnd(cmd, &s.reply, mxLost)
 	default:
 		s.answerAndEnd(cmd, &replyMXGone, mxLost)

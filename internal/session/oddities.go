@@ -11,18 +11,20 @@ type Counters struct {
 	UnknownKeywords uint64 // EHLO keywords that kanmon has never heard of, each time an MX offered one
 	Foreign         uint64 // sessions in which the MSA did not speak SMTP
 	Injected        uint64 // sessions in which an MX sent octets ahead of TLS
+	Stray           uint64 // times that an MX sent what nobody had asked for
 }
 
 // Counters gives the figures at this moment.
 func (l *Live) Counters() Counters {
 	return Counters{
 		UnknownKeywords: l.odd.unknownKeywords.Load(), Foreign: l.odd.foreign.Load(), Injected: l.odd.injected.Load(),
+		Stray: l.odd.stray.Load(),
 	}
 }
 
 // oddities counts, and remembers what kanmon's own log has told already.
 type oddities struct {
-	unknownKeywords, foreign, injected atomic.Uint64
+	unknownKeywords, foreign, injected, stray atomic.Uint64
 
 	told memo[oddKeyword, struct{}]
 }
@@ -43,6 +45,12 @@ func (s *session) noteKeyword(word []byte) {
 
 // maxKeyword bounds what is kept of a keyword; those of the registry have up to 19 octets.
 const maxKeyword = 64
+
+// noteStray tells of what an MX has sent and no command has asked for.
+func (s *session) noteStray(what string) {
+	s.e.Live.odd.stray.Add(1)
+	s.log.notef("the MX sent %s that nobody asked for", what)
+}
 
 // noteFailure tells of ends that an operator should know of even without reading the record.
 func (s *session) noteFailure(f *failure) {

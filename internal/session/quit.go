@@ -121,3 +121,33 @@ func (l *mxLeg) catchUp() {
 
 // quitPatience is how long a socket may take to take a QUIT.
 const quitPatience = 50 * time.Millisecond
+
+// quitAnyway is called where QUIT could not be forwarded. An MSA that reads anything else than 221 here may take the mail before for failed; an
+// MX's own 421 is passed on.
+func (s *session) quitAnyway(err error) error {
+	if ends(err) || isSaid(err) {
+		return err
+	}
+	if isGarbled(err) && s.mx.owed == 0 {
+		s.mx.mute = false // a line too many, behind replies that are all there
+	}
+	s.slots[len(s.slots)-1].local, s.quit = &replyBye, true
+	return nil
+}
+
+// answerQuit passes on the MX's 221, or its 421. Where none comes soon, kanmon says 221 (S9); so it does where something else comes:
+// that may be a second reply to the dot, and an MSA could take the mail for failed.
+func (s *session) answerQuit() {
+	s.quit = true
+	switch err := s.readReply(PhaseQuit); {
+	case err == nil && (s.reply.Code == 221 || s.reply.Code == 421):
+		s.toMSA(&s.reply, false)
+		return
+	case err == nil:
+		s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+		s.noteStray("a reply other than 221 to QUIT")
+	case isGarbled(err):
+		s.noteStray("what is no reply")
+	}
+	s.toMSA(&replyBye, true)
+}

@@ -12,6 +12,9 @@ import (
 // Replies gathered for the MSA are flushed before a wait.
 func (s *session) readReply(phase Phase) error {
 	s.reply.Reset()
+	if s.mx.owed <= 1 && phase != PhaseStartTLS {
+		s.reply.Tolerate()
+	}
 	s.first = 0
 	s.waiting = waiting{}
 	for {
@@ -32,10 +35,31 @@ func (s *session) readReply(phase Phase) error {
 			err = s.await(&s.mx.leg, phase)
 		}
 		if err != nil {
-			return s.mxFailure(phase, err)
+			return s.replyFailed(phase, err)
 		}
 	}
 }
+
+// replyFailed ends the wait for a reply. Where a refusal has begun, and all that is missing is its end behind a line that is none, it
+// counts: a mail that was refused for good must not be tried for days. The MX is of no more use.
+func (s *session) replyFailed(phase Phase, err error) error {
+	err = s.mxFailure(phase, err)
+	if ends(err) || !s.reply.Junk() || s.reply.Class() < 4 || isGarbled(err) {
+		return err
+	}
+	s.log.notef("the reply ends in the middle: %s", err)
+	s.mx.mute = true
+	s.closeMX()
+	return nil
+}
+
+func isGarbled(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.trouble == mxGarbled
+}
+
+// junkWait is how long a reply with a line that is none may go on: its end may have been that line.
+const junkWait = 5 * time.Second
 
 // mayWait is called before each wait for more of a reply. A reply that drips never lets await's slices end: it looks around, too.
 func (s *session) mayWait(phase Phase) error {

@@ -196,6 +196,9 @@ func (s *session) armWait(l *leg, phase Phase) {
 	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
 		end = s.hiddenBy
 	}
+	if l != &s.msa && s.reply.Junk() && end.After(now.Add(junkWait)) {
+		end = now.Add(junkWait)
+	}
 	s.waiting.end = end
 	const slice = time.Second
 	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {

@@ -3,6 +3,7 @@ package smtp
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 )
@@ -19,6 +20,8 @@ const (
 var (
 	// ErrBadReply is returned for a line that is no reply line, or whose code differs from the lines before it.
 	ErrBadReply = errors.New("smtp: malformed reply")
+	// errNoReplyLine is that of a line that bears no code.
+	errNoReplyLine = fmt.Errorf("%w: no reply line", ErrBadReply)
 	// ErrReplyTooLong is returned for a reply that does not end within a megabyte.
 	ErrReplyTooLong = errors.New("smtp: reply too long")
 )
@@ -31,6 +34,8 @@ type Reply struct {
 	lines int
 	begun bool
 	last  bool // the final line has been seen
+	loose bool // Tolerate was called
+	junk  bool // a line was dropped
 	read  int
 }
 
@@ -103,6 +108,13 @@ func (p *Reply) Reset() {
 	*p = Reply{text: text}
 }
 
+// Tolerate lets lines that are no reply lines, empty ones among them, be dropped where they stand inside a reply: behind a line that
+// says that more follow. Call it, behind Reset, only where no other reply is to come: else a line dropped could be what parts two of them.
+func (p *Reply) Tolerate() { p.loose = true }
+
+// Junk says whether such lines were dropped.
+func (p *Reply) Junk() bool { return p.junk }
+
 // Begun says whether some of the reply has been read.
 func (p *Reply) Begun() bool { return p.begun }
 
@@ -131,7 +143,7 @@ func (r *Reader) Reply(into *Reply) (ok bool, err error) {
 			if end < 0 {
 				line = b
 			}
-			if err := into.addLine(line); err != nil {
+			if err := into.addLine(line); err != nil && !into.drops(err) {
 				return false, err
 			}
 		}
@@ -143,10 +155,19 @@ func (r *Reader) Reply(into *Reply) (ok bool, err error) {
 	}
 }
 
+// drops says whether a line that gave an error is left out of the reply.
+func (p *Reply) drops(err error) bool {
+	if !p.loose || p.lines == 0 || !errors.Is(err, errNoReplyLine) {
+		return false
+	}
+	p.junk, p.last = true, false
+	return true
+}
+
 // addLine takes a line without its line end. RFC 5321 §4.2: code, then "-" if more follow, else SP, else nothing.
 func (p *Reply) addLine(line []byte) error {
 	if len(line) < 3 || line[0] < '2' || line[0] > '5' || !digit(line[1]) || !digit(line[2]) {
-		return ErrBadReply
+		return errNoReplyLine
 	}
 	code := int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
 	if p.lines > 0 && code != p.Code {
@@ -159,7 +180,7 @@ func (p *Reply) addLine(line []byte) error {
 		case '-':
 			p.last = false
 		default:
-			return ErrBadReply
+			return errNoReplyLine
 		}
 	}
 	p.Code = code

@@ -86,6 +86,42 @@ func TestReply(t *testing.T) {
 	}
 }
 
+// Lines that are none are dropped inside a reply, where that is asked for, and nowhere else.
+//
+// law: B13
+func TestReplyTolerates(t *testing.T) {
+	for in, want := range map[string]string{
+		"554-a\r\n\r\n554 b\r\n":                                    "554-a\n554 b",
+		"554-a\r\nfoo\r\n554x\r\n554\r\n":                           "554-a\n554 ",
+		"250-a\n\n\n" + strings.Repeat("x", 5000) + "\r\n250 b\r\n": "250-a\n250 b",
+		"554-a\r\n\r\n250 b\r\n":                                    "malformed",
+		"\r\n554 a\r\n":                                             "malformed",
+		"25O-a\r\n250 a\r\n":                                        "malformed",
+		"554-a\r\n\r\n":                                             "unfinished",
+	} {
+		var reply Reply
+		reply.Tolerate()
+		r := NewReader(&piecewise{stream: in, pieces: []int{3, 1, 700}})
+		var ok bool
+		var err error
+		for !ok && err == nil {
+			if ok, err = r.Reply(&reply); !ok && err == nil && r.Fill() != nil {
+				break
+			}
+		}
+		got := "unfinished"
+		switch {
+		case errors.Is(err, ErrBadReply):
+			got = "malformed"
+		case ok:
+			got = string(reply.AppendRaw(nil))
+		}
+		if got != want || got != "malformed" && !reply.Junk() {
+			t.Errorf("%.40q: %q, junk %t; want %q", in, got, reply.Junk(), want)
+		}
+	}
+}
+
 // law: B14
 func TestReplyKeepsAtMost128Lines(t *testing.T) {
 	got, err := readReplies(strings.Repeat("250-x\r\n", 1000)+"250 last\r\n250 next\r\n", 1<<20)
