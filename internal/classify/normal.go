@@ -17,34 +17,40 @@ type normal struct {
 	text     []byte
 	code     int    // 550; 0 if the text has none
 	enhanced string // "5.7.1"; "" if the text has none
+	nested   string // the enhanced code of another server's reply that this one quotes; "" if it quotes none
 	quoted   []netip.Prefix
 	reversed []netip.Addr // addresses inside host names, which may stand there in either order
+
+	plain      []byte // the lines of the reply, folded, without the codes in front of them
+	decomposed []byte // scratch of fold
+	unquoted   []byte // text without the addresses that it quotes
 }
 
-// read normalises a reply. It keeps parts of text.
-func (n *normal) read(text string) {
-	n.text, n.quoted, n.reversed = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0]
-	n.code, n.enhanced = 0, ""
+// open takes the codes off a reply and leaves the words of its lines in n.plain.
+func (n *normal) open(text string) {
+	n.code, n.enhanced, n.plain = 0, "", n.plain[:0]
 	if len(text) > maxText {
 		// An address that is cut in the middle would be another address.
 		text = text[:max(strings.LastIndexByte(text[:maxText], ' '), strings.LastIndexByte(text[:maxText], '\n'), 0)]
 	}
-	for first := true; text != ""; first = false {
-		line := text
-		if i := strings.IndexByte(text, '\n'); i >= 0 {
-			line, text = text[:i], text[i+1:]
-		} else {
-			text = ""
-		}
-		n.line(n.codes(strings.TrimLeft(line, " \t\r"), first))
+	for text != "" {
+		line, rest, _ := strings.Cut(text, "\n")
+		n.plain = append(n.fold(n.plain, n.codes(strings.TrimLeft(line, " \t\r"))), '\n')
+		text = rest
 	}
 }
 
-// codes takes the reply code and the enhanced code off the start of a line. Those of the first line count.
-func (n *normal) codes(line string, first bool) string {
-	code := 0
+// read normalises the words of a reply. The codes inside the text that one of its lines did not begin with count as well.
+func (n *normal) read(plain string) {
+	n.text, n.quoted, n.reversed, n.nested = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0], ""
+	n.line(plain)
+}
+
+// codes takes the reply code and the enhanced code off the start of a line. The last code counts, as RFC 5321 §4.2.1 wants them to be
+// the same and Postfix' client reads them if they are not; and the first enhanced code, which many give in one line only.
+func (n *normal) codes(line string) string {
 	if len(line) >= 3 && '2' <= line[0] && line[0] <= '5' && digits(line[:3]) && (len(line) == 3 || strings.IndexByte("- \t\r", line[3]) >= 0) {
-		code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
+		n.code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
 		line = strings.TrimLeft(line[min(4, len(line)):], " \t")
 	}
 	end := strings.IndexAny(line, " \t\r,:")
@@ -53,10 +59,10 @@ func (n *normal) codes(line string, first bool) string {
 	}
 	enhanced := line[:end]
 	if !isEnhanced(enhanced) {
-		enhanced = ""
+		return line
 	}
-	if first {
-		n.code, n.enhanced = code, enhanced
+	if n.enhanced == "" {
+		n.enhanced = enhanced
 	}
 	return line[len(enhanced):]
 }
@@ -82,7 +88,7 @@ func digits(s string) bool {
 // line appends the words of a line.
 func (n *normal) line(line string) {
 	for line != "" {
-		end := strings.IndexAny(line, " \t\r")
+		end := strings.IndexAny(line, " \t\r\n")
 		field := line
 		if end >= 0 {
 			field, line = line[:end], line[end+1:]
@@ -269,24 +275,16 @@ func (n *normal) lower(s string) {
 	}
 }
 
-// letter appends one octet in lower case. Letters of Latin-1 lose their accent: é is C3 A9 in UTF-8, and e here.
+// letter appends one octet in lower case; fold has dealt with all beyond ASCII.
 func (n *normal) letter(c byte) {
 	switch {
 	case 'A' <= c && c <= 'Z':
 		c += 'a' - 'A'
 	case c == '\'' || c == ' ':
 		return
-	case 0x80 <= c && c < 0xC0 && n.text[len(n.text)-1] == 0xC3:
-		if plain := latin[c&0x1F]; plain != ' ' {
-			n.text[len(n.text)-1] = plain
-			return
-		}
 	}
 	n.text = append(n.text, c)
 }
-
-// latin is U+00E0 to U+00FF, and U+00C0 to U+00DF alike, without accents; a blank where there is no plain letter.
-const latin = "aaaaaaaceeeeiiii nooooo ouuuuy  "
 
 func inWord(c byte) bool {
 	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02", c) >= 0

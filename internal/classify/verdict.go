@@ -55,7 +55,8 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 func (r *Rules) Classify(q Query) Verdict {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.normal.read(q.Text)
+	s.normal.open(q.Text)
+	s.normal.read(string(s.normal.plain))
 	// A banner of 220 that talks of block lists lets us in all the same.
 	if code := s.normal.code; code >= 200 && code < 400 {
 		return Verdict{Class: ClassNone, Rule: rulePositive}
