@@ -9,7 +9,7 @@ import (
 
 // fold appends a text with its letters as rules know them. Other scripts stay, in lower case; what only looks different
 // becomes what it stands for: accents go, full-width letters and typographic quotes, dashes and blanks become ASCII. Where
-// words are not parted by blanks, each ideograph is a word.
+// words are not parted by blanks, each sign is a word.
 func (n *normal) fold(dst []byte, text string) []byte {
 	if ascii(text) {
 		return append(dst, text...)
@@ -33,7 +33,7 @@ func (n *normal) fold(dst []byte, text string) []byte {
 		switch {
 		case unicode.In(r, unicode.Mn, unicode.Cf): // accents, invisible marks
 		case ideograph(r):
-			dst = append(utf8.AppendRune(append(dst, ' '), r), ' ')
+			dst = spellIdeograph(dst, r)
 		case unicode.IsLetter(r) || unicode.IsDigit(r):
 			dst = utf8.AppendRune(dst, unicode.ToLower(r))
 		default:
@@ -81,5 +81,13 @@ const latin = "aaaaaaaceeeeiiii nooooo ouuuuy  "
 // ideograph reports whether a script writes words without blanks between them: Chinese, Japanese, and Korean, whose endings
 // stick to the words.
 func ideograph(r rune) bool {
-	return r >= 0x1100 && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) || r == 'ー'
+	return 0x1100 <= r && r <= 0x9FFF && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) || r == 'ー'
+}
+
+// spellIdeograph appends a sign as a word of ASCII: a digit, and three of 36 for the 36,608 signs from U+1100 to U+9FFF. The automaton
+// then has no columns for octets that a phrase in a hundred has.
+func spellIdeograph(dst []byte, r rune) []byte {
+	const digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+	n := int(r) - 0x1100
+	return append(dst, ' ', '0', digits[n/1296%36], digits[n/36%36], digits[n%36], ' ')
 }

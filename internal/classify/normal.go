@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 )
@@ -23,12 +24,15 @@ type normal struct {
 
 	plain      []byte // the lines of the reply, folded, without the codes in front of them
 	decomposed []byte // scratch of fold
+	front      string // the enhanced code in front of a line
+	quoting    []byte // text with <ip> for each address and what introduces it
 	unquoted   []byte // text without the addresses that it quotes
+	pointers   []byte // scratch of unquote
 }
 
 // open takes the codes off a reply and leaves the words of its lines in n.plain.
 func (n *normal) open(text string) {
-	n.code, n.enhanced, n.plain = 0, "", n.plain[:0]
+	n.code, n.front, n.plain = 0, "", n.plain[:0]
 	if len(text) > maxText {
 		// An address that is cut in the middle would be another address.
 		text = text[:max(strings.LastIndexByte(text[:maxText], ' '), strings.LastIndexByte(text[:maxText], '\n'), 0)]
@@ -43,6 +47,7 @@ func (n *normal) open(text string) {
 // read normalises the words of a reply. The codes inside the text that one of its lines did not begin with count as well.
 func (n *normal) read(plain string) {
 	n.text, n.quoted, n.reversed, n.nested = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0], ""
+	n.enhanced = n.front
 	n.line(plain)
 }
 
@@ -61,8 +66,8 @@ func (n *normal) codes(line string) string {
 	if !isEnhanced(enhanced) {
 		return line
 	}
-	if n.enhanced == "" {
-		n.enhanced = enhanced
+	if n.front == "" {
+		n.front = enhanced
 	}
 	return line[len(enhanced):]
 }
@@ -205,6 +210,9 @@ func (n *normal) prose(field string) {
 			continue
 		}
 		token := field[start:i]
+		if i+1 < len(field) && field[i] == '[' && ('0' <= field[i+1] && field[i+1] <= '9' || field[i+1] == ':') && n.client(token) {
+			continue
+		}
 		n.token(strings.Trim(token, ".:-_+'"))
 		if token[len(token)-1] == '.' && (i == len(field) || strings.IndexByte(`)]"'>;`, field[i]) >= 0) {
 			n.sentence()
@@ -212,10 +220,25 @@ func (n *normal) prose(field string) {
 	}
 }
 
+// client appends the name of a client whose address follows in brackets, as Postfix writes it: unknown[203.0.113.10]. The last label
+// makes it a name.
+func (n *normal) client(token string) bool {
+	if strings.ContainsAny(token, ".:@'") || !letter(token[0]) || hostNoun(bytes.ToLower([]byte(token))) {
+		return false
+	}
+	n.lower(token)
+	n.text = append(n.text, ".host "...)
+	return true
+}
+
 // token appends a word, an address, or the words that a mark inside them joins.
 func (n *normal) token(token string) {
 	switch {
 	case token == "":
+	case token[0] == markSaid:
+		n.text = append(n.text, "<said> "...)
+	case token[0] == markMail:
+		n.text = append(n.text, "<mail> "...)
 	case strings.IndexByte(token, '@') >= 0:
 		n.text = append(n.text, "<mail> "...)
 	case n.address(token):
@@ -249,12 +272,27 @@ func (n *normal) name(token string) {
 		return
 	}
 	// qmail's kin put the enhanced code behind the text: "no mailbox here by that name. (#5.1.1)".
-	if n.enhanced == "" && isEnhanced(token) {
-		n.enhanced = token
+	if isEnhanced(token) {
+		if n.enhanced == "" {
+			n.enhanced = token
+		}
+		if n.nested == "" && token != n.front && n.behindCode() {
+			n.nested = token
+		}
 	}
 	n.inName(token)
+	if n.inID(token) {
+		n.text = append(n.text, "<ip> "...)
+		return
+	}
 	n.lower(token)
 	n.text = append(n.text, ' ')
+}
+
+// behindCode reports whether the last word is a reply code, as of a server that was asked: "said: 550 5.1.1 User unknown".
+func (n *normal) behindCode() bool {
+	at := len(n.text) - 5
+	return at >= 0 && n.text[at] == ' ' && (n.text[at+1] == '4' || n.text[at+1] == '5') && digits(string(n.text[at+1:at+4]))
 }
 
 func (n *normal) sentence() {
@@ -287,7 +325,7 @@ func (n *normal) letter(c byte) {
 }
 
 func inWord(c byte) bool {
-	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02", c) >= 0
+	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02\x03\x04", c) >= 0
 }
 
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }
