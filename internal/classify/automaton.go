@@ -10,7 +10,7 @@ import (
 type automaton struct {
 	class [256]uint8 // octets that no phrase contains share class 0
 	width int
-	next  []int32 // state × class → state
+	next  []int32  // state × class → state
 	found [][]end  // what ends in a state
 	uses  [][]slot // of a part: where phrases have it
 	slots int      // parts of all phrases

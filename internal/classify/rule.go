@@ -18,7 +18,7 @@ type rule struct {
 	providers []string
 	codes     []codeRange
 	nested    []codeRange // enhanced codes of another server's reply that this one quotes
-	any       []int32 // phrases
+	any       []int32     // phrases
 	all       []int32
 	none      []int32
 	regexps   []*regexp.Regexp

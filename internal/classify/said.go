@@ -52,7 +52,7 @@ const (
 func (e *echoes) certain(plain []byte, q *Query) []byte {
 	e.cover = append(e.cover[:0], make([]byte, len(plain))...)
 	found := e.quotedLocals(plain)
-	if q.Sender == "" && q.Recipient == "" && len(q.EHLO) == 0 && q.Subject == "" {
+	if !q.saidAnything() {
 		if !found {
 			return plain
 		}
@@ -67,13 +67,16 @@ func (e *echoes) certain(plain []byte, q *Query) []byte {
 	for _, name := range q.EHLO {
 		e.name(plain, name)
 	}
+	for _, text := range q.Said {
+		e.mailbox(plain, text)
+	}
 	return e.blank(plain)
 }
 
 // doubtful gives what certain has given without what may be an echo, too, and reports whether there is any. The slice that
 // certain gave is overwritten.
 func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
-	if q.Sender == "" && q.Recipient == "" && len(q.EHLO) == 0 && q.Subject == "" {
+	if !q.saidAnything() {
 		return nil, false
 	}
 	e.said, e.letter, e.joined = e.said[:0], e.letter[:0], e.joined[:0]
@@ -86,9 +89,14 @@ func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 	for _, name := range q.EHLO {
 		e.say(name, markSaid)
 	}
-	e.say(q.Subject, markSaid)
-	if decoded := decodeWords(q.Subject); decoded != q.Subject {
-		e.say(decoded, markSaid)
+	for subject := range strings.SplitSeq(q.Subject, "\n") {
+		e.say(subject, markSaid)
+		if decoded := decodeWords(subject); decoded != subject {
+			e.say(decoded, markSaid)
+		}
+	}
+	for _, text := range q.Said {
+		e.say(decodeWords(text), markSaid)
 	}
 	found := e.parts()
 	for i := range e.said {
@@ -98,6 +106,10 @@ func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 		return nil, false
 	}
 	return e.blank(plain), true
+}
+
+func (q *Query) saidAnything() bool {
+	return q.Sender != "" || q.Recipient != "" || len(q.EHLO) > 0 || q.Subject != "" || len(q.Said) > 0
 }
 
 func domainOf(mailbox string) string { return mailbox[strings.LastIndexByte(mailbox, '@')+1:] }

@@ -3,6 +3,7 @@ package classify
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -24,7 +25,8 @@ type Query struct {
 	Sender    string   // as in MAIL, without the angle brackets
 	Recipient string   // as in RCPT, without them
 	EHLO      []string // the MSA's name and ours
-	Subject   string   // of the message, as it stands in its header
+	Subject   string   // of the message, as it stands in its header; of several fields a line each
+	Said      []string // whatever else: further recipients, other fields of the header
 }
 
 // A Verdict is what a reply means.
@@ -67,19 +69,20 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 func (r *Rules) Classify(q Query) Verdict {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
+	q.Sender, q.Recipient = strings.Trim(q.Sender, "<> "), strings.Trim(q.Recipient, "<> ")
 	s.normal.open(q.Text)
 	// A banner of 220 that talks of block lists lets us in all the same.
 	if code := s.normal.code; code >= 200 && code < 400 {
 		return Verdict{Class: ClassNone, Rule: rulePositive}
 	}
 	v := r.judge(&q, s, s.echoes.certain(s.normal.plain, &q))
-	if v.blamesIP() {
+	if v.blamesIP() || len(v.Lists) > 0 {
 		if plain, found := s.echoes.doubtful(s.normal.plain, &q); found {
 			without := r.judge(&q, s, plain)
-			if without.Suspend < v.Suspend || !without.blamesIP() {
+			if v.blamesIP() && (without.Suspend < v.Suspend || !without.blamesIP()) {
 				return without
 			}
-			v.Only = v.Only && without.Only
+			v.Only, v.Lists = v.Only && without.Only, without.Lists
 		}
 	}
 	return v

@@ -261,10 +261,8 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		j.Rescue = o.resets.add(r.Destination.Addr(), r.SendingIP, tenant) && how.Rescue != config.RescueOff
 		return j
 	}
-	own := session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
-	v := o.rules.Classify(classify.Query{
-		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: key.Provider, SendingIP: publicOnly(r.SendingIP),
-	})
+	own := r.Own() // another kanmon's word is about its own sending IPs
+	v := o.rules.Classify(replyQuery(&r, key.Provider))
 	j.Class, j.Rule = v.Class.String(), v.Rule
 	if r.SendingIP.IsValid() {
 		o.book.Observe(standing.Evidence{

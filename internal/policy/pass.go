@@ -287,7 +287,7 @@ func (a *pass) senderRefused(n session.News) {
 	}
 	a.policy.detector.Message(contain.Message{
 		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail ^ a.policy.hash(a.provider), IP: n.SendingIP, Class: n.Class,
-		Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+		Sample: sampleOf(n.Text), Own: n.Own,
 	})
 }
 
@@ -303,7 +303,7 @@ func (a *pass) toldRecipient(n session.News) {
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
 	a.events = append(a.events, &contain.Recipient{
-		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
 	})
 	a.tell()
 }
@@ -342,7 +342,7 @@ func (a *pass) toldMessage(n session.News) {
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
-			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
 		})
 	}
 }

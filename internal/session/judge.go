@@ -24,6 +24,16 @@ type MXRefusal struct {
 	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
 	Sender      []byte // of the transaction; nil before MAIL, empty for the null sender
 	Recipient   []byte // that was refused, or the first one of the transaction; nil before RCPT
+
+	// What else the session has said that the reply may repeat.
+	EHLO    [2]string // by the MSA, and by kanmon to the MX
+	Subject string    // of the message that is refused: the values of its fields, a line each
+	Said    []string  // its other recipients and fields
+}
+
+// Own reports whether the reply is another kanmon's, which is no evidence of anybody's conduct.
+func (r *MXRefusal) Own() bool {
+	return IsOwn(r.Text, string(r.Sender), string(r.Recipient), r.EHLO[0], r.EHLO[1])
 }
 
 // A Judgement is what to do about a refusal.

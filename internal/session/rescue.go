@@ -52,6 +52,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 			r.Recipient, _, _ = cmd.Path()
 		}
 	}
+	s.noteSaid(&r)
 	j := s.e.Judge.Judge(r)
 	if j.Rescue && !j.Observe {
 		s.rescue.refusedBy(s)
