@@ -95,7 +95,8 @@ func (t *mentionTally) innocent(rules *classify.Rules, r *record, ways []string)
 		if v.Suspend == classify.Yes {
 			t.yes++
 		}
-		if v.Suspend >= classify.May && v.Only {
+		// Whatever Only says: whoever acts on a class alone must not be misled either.
+		if v.Suspend >= classify.May && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation) {
 			t.rescued++
 			t.note("rescue", r, way, before, v)
 		}
