@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 
@@ -15,7 +16,7 @@ func (n *normal) fold(dst []byte, text string) []byte {
 		return append(dst, text...)
 	}
 	// NFKD takes letters apart from their accents, and resolves full-width forms, ligatures and kinds of blanks (UAX 15).
-	n.decomposed = norm.NFKD.AppendString(n.decomposed[:0], text)
+	n.decomposed = norm.NFKD.AppendString(n.decomposed[:0], addressWords.Replace(text))
 	for rest := n.decomposed; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
 		if size == 1 && r == utf8.RuneError { // not UTF-8: Latin-1, most likely
@@ -42,6 +43,9 @@ func (n *normal) fold(dst []byte, text string) []byte {
 	}
 	return dst
 }
+
+// addressWords are written behind IP without a blank; they introduce an address as "IP address" does.
+var addressWords = strings.NewReplacer("アドレス", " address ", "地址", " address ", "位址", " address ")
 
 func ascii(text string) bool {
 	for i := range len(text) {

@@ -233,6 +233,9 @@ func (n *normal) client(token string) bool {
 
 // token appends a word, an address, or the words that a mark inside them joins.
 func (n *normal) token(token string) {
+	if len(token) > 2 && token[1] == '\'' && strings.IndexByte("lLdD", token[0]) >= 0 {
+		token = token[2:] // l'adresse, d'un
+	}
 	switch {
 	case token == "":
 	case token[0] == markSaid:
