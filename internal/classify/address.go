@@ -69,7 +69,7 @@ func (n *normal) inName(host string) {
 
 // inID notes an address that a word is made of together with something else, as the ids of logs are: 203.0.113.10-4Xk2Qz.
 func (n *normal) inID(token string) bool {
-	if strings.IndexAny(token, "-_") < 0 {
+	if !strings.ContainsAny(token, "-_") {
 		return false
 	}
 	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '-' || r == '_' }) {

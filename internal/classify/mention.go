@@ -135,7 +135,7 @@ func hostNoun(word []byte) bool {
 	switch string(word) {
 	case "ip", "ips", "ipv4", "ipv6", "addr", "address", "adresse", "ipaddress", "client", "host", "server", "mta", "mailserver", "smtp", "mail", "gateway",
 		"relay", "peer", "remote", "sending", "connecting", "source", "originating", "origin", "clientip", "sourceip", "remoteip", "rip", "src", "sip",
-		"connection", "id", "session", "direccion", "indirizzo", "adres", "endereco", "serveur", "servidor":
+		"connection", "id", "session", "direccion", "indirizzo", "endereco", "serveur", "servidor":
 		return true
 	}
 	return false
@@ -144,7 +144,7 @@ func hostNoun(word []byte) bool {
 // leads reports whether a noun can be the first of its kind: not "verify address", "unable to relay", "your mail".
 func leads(word []byte) bool {
 	switch string(word) {
-	case "addr", "address", "smtp", "mail", "gateway", "relay", "connection", "direccion", "indirizzo", "adres", "endereco":
+	case "addr", "address", "smtp", "mail", "gateway", "relay", "connection", "direccion", "indirizzo", "endereco":
 		return false
 	}
 	return true
