@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -20,12 +21,16 @@ import (
 const maxReplyLine = 64 << 10
 
 type classifyCommand struct {
-	Reply    string     `arg:"" optional:"" help:"The whole reply, with its codes."`
-	Phase    string     `help:"The step that was answered, as records name it: banner, ehlo, mail, rcpt, dot." placeholder:"PHASE"`
-	Provider string     `help:"The provider, for rules of your own that name one." placeholder:"NAME"`
-	IP       netip.Addr `help:"The sending IP as the MX saw it. Without it nobody looks whether an address in the reply is ours." placeholder:"ADDRESS"`
-	Rules    string     `help:"Rules of your own, in front of the built-in ones." placeholder:"FILE"`
-	JSON     bool       `name:"json" help:"Read replies from standard input, one a line, as text or as JSON objects with reply, phase, provider and ip; write a JSON object a line."`
+	Reply     string     `arg:"" optional:"" help:"The whole reply, with its codes."`
+	Phase     string     `help:"The step that was answered, as records name it: banner, ehlo, mail, rcpt, dot." placeholder:"PHASE"`
+	Provider  string     `help:"The provider, for rules of your own that name one." placeholder:"NAME"`
+	IP        netip.Addr `help:"The sending IP as the MX saw it. Without it nobody looks whether an address in the reply is ours." placeholder:"ADDRESS"`
+	Rules     string     `help:"Rules of your own, in front of the built-in ones." placeholder:"FILE"`
+	Sender    string     `help:"The envelope sender of the mail: what the reply repeats of it is no evidence." placeholder:"ADDRESS"`
+	Recipient string     `help:"The recipient, likewise." placeholder:"ADDRESS"`
+	EHLO      []string   `name:"ehlo" help:"The name of the MSA or of kanmon in EHLO, likewise; may be given twice." placeholder:"NAME"`
+	Subject   string     `help:"The Subject of the message, likewise." placeholder:"TEXT"`
+	JSON      bool       `name:"json" help:"Read replies from standard input, one a line, as text or as JSON objects with reply, phase, provider, ip, sender, recipient, ehlo and subject; write a JSON object a line."`
 }
 
 // Run explains one reply to a human, or many to a machine.
@@ -46,7 +51,10 @@ func (k *classifyCommand) Run(c *console) error {
 			return err
 		}
 	}
-	query := classify.Query{Text: k.Reply, Phase: classify.Phase(k.Phase), Provider: k.Provider, SendingIP: k.IP}
+	query := classify.Query{
+		Text: k.Reply, Phase: classify.Phase(k.Phase), Provider: k.Provider, SendingIP: k.IP, Sender: k.Sender, Recipient: k.Recipient,
+		EHLO: k.EHLO, Subject: k.Subject,
+	}
 	if k.JSON {
 		return classifyLines(rules, query, c.stdin, c.stdout)
 	}
@@ -68,6 +76,9 @@ func explain(w io.Writer, v classify.Verdict) {
 		suspend += ", not more: " + v.Guard
 	}
 	row("suspend", suspend)
+	if v.Only {
+		row("blames", "nothing but our IP")
+	}
 	for _, l := range v.Lists {
 		text := l.Name + ", " + l.Weight.String()
 		if l.Delist != "" {
@@ -106,10 +117,32 @@ func quoted(v classify.Verdict) []string {
 
 // A replyLine is a line of standard input that is a JSON object.
 type replyLine struct {
-	Reply    string     `json:"reply"`
-	Phase    string     `json:"phase"`
-	Provider string     `json:"provider"`
-	IP       netip.Addr `json:"ip"`
+	Reply     string     `json:"reply"`
+	Phase     string     `json:"phase"`
+	Provider  string     `json:"provider"`
+	IP        netip.Addr `json:"ip"`
+	Sender    string     `json:"sender"`
+	Recipient string     `json:"recipient"`
+	EHLO      names      `json:"ehlo"`
+	Subject   string     `json:"subject"`
+}
+
+// names is one name, or a list of names.
+type names []string
+
+// UnmarshalJSON reads both.
+func (n *names) UnmarshalJSON(data []byte) error {
+	if bytes.HasPrefix(data, []byte("[")) {
+		return json.Unmarshal(data, (*[]string)(n))
+	}
+	var one string
+	if err := json.Unmarshal(data, &one); err != nil {
+		return fmt.Errorf("ehlo: want a name or a list of names: %w", err)
+	}
+	if *n = nil; one != "" {
+		*n = names{one}
+	}
+	return nil
 }
 
 // A verdictLine is what is written for a line of standard input.
@@ -117,6 +150,7 @@ type verdictLine struct {
 	Class      string            `json:"class"`
 	Scope      string            `json:"scope"`
 	Suspend    string            `json:"suspend"`
+	Only       bool              `json:"only,omitempty"` // nothing but our IP is blamed
 	Lists      []string          `json:"lists"`
 	Weights    map[string]string `json:"weights,omitempty"`
 	Rule       string            `json:"rule"`
@@ -160,16 +194,22 @@ func readLine(r *bufio.Reader) (string, error) {
 func classifyLine(rules *classify.Rules, q classify.Query, line string) verdictLine {
 	q.Text = line
 	if strings.HasPrefix(line, "{") {
-		object := replyLine{Phase: string(q.Phase), Provider: q.Provider, IP: q.SendingIP}
+		object := replyLine{
+			Phase: string(q.Phase), Provider: q.Provider, IP: q.SendingIP, Sender: q.Sender, Recipient: q.Recipient, EHLO: slices.Clone(q.EHLO),
+			Subject: q.Subject,
+		}
 		decoder := json.NewDecoder(bytes.NewReader([]byte(line)))
 		if err := decoder.Decode(&object); err != nil {
 			return verdictLine{Class: classify.PolicyUnspecified.String(), Scope: "unknown", Suspend: "no", Lists: []string{}, Error: err.Error()}
 		}
-		q = classify.Query{Text: object.Reply, Phase: classify.Phase(object.Phase), Provider: object.Provider, SendingIP: object.IP}
+		q = classify.Query{
+			Text: object.Reply, Phase: classify.Phase(object.Phase), Provider: object.Provider, SendingIP: object.IP, Sender: object.Sender,
+			Recipient: object.Recipient, EHLO: object.EHLO, Subject: object.Subject,
+		}
 	}
 	v := rules.Classify(q)
 	written := verdictLine{
-		Class: v.Class.String(), Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: []string{}, Rule: v.Rule,
+		Class: v.Class.String(), Scope: v.Scope.String(), Suspend: v.Suspend.String(), Only: v.Only, Lists: []string{}, Rule: v.Rule,
 		Guard: v.Guard, Quoted: quoted(v), RetryAfter: int(v.RetryAfter / time.Second),
 	}
 	for _, l := range v.Lists {

@@ -67,6 +67,20 @@ func (n *normal) inName(host string) {
 	}
 }
 
+// inID notes an address that a word is made of together with something else, as the ids of logs are: 203.0.113.10-4Xk2Qz.
+func (n *normal) inID(token string) bool {
+	if !strings.ContainsAny(token, "-_") {
+		return false
+	}
+	for part := range strings.FieldsFuncSeq(token, func(r rune) bool { return r == '-' || r == '_' }) {
+		if addr, err := netip.ParseAddr(part); err == nil && addr.Is4() {
+			n.quote(netip.PrefixFrom(addr, addr.BitLen()))
+			return true
+		}
+	}
+	return false
+}
+
 // nibbles does what inName does for IPv6: 32 hexadecimal digits, the last one first (RFC 5782 §2.4).
 func (n *normal) nibbles(host string) bool {
 	if len(host) < 64 {
@@ -105,6 +119,7 @@ type whose uint8
 const (
 	quotesNone      whose = iota
 	quotesOurs            // the sending IP
+	quotesBoth            // the sending IP, and public ones of others: one of them is meant
 	quotesRange           // a network that the sending IP is in
 	quotesNeighbour       // another address of its netblock
 	quotesOther           // other addresses only
@@ -115,21 +130,31 @@ func (n *normal) whose(ours netip.Addr) whose {
 		return quotesNone
 	}
 	ours = ours.Unmap().WithZone("")
-	found := quotesOther
-	for _, p := range n.quoted {
-		switch {
-		case p.Addr() == ours:
-			return quotesOurs
-		case !p.IsSingleIP() && p.Contains(ours) && p.Bits() >= minRange(ours):
-			found = quotesRange
-		case found == quotesOther && p.IsSingleIP() && netblock(p.Addr()) == netblock(ours):
-			found = quotesNeighbour
-		}
-	}
-	for _, addr := range n.reversed {
+	for _, addr := range n.reversed { // asked of a DNSBL by name: nothing is clearer
 		if addr == ours || addr == turned(ours) {
 			return quotesOurs
 		}
+	}
+	found, us, others := quotesOther, false, len(n.reversed) > 0
+	for _, p := range n.quoted {
+		switch {
+		case p.Addr() == ours:
+			us = true
+		case !p.IsSingleIP() && p.Contains(ours) && p.Bits() >= minRange(ours):
+			found = quotesRange
+		case !p.IsSingleIP():
+		default:
+			others = others || !p.Addr().IsPrivate() && p.Addr().Is4() == ours.Is4()
+			if found == quotesOther && netblock(p.Addr()) == netblock(ours) {
+				found = quotesNeighbour
+			}
+		}
+	}
+	switch {
+	case us && others:
+		return quotesBoth
+	case us:
+		return quotesOurs
 	}
 	return found
 }

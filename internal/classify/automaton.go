@@ -1,9 +1,8 @@
 package classify
 
 import (
-	"cmp"
 	"errors"
-	"slices"
+	"strings"
 )
 
 // An automaton finds all phrases in one pass over a text (Aho and Corasick, 1975): one table look-up an octet, whatever the
@@ -11,17 +10,20 @@ import (
 type automaton struct {
 	class [256]uint8 // octets that no phrase contains share class 0
 	width int
-	next  []int32 // state × class → state
-	found [][]end // what ends in a state
-	slots int     // parts of all phrases
-	ids   int     // phrases
+	next  []int32  // state × class → state
+	found [][]end  // what ends in a state
+	uses  [][]slot // of a part: where phrases have it
+	slots int      // parts of all phrases
+	ids   int      // phrases
 }
 
-// An end is the last octet of one spelling of one part of a phrase.
-type end struct {
+// An end is the last octet of one spelling of a part. Phrases that have a part in common share it.
+type end struct{ part, size int32 }
+
+// A slot is the place of a part in a phrase.
+type slot struct {
 	phrase int32
-	slot   int32 // of this part; the part before has slot-1
-	size   int32
+	at     int32 // the part before has at-1
 	gap    int32 // octets that may stand in front
 	first  bool
 	last   bool
@@ -31,6 +33,7 @@ type end struct {
 type trace struct {
 	hit     []bool  // by phrase
 	reached []int32 // by slot: where the part ended last, 0 for never
+	older   []int32 // by slot: where it ended the time before
 }
 
 func newAutomaton(phrases []phrase) (*automaton, error) {
@@ -54,13 +57,20 @@ func newAutomaton(phrases []phrase) (*automaton, error) {
 	}
 	t := tree{}
 	t.state(0)
+	known := map[string]int32{}
 	for id, p := range phrases {
-		for i, part := range p.parts {
-			for _, l := range part {
-				e := end{int32(id), int32(a.slots), int32(len(l)), p.gaps[i], i == 0, i == len(p.parts)-1}
-				s := t.insert(a, l)
-				t.found[s] = append(t.found[s], e)
+		for i, literals := range p.parts {
+			key := strings.Join(literals, "\x00")
+			part, seen := known[key]
+			if !seen {
+				part = int32(len(a.uses))
+				known[key], a.uses = part, append(a.uses, nil)
+				for _, l := range literals {
+					s := t.insert(a, l)
+					t.found[s] = append(t.found[s], end{part, int32(len(l))})
+				}
 			}
+			a.uses[part] = append(a.uses[part], slot{int32(id), int32(a.slots), p.gaps[i], i == 0, i == len(p.parts)-1})
 			a.slots++
 		}
 	}
@@ -133,19 +143,16 @@ func (a *automaton) link() {
 			queue = append(queue, child)
 		}
 	}
-	for _, ends := range a.found {
-		// Later parts first: a word that may be either must not hide the part before it from itself.
-		slices.SortFunc(ends, func(x, y end) int { return cmp.Compare(y.slot, x.slot) })
-	}
 }
 
 // run notes in t which phrases a normalised text contains.
 func (a *automaton) run(text []byte, t *trace) {
 	if len(t.hit) != a.ids || len(t.reached) != a.slots {
-		t.hit, t.reached = make([]bool, a.ids), make([]int32, a.slots)
+		t.hit, t.reached, t.older = make([]bool, a.ids), make([]int32, a.slots), make([]int32, a.slots)
 	}
 	clear(t.hit)
 	clear(t.reached)
+	clear(t.older)
 	s, sentence := int32(0), int32(0)
 	for i, c := range text {
 		if c == '.' && text[i-1] == ' ' {
@@ -153,18 +160,29 @@ func (a *automaton) run(text []byte, t *trace) {
 		}
 		s = a.next[int(s)*a.width+int(a.class[c])]
 		for _, e := range a.found[s] {
-			stop := int32(i) + 1
-			if !e.first {
-				// Parts share the blank between them, and may share a word: "blocked by ... by dnsbl".
-				before := t.reached[e.slot-1]
-				if before <= sentence || before >= stop || stop-e.size-before > e.gap {
-					continue
-				}
-			}
-			t.reached[e.slot] = stop
-			if e.last {
-				t.hit[e.phrase] = true
+			for j := range a.uses[e.part] {
+				t.meet(&a.uses[e.part][j], int32(i)+1, e.size, sentence)
 			}
 		}
+	}
+}
+
+// meet notes that the part of a slot ends at stop, if the part before it stands close enough in front.
+func (t *trace) meet(u *slot, stop, size, sentence int32) {
+	if !u.first {
+		before := t.reached[u.at-1]
+		if before == stop { // a word that may be either must not hide the part before it from itself
+			before = t.older[u.at-1]
+		}
+		// Parts share the blank between them, and may share a word: "blocked by ... by dnsbl".
+		if before <= sentence || before >= stop || stop-size-before > u.gap {
+			return
+		}
+	}
+	if t.reached[u.at] != stop {
+		t.older[u.at], t.reached[u.at] = t.reached[u.at], stop
+	}
+	if u.last {
+		t.hit[u.phrase] = true
 	}
 }

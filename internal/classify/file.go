@@ -50,6 +50,7 @@ type ruleTable struct {
 	Phases    []string    `toml:"phases"`
 	Providers []string    `toml:"providers"`
 	Codes     []codeRange `toml:"codes"`
+	Nested    []codeRange `toml:"nested"`
 	Any       []string    `toml:"any"`
 	All       []string    `toml:"all"`
 	None      []string    `toml:"none"`
@@ -57,6 +58,7 @@ type ruleTable struct {
 	Lists     []string    `toml:"lists"`
 	Source    string      `toml:"source"`
 	Advice    string      `toml:"advice"`
+	Shares    bool        `toml:"shares"`
 }
 
 type testTable struct {
@@ -98,7 +100,7 @@ func decode(name string, data []byte) (*file, error) {
 func knownKeys(key []string) string {
 	switch key[0] {
 	case "rule":
-		return "a [[rule]] has name, class, scope, suspend, phases, providers, codes, any, all, none, regexps, lists, source, advice"
+		return "a [[rule]] has name, class, scope, suspend, phases, providers, codes, nested, any, all, none, regexps, lists, source, advice, shares"
 	case "list":
 		return "a [[list]] has name, kind, weight, names, zones, delist"
 	case "test":

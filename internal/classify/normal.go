@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"bytes"
 	"net/netip"
 	"strings"
 )
@@ -17,34 +18,44 @@ type normal struct {
 	text     []byte
 	code     int    // 550; 0 if the text has none
 	enhanced string // "5.7.1"; "" if the text has none
+	nested   string // the enhanced code of another server's reply that this one quotes; "" if it quotes none
 	quoted   []netip.Prefix
 	reversed []netip.Addr // addresses inside host names, which may stand there in either order
+
+	plain      []byte // the lines of the reply, folded, without the codes in front of them
+	decomposed []byte // scratch of fold
+	front      string // the enhanced code in front of a line
+	quoting    []byte // text with <ip> for each address and what introduces it
+	unquoted   []byte // text without the addresses that it quotes
+	pointers   []byte // scratch of unquote
 }
 
-// read normalises a reply. It keeps parts of text.
-func (n *normal) read(text string) {
-	n.text, n.quoted, n.reversed = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0]
-	n.code, n.enhanced = 0, ""
+// open takes the codes off a reply and leaves the words of its lines in n.plain.
+func (n *normal) open(text string) {
+	n.code, n.front, n.plain = 0, "", n.plain[:0]
 	if len(text) > maxText {
 		// An address that is cut in the middle would be another address.
 		text = text[:max(strings.LastIndexByte(text[:maxText], ' '), strings.LastIndexByte(text[:maxText], '\n'), 0)]
 	}
-	for first := true; text != ""; first = false {
-		line := text
-		if i := strings.IndexByte(text, '\n'); i >= 0 {
-			line, text = text[:i], text[i+1:]
-		} else {
-			text = ""
-		}
-		n.line(n.codes(strings.TrimLeft(line, " \t\r"), first))
+	for text != "" {
+		line, rest, _ := strings.Cut(text, "\n")
+		n.plain = append(n.fold(n.plain, n.codes(strings.TrimLeft(line, " \t\r"))), '\n')
+		text = rest
 	}
 }
 
-// codes takes the reply code and the enhanced code off the start of a line. Those of the first line count.
-func (n *normal) codes(line string, first bool) string {
-	code := 0
+// read normalises the words of a reply. The codes inside the text that one of its lines did not begin with count as well.
+func (n *normal) read(plain string) {
+	n.text, n.quoted, n.reversed, n.nested = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0], ""
+	n.enhanced = n.front
+	n.line(plain)
+}
+
+// codes takes the reply code and the enhanced code off the start of a line. The last code counts, as RFC 5321 §4.2.1 wants them to be
+// the same and Postfix' client reads them if they are not; and the first enhanced code, which many give in one line only.
+func (n *normal) codes(line string) string {
 	if len(line) >= 3 && '2' <= line[0] && line[0] <= '5' && digits(line[:3]) && (len(line) == 3 || strings.IndexByte("- \t\r", line[3]) >= 0) {
-		code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
+		n.code = int(line[0]-'0')*100 + int(line[1]-'0')*10 + int(line[2]-'0')
 		line = strings.TrimLeft(line[min(4, len(line)):], " \t")
 	}
 	end := strings.IndexAny(line, " \t\r,:")
@@ -53,10 +64,10 @@ func (n *normal) codes(line string, first bool) string {
 	}
 	enhanced := line[:end]
 	if !isEnhanced(enhanced) {
-		enhanced = ""
+		return line
 	}
-	if first {
-		n.code, n.enhanced = code, enhanced
+	if n.front == "" {
+		n.front = enhanced
 	}
 	return line[len(enhanced):]
 }
@@ -82,7 +93,7 @@ func digits(s string) bool {
 // line appends the words of a line.
 func (n *normal) line(line string) {
 	for line != "" {
-		end := strings.IndexAny(line, " \t\r")
+		end := strings.IndexAny(line, " \t\r\n")
 		field := line
 		if end >= 0 {
 			field, line = line[:end], line[end+1:]
@@ -199,6 +210,9 @@ func (n *normal) prose(field string) {
 			continue
 		}
 		token := field[start:i]
+		if i+1 < len(field) && field[i] == '[' && ('0' <= field[i+1] && field[i+1] <= '9' || field[i+1] == ':') && n.client(token) {
+			continue
+		}
 		n.token(strings.Trim(token, ".:-_+'"))
 		if token[len(token)-1] == '.' && (i == len(field) || strings.IndexByte(`)]"'>;`, field[i]) >= 0) {
 			n.sentence()
@@ -206,10 +220,28 @@ func (n *normal) prose(field string) {
 	}
 }
 
+// client appends the name of a client whose address follows in brackets, as Postfix writes it: unknown[203.0.113.10]. The last label
+// makes it a name.
+func (n *normal) client(token string) bool {
+	if strings.ContainsAny(token, ".:@'") || !letter(token[0]) || hostNoun(bytes.ToLower([]byte(token))) {
+		return false
+	}
+	n.lower(token)
+	n.text = append(n.text, ".host "...)
+	return true
+}
+
 // token appends a word, an address, or the words that a mark inside them joins.
 func (n *normal) token(token string) {
+	if len(token) > 2 && token[1] == '\'' && strings.IndexByte("lLdD", token[0]) >= 0 {
+		token = token[2:] // l'adresse, d'un
+	}
 	switch {
 	case token == "":
+	case token[0] == markSaid:
+		n.text = append(n.text, "<said> "...)
+	case token[0] == markMail:
+		n.text = append(n.text, "<mail> "...)
 	case strings.IndexByte(token, '@') >= 0:
 		n.text = append(n.text, "<mail> "...)
 	case n.address(token):
@@ -243,12 +275,27 @@ func (n *normal) name(token string) {
 		return
 	}
 	// qmail's kin put the enhanced code behind the text: "no mailbox here by that name. (#5.1.1)".
-	if n.enhanced == "" && isEnhanced(token) {
-		n.enhanced = token
+	if isEnhanced(token) {
+		if n.enhanced == "" {
+			n.enhanced = token
+		}
+		if n.nested == "" && token != n.front && n.behindCode() {
+			n.nested = token
+		}
 	}
 	n.inName(token)
+	if n.inID(token) {
+		n.text = append(n.text, "<ip> "...)
+		return
+	}
 	n.lower(token)
 	n.text = append(n.text, ' ')
+}
+
+// behindCode reports whether the last word is a reply code, as of a server that was asked: "said: 550 5.1.1 User unknown".
+func (n *normal) behindCode() bool {
+	at := len(n.text) - 5
+	return at >= 0 && n.text[at] == ' ' && (n.text[at+1] == '4' || n.text[at+1] == '5') && digits(string(n.text[at+1:at+4]))
 }
 
 func (n *normal) sentence() {
@@ -269,27 +316,19 @@ func (n *normal) lower(s string) {
 	}
 }
 
-// letter appends one octet in lower case. Letters of Latin-1 lose their accent: é is C3 A9 in UTF-8, and e here.
+// letter appends one octet in lower case; fold has dealt with all beyond ASCII.
 func (n *normal) letter(c byte) {
 	switch {
 	case 'A' <= c && c <= 'Z':
 		c += 'a' - 'A'
 	case c == '\'' || c == ' ':
 		return
-	case 0x80 <= c && c < 0xC0 && n.text[len(n.text)-1] == 0xC3:
-		if plain := latin[c&0x1F]; plain != ' ' {
-			n.text[len(n.text)-1] = plain
-			return
-		}
 	}
 	n.text = append(n.text, c)
 }
 
-// latin is U+00E0 to U+00FF, and U+00C0 to U+00DF alike, without accents; a blank where there is no plain letter.
-const latin = "aaaaaaaceeeeiiii nooooo ouuuuy  "
-
 func inWord(c byte) bool {
-	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02", c) >= 0
+	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02\x03\x04", c) >= 0
 }
 
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }

@@ -111,9 +111,9 @@ func choose(s string) (choices []string, rest string, err error) {
 
 // literal gives what the automaton looks for: the spelling, normalised as replies are, a blank at either end unless * is there.
 func literal(spelled string) (string, error) {
-	replaced := strings.NewReplacer("<ip>", "192.0.2.1", "<mail>", "a@b.example", "*", string(wild)).Replace(spelled)
+	replaced := strings.NewReplacer("<ip>", "192.0.2.1", "<mail>", "a@b.example", "<said>", string(markSaid), "*", string(wild)).Replace(spelled)
 	n := normal{text: []byte{' '}}
-	n.line(replaced)
+	n.line(string(n.fold(nil, replaced)))
 	l := strings.TrimSuffix(string(n.text), ". ")
 	if rest, open := strings.CutPrefix(l, " "+string(wild)); open {
 		l = rest

@@ -17,13 +17,16 @@ type rule struct {
 	phases    []string
 	providers []string
 	codes     []codeRange
-	any       []int32 // phrases
+	nested    []codeRange // enhanced codes of another server's reply that this one quotes
+	any       []int32     // phrases
 	all       []int32
 	none      []int32
 	regexps   []*regexp.Regexp
 	lists     []int // indexes of Rules.lists, named by the rule itself: a provider's own list
 	source    string
 	advice    string
+	quoting   bool // its phrases name <ip>: it reads the reply with the addresses that it quotes
+	shares    bool // where another rule blames our IP, this one's words share the blame
 }
 
 // holds says whether the rule decides a reply. Conditions that the rule does not have hold.
@@ -32,7 +35,8 @@ func (r *rule) holds(q *Query, n *normal, t *trace) bool {
 	return (len(r.any) == 0 || slices.ContainsFunc(r.any, said)) &&
 		!slices.ContainsFunc(r.all, func(id int32) bool { return !t.hit[id] }) &&
 		!slices.ContainsFunc(r.none, said) &&
-		(len(r.codes) == 0 || slices.ContainsFunc(r.codes, func(c codeRange) bool { return c.contains(n) })) &&
+		(len(r.codes) == 0 || slices.ContainsFunc(r.codes, func(c codeRange) bool { return c.contains(n.code, n.enhanced) })) &&
+		(len(r.nested) == 0 || slices.ContainsFunc(r.nested, func(c codeRange) bool { return c.enhanced && c.contains(0, n.nested) })) &&
 		(len(r.phases) == 0 || slices.Contains(r.phases, string(q.Phase))) &&
 		(len(r.providers) == 0 || slices.Contains(r.providers, q.Provider)) &&
 		(len(r.regexps) == 0 || slices.ContainsFunc(r.regexps, func(re *regexp.Regexp) bool { return re.Match(n.text) }))
@@ -46,14 +50,14 @@ type codeRange struct {
 	from, to int  // code, or detail
 }
 
-func (c codeRange) contains(n *normal) bool {
+func (c codeRange) contains(code int, enhanced string) bool {
 	if !c.enhanced {
-		return c.from <= n.code && n.code <= c.to
+		return c.from <= code && code <= c.to
 	}
-	if n.enhanced == "" || c.digit != 'x' && c.digit != n.enhanced[0] {
+	if enhanced == "" || c.digit != 'x' && c.digit != enhanced[0] {
 		return false
 	}
-	subject, detail, _ := strings.Cut(n.enhanced[2:], ".")
+	subject, detail, _ := strings.Cut(enhanced[2:], ".")
 	s, _ := strconv.Atoi(subject) // isEnhanced has seen to it
 	d, _ := strconv.Atoi(detail)
 	return (c.subject < 0 || c.subject == s) && c.from <= d && d <= c.to

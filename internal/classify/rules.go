@@ -192,14 +192,14 @@ func (c *compiler) addRules(f *file, own bool) error {
 }
 
 func (c *compiler) rule(t ruleTable) (rule, error) {
-	r := rule{name: t.Name, class: t.Class, phases: t.Phases, providers: t.Providers, codes: t.Codes, source: t.Source, advice: t.Advice}
+	r := rule{name: t.Name, class: t.Class, phases: t.Phases, providers: t.Providers, codes: t.Codes, nested: t.Nested, source: t.Source, advice: t.Advice, shares: t.Shares}
 	switch {
 	case t.Name == "":
 		return r, fmt.Errorf("no name: want one like \"my MX, blocked\"")
 	case t.Class == ClassNone:
 		return r, fmt.Errorf("no class: want one of %s", strings.Join(classNames[1:], ", "))
-	case len(t.Any)+len(t.All)+len(t.Codes)+len(t.Regexps) == 0:
-		return r, fmt.Errorf("it matches every reply: want any, all, codes or regexps")
+	case len(t.Any)+len(t.All)+len(t.Codes)+len(t.Nested)+len(t.Regexps) == 0:
+		return r, fmt.Errorf("it matches every reply: want any, all, codes, nested or regexps")
 	}
 	r.scope, r.suspend = defaults[t.Class].scope, defaults[t.Class].suspend
 	if t.Scope != nil {
@@ -218,6 +218,7 @@ func (c *compiler) rule(t ruleTable) (rule, error) {
 		ids   *[]int32
 	}{{t.Any, &r.any}, {t.All, &r.all}, {t.None, &r.none}} {
 		for _, text := range group.texts {
+			r.quoting = r.quoting || strings.Contains(text, "<ip>")
 			id, err := c.phrase(text)
 			if err != nil {
 				return r, err

@@ -82,7 +82,7 @@ func TestParse(t *testing.T) {
 		suspend Suspend
 	}{
 		"all conditions":    {acme, "acme, code 77", May},
-		"other phase":       {changed(func(q *Query) { q.Phase = "banner" }), "", No},
+		"other phase":       {changed(func(q *Query) { q.Phase = "mail" }), "", No},
 		"other provider":    {changed(func(q *Query) { q.Provider = "" }), "", No},
 		"other code":        {changed(func(q *Query) { q.Text = "550 5.7.80 acme code 77" }), "", No},
 		"basic code":        {changed(func(q *Query) { q.Text = "459 acme code 77" }), "acme, code 77", May},
@@ -113,7 +113,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"[[rule]]\nname = \"m\"\nclass = \"slow\"": `own.toml:3: "slow" is no class: want one of ip_blocklisted, ip_reputation, throttled`,
 		"[[rule]]\nclass = \"throttled\"":          `own.toml:1: rule "": no name`,
 		"[[rule]]\nname = \"m\"\ncodes=[\"5xx\"]":  `own.toml:1: rule "m": no class`,
-		rule(""):                                                             `own.toml:2: rule "mine": it matches every reply: want any, all, codes or regexps`,
+		rule(""):                                                             `own.toml:2: rule "mine": it matches every reply: want any, all, codes, nested or regexps`,
 		rule("any = [\"{a|b\"]"):                                             `{ without }`,
 		rule("any = [\"a}\"]"):                                               `} without {`,
 		rule("any = [\"{nobody} slow\"]"):                                    `{nobody}: no such group in [words]; for a choice write {a|b}`,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -60,7 +61,15 @@ func expect(t *testing.T, file string, n int, reply string, words []string) {
 			q.SendingIP = netip.MustParseAddr(value)
 		case "phase":
 			q.Phase = Phase(value)
-		case "lists", "rule", "guard", "retry":
+		case "sender":
+			q.Sender = strings.ReplaceAll(value, "_", " ")
+		case "recipient":
+			q.Recipient = strings.ReplaceAll(value, "_", " ")
+		case "ehlo":
+			q.EHLO = append(q.EHLO, value)
+		case "subject":
+			q.Subject = strings.ReplaceAll(value, "_", " ")
+		case "lists", "rule", "guard", "retry", "only":
 			want[key] = strings.ReplaceAll(value, "_", " ")
 		default:
 			t.Fatalf("%s:%d: %q", file, n, w)
@@ -74,7 +83,7 @@ func expect(t *testing.T, file string, n int, reply string, words []string) {
 	for _, l := range v.Lists {
 		lists = append(lists, l.Name)
 	}
-	got := map[string]string{"lists": strings.Join(lists, ","), "rule": v.Rule, "guard": v.Guard, "retry": v.RetryAfter.String()}
+	got := map[string]string{"lists": strings.Join(lists, ","), "rule": v.Rule, "guard": v.Guard, "retry": v.RetryAfter.String(), "only": strconv.FormatBool(v.Only)}
 	for key, value := range want {
 		if got[key] != value {
 			t.Errorf("%s:%d: %.100q: %s %q, want %q", file, n, reply, key, got[key], value)

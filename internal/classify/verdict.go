@@ -2,6 +2,8 @@ package classify
 
 import (
 	"net/netip"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,6 +20,13 @@ type Query struct {
 	// SendingIP is our address as the MX sees it. Without it a verdict is about the text alone: nobody has looked
 	// whether an address that the reply quotes is ours.
 	SendingIP netip.Addr
+
+	// What the session has said. Where the reply repeats it, it is no evidence.
+	Sender    string   // as in MAIL, without the angle brackets
+	Recipient string   // as in RCPT, without them
+	EHLO      []string // the MSA's name and ours
+	Subject   string   // of the message, as it stands in its header; of several fields a line each
+	Said      []string // whatever else: further recipients, other fields of the header
 }
 
 // A Verdict is what a reply means.
@@ -38,6 +47,7 @@ type Verdict struct {
 // What Verdict.Guard and Verdict.Rule may say beside names of rules.
 const (
 	GuardOther = "quotes another address" // the listing may be true, but is not ours
+	GuardBoth  = "quotes another, too"    // one of them is listed
 	GuardWeak  = "weight of the list"     // every list named is one that nobody should act on alone
 
 	ruleNone     = "no rule"
@@ -47,7 +57,10 @@ const (
 // scratch is what classifying needs beside the result.
 type scratch struct {
 	normal normal
-	trace  trace
+	echoes echoes
+	trace  trace // of the text without the addresses that it quotes
+	quoted trace // of the text with them
+	url    []byte
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -56,25 +69,71 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 func (r *Rules) Classify(q Query) Verdict {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	s.normal.read(q.Text)
+	q.Sender, q.Recipient = strings.Trim(q.Sender, "<> "), strings.Trim(q.Recipient, "<> ")
+	s.normal.open(q.Text)
 	// A banner of 220 that talks of block lists lets us in all the same.
 	if code := s.normal.code; code >= 200 && code < 400 {
 		return Verdict{Class: ClassNone, Rule: rulePositive}
 	}
-	r.found.run(s.normal.text, &s.trace)
+	v := r.judge(&q, s, s.echoes.certain(s.normal.plain, &q))
+	if v.blamesIP() || len(v.Lists) > 0 {
+		if plain, found := s.echoes.doubtful(s.normal.plain, &q); found {
+			without := r.judge(&q, s, plain)
+			if v.blamesIP() && (without.Suspend < v.Suspend || !without.blamesIP()) {
+				return without
+			}
+			v.Only, v.Lists = v.Only && without.Only, without.Lists
+		}
+	}
+	return v
+}
+
+// blamesIP reports whether a verdict is about our IP.
+func (v *Verdict) blamesIP() bool {
+	return v.Suspend != No || v.Class == IPBlocklisted || v.Class == IPReputation || v.Class == DNSIdentity
+}
+
+// judge says what the words of a reply mean.
+func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
+	s.normal.read(string(plain))
+	whole := &s.trace
+	if s.normal.unquote(func(url []byte) bool { return r.leadsToList(url, s) }) {
+		whole = &s.quoted
+		r.found.run(s.normal.quoting, whole)
+	}
+	r.found.run(s.normal.unquoted, &s.trace)
 	v := Verdict{Class: PolicyUnspecified, Rule: ruleNone, Quoted: s.normal.addresses()}
 	for i := range r.rules {
-		if decided := &r.rules[i]; decided.holds(&q, &s.normal, &s.trace) {
+		decided, said := &r.rules[i], &s.trace
+		if decided.quoting {
+			said = whole
+		}
+		if decided.holds(q, &s.normal, said) {
 			v.Class, v.Scope, v.Suspend = decided.class, decided.scope, decided.suspend
 			v.Rule, v.Source, v.Advice = decided.name, decided.source, decided.advice
 			v.Lists = r.namedBy(decided, s)
 			break
 		}
 	}
+	v.Only = v.Suspend != No && (v.Class == IPBlocklisted || v.Class == IPReputation) && !r.shared(q, s)
 	r.weigh(&v)
 	v.guard(s.normal.whose(q.SendingIP))
 	v.RetryAfter = retryAfter(s.normal.text)
 	return v
+}
+
+// shared reports whether a reply also says in so many words that somebody else is to blame.
+func (r *Rules) shared(q *Query, s *scratch) bool {
+	return slices.ContainsFunc(r.rules, func(o rule) bool { return o.shares && o.holds(q, &s.normal, &s.trace) })
+}
+
+// leadsToList reports whether a URL, a word of a normalised text, is of a block list.
+func (r *Rules) leadsToList(url []byte, s *scratch) bool {
+	s.url = append(append(append(s.url[:0], ' '), url...), ' ')
+	r.found.run(s.url, &s.quoted)
+	return slices.ContainsFunc(r.lists, func(l knownList) bool {
+		return slices.ContainsFunc(l.ids, func(id int32) bool { return s.quoted.hit[id] })
+	})
 }
 
 // namedBy gives the lists that a reply names, or that the rule says it means.
@@ -114,7 +173,12 @@ func (v *Verdict) guard(quotes whose) {
 	switch {
 	case v.Suspend == No:
 	case quotes == quotesOther, quotes == quotesNeighbour && v.Scope != ScopeNetblock:
-		v.Suspend, v.Scope, v.Guard = No, ScopeUnknown, GuardOther
+		v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardOther, false
+	case quotes == quotesBoth:
+		v.Only = false
+		if v.Suspend == Yes {
+			v.Suspend, v.Guard = May, GuardBoth
+		}
 	case quotes == quotesRange:
 		v.Scope = ScopeNetblock
 	}

@@ -428,10 +428,8 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		o.judgeSilence(p, &j)
 		return j
 	}
-	p.own = session.IsOwn(r.Text) // another kanmon's word is about its own sending IPs
-	p.verdict = o.rules.Classify(classify.Query{
-		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: p.key.Provider, SendingIP: publicOnly(r.SendingIP),
-	})
+	p.own = r.Own() // another kanmon's word is about its own sending IPs
+	p.verdict = o.rules.Classify(replyQuery(&r, p.key.Provider))
 	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
 	o.pin(&r, p.verdict.Class)
 	o.hear(p)

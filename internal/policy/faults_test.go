@@ -260,7 +260,7 @@ func TestOwnRepliesAreNoEvidence(t *testing.T) {
 	for _, name := range many(40) {
 		v.ask(session.Question{Step: session.StepRecipient, Recipient: name})
 		v.Tell(session.News{
-			Step: session.StepRecipient, Code: 451, Class: "recipient_invalid",
+			Step: session.StepRecipient, Code: 451, Class: "recipient_invalid", Own: true,
 			Text: []byte("451 4.7.1 kanmon: this sender belongs to no customer here; ask your provider"),
 		})
 	}

@@ -317,7 +317,7 @@ func (a *pass) senderRefused(n session.News) {
 	mail ^= a.policy.hash(a.provider)
 	a.policy.detector.Message(contain.Message{
 		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail, IP: n.SendingIP, Class: n.Class,
-		Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text), Again: a.triedAgain(n.Code, mail, n.Class),
+		Sample: sampleOf(n.Text), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class),
 	})
 }
 
@@ -333,7 +333,7 @@ func (a *pass) toldRecipient(n session.News) {
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
 	a.events = append(a.events, &contain.Recipient{
-		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
 		Again: a.triedAgain(n.Code, hash, class),
 	})
 	if n.Code/100 == 2 {
@@ -379,7 +379,7 @@ func (a *pass) toldMessage(n session.News) {
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
-			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: session.IsOwn(n.Text),
+			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
 			Again: a.triedAgain(n.Code, ^a.tried, class),
 		})
 		for _, hash := range a.reached {

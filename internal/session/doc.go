@@ -26,7 +26,7 @@
 //	body.go         from 354 to the reply to the dot
 //	account.go      the gate asked once more, about the account that a message names in its header
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies
-//	judge.go        who is asked what a refusal means
+//	judge.go said.go   who is asked what a refusal means, and what of it may be our own words
 //	rescue.go rescue_body.go held.go   another MX leg in place of one that refused
 //	move.go         another MX leg for a mail that must leave from another sending IP
 //	halfclose.go    an MSA that has gone, or has only closed its sending side

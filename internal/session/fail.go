@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 
 	"kanmon/internal/smtp"
 )
@@ -161,8 +163,27 @@ func (f *failure) outcome() Outcome {
 // can tell it from what an MX said.
 const ownMark = "kanmon: "
 
-// IsOwn says whether a reply is a kanmon's: another one's, where it comes from an MX. That is no evidence of anybody's conduct.
-func IsOwn(reply []byte) bool { return bytes.Contains(reply, []byte(ownMark)) }
+// IsOwn reports whether a reply is a kanmon's: another one's, where it comes from an MX. That is no evidence of anybody's conduct. It is
+// known by its form: the mark behind the codes, and nowhere else, for an MX may repeat in its text what it was told; nor where what was
+// said to it begins so.
+func IsOwn(reply []byte, said ...string) bool {
+	text := bytes.TrimLeft(reply, "0123456789")
+	if len(text) != len(reply)-3 || len(text) == 0 || text[0] != ' ' && text[0] != '-' {
+		return false
+	}
+	text = text[1:]
+	if rest := bytes.TrimLeft(text, "0123456789."); len(rest) < len(text) {
+		text = bytes.TrimPrefix(rest, []byte{' '})
+	}
+	return bytes.HasPrefix(text, []byte(ownMark)) && !slices.ContainsFunc(said, mayPassForOwn)
+}
+
+// mayPassForOwn reports whether something said looks like the mark when it is repeated without its quotes.
+func mayPassForOwn(said string) bool {
+	const name = "kanmon"
+	said = strings.TrimLeft(said, "<\"'\\ ")
+	return len(said) >= len(name) && strings.EqualFold(said[:len(name)], name)
+}
 
 // ownReply makes a reply that also says which gateway gave it, if the operator has named it.
 func ownReply(code int, enhanced, text, host string) smtp.Reply {

@@ -117,6 +117,7 @@ type News struct {
 	Octets     int64      // of a message
 	Recipients int        // of a message: that the MX accepted
 	SendingIP  netip.Addr // that it left from
+	Own        bool       // the refusal is another kanmon's: no evidence of anybody's conduct
 }
 
 // What is news without having been asked about.
@@ -263,6 +264,7 @@ func (s *session) tell(step Step, class string) {
 	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
 	if s.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.reply.AppendRaw(nil)
+		news.Own = IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.info.HeloMX)
 	}
 	if step == StepMessage {
 		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted

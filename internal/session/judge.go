@@ -30,6 +30,16 @@ type MXRefusal struct {
 
 	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.
 	Contained func() bool
+
+	// What else the session has said that the reply may repeat.
+	EHLO    [2]string // by the MSA, and by kanmon to the MX
+	Subject string    // of the message that is refused: the values of its fields, a line each
+	Said    []string  // its other recipients and fields
+}
+
+// Own reports whether the reply is another kanmon's, which is no evidence of anybody's conduct.
+func (r *MXRefusal) Own() bool {
+	return IsOwn(r.Text, string(r.Sender), string(r.Recipient), r.EHLO[0], r.EHLO[1])
 }
 
 // A Judgement is what to do about a refusal.

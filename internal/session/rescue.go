@@ -56,6 +56,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 			r.Recipient = []byte(recipientOf(cmd))
 		}
 	}
+	s.noteSaid(&r)
 	j := s.e.Judge.Judge(r)
 	if j.Rescue && !j.Observe {
 		s.rescue.refusedBy(s)

@@ -8,12 +8,14 @@ import (
 )
 
 // A message whose dot the MX has refused will never be delivered by that MX. If all of it has been kept, it can be sent once
-// more through another sending IP (I3). What is kept is bounded, for one message and for all together.
+// more through another sending IP (I3). What is kept is bounded, for one message and for all together. Of a message that is too big for it
+// the first piece stays, for what a refusal may repeat of its header.
 
 // keptBody is the message under way, in pieces: what grows as one would be copied again and again.
 type keptBody struct {
 	pieces [][]byte // of outBuffer octets each
 	whole  bool     // nothing has been left out so far
+	begun  bool     // not even the first piece is complete
 }
 
 func (k *keptBody) octets() int {
@@ -25,25 +27,22 @@ func (k *keptBody) octets() int {
 }
 
 func (s *session) beginKeeping() {
-	s.kept.whole = s.e.Judge != nil && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.tx.large
+	s.kept.begun = s.e.Judge != nil
+	s.kept.whole = s.kept.begun && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.tx.large
 }
 
 // keep adds what is forwarded of the message, the dot included, or gives up where it becomes too much.
 func (s *session) keep(p []byte) {
-	if !s.kept.whole {
-		return
+	if s.kept.whole && s.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
+		s.kept.whole = false
 	}
-	if s.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
-		s.forgetBody()
-		return
-	}
-	for len(p) > 0 {
+	for len(p) > 0 && (s.kept.whole || s.kept.begun) {
 		last := len(s.kept.pieces) - 1
 		if last < 0 || len(s.kept.pieces[last]) == outBuffer {
 			if s.e.Live.keptOctets.Add(outBuffer) > s.e.Rescue.bodiesBytes() {
 				s.e.Live.keptOctets.Add(-outBuffer)
-				s.forgetBody()
-				return
+				s.kept.whole, s.kept.begun = false, false
+				break
 			}
 			s.kept.pieces = append(s.kept.pieces, outBuffers.Get().(*[outBuffer]byte)[:0])
 			last++
@@ -52,15 +51,29 @@ func (s *session) keep(p []byte) {
 		n := min(len(p), outBuffer-len(piece))
 		s.kept.pieces[last] = append(piece, p[:n]...)
 		p = p[n:]
+		s.kept.begun = s.kept.begun && last == 0 && len(s.kept.pieces[last]) < outBuffer
+	}
+	if !s.kept.whole {
+		s.dropPieces(1)
 	}
 }
 
-func (s *session) forgetBody() {
-	s.e.Live.keptOctets.Add(-outBuffer * int64(len(s.kept.pieces)))
-	for _, piece := range s.kept.pieces {
+// dropPieces gives back what is kept behind the first pieces.
+func (s *session) dropPieces(keep int) {
+	if keep = min(keep, len(s.kept.pieces)); keep == len(s.kept.pieces) {
+		return
+	}
+	behind := s.kept.pieces[keep:]
+	s.e.Live.keptOctets.Add(-outBuffer * int64(len(behind)))
+	for _, piece := range behind {
 		putOut(piece)
 	}
-	clear(s.kept.pieces)
+	clear(behind)
+	s.kept.pieces = s.kept.pieces[:keep]
+}
+
+func (s *session) forgetBody() {
+	s.dropPieces(0)
 	s.kept = keptBody{pieces: s.kept.pieces[:0]}
 	if cap(s.kept.pieces) > keptSlots {
 		s.kept.pieces = nil

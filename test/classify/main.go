@@ -1,9 +1,10 @@
 // Command classify measures the built-in rules of internal/classify, or an operator's, on labelled replies.
 //
-//	go run ./test/classify [-rules FILE] [-only CORPUS,…] [-except CORPUS,…] [-wrong] FILE.jsonl
+//	go run ./test/classify [-rules FILE] [-only CORPUS,…] [-except CORPUS,…] [-wrong] [-mention | -mention-more] FILE.jsonl
 //
 // A line is an object with reply, label, and if there are any id, accept (labels that also count as right), suspend_ip (yes,
 // may, no), stage (the phase), provider, ip and corpus. It exits with 1 if a reply with suspend_ip no would suspend.
+// With -mention it puts our IP into every reply (mention.go), with -mention-more in ways that are less usual, too.
 package main
 
 import (
@@ -38,8 +39,17 @@ func main() {
 	only := flag.String("only", "", "corpora to take, separated by commas; all if empty")
 	except := flag.String("except", "", "corpora to leave out")
 	wrong := flag.Bool("wrong", false, "print every reply whose label is wrong")
+	mention := flag.Bool("mention", false, "also put our IP into every reply in the usual ways")
+	more := flag.Bool("mention-more", false, "also put our IP into every reply in more ways")
 	flag.Parse()
-	if err := run(flag.Arg(0), *rulesFile, selection(*only, *except), *wrong); err != nil {
+	quoted := 0
+	switch {
+	case *more:
+		quoted = len(ways)
+	case *mention:
+		quoted = usualWays
+	}
+	if err := run(flag.Arg(0), *rulesFile, selection(*only, *except), *wrong, ways[:quoted]); err != nil {
 		fmt.Fprintln(os.Stderr, "classify-report:", err)
 		os.Exit(1)
 	}
@@ -53,7 +63,7 @@ func selection(only, except string) func(corpus string) bool {
 	}
 }
 
-func run(path, rulesFile string, take func(string) bool, wrong bool) error {
+func run(path, rulesFile string, take func(string) bool, wrong bool, ways []string) error {
 	if path == "" {
 		return errors.New("no file given: make classify-report FILE=replies.jsonl")
 	}
@@ -76,6 +86,13 @@ func run(path, rulesFile string, take func(string) bool, wrong bool) error {
 	}
 	t := measure(rules, records)
 	t.print(os.Stdout, wrong)
+	if len(ways) > 0 {
+		m := measureMentions(rules, records, ways)
+		m.print(os.Stdout, wrong)
+		if m.yes+m.rescued+m.believed > 0 {
+			return fmt.Errorf("%d suspensions, %d rescues for a mention, %d suspensions for a stranger's listing", m.yes, m.rescued, m.believed)
+		}
+	}
 	if len(t.falseYes) > 0 {
 		return fmt.Errorf("%d false suspensions", len(t.falseYes))
 	}

@@ -1,0 +1,378 @@
+package classify
+
+import (
+	"bytes"
+	"io"
+	"mime"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/text/encoding/htmlindex"
+)
+
+// What the session itself has said to the MX is no evidence, and an MX repeats much of it: in quotes or without, in other letters,
+// in hexadecimal, cut off, over several lines. So it is blanked before a reply is read, in two steps.
+//
+// Certain is what only an echo looks like: an address with its domain, a host name. Doubtful is what the MX may have said of its
+// own accord, for a tenant can call himself "user unknown" as well as "listed at zen.spamhaus.org". Of a reply with doubtful
+// echoes both readings are made, and the one counts that is better for our IP (Rules.Classify): neither blame nor an alibi can
+// be had by the choice of a name.
+type echoes struct {
+	said   []needle
+	joined []byte // significant octets of all needles that are found in parts, 0 between them
+	letter []byte // scratch for needles, and the reply in lower case
+
+	sig        []byte  // significant octets of the reply
+	begin, end []int32 // and where they stand in it
+	cover      []byte  // by octet of the reply: 0 or what it is blanked with
+	blanked    []byte
+}
+
+// A needle is one thing said, as significant octets: letters and digits in lower case, whatever stands between them.
+type needle struct {
+	from, to int // in echoes.letter
+	words    int
+	mark     byte
+}
+
+// What an echo is blanked with. The reader takes them for words.
+const (
+	markSaid = '\x03' // <said>
+	markMail = '\x04' // <mail>
+)
+
+// Bounds of what is found. Below them a match may be chance.
+const (
+	minPart = 12 // octets in a row of several words, wherever they begin and end
+	minBare = 6  // octets of a whole name without quotes or brackets around it
+	maxSaid = 1 << 10
+)
+
+// certain gives a reply without what can only be an echo.
+func (e *echoes) certain(plain []byte, q *Query) []byte {
+	e.cover = append(e.cover[:0], make([]byte, len(plain))...)
+	found := e.quotedLocals(plain)
+	if !q.saidAnything() {
+		if !found {
+			return plain
+		}
+		return e.blank(plain)
+	}
+	e.said, e.letter = e.said[:0], e.letter[:0]
+	e.signify(plain)
+	for _, mailbox := range [...]string{q.Sender, q.Recipient} {
+		e.mailbox(plain, mailbox)
+		e.name(plain, domainOf(mailbox))
+	}
+	for _, name := range q.EHLO {
+		e.name(plain, name)
+	}
+	for _, text := range q.Said {
+		e.mailbox(plain, text)
+	}
+	return e.blank(plain)
+}
+
+// doubtful gives what certain has given without what may be an echo, too, and reports whether there is any. The slice that
+// certain gave is overwritten.
+func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
+	if !q.saidAnything() {
+		return nil, false
+	}
+	e.said, e.letter, e.joined = e.said[:0], e.letter[:0], e.joined[:0]
+	for _, mailbox := range [...]string{q.Sender, q.Recipient} {
+		e.say(mailbox, markMail)
+		if e.say(localOf(mailbox), markMail); strings.HasSuffix(mailbox, "]") {
+			e.say(domainOf(mailbox), markSaid)
+		}
+	}
+	for _, name := range q.EHLO {
+		e.say(name, markSaid)
+	}
+	for subject := range strings.SplitSeq(q.Subject, "\n") {
+		e.say(subject, markSaid)
+		if decoded := decodeWords(subject); decoded != subject {
+			e.say(decoded, markSaid)
+		}
+	}
+	for _, text := range q.Said {
+		e.say(decodeWords(text), markSaid)
+	}
+	found := e.parts()
+	for i := range e.said {
+		found = e.whole(plain, &e.said[i]) || found
+	}
+	if !found {
+		return nil, false
+	}
+	return e.blank(plain), true
+}
+
+func (q *Query) saidAnything() bool {
+	return q.Sender != "" || q.Recipient != "" || len(q.EHLO) > 0 || q.Subject != "" || len(q.Said) > 0
+}
+
+func domainOf(mailbox string) string { return mailbox[strings.LastIndexByte(mailbox, '@')+1:] }
+
+func localOf(mailbox string) string { return mailbox[:max(strings.LastIndexByte(mailbox, '@'), 0)] }
+
+// wordDecoder reads encoded words of RFC 2047.
+var wordDecoder = mime.WordDecoder{CharsetReader: func(charset string, r io.Reader) (io.Reader, error) {
+	encoding, err := htmlindex.Get(charset)
+	if err != nil {
+		return nil, err
+	}
+	return encoding.NewDecoder().Reader(r), nil
+}}
+
+func decodeWords(subject string) string {
+	decoded, err := wordDecoder.DecodeHeader(subject[:min(len(subject), maxSaid)])
+	if err != nil {
+		return subject
+	}
+	return decoded
+}
+
+// quotedLocals covers addresses with a quoted local part, which may consist of any words: "listed at"@example.com. Nobody else
+// writes them.
+func (e *echoes) quotedLocals(plain []byte) (found bool) {
+	open := -1
+	for i, c := range plain {
+		switch {
+		case c != '"':
+		case i+1 < len(plain) && plain[i+1] == '@' && open >= 0:
+			end := i + 2
+			for end < len(plain) && (alnum(plain[end]) || strings.IndexByte(".-_[]:", plain[end]) >= 0) {
+				end++
+			}
+			e.fill(int32(open), int32(end), markMail)
+			open, found = -1, true
+		default:
+			open = i
+		}
+	}
+	return found
+}
+
+// signify notes the significant octets of the reply.
+func (e *echoes) signify(plain []byte) {
+	e.sig, e.begin, e.end = e.sig[:0], e.begin[:0], e.end[:0]
+	for i := 0; i < len(plain); {
+		c, size := significant(plain[i:])
+		if c != 0 {
+			e.sig, e.begin, e.end = append(e.sig, c), append(e.begin, int32(i)), append(e.end, int32(i+size))
+		}
+		i += size
+	}
+}
+
+// significant gives the letter or digit that a text begins with, 0 for anything else, and its size: an octet, or one in
+// hexadecimal as URLs (%41) and xtext (+41, RFC 3461 §4) have it.
+func significant(text []byte) (c byte, size int) {
+	if c = text[0]; len(text) > 2 && (c == '%' || c == '+') {
+		high, low := unhex(text[1]), unhex(text[2])
+		if high < 16 && low < 16 && (c == '%' || text[1]|text[2] < 'a') {
+			c, size = high<<4|low, 3
+		}
+	}
+	size = max(size, 1)
+	switch {
+	case 'A' <= c && c <= 'Z':
+		return c + 'a' - 'A', size
+	case alnum(c):
+		return c, size
+	}
+	return 0, size
+}
+
+func alnum(c byte) bool { return letter(c) || '0' <= c && c <= '9' || c >= 0x80 }
+
+func unhex(c byte) byte {
+	switch {
+	case '0' <= c && c <= '9':
+		return c - '0'
+	case 'a' <= c|0x20 && c|0x20 <= 'f':
+		return c | 0x20 - 'a' + 10
+	}
+	return 16
+}
+
+// needle makes one of a text. It reports false where there is nothing to look for.
+func (e *echoes) needle(text string, mark byte) (needle, bool) {
+	n := needle{from: len(e.letter), mark: mark}
+	var scratch normal
+	folded := scratch.fold(nil, text[:min(len(text), maxSaid)])
+	inside := false
+	for len(folded) > 0 {
+		c, size := significant(folded)
+		if c != 0 {
+			e.letter = append(e.letter, c)
+			if !inside || c >= 0x80 {
+				n.words++
+			}
+		}
+		inside = c != 0
+		folded = folded[size:]
+	}
+	n.to = len(e.letter)
+	return n, n.to > n.from
+}
+
+// say notes a thing said, to be found whole or, if it is long, in parts. An IP without the brackets that make it a name (RFC 5321
+// §4.1.3) is left to stand: nobody quotes a mailbox by it.
+func (e *echoes) say(text string, mark byte) {
+	if _, err := netip.ParseAddr(strings.Trim(text, `"`)); err == nil {
+		return
+	}
+	n, ok := e.needle(text, mark)
+	switch {
+	case !ok:
+	case n.words > 1 && n.to-n.from >= minPart:
+		e.joined = append(append(e.joined, e.letter[n.from:n.to]...), 0)
+	default:
+		e.said = append(e.said, n)
+	}
+}
+
+// mailbox covers an address that stands in the reply with its at sign, however it is quoted.
+func (e *echoes) mailbox(plain []byte, mailbox string) {
+	if strings.IndexByte(mailbox, '@') <= 0 {
+		return
+	}
+	n, ok := e.needle(mailbox, markMail)
+	if !ok {
+		return
+	}
+	e.each(e.letter[n.from:n.to], func(from, to int32) {
+		if echo := plain[from:to]; bytes.IndexByte(echo, '@') >= 0 || bytes.Contains(echo, []byte("%40")) || bytes.Contains(echo, []byte("+40")) {
+			e.fill(from, to, markMail)
+		}
+	})
+}
+
+// name covers a host name. Inside a longer one, or as the host of a URL, it is the receiver's own word.
+func (e *echoes) name(plain []byte, name string) {
+	if strings.IndexByte(name, '.') <= 0 || strings.HasPrefix(name, "[") {
+		return
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return
+	}
+	n, ok := e.needle(name, markSaid)
+	if !ok {
+		return
+	}
+	inName := func(c byte) bool { return alnum(c) || c == '-' || c == '_' }
+	e.each(e.letter[n.from:n.to], func(from, to int32) {
+		before, behind := plain[:from], plain[to:]
+		switch {
+		case !bytes.EqualFold(plain[from:to], []byte(strings.TrimSuffix(name, "."))):
+		case from > 0 && (inName(before[from-1]) || before[from-1] == '.' || before[from-1] == '@' || bytes.HasSuffix(before, []byte("//"))):
+		case len(behind) > 0 && (inName(behind[0]) || behind[0] == '/') || len(behind) > 1 && behind[0] == '.' && inName(behind[1]):
+		default:
+			e.fill(from, to, markSaid)
+		}
+	})
+}
+
+// each calls what with every place in the reply that has these significant octets, as whole words.
+func (e *echoes) each(sig []byte, what func(from, to int32)) {
+	for at := 0; ; {
+		i := bytes.Index(e.sig[at:], sig)
+		if i < 0 {
+			return
+		}
+		i += at
+		if j := i + len(sig); e.wordBegins(i) && e.wordBegins(j) {
+			what(e.begin[i], e.end[j-1])
+			at = j
+		} else {
+			at = i + 1
+		}
+	}
+}
+
+func (e *echoes) wordBegins(i int) bool {
+	return i == 0 || i == len(e.sig) || e.end[i-1] < e.begin[i] || e.sig[i] >= 0x80
+}
+
+// parts covers whatever has at least minPart significant octets in common with what was said.
+func (e *echoes) parts() (found bool) {
+	for i := 0; i+minPart <= len(e.sig); i++ {
+		if !e.wordBegins(i) {
+			continue
+		}
+		at := bytes.Index(e.joined, e.sig[i:i+minPart])
+		if at < 0 {
+			continue
+		}
+		j := i
+		for j < len(e.sig) && at+j-i < len(e.joined) && e.sig[j] == e.joined[at+j-i] {
+			j++
+		}
+		for j > i && !e.wordBegins(j) {
+			j--
+		}
+		if j-i >= minPart {
+			e.fill(e.begin[i], e.end[j-1], markSaid)
+			i, found = j-1, true
+		}
+	}
+	return found
+}
+
+// whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation.
+func (e *echoes) whole(plain []byte, n *needle) (found bool) {
+	e.each(e.letter[n.from:n.to], func(from, to int32) {
+		if n.to-n.from >= minBare || delimited(plain, from, to) {
+			e.fill(from, to, n.mark)
+			found = true
+		}
+	})
+	return found
+}
+
+// delimited reports whether a piece stands in quotes or brackets, or behind a colon or an equals sign.
+func delimited(plain []byte, from, to int32) bool {
+	if from == 0 {
+		return false
+	}
+	before, behind := plain[from-1], byte('\n')
+	if int(to) < len(plain) {
+		behind = plain[to]
+	}
+	switch before {
+	case '<':
+		return behind == '>'
+	case '"', '\'', '`':
+		return behind == before || behind == '\''
+	case '=':
+		return true
+	case ' ':
+		lead := bytes.ToLower(plain[max(0, from-6):from])
+		return from > 1 && plain[from-2] == ':' || bytes.HasSuffix(lead, []byte("helo ")) || bytes.HasSuffix(lead, []byte("ehlo "))
+	}
+	return false
+}
+
+func (e *echoes) fill(from, to int32, mark byte) {
+	for i := from; i < to; i++ {
+		if e.cover[i] == 0 {
+			e.cover[i] = mark
+		}
+	}
+}
+
+// blank writes the reply with a mark for each run of covered octets.
+func (e *echoes) blank(plain []byte) []byte {
+	e.blanked = e.blanked[:0]
+	for i, c := range plain {
+		switch {
+		case e.cover[i] == 0:
+			e.blanked = append(e.blanked, c)
+		case i == 0 || e.cover[i-1] != e.cover[i]:
+			e.blanked = append(e.blanked, ' ', e.cover[i], ' ')
+		}
+	}
+	return e.blanked
+}

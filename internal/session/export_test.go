@@ -1,0 +1,7 @@
+package session
+
+// FieldsOf is fieldsOf.
+var FieldsOf = fieldsOf
+
+// KeptOctets is what all sessions keep of messages under way.
+func KeptOctets(l *Live) int64 { return l.keptOctets.Load() }

@@ -1,0 +1,102 @@
+package session
+
+import (
+	"bytes"
+
+	"kanmon/internal/smtp"
+)
+
+// What the session has said to the MX may come back in a refusal, and is no evidence then (I20). Of a message that is its header: the
+// first of the pieces that are kept for a rescue is kept of every message while it is under way, and read only if the message is refused.
+
+// Bounds of what a Judge is told.
+const (
+	maxHeader     = 64 << 10 // octets of a message in which its header is looked for
+	maxFields     = 1 << 10  // octets of all fields of one name
+	maxRecipients = 50
+)
+
+// saidInHeader are the fields that filters quote beside Subject.
+var saidInHeader = [...]string{"from", "reply-to", "message-id"}
+
+// noteSaid tells a Judge what has been said so far that a refusal in a phase can repeat.
+func (s *session) noteSaid(r *MXRefusal) {
+	r.EHLO = [2]string{s.info.HeloMSA, s.info.HeloMX}
+	if r.Phase < PhaseMail || r.Phase > PhaseDot {
+		return
+	}
+	for i := range s.slots {
+		r.saidIn(s.slots[i].line(s))
+	}
+	for lines := s.rescue.envelope.lines; len(lines) > 0 && len(r.Said) < maxRecipients; {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
+		r.saidIn(line)
+	}
+	if header := s.kept.header(); r.Phase >= PhaseData && len(header) > 0 {
+		r.Subject = string(fieldsOf(header, "subject"))
+		for _, name := range saidInHeader {
+			if value := fieldsOf(header, name); len(value) > 0 {
+				r.Said = append(r.Said, string(value))
+			}
+		}
+	}
+}
+
+// saidIn adds the mailbox that a MAIL or RCPT names, as it was written: the MX repeats that, and not the form that kanmon knows it by.
+func (r *MXRefusal) saidIn(line []byte) {
+	cmd, _ := smtp.ParseCommand(line)
+	if cmd.Verb != smtp.VerbMAIL && cmd.Verb != smtp.VerbRCPT || len(r.Said) >= maxRecipients {
+		return
+	}
+	path, _, ok := cmd.Path()
+	if !ok {
+		path = cmd.Args
+	}
+	if !bytes.Equal(path, r.Sender) && !bytes.Equal(path, r.Recipient) {
+		r.Said = append(r.Said, string(path))
+	}
+}
+
+// header gives what has been kept of the header of the message under way.
+func (k *keptBody) header() []byte {
+	var header []byte
+	for _, piece := range k.pieces {
+		if end := bytes.Index(piece, []byte("\r\n\r\n")); end >= 0 {
+			return append(header, piece[:end+2]...)
+		}
+		if header = append(header, piece...); len(header) >= maxHeader {
+			break
+		}
+	}
+	return header
+}
+
+// fieldsOf gives the values of all fields of a name in a header, unfolded, a line each.
+func fieldsOf(header []byte, name string) (values []byte) {
+	inside := false
+	for line := range bytes.Lines(header) {
+		switch {
+		case isField(line, name):
+			if inside = true; len(values) > 0 {
+				values = append(values, '\n')
+			}
+			_, line, _ = bytes.Cut(line, []byte{':'})
+		case inside && (line[0] == ' ' || line[0] == '\t'):
+			values = append(values, ' ')
+		default:
+			inside = false
+			continue
+		}
+		if values = append(values, bytes.TrimSpace(line)...); len(values) > maxFields {
+			return values[:maxFields]
+		}
+	}
+	return values
+}
+
+// isField reports whether a line begins the field of a name: blanks may stand in front of the colon (RFC 5322 §4.5).
+func isField(line []byte, name string) bool {
+	before, _, found := bytes.Cut(line, []byte{':'})
+	return found && len(before) >= len(name) && bytes.EqualFold(before[:len(name)], []byte(name)) && len(bytes.TrimSpace(before[len(name):])) == 0
+}
