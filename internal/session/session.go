@@ -49,12 +49,12 @@ type session struct {
 	inBody    bool // a message is coming whose end has not been read
 	dotSent   bool // and not answered
 	orphan    bool // the MSA hung up behind a dot that has been forwarded
+	talking   bool // a first command has come
+	quit      bool
+	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
 	looks     lastLooks
 	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
 	mails     int32 // transactions begun
-	talking   bool  // a first command has come
-	quit      bool
-	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
 	delivered int32
 
 	gate   *gating            // nil: there is none

@@ -1,0 +1,14 @@
+package session
+
+import (
+	"testing"
+	"unsafe"
+)
+
+// A session's own memory is of a size class of the allocator; the next one is 256 octets larger, for each of ten thousand held sessions.
+func TestSessionFitsItsSizeClass(t *testing.T) {
+	const class = 1536
+	if size := unsafe.Sizeof(session{}); size > class {
+		t.Errorf("a session has %d octets, more than the %d of its size class", size, class)
+	}
+}
