@@ -19,7 +19,7 @@ var listingPhrases = []string{
 	"sending IP refused for its bad reputation", "203.0.113.11 listed", "mail from your IP is blocked", "connection refused, IP banned",
 	"IP auf der schwarzen Liste", "adresse IP source bloquee", "too many messages from 203.0.113.10", "your host is blacklisted by cbl.abuseat.org",
 	"host 2001:db8::10 listed by Spamhaus CSS", "dynamic IP address range rejected", "TSS07 BL21 listed", "listed by dnsbl", "5.7.606 banned IP",
-	"您的 IP 203.0.113.10 在黑名单中",
+	"您的 IP 203.0.113.10 在黑名单中", "Ihre IP-Adresse ist gesperrt", "votre serveur est sur liste noire", "your subnet is banned",
 }
 
 // phrases are those and what subjects, verbs and lists make.
@@ -116,7 +116,7 @@ func TestEchoIsNoEvidence(t *testing.T) {
 		}
 	}
 	t.Logf("%d addresses, names and subjects, %d texts, %d of them believed by who does not know what was said", len(saids), texts, believed)
-	if len(saids) < 1500 || believed < texts/20 {
+	if len(saids) < 2000 || believed < texts/20 {
 		t.Error("the texts do not put it to the test")
 	}
 }
