@@ -70,6 +70,7 @@ func (o *outlet) hear(p *plea) {
 // What the record says where no other sending IP was spent.
 const (
 	whyContained = "the sender is contained"
+	whyMixed     = "it is not our IP alone that is blamed"
 	whyNotYet    = "nothing else speaks for our IP yet: the next try leaves from another"
 	whyAlone     = "there is no other sending IP for it"
 	whyNetblock  = "all other sending IPs of the pool are in the netblock that was refused"
@@ -91,11 +92,15 @@ func (o *outlet) answer(p *plea, j *session.Judgement) {
 	if v.Suspend == classify.No || v.Class != classify.IPBlocklisted && v.Class != classify.IPReputation {
 		return
 	}
-	alone := beforeMail(p.Phase) || onlyOfIP(v, p.Phase)
+	alone := beforeMail(p.Phase) || v.Only
 	if v.Suspend == classify.May && !alone {
 		return // it blames something else as well: final as it is
 	}
 	j.Soften = p.how.Soften
+	if !alone {
+		j.Why = whyMixed // the IP is listed, and suspended for that; this mail is not to show another one
+		return
+	}
 	if p.contained() {
 		j.Why = whyContained
 		return
@@ -115,11 +120,6 @@ var ofIP = []classify.Scope{classify.ScopeIP, classify.ScopeNetblock, classify.S
 
 // beforeMail says that no mail has been spoken of: what is refused is who connects.
 func beforeMail(phase session.Phase) bool { return phase <= session.PhaseEHLOTLS }
-
-// onlyOfIP says whether the words of a refusal blame nothing but our IP.
-func onlyOfIP(v *classify.Verdict, phase session.Phase) bool {
-	return v.Only || phase == session.PhaseMail
-}
 
 // contained asks about the sender, no sooner than it matters.
 func (p *plea) contained() bool {
