@@ -59,16 +59,20 @@ func (a *Accounts) Account(form string) string {
 
 // normal gives a subject as it is kept: its account in normal form, as a mail of it has it.
 func (s *Settings) normal(of contain.Subject) contain.Subject {
-	if domain, all := strings.CutPrefix(of.Account, "@"); all {
-		if form, ok := mailbox.Domain(domain); ok {
-			of.Account = "@" + form
-			return of
-		}
-	}
 	if of.Account != "" {
-		of.Account = s.accountsOf(of.Tenant).Account(mailbox.Named(of.Account))
+		of.Account = s.accountsOf(of.Tenant).Named(of.Account)
 	}
 	return of
+}
+
+// Named gives the account that a person means, in normal form, or "@" and a domain for all accounts of that.
+func (a *Accounts) Named(name string) string {
+	if domain, all := strings.CutPrefix(name, "@"); all {
+		if form, ok := mailbox.Domain(domain); ok {
+			return "@" + form
+		}
+	}
+	return a.Account(mailbox.Named(name))
 }
 
 // Normal gives a subject as it is kept: whatever a person calls an account by, it is the one that the mail of that sender has.
