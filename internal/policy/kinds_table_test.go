@@ -164,7 +164,7 @@ func (c *campaign) class(i int) string {
 	case int(mixed(i)>>16%100) >= c.bad:
 		return ""
 	case c.dot:
-		return "dot content_rejected"
+		return "content_rejected"
 	default:
 		return "recipient_invalid"
 	}
@@ -179,7 +179,10 @@ func user(i int) string { return fmt.Sprintf("user%d@acme.example", i%30) }
 
 // letter sends a mail to one of four providers, and reports whether it passed MAIL at once.
 func (r *rig) letter(from, to, class string, i int, octets int64) bool {
-	mx := netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + mixed(i)>>32%4)}), 25)
+	return r.letterTo(netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + mixed(i)>>32%4)}), 25), from, to, class, octets)
+}
+
+func (r *rig) letterTo(mx netip.AddrPort, from, to, class string, octets int64) bool {
 	pass := r.Gate().Enter(session.Origin{Source: addrPort("10.0.1.1"), Destination: mx})
 	defer pass.Close()
 	d := pass.Ask(session.Question{Step: session.StepMail, Sender: mailbox.Form([]byte(from))})
@@ -197,7 +200,7 @@ func (r *rig) letter(from, to, class string, i int, octets int64) bool {
 		pass.Tell(news(session.StepRecipient, ""))
 		n := news(session.StepMessage, "")
 		if class != "" {
-			n = news(session.StepMessage, "content_rejected")
+			n = news(session.StepMessage, class)
 		}
 		n.Octets, n.Recipients = octets, 1
 		pass.Tell(n)
