@@ -85,7 +85,7 @@ func (r *reasons) kind() {
 	switch {
 	case x.Mark == nil:
 	case x.Account == "" && x.Mark.Kind == admin.KindForwarder:
-		r.say("Mail whose sender's domain is not one of its sender_domains counts for its account %s, and neither for the tenant nor for its people.", forwarded)
+		r.say("Mail whose sender's domain is not one of its sender_domains (without any: all of it) counts for its account %s, and neither for the tenant nor for its people.", forwarded)
 	case x.Mark.Kind == admin.KindList:
 		r.say("One message that a provider refuses is one refusal, one recipient who does not exist is one, and neither counts for the tenant; volume slows no list.")
 	case x.Mark.Kind == admin.KindForwarder:
@@ -96,7 +96,7 @@ func (r *reasons) kind() {
 	}
 	if c := x.Callouts; c != nil {
 		r.say("Callouts: %d recipients were asked for with the null sender and no message in this hour and the one before, %d of them unknown.", c.Asked, c.Dead)
-		r.say("They are no bounces and count for nothing here, but receivers list hosts that ask much: a limit on the recipients of \"<>\" bounds them.")
+		r.say("They are no bounces and count for nothing here, but receivers list hosts that ask much: a limit of recipients per account bounds them, and kanmon account limit '<>' sets it for them alone.")
 	}
 }
 
@@ -135,7 +135,7 @@ func (r *reasons) why() {
 	default:
 		r.say("%s since %s, by the signal %s.", state, when(x.Since), x.Signal)
 	}
-	if last != nil {
+	if last != nil && x.Mark == nil {
 		r.looks()
 	}
 	if last != nil && len(last.Samples) > 0 {
