@@ -79,7 +79,7 @@ type once struct {
 	turn        int32
 }
 
-// mostOnce bounds each half: with it, an account costs 200 KiB at most.
+// mostOnce bounds each half. With both, an account costs 400 KiB at most.
 const mostOnce = 4096
 
 // What was counted of one.

@@ -28,7 +28,9 @@ func acmeIs(kinds map[string]contain.Kind) func(string) *Accounts {
 func ofAcme(account string) contain.Subject { return contain.Subject{Tenant: "acme", Account: account} }
 
 // Whose evidence a mail is: what is said of an account goes before what is said of its domain, that before what is said of its tenant, and a
-// person's word before the configuration.
+// person's word before the configuration. Strangers' mail that is forwarded counts for nobody's mailbox.
+//
+// law: I17
 func TestWhoseEvidence(t *testing.T) {
 	configured := map[string]contain.Kind{
 		"@lists.acme.example": contain.List, "boss@lists.acme.example": contain.Plain, "@alumni.acme.example": contain.Forwarder, "fax@acme.example": contain.Forwarder,
@@ -234,6 +236,8 @@ func TestStrangersAreNotRetries(t *testing.T) {
 
 // Nothing that a sender chooses makes its evidence smaller: 500 times the same spam, with one length, one list of recipients and senders of
 // VERP or SRS, contain; with the mark it is one message.
+//
+// law: I17
 func TestIdenticalSpamContains(t *testing.T) {
 	for _, sender := range []string{"eve@acme.example", "news-bounces+m%d=example.com@acme.example", "SRS0=4xKb=2Q=o%d.example=x@acme.example", "eve+%d@acme.example"} {
 		for _, marked := range []bool{false, true} {
