@@ -17,8 +17,6 @@
 //	    evidence, and comes minutes later at the earliest.
 //	  - Replies that are kanmon's own, and those about the moment or the receiver (greylisted, throttled, system_error,
 //	    tls_required, auth_failed, …), are no cases at all, neither bad nor good.
-//	  - The same recipient or message refused again is no new outcome, as long as it is one of an account's last 32: neither a
-//	    report to somebody who has left, nor a message that its MSA tries for days, adds up.
 //	  - Bad outcomes must come from several providers; from fewer, five times as many are needed, and one provider alone stops
 //	    nobody. If one refuses what others accept, and they get at least half of the mail, that is worth slow at most, at
 //	    three times the share: it may be a provider's filter, or its bad day.

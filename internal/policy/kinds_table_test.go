@@ -227,7 +227,7 @@ var month = func() func(t *testing.T) *State {
 						r.letter(user(i*15+n), fmt.Sprintf("friend%d@example.net", mixed(n*i)%400), class, i+n, 3000)
 					}
 				}
-				r.Policy.detector.Tick()
+				r.detector.Tick()
 				r.pass(30 * time.Minute)
 			}
 			if err := r.save(); err != nil {
