@@ -34,6 +34,10 @@ figures: setup ## the paper's experiments with real Postfix, and their figures: 
 compromised: setup ## a compromised account, with and without containment: docs/experiments/compromised.md (root, under 6 minutes; QUICK=1: build/experiments, under 2)
 	$(GO) run ./lab -only compromised
 
+.PHONY: kinds
+kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the table of docs/senders.md
+	$(GO) test ./internal/policy -run TestListsAndForwarders -count 1 -v
+
 .PHONY: test
 test: setup build vet lint unit netns proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
 

@@ -17,6 +17,7 @@ type tenantCommands struct {
 	List     tenantListCommand               `cmd:"" help:"All tenants, and which of them are slowed, stopped, blocked or exempt."`
 	Show     senderShowCommand[ofTenant]     `cmd:"" help:"All numbers of one tenant: signals and thresholds, limits, replies, changes."`
 	Explain  senderExplainCommand[ofTenant]  `cmd:"" help:"Say in sentences how a tenant's mail is treated, why, and what you can do."`
+	Kind     senderKindCommand[ofTenant]     `cmd:"" help:"Say that a tenant forwards strangers' mail, or that all its accounts are lists: it changes what is evidence."`
 	Limit    senderLimitCommand[ofTenant]    `cmd:"" help:"Give a tenant an amount of its own for a limit: its own, or that of each of its accounts."`
 	Block    senderBlockCommand[ofTenant]    `cmd:"" help:"Stop ALL mail of a tenant: it is deferred and waits in the tenant's own queue."`
 	Unblock  senderUnblockCommand[ofTenant]  `cmd:"" help:"End a block, or what evidence has led to: the tenant begins anew."`
@@ -28,6 +29,7 @@ type accountCommands struct {
 	List     accountListCommand               `cmd:"" help:"The accounts that are slowed, stopped, blocked or exempt, and why."`
 	Show     senderShowCommand[ofAccount]     `cmd:"" help:"All numbers of one account: signals and thresholds, limits, replies, changes."`
 	Explain  senderExplainCommand[ofAccount]  `cmd:"" help:"Say in sentences how an account's mail is treated, why, and what you can do."`
+	Kind     senderKindCommand[ofAccount]     `cmd:"" help:"Say that an account, or with @ all of a domain, is a list or forwards strangers' mail: it changes what is evidence."`
 	Limit    senderLimitCommand[ofAccount]    `cmd:"" help:"Give an account an amount of its own for a limit."`
 	Block    senderBlockCommand[ofAccount]    `cmd:"" help:"Stop all mail of an account: it is deferred and waits in its tenant's queue."`
 	Unblock  senderUnblockCommand[ofAccount]  `cmd:"" help:"End a block, or what evidence has led to: the account begins anew."`
@@ -41,7 +43,7 @@ type (
 		Tenant string `arg:"" help:"The tenant, as it is named in the configuration."`
 	}
 	ofAccount struct {
-		Account string `arg:"" help:"The account: an envelope sender address in any spelling, or '<>' for mail without a sender."`
+		Account string `arg:"" help:"The account: an envelope sender address in any spelling, or '<>' for mail without a sender. For kind also \"@\" and a domain."`
 		Tenant  string `help:"The account's tenant. It is needed where kanmon cannot tell: with several tenants, of an account that is not in the list." placeholder:"NAME"`
 	}
 	subject interface{ subject() (admin.Subject, error) }
@@ -123,6 +125,18 @@ func (k *senderLimitCommand[S]) Run(c *console) error {
 		o.Amount = n
 	}
 	return order(&k.adminFlag, c, k.Of, o, printLimited)
+}
+
+type senderKindCommand[S subject] struct {
+	adminFlag
+	Of     S      `embed:""`
+	Kind   string `arg:"" enum:"list,forwarder,none,default" help:"\"list\", \"forwarder\", \"none\" of them whatever the configuration says, or \"default\": as the configuration says."`
+	Reason string `help:"Why, for those who come after you." placeholder:"TEXT" required:""`
+}
+
+// Run marks a sender.
+func (k *senderKindCommand[S]) Run(c *console) error {
+	return order(&k.adminFlag, c, k.Of, admin.Order{Do: "kind", Kind: k.Kind, Reason: k.Reason}, printChanged)
 }
 
 // printLimited shows the limits, and the change: a tenant's may be of a limit that counts its accounts.

@@ -19,6 +19,7 @@ func printReasons(w io.Writer, x admin.SenderDetail) error {
 	r.say("%s", name)
 	r.say("")
 	r.treated()
+	r.kind()
 	r.why()
 	r.nowThen()
 	r.limits()
@@ -75,6 +76,43 @@ func (r *reasons) treated() {
 	r.say("By evidence it would be %s, but %s.", cmp.Or(participles[x.Would], x.Would), because)
 }
 
+// kind says what it is marked as, and what that changes.
+func (r *reasons) kind() {
+	x := r.x
+	if x.Mark != nil {
+		r.say("It is %s.", markText(x.Mark))
+	}
+	switch {
+	case x.Mark == nil:
+	case x.Account == "" && x.Mark.Kind == admin.KindForwarder:
+		r.say("Mail whose sender's domain is not one of its sender_domains (without any: all of it) counts for its account %s, and neither for the tenant nor for its people.", forwarded)
+	case x.Mark.Kind == admin.KindList:
+		r.say("One message that a provider refuses is one refusal, one recipient who does not exist is one, and neither counts for the tenant; volume slows no list.")
+	case x.Mark.Kind == admin.KindForwarder:
+		r.say("One message that a provider refuses is one refusal, one recipient who does not exist is one, and neither counts for the tenant.")
+	}
+	if x.CountsFor != "" {
+		r.say("What becomes of its mail counts for the account %s: see kanmon account explain %s --tenant %s.", x.CountsFor, shellWord(x.CountsFor), shellWord(x.Tenant))
+	}
+	if c := x.Callouts; c != nil {
+		r.say("Callouts: %d recipients were asked for with the null sender and no message in this hour and the one before, %d of them unknown.", c.Asked, c.Dead)
+		r.say("They are no bounces and count for nothing here, but receivers list hosts that ask much: a limit of recipients per account bounds them, and kanmon account limit '<>' sets it for them alone.")
+	}
+}
+
+// forwarded is the account of what a tenant forwards.
+const forwarded = "<forwarded>"
+
+// looks says what else than abuse the numbers may come of.
+func (r *reasons) looks() {
+	switch r.x.Last.Looks {
+	case admin.KindList:
+		r.say("It looks like a mailing list, or like an account that was stolen: look at what it sends.")
+	case admin.KindForwarder:
+		r.say("It looks like forwarding, or like a relay that was stolen: look at whose mail it is.")
+	}
+}
+
 // why says what evidence its own level rests on, and how it ends.
 func (r *reasons) why() {
 	x := r.x
@@ -96,6 +134,9 @@ func (r *reasons) why() {
 		r.say("%s since %s, down from %s: %s.", state, when(x.Since), last.From, last.Why)
 	default:
 		r.say("%s since %s, by the signal %s.", state, when(x.Since), x.Signal)
+	}
+	if last != nil && x.Mark == nil {
+		r.looks()
 	}
 	if last != nil && len(last.Samples) > 0 {
 		s := last.Samples[len(last.Samples)-1]
@@ -227,6 +268,14 @@ func (r *reasons) actions() {
 		command("unexempt", "", "let evidence contain it again")
 	case x.Level != admin.LevelNormal && x.Block == nil:
 		command("exempt", ` --for 24h --reason "…"`, "if you know that its mail is wanted: let it send whatever is refused")
+	}
+	if x.Level != admin.LevelNormal && x.Last != nil && x.Mark == nil {
+		switch x.Last.Looks {
+		case admin.KindList:
+			command("kind", ` list --reason "…"`, "if it is a mailing list: what counts is its messages and its recipients, each once")
+		case admin.KindForwarder:
+			command("kind", ` forwarder --reason "…"`, "if it forwards strangers' mail: that counts for an account of its own, and holds nobody else's")
+		}
 	}
 	if x.Block == nil {
 		command("block", ` --reason "…"`, "stop all of its mail until you unblock it")

@@ -32,7 +32,7 @@ func printTenants(w io.Writer, all []admin.Sender) error {
 
 func printAccounts(w io.Writer, all []admin.Sender) error {
 	if len(all) == 0 {
-		_, err := fmt.Fprintln(w, "no account is slowed, stopped, blocked or exempt")
+		_, err := fmt.Fprintln(w, "no account is slowed, stopped, blocked, exempt or marked")
 		return err
 	}
 	table := newTable(w, "TENANT\tACCOUNT\tSTATE\tSINCE\tUNTIL\tBY\tWHY")
@@ -57,6 +57,8 @@ func rowOf(s *admin.Sender) senderRow {
 		return senderRow{row.state, when(hand.At), untilOf(hand), hand.By, orDash(hand.Why, "-")}
 	case s.Level != admin.LevelNormal:
 		row.by, row.why = "evidence", orDash(s.Why, "-")
+	case s.Mark != nil && s.Mark.Hand != nil:
+		return senderRow{row.state, when(s.Mark.Hand.At), "by hand", s.Mark.Hand.By, orDash(s.Mark.Hand.Why, "-")}
 	}
 	return row
 }
@@ -88,7 +90,35 @@ func stateOf(s *admin.Sender) string {
 	if s.Would != s.InForce {
 		state += ", would be " + cmp.Or(participles[s.Would], s.Would)
 	}
+	if s.Mark != nil {
+		state += ", " + kindNames[s.Mark.Kind]
+	}
 	return state
+}
+
+// kindNames are what a sender is said to be.
+var kindNames = map[string]string{
+	admin.KindList: "a list", admin.KindForwarder: "a forwarder", admin.KindNone: "neither list nor forwarder",
+}
+
+// markText says what a sender is said to be, and by whom.
+func markText(m *admin.Mark) string {
+	text := kindNames[m.Kind]
+	switch m.Of {
+	case "":
+	case "tenant":
+		text += ", as its tenant"
+	default:
+		text += ", as all of " + m.Of
+	}
+	if m.Hand == nil {
+		return text + ", by the configuration"
+	}
+	text += fmt.Sprintf(", by %s since %s", m.Hand.By, when(m.Hand.At))
+	if m.Hand.Why != "" {
+		text += ": " + m.Hand.Why
+	}
+	return text
 }
 
 // printDetail prints all numbers of a sender.
@@ -106,6 +136,15 @@ func printDetail(w io.Writer, x admin.SenderDetail) error {
 	}
 	if x.Exempt != nil {
 		p.line("exemption", handText(x.Exempt))
+	}
+	if x.Mark != nil {
+		p.line("kind", markText(x.Mark))
+	}
+	if x.CountsFor != "" {
+		p.line("counts for", x.CountsFor)
+	}
+	if x.Callouts != nil {
+		p.line("callouts", fmt.Sprintf("%d recipients asked for without a message in this hour and the one before, %d of them unknown", x.Callouts.Asked, x.Callouts.Dead))
 	}
 	if !x.Known {
 		p.line("numbers", "none: nothing has been heard of it, or it is forgotten")

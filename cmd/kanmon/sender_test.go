@@ -29,6 +29,7 @@ func at(clock string) time.Time {
 // customers are what scripts see: two tenants, the accounts of one in every state that there is.
 type customers struct {
 	senders []*admin.SenderDetail
+	kinds   []*admin.SenderDetail // lists, forwarders and what looks like one; not in the lists
 	changes []admin.Change
 }
 
@@ -63,12 +64,26 @@ func newCustomers() *customers {
 	blocked.Blocked, blocked.Known, blocked.Block = true, false, &admin.ByHand{At: at("09:00"), By: "limit null-day", Why: "the limit was reached"}
 	down := decided(sender("down@acme.example", "slow", "slow", "slow"), unknown, "slow")
 	down.Last.By, down.Last.From, down.Last.Why = "quiet", "divert", "nothing for 6.0 hours that would slow it"
+	list := decided(sender("news-bounces@lists.acme.example", "slow", "slow", "slow"), unknown, "slow")
+	list.Last.Looks = admin.KindList
+	stranger := sender("x@other.example", "normal", "normal", "normal")
+	stranger.Known, stranger.CountsFor = false, "<forwarded>"
+	forwarded := sender("<forwarded>", "normal", "normal", "normal")
+	forwarded.Mark = &admin.Mark{Kind: admin.KindForwarder, Of: "tenant"}
+	alumni := sender("", "normal", "normal", "normal")
+	alumni.Tenant, alumni.Mark, alumni.Callouts = "alumni", &admin.Mark{Kind: admin.KindForwarder}, &admin.Callouts{Asked: 260, Dead: 240}
+	relay := decided(sender("", "slow", "slow", "slow"), admin.Reading{Signal: "spread_content", Window: "hour", Bad: 60, Cases: 400, Share: 0.15, Low: 0.104, Accounts: 50, Level: "slow", Threshold: 0.05}, "slow")
+	relay.Tenant, relay.Last.Looks = "relay", admin.KindForwarder
+	for _, x := range []*admin.SenderDetail{stranger, forwarded} {
+		x.Tenant = "alumni"
+	}
 	acme := sender("", "normal", "normal", "normal")
 	acme.Accounts, acme.Limits = 5, []admin.LimitUse{{Name: "tenant-sessions", Scope: "tenant", Measure: "sessions", Amount: 20, Configured: 20, Enforced: true, Used: 3, Max: 20, Room: true}, {Name: "tenant-at", Scope: "tenant_provider", Provider: "docomo", Measure: "messages", Amount: 600, Configured: 600, Per: time.Minute, Enforced: true, Used: 12, Max: 60, Free: 2 * time.Second, Room: true}}
 	blue := decided(sender("", "slow", "slow", "slow"), admin.Reading{Signal: "many_accounts", Bad: 6, Cases: 30, Accounts: 6, Level: "slow", Threshold: 6}, "slow")
 	blue.Tenant = "blue"
 	return &customers{
 		senders: []*admin.SenderDetail{acme, blue, blocked, down, exempt, slowed, watched},
+		kinds:   []*admin.SenderDetail{list, stranger, forwarded, alumni, relay},
 		changes: []admin.Change{{At: at("11:00"), By: "alice", Subject: exempt.Subject, Did: "exempt", Before: "divert", After: "divert, exempt by alice", Why: "wanted newsletter"}},
 	}
 }
@@ -91,13 +106,14 @@ func (c *customers) Accounts(tenant string) ([]admin.Sender, error) {
 }
 
 func (c *customers) find(of admin.Subject) (*admin.SenderDetail, error) {
-	i := slices.IndexFunc(c.senders, func(x *admin.SenderDetail) bool {
+	senders := slices.Concat(c.senders, c.kinds)
+	i := slices.IndexFunc(senders, func(x *admin.SenderDetail) bool {
 		return x.Account == of.Account && x.Tenant == cmp.Or(of.Tenant, x.Tenant)
 	})
 	if i < 0 {
 		return nil, &admin.Error{Status: http.StatusNotFound, Err: fmt.Errorf("nobody is %q of %q", of.Account, of.Tenant)}
 	}
-	return c.senders[i], nil
+	return senders[i], nil
 }
 
 func (c *customers) Sender(of admin.Subject) (admin.SenderDetail, error) {
@@ -117,6 +133,9 @@ func (c *customers) Carry(of admin.Subject, o admin.Order, _ string) (admin.Subj
 		return of, err
 	}
 	after := strings.TrimSpace(fmt.Sprintf("%s %d", o.Limit, o.Amount))
+	if o.Do == "kind" {
+		after, x.Mark = o.Kind, &admin.Mark{Kind: o.Kind, Hand: &admin.ByHand{At: at("12:00"), By: "bob", Why: o.Reason}}
+	}
 	if !o.Until.IsZero() {
 		after += " until " + o.Until.UTC().Format(time.DateTime)
 	}

@@ -75,7 +75,7 @@ func (c *Client) Sender(ctx context.Context, of Subject) (SenderDetail, error) {
 
 // Carry has an order carried out, and gives what came of it.
 func (c *Client) Carry(ctx context.Context, of Subject, o Order) (SenderDetail, error) {
-	body := order{Limit: o.Limit, Reason: o.Reason}
+	body := order{Limit: o.Limit, Kind: o.Kind, Reason: o.Reason}
 	if o.Limit != "" {
 		body.Amount = &o.Amount
 	}

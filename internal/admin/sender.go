@@ -32,6 +32,7 @@ type Sender struct {
 	Why      string    `json:"why,omitempty"`       // the last decision
 	Block    *ByHand   `json:"block,omitempty"`     // its own
 	Exempt   *ByHand   `json:"exempt,omitempty"`
+	Mark     *Mark     `json:"mark,omitempty"` // as a list or a forwarder
 
 	Accounts int `json:"accounts,omitempty"` // of a tenant: those that are contained, blocked or exempt
 }
@@ -42,6 +43,27 @@ type ByHand struct {
 	Until time.Time `json:"until,omitzero"` // zero: until an operator ends it
 	By    string    `json:"by"`
 	Why   string    `json:"why"`
+}
+
+// Kinds of senders, as they are named in the API.
+const (
+	KindNone      = "none"
+	KindList      = "list"
+	KindForwarder = "forwarder"
+	KindDefault   = "default" // of an order: as it is configured
+)
+
+// A Mark is what was said that a sender is.
+type Mark struct {
+	Kind string  `json:"kind"`
+	Of   string  `json:"of,omitempty"`   // that it was said of: a domain ("@lists.acme.example"), or "tenant"; "": of the sender itself
+	Hand *ByHand `json:"hand,omitempty"` // nil: the configuration says it
+}
+
+// Callouts are recipients that a tenant has asked MXs for with the null sender and without a message, in this hour and the one before.
+type Callouts struct {
+	Asked int `json:"asked"`
+	Dead  int `json:"dead"` // of them: they do not exist
 }
 
 // A SenderDetail is all that is known of a tenant or an account.
@@ -64,6 +86,9 @@ type SenderDetail struct {
 	Recipients    int64     `json:"recipients"`
 	Samples       []Sample  `json:"samples,omitempty"`
 
+	CountsFor string    `json:"counts_for,omitempty"` // another account, which the mail of this one is evidence for
+	Callouts  *Callouts `json:"callouts,omitempty"`   // of a tenant and of the null sender
+
 	Limits  []LimitUse `json:"limits"`            // of an account: its own, then its tenant's
 	Changes []Change   `json:"changes,omitempty"` // the last lines of the audit, the newest last
 }
@@ -76,6 +101,7 @@ type Decision struct {
 	Enforced string    `json:"enforced"`
 	By       string    `json:"by"` // "evidence", "quiet", "time" or an operator
 	Why      string    `json:"why"`
+	Looks    string    `json:"looks,omitempty"` // "list" or "forwarder": it looks like one, and is not marked as one
 	Reading  Reading   `json:"reading"`
 	Samples  []Sample  `json:"samples,omitempty"` // the newest last
 }
@@ -148,7 +174,7 @@ type Change struct {
 	At time.Time `json:"at"`
 	By string    `json:"by"`
 	Subject
-	Did    string `json:"did"` // "block", "unblock", "exempt", "unexempt", "limit"
+	Did    string `json:"did"` // "block", "unblock", "exempt", "unexempt", "limit", "kind"
 	Before string `json:"before"`
 	After  string `json:"after"`
 	Why    string `json:"why,omitempty"`
@@ -160,6 +186,7 @@ type Order struct {
 	Until  time.Time // of a block and an exemption; zero: until an operator ends it
 	Limit  string    // of "limit": its name
 	Amount int64     // of "limit"; 0: as it is configured
+	Kind   string    // of "kind"; KindDefault: as it is configured
 	Reason string
 }
 

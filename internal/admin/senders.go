@@ -95,8 +95,8 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	do := r.PathValue("do")
-	if !slices.Contains([]string{"block", "unblock", "exempt", "unexempt", "limit"}, do) {
-		s.refuse(w, http.StatusNotFound, fmt.Errorf("%q cannot be done: want block, unblock, exempt, unexempt or limit", do))
+	if !slices.Contains([]string{"block", "unblock", "exempt", "unexempt", "limit", "kind"}, do) {
+		s.refuse(w, http.StatusNotFound, fmt.Errorf("%q cannot be done: want block, unblock, exempt, unexempt, limit or kind", do))
 		return
 	}
 	var body order
@@ -114,7 +114,7 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.Info("changed by the operator", "request", r.URL.Path, "tenant", of.Tenant, "account", of.Account, "until", o.Until,
-		"limit", o.Limit, "amount", o.Amount, "reason", o.Reason, "who", who)
+		"limit", o.Limit, "amount", o.Amount, "kind", o.Kind, "reason", o.Reason, "who", who)
 	s.answerSender(w, of)
 }
 
@@ -124,6 +124,7 @@ type order struct {
 	Until  string `json:"until,omitempty"`
 	Limit  string `json:"limit,omitempty"`
 	Amount *int64 `json:"amount,omitempty"`
+	Kind   string `json:"kind,omitempty"`
 	Reason string `json:"reason,omitempty"`
 }
 
@@ -136,12 +137,18 @@ func (b *order) checked(do string, now time.Time) (o Order, err error) {
 		return o, fmt.Errorf("%s is about no limit: want neither \"limit\" nor \"amount\"", do)
 	case do == "limit" && (b.Limit == "" || b.Amount == nil):
 		return o, errors.New("want the \"limit\"'s name and its \"amount\", 0 for that of the configuration")
+	case do != "kind" && b.Kind != "":
+		return o, fmt.Errorf("%s is about no kind: want no \"kind\"", do)
+	case do == "kind" && !slices.Contains([]string{KindList, KindForwarder, KindNone, KindDefault}, b.Kind):
+		return o, fmt.Errorf("\"kind\" is %q, want list, forwarder, none, or default for that of the configuration", b.Kind)
+	case do == "kind" && strings.TrimSpace(b.Reason) == "":
+		return o, errors.New("a kind wants a \"reason\": it changes what is evidence, and somebody will ask why")
 	case do == "block" && strings.TrimSpace(b.Reason) == "":
 		return o, errors.New("a block wants a \"reason\": all mail of the sender waits, and somebody will ask why")
 	case len(b.Reason) > maxReason || !printable(b.Reason):
 		return o, errBadReason
 	}
-	o = Order{Do: do, Limit: b.Limit, Reason: b.Reason}
+	o = Order{Do: do, Limit: b.Limit, Kind: b.Kind, Reason: b.Reason}
 	if b.Amount != nil {
 		if o.Amount = *b.Amount; o.Amount < 0 {
 			return o, fmt.Errorf("\"amount\" is %d, want a positive number, or 0 for that of the configuration", o.Amount)

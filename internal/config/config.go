@@ -100,6 +100,10 @@ type Tenant struct {
 	AccountDomains        Names           `toml:"account_domains"` // of accounts in the header; none: any
 	AccountPatterns       Names           `toml:"account_pattern"`
 	OnUnreachable         OnUnreachable   `toml:"on_unreachable"` // as that of the Config, where the file does not say it
+
+	Kind       SenderKind `toml:"kind"`       // of the tenant; "": neither
+	Lists      Names      `toml:"lists"`      // accounts, or "@lists.acme.example" for all of a domain
+	Forwarders Names      `toml:"forwarders"` // likewise
 }
 
 // Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one

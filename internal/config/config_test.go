@@ -118,6 +118,7 @@ func TestEverythingIsRead(t *testing.T) {
 				Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: Unreachable421,
 				AccountHeaderConflict: AccountLast, AccountHeaderRequired: true, AccountDomains: Names{"bücher.example", "*.blue.example"},
 				AccountPatterns: Names{`(news)-[0-9]+(@lists\.blue\.example)`},
+				Kind:            KindForwarder, Lists: Names{"news@blue.example", "@lists.blue.example"}, Forwarders: Names{"@alumni.blue.example", "<srs>@blue.example"},
 			},
 		},
 		Routes: []Route{

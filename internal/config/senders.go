@@ -54,6 +54,9 @@ type Spoofing string
 // AccountConflict says which header field counts where several name different accounts, or one names nobody.
 type AccountConflict string
 
+// SenderKind says what else than people an account, or a tenant, is.
+type SenderKind string
+
 // LimitScope says whose mail is counted together.
 type LimitScope string
 
@@ -77,6 +80,9 @@ const (
 	AccountDefer AccountConflict = "defer" // none
 	AccountFirst AccountConflict = "first"
 	AccountLast  AccountConflict = "last"
+
+	KindList      SenderKind = "list"
+	KindForwarder SenderKind = "forwarder"
 
 	PerTenant         LimitScope = "tenant"
 	PerAccount        LimitScope = "account"
@@ -110,6 +116,8 @@ func senderWords(value any) []string {
 		return []string{"record", "refuse"}
 	case AccountConflict:
 		return []string{"defer", "first", "last"}
+	case SenderKind:
+		return []string{"list", "forwarder"}
 	case LimitScope:
 		return []string{"tenant", "account", "tenant_provider", "sending_ip_provider"}
 	case LimitMeasure:
@@ -252,7 +260,7 @@ func (d *decoder) validateAccounts(key string, accounts Names) {
 	for i, a := range accounts {
 		domain, all := strings.CutPrefix(a, "@")
 		if !all {
-			domain = mailbox.DomainOf(mailbox.Form([]byte(a)))
+			domain = mailbox.DomainOf(mailbox.Named(a))
 		}
 		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && checkDomain(domain) != nil {
 			d.wrong(item, fmt.Sprintf("%q is not an address", a), `want "news@acme.example", or "@acme.example" for all of a domain`)

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 
 	"kanmon/internal/mailbox"
 )
@@ -20,6 +21,7 @@ func (d *decoder) validateAccountsOf(tenant string, t *Tenant) {
 		}
 	}
 	d.validateDomains(tenant+".account_domains", t.AccountDomains)
+	d.validateKinds(tenant, t)
 	key := tenant + ".account_pattern"
 	if !d.good(key) {
 		return
@@ -32,6 +34,17 @@ func (d *decoder) validateAccountsOf(tenant string, t *Tenant) {
 			if _, err := mailbox.CompilePattern(text); err != nil {
 				d.wrong(item, fmt.Sprintf("%q is not a pattern: %s", text, err), `want a regular expression for the whole sender, the account in parentheses: '(news)-[0-9]+(@lists\.acme\.example)'`)
 			}
+		}
+	}
+}
+
+// validateKinds judges what is said of lists and forwarders.
+func (d *decoder) validateKinds(tenant string, t *Tenant) {
+	d.validateAccounts(tenant+".lists", t.Lists)
+	d.validateAccounts(tenant+".forwarders", t.Forwarders)
+	for i, name := range t.Forwarders {
+		if key := fmt.Sprintf("%s.forwarders[%d]", tenant, i); d.good(key) && slices.Contains(t.Lists, name) {
+			d.wrong(key, fmt.Sprintf("%q is among lists, too", name), "an account is one of them: remove it from lists or from forwarders")
 		}
 	}
 }

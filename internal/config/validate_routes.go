@@ -197,7 +197,7 @@ func (d *decoder) validateSourceOverlap(list []Tenant) {
 	each := func(visit func(c claim, source netip.Prefix)) {
 		for i, t := range list {
 			for j, source := range t.Sources {
-				if len(t.SenderDomains) == 0 && source.IsValid() {
+				if (len(t.SenderDomains) == 0 || t.Kind == KindForwarder) && source.IsValid() {
 					visit(claim{i, fmt.Sprintf("tenant[%d].sources[%d]", i, j), source.String()}, source)
 				}
 			}

@@ -150,7 +150,7 @@ func crowd(b *testing.B, mails int) (*rig, []Subject) {
 			if i%100 == 0 {
 				class = "recipient_invalid"
 			}
-			r.Begin(Mail(s))
+			r.Begin(Mail{Tenant: s.Tenant, Account: s.Account})
 			r.Recipient(Recipient{Tenant: s.Tenant, Account: s.Account, Provider: providers[m%4], Hash: mix(r.one, 3), Class: class})
 			r.Message(Message{Tenant: s.Tenant, Account: s.Account, Provider: providers[m%4], Hash: mix(r.one, 3), Class: Accepted})
 		}

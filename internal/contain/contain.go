@@ -68,6 +68,8 @@ const Accepted = "none"
 type Mail struct {
 	Tenant  string
 	Account string // "" and NullSender: without a sender
+	Kind    Kind   // of the account
+	Traits  Traits
 }
 
 // A Recipient is the MX's answer to a RCPT.
@@ -80,6 +82,9 @@ type Recipient struct {
 	Sample          string // the reply
 	Own             bool   // made by kanmon itself: not evidence
 	Again           bool   // the same mail was put off before, and this is what was said then: no new outcome
+	Kind            Kind   // of the account
+	Traits          Traits
+	Message         uint64 // where Kind is not Plain: which message it is, as far as is known by now
 }
 
 // A Callout is the MX's answer to a RCPT of mail without a sender that came to no DATA. Receivers verify addresses that way: it is no
@@ -101,6 +106,9 @@ type Message struct {
 	Sample          string
 	Own             bool
 	Again           bool // as of a Recipient
+	Kind            Kind
+	Traits          Traits
+	Message         uint64
 }
 
 // An Answer is what [Detector.Ask] says of a mail: the higher of its account's and its tenant's level.
@@ -169,6 +177,7 @@ type Decision struct {
 	Enforced Level     `json:"enforced"` // what of To the policy enforced then
 	By       string    `json:"by"`       // "evidence", "quiet", or an operator
 	Why      string    `json:"why"`
+	Looks    Kind      `json:"looks,omitzero"` // like what it looks, if that is a list or a forwarder and nobody has said so
 	Reading  Reading   `json:"reading"`
 	Samples  []Sample  `json:"samples,omitempty"` // the newest last
 }

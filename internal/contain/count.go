@@ -13,7 +13,7 @@ func (d *Detector) Begin(m Mail) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.count(&event{tenant: m.Tenant, account: m.Account, n: n})
+	d.count(&event{tenant: m.Tenant, account: m.Account, kind: m.Kind, traits: m.Traits, n: n})
 }
 
 // Recipient counts the answer to a RCPT, and judges it.
@@ -23,7 +23,7 @@ func (d *Detector) Recipient(r Recipient) {
 	}
 	ev := event{
 		tenant: r.Tenant, account: r.Account, provider: r.Provider, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample, again: r.Again,
-		n: counts{tried: 1},
+		kind: r.Kind, traits: r.Traits, message: r.Message, n: counts{tried: 1},
 	}
 	switch r.Class {
 	case Accepted, "mailbox_full", "recipient_policy", "policy_unspecified":
@@ -48,6 +48,7 @@ func (d *Detector) Message(m Message) {
 	}
 	ev := event{
 		tenant: m.Tenant, account: m.Account, provider: m.Provider, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample, again: m.Again,
+		kind: m.Kind, traits: m.Traits, message: m.Message,
 	}
 	switch m.Class {
 	case Accepted:
@@ -70,6 +71,9 @@ type event struct {
 	ip                        netip.Addr
 	class, reply              string
 	again                     bool // the same mail, put off before, for the same reason
+	kind                      Kind
+	traits                    Traits
+	message                   uint64
 
 	n          counts
 	reached    bool   // the recipient's receiver has answered for good: it counts as volume
@@ -108,11 +112,15 @@ func (d *Detector) count(ev *event) {
 		d.unknown++
 	} else {
 		d.settle(a)
+		a.traits = ev.traits
+		if a.become(ev.kind); ev.kind != Plain {
+			d.countOnce(a, ev)
+		}
 		d.add(a, ev)
 		a.learnUsual(&ev.n, d.time.age)
 	}
 	d.add(&t.entry, ev)
-	if ev.ofTenant = d.spreads(a); ev.ofTenant {
+	if ev.ofTenant = ev.kind == Plain && d.spreads(a); ev.ofTenant {
 		d.addSpread(t, a, ev)
 		t.learnUsual(&ev.n, d.time.age)
 	}
@@ -149,6 +157,9 @@ func (d *Detector) add(e *entry, ev *event) {
 // evidence is what is kept of bad outcomes. Most accounts have none.
 type evidence struct {
 	from    [3]origins // by provider, of unknown recipients, content, all others
+	all     uint32     // outcomes
+	verp    uint32     // of them, those whose sender names the recipient
+	srs     uint32     // of them, those whose sender says that it is forwarded mail
 	ips     uint64     // that followed refusals came from, as bits of a hash
 	samples []Sample
 }
@@ -165,6 +176,13 @@ func originsOf(s Signal) int {
 
 func (x *evidence) add(ev *event, d *Detector) {
 	x.from[originsOf(ev.bad)].add(d.time.minute, uint32(d.hash(ev.provider)))
+	x.all++
+	if ev.traits&NamesRecipient != 0 {
+		x.verp++
+	}
+	if ev.traits&WasForwarded != 0 {
+		x.srs++
+	}
 	if ev.bad == Listing {
 		x.ips |= ipBit(ev.ip, d.hash)
 	}

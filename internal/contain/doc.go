@@ -17,13 +17,15 @@
 //	    evidence, and comes minutes later at the earliest.
 //	  - Replies that are kanmon's own, and those about the moment or the receiver (greylisted, throttled, system_error,
 //	    tls_required, auth_failed, …), are no cases at all, neither bad nor good.
-//	  - The same recipient or message refused again is no new outcome, as long as it is one of an account's last 32: neither a
-//	    report to somebody who has left, nor a message that its MSA tries for days, adds up.
 //	  - Bad outcomes must come from several providers; from fewer, five times as many are needed, and one provider alone stops
 //	    nobody. If one refuses what others accept, and they get at least half of the mail, that is worth slow at most, at
 //	    three times the share: it may be a provider's filter, or its bad day.
 //	  - Refusals for our IP count only if the same IP's mail of three other tenants is accepted, nobody else's is refused, and
 //	    on two IPs. All others are the IP's matter (package standing). They go to divert at most.
+//	  - What an operator has marked as a list or a forwarder ([Kind]) gives less evidence: a message that a provider refuses is one
+//	    refusal, however many copies of it there are; a recipient is one, dead or alive, however many messages it gets within
+//	    half a day; nothing of it counts for the tenant, and a list's volume for nothing. Without the mark nothing that a
+//	    sender chooses makes evidence smaller. What only looks like one is told of in the decision, and weighs as much as ever.
 //	  - A usual share of bad outcomes (of 300 cases, yesterday and before) raises the one for slow up to twice: who forwards
 //	    mail forwards spam. Divert and stop know no excuse, and a day with containment for outcomes is not learned.
 //	  - Volume alone slows, and no more. Bounces go to divert at most: they are not wanted, but a lost one is a lost mail.
@@ -74,13 +76,18 @@
 //     diverted and stays diverted; a person may block it.
 //   - Abuse that is mixed with much accepted mail, be it to the abuser's own mailboxes. Made-up senders and snowshoe in a
 //     tenant with much innocent mail are slowed late and diverted later.
+//   - One insider who may send with any local part is as many accounts as he likes. 60 of them with a few bad outcomes each are
+//     each too little to be contained, and together enough for spread_unknown or spread_content: the tenant is slowed, its
+//     innocent accounts with it. Only its MSA can know better: senders bound to logins, or a header that names who has logged in.
+//   - A marked list, or whoever sends as one, has its first message of spam free, to all recipients.
 //   - A provider that refuses everything by mistake may slow who sends much there, and divert who sends most there.
 //
 // # Memory
 //
 // An account costs about 1 KiB: the entry, and a bucket of 48 octets for each minute of the last hour and each hour of the
 // last day in which something was counted, so 5 KiB at most where that is all of them. The first bad outcome adds 0.3 KiB
-// and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history. At most 100,000
+// and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark as a list or a forwarder, what it needs
+// to know messages and recipients again, 400 KiB at most. At most 100,000
 // accounts are kept, of all tenants together. When there are more, the longest untouched one is forgotten: of the tenant
 // that wants room if it has more than its part, else of the one with most; those known for less than a day first, and never
 // one that is contained, blocked, exempt or has fallen lately. What there is no room for counts for its tenant.
@@ -104,8 +111,10 @@
 //	detector.go   the Detector: New, Ask, Tick, Decisions
 //	timeline.go   time that neither jumps nor goes back
 //	count.go      from an MX's answer to what is counted
+//	kind.go       lists and forwarders: what of it is evidence
 //	spread.go     what of it counts for the tenant
 //	judge.go      from numbers to levels, up and down
+//	looks.go      what looks like a list or a forwarder
 //	volume.go     how many recipients, against history
 //	window.go     sliding windows, Wilson's bound
 //	sketch.go     distinct recipients, accounts, providers

@@ -20,6 +20,9 @@ type entry struct {
 	last     *Decision
 
 	countedAt Level // in its tenant's containedAt
+	kind      Kind
+	traits    Traits // of its last mail
+	once      *once  // of another kind than Plain
 
 	block, exempt *hand
 
@@ -48,6 +51,7 @@ type tenant struct {
 	spread      windows    // the outcomes of accounts that are not contained
 	spreadFrom  [2]halves  // accounts with unknown recipients, with refused content
 	spreadBy    [2]origins // the providers that said so
+	foreign     halves     // domains of those accounts that are not known as the tenant's own
 	containedAt [levels]int
 	calls       calls
 	touched     time.Duration

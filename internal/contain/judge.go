@@ -304,7 +304,8 @@ func (d *Detector) set(e *entry, to Level, r *Reading, by string) {
 	e.outcomes = to > Normal && (e.outcomes || r.Signal != Volume)
 	e.spoiled = e.spoiled || e.outcomes
 	e.recount()
-	d.decide(e, Decision{From: from, To: to, By: by, Why: r.why(), Reading: *r})
+	looks, like := d.looks(e, r)
+	d.decide(e, Decision{From: from, To: to, By: by, Why: r.why() + like, Reading: *r, Looks: looks})
 	if r.Signal != Volume {
 		e.startAfresh()
 	}
@@ -317,7 +318,7 @@ func (d *Detector) set(e *entry, to Level, r *Reading, by string) {
 }
 
 // recount brings an account's part in its tenant's count of contained ones up to date. Those that an operator has spoken
-// of do not count.
+// of do not count, be it as a list or a forwarder.
 func (e *entry) recount() {
 	if e.Account == "" {
 		return
@@ -327,7 +328,7 @@ func (e *entry) recount() {
 		t.containedAt[e.countedAt]--
 		e.countedAt = Normal
 	}
-	if e.outcomes && e.block == nil && e.exempt == nil {
+	if e.outcomes && e.kind == Plain && e.block == nil && e.exempt == nil {
 		e.countedAt = e.level
 		t.containedAt[e.level]++
 	}
@@ -337,11 +338,12 @@ func (e *entry) startAfresh() {
 	e.clear()
 	if x := e.evidence; x != nil {
 		x.from, x.ips, x.samples = [3]origins{}, 0, nil
+		x.all, x.verp, x.srs = 0, 0, 0
 	}
 	e.to = origins{turn: e.to.turn}
 	if e.Account == "" {
 		e.owner.spread.clear()
-		e.owner.spreadFrom, e.owner.spreadBy = [2]halves{}, [2]origins{}
+		e.owner.spreadFrom, e.owner.spreadBy, e.owner.foreign = [2]halves{}, [2]origins{}, halves{}
 	}
 }
 

@@ -87,7 +87,7 @@ func (r *rig) mail(s Subject, provider, class string) {
 }
 
 func (r *rig) mailTo(s Subject, provider, class string, to uint64) {
-	r.Begin(Mail(s))
+	r.Begin(Mail{Tenant: s.Tenant, Account: s.Account})
 	rcpt := Recipient{
 		Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: Accepted,
 		IP: netip.MustParseAddr("203.0.113.10"), Sample: "250 ok", Again: r.again,

@@ -68,6 +68,9 @@ func (d *Detector) reach(e *entry, hash uint64) {
 	if e.distinct <= e.allowance {
 		return
 	}
+	if e.kind == List {
+		return // to write to many is what it is for
+	}
 	e.loud = true
 	d.rise(e, &Reading{
 		Signal: Volume, Window: "hour", Bad: int(e.distinct), Cases: int(e.distinct), Level: Slow, Threshold: e.allowance,

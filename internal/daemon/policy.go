@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"kanmon/internal/config"
 	"kanmon/internal/contain"
@@ -85,6 +84,7 @@ func accountsOf(cfg *config.Config) (func(tenant string) *policy.Accounts, error
 		all[t.Name] = &policy.Accounts{
 			Fold: fold, Header: t.AccountHeader, Strip: t.StripAccountHeader, Required: t.AccountHeaderRequired,
 			Domains: mailbox.NewDomains(t.AccountDomains), Senders: mailbox.NewDomains(t.SenderDomains),
+			Kinds: kindsOf(&t, &policy.Accounts{Fold: fold}),
 			Conflict: map[config.AccountConflict]policy.Conflict{
 				config.AccountFirst: policy.ConflictFirst, config.AccountLast: policy.ConflictLast,
 			}[t.AccountHeaderConflict], // else it is deferred
@@ -96,6 +96,21 @@ func accountsOf(cfg *config.Config) (func(tenant string) *policy.Accounts, error
 		}
 		return all[""]
 	}, nil
+}
+
+// kindsOf says which accounts of a tenant are lists and forwarders.
+func kindsOf(t *config.Tenant, accounts *policy.Accounts) map[string]contain.Kind {
+	kinds := map[string]contain.Kind{}
+	if t.Kind != "" {
+		kinds[""] = map[config.SenderKind]contain.Kind{config.KindList: contain.List, config.KindForwarder: contain.Forwarder}[t.Kind]
+	}
+	for _, one := range t.Lists {
+		kinds[accounts.Named(one)] = contain.List
+	}
+	for _, one := range t.Forwarders {
+		kinds[accounts.Named(one)] = contain.Forwarder
+	}
+	return kinds
 }
 
 func senderLimitOf(c *config.SenderLimit, accounts *policy.Accounts) (*policy.Limit, error) {
@@ -122,12 +137,7 @@ func senderLimitOf(c *config.SenderLimit, accounts *policy.Accounts) (*policy.Li
 		}[c.Action],
 	}
 	for _, account := range c.Accounts {
-		if below, all := strings.CutPrefix(account, "@"); all {
-			domain, _ := mailbox.Domain(below)
-			l.Accounts = append(l.Accounts, "@"+domain)
-			continue
-		}
-		l.Accounts = append(l.Accounts, accounts.Account(mailbox.Named(account)))
+		l.Accounts = append(l.Accounts, accounts.Named(account))
 	}
 	return l, nil
 }

@@ -22,7 +22,7 @@ func Router(cfg *config.Config) (*egress.Router, error) {
 	for _, t := range cfg.Tenants {
 		r.Tenants = append(r.Tenants, egress.Tenant{
 			Name: t.Name, Port: uint16(t.ListenPort), Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool,
-			Fold: accounts(t.Name).Fold,
+			Fold: accounts(t.Name).Fold, AllSenders: t.Kind == config.KindForwarder,
 		})
 	}
 	for i, c := range cfg.Routes {

@@ -41,7 +41,7 @@ func (s *senders) Tenants() ([]admin.Sender, error) {
 	var all []admin.Sender
 	for _, name := range names {
 		x := s.policy.Explain(contain.Subject{Tenant: name})
-		shown := shownSender(&x)
+		shown := s.shown(&x)
 		shown.Accounts = accounts[name]
 		all = append(all, shown)
 	}
@@ -75,9 +75,52 @@ func (s *senders) Accounts(tenant string) ([]admin.Sender, error) {
 			continue
 		}
 		x := s.policy.Explain(one.Subject)
-		all = append(all, shownSender(&x))
+		all = append(all, s.shown(&x))
 	}
-	return all, nil
+	return s.withMarked(all, tenant), nil
+}
+
+// withMarked adds the accounts and domains that are marked.
+func (s *senders) withMarked(all []admin.Sender, tenant string) []admin.Sender {
+	for _, m := range s.policy.Marks() {
+		listed := slices.ContainsFunc(all, func(one admin.Sender) bool { return one.Subject == shownSubject(m.Subject) })
+		if m.Account == "" || listed || tenant != "" && m.Tenant != tenant {
+			continue
+		}
+		x := s.policy.Explain(m.Subject)
+		all = append(all, s.shown(&x))
+	}
+	slices.SortFunc(all, func(a, b admin.Sender) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Account, b.Account))
+	})
+	return all
+}
+
+func shownSubject(of contain.Subject) admin.Subject {
+	return admin.Subject{Tenant: of.Tenant, Account: of.Account}
+}
+
+// shown is a sender with its mark.
+func (s *senders) shown(x *contain.Explanation) admin.Sender {
+	out := shownSender(x)
+	out.Mark = s.mark(x.Subject)
+	return out
+}
+
+// mark gives what holds for a sender; nil where nothing was said of it.
+func (s *senders) mark(of contain.Subject) *admin.Mark {
+	m, own := s.policy.MarkOf(of)
+	if m.Kind == contain.Plain && m.By == "" {
+		return nil
+	}
+	out := &admin.Mark{Kind: m.Kind.String()}
+	if !own {
+		out.Of = cmp.Or(m.Account, "tenant")
+	}
+	if m.By != "" {
+		out.Hand = &admin.ByHand{At: m.At, By: m.By, Why: m.Why}
+	}
+	return out
 }
 
 // Sender implements [admin.Senders].
@@ -88,6 +131,15 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 	}
 	x := s.policy.Explain(of)
 	shown := shownDetail(&x)
+	shown.Mark = s.mark(of)
+	if counts := s.policy.CountsFor(of); counts != of.Account {
+		shown.CountsFor = counts
+	}
+	if of.Account == "" || of.Account == contain.NullSender {
+		if asked, dead := s.policy.Callouts(of.Tenant); asked > 0 {
+			shown.Callouts = &admin.Callouts{Asked: asked, Dead: dead}
+		}
+	}
 	if of.Account != "" {
 		shown.Limits = shownUses(s.policy.Usages(of))
 	} else {
@@ -118,16 +170,30 @@ func (s *senders) Carry(asked admin.Subject, o admin.Order, who string) (admin.S
 		err = s.policy.Unexempt(of, who, o.Reason)
 	case "limit":
 		err = s.policy.SetLimit(of, o.Limit, o.Amount, who, o.Reason)
+	case "kind":
+		err = s.setKind(of, o, who)
 	default:
 		err = fmt.Errorf("unknown order %q", o.Do)
 	}
 	return admin.Subject{Tenant: of.Tenant, Account: of.Account}, withStatus(err)
 }
 
+func (s *senders) setKind(of contain.Subject, o admin.Order, who string) error {
+	if o.Kind == admin.KindDefault {
+		return s.policy.SetKind(of, nil, who, o.Reason)
+	}
+	var kind contain.Kind
+	if err := kind.UnmarshalText([]byte(o.Kind)); err != nil {
+		return err
+	}
+	return s.policy.SetKind(of, &kind, who, o.Reason)
+}
+
 // withStatus says whose doing an error is. What has none of these causes is the daemon's own: most of all a disk.
 func withStatus(err error) error {
 	for cause, status := range map[error]int{
 		policy.ErrTenant: http.StatusNotFound, policy.ErrLimit: http.StatusNotFound, policy.ErrAmount: http.StatusBadRequest, policy.ErrNoStore: http.StatusNotFound,
+		policy.ErrKind:     http.StatusBadRequest,
 		contain.ErrSubject: http.StatusNotFound, contain.ErrPast: http.StatusBadRequest, contain.ErrFull: http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, cause) {
@@ -237,10 +303,17 @@ func shownDetail(x *contain.Explanation) admin.SenderDetail {
 	if l := x.Last; l != nil {
 		out.Last = &admin.Decision{
 			At: l.At, From: l.From.String(), To: l.To.String(), Enforced: l.Enforced.String(), By: l.By, Why: l.Why,
-			Reading: shownReading(&l.Reading), Samples: shownSamples(l.Samples),
+			Looks: shownLooks(l.Looks), Reading: shownReading(&l.Reading), Samples: shownSamples(l.Samples),
 		}
 	}
 	return out
+}
+
+func shownLooks(k contain.Kind) string {
+	if k == contain.Plain {
+		return ""
+	}
+	return k.String()
 }
 
 func shownReading(r *contain.Reading) admin.Reading {

@@ -146,6 +146,62 @@ func TestOperatorOnSenders(t *testing.T) {
 	}
 }
 
+// Lists and forwarders are shown with who has said so, in the lists, too; a callout is counted; what a person orders is kept.
+func TestOperatorOnKinds(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "policy.db")
+	tables := strings.Replace(customersIn(file), "name    = 'acme'", "name    = 'acme'\nlists   = ['@lists.acme.example']\nforwarders = ['@alumni.acme.example']", 1)
+	w, c := withSocket(t, tables)
+	ctx := t.Context()
+	ask := func(account string) admin.SenderDetail {
+		t.Helper()
+		x, err := c.Sender(ctx, admin.Subject{Tenant: "acme", Account: account})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return x
+	}
+	if x := ask("News-Bounces+7@lists.acme.example"); x.Mark == nil || *x.Mark != (admin.Mark{Kind: admin.KindList, Of: "@lists.acme.example"}) || x.CountsFor != "" {
+		t.Errorf("a list of the configuration: %+v", x)
+	}
+	if x := ask("SRS0=4xKb=2Q=other.example=bob@alumni.acme.example"); x.CountsFor != mailbox.Forwarded {
+		t.Errorf("forwarded mail: %+v", x)
+	}
+	x, err := c.Carry(ctx, admin.Subject{Tenant: "acme", Account: "@Other.example"}, admin.Order{Do: "kind", Kind: admin.KindList, Reason: "the club's"})
+	if err != nil || x.Account != "@other.example" || x.Mark == nil || x.Mark.Hand == nil || x.Mark.Hand.Why != "the club's" || x.Mark.Hand.By != peerName() {
+		t.Errorf("a domain that is marked: %+v, %v", x, err)
+	}
+	if x, err := c.Carry(ctx, admin.Subject{Tenant: "acme", Account: "@lists.acme.example"}, admin.Order{Do: "kind", Kind: admin.KindNone, Reason: "gone"}); err != nil || x.Mark == nil || x.Mark.Kind != admin.KindNone {
+		t.Errorf("a mark that is taken away: %+v, %v", x, err)
+	}
+	if _, err := c.Carry(ctx, admin.Subject{Tenant: "acme", Account: "<>"}, admin.Order{Do: "kind", Kind: admin.KindList, Reason: "x"}); err == nil {
+		t.Error("the null sender is a list")
+	}
+	callout := w.daemon.policy.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: netip.MustParseAddrPort("192.0.2.1:25")})
+	callout.Ask(session.Question{Step: session.StepMail})
+	callout.Tell(session.News{Step: session.StepMail, Code: 250})
+	callout.Ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+	callout.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
+	callout.Close()
+	for _, account := range []string{"", "<>"} {
+		if x := ask(account); x.Callouts == nil || *x.Callouts != (admin.Callouts{Asked: 1, Dead: 1}) {
+			t.Errorf("callouts of %q: %+v", account, x.Callouts)
+		}
+	}
+	w.stop()
+	_, c = withSocket(t, tables)
+	all, err := c.Accounts(ctx, "acme")
+	var names []string
+	for _, one := range all {
+		names = append(names, one.Account+" "+one.Mark.Kind)
+	}
+	if got, want := strings.Join(names, ", "), "@alumni.acme.example forwarder, @lists.acme.example none, @other.example list"; err != nil || got != want {
+		t.Errorf("after a restart %s are marked, want %s (%v)", got, want, err)
+	}
+	if changes, err := c.Changes(ctx, admin.Subject{Tenant: "acme", Account: "@other.example"}, 5); err != nil || len(changes) != 1 || changes[0].After != "list, by "+peerName() {
+		t.Errorf("the audit: %+v, %v", changes, err)
+	}
+}
+
 func peerName() string {
 	if os.Getuid() == 0 {
 		return "root"

@@ -31,6 +31,7 @@ type Tenant struct {
 	Port          uint16 // of a listener of its own; 0: none
 	Sources       []netip.Prefix
 	SenderDomains []string // "acme.example", "*.acme.example" for all below; none: every sender of the sources
+	AllSenders    bool     // with SenderDomains: other senders of the sources are its own, too, unless they are another tenant's
 	Pool          string
 	Fold          *mailbox.Fold // finds the accounts of its senders; nil: mailbox.Default
 }

@@ -146,6 +146,29 @@ func TestPoolThatIsNotThere(t *testing.T) {
 	}
 }
 
+// A tenant that forwards has senders of its own and those of strangers; another tenant's behind the same sources stay that one's.
+func TestAllSenders(t *testing.T) {
+	c := example()
+	c.Tenants = append(c.Tenants[:1:1], c.Tenants[2], Tenant{
+		Name: "alumni", Sources: networks("10.20.2.0/24"), SenderDomains: []string{"alumni.example"}, AllSenders: true, Pool: "v4",
+	})
+	r := newRouter(t, c)
+	for _, tc := range []struct {
+		source, sender string
+		want           Owner
+	}{
+		{"10.20.2.5", "a@alumni.example", Owner{Tenant: "alumni"}},
+		{"10.20.2.5", "a@elsewhere.example", Owner{Tenant: "alumni"}},
+		{"10.20.2.5", "a@blue.example", Owner{Tenant: "blue"}},
+		{"10.20.1.5", "a@alumni.example", Owner{Tenant: "acme", Spoofed: "alumni"}},
+	} {
+		q := Query{Source: netip.MustParseAddr(tc.source), Sender: tc.sender, SenderKnown: true, Suspicion: -1}
+		if got := r.Owner(q); got != tc.want {
+			t.Errorf("source %s, sender %q: %+v, want %+v", tc.source, tc.sender, got, tc.want)
+		}
+	}
+}
+
 // The listener says whose mail it is before the MSA's address and the sender do, and nothing is left to be told by the sender.
 func TestListenerOfATenant(t *testing.T) {
 	c := example()

@@ -59,7 +59,8 @@ func newTenants(list []Tenant, unknown string, poolOf func(string) (*addressPool
 		for _, source := range c.Sources {
 			if len(c.SenderDomains) > 0 {
 				t.shared.add(source, i)
-			} else {
+			}
+			if len(c.SenderDomains) == 0 || c.AllSenders {
 				t.bySource.add(source, i)
 			}
 		}

@@ -37,6 +37,9 @@ func (f Folded) String() string {
 // SRSAccount is the local part of the account that all mail has which a domain forwards. It is nobody's mailbox.
 const SRSAccount = "<srs>"
 
+// Forwarded is the account of mail that a tenant passes on for strangers, where it is marked as one that does. It is nobody's mailbox.
+const Forwarded = "<forwarded>"
+
 // A Fold finds the account of a mailbox. It is immutable; a nil one folds what [Default] does.
 type Fold struct {
 	subaddress bool

@@ -212,6 +212,7 @@ func TestNamed(t *testing.T) {
 		"": Null, " \t ": Null, "<>": Null, "<srs>@Acme.example": "<srs>@acme.example", "<unreadable>": Unreadable, "<SRS>@": Unreadable,
 		"a@x.example, b@x.example": Unreadable, "a@x.example b@x.example": Unreadable, "a@x.example; b@x.example": Unreadable, "<a@x.example> <b@x.example>": Unreadable,
 		"a@x.example, b <c@x.example>": Unreadable, "Nobody <>": Unreadable, "<": Unreadable, "group: a@x.example;": "a@x.example", "a\x00b": Unreadable, "b\xe9": Unreadable,
+		"<forwarded>": Forwarded, "<FORWARDED>": Forwarded, "forwarded": "forwarded", `"<forwarded>"@acme.example`: `"<forwarded>"@acme.example`,
 		strings.Repeat("a", maxNamed+1): Unreadable,
 	} {
 		if got := Named(text); got != want {

@@ -19,6 +19,8 @@ func Named(text string) string {
 		return Unreadable
 	case strings.EqualFold(text, Unreadable):
 		return Unreadable
+	case strings.EqualFold(text, Forwarded):
+		return Forwarded
 	}
 	if domain, cut := strings.CutPrefix(strings.ToLower(text), SRSAccount+"@"); cut {
 		if form, ok := Domain(domain); ok {

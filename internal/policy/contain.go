@@ -41,12 +41,15 @@ func (a *pass) contained(d *session.Decision, step session.Step) {
 	}
 }
 
-// standing gives what the detector says of the sender. Where a person has blocked it by a name that was not folded then, that holds, too.
+// standing gives what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
+// was not folded then, or as a stranger whose mail is forwarded.
 func (a *pass) standing() contain.Answer {
 	answer := a.policy.detector.Ask(a.tenant, a.account)
-	if a.spelled != a.account && a.spelled != mailbox.Null && !answer.Hand {
-		if spelled := a.policy.detector.Ask(a.tenant, a.spelled); spelled.Hand {
-			return spelled
+	for _, name := range [...]string{a.folded, a.spelled} {
+		if name != a.account && name != mailbox.Null && !answer.Hand {
+			if other := a.policy.detector.Ask(a.tenant, name); other.Hand {
+				return other
+			}
 		}
 	}
 	return answer

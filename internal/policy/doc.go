@@ -12,7 +12,7 @@
 //
 // The tenant is found by who calls [Settings.Identify]: by the MSA's address first, and behind a shared one by the domain of
 // the envelope sender. The account is the envelope sender, in the one form of package mailbox and folded; where the tenant's MSA
-// names the account in a header, it is that, in the same form.
+// names the account in a header, it is that, in the same form. Where a forwarder is marked, strangers' mail has one account.
 //
 // # When what is counted
 //
@@ -27,6 +27,8 @@
 //	policy.go   Policy, Settings: what is decided by
 //	pass.go     a session's way through the gate: asked and told
 //	named.go    which account it is
+//	kinds.go    lists and forwarders: which account its evidence is
+//	retries.go  which mail was put off before
 //	limits.go   which limits apply, and what is done where one is reached
 //	contain.go  what is done about a sender that is contained
 //	hand.go     what operators do

@@ -20,6 +20,9 @@ type Accounts struct {
 	Required bool            // the MSA writes one into every message
 	Domains  mailbox.Domains // of the accounts in it; none: any
 	Senders  mailbox.Domains // the tenant's own
+
+	// Kinds are those of accounts, of all accounts of a domain ("@lists.acme.example"), and of the tenant (""), in normal form.
+	Kinds map[string]contain.Kind
 }
 
 // Conflict says which field counts where a message has several that name different accounts, or one that names nobody.
@@ -57,17 +60,49 @@ func (a *Accounts) Account(form string) string {
 // normal gives a subject as it is kept: its account in normal form, as a mail of it has it.
 func (s *Settings) normal(of contain.Subject) contain.Subject {
 	if of.Account != "" {
-		of.Account = s.accountsOf(of.Tenant).Account(mailbox.Named(of.Account))
+		of.Account = s.accountsOf(of.Tenant).Named(of.Account)
 	}
 	return of
+}
+
+// Named gives the account that a person means, in normal form, or "@" and a domain for all accounts of that.
+func (a *Accounts) Named(name string) string {
+	if domain, all := strings.CutPrefix(name, "@"); all {
+		if form, ok := mailbox.Domain(domain); ok {
+			return "@" + form
+		}
+	}
+	return a.Account(mailbox.Named(name))
 }
 
 // Normal gives a subject as it is kept: whatever a person calls an account by, it is the one that the mail of that sender has.
 func (p *Policy) Normal(of contain.Subject) contain.Subject { return p.settings.Load().normal(of) }
 
-// sentBy makes a mailbox, or the name of an account, the sender of the mail at hand.
-func (a *pass) sentBy(form string) {
-	a.spelled, a.account = form, a.telling().Account(form)
+// sentBy makes a mailbox, or the name of an account, the sender of the mail at hand. Named is an account that a header has said.
+func (a *pass) sentBy(form string, named bool) {
+	of := a.telling()
+	a.spelled, a.folded, a.traits = form, contain.NullSender, 0
+	if form != mailbox.Null {
+		var how mailbox.Folded
+		a.folded, how = of.Fold.Account(form)
+		a.traits = of.traits(a.folded, how)
+	}
+	whose := a.policy.ofSender(a.set, a.tenant, a.folded, named)
+	a.account, a.kind = whose.account, whose.kind
+}
+
+// traits tells what the sender of a mail shows.
+func (a *Accounts) traits(account string, how mailbox.Folded) (t contain.Traits) {
+	if how&mailbox.VERP != 0 {
+		t |= contain.NamesRecipient
+	}
+	if how&mailbox.SRS != 0 {
+		t |= contain.WasForwarded
+	}
+	if a.owns(account) {
+		t |= contain.OwnDomain
+	}
+	return t
 }
 
 func (a *pass) telling() *Accounts { return a.set.accountsOf(a.tenant) }
@@ -135,7 +170,7 @@ func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (foun
 		return false
 	}
 	if name, ok := r.agreed(of); ok {
-		a.sentBy(name)
+		a.sentBy(name, true)
 		return true
 	}
 	counts := "none counts"
@@ -149,7 +184,7 @@ func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (foun
 	if name == mailbox.Null {
 		name = mailbox.Unreadable
 	}
-	a.sentBy(name)
+	a.sentBy(name, true)
 	did := "conflicting_accounts"
 	if of.Conflict == ConflictDefer {
 		did = "deferred"

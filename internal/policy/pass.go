@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -27,7 +28,10 @@ type pass struct {
 	tenant    string
 	envelope  string               // its sender, in the form of package mailbox
 	spelled   string               // who sent it: the envelope's sender, or who a header names; in that form, with its tags
-	account   string               // of spelled
+	folded    string               // the account of spelled
+	account   string               // that it counts for: folded, or all that the tenant forwards
+	kind      contain.Kind         // of account
+	traits    contain.Traits       // of spelled
 	size      int64                // as announced
 	mail      limit.Ticket         // what MAIL took, but for the account's
 	ofAccount limit.Ticket         // what it took of the account's
@@ -178,14 +182,17 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)
 	a.tenant, a.envelope = id.Tenant, q.Sender
-	if a.sentBy(q.Sender); a.tenant == "" {
+	if a.sentBy(q.Sender, false); a.tenant == "" {
 		return a.stranger()
 	}
 	a.begun = true
 	var notes []session.Note
 	if id.Spoofed != "" && !a.waiting {
 		notes = append(notes, session.Note{Did: "spoofed", Tenant: a.tenant, Account: a.account, Rule: "spoofing", Why: "the sender's domain is that of tenant " + id.Spoofed})
-		if a.set.RefuseSpoofing {
+		switch {
+		case a.kind == contain.Forwarder: // a stranger's mail keeps its sender, whoever's customer that is
+			notes[0].Why += "; it is forwarded mail"
+		case a.set.RefuseSpoofing:
 			notes[0].Did = "rejected"
 			return session.Decision{Refuse: session.RefuseForGood, Text: "this sender's domain belongs to another customer", Notes: notes}
 		}
@@ -318,6 +325,7 @@ func (a *pass) senderRefused(n session.News) {
 	a.policy.detector.Message(contain.Message{
 		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail, IP: n.SendingIP, Class: n.Class,
 		Sample: sampleOf(n.Text), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class),
+		Kind: a.kind, Traits: a.traits, Message: a.identity(a.size),
 	})
 }
 
@@ -360,10 +368,10 @@ func (a *pass) tell() {
 func (a *pass) attribute() {
 	for i, r := range a.events {
 		if r == nil {
-			a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account})
+			a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account, Kind: a.kind, Traits: a.traits})
 			continue
 		}
-		r.Account = a.account
+		r.Account, r.Kind, r.Traits, r.Message = a.account, a.kind, a.traits, a.identity(a.size)
 		a.policy.detector.Recipient(*r)
 		a.events[i] = nil
 	}
@@ -380,7 +388,7 @@ func (a *pass) toldMessage(n session.News) {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
 			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
-			Again: a.triedAgain(n.Code, ^a.tried, class),
+			Again: a.triedAgain(n.Code, ^a.tried, class), Kind: a.kind, Traits: a.traits, Message: a.identity(cmp.Or(n.Octets, a.size)),
 		})
 		for _, hash := range a.reached {
 			a.answered(n.Code, hash)
@@ -389,7 +397,7 @@ func (a *pass) toldMessage(n session.News) {
 }
 
 // keyOf is what a recipient of this sender is remembered by, as long as it is put off.
-func (a *pass) keyOf(recipient uint64) uint64 { return recipient ^ a.policy.hash(a.account) }
+func (a *pass) keyOf(recipient uint64) uint64 { return recipient ^ a.policy.hash(a.folded) }
 
 // answered notes what became of a recipient: put off, or done with.
 func (a *pass) answered(code int, recipient uint64) {

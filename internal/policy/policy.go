@@ -73,6 +73,7 @@ type Policy struct {
 	detector *contain.Detector
 	settings atomic.Pointer[settings]           // that new sessions begin under, and that people's orders are read by
 	given    atomic.Pointer[map[override]int64] // amounts that people have set; a new map at each order, written with mu held
+	marked   atomic.Pointer[marks]              // lists and forwarders that people have named; likewise
 	seed     maphash.Seed
 	retries  *retries
 
@@ -101,6 +102,7 @@ func New(o Options) (*Policy, error) {
 		held: map[heldFor]int{}, pending: make(chan Change, 1024),
 	}
 	p.given.Store(&map[override]int64{})
+	p.marked.Store(&marks{})
 	if p.clock == nil {
 		p.clock = time.Now
 	}
@@ -159,6 +161,7 @@ func (p *Policy) Configure(s Settings) error {
 		return fmt.Errorf("containment: %w", err)
 	}
 	p.settings.Store(&settings{Settings: s, slow: slow})
+	p.remark("")
 	return nil
 }
 

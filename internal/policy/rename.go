@@ -28,6 +28,9 @@ func (s *Settings) rename(state *State) {
 	for i := range state.Given {
 		state.Given[i].Subject = s.normal(state.Given[i].Subject)
 	}
+	for i := range state.Marks {
+		state.Marks[i].Subject = s.normal(state.Marks[i].Subject)
+	}
 	for i := range state.Limits.Debts {
 		if d := &state.Limits.Debts[i]; s.perAccount(d.Limit) && d.To != "" { // of two debts the larger is owed
 			d.Of = s.normal(contain.Subject{Tenant: d.To, Account: d.Of}).Account

@@ -15,6 +15,7 @@ type State struct {
 	Limits      limit.Snapshot   `json:"limits"`
 	Containment contain.Snapshot `json:"containment"`
 	Given       []Given          `json:"given"`
+	Marks       []Mark           `json:"marks,omitempty"` // by hand
 }
 
 // Given is an amount of a limit that an operator has set.
@@ -100,6 +101,9 @@ func (p *Policy) save() error {
 	for key, amount := range *p.given.Load() {
 		s.Given = append(s.Given, Given{key.Subject, key.limit, amount})
 	}
+	for _, m := range *p.marked.Load() {
+		s.Marks = append(s.Marks, m)
+	}
 	return p.store.Save(s)
 }
 
@@ -140,6 +144,11 @@ func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
 	for _, g := range s.Given {
 		p.give(override{g.Subject, g.Limit}, g.Amount)
 	}
+	marked := marks{}
+	for _, m := range s.Marks {
+		marked[m.Subject] = m
+	}
+	p.marked.Store(&marked)
 	return s.Limits, nil
 }
 
