@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"kanmon/test/netlab"
+)
+
+const (
+	// limit is how long a mail may take. What comes later belongs to an MSA's next attempt, or to a person's patience.
+	limit = 90 * time.Second
+	// beat parts the submissions, so that a program's work on one is not in the time of the next.
+	beat = 400 * time.Millisecond
+)
+
+// A sample is what became of one mail.
+type sample struct {
+	took   time.Duration // 0: it did not arrive
+	copies int
+	tried  bool  // the dead address was tried
+	err    error // of the submission
+}
+
+// measure builds a world, submits one mail to each target and waits for all of them.
+func measure(ctx context.Context, p program, m mode, logs bool) (samples map[string][]sample, err error) {
+	lab, err := netlab.New(p.name + "-" + m.name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, lab.Close()) }()
+	w, err := newWorld(lab, m)
+	if err != nil {
+		return nil, err
+	}
+	machine, err := newMachine(w.MSAs[0], p)
+	if err != nil {
+		return nil, fmt.Errorf("%w\n%s", err, lab.Logs(20))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	begun, refused := w.submitAll(ctx, machine)
+	samples = w.await(ctx, begun, refused)
+	cancel() // what still runs has failed
+	tried, err := w.tried()
+	for name := range samples {
+		for i := range samples[name] {
+			samples[name][i].tried = tried[fmt.Sprintf("%s%d", name, i+1)] > 0
+		}
+	}
+	if logs && slices.ContainsFunc(w.targets, func(t target) bool { return len(w.arrivalsOf(t)) == 0 }) {
+		fmt.Fprintf(os.Stderr, "==== %s %s\n%v\n%s\n", p.name, m.name, samples, machine.logs())
+	}
+	return samples, err
+}
+
+// submitAll begins the submissions, one after another, and gives when each began and, once it is known, how it failed.
+func (w *world) submitAll(ctx context.Context, m *machine) (begun map[string]time.Time, refused *failures) {
+	begun, refused = map[string]time.Time{}, &failures{of: map[string]error{}}
+	for _, t := range w.targets {
+		if t.kase.layout == twoMXs && !m.program.finds {
+			continue
+		}
+		begun[t.token()] = time.Now()
+		go func() {
+			if err := m.submit(ctx, t); err != nil && ctx.Err() == nil {
+				refused.add(t.token(), err)
+			}
+		}()
+		time.Sleep(beat)
+	}
+	return begun, refused
+}
+
+// failures are the errors of submissions. A program that delivers while it is run says so when it has given up.
+type failures struct {
+	mu sync.Mutex
+	of map[string]error
+}
+
+func (f *failures) add(token string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.of[token] = err
+}
+
+func (f *failures) get(token string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.of[token]
+}
+
+// await waits until each mail has arrived, has failed or has had its time, and a moment more for copies.
+func (w *world) await(ctx context.Context, begun map[string]time.Time, refused *failures) map[string][]sample {
+	pending := func(t target) bool {
+		begin, submitted := begun[t.token()]
+		return submitted && len(w.arrivalsOf(t)) == 0 && refused.get(t.token()) == nil && time.Since(begin) < limit
+	}
+	for slices.ContainsFunc(w.targets, pending) && ctx.Err() == nil {
+		time.Sleep(50 * time.Millisecond)
+	}
+	time.Sleep(time.Second)
+	samples := map[string][]sample{}
+	for _, t := range w.targets {
+		begin, submitted := begun[t.token()]
+		if !submitted {
+			continue
+		}
+		s := sample{err: refused.get(t.token())}
+		if arrivals := w.arrivalsOf(t); len(arrivals) > 0 {
+			s.took, s.copies = arrivals[0].Sub(begin), len(arrivals)
+		}
+		samples[t.kase.name] = append(samples[t.kase.name], s)
+	}
+	return samples
+}
