@@ -85,27 +85,26 @@ func (t target) deadAddr() netip.Addr {
 	return netip.MustParseAddr(fmt.Sprintf("198.51.100.%d", 100+t.number))
 }
 
-// Addresses of the MX that works.
-var (
-	fineV4 = netlab.MXAddr(2, false)
-	fineV6 = netlab.MXAddr(2, true)
-)
+// fineAddr is the IPv4 address of the MX that works. Each target has its own: some programs send mails to one address in turn.
+func (t target) fineAddr() netip.Addr {
+	return netip.MustParseAddr(fmt.Sprintf("198.51.100.%d", 160+t.number))
+}
 
 // addTo adds the target's records.
 func (t target) addTo(zone *netlab.Zone) {
 	zone.MX(t.domain(), t.host(), 10)
 	first := t.deadAddr()
 	if t.kase.dead == "" {
-		first = fineV6
+		first = netlab.MXAddr(2, true)
 	}
 	zone.Address(t.host(), first)
 	if t.kase.layout != twoMXs {
-		zone.Address(t.host(), fineV4)
+		zone.Address(t.host(), t.fineAddr())
 		return
 	}
 	second := "second." + t.domain()
 	zone.MX(t.domain(), second, 20)
-	zone.Address(second, fineV4)
+	zone.Address(second, t.fineAddr())
 }
 
 // firewall is the dead host's: it counts what comes for each target and treats it as the case says.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/smtp"
 	"os"
 	"os/exec"
@@ -50,7 +51,10 @@ func (m *machine) layImage() (err error) {
 	if m.image, err = m.Image(m.program.image); err != nil {
 		return err
 	}
-	hosts := "127.0.0.1 localhost\n::1 localhost\n" + netlab.MSAAddr(1, false).String() + " " + machineName + " msa1\n"
+	hosts := "127.0.0.1 localhost\n::1 localhost\n"
+	for _, address := range []netip.Addr{netlab.MSAAddr(1, false), netlab.MSAAddr(1, true), globalV6.Addr()} {
+		hosts += fmt.Sprintf("%s %s msa1\n", address, machineName)
+	}
 	files := map[string]string{
 		"/etc/resolv.conf":   "nameserver 192.0.2.53\n",
 		"/etc/hosts":         hosts,
@@ -182,17 +186,4 @@ func submission(_ context.Context, m *machine, t target) error {
 		return err
 	}
 	return errors.Join(data.Close(), client.Quit())
-}
-
-// logs gives the last lines of what the programs wrote.
-func (m *machine) logs() string {
-	var all strings.Builder
-	files, _ := filepath.Glob(filepath.Join(m.Dir, "*.log"))
-	more, _ := filepath.Glob(filepath.Join(m.Dir, "postfix", "*.log"))
-	for _, file := range append(files, more...) {
-		content, _ := os.ReadFile(file)
-		lines := strings.Split(strings.TrimSpace(string(content)), "\n")
-		fmt.Fprintf(&all, "--- %s\n%s\n", filepath.Base(file), strings.Join(lines[max(0, len(lines)-60):], "\n"))
-	}
-	return all.String()
 }

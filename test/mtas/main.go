@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -43,7 +44,7 @@ type config struct {
 	only     []string
 	modes    []string
 	parallel int
-	logs     bool
+	logs     string
 }
 
 func configFromArgs() config {
@@ -52,8 +53,8 @@ func configFromArgs() config {
 	flag.StringVar(&c.out, "out", "", "also write the report to this `file`")
 	flag.StringVar(&only, "only", "", "measure these `programs`, separated by commas")
 	flag.StringVar(&modes, "modes", "", "measure these `modes`, separated by commas: direct, kanmon, kanmon-v4, observing")
-	flag.IntVar(&c.parallel, "parallel", 6, "worlds at once: most of the time they wait")
-	flag.BoolVar(&c.logs, "logs", false, "show the last lines of all logs of a world where a mail did not arrive")
+	flag.IntVar(&c.parallel, "parallel", 5, "worlds at once: most of the time they wait")
+	flag.StringVar(&c.logs, "logs", "", "write the logs of every world to files of this `folder`")
 	flag.Parse()
 	c.only = strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
 	c.modes = strings.FieldsFunc(modes, func(r rune) bool { return r == ',' })
@@ -65,10 +66,7 @@ func run(conf config) error {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, deadline)
 	defer cancel()
-	report, err := measureAll(ctx, conf)
-	if err != nil {
-		return err
-	}
+	report, failed := measureAll(ctx, conf)
 	output := io.Writer(os.Stdout)
 	if conf.out != "" {
 		file, err := os.Create(conf.out)
@@ -78,42 +76,36 @@ func run(conf config) error {
 		defer func() { _ = file.Close() }()
 		output = io.MultiWriter(os.Stdout, file)
 	}
-	return report.write(output)
+	return errors.Join(failed, report.write(output))
 }
 
-// measureAll measures every program in every mode, some worlds at once. It stops at the first world that cannot be built: a table
-// with a program missing would look whole.
+// measureAll measures every program in every mode, some worlds at once. Worlds that cannot be measured are in the error.
 func measureAll(ctx context.Context, conf config) (*report, error) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
 	report := newReport()
 	slots := make(chan struct{}, conf.parallel)
 	var worlds sync.WaitGroup
 	for _, p := range programs {
-		if len(conf.only) > 0 && !slices.Contains(conf.only, p.name) {
-			continue
-		}
 		for _, m := range modes {
-			if len(conf.modes) > 0 && !slices.Contains(conf.modes, m.name) {
+			if !wanted(conf.only, p.name) || !wanted(conf.modes, m.name) {
 				continue
 			}
 			worlds.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				if ctx.Err() != nil {
-					return
-				}
 				begun := time.Now()
-				result, err := measure(ctx, p, m, conf.logs)
+				samples, err := measure(ctx, p, m, conf.logs)
 				if err != nil {
-					cancel(fmt.Errorf("%s %s: %w", p.name, m.name, err))
+					report.fail(fmt.Errorf("NOT MEASURED: %s %s: %w", p.name, m.name, err))
 					return
 				}
 				fmt.Fprintf(os.Stderr, "%s %s: measured in %s\n", p.name, m.name, time.Since(begun).Round(time.Second))
-				report.add(p, m, result)
+				report.add(p, m, samples)
 			})
 		}
 	}
 	worlds.Wait()
-	return report, context.Cause(ctx)
+	return report, errors.Join(report.failed...)
 }
+
+// wanted reports whether a name is in the list, which means all names if it is empty.
+func wanted(list []string, name string) bool { return len(list) == 0 || slices.Contains(list, name) }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -15,8 +17,9 @@ import (
 const (
 	// limit is how long a mail may take. What comes later belongs to an MSA's next attempt, or to a person's patience.
 	limit = 90 * time.Second
-	// beat parts the submissions, so that a program's work on one is not in the time of the next.
-	beat = 400 * time.Millisecond
+	// turn is how long the next submission waits for the arrival of the mail before, so that a program's work on one is not in the time
+	// of the next.
+	turn = 1500 * time.Millisecond
 )
 
 // A sample is what became of one mail.
@@ -28,7 +31,10 @@ type sample struct {
 }
 
 // measure builds a world, submits one mail to each target and waits for all of them.
-func measure(ctx context.Context, p program, m mode, logs bool) (samples map[string][]sample, err error) {
+func measure(ctx context.Context, p program, m mode, logs string) (samples map[string][]sample, err error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("no time left: %w", ctx.Err())
+	}
 	lab, err := netlab.New(p.name + "-" + m.name)
 	if err != nil {
 		return nil, err
@@ -52,8 +58,8 @@ func measure(ctx context.Context, p program, m mode, logs bool) (samples map[str
 			samples[name][i].tried = tried[fmt.Sprintf("%s%d", name, i+1)] > 0
 		}
 	}
-	if logs && slices.ContainsFunc(w.targets, func(t target) bool { return len(w.arrivalsOf(t)) == 0 }) {
-		fmt.Fprintf(os.Stderr, "==== %s %s\n%v\n%s\n", p.name, m.name, samples, machine.logs())
+	if logs != "" {
+		err = errors.Join(err, w.writeLogs(filepath.Join(logs, strings.ReplaceAll(p.name, "/", "-")+"-"+m.name+".log"), samples))
 	}
 	return samples, err
 }
@@ -71,7 +77,9 @@ func (w *world) submitAll(ctx context.Context, m *machine) (begun map[string]tim
 				refused.add(t.token(), err)
 			}
 		}()
-		time.Sleep(beat)
+		for turned := time.Now(); len(w.arrivalsOf(t)) == 0 && refused.get(t.token()) == nil && time.Since(turned) < turn; {
+			time.Sleep(10 * time.Millisecond)
+		}
 	}
 	return begun, refused
 }
@@ -117,4 +125,16 @@ func (w *world) await(ctx context.Context, begun map[string]time.Time, refused *
 		samples[t.kase.name] = append(samples[t.kase.name], s)
 	}
 	return samples
+}
+
+// writeLogs writes all that is known of a world to a file.
+func (w *world) writeLogs(file string, samples map[string][]sample) error {
+	var text strings.Builder
+	for _, t := range w.targets {
+		if of := samples[t.kase.name]; len(of) >= t.sample {
+			fmt.Fprintf(&text, "%s (dead %s): %+v\n", t.token(), t.deadAddr(), of[t.sample-1])
+		}
+	}
+	text.WriteString(w.Lab.Logs(2000))
+	return os.WriteFile(file, []byte(text.String()), 0o644)
 }

@@ -19,7 +19,7 @@ type program struct {
 var programs = []program{
 	{"Postfix", "", true, startPostfix, submission},
 	{"Exim", "exim", true, startExim, sendmail("/usr/sbin/exim4")},
-	{"sendmail", "sendmail", true, nil, sendmail("/usr/lib/sm.bin/sendmail", "-Am", "-odb")},
+	{"sendmail", "sendmail", true, nil, sendmail("/usr/libexec/sendmail/sendmail", "-Am", "-odb")},
 	{"OpenSMTPD", "opensmtpd", true, startOpenSMTPD, sendmail("/usr/sbin/sendmail")},
 	{"Courier", "courier", true, startCourier, sendmail("/usr/sbin/sendmail")},
 	{"dma", "dma", true, nil, sendmail("/usr/sbin/dma")},
@@ -55,7 +55,10 @@ func startOpenSMTPD(m *machine) error {
 	if err := m.image.Write("/etc/smtpd.conf", "listen on socket\naction out relay\nmatch from local for any action out\n"); err != nil {
 		return err
 	}
-	return m.serve("smtpd", "/usr/sbin/smtpd", "-d")
+	if err := m.serve("smtpd", "/usr/sbin/smtpd", "-d"); err != nil {
+		return err
+	}
+	return m.setUp("until smtpctl show status >/dev/null 2>&1; do sleep 0.2; done")
 }
 
 func startCourier(m *machine) error {
@@ -72,10 +75,10 @@ func startCourier(m *machine) error {
 func startHaraka(m *machine) error {
 	// Haraka relays for nobody unless a plugin says so.
 	if err := m.setUp(`
-		mkdir -p /opt/haraka/config /opt/haraka/plugins /opt/haraka/queue
+		node /opt/mtas/node_modules/Haraka/bin/haraka -i /opt/haraka
 		cd /opt/haraka
 		echo msa1.example >config/me
-		printf 'listen=127.0.0.1:587\n' >config/smtp.ini
+		sed -i '/^;*listen *=/d; 1i listen=127.0.0.1:587' config/smtp.ini
 		printf 'open\n' >config/plugins
 		printf 'exports.hook_rcpt = (next, connection) => { connection.relaying = true; next(OK); };\n' >plugins/open.js
 	`); err != nil {
@@ -84,5 +87,5 @@ func startHaraka(m *machine) error {
 	if err := m.serve("haraka", "node", "/opt/mtas/node_modules/Haraka/bin/haraka", "-c", "/opt/haraka"); err != nil {
 		return err
 	}
-	return m.WaitListening(587, time.Minute)
+	return m.WaitListening(587, 3*time.Minute)
 }

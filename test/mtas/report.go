@@ -13,6 +13,7 @@ import (
 type report struct {
 	mu      sync.Mutex
 	samples map[string]map[string]map[string][]sample // by program, mode and case
+	failed  []error
 }
 
 func newReport() *report { return &report{samples: map[string]map[string]map[string][]sample{}} }
@@ -24,6 +25,12 @@ func (r *report) add(p program, m mode, samples map[string][]sample) {
 		r.samples[p.name] = map[string]map[string][]sample{}
 	}
 	r.samples[p.name][m.name] = samples
+}
+
+func (r *report) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = append(r.failed, err)
 }
 
 // write prints one table for each case: programs down, modes across.

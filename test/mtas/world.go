@@ -64,6 +64,9 @@ var modes = []mode{
 	{"observing", "through kanmon, which only observes", intercept + tenant, everyKase, false},
 }
 
+// globalV6 is an address of the program's host.
+var globalV6 = netip.MustParsePrefix("2001:db8:20::10/64")
+
 // A world has one program's host, the gateway, a host of dead addresses and the MX that works.
 type world struct {
 	*netlab.Outbound
@@ -90,6 +93,11 @@ func newWorld(lab *netlab.Lab, m mode) (*world, error) {
 	if err := w.serveDead(); err != nil {
 		return nil, fmt.Errorf("dead addresses: %w", err)
 	}
+	for _, t := range w.targets {
+		if err := w.MXs[1].Address("eth0", netip.PrefixFrom(t.fineAddr(), 24)); err != nil {
+			return nil, err
+		}
+	}
 	sink := &netlab.SlowMX{Name: "fine.example", Received: func(_ net.Addr, message []byte) { w.arrived(message) }}
 	if err := sink.Serve(w.MXs[1]); err != nil {
 		return nil, err
@@ -110,7 +118,7 @@ func newWorld(lab *netlab.Lab, m mode) (*world, error) {
 // IPv4 address of an MX that has both (RFC 6724 §5, rule 5), and what happens after a dead IPv6 address would not be seen.
 func (w *world) preferIPv6() error {
 	return errors.Join(
-		w.MSAs[0].Address("eth0", netip.MustParsePrefix("2001:db8:20::10/64")),
+		w.MSAs[0].Address("eth0", globalV6),
 		w.Gateway.Address("msa1", netip.MustParsePrefix("2001:db8:20::1/64")),
 		w.Internet.Route("2001:db8:20::/64", netip.MustParseAddr("2001:db8:71::1")),
 	)
