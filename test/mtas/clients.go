@@ -40,7 +40,7 @@ func sendEsmtp(ctx context.Context, m *machine, t target) error {
 }
 
 func sendSnail(ctx context.Context, m *machine, t target) error {
-	return m.run(ctx, "Hello.\n", "s-nail", "-n", "-:/", "-S", "v15-compat", "-S", "mta=smtp://"+t.host()+":25", "-S", "smtp-config=-starttls,-allauth",
+	return m.run(ctx, "Hello.\n", "s-nail", "-:/", "-S", "mta=smtp://"+t.host()+":25", "-S", "smtp-auth=none",
 		"-S", "hostname="+machineName, "-S", "from="+sender, "-r", sender, "-s", t.token(), "you@"+t.domain())
 }
 

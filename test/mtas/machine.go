@@ -164,26 +164,31 @@ func sendmail(args ...string) func(context.Context, *machine, target) error {
 	}
 }
 
-// submission submits by SMTP to port 587 of the machine itself.
-func submission(_ context.Context, m *machine, t target) error {
-	conn, err := m.Dial("127.0.0.1:587", 10*time.Second)
-	if err != nil {
-		return err
+// submission submits by SMTP to an address of the machine itself.
+func submission(address string) func(context.Context, *machine, target) error {
+	return func(_ context.Context, m *machine, t target) error {
+		conn, err := m.Dial(address, 10*time.Second)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = conn.Close() }()
+		client, err := smtp.NewClient(conn, "localhost")
+		if err != nil {
+			return err
+		}
+		if err := client.Mail(sender); err != nil {
+			return err
+		}
+		if err := client.Rcpt("you@" + t.domain()); err != nil {
+			return err
+		}
+		data, err := client.Data()
+		if err != nil {
+			return err
+		}
+		if _, err := data.Write([]byte(message(t))); err != nil {
+			return err
+		}
+		return errors.Join(data.Close(), client.Quit())
 	}
-	client, err := smtp.NewClient(conn, "localhost")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = client.Close() }()
-	if err := errors.Join(client.Mail(sender), client.Rcpt("you@"+t.domain())); err != nil {
-		return err
-	}
-	data, err := client.Data()
-	if err != nil {
-		return err
-	}
-	if _, err := data.Write([]byte(message(t))); err != nil {
-		return err
-	}
-	return errors.Join(data.Close(), client.Quit())
 }

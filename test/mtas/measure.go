@@ -26,8 +26,8 @@ const (
 type sample struct {
 	took   time.Duration // 0: it did not arrive
 	copies int
-	tried  bool  // the dead address was tried
-	err    error // of the submission
+	tried  bool   // the dead address was tried
+	failed string // how the submission failed
 }
 
 // measure builds a world, submits one mail to each target and waits for all of them.
@@ -118,7 +118,10 @@ func (w *world) await(ctx context.Context, begun map[string]time.Time, refused *
 		if !submitted {
 			continue
 		}
-		s := sample{err: refused.get(t.token())}
+		var s sample
+		if err := refused.get(t.token()); err != nil {
+			s.failed = err.Error()
+		}
 		if arrivals := w.arrivalsOf(t); len(arrivals) > 0 {
 			s.took, s.copies = arrivals[0].Sub(begin), len(arrivals)
 		}

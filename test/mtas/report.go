@@ -33,40 +33,83 @@ func (r *report) fail(err error) {
 	r.failed = append(r.failed, err)
 }
 
-// write prints one table for each case: programs down, modes across.
+// write prints one table of all cases, and then one for each case with the spread.
 func (r *report) write(output io.Writer) error {
+	var text strings.Builder
+	r.summary(&text)
 	for _, k := range kases {
-		var measured []mode
-		for _, m := range modes {
-			if slices.Contains(m.kases, k.name) && r.has(m) {
-				measured = append(measured, m)
+		r.table(&text, k)
+	}
+	_, err := io.WriteString(output, text.String())
+	return err
+}
+
+// summary has the programs down and the cases across; a cell has the modes of its case, in their order.
+func (r *report) summary(text *strings.Builder) {
+	titles, rule := "| |", "|---|"
+	for _, k := range kases {
+		titles += " " + k.title + " |"
+		rule += "---|"
+	}
+	fmt.Fprintf(text, "Median seconds: %s.\n\n%s\n%s\n", strings.Join(names(r.measured("")), " / "), titles, rule)
+	for _, p := range r.programs() {
+		row := "| " + p.name + " |"
+		for _, k := range kases {
+			var cells []string
+			for _, m := range r.measured(k.name) {
+				cells = append(cells, outcome(r.samples[p.name][m.name][k.name], k, m).short())
 			}
+			row += " " + strings.Join(cells, " / ") + " |"
 		}
-		if len(measured) == 0 {
-			continue
-		}
-		titles, rule := "| |", "|---|"
+		text.WriteString(row + "\n")
+	}
+}
+
+// table has the programs down and the modes across.
+func (r *report) table(text *strings.Builder, k kase) {
+	measured := r.measured(k.name)
+	if len(measured) == 0 {
+		return
+	}
+	titles, rule := "| |", "|---|"
+	for _, m := range measured {
+		titles += " " + m.title + " |"
+		rule += "---|"
+	}
+	fmt.Fprintf(text, "\n### %s\n\n%s\n%s\n", k.title, titles, rule)
+	for _, p := range r.programs() {
+		row := "| " + p.name + " |"
 		for _, m := range measured {
-			titles += " " + m.title + " |"
-			rule += "---|"
+			row += " " + outcome(r.samples[p.name][m.name][k.name], k, m).long() + " |"
 		}
-		if _, err := fmt.Fprintf(output, "\n### %s\n\n%s\n%s\n", k.title, titles, rule); err != nil {
-			return err
-		}
-		for _, p := range programs {
-			if r.samples[p.name] == nil {
-				continue
-			}
-			row := "| " + p.name + " |"
-			for _, m := range measured {
-				row += " " + cell(r.samples[p.name][m.name][k.name], k.dead != "" && !m.fenced) + " |"
-			}
-			if _, err := fmt.Fprintln(output, row); err != nil {
-				return err
-			}
+		text.WriteString(row + "\n")
+	}
+}
+
+// measured gives the modes in which a case was measured, "": any case.
+func (r *report) measured(kase string) (measured []mode) {
+	for _, m := range modes {
+		if (kase == "" || slices.Contains(m.kases, kase)) && r.has(m) {
+			measured = append(measured, m)
 		}
 	}
-	return nil
+	return measured
+}
+
+func names(modes []mode) (names []string) {
+	for _, m := range modes {
+		names = append(names, m.name)
+	}
+	return names
+}
+
+func (r *report) programs() (measured []program) {
+	for _, p := range programs {
+		if r.samples[p.name] != nil {
+			measured = append(measured, p)
+		}
+	}
+	return measured
 }
 
 func (r *report) has(m mode) bool {
@@ -78,50 +121,60 @@ func (r *report) has(m mode) bool {
 	return false
 }
 
-// cell is the median and the longest time in seconds of the mails whose dead address was tried, and how many of all arrived if not all.
-func cell(samples []sample, mustTry bool) string {
-	var times []time.Duration
-	arrived, avoided, copies := 0, 0, 0
+// A result sums up the mails of a case.
+type result struct {
+	mails, arrived, copies int
+	avoided                int             // arrived without the dead address having been tried
+	times                  []time.Duration // of the others, sorted
+}
+
+func outcome(samples []sample, k kase, m mode) (r result) {
+	r.mails = len(samples)
 	for _, s := range samples {
-		copies += max(0, s.copies-1)
-		if s.copies > 0 {
-			arrived++
+		r.copies += max(0, s.copies-1)
+		if s.copies == 0 {
+			continue
 		}
-		switch {
-		case s.copies > 0 && mustTry && !s.tried:
-			avoided++
-		case s.copies > 0:
-			times = append(times, s.took)
+		r.arrived++
+		if k.dead != "" && !m.fenced && !s.tried {
+			r.avoided++
+		} else {
+			r.times = append(r.times, s.took)
 		}
 	}
-	if len(samples) == 0 {
+	slices.Sort(r.times)
+	return r
+}
+
+// short is the median, and how many arrived if not all did.
+func (r result) short() string {
+	if r.mails == 0 {
 		return "–"
 	}
-	var text string
-	switch {
-	case len(times) > 0:
-		slices.Sort(times)
-		text = seconds(times[(len(times)-1)/2])
-		if longest := seconds(times[len(times)-1]); longest != text {
-			text += " … " + longest
-		}
-	case arrived > 0:
-		text = "not tried"
-	default:
+	if r.arrived == 0 {
 		return "no"
 	}
-	var notes []string
-	if arrived < len(samples) {
-		notes = append(notes, fmt.Sprintf("%d of %d", arrived, len(samples)))
+	text := "not tried"
+	if len(r.times) > 0 {
+		text = seconds(r.times[(len(r.times)-1)/2])
 	}
-	if avoided > 0 && len(times) > 0 {
-		notes = append(notes, fmt.Sprintf("%d began with the other", avoided))
+	if r.arrived < r.mails {
+		text += fmt.Sprintf(" (%d of %d)", r.arrived, r.mails)
 	}
-	if copies > 0 {
-		notes = append(notes, fmt.Sprintf("**%d copies too many**", copies))
+	if r.copies > 0 {
+		text += fmt.Sprintf(" **%d copies too many**", r.copies)
 	}
-	if len(notes) > 0 {
-		text += " (" + strings.Join(notes, ", ") + ")"
+	return text
+}
+
+// long has also the longest time, and how many mails began with the address that works.
+func (r result) long() string {
+	text := r.short()
+	if len(r.times) > 1 {
+		text += ", longest " + seconds(r.times[len(r.times)-1])
+	}
+	if r.avoided > 0 {
+		text += fmt.Sprintf(", %d began with the other", r.avoided)
 	}
 	return text
 }

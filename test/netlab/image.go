@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -44,9 +46,28 @@ func (h *Host) Image(name string) (*Image, error) {
 		return nil, fmt.Errorf("image %s: %w", name, err)
 	}
 	h.lab.Cleanup(func() error {
+		h.killAll()
 		return h.Do(func() error { return unix.Unmount(i.root, unix.MNT_DETACH) })
 	})
 	return i, nil
+}
+
+// killAll ends every process in the host's network namespace: MTAs leave deliveries in the background, out of their process group.
+func (h *Host) killAll() {
+	own, err := os.Readlink(h.netns())
+	if err != nil {
+		return
+	}
+	namespaces, _ := filepath.Glob("/proc/[0-9]*/ns/net")
+	for _, path := range namespaces {
+		pid, err := strconv.Atoi(strings.Split(path, "/")[2])
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if namespace, err := os.Readlink(path); err == nil && namespace == own {
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }
 
 // imageLayers guards the copying: hosts of several labs ask for the same image.
