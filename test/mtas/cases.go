@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"kanmon/test/netlab"
@@ -97,11 +98,17 @@ func (t target) addTo(zone *netlab.Zone) {
 	if t.kase.dead == "" {
 		first = netlab.MXAddr(2, true)
 	}
-	zone.Address(t.host(), first)
 	if t.kase.layout != twoMXs {
-		zone.Address(t.host(), t.fineAddr())
+		addresses := []netip.Addr{first, t.fineAddr()}
+		if t.kase.layout == twoAddresses && t.sample%2 == 0 { // some programs begin with the last of the answer
+			slices.Reverse(addresses)
+		}
+		for _, address := range addresses {
+			zone.Address(t.host(), address)
+		}
 		return
 	}
+	zone.Address(t.host(), first)
 	second := "second." + t.domain()
 	zone.MX(t.domain(), second, 20)
 	zone.Address(second, t.fineAddr())
