@@ -106,6 +106,12 @@ cost: ## CPU a message and memory of held sessions beside another kanmon, in one
 	test/setup/install.sh bench
 	$(GO) run ./test/bench -parts cost,held -contenders before,kanmon -before $(BEFORE) -senders -out $(BUILD)/cost.md
 
+.PHONY: mtas
+mtas: ## how fast real MTAs and clients reach the next address, direct and through kanmon (root, under 20 minutes)
+	@mkdir -p $(BUILD)
+	test/setup/install.sh mtas
+	$(GO) run ./test/mtas -out $(BUILD)/mtas.md
+
 .PHONY: clean
 clean: ## remove what was built
 	rm -rf $(BUILD)

@@ -3,6 +3,7 @@
 #
 #   test/setup/install.sh          what `make test` and `make demo` need
 #   test/setup/install.sh bench    and what `make bench` needs besides
+#   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #
 # The host stays as it is. Only plain tools (nftables, iproute2, openssl, ca-certificates) are installed, and only
 # where they are missing. Servers never are: installing Postfix would remove the host's own MTA, and every server
@@ -10,6 +11,9 @@
 # their libraries that the host lacks, and run from there:
 #
 #   $KANMON_TEST_CACHE, or $XDG_CACHE_HOME/kanmon-test, or /var/cache/kanmon-test
+#
+# MTAs that `make mtas` measures are installed as their packages want it, each on a file system of its own that lies
+# over the host's: what is written goes to $cache/mtas/NAME, the host's files stay as they are.
 #
 # Running it again costs nothing when everything is there.
 set -eu
@@ -22,7 +26,8 @@ main() {
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
-	*) die "unknown group \"$1\"; known: bench" ;;
+	mtas) groups="lab mtas" ;;
+	*) die "unknown group \"$1\"; known: bench, mtas" ;;
 	esac
 
 	command -v apt-get >/dev/null || die "this script knows Debian and Ubuntu only: no apt-get here"
@@ -36,7 +41,9 @@ main() {
 	flock 9
 	host_tools
 	for group in $groups; do
-		if ! ready "$group"; then
+		if [ "$group" = mtas ]; then
+			images
+		elif ! ready "$group"; then
 			# shellcheck disable=SC2046 # the packages are words
 			unpack "$group" $(packages_of "$group")
 			ready "$group" || die "the $group tools do not run from $cache/$group: $(broken "$group")"
@@ -62,7 +69,11 @@ programs_of() {
 all_ready() {
 	[ -z "$(missing_host_packages)" ] || return 1
 	for g in $1; do
-		ready "$g" || return 1
+		if [ "$g" = mtas ]; then
+			[ -z "$(missing_images)" ] || return 1
+		else
+			ready "$g" || return 1
+		fi
 	done
 }
 
@@ -132,6 +143,70 @@ closure() {
 		apt-get install -s --no-install-recommends "$@" 2>/dev/null | sed -n 's/^Inst \([^ ]*\) .*/\1/p'
 	} | sort -u
 }
+
+# The images of the group mtas, each with the packages in it. Those from npm are marked.
+images_of_mtas() {
+	cat <<-'END'
+		exim exim4-daemon-light
+		sendmail sendmail-bin sendmail-cf
+		opensmtpd opensmtpd
+		courier courier-mta
+		dma dma
+		clients curl swaks libio-socket-inet6-perl msmtp esmtp s-nail python3 python3-aiosmtplib
+		node npm:Haraka@3.3.4 npm:nodemailer@7
+	END
+}
+
+missing_images() {
+	images_of_mtas | while read -r image packages; do
+		[ "$(cat "$cache/mtas/$image/made-of" 2>/dev/null)" = "$packages" ] || echo "$image"
+	done
+}
+
+images() {
+	for image in $(missing_images); do
+		packages=$(images_of_mtas | sed -n "s/^$image //p")
+		say "installing $packages into $cache/mtas/$image"
+		new=$cache/mtas.new
+		rm -rf "$new"
+		mkdir -p "$new/upper" "$new/work" "$new/root" "$cache/mtas"
+		# shellcheck disable=SC2016 # expanded by the inner shell
+		quiet unshare -m sh -euc '
+			mount --make-rprivate /
+			mount -t overlay overlay -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
+			mount --rbind /dev "$1/root/dev"
+			mount -t proc proc "$1/root/proc"
+			mount -t tmpfs tmpfs "$1/root/tmp"
+			root=$1/root
+			shift
+			printf "#!/bin/sh\nexit 101\n" >"$root/usr/sbin/policy-rc.d" # no package starts its service
+			chmod 755 "$root/usr/sbin/policy-rc.d"
+			exec chroot "$root" sh -euc "$0" install "$@"
+		' "$install_in_image" "$new" $packages || die "the image $image cannot be made: $packages"
+		rm -f "$new/upper/usr/sbin/policy-rc.d"
+		echo "$packages" >"$new/made-of"
+		rm -rf "${cache:?}/mtas/$image" "$new/work" "$new/root"
+		mv "$new" "$cache/mtas/$image"
+	done
+	missing=$(missing_images)
+	[ -z "$missing" ] || die "missing images:" $missing
+}
+
+# What runs inside of an image, with the packages as arguments.
+install_in_image='
+	apt="apt-get -o APT::Sandbox::User=root -o DPkg::Lock::Timeout=300"
+	debs= npms=
+	for package; do
+		case $package in
+		npm:*) npms="$npms ${package#npm:}" ;;
+		*) debs="$debs $package" ;;
+		esac
+	done
+	export DEBIAN_FRONTEND=noninteractive
+	[ -z "$npms" ] || command -v npm >/dev/null || debs="$debs nodejs npm"
+	[ -z "$debs" ] || { $apt update; $apt install -y --no-install-recommends $debs; $apt clean; rm -rf /var/lib/apt/lists; }
+	[ -z "$npms" ] || npm install --cache /tmp/npm --prefix /opt/mtas --ignore-scripts --no-audit --no-fund $npms
+'
 
 resolvable() {
 	apt-get install -s --no-install-recommends "$@" >/dev/null 2>&1
