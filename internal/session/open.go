@@ -303,7 +303,7 @@ func (s *session) answerHello() error {
 	switch {
 	case s.mx.stage == stageReady:
 		return s.helloAgain()
-	case !s.mx.open():
+	case !s.mx.open() && (s.mx.noMail != nil || s.helo != heloNeeded):
 		s.helloWithoutMX()
 		return nil
 	}
