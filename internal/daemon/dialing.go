@@ -35,6 +35,7 @@ func (o *outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.S
 	case err == nil:
 		o.dials.connected(mx, ip.Address)
 	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
+	case req.Further: // an MX that takes no second connection so soon says nothing of the IP
 	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
 		o.dials.failing(mx, ip.Address, cmp.Or(choice.Tenant, req.Source.String()), !session.RefusedDial(err))
 	}
@@ -49,7 +50,7 @@ func (o *outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req sessio
 	})
 }
 
-// isShut reports whether an MX has lately let a sending IP not connect, and another one connect.
+// isShut reports whether an MX has lately not let a sending IP connect. Others come first then, whether they are known to be let in or not.
 func (o *outlet) isShut(how config.Handling, ip, mx netip.Addr) bool {
 	return how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
 }

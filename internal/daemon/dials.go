@@ -21,7 +21,8 @@ type failedDial struct {
 	until      time.Time     // when the IP is tried again
 	wait       time.Duration // from at until then
 	unanswered bool          // else it was refused
-	confirmed  bool          // another IP was let in about then
+	confirmed  bool          // another IP was let in about then, at this failure or one before it
+	sure       bool          // likewise, at the last one
 	told       bool          // to the standing, of the last one
 }
 
@@ -58,7 +59,7 @@ func (d *dials) failing(mx, sendingIP netip.Addr, tenant string, unanswered bool
 	case f.confirmed && now.Sub(f.at) >= f.wait:
 		f.wait = min(2*f.wait, lastRetry)
 	}
-	f.tenant, f.at, f.until, f.unanswered, f.told = tenant, now, now.Add(f.wait), unanswered, false
+	f.tenant, f.at, f.until, f.unanswered, f.sure, f.told = tenant, now, now.Add(f.wait), unanswered, false, false
 }
 
 // connected notes a dial that succeeded. What failed together with it is about the IPs that failed; but where this very IP has failed
@@ -79,11 +80,11 @@ func (d *dials) connected(mx, sendingIP netip.Addr) {
 	wasDown := own != nil && now.Sub(own.at) < dialsTogether
 	for ip, f := range all {
 		switch {
-		case f.confirmed || now.Sub(f.at) >= dialsTogether:
-		case wasDown:
+		case now.Sub(f.at) >= dialsTogether:
+		case wasDown && !f.confirmed:
 			delete(all, ip)
-		default:
-			f.confirmed = true
+		case !wasDown:
+			f.confirmed, f.sure = true, true
 		}
 	}
 	if len(all) == 0 {
@@ -159,7 +160,7 @@ func (d *dials) shutOuts(mx netip.Addr) (list []shutOut) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ip, f := range d.failed[mx] {
-		if f.confirmed && f.unanswered && !f.told {
+		if f.sure && f.unanswered && !f.told {
 			f.told = true
 			list = append(list, shutOut{ip, f.tenant})
 		}

@@ -257,7 +257,7 @@ func (o *outlet) turnedAway(choice *egress.Choice, how config.Handling, req *ses
 		}
 	}
 	switch {
-	case req.Rescue || !first:
+	case req.Rescue || !first || req.Further && place: // the connection before this one was counted
 		return turned
 	case !place || !o.rescues.take(spending{tenant: tenant, provider: o.provider(mx)}, how.PerHour):
 		return nil

@@ -431,7 +431,7 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	p.own = r.Own() // another kanmon's word is about its own sending IPs
 	p.verdict = o.rules.Classify(replyQuery(&r, p.key.Provider))
 	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
-	o.pin(&r, p.verdict.Class)
+	o.pin(p)
 	o.hear(p)
 	o.answer(p, &j)
 	return j

@@ -93,20 +93,20 @@ func (o *outlet) pinned(choice egress.Choice, how config.Handling, req *session.
 	if !found {
 		ip, _, found = o.pins.Get(byMX)
 	}
-	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && o.dials.shutsOut(at.mx.Unmap(), ip) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
 	return ip
 }
 
 // pin notes what a refusal says of the retry: back from the same IP, or not from it.
-func (o *outlet) pin(r *session.MXRefusal, class classify.Class) {
+func (o *outlet) pin(r *plea) {
+	class := r.verdict.Class
 	greylisted, ours := mayBeGreylisting(r.Code, class), class == classify.IPBlocklisted || class == classify.IPReputation
 	if o.pins == nil || r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
 		return
 	}
-	_, choice := o.choiceOf(r)
-	byDomain, byMX := keysFor(choice.Tenant, r.Source, string(r.Sender), string(r.Recipient), r.Destination.Addr())
+	byDomain, byMX := keysFor(r.choice.Tenant, r.Source, string(r.Sender), string(r.Recipient), r.Destination.Addr())
 	for _, key := range []pinKey{byDomain, byMX} {
 		switch {
 		case key.recipient == "" && key.mx.IsUnspecified() || len(key.sender) > maxDomain || len(key.recipient) > maxDomain:

@@ -57,7 +57,7 @@ func (r *rescues) take(s spending, perHour int) bool {
 		b.told = now
 		// The log may be stuck, and nobody waits for it here.
 		go r.log.Warn("no more rescues within this hour",
-			"tenant", s.tenant, "provider", s.provider, "per_hour", perHour)
+			"tenant", s.tenant, "provider", s.provider, "per_hour", perHour, "of_dials", s.dial)
 	}
 	return taken
 }

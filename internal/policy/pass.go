@@ -29,6 +29,7 @@ type pass struct {
 	envelope  string               // its sender, in the form of package mailbox
 	spelled   string               // who sent it: the envelope's sender, or who a header names; in that form, with its tags
 	folded    string               // the account of spelled
+	sender    string               // the account of the envelope's sender, whoever a header names
 	account   string               // that it counts for: folded, or all that the tenant forwards
 	kind      contain.Kind         // of account
 	traits    contain.Traits       // of spelled
@@ -182,7 +183,8 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.size = q.Size
 	id := a.set.Identify(a.origin, &q.Sender)
 	a.tenant, a.envelope = id.Tenant, q.Sender
-	if a.sentBy(q.Sender, false); a.tenant == "" {
+	a.sentBy(q.Sender, false)
+	if a.sender = a.folded; a.tenant == "" {
 		return a.stranger()
 	}
 	a.begun = true
@@ -397,7 +399,7 @@ func (a *pass) toldMessage(n session.News) {
 }
 
 // keyOf is what a recipient of this sender is remembered by, as long as it is put off.
-func (a *pass) keyOf(recipient uint64) uint64 { return recipient ^ a.policy.hash(a.folded) }
+func (a *pass) keyOf(recipient uint64) uint64 { return recipient ^ a.policy.hash(a.sender) }
 
 // answered notes what became of a recipient: put off, or done with.
 func (a *pass) answered(code int, recipient uint64) {

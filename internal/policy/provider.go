@@ -1,9 +1,8 @@
 package policy
 
 import (
-	"strings"
-
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 )
 
@@ -15,7 +14,7 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 		return d
 	}
 	was := a.provider
-	name := a.set.ProviderOf(a.origin.Destination.Addr().Unmap(), recipient[strings.LastIndexByte(recipient, '@')+1:], a.tenant)
+	name := a.set.ProviderOf(a.origin.Destination.Addr().Unmap(), mailbox.DomainOf(recipient), a.tenant)
 	if name == "" || name == was {
 		return d
 	}

@@ -11,6 +11,7 @@ import (
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp"
 )
 
 func TestRetriesAreKnownUntilAReplyForGood(t *testing.T) {
@@ -180,6 +181,36 @@ func TestCalloutsAreNoBounces(t *testing.T) {
 		asked, dead := r.Callouts("acme")
 		if contained := x.Level > contain.Normal; contained != data || (asked == 260 && dead == 260) == data {
 			t.Errorf("DATA %t: %v, %d callouts, %d to nobody", data, x.Level, asked, dead)
+		}
+	}
+}
+
+// A recipient is known again by the envelope's sender, whoever a header names: the header comes behind it.
+func TestRetriesWhereAHeaderNamesTheAccount(t *testing.T) {
+	set := settingsWith(perHour(100))
+	set.Accounts = func(string) *Accounts { return &Accounts{Header: "X-Auth-User"} }
+	r := newRig(t, set, nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	news := contain.Subject{Tenant: "acme", Account: "news@acme.example"}
+	send := func(rcpt, dot int) {
+		v.ask(session.Question{Step: session.StepMail, Sender: news.Account})
+		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(session.News{Step: session.StepRecipient, Code: rcpt, Class: "greylisted", SendingIP: ours})
+		if dot > 0 {
+			v.ask(session.Question{Step: session.StepAccount, Fields: []smtp.HeaderField{{Text: "bob@acme.example"}}})
+			v.Tell(session.News{Step: session.StepMessage, Code: dot, Class: "greylisted", Recipients: 1, SendingIP: ours})
+		}
+		v.Tell(session.News{Step: session.StepOver})
+	}
+	for i, step := range []struct{ rcpt, dot, counted int }{
+		{450, 0, 1}, {250, 451, 1}, {250, 250, 1}, // one mail
+		{250, 250, 2}, // another
+	} {
+		if send(step.rcpt, step.dot); r.used(news, "hour") != int64(step.counted) {
+			t.Errorf("step %d: %d recipients counted, want %d", i, r.used(news, "hour"), step.counted)
 		}
 	}
 }

@@ -71,6 +71,7 @@ type DialRequest struct {
 	SenderKnown bool
 	Pool        string // that the gate wants it to leave from; "": what the routes say
 	Rescue      bool   // another one was tried for this mail: none of Avoid will do
+	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
 }
 
 // A Mover knows for whom a sending IP is right. MSAs reuse connections for the mail of many senders, so it is asked at every

@@ -103,7 +103,7 @@ func (s *session) dial() error {
 	if err != nil {
 		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: err}
 	}
-	s.mx.leg = newLeg(out.Conn)
+	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
 	s.mx.closed = out.Closed
 	s.watchCuts()
 	s.info.Local = addrPort(out.Conn.LocalAddr())
@@ -116,7 +116,7 @@ func (s *session) dial() error {
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
 		Session: s.info.ID, Rescue: s.rescue.trying, Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination,
-		Avoid: s.rescue.tried, Sender: s.sender, SenderKnown: s.senderKnown,
+		Avoid: s.rescue.tried, Sender: s.sender, SenderKnown: s.senderKnown, Further: s.mx.way&wayAgain != 0 || s.helo == heloNeeded,
 	}
 	if s.gate != nil {
 		req.Pool = s.gate.pool

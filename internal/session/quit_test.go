@@ -254,3 +254,25 @@ func TestQuitIsNotWaitedFor(t *testing.T) {
 		})
 	}
 }
+
+// A leg that had to be connected again, in plain text, is left as any other.
+//
+// law: N-f
+func TestQuitBehindADowngrade(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.mx.TLS = newTLSServer(cert)
+		r.mx.Reply = refuseAt("STARTTLS", 1, "454 4.7.0 not available\r\n")
+		msa := r.msa(t)
+		if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false); !got.All(smtptest.Accepted) {
+			t.Fatalf("%+v", got)
+		}
+		synctest.Wait()
+		_ = msa.Conn().Close()
+		synctest.Wait()
+		if heard := r.mx.Mailbox.Commands(); heard[len(heard)-1] != "QUIT" {
+			t.Errorf("the MX heard %q", heard)
+		}
+	})
+}
