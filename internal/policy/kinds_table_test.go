@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"text/tabwriter"
@@ -15,7 +16,7 @@ import (
 )
 
 // What a list and a forwarder do to a tenant with 30 users, who have sent for 30 days before: everything in virtual time, through the
-// gate. go test ./internal/policy -run TestListsAndForwarders -v prints the table; make kinds does.
+// gate. make kinds prints the table, all of it; else what is in the middle of it is left out.
 
 // A campaign is the mail of a list or a forwarder beside that of the users.
 type campaign struct {
@@ -44,6 +45,9 @@ func TestListsAndForwarders(t *testing.T) {
 	before := month(t)
 	tab := newTable(t, "what\tbad\tmarked\taccount\tits level\tafter\tits mails passed\theld\ttenant's level\tothers contained\tusers' mails\theld")
 	for _, c := range campaigns() {
+		if ends := []int{2, 20, 1, 50}; !testing.Verbose() && !slices.Contains(ends, c.bad) {
+			continue
+		}
 		o := c.run(t, before)
 		mark := "no"
 		if c.marked {
@@ -103,9 +107,9 @@ func (c *campaign) run(t *testing.T, before *State) (o outcome) {
 		accounts.Kinds = c.kinds
 	}
 	set.Accounts = func(string) *Accounts { return accounts }
-	r := newRig(t, set, &memory{state: before})
-	r.at = before.Containment.At.Add(time.Minute)
-	began, step := r.at, c.span/time.Duration(c.mails)
+	began := before.Containment.At.Add(time.Minute)
+	r := newRigAt(t, set, &memory{state: before}, began)
+	step := c.span/time.Duration(c.mails)
 	for i := range c.mails + int(time.Hour/step) {
 		if i < c.mails {
 			if r.letter(c.sender(i), fmt.Sprintf("m%d@example.com", i%c.recipients()), c.class(i), i, c.octets(i)) {

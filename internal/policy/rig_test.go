@@ -61,7 +61,12 @@ func settingsWith(limits ...*Limit) Settings {
 
 func newRig(t testing.TB, s Settings, store Store) *rig {
 	t.Helper()
-	r := &rig{t: t, at: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)}
+	return newRigAt(t, s, store, time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC))
+}
+
+func newRigAt(t testing.TB, s Settings, store Store, at time.Time) *rig {
+	t.Helper()
+	r := &rig{t: t, at: at}
 	var err error
 	if r.Policy, err = New(Options{Settings: s, Clock: r.now, Store: store}); err != nil {
 		t.Fatal(err)
