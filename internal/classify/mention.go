@@ -83,7 +83,7 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 		}
 		nouns++
 	}
-	if hostName(word(nouns)) && !isList(word(nouns)) && !domain(word(nouns), word(nouns+1)) || anonymous(word(nouns), word(nouns+1)) {
+	if hostName(word(nouns)) && !isList(word(nouns)) && string(word(nouns+1)) != "from" || anonymous(word(nouns), word(nouns+1)) {
 		nouns++
 		if string(word(nouns)) == "h" { // as Exim logs it: H=(name) [address]
 			nouns++
@@ -121,15 +121,13 @@ func (f *frame) participle(word func(int) []byte, i int) int {
 	return i
 }
 
+// hostName reports whether a word can be a host's name: not that of a list of domains, dbl.example.net.
 func hostName(word []byte) bool {
+	if bytes.HasPrefix(word, []byte("dbl.")) {
+		return false
+	}
 	at := bytes.IndexByte(word, '.')
 	return at > 0 && at < len(word)-1 && bytes.IndexByte(word, '/') < 0 && !isEnhanced(string(word))
-}
-
-// domain reports whether a name with a preposition before it may be the sender's domain as well: "mail from example.net [203.0.113.10]". The
-// name of a host has a label more, or a noun.
-func domain(word, before []byte) bool {
-	return string(before) == "from" && bytes.Count(word, []byte{'.'}) == 1
 }
 
 // anonymous reports whether a word is what Postfix calls a client without a name: "connect from unknown[203.0.113.10]".
