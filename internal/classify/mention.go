@@ -83,7 +83,7 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 		}
 		nouns++
 	}
-	if hostName(word(nouns)) && !isList(word(nouns)) || anonymous(word(nouns), word(nouns+1)) {
+	if hostName(word(nouns)) && !isList(word(nouns)) && string(word(nouns+1)) != "from" || anonymous(word(nouns), word(nouns+1)) {
 		nouns++
 		if string(word(nouns)) == "h" { // as Exim logs it: H=(name) [address]
 			nouns++
@@ -121,7 +121,11 @@ func (f *frame) participle(word func(int) []byte, i int) int {
 	return i
 }
 
+// hostName reports whether a word can be a host's name: not that of a list of domains, dbl.example.net.
 func hostName(word []byte) bool {
+	if bytes.HasPrefix(word, []byte("dbl.")) {
+		return false
+	}
 	at := bytes.IndexByte(word, '.')
 	return at > 0 && at < len(word)-1 && bytes.IndexByte(word, '/') < 0 && !isEnhanced(string(word))
 }
