@@ -130,19 +130,11 @@ func (a *pass) read(fields []smtp.HeaderField) (r reading) {
 }
 
 // isForeign reports whether another than the tenant's MSA has written the name: somewhere on the way of mail that is only forwarded. It
-// is known by its domain. Where nobody has said which domains accounts have, it is the domain of a foreign sender.
+// is known by its domain, where the operator has said which domains accounts have. The envelope tells nothing of it: its sender is the
+// sender's choice, and would let an account that is limited or blocked pass for a stranger.
 func (a *pass) isForeign(name string) bool {
 	of, domain := a.telling(), mailbox.DomainOf(name)
-	switch {
-	case domain == "":
-		return false
-	case len(of.Domains) > 0:
-		return !of.Domains.Has(domain)
-	case domain == mailbox.SRSDomain(a.envelope):
-		return !of.Senders.Has(domain)
-	default:
-		return len(of.Senders) > 0 && !of.Senders.Has(domain) && domain == mailbox.DomainOf(a.envelope)
-	}
+	return domain != "" && len(of.Domains) > 0 && !of.Domains.Has(domain)
 }
 
 // agreed gives the one account that all fields name.

@@ -195,8 +195,6 @@ func TestForeignField(t *testing.T) {
 		{"beside the MSA's own", Accounts{Domains: own}, srs, []string{"x@other.example", "list@acme.example"}, "list@acme.example", "foreign_account"},
 		{"the MSA's own alone", Accounts{Domains: own}, srs, []string{"list@mail.acme.example"}, "list@mail.acme.example", ""},
 		{"a login name", Accounts{Domains: own}, srs, []string{"alice"}, "alice", ""},
-		{"the domain that SRS names", Accounts{}, srs, []string{"x@other.example"}, "<srs>@acme.example", "foreign_account"},
-		{"a foreign sender's domain", Accounts{Senders: own}, "x@other.example", []string{"x@other.example"}, "x@other.example", "foreign_account"},
 		{"no domain is known", Accounts{}, "x@other.example", []string{"y@other.example"}, "y@other.example", ""},
 		{"a realm of its own", Accounts{Senders: own}, "bob@acme.example", []string{"bob@ad.internal"}, "bob@ad.internal", ""},
 		{"required, and there is none", Accounts{Required: true}, "bob@acme.example", nil, "", "deferred"},

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -125,9 +126,11 @@ func (r *retries) grow(t *putOff) bool {
 	t.entries = make([]uint64, 2*n)
 	r.entries += n
 	for _, entry := range old {
-		if entry != 0 {
-			t.put(entry, uint16(entry)) // there is room: a set's entries go to two sets
+		if entry == 0 {
+			continue
 		}
+		set := t.set(entry)
+		set[slices.Index(set, 0)] = entry // there is room: a set's entries go to two sets
 	}
 	return true
 }
