@@ -162,7 +162,7 @@ func (r result) short() string {
 		text += fmt.Sprintf(" (%d of %d)", r.arrived, r.mails)
 	}
 	if r.copies > 0 {
-		text += fmt.Sprintf(" **%d copies too many**", r.copies)
+		text += fmt.Sprintf(" **%d too many**", r.copies)
 	}
 	return text
 }
