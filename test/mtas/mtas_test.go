@@ -49,6 +49,7 @@ func TestOutcome(t *testing.T) {
 		{"never tried", []sample{arrived(time.Second, false)}, refused, mode{}, "not tried, 1 began with the other"},
 		{"ends at the gateway", []sample{arrived(time.Second, false)}, refused, mode{fenced: true}, "1.0"},
 		{"nothing is dead", []sample{arrived(time.Second, false)}, both, mode{}, "1.0"},
+		{"all that tried failed", []sample{{tried: true}, arrived(0, false)}, refused, mode{}, "no, 1 began with the other"},
 		{"some", []sample{arrived(time.Second, true), {tried: true}}, refused, mode{}, "1.0 (1 of 2)"},
 		{"twice", []sample{{took: time.Second, copies: 2, tried: true}}, refused, mode{}, "1.0 **1 too many**"},
 	} {
