@@ -126,8 +126,9 @@ func firewall(all []target) string {
 		if t.deadAddr().Is6() {
 			family = "ip6"
 		}
-		fmt.Fprintf(&rules, "add counter inet dead %s;\nadd rule inet dead in %s daddr %s tcp dport 25 tcp flags & (syn|ack) == syn counter name %s %s;\n",
-			t.token(), family, t.deadAddr(), t.token(), t.kase.dead)
+		fmt.Fprintf(&rules, "add counter inet dead %s;\n", t.token())
+		fmt.Fprintf(&rules, "add rule inet dead in %s daddr %s tcp dport 25 tcp flags & (syn|ack) == syn counter name %s %s;\n",
+			family, t.deadAddr(), t.token(), t.kase.dead)
 	}
 	return rules.String()
 }

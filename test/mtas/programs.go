@@ -22,7 +22,7 @@ var programs = []program{
 	{"sendmail", "sendmail", true, nil, sendmail("/usr/libexec/sendmail/sendmail", "-Am", "-odb")},
 	{"OpenSMTPD", "opensmtpd", true, startOpenSMTPD, sendmail("/usr/sbin/sendmail")},
 	{"Courier", "courier", true, startCourier, sendmail("/usr/sbin/sendmail")},
-	// dma waits in a busy loop, for 5 minutes, for more of a connection that was closed. The others must not suffer from it.
+	// dma waits in a busy loop for more of a connection that was closed. The others must not suffer from it.
 	{"dma", "dma", true, nil, sendmail("/usr/bin/nice", "-n", "19", "/usr/sbin/dma")},
 	{"Haraka", "node", true, startHaraka, submission("127.0.0.1:2525")},
 	{"nodemailer", "node", false, nil, sendNodemailer},

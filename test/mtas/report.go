@@ -33,10 +33,19 @@ func (r *report) fail(err error) {
 	r.failed = append(r.failed, err)
 }
 
-// write prints one table of all cases, and then one for each case with the spread.
+// write prints a table of all cases, one of those of the fenced mode, and then one for each case with the spread.
 func (r *report) write(output io.Writer) error {
 	var text strings.Builder
-	r.summary(&text)
+	var open, fenced []mode
+	for _, m := range r.measured("") {
+		if m.fenced {
+			fenced = append(fenced, m)
+		} else {
+			open = append(open, m)
+		}
+	}
+	r.summary(&text, open)
+	r.summary(&text, fenced)
 	for _, k := range kases {
 		r.table(&text, k)
 	}
@@ -44,25 +53,43 @@ func (r *report) write(output io.Writer) error {
 	return err
 }
 
-// summary has the programs down and the cases across; a cell has the modes of its case, in their order.
-func (r *report) summary(text *strings.Builder) {
-	titles, rule := "| |", "|---|"
-	for _, k := range kases {
-		titles += " " + k.title + " |"
-		rule += "---|"
+// summary has the programs down and the cases of the modes across; a cell has the modes in their order.
+func (r *report) summary(text *strings.Builder, modes []mode) {
+	if len(modes) == 0 {
+		return
 	}
-	fmt.Fprintf(text, "Median seconds: %s.\n\n%s\n%s\n", strings.Join(names(r.measured("")), " / "), titles, rule)
+	var titles []string
+	for _, m := range modes {
+		titles = append(titles, m.title)
+	}
+	fmt.Fprintf(text, "Median seconds %s:\n\n| |", strings.Join(titles, " / "))
+	for _, name := range modes[0].kases {
+		fmt.Fprintf(text, " %s |", kaseNamed(name).title)
+	}
+	text.WriteString("\n|---|" + strings.Repeat("---|", len(modes[0].kases)) + "\n")
 	for _, p := range r.programs() {
 		row := "| " + p.name + " |"
-		for _, k := range kases {
+		for _, name := range modes[0].kases {
 			var cells []string
-			for _, m := range r.measured(k.name) {
-				cells = append(cells, outcome(r.samples[p.name][m.name][k.name], k, m).short())
+			for _, m := range modes {
+				cells = append(cells, outcome(r.samples[p.name][m.name][name], kaseNamed(name), m).short())
+			}
+			if allEqual(cells) {
+				cells = cells[:1]
 			}
 			row += " " + strings.Join(cells, " / ") + " |"
 		}
 		text.WriteString(row + "\n")
 	}
+	text.WriteString("\n")
+}
+
+func kaseNamed(name string) kase {
+	return kases[slices.IndexFunc(kases, func(k kase) bool { return k.name == name })]
+}
+
+func allEqual(cells []string) bool {
+	return !slices.ContainsFunc(cells, func(cell string) bool { return cell != cells[0] })
 }
 
 // table has the programs down and the modes across.
@@ -96,13 +123,6 @@ func (r *report) measured(kase string) (measured []mode) {
 	return measured
 }
 
-func names(modes []mode) (names []string) {
-	for _, m := range modes {
-		names = append(names, m.name)
-	}
-	return names
-}
-
 func (r *report) programs() (measured []program) {
 	for _, p := range programs {
 		if r.samples[p.name] != nil {
@@ -123,22 +143,20 @@ func (r *report) has(m mode) bool {
 
 // A result sums up the mails of a case.
 type result struct {
-	mails, arrived, copies int
-	avoided                int             // arrived without the dead address having been tried
-	times                  []time.Duration // of the others, sorted
+	avoided       int             // began with the address that works, the dead one was not tried: they show nothing
+	mails, copies int             // of the others
+	times         []time.Duration // of those of them that arrived, sorted
 }
 
 func outcome(samples []sample, k kase, m mode) (r result) {
-	r.mails = len(samples)
 	for _, s := range samples {
-		r.copies += max(0, s.copies-1)
-		if s.copies == 0 {
+		if k.dead != "" && !m.fenced && !s.tried && s.copies > 0 {
+			r.avoided++
 			continue
 		}
-		r.arrived++
-		if k.dead != "" && !m.fenced && !s.tried {
-			r.avoided++
-		} else {
+		r.mails++
+		r.copies += max(0, s.copies-1)
+		if s.copies > 0 {
 			r.times = append(r.times, s.took)
 		}
 	}
@@ -148,21 +166,20 @@ func outcome(samples []sample, k kase, m mode) (r result) {
 
 // short is the median, and how many arrived if not all did.
 func (r result) short() string {
-	if r.mails == 0 {
+	text := "no"
+	switch {
+	case r.mails == 0 && r.avoided == 0:
 		return "–"
-	}
-	if r.arrived == 0 {
-		return "no"
-	}
-	text := "not tried"
-	if len(r.times) > 0 {
+	case r.mails == 0:
+		return "not tried"
+	case len(r.times) > 0:
 		text = seconds(r.times[(len(r.times)-1)/2])
-	}
-	if r.arrived < r.mails {
-		text += fmt.Sprintf(" (%d of %d)", r.arrived, r.mails)
+		if len(r.times) < r.mails {
+			text += fmt.Sprintf(" (%d of %d)", len(r.times), r.mails)
+		}
 	}
 	if r.copies > 0 {
-		text += fmt.Sprintf(" **%d copies too many**", r.copies)
+		text += fmt.Sprintf(" **%d too many**", r.copies)
 	}
 	return text
 }
