@@ -429,7 +429,7 @@ func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 		return j
 	}
 	p.own = r.Own() // another kanmon's word is about its own sending IPs
-	p.verdict = o.rules.Classify(replyQuery(&r, p.key.Provider))
+	p.verdict = o.readReply(&r, p.key.Provider)
 	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
 	o.pin(p)
 	o.hear(p)

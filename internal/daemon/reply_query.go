@@ -5,6 +5,24 @@ import (
 	"kanmon/internal/session"
 )
 
+// readReply says what a refusal means. One that blames our IP with words that stand in the message itself does not.
+func (o *outlet) readReply(r *session.MXRefusal, provider string) classify.Verdict {
+	q := replyQuery(r, provider)
+	v := o.rules.Classify(q)
+	if v.Suspend == classify.No || r.Message == nil {
+		return v
+	}
+	text, found := classify.WithoutRepeated(q.Text, r.Message())
+	if !found {
+		return v
+	}
+	q.Text = text
+	if without := o.rules.Classify(q); without.Suspend < v.Suspend {
+		return without
+	}
+	return v
+}
+
 // replyQuery gives a refusal to classify, with what the session has said: where the reply repeats it, it is no evidence (I20).
 func replyQuery(r *session.MXRefusal, provider string) classify.Query {
 	return classify.Query{

@@ -109,7 +109,7 @@ func (c *campaign) run(t *testing.T, before *State) (o outcome) {
 	set.Accounts = func(string) *Accounts { return accounts }
 	began := before.Containment.At.Add(time.Minute)
 	r := newRigAt(t, set, &memory{state: before}, began)
-	step := c.span/time.Duration(c.mails)
+	step := c.span / time.Duration(c.mails)
 	for i := range c.mails + int(time.Hour/step) {
 		if i < c.mails {
 			if r.letter(c.sender(i), fmt.Sprintf("m%d@example.com", i%c.recipients()), c.class(i), i, c.octets(i)) {

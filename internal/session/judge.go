@@ -35,6 +35,9 @@ type MXRefusal struct {
 	EHLO    [2]string // by the MSA, and by kanmon to the MX
 	Subject string    // of the message that is refused: the values of its fields, a line each
 	Said    []string  // its other recipients and fields
+
+	// Message gives as much of the message that is refused as is kept. Nil before there is one; good during the call.
+	Message func() []byte
 }
 
 // Own reports whether the reply is another kanmon's, which is no evidence of anybody's conduct.

@@ -144,6 +144,15 @@ func (l *leg) pending() bool {
 	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
+// saysMore reports whether the peer has sent octets that nobody has read. It may wait for a millisecond; a hang-up is not one.
+func (l *leg) saysMore() bool {
+	if !l.in.Empty() {
+		return true
+	}
+	l.arm(time.Now().Add(time.Millisecond))
+	return l.in.Fill() == nil
+}
+
 // arm sets the read deadline.
 func (l *leg) arm(t time.Time) {
 	l.armed = t

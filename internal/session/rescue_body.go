@@ -122,5 +122,8 @@ func (s *session) reopenForBody() error {
 		s.refusedIn = PhaseData
 		return errRefused
 	}
+	if s.held != nil && s.held.mx.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)
+		return errUnfit
+	}
 	return nil
 }

@@ -646,3 +646,31 @@ func TestRescueAcceptedPanics(t *testing.T) {
 		t.Errorf("acknowledged; outcome %v", k.outcomes)
 	}
 }
+
+// An MX that says more behind its refusal of the dot may have taken the message: it is not sent again, whenever the rest comes.
+//
+// law: I3 B12
+func TestRefusedDotThatGoesOnIsNotRescued(t *testing.T) {
+	for _, pause := range []string{"", smtptest.Delay(20 * time.Millisecond)} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newTwoIPs()
+			r.mx.Reply = refuseAt(".", 1, "550 5.7.1 listed\r\n"+pause+"250 2.0.0 queued\r\n")
+			r.second.Reply = func(verb string, _ int) string {
+				if verb == "EHLO" {
+					return smtptest.Delay(50*time.Millisecond) + smtptest.Default
+				}
+				return smtptest.Default
+			}
+			msa := r.msa(t)
+			d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
+			if d.All(smtptest.Accepted) {
+				t.Errorf("%+v", d)
+			}
+			_ = msa.Quit()
+			synctest.Wait()
+			if n := r.second.Mailbox.Len(); n != 0 {
+				t.Errorf("the message was sent again, and taken %d times", n)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"slices"
 
 	"kanmon/internal/smtp"
 )
@@ -32,6 +33,9 @@ func (s *session) noteSaid(r *MXRefusal) {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
 		r.saidIn(line)
+	}
+	if r.Phase >= PhaseBody && len(s.kept.pieces) > 0 {
+		r.Message = func() []byte { return slices.Concat(s.kept.pieces...) }
 	}
 	if header := s.kept.header(); r.Phase >= PhaseData && len(header) > 0 {
 		r.Subject = string(fieldsOf(header, "subject"))
