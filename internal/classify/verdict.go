@@ -76,6 +76,9 @@ func (r *Rules) Classify(q Query) Verdict {
 		return Verdict{Class: ClassNone, Rule: rulePositive}
 	}
 	v := r.judge(&q, s, s.echoes.certain(s.normal.plain, &q))
+	if rest, theirs := r.beside(&q, &v, s); theirs {
+		return rest
+	}
 	if v.blamesIP() || len(v.Lists) > 0 {
 		if plain, found := s.echoes.doubtful(s.normal.plain, &q); found {
 			without := r.judge(&q, s, plain)
