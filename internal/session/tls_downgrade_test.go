@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -271,9 +272,17 @@ func TestSecondConnectionIsNoEvidence(t *testing.T) {
 				if strings.HasPrefix(name, "the first") {
 					from = 1
 				}
+				var refuses atomic.Bool
+				first, later := s.mx.Reply, refuseAt("BANNER", 1, c.reply)
+				s.mx.Reply = func(verb string, n int) string {
+					if refuses.Load() {
+						return later(verb, n)
+					}
+					return first(verb, n)
+				}
 				s.dialed = func(n int) error {
 					if n >= from {
-						s.mx.Reply = refuseAt("BANNER", 1, c.reply)
+						refuses.Store(true)
 						return c.dial
 					}
 					return nil
