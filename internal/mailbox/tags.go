@@ -93,10 +93,11 @@ func isSRSDay(s string) bool {
 	return len(s) >= 1 && len(s) <= 4 && consistsOf(s, "abcdefghijklmnopqrstuvwxyz0123456789")
 }
 
-// Words that stand in front of what list software adds. Behind the first group a number is enough.
+// Words that stand in front of what list software adds. Behind the first group a number is enough. Those of the second can stand
+// in front of the list's name, too, which is kept: owner-news-user=example.com is another list's than owner-jobs-user=example.com.
 var (
 	bounceWords = []string{"bounces", "bounce", "return-path", "returnpath", "returns", "return", "verp"}
-	listWords   = append([]string{"owner", "errors", "error", "sentto"}, bounceWords...)
+	ownerWords  = []string{"owner", "errors", "error", "sentto"}
 )
 
 // withoutVERP takes out the recipient that a list has coded into its sender, or the number that stands for it.
@@ -105,8 +106,14 @@ func withoutVERP(local string) (rest string, did Folded) {
 		if plus := strings.IndexByte(local, '+'); plus > 0 && plus < user {
 			return local[:plus], VERP
 		}
-		for _, word := range listWords {
-			if end := wordIn(local, word, "-_.", func(behind string) bool { return len(local)-len(behind) <= user }); end > 0 {
+		before := func(behind string) bool { return len(local)-len(behind) <= user }
+		for _, word := range ownerWords {
+			if end := wordIn(local, word, "-_.", before); end > 0 {
+				return local[:endOfList(local, end, user, end == len(word))], VERP
+			}
+		}
+		for _, word := range bounceWords {
+			if end := wordIn(local, word, "-_.", before); end > 0 {
 				return local[:end], VERP
 			}
 		}
@@ -126,6 +133,22 @@ func withoutVERP(local string) (rest string, did Folded) {
 		}
 	}
 	return local, Nothing
+}
+
+// endOfList gives the end of the list's name behind a word that begins the local part: up to the hyphen before the user, and
+// without the numbers of messages behind the list's own. A list that is named in front of the word has none behind it.
+func endOfList(local string, word, user int, begins bool) int {
+	hyphen := strings.LastIndexByte(local[:user], '-')
+	if !begins || hyphen <= word {
+		return word
+	}
+	for {
+		i := strings.LastIndexByte(local[:hyphen], '-')
+		if i <= word || !isDigits(local[i+1:hyphen]) {
+			return hyphen
+		}
+		hyphen = i
+	}
 }
 
 // recipientIn gives the place of the "=" in "user=example.com" at the end; 0 if there is none, or no user before it.
