@@ -75,6 +75,8 @@ type guard struct {
 	carried map[session.ID][]string // local parts that later records of a session may name again
 	secret  bool                    // the last command was AUTH: the next may be its argument
 
+	until   int    // offset in the line at hand behind which nothing more is begun
+	left    int    // octets that were left out for that
 	out     []byte // result of text and address
 	line    []byte // scratch: a line without its AUTH parameter
 	plain   []byte // scratch: a decoded or unquoted local part
@@ -199,16 +201,23 @@ func (g *guard) learn(local []byte) {
 	}
 }
 
-// text gives what may be shown of a text: one line, or lines parted by '\n'. The result is valid until the next call, and is
-// not yet fit for a terminal.
-func (g *guard) text(text []byte, k kind) []byte {
+// text gives what may be shown of a text: one line, or lines parted by '\n'. It is all that began in the first maxText octets; left says
+// how many octets that leaves out. Of a text that is cut itself, a last word is left out, too: an address may have been cut.
+// The result is valid until the next call, and is not yet fit for a terminal.
+func (g *guard) text(text []byte, k kind, isCut bool) (shown []byte, left int) {
 	if g.mode == AddressesClear && !g.secret && !mayHoldCredential(text, k) {
-		return text
+		return text, 0
 	}
-	g.out = g.out[:0]
+	g.out, g.left = g.out[:0], 0
+	end := g.end(text, isCut)
 	for {
 		line, rest, more := bytes.Cut(text, newline)
+		g.until = end
+		end -= len(line) + 1
 		line = g.withoutAuthParam(line, k)
+		if end >= -1 { // all of the line, which may be longer now
+			g.until = len(line)
+		}
 		switch k {
 		case kindCommand:
 			g.command(line)
@@ -217,17 +226,34 @@ func (g *guard) text(text []byte, k kind) []byte {
 		default:
 			g.free(line)
 		}
-		if !more {
-			return g.out
+		switch {
+		case !more:
+			return g.out, g.left
+		case end < 0:
+			return g.out, g.left + 1 + len(rest)
 		}
 		g.out = append(g.out, '\n')
 		text = rest
 	}
 }
 
+// end gives the offset in a text behind which nothing more is begun.
+func (g *guard) end(text []byte, isCut bool) int {
+	switch {
+	case g.mode == AddressesClear:
+		return len(text)
+	case len(text) > maxText:
+		return maxText
+	case isCut:
+		return bytes.LastIndexAny(text, " \n") + 1
+	default:
+		return len(text)
+	}
+}
+
 // address gives what may be shown of the inside of angle brackets. The result is valid until the next call.
 func (g *guard) address(path []byte) []byte {
-	g.out = g.out[:0]
+	g.out, g.until = g.out[:0], len(path)
 	g.path(path)
 	return g.out
 }

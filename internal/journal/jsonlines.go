@@ -105,7 +105,7 @@ func (o *object) decision(d *session.Decided) {
 	if d.Account != "" {
 		o.open("account", 0)
 		o.f.guard.foreign = append(o.f.guard.foreign[:0], d.Account...)
-		o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.f.guard.foreign))
+		o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.f.guard.foreign), 0)
 	}
 	o.word("action", d.Did)
 	o.foreign("rule", d.Rule)
@@ -235,7 +235,8 @@ func (o *object) reply(name string, p *session.ReplyRecord) {
 		o.dst = append(o.dst, '"')
 	}
 	o.open("text", 0)
-	o.dst = o.f.appendJSON(o.dst, o.f.guard.text(text, kindReply))
+	shown, left := o.f.guard.text(text, kindReply, p.Text.Cut() > 0)
+	o.dst = o.f.appendJSON(o.dst, shown, left+p.Text.Cut())
 	o.boolean("local", p.Local)
 	if p.Softened {
 		o.boolean("softened", true)
@@ -264,7 +265,7 @@ func (o *object) open(name string, begin byte) {
 
 func (o *object) address(name string, s session.Span) {
 	o.open(name, 0)
-	o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.r.Text(s)))
+	o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.r.Text(s)), s.Cut())
 }
 
 // foreign appends a text that others may have made; an empty one is left out.
@@ -277,7 +278,8 @@ func (o *object) foreign(name, text string) {
 
 func (o *object) text(text string) {
 	o.f.guard.foreign = append(o.f.guard.foreign[:0], text...)
-	o.dst = o.f.appendJSON(o.dst, o.f.guard.text(o.f.guard.foreign, kindNote))
+	shown, left := o.f.guard.text(o.f.guard.foreign, kindNote, false)
+	o.dst = o.f.appendJSON(o.dst, shown, left)
 }
 
 // word appends a word of our own or of crypto/tls.

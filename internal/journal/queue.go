@@ -120,21 +120,15 @@ func signal(c chan<- struct{}) {
 const (
 	recordOverhead    = 1024
 	lineOverhead      = 40
+	eventOverhead     = 160
 	recipientOverhead = 64
 )
 
 // sizeOf is about what a record takes in memory, in octets.
 func sizeOf(r *session.Record) int {
-	n := recordOverhead + len(r.Lines)*lineOverhead
-	for i := range r.Lines {
-		n += len(r.Text(r.Lines[i].Text))
-	}
+	n := recordOverhead + r.Octets() + len(r.Lines)*lineOverhead + (len(r.Actions)+len(r.Decisions))*eventOverhead
 	if t := r.Transaction; t != nil {
 		n += len(t.Recipients) * recipientOverhead
-		n += len(r.Text(t.Mail.Text)) + len(r.Text(t.Data.Text)) + len(r.Text(t.Dot.Text))
-		for i := range t.Recipients {
-			n += len(r.Text(t.Recipients[i].Address)) + len(r.Text(t.Recipients[i].Reply.Text))
-		}
 	}
 	return n
 }

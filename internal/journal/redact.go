@@ -121,6 +121,10 @@ func (g *guard) freeFrom(text []byte, i int) {
 	}
 	start := len(g.out)
 	for i < len(text) {
+		if i >= g.until {
+			g.left += len(text) - i
+			return
+		}
 		switch c := text[i]; {
 		case c == '<':
 			i = g.bracket(text, i)
@@ -218,6 +222,7 @@ func (g *guard) run(text []byte, i int) int {
 // bare appends what holds no address, with the known local parts in it replaced. One of these may go on behind the end: it gives the
 // offset behind what it appended.
 func (g *guard) bare(text []byte, i, end int) int {
+	end = min(end, max(i, g.until))
 	if g.locals.empty() {
 		g.out = append(g.out, text[i:end]...)
 		return end

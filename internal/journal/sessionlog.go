@@ -46,7 +46,9 @@ func (f *formatter) sessionLog(r *session.Record) []byte {
 	f.out = f.out[:0]
 	for i := range r.Lines {
 		l := &r.Lines[i]
-		kept, cut := bound(f.guard.text(r.Text(l.Text), kindOf(l.Mark)))
+		shown, left := f.guard.text(r.Text(l.Text), kindOf(l.Mark), l.Text.Cut() > 0)
+		kept, cut := bound(shown)
+		cut += left + l.Text.Cut()
 		start := len(f.out)
 		f.out = f.clock.append(f.out, r.Session.Start.Add(l.At))
 		f.out = append(f.out, ' ')

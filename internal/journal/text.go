@@ -87,9 +87,10 @@ func appendHex(dst []byte, c byte) []byte {
 }
 
 // appendJSON appends text as a JSON string (RFC 8259 §7). Its value is what appendSafe makes of each line, lines parted by
-// newlines.
-func (f *formatter) appendJSON(dst, text []byte) []byte {
+// newlines. So many octets behind the text have been left out already.
+func (f *formatter) appendJSON(dst, text []byte, left int) []byte {
 	kept, cut := bound(text)
+	cut += left
 	dst = append(dst, '"')
 	for {
 		line, rest, more := bytes.Cut(kept, newline)

@@ -1,10 +1,13 @@
 package journal
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode"
 	"unicode/utf8"
+
+	"kanmon/internal/session"
 )
 
 func TestAppendSafe(t *testing.T) {
@@ -96,4 +99,49 @@ func unescape(t *testing.T, s string) string {
 		}
 	}
 	return b.String()
+}
+
+// Wherever a text is cut, by the session or by what is written of it: no part of an address is shown as if it were a word, and how much is
+// missing is said.
+func TestNobodyIsShownAtACut(t *testing.T) {
+	const local = "qzx7canary7xzq"
+	for at := 0; at <= 3000; at += 7 {
+		for name, text := range map[string]string{
+			"long":  "550 5.1.1 " + strings.Repeat("x ", at/2) + "for " + local + "@dom.example, and so on",
+			"lines": "550-5.1.1 " + strings.Repeat("x ", at/2) + "\n550 " + local + "@dom.example\n550 " + strings.Repeat("y ", 1000),
+			"short": strings.Repeat("<a@b.example> ", at/14) + "for <" + local + "@dom.example>, and so on",
+		} {
+			for _, mode := range []AddressMode{AddressesHashed, AddressesDomain} {
+				r := transactionRecord("a@b.example", "c@d.example")
+				r.Transaction.Recipients[0].Reply = reply(r, 550, text, 1, 1)
+				addLine(r, 0, session.MarkFromMX, text)
+				f := newFormatter(mode, testKey)
+				f.begin(r)
+				out := string(f.sessionLog(r)) + string(f.json(r))
+				if strings.Contains(out, local[:3]) {
+					t.Fatalf("%v, %s, %d octets in front: %.200s", mode, name, at, out[max(0, strings.Index(out, local[:3])-100):])
+				}
+				if has := strings.Contains(out, "octets cut]"); !has && len(text) > 2*maxText {
+					t.Fatalf("%v, %s, %d octets: nothing says that some are missing", mode, name, len(text))
+				}
+			}
+		}
+	}
+}
+
+// What a session has kept of a text, and what it has not, is one text: so much is missing of it.
+func TestCutIsCountedWhoeverCuts(t *testing.T) {
+	for _, n := range []int{maxText, maxText + 1, maxText + 511, maxText + 512, maxText + 513, 60_000} {
+		r := newRecord()
+		addLine(r, 0, session.MarkFromMX, strings.Repeat("x", n))
+		f := newFormatter(AddressesClear, nil)
+		f.begin(r)
+		want := strings.Repeat("x", 10) + "\n"
+		if n > maxText {
+			want = fmt.Sprintf("x\\[%d octets cut]\n", n-maxText)
+		}
+		if out := string(f.sessionLog(r)); !strings.HasSuffix(out, want) || strings.Count(out, "x") != maxText {
+			t.Errorf("%d octets: …%s", n, out[len(out)-40:])
+		}
+	}
 }

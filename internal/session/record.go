@@ -39,9 +39,6 @@ func (m Mark) String() string {
 	return [...]string{"", "<-", "->", "|<", "|>", ">|"}[m]
 }
 
-// A Span is a piece of text inside a [Record]. The zero Span is the empty text.
-type Span struct{ off, n uint32 }
-
 // A Line is one line, or one whole multi-line reply (lines separated by '\n'), of the session log.
 type Line struct {
 	Mark  Mark
@@ -72,7 +69,7 @@ func (r *ReplyRecord) class() int {
 // An OpeningReply is the MX's reply to a step of opening its leg: banner, EHLO, STARTTLS, EHLO after TLS.
 type OpeningReply struct {
 	Phase Phase
-	Reply ReplyRecord // its text ends after 2,048 octets
+	Reply ReplyRecord
 }
 
 // A Recipient is one RCPT of a transaction.
@@ -156,6 +153,7 @@ type Transaction struct {
 	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
 	Dot        ReplyRecord   // reply to the dot
 	Outcome    Outcome
+	octets     uint32 // of its texts, as far as they are kept
 	Cause      string // why, where the replies do not say it; "" otherwise
 }
 
@@ -235,36 +233,39 @@ type Record struct {
 	Transaction *Transaction // nil if none ended
 	End         *SessionEnd  // nil if the session goes on
 
-	text  []byte
+	texts texts
 	trans Transaction
 	end   SessionEnd
 }
 
 // Text gives the octets of a span of this record. They are valid until Release.
-func (r *Record) Text(s Span) []byte { return r.text[s.off : s.off+s.n] }
+func (r *Record) Text(s Span) []byte { return r.texts.of(s) }
 
-// Add copies text into the record and gives its span.
-func (r *Record) Add(text []byte) Span {
-	s := Span{off: uint32(len(r.text)), n: uint32(len(text))}
-	r.text = append(r.text, text...)
-	return s
-}
+// Add copies text into the record, as far as it is kept, and gives its span.
+func (r *Record) Add(text []byte) Span { return r.texts.add(text, maxText) }
+
+// Octets is how many octets of text are in the record.
+func (r *Record) Octets() int { return len(r.texts) }
 
 // NewRecord gives an empty record.
 func NewRecord() *Record { return recordPool.Get().(*Record) }
 
 // Release gives the record back for reuse. Nothing of it may be touched afterwards.
 func (r *Record) Release() {
-	if cap(r.text) > maxPooledText {
+	if cap(r.texts) > maxPooledText || cap(r.Lines) > maxPooledLines || cap(r.trans.Recipients) > maxPooledRcpts {
 		return
 	}
 	rcpts, opening := r.trans.Recipients[:0], r.end.Opening[:0]
-	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], text: r.text[:0]}
+	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], texts: r.texts[:0]}
 	r.trans.Recipients, r.end.Opening = rcpts, opening
 	recordPool.Put(r)
 }
 
-// maxPooledText keeps records swollen by long replies from staying in memory.
-const maxPooledText = 16 << 10
+// These keep records swollen by long replies and many recipients from staying in memory.
+const (
+	maxPooledText  = 16 << 10
+	maxPooledLines = 512
+	maxPooledRcpts = 128
+)
 
 var recordPool = sync.Pool{New: func() any { return new(Record) }}

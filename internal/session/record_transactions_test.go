@@ -92,7 +92,7 @@ func TestRecordStaysSmall(t *testing.T) {
 		msa.Command("MAIL FROM:<a@example.com>")
 		msa.Command("RCPT TO:<a@example.com>")
 		line := "RCPT TO:<" + strings.Repeat("a", 3900) + "@example.com>"
-		for range 500 {
+		for range 5000 {
 			msa.Command(line)
 		}
 		_ = msa.Quit()

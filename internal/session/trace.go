@@ -14,9 +14,9 @@ import (
 type trace struct {
 	to   Recorder
 	info *SessionInfo
-	rec  *Record // nil: nothing gathered
-	kept *keptTransaction
-	tx   bool // a transaction is being gathered, in rec or kept
+	rec  *Record          // nil: nothing gathered
+	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
+	tx   bool             // a transaction is being gathered
 	body time.Time
 
 	opening *openingReplies // nil: none yet
@@ -29,29 +29,22 @@ type trace struct {
 
 // openingReplies are kept until the session ends.
 type openingReplies struct {
-	replies []OpeningReply // with their texts in text
-	text    []byte
-}
-
-// keptTransaction is the transaction under way while nothing else is gathered: a session that waits costs little.
-type keptTransaction struct {
-	trans Transaction
-	text  []byte
+	replies []OpeningReply // with their texts in texts
+	texts   texts
 }
 
 func (t *trace) record() *Record {
 	if t.rec == nil {
 		t.rec = NewRecord()
-		if k := t.kept; k != nil {
-			t.kept = nil
-			t.rec.trans, t.rec.text = k.trans, append(t.rec.text, k.text...)
-		}
 	}
 	return t.rec
 }
 
 // transaction is the one being gathered.
-func (t *trace) transaction() *Transaction { return &t.record().trans }
+func (t *trace) transaction() *Transaction {
+	trans, _ := t.gathered()
+	return trans
+}
 
 // line adds a line of the session log.
 func (t *trace) line(m Mark, text []byte) {
@@ -76,7 +69,7 @@ func (t *trace) reply(m Mark, reply *smtp.Reply, first, took time.Duration) {
 		return
 	}
 	r := t.record()
-	r.Lines = append(r.Lines, Line{Mark: m, Text: t.add(reply), At: time.Since(t.info.Start), First: first, Took: took})
+	r.Lines = append(r.Lines, Line{Mark: m, Text: r.texts.addReply(reply, maxText), At: time.Since(t.info.Start), First: first, Took: took})
 }
 
 // opened adds a reply to a step of opening the MX leg. It is kept for the session's last record.
@@ -85,26 +78,19 @@ func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration
 		return
 	}
 	if t.opening == nil {
-		t.opening = &openingReplies{make([]OpeningReply, 0, 3), make([]byte, 0, 256)}
+		t.opening = &openingReplies{make([]OpeningReply, 0, 3), make(texts, 0, 256)}
 	}
 	o := t.opening
 	if len(o.replies) >= maxOpenings {
 		return
 	}
-	begin := len(o.text)
-	o.text = reply.AppendRaw(o.text)
-	n := min(len(o.text)-begin, maxOpeningText)
-	o.text = o.text[:begin+n]
 	o.replies = append(o.replies, OpeningReply{phase, ReplyRecord{
-		Code: reply.Code, Text: Span{uint32(begin), uint32(n)}, First: first, Took: took,
+		Code: reply.Code, Text: o.texts.addReply(reply, maxText), First: first, Took: took,
 	}})
 }
 
 // maxOpenings bounds how many of these replies a session keeps: each rescue opens another MX leg.
 const maxOpenings = 32
-
-// maxOpeningText bounds what a session keeps of each of these replies until its end.
-const maxOpeningText = 2048
 
 // acted adds what was done about a refusal.
 func (t *trace) acted(a Action, refusal []byte) {
@@ -130,13 +116,6 @@ func (t *trace) decided(step Step, n Note) {
 		d.Transaction = t.transaction().Number
 	}
 	r.Decisions = append(r.Decisions, d)
-}
-
-func (t *trace) add(reply *smtp.Reply) Span {
-	r := t.record()
-	off := len(r.text)
-	r.text = reply.AppendRaw(r.text)
-	return Span{off: uint32(off), n: uint32(len(r.text) - off)}
 }
 
 // answered adds a reply as the MSA got it; the times are those of the MX's reply, a local one has none.
@@ -200,10 +179,10 @@ func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply) {
 	switch {
 	case cmd.Verb == smtp.VerbMAIL && !t.tx: // else it is one too many
 		t.beginTransaction(cmd)
-		t.transaction().Mail = ReplyRecord{Code: reply.Code, Local: true, Text: t.add(reply)}
+		t.transaction().Mail = ReplyRecord{Code: reply.Code, Local: true, Text: t.keepReply(reply, maxText)}
 	case cmd.Verb == smtp.VerbRCPT && t.tx:
 		if rcpt := t.recipient(cmd); rcpt >= 0 {
-			t.transaction().Recipients[rcpt].Reply = ReplyRecord{Code: reply.Code, Local: true, Text: t.add(reply)}
+			t.transaction().Recipients[rcpt].Reply = ReplyRecord{Code: reply.Code, Local: true, Text: t.keepReply(reply, shortReply)}
 		}
 	}
 }
@@ -213,50 +192,57 @@ func (t *trace) beginTransaction(cmd smtp.Command) {
 	t.begun++
 	mailbox, _, _ := cmd.Path()
 	rcpts := r.trans.Recipients[:0]
-	r.trans = Transaction{Number: t.begun, At: time.Since(t.info.Start), Sender: r.Add(mailbox), Recipients: rcpts}
+	r.trans = Transaction{Number: t.begun, At: time.Since(t.info.Start), Recipients: rcpts}
+	r.trans.Sender = t.keepText(mailbox, maxText)
 	t.tx = true
 }
 
 // recipient adds one to the transaction; -1 if there are too many to be recorded.
 func (t *trace) recipient(cmd smtp.Command) int {
-	r := t.record()
-	if len(r.trans.Recipients) >= maxRecordedRcpts {
-		r.trans.MoreRcpts++
+	trans := t.transaction()
+	if len(trans.Recipients) >= maxRecordedRcpts {
+		trans.MoreRcpts++
 		return -1
 	}
 	mailbox, _, _ := cmd.Path()
-	r.trans.Recipients = append(r.trans.Recipients, Recipient{Address: r.Add(mailbox)})
-	return len(r.trans.Recipients) - 1
+	trans.Recipients = append(trans.Recipients, Recipient{Address: t.keepText(mailbox, shortAddress)})
+	return len(trans.Recipients) - 1
 }
 
 const maxRecordedRcpts = 1000
 
 func (t *trace) mailReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx && t.transaction().Mail.Code == 0 {
-		t.transaction().Mail = t.replyRecord(reply, softened, first, took)
+		t.transaction().Mail = t.replyRecord(reply, maxText, softened, first, took)
 	}
 }
 
 func (t *trace) rcptReply(rcpt int, reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx && rcpt >= 0 && rcpt < len(t.transaction().Recipients) {
-		t.transaction().Recipients[rcpt].Reply = t.replyRecord(reply, softened, first, took)
+		t.transaction().Recipients[rcpt].Reply = t.replyRecord(reply, shortReply, softened, first, took)
 	}
+	t.handOverIfLarge() // one group may have a thousand of these replies
 }
 
 func (t *trace) dataReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
-	if t.tx {
-		t.transaction().Data = t.replyRecord(reply, softened, first, took)
+	if !t.tx {
+		return
 	}
+	short := maxText
+	if t.transaction().Data.Code != 0 { // an MSA may say DATA again and again
+		short = 0
+	}
+	t.transaction().Data = t.replyRecord(reply, short, softened, first, took)
 }
 
 func (t *trace) dotReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx {
-		t.transaction().Dot = t.replyRecord(reply, softened, first, took)
+		t.transaction().Dot = t.replyRecord(reply, maxText, softened, first, took)
 	}
 }
 
-func (t *trace) replyRecord(reply *smtp.Reply, softened bool, first, took time.Duration) ReplyRecord {
-	return ReplyRecord{Code: reply.Code, Softened: softened, Text: t.add(reply), First: first, Took: took}
+func (t *trace) replyRecord(reply *smtp.Reply, short int, softened bool, first, took time.Duration) ReplyRecord {
+	return ReplyRecord{Code: reply.Code, Softened: softened, Text: t.keepReply(reply, short), First: first, Took: took}
 }
 
 func (t *trace) bodyBegins(now time.Time) { t.body = now }
@@ -290,9 +276,13 @@ func (t *trace) endTransaction(o Outcome, cause string) {
 	}
 	trans.Outcome, trans.Cause = o, cause
 	t.count++
-	full := t.rec // not nil: transaction() made it so
+	full := t.record()
+	if t.kept != nil {
+		full.trans.move(trans, t.kept.texts, &full.texts)
+		t.kept = nil
+	}
 	t.rec = nil
-	full.Transaction = trans
+	full.Transaction = &full.trans
 	full.Session = *t.info
 	t.to.Record(full)
 }
@@ -320,7 +310,7 @@ func (t *Transaction) refusal() Outcome {
 
 // handOverIfLarge keeps a session that never waits, and never ends a transaction, from gathering without bound.
 func (t *trace) handOverIfLarge() {
-	if t.rec != nil && (len(t.rec.text) > maxGathered || len(t.rec.Lines) > maxGatheredLines) {
+	if r := t.rec; r != nil && (len(r.texts) > maxGathered || len(r.Lines)+len(r.Actions)+len(r.Decisions) > maxGatheredLines) {
 		t.handOver()
 	}
 }
@@ -337,32 +327,14 @@ func (t *trace) handOver() {
 	}
 	full := t.rec
 	t.rec = nil
-	if t.tx {
-		t.kept = full.keepTransaction()
+	switch {
+	case t.kept != nil:
+		t.kept.fit()
+	case t.tx:
+		t.kept = keepTransaction(full)
 	}
 	full.Session = *t.info
 	t.to.Record(full)
-}
-
-// keepTransaction copies the transaction under way, and the texts it needs.
-func (r *Record) keepTransaction() *keptTransaction {
-	k := &keptTransaction{trans: r.trans}
-	k.trans.Recipients = append([]Recipient(nil), r.trans.Recipients...)
-	spans := []*Span{&k.trans.Sender, &k.trans.Mail.Text, &k.trans.Data.Text, &k.trans.Dot.Text}
-	for i := range k.trans.Recipients {
-		spans = append(spans, &k.trans.Recipients[i].Address, &k.trans.Recipients[i].Reply.Text)
-	}
-	size := 0
-	for _, s := range spans {
-		size += int(s.n)
-	}
-	k.text = make([]byte, 0, size)
-	for _, s := range spans {
-		at := uint32(len(k.text))
-		k.text = append(k.text, r.Text(*s)...)
-		s.off = at
-	}
-	return k
 }
 
 // end hands over the last record of a session that ended in a phase, for a reason, with an error behind it or nil.
@@ -383,7 +355,7 @@ func (t *trace) end(s *session, phase Phase, reason string, cause error) {
 	}
 	if t.opening != nil {
 		for _, o := range t.opening.replies {
-			o.Reply.Text = r.Add(t.opening.text[o.Reply.Text.off : o.Reply.Text.off+o.Reply.Text.n])
+			o.Reply.Text = r.texts.take(t.opening.texts, o.Reply.Text)
 			r.end.Opening = append(r.end.Opening, o)
 		}
 	}

@@ -249,6 +249,30 @@ func (p *Reply) AppendRaw(dst []byte) []byte {
 	return dst
 }
 
+// AppendRawPart is AppendRaw as far as most octets; left is how many it would be more.
+func (p *Reply) AppendRawPart(dst []byte, most int) (_ []byte, left int) {
+	begin := len(dst)
+	for rest, more := p.text, true; more; {
+		var line []byte
+		line, rest, more = bytes.Cut(rest, []byte("\n"))
+		if len(dst)-begin <= most { // else it is only counted
+			dst = appendCode(dst, p.Code, !more)
+			n := min(len(line), most)
+			dst = append(dst, line[:n]...)
+			left += len(line) - n
+		} else {
+			left += len("250 ") + len(line)
+		}
+		if more {
+			dst = append(dst, '\n')
+		}
+	}
+	if over := len(dst) - begin - most; over > 0 {
+		dst, left = dst[:begin+most], left+over
+	}
+	return dst, left
+}
+
 func appendReplyLine(dst []byte, code int, last bool, text []byte, utf8Asked bool) []byte {
 	dst = appendCode(dst, code, last)
 	dst = AppendSanitised(dst, text, utf8Asked)

@@ -276,3 +276,25 @@ func TestReplyOfSeveralCodes(t *testing.T) {
 		}
 	}
 }
+
+// A part of a reply for the record is how it begins, and what is missing is counted.
+func TestAppendRawPart(t *testing.T) {
+	for _, wire := range []string{"250 ok\r\n", "250-a\r\n250-\r\n250 " + strings.Repeat("b", 40) + "\r\n", "550 \r\n"} {
+		var p Reply
+		r := NewReader(&piecewise{stream: wire, pieces: []int{1 << 20}})
+		if err := r.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := r.Reply(&p); !ok || err != nil {
+			t.Fatal(ok, err)
+		}
+		whole := string(p.AppendRaw(nil))
+		for most := range len(whole) + 2 {
+			got, left := p.AppendRawPart([]byte("before"), most)
+			want := whole[:min(most, len(whole))]
+			if string(got) != "before"+want || left != len(whole)-len(want) {
+				t.Errorf("%d octets of %q: %q, %d left", most, whole, got, left)
+			}
+		}
+	}
+}
