@@ -55,7 +55,11 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 		},
 	}
 	if records != nil {
-		g.engine.Recorder = records
+		of := recorder{journal: records}
+		if len(cfg.Tenants) > 0 {
+			of.router = out.router
+		}
+		g.engine.Recorder = of
 	}
 	for _, ip := range cfg.SendingIPs {
 		g.sendingIPs = append(g.sendingIPs, ip.Address)

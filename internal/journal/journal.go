@@ -4,7 +4,8 @@
 //  1. [New] opens the sinks. Each is a path, or "-" for standard output; an empty path leaves the sink out.
 //  2. The engine calls [Journal.Record] between two replies. It puts the record into a bounded queue or drops it.
 //  3. One goroutine formats; each sink has a bounded buffer and a goroutine that writes it. A sink that is slow,
-//     full, failing or read by nobody costs records of that sink alone, and each lost record is counted.
+//     full, failing or read by nobody costs records of that sink alone, and each lost record is counted. In queue and buffers
+//     nobody takes more than eight times the room that is left for others: who writes too much loses its own records.
 //  4. [Journal.Reopen] after log rotation, [Journal.Close] at the end, after the engine's last session.
 //
 // # The session log
@@ -27,7 +28,7 @@
 //	--  a note: was on no wire
 //
 // A reply of several lines takes as many lines, all with its mark; the first carries ELAPSED. Where records were
-// lost, a line with the session id "----------------" says how many.
+// lost, lines with the session id "----------------" say how many, and whose.
 //
 // # JSON lines
 //
@@ -146,16 +147,19 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 	return j, nil
 }
 
-// Record takes a record over and releases it once it is formatted. It does not wait: a record that does not fit, or
-// comes after Close, is dropped and counted.
-func (j *Journal) Record(r *session.Record) {
-	if !j.queue.put(r) {
+// Record is [Journal.RecordOf] for a record of no tenant's.
+func (j *Journal) Record(r *session.Record) { j.RecordOf("", r) }
+
+// RecordOf takes a record over and releases it once it is formatted. It does not wait: a record that does not fit, or
+// comes after Close, is dropped and counted for its tenant; "" stands for the source that it came from.
+func (j *Journal) RecordOf(tenant string, r *session.Record) {
+	if !j.queue.put(ownerOf(tenant, r), r) {
 		r.Release()
 	}
 }
 
 // Dropped is the number of records that at least one sink has lost, since New.
-func (j *Journal) Dropped() uint64 { return j.queue.lost() }
+func (j *Journal) Dropped() uint64 { return j.queue.total() }
 
 // Reopen opens the paths of the sinks anew, for log rotation. A path that still names the open file is left as it is.
 // On an error the sink concerned goes on with the file it has.
@@ -188,7 +192,7 @@ func (j *Journal) Close(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("journal: close %s: %w", s.name, err))
 		}
 	}
-	j.queue.lose(uint64(len(left)))
+	j.queue.lose(owner{}, uint64(len(left)))
 	if n := j.Dropped(); n > 0 {
 		j.log.Warn("journal closed with records dropped", "dropped_total", n)
 	}
@@ -200,7 +204,6 @@ func (j *Journal) run() {
 	defer close(j.drained)
 	tick := time.NewTicker(logInterval)
 	defer tick.Stop()
-	var told, seen uint64 // records lost before they were formatted, losses logged
 	logged := time.Time{}
 	for more := true; more; {
 		select {
@@ -208,10 +211,13 @@ func (j *Journal) run() {
 			j.gather()
 		case <-tick.C:
 		}
-		more = j.drain(&told)
-		if n := j.Dropped(); n > seen && time.Since(logged) >= logInterval {
-			j.log.Warn("journal dropped records", "dropped", n-seen, "dropped_total", n)
-			seen, logged = n, time.Now()
+		more = j.drain()
+		if time.Since(logged) < logInterval {
+			continue
+		}
+		if lost, all := j.queue.toTell(); len(lost) > 0 {
+			j.log.Warn("journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
+			logged = time.Now()
 		}
 	}
 }
@@ -230,25 +236,24 @@ func (j *Journal) gather() {
 }
 
 // drain formats what is queued. It is false once the queue is closed.
-func (j *Journal) drain(told *uint64) (more bool) {
+func (j *Journal) drain() (more bool) {
 	for {
-		r, seq, missed, more := j.queue.get()
-		if missed > *told {
+		next, missed, more := j.queue.get()
+		if len(missed) > 0 {
 			for _, s := range j.sinks {
-				s.skip(missed - *told)
+				s.skip(missed)
 			}
-			*told = missed
 		}
-		if r == nil {
+		if next.record == nil {
 			for _, s := range j.sinks {
 				s.poke()
 			}
 			return more
 		}
-		if !j.write(seq, r) {
-			j.queue.lose(1)
+		if !j.write(next) {
+			j.queue.lose(next.of.owner, 1)
 			for _, s := range j.sinks {
-				s.disown(seq)
+				s.disown(next.seq)
 			}
 		}
 	}
@@ -256,7 +261,8 @@ func (j *Journal) drain(told *uint64) (more bool) {
 
 // write formats a record for every sink and releases it. It is false if a sink lost it. A record that cannot be formatted
 // is lost: it must not end the program, whose work is mail.
-func (j *Journal) write(seq uint64, r *session.Record) (fits bool) {
+func (j *Journal) write(next queued) (fits bool) {
+	r := next.record
 	defer func() {
 		if p := recover(); p != nil {
 			j.log.Error("record cannot be formatted", "session", r.Session.ID.String(), "panic", fmt.Sprint(p))
@@ -266,7 +272,7 @@ func (j *Journal) write(seq uint64, r *session.Record) (fits bool) {
 	j.format.begin(r)
 	fits = true
 	for _, s := range j.sinks {
-		fits = s.add(seq, s.append(j.format, r)) && fits
+		fits = s.add(next.of.owner, next.seq, s.append(j.format, r)) && fits
 	}
 	r.Release()
 	return fits

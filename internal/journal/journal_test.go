@@ -92,7 +92,7 @@ func TestBlockedSinkCostsOnlyItself(t *testing.T) {
 		close(blocked.gate)
 		synctest.Wait()
 		lines := strings.Split(strings.TrimSuffix(blocked.String(), "\n"), "\n")
-		gap := fmt.Sprintf("---------------- %*s -- journal lost %d records here", elapsedWidth, "-", lost)
+		gap := fmt.Sprintf("---------------- %*s -- journal lost %d records of 192.168.30.40 here", elapsedWidth, "-", lost)
 		if last := lines[len(lines)-1]; !strings.HasSuffix(last, gap) {
 			t.Errorf("last line %q, want …%q", last, gap)
 		}

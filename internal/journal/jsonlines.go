@@ -12,11 +12,16 @@ import (
 var jsonSheet = sheet{
 	name:   "json",
 	append: (*formatter).json,
-	gap: func(dst []byte, now time.Time, records uint64) []byte {
+	gap: func(dst []byte, now time.Time, of owner, records uint64) []byte {
 		dst = append(dst, `{"type":"dropped","time":"`...)
 		dst = now.UTC().AppendFormat(dst, timeFormat)
 		dst = append(dst, `","records":`...)
 		dst = strconv.AppendUint(dst, records, 10)
+		if of.tenant != "" {
+			dst = new(formatter).appendJSON(append(dst, `,"tenant":`...), []byte(of.tenant), 0)
+		} else if of.source.IsValid() {
+			dst = append(of.source.AppendTo(append(dst, `,"source":"`...)), '"')
+		}
 		return append(dst, "}\n"...)
 	},
 }

@@ -9,7 +9,8 @@ import (
 // A reply often names a mailbox without its domain ("550 alice: no such user"), which only this finds.
 type localSet struct {
 	nodes []localNode // 0 is the root
-	first [256]bool   // octets that a local part may begin with, in any letter case
+	more  map[edge]int32
+	first [256]bool // octets that a local part may begin with, in any letter case
 }
 
 type localNode struct {
@@ -17,6 +18,13 @@ type localNode struct {
 	sibling, child int32
 	final          bool // a local part ends here
 	anywhere       bool // it is long or foreign enough to be replaced inside words, too
+	many           bool // it has more children than are chained: those are in localSet.more
+}
+
+// An edge leads from a node to the child with a character.
+type edge struct {
+	from int32
+	r    rune
 }
 
 const (
@@ -26,9 +34,17 @@ const (
 	// maxLocal bounds one local part (RFC 5321 §4.5.3.1.1: 64 octets), maxLocals the octets of all.
 	maxLocal  = 512
 	maxLocals = 1 << 20
+	// maxChain bounds how many children of a node are looked through. A thousand recipients can begin with a thousand characters.
+	maxChain = 8
+	// maxKeptNodes keeps what a record with many local parts took from staying in memory.
+	maxKeptNodes = 1 << 14
 )
 
 func (s *localSet) reset() {
+	if cap(s.nodes) > maxKeptNodes {
+		s.nodes, s.more = nil, nil
+	}
+	clear(s.more)
 	s.nodes = append(s.nodes[:0], localNode{})
 	clear(s.first[:utf8.RuneSelf])
 	for i := utf8.RuneSelf; i < len(s.first); i++ {
@@ -53,11 +69,9 @@ func (s *localSet) add(local []byte) bool {
 		local = local[size:]
 		depth++
 		foreign = foreign || r >= utf8.RuneSelf
-		next := s.child(at, r)
+		next, children := s.child(at, r)
 		if next == 0 {
-			next = int32(len(s.nodes))
-			s.nodes = append(s.nodes, localNode{r: r, sibling: s.nodes[at].child})
-			s.nodes[at].child = next
+			next = s.grow(at, r, children)
 		}
 		at = next
 	}
@@ -67,12 +81,33 @@ func (s *localSet) add(local []byte) bool {
 	return fresh
 }
 
-func (s *localSet) child(at int32, r rune) int32 {
+// child gives the node that a character leads to from another one, 0 if there is none; and how many it has looked through.
+func (s *localSet) child(at int32, r rune) (child int32, seen int) {
 	c := s.nodes[at].child
-	for c != 0 && s.nodes[c].r != r {
+	for ; c != 0 && s.nodes[c].r != r; seen++ {
 		c = s.nodes[c].sibling
 	}
-	return c
+	if c == 0 && s.nodes[at].many {
+		c = s.more[edge{at, r}]
+	}
+	return c, seen
+}
+
+// grow gives a node, which has so many children in its chain, another child.
+func (s *localSet) grow(at int32, r rune, chained int) int32 {
+	next := int32(len(s.nodes))
+	if chained < maxChain {
+		s.nodes = append(s.nodes, localNode{r: r, sibling: s.nodes[at].child})
+		s.nodes[at].child = next
+		return next
+	}
+	s.nodes = append(s.nodes, localNode{r: r})
+	s.nodes[at].many = true
+	if s.more == nil {
+		s.more = make(map[edge]int32)
+	}
+	s.more[edge{at, r}] = next
+	return next
 }
 
 // match gives the length of the longest local part that stands in text at offset i; 0 if there is none.
@@ -85,8 +120,7 @@ func (s *localSet) match(text []byte, i int) int {
 	at := int32(0)
 	for j := i; j < len(text); {
 		r, size := fold(text[j:])
-		at = s.child(at, r)
-		if at == 0 {
+		if at, _ = s.child(at, r); at == 0 {
 			break
 		}
 		last := text[j]
@@ -117,6 +151,9 @@ func fold(text []byte) (r rune, size int) {
 	r, size = utf8.DecodeRune(text)
 	if r == utf8.RuneError && size == 1 {
 		return unicode.MaxRune + 1 + rune(text[0]), 1
+	}
+	if r >= 0x2e80 && r < 0xa640 || r >= 0xac00 && r < 0xd800 {
+		return r, size // the scripts of East Asia have no letter case, and their texts are long
 	}
 	return unicode.ToLower(unicode.ToUpper(r)), size
 }

@@ -102,3 +102,12 @@ func writeToBrokenStdout() int {
 	}
 	return 0
 }
+
+func readFile(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}

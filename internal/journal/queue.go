@@ -19,32 +19,55 @@ type queue struct {
 	bytes   int
 	limit   int // octets
 	seq     uint64
-	missed  uint64 // records that did not fit in here
-	dropped uint64 // missed, and what sinks lost
+	uses    map[owner]*use
+	missed  losses // records that did not fit in here, and the sinks have not been told of
+	dropped uint64 // all that did not fit in here, and what sinks lost
+	untold  losses // of these, what kanmon's own log has not been told
 	closed  bool
 }
 
 type queued struct {
 	record *session.Record
+	seq    uint64
 	size   int
+	of     *use
 }
 
+// A use is what an owner has in the queue.
+type use struct {
+	owner
+	records, bytes int
+}
+
+// maxKeptUses bounds how many owners that have nothing in the queue are remembered.
+const maxKeptUses = 64
+
 func newQueue(records, octets int) *queue {
-	return &queue{ring: make([]queued, records), limit: octets, wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1)}
+	return &queue{
+		ring: make([]queued, records), limit: octets, uses: make(map[owner]*use),
+		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
+	}
 }
 
 // put is false if the record does not fit; it is counted then and stays the caller's.
-func (q *queue) put(r *session.Record) bool {
+func (q *queue) put(o owner, r *session.Record) bool {
 	size := sizeOf(r)
 	q.mu.Lock()
-	fits := !q.closed && q.n < len(q.ring) && q.bytes+size <= q.limit
+	u := q.uses[o]
+	if u == nil {
+		u = &use{owner: o}
+	}
+	fits := !q.closed && fits(u.records, 1, len(q.ring)-q.n) && fits(u.bytes, size, q.limit-q.bytes)
 	if fits {
-		q.ring[(q.head+q.n)%len(q.ring)] = queued{r, size}
+		q.ring[(q.head+q.n)%len(q.ring)] = queued{record: r, size: size, of: u}
 		q.n++
 		q.bytes += size
+		u.records++
+		u.bytes += size
+		q.uses[o] = u
 	} else {
-		q.missed++
-		q.dropped++
+		q.missed.add(o, 1)
+		q.lost(o, 1)
 	}
 	first := q.n == 1
 	half := q.n > len(q.ring)/2 || q.bytes > q.limit/2
@@ -58,22 +81,27 @@ func (q *queue) put(r *session.Record) bool {
 	return fits
 }
 
-// get gives the oldest record and its number, nil if there is none; how many records did not fit so far; and whether
-// more may come.
-func (q *queue) get() (r *session.Record, seq, missed uint64, open bool) {
+// get gives the oldest record, a nil one if there is none; what did not fit since it was last asked; and whether more may come.
+func (q *queue) get() (next queued, missed losses, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	missed, q.missed = q.missed, nil
 	if q.n == 0 {
-		return nil, 0, q.missed, !q.closed
+		return next, missed, !q.closed
 	}
 	slot := &q.ring[q.head]
-	r = slot.record
-	q.bytes -= slot.size
+	next = *slot
 	*slot = queued{}
+	q.seq++
+	next.seq = q.seq
+	q.bytes -= next.size
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--
-	q.seq++
-	return r, q.seq, q.missed, true
+	next.of.bytes -= next.size
+	if next.of.records--; next.of.records == 0 && len(q.uses) > maxKeptUses {
+		delete(q.uses, next.of.owner)
+	}
+	return next, missed, true
 }
 
 func (q *queue) close() {
@@ -87,25 +115,39 @@ func (q *queue) close() {
 // abandon drops what is still in the queue.
 func (q *queue) abandon() {
 	for {
-		r, _, _, _ := q.get()
-		if r == nil {
+		next, _, _ := q.get()
+		if next.record == nil {
 			return
 		}
-		r.Release()
-		q.lose(1)
+		next.record.Release()
+		q.lose(next.of.owner, 1)
 	}
 }
 
-func (q *queue) lose(n uint64) {
+// lose counts what a sink has lost.
+func (q *queue) lose(o owner, n uint64) {
 	q.mu.Lock()
-	q.dropped += n
-	q.mu.Unlock()
+	defer q.mu.Unlock()
+	q.lost(o, n)
 }
 
-func (q *queue) lost() uint64 {
+func (q *queue) lost(o owner, n uint64) {
+	q.dropped += n
+	q.untold.add(o, n)
+}
+
+func (q *queue) total() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.dropped
+}
+
+// toTell gives what was lost since it was last asked, and in all.
+func (q *queue) toTell() (fresh losses, all uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	fresh, q.untold = q.untold, nil
+	return fresh, q.dropped
 }
 
 // signal puts a token into a channel that holds one.

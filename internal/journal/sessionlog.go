@@ -26,11 +26,15 @@ func (f *formatter) begin(r *session.Record) { f.guard.begin(r) }
 var sessionLogSheet = sheet{
 	name:   "session_log",
 	append: (*formatter).sessionLog,
-	gap: func(dst []byte, now time.Time, records uint64) []byte {
+	gap: func(dst []byte, now time.Time, of owner, records uint64) []byte {
 		dst = now.AppendFormat(dst, timeFormat)
 		dst = append(dst, " ----------------          - -- journal lost "...)
 		dst = strconv.AppendUint(dst, records, 10)
-		return append(dst, " records here\n"...)
+		dst = append(dst, " records"...)
+		if of != (owner{}) {
+			dst = appendSafe(append(dst, " of "...), []byte(of.String()))
+		}
+		return append(dst, " here\n"...)
 	},
 }
 

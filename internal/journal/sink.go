@@ -16,7 +16,7 @@ import (
 type sheet struct {
 	name   string
 	append func(*formatter, *session.Record) []byte // valid until the next call
-	gap    func(dst []byte, now time.Time, records uint64) []byte
+	gap    func(dst []byte, now time.Time, of owner, records uint64) []byte
 }
 
 // A file is where a sink writes to. Close ends a Write that waits, where the system can do that.
@@ -28,7 +28,7 @@ type file interface {
 
 const (
 	retryAfter = time.Second
-	// writeChunk bounds one Write, so that progress on a slow sink is known.
+	// writeChunk bounds one Write, so that progress on a slow sink is known. So much is worth being written at once.
 	writeChunk = 64 << 10
 	// maxKeptBuffer keeps buffers swollen by a stall from staying in memory.
 	maxKeptBuffer = 1 << 20
@@ -54,9 +54,10 @@ type sink struct {
 
 	mu        sync.Mutex
 	file      file
-	waiting   block  // what comes after current
-	current   block  // what run writes; only run changes its data
-	lost      uint64 // records lost since the last gap line
+	waiting   block         // what comes after current
+	has       map[owner]int // octets of each in waiting
+	current   block         // what run writes; only run changes its data
+	lost      losses        // since the last gap lines
 	finishing bool
 	aborted   bool
 	err       error // last failure
@@ -76,26 +77,32 @@ type mark struct {
 
 func newSink(out outlet, f file, limit int, log *slog.Logger) *sink {
 	return &sink{
-		outlet: out, file: f, limit: limit, log: log,
+		outlet: out, file: f, limit: limit, log: log, has: make(map[owner]int),
 		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }
 
-// add buffers a formatted record and is false if it does not fit. Once one did not, none fits until the gap can be
-// told: so the gap line stands where the records are missing.
-func (s *sink) add(seq uint64, text []byte) bool {
+// add buffers a formatted record and is false if it does not fit. It wakes run when there is enough to write, and for what was lost.
+func (s *sink) add(o owner, seq uint64, text []byte) bool {
 	if len(text) == 0 {
 		return true
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lost > 0 || len(s.waiting.data)+len(text) > s.limit {
-		s.lost++
-		return false
+	has := s.has[o]
+	ok := fits(has, len(text), s.limit-len(s.waiting.data))
+	if ok {
+		s.waiting.data = append(s.waiting.data, text...)
+		s.waiting.marks = append(s.waiting.marks, mark{seq, len(s.waiting.data)})
+		s.has[o] = has + len(text)
+	} else {
+		s.lost.add(o, 1)
 	}
-	s.waiting.data = append(s.waiting.data, text...)
-	s.waiting.marks = append(s.waiting.marks, mark{seq, len(s.waiting.data)})
-	return true
+	enough := len(s.waiting.data) >= writeChunk
+	s.mu.Unlock()
+	if enough || !ok {
+		s.poke()
+	}
+	return ok
 }
 
 // disown says that the record just added is counted as lost, because another sink lost it.
@@ -110,10 +117,13 @@ func (s *sink) disown(seq uint64) {
 }
 
 // skip notes records that never came as far as here.
-func (s *sink) skip(n uint64) {
+func (s *sink) skip(missed losses) {
 	s.mu.Lock()
-	s.lost += n
+	for o, n := range missed {
+		s.lost.add(o, n)
+	}
 	s.mu.Unlock()
+	s.poke()
 }
 
 // poke makes run look at the buffer.
@@ -210,7 +220,7 @@ func (s *sink) run() {
 func (s *sink) next() bool {
 	for {
 		s.mu.Lock()
-		if len(s.waiting.data) > 0 || s.lost > 0 {
+		if len(s.waiting.data) > 0 || len(s.lost) > 0 {
 			s.swap()
 			s.mu.Unlock()
 			return true
@@ -224,17 +234,19 @@ func (s *sink) next() bool {
 	}
 }
 
-// swap takes what waits, with the gap behind it, and leaves the written block's memory for what comes.
+// swap takes what waits, with what was lost meanwhile told behind it, and leaves the written block's memory for what comes.
 func (s *sink) swap() {
 	spare := s.current
 	s.current, s.waiting = s.waiting, block{}
 	if cap(spare.data) <= maxKeptBuffer {
 		s.waiting = block{data: spare.data[:0], marks: spare.marks[:0]}
 	}
-	if s.lost > 0 {
-		s.current.data = s.gap(s.current.data, time.Now(), s.lost)
-		s.lost = 0
+	clear(s.has)
+	now := time.Now()
+	for _, o := range s.lost.owners() {
+		s.current.data = s.gap(s.current.data, now, o, s.lost[o])
 	}
+	s.lost = nil
 }
 
 // write writes the rest of the current block. It is false if that failed.

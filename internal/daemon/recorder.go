@@ -1,0 +1,31 @@
+package daemon
+
+import (
+	"kanmon/internal/egress"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
+)
+
+// A recorder gives the journal a generation's records, with whose they are: so that one tenant's cannot keep another's out.
+type recorder struct {
+	journal *sharedJournal
+	router  *egress.Router // nil: there are no tenants
+}
+
+// Record implements [session.Recorder].
+func (r recorder) Record(rec *session.Record) { r.journal.RecordOf(r.tenant(rec), rec) }
+
+// tenant is whose the mail is that a record is of; "" where that is not known.
+func (r recorder) tenant(rec *session.Record) string {
+	if r.router == nil {
+		return ""
+	}
+	s := &rec.Session
+	q := egress.Query{Source: s.Source.Addr(), Port: s.Port, Destination: s.Destination, Suspicion: -1}
+	owner := r.router.Owner(q)
+	if owner.Later && rec.Transaction != nil {
+		q.Sender, q.SenderKnown = mailbox.Form(rec.Text(rec.Transaction.Sender)), true
+		owner = r.router.Owner(q)
+	}
+	return owner.Tenant
+}

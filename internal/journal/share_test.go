@@ -1,0 +1,262 @@
+package journal
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/session"
+)
+
+// Who records faster than can be formatted loses what does not fit, and no more: the sinks are at work all the time.
+func TestOverflowLosesOnlyWhatDoesNotFit(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "records.jsonl")
+	j, err := New(Options{JSON: path, QueueRecords: 256, QueueBytes: 1 << 20, Log: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	var offered [4]uint64
+	for i := range offered {
+		all.Go(func() {
+			for began := time.Now(); time.Since(began) < time.Second; offered[i]++ {
+				r := transactionRecord("a@b.example", "c@d.example")
+				j.RecordOf(fmt.Sprintf("tenant%d", i), r)
+			}
+		})
+	}
+	all.Wait()
+	closeNow(t, j)
+	wrote := uint64(len(linesOf(t, path, "transaction")))
+	var told uint64
+	for _, line := range linesOf(t, path, "dropped") {
+		told += line.Records
+	}
+	sum := offered[0] + offered[1] + offered[2] + offered[3]
+	t.Logf("%d of %d records written", wrote, sum)
+	if wrote+told != sum || told != j.Dropped() {
+		t.Errorf("%d written and %d told lost of %d, Dropped %d", wrote, told, sum, j.Dropped())
+	}
+	// The queue alone holds 256: with sinks that rest from the first loss on it is a few times that.
+	if wrote < 2500 {
+		t.Errorf("%d records written in a second", wrote)
+	}
+}
+
+// A line is what a record says that matters here.
+type line struct {
+	Type, Tenant, Source string
+	Records              uint64
+}
+
+// linesOf gives the lines of a type; all must be whole.
+func linesOf(t *testing.T, path, kind string) (found []line) {
+	t.Helper()
+	for text := range strings.Lines(readFile(t, path)) {
+		var l line
+		if err := json.Unmarshal([]byte(text), &l); err != nil {
+			t.Fatalf("%v: %.200q", err, text)
+		}
+		if l.Type == kind {
+			found = append(found, l)
+		}
+	}
+	return found
+}
+
+// hostileRecords are what a session hands over of a mail to a thousand people whose names begin with different characters, at an MX that
+// answers each in 2 KB of Chinese.
+func hostileRecords(id session.ID) (all []*session.Record) {
+	var rcpts []string
+	for i := range 1000 {
+		rcpts = append(rcpts, string([]rune{rune(0x4e00 + i), rune(0x4e00 + i*7%5000)})+fmt.Sprint(i)+"@cjk.example")
+	}
+	end := transactionRecord("a@cjk.example", rcpts...)
+	end.Session.ID = id
+	var lines *session.Record
+	for i := range end.Transaction.Recipients {
+		said := []rune("550 5.1.1 ")
+		for n := range 680 {
+			said = append(said, rune(0x4e00+(i*31+n*17)%5000))
+		}
+		if i%30 == 0 {
+			lines = newRecord()
+			lines.Session.ID = id
+			all = append(all, lines)
+		}
+		addLine(lines, 0, session.MarkToMX, "RCPT TO:<"+rcpts[i]+">")
+		addLine(lines, 0, session.MarkToMSA, string(said))
+		if i > 100 { // there is a bound, and a session keeps less from there on
+			said = said[:50]
+		}
+		end.Transaction.Recipients[i].Reply = reply(end, 550, string(said), 1, 1)
+	}
+	return append(all, end)
+}
+
+// A transaction that is made to be slow is formatted in the time of a few hundred ordinary ones. It was 1.5 s.
+func TestHostileNamesAreFormattedSoon(t *testing.T) {
+	f := newFormatter(AddressesHashed, testKey)
+	began := time.Now()
+	for _, r := range hostileRecords(1) {
+		f.begin(r)
+		f.sessionLog(r)
+		f.json(r)
+	}
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("formatted in %v", took)
+	} else {
+		t.Logf("formatted in %v", took)
+	}
+}
+
+// Two tenants that make kanmon write as much and as slowly as it can cost the others none of their records.
+func TestOrdinaryMailStaysOnRecord(t *testing.T) {
+	for _, mode := range []AddressMode{AddressesHashed, AddressesDomain} {
+		path := filepath.Join(t.TempDir(), "records.jsonl")
+		j, err := New(Options{JSON: path, SessionLog: path + ".log", Addresses: mode, HashKey: testKey, Log: quiet})
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := make(chan struct{})
+		var attackers sync.WaitGroup
+		for i := range 2 {
+			records := hostileRecords(session.ID(i))
+			attackers.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-over:
+						return
+					case <-time.After(100 * time.Microsecond): // 600 MB a second
+						j.RecordOf(fmt.Sprintf("attacker%d", i), copyOf(records[n%len(records)]))
+					}
+				}
+			})
+		}
+		const ordinary = 750
+		for range ordinary {
+			r := transactionRecord("news@acme.example", "alice@example.net")
+			addLine(r, 0, session.MarkToMX, "RCPT TO:<alice@example.net>")
+			j.RecordOf("acme", r)
+			time.Sleep(500 * time.Microsecond)
+		}
+		close(over)
+		attackers.Wait()
+		closeNow(t, j)
+		if n := strings.Count(readFile(t, path), "@acme.example"); n != ordinary {
+			t.Errorf("%v: %d of %d ordinary mails on record, %d records dropped", mode, n, ordinary, j.Dropped())
+		}
+		var named int
+		for _, l := range linesOf(t, path, "dropped") {
+			if !strings.HasPrefix(l.Tenant, "attacker") {
+				t.Errorf("%v: dropped: %+v", mode, l)
+			}
+			named++
+		}
+		t.Logf("%v: %d records dropped, told in %d lines", mode, j.Dropped(), named)
+	}
+}
+
+// copyOf gives a record that can be handed over, with the texts of one that stays.
+func copyOf(r *session.Record) *session.Record {
+	c := *r
+	return &c
+}
+
+// A sink that is not written for a while has room for whoever has written little; what is lost is told by name.
+func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := newPipeFile()
+		f.gate = make(chan struct{})
+		j := mustStart(t, Options{QueueBytes: 1 << 17}, to(jsonSheet, f))
+		record := func(tenant string, from string) {
+			r := transactionRecord(tenant+"@b.example", "c@d.example")
+			r.Session.Source = netip.MustParseAddrPort(from)
+			j.RecordOf(tenant, r)
+			synctest.Wait() // the queue itself loses nothing
+			time.Sleep(2 * gatherTime)
+		}
+		const loud, quiet = 400, 5
+		for range loud {
+			record("loud", "10.0.0.1:1")
+			record("", "[2001:db8::1]:1")
+		}
+		for range quiet {
+			record("quiet", "10.0.0.2:1")
+		}
+		close(f.gate)
+		closeNow(t, j)
+		stood := f.String()
+		if n := strings.Count(stood, `"sender":"quiet@b.example"`); n != quiet {
+			t.Errorf("%d of %d records of the quiet tenant", n, quiet)
+		}
+		lost := map[string]uint64{}
+		for text := range strings.Lines(stood) {
+			var l line
+			if err := json.Unmarshal([]byte(text), &l); err != nil {
+				t.Fatal(err)
+			}
+			if l.Type == "dropped" {
+				lost[l.Tenant+l.Source] += l.Records
+			}
+		}
+		for name, sender := range map[string]string{"loud": "loud@b.example", "2001:db8::": "@b.example"} {
+			if n := uint64(strings.Count(stood, `"sender":"`+sender+`"`)); n == 0 || lost[name] == 0 || n+lost[name] != loud {
+				t.Errorf("%s: %d written, %d told lost, of %d", name, n, lost[name], loud)
+			}
+		}
+		if len(lost) != 2 {
+			t.Errorf("told: %v", lost)
+		}
+	})
+}
+
+// However many lose records, so many are named; the others are counted together.
+func TestLossesAreBounded(t *testing.T) {
+	var l losses
+	for i := range 3 * maxOwners {
+		l.add(owner{tenant: fmt.Sprint("tenant", i)}, 2)
+	}
+	if len(l) > maxOwners+1 || l.sum() != 6*maxOwners || l[owner{}] != 4*maxOwners {
+		t.Errorf("%d told apart, %d in all, %d others", len(l), l.sum(), l[owner{}])
+	}
+	if text := l.String(); !strings.HasPrefix(text, "others: 256, tenant0: 2, ") || !strings.HasSuffix(text, ", and 57 more") {
+		t.Error(text)
+	}
+}
+
+// No text is searched by looking through a thousand names one after the other.
+func TestNamesAreFoundWithoutLookingThroughAll(t *testing.T) {
+	var s localSet
+	s.reset()
+	for i := range 3000 {
+		s.add([]byte(string(rune(0x4e00+i)) + "x"))
+		s.add([]byte("x" + string(rune(0x4e00+i))))
+	}
+	for at := range s.nodes {
+		chain := 0
+		for c := s.nodes[at].child; c != 0; c = s.nodes[c].sibling {
+			chain++
+		}
+		if chain > maxChain {
+			t.Fatalf("a chain of %d", chain)
+		}
+	}
+	for i := range 3000 {
+		for _, name := range []string{string(rune(0x4e00+i)) + "x", "x" + string(rune(0x4e00+i))} {
+			if n := s.match([]byte(name), 0); n != len(name) {
+				t.Fatalf("%q: %d octets found", name, n)
+			}
+		}
+	}
+	s.reset()
+	if n := s.match([]byte("x一"), 0); n != 0 || len(s.more) > 0 {
+		t.Errorf("%d octets found in an empty set", n)
+	}
+}
