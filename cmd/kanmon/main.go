@@ -21,7 +21,7 @@
 // It exits with 0 if all went well, 1 if not, and 2 if the command line is wrong.
 //
 // Signals to "kanmon run": SIGTERM and SIGINT let sessions finish, and a second one cuts them; SIGHUP reloads the
-// configuration, and opens the files of the journal anew; SIGUSR1 does the latter alone.
+// configuration, and opens the files of the journal anew; SIGUSR1 does the latter alone. While sessions finish both open the files anew.
 package main
 
 import (

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"log/slog"
 
@@ -25,15 +26,36 @@ func (r *runCommand) Run(c *console) error {
 		log.Error("not started", "error", err)
 		return errShown
 	}
+	return r.serve(d, s, log, level)
+}
+
+// A running kanmon, as signals act on it.
+type running interface {
+	Reload(context.Context, *config.Config) error
+	ReopenLogs() error
+	Stop(context.Context) error
+}
+
+// serve does what signals ask for until kanmon has stopped. A stop lets sessions finish, which takes minutes: whoever moves the logs
+// away meanwhile is heard.
+func (r *runCommand) serve(d running, s *signals, log *slog.Logger, level *slog.LevelVar) error {
+	stop, stopped := s.stop.Done(), make(chan error, 1)
 	for {
 		select {
 		case <-s.reload:
-			r.reload(d, s, log, level)
+			if stop == nil {
+				log.Warn("not reloaded: stopping", "file", r.Config)
+			} else {
+				r.reload(d, s, log, level)
+			}
 			reopen(d, log)
 		case <-s.reopen:
 			reopen(d, log)
-		case <-s.stop.Done():
-			if err := d.Stop(s.kill); err != nil {
+		case <-stop:
+			stop = nil
+			go func() { stopped <- d.Stop(s.kill) }()
+		case err := <-stopped:
+			if err != nil {
 				log.Error("not stopped cleanly", "error", err)
 				return errShown
 			}
@@ -43,7 +65,7 @@ func (r *runCommand) Run(c *console) error {
 }
 
 // reload takes the file anew, or leaves everything as it is.
-func (r *runCommand) reload(d *daemon.Daemon, s *signals, log *slog.Logger, level *slog.LevelVar) {
+func (r *runCommand) reload(d running, s *signals, log *slog.Logger, level *slog.LevelVar) {
 	cfg, err := config.Load(r.Config)
 	if err == nil {
 		err = d.Reload(s.stop, cfg)
@@ -55,7 +77,7 @@ func (r *runCommand) reload(d *daemon.Daemon, s *signals, log *slog.Logger, leve
 	level.Set(cfg.Log.Level.Slog())
 }
 
-func reopen(d *daemon.Daemon, log *slog.Logger) {
+func reopen(d running, log *slog.Logger) {
 	if err := d.ReopenLogs(); err != nil {
 		log.Error("journal not reopened", "error", err)
 	}

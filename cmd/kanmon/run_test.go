@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"kanmon/internal/config"
+)
+
+// A slowStop is a kanmon whose sessions finish in their own time.
+type slowStop struct {
+	finish chan struct{}
+	did    []string
+}
+
+func (d *slowStop) Reload(context.Context, *config.Config) error {
+	d.did = append(d.did, "reload")
+	return nil
+}
+
+func (d *slowStop) ReopenLogs() error {
+	d.did = append(d.did, "reopen")
+	return nil
+}
+
+func (d *slowStop) Stop(context.Context) error {
+	<-d.finish
+	return nil
+}
+
+// Logs that are rotated while a stopping kanmon lets its sessions finish are opened anew; a reload is not begun any more.
+//
+// audit-B11
+func TestLogsAreReopenedDuringADrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, stopNow := context.WithCancel(t.Context())
+		reload, reopen := make(chan os.Signal, 1), make(chan os.Signal, 1)
+		d := &slowStop{finish: make(chan struct{})}
+		var log strings.Builder
+		ended := make(chan error, 1)
+		go func() {
+			r := runCommand{}
+			ended <- r.serve(d, &signals{stop, t.Context(), reload, reopen}, slog.New(slog.NewTextHandler(&log, nil)), &slog.LevelVar{})
+		}()
+		stopNow()
+		synctest.Wait()
+		for _, signal := range []chan os.Signal{reopen, reload, reopen} {
+			signal <- os.Interrupt
+			synctest.Wait()
+		}
+		if got := strings.Join(d.did, " "); got != "reopen reopen reopen" {
+			t.Errorf("while it stops: %q, want three times reopen", got)
+		}
+		if !strings.Contains(log.String(), "not reloaded: stopping") {
+			t.Errorf("logged:\n%s", log.String())
+		}
+		close(d.finish)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
