@@ -2,17 +2,14 @@ package admin
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
-	"os"
 	"os/user"
 	"strconv"
 	"strings"
@@ -20,30 +17,6 @@ import (
 
 	"golang.org/x/sys/unix"
 )
-
-// Listen opens the Unix socket for the owner and its group (0660). A socket that a dead kanmon left is replaced; a living one is not.
-func Listen(path string) (net.Listener, error) {
-	if c, err := net.Dial("unix", path); err == nil {
-		_ = c.Close()
-		return nil, fmt.Errorf("admin socket %s: another kanmon is listening on it", path)
-	}
-	if info, err := os.Lstat(path); err == nil {
-		if info.Mode().Type() != fs.ModeSocket {
-			return nil, fmt.Errorf("admin socket %s: there is a file that is no socket", path)
-		}
-		if err := os.Remove(path); err != nil {
-			return nil, fmt.Errorf("admin socket: remove the one left behind: %w", err)
-		}
-	}
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("admin socket: %w", err)
-	}
-	if err := os.Chmod(path, 0o660); err != nil {
-		return nil, errors.Join(fmt.Errorf("admin socket: %w", err), l.Close())
-	}
-	return l, nil
-}
 
 // A Server answers the API.
 type Server struct {
@@ -54,6 +27,7 @@ type Server struct {
 	mxs     MXs
 	log     *slog.Logger
 	now     func() time.Time
+	conns   connections
 }
 
 // Bounds of a request: all are small, and none waits for anything.
@@ -73,8 +47,8 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, lo
 	mux.HandleFunc("GET /v1/mxs/{ip}", s.showMX)
 	s.handleSenders(mux)
 	s.http = http.Server{
-		Handler: http.MaxBytesHandler(mux, maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
-		ConnContext: withPeer, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Handler: http.MaxBytesHandler(s.conns.whenHeard(mux), maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
+		ConnContext: s.conns.enter, ConnState: s.conns.changed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s
 }
@@ -220,18 +194,6 @@ func (s *Server) refuse(w http.ResponseWriter, status int, err error) {
 
 type failure struct {
 	Error string `json:"error"`
-}
-
-type peerKey struct{}
-
-// withPeer notes who is at the other end of the socket, as the kernel says (SO_PEERCRED, unix(7)).
-func withPeer(ctx context.Context, c net.Conn) context.Context {
-	return context.WithValue(ctx, peerKey{}, peerName(c))
-}
-
-func peerOf(ctx context.Context) string {
-	name, _ := ctx.Value(peerKey{}).(string)
-	return name
 }
 
 func peerName(c net.Conn) string {
