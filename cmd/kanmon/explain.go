@@ -138,7 +138,7 @@ func (e *explainCommand) provider(ctx context.Context, p *explanation, set *prov
 		p.line("provider", "not known: the domain tells none, and DNS is not asked")
 		return ""
 	}
-	switch a := lookup.Find(ctx, domain); {
+	switch a := lookup.Find(ctx, domain, ""); {
 	case !a.Known:
 		p.line("provider", "not known: DNS has no answer: "+a.Err.Error())
 		return ""

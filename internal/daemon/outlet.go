@@ -319,7 +319,7 @@ func (o *outlet) query(req session.DialRequest) egress.Query {
 		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
-		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain).Provider
+		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain, o.router.Owner(q).Tenant).Provider
 	}
 	return q
 }
@@ -410,9 +410,10 @@ func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
 	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
 		return
 	}
-	o.learn(q.RecipientDomain, o.router.Owner(q).Tenant)
+	tenant := o.router.Owner(q).Tenant
+	o.learn(q.RecipientDomain, tenant)
 	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
-		o.providers.Find(context.Background(), q.RecipientDomain)
+		o.providers.Find(context.Background(), q.RecipientDomain, tenant)
 	}
 }
 

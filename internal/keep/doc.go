@@ -2,14 +2,13 @@
 // detour once it is forgotten.
 //
 // An entry has a key, a value and an owner, who made kanmon learn it: a tenant. It is forgotten when it has not been put for
-// Options.Life, or when room is needed. Strangers decide what is put, so nobody may fill the memory: an owner may have as much as is
-// free, which leaves room for the next one however many there are (dynamic thresholds, Choudhury and Hahne, 1998). Who has his part
-// makes room by what he has not used for longest.
+// Options.Life, or when room is needed. Strangers decide what is put, so nobody may fill the memory: package share says what an owner's
+// part is.
 //
 // Normal use:
 //
 //  1. [NewTable] on an open database, if entries are to survive; [New] reads what it has.
-//  2. [Memory.Get], [Memory.Put], [Memory.Drop]: none waits for the disk, and Get does not allocate.
+//  2. [Memory.Get], [Memory.Put] or [Memory.PutOf], [Memory.Drop]: none waits for the disk, and Get does not allocate.
 //  3. [Memory.Close] writes what has not been written; then close the database.
 //
 // What is lost with a killed process is what was put in its last second. A row that makes no sense is left out and counted: this is

@@ -1,19 +1,20 @@
 package keep
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // Options make a [Memory]. Most and Life must be set, and with a Store Encode and Decode.
 type Options[K comparable, V any] struct {
 	Most  int
 	Life  time.Duration  // of an entry since it was last put
-	Owner func(K) string // nil: nobody's, and each may have as much as there is
+	Owner func(K) string // nil: the key does not say whose it is
 	Store Store          // nil: nothing survives the process
 	// Encode and Decode give an entry the form of a [Row]. Decode reports whether the row makes sense.
 	Encode func(K, V) (key, value string)
@@ -27,9 +28,7 @@ type Memory[K comparable, V any] struct {
 	o Options[K, V]
 
 	mu      sync.Mutex
-	entries map[K]*entry[K, V]
-	order   list.List // of *entry[K, V], last used first
-	owners  map[string]*share
+	entries *share.Map[K, *entry[V]]
 	dirty   map[K]struct{}
 
 	stop  chan struct{}
@@ -37,26 +36,16 @@ type Memory[K comparable, V any] struct {
 	once  sync.Once
 }
 
-type entry[K comparable, V any] struct {
-	key    K
+type entry[V any] struct {
 	value  V
 	put    time.Time
 	stored time.Time // the put that the store knows of
-	at     *list.Element
-	of     *share        // nil: nobody's
-	atOf   *list.Element // in it
-}
-
-// A share is what an owner has.
-type share struct {
-	name  string
-	order list.List // as Memory.order
 }
 
 // New makes a Memory and reads what the store has.
 func New[K comparable, V any](o Options[K, V]) (*Memory[K, V], error) {
 	m := &Memory[K, V]{
-		o: o, entries: map[K]*entry[K, V]{}, owners: map[string]*share{}, dirty: map[K]struct{}{}, stop: make(chan struct{}),
+		o: o, entries: share.NewMap[K, *entry[V]](o.Most), dirty: map[K]struct{}{}, stop: make(chan struct{}),
 	}
 	if m.o.Clock == nil {
 		m.o.Clock = time.Now
@@ -80,26 +69,33 @@ func (m *Memory[K, V]) Get(k K) (v V, put time.Time, found bool) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	e := m.entries[k]
-	if e == nil {
+	e, found := m.entries.Get(k)
+	if !found {
 		return v, put, false
 	}
 	if m.o.Clock().Sub(e.put) >= m.o.Life {
-		m.forget(e)
+		m.forget(k)
 		return v, put, false
 	}
-	m.use(e)
 	return e.value, e.put, true
 }
 
-// Put keeps an entry for another Life.
+// Put keeps an entry for another Life. Whose it is says its key.
 func (m *Memory[K, V]) Put(k K, v V) {
+	if m != nil {
+		m.PutOf(k, v, m.ownerOf(k))
+	}
+}
+
+// PutOf is Put for an entry whose key does not say whose it is. An entry that there is already stays whose it was; after a restart it
+// is nobody's.
+func (m *Memory[K, V]) PutOf(k K, v V, owner string) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.put(k, v, m.o.Clock())
+	m.put(k, v, owner, m.o.Clock())
 	m.markDirty(k)
 }
 
@@ -110,8 +106,8 @@ func (m *Memory[K, V]) Drop(k K) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if e := m.entries[k]; e != nil {
-		m.forget(e)
+	if _, found := m.entries.Get(k); found {
+		m.forget(k)
 	}
 }
 
@@ -123,7 +119,7 @@ func (m *Memory[K, V]) All(each func(K, V) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	now := m.o.Clock()
-	for k, e := range m.entries {
+	for k, e := range m.entries.All() {
 		if now.Sub(e.put) < m.o.Life && !each(k, e.value) {
 			return
 		}
@@ -134,7 +130,7 @@ func (m *Memory[K, V]) All(each func(K, V) bool) {
 func (m *Memory[K, V]) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return len(m.entries)
+	return m.entries.Len()
 }
 
 // Close writes what has not been written. It does not close the store.
@@ -153,63 +149,28 @@ func (m *Memory[K, V]) Close() error {
 	return nil
 }
 
-func (m *Memory[K, V]) put(k K, v V, now time.Time) {
-	e := m.entries[k]
-	if e == nil {
-		of := m.ownerOf(k)
-		m.makeRoom(of)
-		e = &entry[K, V]{key: k, of: of}
-		m.entries[k] = e
-		e.at = m.order.PushFront(e)
-		if of != nil {
-			m.owners[of.name] = of
-			e.atOf = of.order.PushFront(e)
+func (m *Memory[K, V]) put(k K, v V, owner string, now time.Time) *entry[V] {
+	e, found := m.entries.Get(k)
+	if !found {
+		e = &entry[V]{}
+		if gone, forgot := m.entries.Put(k, e, owner); forgot {
+			m.markDirty(gone)
 		}
-	} else {
-		m.use(e)
 	}
 	e.value, e.put = v, now
+	return e
 }
 
-func (m *Memory[K, V]) use(e *entry[K, V]) {
-	m.order.MoveToFront(e.at)
-	if e.of != nil {
-		e.of.order.MoveToFront(e.atOf)
-	}
-}
-
-// ownerOf gives what the owner of a key has; nil: it is nobody's.
-func (m *Memory[K, V]) ownerOf(k K) *share {
+func (m *Memory[K, V]) ownerOf(k K) string {
 	if m.o.Owner == nil {
-		return nil
+		return ""
 	}
-	name := m.o.Owner(k)
-	if of := m.owners[name]; of != nil {
-		return of
-	}
-	return &share{name: name}
+	return m.o.Owner(k)
 }
 
-// makeRoom sees to it that there is room for one more of an owner's.
-func (m *Memory[K, V]) makeRoom(of *share) {
-	free := m.o.Most - len(m.entries)
-	switch {
-	case of != nil && of.order.Len() > 0 && of.order.Len() >= free:
-		m.forget(of.order.Back().Value.(*entry[K, V]))
-	case free <= 0:
-		m.forget(m.order.Back().Value.(*entry[K, V]))
-	}
-}
-
-func (m *Memory[K, V]) forget(e *entry[K, V]) {
-	m.order.Remove(e.at)
-	if e.of != nil {
-		if e.of.order.Remove(e.atOf); e.of.order.Len() == 0 {
-			delete(m.owners, e.of.name)
-		}
-	}
-	delete(m.entries, e.key)
-	m.markDirty(e.key)
+func (m *Memory[K, V]) forget(k K) {
+	m.entries.Delete(k)
+	m.markDirty(k)
 }
 
 func (m *Memory[K, V]) markDirty(k K) {
@@ -217,7 +178,7 @@ func (m *Memory[K, V]) markDirty(k K) {
 		return
 	}
 	// An entry that is put again and again is the same one: the disk learns of it a few times in its life.
-	if e := m.entries[k]; e == nil || e.put.Sub(e.stored) > m.o.Life/rewrites {
+	if e, found := m.entries.Get(k); !found || e.put.Sub(e.stored) > m.o.Life/rewrites {
 		m.dirty[k] = struct{}{}
 	}
 }
@@ -254,8 +215,7 @@ func (m *Memory[K, V]) load() error {
 			m.dirty[k] = struct{}{} // its row goes
 			continue
 		}
-		m.put(k, v, put)
-		m.entries[k].stored = put
+		m.put(k, v, m.ownerOf(k), put).stored = put
 	}
 	if ignored > 0 {
 		m.o.Log.Warn("rows that make no sense were left out", "table", m.o.Store.String(), "count", ignored)
@@ -314,8 +274,8 @@ func (m *Memory[K, V]) takeDirty() (batch []Row, keys []K) {
 		}
 		delete(m.dirty, k)
 		keys = append(keys, k)
-		e := m.entries[k]
-		if e == nil {
+		e, found := m.entries.Get(k)
+		if !found {
 			var none V
 			key, _ := m.o.Encode(k, none)
 			batch = append(batch, Row{Key: key, Gone: true})

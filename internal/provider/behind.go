@@ -3,33 +3,35 @@ package provider
 import (
 	"strings"
 	"time"
+
+	"kanmon/internal/share"
 )
 
-// Lookups behind the mail: nobody waits for them, so they give way. Whoever's mail asks for them has a part of the places and of the
-// questions, and all of them together leave places for lookups that sessions wait for.
+// Lookups behind the mail: nobody waits for them, so they have places of their own, and never take one of those for lookups that sessions
+// wait for. Whoever's mail asks has a part of both, and of the questions behind the mail.
 const (
-	mostBehind = 48  // under way
-	mostOfOne  = 8   // of one asker
-	askedByOne = 20  // questions of one asker in a second, and askedBurst at once
+	mostWaited = 64  // under way that sessions wait for: one asker alone has half
+	mostBehind = 48  // under way behind the mail
+	mostOfOne  = 8   // of these, of one asker
+	askedByOne = 20  // questions behind the mail of one asker in a second, and askedBurst at once
 	askedByAll = 200 // and of all
 	askedBurst = 100
 	mostAskers = 4096
 	burstOfAll = 1000
 )
 
-// An asker is whose mail something is looked up behind.
-type asker struct {
-	running int
-	room    bucket
-}
+var (
+	placesWaited = share.Bounds{Most: mostWaited, Reserve: mostWaited}
+	placesBehind = share.Bounds{Most: mostBehind, Each: mostOfOne}
+)
 
 type behind struct {
-	running int
-	room    bucket
-	askers  *cache[string, *asker]
+	places share.Places[string] // lookups under way, by asker
+	room   bucket
+	askers *share.Map[string, *bucket]
 }
 
-func newBehind() behind { return behind{askers: newCache[string, *asker](mostAskers)} }
+func newBehind() behind { return behind{askers: share.NewMap[string, *bucket](mostAskers)} }
 
 // A bucket is how many questions may be asked now.
 type bucket struct {
@@ -58,12 +60,9 @@ func (l *Lookup) Learn(domain, by string) {
 	if !l.Due(domain) {
 		return
 	}
-	domain = normal(domain)
-	a := l.asker(domain, by)
-	if a == nil {
-		return
+	if domain = normal(domain); l.mayAsk(domain, by) {
+		l.flights.DoChan(domain, func() (any, error) { return l.lookUp(domain, by, false), nil })
 	}
-	l.flights.DoChan(domain, func() (any, error) { return l.lookUp(domain, a), nil })
 }
 
 // Due reports whether Learn has anything to do.
@@ -74,56 +73,47 @@ func (l *Lookup) Due(domain string) bool {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k, found := l.domains.get(domain)
+	k, found := l.domains.Get(domain)
 	return !found || !time.Now().Before(k.until)
 }
 
-// asker gives whoever asks, if there is room for one more question of his; nil if there is none. Until there is an answer nobody asks
-// about the domain again.
-func (l *Lookup) asker(domain, by string) *asker {
+// mayAsk takes one of the asker's questions, if there is room for a lookup of his. Until there is an answer nobody asks about the domain again.
+func (l *Lookup) mayAsk(domain, by string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	a, found := l.behind.askers.get(by)
+	of, found := l.behind.askers.Get(by)
 	if !found {
-		a = &asker{}
-		l.behind.askers.put(by, a)
+		of = &bucket{}
+		l.behind.askers.Put(by, of, by)
 	}
 	now := time.Now()
-	if a.running >= mostOfOne || l.behind.running >= mostBehind || !a.room.take(now, askedByOne, askedBurst) ||
-		!l.behind.room.take(now, askedByAll, burstOfAll) {
-		return nil
+	if !l.behind.places.Room(by, placesBehind) || !of.take(now, askedByOne, askedBurst) || !l.behind.room.take(now, askedByAll, burstOfAll) {
+		return false
 	}
-	k, _ := l.domains.get(domain)
+	k, _ := l.domains.Get(domain)
 	k.until = now.Add(lookupTime)
-	l.domains.put(domain, k)
-	return a
+	l.domains.Put(domain, k, by)
+	return true
 }
 
-// begin counts a lookup; false if there may be none.
-func (l *Lookup) begin(by *asker) bool {
+// begin takes a place for a lookup; false if there is none.
+func (l *Lookup) begin(by string, waited bool) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case l.closed || l.running >= atOnce:
+	if l.closed || waited && !l.waited.Take(by, placesWaited) || !waited && !l.behind.places.Take(by, placesBehind) {
 		return false
-	case by != nil && (by.running >= mostOfOne || l.behind.running >= mostBehind):
-		return false
-	case by != nil:
-		by.running++
-		l.behind.running++
 	}
-	l.running++
 	l.ended.Add(1)
 	return true
 }
 
-func (l *Lookup) end(by *asker) {
+func (l *Lookup) end(by string, waited bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if by != nil {
-		by.running--
-		l.behind.running--
+	if waited {
+		l.waited.Give(by)
+	} else {
+		l.behind.places.Give(by)
 	}
-	l.running--
 	l.ended.Done()
 }

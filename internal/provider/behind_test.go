@@ -1,10 +1,13 @@
 package provider
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,7 +19,7 @@ func TestKnowledgeOutlivesALookup(t *testing.T) {
 	google := netip.MustParseAddr("192.0.2.1")
 	inBubble(t, dns, Config{Wait: wait, Addresses: addresses, MXs: mxs}, func(t *testing.T, l *Lookup) {
 		for _, domain := range []string{"acme.example", "uqmobile.jp", "own.example"} {
-			l.Find(t.Context(), domain)
+			l.Find(t.Context(), domain, "tenant")
 		}
 		synctest.Wait()
 		dead := errors.New("server misbehaving")
@@ -27,7 +30,7 @@ func TestKnowledgeOutlivesALookup(t *testing.T) {
 			t.Errorf("after a reload: %q, %q, the domain %q", at, uq, next.Of("acme.example"))
 		}
 		for range 3 { // the second comes after DNS has failed to answer the first
-			if a := next.Find(t.Context(), "acme.example"); a.Provider != "google" || a.Err != nil {
+			if a := next.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" || a.Err != nil {
 				t.Errorf("the domain, with DNS dead: %+v", a)
 			}
 			time.Sleep(2 * failedFor)
@@ -43,7 +46,7 @@ func TestKnowledgeOutlivesALookup(t *testing.T) {
 		dns.set(nil, 0)
 		dns.mx["acme.example."] = dns.mx["own.example."] // it has left Google
 		time.Sleep(failedFor)
-		next.Find(t.Context(), "acme.example")
+		next.Find(t.Context(), "acme.example", "tenant")
 		synctest.Wait()
 		last := New(Config{Set: set, Resolver: dns, Addresses: addresses, MXs: mxs})
 		defer last.Close()
@@ -99,7 +102,7 @@ func TestOneTenantDoesNotKeepOthersFromLearning(t *testing.T) {
 		if all, behind := l.underWay(); behind != mostBehind || all != mostBehind {
 			t.Errorf("%d lookups behind the mail, of %d in all, want %d", behind, all, mostBehind)
 		}
-		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" {
 			t.Errorf("who waits gets %+v", a)
 		}
 		time.Sleep(time.Minute)
@@ -109,10 +112,50 @@ func TestOneTenantDoesNotKeepOthersFromLearning(t *testing.T) {
 	})
 }
 
+// underWay gives how many lookups are, and how many of them behind the mail.
 func (l *Lookup) underWay() (all, behind int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.running, l.behind.running
+	behind = l.behind.places.All()
+	return l.waited.All() + behind, behind
+}
+
+// A silentDNS has name servers that never answer, of domains that end in ".silent."; others answer at once.
+type silentDNS struct{ *fakeDNS }
+
+func (d silentDNS) LookupMX(ctx context.Context, name string) ([]*net.MX, error) {
+	if strings.HasSuffix(name, ".silent.") {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return d.fakeDNS.LookupMX(ctx, name)
+}
+
+// A tenant whose domains have silent name servers, in routes by provider and behind its mail, keeps no other tenant waiting.
+//
+// audit-B6
+func TestSilentNameServersAreTheirTenantsTrouble(t *testing.T) {
+	dns := newDNS()
+	inBubble(t, silentDNS{dns}, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+		var group sync.WaitGroup
+		for i := range 64 {
+			group.Go(func() { l.Find(t.Context(), fmt.Sprintf("d%d.silent", i), "greedy") })
+			l.Learn(fmt.Sprintf("e%d.silent", i), "greedy")
+		}
+		group.Wait()
+		for i := range 200 { // and accomplices
+			l.Learn(fmt.Sprintf("f%d.silent", i), fmt.Sprintf("accomplice %d", i))
+		}
+		synctest.Wait()
+		began := time.Now()
+		if a := l.Find(t.Context(), "acme.example", "quiet"); a.Provider != "google" || time.Since(began) != 0 {
+			t.Errorf("another tenant's lookup: %+v after %s", a, time.Since(began))
+		}
+		l.Find(t.Context(), "own.example", "greedy")
+		if a := l.Find(t.Context(), "own.example", "quiet"); !a.Known {
+			t.Errorf("a domain that the first has no room to ask for: %+v", a)
+		}
+	})
 }
 
 // However fast DNS answers, it is not flooded.

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A hung resolver and any number of domains: a bounded number of lookups, and an answer for everybody.
+// A hung resolver and any number of domains: a bounded number of lookups, half of the places for one tenant, and an answer for everybody.
 func TestHungResolver(t *testing.T) {
 	dns := newDNS()
 	dns.delay = time.Hour
@@ -22,7 +22,7 @@ func TestHungResolver(t *testing.T) {
 		began := time.Now()
 		for i := range 1000 {
 			group.Go(func() {
-				switch a := l.Find(t.Context(), fmt.Sprintf("d%d.example", i)); {
+				switch a := l.Find(t.Context(), fmt.Sprintf("d%d.example", i), "tenant"); {
 				case errors.Is(a.Err, ErrLate):
 					late <- ""
 				case errors.Is(a.Err, ErrBusy):
@@ -33,12 +33,12 @@ func TestHungResolver(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if took := time.Since(began); took != wait || len(late) != atOnce || len(busy) != 1000-atOnce {
-			t.Errorf("after %s: %d late, %d busy; want %d late after %s", took, len(late), len(busy), atOnce, wait)
+		if took := time.Since(began); took != wait || len(late) != mostWaited/2 || len(busy) != 1000-mostWaited/2 {
+			t.Errorf("after %s: %d late, %d busy; want %d late after %s", took, len(late), len(busy), mostWaited/2, wait)
 		}
 		time.Sleep(lookupTime)
 		dns.set(nil, 0)
-		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" {
 			t.Errorf("once they have given up: %+v", a)
 		}
 	})
@@ -59,7 +59,7 @@ func TestLyingResolver(t *testing.T) {
 	dns.mx["long.example."] = []*net.MX{mx(10, strings.Repeat("a.", 10_000)+"google.com.")}
 	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
 		for _, domain := range []string{"big.example", "long.example"} {
-			if a := l.Find(t.Context(), domain); a.Provider != "google" {
+			if a := l.Find(t.Context(), domain, "tenant"); a.Provider != "google" {
 				t.Errorf("%s: provider %q", domain, a.Provider)
 			}
 		}
@@ -81,9 +81,9 @@ func TestLyingResolver(t *testing.T) {
 func TestCacheIsBounded(t *testing.T) {
 	inBubble(t, newDNS(), Config{Wait: wait, Domains: 10}, func(t *testing.T, l *Lookup) {
 		for i := range 100 {
-			l.Find(t.Context(), fmt.Sprintf("d%d.example", i))
+			l.Find(t.Context(), fmt.Sprintf("d%d.example", i), fmt.Sprintf("tenant %d", i))
 		}
-		if n := l.domains.order.Len(); n != 10 {
+		if n := l.domains.Len(); n != 10 {
 			t.Errorf("%d domains are kept, want 10", n)
 		}
 	})

@@ -6,12 +6,13 @@ import (
 	"errors"
 	"net"
 	"net/netip"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+
+	"kanmon/internal/share"
 )
 
 // How long answers are kept. The resolver of package net does not tell the TTL of records, so these are bounds of its own:
@@ -30,7 +31,6 @@ const (
 // What a resolver may take, whatever it says or does not say.
 const (
 	lookupTime  = 10 * time.Second // of one lookup in the background
-	atOnce      = 64               // lookups under way
 	mostHosts   = 8                // MX names of one domain whose addresses are learned
 	mostAddrs   = 64               // addresses of one name
 	mostName    = 253              // octets of a name (RFC 1035 section 2.3.4)
@@ -41,7 +41,7 @@ const (
 // addresses.
 const MostKnown = 20_000
 
-// ErrBusy is seen when too many lookups are under way for another one.
+// ErrBusy is seen when too many lookups are under way for another one, of this asker or of all.
 var ErrBusy = errors.New("too many DNS lookups are under way")
 
 // ErrLate is seen when the answer did not come in the time that a session may wait. It may be there for the next one.
@@ -71,7 +71,7 @@ type Config struct {
 // A Known is a bounded memory of MXs; it keeps what it was given for [KnownFor]. It is safe for concurrent use.
 type Known[K comparable] interface {
 	Get(K) (mx MX, put time.Time, found bool)
-	Put(K, MX)
+	PutOf(k K, mx MX, by string) // behind whose mail it was learnt
 	All(each func(K, MX) bool)
 }
 
@@ -98,10 +98,10 @@ type Lookup struct {
 
 	mu      sync.Mutex
 	closed  bool
-	running int
+	waited  share.Places[string] // lookups under way that a session waits for, by asker
 	behind  behind
-	domains *cache[string, kept]
-	hosts   *cache[string, time.Time] // when their addresses were learned
+	domains *share.Map[string, kept]
+	hosts   *share.Map[string, time.Time] // when their addresses were learned
 }
 
 // An Answer says which provider a domain belongs to, and how that is known.
@@ -135,8 +135,8 @@ func New(c Config) *Lookup {
 	l := &Lookup{
 		set: c.Set, resolver: c.Resolver, wait: c.Wait, addresses: c.Addresses, mxs: c.MXs,
 		behind:  newBehind(),
-		domains: newCache[string, kept](most),
-		hosts:   newCache[string, time.Time](most),
+		domains: share.NewMap[string, kept](most),
+		hosts:   share.NewMap[string, time.Time](most),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
@@ -201,8 +201,8 @@ func (l *Lookup) whose(mx MX) string {
 }
 
 // Find gives the provider of a recipient domain. It waits for DNS only if nothing usable is kept, and then no longer than
-// Config.Wait or ctx.
-func (l *Lookup) Find(ctx context.Context, domain string) Answer {
+// Config.Wait or ctx. By is who asks, a tenant: each has a part of the lookups that may be under way.
+func (l *Lookup) Find(ctx context.Context, domain, by string) Answer {
 	domain = normal(domain)
 	if addr, literal := addressOf(domain); literal {
 		return Answer{Provider: l.At(addr), Known: true}
@@ -211,19 +211,33 @@ func (l *Lookup) Find(ctx context.Context, domain string) Answer {
 	if !usable {
 		k, usable = l.remembered(domain)
 	}
-	var flight <-chan singleflight.Result
-	if !usable || !time.Now().Before(k.until) {
-		flight = l.flights.DoChan(domain, func() (any, error) { return l.lookUp(domain, nil), nil })
-	}
+	stale := !usable || !time.Now().Before(k.until)
 	own, name := l.set.OfDomain(domain)
+	var flight <-chan singleflight.Result
+	if stale {
+		flight = l.fly(domain, by)
+	}
 	switch {
 	case own != "": // the lookup is for At alone
 		return Answer{Provider: own, Known: true, Name: name}
-	case flight == nil, usable && k.Known:
+	case !stale, usable && k.Known:
 		return k.Answer
 	case l.wait == 0:
 		return Answer{Err: ErrLate}
 	}
+	answer := l.await(ctx, flight)
+	if errors.Is(answer.Err, ErrBusy) { // it may have been another asker, who had no room for it
+		answer = l.await(ctx, l.fly(domain, by))
+	}
+	return answer
+}
+
+// fly begins a lookup that a session waits for, or joins the one that is under way.
+func (l *Lookup) fly(domain, by string) <-chan singleflight.Result {
+	return l.flights.DoChan(domain, func() (any, error) { return l.lookUp(domain, by, true), nil })
+}
+
+func (l *Lookup) await(ctx context.Context, flight <-chan singleflight.Result) Answer {
 	timer := time.NewTimer(l.wait)
 	defer timer.Stop()
 	select {
@@ -249,7 +263,7 @@ func addressOf(domain string) (netip.Addr, bool) {
 func (l *Lookup) kept(domain string) (k kept, usable bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	k, found := l.domains.get(domain)
+	k, found := l.domains.Get(domain)
 	return k, found && time.Since(k.since) < usableFor
 }
 
@@ -261,149 +275,4 @@ func (l *Lookup) remembered(domain string) (k kept, usable bool) {
 	}
 	p, name := l.set.OfMX(mx.Host)
 	return kept{Answer: Answer{Provider: p, Known: true, MX: mx.Host, Name: name}, since: put}, p != ""
-}
-
-// remember keeps an answer beyond this Lookup. Most domains have no provider: of those only what was remembered otherwise.
-func (l *Lookup) remember(domain string, answer Answer) {
-	if !answer.Known || len(answer.MX) > mostName {
-		return
-	}
-	if _, _, before := l.mxs.Get(domain); before || answer.Provider != "" {
-		l.mxs.Put(domain, MX{Host: answer.MX})
-	}
-}
-
-// lookUp asks DNS, keeps the answer, and goes on to learn the addresses when those who wait have theirs. The asker is whose mail it
-// is looked up behind; nil: a session waits for it.
-func (l *Lookup) lookUp(domain string, by *asker) Answer {
-	if !l.begin(by) {
-		return Answer{Err: ErrBusy}
-	}
-	ctx, cancel := context.WithTimeout(l.ctx, lookupTime)
-	defer cancel()
-	hosts, absent, err := l.mxOf(ctx, domain)
-	answer := l.judge(hosts, err)
-	l.keep(domain, answer, absent)
-	own, _ := l.set.OfDomain(domain)
-	l.remember(domain, answer)
-	if answer.Provider == "" && own == "" {
-		l.end(by)
-		return answer
-	}
-	go func() {
-		defer l.end(by)
-		if own == "" {
-			domain = ""
-		}
-		l.learn(hosts, domain)
-	}()
-	return answer
-}
-
-// mxOf gives the MXs of a domain, best first. Absent says that there is no MX record: the domain is then its own MX
-// (RFC 5321 section 5.1). A null MX (RFC 7505) is none.
-func (l *Lookup) mxOf(ctx context.Context, domain string) (hosts []*net.MX, absent bool, err error) {
-	list, err := l.resolver.LookupMX(ctx, domain+".") // rooted: no search list
-	missing := (*net.DNSError)(nil)
-	switch {
-	case len(list) > 0: // an error is then about others that are no host names
-	case err == nil, errors.As(err, &missing) && missing.IsNotFound:
-		return []*net.MX{{Host: domain}}, true, nil
-	default:
-		return nil, false, err
-	}
-	list = slices.DeleteFunc(slices.Clone(list), func(mx *net.MX) bool { return mx == nil || normal(mx.Host) == "" })
-	slices.SortFunc(list, func(a, b *net.MX) int { return cmp.Or(cmp.Compare(a.Pref, b.Pref), cmp.Compare(a.Host, b.Host)) })
-	return list, false, nil
-}
-
-// judge lets the most preferred MXs decide: mail goes there.
-func (l *Lookup) judge(hosts []*net.MX, err error) Answer {
-	if err != nil {
-		return Answer{Err: err}
-	}
-	for _, mx := range hosts {
-		if mx.Pref != hosts[0].Pref {
-			break
-		}
-		if p, name := l.set.OfMX(mx.Host); p != "" {
-			return Answer{Provider: p, Known: true, MX: normal(mx.Host), Name: name}
-		}
-	}
-	answer := Answer{Known: true}
-	if len(hosts) > 0 {
-		answer.MX = normal(hosts[0].Host)
-	}
-	return answer
-}
-
-// keep notes an answer. A failure does not drive out what was known before.
-func (l *Lookup) keep(domain string, answer Answer, absent bool) {
-	now := time.Now()
-	k := kept{answer, now, now.Add(freshFor)}
-	if absent {
-		k.until = now.Add(absentFor)
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if !answer.Known {
-		k.until = now.Add(failedFor)
-		before, found := l.domains.get(domain)
-		if !found {
-			before, _ = l.remembered(domain)
-		}
-		if before.Known && now.Sub(before.since) < usableFor {
-			k.Answer, k.since = before.Answer, before.since
-		}
-	}
-	l.domains.put(domain, k)
-}
-
-// learn notes whose the addresses of MXs are. The domain is one of a provider's own, "" if it is not: it tells whose they are where
-// their names do not.
-func (l *Lookup) learn(hosts []*net.MX, domain string) {
-	ctx, cancel := context.WithTimeout(l.ctx, lookupTime)
-	defer cancel()
-	for _, mx := range hosts[:min(len(hosts), mostHosts)] {
-		host := normal(mx.Host)
-		named := MX{Host: host}
-		if p, _ := l.set.OfMX(host); p == "" {
-			named.Domain = domain
-		}
-		if len(host) > mostName || l.whose(named) == "" || !l.wants(host) {
-			continue
-		}
-		addrs, err := l.resolver.LookupNetIP(ctx, "ip", host+".")
-		if err != nil {
-			continue
-		}
-		for _, addr := range addrs[:min(len(addrs), mostAddrs)] {
-			l.addresses.Put(addr.Unmap(), named)
-		}
-		l.mu.Lock()
-		l.hosts.put(host, time.Now())
-		l.mu.Unlock()
-	}
-}
-
-// wants reports whether the addresses of a name should be looked up: many domains share one MX.
-func (l *Lookup) wants(host string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	since, found := l.hosts.get(host)
-	return !found || time.Since(since) >= freshFor
-}
-
-// BestMX asks DNS for the MX that mail to a domain is tried at first, and its addresses. It keeps nothing.
-func (l *Lookup) BestMX(ctx context.Context, domain string) (host string, addrs []netip.Addr, err error) {
-	hosts, _, err := l.mxOf(ctx, normal(domain))
-	if err != nil {
-		return "", nil, err
-	}
-	if len(hosts) == 0 {
-		return "", nil, ErrNullMX
-	}
-	host = normal(hosts[0].Host)
-	addrs, err = l.resolver.LookupNetIP(ctx, "ip", host+".")
-	return host, addrs, err
 }

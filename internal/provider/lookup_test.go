@@ -106,7 +106,7 @@ func newDNS() *fakeDNS {
 }
 
 // inBubble runs a test with a Lookup in time of its own.
-func inBubble(t *testing.T, dns *fakeDNS, c Config, test func(t *testing.T, l *Lookup)) {
+func inBubble(t *testing.T, dns Resolver, c Config, test func(t *testing.T, l *Lookup)) {
 	synctest.Test(t, func(t *testing.T) {
 		c.Set, c.Resolver = set, dns
 		l := New(c)
@@ -129,7 +129,7 @@ func TestFind(t *testing.T) {
 			"gmail.com":       {Provider: "google", Known: true, Name: "gmail.com"},
 			"[192.0.2.77]":    {Known: true},
 		} {
-			if got := l.Find(t.Context(), domain); got != want {
+			if got := l.Find(t.Context(), domain, "tenant"); got != want {
 				t.Errorf("%s: %+v, want %+v", domain, got, want)
 			}
 		}
@@ -141,7 +141,7 @@ func TestAt(t *testing.T) {
 	dns := newDNS()
 	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
 		for _, domain := range []string{"acme.example", "own.example", "uqmobile.jp"} {
-			l.Find(t.Context(), domain)
+			l.Find(t.Context(), domain, "tenant")
 		}
 		synctest.Wait()
 		for addr, want := range map[string]string{
@@ -153,7 +153,7 @@ func TestAt(t *testing.T) {
 				t.Errorf("%s: %q, want %q", addr, got, want)
 			}
 		}
-		if a := l.Find(t.Context(), "[IPv6:2001:db8::1]"); a.Provider != "google" {
+		if a := l.Find(t.Context(), "[IPv6:2001:db8::1]", "tenant"); a.Provider != "google" {
 			t.Errorf("address literal: %+v", a)
 		}
 		if n := dns.count("ip mx.own.example."); n != 0 {
@@ -178,21 +178,21 @@ func TestOneQuestion(t *testing.T) {
 		var group sync.WaitGroup
 		for range 100 {
 			group.Go(func() {
-				if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+				if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" {
 					t.Errorf("%+v", a)
 				}
 			})
 		}
 		group.Wait()
 		time.Sleep(freshFor - time.Minute)
-		l.Find(t.Context(), "acme.example")
+		l.Find(t.Context(), "acme.example", "tenant")
 		synctest.Wait()
 		if n := dns.count("mx acme.example."); n != 1 {
 			t.Errorf("asked %d times, want once", n)
 		}
 		time.Sleep(time.Minute)
 		began := time.Now()
-		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" || time.Since(began) != 0 {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" || time.Since(began) != 0 {
 			t.Errorf("an old answer: %+v after %s, want it at once", a, time.Since(began))
 		}
 		time.Sleep(wait)
@@ -206,13 +206,13 @@ func TestOneQuestion(t *testing.T) {
 func TestNewDomain(t *testing.T) {
 	dns := newDNS()
 	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
-		l.Find(t.Context(), "new.example")
+		l.Find(t.Context(), "new.example", "tenant")
 		synctest.Wait()
 		dns.mx["new.example."] = dns.mx["acme.example."]
 		time.Sleep(absentFor)
-		l.Find(t.Context(), "new.example")
+		l.Find(t.Context(), "new.example", "tenant")
 		synctest.Wait()
-		if a := l.Find(t.Context(), "new.example"); a.Provider != "google" {
+		if a := l.Find(t.Context(), "new.example", "tenant"); a.Provider != "google" {
 			t.Errorf("ten minutes after it got an MX: %+v", a)
 		}
 	})
@@ -225,13 +225,13 @@ func TestSlowResolver(t *testing.T) {
 		dns.delay, dns.deaf = 3*time.Second, deaf
 		inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
 			began := time.Now()
-			a := l.Find(t.Context(), "acme.example")
+			a := l.Find(t.Context(), "acme.example", "tenant")
 			if took := time.Since(began); !errors.Is(a.Err, ErrLate) || a.Known || took != wait {
 				t.Errorf("deaf %t: %+v after %s, want ErrLate after %s", deaf, a, took, wait)
 			}
 			time.Sleep(3 * time.Second)
 			began = time.Now()
-			if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" || time.Since(began) != 0 {
+			if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" || time.Since(began) != 0 {
 				t.Errorf("deaf %t: the next session got %+v after %s", deaf, a, time.Since(began))
 			}
 		})
@@ -245,7 +245,7 @@ func TestFindEndsWithItsContext(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		began := time.Now()
-		if a := l.Find(ctx, "acme.example"); !errors.Is(a.Err, context.DeadlineExceeded) || time.Since(began) != time.Millisecond {
+		if a := l.Find(ctx, "acme.example", "tenant"); !errors.Is(a.Err, context.DeadlineExceeded) || time.Since(began) != time.Millisecond {
 			t.Errorf("%+v after %s", a, time.Since(began))
 		}
 	})
@@ -253,11 +253,11 @@ func TestFindEndsWithItsContext(t *testing.T) {
 
 func TestWithoutWait(t *testing.T) {
 	inBubble(t, newDNS(), Config{}, func(t *testing.T, l *Lookup) {
-		if a := l.Find(t.Context(), "acme.example"); !errors.Is(a.Err, ErrLate) {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); !errors.Is(a.Err, ErrLate) {
 			t.Errorf("the first time: %+v, want ErrLate", a)
 		}
 		synctest.Wait()
-		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" {
 			t.Errorf("the second time: %+v", a)
 		}
 	})
@@ -267,33 +267,33 @@ func TestWithoutWait(t *testing.T) {
 func TestDeadResolver(t *testing.T) {
 	dns := newDNS()
 	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
-		l.Find(t.Context(), "acme.example")
+		l.Find(t.Context(), "acme.example", "tenant")
 		synctest.Wait()
 		dead := errors.New("server misbehaving")
 		dns.set(dead, 0)
-		if a := l.Find(t.Context(), "own.example"); a.Known || !errors.Is(a.Err, dead) {
+		if a := l.Find(t.Context(), "own.example", "tenant"); a.Known || !errors.Is(a.Err, dead) {
 			t.Errorf("unknown domain: %+v, want the resolver's error", a)
 		}
 		for range 59 {
 			time.Sleep(time.Second)
-			l.Find(t.Context(), "own.example")
+			l.Find(t.Context(), "own.example", "tenant")
 		}
 		if n := dns.count("mx own.example."); n != 1 {
 			t.Errorf("asked %d times in a minute, want once", n)
 		}
 		for range 23 {
 			time.Sleep(time.Hour)
-			if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" || a.Err != nil {
+			if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" || a.Err != nil {
 				t.Fatalf("known domain: %+v", a)
 			}
 		}
 		time.Sleep(time.Hour)
-		if a := l.Find(t.Context(), "acme.example"); a.Known || !errors.Is(a.Err, dead) {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); a.Known || !errors.Is(a.Err, dead) {
 			t.Errorf("after a day: %+v, want the resolver's error", a)
 		}
 		dns.set(nil, 0)
 		time.Sleep(failedFor)
-		if a := l.Find(t.Context(), "acme.example"); a.Provider != "google" {
+		if a := l.Find(t.Context(), "acme.example", "tenant"); a.Provider != "google" {
 			t.Errorf("once it is back: %+v", a)
 		}
 	})
@@ -307,7 +307,7 @@ func TestSharedMXIsAskedOnce(t *testing.T) {
 	}
 	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
 		for i := range 50 {
-			l.Find(t.Context(), fmt.Sprintf("d%d.example", i))
+			l.Find(t.Context(), fmt.Sprintf("d%d.example", i), "tenant")
 			synctest.Wait()
 		}
 		if n := dns.count("ip aspmx.google.com."); n != 1 {
@@ -321,13 +321,13 @@ func TestClose(t *testing.T) {
 	dns.delay = time.Hour
 	synctest.Test(t, func(t *testing.T) {
 		l := New(Config{Set: set, Resolver: dns, Wait: wait})
-		l.Find(t.Context(), "acme.example")
+		l.Find(t.Context(), "acme.example", "tenant")
 		began := time.Now()
 		l.Close()
 		if took := time.Since(began); took != 0 {
 			t.Errorf("closed after %s, want at once", took)
 		}
-		if a := l.Find(t.Context(), "own.example"); !errors.Is(a.Err, ErrBusy) {
+		if a := l.Find(t.Context(), "own.example", "tenant"); !errors.Is(a.Err, ErrBusy) {
 			t.Errorf("after Close: %+v, want ErrBusy", a)
 		}
 		if n := dns.count("mx own.example."); n != 0 {
@@ -352,9 +352,9 @@ func BenchmarkFind(b *testing.B) {
 	l := New(Config{Set: set, Resolver: newDNS(), Wait: time.Second})
 	defer l.Close()
 	ctx := context.Background()
-	l.Find(ctx, "acme.example")
+	l.Find(ctx, "acme.example", "tenant")
 	b.ReportAllocs()
 	for b.Loop() {
-		l.Find(ctx, "acme.example")
+		l.Find(ctx, "acme.example", "tenant")
 	}
 }

@@ -40,21 +40,3 @@ func TestSet(t *testing.T) {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
-
-func TestCache(t *testing.T) {
-	c := newCache[int, string](3)
-	for i, s := range []string{"zero", "one", "two"} {
-		c.put(i, s)
-	}
-	c.get(0)
-	c.put(3, "three") // drives out 1, the one unused for longest
-	c.put(2, "zwei")
-	for i, want := range []string{"zero", "", "zwei", "three"} {
-		if got, found := c.get(i); got != want || found != (want != "") {
-			t.Errorf("%d: %q, %t; want %q", i, got, found, want)
-		}
-	}
-	if c.order.Len() != 3 || len(c.entries) != 3 {
-		t.Errorf("%d and %d entries, want 3", c.order.Len(), len(c.entries))
-	}
-}
