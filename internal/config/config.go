@@ -15,8 +15,6 @@ import (
 	"net/netip"
 	"os"
 	"time"
-
-	"kanmon/internal/session"
 )
 
 // DefaultPath is where kanmon looks for its configuration.
@@ -162,6 +160,7 @@ type TLS struct {
 type Limits struct {
 	Sessions          int  `toml:"sessions"`
 	SessionsPerSource int  `toml:"sessions_per_source"`
+	SessionsReserve   int  `toml:"sessions_reserve"` // 0: none
 	Recipients        int  `toml:"recipients"`
 	BadCommands       int  `toml:"bad_commands"`
 	IdleCommands      int  `toml:"idle_commands"`
@@ -274,133 +273,3 @@ func Parse(name string, doc []byte) (*Config, error) {
 
 // Line gives the line of the file that a key stands in, such as "route[2]"; 0 for a default.
 func (c *Config) Line(key string) int { return c.lines[key] }
-
-func defaults() *Config {
-	return &Config{
-		OnUnreachable: UnreachableClose,
-		Intercept: Intercept{
-			Mode:        ModeRedirect,
-			RulesOnStop: RulesKeep,
-			TProxyMark:  0x6b6d,
-			TProxyTable: 27501,
-		},
-		Limits: Limits{
-			Sessions:          session.DefaultSessions,
-			SessionsPerSource: session.DefaultSessionsPerSource,
-			Recipients:        session.DefaultRecipients,
-			BadCommands:       session.DefaultBadCommands,
-			IdleCommands:      session.DefaultIdleCommands,
-		},
-		Timeouts: Timeouts{
-			Dial:      session.PhaseDial.DefaultTimeout(),
-			Banner:    session.PhaseBanner.DefaultTimeout(),
-			EHLO:      session.PhaseEHLO.DefaultTimeout(),
-			StartTLS:  session.PhaseStartTLS.DefaultTimeout(),
-			Handshake: session.PhaseHandshake.DefaultTimeout(),
-			EHLOTLS:   session.PhaseEHLOTLS.DefaultTimeout(),
-			Idle:      session.PhaseIdle.DefaultTimeout(),
-			Mail:      session.PhaseMail.DefaultTimeout(),
-			Rcpt:      session.PhaseRcpt.DefaultTimeout(),
-			Data:      session.PhaseData.DefaultTimeout(),
-			Body:      session.PhaseBody.DefaultTimeout(),
-			Dot:       session.PhaseDot.DefaultTimeout(),
-			Reset:     session.PhaseReset.DefaultTimeout(),
-			Quit:      session.PhaseQuit.DefaultTimeout(),
-		},
-		Journal: Journal{Addresses: AddressesClear},
-		Log:     Log{Level: "info", Format: FormatText},
-		Drain:   Drain{Timeout: 15 * time.Minute},
-		Standing: Standing{
-			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
-			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
-		},
-		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
-		Containment: Containment{Most: ContainStop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
-		Rescue: Rescue{
-			Mode:        RescueOn,
-			Soften:      true,
-			Attempts:    session.DefaultRescueAttempts,
-			Time:        session.DefaultRescueTime,
-			BodyBytes:   session.DefaultRescueBodyBytes,
-			BodiesBytes: session.DefaultRescueBodiesBytes,
-			PerHour:     20,
-			NetblockV4:  24,
-			NetblockV6:  48,
-		},
-	}
-}
-
-// complete fills in the defaults that depend on other keys or on the host.
-func (d *decoder) complete(cfg *Config) {
-	in := &cfg.Intercept
-	if !d.has("intercept.listen") {
-		in.Listen = defaultListen(in.Mode)
-	}
-	if !d.has("intercept.user") && !d.has("intercept.mark") {
-		in.User = "kanmon"
-	}
-	for i := range cfg.Destinations {
-		if cfg.Destinations[i].TLS == "" {
-			cfg.Destinations[i].TLS = TLSOpportunistic
-		}
-	}
-	for i := range cfg.Tenants {
-		if !d.has(fmt.Sprintf("tenant[%d].pool", i)) {
-			cfg.Tenants[i].Pool = defaultPool
-		}
-		if !d.has(fmt.Sprintf("tenant[%d].on_unreachable", i)) {
-			cfg.Tenants[i].OnUnreachable = cfg.OnUnreachable
-		}
-	}
-	for i := range cfg.Routes {
-		r, key := &cfg.Routes[i], fmt.Sprintf("route[%d]", i)
-		if !d.has(key + ".rescue") {
-			r.Rescue = cfg.Rescue.Mode
-		}
-		if !d.has(key + ".soften") {
-			r.Soften = cfg.Rescue.Soften
-		}
-		if !d.has(key + ".suspend") {
-			r.Suspend = cfg.Standing.Suspend
-		}
-		if !d.has(key + ".rescue_per_hour") {
-			r.PerHour = cfg.Rescue.PerHour
-		}
-	}
-	for name, pool := range cfg.Pools {
-		if pool.Sticky == "" {
-			pool.Sticky = StickySenderDomain
-			cfg.Pools[name] = pool
-		}
-	}
-	d.completeSenders(cfg)
-	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {
-		cfg.Limits.SessionsPerSource = cfg.Limits.Sessions
-	}
-	if !d.has("hostname") {
-		// A host without a usable name is no reason to refuse mail: the engine has a name of last resort.
-		if name, err := os.Hostname(); err == nil && checkHostname(name) == nil {
-			cfg.Hostname = name
-		}
-	}
-}
-
-// defaultListen: a redirected connection arrives at an address of the interface it came in by, a tproxied one where
-// the rules say, which is best an address that nobody else can reach.
-func defaultListen(mode Mode) []netip.AddrPort {
-	if mode == ModeTProxy {
-		return []netip.AddrPort{
-			netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), defaultPort),
-			netip.AddrPortFrom(netip.IPv6Loopback(), defaultPort),
-		}
-	}
-	return []netip.AddrPort{
-		netip.AddrPortFrom(netip.IPv4Unspecified(), defaultPort),
-		netip.AddrPortFrom(netip.IPv6Unspecified(), defaultPort),
-	}
-}
-
-const (
-	defaultPort = 10025
-	defaultPool = "default"
-)

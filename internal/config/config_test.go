@@ -135,7 +135,7 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		TLS: TLS{MSACertificate: "/etc/kanmon/msa.pem", MSAKey: "/etc/kanmon/msa.key"},
 		Limits: Limits{
-			Sessions: 20_000, SessionsPerSource: 500, Recipients: 200, BadCommands: 5, IdleCommands: 50,
+			Sessions: 20_000, SessionsPerSource: 500, SessionsReserve: 3_000, Recipients: 200, BadCommands: 5, IdleCommands: 50,
 			Transactions: 1_000, BodyBytes: 50_000_000, Memory: 2 << 30,
 		},
 		Timeouts: Timeouts{
@@ -200,14 +200,17 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-// Lowering limits.sessions alone must not make the default of sessions_per_source an error.
-func TestSessionsPerSourceFollowsSessions(t *testing.T) {
+// Lowering limits.sessions alone must not make the defaults of the others an error.
+func TestOtherLimitsFollowSessions(t *testing.T) {
 	got, err := Parse("kanmon.toml", []byte("[limits]\nsessions = 50\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.Limits.SessionsPerSource != 50 {
 		t.Errorf("sessions_per_source = %d, want 50", got.Limits.SessionsPerSource)
+	}
+	if got.Limits.SessionsReserve != 5 {
+		t.Errorf("sessions_reserve = %d, want a tenth", got.Limits.SessionsReserve)
 	}
 }
 

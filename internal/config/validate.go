@@ -204,6 +204,7 @@ func (d *decoder) validateLimits(l *Limits) {
 	}{
 		{"sessions", l.Sessions, 1, "without sessions no mail passes"},
 		{"sessions_per_source", l.SessionsPerSource, 1, "without sessions no mail passes"},
+		{"sessions_reserve", l.SessionsReserve, 0, "0 holds nothing back"},
 		{"recipients", l.Recipients, 100, "RFC 5321 section 4.5.3.1.8: at least 100 recipients must be taken"},
 		{"bad_commands", l.BadCommands, 1, "the first mistake must be allowed"},
 		{"idle_commands", l.IdleCommands, 10, "MSAs send RSET and NOOP between transactions"},
@@ -222,6 +223,9 @@ func (d *decoder) validateLimits(l *Limits) {
 	}
 	if l.SessionsPerSource > l.Sessions && d.good("limits") && d.has("limits.sessions_per_source") {
 		d.wrong("limits.sessions_per_source", fmt.Sprintf("%d is more than limits.sessions, %d", l.SessionsPerSource, l.Sessions), "want at most limits.sessions")
+	}
+	if l.SessionsReserve >= l.Sessions && d.good("limits") && d.has("limits.sessions_reserve") {
+		d.wrong("limits.sessions_reserve", fmt.Sprintf("%d of %d sessions leaves none for a tenant that has more than others", l.SessionsReserve, l.Sessions), "want less than limits.sessions")
 	}
 	if l.BodyBytes != 0 && l.BodyBytes < 64<<10 {
 		d.wrong("limits.body_bytes", fmt.Sprintf("%d octets is too low: RFC 5321 section 4.5.3.1.7: a message of 64 KiB must be taken", l.BodyBytes), `want at least "64KiB", or 0 for no limit`)

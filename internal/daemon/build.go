@@ -47,10 +47,11 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 			Live:        d.live,
 			Destination: newDestinations(cfg.Destinations).find,
 			Unreachable: OnUnreachable(cfg, out.router),
+			Tenant:      holders(cfg, out.router),
 			Hostname:    cfg.Hostname,
 			Certificate: certificate,
 			Timeouts:    timeoutsOf(&cfg.Timeouts),
-			Limits:      limitsOf(&cfg.Limits),
+			Limits:      limitsOf(cfg),
 			Log:         d.log,
 		},
 	}
@@ -194,8 +195,9 @@ func timeoutsOf(t *config.Timeouts) session.Timeouts {
 	}
 }
 
-func limitsOf(l *config.Limits) session.Limits {
-	return session.Limits{
+func limitsOf(cfg *config.Config) session.Limits {
+	l := &cfg.Limits
+	out := session.Limits{
 		Sessions:          l.Sessions,
 		SessionsPerSource: l.SessionsPerSource,
 		Recipients:        l.Recipients,
@@ -204,6 +206,22 @@ func limitsOf(l *config.Limits) session.Limits {
 		Transactions:      l.Transactions,
 		BodyBytes:         int64(l.BodyBytes),
 	}
+	if severalTenants(cfg) {
+		out.SessionsReserve = l.SessionsReserve
+	}
+	return out
+}
+
+// severalTenants says whether there is anybody to hold sessions back for.
+func severalTenants(cfg *config.Config) bool { return len(cfg.Tenants) > 1 }
+
+// holders tells whose sessions are; nil where there are no tenants that could take them from each other.
+func holders(cfg *config.Config, router *egress.Router) func(session.Origin) string {
+	if !severalTenants(cfg) {
+		return nil
+	}
+	whose := identify(router)
+	return func(origin session.Origin) string { return whose(origin, nil).Tenant }
 }
 
 // Rules gives the firewall rules that a configuration asks for.

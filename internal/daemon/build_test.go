@@ -40,10 +40,15 @@ func TestTimeoutsReachTheirPhases(t *testing.T) {
 }
 
 func TestLimitsReachTheEngine(t *testing.T) {
-	got := limitsOf(&config.Limits{Sessions: 1, SessionsPerSource: 2, Recipients: 3, BadCommands: 4, IdleCommands: 5, Transactions: 6, BodyBytes: 7})
+	cfg := &config.Config{Limits: config.Limits{
+		Sessions: 1, SessionsPerSource: 2, Recipients: 3, BadCommands: 4, IdleCommands: 5, Transactions: 6, BodyBytes: 7, SessionsReserve: 8,
+	}}
 	want := session.Limits{Sessions: 1, SessionsPerSource: 2, Recipients: 3, BadCommands: 4, IdleCommands: 5, Transactions: 6, BodyBytes: 7}
-	if got != want {
-		t.Errorf("limits %+v, want %+v", got, want)
+	for tenants, reserve := range []int{0, 0, 8} { // who is alone has all
+		cfg.Tenants, want.SessionsReserve = make([]config.Tenant, tenants), reserve
+		if got := limitsOf(cfg); got != want {
+			t.Errorf("%d tenants: limits %+v, want %+v", tenants, got, want)
+		}
 	}
 }
 

@@ -57,9 +57,9 @@ const maxFirst = 512
 func (c *capabilities) offers(k keyword) bool { return c.has&k != 0 }
 
 // parseEHLO reads the lines behind the first one of a reply to EHLO. A line that is not exactly
-// "KEYWORD[ SP argument]…" with a known keyword is as if it were not there (RFC 5321 §4.1.1.1); odd is told of those that
+// "KEYWORD[ SP argument]…" with a known keyword is as if it were not there (RFC 5321 §4.1.1.1); odd gathers those that
 // nobody here has heard of.
-func parseEHLO(reply *smtp.Reply, into *capabilities, odd func(word []byte)) {
+func parseEHLO(reply *smtp.Reply, into *capabilities, odd *oddWords) {
 	first, rest, more := bytes.Cut(reply.Text(), []byte("\n")) // the first line is the greeting, whatever it says
 	*into = capabilities{first: string(first[:min(len(first), maxFirst)])}
 	for more {
@@ -69,7 +69,7 @@ func parseEHLO(reply *smtp.Reply, into *capabilities, odd func(word []byte)) {
 		if bit := known(word); bit != 0 {
 			into.take(bit, args)
 		} else if unheardOf(word) {
-			odd(word)
+			odd.add(word)
 		}
 	}
 	if !into.offers(kw8BitMIME) {

@@ -21,6 +21,7 @@ type Engine struct {
 	Recorder    Recorder                         // nil: nothing is recorded
 	Destination func(netip.Addr) Destination     // nil: every destination is the zero Destination
 	Unreachable func(Origin) Unreachable         // nil: UnreachableSilence for everybody
+	Tenant      func(Origin) string              // whose MSA it is, as far as its address and port tell; nil, or "": not known
 	Hostname    string                           // kanmon's own name, in the replies it makes before an MX is known; "" : "kanmon"
 	TLSToMX     *tls.Config                      // nil: ClientTLS()
 	Certificate func() (*tls.Certificate, error) // certificate for STARTTLS toward the MSA; nil: not offered
@@ -44,7 +45,8 @@ type Timeouts [PhaseCount]time.Duration
 // Limits bounds what one session, one source and all sessions together may take. Zero entries mean the default.
 type Limits struct {
 	Sessions          int   // sessions at once, in all; default 10,000
-	SessionsPerSource int   // sessions at once from one source address; default 1,000
+	SessionsPerSource int   // sessions at once from one source: an IPv4 address, or a /64; default 1,000
+	SessionsReserve   int   // of Sessions, those that only tenants get who have less than is free; default none
 	Recipients        int   // recipients of one transaction; default 1,000
 	BadCommands       int   // unknown or malformed commands in a session; default 20
 	IdleCommands      int   // NOOP, RSET, VRFY, … since the last accepted MAIL; default 100
@@ -144,8 +146,8 @@ func (e *Engine) Start(conn net.Conn, origin Origin, over func()) {
 // admit makes a session of a connection; nil if it was refused.
 func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 	s := e.newSession(conn, origin)
-	if !e.Live.enter(s, e.Limits) {
-		e.refuse(s, RefuseLimit)
+	if why, full := e.Live.enter(s); full {
+		e.refuse(s, why)
 		return nil
 	}
 	if e.Live.stopping() {
@@ -179,7 +181,9 @@ type Refusal uint8
 const (
 	RefuseNotIntercepted Refusal = iota // it came to the listener itself, not through the redirect
 	RefuseLoop                          // it is kanmon's own
-	RefuseLimit                         // too many sessions, in all or from this source
+	RefuseLimit                         // too many sessions, in all
+	RefuseSource                        // too many from this address, or its /64
+	RefuseTenant                        // too many of this tenant: what is left is for the others
 	RefuseDrain                         // kanmon is stopping
 )
 
@@ -201,9 +205,22 @@ func (e *Engine) refuse(s *session, why Refusal) {
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.msa.close()
 	s.log.end(s, PhaseDial, refusedPrefix+row.reason, nil)
-	if why == RefuseLoop || why == RefuseNotIntercepted {
-		e.logger().Warn("connection refused", "session", s.info.ID.String(), "reason", row.reason,
-			"source", s.info.Source.String(), "destination", s.info.Destination.String())
+	e.tellRefused(s, why)
+}
+
+// tellRefused tells an operator what keeps mail out: whose connections, why, and how many of them.
+func (e *Engine) tellRefused(s *session, why Refusal) {
+	if why == RefuseDrain {
+		return
+	}
+	whose := s.holder()
+	whom := refusals[why].reason
+	if why != RefuseLimit {
+		whom += " " + whose.text()
+	}
+	if line, tell := e.Live.odd.notices.happened(noticeRefused, whom, time.Now()); tell {
+		e.logger().Warn("connections refused", "reason", refusals[why].reason, "tenant", whose.tenant, "count", line.times, "session", s.info.ID.String(),
+			"source", s.info.Source.String(), "destination", s.info.Destination.String(), "left_out", line.left)
 	}
 }
 
@@ -216,6 +233,8 @@ var refusals = [...]struct{ reason, enhanced, text string }{
 	RefuseNotIntercepted: {"not_intercepted", "4.3.5", "this port takes redirected connections only"},
 	RefuseLoop:           {"loop", "4.4.6", "mail loop: this is my own connection"},
 	RefuseLimit:          {"limit", "4.7.0", "too many connections, try again later"},
+	RefuseSource:         {"source_limit", "4.7.0", "too many connections from this address, try again later"},
+	RefuseTenant:         {"tenant_limit", "4.7.0", "too many connections of this tenant, try again later"},
 	RefuseDrain:          {"stopping", "4.3.2", "shutting down, try again later"},
 }
 

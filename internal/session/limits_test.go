@@ -1,8 +1,11 @@
 package session_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"runtime"
 	"strings"
@@ -209,6 +212,96 @@ func TestSessionsAreLimited(t *testing.T) {
 		if n := w.engine.Live.Count(); n != 0 {
 			t.Errorf("%d sessions left", n)
 		}
+	})
+}
+
+// A crowd holds sessions open.
+type crowd struct {
+	*world
+	held []*smtptest.Conn
+}
+
+// enter opens sessions until one is refused, and gives how many there are and what that one was told.
+func (c *crowd) enter(source func(int) string) (count int, refusal string) {
+	for {
+		at := netip.MustParseAddrPort(source(count))
+		msa, near := smtptest.Pair(at, mxAddr)
+		c.done.Go(func() { c.engine.Serve(near, session.Origin{Source: at, Destination: mxAddr}) })
+		c.held = append(c.held, msa)
+		greeting, _ := bufio.NewReader(msa).ReadString('\n')
+		if !strings.HasPrefix(greeting, "220 ") {
+			return count, greeting
+		}
+		count++
+	}
+}
+
+func (c *crowd) close() {
+	for _, msa := range c.held {
+		msa.Close()
+	}
+	c.world.close()
+}
+
+// A host chooses its IPv6 address within its /64: that is one source.
+//
+// audit-B5
+func TestSessionsAreLimitedByNetwork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := crowd{world: newWorld(t)}
+		w.engine.Limits = session.Limits{Sessions: 50, SessionsPerSource: 10}
+		for network, sources := range map[string]func(int) string{
+			"one IPv4 address": func(i int) string { return fmt.Sprintf("10.20.1.5:%d", 40001+i) },
+			"one /64":          func(i int) string { return fmt.Sprintf("[2001:db8:1:2:%x::%x]:40001", i, i) },
+		} {
+			if n, told := w.enter(sources); n != 10 || !strings.HasPrefix(told, "421 4.7.0") || !strings.Contains(told, "from this address") {
+				t.Errorf("%s: %d sessions, then %q", network, n, told)
+			}
+		}
+		if n, _ := w.enter(func(i int) string { return fmt.Sprintf("[2001:db8:1:%x::1]:40001", 3+i) }); n != 30 {
+			t.Errorf("%d sessions of other networks, want the 30 that are left", n)
+		}
+		w.close()
+	})
+}
+
+// A tenant, with however many sources, leaves places for the others; what it is told says why, and the log counts it.
+//
+// audit-B5
+func TestATenantLeavesSessionsForOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := crowd{world: newWorld(t)}
+		var log bytes.Buffer
+		w.engine.Log = slog.New(slog.NewTextHandler(&log, nil))
+		w.engine.Limits = session.Limits{Sessions: 50, SessionsReserve: 10}
+		w.engine.Tenant = func(o session.Origin) string {
+			return map[byte]string{1: "greedy", 2: "quiet", 3: "another"}[o.Source.Addr().As4()[2]]
+		}
+		of := func(third int) func(int) string {
+			return func(i int) string { return fmt.Sprintf("10.20.%d.%d:40001", third, 1+i) }
+		}
+		if n, told := w.enter(of(1)); n != 40 || !strings.HasPrefix(told, "421 4.7.0") || !strings.Contains(told, "of this tenant") {
+			t.Errorf("%d sessions of one tenant, then %q; want all but the reserve", n, told)
+		}
+		w.enter(of(1))
+		time.Sleep(2 * time.Minute)
+		w.enter(of(1))
+		time.Sleep(10 * time.Second) // it is told once they have gone
+		for _, line := range []string{"reason=tenant_limit tenant=greedy count=1 ", "reason=tenant_limit tenant=greedy count=2 "} {
+			if strings.Count(log.String(), line) != 1 {
+				t.Errorf("logged, and %q not once:\n%s", line, log.String())
+			}
+		}
+		if n, _ := w.enter(of(2)); n != 5 {
+			t.Errorf("%d sessions of the second one", n)
+		}
+		if n, _ := w.enter(of(3)); n < 1 {
+			t.Error("nothing is left for the third")
+		}
+		if n, told := w.enter(of(4)); n < 1 {
+			t.Errorf("nothing is left for who is nobody's: %s", told)
+		}
+		w.close()
 	})
 }
 

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // Live knows all running sessions. It outlives the Engines of reloads. The zero Live is ready.
@@ -22,7 +24,8 @@ type Live struct {
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}
-	sources  map[netip.Addr]int
+	sources  share.Places[netip.Prefix]
+	holders  share.Places[holder]
 	killBy   time.Time     // when an MSA that does not read is let go of
 	empty    chan struct{} // closed when the last session has gone; nil if nobody waits
 }
@@ -94,31 +97,68 @@ func (l *Live) whenEmpty() <-chan struct{} {
 	return l.empty
 }
 
-// enter takes a session in, unless there are too many in all or from its source.
-func (l *Live) enter(s *session, limits Limits) bool {
-	source := s.info.Source.Addr()
+// enter takes a session in, unless there are too many of them; then it says of whom.
+func (l *Live) enter(s *session) (why Refusal, full bool) {
+	limits, source, whose := &s.e.Limits, s.source(), s.holder()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.sessions) >= limits.sessions() || l.sources[source] >= limits.sessionsPerSource() {
-		return false
+	all := share.Bounds{Most: limits.sessions(), Reserve: limits.SessionsReserve}
+	switch {
+	case l.holders.All() >= all.Most:
+		return RefuseLimit, true
+	case !l.sources.Take(source, share.Bounds{Most: all.Most, Each: limits.sessionsPerSource()}):
+		return RefuseSource, true
+	case !l.holders.Take(whose, all):
+		l.sources.Give(source)
+		return RefuseTenant, true
 	}
 	if l.sessions == nil {
 		l.sessions = make(map[*session]struct{})
-		l.sources = make(map[netip.Addr]int)
 	}
 	l.sessions[s] = struct{}{}
-	l.sources[source]++
-	return true
+	return 0, false
+}
+
+// A holder is who holds sessions: a tenant, or where that is not known a source.
+type holder struct {
+	tenant string
+	source netip.Prefix // of no tenant
+}
+
+func (h *holder) text() string {
+	if h.tenant == "" {
+		return h.source.String()
+	}
+	return h.tenant
+}
+
+func (s *session) holder() holder {
+	if s.e.Tenant != nil {
+		if name := s.e.Tenant(s.origin()); name != "" {
+			return holder{tenant: name}
+		}
+	}
+	return holder{source: s.source()}
+}
+
+// source is what one MSA has: an address or, with IPv6, the /64 that any host can choose its address from (RFC 4291 section 2.5.4).
+func (s *session) source() netip.Prefix {
+	addr := s.info.Source.Addr().Unmap().WithZone("")
+	bits := 64
+	if addr.Is4() {
+		bits = 32
+	}
+	source, _ := addr.Prefix(bits) // fails only for the zero Addr
+	return source
 }
 
 func (l *Live) leave(s *session) {
-	source := s.info.Source.Addr()
+	source, whose := s.source(), s.holder()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.sessions, s)
-	if l.sources[source]--; l.sources[source] == 0 {
-		delete(l.sources, source)
-	}
+	l.sources.Give(source)
+	l.holders.Give(whose)
 	if len(l.sessions) == 0 && l.empty != nil && l.drain.Load() {
 		select {
 		case <-l.empty:

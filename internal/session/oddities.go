@@ -2,8 +2,8 @@ package session
 
 import (
 	"bytes"
-	"net/netip"
 	"sync/atomic"
+	"time"
 )
 
 // Counters count what is odd about peers, since the process began.
@@ -26,25 +26,45 @@ func (l *Live) Counters() Counters {
 type oddities struct {
 	unknownKeywords, foreign, injected, stray atomic.Uint64
 
-	told memo[oddKeyword, struct{}]
+	notices notices
 }
 
-type oddKeyword struct {
-	mx   netip.Addr
-	word string
-}
-
-// noteKeyword tells of an EHLO keyword that is stripped because nobody here knows what it promises: once for each MX.
-func (s *session) noteKeyword(word []byte) {
-	s.e.Live.odd.unknownKeywords.Add(1)
-	k := oddKeyword{s.info.Destination.Addr(), string(word[:min(len(word), maxKeyword)])}
-	if s.e.Live.odd.told.put(k, struct{}{}) {
-		s.e.logger().Info("unknown EHLO keyword stripped", "session", s.info.ID.String(), "destination", k.mx.String(), "keyword", k.word)
+// noteKeywords tells of EHLO keywords that are stripped because nobody here knows what they promise: once for each MX, whatever
+// else it lists the next time.
+func (s *session) noteKeywords(words *oddWords) {
+	if words.count == 0 {
+		return
+	}
+	odd := &s.e.Live.odd
+	odd.unknownKeywords.Add(uint64(words.count))
+	mx := s.info.Destination.Addr().String()
+	if line, tell := odd.notices.happened(noticeKeyword, mx, time.Now()); tell {
+		s.e.logger().Info("unknown EHLO keywords stripped", "session", s.info.ID.String(), "destination", mx, "keywords", words.text(),
+			"count", words.count, "left_out", line.left)
 	}
 }
 
-// maxKeyword bounds what is kept of a keyword; those of the registry have up to 19 octets.
-const maxKeyword = 64
+// oddWords are the keywords of a reply to EHLO that nobody here has heard of: the first ones, and how many.
+type oddWords struct {
+	first [maxOddWords][]byte
+	count int
+}
+
+const (
+	maxOddWords = 8
+	maxKeyword  = 64 // octets that are told of one; those of the registry have up to 19
+)
+
+func (o *oddWords) add(word []byte) {
+	if o.count < maxOddWords {
+		o.first[o.count] = word[:min(len(word), maxKeyword)]
+	}
+	o.count++
+}
+
+func (o *oddWords) text() string {
+	return string(bytes.Join(o.first[:min(o.count, maxOddWords)], []byte(" ")))
+}
 
 // noteStray tells of what an MX has sent and no command has asked for.
 func (s *session) noteStray(what string) {

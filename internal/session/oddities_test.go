@@ -2,17 +2,21 @@ package session_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
+	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
 
-// An EHLO keyword that nobody has heard of is logged once for each MX and counted each time; those that kanmon knows and
+// EHLO keywords that nobody has heard of are logged once for each MX and counted each time; those that kanmon knows and
 // strips are not.
 //
 // law: K-unknown
@@ -31,13 +35,57 @@ func TestUnknownKeywordIsLoggedOnce(t *testing.T) {
 		}
 		w.close()
 		told := log.String()
-		if strings.Count(told, "unknown EHLO keyword") != 2 || strings.Count(told, "keyword=FROBNICATE") != 1 || strings.Count(told, "keyword=Frob-2") != 1 {
+		if strings.Count(told, "unknown EHLO keyword") != 1 || strings.Count(told, `keywords="FROBNICATE Frob-2" count=2`) != 1 {
 			t.Errorf("logged:\n%s", told)
 		}
 		if n := w.engine.Live.Counters().UnknownKeywords; n != 6 {
 			t.Errorf("counted %d, want 6", n)
 		}
 	})
+}
+
+// An MX that lists new keywords in each session has one line in the log, and any number of such MXs have few.
+//
+// audit-B: an MX with new EHLO keywords in each session floods the log
+func TestKeywordsDoNotFloodTheLog(t *testing.T) {
+	for name, mxs := range map[string]int{"one MX": 1, "any number of them": 500} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, begun := newWorld(t), time.Now()
+				var log bytes.Buffer
+				w.engine.Log = slog.New(slog.NewTextHandler(&log, nil))
+				w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+					r.Destination = mxAddr // one MX plays all
+					return w.dial(ctx, r)
+				})
+				for i := range 500 {
+					w.mx.Keywords = nil
+					for n := range 100 {
+						w.mx.Keywords = append(w.mx.Keywords, fmt.Sprintf("NEW%dX%d", i, n))
+					}
+					far, near := smtptest.Pair(msaAddr, mxAddr)
+					to := netip.AddrPortFrom(netip.AddrFrom4([4]byte{198, 51, byte(100 + i%mxs/250), byte(1 + i%mxs%250)}), 25)
+					w.done.Go(func() { w.engine.Serve(near, session.Origin{Source: msaAddr, Destination: to}) })
+					msa := smtptest.NewMSA(t, far)
+					msa.Expect(220)
+					msa.Command("EHLO msa.example.com")
+					msa.Quit()
+					synctest.Wait()
+				}
+				w.close()
+				most := 20 + int(time.Since(begun)/(5*time.Second))
+				if mxs == 1 {
+					most = 1
+				}
+				if lines := strings.Count(log.String(), "\n"); lines < 1 || lines > most {
+					t.Errorf("500 sessions have made %d lines", lines)
+				}
+				if n := w.engine.Live.Counters().UnknownKeywords; n != 50_000 {
+					t.Errorf("counted %d, want all 50000", n)
+				}
+			})
+		})
+	}
 }
 
 // Octets ahead of TLS are an alarm in kanmon's own log.

@@ -265,7 +265,9 @@ func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
 
 // afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).
 func (s *session) afterHello(verb string, phase Phase) {
-	parseEHLO(&s.reply, &s.mx.caps, s.noteKeyword)
+	var odd oddWords
+	parseEHLO(&s.reply, &s.mx.caps, &odd)
+	s.noteKeywords(&odd)
 	if verb == "HELO" {
 		s.mx.caps = capabilities{first: s.mx.caps.first} // an MX from before ESMTP offers nothing, whatever it says
 	}

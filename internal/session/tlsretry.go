@@ -26,7 +26,9 @@ func (s *session) tryTLS() bool {
 func (s *session) tlsWorked() {
 	mx := s.info.Destination.Addr().Unmap()
 	if s.e.Live.tls.worked(mx, s.mx.way, tls.CurveID(s.info.MX.Curve) == tls.X25519MLKEM768, time.Now()) {
-		s.e.logger().Info("TLS with an MX works again", "session", s.info.ID.String(), "destination", mx.String())
+		if line, tell := s.e.Live.odd.notices.happened(noticeTLS, mx.String(), time.Now()); tell {
+			s.e.logger().Info("TLS with an MX works again", "session", s.info.ID.String(), "destination", mx.String(), "left_out", line.left)
+		}
 	}
 }
 
@@ -93,8 +95,11 @@ func (s *session) rememberFailure(why *tlsFailure) {
 	}
 	mx := s.info.Destination.Addr().Unmap()
 	until := s.e.Live.tls.failed(mx, s.mx.way, why, time.Now())
-	if !until.IsZero() {
+	if until.IsZero() {
+		return
+	}
+	if line, tell := s.e.Live.odd.notices.happened(noticeTLS, mx.String(), time.Now()); tell {
 		s.e.logger().Warn("TLS with an MX has failed again and again: plain text for a while", "session", s.info.ID.String(),
-			"destination", mx.String(), "until", until.Round(time.Second), "phase", why.phase.String(), "error", why.cause)
+			"destination", mx.String(), "until", until.Round(time.Second), "phase", why.phase.String(), "error", why.cause, "left_out", line.left)
 	}
 }
