@@ -37,7 +37,7 @@ type plea struct {
 func (o *outlet) plead(r *session.MXRefusal) *plea {
 	q, choice := o.choiceOf(r)
 	p := &plea{MXRefusal: r, choice: choice, tenant: cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), how: o.handlings[choice.Number], key: o.key(r.SendingIP, r.Destination.Addr())}
-	p.before = o.may(p.how, p.key, o.book.Peek)
+	p.before = o.may(p.how, p.key)
 	p.after = p.before
 	return p
 }
@@ -218,7 +218,7 @@ func (o *outlet) whyNone(p *plea, others, refusedWith []netip.Addr) string {
 		}
 		left = true
 		key := standing.Key{IP: ip, Provider: p.key.Provider}
-		if o.may(p.how, key, o.book.Peek).Answer != standing.No {
+		if o.may(p.how, key).Answer != standing.No {
 			return ""
 		}
 	}
@@ -252,7 +252,7 @@ func (o *outlet) turnedAway(choice *egress.Choice, how config.Handling, req *ses
 		case o.rescues.refused(tenant, o.key(ip.Address, mx)):
 			turned = append(turned, ip.Address)
 			first = first || !place && o.peek(how, ip.Address, at).Answer != standing.No
-		case o.worthMoving(how, ip.Address, at, req.Session):
+		case o.worthMoving(how, ip.Address, at, o.prober(choice, req)):
 			place = true
 		}
 	}

@@ -65,23 +65,23 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		}
 		return o.dialer.DialFrom(ctx, egress.SendingIP{}, req.Destination)
 	}
-	ip, probe, err := o.permitted(choice, req)
+	ip, probing, err := o.permitted(choice, req)
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
 	}
-	if probe == 0 {
+	if !probing {
 		return o.dialFrom(ctx, choice, ip, req)
 	}
 	key := o.key(ip.Address, req.Destination.Addr())
-	o.probes.began(key, probe, req.Session)
+	o.probes.connects(key, req.Session)
 	out, err := o.dialFrom(ctx, choice, ip, req)
 	if err != nil {
-		o.endProbe(key, probe)
+		o.endProbe(key, req.Session)
 		return out, err
 	}
 	closed := out.Closed
 	out.Closed = func() {
-		time.AfterFunc(probeRedial, func() { o.endProbe(key, probe) })
+		time.AfterFunc(probeRedial, func() { o.endProbe(key, req.Session) })
 		if closed != nil {
 			closed()
 		}
@@ -89,32 +89,14 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 	return out, nil
 }
 
-// probeRedial is how long a session may take to connect again: in plain text, after TLS has failed.
-const probeRedial = 5 * time.Second
-
-// endProbe gives a probe up that has told nothing; one that has is not changed by it.
-func (o *outlet) endProbe(key standing.Key, probe uint64) {
-	if o.probes.ended(key, probe) {
-		o.book.Abandon(key, probe)
-	}
-}
-
-// probeOf gives the number of the probe of the key that this session is, as long as that is under way; 0 otherwise.
-func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
-	if probe := o.probes.of(key, s); probe != 0 && o.book.Probing(key, probe) {
-		return probe
-	}
-	return 0
-}
-
-// permitted gives the sending IP to dial from, and if the session is the one that probes it the number of the probe. Those that the
+// permitted gives the sending IP to dial from, and whether the session probes it or will with its mail. Those that the
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
 // rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
 // of the tenant.
-func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probe uint64, err error) {
+func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probing bool, err error) {
 	how, ips := o.handlings[choice.Number], choice.IPs()
 	if i := o.destined(choice, how, &req, ips); i >= 0 {
-		return ips[i], 0, nil
+		return ips[i], false, nil
 	}
 	turned := o.turnedAway(&choice, how, &req)
 	var untried, last, shut, tried []egress.SendingIP
@@ -133,46 +115,51 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 		}
 	}
 	untried = append(untried, last...)
-	ip, probe, found := o.firstPermitted(untried, how, req)
+	who := o.prober(&choice, &req)
+	ip, probing, found := o.firstPermitted(untried, how, &req, who)
 	if !found {
-		ip, probe, found = o.firstPermitted(shut, how, req)
+		ip, probing, found = o.firstPermitted(shut, how, &req, who)
 	}
 	switch {
 	case found:
-		return ip, probe, nil
+		return ip, probing, nil
 	case req.Rescue:
-		return ip, 0, session.ErrNoOtherIP
+		return ip, false, session.ErrNoOtherIP
 	}
-	if ip, probe, found = o.firstPermitted(tried, how, req); !found {
-		return ip, 0, session.ErrSuspended
+	if ip, probing, found = o.firstPermitted(tried, how, &req, who); !found {
+		return ip, false, session.ErrSuspended
 	}
-	return ip, probe, nil
+	return ip, probing, nil
 }
 
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
-func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req session.DialRequest) (first egress.SendingIP, probe uint64, found bool) {
-	at := o.placeOf(&req)
+func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req *session.DialRequest, who prober) (first egress.SendingIP, probing, found bool) {
+	at := o.placeOf(req)
 	for _, ip := range ips {
 		key := o.key(ip.Address, at.mx)
 		alsoThere := o.peekAt(how, ip.Address, at.domains)
 		if alsoThere.Answer == standing.No {
 			continue
 		}
-		permit := o.may(how, key, o.book.May)
+		permit := o.may(how, key)
 		permit.Share = min(permit.Share, alsoThere.Share)
 		switch {
 		case permit.Answer == standing.No:
-			if probe := o.probeOf(key, req.Session); probe != 0 {
-				return ip, probe, true
+			if o.probeOf(key, req.Session) != 0 {
+				return ip, true, true
+			}
+		case permit.Answer == standing.Probe:
+			if inShare(permit, req.Session, ip.Address) && o.tries(key, who, req.SenderKnown) {
+				return ip, true, true
 			}
 		case inShare(permit, req.Session, ip.Address):
-			return ip, permit.Probe, true
+			return ip, false, true
 		case !found && !req.Rescue:
 			first, found = ip, true
 		}
 	}
-	return first, 0, found
+	return first, false, found
 }
 
 // inShare says whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
@@ -186,11 +173,11 @@ func inShare(permit standing.Permit, s session.ID, ip netip.Addr) bool {
 	return rand.New(rand.NewPCG(uint64(s), low^bits.RotateLeft64(high, 32))).Float64() < permit.Share
 }
 
-// may asks the standing: its May, or its Peek.
-func (o *outlet) may(how config.Handling, key standing.Key, ask func(standing.Key) standing.Permit) standing.Permit {
+// may asks the standing. It gives no probe away.
+func (o *outlet) may(how config.Handling, key standing.Key) standing.Permit {
 	switch {
 	case how.Heeds():
-		return ask(key)
+		return o.book.Peek(key)
 	case o.book.Barred(key):
 		return standing.Permit{Answer: standing.No}
 	default:
@@ -201,7 +188,7 @@ func (o *outlet) may(how config.Handling, key standing.Key, ask func(standing.Ke
 // MayStay implements [session.Mover]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to
 // the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
 // against the IPs it does not allocate: it is asked for every mail.
-func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
+func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
 	q := o.query(req)
 	o.learnBehind(q, sendingIP)
 	choice, err := o.router.Choose(q)
@@ -214,12 +201,13 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 	if !choice.Has(sendingIP) {
 		return false
 	}
-	how, at := o.handlings[choice.Number], o.placeOf(&req)
+	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.prober(&choice, &req)
 	probing := false
-	if o.peek(how, sendingIP, at).Answer != standing.Yes {
-		if probing = o.probeOf(o.key(sendingIP, at.mx), req.Session) != 0; !probing {
+	if permit := o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
+		if probing = o.mayProbe(at.key(sendingIP), permit, &req); !probing {
 			return false
 		}
+		defer func() { stays = stays && o.begins(at.key(sendingIP), permit, who, &req) }()
 	}
 	if req.Recipient != "" {
 		var name [64]byte
@@ -230,7 +218,7 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 		return pin == sendingIP
 	}
 	better := func(ip egress.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, req.Session) &&
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who) &&
 			!o.turns(&choice, how, &req, ip.Address)
 	}
 	if slices.Contains(req.Avoid, sendingIP) || o.turns(&choice, how, &req, sendingIP) {
@@ -244,22 +232,25 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) bool {
 }
 
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
-// as long as nobody probes it: where the senders decide, it may be the first choice of no other connection.
-func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, s session.ID) bool {
+// as long as nobody probes it and it is this one's turn: where the senders decide, it may be the first choice of no other connection.
+func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, who prober) bool {
 	if o.isShut(how, ip, at.mx) {
 		return false
 	}
 	permit := o.peek(how, ip, at)
-	return permit.Answer != standing.No && inShare(permit, s, ip)
+	if permit.Answer == standing.Probe && !o.probes.free(at.key(ip), who, true) {
+		return false
+	}
+	return permit.Answer != standing.No && inShare(permit, who.session, ip)
 }
 
-// peek is may without the beginning of a probe: what holds at the MX, and as long as nobody knows whose MX it is what holds at the
+// peek is what holds at the MX, and as long as nobody knows whose MX it is what holds at the
 // provider of the recipient's domain, too.
 func (o *outlet) peek(how config.Handling, ip netip.Addr, at place) standing.Permit {
 	var name [64]byte
 	here := freely
 	if !o.book.Blameless(ip, at.appendName(name[:0])) {
-		here = o.may(how, standing.Key{IP: ip, Provider: string(at.appendName(nil))}, o.book.Peek)
+		here = o.may(how, at.key(ip))
 	}
 	there := o.peekAt(how, ip, at.domains)
 	if there.Answer == standing.No {
@@ -281,7 +272,7 @@ func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standin
 	if o.book.Blameless(ip, append(text[:0], name...)) {
 		return freely
 	}
-	permit := o.may(how, standing.Key{IP: ip, Provider: name}, o.book.Peek)
+	permit := o.may(how, standing.Key{IP: ip, Provider: name})
 	if permit.Answer != standing.No {
 		permit.Answer = standing.Yes
 	}
@@ -310,6 +301,10 @@ func (p *place) appendName(b []byte) []byte {
 		return append(b, p.provider...)
 	}
 	return p.mx.Unmap().AppendTo(append(b, "mx:"...))
+}
+
+func (p *place) key(ip netip.Addr) standing.Key {
+	return standing.Key{IP: ip, Provider: string(p.appendName(nil))}
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
@@ -445,6 +440,7 @@ func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 	}
 	key := o.key(sendingIP, destination.Addr())
 	o.book.Succeeded(key, "")
+	o.probes.taken(key)
 	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
 		o.observeSilence(r.sendingIP, r.tenant, destination.Addr(), "connection reset")
 	}

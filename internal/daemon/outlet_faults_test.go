@@ -144,11 +144,11 @@ func TestProbeIsEndedByItsSuccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, probe, err := o.permitted(choice, session.DialRequest{
-		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Recipient: "x@gmail.com", Avoid: []netip.Addr{ip11},
+	_, probing, err := o.permitted(choice, session.DialRequest{
+		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, SenderKnown: true, Recipient: "x@gmail.com", Avoid: []netip.Addr{ip11},
 	})
-	if err != nil || probe == 0 {
-		t.Fatalf("probe %d, %v", probe, err)
+	if err != nil || !probing {
+		t.Fatalf("probing %t, %v", probing, err)
 	}
 	o.Accepted(reviewMX, ip10) // the probe's own message
 	if s, _ := book.Show(key); s.State != standing.Slowed {

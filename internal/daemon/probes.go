@@ -1,58 +1,233 @@
 package daemon
 
 import (
+	"cmp"
+	"net/netip"
 	"sync"
+	"time"
 
+	"kanmon/internal/egress"
 	"kanmon/internal/session"
+	"kanmon/internal/share"
 	"kanmon/internal/standing"
 )
 
-// Probes are the sessions that have been let in to probe a suspended sending IP. Such a session may connect once more.
+// Probes are the sessions that try a sending IP whose suspension has run out, one at a time for each key. A session that connects has the
+// IP reserved for a short time and nothing more: it becomes the probe with its mail, at MAIL. So one that says nothing holds up nobody for
+// long, and neither does a tenant whose probes tell nothing: the next one is somebody else's.
 type probes struct {
-	mu   sync.Mutex
-	open map[standing.Key]*probe // the last one of each key: one that went on for too long has been given up by the standing
+	mu    sync.Mutex
+	open  map[standing.Key]*probe               // the last one of each key that has a connection
+	turns *share.Map[standing.Key, probingTurn] // whose the last one was, as long as no mail of it was taken
 }
 
 type probe struct {
-	number      uint64 // of the permit
+	number      uint64 // of the permit; 0: no mail has begun, and it is only reserved
 	session     session.ID
 	connections int
+	until       time.Time   // of the reservation
+	giveUp      *time.Timer // of the probe
+	endsAtRCPT  bool        // giveUp waits for the first recipient
 }
 
-// began notes a connection of a probe.
-func (p *probes) began(key standing.Key, number uint64, s session.ID) {
+// A prober is who wants to probe.
+type prober struct {
+	session session.ID
+	tenant  string // "": not known yet
+	source  netip.Addr
+	alone   bool // there is nobody else whose turn it could be
+}
+
+type probingTurn struct {
+	tenant string
+	source netip.Addr
+	at     time.Time
+}
+
+const (
+	probeIdle    = 30 * time.Second // from the connection to MAIL, and from there to the first recipient
+	probeMail    = 10 * time.Minute // from there until the MX has said what tells
+	probingAgain = 15 * time.Minute // until somebody may try again who has tried last, and told nothing
+	mostTurns    = 4096
+	probeRedial  = 5 * time.Second // how long a session may take to connect again: in plain text, after TLS has failed
+)
+
+// free says whether a session may try the key now: it is its turn, and nobody else has just connected for that. Mail goes before those
+// who have only connected.
+func (p *probes) free(key standing.Key, who prober, hasMail bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.open == nil {
-		p.open = make(map[standing.Key]*probe)
-	}
-	if last := p.open[key]; last == nil || last.number != number {
-		p.open[key] = &probe{number: number, session: s}
-	}
-	p.open[key].connections++
+	return p.isFree(key, who, hasMail, time.Now())
 }
 
-// of gives the number of the probe that this session was let in as; 0 if it was not. The probe may be over: the standing knows.
+func (p *probes) isFree(key standing.Key, who prober, hasMail bool, now time.Time) bool {
+	if open := p.open[key]; open != nil {
+		if open.session == who.session {
+			return true
+		}
+		if open.number == 0 && now.Before(open.until) && !hasMail {
+			return false
+		}
+	}
+	turn, found := p.turns.Get(key)
+	same := found && (who.tenant != "" && turn.tenant == who.tenant || turn.source == who.source)
+	return !same || who.alone || now.Sub(turn.at) >= probingAgain
+}
+
+// reserve keeps the key for a session that connects, until its mail begins; false if it is not free.
+func (p *probes) reserve(key standing.Key, who prober) bool {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.isFree(key, who, false, now) {
+		return false
+	}
+	p.begin(key, who, now)
+	return true
+}
+
+// claim makes a session with mail the probe of the key.
+func (p *probes) claim(key standing.Key, who prober, number uint64, giveUp func()) {
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := p.begin(key, who, now)
+	open.number, open.endsAtRCPT, open.giveUp = number, true, time.AfterFunc(probeIdle, giveUp)
+}
+
+// begin notes whose turn it is. Connections that the session has from the IP stay its own.
+func (p *probes) begin(key standing.Key, who prober, now time.Time) *probe {
+	if p.open == nil {
+		p.open, p.turns = make(map[standing.Key]*probe), share.NewMap[standing.Key, probingTurn](mostTurns)
+	}
+	p.turns.Put(key, probingTurn{who.tenant, who.source, now}, cmp.Or(who.tenant, who.source.String()))
+	open := p.open[key]
+	if open == nil || open.session != who.session {
+		open.stop()
+		open = &probe{session: who.session}
+		p.open[key] = open
+	}
+	open.until = now.Add(probeIdle)
+	return open
+}
+
+// goesOn notes that the probe's mail has a recipient.
+func (p *probes) goesOn(key standing.Key, s session.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if open := p.open[key]; open != nil && open.session == s && open.endsAtRCPT {
+		open.endsAtRCPT = false
+		open.giveUp.Reset(probeMail)
+	}
+}
+
+// taken notes that an MX has taken a message: whose turn it was has used it.
+func (p *probes) taken(key standing.Key) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.turns.Delete(key)
+}
+
+// connects counts a connection of a session that tries the key.
+func (p *probes) connects(key standing.Key, s session.ID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if open := p.open[key]; open != nil && open.session == s {
+		open.connections++
+	}
+}
+
+// has says whether a session tries the key, or has connected to do so.
+func (p *probes) has(key standing.Key, s session.ID) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open := p.open[key]
+	return open != nil && open.session == s
+}
+
+// of gives the number of the probe that this session is; 0 if it is none. The probe may be over: the standing knows.
 func (p *probes) of(key standing.Key, s session.ID) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if last := p.open[key]; last != nil && last.session == s {
-		return last.number
+	if open := p.open[key]; open != nil && open.session == s {
+		return open.number
 	}
 	return 0
 }
 
-// ended says whether that was the probe's last connection.
-func (p *probes) ended(key standing.Key, number uint64) bool {
+// ended gives the number of the probe whose last connection that was; 0 if it was not, or the session was none.
+func (p *probes) ended(key standing.Key, s session.ID) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	last := p.open[key]
-	if last == nil || last.number != number {
-		return false
+	open := p.open[key]
+	if open == nil || open.session != s {
+		return 0
 	}
-	if last.connections--; last.connections > 0 {
-		return false
+	if open.connections--; open.connections > 0 {
+		return 0
 	}
+	open.stop()
 	delete(p.open, key)
+	return open.number
+}
+
+func (p *probe) stop() {
+	if p != nil && p.giveUp != nil {
+		p.giveUp.Stop()
+	}
+}
+
+func (o *outlet) prober(choice *egress.Choice, req *session.DialRequest) prober {
+	return prober{req.Session, choice.Tenant, req.Source, o.sites.oneTenant(o.tenants)}
+}
+
+// tries lets a session try the key, whose suspension has run out: as its probe where it has mail, else it only connects.
+func (o *outlet) tries(key standing.Key, who prober, hasMail bool) bool {
+	if !hasMail {
+		return o.probes.reserve(key, who)
+	}
+	return o.probes.free(key, who, true) && o.probe(key, who)
+}
+
+// probe makes a session the probe of the key, unless another one is.
+func (o *outlet) probe(key standing.Key, who prober) bool {
+	permit := o.book.May(key)
+	if permit.Answer == standing.Probe {
+		o.probes.claim(key, who, permit.Probe, func() { o.book.Abandon(key, permit.Probe) })
+	}
+	return permit.Answer != standing.No
+}
+
+// mayProbe says whether a session may stay with an IP that only a probe may use: it is that, or has connected to be.
+func (o *outlet) mayProbe(key standing.Key, permit standing.Permit, req *session.DialRequest) bool {
+	if permit.Answer == standing.Probe {
+		return req.SenderKnown && o.probes.has(key, req.Session)
+	}
+	return o.probeOf(key, req.Session) != 0
+}
+
+// begins makes the session the probe with its mail, or notes that this has come to its recipient.
+func (o *outlet) begins(key standing.Key, permit standing.Permit, who prober, req *session.DialRequest) bool {
+	if permit.Answer == standing.Probe && !o.probe(key, who) {
+		return false
+	}
+	if req.Recipient != "" {
+		o.probes.goesOn(key, req.Session)
+	}
 	return true
+}
+
+// probeOf gives the number of the probe of the key that this session is, as long as that is under way; 0 otherwise.
+func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
+	if probe := o.probes.of(key, s); probe != 0 && o.book.Probing(key, probe) {
+		return probe
+	}
+	return 0
+}
+
+// endProbe gives a probe up that has told nothing; one that has is not changed by it.
+func (o *outlet) endProbe(key standing.Key, s session.ID) {
+	if number := o.probes.ended(key, s); number != 0 {
+		o.book.Abandon(key, number)
+	}
 }

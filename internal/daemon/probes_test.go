@@ -78,6 +78,10 @@ func TestProbeIsOneSession(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
+				own.SenderKnown = true
+				if !o.MayStay(own, ip) {
+					t.Fatal("its mail leaves")
+				}
 				again, err := o.Dial(t.Context(), own)
 				if err != nil || !o.MayStay(own, ip) {
 					t.Fatalf("the probe's own session: dial %v, may stay %t", err, o.MayStay(own, ip))
@@ -115,12 +119,9 @@ func TestProbeStaysAtMail(t *testing.T) {
 	probed := choiceFor(t, o, req).IP.Address
 	o.Judge(refusedTo("10.30.0.1", probed, reviewMX, "a@b.example", "x@example.net", listing))
 	*clock = clock.Add(25 * time.Hour)
-	key := o.key(probed, reviewMX.Addr())
-	_, probe, err := o.permitted(choiceFor(t, o, req), req)
-	if err != nil || probe == 0 {
-		t.Fatalf("probe %d, %v", probe, err)
+	if _, probing, err := o.permitted(choiceFor(t, o, req), req); err != nil || !probing {
+		t.Fatalf("probing %t, %v", probing, err)
 	}
-	o.probes.began(key, probe, req.Session) // as Dial does
 	elsewhere := 0
 	for i := range 30 {
 		req.Sender, req.SenderKnown = fmt.Sprintf("a@d%d.example", i), true
@@ -146,20 +147,20 @@ func aDay(t *testing.T, o *outlet, from netip.Addr) (used, probes int) {
 	t.Helper()
 	for i := range 1000 {
 		req := session.DialRequest{Session: session.ID(i), Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
-		ip, probe, err := o.permitted(choiceFor(t, o, req), req)
+		ip, probing, err := o.permitted(choiceFor(t, o, req), req)
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Sender, req.SenderKnown = fmt.Sprintf("a@d%d.example", i%50), true
 		if !o.MayStay(req, ip.Address) {
-			if ip, probe, err = o.permitted(choiceFor(t, o, req), req); err != nil {
+			if ip, probing, err = o.permitted(choiceFor(t, o, req), req); err != nil {
 				t.Fatal(err)
 			}
 		}
 		if ip.Address == from {
 			used++
 		}
-		if probe != 0 {
+		if probing {
 			probes++
 		}
 		o.Accepted(reviewMX, ip.Address)
@@ -226,9 +227,9 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 	if o.MayStay(req, ips[1].Address) {
 		t.Fatal("the suspension has run out, and nobody is moved to probe it")
 	}
-	ip, probe, err := o.permitted(choiceFor(t, o, req), req)
-	if err != nil || probe == 0 || ip.Address != ips[0].Address {
-		t.Fatalf("%s, probe %d, %v", ip.Address, probe, err)
+	ip, probing, err := o.permitted(choiceFor(t, o, req), req)
+	if err != nil || !probing || ip.Address != ips[0].Address {
+		t.Fatalf("%s, probing %t, %v", ip.Address, probing, err)
 	}
 	for s := range session.ID(100) {
 		if req.Session = 2 + s; !o.MayStay(req, ips[1].Address) {

@@ -1,0 +1,183 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/egress"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// An instantDialer connects at once, to nobody.
+type instantDialer struct{}
+
+func (instantDialer) DialFrom(_ context.Context, from egress.SendingIP, _ netip.AddrPort) (session.Outbound, error) {
+	return session.Outbound{SendingIP: from.Address}, nil
+}
+
+// A probing world has two sending IPs, of which the first is suspended at an MX.
+type probingWorld struct {
+	*outlet
+	ip    netip.Addr // that is suspended
+	key   standing.Key
+	count session.ID
+}
+
+// sharedByTenants are two tenants with a pool of two.
+const sharedByTenants = `[pool.default]
+ips = ['203.0.113.10', '203.0.113.11']
+sticky = 'tenant'
+[[tenant]]
+name = 'quiet'
+sources = ['10.30.0.0/24']
+[[tenant]]
+name = 'honest'
+sources = ['10.40.0.0/24']
+`
+
+func newProbingWorld(t *testing.T) *probingWorld {
+	w := &probingWorld{outlet: outletOf(t, sendingOf("203.0.113.10", "203.0.113.11")+sharedByTenants)}
+	w.dialer = instantDialer{}
+	w.ip = choiceFor(t, w.outlet, w.from("10.40.0.1")).IP.Address
+	if other := choiceFor(t, w.outlet, w.from("10.30.0.1")).IP.Address; other != w.ip {
+		t.Fatal("both tenants must begin at one IP: the test shows nothing")
+	}
+	w.key = w.outlet.key(w.ip, reviewMX.Addr())
+	w.Judge(refusedTo("10.40.0.1", w.ip, reviewMX, "a@b.example", "x@example.net", listing))
+	time.Sleep(3 * time.Hour)
+	if got := w.book.Peek(w.key).Answer; got != standing.Probe {
+		t.Fatalf("the suspension has run out, and the answer is %v", got)
+	}
+	return w
+}
+
+func (w *probingWorld) from(source string) session.DialRequest {
+	w.count++
+	return session.DialRequest{Session: w.count, Source: netip.MustParseAddr(source), Destination: reviewMX}
+}
+
+// A leg is what a session has of an MX.
+type leg struct {
+	w   *probingWorld
+	req session.DialRequest
+	out session.Outbound
+}
+
+func (w *probingWorld) connect(t *testing.T, source string) *leg {
+	t.Helper()
+	l := &leg{w: w, req: w.from(source)}
+	l.dial(t)
+	return l
+}
+
+func (l *leg) dial(t *testing.T) {
+	t.Helper()
+	var err error
+	if l.out, err = l.w.Dial(t.Context(), l.req); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// mail does what a session does at MAIL, and with a recipient at RCPT.
+func (l *leg) mail(t *testing.T, recipient string) {
+	t.Helper()
+	l.req.SenderKnown, l.req.Sender, l.req.Recipient = true, "a@b.example", recipient
+	if !l.w.MayStay(l.req, l.out.SendingIP) {
+		l.close()
+		l.dial(t)
+	}
+}
+
+func (l *leg) close() {
+	if l.out.Closed != nil {
+		l.out.Closed()
+	}
+}
+
+// A tenant whose sessions say nothing, or begin mail that they do not end, does not keep the others from an IP whose suspension has run out.
+//
+// audit-B4
+func TestIdleSessionsDoNotTakeTheProbe(t *testing.T) {
+	for name, idle := range map[string]func(*testing.T, *leg){
+		"silent":       func(*testing.T, *leg) {},
+		"MAIL alone":   func(t *testing.T, l *leg) { l.mail(t, "") },
+		"MAIL, RCPT":   func(t *testing.T, l *leg) { l.mail(t, ""); l.mail(t, "x@example.net") },
+		"RCPT refused": func(t *testing.T, l *leg) { l.mail(t, ""); l.mail(t, "x@example.net"); l.close() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newProbingWorld(t)
+				used := 0
+				for minute := range 12 * 60 {
+					for range 2 {
+						l := w.connect(t, "10.30.0.1")
+						idle(t, l)
+						time.AfterFunc(30*time.Minute, l.close)
+					}
+					time.Sleep(50 * time.Second)
+					l := w.connect(t, "10.40.0.1")
+					l.mail(t, "")
+					l.mail(t, "x@example.net")
+					w.Accepted(reviewMX, l.out.SendingIP)
+					l.close()
+					if l.out.SendingIP == w.ip && minute >= 6*60 {
+						used++
+					}
+					time.Sleep(10 * time.Second)
+				}
+				if used < 350 {
+					s, _ := w.book.Show(w.key)
+					t.Errorf("of 360 honest sessions in the last six of 12 hours %d leave from the IP: %s", used, s)
+				}
+				time.Sleep(time.Hour) // what ends connections outlasts them
+			})
+		})
+	}
+}
+
+// A session that has only connected is no probe; whose mail comes first is. A tenant whose probe has told nothing lets others go first, for
+// a quarter of an hour.
+func TestProbeBeginsWithTheMail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newProbingWorld(t)
+		first := w.connect(t, "10.40.0.1")
+		if first.out.SendingIP != w.ip || w.book.Peek(w.key).Answer != standing.Probe {
+			t.Fatalf("it connects from %s; the standing: %+v", first.out.SendingIP, w.book.Peek(w.key))
+		}
+		if beside := w.connect(t, "10.40.0.1"); beside.out.SendingIP == w.ip {
+			t.Error("two sessions connect for one probe")
+		}
+		first.mail(t, "")
+		if first.out.SendingIP != w.ip || w.probeOf(w.key, first.req.Session) == 0 {
+			t.Fatal("it is no probe with its mail")
+		}
+		time.Sleep(probeIdle + time.Second)
+		if got := w.book.Peek(w.key); got.State != standing.Suspended {
+			t.Errorf("MAIL, and nothing for %s: %s", probeIdle, got.State)
+		}
+		first.close()
+		time.Sleep(3 * time.Minute)
+		if again := w.connect(t, "10.40.0.1"); again.out.SendingIP == w.ip {
+			t.Error("the same tenant probes twice in a row, without a mail")
+		}
+		if other := w.connect(t, "10.30.0.1"); other.out.SendingIP != w.ip {
+			t.Error("another tenant has no turn")
+		} else {
+			other.close()
+			time.Sleep(2 * probeRedial)
+		}
+		moves := w.connect(t, "10.40.0.1")
+		from := moves.out.SendingIP
+		if moves.mail(t, ""); moves.out.SendingIP != from {
+			t.Error("its mail moves for nothing")
+		}
+		time.Sleep(probingAgain)
+		if again := w.connect(t, "10.40.0.1"); again.out.SendingIP != w.ip {
+			t.Error("nobody else comes, and it never probes again")
+		}
+	})
+}
