@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // Dials remember which sending IPs an MX does not let connect, while it does others: a firewall there drops the SYNs of one, or refuses
@@ -12,7 +14,7 @@ import (
 // another IP has been taken. The zero value, and a nil one, are ready; all generations share one.
 type dials struct {
 	mu     sync.Mutex
-	failed map[netip.Addr]map[netip.Addr]*failedDial // by MX, and by sending IP
+	failed *share.Map[netip.Addr, map[netip.Addr]*failedDial] // by MX, and by sending IP
 }
 
 type failedDial struct {
@@ -31,7 +33,7 @@ const (
 	firstRetry    = 10 * time.Minute // until a sending IP is tried again, doubled each time it fails again
 	lastRetry     = 2 * time.Hour
 	dialsKept     = 24 * time.Hour
-	maxDials      = 4096            // MXs; beyond that all is forgotten
+	maxDials      = 4096            // MXs; a tenant has its part
 	dialsOfMX     = 2               // sending IPs that fail one after the other: more are not tried
 	retryPatience = 5 * time.Second // for an IP that has failed before, where there is another: three SYNs
 	leastPatience = 4 * time.Second // that a dial must have had to count as not answered
@@ -45,21 +47,29 @@ func (d *dials) failing(mx, sendingIP netip.Addr, tenant string, unanswered bool
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.failed == nil || d.failed[mx] == nil && len(d.failed) >= maxDials {
-		d.failed = make(map[netip.Addr]map[netip.Addr]*failedDial)
+	if d.failed == nil {
+		d.failed = share.NewMap[netip.Addr, map[netip.Addr]*failedDial](maxDials)
 	}
-	if d.failed[mx] == nil {
-		d.failed[mx] = make(map[netip.Addr]*failedDial)
+	all, known := d.failed.Get(mx)
+	if !known {
+		all = make(map[netip.Addr]*failedDial)
+		d.failed.Put(mx, all, tenant)
 	}
-	f := d.failed[mx][sendingIP]
+	f := all[sendingIP]
 	switch {
 	case f == nil || now.Sub(f.at) >= dialsKept:
 		f = &failedDial{wait: firstRetry}
-		d.failed[mx][sendingIP] = f
+		all[sendingIP] = f
 	case f.confirmed && now.Sub(f.at) >= f.wait:
 		f.wait = min(2*f.wait, lastRetry)
 	}
 	f.tenant, f.at, f.until, f.unanswered, f.sure, f.told = tenant, now, now.Add(f.wait), unanswered, false, false
+}
+
+// of gives what is remembered of an MX, by sending IP.
+func (d *dials) of(mx netip.Addr) map[netip.Addr]*failedDial {
+	all, _ := d.failed.Get(mx)
+	return all
 }
 
 // connected notes a dial that succeeded. What failed together with it is about the IPs that failed; but where this very IP has failed
@@ -71,7 +81,7 @@ func (d *dials) connected(mx, sendingIP netip.Addr) {
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := d.failed[mx]
+	all := d.of(mx)
 	if all == nil {
 		return
 	}
@@ -88,7 +98,7 @@ func (d *dials) connected(mx, sendingIP netip.Addr) {
 		}
 	}
 	if len(all) == 0 {
-		delete(d.failed, mx)
+		d.failed.Delete(mx)
 	}
 }
 
@@ -99,7 +109,7 @@ func (d *dials) passesOver(mx, sendingIP netip.Addr) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.failed[mx][sendingIP]
+	f := d.of(mx)[sendingIP]
 	return f != nil && time.Now().Before(f.until)
 }
 
@@ -110,7 +120,7 @@ func (d *dials) shutsOut(mx, sendingIP netip.Addr) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.failed[mx][sendingIP]
+	f := d.of(mx)[sendingIP]
 	return f != nil && f.confirmed
 }
 
@@ -121,7 +131,7 @@ func (d *dials) retry(mx, sendingIP netip.Addr) bool {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.failed[mx][sendingIP]
+	f := d.of(mx)[sendingIP]
 	if f == nil {
 		return false
 	}
@@ -138,7 +148,7 @@ func (d *dials) worthAnother(mx netip.Addr) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	fresh := 0
-	for _, f := range d.failed[mx] {
+	for _, f := range d.of(mx) {
 		if now.Sub(f.at) < dialsTogether {
 			fresh++
 		}
@@ -159,7 +169,7 @@ func (d *dials) shutOuts(mx netip.Addr) (list []shutOut) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for ip, f := range d.failed[mx] {
+	for ip, f := range d.of(mx) {
 		if f.sure && f.unanswered && !f.told {
 			f.told = true
 			list = append(list, shutOut{ip, f.tenant})

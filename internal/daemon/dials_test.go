@@ -274,28 +274,53 @@ func TestDialsAreOfOneMX(t *testing.T) {
 	})
 }
 
+// A tenant with any number of MXs that nobody can connect to does not make kanmon forget another's.
+//
+// audit-B: two memories of dials
+func TestATenantsMXsAreForgottenAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var d dials
+		var r resets
+		quiet, busy := mxAddr.Addr(), netip.AddrFrom4([4]byte{198, 51, 100, 77})
+		d.failing(quiet, first, "quiet", true)
+		r.add(busy, first, "quiet")
+		for i := range 3 * maxDials {
+			mx := netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			d.failing(mx, first, "greedy", true)
+			r.add(mx, first, "greedy")
+		}
+		if !d.passesOver(quiet, first) {
+			t.Error("what is known of another tenant's MX is forgotten")
+		}
+		if len(r.others(busy, second)) != 1 {
+			t.Error("a reset of another tenant's MX is forgotten")
+		}
+	})
+}
+
 // The memory is bounded, and forgets.
 func TestDialsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var d dials
 		for i := range 3 * maxDials {
 			d.failing(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), first, "acme", true)
-			if len(d.failed) > maxDials {
-				t.Fatalf("%d MXs are remembered", len(d.failed))
+			d.failing(netip.AddrFrom4([4]byte{11, byte(i >> 16), byte(i >> 8), byte(i)}), first, fmt.Sprint("tenant", i%100), true)
+			if n := d.failed.Len(); n > maxDials {
+				t.Fatalf("%d MXs are remembered", n)
 			}
 		}
 		mx := mxAddr.Addr()
 		for range 50 { // as the retries of months
 			d.failing(mx, first, "acme", true)
 			d.connected(mx, second)
-			time.Sleep(d.failed[mx][first].wait)
+			time.Sleep(d.of(mx)[first].wait)
 		}
-		if wait := d.failed[mx][first].wait; wait != lastRetry {
+		if wait := d.of(mx)[first].wait; wait != lastRetry {
 			t.Errorf("tried again every %s, want %s", wait, lastRetry)
 		}
 		time.Sleep(dialsKept)
 		d.failing(mx, first, "acme", true)
-		if wait := d.failed[mx][first].wait; wait != firstRetry {
+		if wait := d.of(mx)[first].wait; wait != firstRetry {
 			t.Errorf("a day later it is tried again after %s, want %s", wait, firstRetry)
 		}
 	})

@@ -4,13 +4,15 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // Resets remember which sending IPs a destination has reset the connection of, without a word. If it does so to
 // one and takes mail from another, it is about the IP; if it does so to several, the MX is down.
 type resets struct {
 	mu   sync.Mutex
-	last map[netip.Addr][]reset // by MX
+	last *share.Map[netip.Addr, []reset] // by MX
 }
 
 type reset struct {
@@ -21,7 +23,7 @@ type reset struct {
 
 const (
 	resetsFor  = time.Minute // how long one counts
-	maxResets  = 4096        // destinations; beyond that all is forgotten
+	maxResets  = 4096        // MXs; a tenant has its part
 	resetsOfMX = 2           // sending IPs: more are not tried
 )
 
@@ -30,16 +32,17 @@ func (r *resets) add(mx, sendingIP netip.Addr, tenant string) (worthIt bool) {
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last == nil || len(r.last) >= maxResets {
-		r.last = make(map[netip.Addr][]reset)
+	if r.last == nil {
+		r.last = share.NewMap[netip.Addr, []reset](maxResets)
 	}
 	kept := []reset{{sendingIP, tenant, now}}
-	for _, old := range r.last[mx] {
+	before, _ := r.last.Get(mx)
+	for _, old := range before {
 		if old.sendingIP != sendingIP && now.Sub(old.at) < resetsFor {
 			kept = append(kept, old)
 		}
 	}
-	r.last[mx] = kept
+	r.last.Put(mx, kept, tenant)
 	return len(kept) < resetsOfMX
 }
 
@@ -49,7 +52,8 @@ func (r *resets) others(mx, sendingIP netip.Addr) (others []reset) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := 0
-	for _, old := range r.last[mx] {
+	before, _ := r.last.Get(mx)
+	for _, old := range before {
 		if now.Sub(old.at) >= resetsFor {
 			continue
 		}
@@ -58,7 +62,7 @@ func (r *resets) others(mx, sendingIP netip.Addr) (others []reset) {
 			others = append(others, old)
 		}
 	}
-	delete(r.last, mx)
+	r.last.Delete(mx)
 	if all > 1 { // it was down
 		return nil
 	}

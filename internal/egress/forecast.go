@@ -4,18 +4,20 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+
+	"kanmon/internal/share"
 )
 
 // A Forecast guesses which sending IP an MSA's next mail will leave from, before its sender is known: by what that MSA has sent before,
 // to this destination and at all. A wrong guess costs a second connection, nothing else. It is bounded, and safe for concurrent use;
 // the nil Forecast guesses nothing.
 type Forecast struct {
-	mu       sync.Mutex
-	now, old map[uint64]*track // when the first is full it takes the other's place
+	mu     sync.Mutex
+	tracks *share.Map[uint64, *track]
 }
 
-// mostTracks is of each of both: a few MB in all.
-const mostTracks = 16_384
+// mostTracks are some 10 MB. An MSA has its part.
+const mostTracks = 32_768
 
 // A track is what was seen of an MSA, toward one destination or at all.
 type track struct {
@@ -38,7 +40,7 @@ type tally[T comparable] struct {
 const fading = 0.99
 
 // NewForecast makes a Forecast that has seen nothing.
-func NewForecast() *Forecast { return &Forecast{now: map[uint64]*track{}} }
+func NewForecast() *Forecast { return &Forecast{tracks: share.NewMap[uint64, *track](mostTracks)} }
 
 // An Errand is who sends where.
 type Errand struct {
@@ -66,7 +68,7 @@ func (f *Forecast) Note(e Errand, senderDomain string, ip netip.Addr) {
 	msa, way := e.keys()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	to, from := f.track(way), f.track(msa)
+	to, from := f.track(way, &e), f.track(msa, &e)
 	from.wayHits, from.domainHits = from.wayHits*fading, from.domainHits*fading
 	if guess(to, &to.ips) == ip {
 		from.wayHits++
@@ -93,7 +95,8 @@ func (f *Forecast) IP(e Errand) netip.Addr {
 	msa, way := e.keys()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	to, from := f.find(way), f.find(msa)
+	to, _ := f.tracks.Get(way)
+	from, _ := f.tracks.Get(msa)
 	if to == nil || from != nil && from.domainHits > from.wayHits {
 		return netip.Addr{}
 	}
@@ -108,34 +111,20 @@ func (f *Forecast) SenderDomain(e Errand) (domain string, found bool) {
 	msa, _ := e.keys()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	t := f.find(msa)
-	if t == nil {
+	t, found := f.tracks.Get(msa)
+	if !found {
 		return "", false
 	}
 	return guess(t, &t.domains), true
 }
 
-// find gives the track of a key, nil if there is none.
-func (f *Forecast) find(key uint64) *track {
-	if t := f.now[key]; t != nil {
-		return t
-	}
-	return f.old[key]
-}
-
-// track gives that of the key, and keeps it among those used lately.
-func (f *Forecast) track(key uint64) *track {
-	if t := f.now[key]; t != nil {
-		return t
-	}
-	t := f.old[key]
-	if t == nil {
+// track gives that of the key, and begins one of the MSA's.
+func (f *Forecast) track(key uint64, of *Errand) *track {
+	t, found := f.tracks.Get(key)
+	if !found {
 		t = &track{}
+		f.tracks.Put(key, t, of.Source.String())
 	}
-	if len(f.now) >= mostTracks {
-		f.old, f.now = f.now, map[uint64]*track{}
-	}
-	f.now[key] = t
 	return t
 }
 

@@ -81,8 +81,8 @@ func TestForecastIsBounded(t *testing.T) {
 		mx := netip.AddrFrom4([4]byte{192, byte(i >> 16), byte(i >> 8), byte(i)})
 		f.Note(Errand{Source: mx, MX: mx}, fmt.Sprintf("d%d.example", i), mx)
 	}
-	if len(f.now) > mostTracks || len(f.old) > mostTracks {
-		t.Errorf("%d and %d are remembered, want at most %d", len(f.now), len(f.old), mostTracks)
+	if n := f.tracks.Len(); n > mostTracks {
+		t.Errorf("%d are remembered, want at most %d", n, mostTracks)
 	}
 }
 

@@ -125,7 +125,7 @@ type holder struct {
 	source netip.Prefix // of no tenant
 }
 
-func (h *holder) text() string {
+func (h holder) text() string {
 	if h.tenant == "" {
 		return h.source.String()
 	}

@@ -1,12 +1,15 @@
 package session
 
-import "sync"
+import (
+	"sync"
 
-// A memo remembers what was seen of strangers. It is bounded: when it is full, all is forgotten and learnt anew.
-// The zero memo is ready.
+	"kanmon/internal/share"
+)
+
+// A memo remembers what was seen of strangers. It is bounded, and whoever made kanmon see it has a part of it. The zero memo is ready.
 type memo[K comparable, V any] struct {
 	mu    sync.Mutex
-	known map[K]V
+	known *share.Map[K, V]
 }
 
 // maxMemo is how many things a memo remembers.
@@ -15,18 +18,15 @@ const maxMemo = 4096
 func (m *memo[K, V]) get(k K) (v V, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v, ok = m.known[k]
-	return v, ok
+	return m.known.Get(k)
 }
 
-// put says whether the key is new.
-func (m *memo[K, V]) put(k K, v V) (isNew bool) {
+// put remembers. By is whose part it is; "": nobody's.
+func (m *memo[K, V]) put(k K, v V, by string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	_, known := m.known[k]
-	if m.known == nil || !known && len(m.known) >= maxMemo {
-		m.known = make(map[K]V)
+	if m.known == nil {
+		m.known = share.NewMap[K, V](maxMemo)
 	}
-	m.known[k] = v
-	return !known
+	m.known.Put(k, v, by)
 }

@@ -281,8 +281,8 @@ func (s *session) afterHello(verb string, phase Phase) {
 			s.hiddenBy = soon
 		}
 	}
-	if s.mx.caps.offers(kwStartTLS) {
-		s.e.Live.offersTLS.put(s.info.Destination.Addr(), struct{}{})
+	if mx := s.info.Destination.Addr(); s.mx.caps.offers(kwStartTLS) && !s.e.Live.knowsTLS(mx) {
+		s.e.Live.offersTLS.put(mx, struct{}{}, s.holder().text())
 	}
 	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn && s.tryTLS() {
 		s.mx.stage = stageHello

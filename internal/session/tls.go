@@ -183,7 +183,7 @@ func (s *session) handshake() error {
 	_ = s.mx.base.SetDeadline(time.Time{})
 	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
 	s.mx.startTLS(conn)
-	s.info.MX = s.e.describeTLS(conn.ConnectionState(), s.info.MX.Err)
+	s.info.MX = s.describeTLS(conn.ConnectionState(), s.info.MX.Err)
 	s.mx.stage = stageTLS
 	s.log.notef("tls connected, %s %s", tls.VersionName(s.info.MX.Version), tls.CipherSuiteName(s.info.MX.Cipher))
 	return nil
@@ -234,13 +234,13 @@ func (e *Engine) tlsToMSA() *tls.Config {
 }
 
 // describeTLS makes the record of a handshake.
-func (e *Engine) describeTLS(state tls.ConnectionState, earlier string) TLSRecord {
+func (s *session) describeTLS(state tls.ConnectionState, earlier string) TLSRecord {
 	r := TLSRecord{
 		State: TLSOn, Version: state.Version, Cipher: state.CipherSuite, Curve: uint16(state.CurveID),
 		Resumed: state.DidResume, Err: earlier,
 	}
 	if len(state.PeerCertificates) > 0 {
-		c := e.Live.certs.describe(state.PeerCertificates)
+		c := s.e.Live.certs.describe(state.PeerCertificates, s.holder().text())
 		r.Names, r.NotAfter, r.Verified = c.names, c.notAfter, c.verified
 	}
 	return r
@@ -260,7 +260,7 @@ type certificate struct {
 
 const maxCertificateNames = 32
 
-func (c *certificates) describe(chain []*x509.Certificate) certificate {
+func (c *certificates) describe(chain []*x509.Certificate, by string) certificate {
 	hash := sha256.New()
 	for _, cert := range chain {
 		_, _ = hash.Write(cert.Raw)
@@ -271,7 +271,7 @@ func (c *certificates) describe(chain []*x509.Certificate) certificate {
 		return known
 	}
 	known = certificate{names: certificateNames(chain[0]), notAfter: chain[0].NotAfter, verified: c.verify(chain)}
-	c.known.put(key, known)
+	c.known.put(key, known, by)
 	return known
 }
 
@@ -345,7 +345,7 @@ func (s *session) startTLSToMSA() error {
 	_ = s.msa.base.SetDeadline(time.Time{})
 	s.msa.armed, s.msa.armedW = time.Time{}, time.Time{}
 	s.msa.startTLS(conn)
-	s.info.MSA = s.e.describeTLS(conn.ConnectionState(), "")
+	s.info.MSA = s.describeTLS(conn.ConnectionState(), "")
 	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
 	s.hello = smtp.VerbUnknown
 	return nil
