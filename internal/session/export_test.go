@@ -4,4 +4,4 @@ package session
 var FieldsOf = fieldsOf
 
 // KeptOctets is what all sessions keep of messages under way.
-func KeptOctets(l *Live) int64 { return l.keptOctets.Load() }
+func KeptOctets(l *Live) int64 { return l.bodies.octets() }

@@ -17,7 +17,7 @@ type Live struct {
 	certs certificates
 	odd   oddities
 
-	keptOctets atomic.Int64 // of all messages that are kept in case their dot is refused
+	bodies bodies // messages that are kept in case their dot is refused
 
 	tls       tlsMemory                  // what the TLS of MXs cannot do
 	offersTLS memo[netip.Addr, struct{}] // MXs that have offered TLS

@@ -8,7 +8,7 @@ import (
 )
 
 // A message whose dot the MX has refused will never be delivered by that MX. If all of it has been kept, it can be sent once
-// more through another sending IP (I3). What is kept is bounded, for one message and for all together. Of a message that is too big for it
+// more through another sending IP (I3). What is kept is bounded, for one message, for a tenant and for all together. Of a message that is too big for it
 // the first piece stays, for what a refusal may repeat of its header.
 
 // keptBody is the message under way, in pieces: what grows as one would be copied again and again.
@@ -39,8 +39,7 @@ func (s *session) keep(p []byte) {
 	for len(p) > 0 && (s.kept.whole || s.kept.begun) {
 		last := len(s.kept.pieces) - 1
 		if last < 0 || len(s.kept.pieces[last]) == outBuffer {
-			if s.e.Live.keptOctets.Add(outBuffer) > s.e.Rescue.bodiesBytes() {
-				s.e.Live.keptOctets.Add(-outBuffer)
+			if !s.e.Live.bodies.take(s) {
 				s.kept.whole, s.kept.begun = false, false
 				break
 			}
@@ -64,7 +63,7 @@ func (s *session) dropPieces(keep int) {
 		return
 	}
 	behind := s.kept.pieces[keep:]
-	s.e.Live.keptOctets.Add(-outBuffer * int64(len(behind)))
+	s.e.Live.bodies.give(s, len(behind))
 	for _, piece := range behind {
 		putOut(piece)
 	}

@@ -1,0 +1,43 @@
+package session
+
+import (
+	"sync"
+
+	"kanmon/internal/share"
+)
+
+// Bodies count the memory of all messages that are kept in case their dot is refused, in pieces of outBuffer octets. Where there are several
+// tenants each has a part of it. The zero bodies are ready.
+type bodies struct {
+	mu     sync.Mutex
+	pieces share.Places[holder]
+}
+
+// take takes a piece for a session; false if there is none for it.
+func (b *bodies) take(s *session) bool {
+	whose, most := s.holder(), int(s.e.Rescue.bodiesBytes()/outBuffer)
+	bounds := share.Bounds{Most: most}
+	if s.e.Tenant != nil {
+		bounds.Reserve = most
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pieces.Take(whose, bounds)
+}
+
+// give gives pieces back.
+func (b *bodies) give(s *session, pieces int) {
+	whose := s.holder()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for range pieces {
+		b.pieces.Give(whose)
+	}
+}
+
+// octets is what is kept now.
+func (b *bodies) octets() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int64(b.pieces.All()) * outBuffer
+}
