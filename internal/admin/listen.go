@@ -25,7 +25,7 @@ type socket struct {
 func Listen(path string) (net.Listener, error) {
 	var s *socket
 	err := alone(path, func() (err error) {
-		if err := clear(path); err != nil {
+		if err := removeDead(path); err != nil {
 			return err
 		}
 		s, err = bind(path)
@@ -37,8 +37,8 @@ func Listen(path string) (net.Listener, error) {
 	return s, nil
 }
 
-// clear removes a socket that nobody listens on.
-func clear(path string) error {
+// removeDead removes a socket that nobody listens on.
+func removeDead(path string) error {
 	info, err := os.Lstat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):

@@ -1,4 +1,4 @@
-package main
+package bounds
 
 import (
 	"os"
@@ -12,7 +12,7 @@ import (
 //
 // audit-B: a budget for everything that is shared
 func TestEverythingThatGrowsIsNamed(t *testing.T) {
-	problems, err := run(filepath.Join("..", ".."))
+	problems, err := Check(filepath.Join("..", ".."))
 	if err != nil {
 		t.Fatal(err)
 	}

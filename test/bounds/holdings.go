@@ -1,15 +1,14 @@
-// Command bounds shows what in kanmon can grow, and where docs/bounds.md says how far. Its test fails where it says nothing.
+// Package bounds knows what in kanmon can grow, and where docs/bounds.md says how far. Its test fails where it says nothing.
 //
 //  1. It reads the code ([ReadHoldings]): every field of a struct and every variable of a package that is a map, a slice, a list or a memory
 //     of package share, whether the outside can make it grow or not.
 //  2. It reads the page ([ReadPage]), which names them in the first column of its table: the holdings that a peer, a tenant or an MX can make
 //     grow, with their bound.
 //  3. It reads inside.txt ([ReadInside]): those that nothing outside can make grow, with the reason.
-//  4. It prints what neither of both names, and what they name that does not exist ([Compare]).
-package main
+//  4. It says what neither of both names, and what they name that does not exist ([Compare]).
+package bounds
 
 import (
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -20,21 +19,8 @@ import (
 	"strings"
 )
 
-func main() {
-	problems, err := run(".")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "bounds:", err)
-		os.Exit(2)
-	}
-	for _, p := range problems {
-		fmt.Println("bounds:", p)
-	}
-	if len(problems) > 0 {
-		os.Exit(1)
-	}
-}
-
-func run(root string) ([]string, error) {
+// Check says what is wrong in the module whose folder is root: nothing, if all that grows is named once.
+func Check(root string) ([]string, error) {
 	holdings, err := ReadHoldings(root)
 	if err != nil {
 		return nil, err
