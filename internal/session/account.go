@@ -2,6 +2,7 @@ package session
 
 import (
 	"bytes"
+	"time"
 
 	"kanmon/internal/smtp"
 )
@@ -65,6 +66,7 @@ func (s *session) askAccount(behind []byte) ([]byte, error) {
 	d := s.consult(q)
 	if d.Delay > 0 {
 		behind = bytes.Clone(behind) // their memory is the Reader's
+		s.begins(time.Now())
 		d = s.waitOut(q, d)
 	}
 	if no := s.gateReply(&d); no != nil {

@@ -18,6 +18,7 @@ func (s *session) relayBody() error {
 	s.msa.in.BodyMode(true)
 	defer s.msa.in.BodyMode(false)
 	s.waiting = waiting{began: time.Now()}
+	s.begins(s.waiting.began)
 	s.log.bodyBegins(s.waiting.began)
 	for size := int64(0); ; {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
@@ -97,6 +98,7 @@ func (s *session) saidEarly() error {
 	if s.reply.Class() >= 4 {
 		judged := s.judge(PhaseBody, s.reply.Code, nil)
 		s.log.dotReply(&s.reply, judged.softens(PhaseBody, &s.reply) && !judged.Observe, s.first, 0)
+		s.tell(StepMessage, judged.Class)
 		s.soften(PhaseBody, judged)
 		return s.saidGoodbye(PhaseBody)
 	}
@@ -174,6 +176,7 @@ func (s *session) sendDot(n int) error {
 			return err
 		}
 		last, gone = []byte(smtp.EndOfData), s.msaGone() // there may have been a wait
+		s.hiddenBy = time.Time{}                         // but the reply to the dot is waited for as long as the MSA does
 	}
 	s.keep(last)
 	if err := s.writeDot(last, gone); err != nil {
@@ -219,13 +222,13 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	if err := s.readReply(PhaseDot); err != nil {
 		return err
 	}
-	s.dotSent = false
 	if s.reply.Contradicts() { // yes on one line and no on another: whatever the last one says, the MX may have the message, or may not
 		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply of %d and %d to the dot", s.reply.Mixed(), s.reply.Code)}
 	}
 	if s.reply.Class() == 3 {
 		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
 	}
+	s.dotSent = false
 	return nil
 }
 

@@ -84,6 +84,7 @@ const (
 // serveGroup takes the commands that are there, forwards those that may pass in one write, and gives the replies back in order.
 // toBody says that the MX has answered DATA with 354 and the MSA knows.
 func (s *session) serveGroup() (toBody bool, err error) {
+	s.begins(time.Now())
 	if err := s.takeGroup(); err != nil {
 		return false, err
 	}
@@ -193,11 +194,15 @@ func (s *session) forwardGroup() error {
 	return err
 }
 
-// judgeGoodbye is for what an MX has said unasked to end the session: it may be evidence; nothing is known to have been refused. Where
-// a leg is only being opened or tried, whoever tries others judges it: one reply, one judgement.
+// judgeGoodbye is for what an MX has said unasked to end the session: it may be evidence; what was refused is the mail that it has open,
+// if any. Where a leg is only being opened or tried, whoever tries others judges it: one reply, one judgement.
 func (s *session) judgeGoodbye(err error) {
 	var f *failure
-	if errors.As(err, &f) && f.trouble == mxSaid {
+	switch {
+	case !errors.As(err, &f) || f.trouble != mxSaid:
+	case s.tx.state == mailOpen:
+		s.tellGoodbye()
+	default:
 		s.judge(f.phase, s.reply.Code, nil)
 	}
 }
@@ -208,11 +213,7 @@ func (s *session) sendToMX(phase Phase) error {
 		return s.unasked(phase)
 	}
 	s.sent = time.Now()
-	patience := s.e.timeout(PhaseBody)
-	if !s.hiddenBy.IsZero() {
-		patience = min(patience, max(s.hiddenBy.Sub(s.sent), time.Second))
-	}
-	if err := s.mx.flush(patience); err != nil {
+	if err := s.flushMX(); err != nil {
 		return s.mxFailure(phase, err)
 	}
 	return nil
@@ -260,7 +261,6 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 	if sl.verb == smtp.VerbMAIL {
 		s.rescue.attempts = 0
 	}
-	s.rescue.begun = s.sent
 	if err := s.readReply(phaseOf(sl.verb)); err != nil {
 		return false, err
 	}
@@ -292,6 +292,10 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		judged.Class, judged.Rule, judged.Soften, judged.Observe = tlsRequired, "plain text after TLS failed", true, false
 	}
 	if s.reply.Code == 421 {
+		if stepOf(sl.verb) == 0 {
+			s.tellGoodbye()
+		}
+		s.tellReply(sl.verb, judged.Class)
 		return false, s.saidGoodbye(phase)
 	}
 	if err := s.follow(sl, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
@@ -314,18 +318,22 @@ func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 	if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
 		return Judgement{}, nil
 	}
-	defer func() { s.hiddenBy = time.Time{} }()
 	for s.reply.Class() >= 4 {
 		judged := s.judge(phase, s.reply.Code, sl.line(s))
 		if !s.tx.admitted() {
 			return judged, nil // what the MX says behind its own refusal of MAIL: another would be asked for what was not admitted
 		}
+		before := s.refusal(stepOf(sl.verb), judged)
 		rescued, err := s.rescueGroup(i, phase, judged)
+		if err != nil {
+			s.tellReply(sl.verb, judged.Class)
+		}
 		if err != nil || !rescued {
 			return judged, err
 		}
-		s.hiddenBy = s.rescue.begun.Add(maxHidden) // until the reply that counts is there
+		s.hiddenBy = s.begun.Add(s.behind(phase)) // until the reply that counts is there
 		if err := s.readReply(phase); err != nil {
+			s.tellNews(before)
 			return Judgement{}, err
 		}
 	}

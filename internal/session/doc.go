@@ -27,7 +27,9 @@
 //	account.go      the gate asked once more, about the account that a message names in its header
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies
 //	judge.go said.go   who is asked what a refusal means, and what of it may be our own words
+//	refusal.go      a refusal of the MX: what it is asked about, whether it is softened
 //	rescue.go rescue_body.go held.go   another MX leg in place of one that refused
+//	clock.go        how long the MSA is kept waiting for one reply, whatever is done behind it
 //	move.go         another MX leg for a mail that must leave from another sending IP
 //	halfclose.go    an MSA that has gone, or has only closed its sending side
 //	quit.go         how an MX leg is left

@@ -159,8 +159,8 @@ func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 }
 
 func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
-	s := &session{e: e, msa: newLeg(conn)}
 	now := time.Now()
+	s := &session{e: e, msa: newLeg(conn), begun: now}
 	s.info = SessionInfo{ID: newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
 	if e.Destination != nil {
 		s.dest = e.Destination(origin.Destination.Addr())

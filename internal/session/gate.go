@@ -173,7 +173,10 @@ func (s *session) consult(q Question) Decision {
 
 // waitOut lets the delay of a decision pass, as far as there is time for it, and gives what holds then.
 func (s *session) waitOut(q Question, d Decision) Decision {
-	for end := time.Now().Add(s.gate.left); d.Delay > 0 && s.gate.left > 0; {
+	s.hides()
+	now := time.Now()
+	s.gate.left = max(0, min(s.gate.left, s.spare(now)))
+	for end := now.Add(s.gate.left); d.Delay > 0 && s.gate.left > 0; {
 		s.hold(min(d.Delay, s.gate.left))
 		s.gate.left = max(0, time.Until(end))
 		if !d.Again || s.gate.left == 0 || s.e.Live.stopping() {
@@ -258,9 +261,27 @@ func (s *session) hold(d time.Duration) {
 
 // tell passes the MX's reply on to the gate. The MSA has it already, or will have it whatever the gate thinks (I2).
 func (s *session) tell(step Step, class string) {
-	if s.gate == nil {
-		return
+	if s.gate != nil {
+		s.tellNews(s.news(step, class))
 	}
+}
+
+// tellNews is tell for a reply that was read before.
+func (s *session) tellNews(news News) {
+	if s.gate != nil {
+		s.gate.pass.Tell(news)
+	}
+}
+
+// refusal keeps a refusal that another sending IP is tried for: if nothing comes of that before the session ends, it is the news.
+func (s *session) refusal(step Step, judged Judgement) (news News) {
+	if s.gate != nil && judged.Rescue {
+		news = s.news(step, judged.Class)
+	}
+	return news
+}
+
+func (s *session) news(step Step, class string) News {
 	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
 	if s.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.reply.AppendRaw(nil)
@@ -269,20 +290,37 @@ func (s *session) tell(step Step, class string) {
 	if step == StepMessage {
 		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted
 	}
-	s.gate.pass.Tell(news)
+	return news
 }
 
 // tellReply is tell for the reply to a command of a transaction. What a group has for a transaction that is over is nobody's.
 func (s *session) tellReply(verb smtp.Verb, class string) {
+	if verb == smtp.VerbDATA && s.reply.Class() < 4 {
+		return
+	}
+	if step := stepOf(verb); step != 0 {
+		s.tell(step, class)
+	}
+}
+
+// stepOf is what a reply to a command is news of; 0: of nothing.
+func stepOf(verb smtp.Verb) Step {
 	switch verb {
 	case smtp.VerbMAIL:
-		s.tell(StepMail, class)
+		return StepMail
 	case smtp.VerbRCPT:
-		s.tell(StepRecipient, class)
+		return StepRecipient
 	case smtp.VerbDATA:
-		if s.reply.Class() >= 4 {
-			s.tell(StepData, class)
-		}
+		return StepData
+	default:
+		return 0
+	}
+}
+
+// tellGoodbye passes on that an MX which has a mail open has ended the session, unasked or in answer to what is no part of that.
+func (s *session) tellGoodbye() {
+	if s.reply.Code == 421 && s.tx.state == mailOpen {
+		s.tell(StepData, s.judge(PhaseBody, s.reply.Code, nil).Class)
 	}
 }
 

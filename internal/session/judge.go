@@ -70,7 +70,6 @@ const (
 	DefaultRescueTime        = time.Minute
 	DefaultRescueBodyBytes   = 256 << 10
 	DefaultRescueBodiesBytes = 64 << 20
-	maxBehindBanner          = 25 * time.Second
 )
 
 func (r *Rescue) attempts() int { return orDefaultOrNone(r.Attempts, DefaultRescueAttempts) }

@@ -29,10 +29,17 @@ func keepText(s *string, text []byte) {
 // the group at hand is gathered for the MX, and not yet written, goes to the new leg. It returns what the mail is told that has no sending
 // IP to leave from; nil: it has moved.
 func (s *session) move(again bool) *smtp.Reply {
+	s.hides()
+	now := time.Now()
+	patience := min(s.e.Rescue.time(), s.spare(now))
+	if patience < leastAttempt {
+		s.log.note("no time left for another connection")
+		return &replyElsewhere
+	}
 	gathered := s.mx.out
 	s.mx.out = nil
 	outer := s.hiddenBy
-	s.hideUntil(time.Now().Add(s.e.Rescue.time()))
+	s.hideUntil(now.Add(patience))
 	s.setAside()
 	err := s.reopen(again)
 	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && time.Now().Before(s.hiddenBy) && !ends(err); tries++ {

@@ -71,17 +71,19 @@ func (s *session) openStages(goal stage) error {
 // errRefused says that the MX answered, but not with a yes: s.reply is for the MSA.
 var errRefused = errors.New("refused by the MX")
 
+// errNoTime says that a connection was not tried: the MSA would not wait for it. That says nothing of the MX.
+var errNoTime = errors.New("no time left for another connection")
+
 // errBannerRefused is its like behind a banner that the MSA has been given already.
 var errBannerRefused = errors.New("second connection refused")
 
 // dial connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
 func (s *session) dial() error {
 	begun := time.Now()
-	patience := s.e.timeout(PhaseDial)
-	if !s.hiddenBy.IsZero() {
-		patience = min(patience, s.hiddenBy.Sub(begun))
+	if !s.hiddenBy.IsZero() && s.hiddenBy.Sub(begun) < leastAttempt {
+		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: errNoTime}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience(PhaseDial, begun))
 	defer cancel()
 	req := s.dialRequest()
 	var out Outbound
@@ -211,6 +213,7 @@ func (s *session) sayHello(phase Phase) error {
 		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == PhaseEHLO:
 			said := s.reply.Clone()
 			verb, refusal = "HELO", &said // RFC 5321 §3.2: an MX from before ESMTP
+			s.hidesBehindHello()
 		default:
 			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
 			s.refusedIn = phase
@@ -245,7 +248,7 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 	s.mx.out = append(line, '\r', '\n')
 	s.mx.ehloSaid = s.mx.ehloSaid || verb == "EHLO"
 	s.sent = time.Now()
-	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
+	if err := s.flushMX(); err != nil {
 		return s.mxFailure(phase, err)
 	}
 	if err := s.readReply(phase); err != nil {
@@ -275,12 +278,7 @@ func (s *session) afterHello(verb string, phase Phase) {
 	if phase == PhaseEHLOTLS {
 		return
 	}
-	if s.hiddenBy.IsZero() { // else this goes on behind a refusal, within its time
-		s.hiddenBy = s.helloBegan.Add(maxHidden)
-		if soon := time.Now().Add(minHidden); s.hiddenBy.Before(soon) {
-			s.hiddenBy = soon
-		}
-	}
+	s.hidesBehindHello()
 	if mx := s.info.Destination.Addr(); s.mx.caps.offers(kwStartTLS) && !s.e.Live.knowsTLS(mx) {
 		s.e.Live.offersTLS.put(mx, struct{}{}, s.holder().text())
 	}
@@ -293,13 +291,6 @@ func (s *session) afterHello(verb string, phase Phase) {
 	}
 }
 
-// maxHidden bounds what goes on behind one EHLO of the MSA beyond the MX's first answer to it: less than the five minutes
-// that the MSA waits (I12).
-const maxHidden = 4 * time.Minute
-
-// minHidden is what TLS gets of an MX that took nearly all of that time for its first answer.
-const minHidden = 30 * time.Second
-
 // answerHello opens the MX leg for the MSA's first EHLO or HELO, and answers from the EHLO after TLS (I9).
 func (s *session) answerHello() error {
 	switch {
@@ -309,9 +300,13 @@ func (s *session) answerHello() error {
 		s.helloWithoutMX()
 		return nil
 	}
-	s.helloBegan, s.hiddenBy = time.Now(), time.Time{}
+	if err := s.tellSoFar(PhaseEHLO, time.Now()); err != nil {
+		return err
+	}
+	if !s.mx.open() {
+		s.hides() // the connection before this one answered an EHLO
+	}
 	err := s.rescueOpening(stageReady, s.openAsFar(stageReady))
-	s.hiddenBy = time.Time{}
 	switch {
 	case errors.Is(err, errRefused):
 		s.toMSA(&s.reply, false)

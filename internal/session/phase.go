@@ -28,23 +28,24 @@ const (
 type phaseRow struct {
 	name    string
 	timeout time.Duration // default for each wait in the phase: RFC 5321 §4.5.3.2 minimums or longer
+	whole   bool          // it counts from when the MSA began to wait, and not only from the wait for the MX
 }
 
 var phaseTable = [PhaseCount]phaseRow{
-	PhaseDial:      {"dial", 30 * time.Second}, // as Postfix smtp_connect_timeout
-	PhaseBanner:    {"banner", 5 * time.Minute},
-	PhaseEHLO:      {"ehlo", 5 * time.Minute},
-	PhaseStartTLS:  {"starttls", time.Minute}, // then plain text, while the MSA still waits for its EHLO
-	PhaseHandshake: {"handshake", time.Minute},
-	PhaseEHLOTLS:   {"ehlo_tls", 5 * time.Minute},
-	PhaseIdle:      {"idle", 5 * time.Minute}, // RFC 5321 §4.5.3.2.7
-	PhaseMail:      {"mail", 5 * time.Minute},
-	PhaseRcpt:      {"rcpt", 5 * time.Minute},
-	PhaseData:      {"data", 2 * time.Minute},
-	PhaseBody:      {"body", 3 * time.Minute},
-	PhaseDot:       {"dot", 15 * time.Minute}, // never before the MSA gives up (RFC: 10 min)
-	PhaseReset:     {"reset", 5 * time.Minute},
-	PhaseQuit:      {"quit", 5 * time.Second},
+	PhaseDial:      {"dial", 30 * time.Second, false}, // as Postfix smtp_connect_timeout
+	PhaseBanner:    {"banner", 5 * time.Minute, true},
+	PhaseEHLO:      {"ehlo", 5 * time.Minute, true},
+	PhaseStartTLS:  {"starttls", time.Minute, false}, // then plain text, while the MSA still waits for its EHLO
+	PhaseHandshake: {"handshake", time.Minute, false},
+	PhaseEHLOTLS:   {"ehlo_tls", 5 * time.Minute, true},
+	PhaseIdle:      {"idle", 5 * time.Minute, false}, // RFC 5321 §4.5.3.2.7
+	PhaseMail:      {"mail", 5 * time.Minute, true},
+	PhaseRcpt:      {"rcpt", 5 * time.Minute, true},
+	PhaseData:      {"data", 2 * time.Minute, true},
+	PhaseBody:      {"body", 3 * time.Minute, false},
+	PhaseDot:       {"dot", 15 * time.Minute, false}, // never before the MSA gives up (RFC: 10 min)
+	PhaseReset:     {"reset", 5 * time.Minute, true},
+	PhaseQuit:      {"quit", 5 * time.Second, false},
 }
 
 // DefaultTimeout is how long each wait in the phase may take where nothing else is set.

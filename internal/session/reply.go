@@ -70,7 +70,7 @@ func (s *session) mayWait(phase Phase) error {
 	if s.waiting.began.IsZero() {
 		s.waiting.began = now
 		s.msa.park()
-		return s.flushMSA(phase)
+		return s.tellSoFar(phase, now)
 	}
 	if past := now.Sub(s.waiting.began); past-s.waiting.looked > time.Second {
 		s.waiting.looked = past

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"syscall"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -19,7 +18,6 @@ type rescuing struct {
 	tried    []netip.Addr // sending IPs that this MX does not want in this session
 	trying   bool         // one of them was tried for the mail at hand, and another is to take its place
 	attempts int          // in this transaction, or during the opening
-	begun    time.Time    // when the MSA's command, or its dot, was forwarded that is being answered
 	group    []byte       // the commands of the group at hand that were forwarded
 	envelope envelope
 	promised promise
@@ -31,105 +29,11 @@ func (e *Engine) replays() bool { return e.Judge != nil || e.Mover != nil }
 // errUnfit says that another MX leg cannot take the place of the one before.
 var errUnfit = errors.New("the other connection offers less")
 
-// judge asks what a refusal means: that in s.reply or, with code 0, of the connection itself. The line is the command
-// that was refused; nil if it was none of a transaction.
-func (s *session) judge(phase Phase, code int, line []byte) Judgement {
-	if s.e.Judge == nil || code != 0 && code < 400 || s.ownDoing(phase, code) {
-		return Judgement{}
-	}
-	r := MXRefusal{
-		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
-	}
-	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
-	if s.gate != nil {
-		r.Pool, r.Contained = s.gate.pool, s.contained
-	}
-	if code != 0 {
-		r.Text = s.reply.AppendRaw(nil)
-	}
-	if phase >= PhaseMail && phase <= PhaseDot && s.senderKnown {
-		r.Sender = []byte(s.sender)
-		if s.recipientKnown {
-			r.Recipient = []byte(s.recipient)
-		}
-		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
-			r.Recipient = []byte(recipientOf(cmd))
-		}
-	}
-	s.noteSaid(&r)
-	j := s.e.Judge.Judge(r)
-	if j.Rescue && !j.Observe {
-		s.rescue.refusedBy(s)
-		s.rescue.avoid(j.Avoid)
-	}
-	return j
-}
-
-// stuck says that a refusal cannot be answered with another sending IP here.
-func (s *session) stuck(phase Phase) bool {
-	return s.rescue.attempts >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
-		phase == PhaseDot && !s.bodyAgain() || phase == PhaseBody
-}
-
-// softens says whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
-func (j *Judgement) softens(phase Phase, reply *smtp.Reply) bool {
-	return j.Soften && reply.Class() == 5 && (phase == PhaseBanner || phase >= PhaseMail && phase <= PhaseDot)
-}
-
-// soften makes the refusal just read a temporary one, if that is what was judged of it.
-func (s *session) soften(phase Phase, j Judgement) {
-	if !j.softens(phase, &s.reply) {
-		return
-	}
-	action := s.action(phase, s.reply.Code, j)
-	if action.Did = Softened; j.Observe {
-		action.Did = WouldSoften
-	}
-	action.Why = j.Why
-	s.log.acted(action, s.reply.AppendRaw(nil))
-	if j.Observe {
-		return
-	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
-	s.reply.Soften()
-	if phase == PhaseBanner {
-		s.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
-	}
-}
-
-// openingRefusal says what refused, if that is how the MX leg failed to open. Code 0: the dial was refused or not answered, or the
-// connection reset.
-func (s *session) openingRefusal(err error) (phase Phase, code int, refused bool) {
-	var f *failure
-	switch {
-	case err == nil:
-		return PhaseBanner, s.reply.Code, s.mx.stage == stageBanner && s.reply.Class() >= 4
-	case errors.Is(err, errRefused):
-		return s.refusedIn, s.reply.Code, s.reply.Class() >= 4
-	case errors.Is(err, errBannerRefused):
-		return PhaseBanner, s.reply.Code, s.reply.Class() >= 4
-	case !errors.As(err, &f):
-		return 0, 0, false
-	case f.trouble == mxSaid:
-		return f.phase, s.reply.Code, true
-	case f.trouble == mxUnreachable: // a firewall there may let another IP in
-		return f.phase, 0, f.phase == PhaseDial && (RefusedDial(f.cause) || UnansweredDial(f.cause))
-	case f.trouble == mxLost: // some providers say it with a RST
-		return f.phase, 0, errors.Is(f.cause, syscall.ECONNRESET)
-	default:
-		return 0, 0, false
-	}
-}
-
 // rescueOpening tries other sending IPs when the MX has refused before any mail was spoken of. It gives what openMX gives.
 func (s *session) rescueOpening(goal stage, err error) error {
 	phase, code, refused := s.openingRefusal(err)
 	if !refused || s.e.Judge == nil {
 		return err
-	}
-	s.rescue.begun = s.helloBegan
-	if s.helloBegan.IsZero() {
-		s.rescue.begun = s.info.Start
 	}
 	j := s.judge(phase, code, nil)
 	rescued, ended := s.tryOthers(phase, code, j, func() error {
@@ -253,7 +157,7 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 }
 
 // tryOthers sets the leg that refused aside and tries other sending IPs until one can take over. If none can, all is as before.
-// An error means that the session must end: its MSA has gone, or kanmon stops.
+// An error means that the session must end all the same: its MSA has gone, or kanmon stops.
 func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() error) (rescued bool, ended error) {
 	if !j.Rescue {
 		s.noteNotRescued(phase, code, j)
@@ -271,10 +175,14 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 		s.log.acted(action, text)
 		return false, nil
 	}
+	begun := time.Now()
+	if err := s.tellSoFar(phase, begun); err != nil {
+		return false, err
+	}
 	s.rescue.trying = true
 	defer func() { s.rescue.trying = false }()
-	begun, outer := time.Now(), s.hiddenBy
-	s.hideUntil(s.rescueEnd(phase))
+	outer := s.hiddenBy
+	s.hideUntil(s.rescueEnd(phase, begun))
 	s.setAside()
 	var why error
 	for s.rescue.attempts < limit && time.Now().Before(s.hiddenBy) {
@@ -289,7 +197,7 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 			return true, nil
 		}
 		if ends(why) {
-			return false, why
+			break
 		}
 		s.rescue.refusedBy(s) // or failed: it would fare no better the next time
 		s.noteAttempt(why)
@@ -306,6 +214,9 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 		action.Why = why.Error()
 	}
 	s.log.acted(action, text)
+	if ends(why) {
+		return false, why
+	}
 	return false, nil
 }
 
@@ -356,33 +267,6 @@ func (s *session) worthAnother(err error) bool {
 func ends(err error) bool {
 	var f *failure
 	return errors.As(err, &f) && f.trouble > mxSaid
-}
-
-// rescueEnd bounds all attempts together: the MSA is waiting for the reply to one command (I12).
-func (s *session) rescueEnd(phase Phase) time.Time {
-	end := time.Now().Add(s.e.Rescue.time())
-	last := s.rescue.begun.Add(maxHidden)
-	switch {
-	case phase <= PhaseBanner:
-		last = s.rescue.begun.Add(maxBehindBanner)
-	case phase == PhaseDot: // whoever takes the message now must do so while the MSA waits
-		last = s.rescue.begun.Add(maxBehindDot)
-	}
-	if end.After(last) {
-		return last
-	}
-	return end
-}
-
-// maxBehindDot is how long after the dot another sending IP may be tried: an MSA waits ten minutes for its reply (RFC 5321
-// §4.5.3.2.6), and the other MX needs its time, too.
-const maxBehindDot = time.Minute
-
-// hideUntil lowers the time at which what the MSA does not see must be over.
-func (s *session) hideUntil(end time.Time) {
-	if s.hiddenBy.IsZero() || end.Before(s.hiddenBy) {
-		s.hiddenBy = end
-	}
 }
 
 // accepted notes a command that the MX has said yes to, for a replay.

@@ -82,15 +82,25 @@ func (s *session) forgetBody() {
 // rescueDot sends the message again through another sending IP, if its refusal is about ours. The reply at hand is then what
 // that got. Once the dot has been sent again there is no way back: its reply, whatever it is, is the MSA's.
 func (s *session) rescueDot() (Judgement, error) {
-	s.rescue.begun = s.sent
-	for s.reply.Class() >= 4 { // a 2xx goes to the MSA before anything else (I2)
+	if s.reply.Class() < 4 { // it goes to the MSA before anything else (I2)
+		return Judgement{}, nil
+	}
+	s.begins(s.dotBegan())
+	for s.reply.Class() >= 4 {
 		judged := s.judge(PhaseDot, s.reply.Code, nil)
+		before := s.refusal(StepMessage, judged)
 		rescued, ended := s.tryOthers(PhaseDot, s.reply.Code, judged, s.reopenForBody)
+		if ended != nil {
+			s.tell(StepMessage, judged.Class)
+		}
 		if ended != nil || !rescued {
 			return judged, ended
 		}
 		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
 		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msaGone()); err != nil {
+			if !s.dotSent && !isSaid(err) { // else there is other news of the message
+				s.tellNews(before)
+			}
 			return judged, err
 		}
 	}

@@ -30,10 +30,10 @@ type session struct {
 	waiting waiting
 
 	// The conversation with the MSA.
-	helloBegan time.Time // when it was said
-	hiddenBy   time.Time // when what the MSA does not see must be over; zero: nothing of that kind goes on
-	sender     string    // of the transaction at hand, in the form of package mailbox
-	recipient  string    // the first, likewise
+	begun     time.Time // when the MSA began to wait for the reply that is next
+	hiddenBy  time.Time // when what the MSA does not see must be over; zero: nothing is hidden behind that reply
+	sender    string    // of the transaction at hand, in the form of package mailbox
+	recipient string    // the first, likewise
 
 	senderKnown, recipientKnown bool
 
@@ -167,7 +167,11 @@ type waiting struct {
 
 func (s *session) armWait(l *leg, phase Phase) {
 	now := time.Now()
-	end := s.waiting.began.Add(s.e.timeout(phase))
+	began := s.waiting.began
+	if phaseTable[phase].whole && s.begun.Before(began) {
+		began = s.begun
+	}
+	end := began.Add(s.e.timeout(phase))
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
 		end = s.waiting.began.Add(s.e.timeout(PhaseIdle))
 		if fed := s.waiting.began.Add(s.waiting.fed + feedWait); s.waiting.fed > 0 && end.After(fed) {
@@ -283,6 +287,7 @@ func (s *session) loseIdleMX() {
 		}
 	}
 	s.log.note("MX closed the idle connection")
+	s.tellGoodbye()
 	s.log.endTransaction(OutcomeDeferred, "the MX closed the connection")
 	s.forgetTransaction()
 	if s.mx.ehloRefused && s.mx.stage == stageBanner {

@@ -103,10 +103,10 @@ func (s *session) startTLS() error {
 	if s.mx.pending() {
 		return s.unasked(PhaseStartTLS)
 	}
-	if err := s.mx.flush(s.e.timeout(PhaseBody)); err != nil {
+	s.sent = begun
+	if err := s.flushMX(); err != nil {
 		return s.mxFailure(PhaseStartTLS, err)
 	}
-	s.sent = begun
 	s.mx.way &^= wayTicket
 	if err := s.readStartTLSReply(begun); err != nil {
 		var f *failure

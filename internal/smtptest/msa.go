@@ -67,6 +67,9 @@ func (m *MSA) Send(lines ...string) {
 	}
 }
 
+// Next reads a reply. An error means that none came in time, or that the connection has ended.
+func (m *MSA) Next() (Reply, error) { return m.read() }
+
 // Command sends a line and reads its reply.
 func (m *MSA) Command(line string) Reply {
 	m.t.Helper()

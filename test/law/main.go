@@ -14,7 +14,7 @@
 //	I1 … I21         an invariant
 //	S6/MSA-lost      a cell of the state × event table: state, slash, event. The events are MX-lost, MX-silent,
 //	                 MX-refuses, MX-421, malformed, MSA-lost, replay and kill. A cell with only a dash is no item.
-//	N-a … N-f        a note under that table
+//	N-a … N-g        a note under that table
 //	K-SIZE           a keyword of the EHLO table; K-X-any and K-UTF8SMTP-any for the patterns, K-unknown, K-HELO
 //	B1 … B20         a line of the bad-input list; B-config, B-state and B-names for its last paragraph
 //

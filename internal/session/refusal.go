@@ -1,0 +1,98 @@
+package session
+
+import (
+	"errors"
+	"syscall"
+
+	"kanmon/internal/smtp"
+)
+
+// judge asks what a refusal means: that in s.reply or, with code 0, of the connection itself. The line is the command
+// that was refused; nil if it was none of a transaction.
+func (s *session) judge(phase Phase, code int, line []byte) Judgement {
+	if s.e.Judge == nil || code != 0 && code < 400 || s.ownDoing(phase, code) {
+		return Judgement{}
+	}
+	r := MXRefusal{
+		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
+	}
+	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
+	if s.gate != nil {
+		r.Pool, r.Contained = s.gate.pool, s.contained
+	}
+	if code != 0 {
+		r.Text = s.reply.AppendRaw(nil)
+	}
+	if phase >= PhaseMail && phase <= PhaseDot && s.senderKnown {
+		r.Sender = []byte(s.sender)
+		if s.recipientKnown {
+			r.Recipient = []byte(s.recipient)
+		}
+		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
+			r.Recipient = []byte(recipientOf(cmd))
+		}
+	}
+	s.noteSaid(&r)
+	j := s.e.Judge.Judge(r)
+	if j.Rescue && !j.Observe {
+		s.rescue.refusedBy(s)
+		s.rescue.avoid(j.Avoid)
+	}
+	return j
+}
+
+// stuck says that a refusal cannot be answered with another sending IP here.
+func (s *session) stuck(phase Phase) bool {
+	return s.rescue.attempts >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
+		phase == PhaseDot && !s.bodyAgain() || phase == PhaseBody || s.tooLate(phase)
+}
+
+// softens says whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
+func (j *Judgement) softens(phase Phase, reply *smtp.Reply) bool {
+	return j.Soften && reply.Class() == 5 && (phase == PhaseBanner || phase >= PhaseMail && phase <= PhaseDot)
+}
+
+// soften makes the refusal just read a temporary one, if that is what was judged of it.
+func (s *session) soften(phase Phase, j Judgement) {
+	if !j.softens(phase, &s.reply) {
+		return
+	}
+	action := s.action(phase, s.reply.Code, j)
+	if action.Did = Softened; j.Observe {
+		action.Did = WouldSoften
+	}
+	action.Why = j.Why
+	s.log.acted(action, s.reply.AppendRaw(nil))
+	if j.Observe {
+		return
+	}
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	s.reply.Soften()
+	if phase == PhaseBanner {
+		s.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
+	}
+}
+
+// openingRefusal says what refused, if that is how the MX leg failed to open. Code 0: the dial was refused or not answered, or the
+// connection reset.
+func (s *session) openingRefusal(err error) (phase Phase, code int, refused bool) {
+	var f *failure
+	switch {
+	case err == nil:
+		return PhaseBanner, s.reply.Code, s.mx.stage == stageBanner && s.reply.Class() >= 4
+	case errors.Is(err, errRefused):
+		return s.refusedIn, s.reply.Code, s.reply.Class() >= 4
+	case errors.Is(err, errBannerRefused):
+		return PhaseBanner, s.reply.Code, s.reply.Class() >= 4
+	case !errors.As(err, &f):
+		return 0, 0, false
+	case f.trouble == mxSaid:
+		return f.phase, s.reply.Code, true
+	case f.trouble == mxUnreachable: // a firewall there may let another IP in
+		return f.phase, 0, f.phase == PhaseDial && (RefusedDial(f.cause) || UnansweredDial(f.cause))
+	case f.trouble == mxLost: // some providers say it with a RST
+		return f.phase, 0, errors.Is(f.cause, syscall.ECONNRESET)
+	default:
+		return 0, 0, false
+	}
+}
