@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -20,7 +21,8 @@ func (r *runCommand) Run(c *console) error {
 	}
 	level := &slog.LevelVar{}
 	level.Set(cfg.Log.Level.Slog())
-	log := newLogger(c.stderr, cfg.Log.Format, level)
+	log, end := newLogger(c.stderr, cfg.Log.Format, level)
+	defer end()
 	d := daemon.New(cfg, log)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)
@@ -83,10 +85,19 @@ func reopen(d running, log *slog.Logger) {
 	}
 }
 
-func newLogger(w io.Writer, format config.LogFormat, level slog.Leveler) *slog.Logger {
-	options := &slog.HandlerOptions{Level: level}
-	if format == config.FormatJSON {
-		return slog.New(slog.NewJSONHandler(w, options))
+// newLogger gives kanmon's own log, which nobody who logs waits for. The function writes the last lines.
+func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) (log *slog.Logger, end func()) {
+	to := func(w io.Writer) *slog.Logger {
+		options := &slog.HandlerOptions{Level: level}
+		if format == config.FormatJSON {
+			return slog.New(slog.NewJSONHandler(w, options))
+		}
+		return slog.New(slog.NewTextHandler(w, options))
 	}
-	return slog.New(slog.NewTextHandler(w, options))
+	w := newLogWriter(out, func(lost int) []byte {
+		var line bytes.Buffer
+		to(&line).Error("lines of this log were dropped: nobody read it", "lines", lost)
+		return line.Bytes()
+	})
+	return to(w), w.close
 }
