@@ -18,25 +18,29 @@ const (
 	maxGCPercent = 400
 )
 
-// When a busy time is over, what it left behind is collected and given back to the system.
+// Where it is quiet, what a busy time has left behind, or a quiet one has gathered, is collected and given back to the system. That costs
+// two collections, so it is done seldom.
 const (
-	busyOctets = 32 << 20 // allocated since the last time: less is not worth it
-	quietRate  = 1 << 20  // octets allocated in a second: more is no quiet
-	quietTicks = 3        // seconds of quiet
+	worthReleasing = 16 << 20 // octets
+	quietRate      = 1 << 20  // octets allocated in a second: more is no quiet
+	quietTicks     = 3        // seconds of quiet
+	releaseApart   = 120      // seconds between one time and the next
 )
 
 // memoryUse is what the runtime says about memory, in octets.
 type memoryUse struct {
 	inUse     uint64 // live heap and stacks: what the collector's percentage counts from
 	allocated uint64 // since the start
+	spare     uint64 // of the heap, not live and not given back
 }
 
 // collectorPace decides, once a second, about the garbage collector.
 type collectorPace struct {
 	percent  int
 	last     uint64 // allocated at the last tick
-	released uint64 // allocated when memory was last given back
-	quiet    int
+	quiet    int    // ticks
+	released int    // ticks until memory may be given back again
+	floor    uint64 // spare memory that the last time has left: it lies between what is live
 }
 
 // tick says which percentage is right now, and whether to give memory back.
@@ -47,8 +51,12 @@ func (p *collectorPace) tick(use memoryUse) (percent int, release bool) {
 		p.quiet++
 	}
 	p.last = use.allocated
-	if p.quiet == quietTicks && use.allocated-p.released > busyOctets {
-		p.released = use.allocated
+	if p.floor = min(p.floor, use.spare); p.released == releaseApart {
+		p.floor = use.spare
+	}
+	p.released = max(0, p.released-1)
+	if p.quiet >= quietTicks && p.released == 0 && use.spare >= p.floor+worthReleasing {
+		p.released = releaseApart
 		release = true
 	}
 	want := int(min(max(100*garbageBudget/max(use.inUse, 1), minGCPercent), maxGCPercent))
@@ -92,10 +100,16 @@ func paceCollector(ctx context.Context) {
 func readMemoryUse() memoryUse {
 	samples := []metrics.Sample{
 		{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/heap/stacks:bytes"}, {Name: "/gc/heap/allocs:bytes"},
+		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"},
 	}
 	metrics.Read(samples)
+	live, held := samples[0].Value.Uint64(), uint64(0)
+	for _, part := range samples[3:] {
+		held += part.Value.Uint64()
+	}
 	return memoryUse{
-		inUse:     samples[0].Value.Uint64() + samples[1].Value.Uint64(),
+		inUse:     live + samples[1].Value.Uint64(),
 		allocated: samples[2].Value.Uint64(),
+		spare:     held - min(held, live),
 	}
 }

@@ -25,30 +25,68 @@ func TestCollectorFollowsTheMemoryInUse(t *testing.T) {
 	}
 }
 
-// After a busy time memory is given back, once.
-func TestMemoryIsGivenBackInTheQuietAfterABusyTime(t *testing.T) {
-	var p collectorPace
-	var allocated uint64
-	released := 0
-	pass := func(ticks int, perTick uint64) {
-		for range ticks {
-			allocated += perTick
-			if _, release := p.tick(memoryUse{allocated: allocated}); release {
-				released++
+// Where it is quiet memory is given back: soon after a busy time, and also where a quiet time has gathered it; never while it is busy, and
+// seldom. A time of day has nothing to do with it.
+func TestMemoryIsGivenBackWhereItIsQuiet(t *testing.T) {
+	for name, c := range map[string]struct {
+		busy, quiet int    // seconds
+		spare       uint64 // from the end of the busy time on
+		gathered    uint64 // more in each second of the quiet one
+		kept        uint64 // that cannot be given back: it lies between what is live
+		want        int    // times
+	}{
+		"nothing to give":                 {0, 1000, 1 << 20, 0, 0, 0},
+		"while it is busy":                {1000, 0, 100 << 20, 0, 0, 0},
+		"after a busy time, once":         {60, 1000, 50 << 20, 0, 0, 1},
+		"a moment of quiet":               {60, 2, 50 << 20, 0, 0, 0},
+		"gathered in the quiet":           {60, 1000, 0, 1 << 19, 0, 9},
+		"gathered slowly":                 {60, 3600, 0, 10 << 10, 0, 2},
+		"what cannot be given back":       {60, 1000, 50 << 20, 0, 30 << 20, 1},
+		"busy for a moment, now and then": {3, 3, 50 << 20, 0, 0, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var p collectorPace
+			use := memoryUse{}
+			released := 0
+			pass := func(ticks int, perTick, gathered uint64) {
+				for range ticks {
+					use.allocated += perTick
+					use.spare += gathered
+					if _, release := p.tick(use); release {
+						released++
+						use.spare = c.kept
+					}
+				}
 			}
-		}
+			for range 10 {
+				pass(c.busy, 20<<20, 0)
+				use.spare = max(use.spare, c.spare)
+				pass(c.quiet, 100<<10, c.gathered)
+				if name != "busy for a moment, now and then" {
+					break
+				}
+			}
+			if released != c.want {
+				t.Errorf("given back %d times, want %d", released, c.want)
+			}
+		})
 	}
-	pass(10, 100<<10) // never busy
-	if released != 0 {
-		t.Fatal("given back without need")
+}
+
+// What the runtime says of spare memory is what is given back.
+func TestSpareMemoryIsWhatIsGivenBack(t *testing.T) {
+	ballast := make([][]byte, 64)
+	for i := range ballast {
+		ballast[i] = make([]byte, 1<<20)
 	}
-	pass(10, 20<<20)
-	if released != 0 {
-		t.Fatal("given back while busy")
+	clear(ballast)
+	if use := readMemoryUse(); use.spare < 32<<20 {
+		t.Errorf("64 MiB of garbage, and %d octets of spare memory", use.spare)
 	}
-	pass(100, 100<<10)
-	if released != 1 {
-		t.Fatalf("given back %d times after one busy time", released)
+	debug.FreeOSMemory()
+	debug.FreeOSMemory()
+	if use := readMemoryUse(); use.spare > worthReleasing {
+		t.Errorf("%d octets are spare behind it", use.spare)
 	}
 }
 
