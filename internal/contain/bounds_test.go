@@ -122,6 +122,7 @@ func TestPolicyIsChecked(t *testing.T) {
 		"order":     func(p *Policy) { p.Unknown.Divert.Share = 0.05 },
 		"few":       func(p *Policy) { p.Unknown.Slow.Bad = 3 },
 		"no slow":   func(p *Policy) { p.Backscatter.Slow.Share = 0 },
+		"bounces":   func(p *Policy) { p.BounceContent.Slow.Share = 0 },
 		"z":         func(p *Policy) { p.Z = 0 },
 		"quiet":     func(p *Policy) { p.Quiet.Stop = 0 },
 		"longest":   func(p *Policy) { p.Longest = time.Hour },

@@ -120,14 +120,16 @@ func (d *Detector) count(ev *event) {
 		a.learnUsual(&ev.n, d.time.age)
 	}
 	d.add(&t.entry, ev)
+	whole := ev
 	if ev.ofTenant = ev.kind == Plain && d.spreads(a); ev.ofTenant {
-		d.addSpread(t, a, ev)
-		t.learnUsual(&ev.n, d.time.age)
+		whole = ev.forTenant()
+		d.addSpread(t, a, whole)
+		t.learnUsual(&whole.n, d.time.age)
 	}
 	if a != nil {
 		d.judge(a, ev)
 	}
-	d.judge(&t.entry, ev)
+	d.judge(&t.entry, whole)
 }
 
 // nothingNew makes of an event one that is no outcome: a message that its MSA tries again and again is one outcome.

@@ -41,6 +41,7 @@
 //	sender                             30 %, 30             -                    -
 //	listing                            20 %, 20             40 %, 50             -
 //	backscatter                        30 %, 30             40 %, 60             -
+//	content, of bounces                10 %, 20             20 %, 50             -
 //	spread_unknown (tenant)            10 %, 30, 10 acc.    20 %, 75, 15 acc.    35 %, 300, 30 acc.
 //	spread_content (tenant)            5 %, 30, 10 acc.     10 %, 75, 15 acc.    20 %, 300, 30 acc.
 //	unknown_recipients, held           -                    20 %, 10             25 %, 25
@@ -54,7 +55,7 @@
 // streams. Here the cases are fewer, which the bound makes good, and lists of the innocent have some percent of stale
 // addresses: so slow begins at 10 % for unknown recipients, far above what a kept list has. Receivers call little of
 // innocent mail spam, so 5 % and 10 % stand for content. Ten bad outcomes are twice what Heimdal blocks for (5 in 60 min).
-// Backscatter is higher, since bounces to forged senders are part of any mail server's life.
+// Backscatter is higher, since bounces to forged senders are part of any mail server's life, and so is spam that they return.
 //
 // Held are the numbers of an account that has been slowed, where that is enforced: it sends so little from then on that
 // the usual ones would take most of a day, and what it sends now it sends after it was slowed.

@@ -32,7 +32,7 @@ func TestDocSaysTheDefaults(t *testing.T) {
 	}
 	for _, want := range []string{
 		row("unknown_recipients", p.Unknown), row("content", p.Content), row("sender", p.Sender), row("listing", p.Listing),
-		row("backscatter", p.Backscatter), row("spread_unknown (tenant)", p.SpreadUnknown), row("spread_content (tenant)", p.SpreadContent),
+		row("backscatter", p.Backscatter), row("content, of bounces", p.BounceContent), row("spread_unknown (tenant)", p.SpreadUnknown), row("spread_content (tenant)", p.SpreadContent),
 		row("unknown_recipients, held", p.HeldUnknown), row("content, held", p.HeldContent),
 		"overwhelming, unknown recipients - - " + step(p.OverwhelmingUnknown) + " within an hour",
 		"overwhelming, content - - " + step(p.OverwhelmingContent) + " within an hour",

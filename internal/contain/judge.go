@@ -37,7 +37,7 @@ func (r *Reading) worse(than *Reading) bool {
 // The signals about outcomes that an account is judged by.
 var (
 	ofAccounts = []Signal{UnknownRecipients, Content, SenderRefused, Listing}
-	ofBounces  = []Signal{Backscatter}
+	ofBounces  = []Signal{Backscatter, Content} // whoever would not be seen sends without a sender
 )
 
 // read gives the signals about outcomes, in both windows.
@@ -142,7 +142,7 @@ func (d *Detector) weigh(e *entry, r *Reading) {
 	}
 	over := &p.OverwhelmingUnknown
 	switch {
-	case r.Window != "hour" || r.Signal != UnknownRecipients && r.Signal != Content:
+	case r.Window != "hour" || r.Signal != UnknownRecipients && r.Signal != Content || e.Account == NullSender:
 		return
 	case r.Signal == Content:
 		over = &p.OverwhelmingContent
@@ -159,7 +159,9 @@ func (d *Detector) steps(e *entry, s Signal) *Steps {
 	switch s {
 	case UnknownRecipients:
 	case Content:
-		held = &p.HeldContent
+		if held = &p.HeldContent; e.Account == NullSender {
+			return &p.BounceContent
+		}
 	default:
 		return usual
 	}

@@ -70,6 +70,9 @@ type Policy struct {
 	Sender      Steps // [–]
 	Listing     Steps // [–]
 	Backscatter Steps // [X]
+	// BounceContent is Content of mail without a sender. What is returned has spam in it here and there, and a lost bounce is a lost mail:
+	// twice as much is needed, and Stop is never reached [–].
+	BounceContent Steps
 
 	// Held are Divert and Stop of Unknown and Content for an account that is held to the slow rate already. Its windows begin anew with
 	// every level, and so little of its mail passes that the usual numbers would take most of a day [–].
@@ -136,6 +139,10 @@ func DefaultPolicy() *Policy {
 			Slow:   Step{Share: 0.30, Bad: 30, Providers: 2},
 			Divert: Step{Share: 0.40, Bad: 60, Providers: 2},
 		},
+		BounceContent: Steps{
+			Slow:   Step{Share: 0.10, Bad: 20, Providers: 2},
+			Divert: Step{Share: 0.20, Bad: 50, Providers: 2},
+		},
 		SpreadUnknown: Steps{
 			Slow:   Step{Share: 0.10, Bad: 30, Providers: 2, Accounts: 10},
 			Divert: Step{Share: 0.20, Bad: 75, Providers: 2, Accounts: 15},
@@ -179,6 +186,8 @@ func (p *Policy) Validate() error {
 		complain(p.of(name).Slow.Share > 0, "%s: wants a share for slow", name)
 		p.of(name).validate(string(name), complain)
 	}
+	complain(p.BounceContent.Slow.Share > 0, "content of bounces: wants a share for slow")
+	p.BounceContent.validate("content of bounces", complain)
 	p.HeldUnknown.validate("unknown_recipients, held", complain)
 	p.HeldContent.validate("content, held", complain)
 	for _, s := range []Step{p.OverwhelmingUnknown, p.OverwhelmingContent} {

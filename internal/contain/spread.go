@@ -3,13 +3,27 @@ package contain
 // spreads says whether an account's outcomes count for its tenant's spread. Those of a contained one do not: it is being
 // dealt with, and its tenant must not be contained for it.
 func (d *Detector) spreads(a *entry) bool {
-	return a == nil || a.Account != NullSender && a.block == nil && a.exempt == nil && (a.level == Normal || !a.outcomes)
+	return a == nil || a.block == nil && a.exempt == nil && (a.level == Normal || !a.outcomes)
+}
+
+// forTenant is what of an event counts for the tenant: of mail without a sender what was thought of its messages, and not whom they did not
+// find. Bounces to people who never wrote are part of any mail server's life.
+func (ev *event) forTenant() *event {
+	if accountName(ev.account) != NullSender {
+		return ev
+	}
+	out := *ev
+	out.n[answered], out.n[unknown], out.n[rejected], out.reached = 0, 0, 0, false
+	if out.bad != Content {
+		out.bad = ""
+	}
+	return &out
 }
 
 // addSpread adds an event to what is spread over a tenant's accounts. Of one account a few bad outcomes a day count.
 func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
 	if ev.bad == UnknownRecipients || ev.bad == Content {
-		if a != nil && a.day.sum[unknown]+a.day.sum[content] > uint32(d.policy.AccountCap) {
+		if a != nil && a.badToday() > uint32(d.policy.AccountCap) {
 			return
 		}
 		i := originsOf(ev.bad)
@@ -23,4 +37,12 @@ func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
 		t.to.add(d.time.minute, uint32(d.hash(ev.provider)))
 	}
 	t.spread.add(d.time.minute, &ev.n)
+}
+
+// badToday is how many bad outcomes of an account may have counted for its tenant today.
+func (e *entry) badToday() uint32 {
+	if e.Account == NullSender {
+		return e.day.sum[content]
+	}
+	return e.day.sum[unknown] + e.day.sum[content]
 }

@@ -142,3 +142,28 @@ func TestWhatDoesNotCountForTheTenant(t *testing.T) {
 		}
 	}
 }
+
+// What is refused as spam counts for the tenant whoever its sender is: also that of nobody.
+func TestSpamWithoutASenderCountsForTheTenant(t *testing.T) {
+	r := newRig(t, nil)
+	cases := func() (bad, all int) {
+		for _, reading := range r.Explain(acme).Readings {
+			if reading.Signal == SpreadContent && reading.Window == "day" {
+				bad, all = reading.Bad, reading.Cases
+			}
+		}
+		return bad, all
+	}
+	for i := range 18 { // below what contains the account
+		r.leap(time.Minute)
+		r.mail(Subject{"acme", NullSender}, providers[i%4], each(i, 2, "content_rejected"))
+	}
+	if bad, all := cases(); bad != 9 || all != 18 {
+		t.Errorf("%d of %d messages without a sender count for the tenant, want 9 of 18", bad, all)
+	}
+	for i := range 60 { // with those of fifteen senders, each of whom is not contained for them, the tenant is
+		r.leap(time.Minute)
+		r.mail(account(i%15), providers[i%4], each(i, 2, "content_rejected"))
+	}
+	r.want(acme, Slow)
+}
