@@ -23,11 +23,12 @@
 //
 // # Giving back
 //
-// Time passes over a charge, and what it has passed over has come back by itself; only the rest is given back. A charge that
-// ended at E, with S given back by others since, has E − S − now before it: the least of that and its cost is given
+// Time passes over a charge, and what it has passed over has come back by itself; only the rest is given back. A charge with B units
+// taken behind it has d − B×T of the debt before its end: the least of that and its cost is given
 // back. Given back at once that is all of it. Were a late one given back in full, a holder of many old tickets could have
-// its burst again with each of them. S also counts what was behind the charge and did not bring it forward, so that when
-// most of those who took together give back, the last ones may get less than all; time brings what is missing.
+// its burst again with each of them. What is behind a charge and was given back since still counts as behind it, so that when
+// most of those who took together give back, the last ones may get less than all; time brings what is missing. A charge is units, and T is
+// what it is when it is given back: where a reload has changed the rate, what is owed has changed with it.
 // What holds: within any time t, what was taken less what of it was given back is at most Burst + t/T.
 //
 // # Octets

@@ -29,7 +29,7 @@ type entry struct {
 	shard *shard
 	limit *Limit
 	free  int64 // of a rate
-	back  int64 // ns given back so far: what charges that are still out must come forward by
+	taken int64 // units so far: what a charge that is out has behind it
 	asked int64 // of a member: the last window it asked in
 	pins  int32 // tickets that have it: it must not be forgotten
 	held  int32 // sessions
@@ -47,13 +47,8 @@ func (e *entry) used(now int64) int64 {
 	return e.limit.units(e.debt(now))
 }
 
-// forgive takes debt away. Charges that are out may be part of it, so it counts as given back.
-func (e *entry) forgive(now, most int64) {
-	if over := e.free - now - most; over > 0 {
-		e.free -= over
-		e.back += over
-	}
-}
+// forgive takes debt away. Charges that are out may be part of it: what is gone is not given back again.
+func (e *entry) forgive(now, most int64) { e.free = min(e.free, now+most) }
 
 // idle says that nothing is lost with it.
 func (e *entry) idle(now int64) bool {
@@ -105,7 +100,7 @@ func (s *shard) find(k key, l *Limit, now int64) *entry {
 }
 
 // follow makes the counter that of a rule of the newest configuration. What was taken stays taken: it is units that are owed, and
-// where they come back faster now, the debt is shorter.
+// where they come back faster now, the debt is shorter. So charges that are out are units as well.
 func (e *entry) follow(l *Limit, now int64) {
 	old := e.limit
 	e.limit = l

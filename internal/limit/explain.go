@@ -50,6 +50,7 @@ func (b *bid) copy(now int64) {
 	main.pool = &pool
 	b.main, b.fair = &main, b.want.Limit.rule.Fair
 	if b.fair {
+		member.follow(b.want.Limit, now)
 		b.member = &member
 	}
 	b.main.forgive(now, b.want.Limit.farthest())

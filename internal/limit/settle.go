@@ -1,47 +1,51 @@
 package limit
 
-// A charge is what a ticket has of one rate. It lies on the timeline before end, which moves when others give back; time
-// passes over it, and what time has passed over is free again without being given back.
+// A charge is what a ticket has of one rate, in units: what they cost may have changed by the time they are given back. Behind it on
+// the timeline are the units that were taken since; time passes over what is ahead of these, and what it has passed over is free
+// again without being given back.
 type charge struct {
 	entry *entry
-	cost  int64
-	end   int64
-	back  int64 // of the entry, then
+	units int64
+	upTo  int64 // of the entry's taken units, this charge's included
 }
 
-func (e *entry) charge(now, cost int64) charge {
-	e.free = max(e.free, now) + cost
-	return charge{entry: e, cost: cost, end: e.free, back: e.back}
+// mostUnits bounds what one charge counts, so that sums of them stay far from overflow.
+const mostUnits = mostAmount
+
+func (e *entry) charge(now, units int64) charge {
+	units = min(units, mostUnits)
+	e.free = max(e.free, now) + e.limit.cost(units)
+	e.taken += units
+	return charge{entry: e, units: units, upTo: e.taken}
 }
 
 // follows says that nobody came between the charge and the earlier one.
 func (c *charge) follows(earlier *charge) bool {
-	return c.cost == 0 || earlier.cost == 0 || c.end-c.cost == earlier.end
+	return c.units == 0 || earlier.units == 0 || c.upTo-c.units == earlier.upTo
 }
 
 // join adds a later charge of the same entry. If others came between, all of it counts as being where the first one is:
 // less may be given back, never more than was taken.
 func (c *charge) join(later *charge) {
 	switch {
-	case later.cost == 0:
-	case c.cost == 0:
+	case later.units == 0:
+	case c.units == 0:
 		*c = *later
 	default:
 		if later.follows(c) {
-			c.end = later.end
+			c.upTo = later.upTo
 		}
-		c.cost += later.cost
+		c.units += later.units
 	}
 }
 
-// giveBack gives back what time has not, of the last cost of the charge. What others gave back may have been ahead of it, and
+// giveBack gives back what time has not, of the last units of the charge. What others gave back may have been ahead of it, and
 // have brought it forward by so much.
-func (c *charge) giveBack(now, cost int64) {
+func (c *charge) giveBack(now, units int64) {
 	e := c.entry
-	rest := min(cost, c.end-now-(e.back-c.back), e.free-now)
-	if rest > 0 {
+	owed := e.free - now - e.limit.cost(e.taken-c.upTo) // up to the end of the charge
+	if rest := min(e.limit.cost(min(units, c.units)), owed); rest > 0 {
 		e.free -= rest
-		e.back += rest
 	}
 }
 
@@ -91,9 +95,9 @@ func (t *taking) settle(now int64, delivered bool, octets int64) {
 	case t.limit.rule.Measure == Octets:
 		t.correct(now, octets)
 	case !delivered:
-		t.main.giveBack(now, t.main.cost)
+		t.main.giveBack(now, t.main.units)
 		if t.times > 0 {
-			t.member.giveBack(now, t.member.cost)
+			t.member.giveBack(now, t.member.units)
 		}
 	}
 	t.unpin()
@@ -101,19 +105,20 @@ func (t *taking) settle(now int64, delivered bool, octets int64) {
 
 // correct puts the octets that passed in the place of those that were declared. It may leave a debt, of Amount at most.
 func (t *taking) correct(now, octets int64) {
+	l := t.main.entry.limit
 	if octets < t.units {
-		cost := max(0, t.main.cost-t.limit.cost(octets))
-		t.main.giveBack(now, cost)
+		units := t.units - octets
+		t.main.giveBack(now, units)
 		if t.times > 0 {
-			t.member.giveBack(now, min(t.member.cost, multiple(cost, t.times)))
+			t.member.giveBack(now, multiple(units, t.times))
 		}
 		return
 	}
-	cost := t.limit.cost(octets - t.units)
-	t.main.entry.charge(now, cost)
-	t.main.entry.forgive(now, t.limit.farthest())
+	units := octets - t.units
+	t.main.entry.charge(now, units)
+	t.main.entry.forgive(now, l.farthest())
 	if t.times > 0 {
-		t.member.entry.charge(now, multiple(cost, t.times))
+		t.member.entry.charge(now, multiple(units, t.times))
 		t.member.entry.forgive(now, longest)
 	}
 }

@@ -169,6 +169,45 @@ func TestSettleOnce(t *testing.T) {
 	}
 }
 
+// Where a reload has changed the rate between a mail's beginning and its end, what is given back is what was taken, in units: no more where
+// the limit was raised, no less where it was lowered, and of octets and shares as well.
+func TestGiveBackBehindAReload(t *testing.T) {
+	type reload struct{ before, after int64 }
+	for _, c := range []reload{{100, 3600}, {3600, 100}, {100, 100}, {360, 120}} {
+		for _, fair := range []bool{false, true} {
+			rule := func(amount int64) *Limit {
+				return compile(t, Rule{Name: "hour", Measure: Messages, Amount: amount, Per: time.Hour, Burst: 400, Fair: fair})
+			}
+			r, w := newRig(t, 0), func(l *Limit) Want { return Want{Limit: l, Subject: Subject{Of: "acme"}, Member: "acme", N: 1} }
+			var open []*Ticket
+			for range 100 {
+				open = append(open, r.taken(w(rule(c.before))))
+			}
+			for i, ticket := range open[:60] { // some of them before the reload
+				if i >= 50 {
+					r.Settle(ticket, true, 0)
+				}
+			}
+			r.taken(w(rule(c.after)))
+			for i, ticket := range open {
+				r.Settle(ticket, i >= 50, 0)
+			}
+			if used := r.Explain([]Want{w(rule(c.after))})[0].Used; used != 51 {
+				t.Errorf("%+v, fair %t: %d used of 50 delivered mails and one at hand, want 51", c, fair, used)
+			}
+		}
+	}
+	r := newRig(t, 0)
+	octets := func(amount int64) Want {
+		return want(compile(t, Rule{Name: "size", Measure: Octets, Amount: amount, Per: time.Hour, Burst: 100_000}), "acme", 20_000)
+	}
+	small, large := r.taken(octets(1_000_000)), r.taken(octets(1_000_000))
+	r.taken(octets(36_000_000))
+	r.Settle(small, true, 5_000)
+	r.Settle(large, true, 30_000)
+	r.used(octets(36_000_000), 55_000)
+}
+
 // size is 1,000 octets a second, 10,000 at once.
 func size(t testing.TB) *Limit {
 	return compile(t, Rule{Name: "size", Measure: Octets, Amount: 3_600_000, Per: time.Hour, Burst: 10_000})

@@ -78,9 +78,9 @@ func (b *bid) draw(now int64) (wait int64) {
 	if wait > 0 {
 		return wait
 	}
-	b.mainCharge = b.main.charge(now, cost)
+	b.mainCharge = b.main.charge(now, b.units)
 	if b.times > 0 {
-		b.memberCharge = b.member.charge(now, multiple(cost, b.times))
+		b.memberCharge = b.member.charge(now, multiple(b.units, b.times))
 	}
 	return 0
 }
@@ -95,20 +95,15 @@ func (b *bid) drawFairly(now, wait, need int64) int64 {
 	}
 	times := int64(b.main.pool.count(now)) + 1 // one more than there are: who comes next finds its share untouched
 	debt := b.member.debt(now)
-	own := max(wait, min(debt, debt+multiple(need, times)-l.fullShare))
+	own := max(wait, min(debt, debt+min(need, longest/times)*times-l.fullShare))
 	if own <= 0 {
 		b.times = times
 	}
 	return min(open, own)
 }
 
-// multiple is cost × times, at most Longest.
-func multiple(cost, times int64) int64 {
-	if cost > longest/times {
-		return longest
-	}
-	return cost * times
-}
+// multiple is units × times, at most as many as count.
+func multiple(units, times int64) int64 { return min(units, mostUnits/times) * times }
 
 // hold takes sessions if there is room. Of a fair limit the last place is for a member that has none.
 func (b *bid) hold() bool {
@@ -149,12 +144,14 @@ func (b *bid) undo() {
 		t.release()
 	}
 	b.main.free = b.mainFree
+	b.main.taken -= b.mainCharge.units
 	b.main.pins--
 	if b.fair {
 		b.main.pool.over = b.over
 	}
 	if b.member != nil {
 		b.member.free, b.member.share = b.memberFree, b.share
+		b.member.taken -= b.memberCharge.units
 		b.member.pins--
 	}
 }
