@@ -33,6 +33,7 @@ type Detector struct {
 
 	mu       sync.Mutex
 	policy   *Policy
+	policies uint32 // how many there have been
 	time     timeline
 	tenants  map[string]*tenant
 	accounts int // of all tenants
@@ -71,7 +72,8 @@ func New(o Options) (*Detector, error) {
 	return d, nil
 }
 
-// Configure exchanges the policy. What has been decided stays. The policy must not be changed afterwards.
+// Configure exchanges the policy: it is in force with the next event of each subject. What has been decided stays. The policy must not be
+// changed afterwards.
 func (d *Detector) Configure(p *Policy) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("contain: %w", err)
@@ -79,6 +81,7 @@ func (d *Detector) Configure(p *Policy) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.policy = p
+	d.policies++
 	return nil
 }
 

@@ -20,6 +20,7 @@ type entry struct {
 	last     *Decision
 
 	countedAt Level // in its tenant's containedAt
+	pardoned  bool  // a person has lifted what it has led to for its tenant
 	kind      Kind
 	traits    Traits // of its last mail
 	once      *once  // of another kind than Plain
@@ -171,7 +172,7 @@ func (d *Detector) accountFor(t *tenant, name string) *entry {
 func (d *Detector) begin(e *entry) {
 	e.born, e.usualSince = d.time.age, d.time.age
 	e.wallHour, e.jumps = d.time.hour, d.time.jumps
-	e.allowance = d.cold(e)
+	d.allow(e)
 }
 
 func (t *tenant) touch(e *entry, age time.Duration) {

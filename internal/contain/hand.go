@@ -59,8 +59,8 @@ func (d *Detector) Exempt(s Subject, until time.Time, by, why string) error {
 	})
 }
 
-// Unblock ends a subject's block, and takes it to Normal at once: what was counted and its strikes are forgotten. Fresh
-// evidence contains it again.
+// Unblock ends a subject's block, and takes it to Normal at once: what was counted and its strikes are forgotten, also how many recipients
+// this hour had, and which of a tenant's accounts are contained. Fresh evidence contains it again.
 func (d *Detector) Unblock(s Subject, by string) error {
 	return d.lift(s, func(e *entry) {
 		from := e.level
@@ -70,8 +70,21 @@ func (d *Detector) Unblock(s Subject, by string) error {
 		e.block, e.level, e.signal, e.outcomes = nil, Normal, Hand, false
 		e.since, e.lastBad, e.strikes, e.fell = d.time.age, d.time.age, 0, false
 		e.startAfresh()
+		e.recountVolume()
+		e.once = nil
+		if e.Account == "" {
+			e.owner.pardon()
+		}
 		d.decideByHand(e, from, Normal, clean(by, 64), "unblocked")
 	})
+}
+
+// pardon has the accounts that are contained count no more as such for their tenant, until there is fresh evidence against them.
+func (t *tenant) pardon() {
+	for e := range t.pinned {
+		e.pardoned = true
+		e.recount()
+	}
 }
 
 // Unexempt ends an exemption.

@@ -129,3 +129,84 @@ func TestExempt(t *testing.T) {
 		r.wantAsk(alice, Answer{Level: Stop, Would: Stop})
 	}
 }
+
+// The next mail of a sender that a person has let go does not undo it, whatever led to its level: what was counted is forgotten.
+func TestTheNextMailDoesNotUndoThePerson(t *testing.T) {
+	for name, c := range map[string]struct {
+		of   Subject
+		lead func(r *rig)
+	}{
+		"an account's volume": {alice, func(r *rig) { r.blast(alice, 4000) }},
+		"a tenant's volume": {acme, func(r *rig) {
+			for i := range 12_000 {
+				r.leap(275 * time.Millisecond)
+				r.mail(account(i%40), providers[i%4], Accepted)
+			}
+		}},
+		"a tenant's contained accounts": {acme, func(r *rig) {
+			for i := range 6 {
+				r.send(account(i), 300, 6, "recipient_invalid")
+			}
+		}},
+		"what is spread over a tenant": {acme, func(r *rig) {
+			for i := range 1200 {
+				r.leap(time.Second)
+				r.mail(account(i%200), providers[i/3%4], each(i, 3, "recipient_invalid"))
+			}
+		}},
+		"outcomes": {alice, worst},
+		"a block": {alice, func(r *rig) {
+			r.blast(alice, 4000)
+			if err := r.Block(alice, time.Time{}, "carol", ""); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, enforced())
+			c.lead(r)
+			if r.Explain(c.of).Answer.Level == Normal {
+				t.Fatal("not contained")
+			}
+			if err := r.Unblock(c.of, "carol"); err != nil {
+				t.Fatal(err)
+			}
+			mine := c.of
+			if mine.Account == "" {
+				mine.Account = "new@acme.example"
+			}
+			for range 20 {
+				r.leap(10 * time.Second)
+				r.mail(mine, "google", Accepted)
+				r.Tick()
+				r.want(c.of, Normal)
+			}
+			if x := r.Explain(c.of); x.Distinct > 40 || x.Hour.Answered > 20 {
+				t.Errorf("what was counted is not forgotten: %d distinct recipients, %+v", x.Distinct, x.Hour)
+			}
+			again := r.restart(0)
+			again.pass(2 * time.Minute)
+			again.want(c.of, Normal)
+		})
+	}
+}
+
+// A tenant that was let go is contained again when its accounts go on: fresh evidence against those that were contained counts.
+func TestFreshEvidenceBehindAPardon(t *testing.T) {
+	r := newRig(t, enforced())
+	for i := range 6 {
+		r.send(account(i), 300, 6, "recipient_invalid")
+	}
+	r.want(acme, Slow)
+	if err := r.Unblock(acme, "carol"); err != nil {
+		t.Fatal(err)
+	}
+	r.pass(3 * time.Minute)
+	r.want(acme, Normal)
+	for i := range 6 {
+		r.send(account(i), 300, 2, "recipient_invalid")
+	}
+	if x := r.Explain(acme); x.Level == Normal {
+		t.Errorf("still normal: %+v", x.Readings)
+	}
+}

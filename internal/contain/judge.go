@@ -301,7 +301,7 @@ func (d *Detector) set(e *entry, to Level, r *Reading, by string) {
 	if to > from && (e.fell || from == Normal) {
 		e.strikes = min(e.strikes+1, 30)
 	}
-	e.fell = to < from
+	e.fell, e.pardoned = to < from, e.pardoned && to < from
 	e.level, e.signal, e.since, e.lastBad = to, r.Signal, d.time.age, d.time.age
 	e.outcomes = to > Normal && (e.outcomes || r.Signal != Volume)
 	e.spoiled = e.spoiled || e.outcomes
@@ -330,7 +330,7 @@ func (e *entry) recount() {
 		t.containedAt[e.countedAt]--
 		e.countedAt = Normal
 	}
-	if e.outcomes && e.kind == Plain && e.block == nil && e.exempt == nil {
+	if e.outcomes && e.kind == Plain && e.block == nil && e.exempt == nil && !e.pardoned {
 		e.countedAt = e.level
 		t.containedAt[e.level]++
 	}

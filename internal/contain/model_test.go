@@ -35,7 +35,7 @@ func sound(t interface {
 			if e.owner != tn || e.Tenant != name {
 				t.Fatalf("%v is at the wrong place", e.Subject)
 			}
-			if e.level > Normal && e.outcomes && e.kind == Plain && e.block == nil && e.exempt == nil {
+			if e.level > Normal && e.outcomes && e.kind == Plain && e.block == nil && e.exempt == nil && !e.pardoned {
 				at[e.level]++
 			}
 			if e.level > Slow && !e.outcomes {

@@ -32,7 +32,8 @@ type Saved struct {
 	Since    int64      `json:"since,omitempty"`    // since the level was set
 	Quiet    int64      `json:"quiet,omitempty"`    // since something bad
 	Strikes  int        `json:"strikes,omitempty"`
-	Fell     bool       `json:"fell,omitempty"` // the last change was a step down
+	Fell     bool       `json:"fell,omitempty"`     // the last change was a step down
+	Pardoned bool       `json:"pardoned,omitempty"` // it counts for nothing of its tenant's
 	Last     *Decision  `json:"last,omitempty"`
 	Block    *SavedHand `json:"block,omitempty"`
 	Exempt   *SavedHand `json:"exempt,omitempty"`
@@ -85,7 +86,7 @@ func (d *Detector) save(s *Snapshot, e *entry) {
 		return
 	}
 	out := Saved{
-		Subject: e.Subject, Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell,
+		Subject: e.Subject, Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell, Pardoned: e.pardoned,
 		Block: e.block.saved(&d.time), Exempt: e.exempt.saved(&d.time), Known: seconds(d.time.age - e.born),
 	}
 	if must {
@@ -181,7 +182,7 @@ func (d *Detector) restore(v *Saved) bool {
 	age := d.time.age
 	ago := func(s int64) time.Duration { return age - time.Duration(s)*time.Second }
 	e.level, e.signal, e.outcomes = v.Level, Signal(clean(string(v.Signal), 32)), v.Level > Slow || v.Outcomes && v.Level == Slow
-	e.strikes, e.fell = uint8(v.Strikes), v.Fell
+	e.strikes, e.fell, e.pardoned = uint8(v.Strikes), v.Fell, v.Pardoned
 	e.since, e.lastBad = ago(v.Since), ago(v.Quiet)
 	e.block, e.exempt = v.Block.restored(age), v.Exempt.restored(age)
 	e.born = ago(v.Known)

@@ -11,6 +11,7 @@ type volume struct {
 	wallHour  int64
 	jumps     uint32
 	seen      sketch
+	policy    uint32 // the Detector's when the allowance was computed
 	distinct  float64
 	allowance float64
 	basis     string
@@ -81,6 +82,10 @@ func (d *Detector) reach(e *entry, hash uint64) {
 func (d *Detector) turnHour(e *entry) {
 	hour, jumps := d.time.hour, d.time.jumps
 	if e.wallHour == hour && e.jumps == jumps {
+		if e.policy != d.policies { // what all may is another since
+			d.allow(e)
+			e.loud = e.loud && e.distinct > e.allowance
+		}
 		return
 	}
 	if e.history == nil && e.distinct > d.cold(e)/4 {
@@ -97,9 +102,13 @@ func (d *Detector) turnHour(e *entry) {
 		}
 	}
 	e.wallHour, e.jumps = hour, jumps
-	e.seen, e.distinct, e.loud, e.spoiled = sketch{}, 0, false, e.outcomes
+	e.recountVolume()
+	e.spoiled = e.outcomes
 	d.allow(e)
 }
+
+// recountVolume begins the count of the hour anew.
+func (e *entry) recountVolume() { e.seen, e.distinct, e.loud = sketch{}, 0, false }
 
 // cold is what is allowed to those without history.
 func (d *Detector) cold(e *entry) float64 {
@@ -115,7 +124,7 @@ const again = 1.5
 // allow computes the allowance of the hour: by this hour of the week when three weeks are known, by this hour of the day
 // before, and never less than what all may.
 func (d *Detector) allow(e *entry) {
-	e.allowance, e.basis = d.cold(e), basisCold
+	e.allowance, e.basis, e.policy = d.cold(e), basisCold, d.policies
 	if e.history == nil {
 		return
 	}

@@ -149,3 +149,37 @@ func TestVolumeKeepsNobody(t *testing.T) {
 	}
 	r.want(alice, Divert)
 }
+
+// What a reload says of volume holds with the next recipient, in the middle of an hour, and is shown at once.
+func TestVolumeOfAReloadHoldsAtOnce(t *testing.T) {
+	for _, s := range []Subject{alice, acme} {
+		for _, c := range []struct {
+			before, sent, after int
+			want                Level
+		}{{2000, 500, 100, Slow}, {2000, 1400, 10_000, Normal}} {
+			r := newRig(t, nil)
+			all := func(volume int) {
+				p := enforced()
+				p.AccountVolume, p.TenantVolume = float64(volume), float64(volume)
+				if err := r.Configure(p); err != nil {
+					t.Fatal(err)
+				}
+				if x := r.Explain(s); x.Known && x.Allowance != volume {
+					t.Errorf("%v: %d allowed, want %d", s, x.Allowance, volume)
+				}
+			}
+			quickly := func(n int) {
+				for range n {
+					r.leap(100 * time.Millisecond)
+					r.mail(alice, providers[r.one%4], Accepted)
+				}
+			}
+			all(c.before)
+			quickly(c.sent)
+			r.want(s, Normal)
+			all(c.after)
+			quickly(c.sent)
+			r.want(s, c.want)
+		}
+	}
+}
