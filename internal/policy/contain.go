@@ -70,10 +70,10 @@ func (a *pass) suspect() bool {
 	return max(answer.Level, answer.Would) > contain.Normal
 }
 
-// slow lets a contained sender's mail pass at a rate of its own, which is not the limits'.
+// slow lets a contained sender's mail pass at a rate of its own, which is not the limits': also what the MX refuses has passed.
 func (a *pass) slow(d *session.Decision, answer contain.Answer) {
 	subject := a.slowed(answer)
-	v := a.policy.limiter.Take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.ofAccount)
+	v := a.policy.limiter.Take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.slowing)
 	if v.OK {
 		return
 	}

@@ -25,11 +25,16 @@
 // Reading order:
 //
 //	policy.go   Policy, Settings: what is decided by
-//	pass.go     a session's way through the gate: asked and told
+//	pass.go     a session's way through the gate: asked
+//	told.go     and told, what came of it
+//	berth.go    what it has of a sending IP
 //	named.go    which account it is
 //	kinds.go    lists and forwarders: which account its evidence is
 //	retries.go  which mail was put off before
-//	limits.go   which limits apply, and what is done where one is reached
+//	limits.go   which limits apply, and what they are asked for
+//	attempts.go what MXs may be asked, whatever becomes of it
+//	refuse.go   what is done where a limit is reached, and what is said of it
+//	amounts.go  limits as a person has set them
 //	contain.go  what is done about a sender that is contained
 //	hand.go     what operators do
 //	save.go     over a restart

@@ -265,16 +265,3 @@ func (s *settings) byName(name string) (*limit.Limit, error) {
 	}
 	return nil, fmt.Errorf("%w: %q", ErrLimit, name)
 }
-
-// withAmount gives a limit with another amount, its burst in proportion.
-func withAmount(l *limit.Limit, amount int64) (*limit.Limit, error) {
-	rule := l.Rule()
-	if rule.Burst > 0 {
-		rule.Burst = max(1, int64(float64(rule.Burst)*float64(amount)/float64(rule.Amount)))
-		if rule.Fair {
-			rule.Burst = max(2, rule.Burst)
-		}
-	}
-	rule.Amount = amount
-	return limit.Compile(rule)
-}

@@ -1,12 +1,9 @@
 package policy
 
 import (
-	"cmp"
-	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
@@ -45,9 +42,6 @@ var actionDone = [...][2]string{
 	Defer: {"deferred", "would_defer"}, Delay: {"delayed", "would_delay"}, Reject: {"rejected", "would_reject"},
 	Divert: {"diverted", "would_divert"}, Block: {"blocked", "would_block"},
 }
-
-// patience is how long a limit may hold a command back.
-const patience = 30 * time.Second
 
 // applies says whether a limit is for the mail at hand.
 func (l *Limit) applies(a *pass) bool {
@@ -168,58 +162,6 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 	return d
 }
 
-// attemptsEach is how many attempts a limit on messages or recipients allows for each that it counts. What MXs put off is tried again
-// without being counted, and what is given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people.
-const attemptsEach = 5
-
-// attempt counts what the MX is about to be asked, under a bound of its own for each enforced limit. It is never given back.
-func (a *pass) attempt(step session.Step) limit.Verdict {
-	if a.waiting {
-		return limit.Verdict{OK: true} // it was counted before the delay
-	}
-	retry := a.retry
-	a.retry = false // an attempt is one, the first or the tenth
-	defer func() { a.retry = retry }()
-	a.tries = a.tries[:0]
-	for _, l := range a.set.Limits {
-		m := l.Rule().Measure
-		if !l.Enforce || l.Action == Divert || m != limit.Messages && m != limit.Recipients || l.Rule().Scope == limit.PerIPProvider {
-			continue
-		}
-		w, ok := l.want(a, step, 0)
-		if !ok {
-			continue
-		}
-		if w.Limit = a.set.attemptsOf(w.Limit); w.Limit != nil {
-			a.tries = append(a.tries, w)
-		}
-	}
-	if len(a.tries) == 0 {
-		return limit.Verdict{OK: true}
-	}
-	v := a.policy.limiter.Take(a.tries, &a.attempts)
-	a.policy.limiter.Settle(&a.attempts, true, 0)
-	return v
-}
-
-// attemptsOf returns the bound of a limit's attempts; nil if the limit is as good as none.
-func (s *settings) attemptsOf(l *limit.Limit) *limit.Limit {
-	if known, ok := s.attempts.Load(l); ok {
-		return known.(*limit.Limit)
-	}
-	rule := l.Rule()
-	rule.Name, rule.Amount, rule.Burst, rule.Fair = rule.Name+attemptsName, attemptsEach*rule.Amount, attemptsEach*rule.Burst, false
-	bound, err := limit.Compile(rule)
-	if err != nil {
-		bound = nil
-	}
-	known, _ := s.attempts.LoadOrStore(l, bound)
-	return known.(*limit.Limit)
-}
-
-// attemptsName is no part of a name that the configuration can give.
-const attemptsName = ", attempts"
-
 // beginGroups empties the groups: mail, the account's mail, sessions, the account's sessions.
 func (a *pass) beginGroups(step session.Step) {
 	visit := &a.visit
@@ -275,138 +217,6 @@ func (a *pass) take(g *group, wants []limit.Want) limit.Verdict {
 
 func (s *stay) has(w *limit.Want) bool {
 	return slices.Contains(s.entered, entrance{w.Limit.Rule().Name, w.Subject})
-}
-
-// refuse does what the strictest limit without room says.
-func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
-	name := strings.TrimSuffix(v.Limit.Rule().Name, attemptsName)
-	i := slices.IndexFunc(a.set.Limits, func(l *Limit) bool { return l.Rule().Name == name })
-	l := a.set.Limits[i]
-	d.Refuse, d.Text = session.RefuseNow, limitText(v)
-	action := l.Action
-	if action == Delay {
-		if a.hold(d, v.Wait) {
-			if !a.waiting {
-				a.note(d, l, v, actionDone[Delay][0])
-			}
-			a.waiting = true
-			return
-		}
-		action = Defer
-	}
-	a.note(d, l, v, actionDone[action][0])
-	switch action {
-	case Reject:
-		d.Refuse = session.RefuseForGood
-	case Block:
-		a.policy.blockFor(a, l)
-		d.Text = blockedText
-	}
-}
-
-// hold has the command held for so long and asked again, if that is not too long in all, and there is a place of the tenant's and of those
-// given.
-func (a *pass) hold(d *session.Decision, wait time.Duration, also ...place) bool {
-	wait = max(wait, time.Second)
-	if a.trying || a.waited+wait > patience {
-		return false
-	}
-	if len(a.holding) == 0 {
-		places := append(also, place{heldFor{subject: limit.Subject{Of: a.tenant}}, maxHeld})
-		if !a.policy.delaying(places) {
-			return false
-		}
-		a.holding = places
-	}
-	a.waited += wait
-	d.Delay, d.Again = wait, true
-	return true
-}
-
-// note tells of a limit without room, once for each session and limit if it was a rule that only tells.
-func (a *pass) note(d *session.Decision, l *Limit, v *limit.Verdict, did string) {
-	rule := l.Rule()
-	if !l.Enforce {
-		if !a.once(rule.Name + " " + a.account) {
-			return
-		}
-	}
-	d.Notes = append(d.Notes, session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "limit " + rule.Name, Why: numbers(v)})
-}
-
-// numbers are those of a limit, for the record: "1000 of 1000 messages in 1h0m0s, room in 12s".
-func numbers(v *limit.Verdict) string {
-	r := v.Limit.Rule()
-	text := fmt.Sprintf("%d of %d %s", v.Used, v.Max, r.Measure)
-	if r.Measure != limit.Sessions {
-		text += fmt.Sprintf(" at once, %d in %s, room in %s", r.Amount, r.Per, v.Wait.Round(time.Second))
-	}
-	return text
-}
-
-// limitText is for the MSA, and in the end for the tenant's postmaster.
-func limitText(v *limit.Verdict) string {
-	r := v.Limit.Rule()
-	whose := map[limit.Scope]string{
-		limit.PerTenant: "of your organisation", limit.PerAccount: "of this sender",
-		limit.PerTenantProvider: "of your organisation to this provider", limit.PerIPProvider: "to this provider",
-	}[r.Scope]
-	if name, tries := strings.CutSuffix(r.Name, attemptsName); tries {
-		return fmt.Sprintf("too many attempts at %s %s: limit %q allows %d in %s, whatever becomes of them; try again in %s",
-			r.Measure, whose, name, r.Amount, r.Per, inWords(v.Wait))
-	}
-	if r.Measure == limit.Sessions {
-		return fmt.Sprintf("too many sessions %s at once: limit %q allows %d, try again later", whose, r.Name, r.Amount)
-	}
-	return fmt.Sprintf("too many %s %s: limit %q allows %d in %s, try again in %s", r.Measure, whose, r.Name, r.Amount, r.Per, inWords(v.Wait))
-}
-
-// inWords rounds up to what somebody would say.
-func inWords(d time.Duration) string {
-	switch {
-	case d <= time.Minute:
-		return "a minute"
-	case d <= 90*time.Minute:
-		return fmt.Sprintf("%d minutes", (d+time.Minute-1)/time.Minute)
-	default:
-		return fmt.Sprintf("%d hours", (d+time.Hour-1)/time.Hour)
-	}
-}
-
-// limitFor gives a limit as it holds for the sender at hand: an operator's word goes before the rule's amount, an account's before
-// its tenant's.
-func (s *settings) limitFor(l *limit.Limit, a *pass) *limit.Limit {
-	given := *a.policy.given.Load()
-	if len(given) == 0 {
-		return l
-	}
-	name := l.Rule().Name
-	amount := cmp.Or(given[override{contain.Subject{Tenant: a.tenant, Account: a.account}, name}],
-		given[override{contain.Subject{Tenant: a.tenant}, name}])
-	if amount == 0 {
-		return l
-	}
-	return s.resize(l, amount)
-}
-
-// resizing is a limit of the settings and the amount that a person has set in place of its own.
-type resizing struct {
-	*limit.Limit
-	amount int64
-}
-
-// resize returns a limit with another amount. An amount that this limit cannot have, because it was set for a rule that a reload has
-// changed since, leaves it as it is.
-func (s *settings) resize(l *limit.Limit, amount int64) *limit.Limit {
-	if known, ok := s.resized.Load(resizing{l, amount}); ok {
-		return known.(*limit.Limit)
-	}
-	other, err := withAmount(l, amount)
-	if err != nil {
-		other = l
-	}
-	known, _ := s.resized.LoadOrStore(resizing{l, amount}, other)
-	return known.(*limit.Limit)
 }
 
 func isInternal(networks []netip.Prefix, mx netip.Addr) bool {

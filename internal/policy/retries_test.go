@@ -30,13 +30,40 @@ func TestRetriesAreKnownUntilAReplyForGood(t *testing.T) {
 		{"blue", 1 << 20, 0, false},
 		{"acme", 1 << 21, 0, false},
 	} {
-		if got := r.again(c.tenant, c.key, now.Add(c.at)); got != c.want {
+		if got := r.known(c.tenant, c.key, now.Add(c.at)); got != c.want {
 			t.Errorf("%s, key %x, after %v: %t, want %t", c.tenant, c.key, c.at, got, c.want)
 		}
 	}
-	r.over("acme", 1<<20)
-	if r.again("acme", 1<<20, now) {
+	if !r.over("acme", 1<<20, now) || r.over("acme", 1<<20, now) || r.known("acme", 1<<20, now) {
 		t.Error("a reply for good, and yet a retry")
+	}
+}
+
+// A queue tries at once a few times, then at its pace, and gives up one day. What comes oftener, or for longer, is other mail.
+func TestRetriesAreAQueues(t *testing.T) {
+	begun := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
+	for name, c := range map[string]struct {
+		tries int
+		gap   time.Duration
+		again int
+	}{
+		"at every MX of a domain":       {6, 0, 5},
+		"and no oftener":                {20, 0, 5},
+		"Postfix at first":              {12, 5 * time.Minute, 11},
+		"a queue that runs each minute": {61, time.Minute, 16}, // 5, and one in five minutes
+		"the same after a day":          {24*12 + 1, 5 * time.Minute, 131},
+		"sendmail, for three days":      {3*24*4 + 1, 15 * time.Minute, 3 * 24 * 4},
+		"given up, and the next mail":   {7 * 24, time.Hour, 7*24 - 2},
+	} {
+		r, again := newRetries(begun), 0
+		for i := range c.tries {
+			if r.note("acme", 1<<20, begun.Add(time.Duration(i)*c.gap)) {
+				again++
+			}
+		}
+		if again != c.again {
+			t.Errorf("%s: %d of %d tries are one mail's, want %d", name, again, c.tries, c.again)
+		}
 	}
 }
 
@@ -51,7 +78,7 @@ func TestRetriesOfOneTenantDoNotPushOutAnother(t *testing.T) {
 	}
 	known := func() (n int) {
 		for i := range honest {
-			if r.again("acme", key(i), now.Add(time.Hour)) {
+			if r.known("acme", key(i), now.Add(time.Hour)) {
 				n++
 			}
 		}

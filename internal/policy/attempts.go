@@ -1,0 +1,58 @@
+package policy
+
+import (
+	"kanmon/internal/limit"
+	"kanmon/internal/session"
+)
+
+// attemptsEach is how many attempts a limit on messages or recipients allows for each that it counts. What MXs put off is tried again
+// without being counted, and what is given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people.
+const attemptsEach = 5
+
+// attempt counts what the MX is about to be asked, under a bound of its own for each enforced limit. It is never given back.
+func (a *pass) attempt(step session.Step) limit.Verdict {
+	if a.waiting {
+		return limit.Verdict{OK: true} // it was counted before the delay
+	}
+	retry := a.retry
+	a.retry = false // an attempt is one, the first or the tenth
+	defer func() { a.retry = retry }()
+	a.tries = a.tries[:0]
+	for _, l := range a.set.Limits {
+		m := l.Rule().Measure
+		if !l.Enforce || l.Action == Divert || m != limit.Messages && m != limit.Recipients || l.Rule().Scope == limit.PerIPProvider {
+			continue
+		}
+		w, ok := l.want(a, step, 0)
+		if !ok {
+			continue
+		}
+		if w.Limit = a.set.attemptsOf(w.Limit); w.Limit != nil {
+			a.tries = append(a.tries, w)
+		}
+	}
+	if len(a.tries) == 0 {
+		return limit.Verdict{OK: true}
+	}
+	v := a.policy.limiter.Take(a.tries, &a.attempts)
+	a.policy.limiter.Settle(&a.attempts, true, 0)
+	return v
+}
+
+// attemptsOf returns the bound of a limit's attempts; nil if the limit is as good as none.
+func (s *settings) attemptsOf(l *limit.Limit) *limit.Limit {
+	if known, ok := s.attempts.Load(l); ok {
+		return known.(*limit.Limit)
+	}
+	rule := l.Rule()
+	rule.Name, rule.Amount, rule.Burst, rule.Fair = rule.Name+attemptsName, attemptsEach*rule.Amount, attemptsEach*rule.Burst, false
+	bound, err := limit.Compile(rule)
+	if err != nil {
+		bound = nil
+	}
+	known, _ := s.attempts.LoadOrStore(l, bound)
+	return known.(*limit.Limit)
+}
+
+// attemptsName is no part of a name that the configuration can give.
+const attemptsName = ", attempts"

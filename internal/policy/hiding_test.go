@@ -1,0 +1,132 @@
+package policy
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/session"
+)
+
+// A spammer is who sends 400 mails an hour for a day, nine in ten of which four providers refuse for what they are.
+type spammer struct {
+	from   string
+	people int              // that it writes to, one after the other
+	class  string           // of the refusals
+	octets func(int) int64  // of each mail
+	said   func(int) string // how an MX refuses it at RCPT; nil: behind the message
+}
+
+// day sends it all, and returns how many mails passed MAIL, and how many of those within the first hour.
+func (s *spammer) day(r *rig) (passed, early int) {
+	for i := range 24 * 400 {
+		class := s.class
+		if i%10 == 9 {
+			class = ""
+		}
+		if r.letter(s.from, fmt.Sprintf("p%d@example.net", i%s.people), class, i, s.octets(i)) {
+			passed++
+			if i < 400 {
+				early++
+			}
+		}
+		if r.pass(9 * time.Second); i%7 == 0 {
+			r.detector.Tick()
+		}
+	}
+	return passed, early
+}
+
+func growing(i int) int64 { return int64(2000 + i) }
+
+func always(int) int64 { return 3000 }
+
+// audit-A1: spam without a sender is contained as that of anybody is, but never stopped, and counts for its tenant.
+func TestSpamWithoutASenderIsContained(t *testing.T) {
+	for from, want := range map[string]contain.Level{"": contain.Divert, "eve@acme.example": contain.Stop} {
+		r := newRig(t, enforcing(settingsWith()), nil)
+		spam := spammer{from: from, people: 9600, class: "content_rejected", octets: growing}
+		passed, early := spam.day(r)
+		t.Logf("from <%s>: %d of 9600 passed, %d in the first hour", from, passed, early)
+		account := from
+		if from == "" {
+			account = contain.NullSender
+		}
+		if x := r.Explain(ofAcme(account)); x.Level != want {
+			t.Errorf("<%s> is %v, want %v", from, x.Level, want)
+		}
+		if passed > 24*61+100 || early > 150 {
+			t.Errorf("from <%s>: %d of 9600 passed, %d in the first hour", from, passed, early)
+		}
+		if x := r.Explain(contain.Subject{Tenant: "acme"}); x.Level != contain.Normal {
+			t.Errorf("one account has contained its tenant: %v", x.Level)
+		}
+	}
+}
+
+// audit-A4: a new message to the same people is no retry, whether it is refused for good or put off: spam to twenty people is contained
+// as that to forty, and that to thousands. Where all of it has one length and is put off, so that each mail may be a retry, what
+// comes oftener than a queue tries counts.
+func TestSpamToTheSamePeopleIsContained(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		class  string
+		octets func(int) int64
+		early  int // of the first 400
+		most   int
+	}{
+		{"refused for good", "content_rejected", always, 150, 150},
+		{"put off, each of its own length", "now content_rejected", growing, 150, 150},
+		{"put off, of one length", "now content_rejected", always, 300, 3000},
+	} {
+		for _, people := range []int{1, 5, 20, 40, 9600} {
+			r := newRig(t, enforcing(settingsWith()), nil)
+			spam := spammer{from: "eve@acme.example", people: people, class: c.class, octets: c.octets}
+			passed, early := spam.day(r)
+			t.Logf("%s, %d people: %d of 9600 passed, %d of the first 400", c.name, people, passed, early)
+			if passed > c.most || early > c.early {
+				t.Errorf("want at most %d and %d", c.most, c.early)
+			}
+		}
+	}
+}
+
+// What a queue tries again for days is one outcome a mail, whatever the mails are.
+func TestAQueueOfMailIsNoSpam(t *testing.T) {
+	r := newRig(t, enforcing(settingsWith()), nil)
+	wait := 5 * time.Minute
+	for range 100 {
+		for i := range 20 {
+			r.letter("news@acme.example", fmt.Sprintf("p%d@example.net", i), "now content_rejected", i, growing(i))
+		}
+		for waited := time.Duration(0); waited < wait; waited += 5 * time.Minute {
+			r.pass(5 * time.Minute)
+			r.detector.Tick()
+		}
+		wait = min(2*wait, 4000*time.Second)
+		if x := r.Explain(ofAcme("news@acme.example")); x.Level != contain.Normal || x.Day.Content > 20 {
+			t.Fatalf("%v, %d outcomes of 20 mails", x.Level, x.Day.Content)
+		}
+	}
+}
+
+// audit-A4: a recipient who was put off takes room again with another mail.
+func TestAnotherMailToWhoWasPutOffTakesRoom(t *testing.T) {
+	r := newRig(t, settingsWith(perHour(200)), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	rcpt := func(size int64) {
+		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example", Size: size})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(news(session.StepRecipient, "now greylisted"))
+		v.Tell(session.News{Step: session.StepOver})
+	}
+	for i, want := range []int64{1, 1, 2, 2, 3} {
+		rcpt(1000 + 500*int64(i/2))
+		if n := r.used(ofAcme("a@acme.example"), "hour"); n != want {
+			t.Errorf("mail %d: %d counted, want %d", i, n, want)
+		}
+	}
+}

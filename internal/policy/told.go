@@ -1,0 +1,215 @@
+package policy
+
+import (
+	"cmp"
+	"net/netip"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/session"
+)
+
+// Tell implements [session.Pass].
+func (a *pass) Tell(n session.News) {
+	if n.Step == session.StepGivenUp {
+		a.decided(true)
+	}
+	if !a.begun {
+		return
+	}
+	if n.SendingIP.IsValid() {
+		a.leftFrom(n.SendingIP)
+	}
+	a.heard = a.heard || n.Code > 0
+	switch n.Step {
+	case session.StepMail:
+		a.toldMail(n)
+	case session.StepRecipient:
+		a.toldRecipient(n)
+	case session.StepData:
+		a.toldMessage(n)
+	case session.StepMessage:
+		a.toldMessage(n)
+		a.endMail(n.Code < 400, n.Octets) // a dot without a reply may have been a message
+	case session.StepOver:
+		a.endMail(false, 0)
+	}
+}
+
+func (a *pass) toldMail(n session.News) {
+	switch {
+	case n.Code/100 == 2:
+		if !a.taken {
+			a.events = append(a.events, nil)
+			a.tell()
+		}
+		a.taken = true
+	case !a.taken: // else it is a MAIL inside a transaction, and the first one stands
+		a.senderRefused(n)
+		a.giveBack()
+	}
+}
+
+// senderRefused tells the detector of a mail that the MX did not want to hear of. Which mail it is, the recipients tell that the MSA has
+// named with it; without any, all that one MX refuses are one.
+func (a *pass) senderRefused(n session.News) {
+	var mail uint64
+	for _, hash := range a.asked {
+		mail += hash
+	}
+	mail ^= a.policy.hash(a.provider)
+	a.policy.detector.Message(contain.Message{
+		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail, IP: n.SendingIP, Class: n.Class,
+		Sample: sampleOf(n.Text), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class, 0),
+		Kind: a.kind, Traits: a.traits, Message: a.identity(a.size),
+	})
+}
+
+func (a *pass) toldRecipient(n session.News) {
+	if len(a.asked) == 0 {
+		return
+	}
+	hash := a.asked[0]
+	a.asked = a.asked[1:]
+	class := n.Class
+	if n.Code < 400 {
+		class = contain.Accepted
+	}
+	a.tried += hash // in any order; and twice the same is not nothing
+	a.events = append(a.events, &contain.Recipient{
+		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
+		Again: a.triedAgain(n.Code, hash, class, 0),
+	})
+	if n.Code/100 == 2 {
+		a.reached = append(a.reached, hash) // what becomes of it, the reply to the dot says
+	} else {
+		a.answered(n.Code, hash)
+	}
+	a.tell()
+}
+
+// sampleOf is what of a reply is evidence: the detector shows no more, and an MX can say 64 KiB to each of a thousand recipients.
+func sampleOf(reply []byte) string { return string(reply[:min(len(reply), sampleOctets)]) }
+
+const sampleOctets = 160
+
+// tell tells the detector what it is to know of the mail, as far as the account is known by now.
+func (a *pass) tell() {
+	if !a.unnamed && !a.calling() {
+		a.attribute()
+	}
+}
+
+// attribute tells the detector whose it was.
+func (a *pass) attribute() {
+	for i, r := range a.events {
+		if r == nil {
+			a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account, Kind: a.kind, Traits: a.traits})
+			continue
+		}
+		r.Account, r.Kind, r.Traits, r.Message = a.account, a.kind, a.traits, a.identity(a.size)
+		a.policy.detector.Recipient(*r)
+		a.events[i] = nil
+	}
+	a.events = a.events[:0]
+}
+
+func (a *pass) toldMessage(n session.News) {
+	class := n.Class
+	if n.Code > 0 && n.Code < 400 {
+		class = contain.Accepted
+	}
+	a.dataAsked = true
+	if a.attribute(); n.Code > 0 {
+		a.policy.detector.Message(contain.Message{
+			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
+			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
+			Again: a.triedAgain(n.Code, ^a.tried, class, n.Octets), Kind: a.kind, Traits: a.traits, Message: a.identity(cmp.Or(n.Octets, a.size)),
+		})
+		for _, hash := range a.reached {
+			a.answered(n.Code, hash)
+		}
+	}
+}
+
+// keyOf is what a recipient of this mail is remembered by, as long as it is put off: the sender, and how large the mail is said to be. More
+// is not known of it at RCPT.
+func (a *pass) keyOf(recipient uint64) uint64 {
+	return recipient ^ a.policy.hash(a.sender) + uint64(a.size)*spreadSize
+}
+
+// Odd numbers that spread a length over the bits of a key.
+const (
+	spreadSize   = 0x9e3779b97f4a7c15
+	spreadOctets = 0xc2b2ae3d27d4eb4f
+)
+
+// answered notes what became of a recipient: put off, or done with.
+func (a *pass) answered(code int, recipient uint64) {
+	a.answeredAs(code, a.keyOf(recipient))
+}
+
+// triedAgain reports whether an outcome is that of a mail which was put off for the same reason before: same sender, recipients and length,
+// as far as that is known by now, at a queue's pace. It remembers the outcome, if the mail is put off again.
+func (a *pass) triedAgain(code int, whose uint64, class string, octets int64) bool {
+	if code < 400 {
+		return false
+	}
+	return a.answeredAs(code, a.keyOf(whose)+uint64(octets)*spreadOctets^a.policy.hash(class))
+}
+
+// answeredAs notes what was answered, put off or done with, and reports whether it was put off before.
+func (a *pass) answeredAs(code int, key uint64) (again bool) {
+	if now := a.policy.clock(); code/100 == 4 {
+		return a.policy.retries.note(a.tenant, key, now)
+	} else {
+		return a.policy.retries.over(a.tenant, key, now)
+	}
+}
+
+// giveBack is for a mail that the MX did not take.
+func (a *pass) giveBack() {
+	a.policy.limiter.Settle(&a.mail, false, 0)
+	a.policy.limiter.Settle(&a.ofAccount, false, 0)
+	a.policy.limiter.Settle(&a.berths[a.at].mail, false, 0)
+}
+
+// endMail settles what was taken for the mail at hand. Recipients that the MX was asked for stay counted, whatever it said; but where the
+// MSA gives up a mail of which something was refused here, it will bring the others again.
+func (a *pass) endMail(delivered bool, octets int64) {
+	a.endCallout()
+	a.attribute()
+	a.policy.limiter.Settle(&a.mail, delivered, octets)
+	a.policy.limiter.Settle(&a.ofAccount, delivered, octets)
+	a.policy.limiter.Settle(&a.slowing, delivered || a.heard, 0)
+	a.policy.limiter.Settle(&a.berths[a.at].mail, delivered, octets)
+	a.moor(1-a.at, netip.Addr{})
+	a.policy.limiter.Settle(&a.recipient, delivered || !a.partly, 0)
+	a.begun, a.taken, a.heard, a.unnamed, a.asked, a.tried = false, false, false, false, a.asked[:0], 0
+	a.partly, a.dataAsked, a.reached = false, false, a.reached[:0]
+}
+
+// endCallout tells the detector of a mail with the null sender that came to no DATA: somebody's MX asks whether a recipient exists. That
+// is no bounce.
+func (a *pass) endCallout() {
+	if !a.calling() {
+		return
+	}
+	for _, r := range a.events {
+		if r != nil {
+			a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == "recipient_invalid"})
+		}
+	}
+	a.events = a.events[:0]
+}
+
+// calling reports whether the mail at hand may be a callout.
+func (a *pass) calling() bool { return a.begun && !a.dataAsked && a.account == contain.NullSender }
+
+// Close implements [session.Pass].
+func (a *pass) Close() {
+	a.release()
+	a.endMail(false, 0)
+	for _, s := range []*stay{&a.visit, &a.accounts, &a.berths[a.at].stay} {
+		a.policy.end(s)
+	}
+}
