@@ -19,6 +19,8 @@ type Want struct {
 	// N of Octets is what MAIL declares with SIZE, 0 if nothing: then it is enough that the bucket is not empty. More than
 	// the burst counts as the burst. What really passed is told to Settle.
 	N int64
+	// Spent is never given back, whatever becomes of the mail: the ticket does not get it.
+	Spent bool
 }
 
 // A Limiter counts. Memory is the one for a single gateway. For several that share their limits it can stand on Redis:
@@ -30,7 +32,7 @@ type Want struct {
 //
 // Every method is safe for concurrent use.
 type Limiter interface {
-	// Take takes all the wants and adds them to the ticket, or takes none and says which limit refuses for the longest. The
+	// Take takes all the wants and adds those to the ticket that are not spent, or takes none and says which limit refuses for the longest. The
 	// wants are not kept.
 	Take(wants []Want, t *Ticket) Verdict
 	// Settle ends the ticket: it gives the sessions back; messages, recipients and connections too unless the mail was

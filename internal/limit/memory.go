@@ -74,6 +74,10 @@ func (m *Memory) Take(wants []Want, t *Ticket) Verdict {
 	}
 	for i := range bids {
 		taken := bids[i].taking()
+		if bids[i].want.Spent {
+			taken.unpin()
+			continue
+		}
 		t.add(&taken)
 	}
 	return verdict

@@ -9,34 +9,33 @@ import (
 // without being counted, and what is given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people.
 const attemptsEach = 5
 
-// attempt counts what the MX is about to be asked, under a bound of its own for each enforced limit. It is never given back.
+// attempt counts what the MX is about to be asked.
 func (a *pass) attempt(step session.Step) limit.Verdict {
-	if a.waiting {
-		return limit.Verdict{OK: true} // it was counted before the delay
+	if a.tries = a.attempts(a.tries[:0], step); len(a.tries) == 0 {
+		return limit.Verdict{OK: true}
 	}
+	return a.policy.limiter.Take(a.tries, &a.mail) // which gets nothing of it
+}
+
+// attempts adds what the bounds of attempts are asked for, one for each enforced limit. It is never given back.
+func (a *pass) attempts(wants []limit.Want, step session.Step) []limit.Want {
 	retry := a.retry
 	a.retry = false // an attempt is one, the first or the tenth
 	defer func() { a.retry = retry }()
-	a.tries = a.tries[:0]
 	for _, l := range a.set.Limits {
 		m := l.Rule().Measure
-		if !l.Enforce || l.Action == Divert || m != limit.Messages && m != limit.Recipients || l.Rule().Scope == limit.PerIPProvider {
+		if l.lets() || m != limit.Messages && m != limit.Recipients || l.Rule().Scope == limit.PerIPProvider {
 			continue
 		}
 		w, ok := l.want(a, step, 0)
 		if !ok {
 			continue
 		}
-		if w.Limit = a.set.attemptsOf(w.Limit); w.Limit != nil {
-			a.tries = append(a.tries, w)
+		if w.Limit, w.Spent = a.set.attemptsOf(w.Limit), true; w.Limit != nil {
+			wants = append(wants, w)
 		}
 	}
-	if len(a.tries) == 0 {
-		return limit.Verdict{OK: true}
-	}
-	v := a.policy.limiter.Take(a.tries, &a.attempts)
-	a.policy.limiter.Settle(&a.attempts, true, 0)
-	return v
+	return wants
 }
 
 // attemptsOf returns the bound of a limit's attempts; nil if the limit is as good as none.

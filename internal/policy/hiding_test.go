@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
 
@@ -128,5 +129,62 @@ func TestAnotherMailToWhoWasPutOffTakesRoom(t *testing.T) {
 		if n := r.used(ofAcme("a@acme.example"), "hour"); n != want {
 			t.Errorf("mail %d: %d counted, want %d", i, n, want)
 		}
+	}
+}
+
+// What a recipient who is refused has taken of limits that only tell, or divert, or bound attempts, is nothing, and one that is asked about
+// again behind a delay takes once.
+func TestARefusedRecipientCountsNowhere(t *testing.T) {
+	recipients := func(r *limit.Rule) { r.Measure = limit.Recipients }
+	slowly := func(r *limit.Rule) { r.Per = 30 * 24 * time.Hour } // so that time gives nothing back
+	told, away := rule("told", limit.PerTenant, 1000, recipients, slowly), rule("away", limit.PerTenant, 1000, recipients, slowly)
+	told.Enforce, away.Action, away.Pool = false, Divert, "quarantine"
+	slow := rule("slow", limit.PerAccount, 360, recipients, func(r *limit.Rule) { r.Burst = 10 })
+	for _, action := range []Action{Defer, Delay} {
+		slow.Action = action
+		r := newRig(t, settingsWith(told, away, slow), nil)
+		v, _ := r.enter("10.0.1.1", mx)
+		passed := v.send("a@acme.example", many(40), nil).rcpts
+		if want := 10; action == Defer && passed != want || action == Delay && passed <= want {
+			t.Errorf("action %d: %d recipients passed", action, passed)
+		}
+		acme := contain.Subject{Tenant: "acme"}
+		if a, b := r.used(acme, "told"), r.used(acme, "away"); a != int64(passed) || b != int64(passed) {
+			t.Errorf("action %d: %d and %d counted of %d recipients that passed", action, a, b, passed)
+		}
+		bound := r.Gate().set.attemptsOf(slow.Limit)
+		tried := r.limiter.Explain([]limit.Want{{Limit: bound, Subject: limit.Subject{Of: "a@acme.example", To: "acme"}, N: 1}})[0]
+		if waited := r.now().Sub(time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)); waited < 2*time.Second && tried.Used != int64(passed) {
+			t.Errorf("action %d: %d attempts counted of %d recipients that passed", action, tried.Used, passed)
+		}
+		v.Close()
+	}
+}
+
+// Where the bound of attempts is what refuses a recipient, it has taken nothing of the limit itself.
+func TestABoundOfAttemptsTakesNothingElse(t *testing.T) {
+	r := newRig(t, settingsWith(perHour(10)), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	refused := 0
+	for i := range 60 {
+		v.ask(session.Question{Step: session.StepMail, Sender: "eve@acme.example"})
+		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		name := "b@example.net"
+		if i >= 50 {
+			name = fmt.Sprintf("other%d@example.net", i)
+		}
+		if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: name}); d.Refuse != session.RefuseNot {
+			refused++
+		} else {
+			v.Tell(news(session.StepRecipient, "now greylisted"))
+		}
+		if n := r.used(ofAcme("eve@acme.example"), "hour"); n != 1 {
+			t.Fatalf("mail %d: %d counted, want 1", i, n)
+		}
+		v.Tell(session.News{Step: session.StepOver})
+	}
+	if refused != 10 {
+		t.Errorf("%d refused, want 10", refused)
 	}
 }

@@ -120,32 +120,23 @@ type group struct {
 	wants  []limit.Want
 }
 
-// limits asks all limits of a step. Those that would only tell, and those that divert, are asked one by one. Of the others all must
-// have room; of those without, the one that lasts longest answers, and what the others gave is given back by who is refused.
+// limits asks all limits of a step. All that may refuse must have room; of those without, the one that lasts longest answers, and what the
+// others gave is given back by who is refused. Only of what passes is anything taken from those that would only tell, and those that
+// divert: a refused recipient, or one that is asked about again behind a delay, counts nowhere.
 func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 	a.beginGroups(step)
 	for _, l := range a.set.Limits {
-		w, ok := l.want(a, step, size)
-		g := a.group(l, step)
-		if !ok || g.stay != nil && g.stay.has(&w) {
+		if l.lets() {
 			continue
 		}
-		if a.waiting && !l.Enforce && step == session.StepRecipient {
-			continue // it was asked before the delay
-		}
-		switch {
-		case !l.Enforce:
-			if v := a.take(g, []limit.Want{w}); !v.OK {
-				a.note(&d, l, &v, actionDone[l.Action][1])
-			}
-		case l.Action == Divert:
-			if v := a.take(g, []limit.Want{w}); !v.OK {
-				d.Pool = l.Pool
-				a.note(&d, l, &v, actionDone[Divert][0])
-			}
-		default:
+		w, ok := l.want(a, step, size)
+		if g := a.group(l, step); ok && !g.has(&w) {
 			g.wants = append(g.wants, w)
 		}
+	}
+	if step == session.StepRecipient { // it is taken whole or not at all
+		g := &a.groups[0]
+		g.wants = a.attempts(g.wants, step)
 	}
 	strictest := limit.Verdict{OK: true}
 	for i := range a.groups {
@@ -153,13 +144,41 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 			strictest = v
 		}
 	}
-	if strictest.OK {
+	if strictest.OK && step != session.StepRecipient {
 		strictest = a.attempt(step)
 	}
 	if !strictest.OK {
 		a.refuse(&d, &strictest)
+		return d
 	}
+	a.letting(&d, step, size)
 	return d
+}
+
+// lets reports whether a limit lets pass what it has no room for.
+func (l *Limit) lets() bool { return !l.Enforce || l.Action == Divert }
+
+// letting asks the limits that let pass, one by one.
+func (a *pass) letting(d *session.Decision, step session.Step, size int64) {
+	for _, l := range a.set.Limits {
+		if !l.lets() {
+			continue
+		}
+		w, ok := l.want(a, step, size)
+		g := a.group(l, step)
+		if !ok || g.has(&w) {
+			continue
+		}
+		v := a.take(g, []limit.Want{w})
+		switch {
+		case v.OK:
+		case !l.Enforce:
+			a.note(d, l, &v, actionDone[l.Action][1])
+		default:
+			d.Pool = l.Pool
+			a.note(d, l, &v, actionDone[Divert][0])
+		}
+	}
 }
 
 // beginGroups empties the groups: mail, the account's mail, sessions, the account's sessions.
@@ -215,8 +234,9 @@ func (a *pass) take(g *group, wants []limit.Want) limit.Verdict {
 	return v
 }
 
-func (s *stay) has(w *limit.Want) bool {
-	return slices.Contains(s.entered, entrance{w.Limit.Rule().Name, w.Subject})
+// has reports whether the session is counted by a limit already.
+func (g *group) has(w *limit.Want) bool {
+	return g.stay != nil && slices.Contains(g.stay.entered, entrance{w.Limit.Rule().Name, w.Subject})
 }
 
 func isInternal(networks []netip.Prefix, mx netip.Addr) bool {

@@ -40,7 +40,6 @@ type pass struct {
 	at        int                  // which of them is the first
 	trying    bool                 // it is asked about the second: nobody can wait
 	recipient limit.Ticket         // of the recipients
-	attempts  limit.Ticket         // never given back
 	partly    bool                 // a recipient was refused here
 	asked     []uint64             // recipients that were let pass and not told of, in order
 	tried     uint64               // hash of all recipients

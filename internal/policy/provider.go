@@ -21,23 +21,23 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 	a.provider = name
 	var wants []limit.Want
 	for _, l := range a.set.Limits {
-		w, ok := l.lateWant(a)
-		switch {
-		case !ok:
-		case l.Enforce:
+		if w, ok := l.lateWant(a); ok && l.Enforce {
 			wants = append(wants, w)
-		case !a.waiting: // else it was asked before the delay
+		}
+	}
+	if len(wants) > 0 {
+		if v := a.policy.limiter.Take(wants, &a.mail); !v.OK {
+			a.provider = was // the next recipient, or this one after its delay, asks again
+			a.refuse(&d, &v)
+			return d
+		}
+	}
+	for _, l := range a.set.Limits { // those that only tell
+		if w, ok := l.lateWant(a); ok && !l.Enforce {
 			if v := a.policy.limiter.Take([]limit.Want{w}, &a.mail); !v.OK {
 				a.note(&d, l, &v, actionDone[l.Action][1])
 			}
 		}
-	}
-	if len(wants) == 0 {
-		return d
-	}
-	if v := a.policy.limiter.Take(wants, &a.mail); !v.OK {
-		a.provider = was // the next recipient, or this one after its delay, asks again
-		a.refuse(&d, &v)
 	}
 	return d
 }
