@@ -26,7 +26,7 @@ func (d *Detector) Callout(c Callout) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
-	t := d.tenantFor(c.Tenant)
+	t := d.tenantFor(c.Tenant, false)
 	if t == nil {
 		d.unknown++
 		return

@@ -161,7 +161,7 @@ type Reading struct {
 // A Sample is a reply that was counted as bad.
 type Sample struct {
 	At       time.Time `json:"at"`
-	Account  string    `json:"account"`
+	Account  string    `json:"account,omitempty"`
 	Provider string    `json:"provider"`
 	Class    string    `json:"class"`
 	Reply    string    `json:"reply"`

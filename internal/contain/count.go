@@ -97,12 +97,12 @@ func (ev *event) ofSender() {
 // count adds an event to its account and tenant, and judges them.
 func (d *Detector) count(ev *event) {
 	d.time.turn()
-	t := d.tenantFor(ev.tenant)
+	t := d.tenantFor(ev.tenant, false)
 	if t == nil {
 		d.unknown++
 		return
 	}
-	a := d.accountFor(t, ev.account)
+	a := d.accountFor(t, ev.account, false)
 	d.settle(&t.entry)
 	d.followed(ev, t)
 	if ev.again {
@@ -153,7 +153,7 @@ func (d *Detector) add(e *entry, ev *event) {
 	if e.evidence == nil {
 		e.evidence = &evidence{}
 	}
-	e.evidence.add(ev, d)
+	e.evidence.add(e, ev, d)
 }
 
 // evidence is what is kept of bad outcomes. Most accounts have none.
@@ -176,7 +176,7 @@ func originsOf(s Signal) int {
 	return 2
 }
 
-func (x *evidence) add(ev *event, d *Detector) {
+func (x *evidence) add(e *entry, ev *event, d *Detector) {
 	x.from[originsOf(ev.bad)].add(d.time.minute, uint32(d.hash(ev.provider)))
 	x.all++
 	if ev.traits&NamesRecipient != 0 {
@@ -188,13 +188,31 @@ func (x *evidence) add(ev *event, d *Detector) {
 	if ev.bad == Listing {
 		x.ips |= ipBit(ev.ip, d.hash)
 	}
+	one := Sample{
+		At: d.time.now.Round(0), Account: accountName(ev.account),
+		Provider: x.same(ev.provider, 64, func(s *Sample) string { return s.Provider }),
+		Class:    x.same(ev.class, 32, func(s *Sample) string { return s.Class }),
+		Reply:    x.same(ev.reply, maxReply, func(s *Sample) string { return s.Reply }),
+	}
+	if one.Account != e.Account {
+		one.Account = x.same(one.Account, maxName, func(s *Sample) string { return s.Account })
+	} else {
+		one.Account = e.Account // it is kept once
+	}
 	if len(x.samples) == maxSample {
 		x.samples = x.samples[:copy(x.samples, x.samples[1:])]
 	}
-	x.samples = append(x.samples, Sample{
-		At: d.time.now.Round(0), Account: clean(accountName(ev.account), maxName), Provider: clean(ev.provider, 64),
-		Class: clean(ev.class, 32), Reply: clean(ev.reply, maxReply),
-	})
+	x.samples = append(x.samples, one)
+}
+
+// same cleans a stranger's text, or gives what is kept of the same one already.
+func (x *evidence) same(text string, limit int, of func(*Sample) string) string {
+	for i := range x.samples {
+		if kept := of(&x.samples[i]); kept == text {
+			return kept
+		}
+	}
+	return clean(text, limit)
 }
 
 func ipBit(ip netip.Addr, hash func(string) uint64) uint64 {

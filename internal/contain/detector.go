@@ -37,11 +37,15 @@ type Detector struct {
 	time     timeline
 	tenants  map[string]*tenant
 	accounts int // of all tenants
+	held     int // of them: contained by evidence
+	ranked   [rankings]ranking
+	idlest   tenant // is none: the ring of all tenants, the one that was not heard of for longest next to it
 	ips      map[netip.Addr]*sendingIP
 
-	decisions []Decision // the last maxDecisions, oldest first
+	decisions []Decision // the last maxDecisions and some before, oldest first
 	seq       uint64
 	unknown   uint64 // events of accounts and tenants that there was no room for
+	folded    uint64 // contained accounts that were forgotten, since their tenant had too many
 }
 
 // New makes a Detector.
@@ -52,6 +56,10 @@ func New(o Options) (*Detector, error) {
 		hash: func(name string) uint64 { return maphash.String(names, name) }, seed: maphash.String(names, ""),
 		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{},
 	}
+	for i := range d.ranked {
+		d.ranked[i].by = i
+	}
+	d.idlest.idler, d.idlest.busier = &d.idlest, &d.idlest
 	d.time.clock = o.Clock
 	if d.time.clock == nil {
 		d.time.clock = time.Now
@@ -94,7 +102,11 @@ func (d *Detector) Ask(tenantName, account string) Answer {
 	if t == nil {
 		return Answer{}
 	}
-	return d.answer(t, t.account(account))
+	a := t.account(account)
+	if a != nil && a.in == &t.held {
+		t.touch(a, d.time.age) // it goes on sending, though nothing of it may come to an MX
+	}
+	return d.answer(t, a)
 }
 
 // answer is of an account, or of the tenant itself if that is nil.
@@ -144,15 +156,7 @@ func accountName(account string) string {
 // Tick does what time alone does, for all: steps down and ends of blocks. Call it every minute. Between two calls of the
 // Detector no time passes that is longer than an hour: that is taken for a jump of the clock.
 func (d *Detector) Tick() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.time.turn()
-	for _, t := range d.tenants {
-		d.settle(&t.entry)
-		for e := range t.pinned {
-			d.settle(e)
-		}
-	}
+	d.standing(d.settle)
 }
 
 // Decisions gives those after seq, oldest first; 0 gives all. The last 1,024 are kept.
@@ -160,7 +164,7 @@ func (d *Detector) Decisions(seq uint64) []Decision {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	first := len(d.decisions)
-	for first > 0 && d.decisions[first-1].Seq > seq {
+	for first > max(0, len(d.decisions)-maxDecisions) && d.decisions[first-1].Seq > seq {
 		first--
 	}
 	return append([]Decision(nil), d.decisions[first:]...)
@@ -171,22 +175,18 @@ type Stats struct {
 	Tenants, Accounts int
 	Contained         int    // accounts and tenants above Normal, or blocked
 	NoRoom            uint64 // events of accounts or tenants that there was no room for; those of accounts count for the tenant
+	Folded            uint64 // contained accounts that were forgotten: their tenant had too many, and is contained in their place
 }
 
 // Stats gives them.
 func (d *Detector) Stats() Stats {
+	contained := 0
+	d.standing(func(e *entry) {
+		if e.level > Normal || e.block != nil {
+			contained++
+		}
+	})
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := Stats{Tenants: len(d.tenants), Accounts: d.accounts, NoRoom: d.unknown}
-	for _, t := range d.tenants {
-		if t.level > Normal || t.block != nil {
-			s.Contained++
-		}
-		for e := range t.pinned {
-			if e.level > Normal || e.block != nil {
-				s.Contained++
-			}
-		}
-	}
-	return s
+	return Stats{Tenants: len(d.tenants), Accounts: d.accounts, Contained: contained, NoRoom: d.unknown, Folded: d.folded}
 }

@@ -90,8 +90,14 @@
 // and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark as a list or a forwarder, what it needs
 // to know messages and recipients again, 400 KiB at most. At most 100,000
 // accounts are kept, of all tenants together. When there are more, the longest untouched one is forgotten: of the tenant
-// that wants room if it has more than its part, else of the one with most; those known for less than a day first, and never
-// one that is contained, blocked, exempt or has fallen lately. What there is no room for counts for its tenant.
+// that wants room if it has more than its part, else of the one with most; those known for less than a day first. What there is no room
+// for counts for its tenant.
+//
+// Accounts that are contained, blocked by a limit or have fallen lately are not forgotten for those: but of one tenant there are 1,000 at
+// most, and 10,000 in all. Beyond that the one that was longest without a mail goes, of the tenant with most, and a tenant that has as many as
+// it may is contained, up to divert. What a person has said is never forgotten, and always has room; it counts against nobody's bound.
+//
+// Nothing looks at all accounts at once while sessions wait: at most 256, and then they have their turn.
 //
 // # Normal use
 //
@@ -119,7 +125,10 @@
 //	volume.go     how many recipients, against history
 //	window.go     sliding windows, Wilson's bound
 //	sketch.go     distinct recipients, accounts, providers
-//	entry.go      what is kept of a subject, and which is forgotten when there are too many
+//	entry.go      what is kept of a subject
+//	room.go       which is forgotten when there are too many
+//	rank.go       which tenant has most
+//	walk.go       all of them, without anybody waiting
 //	hand.go       Block, Unblock, Exempt, Unexempt
 //	explain.go    Explain, List
 //	save.go       Snapshot, Restore

@@ -119,11 +119,8 @@ type Standing struct {
 
 // List gives all subjects that are contained, blocked or exempt, by name.
 func (d *Detector) List() []Standing {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.time.turn()
 	var all []Standing
-	add := func(e *entry) {
+	d.standing(func(e *entry) {
 		d.settle(e)
 		if e.level == Normal && e.block == nil && e.exempt == nil {
 			return
@@ -136,13 +133,7 @@ func (d *Detector) List() []Standing {
 			s.Why = e.last.Why
 		}
 		all = append(all, s)
-	}
-	for _, t := range d.tenants {
-		add(&t.entry)
-		for e := range t.pinned {
-			add(e)
-		}
-	}
+	})
 	slices.SortFunc(all, func(x, y Standing) int {
 		return cmp.Or(cmp.Compare(x.Subject.Tenant, y.Subject.Tenant), cmp.Compare(x.Subject.Account, y.Subject.Account))
 	})

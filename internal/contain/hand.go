@@ -13,12 +13,13 @@ var (
 	ErrFull    = errors.New("no room for another account or tenant")
 )
 
-// A ByHand is what an operator said of a subject.
+// A ByHand is what an operator said of a subject, or a limit that blocks.
 type ByHand struct {
 	At    time.Time `json:"at"`
 	Until time.Time `json:"until,omitzero"` // zero: until an operator ends it
 	By    string    `json:"by"`
 	Why   string    `json:"why"`
+	Rule  bool      `json:"rule,omitempty"` // By is a limit: it takes no room of people's
 }
 
 // A hand is a ByHand whose end is on the timeline: a jump of the clock ends nothing.
@@ -44,16 +45,29 @@ func (h *hand) shown(t *timeline) *ByHand {
 // Block stops a subject, whatever the policy enforces, until a time; with the zero time until Unblock. Evidence and quiet
 // do not change it, and nothing but Unblock ends it before its time.
 func (d *Detector) Block(s Subject, until time.Time, by, why string) error {
-	return d.byHand(s, until, by, why, func(e *entry, h *hand) {
-		e.block = h
-		d.decideByHand(e, e.level, Stop, h.By, "blocked: "+h.Why)
+	return d.byHand(s, until, ByHand{By: by, Why: why}, d.block)
+}
+
+// BlockByRule is Block by a limit, until a person lifts it. Of one tenant's accounts only so many are: the bounds are those of what evidence
+// has contained. It reports whether it has blocked the subject; who is blocked already stays so, by whom he is.
+func (d *Detector) BlockByRule(s Subject, rule, why string) (done bool, err error) {
+	err = d.byHand(s, time.Time{}, ByHand{By: rule, Why: why, Rule: true}, func(e *entry, h *hand) {
+		if done = e.block == nil; done {
+			d.block(e, h)
+		}
 	})
+	return done, err
+}
+
+func (d *Detector) block(e *entry, h *hand) {
+	e.block = h
+	d.decideByHand(e, e.level, Stop, h.By, "blocked: "+h.Why)
 }
 
 // Exempt keeps a subject from being contained by evidence, an account of its tenant's level too; a tenant's exemption is
 // its accounts' as well. What would be done is still computed. A block stands above it.
 func (d *Detector) Exempt(s Subject, until time.Time, by, why string) error {
-	return d.byHand(s, until, by, why, func(e *entry, h *hand) {
+	return d.byHand(s, until, ByHand{By: by, Why: why}, func(e *entry, h *hand) {
 		e.exempt = h
 		d.decideByHand(e, e.level, e.level, h.By, "exempt: "+h.Why)
 	})
@@ -81,7 +95,7 @@ func (d *Detector) Unblock(s Subject, by string) error {
 
 // pardon has the accounts that are contained count no more as such for their tenant, until there is fresh evidence against them.
 func (t *tenant) pardon() {
-	for e := range t.pinned {
+	for e := t.held.first; e != nil; e = e.next {
 		e.pardoned = true
 		e.recount()
 	}
@@ -102,14 +116,15 @@ func (d *Detector) decideByHand(e *entry, from, to Level, by, why string) {
 	d.decide(e, Decision{From: from, To: to, By: by, Why: why, Reading: Reading{Signal: Hand, Level: to}})
 }
 
-func (d *Detector) byHand(s Subject, until time.Time, by, why string, do func(*entry, *hand)) error {
+func (d *Detector) byHand(s Subject, until time.Time, said ByHand, do func(*entry, *hand)) error {
 	if s.Tenant == "" {
 		return fmt.Errorf("%v: %w", s, ErrSubject)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
-	h := &hand{ByHand: ByHand{At: d.time.now.Round(0), By: clean(by, 64), Why: clean(why, maxName)}}
+	said.At, said.By, said.Why = d.time.now.Round(0), clean(said.By, 64), clean(said.Why, maxName)
+	h := &hand{ByHand: said}
 	if !until.IsZero() {
 		left := until.Sub(d.time.now)
 		if left <= 0 {
@@ -117,26 +132,26 @@ func (d *Detector) byHand(s Subject, until time.Time, by, why string, do func(*e
 		}
 		h.ends = d.time.age + min(left, d.policy.HandMost)
 	}
-	e := d.entryFor(s)
+	e := d.entryFor(s, !h.Rule)
 	if e == nil {
 		return fmt.Errorf("%v: %w", s, ErrFull)
 	}
 	do(e, h)
 	e.recount()
-	e.pin()
+	d.place(e)
 	return nil
 }
 
-// entryFor gives a subject's entry, made if need be; nil if there is no room.
-func (d *Detector) entryFor(s Subject) *entry {
-	t := d.tenantFor(s.Tenant)
+// entryFor gives a subject's entry, made if need be; nil if there is no room. For a person there always is.
+func (d *Detector) entryFor(s Subject, person bool) *entry {
+	t := d.tenantFor(s.Tenant, person)
 	if t == nil {
 		return nil
 	}
 	if s.Account == "" {
 		return &t.entry
 	}
-	return d.accountFor(t, s.Account)
+	return d.accountFor(t, s.Account, person)
 }
 
 // find gives a subject's entry, nil if nothing is known of it.
@@ -161,7 +176,7 @@ func (d *Detector) lift(s Subject, do func(*entry)) error {
 	}
 	do(e)
 	e.recount()
-	e.pin()
+	d.place(e)
 	return nil
 }
 
@@ -176,5 +191,5 @@ func (d *Detector) endHand(e *entry) {
 		d.decideByHand(e, e.level, e.level, "time", "the exemption's end has come")
 	}
 	e.recount()
-	e.pin()
+	d.place(e)
 }

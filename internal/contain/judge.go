@@ -228,7 +228,8 @@ func (p *Policy) enough(l Level, step *Step, r *Reading) bool {
 	return r.Cases >= p.Cases && r.Bad >= bad && r.Low >= step.Share && r.Accounts >= step.Accounts
 }
 
-// many says whether enough of a tenant's accounts are contained for their outcomes to contain the tenant.
+// many says whether enough of a tenant's accounts are contained for their outcomes to contain the tenant. Where as many are as there is room
+// for, it stands for those that were forgotten.
 func (d *Detector) many(t *tenant) Reading {
 	need := max(float64(d.policy.ManyAccounts), math.Ceil(math.Sqrt(float64(len(t.accounts)))))
 	r := Reading{Signal: ManyAccounts, Cases: len(t.accounts), Threshold: need}
@@ -237,6 +238,9 @@ func (d *Detector) many(t *tenant) Reading {
 		r.Level = Divert
 	} else if n += t.containedAt[Slow]; float64(n) >= need {
 		r.Level = Slow
+	}
+	if t.held.n >= d.mostHeld() {
+		n, r.Level = t.held.n, Divert
 	}
 	r.Bad, r.Accounts = n, n
 	if r.Cases > 0 {
@@ -282,7 +286,7 @@ func (d *Detector) settle(e *entry) {
 		}
 	case e.strikes > 0 && age-e.since >= d.policy.Forget:
 		e.strikes, e.fell = 0, false
-		e.pin()
+		d.place(e)
 	}
 }
 
@@ -311,7 +315,7 @@ func (d *Detector) set(e *entry, to Level, r *Reading, by string) {
 	if r.Signal != Volume {
 		e.startAfresh()
 	}
-	e.pin()
+	d.place(e)
 	if e.Account != "" && to > from {
 		if many := d.many(t); many.Level > Normal {
 			d.rise(&t.entry, &many)
@@ -362,8 +366,8 @@ func (d *Detector) decide(e *entry, n Decision) {
 	if e.evidence != nil {
 		n.Samples = append([]Sample(nil), e.evidence.samples...)
 	}
-	if len(d.decisions) == maxDecisions {
-		d.decisions = d.decisions[:copy(d.decisions, d.decisions[1:])]
+	if len(d.decisions) == 2*maxDecisions {
+		d.decisions = d.decisions[:copy(d.decisions, d.decisions[maxDecisions:])]
 	}
 	d.decisions = append(d.decisions, n)
 	e.last = &n

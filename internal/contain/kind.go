@@ -51,16 +51,7 @@ const (
 
 // Mark tells which accounts are of which kind from now on; the tenant "" is all. Each event says it, too.
 func (d *Detector) Mark(tenant string, of func(tenant, account string) Kind) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for name, t := range d.tenants {
-		if tenant != "" && name != tenant {
-			continue
-		}
-		for _, a := range t.accounts {
-			a.become(of(name, a.Account))
-		}
-	}
+	d.each(tenant, func(a *entry) { a.become(of(a.Tenant, a.Account)) })
 }
 
 // become makes an account one of a kind. A list or forwarder that is contained does not contain its tenant.

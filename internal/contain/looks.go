@@ -51,7 +51,7 @@ func (d *Detector) foreign(t *tenant, r *Reading) bool {
 		domains = int(t.foreign.estimate() + 0.5)
 	case ManyAccounts:
 		seen := map[string]struct{}{}
-		for a := range t.pinned {
+		for a := t.held.first; a != nil; a = a.next {
 			if a.countedAt > Normal && a.traits&OwnDomain == 0 {
 				seen[domainOf(a.Account)] = struct{}{}
 			}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -57,44 +58,84 @@ type Learned struct {
 
 // Snapshot gives what is worth keeping, by name.
 func (d *Detector) Snapshot() Snapshot {
-	s := d.snapshot()
-	slices.SortFunc(s.Subjects, func(x, y Saved) int { // while sessions go on
+	whole := Snapshot{Version: SnapshotVersion}
+	for s := range d.Snapshots(maxSeconds) {
+		whole.At, whole.Subjects = s.At, append(whole.Subjects, s.Subjects...)
+	}
+	slices.SortFunc(whole.Subjects, func(x, y Saved) int {
 		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Account, y.Account))
 	})
-	return s
+	return whole
 }
 
-func (d *Detector) snapshot() Snapshot {
+// Snapshots gives the same in pieces of at most so many subjects, in any order; one at least. Sessions go on between any few hundred accounts,
+// and meanwhile with each piece: it is not of one moment, and need not be.
+func (d *Detector) Snapshots(most int) iter.Seq[Snapshot] {
+	return func(yield func(Snapshot) bool) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.time.turn()
+		w, s := walk{d: d}, Snapshot{Version: SnapshotVersion, At: d.time.now.Round(0)}
+		give := func() bool {
+			d.mu.Unlock()
+			more := yield(s)
+			d.mu.Lock()
+			d.time.turn()
+			s.At, s.Subjects = d.time.now.Round(0), nil
+			return more
+		}
+		for _, t := range d.tenants {
+			d.save(&s, &t.entry)
+			for _, e := range t.accounts {
+				if d.save(&s, e); len(s.Subjects) >= most && !give() {
+					return
+				}
+				w.step()
+			}
+			w.step()
+		}
+		give()
+	}
+}
+
+// SavedOf gives what is worth keeping of one subject, also where that is that nothing stands against it any more.
+func (d *Detector) SavedOf(s Subject) (Saved, bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
-	s := Snapshot{Version: SnapshotVersion, At: d.time.now.Round(0)}
-	for _, t := range d.tenants {
-		for _, e := range t.accounts {
-			d.save(&s, e)
-		}
-		d.save(&s, &t.entry)
+	e := d.find(s)
+	if e == nil {
+		return Saved{}, false
 	}
-	return s
-}
-
-func (d *Detector) save(s *Snapshot, e *entry) {
 	d.settle(e)
 	d.turnHour(e)
-	must := e.level > Normal || e.strikes > 0 || e.block != nil || e.exempt != nil
-	if !must && e.history == nil && e.usual[0].cases+e.usual[1].cases == 0 {
+	return d.saved(e), true
+}
+
+// save adds a subject that is worth it.
+func (d *Detector) save(s *Snapshot, e *entry) {
+	if e.gone || e.owner.gone {
 		return
 	}
+	d.settle(e)
+	d.turnHour(e)
+	if e.stands() || e.history != nil || e.usual[0].cases+e.usual[1].cases > 0 {
+		s.Subjects = append(s.Subjects, d.saved(e))
+	}
+}
+
+// stands reports whether something has been decided of a subject that lasts.
+func (e *entry) stands() bool {
+	return e.level > Normal || e.strikes > 0 || e.block != nil || e.exempt != nil
+}
+
+func (d *Detector) saved(e *entry) Saved {
 	out := Saved{
 		Subject: e.Subject, Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell, Pardoned: e.pardoned,
 		Block: e.block.saved(&d.time), Exempt: e.exempt.saved(&d.time), Known: seconds(d.time.age - e.born),
 	}
-	if must {
-		out.Since, out.Quiet = seconds(d.time.age-e.since), seconds(d.time.age-e.lastBad)
-		if e.last != nil {
-			last := *e.last
-			out.Last = &last
-		}
+	if e.stands() {
+		out.Since, out.Quiet, out.Last = seconds(d.time.age-e.since), seconds(d.time.age-e.lastBad), e.last.saved()
 	}
 	if e.history != nil {
 		out.History = slices.Clone(e.history[:])
@@ -102,7 +143,22 @@ func (d *Detector) save(s *Snapshot, e *entry) {
 	for i := range e.usual {
 		out.Usual[i] = Learned{e.usual[i].bad, e.usual[i].cases}
 	}
-	s.Subjects = append(s.Subjects, out)
+	return out
+}
+
+// saved gives a copy in which an account's name does not stand with each of its replies.
+func (n *Decision) saved() *Decision {
+	if n == nil {
+		return nil
+	}
+	out := *n
+	out.Samples = slices.Clone(n.Samples)
+	for i := range out.Samples {
+		if out.Samples[i].Account == n.Subject.Account {
+			out.Samples[i].Account = ""
+		}
+	}
+	return &out
 }
 
 func seconds(d time.Duration) int64 { return int64(d / time.Second) }
@@ -119,7 +175,7 @@ func (h *hand) saved(t *timeline) *SavedHand {
 }
 
 // Restore takes over a snapshot, before the first event. If something in it cannot be, it takes over nothing. What there
-// is no room for is left out, and said; what is contained or by hand comes first.
+// is no room for is left out, and said; what is by hand comes first, then what is contained.
 func (d *Detector) Restore(s Snapshot) error {
 	if s.Version != SnapshotVersion {
 		return fmt.Errorf("%w: %d, this is %d", ErrVersion, s.Version, SnapshotVersion)
@@ -136,9 +192,9 @@ func (d *Detector) Restore(s Snapshot) error {
 		d.time.doubt = d.time.age + doubtTime
 	}
 	left := 0
-	for _, first := range []bool{true, false} {
+	for rank := range 3 {
 		for i := range s.Subjects {
-			if v := &s.Subjects[i]; v.important() == first && !d.restore(v) {
+			if v := &s.Subjects[i]; v.rank() == rank && !d.restore(v) {
 				left++
 			}
 		}
@@ -149,7 +205,19 @@ func (d *Detector) Restore(s Snapshot) error {
 	return nil
 }
 
-func (v *Saved) important() bool { return v.Level > Normal || v.Block != nil || v.Exempt != nil }
+// rank is the order in which subjects are taken over: people's, then what is contained, then the others.
+func (v *Saved) rank() int {
+	switch {
+	case v.ordered():
+		return 0
+	case v.Level > Normal || v.Block != nil:
+		return 1
+	}
+	return 2
+}
+
+// ordered reports whether a person has spoken of it.
+func (v *Saved) ordered() bool { return v.Exempt != nil || v.Block != nil && !v.Block.byRule() }
 
 func (v *Saved) validate() error {
 	ok := v.Tenant != "" && v.Level < levels && v.Strikes >= 0 && v.Strikes <= 30
@@ -175,7 +243,7 @@ func (v *Saved) validate() error {
 const maxSeconds = 100 * 366 * 24 * 3600
 
 func (d *Detector) restore(v *Saved) bool {
-	e := d.entryFor(v.Subject)
+	e := d.entryFor(v.Subject, v.ordered())
 	if e == nil {
 		return false
 	}
@@ -195,7 +263,7 @@ func (d *Detector) restore(v *Saved) bool {
 	}
 	d.allow(e)
 	e.recount()
-	e.pin()
+	d.place(e)
 	return true
 }
 
@@ -203,7 +271,7 @@ func (h *SavedHand) restored(age time.Duration) *hand {
 	if h == nil {
 		return nil
 	}
-	out := &hand{ByHand: ByHand{At: h.At, By: clean(h.By, 64), Why: clean(h.Why, maxName)}}
+	out := &hand{ByHand: ByHand{At: h.At, By: clean(h.By, 64), Why: clean(h.Why, maxName), Rule: h.byRule()}}
 	if h.Left > 0 {
 		out.ends = age + time.Duration(h.Left)*time.Second
 	}
@@ -220,7 +288,7 @@ func (n *Decision) bounded() *Decision {
 	out.Samples = slices.Clone(n.Samples[:min(len(n.Samples), maxSample)])
 	for i := range out.Samples {
 		s := &out.Samples[i]
-		s.Account, s.Provider = clean(s.Account, maxName), clean(s.Provider, 64)
+		s.Account, s.Provider = clean(cmp.Or(s.Account, n.Subject.Account), maxName), clean(s.Provider, 64)
 		s.Class, s.Reply = clean(s.Class, 32), clean(s.Reply, maxReply)
 	}
 	return &out
