@@ -127,6 +127,19 @@ func (m *Memory) Settle(t *Ticket, delivered bool, octets int64) {
 	t.taken = t.taken[:0]
 }
 
+// Forget frees all that is used of a rate. What is out is not given back again.
+func (m *Memory) Forget(w Want) {
+	s := &m.shards[m.place(w.Subject)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.time.read()
+	for _, k := range []key{w.key(), w.shareKey()} {
+		if e := s.entries[k]; e != nil {
+			e.forgive(now, 0)
+		}
+	}
+}
+
 // Stats are totals, for metrics.
 type Stats struct {
 	Keys      int   // counters now

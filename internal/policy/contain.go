@@ -2,8 +2,8 @@ package policy
 
 import (
 	"fmt"
+	"log/slog"
 	"slices"
-	"time"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
@@ -150,23 +150,20 @@ func (p *Policy) blockFor(a *pass, l *Limit) {
 	if l.Rule().Scope == limit.PerAccount {
 		s.Account = a.account
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.detector.Explain(s).Block != nil {
-		return
-	}
 	by, why := "limit "+l.Rule().Name, "the limit was reached"
 	before := p.stateText(s)
-	if err := p.detector.Block(s, time.Time{}, by, why); err != nil {
-		p.log.Error("sender not blocked", "tenant", s.Tenant, "limit", l.Rule().Name, "error", err)
+	switch done, err := p.detector.BlockByRule(s, by, why); {
+	case err != nil:
+		p.tell(slog.LevelError, "sender not blocked", "tenant", s.Tenant, "limit", l.Rule().Name, "error", err)
+		return
+	case !done:
 		return
 	}
 	s = p.detector.Explain(s).Subject // as it is kept: fit to be shown
-	c := Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why}
-	p.stamp(&c)
+	c := p.stamped(Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why, Rule: true})
 	select {
 	case p.pending <- c: // a session does not wait for the disk
 	default:
-		p.log.Error("audit not written: too many changes at once")
+		p.tell(slog.LevelError, "audit not written: too many changes at once")
 	}
 }

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -338,11 +340,11 @@ type flaky struct {
 	failures int
 }
 
-func (f *flaky) Save(s State) error {
+func (f *flaky) Save(ctx context.Context, pieces iter.Seq[State]) error {
 	if f.failures--; f.failures >= 0 {
-		return errors.New("database is locked")
+		return errors.New("disk I/O error")
 	}
-	return f.memory.Save(s)
+	return f.memory.Save(ctx, pieces)
 }
 
 // A decision that could not be saved, because somebody copies the file, is saved soon after, not with the counts.

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
@@ -29,6 +31,7 @@ type Change struct {
 	Before  string          `json:"before"`
 	After   string          `json:"after"`
 	Why     string          `json:"why,omitempty"`
+	Rule    bool            `json:"rule,omitempty"` // By is a limit
 }
 
 // An override is a limit with an amount of its own for a subject.
@@ -45,9 +48,25 @@ func (p *Policy) Block(s contain.Subject, until time.Time, by, why string) error
 	return p.change(s, "block", by, why, func(s contain.Subject) error { return p.detector.Block(s, until, by, why) })
 }
 
-// Unblock ends a block and what evidence has led to: the sender begins anew.
+// Unblock ends a block and what evidence has led to: the sender begins anew, and so do the limits that block.
 func (p *Policy) Unblock(s contain.Subject, by, why string) error {
-	return p.change(s, "unblock", by, why, func(s contain.Subject) error { return p.detector.Unblock(s, by) })
+	return p.change(s, "unblock", by, why, func(s contain.Subject) error {
+		p.forgetBlocking(s)
+		return p.detector.Unblock(s, by)
+	})
+}
+
+// forgetBlocking frees what a sender has used of limits that block: its next mail would only be blocked again.
+func (p *Policy) forgetBlocking(s contain.Subject) {
+	p.countedBy(s, func(l *Limit, w limit.Want) {
+		if l.Action != Block {
+			return
+		}
+		p.limiter.Forget(w)
+		if w.Limit = p.settings.Load().attemptsOf(w.Limit); w.Limit != nil {
+			p.limiter.Forget(w)
+		}
+	})
 }
 
 // Exempt keeps evidence from containing a sender until a time; with the zero time until a person ends it.
@@ -74,7 +93,7 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 		return err
 	}
 	c.By, c.Why = by, why
-	return p.audit(c)
+	return p.audit(c, Order{Given: &Given{s, name, amount}})
 }
 
 func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change, error) {
@@ -139,7 +158,11 @@ func (p *Policy) change(s contain.Subject, did, by, why string, do func(contain.
 	if err := do(s); err != nil {
 		return err
 	}
-	return p.audit(Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why})
+	var order Order
+	if saved, ok := p.detector.SavedOf(s); ok {
+		order.Sender = &saved
+	}
+	return p.audit(Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why}, order)
 }
 
 func (p *Policy) stateText(s contain.Subject) string {
@@ -160,20 +183,26 @@ func (p *Policy) stateText(s contain.Subject) string {
 	return text
 }
 
-// audit keeps a change at once, with all there is to be kept.
-func (p *Policy) audit(c Change) error {
-	if p.stamp(&c); p.store == nil {
+// audit keeps a change at once, with the order that it is. What could not be kept is tried again later.
+func (p *Policy) audit(c Change, order Order) error {
+	if c = p.stamped(c); p.store == nil {
 		return nil
 	}
-	if err := p.write(c); err != nil {
+	if err := p.keep(context.Background(), []Change{c}, []Order{order}); err != nil {
+		select {
+		case p.pending <- c:
+		default:
+		}
 		return fmt.Errorf("it is done, but could not be written: %w", err)
 	}
 	return nil
 }
 
-func (p *Policy) stamp(c *Change) {
+// stamped gives a change with its time, and has it said.
+func (p *Policy) stamped(c Change) Change {
 	c.At = p.clock().Round(0).UTC()
-	p.log.Info("sender changed", "by", c.By, "tenant", c.Subject.Tenant, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)
+	p.tell(slog.LevelInfo, "sender changed", "by", c.By, "tenant", c.Subject.Tenant, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)
+	return c
 }
 
 // Audit gives the last changes, the newest last; of all subjects if the tenant is "".
@@ -181,9 +210,9 @@ func (p *Policy) Audit(s contain.Subject, most int) ([]Change, error) {
 	if p.store == nil {
 		return nil, ErrNoStore
 	}
-	p.disk.Lock()
-	defer p.disk.Unlock()
-	return p.store.Changes(p.Normal(s), most)
+	ctx, cancel := context.WithTimeout(context.Background(), readTime)
+	defer cancel()
+	return p.store.Changes(ctx, p.Normal(s), most)
 }
 
 // A Usage is how a limit stands for a sender.
@@ -197,8 +226,25 @@ type Usage struct {
 // comes the rate of a contained sender.
 func (p *Policy) Usages(s contain.Subject) (all []Usage) {
 	s = p.Normal(s)
+	p.countedBy(s, func(l *Limit, w limit.Want) { all = append(all, p.usage(w, l.Rule().Amount, l.Enforce)) })
 	set := p.settings.Load()
-	a := &pass{policy: p, set: set, tenant: s.Tenant, account: s.Account, begun: s.Account != ""}
+	a := p.counted(set, s)
+	if answer := p.detector.Ask(s.Tenant, s.Account); answer.Level == contain.Slow || answer.Level == contain.Divert {
+		w := limit.Want{Limit: set.limitFor(set.slow, a), Subject: a.slowed(answer), N: 1}
+		all = append(all, p.usage(w, set.slow.Rule().Amount, true))
+	}
+	return all
+}
+
+// counted stands for a mail of a sender, to whichever provider.
+func (p *Policy) counted(set *settings, s contain.Subject) *pass {
+	return &pass{policy: p, set: set, tenant: s.Tenant, account: s.Account, begun: s.Account != ""}
+}
+
+// countedBy does something with each counter of a limit that counts a sender alone.
+func (p *Policy) countedBy(s contain.Subject, do func(*Limit, limit.Want)) {
+	set := p.settings.Load()
+	a := p.counted(set, s)
 	for _, l := range set.Limits {
 		a.provider = ""
 		if len(l.Providers) > 0 {
@@ -209,14 +255,9 @@ func (p *Policy) Usages(s contain.Subject) (all []Usage) {
 		}
 		base := set.limitFor(l.Limit, a)
 		for _, subject := range p.countedAlone(base, s) {
-			all = append(all, p.usage(limit.Want{Limit: base, Subject: subject, Member: s.Tenant, N: 1}, l.Rule().Amount, l.Enforce))
+			do(l, limit.Want{Limit: base, Subject: subject, Member: s.Tenant, N: 1})
 		}
 	}
-	if answer := p.detector.Ask(s.Tenant, s.Account); answer.Level == contain.Slow || answer.Level == contain.Divert {
-		w := limit.Want{Limit: set.limitFor(set.slow, a), Subject: a.slowed(answer), N: 1}
-		all = append(all, p.usage(w, set.slow.Rule().Amount, true))
-	}
-	return all
 }
 
 // countedAlone gives what a limit counts of a sender, and of nobody else.

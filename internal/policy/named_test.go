@@ -228,7 +228,7 @@ func TestKeptNamesAreBroughtIntoForm(t *testing.T) {
 		}
 		return s
 	}
-	if err := store.Save(State{
+	if err := saved(store, State{
 		Containment: contain.Snapshot{Version: contain.SnapshotVersion, At: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), Subjects: []contain.Saved{
 			old("bob@acme.example", contain.Slow, false), old("bob+1@acme.example", contain.Normal, true), old("bob+2@acme.example", contain.Stop, false),
 			old("eve@acme.example.", contain.Divert, false), old("<>", contain.Slow, false), old("", contain.Slow, false), old("alice", contain.Slow, false),

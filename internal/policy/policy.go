@@ -80,9 +80,10 @@ type Policy struct {
 	mu   sync.Mutex
 	held map[heldFor]int // sessions that are being delayed
 
-	disk    sync.Mutex // held while the store is used; no session waits for it
 	store   Store
 	pending chan Change // what sessions have led to, for the audit
+	unkept  []Change    // of them: taken out, and not kept yet; the loop's, and after it Close's
+	teller  *teller
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 }
@@ -99,7 +100,7 @@ type settings struct {
 func New(o Options) (*Policy, error) {
 	p := &Policy{
 		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
-		held: map[heldFor]int{}, pending: make(chan Change, 1024),
+		held: map[heldFor]int{}, pending: make(chan Change, maxPending),
 	}
 	p.given.Store(&map[override]int64{})
 	p.marked.Store(&marks{})
@@ -109,6 +110,7 @@ func New(o Options) (*Policy, error) {
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
+	p.teller = newTeller(p.log)
 	p.limiter = limit.New(limit.Options{Clock: p.clock})
 	p.retries = newRetries(p.clock())
 	var err error
@@ -128,6 +130,7 @@ func New(o Options) (*Policy, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	p.tasks.Go(func() { p.loop(ctx) })
+	go p.teller.run(ctx)
 	return p, nil
 }
 
@@ -165,18 +168,23 @@ func (p *Policy) Configure(s Settings) error {
 	return nil
 }
 
-// Close writes what has not been written.
+// Close writes what has not been written. It is over within ten seconds, whatever the file and the log do.
 func (p *Policy) Close() error {
 	p.stop()
 	p.tasks.Wait()
+	defer p.teller.wait()
 	if p.store == nil {
 		return nil
 	}
-	var errs []error
-	for len(p.pending) > 0 {
-		errs = append(errs, p.append(<-p.pending))
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	p.keepPending(ctx)
+	var unkept error
+	if len(p.unkept) > 0 {
+		unkept = fmt.Errorf("%d lines of the audit could not be written", len(p.unkept))
 	}
-	return errors.Join(append(errs, p.save(), p.store.Close())...)
+	saved := patiently(ctx, func() error { return p.save(ctx) })
+	return errors.Join(unkept, saved, p.store.Close())
 }
 
 // hash is of a recipient's address.

@@ -60,7 +60,7 @@ func childAppends(path string) error {
 	}
 	fmt.Println("open")
 	for i := range appends {
-		if err := store.Append(Change{At: changed, By: "child", Subject: bob, Did: "block", Why: fmt.Sprint(i)}); err != nil {
+		if err := added(store, Change{At: changed, By: "child", Subject: bob, Did: "block", Why: fmt.Sprint(i)}); err != nil {
 			return err
 		}
 	}
@@ -139,7 +139,7 @@ func TestTwoProcesses(t *testing.T) {
 	store := open(t, path)
 	cmd := child(t, "append", path, "open")
 	for i := range appends {
-		if err := store.Append(Change{At: changed, By: "parent", Subject: acme, Did: "exempt", Why: fmt.Sprint(i)}); err != nil {
+		if err := added(store, Change{At: changed, By: "parent", Subject: acme, Did: "exempt", Why: fmt.Sprint(i)}); err != nil {
 			t.Errorf("parent: %v", err)
 		}
 	}
@@ -147,7 +147,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Errorf("child: %v", err)
 	}
 	by := map[string]int{}
-	all, err := store.Changes(contain.Subject{}, 10*appends)
+	all, err := store.Changes(t.Context(), contain.Subject{}, 10*appends)
 	for _, c := range all {
 		by[c.By]++
 	}

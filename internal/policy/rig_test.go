@@ -1,7 +1,9 @@
 package policy
 
 import (
+	"context"
 	"fmt"
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -199,21 +201,29 @@ func (m *memory) Load() (State, bool, error) {
 	return *m.state, true, nil
 }
 
-func (m *memory) Save(s State) error {
+func (m *memory) Save(_ context.Context, pieces iter.Seq[State]) error {
+	var s State
+	for piece := range pieces {
+		s.add(piece)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.state = &s
 	return nil
 }
 
-func (m *memory) Append(c Change) error {
+func (m *memory) Keep(_ context.Context, changes []Change, orders []Order) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.changes = append(m.changes, c)
+	m.changes = append(m.changes, changes...)
+	if m.state == nil {
+		m.state = &State{}
+	}
+	m.state.follow(orders)
 	return nil
 }
 
-func (m *memory) Changes(s contain.Subject, most int) ([]Change, error) {
+func (m *memory) Changes(_ context.Context, s contain.Subject, most int) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	list := slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return s.Tenant != "" && c.Subject != s })

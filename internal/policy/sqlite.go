@@ -6,13 +6,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	driver "modernc.org/sqlite"
+	lib "modernc.org/sqlite/lib"
 
 	"kanmon/internal/contain"
 )
@@ -22,7 +25,8 @@ var ErrNewer = errors.New("the file is of a newer kanmon")
 
 // sqlite is a [Store] in a file.
 type sqlite struct {
-	db *sql.DB
+	db     *sql.DB
+	saving sync.Mutex // one state at a time
 }
 
 // migrations lead from one version of the schema to the next; the version is the number of those done. Add to the end;
@@ -45,20 +49,44 @@ var migrations = []string{
 	);
 	CREATE INDEX policy_audit_of ON policy_audit (tenant, account, id);
 	CREATE INDEX policy_audit_at ON policy_audit (at_ms)`,
+	`CREATE TABLE policy_part (                -- the state, in pieces: nothing is locked for longer than one of them takes
+		generation INTEGER NOT NULL,           -- of the state; one that policy_saved does not name is not whole
+		number     INTEGER NOT NULL,
+		state      TEXT    NOT NULL,           -- JSON
+		PRIMARY KEY (generation, number)
+	);
+	CREATE TABLE policy_saved (
+		id         INTEGER PRIMARY KEY CHECK (id = 1),
+		generation INTEGER NOT NULL
+	);
+	INSERT INTO policy_part SELECT 1, 1, state FROM policy_state;
+	INSERT INTO policy_saved SELECT 1, 1 FROM policy_state;
+	DROP TABLE policy_state;
+	CREATE TABLE policy_order (                -- what people, and limits that block, have said since
+		id   INTEGER PRIMARY KEY AUTOINCREMENT,
+		said TEXT NOT NULL                     -- JSON
+	);
+	ALTER TABLE policy_audit ADD COLUMN by_rule INTEGER NOT NULL DEFAULT 0; -- a limit, not a person
+	UPDATE policy_audit SET by_rule = 1 WHERE made_by LIKE 'limit %';
+	CREATE INDEX policy_audit_by_rule ON policy_audit (by_rule, id)`,
 }
 
-// Bounds of the audit. What is beyond them goes when a change is added; age is what the clock says then.
+// Bounds of the audit. What is beyond them goes when a change is added; age is what the clock says then. What limits do has a bound of its
+// own: it pushes out nothing that a person has done.
 const (
-	auditAge  = 366 * 24 * time.Hour
-	auditRows = 100_000
+	auditAge   = 366 * 24 * time.Hour
+	auditRows  = 100_000
+	auditRules = 10_000
 )
 
 // Times that the disk is given.
 const (
-	busyTime = 2 * time.Second  // another process has the file locked
-	openTime = 10 * time.Second // to open, check and migrate, to load, and to write the state, which is large where accounts are many
-	rowTime  = 5 * time.Second  // to add to the audit, and to read from it
+	busyTime = time.Second      // another process has the file locked; then whoever wants it may ask again
+	openTime = 10 * time.Second // to open, check and migrate, and to load
 )
+
+// ErrBusy is what a Store gives while another process has the file locked.
+var ErrBusy = errors.New("another process has the file locked")
 
 // OpenStore opens the file, makes it if there is none, and brings its schema up to date. It fails for a file that is
 // damaged, no database, or of a newer kanmon.
@@ -135,70 +163,150 @@ func (s *sqlite) prepare(ctx context.Context) error {
 func (s *sqlite) within(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return busy(err)
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after Commit
 	if err := do(tx); err != nil {
-		return err
+		return busy(err)
 	}
-	return tx.Commit()
+	return busy(tx.Commit())
+}
+
+// busy says of an error that another process has the file, where that is it.
+func busy(err error) error {
+	var of *driver.Error
+	if errors.As(err, &of) && of.Code()&0xff == lib.SQLITE_BUSY {
+		return fmt.Errorf("%w: %w", ErrBusy, err)
+	}
+	return err
 }
 
 // Load implements [Store]. A state that makes no sense is an error: half a memory would let blocked senders send.
 func (s *sqlite) Load() (state State, found bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	var text []byte
-	err = s.db.QueryRowContext(ctx, "SELECT state FROM policy_state").Scan(&text)
-	switch {
-	case errors.Is(err, sql.ErrNoRows):
-		return State{}, false, nil
-	case err != nil:
+	err = s.texts(ctx, func(text []byte) error {
+		var piece State
+		if err := json.Unmarshal(text, &piece); err != nil {
+			return err
+		}
+		state.add(piece)
+		found = true
+		return nil
+	}, "SELECT state FROM policy_part JOIN policy_saved USING (generation) ORDER BY number")
+	var orders []Order
+	if err == nil {
+		err = s.texts(ctx, func(text []byte) error {
+			var o Order
+			orders = append(orders, o)
+			return json.Unmarshal(text, &orders[len(orders)-1])
+		}, "SELECT said FROM policy_order ORDER BY id")
+	}
+	if err != nil {
 		return State{}, false, err
 	}
-	if err := json.Unmarshal(text, &state); err != nil {
-		return State{}, false, fmt.Errorf("the state in the file is not understood: %w", err)
-	}
-	return state, true, nil
+	state.follow(orders)
+	return state, found || len(orders) > 0, nil
 }
 
-// Save implements [Store].
-func (s *sqlite) Save(state State) error {
-	text, err := json.Marshal(state)
+// texts gives the texts of a query.
+func (s *sqlite) texts(ctx context.Context, do func([]byte) error, query string) error {
+	rows, err := s.db.QueryContext(ctx, query)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), openTime)
-	defer cancel()
-	_, err = s.db.ExecContext(ctx, "INSERT OR REPLACE INTO policy_state VALUES (1, ?)", string(text))
-	return err
+	defer rows.Close()
+	for rows.Next() {
+		var text sql.RawBytes
+		if err := rows.Scan(&text); err != nil {
+			return err
+		}
+		if err := do(text); err != nil {
+			return fmt.Errorf("the state in the file is not understood: %w", err)
+		}
+	}
+	return rows.Err()
 }
 
-// Append implements [Store].
-func (s *sqlite) Append(c Change) error {
-	ctx, cancel := context.WithTimeout(context.Background(), rowTime)
-	defer cancel()
+// Save implements [Store]. Each piece is a transaction: orders are kept between two of them. The last one puts the new state in the old one's
+// place.
+func (s *sqlite) Save(ctx context.Context, pieces iter.Seq[State]) error {
+	s.saving.Lock()
+	defer s.saving.Unlock()
+	var generation, last int64
+	err := s.within(ctx, func(tx *sql.Tx) error {
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(id), 0) FROM policy_order").Scan(&last); err != nil {
+			return err
+		}
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(generation), 0) + 1 FROM policy_saved").Scan(&generation); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, "DELETE FROM policy_part WHERE generation >= ?", generation) // of one that came to no end
+		return err
+	})
+	number := 0
+	for piece := range pieces {
+		if err != nil {
+			return err
+		}
+		number++
+		var text []byte
+		if text, err = json.Marshal(piece); err == nil {
+			err = s.within(ctx, func(tx *sql.Tx) error {
+				_, err := tx.ExecContext(ctx, "INSERT INTO policy_part VALUES (?, ?, ?)", generation, number, string(text))
+				return err
+			})
+		}
+	}
+	if err != nil {
+		return err
+	}
 	return s.within(ctx, func(tx *sql.Tx) error {
-		added, err := tx.ExecContext(ctx, `INSERT INTO policy_audit (at_ms, made_by, tenant, account, did, was, became, why)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
-			c.At.UnixMilli(), c.By, c.Subject.Tenant, c.Subject.Account, c.Did, c.Before, c.After, c.Why)
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO policy_saved VALUES (1, ?)", generation); err != nil {
 			return err
 		}
-		id, err := added.LastInsertId()
-		if err != nil {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM policy_part WHERE generation < ?", generation); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM policy_audit WHERE id <= ? OR at_ms < ?", id-auditRows, c.At.Add(-auditAge).UnixMilli())
+		_, err := tx.ExecContext(ctx, "DELETE FROM policy_order WHERE id <= ?", last)
+		return err
+	})
+}
+
+// Keep implements [Store].
+func (s *sqlite) Keep(ctx context.Context, changes []Change, orders []Order) error {
+	return s.within(ctx, func(tx *sql.Tx) error {
+		for _, o := range orders {
+			said, err := json.Marshal(o)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO policy_order (said) VALUES (?)", string(said)); err != nil {
+				return err
+			}
+		}
+		for _, c := range changes {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_audit (at_ms, made_by, tenant, account, did, was, became, why, by_rule)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				c.At.UnixMilli(), c.By, c.Subject.Tenant, c.Subject.Account, c.Did, c.Before, c.After, c.Why, c.Rule); err != nil {
+				return err
+			}
+		}
+		if len(changes) == 0 {
+			return nil
+		}
+		now := changes[len(changes)-1].At
+		_, err := tx.ExecContext(ctx, `DELETE FROM policy_audit WHERE at_ms < ?
+			OR by_rule = 0 AND id <= (SELECT id FROM policy_audit WHERE by_rule = 0 ORDER BY id DESC LIMIT 1 OFFSET ?)
+			OR by_rule = 1 AND id <= (SELECT id FROM policy_audit WHERE by_rule = 1 ORDER BY id DESC LIMIT 1 OFFSET ?)`,
+			now.Add(-auditAge).UnixMilli(), auditRows, auditRules)
 		return err
 	})
 }
 
 // Changes implements [Store]. A tenant's are those of its accounts as well.
-func (s *sqlite) Changes(of contain.Subject, most int) ([]Change, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), rowTime)
-	defer cancel()
-	query, args := "SELECT at_ms, made_by, tenant, account, did, was, became, why FROM policy_audit", []any{}
+func (s *sqlite) Changes(ctx context.Context, of contain.Subject, most int) ([]Change, error) {
+	query, args := "SELECT at_ms, made_by, tenant, account, did, was, became, why, by_rule FROM policy_audit", []any{}
 	if of.Tenant != "" {
 		query, args = query+" WHERE tenant = ?", append(args, of.Tenant)
 		if of.Account != "" {
@@ -216,7 +324,7 @@ func (s *sqlite) Changes(of contain.Subject, most int) ([]Change, error) {
 			c  Change
 			at int64
 		)
-		if err := rows.Scan(&at, &c.By, &c.Subject.Tenant, &c.Subject.Account, &c.Did, &c.Before, &c.After, &c.Why); err != nil {
+		if err := rows.Scan(&at, &c.By, &c.Subject.Tenant, &c.Subject.Account, &c.Did, &c.Before, &c.After, &c.Why, &c.Rule); err != nil {
 			return nil, err
 		}
 		c.At = time.UnixMilli(at).UTC()
