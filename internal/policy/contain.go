@@ -72,8 +72,8 @@ func (a *pass) suspect() bool {
 
 // slow lets a contained sender's mail pass at a rate of its own, which is not the limits': also what the MX refuses has passed.
 func (a *pass) slow(d *session.Decision, answer contain.Answer) {
-	subject := a.slowed(answer)
-	v := a.policy.limiter.Take([]limit.Want{{Limit: a.set.limitFor(a.set.slow, a), Subject: subject, N: 1}}, &a.slowing)
+	subject, set := a.slowed(answer), a.policy.settings.Load() // of the numbers of containment the newest hold
+	v := a.policy.limiter.Take([]limit.Want{{Limit: set.limitFor(set.slow, a), Subject: subject, N: 1}}, &a.slowing)
 	if v.OK {
 		return
 	}
