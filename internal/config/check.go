@@ -52,6 +52,7 @@ func (h *Host) Check(ctx context.Context, cfg *Config) []Finding {
 		c.addresses,
 		c.pools,
 		c.routes,
+		c.providers,
 		c.scope,
 		c.exclusion,
 		c.privileges,

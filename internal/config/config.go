@@ -46,9 +46,10 @@ type Config struct {
 	Containment    Containment    `toml:"containment"`
 	Admin          Admin          `toml:"admin"`
 
-	file      string         // as given to Load or Parse
-	lines     map[string]int // where each key of the file stands, for findings
-	providers []Provider     // the defaults and those of ProvidersFile
+	file         string         // as given to Load or Parse
+	lines        map[string]int // where each key of the file stands, for findings
+	providers    []Provider     // the defaults and those of ProvidersFile
+	ownProviders int            // the last of them, that are of ProvidersFile
 }
 
 // Intercept says whose port 25 goes through kanmon, and how.

@@ -14,6 +14,9 @@ type Provider struct {
 	Domains Names  `toml:"domains"` // recipient domains that are its own
 	MX      Names  `toml:"mx"`      // names of its MXs, "*.example.jp" for all below example.jp
 	Source  string `toml:"source"`  // where this is known from
+
+	BlockCodes     []string `toml:"block_codes"`      // enhanced codes of refusals of an IP that no customer of its can set
+	CustomersRunMX bool     `toml:"customers_run_mx"` // its customers have MXs of their own
 }
 
 // A providersFile is a file of providers.
@@ -52,7 +55,7 @@ func (d *decoder) loadProviders(cfg *Config) Errors {
 		d.failed = append(d.failed, key)
 		return errs
 	}
-	cfg.providers = mergeProviders(cfg.providers, own)
+	cfg.providers, cfg.ownProviders = mergeProviders(cfg.providers, own), len(own)
 	return nil
 }
 
@@ -95,6 +98,7 @@ func (d *decoder) validateProvider(key string, p Provider, names, claimed map[st
 	if !d.has(key+".mx") && !d.has(key+".domains") {
 		d.wrong(key+".mx", "missing: nothing would belong to the provider", `add mx = ["*.example.jp"], the names of its MXs`)
 	}
+	d.validateCodes(key+".block_codes", p.BlockCodes)
 	for _, list := range []struct {
 		key   string
 		names Names

@@ -74,7 +74,9 @@ func weighted(address netip.Addr, name string, weight int) egress.WeightedIP {
 func Providers(cfg *config.Config) *provider.Set {
 	var list []provider.Provider
 	for _, p := range cfg.Providers() {
-		list = append(list, provider.Provider{Name: p.Name, Domains: p.Domains, MX: p.MX})
+		list = append(list, provider.Provider{
+			Name: p.Name, Domains: p.Domains, MX: p.MX, BlockCodes: p.BlockCodes, CustomersRunMX: p.CustomersRunMX,
+		})
 	}
 	return provider.NewSet(list)
 }

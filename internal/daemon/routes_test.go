@@ -137,6 +137,7 @@ func TestNoPools(t *testing.T) {
 	}
 }
 
+// audit-A2
 func TestProvidersReachTheSet(t *testing.T) {
 	cfg, err := config.Parse("kanmon.toml", nil)
 	if err != nil {
@@ -153,6 +154,16 @@ func TestProvidersReachTheSet(t *testing.T) {
 	} {
 		if got, _ := set.OfMX(host); got != want {
 			t.Errorf("%s: provider %q, want %q", host, got, want)
+		}
+	}
+	// Subscribers of access providers, customers of hosters: whoever has such a name may have his domain's MX point to it.
+	for _, host := range []string{
+		"wsip-70-10-20-30.ri.ri.cox.net", "c-73-1-2-3.hsd1.ma.comcast.net", "lfbn-1-2-3.abo.wanadoo.fr", "x.orange.fr", "071-009-001-002.res.charter.net",
+		"adsl-1-2-3-4.prodigy.net", "p5b0a0b0c.t-online.de", "home.web.de", "1-2-3-4.ezweb.ne.jp", "www.mail.com", "x.qq.com", "x.icloud.com",
+		"4.3.2.1.bc.googleusercontent.com", "x.google.com.evil.example", "x.barracudanetworks.com",
+	} {
+		if got, by := set.OfMX(host); got != "" {
+			t.Errorf("%s speaks for %q, by %q", host, got, by)
 		}
 	}
 	for domain, want := range map[string]string{"docomo.ne.jp": "docomo", "i.softbank.jp": "softbank", "uqmobile.jp": "uq", "d.vodafone.ne.jp": "softbank"} {

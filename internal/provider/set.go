@@ -24,21 +24,34 @@ type Provider struct {
 	Name    string
 	Domains []string // recipient domains that are its own: they need no lookup
 	MX      []string // host names of its MXs
+
+	// BlockCodes are enhanced codes by which it refuses an IP and that none of its customers can set: "5.7.708", or "5.7.606-649".
+	BlockCodes []string
+	// CustomersRunMX: its MXs are its customers' own, whatever they say before a recipient is known is theirs, too.
+	CustomersRunMX bool
 }
 
 // A Set knows providers by names. It is immutable.
 type Set struct {
 	domains, mx names
 	named       map[string]bool
+	words       map[string]words
 }
 
 // NewSet makes a Set. Where two providers claim a name the later one has it.
 func NewSet(list []Provider) *Set {
-	s := &Set{domains: names{}, mx: names{}, named: map[string]bool{}}
+	s := &Set{domains: names{}, mx: names{}, named: map[string]bool{}, words: map[string]words{}}
 	for _, p := range list {
 		s.domains.add(p.Domains, p.Name)
 		s.mx.add(p.MX, p.Name)
 		s.named[p.Name] = true
+		w := words{customersOwn: p.CustomersRunMX}
+		for _, text := range p.BlockCodes {
+			if c, ok := parseCodes(text); ok {
+				w.codes = append(w.codes, c)
+			}
+		}
+		s.words[p.Name] = w
 	}
 	return s
 }

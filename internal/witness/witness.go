@@ -1,0 +1,189 @@
+// Package witness says whose word a refusal is, and when two of them are the word of two. An MX is a witness, not a judge: what it says
+// acts where it speaks for itself, and elsewhere only if others, who have nothing to do with it, say the same.
+//
+// What a receiver owns is what he can buy: addresses by the network, domains below the ones that registries sell, mailboxes and
+// domains at providers that serve everybody. So two receivers are two only if nothing that is known of them is the same:
+//
+//	provider      the same name in the table of providers: one
+//	organisation  MX names below the same registered domain: one
+//	recipient     recipient domains below the same registered domain: one
+//	network       MX addresses in the same /24 or /48: one
+//
+// A receiver with a provider's name is named; all others are strangers, whoever they are. Strangers are cheap to be: a few of them that
+// agree prove nothing that only one of them could not have made up. [Many] says from how many on they do.
+//
+// Within one provider its customers are the witnesses. They are told apart by the recipient domain alone ([Destination]).
+//
+// Tenants are two if they have two names; where none is configured, if their MSAs are not in one /64 ([Tenant]). Messages are two if they
+// are two transactions ([Message]): a message that is refused for each of its recipients is refused once.
+//
+// The package is used by contain (from how many sides an account is refused), standing (what suspends a sending IP at a whole provider),
+// and by the questions to public lists (who may have how many of them asked).
+package witness
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/net/publicsuffix"
+)
+
+// A Receiver is who answers at an MX, as far as is known.
+type Receiver struct {
+	Provider string     // its name in the table of providers; "": a stranger
+	Host     string     // the name of the MX, where DNS has told it
+	Domain   string     // of the recipient; "" before there is one
+	MX       netip.Addr // its address
+}
+
+// Organisation names who answers: the provider, else whoever owns the MX's name, the recipient's domain or, if neither is known, the network.
+func (r *Receiver) Organisation() string {
+	switch {
+	case r.Provider != "":
+		return r.Provider
+	case r.Host != "":
+		return Registered(r.Host)
+	}
+	return Destination(r.Domain, r.MX)
+}
+
+// Destination names which customer of a provider, or which of the recipient domains of an MX, an answer is from: the registered domain of
+// the recipient. Where no recipient is known it is the MX's network.
+func Destination(domain string, mx netip.Addr) string {
+	if domain != "" && domain[0] != '[' {
+		return Registered(domain)
+	}
+	return Network(mx).String()
+}
+
+// Tenant names whose mail it is. Without a tenant's name each MSA is one; those of one /64 are one.
+func Tenant(name string, source netip.Addr) string {
+	source = source.Unmap()
+	switch {
+	case name != "":
+		return name
+	case source.Is4():
+		return source.String()
+	}
+	return prefix(source, 64).String()
+}
+
+// Message tells the transactions of sessions apart; 0 is that of no session. What is said before the first one is the session's own.
+func Message(session uint64, transaction int) uint64 {
+	if session == 0 {
+		return 0
+	}
+	return session ^ uint64(transaction)<<48 | 1
+}
+
+// Network is the /24 or /48 of an address: what one owner has at least, and who rents a host can have it all.
+func Network(addr netip.Addr) netip.Prefix {
+	if addr = addr.Unmap(); addr.Is4() {
+		return prefix(addr, 24)
+	}
+	return prefix(addr, 48)
+}
+
+func prefix(addr netip.Addr, bits int) netip.Prefix {
+	return netip.PrefixFrom(addr.WithZone(""), bits).Masked()
+}
+
+// Registered gives the part of a domain name that somebody has registered: one label below what a registry sells names under. Names
+// below domains that private persons give away (dynamic DNS, hosting) are their giver's: anybody can have a thousand of them.
+func Registered(domain string) string {
+	domain = strings.ToLower(strings.Trim(domain, "."))
+	suffix, official := publicsuffix.PublicSuffix(domain)
+	for !official {
+		dot := strings.IndexByte(suffix, '.')
+		if dot < 0 {
+			break
+		}
+		suffix, official = publicsuffix.PublicSuffix(suffix[dot+1:])
+	}
+	if len(domain) <= len(suffix) {
+		return domain
+	}
+	above := domain[:len(domain)-len(suffix)-1]
+	return domain[strings.LastIndexByte(above, '.')+1:]
+}
+
+// A Mark is a Receiver in 8 octets: what is counted is kept of many. The zero Mark is nobody's.
+type Mark uint64
+
+// A Mark of a named receiver is the hash of its name. One of a stranger has 21 bits for each thing that is known of it, and zeros
+// for what is not.
+const (
+	named     Mark = 1 << 63
+	facetBits      = 21
+	facet     Mark = 1<<facetBits - 1
+	facets         = 3
+)
+
+// seed makes hashes of names differ from one run to the next: nobody can choose names that collide.
+var seed = maphash.MakeSeed()
+
+// Mark gives it.
+func (r *Receiver) Mark() Mark {
+	if r.Provider != "" {
+		return Called(r.Provider, hash)
+	}
+	var m Mark
+	if r.MX.IsValid() {
+		network := Network(r.MX).Addr().As16()
+		m = facetOf(maphash.Bytes(seed, network[:]))
+	}
+	for i, domain := range [...]string{r.Host, r.Domain} {
+		if domain != "" && domain[0] != '[' {
+			m |= facetOf(hash(Registered(domain))) << (facetBits * (i + 1))
+		}
+	}
+	return m
+}
+
+func hash(name string) uint64 { return maphash.String(seed, name) }
+
+// facetOf never gives what stands for nothing known.
+func facetOf(h uint64) Mark {
+	if m := Mark(h) & facet; m != 0 {
+		return m
+	}
+	return 1
+}
+
+// Strange is what the names of strangers begin with where they stand beside those of providers.
+const Strange = "mx:"
+
+// Called is the Mark of whom only a name is known: a provider's, or with the prefix [Strange] a stranger's.
+func Called(name string, hash func(string) uint64) Mark {
+	h := hash(name)
+	if strings.HasPrefix(name, Strange) {
+		return facetOf(h) | facetOf(h>>facetBits)<<facetBits | facetOf(h>>(2*facetBits))<<(2*facetBits)
+	}
+	return Mark(h) | named
+}
+
+// Named says that it is a provider with a name.
+func (m Mark) Named() bool { return m&named != 0 }
+
+// Same says that two marks may be of one receiver: a name, or anything that is known of two strangers, is the same.
+func (m Mark) Same(other Mark) bool {
+	if m == other {
+		return true
+	}
+	if m.Named() || other.Named() {
+		return false
+	}
+	for same := m ^ other; ; same >>= facetBits {
+		if m&facet != 0 && same&facet == 0 {
+			return true
+		}
+		if m >>= facetBits; m == 0 {
+			return false
+		}
+	}
+}
+
+// Many is from how many strangers on their agreement is more than what one person with some addresses, domains and
+// mailboxes can arrange in an afternoon.
+const Many = 8
