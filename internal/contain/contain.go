@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"kanmon/internal/witness"
 )
 
 // NullSender is the account of mail without a sender. Each tenant has one: bounces misbehave in their own way.
@@ -75,9 +77,10 @@ type Mail struct {
 // A Recipient is the MX's answer to a RCPT.
 type Recipient struct {
 	Tenant, Account string
-	Provider        string     // a provider's name, or the organisation of the MX where none is known
-	Hash            uint64     // of the whole address: equal for equal addresses, else as good as random
-	IP              netip.Addr // the sending IP
+	Provider        string       // a provider's name, or the organisation of the MX where none is known
+	Witness         witness.Mark // who that is; 0: nobody knows more than the name
+	Hash            uint64       // of the whole address: equal for equal addresses, else as good as random
+	IP              netip.Addr   // the sending IP
 	Class           string
 	Sample          string // the reply
 	Own             bool   // made by kanmon itself: not evidence
@@ -98,6 +101,7 @@ type Callout struct {
 type Message struct {
 	Tenant, Account string
 	Provider        string
+	Witness         witness.Mark
 	Hash            uint64 // of its recipients' hashes: a message tried again has the same
 	IP              netip.Addr
 	Class           string
@@ -149,7 +153,10 @@ type Reading struct {
 	Share     float64 `json:"share"`            // Bad of Cases
 	Low       float64 `json:"low"`              // the share is at least this: Wilson's lower bound
 	Providers int     `json:"providers,omitempty"`
-	Accounts  int     `json:"accounts,omitempty"`
+	// Attested is the part of Bad that can do more than slow: what providers with a name have said, and of what strangers have said as
+	// much again.
+	Attested float64 `json:"attested,omitempty"`
+	Accounts int     `json:"accounts,omitempty"`
 	// Elsewhere: one provider refuses what the others accept. It is worth Slow at most.
 	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Level is what the numbers are enough for, Overwhelming that they are enough to skip steps.

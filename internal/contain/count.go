@@ -3,6 +3,8 @@ package contain
 import (
 	"math/bits"
 	"net/netip"
+
+	"kanmon/internal/witness"
 )
 
 // Begin counts a mail whose MAIL was sent to the MX.
@@ -22,7 +24,7 @@ func (d *Detector) Recipient(r Recipient) {
 		return
 	}
 	ev := event{
-		tenant: r.Tenant, account: r.Account, provider: r.Provider, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample, again: r.Again,
+		tenant: r.Tenant, account: r.Account, provider: r.Provider, witness: r.Witness, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample, again: r.Again,
 		kind: r.Kind, traits: r.Traits, message: r.Message, n: counts{tried: 1},
 	}
 	switch r.Class {
@@ -47,7 +49,7 @@ func (d *Detector) Message(m Message) {
 		return
 	}
 	ev := event{
-		tenant: m.Tenant, account: m.Account, provider: m.Provider, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample, again: m.Again,
+		tenant: m.Tenant, account: m.Account, provider: m.Provider, witness: m.Witness, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample, again: m.Again,
 		kind: m.Kind, traits: m.Traits, message: m.Message,
 	}
 	switch m.Class {
@@ -67,6 +69,7 @@ func (d *Detector) Message(m Message) {
 // An event is what one answer adds.
 type event struct {
 	tenant, account, provider string
+	witness                   witness.Mark
 	hash                      uint64
 	ip                        netip.Addr
 	class, reply              string
@@ -97,6 +100,9 @@ func (ev *event) ofSender() {
 // count adds an event to its account and tenant, and judges them.
 func (d *Detector) count(ev *event) {
 	d.time.turn()
+	if ev.witness == 0 {
+		ev.witness = witness.Called(ev.provider, d.hash)
+	}
 	t := d.tenantFor(ev.tenant, false)
 	if t == nil {
 		d.unknown++
@@ -145,7 +151,7 @@ func (d *Detector) add(e *entry, ev *event) {
 	e.octets += ev.octets
 	e.recipients += int64(ev.recipients)
 	if e.Account != "" && ev.n[answered]+ev.n[judged] > 0 {
-		e.to.add(d.time.minute, uint32(d.hash(ev.provider)))
+		e.to.add(d.time.minute, ev.witness)
 	}
 	if ev.bad == "" {
 		return
@@ -158,7 +164,7 @@ func (d *Detector) add(e *entry, ev *event) {
 
 // evidence is what is kept of bad outcomes. Most accounts have none.
 type evidence struct {
-	from    [3]origins // by provider, of unknown recipients, content, all others
+	from    [3]origins // by receiver, of unknown recipients, content, all others
 	all     uint32     // outcomes
 	verp    uint32     // of them, those whose sender names the recipient
 	srs     uint32     // of them, those whose sender says that it is forwarded mail
@@ -177,7 +183,7 @@ func originsOf(s Signal) int {
 }
 
 func (x *evidence) add(e *entry, ev *event, d *Detector) {
-	x.from[originsOf(ev.bad)].add(d.time.minute, uint32(d.hash(ev.provider)))
+	x.from[originsOf(ev.bad)].add(d.time.minute, ev.witness)
 	x.all++
 	if ev.traits&NamesRecipient != 0 {
 		x.verp++

@@ -20,6 +20,9 @@
 //	  - Bad outcomes must come from several providers; from fewer, five times as many are needed, and one provider alone stops
 //	    nobody. If one refuses what others accept, and they get at least half of the mail, that is worth slow at most, at
 //	    three times the share: it may be a provider's filter, or its bad day.
+//	  - A receiver without a provider's name is a stranger, and cheap to be (package witness): what MX organisation, recipient domain or
+//	    network have in common is one. Beyond slow the strangers' refusals count as much as those of providers with a name beside them,
+//	    and no more. Eight strangers divert by themselves; stop needs a name.
 //	  - Refusals for our IP count only if the same IP's mail of three other tenants is accepted, nobody else's is refused, and
 //	    on two IPs. All others are the IP's matter (package standing). They go to divert at most.
 //	  - What an operator has marked as a list or a forwarder ([Kind]) gives less evidence: a message that a provider refuses is one
@@ -81,6 +84,7 @@
 //     each too little to be contained, and together enough for spread_unknown or spread_content: the tenant is slowed, its
 //     innocent accounts with it. Only its MSA can know better: senders bound to logins, or a header that names who has logged in.
 //   - A marked list, or whoever sends as one, has its first message of spam free, to all recipients.
+//   - What only strangers refuse is never stopped. Where no provider is known (no DNS), that is all mail: a person may block.
 //   - A provider that refuses everything by mistake may slow who sends much there, and divert who sends most there.
 //
 // # Memory
@@ -124,7 +128,8 @@
 //	looks.go      what looks like a list or a forwarder
 //	volume.go     how many recipients, against history
 //	window.go     sliding windows, Wilson's bound
-//	sketch.go     distinct recipients, accounts, providers
+//	sketch.go     distinct recipients, accounts
+//	origins.go    who has refused: providers, strangers
 //	entry.go      what is kept of a subject
 //	room.go       which is forgotten when there are too many
 //	rank.go       which tenant has most

@@ -49,7 +49,7 @@ func (d *Detector) read(e *entry, yield func(*Reading)) {
 		for i, s := range [...]Signal{SpreadUnknown, SpreadContent} {
 			t.spreadFrom[i].expire(d.time.minute)
 			accounts := int(t.spreadFrom[i].estimate() + 0.5)
-			d.readBoth(e, s, &t.spread, t.spreadBy[i].count(), accounts, yield)
+			d.readBoth(e, s, &t.spread, &t.spreadBy[i], Reading{Providers: t.spreadBy[i].count(), Accounts: accounts}, yield)
 		}
 		many := d.many(t)
 		yield(&many)
@@ -60,7 +60,7 @@ func (d *Detector) read(e *entry, yield func(*Reading)) {
 		signals = ofBounces
 	}
 	for _, s := range signals {
-		d.readBoth(e, s, &e.windows, e.evidence.providers(s), 0, yield)
+		d.readBoth(e, s, &e.windows, e.evidence.of(s), Reading{Providers: e.evidence.providers(s)}, yield)
 	}
 }
 
@@ -76,7 +76,7 @@ func (e *entry) elsewhere(r *Reading) bool {
 	}
 	refuser, _ := from.most()
 	receiver, share := e.to.most()
-	return refuser != receiver || share < 0.5
+	return !refuser.Same(receiver) || share < 0.5
 }
 
 // providers is how many refused in the signal's way. Of listings, the sending IPs count as well: one alone may be bad by
@@ -92,19 +92,32 @@ func (x *evidence) providers(s Signal) int {
 	return n
 }
 
-func (d *Detector) readBoth(e *entry, s Signal, w *windows, providers, accounts int, yield func(*Reading)) {
+// of gives who has refused in the signal's way; nil: nobody.
+func (x *evidence) of(s Signal) *origins {
+	if x == nil {
+		return nil
+	}
+	return &x.from[originsOf(s)]
+}
+
+func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *origins, begun Reading, yield func(*Reading)) {
+	many := false
+	if by != nil {
+		begun.Attested, many = by.attested()
+	}
 	for _, one := range [...]struct {
 		name string
 		*window
 	}{{"hour", &w.hour}, {"day", &w.day}} {
 		bad, cases := one.sum.of(s)
-		r := Reading{Signal: s, Window: one.name, Bad: bad, Cases: cases, Providers: providers, Accounts: accounts}
+		r := begun
+		r.Signal, r.Window, r.Bad, r.Cases = s, one.name, bad, cases
 		if cases > 0 {
 			r.Share = float64(bad) / float64(cases)
 		}
 		r.Low = wilson(bad, cases, d.policy.Z)
 		r.Elsewhere = e.elsewhere(&r)
-		d.weigh(e, &r)
+		d.weigh(e, &r, many)
 		yield(&r)
 	}
 }
@@ -123,8 +136,11 @@ func (n *counts) of(s Signal) (bad, cases int) {
 }
 
 // weigh finds the highest level that a reading is enough for.
-func (d *Detector) weigh(e *entry, r *Reading) {
+func (d *Detector) weigh(e *entry, r *Reading, many bool) {
 	p := d.policy
+	attested := *r
+	attested.Bad = int(float64(r.Bad) * r.Attested)
+	attested.Low = wilson(attested.Bad, r.Cases, p.Z)
 	steps := d.steps(e, r.Signal)
 	r.Threshold = d.threshold(e, r, steps, Slow)
 	if r.Signal == Listing && r.Providers < 2 {
@@ -136,7 +152,11 @@ func (d *Detector) weigh(e *entry, r *Reading) {
 			continue
 		}
 		step.Share = d.threshold(e, r, steps, l)
-		if p.enough(l, &step, r) {
+		by := &attested
+		if l == Slow || l == Divert && many {
+			by = r
+		}
+		if p.enough(l, &step, by) {
 			r.Level, r.Threshold = l, step.Share
 		}
 	}
@@ -147,7 +167,7 @@ func (d *Detector) weigh(e *entry, r *Reading) {
 	case r.Signal == Content:
 		over = &p.OverwhelmingContent
 	}
-	if over.Share > 0 && p.enough(Stop, over, r) {
+	if over.Share > 0 && p.enough(Stop, over, &attested) {
 		r.Level, r.Threshold, r.Overwhelming = Stop, over.Share, true
 	}
 }

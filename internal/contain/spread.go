@@ -28,13 +28,13 @@ func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
 		}
 		i := originsOf(ev.bad)
 		t.spreadFrom[i].add(d.time.minute, mix(d.hash(ev.account), d.seed))
-		t.spreadBy[i].add(d.time.minute, uint32(d.hash(ev.provider)))
+		t.spreadBy[i].add(d.time.minute, ev.witness)
 		if ev.traits&OwnDomain == 0 {
 			t.foreign.add(d.time.minute, mix(d.hash(domainOf(ev.account)), d.seed))
 		}
 	}
 	if ev.n[answered]+ev.n[judged] > 0 {
-		t.to.add(d.time.minute, uint32(d.hash(ev.provider)))
+		t.to.add(d.time.minute, ev.witness)
 	}
 	t.spread.add(d.time.minute, &ev.n)
 }

@@ -1,10 +1,14 @@
 package contain
 
 import (
+	"fmt"
+	"hash/maphash"
 	"math"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"kanmon/internal/witness"
 )
 
 // A window's sum is that of what was counted in its span, whatever the order of additions and pauses.
@@ -95,11 +99,18 @@ func TestHalvesForget(t *testing.T) {
 	}
 }
 
+// receiver is a provider with a name.
+func receiver(n int) witness.Mark {
+	return witness.Called(fmt.Sprint("provider ", n), func(name string) uint64 { return maphash.String(nameSeed, name) })
+}
+
+var nameSeed = maphash.MakeSeed()
+
 func TestOrigins(t *testing.T) {
 	fill := func(n ...int) (o origins) {
 		for who, n := range n {
 			for range n {
-				o.add(0, uint32(who+1))
+				o.add(0, receiver(who+1))
 			}
 		}
 		return o
@@ -123,11 +134,11 @@ func TestOrigins(t *testing.T) {
 		}
 	}
 	o := fill(10, 30)
-	if who, share := o.most(); who != 2 || share != 0.75 {
+	if who, share := o.most(); who != receiver(2) || share != 0.75 {
 		t.Errorf("most: %d, %v", who, share)
 	}
 	o.expire(halfDay)
-	if who, share := o.most(); who != 2 || share != 0.75 || o.n[0]+o.n[1]+o.n[2]+o.n[3] != 20 {
+	if who, share := o.most(); who != receiver(2) || share != 0.75 || o.n[0]+o.n[1]+o.n[2]+o.n[3] != 20 {
 		t.Errorf("not halved: %v", o.n)
 	}
 	o.expire(20 * halfDay)

@@ -52,7 +52,7 @@ func sends(p *policy.Policy, account string, mails int) {
 		pass := p.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: netip.MustParseAddrPort(mxs[i/2%len(mxs)])})
 		pass.Ask(session.Question{Step: session.StepMail, Sender: mailbox.Form([]byte(account))})
 		pass.Tell(session.News{Step: session.StepMail, Code: 250})
-		pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("%d@example.net", i)})
+		pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("%d@mx%d.example", i, i/2%len(mxs))})
 		news := session.News{Step: session.StepRecipient, Code: 250}
 		if i%2 == 0 {
 			news.Code, news.Class, news.Text = 550, "recipient_invalid", []byte("550 5.1.1 no such user")

@@ -6,6 +6,7 @@ import (
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/witness"
 )
 
 // A pass is a session's way through the gate.
@@ -32,6 +33,7 @@ type pass struct {
 	kind      contain.Kind         // of account
 	traits    contain.Traits       // of spelled
 	size      int64                // as announced
+	witness   witness.Mark         // who answers for the recipient that was named last
 	mail      limit.Ticket         // what MAIL took, but for the account's
 	ofAccount limit.Ticket         // what it took of the account's
 	slowing   limit.Ticket         // what it took of a contained sender's rate; given back if the MX has not heard of it
@@ -160,6 +162,7 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.endMail(false, 0)                                              // the one before, or the same one before its delay
 	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
 	a.size = q.Size
+	a.faces("")
 	id := a.set.Identify(a.origin, &q.Sender)
 	a.tenant, a.envelope = id.Tenant, q.Sender
 	a.sentBy(q.Sender, false)

@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/witness"
 )
 
 // Settings are what a reload changes. Nothing in them may be changed once they are given to a Policy.
@@ -25,6 +26,8 @@ type Settings struct {
 	// ProviderOf names the provider of an MX or, where nobody knows whose that is, of a recipient's domain; "" if there is none. The tenant
 	// is whose mail it is, behind which it may be looked up for the next one. Nil: the MX alone tells.
 	ProviderOf func(mx netip.Addr, domain, tenant string) string
+	// Witness says who answers for a recipient's domain at an MX; "": no recipient is known. Nil: containment goes by the provider's name.
+	Witness func(mx netip.Addr, domain string) witness.Mark
 	// Accounts says how a tenant's accounts are told; nil, and what it gives nil for: as [Accounts] are by themselves.
 	Accounts func(tenant string) *Accounts
 	Tenants  []string // all there are; none: each MSA's address is one

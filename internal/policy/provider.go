@@ -10,6 +10,7 @@ import (
 // have been asked for then, had that been known, they are asked for now; a mail counts at a provider from the first one on. Limits of
 // sessions find the provider at the next mail, and one that diverts comes too late: the sending IP has been chosen.
 func (a *pass) meet(recipient string) (d session.Decision) {
+	a.faces(mailbox.DomainOf(recipient))
 	if a.set.ProviderOf == nil || !a.begun {
 		return d
 	}
@@ -40,6 +41,13 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 		}
 	}
 	return d
+}
+
+// faces notes who will answer: for a recipient's domain or, with "", before one is known.
+func (a *pass) faces(domain string) {
+	if a.set.Witness != nil {
+		a.witness = a.set.Witness(a.origin.Destination.Addr().Unmap(), domain)
+	}
 }
 
 // lateWant is want for a mail whose provider has become known behind MAIL, if that makes a difference.

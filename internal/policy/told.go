@@ -58,7 +58,7 @@ func (a *pass) senderRefused(n session.News) {
 	}
 	mail ^= a.policy.hash(a.provider)
 	a.policy.detector.Message(contain.Message{
-		Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: mail, IP: n.SendingIP, Class: n.Class,
+		Tenant: a.tenant, Account: a.account, Provider: a.provider, Witness: a.witness, Hash: mail, IP: n.SendingIP, Class: n.Class,
 		Sample: sampleOf(n.Text), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class, 0),
 		Kind: a.kind, Traits: a.traits, Message: a.identity(a.size),
 	})
@@ -76,7 +76,7 @@ func (a *pass) toldRecipient(n session.News) {
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
 	a.events = append(a.events, &contain.Recipient{
-		Tenant: a.tenant, Provider: a.provider, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
+		Tenant: a.tenant, Provider: a.provider, Witness: a.witness, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
 		Again: a.triedAgain(n.Code, hash, class, 0),
 	})
 	if n.Code/100 == 2 {
@@ -121,7 +121,7 @@ func (a *pass) toldMessage(n session.News) {
 	a.dataAsked = true
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
-			Tenant: a.tenant, Account: a.account, Provider: a.provider, Hash: a.tried, IP: n.SendingIP, Class: class,
+			Tenant: a.tenant, Account: a.account, Provider: a.provider, Witness: a.witness, Hash: a.tried, IP: n.SendingIP, Class: class,
 			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
 			Again: a.triedAgain(n.Code, ^a.tried, class, n.Octets), Kind: a.kind, Traits: a.traits, Message: a.identity(cmp.Or(n.Octets, a.size)),
 		})

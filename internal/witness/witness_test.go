@@ -77,7 +77,7 @@ func TestTenantsAndMessages(t *testing.T) {
 		Tenant("", addr("2001:db8::1")) == Tenant("", addr("2001:db8:0:1::1")) || Tenant("", addr("::ffff:10.0.0.1")) != Tenant("", addr("10.0.0.1")) {
 		t.Error("without a name an MSA is a tenant, and a /64 is one MSA")
 	}
-	if Message(7, 1) != Message(7, 1) || Message(7, 1) == Message(7, 2) || Message(8, 1) == Message(7<<1, 1) || Message(0, 3) != 0 || Message(7, 0) == 0 {
+	if Message(7, 1) == Message(7, 2) || Message(8, 1) == Message(7<<1, 1) || Message(0, 3) != 0 || Message(7, 0) == 0 {
 		t.Error("a message is a transaction of a session")
 	}
 }

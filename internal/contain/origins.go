@@ -1,0 +1,124 @@
+package contain
+
+import (
+	"math/bits"
+
+	"kanmon/internal/witness"
+)
+
+// An origins is which receivers outcomes came from: exactly for the first four, the others together. Those with a provider's name take
+// the place of strangers, so that nobody can crowd them out. All are halved every 12 hours.
+type origins struct {
+	who       [4]witness.Mark
+	n         [4]uint32
+	rest      uint32 // outcomes of others
+	restNamed uint32 // of them, those of providers with a name
+	strangers uint32 // who the other strangers are, as bits of a hash
+	turn      int32
+}
+
+func (o *origins) add(minute int32, who witness.Mark) {
+	o.expire(minute)
+	free, least := -1, -1
+	for i := range o.who {
+		switch {
+		case o.n[i] == 0:
+			free = i
+		case o.who[i].Same(who):
+			o.n[i]++
+			return
+		case !o.who[i].Named() && (least < 0 || o.n[i] < o.n[least]):
+			least = i
+		}
+	}
+	switch {
+	case free >= 0:
+		o.who[free], o.n[free] = who, 1
+	case who.Named() && least >= 0:
+		o.addRest(o.who[least], o.n[least])
+		o.who[least], o.n[least] = who, 1
+	default:
+		o.addRest(who, 1)
+	}
+}
+
+func (o *origins) addRest(who witness.Mark, n uint32) {
+	o.rest += n
+	if who.Named() {
+		o.restNamed += n
+		return
+	}
+	o.strangers |= 1 << (mix(uint64(who), 0) % 32)
+}
+
+func (o *origins) expire(minute int32) {
+	turn := minute / halfDay
+	if turn == o.turn {
+		return
+	}
+	by := min(uint32(turn-o.turn), 31)
+	for i := range o.n {
+		o.n[i] >>= by
+	}
+	o.rest >>= by
+	o.restNamed >>= by
+	o.strangers = 0
+	o.turn = turn
+}
+
+// count says how many origins there are. One that gave less than three outcomes, or than an eighth of all, is none: a
+// sender whose one correspondent refuses everything is not refused by two because of stray refusals elsewhere.
+func (o *origins) count() int {
+	total := o.total()
+	count := 0
+	for _, n := range append(o.n[:len(o.n):len(o.n)], o.rest) {
+		if n >= 3 && n*8 >= total {
+			count++
+		}
+	}
+	if o.rest >= 3 && o.rest*2 >= total {
+		count += 2 // many small ones
+	}
+	return count
+}
+
+func (o *origins) total() uint32 {
+	total := o.rest
+	for _, n := range o.n {
+		total += n
+	}
+	return total
+}
+
+// attested is the part of the outcomes that is worth more than slow: what providers with a name say, and of what strangers say as much
+// again. Many says that so many strangers say it that nobody can have been them all.
+func (o *origins) attested() (part float64, many bool) {
+	total, named, strangers := o.total(), o.restNamed, bits.OnesCount32(o.strangers)
+	for i, n := range o.n {
+		switch {
+		case n == 0:
+		case o.who[i].Named():
+			named += n
+		default:
+			strangers++
+		}
+	}
+	if total == 0 {
+		return 0, false
+	}
+	return min(1, 2*float64(named)/float64(total)), strangers >= witness.Many
+}
+
+// most gives who has most outcomes, and what share; the share is 0 if that is one of the rest.
+func (o *origins) most() (who witness.Mark, share float64) {
+	total, top := o.total(), 0
+	for i, n := range o.n {
+		if n > o.n[top] {
+			top = i
+		}
+	}
+	if total == 0 || o.n[top] == 0 {
+		return 0, 0
+	}
+	return o.who[top], float64(o.n[top]) / float64(total)
+}
