@@ -16,6 +16,7 @@ type trouble uint8
 const (
 	noTrouble      trouble = iota
 	mxUnreachable          // the dial failed
+	ipsSuspended           // there was no dial: no sending IP that the mail may leave from may be used at this MX now
 	mxLost                 // EOF, RST, or a broken TLS stream
 	mxSilent               // the phase's time ran out
 	mxGarbled              // a malformed reply, one that was not asked for, or a code that cannot follow
@@ -40,7 +41,7 @@ const (
 )
 
 var troubleNames = [...]string{
-	"", "mx_unreachable", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
+	"", "mx_unreachable", "ips_suspended", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
 	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
 	"passed_through", "broken",
 }
@@ -101,6 +102,8 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 		return *f.reply, true
 	case mxUnreachable:
 		return say("4.4.1", "cannot connect to "+mx.String()+", try again later")
+	case ipsSuspended:
+		return say("4.7.1", suspendedText)
 	case mxLost:
 		if f.phase == PhaseDot {
 			return say("4.4.2", "connection to "+mx.String()+" lost, state unknown")
@@ -193,6 +196,9 @@ func ownReply(code int, enhanced, text, host string) smtp.Reply {
 	return smtp.NewReply(code, enhanced, ownMark+text)
 }
 
+// suspendedText names the cause and nobody: neither the IPs nor whose mail it was.
+const suspendedText = "all sending IPs for this destination are suspended, try again later; your mail stays queued, nothing needs to be done"
+
 // Replies of kanmon to commands that never reach the MX. Shared by all sessions, never changed.
 var (
 	replyBadSyntax    = smtp.NewReply(500, "5.5.2", ownMark+"line too long or not SMTP")
@@ -207,7 +213,7 @@ var (
 	replyTooManyRcpts = smtp.NewReply(452, "4.5.3", ownMark+"too many recipients")
 	replyNoTLS        = smtp.NewReply(451, "4.7.5", ownMark+"the destination must offer TLS and does not, or it failed")
 	replyTLSWanted    = smtp.NewReply(451, "4.7.0", ownMark+"TLS with the destination has failed, and it takes no mail without: your mail stays queued, the next try is with TLS again")
-	replySuspended    = smtp.NewReply(451, "4.7.1", ownMark+"no sending IP of ours is welcome at this destination now; your mail stays queued, nothing needs to be done")
+	replySuspended    = smtp.NewReply(451, "4.7.1", ownMark+suspendedText)
 	replyElsewhere    = smtp.NewReply(451, "4.4.1", ownMark+"the sending IP for this mail cannot reach the destination now, try again later")
 	replyStopping     = smtp.NewReply(421, "4.3.2", ownMark+"shutting down, try again later")
 	replyTooManyMails = smtp.NewReply(421, "4.7.0", ownMark+"too many messages on one connection, open another")

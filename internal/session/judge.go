@@ -20,6 +20,8 @@ type MXRefusal struct {
 	Destination netip.AddrPort // the MX
 	SendingIP   netip.Addr     // it met this sending IP
 	Phase       Phase
+	Session     ID     // that met it
+	Mails       int    // transactions that it had begun
 	Code        int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
 	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
 	Sender      []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender

@@ -102,7 +102,10 @@ func (s *session) dial() error {
 		}
 		return f
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrSuspended):
+		return &failure{trouble: ipsSuspended, phase: PhaseDial, cause: err}
+	case err != nil:
 		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: err}
 	}
 	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}

@@ -15,6 +15,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 	}
 	r := MXRefusal{
 		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
+		Session: s.info.ID, Mails: int(s.mails),
 	}
 	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
 	if s.gate != nil {

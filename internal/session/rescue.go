@@ -256,7 +256,7 @@ func (s *session) action(phase Phase, code int, j Judgement) Action {
 
 // worthAnother says, of an attempt that failed, whether yet another sending IP may fare better.
 func (s *session) worthAnother(err error) bool {
-	if errors.Is(err, ErrNoOtherIP) {
+	if errors.Is(err, ErrNoOtherIP) || errors.Is(err, ErrSuspended) {
 		return false
 	}
 	phase, code, refused := s.openingRefusal(err)
