@@ -1,7 +1,8 @@
 package classify
 
 import (
-	"regexp"
+	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -9,30 +10,22 @@ import (
 // somebody is listed or blocked, the list is the cause; where they say that a message, a sender or a recipient is refused, and the list is
 // only named, it is theirs.
 
-// saysListed are the words of which one must be there for a list to be the cause.
-var saysListed = regexp.MustCompile(`(?i)list|\busing\b|mail from\b.*\brejected|\b(are|currently) sending spam|blackhol|\brbls?\b|dns-?bl|blocked\s+(using|by|at|via|due|because|for)|reputation|score of your|(your|our|client|sending|remote|source)\s+(ip|host|server|address)|gelistet|répertori|bloqué par|bloquead[oa] por|登録|リスト|黑名单|名单`)
+// causeWords is the group of words of which one must be there for a list to be the cause.
+const causeWords = "list_is_cause"
 
-// namesOnly is what names a list, an address or a place to look: it is left out.
-var namesOnly = regexp.MustCompile(`(?i)https?://\S+|\b(x-ip|rbl|dnsbl)\s*=\s*\S+|[\w-]+(\.[\w-]+){2,}\S*|\[?\d{1,3}(\.\d{1,3}){3}\]?`)
-
-// beside gives the verdict on the rest of a reply whose list is only named, if that is somebody else's.
-func (r *Rules) beside(q *Query, v *Verdict, s *scratch) (rest Verdict, theirs bool) {
-	if v.Class != IPBlocklisted || v.Suspend == No {
+// beside gives the verdict on the rest of a reply whose list is only named, if that is somebody else's. plain is what has been judged.
+// A rule that reads addresses wants a whole clause about ours, and is not asked again.
+func (r *Rules) beside(q *Query, v *Verdict, s *scratch, plain []byte) (rest Verdict, theirs bool) {
+	if v.Class != IPBlocklisted || v.Suspend == No || s.decided.quoting {
 		return rest, false
 	}
-	text := string(s.normal.plain)
-	for _, l := range v.Lists {
-		for _, name := range []string{l.Zone, l.Name} {
-			if name != "" {
-				text = replaceFold(text, name)
-			}
-		}
-	}
-	text = namesOnly.ReplaceAllString(text, " ")
-	if saysListed.MatchString(text) {
+	s.nameless = withoutNames(s.nameless[:0], plain, v.Lists)
+	s.normal.read(string(s.nameless))
+	r.found.run(s.normal.text, &s.quoted)
+	if slices.ContainsFunc(r.cause, s.quoted.said) {
 		return rest, false
 	}
-	rest = r.judge(q, s, []byte(text))
+	rest = r.judge(q, s, s.nameless)
 	if strings.HasPrefix(rest.Rule, "code") {
 		return rest, false
 	}
@@ -46,15 +39,19 @@ func (r *Rules) beside(q *Query, v *Verdict, s *scratch) (rest Verdict, theirs b
 	}
 }
 
-// replaceFold takes a name out of a text, in any case.
-func replaceFold(text, name string) string {
-	lower := strings.ToLower(text)
-	if len(lower) != len(text) {
-		return text
+// withoutNames appends a text without what names a list, an address or a place to look.
+func withoutNames(dst, plain []byte, lists []List) []byte {
+	for word := range bytes.FieldsSeq(plain) {
+		lower := bytes.ToLower(word)
+		named := bytes.Count(bytes.TrimRight(lower, `.,:;!?)]>"'`), []byte{'.'}) > 1 || bytes.Contains(lower, []byte("://"))
+		for _, l := range lists {
+			for _, name := range []string{l.Zone, l.Name} {
+				named = named || name != "" && bytes.Contains(lower, []byte(strings.ToLower(name)))
+			}
+		}
+		if !named {
+			dst = append(append(dst, word...), ' ')
+		}
 	}
-	name = strings.ToLower(name)
-	for at := strings.Index(lower, name); at >= 0; at = strings.Index(lower, name) {
-		text, lower = text[:at]+" "+text[at+len(name):], lower[:at]+" "+lower[at+len(name):]
-	}
-	return text
+	return dst
 }

@@ -22,6 +22,8 @@ func TestListNamedBesideTheCause(t *testing.T) {
 		"550 Mail from IP 203.0.113.10 rejected using zen.spamhaus.org",
 		"554 5.7.1 Service unavailable; Client host [203.0.113.10] blocked using zen.spamhaus.org",
 		"550 5.7.1 Message rejected: 203.0.113.10 is listed, see https://www.spamhaus.org/query/ip/203.0.113.10",
+		"550 5.7.1 <k.sato@example.net>: Recipient address rejected: client out10.example.jp[203.0.113.10] is on psbl.surriel.com",
+		"550 Your mail was not taken (203.0.113.10), blocked by SPAMHAUS",
 	} {
 		if v := rules.Classify(Query{Text: text, SendingIP: ours}); v.Suspend != Yes {
 			t.Errorf("%q: suspend %s, class %s by rule %q", text, v.Suspend, v.Class, v.Rule)

@@ -16,7 +16,7 @@ func (r *Rules) named(t *trace) []List {
 	var found []List
 	for i := range r.lists {
 		for _, id := range r.lists[i].ids {
-			if t.hit[id] {
+			if t.said(id) {
 				found = append(found, r.lists[i].List)
 				break
 			}

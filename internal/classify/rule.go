@@ -31,10 +31,9 @@ type rule struct {
 
 // holds says whether the rule decides a reply. Conditions that the rule does not have hold.
 func (r *rule) holds(q *Query, n *normal, t *trace) bool {
-	said := func(id int32) bool { return t.hit[id] }
-	return (len(r.any) == 0 || slices.ContainsFunc(r.any, said)) &&
-		!slices.ContainsFunc(r.all, func(id int32) bool { return !t.hit[id] }) &&
-		!slices.ContainsFunc(r.none, said) &&
+	return (len(r.any) == 0 || slices.ContainsFunc(r.any, t.said)) &&
+		!slices.ContainsFunc(r.all, func(id int32) bool { return !t.said(id) }) &&
+		!slices.ContainsFunc(r.none, t.said) &&
 		(len(r.codes) == 0 || slices.ContainsFunc(r.codes, func(c codeRange) bool { return c.contains(n.code, n.enhanced) })) &&
 		(len(r.nested) == 0 || slices.ContainsFunc(r.nested, func(c codeRange) bool { return c.enhanced && c.contains(0, n.nested) })) &&
 		(len(r.phases) == 0 || slices.Contains(r.phases, string(q.Phase))) &&

@@ -15,6 +15,7 @@ type Rules struct {
 	rules []rule
 	lists []knownList
 	worth map[Weight]Suspend // the most that lists of a weight alone can do
+	cause []int32            // phrases that say that a list is why, see beside
 	found *automaton
 }
 
@@ -57,8 +58,8 @@ func compile(own *file) (*Rules, error) {
 		return nil, err
 	}
 	c := compiler{
-		words: map[string][]string{}, ids: map[string]int32{}, names: map[string]bool{}, builtin: map[string]bool{},
-		disabled: map[string]bool{}, out: Rules{worth: map[Weight]Suspend{}},
+		words: map[string][]string{}, spelled: map[string][]string{}, ids: map[string]int32{}, pieces: map[string]part{}, found: newBuilder(),
+		names: map[string]bool{}, builtin: map[string]bool{}, disabled: map[string]bool{}, out: Rules{worth: map[Weight]Suspend{}},
 	}
 	for _, f := range files {
 		for _, t := range f.Rules {
@@ -88,13 +89,18 @@ func compile(own *file) (*Rules, error) {
 			return nil, err
 		}
 	}
+	clear(c.spelled) // groups have grown with the lists
+	clear(c.pieces)
+	if c.out.cause, err = c.group(causeWords); err != nil {
+		return nil, err
+	}
 	for _, f := range files {
 		if err := c.addRules(f, f == own); err != nil {
 			return nil, err
 		}
 	}
-	c.out.found, err = newAutomaton(c.phrases)
-	return &c.out, err
+	c.out.found = c.found.automaton()
+	return &c.out, nil
 }
 
 func builtinFiles() ([]*file, error) {
@@ -119,9 +125,11 @@ func builtinFiles() ([]*file, error) {
 
 // A compiler collects phrases, each once, while it reads files.
 type compiler struct {
-	words    map[string][]string
-	phrases  []phrase
-	ids      map[string]int32
+	words    map[string][]string // groups, until the lists are read
+	spelled  map[string][]string // by text
+	ids      map[string]int32    // of phrases
+	pieces   map[string]part     // of phrases
+	found    *builder
 	names    map[string]bool // of rules read
 	builtin  map[string]bool
 	disabled map[string]bool
@@ -171,6 +179,18 @@ func (c *compiler) addLists(f *file) error {
 		c.out.lists = append(c.out.lists, k)
 	}
 	return nil
+}
+
+// group gives the phrases of a group of words.
+func (c *compiler) group(name string) (ids []int32, err error) {
+	for _, text := range c.words[name] {
+		id, err := c.phrase(text)
+		if err != nil {
+			return nil, fmt.Errorf("[words] %s: %w", name, err)
+		}
+		ids = append(ids, id)
+	}
+	return ids, nil
 }
 
 func (c *compiler) addRules(f *file, own bool) error {
@@ -241,19 +261,6 @@ func (c *compiler) rule(t ruleTable) (rule, error) {
 		r.lists = append(r.lists, i)
 	}
 	return r, nil
-}
-
-func (c *compiler) phrase(text string) (int32, error) {
-	if id, known := c.ids[text]; known {
-		return id, nil
-	}
-	p, err := parsePhrase(text, c.words)
-	if err != nil {
-		return 0, err
-	}
-	id := int32(len(c.phrases))
-	c.phrases, c.ids[text] = append(c.phrases, p), id
-	return id, nil
 }
 
 // test runs the tests of a file.

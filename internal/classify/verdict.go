@@ -61,6 +61,9 @@ type scratch struct {
 	trace  trace // of the text without the addresses that it quotes
 	quoted trace // of the text with them
 	url    []byte
+
+	decided  *rule  // the rule that decided; nil: none
+	nameless []byte // see beside
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -75,8 +78,9 @@ func (r *Rules) Classify(q Query) Verdict {
 	if code := s.normal.code; code >= 200 && code < 400 {
 		return Verdict{Class: ClassNone, Rule: rulePositive}
 	}
-	v := r.judge(&q, s, s.echoes.certain(s.normal.plain, &q))
-	if rest, theirs := r.beside(&q, &v, s); theirs {
+	certain := s.echoes.certain(s.normal.plain, &q)
+	v := r.judge(&q, s, certain)
+	if rest, theirs := r.beside(&q, &v, s, certain); theirs {
 		return rest
 	}
 	if v.blamesIP() || len(v.Lists) > 0 {
@@ -105,6 +109,7 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 		r.found.run(s.normal.quoting, whole)
 	}
 	r.found.run(s.normal.unquoted, &s.trace)
+	s.decided = nil
 	v := Verdict{Class: PolicyUnspecified, Rule: ruleNone, Quoted: s.normal.addresses()}
 	for i := range r.rules {
 		decided, said := &r.rules[i], &s.trace
@@ -112,6 +117,7 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 			said = whole
 		}
 		if decided.holds(q, &s.normal, said) {
+			s.decided = decided
 			v.Class, v.Scope, v.Suspend = decided.class, decided.scope, decided.suspend
 			v.Rule, v.Source, v.Advice = decided.name, decided.source, decided.advice
 			v.Lists = r.namedBy(decided, s)
@@ -135,7 +141,7 @@ func (r *Rules) leadsToList(url []byte, s *scratch) bool {
 	s.url = append(append(append(s.url[:0], ' '), url...), ' ')
 	r.found.run(s.url, &s.quoted)
 	return slices.ContainsFunc(r.lists, func(l knownList) bool {
-		return slices.ContainsFunc(l.ids, func(id int32) bool { return s.quoted.hit[id] })
+		return slices.ContainsFunc(l.ids, s.quoted.said)
 	})
 }
 
