@@ -13,6 +13,7 @@
 //	kanmon classify [REPLY]                              what a reply means and whose it is
 //	kanmon ip      list|show|suspend|resume [--config FILE]  the standing of the sending IPs of a running kanmon
 //	kanmon mx      ADDRESS [--config FILE]               what is remembered of the TLS of an MX
+//	kanmon status  [--config FILE]                       sessions, memory and dropped records of a running kanmon
 //	kanmon tenant  list|show|explain|limit|block|unblock|exempt|unexempt [--config FILE]  how tenants' mail is treated, and why
 //	kanmon account …                                     the same of accounts, the senders inside a tenant
 //	kanmon audit   [--tenant T] [--account A] [-n N]     who has changed what of them
@@ -58,6 +59,7 @@ type commandLine struct {
 	Classify classifyCommand `cmd:"" help:"Explain what a reply of an MX means, and whose it is."`
 	IP       ipCommands      `cmd:"" name:"ip" help:"The standing of the sending IPs of a running kanmon."`
 	MX       mxCommand       `cmd:"" name:"mx" help:"What a running kanmon remembers of the TLS of an MX, and what follows from it."`
+	Status   statusCommand   `cmd:"" help:"How a running kanmon is: sessions, memory, records that were dropped."`
 	Tenant   tenantCommands  `cmd:"" help:"How the mail of tenants is treated by a running kanmon, why, and what you can do about it."`
 	Account  accountCommands `cmd:"" help:"The same of accounts: the senders inside a tenant."`
 	Audit    auditCommand    `cmd:"" help:"Who has blocked, exempted or limited whom, when and why."`

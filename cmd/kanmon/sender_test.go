@@ -156,6 +156,14 @@ func (c *customers) Changes(of admin.Subject, most int) (all []admin.Change, err
 	return all[max(0, len(all)-most):], nil
 }
 
+// Status is the same at any time.
+func (c *customers) Status() admin.Status {
+	return admin.Status{
+		Started: at("08:00"), Sessions: 42, RecordsDropped: 7, Goroutines: 99,
+		HeapLive: 21 << 20, HeapFreed: 3 << 19, Stacks: 2 << 20, Mapped: 40 << 20,
+	}
+}
+
 // MX knows one that has been given up, one that is about to be tested, and one that is as it should be but for its age.
 func (c *customers) MX(addr netip.Addr) admin.MX {
 	later := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
@@ -182,7 +190,7 @@ func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := admin.Listen(ts.MkAbs(args[0]))
 	ts.Check(err)
 	all := newCustomers()
-	server := admin.NewServer(nil, all, all, all, slog.New(slog.DiscardHandler))
+	server := admin.NewServer(nil, all, all, all, all, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	ts.Defer(func() { ts.Check(errors.Join(server.Close(), <-done)) })

@@ -14,6 +14,7 @@
 //	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; with a reason; without "for" until resumed
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
+//	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	GET  /v1/tenants                      all tenants
 //	GET  /v1/tenants/{tenant}             all that is known of one, and why it is treated as it is
 //	POST /v1/tenants/{tenant}/block       {"for": "2h", "reason": "..."} or {"until": "2026-07-01T18:00:00+09:00", …}

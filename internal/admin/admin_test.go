@@ -56,6 +56,21 @@ func (fakeMXs) MX(addr netip.Addr) MX {
 	return MX{MX: addr, Known: addr == ip, Strikes: 1, Failures: []MXFailure{{Phase: "handshake", Cause: "EOF"}}}
 }
 
+// fakeProcess is how the server's tests are.
+type fakeProcess struct{}
+
+func (fakeProcess) Status() Status {
+	return Status{Sessions: 7, RecordsDropped: 3, Goroutines: 12, HeapLive: 5 << 20, Mapped: 9 << 20}
+}
+
+func TestShowStatus(t *testing.T) {
+	path, _ := serve(t, &fakeIPs{}, nil)
+	got, err := NewClient(path).Status(t.Context())
+	if diff := cmp.Diff(fakeProcess{}.Status(), got); err != nil || diff != "" {
+		t.Errorf("%v\n%s", err, diff)
+	}
+}
+
 func TestShowMX(t *testing.T) {
 	path, _ := serve(t, &fakeIPs{}, nil)
 	got, err := NewClient(path).MX(t.Context(), ip)
@@ -77,7 +92,7 @@ func serve(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(ips, senders, senders, fakeMXs{}, slog.New(slog.NewTextHandler(log, nil)))
+	s := NewServer(ips, senders, senders, fakeMXs{}, fakeProcess{}, slog.New(slog.NewTextHandler(log, nil)))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {

@@ -25,6 +25,7 @@ type Server struct {
 	senders Senders
 	orders  SenderOrders
 	mxs     MXs
+	process Process
 	log     *slog.Logger
 	now     func() time.Time
 	conns   connections
@@ -37,14 +38,15 @@ const (
 )
 
 // NewServer makes a server that is not serving yet.
-func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, log *slog.Logger) *Server {
-	s := &Server{ips: ips, senders: senders, orders: orders, mxs: mxs, log: log, now: time.Now}
+func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, process Process, log *slog.Logger) *Server {
+	s := &Server{ips: ips, senders: senders, orders: orders, mxs: mxs, process: process, log: log, now: time.Now}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /v1/ips", s.list)
 	mux.HandleFunc("GET /v1/ips/{ip}", s.show)
 	mux.HandleFunc("POST /v1/ips/{ip}/suspend", s.suspend)
 	mux.HandleFunc("POST /v1/ips/{ip}/resume", s.resume)
 	mux.HandleFunc("GET /v1/mxs/{ip}", s.showMX)
+	mux.HandleFunc("GET /v1/status", s.showStatus)
 	s.handleSenders(mux)
 	s.http = http.Server{
 		Handler: http.MaxBytesHandler(s.conns.whenHeard(mux), maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,

@@ -73,6 +73,7 @@ type Daemon struct {
 	cleanups   []cleanup
 	stateFiles []os.FileInfo // that this process has locked
 	memory     int64         // soft memory limit before Start
+	started    time.Time
 
 	mu      sync.Mutex // guards the generations
 	current *generation
@@ -102,6 +103,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		rescues:     newRescues(log),
 		sites:       newSites(),
 		memory:      debug.SetMemoryLimit(-1),
+		started:     time.Now(),
 	}
 }
 

@@ -349,7 +349,7 @@ func TestSuspendForLessThanNothing(t *testing.T) {
 	}
 	var ips slip
 	w := newWorld(t, listenTable)
-	server := admin.NewServer(&ips, nil, nil, nil, w.daemon.log)
+	server := admin.NewServer(&ips, nil, nil, nil, nil, w.daemon.log)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	t.Cleanup(func() { _ = errors.Join(server.Close(), <-done) })

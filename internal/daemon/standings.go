@@ -88,7 +88,7 @@ func (d *Daemon) openAdmin() error {
 		return err
 	}
 	customers := &senders{d.policy}
-	server := admin.NewServer(&operator{d}, customers, customers, &operator{d}, d.log)
+	server := admin.NewServer(&operator{d}, customers, customers, &operator{d}, &operator{d}, d.log)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	d.onStop("admin socket", func(context.Context) error { return errors.Join(server.Close(), <-done) })

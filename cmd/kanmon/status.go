@@ -1,0 +1,32 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"kanmon/internal/admin"
+)
+
+type statusCommand struct{ adminFlag }
+
+// Run shows how a running kanmon is.
+func (k *statusCommand) Run(c *console) error {
+	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) (admin.Status, error) { return a.Status(ctx) }, printStatus)
+}
+
+func printStatus(w io.Writer, s admin.Status) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "started\t%s\n", when(s.Started))
+	fmt.Fprintf(table, "sessions\t%d\n", s.Sessions)
+	fmt.Fprintf(table, "records dropped\t%d\n", s.RecordsDropped)
+	fmt.Fprintf(table, "goroutines\t%d\n", s.Goroutines)
+	for _, m := range []struct {
+		name   string
+		octets uint64
+	}{{"heap in use", s.HeapLive}, {"heap free", s.HeapFreed}, {"stacks", s.Stacks}, {"memory in all", s.Mapped}} {
+		fmt.Fprintf(table, "%s\t%.1f MiB\n", m.name, float64(m.octets)/(1<<20))
+	}
+	return table.Flush()
+}

@@ -1,0 +1,31 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// A Status is how a running kanmon is.
+type Status struct {
+	Started        time.Time `json:"started"`
+	Sessions       int       `json:"sessions"`        // running now
+	RecordsDropped uint64    `json:"records_dropped"` // that at least one sink has lost, of the journals that sessions still record to
+	Goroutines     int       `json:"goroutines"`
+	HeapLive       uint64    `json:"heap_live"`  // octets that the last collection has found in use
+	HeapFreed      uint64    `json:"heap_freed"` // octets that are free and not given back to the system yet
+	Stacks         uint64    `json:"stacks"`     // octets
+	Mapped         uint64    `json:"mapped"`     // octets that the runtime has from the system in all
+}
+
+// A Process is what the daemon knows of itself.
+type Process interface {
+	Status() Status
+}
+
+func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.process.Status()) }
+
+// Status gives how kanmon is.
+func (c *Client) Status(ctx context.Context) (Status, error) {
+	return answer[Status](ctx, c, http.MethodGet, "/v1/status", nil)
+}

@@ -1,0 +1,31 @@
+package daemon
+
+import (
+	"runtime"
+	"testing"
+
+	"kanmon/internal/smtptest"
+)
+
+// What an operator is shown of kanmon itself is what is: a running session is counted, and one that has ended is not.
+func TestStatusIsWhatIs(t *testing.T) {
+	w := newWorld(t, listenTable+"[journal]\nrecords = 'DIR/records.jsonl'\n")
+	w.start()
+	o := &operator{w.daemon}
+	msa := w.session()
+	if d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("Subject: hello\r\n\r\n"), true); !d.All(smtptest.Accepted) {
+		t.Fatalf("delivery: %+v", d)
+	}
+	runtime.GC()
+	got := o.Status()
+	if got.Sessions != 1 || got.Goroutines < 3 || got.HeapLive == 0 || got.Mapped < got.HeapLive || got.RecordsDropped != 0 || got.Started.IsZero() {
+		t.Errorf("with a session: %+v", got)
+	}
+	if err := msa.Quit(); err != nil {
+		t.Error(err)
+	}
+	w.stop()
+	if got := o.Status(); got.Sessions != 0 {
+		t.Errorf("behind the session: %+v", got)
+	}
+}
