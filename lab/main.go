@@ -121,7 +121,7 @@ func (o options) limit() time.Duration {
 }
 
 func run(ctx context.Context, o options) error {
-	if err := raiseDescriptors(); err != nil {
+	if _, err := netlab.RaiseDescriptors(); err != nil {
 		return err
 	}
 	r, err := measure(ctx, o)

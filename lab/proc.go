@@ -1,31 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"kanmon/test/netlab"
 )
 
 // tick is the unit of CPU times in /proc: Linux shows hundredths of a second on every machine.
 const tick = time.Second / 100
-
-// raiseDescriptors allows this process and its children as many descriptors as the machine grants.
-func raiseDescriptors() error {
-	limit, err := descriptors()
-	if err != nil {
-		return err
-	}
-	limit.Cur = limit.Max
-	// Set by name, or the runtime would give children the limit that this process was started with.
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return fmt.Errorf("raise limit of descriptors: %w", err)
-	}
-	return nil
-}
 
 func descriptors() (limit syscall.Rlimit, err error) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
@@ -41,37 +28,12 @@ type usage struct {
 }
 
 func usageOf(pid int) (usage, error) {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	cpu, err := netlab.CPUOf(pid)
 	if err != nil {
-		return usage{}, fmt.Errorf("CPU of process %d: %w", pid, err)
+		return usage{}, err
 	}
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		return usage{}, fmt.Errorf("memory of process %d: %w", pid, err)
-	}
-	// The name in parentheses may contain anything; user and system time are the 14th and 15th field.
-	fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
-	_, rest, _ := strings.Cut(string(status), "VmRSS:")
-	size := strings.Fields(rest)
-	if len(fields) < 13 || len(size) == 0 {
-		return usage{}, fmt.Errorf("usage of process %d: it has ended", pid)
-	}
-	var numbers [3]int
-	for i, text := range []string{fields[11], fields[12], size[0]} {
-		if numbers[i], err = strconv.Atoi(text); err != nil {
-			return usage{}, fmt.Errorf("usage of process %d: %w", pid, err)
-		}
-	}
-	return usage{cpu: time.Duration(numbers[0]+numbers[1]) * tick, resident: numbers[2]}, nil
-}
-
-// openFiles is how many descriptors a process has open.
-func openFiles(pid int) (int, error) {
-	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
-	if err != nil {
-		return 0, fmt.Errorf("descriptors of process %d: %w", pid, err)
-	}
-	return len(files), nil
+	resident, err := netlab.ResidentOf(pid)
+	return usage{cpu: cpu.All(), resident: resident}, err
 }
 
 // busyNow is how long all CPUs of the machine have worked so far; 0 if the kernel does not say.

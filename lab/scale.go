@@ -149,7 +149,7 @@ func calm(ctx context.Context, p plan, st *site) error {
 // awaitEnded waits until kanmon has closed the connections of the held sessions.
 func awaitEnded(ctx context.Context, st *site) error {
 	for until := time.Now().Add(holdTimeout); ; {
-		open, err := openFiles(st.kanmon.PID())
+		open, err := netlab.OpenFiles(st.kanmon.PID())
 		if err != nil || open <= spareFiles {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"kanmon/test/bench/bytecopy"
 	"kanmon/test/netlab"
 )
 
@@ -107,7 +108,7 @@ func (r *rig) launch(c *contender, copyBuffer int) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", c.name, err)
 	}
-	for until := time.Now().Add(10 * time.Second); !listening(c.pid, c.port); time.Sleep(10 * time.Millisecond) {
+	for until := time.Now().Add(10 * time.Second); !netlab.Listening(c.pid, c.port); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(until) {
 			r.halt(c)
 			return fmt.Errorf("%s does not listen on port %d", c.name, c.port)
@@ -143,7 +144,7 @@ func (r *rig) launchNginx(c *contender) error {
 }
 
 func (r *rig) launchCopy(c *contender, buffer int) error {
-	spec := copySpec{
+	spec := bytecopy.Spec{
 		Listen: netip.AddrPortFrom(netip.IPv4Unspecified(), copyPort),
 		Buffer: buffer,
 		TLSTo:  make(map[netip.AddrPort]netip.AddrPort),
@@ -151,11 +152,11 @@ func (r *rig) launchCopy(c *contender, buffer int) error {
 	for _, a := range []netip.Addr{mxTLS, holdTLS} {
 		spec.TLSTo[netip.AddrPortFrom(a, smtpPort)] = netip.AddrPortFrom(a, smtpsPort)
 	}
-	child, err := startRole(r.world.gateway, "copy", spec)
+	child, err := netlab.StartRole(r.world.gateway, bytecopy.RoleName, spec)
 	if err != nil {
 		return err
 	}
-	c.pid, c.stop = child.pid(), child.stop
+	c.pid, c.stop = child.PID(), child.Stop
 	return nil
 }
 

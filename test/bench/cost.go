@@ -70,7 +70,7 @@ func (c *costResult) ratio() (mean, half float64) {
 	var logs []float64
 	for _, one := range c.rounds {
 		a, b := one[kanmon], one[before]
-		x, y := a.perMessage(a.proxy.all()), b.perMessage(b.proxy.all())
+		x, y := a.perMessage(a.proxy.All()), b.perMessage(b.proxy.All())
 		if x > 0 && y > 0 {
 			logs = append(logs, math.Log(x/y))
 		}
@@ -99,7 +99,7 @@ func (r *results) writeCost(w io.Writer) {
 	fmt.Fprintf(w, "| load | turns | before, µs | now, µs | ratio, 95 %% interval |\n|---|---|---|---|---|\n")
 	for i := range r.cost {
 		c := &r.cost[i]
-		cpu := func(s *sample) float64 { return s.perMessage(s.proxy.all()) }
+		cpu := func(s *sample) float64 { return s.perMessage(s.proxy.All()) }
 		mean, half := c.ratio()
 		fmt.Fprintf(w, "| %s | %d | %v | %v | %.3f ± %.3f |\n", c.name, len(c.rounds), of(c.rounds, before, cpu), of(c.rounds, kanmon, cpu), mean, half)
 	}

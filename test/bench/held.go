@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/test/bench/load"
+	"kanmon/test/netlab"
 )
 
 // What a held session may cost kanmon: KiB plain and with TLS, CPU of all of them in per cent of a core, and what normal mail keeps of its rate.
@@ -82,7 +83,7 @@ func (r *rig) hold(ctx context.Context, c *contender, tls bool) (*heldResult, er
 	if err = pause(ctx, settle); err != nil { // what a busy time leaves behind is not what the sessions are added to
 		return nil, err
 	}
-	if result.before, err = residentOf(c.pid); err != nil {
+	if result.before, err = netlab.ResidentOf(c.pid); err != nil {
 		return nil, err
 	}
 	err = r.withTarpitted(c, load.Spec{
@@ -112,7 +113,7 @@ func (r *rig) weigh(ctx context.Context, c *contender, result *heldResult) error
 		return err
 	}
 	var err error
-	if result.fresh, err = residentOf(c.pid); err != nil {
+	if result.fresh, err = netlab.ResidentOf(c.pid); err != nil {
 		return err
 	}
 	if result.idle, err = r.cpuShare(ctx, c); err != nil {
@@ -132,7 +133,7 @@ func (r *rig) weigh(ctx context.Context, c *contender, result *heldResult) error
 	if err := pause(ctx, settle); err != nil {
 		return err
 	}
-	result.after, err = residentOf(c.pid)
+	result.after, err = netlab.ResidentOf(c.pid)
 	return err
 }
 
@@ -169,30 +170,30 @@ func (r *rig) withTarpitted(c *contender, spec load.Spec, do func() error) error
 	}
 	r.world.tarpit = tarpit
 	defer func() {
-		tarpit.stop()
+		tarpit.Stop()
 		r.world.tarpit = nil
 	}()
 	spec.From = sources(c.network)
-	source, err := startRole(r.world.source, "source", spec)
+	source, err := netlab.StartRole(r.world.source, "source", spec)
 	if err != nil {
 		return err
 	}
 	r.world.holder = source
 	defer func() {
-		source.stop()
+		source.Stop()
 		r.world.holder = nil
 	}()
 	if err := do(); err != nil {
-		return errors.Join(err, source.firstFailure())
+		return errors.Join(err, firstFailure(source))
 	}
 	return nil
 }
 
 // firstFailure ends a source and gives what its first failed session met.
-func (c *child) firstFailure() error {
-	_ = c.stdin.Close()
+func firstFailure(c *netlab.Child) error {
+	c.CloseOrders()
 	var event sourceEvent
-	if err := c.answers.Decode(&event); err != nil {
+	if err := c.Answers.Decode(&event); err != nil {
 		return fmt.Errorf("hear from the source: %w", err)
 	}
 	if event.Result != nil {
@@ -223,7 +224,7 @@ func (r *rig) awaitHeld(ctx context.Context, sessions, messages int) error {
 
 // cpuShare is what a contender uses of a core while nothing but the held sessions is there, in per cent.
 func (r *rig) cpuShare(ctx context.Context, c *contender) (float64, error) {
-	before, err := cpuOf(c.pid)
+	before, err := netlab.CPUOf(c.pid)
 	if err != nil {
 		return 0, err
 	}
@@ -231,8 +232,8 @@ func (r *rig) cpuShare(ctx context.Context, c *contender) (float64, error) {
 	if err := pause(ctx, r.conf.idle); err != nil {
 		return 0, err
 	}
-	after, err := cpuOf(c.pid)
-	return 100 * float64(after.minus(before).all()) / float64(time.Since(began)), err
+	after, err := netlab.CPUOf(c.pid)
+	return 100 * float64(after.Minus(before).All()) / float64(time.Since(began)), err
 }
 
 func (r *rig) normalMail(ctx context.Context, c *contender, tls bool, windows int) ([]*sample, error) {

@@ -39,12 +39,8 @@ const (
 )
 
 func main() {
-	if len(os.Args) == 2 && roles[os.Args[1]] != nil {
-		if err := roles[os.Args[1]](os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintf(os.Stderr, "bench %s: %v\n", os.Args[1], err)
-			os.Exit(1)
-		}
-		return
+	if code, done := netlab.RunRole(roles); done {
+		os.Exit(code)
 	}
 	conf := configFromArgs()
 	if code, done := netlab.Isolate(); done {

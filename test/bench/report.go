@@ -115,8 +115,8 @@ func (r *results) writeCell(w io.Writer, c cellResult) {
 			median(messageP50), median(messageP99),
 			fromConnect(c, median(func(s *sample) float64 { return milliseconds(s.Session.P50) })),
 			fromConnect(c, median(func(s *sample) float64 { return milliseconds(s.Session.P99) })),
-			median(func(s *sample) float64 { return s.perMessage(s.source.system) }),
-			median(func(s *sample) float64 { return s.perMessage(s.mx.system) }),
+			median(func(s *sample) float64 { return s.perMessage(s.source.System) }),
+			median(func(s *sample) float64 { return s.perMessage(s.mx.System) }),
 			of(c.rounds, name, func(s *sample) float64 { return float64(s.Failed) }).most)
 	}
 	fmt.Fprintln(w)
@@ -136,8 +136,8 @@ func proxyCPU(rounds []round, name string) string {
 	if name == direct {
 		return "–"
 	}
-	all := of(rounds, name, func(s *sample) float64 { return s.perMessage(s.proxy.all()) }).median
-	system := of(rounds, name, func(s *sample) float64 { return s.perMessage(s.proxy.system) }).median
+	all := of(rounds, name, func(s *sample) float64 { return s.perMessage(s.proxy.All()) }).median
+	system := of(rounds, name, func(s *sample) float64 { return s.perMessage(s.proxy.System) }).median
 	return fmt.Sprintf("%.0f, %.0f of it system", all, system)
 }
 

@@ -30,7 +30,7 @@ func newRig(conf config) (_ *rig, err error) {
 	if err := r.checkNames(); err != nil {
 		return nil, err
 	}
-	if r.descriptor, err = raiseDescriptors(); err != nil {
+	if r.descriptor, err = netlab.RaiseDescriptors(); err != nil {
 		return nil, err
 	}
 	// Two descriptors a session, a few hundred for all else: the ten sessions of normal mail, listeners, files.
@@ -81,7 +81,7 @@ func (r *rig) close() error {
 	if r.world != nil {
 		for _, s := range []*sink{r.world.sink, r.world.tarpit} {
 			if s != nil {
-				s.stop()
+				s.Stop()
 			}
 		}
 	}

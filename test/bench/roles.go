@@ -5,19 +5,15 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"net/netip"
 
 	"kanmon/test/bench/bytecopy"
 	"kanmon/test/bench/load"
 	"kanmon/test/bench/mx"
+	"kanmon/test/netlab"
 )
 
-// A role is what this program does when it is started again by itself: as one process on one of the hosts. It reads what to do from
-// its standard input and ends when that ends.
-type role func(in io.Reader, out io.Writer) error
-
-var roles = map[string]role{"source": sourceRole, "mx": mxRole, "copy": copyRole}
+// roles are what this program does when it is started again by itself.
+var roles = map[string]netlab.RoleFunc{"source": sourceRole, "mx": mxRole, bytecopy.RoleName: bytecopy.Role}
 
 // A sourceEvent is what the source says on its standard output.
 type sourceEvent struct {
@@ -77,30 +73,4 @@ func mxRole(in io.Reader, out io.Writer) error {
 		}
 	}()
 	return server.Serve(ctx)
-}
-
-// A copySpec says what the byte copier does.
-type copySpec struct {
-	Listen netip.AddrPort
-	Buffer int
-	TLSTo  map[netip.AddrPort]netip.AddrPort
-}
-
-func copyRole(in io.Reader, _ io.Writer) error {
-	var spec copySpec
-	if err := json.NewDecoder(in).Decode(&spec); err != nil {
-		return fmt.Errorf("read spec: %w", err)
-	}
-	var lc net.ListenConfig
-	lc.SetMultipathTCP(false) // the original destination is not known for multipath connections
-	l, err := lc.Listen(context.Background(), "tcp", spec.Listen.String())
-	if err != nil {
-		return fmt.Errorf("listen: %w", err)
-	}
-	go func() {
-		_, _ = io.Copy(io.Discard, in)
-		_ = l.Close()
-	}()
-	proxy := bytecopy.Proxy{Buffer: spec.Buffer, TLSTo: spec.TLSTo}
-	return proxy.Serve(l)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/test/bench/load"
+	"kanmon/test/netlab"
 )
 
 func TestSpread(t *testing.T) {
@@ -40,24 +41,24 @@ func TestComparedByRound(t *testing.T) {
 }
 
 func TestOwnProcess(t *testing.T) {
-	before, err := cpuOf(os.Getpid())
+	before, err := netlab.CPUOf(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for began := time.Now(); time.Since(began) < 100*time.Millisecond; {
 		_ = strings.Repeat("x", 100)
 	}
-	after, err := cpuOf(os.Getpid())
+	after, err := netlab.CPUOf(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if used := after.minus(before).all(); used <= 0 || used > 10*time.Second {
+	if used := after.Minus(before).All(); used <= 0 || used > 10*time.Second {
 		t.Errorf("100 ms of work used %v", used)
 	}
-	if kib, err := residentOf(os.Getpid()); err != nil || kib < 1000 || kib > 1<<22 {
+	if kib, err := netlab.ResidentOf(os.Getpid()); err != nil || kib < 1000 || kib > 1<<22 {
 		t.Errorf("resident: %d KiB, %v", kib, err)
 	}
-	if busy, err := machineBusy(); err != nil || busy <= 0 {
+	if busy, err := netlab.MachineBusy(); err != nil || busy <= 0 {
 		t.Errorf("machine: %v, %v", busy, err)
 	}
 }

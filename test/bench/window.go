@@ -10,12 +10,13 @@ import (
 
 	"kanmon/test/bench/load"
 	"kanmon/test/bench/mx"
+	"kanmon/test/netlab"
 )
 
 // A sample is one measured window.
 type sample struct {
 	load.Result
-	proxy, source, mx cpuTime // used inside the window
+	proxy, source, mx netlab.CPUTime // used inside the window
 	others            float64 // share of the machine that other programs took
 }
 
@@ -55,7 +56,7 @@ func (r *rig) measure(ctx context.Context, c *contender, spec load.Spec) (*sampl
 
 // clocks are the CPU clocks at one moment.
 type clocks struct {
-	proxy, source, mx, ours cpuTime
+	proxy, source, mx, ours netlab.CPUTime
 	busy                    time.Duration
 	at                      time.Time
 }
@@ -65,18 +66,18 @@ func (r *rig) window(ctx context.Context, c *contender, spec load.Spec) (*sample
 	if err != nil {
 		return nil, err
 	}
-	source, err := startRole(r.world.source, "source", spec)
+	source, err := netlab.StartRole(r.world.source, "source", spec)
 	if err != nil {
 		return nil, err
 	}
-	defer source.stop()
-	defer context.AfterFunc(ctx, func() { _ = source.cmd.Process.Kill() })()
+	defer source.Stop()
+	defer context.AfterFunc(ctx, source.Kill)()
 
 	var marks []clocks
 	var result *load.Result
 	for result == nil {
 		var event sourceEvent
-		if err := source.answers.Decode(&event); err != nil {
+		if err := source.Answers.Decode(&event); err != nil {
 			return nil, errors.Join(ctx.Err(), fmt.Errorf("hear from the source: %w", err))
 		}
 		if event.Failed != "" {
@@ -117,30 +118,30 @@ func tallies(before, after mx.Stats, result *load.Result, size int) error {
 }
 
 func newSample(result load.Result, open, closed clocks) *sample {
-	ours := closed.ours.minus(open.ours).all()
+	ours := closed.ours.Minus(open.ours).All()
 	capacity := closed.at.Sub(open.at) * time.Duration(runtime.NumCPU())
 	return &sample{
 		Result: result,
-		proxy:  closed.proxy.minus(open.proxy),
-		source: closed.source.minus(open.source),
-		mx:     closed.mx.minus(open.mx),
+		proxy:  closed.proxy.Minus(open.proxy),
+		source: closed.source.Minus(open.source),
+		mx:     closed.mx.Minus(open.mx),
 		others: max(0, float64(closed.busy-open.busy-ours)/float64(capacity)),
 	}
 }
 
-func (r *rig) readClocks(c *contender, source *child) (clocks, error) {
+func (r *rig) readClocks(c *contender, source *netlab.Child) (clocks, error) {
 	m := clocks{at: time.Now()}
 	var errs []error
-	read := func(pid int) cpuTime {
+	read := func(pid int) netlab.CPUTime {
 		if pid == 0 {
-			return cpuTime{}
+			return netlab.CPUTime{}
 		}
-		t, err := cpuOf(pid)
+		t, err := netlab.CPUOf(pid)
 		errs = append(errs, err)
-		m.ours = m.ours.plus(t)
+		m.ours = m.ours.Plus(t)
 		return t
 	}
-	m.source, m.mx = read(source.pid()), read(r.world.sink.pid())
+	m.source, m.mx = read(source.PID()), read(r.world.sink.PID())
 	read(os.Getpid())
 	for _, other := range r.all {
 		if t := read(other.pid); other == c {
@@ -148,9 +149,9 @@ func (r *rig) readClocks(c *contender, source *child) (clocks, error) {
 		}
 	}
 	for _, child := range r.world.aside() {
-		read(child.pid())
+		read(child.PID())
 	}
 	var err error
-	m.busy, err = machineBusy()
+	m.busy, err = netlab.MachineBusy()
 	return m, errors.Join(append(errs, err)...)
 }

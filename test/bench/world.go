@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"kanmon/test/bench/mx"
 	"kanmon/test/netlab"
@@ -52,14 +51,14 @@ type world struct {
 
 	sink   *sink  // takes mail
 	tarpit *sink  // holds sessions, while there is one
-	holder *child // their source
+	holder *netlab.Child // their source
 }
 
 // aside gives the processes that are there besides the proxies, the MX and its source.
-func (w *world) aside() []*child {
-	var children []*child
+func (w *world) aside() []*netlab.Child {
+	var children []*netlab.Child
 	if w.tarpit != nil {
-		children = append(children, w.tarpit.child)
+		children = append(children, w.tarpit.Child)
 	}
 	if w.holder != nil {
 		children = append(children, w.holder)
@@ -148,17 +147,17 @@ func (w *world) redirect(contenders []*contender) error {
 
 // A sink is the MX's process.
 type sink struct {
-	*child
+	*netlab.Child
 }
 
 func startSink(host *netlab.Host, listeners ...mx.Listener) (*sink, error) {
-	c, err := startRole(host, "mx", mxOrder{Listeners: listeners})
+	c, err := netlab.StartRole(host, "mx", mxOrder{Listeners: listeners})
 	if err != nil {
 		return nil, err
 	}
 	s := &sink{c}
 	if _, err := s.answer(); err != nil { // it listens now
-		s.stop()
+		s.Stop()
 		return nil, err
 	}
 	return s, nil
@@ -169,7 +168,7 @@ func (s *sink) stats() (mx.Stats, error) { return s.order(mxOrder{}) }
 func (s *sink) release() (mx.Stats, error) { return s.order(mxOrder{Release: true}) }
 
 func (s *sink) order(o mxOrder) (mx.Stats, error) {
-	if err := s.orders.Encode(o); err != nil {
+	if err := s.Orders.Encode(o); err != nil {
 		return mx.Stats{}, fmt.Errorf("ask the MX: %w", err)
 	}
 	return s.answer()
@@ -177,7 +176,7 @@ func (s *sink) order(o mxOrder) (mx.Stats, error) {
 
 func (s *sink) answer() (mx.Stats, error) {
 	var stats mx.Stats
-	if err := s.answers.Decode(&stats); err != nil {
+	if err := s.Answers.Decode(&stats); err != nil {
 		return mx.Stats{}, fmt.Errorf("hear from the MX: %w", err)
 	}
 	return stats, nil
@@ -197,18 +196,4 @@ func startTarpit(host *netlab.Host) (*sink, error) {
 		mx.Listener{Address: netip.AddrPortFrom(holdTLS, smtpPort), TLS: mx.StartTLS, Hold: true},
 		mx.Listener{Address: netip.AddrPortFrom(holdTLS, smtpsPort), TLS: mx.Implicit, Hold: true},
 		mx.Listener{Address: netip.AddrPortFrom(dripPlain, smtpPort), Drip: dripRate})
-}
-
-// raiseDescriptors allows this process and its children as many descriptors as the machine grants, and says how many.
-func raiseDescriptors() (int, error) {
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("limit of descriptors: %w", err)
-	}
-	limit.Cur = limit.Max
-	// Set by name, or the runtime would give children the limit that this process was started with.
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		return 0, fmt.Errorf("raise limit of descriptors: %w", err)
-	}
-	return int(min(limit.Cur, 1<<20)), nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,12 +79,33 @@ func (h *Host) Listen(address string) (listener net.Listener, err error) {
 	return listener, err
 }
 
+// ListenPacket listens on a UDP address of the host, in digits.
+func (h *Host) ListenPacket(address string) (conn net.PacketConn, err error) {
+	err = h.Do(func() error {
+		conn, err = net.ListenPacket("udp", address)
+		return err
+	})
+	return conn, err
+}
+
 // Dial connects from the host to a TCP address in digits.
 func (h *Host) Dial(address string, timeout time.Duration) (conn net.Conn, err error) {
 	err = h.Do(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		conn, err = new(net.Dialer).DialContext(ctx, "tcp", address)
+		return err
+	})
+	return conn, err
+}
+
+// DialFrom connects from an address of the host.
+func (h *Host) DialFrom(from netip.Addr, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
+	err = h.Do(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), timeout)
+		defer cancel()
+		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
+		conn, err = d.DialContext(ctx, "tcp", to.String())
 		return err
 	})
 	return conn, err

@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,8 +16,12 @@ type Kanmon struct {
 	Host *Host
 	User uint32 // user to run as; 0: root
 
+	// Journal is further lines of the table [journal], which Configure adds.
+	Journal string
+
 	dir     string
 	process *Process
+	rotated int
 }
 
 // KanmonPort is where kanmon listens in the lab.
@@ -41,9 +46,32 @@ const UnprivilegedUser = uint32(kanmonID)
 func (k *Kanmon) Configure(config string) error {
 	return writeFile(k.configFile(), `hostname = "gateway.example"`, config, "",
 		"[journal]",
-		fmt.Sprintf("records     = %q", k.recordsFile()),
-		fmt.Sprintf("session_log = %q", k.SessionLogFile()))
+		fmt.Sprintf("records     = %q", k.RecordsFile()),
+		fmt.Sprintf("session_log = %q", k.SessionLogFile()),
+		k.Journal)
 }
+
+// Rotate moves the records away and has kanmon begin new ones, and gives the path of what was moved; the session log is thrown away.
+// kanmon may write to what was moved for a moment more.
+func (k *Kanmon) Rotate() (records string, err error) {
+	k.rotated++
+	records = fmt.Sprintf("%s.%d", k.RecordsFile(), k.rotated)
+	if err := errors.Join(os.Rename(k.RecordsFile(), records), os.Remove(k.SessionLogFile()), k.process.Signal(syscall.SIGUSR1)); err != nil {
+		return "", err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), rotateTimeout)
+	defer cancel()
+	return records, waitFor(ctx, "kanmon has opened its files anew", func() bool {
+		_, err := os.Stat(k.RecordsFile())
+		_, err2 := os.Stat(k.SessionLogFile())
+		return err == nil && err2 == nil
+	})
+}
+
+const rotateTimeout = 15 * time.Second
+
+// Socket is the path for admin.socket of the configuration.
+func (k *Kanmon) Socket() string { return filepath.Join(k.dir, "admin.sock") }
 
 // Rules runs `kanmon rules VERB`: print, apply or remove. It gives the output.
 func (k *Kanmon) Rules(verb string) (string, error) {
@@ -120,10 +148,11 @@ func (k *Kanmon) SessionLogFile() string { return filepath.Join(k.dir, "session.
 
 // Records gives the records so far, one JSON object a line.
 func (k *Kanmon) Records() string {
-	content, _ := os.ReadFile(k.recordsFile())
+	content, _ := os.ReadFile(k.RecordsFile())
 	return string(content)
 }
 
-func (k *Kanmon) recordsFile() string { return filepath.Join(k.dir, "records.jsonl") }
+// RecordsFile is the path of the records.
+func (k *Kanmon) RecordsFile() string { return filepath.Join(k.dir, "records.jsonl") }
 
 func (k *Kanmon) configFile() string { return filepath.Join(k.dir, "kanmon.toml") }

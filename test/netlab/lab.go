@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Lab is one small internet: hosts, wires and processes. Several may run at once.
@@ -63,6 +65,22 @@ func (l *Lab) Close() error {
 		errs = append(errs, fn())
 	}
 	return errors.Join(append(errs, os.RemoveAll(l.Dir))...)
+}
+
+// Fill makes the disk that all files of the labs are on full, until it is emptied again.
+func (l *Lab) Fill() (empty func() error, err error) {
+	var disk unix.Statfs_t
+	if err := unix.Statfs(runDir(), &disk); err != nil {
+		return nil, fmt.Errorf("fill the disk: %w", err)
+	}
+	used := (disk.Blocks - disk.Bfree) * uint64(disk.Bsize)
+	resize := func(size uint64) error {
+		return unix.Mount("tmpfs", runDir(), "tmpfs", unix.MS_REMOUNT, fmt.Sprintf("mode=0755,size=%d", size))
+	}
+	if err := resize(used); err != nil {
+		return nil, fmt.Errorf("fill the disk: %w", err)
+	}
+	return func() error { return resize(disk.Blocks * uint64(disk.Bsize)) }, nil
 }
 
 // Logs gives the last lines of every log file of the lab, for a report of what went wrong.

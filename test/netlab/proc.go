@@ -1,4 +1,4 @@
-package main
+package netlab
 
 import (
 	"bytes"
@@ -7,6 +7,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -15,36 +16,39 @@ const userHZ = 100
 
 const tick = time.Second / userHZ
 
-// A cpuTime is what processes have used.
-type cpuTime struct {
-	user, system time.Duration
+// A CPUTime is what processes have used.
+type CPUTime struct {
+	User, System time.Duration
 }
 
-func (t cpuTime) all() time.Duration { return t.user + t.system }
+// All is the sum.
+func (t CPUTime) All() time.Duration { return t.User + t.System }
 
-func (t cpuTime) minus(o cpuTime) cpuTime { return cpuTime{t.user - o.user, t.system - o.system} }
+// Minus is what was used since o.
+func (t CPUTime) Minus(o CPUTime) CPUTime { return CPUTime{t.User - o.User, t.System - o.System} }
 
-func (t cpuTime) plus(o cpuTime) cpuTime { return cpuTime{t.user + o.user, t.system + o.system} }
+// Plus is what both have used.
+func (t CPUTime) Plus(o CPUTime) CPUTime { return CPUTime{t.User + o.User, t.System + o.System} }
 
-// cpuOf reads what a process and its children have used.
-func cpuOf(pid int) (cpuTime, error) {
-	var sum cpuTime
+// CPUOf reads what a process and its children have used.
+func CPUOf(pid int) (CPUTime, error) {
+	var sum CPUTime
 	for _, p := range family(pid) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
 		if err != nil {
-			return cpuTime{}, fmt.Errorf("CPU of process %d: %w", p, err)
+			return CPUTime{}, fmt.Errorf("CPU of process %d: %w", p, err)
 		}
 		// The name in parentheses may contain anything; user and system time are the 14th and 15th field.
 		fields := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
 		if len(fields) < 13 {
-			return cpuTime{}, fmt.Errorf("CPU of process %d: short stat", p)
+			return CPUTime{}, fmt.Errorf("CPU of process %d: short stat", p)
 		}
 		user, err1 := strconv.Atoi(fields[11])
 		system, err2 := strconv.Atoi(fields[12])
 		if err := errors.Join(err1, err2); err != nil {
-			return cpuTime{}, fmt.Errorf("CPU of process %d: %w", p, err)
+			return CPUTime{}, fmt.Errorf("CPU of process %d: %w", p, err)
 		}
-		sum = sum.plus(cpuTime{time.Duration(user) * tick, time.Duration(system) * tick})
+		sum = sum.Plus(CPUTime{time.Duration(user) * tick, time.Duration(system) * tick})
 	}
 	return sum, nil
 }
@@ -64,8 +68,8 @@ func family(pid int) []int {
 	return pids
 }
 
-// residentOf reads the resident memory of a process and its children, in KiB.
-func residentOf(pid int) (int, error) {
+// ResidentOf reads the resident memory of a process and its children, in KiB.
+func ResidentOf(pid int) (int, error) {
 	sum := 0
 	for _, p := range family(pid) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))
@@ -86,9 +90,9 @@ func residentOf(pid int) (int, error) {
 	return sum, nil
 }
 
-// machineBusy reads how long all CPUs together have worked for processes, or were taken away by a hypervisor. Interrupts are left
+// MachineBusy reads how long all CPUs together have worked for processes, or were taken away by a hypervisor. Interrupts are left
 // out: they cannot be told apart by process.
-func machineBusy() (time.Duration, error) {
+func MachineBusy() (time.Duration, error) {
 	stat, err := os.ReadFile("/proc/stat")
 	if err != nil {
 		return 0, fmt.Errorf("CPU of the machine: %w", err)
@@ -109,8 +113,8 @@ func machineBusy() (time.Duration, error) {
 	return sum, nil
 }
 
-// listening says whether a TCP port is being listened on in the network namespace of a process.
-func listening(pid, port int) bool {
+// Listening says whether a TCP port is being listened on in the network namespace of a process.
+func Listening(pid, port int) bool {
 	for _, file := range []string{"tcp", "tcp6"} {
 		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", pid, file))
 		if err != nil {
@@ -124,4 +128,27 @@ func listening(pid, port int) bool {
 		}
 	}
 	return false
+}
+
+// OpenFiles is how many descriptors a process has open.
+func OpenFiles(pid int) (int, error) {
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return 0, fmt.Errorf("descriptors of process %d: %w", pid, err)
+	}
+	return len(files), nil
+}
+
+// RaiseDescriptors allows this process and its children as many descriptors as the machine grants, and says how many.
+func RaiseDescriptors() (int, error) {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("limit of descriptors: %w", err)
+	}
+	limit.Cur = limit.Max
+	// Set by name, or the runtime would give children the limit that this process was started with.
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 0, fmt.Errorf("raise limit of descriptors: %w", err)
+	}
+	return int(min(limit.Cur, 1<<20)), nil
 }

@@ -72,6 +72,20 @@ func (h *Host) Address(device string, address netip.Prefix) error {
 	return h.IP(arguments)
 }
 
+// Own makes all addresses of networks the host's: it may listen on any of them and connect from any.
+func (h *Host) Own(networks ...netip.Prefix) error {
+	for _, network := range networks {
+		family := "-4"
+		if network.Addr().Is6() {
+			family = "-6"
+		}
+		if err := h.IP(fmt.Sprintf("%s route add local %s dev lo", family, network)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Route adds a route, "default" or a network, by way of a neighbour of the same family.
 func (h *Host) Route(destination string, via netip.Addr) error {
 	family := "-4"

@@ -15,11 +15,12 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// A Proxy copies octets between redirected connections and their original destinations (IPv4).
+// A Proxy copies octets between redirected connections and their original destinations.
 type Proxy struct {
 	Buffer int // octets of each of a session's two buffers
 
@@ -47,7 +48,8 @@ func (p *Proxy) Serve(l net.Listener) error {
 func (p *Proxy) session(msa *net.TCPConn, conf *tls.Config) {
 	defer msa.Close()
 	destination, err := original(msa)
-	if err != nil || destination == msa.LocalAddr().(*net.TCPAddr).AddrPort() {
+	local := msa.LocalAddr().(*net.TCPAddr).AddrPort()
+	if err != nil || destination == netip.AddrPortFrom(local.Addr().Unmap(), local.Port()) {
 		return // not redirected: the proxy would connect to itself
 	}
 	mx, err := p.dial(destination, conf)
@@ -99,6 +101,9 @@ func original(conn *net.TCPConn) (netip.AddrPort, error) {
 	if err != nil {
 		return netip.AddrPort{}, fmt.Errorf("original destination: %w", err)
 	}
+	if local := conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr(); local.Is6() && !local.Is4In6() {
+		return original6(raw)
+	}
 	var address *unix.IPv6Mreq
 	var failed error
 	err = raw.Control(func(fd uintptr) {
@@ -110,4 +115,21 @@ func original(conn *net.TCPConn) (netip.AddrPort, error) {
 	}
 	a := address.Multiaddr
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte(a[4:8])), binary.BigEndian.Uint16(a[2:4])), nil
+}
+
+// originalDestination6 is IP6T_SO_ORIGINAL_DST (linux/netfilter_ipv6/ip6_tables.h).
+const originalDestination6 = 80
+
+func original6(raw syscall.RawConn) (netip.AddrPort, error) {
+	var address *unix.IPv6MTUInfo
+	var failed error
+	err := raw.Control(func(fd uintptr) {
+		// An IPv6MTUInfo begins with the sockaddr_in6 that the kernel gives, and is one for which there is a getsockopt.
+		address, failed = unix.GetsockoptIPv6MTUInfo(int(fd), unix.SOL_IPV6, originalDestination6)
+	})
+	if err := errors.Join(err, failed); err != nil {
+		return netip.AddrPort{}, fmt.Errorf("original destination: %w", err)
+	}
+	port := binary.BigEndian.Uint16(binary.NativeEndian.AppendUint16(nil, address.Addr.Port))
+	return netip.AddrPortFrom(netip.AddrFrom16(address.Addr.Addr), port), nil
 }

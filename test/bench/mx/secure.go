@@ -129,16 +129,16 @@ func (t *tlsSession) drip() {
 	}
 }
 
-// newCertificate makes a self-signed certificate with the kind of key that is quickest to use.
-func newCertificate() (tls.Certificate, error) {
+// NewCertificate makes a self-signed certificate with the kind of key that is quickest to use.
+func NewCertificate(name string) (tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return tls.Certificate{}, fmt.Errorf("make key: %w", err)
 	}
 	template := x509.Certificate{
 		SerialNumber: big.NewInt(1),
-		Subject:      pkix.Name{CommonName: "mx.bench.test"},
-		DNSNames:     []string{"mx.bench.test"},
+		Subject:      pkix.Name{CommonName: name},
+		DNSNames:     []string{name},
 		NotBefore:    time.Now().Add(-time.Hour),
 		NotAfter:     time.Now().Add(24 * time.Hour),
 		KeyUsage:     x509.KeyUsageDigitalSignature,

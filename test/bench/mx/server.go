@@ -56,7 +56,7 @@ type Server struct {
 
 // Listen opens the listeners.
 func Listen(listeners []Listener) (*Server, error) {
-	certificate, err := newCertificate()
+	certificate, err := NewCertificate("mx.bench.test")
 	if err != nil {
 		return nil, err
 	}
