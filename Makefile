@@ -7,6 +7,7 @@ GO      ?= go
 TOOL     = $(GO) tool -modfile=tools/go.mod
 BUILD    = build
 FUZZTIME ?= 30s
+MINUTES  ?= 40
 
 # The namespace tests bring real mail servers up; the others need nothing but Go.
 NETNS = ./test/netns/...
@@ -115,6 +116,11 @@ mtas: ## how fast real MTAs and clients reach the next address, direct and throu
 	@mkdir -p $(BUILD)
 	test/setup/install.sh mtas
 	$(GO) run ./test/mtas -out $(BUILD)/mtas.md
+
+.PHONY: soak
+soak: setup ## mixed load for MINUTES (40) and a look from both ends: nothing lost, doubled, falsely acknowledged, nothing grows (root; QUICK=1: half a minute)
+	@mkdir -p $(BUILD)
+	$(GO) run ./test/soak -minutes $(MINUTES) -out $(BUILD)/soak.md -log $(BUILD)/soak.log
 
 .PHONY: clean
 clean: ## remove what was built

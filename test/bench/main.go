@@ -21,7 +21,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -30,6 +29,7 @@ import (
 	"time"
 
 	"kanmon/test/netlab"
+	"kanmon/test/traffic"
 )
 
 // deadline bounds a run, whatever happens.
@@ -133,22 +133,5 @@ func run(conf config) (err error) {
 func (r *results) publish(file string) error {
 	var text strings.Builder
 	r.write(&text)
-	if _, err := io.WriteString(os.Stdout, text.String()); err != nil {
-		return fmt.Errorf("print report: %w", err)
-	}
-	if file == "" {
-		return nil
-	}
-	return save(file, text.String())
-}
-
-func save(file, text string) error {
-	err := os.MkdirAll(filepath.Dir(file), 0o755)
-	if err == nil {
-		err = os.WriteFile(file, []byte(text), 0o644)
-	}
-	if err != nil {
-		return fmt.Errorf("write report: %w", err)
-	}
-	return nil
+	return traffic.Publish(text.String(), file)
 }

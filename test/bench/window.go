@@ -17,7 +17,7 @@ import (
 type sample struct {
 	load.Result
 	proxy, source, mx netlab.CPUTime // used inside the window
-	others            float64 // share of the machine that other programs took
+	others            float64        // share of the machine that other programs took
 }
 
 func (s *sample) rate() float64 { return float64(s.Counted) / s.Window.Seconds() }

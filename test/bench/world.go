@@ -49,8 +49,8 @@ func sourceNetwork(network int) netip.Prefix {
 type world struct {
 	source, gateway, mx *netlab.Host
 
-	sink   *sink  // takes mail
-	tarpit *sink  // holds sessions, while there is one
+	sink   *sink         // takes mail
+	tarpit *sink         // holds sessions, while there is one
 	holder *netlab.Child // their source
 }
 

@@ -1,4 +1,4 @@
-package main
+package traffic
 
 import (
 	"os"
@@ -9,7 +9,7 @@ import (
 // In a fresh clone the folder of the report is not there yet.
 func TestSaveMakesTheFolder(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "build", "bench.md")
-	if err := save(file, "text\n"); err != nil {
+	if err := Publish("text\n", file); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(file); err != nil || string(text) != "text\n" {
