@@ -161,7 +161,7 @@ func certificateOf(t *config.TLS) (func() (*tls.Certificate, error), error) {
 }
 
 func (d *Daemon) journalOptions(j *config.Journal) (journal.Options, error) {
-	o := journal.Options{SessionLog: j.SessionLog, JSON: j.Records, Log: d.log}
+	o := journal.Options{SessionLog: j.SessionLog, JSON: j.Records, Files: d.files, Log: d.log}
 	mode, err := journal.ParseAddressMode(string(j.Addresses))
 	if err != nil {
 		return o, err

@@ -34,6 +34,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
+	"kanmon/internal/journal"
 	"kanmon/internal/policy"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
@@ -53,6 +54,7 @@ type Daemon struct {
 	live  *session.Live
 	loops *intercept.Loops
 	dials dials
+	files *journal.Files
 
 	// What reaches beyond the process; tests replace them.
 	inherited   func() ([]net.Listener, error) // sockets that systemd opened
@@ -94,6 +96,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		host:        &config.Host{},
 		live:        &session.Live{},
 		loops:       &intercept.Loops{},
+		files:       &journal.Files{},
 		inherited:   activation.Listeners,
 		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
 		applyRules:  func(ctx context.Context, r intercept.Rules) error { return r.Apply(ctx) },

@@ -28,7 +28,8 @@ type generation struct {
 	over    chan struct{} // closed once it is retired and nothing runs in it
 }
 
-// A sharedJournal is used by all generations that record to the same files in the same way.
+// A sharedJournal is used by generations that follow each other and record to the same files in the same way. Others write to the same
+// files through [Daemon.files].
 type sharedJournal struct {
 	*journal.Journal
 	options journal.Options

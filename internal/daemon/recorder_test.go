@@ -1,11 +1,18 @@
 package daemon
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"kanmon/internal/egress"
 	"kanmon/internal/session"
+	"kanmon/internal/smtptest"
 )
 
 // A record is its tenant's: by the listener, by the source, and by the sender where several tenants are behind one source.
@@ -45,5 +52,51 @@ func TestWhoseRecord(t *testing.T) {
 			t.Errorf("without tenants: %q", got)
 		}
 		r.Release()
+	}
+}
+
+// A reload that changes how addresses are written, and one that changes it back, leave one writer for the file: all records are in it, whole,
+// whichever session ends first.
+func TestReloadsShareTheRecordsFile(t *testing.T) {
+	tables := func(mode string) string {
+		return "[journal]\nrecords = 'DIR/records.jsonl'\naddresses = '" + mode + "'\n"
+	}
+	w := newWorld(t, listenTable+tables("clear"))
+	w.start()
+	var open []*smtptest.MSA
+	for i, mode := range []string{"domain", "clear", ""} {
+		msa := w.session()
+		open = append(open, msa)
+		if d := msa.Deliver(fmt.Sprintf("user%d@example.com", i), []string{"b@example.net"}, []byte("text\r\n"), true); !d.All(smtptest.Accepted) {
+			t.Fatal(d)
+		}
+		if mode != "" {
+			if err := w.daemon.Reload(t.Context(), w.with(tables(mode))); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if n := len(w.daemon.journals()); n != 3 {
+		t.Errorf("%d journals in use, want 3", n)
+	}
+	for _, msa := range open {
+		_ = msa.Quit()
+	}
+	w.stop()
+	text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	senders := map[string]int{}
+	for line := range strings.Lines(string(text)) {
+		var record struct{ Type, Sender string }
+		if err := json.Unmarshal([]byte(line), &record); err != nil {
+			t.Fatalf("%v: %q", err, line)
+		}
+		senders[record.Type+" "+record.Sender]++
+	}
+	want := map[string]int{"transaction user0@example.com": 1, "transaction *@example.com": 1, "transaction user2@example.com": 1, "session ": 3}
+	if !maps.Equal(senders, want) {
+		t.Errorf("%v, want %v", senders, want)
 	}
 }

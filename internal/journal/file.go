@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"bytes"
+	"errors"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -19,18 +21,52 @@ func (f diskFile) same(other file) bool {
 	return errA == nil && errB == nil && os.SameFile(a, b)
 }
 
+// endsOpen reads the last octet. A sink that cannot be read, a pipe, is taken for one that ends a line.
+func (f diskFile) endsOpen() bool {
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() || fi.Size() == 0 {
+		return false
+	}
+	var last [1]byte
+	_, err = f.ReadAt(last[:], fi.Size()-1)
+	return err == nil && last[0] != '\n'
+}
+
+// takeBack cuts the file, if it ends in what was written: on a full disk, too, that is possible.
+func (f diskFile) takeBack(tail []byte) error {
+	fi, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	at := fi.Size() - int64(len(tail))
+	if !fi.Mode().IsRegular() || at < 0 {
+		return errors.ErrUnsupported
+	}
+	is := make([]byte, len(tail))
+	if _, err := f.ReadAt(is, at); err != nil {
+		return err
+	}
+	if !bytes.Equal(is, tail) {
+		return errors.ErrUnsupported
+	}
+	return f.Truncate(at)
+}
+
 // openFile opens a sink for appending without ever waiting: opening a FIFO that nobody reads must not hold up the
 // start, and a Write to it must end when the file is closed.
 func openFile(path string) (file, error) {
 	if path == "-" {
 		return openStdout()
 	}
-	flags := os.O_WRONLY
-	if fi, err := os.Stat(path); err == nil && fi.Mode()&os.ModeNamedPipe != 0 {
-		// With a reading end of our own (fifo(7)) a reader may come and go: what it missed waits in the pipe.
-		flags = os.O_RDWR
+	open := func(how int) (*os.File, error) {
+		return os.OpenFile(path, how|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
 	}
-	f, err := os.OpenFile(path, flags|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
+	// To be read, too: a FIFO with a reading end of our own lets readers come and go, and what they missed waits in the pipe (fifo(7)); of a
+	// file the end is looked at.
+	f, err := open(os.O_RDWR)
+	if errors.Is(err, os.ErrPermission) {
+		f, err = open(os.O_WRONLY)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -48,6 +48,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"kanmon/internal/session"
@@ -61,6 +62,7 @@ type Options struct {
 	HashKey      []byte       // key of AddressesHashed, at least 16 octets; required there
 	QueueRecords int          // records that may wait for formatting; 0: 8,192
 	QueueBytes   int          // octets that may wait for formatting, and as many again in each sink; 0: 16 MiB
+	Files        *Files       // shared with other journals of the process; nil: nobody else writes to these paths
 	Log          *slog.Logger // told of losses and failing sinks; nil: slog.Default()
 }
 
@@ -78,8 +80,10 @@ var ErrHashKey = errors.New("hash key shorter than 16 octets")
 // A Journal writes records to its sinks. Its methods may be called by many goroutines.
 type Journal struct {
 	log     *slog.Logger
+	tell    *teller
 	queue   *queue
 	format  *formatter
+	files   *Files
 	sinks   []*sink
 	drained chan struct{} // closed when the formatting goroutine has ended
 }
@@ -98,7 +102,7 @@ func New(o Options) (*Journal, error) {
 		{o.JSON, jsonSheet},
 	} {
 		if s.path != "" {
-			outlets = append(outlets, outlet{sheet: s.sheet, open: func() (file, error) { return openFile(s.path) }})
+			outlets = append(outlets, outlet{sheet: s.sheet, path: s.path, open: func() (file, error) { return openFile(s.path) }})
 		}
 	}
 	return open(o, outlets)
@@ -107,8 +111,12 @@ func New(o Options) (*Journal, error) {
 // An outlet is a sink that is not open yet.
 type outlet struct {
 	sheet
+	path string
 	open func() (file, error)
 }
+
+// is tells whether two outlets are one.
+func (o outlet) is(other outlet) bool { return o.path == other.path && o.name == other.name }
 
 func open(o Options, outlets []outlet) (*Journal, error) {
 	if o.Addresses == AddressesHashed && len(o.HashKey) < minHashKey {
@@ -123,25 +131,26 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Files == nil {
+		o.Files = new(Files)
+	}
 	j := &Journal{
 		log:     o.Log,
+		tell:    &teller{log: o.Log},
 		queue:   newQueue(o.QueueRecords, o.QueueBytes),
 		format:  newFormatter(o.Addresses, o.HashKey),
+		files:   o.Files,
 		drained: make(chan struct{}),
 	}
 	for _, out := range outlets {
-		f, err := out.open()
-		if err != nil {
-			for _, s := range j.sinks {
-				_ = s.file.Close()
-			}
-			return nil, fmt.Errorf("journal: open %s: %w", out.name, err)
-		}
 		// Half for what is being written, half for what waits behind it.
-		j.sinks = append(j.sinks, newSink(out, f, o.QueueBytes/2, o.Log))
-	}
-	for _, s := range j.sinks {
-		go s.run()
+		s, err := j.files.take(out, o.QueueBytes/2, &teller{log: o.Log})
+		if s != nil {
+			j.sinks = append(j.sinks, s)
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("journal: open %s: %w", out.name, err), j.leave(context.Background()))
+		}
 	}
 	go j.run()
 	return j, nil
@@ -173,7 +182,7 @@ func (j *Journal) Reopen() error {
 	return errors.Join(errs...)
 }
 
-// Close writes what is queued and closes the sinks. Records that come later are dropped. What cannot be
+// Close formats what is queued and closes the sinks that no other journal uses. Records that come later are dropped. What cannot be
 // written before ctx ends, or to a sink that fails, is dropped and counted, and the error says why. Close is called once.
 func (j *Journal) Close(ctx context.Context) error {
 	j.queue.close()
@@ -182,20 +191,30 @@ func (j *Journal) Close(ctx context.Context) error {
 	case <-ctx.Done(): // formatting waits for nobody but the daemon's own log
 		j.queue.abandon()
 	}
-	for _, s := range j.sinks {
+	err := j.leave(ctx)
+	if n := j.Dropped(); n > 0 {
+		_ = within(closePatience, func() error { // not told where even that takes long
+			j.log.Warn("journal closed with records dropped", "dropped_total", n)
+			return nil
+		})
+	}
+	return err
+}
+
+// leave closes the sinks that nobody else uses, once all is in them.
+func (j *Journal) leave(ctx context.Context) error {
+	mine := slices.DeleteFunc(slices.Clone(j.sinks), func(s *sink) bool { return !j.files.leave(s) })
+	for _, s := range mine {
 		s.finish()
 	}
 	var errs []error
 	left := make(map[uint64]struct{}) // a record that two sinks lose is one record
-	for _, s := range j.sinks {
+	for _, s := range mine {
 		if err := s.wait(ctx, left); err != nil {
 			errs = append(errs, fmt.Errorf("journal: close %s: %w", s.name, err))
 		}
 	}
 	j.queue.lose(owner{}, uint64(len(left)))
-	if n := j.Dropped(); n > 0 {
-		j.log.Warn("journal closed with records dropped", "dropped_total", n)
-	}
 	return errors.Join(errs...)
 }
 
@@ -212,11 +231,11 @@ func (j *Journal) run() {
 		case <-tick.C:
 		}
 		more = j.drain()
-		if time.Since(logged) < logInterval {
+		if time.Since(logged) < logInterval || j.tell.busy.Load() {
 			continue
 		}
 		if lost, all := j.queue.toTell(); len(lost) > 0 {
-			j.log.Warn("journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
+			j.tell.tell(slog.LevelWarn, "journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
 			logged = time.Now()
 		}
 	}
@@ -250,6 +269,7 @@ func (j *Journal) drain() (more bool) {
 			}
 			return more
 		}
+		next.seq = j.files.records.Add(1)
 		if !j.write(next) {
 			j.queue.lose(next.of.owner, 1)
 			for _, s := range j.sinks {
@@ -265,7 +285,7 @@ func (j *Journal) write(next queued) (fits bool) {
 	r := next.record
 	defer func() {
 		if p := recover(); p != nil {
-			j.log.Error("record cannot be formatted", "session", r.Session.ID.String(), "panic", fmt.Sprint(p))
+			j.tell.tell(slog.LevelError, "record cannot be formatted", "session", r.Session.ID.String(), "panic", fmt.Sprint(p))
 			fits = false
 		}
 	}()

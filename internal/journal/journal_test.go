@@ -145,6 +145,7 @@ func TestLossesAreLoggedOnceAMinute(t *testing.T) {
 			j.Record(transactionRecord("a@b.example"))
 			time.Sleep(time.Second)
 		}
+		synctest.Wait()
 		if n := strings.Count(warned.String(), "journal dropped records"); n != 3 {
 			t.Errorf("logged %d times in 150 s, want 3:\n%s", n, &warned)
 		}

@@ -18,7 +18,6 @@ type queue struct {
 	n       int
 	bytes   int
 	limit   int // octets
-	seq     uint64
 	uses    map[owner]*use
 	missed  losses // records that did not fit in here, and the sinks have not been told of
 	dropped uint64 // all that did not fit in here, and what sinks lost
@@ -28,7 +27,7 @@ type queue struct {
 
 type queued struct {
 	record *session.Record
-	seq    uint64
+	seq    uint64 // its number once it has been taken out
 	size   int
 	of     *use
 }
@@ -92,8 +91,6 @@ func (q *queue) get() (next queued, missed losses, open bool) {
 	slot := &q.ring[q.head]
 	next = *slot
 	*slot = queued{}
-	q.seq++
-	next.seq = q.seq
 	q.bytes -= next.size
 	q.head = (q.head + 1) % len(q.ring)
 	q.n--

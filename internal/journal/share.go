@@ -54,6 +54,9 @@ type losses map[owner]uint64
 const maxOwners = 64
 
 func (l *losses) add(o owner, n uint64) {
+	if n == 0 {
+		return
+	}
 	if *l == nil {
 		*l = make(losses)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,26 +23,37 @@ type file interface {
 	io.WriteCloser
 	// same tells whether the other file is the one that is open here.
 	same(other file) bool
+	// endsOpen tells whether what is in it already does not end its last line.
+	endsOpen() bool
+	// takeBack takes out what has just been written at its end.
+	takeBack(tail []byte) error
 }
 
 const (
 	retryAfter = time.Second
-	// writeChunk bounds one Write, so that progress on a slow sink is known. So much is worth being written at once.
+	// writeChunk is about how much one Write has, so that progress on a slow sink is known. So much is worth being written at once.
 	writeChunk = 64 << 10
 	// maxKeptBuffer keeps buffers swollen by a stall from staying in memory.
 	maxKeptBuffer = 1 << 20
 	// abortGrace is how long a writer whose file was closed under it may take to notice.
 	abortGrace = 100 * time.Millisecond
+	// openPatience is how long a file may take to be opened: a dead disk must not hold up a reload.
+	openPatience = 5 * time.Second
+	// closePatience is how long it may take to be closed.
+	closePatience = time.Second
 )
 
-var errLeftOver = errors.New("records left over")
+var (
+	errLeftOver = errors.New("records left over")
+	errStuck    = errors.New("the file does not answer")
+)
 
 // A sink is one output: a bounded buffer that the formatting goroutine fills without waiting, and a goroutine that
 // writes it. A failed write is tried again, so a full disk loses only what exceeds the buffer.
 type sink struct {
 	outlet
 	limit int // octets of waiting
-	log   *slog.Logger
+	log   *teller
 	wake  chan struct{} // holds a token when there may be text to write
 	retry chan struct{} // holds a token when a failed write may be tried at once
 	done  chan struct{} // closed when run has ended
@@ -51,6 +61,8 @@ type sink struct {
 	// Only run uses these.
 	writing file      // what current goes to
 	logged  time.Time // when a failure was last logged
+
+	users int // journals; guarded by Files.mu
 
 	mu        sync.Mutex
 	file      file
@@ -63,19 +75,7 @@ type sink struct {
 	err       error // last failure
 }
 
-// A block is formatted text and where the records in it end.
-type block struct {
-	data    []byte
-	marks   []mark
-	written int // octets of data that are in the file
-}
-
-type mark struct {
-	seq uint64 // number of the record; 0 if it is counted as lost already
-	end int    // offset behind the record
-}
-
-func newSink(out outlet, f file, limit int, log *slog.Logger) *sink {
+func newSink(out outlet, f file, limit int, log *teller) *sink {
 	return &sink{
 		outlet: out, file: f, limit: limit, log: log, has: make(map[owner]int),
 		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), done: make(chan struct{}),
@@ -105,14 +105,12 @@ func (s *sink) add(o owner, seq uint64, text []byte) bool {
 	return ok
 }
 
-// disown says that the record just added is counted as lost, because another sink lost it.
+// disown says that a record just added is counted as lost, because another sink lost it.
 func (s *sink) disown(seq uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, b := range []*block{&s.current, &s.waiting} {
-		if n := len(b.marks); n > 0 && b.marks[n-1].seq == seq {
-			b.marks[n-1].seq = 0
-		}
+	if !s.waiting.disown(seq) {
+		s.current.disown(seq)
 	}
 }
 
@@ -136,15 +134,27 @@ func (s *sink) urge() {
 }
 
 // reopen opens the path anew and hands the file to run. The old file is closed; a record that was written in part is
-// written again as a whole.
+// written again as a whole. A file that takes long is handed over when it comes.
 func (s *sink) reopen() error {
-	f, err := s.open()
-	if err != nil {
-		return err
-	}
+	return within(openPatience, func() error {
+		f, err := s.open()
+		if err != nil {
+			return err
+		}
+		return s.exchange(f)
+	})
+}
+
+// exchange writes to another file from now on, unless it is the same.
+func (s *sink) exchange(f file) error {
 	s.mu.Lock()
 	old := s.file
-	if s.aborted || old.same(f) {
+	s.mu.Unlock()
+	if old.same(f) { // which asks the disk
+		return f.Close()
+	}
+	s.mu.Lock()
+	if s.aborted || s.file != old {
 		s.mu.Unlock()
 		return f.Close()
 	}
@@ -152,6 +162,18 @@ func (s *sink) reopen() error {
 	s.mu.Unlock()
 	s.urge()
 	return old.Close()
+}
+
+// within waits for what may be stuck in the kernel, but not longer than patience.
+func within(patience time.Duration, what func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- what() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		return errStuck
+	}
 }
 
 // finish tells run to end when the buffer is written, or when writing fails.
@@ -175,7 +197,7 @@ func (s *sink) wait(ctx context.Context, left map[uint64]struct{}) error {
 	s.aborted = true
 	f := s.file
 	s.mu.Unlock()
-	closing := f.Close()
+	closing := within(closePatience, f.Close)
 	if overtime != nil {
 		select {
 		case <-s.done:
@@ -254,21 +276,43 @@ func (s *sink) write() bool {
 	for {
 		s.mu.Lock()
 		f := s.file
-		if f != s.writing {
+		fresh := f != s.writing
+		if fresh {
 			s.current.rewind()
-			s.writing = f
 		}
-		rest := s.current.data[s.current.written:]
+		chunk := s.current.chunk()
 		s.mu.Unlock()
-		if len(rest) == 0 {
+		if len(chunk) == 0 {
 			return true
 		}
-		n, err := f.Write(rest[:min(len(rest), writeChunk)])
+		n, err := 0, error(nil)
+		if fresh && f.endsOpen() { // a kanmon that was killed left half a line
+			_, err = f.Write(newline)
+		}
+		if err == nil {
+			s.writing = f
+			n, err = f.Write(chunk)
+		}
+		if err != nil {
+			n -= s.takeBack(f, n)
+		}
 		again := s.progress(f, n, err)
 		if err != nil && !again {
 			return false
 		}
 	}
+}
+
+// takeBack takes a record that has been written in part out again, if that is possible, and gives how many octets it took. So the file ends
+// with a record, whatever becomes of it.
+func (s *sink) takeBack(f file, n int) int {
+	s.mu.Lock()
+	tail := s.current.torn(n)
+	s.mu.Unlock()
+	if len(tail) == 0 || f.takeBack(tail) != nil {
+		return 0
+	}
+	return len(tail)
 }
 
 // progress notes the result of a Write to f. It is true if the file was replaced meanwhile.
@@ -281,24 +325,10 @@ func (s *sink) progress(f file, n int, err error) (replaced bool) {
 		s.err = err
 	}
 	s.mu.Unlock()
-	// Logging may wait, so not under the lock.
-	if now := time.Now(); failed && now.Sub(s.logged) >= logInterval {
+	if now := time.Now(); failed && now.Sub(s.logged) >= logInterval && s.log.tell(slog.LevelError, "journal sink fails", "sink", s.name, "err", err) {
 		s.logged = now
-		s.log.Error("journal sink fails", "sink", s.name, "err", err)
 	}
 	return replaced
-}
-
-// rewind goes back to the start of a record that was written in part: a new file must not begin with half a line.
-func (b *block) rewind() {
-	i, _ := slices.BinarySearchFunc(b.marks, b.written, func(m mark, at int) int { return m.end - at })
-	if i < len(b.marks) && b.marks[i].end == b.written {
-		return
-	}
-	b.written = 0
-	if i > 0 {
-		b.written = b.marks[i-1].end
-	}
 }
 
 func (s *sink) ending() bool {

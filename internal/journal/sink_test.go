@@ -56,6 +56,10 @@ func (f *pipeFile) Close() error {
 
 func (f *pipeFile) same(file) bool { return false }
 
+func (f *pipeFile) endsOpen() bool { return false }
+
+func (f *pipeFile) takeBack([]byte) error { return errors.ErrUnsupported }
+
 func (f *pipeFile) fail(err error) {
 	f.mu.Lock()
 	f.err = err
