@@ -171,6 +171,7 @@ func readDecisions(records string, start time.Time) (d decisions, err error) {
 			Account string    `json:"account"`
 			Action  string    `json:"action"`
 			Rule    string    `json:"rule"`
+			Count   int       `json:"count"` // that the line stands for; left out where it is one
 		}
 		if err := json.Unmarshal([]byte(line), &record); err != nil {
 			return d, fmt.Errorf("kanmon's record %q: %w", line, err)
@@ -178,11 +179,12 @@ func readDecisions(records string, start time.Time) (d decisions, err error) {
 		if record.Type != "decision" {
 			continue
 		}
+		n := max(1, record.Count)
 		if record.Account != compromisedAddress {
-			d.others++
+			d.others += n
 			continue
 		}
-		d.acts[record.Action]++
+		d.acts[record.Action] += n
 		level, ofContainment := strings.CutPrefix(record.Rule, "containment: ")
 		if at, again := d.first[level]; ofContainment && (!again || record.Time.Sub(start) < at) {
 			d.first[level] = record.Time.Sub(start)

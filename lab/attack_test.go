@@ -82,12 +82,14 @@ func TestReadDecisions(t *testing.T) {
 {"type":"decision","time":"2026-01-02T03:04:06Z","account":"bob@msa21.example","action":"deferred","rule":"limit other"}
 {"type":"decision","time":"2026-01-02T03:05:05Z","account":"bob@msa21.example","action":"diverted","rule":"containment: divert"}
 {"type":"decision","time":"2026-01-02T03:04:06Z","account":"user1@msa21.example","action":"deferred","rule":"containment: slow"}
+{"type":"decision","time":"2026-01-02T03:14:06Z","account":"user1@msa21.example","action":"would_delay","rule":"limit other","count":7}
+{"type":"decision","time":"2026-01-02T03:14:07Z","account":"bob@msa21.example","action":"would_delay","rule":"limit other","count":3}
 `
 	got, err := readDecisions(records, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
 	want := decisions{
 		first:  map[string]time.Duration{admin.LevelSlow: 2500 * time.Millisecond, admin.LevelDivert: time.Minute},
-		acts:   map[string]int{"deferred": 2, "delayed": 1, "diverted": 1},
-		others: 1,
+		acts:   map[string]int{"deferred": 2, "delayed": 1, "diverted": 1, "would_delay": 3},
+		others: 8,
 	}
 	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)

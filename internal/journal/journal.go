@@ -229,6 +229,7 @@ func (j *Journal) run() {
 		case <-j.queue.wake:
 			j.gather()
 		case <-tick.C:
+			j.writeRepeats(false)
 		}
 		more = j.drain()
 		if time.Since(logged) < logInterval || j.tell.busy.Load() {
@@ -238,6 +239,22 @@ func (j *Journal) run() {
 			j.tell.tell(slog.LevelWarn, "journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
 			logged = time.Now()
 		}
+	}
+	j.writeRepeats(true)
+}
+
+// writeRepeats writes what has been counted for long enough; at the end all of it.
+func (j *Journal) writeRepeats(all bool) {
+	for _, s := range j.sinks {
+		if s.rest == nil {
+			continue
+		}
+		s.rest(j.format).due(time.Now(), all, func(tenant string, line []byte) {
+			if o := (owner{tenant: tenant}); !s.add(o, 0, line) {
+				j.queue.lose(o, 1)
+			}
+		})
+		s.poke()
 	}
 }
 

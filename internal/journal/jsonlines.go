@@ -12,6 +12,7 @@ import (
 var jsonSheet = sheet{
 	name:   "json",
 	append: (*formatter).json,
+	rest:   func(f *formatter) repeats { return f.repeats },
 	gap: func(dst []byte, now time.Time, of owner, records uint64) []byte {
 		dst = append(dst, `{"type":"dropped","time":"`...)
 		dst = now.UTC().AppendFormat(dst, timeFormat)
@@ -33,7 +34,9 @@ func (f *formatter) json(r *session.Record) []byte {
 		o.refusal(&r.Actions[i])
 	}
 	for i := range r.Decisions {
+		begin := len(o.dst)
 		o.decision(&r.Decisions[i])
+		o.dst = f.repeats.take(&r.Decisions[i], o.dst, begin, time.Now())
 	}
 	if r.Transaction != nil {
 		o.transaction(r.Transaction)

@@ -10,14 +10,15 @@ import (
 
 // A formatter makes text of records, one at a time. It belongs to the formatting goroutine.
 type formatter struct {
-	guard *guard
-	out   []byte // the text being made
-	safe  []byte // scratch of appendEscaped
-	clock clock
+	guard   *guard
+	repeats repeats
+	out     []byte // the text being made
+	safe    []byte // scratch of appendEscaped
+	clock   clock
 }
 
 func newFormatter(mode AddressMode, key []byte) *formatter {
-	return &formatter{guard: newGuard(mode, key)}
+	return &formatter{guard: newGuard(mode, key), repeats: make(repeats)}
 }
 
 // begin must come before a record is formatted for the first sink.

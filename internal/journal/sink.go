@@ -15,6 +15,7 @@ import (
 type sheet struct {
 	name   string
 	append func(*formatter, *session.Record) []byte // valid until the next call
+	rest   func(*formatter) repeats                 // what has not been written yet of the records so far; nil: all has
 	gap    func(dst []byte, now time.Time, of owner, records uint64) []byte
 }
 
