@@ -58,22 +58,17 @@ func kindOf(m session.Mark) kind {
 	}
 }
 
-const (
-	redacted = "[redacted]"
-	// maxCarried bounds the sessions, maxCarriedLocals the local parts of one, that are remembered between records.
-	maxCarried       = 1 << 15
-	maxCarriedLocals = 1 << 12
-)
+const redacted = "[redacted]"
 
 // A guard takes credentials and the people behind addresses out of the texts of one record after the other.
 type guard struct {
 	mode    AddressMode
 	mac     hash.Hash
 	locals  localSet
-	domains localSet                // that addresses of the current record have
-	learned []string                // what the current record added to locals
-	carried map[session.ID][]string // local parts that later records of a session may name again
-	secret  bool                    // the last command was AUTH: the next may be its argument
+	domains localSet // that addresses of the current record have
+	learned []string // what the current record added to locals
+	carried carried
+	secret  bool // the last command was AUTH: the next may be its argument
 
 	until   int    // offset in the line at hand behind which nothing more is begun
 	left    int    // octets that were left out for that
@@ -85,11 +80,11 @@ type guard struct {
 }
 
 func newGuard(mode AddressMode, key []byte) *guard {
-	return &guard{mode: mode, mac: hmac.New(sha256.New, key), carried: make(map[session.ID][]string)}
+	return &guard{mode: mode, mac: hmac.New(sha256.New, key), carried: newCarried()}
 }
 
 // begin learns the local parts that texts of the record may name.
-func (g *guard) begin(r *session.Record) {
+func (g *guard) begin(o owner, r *session.Record) {
 	g.secret = false
 	if g.mode == AddressesClear {
 		return
@@ -97,7 +92,30 @@ func (g *guard) begin(r *session.Record) {
 	g.locals.reset()
 	g.domains.reset()
 	g.learned = g.learned[:0]
-	id := r.Session.ID
+	if r.Transaction == nil {
+		g.recall(r.Session.ID)
+		g.learnRecord(r)
+	} else { // what it names is carried on, and nothing else
+		g.learnRecord(r)
+		g.recall(r.Session.ID)
+		g.carried.drop(r.Session.ID)
+	}
+	if r.End != nil {
+		g.carried.drop(r.Session.ID)
+	} else {
+		g.carried.add(o, r.Session.ID, g.learned)
+	}
+}
+
+// recall adds what records of the session before this one have named.
+func (g *guard) recall(id session.ID) {
+	for _, l := range g.carried.locals(id) {
+		g.plain = append(g.plain[:0], l...)
+		g.locals.add(g.plain)
+	}
+}
+
+func (g *guard) learnRecord(r *session.Record) {
 	for i := range r.Lines {
 		if kindOf(r.Lines[i].Mark) == kindCommand {
 			for line := range bytes.SplitSeq(r.Text(r.Lines[i].Text), newline) {
@@ -110,32 +128,6 @@ func (g *guard) begin(r *session.Record) {
 		for i := range t.Recipients {
 			g.learnPath(r.Text(t.Recipients[i].Address))
 		}
-	}
-	before := g.carried[id]
-	for _, l := range before {
-		g.plain = append(g.plain[:0], l...)
-		g.locals.add(g.plain)
-	}
-	if r.Transaction != nil {
-		before = nil // what it named is over with the next record
-	}
-	g.carry(id, before, r.End != nil)
-}
-
-// carry remembers what the session's next record may name again: a session that waits hands over its lines before its
-// transaction has ended.
-func (g *guard) carry(id session.ID, before []string, over bool) {
-	switch {
-	case over:
-		delete(g.carried, id)
-	case len(g.learned) > 0 && len(before) < maxCarriedLocals:
-		if len(g.carried) >= maxCarried { // ends that were dropped left theirs behind
-			for old := range g.carried {
-				delete(g.carried, old)
-				break
-			}
-		}
-		g.carried[id] = append(before[:len(before):len(before)], g.learned...)
 	}
 }
 

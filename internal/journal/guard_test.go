@@ -48,7 +48,7 @@ func TestCredentialsAreTakenOutInEveryMode(t *testing.T) {
 	} {
 		for _, mode := range []AddressMode{AddressesClear, AddressesHashed, AddressesDomain} {
 			g := newGuard(mode, testKey)
-			g.begin(session.NewRecord())
+			g.begin(owner{}, session.NewRecord())
 			if got := shownBy(g, c.text, c.k); got != c.want {
 				t.Errorf("%v: %q: %q, want %q", mode, c.text, got, c.want)
 			}
@@ -108,7 +108,7 @@ func TestAddressesInTexts(t *testing.T) {
 		{kindNote, "sender eve@c.example is over its limit", "sender " + h("eve") + "@c.example is over its limit"},
 	} {
 		g := newGuard(AddressesHashed, testKey)
-		g.begin(session.NewRecord())
+		g.begin(owner{}, session.NewRecord())
 		if got := shownBy(g, c.text, c.k); got != c.want {
 			t.Errorf("hashed: %q:\n got %q\nwant %q", c.text, got, c.want)
 		}
@@ -128,7 +128,7 @@ func TestEncodedAddresses(t *testing.T) {
 		{"550 100%40 of it, %40dom.example, a=40 b", "550 100%40 of it, %40dom.example, a=40 b"},
 	} {
 		g := newGuard(AddressesHashed, testKey)
-		g.begin(session.NewRecord())
+		g.begin(owner{}, session.NewRecord())
 		if got := shownBy(g, c.text, kindReply); got != c.want {
 			t.Errorf("%q:\n     %q\nwant %q", c.text, got, c.want)
 		}
@@ -138,7 +138,7 @@ func TestEncodedAddresses(t *testing.T) {
 func TestBareLocalParts(t *testing.T) {
 	r := transactionRecord("News+list@acme.example", "bob@c.example", `"john doe"@c.example`, "550@c.example", "Ünïcode@c.example", "verylongname@c.example")
 	g := newGuard(AddressesDomain, nil)
-	g.begin(r)
+	g.begin(owner{}, r)
 	for text, want := range map[string]string{
 		"550 5.1.1 BOB: unknown":                            "550 5.1.1 *: unknown",
 		"550 5.1.1 bobby, user_bob, bob's":                  "550 5.1.1 bobby, user_*, *'s",
@@ -163,9 +163,9 @@ func TestLocalPartsAreCarriedThroughASession(t *testing.T) {
 	g := newGuard(AddressesDomain, nil)
 	waiting := newRecord()
 	addLine(waiting, 0, session.MarkToMX, "RCPT TO:<bob@c.example>")
-	g.begin(waiting)
+	g.begin(owner{}, waiting)
 	say := func(r *session.Record) string {
-		g.begin(r)
+		g.begin(owner{}, r)
 		return shownBy(g, "550 no bob here", kindReply)
 	}
 	const hidden, shown = "550 no * here", "550 no bob here"
@@ -185,18 +185,44 @@ func TestLocalPartsAreCarriedThroughASession(t *testing.T) {
 	}
 	last := newRecord()
 	last.End = new(session.SessionEnd)
-	g.begin(last)
-	if len(g.carried) != 0 {
-		t.Errorf("left behind: %v", g.carried)
+	g.begin(owner{}, last)
+	if len(g.carried.of) != 0 {
+		t.Errorf("left behind: %v", g.carried.of)
 	}
 	for i := range maxCarried + 10 {
 		r := transactionRecord("", "bob@c.example")
 		r.Session.ID = session.ID(i)
-		g.begin(r)
+		g.begin(owner{}, r)
 		r.Release()
 	}
-	if len(g.carried) != maxCarried {
-		t.Errorf("%d sessions carried", len(g.carried))
+	if len(g.carried.of) != maxCarried {
+		t.Errorf("%d sessions carried", len(g.carried.of))
+	}
+}
+
+// A tenant whose sessions name as many people as they can, and wait, takes no more than its part of what is remembered, and nobody's room.
+func TestCarriedLocalPartsAreBounded(t *testing.T) {
+	c := newCarried()
+	loud, quiet := owner{tenant: "loud"}, owner{tenant: "quiet"}
+	var many []string
+	for i := range 1000 {
+		many = append(many, strings.Repeat("a", 400)+fmt.Sprint(i))
+	}
+	for id := range session.ID(200) {
+		c.add(loud, id, many)
+	}
+	if c.octets > maxCarriedOctets*9/10 || c.octets < maxCarriedOctets/2 {
+		t.Errorf("%d octets remembered", c.octets)
+	}
+	c.add(quiet, 1000, []string{"bob", "alice"})
+	if got := c.locals(1000); len(got) != 2 {
+		t.Errorf("of the quiet tenant: %q", got)
+	}
+	for id := range session.ID(1001) {
+		c.drop(id)
+	}
+	if c.octets != 0 || len(c.has) != 0 || len(c.of) != 0 {
+		t.Errorf("left behind: %d octets, %v", c.octets, c.has)
 	}
 }
 
@@ -299,7 +325,7 @@ func FuzzGuard(f *testing.F) {
 		text := strings.NewReplacer("%[1]s", canary+"@dom.example", "%[2]s", canary).Replace(shape)
 		r := transactionRecord(canary + "@dom.example")
 		g := newGuard(AddressMode(1+mode%2), testKey)
-		g.begin(r)
+		g.begin(owner{}, r)
 		got := shownBy(g, text, kind(k%3))
 		if strings.Contains(strings.ToLower(got), canary) {
 			t.Fatalf("%q gives %q", text, got)

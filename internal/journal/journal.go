@@ -306,7 +306,7 @@ func (j *Journal) write(next queued) (fits bool) {
 			fits = false
 		}
 	}()
-	j.format.begin(r)
+	j.format.beginOf(next.of.owner, r)
 	fits = true
 	for _, s := range j.sinks {
 		fits = s.add(next.of.owner, next.seq, s.append(j.format, r)) && fits

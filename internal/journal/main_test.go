@@ -77,6 +77,9 @@ func transactionRecord(sender string, recipients ...string) *session.Record {
 	return r
 }
 
+// begin is beginOf for a record of no tenant's.
+func (f *formatter) begin(r *session.Record) { f.beginOf(ownerOf("", r), r) }
+
 func closeNow(t *testing.T, j *Journal) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)

@@ -21,8 +21,8 @@ func newFormatter(mode AddressMode, key []byte) *formatter {
 	return &formatter{guard: newGuard(mode, key), repeats: make(repeats)}
 }
 
-// begin must come before a record is formatted for the first sink.
-func (f *formatter) begin(r *session.Record) { f.guard.begin(r) }
+// beginOf must come before a record is formatted for the first sink.
+func (f *formatter) beginOf(o owner, r *session.Record) { f.guard.begin(o, r) }
 
 var sessionLogSheet = sheet{
 	name:   "session_log",
