@@ -26,11 +26,12 @@ const (
 	noticeKeyword noticeKind = iota // an MX lists EHLO keywords that nobody here has heard of
 	noticeRefused                   // connections are refused at once
 	noticeTLS                       // TLS with an MX fails, or works again
+	noticeInjected                  // an MX sends octets ahead of TLS
 	noticeKinds
 )
 
 // again is how long a subject is not told of again.
-var again = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute}
+var again = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute, noticeInjected: time.Hour}
 
 // Bounds of all lines of one kind, and of the subjects that are remembered: who makes kanmon forget them gets no line more by that.
 const (

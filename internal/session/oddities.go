@@ -79,8 +79,11 @@ func (s *session) noteFailure(f *failure) {
 		s.e.Live.odd.foreign.Add(1)
 	case mxInjected:
 		s.e.Live.odd.injected.Add(1)
-		s.e.logger().Warn("the MX sent octets ahead of TLS: somebody may be tampering with its connections",
-			"session", s.info.ID.String(), "destination", s.info.Destination.String())
+		destination := s.info.Destination.String()
+		if line, tell := s.e.Live.odd.notices.happened(noticeInjected, destination, time.Now()); tell {
+			s.e.logger().Warn("the MX sent octets ahead of TLS: somebody may be tampering with its connections",
+				"session", s.info.ID.String(), "destination", destination, "times", line.times, "left_out", line.left)
+		}
 	}
 }
 

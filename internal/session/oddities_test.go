@@ -88,22 +88,27 @@ func TestKeywordsDoNotFloodTheLog(t *testing.T) {
 	}
 }
 
+// newInjectedWorld is a world whose MX says more than its 220 to STARTTLS, and kanmon's own log in it.
+func newInjectedWorld(t *testing.T) (*world, *bytes.Buffer) {
+	w, log := newWorld(t), new(bytes.Buffer)
+	w.engine.Log = slog.New(slog.NewTextHandler(log, nil))
+	w.mx.Keywords = []string{}
+	w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate(t, smtptest.CertificateOptions{})}}
+	w.mx.Reply = func(verb string, _ int) string {
+		if verb == "STARTTLS" {
+			return "220 go\r\n250 injected\r\n"
+		}
+		return smtptest.Default
+	}
+	return w, log
+}
+
 // Octets ahead of TLS are an alarm in kanmon's own log.
 //
 // law: B15
 func TestInjectionIsAnAlarm(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		var log bytes.Buffer
-		w.engine.Log = slog.New(slog.NewTextHandler(&log, nil))
-		w.mx.Keywords = []string{}
-		w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{smtptest.Certificate(t, smtptest.CertificateOptions{})}}
-		w.mx.Reply = func(verb string, _ int) string {
-			if verb == "STARTTLS" {
-				return "220 go\r\n250 injected\r\n"
-			}
-			return smtptest.Default
-		}
+		w, log := newInjectedWorld(t)
 		msa := smtptest.NewMSA(t, w.connect())
 		msa.Expect(220)
 		msa.Command("EHLO msa.example.com")
@@ -132,6 +137,27 @@ func TestForeignProtocolIsCounted(t *testing.T) {
 		}
 		w.close()
 		if c := w.engine.Live.Counters(); c != (session.Counters{Foreign: 2}) {
+			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// An MX that does it to every session is told of once, and then once in an hour with how often it was: the alarm must not be all there is to read.
+func TestInjectionsAreCountedInTheAlarm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, log := newInjectedWorld(t)
+		for range 100 {
+			msa := smtptest.NewMSA(t, w.connect())
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			time.Sleep(time.Minute)
+		}
+		w.close()
+		told := log.String()
+		if strings.Count(told, "level=WARN") != 2 || !strings.Contains(told, "times=1 ") || !strings.Contains(told, "times=60 ") {
+			t.Errorf("logged:\n%s", told)
+		}
+		if c := w.engine.Live.Counters(); c != (session.Counters{Injected: 100}) {
 			t.Errorf("%+v", c)
 		}
 	})
