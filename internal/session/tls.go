@@ -28,7 +28,7 @@ func ClientTLS() *tls.Config {
 		InsecureSkipVerify:          true, // opportunistic: an unverified MX beats plain text
 		MinVersion:                  tls.VersionTLS10,
 		CipherSuites:                suites,
-		ClientSessionCache:          tls.NewLRUClientSessionCache(4096),
+		ClientSessionCache:          newTickets(),
 		DynamicRecordSizingDisabled: true, // bodies go in full records
 	}
 }

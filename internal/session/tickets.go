@@ -1,0 +1,65 @@
+package session
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"sync"
+
+	"kanmon/internal/share"
+)
+
+// Tickets keep what resumes a TLS session with an MX. crypto/tls keeps the whole chain of certificates with each, which an MX makes as long as
+// it likes: what is larger than such a thing is, as a rule, is not kept, and the next handshake is a full one. A network of MXs has its part.
+type tickets struct {
+	mu    sync.Mutex
+	known *share.Map[string, *tls.ClientSessionState]
+}
+
+const (
+	mostTickets = 4096
+	maxTicket   = 16 << 10 // octets of a ticket and its chain; three usual certificates have five thousand
+)
+
+func newTickets() *tickets {
+	return &tickets{known: share.NewMap[string, *tls.ClientSessionState](mostTickets)}
+}
+
+// Get implements [tls.ClientSessionCache].
+func (t *tickets) Get(key string) (*tls.ClientSessionState, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.known.Get(key)
+}
+
+// Put implements [tls.ClientSessionCache]: a nil state is to be forgotten.
+func (t *tickets) Put(key string, state *tls.ClientSessionState) {
+	keep := state != nil && ticketSize(state) <= maxTicket
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !keep {
+		t.known.Delete(key)
+		return
+	}
+	t.known.Put(key, state, ticketOwner(key))
+}
+
+func ticketSize(state *tls.ClientSessionState) int {
+	ticket, session, err := state.ResumptionState()
+	if err != nil || session == nil {
+		return len(ticket)
+	}
+	all, err := session.Bytes()
+	if err != nil {
+		return maxTicket + 1
+	}
+	return len(ticket) + len(all)
+}
+
+// ticketOwner gives the MX's network. With a server's name for a key, which a policy gives, it is nobody's.
+func ticketOwner(key string) string {
+	mx, err := netip.ParseAddrPort(key)
+	if err != nil {
+		return ""
+	}
+	return networkOf(mx.Addr()).String()
+}
