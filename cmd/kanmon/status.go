@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -27,6 +28,9 @@ func printStatus(w io.Writer, s admin.Status) error {
 		octets uint64
 	}{{"heap in use", s.HeapLive}, {"heap free", s.HeapFreed}, {"stacks", s.Stacks}, {"memory in all", s.Mapped}} {
 		fmt.Fprintf(table, "%s\t%.1f MiB\n", m.name, float64(m.octets)/(1<<20))
+	}
+	for _, h := range s.Holders {
+		fmt.Fprintf(table, "of %s\t%d sessions, %d refused\n", cmp.Or(h.Tenant, h.Source), h.Sessions, h.Refused)
 	}
 	return table.Flush()
 }

@@ -3,9 +3,13 @@ package daemon
 import (
 	"runtime"
 	"runtime/metrics"
+	"strings"
 
 	"kanmon/internal/admin"
 )
+
+// shownHolders is how many of those who have sessions are shown.
+const shownHolders = 10
 
 // Status implements [admin.Process].
 func (o *operator) Status() admin.Status {
@@ -25,6 +29,13 @@ func (o *operator) Status() admin.Status {
 		HeapFreed:  samples[1].Value.Uint64(),
 		Stacks:     samples[2].Value.Uint64(),
 		Mapped:     samples[3].Value.Uint64() - samples[4].Value.Uint64(),
+	}
+	for _, h := range o.d.live.Holdings(shownHolders) {
+		shown := admin.Holder{Tenant: h.Tenant, Sessions: h.Sessions, Refused: h.Refused}
+		if h.Tenant == "" {
+			shown.Source = strings.TrimSuffix(h.Source.String(), "/32")
+		}
+		status.Holders = append(status.Holders, shown)
 	}
 	for _, j := range o.d.journals() {
 		status.RecordsDropped += j.Dropped()

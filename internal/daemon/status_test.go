@@ -2,8 +2,10 @@ package daemon
 
 import (
 	"runtime"
+	"slices"
 	"testing"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/smtptest"
 )
 
@@ -18,7 +20,8 @@ func TestStatusIsWhatIs(t *testing.T) {
 	}
 	runtime.GC()
 	got := o.Status()
-	if got.Sessions != 1 || got.Goroutines < 3 || got.HeapLive == 0 || got.Mapped < got.HeapLive || got.RecordsDropped != 0 || got.Started.IsZero() {
+	if got.Sessions != 1 || got.Goroutines < 3 || got.HeapLive == 0 || got.Mapped < got.HeapLive || got.RecordsDropped != 0 || got.Started.IsZero() ||
+		!slices.Equal(got.Holders, []admin.Holder{{Source: "127.0.0.1", Sessions: 1}}) {
 		t.Errorf("with a session: %+v", got)
 	}
 	if err := msa.Quit(); err != nil {

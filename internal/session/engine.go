@@ -214,6 +214,9 @@ func (e *Engine) tellRefused(s *session, why Refusal) {
 		return
 	}
 	whose := s.holder()
+	if why == RefuseLimit || why == RefuseSource || why == RefuseTenant {
+		e.Live.turnedAway(whose)
+	}
 	whom := refusals[why].reason
 	if why != RefuseLimit {
 		whom += " " + whose.text()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -291,6 +292,10 @@ func TestATenantLeavesSessionsForOthers(t *testing.T) {
 			if strings.Count(log.String(), line) != 1 {
 				t.Errorf("logged, and %q not once:\n%s", line, log.String())
 			}
+		}
+		want := []session.Holding{{Tenant: "greedy", Sessions: 40, Refused: 3}}
+		if got := w.engine.Live.Holdings(10); !slices.Equal(got, want) {
+			t.Errorf("the operator is shown %+v, want %+v", got, want)
 		}
 		if n, _ := w.enter(of(2)); n != 5 {
 			t.Errorf("%d sessions of the second one", n)

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"cmp"
 	"context"
+	"maps"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,6 +29,7 @@ type Live struct {
 	sessions map[*session]struct{}
 	sources  share.Places[netip.Prefix]
 	holders  share.Places[holder]
+	refused  *share.Map[holder, uint64] // sessions that were too many
 	killBy   time.Time     // when an MSA that does not read is let go of
 	empty    chan struct{} // closed when the last session has gone; nil if nobody waits
 }
@@ -117,6 +121,44 @@ func (l *Live) enter(s *session) (why Refusal, full bool) {
 	}
 	l.sessions[s] = struct{}{}
 	return 0, false
+}
+
+// A Holding is what a tenant, or a source that is of none, has of the sessions.
+type Holding struct {
+	Tenant   string       // "": not known
+	Source   netip.Prefix // without a tenant
+	Sessions int          // now
+	Refused  uint64       // because they were too many, since the start
+}
+
+// Holdings gives those who have most of the sessions, or were refused some: so many at most.
+func (l *Live) Holdings(most int) []Holding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := map[holder]Holding{}
+	for whose, n := range l.holders.Each() {
+		of[whose] = Holding{Tenant: whose.tenant, Source: whose.source, Sessions: n}
+	}
+	for whose, n := range l.refused.All() {
+		h := of[whose]
+		h.Tenant, h.Source, h.Refused = whose.tenant, whose.source, n
+		of[whose] = h
+	}
+	list := slices.SortedFunc(maps.Values(of), func(a, b Holding) int {
+		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(b.Refused, a.Refused), cmp.Compare(a.Tenant, b.Tenant), a.Source.Compare(b.Source))
+	})
+	return list[:min(most, len(list))]
+}
+
+// turnedAway counts a session that was too much.
+func (l *Live) turnedAway(whose holder) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == nil {
+		l.refused = share.NewMap[holder, uint64](maxMemo)
+	}
+	n, _ := l.refused.Get(whose)
+	l.refused.Put(whose, n+1, whose.text())
 }
 
 // A holder is who holds sessions: a tenant, or where that is not known a source.

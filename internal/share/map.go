@@ -94,6 +94,9 @@ func (m *Map[K, V]) Delete(k K) {
 // All gives all entries, in no order. What it gives may be deleted meanwhile.
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
+		if m == nil {
+			return
+		}
 		for k, e := range m.entries {
 			if !yield(k, e.value) {
 				return

@@ -1,5 +1,10 @@
 package share
 
+import (
+	"iter"
+	"maps"
+)
+
 // Places count what owners have taken. The zero Places is ready.
 type Places[K comparable] struct {
 	all  int
@@ -41,6 +46,9 @@ func (p *Places[K]) Give(owner K) {
 		delete(p.held, owner)
 	}
 }
+
+// Each gives all owners that have any, and how many, in no order.
+func (p *Places[K]) Each() iter.Seq2[K, int] { return maps.All(p.held) }
 
 // All is how many are taken.
 func (p *Places[K]) All() int { return p.all }

@@ -82,6 +82,11 @@ func TestMapIsFull(t *testing.T) {
 	if _, found := m.Get(0); found || m.Len() != 2 || m.order.Len() != 2 || len(m.owners) != 2 /* nobody and 3 */ {
 		t.Errorf("%d entries, %d in order, %d owners", m.Len(), m.order.Len(), len(m.owners))
 	}
+	var none *Map[int, int]
+	none.Delete(1)
+	for range none.All() {
+		t.Error("the nil Map has an entry")
+	}
 	if n := testing.AllocsPerRun(100, func() { m.Get(2) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
