@@ -30,8 +30,8 @@ type Live struct {
 	sources  share.Places[netip.Prefix]
 	holders  share.Places[holder]
 	refused  *share.Map[holder, uint64] // sessions that were too many
-	killBy   time.Time     // when an MSA that does not read is let go of
-	empty    chan struct{} // closed when the last session has gone; nil if nobody waits
+	killBy   time.Time                  // when an MSA that does not read is let go of
+	empty    chan struct{}              // closed when the last session has gone; nil if nobody waits
 }
 
 // Count is the number of running sessions.
