@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -63,4 +64,17 @@ func TestLogsAreReopenedDuringADrain(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// The level of kanmon's own log is that of the file as soon as a reload has taken it.
+func TestReloadSetsTheLogLevel(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "kanmon.toml")
+	if err := os.WriteFile(path, []byte("[intercept]\nsources = ['10.20.0.0/16']\n[log]\nlevel = 'debug'\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	level, r := &slog.LevelVar{}, runCommand{configFlag{Config: path}}
+	r.reload(&slowStop{}, &signals{stop: t.Context()}, slog.New(slog.DiscardHandler), level)
+	if level.Level() != slog.LevelDebug {
+		t.Errorf("the level is %v", level.Level())
+	}
 }

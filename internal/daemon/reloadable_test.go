@@ -1,0 +1,231 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/session"
+	"kanmon/internal/smtp"
+)
+
+// audit-C1: what a reload changes is in force with the next thing that is asked, for every key that docs/configuration.md does not say needs a
+// restart. A key that is neither here nor shown by another test fails.
+func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
+	text, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]bool{}
+	for _, r := range reloadables {
+		rows[r.key] = true
+	}
+	heading, keys := "", 0
+	line := regexp.MustCompile("^\\| `([a-z0-9_]+)` \\|.*\\|$")
+	for row := range strings.Lines(string(text)) {
+		row = strings.TrimSpace(row)
+		if h, found := strings.CutPrefix(row, "## "); found {
+			heading = h
+		}
+		m := line.FindStringSubmatch(row)
+		if m == nil || strings.Contains(row, "*Restart*") {
+			continue
+		}
+		keys++
+		key := heading + " " + m[1]
+		test := shownElsewhere[key]
+		if test == "" {
+			test = shownElsewhere[heading+" *"]
+		}
+		if !rows[key] && test == "" {
+			t.Errorf("%s: nothing shows that it is in force behind a reload", key)
+		}
+	}
+	if keys < 100 {
+		t.Errorf("%d keys are documented: the page is not understood", keys)
+	}
+	for key, test := range shownElsewhere {
+		folder, name, _ := strings.Cut(test, " ")
+		if !hasTest(t, filepath.Join("../..", folder), name) {
+			t.Errorf("%s: there is no %s", key, test)
+		}
+	}
+	for _, r := range reloadables {
+		t.Run(r.key, func(t *testing.T) {
+			tables := func(own string) string {
+				switch {
+				case strings.HasPrefix(r.key, "Top level"):
+					return own + listenTable
+				case strings.HasPrefix(own, twoPools):
+					return listenTable + own
+				}
+				return listenTable + twoPools + own
+			}
+			p := &prober{world: newWorld(t, tables(r.before))}
+			p.start()
+			if p.daemon.policy.Active() {
+				p.abuse()
+			}
+			if got := r.probe(p); got != r.want[0] {
+				t.Errorf("before: %q, want %q", got, r.want[0])
+			}
+			if err := p.daemon.Reload(t.Context(), p.with(tables(r.after))); err != nil {
+				t.Fatal(err)
+			}
+			if got := r.probe(p); got != r.want[1] {
+				t.Errorf("behind the reload: %q, want %q", got, r.want[1])
+			}
+			p.stop()
+		})
+	}
+}
+
+// A prober asks a running daemon, as sessions and people do.
+type prober struct {
+	*world
+	senders int // that have been made up
+}
+
+var reloadOrigin = session.Origin{Source: netip.MustParseAddrPort("10.1.0.7:40000"), Destination: netip.MustParseAddrPort("192.0.2.1:25")}
+
+// someone is a sender of whom nothing has been heard.
+func (p *prober) someone() string {
+	p.senders++
+	return fmt.Sprintf("s%d@acme.example", p.senders)
+}
+
+// mail plays a mail to some recipients, which the MX takes, and says what the gate said to MAIL, or the first refusal.
+func (p *prober) mail(from string, to int) (d session.Decision, passed int) {
+	pass := p.daemon.policy.Gate().Enter(reloadOrigin)
+	defer pass.Close()
+	for _, q := range []session.Question{
+		{Step: session.StepConnect}, {Step: session.StepMail, Sender: from}, {Step: session.StepLeave, SendingIP: netip.MustParseAddr("127.0.0.1")},
+	} {
+		pool := d.Pool
+		if d = pass.Ask(q); d.Refuse != session.RefuseNot {
+			return d, 0
+		}
+		if pool != "" {
+			d.Pool = pool
+		}
+	}
+	pass.Tell(session.News{Step: session.StepMail, Code: 250})
+	for i := range to {
+		p.senders++
+		if one := pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("r%d@example.net", p.senders+i)}); one.Refuse != session.RefuseNot {
+			continue
+		}
+		passed++
+		pass.Tell(session.News{Step: session.StepRecipient, Code: 250})
+	}
+	pass.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 100, Recipients: passed})
+	pass.Tell(session.News{Step: session.StepOver})
+	return d, passed
+}
+
+// passing says how many of ten mails pass, each of whoever is next.
+func (p *prober) passing(next func() string) string {
+	n := 0
+	for range 10 {
+		if d, _ := p.mail(next(), 1); d.Refuse == session.RefuseNot {
+			n++
+		}
+	}
+	return fmt.Sprint(n)
+}
+
+func (p *prober) same() func() string {
+	from := p.someone()
+	return func() string { return from }
+}
+
+// refusal says how the third mail of somebody is answered.
+func (p *prober) refusal() string {
+	from := p.someone()
+	for range 2 {
+		p.mail(from, 1)
+	}
+	d, _ := p.mail(from, 1)
+	return fmt.Sprintf("%d %s %s", d.Refuse, d.Pool, d.Text)
+}
+
+// abused is an account that four MXs have told of 400 people who do not exist, in the same moment.
+const abused = "bad@acme.example"
+
+func (p *prober) abuse() {
+	var all []session.Pass
+	for i := range 4 {
+		origin := reloadOrigin
+		origin.Destination = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}), 25)
+		pass := p.daemon.policy.Gate().Enter(origin)
+		defer pass.Close()
+		pass.Ask(session.Question{Step: session.StepMail, Sender: abused})
+		pass.Tell(session.News{Step: session.StepMail, Code: 250})
+		all = append(all, pass)
+	}
+	for i := range 400 {
+		all[i%4].Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("dead%d@example.net", i)})
+		all[i%4].Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
+	}
+}
+
+func (p *prober) explain(account string) contain.Explanation {
+	return p.daemon.policy.Explain(contain.Subject{Tenant: "acme", Account: account})
+}
+
+func inForce(p *prober) string { return p.explain(abused).Answer.Level.String() }
+
+// named says what becomes of a message of somebody that names its account.
+func named(p *prober, fields ...string) session.Decision {
+	pass := p.daemon.policy.Gate().Enter(reloadOrigin)
+	defer pass.Close()
+	first := pass.Ask(session.Question{Step: session.StepMail, Sender: p.someone()})
+	var all []smtp.HeaderField
+	for _, text := range fields {
+		all = append(all, smtp.HeaderField{Text: text})
+	}
+	d := pass.Ask(session.Question{Step: session.StepAccount, Fields: all})
+	d.Header, d.Strip, d.Must = first.Header, first.Strip, first.Must
+	return d
+}
+
+func kindOf(account string) func(*prober) string {
+	return func(p *prober) string {
+		m, _ := p.daemon.policy.MarkOf(contain.Subject{Tenant: "acme", Account: account})
+		return m.Kind.String()
+	}
+}
+
+func limitsInForce(p *prober) string {
+	l := p.daemon.current.engine.Limits
+	return fmt.Sprint(l.Sessions, l.Recipients, l.BadCommands, l.IdleCommands, l.Transactions, l.BodyBytes)
+}
+
+func rescueInForce(p *prober) string {
+	r := p.daemon.current.engine.Rescue
+	return fmt.Sprint(r.Attempts, " ", r.Time, " ", r.BodyBytes, " ", r.BodiesBytes)
+}
+
+// hasTest reports whether a folder has a test of a name.
+func hasTest(t *testing.T, folder, name string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(text), "func "+name+"(t *testing.T)") {
+			return true
+		}
+	}
+	return false
+}
