@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,21 +11,7 @@ import (
 	"kanmon/internal/smtptest"
 )
 
-const peopleTables = listenTable + `
-[admin]
-socket = 'DIR/s'
-[journal]
-records = 'DIR/records.jsonl'
-[[sending_ip]]
-address = '127.0.0.1'
-ehlo    = 'plain.example.jp'
-[[sending_ip]]
-address = '127.0.0.2'
-ehlo    = 'bounces.example.jp'
-[pool.default]
-ips = ['127.0.0.1']
-[pool.bounces]
-ips = ['127.0.0.2']
+var peopleTables = listenTable + "[admin]\nsocket = 'DIR/s'\n" + recordsTable + twoPools("bounces") + `
 [[tenant]]
 name            = 'acme'
 sources         = ['127.0.0.0/8']
@@ -93,12 +78,11 @@ func TestEverySpellingOnTheWire(t *testing.T) {
 
 // law: I17
 func TestNullSenderOnTheWire(t *testing.T) {
-	pools, _, _ := strings.Cut(peopleTables, "[[tenant]]")
-	w := newWorld(t, pools+"[[route]]\nnull_sender = true\npool = 'bounces'\n")
+	w := newWorld(t, listenTable+twoPools("bounces")+"[[route]]\nnull_sender = true\npool = 'bounces'\n")
 	w.start()
 	names := map[string]string{
 		"<>": "bounces.example.jp", "< >": "bounces.example.jp", "<@r.example:>": "bounces.example.jp", `<"">`: "bounces.example.jp",
-		"<a@acme.example>": "plain.example.jp", "<@r.example:a@acme.example>": "plain.example.jp", "<a@b@acme.example>": "plain.example.jp",
+		"<a@acme.example>": "default.example.jp", "<@r.example:a@acme.example>": "default.example.jp", "<a@b@acme.example>": "default.example.jp",
 	}
 	var want []string
 	for line, name := range names {
@@ -148,8 +132,7 @@ func TestAccountHeaderOnTheWire(t *testing.T) {
 		}
 	}
 	w.stop()
-	text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
-	if err != nil || strings.Count(string(text), `"account":"<unreadable>","action":"deferred","rule":"account_header X-Auth-User"`) != 6 {
-		t.Errorf("records (%v): %s", err, text)
+	if text := w.records(); strings.Count(text, `"account":"<unreadable>","action":"deferred","rule":"account_header X-Auth-User"`) != 6 {
+		t.Errorf("records: %s", text)
 	}
 }

@@ -11,9 +11,35 @@ import (
 	"kanmon/internal/smtptest"
 )
 
-const gatedTables = listenTable + `
-[journal]
-records = 'DIR/records.jsonl'
+const recordsTable = "[journal]\nrecords = 'DIR/records.jsonl'\n"
+
+// twoPools are two sending IPs and a pool of each, default and another, whose names they give in EHLO.
+func twoPools(other string) string {
+	return fmt.Sprintf(`
+[[sending_ip]]
+address = '127.0.0.1'
+ehlo    = 'default.example.jp'
+[[sending_ip]]
+address = '127.0.0.2'
+ehlo    = '%[1]s.example.jp'
+[pool.default]
+ips = ['127.0.0.1']
+[pool.%[1]s]
+ips = ['127.0.0.2']
+`, other)
+}
+
+// records gives what was recorded.
+func (w *world) records() string {
+	w.t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
+	if err != nil {
+		w.t.Error(err)
+	}
+	return string(text)
+}
+
+const gatedTables = listenTable + recordsTable + `
 [[tenant]]
 name                 = 'acme'
 sources              = ['127.0.0.0/8']
@@ -69,17 +95,15 @@ func TestSendersOfTheConfiguration(t *testing.T) {
 	if n := len(w.mx.Mailbox.Transactions()); n != 5 {
 		t.Errorf("%d delivered, want 5", n)
 	}
-	text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
-	if want := `"type":"decision"`; err != nil || strings.Count(string(text), want) != 2 || !strings.Contains(string(text), `"tenant":"acme","account":"alice","action":"deferred"`) {
-		t.Errorf("records (%v): %s", err, text)
+	text := w.records()
+	if want := `"type":"decision"`; strings.Count(text, want) != 2 || !strings.Contains(text, `"tenant":"acme","account":"alice","action":"deferred"`) {
+		t.Errorf("records: %s", text)
 	}
 }
 
 // A listener of its own makes a tenant known, whoever else has the MSA's address.
 func TestListenerOfATenant(t *testing.T) {
-	tables := listenTable + `
-[journal]
-records = 'DIR/records.jsonl'
+	tables := listenTable + recordsTable + `
 [[tenant]]
 name    = 'acme'
 sources = ['127.0.0.0/8']
@@ -154,19 +178,7 @@ func TestContainmentAlone(t *testing.T) {
 // a limit of the new file to the default pool of the old one.
 func TestOneConfigurationADecision(t *testing.T) {
 	tables := func(pool string) string {
-		return listenTable + fmt.Sprintf(`
-[journal]
-records = 'DIR/records.jsonl'
-[[sending_ip]]
-address = '127.0.0.1'
-ehlo    = 'plain.example.jp'
-[[sending_ip]]
-address = '127.0.0.2'
-ehlo    = 'diverted.example.jp'
-[pool.default]
-ips = ['127.0.0.1']
-[pool.%s]
-ips = ['127.0.0.2']
+		return listenTable + recordsTable + twoPools(pool) + fmt.Sprintf(`
 [[tenant]]
 name    = 'acme'
 sources = ['127.0.0.0/8']
@@ -177,7 +189,7 @@ count  = 'messages'
 limit  = 1
 every  = '1h'
 action = 'divert'
-pool   = '%[1]s'
+pool   = '%s'
 `, pool)
 	}
 	w := newWorld(t, tables("before"))
@@ -203,7 +215,7 @@ pool   = '%[1]s'
 	for _, tx := range w.mx.Mailbox.Transactions() {
 		names = append(names, tx.Helo)
 	}
-	if want := []string{"plain.example.jp", "diverted.example.jp", "diverted.example.jp"}; !slices.Equal(names, want) {
+	if want := []string{"default.example.jp", "before.example.jp", "behind.example.jp"}; !slices.Equal(names, want) {
 		t.Errorf("left as %q, want %q", names, want)
 	}
 }

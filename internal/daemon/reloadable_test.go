@@ -61,10 +61,10 @@ func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
 				switch {
 				case strings.HasPrefix(r.key, "Top level"):
 					return own + listenTable
-				case strings.HasPrefix(own, twoPools):
+				case strings.HasPrefix(own, bothPools):
 					return listenTable + own
 				}
-				return listenTable + twoPools + own
+				return listenTable + bothPools + own
 			}
 			p := &prober{world: newWorld(t, tables(r.before))}
 			p.start()

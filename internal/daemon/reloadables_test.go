@@ -72,17 +72,7 @@ func hourly(changes ...string) string {
 	return text
 }
 
-const twoPools = `[[sending_ip]]
-address = '127.0.0.1'
-ehlo    = 'one.example.jp'
-[[sending_ip]]
-address = '127.0.0.2'
-ehlo    = 'two.example.jp'
-[pool.default]
-ips = ['127.0.0.1']
-[pool.other]
-ips = ['127.0.0.2']
-`
+var bothPools = twoPools("other")
 
 var reloadables = []reloadable{
 	{
@@ -103,8 +93,8 @@ var reloadables = []reloadable{
 		[2]string{"60", "600"},
 	},
 	{
-		"[containment] pool", twoPools + acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\nslow_rate = 100000\npool = 'default'\n",
-		twoPools + acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\nslow_rate = 100000\npool = 'other'\n",
+		"[containment] pool", bothPools + acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\nslow_rate = 100000\npool = 'default'\n",
+		bothPools + acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\nslow_rate = 100000\npool = 'other'\n",
 		func(p *prober) string {
 			pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 			defer pass.Close()
@@ -180,7 +170,7 @@ var reloadables = []reloadable{
 		[2]string{fmt.Sprint(session.RefuseNow), fmt.Sprint(session.RefuseForGood)},
 	},
 	{
-		"[[sender_limit]] pool", twoPools + hourly("action = 'divert'", "pool = 'default'"), twoPools + hourly("action = 'divert'", "pool = 'other'"),
+		"[[sender_limit]] pool", bothPools + hourly("action = 'divert'", "pool = 'default'"), bothPools + hourly("action = 'divert'", "pool = 'other'"),
 		func(p *prober) string { return strings.TrimSpace(p.refusal()) },
 		[2]string{"0 default", "0 other"},
 	},
@@ -212,7 +202,7 @@ var reloadables = []reloadable{
 		[2]string{"10", "0"},
 	},
 	{
-		"[[tenant]] pool", twoPools + acmeTenant, twoPools + acmeTenant + "pool = 'other'\n",
+		"[[tenant]] pool", bothPools + acmeTenant, bothPools + acmeTenant + "pool = 'other'\n",
 		func(p *prober) string {
 			choice, err := p.daemon.current.out.router.Choose(egress.Query{Source: reloadOrigin.Source.Addr(), Destination: reloadOrigin.Destination, Suspicion: -1})
 			return fmt.Sprint(choice.Pool, err)
@@ -268,8 +258,8 @@ var reloadables = []reloadable{
 	{
 		"[drain] timeout", "", "[drain]\ntimeout = '5m'\n", func(p *prober) string { return fmt.Sprint(p.daemon.cfg.Drain.Timeout) }, [2]string{"15m0s", "5m0s"},
 	},
-	{"[rescue] attempts", twoPools, twoPools + "[rescue]\nattempts = 1\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "1 1m0s 262144 67108864"}},
-	{"[rescue] time", twoPools, twoPools + "[rescue]\ntime = '9s'\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 9s 262144 67108864"}},
-	{"[rescue] body_bytes", twoPools, twoPools + "[rescue]\nbody_bytes = 7\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 1m0s 7 67108864"}},
-	{"[rescue] bodies_bytes", twoPools, twoPools + "[rescue]\nbodies_bytes = 262144\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 1m0s 262144 262144"}},
+	{"[rescue] attempts", bothPools, bothPools + "[rescue]\nattempts = 1\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "1 1m0s 262144 67108864"}},
+	{"[rescue] time", bothPools, bothPools + "[rescue]\ntime = '9s'\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 9s 262144 67108864"}},
+	{"[rescue] body_bytes", bothPools, bothPools + "[rescue]\nbody_bytes = 7\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 1m0s 7 67108864"}},
+	{"[rescue] bodies_bytes", bothPools, bothPools + "[rescue]\nbodies_bytes = 262144\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 1m0s 262144 262144"}},
 }

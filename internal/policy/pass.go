@@ -24,6 +24,7 @@ type pass struct {
 	// The mail at hand.
 	begun     bool
 	taken     bool // the MX has accepted MAIL
+	heard     bool // it has answered something of the mail
 	tenant    string
 	envelope  string               // its sender, in the form of package mailbox
 	spelled   string               // who sent it: the envelope's sender, or who a header names; in that form, with its tags
@@ -37,7 +38,6 @@ type pass struct {
 	mail      limit.Ticket         // what MAIL took, but for the account's
 	ofAccount limit.Ticket         // what it took of the account's
 	slowing   limit.Ticket         // what it took of a contained sender's rate; given back if the MX has not heard of it
-	heard     bool                 // the MX has answered
 	berths    [2]berth             // of the sending IP that the mail leaves from, and of one that it may go on from instead
 	at        int                  // which of them is the first
 	trying    bool                 // it is asked about the second: nobody can wait
