@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/netip"
@@ -13,6 +12,7 @@ import (
 	"kanmon/internal/egress"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
+	"kanmon/internal/witness"
 )
 
 // dialFrom connects from a sending IP, and remembers whether it was let in. Where there is another one to turn to, the dial does not
@@ -37,7 +37,7 @@ func (o *outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.S
 	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
 	case req.Further: // an MX that takes no second connection so soon says nothing of the IP
 	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
-		o.dials.failing(mx, ip.Address, cmp.Or(choice.Tenant, req.Source.String()), !session.RefusedDial(err))
+		o.dials.failing(mx, ip.Address, tenantOf(&choice, req.Source), !session.RefusedDial(err))
 	}
 	return out, err
 }
@@ -72,7 +72,7 @@ func (o *outlet) judgeSilence(p *plea, j *session.Judgement) {
 // observeSilence tells the standing what an MX has done to a sending IP without a word, and not to others.
 func (o *outlet) observeSilence(sendingIP netip.Addr, tenant string, mx netip.Addr, rule string) {
 	o.book.Observe(standing.Evidence{
-		IP: sendingIP, Provider: o.provider(mx), Tenant: tenant, Destination: "mx:" + mx.String(),
+		IP: sendingIP, Provider: o.provider(mx), Tenant: tenant, Destination: bracketed(mx), Witness: witness.Destination("", mx),
 		Class: classify.IPReputation.String(), Scope: classify.ScopeIP.String(), Suspend: classify.May.String(), Rule: rule,
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
+	"kanmon/internal/witness"
 )
 
 // Another sending IP stakes its reputation on a mail that one of ours was refused for. So it must be earned (docs/engine.md, I19):
@@ -25,10 +26,13 @@ type plea struct {
 	tenant  string
 	how     config.Handling
 	key     standing.Key
+	at      place
 	before  standing.Permit // of the sending IP
 	after   standing.Permit // the same, when the refusal itself has been heard
 	verdict classify.Verdict
-	own     bool // it is another kanmon's
+
+	receiver witness.Receiver
+	own      bool // it is another kanmon's
 
 	asked, guilty bool // whether the gate has something against the sender
 }
@@ -36,14 +40,20 @@ type plea struct {
 // plead begins a plea: whose mail it is, where no tenant is configured the MSA's, and what its route says about refusals.
 func (o *outlet) plead(r *session.MXRefusal) *plea {
 	q, choice := o.choiceOf(r)
-	p := &plea{MXRefusal: r, choice: choice, tenant: cmp.Or(o.router.Owner(q).Tenant, r.Source.String()), how: o.handlings[choice.Number], key: o.key(r.SendingIP, r.Destination.Addr())}
-	p.before = o.may(p.how, p.key)
+	p := &plea{
+		MXRefusal: r, choice: choice, tenant: witness.Tenant(o.router.Owner(q).Tenant, r.Source), how: o.handlings[choice.Number],
+		key: o.key(r.SendingIP, r.Destination.Addr()),
+	}
+	mx := r.Destination.Addr()
+	p.at = o.placeOf(&session.DialRequest{Destination: r.Destination, Recipient: string(r.Recipient)})
+	p.receiver = o.receiver(mx, mailbox.DomainOf(string(r.Recipient)))
+	p.before = o.peek(p.how, r.SendingIP, p.at)
 	p.after = p.before
 	return p
 }
 
 func tenantOf(choice *egress.Choice, source netip.Addr) string {
-	return cmp.Or(choice.Tenant, source.String())
+	return witness.Tenant(choice.Tenant, source)
 }
 
 // hear takes a refusal into account.
@@ -52,18 +62,23 @@ func (o *outlet) hear(p *plea) {
 		return
 	}
 	o.sites.from(p.Source)
-	if domain := mailbox.DomainOf(string(p.Recipient)); domain != "" {
+	domain, mx := mailbox.DomainOf(string(p.Recipient)), p.Destination.Addr()
+	if domain != "" {
 		o.sites.to([]byte(p.key.Provider), domain)
 	}
-	v := &p.verdict
+	v, part := &p.verdict, o.partOf(p)
 	o.book.Observe(standing.Evidence{
-		IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: destinationOf(p.MXRefusal), Class: v.Class.String(),
+		IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
+		Witness: witness.Destination(domain, mx), Place: part, Speaker: p.receiver.Organisation(),
+		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class.String(),
 		Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
-		OneTenant: o.sites.oneTenant(o.tenants), OneDestination: o.sites.oneDestination(p.key.Provider, o.domains[p.key.Provider]),
+		OneTenant: o.sites.oneTenant(o.tenants), OneDestination: o.oneDestination(p.key.Provider),
 	})
 	if p.after = o.book.Peek(p.key); p.after.Answer == standing.No {
 		o.rescues.forget(p.key) // the standing alone decides from now on, and its probes must not be passed over
+	} else if at := o.book.Peek(p.key.At(part)); part != "" && at.Answer == standing.No {
+		p.after = at
 	}
 }
 
@@ -217,8 +232,7 @@ func (o *outlet) whyNone(p *plea, others, refusedWith []netip.Addr) string {
 			continue
 		}
 		left = true
-		key := standing.Key{IP: ip, Provider: p.key.Provider}
-		if o.may(p.how, key).Answer != standing.No {
+		if o.peek(p.how, ip, p.at).Answer != standing.No {
 			return ""
 		}
 	}

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"kanmon/internal/classify"
@@ -139,7 +138,7 @@ func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req
 	for _, ip := range ips {
 		key := o.key(ip.Address, at.mx)
 		alsoThere := o.peekAt(how, ip.Address, at.domains)
-		if alsoThere.Answer == standing.No {
+		if alsoThere.Answer == standing.No || o.peekInParts(how, ip.Address, &at).Answer == standing.No {
 			continue
 		}
 		permit := o.may(how, key)
@@ -244,69 +243,6 @@ func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, who p
 	return permit.Answer != standing.No && inShare(permit, who.session, ip)
 }
 
-// peek is what holds at the MX, and as long as nobody knows whose MX it is what holds at the
-// provider of the recipient's domain, too.
-func (o *outlet) peek(how config.Handling, ip netip.Addr, at place) standing.Permit {
-	var name [64]byte
-	here := freely
-	if !o.book.Blameless(ip, at.appendName(name[:0])) {
-		here = o.may(how, at.key(ip))
-	}
-	there := o.peekAt(how, ip, at.domains)
-	if there.Answer == standing.No {
-		return there
-	}
-	here.Share = min(here.Share, there.Share)
-	return here
-}
-
-var freely = standing.Permit{Answer: standing.Yes, Share: 1}
-
-// peekAt is what holds at a provider that the recipient's domain names; "" is none. A suspension that has run out holds nothing
-// back: its probe must be of an MX that is known to be the provider's, or nobody could hear what comes of it.
-func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standing.Permit {
-	if name == "" {
-		return freely
-	}
-	var text [64]byte
-	if o.book.Blameless(ip, append(text[:0], name...)) {
-		return freely
-	}
-	permit := o.may(how, standing.Key{IP: ip, Provider: name})
-	if permit.Answer != standing.No {
-		permit.Answer = standing.Yes
-	}
-	return permit
-}
-
-// A place is where a mail goes, as standings know it.
-type place struct {
-	mx       netip.Addr
-	provider string // whose MX it is known to be; "": nobody knows
-	domains  string // where nobody knows: the provider of the recipient's domain; "": none
-}
-
-func (o *outlet) placeOf(req *session.DialRequest) place {
-	at := place{mx: req.Destination.Addr()}
-	domain := mailbox.DomainOf(req.Recipient)
-	if at.provider = o.providers.At(at.mx); at.provider == "" && domain != "" && len(domain) <= maxDomain {
-		at.domains = o.providers.Of(domain)
-	}
-	return at
-}
-
-// appendName gives the provider of the standing's key.
-func (p *place) appendName(b []byte) []byte {
-	if p.provider != "" {
-		return append(b, p.provider...)
-	}
-	return p.mx.Unmap().AppendTo(append(b, "mx:"...))
-}
-
-func (p *place) key(ip netip.Addr) standing.Key {
-	return standing.Key{IP: ip, Provider: string(p.appendName(nil))}
-}
-
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
 func (o *outlet) query(req session.DialRequest) egress.Query {
 	q := egress.Query{
@@ -365,117 +301,4 @@ func (o *outlet) destined(choice egress.Choice, how config.Handling, req *sessio
 		}
 	}
 	return slices.IndexFunc(ips, func(s egress.SendingIP) bool { return ip.IsValid() && s.Address == ip })
-}
-
-// key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
-// What a recipient's domain says does not count: any host can be given mail for any domain.
-func (o *outlet) key(ip, mx netip.Addr) standing.Key {
-	return standing.Key{IP: ip, Provider: o.provider(mx)}
-}
-
-func (o *outlet) provider(mx netip.Addr) string {
-	at := place{mx: mx, provider: o.providers.At(mx)}
-	if at.provider != "" {
-		return at.provider
-	}
-	return string(at.appendName(nil))
-}
-
-// providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
-// asked for every recipient, and learns behind each.
-func (o *outlet) providerOf(mx netip.Addr, domain, tenant string) string {
-	o.learn(domain, tenant)
-	if name := o.providers.At(mx); name != "" || len(domain) > maxDomain {
-		return name
-	}
-	return o.providers.Of(domain)
-}
-
-// learn looks up whose MXs a domain has, behind the tenant's mail, so that the next refusal by one of them counts for its provider, and the
-// next session to it heeds what stands there.
-func (o *outlet) learn(domain, tenant string) {
-	if len(domain) <= maxDomain && strings.Contains(domain, ".") {
-		o.providers.Learn(domain, tenant)
-	}
-}
-
-// learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
-// known of the domain, that is worth the short wait: it may stand there.
-func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
-	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
-		return
-	}
-	tenant := o.router.Owner(q).Tenant
-	o.learn(q.RecipientDomain, tenant)
-	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
-		o.providers.Find(context.Background(), q.RecipientDomain, tenant)
-	}
-}
-
-// maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).
-const maxDomain = 253
-
-// Judge implements [session.Judge].
-func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
-	p := o.plead(&r)
-	j := session.Judgement{Observe: p.how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
-	o.learn(mailbox.DomainOf(string(r.Recipient)), p.tenant)
-	if r.Code == 0 {
-		o.judgeSilence(p, &j)
-		return j
-	}
-	p.own = r.Own() // another kanmon's word is about its own sending IPs
-	p.verdict = o.readReply(&r, p.key.Provider)
-	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
-	o.pin(p)
-	o.hear(p)
-	o.answer(p, &j)
-	return j
-}
-
-// Accepted implements [session.Judge].
-func (o *outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
-	if !sendingIP.IsValid() {
-		return
-	}
-	key := o.key(sendingIP, destination.Addr())
-	o.book.Succeeded(key, "")
-	o.probes.taken(key)
-	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
-		o.observeSilence(r.sendingIP, r.tenant, destination.Addr(), "connection reset")
-	}
-	for _, s := range o.dials.shutOuts(destination.Addr().Unmap()) {
-		o.observeSilence(s.sendingIP, s.tenant, destination.Addr(), "connection not answered")
-	}
-}
-
-// choiceOf gives what was known of a mail that was refused, and what is chosen for it.
-func (o *outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
-	q := o.query(session.DialRequest{
-		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
-	})
-	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
-	return q, choice
-}
-
-func destinationOf(r *session.MXRefusal) string {
-	if domain := mailbox.DomainOf(string(r.Recipient)); domain != "" {
-		return domain
-	}
-	return "mx:" + r.Destination.Addr().String()
-}
-
-func listsOf(named []classify.List) (lists []standing.List) {
-	for _, l := range named {
-		lists = append(lists, standing.List{Name: l.Name, Zone: l.Zone, Weight: l.Weight.String()})
-	}
-	return lists
-}
-
-// publicOnly gives an address as MXs see it; the zero Addr where that is not known, because it will be translated.
-func publicOnly(ip netip.Addr) netip.Addr {
-	if ip.IsPrivate() {
-		return netip.Addr{}
-	}
-	return ip
 }

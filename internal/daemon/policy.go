@@ -23,7 +23,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	}
 	s := policy.Settings{
 		Accounts: accounts,
-		Active:   gated(cfg), Identify: identify(out.router), Provider: out.provider, ProviderOf: out.providerOf, Internal: cfg.Senders.Internal,
+		Active:   gated(cfg), Identify: identify(out.router), Provider: out.provider, ProviderOf: out.providerOf, Witness: out.witness, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {

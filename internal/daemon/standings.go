@@ -16,6 +16,7 @@ import (
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
 	"kanmon/internal/standing"
+	"kanmon/internal/witness"
 )
 
 // openBook opens what kanmon thinks of its sending IPs; it outlives reloads.
@@ -129,7 +130,7 @@ func (o *operator) note(provider string) string {
 	current := o.d.current
 	o.d.mu.Unlock()
 	switch {
-	case provider == "" || strings.HasPrefix(provider, "mx:") || current == nil || current.providers.Has(provider):
+	case provider == "" || strings.HasPrefix(provider, witness.Strange) || current == nil || current.providers.Has(provider):
 		return ""
 	case !current.providers.Named(provider):
 		return "there is no provider of this name: no mail is known to be for it"

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 )
@@ -50,9 +51,8 @@ type Book struct {
 	probes   uint64 // that were begun
 	queues   [ranks]queue
 	dirty    map[Key]struct{}
-	checks   map[question]*answer
+	checks   checks
 
-	queries chan question
 	news    chan Standing
 	unheard int // news that did not fit
 
@@ -65,8 +65,8 @@ type Book struct {
 func New(o Options) (*Book, error) {
 	b := &Book{
 		store: o.Store, check: o.Check, clock: o.Clock, log: o.Log, changed: o.Changed, maxKeys: o.MaxKeys,
-		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: map[question]*answer{},
-		queries: make(chan question, maxChecks), news: make(chan Standing, 1024), stop: make(chan struct{}),
+		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: newChecks(),
+		news: make(chan Standing, 1024), stop: make(chan struct{}),
 	}
 	if b.clock == nil {
 		b.clock = time.Now
@@ -116,6 +116,7 @@ func (b *Book) Configure(s Settings) error {
 }
 
 func (b *Book) policy(provider string) *Policy {
+	provider, _, _ = strings.Cut(provider, partMark)
 	if p := b.settings.Providers[provider]; p != nil {
 		return p
 	}
@@ -171,6 +172,14 @@ func (b *Book) Spotless(ip netip.Addr) bool {
 	return at.blameless(nil)
 }
 
+// InParts says that an IP may be suspended at parts of providers: who knows the recipient must ask about those, too ([Key.At]).
+func (b *Book) InParts(ip netip.Addr) bool {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	at := b.ips[ip.Unmap()]
+	return at != nil && at.parts > 0
+}
+
 // Probing says whether the probe of that number is under way still: neither its end nor an operator's word has come between.
 func (b *Book) Probing(k Key, probe uint64) bool {
 	k = k.normal()
@@ -201,7 +210,7 @@ func (b *Book) decide(k Key, now time.Time, use bool) Permit {
 		if w.byHand() {
 			return refusal(w)
 		}
-		if k.valid() && !b.policy(k.Provider).IgnoreLists {
+		if k.valid() && !k.part() && !b.policy(k.Provider).IgnoreLists {
 			b.judge(b.entryFor(k, now), now)
 		}
 	}
@@ -210,6 +219,7 @@ func (b *Book) decide(k Key, now time.Time, use bool) Permit {
 		return permitted
 	}
 	b.adjust(e, now)
+	b.endPart(e, now)
 	switch e.State {
 	case Active:
 		return permitted

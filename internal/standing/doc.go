@@ -46,6 +46,7 @@
 //	meter.go      counting within a window: replies, tenants, destinations
 //	recover.go    Succeeded, Abandon: from a probe back to active
 //	hand.go       List, Show, Suspend, Stop, Resume
+//	checks.go     which lists are asked, when, and how many at once
 //	listing.go    public lists: confirm, judge other providers, notice a delisting
 //	dnsbl.go      a DNSBL query (RFC 5782)
 //	entry.go      what is kept of a key, and which key is forgotten when there are too many

@@ -6,12 +6,15 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/witness"
 )
 
 // An address is what is known of a sending IP: as a whole, which is rare, and by provider.
 type address struct {
 	whole *entry
 	keys  map[string]*entry
+	parts int // of keys, those of parts of providers
 }
 
 // blameless says that neither the whole IP nor this entry of it, if there is one, is anything but active.
@@ -42,7 +45,7 @@ type rank uint8
 
 const (
 	idle      rank = iota // active
-	strange               // the organisation of an MX, not a provider with a name
+	strange               // an MX, not a provider with a name; a part of one
 	named                 //
 	permanent             // by hand, or of the whole IP
 	ranks
@@ -58,7 +61,7 @@ func (e *entry) rankNow() rank {
 		return idle
 	case e.byHand():
 		return permanent
-	case strings.HasPrefix(e.Provider, "mx:"):
+	case e.part(), strings.HasPrefix(e.Provider, witness.Strange):
 		return strange
 	}
 	return named
@@ -92,6 +95,9 @@ func (b *Book) entryFor(k Key, now time.Time) *entry {
 		at.whole = e
 	} else {
 		at.keys[k.Provider] = e
+		if k.part() {
+			at.parts++
+		}
 	}
 	b.count++
 	e.rank = e.rankNow()
@@ -128,10 +134,13 @@ const staleAfter = 30 * 24 * time.Hour
 
 func (b *Book) outOfDate(e *entry, now time.Time) bool {
 	age := now.Sub(e.touched)
-	if e.State != Active {
+	p := b.policy(e.Provider)
+	switch {
+	case e.part() && e.State == Suspended && !now.Before(e.Until):
+		return age >= p.Forget
+	case e.State != Active:
 		return age >= staleAfter
 	}
-	p := b.policy(e.Provider)
 	return age >= max(p.Forget, p.Refused.Within, p.Listed.Within) && len(e.Lists) == 0
 }
 
@@ -143,6 +152,9 @@ func (b *Book) forget(e *entry) {
 		at.whole = nil
 	} else {
 		delete(at.keys, e.Provider)
+		if e.part() {
+			at.parts--
+		}
 	}
 	if at.whole == nil && len(at.keys) == 0 {
 		delete(b.ips, e.IP)

@@ -1,6 +1,7 @@
 package standing
 
 import (
+	"cmp"
 	"hash/maphash"
 	"time"
 )
@@ -16,7 +17,7 @@ type meter struct {
 	pairs                 []pair // only where the trigger wants several of both
 }
 
-// A mark is when a name was last seen. Replies are all of the same name: none.
+// A mark is when a name was last seen. Replies go by their message; those of which it is not known have no name.
 type mark struct {
 	name uint64
 	at   time.Time
@@ -31,8 +32,12 @@ type pair struct {
 // add counts a piece of evidence, and says whether the trigger has been reached. Where there can be but one tenant the destinations
 // suffice, and where there can be but one destination the tenants do; where both is so nothing can be told apart.
 func (m *meter) add(t Trigger, ev *Evidence, now time.Time) bool {
-	tenant, destination := maphash.String(seed, ev.Tenant), maphash.String(seed, ev.Destination)
-	m.replies = replaceOldest(m.replies, mark{0, now}, t.Replies)
+	tenant, destination := maphash.String(seed, ev.Tenant), maphash.String(seed, cmp.Or(ev.Witness, ev.Destination))
+	if ev.Message == 0 {
+		m.replies = replaceOldest(m.replies, mark{0, now}, t.Replies)
+	} else { // refused for each of its recipients, it is refused once
+		m.replies = see(m.replies, mark{ev.Message, now}, t.Replies)
+	}
 	m.tenants = see(m.tenants, mark{tenant, now}, t.Tenants)
 	m.destinations = see(m.destinations, mark{destination, now}, t.Destinations)
 	several := t.Tenants > 1 && t.Destinations > 1

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kanmon/internal/witness"
 )
 
 // A weight is what a piece of evidence can do.
@@ -72,11 +74,14 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	if e.differs(&before) {
 		changed = append(changed, e.onWall(now))
 	}
-	if ev.Scope == "netblock" {
+	if e.State != Suspended && ev.Place != "" && w == yes {
+		changed = append(changed, b.actAt(k.At(ev.Place), &ev, now)...)
+	}
+	if ev.Scope == "netblock" && (ev.ofAll(e) || e.State == Suspended) {
 		changed = append(changed, b.slowNeighbours(k, &ev, now)...)
 	}
 	for _, l := range ev.Lists {
-		b.ask(k.IP, l, now)
+		b.ask(k.IP, l, source{ev.Tenant, cmp.Or(ev.Speaker, ev.Provider)}, now)
 	}
 	return changed
 }
@@ -88,9 +93,16 @@ func (e *entry) differs(before *Standing) bool {
 // act moves the state as the evidence demands. Counting goes on in every state; what is by hand stays.
 func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) {
 	p := b.policy(e.Provider)
-	listed := w == yes && e.listed.add(p.Listed, ev, now)
+	wantsListed, wantsThrottled := p.Listed, p.Throttled
+	if ev.Place != "" && !e.part() {
+		wantsListed = wantsListed.byTwo()
+	}
+	if !ev.ofAll(e) {
+		wantsThrottled = wantsThrottled.byTwo()
+	}
+	listed := w == yes && e.listed.add(wantsListed, ev, now)
 	refused := w >= may && e.refused.add(p.Refused, ev, now)
-	throttled := slows && (e.throttled.add(p.Throttled, ev, now) || ev.Final)
+	throttled := slows && (e.throttled.add(wantsThrottled, ev, now) || ev.Final && ev.ofAll(e))
 	if w >= may {
 		e.countRefusal(p.Refused.Within, now)
 	}
@@ -102,6 +114,8 @@ func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) 
 	case e.State == Stopped || e.State == Suspended && e.byHand():
 	case e.State == Suspended:
 		b.prolong(e, ev, listed, first, now)
+	case e.State == Probing && ev.Place != "" && w >= may && !listed && !refused:
+		b.set(e, now, Suspended, p.ProbeRetry) // it told of one customer of the provider; the next one tells more
 	case e.State == Probing:
 		if w >= may {
 			b.suspend(e, ev, first, now)
@@ -110,6 +124,36 @@ func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) 
 		b.suspend(e, ev, first, now)
 	case throttled:
 		b.cut(e, ev, p, now)
+	}
+}
+
+// ofAll says whether a reply speaks for all of the key. At an MX that is no known provider's all words are about that MX.
+func (ev *Evidence) ofAll(e *entry) bool {
+	return ev.Place == "" || e.part() || strings.HasPrefix(e.Provider, witness.Strange)
+}
+
+// actAt suspends an IP at the part of a provider that has spoken. There it waits for no probe: what has run out is over, and the next
+// reply suspends for twice as long.
+func (b *Book) actAt(k Key, ev *Evidence, now time.Time) []Standing {
+	if !k.valid() {
+		return nil
+	}
+	e := b.entryFor(k, now)
+	b.adjust(e, now)
+	b.endPart(e, now)
+	before := e.Standing
+	e.see(ev, now)
+	b.touch(e, now)
+	b.act(e, ev, yes, false, now)
+	if !e.differs(&before) {
+		return nil
+	}
+	return []Standing{e.onWall(now)}
+}
+
+func (b *Book) endPart(e *entry, now time.Time) {
+	if e.part() && e.State == Suspended && !now.Before(e.Until) {
+		b.activate(e, now, "over")
 	}
 }
 
@@ -205,6 +249,7 @@ func (b Block) Of(ip netip.Addr) netip.Prefix {
 func (ev *Evidence) bound() {
 	ev.Tenant, ev.Destination = clean(ev.Tenant, maxName), clean(ev.Destination, maxName)
 	ev.Class, ev.Scope, ev.Suspend = clean(ev.Class, 32), clean(ev.Scope, 32), clean(ev.Suspend, 8)
+	ev.Witness, ev.Place, ev.Speaker = clean(ev.Witness, maxName), clean(ev.Place, maxName), clean(ev.Speaker, maxName)
 	ev.Rule, ev.Sample = clean(ev.Rule, maxName), clean(ev.Sample, maxSample)
 	lists := make([]List, 0, min(len(ev.Lists), maxLists))
 	for _, l := range ev.Lists[:min(len(ev.Lists), maxLists)] {

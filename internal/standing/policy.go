@@ -14,6 +14,12 @@ type Trigger struct {
 	Within       time.Duration
 }
 
+// byTwo is what it takes where one customer of a provider may have written the words: two, of two messages.
+func (t Trigger) byTwo() Trigger {
+	t.Destinations, t.Replies = max(2, t.Destinations), max(2, t.Replies)
+	return t
+}
+
 // A Policy is every number of the package. Sources: [K] KumoMTA's shipped shaping rules, [M] Momentum's adaptive
 // delivery, [R] what RFC 5321 §4.5.3.2 makes a session last, [–] our own choice.
 type Policy struct {

@@ -15,8 +15,16 @@ const Every = "*"
 // A Key says whose standing it is.
 type Key struct {
 	IP       netip.Addr
-	Provider string // a provider's name, or the organisation of the MX ("mx:example.net") where none is known, or Every
+	Provider string // a provider's name, or the MX ("mx:192.0.2.25") where none is known; a part of either ("google/example.net"); or Every
 }
+
+// At is the key of a part of a provider: a recipient domain, or one of its MXs. A single reply suspends an IP there, as long as the reply may
+// be what one of the provider's customers has written.
+func (k Key) At(place string) Key { return Key{k.IP, k.Provider + partMark + place} }
+
+const partMark = "/"
+
+func (k Key) part() bool { return strings.Contains(k.Provider, partMark) }
 
 func (k Key) String() string { return k.IP.String() + " " + k.Provider }
 
@@ -26,7 +34,7 @@ func (k Key) normal() Key {
 }
 
 func (k Key) valid() bool {
-	return k.IP.IsValid() && k.Provider != "" && len(k.Provider) <= maxName &&
+	return k.IP.IsValid() && k.Provider != "" && len(k.Provider) <= maxKey &&
 		strings.IndexFunc(k.Provider, func(r rune) bool { return !unicode.IsPrint(r) }) < 0
 }
 
@@ -132,7 +140,11 @@ type Evidence struct {
 	IP          netip.Addr
 	Provider    string
 	Tenant      string
-	Destination string // organisation or domain of the recipient; the MX's, before one is known
+	Destination string // domain of the recipient; the MX, before one is known
+	Witness     string // who of the provider's customers that is (package witness); "": Destination tells
+	Place       string // where only a part of the provider has spoken: which (Key.At); "": all of it
+	Speaker     string // the organisation that has answered
+	Message     uint64 // which message it was; 0: one by itself
 	Class       string // ip_blocklisted, throttled, …
 	Scope       string // ip, netblock, connections, unknown count; all others are not about our IP
 	Suspend     string // yes, may, no
@@ -186,6 +198,7 @@ var permitted = Permit{Answer: Yes, State: Active, Share: 1}
 // Bounds, in octets, of what is kept of strangers' texts.
 const (
 	maxName   = 255
+	maxKey    = 64 + 1 + maxName // a provider, and a place there
 	maxSample = 256
 )
 

@@ -299,7 +299,7 @@ func TestByHand(t *testing.T) {
 	if err := r.Suspend(k, r.now(), "", ""); err == nil {
 		t.Error("suspended until now")
 	}
-	for _, wrong := range []Key{{}, {IP: ours}, {Provider: "google"}, {ours, "a\x1b[2Jb"}, {ours, strings.Repeat("x", 300)}} {
+	for _, wrong := range []Key{{}, {IP: ours}, {Provider: "google"}, {ours, "a\x1b[2Jb"}, {ours, strings.Repeat("x", maxKey+1)}} {
 		if r.Stop(wrong, "", "") == nil || r.Resume(wrong, "") == nil || r.Suspend(wrong, r.now().Add(time.Hour), "", "") == nil {
 			t.Errorf("%q was taken for a key", wrong)
 		}

@@ -1,0 +1,191 @@
+package daemon
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+
+	"kanmon/internal/config"
+	"kanmon/internal/egress"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+	"kanmon/internal/witness"
+)
+
+// Where a mail goes, what stands against a sending IP there, and whose word a refusal is.
+
+// peek is what holds at the MX, and as long as nobody knows whose MX it is what holds at the
+// provider of the recipient's domain, too.
+func (o *outlet) peek(how config.Handling, ip netip.Addr, at place) standing.Permit {
+	var name [64]byte
+	here := freely
+	if !o.book.Blameless(ip, at.appendName(name[:0])) {
+		here = o.may(how, at.key(ip))
+	}
+	there := o.peekAt(how, ip, at.domains)
+	if there.Answer == standing.No {
+		return there
+	}
+	if part := o.peekInParts(how, ip, &at); part.Answer == standing.No {
+		return part
+	}
+	here.Share = min(here.Share, there.Share)
+	return here
+}
+
+// peekInParts is what holds where only a part of a provider has refused the IP: at the recipient's domain, or at this one MX.
+func (o *outlet) peekInParts(how config.Handling, ip netip.Addr, at *place) standing.Permit {
+	if !o.book.InParts(ip) {
+		return freely
+	}
+	for _, name := range [...]string{string(at.appendName(nil)), at.domains} {
+		for _, part := range [...]string{at.recipient, bracketed(at.mx)} {
+			if name == "" || part == "" {
+				continue
+			}
+			if permit := o.may(how, standing.Key{IP: ip, Provider: name}.At(part)); permit.Answer == standing.No {
+				return permit
+			}
+		}
+	}
+	return freely
+}
+
+// bracketed names an MX by its address, which no domain looks like.
+func bracketed(mx netip.Addr) string { return "[" + mx.Unmap().String() + "]" }
+
+var freely = standing.Permit{Answer: standing.Yes, Share: 1}
+
+// peekAt is what holds at a provider that the recipient's domain names; "" is none. A suspension that has run out holds nothing
+// back: its probe must be of an MX that is known to be the provider's, or nobody could hear what comes of it.
+func (o *outlet) peekAt(how config.Handling, ip netip.Addr, name string) standing.Permit {
+	if name == "" {
+		return freely
+	}
+	var text [64]byte
+	if o.book.Blameless(ip, append(text[:0], name...)) {
+		return freely
+	}
+	permit := o.may(how, standing.Key{IP: ip, Provider: name})
+	if permit.Answer != standing.No {
+		permit.Answer = standing.Yes
+	}
+	return permit
+}
+
+// A place is where a mail goes, as standings know it.
+type place struct {
+	mx       netip.Addr
+	provider string // whose MX it is known to be; "": nobody knows
+	domains  string // where nobody knows: the provider of the recipient's domain; "": none
+
+	recipient string // the recipient's domain; "": not known, or none that there can be
+}
+
+func (o *outlet) placeOf(req *session.DialRequest) place {
+	at := place{mx: req.Destination.Addr()}
+	if domain := mailbox.DomainOf(req.Recipient); len(domain) <= maxDomain {
+		at.recipient = domain
+	}
+	if at.provider = o.providers.At(at.mx); at.provider == "" && at.recipient != "" {
+		at.domains = o.providers.Of(at.recipient)
+	}
+	return at
+}
+
+// appendName gives the provider of the standing's key.
+func (p *place) appendName(b []byte) []byte {
+	if p.provider != "" {
+		return append(b, p.provider...)
+	}
+	return p.mx.Unmap().AppendTo(append(b, witness.Strange...))
+}
+
+func (p *place) key(ip netip.Addr) standing.Key {
+	return standing.Key{IP: ip, Provider: string(p.appendName(nil))}
+}
+
+// key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
+// What a recipient's domain says does not count: any host can be given mail for any domain.
+func (o *outlet) key(ip, mx netip.Addr) standing.Key {
+	return standing.Key{IP: ip, Provider: o.provider(mx)}
+}
+
+func (o *outlet) provider(mx netip.Addr) string {
+	at := place{mx: mx, provider: o.providers.At(mx)}
+	if at.provider != "" {
+		return at.provider
+	}
+	return string(at.appendName(nil))
+}
+
+// witness says who answers at an MX for a recipient's domain; "": none is known yet.
+func (o *outlet) witness(mx netip.Addr, domain string) witness.Mark {
+	r := o.receiver(mx, domain)
+	return r.Mark()
+}
+
+func (o *outlet) receiver(mx netip.Addr, domain string) witness.Receiver {
+	r := witness.Receiver{Provider: o.providers.At(mx), MX: mx}
+	if r.Provider == "" && domain != "" && len(domain) <= maxDomain {
+		r.Domain, r.Host = domain, o.providers.Host(domain)
+	}
+	return r
+}
+
+// partOf says which part of its provider has spoken, where the words may be those of one of its customers: a recipient domain or, before
+// there is one, an MX. "" is all of the provider. An MX that is no known provider's speaks for itself as long as all its mail is for one domain.
+func (o *outlet) partOf(p *plea) string {
+	domain, name := mailbox.DomainOf(string(p.Recipient)), p.receiver.Provider
+	switch {
+	case name == "" && (domain == "" || o.sites.oneDestination(p.key.Provider, 0)):
+		return ""
+	case name != "" && o.providers.OwnWord(name, domain, p.Text):
+		return ""
+	case domain == "":
+		return bracketed(p.Destination.Addr())
+	}
+	return domain
+}
+
+// oneDestination says whether a provider has but one recipient domain, so that doubts cannot be several domains'. One whose customers' domains
+// it serves may always have another.
+func (o *outlet) oneDestination(provider string) bool {
+	own, named := o.domains[provider]
+	return (!named || own == 1) && o.sites.oneDestination(provider, own)
+}
+
+// providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
+// asked for every recipient, and learns behind each.
+func (o *outlet) providerOf(mx netip.Addr, domain, tenant string) string {
+	o.learn(domain, tenant)
+	if name := o.providers.At(mx); name != "" || len(domain) > maxDomain {
+		return name
+	}
+	return o.providers.Of(domain)
+}
+
+// learn looks up whose MXs a domain has, behind the tenant's mail, so that the next refusal by one of them counts for its provider, and the
+// next session to it heeds what stands there.
+func (o *outlet) learn(domain, tenant string) {
+	if len(domain) <= maxDomain && strings.Contains(domain, ".") {
+		o.providers.Learn(domain, tenant)
+	}
+}
+
+// learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
+// known of the domain, that is worth the short wait: it may stand there.
+func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
+	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
+		return
+	}
+	tenant := o.router.Owner(q).Tenant
+	o.learn(q.RecipientDomain, tenant)
+	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
+		o.providers.Find(context.Background(), q.RecipientDomain, tenant)
+	}
+}
+
+// maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).
+const maxDomain = 253

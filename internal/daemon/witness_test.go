@@ -1,0 +1,223 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/provider"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// known makes an address that of an MX of this name.
+func (s *site) known(mx netip.Addr, host string) {
+	s.learnt.addresses.Put(mx, provider.MX{Host: host})
+	if s.providers.At(mx) == "" {
+		s.t.Fatalf("%s is no provider's", host)
+	}
+}
+
+func (s *site) suspendedAt(ip netip.Addr, provider string) bool {
+	return s.book.Peek(standing.Key{IP: ip, Provider: provider}).Answer == standing.No
+}
+
+// mayStay says whether another tenant's mail to a recipient may leave from the IP.
+func (s *site) mayStay(ip netip.Addr, recipient string) bool {
+	return s.MayStay(session.DialRequest{
+		Source: netip.MustParseAddr("10.20.2.5"), Destination: mxAddr, Sender: "a@t2.example", SenderKnown: true, Recipient: recipient,
+	}, ip)
+}
+
+// What one reply of a provider's MX may bring about goes by whose words they can be: those of one customer suspend where that customer is,
+// two customers', or the provider's own, at all of it. In each case the mail goes on from another IP at once.
+//
+// audit-A2 law: I19
+func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
+	say := func(phase session.Phase, to, text string) refused {
+		return with(listed(1, first, to), func(r *refused) {
+			if r.Phase, r.Text = phase, []byte(text); to == "" {
+				r.Sender, r.Recipient = nil, nil
+			}
+		})
+	}
+	const own = "550 5.7.1 your IP is on our block list"
+	for _, test := range []struct {
+		name, host string
+		refusals   []refused
+		whole      string // "": not suspended
+		part       string
+	}{
+		{"a customer of Workspace", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
+		{"who quotes a code in the text", "x.mail.protection.outlook.com", []refused{say(session.PhaseRcpt, "b@evil.example", "550 5.7.1 5.7.606 banned")}, "", "office365/evil.example"},
+		{"with the provider's own code", "x.mail.protection.outlook.com", []refused{say(session.PhaseRcpt, "b@evil.example", "550 5.7.606 Access denied, banned sending IP")}, "office365", ""},
+		{"the provider's own domain", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseRcpt, "b@gmail.com", own)}, "google", ""},
+		{"before a recipient is named", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseBanner, "", "554 5.7.1 blocked")}, "google", ""},
+		{"likewise, at an MX that a customer runs", "mx1.hc1-2.iphmx.com", []refused{say(session.PhaseBanner, "", "554 5.7.1 blocked")}, "", "cisco/[192.0.2.25]"},
+		{"two customers", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@evil.example", own), say(session.PhaseRcpt, "b@honest.example", own)}, "google", ""},
+		{"one with two names", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@a.evil.example", own), say(session.PhaseRcpt, "b@b.evil.example", own)}, "", "google/b.evil.example"},
+		{"one with two mailboxes", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "a@evil.example", own), say(session.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
+		{"two, of one message", "aspmx.l.google.com", []refused{
+			with(say(session.PhaseRcpt, "b@evil.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
+			with(say(session.PhaseRcpt, "b@honest.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
+		}, "", "google/honest.example"},
+	} {
+		s := newSite(t, threeIPs)
+		s.known(mxAddr.Addr(), test.host)
+		for _, r := range test.refusals {
+			if j := s.judged(r); !j.Rescue || !j.Soften {
+				t.Errorf("%s: the mail does not go on: %+v", test.name, j)
+			}
+		}
+		for _, provider := range []string{"google", "office365", "cisco"} {
+			if got := s.suspendedAt(first, provider); got != (provider == test.whole) {
+				t.Errorf("%s: suspended at %s: %t", test.name, provider, got)
+			}
+		}
+		if test.part != "" {
+			_, place, _ := strings.Cut(test.part, "/")
+			if !s.suspendedAt(first, test.part) || s.mayStay(first, "other@"+strings.Trim(place, "[]")) && place[0] != '[' {
+				t.Errorf("%s: not suspended at %s", test.name, test.part)
+			}
+			if place[0] != '[' && !s.mayStay(first, "b@innocent.example") {
+				t.Errorf("%s: mail of another tenant to another customer does not leave from there", test.name)
+			}
+		}
+	}
+}
+
+// A suspension at one recipient domain ends by itself; the next refusal there suspends for twice as long. A restart does not end it.
+func TestASuspensionAtADomainEndsByItself(t *testing.T) {
+	s := newSite(t, threeIPs)
+	s.known(mxAddr.Addr(), "aspmx.l.google.com")
+	s.judged(listed(1, first, "b@evil.example"))
+	s.restart(threeIPs)
+	if s.mayStay(first, "x@evil.example") || !s.mayStay(first, "x@innocent.example") {
+		t.Error("a restart has ended it, or made it one of the whole provider")
+	}
+	s.clock = s.clock.Add(2*time.Hour + time.Second)
+	if !s.mayStay(first, "x@evil.example") {
+		t.Error("it has run out and stands still")
+	}
+	s.judged(listed(1, first, "b@evil.example"))
+	s.clock = s.clock.Add(3 * time.Hour)
+	if s.mayStay(first, "x@evil.example") {
+		t.Error("the second suspension is no longer than the first")
+	}
+	s.clock = s.clock.Add(2 * time.Hour)
+	if !s.mayStay(first, "x@evil.example") {
+		t.Error("it lasts for more than twice as long")
+	}
+}
+
+// A customer's word neither slows an IP at his provider, nor refuses its probe.
+func TestOneCustomerNeitherSlowsNorRefusesAProbe(t *testing.T) {
+	s := newSite(t, threeIPs)
+	s.known(mxAddr.Addr(), "aspmx.l.google.com")
+	for range 5 {
+		s.judged(with(listed(1, first, "b@evil.example"), func(r *refused) {
+			r.Class, r.Scope, r.Suspend = classify.Throttled, classify.ScopeConnections, classify.No
+		}))
+	}
+	key := standing.Key{IP: first, Provider: "google"}
+	if p := s.book.Peek(key); p.Share != 1 {
+		t.Errorf("slowed: %+v", p)
+	}
+	s.judged(listed(1, first, "b@a.example"))
+	s.judged(listed(2, first, "b@b.example"))
+	if !s.suspendedAt(first, "google") {
+		t.Fatal("not suspended: the test shows nothing")
+	}
+	s.clock = s.clock.Add(2*time.Hour + time.Second)
+	if p := s.book.May(key); p.Answer != standing.Probe {
+		t.Fatalf("%+v", p)
+	}
+	s.judged(listed(1, first, "b@evil.example"))
+	s.clock = s.clock.Add(3 * time.Minute)
+	if p := s.book.Peek(key); p.Answer != standing.Probe {
+		t.Errorf("the probe's refusal by one customer counts for the provider: %+v", p)
+	}
+}
+
+// An MX that is no provider's suspends at itself, and where it serves several domains at the one that has refused, until a second does.
+func TestAStrangerSuspendsAtHisOwnMX(t *testing.T) {
+	s := newSite(t, threeIPs)
+	s.judged(listed(1, first, "b@evil.example"))
+	if !s.suspendedAt(first, "mx:192.0.2.25") {
+		t.Error("all its mail is for one domain, and it is not suspended there")
+	}
+	shared := newSite(t, threeIPs)
+	shared.mayStay(first, "x@innocent.example") // it serves that, too
+	shared.judged(listed(1, first, "b@evil.example"))
+	if shared.suspendedAt(first, "mx:192.0.2.25") || shared.mayStay(first, "x@evil.example") || !shared.mayStay(first, "x@innocent.example") {
+		t.Error("one domain of a shared MX speaks for all, or not for itself")
+	}
+	shared.judged(listed(2, first, "b@another.example"))
+	if !shared.suspendedAt(first, "mx:192.0.2.25") {
+		t.Error("two domains refuse, and it is not suspended at their MX")
+	}
+}
+
+// Whoever has a subscriber's line has its name as MX of his domain. What it says is about itself.
+//
+// audit-A2
+func TestASubscribersMXSpeaksForItself(t *testing.T) {
+	s := newSite(t, threeIPs)
+	s.dns.mxs["evil.example."] = "wsip-70-10-20-30.ri.ri.cox.net."
+	*s.dns.addrs = []netip.Addr{mxAddr.Addr()}
+	if a := s.providers.Find(context.Background(), "evil.example", "acme"); a.Provider != "" || !a.Known {
+		t.Fatalf("%+v", a)
+	}
+	s.judged(listed(1, first, "b@evil.example"))
+	for _, standing := range s.book.List() {
+		if standing.Provider != "mx:192.0.2.25" {
+			t.Errorf("suspended at %s", standing.Provider)
+		}
+	}
+	if s.suspendedAt(first, "cox") {
+		t.Error("it is suspended at Cox")
+	}
+}
+
+// Two MXs are two witnesses only if nothing that is known of them is the same: DNS tells the names of MXs.
+//
+// audit-A3
+func TestWhoOwnsTwoMXsIsOneWitness(t *testing.T) {
+	s := newSite(t, threeIPs)
+	mx := func(addr string) netip.Addr { return netip.MustParseAddr(addr) }
+	s.dns.mxs["a.example."], s.dns.mxs["b.example."] = "mx1.hoster.example.", "mx2.hoster.example."
+	if one, two := s.witness(mx("192.0.2.1"), "a.example"), s.witness(mx("198.51.100.1"), "b.example"); one.Same(two) {
+		t.Error("nothing is known yet that they have in common")
+	}
+	for _, domain := range []string{"a.example", "b.example"} {
+		s.providers.Find(context.Background(), domain, "acme")
+	}
+	if one, two := s.witness(mx("192.0.2.1"), "a.example"), s.witness(mx("198.51.100.1"), "b.example"); !one.Same(two) {
+		t.Error("their MXs have names of one organisation")
+	}
+	s.known(mx("203.0.113.200"), "aspmx.l.google.com")
+	if m := s.witness(mx("203.0.113.200"), "a.example"); !m.Named() {
+		t.Error("a provider's MX is a stranger's")
+	}
+}
+
+// What many domains of one owner make kanmon remember does not push out providers.
+func TestDomainsOfAProviderAreStrangersAmongTheKeys(t *testing.T) {
+	s := newSite(t, threeIPs)
+	s.known(mxAddr.Addr(), "aspmx.l.google.com")
+	if s.judged(listed(1, first, "b@gmail.com")); !s.suspendedAt(first, "google") {
+		t.Fatal("not suspended: the test shows nothing")
+	}
+	for i := range 2 * standing.DefaultMaxKeys {
+		s.book.Observe(standing.Evidence{
+			IP: second, Provider: "google", Place: fmt.Sprintf("n%d.example", i), Witness: "evil.example", Class: "ip_blocklisted", Scope: "ip", Suspend: "yes",
+		})
+	}
+	if !s.suspendedAt(first, "google") || len(s.book.List()) > standing.DefaultMaxKeys {
+		t.Errorf("%d standings", len(s.book.List()))
+	}
+}
