@@ -1,8 +1,6 @@
 package contain
 
 import (
-	"math/bits"
-
 	"kanmon/internal/witness"
 )
 
@@ -11,14 +9,15 @@ import (
 type origins struct {
 	who       [4]witness.Mark
 	n         [4]uint32
-	rest      uint32 // outcomes of others
-	restNamed uint32 // of them, those of providers with a name
-	strangers uint32 // who the other strangers are, as bits of a hash
+	rest      uint32        // outcomes of others
+	restNamed uint32        // of them, those of providers with a name
+	strangers witness.Crowd // of this half of the day
 	turn      int32
 }
 
 func (o *origins) add(minute int32, who witness.Mark) {
 	o.expire(minute)
+	o.strangers.Add(who)
 	free, least := -1, -1
 	for i := range o.who {
 		switch {
@@ -46,9 +45,7 @@ func (o *origins) addRest(who witness.Mark, n uint32) {
 	o.rest += n
 	if who.Named() {
 		o.restNamed += n
-		return
 	}
-	o.strangers |= 1 << (mix(uint64(who), 0) % 32)
 }
 
 func (o *origins) expire(minute int32) {
@@ -62,7 +59,7 @@ func (o *origins) expire(minute int32) {
 	}
 	o.rest >>= by
 	o.restNamed >>= by
-	o.strangers = 0
+	o.strangers = witness.Crowd{}
 	o.turn = turn
 }
 
@@ -93,20 +90,16 @@ func (o *origins) total() uint32 {
 // attested is the part of the outcomes that is worth more than slow: what providers with a name say, and of what strangers say as much
 // again. Many says that so many strangers say it that nobody can have been them all.
 func (o *origins) attested() (part float64, many bool) {
-	total, named, strangers := o.total(), o.restNamed, bits.OnesCount32(o.strangers)
+	total, named := o.total(), o.restNamed
 	for i, n := range o.n {
-		switch {
-		case n == 0:
-		case o.who[i].Named():
+		if o.who[i].Named() {
 			named += n
-		default:
-			strangers++
 		}
 	}
 	if total == 0 {
 		return 0, false
 	}
-	return min(1, 2*float64(named)/float64(total)), strangers >= witness.Many
+	return min(1, 2*float64(named)/float64(total)), o.strangers.Many()
 }
 
 // most gives who has most outcomes, and what share; the share is 0 if that is one of the rest.

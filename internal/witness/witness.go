@@ -10,7 +10,7 @@
 //	network       MX addresses in the same /24 or /48: one
 //
 // A receiver with a provider's name is named; all others are strangers, whoever they are. Strangers are cheap to be: a few of them that
-// agree prove nothing that only one of them could not have made up. [Many] says from how many on they do.
+// agree prove nothing that one of them could not have made up. A [Crowd] says when they are many.
 //
 // Within one provider its customers are the witnesses. They are told apart by the recipient domain alone ([Destination]).
 //
@@ -23,6 +23,7 @@ package witness
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"net/netip"
 	"strings"
 
@@ -184,6 +185,31 @@ func (m Mark) Same(other Mark) bool {
 	}
 }
 
-// Many is from how many strangers on their agreement is more than what one person with some addresses, domains and
-// mailboxes can arrange in an afternoon.
-const Many = 8
+// A Crowd is how many strangers there are, about, and never more than there are: of each thing that can be known of them as many as
+// differ in it, and the least of these counts. The zero Crowd is nobody.
+type Crowd [facets]uint32
+
+// Add counts a stranger; of others it takes no notice.
+func (c *Crowd) Add(m Mark) {
+	if m.Named() {
+		return
+	}
+	for i := range c {
+		if f := m >> (facetBits * i) & facet; f != 0 {
+			c[i] |= 1 << (f % 32)
+		}
+	}
+}
+
+// Many says that so many strangers agree that it is more than what one person with some addresses, domains and mailboxes can arrange.
+func (c *Crowd) Many() bool {
+	least := 0
+	for _, of := range c {
+		if n := bits.OnesCount32(of); n > 0 && (least == 0 || n < least) {
+			least = n
+		}
+	}
+	return least >= many
+}
+
+const many = 8

@@ -1,6 +1,7 @@
 package witness
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 )
@@ -41,6 +42,35 @@ func TestTwoAreTwoOnlyWhenNothingIsTheSame(t *testing.T) {
 		if r.Mark() == 0 || r.Mark().Named() != (r.Provider != "") {
 			t.Errorf("%+v: %x, named %t", r, r.Mark(), r.Mark().Named())
 		}
+	}
+}
+
+// Who differs from himself in one thing only, or in two, is no crowd.
+func TestACrowdDiffersInAll(t *testing.T) {
+	add := func(c *Crowd, network, host, domain int) {
+		r := Receiver{MX: netip.AddrFrom4([4]byte{100, byte(network), 0, 1}), Domain: fmt.Sprintf("d%d.example", domain)}
+		if host >= 0 {
+			r.Host = fmt.Sprintf("mx.h%d.example", host)
+		}
+		c.Add(r.Mark())
+	}
+	var domains, networks, both, few, crowd, unnamed, google Crowd
+	for i := range 60 {
+		add(&domains, 1, 1, i)
+		add(&networks, i, 1, 1)
+		add(&both, i, 1, i)
+		add(&few, i%5, i%5, i%5)
+		add(&crowd, i, i, i)
+		add(&unnamed, i, -1, i)
+		google.Add((&Receiver{Provider: fmt.Sprint("p", i)}).Mark())
+	}
+	for name, c := range map[string]*Crowd{"domains": &domains, "networks": &networks, "both": &both, "five": &few, "providers": &google} {
+		if c.Many() {
+			t.Errorf("%s are a crowd", name)
+		}
+	}
+	if !crowd.Many() || !unnamed.Many() {
+		t.Error("60 strangers are no crowd")
 	}
 }
 
