@@ -89,10 +89,7 @@ tproxy_table = 3
 func TestRulesRefuseAFamilyWithoutASendingIP(t *testing.T) {
 	const v4, v6 = "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'out10.example.jp'\n", "[[sending_ip]]\naddress = '2001:db8::10'\nehlo = 'out10.example.jp'\n"
 	for document, want := range map[string][2]bool{"": {}, v4: {false, true}, v6: {true, false}, v4 + v6: {}} {
-		cfg, err := config.Parse("kanmon.toml", []byte("[intercept]\nsources = ['10.20.0.0/16']\n"+document))
-		if err != nil {
-			t.Fatal(err)
-		}
+		cfg := configOf(t, "[intercept]\nsources = ['10.20.0.0/16']\n"+document)
 		if got := Rules(cfg); got.NoIPv4 != want[0] || got.NoIPv6 != want[1] {
 			t.Errorf("%q: no IPv4 %t, no IPv6 %t", document, got.NoIPv4, got.NoIPv6)
 		}
@@ -125,10 +122,7 @@ func TestGoodConfigurationsGiveGoodRules(t *testing.T) {
 
 // The defaults of both packages must stay the same: the documentation names one.
 func TestRouteDefaults(t *testing.T) {
-	cfg, err := config.Parse("kanmon.toml", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := configOf(t, "")
 	if in := cfg.Intercept; in.TProxyMark != intercept.DefaultRouteMark || in.TProxyTable != intercept.DefaultRouteTable {
 		t.Errorf("mark %#x and table %d, want %#x and %d", in.TProxyMark, in.TProxyTable, intercept.DefaultRouteMark, intercept.DefaultRouteTable)
 	}
@@ -206,10 +200,7 @@ func TestBodiesAreKeptForRescue(t *testing.T) {
 		twoIPs + "[rescue]\nmode = 'off'\n[[route]]\nnull_sender = true\nrescue = 'on'\n": true,
 		twoIPs + "[rescue]\nbody_bytes = 0\n":                                             false, "": false,
 	} {
-		cfg, err := config.Parse("kanmon.toml", []byte(document))
-		if err != nil {
-			t.Fatal(err)
-		}
+		cfg := configOf(t, document)
 		if got := rescueOf(cfg).BodyBytes; got > 0 != kept {
 			t.Errorf("%q: %d octets", document, got)
 		}

@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -13,65 +12,17 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/classify"
-	"kanmon/internal/config"
 	"kanmon/internal/egress"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
 
-// deadDNS knows nothing.
-type deadDNS struct{ asked func(name string) }
-
-func (d deadDNS) LookupMX(_ context.Context, name string) ([]*net.MX, error) {
-	if d.asked != nil {
-		d.asked(name)
-	}
-	return nil, errors.New("no resolver")
-}
-
-func (deadDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return nil, errors.New("no resolver")
-}
-
 var (
 	ip10     = netip.MustParseAddr("203.0.113.10")
 	ip11     = netip.MustParseAddr("203.0.113.11")
 	reviewMX = netip.MustParseAddrPort("192.0.2.25:25")
 )
-
-// outletOf joins what a daemon does, without its files, DNS and listeners.
-func outletOf(t *testing.T, doc string) *outlet {
-	t.Helper()
-	cfg, err := config.Parse("kanmon.toml", []byte(doc))
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules, err := classify.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	book, err := standing.New(standing.Options{Settings: bookSettings(cfg)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := &outlet{
-		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, handlings: handlingsOf(cfg),
-		rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(), block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
-		providers: provider.New(provider.Config{Set: Providers(cfg), Resolver: deadDNS{}, Wait: providerWait}),
-	}
-	t.Cleanup(func() {
-		o.providers.Close()
-		if err := book.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return o
-}
 
 func refusedTo(msa string, ip netip.Addr, mx netip.AddrPort, from, to, text string) session.MXRefusal {
 	return session.MXRefusal{
@@ -84,7 +35,7 @@ const onSpamhaus = "554 5.7.1 Service unavailable; Client host [203.0.113.10] bl
 
 // Anybody can listen on port 25 and name a recipient of Google's: what such a host says is not Google's word.
 func TestAStrangersMXDoesNotSpeakForAProvider(t *testing.T) {
-	o := outletOf(t, routed)
+	o := newOutlet(t, routed)
 	o.Judge(refusedTo("10.20.1.5", ip10, netip.MustParseAddrPort("198.51.100.66:25"), "a@acme.example", "x@gmail.com", onSpamhaus))
 	if p := o.book.May(standing.Key{IP: ip10, Provider: "google"}); p.Answer != standing.Yes {
 		t.Errorf("one reply of a host that is no MX of Google's: %s is %s for all at Google", ip10, p.State)
@@ -93,7 +44,7 @@ func TestAStrangersMXDoesNotSpeakForAProvider(t *testing.T) {
 
 // Refusals and acceptances of the same MX must meet in one key: else nothing speaks for an IP.
 func TestAcceptedCountsWhereRefusalsDo(t *testing.T) {
-	o := outletOf(t, routed)
+	o := newOutlet(t, routed)
 	text := ""
 	for _, candidate := range []string{
 		"550 5.7.1 Message rejected due to the poor reputation of your IP", "550 5.7.1 poor reputation of the sending IP",
@@ -127,7 +78,7 @@ func TestAcceptedCountsWhereRefusalsDo(t *testing.T) {
 
 // A probe that was let in must be heard of.
 func TestProbeIsEndedByItsSuccess(t *testing.T) {
-	o := outletOf(t, routed)
+	o := newOutlet(t, routed)
 	clock := time.Now()
 	book, err := standing.New(standing.Options{Clock: func() time.Time { return clock }})
 	if err != nil {
@@ -158,7 +109,7 @@ func TestProbeIsEndedByItsSuccess(t *testing.T) {
 
 // An operator who stops an IP stops it for the sessions that are open, too.
 func TestStoppedIPIsNotStayedOn(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10"))
+	o := newOutlet(t, sendingOf("203.0.113.10"))
 	key := standing.Key{IP: ip10, Provider: standing.Every}
 	if err := o.book.Stop(key, "asked", "me"); err != nil {
 		t.Fatal(err)
@@ -181,7 +132,7 @@ func sendingOf(ips ...string) (doc string) {
 
 // A sender's own IP that is slowed is left out for a part of the mail: that part must not dial anew for every command.
 func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11")+
+	o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11")+
 		"[pool.default]\nips = ['203.0.113.10', '203.0.113.11']\nsticky = 'sender_domain'\n")
 	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
 	choice, err := o.router.Choose(o.query(req))
@@ -215,7 +166,7 @@ func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
 
 // If the MX resets several, it is down (resets.go says so), whoever had a connection from before.
 func TestAnMXThatIsDownBlamesNoIP(t *testing.T) {
-	o := outletOf(t, routed)
+	o := newOutlet(t, routed)
 	for _, ip := range []netip.Addr{ip10, ip11} {
 		o.Judge(session.MXRefusal{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, SendingIP: ip, Phase: session.PhaseDial})
 	}
@@ -227,7 +178,7 @@ func TestAnMXThatIsDownBlamesNoIP(t *testing.T) {
 
 // A kanmon behind this one speaks for itself: what it says is neither evidence nor a reason to move.
 func TestOwnReplies(t *testing.T) {
-	o := outletOf(t, routed)
+	o := newOutlet(t, routed)
 	j := o.Judge(refusedTo("10.30.0.1", ip10, reviewMX, "a@b.example", "x@example.net",
 		"550 5.7.1 kanmon: Client host [203.0.113.10] blocked using zen.spamhaus.org"))
 	if j.Rescue || j.Soften {
@@ -243,7 +194,7 @@ func TestProbeOutlivesItsFirstConnection(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = l.Close() })
 	mx := netip.MustParseAddrPort(l.Addr().String())
-	o := outletOf(t, sendingOf("127.0.0.1"))
+	o := newOutlet(t, sendingOf("127.0.0.1"))
 	clock := time.Now()
 	book, err := standing.New(standing.Options{Clock: func() time.Time { return clock }})
 	if err != nil {
@@ -273,7 +224,7 @@ func TestProbeOutlivesItsFirstConnection(t *testing.T) {
 
 // Where Dial has no other IP, MayStay must not send a session away.
 func TestMayStayWhereDialHasNoOther(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11"))
+	o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11"))
 	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
@@ -319,7 +270,7 @@ func (yesList) Listed(context.Context, netip.Addr, string) (bool, error) { retur
 
 // What a tenant writes behind the @ is kept for hours: not what no DNS can have.
 func TestNoLookupOfWhatIsNoDomain(t *testing.T) {
-	o := outletOf(t, routed)
+	o := newOutlet(t, routed)
 	asked := make(chan int, 1)
 	o.providers = provider.New(provider.Config{Set: provider.NewSet(nil), Wait: providerWait, Resolver: deadDNS{func(name string) { asked <- len(name) }}})
 	t.Cleanup(o.providers.Close)

@@ -1,19 +1,12 @@
 package daemon
 
 import (
-	"context"
 	"errors"
-	"log/slog"
-	"net"
 	"net/netip"
 	"reflect"
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
-	"kanmon/internal/config"
-	"kanmon/internal/egress"
-	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -25,49 +18,6 @@ var (
 	mxAddr = netip.MustParseAddrPort("192.0.2.25:25")
 	msa    = netip.MustParseAddr("10.20.1.5")
 )
-
-// noDNS answers nothing.
-type noDNS struct{}
-
-func (noDNS) LookupMX(context.Context, string) ([]*net.MX, error) {
-	return nil, errors.New("no DNS here")
-}
-
-func (noDNS) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
-	return nil, errors.New("no DNS here")
-}
-
-func newOutlet(t *testing.T, document string) *outlet {
-	t.Helper()
-	cfg, err := config.Parse("kanmon.toml", []byte(document))
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rules, err := classify.Builtin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	book, err := standing.New(standing.Options{Settings: bookSettings(cfg)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	providers := provider.New(provider.Config{Set: Providers(cfg), Resolver: noDNS{}})
-	t.Cleanup(func() {
-		providers.Close()
-		if err := book.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &outlet{
-		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), providers: providers, rules: rules, book: book, handlings: handlingsOf(cfg),
-		dials:   new(dials),
-		rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(), block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
-	}
-}
 
 const twoIPs = `
 [[sending_ip]]
@@ -189,10 +139,7 @@ func testSuspensionIsShownAlone(t *testing.T, o *outlet) {
 
 // The numbers of the configuration are those of the standing, and without any the defaults are its own.
 func TestStandingSettings(t *testing.T) {
-	cfg, err := config.Parse("kanmon.toml", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := configOf(t, "")
 	if got, want := *bookSettings(cfg).Policy, *standing.DefaultPolicy(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}

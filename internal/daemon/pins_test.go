@@ -3,7 +3,6 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -11,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
-	"kanmon/internal/config"
 	"kanmon/internal/egress"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
@@ -68,18 +65,7 @@ func (s *site) restart(doc string) {
 	if s.end != nil {
 		s.end()
 	}
-	cfg, err := config.Parse("kanmon.toml", []byte(doc))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	rules, err := classify.Builtin()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	cfg := configOf(s.t, doc)
 	store, err := standing.OpenSQLite(s.path)
 	if err != nil {
 		s.t.Fatal(err)
@@ -94,12 +80,8 @@ func (s *site) restart(doc string) {
 		s.t.Fatal(err)
 	}
 	s.learnt = learnt
-	s.outlet = &outlet{
-		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, handlings: handlingsOf(cfg),
-		providers: provider.New(provider.Config{Set: Providers(cfg), Resolver: s.dns, Wait: time.Second, Addresses: learnt.addresses, MXs: learnt.mxs}),
-		pins:      learnt.pins, forecast: learnt.forecast, dials: new(dials),
-		rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(), block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
-	}
+	s.outlet = outletOn(s.t, cfg, book, provider.Config{Set: Providers(cfg), Resolver: s.dns, Wait: time.Second, Addresses: learnt.addresses, MXs: learnt.mxs})
+	s.pins, s.forecast = learnt.pins, learnt.forecast
 	ended := false
 	s.end = func() {
 		if ended {

@@ -69,7 +69,7 @@ func TestProbeIsOneSession(t *testing.T) {
 	for name, end := range ends {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				o := outletOf(t, sendingOf(ip.String()))
+				o := newOutlet(t, sendingOf(ip.String()))
 				key := o.key(ip, mx.Addr())
 				o.Judge(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing))
 				time.Sleep(3 * time.Hour)
@@ -113,7 +113,7 @@ ips = ['203.0.113.10', '203.0.113.11', '203.0.113.12']
 
 // In a pool that is sticky by sender a session that was let in as a probe does not leave its IP for the sender's own.
 func TestProbeStaysAtMail(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
+	o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
 	clock := setClock(t, o)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 	probed := choiceFor(t, o, req).IP.Address
@@ -173,7 +173,7 @@ func aDay(t *testing.T, o *outlet, from netip.Addr) (used, probes int) {
 func TestSendersOwnIPComesBack(t *testing.T) {
 	for _, state := range []standing.State{standing.Suspended, standing.Slowed} {
 		t.Run(state.String(), func(t *testing.T) {
-			o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
+			o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
 			clock := setClock(t, o)
 			req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 			ip := choiceFor(t, o, req).IPs()[1].Address
@@ -215,7 +215,7 @@ func throttle(o *outlet, key standing.Key) {
 
 // One probe at a time: while it runs, no other mail of the IP's senders is moved to it.
 func TestMovesToOneProbeOnly(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
+	o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
 	clock := setClock(t, o)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
 	ips := choiceFor(t, o, req).IPs()
@@ -240,7 +240,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 
 // Of the mail whose own IP is slowed to a part, that part moves to it.
 func TestSlowedIPGetsItsPart(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
+	o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender)
 	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
 	ips := choiceFor(t, o, req).IPs()
 	throttle(o, o.key(ips[0].Address, reviewMX.Addr())) // to the half
@@ -261,7 +261,7 @@ func TestSlowedIPGetsItsPart(t *testing.T) {
 
 // What the MX had against an IP was about one mail of the session: another whose pool has no other IP leaves from it all the same.
 func TestRefusedIPIsTheLastResort(t *testing.T) {
-	o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11")+`[pool.default]
+	o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11")+`[pool.default]
 ips = ['203.0.113.10', '203.0.113.11']
 sticky = 'tenant'
 [pool.one]
@@ -296,7 +296,7 @@ pool = 'one'
 // MayStay is asked for every mail.
 func TestMayStayDoesNotAllocate(t *testing.T) {
 	for name, sticky := range map[string]string{"by sender": "", "by tenant": "sticky = 'tenant'\n"} {
-		o := outletOf(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender+sticky)
+		o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11", "203.0.113.12")+bySender+sticky)
 		req := session.DialRequest{
 			Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true, Recipient: "x@example.net",
 		}

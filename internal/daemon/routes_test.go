@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/config"
 	"kanmon/internal/egress"
 )
 
@@ -51,14 +50,7 @@ func TestRoutesReachTheRouter(t *testing.T) {
 		`destination = "198.51.100.0/24"`: func(q *egress.Query) { q.Destination = netip.MustParseAddrPort("198.51.100.7:25") },
 		`suspicion_min = 0.5`:             func(q *egress.Query) { q.Suspicion = 0.6 },
 	} {
-		cfg, err := config.Parse("kanmon.toml", []byte(routed+"[[route]]\n"+key+"\npool = 'other'\n"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		router, err := Router(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		router := routerOf(t, configOf(t, routed+"[[route]]\n"+key+"\npool = 'other'\n"))
 		if c, err := router.Choose(base); c.Pool != "default" || err != nil {
 			t.Errorf("%s: other mail gets pool %s (%v)", key, c.Pool, err)
 		}
@@ -75,26 +67,12 @@ func TestPoolsReachTheRouter(t *testing.T) {
 	base := egress.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"), Suspicion: -1}
 	for sticky, want := range map[string]bool{"sender_domain": true, "tenant": false} {
 		doc := routed + "[pool.wide]\nips = ['203.0.113.10', '203.0.113.11']\nsticky = '" + sticky + "'\n[[route]]\npool = 'wide'\n"
-		cfg, err := config.Parse("kanmon.toml", []byte(doc))
-		if err != nil {
-			t.Fatal(err)
-		}
-		router, err := Router(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		router := routerOf(t, configOf(t, doc))
 		if c, err := router.Choose(base); c.BySender != want || err != nil {
 			t.Errorf("sticky = %q: by sender %t, %v, want %t", sticky, c.BySender, err, want)
 		}
 	}
-	cfg, err := config.Parse("kanmon.toml", []byte(routed))
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	router := routerOf(t, configOf(t, routed))
 	light := 0
 	for range 200 {
 		base.Destination = netip.AddrPortFrom(base.Destination.Addr().Next(), 25)
@@ -111,14 +89,8 @@ func TestPoolsReachTheRouter(t *testing.T) {
 
 // Without pools a gateway chooses as it always did, and waits for no DNS.
 func TestNoPools(t *testing.T) {
-	cfg, err := config.Parse("kanmon.toml", []byte(routed[:len("[[sending_ip]]\naddress = \"203.0.113.10\"\nehlo    = \"out10.example.jp\"\n")*3]))
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := configOf(t, routed[:len("[[sending_ip]]\naddress = \"203.0.113.10\"\nehlo    = \"out10.example.jp\"\n")*3])
+	router := routerOf(t, cfg)
 	var ips []egress.SendingIP
 	for _, ip := range cfg.SendingIPs {
 		ips = append(ips, egress.SendingIP{Address: ip.Address, Name: ip.EHLO})
@@ -139,10 +111,7 @@ func TestNoPools(t *testing.T) {
 
 // audit-A2
 func TestProvidersReachTheSet(t *testing.T) {
-	cfg, err := config.Parse("kanmon.toml", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	cfg := configOf(t, "")
 	set := Providers(cfg)
 	for host, want := range map[string]string{
 		"gmail-smtp-in.l.google.com": "google", "mta5.am0.yahoodns.net": "yahoo", "mx1.mail.yahoo.co.jp": "yahoo-japan",

@@ -4,7 +4,6 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/config"
 	"kanmon/internal/egress"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -49,14 +48,7 @@ rescue = "off"
 //
 // law: I11
 func TestOneAnswerToWhoseMailItIs(t *testing.T) {
-	cfg, err := config.Parse("kanmon.toml", []byte(forStrangers))
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	router := routerOf(t, configOf(t, forStrangers))
 	asks := identify(router)
 	sender := func(s string) *string { return &s }
 	for _, test := range []struct {
@@ -91,7 +83,7 @@ func TestOneAnswerToWhoseMailItIs(t *testing.T) {
 
 // Two strangers are one tenant: what they meet is no evidence of two.
 func TestStrangersAreOneTenant(t *testing.T) {
-	o := outletOf(t, forStrangers)
+	o := newOutlet(t, forStrangers)
 	for i, source := range []string{"192.0.2.77", "192.0.2.78", "10.20.2.5"} {
 		r := refusedTo(source, ip10, reviewMX, "a@example.com", []string{"x@example.net", "y@example.org", "z@example.edu"}[i],
 			"550 5.7.1 Message rejected due to the poor reputation of your IP")
@@ -110,14 +102,7 @@ func TestStrangersAreOneTenant(t *testing.T) {
 
 // The tenant of strangers does not speak for a domain that is another's.
 func TestStrangersDoNotOwnOthersDomains(t *testing.T) {
-	cfg, err := config.Parse("kanmon.toml", []byte(forStrangers))
-	if err != nil {
-		t.Fatal(err)
-	}
-	router, err := Router(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	router := routerOf(t, configOf(t, forStrangers))
 	sender := "a@blue.example"
 	id := identify(router)(session.Origin{Source: netip.MustParseAddrPort("192.0.2.77:4025"), Destination: mxAddr}, &sender)
 	if id.Tenant != "acme" || id.Spoofed != "blue" {
