@@ -50,6 +50,7 @@ type Book struct {
 	count    int    // of entries
 	probes   uint64 // that were begun
 	queues   [ranks]queue
+	makers   map[string]*queue // of entries, oldest first, by whose mail made them
 	dirty    map[Key]struct{}
 	checks   checks
 
@@ -65,7 +66,7 @@ type Book struct {
 func New(o Options) (*Book, error) {
 	b := &Book{
 		store: o.Store, check: o.Check, clock: o.Clock, log: o.Log, changed: o.Changed, maxKeys: o.MaxKeys,
-		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: newChecks(),
+		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, makers: map[string]*queue{}, checks: newChecks(),
 		news: make(chan Standing, 1024), stop: make(chan struct{}),
 	}
 	if b.clock == nil {

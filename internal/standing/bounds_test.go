@@ -42,6 +42,16 @@ func coherent(t testing.TB, b *Book) {
 			}
 		}
 	}
+	for name, of := range b.makers {
+		for el := of.Front(); el != nil; el = el.Next() {
+			if e := el.Value.(*entry); e.maker != name || e.made != el || b.entry(e.Key) != e {
+				t.Fatalf("%v is not %s's", e.Key, name)
+			}
+		}
+		if of.Len() == 0 {
+			t.Fatalf("%s is kept for nothing", name)
+		}
+	}
 	if entries != b.count || queued != b.count {
 		t.Fatalf("%d entries, %d queued, count %d", entries, queued, b.count)
 	}
@@ -291,5 +301,41 @@ func TestMayDoesNotAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { r.May(key(provider)); r.Succeeded(key("active"), "acme") }); n != 0 {
 			t.Errorf("%s: %v allocations", provider, n)
 		}
+	}
+}
+
+// A tenant with MXs and domains of its own, of which each suspends our IPs, costs no other tenant a standing, not even at an MX
+// that nobody knows, and itself none of a provider with a name.
+func TestATenantHasItsPartOfTheKeys(t *testing.T) {
+	const keys = 400
+	r := newRig(t, Options{MaxKeys: keys})
+	for i := range keys / 8 {
+		ev := listing(fmt.Sprint("mx:honest", i))
+		ev.Tenant = "honest"
+		r.Observe(ev)
+	}
+	ev := listing("google")
+	ev.Tenant = "evil"
+	r.Observe(ev)
+	for i := range 20 * keys {
+		ev := listing(fmt.Sprint("mx:evil", i/2))
+		if ev.Tenant = "evil"; i%2 == 1 {
+			ev.Provider, ev.Place = "office365", fmt.Sprint("evil", i, ".example")
+		}
+		ev.Witness = "evil.example"
+		r.Observe(ev)
+		r.pass(time.Second)
+	}
+	for i := range keys / 8 {
+		if s, _ := r.Show(key(fmt.Sprint("mx:honest", i))); s.State != Suspended {
+			t.Fatalf("%v", s)
+		}
+	}
+	if s, _ := r.Show(key("google")); s.State != Suspended {
+		t.Errorf("%v", s)
+	}
+	coherent(t, r.Book)
+	if n := len(r.List()); n > keys {
+		t.Errorf("%d standings", n)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-
-	"kanmon/internal/witness"
 )
 
 // An address is what is known of a sending IP: as a whole, which is rare, and by provider.
@@ -37,6 +35,9 @@ type entry struct {
 
 	rank  rank
 	place *list.Element // in the queue of its rank
+
+	maker string        // the tenant whose mail's refusal made it; "": nobody's
+	made  *list.Element // in the maker's queue
 }
 
 // A rank is how dear a key is: when there are too many, the longest untouched one of the lowest rank is forgotten. So a
@@ -61,7 +62,7 @@ func (e *entry) rankNow() rank {
 		return idle
 	case e.byHand():
 		return permanent
-	case e.part(), strings.HasPrefix(e.Provider, witness.Strange):
+	case e.strange():
 		return strange
 	}
 	return named
@@ -76,6 +77,43 @@ func (b *Book) entry(k Key) *entry {
 		return at.whole
 	}
 	return at.keys[k.Provider]
+}
+
+// entryBy is entryFor for evidence of a tenant's mail. A tenant may have MXs of its own, as many as it likes: where there is no room for
+// more, and it has its part, it loses its oldest, and nobody else any. Of providers with a name there are only so many.
+func (b *Book) entryBy(k Key, tenant string, now time.Time) *entry {
+	if b.entry(k) != nil || !k.strange() {
+		return b.entryFor(k, now)
+	}
+	of := b.makers[tenant]
+	if of == nil {
+		of = &queue{}
+		b.makers[strings.Clone(tenant)] = of
+	}
+	if b.count >= b.maxKeys && of.Len() > 0 && of.Len() >= b.maxKeys/partOfKeys {
+		b.forget(of.Front().Value.(*entry))
+	}
+	e := b.entryFor(k, now)
+	if b.makers[tenant] == nil { // its last one has just been forgotten
+		b.makers[strings.Clone(tenant)] = of
+	}
+	e.maker, e.made = tenant, of.PushBack(e)
+	return e
+}
+
+// partOfKeys is which part of all keys one tenant's mail can make at the expense of others.
+const partOfKeys = 4
+
+// release takes an entry from its maker: it is forgotten, or a person's now.
+func (b *Book) release(e *entry) {
+	if e.made == nil {
+		return
+	}
+	of := b.makers[e.maker]
+	of.Remove(e.made)
+	if e.made = nil; of.Len() == 0 {
+		delete(b.makers, e.maker)
+	}
 }
 
 // entryFor gives the key's entry, and makes one where there is none.
@@ -145,6 +183,7 @@ func (b *Book) outOfDate(e *entry, now time.Time) bool {
 }
 
 func (b *Book) forget(e *entry) {
+	b.release(e)
 	b.queues[e.rank].Remove(e.place)
 	b.count--
 	at := b.ips[e.IP]

@@ -47,6 +47,7 @@ func (b *Book) order(k Key, s State, until time.Time, why, who string) error {
 		return ErrPast
 	}
 	e := b.entryFor(k, now)
+	b.release(e)
 	e.Reason, e.Rule, e.Sample, e.By = clean(why, maxName), "", "", operator(who)
 	b.set(e, now, s, min(until.Sub(now), b.policy(k.Provider).HandLongest))
 	return nil

@@ -62,7 +62,7 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
-	e := b.entryFor(k, now)
+	e := b.entryBy(k, ev.Tenant, now)
 	b.adjust(e, now)
 	before := e.Standing
 	if b.wholeOf(k.IP, now) != nil {
@@ -138,7 +138,7 @@ func (b *Book) actAt(k Key, ev *Evidence, now time.Time) []Standing {
 	if !k.valid() {
 		return nil
 	}
-	e := b.entryFor(k, now)
+	e := b.entryBy(k, ev.Tenant, now)
 	b.adjust(e, now)
 	b.endPart(e, now)
 	before := e.Standing

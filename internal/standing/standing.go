@@ -7,6 +7,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"kanmon/internal/witness"
 )
 
 // Every is the provider of a standing that is of the whole IP.
@@ -25,6 +27,9 @@ func (k Key) At(place string) Key { return Key{k.IP, k.Provider + partMark + pla
 const partMark = "/"
 
 func (k Key) part() bool { return strings.Contains(k.Provider, partMark) }
+
+// strange says that there can be any number of such keys.
+func (k Key) strange() bool { return k.part() || strings.HasPrefix(k.Provider, witness.Strange) }
 
 func (k Key) String() string { return k.IP.String() + " " + k.Provider }
 
