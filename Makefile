@@ -101,6 +101,10 @@ classify-grammar: ## judge the reply rules on all refusals of the grammar, 82,00
 faults: ## the fault tests in full: every cut and kill of the reference sessions, not the sample that test takes
 	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
 
+.PHONY: hang
+hang: setup ## logs, databases, the resolver and kanmon's own log hang one after the other, and nobody's mail waits (root, under 15 minutes)
+	KANMON_HANG=full $(GO) test -count=1 -timeout=20m -v -run TestNothingThatHangsHoldsMail ./test/netns | grep -v '^=== '
+
 .PHONY: bench
 bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (root, about 20 minutes)
 	test/setup/install.sh bench

@@ -275,14 +275,15 @@ func (d *Daemon) onStop(name string, run func(context.Context) error) {
 	d.cleanups = append(d.cleanups, cleanup{name, run})
 }
 
-// undo runs the cleanups, last in first out. They get some time even where the caller's is over.
+// undo runs the cleanups, last in first out. They get some time even where the caller's is over, and no more than that even where what
+// they wait for hangs: a disk, or a database that another process has locked.
 func (d *Daemon) undo(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*flushTimeout)
 	defer cancel()
 	var errs []error
 	for i := len(d.cleanups) - 1; i >= 0; i-- {
 		c := d.cleanups[i]
-		if err := c.run(ctx); err != nil {
+		if err := c.within(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("end %s: %w", c.name, err))
 		}
 	}
@@ -290,6 +291,26 @@ func (d *Daemon) undo(ctx context.Context) error {
 	debug.SetMemoryLimit(d.memory)
 	return errors.Join(errs...)
 }
+
+// within runs the cleanup until ctx ends, or for a moment if that has ended: then what it has not done is left undone.
+func (c *cleanup) within(ctx context.Context) error {
+	done := make(chan error, 1)
+	go func() { done <- c.run(ctx) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(cleanupMoment):
+		return fmt.Errorf("given up: %w", ctx.Err())
+	}
+}
+
+// cleanupMoment is what a cleanup gets behind one that has taken all the time there was.
+const cleanupMoment = time.Second
 
 // judge refuses a configuration that this host cannot run, and logs what it can run only in part.
 func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {

@@ -18,6 +18,7 @@ type Kanmon struct {
 
 	// Journal is further lines of the table [journal], which Configure adds.
 	Journal string
+	Output *os.File // where it logs instead of its log file; nil: there
 
 	dir     string
 	process *Process
@@ -96,7 +97,7 @@ func (k *Kanmon) Start() error {
 	process, err := k.Host.Start(Command{
 		Name: "kanmon",
 		Args: []string{kanmonBinary(), "run", "--config", k.configFile()},
-		User: k.User,
+		User: k.User, Output: k.Output,
 	})
 	if err != nil {
 		return err

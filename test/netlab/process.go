@@ -28,16 +28,22 @@ type Command struct {
 	Args []string // program and arguments
 	Env  []string // added to the environment
 	User uint32   // user and group to run as; 0: root
+
+	Output *os.File // where it writes instead of its log file; nil: there
 }
 
 // Start starts a program on the host. It is stopped when the lab is closed.
 func (h *Host) Start(c Command) (*Process, error) {
 	logFile := filepath.Join(h.Dir, c.Name+".log")
-	output, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil, err
+	output := c.Output
+	if output == nil {
+		file, err := os.OpenFile(logFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = file.Close() }()
+		output = file
 	}
-	defer func() { _ = output.Close() }()
 	cmd := exec.Command(c.Args[0], c.Args[1:]...)
 	cmd.Dir = h.Dir
 	cmd.Env = append(os.Environ(), c.Env...)
