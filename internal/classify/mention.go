@@ -83,17 +83,17 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 		}
 		nouns++
 	}
-	if hostName(word(nouns)) && !isList(word(nouns)) && string(word(nouns+1)) != "from" || anonymous(word(nouns), word(nouns+1)) {
+	if hostName(word(nouns)) && !isList(word(nouns)) && string(word(nouns+1)) != "from" || anonymous(word(nouns), word(nouns+1)) || string(word(nouns)) == "<said>" && hostNoun(word(nouns+1)) {
 		nouns++
 		if string(word(nouns)) == "h" { // as Exim logs it: H=(name) [address]
 			nouns++
 		}
 	}
 	named := nouns
-	for hostNoun(word(nouns)) {
+	for hostNoun(word(nouns)) || qualifies(word(nouns)) && (hostNoun(word(nouns+1)) || nouns > named) {
 		nouns++
 	}
-	for nouns > named && !leads(word(nouns-1)) {
+	for nouns > named && !leads(word(nouns-1)) && !(article(word(nouns)) && string(word(nouns-1)) == "address") { // "your address 203.0.113.10"
 		nouns--
 	}
 	if nouns == named || wanted(word(nouns), word(named), nouns-named) && named == 0 {
@@ -121,13 +121,19 @@ func (f *frame) participle(word func(int) []byte, i int) int {
 	return i
 }
 
-// hostName reports whether a word can be a host's name: not that of a list of domains, dbl.example.net.
+// hostName reports whether a word can be a host's name: not that of a list, which may be known to nobody else: rbl.example.net.
 func hostName(word []byte) bool {
-	if bytes.HasPrefix(word, []byte("dbl.")) {
+	at := bytes.IndexByte(word, '.')
+	if at <= 0 || at == len(word)-1 || bytes.IndexByte(word, '/') >= 0 || isEnhanced(string(word)) {
 		return false
 	}
-	at := bytes.IndexByte(word, '.')
-	return at > 0 && at < len(word)-1 && bytes.IndexByte(word, '/') < 0 && !isEnhanced(string(word))
+	for label := range bytes.SplitSeq(word, []byte{'.'}) {
+		switch string(label) {
+		case "dbl", "rbl", "dnsbl", "dnsrbl", "bl", "blacklist", "blocklist":
+			return false
+		}
+	}
+	return true
 }
 
 // anonymous reports whether a word is what Postfix calls a client without a name: "connect from unknown[203.0.113.10]".
@@ -139,7 +145,17 @@ func hostNoun(word []byte) bool {
 	switch string(word) {
 	case "ip", "ips", "ipv4", "ipv6", "addr", "address", "adresse", "ipaddress", "client", "host", "server", "mta", "mailserver", "smtp", "mail", "gateway",
 		"relay", "peer", "remote", "sending", "connecting", "source", "originating", "origin", "clientip", "sourceip", "remoteip", "rip", "src", "sip",
-		"connection", "id", "session", "direccion", "indirizzo", "endereco", "serveur", "servidor":
+		"connection", "id", "session", "direccion", "indirizzo", "endereco", "adres", "adresu", "serveur", "servidor", "serwer", "serwera", "hote", "rechner", "cliente", "klient", "hosta",
+		"сервер", "сервера", "хост", "хоста", "узел", "узла", "клиент", "клиента", "адрес", "адреса":
+		return true
+	}
+	return false
+}
+
+// qualifies reports whether a word says which host, in front of the noun or behind it: "Absender-Server", "serveur expéditeur".
+func qualifies(word []byte) bool {
+	switch string(word) {
+	case "absender", "expediteur", "emetteur", "remitente", "emisor", "mittente", "nadawcy", "remetente", "afzender", "отправителя":
 		return true
 	}
 	return false
@@ -156,7 +172,8 @@ func leads(word []byte) bool {
 
 func article(word []byte) bool {
 	switch string(word) {
-	case "the", "your", "our", "this", "its", "a", "an", "ihre", "ihrer", "die", "der", "dem", "votre", "su", "sua", "tu", "seu", "il", "la", "el":
+	case "the", "your", "our", "this", "its", "a", "an", "ihre", "ihrer", "ihr", "ihrem", "ihres", "ihren", "die", "der", "dem", "den", "des", "votre", "notre", "le", "su", "sua", "tu", "seu", "il", "la", "el",
+		"vostro", "tuo", "suo", "uw", "het", "twoj", "twojego", "wasz", "waszego", "panstwa", "ваш", "вашего":
 		return true
 	}
 	return false
@@ -164,7 +181,7 @@ func article(word []byte) bool {
 
 func preposition(word []byte) bool {
 	switch string(word) {
-	case "from", "for", "by", "at", "via", "through", "von", "de", "da", "del", "desde", "depuis", "od", "z", "van", "dal", "par":
+	case "from", "for", "by", "at", "via", "through", "von", "de", "da", "del", "desde", "depuis", "od", "z", "van", "dal", "par", "vom", "du", "uit", "с", "от":
 		return true
 	}
 	return false

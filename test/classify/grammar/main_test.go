@@ -10,15 +10,11 @@ import (
 	"kanmon/test/classify/grammar/refusal"
 )
 
-// What must be found at least of the refusals that are about our IP. The rules know English better than the other languages: of all texts
-// 0.95 is the aim, and not reached yet.
-const (
-	atLeastFound   = 0.80
-	atLeastEnglish = 0.95
-)
+// What must be found at least of the refusals that are about our IP, in each language.
+const atLeastFound = 0.95
 
-// No refusal of the grammar that must not blame our IP is taken for one that does; of those that are about it, most are found.
-// KANMON_GRAMMAR=full judges all texts of the grammar, else a sample of each template.
+// No refusal of the grammar that must not blame our IP is taken for one that does; of those that are about it, almost all are found,
+// whatever the language. KANMON_GRAMMAR=full judges all texts of the grammar, else a sample of each template; both with several seeds.
 //
 // law: I20
 func TestGrammarBlamesNobodyElse(t *testing.T) {
@@ -30,34 +26,44 @@ func TestGrammarBlamesNobodyElse(t *testing.T) {
 	if os.Getenv("KANMON_GRAMMAR") == "full" {
 		each = refusal.Each
 	}
-	texts, err := refusal.Generate(1, each)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ip := netip.MustParseAddr(refusal.IP)
-	var all, english share
+	found := map[string]*share{}
 	harmless := 0
-	for _, text := range texts {
-		v := rules.Classify(queryOf(text, ip))
-		ours := v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
-		if text.SuspendMax == "no" {
-			harmless++
-			if ours {
-				t.Errorf("%s: %q: %s, suspend %s by rule %q", text.Template, text.Reply, v.Class, v.Suspend, v.Rule)
+	for seed := range uint64(5) {
+		texts, err := refusal.Generate(seed+1, each)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			v := rules.Classify(queryOf(text, ip))
+			ours := v.Suspend != classify.No && (v.Class == classify.IPBlocklisted || v.Class == classify.IPReputation)
+			if text.SuspendMax == "no" {
+				harmless++
+				if ours {
+					t.Errorf("seed %d, %s: %q: %s, suspend %s by rule %q", seed+1, text.Template, text.Reply, v.Class, v.Suspend, v.Rule)
+				}
+				continue
 			}
-			continue
-		}
-		if text.Class != "ip_blocklisted" && text.Class != "ip_reputation" {
-			continue // volume, and greetings that say nothing
-		}
-		all.count(ours)
-		if text.Lang == "en" {
-			english.count(ours)
+			if text.Class != "ip_blocklisted" && text.Class != "ip_reputation" {
+				continue // volume, and greetings that say nothing
+			}
+			for _, lang := range []string{"all", text.Lang} {
+				if found[lang] == nil {
+					found[lang] = &share{}
+				}
+				found[lang].count(ours)
+			}
 		}
 	}
-	t.Logf("%d texts are not about our IP; of those that are, found %s, in English %s", harmless, all, english)
-	if harmless < 1000 || all.of() < atLeastFound || english.of() < atLeastEnglish {
-		t.Errorf("found %s, in English %s of %d texts", all, english, len(texts))
+	t.Logf("%d texts are not about our IP; of those that are, found %s", harmless, found["all"])
+	if harmless < 5000 || len(found) < 10 {
+		t.Errorf("%d texts are not about our IP, %d languages", harmless, len(found)-1)
+	}
+	for lang, s := range found {
+		t.Logf("%s: %s", lang, s)
+		if s.of() < atLeastFound {
+			t.Errorf("%s: found %s", lang, s)
+		}
 	}
 }
 
