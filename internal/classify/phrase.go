@@ -155,6 +155,9 @@ func spell(part string, words map[string][]string, depth int) ([]string, error) 
 		if strings.IndexByte(part, '}') >= 0 {
 			return nil, errors.New("} without {")
 		}
+		if strings.Contains(part, "..") { // of a group: a phrase has been cut there before
+			return nil, fmt.Errorf("%q: ... and .. may stand in phrases only, not in [words]", part)
+		}
 		return []string{part}, nil
 	}
 	if depth > maxNesting {

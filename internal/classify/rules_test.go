@@ -137,6 +137,7 @@ func TestParseSaysWhatIsWrong(t *testing.T) {
 		"[weights]\nweak = \"never\"":                                        `own.toml:2: "never" is no suspend: want one of no, may, yes`,
 		"[[test]]\nreply = \"450 greylisted\"":                               `own.toml:1: a test needs reply and class`,
 		"\n[[test]]\nreply = \"450 greylisted\"\nclass=\"throttled\"":        `own.toml:2: test "450 greylisted": got greylisted`,
+		"[words]\na=[\"b ... c\"]" + rule("any=[\"{a}\"]"):                   `may stand in phrases only`,
 		"[words]\na=[\"{b}\"]\nb=[\"{a}\"]" + rule("any=[\"{a}\"]"):          `groups of words name each other`,
 	} {
 		_, err := Parse("own.toml", []byte(file))
