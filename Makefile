@@ -121,6 +121,11 @@ mtas: ## how fast real MTAs and clients reach the next address, direct and throu
 	test/setup/install.sh mtas
 	$(GO) run ./test/mtas -out $(BUILD)/mtas.md
 
+.PHONY: hostile
+hostile: setup ## one tenant does its worst in 36 ways, and what two honest ones feel, beside a plain copy (root, under 20 minutes; QUICK=1: a minute)
+	@mkdir -p $(BUILD)
+	$(GO) run ./test/hostile -out $(BUILD)/hostile.md -log $(BUILD)/hostile.log
+
 .PHONY: soak
 soak: setup ## mixed load for MINUTES (40) and a look from both ends: nothing lost, doubled, falsely acknowledged, nothing grows (root; QUICK=1: half a minute)
 	@mkdir -p $(BUILD)

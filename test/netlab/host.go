@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -94,18 +93,6 @@ func (h *Host) Dial(address string, timeout time.Duration) (conn net.Conn, err e
 		ctx, cancel := context.WithTimeout(context.Background(), timeout)
 		defer cancel()
 		conn, err = new(net.Dialer).DialContext(ctx, "tcp", address)
-		return err
-	})
-	return conn, err
-}
-
-// DialFrom connects from an address of the host.
-func (h *Host) DialFrom(from netip.Addr, to netip.AddrPort, timeout time.Duration) (conn net.Conn, err error) {
-	err = h.Do(func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), timeout)
-		defer cancel()
-		d := net.Dialer{LocalAddr: net.TCPAddrFromAddrPort(netip.AddrPortFrom(from, 0))}
-		conn, err = d.DialContext(ctx, "tcp", to.String())
 		return err
 	})
 	return conn, err

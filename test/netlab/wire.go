@@ -83,7 +83,7 @@ func (h *Host) Own(networks ...netip.Prefix) error {
 			return err
 		}
 	}
-	return nil
+	return h.Sysctl("net.ipv6.ip_nonlocal_bind", "1") // with IPv4 the route is enough
 }
 
 // Route adds a route, "default" or a network, by way of a neighbour of the same family.

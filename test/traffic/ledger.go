@@ -35,7 +35,7 @@ func (l *Ledger) Enter(group, message string, m Mail) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mails[m.Token] = &entry{group: group, message: message, sum: m.sum()}
+	l.mails[m.Token] = &entry{group: group, message: message, sum: m.Sum()}
 }
 
 // Ended notes what the MSA was told.

@@ -34,8 +34,8 @@ func NewMail(token, from string, to []string, size int) Mail {
 	return Mail{Token: token, From: from, To: to, Body: body.Bytes()}
 }
 
-// sum is what tells two bodies apart.
-func (m Mail) sum() [sha256.Size]byte { return sha256.Sum256(m.Body) }
+// Sum is what tells two bodies apart.
+func (m Mail) Sum() [sha256.Size]byte { return sha256.Sum256(m.Body) }
 
 // stuffed is the body as it is sent, with its end (RFC 5321 §4.5.2).
 func (m Mail) stuffed() []byte {

@@ -118,7 +118,7 @@ func TestMXBehaves(t *testing.T) {
 func TestAuditFindsWhatIsWrong(t *testing.T) {
 	mail := NewMail("T1", "a@example.com", []string{"b@mx.example"}, 300)
 	accepted, refused := Outcome{Step: StepDot, Code: 250}, Outcome{Step: StepDot, Code: 451}
-	arrived := func(ok bool) Copy { return Copy{Token: "T1", Sum: mail.sum(), Accepted: ok} }
+	arrived := func(ok bool) Copy { return Copy{Token: "T1", Sum: mail.Sum(), Accepted: ok} }
 	again := NewMail("T2", "a@example.com", []string{"b@mx.example"}, 300)
 	for _, c := range []struct {
 		name string
@@ -140,7 +140,7 @@ func TestAuditFindsWhatIsWrong(t *testing.T) {
 			l.Enter("", "M", again)
 			l.Ended(again, accepted)
 			l.Took(arrived(true))
-			l.Took(Copy{Token: "T2", Sum: again.sum(), Accepted: true})
+			l.Took(Copy{Token: "T2", Sum: again.Sum(), Accepted: true})
 			l.Recorded("T1")
 			l.Recorded("T2")
 		}, Audit{Doubled: 1}},
