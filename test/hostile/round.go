@@ -49,6 +49,7 @@ type result struct {
 
 // attackAll lets one kind of attacker after the other loose.
 func (r *rig) attackAll(ctx context.Context) error {
+	fmt.Fprintf(os.Stderr, "hostile: mail flows, and the attackers have %s\n", r.share)
 	r.watch.start(r)
 	for i, k := range kinds {
 		if len(r.conf.only) > 0 && !slices.Contains(r.conf.only, k.name) || len(r.conf.only) == 0 && r.conf.quick && !k.sample {

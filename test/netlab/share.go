@@ -67,6 +67,15 @@ func (s *Share) remove() error {
 	return nil
 }
 
+// SharesOf gives the shares that a run has, by its folder.
+func SharesOf(folder string) (shares []string) {
+	for _, root := range []string{"/sys/fs/cgroup/cpu", "/sys/fs/cgroup"} {
+		found, _ := filepath.Glob(filepath.Join(root, sharePrefix+filepath.Base(folder)+"@*"))
+		shares = append(shares, found...)
+	}
+	return shares
+}
+
 // sweepShares removes what killed runs left.
 func sweepShares(root string) {
 	left, _ := filepath.Glob(filepath.Join(root, sharePrefix+"*"))

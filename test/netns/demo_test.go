@@ -63,13 +63,18 @@ func TestDemoInterrupted(t *testing.T) {
 	}
 }
 
-// buildDemo builds the demo. `go run` would stand between it and the signals.
 func buildDemo(t *testing.T) (program string) {
 	t.Helper()
-	program = filepath.Join(t.TempDir(), "demo")
-	build := exec.Command("go", "build", "-o", program, "kanmon/test/demo")
+	return buildProgram(t, "demo")
+}
+
+// buildProgram builds a program of the folder test. `go run` would stand between it and the signals.
+func buildProgram(t *testing.T, name string) (program string) {
+	t.Helper()
+	program = filepath.Join(t.TempDir(), name)
+	build := exec.Command("go", "build", "-o", program, "kanmon/test/"+name)
 	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build the demo: %v\n%s", err, out)
+		t.Fatalf("build %s: %v\n%s", name, err, out)
 	}
 	return program
 }
@@ -77,14 +82,20 @@ func buildDemo(t *testing.T) (program string) {
 // startDemo starts the demo with a folder of its own for what is temporary.
 func startDemo(t *testing.T, program string) (temp string, demo *exec.Cmd, output *bytes.Buffer) {
 	t.Helper()
-	dir := t.TempDir()
-	// The demo's Postfix runs under users of its own, which must be able to pass.
-	must(t, os.Chmod(filepath.Dir(dir), 0o755))
-	must(t, os.Chmod(dir, 0o755))
+	dir := tempFolder(t)
 	output = new(bytes.Buffer)
 	demo = exec.Command(program)
 	demo.Env = append(netlab.HostEnviron(), "TMPDIR="+dir)
 	demo.Stdout, demo.Stderr = output, output
 	must(t, demo.Start())
 	return dir, demo, output
+}
+
+// tempFolder gives an empty folder. Programs of a lab run under users of their own, which must be able to pass.
+func tempFolder(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	must(t, os.Chmod(dir, 0o755))
+	return dir
 }

@@ -193,6 +193,7 @@ func (r *rig) token() string { return fmt.Sprintf("T%07x", r.tokens.Add(1)) }
 
 // soak sends mail for the run's time, lets all of it end, stops kanmon and reads what is on record.
 func (r *rig) soak(ctx context.Context) error {
+	fmt.Fprintln(os.Stderr, "soak: mail flows")
 	r.began = time.Now()
 	mailing, stop := context.WithTimeout(ctx, r.conf.length)
 	defer stop()
