@@ -69,7 +69,7 @@ func configFromArgs() config {
 	flag.StringVar(&only, "only", "", "only these `kinds`, separated by commas")
 	flag.BoolVar(&c.quick, "quick", os.Getenv("QUICK") == "1", "a second of each kind, kanmon alone; QUICK=1 says the same")
 	flag.IntVar(&c.rounds, "rounds", 3, "windows of each kind and contender")
-	flag.DurationVar(&c.window, "window", 5*time.Second, "length of a window")
+	flag.DurationVar(&c.window, "window", 4500*time.Millisecond, "length of a window")
 	flag.Parse()
 	c.only = strings.FieldsFunc(only, func(r rune) bool { return r == ',' })
 	c.warmup = time.Second
