@@ -66,7 +66,7 @@ func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
 				}
 				return listenTable + bothPools + own
 			}
-			p := &prober{world: newWorld(t, tables(r.before))}
+			p := &asker{world: newWorld(t, tables(r.before))}
 			p.start()
 			if p.daemon.policy.Active() {
 				p.abuse()
@@ -85,8 +85,8 @@ func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
 	}
 }
 
-// A prober asks a running daemon, as sessions and people do.
-type prober struct {
+// A asker asks a running daemon, as sessions and people do.
+type asker struct {
 	*world
 	senders int // that have been made up
 }
@@ -94,13 +94,13 @@ type prober struct {
 var reloadOrigin = session.Origin{Source: netip.MustParseAddrPort("10.1.0.7:40000"), Destination: netip.MustParseAddrPort("192.0.2.1:25")}
 
 // someone is a sender of whom nothing has been heard.
-func (p *prober) someone() string {
+func (p *asker) someone() string {
 	p.senders++
 	return fmt.Sprintf("s%d@acme.example", p.senders)
 }
 
 // mail plays a mail to some recipients, which the MX takes, and says what the gate said to MAIL, or the first refusal.
-func (p *prober) mail(from string, to int) (d session.Decision, passed int) {
+func (p *asker) mail(from string, to int) (d session.Decision, passed int) {
 	pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 	defer pass.Close()
 	for _, q := range []session.Question{
@@ -129,7 +129,7 @@ func (p *prober) mail(from string, to int) (d session.Decision, passed int) {
 }
 
 // passing says how many of ten mails pass, each of whoever is next.
-func (p *prober) passing(next func() string) string {
+func (p *asker) passing(next func() string) string {
 	n := 0
 	for range 10 {
 		if d, _ := p.mail(next(), 1); d.Refuse == session.RefuseNot {
@@ -139,13 +139,13 @@ func (p *prober) passing(next func() string) string {
 	return fmt.Sprint(n)
 }
 
-func (p *prober) same() func() string {
+func (p *asker) same() func() string {
 	from := p.someone()
 	return func() string { return from }
 }
 
 // refusal says how the third mail of somebody is answered.
-func (p *prober) refusal() string {
+func (p *asker) refusal() string {
 	from := p.someone()
 	for range 2 {
 		p.mail(from, 1)
@@ -157,7 +157,7 @@ func (p *prober) refusal() string {
 // abused is an account that four MXs have told of 400 people who do not exist, in the same moment.
 const abused = "bad@acme.example"
 
-func (p *prober) abuse() {
+func (p *asker) abuse() {
 	var all []session.Pass
 	for i := range 4 {
 		origin := reloadOrigin
@@ -174,14 +174,14 @@ func (p *prober) abuse() {
 	}
 }
 
-func (p *prober) explain(account string) contain.Explanation {
+func (p *asker) explain(account string) contain.Explanation {
 	return p.daemon.policy.Explain(contain.Subject{Tenant: "acme", Account: account})
 }
 
-func inForce(p *prober) string { return p.explain(abused).Answer.Level.String() }
+func inForce(p *asker) string { return p.explain(abused).Answer.Level.String() }
 
 // named says what becomes of a message of somebody that names its account.
-func named(p *prober, fields ...string) session.Decision {
+func named(p *asker, fields ...string) session.Decision {
 	pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 	defer pass.Close()
 	first := pass.Ask(session.Question{Step: session.StepMail, Sender: p.someone()})
@@ -194,19 +194,19 @@ func named(p *prober, fields ...string) session.Decision {
 	return d
 }
 
-func kindOf(account string) func(*prober) string {
-	return func(p *prober) string {
+func kindOf(account string) func(*asker) string {
+	return func(p *asker) string {
 		m, _ := p.daemon.policy.MarkOf(contain.Subject{Tenant: "acme", Account: account})
 		return m.Kind.String()
 	}
 }
 
-func limitsInForce(p *prober) string {
+func limitsInForce(p *asker) string {
 	l := p.daemon.current.engine.Limits
 	return fmt.Sprint(l.Sessions, l.Recipients, l.BadCommands, l.IdleCommands, l.Transactions, l.BodyBytes)
 }
 
-func rescueInForce(p *prober) string {
+func rescueInForce(p *asker) string {
 	r := p.daemon.current.engine.Rescue
 	return fmt.Sprint(r.Attempts, " ", r.Time, " ", r.BodyBytes, " ", r.BodiesBytes)
 }

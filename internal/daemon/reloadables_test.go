@@ -15,7 +15,7 @@ import (
 type reloadable struct {
 	key           string // "[table] key"
 	before, after string // tables
-	probe         func(p *prober) string
+	probe         func(p *asker) string
 	want          [2]string // what the probe gives before and after
 }
 
@@ -76,7 +76,7 @@ var bothPools = twoPools("other")
 
 var reloadables = []reloadable{
 	{
-		"Top level hostname", "hostname = 'a.example'\n", "hostname = 'b.example'\n", func(p *prober) string { return p.daemon.current.engine.Hostname },
+		"Top level hostname", "hostname = 'a.example'\n", "hostname = 'b.example'\n", func(p *asker) string { return p.daemon.current.engine.Hostname },
 		[2]string{"a.example", "b.example"},
 	},
 	{"[containment] enforce", acmeTenant, acmeTenant + "[containment]\nenforce = true\n", inForce, [2]string{"normal", "stop"}},
@@ -86,7 +86,7 @@ var reloadables = []reloadable{
 	},
 	{
 		"[containment] slow_rate", acmeTenant + "[containment]\nenforce = true\nmost = 'slow'\n", acmeTenant + "[containment]\nenforce = true\nmost = 'slow'\nslow_rate = 600\n",
-		func(p *prober) string {
+		func(p *asker) string {
 			all := p.daemon.policy.Usages(contain.Subject{Tenant: "acme", Account: abused})
 			return fmt.Sprint(all[len(all)-1].Rule.Amount)
 		},
@@ -95,7 +95,7 @@ var reloadables = []reloadable{
 	{
 		"[containment] pool", bothPools + acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\nslow_rate = 100000\npool = 'default'\n",
 		bothPools + acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\nslow_rate = 100000\npool = 'other'\n",
-		func(p *prober) string {
+		func(p *asker) string {
 			pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 			defer pass.Close()
 			return pass.Ask(session.Question{Step: session.StepMail, Sender: abused}).Pool
@@ -104,106 +104,106 @@ var reloadables = []reloadable{
 	},
 	{
 		"[containment] account_volume", acmeTenant, acmeTenant + "[containment]\naccount_volume = 7\n",
-		func(p *prober) string { return fmt.Sprint(p.explain(abused).Allowance) },
+		func(p *asker) string { return fmt.Sprint(p.explain(abused).Allowance) },
 		[2]string{"2000", "7"},
 	},
 	{
 		"[containment] tenant_volume", acmeTenant, acmeTenant + "[containment]\ntenant_volume = 70000\n",
-		func(p *prober) string { return fmt.Sprint(p.explain("").Allowance) },
+		func(p *asker) string { return fmt.Sprint(p.explain("").Allowance) },
 		[2]string{"5000", "70000"},
 	},
 	{
 		"[senders] unknown_tenant", strings.Replace(acmeTenant, "10.1", "10.9", 1), strings.Replace(acmeTenant, "10.1", "10.9", 1) + "[senders]\nunknown_tenant = 'acme'\n",
-		func(p *prober) string { return p.passing(p.someone) },
+		func(p *asker) string { return p.passing(p.someone) },
 		[2]string{"0", "10"},
 	},
 	{
 		"[senders] spoofing", acmeTenant + "[[tenant]]\nname = 'blue'\nsources = ['10.2.0.0/16']\nsender_domains = 'blue.example'\n",
 		acmeTenant + "[[tenant]]\nname = 'blue'\nsources = ['10.2.0.0/16']\nsender_domains = 'blue.example'\n[senders]\nspoofing = 'refuse'\n",
-		func(p *prober) string { return p.passing(func() string { return "a@blue.example" }) },
+		func(p *asker) string { return p.passing(func() string { return "a@blue.example" }) },
 		[2]string{"10", "0"},
 	},
 	{
 		"[senders] fold_subaddress", acmeTenant, acmeTenant + "[senders]\nfold_subaddress = false\n",
-		func(p *prober) string {
+		func(p *asker) string {
 			return p.daemon.policy.Normal(contain.Subject{Tenant: "acme", Account: "b+x@acme.example"}).Account
 		},
 		[2]string{"b@acme.example", "b+x@acme.example"},
 	},
 	{
 		"[senders] internal", hourly("exempt = ['internal']") + "[senders]\ninternal = ['10.99.0.0/16']\n", hourly("exempt = ['internal']") + "[senders]\ninternal = ['192.0.2.0/24']\n",
-		func(p *prober) string { return p.passing(p.same()) },
+		func(p *asker) string { return p.passing(p.same()) },
 		[2]string{"2", "10"},
 	},
 	{
 		"[[sender_limit]] name", hourly(), hourly("name = 'day'"),
-		func(p *prober) string { return regexp.MustCompile(`limit "\w+"`).FindString(p.refusal()) },
+		func(p *asker) string { return regexp.MustCompile(`limit "\w+"`).FindString(p.refusal()) },
 		[2]string{`limit "hour"`, `limit "day"`},
 	},
-	{"[[sender_limit]] per", hourly(), hourly("per = 'tenant'"), func(p *prober) string { return p.passing(p.someone) }, [2]string{"10", "2"}},
+	{"[[sender_limit]] per", hourly(), hourly("per = 'tenant'"), func(p *asker) string { return p.passing(p.someone) }, [2]string{"10", "2"}},
 	{
-		"[[sender_limit]] count", hourly(), hourly("count = 'recipients'"), func(p *prober) string {
+		"[[sender_limit]] count", hourly(), hourly("count = 'recipients'"), func(p *asker) string {
 			_, passed := p.mail(p.someone(), 5)
 			return fmt.Sprint(passed)
 		}, [2]string{"5", "2"},
 	},
-	{"[[sender_limit]] limit", hourly(), hourly("limit = 5", "burst = 5"), func(p *prober) string { return p.passing(p.same()) }, [2]string{"2", "5"}},
-	{"[[sender_limit]] burst", hourly("limit = 9"), hourly("limit = 9", "burst = 4"), func(p *prober) string { return p.passing(p.same()) }, [2]string{"2", "4"}},
+	{"[[sender_limit]] limit", hourly(), hourly("limit = 5", "burst = 5"), func(p *asker) string { return p.passing(p.same()) }, [2]string{"2", "5"}},
+	{"[[sender_limit]] burst", hourly("limit = 9"), hourly("limit = 9", "burst = 4"), func(p *asker) string { return p.passing(p.same()) }, [2]string{"2", "4"}},
 	{
 		"[[sender_limit]] every", hourly(), hourly("every = '3h'"),
-		func(p *prober) string { return regexp.MustCompile(`in \dh`).FindString(p.refusal()) },
+		func(p *asker) string { return regexp.MustCompile(`in \dh`).FindString(p.refusal()) },
 		[2]string{"in 1h", "in 3h"},
 	},
 	{
 		"[[sender_limit]] tenant", hourly(), hourly("tenant = 'blue'") + "[[tenant]]\nname = 'blue'\nsources = ['10.2.0.0/16']\n",
-		func(p *prober) string { return p.passing(p.same()) },
+		func(p *asker) string { return p.passing(p.same()) },
 		[2]string{"2", "10"},
 	},
 	{
 		"[[sender_limit]] account", hourly("account = '@blue.example'"), hourly("account = '@acme.example'"),
-		func(p *prober) string { return p.passing(p.same()) },
+		func(p *asker) string { return p.passing(p.same()) },
 		[2]string{"10", "2"},
 	},
 	{
 		"[[sender_limit]] action", hourly(), hourly("action = 'reject'"),
-		func(p *prober) string { return p.refusal()[:1] },
+		func(p *asker) string { return p.refusal()[:1] },
 		[2]string{fmt.Sprint(session.RefuseNow), fmt.Sprint(session.RefuseForGood)},
 	},
 	{
 		"[[sender_limit]] pool", bothPools + hourly("action = 'divert'", "pool = 'default'"), bothPools + hourly("action = 'divert'", "pool = 'other'"),
-		func(p *prober) string { return strings.TrimSpace(p.refusal()) },
+		func(p *asker) string { return strings.TrimSpace(p.refusal()) },
 		[2]string{"0 default", "0 other"},
 	},
-	{"[[sender_limit]] enforce", hourly(), hourly("enforce = false"), func(p *prober) string { return p.passing(p.same()) }, [2]string{"2", "10"}},
+	{"[[sender_limit]] enforce", hourly(), hourly("enforce = false"), func(p *asker) string { return p.passing(p.same()) }, [2]string{"2", "10"}},
 	{
 		"[[sender_limit]] fair", hourly("per = 'sending_ip_provider'", "limit = 100", "burst = 8", "fair = true"),
 		hourly("per = 'sending_ip_provider'", "limit = 100", "burst = 8", "fair = false", "name = 'other'"),
-		func(p *prober) string { return p.passing(p.same()) },
+		func(p *asker) string { return p.passing(p.same()) },
 		[2]string{"6", "8"}, // the reserve for who comes next
 	},
 	{
 		"[[sender_limit]] exempt", hourly(), hourly("exempt = ['null_sender']"),
-		func(p *prober) string { return p.passing(func() string { return "" }) },
+		func(p *asker) string { return p.passing(func() string { return "" }) },
 		[2]string{"2", "10"},
 	},
 	{
 		"[[tenant]] name", acmeTenant, strings.Replace(acmeTenant, "acme", "blue", 1),
-		func(p *prober) string { return strings.Join(p.daemon.policy.Tenants(), " ") },
+		func(p *asker) string { return strings.Join(p.daemon.policy.Tenants(), " ") },
 		[2]string{"acme", "blue"},
 	},
 	{
 		"[[tenant]] sources", acmeTenant, strings.Replace(acmeTenant, "10.1", "10.9", 1),
-		func(p *prober) string { return p.passing(p.someone) },
+		func(p *asker) string { return p.passing(p.someone) },
 		[2]string{"10", "0"},
 	},
 	{
 		"[[tenant]] sender_domains", acmeTenant, acmeTenant + "sender_domains = 'other.example'\n",
-		func(p *prober) string { return p.passing(p.someone) },
+		func(p *asker) string { return p.passing(p.someone) },
 		[2]string{"10", "0"},
 	},
 	{
 		"[[tenant]] pool", bothPools + acmeTenant, bothPools + acmeTenant + "pool = 'other'\n",
-		func(p *prober) string {
+		func(p *asker) string {
 			choice, err := p.daemon.current.out.router.Choose(egress.Query{Source: reloadOrigin.Source.Addr(), Destination: reloadOrigin.Destination, Suspicion: -1})
 			return fmt.Sprint(choice.Pool, err)
 		},
@@ -211,32 +211,32 @@ var reloadables = []reloadable{
 	},
 	{
 		"[[tenant]] account_header", acmeTenant + "account_header = 'X-A'\n", acmeTenant + "account_header = 'X-B'\n",
-		func(p *prober) string { return named(p).Header },
+		func(p *asker) string { return named(p).Header },
 		[2]string{"X-A", "X-B"},
 	},
 	{
 		"[[tenant]] strip_account_header", acmeTenant + "account_header = 'X-A'\n", acmeTenant + "account_header = 'X-A'\nstrip_account_header = true\n",
-		func(p *prober) string { return fmt.Sprint(named(p).Strip) },
+		func(p *asker) string { return fmt.Sprint(named(p).Strip) },
 		[2]string{"false", "true"},
 	},
 	{
 		"[[tenant]] account_header_required", acmeTenant + "account_header = 'X-A'\n", acmeTenant + "account_header = 'X-A'\naccount_header_required = true\n",
-		func(p *prober) string { return fmt.Sprint(named(p).Refuse) },
+		func(p *asker) string { return fmt.Sprint(named(p).Refuse) },
 		[2]string{"0", "1"},
 	},
 	{
 		"[[tenant]] account_header_conflict", acmeTenant + "account_header = 'X-A'\n", acmeTenant + "account_header = 'X-A'\naccount_header_conflict = 'last'\n",
-		func(p *prober) string { return fmt.Sprint(named(p, "a@acme.example", "b@acme.example").Refuse) },
+		func(p *asker) string { return fmt.Sprint(named(p, "a@acme.example", "b@acme.example").Refuse) },
 		[2]string{"1", "0"},
 	},
 	{
 		"[[tenant]] account_domains", acmeTenant + "account_header = 'X-A'\n", acmeTenant + "account_header = 'X-A'\naccount_domains = 'acme.example'\n",
-		func(p *prober) string { return fmt.Sprint(named(p, "a@acme.example", "b@other.example").Refuse) },
+		func(p *asker) string { return fmt.Sprint(named(p, "a@acme.example", "b@other.example").Refuse) },
 		[2]string{"1", "0"},
 	},
 	{
 		"[[tenant]] account_pattern", acmeTenant, acmeTenant + `account_pattern = '(news)-[0-9]+(@acme\.example)'` + "\n",
-		func(p *prober) string {
+		func(p *asker) string {
 			return p.daemon.policy.Normal(contain.Subject{Tenant: "acme", Account: "news-7@acme.example"}).Account
 		},
 		[2]string{"news-7@acme.example", "news@acme.example"},
@@ -252,11 +252,11 @@ var reloadables = []reloadable{
 	{"[limits] body_bytes", "", "[limits]\nbody_bytes = '1MiB'\n", limitsInForce, [2]string{"10000 1000 20 100 0 0", "10000 1000 20 100 0 1048576"}},
 	{
 		"[limits] memory", "[limits]\nmemory = '3GiB'\n", "[limits]\nmemory = '4GiB'\n",
-		func(*prober) string { return fmt.Sprint(debug.SetMemoryLimit(-1) >> 30) },
+		func(*asker) string { return fmt.Sprint(debug.SetMemoryLimit(-1) >> 30) },
 		[2]string{"3", "4"},
 	},
 	{
-		"[drain] timeout", "", "[drain]\ntimeout = '5m'\n", func(p *prober) string { return fmt.Sprint(p.daemon.cfg.Drain.Timeout) }, [2]string{"15m0s", "5m0s"},
+		"[drain] timeout", "", "[drain]\ntimeout = '5m'\n", func(p *asker) string { return fmt.Sprint(p.daemon.cfg.Drain.Timeout) }, [2]string{"15m0s", "5m0s"},
 	},
 	{"[rescue] attempts", bothPools, bothPools + "[rescue]\nattempts = 1\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "1 1m0s 262144 67108864"}},
 	{"[rescue] time", bothPools, bothPools + "[rescue]\ntime = '9s'\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 9s 262144 67108864"}},
