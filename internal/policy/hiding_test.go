@@ -13,10 +13,9 @@ import (
 // A spammer is who sends 400 mails an hour for a day, nine in ten of which four providers refuse for what they are.
 type spammer struct {
 	from   string
-	people int              // that it writes to, one after the other
-	class  string           // of the refusals
-	octets func(int) int64  // of each mail
-	said   func(int) string // how an MX refuses it at RCPT; nil: behind the message
+	people int             // that it writes to, one after the other
+	class  string          // of the refusals
+	octets func(int) int64 // of each mail
 }
 
 // day sends it all, and returns how many mails passed MAIL, and how many of those within the first hour.

@@ -12,15 +12,9 @@ import (
 // A teller is that queue.
 type teller struct {
 	log     *slog.Logger
-	queue   chan message
+	queue   chan slog.Record
 	dropped atomic.Int64
 	done    chan struct{}
-}
-
-type message struct {
-	level slog.Level
-	text  string
-	args  []any
 }
 
 // Bounds of what waits for the log.
@@ -30,15 +24,21 @@ const (
 )
 
 func newTeller(log *slog.Logger) *teller {
-	return &teller{log: log, queue: make(chan message, maxSayings), done: make(chan struct{})}
+	return &teller{log: log, queue: make(chan slog.Record, maxSayings), done: make(chan struct{})}
 }
 
 // tell has something said, or counts it where too much waits.
 func (p *Policy) tell(level slog.Level, text string, args ...any) {
+	t := p.teller
+	if !t.log.Enabled(context.Background(), level) {
+		return
+	}
+	r := slog.NewRecord(time.Now(), level, text, 0)
+	r.Add(args...)
 	select {
-	case p.teller.queue <- message{level, text, args}:
+	case t.queue <- r:
 	default:
-		p.teller.dropped.Add(1)
+		t.dropped.Add(1)
 	}
 }
 
@@ -47,8 +47,8 @@ func (t *teller) run(ctx context.Context) {
 	defer close(t.done)
 	for {
 		select {
-		case s := <-t.queue:
-			t.say(s)
+		case r := <-t.queue:
+			t.say(r)
 		case <-ctx.Done():
 			for len(t.queue) > 0 {
 				t.say(<-t.queue)
@@ -58,11 +58,11 @@ func (t *teller) run(ctx context.Context) {
 	}
 }
 
-func (t *teller) say(s message) {
+func (t *teller) say(r slog.Record) {
 	if n := t.dropped.Swap(0); n > 0 {
 		t.log.Warn("lines of this log about senders were left out: it did not take them", "lines", n)
 	}
-	t.log.Log(context.Background(), s.level, s.text, s.args...)
+	_ = t.log.Handler().Handle(context.Background(), r) // as slog does
 }
 
 // wait is for a log that takes its last lines.
