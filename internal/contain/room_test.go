@@ -136,7 +136,7 @@ func TestNobodyWaitsForACopyOfAll(t *testing.T) {
 		r.Begin(Mail{Tenant: s.Tenant, Account: s.Account})
 		r.find(s).history = full
 	}
-	stop, longest := make(chan bool), atomic.Int64{}
+	stop, asked := make(chan bool), atomic.Int64{}
 	go func() {
 		defer close(stop)
 		for {
@@ -144,28 +144,26 @@ func TestNobodyWaitsForACopyOfAll(t *testing.T) {
 			case <-stop:
 				return
 			default:
+				r.Ask("t1", "u1")
+				asked.Add(1)
+				time.Sleep(100 * time.Microsecond)
 			}
-			begun := time.Now()
-			r.Ask("t1", "u1")
-			longest.Store(max(longest.Load(), int64(time.Since(begun))))
-			time.Sleep(100 * time.Microsecond)
 		}
 	}()
 	pieces, all := 0, 0
-	begun := time.Now()
+	before := asked.Load()
 	for s := range r.Snapshots(1000) {
 		pieces++
 		all += len(s.Subjects)
 	}
-	took := time.Since(begun)
+	meanwhile := asked.Load() - before
 	stop <- true
 	<-stop
 	if all != 50_000 || pieces < 50 {
 		t.Errorf("%d subjects in %d pieces", all, pieces)
 	}
-	t.Logf("copied in %v; the longest Ask took %v", took, time.Duration(longest.Load()))
-	if took > 40*time.Millisecond && time.Duration(longest.Load()) > took*3/4 {
-		t.Errorf("the longest Ask took %v of %v", time.Duration(longest.Load()), took)
+	if meanwhile < 10 { // with the lock held for all of it: one or two
+		t.Errorf("%d questions were answered while all was copied", meanwhile)
 	}
 }
 
