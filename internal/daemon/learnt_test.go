@@ -207,6 +207,7 @@ func TestStandingOfNobody(t *testing.T) {
 	}
 	for provider, want := range map[string]string{
 		"": "", "mx:192.0.2.25": "", "google": "no MX of this provider is known yet", "gogle": "there is no provider of this name",
+		"google/example.net": "only for mail to that recipient domain",
 	} {
 		if got := noteOf(provider); !strings.HasPrefix(got, want) || (got == "") != (want == "") {
 			t.Errorf("%q: told %q, want %q", provider, got, want)

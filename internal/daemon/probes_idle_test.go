@@ -40,7 +40,7 @@ sources = ['10.40.0.0/24']
 `
 
 func newProbingWorld(t *testing.T) *probingWorld {
-	w := &probingWorld{outlet: outletOf(t, sendingOf("203.0.113.10", "203.0.113.11")+sharedByTenants)}
+	w := &probingWorld{outlet: newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11")+sharedByTenants)}
 	w.dialer = instantDialer{}
 	w.ip = choiceFor(t, w.outlet, w.from("10.40.0.1")).IP.Address
 	if other := choiceFor(t, w.outlet, w.from("10.30.0.1")).IP.Address; other != w.ip {

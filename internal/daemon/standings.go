@@ -129,7 +129,10 @@ func (o *operator) note(provider string) string {
 	o.d.mu.Lock()
 	current := o.d.current
 	o.d.mu.Unlock()
+	provider, place := standing.Split(provider)
 	switch {
+	case place != "":
+		return "only for mail to that recipient domain, or MX; it ends by itself"
 	case provider == "" || strings.HasPrefix(provider, witness.Strange) || current == nil || current.providers.Has(provider):
 		return ""
 	case !current.providers.Named(provider):

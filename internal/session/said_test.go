@@ -73,7 +73,7 @@ func TestJudgeIsToldWhatWasSaid(t *testing.T) {
 // law: I20
 func TestOwnReply(t *testing.T) {
 	for text, want := range map[string]bool{
-		"451 4.7.1 kanmon: all sending IPs for this destination are suspended":         true,
+		"451 4.7.1 kanmon: all sending IPs for this destination are suspended": true,
 		"421 kanmon: shutting down":                                  true,
 		"550-5.7.1 kanmon: no\n550 5.7.1 more":                       true,
 		`550 5.7.1 <"kanmon: ok"@tenant.example> refused, IP listed`: false,

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"strings"
 	"sync"
 	"time"
 )
@@ -117,7 +116,7 @@ func (b *Book) Configure(s Settings) error {
 }
 
 func (b *Book) policy(provider string) *Policy {
-	provider, _, _ = strings.Cut(provider, partMark)
+	provider, _ = Split(provider)
 	if p := b.settings.Providers[provider]; p != nil {
 		return p
 	}

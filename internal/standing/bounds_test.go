@@ -171,7 +171,9 @@ func TestForgottenKeysLeaveTheStore(t *testing.T) {
 		store := &memory{}
 		r := newRig(t, Options{MaxKeys: 10, Store: store, Clock: time.Now})
 		for i := range 100 {
-			r.Observe(listing(fmt.Sprint("mx:", i)))
+			ev := listing(fmt.Sprint("mx:", i))
+			ev.Tenant = fmt.Sprint("t", i)
+			r.Observe(ev)
 			time.Sleep(SaveEvery)
 		}
 		if err := r.Close(); err != nil {

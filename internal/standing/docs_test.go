@@ -41,7 +41,7 @@ func TestDocsSayTheDefaults(t *testing.T) {
 		"| shares on the way back | " + percent(p.Restore[0]) + ", " + percent(p.Restore[1]) + ", all |",
 		fmt.Sprintf("| %s (or the hold it had) and %d accepted messages |", span(p.RestoreHold), p.RestoreSuccesses),
 		"| without any refusal, a step without accepted messages | " + span(p.RestoreQuiet) + " |",
-		"| a probe that has said nothing | " + span(p.ProbeTime) + " |",
+		"min from there; " + span(p.ProbeTime) + " in all |",
 		"| after a probe that ended without telling | " + span(p.ProbeRetry) + " |",
 		fmt.Sprintf("with the last %d replies of each", maxSeen), "at most 10,000 keys",
 		"at most once in " + span(checkAgain), "nothing has been heard for " + span(listingKept),

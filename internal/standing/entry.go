@@ -79,8 +79,8 @@ func (b *Book) entry(k Key) *entry {
 	return at.keys[k.Provider]
 }
 
-// entryBy is entryFor for evidence of a tenant's mail. A tenant may have MXs of its own, as many as it likes: where there is no room for
-// more, and it has its part, it loses its oldest, and nobody else any. Of providers with a name there are only so many.
+// entryBy is entryFor for evidence of a tenant's mail. A tenant may have MXs of its own, as many as it likes: if it has made as
+// many as are free, it loses its oldest, and nobody else any. Of providers with a name there are only so many.
 func (b *Book) entryBy(k Key, tenant string, now time.Time) *entry {
 	if b.entry(k) != nil || !k.strange() {
 		return b.entryFor(k, now)
@@ -90,7 +90,7 @@ func (b *Book) entryBy(k Key, tenant string, now time.Time) *entry {
 		of = &queue{}
 		b.makers[strings.Clone(tenant)] = of
 	}
-	if b.count >= b.maxKeys && of.Len() > 0 && of.Len() >= b.maxKeys/partOfKeys {
+	if of.Len() > 0 && of.Len() >= b.maxKeys-b.count { // the rule of package share
 		b.forget(of.Front().Value.(*entry))
 	}
 	e := b.entryFor(k, now)
@@ -100,9 +100,6 @@ func (b *Book) entryBy(k Key, tenant string, now time.Time) *entry {
 	e.maker, e.made = tenant, of.PushBack(e)
 	return e
 }
-
-// partOfKeys is which part of all keys one tenant's mail can make at the expense of others.
-const partOfKeys = 4
 
 // release takes an entry from its maker: it is forgotten, or a person's now.
 func (b *Book) release(e *entry) {

@@ -26,6 +26,12 @@ func (k Key) At(place string) Key { return Key{k.IP, k.Provider + partMark + pla
 
 const partMark = "/"
 
+// Split gives the provider of a key, and which part of it is meant; "" for all of it.
+func Split(provider string) (whole, place string) {
+	whole, place, _ = strings.Cut(provider, partMark)
+	return whole, place
+}
+
 func (k Key) part() bool { return strings.Contains(k.Provider, partMark) }
 
 // strange says that there can be any number of such keys.
