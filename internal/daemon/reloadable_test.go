@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
 )
@@ -159,9 +160,10 @@ const abused = "bad@acme.example"
 
 func (p *asker) abuse() {
 	var all []session.Pass
-	for i := range 4 {
+	for i, host := range []string{"gmail-smtp-in.l.google.com", "mta5.am0.yahoodns.net", "mx01.mail.icloud.com", "mfsmax.docomo.ne.jp"} { // strangers stop nobody
 		origin := reloadOrigin
 		origin.Destination = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}), 25)
+		p.daemon.learnt.addresses.Put(origin.Destination.Addr(), provider.MX{Host: host})
 		pass := p.daemon.policy.Gate().Enter(origin)
 		defer pass.Close()
 		pass.Ask(session.Question{Step: session.StepMail, Sender: abused})

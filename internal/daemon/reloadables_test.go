@@ -54,6 +54,7 @@ var shownElsewhere = map[string]string{
 	"[rescue] netblock_v6":         "internal/standing TestNetblockIsConfigurable",
 	"[[sender_limit]] provider":    "internal/policy TestProvidersLimitCountsFromTheFirstMail",
 	"[limits] sessions_per_source": "internal/daemon TestLimitsReachTheEngine",
+	"[limits] sessions_reserve":    "internal/daemon TestLimitsReachTheEngine",
 }
 
 const acmeTenant = "[[tenant]]\nname = 'acme'\nsources = ['10.1.0.0/16']\n"
