@@ -63,7 +63,7 @@ func TestExplainWithDNS(t *testing.T) {
 		want      string
 	}{
 		// The route is for an IPv4 network: the other family goes another way.
-		{"a@example.com", nil, `provider   google: the MX aspmx.l.google.com is in *.google.com
+		{"a@example.com", nil, `provider   google: the MX aspmx.l.google.com is in *.l.google.com
 mx         aspmx.l.google.com
 pool       google, by: route 1 (line 14)
 refusals   rescued, or softened; suspended sending IPs are passed over

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/witness"
 )
 
 // Sites know what cannot be told apart because there is but one of it: MSAs, and recipient domains of a provider. The standing asks for
@@ -43,7 +45,7 @@ func (s *sites) from(source netip.Addr) {
 	if s.many.Load() {
 		return
 	}
-	source = source.Unmap()
+	source = witness.Source(source)
 	if !s.first.CompareAndSwap(nil, &source) && *s.first.Load() != source {
 		s.many.Store(true)
 	}

@@ -162,6 +162,42 @@ func TestAStrangerSuspendsAtHisOwnMX(t *testing.T) {
 	}
 }
 
+// Doubts of one owner, whatever he calls his domains, are those of one destination; those of one MSA, whichever address of its /64 it has,
+// are those of one tenant.
+//
+// law: I19
+func TestDoubtsOfOneOwnerAreOnes(t *testing.T) {
+	doubts := func(document string, to []string, from func(i int) string) bool {
+		s := newSite(t, document)
+		s.known(mxAddr.Addr(), "aspmx.l.google.com")
+		var j session.Judgement
+		for i := range 3 * len(to) {
+			j = s.judged(with(doubtful(1, first, "x@"+to[i%len(to)]), func(r *refused) { r.MXRefusal.Source = netip.MustParseAddr(from(i)) }))
+		}
+		return j.Rescue
+	}
+	tenants := func(i int) string { return fmt.Sprintf("10.20.%d.5", 1+i%3) }
+	if !doubts(threeIPs, []string{"a.example", "b.example", "c.example", "d.example"}, tenants) {
+		t.Error("three tenants at four domains: not heard, and the test shows nothing")
+	}
+	if doubts(threeIPs, []string{"a.evil.example", "b.evil.example", "c.evil.example", "d.evil.example"}, tenants) {
+		t.Error("one owner's names are four destinations")
+	}
+	msas := threeIPs[:strings.Index(threeIPs, "[[tenant]]")]
+	privacy := func(i int) string { return fmt.Sprintf("2001:db8:1:1::%d", i+1) } // one host, many addresses: no second tenant, and so one's word
+	s := newSite(t, msas)
+	for i := range 3 {
+		s.sites.from(netip.MustParseAddr(privacy(i)))
+	}
+	if !s.sites.oneTenant(0) {
+		t.Error("one host's addresses are several tenants")
+	}
+	s.sites.from(netip.MustParseAddr("2001:db8:1:2::1"))
+	if s.sites.oneTenant(0) {
+		t.Error("two networks are one tenant")
+	}
+}
+
 // Whoever has a subscriber's line has its name as MX of his domain. What it says is about itself.
 //
 // audit-A2

@@ -60,14 +60,18 @@ func Destination(domain string, mx netip.Addr) string {
 
 // Tenant names whose mail it is. Without a tenant's name each MSA is one; those of one /64 are one.
 func Tenant(name string, source netip.Addr) string {
-	source = source.Unmap()
-	switch {
-	case name != "":
+	if name != "" {
 		return name
-	case source.Is4():
-		return source.String()
 	}
-	return prefix(source, 64).String()
+	return Source(source).String()
+}
+
+// Source is what of an MSA's address tells it from others: all of an IPv4 address, the /64 of an IPv6 one.
+func Source(source netip.Addr) netip.Addr {
+	if source = source.Unmap(); source.Is4() {
+		return source
+	}
+	return prefix(source, 64).Addr()
 }
 
 // Message tells the transactions of sessions apart; 0 is that of no session. What is said before the first one is the session's own.
