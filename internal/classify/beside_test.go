@@ -30,18 +30,3 @@ func TestListNamedBesideTheCause(t *testing.T) {
 		}
 	}
 }
-
-// A 521 greeting that says nothing else is a host that takes mail from nobody; one that says why is taken at its word.
-func TestGreetingThatTakesNoMail(t *testing.T) {
-	rules := builtinOf(t)
-	for text, want := range map[string]Class{
-		"521 mx.example.net":                             RelayDenied,
-		"521 mx.example.net does not accept mail":        RelayDenied,
-		"521 5.7.1 mx.example.net":                       IPReputation,
-		"521 Access denied, 203.0.113.10 is blacklisted": IPBlocklisted,
-	} {
-		if v := rules.Classify(Query{Text: text, Phase: "banner", SendingIP: ours}); v.Class != want {
-			t.Errorf("%q: %s by rule %q, want %s", text, v.Class, v.Rule, want)
-		}
-	}
-}

@@ -90,7 +90,7 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 		}
 	}
 	named := nouns
-	for hostNoun(word(nouns)) || qualifies(word(nouns)) && (hostNoun(word(nouns+1)) || nouns > named) {
+	for hostNoun(word(nouns)) || qualifies(word(nouns)) && (serverNoun(word(nouns+1)) || nouns > named && serverNoun(word(nouns-1))) {
 		nouns++
 	}
 	for nouns > named && !leads(word(nouns-1)) && !(article(word(nouns)) && string(word(nouns-1)) == "address") { // "your address 203.0.113.10"
@@ -147,6 +147,15 @@ func hostNoun(word []byte) bool {
 		"relay", "peer", "remote", "sending", "connecting", "source", "originating", "origin", "clientip", "sourceip", "remoteip", "rip", "src", "sip",
 		"connection", "id", "session", "direccion", "indirizzo", "endereco", "adres", "adresu", "serveur", "servidor", "serwer", "serwera", "hote", "rechner", "cliente", "klient", "hosta",
 		"сервер", "сервера", "хост", "хоста", "узел", "узла", "клиент", "клиента", "адрес", "адреса":
+		return true
+	}
+	return false
+}
+
+// serverNoun reports whether a noun is of a host and of nothing that only has an address: "Absender (Client 203.0.113.10)" is a sender.
+func serverNoun(word []byte) bool {
+	switch string(word) {
+	case "server", "mailserver", "mta", "rechner", "serveur", "servidor", "serwer", "serwera", "сервер", "сервера":
 		return true
 	}
 	return false
