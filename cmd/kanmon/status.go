@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"text/tabwriter"
 
 	"kanmon/internal/admin"
@@ -22,6 +24,9 @@ func printStatus(w io.Writer, s admin.Status) error {
 	fmt.Fprintf(table, "started\t%s\n", when(s.Started))
 	fmt.Fprintf(table, "sessions\t%d\n", s.Sessions)
 	fmt.Fprintf(table, "records dropped\t%d\n", s.RecordsDropped)
+	for _, whose := range slices.Sorted(maps.Keys(s.RecordsDroppedOf)) {
+		fmt.Fprintf(table, "  of %s\t%d\n", whose, s.RecordsDroppedOf[whose])
+	}
 	fmt.Fprintf(table, "goroutines\t%d\n", s.Goroutines)
 	for _, m := range []struct {
 		name   string

@@ -12,11 +12,14 @@ type Status struct {
 	Sessions       int       `json:"sessions"`        // running now
 	Holders        []Holder  `json:"holders"`         // who has most of them, or was refused some
 	RecordsDropped uint64    `json:"records_dropped"` // that at least one sink has lost, of the journals that sessions still record to
-	Goroutines     int       `json:"goroutines"`
-	HeapLive       uint64    `json:"heap_live"`  // octets that the last collection has found in use
-	HeapFreed      uint64    `json:"heap_freed"` // octets that are free and not given back to the system yet
-	Stacks         uint64    `json:"stacks"`     // octets
-	Mapped         uint64    `json:"mapped"`     // octets that the runtime has from the system in all
+
+	RecordsDroppedOf map[string]uint64 `json:"records_dropped_of,omitempty"` // by tenant; by source where none is known
+
+	Goroutines int    `json:"goroutines"`
+	HeapLive   uint64 `json:"heap_live"`  // octets that the last collection has found in use
+	HeapFreed  uint64 `json:"heap_freed"` // octets that are free and not given back to the system yet
+	Stacks     uint64 `json:"stacks"`     // octets
+	Mapped     uint64 `json:"mapped"`     // octets that the runtime has from the system in all
 }
 
 // A Holder is a tenant, or without one a source, and what it has of the sessions.

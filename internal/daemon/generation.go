@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"reflect"
 	"slices"
 
 	"kanmon/internal/journal"
@@ -161,7 +160,7 @@ func (d *Daemon) openJournal(o journal.Options, inUse *sharedJournal) (*sharedJo
 func (d *Daemon) share(j *sharedJournal, o journal.Options) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if j == nil || j.users == 0 || !reflect.DeepEqual(j.options, o) {
+	if j == nil || j.users == 0 || !j.options.Equal(o) {
 		return false
 	}
 	j.users++

@@ -39,6 +39,12 @@ func (o *operator) Status() admin.Status {
 	}
 	for _, j := range o.d.journals() {
 		status.RecordsDropped += j.Dropped()
+		for whose, n := range j.DroppedOf() {
+			if status.RecordsDroppedOf == nil {
+				status.RecordsDroppedOf = make(map[string]uint64)
+			}
+			status.RecordsDroppedOf[whose] += n
+		}
 	}
 	return status
 }

@@ -24,7 +24,7 @@ func (f *Files) take(out outlet, limit int, log *teller) (*sink, error) {
 		return nil, err
 	}
 	f.mu.Lock()
-	i := slices.IndexFunc(f.sinks, func(s *sink) bool { return s.outlet.is(out) })
+	i := slices.IndexFunc(f.sinks, func(s *sink) bool { return s.is(out) })
 	if i < 0 {
 		defer f.mu.Unlock()
 		s := newSink(out, opened, limit, log)

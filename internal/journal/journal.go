@@ -44,6 +44,7 @@
 package journal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -74,13 +75,19 @@ const (
 	logInterval = time.Minute
 )
 
+// Equal says whether two journals would write the same to the same places.
+func (o Options) Equal(other Options) bool {
+	return o.SessionLog == other.SessionLog && o.JSON == other.JSON && o.Addresses == other.Addresses && bytes.Equal(o.HashKey, other.HashKey) &&
+		o.QueueRecords == other.QueueRecords && o.QueueBytes == other.QueueBytes && o.Files == other.Files && o.Log == other.Log
+}
+
 // ErrHashKey is returned by [New] when addresses shall be hashed and the key is shorter than 16 octets.
 var ErrHashKey = errors.New("hash key shorter than 16 octets")
 
 // A Journal writes records to its sinks. Its methods may be called by many goroutines.
 type Journal struct {
 	log     *slog.Logger
-	tell    *teller
+	teller  *teller
 	queue   *queue
 	format  *formatter
 	files   *Files
@@ -136,7 +143,7 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 	}
 	j := &Journal{
 		log:     o.Log,
-		tell:    &teller{log: o.Log},
+		teller:  &teller{log: o.Log},
 		queue:   newQueue(o.QueueRecords, o.QueueBytes),
 		format:  newFormatter(o.Addresses, o.HashKey),
 		files:   o.Files,
@@ -169,6 +176,15 @@ func (j *Journal) RecordOf(tenant string, r *session.Record) {
 
 // Dropped is the number of records that at least one sink has lost, since New.
 func (j *Journal) Dropped() uint64 { return j.queue.total() }
+
+// DroppedOf is [Journal.Dropped] by tenant, or by source where no tenant is known. Those beyond 64 are "others".
+func (j *Journal) DroppedOf() map[string]uint64 {
+	of := make(map[string]uint64)
+	for o, n := range j.queue.byOwner() {
+		of[o.String()] += n
+	}
+	return of
+}
 
 // Reopen opens the paths of the sinks anew, for log rotation. A path that still names the open file is left as it is.
 // On an error the sink concerned goes on with the file it has.
@@ -232,11 +248,13 @@ func (j *Journal) run() {
 			j.writeRepeats(false)
 		}
 		more = j.drain()
-		if time.Since(logged) < logInterval || j.tell.busy.Load() {
+		if time.Since(logged) < logInterval || j.teller.busy.Load() {
 			continue
 		}
 		if lost, all := j.queue.toTell(); len(lost) > 0 {
-			j.tell.tell(slog.LevelWarn, "journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
+			j.teller.tell(func(log *slog.Logger) {
+				log.Warn("journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
+			})
 			logged = time.Now()
 		}
 	}
@@ -302,7 +320,8 @@ func (j *Journal) write(next queued) (fits bool) {
 	r := next.record
 	defer func() {
 		if p := recover(); p != nil {
-			j.tell.tell(slog.LevelError, "record cannot be formatted", "session", r.Session.ID.String(), "panic", fmt.Sprint(p))
+			id := r.Session.ID.String()
+			j.teller.tell(func(log *slog.Logger) { log.Error("record cannot be formatted", "session", id, "panic", fmt.Sprint(p)) })
 			fits = false
 		}
 	}()

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"maps"
 	"sync"
 
 	"kanmon/internal/session"
@@ -20,7 +21,7 @@ type queue struct {
 	limit   int // octets
 	uses    map[owner]*use
 	missed  losses // records that did not fit in here, and the sinks have not been told of
-	dropped uint64 // all that did not fit in here, and what sinks lost
+	dropped losses // all that did not fit in here, and what sinks lost
 	untold  losses // of these, what kanmon's own log has not been told
 	closed  bool
 }
@@ -129,14 +130,20 @@ func (q *queue) lose(o owner, n uint64) {
 }
 
 func (q *queue) lost(o owner, n uint64) {
-	q.dropped += n
+	q.dropped.add(o, n)
 	q.untold.add(o, n)
 }
 
 func (q *queue) total() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.dropped
+	return q.dropped.sum()
+}
+
+func (q *queue) byOwner() losses {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return maps.Clone(q.dropped)
 }
 
 // toTell gives what was lost since it was last asked, and in all.
@@ -144,7 +151,7 @@ func (q *queue) toTell() (fresh losses, all uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	fresh, q.untold = q.untold, nil
-	return fresh, q.dropped
+	return fresh, q.dropped.sum()
 }
 
 // signal puts a token into a channel that holds one.

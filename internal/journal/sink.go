@@ -326,8 +326,10 @@ func (s *sink) progress(f file, n int, err error) (replaced bool) {
 		s.err = err
 	}
 	s.mu.Unlock()
-	if now := time.Now(); failed && now.Sub(s.logged) >= logInterval && s.log.tell(slog.LevelError, "journal sink fails", "sink", s.name, "err", err) {
-		s.logged = now
+	if now := time.Now(); failed && now.Sub(s.logged) >= logInterval {
+		if s.log.tell(func(log *slog.Logger) { log.Error("journal sink fails", "sink", s.name, "err", err) }) {
+			s.logged = now
+		}
 	}
 	return replaced
 }

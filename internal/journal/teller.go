@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"context"
 	"log/slog"
 	"sync/atomic"
 )
@@ -13,13 +12,13 @@ type teller struct {
 }
 
 // tell is false where the log has not taken yet what was told before: then this is not told.
-func (t *teller) tell(level slog.Level, message string, args ...any) bool {
+func (t *teller) tell(line func(*slog.Logger)) bool {
 	if !t.busy.CompareAndSwap(false, true) {
 		return false
 	}
 	go func() {
 		defer t.busy.Store(false)
-		t.log.Log(context.Background(), level, message, args...)
+		line(t.log)
 	}()
 	return true
 }

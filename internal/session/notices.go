@@ -23,10 +23,10 @@ type notices struct {
 type noticeKind uint8
 
 const (
-	noticeKeyword noticeKind = iota // an MX lists EHLO keywords that nobody here has heard of
-	noticeRefused                   // connections are refused at once
-	noticeTLS                       // TLS with an MX fails, or works again
-	noticeInjected                  // an MX sends octets ahead of TLS
+	noticeKeyword  noticeKind = iota // an MX lists EHLO keywords that nobody here has heard of
+	noticeRefused                    // connections are refused at once
+	noticeTLS                        // TLS with an MX fails, or works again
+	noticeInjected                   // an MX sends octets ahead of TLS
 	noticeKinds
 )
 

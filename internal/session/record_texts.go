@@ -49,8 +49,9 @@ func (x *texts) add(text []byte, most int) Span {
 
 // addReply is add for a reply with all its lines.
 func (x *texts) addReply(reply *smtp.Reply, most int) Span {
-	off, left := len(*x), 0
-	*x, left = reply.AppendRawPart(*x, most)
+	off := len(*x)
+	all, left := reply.AppendRawPart(*x, most)
+	*x = all
 	return x.end(off, left)
 }
 
