@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -208,12 +209,11 @@ func TestDeadDiskHoldsUpNobody(t *testing.T) {
 		until := make(chan struct{})
 		var files Files
 		live := newPipeFile()
-		started := false
+		var started atomic.Bool
 		dead := outlet{sheet: sessionLogSheet, path: "/dead", open: func() (file, error) {
-			if started {
+			if started.Swap(true) {
 				<-until
 			}
-			started = true
 			return deadFile{until}, nil
 		}}
 		log := slog.New(waitingHandler{quiet.Handler(), until})

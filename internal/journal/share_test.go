@@ -135,7 +135,9 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 					case <-over:
 						return
 					case <-time.After(100 * time.Microsecond): // 600 MB a second
-						j.RecordOf(fmt.Sprintf("attacker%d", i), copyOf(records[n%len(records)]))
+						r := copyOf(records[n%len(records)])
+						r.Session.Source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1)
+						j.RecordOf(fmt.Sprintf("attacker%d", i), r)
 					}
 				}
 			})
@@ -216,6 +218,47 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 			t.Errorf("told: %v, and when asked: %v", lost, of)
 		}
 	})
+}
+
+// A source whose records are many and large does not keep those of others waiting, and a session's records come in their order.
+func TestSourcesTakeTurns(t *testing.T) {
+	q := newQueue(1000, 32<<20)
+	put := func(source string, id session.ID, size int) {
+		r := newRecord()
+		r.Session.ID, r.Session.Source = id, netip.MustParseAddrPort(source)
+		for range size / 1024 {
+			addLine(r, 0, session.MarkNote, strings.Repeat("x", 1024))
+		}
+		if !q.put(ownerOf("", r), r) {
+			t.Fatal("no room")
+		}
+	}
+	for i := range 100 {
+		put("10.0.0.1:1", session.ID(i), 100<<10)
+	}
+	for i := range 300 {
+		put("10.0.0.2:1", session.ID(1000+i), 0)
+	}
+	var loud, quiet session.ID
+	for n := range 400 {
+		next, _, _ := q.get()
+		if id := next.record.Session.ID; id < 1000 {
+			if id != loud {
+				t.Fatalf("record %d of the loud source in place of %d", id, loud)
+			}
+			loud++
+		} else {
+			if id != 1000+quiet {
+				t.Fatalf("record %d of the quiet source in place of %d", id-1000, quiet)
+			}
+			if quiet++; quiet == 300 && n > 320 {
+				t.Errorf("the last of the quiet source came behind %d of the loud one", loud)
+			}
+		}
+	}
+	if next, _, open := q.get(); next.record != nil || !open || q.n != 0 || q.bytes != 0 || len(q.turns) != 0 {
+		t.Errorf("left in the queue: %d records, %d octets", q.n, q.bytes)
+	}
 }
 
 // However many lose records, so many are named; the others are counted together.
