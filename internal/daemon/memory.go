@@ -21,10 +21,10 @@ const (
 // Where it is quiet, what a busy time has left behind, or a quiet one has gathered, is collected and given back to the system. That costs
 // two collections, so it is done seldom.
 const (
-	worthReleasing = 16 << 20 // octets
-	quietRate      = 1 << 20  // octets allocated in a second: more is no quiet
-	quietTicks     = 3        // seconds of quiet
-	releaseApart   = 120      // seconds between one time and the next
+	worthReleasing = 8 << 20 // octets
+	quietRate      = 1 << 20 // octets allocated in a second: more is no quiet
+	quietTicks     = 3       // seconds of quiet
+	releaseApart   = 120     // seconds between one time and the next
 )
 
 // memoryUse is what the runtime says about memory, in octets.

@@ -295,6 +295,7 @@ func TestMovesOfOneGroupShareItsTime(t *testing.T) {
 		msa.Expect(220)
 		msa.Command("EHLO msa.example.com")
 		for range 2 { // the next group has time of its own
+			synctest.Wait()
 			moves, r.judge.asked = 0, nil
 			begun := time.Now()
 			for i, reply := range msa.Pipeline(slices.Repeat([]string{"MAIL FROM:<a@example.com>"}, 8)...) {
@@ -302,6 +303,7 @@ func TestMovesOfOneGroupShareItsTime(t *testing.T) {
 					t.Errorf("MAIL %d: %s", i+1, reply)
 				}
 			}
+			synctest.Wait()
 			if took := time.Since(begun); took > 4*time.Minute || moves < 4 || len(r.judge.asked) > moves {
 				t.Errorf("replies after %s, %d dials, %d judged", took, moves, len(r.judge.asked))
 			}

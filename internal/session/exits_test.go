@@ -168,6 +168,7 @@ func TestGateHearsTheReplyThatEndsASession(t *testing.T) {
 				msa.Command("EHLO msa.example.com")
 				e.say(r, msa)
 				finishSession(msa)
+				synctest.Wait()
 				told := slices.DeleteFunc(slices.Clone(gate.heard), func(line string) bool { return strings.Contains(line, "?") })
 				if want := append(slices.Clone(e.want), "closed"); !slices.Equal(told, want) {
 					t.Errorf("told\n%q, want\n%q", told, want)
