@@ -40,7 +40,7 @@ kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the t
 	$(GO) test ./internal/policy -run TestListsAndForwarders -count 1 -v
 
 .PHONY: test
-test: setup build vet lint unit netns proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
+test: setup build vet lint unit netns rough proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
 
 .PHONY: setup
 setup: # install what the tests run, where it is missing; costs nothing when it is there
@@ -66,6 +66,11 @@ unit: # unit tests, dialogues and the fuzz targets' seeds
 netns: # real mail servers in network namespaces (root)
 	@mkdir -p $(BUILD)
 	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -timeout=10m $(NETNS)
+
+.PHONY: rough
+rough: # samples of the soak and of the hostile tenant (root, two minutes)
+	QUICK=1 $(GO) run ./test/soak
+	QUICK=1 $(GO) run ./test/hostile
 
 .PHONY: law
 law: ## the table: which test proves each line of docs/engine.md
