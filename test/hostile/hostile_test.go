@@ -74,6 +74,7 @@ func TestVerdict(t *testing.T) {
 		}},
 		{"suspended at cox", func(res *result, _ *rig) { res.harm = []string{"203.0.113.10 suspended at cox"} }},
 		{"not contained", func(res *result, _ *rig) { res.guilt = "" }},
+		{"nothing to compare with", func(res *result, _ *rig) { res.windows[copied.name][0].group = "none" }},
 		{"no answer", func(res *result, _ *rig) { res.silent = true }},
 		{"did not take place", func(res *result, _ *rig) { res.tolls = nil }},
 		{"1 honest mails were not taken", func(_ *result, r *rig) {

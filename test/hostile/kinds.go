@@ -51,7 +51,7 @@ var kinds = []kind{
 	{name: "silent", what: "3,000 sessions that say nothing behind EHLO", attack: (*attacker).silent, sample: true},
 	{name: "idle-at-sites", what: "sessions to the honest MXs that never send: they would take a probe", attack: (*attacker).idleAtSites},
 	{name: "ipv6", what: "2,000 sessions from one /64, an address each", attack: (*attacker).fromOneNetwork, sample: true},
-	{name: "half-open", what: "9,700 connections to an MX that never greets", attack: (*attacker).halfOpen, mx: waits("BANNER", -1), sample: true},
+	{name: "half-open", what: "9,600 connections to an MX that never greets", attack: (*attacker).halfOpen, mx: waits("BANNER", -1), sample: true},
 	{name: "nobody", what: "connections to addresses where nobody is", attack: (*attacker).nobody},
 	{name: "churn", what: "connections closed at once", attack: (*attacker).churn},
 	{name: "junk", what: "noise, HTTP, TLS and PROXY in place of SMTP", attack: (*attacker).junk},

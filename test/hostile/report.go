@@ -97,7 +97,11 @@ func (r *rig) judge(res *result, uncounted int) *judged {
 	if a.Accepted == 0 {
 		say("no honest mail passed")
 	}
-	if !r.conf.quick && !j.disturbed() {
+	switch {
+	case r.conf.quick:
+	case j.copied.Accepted == 0:
+		say("the byte copier has carried nothing: there is nothing to compare with")
+	case !j.disturbed():
 		j.compare(say)
 	}
 	if j.uncounted = min(uncounted, max(0, a.Unrecorded-res.dropped)); j.uncounted > 0 {
@@ -120,7 +124,7 @@ func (r *rig) judge(res *result, uncounted int) *judged {
 }
 
 // maxOthers is the share of the machine that other programs may take before times mean nothing.
-const maxOthers = 0.1
+const maxOthers = 0.2
 
 // disturbed says whether other programs were at work in most windows of a contender.
 func (j *judged) disturbed() bool {
@@ -197,9 +201,9 @@ func median(windows []window, of func(window) time.Duration) time.Duration {
 func (r *rig) row(w *strings.Builder, j *judged) {
 	mine, theirs := j.windows[kanmon.name], j.windows[copied.name]
 	pair := func(of func(window) time.Duration) string {
-		text := fmt.Sprintf("%.0f", milliseconds(median(mine, of)))
+		text := shown(median(mine, of))
 		if len(theirs) > 0 {
-			text += fmt.Sprintf(" / %.0f", milliseconds(median(theirs, of)))
+			text += " / " + shown(median(theirs, of))
 		}
 		return text
 	}
@@ -235,6 +239,14 @@ func orNone(text, none string) string {
 		return none
 	}
 	return text
+}
+
+// shown is a time in milliseconds; where no mail passed there is none.
+func shown(d time.Duration) string {
+	if d == 0 {
+		return "–"
+	}
+	return fmt.Sprintf("%.0f", milliseconds(d))
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

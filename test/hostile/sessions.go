@@ -43,7 +43,7 @@ func (a *attacker) fromOneNetwork() {
 }
 
 // mostHalfOpen is more than the sessions that kanmon allows, and leaves the byte copier a few descriptors.
-const mostHalfOpen = 9700
+const mostHalfOpen = 9600
 
 func (a *attacker) halfOpen() {
 	a.hold(mostHalfOpen, func() *talk { return a.dial(a.source(), a.own()) })

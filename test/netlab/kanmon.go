@@ -18,7 +18,7 @@ type Kanmon struct {
 
 	// Journal is further lines of the table [journal], which Configure adds.
 	Journal string
-	Output *os.File // where it logs instead of its log file; nil: there
+	Output  *os.File // where it logs instead of its log file; nil: there
 
 	dir     string
 	process *Process

@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/netip"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,16 +29,24 @@ type Proxy struct {
 	TLSTo map[netip.AddrPort]netip.AddrPort
 }
 
+const (
+	descriptorPause = 20 * time.Millisecond // until descriptors are free again
+	dialTimeout     = 30 * time.Second      // as Postfix has it
+)
+
 // Serve accepts connections until the listener is closed.
 func (p *Proxy) Serve(l net.Listener) error {
 	// Sessions are resumed, as HAProxy does it. The MX of the benchmark signs its own certificate.
 	conf := &tls.Config{ServerName: "mx.bench.test", InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
 	for {
 		conn, err := l.Accept()
-		if errors.Is(err, net.ErrClosed) {
+		switch {
+		case errors.Is(err, net.ErrClosed):
 			return nil
-		}
-		if err != nil {
+		case errors.Is(err, unix.EMFILE):
+			time.Sleep(descriptorPause)
+			continue
+		case err != nil:
 			return fmt.Errorf("accept: %w", err)
 		}
 		go p.session(conn.(*net.TCPConn), conf)
@@ -77,7 +86,7 @@ func (p *Proxy) dial(destination netip.AddrPort, conf *tls.Config) (leg, error) 
 	if isTLS {
 		destination = secure
 	}
-	var d net.Dialer
+	d := net.Dialer{Timeout: dialTimeout}
 	d.SetMultipathTCP(false)
 	conn, err := d.DialContext(context.Background(), "tcp", destination.String())
 	if err != nil {
