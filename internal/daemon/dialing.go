@@ -44,7 +44,7 @@ func (o *outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.S
 
 // hasSpare reports whether a session whose dial fails will turn to another sending IP.
 func (o *outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
-	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.prober(&choice, &req)
+	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.candidate(&choice, &req)
 	return how.Rescue == config.RescueOn && slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool {
 		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who)
 	})

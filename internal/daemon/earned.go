@@ -266,7 +266,7 @@ func (o *outlet) turnedAway(choice *egress.Choice, how config.Handling, req *ses
 		case o.rescues.refused(tenant, o.key(ip.Address, mx)):
 			turned = append(turned, ip.Address)
 			first = first || !place && o.peek(how, ip.Address, at).Answer != standing.No
-		case o.worthMoving(how, ip.Address, at, o.prober(choice, req)):
+		case o.worthMoving(how, ip.Address, at, o.candidate(choice, req)):
 			place = true
 		}
 	}

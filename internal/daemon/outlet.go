@@ -114,7 +114,7 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 		}
 	}
 	untried = append(untried, last...)
-	who := o.prober(&choice, &req)
+	who := o.candidate(&choice, &req)
 	ip, probing, found := o.firstPermitted(untried, how, &req, who)
 	if !found {
 		ip, probing, found = o.firstPermitted(shut, how, &req, who)
@@ -133,7 +133,7 @@ func (o *outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
-func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req *session.DialRequest, who prober) (first egress.SendingIP, probing, found bool) {
+func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req *session.DialRequest, who candidate) (first egress.SendingIP, probing, found bool) {
 	at := o.placeOf(req)
 	for _, ip := range ips {
 		key := o.key(ip.Address, at.mx)
@@ -200,7 +200,7 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 	if !choice.Has(sendingIP) {
 		return false
 	}
-	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.prober(&choice, &req)
+	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.candidate(&choice, &req)
 	probing := false
 	if permit := o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
 		if probing = o.mayProbe(at.key(sendingIP), permit, &req); !probing {
@@ -232,7 +232,7 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it and it is this one's turn: where the senders decide, it may be the first choice of no other connection.
-func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, who prober) bool {
+func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, who candidate) bool {
 	if o.isShut(how, ip, at.mx) {
 		return false
 	}

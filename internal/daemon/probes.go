@@ -30,8 +30,8 @@ type probe struct {
 	endsAtRCPT  bool        // giveUp waits for the first recipient
 }
 
-// A prober is who wants to probe.
-type prober struct {
+// A candidate is a session that wants to probe.
+type candidate struct {
 	session session.ID
 	tenant  string // "": not known yet
 	source  netip.Addr
@@ -54,13 +54,13 @@ const (
 
 // free says whether a session may try the key now: it is its turn, and nobody else has just connected for that. Mail goes before those
 // who have only connected.
-func (p *probes) free(key standing.Key, who prober, hasMail bool) bool {
+func (p *probes) free(key standing.Key, who candidate, hasMail bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.isFree(key, who, hasMail, time.Now())
 }
 
-func (p *probes) isFree(key standing.Key, who prober, hasMail bool, now time.Time) bool {
+func (p *probes) isFree(key standing.Key, who candidate, hasMail bool, now time.Time) bool {
 	if open := p.open[key]; open != nil {
 		if open.session == who.session {
 			return true
@@ -75,7 +75,7 @@ func (p *probes) isFree(key standing.Key, who prober, hasMail bool, now time.Tim
 }
 
 // reserve keeps the key for a session that connects, until its mail begins; false if it is not free.
-func (p *probes) reserve(key standing.Key, who prober) bool {
+func (p *probes) reserve(key standing.Key, who candidate) bool {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -87,7 +87,7 @@ func (p *probes) reserve(key standing.Key, who prober) bool {
 }
 
 // claim makes a session with mail the probe of the key.
-func (p *probes) claim(key standing.Key, who prober, number uint64, giveUp func()) {
+func (p *probes) claim(key standing.Key, who candidate, number uint64, giveUp func()) {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -96,7 +96,7 @@ func (p *probes) claim(key standing.Key, who prober, number uint64, giveUp func(
 }
 
 // begin notes whose turn it is. Connections that the session has from the IP stay its own.
-func (p *probes) begin(key standing.Key, who prober, now time.Time) *probe {
+func (p *probes) begin(key standing.Key, who candidate, now time.Time) *probe {
 	if p.open == nil {
 		p.open, p.turns = make(map[standing.Key]*probe), share.NewMap[standing.Key, probingTurn](mostTurns)
 	}
@@ -177,12 +177,12 @@ func (p *probe) stop() {
 	}
 }
 
-func (o *outlet) prober(choice *egress.Choice, req *session.DialRequest) prober {
-	return prober{req.Session, choice.Tenant, req.Source, o.sites.oneTenant(o.tenants)}
+func (o *outlet) candidate(choice *egress.Choice, req *session.DialRequest) candidate {
+	return candidate{req.Session, choice.Tenant, req.Source, o.sites.oneTenant(o.tenants)}
 }
 
 // tries lets a session try the key, whose suspension has run out: as its probe where it has mail, else it only connects.
-func (o *outlet) tries(key standing.Key, who prober, hasMail bool) bool {
+func (o *outlet) tries(key standing.Key, who candidate, hasMail bool) bool {
 	if !hasMail {
 		return o.probes.reserve(key, who)
 	}
@@ -190,7 +190,7 @@ func (o *outlet) tries(key standing.Key, who prober, hasMail bool) bool {
 }
 
 // probe makes a session the probe of the key, unless another one is.
-func (o *outlet) probe(key standing.Key, who prober) bool {
+func (o *outlet) probe(key standing.Key, who candidate) bool {
 	permit := o.book.May(key)
 	if permit.Answer == standing.Probe {
 		o.probes.claim(key, who, permit.Probe, func() { o.book.Abandon(key, permit.Probe) })
@@ -207,7 +207,7 @@ func (o *outlet) mayProbe(key standing.Key, permit standing.Permit, req *session
 }
 
 // begins makes the session the probe with its mail, or notes that this has come to its recipient.
-func (o *outlet) begins(key standing.Key, permit standing.Permit, who prober, req *session.DialRequest) bool {
+func (o *outlet) begins(key standing.Key, permit standing.Permit, who candidate, req *session.DialRequest) bool {
 	if permit.Answer == standing.Probe && !o.probe(key, who) {
 		return false
 	}
