@@ -104,6 +104,7 @@ func TestFullDiskIsTriedAgain(t *testing.T) {
 		if n := strings.Count(f.String(), "\n"); n != 150 || j.Dropped() != 0 {
 			t.Errorf("%d lines, dropped %d", n, j.Dropped())
 		}
+		synctest.Wait()
 		if n := strings.Count(warned.String(), "journal sink fails"); n != 3 {
 			t.Errorf("logged %d times in 150 s, want 3:\n%s", n, &warned)
 		}
