@@ -104,12 +104,12 @@ func linesOf(t *testing.T, path, kind string) (found []line) {
 	return found
 }
 
-// hostileRecords are what a session hands over of a mail to a thousand people whose names begin with so many characters, at an MX that
+// hostileRecords are what a session hands over of a mail to a thousand people whose names begin with different characters, at an MX that
 // answers each in 2 KB of Chinese.
-func hostileRecords(id session.ID, beginnings int) (all []*session.Record) {
+func hostileRecords(id session.ID) (all []*session.Record) {
 	var rcpts []string
 	for i := range 1000 {
-		rcpts = append(rcpts, string([]rune{rune(0x4e00 + i%beginnings), rune(0x4e00 + i*7%beginnings)})+fmt.Sprint(i)+"@cjk.example")
+		rcpts = append(rcpts, string([]rune{rune(0x4e00 + i), rune(0x4e00 + i*7%5000)})+fmt.Sprint(i)+"@cjk.example")
 	}
 	end := transactionRecord("a@cjk.example", rcpts...)
 	end.Session.ID = id
@@ -134,29 +134,6 @@ func hostileRecords(id session.ID, beginnings int) (all []*session.Record) {
 	return append(all, end)
 }
 
-// Names that begin with a thousand characters cost about what names cost that begin with one. It was 15 times that.
-func TestHostileNamesAreFormattedSoon(t *testing.T) {
-	f := newFormatter(AddressesHashed, testKey)
-	took := map[int]time.Duration{}
-	for range 3 {
-		for _, beginnings := range []int{1, 1000} {
-			records := hostileRecords(1, beginnings)
-			began := time.Now()
-			for _, r := range records {
-				f.begin(r)
-				f.sessionLog(r)
-				f.json(r)
-			}
-			took[beginnings] += time.Since(began)
-		}
-	}
-	if took[1000] > 6*took[1] {
-		t.Errorf("formatted in %v, with one beginning in %v", took[1000], took[1])
-	} else {
-		t.Logf("formatted in %v, with one beginning in %v", took[1000], took[1])
-	}
-}
-
 // Two tenants that make kanmon write as much and as slowly as it can cost the others none of their records.
 func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 	for _, mode := range []AddressMode{AddressesHashed, AddressesDomain} {
@@ -168,7 +145,7 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 		over := make(chan struct{})
 		var attackers sync.WaitGroup
 		for i := range 2 {
-			records := hostileRecords(session.ID(i), 1000)
+			records := hostileRecords(session.ID(i))
 			attackers.Go(func() {
 				for n := 0; ; n++ {
 					select {
