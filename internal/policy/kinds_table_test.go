@@ -101,7 +101,7 @@ func campaigns() (all []campaign) {
 
 // run plays a campaign, and an hour behind it.
 func (c *campaign) run(t *testing.T, before *State) (o outcome) {
-	set := enforcing(settingsWith())
+	set := enforcing(named(settingsWith()))
 	accounts := &Accounts{Senders: mailbox.NewDomains([]string{"acme.example", "*.acme.example"})}
 	if c.marked {
 		accounts.Kinds = c.kinds
