@@ -66,7 +66,7 @@ func TestALockedFileHoldsUpNothing(t *testing.T) {
 		v.send(fmt.Sprintf("a%d@acme.example", i), many(2), nil)
 	}
 	v.Close()
-	if took := time.Since(begun); took > 2*time.Second {
+	if took := time.Since(begun); took > 20*time.Second { // waiting for the file would take half an hour
 		t.Errorf("sessions took %v", took)
 	}
 	begun = time.Now()
