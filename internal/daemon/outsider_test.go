@@ -197,14 +197,18 @@ func TestOutsider(t *testing.T) {
 			mx       func(i int) (mx, domain string)
 			own      func(provider string) bool
 		}{
-			{"addresses, in as many networks, and domains", true,
+			{
+				"addresses, in as many networks, and domains", true,
 				func(i int) (string, string) {
 					return fmt.Sprintf("100.%d.0.1:25", 64+i%n), fmt.Sprintf("evil%d.example", i%n)
 				},
-				func(provider string) bool { return strings.HasPrefix(provider, "mx:100.") }},
-			{"domains at Microsoft 365, without its own codes", false,
+				func(provider string) bool { return strings.HasPrefix(provider, "mx:100.") },
+			},
+			{
+				"domains at Microsoft 365, without its own codes", false,
 				func(i int) (string, string) { return "192.0.2.2:25", fmt.Sprintf("evil%d.example", i%n) },
-				func(provider string) bool { return strings.HasPrefix(provider, "office365/evil") }},
+				func(provider string) bool { return strings.HasPrefix(provider, "office365/evil") },
+			},
 		} {
 			worst := trial{}
 			var his, elsewhere standing.State
