@@ -171,9 +171,10 @@ func (c *checks) ended(q question, answered bool) {
 	if a := c.known[q]; a != nil {
 		c.count(a.source, -1)
 	}
-	if answered {
+	switch {
+	case answered:
 		delete(c.silent, q.zone)
-	} else {
+	case len(c.silent) < maxChecks:
 		c.silent[q.zone] = true
 	}
 }

@@ -3,6 +3,7 @@ package standing
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strings"
 	"sync"
@@ -35,6 +36,13 @@ func (d *tarpit) Listed(ctx context.Context, _ netip.Addr, zone string) (bool, e
 	}
 	<-ctx.Done()
 	return false, ctx.Err()
+}
+
+// told gives which zones were asked, how often, and how many questions are and were under way at once.
+func (d *tarpit) told() (asked map[string]int, now, most int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return maps.Clone(d.asked), d.now, d.most
 }
 
 // Refusals that name zones which nobody answers for hold up no real confirmation: neither a stranger's at his own MX, who names as many as
@@ -70,13 +78,14 @@ func TestNobodyHoldsUpTheConfirmationOfAListing(t *testing.T) {
 					}
 				}
 				time.Sleep(10 * time.Minute)
-				for zone := range dns.asked {
+				asked, _, most := dns.told()
+				for zone := range asked {
 					if strings.HasSuffix(zone, "tarpit.example") && test.weight != weightStrong {
 						t.Errorf("%s is in no table and was asked", zone)
 					}
 				}
-				if dns.most > checksAtOnce {
-					t.Errorf("%d at once", dns.most)
+				if most > checksAtOnce {
+					t.Errorf("%d at once", most)
 				}
 			})
 		})
@@ -98,15 +107,13 @@ func TestSilentListsTakeFewPlaces(t *testing.T) {
 			r.Observe(ev)
 		}
 		time.Sleep(30 * time.Second)
-		dns.mu.Lock()
-		busy := dns.now
-		dns.mu.Unlock()
-		if busy == 0 || busy > checksOfSilent {
+		if _, busy, _ := dns.told(); busy == 0 || busy > checksOfSilent {
 			t.Errorf("%d places are taken by lists that do not answer", busy)
 		}
 		time.Sleep(time.Hour)
+		asked, _, _ := dns.told()
 		for i := range maxLists {
-			if dns.asked[fmt.Sprintf("dead%d.example", i)] < 2 {
+			if asked[fmt.Sprintf("dead%d.example", i)] < 2 {
 				t.Error("a list that was silent is not asked again")
 			}
 		}
