@@ -125,6 +125,7 @@
 //	kind.go       lists and forwarders: what of it is evidence
 //	spread.go     what of it counts for the tenant
 //	judge.go      from numbers to levels, up and down
+//	weigh.go      which level a signal's numbers are enough for
 //	looks.go      what looks like a list or a forwarder
 //	volume.go     how many recipients, against history
 //	window.go     sliding windows, Wilson's bound

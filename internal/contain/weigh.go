@@ -1,0 +1,187 @@
+package contain
+
+import "math/bits"
+
+// elsewhere says whether one provider refuses, and others, who get at least half of the mail, do not: that is rather the
+// provider's filter than the sender. Who sends more than ever has no such excuse.
+func (e *entry) elsewhere(r *Reading) bool {
+	if r.Bad == 0 || r.Providers >= 2 || e.evidence == nil || e.loud {
+		return false
+	}
+	from := &e.evidence.from[originsOf(r.Signal)]
+	if e.Account == "" {
+		from = &e.owner.spreadBy[originsOf(r.Signal)]
+	}
+	refuser, _ := from.most()
+	receiver, share := e.to.most()
+	return !refuser.Same(receiver) || share < 0.5
+}
+
+// providers is how many refused in the signal's way. Of listings, the sending IPs count as well: one alone may be bad by
+// itself.
+func (x *evidence) providers(s Signal) int {
+	if x == nil {
+		return 0
+	}
+	n := x.from[originsOf(s)].count()
+	if s == Listing {
+		n = min(n, bits.OnesCount64(x.ips))
+	}
+	return n
+}
+
+// of gives who has refused in the signal's way; nil: nobody.
+func (x *evidence) of(s Signal) *origins {
+	if x == nil {
+		return nil
+	}
+	return &x.from[originsOf(s)]
+}
+
+func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *origins, begun Reading, yield func(*Reading)) {
+	many := false
+	if by != nil {
+		begun.Attested, many = by.attested()
+	}
+	for _, one := range [...]struct {
+		name string
+		*window
+	}{{"hour", &w.hour}, {"day", &w.day}} {
+		bad, cases := one.sum.of(s)
+		r := begun
+		r.Signal, r.Window, r.Bad, r.Cases = s, one.name, bad, cases
+		if cases > 0 {
+			r.Share = float64(bad) / float64(cases)
+		}
+		r.Low = wilson(bad, cases, d.policy.Z)
+		r.Elsewhere = e.elsewhere(&r)
+		d.weigh(e, &r, many)
+		yield(&r)
+	}
+}
+
+// of gives a signal's bad outcomes, and of how many cases.
+func (n *counts) of(s Signal) (bad, cases int) {
+	switch s {
+	case UnknownRecipients, Backscatter, SpreadUnknown:
+		return int(n[unknown]), int(n[answered])
+	case Content, SpreadContent:
+		return int(n[content]), int(n[judged])
+	case SenderRefused:
+		return int(n[rejected]), int(n[answered])
+	}
+	return int(n[followed]), int(n[answered] + n[refusedIP])
+}
+
+// weigh finds the highest level that a reading is enough for.
+func (d *Detector) weigh(e *entry, r *Reading, many bool) {
+	p := d.policy
+	attested := *r
+	attested.Bad = int(float64(r.Bad) * r.Attested)
+	attested.Low = wilson(attested.Bad, r.Cases, p.Z)
+	steps := d.steps(e, r.Signal)
+	r.Threshold = d.threshold(e, r, steps, Slow)
+	if r.Signal == Listing && r.Providers < 2 {
+		return
+	}
+	for l := Slow; l <= Stop; l++ {
+		step := *steps.at(l)
+		if step.Share == 0 {
+			continue
+		}
+		step.Share = d.threshold(e, r, steps, l)
+		by := &attested
+		if l == Slow || l == Divert && many {
+			by = r
+		}
+		if p.enough(l, &step, by) {
+			r.Level, r.Threshold = l, step.Share
+		}
+	}
+	over := &p.OverwhelmingUnknown
+	switch {
+	case r.Window != "hour" || r.Signal != UnknownRecipients && r.Signal != Content || e.Account == NullSender:
+		return
+	case r.Signal == Content:
+		over = &p.OverwhelmingContent
+	}
+	if over.Share > 0 && p.enough(Stop, over, &attested) {
+		r.Level, r.Threshold, r.Overwhelming = Stop, over.Share, true
+	}
+}
+
+// steps are those of a signal for a subject. An account whose mail is held back sends too little for the usual ones.
+func (d *Detector) steps(e *entry, s Signal) *Steps {
+	p := d.policy
+	usual, held := p.of(s), &p.HeldUnknown
+	switch s {
+	case UnknownRecipients:
+	case Content:
+		if held = &p.HeldContent; e.Account == NullSender {
+			return &p.BounceContent
+		}
+	default:
+		return usual
+	}
+	if p.Enforce.cap(e.level) < Slow || e.exempt != nil || e.owner.exempt != nil {
+		return usual
+	}
+	return &Steps{Slow: usual.Slow, Divert: held.Divert, Stop: held.Stop}
+}
+
+// threshold is the share for a level. A usual share of bad outcomes excuses from Slow, within bounds; volume beyond all
+// history makes Divert as easy to reach as half its share, but never easier than Slow.
+func (d *Detector) threshold(e *entry, r *Reading, steps *Steps, l Level) float64 {
+	share := steps.at(l).Share
+	if r.Elsewhere {
+		share *= d.policy.ElsewhereShare
+	}
+	i := 0
+	switch r.Signal {
+	case UnknownRecipients, SpreadUnknown:
+	case Content, SpreadContent:
+		i = 1
+	default:
+		return share
+	}
+	switch {
+	case l == Slow:
+		return max(share, min(d.policy.Usual*e.usual[i].share(), d.policy.UsualMost*share))
+	case l == Divert && e.loud && e.Account != "":
+		return max(steps.Slow.Share, share/2)
+	}
+	return share
+}
+
+func (p *Policy) of(s Signal) *Steps {
+	switch s {
+	case UnknownRecipients:
+		return &p.Unknown
+	case Content:
+		return &p.Content
+	case SenderRefused:
+		return &p.Sender
+	case Listing:
+		return &p.Listing
+	case Backscatter:
+		return &p.Backscatter
+	case SpreadUnknown:
+		return &p.SpreadUnknown
+	}
+	return &p.SpreadContent
+}
+
+// enough says whether a reading is enough for a level's step.
+func (p *Policy) enough(l Level, step *Step, r *Reading) bool {
+	bad := step.Bad
+	if r.Providers < step.Providers {
+		bad *= p.FewProviders
+	}
+	if l == Stop && step.Providers > 0 && r.Providers < 2 {
+		return false // nobody is stopped on one provider's word
+	}
+	if r.Elsewhere && l > Slow {
+		return false
+	}
+	return r.Cases >= p.Cases && r.Bad >= bad && r.Low >= step.Share && r.Accounts >= step.Accounts
+}

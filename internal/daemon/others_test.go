@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// An IP of the netblock that was refused is no rescue.
+//
+// law: I19
+func TestNoRescueWithinTheNetblock(t *testing.T) {
+	netblock := func(quoted ...netip.Prefix) refused {
+		return with(listed(1, first, "b@example.net"), func(r *refused) { r.Scope, r.Quoted = classify.ScopeNetblock, quoted })
+	}
+	beside := threeIPs + "[[sending_ip]]\naddress = '203.0.113.200'\nehlo = 'out200.example.jp'\n"
+	for _, test := range []struct {
+		name, document string
+		refusal        refused
+		rescue         bool
+		avoid          int
+		why            string
+	}{
+		{"others elsewhere", beside, netblock(), true, 1, ""},
+		{"all in it", twoIPs, netblock(), false, 0, whyNetblock},
+		{"only the IP is meant", twoIPs, listed(1, first, "b@example.net"), true, 0, ""},
+		{"smaller blocks", twoIPs + "[rescue]\nnetblock_v4 = 32\n", netblock(), true, 0, ""},
+		{"a larger block", threeIPs + "[rescue]\nnetblock_v4 = 8\n", netblock(), true, 0, ""},
+		{"a network that is quoted", threeIPs, netblock(netip.MustParsePrefix("192.0.0.0/2")), false, 0, whyNetblock},
+		{"another network is quoted", threeIPs, netblock(netip.MustParsePrefix("192.0.2.0/24")), true, 0, ""},
+		{"no other at all", twoIPs[:strings.LastIndex(twoIPs, "[[sending_ip]]")], netblock(), false, 0, whyAlone},
+	} {
+		j := newOutlet(t, test.document).judged(test.refusal)
+		if j.Rescue != test.rescue || len(j.Avoid) != test.avoid || j.Why != test.why || !j.Soften {
+			t.Errorf("%s: %+v", test.name, j)
+		}
+	}
+}
+
+// A slowed IP takes no more than its share by rescues, be the pool as empty as it will.
+//
+// law: I19
+func TestARescueKeepsToTheShare(t *testing.T) {
+	o := newOutlet(t, twoIPs)
+	if err := o.book.Suspend(o.key(second, mxAddr.Addr()), time.Now().Add(time.Minute), "test", "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.book.Resume(o.key(second, mxAddr.Addr()), "test"); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // to half of its share
+		o.book.Observe(standing.Evidence{
+			IP: second, Provider: o.provider(mxAddr.Addr()), Tenant: "x", Destination: "y", Class: "throttled", Scope: "connections", Suspend: "no",
+		})
+	}
+	if p := o.book.Peek(o.key(second, mxAddr.Addr())); p.Share != 0.5 {
+		t.Fatalf("%+v", p)
+	}
+	const sessions = 2000
+	rescued, usual := 0, 0
+	for i := range sessions {
+		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: session.ID(i), Avoid: []netip.Addr{first}, Rescue: true}
+		choice, _ := o.router.Choose(o.query(req))
+		if _, _, err := o.permitted(choice, req); err == nil {
+			rescued++
+		}
+		req.Avoid, req.Rescue = nil, false
+		if _, _, err := o.permitted(choice, req); err == nil {
+			usual++
+		}
+	}
+	if rescued < sessions*45/100 || rescued > sessions*55/100 || usual != sessions {
+		t.Errorf("%d of %d rescued by an IP of share 0.5; %d sessions found an IP", rescued, sessions, usual)
+	}
+}
+
+// The draws of two IPv6 addresses that end in the same are not the same.
+func TestSharesOfNeighboursAreDrawnApart(t *testing.T) {
+	half, both, one := standing.Permit{Answer: standing.Yes, Share: 0.5}, 0, 0
+	for i := range 20_000 {
+		a := inShare(half, session.ID(i), netip.MustParseAddr("2001:db8::10"))
+		b := inShare(half, session.ID(i), netip.MustParseAddr("2001:db8:1::10"))
+		switch {
+		case a && b:
+			both++
+		case a || b:
+			one++
+		}
+	}
+	if both < 4500 || both > 5500 || one < 9000 || one > 11_000 {
+		t.Errorf("of 20,000 sessions %d are in the share of both, %d of one", both, one)
+	}
+}
