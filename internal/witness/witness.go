@@ -26,6 +26,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/net/publicsuffix"
 )
@@ -140,11 +141,30 @@ func (r *Receiver) Mark() Mark {
 	}
 	for i, domain := range [...]string{r.Host, r.Domain} {
 		if domain != "" && domain[0] != '[' {
-			m |= facetOf(hash(Registered(domain))) << (facetBits * (i + 1))
+			m |= ofOwner(domain) << (facetBits * (i + 1))
 		}
 	}
 	return m
 }
+
+// ofOwner is the bits of a domain's owner. A mark is made for every recipient, and the list of suffixes takes some microseconds: what was asked
+// lately is remembered, in as many places as there are.
+func ofOwner(domain string) Mark {
+	place := &lately[hash(domain)%uint64(len(lately))]
+	if known := place.Load(); known != nil && known.domain == domain {
+		return known.bits
+	}
+	m := facetOf(hash(Registered(domain)))
+	place.Store(&owner{strings.Clone(domain), m})
+	return m
+}
+
+type owner struct {
+	domain string
+	bits   Mark
+}
+
+var lately [1024]atomic.Pointer[owner]
 
 func hash(name string) uint64 { return maphash.String(seed, name) }
 

@@ -112,11 +112,10 @@ func TestTenantsAndMessages(t *testing.T) {
 	}
 }
 
-// A mark is made for every recipient at an MX that is no provider's: what it costs is an error for each name in the list of suffixes, which
-// tries whether the name is an address.
+// A mark is made for every recipient at an MX that is no provider's: of domains that were met lately it costs no memory.
 func TestMarksCostLittle(t *testing.T) {
 	r := Receiver{Host: "mx1.evil.example", Domain: "evil.example", MX: addr("192.0.2.1")}
-	if n := testing.AllocsPerRun(100, func() { _ = r.Mark() }); n > 2 {
+	if n := testing.AllocsPerRun(100, func() { _ = r.Mark() }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
