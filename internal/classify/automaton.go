@@ -16,6 +16,9 @@ type automaton struct {
 	places int
 }
 
+// fewChildren are looked through faster one by one.
+const fewChildren = 5
+
 // A state is the beginning of literals.
 type state struct {
 	child  int32 // the first state that it goes on to; those of the next state begin where its own end
@@ -80,9 +83,11 @@ func (a *automaton) run(text []byte, t *trace) {
 func (a *automaton) step(s int32, c byte) int32 {
 	for s > 1 {
 		first, past := a.states[s].child, a.states[s+1].child
-		if past-first == 1 {
-			if a.octets[first] == c {
-				return first
+		if past-first < fewChildren {
+			for ; first < past; first++ {
+				if a.octets[first] == c {
+					return first
+				}
 			}
 		} else if i := bytes.IndexByte(a.octets[first:past], c); i >= 0 {
 			return first + int32(i)

@@ -17,6 +17,7 @@ type Rules struct {
 	worth map[Weight]Suspend // the most that lists of a weight alone can do
 	cause []int32            // phrases that say that a list is why, see beside
 	found *automaton
+	asked [][]int32 // by phrase: the rules that it is one of the any of
 }
 
 type knownList struct {
@@ -100,6 +101,12 @@ func compile(own *file) (*Rules, error) {
 		}
 	}
 	c.out.found = c.found.automaton()
+	c.out.asked = make([][]int32, c.out.found.places)
+	for i := range c.out.rules {
+		for _, id := range c.out.rules[i].any {
+			c.out.asked[id] = append(c.out.asked[id], int32(i))
+		}
+	}
 	return &c.out, nil
 }
 

@@ -63,6 +63,7 @@ type scratch struct {
 	url    []byte
 
 	decided  *rule  // the rule that decided; nil: none
+	heard    []bool // by rule: one of its any was found
 	nameless []byte // see beside
 }
 
@@ -111,8 +112,14 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 	r.found.run(s.normal.unquoted, &s.trace)
 	s.decided = nil
 	v := Verdict{Class: PolicyUnspecified, Rule: ruleNone, Quoted: s.normal.addresses()}
+	s.heard = append(s.heard[:0], make([]bool, len(r.rules))...)
+	r.hear(&s.trace, s.heard, false)
+	r.hear(whole, s.heard, true)
 	for i := range r.rules {
 		decided, said := &r.rules[i], &s.trace
+		if len(decided.any) > 0 && !s.heard[i] {
+			continue
+		}
 		if decided.quoting {
 			said = whole
 		}
@@ -129,6 +136,15 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 	v.guard(s.normal.whose(q.SendingIP))
 	v.RetryAfter = retryAfter(s.normal.text)
 	return v
+}
+
+// hear notes for which rules of a kind a trace has one of the phrases that they ask for. Of the others nothing else need be looked at.
+func (r *Rules) hear(t *trace, heard []bool, quoting bool) {
+	for _, place := range t.met {
+		for _, i := range r.asked[place] {
+			heard[i] = heard[i] || r.rules[i].quoting == quoting
+		}
+	}
 }
 
 // shared reports whether a reply also says in so many words that somebody else is to blame.
