@@ -22,7 +22,7 @@ const (
 // two collections, so it is done seldom.
 const (
 	worthReleasing = 8 << 20 // octets
-	quietRate      = 1 << 20 // octets allocated in a second: more is no quiet
+	quietRate      = 1 << 18 // octets allocated in a second: more is no quiet
 	quietTicks     = 3       // seconds of quiet
 	releaseApart   = 120     // seconds between one time and the next
 )
