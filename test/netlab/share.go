@@ -40,9 +40,9 @@ func (l *Lab) NewShare(cpus float64) (*Share, error) {
 		s := &Share{dir: dir, tasks: filepath.Join(dir, "cgroup.procs")}
 		var err error
 		if kind.period != "" {
-			err = os.WriteFile(filepath.Join(dir, kind.period), []byte(strconv.Itoa(sharePeriod)), 0o644)
+			err = tell(filepath.Join(dir, kind.period), strconv.Itoa(sharePeriod))
 		}
-		if err = errors.Join(err, os.WriteFile(filepath.Join(dir, kind.file), []byte(kind.quota), 0o644)); err != nil {
+		if err = errors.Join(err, tell(filepath.Join(dir, kind.file), kind.quota)); err != nil {
 			_ = os.Remove(dir)
 			continue
 		}
@@ -52,9 +52,19 @@ func (l *Lab) NewShare(cpus float64) (*Share, error) {
 	return nil, ErrNoShares
 }
 
+// tell writes to a file of the kernel's. One that is not there is not made: the folder is no control group then.
+func tell(file, text string) error {
+	f, err := os.OpenFile(file, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(text)
+	return errors.Join(err, f.Close())
+}
+
 // Take puts a process and what it will start into the share.
 func (s *Share) Take(pid int) error {
-	if err := os.WriteFile(s.tasks, []byte(strconv.Itoa(pid)), 0o644); err != nil {
+	if err := tell(s.tasks, strconv.Itoa(pid)); err != nil {
 		return fmt.Errorf("put process %d into a share of the CPUs: %w", pid, err)
 	}
 	return nil
