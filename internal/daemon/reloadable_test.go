@@ -86,7 +86,7 @@ func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
 	}
 }
 
-// A asker asks a running daemon, as sessions and people do.
+// An asker asks a running daemon, as sessions and people do.
 type asker struct {
 	*world
 	senders int // that have been made up
