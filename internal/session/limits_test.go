@@ -288,6 +288,7 @@ func TestATenantLeavesSessionsForOthers(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		w.enter(of(1))
 		time.Sleep(10 * time.Second) // it is told once they have gone
+		synctest.Wait()
 		for _, line := range []string{"reason=tenant_limit tenant=greedy count=1 ", "reason=tenant_limit tenant=greedy count=2 "} {
 			if strings.Count(log.String(), line) != 1 {
 				t.Errorf("logged, and %q not once:\n%s", line, log.String())
