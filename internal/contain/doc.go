@@ -126,6 +126,7 @@
 //	spread.go     what of it counts for the tenant
 //	judge.go      from numbers to levels, up and down
 //	weigh.go      which level a signal's numbers are enough for
+//	decide.go     what was decided, and why, in words
 //	looks.go      what looks like a list or a forwarder
 //	volume.go     how many recipients, against history
 //	window.go     sliding windows, Wilson's bound

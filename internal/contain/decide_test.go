@@ -1,0 +1,56 @@
+package contain
+
+import (
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+)
+
+func TestExplainSaysItInWords(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(alice, 80, 4, "recipient_invalid")
+	x := r.Explain(alice)
+	if !x.Known || x.Level != Slow || x.Answer != (Answer{Would: Slow}) || x.Last == nil || x.DownIn != 2*time.Hour || len(x.Readings) != 9 {
+		t.Fatalf("%+v", x)
+	}
+	for _, want := range []string{"10 of 4", "surely", "do not exist", "less than 10.0 %"} {
+		if !strings.Contains(x.Last.Why, want) {
+			t.Errorf("%q does not say %q", x.Last.Why, want)
+		}
+	}
+	s := x.Last.Samples[0]
+	if s.Account != alice.Account || s.Class != "recipient_invalid" || s.Reply != "550 5.1.1 no such user" {
+		t.Errorf("%+v", s)
+	}
+	if x := r.Explain(Subject{"nobody", ""}); x.Known {
+		t.Errorf("%+v", x)
+	}
+	if l := r.List(); len(l) != 1 || l[0].Subject != alice || l[0].Level != Slow || l[0].Why != x.Last.Why {
+		t.Errorf("%+v", l)
+	}
+}
+
+// A stranger's text reaches nobody's terminal as it is.
+func TestTextsAreClean(t *testing.T) {
+	r := newRig(t, nil)
+	evil := strings.Repeat("\x1b[2J\u202e\xff", 100)
+	for i := range uint64(200) {
+		r.Recipient(Recipient{
+			Tenant: "acme", Account: "a" + evil, Provider: evil, Hash: mix(i, 1), Class: "recipient_invalid", Sample: evil,
+		})
+	}
+	all := r.Decisions(0)
+	if len(all) != 1 {
+		t.Fatalf("%d decisions", len(all))
+	}
+	d := all[0]
+	for _, text := range []string{d.Subject.Account, d.Samples[0].Account, d.Samples[0].Provider, d.Samples[0].Reply} {
+		if !utf8.ValidString(text) || strings.ContainsAny(text, "\x1b\u202e") || len(text) > maxName {
+			t.Errorf("%q", text)
+		}
+	}
+	if r.Explain(Subject{"acme", "a" + evil}).Level != Slow {
+		t.Error("not found by the name it came with")
+	}
+}
