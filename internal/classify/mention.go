@@ -93,7 +93,10 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 	for hostNoun(word(nouns)) || qualifies(word(nouns)) && (serverNoun(word(nouns+1)) || nouns > named && serverNoun(word(nouns-1))) {
 		nouns++
 	}
-	for nouns > named && !leads(word(nouns-1)) && !(article(word(nouns)) && string(word(nouns-1)) == "address") { // "your address 203.0.113.10"
+	for nouns > named && !leads(word(nouns-1)) {
+		if string(word(nouns-1)) == "address" && article(word(nouns)) { // "your address 203.0.113.10"
+			break
+		}
 		nouns--
 	}
 	if nouns == named || wanted(word(nouns), word(named), nouns-named) && named == 0 {
@@ -145,7 +148,7 @@ func hostNoun(word []byte) bool {
 	switch string(word) {
 	case "ip", "ips", "ipv4", "ipv6", "addr", "address", "adresse", "ipaddress", "client", "host", "server", "mta", "mailserver", "smtp", "mail", "gateway",
 		"relay", "peer", "remote", "sending", "connecting", "source", "originating", "origin", "clientip", "sourceip", "remoteip", "rip", "src", "sip",
-		"connection", "id", "session", "direccion", "indirizzo", "endereco", "adres", "adresu", "serveur", "servidor", "serwer", "serwera", "hote", "rechner", "cliente", "klient", "hosta",
+		"connection", "id", "session", "direccion", "indirizzo", "endereco", "adresu", "serveur", "servidor", "serwer", "serwera", "hote", "rechner", "cliente", "klient", "hosta",
 		"сервер", "сервера", "хост", "хоста", "узел", "узла", "клиент", "клиента", "адрес", "адреса":
 		return true
 	}
