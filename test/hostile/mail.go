@@ -43,10 +43,10 @@ func (a *attacker) madeUpSenders() {
 }
 
 // toSites sends mail to all MXs of the world, in sessions of so many mails.
-func (a *attacker) toSites(hello string, mails int, one func(s site, n int64) (from string, rcpts []string)) {
+func (a *attacker) toSites(mails int, one func(s site, n int64) (from string, rcpts []string)) {
 	a.spawn(8, func() {
 		s := anySite()
-		t := a.open(s.address, hello)
+		t := a.open(s.address, "msa."+a.domain())
 		if t == nil {
 			return
 		}
@@ -64,31 +64,31 @@ func (a *attacker) toSites(hello string, mails int, one func(s site, n int64) (f
 var longBody = shortBody + strings.Repeat("\r\nBuy this, and that, and whatever else there is.", 100)
 
 func (a *attacker) nullSender() {
-	a.toSites(spamWord+"."+a.domain(), 10, func(s site, n int64) (string, []string) {
-		return "", []string{fmt.Sprintf("person%d@%s", n, s.domain)}
+	a.toSites(10, func(s site, n int64) (string, []string) {
+		return "", []string{fmt.Sprintf(spamWord+"med%d@%s", n, s.domain)}
 	})
 }
 
 func (a *attacker) sameTwenty() {
-	a.toSites("msa."+a.domain(), 10, func(s site, n int64) (string, []string) {
+	a.toSites(10, func(s site, n int64) (string, []string) {
 		return spamWord + "mer@" + a.domain(), []string{fmt.Sprintf("person%d@%s", n%5, s.domain)}
 	})
 }
 
 func (a *attacker) midBody() {
-	a.toSites("msa."+a.domain(), 1, func(s site, n int64) (string, []string) {
+	a.toSites(1, func(s site, n int64) (string, []string) {
 		return midBodyWord + "@" + a.domain(), []string{fmt.Sprintf("person%d@%s", n, s.domain)}
 	})
 }
 
 func (a *attacker) harvest() {
-	a.toSites("msa."+a.domain(), 10, func(s site, n int64) (string, []string) {
+	a.toSites(10, func(s site, n int64) (string, []string) {
 		return "seeker@" + a.domain(), many(20, func(i int) string { return fmt.Sprintf("%s%d.%d@%s", goneWord, n, i, s.domain) })
 	})
 }
 
 func (a *attacker) verp() {
-	a.toSites("msa."+a.domain(), 10, func(s site, n int64) (string, []string) {
+	a.toSites(10, func(s site, n int64) (string, []string) {
 		return fmt.Sprintf("%s-bounces+person%d=%s@%s", spamWord, n, s.domain, a.domain()), []string{fmt.Sprintf("person%d@%s", n, s.domain)}
 	})
 }

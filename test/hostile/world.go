@@ -58,7 +58,7 @@ func (s site) serve(r *rig) error {
 			return traffic.Answer{Text: "550 5.1.1 The email account that you tried to reach does not exist"}
 		case step == "BODY" && strings.Contains(v.From, "<"+midBodyWord):
 			return traffic.Answer{Text: "554 5.7.1 Message rejected as spam", Then: traffic.Close}
-		case step == "." && (strings.Contains(v.From, "<"+spamWord) || strings.Contains(v.Hello, spamWord)):
+		case step == "." && slices.ContainsFunc(append(v.To, v.From), func(line string) bool { return strings.Contains(line, "<"+spamWord) }):
 			return traffic.Answer{Text: "554 5.7.1 Message rejected as spam"}
 		}
 		return traffic.Answer{}
