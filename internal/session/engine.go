@@ -199,8 +199,9 @@ func (e *Engine) refuse(s *session, why Refusal) {
 	s.log.notef("connection from %s refused: %s", s.info.Source, row.reason)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), false)
 	s.log.sentToMSA(s.msa.out)
-	if s.msa.flush(time.Second) == nil {
+	if whose := s.holder(); s.msa.flush(time.Second) == nil && e.Live.waits(whose) {
 		s.msa.closeGently(refuseLinger)
+		e.Live.waited(whose)
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.msa.close()

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -306,6 +307,48 @@ func TestATenantLeavesSessionsForOthers(t *testing.T) {
 		}
 		if n, told := w.enter(of(4)); n < 1 {
 			t.Errorf("nothing is left for who is nobody's: %s", told)
+		}
+		w.close()
+	})
+}
+
+// Who is refused may take a moment to read why. However many are, and however long they stay: they hold descriptors that sessions need,
+// so only some of them wait, and one tenant's leave room for the others'.
+//
+// audit-B5
+func TestRefusedConnectionsDoNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := crowd{world: newWorld(t)}
+		w.engine.Limits = session.Limits{Sessions: 1}
+		w.engine.Tenant = func(o session.Origin) string {
+			return map[byte]string{1: "greedy", 2: "quiet"}[o.Source.Addr().As4()[2]]
+		}
+		w.enter(func(int) string { return "10.20.1.1:40001" })
+		time.Sleep(10 * time.Second) // the one that was refused there has gone
+		var open atomic.Int32
+		refuse := func(tenant, times int) (left int) {
+			for i := range times {
+				at := netip.MustParseAddrPort(fmt.Sprintf("10.20.%d.1:%d", tenant, 1024+i))
+				msa, near := smtptest.Pair(at, mxAddr)
+				w.held = append(w.held, msa)
+				open.Add(1)
+				w.done.Go(func() {
+					w.engine.Serve(near, session.Origin{Source: at, Destination: mxAddr})
+					open.Add(-1)
+				})
+				if greeting, _ := bufio.NewReader(msa).ReadString('\n'); !strings.HasPrefix(greeting, "421 ") {
+					t.Fatalf("told %q", greeting)
+				}
+			}
+			synctest.Wait()
+			return int(open.Load())
+		}
+		if n := refuse(1, 2000); n < 100 || n > 250 {
+			t.Errorf("%d refused connections of one tenant are open", n)
+		}
+		greedy := int(open.Load())
+		if n := refuse(2, 100) - greedy; n != 100 {
+			t.Errorf("%d of another's 100 could take a moment to read why", n)
 		}
 		w.close()
 	})

@@ -30,6 +30,7 @@ type Live struct {
 	sources  share.Places[netip.Prefix]
 	holders  share.Places[holder]
 	refused  *share.Map[holder, uint64] // sessions that were too many
+	waiting  share.Places[holder]       // refused connections that have a moment to read why
 	killBy   time.Time                  // when an MSA that does not read is let go of
 	empty    chan struct{}              // closed when the last session has gone; nil if nobody waits
 }
@@ -160,6 +161,22 @@ func (l *Live) turnedAway(whose holder) {
 	n, _ := l.refused.Get(whose)
 	l.refused.Put(whose, n+1, whose.text())
 }
+
+// waits says whether a refused connection may have a moment to read why. It holds a descriptor, as a session does, and is none.
+func (l *Live) waits(whose holder) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.waiting.Take(whose, share.Bounds{Most: maxWaiting, Reserve: maxWaiting})
+}
+
+func (l *Live) waited(whose holder) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting.Give(whose)
+}
+
+// maxWaiting is how many refused connections wait at once: half of the descriptors that are not for sessions (package config's check).
+const maxWaiting = 500
 
 // A holder is who holds sessions: a tenant, or where that is not known a source.
 type holder struct {
