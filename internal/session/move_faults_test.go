@@ -180,6 +180,7 @@ func TestAnOpenSessionNamesTheSuspension(t *testing.T) {
 			got := msa.Deliver(from, []string{to}, []byte("text\r\n"), false)
 			next := msa.Deliver("a@example.com", []string{"c@example.net"}, []byte("text\r\n"), false)
 			finishSession(msa)
+			synctest.Wait()
 			said := ""
 			for _, reply := range got.Replies {
 				said += reply.String() + "\n"
