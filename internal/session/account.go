@@ -68,6 +68,7 @@ func (s *session) askAccount(behind []byte) ([]byte, error) {
 		behind = bytes.Clone(behind) // their memory is the Reader's
 		s.begins(time.Now())
 		d = s.waitOut(q, d)
+		s.hiddenBy = time.Time{} // the MSA waits for no reply while it sends its message
 	}
 	if no := s.gateReply(&d); no != nil {
 		return nil, &failure{trouble: accountRefused, phase: PhaseBody, reply: no}

@@ -176,8 +176,8 @@ func (s *session) sendDot(n int) error {
 			return err
 		}
 		last, gone = []byte(smtp.EndOfData), s.msaGone() // there may have been a wait
-		s.hiddenBy = time.Time{}                         // but the reply to the dot is waited for as long as the MSA does
 	}
+	s.hiddenBy = time.Time{} // whatever was hidden before: the reply to the dot is waited for as long as the MSA does
 	s.keep(last)
 	if err := s.writeDot(last, gone); err != nil {
 		return err

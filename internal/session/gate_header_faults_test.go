@@ -55,6 +55,35 @@ func TestAccountIsDelayed(t *testing.T) {
 	}
 }
 
+// A message whose header was held back has the time that any has: for its body, for a refusal in the middle of it, and for the reply to
+// its dot (10 min, RFC 5321 section 4.5.3.2.6). What the MX takes is acknowledged, or it would be sent again.
+//
+// law:I12
+func TestHeldHeaderLeavesTheMessageItsTime(t *testing.T) {
+	for _, body := range []time.Duration{time.Second, 2 * time.Minute, 5 * time.Minute} {
+		for _, late := range []time.Duration{time.Second, 3 * time.Minute, 9 * time.Minute} {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig()
+				r.mx.Reply = lateReply(".", late)
+				r.engine.Gate = naming(true, session.Decision{Delay: 2 * time.Second})
+				msa, conn, _ := r.toBody(t)
+				send(t, conn, "X-Sent-By: a\r\n\r\ntext\r\n")
+				for end := time.Now().Add(body); time.Now().Before(end); {
+					time.Sleep(time.Second)
+					send(t, conn, "more text\r\n")
+				}
+				send(t, conn, ".\r\n")
+				reply, err := msa.Next()
+				if err != nil || reply.Code != 250 {
+					t.Errorf("a body of %s, its reply after %s: the MSA was told %d (%v), the MX has %d", body, late, reply.Code, err, r.mx.Mailbox.Len())
+				}
+				time.Sleep(time.Hour)
+				_ = conn.Close()
+			})
+		}
+	}
+}
+
 // An MSA that hangs up while its message is held at its end would send it again: the dot is withheld.
 //
 // law: S6'/MSA-lost
