@@ -2,24 +2,19 @@ package journal
 
 import (
 	"maps"
-	"net/netip"
-	"slices"
 	"sync"
 
 	"kanmon/internal/session"
 )
 
 // A queue holds records that wait for formatting, so many and no more, and the one count of losses. Its lock is never held over anything but
-// a few assignments, so put does not wait. What an owner has in it decides what fits; sources take turns: a session has one source, and so its
-// records stay in order.
+// a few assignments, so put does not wait. What an owner has in it decides what fits, and owners take turns in what is taken out.
 type queue struct {
 	wake  chan struct{} // holds a token when there may be something to get
 	hurry chan struct{} // holds a token when that should not wait for more
 
 	mu      sync.Mutex
-	lanes   map[netip.Addr]*lane
-	turns   []*lane // that have something
-	turn    int
+	turns   turns
 	n, most int
 	bytes   int
 	limit   int // octets
@@ -30,42 +25,16 @@ type queue struct {
 	closed  bool
 }
 
-// A lane is what a source has in the queue.
-type lane struct {
-	list   []queued // from head on
-	head   int
-	credit int // octets that it may take out before it is another one's turn
-}
-
-// laneCredit is what a turn is worth. A source of large records waits for several, so that others wait little for it.
-const laneCredit = 64 << 10
-
-type queued struct {
-	record *session.Record
-	seq    uint64 // its number once it has been taken out
-	size   int
-	of     *use
-}
-
-// A use is what an owner has in the queue.
-type use struct {
-	owner
-	records, bytes int
-}
-
-// maxKept bounds how many owners, and lanes, that have nothing in the queue are kept.
-const maxKept = 64
-
 func newQueue(records, octets int) *queue {
 	return &queue{
-		most: records, limit: octets, lanes: make(map[netip.Addr]*lane), uses: make(map[owner]*use),
+		most: records, limit: octets, turns: newTurns(), uses: make(map[owner]*use),
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
 }
 
 // put is false if the record does not fit; it is counted then and stays the caller's.
 func (q *queue) put(o owner, r *session.Record) bool {
-	size, source := sizeOf(r), ownerOf("", r).source
+	size := sizeOf(r)
 	q.mu.Lock()
 	u := q.uses[o]
 	if u == nil {
@@ -73,7 +42,7 @@ func (q *queue) put(o owner, r *session.Record) bool {
 	}
 	fits := !q.closed && fits(u.records, 1, q.most-q.n) && fits(u.bytes, size, q.limit-q.bytes)
 	if fits {
-		q.line(source, queued{record: r, size: size, of: u})
+		q.turns.put(queued{record: r, size: size, of: u})
 		q.n++
 		q.bytes += size
 		u.records++
@@ -95,52 +64,6 @@ func (q *queue) put(o owner, r *session.Record) bool {
 	return fits
 }
 
-// line puts a record behind those of its source.
-func (q *queue) line(source netip.Addr, next queued) {
-	l := q.lanes[source]
-	if l == nil {
-		if len(q.lanes) > len(q.turns)+maxKept {
-			maps.DeleteFunc(q.lanes, func(_ netip.Addr, l *lane) bool { return len(l.list) == 0 })
-		}
-		l = &lane{}
-		q.lanes[source] = l
-	}
-	if len(l.list) == 0 {
-		q.turns = append(q.turns, l)
-	}
-	l.list = append(l.list, next)
-}
-
-// take takes out the record whose turn it is; there is one.
-func (q *queue) take() queued {
-	l := q.turns[q.turn]
-	for l.list[l.head].size > l.credit {
-		l.credit += laneCredit
-		q.turn = (q.turn + 1) % len(q.turns)
-		l = q.turns[q.turn]
-	}
-	next := l.list[l.head]
-	l.list[l.head] = queued{}
-	l.head++
-	l.credit -= next.size
-	switch {
-	case l.head == len(l.list):
-		l.list, l.head, l.credit = l.list[:0], 0, 0
-		if cap(l.list) > maxKept {
-			l.list = nil
-		}
-		q.turns = slices.Delete(q.turns, q.turn, q.turn+1)
-		if q.turn == len(q.turns) {
-			q.turn = 0
-		}
-	case l.head > maxKept && l.head > len(l.list)/2:
-		n := copy(l.list, l.list[l.head:])
-		clear(l.list[n:])
-		l.list, l.head = l.list[:n], 0
-	}
-	return next
-}
-
 // get gives the next record, a nil one if there is none; what did not fit since it was last asked; and whether more may come.
 func (q *queue) get() (next queued, missed losses, open bool) {
 	q.mu.Lock()
@@ -149,7 +72,7 @@ func (q *queue) get() (next queued, missed losses, open bool) {
 	if q.n == 0 {
 		return next, missed, !q.closed
 	}
-	next = q.take()
+	next = q.turns.take()
 	q.n--
 	q.bytes -= next.size
 	next.of.bytes -= next.size

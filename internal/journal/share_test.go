@@ -237,44 +237,103 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 	})
 }
 
-// A source whose records are many and large does not keep those of others waiting, and a session's records come in their order.
-func TestSourcesTakeTurns(t *testing.T) {
+// put puts a record of about so many octets into a queue; false if there is no room.
+func put(q *queue, o owner, source string, id session.ID, size int) bool {
+	r := newRecord()
+	r.Session.ID, r.Session.Source = id, netip.MustParseAddrPort(source)
+	for range size / 1024 {
+		addLine(r, 0, session.MarkNote, strings.Repeat("x", 1024))
+	}
+	if o == (owner{}) {
+		o = ownerOf("", r)
+	}
+	return q.put(o, r)
+}
+
+// Whose records are many and large does not keep those of others waiting, and a session's records come in their order.
+func TestOwnersTakeTurns(t *testing.T) {
 	q := newQueue(1000, 32<<20)
-	put := func(source string, id session.ID, size int) {
-		r := newRecord()
-		r.Session.ID, r.Session.Source = id, netip.MustParseAddrPort(source)
-		for range size / 1024 {
-			addLine(r, 0, session.MarkNote, strings.Repeat("x", 1024))
-		}
-		if !q.put(ownerOf("", r), r) {
+	for i := range 100 {
+		if !put(q, owner{}, "10.0.0.1:1", session.ID(i%7), 100<<10) {
 			t.Fatal("no room")
 		}
 	}
-	for i := range 100 {
-		put("10.0.0.1:1", session.ID(i), 100<<10)
-	}
 	for i := range 300 {
-		put("10.0.0.2:1", session.ID(1000+i), 0)
+		if !put(q, owner{}, "10.0.0.2:1", session.ID(1000+i%7), i%3<<10) {
+			t.Fatal("no room")
+		}
 	}
 	var loud, quiet session.ID
 	for n := range 400 {
 		next, _, _ := q.get()
 		if id := next.record.Session.ID; id < 1000 {
-			if id != loud {
-				t.Fatalf("record %d of the loud source in place of %d", id, loud)
+			if id != loud%7 {
+				t.Fatalf("a record of session %d of the loud source in place of %d", id, loud%7)
 			}
 			loud++
 		} else {
-			if id != 1000+quiet {
-				t.Fatalf("record %d of the quiet source in place of %d", id-1000, quiet)
+			if size := int(quiet) % 3 << 10; id != 1000+quiet%7 || next.record.Octets() != size {
+				t.Fatalf("a record of session %d with %d octets in place of %d with %d", id-1000, next.record.Octets(), quiet%7, size)
 			}
 			if quiet++; quiet == 300 && n > 320 {
 				t.Errorf("the last of the quiet source came behind %d of the loud one", loud)
 			}
 		}
 	}
-	if next, _, open := q.get(); next.record != nil || !open || q.n != 0 || q.bytes != 0 || len(q.turns) != 0 {
+	if next, _, open := q.get(); next.record != nil || !open || q.n != 0 || q.bytes != 0 || q.turns.owners.len() != 0 || len(q.turns.sessions) != 0 {
 		t.Errorf("left in the queue: %d records, %d octets", q.n, q.bytes)
+	}
+}
+
+// However many MSAs a tenant writes from, and in however many sessions, it costs another tenant no record: neither one with an MSA of its own, nor one
+// behind the same MSA. 10 MB a second are formatted; the tenants have 50 records a second of 4 KB.
+func TestATenantOfManyMSAsCostsOthersNothing(t *testing.T) {
+	for _, sources := range []int{1, 10, 100, 1000} {
+		q := newQueue(8192, 16<<20)
+		offered, lost, formatted := 0, map[string]int{}, 0
+		for i := 0; formatted < 300e6; { // half a minute
+			for put(q, owner{tenant: "evil"}, fmt.Sprintf("10.0.%d.%d:1", i%sources>>8, i%sources&255), session.ID(i), 15<<10) {
+				i++
+			}
+			for ; offered < formatted/200_000; offered++ {
+				id := session.ID(1<<40 + offered)
+				if !put(q, owner{tenant: "acme"}, "10.1.0.1:1", id, 3<<10) {
+					lost["acme"]++
+				}
+				if !put(q, owner{tenant: "neighbour"}, "10.0.0.0:1", ^id, 3<<10) {
+					lost["neighbour"]++
+				}
+			}
+			next, _, _ := q.get()
+			formatted += next.size
+			next.record.Release()
+		}
+		if len(lost) > 0 {
+			t.Errorf("%d MSAs: of %d records each lost %v", sources, offered, lost)
+		}
+	}
+}
+
+// The records of a session stay in order, whosever they are: before its sender is known nobody's, then one tenant's, then another's.
+func TestASessionOfSeveralTenantsStaysInOrder(t *testing.T) {
+	q := newQueue(1000, 32<<20)
+	names := []string{"", "acme", "", "beta", "beta", "acme"}
+	const records = 60
+	for n := range records {
+		for id := range session.ID(3) {
+			if !put(q, owner{tenant: names[n%len(names)]}, "10.0.0.1:1", id, n<<10) {
+				t.Fatal("no room")
+			}
+		}
+	}
+	var seen [3]int
+	for range 3 * records {
+		next, _, _ := q.get()
+		id := next.record.Session.ID
+		if n := next.record.Octets() >> 10; n != seen[id] {
+			t.Fatalf("record %d of session %d in place of %d", n, id, seen[id])
+		}
+		seen[id]++
 	}
 }
 
