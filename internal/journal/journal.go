@@ -92,6 +92,7 @@ type Journal struct {
 	format  *formatter
 	files   *Files
 	sinks   []*sink
+	told    time.Time     // when kanmon's own log was last told of losses; only run uses it
 	drained chan struct{} // closed when the formatting goroutine has ended
 }
 
@@ -239,7 +240,6 @@ func (j *Journal) run() {
 	defer close(j.drained)
 	tick := time.NewTicker(logInterval)
 	defer tick.Stop()
-	logged := time.Time{}
 	for more := true; more; {
 		select {
 		case <-j.queue.wake:
@@ -247,18 +247,22 @@ func (j *Journal) run() {
 		case <-tick.C:
 			j.writeRepeats(false)
 		}
-		more = j.drain()
-		if time.Since(logged) < logInterval || j.teller.busy.Load() {
-			continue
-		}
-		if lost, all := j.queue.toTell(); len(lost) > 0 {
-			j.teller.tell(func(log *slog.Logger) {
-				log.Warn("journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
-			})
-			logged = time.Now()
-		}
+		more = j.drain(tick.C)
+		j.tellLosses()
 	}
 	j.writeRepeats(true)
+}
+
+// tellLosses tells kanmon's own log what was lost, once in a while.
+func (j *Journal) tellLosses() {
+	if !j.queue.unsaid.Load() || time.Since(j.told) < logInterval || j.teller.busy.Load() {
+		return
+	}
+	lost, all := j.queue.toTell()
+	j.teller.tell(func(log *slog.Logger) {
+		log.Warn("journal dropped records", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
+	})
+	j.told = time.Now()
 }
 
 // writeRepeats writes what has been counted for long enough; at the end all of it.
@@ -289,9 +293,16 @@ func (j *Journal) gather() {
 	}
 }
 
-// drain formats what is queued. It is false once the queue is closed.
-func (j *Journal) drain() (more bool) {
+// drain formats what is queued. It is false once the queue is closed. Under load that goes on and on, and what is done now and then is
+// done meanwhile.
+func (j *Journal) drain(tick <-chan time.Time) (more bool) {
 	for {
+		select {
+		case <-tick:
+			j.writeRepeats(false)
+		default:
+		}
+		j.tellLosses()
 		next, missed, more := j.queue.get()
 		if len(missed) > 0 {
 			for _, s := range j.sinks {

@@ -157,6 +157,38 @@ func TestLossesAreLoggedOnceAMinute(t *testing.T) {
 	})
 }
 
+// Under a load that never lets the queue run empty, losses are told all the same, and what was only counted is written.
+func TestNothingIsHeldBackUnderLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var warned bytes.Buffer
+		var j *Journal
+		began := time.Now()
+		busy := jsonSheet
+		busy.append = func(f *formatter, r *session.Record) []byte {
+			if time.Since(began) < 15*time.Minute {
+				j.Record(noteRecord("more"))
+				j.Record(noteRecord(strings.Repeat("x", 1<<20))) // does not fit
+				time.Sleep(time.Second)
+			}
+			return jsonSheet.append(f, r)
+		}
+		f := newPipeFile()
+		j = mustStart(t, Options{QueueBytes: 1 << 19, Log: slog.New(slog.NewTextHandler(&warned, nil))}, to(busy, f))
+		for range 3 {
+			j.Record(decisionRecord("acme", "busy", "would_delay", "again"))
+		}
+		time.Sleep(14*time.Minute - time.Second/2)
+		synctest.Wait()
+		if n := strings.Count(warned.String(), "journal dropped records"); n != 14 {
+			t.Errorf("logged %d times in 14 minutes:\n%s", n, &warned)
+		}
+		if got := f.String(); !strings.Contains(got, `"count":2`) {
+			t.Errorf("what was counted is not written: %q", got)
+		}
+		closeNow(t, j)
+	})
+}
+
 func TestCloseKeepsItsBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, g := newPipeFile(), newPipeFile()

@@ -3,6 +3,7 @@ package journal
 import (
 	"maps"
 	"sync"
+	"sync/atomic"
 
 	"kanmon/internal/session"
 )
@@ -23,6 +24,8 @@ type queue struct {
 	dropped losses // all that did not fit in here, and what sinks lost
 	untold  losses // of these, what kanmon's own log has not been told
 	closed  bool
+
+	unsaid atomic.Bool // there is something untold
 }
 
 func newQueue(records, octets int) *queue {
@@ -112,6 +115,7 @@ func (q *queue) lose(o owner, n uint64) {
 func (q *queue) lost(o owner, n uint64) {
 	q.dropped.add(o, n)
 	q.untold.add(o, n)
+	q.unsaid.Store(true)
 }
 
 func (q *queue) total() uint64 {
@@ -131,6 +135,7 @@ func (q *queue) toTell() (fresh losses, all uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	fresh, q.untold = q.untold, nil
+	q.unsaid.Store(false)
 	return fresh, q.dropped.sum()
 }
 
