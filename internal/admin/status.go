@@ -11,7 +11,7 @@ type Status struct {
 	Started        time.Time `json:"started"`
 	Sessions       int       `json:"sessions"`        // running now
 	Holders        []Holder  `json:"holders"`         // who has most of them, or was refused some
-	RecordsDropped uint64    `json:"records_dropped"` // that at least one sink has lost, of the journals that sessions still record to
+	RecordsDropped uint64    `json:"records_dropped"` // that at least one sink has lost, since the start
 
 	RecordsDroppedOf map[string]uint64 `json:"records_dropped_of,omitempty"` // by tenant; by source where none is known
 

@@ -29,6 +29,9 @@ func (o *operator) Status() admin.Status {
 		HeapFreed:  samples[1].Value.Uint64(),
 		Stacks:     samples[2].Value.Uint64(),
 		Mapped:     samples[3].Value.Uint64() - samples[4].Value.Uint64(),
+
+		RecordsDropped:   o.d.files.Dropped(),
+		RecordsDroppedOf: o.d.files.DroppedOf(),
 	}
 	for _, h := range o.d.live.Holdings(shownHolders) {
 		shown := admin.Holder{Tenant: h.Tenant, Sessions: h.Sessions, Refused: h.Refused}
@@ -36,15 +39,6 @@ func (o *operator) Status() admin.Status {
 			shown.Source = strings.TrimSuffix(h.Source.String(), "/32")
 		}
 		status.Holders = append(status.Holders, shown)
-	}
-	for _, j := range o.d.journals() {
-		status.RecordsDropped += j.Dropped()
-		for whose, n := range j.DroppedOf() {
-			if status.RecordsDroppedOf == nil {
-				status.RecordsDroppedOf = make(map[string]uint64)
-			}
-			status.RecordsDroppedOf[whose] += n
-		}
 	}
 	return status
 }

@@ -1,13 +1,41 @@
 package daemon
 
 import (
+	"maps"
 	"runtime"
 	"slices"
 	"testing"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
+
+// What was dropped stays told when a reload has ended the journal that dropped it, and what is dropped behind its end is told, too.
+func TestStatusForgetsNoDroppedRecord(t *testing.T) {
+	tables := func(mode string) string {
+		return "[journal]\nrecords = 'DIR/records.jsonl'\naddresses = '" + mode + "'\n"
+	}
+	w := newWorld(t, listenTable+tables("clear"))
+	w.start()
+	first := w.daemon.journalInUse()
+	drop := func() {
+		r := session.NewRecord()
+		r.Lines = make([]session.Line, 1<<19) // more than there is room for
+		first.RecordOf("acme", r)
+	}
+	drop()
+	if err := w.daemon.Reload(t.Context(), w.with(tables("domain"))); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the old generation has ended", func() bool { return len(w.daemon.journals()) == 1 && w.daemon.journals()[0] != first })
+	drop()
+	got := (&operator{w.daemon}).Status()
+	if got.RecordsDropped != 2 || !maps.Equal(got.RecordsDroppedOf, map[string]uint64{"acme": 2}) {
+		t.Errorf("%d dropped, of %v", got.RecordsDropped, got.RecordsDroppedOf)
+	}
+	w.stop()
+}
 
 // What an operator is shown of kanmon itself is what is: a running session is counted, and one that has ended is not.
 func TestStatusIsWhatIs(t *testing.T) {

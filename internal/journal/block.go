@@ -12,6 +12,7 @@ type block struct {
 type mark struct {
 	seq uint64 // number of the record; 0 if it is counted as lost already
 	end int    // offset behind the record
+	of  *owner
 }
 
 // chunk is what is to be written next: whole records, so that nobody else's text can come between the parts of one.

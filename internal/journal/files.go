@@ -9,63 +9,121 @@ import (
 )
 
 // Files are what journals write to. Those of one process share them: a journal that comes with a new configuration writes to a
-// file that one before it still has open through the same sink. The zero Files is ready.
+// file that one before it still has open through the same sink. What all of them have lost is counted here. The zero Files is ready.
 type Files struct {
 	mu    sync.Mutex
-	sinks []*sink
+	sinks []*sink // also those that nobody uses any more and that still write
 
 	records atomic.Uint64 // that have been numbered
+
+	counting sync.Mutex
+	dropped  losses
 }
 
-// take gives the sink of an outlet, with one more user: the one there is, which goes on with what stands at the path now, else a new one.
+// Dropped is the number of records that at least one sink of a journal has lost, of all journals that there were. It never goes back.
+func (f *Files) Dropped() uint64 {
+	f.counting.Lock()
+	defer f.counting.Unlock()
+	return f.dropped.sum()
+}
+
+// DroppedOf is [Files.Dropped] by tenant, or by source where no tenant is known. Those beyond 64 are "others".
+func (f *Files) DroppedOf() map[string]uint64 {
+	f.counting.Lock()
+	defer f.counting.Unlock()
+	of := make(map[string]uint64)
+	for o, n := range f.dropped {
+		of[o.String()] += n
+	}
+	return of
+}
+
+func (f *Files) lost(o owner, n uint64) {
+	f.counting.Lock()
+	defer f.counting.Unlock()
+	f.dropped.add(o, n)
+}
+
+// take gives the sink of an outlet, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One
+// that nobody uses any more has to end before: a file has one writer.
 func (f *Files) take(out outlet, limit int, log *teller) (*sink, error) {
-	opened, err := openWithin(out)
+	late := time.After(openPatience)
+	opened, err := openBefore(late, out)
 	if err != nil {
 		return nil, err
 	}
+	for {
+		s, fresh, ended := f.enter(out, opened, limit, log)
+		switch {
+		case fresh:
+			return s, nil
+		case s != nil:
+			if err := within(openPatience, func() error { return s.exchange(opened) }); errors.Is(err, errStuck) {
+				return s, err
+			}
+			return s, nil // that the old file could not be closed is not this one's fault
+		}
+		select {
+		case <-ended:
+		case <-late:
+			return nil, errors.Join(errStuck, within(closePatience, opened.Close))
+		}
+	}
+}
+
+// enter counts one more user of the sink of an outlet, or begins one. Where there is one that nobody uses any more, it gives what is closed when
+// that has ended.
+func (f *Files) enter(out outlet, opened file, limit int, log *teller) (s *sink, fresh bool, ended <-chan struct{}) {
 	f.mu.Lock()
-	i := slices.IndexFunc(f.sinks, func(s *sink) bool { return s.is(out) })
-	if i < 0 {
-		defer f.mu.Unlock()
-		s := newSink(out, opened, limit, log)
-		s.users = 1
-		f.sinks = append(f.sinks, s)
-		go s.run()
-		return s, nil
+	defer f.mu.Unlock()
+	f.dropEnded()
+	if i := slices.IndexFunc(f.sinks, func(s *sink) bool { return s.is(out) }); i >= 0 {
+		s = f.sinks[i]
+		if s.users == 0 {
+			return nil, false, s.done
+		}
+		s.users++
+		return s, false, nil
 	}
-	s := f.sinks[i]
-	s.users++
-	f.mu.Unlock()
-	if err := within(openPatience, func() error { return s.exchange(opened) }); errors.Is(err, errStuck) {
-		return s, err
-	}
-	return s, nil // that the old file could not be closed is not this one's fault
+	s = newSink(out, opened, limit, log)
+	s.users = 1
+	f.sinks = append(f.sinks, s)
+	go s.run()
+	return s, true, nil
 }
 
 // leave takes a user off a sink, and says whether it was the last one.
 func (f *Files) leave(s *sink) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if s.users--; s.users > 0 {
-		return false
-	}
-	f.sinks = slices.DeleteFunc(f.sinks, func(other *sink) bool { return other == s })
-	return true
+	s.users--
+	return s.users == 0
 }
 
-// openWithin opens a file, unless that takes too long.
-func openWithin(out outlet) (file, error) {
+// tidy forgets sinks that nobody uses any more and that have ended.
+func (f *Files) tidy() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.dropEnded()
+}
+
+func (f *Files) dropEnded() {
+	f.sinks = slices.DeleteFunc(f.sinks, func(s *sink) bool { return s.users == 0 && s.ended() })
+}
+
+// openBefore opens a file, unless that takes until it is late.
+func openBefore(late <-chan time.Time, out outlet) (file, error) {
 	type result struct {
 		file file
 		err  error
 	}
-	opened, late := make(chan result), make(chan struct{})
-	defer close(late)
+	opened, given := make(chan result), make(chan struct{})
+	defer close(given)
 	go func() {
 		f, err := out.open()
 		select {
 		case opened <- result{f, err}:
-		case <-late:
+		case <-given:
 			if err == nil {
 				_ = f.Close()
 			}
@@ -74,7 +132,7 @@ func openWithin(out outlet) (file, error) {
 	select {
 	case r := <-opened:
 		return r.file, r.err
-	case <-time.After(openPatience):
+	case <-late:
 		return nil, errStuck
 	}
 }

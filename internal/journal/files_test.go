@@ -55,6 +55,39 @@ func TestGenerationsWriteToOneFile(t *testing.T) {
 	}
 }
 
+// A configuration that comes back to a file waits, a bounded time, for whoever has left it and has not ended: a file has one writer.
+func TestBackToAFileThatIsStillWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var files Files
+		old, refused, fresh := newPipeFile(), newPipeFile(), newPipeFile()
+		old.gate = make(chan struct{})
+		path := to(jsonSheet, old, refused, fresh)
+		first := mustStart(t, Options{Files: &files}, path)
+		first.Record(transactionRecord("first@b.example"))
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			closeNow(t, first)
+		}()
+		time.Sleep(time.Second)
+		began := time.Now()
+		if _, err := open(Options{Files: &files, Log: quiet}, []outlet{path}); !errors.Is(err, errStuck) || time.Since(began) > openPatience {
+			t.Errorf("while the old one writes: %v after %v", err, time.Since(began))
+		}
+		time.AfterFunc(time.Second, func() { close(old.gate) })
+		second := mustStart(t, Options{Files: &files}, path)
+		if n := strings.Count(old.String(), "first@"); n != 1 {
+			t.Errorf("%d records are in the file when the next one begins", n)
+		}
+		second.Record(transactionRecord("second@b.example"))
+		<-closed
+		closeNow(t, second)
+		if n := strings.Count(fresh.String(), "second@"); n != 1 || len(files.sinks) != 0 {
+			t.Errorf("%d records of the next one; %d sinks are left", n, len(files.sinks))
+		}
+	})
+}
+
 // A kanmon that comes with a new configuration writes to what stands at the path now, and so do those before it.
 func TestGenerationsFollowTheRotation(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "records.jsonl")

@@ -145,7 +145,7 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 	j := &Journal{
 		log:     o.Log,
 		teller:  &teller{log: o.Log},
-		queue:   newQueue(o.QueueRecords, o.QueueBytes),
+		queue:   newQueue(o.QueueRecords, o.QueueBytes, o.Files),
 		format:  newFormatter(o.Addresses, o.HashKey),
 		files:   o.Files,
 		drained: make(chan struct{}),
@@ -175,17 +175,8 @@ func (j *Journal) RecordOf(tenant string, r *session.Record) {
 	}
 }
 
-// Dropped is the number of records that at least one sink has lost, since New.
+// Dropped is the number of records that at least one sink has lost, since New. [Files.DroppedOf] says whose.
 func (j *Journal) Dropped() uint64 { return j.queue.total() }
-
-// DroppedOf is [Journal.Dropped] by tenant, or by source where no tenant is known. Those beyond 64 are "others".
-func (j *Journal) DroppedOf() map[string]uint64 {
-	of := make(map[string]uint64)
-	for o, n := range j.queue.byOwner() {
-		of[o.String()] += n
-	}
-	return of
-}
 
 // Reopen opens the paths of the sinks anew, for log rotation. A path that still names the open file is left as it is.
 // On an error the sink concerned goes on with the file it has.
@@ -209,9 +200,9 @@ func (j *Journal) Close(ctx context.Context) error {
 		j.queue.abandon()
 	}
 	err := j.leave(ctx)
-	if n := j.Dropped(); n > 0 {
+	if lost, all := j.queue.toTell(); all > 0 {
 		_ = within(closePatience, func() error { // not told where even that takes long
-			j.log.Warn("journal closed with records dropped", "dropped_total", n)
+			j.log.Warn("journal closed with records dropped", "dropped", lost.sum(), "of", lost.String(), "dropped_total", all)
 			return nil
 		})
 	}
@@ -225,13 +216,16 @@ func (j *Journal) leave(ctx context.Context) error {
 		s.finish()
 	}
 	var errs []error
-	left := make(map[uint64]struct{}) // a record that two sinks lose is one record
+	left := make(map[uint64]owner) // a record that two sinks lose is one record
 	for _, s := range mine {
 		if err := s.wait(ctx, left); err != nil {
 			errs = append(errs, fmt.Errorf("journal: close %s: %w", s.name, err))
 		}
 	}
-	j.queue.lose(owner{}, uint64(len(left)))
+	j.files.tidy()
+	for _, o := range left {
+		j.queue.lose(o, 1)
+	}
 	return errors.Join(errs...)
 }
 
@@ -272,7 +266,7 @@ func (j *Journal) writeRepeats(all bool) {
 			continue
 		}
 		s.rest(j.format).due(time.Now(), all, func(tenant string, line []byte) {
-			if o := (owner{tenant: tenant}); !s.add(o, 0, line) {
+			if o := (owner{tenant: tenant}); !s.add(&o, 0, line) {
 				j.queue.lose(o, 1)
 			}
 		})
@@ -339,7 +333,7 @@ func (j *Journal) write(next queued) (fits bool) {
 	j.format.beginOf(next.of.owner, r)
 	fits = true
 	for _, s := range j.sinks {
-		fits = s.add(next.of.owner, next.seq, s.append(j.format, r)) && fits
+		fits = s.add(&next.of.owner, next.seq, s.append(j.format, r)) && fits
 	}
 	r.Release()
 	return fits

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -167,13 +168,17 @@ func TestNothingIsHeldBackUnderLoad(t *testing.T) {
 		busy.append = func(f *formatter, r *session.Record) []byte {
 			if time.Since(began) < 15*time.Minute {
 				j.Record(noteRecord("more"))
-				j.Record(noteRecord(strings.Repeat("x", 1<<20))) // does not fit
+				large := newRecord() // does not fit
+				for range 1000 {
+					addLine(large, 0, session.MarkNote, "much")
+				}
+				j.Record(large)
 				time.Sleep(time.Second)
 			}
 			return jsonSheet.append(f, r)
 		}
 		f := newPipeFile()
-		j = mustStart(t, Options{QueueBytes: 1 << 19, Log: slog.New(slog.NewTextHandler(&warned, nil))}, to(busy, f))
+		j = mustStart(t, Options{QueueBytes: 1 << 15, Log: slog.New(slog.NewTextHandler(&warned, nil))}, to(busy, f))
 		for range 3 {
 			j.Record(decisionRecord("acme", "busy", "would_delay", "again"))
 		}
@@ -194,7 +199,8 @@ func TestCloseKeepsItsBound(t *testing.T) {
 		f, g := newPipeFile(), newPipeFile()
 		f.gate = make(chan struct{})
 		g.fail(syscall.EIO)
-		j := mustStart(t, Options{}, to(jsonSheet, f), to(sessionLogSheet, g))
+		var warned bytes.Buffer
+		j := mustStart(t, Options{Log: slog.New(slog.NewTextHandler(&warned, nil))}, to(jsonSheet, f), to(sessionLogSheet, g))
 		for range 3 {
 			r := transactionRecord("a@b.example")
 			addLine(r, 0, session.MarkNote, "connected")
@@ -212,6 +218,12 @@ func TestCloseKeepsItsBound(t *testing.T) {
 		}
 		if n := j.Dropped(); n != 3 {
 			t.Errorf("dropped %d, want 3: what both sinks lost counts once", n)
+		}
+		if of := j.files.DroppedOf(); !maps.Equal(of, map[string]uint64{"192.168.30.40": 3}) {
+			t.Errorf("dropped of %v", of)
+		}
+		if !strings.Contains(warned.String(), `dropped=3 of="192.168.30.40: 3" dropped_total=3`) {
+			t.Error(&warned)
 		}
 	})
 }

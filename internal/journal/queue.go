@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"maps"
 	"sync"
 	"sync/atomic"
 
@@ -21,16 +20,17 @@ type queue struct {
 	limit   int // octets
 	uses    map[owner]*use
 	missed  losses // records that did not fit in here, and the sinks have not been told of
-	dropped losses // all that did not fit in here, and what sinks lost
+	dropped uint64 // all that did not fit in here, and what sinks lost
 	untold  losses // of these, what kanmon's own log has not been told
 	closed  bool
 
 	unsaid atomic.Bool // there is something untold
+	files  *Files      // count all losses
 }
 
-func newQueue(records, octets int) *queue {
+func newQueue(records, octets int, files *Files) *queue {
 	return &queue{
-		most: records, limit: octets, turns: newTurns(), uses: make(map[owner]*use),
+		most: records, limit: octets, files: files, turns: newTurns(), uses: make(map[owner]*use),
 		wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1),
 	}
 }
@@ -113,7 +113,8 @@ func (q *queue) lose(o owner, n uint64) {
 }
 
 func (q *queue) lost(o owner, n uint64) {
-	q.dropped.add(o, n)
+	q.dropped += n
+	q.files.lost(o, n)
 	q.untold.add(o, n)
 	q.unsaid.Store(true)
 }
@@ -121,13 +122,7 @@ func (q *queue) lost(o owner, n uint64) {
 func (q *queue) total() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.dropped.sum()
-}
-
-func (q *queue) byOwner() losses {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return maps.Clone(q.dropped)
+	return q.dropped
 }
 
 // toTell gives what was lost since it was last asked, and in all.
@@ -136,7 +131,7 @@ func (q *queue) toTell() (fresh losses, all uint64) {
 	defer q.mu.Unlock()
 	fresh, q.untold = q.untold, nil
 	q.unsaid.Store(false)
-	return fresh, q.dropped.sum()
+	return fresh, q.dropped
 }
 
 // signal puts a token into a channel that holds one.

@@ -54,7 +54,7 @@ func TestALossWakesTheSink(t *testing.T) {
 		go s.run()
 		synctest.Wait() // it has nothing to do
 		o, text := owner{tenant: "acme"}, []byte(strings.Repeat("x", 1000)+"\n")
-		for s.add(o, 1, text) { // until it has enough
+		for s.add(&o, 1, text) { // until it has enough
 			synctest.Wait()
 			if len(f.String()) > 0 {
 				break
@@ -64,7 +64,7 @@ func TestALossWakesTheSink(t *testing.T) {
 			t.Errorf("%d octets written of a buffer that is full", n)
 		}
 		for _, lose := range []func(){
-			func() { s.add(o, 1, make([]byte, 1<<20+1)) },
+			func() { s.add(&o, 1, make([]byte, 1<<20+1)) },
 			func() { s.skip(losses{o: 1}) },
 		} {
 			lose()
@@ -72,12 +72,12 @@ func TestALossWakesTheSink(t *testing.T) {
 			if got := f.String(); !strings.HasSuffix(got, `,"records":1,"tenant":"acme"}`+"\n") {
 				t.Errorf("behind a loss: …%q", got[max(0, len(got)-60):])
 			}
-			if !s.add(o, 1, text) {
+			if !s.add(&o, 1, text) {
 				t.Error("behind a loss nothing fits")
 			}
 		}
 		s.finish()
-		if err := s.wait(t.Context(), map[uint64]struct{}{}); err != nil {
+		if err := s.wait(t.Context(), map[uint64]owner{}); err != nil {
 			t.Error(err)
 		}
 	})
@@ -231,7 +231,7 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 				t.Errorf("%s: %d written, %d told lost, of %d", name, n, lost[name], loud)
 			}
 		}
-		if of := j.DroppedOf(); len(lost) != 2 || !maps.Equal(lost, of) {
+		if of := j.files.DroppedOf(); len(lost) != 2 || !maps.Equal(lost, of) {
 			t.Errorf("told: %v, and when asked: %v", lost, of)
 		}
 	})
@@ -252,7 +252,7 @@ func put(q *queue, o owner, source string, id session.ID, size int) bool {
 
 // Whose records are many and large does not keep those of others waiting, and a session's records come in their order.
 func TestOwnersTakeTurns(t *testing.T) {
-	q := newQueue(1000, 32<<20)
+	q := newQueue(1000, 32<<20, new(Files))
 	for i := range 100 {
 		if !put(q, owner{}, "10.0.0.1:1", session.ID(i%7), 100<<10) {
 			t.Fatal("no room")
@@ -289,7 +289,7 @@ func TestOwnersTakeTurns(t *testing.T) {
 // behind the same MSA. 10 MB a second are formatted; the tenants have 50 records a second of 4 KB.
 func TestATenantOfManyMSAsCostsOthersNothing(t *testing.T) {
 	for _, sources := range []int{1, 10, 100, 1000} {
-		q := newQueue(8192, 16<<20)
+		q := newQueue(8192, 16<<20, new(Files))
 		offered, lost, formatted := 0, map[string]int{}, 0
 		for i := 0; formatted < 300e6; { // half a minute
 			for put(q, owner{tenant: "evil"}, fmt.Sprintf("10.0.%d.%d:1", i%sources>>8, i%sources&255), session.ID(i), 15<<10) {
@@ -316,7 +316,7 @@ func TestATenantOfManyMSAsCostsOthersNothing(t *testing.T) {
 
 // The records of a session stay in order, whosever they are: before its sender is known nobody's, then one tenant's, then another's.
 func TestASessionOfSeveralTenantsStaysInOrder(t *testing.T) {
-	q := newQueue(1000, 32<<20)
+	q := newQueue(1000, 32<<20, new(Files))
 	names := []string{"", "acme", "", "beta", "beta", "acme"}
 	const records = 60
 	for n := range records {

@@ -84,19 +84,19 @@ func newSink(out outlet, f file, limit int, log *teller) *sink {
 }
 
 // add buffers a formatted record and is false if it does not fit. It wakes run when there is enough to write, and for what was lost.
-func (s *sink) add(o owner, seq uint64, text []byte) bool {
+func (s *sink) add(of *owner, seq uint64, text []byte) bool {
 	if len(text) == 0 {
 		return true
 	}
 	s.mu.Lock()
-	has := s.has[o]
+	has := s.has[*of]
 	ok := fits(has, len(text), s.limit-len(s.waiting.data))
 	if ok {
 		s.waiting.data = append(s.waiting.data, text...)
-		s.waiting.marks = append(s.waiting.marks, mark{seq, len(s.waiting.data)})
-		s.has[o] = has + len(text)
+		s.waiting.marks = append(s.waiting.marks, mark{seq, len(s.waiting.data), of})
+		s.has[*of] = has + len(text)
 	} else {
-		s.lost.add(o, 1)
+		s.lost.add(*of, 1)
 	}
 	enough := len(s.waiting.data) >= writeChunk
 	s.mu.Unlock()
@@ -186,8 +186,8 @@ func (s *sink) finish() {
 }
 
 // wait waits for run to end, no longer than ctx, closes the file, and adds the numbers of the records that are not in
-// it to left.
-func (s *sink) wait(ctx context.Context, left map[uint64]struct{}) error {
+// it to left, with whose they are.
+func (s *sink) wait(ctx context.Context, left map[uint64]owner) error {
 	var overtime error
 	select {
 	case <-s.done:
@@ -210,7 +210,7 @@ func (s *sink) wait(ctx context.Context, left map[uint64]struct{}) error {
 	for _, b := range []*block{&s.current, &s.waiting} {
 		for _, m := range b.marks {
 			if m.end > b.written && m.seq != 0 {
-				left[m.seq] = struct{}{}
+				left[m.seq] = *m.of
 			}
 		}
 	}
@@ -332,6 +332,16 @@ func (s *sink) progress(f file, n int, err error) (replaced bool) {
 		}
 	}
 	return replaced
+}
+
+// ended says whether run has ended.
+func (s *sink) ended() bool {
+	select {
+	case <-s.done:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *sink) ending() bool {
