@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -61,8 +63,9 @@ func TestVerdict(t *testing.T) {
 		change func(*result, *rig)
 	}{
 		{"", func(*result, *rig) {}},
-		{"", func(res *result, _ *rig) { res.resident, res.heldAtFirst = maxResident+1, maxResident+1 }},
+		{"", func(res *result, _ *rig) { res.resident = maxResident }},
 		{"MiB resident", func(res *result, _ *rig) { res.resident = maxResident + 1 }},
+		{"MiB resident", func(res *result, _ *rig) { res.resident, res.heldAtFirst = maxResident+1, maxResident+1 }},
 		{"p95 is 2.00 times", func(res *result, _ *rig) {
 			res.windows[kanmon.name][0].wholeP95 *= 2
 			res.windows[kanmon.name][0].wholeP95 -= 20 * time.Millisecond
@@ -98,6 +101,31 @@ func TestVerdict(t *testing.T) {
 		if got := strings.Join(j.wrong, "; "); c.want == "" && got != "" || !strings.Contains(got, c.want) {
 			t.Errorf("want %q, got %q", c.want, got)
 		}
+	}
+}
+
+// What an attacker has lost of its own records excuses nothing that is missing of the honest.
+func TestOnlyTheHonestOwnLossesCount(t *testing.T) {
+	r := &rig{ledger: traffic.NewLedger()}
+	res := &result{windows: map[string][]window{kanmon.name: {{group: "g"}}}}
+	r.results = append(r.results, res)
+	for _, token := range []string{"H1", "H2", "H3"} {
+		mail := traffic.NewMail(token, "a@honest1.example", []string{"b@gmail.com"}, 100)
+		r.ledger.Enter("g", "", mail)
+		r.ledger.Ended(mail, traffic.Outcome{Step: traffic.StepDot, Code: 250})
+		r.ledger.Took(traffic.Copy{Token: token, Sum: mail.Sum(), Accepted: true})
+	}
+	file := filepath.Join(t.TempDir(), "records.jsonl")
+	lines := fmt.Sprintf(`{"type":"dropped","records":500,"tenant":%q}`+"\n", kinds[1].tenant()) +
+		`{"type":"dropped","records":500,"source":"10.0.0.1"}` + "\n" + `{"type":"dropped","records":1,"tenant":"honest1"}` + "\n"
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.read(movedRecords{file, res}); err != nil {
+		t.Fatal(err)
+	}
+	if n := r.uncounted(); n != 2 || res.dropped != 1 {
+		t.Errorf("%d neither on record nor counted, %d counted, want 2 and 1", n, res.dropped)
 	}
 }
 

@@ -68,7 +68,7 @@ func (r *rig) setting() string {
 		honestRate*len(honestTenants), r.conf.rounds, r.conf.window, r.share)
 }
 
-// uncounted is how many honest deliveries of the run are neither on record nor counted as dropped. What is dropped is told when the stream goes
+// uncounted is how many honest deliveries of the run are neither on record nor counted as dropped for the honest. What is dropped is told when the stream goes
 // on, which may be in the time of the next attack: so it is one number for the run.
 func (r *rig) uncounted() int {
 	missing, dropped := 0, 0
@@ -107,8 +107,7 @@ func (r *rig) judge(res *result, uncounted int) *judged {
 	if j.uncounted = min(uncounted, max(0, a.Unrecorded-res.dropped)); j.uncounted > 0 {
 		say("%d honest mails neither on record nor counted", j.uncounted)
 	}
-	// What the attack before has left is not this one's.
-	if res.resident > max(maxResident, res.heldAtFirst+res.heldAtFirst/8) {
+	if res.resident > maxResident { // also where the attack before has left most of it
 		say("%d MiB resident, %d when it began", res.resident>>10, res.heldAtFirst>>10)
 	}
 	if res.silent {

@@ -40,7 +40,7 @@ type result struct {
 
 	heldAtFirst int // KiB resident when the attack began
 	resident    int // KiB, the most
-	dropped     int // records that gap lines speak of
+	dropped     int // records of the honest that gap lines speak of
 	answer      time.Duration
 	silent      bool // the admin socket did not answer
 	harm        []string
@@ -236,11 +236,11 @@ func (r *rig) readMoved() error {
 }
 
 func (r *rig) read(m movedRecords) error {
-	before := r.records.Dropped
+	before := r.records.DroppedOf(honestTenants...)
 	if err := r.records.ReadRecords(m.file, r.ledger); err != nil {
 		return err
 	}
-	m.of.dropped += r.records.Dropped - before
+	m.of.dropped += r.records.DroppedOf(honestTenants...) - before
 	return os.Remove(m.file)
 }
 

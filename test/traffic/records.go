@@ -3,6 +3,7 @@ package traffic
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,8 +14,25 @@ import (
 // Records are what was read of files of records.
 type Records struct {
 	Lines   int
-	Torn    int // lines that are no JSON object
-	Dropped int // records that gap lines speak of
+	Torn    int            // lines that are no JSON object
+	Dropped map[string]int // records that gap lines speak of, by tenant, or source; "" is nobody's
+}
+
+// AllDropped is how many records gap lines speak of.
+func (r *Records) AllDropped() (n int) {
+	for _, of := range r.Dropped {
+		n += of
+	}
+	return n
+}
+
+// DroppedOf is how many of tenants gap lines speak of. Only these can be records of the tenants' mail: what others write too much of, they lose
+// themselves.
+func (r *Records) DroppedOf(tenants ...string) (n int) {
+	for _, tenant := range tenants {
+		n += r.Dropped[tenant]
+	}
+	return n
 }
 
 // ReadRecords reads a file of JSON lines and tells the ledger of each delivery on it. Lines are checked and not decoded: a flood writes
@@ -56,12 +74,17 @@ func (r *Records) line(line []byte, ledger *Ledger) {
 	switch {
 	case bytes.Contains(line, gap):
 		var dropped struct {
-			Records int `json:"records"`
+			Records        int
+			Tenant, Source string
 		}
 		if json.Unmarshal(line, &dropped) != nil {
 			r.Torn++
+			return
 		}
-		r.Dropped += dropped.Records
+		if r.Dropped == nil {
+			r.Dropped = make(map[string]int)
+		}
+		r.Dropped[cmp.Or(dropped.Tenant, dropped.Source)] += dropped.Records
 	case bytes.Contains(line, delivery), bytes.Contains(line, orphan):
 		ledger.Recorded(tokenIn(line))
 	}

@@ -170,7 +170,11 @@ func TestRecordsAreRead(t *testing.T) {
 	lines := []string{
 		`{"type":"transaction","dot":{"code":250,"text":"250 2.0.0 Ok: queued as T1"},"outcome":"delivered"}`,
 		`{"type":"transaction","outcome":"refused"}`,
-		`{"type":"dropped","time":"x","records":17}`,
+		`{"type":"dropped","time":"x","records":17,"tenant":"acme"}`,
+		`{"type":"dropped","time":"x","records":2,"tenant":"beta"}`,
+		`{"type":"dropped","time":"x","records":4,"source":"10.0.0.1"}`,
+		`{"type":"dropped","time":"x","records":8}`,
+		`{"type":"dropped","time":"x","records":1,"tenant":"acme"}`,
 		`{"type":"transaction","outcome":"delivered"{"type":"session"}`,
 		`"type":"session"}`,
 	}
@@ -181,7 +185,10 @@ func TestRecordsAreRead(t *testing.T) {
 	if err := r.ReadRecords(file, l); err != nil {
 		t.Fatal(err)
 	}
-	if r.Lines != 5 || r.Torn != 2 || r.Dropped != 17 || l.mails["T1"].records != 1 {
+	if r.Lines != 9 || r.Torn != 2 || l.mails["T1"].records != 1 {
 		t.Errorf("%+v, %d records of the mail", r, l.mails["T1"].records)
+	}
+	if r.AllDropped() != 32 || r.DroppedOf("acme") != 18 || r.DroppedOf("acme", "beta", "gamma") != 20 {
+		t.Errorf("dropped: %v", r.Dropped)
 	}
 }
