@@ -2,6 +2,7 @@ package journal
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -30,9 +31,10 @@ func (f *Files) Dropped() uint64 {
 // DroppedOf is [Files.Dropped] by tenant, or by source where no tenant is known. Those beyond 64 are "others".
 func (f *Files) DroppedOf() map[string]uint64 {
 	f.counting.Lock()
-	defer f.counting.Unlock()
+	dropped := maps.Clone(f.dropped)
+	f.counting.Unlock()
 	of := make(map[string]uint64)
-	for o, n := range f.dropped {
+	for o, n := range dropped {
 		of[o.String()] += n
 	}
 	return of
