@@ -19,12 +19,14 @@ const (
 )
 
 // Where it is quiet, what a busy time has left behind, or a quiet one has gathered, is collected and given back to the system. That costs
-// two collections, so it is done seldom.
+// two collections, so it is done seldom: soon where a busy time is over, as sessions that are held may follow it for long.
 const (
-	worthReleasing = 8 << 20 // octets
-	quietRate      = 1 << 18 // octets allocated in a second: more is no quiet
-	quietTicks     = 3       // seconds of quiet
-	releaseApart   = 120     // seconds between one time and the next
+	worthReleasing = 8 << 20  // octets
+	quietRate      = 1 << 18  // octets allocated in a second: more is no quiet
+	quietTicks     = 3        // seconds of quiet
+	releaseApart   = 120      // seconds between one time and the next
+	busyOctets     = 32 << 20 // allocated since the last time: it was a busy one
+	busyApart      = 8        // seconds, where a busy time lies between
 )
 
 // memoryUse is what the runtime says about memory, in octets.
@@ -40,6 +42,7 @@ type collectorPace struct {
 	last     uint64 // allocated at the last tick
 	quiet    int    // ticks
 	released int    // ticks until memory may be given back again
+	since    uint64 // allocated when it was given back last
 	floor    uint64 // spare memory that the last time has left: it lies between what is live
 }
 
@@ -55,8 +58,12 @@ func (p *collectorPace) tick(use memoryUse) (percent int, release bool) {
 		p.floor = use.spare
 	}
 	p.released = max(0, p.released-1)
-	if p.quiet >= quietTicks && p.released == 0 && use.spare >= p.floor+worthReleasing {
-		p.released = releaseApart
+	wait := p.released
+	if use.allocated-p.since > busyOctets {
+		wait -= releaseApart - busyApart
+	}
+	if p.quiet >= quietTicks && wait <= 0 && use.spare >= p.floor+worthReleasing {
+		p.released, p.since = releaseApart, use.allocated
 		release = true
 	}
 	want := int(min(max(100*garbageBudget/max(use.inUse, 1), minGCPercent), maxGCPercent))

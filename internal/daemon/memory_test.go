@@ -42,7 +42,7 @@ func TestMemoryIsGivenBackWhereItIsQuiet(t *testing.T) {
 		"gathered in the quiet":           {60, 1000, 0, 1 << 19, 0, 9},
 		"gathered slowly":                 {60, 3600, 0, 10 << 10, 0, 4},
 		"what cannot be given back":       {60, 1000, 50 << 20, 0, 30 << 20, 1},
-		"busy for a moment, now and then": {3, 3, 50 << 20, 0, 0, 1},
+		"busy for a moment, now and then": {3, 3, 50 << 20, 0, 0, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var p collectorPace
@@ -70,6 +70,28 @@ func TestMemoryIsGivenBackWhereItIsQuiet(t *testing.T) {
 				t.Errorf("given back %d times, want %d", released, c.want)
 			}
 		})
+	}
+}
+
+// Sessions that are opened behind a busy time, and held, are soon all that takes memory.
+func TestMemoryIsGivenBackBehindEachBusyTime(t *testing.T) {
+	var p collectorPace
+	use, released := memoryUse{}, 0
+	for range 3 {
+		for range 5 {
+			use.allocated += 30 << 20
+			use.spare += 10 << 20
+			p.tick(use)
+		}
+		for range 8 {
+			if _, release := p.tick(use); release {
+				released++
+				use.spare = 0
+			}
+		}
+	}
+	if released != 3 {
+		t.Errorf("given back %d times behind three busy times", released)
 	}
 }
 
