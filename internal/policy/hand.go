@@ -93,7 +93,7 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 		return err
 	}
 	c.By, c.Why = by, why
-	return p.audit(c, Order{Given: &Given{s, name, amount}})
+	return p.audit(due{c, p.amountNow(override{s, name})})
 }
 
 func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change, error) {
@@ -158,11 +158,7 @@ func (p *Policy) change(s contain.Subject, did, by, why string, do func(contain.
 	if err := do(s); err != nil {
 		return err
 	}
-	var order Order
-	if saved, ok := p.detector.SavedOf(s); ok {
-		order.Sender = &saved
-	}
-	return p.audit(Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why}, order)
+	return p.audit(due{Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why}, p.senderNow(s)})
 }
 
 func (p *Policy) stateText(s contain.Subject) string {
@@ -184,11 +180,11 @@ func (p *Policy) stateText(s contain.Subject) string {
 }
 
 // audit keeps a change at once, with the order that it is. What could not be kept is tried again later.
-func (p *Policy) audit(c Change, order Order) error {
-	if c = p.stamped(c); p.store == nil {
+func (p *Policy) audit(c due) error {
+	if c.Change = p.stamped(c.Change); p.store == nil {
 		return nil
 	}
-	if err := p.keep(context.Background(), []Change{c}, []Order{order}); err != nil {
+	if err := p.keep(context.Background(), []due{c}); err != nil {
 		select {
 		case p.pending <- c:
 		default:

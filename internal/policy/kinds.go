@@ -40,20 +40,19 @@ func (p *Policy) SetKind(s contain.Subject, kind *contain.Kind, by, why string) 
 	if s.Account == contain.NullSender || s.Account == mailbox.Unreadable {
 		return ErrKind
 	}
-	before, order := p.kindText(s), Order{Unmarked: &s}
+	before := p.kindText(s)
 	p.mu.Lock()
 	all := maps.Clone(*p.marked.Load())
 	if all == nil {
 		all = marks{}
 	}
 	if delete(all, s); kind != nil {
-		m := Mark{Subject: s, Kind: *kind, At: p.clock().Round(0).UTC(), By: by, Why: why}
-		all[s], order = m, Order{Mark: &m}
+		all[s] = Mark{Subject: s, Kind: *kind, At: p.clock().Round(0).UTC(), By: by, Why: why}
 	}
 	p.marked.Store(&all)
 	p.mu.Unlock()
 	p.remark(s.Tenant)
-	return p.audit(Change{By: by, Subject: s, Did: "kind", Before: before, After: p.kindText(s), Why: why}, order)
+	return p.audit(due{Change{By: by, Subject: s, Did: "kind", Before: before, After: p.kindText(s), Why: why}, p.markNow(s)})
 }
 
 // remark tells the detector of marks that have changed; the tenant "" is all.

@@ -84,8 +84,9 @@ type Policy struct {
 	held map[heldFor]int // sessions that are being delayed
 
 	store   Store
-	pending chan Change // what sessions have led to, for the audit
-	unkept  []Change    // of them: taken out, and not kept yet; the loop's, and after it Close's
+	keeping chan struct{} // has one in it while somebody writes to the store how subjects stand
+	pending chan due      // what sessions have led to, for the audit
+	unkept  []due         // of them: taken out, and not kept yet; the loop's, and after it Close's
 	teller  *teller
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
@@ -103,7 +104,7 @@ type settings struct {
 func New(o Options) (*Policy, error) {
 	p := &Policy{
 		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
-		held: map[heldFor]int{}, pending: make(chan Change, maxPending),
+		held: map[heldFor]int{}, keeping: make(chan struct{}, 1), pending: make(chan due, maxPending),
 	}
 	p.given.Store(&map[override]int64{})
 	p.marked.Store(&marks{})

@@ -107,7 +107,7 @@ func (p *Policy) loop(ctx context.Context) {
 }
 
 // keepPending keeps what sessions have led to, all that waits together. What cannot be kept waits on, as long as it is not too much.
-func (p *Policy) keepPending(ctx context.Context, more ...Change) {
+func (p *Policy) keepPending(ctx context.Context, more ...due) {
 	p.unkept = append(p.unkept, more...)
 	for len(p.pending) > 0 {
 		p.unkept = append(p.unkept, <-p.pending)
@@ -116,13 +116,7 @@ func (p *Policy) keepPending(ctx context.Context, more ...Change) {
 		p.unkept = nil
 		return
 	}
-	orders := make([]Order, 0, len(p.unkept))
-	for _, c := range p.unkept {
-		if saved, ok := p.detector.SavedOf(c.Subject); ok {
-			orders = append(orders, Order{Sender: &saved})
-		}
-	}
-	err := p.keep(ctx, p.unkept, orders)
+	err := p.keep(ctx, p.unkept)
 	if err == nil {
 		p.unkept = nil
 		return
@@ -133,11 +127,11 @@ func (p *Policy) keepPending(ctx context.Context, more ...Change) {
 	}
 }
 
-// keep has the store keep it.
-func (p *Policy) keep(ctx context.Context, changes []Change, orders []Order) error {
+// keep has the store keep changes, and how what they are about stands.
+func (p *Policy) keep(ctx context.Context, changes []due) error {
 	ctx, cancel := context.WithTimeout(ctx, keepTime)
 	defer cancel()
-	return patiently(ctx, func() error { return p.store.Keep(ctx, changes, orders) })
+	return patiently(ctx, func() error { return p.keepOnce(ctx, changes) })
 }
 
 // patiently does it again for as long as another process has the file.
