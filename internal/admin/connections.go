@@ -9,8 +9,8 @@ import (
 )
 
 // Connections bounds those that are open at once: each costs a descriptor that mail may need. When there is no room for a new one,
-// that user who has most gives one up, the oldest of those that do not wait for an answer. So whoever holds many of them open, or
-// lets a request trickle in, holds up nobody.
+// that user who has most gives one up, the oldest of those that do not wait for an answer. So whoever holds many of them open, lets
+// a request trickle in, or asks for what takes long, holds up nobody.
 type connections struct {
 	mu    sync.Mutex
 	open  map[net.Conn]*connection
@@ -48,7 +48,7 @@ func (c *connections) enter(ctx context.Context, conn net.Conn) context.Context 
 	return context.WithValue(ctx, connectionKey{}, entered)
 }
 
-// leastNeeded gives the connection to be closed. Where all wait for an answer it is the newest one.
+// leastNeeded gives the connection to be closed. Where all of that user wait for an answer it is the newest one.
 func (c *connections) leastNeeded() (leaves *connection) {
 	of := map[string]int{}
 	for _, one := range c.open {
@@ -56,10 +56,10 @@ func (c *connections) leastNeeded() (leaves *connection) {
 	}
 	worse := func(a, b *connection) bool {
 		switch {
-		case a.waiting != b.waiting:
-			return !a.waiting
 		case of[a.user] != of[b.user]:
 			return of[a.user] > of[b.user]
+		case a.waiting != b.waiting:
+			return !a.waiting
 		default:
 			return (a.number < b.number) != a.waiting
 		}
