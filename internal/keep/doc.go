@@ -11,6 +11,8 @@
 //  2. [Memory.Get], [Memory.Put] or [Memory.PutOf], [Memory.Drop]: none waits for the disk, and Get does not allocate.
 //  3. [Memory.Close] writes what has not been written; then close the database.
 //
+// What waits for a store that takes nothing is bounded, however much is put meanwhile.
+//
 // What is lost with a killed process is what was put in its last second. A row that makes no sense is left out and counted: this is
 // no memory that anything false or unsafe follows from.
 package keep

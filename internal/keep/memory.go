@@ -29,7 +29,7 @@ type Memory[K comparable, V any] struct {
 
 	mu      sync.Mutex
 	entries *share.Map[K, *entry[V]]
-	dirty   map[K]struct{}
+	dirty   map[K]bool // to be written; true: the store has a row of it
 
 	stop  chan struct{}
 	tasks sync.WaitGroup
@@ -45,7 +45,7 @@ type entry[V any] struct {
 // New makes a Memory and reads what the store has.
 func New[K comparable, V any](o Options[K, V]) (*Memory[K, V], error) {
 	m := &Memory[K, V]{
-		o: o, entries: share.NewMap[K, *entry[V]](o.Most), dirty: map[K]struct{}{}, stop: make(chan struct{}),
+		o: o, entries: share.NewMap[K, *entry[V]](o.Most), dirty: map[K]bool{}, stop: make(chan struct{}),
 	}
 	if m.o.Clock == nil {
 		m.o.Clock = time.Now
@@ -95,8 +95,7 @@ func (m *Memory[K, V]) PutOf(k K, v V, owner string) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.put(k, v, owner, m.o.Clock())
-	m.markDirty(k)
+	m.markDirty(k, m.put(k, v, owner, m.o.Clock()))
 }
 
 // Drop forgets an entry.
@@ -154,7 +153,7 @@ func (m *Memory[K, V]) put(k K, v V, owner string, now time.Time) *entry[V] {
 	if !found {
 		e = &entry[V]{}
 		if gone, forgot := m.entries.Put(k, e, owner); forgot {
-			m.markDirty(gone)
+			m.dropRow(gone)
 		}
 	}
 	e.value, e.put = v, now
@@ -170,21 +169,33 @@ func (m *Memory[K, V]) ownerOf(k K) string {
 
 func (m *Memory[K, V]) forget(k K) {
 	m.entries.Delete(k)
-	m.markDirty(k)
+	m.dropRow(k)
 }
 
-func (m *Memory[K, V]) markDirty(k K) {
-	if m.o.Store == nil {
-		return
+// markDirty has an entry written. One that is put again and again is the same one: the disk learns of it a few times in its life.
+func (m *Memory[K, V]) markDirty(k K, e *entry[V]) {
+	if _, due := m.dirty[k]; m.o.Store != nil && !due && e.put.Sub(e.stored) > m.o.Life/rewrites {
+		m.dirty[k] = !e.stored.IsZero()
 	}
-	// An entry that is put again and again is the same one: the disk learns of it a few times in its life.
-	if e, found := m.entries.Get(k); !found || e.put.Sub(e.stored) > m.o.Life/rewrites {
-		m.dirty[k] = struct{}{}
+}
+
+// dropRow has the row of an entry that is gone deleted. There is none of an entry that was never written: while the store takes nothing,
+// new ones come and go without end, and would all be remembered for that.
+func (m *Memory[K, V]) dropRow(k K) {
+	switch hasRow, due := m.dirty[k]; {
+	case m.o.Store == nil || hasRow:
+	case due:
+		delete(m.dirty, k)
+	case len(m.dirty) < mostDirty*m.o.Most: // else the next process finds it, and forgets it as it forgets others
+		m.dirty[k] = true
 	}
 }
 
 // rewrites is how often in its life an entry is written that is put all the time.
 const rewrites = 50
+
+// mostDirty is for how many times as many entries as there may be something waits to be written, before rows are left where they are.
+const mostDirty = 2
 
 // SaveEvery is how long a change waits for others before it is written: what a kill can cost.
 const SaveEvery = time.Second
@@ -212,7 +223,7 @@ func (m *Memory[K, V]) load() error {
 			put = now
 		}
 		if now.Sub(put) >= m.o.Life {
-			m.dirty[k] = struct{}{} // its row goes
+			m.dirty[k] = true // its row goes
 			continue
 		}
 		m.put(k, v, m.ownerOf(k), put).stored = put
@@ -253,27 +264,34 @@ const saveBatch = 256
 
 func (m *Memory[K, V]) saveAll() (count int, err error) {
 	for {
-		batch, keys := m.takeDirty()
+		batch, taken := m.takeDirty()
 		if len(batch) == 0 {
 			return count, nil
 		}
-		if err := m.o.Store.Save(batch); err != nil {
-			m.putBack(keys)
+		err := m.o.Store.Save(batch)
+		m.saved(batch, taken, err == nil)
+		if err != nil {
 			return count, err
 		}
 		count += len(batch)
 	}
 }
 
-func (m *Memory[K, V]) takeDirty() (batch []Row, keys []K) {
+// A claim is an entry that is being written.
+type claim[K comparable] struct {
+	key    K
+	hasRow bool // before
+}
+
+func (m *Memory[K, V]) takeDirty() (batch []Row, taken []claim[K]) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for k := range m.dirty {
+	for k, hasRow := range m.dirty {
 		if len(batch) == saveBatch {
 			break
 		}
 		delete(m.dirty, k)
-		keys = append(keys, k)
+		taken = append(taken, claim[K]{k, hasRow})
 		e, found := m.entries.Get(k)
 		if !found {
 			var none V
@@ -285,14 +303,25 @@ func (m *Memory[K, V]) takeDirty() (batch []Row, keys []K) {
 		batch = append(batch, Row{Key: key, Value: value, Put: e.put})
 		e.stored = e.put
 	}
-	return batch, keys
+	return batch, taken
 }
 
-func (m *Memory[K, V]) putBack(keys []K) {
+// saved notes which rows the store has now, and what is still to be done: entries have come and gone meanwhile.
+func (m *Memory[K, V]) saved(batch []Row, taken []claim[K], done bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, k := range keys {
-		m.dirty[k] = struct{}{}
+	for i, one := range taken {
+		hasRow := one.hasRow
+		if done {
+			hasRow = !batch[i].Gone
+		}
+		_, found := m.entries.Get(one.key)
+		switch _, due := m.dirty[one.key]; {
+		case !found && !hasRow:
+			delete(m.dirty, one.key)
+		case !found || !done || due:
+			m.dirty[one.key] = hasRow
+		}
 	}
 }
 
