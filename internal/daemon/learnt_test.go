@@ -219,7 +219,7 @@ func TestStandingOfNobody(t *testing.T) {
 	if err := deliverTo(w, "x@gmail.com"); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.providers.Has("google") })
+	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.providers.Met()["google"] })
 	if got := noteOf("google"); got != "" {
 		t.Errorf("an MX of Google's is known: told %q", got)
 	}

@@ -11,10 +11,12 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
+	"kanmon/internal/provider"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
 )
@@ -104,13 +106,19 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	if ip.IsValid() && !o.configured(ip) {
 		return nil, unknownIP(ip)
 	}
+	o.d.mu.Lock()
+	current := o.d.current
+	o.d.mu.Unlock()
 	var all []admin.Standing
+	met := sync.OnceValue(func() map[string]bool { return current.providers.Met() })
 	for _, s := range o.d.book.List() {
 		if ip.IsValid() && s.IP != ip {
 			continue
 		}
 		shown := shownStanding(&s)
-		shown.Note = o.note(shown.Provider)
+		if current != nil {
+			shown.Note = noteOn(shown.Provider, current.providers, met)
+		}
 		if ip.IsValid() {
 			_, seen := o.d.book.Show(s.Key)
 			for _, e := range seen {
@@ -124,18 +132,16 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	return all, nil
 }
 
-// note tells what an operator would else find out by the mail: that nothing is known yet to be the provider's, or never will be.
-func (o *operator) note(provider string) string {
-	o.d.mu.Lock()
-	current := o.d.current
-	o.d.mu.Unlock()
-	provider, place := standing.Split(provider)
+// noteOn tells what an operator would else find out by the mail: that nothing is known yet to be the provider's, or never will be. Met are
+// the providers of which an MX is known.
+func noteOn(of string, providers *provider.Lookup, met func() map[string]bool) string {
+	name, place := standing.Split(of)
 	switch {
 	case place != "":
 		return "only for mail to that recipient domain, or MX; it ends by itself"
-	case provider == "" || strings.HasPrefix(provider, witness.Strange) || current == nil || current.providers.Has(provider):
+	case name == "" || strings.HasPrefix(name, witness.Strange) || met()[name]:
 		return ""
-	case !current.providers.Named(provider):
+	case !providers.Named(name):
 		return "there is no provider of this name: no mail is known to be for it"
 	}
 	return "no MX of this provider is known yet: until one is, this holds for mail to recipient domains that are known to be its own, from RCPT on"

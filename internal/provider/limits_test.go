@@ -3,6 +3,7 @@ package provider
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"strings"
@@ -87,4 +88,30 @@ func TestCacheIsBounded(t *testing.T) {
 			t.Errorf("%d domains are kept, want 10", n)
 		}
 	})
+}
+
+// Which providers are met is found out in one look at all that is known, whosever MXs they are and however many.
+func TestMetIsFoundInOnePass(t *testing.T) {
+	addresses := &listing{memory: newMemory[netip.Addr]()}
+	l := New(Config{Set: set, Addresses: addresses})
+	defer l.Close()
+	for i := range MostKnown / 2 {
+		addresses.PutOf(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), MX{Host: fmt.Sprintf("mx%d.google.com", i%100)}, "")
+	}
+	addresses.PutOf(netip.MustParseAddr("192.0.2.9"), MX{Host: "mx.uq.example", Domain: "uqmobile.jp"}, "")
+	addresses.PutOf(netip.MustParseAddr("192.0.2.10"), MX{Host: "mx.nobody.example"}, "")
+	if met := l.Met(); !maps.Equal(met, map[string]bool{"google": true, "uq": true}) || addresses.passes != 1 {
+		t.Errorf("%v, in %d passes", met, addresses.passes)
+	}
+}
+
+// listing counts how often all that is known was looked at.
+type listing struct {
+	*memory[netip.Addr]
+	passes int
+}
+
+func (m *listing) All(each func(netip.Addr, MX) bool) {
+	m.passes++
+	m.memory.All(each)
 }

@@ -176,13 +176,20 @@ func (l *Lookup) Of(domain string) string {
 	return ""
 }
 
-// Has reports whether an address of an MX of the provider is known.
-func (l *Lookup) Has(provider string) (found bool) {
+// Met gives the providers of which an address of an MX is known. It looks at all there are, so ask once for all providers; whose they are it
+// finds out when At need not wait for it any more.
+func (l *Lookup) Met() map[string]bool {
+	all := map[MX]struct{}{}
 	l.addresses.All(func(_ netip.Addr, mx MX) bool {
-		found = l.whose(mx) == provider
-		return !found
+		all[mx] = struct{}{}
+		return true
 	})
-	return found
+	met := map[string]bool{}
+	for mx := range all {
+		met[l.whose(mx)] = true
+	}
+	delete(met, "")
+	return met
 }
 
 // Named reports whether the list has a provider of this name.

@@ -38,8 +38,9 @@ func (m *memory[K]) PutOf(k K, mx MX, by string) {
 func (m *memory[K]) All(each func(K, MX) bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	now := time.Now()
 	for k, l := range m.known.All() {
-		if time.Since(l.put) < KnownFor && !each(k, l.mx) {
+		if now.Sub(l.put) < KnownFor && !each(k, l.mx) {
 			return
 		}
 	}
