@@ -73,8 +73,9 @@ type Daemon struct {
 	sites      *sites
 	gates      []*gate
 	cleanups   []cleanup
-	stateFiles []os.FileInfo // that this process has locked
-	memory     int64         // soft memory limit before Start
+	stateFiles []stateFile // that this process has locked
+	givenUp    bool        // a cleanup that has not ended
+	memory     int64       // soft memory limit before Start
 	started    time.Time
 
 	mu      sync.Mutex // guards the generations
@@ -284,6 +285,7 @@ func (d *Daemon) undo(ctx context.Context) error {
 	for i := len(d.cleanups) - 1; i >= 0; i-- {
 		c := d.cleanups[i]
 		if err := c.within(ctx); err != nil {
+			d.givenUp = d.givenUp || errors.Is(err, errGivenUp)
 			errs = append(errs, fmt.Errorf("end %s: %w", c.name, err))
 		}
 	}
@@ -305,9 +307,12 @@ func (c *cleanup) within(ctx context.Context) error {
 	case err := <-done:
 		return err
 	case <-time.After(cleanupMoment):
-		return fmt.Errorf("given up: %w", ctx.Err())
+		return fmt.Errorf("%w: %w", errGivenUp, ctx.Err())
 	}
 }
+
+// errGivenUp is what a cleanup returns that goes on behind the stop.
+var errGivenUp = errors.New("given up")
 
 // cleanupMoment is what a cleanup gets behind one that has taken all the time there was.
 const cleanupMoment = time.Second

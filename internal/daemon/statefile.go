@@ -17,14 +17,20 @@ import (
 // name leads to it, and the kernel gives it back when the process ends, however it does. SQLite's own locks (fcntl(2)) are of another
 // kind: they last for a transaction, and do not see this one (flock(2)).
 
+// A stateFile is one that this process has locked.
+type stateFile struct {
+	info os.FileInfo
+	lock *os.File
+}
+
 // errInUse is what lockState returns while another process has the file.
 var errInUse = errors.New("another kanmon has it")
 
 // lockState makes a file of state this process's own until Stop, and makes the file if there is none. Two parts may share a file.
 func (d *Daemon) lockState(path string) error {
 	// A descriptor of a database must not be closed while SQLite has it open: the process's fcntl locks would go with it. So this one is
-	// opened before the database, once, and closed behind it.
-	if info, err := os.Stat(path); err == nil && slices.ContainsFunc(d.stateFiles, func(own os.FileInfo) bool { return os.SameFile(own, info) }) {
+	// opened before the database, once, and closed behind it; where that has been given up, which may write still, by the end of the process.
+	if info, err := os.Stat(path); err == nil && slices.ContainsFunc(d.stateFiles, func(own stateFile) bool { return os.SameFile(own.info, info) }) {
 		return nil
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
@@ -41,9 +47,12 @@ func (d *Daemon) lockState(path string) error {
 		}
 		return errors.Join(err, f.Close())
 	}
-	d.stateFiles = append(d.stateFiles, info)
+	d.stateFiles = append(d.stateFiles, stateFile{info, f})
 	d.onStop("lock of "+path, func(context.Context) error {
-		d.stateFiles = nil
+		if d.givenUp {
+			return nil // stateFiles has it still: nothing else closes it
+		}
+		d.stateFiles = slices.DeleteFunc(d.stateFiles, func(own stateFile) bool { return own.lock == f })
 		return f.Close()
 	})
 	return nil

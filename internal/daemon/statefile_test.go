@@ -1,13 +1,16 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -53,6 +56,38 @@ func TestStateFileOfBothParts(t *testing.T) {
 	w.daemon = second
 	w.start()
 	w.stop()
+}
+
+// law: I21
+//
+// Whatever has been given up at a stop may write to its file still: the file stays this process's own, and none of its locks goes.
+func TestStateFileOfWhatIsGivenUpStaysLocked(t *testing.T) {
+	for _, hangs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			path, ends := filepath.Join(t.TempDir(), "state.db"), make(chan struct{})
+			d := New(nil, nil)
+			if err := d.lockState(path); err != nil {
+				t.Fatal(err)
+			}
+			d.onStop("senders", func(context.Context) error {
+				if hangs {
+					<-ends
+				}
+				return nil
+			})
+			if err := d.undo(t.Context()); errors.Is(err, errGivenUp) != hangs {
+				t.Errorf("hangs %t: %v", hangs, err)
+			}
+			next := New(nil, nil)
+			if err := next.lockState(path); errors.Is(err, errInUse) != hangs {
+				t.Errorf("hangs %t: the next one: %v", hangs, err)
+			}
+			close(ends)
+			for _, one := range slices.Concat(d.stateFiles, next.stateFiles) {
+				_ = one.lock.Close()
+			}
+		})
+	}
 }
 
 // holdInAnotherProcess lets a process have the lock of a file until it is killed.
