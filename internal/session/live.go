@@ -134,21 +134,29 @@ type Holding struct {
 
 // Holdings gives those who have most of the sessions, or were refused some: so many at most.
 func (l *Live) Holdings(most int) []Holding {
-	l.mu.Lock()
-	defer l.mu.Unlock()
 	of := map[holder]Holding{}
-	for whose, n := range l.holders.Each() {
-		of[whose] = Holding{Tenant: whose.tenant, Source: whose.source, Sessions: n}
-	}
-	for whose, n := range l.refused.All() {
-		h := of[whose]
-		h.Tenant, h.Source, h.Refused = whose.tenant, whose.source, n
+	for _, h := range l.holdings() {
+		whose := holder{h.Tenant, h.Source}
+		h.Sessions, h.Refused = h.Sessions+of[whose].Sessions, h.Refused+of[whose].Refused
 		of[whose] = h
 	}
 	list := slices.SortedFunc(maps.Values(of), func(a, b Holding) int {
 		return cmp.Or(cmp.Compare(b.Sessions, a.Sessions), cmp.Compare(b.Refused, a.Refused), cmp.Compare(a.Tenant, b.Tenant), a.Source.Compare(b.Source))
 	})
 	return list[:min(most, len(list))]
+}
+
+// holdings copies what there is, some of it in two parts: sessions begin and end meanwhile only as long as it is being looked through.
+func (l *Live) holdings() (all []Holding) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for whose, n := range l.holders.Each() {
+		all = append(all, Holding{Tenant: whose.tenant, Source: whose.source, Sessions: n})
+	}
+	for whose, n := range l.refused.All() {
+		all = append(all, Holding{Tenant: whose.tenant, Source: whose.source, Refused: n})
+	}
+	return all
 }
 
 // turnedAway counts a session that was too much.
