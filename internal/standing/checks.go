@@ -123,8 +123,12 @@ func isZone(zone string) bool {
 	}) < 0
 }
 
-// dropOldest forgets the answer that is next to be out of date.
+// dropOldest forgets the answer that is next to be out of date. It looks at maxChecks of them at most, and at none where all wait: a sweep
+// may come here for each of 10,000 keys.
 func (c *checks) dropOldest() bool {
+	if len(c.known) <= len(c.waiting)+len(c.running) {
+		return false
+	}
 	var oldest question
 	found := false
 	for q, a := range c.known {
@@ -222,7 +226,8 @@ func (b *Book) checkOne(ctx context.Context, q question) {
 	}
 }
 
-// askAgain asks about every listing that matters still, and forgets answers that nobody needs.
+// askAgain asks about every listing that matters still, and forgets answers that nobody needs. It looks at all keys once a minute, of which
+// there are MaxKeys, and each question costs no more than maxChecks answers looked at.
 func (b *Book) askAgain() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
