@@ -48,7 +48,14 @@ func (d *dials) failing(mx, sendingIP netip.Addr, tenant string, unanswered bool
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.failed == nil {
-		d.failed = share.NewMap[netip.Addr, map[netip.Addr]*failedDial](maxDials)
+		d.failed = share.NewMap[netip.Addr, map[netip.Addr]*failedDial](maxDials).Until(func(of map[netip.Addr]*failedDial) bool {
+			for _, f := range of {
+				if time.Since(f.at) < dialsKept {
+					return false
+				}
+			}
+			return true
+		})
 	}
 	all, known := d.failed.Get(mx)
 	if !known {

@@ -25,7 +25,7 @@ import (
 // often than that. Each further 4xx begins it anew.
 const pinLife = 48 * time.Hour
 
-// mostPins bounds them; a tenant has at most as many as are free.
+// mostPins bounds them; a tenant has its part.
 const mostPins = 50_000
 
 // A pinKey is whose mail it is and where it goes. Each refusal makes two pins: one for the recipient's domain, which holds for all its

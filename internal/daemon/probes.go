@@ -98,7 +98,8 @@ func (p *probes) claim(key standing.Key, who candidate, number uint64, giveUp fu
 // begin notes whose turn it is. Connections that the session has from the IP stay its own.
 func (p *probes) begin(key standing.Key, who candidate, now time.Time) *probe {
 	if p.open == nil {
-		p.open, p.turns = make(map[standing.Key]*probe), share.NewMap[standing.Key, probingTurn](mostTurns)
+		p.open = make(map[standing.Key]*probe)
+		p.turns = share.NewMap[standing.Key, probingTurn](mostTurns).Until(func(t probingTurn) bool { return time.Since(t.at) >= probingAgain })
 	}
 	p.turns.Put(key, probingTurn{who.tenant, who.source, now}, cmp.Or(who.tenant, who.source.String()))
 	open := p.open[key]

@@ -33,7 +33,7 @@ func (r *resets) add(mx, sendingIP netip.Addr, tenant string) (worthIt bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.last == nil {
-		r.last = share.NewMap[netip.Addr, []reset](maxResets)
+		r.last = share.NewMap[netip.Addr, []reset](maxResets).Until(func(of []reset) bool { return time.Since(of[0].at) >= resetsFor })
 	}
 	kept := []reset{{sendingIP, tenant, now}}
 	before, _ := r.last.Get(mx)

@@ -50,6 +50,7 @@ func New[K comparable, V any](o Options[K, V]) (*Memory[K, V], error) {
 	if m.o.Clock == nil {
 		m.o.Clock = time.Now
 	}
+	m.entries.Until(func(e *entry[V]) bool { return m.o.Clock().Sub(e.put) >= m.o.Life })
 	if m.o.Log == nil {
 		m.o.Log = slog.New(slog.DiscardHandler)
 	}

@@ -120,6 +120,8 @@ type kept struct {
 	until time.Time // then DNS is asked again
 }
 
+func (k kept) isOver() bool { return time.Since(k.until) >= 0 && time.Since(k.since) >= usableFor }
+
 // New makes a Lookup.
 func New(c Config) *Lookup {
 	if c.Resolver == nil {
@@ -135,8 +137,8 @@ func New(c Config) *Lookup {
 	l := &Lookup{
 		set: c.Set, resolver: c.Resolver, wait: c.Wait, addresses: c.Addresses, mxs: c.MXs,
 		behind:  newBehind(),
-		domains: share.NewMap[string, kept](most),
-		hosts:   share.NewMap[string, time.Time](most),
+		domains: share.NewMap[string, kept](most).Until(kept.isOver),
+		hosts:   share.NewMap[string, time.Time](most).Until(func(learned time.Time) bool { return time.Since(learned) >= freshFor }),
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l

@@ -19,14 +19,18 @@ type learned struct {
 }
 
 func newMemory[K comparable]() *memory[K] {
-	return &memory[K]{known: share.NewMap[K, learned](MostKnown)}
+	return &memory[K]{known: share.NewMap[K, learned](MostKnown).Until(learned.isOver)}
 }
+
+func (l learned) isOver() bool { return l.isOverAt(time.Now()) }
+
+func (l learned) isOverAt(now time.Time) bool { return now.Sub(l.put) >= KnownFor }
 
 func (m *memory[K]) Get(k K) (mx MX, put time.Time, found bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	l, found := m.known.Get(k)
-	return l.mx, l.put, found && time.Since(l.put) < KnownFor
+	return l.mx, l.put, found && !l.isOver()
 }
 
 func (m *memory[K]) PutOf(k K, mx MX, by string) {
@@ -40,7 +44,7 @@ func (m *memory[K]) All(each func(K, MX) bool) {
 	defer m.mu.Unlock()
 	now := time.Now()
 	for k, l := range m.known.All() {
-		if now.Sub(l.put) < KnownFor && !each(k, l.mx) {
+		if !l.isOverAt(now) && !each(k, l.mx) {
 			return
 		}
 	}

@@ -88,7 +88,7 @@ func TestTicketsAreShared(t *testing.T) {
 	if _, known := cache.Get("192.0.2.25:25"); !known {
 		t.Error("the ticket of another network is forgotten")
 	}
-	if n := cache.known.Len(); n != mostTickets/2+1 {
+	if n := cache.known.Len(); n != mostTickets {
 		t.Errorf("%d tickets are kept", n)
 	}
 	cache.Put("192.0.2.25:25", nil)

@@ -1,36 +1,29 @@
 package share
 
-import (
-	"container/list"
-	"iter"
-)
+import "iter"
 
-// A Map remembers at most so many entries. When there is no room the one that was not used for longest goes: the owner's own, if he has as
-// many as are free, else anybody's.
+// A Map remembers at most so many entries. When there is no room one goes that is out of date, else that which [Order.Leaves] gives.
 type Map[K comparable, V any] struct {
-	most    int
-	entries map[K]*entry[K, V]
-	order   list.List // of *entry[K, V], last used first
-	owners  map[string]*part[K, V]
+	most      int
+	entries   map[K]*Entry[pair[K, V]]
+	order     *Order[pair[K, V]]
+	outOfDate func(V) bool // nil: nothing ever is
 }
 
-type entry[K comparable, V any] struct {
+type pair[K comparable, V any] struct {
 	key   K
 	value V
-	at    *list.Element
-	of    *part[K, V]
-	atOf  *list.Element // in it
-}
-
-// A part is what an owner has.
-type part[K comparable, V any] struct {
-	name  string
-	order list.List // as Map.order
 }
 
 // NewMap makes a Map of at most so many entries.
 func NewMap[K comparable, V any](most int) *Map[K, V] {
-	return &Map[K, V]{most: most, entries: map[K]*entry[K, V]{}, owners: map[string]*part[K, V]{}}
+	return &Map[K, V]{most: most, entries: map[K]*Entry[pair[K, V]]{}, order: NewOrder[pair[K, V]](most)}
+}
+
+// Until makes entries that are out of date, and were not used for longest, go before any other, whosever they are.
+func (m *Map[K, V]) Until(outOfDate func(V) bool) *Map[K, V] {
+	m.outOfDate = outOfDate
+	return m
 }
 
 // Get gives an entry, which is used by that. It does not allocate. The nil Map has none.
@@ -42,43 +35,32 @@ func (m *Map[K, V]) Get(k K) (v V, found bool) {
 	if e == nil {
 		return v, false
 	}
-	m.use(e)
-	return e.value, true
+	m.order.Use(e)
+	return e.Value.value, true
 }
 
-// Put keeps an entry. One that there is already stays whose it was. With the owner "" it is nobody's, and has no part. Gone is what had to
-// make room, if something had.
+// Put keeps an entry. One that there is already stays whose it was. Gone is what had to make room, if something had.
 func (m *Map[K, V]) Put(k K, v V, owner string) (gone K, forgot bool) {
 	if e := m.entries[k]; e != nil {
-		e.value = v
-		m.use(e)
+		e.Value.value = v
+		m.order.Use(e)
 		return gone, false
 	}
-	of := m.owners[owner]
-	if of == nil {
-		of = &part[K, V]{name: owner}
-	}
-	if leaves := m.leaves(of); leaves != nil {
-		gone, forgot = leaves.key, true
+	if len(m.entries) >= m.most {
+		leaves := m.leaves(owner)
+		gone, forgot = leaves.Value.key, true
 		m.remove(leaves)
 	}
-	e := &entry[K, V]{key: k, value: v, of: of}
-	m.entries[k] = e
-	m.owners[owner] = of
-	e.at, e.atOf = m.order.PushFront(e), of.order.PushFront(e)
+	m.entries[k] = m.order.Add(pair[K, V]{k, v}, owner)
 	return gone, forgot
 }
 
-// leaves gives the entry that must go before one more of an owner's comes; nil: none.
-func (m *Map[K, V]) leaves(of *part[K, V]) *entry[K, V] {
-	free := m.most - len(m.entries)
-	switch own := of.order.Len(); {
-	case of.name != "" && own > 0 && own >= free:
-		return of.order.Back().Value.(*entry[K, V])
-	case free <= 0:
-		return m.order.Back().Value.(*entry[K, V])
+// leaves gives the entry that must go before one more of an owner's comes.
+func (m *Map[K, V]) leaves(owner string) *Entry[pair[K, V]] {
+	if e := m.order.Unused(); m.outOfDate != nil && m.outOfDate(e.Value.value) {
+		return e
 	}
-	return nil
+	return m.order.Leaves(owner)
 }
 
 // Delete forgets an entry, if there is one.
@@ -98,7 +80,7 @@ func (m *Map[K, V]) All() iter.Seq2[K, V] {
 			return
 		}
 		for k, e := range m.entries {
-			if !yield(k, e.value) {
+			if !yield(k, e.Value.value) {
 				return
 			}
 		}
@@ -108,15 +90,7 @@ func (m *Map[K, V]) All() iter.Seq2[K, V] {
 // Len is the number of entries.
 func (m *Map[K, V]) Len() int { return len(m.entries) }
 
-func (m *Map[K, V]) use(e *entry[K, V]) {
-	m.order.MoveToFront(e.at)
-	e.of.order.MoveToFront(e.atOf)
-}
-
-func (m *Map[K, V]) remove(e *entry[K, V]) {
-	m.order.Remove(e.at)
-	if e.of.order.Remove(e.atOf); e.of.order.Len() == 0 {
-		delete(m.owners, e.of.name)
-	}
-	delete(m.entries, e.key)
+func (m *Map[K, V]) remove(e *Entry[pair[K, V]]) {
+	m.order.Remove(e)
+	delete(m.entries, e.Value.key)
 }

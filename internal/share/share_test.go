@@ -40,26 +40,101 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// An owner with any number of keys drives out his own; what was used lately stays.
-func TestMapIsShared(t *testing.T) {
-	m := NewMap[string, int](100)
-	for i := range 10 {
-		m.Put(fmt.Sprint("quiet", i), i, "quiet")
+// flood puts so many new keys of an owner.
+func flood(m *Map[string, int], owner string, keys int) {
+	for i := range keys {
+		m.Put(fmt.Sprint(owner, " ", i), i, owner)
 	}
-	for i := range 10_000 {
-		m.Put(fmt.Sprint("greedy", i), i, "greedy")
-		m.Get("greedy0")
-	}
-	for i := range 10 {
-		if v, found := m.Get(fmt.Sprint("quiet", i)); !found || v != i {
-			t.Errorf("%d of the quiet owner is lost", i)
+}
+
+// has says how many of so many keys of an owner are remembered.
+func has(m *Map[string, int], owner string, keys int) (found int) {
+	for i := range keys {
+		if _, known := m.Get(fmt.Sprint(owner, " ", i)); known {
+			found++
 		}
 	}
-	if _, found := m.Get("greedy0"); !found {
+	return found
+}
+
+// An owner alone has all. With any number of keys he drives out his own; what was used lately stays.
+func TestMapIsShared(t *testing.T) {
+	m := NewMap[string, int](100)
+	flood(m, "quiet", 10)
+	for i := range 10_000 {
+		m.Put(fmt.Sprint("greedy ", i), i, "greedy")
+		m.Get("greedy 0")
+	}
+	if n := has(m, "quiet", 10); n != 10 {
+		t.Errorf("%d of the quiet owner's 10 are left", n)
+	}
+	if _, found := m.Get("greedy 0"); !found {
 		t.Error("what is used all the time is lost")
 	}
-	if _, found := m.Get("greedy1"); found || m.Len() != 55 {
+	if _, found := m.Get("greedy 1"); found || m.Len() != 100 {
 		t.Errorf("%d entries; the longest unused one is there: %t", m.Len(), found)
+	}
+	alone := NewMap[string, int](100)
+	if flood(alone, "alone", 100); has(alone, "alone", 100) != 100 {
+		t.Errorf("alone he has %d of 100", alone.Len())
+	}
+}
+
+// Who comes late has his part at once, and keeps it, whoever has filled the memory and gone quiet: one, many, or nobody. What is left is
+// shared equally.
+func TestWhoComesLateHasHisPart(t *testing.T) {
+	const most = 5000
+	for name, quiet := range map[string][]string{
+		"one": {"a"}, "eight": {"a", "b", "c", "d", "e", "f", "g", "h"}, "nobody": {""}, "nobody and one": {"", "a"},
+	} {
+		m := NewMap[string, int](most)
+		for _, owner := range quiet {
+			flood(m, owner, 6000)
+		}
+		part := most / (len(quiet) + 1)
+		if flood(m, "late", part); has(m, "late", part) != part {
+			t.Errorf("behind %s: %d of %d are remembered", name, has(m, "late", part), part)
+		}
+		flood(m, "late", 20_000)
+		for _, owner := range append(quiet, "late") {
+			if n := m.order.parts[owner].order.Len(); n < part || n > part+1+len(quiet) {
+				t.Errorf("behind %s: %q has %d, an equal part is %d", name, owner, n, part)
+			}
+		}
+	}
+}
+
+// Who makes himself any number of owners takes from one who is no more than what that one does not use, and a 64th not at all.
+func TestManyOwnersPressNobodyOut(t *testing.T) {
+	const most, used, unused = 6400, 1000, 90
+	m := NewMap[string, int](most)
+	flood(m, "honest", used)
+	for i := range 100_000 {
+		m.Put(fmt.Sprint("evil ", i), i, fmt.Sprint("evil", i))
+		if i%100 == 0 {
+			has(m, "honest", unused)
+		}
+	}
+	if n := has(m, "honest", unused); n != unused {
+		t.Errorf("%d of %d that are in use are left", n, unused)
+	}
+	if m.Len() != most || len(m.order.above) != 0 {
+		t.Errorf("%d entries, %d owners above a part", m.Len(), len(m.order.above))
+	}
+}
+
+// What is out of date goes before what is not, whosever it is.
+func TestWhatIsOutOfDateGoesFirst(t *testing.T) {
+	m := NewMap[int, bool](10).Until(func(old bool) bool { return old })
+	m.Put(0, true, "quiet")
+	for i := range 9 {
+		m.Put(1+i, false, "greedy")
+	}
+	if gone, forgot := m.Put(10, false, "greedy"); !forgot || gone != 0 {
+		t.Errorf("%d has gone, %t; want what is out of date", gone, forgot)
+	}
+	if gone, forgot := m.Put(11, false, "greedy"); !forgot || gone != 1 {
+		t.Errorf("%d has gone, %t; want the longest unused", gone, forgot)
 	}
 }
 
@@ -67,20 +142,20 @@ func TestMapIsShared(t *testing.T) {
 func TestMapIsFull(t *testing.T) {
 	m := NewMap[int, int](3)
 	for i := range 3 {
-		m.Put(i, i, "") // nobody's have no part
+		m.Put(i, i, fmt.Sprint(i))
 	}
 	m.Get(0)
 	if gone, forgot := m.Put(3, 3, "3"); !forgot || gone != 1 {
 		t.Errorf("%d has gone, %t; want 1", gone, forgot)
 	}
 	m.Put(0, 7, "another")
-	if v, _ := m.Get(0); v != 7 || m.entries[0].of.name != "" {
-		t.Errorf("put again: %d of %q", v, m.entries[0].of.name)
+	if v, _ := m.Get(0); v != 7 || m.entries[0].Owner() != "0" {
+		t.Errorf("put again: %d of %q", v, m.entries[0].Owner())
 	}
 	m.Delete(0)
 	m.Delete(0)
-	if _, found := m.Get(0); found || m.Len() != 2 || m.order.Len() != 2 || len(m.owners) != 2 /* nobody and 3 */ {
-		t.Errorf("%d entries, %d in order, %d owners", m.Len(), m.order.Len(), len(m.owners))
+	if _, found := m.Get(0); found || m.Len() != 2 || m.order.Len() != 2 || len(m.order.parts) != 2 /* 2 and 3 */ {
+		t.Errorf("%d entries, %d in order, %d owners", m.Len(), m.order.Len(), len(m.order.parts))
 	}
 	var none *Map[int, int]
 	none.Delete(1)

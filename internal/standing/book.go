@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // Settings are what a reload may change. A Book keeps them as they are: nothing in them may be changed afterwards.
@@ -48,8 +50,7 @@ type Book struct {
 	ips      map[netip.Addr]*address
 	count    int    // of entries
 	probes   uint64 // that were begun
-	queues   [ranks]queue
-	makers   map[string]*queue // of entries, oldest first, by whose mail made them
+	queues   [ranks]*share.Order[*entry]
 	dirty    map[Key]struct{}
 	checks   checks
 
@@ -65,7 +66,7 @@ type Book struct {
 func New(o Options) (*Book, error) {
 	b := &Book{
 		store: o.Store, check: o.Check, clock: o.Clock, log: o.Log, changed: o.Changed, maxKeys: o.MaxKeys,
-		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, makers: map[string]*queue{}, checks: newChecks(),
+		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: newChecks(),
 		news: make(chan Standing, 1024), stop: make(chan struct{}),
 	}
 	if b.clock == nil {
@@ -76,6 +77,9 @@ func New(o Options) (*Book, error) {
 	}
 	if b.maxKeys <= 0 {
 		b.maxKeys = DefaultMaxKeys
+	}
+	for r := range b.queues {
+		b.queues[r] = share.NewOrder[*entry](b.maxKeys)
 	}
 	if err := b.Configure(o.Settings); err != nil {
 		return nil, err

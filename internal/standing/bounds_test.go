@@ -34,22 +34,15 @@ func coherent(t testing.TB, b *Book) {
 		}
 	}
 	for r := range ranks {
-		for el := b.queues[r].Front(); el != nil; el = el.Next() {
-			e := el.Value.(*entry)
+		for place := range b.queues[r].All() {
+			e := place.Value
 			queued++
-			if e.rank != r || e.place != el || e.rankNow() != r || b.entry(e.Key) != e {
+			if e.rank != r || e.place != place || e.rankNow() != r || b.entry(e.Key) != e {
 				t.Fatalf("%v is in the wrong queue", e.Key)
 			}
-		}
-	}
-	for name, of := range b.makers {
-		for el := of.Front(); el != nil; el = el.Next() {
-			if e := el.Value.(*entry); e.maker != name || e.made != el || b.entry(e.Key) != e {
-				t.Fatalf("%v is not %s's", e.Key, name)
+			if place.Owner() != "" && !e.strange() {
+				t.Fatalf("%v is %s's", e.Key, place.Owner())
 			}
-		}
-		if of.Len() == 0 {
-			t.Fatalf("%s is kept for nothing", name)
 		}
 	}
 	if entries != b.count || queued != b.count {
@@ -339,5 +332,47 @@ func TestATenantHasItsPartOfTheKeys(t *testing.T) {
 	coherent(t, r.Book)
 	if n := len(r.List()); n > keys {
 		t.Errorf("%d standings", n)
+	}
+}
+
+// Tenants come one after the other, make as many keys as they can, and send no more; or a restart has left as many to nobody. Who comes late has
+// his part all the same: an IP that his MXs have listed is suspended there.
+func TestALateTenantHasItsPartOfTheKeys(t *testing.T) {
+	const keys, late = 1000, 40
+	fill := func(r *rig, tenant string, keys int) {
+		for i := range keys {
+			ev := listing(fmt.Sprint("mx:", tenant, i))
+			ev.Tenant = tenant
+			r.Observe(ev)
+		}
+	}
+	for name, full := range map[string]func(*testing.T) *rig{
+		"twelve tenants": func(t *testing.T) *rig {
+			r := newRig(t, Options{MaxKeys: keys})
+			for tenant := range 12 {
+				fill(r, fmt.Sprint("tenant", tenant), keys+200)
+			}
+			return r
+		},
+		"a restart": func(t *testing.T) *rig {
+			store := &memory{}
+			before := newRig(t, Options{MaxKeys: keys, Store: store})
+			fill(before, "tenant", keys)
+			if err := before.Close(); err != nil {
+				t.Fatal(err)
+			}
+			return newRig(t, Options{MaxKeys: keys, Store: store})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := full(t)
+			fill(r, "late", late)
+			for i := range late {
+				if s, _ := r.Show(key(fmt.Sprint("mx:late", i))); s.State != Suspended {
+					t.Fatalf("%d of %d: %v", i, late, s)
+				}
+			}
+			coherent(t, r.Book)
+		})
 	}
 }

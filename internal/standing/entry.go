@@ -1,11 +1,12 @@
 package standing
 
 import (
-	"container/list"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // An address is what is known of a sending IP: as a whole, which is rare, and by provider.
@@ -34,14 +35,11 @@ type entry struct {
 	stored    bool      // may be in the store
 
 	rank  rank
-	place *list.Element // in the queue of its rank
-
-	maker string        // the tenant whose mail's refusal made it; "": nobody's
-	made  *list.Element // in the maker's queue
+	place *share.Entry[*entry] // in the queue of its rank; whose it is there is the tenant whose mail's refusal made it, or nobody
 }
 
-// A rank is how dear a key is: when there are too many, the longest untouched one of the lowest rank is forgotten. So a
-// stranger with a thousand domains can push out strangers, but neither a provider that has a name nor an operator's word.
+// A rank is how dear a key is: when there are too many, one of the lowest rank is forgotten, the longest untouched of the tenant that has made
+// most of them. So a stranger with a thousand domains can push out strangers, but neither a provider that has a name nor an operator's word.
 type rank uint8
 
 const (
@@ -51,8 +49,6 @@ const (
 	permanent             // by hand, or of the whole IP
 	ranks
 )
-
-type queue = list.List // of *entry, longest untouched first
 
 func (e *entry) rankNow() rank {
 	switch {
@@ -79,46 +75,23 @@ func (b *Book) entry(k Key) *entry {
 	return at.keys[k.Provider]
 }
 
-// entryBy is entryFor for evidence of a tenant's mail. A tenant may have MXs of its own, as many as it likes: if it has made as
-// many as are free, it loses its oldest, and nobody else any. Of providers with a name there are only so many.
+// entryBy is entryFor for evidence of a tenant's mail. A tenant may have MXs of its own, as many as it likes: so those are its own, and
+// package share says whose go. Of providers with a name there are only so many, and they are nobody's.
 func (b *Book) entryBy(k Key, tenant string, now time.Time) *entry {
-	if b.entry(k) != nil || !k.strange() {
-		return b.entryFor(k, now)
+	if !k.strange() {
+		tenant = ""
 	}
-	of := b.makers[tenant]
-	if of == nil {
-		of = &queue{}
-		b.makers[strings.Clone(tenant)] = of
-	}
-	if of.Len() > 0 && of.Len() >= b.maxKeys-b.count { // the rule of package share
-		b.forget(of.Front().Value.(*entry))
-	}
-	e := b.entryFor(k, now)
-	if b.makers[tenant] == nil { // its last one has just been forgotten
-		b.makers[strings.Clone(tenant)] = of
-	}
-	e.maker, e.made = tenant, of.PushBack(e)
-	return e
-}
-
-// release takes an entry from its maker: it is forgotten, or a person's now.
-func (b *Book) release(e *entry) {
-	if e.made == nil {
-		return
-	}
-	of := b.makers[e.maker]
-	of.Remove(e.made)
-	if e.made = nil; of.Len() == 0 {
-		delete(b.makers, e.maker)
-	}
+	return b.entryOf(k, tenant, now)
 }
 
 // entryFor gives the key's entry, and makes one where there is none.
-func (b *Book) entryFor(k Key, now time.Time) *entry {
+func (b *Book) entryFor(k Key, now time.Time) *entry { return b.entryOf(k, "", now) }
+
+func (b *Book) entryOf(k Key, maker string, now time.Time) *entry {
 	if e := b.entry(k); e != nil {
 		return e
 	}
-	b.makeRoom(now)
+	b.makeRoom(maker, now)
 	k.Provider = strings.Clone(k.Provider) // it may be part of something large
 	e := &entry{Standing: Standing{Key: k, Share: 1, Since: now}, touched: now, counted: now}
 	at := b.ips[k.IP]
@@ -135,17 +108,27 @@ func (b *Book) entryFor(k Key, now time.Time) *entry {
 		}
 	}
 	b.count++
-	e.rank = e.rankNow()
-	e.place = b.queues[e.rank].PushBack(e)
+	b.enqueue(e, maker)
 	return e
 }
 
+func (b *Book) enqueue(e *entry, maker string) {
+	e.rank = e.rankNow()
+	e.place = b.queues[e.rank].Add(e, maker)
+}
+
+// release takes an entry from its maker: it is a person's now.
+func (b *Book) release(e *entry) {
+	b.queues[e.rank].Remove(e.place)
+	b.enqueue(e, "")
+}
+
 // makeRoom forgets what is out of date, a few at a time, and what is too much.
-func (b *Book) makeRoom(now time.Time) {
+func (b *Book) makeRoom(maker string, now time.Time) {
 	for r := range permanent {
 		for range 2 {
-			if oldest := b.queues[r].Front(); oldest != nil && b.outOfDate(oldest.Value.(*entry), now) {
-				b.forget(oldest.Value.(*entry))
+			if oldest := b.queues[r].Unused(); oldest != nil && b.outOfDate(oldest.Value, now) {
+				b.forget(oldest.Value)
 			}
 		}
 	}
@@ -160,7 +143,7 @@ func (b *Book) makeRoom(now time.Time) {
 		if r == permanent {
 			return
 		}
-		b.forget(b.queues[r].Front().Value.(*entry))
+		b.forget(b.queues[r].Leaves(maker).Value)
 	}
 }
 
@@ -180,7 +163,6 @@ func (b *Book) outOfDate(e *entry, now time.Time) bool {
 }
 
 func (b *Book) forget(e *entry) {
-	b.release(e)
 	b.queues[e.rank].Remove(e.place)
 	b.count--
 	at := b.ips[e.IP]
@@ -203,14 +185,12 @@ func (b *Book) forget(e *entry) {
 // touch moves an entry to the end of the queue it belongs to.
 func (b *Book) touch(e *entry, now time.Time) {
 	e.touched = now
-	r := e.rankNow()
-	if r == e.rank {
-		b.queues[r].MoveToBack(e.place)
+	if e.rankNow() == e.rank {
+		b.queues[e.rank].Use(e.place)
 		return
 	}
 	b.queues[e.rank].Remove(e.place)
-	e.rank = r
-	e.place = b.queues[r].PushBack(e)
+	b.enqueue(e, e.place.Owner())
 }
 
 // maxSeen is how many replies are kept to be shown.

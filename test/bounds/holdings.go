@@ -165,7 +165,7 @@ func (r *reader) grows(t ast.Expr, depth int) bool {
 	case *ast.SelectorExpr:
 		return slices.Contains(growing, text(t))
 	case *ast.Ident:
-		if r.name == "share" && (t.Name == "Map" || t.Name == "Places") {
+		if r.name == "share" && (t.Name == "Map" || t.Name == "Order" || t.Name == "Places") {
 			return true
 		}
 		under, own := r.types[t.Name]
@@ -178,7 +178,7 @@ func (r *reader) grows(t ast.Expr, depth int) bool {
 }
 
 // growing are types of other packages.
-var growing = []string{"list.List", "sync.Map", "share.Map", "share.Places", "tls.ClientSessionCache", "bytes.Buffer", "strings.Builder"}
+var growing = []string{"list.List", "sync.Map", "share.Map", "share.Order", "share.Places", "tls.ClientSessionCache", "bytes.Buffer", "strings.Builder"}
 
 // makes says whether a variable begins as something that grows.
 func (r *reader) makes(v ast.Expr) bool {
