@@ -74,12 +74,13 @@ func (p *probes) isFree(key standing.Key, who candidate, hasMail bool, now time.
 	return !same || who.alone || now.Sub(turn.at) >= probingAgain
 }
 
-// reserve keeps the key for a session that connects, until its mail begins; false if it is not free.
-func (p *probes) reserve(key standing.Key, who candidate) bool {
+// reserve keeps the key for a session that connects, until its mail begins; false if it is not free, or nobody may probe it any more: another
+// session may have become its probe since this one asked, and keeps it.
+func (p *probes) reserve(key standing.Key, who candidate, mayBeProbed func() bool) bool {
 	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.isFree(key, who, false, now) {
+	if !p.isFree(key, who, false, now) || !mayBeProbed() {
 		return false
 	}
 	p.begin(key, who, now)
@@ -185,7 +186,7 @@ func (o *outlet) candidate(choice *egress.Choice, req *session.DialRequest) cand
 // tries lets a session try the key, whose suspension has run out: as its probe where it has mail, else it only connects.
 func (o *outlet) tries(key standing.Key, who candidate, hasMail bool) bool {
 	if !hasMail {
-		return o.probes.reserve(key, who)
+		return o.probes.reserve(key, who, func() bool { return o.book.Peek(key).Answer == standing.Probe })
 	}
 	return o.probes.free(key, who, true) && o.probe(key, who)
 }

@@ -181,3 +181,31 @@ func TestProbeBeginsWithTheMail(t *testing.T) {
 		}
 	})
 }
+
+// A session that has asked whether it may try an IP, and connects when another one has become its probe, does not take that over: the other one
+// goes on, and when it says nothing it ends in time.
+func TestWhoConnectsLateLeavesTheProbe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newProbingWorld(t)
+		req := w.from("10.30.0.1")
+		choice := choiceFor(t, w.outlet, req)
+		late := w.candidate(&choice, &req) // it has seen that the suspension has run out
+		probe := w.connect(t, "10.40.0.1")
+		probe.mail(t, "")
+		if probe.out.SendingIP != w.ip || w.probeOf(w.key, probe.req.Session) == 0 {
+			t.Fatal("the other one is no probe: the test shows nothing")
+		}
+		if w.tries(w.key, late, false) {
+			t.Error("it is let in beside the probe")
+		}
+		if w.probeOf(w.key, probe.req.Session) == 0 {
+			t.Error("the probe has lost the IP")
+		}
+		time.Sleep(probeIdle + time.Second)
+		if got := w.book.Peek(w.key); got.State != standing.Suspended {
+			t.Errorf("the probe says nothing for %s, and the IP is %s", probeIdle, got.State)
+		}
+		probe.close()
+		time.Sleep(2 * probeRedial)
+	})
+}
