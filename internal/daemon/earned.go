@@ -24,6 +24,7 @@ type plea struct {
 	*session.MXRefusal
 	choice  egress.Choice
 	tenant  string
+	asker   string // outlet.asker of the mail
 	how     config.Handling
 	key     standing.Key
 	at      place
@@ -41,7 +42,7 @@ type plea struct {
 func (o *outlet) plead(r *session.MXRefusal) *plea {
 	q, choice := o.choiceOf(r)
 	p := &plea{
-		MXRefusal: r, choice: choice, tenant: witness.Tenant(o.router.Owner(q).Tenant, r.Source), how: o.handlings[choice.Number],
+		MXRefusal: r, choice: choice, tenant: witness.Tenant(o.router.Owner(q).Tenant, r.Source), asker: o.asker(q), how: o.handlings[choice.Number],
 		key: o.key(r.SendingIP, r.Destination.Addr()),
 	}
 	mx := r.Destination.Addr()

@@ -15,7 +15,7 @@ import (
 func (o *outlet) Judge(r session.MXRefusal) session.Judgement {
 	p := o.plead(&r)
 	j := session.Judgement{Observe: p.how.Rescue == config.RescueObserve || !r.SendingIP.IsValid()}
-	o.learn(mailbox.DomainOf(string(r.Recipient)), p.tenant)
+	o.learn(mailbox.DomainOf(string(r.Recipient)), p.asker)
 	if r.Code == 0 {
 		o.judgeSilence(p, &j)
 		return j

@@ -250,7 +250,7 @@ func (o *outlet) query(req session.DialRequest) egress.Query {
 		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
-		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain, o.router.Owner(q).Tenant).Provider
+		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain, o.asker(q)).Provider
 	}
 	return q
 }
@@ -277,7 +277,9 @@ func (o *outlet) foresee(choice egress.Choice, q egress.Query) egress.Choice {
 // foretell remembers which sending IP was right for a mail.
 func (o *outlet) foretell(choice egress.Choice, q egress.Query, ip netip.Addr) {
 	if choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox {
-		o.forecast.Note(errand(q), mailbox.DomainOf(q.Sender), ip)
+		e := errand(q)
+		e.Tenant = choice.Tenant
+		o.forecast.Note(e, mailbox.DomainOf(q.Sender), ip)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
+	"kanmon/internal/witness"
 )
 
 // Pins: who greylists knows a sending IP, and the mail it has sent back must come again from there, whatever kanmon has learnt, or
@@ -41,12 +42,7 @@ type pinKey struct {
 func pinOptions(log *slog.Logger) keep.Options[pinKey, netip.Addr] {
 	return keep.Options[pinKey, netip.Addr]{
 		Most: mostPins, Life: pinLife, Log: log,
-		Owner: func(k pinKey) string {
-			if k.tenant == "" {
-				return k.source.String()
-			}
-			return k.tenant
-		},
+		Owner: func(k pinKey) string { return witness.Tenant(k.tenant, k.source) },
 		Encode: func(k pinKey, ip netip.Addr) (string, string) {
 			return encoded(k.tenant, addrText(k.source), k.sender, k.recipient, addrText(k.mx)), ip.String()
 		},

@@ -380,6 +380,10 @@ func TestPinsAreSharedAmongTenants(t *testing.T) {
 	for i := range mostPins {
 		s.learnt.pins.Put(pinKey{source: msa, sender: "b.example", recipient: fmt.Sprintf("d%d.example", i)}, ip11)
 	}
+	for i := range 2 * mostPins { // a /64 is one MSA
+		host := netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+		s.learnt.pins.Put(pinKey{source: host, sender: "b.example", recipient: "d.example"}, ip11)
+	}
 	if ip := s.send(quiet); ip != ip10 {
 		t.Errorf("from %s, was told to come back from %s", ip, ip10)
 	}

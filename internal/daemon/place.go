@@ -180,11 +180,19 @@ func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
 	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
 		return
 	}
-	tenant := o.router.Owner(q).Tenant
+	tenant := o.asker(q)
 	o.learn(q.RecipientDomain, tenant)
 	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
 		o.providers.Find(context.Background(), q.RecipientDomain, tenant)
 	}
+}
+
+// asker is whose part of the lookups a mail's are: its tenant's, and of all sources that are of none together; without tenants the source's.
+func (o *outlet) asker(q egress.Query) string {
+	if o.tenants == 0 {
+		return witness.Tenant("", q.Source)
+	}
+	return o.router.Owner(q).Tenant
 }
 
 // maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"net/netip"
 	"sync"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"kanmon/internal/session"
 	"kanmon/internal/share"
 	"kanmon/internal/standing"
+	"kanmon/internal/witness"
 )
 
 // Probes are the sessions that try a sending IP whose suspension has run out, one at a time for each key. A session that connects has the
@@ -33,9 +33,9 @@ type probe struct {
 // A candidate is a session that wants to probe.
 type candidate struct {
 	session session.ID
-	tenant  string // "": not known yet
-	source  netip.Addr
-	alone   bool // there is nobody else whose turn it could be
+	tenant  string     // "": not known yet
+	source  netip.Addr // witness.Source of it
+	alone   bool       // there is nobody else whose turn it could be
 }
 
 type probingTurn struct {
@@ -102,7 +102,7 @@ func (p *probes) begin(key standing.Key, who candidate, now time.Time) *probe {
 		p.open = make(map[standing.Key]*probe)
 		p.turns = share.NewMap[standing.Key, probingTurn](mostTurns).Until(func(t probingTurn) bool { return time.Since(t.at) >= probingAgain })
 	}
-	p.turns.Put(key, probingTurn{who.tenant, who.source, now}, cmp.Or(who.tenant, who.source.String()))
+	p.turns.Put(key, probingTurn{who.tenant, who.source, now}, witness.Tenant(who.tenant, who.source))
 	open := p.open[key]
 	if open == nil || open.session != who.session {
 		open.stop()
@@ -180,7 +180,7 @@ func (p *probe) stop() {
 }
 
 func (o *outlet) candidate(choice *egress.Choice, req *session.DialRequest) candidate {
-	return candidate{req.Session, choice.Tenant, req.Source, o.sites.oneTenant(o.tenants)}
+	return candidate{req.Session, choice.Tenant, witness.Source(req.Source), o.sites.oneTenant(o.tenants)}
 }
 
 // tries lets a session try the key, whose suspension has run out: as its probe where it has mail, else it only connects.

@@ -209,3 +209,30 @@ func TestWhoConnectsLateLeavesTheProbe(t *testing.T) {
 		time.Sleep(2 * probeRedial)
 	})
 }
+
+// Without tenants each MSA is one, and a host with a /64 is one MSA: it does not probe twice in a row by another of its addresses.
+func TestAHostProbesOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutlet(t, sendingOf("203.0.113.10", "203.0.113.11"))
+		mx := netip.MustParseAddrPort("[2001:db8:25::25]:25")
+		key := o.key(ip10, mx.Addr())
+		o.Judge(refusedTo("2001:db8:1:2::1", ip10, mx, "a@b.example", "x@example.net", listing))
+		o.sites.from(netip.MustParseAddr("10.30.0.1")) // there is another one
+		time.Sleep(3 * time.Hour)
+		tries := func(s session.ID, source string) bool {
+			req := session.DialRequest{Session: s, Source: netip.MustParseAddr(source), Destination: mx}
+			who := o.candidate(&egress.Choice{}, &req)
+			return o.probes.free(key, who, true) && o.probes.reserve(key, who, func() bool { return true })
+		}
+		if !tries(1, "2001:db8:1:2::1") {
+			t.Fatal("it may not probe at all")
+		}
+		time.Sleep(probeIdle)
+		if tries(2, "2001:db8:1:2::77") {
+			t.Error("the same host probes again from another of its addresses")
+		}
+		if !tries(3, "10.30.0.1") {
+			t.Error("another one has no turn")
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"kanmon/internal/share"
+	"kanmon/internal/witness"
 )
 
 // A Forecast guesses which sending IP an MSA's next mail will leave from, before its sender is known: by what that MSA has sent before,
@@ -16,7 +17,7 @@ type Forecast struct {
 	tracks *share.Map[uint64, *track]
 }
 
-// mostTracks are some 10 MB. An MSA has its part.
+// mostTracks are some 10 MB. A tenant has its part, and an MSA that is of none.
 const mostTracks = 32_768
 
 // A track is what was seen of an MSA, toward one destination or at all.
@@ -44,6 +45,7 @@ func NewForecast() *Forecast { return &Forecast{tracks: share.NewMap[uint64, *tr
 
 // An Errand is who sends where.
 type Errand struct {
+	Tenant   string     // "": not known, or not asked for: only Note needs it
 	Source   netip.Addr // the MSA
 	Port     uint16     // of the listener that took it
 	MX       netip.Addr
@@ -123,7 +125,7 @@ func (f *Forecast) track(key uint64, of *Errand) *track {
 	t, found := f.tracks.Get(key)
 	if !found {
 		t = &track{}
-		f.tracks.Put(key, t, of.Source.String())
+		f.tracks.Put(key, t, witness.Tenant(of.Tenant, of.Source))
 	}
 	return t
 }

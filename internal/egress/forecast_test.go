@@ -86,6 +86,29 @@ func TestForecastIsBounded(t *testing.T) {
 	}
 }
 
+// A host has as many addresses as its /64, and a tenant as it likes: each has one part.
+func TestForecastIsShared(t *testing.T) {
+	ip, mx, honest := netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("192.0.2.25"), netip.MustParseAddr("10.20.1.5")
+	for name, flood := range map[string]struct {
+		tenant string
+		source func(i int) netip.Addr
+	}{
+		"a /64": {"", func(i int) netip.Addr {
+			return netip.AddrFrom16([16]byte{0: 0x20, 1: 1, 12: 1, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)})
+		}},
+		"a tenant": {"evil", func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, 1 + byte(i>>16), byte(i >> 8), byte(i)}) }},
+	} {
+		f := NewForecast()
+		f.Note(Errand{Source: honest, MX: mx}, "acme.example", ip)
+		for i := range 2 * mostTracks {
+			f.Note(Errand{Tenant: flood.tenant, Source: flood.source(i), MX: mx}, "evil.example", ip)
+		}
+		if domain, _ := f.SenderDomain(Errand{Source: honest, MX: mx}); domain != "acme.example" {
+			t.Errorf("%s: another MSA is forgotten", name)
+		}
+	}
+}
+
 func TestForecastDoesNotAllocate(t *testing.T) {
 	f, e := NewForecast(), Errand{Source: netip.MustParseAddr("10.20.1.5"), MX: netip.MustParseAddr("192.0.2.25"), Provider: "google"}
 	f.Note(e, "acme.example", e.MX)

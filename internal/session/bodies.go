@@ -15,7 +15,7 @@ type bodies struct {
 
 // take takes a piece for a session; false if there is none for it.
 func (b *bodies) take(s *session) bool {
-	whose, most := s.holder(), int(s.e.Rescue.bodiesBytes()/outBuffer)
+	whose, most := s.sharer(), int(s.e.Rescue.bodiesBytes()/outBuffer)
 	bounds := share.Bounds{Most: most}
 	if s.e.Tenant != nil {
 		bounds.Reserve = most
@@ -27,7 +27,7 @@ func (b *bodies) take(s *session) bool {
 
 // give gives pieces back.
 func (b *bodies) give(s *session, pieces int) {
-	whose := s.holder()
+	whose := s.sharer()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range pieces {

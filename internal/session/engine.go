@@ -199,7 +199,7 @@ func (e *Engine) refuse(s *session, why Refusal) {
 	s.log.notef("connection from %s refused: %s", s.info.Source, row.reason)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), false)
 	s.log.sentToMSA(s.msa.out)
-	if whose := s.holder(); s.msa.flush(time.Second) == nil && e.Live.waits(whose) {
+	if whose := s.sharer(); s.msa.flush(time.Second) == nil && e.Live.waits(whose) {
 		s.msa.closeGently(refuseLinger)
 		e.Live.waited(whose)
 	}

@@ -312,6 +312,47 @@ func TestATenantLeavesSessionsForOthers(t *testing.T) {
 	})
 }
 
+// Sources that are of no tenant have the part of one together, however many a network makes of itself: the tenants' sessions have a place. Where no
+// tenant is configured they are told apart.
+//
+// audit-B5
+func TestNamelessSourcesAreOneAmongTenants(t *testing.T) {
+	for name, tenant := range map[string]func(session.Origin) string{
+		"tenants": func(o session.Origin) string {
+			if o.Source.Addr().Is4() {
+				return "named"
+			}
+			return ""
+		},
+		"none": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := crowd{world: newWorld(t)}
+				w.engine.Limits = session.Limits{Sessions: 50, SessionsReserve: 10}
+				w.engine.Tenant = tenant
+				want := map[bool]int{true: 40, false: 50}[tenant != nil]
+				if n, _ := w.enter(func(i int) string { return fmt.Sprintf("[2001:db8:1:%x::1]:40001", i) }); n != want {
+					t.Errorf("%d sessions of a /48, want %d", n, want)
+				}
+				if n, told := w.enter(func(i int) string { return fmt.Sprintf("10.20.1.%d:40001", 1+i) }); tenant != nil && n != 5 {
+					t.Errorf("%d sessions of the tenant, then %q", n, told)
+				}
+				holdings := w.engine.Live.Holdings(100)
+				for _, h := range holdings {
+					if h.Tenant == "" && (!h.Source.IsValid() || h.Sessions > 1) {
+						t.Errorf("the operator is shown %+v, want each source", h)
+					}
+				}
+				if len(holdings) < want {
+					t.Errorf("%d have sessions", len(holdings))
+				}
+				w.close()
+			})
+		})
+	}
+}
+
 // Who is refused may take a moment to read why. However many are, and however long they stay: they hold descriptors that sessions need,
 // so only some of them wait, and one tenant's leave room for the others'.
 //

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/share"
+	"kanmon/internal/witness"
 )
 
 // Live knows all running sessions. It outlives the Engines of reloads. The zero Live is ready.
@@ -29,6 +30,7 @@ type Live struct {
 	sessions map[*session]struct{}
 	sources  share.Places[netip.Prefix]
 	holders  share.Places[holder]
+	sharers  share.Places[holder]       // the same places, by who has a part of them
 	refused  *share.Map[holder, uint64] // sessions that were too many
 	waiting  share.Places[holder]       // refused connections that have a moment to read why
 	killBy   time.Time                  // when an MSA that does not read is let go of
@@ -104,19 +106,20 @@ func (l *Live) whenEmpty() <-chan struct{} {
 
 // enter takes a session in, unless there are too many of them; then it says of whom.
 func (l *Live) enter(s *session) (why Refusal, full bool) {
-	limits, source, whose := &s.e.Limits, s.source(), s.holder()
+	limits, source := &s.e.Limits, s.source()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := share.Bounds{Most: limits.sessions(), Reserve: limits.SessionsReserve}
 	switch {
-	case l.holders.All() >= all.Most:
+	case l.sharers.All() >= all.Most:
 		return RefuseLimit, true
 	case !l.sources.Take(source, share.Bounds{Most: all.Most, Each: limits.sessionsPerSource()}):
 		return RefuseSource, true
-	case !l.holders.Take(whose, all):
+	case !l.sharers.Take(s.sharer(), all):
 		l.sources.Give(source)
 		return RefuseTenant, true
 	}
+	l.holders.Take(s.holder(), share.Bounds{Most: all.Most})
 	if l.sessions == nil {
 		l.sessions = make(map[*session]struct{})
 	}
@@ -167,7 +170,7 @@ func (l *Live) turnedAway(whose holder) {
 		l.refused = share.NewMap[holder, uint64](maxMemo)
 	}
 	n, _ := l.refused.Get(whose)
-	l.refused.Put(whose, n+1, whose.text())
+	l.refused.Put(whose, n+1, whose.tenant)
 }
 
 // waits says whether a refused connection may have a moment to read why. It holds a descriptor, as a session does, and is none.
@@ -193,7 +196,7 @@ type holder struct {
 }
 
 func (h holder) text() string {
-	if h.tenant == "" {
+	if h.tenant == "" && h.source.IsValid() {
 		return h.source.String()
 	}
 	return h.tenant
@@ -208,24 +211,26 @@ func (s *session) holder() holder {
 	return holder{source: s.source()}
 }
 
-// source is what one MSA has: an address or, with IPv6, the /64 that any host can choose its address from (RFC 4291 section 2.5.4).
-func (s *session) source() netip.Prefix {
-	addr := s.info.Source.Addr().Unmap().WithZone("")
-	bits := 64
-	if addr.Is4() {
-		bits = 32
+// sharer is whose part a session is of. Where there are tenants, all sources that are of none are together as one of them: a network that
+// nobody has named has any number of addresses, and would be any number of owners.
+func (s *session) sharer() holder {
+	whose := s.holder()
+	if s.e.Tenant != nil && whose.tenant == "" {
+		whose = holder{}
 	}
-	source, _ := addr.Prefix(bits) // fails only for the zero Addr
-	return source
+	return whose
 }
 
+func (s *session) source() netip.Prefix { return witness.SourceBlock(s.info.Source.Addr()) }
+
 func (l *Live) leave(s *session) {
-	source, whose := s.source(), s.holder()
+	source, whose, sharer := s.source(), s.holder(), s.sharer()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.sessions, s)
 	l.sources.Give(source)
 	l.holders.Give(whose)
+	l.sharers.Give(sharer)
 	if len(l.sessions) == 0 && l.empty != nil && l.drain.Load() {
 		select {
 		case <-l.empty:

@@ -283,7 +283,7 @@ func (s *session) afterHello(verb string, phase Phase) {
 	}
 	s.hidesBehindHello()
 	if mx := s.info.Destination.Addr(); s.mx.caps.offers(kwStartTLS) && !s.e.Live.knowsTLS(mx) {
-		s.e.Live.offersTLS.put(mx, struct{}{}, s.holder().text())
+		s.e.Live.offersTLS.put(mx, struct{}{}, s.sharer().text())
 	}
 	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn && s.tryTLS() {
 		s.mx.stage = stageHello

@@ -240,7 +240,7 @@ func (s *session) describeTLS(state tls.ConnectionState, earlier string) TLSReco
 		Resumed: state.DidResume, Err: earlier,
 	}
 	if len(state.PeerCertificates) > 0 {
-		c := s.e.Live.certs.describe(state.PeerCertificates, s.holder().text())
+		c := s.e.Live.certs.describe(state.PeerCertificates, s.sharer().text())
 		r.Names, r.NotAfter, r.Verified = c.names, c.notAfter, c.verified
 	}
 	return r

@@ -67,12 +67,16 @@ func Tenant(name string, source netip.Addr) string {
 	return Source(source).String()
 }
 
-// Source is what of an MSA's address tells it from others: all of an IPv4 address, the /64 of an IPv6 one.
-func Source(source netip.Addr) netip.Addr {
+// Source is what of an MSA's address tells it from others: all of an IPv4 address, of an IPv6 one the /64 that any host can choose its address
+// from (RFC 4291 section 2.5.4).
+func Source(source netip.Addr) netip.Addr { return SourceBlock(source).Addr() }
+
+// SourceBlock is Source as a block of addresses.
+func SourceBlock(source netip.Addr) netip.Prefix {
 	if source = source.Unmap(); source.Is4() {
-		return source
+		return prefix(source, 32)
 	}
-	return prefix(source, 64).Addr()
+	return prefix(source, 64)
 }
 
 // Message tells the transactions of sessions apart; 0 is that of no session. What is said before the first one is the session's own.
