@@ -190,6 +190,7 @@ func TestNothingIsHeldBackUnderLoad(t *testing.T) {
 		if got := f.String(); !strings.Contains(got, `"count":2`) {
 			t.Errorf("what was counted is not written: %q", got)
 		}
+		time.Sleep(2 * time.Minute)
 		closeNow(t, j)
 	})
 }
@@ -222,6 +223,7 @@ func TestCloseKeepsItsBound(t *testing.T) {
 		if of := j.files.DroppedOf(); !maps.Equal(of, map[string]uint64{"192.168.30.40": 3}) {
 			t.Errorf("dropped of %v", of)
 		}
+		synctest.Wait()
 		if !strings.Contains(warned.String(), `dropped=3 of="192.168.30.40: 3" dropped_total=3`) {
 			t.Error(&warned)
 		}

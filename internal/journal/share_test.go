@@ -237,29 +237,26 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 	})
 }
 
-// put puts a record of about so many octets into a queue; false if there is no room.
-func put(q *queue, o owner, source string, id session.ID, size int) bool {
+// largeRecord gives a record of a session, with about so many octets.
+func largeRecord(source string, id session.ID, size int) *session.Record {
 	r := newRecord()
 	r.Session.ID, r.Session.Source = id, netip.MustParseAddrPort(source)
 	for range size / 1024 {
 		addLine(r, 0, session.MarkNote, strings.Repeat("x", 1024))
 	}
-	if o == (owner{}) {
-		o = ownerOf("", r)
-	}
-	return q.put(o, r)
+	return r
 }
 
 // Whose records are many and large does not keep those of others waiting, and a session's records come in their order.
 func TestOwnersTakeTurns(t *testing.T) {
 	q := newQueue(1000, 32<<20, new(Files))
 	for i := range 100 {
-		if !put(q, owner{}, "10.0.0.1:1", session.ID(i%7), 100<<10) {
+		if r := largeRecord("10.0.0.1:1", session.ID(i%7), 100<<10); !q.put(ownerOf("", r), r) {
 			t.Fatal("no room")
 		}
 	}
 	for i := range 300 {
-		if !put(q, owner{}, "10.0.0.2:1", session.ID(1000+i%7), i%3<<10) {
+		if r := largeRecord("10.0.0.2:1", session.ID(1000+i%7), i%3<<10); !q.put(ownerOf("", r), r) {
 			t.Fatal("no room")
 		}
 	}
@@ -290,23 +287,27 @@ func TestOwnersTakeTurns(t *testing.T) {
 func TestATenantOfManyMSAsCostsOthersNothing(t *testing.T) {
 	for _, sources := range []int{1, 10, 100, 1000} {
 		q := newQueue(8192, 16<<20, new(Files))
-		offered, lost, formatted := 0, map[string]int{}, 0
-		for i := 0; formatted < 300e6; { // half a minute
-			for put(q, owner{tenant: "evil"}, fmt.Sprintf("10.0.%d.%d:1", i%sources>>8, i%sources&255), session.ID(i), 15<<10) {
+		var loud []*session.Record
+		for i := range sources {
+			loud = append(loud, largeRecord(fmt.Sprintf("10.0.%d.%d:1", i>>8, i&255), session.ID(i), 15<<10))
+		}
+		quiet := map[string]*session.Record{
+			"acme": largeRecord("10.1.0.1:1", 5000, 3<<10), "neighbour": largeRecord("10.0.0.0:1", 5001, 3<<10),
+		}
+		offered, lost := 0, map[string]int{}
+		for i, formatted := 0, 0; formatted < 1200e6; { // two minutes
+			for q.put(owner{tenant: "evil"}, loud[i%sources]) {
 				i++
 			}
 			for ; offered < formatted/200_000; offered++ {
-				id := session.ID(1<<40 + offered)
-				if !put(q, owner{tenant: "acme"}, "10.1.0.1:1", id, 3<<10) {
-					lost["acme"]++
-				}
-				if !put(q, owner{tenant: "neighbour"}, "10.0.0.0:1", ^id, 3<<10) {
-					lost["neighbour"]++
+				for name, r := range quiet {
+					if !q.put(owner{tenant: name}, r) {
+						lost[name]++
+					}
 				}
 			}
 			next, _, _ := q.get()
 			formatted += next.size
-			next.record.Release()
 		}
 		if len(lost) > 0 {
 			t.Errorf("%d MSAs: of %d records each lost %v", sources, offered, lost)
@@ -321,7 +322,7 @@ func TestASessionOfSeveralTenantsStaysInOrder(t *testing.T) {
 	const records = 60
 	for n := range records {
 		for id := range session.ID(3) {
-			if !put(q, owner{tenant: names[n%len(names)]}, "10.0.0.1:1", id, n<<10) {
+			if r := largeRecord("10.0.0.1:1", id, n<<10); !q.put(ownerOf(names[n%len(names)], r), r) {
 				t.Fatal("no room")
 			}
 		}
