@@ -40,10 +40,10 @@ func (f *Files) DroppedOf() map[string]uint64 {
 	return of
 }
 
-func (f *Files) lost(o owner, n uint64) {
+func (f *Files) lost(o owner) {
 	f.counting.Lock()
 	defer f.counting.Unlock()
-	f.dropped.add(o, n)
+	f.dropped.add(o, 1)
 }
 
 // take gives the sink of an outlet, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One

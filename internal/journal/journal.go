@@ -224,7 +224,7 @@ func (j *Journal) leave(ctx context.Context) error {
 	}
 	j.files.tidy()
 	for _, o := range left {
-		j.queue.lose(o, 1)
+		j.queue.lose(o)
 	}
 	return errors.Join(errs...)
 }
@@ -267,7 +267,7 @@ func (j *Journal) writeRepeats(all bool) {
 		}
 		s.rest(j.format).due(time.Now(), all, func(tenant string, line []byte) {
 			if o := (owner{tenant: tenant}); !s.add(&o, 0, line) {
-				j.queue.lose(o, 1)
+				j.queue.lose(o)
 			}
 		})
 		s.poke()
@@ -311,7 +311,7 @@ func (j *Journal) drain(tick <-chan time.Time) (more bool) {
 		}
 		next.seq = j.files.records.Add(1)
 		if !j.write(next) {
-			j.queue.lose(next.of.owner, 1)
+			j.queue.lose(next.of.owner)
 			for _, s := range j.sinks {
 				s.disown(next.seq)
 			}

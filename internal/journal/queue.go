@@ -53,7 +53,7 @@ func (q *queue) put(o owner, r *session.Record) bool {
 		q.uses[o] = u
 	} else {
 		q.missed.add(o, 1)
-		q.lost(o, 1)
+		q.lost(o)
 	}
 	first := q.n == 1
 	half := q.n > q.most/2 || q.bytes > q.limit/2
@@ -101,21 +101,21 @@ func (q *queue) abandon() {
 			return
 		}
 		next.record.Release()
-		q.lose(next.of.owner, 1)
+		q.lose(next.of.owner)
 	}
 }
 
-// lose counts what a sink has lost.
-func (q *queue) lose(o owner, n uint64) {
+// lose counts a record that a sink has lost.
+func (q *queue) lose(o owner) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.lost(o, n)
+	q.lost(o)
 }
 
-func (q *queue) lost(o owner, n uint64) {
-	q.dropped += n
-	q.files.lost(o, n)
-	q.untold.add(o, n)
+func (q *queue) lost(o owner) {
+	q.dropped++
+	q.files.lost(o)
+	q.untold.add(o, 1)
 	q.unsaid.Store(true)
 }
 
