@@ -182,16 +182,16 @@ func TestNothingIsHeldBackUnderLoad(t *testing.T) {
 		for range 3 {
 			j.Record(decisionRecord("acme", "busy", "would_delay", "again"))
 		}
-		time.Sleep(14*time.Minute - time.Second/2)
-		synctest.Wait()
-		if n := strings.Count(warned.String(), "journal dropped records"); n != 14 {
-			t.Errorf("logged %d times in 14 minutes:\n%s", n, &warned)
-		}
+		time.Sleep(14 * time.Minute)
 		if got := f.String(); !strings.Contains(got, `"count":2`) {
 			t.Errorf("what was counted is not written: %q", got)
 		}
 		time.Sleep(2 * time.Minute)
 		closeNow(t, j)
+		synctest.Wait()
+		if n := strings.Count(warned.String(), "journal dropped records"); n < 14 || n > 16 {
+			t.Errorf("logged %d times in 15 minutes:\n%s", n, &warned)
+		}
 	})
 }
 
