@@ -157,6 +157,8 @@ type Reading struct {
 	// much again.
 	Attested float64 `json:"attested,omitempty"`
 	Accounts int     `json:"accounts,omitempty"`
+	// Named: Bad and Cases are what providers with a name have said, and no stranger's.
+	Named bool `json:"named,omitempty"`
 	// Elsewhere: one provider refuses what the others accept. It is worth Slow at most.
 	Elsewhere bool `json:"elsewhere,omitempty"`
 	// Level is what the numbers are enough for, Overwhelming that they are enough to skip steps.

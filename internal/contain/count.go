@@ -147,7 +147,8 @@ func (ev *event) nothingNew() {
 }
 
 func (d *Detector) add(e *entry, ev *event) {
-	e.add(d.time.minute, &ev.n)
+	n := ev.n.by(ev.witness.Named())
+	e.add(d.time.minute, &n)
 	e.octets += ev.octets
 	e.recipients += int64(ev.recipients)
 	if e.Account != "" && ev.n[answered]+ev.n[judged] > 0 {

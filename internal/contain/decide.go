@@ -44,6 +44,9 @@ func (r *Reading) why() string {
 	}
 	text := fmt.Sprintf("%d of %d in a sliding %s (%.1f %%, surely %.1f %%): %s; allowed: less than %.1f %%",
 		r.Bad, r.Cases, r.Window, 100*r.Share, 100*r.Low, whyOf[r.Signal], 100*r.Threshold)
+	if r.Named {
+		text += "; at providers with a name alone"
+	}
 	if r.Accounts > 0 {
 		text += fmt.Sprintf("; by about %d accounts", r.Accounts)
 	}

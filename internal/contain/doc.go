@@ -20,6 +20,8 @@
 //	  - Bad outcomes must come from several providers; from fewer, five times as many are needed, and one provider alone stops
 //	    nobody. If one refuses what others accept, and they get at least half of the mail, that is worth slow at most, at
 //	    three times the share: it may be a provider's filter, or its bad day.
+//	  - What providers with a name refuse is also judged as a share of what they alone have answered: who has a receiver of his own can
+//	    have as much accepted there as he likes, and that makes nobody else's refusals fewer.
 //	  - A receiver without a provider's name is a stranger, and cheap to be (package witness): what MX organisation, recipient domain or
 //	    network have in common is one. Beyond slow the strangers' refusals count as much as those of providers with a name beside them,
 //	    and no more. Eight strangers divert by themselves; stop needs a name.
@@ -78,7 +80,8 @@
 //   - Abuse that MXs accept: a good list, little refused, within the allowance. Its outcomes are an innocent's.
 //   - Shares below the thresholds, for ever; at divert, those below the thresholds for stop. A drip of 15 % refusals is
 //     diverted and stays diverted; a person may block it.
-//   - Abuse that is mixed with much accepted mail, be it to the abuser's own mailboxes. Made-up senders and snowshoe in a
+//   - Abuse that is mixed with much mail that the same providers accept, be it to the abuser's own mailboxes there; and abuse that only
+//     strangers refuse, mixed with much that they accept. Made-up senders and snowshoe in a
 //     tenant with much innocent mail are slowed late and diverted later.
 //   - One insider who may send with any local part is as many accounts as he likes. 60 of them with a few bad outcomes each are
 //     each too little to be contained, and together enough for spread_unknown or spread_content: the tenant is slowed, its
@@ -89,8 +92,8 @@
 //
 // # Memory
 //
-// An account costs about 1 KiB: the entry, and a bucket of 48 octets for each minute of the last hour and each hour of the
-// last day in which something was counted, so 5 KiB at most where that is all of them. The first bad outcome adds 0.3 KiB
+// An account costs about 1 KiB: the entry, and a bucket of 76 octets for each minute of the last hour and each hour of the
+// last day in which something was counted, so 7 KiB at most where that is all of them. The first bad outcome adds 0.3 KiB
 // and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark as a list or a forwarder, what it needs
 // to know messages and recipients again, 400 KiB at most. At most 100,000
 // accounts are kept, of all tenants together. When there are more, the longest untouched one is forgotten: of the tenant

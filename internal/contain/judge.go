@@ -47,7 +47,7 @@ func (d *Detector) read(e *entry, yield func(*Reading)) {
 		for i, s := range [...]Signal{SpreadUnknown, SpreadContent} {
 			t.spreadFrom[i].expire(d.time.minute)
 			accounts := int(t.spreadFrom[i].estimate() + 0.5)
-			d.readBoth(e, s, &t.spread, &t.spreadBy[i], Reading{Providers: t.spreadBy[i].count(), Accounts: accounts}, yield)
+			d.readBoth(e, s, &t.spread, &t.spreadBy[i], accounts, yield)
 		}
 		many := d.many(t)
 		yield(&many)
@@ -58,7 +58,7 @@ func (d *Detector) read(e *entry, yield func(*Reading)) {
 		signals = ofBounces
 	}
 	for _, s := range signals {
-		d.readBoth(e, s, &e.windows, e.evidence.of(s), Reading{Providers: e.evidence.providers(s)}, yield)
+		d.readBoth(e, s, &e.windows, e.evidence.of(s), 0, yield)
 	}
 }
 

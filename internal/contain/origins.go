@@ -102,6 +102,20 @@ func (o *origins) attested() (part float64, many bool) {
 	return min(1, 2*float64(named)/float64(total)), o.strangers.Many()
 }
 
+// named gives the part of providers with a name.
+func (o *origins) named() *origins {
+	if o == nil {
+		return nil
+	}
+	only := origins{turn: o.turn, rest: o.restNamed, restNamed: o.restNamed}
+	for i, who := range o.who {
+		if who.Named() {
+			only.who[i], only.n[i] = who, o.n[i]
+		}
+	}
+	return &only
+}
+
 // most gives who has most outcomes, and what share; the share is 0 if that is one of the rest.
 func (o *origins) most() (who witness.Mark, share float64) {
 	total, top := o.total(), 0

@@ -36,7 +36,8 @@ func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
 	if ev.n[answered]+ev.n[judged] > 0 {
 		t.to.add(d.time.minute, ev.witness)
 	}
-	t.spread.add(d.time.minute, &ev.n)
+	n := ev.n.by(ev.witness.Named())
+	t.spread.add(d.time.minute, &n)
 }
 
 // badToday is how many bad outcomes of an account may have counted for its tenant today.

@@ -4,30 +4,13 @@ import "math/bits"
 
 // elsewhere says whether one provider refuses, and others, who get at least half of the mail, do not: that is rather the
 // provider's filter than the sender. Who sends more than ever has no such excuse.
-func (e *entry) elsewhere(r *Reading) bool {
+func (e *entry) elsewhere(r *Reading, by, to *origins) bool {
 	if r.Bad == 0 || r.Providers >= 2 || e.evidence == nil || e.loud {
 		return false
 	}
-	from := &e.evidence.from[originsOf(r.Signal)]
-	if e.Account == "" {
-		from = &e.owner.spreadBy[originsOf(r.Signal)]
-	}
-	refuser, _ := from.most()
-	receiver, share := e.to.most()
+	refuser, _ := by.most()
+	receiver, share := to.most()
 	return !refuser.Same(receiver) || share < 0.5
-}
-
-// providers is how many refused in the signal's way. Of listings, the sending IPs count as well: one alone may be bad by
-// itself.
-func (x *evidence) providers(s Signal) int {
-	if x == nil {
-		return 0
-	}
-	n := x.from[originsOf(s)].count()
-	if s == Listing {
-		n = min(n, bits.OnesCount64(x.ips))
-	}
-	return n
 }
 
 // of gives who has refused in the signal's way; nil: nobody.
@@ -38,26 +21,43 @@ func (x *evidence) of(s Signal) *origins {
 	return &x.from[originsOf(s)]
 }
 
-func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *origins, begun Reading, yield func(*Reading)) {
-	many := false
-	if by != nil {
-		begun.Attested, many = by.attested()
-	}
+// readBoth gives a signal in both windows. What providers with a name refuse is also read as a share of what they alone have answered: who has
+// a receiver of his own can have as much accepted there as he likes. The worse of the two counts.
+func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *origins, accounts int, yield func(*Reading)) {
+	named, namedTo := by.named(), e.to.named()
 	for _, one := range [...]struct {
 		name string
 		*window
 	}{{"hour", &w.hour}, {"day", &w.day}} {
-		bad, cases := one.sum.of(s)
-		r := begun
-		r.Signal, r.Window, r.Bad, r.Cases = s, one.name, bad, cases
-		if cases > 0 {
-			r.Share = float64(bad) / float64(cases)
+		r := Reading{Signal: s, Window: one.name, Accounts: accounts}
+		d.readOne(e, &r, &one.sum, by, &e.to)
+		if only := one.sum.named(); one.sum[namedAnswered]+one.sum[namedJudged]+one.sum[namedRefusedIP] > 0 {
+			ofNamed := Reading{Signal: s, Window: one.name, Accounts: accounts, Named: true}
+			if d.readOne(e, &ofNamed, &only, named, namedTo); ofNamed.worse(&r) {
+				r = ofNamed
+			}
 		}
-		r.Low = wilson(bad, cases, d.policy.Z)
-		r.Elsewhere = e.elsewhere(&r)
-		d.weigh(e, &r, many)
 		yield(&r)
 	}
+}
+
+// readOne completes a reading of the numbers of those who have refused, and of those who have answered.
+func (d *Detector) readOne(e *entry, r *Reading, n *counts, by, to *origins) {
+	many := false
+	if by != nil {
+		r.Providers = by.count()
+		r.Attested, many = by.attested()
+	}
+	if r.Signal == Listing && by != nil { // one sending IP alone may be bad by itself
+		r.Providers = min(r.Providers, bits.OnesCount64(e.evidence.ips))
+	}
+	r.Bad, r.Cases = n.of(r.Signal)
+	if r.Cases > 0 {
+		r.Share = float64(r.Bad) / float64(r.Cases)
+	}
+	r.Low = wilson(r.Bad, r.Cases, d.policy.Z)
+	r.Elsewhere = e.elsewhere(r, by, to)
+	d.weigh(e, r, many)
 }
 
 // of gives a signal's bad outcomes, and of how many cases.

@@ -17,8 +17,43 @@ const (
 	refusedIP                // answers that our IP is listed or has no reputation
 	followed                 // of them: only this tenant's mail is refused from the IP
 	delivered                // messages accepted
+
+	// The same, of providers with a name alone: what they say is a share of what they say, however much is accepted elsewhere.
+	namedAnswered
+	namedUnknown
+	namedRejected
+	namedJudged
+	namedContent
+	namedRefusedIP
+	namedFollowed
 	counters
 )
+
+// namedOf gives what of a counter is that of providers with a name; 0 for what is no matter of theirs.
+var namedOf = [counters]counter{
+	answered: namedAnswered, unknown: namedUnknown, rejected: namedRejected, judged: namedJudged, content: namedContent,
+	refusedIP: namedRefusedIP, followed: namedFollowed,
+}
+
+// by gives what an answer of a receiver counts as.
+func (n counts) by(named bool) counts {
+	for of, c := range namedOf {
+		if named && c != 0 {
+			n[c] = n[of]
+		}
+	}
+	return n
+}
+
+// named gives counts as if there were nobody but providers with a name.
+func (n *counts) named() (only counts) {
+	for of, c := range namedOf {
+		if c != 0 {
+			only[of] = n[c]
+		}
+	}
+	return only
+}
 
 type counts [counters]uint32
 

@@ -1,0 +1,76 @@
+package contain
+
+import (
+	"testing"
+	"time"
+)
+
+// Who has an MX of his own can have as much mail accepted as he likes. That makes what providers with a name refuse no smaller: what he sends
+// to them is judged as if it were all, and as soon.
+func TestAStrangersYesDilutesNobodysNo(t *testing.T) {
+	for name, c := range map[string]struct {
+		class          string
+		from           Subject
+		before, beside int // mails to his own MXs: before it all, and for each that is refused
+		want           Level
+	}{
+		"spam":                         {"content_rejected", alice, 0, 24, Stop},
+		"recipients that do not exist": {"recipient_invalid", alice, 0, 24, Stop},
+		"a day's yes before":           {"recipient_invalid", alice, 5400, 0, Stop},
+		"refusals of the sender":       {"sender_rejected", alice, 0, 24, Slow},
+		"bounces":                      {"recipient_invalid", Subject{"acme", NullSender}, 0, 24, Divert},
+	} {
+		for _, washed := range []bool{false, true} {
+			r := newRig(t, enforced())
+			yes := func(n int) {
+				for i := range n {
+					if washed {
+						r.mail(c.from, outsider(i%3), Accepted)
+					}
+				}
+			}
+			yes(c.before)
+			slowed := 0
+			for i := range 500 {
+				yes(c.beside)
+				r.mail(c.from, providers[i%2*3], c.class)
+				r.leap(4 * time.Second)
+				if slowed == 0 && r.level(c.from) > Normal {
+					slowed = i + 1
+				}
+			}
+			if got := r.level(c.from); got != c.want || slowed == 0 || slowed > 31 {
+				t.Errorf("%s, washed %t: %v, slowed after %d", name, washed, got, slowed)
+			}
+		}
+	}
+}
+
+// Nor is a provider's no crowded out by those of his own MXs: it stays that of two providers.
+func TestAStrangersNoHidesNobodysNo(t *testing.T) {
+	r := newRig(t, enforced())
+	for i := range 400 {
+		for j := range 24 {
+			r.mail(alice, outsider(j%3), each(j, 2, "content_rejected"))
+		}
+		r.mail(alice, providers[i%2], "content_rejected")
+		r.leap(4 * time.Second)
+	}
+	r.want(alice, Stop)
+}
+
+// It is so for a tenant: many accounts, each with some.
+func TestATenantIsNotWashed(t *testing.T) {
+	r := newRig(t, enforced())
+	for i := range 1000 {
+		from := account(i % 200)
+		for j := range 24 {
+			r.mail(from, outsider(j%3), Accepted)
+		}
+		r.mail(from, providers[i%2], "recipient_invalid")
+		r.leap(4 * time.Second)
+	}
+	if l := r.level(acme); l < Divert {
+		t.Errorf("%v: %+v", l, r.Explain(acme).Readings)
+	}
+}
