@@ -165,11 +165,11 @@ func (d *Detector) add(e *entry, ev *event) {
 
 // evidence is what is kept of bad outcomes. Most accounts have none.
 type evidence struct {
-	from    [3]origins // by receiver, of unknown recipients, content, all others
-	all     uint32     // outcomes
-	verp    uint32     // of them, those whose sender names the recipient
-	srs     uint32     // of them, those whose sender says that it is forwarded mail
-	ips     uint64     // that followed refusals came from, as bits of a hash
+	from    [3]refusers // by receiver, of unknown recipients, content, all others
+	all     uint32      // outcomes
+	verp    uint32      // of them, those whose sender names the recipient
+	srs     uint32      // of them, those whose sender says that it is forwarded mail
+	ips     uint64      // that followed refusals came from, as bits of a hash
 	samples []Sample
 }
 

@@ -24,7 +24,8 @@
 //	    have as much accepted there as he likes, and that makes nobody else's refusals fewer.
 //	  - A receiver without a provider's name is a stranger, and cheap to be (package witness): what MX organisation, recipient domain or
 //	    network have in common is one. Beyond slow the strangers' refusals count as much as those of providers with a name beside them,
-//	    and no more. Eight strangers divert by themselves; stop needs a name.
+//	    and no more. Eight strangers divert by themselves, if it is enough without what
+//	    the five that refuse most say; stop needs a name.
 //	  - Refusals for our IP count only if the same IP's mail of three other tenants is accepted, nobody else's is refused, and
 //	    on two IPs. All others are the IP's matter (package standing). They go to divert at most.
 //	  - What an operator has marked as a list or a forwarder ([Kind]) gives less evidence: a message that a provider refuses is one
@@ -93,7 +94,7 @@
 // # Memory
 //
 // An account costs about 1 KiB: the entry, and a bucket of 76 octets for each minute of the last hour and each hour of the
-// last day in which something was counted, so 7 KiB at most where that is all of them. The first bad outcome adds 0.3 KiB
+// last day in which something was counted, so 7 KiB at most where that is all of them. The first bad outcome adds 0.6 KiB
 // and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark as a list or a forwarder, what it needs
 // to know messages and recipients again, 400 KiB at most. At most 100,000
 // accounts are kept, of all tenants together. When there are more, the longest untouched one is forgotten: of the tenant

@@ -53,10 +53,10 @@ type tenant struct {
 	ordered                map[*entry]struct{}
 	places                 [rankings]int // in the Detector's
 
-	spread        windows    // the outcomes of accounts that are not contained
-	spreadFrom    [2]halves  // accounts with unknown recipients, with refused content
-	spreadBy      [2]origins // the providers that said so
-	foreign       halves     // domains of those accounts that are not known as the tenant's own
+	spread        windows     // the outcomes of accounts that are not contained
+	spreadFrom    [2]halves   // accounts with unknown recipients, with refused content
+	spreadBy      [2]refusers // the providers that said so
+	foreign       halves      // domains of those accounts that are not known as the tenant's own
 	containedAt   [levels]int
 	calls         calls
 	idler, busier *tenant // in the order they were heard of

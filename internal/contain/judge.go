@@ -177,12 +177,12 @@ func (e *entry) recount() {
 func (e *entry) startAfresh() {
 	e.clear()
 	if x := e.evidence; x != nil {
-		x.from, x.ips, x.samples = [3]origins{}, 0, nil
+		x.from, x.ips, x.samples = [3]refusers{}, 0, nil
 		x.all, x.verp, x.srs = 0, 0, 0
 	}
 	e.to = origins{turn: e.to.turn}
 	if e.Account == "" {
 		e.owner.spread.clear()
-		e.owner.spreadFrom, e.owner.spreadBy, e.owner.foreign = [2]halves{}, [2]origins{}, halves{}
+		e.owner.spreadFrom, e.owner.spreadBy, e.owner.foreign = [2]halves{}, [2]refusers{}, halves{}
 	}
 }

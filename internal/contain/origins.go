@@ -9,15 +9,13 @@ import (
 type origins struct {
 	who       [4]witness.Mark
 	n         [4]uint32
-	rest      uint32        // outcomes of others
-	restNamed uint32        // of them, those of providers with a name
-	strangers witness.Crowd // of this half of the day
+	rest      uint32 // outcomes of others
+	restNamed uint32 // of them, those of providers with a name
 	turn      int32
 }
 
 func (o *origins) add(minute int32, who witness.Mark) {
 	o.expire(minute)
-	o.strangers.Add(who)
 	free, least := -1, -1
 	for i := range o.who {
 		switch {
@@ -59,7 +57,6 @@ func (o *origins) expire(minute int32) {
 	}
 	o.rest >>= by
 	o.restNamed >>= by
-	o.strangers = witness.Crowd{}
 	o.turn = turn
 }
 
@@ -87,33 +84,41 @@ func (o *origins) total() uint32 {
 	return total
 }
 
+// refusers are the origins of bad outcomes.
+type refusers struct {
+	origins
+	strangers witness.Crowd // of this half of the day
+}
+
+func (o *refusers) add(minute int32, who witness.Mark) {
+	if minute/halfDay != o.turn {
+		o.strangers = witness.Crowd{}
+	}
+	o.origins.add(minute, who)
+	o.strangers.Add(who)
+}
+
 // attested is the part of the outcomes that is worth more than slow: what providers with a name say, and of what strangers say as much
-// again. Many says that so many strangers say it that nobody can have been them all.
-func (o *origins) attested() (part float64, many bool) {
-	total, named := o.total(), o.restNamed
-	for i, n := range o.n {
-		if o.who[i].Named() {
-			named += n
-		}
-	}
+// again. The part for divert is more if so many strangers say it that nobody can have been them all.
+func (o *refusers) attested() (part, divert float64) {
+	total, byName := o.total(), o.named()
 	if total == 0 {
-		return 0, false
+		return 0, 0
 	}
-	return min(1, 2*float64(named)/float64(total)), o.strangers.Many()
+	named := float64(byName.total()) / float64(total)
+	part = min(1, 2*named)
+	return part, max(part, named+(1-named)*o.strangers.Many())
 }
 
 // named gives the part of providers with a name.
-func (o *origins) named() *origins {
-	if o == nil {
-		return nil
-	}
-	only := origins{turn: o.turn, rest: o.restNamed, restNamed: o.restNamed}
+func (o *origins) named() (only origins) {
+	only = origins{turn: o.turn, rest: o.restNamed, restNamed: o.restNamed}
 	for i, who := range o.who {
 		if who.Named() {
 			only.who[i], only.n[i] = who, o.n[i]
 		}
 	}
-	return &only
+	return only
 }
 
 // most gives who has most outcomes, and what share; the share is 0 if that is one of the rest.

@@ -77,7 +77,7 @@ func TestManyStrangersDivert(t *testing.T) {
 // Strangers who come first do not crowd out the providers that have a name.
 func TestProvidersTakeThePlaceOfStrangers(t *testing.T) {
 	for _, first := range []bool{true, false} {
-		var o origins
+		var o refusers
 		add := func(name string, n int) {
 			for range n {
 				o.add(0, witness.Called(name, func(s string) uint64 { return mix(uint64(len(s))*977+uint64(s[len(s)-1]), 1) }))
@@ -93,8 +93,30 @@ func TestProvidersTakeThePlaceOfStrangers(t *testing.T) {
 		if !first {
 			named()
 		}
-		if part, many := o.attested(); part != 1 || many || o.count() < 2 {
-			t.Errorf("named first %t: %v attested, many %t, %d", first, part, many, o.count())
+		if part, divert := o.attested(); part != 1 || divert != 1 || o.count() < 2 {
+			t.Errorf("named first %t: %v attested, %v to divert, %d", first, part, divert, o.count())
+		}
+	}
+}
+
+// Innocent receivers each have a dead address now and then. They make no crowd of the outsider who has five: without what the five that refuse
+// most say, it must still be enough. It is so for accounts, and for tenants.
+func TestStrayRefusalsMakeNoCrowd(t *testing.T) {
+	for n := 1; n <= 5; n++ {
+		for _, accounts := range []int{1, 40} {
+			r := newRig(t, enforced())
+			highest := Normal
+			for i := range 4000 {
+				from := account(i % accounts)
+				r.mail(from, outsider(i%n), "recipient_invalid")
+				r.mail(from, providers[i%4], Accepted)
+				r.mail(from, outsider(100+i%61), each(i, 20, "recipient_invalid"))
+				r.leap(4 * time.Second)
+				highest = max(highest, r.level(from), r.level(acme))
+			}
+			if highest != Slow {
+				t.Errorf("%d strangers beside others with strays, %d accounts: %v", n, accounts, highest)
+			}
 		}
 	}
 }

@@ -4,36 +4,52 @@ import "math/bits"
 
 // elsewhere says whether one provider refuses, and others, who get at least half of the mail, do not: that is rather the
 // provider's filter than the sender. Who sends more than ever has no such excuse.
-func (e *entry) elsewhere(r *Reading, by, to *origins) bool {
+func (e *entry) elsewhere(r *Reading, of *circle) bool {
 	if r.Bad == 0 || r.Providers >= 2 || e.evidence == nil || e.loud {
 		return false
 	}
-	refuser, _ := by.most()
-	receiver, share := to.most()
+	refuser, _ := of.by.most()
+	receiver, share := of.to.most()
 	return !refuser.Same(receiver) || share < 0.5
 }
 
 // of gives who has refused in the signal's way; nil: nobody.
-func (x *evidence) of(s Signal) *origins {
+func (x *evidence) of(s Signal) *refusers {
 	if x == nil {
 		return nil
 	}
 	return &x.from[originsOf(s)]
 }
 
+// A circle is those who have answered, or some of them.
+type circle struct {
+	by, to           origins // who has refused, who has answered
+	providers        int     // that have refused
+	attested, divert float64 // see refusers.attested
+}
+
 // readBoth gives a signal in both windows. What providers with a name refuse is also read as a share of what they alone have answered: who has
 // a receiver of his own can have as much accepted there as he likes. The worse of the two counts.
-func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *origins, accounts int, yield func(*Reading)) {
-	named, namedTo := by.named(), e.to.named()
+func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *refusers, accounts int, yield func(*Reading)) {
+	all, named := circle{to: e.to}, circle{to: e.to.named(), attested: 1, divert: 1}
+	if by != nil {
+		all.by, named.by = by.origins, by.named()
+		all.attested, all.divert = by.attested()
+	}
+	for _, c := range [...]*circle{&all, &named} {
+		if c.providers = c.by.count(); s == Listing && by != nil {
+			c.providers = min(c.providers, bits.OnesCount64(e.evidence.ips)) // one sending IP alone may be bad by itself
+		}
+	}
 	for _, one := range [...]struct {
 		name string
 		*window
 	}{{"hour", &w.hour}, {"day", &w.day}} {
 		r := Reading{Signal: s, Window: one.name, Accounts: accounts}
-		d.readOne(e, &r, &one.sum, by, &e.to)
-		if only := one.sum.named(); one.sum[namedAnswered]+one.sum[namedJudged]+one.sum[namedRefusedIP] > 0 {
+		d.readOne(e, &r, &one.sum, &all)
+		if only := one.sum.named(); only[answered]+only[judged]+only[refusedIP] > 0 {
 			ofNamed := Reading{Signal: s, Window: one.name, Accounts: accounts, Named: true}
-			if d.readOne(e, &ofNamed, &only, named, namedTo); ofNamed.worse(&r) {
+			if d.readOne(e, &ofNamed, &only, &named); ofNamed.worse(&r) {
 				r = ofNamed
 			}
 		}
@@ -41,23 +57,15 @@ func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *origins, account
 	}
 }
 
-// readOne completes a reading of the numbers of those who have refused, and of those who have answered.
-func (d *Detector) readOne(e *entry, r *Reading, n *counts, by, to *origins) {
-	many := false
-	if by != nil {
-		r.Providers = by.count()
-		r.Attested, many = by.attested()
-	}
-	if r.Signal == Listing && by != nil { // one sending IP alone may be bad by itself
-		r.Providers = min(r.Providers, bits.OnesCount64(e.evidence.ips))
-	}
-	r.Bad, r.Cases = n.of(r.Signal)
-	if r.Cases > 0 {
+// readOne completes a reading of the numbers of a circle.
+func (d *Detector) readOne(e *entry, r *Reading, n *counts, of *circle) {
+	r.Providers, r.Attested = of.providers, of.attested
+	if r.Bad, r.Cases = n.of(r.Signal); r.Cases > 0 {
 		r.Share = float64(r.Bad) / float64(r.Cases)
 	}
 	r.Low = wilson(r.Bad, r.Cases, d.policy.Z)
-	r.Elsewhere = e.elsewhere(r, by, to)
-	d.weigh(e, r, many)
+	r.Elsewhere = e.elsewhere(r, of)
+	d.weigh(e, r, of.divert)
 }
 
 // of gives a signal's bad outcomes, and of how many cases.
@@ -73,12 +81,10 @@ func (n *counts) of(s Signal) (bad, cases int) {
 	return int(n[followed]), int(n[answered] + n[refusedIP])
 }
 
-// weigh finds the highest level that a reading is enough for.
-func (d *Detector) weigh(e *entry, r *Reading, many bool) {
+// weigh finds the highest level that a reading is enough for. The part of it that counts for divert may be more than what is attested.
+func (d *Detector) weigh(e *entry, r *Reading, divert float64) {
 	p := d.policy
-	attested := *r
-	attested.Bad = int(float64(r.Bad) * r.Attested)
-	attested.Low = wilson(attested.Bad, r.Cases, p.Z)
+	attested, toDivert := r.part(r.Attested, p.Z), r.part(divert, p.Z)
 	steps := d.steps(e, r.Signal)
 	r.Threshold = d.threshold(e, r, steps, Slow)
 	if r.Signal == Listing && r.Providers < 2 {
@@ -91,8 +97,11 @@ func (d *Detector) weigh(e *entry, r *Reading, many bool) {
 		}
 		step.Share = d.threshold(e, r, steps, l)
 		by := &attested
-		if l == Slow || l == Divert && many {
+		switch l {
+		case Slow:
 			by = r
+		case Divert:
+			by = &toDivert
 		}
 		if p.enough(l, &step, by) {
 			r.Level, r.Threshold = l, step.Share
@@ -108,6 +117,14 @@ func (d *Detector) weigh(e *entry, r *Reading, many bool) {
 	if over.Share > 0 && p.enough(Stop, over, &attested) {
 		r.Level, r.Threshold, r.Overwhelming = Stop, over.Share, true
 	}
+}
+
+// part gives a reading with a part of what is bad.
+func (r *Reading) part(of, z float64) Reading {
+	less := *r
+	less.Bad = int(float64(r.Bad) * of)
+	less.Low = wilson(less.Bad, r.Cases, z)
+	return less
 }
 
 // steps are those of a signal for a subject. An account whose mail is held back sends too little for the usual ones.

@@ -10,7 +10,7 @@
 //	network       MX addresses in the same /24 or /48: one
 //
 // A receiver with a provider's name is named; all others are strangers, whoever they are. Strangers are cheap to be: a few of them that
-// agree prove nothing that one of them could not have made up. A [Crowd] says when they are many.
+// agree prove nothing that one of them could not have made up. A [Crowd] says what part of their word is that of many.
 //
 // Within one provider its customers are the witnesses. They are told apart by the recipient domain alone ([Destination]).
 //
@@ -23,8 +23,9 @@ package witness
 
 import (
 	"hash/maphash"
-	"math/bits"
+	"math"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -213,31 +214,63 @@ func (m Mark) Same(other Mark) bool {
 	}
 }
 
-// A Crowd is how many strangers there are, about, and never more than there are: of each thing that can be known of them as many as
-// differ in it, and the least of these counts. The zero Crowd is nobody.
-type Crowd [facets]uint32
+// A Crowd is how much strangers have said, and how many of them there are, about, and never more than there are: of each thing that can be known
+// of them as many as differ in it, and the least of these counts. The zero Crowd is nobody.
+type Crowd [facets][crowdPlaces]uint8
 
-// Add counts a stranger; of others it takes no notice.
+const crowdPlaces = 32
+
+// Add counts what a stranger has said; of others it takes no notice.
 func (c *Crowd) Add(m Mark) {
 	if m.Named() {
 		return
 	}
 	for i := range c {
-		if f := m >> (facetBits * i) & facet; f != 0 {
-			c[i] |= 1 << (f % 32)
+		f := m >> (facetBits * i) & facet
+		if f == 0 {
+			continue
 		}
+		said := &c[i][f%crowdPlaces]
+		if *said == math.MaxUint8 { // what matters is their parts
+			for j := range c[i] {
+				c[i][j] /= 2
+			}
+		}
+		*said++
 	}
 }
 
-// Many says that so many strangers agree that it is more than what one person with some addresses, domains and mailboxes can arrange.
-func (c *Crowd) Many() bool {
-	least := 0
-	for _, of := range c {
-		if n := bits.OnesCount32(of); n > 0 && (least == 0 || n < least) {
-			least = n
+// Many is the part of what was said that is left without the few who have said most, if there are so many strangers that it is more
+// than what one person with some addresses, domains and mailboxes can arrange; else 0. Who has said little makes nobody else's word that of many.
+func (c *Crowd) Many() (part float64) {
+	part = 1
+	known := false
+	for i := range c {
+		said := c[i]
+		slices.Sort(said[:])
+		if said[crowdPlaces-1] == 0 {
+			continue // nothing is known of this kind
 		}
+		known = true
+		if said[crowdPlaces-many] == 0 {
+			return 0
+		}
+		all, left := 0, 0
+		for j, n := range said {
+			if all += int(n); j < crowdPlaces-few {
+				left += int(n)
+			}
+		}
+		part = min(part, float64(left)/float64(all))
 	}
-	return least >= many
+	if !known {
+		return 0
+	}
+	return part
 }
 
-const many = 8
+// What one person can arrange to be, and what he cannot.
+const (
+	few  = 5
+	many = 8
+)

@@ -65,12 +65,18 @@ func TestACrowdDiffersInAll(t *testing.T) {
 		google.Add((&Receiver{Provider: fmt.Sprint("p", i)}).Mark())
 	}
 	for name, c := range map[string]*Crowd{"domains": &domains, "networks": &networks, "both": &both, "five": &few, "providers": &google} {
-		if c.Many() {
+		if c.Many() > 0 {
 			t.Errorf("%s are a crowd", name)
 		}
 	}
-	if !crowd.Many() || !unnamed.Many() {
+	if crowd.Many() < 0.3 || unnamed.Many() < 0.3 {
 		t.Error("60 strangers are no crowd")
+	}
+	for range 1000 {
+		add(&crowd, 0, 0, 0)
+	}
+	if part := crowd.Many(); part > 0.2 {
+		t.Errorf("one has said nearly all, and %.2f is what many say", part)
 	}
 }
 
