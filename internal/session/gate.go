@@ -255,7 +255,7 @@ func (s *session) hold(d time.Duration) {
 		if left <= 0 || s.e.Live.stopping() || s.msaGone() {
 			return
 		}
-		time.Sleep(min(left, time.Second))
+		time.Sleep(min(left, s.lookIn(time.Second)))
 	}
 }
 

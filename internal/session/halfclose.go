@@ -43,6 +43,25 @@ func (s *session) msaGoneBehind(n int) bool {
 	return s.looks.openAt >= s.dotArrived()+halfClosed
 }
 
+// lookIn is how long to wait before the MSA is looked at again: d, or until a FIN stands no more for a half-close.
+func (s *session) lookIn(d time.Duration) time.Duration {
+	if left := s.looks.dotAt + halfClosed - time.Since(s.info.Start); s.looks.dotAt > 0 && left > 0 {
+		return min(d, left)
+	}
+	return d
+}
+
+// looksBy says by when the MSA is to be looked at in a wait for an MX, so that a FIN that comes later than a half-close is known for one:
+// before the message is said again to another MX also when that time has passed and the MSA has not been seen since.
+func (s *session) looksBy(phase Phase, now time.Time) (by time.Time, due bool) {
+	end := s.looks.dotAt + halfClosed
+	if s.looks.dotAt == 0 || s.looks.openAt >= end {
+		return by, false
+	}
+	by = s.info.Start.Add(end)
+	return by, phase != PhaseDot || by.After(now)
+}
+
 // dotArrived is when the dot came in: in plain text, where it may have waited in the socket, the kernel knows.
 func (s *session) dotArrived() time.Duration {
 	at := s.looks.dotAt

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -263,6 +264,50 @@ func TestRescueForAHalfClosedMSA(t *testing.T) {
 				t.Errorf("FIN after %s: delivered %t, heard %q", after, got, heard)
 			}
 		})
+	}
+}
+
+// Wherever the rescue waits, a FIN that comes later than two seconds behind the dot is an MSA that has given up: it sends again, and the
+// other MX gets no dot. One that comes before is a half-close, however short the waits are.
+//
+// law: S6'/MSA-lost S7/replay
+func TestRescueLooksForTheFIN(t *testing.T) {
+	for _, verb := range []string{"dial", "BANNER", "EHLO", "MAIL", "RCPT", "DATA", "every"} {
+		for _, refused := range []time.Duration{0, 300 * time.Millisecond, time.Second, 1900 * time.Millisecond} {
+			for after, delivered := range map[time.Duration]bool{
+				0: true, 500 * time.Millisecond: true, 1950 * time.Millisecond: true, 2050 * time.Millisecond: false, 2500 * time.Millisecond: false, 3500 * time.Millisecond: false,
+			} {
+				synctest.Test(t, func(t *testing.T) {
+					r := newTwoIPs()
+					r.mx.Reply = refuseAt(".", 1, smtptest.Delay(refused)+listed)
+					r.second.Reply = lateReply(verb, 6*time.Second)
+					if verb == "every" { // no wait is as long as a look takes to come
+						r.second.Reply = func(string, int) string { return smtptest.Delay(800*time.Millisecond) + smtptest.Default }
+					}
+					dial := r.engine.Dialer
+					r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+						if verb == "dial" && req.Rescue {
+							time.Sleep(6 * time.Second)
+						}
+						return dial.Dial(ctx, req)
+					})
+					conn, _, ended := r.connect()
+					msa := smtptest.NewMSA(t, conn)
+					msa.Expect(220)
+					msa.Command("EHLO msa.example.com")
+					msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
+					msa.Send("text", ".")
+					time.Sleep(after)
+					_ = conn.CloseWrite()
+					heard := readAll(conn)
+					<-ended
+					time.Sleep(time.Hour)
+					if got := r.second.Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
+						t.Errorf("refused after %s, %s waits, FIN after %s: delivered %t, heard %q", refused, verb, after, got, heard)
+					}
+				})
+			}
+		}
 	}
 }
 

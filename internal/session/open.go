@@ -144,7 +144,7 @@ func (s *session) aside(phase Phase, cancel func(), step func() error) error {
 		}()
 		done <- step()
 	}()
-	tick := time.NewTicker(watchEvery)
+	tick := time.NewTimer(s.lookIn(watchEvery))
 	defer tick.Stop()
 	var lost *failure
 	for {
@@ -166,6 +166,7 @@ func (s *session) aside(phase Phase, cancel func(), step func() error) error {
 				lost = &failure{trouble: cut, phase: phase}
 				cancel()
 			}
+			tick.Reset(s.lookIn(watchEvery))
 		}
 	}
 }

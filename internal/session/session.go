@@ -184,6 +184,9 @@ func (s *session) armWait(l *leg, phase Phase) {
 		end = now.Add(junkWait)
 	}
 	s.waiting.end = end
+	if by, due := s.looksBy(phase, now); due && l != &s.msa && by.Before(end) {
+		end = by
+	}
 	const slice = time.Second
 	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {
 		l.arm(now.Add(min(2*slice, max(end.Sub(now), 0))))
@@ -202,10 +205,7 @@ func (s *session) waitOn(l *leg, phase Phase) error {
 	if s.orphan && s.waiting.end.Sub(now) > orphanWait {
 		s.waiting.end = now.Add(orphanWait)
 	}
-	slice := longSlice // one look soon, then few: ten thousand sessions may be waiting
-	if past := now.Sub(s.info.Start) - s.looks.dotAt; phase == PhaseDot && past < halfClosed {
-		slice = halfClosed - past
-	}
+	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
 	l.arm(now.Add(min(slice, s.waiting.end.Sub(now))))
 	return nil
 }
