@@ -5,8 +5,18 @@ import (
 	"kanmon/internal/session"
 )
 
-// readReply says what a refusal means. One that blames our IP with words that stand in the message itself does not.
+// readReply says what a refusal means. One that blames our IP with words that stand in the message itself does not, and one that may repeat
+// what is not kept of the message is doubtful.
 func (o *outlet) readReply(r *session.MXRefusal, provider string) classify.Verdict {
+	v := o.readKnown(r, provider)
+	if r.Partial && v.Suspend == classify.Yes {
+		v.Suspend = classify.May
+	}
+	return v
+}
+
+// readKnown is readReply as far as the message is known.
+func (o *outlet) readKnown(r *session.MXRefusal, provider string) classify.Verdict {
 	q := replyQuery(r, provider)
 	v := o.rules.Classify(q)
 	if v.Suspend == classify.No || r.Message == nil {

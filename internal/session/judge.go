@@ -40,6 +40,7 @@ type MXRefusal struct {
 
 	// Message gives as much of the message that is refused as is kept. Nil before there is one; good during the call.
 	Message func() []byte
+	Partial bool // the message has more than is kept
 }
 
 // Own reports whether the reply is another kanmon's, which is no evidence of anybody's conduct.

@@ -13,9 +13,10 @@ import (
 
 // keptBody is the message under way, in pieces: what grows as one would be copied again and again.
 type keptBody struct {
-	pieces [][]byte // of outBuffer octets each
-	whole  bool     // nothing has been left out so far
-	begun  bool     // not even the first piece is complete
+	pieces  [][]byte // of outBuffer octets each
+	whole   bool     // nothing has been left out so far
+	begun   bool     // not even the first piece is complete
+	partial bool     // something of it has been left out
 }
 
 func (k *keptBody) octets() int {
@@ -52,6 +53,7 @@ func (s *session) keep(p []byte) {
 		p = p[n:]
 		s.kept.begun = s.kept.begun && last == 0 && len(s.kept.pieces[last]) < outBuffer
 	}
+	s.kept.partial = s.kept.partial || len(p) > 0
 	if !s.kept.whole {
 		s.dropPieces(1)
 	}

@@ -8,7 +8,8 @@ import (
 )
 
 // What the session has said to the MX may come back in a refusal, and is no evidence then (I20). Of a message that is its header: the
-// first of the pieces that are kept for a rescue is kept of every message while it is under way, and read only if the message is refused.
+// first of the pieces that are kept for a rescue is kept of every message while it is under way, and read only if the message is refused. Where
+// a message has more than is kept, the Judge is told.
 
 // Bounds of what a Judge is told.
 const (
@@ -34,6 +35,7 @@ func (s *session) noteSaid(r *MXRefusal) {
 		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
 		r.saidIn(line)
 	}
+	r.Partial = s.kept.partial
 	if r.Phase >= PhaseBody && len(s.kept.pieces) > 0 {
 		r.Message = func() []byte { return slices.Concat(s.kept.pieces...) }
 	}

@@ -24,14 +24,16 @@ func TestJudgeIsToldWhatWasSaid(t *testing.T) {
 		parameters string
 		subject    string
 		said       []string
+		partial    bool
 	}{
 		"RCPT":                     {verb: "RCPT", size: 10},
 		"DATA":                     {verb: "DATA", size: 10, said: []string{"c@example.net"}},
 		"dot":                      {verb: ".", size: 10, subject: "your IP is listed\nagain", said: []string{"c@example.net", `"at zen.spamhaus.org" <a@acme.example>`, "<listed@acme.example>"}},
-		"dot, larger than is kept": {verb: ".", size: 100_000, subject: "your IP is listed\nagain", rescue: session.Rescue{BodyBytes: 50_000}},
-		"dot, of a size announced": {verb: ".", size: 100_000, parameters: " SIZE=100000", subject: "your IP is listed\nagain", rescue: session.Rescue{BodyBytes: 50_000}},
-		"dot, no rescues":          {verb: ".", size: 30_000, subject: "your IP is listed\nagain", rescue: session.Rescue{Attempts: -1}},
-		"dot, nothing is kept":     {verb: ".", size: 10, rescue: session.Rescue{BodiesBytes: -1}},
+		"dot, larger than is kept": {verb: ".", size: 100_000, subject: "your IP is listed\nagain", rescue: session.Rescue{BodyBytes: 50_000}, partial: true},
+		"dot, of a size announced": {verb: ".", size: 100_000, parameters: " SIZE=100000", subject: "your IP is listed\nagain", rescue: session.Rescue{BodyBytes: 50_000}, partial: true},
+		"dot, no rescues":          {verb: ".", size: 30_000, subject: "your IP is listed\nagain", rescue: session.Rescue{Attempts: -1}, partial: true},
+		"dot, no rescues, small":   {verb: ".", size: 10, subject: "your IP is listed\nagain", rescue: session.Rescue{Attempts: -1}},
+		"dot, nothing is kept":     {verb: ".", size: 10, rescue: session.Rescue{BodiesBytes: -1}, partial: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newTwoIPs()
@@ -55,6 +57,9 @@ func TestJudgeIsToldWhatWasSaid(t *testing.T) {
 			}
 			if got.Subject != c.subject {
 				t.Errorf("%s: Subject %q, want %q", name, got.Subject, c.subject)
+			}
+			if got.Partial != c.partial {
+				t.Errorf("%s: told that the message is partly known: %t", name, got.Partial)
 			}
 			for _, want := range c.said {
 				if !slices.Contains(got.Said, want) {
