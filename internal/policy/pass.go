@@ -46,6 +46,7 @@ type pass struct {
 	asked     []uint64             // recipients that were let pass and not told of, in order
 	tried     uint64               // hash of all recipients
 	reached   []uint64             // recipients that the MX has accepted
+	said      []uint64             // what was said of which recipient, in order of the keys
 	unnamed   bool                 // a header of the message may still name the account
 	dataAsked bool                 // the MX has answered DATA, or the message
 	retry     bool                 // of the recipient that is asked about: it was put off before

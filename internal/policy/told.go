@@ -3,6 +3,7 @@ package policy
 import (
 	"cmp"
 	"net/netip"
+	"slices"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/session"
@@ -75,9 +76,10 @@ func (a *pass) toldRecipient(n session.News) {
 		class = contain.Accepted
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
+	again := a.saidBefore(hash, class) || a.triedAgain(n.Code, hash, class, 0)
 	a.events = append(a.events, &contain.Recipient{
 		Tenant: a.tenant, Provider: a.provider, Witness: a.witness, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
-		Again: a.triedAgain(n.Code, hash, class, 0),
+		Again: again,
 	})
 	if n.Code/100 == 2 {
 		a.reached = append(a.reached, hash) // what becomes of it, the reply to the dot says
@@ -85,6 +87,16 @@ func (a *pass) toldRecipient(n session.News) {
 		a.answered(n.Code, hash)
 	}
 	a.tell()
+}
+
+// saidBefore reports whether the same was said of the recipient in this mail already: who is named a thousand times is one.
+func (a *pass) saidBefore(recipient uint64, class string) bool {
+	key := recipient ^ a.policy.hash(class)
+	i, found := slices.BinarySearch(a.said, key)
+	if !found {
+		a.said = slices.Insert(a.said, i, key)
+	}
+	return found
 }
 
 // sampleOf is what of a reply is evidence: the detector shows no more, and an MX can say 64 KiB to each of a thousand recipients.
@@ -185,7 +197,7 @@ func (a *pass) endMail(delivered bool, octets int64) {
 	a.moor(1-a.at, netip.Addr{})
 	a.policy.limiter.Settle(&a.recipient, delivered || !a.partly, 0)
 	a.begun, a.taken, a.heard, a.unnamed, a.asked, a.tried = false, false, false, false, a.asked[:0], 0
-	a.partly, a.dataAsked, a.reached = false, false, a.reached[:0]
+	a.partly, a.dataAsked, a.reached, a.said = false, false, a.reached[:0], a.said[:0]
 }
 
 // endCallout tells the detector of a mail with the null sender that came to no DATA: somebody's MX asks whether a recipient exists. That
