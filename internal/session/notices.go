@@ -12,11 +12,7 @@ import (
 type notices struct {
 	mu    sync.Mutex
 	known *share.Map[subject, *noticed]
-	kinds [noticeKinds]struct {
-		lines float64 // that may be told now
-		since time.Time
-		left  int // lines that were left out since the last one
-	}
+	kinds [noticeKinds]share.Lines
 }
 
 // A noticeKind is a line that kanmon's own log may get from the path of the mail.
@@ -33,12 +29,8 @@ const (
 // again is how long a subject is not told of again.
 var again = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute, noticeInjected: time.Hour}
 
-// Bounds of all lines of one kind, and of the subjects that are remembered: who makes kanmon forget them gets no line more by that.
-const (
-	linesAtOnce  = 20
-	linesASecond = 0.2
-	mostNoticed  = 4096
-)
+// mostNoticed bounds the subjects that are remembered: who makes kanmon forget them gets no line more by that.
+const mostNoticed = 4096
 
 // A subject is whom a line of a kind is about.
 type subject struct {
@@ -73,19 +65,11 @@ func (n *notices) happened(kind noticeKind, whom string, now time.Time) (line no
 	if known && !of.told.IsZero() && now.Sub(of.told) < again[kind] {
 		return line, false
 	}
-	k := &n.kinds[kind]
-	if k.since.IsZero() {
-		k.lines = linesAtOnce
-	} else {
-		k.lines = min(linesAtOnce, k.lines+linesASecond*max(0, now.Sub(k.since).Seconds()))
-	}
-	k.since = now
-	if k.lines < 1 {
-		k.left++
+	left, tell := n.kinds[kind].Tell(now)
+	if !tell {
 		return line, false
 	}
-	k.lines--
-	line = notice{of.times, k.left}
-	of.told, of.times, k.left = now, 0, 0
+	line = notice{of.times, left}
+	of.told, of.times = now, 0
 	return line, true
 }

@@ -54,8 +54,9 @@ type Book struct {
 	dirty    map[Key]struct{}
 	checks   checks
 
-	news    chan Standing
-	unheard int // news that did not fit
+	news    chan change
+	unheard int                              // news that did not fit
+	lines   *share.Map[string, *share.Lines] // of the log, about strangers, by tenant
 
 	stop  chan struct{}
 	tasks sync.WaitGroup
@@ -67,7 +68,7 @@ func New(o Options) (*Book, error) {
 	b := &Book{
 		store: o.Store, check: o.Check, clock: o.Clock, log: o.Log, changed: o.Changed, maxKeys: o.MaxKeys,
 		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: newChecks(),
-		news: make(chan Standing, 1024), stop: make(chan struct{}),
+		news: make(chan change, 1024), lines: share.NewMap[string, *share.Lines](mostTold), stop: make(chan struct{}),
 	}
 	if b.clock == nil {
 		b.clock = time.Now

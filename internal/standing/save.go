@@ -34,7 +34,7 @@ func (b *Book) note(e *entry, now time.Time) {
 	b.touch(e, now)
 	b.markDirty(e.Key)
 	select {
-	case b.news <- e.onWall(now):
+	case b.news <- change{e.onWall(now), e.place.Owner()}:
 	default: // the log does not answer; the count is told when it does
 		b.unheard++
 	}
@@ -178,42 +178,5 @@ func (b *Book) putBack(batch []Standing) {
 	defer b.mu.Unlock()
 	for i := range batch {
 		b.markDirty(batch[i].Key)
-	}
-}
-
-// tellLoop tells the log and Options.Changed what has changed.
-func (b *Book) tellLoop() {
-	for {
-		select {
-		case s := <-b.news:
-			b.tell(&s)
-			continue
-		default:
-		}
-		select {
-		case s := <-b.news:
-			b.tell(&s)
-		case <-b.stop:
-			return
-		}
-	}
-}
-
-func (b *Book) tell(s *Standing) {
-	b.mu.Lock()
-	unheard := b.unheard
-	b.unheard = 0
-	b.mu.Unlock()
-	if unheard > 0 {
-		b.log.Warn("changes of standing not told", "count", unheard)
-	}
-	log := b.log.Info
-	if s.State == Suspended || s.State == Stopped {
-		log = b.log.Warn
-	}
-	log("standing changed", "ip", s.IP, "provider", s.Provider, "state", s.State.String(), "until", s.Until, "share", s.Share,
-		"reason", s.Reason, "rule", s.Rule, "reply", s.Sample, "by", s.By, "strikes", s.Strikes)
-	if b.changed != nil {
-		b.changed(*s)
 	}
 }

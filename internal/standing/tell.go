@@ -1,0 +1,73 @@
+package standing
+
+import (
+	"strings"
+
+	"kanmon/internal/share"
+)
+
+// A change of a standing, to be told.
+type change struct {
+	Standing
+	tenant string // whose mail's refusal made the key; "": nobody's
+}
+
+// mostTold bounds the tenants whose lines are counted apart.
+const mostTold = 1024
+
+// tellLoop tells the log and Options.Changed what has changed.
+func (b *Book) tellLoop() {
+	for {
+		select {
+		case s := <-b.news:
+			b.tell(&s)
+			continue
+		default:
+		}
+		select {
+		case s := <-b.news:
+			b.tell(&s)
+		case <-b.stop:
+			return
+		}
+	}
+}
+
+func (b *Book) tell(s *change) {
+	b.mu.Lock()
+	unheard := b.unheard
+	b.unheard = 0
+	b.mu.Unlock()
+	if unheard > 0 {
+		b.log.Warn("changes of standing not told", "count", unheard)
+	}
+	if left, tell := b.mayTell(s); tell {
+		b.logChange(&s.Standing, left)
+	}
+	if b.changed != nil {
+		b.changed(s.Standing)
+	}
+}
+
+// mayTell bounds the lines about MXs that a stranger may have any number of, by the tenant whose mail met them. Of a provider with a name, and of
+// what a person has ordered, each change is told.
+func (b *Book) mayTell(s *change) (left int, tell bool) {
+	if !s.strange() || s.byHand() {
+		return 0, true
+	}
+	lines, known := b.lines.Get(s.tenant)
+	if !known {
+		lines = &share.Lines{}
+		b.lines.Put(strings.Clone(s.tenant), lines, "")
+	}
+	return lines.Tell(b.clock())
+}
+
+func (b *Book) logChange(s *Standing, left int) {
+	log := b.log.Info
+	if s.State == Suspended || s.State == Stopped {
+		log = b.log.Warn
+	}
+	log("standing changed", "ip", s.IP, "provider", s.Provider, "state", s.State.String(), "until", s.Until, "share", s.Share,
+		"reason", s.Reason, "rule", s.Rule, "reply", s.Sample, "by", s.By, "strikes", s.Strikes, "left_out", left)
+}
