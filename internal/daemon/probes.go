@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,11 +15,11 @@ import (
 
 // Probes are the sessions that try a sending IP whose suspension has run out, one at a time for each key. A session that connects has the
 // IP reserved for a short time and nothing more: it becomes the probe with its mail, at MAIL. So one that says nothing holds up nobody for
-// long, and neither does a tenant whose probes tell nothing: the next one is somebody else's.
+// long, and neither do tenants whose probes tell nothing: each has had its turn then, and others go first.
 type probes struct {
 	mu    sync.Mutex
-	open  map[standing.Key]*probe               // the last one of each key that has a connection
-	turns *share.Map[standing.Key, probingTurn] // whose the last one was, as long as no mail of it was taken
+	open  map[standing.Key]*probe                // the last one of each key that has a connection
+	turns *share.Map[standing.Key, probingTurns] // whose they were, as long as no mail was taken
 }
 
 type probe struct {
@@ -38,17 +39,24 @@ type candidate struct {
 	alone   bool       // there is nobody else whose turn it could be
 }
 
+// probingTurns are the last ones, oldest first, one of each owner.
+type probingTurns []probingTurn
+
 type probingTurn struct {
-	tenant string
-	source netip.Addr
-	at     time.Time
+	tenant  string
+	source  netip.Addr
+	session session.ID
+	at      time.Time     // when it began, or ended
+	wait    time.Duration // from there until the owner may try again: twice as long as the time before
 }
 
 const (
 	probeIdle    = 30 * time.Second // from the connection to MAIL, and from there to the first recipient
 	probeMail    = 10 * time.Minute // from there until the MX has said what tells
-	probingAgain = 15 * time.Minute // until somebody may try again who has tried last, and told nothing
+	probingAgain = 15 * time.Minute // until somebody may try again who has tried, and told nothing
+	probingLater = 4 * time.Hour    // the same where that has happened again and again
 	mostTurns    = 4096
+	mostOwners   = 16              // whose turns at one key are remembered
 	probeRedial  = 5 * time.Second // how long a session may take to connect again: in plain text, after TLS has failed
 )
 
@@ -69,9 +77,16 @@ func (p *probes) isFree(key standing.Key, who candidate, hasMail bool, now time.
 			return false
 		}
 	}
-	turn, found := p.turns.Get(key)
-	same := found && (who.tenant != "" && turn.tenant == who.tenant || turn.source == who.source)
-	return !same || who.alone || now.Sub(turn.at) >= probingAgain
+	if who.alone {
+		return true
+	}
+	turns, _ := p.turns.Get(key)
+	return !slices.ContainsFunc(turns, func(t probingTurn) bool { return t.of(who) && now.Sub(t.at) < t.wait })
+}
+
+// of says whether it was the turn of whoever this is.
+func (t probingTurn) of(who candidate) bool {
+	return who.tenant != "" && t.tenant == who.tenant || t.source == who.source
 }
 
 // reserve keeps the key for a session that connects, until its mail begins; false if it is not free, or nobody may probe it any more: another
@@ -100,9 +115,24 @@ func (p *probes) claim(key standing.Key, who candidate, number uint64, giveUp fu
 func (p *probes) begin(key standing.Key, who candidate, now time.Time) *probe {
 	if p.open == nil {
 		p.open = make(map[standing.Key]*probe)
-		p.turns = share.NewMap[standing.Key, probingTurn](mostTurns).Until(func(t probingTurn) bool { return time.Since(t.at) >= probingAgain })
+		p.turns = share.NewMap[standing.Key, probingTurns](mostTurns).Until(func(t probingTurns) bool { return time.Since(t[len(t)-1].at) >= 2*probingLater })
 	}
-	p.turns.Put(key, probingTurn{who.tenant, who.source, now}, witness.Tenant(who.tenant, who.source))
+	turns, _ := p.turns.Get(key)
+	turn := probingTurn{who.tenant, who.source, who.session, now, probingAgain}
+	turns = slices.DeleteFunc(turns, func(t probingTurn) bool {
+		over := now.Sub(t.at) >= 2*t.wait
+		if t.of(who) && t.session == who.session {
+			turn.wait = t.wait
+		} else if t.of(who) && !over {
+			turn.wait = min(2*t.wait, probingLater)
+		}
+		return over || t.of(who)
+	})
+	if len(turns) == mostOwners {
+		turns = slices.Delete(turns, 0, 1) // who has waited longest
+	}
+	turns = append(turns, turn)
+	p.turns.Put(key, turns, witness.Tenant(who.tenant, who.source))
 	open := p.open[key]
 	if open == nil || open.session != who.session {
 		open.stop()
@@ -170,6 +200,12 @@ func (p *probes) ended(key standing.Key, s session.ID) uint64 {
 	}
 	open.stop()
 	delete(p.open, key)
+	turns, _ := p.turns.Get(key)
+	for i := range turns {
+		if turns[i].session == s { // what it has held up counts for the others, too
+			turns[i].at = time.Now()
+		}
+	}
 	return open.number
 }
 

@@ -27,7 +27,7 @@ type probingWorld struct {
 	count session.ID
 }
 
-// sharedByTenants are two tenants with a pool of two.
+// sharedByTenants are three tenants with a pool of two.
 const sharedByTenants = `[pool.default]
 ips = ['203.0.113.10', '203.0.113.11']
 sticky = 'tenant'
@@ -37,6 +37,9 @@ sources = ['10.30.0.0/24']
 [[tenant]]
 name = 'honest'
 sources = ['10.40.0.0/24']
+[[tenant]]
+name = 'third'
+sources = ['10.50.0.0/24']
 `
 
 func newProbingWorld(t *testing.T) *probingWorld {
@@ -45,6 +48,9 @@ func newProbingWorld(t *testing.T) *probingWorld {
 	w.ip = choiceFor(t, w.outlet, w.from("10.40.0.1")).IP.Address
 	if other := choiceFor(t, w.outlet, w.from("10.30.0.1")).IP.Address; other != w.ip {
 		t.Fatal("both tenants must begin at one IP: the test shows nothing")
+	}
+	if third := choiceFor(t, w.outlet, w.from("10.50.0.1")).IP.Address; third != w.ip {
+		t.Fatal("and so must the third")
 	}
 	w.key = w.outlet.key(w.ip, reviewMX.Addr())
 	w.Judge(refusedTo("10.40.0.1", w.ip, reviewMX, "a@b.example", "x@example.net", listing))
@@ -137,6 +143,42 @@ func TestIdleSessionsDoNotTakeTheProbe(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two tenants who take turns, and whose probes tell nothing, keep a third from the IP no longer than a turn of each.
+//
+// audit-B4
+func TestTwoDoNotTakeTheProbeInTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newProbingWorld(t)
+		last := ""
+		for minute := range 60 {
+			for _, source := range []string{"10.30.0.1", "10.50.0.1"} { // who is not the last one is always quicker than the third
+				if source == last || w.book.Peek(w.key).Answer != standing.Probe {
+					continue
+				}
+				l := w.connect(t, source)
+				if l.mail(t, ""); l.out.SendingIP == w.ip {
+					last = source
+				}
+				l.mail(t, "x@example.net")
+				time.AfterFunc(5*time.Minute, l.close)
+			}
+			l := w.connect(t, "10.40.0.1")
+			l.mail(t, "")
+			l.close()
+			if l.out.SendingIP == w.ip {
+				if minute > 20 {
+					t.Errorf("the third has its turn after %d minutes", minute)
+				}
+				time.Sleep(time.Hour)
+				return
+			}
+			time.Sleep(time.Minute)
+		}
+		t.Error("the third never has a turn")
+		time.Sleep(time.Hour)
+	})
 }
 
 // A session that has only connected is no probe; whose mail comes first is. A tenant whose probe has told nothing lets others go first, for
