@@ -91,7 +91,7 @@ type Recipient struct {
 }
 
 // A Callout is the MX's answer to a RCPT of mail without a sender that came to no DATA. Receivers verify addresses that way: it is no
-// bounce. Whoever does it much gets onto block lists.
+// bounce. Whoever does it much gets onto block lists. Where the mail is refused as spam, it is a [Recipient].
 type Callout struct {
 	Tenant string
 	Dead   bool // the recipient does not exist

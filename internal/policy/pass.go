@@ -101,8 +101,8 @@ func (a *pass) Ask(q session.Question) session.Decision {
 // askRecipient is asked before RCPT. A recipient that was put off is not counted again.
 func (a *pass) askRecipient(q session.Question) session.Decision {
 	hash := a.policy.hash(q.Recipient)
-	a.retry = a.policy.retries.known(a.tenant, a.keyOf(hash), a.policy.clock())
 	d := a.meet(q.Recipient)
+	a.retry = a.policy.retries.known(a.tenant, a.keyOf(hash), a.policy.clock())
 	if d.Refuse == session.RefuseNot {
 		limits := a.limits(session.StepRecipient, 0)
 		limits.Notes = append(d.Notes, limits.Notes...)

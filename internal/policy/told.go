@@ -2,11 +2,13 @@ package policy
 
 import (
 	"cmp"
+	"math/bits"
 	"net/netip"
 	"slices"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/session"
+	"kanmon/internal/witness"
 )
 
 // Tell implements [session.Pass].
@@ -143,10 +145,19 @@ func (a *pass) toldMessage(n session.News) {
 	}
 }
 
-// keyOf is what a recipient of this mail is remembered by, as long as it is put off: the sender, and how large the mail is said to be. More
-// is not known of it at RCPT.
+// keyOf is what a recipient of this mail is remembered by, as long as it is put off: the sender, how large the mail is said to be, and the
+// provider that has put it off. More is not known of it at RCPT. Strangers are one: a domain's MXs may have nothing else in common, and nobody
+// but a provider's name gives a refusal its full weight.
 func (a *pass) keyOf(recipient uint64) uint64 {
-	return recipient ^ a.policy.hash(a.sender) + uint64(a.size)*spreadSize
+	key := recipient ^ a.policy.hash(a.sender) + uint64(a.size)*spreadSize
+	who := a.witness
+	if who == 0 {
+		who = witness.Called(a.provider, a.policy.hash)
+	}
+	if who.Named() {
+		key ^= bits.RotateLeft64(uint64(who), 32)
+	}
+	return key
 }
 
 // Odd numbers that spread a length over the bits of a key.
@@ -201,18 +212,22 @@ func (a *pass) endMail(delivered bool, octets int64) {
 }
 
 // endCallout tells the detector of a mail with the null sender that came to no DATA: somebody's MX asks whether a recipient exists. That
-// is no bounce.
+// is no bounce. What the MX says of the mail, and not of the recipient, is left to be told as of any mail.
 func (a *pass) endCallout() {
 	if !a.calling() {
 		return
 	}
-	for _, r := range a.events {
-		if r != nil {
-			a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == "recipient_invalid"})
+	spam := slices.ContainsFunc(a.events, isSpam)
+	a.events = slices.DeleteFunc(a.events, func(r *contain.Recipient) bool {
+		if r == nil || isSpam(r) {
+			return !spam
 		}
-	}
-	a.events = a.events[:0]
+		a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == "recipient_invalid"})
+		return true
+	})
 }
+
+func isSpam(r *contain.Recipient) bool { return r != nil && r.Class == "content_rejected" }
 
 // calling reports whether the mail at hand may be a callout.
 func (a *pass) calling() bool { return a.begun && !a.dataAsked && a.account == contain.NullSender }
