@@ -177,6 +177,9 @@ func measured(r *admin.Reading, window string) string {
 	}[r.Level]
 	text := fmt.Sprintf(cmp.Or(misdeeds[r.Signal], "%d of %d in %s were bad"), r.Bad, r.Cases, window)
 	text += fmt.Sprintf(" (%s, at least %s with confidence; %s %s a sender)", percent(r.Share), percent(r.Low), percent(r.Threshold), does)
+	if r.Named {
+		text += "; these are what providers with a name have said, whatever strangers accept"
+	}
 	if r.Elsewhere {
 		text += "; one provider refuses what others accept, which counts less"
 	}

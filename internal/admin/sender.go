@@ -116,6 +116,7 @@ type Reading struct {
 	Low          float64 `json:"low"`   // the share is at least this, with confidence
 	Providers    int     `json:"providers,omitempty"`
 	Accounts     int     `json:"accounts,omitempty"`
+	Named        bool    `json:"named,omitempty"`     // Bad and Cases are what providers with a name have said, and no stranger's
 	Elsewhere    bool    `json:"elsewhere,omitempty"` // one provider refuses what others accept
 	Level        string  `json:"level"`               // what the numbers are enough for
 	Overwhelming bool    `json:"overwhelming,omitempty"`

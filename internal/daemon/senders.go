@@ -318,7 +318,7 @@ func shownLooks(k contain.Kind) string {
 func shownReading(r *contain.Reading) admin.Reading {
 	return admin.Reading{
 		Signal: string(r.Signal), Window: r.Window, Bad: r.Bad, Cases: r.Cases, Share: r.Share, Low: r.Low, Providers: r.Providers,
-		Accounts: r.Accounts, Elsewhere: r.Elsewhere, Level: r.Level.String(), Overwhelming: r.Overwhelming, Threshold: r.Threshold,
+		Accounts: r.Accounts, Named: r.Named, Elsewhere: r.Elsewhere, Level: r.Level.String(), Overwhelming: r.Overwhelming, Threshold: r.Threshold,
 	}
 }
 
