@@ -36,7 +36,8 @@
 //	    mail forwards spam. Divert and stop know no excuse, and a day with containment for outcomes is not learned.
 //	  - Volume alone slows, and no more. Bounces go to divert at most: they are not wanted, but a lost one is a lost mail.
 //	  - An account's outcomes count for its tenant only until it is contained for outcomes, and no more than 15 bad ones a
-//	    day. A tenant is contained if bad outcomes are spread over many accounts, or if many accounts are contained: five, or
+//	    day (strangers take no room of what
+//	    providers with a name refuse). A tenant is contained if bad outcomes are spread over many accounts, or if many accounts are contained: five, or
 //	    the square root of all if that is more; this way up to divert.
 //
 // # Defaults, and why

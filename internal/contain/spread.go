@@ -23,7 +23,7 @@ func (ev *event) forTenant() *event {
 // addSpread adds an event to what is spread over a tenant's accounts. Of one account a few bad outcomes a day count.
 func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
 	if ev.bad == UnknownRecipients || ev.bad == Content {
-		if a != nil && a.badToday() > uint32(d.policy.AccountCap) {
+		if a != nil && a.badToday(ev.witness.Named()) > uint32(d.policy.AccountCap) {
 			return
 		}
 		i := originsOf(ev.bad)
@@ -40,10 +40,14 @@ func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
 	t.spread.add(d.time.minute, &n)
 }
 
-// badToday is how many bad outcomes of an account may have counted for its tenant today.
-func (e *entry) badToday() uint32 {
-	if e.Account == NullSender {
-		return e.day.sum[content]
+// badToday is how many bad outcomes of an account may have counted for its tenant today: all, or those of providers with a name.
+func (e *entry) badToday(named bool) uint32 {
+	n := e.day.sum
+	if named {
+		n = n.named()
 	}
-	return e.day.sum[unknown] + e.day.sum[content]
+	if e.Account == NullSender {
+		return n[content]
+	}
+	return n[unknown] + n[content]
 }

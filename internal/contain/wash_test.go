@@ -74,3 +74,21 @@ func TestATenantIsNotWashed(t *testing.T) {
 		t.Errorf("%v: %+v", l, r.Explain(acme).Readings)
 	}
 }
+
+// What of an account counts for its tenant is bounded. What strangers refuse takes no room there of what providers refuse.
+func TestStrangersTakeNoRoomOfATenantsEvidence(t *testing.T) {
+	r := newRig(t, enforced())
+	const accounts, own = 200, 20
+	for i := range accounts {
+		for j := range own * 24 {
+			r.mail(account(i), outsider(j%3), each(j, 24, "recipient_invalid"))
+		}
+	}
+	for i := range 5 * accounts {
+		r.mail(account(i%accounts), providers[i%2], "recipient_invalid")
+		r.leap(4 * time.Second)
+	}
+	if l := r.level(acme); l < Divert {
+		t.Errorf("%v: %+v", l, r.Explain(acme).Readings)
+	}
+}
