@@ -9,7 +9,6 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -33,7 +32,10 @@ type plea struct {
 	verdict classify.Verdict
 
 	receiver witness.Receiver
-	own      bool // it is another kanmon's
+	domain   string // of the recipient that it is about; "": none, or nobody's
+	nobodys  bool   // nobody can tell whose word it is
+	part     string // of the provider, that has spoken; "": all of it
+	own      bool   // it is another kanmon's
 
 	asked, guilty bool // whether the gate has something against the sender
 }
@@ -47,7 +49,11 @@ func (o *outlet) plead(r *session.MXRefusal) *plea {
 	}
 	mx := r.Destination.Addr()
 	p.at = o.placeOf(&session.DialRequest{Destination: r.Destination, Recipient: string(r.Recipient)})
-	p.receiver = o.receiver(mx, mailbox.DomainOf(string(r.Recipient)))
+	p.domain, p.nobodys = speaks(r)
+	p.receiver = o.receiver(mx, p.domain)
+	if p.nobodys && p.receiver.Provider != "" && o.providers.OwnCode(p.receiver.Provider, r.Text) {
+		p.nobodys = false // no customer can have written it
+	}
 	p.before = o.peek(p.how, r.SendingIP, p.at)
 	p.after = p.before
 	return p
@@ -63,14 +69,15 @@ func (o *outlet) hear(p *plea) {
 		return
 	}
 	o.sites.from(p.Source)
-	domain, mx := mailbox.DomainOf(string(p.Recipient)), p.Destination.Addr()
+	domain, mx := p.domain, p.Destination.Addr()
 	if domain != "" {
 		o.sites.to([]byte(p.key.Provider), domain)
 	}
-	v, part := &p.verdict, o.partOf(p)
+	p.part = o.partOf(p)
+	v, part := &p.verdict, p.part
 	o.book.Observe(standing.Evidence{
 		IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
-		Witness: witness.Destination(domain, mx), Place: part, Speaker: p.receiver.Organisation(),
+		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Speaker: p.receiver.Organisation(),
 		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class.String(),
 		Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
@@ -78,7 +85,7 @@ func (o *outlet) hear(p *plea) {
 	})
 	if p.after = o.book.Peek(p.key); p.after.Answer == standing.No {
 		o.rescues.forget(p.key) // the standing alone decides from now on, and its probes must not be passed over
-	} else if at := o.book.Peek(p.key.At(part)); part != "" && at.Answer == standing.No {
+	} else if at := o.book.Peek(p.key.At(part)); part != "" && !p.nobodys && at.Answer == standing.No {
 		p.after = at
 	}
 }

@@ -108,6 +108,7 @@ func (x *trial) mail(m mailOf, reply string) (from netip.Addr) {
 			x.t.Fatal(err)
 		}
 		r.Session, r.Mails = m.session, 1
+		r.Domain = mailbox.DomainOf(m.recipient)
 		r.Phase, news.Code, news.Text = phase, r.Code, []byte(text)
 		r.Contained = func() bool { return pass.Ask(session.Question{Step: session.StepRescue}).Contained }
 		news.Class = x.Judge(r).Class

@@ -134,19 +134,36 @@ func (o *outlet) receiver(mx netip.Addr, domain string) witness.Receiver {
 	return r
 }
 
+// speaks gives the recipient domain that a refusal is about. Before a recipient is named that is none. Nobody's is what names no domain,
+// or comes when the MX has accepted recipients of several: nobody can tell which of them has written it, nor that none has.
+func speaks(r *session.MXRefusal) (domain string, nobodys bool) {
+	switch {
+	case r.Phase < session.PhaseRcpt:
+		return mailbox.DomainOf(string(r.Recipient)), false
+	case r.Phase == session.PhaseRcpt:
+		domain = mailbox.DomainOf(string(r.Recipient))
+	default:
+		domain = r.Domain
+	}
+	if strings.HasPrefix(domain, "[") || len(domain) > maxDomain {
+		domain = ""
+	}
+	return domain, domain == ""
+}
+
 // partOf says which part of its provider has spoken, where the words may be those of one of its customers: a recipient domain or, before
 // there is one, an MX. "" is all of the provider. An MX that is no known provider's speaks for itself as long as all its mail is for one domain.
 func (o *outlet) partOf(p *plea) string {
-	domain, name := mailbox.DomainOf(string(p.Recipient)), p.receiver.Provider
+	name := p.receiver.Provider
 	switch {
-	case name == "" && (domain == "" || o.sites.oneDestination(p.key.Provider, 0)):
+	case name == "" && (p.domain == "" || o.sites.oneDestination(p.key.Provider, 0)):
 		return ""
-	case name != "" && o.providers.OwnWord(name, domain, p.Text):
+	case name != "" && !p.nobodys && o.providers.OwnWord(name, p.domain, p.Text):
 		return ""
-	case domain == "":
+	case p.domain == "":
 		return bracketed(p.Destination.Addr())
 	}
-	return domain
+	return p.domain
 }
 
 // oneDestination says whether a provider has but one recipient domain, so that doubts cannot be several domains'. One whose customers' domains

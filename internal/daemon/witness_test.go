@@ -46,6 +46,9 @@ func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
 		})
 	}
 	const own = "550 5.7.1 your IP is on our block list"
+	dot := func(first, accepted, text string) refused { // accepted: the domain of all recipients that the MX took
+		return with(say(session.PhaseDot, first, text), func(r *refused) { r.Domain = accepted })
+	}
 	for _, test := range []struct {
 		name, host string
 		refusals   []refused
@@ -61,6 +64,13 @@ func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
 		{"two customers", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@evil.example", own), say(session.PhaseRcpt, "b@honest.example", own)}, "google", ""},
 		{"one with two names", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@a.evil.example", own), say(session.PhaseRcpt, "b@b.evil.example", own)}, "", "google/b.evil.example"},
 		{"one with two mailboxes", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "a@evil.example", own), say(session.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
+		{"a customer, to the dot, behind a recipient of the provider's that was refused", "gmail-smtp-in.l.google.com", []refused{dot("dead@gmail.com", "evil.example", own)}, "", "google/evil.example"},
+		{"likewise, to DATA", "x.mail.protection.outlook.com", []refused{with(dot("dead@honest.example", "evil.example", own), func(r *refused) { r.Phase = session.PhaseData })}, "", "office365/evil.example"},
+		{"to recipients of several domains", "gmail-smtp-in.l.google.com", []refused{dot("a@gmail.com", "", own), dot("a@gmail.com", "", own), dot("b@evil.example", "", own)}, "", ""},
+		{"likewise, with the provider's own code", "x.mail.protection.outlook.com", []refused{dot("a@honest.example", "", "550 5.7.606 Access denied, banned sending IP")}, "office365", ""},
+		{"of a recipient without a domain", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseRcpt, "postmaster", own)}, "", ""},
+		{"of one at an address", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseRcpt, "a@[192.0.2.25]", own)}, "", ""},
+		{"the provider's own domain, to the dot", "gmail-smtp-in.l.google.com", []refused{dot("b@gmail.com", "gmail.com", own)}, "google", ""},
 		{"two, of one message", "aspmx.l.google.com", []refused{
 			with(say(session.PhaseRcpt, "b@evil.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
 			with(say(session.PhaseRcpt, "b@honest.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
@@ -77,6 +87,9 @@ func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
 			if got := s.suspendedAt(first, provider); got != (provider == test.whole) {
 				t.Errorf("%s: suspended at %s: %t", test.name, provider, got)
 			}
+		}
+		if test.whole+test.part == "" && len(s.book.List()) > 0 {
+			t.Errorf("%s: it counts for somebody: %v", test.name, s.book.List())
 		}
 		if test.part != "" {
 			_, place, _ := strings.Cut(test.part, "/")

@@ -53,7 +53,12 @@ func (l *Lookup) OwnWord(provider, domain string, reply []byte) bool {
 	} else if own, _ := l.set.OfDomain(domain); own == provider {
 		return true
 	}
-	code := enhanced(reply)
+	return l.OwnCode(provider, reply)
+}
+
+// OwnCode reports whether a reply of a provider's MX has a code by which the provider refuses an IP, and which none of its customers can set.
+func (l *Lookup) OwnCode(provider string, reply []byte) bool {
+	w, code := l.set.words[provider], enhanced(reply)
 	for i := range w.codes {
 		if code != "" && w.codes[i].has(code) {
 			return true

@@ -1,10 +1,12 @@
 package session
 
 import (
+	"bytes"
 	"net/netip"
 	"slices"
 	"time"
 
+	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
 )
 
@@ -112,6 +114,27 @@ func (v *envelope) add(line []byte, group int16) {
 }
 
 func (v *envelope) clear() { v.lines, v.broken, v.ahead = v.lines[:0], false, 0 }
+
+// domain gives the domain of all recipients that the MX has accepted; "" where they are of several, or of none that is known.
+func (v *envelope) domain() (one string) {
+	if v.broken {
+		return ""
+	}
+	for lines := v.lines; len(lines) > 0; {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
+		cmd, _ := smtp.ParseCommand(line)
+		if cmd.Verb != smtp.VerbRCPT {
+			continue
+		}
+		domain := mailbox.DomainOf(recipientOf(cmd))
+		if domain == "" || one != "" && domain != one {
+			return ""
+		}
+		one = domain
+	}
+	return one
+}
 
 // spoil is for a transaction that is over for us and perhaps not for the MX.
 func (v *envelope) spoil() { v.lines, v.broken = nil, true }

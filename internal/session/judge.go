@@ -26,6 +26,7 @@ type MXRefusal struct {
 	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
 	Sender      []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
 	Recipient   []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
+	Domain      string // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
 	Pool        string // that the gate wants the mail to leave from; "": what the routes say
 	Again       bool   // another sending IP was tried for this mail, or this opening, already
 	Stuck       bool   // the session cannot go on from another one, whatever is judged

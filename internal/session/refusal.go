@@ -4,6 +4,7 @@ import (
 	"errors"
 	"syscall"
 
+	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
 )
 
@@ -31,6 +32,9 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 		}
 		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
 			r.Recipient = []byte(recipientOf(cmd))
+			r.Domain = mailbox.DomainOf(string(r.Recipient))
+		} else if phase > PhaseRcpt {
+			r.Domain = s.rescue.envelope.domain()
 		}
 	}
 	s.noteSaid(&r)

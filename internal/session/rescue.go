@@ -127,7 +127,7 @@ const maxReplayed = 50
 // replay says up to n commands of the envelope and demands that each is accepted. It gives what is left.
 func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 	rest = envelope
-	var phases []Phase
+	var said []smtp.Command
 	s.mx.out = s.mx.buffer()
 	for range n {
 		if len(rest) == 0 {
@@ -138,23 +138,30 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 		s.log.line(MarkMadeForMX, line)
 		s.mx.out = append(append(s.mx.out, line...), '\r', '\n')
 		cmd, _ := smtp.ParseCommand(line)
-		phases = append(phases, phaseOf(cmd.Verb))
+		said = append(said, cmd)
 	}
-	if err := s.sendToMX(phases[0]); err != nil {
+	if err := s.sendToMX(phaseOf(said[0].Verb)); err != nil {
 		return nil, err
 	}
-	for _, phase := range phases {
+	for _, cmd := range said {
+		phase := phaseOf(cmd.Verb)
 		if err := s.readReply(phase); err != nil {
 			return nil, err
 		}
 		s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
 		if !s.reply.Positive() {
 			s.refusedIn = phase
-			return nil, errRefused
+			return nil, &replayRefused{cmd.Line}
 		}
 	}
 	return rest, nil
 }
+
+// A replayRefused is errRefused of a command that was said again: what is refused is that one, and not what the mail began with.
+type replayRefused struct{ line []byte }
+
+func (*replayRefused) Error() string        { return errRefused.Error() }
+func (*replayRefused) Is(target error) bool { return target == errRefused }
 
 // tryOthers sets the leg that refused aside and tries other sending IPs until one can take over. If none can, all is as before.
 // An error means that the session must end all the same: its MSA has gone, or kanmon stops.
@@ -260,6 +267,10 @@ func (s *session) worthAnother(err error) bool {
 		return false
 	}
 	phase, code, refused := s.openingRefusal(err)
+	var again *replayRefused
+	if errors.As(err, &again) {
+		return s.judge(phase, code, again.line).Rescue
+	}
 	return !refused || s.judge(phase, code, nil).Rescue
 }
 

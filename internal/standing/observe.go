@@ -70,14 +70,19 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	}
 	e.see(&ev, now)
 	b.touch(e, now)
-	b.act(e, &ev, w, slows, now)
+	switch {
+	case !ev.Nobodys:
+		b.act(e, &ev, w, slows, now)
+	case e.State == Probing && w >= may:
+		b.set(e, now, Suspended, b.policy(k.Provider).ProbeRetry) // it has told nothing; the next one may
+	}
 	if e.differs(&before) {
 		changed = append(changed, e.onWall(now))
 	}
-	if e.State != Suspended && ev.Place != "" && w == yes {
+	if !ev.Nobodys && e.State != Suspended && ev.Place != "" && w == yes {
 		changed = append(changed, b.actAt(k.At(ev.Place), &ev, now)...)
 	}
-	if ev.Scope == "netblock" && (ev.ofAll(e) || e.State == Suspended) {
+	if ev.Scope == "netblock" && !ev.Nobodys && (ev.ofAll(e) || e.State == Suspended) {
 		changed = append(changed, b.slowNeighbours(k, &ev, now)...)
 	}
 	for _, l := range ev.Lists {

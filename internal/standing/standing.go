@@ -154,6 +154,7 @@ type Evidence struct {
 	Destination string // domain of the recipient; the MX, before one is known
 	Witness     string // who of the provider's customers that is (package witness); "": Destination tells
 	Place       string // where only a part of the provider has spoken: which (Key.At); "": all of it
+	Nobodys     bool   // nobody can tell which customer has spoken, or whether the provider has: it counts for none of them
 	Speaker     string // the organisation that has answered
 	Message     uint64 // which message it was; 0: one by itself
 	Class       string // ip_blocklisted, throttled, …
