@@ -77,7 +77,7 @@ func (o *outlet) hear(p *plea) {
 	v, part := &p.verdict, p.part
 	o.book.Observe(standing.Evidence{
 		IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
-		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Speaker: p.receiver.Organisation(),
+		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Again: p.Again, Speaker: p.receiver.Organisation(),
 		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class.String(),
 		Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
@@ -95,6 +95,7 @@ const (
 	whyContained = "the sender is contained"
 	whyMixed     = "it is not our IP alone that is blamed"
 	whyNotYet    = "nothing else speaks for our IP yet: the next try leaves from another"
+	whyOnce      = "another sending IP was spent already, and it may be one customer's word"
 	whyAlone     = "there is no other sending IP for it"
 	whyNetblock  = "all other sending IPs of the pool are in the netblock that was refused"
 )
@@ -130,6 +131,10 @@ func (o *outlet) answer(p *plea, j *session.Judgement) {
 	}
 	if v.Suspend == classify.May && p.after.Answer != standing.No && p.how.Rescue == config.RescueOn {
 		o.rescues.remember(p.tenant, p.key)
+	}
+	if p.Again && (p.part != "" || p.nobodys) {
+		j.Why = whyOnce
+		return
 	}
 	if !p.earned() {
 		j.Why = whyNotYet

@@ -111,12 +111,31 @@ func (x *trial) mail(m mailOf, reply string) (from netip.Addr) {
 		r.Domain = mailbox.DomainOf(m.recipient)
 		r.Phase, news.Code, news.Text = phase, r.Code, []byte(text)
 		r.Contained = func() bool { return pass.Ask(session.Question{Step: session.StepRescue}).Contained }
-		news.Class = x.Judge(r).Class
+		news.Class = x.refuse(&r)
 	} else {
 		x.Accepted(origin.Destination, from)
 	}
 	pass.Tell(news)
 	return from
+}
+
+// refuse lets an MX refuse a mail, and again as often as the session goes on from another sending IP.
+func (x *trial) refuse(r *session.MXRefusal) (class string) {
+	req := session.DialRequest{
+		Session: r.Session, Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: true, Recipient: string(r.Recipient), Rescue: true,
+	}
+	for attempts := 0; ; attempts++ {
+		r.Again, r.Stuck = attempts > 0, attempts == session.DefaultRescueAttempts
+		j := x.Judge(*r)
+		if !j.Rescue {
+			return j.Class
+		}
+		req.Avoid = append(append(req.Avoid, r.SendingIP), j.Avoid...)
+		var left bool
+		if r.SendingIP, left = x.dialled(req); !left {
+			return j.Class
+		}
+	}
 }
 
 // others is mail that has nothing to do with the outsider: alice's own, and another tenant's. All of it but some dead addresses is accepted.

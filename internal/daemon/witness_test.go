@@ -175,6 +175,40 @@ func TestAStrangerSuspendsAtHisOwnMX(t *testing.T) {
 	}
 }
 
+// One message is one word, whichever sending IP it meets: what the rescued mail of two customers meets suspends no IP but the first at all of
+// their provider. And one customer's word does not lead a mail through the pool.
+//
+// law: I19
+func TestAWordIsNotSaidAgainByARescue(t *testing.T) {
+	for name, host := range map[string]string{"a provider's": "x.mail.protection.outlook.com", "a stranger's": ""} {
+		s := newSite(t, threeIPs)
+		provider := "mx:192.0.2.25"
+		if host != "" {
+			s.known(mxAddr.Addr(), host)
+			provider = "office365"
+		} else {
+			s.mayStay(first, "x@innocent.example") // it serves that, too
+		}
+		for i, domain := range []string{"one.example", "two.example"} {
+			met := func(ip netip.Addr, again bool) session.Judgement {
+				return s.judged(with(listed(1, ip, "b@"+domain), func(r *refused) { r.Session, r.Mails, r.Again = session.ID(i+1), 1, again }))
+			}
+			if j := met(first, false); !j.Rescue {
+				t.Errorf("%s: the mail does not go on: %+v", name, j)
+			}
+			if j := met(second, true); j.Rescue || !j.Soften || j.Why != whyOnce {
+				t.Errorf("%s: it goes on from a third: %+v", name, j)
+			}
+			if !s.suspendedAt(second, provider+"/"+domain) {
+				t.Errorf("%s: %s has refused the second IP, and it is not suspended there", name, domain)
+			}
+		}
+		if !s.suspendedAt(first, provider) || s.suspendedAt(second, provider) {
+			t.Errorf("%s: suspended: the first %t, the second %t", name, s.suspendedAt(first, provider), s.suspendedAt(second, provider))
+		}
+	}
+}
+
 // Doubts of one owner, whatever he calls his domains, are those of one destination; those of one MSA, whichever address of its /64 it has,
 // are those of one tenant.
 //

@@ -71,7 +71,7 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	e.see(&ev, now)
 	b.touch(e, now)
 	switch {
-	case !ev.Nobodys:
+	case !ev.Nobodys && !(ev.Again && ev.Place != ""):
 		b.act(e, &ev, w, slows, now)
 	case e.State == Probing && w >= may:
 		b.set(e, now, Suspended, b.policy(k.Provider).ProbeRetry) // it has told nothing; the next one may

@@ -155,6 +155,7 @@ type Evidence struct {
 	Witness     string // who of the provider's customers that is (package witness); "": Destination tells
 	Place       string // where only a part of the provider has spoken: which (Key.At); "": all of it
 	Nobodys     bool   // nobody can tell which customer has spoken, or whether the provider has: it counts for none of them
+	Again       bool   // another IP has met the same message's word: where Place says it counts for this one, too, and nowhere beyond
 	Speaker     string // the organisation that has answered
 	Message     uint64 // which message it was; 0: one by itself
 	Class       string // ip_blocklisted, throttled, …
