@@ -31,6 +31,12 @@ func refusedTo(msa string, ip netip.Addr, mx netip.AddrPort, from, to, text stri
 	}
 }
 
+// atMAIL is a refusal that comes before a recipient is named: the word of the MX, and of none of its customers.
+func atMAIL(r session.MXRefusal) session.MXRefusal {
+	r.Phase, r.Recipient = session.PhaseMail, nil
+	return r
+}
+
 const onSpamhaus = "554 5.7.1 Service unavailable; Client host [203.0.113.10] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/203.0.113.10"
 
 // Anybody can listen on port 25 and name a recipient of Google's: what such a host says is not Google's word.

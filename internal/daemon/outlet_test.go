@@ -77,7 +77,7 @@ func TestListedIPIsNotUsed(t *testing.T) {
 	if best == first {
 		next = second
 	}
-	o.Judge(refusal(best, listing))
+	o.Judge(atMAIL(refusal(best, listing)))
 	if ip, _, err := o.permitted(choice, req); err != nil || ip.Address != next {
 		t.Errorf("got %s, %v, want %s", ip.Address, err, next)
 	}
@@ -91,7 +91,7 @@ func TestListedIPIsNotUsed(t *testing.T) {
 	if !usable(o, o.key(best, netip.MustParseAddr("::ffff:192.0.2.27"))) || usable(o, o.key(best, netip.MustParseAddr("::ffff:192.0.2.25"))) {
 		t.Error("an address and its form in IPv6 are not the same")
 	}
-	o.Judge(refusal(next, listing))
+	o.Judge(atMAIL(refusal(next, listing)))
 	if _, _, err := o.permitted(choice, req); !errors.Is(err, session.ErrSuspended) {
 		t.Errorf("both suspended: %v", err)
 	}
@@ -122,7 +122,7 @@ func testSuspensionIsShownAlone(t *testing.T, o *outlet) {
 	req := session.DialRequest{Source: msa, Destination: mxAddr}
 	choice, _ := o.router.Choose(o.query(req))
 	best := choice.IP.Address
-	o.Judge(refusal(best, listing))
+	o.Judge(atMAIL(refusal(best, listing)))
 	if len(o.book.List()) != 1 {
 		t.Errorf("shown: %v", o.book.List())
 	}
@@ -144,12 +144,12 @@ func TestStandingSettings(t *testing.T) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	o := newOutlet(t, twoIPs+"[standing]\nlisted_replies = 2\n")
-	o.Judge(refusal(first, listing))
+	o.Judge(atMAIL(refusal(first, listing)))
 	key := o.key(first, mxAddr.Addr())
 	if !usable(o, key) {
 		t.Error("one reply is enough, two are asked for")
 	}
-	o.Judge(refusal(first, listing))
+	o.Judge(atMAIL(refusal(first, listing)))
 	if usable(o, key) {
 		t.Error("two replies are not enough")
 	}

@@ -248,7 +248,7 @@ func testRetry(t *testing.T, s *site, reply, mx string, happens func(*site)) {
 func TestPinMakesNothingUsable(t *testing.T) {
 	for name, happens := range map[string]func(s *site, m *mailOf, met netip.Addr){
 		"suspended by evidence": func(s *site, m *mailOf, met netip.Addr) {
-			s.Judge(refusedTo(m.source, met, mxAddr, "other@example.org", "x@example.net", listing))
+			s.Judge(atMAIL(refusedTo(m.source, met, mxAddr, "other@example.org", "x@example.net", listing)))
 		},
 		"stopped by hand": func(s *site, _ *mailOf, met netip.Addr) {
 			if err := s.book.Stop(standing.Key{IP: met, Provider: standing.Every}, "asked", "me"); err != nil {
@@ -430,7 +430,7 @@ func TestForecastMakesNothingUsable(t *testing.T) {
 	if ip, ok := s.dialled(req); ip != own || !ok {
 		t.Fatalf("the next session begins at %s, its sender's is %s: the test shows nothing", ip, own)
 	}
-	s.Judge(refusedTo(m.source, own, mxAddr, m.sender, m.recipient, listing))
+	s.Judge(atMAIL(refusedTo(m.source, own, mxAddr, m.sender, m.recipient, listing)))
 	if ip, ok := s.dialled(req); ip == own || !ok {
 		t.Errorf("suspended, and the next session begins at %s", ip)
 	}

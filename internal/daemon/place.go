@@ -152,11 +152,12 @@ func speaks(r *session.MXRefusal) (domain string, nobodys bool) {
 }
 
 // partOf says which part of its provider has spoken, where the words may be those of one of its customers: a recipient domain or, before
-// there is one, an MX. "" is all of the provider. An MX that is no known provider's speaks for itself as long as all its mail is for one domain.
+// there is one, an MX. "" is all of the provider. So also at an MX that is no known provider's: that no mail for another domain has been seen
+// there does not make the one that has the MX's owner.
 func (o *outlet) partOf(p *plea) string {
 	name := p.receiver.Provider
 	switch {
-	case name == "" && (p.domain == "" || o.sites.oneDestination(p.key.Provider, 0)):
+	case name == "" && p.domain == "":
 		return ""
 	case name != "" && !p.nobodys && o.providers.OwnWord(name, p.domain, p.Text):
 		return ""

@@ -53,7 +53,7 @@ func newProbingWorld(t *testing.T) *probingWorld {
 		t.Fatal("and so must the third")
 	}
 	w.key = w.outlet.key(w.ip, reviewMX.Addr())
-	w.Judge(refusedTo("10.40.0.1", w.ip, reviewMX, "a@b.example", "x@example.net", listing))
+	w.Judge(atMAIL(refusedTo("10.40.0.1", w.ip, reviewMX, "a@b.example", "x@example.net", listing)))
 	time.Sleep(3 * time.Hour)
 	if got := w.book.Peek(w.key).Answer; got != standing.Probe {
 		t.Fatalf("the suspension has run out, and the answer is %v", got)

@@ -58,7 +58,7 @@ func TestProbeIsOneSession(t *testing.T) {
 	mx, ip := listens(t), netip.MustParseAddr("127.0.0.2")
 	ends := map[string]func(*outlet, standing.Key) error{
 		"refused": func(o *outlet, _ standing.Key) error {
-			o.Judge(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing))
+			o.Judge(atMAIL(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing)))
 			return nil
 		},
 		"stopped": func(o *outlet, key standing.Key) error { return o.book.Stop(key, "asked", "me") },
@@ -71,7 +71,7 @@ func TestProbeIsOneSession(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newOutlet(t, sendingOf(ip.String()))
 				key := o.key(ip, mx.Addr())
-				o.Judge(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing))
+				o.Judge(atMAIL(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing)))
 				time.Sleep(3 * time.Hour)
 				own := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
 				probe, err := o.Dial(t.Context(), own)
@@ -117,7 +117,7 @@ func TestProbeStaysAtMail(t *testing.T) {
 	clock := setClock(t, o)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 	probed := choiceFor(t, o, req).IP.Address
-	o.Judge(refusedTo("10.30.0.1", probed, reviewMX, "a@b.example", "x@example.net", listing))
+	o.Judge(atMAIL(refusedTo("10.30.0.1", probed, reviewMX, "a@b.example", "x@example.net", listing)))
 	*clock = clock.Add(25 * time.Hour)
 	if _, probing, err := o.permitted(choiceFor(t, o, req), req); err != nil || !probing {
 		t.Fatalf("probing %t, %v", probing, err)
@@ -180,7 +180,7 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 			key := o.key(ip, reviewMX.Addr())
 			before, _ := aDay(t, o, ip)
 			if state == standing.Suspended {
-				o.Judge(refusedTo("10.30.0.1", ip, reviewMX, "a@b.example", "x@example.net", listing))
+				o.Judge(atMAIL(refusedTo("10.30.0.1", ip, reviewMX, "a@b.example", "x@example.net", listing)))
 			} else {
 				throttle(o, key)
 			}
@@ -219,7 +219,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 	clock := setClock(t, o)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
 	ips := choiceFor(t, o, req).IPs()
-	o.Judge(refusedTo("10.30.0.1", ips[0].Address, reviewMX, "a@b.example", "x@example.net", listing))
+	o.Judge(atMAIL(refusedTo("10.30.0.1", ips[0].Address, reviewMX, "a@b.example", "x@example.net", listing)))
 	if !o.MayStay(req, ips[1].Address) {
 		t.Error("moved to an IP that is suspended")
 	}

@@ -38,11 +38,11 @@ func TestBudget(t *testing.T) {
 func TestSessionsUnderWayDoNotCount(t *testing.T) {
 	o := newOutlet(t, threeIPs)
 	for i := range 200 {
-		if j := o.judged(listed(1, first, "b@example.net")); !j.Rescue {
+		if j := o.judged(with(listed(1, first, ""), sender)); !j.Rescue {
 			t.Fatalf("session %d under way: %+v", i, j)
 		}
 	}
-	again := with(listed(1, first, "b@example.net"), func(r *refused) { r.Again = true })
+	again := with(with(listed(1, first, ""), sender), func(r *refused) { r.Again = true })
 	rescued := 0
 	for range 200 {
 		if o.judged(again).Rescue {

@@ -70,17 +70,21 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	}
 	e.see(&ev, now)
 	b.touch(e, now)
+	whole := ev
+	if ev.oneCustomer(e) {
+		whole.OneDestination = false // there may be others, of which nothing has been heard yet
+	}
 	switch {
 	case !ev.Nobodys && !(ev.Again && ev.Place != ""):
-		b.act(e, &ev, w, slows, now)
+		b.act(e, e, &whole, w, slows, now)
 	case e.State == Probing && w >= may:
 		b.set(e, now, Suspended, b.policy(k.Provider).ProbeRetry) // it has told nothing; the next one may
 	}
 	if e.differs(&before) {
 		changed = append(changed, e.onWall(now))
 	}
-	if !ev.Nobodys && e.State != Suspended && ev.Place != "" && w == yes {
-		changed = append(changed, b.actAt(k.At(ev.Place), &ev, now)...)
+	if !ev.Nobodys && e.State != Suspended && ev.Place != "" && (w == yes || w == may && ev.oneCustomer(e)) {
+		changed = append(changed, b.actAt(k.At(ev.Place), e, &ev, w, now)...)
 	}
 	if ev.Scope == "netblock" && !ev.Nobodys && (ev.ofAll(e) || e.State == Suspended) {
 		changed = append(changed, b.slowNeighbours(k, &ev, now)...)
@@ -95,8 +99,14 @@ func (e *entry) differs(before *Standing) bool {
 	return before.State != e.State || before.Share != e.Share || !before.Until.Equal(e.Until) || before.Strikes != e.Strikes
 }
 
-// act moves the state as the evidence demands. Counting goes on in every state; what is by hand stays.
-func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) {
+// oneCustomer says whether a reply is that of the only recipient domain that is known at an MX of no known provider.
+func (ev *Evidence) oneCustomer(e *entry) bool {
+	return ev.OneDestination && ev.Place != "" && strings.HasPrefix(e.Provider, witness.Strange)
+}
+
+// act moves the state as the evidence demands. Counting goes on in every state; what is by hand stays. What was accepted is counted of the
+// provider as a whole.
+func (b *Book) act(e, whole *entry, ev *Evidence, w weight, slows bool, now time.Time) {
 	p := b.policy(e.Provider)
 	wantsListed, wantsThrottled := p.Listed, p.Throttled
 	if ev.Place != "" && !e.part() {
@@ -125,7 +135,7 @@ func (b *Book) act(e *entry, ev *Evidence, w weight, slows bool, now time.Time) 
 		if w >= may {
 			b.suspend(e, ev, first, now)
 		}
-	case listed, refused && e.mostlyRefused(p.RefusedPart):
+	case listed, refused && whole.mostlyRefused(p.RefusedPart):
 		b.suspend(e, ev, first, now)
 	case throttled:
 		b.cut(e, ev, p, now)
@@ -139,7 +149,7 @@ func (ev *Evidence) ofAll(e *entry) bool {
 
 // actAt suspends an IP at the part of a provider that has spoken. There it waits for no probe: what has run out is over, and the next
 // reply suspends for twice as long.
-func (b *Book) actAt(k Key, ev *Evidence, now time.Time) []Standing {
+func (b *Book) actAt(k Key, whole *entry, ev *Evidence, w weight, now time.Time) []Standing {
 	if !k.valid() {
 		return nil
 	}
@@ -149,7 +159,7 @@ func (b *Book) actAt(k Key, ev *Evidence, now time.Time) []Standing {
 	before := e.Standing
 	e.see(ev, now)
 	b.touch(e, now)
-	b.act(e, ev, yes, false, now)
+	b.act(e, whole, ev, w, false, now)
 	if !e.differs(&before) {
 		return nil
 	}
