@@ -3,6 +3,7 @@ package daemon
 import (
 	"testing"
 
+	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -32,7 +33,8 @@ func TestAnEchoOfWhatIsNotKeptIsDoubted(t *testing.T) {
 		if r.Phase, r.Partial = c.phase, c.partial; c.message != "" {
 			r.Message = func() []byte { return []byte(c.message) }
 		}
-		key := o.plead(&r).key
+		r.Domain = mailbox.DomainOf(string(r.Recipient))
+		key := o.plead(&r).key.At(r.Domain)
 		j := o.Judge(r)
 		if got := o.book.May(key).Answer; got != c.want {
 			t.Errorf("%s: the IP may be used there: %v, want %v", name, got, c.want)
