@@ -75,7 +75,7 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 		whole.OneDestination = false // there may be others, of which nothing has been heard yet
 	}
 	switch {
-	case !ev.Nobodys && !(ev.Again && ev.Place != ""):
+	case !ev.Nobodys && (!ev.Again || ev.Place == ""):
 		b.act(e, e, &whole, w, slows, now)
 	case e.State == Probing && w >= may:
 		b.set(e, now, Suspended, b.policy(k.Provider).ProbeRetry) // it has told nothing; the next one may
