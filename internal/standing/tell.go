@@ -2,6 +2,7 @@ package standing
 
 import (
 	"strings"
+	"time"
 
 	"kanmon/internal/share"
 )
@@ -9,7 +10,8 @@ import (
 // A change of a standing, to be told.
 type change struct {
 	Standing
-	tenant string // whose mail's refusal made the key; "": nobody's
+	tenant string    // whose mail's refusal made the key; "": nobody's
+	at     time.Time // by the book's clock
 }
 
 // mostTold bounds the tenants whose lines are counted apart.
@@ -60,7 +62,7 @@ func (b *Book) mayTell(s *change) (left int, tell bool) {
 		lines = &share.Lines{}
 		b.lines.Put(strings.Clone(s.tenant), lines, "")
 	}
-	return lines.Tell(b.clock())
+	return lines.Tell(s.at)
 }
 
 func (b *Book) logChange(s *Standing, left int) {
