@@ -77,7 +77,7 @@ func FuzzSession(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, msa, mx, order []byte) {
 		if len(msa)+len(mx) > 1<<16 || len(order) > 256 {
-			t.Skip("longer than what teaches anything")
+			return // longer than what teaches anything
 		}
 		synctest.Test(t, func(t *testing.T) { fuzzSession(t, msa, mx, order) })
 	})

@@ -249,22 +249,28 @@ func TestRescueForAHalfClosedMSA(t *testing.T) {
 			r := newTwoIPs()
 			r.mx.Reply = refuseAt(".", 1, smtptest.Delay(5*time.Second)+listed)
 			r.second.Reply = lateReply("RCPT", 20*time.Second)
-			conn, _, ended := r.connect()
-			msa := smtptest.NewMSA(t, conn)
-			msa.Expect(220)
-			msa.Command("EHLO msa.example.com")
-			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
-			msa.Send("text", ".")
-			time.Sleep(after)
-			_ = conn.CloseWrite()
-			heard := readAll(conn)
-			<-ended
-			time.Sleep(time.Hour)
+			heard := halfCloseBehindDot(t, r, after)
 			if got := r.second.Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
 				t.Errorf("FIN after %s: delivered %t, heard %q", after, got, heard)
 			}
 		})
 	}
+}
+
+// halfCloseBehindDot sends a message, and a FIN so long behind its dot; it gives what the MSA heard until the session was over.
+func halfCloseBehindDot(t *testing.T, r *twoIPs, after time.Duration) string {
+	conn, _, ended := r.connect()
+	msa := smtptest.NewMSA(t, conn)
+	msa.Expect(220)
+	msa.Command("EHLO msa.example.com")
+	msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
+	msa.Send("text", ".")
+	time.Sleep(after)
+	_ = conn.CloseWrite()
+	heard := readAll(conn)
+	<-ended
+	time.Sleep(time.Hour)
+	return heard
 }
 
 // Wherever the rescue waits, a FIN that comes later than two seconds behind the dot is an MSA that has given up: it sends again, and the
@@ -291,17 +297,7 @@ func TestRescueLooksForTheFIN(t *testing.T) {
 						}
 						return dial.Dial(ctx, req)
 					})
-					conn, _, ended := r.connect()
-					msa := smtptest.NewMSA(t, conn)
-					msa.Expect(220)
-					msa.Command("EHLO msa.example.com")
-					msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA")
-					msa.Send("text", ".")
-					time.Sleep(after)
-					_ = conn.CloseWrite()
-					heard := readAll(conn)
-					<-ended
-					time.Sleep(time.Hour)
+					heard := halfCloseBehindDot(t, r, after)
 					if got := r.second.Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
 						t.Errorf("refused after %s, %s waits, FIN after %s: delivered %t, heard %q", refused, verb, after, got, heard)
 					}
