@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"net"
 	"net/netip"
 	"sync"
@@ -161,17 +160,12 @@ func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 	now := time.Now()
 	s := &session{e: e, msa: newLeg(conn), begun: now}
-	s.info = SessionInfo{ID: newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
+	s.info = SessionInfo{ID: e.Live.newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
 	if e.Destination != nil {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}
 	s.log = trace{to: e.Recorder, info: &s.info}
 	return s
-}
-
-// newID makes an ID of the time in microseconds and random bits below: IDs sort by time.
-func newID(now time.Time) ID {
-	return ID(now.UnixMicro())<<12 | ID(rand.Uint32N(1<<12))
 }
 
 // A Refusal is why a connection gets no session.

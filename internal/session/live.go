@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
@@ -18,6 +19,7 @@ import (
 type Live struct {
 	drain atomic.Bool
 	kill  atomic.Bool
+	last  atomic.Uint64 // the ID given last
 	certs certificates
 	odd   oddities
 
@@ -35,6 +37,19 @@ type Live struct {
 	waiting  share.Places[holder]       // refused connections that have a moment to read why
 	killBy   time.Time                  // when an MSA that does not read is let go of
 	empty    chan struct{}              // closed when the last session has gone; nil if nobody waits
+}
+
+// newID makes an ID of the time in microseconds and random bits below. IDs sort by time; of sessions that begin in the same microsecond,
+// or behind a step of the clock backwards, each has the number behind the one before it.
+func (l *Live) newID(now time.Time) ID {
+	id := uint64(now.UnixMicro())<<12 | uint64(rand.Uint32N(1<<12))
+	for {
+		last := l.last.Load()
+		id = max(id, last+1)
+		if l.last.CompareAndSwap(last, id) {
+			return ID(id)
+		}
+	}
 }
 
 // Count is the number of running sessions.
