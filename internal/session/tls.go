@@ -141,7 +141,8 @@ func (s *session) readStartTLSReply(begun time.Time) error {
 	err := s.readReply(PhaseStartTLS)
 	s.hiddenBy = outer
 	var f *failure
-	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), begun) {
+	anyHello := s.mx.way | wayClassical // none was sent yet
+	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), anyHello, begun) {
 		return s.readReply(PhaseStartTLS)
 	}
 	return err
@@ -196,9 +197,9 @@ func (s *session) handshakePatience(begun time.Time) (_ context.Context, done fu
 		return context.Background(), func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	memory, mx := &s.e.Live.tls, s.info.Destination.Addr().Unmap()
+	memory, mx, way := &s.e.Live.tls, s.info.Destination.Addr().Unmap(), s.mx.way
 	timer := time.AfterFunc(hungPatience, func() {
-		if !memory.workedSince(mx, begun) {
+		if !memory.workedSince(mx, way, begun) {
 			cancel()
 		}
 	})

@@ -216,12 +216,13 @@ func (m *tlsMemory) insists(mx netip.Addr) {
 	}
 }
 
-// workedSince says whether a handshake that has lasted for a while may last longer: somebody has seen that this MX can do it.
-func (m *tlsMemory) workedSince(mx netip.Addr, begun time.Time) bool {
+// workedSince says whether a handshake that has lasted for a while may last longer: somebody has seen that this MX can do it. Of an MX
+// that is taken to break on the full hello only the classical one has been seen, which says nothing of the other.
+func (m *tlsMemory) workedSince(mx netip.Addr, way tlsWay, begun time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.known[mx]
-	return k != nil && k.Worked.After(begun)
+	return k != nil && k.Worked.After(begun) && (way&wayClassical != 0 || !k.Broke)
 }
 
 // failedLately says whether some session has lately had to connect a second time to an MX.
