@@ -35,7 +35,11 @@ func printStatus(w io.Writer, s admin.Status) error {
 		fmt.Fprintf(table, "%s\t%.1f MiB\n", m.name, float64(m.octets)/(1<<20))
 	}
 	for _, h := range s.Holders {
-		fmt.Fprintf(table, "of %s\t%d sessions, %d refused\n", cmp.Or(h.Tenant, h.Source), h.Sessions, h.Refused)
+		slowed := ""
+		if h.Slowed {
+			slowed = ", slowed: more than its part of too much work"
+		}
+		fmt.Fprintf(table, "of %s\t%d sessions, %d refused%s\n", cmp.Or(h.Tenant, h.Source), h.Sessions, h.Refused, slowed)
 	}
 	return table.Flush()
 }

@@ -27,7 +27,8 @@ type Holder struct {
 	Tenant   string `json:"tenant,omitempty"`
 	Source   string `json:"source,omitempty"` // an address, or the /64 of an IPv6 one
 	Sessions int    `json:"sessions"`
-	Refused  uint64 `json:"refused"` // because they were too many, since the start
+	Refused  uint64 `json:"refused"`          // because they were too many, since the start
+	Slowed   bool   `json:"slowed,omitempty"` // having more than a part of more work than there is time for
 }
 
 // A Process is what the daemon knows of itself.

@@ -95,7 +95,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 	return &Daemon{
 		log:         log,
 		host:        &config.Host{},
-		live:        &session.Live{},
+		live:        &session.Live{Strained: newStrain().strained},
 		loops:       &intercept.Loops{},
 		files:       &journal.Files{},
 		inherited:   activation.Listeners,

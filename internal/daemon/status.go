@@ -34,7 +34,7 @@ func (o *operator) Status() admin.Status {
 		RecordsDroppedOf: o.d.files.DroppedOf(),
 	}
 	for _, h := range o.d.live.Holdings(shownHolders) {
-		shown := admin.Holder{Tenant: h.Tenant, Sessions: h.Sessions, Refused: h.Refused}
+		shown := admin.Holder{Tenant: h.Tenant, Sessions: h.Sessions, Refused: h.Refused, Slowed: h.Slowed}
 		if h.Tenant == "" {
 			shown.Source = strings.TrimSuffix(h.Source.String(), "/32")
 		}

@@ -94,6 +94,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 	if err := s.forwardGroup(); err != nil {
 		return false, err
 	}
+	s.works()
 	for i := range s.slots {
 		toBody, err = s.answerSlot(i)
 		if err != nil {

@@ -23,6 +23,10 @@ type Live struct {
 	certs certificates
 	odd   oddities
 
+	// Strained says whether there has been more work since it was asked last than can be done at once; nil: there never is.
+	Strained func() bool
+	pace     pace
+
 	bodies bodies // messages that are kept in case their dot is refused
 
 	tls       tlsMemory                  // what the TLS of MXs cannot do
@@ -148,6 +152,7 @@ type Holding struct {
 	Source   netip.Prefix // without a tenant
 	Sessions int          // now
 	Refused  uint64       // because they were too many, since the start
+	Slowed   bool         // having more than a part of too much work
 }
 
 // Holdings gives those who have most of the sessions, or were refused some: so many at most.
@@ -155,6 +160,7 @@ func (l *Live) Holdings(most int) []Holding {
 	of := map[holder]Holding{}
 	for _, h := range l.holdings() {
 		whose := holder{h.Tenant, h.Source}
+		h.Slowed = l.pace.slowed(whose)
 		h.Sessions, h.Refused = h.Sessions+of[whose].Sessions, h.Refused+of[whose].Refused
 		of[whose] = h
 	}

@@ -23,11 +23,12 @@ const (
 	noticeRefused                    // connections are refused at once
 	noticeTLS                        // TLS with an MX fails, or works again
 	noticeInjected                   // an MX sends octets ahead of TLS
+	noticePaced                      // somebody has more than a part of the work
 	noticeKinds
 )
 
 // again is how long a subject is not told of again.
-var again = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute, noticeInjected: time.Hour}
+var again = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute, noticePaced: time.Minute, noticeInjected: time.Hour}
 
 // mostNoticed bounds the subjects that are remembered: who makes kanmon forget them gets no line more by that.
 const mostNoticed = 4096

@@ -96,7 +96,9 @@ func (s *session) took() time.Duration { return time.Since(s.sent) }
 
 // toMSA puts a reply into the buffer for the MSA.
 func (s *session) toMSA(reply *smtp.Reply, local bool) {
+	before := len(s.msa.out)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
+	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded
 	s.log.answered(reply, local, s.first, s.took())
 }
 

@@ -51,11 +51,13 @@ type session struct {
 	orphan    bool // the MSA hung up behind a dot that has been forwarded
 	talking   bool // a first command has come
 	quit      bool
+	rested    bool // once or more, for the others' sake
 	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
 	looks     lastLooks
 	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
 	mails     int32 // transactions begun
 	delivered int32
+	work      int32 // done since it was last counted (pace.go)
 
 	gate   *gating            // nil: there is none
 	header *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed
@@ -80,6 +82,7 @@ func (s *session) converse() error {
 		return err
 	}
 	for !s.quit {
+		s.rest()
 		if err := s.awaitCommand(); err != nil {
 			return err
 		}
@@ -325,6 +328,8 @@ func (s *session) finish(err error) {
 		s.log.endTransaction(OutcomeReset, "")
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
+	s.work += workOfSession
+	s.tellWork()
 	s.part(f)
 	switch {
 	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):

@@ -1,4 +1,4 @@
-// Package share divides what there is only so much of among those who want it: places, and room in a memory. Strangers decide how much is
+// Package share divides what there is only so much of among those who want it: places, room in a memory, and time. Strangers decide how much is
 // wanted, so everything that they can make kanmon hold is bounded, and each owner, a tenant or a network, has a part. Nobody has to know
 // how many owners there are, and nothing lies idle for those who never come.
 //
@@ -10,6 +10,7 @@
 //     Where they are more, and nobody has more than a 64th, that goes which nobody has used for longest: who makes himself a thousand owners
 //     presses nobody below a 64th, nor what is in use out of it. A Map keeps its entries in an [Order], which others may have that forget
 //     by further rules.
+//  3. A [Pace] slows down whoever has more than an equal part of the work, while there is too much of it.
 //
 // None is safe for concurrent use: they lie inside of what has a lock.
 package share

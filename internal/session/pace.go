@@ -1,0 +1,73 @@
+package session
+
+import (
+	"sync"
+	"time"
+
+	"kanmon/internal/share"
+)
+
+// What one tenant has done must not hold up the others' mail, where kanmon has more to do than this host can do at once: then sessions of
+// those who have more than a part of the work rest between two groups of commands. A session counts its work for itself, and tells it in
+// pieces: one with an ordinary mail never gets that far.
+
+const (
+	workOfSession  = 16  // beside that of its commands
+	workOfCommand  = 2   // and of its reply
+	repliesForWork = 256 // octets of replies to the MSA that are as much as one piece of work
+	workTold       = 192 // at once
+)
+
+// A pace is a share.Pace that sessions use at once.
+type pace struct {
+	mu sync.Mutex
+	of share.Pace[holder]
+}
+
+func (p *pace) spend(whose holder, work int32, strained func() bool) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of.Spend(whose, float64(work), time.Now(), strained)
+}
+
+func (p *pace) slowed(whose holder) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of.Slowed(whose)
+}
+
+// works counts a group of commands that is about to be answered.
+func (s *session) works() { s.work += int32(workOfCommand * len(s.slots)) }
+
+// rest lets a session wait whose tenant has more than its part of too much work. The MSA has its replies by now. A session whose end is
+// wanted, or that is to be cut, does not wait.
+func (s *session) rest() {
+	if s.work < workTold {
+		return
+	}
+	wait := s.tellWork()
+	if wait < time.Millisecond {
+		return
+	}
+	if line, tell := s.e.Live.odd.notices.happened(noticePaced, s.sharer().text(), time.Now()); tell {
+		s.e.logger().Warn("this host has more to do than it can, and one tenant has more than its part of it: its sessions wait between commands",
+			"tenant", s.sharer().text(), "times", line.times, "left_out", line.left)
+	}
+	if !s.rested {
+		s.rested = true
+		s.log.note("rests between commands: this host has more to do than it can, and more than a part of it for this tenant")
+	}
+	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
+		time.Sleep(min(wait, pokeEvery))
+	}
+}
+
+// tellWork counts what the session has had done, and says for how long it rests.
+func (s *session) tellWork() time.Duration {
+	work := s.work
+	s.work = 0
+	if s.e.Live.Strained == nil {
+		return 0
+	}
+	return s.e.Live.pace.spend(s.sharer(), work, s.e.Live.Strained)
+}
