@@ -115,6 +115,9 @@ func (m *Memory) unlock(set uint64) {
 func (m *Memory) Settle(t *Ticket, delivered bool, octets int64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if len(t.taken) == 0 { // as most are: a mail has a ticket for each kind of limit
+		return
+	}
 	now := m.time.read()
 	for i := range t.taken {
 		taken := &t.taken[i]

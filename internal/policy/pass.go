@@ -43,7 +43,8 @@ type pass struct {
 	trying    bool                 // it is asked about the second: nobody can wait
 	recipient limit.Ticket         // of the recipients
 	partly    bool                 // a recipient was refused here
-	asked     []uint64             // recipients that were let pass and not told of, in order
+	asked     []uint64             // recipients that were let pass, in order
+	replied   int                  // of them, those that the MX has answered
 	tried     uint64               // hash of all recipients
 	reached   []uint64             // recipients that the MX has accepted
 	said      []uint64             // what was said of which recipient, in order of the keys
@@ -164,8 +165,9 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
 	a.size = q.Size
 	a.faces("")
-	id := a.set.Identify(a.origin, &q.Sender)
-	a.tenant, a.envelope = id.Tenant, q.Sender
+	a.envelope = q.Sender
+	id := a.set.Identify(a.origin, &a.envelope) // not of q, which would have to be made in memory for that
+	a.tenant = id.Tenant
 	a.sentBy(q.Sender, false)
 	if a.sender = a.folded; a.tenant == "" {
 		return a.stranger()

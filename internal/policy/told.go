@@ -41,9 +41,13 @@ func (a *pass) Tell(n session.News) {
 func (a *pass) toldMail(n session.News) {
 	switch {
 	case n.Code/100 == 2:
-		if !a.taken {
+		switch {
+		case a.taken:
+		case a.waitsForName():
 			a.events = append(a.events, nil)
-			a.tell()
+		default:
+			a.attribute()
+			a.tellMail()
 		}
 		a.taken = true
 	case !a.taken: // else it is a MAIL inside a transaction, and the first one stands
@@ -56,7 +60,7 @@ func (a *pass) toldMail(n session.News) {
 // named with it; without any, all that one MX refuses are one.
 func (a *pass) senderRefused(n session.News) {
 	var mail uint64
-	for _, hash := range a.asked {
+	for _, hash := range a.asked[a.replied:] {
 		mail += hash
 	}
 	mail ^= a.policy.hash(a.provider)
@@ -68,27 +72,35 @@ func (a *pass) senderRefused(n session.News) {
 }
 
 func (a *pass) toldRecipient(n session.News) {
-	if len(a.asked) == 0 {
+	if a.replied == len(a.asked) {
 		return
 	}
-	hash := a.asked[0]
-	a.asked = a.asked[1:]
+	hash := a.asked[a.replied]
+	if a.replied++; a.replied == len(a.asked) {
+		a.asked, a.replied = a.asked[:0], 0
+	}
 	class := n.Class
 	if n.Code < 400 {
 		class = contain.Accepted
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
 	again := a.saidBefore(hash, class) || a.triedAgain(n.Code, hash, class, 0)
-	a.events = append(a.events, &contain.Recipient{
+	r := contain.Recipient{
 		Tenant: a.tenant, Provider: a.provider, Witness: a.witness, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
 		Again: again,
-	})
+	}
 	if n.Code/100 == 2 {
 		a.reached = append(a.reached, hash) // what becomes of it, the reply to the dot says
 	} else {
 		a.answered(n.Code, hash)
 	}
-	a.tell()
+	if a.waitsForName() {
+		kept := r // most need not be kept, and are not made for that
+		a.events = append(a.events, &kept)
+		return
+	}
+	a.attribute()
+	a.tellRecipient(&r)
 }
 
 // saidBefore reports whether the same was said of the recipient in this mail already: who is named a thousand times is one.
@@ -106,25 +118,29 @@ func sampleOf(reply []byte) string { return string(reply[:min(len(reply), sample
 
 const sampleOctets = 160
 
-// tell tells the detector what it is to know of the mail, as far as the account is known by now.
-func (a *pass) tell() {
-	if !a.unnamed && !a.calling() {
-		a.attribute()
-	}
-}
+// waitsForName reports whether it is still open whose the mail is, or what: then the detector does not hear of it yet.
+func (a *pass) waitsForName() bool { return a.unnamed || a.calling() }
 
-// attribute tells the detector whose it was.
+// attribute tells the detector whose it was that has waited for that.
 func (a *pass) attribute() {
 	for i, r := range a.events {
 		if r == nil {
-			a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account, Kind: a.kind, Traits: a.traits})
+			a.tellMail()
 			continue
 		}
-		r.Account, r.Kind, r.Traits, r.Message = a.account, a.kind, a.traits, a.identity(a.size)
-		a.policy.detector.Recipient(*r)
+		a.tellRecipient(r)
 		a.events[i] = nil
 	}
 	a.events = a.events[:0]
+}
+
+func (a *pass) tellMail() {
+	a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account, Kind: a.kind, Traits: a.traits})
+}
+
+func (a *pass) tellRecipient(r *contain.Recipient) {
+	r.Account, r.Kind, r.Traits, r.Message = a.account, a.kind, a.traits, a.identity(a.size)
+	a.policy.detector.Recipient(*r)
 }
 
 func (a *pass) toldMessage(n session.News) {
@@ -207,7 +223,7 @@ func (a *pass) endMail(delivered bool, octets int64) {
 	a.policy.limiter.Settle(&a.berths[a.at].mail, delivered, octets)
 	a.moor(1-a.at, netip.Addr{})
 	a.policy.limiter.Settle(&a.recipient, delivered || !a.partly, 0)
-	a.begun, a.taken, a.heard, a.unnamed, a.asked, a.tried = false, false, false, false, a.asked[:0], 0
+	a.begun, a.taken, a.heard, a.unnamed, a.asked, a.replied, a.tried = false, false, false, false, a.asked[:0], 0, 0
 	a.partly, a.dataAsked, a.reached, a.said = false, false, a.reached[:0], a.said[:0]
 }
 
