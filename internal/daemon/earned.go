@@ -71,7 +71,7 @@ func (o *outlet) hear(p *plea) {
 	o.sites.from(p.Source)
 	domain, mx := p.domain, p.Destination.Addr()
 	if domain != "" {
-		o.sites.to([]byte(p.key.Provider), domain)
+		o.sites.to(p.key.Provider, domain)
 	}
 	p.part = o.partOf(p)
 	v, part := &p.verdict, p.part

@@ -188,8 +188,11 @@ func (o *outlet) may(how config.Handling, key standing.Key) standing.Permit {
 // the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
 // against the IPs it does not allocate: it is asked for every mail.
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
-	q := o.query(req)
-	o.learnBehind(q, sendingIP)
+	at := o.placeOf(&req)
+	q := o.queryAt(&at, &req)
+	if o.learnBehind(&q, sendingIP) {
+		at = o.placeOf(&req)
+	}
 	choice, err := o.router.Choose(q)
 	if err != nil {
 		return false
@@ -200,7 +203,7 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 	if !choice.Has(sendingIP) {
 		return false
 	}
-	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.candidate(&choice, &req)
+	how, who := o.handlings[choice.Number], o.candidate(&choice, &req)
 	probing := false
 	if permit := o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
 		if probing = o.mayProbe(at.key(sendingIP), permit, &req); !probing {
@@ -209,8 +212,11 @@ func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 		defer func() { stays = stays && o.begins(at.key(sendingIP), permit, who, &req) }()
 	}
 	if req.Recipient != "" {
-		var name [64]byte
-		o.sites.to(at.appendName(name[:0]), mailbox.DomainOf(req.Recipient))
+		o.sites.to(at.name(), q.RecipientDomain)
+	}
+	if choice.IsOnly() { // whatever could speak for another one
+		o.foretell(choice, q, sendingIP)
+		return true
 	}
 	if pin := o.pinned(choice, how, &req, at); pin.IsValid() {
 		o.foretell(choice, q, pin)
@@ -245,9 +251,15 @@ func (o *outlet) worthMoving(how config.Handling, ip netip.Addr, at place, who c
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
 func (o *outlet) query(req session.DialRequest) egress.Query {
+	at := place{provider: o.providers.At(req.Destination.Addr())}
+	return o.queryAt(&at, &req)
+}
+
+// queryAt is query where it is known whose the MX is.
+func (o *outlet) queryAt(at *place, req *session.DialRequest) egress.Query {
 	q := egress.Query{
 		Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
-		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: o.providers.At(req.Destination.Addr()), Suspicion: -1, Pool: req.Pool,
+		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
 		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain, o.asker(q)).Provider

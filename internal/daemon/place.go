@@ -20,7 +20,7 @@ import (
 func (o *outlet) peek(how config.Handling, ip netip.Addr, at place) standing.Permit {
 	var name [64]byte
 	here := freely
-	if !o.book.Blameless(ip, at.appendName(name[:0])) {
+	if !o.book.Blameless(ip, append(name[:0], at.name()...)) {
 		here = o.may(how, at.key(ip))
 	}
 	there := o.peekAt(how, ip, at.domains)
@@ -39,7 +39,7 @@ func (o *outlet) peekInParts(how config.Handling, ip netip.Addr, at *place) stan
 	if !o.book.InParts(ip) {
 		return freely
 	}
-	for _, name := range [...]string{string(at.appendName(nil)), at.domains} {
+	for _, name := range [...]string{at.name(), at.domains} {
 		for _, part := range [...]string{at.recipient, bracketed(at.mx)} {
 			if name == "" || part == "" {
 				continue
@@ -94,17 +94,15 @@ func (o *outlet) placeOf(req *session.DialRequest) place {
 	return at
 }
 
-// appendName gives the provider of the standing's key.
-func (p *place) appendName(b []byte) []byte {
+// name gives the provider of the standing's key.
+func (p *place) name() string {
 	if p.provider != "" {
-		return append(b, p.provider...)
+		return p.provider
 	}
-	return p.mx.Unmap().AppendTo(append(b, witness.Strange...))
+	return witness.Stranger(p.mx)
 }
 
-func (p *place) key(ip netip.Addr) standing.Key {
-	return standing.Key{IP: ip, Provider: string(p.appendName(nil))}
-}
+func (p *place) key(ip netip.Addr) standing.Key { return standing.Key{IP: ip, Provider: p.name()} }
 
 // key is what a sending IP's standing at a destination goes by: the provider whose MX this is known to be, else the one MX address.
 // What a recipient's domain says does not count: any host can be given mail for any domain.
@@ -114,10 +112,7 @@ func (o *outlet) key(ip, mx netip.Addr) standing.Key {
 
 func (o *outlet) provider(mx netip.Addr) string {
 	at := place{mx: mx, provider: o.providers.At(mx)}
-	if at.provider != "" {
-		return at.provider
-	}
-	return string(at.appendName(nil))
+	return at.name()
 }
 
 // witness says who answers at an MX for a recipient's domain; "": none is known yet.
@@ -193,16 +188,18 @@ func (o *outlet) learn(domain, tenant string) {
 }
 
 // learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
-// known of the domain, that is worth the short wait: it may stand there.
-func (o *outlet) learnBehind(q egress.Query, sendingIP netip.Addr) {
+// known of the domain, that is worth the short wait: it may stand there. It reports whether it has waited: more may be known then.
+func (o *outlet) learnBehind(q *egress.Query, sendingIP netip.Addr) (waited bool) {
 	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
-		return
+		return false
 	}
-	tenant := o.asker(q)
+	tenant := o.asker(*q)
 	o.learn(q.RecipientDomain, tenant)
-	if q.Provider == "" && !o.book.Spotless(sendingIP) && o.providers.Of(q.RecipientDomain) == "" {
-		o.providers.Find(context.Background(), q.RecipientDomain, tenant)
+	if q.Provider != "" || o.book.Spotless(sendingIP) || o.providers.Of(q.RecipientDomain) != "" {
+		return false
 	}
+	o.providers.Find(context.Background(), q.RecipientDomain, tenant)
+	return true
 }
 
 // asker is whose part of the lookups a mail's are: its tenant's, and of all sources that are of none together; without tenants the source's.

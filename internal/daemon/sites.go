@@ -57,8 +57,8 @@ func (s *sites) oneTenant(configured int) bool {
 }
 
 // to hears of a recipient's domain. It is asked for every mail, and does not allocate where there is nothing new.
-func (s *sites) to(provider []byte, domain string) {
-	p, d := maphash.Bytes(s.seed, provider), maphash.String(s.seed, domain)
+func (s *sites) to(provider, domain string) {
+	p, d := maphash.String(s.seed, provider), maphash.String(s.seed, domain)
 	s.mu.RLock()
 	h, known := s.heard[p]
 	s.mu.RUnlock()

@@ -101,6 +101,9 @@ func (c Choice) Has(ip netip.Addr) bool {
 	return c.from != nil && slices.ContainsFunc(c.from.list, func(m candidate) bool { return m.Address == ip })
 }
 
+// IsOnly says whether there is but one sending IP of the pool and the destination's family.
+func (c Choice) IsOnly() bool { return c.from != nil && len(c.from.list) == 1 }
+
 // A Router decides which sending IP a mail leaves from. It does no lookups, is immutable and safe for concurrent use.
 type Router struct {
 	pools   []addressPool

@@ -184,6 +184,27 @@ func facetOf(h uint64) Mark {
 // Strange is what the names of strangers begin with where they stand beside those of providers.
 const Strange = "mx:"
 
+// Stranger is the name of a stranger: an MX of which only the address is known. It is asked for with every mail: the names that were asked for
+// lately are remembered, in as many places as there are.
+func Stranger(mx netip.Addr) string {
+	mx = mx.Unmap()
+	octets := mx.As16()
+	place := &strangers[maphash.Bytes(seed, octets[:])%uint64(len(strangers))]
+	if known := place.Load(); known != nil && known.mx == mx {
+		return known.name
+	}
+	name := Strange + mx.String()
+	place.Store(&stranger{mx, name})
+	return name
+}
+
+type stranger struct {
+	mx   netip.Addr
+	name string
+}
+
+var strangers [1024]atomic.Pointer[stranger]
+
 // Called is the Mark of whom only a name is known: a provider's, or with the prefix [Strange] a stranger's.
 func Called(name string, hash func(string) uint64) Mark {
 	h := hash(name)

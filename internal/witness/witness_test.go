@@ -125,3 +125,20 @@ func TestMarksCostLittle(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// The name of a stranger is made once, however often it is asked for; two that share a place never have each other's.
+func TestStrangersKeepTheirNames(t *testing.T) {
+	for i := range 5000 {
+		mx := netip.AddrFrom4([4]byte{192, 0, byte(i >> 8), byte(i)})
+		if got, want := Stranger(mx), Strange+mx.String(); got != want {
+			t.Fatalf("%s, want %s", got, want)
+		}
+	}
+	mx := netip.MustParseAddr("::ffff:192.0.2.25")
+	if got := Stranger(mx); got != "mx:192.0.2.25" {
+		t.Error(got)
+	}
+	if n := testing.AllocsPerRun(100, func() { Stranger(mx) }); n != 0 {
+		t.Errorf("%v allocations, want 0", n)
+	}
+}
