@@ -258,18 +258,23 @@ func (s *session) tellDot(judged Judgement) error {
 	s.log.dotReply(&original, softened && !judged.Observe, s.first, took)
 	s.log.answered(&s.reply, false, s.first, took)
 	outcome := dotOutcome(s.reply.Class())
-	if outcome == OutcomeDelivered && (err != nil || s.unheard()) {
+	nobody := outcome == OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
+	switch {
+	case nobody:
+		outcome = OutcomeReset
+	case outcome == OutcomeDelivered && (err != nil || s.unheard()):
 		outcome = OutcomeOrphanAck
-	}
-	if outcome == OutcomeDelivered {
+	case outcome == OutcomeDelivered:
 		s.delivered++
 	}
 	code := s.reply.Code
 	s.reply = original
-	s.tell(StepMessage, judged.Class)
+	if !nobody {
+		s.tell(StepMessage, judged.Class)
+	}
 	s.forgetTransaction()
 	s.log.endTransaction(outcome, "")
-	if s.e.Judge != nil && code/100 == 2 {
+	if s.e.Judge != nil && code/100 == 2 && !nobody {
 		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
 	}
 	if err != nil {

@@ -206,6 +206,7 @@ func (w *walk) judgeRecords(v *view) error {
 			return fmt.Errorf("the message of %q has no record", mail)
 		}
 		outcome := w.records[at].outcome
+		taken = taken && len(v.taken[mail]) > 0 // a 250 to a message for nobody delivers nothing
 		if taken != (outcome == session.OutcomeDelivered) || !taken && outcome != session.OutcomeRefused && outcome != session.OutcomeDeferred {
 			return fmt.Errorf("the message of %q, taken %t, is recorded as %s", mail, taken, outcome)
 		}
