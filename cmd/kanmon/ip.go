@@ -43,11 +43,6 @@ func (a *adminFlag) client() (*admin.Client, error) {
 	return admin.NewClient(cfg.Admin.Socket), nil
 }
 
-// do makes one call and prints what it gives.
-func (a *adminFlag) do(w io.Writer, call func(context.Context, *admin.Client) ([]admin.Standing, error)) error {
-	return ask(a, w, call, printStandings)
-}
-
 func ask[T any](a *adminFlag, w io.Writer, call func(context.Context, *admin.Client) (T, error), shown func(io.Writer, T) error) error {
 	client, err := a.client()
 	if err != nil {
@@ -69,9 +64,9 @@ type ipListCommand struct{ adminFlag }
 
 // Run lists what is not plainly active.
 func (k *ipListCommand) Run(c *console) error {
-	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
 		return a.Standings(ctx, netip.Addr{})
-	})
+	}, printStandings)
 }
 
 // An ipArgument is the sending IP that a command is about, and where.
@@ -87,7 +82,9 @@ type ipShowCommand struct {
 
 // Run shows one sending IP.
 func (k *ipShowCommand) Run(c *console) error {
-	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) { return a.Standings(ctx, k.IP) })
+	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+		return a.Standings(ctx, k.IP)
+	}, printOne(k.IP))
 }
 
 type ipSuspendCommand struct {
@@ -99,9 +96,9 @@ type ipSuspendCommand struct {
 
 // Run takes a sending IP out of use.
 func (k *ipSuspendCommand) Run(c *console) error {
-	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
 		return a.Suspend(ctx, k.IP, k.Provider, k.For, k.Reason)
-	})
+	}, printOne(k.IP))
 }
 
 type ipResumeCommand struct {
@@ -111,9 +108,9 @@ type ipResumeCommand struct {
 
 // Run takes a sending IP back into use.
 func (k *ipResumeCommand) Run(c *console) error {
-	return k.do(c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
+	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
 		return a.Resume(ctx, k.IP, k.Provider)
-	})
+	}, printOne(k.IP))
 }
 
 func printStandings(w io.Writer, all []admin.Standing) error {
@@ -121,6 +118,21 @@ func printStandings(w io.Writer, all []admin.Standing) error {
 		_, err := fmt.Fprintln(w, "every sending IP is active everywhere")
 		return err
 	}
+	return printTable(w, all)
+}
+
+// printOne is printStandings of one sending IP: what it says of none says nothing of the others.
+func printOne(ip netip.Addr) func(io.Writer, []admin.Standing) error {
+	return func(w io.Writer, all []admin.Standing) error {
+		if len(all) == 0 {
+			_, err := fmt.Fprintf(w, "%s is active everywhere\n", ip)
+			return err
+		}
+		return printTable(w, all)
+	}
+}
+
+func printTable(w io.Writer, all []admin.Standing) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SENDING IP\tPROVIDER\tSTATE\tSHARE\tSINCE\tUNTIL\tBY\tREASON")
 	for _, s := range all {
@@ -162,5 +174,5 @@ func when(t time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	return t.Local().Format("2006-01-02 15:04:05")
+	return t.Local().Format("2006-01-02 15:04:05 -07:00")
 }

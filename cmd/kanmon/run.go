@@ -90,6 +90,7 @@ func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) (log 
 	to := func(w io.Writer) *slog.Logger {
 		options := &slog.HandlerOptions{Level: level}
 		if format == config.FormatJSON {
+			options.ReplaceAttr = inUTC
 			return slog.New(slog.NewJSONHandler(w, options))
 		}
 		return slog.New(slog.NewTextHandler(w, options))
@@ -100,4 +101,12 @@ func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) (log 
 		return line.Bytes()
 	})
 	return to(w), w.close
+}
+
+// inUTC has JSON name one zone for all times, as the records do. Text has the host's, with its offset.
+func inUTC(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindTime {
+		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	return a
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -172,10 +173,10 @@ func (e *ending) time(now time.Time) (time.Time, error) {
 // A localTime is a time as an operator writes it.
 type localTime struct{ time.Time }
 
-// UnmarshalText reads RFC 3339, or what is left of it without seconds, zone and T.
+// UnmarshalText reads RFC 3339, what is left of it without seconds, zone and T, and what is printed.
 func (t *localTime) UnmarshalText(text []byte) (err error) {
 	written := strings.Replace(string(text), " ", "T", 1)
-	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04"} {
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05 Z07:00", "2006-01-02T15:04:05", "2006-01-02T15:04"} {
 		if t.Time, err = time.ParseInLocation(layout, written, time.Local); err == nil {
 			return nil
 		}
@@ -233,6 +234,7 @@ type auditCommand struct {
 	adminFlag
 	Tenant  string `help:"Only changes of this tenant and its accounts." placeholder:"NAME"`
 	Account string `help:"Only changes of this account." placeholder:"ADDRESS"`
+	IP      string `name:"ip" help:"Only changes of this sending IP." placeholder:"ADDRESS"`
 	Number  int    `help:"How many changes at most, the newest." short:"n" default:"20" placeholder:"N"`
 }
 
@@ -245,8 +247,15 @@ func (k *auditCommand) Run(c *console) error {
 			return err
 		}
 	}
+	var ip netip.Addr
+	if k.IP != "" {
+		var err error
+		if ip, err = netip.ParseAddr(k.IP); err != nil || of != (admin.Subject{}) {
+			return fmt.Errorf("--ip %s: want an IP address, and neither --tenant nor --account with it", k.IP)
+		}
+	}
 	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Change, error) {
-		return a.Changes(ctx, of, k.Number)
+		return a.Changes(ctx, of, ip, k.Number)
 	}, printChanges)
 }
 

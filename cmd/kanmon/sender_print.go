@@ -267,11 +267,24 @@ func printChanges(w io.Writer, all []admin.Change) error {
 		_, err := fmt.Fprintln(w, "nothing was changed")
 		return err
 	}
-	table := newTable(w, "CHANGED\tBY\tTENANT\tACCOUNT\tDID\tBEFORE\tAFTER\tWHY")
+	table := newTable(w, "CHANGED\tBY\tDID\tOF\tBEFORE\tAFTER\tWHY")
 	for _, c := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", when(c.At), c.By, c.Tenant, orDash(c.Account, "-"), c.Did, c.Before, c.After, orDash(c.Why, "-"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", when(c.At), c.By, c.Did, changedText(&c), c.Before, c.After, orDash(c.Why, "-"))
 	}
 	return table.Flush()
+}
+
+// changedText says what a change is of.
+func changedText(c *admin.Change) string {
+	switch {
+	case c.IP.IsValid() && c.Provider != "":
+		return fmt.Sprintf("IP %s at %s", c.IP, c.Provider)
+	case c.IP.IsValid():
+		return "IP " + c.IP.String()
+	case c.Account != "":
+		return fmt.Sprintf("account %s of %s", c.Account, c.Tenant)
+	}
+	return "tenant " + c.Tenant
 }
 
 func handText(h *admin.ByHand) string {

@@ -122,7 +122,7 @@ func (c *customers) Sender(of admin.Subject) (admin.SenderDetail, error) {
 		return admin.SenderDetail{}, err
 	}
 	shown := *x
-	shown.Changes, err = c.Changes(x.Subject, 10)
+	shown.Changes, err = c.Changes(x.Subject, netip.Addr{}, 10)
 	return shown, err
 }
 
@@ -147,7 +147,7 @@ func (c *customers) Carry(of admin.Subject, o admin.Order, _ string) (admin.Subj
 	return x.Subject, nil
 }
 
-func (c *customers) Changes(of admin.Subject, most int) (all []admin.Change, err error) {
+func (c *customers) Changes(of admin.Subject, ip netip.Addr, most int) (all []admin.Change, err error) {
 	for _, one := range c.changes {
 		if one.Tenant == cmp.Or(of.Tenant, one.Tenant) && one.Account == cmp.Or(of.Account, one.Account) {
 			all = append(all, one)

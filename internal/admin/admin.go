@@ -24,7 +24,7 @@
 //	POST /v1/tenants/{tenant}/limit       {"limit": "name", "amount": 500, "reason": "..."}; 0: as it is configured
 //	GET  /v1/accounts?tenant=             accounts that are contained, blocked or exempt
 //	…    /v1/accounts/{account}?tenant=   as with a tenant; its tenant can be left out where kanmon finds it
-//	GET  /v1/audit?tenant=&account=&most= what was changed by operators and by limits that block, the newest last
+//	GET  /v1/audit?tenant=&account=&ip=&most= what was changed by operators and by limits that block, the newest last
 //
 // A body is one JSON object, and nothing behind it. An empty provider means all of them. Without "for" and "until" a block or an exemption lasts until it is ended.
 package admin

@@ -85,9 +85,14 @@ func (c *Client) Carry(ctx context.Context, of Subject, o Order) (SenderDetail, 
 	return answer[SenderDetail](ctx, c, http.MethodPost, pathOf(of, "/"+o.Do), body)
 }
 
-// Changes gives the last lines of the audit, the newest last; a tenant's with those of its accounts, all with "".
-func (c *Client) Changes(ctx context.Context, of Subject, most int) ([]Change, error) {
-	return answer[[]Change](ctx, c, http.MethodGet, "/v1/audit"+asking("tenant", of.Tenant, "account", of.Account, "most", strconv.Itoa(most)), nil)
+// Changes gives the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP; with
+// none of them all.
+func (c *Client) Changes(ctx context.Context, of Subject, ip netip.Addr, most int) ([]Change, error) {
+	asked := []string{"tenant", of.Tenant, "account", of.Account, "most", strconv.Itoa(most)}
+	if ip.IsValid() {
+		asked = append(asked, "ip", ip.String())
+	}
+	return answer[[]Change](ctx, c, http.MethodGet, "/v1/audit"+asking(asked...), nil)
 }
 
 func pathOf(of Subject, do string) string {

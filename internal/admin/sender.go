@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"net/netip"
 	"time"
 )
 
@@ -175,10 +176,12 @@ type Change struct {
 	At time.Time `json:"at"`
 	By string    `json:"by"`
 	Subject
-	Did    string `json:"did"` // "block", "unblock", "exempt", "unexempt", "limit", "kind"
-	Before string `json:"before"`
-	After  string `json:"after"`
-	Why    string `json:"why,omitempty"`
+	IP       netip.Addr `json:"ip,omitzero"`        // instead of a Subject: it is of a sending IP
+	Provider string     `json:"provider,omitempty"` // of the IP's standing; "": all
+	Did      string     `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume"
+	Before   string     `json:"before"`
+	After    string     `json:"after"`
+	Why      string     `json:"why,omitempty"`
 }
 
 // An Order is what an operator wants done.
@@ -206,8 +209,9 @@ type Senders interface {
 type SenderOrders interface {
 	// Carry carries out an order, and gives the subject with its tenant. An error may come of what is done but not kept.
 	Carry(s Subject, o Order, who string) (Subject, error)
-	// Changes gives the last lines of the audit, the newest last; a tenant's with those of its accounts, all with "".
-	Changes(s Subject, most int) ([]Change, error)
+	// Changes gives the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP;
+	// with none of them all.
+	Changes(s Subject, ip netip.Addr, most int) ([]Change, error)
 }
 
 // An Error is why something cannot be done, with the HTTP status that says so.

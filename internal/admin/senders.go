@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -72,12 +73,20 @@ func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
+	var ip netip.Addr
+	if asked := r.URL.Query().Get("ip"); asked != "" {
+		var err error
+		if ip, err = netip.ParseAddr(asked); err != nil || of != (Subject{}) {
+			s.refuse(w, http.StatusBadRequest, fmt.Errorf("\"ip\" is %q, want an IP address, and neither tenant nor account with it", asked))
+			return
+		}
+	}
 	most, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("most"), "20"))
 	if err != nil || most < 1 || most > maxChanges {
 		s.refuse(w, http.StatusBadRequest, fmt.Errorf("\"most\" is %q, want 1 to %d", r.URL.Query().Get("most"), maxChanges))
 		return
 	}
-	all, err := s.orders.Changes(of, most)
+	all, err := s.orders.Changes(of, ip.Unmap(), most)
 	if err != nil {
 		s.refuseFor(w, err)
 		return

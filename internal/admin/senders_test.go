@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func (f *fakeSenders) Carry(of Subject, o Order, who string) (Subject, error) {
 	return of, errors.Join(err, f.fail)
 }
 
-func (f *fakeSenders) Changes(of Subject, most int) ([]Change, error) {
+func (f *fakeSenders) Changes(of Subject, ip netip.Addr, most int) ([]Change, error) {
 	return nil, f.note(of, "changes %d", most)
 }
 
@@ -81,7 +82,7 @@ func TestSendersCommands(t *testing.T) {
 			t.Errorf("%+v: %+v, %v", o, x, err)
 		}
 	}
-	if all, err := c.Changes(ctx, Subject{Tenant: "acme"}, 3); err != nil || all == nil {
+	if all, err := c.Changes(ctx, Subject{Tenant: "acme"}, netip.Addr{}, 3); err != nil || all == nil {
 		t.Errorf("changes: %v, %v", all, err)
 	}
 	var calls []string
@@ -179,10 +180,10 @@ func request(t *testing.T, c *Client, method, target, body string) (int, string)
 
 // What is in force and could not be kept is neither success nor the operator's fault, and the log has it.
 func TestOrderThatCannotBeKept(t *testing.T) {
-	senders := fakeSenders{fail: errors.New("it is done, but could not be written: disk full")}
+	senders := fakeSenders{fail: errors.New("the change is active but not saved: disk full")}
 	path, log := serve(t, nil, &senders)
 	status, answer := request(t, NewClient(path), http.MethodPost, "/v1/tenants/acme/block", `{"reason":"x"}`)
-	if status != http.StatusInternalServerError || !strings.Contains(answer, "it is done, but could not be written") || !strings.Contains(log.String(), "disk full") {
+	if status != http.StatusInternalServerError || !strings.Contains(answer, "the change is active but not saved") || !strings.Contains(log.String(), "disk full") {
 		t.Errorf("%d %q, log %s", status, answer, log)
 	}
 }

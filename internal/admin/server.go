@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"os"
 	"os/user"
 	"strconv"
 	"strings"
@@ -183,7 +184,7 @@ func (s *Server) ip(w http.ResponseWriter, r *http.Request) (netip.Addr, bool) {
 
 func (s *Server) answer(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(v); err != nil {
+	if err := json.NewEncoder(w).Encode(inUTC(v)); err != nil {
 		s.log.Warn("admin answer not sent", "error", err)
 	}
 }
@@ -212,9 +213,34 @@ func peerName(c net.Conn) string {
 	if err != nil || cred == nil {
 		return "unknown"
 	}
+	if hidden(cred.Uid) {
+		return "unknown (user namespace)"
+	}
 	id := strconv.Itoa(int(cred.Uid))
 	if u, err := user.LookupId(id); err == nil {
 		return u.Username
 	}
 	return "uid " + id
+}
+
+// hidden says of a user that it is not the one at the other end: the kernel shows one that this process's user namespace does not have as
+// its overflow user, who is a real one elsewhere (user_namespaces(7)).
+func hidden(uid uint32) bool {
+	overflow, err := os.ReadFile("/proc/sys/kernel/overflowuid")
+	if err != nil || strings.TrimSpace(string(overflow)) != strconv.FormatUint(uint64(uid), 10) {
+		return false
+	}
+	have, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && !maps(string(have), uid)
+}
+
+// maps says whether a map of users (user_namespaces(7)) has one.
+func maps(users string, uid uint32) bool {
+	for line := range strings.Lines(users) {
+		var inside, outside, length uint64
+		if _, err := fmt.Sscan(line, &inside, &outside, &length); err == nil && uint64(uid) >= inside && uint64(uid)-inside < length {
+			return true
+		}
+	}
+	return false
 }

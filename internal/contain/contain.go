@@ -176,6 +176,9 @@ type Sample struct {
 	Reply    string    `json:"reply"`
 }
 
+// ByTime is who ends what an operator has said to be until a time.
+const ByTime = "time"
+
 // A Decision is a change of a level, and why.
 type Decision struct {
 	Seq      uint64    `json:"seq"`
@@ -184,7 +187,7 @@ type Decision struct {
 	From     Level     `json:"from"`
 	To       Level     `json:"to"`
 	Enforced Level     `json:"enforced"` // what of To the policy enforced then
-	By       string    `json:"by"`       // "evidence", "quiet", or an operator
+	By       string    `json:"by"`       // "evidence", "quiet", ByTime, or an operator
 	Why      string    `json:"why"`
 	Looks    Kind      `json:"looks,omitzero"` // like what it looks, if that is a list or a forwarder and nobody has said so
 	Reading  Reading   `json:"reading"`

@@ -20,6 +20,9 @@ func (d *Detector) decide(e *entry, n Decision) {
 	}
 	d.decisions = append(d.decisions, n)
 	e.last = &n
+	if d.decided != nil {
+		d.decided(n)
+	}
 }
 
 var whyOf = map[Signal]string{

@@ -22,6 +22,7 @@ type Options struct {
 	Clock       func() time.Time // nil: time.Now
 	MaxAccounts int              // of all tenants together; 0: DefaultMaxAccounts
 	MaxTenants  int              // 0: DefaultMaxTenants
+	Decided     func(Decision)   // hears of each as it is made, in order, while everybody waits: it must not block, nor call the Detector. Nil: nobody
 }
 
 // A Detector has the levels of all accounts and tenants. It is safe for concurrent use; no call waits for anything but
@@ -34,6 +35,7 @@ type Detector struct {
 	mu       sync.Mutex
 	policy   *Policy
 	policies uint32 // how many there have been
+	decided  func(Decision)
 	time     timeline
 	tenants  map[string]*tenant
 	accounts int // of all tenants
@@ -54,7 +56,7 @@ func New(o Options) (*Detector, error) {
 	d := &Detector{
 		maxAccounts: o.MaxAccounts, maxTenants: o.MaxTenants,
 		hash: func(name string) uint64 { return maphash.String(names, name) }, seed: maphash.String(names, ""),
-		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{},
+		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{}, decided: o.Decided,
 	}
 	for i := range d.ranked {
 		d.ranked[i].by = i
@@ -107,6 +109,25 @@ func (d *Detector) Ask(tenantName, account string) Answer {
 		t.touch(a, d.time.age) // it goes on sending, though nothing of it may come to an MX
 	}
 	return d.answer(t, a)
+}
+
+// BlockedUntil gives when the block ends that a sender's mail meets: its tenant's, or its own. The zero time: there is no end, or no block.
+func (d *Detector) BlockedUntil(s Subject) (end time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	t := d.tenant(s.Tenant)
+	if t == nil {
+		return end
+	}
+	block := t.block
+	if a := t.account(s.Account); block == nil && a != nil {
+		block = a.block
+	}
+	if block != nil {
+		end = block.shown(&d.time).Until
+	}
+	return end
 }
 
 // answer is of an account, or of the tenant itself if that is nil.

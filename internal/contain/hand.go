@@ -184,11 +184,11 @@ func (d *Detector) lift(s Subject, do func(*entry)) error {
 func (d *Detector) endHand(e *entry) {
 	if e.block.over(d.time.age) {
 		e.block = nil
-		d.decideByHand(e, Stop, e.level, "time", "the block's end has come")
+		d.decideByHand(e, Stop, e.level, ByTime, "the block's end has come")
 	}
 	if e.exempt.over(d.time.age) {
 		e.exempt = nil
-		d.decideByHand(e, e.level, e.level, "time", "the exemption's end has come")
+		d.decideByHand(e, e.level, e.level, ByTime, "the exemption's end has come")
 	}
 	e.recount()
 	d.place(e)

@@ -152,7 +152,7 @@ func (p *asker) refusal() string {
 		p.mail(from, 1)
 	}
 	d, _ := p.mail(from, 1)
-	return fmt.Sprintf("%d %s %s", d.Refuse, d.Pool, d.Text)
+	return fmt.Sprintf("%d %s %s", d.Refuse, d.Pool, d.Say.String())
 }
 
 // abused is an account that four MXs have told of 400 people who do not exist, in the same moment.

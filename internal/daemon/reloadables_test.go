@@ -152,8 +152,8 @@ var reloadables = []reloadable{
 	{"[[sender_limit]] burst", hourly("limit = 9"), hourly("limit = 9", "burst = 4"), func(p *asker) string { return p.passing(p.same()) }, [2]string{"2", "4"}},
 	{
 		"[[sender_limit]] every", hourly(), hourly("every = '3h'"),
-		func(p *asker) string { return regexp.MustCompile(`in \dh`).FindString(p.refusal()) },
-		[2]string{"in 1h", "in 3h"},
+		func(p *asker) string { return regexp.MustCompile(`per [^ ]*( hours)?`).FindString(p.refusal()) },
+		[2]string{"per hour", "per 3 hours"},
 	},
 	{
 		"[[sender_limit]] tenant", hourly(), hourly("tenant = 'blue'") + "[[tenant]]\nname = 'blue'\nsources = ['10.2.0.0/16']\n",

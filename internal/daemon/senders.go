@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -148,7 +149,7 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 	shown.Limits = append(shown.Limits, shownUses(s.policy.Usages(contain.Subject{Tenant: of.Tenant}))...)
 	// Without the audit there is all the rest to be seen, and an order that this is the answer to has been carried out. Whoever asks for the
 	// audit itself is told what keeps it.
-	shown.Changes, _ = s.Changes(admin.Subject{Tenant: of.Tenant, Account: of.Account}, lastChanges)
+	shown.Changes, _ = s.Changes(admin.Subject{Tenant: of.Tenant, Account: of.Account}, netip.Addr{}, lastChanges)
 	return shown, nil
 }
 
@@ -203,15 +204,15 @@ func withStatus(err error) error {
 }
 
 // Changes implements [admin.SenderOrders].
-func (s *senders) Changes(asked admin.Subject, most int) ([]admin.Change, error) {
+func (s *senders) Changes(asked admin.Subject, ip netip.Addr, most int) ([]admin.Change, error) {
 	of := contain.Subject{}
-	if asked != (admin.Subject{}) || s.absent() {
+	if asked != (admin.Subject{}) {
 		var err error
 		if of, err = s.find(asked); err != nil {
 			return nil, err
 		}
 	}
-	all, err := s.policy.Audit(of, most)
+	all, err := s.policy.Audit(of, ip, most)
 	if err != nil {
 		return nil, withStatus(fmt.Errorf("read the audit: %w", err))
 	}
@@ -219,7 +220,7 @@ func (s *senders) Changes(asked admin.Subject, most int) ([]admin.Change, error)
 	for _, c := range all {
 		shown = append(shown, admin.Change{
 			At: c.At, By: c.By, Subject: admin.Subject{Tenant: c.Subject.Tenant, Account: c.Subject.Account},
-			Did: c.Did, Before: c.Before, After: c.After, Why: c.Why,
+			IP: c.IP, Provider: c.Provider, Did: c.Did, Before: c.Before, After: c.After, Why: c.Why,
 		})
 	}
 	return shown, nil
@@ -252,9 +253,9 @@ func (s *senders) find(asked admin.Subject) (contain.Subject, error) {
 		of.Tenant = tenants[0]
 		return s.policy.Normal(of), nil
 	case 0:
-		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("nothing tells whose account %q is: name its tenant (--tenant)", of.Account)}
+		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("cannot tell which tenant account %q belongs to: add --tenant", of.Account)}
 	default:
-		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("%s have an account %q: name the tenant (--tenant)", strings.Join(tenants, " and "), of.Account)}
+		return of, &admin.Error{Status: http.StatusBadRequest, Err: fmt.Errorf("%s have an account %q: add --tenant", strings.Join(tenants, " and "), of.Account)}
 	}
 }
 

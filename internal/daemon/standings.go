@@ -16,6 +16,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
+	"kanmon/internal/policy"
 	"kanmon/internal/provider"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -153,10 +154,44 @@ func (o *operator) Suspend(ip netip.Addr, provider string, until time.Time, reas
 		return unknownIP(ip)
 	}
 	key := standing.Key{IP: ip, Provider: cmp.Or(provider, standing.Every)}
-	if until.IsZero() {
-		return asOrder(o.d.book.Stop(key, reason, who))
+	return o.ordered(key, policy.Change{Did: "suspend", By: who, Why: reason}, func() error {
+		if until.IsZero() {
+			return o.d.book.Stop(key, reason, who)
+		}
+		return o.d.book.Suspend(key, until, reason, who)
+	})
+}
+
+// ordered carries out an order about a standing and puts it into the audit, if it has changed anything.
+func (o *operator) ordered(key standing.Key, c policy.Change, do func() error) error {
+	before := o.stands(key)
+	err := do()
+	if err != nil && !errors.Is(err, standing.ErrNotKept) {
+		return err
 	}
-	return asOrder(o.d.book.Suspend(key, until, reason, who))
+	c.IP, c.Provider, c.Before, c.After = key.IP, strings.TrimPrefix(key.Provider, standing.Every), before, o.stands(key)
+	if c.Before != c.After {
+		if unkept := o.d.policy.AuditIP(c); unkept != nil {
+			err = errors.Join(err, &admin.Error{Status: http.StatusInternalServerError, Err: unkept})
+		}
+	}
+	return asOrder(err)
+}
+
+// stands says in words how an IP stands at a provider.
+func (o *operator) stands(key standing.Key) string {
+	s, _ := o.d.book.Show(key)
+	text := s.State.String()
+	if !s.Until.IsZero() {
+		text += " until " + s.Until.UTC().Format(time.RFC3339)
+	}
+	if s.State == standing.Slowed {
+		text += fmt.Sprintf(", %.0f %% of its usual traffic", 100*s.Share)
+	}
+	if s.Provider == standing.Every && key.Provider != standing.Every {
+		text += ", everywhere"
+	}
+	return text
 }
 
 // asOrder marks the error of an order that is carried out, and not kept, as none of the operator's doing.
@@ -169,16 +204,19 @@ func asOrder(err error) error {
 
 // Resume implements [admin.SendingIPs]. Without a provider it lifts all that stands for the IP.
 func (o *operator) Resume(ip netip.Addr, provider, who string) error {
-	if provider != "" {
-		return asOrder(o.d.book.Resume(standing.Key{IP: ip, Provider: provider}, who))
+	resume := func(key standing.Key) error {
+		return o.ordered(key, policy.Change{Did: "resume", By: who}, func() error { return o.d.book.Resume(key, who) })
 	}
-	errs := []error{o.d.book.Resume(standing.Key{IP: ip, Provider: standing.Every}, who)}
+	if provider != "" {
+		return resume(standing.Key{IP: ip, Provider: provider})
+	}
+	errs := []error{resume(standing.Key{IP: ip, Provider: standing.Every})}
 	for _, s := range o.d.book.List() {
 		if s.IP == ip && s.Provider != standing.Every {
-			errs = append(errs, o.d.book.Resume(s.Key, who))
+			errs = append(errs, resume(s.Key))
 		}
 	}
-	return asOrder(errors.Join(errs...))
+	return errors.Join(errs...)
 }
 
 func (o *operator) configured(ip netip.Addr) bool {

@@ -1,20 +1,14 @@
 package policy
 
 import (
-	"fmt"
 	"log/slog"
 	"slices"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
-)
-
-// What a sender is told who may not send. Who and why is in the records, and in kanmon account explain.
-const (
-	blockedText = "this sender is blocked until a person lifts it; ask your provider"
-	stoppedText = "mail of this sender is stopped: too much of it was refused where it went; ask your provider"
 )
 
 // contained does what the detector has come to about the mail's sender.
@@ -25,10 +19,7 @@ func (a *pass) contained(d *session.Decision, step session.Step) {
 	}
 	switch answer.Level {
 	case contain.Stop:
-		d.Refuse, d.Text = session.RefuseNow, stoppedText
-		if answer.Hand {
-			d.Text = blockedText
-		}
+		d.Refuse, d.Say = session.RefuseNow, a.stopped(answer)
 		a.noteContained(d, answer, "deferred")
 	case contain.Divert:
 		if pool := a.set.Containment.Pool; pool != "" && step == session.StepMail { // later the sending IP has been chosen
@@ -39,6 +30,30 @@ func (a *pass) contained(d *session.Decision, step session.Step) {
 	case contain.Slow:
 		a.slow(d, answer)
 	}
+}
+
+// stopped is what a sender is told none of whose mail may pass. Who and why is in the records, and in kanmon account explain.
+func (a *pass) stopped(answer contain.Answer) replies.Said {
+	sending := "sending from this account"
+	if answer.Tenant {
+		sending = "sending from your organisation"
+	}
+	if !answer.Hand {
+		return replies.Stopped.Say(sending)
+	}
+	until := ""
+	if end := a.policy.detector.BlockedUntil(a.subject(answer)); !end.IsZero() {
+		until = " until " + end.UTC().Format("2006-01-02 15:04 UTC")
+	}
+	return replies.Blocked.Say(sending, until)
+}
+
+// sender is how a tenant's postmaster calls an account, or the tenant.
+func sender(tenant bool) string {
+	if tenant {
+		return "your organisation"
+	}
+	return "this account"
 }
 
 // standing gives what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
@@ -78,7 +93,7 @@ func (a *pass) slow(d *session.Decision, answer contain.Answer) {
 		return
 	}
 	d.Refuse = session.RefuseNow
-	d.Text = fmt.Sprintf("mail of this sender is slowed down: too much of it was refused where it went; try again in %s", inWords(v.Wait))
+	d.Say = replies.Slowed.Say(sender(answer.Tenant), inWords(v.Wait))
 	did := "deferred"
 	if a.hold(d, v.Wait, place{heldFor{subject, true}, usefullyHeld(v.Limit.Rule())}) {
 		if a.waiting {

@@ -10,6 +10,7 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
 )
 
@@ -62,7 +63,7 @@ func TestAbuseIsContained(t *testing.T) {
 	if s := v.send("good@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot || s.pool != "" {
 		t.Errorf("another account of the tenant: %+v", s)
 	}
-	if s := v.send("bad@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, "ask your provider") && !strings.Contains(s.refused.Text, "slowed down") {
+	if s := v.send("bad@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !s.refused.Say.Of(replies.Stopped) && !s.refused.Say.Of(replies.Slowed) {
 		t.Errorf("the account itself: %+v", s)
 	}
 	last := v.notes[len(v.notes)-1]
@@ -120,6 +121,54 @@ func TestASuspectGetsNoOtherSendingIP(t *testing.T) {
 	}
 }
 
+// Whom evidence contains, and whom a person blocks, stands in kanmon's own log with its name, its tenant and why: whoever looks there for
+// why mail waits finds it.
+//
+// firstday-12
+func TestTheLogNamesWhoIsContained(t *testing.T) {
+	r := newRig(t, enforcing(settingsWith()), nil)
+	abuse(r, "bad@acme.example", 500)
+	if err := r.Block(contain.Subject{Tenant: "acme", Account: "other@acme.example"}, time.Time{}, "alice", "stolen"); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 { // and down again
+		r.pass(time.Hour)
+		r.detector.Tick()
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		`level=WARN msg="containment changed" tenant=acme account=bad@acme.example from=normal to=slow in_force=slow by=evidence why=`,
+		`level=INFO msg="containment changed" tenant=acme account=bad@acme.example from=slow to=normal in_force=normal by=quiet why=`,
+		`msg="sender changed" by=alice tenant=acme account=other@acme.example did=block`,
+	} {
+		if !strings.Contains(r.out.String(), want) {
+			t.Errorf("no line with %s in\n%s", want, r.out.String())
+		}
+	}
+	if n := strings.Count(r.out.String(), "other@acme.example"); n != 1 {
+		t.Errorf("%d lines of one order", n)
+	}
+}
+
+// However many accounts of a tenant are contained, its lines are bounded, and another tenant's are not crowded out.
+func TestContainmentDoesNotFloodTheLog(t *testing.T) {
+	r := newRig(t, enforcing(settingsWith()), nil)
+	for i := range 1000 {
+		r.tellContained(contain.Decision{At: r.now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "acme", Account: fmt.Sprintf("a%d@acme.example", i)}})
+	}
+	r.tellContained(contain.Decision{At: r.now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "blue", Account: "b@blue.example"}})
+	r.pass(time.Minute)
+	r.tellContained(contain.Decision{At: r.now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "acme", Account: "last@acme.example"}})
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(r.out.String(), "tenant=acme"); n > 50 || !strings.Contains(r.out.String(), "b@blue.example") || !strings.Contains(r.out.String(), "left_out=980") {
+		t.Errorf("%d lines:\n%s", n, r.out.String())
+	}
+}
+
 // Levels survive a restart; a block by hand holds whatever is enforced, and ends when it is said to.
 func TestBlockByHand(t *testing.T) {
 	store := &memory{}
@@ -130,10 +179,10 @@ func TestBlockByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, d := r.enter("10.0.1.1", mx)
-	if d.Refuse != session.RefuseNow || d.Text != blockedText || len(d.Notes) != 1 || d.Notes[0].Rule != "containment: stop" {
+	if d.Refuse != session.RefuseNow || d.Say.String() != "sending from your organisation is blocked by this mail service until "+r.now().Add(time.Hour).UTC().Format("2006-01-02 15:04 UTC")+"; your mail stays queued; contact the service's support" || len(d.Notes) != 1 || d.Notes[0].Rule != "containment: stop" {
 		t.Errorf("the MX is connected to for nothing: %+v", d)
 	}
-	if got := v.send("a@acme.example", rcpt, nil); got.refused.Text != blockedText {
+	if got := v.send("a@acme.example", rcpt, nil); !got.refused.Say.Of(replies.Blocked) {
 		t.Errorf("not blocked: %+v", got)
 	}
 	blue, _ := r.enter("10.0.2.1", mx)
@@ -157,7 +206,7 @@ func TestBlockByHand(t *testing.T) {
 // Mail of nobody gets 451. Where the sender may tell, it is waited for; a sender of another tenant's domain is told of, or refused.
 func TestWhoseMail(t *testing.T) {
 	r := newRig(t, settingsWith(rule("hour", limit.PerTenant, 1)), nil)
-	if _, d := r.enter("10.0.9.1", mx); d.Refuse != session.RefuseNow || !strings.Contains(d.Text, "no customer") {
+	if _, d := r.enter("10.0.9.1", mx); d.Refuse != session.RefuseNow || d.Say.String() != "mail server 10.0.9.1 is not registered at this gateway; your mail stays queued; contact the mail service's support" {
 		t.Errorf("a stranger: %+v", d)
 	}
 	shared, d := r.enter("10.0.3.1", mx)
@@ -172,7 +221,7 @@ func TestWhoseMail(t *testing.T) {
 			t.Errorf("%s, the second: %+v", from, s.refused)
 		}
 	}
-	if s := shared.send("a@nobody.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, "no customer") {
+	if s := shared.send("a@nobody.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.HasPrefix(s.refused.Say.String(), "sender domain nobody.example is not registered for mail server 10.0.3.1;") {
 		t.Errorf("nobody's: %+v", s.refused)
 	}
 	acme, _ := newRig(t, settingsWith(), nil).enter("10.0.1.1", mx)

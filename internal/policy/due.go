@@ -14,7 +14,7 @@ import (
 // A due change is to be written, with the order that says how its subject stands then.
 type due struct {
 	Change
-	order func() Order
+	order func() Order // nil: it is kept elsewhere
 }
 
 // keepOnce has the store keep changes, if no other process has the file. Nobody else writes how anything stands between the reading and the
@@ -26,9 +26,11 @@ func (p *Policy) keepOnce(ctx context.Context, all []due) error {
 		return fmt.Errorf("others are being written: %w", ctx.Err())
 	}
 	defer func() { <-p.keeping }()
-	changes, orders := make([]Change, len(all)), make([]Order, len(all))
+	changes, orders := make([]Change, len(all)), make([]Order, 0, len(all))
 	for i := range all {
-		changes[i], orders[i] = all[i].Change, all[i].order()
+		if changes[i] = all[i].Change; all[i].order != nil {
+			orders = append(orders, all[i].order())
+		}
 	}
 	return p.store.Keep(ctx, changes, orders)
 }

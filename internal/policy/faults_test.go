@@ -263,7 +263,7 @@ func TestOwnRepliesAreNoEvidence(t *testing.T) {
 		v.ask(session.Question{Step: session.StepRecipient, Recipient: name})
 		v.Tell(session.News{
 			Step: session.StepRecipient, Code: 451, Class: "recipient_invalid", Own: true,
-			Text: []byte("451 4.7.1 kanmon: this sender belongs to no customer here; ask your provider"),
+			Text: []byte("451 4.7.1 kanmon: mail server 10.0.9.1 is not registered at this gateway; your mail stays queued"),
 		})
 	}
 	v.Close()
@@ -371,7 +371,7 @@ func TestDecisionIsSavedSoonAfterAFailure(t *testing.T) {
 // Without a file there is no audit, and whoever asks for it is told so: an empty one would say that nobody has changed anything.
 func TestAuditNeedsAFile(t *testing.T) {
 	r := newRig(t, settingsWith(), nil)
-	if changes, err := r.Audit(contain.Subject{}, 10); !errors.Is(err, ErrNoStore) {
+	if changes, err := r.Audit(contain.Subject{}, netip.Addr{}, 10); !errors.Is(err, ErrNoStore) {
 		t.Errorf("%v, %v", changes, err)
 	}
 }

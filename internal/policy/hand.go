@@ -22,16 +22,18 @@ var (
 	ErrNoStore = errors.New("nothing is kept: the configuration names no file in [senders]")
 )
 
-// A Change is what an operator did, or a limit that blocks, as the audit keeps it.
+// A Change is what an operator did, or a limit that blocks, as the audit keeps it. It is of a sender, or of a sending IP.
 type Change struct {
-	At      time.Time       `json:"at"`
-	By      string          `json:"by"`
-	Subject contain.Subject `json:"subject"`
-	Did     string          `json:"did"` // "block", "unblock", "exempt", "unexempt", "limit"
-	Before  string          `json:"before"`
-	After   string          `json:"after"`
-	Why     string          `json:"why,omitempty"`
-	Rule    bool            `json:"rule,omitempty"` // By is a limit
+	At       time.Time       `json:"at"`
+	By       string          `json:"by"`
+	Subject  contain.Subject `json:"subject"`
+	IP       netip.Addr      `json:"ip,omitzero"`
+	Provider string          `json:"provider,omitempty"` // where the IP's standing was changed; "": everywhere
+	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume"
+	Before   string          `json:"before"`
+	After    string          `json:"after"`
+	Why      string          `json:"why,omitempty"`
+	Rule     bool            `json:"rule,omitempty"` // By is a limit
 }
 
 // An override is a limit with an amount of its own for a subject.
@@ -189,26 +191,32 @@ func (p *Policy) audit(c due) error {
 		case p.pending <- c:
 		default:
 		}
-		return fmt.Errorf("it is done, but could not be written: %w", err)
+		return fmt.Errorf("the change is active but not saved; a restart may lose it: %w", err)
 	}
 	return nil
 }
 
 // stamped gives a change with its time, and has it said.
 func (p *Policy) stamped(c Change) Change {
-	c.At = p.clock().Round(0).UTC()
-	p.tell(slog.LevelInfo, "sender changed", "by", c.By, "tenant", c.Subject.Tenant, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)
+	if c.At = p.clock().Round(0).UTC(); c.IP.IsValid() {
+		return c // the standing's own log has it
+	}
+	p.tell(slog.LevelInfo, "sender changed", "by", c.By, "tenant", c.Subject.Tenant, "account", c.Subject.Account, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)
 	return c
 }
 
-// Audit gives the last changes, the newest last; of all subjects if the tenant is "".
-func (p *Policy) Audit(s contain.Subject, most int) ([]Change, error) {
+// AuditIP puts into the audit what an operator has done to a sending IP. It is no order of this package's: whoever keeps the standing has
+// kept it.
+func (p *Policy) AuditIP(c Change) error { return p.audit(due{Change: c}) }
+
+// Audit gives the last changes, the newest last: of a sender, or of an IP; of all if neither is named.
+func (p *Policy) Audit(s contain.Subject, ip netip.Addr, most int) ([]Change, error) {
 	if p.store == nil {
 		return nil, ErrNoStore
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()
-	return p.store.Changes(ctx, p.Normal(s), most)
+	return p.store.Changes(ctx, p.Normal(s), ip, most)
 }
 
 // A Usage is how a limit stands for a sender.

@@ -208,7 +208,7 @@ func TestBlockedStranger(t *testing.T) {
 		t.Error("a stranger's mail passes the block of all of it")
 	}
 	if s := v.send("bob@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
-		t.Errorf("the tenant's own mail does not: %s", s.refused.Text)
+		t.Errorf("the tenant's own mail does not: %s", s.refused.Say)
 	}
 }
 

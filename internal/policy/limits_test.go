@@ -26,7 +26,7 @@ func TestLimitIsCounted(t *testing.T) {
 		}
 	}
 	s := v.send("A@acme.example", rcpt, nil)
-	if s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, `limit "hour" allows 3 in 1h0m0s, try again in 20 minutes`) {
+	if s.refused.Refuse != session.RefuseNow || s.refused.Say.String() != `sending limit reached for this account: 3 messages per hour (limit "hour"); retry in 20 minutes` {
 		t.Errorf("the fourth: %+v", s.refused)
 	}
 	if got := did(v.notes); got != "deferred by limit hour" {
@@ -115,10 +115,10 @@ func TestStrictestLimitAnswers(t *testing.T) {
 	r := newRig(t, settingsWith(minute, reject), nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	v.send("a@acme.example", rcpt, nil)
-	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseForGood || !strings.Contains(s.refused.Text, `"day"`) {
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseForGood || !strings.Contains(s.refused.Say.String(), `(limit "day"); the mail was not sent; send it again in `) {
 		t.Errorf("%+v", s.refused)
 	}
-	if s := v.send("b@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, `"minute"`) {
+	if s := v.send("b@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Say.String(), `"minute"`) {
 		t.Errorf("%+v", s.refused)
 	}
 	v.Close()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -70,7 +71,7 @@ func TestALockedFileHoldsUpNothing(t *testing.T) {
 		t.Errorf("sessions took %v", took)
 	}
 	begun = time.Now()
-	if err := p.Block(ofAcme("bob@acme.example"), time.Time{}, "alice", "stolen"); err == nil || !strings.Contains(err.Error(), "it is done, but could not be written") {
+	if err := p.Block(ofAcme("bob@acme.example"), time.Time{}, "alice", "stolen"); err == nil || !strings.Contains(err.Error(), "the change is active but not saved") {
 		t.Errorf("told: %v", err)
 	}
 	if took := time.Since(begun); took > 8*time.Second {
@@ -104,7 +105,7 @@ func TestWhatWaitsForALockedFileIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := open(t, path)
-	all, err := store.Changes(t.Context(), acme, 1000)
+	all, err := store.Changes(t.Context(), acme, netip.Addr{}, 1000)
 	state, _, err2 := store.Load()
 	if err != nil || err2 != nil || len(all) != 50 || len(state.Containment.Subjects) < 50 {
 		t.Errorf("%d lines of the audit, %d senders, %v, %v", len(all), len(state.Containment.Subjects), err, err2)
@@ -233,7 +234,7 @@ func TestAFileOfBeforeIsBroughtUpToDate(t *testing.T) {
 	if x := p.Explain(bob); x.Block == nil || !x.Block.Rule {
 		t.Errorf("%+v", x.Block)
 	}
-	all, err := p.Audit(acme, 10)
+	all, err := p.Audit(acme, netip.Addr{}, 10)
 	if err != nil || len(all) != 2 || all[0].Rule || !all[1].Rule {
 		t.Errorf("%+v, %v", all, err)
 	}
@@ -257,7 +258,7 @@ func TestBlocksOfLimitsDoNotPushOutPeoplesLines(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	all, err := store.Changes(t.Context(), contain.Subject{}, 10*auditRules)
+	all, err := store.Changes(t.Context(), contain.Subject{}, netip.Addr{}, 10*auditRules)
 	if err != nil || len(all) != auditRules+1 || all[0].By != "alice" {
 		t.Errorf("%d lines, the first by %q, %v", len(all), all[0].By, err)
 	}

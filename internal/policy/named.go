@@ -6,6 +6,7 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
 )
@@ -156,7 +157,7 @@ func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (foun
 	}
 	if len(r.names) == 0 {
 		if of.Required {
-			d.Refuse, d.Text = session.RefuseNow, "the message does not say which account sent it: the mail server must write "+of.Header
+			d.Refuse, d.Say = session.RefuseNow, replies.AccountMissing.Say(of.Header)
 			a.noteHeader(d, "deferred", of, "no field names an account of this tenant")
 		}
 		return false
@@ -180,7 +181,7 @@ func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (foun
 	did := "conflicting_accounts"
 	if of.Conflict == ConflictDefer {
 		did = "deferred"
-		d.Refuse, d.Text = session.RefuseNow, "the message names its account in several ways: the mail server must remove every "+of.Header+" that it has not written"
+		d.Refuse, d.Say = session.RefuseNow, replies.AccountAmbiguous.Say(of.Header)
 	}
 	a.noteHeader(d, did, of, r.String()+": "+counts)
 	return true

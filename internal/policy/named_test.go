@@ -326,7 +326,7 @@ func TestListAndForwarderAreOneAccount(t *testing.T) {
 			v.send(fmt.Sprintf(c.sender, i), []string{name}, replies)
 			if i%10 == 0 {
 				if s := v.send(fmt.Sprintf("user%d@acme.example", i%30), rcpt, nil); s.refused.Refuse != session.RefuseNot {
-					t.Fatalf("%s: mail %d of a user is held: %s", c.name, i, s.refused.Text)
+					t.Fatalf("%s: mail %d of a user is held: %s", c.name, i, s.refused.Say)
 				}
 			}
 			v.Close()

@@ -5,6 +5,8 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
 	"kanmon/internal/witness"
 )
@@ -140,7 +142,7 @@ func (a *pass) connect() session.Decision {
 	case id.Tenant != "":
 		a.tenant = id.Tenant
 		if answer := a.policy.detector.Ask(a.tenant, ""); answer.Hand { // nothing that the session can bring may pass: the MX is not bothered
-			d := session.Decision{Refuse: session.RefuseNow, Text: blockedText}
+			d := session.Decision{Refuse: session.RefuseNow, Say: a.stopped(answer)}
 			a.noteContained(&d, answer, "deferred")
 			return d
 		}
@@ -148,16 +150,24 @@ func (a *pass) connect() session.Decision {
 	case id.Later:
 		return session.Decision{}
 	default:
-		return a.stranger()
+		return a.stranger(replies.UnknownServer.Say(a.origin.Source.Addr().Unmap().String()))
 	}
 }
 
 // stranger refuses who is nobody's, so that the MSA's queue keeps the mail until somebody has seen to it.
-func (a *pass) stranger() session.Decision {
+func (a *pass) stranger(say replies.Said) session.Decision {
 	return session.Decision{
-		Refuse: session.RefuseNow, Text: "this sender belongs to no customer here; ask your provider",
+		Refuse: session.RefuseNow, Say: say,
 		Notes: []session.Note{{Did: "deferred", Account: a.account, Rule: "unknown tenant", Why: "no tenant has the source " + a.origin.Source.Addr().String() + " with this sender"}},
 	}
+}
+
+// domainOf names the sender to its postmaster: its domain is what a tenant is known by.
+func domainOf(sender string) string {
+	if domain := mailbox.DomainOf(sender); domain != "" {
+		return "domain " + domain
+	}
+	return "<>"
 }
 
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
@@ -170,7 +180,7 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.tenant = id.Tenant
 	a.sentBy(q.Sender, false)
 	if a.sender = a.folded; a.tenant == "" {
-		return a.stranger()
+		return a.stranger(replies.UnknownSender.Say(domainOf(q.Sender), a.origin.Source.Addr().Unmap().String()))
 	}
 	a.begun = true
 	var notes []session.Note
@@ -181,7 +191,7 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 			notes[0].Why += "; it is forwarded mail"
 		case a.set.RefuseSpoofing:
 			notes[0].Did = "rejected"
-			return session.Decision{Refuse: session.RefuseForGood, Text: "this sender's domain belongs to another customer", Notes: notes}
+			return session.Decision{Refuse: session.RefuseForGood, Say: replies.Spoofed.Say(mailbox.DomainOf(q.Sender)), Notes: notes}
 		}
 	}
 	d.Notes = notes

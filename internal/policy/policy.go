@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/share"
 	"kanmon/internal/witness"
 )
 
@@ -88,6 +89,7 @@ type Policy struct {
 	pending chan due      // what sessions have led to, for the audit
 	unkept  []due         // of them: taken out, and not kept yet; the loop's, and after it Close's
 	teller  *teller
+	lines   *share.Map[string, *share.Lines] // of each tenant's containment, in the log; the detector calls one at a time
 	stop    context.CancelFunc
 	tasks   sync.WaitGroup
 }
@@ -115,10 +117,11 @@ func New(o Options) (*Policy, error) {
 		p.log = slog.New(slog.DiscardHandler)
 	}
 	p.teller = newTeller(p.log)
+	p.lines = share.NewMap[string, *share.Lines](contain.DefaultMaxTenants)
 	p.limiter = limit.New(limit.Options{Clock: p.clock})
 	p.retries = newRetries(p.clock())
 	var err error
-	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy}); err != nil {
+	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy, Decided: p.tellContained}); err != nil {
 		return nil, fmt.Errorf("containment: %w", err)
 	}
 	debts, err := p.load(&o.Settings)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -123,7 +124,7 @@ func TestKilledProcessLosesNoChange(t *testing.T) {
 		t.Errorf("limits of bob: %+v", u)
 	}
 	var did []string
-	all, err := p.Audit(contain.Subject{}, 10)
+	all, err := p.Audit(contain.Subject{}, netip.Addr{}, 10)
 	for _, c := range all {
 		did = append(did, c.By+" "+c.Did+" "+c.Subject.String()+" "+c.Why)
 	}
@@ -147,7 +148,7 @@ func TestTwoProcesses(t *testing.T) {
 		t.Errorf("child: %v", err)
 	}
 	by := map[string]int{}
-	all, err := store.Changes(t.Context(), contain.Subject{}, 10*appends)
+	all, err := store.Changes(t.Context(), contain.Subject{}, netip.Addr{}, 10*appends)
 	for _, c := range all {
 		by[c.By]++
 	}

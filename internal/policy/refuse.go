@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/internal/limit"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
 )
 
@@ -18,7 +19,7 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 	name := strings.TrimSuffix(v.Limit.Rule().Name, attemptsName)
 	i := slices.IndexFunc(a.set.Limits, func(l *Limit) bool { return l.Rule().Name == name })
 	l := a.set.Limits[i]
-	d.Refuse, d.Text = session.RefuseNow, limitText(v)
+	d.Refuse, d.Say = session.RefuseNow, limitSaid(v, l.Action == Reject)
 	action := l.Action
 	if action == Delay {
 		if a.hold(d, v.Wait) {
@@ -36,7 +37,7 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 		d.Refuse = session.RefuseForGood
 	case Block:
 		a.policy.blockFor(a, l)
-		d.Text = blockedText
+		d.Say = a.stopped(a.standing())
 	}
 }
 
@@ -70,31 +71,69 @@ func (a *pass) note(d *session.Decision, l *Limit, v *limit.Verdict, did string)
 	d.Notes = append(d.Notes, session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "limit " + rule.Name, Why: numbers(v)})
 }
 
-// numbers are those of a limit, for the record: "1000 of 1000 messages in 1h0m0s, room in 12s".
+// numbers are those of a limit, for the record: "1000 of 1000 messages at once, 1000 per hour, room in 12s".
 func numbers(v *limit.Verdict) string {
 	r := v.Limit.Rule()
 	text := fmt.Sprintf("%d of %d %s", v.Used, v.Max, r.Measure)
 	if r.Measure != limit.Sessions {
-		text += fmt.Sprintf(" at once, %d in %s, room in %s", r.Amount, r.Per, v.Wait.Round(time.Second))
+		text += fmt.Sprintf(" at once, %d %s, room in %s", r.Amount, every(r.Per), v.Wait.Round(time.Second))
 	}
 	return text
 }
 
-// limitText is for the MSA, and in the end for the tenant's postmaster.
-func limitText(v *limit.Verdict) string {
+// limitSaid is for the MSA, and in the end for the tenant's postmaster.
+func limitSaid(v *limit.Verdict, forGood bool) replies.Said {
 	r := v.Limit.Rule()
 	whose := map[limit.Scope]string{
-		limit.PerTenant: "of your organisation", limit.PerAccount: "of this sender",
-		limit.PerTenantProvider: "of your organisation to this provider", limit.PerIPProvider: "to this provider",
+		limit.PerTenant: "your organisation", limit.PerAccount: "this account",
+		limit.PerTenantProvider: "your organisation at this receiver", limit.PerIPProvider: "this receiver",
 	}[r.Scope]
-	if name, tries := strings.CutSuffix(r.Name, attemptsName); tries {
-		return fmt.Sprintf("too many attempts at %s %s: limit %q allows %d in %s, whatever becomes of them; try again in %s",
-			r.Measure, whose, name, r.Amount, r.Per, inWords(v.Wait))
-	}
 	if r.Measure == limit.Sessions {
-		return fmt.Sprintf("too many sessions %s at once: limit %q allows %d, try again later", whose, r.Name, r.Amount)
+		again := "retry later"
+		if forGood {
+			again = "the mail was not sent; send it again later"
+		}
+		return replies.LimitSessions.Say(whose, amountOf(r.Amount, r.Measure), r.Name, again)
 	}
-	return fmt.Sprintf("too many %s %s: limit %q allows %d in %s, try again in %s", r.Measure, whose, r.Name, r.Amount, r.Per, inWords(v.Wait))
+	again := "retry in " + inWords(v.Wait)
+	if forGood {
+		again = "the mail was not sent; send it again in " + inWords(v.Wait)
+	}
+	much := amountOf(r.Amount, r.Measure) + " " + every(r.Per)
+	if name, tries := strings.CutSuffix(r.Name, attemptsName); tries {
+		return replies.LimitAttempts.Say(whose, much, name, again)
+	}
+	return replies.LimitReached.Say(whose, much, r.Name, again)
+}
+
+// amountOf is how much a limit allows: "1 message", "500 messages".
+func amountOf(n int64, of limit.Measure) string {
+	text := fmt.Sprintf("%d %s", n, of)
+	if n == 1 {
+		text = strings.TrimSuffix(text, "s")
+	}
+	return text
+}
+
+// every is the time of a limit as somebody would say it: "per hour", "per 10 minutes". A time that is no whole number of minutes is in
+// seconds.
+func every(d time.Duration) string {
+	for _, unit := range []struct {
+		of   time.Duration
+		name string
+	}{{24 * time.Hour, "day"}, {time.Hour, "hour"}, {time.Minute, "minute"}} {
+		switch n := d / unit.of; {
+		case d%unit.of != 0:
+		case n == 1:
+			return "per " + unit.name
+		default:
+			return fmt.Sprintf("per %d %ss", n, unit.name)
+		}
+	}
+	if d == time.Second {
+		return "per second"
+	}
+	return fmt.Sprintf("per %d seconds", d/time.Second)
 }
 
 // inWords rounds up to what somebody would say.

@@ -1,12 +1,14 @@
 package policy
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
 )
 
@@ -36,7 +38,7 @@ func TestLimitDelays(t *testing.T) {
 	r2 := newRig(t, settingsWith(hourly), nil)
 	v2, _ := r2.enter("10.0.1.1", mx)
 	v2.send("a@acme.example", rcpt, nil)
-	if s := v2.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Text, "try again in 60 minutes") {
+	if s := v2.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !strings.Contains(s.refused.Say.String(), "retry in 60 minutes") {
 		t.Errorf("%+v", s.refused)
 	}
 	v.Close()
@@ -99,7 +101,7 @@ func TestLimitBlocks(t *testing.T) {
 	v.send("a@acme.example", rcpt, nil)
 	v.send("a@acme.example", rcpt, nil)
 	r.pass(100 * 24 * time.Hour)
-	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || s.refused.Text != blockedText {
+	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !s.refused.Say.Of(replies.Blocked) {
 		t.Errorf("not blocked: %+v", s.refused)
 	}
 	v.Close()
@@ -108,7 +110,7 @@ func TestLimitBlocks(t *testing.T) {
 	}
 	again := newRig(t, settingsWith(l), store)
 	v, _ = again.enter("10.0.1.1", mx)
-	if s := v.send("a@acme.example", rcpt, nil); s.refused.Text != blockedText {
+	if s := v.send("a@acme.example", rcpt, nil); !s.refused.Say.Of(replies.Blocked) {
 		t.Errorf("not blocked after the restart: %+v", s.refused)
 	}
 	account := contain.Subject{Tenant: "acme", Account: "A@acme.example"}
@@ -119,7 +121,7 @@ func TestLimitBlocks(t *testing.T) {
 		t.Errorf("lifted: %+v", s.refused)
 	}
 	v.Close()
-	changes, err := again.Audit(account, 10)
+	changes, err := again.Audit(account, netip.Addr{}, 10)
 	if err != nil || len(changes) != 2 || changes[0].By != "limit hour" || changes[1].By != "alice" ||
 		!strings.Contains(changes[1].Before, "blocked by limit hour") || changes[1].After != "normal" {
 		t.Errorf("audit: %+v, %v", changes, err)

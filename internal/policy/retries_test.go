@@ -182,11 +182,11 @@ func TestAttemptsAreBounded(t *testing.T) {
 			asked++
 			v.Tell(session.News{Step: session.StepRecipient, Code: 450, Class: "greylisted", SendingIP: ours})
 		} else {
-			text = d.Text
+			text = d.Say.String()
 		}
 		v.Tell(session.News{Step: session.StepOver})
 	}
-	if asked != 500 || !strings.Contains(text, `too many attempts at recipients of this sender: limit "hour" allows 500 in 1h0m0s`) {
+	if asked != 500 || !strings.Contains(text, `too many attempts by this account: 500 recipients per hour, refused ones included (limit "hour"); retry in `) {
 		t.Errorf("the MX was asked about %d, want 500; then %q", asked, text)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,9 +22,10 @@ import (
 // A rig is a Policy whose clock the test turns, between sessions that the test plays.
 type rig struct {
 	*Policy
-	t  testing.TB
-	mu sync.Mutex
-	at time.Time
+	t   testing.TB
+	mu  sync.Mutex
+	at  time.Time
+	out strings.Builder // what is said to kanmon's log; to be read behind Close
 }
 
 var (
@@ -70,7 +72,7 @@ func newRigAt(t testing.TB, s Settings, store Store, at time.Time) *rig {
 	t.Helper()
 	r := &rig{t: t, at: at}
 	var err error
-	if r.Policy, err = New(Options{Settings: s, Clock: r.now, Store: store}); err != nil {
+	if r.Policy, err = New(Options{Settings: s, Clock: r.now, Store: store, Log: slog.New(slog.NewTextHandler(&r.out, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -223,10 +225,10 @@ func (m *memory) Keep(_ context.Context, changes []Change, orders []Order) error
 	return nil
 }
 
-func (m *memory) Changes(_ context.Context, s contain.Subject, most int) ([]Change, error) {
+func (m *memory) Changes(_ context.Context, s contain.Subject, ip netip.Addr, most int) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return s.Tenant != "" && c.Subject != s })
+	list := slices.DeleteFunc(slices.Clone(m.changes), func(c Change) bool { return s.Tenant != "" && c.Subject != s || ip.IsValid() && c.IP != ip })
 	return list[max(0, len(list)-most):], nil
 }
 

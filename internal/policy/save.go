@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -44,7 +45,7 @@ type Store interface {
 	Save(ctx context.Context, pieces iter.Seq[State]) error
 	// Keep adds to the audit, and keeps the orders: all of it or nothing.
 	Keep(ctx context.Context, changes []Change, orders []Order) error
-	Changes(ctx context.Context, s contain.Subject, most int) ([]Change, error) // the newest last; of every subject if the tenant is ""
+	Changes(ctx context.Context, s contain.Subject, ip netip.Addr, most int) ([]Change, error) // the newest last; of all if neither is named
 	Close() error
 }
 

@@ -5,6 +5,9 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/share"
 )
 
 // What there is to be said to kanmon's log goes by way of a queue: one that is stuck holds up no mail, no order of a person and no stop.
@@ -40,6 +43,29 @@ func (p *Policy) tell(level slog.Level, text string, args ...any) {
 	default:
 		t.dropped.Add(1)
 	}
+}
+
+// tellContained tells the log of a change that evidence, quiet or an end of time has made; what people and limits do is told as theirs.
+// Somebody with any number of accounts gets no more lines than share.Lines has.
+func (p *Policy) tellContained(n contain.Decision) {
+	if n.From == n.To || n.Reading.Signal == contain.Hand && n.By != contain.ByTime {
+		return
+	}
+	lines, known := p.lines.Get(n.Subject.Tenant)
+	if !known {
+		lines = &share.Lines{}
+		p.lines.Put(n.Subject.Tenant, lines, "")
+	}
+	left, tell := lines.Tell(n.At)
+	if !tell {
+		return
+	}
+	level := slog.LevelInfo
+	if n.To > n.From {
+		level = slog.LevelWarn
+	}
+	p.tell(level, "containment changed", "tenant", n.Subject.Tenant, "account", n.Subject.Account, "from", n.From.String(), "to", n.To.String(),
+		"in_force", n.Enforced.String(), "by", n.By, "why", n.Why, "left_out", left)
 }
 
 // run says it all until the end, and then what is left.

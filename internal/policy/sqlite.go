@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -69,7 +70,13 @@ var migrations = []string{
 	ALTER TABLE policy_audit ADD COLUMN by_rule INTEGER NOT NULL DEFAULT 0; -- a limit, not a person
 	UPDATE policy_audit SET by_rule = 1 WHERE made_by LIKE 'limit %';
 	CREATE INDEX policy_audit_by_rule ON policy_audit (by_rule, id)`,
+	`ALTER TABLE policy_audit ADD COLUMN ip TEXT NOT NULL DEFAULT '';       -- '': it is of a sender
+	ALTER TABLE policy_audit ADD COLUMN provider TEXT NOT NULL DEFAULT '';  -- of the IP's standing; '': all of them
+	CREATE INDEX policy_audit_of_ip ON policy_audit (ip, id)`,
 }
+
+// Schema is the version of the schema that this kanmon makes.
+func Schema() int { return len(migrations) }
 
 // Bounds of the audit. What is beyond them goes when a change is added; age is what the clock says then. What limits do has a bound of its
 // own: it pushes out nothing that a person has done.
@@ -286,9 +293,9 @@ func (s *sqlite) Keep(ctx context.Context, changes []Change, orders []Order) err
 			}
 		}
 		for _, c := range changes {
-			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_audit (at_ms, made_by, tenant, account, did, was, became, why, by_rule)
-				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				c.At.UnixMilli(), c.By, c.Subject.Tenant, c.Subject.Account, c.Did, c.Before, c.After, c.Why, c.Rule); err != nil {
+			if _, err := tx.ExecContext(ctx, `INSERT INTO policy_audit (at_ms, made_by, tenant, account, ip, provider, did, was, became, why, by_rule)
+				VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				c.At.UnixMilli(), c.By, c.Subject.Tenant, c.Subject.Account, addrText(c.IP), c.Provider, c.Did, c.Before, c.After, c.Why, c.Rule); err != nil {
 				return err
 			}
 		}
@@ -305,9 +312,12 @@ func (s *sqlite) Keep(ctx context.Context, changes []Change, orders []Order) err
 }
 
 // Changes implements [Store]. A tenant's are those of its accounts as well.
-func (s *sqlite) Changes(ctx context.Context, of contain.Subject, most int) ([]Change, error) {
-	query, args := "SELECT at_ms, made_by, tenant, account, did, was, became, why, by_rule FROM policy_audit", []any{}
-	if of.Tenant != "" {
+func (s *sqlite) Changes(ctx context.Context, of contain.Subject, ip netip.Addr, most int) ([]Change, error) {
+	query, args := "SELECT at_ms, made_by, tenant, account, ip, provider, did, was, became, why, by_rule FROM policy_audit", []any{}
+	switch {
+	case ip.IsValid():
+		query, args = query+" WHERE ip = ?", append(args, addrText(ip))
+	case of.Tenant != "":
 		query, args = query+" WHERE tenant = ?", append(args, of.Tenant)
 		if of.Account != "" {
 			query, args = query+" AND account = ?", append(args, of.Account)
@@ -321,17 +331,26 @@ func (s *sqlite) Changes(ctx context.Context, of contain.Subject, most int) ([]C
 	var all []Change
 	for rows.Next() {
 		var (
-			c  Change
-			at int64
+			c    Change
+			at   int64
+			addr string
 		)
-		if err := rows.Scan(&at, &c.By, &c.Subject.Tenant, &c.Subject.Account, &c.Did, &c.Before, &c.After, &c.Why, &c.Rule); err != nil {
+		if err := rows.Scan(&at, &c.By, &c.Subject.Tenant, &c.Subject.Account, &addr, &c.Provider, &c.Did, &c.Before, &c.After, &c.Why, &c.Rule); err != nil {
 			return nil, err
 		}
+		c.IP, _ = netip.ParseAddr(addr) // of a sender there is none
 		c.At = time.UnixMilli(at).UTC()
 		all = append(all, c)
 	}
 	slices.Reverse(all)
 	return all, rows.Err()
+}
+
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.Unmap().String()
 }
 
 // Close implements [Store].

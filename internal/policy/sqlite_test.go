@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
@@ -99,7 +101,7 @@ func TestLockedFile(t *testing.T) {
 	if err := errors.Join(added(store, Change{At: changed, Subject: acme}), saved(store, State{})); err != nil {
 		t.Errorf("without the lock: %v", err)
 	}
-	if all, err := store.Changes(t.Context(), acme, 10); err != nil || len(all) != 1 {
+	if all, err := store.Changes(t.Context(), acme, netip.Addr{}, 10); err != nil || len(all) != 1 {
 		t.Errorf("%v, %v", all, err)
 	}
 }
@@ -137,31 +139,38 @@ func TestAudit(t *testing.T) {
 	store := open(t, filepath.Join(t.TempDir(), "policy.db"))
 	blue := contain.Subject{Tenant: "blue", Account: bob.Account}
 	var all []Change
-	for i, s := range []contain.Subject{acme, bob, blue, acme} {
+	ip := netip.MustParseAddr("203.0.113.10")
+	for i, s := range []contain.Subject{acme, bob, blue, acme, {}} {
 		all = append(all, Change{
 			At: changed.Add(time.Duration(i) * time.Minute), By: "alice", Subject: s, Did: "block", Before: "normal", After: "stop", Why: "x'\"; é",
 		})
+		if s.Tenant == "" {
+			all[i].IP, all[i].Provider, all[i].Did = ip, "google", "suspend"
+		}
 		if err := added(store, all[i]); err != nil {
 			t.Fatal(err)
 		}
 	}
 	for _, c := range []struct {
 		of   contain.Subject
+		ip   netip.Addr
 		most int
 		want []Change
 	}{
-		{contain.Subject{}, 10, all},
-		{contain.Subject{}, 2, all[2:]},
-		{acme, 10, []Change{all[0], all[1], all[3]}},
-		{acme, 2, []Change{all[1], all[3]}},
-		{bob, 10, all[1:2]},
-		{blue, 10, all[2:3]},
-		{contain.Subject{Tenant: "cyan"}, 10, nil},
-		{acme, 0, nil},
-		{acme, -1, nil},
+		{contain.Subject{}, netip.Addr{}, 10, all},
+		{contain.Subject{}, netip.Addr{}, 2, all[3:]},
+		{acme, netip.Addr{}, 10, []Change{all[0], all[1], all[3]}},
+		{acme, netip.Addr{}, 2, []Change{all[1], all[3]}},
+		{bob, netip.Addr{}, 10, all[1:2]},
+		{blue, netip.Addr{}, 10, all[2:3]},
+		{contain.Subject{Tenant: "cyan"}, netip.Addr{}, 10, nil},
+		{acme, netip.Addr{}, 0, nil},
+		{acme, netip.Addr{}, -1, nil},
+		{contain.Subject{}, ip, 10, all[4:]},
+		{contain.Subject{}, netip.MustParseAddr("203.0.113.11"), 10, nil},
 	} {
-		got, err := store.Changes(t.Context(), c.of, c.most)
-		if diff := cmp.Diff(c.want, got); diff != "" || err != nil {
+		got, err := store.Changes(t.Context(), c.of, c.ip, c.most)
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" || err != nil {
 			t.Errorf("the last %d of %q: %v\n%s", c.most, c.of, err, diff)
 		}
 	}
@@ -260,7 +269,7 @@ func TestFullDisk(t *testing.T) {
 	for i := range 300 {
 		s := contain.Subject{Tenant: "acme", Account: fmt.Sprintf("%d@acme.example", i)}
 		if err := p.Block(s, time.Time{}, "alice", strings.Repeat("x", 200)); err != nil {
-			if failed++; !strings.Contains(err.Error(), "it is done, but could not be written") || !strings.Contains(err.Error(), "full") {
+			if failed++; !strings.Contains(err.Error(), "the change is active but not saved") || !strings.Contains(err.Error(), "full") {
 				t.Fatalf("block: %v", err)
 			}
 		}

@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"kanmon/internal/replies"
 )
 
 // An Engine runs sessions. Its fields are set before the first call of Serve and never after: a reload makes
@@ -189,7 +191,7 @@ func (e *Engine) Refuse(conn net.Conn, origin Origin, why Refusal) {
 func (e *Engine) refuse(s *session, why Refusal) {
 	defer s.survivePanic()
 	row := refusals[why]
-	reply := ownReply(421, row.enhanced, row.text, e.Hostname)
+	reply := row.said.Say().Reply(e.Hostname)
 	s.log.notef("connection from %s refused: %s", s.info.Source, row.reason)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), false)
 	s.log.sentToMSA(s.msa.out)
@@ -227,13 +229,16 @@ const refuseLinger = 2 * time.Second
 
 const refusedPrefix = "refused_"
 
-var refusals = [...]struct{ reason, enhanced, text string }{
-	RefuseNotIntercepted: {"not_intercepted", "4.3.5", "this port takes redirected connections only"},
-	RefuseLoop:           {"loop", "4.4.6", "mail loop: this is my own connection"},
-	RefuseLimit:          {"limit", "4.7.0", "too many connections, try again later"},
-	RefuseSource:         {"source_limit", "4.7.0", "too many connections from this address, try again later"},
-	RefuseTenant:         {"tenant_limit", "4.7.0", "too many connections of this tenant, try again later"},
-	RefuseDrain:          {"stopping", "4.3.2", "shutting down, try again later"},
+var refusals = [...]struct {
+	reason string
+	said   *replies.Entry
+}{
+	RefuseNotIntercepted: {"not_intercepted", replies.NotIntercepted},
+	RefuseLoop:           {"loop", replies.Loop},
+	RefuseLimit:          {"limit", replies.Full},
+	RefuseSource:         {"source_limit", replies.FullOfSource},
+	RefuseTenant:         {"tenant_limit", replies.FullOfTenant},
+	RefuseDrain:          {"stopping", replies.Stopping},
 }
 
 func (e *Engine) timeout(p Phase) time.Duration {

@@ -1,12 +1,10 @@
 package session
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
-	"slices"
-	"strings"
 
+	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
 
@@ -88,52 +86,62 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 	if f.told || f.parting != partInWords {
 		return smtp.Reply{}, false
 	}
-	code := 421
-	if mail {
-		code = 451 // the reply belongs to this one transaction; the connection's end says the rest
-	}
-	say := func(enhanced, text string) (smtp.Reply, bool) {
-		return ownReply(code, enhanced, text, host), true
-	}
 	switch f.trouble {
 	case msaLost, msaStuck, msaTLS, passedThrough:
 		return smtp.Reply{}, false
 	case mxSaid, accountRefused:
 		return *f.reply, true
-	case mxUnreachable:
-		return say("4.4.1", "cannot connect to "+mx.String()+", try again later")
-	case ipsSuspended:
-		return say("4.7.1", suspendedText)
-	case mxLost:
-		if f.phase == PhaseDot {
-			return say("4.4.2", "connection to "+mx.String()+" lost, state unknown")
-		}
-		return say("4.4.2", "connection to "+mx.String()+" lost at "+f.phase.String())
-	case mxSilent:
-		return say("4.4.2", mx.String()+" did not answer in time at "+f.phase.String())
-	case mxGarbled:
-		return say("4.5.0", mx.String()+" broke the protocol at "+f.phase.String())
-	case mxInjected:
-		return say("4.7.0", mx.String()+" sent octets ahead of TLS")
-	case msaSilent:
-		return say("4.4.2", "idle for too long, closing")
-	case msaAbusive:
-		return say("4.7.0", "too many commands that carry no mail, closing")
-	case msaForeign:
-		return smtp.NewReply(554, "5.5.0", ownMark+"this is SMTP"), true
-	case msaLineFeed:
-		return smtp.NewReply(500, "5.5.2", ownMark+"lines must end in CRLF, not in LF alone; closing"), true
-	case bodySmuggled:
-		return smtp.NewReply(550, "5.6.0", ownMark+"message holds a dot between line ends that are not CRLF"), true
-	case bodyTooBig:
-		return smtp.NewReply(552, "5.3.4", ownMark+"message too big"), true
-	case bodyUnwanted:
-		return smtp.NewReply(554, "5.5.1", ownMark+"no valid recipients"), true
-	case stopping, cut:
-		return say("4.3.2", "shutting down, try again later")
-	default:
-		return say("4.3.0", "internal error, try again later")
 	}
+	said := f.says(mx)
+	if mail {
+		said = said.As(451) // the reply belongs to this one transaction; the connection's end says the rest
+	}
+	return said.Reply(host), true
+}
+
+// says picks what kanmon itself says of a failure.
+func (f *failure) says(mx netip.AddrPort) replies.Said {
+	dot := f.phase == PhaseDot
+	switch f.trouble {
+	case mxUnreachable:
+		return replies.Unreachable.Say(mx.String())
+	case ipsSuspended:
+		return replies.Suspended.Say().As(421)
+	case mxLost:
+		return atStep(replies.Lost, replies.LostAtDot, dot, mx, f.phase)
+	case mxSilent:
+		return atStep(replies.Silent, replies.SilentAtDot, dot, mx, f.phase)
+	case mxGarbled:
+		return atStep(replies.Garbled, replies.GarbledAtDot, dot, mx, f.phase)
+	case mxInjected:
+		return replies.Injected.Say(mx.String())
+	case msaSilent:
+		return replies.Idle.Say()
+	case msaAbusive:
+		return replies.Abusive.Say()
+	case msaForeign:
+		return replies.Foreign.Say()
+	case msaLineFeed:
+		return replies.LineFeed.Say()
+	case bodySmuggled:
+		return replies.Smuggled.Say()
+	case bodyTooBig:
+		return replies.TooBig.Say()
+	case bodyUnwanted:
+		return replies.Unwanted.Say()
+	case stopping, cut:
+		return replies.Stopping.Say()
+	default:
+		return replies.Internal.Say()
+	}
+}
+
+// atStep tells apart what has happened behind the dot: there only the MX knows whether it has the message.
+func atStep(before, behind *replies.Entry, dot bool, mx netip.AddrPort, phase Phase) replies.Said {
+	if dot {
+		return behind.Say(mx.String())
+	}
+	return before.Say(mx.String(), phase.String())
 }
 
 // drains says whether a message under way is read to its end before the answer.
@@ -162,72 +170,35 @@ func (f *failure) outcome() Outcome {
 	}
 }
 
-// ownMark starts the text of every reply that kanmon makes itself, so that operators, and kanmon's own evidence,
-// can tell it from what an MX said.
-const ownMark = "kanmon: "
-
-// IsOwn reports whether a reply is a kanmon's: another one's, where it comes from an MX. That is no evidence of anybody's conduct. It is
-// known by its form: the mark behind the codes, and nowhere else, for an MX may repeat in its text what it was told; nor where what was
-// said to it begins so.
-func IsOwn(reply []byte, said ...string) bool {
-	text := bytes.TrimLeft(reply, "0123456789")
-	if len(text) != len(reply)-3 || len(text) == 0 || text[0] != ' ' && text[0] != '-' {
-		return false
-	}
-	text = text[1:]
-	if rest := bytes.TrimLeft(text, "0123456789."); len(rest) < len(text) {
-		text = bytes.TrimPrefix(rest, []byte{' '})
-	}
-	return bytes.HasPrefix(text, []byte(ownMark)) && !slices.ContainsFunc(said, mayPassForOwn)
-}
-
-// mayPassForOwn reports whether something said looks like the mark when it is repeated without its quotes.
-func mayPassForOwn(said string) bool {
-	const name = "kanmon"
-	said = strings.TrimLeft(said, "<\"'\\ ")
-	return len(said) >= len(name) && strings.EqualFold(said[:len(name)], name)
-}
-
-// ownReply makes a reply that also says which gateway gave it, if the operator has named it.
-func ownReply(code int, enhanced, text, host string) smtp.Reply {
-	if host != "" {
-		text += " (" + host + ")"
-	}
-	return smtp.NewReply(code, enhanced, ownMark+text)
-}
-
-// suspendedText names the cause and nobody: neither the IPs nor whose mail it was.
-const suspendedText = "all sending IPs for this destination are suspended, try again later; your mail stays queued, nothing needs to be done"
-
 // Replies of kanmon to commands that never reach the MX. Shared by all sessions, never changed.
 var (
-	replyBadSyntax    = smtp.NewReply(500, "5.5.2", ownMark+"line too long or not SMTP")
-	replyBadOctet     = smtp.NewReply(501, "5.5.2", ownMark+"bare CR or LF, control or 8-bit character in command")
-	replyUnknown      = smtp.NewReply(500, "5.5.1", ownMark+"command not recognised")
-	replyNotOffered   = smtp.NewReply(502, "5.5.1", ownMark+"command not offered")
-	replyNoAuth       = smtp.NewReply(503, "5.5.1", ownMark+"AUTH was not offered")
-	replyNoBDAT       = smtp.NewReply(503, "5.5.1", ownMark+"CHUNKING was not offered, closing")
-	replyVRFY         = smtp.NewReply(252, "2.5.2", ownMark+"cannot VRFY, send some mail")
-	replyHelp         = smtp.NewReply(214, "2.0.0", ownMark+"see RFC 5321")
-	replyNeedName     = smtp.NewReply(501, "5.5.4", ownMark+"EHLO and HELO need a name")
-	replyTooManyRcpts = smtp.NewReply(452, "4.5.3", ownMark+"too many recipients")
-	replyNoTLS        = smtp.NewReply(451, "4.7.5", ownMark+"the destination must offer TLS and does not, or it failed")
-	replyTLSWanted    = smtp.NewReply(451, "4.7.0", ownMark+"TLS with the destination has failed, and it takes no mail without: your mail stays queued, the next try is with TLS again")
-	replySuspended    = smtp.NewReply(451, "4.7.1", ownMark+suspendedText)
-	replyElsewhere    = smtp.NewReply(451, "4.4.1", ownMark+"the sending IP for this mail cannot reach the destination now, try again later")
-	replyStopping     = smtp.NewReply(421, "4.3.2", ownMark+"shutting down, try again later")
-	replyTooManyMails = smtp.NewReply(421, "4.7.0", ownMark+"too many messages on one connection, open another")
-	replyMXGone       = smtp.NewReply(421, "4.4.2", ownMark+"the destination closed the connection")
-	replyMXRefused    = smtp.NewReply(503, "5.5.1", ownMark+"the destination refused the connection")
-	replyGoAhead      = smtp.NewReply(220, "2.0.0", ownMark+"ready to start TLS")
-	replyNoParams     = smtp.NewReply(501, "5.5.4", ownMark+"STARTTLS takes no parameters")
-	replyTLSTwice     = smtp.NewReply(503, "5.5.1", ownMark+"TLS is active already")
-	replyOK           = smtp.NewReply(250, "2.0.0", ownMark+"ok")
-	replyNeedHello    = smtp.NewReply(503, "5.5.1", ownMark+"send EHLO first")
-	replyNotNow       = smtp.NewReply(503, "5.5.1", ownMark+"not during a mail transaction")
-	replyNested       = smtp.NewReply(503, "5.5.1", ownMark+"the sender is given already")
-	replyNeedMail     = smtp.NewReply(503, "5.5.1", ownMark+"need MAIL first")
-	replyNeedRcpt     = smtp.NewReply(503, "5.5.1", ownMark+"need RCPT first")
-	replyLacks        = smtp.NewReply(451, "4.3.3", ownMark+"the destination does not offer what this mail asks for, try again later")
-	replyBye          = smtp.NewReply(221, "2.0.0", ownMark+"bye")
+	replyBadSyntax    = replies.BadSyntax.Plain()
+	replyBadOctet     = replies.BadOctet.Plain()
+	replyUnknown      = replies.Unknown.Plain()
+	replyNotOffered   = replies.NotOffered.Plain()
+	replyNoAuth       = replies.NoAuth.Plain()
+	replyNoBDAT       = replies.NoBDAT.Plain()
+	replyVRFY         = replies.CannotVRFY.Plain()
+	replyHelp         = replies.Help.Plain()
+	replyNeedName     = replies.NeedName.Plain()
+	replyTooManyRcpts = replies.TooManyRecipients.Plain()
+	replyNoTLS        = replies.NoTLS.Plain()
+	replyTLSWanted    = replies.TLSWanted.Plain()
+	replySuspended    = replies.Suspended.Plain()
+	replyElsewhere    = replies.Elsewhere.Plain()
+	replyStopping     = replies.Stopping.Plain()
+	replyTooManyMails = replies.TooManyMails.Plain()
+	replyMXGone       = replies.Gone.Plain()
+	replyMXRefused    = replies.Refused.Plain()
+	replyGoAhead      = replies.GoAhead.Plain()
+	replyNoParams     = replies.NoParams.Plain()
+	replyTLSTwice     = replies.TLSTwice.Plain()
+	replyOK           = replies.OK.Plain()
+	replyNeedHello    = replies.NeedHello.Plain()
+	replyNotNow       = replies.NotNow.Plain()
+	replyNested       = replies.Nested.Plain()
+	replyNeedMail     = replies.NeedMail.Plain()
+	replyNeedRcpt     = replies.NeedRcpt.Plain()
+	replyLacks        = replies.Lacks.Plain()
+	replyBye          = replies.Bye.Plain()
 )

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
 
@@ -77,7 +78,7 @@ type Question struct {
 // A Decision is what a gate says. The zero Decision lets the command, or the message, pass.
 type Decision struct {
 	Refuse Refuse
-	Text   string        // of the reply with which it is refused
+	Say    replies.Said  // the reply with which it is refused
 	Delay  time.Duration // it is held for so long first; at most [MaxDelay] in all
 	Again  bool          // with Delay: then the gate is asked again
 	Pool   string        // with StepMail: the mail leaves from this pool, whatever the routes say; "": as they say
@@ -233,15 +234,16 @@ func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 }
 
 func (s *session) gateReply(d *Decision) *smtp.Reply {
-	var reply smtp.Reply
+	var said replies.Said
 	switch d.Refuse {
 	case RefuseNow:
-		reply = ownReply(451, "4.7.1", d.Text, s.e.Hostname)
+		said = d.Say.As(451)
 	case RefuseForGood:
-		reply = ownReply(550, "5.7.1", d.Text, s.e.Hostname)
+		said = d.Say.As(550)
 	default:
 		return nil
 	}
+	reply := said.Reply(s.e.Hostname)
 	return &reply
 }
 
@@ -285,7 +287,7 @@ func (s *session) news(step Step, class string) News {
 	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
 	if s.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.reply.AppendRaw(nil)
-		news.Own = IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.info.HeloMX)
+		news.Own = replies.IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.info.HeloMX)
 	}
 	if step == StepMessage {
 		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted

@@ -208,7 +208,7 @@ func TestAccountIsRefused(t *testing.T) {
 					msa, conn, _ := r.toBody(t)
 					mxEnd.Record()
 					send(t, conn, message+".\r\n")
-					if reply := msa.Expect(code); !strings.Contains(fmt.Sprint(reply), "too much mail, come back in 5 minutes") {
+					if reply := msa.Expect(code); !strings.Contains(fmt.Sprint(reply), "retry in 5 minutes") {
 						t.Errorf("told %s", reply)
 					}
 					if more := readAll(conn); more != "" {

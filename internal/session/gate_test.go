@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	own "kanmon/internal/replies"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
 	"kanmon/internal/smtptest"
@@ -69,7 +70,7 @@ func refusing(is func(session.Question) bool, with session.Decision) *script {
 func nothing(session.Question) bool { return false }
 
 var tooMuch = session.Decision{
-	Refuse: session.RefuseNow, Text: "too much mail, come back in 5 minutes",
+	Refuse: session.RefuseNow, Say: own.LimitReached.Say("this account", "100 messages per hour", "1", "retry in 5 minutes"),
 	Notes: []session.Note{{Did: "deferred", Tenant: "acme", Rule: "limit 1", Why: "101 of 100"}},
 }
 
@@ -129,7 +130,7 @@ func TestGateRefusesAMail(t *testing.T) {
 				t.Errorf("reply %d: %+v, want %d", i, replies[i], code)
 			}
 		}
-		if text := fmt.Sprint(replies[0]); !strings.Contains(text, "4.7.1 kanmon: too much mail, come back in 5 minutes") {
+		if text := fmt.Sprint(replies[0]); !strings.Contains(text, `4.7.1 kanmon: sending limit reached for this account: 100 messages per hour (limit "1"); retry in 5 minutes`) {
 			t.Errorf("told %q", text)
 		}
 		msa.Command("RSET")
@@ -175,7 +176,7 @@ func TestGateRefusesASession(t *testing.T) {
 		msa := r.msa(t)
 		msa.Expect(220)
 		msa.Command("EHLO msa.example.com")
-		if reply := msa.Command("MAIL FROM:<a@example.com>"); reply.Code != 451 || !strings.Contains(fmt.Sprint(reply), "come back") {
+		if reply := msa.Command("MAIL FROM:<a@example.com>"); reply.Code != 451 || !strings.Contains(fmt.Sprint(reply), "retry in 5 minutes") {
 			t.Errorf("told %+v", reply)
 		}
 		msa.Command("QUIT")

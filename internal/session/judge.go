@@ -3,6 +3,8 @@ package session
 import (
 	"net/netip"
 	"time"
+
+	"kanmon/internal/replies"
 )
 
 // A Judge knows whose fault a refusal of an MX is. It is asked while the MSA waits, so it must not block.
@@ -46,7 +48,7 @@ type MXRefusal struct {
 
 // Own reports whether the reply is another kanmon's, which is no evidence of anybody's conduct.
 func (r *MXRefusal) Own() bool {
-	return IsOwn(r.Text, string(r.Sender), string(r.Recipient), r.EHLO[0], r.EHLO[1])
+	return replies.IsOwn(r.Text, string(r.Sender), string(r.Recipient), r.EHLO[0], r.EHLO[1])
 }
 
 // A Judgement is what to do about a refusal.

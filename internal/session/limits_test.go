@@ -282,7 +282,7 @@ func TestATenantLeavesSessionsForOthers(t *testing.T) {
 		of := func(third int) func(int) string {
 			return func(i int) string { return fmt.Sprintf("10.20.%d.%d:40001", third, 1+i) }
 		}
-		if n, told := w.enter(of(1)); n != 40 || !strings.HasPrefix(told, "421 4.7.0") || !strings.Contains(told, "of this tenant") {
+		if n, told := w.enter(of(1)); n != 40 || !strings.HasPrefix(told, "421 4.7.0") || !strings.Contains(told, "from your organisation") {
 			t.Errorf("%d sessions of one tenant, then %q; want all but the reserve", n, told)
 		}
 		w.enter(of(1))

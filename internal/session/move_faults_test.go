@@ -185,7 +185,7 @@ func TestAnOpenSessionNamesTheSuspension(t *testing.T) {
 			for _, reply := range got.Replies {
 				said += reply.String() + "\n"
 			}
-			if !strings.Contains(said, "451 4.7.1 kanmon: all sending IPs for this destination are suspended") || strings.ContainsAny(said, "[]@") || strings.Contains(said, "203.0.113") {
+			if !strings.Contains(said, "451 4.7.1 kanmon: all sending IPs for this destination are suspended at present; your mail stays queued") || strings.ContainsAny(said, "[]@") || strings.Contains(said, "203.0.113") {
 				t.Errorf("%s: %s", at, said)
 			}
 			if !next.All(smtptest.Accepted) {

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
 
@@ -133,7 +134,7 @@ func (s *session) greet() error {
 func (s *session) greetWithoutMX(why string, reply *smtp.Reply) error {
 	s.log.notef("no MX: %s", why)
 	s.refuseMail(reply)
-	greeting := smtp.NewReply(220, "", s.e.name()+" ESMTP")
+	greeting := replies.Greeting.Say(s.e.name()).Reply("")
 	s.toMSA(&greeting, true)
 	return s.flushMSA(PhaseBanner)
 }

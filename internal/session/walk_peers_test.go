@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	own "kanmon/internal/replies"
 	"kanmon/internal/session"
 )
 
@@ -233,7 +234,7 @@ func (*walkGate) Tell(session.News)                   {}
 func (*walkGate) Close()                              {}
 
 func (g *walkGate) Ask(q session.Question) session.Decision {
-	no := session.Decision{Refuse: session.RefuseNow, Text: "too much"}
+	no := session.Decision{Refuse: session.RefuseNow, Say: own.LimitReached.Say("this account", "1 message per hour", "1", "retry later")}
 	switch {
 	case q.Step == session.StepConnect && g.shut:
 		return no

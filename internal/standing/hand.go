@@ -13,7 +13,7 @@ import (
 var (
 	ErrKey     = errors.New("not a sending IP and a provider")
 	ErrPast    = errors.New("the end of the suspension is not in the future")
-	ErrNotKept = errors.New("it is done, but could not be written: a restart would forget it") // as long as the store takes nothing
+	ErrNotKept = errors.New("the change is active but not saved; a restart may lose it") // as long as the store takes nothing
 )
 
 // Suspend suspends a key until a time, after which it is probed. With provider [Every] nothing leaves from the IP until

@@ -115,7 +115,7 @@ func (r *rig) order(ctx context.Context) {
 	case 3:
 		_, err = r.admin.Sender(ctx, admin.Subject{Tenant: "acme", Account: "user1@acme.example"})
 	case 4:
-		_, err = r.admin.Changes(ctx, admin.Subject{}, 50)
+		_, err = r.admin.Changes(ctx, admin.Subject{}, netip.Addr{}, 50)
 	case 5:
 		_, err = r.admin.Suspend(ctx, ip, "", time.Second, "soak")
 	case 6:

@@ -1,0 +1,127 @@
+package replies
+
+// With these codes a failure is told: between mails, and where the reply belongs to one mail.
+func failing(enhanced string) []Code { return []Code{{421, enhanced}, {451, enhanced}} }
+
+const (
+	retried    = "; your mail stays queued and is retried"
+	perhaps    = "so it may have been delivered; it stays queued and is retried"
+	mayBeTwice = "Stays in the MSA's queue. If the MX took it, the recipient gets it twice; SMTP cannot avoid that (RFC 1047)."
+	seeMX      = "The records have what the MX said, and when. If other destinations are fine, the trouble is theirs."
+	seeTLS     = "`kanmon mx ADDRESS` shows what is known of the TLS of this MX."
+	seeIPs     = "`kanmon ip list` says which sending IP is suspended where, since when and why."
+)
+
+var ofDestination = &Section{
+	Title: "The destination",
+	About: "kanmon could not bring the mail to the MX. Where the text names a step (\"at rcpt\"), the connection had come as far as that.",
+}
+
+// Replies because of the MX, or of the way to it.
+var (
+	Unreachable = ofDestination.add(Entry{
+		Name: "unreachable", Codes: failing("4.4.1"), Text: "cannot connect to %s" + retried, Holds: []string{"MX"},
+		Happened:   "The MX refused the connection, or did not answer. At the beginning of a session this is told only with `on_unreachable = \"421\"`; else the MSA gets no greeting and goes to the next MX, as it would directly.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "If it is all destinations: look at the routes of the sending IPs, at the firewall, and at port 25 of your upstream.",
+	})
+	Suspended = ofDestination.add(Entry{
+		Name: "suspended", Codes: []Code{{451, "4.7.1"}, {421, "4.7.1"}}, Text: "all sending IPs for this destination are suspended at present; your mail stays queued and is retried; no action needed",
+		Happened:   "Every sending IP that this mail may leave from is suspended for this destination: by refusals of its provider, or by hand.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   seeIPs + " Take one back into use (`kanmon ip resume`), or add a sending IP to the pool.",
+	})
+	Elsewhere = ofDestination.add(Entry{
+		Name: "elsewhere", Codes: []Code{{451, "4.4.1"}}, Text: "the sending IP for this mail cannot reach the destination now" + retried,
+		Happened:   "The session began from one sending IP, this mail must leave from another one, and the MX did not let that one connect.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   seeIPs + " Look whether the MX lets the IP connect.",
+	})
+	Lost = ofDestination.add(Entry{
+		Name: "lost", Codes: failing("4.4.2"), Text: "connection to %s lost at %s" + retried, Holds: []string{"MX", "STEP"},
+		Happened:   "The MX, or the network, closed the connection.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   seeMX,
+	})
+	LostAtDot = ofDestination.add(Entry{
+		Name: "lost-at-dot", Codes: failing("4.4.2"), Text: "connection to %s lost after the whole message was sent, " + perhaps, Holds: []string{"MX"},
+		Happened:   "The connection ended between the end of the message and the MX's reply to it.",
+		Mail:       mayBeTwice,
+		Postmaster: "Nothing; if it happens often with one destination, ask its postmaster.",
+		Operator:   "`outcome` is `ambiguous` in the records.",
+	})
+	Silent = ofDestination.add(Entry{
+		Name: "silent", Codes: failing("4.4.2"), Text: "%s did not answer in time at %s" + retried, Holds: []string{"MX", "STEP"},
+		Happened:   "The MX gave no reply within the time that RFC 5321 §4.5.3.2 allows for.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   seeMX,
+	})
+	SilentAtDot = ofDestination.add(Entry{
+		Name: "silent-at-dot", Codes: failing("4.4.2"), Text: "%s did not answer in time after the whole message was sent, " + perhaps, Holds: []string{"MX"},
+		Happened:   "The MX gave no reply to the message within `timeouts.dot` (15 minutes).",
+		Mail:       mayBeTwice,
+		Postmaster: "As for `lost-at-dot`.",
+		Operator:   "`outcome` is `ambiguous` in the records.",
+	})
+	Garbled = ofDestination.add(Entry{
+		Name: "garbled", Codes: failing("4.5.0"), Text: "%s broke the SMTP protocol at %s" + retried, Holds: []string{"MX", "STEP"},
+		Happened:   "The MX sent what is no reply, a reply that nobody asked for, or one that cannot follow there.",
+		Mail:       staysQueued,
+		Postmaster: "If it lasts, tell the destination's postmaster.",
+		Operator:   seeMX,
+	})
+	GarbledAtDot = ofDestination.add(Entry{
+		Name: "garbled-at-dot", Codes: failing("4.5.0"), Text: "%s gave no clear answer after the whole message was sent, " + perhaps, Holds: []string{"MX"},
+		Happened:   "The MX's reply to the message was broken, or contradicted itself.",
+		Mail:       mayBeTwice,
+		Postmaster: "As for `lost-at-dot`.",
+		Operator:   "`outcome` is `ambiguous` in the records.",
+	})
+	Injected = ofDestination.add(Entry{
+		Name: "injected", Codes: failing("4.7.0"), Text: "%s sent data before the TLS handshake" + retried, Holds: []string{"MX"},
+		Happened:   "Plain octets stood behind the MX's 220 to STARTTLS: a broken server, or somebody between (CVE-2011-0411).",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "One MX: tell its postmaster. Many: somebody changes the traffic on your side.",
+	})
+	NoTLS = ofDestination.add(Entry{
+		Name: "no-tls", Codes: []Code{{451, "4.7.5"}}, Text: "this gateway requires TLS for this destination, but TLS was not offered or failed" + retried,
+		Happened:   "`tls = \"require\"` holds for this destination, and the MX did not offer STARTTLS, or the handshake failed.",
+		Mail:       staysQueued,
+		Postmaster: "Ask the mail service, if it lasts.",
+		Operator:   seeTLS + " Change the `[[destination]]` if the rule is wrong.",
+	})
+	TLSWanted = ofDestination.add(Entry{
+		Name: "tls-wanted", Codes: []Code{{451, "4.7.0"}}, Text: "TLS with the destination failed, and it takes no mail without; your mail stays queued and is retried with TLS",
+		Happened:   "kanmon sent in plain text because TLS with this MX had failed, and the MX refused that. This stands in place of its 5xx, since the refusal is of kanmon's doing.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   seeTLS,
+	})
+	Gone = ofDestination.add(Entry{
+		Name: "gone", Codes: []Code{{421, "4.4.2"}}, Text: "the destination closed the connection" + retried,
+		Happened:   "The MX had ended the connection, mostly an idle one, before this command came.",
+		Mail:       staysQueued + " Most MSAs connect again at once.",
+		Postmaster: nothing,
+		Operator:   nothing,
+	})
+	Refused = ofDestination.add(Entry{
+		Name: "refused", Codes: []Code{{503, "5.5.1"}}, Text: "the destination refused the connection; only QUIT is left",
+		Happened:   "The MX refused the connection in its greeting, which the MSA has seen, and the MSA went on.",
+		Mail:       "What the greeting said holds.",
+		Postmaster: "See the greeting.",
+		Operator:   nothing,
+	})
+	Lacks = ofDestination.add(Entry{
+		Name: "lacks", Codes: []Code{{451, "4.3.3"}}, Text: "the destination does not offer an extension that this mail asks for" + retried,
+		Happened:   "The MSA was promised an extension (such as 8BITMIME, SMTPUTF8 or DSN), and the MX that the mail goes to in the end does not have it.",
+		Mail:       staysQueued,
+		Postmaster: "If it lasts: send without that extension.",
+		Operator:   "Look whether the MXs of this destination offer different extensions.",
+	})
+)
