@@ -23,6 +23,22 @@ help: ## say what there is
 build: ## build the program: build/kanmon
 	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o $(BUILD)/kanmon ./cmd/kanmon
 
+.PHONY: docs
+docs: build ## bring the reference pages up to date: docs/cli.md, the tables of docs/configuration.md
+	$(BUILD)/kanmon manual cli.md > docs/cli.md
+	$(BUILD)/kanmon manual configuration.md docs/configuration.md > $(BUILD)/configuration.md
+	mv $(BUILD)/configuration.md docs/configuration.md
+
+# Man pages and completion are built, not kept: they are made of what is in the program and in docs/configuration.md.
+.PHONY: man
+man: build ## build/man: kanmon(1), kanmon.toml(5); build/completion: for bash, zsh, fish
+	@mkdir -p $(BUILD)/man $(BUILD)/completion
+	$(BUILD)/kanmon manual kanmon.1 | $(TOOL) go-md2man -out $(BUILD)/man/kanmon.1
+	$(BUILD)/kanmon manual kanmon.toml.5 docs/configuration.md | $(TOOL) go-md2man -out $(BUILD)/man/kanmon.toml.5
+	$(BUILD)/kanmon completion bash > $(BUILD)/completion/kanmon.bash
+	$(BUILD)/kanmon completion zsh > $(BUILD)/completion/_kanmon
+	$(BUILD)/kanmon completion fish > $(BUILD)/completion/kanmon.fish
+
 .PHONY: demo
 demo: setup ## two tenants, a gateway, an MX and a slow MX on this host; real mail, the session log live (root)
 	$(GO) run ./test/demo

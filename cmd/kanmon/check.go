@@ -11,7 +11,7 @@ type checkCommand struct{ configFlag }
 
 // Run prints what is wrong with the configuration, or with this host for it. Warnings alone are no failure.
 func (k *checkCommand) Run(c *console) error {
-	cfg, err := config.Load(k.Config)
+	cfg, err := config.LoadIn(k.Config, config.ServiceDirectories())
 	if err != nil {
 		return err
 	}

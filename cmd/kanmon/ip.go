@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -25,31 +24,33 @@ type ipCommands struct {
 // An adminFlag finds the running kanmon.
 type adminFlag struct {
 	configFlag
-	Socket string `help:"Admin socket of the running kanmon; default: admin.socket of the configuration." placeholder:"PATH"`
+	Socket string `help:"Admin socket of the running kanmon; default: admin.socket of the configuration, else ${socket}." placeholder:"PATH"`
 	JSON   bool   `name:"json" help:"Print JSON."`
 }
 
-func (a *adminFlag) client() (*admin.Client, error) {
+// client gives the way to the running kanmon. The error says why the configuration did not tell where it is, which is only to be told where
+// it is not at its usual place.
+func (a *adminFlag) client() (client *admin.Client, unread error, err error) {
 	if a.Socket != "" {
-		return admin.NewClient(a.Socket), nil
+		return admin.NewClient(a.Socket), nil, nil
 	}
-	cfg, err := config.Load(a.Config)
-	if err != nil {
-		return nil, err
+	socket, unread := config.AdminSocket(a.Config)
+	if socket == config.Off {
+		return nil, nil, fmt.Errorf(`%s has socket = "off" in [admin]: take it out and restart kanmon, or name a socket with --socket`, a.Config)
 	}
-	if cfg.Admin.Socket == "" {
-		return nil, errors.New(`the configuration has no admin socket: add [admin] socket = "/run/kanmon/admin.sock" and restart kanmon`)
-	}
-	return admin.NewClient(cfg.Admin.Socket), nil
+	return admin.NewClient(socket), unread, nil
 }
 
 func ask[T any](a *adminFlag, w io.Writer, call func(context.Context, *admin.Client) (T, error), shown func(io.Writer, T) error) error {
-	client, err := a.client()
+	client, unread, err := a.client()
 	if err != nil {
 		return err
 	}
 	answer, err := call(context.Background(), client)
 	if err != nil {
+		if unread != nil {
+			err = fmt.Errorf("%w\nThe socket is that of the service, because the configuration could not be read; --socket names another: %w", err, unread)
+		}
 		return err
 	}
 	if a.JSON {

@@ -4,25 +4,7 @@
 //go:debug x509negativeserial=1
 //go:debug tlssha1=1
 
-// Command kanmon is a transparent SMTP proxy for outbound mail.
-//
-//	kanmon run     [--config FILE]                       intercept and relay, until SIGTERM
-//	kanmon check   [--config FILE]                       judge a configuration without running it
-//	kanmon explain [--config FILE] --sender A --recipient B …  which sending IP a mail leaves from, and why
-//	kanmon rules   print|apply|remove [--config FILE]    the firewall rules that bring mail here
-//	kanmon classify [REPLY]                              what a reply means and whose it is
-//	kanmon ip      list|show|suspend|resume [--config FILE]  the standing of the sending IPs of a running kanmon
-//	kanmon mx      ADDRESS [--config FILE]               what is remembered of the TLS of an MX
-//	kanmon status  [--config FILE]                       sessions, memory and dropped records of a running kanmon
-//	kanmon tenant  list|show|explain|limit|block|unblock|exempt|unexempt [--config FILE]  how tenants' mail is treated, and why
-//	kanmon account …                                     the same of accounts, the senders inside a tenant
-//	kanmon audit   [--tenant T] [--account A] [-n N]     who has changed what of them
-//	kanmon version
-//
-// It exits with 0 if all went well, 1 if not, and 2 if the command line is wrong.
-//
-// Signals to "kanmon run": SIGTERM and SIGINT let sessions finish, and a second one cuts them; SIGHUP reloads the
-// configuration, and opens the files of the journal anew; SIGUSR1 does the latter alone. While sessions finish both open the files anew.
+// Command kanmon is a transparent SMTP proxy for outbound mail. "kanmon help" says what it can do; docs/cli.md is made of the same texts.
 package main
 
 import (
@@ -53,18 +35,30 @@ var errShown = errors.New("failed")
 // A commandLine is what kanmon understands.
 type commandLine struct {
 	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
-	Check    checkCommand    `cmd:"" help:"Judge a configuration: its own errors, and what this host does not give."`
+	Check    checkCommand    `cmd:"" help:"Check a configuration file and whether this host can run it."`
 	Explain  explainCommand  `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
-	Rules    rulesCommands   `cmd:"" help:"The firewall rules that bring mail to kanmon."`
-	Classify classifyCommand `cmd:"" help:"Explain what a reply of an MX means, and whose it is."`
-	IP       ipCommands      `cmd:"" name:"ip" help:"The standing of the sending IPs of a running kanmon."`
-	MX       mxCommand       `cmd:"" name:"mx" help:"What a running kanmon remembers of the TLS of an MX, and what follows from it."`
-	Status   statusCommand   `cmd:"" help:"How a running kanmon is: sessions, memory, records that were dropped."`
-	Tenant   tenantCommands  `cmd:"" help:"How the mail of tenants is treated by a running kanmon, why, and what you can do about it."`
-	Account  accountCommands `cmd:"" help:"The same of accounts: the senders inside a tenant."`
-	Audit    auditCommand    `cmd:"" help:"Who has blocked, exempted or limited whom, when and why."`
-	Version  versionCommand  `cmd:"" help:"Print the version of this program."`
+	Rules    rulesCommands   `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
+	Classify classifyCommand `cmd:"" help:"Explain what an MX's reply means and who or what it is about."`
+	IP       ipCommands      `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
+	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
+	Status   statusCommand   `cmd:"" help:"Show how a running kanmon is: sessions, memory, records that were dropped."`
+	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
+	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
+	Audit    auditCommand    `cmd:"" help:"Show who has blocked, exempted or limited whom, when and why."`
+
+	Help       helpCommand       `cmd:"" help:"Show the help of a command, or of a key of the configuration."`
+	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`
+	Version    versionCommand    `cmd:"" help:"Print the version of this program."`
+	Complete   completeCommand   `cmd:"" hidden:""`
+	Manual     manualCommand     `cmd:"" hidden:""`
+
+	ShowVersion kong.VersionFlag `name:"version" help:"Print the version of this program."`
 }
+
+// What every command has in common.
+const help = `The exit code is 0 if all went well, 1 if not, and 2 if the command line is wrong.
+
+Commands that need a configuration read /etc/kanmon/kanmon.toml, or the file of --config. Commands about a running kanmon speak to its admin socket: that of the configuration, else /run/kanmon/admin.sock, or the one of --socket. They work without a configuration, too.`
 
 // A configFlag names the configuration. Commands that need one embed it.
 type configFlag struct {
@@ -90,13 +84,14 @@ func run(args []string, c *console) int {
 		kong.Name("kanmon"),
 		kong.Description("A transparent SMTP proxy for outbound mail."),
 		kong.Writers(c.stdout, c.stderr),
-		kong.Vars{"config": config.DefaultPath},
+		kong.Vars{"config": config.DefaultPath, "socket": config.DefaultSocket, "version": describeBuild(buildInfo())},
 		kong.Exit(func(status int) { exited, code = true, status }), // --help
 	)
 	if err != nil {
 		fmt.Fprintln(c.stderr, "kanmon:", err)
 		return exitError
 	}
+	parser.Model.Detail = help
 	command, err := parser.Parse(args)
 	if exited {
 		return code
@@ -105,7 +100,7 @@ func run(args []string, c *console) int {
 		fmt.Fprintf(c.stderr, "kanmon: %v\nRun \"kanmon --help\" for the commands.\n", err)
 		return exitUsage
 	}
-	if err := command.Run(c); err != nil {
+	if err := command.Run(c, parser); err != nil {
 		show(c.stderr, err)
 		return exitError
 	}

@@ -12,6 +12,11 @@ import (
 
 type runCommand struct{ configFlag }
 
+// Help says how a running kanmon is spoken to.
+func (*runCommand) Help() string {
+	return `SIGTERM and SIGINT let sessions finish, and a second one cuts them. SIGHUP reloads the configuration and opens the files of the journal anew; SIGUSR1 does the latter alone, also while sessions finish.`
+}
+
 // Run runs the daemon until it is told to stop.
 func (r *runCommand) Run(c *console) error {
 	s := c.watch()

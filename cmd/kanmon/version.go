@@ -11,12 +11,15 @@ type versionCommand struct{}
 
 // Run prints what the program was built from.
 func (*versionCommand) Run(c *console) error {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		info = &debug.BuildInfo{}
-	}
-	_, err := fmt.Fprintln(c.stdout, describeBuild(info))
+	_, err := fmt.Fprintln(c.stdout, describeBuild(buildInfo()))
 	return err
+}
+
+func buildInfo() *debug.BuildInfo {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info
+	}
+	return &debug.BuildInfo{}
 }
 
 // describeBuild names the version, the commit and the toolchain, as far as the build has noted them.

@@ -95,6 +95,12 @@ func (c *checker) where(key string) string {
 	return key
 }
 
+// said reports whether the file sets a key: what a person has switched off is no surprise.
+func (c *checker) said(key string) bool {
+	_, set := c.cfg.lines[key]
+	return set
+}
+
 // addresses: mail can only leave from an address that the host has.
 func (c *checker) addresses() {
 	local, err := c.host.addresses()
@@ -174,10 +180,10 @@ const (
 
 // memory that ends with the process: what was learnt of sending IPs and senders, and what people have decided.
 func (c *checker) memory() {
-	if len(c.cfg.SendingIPs) > 0 && c.cfg.Standing.File == "" {
+	if len(c.cfg.SendingIPs) > 0 && c.cfg.Standing.File == "" && !c.said("standing.file") {
 		c.warn("standing.file", "which sending IPs are suspended, and by whom, is forgotten at a restart", `add file = "/var/lib/kanmon/standing.db" to [standing]`)
 	}
-	if (len(c.cfg.Tenants) > 0 || len(c.cfg.SenderLimits) > 0) && c.cfg.Senders.File == "" {
+	if (len(c.cfg.Tenants) > 0 || len(c.cfg.SenderLimits) > 0) && c.cfg.Senders.File == "" && !c.said("senders.file") {
 		c.warn("senders.file", "blocks, limits by hand and what was learnt of senders are forgotten at a restart, and there is no audit", `add file = "/var/lib/kanmon/senders.db" to [senders]`)
 	}
 }

@@ -126,7 +126,7 @@ func (c *checker) readable(key, path string) bool {
 
 func (c *checker) journal() {
 	j := &c.cfg.Journal
-	if j.Records == "" && j.SessionLog == "" {
+	if j.Records == "" && j.SessionLog == "" && !c.said("journal.records") && !c.said("journal.session_log") {
 		c.warn("journal", "nothing is recorded", `add records = "/var/log/kanmon/records.jsonl" or session_log = "/var/log/kanmon/session.log"`)
 	}
 	c.writable("journal.records", j.Records)
@@ -141,7 +141,7 @@ func (c *checker) journal() {
 
 // writable judges a path that may not exist yet, without making it.
 func (c *checker) writable(key, path string) {
-	if path == "" || path == "-" {
+	if path == "" || path == "-" || !c.said(key) { // systemd makes the directories that it gives
 		return
 	}
 	info, err := os.Stat(path)

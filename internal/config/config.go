@@ -245,22 +245,27 @@ type Admin struct {
 }
 
 // Load reads and parses a file. The error is Errors if the file could be read and is wrong.
-func Load(path string) (*Config, error) {
+func Load(path string) (*Config, error) { return LoadIn(path, GivenDirectories()) }
+
+// LoadIn is Load for a process that is given other directories than this one.
+func LoadIn(path string, dirs Directories) (*Config, error) {
 	doc, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	return Parse(path, doc)
+	return parse(path, doc, dirs)
 }
 
 // Parse reads a document; name stands for the file in errors, which are Errors.
-func Parse(name string, doc []byte) (*Config, error) {
+func Parse(name string, doc []byte) (*Config, error) { return parse(name, doc, GivenDirectories()) }
+
+func parse(name string, doc []byte, dirs Directories) (*Config, error) {
 	root, syntax := parseTree(name, doc)
 	if syntax != nil {
 		return nil, Errors{syntax}
 	}
 	cfg := defaults()
-	d := &decoder{file: name, doc: doc, places: map[string]span{}}
+	d := &decoder{file: name, doc: doc, places: map[string]span{}, dirs: dirs}
 	d.decodeInto(root, cfg)
 	d.complete(cfg)
 	others := d.loadProviders(cfg)

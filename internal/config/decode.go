@@ -22,6 +22,8 @@ type decoder struct {
 	top    reflect.Type    // of the whole file
 	places map[string]span // "intercept.sources[2]" → its value; tables → their header
 	failed []string        // keys whose value did not parse: rules about them say nothing
+	off    []string        // keys of paths that say "off"
+	dirs   Directories
 	errs   Errors
 }
 

@@ -109,6 +109,7 @@ func (d *decoder) complete(cfg *Config) {
 		}
 	}
 	d.completeSenders(cfg)
+	d.completePaths(cfg)
 	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {
 		cfg.Limits.SessionsPerSource = cfg.Limits.Sessions
 	}

@@ -3,89 +3,34 @@ package config
 import (
 	"os"
 	"reflect"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
-// A docRow is a line of a table in docs/configuration.md.
-type docRow struct{ key, value, fallback, example, meaning string }
-
-// The documentation names every key that the program knows, and no other; its defaults are the program's; its examples parse.
+// Every key that the program knows is described, and no other; its described default is the program's; its example parses.
 func TestDocumentation(t *testing.T) {
-	text, err := os.ReadFile("../../docs/configuration.md")
+	tables, err := Reference()
 	if err != nil {
 		t.Fatal(err)
 	}
-	tables := readDocTables(t, string(text))
-	config := reflect.TypeFor[Config]()
-	var top []string
-	for i := range config.NumField() {
-		field := config.Field(i)
-		name := field.Tag.Get("toml")
-		switch {
-		case name == "":
-		case field.Type.Kind() == reflect.Struct:
-			compareKeys(t, "["+name+"]", keysOf(field.Type), tables)
-		case field.Type.Kind() == reflect.Map:
-			compareKeys(t, "["+name+".NAME]", keysOf(field.Type.Elem()), tables)
-		case field.Type.Kind() == reflect.Slice:
-			compareKeys(t, "[["+name+"]]", keysOf(field.Type.Elem()), tables)
-		default:
-			top = append(top, name)
+	for _, table := range tables {
+		for i := range table.Keys {
+			key := &table.Keys[i]
+			if key.Value == "" || key.Example == "" || key.Text == "" || key.Default != "" && key.DefaultIs != "" {
+				t.Errorf("%s: want value, example, text, and at most one of default and default_is: %+v", key.Path(), *key)
+			}
+			if strings.Contains(key.Value+key.Fallback()+key.Example+key.Text, "|") {
+				t.Errorf("%s: a bar would end the cell of a table", key.Path())
+			}
+			parseAlone(t, table.Heading, key.Name, key.Example)
+			if key.Default == "" {
+				continue
+			}
+			// A key that is set to its default changes nothing.
+			if got, want := parseAlone(t, table.Heading, key.Name, key.Default), parseAlone(t, table.Heading, "", ""); !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: %s is not the default", key.Path(), key.Default)
+			}
 		}
-	}
-	compareKeys(t, "Top level", top, tables)
-	for heading := range tables {
-		t.Errorf("%s is documented but not known", heading)
-	}
-}
-
-var docLine = regexp.MustCompile("^\\| `([a-z0-9_]+)` \\| (.+) \\| (.+) \\| `(.+)` \\| (.+) \\|$")
-
-func readDocTables(t *testing.T, text string) map[string][]docRow {
-	t.Helper()
-	tables := map[string][]docRow{}
-	heading := ""
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		if h, found := strings.CutPrefix(line, "## "); found {
-			heading = h
-		}
-		if m := docLine.FindStringSubmatch(line); m != nil {
-			tables[heading] = append(tables[heading], docRow{m[1], m[2], m[3], m[4], m[5]})
-		} else if strings.HasPrefix(line, "| `") {
-			t.Errorf("%s: a row of another form: %s", heading, line)
-		}
-	}
-	return tables
-}
-
-func compareKeys(t *testing.T, heading string, keys []string, tables map[string][]docRow) {
-	t.Helper()
-	var documented []string
-	for _, row := range tables[heading] {
-		documented = append(documented, row.key)
-		compareDefault(t, heading, row)
-		parseAlone(t, heading, row.key, row.example)
-	}
-	delete(tables, heading)
-	if !slices.Equal(keys, documented) {
-		t.Errorf("%s: documented %v, known %v", heading, documented, keys)
-	}
-}
-
-// compareDefault sets a key to its documented default, which must change nothing.
-func compareDefault(t *testing.T, heading string, row docRow) {
-	t.Helper()
-	if !strings.HasPrefix(row.fallback, "`") {
-		return
-	}
-	got := parseAlone(t, heading, row.key, strings.Trim(row.fallback, "`"))
-	want := parseAlone(t, heading, "", "")
-	if !reflect.DeepEqual(got, want) {
-		t.Errorf("%s %s: %s is not the default", heading, row.key, row.fallback)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -36,7 +37,7 @@ func (d *decoder) validate(cfg *Config) {
 // validatePath wants a path that does not depend on where kanmon was started.
 func (d *decoder) validatePath(key, path string) {
 	switch {
-	case !d.has(key) || !d.good(key):
+	case !d.has(key) || !d.good(key) || slices.Contains(d.off, key):
 	case path == "":
 		d.wrong(key, "empty", "want a path, or leave the key out")
 	case !filepath.IsAbs(path):
