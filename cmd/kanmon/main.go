@@ -17,6 +17,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"golang.org/x/sys/unix"
 
 	"kanmon/internal/config"
 	"kanmon/internal/provider"
@@ -34,6 +35,7 @@ var errShown = errors.New("failed")
 
 // A commandLine is what kanmon understands.
 type commandLine struct {
+	Init     initCommand     `cmd:"" help:"Write a first configuration for this host, by a few questions."`
 	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
 	Check    checkCommand    `cmd:"" help:"Check a configuration file and whether this host can run it."`
 	Explain  explainCommand  `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
@@ -71,10 +73,13 @@ type console struct {
 	stdout, stderr io.Writer
 	watch          func() *signals
 	resolver       provider.Resolver // nil: the host's
+	terminal       func() bool       // whether a person is at stdin; nil: never
 }
 
+func (c *console) isTerminal() bool { return c.terminal != nil && c.terminal() }
+
 func main() {
-	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals, nil}))
+	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals, nil, onTerminal}))
 }
 
 func run(args []string, c *console) int {
@@ -105,6 +110,11 @@ func run(args []string, c *console) int {
 		return exitError
 	}
 	return exitOK
+}
+
+func onTerminal() bool {
+	_, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // show prints an error. Those of a configuration file stand for themselves, as a compiler's do.

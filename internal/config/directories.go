@@ -48,10 +48,16 @@ func ServiceDirectories() Directories {
 	if own := GivenDirectories(); own != (Directories{}) {
 		return own
 	}
-	if info, err := os.Stat("/run/systemd/system"); err == nil && info.IsDir() { // as sd_booted(3) does
+	if HasSystemd() {
 		return Directories{serviceState, serviceRuntime, serviceLogs}
 	}
 	return Directories{}
+}
+
+// HasSystemd reports whether this host has been booted with systemd, as sd_booted(3) does.
+func HasSystemd() bool {
+	info, err := os.Stat("/run/systemd/system")
+	return err == nil && info.IsDir()
 }
 
 // completePaths puts what kanmon writes into the directories that there are, and takes the word for what is not to be written.
