@@ -19,6 +19,7 @@ type Kanmon struct {
 	// Journal is further lines of the table [journal], which Configure adds.
 	Journal string
 	Output  *os.File // where it logs instead of its log file; nil: there
+	Env     []string // added to its environment
 
 	dir     string
 	process *Process
@@ -51,6 +52,9 @@ func (k *Kanmon) Configure(config string) error {
 		fmt.Sprintf("session_log = %q", k.SessionLogFile()),
 		k.Journal)
 }
+
+// Write replaces the configuration by exactly this text.
+func (k *Kanmon) Write(config string) error { return writeFile(k.configFile(), config) }
 
 // Rotate moves the records away and has kanmon begin new ones, and gives the path of what was moved; the session log is thrown away.
 // kanmon may write to what was moved for a moment more.
@@ -97,7 +101,7 @@ func (k *Kanmon) Start() error {
 	process, err := k.Host.Start(Command{
 		Name: "kanmon",
 		Args: []string{kanmonBinary(), "run", "--config", k.configFile()},
-		User: k.User, Output: k.Output,
+		User: k.User, Output: k.Output, Env: k.Env,
 	})
 	if err != nil {
 		return err
