@@ -69,12 +69,36 @@ func (k *completeCommand) Run(c *console, app *kong.Kong) error {
 	if len(words) > 0 && words[0] == "--" {
 		words = words[1:]
 	}
+	offered := manual.Complete(app.Model, words, func(name string) []manual.Word { return known(words, name) })
+	if len(words) > 1 && words[0] == "help" {
+		var err error
+		if offered, err = helpWords(app, words[1:]); err != nil {
+			return err
+		}
+	}
 	var out strings.Builder
-	for _, w := range manual.Complete(app.Model, words, func(name string) []manual.Word { return known(words, name) }) {
+	for _, w := range offered {
 		fmt.Fprintf(&out, "%s\t%s\n", w.Text, w.Help)
 	}
 	_, err := fmt.Fprint(c.stdout, out.String())
 	return err
+}
+
+// helpWords are the commands, and the keys of the configuration, that help is there for.
+func helpWords(app *kong.Kong, words []string) ([]manual.Word, error) {
+	offered := manual.Complete(app.Model, words, func(string) []manual.Word { return nil })
+	tables, err := config.Reference()
+	if err != nil || len(words) > 1 {
+		return offered, err
+	}
+	for _, t := range tables {
+		for i := range t.Keys {
+			if path := t.Keys[i].Path(); strings.HasPrefix(path, words[0]) {
+				offered = append(offered, manual.Word{Text: path, Help: "key of the configuration"})
+			}
+		}
+	}
+	return offered, nil
 }
 
 // known gives what the configuration knows by a name: the one that the words name, if it can be read.

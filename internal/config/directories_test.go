@@ -109,3 +109,13 @@ func TestAdminSocketIsFoundWithoutAConfiguration(t *testing.T) {
 		}
 	}
 }
+
+// A key that a reload cannot change is one that is described so: the pages and the reload cannot differ.
+func TestRestartIsNeededForWhatSaysSo(t *testing.T) {
+	was, will := defaults(), defaults()
+	will.Intercept.Mode, will.Admin.Socket, will.Log.Level = ModeTProxy, "/x", "debug"
+	found, err := RestartNeeded(was, will)
+	if err != nil || len(found) != 2 || found[0].Key != "intercept.mode" || found[1] != (Difference{"admin.socket", "", "/x"}) {
+		t.Errorf("%v, %v", found, err)
+	}
+}

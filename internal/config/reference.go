@@ -118,3 +118,50 @@ func describe(table, file string, keys []string) ([]Key, error) {
 	}
 	return all, nil
 }
+
+// A Difference is a key that two configurations have different values of.
+type Difference struct {
+	Key       string
+	Was, Will any
+}
+
+// RestartNeeded gives the keys that differ and that a reload cannot change.
+func RestartNeeded(was, will *Config) ([]Difference, error) {
+	tables, err := Reference()
+	if err != nil {
+		return nil, err
+	}
+	var found []Difference
+	for _, table := range tables {
+		for i := range table.Keys {
+			key := &table.Keys[i]
+			if !key.Restart {
+				continue
+			}
+			a, aKnown := valueOf(was, key)
+			b, bKnown := valueOf(will, key)
+			if !aKnown || !bKnown {
+				return nil, fmt.Errorf("%s: restart = true is for keys that stand in the file once", key.Path())
+			}
+			if !reflect.DeepEqual(a, b) {
+				found = append(found, Difference{key.Path(), a, b})
+			}
+		}
+	}
+	return found, nil
+}
+
+func valueOf(cfg *Config, key *Key) (any, bool) {
+	table := reflect.ValueOf(cfg).Elem()
+	if key.Table != "" {
+		table, _ = fieldOf(table, key.Table)
+	}
+	if table.Kind() != reflect.Struct {
+		return nil, false
+	}
+	value, known := fieldOf(table, key.Name)
+	if !known {
+		return nil, false
+	}
+	return value.Interface(), true
+}

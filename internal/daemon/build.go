@@ -283,26 +283,10 @@ func (d *Daemon) judgeUser(cfg *config.Config) error {
 
 // restartNeeded names the keys that differ and cannot change while kanmon runs.
 func restartNeeded(was, will *config.Config) error {
-	a, b := &was.Intercept, &will.Intercept
-	var errs []error
-	for _, row := range []struct {
-		key  string
-		a, b any
-	}{
-		{"intercept.mode", a.Mode, b.Mode},
-		{"intercept.manage_rules", a.ManageRules, b.ManageRules},
-		{"intercept.user", a.User, b.User},
-		{"intercept.mark", a.Mark, b.Mark},
-		{"intercept.tproxy_mark", a.TProxyMark, b.TProxyMark},
-		{"intercept.tproxy_table", a.TProxyTable, b.TProxyTable},
-		{"log.format", was.Log.Format, will.Log.Format},
-		{"standing.file", was.Standing.File, will.Standing.File},
-		{"senders.file", was.Senders.File, will.Senders.File},
-		{"admin.socket", was.Admin.Socket, will.Admin.Socket},
-	} {
-		if row.a != row.b {
-			errs = append(errs, fmt.Errorf("%s changed from %v to %v: %w", row.key, row.a, row.b, ErrRestart))
-		}
+	different, err := config.RestartNeeded(was, will)
+	errs := []error{err}
+	for _, d := range different {
+		errs = append(errs, fmt.Errorf("%s changed from %v to %v: %w", d.Key, d.Was, d.Will, ErrRestart))
 	}
 	return errors.Join(errs...)
 }
