@@ -83,20 +83,12 @@ func main() {
 }
 
 func run(args []string, c *console) int {
-	var line commandLine
 	exited, code := false, exitOK
-	parser, err := kong.New(&line,
-		kong.Name("kanmon"),
-		kong.Description("A transparent SMTP proxy for outbound mail."),
-		kong.Writers(c.stdout, c.stderr),
-		kong.Vars{"config": config.DefaultPath, "socket": config.DefaultSocket, "version": describeBuild(buildInfo())},
-		kong.Exit(func(status int) { exited, code = true, status }), // --help
-	)
+	parser, err := newParser(c, func(status int) { exited, code = true, status })
 	if err != nil {
 		fmt.Fprintln(c.stderr, "kanmon:", err)
 		return exitError
 	}
-	parser.Model.Detail = help
 	command, err := parser.Parse(args)
 	if exited {
 		return code
@@ -110,6 +102,21 @@ func run(args []string, c *console) int {
 		return exitError
 	}
 	return exitOK
+}
+
+// newParser gives the command line. --help and --version are answered by it, and then call exit.
+func newParser(c *console, exit func(status int)) (*kong.Kong, error) {
+	parser, err := kong.New(&commandLine{},
+		kong.Name("kanmon"),
+		kong.Description("A transparent SMTP proxy for outbound mail."),
+		kong.Writers(c.stdout, c.stderr),
+		kong.Vars{"config": config.DefaultPath, "socket": config.DefaultSocket, "version": describeBuild(buildInfo())},
+		kong.Exit(exit),
+	)
+	if err == nil {
+		parser.Model.Detail = help
+	}
+	return parser, err
 }
 
 func onTerminal() bool {
