@@ -2,32 +2,105 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 
+	"kanmon/internal/check"
 	"kanmon/internal/config"
+	"kanmon/internal/daemon"
 )
 
-type checkCommand struct{ configFlag }
+type checkCommand struct {
+	configFlag
+	JSON      bool     `help:"Print the findings as JSON."`
+	Strict    bool     `help:"Exit with 1 for warnings, and for what could not be checked, too."`
+	User      string   `help:"See files as this user does; default: the user of kanmon.service. Only root can." placeholder:"NAME"`
+	DNS       bool     `name:"dns" help:"Ask the DNS as well: PTR and EHLO names of the sending IPs, blocklists, SPF of the tenants' sender_domains."`
+	Resolver  string   `help:"With --dns: the resolver to ask, in place of the system's." placeholder:"ADDR"`
+	Blocklist []string `help:"With --dns: a blocklist to ask; can be given several times. Default: ${default}." default:"${blocklists}" placeholder:"ZONE"`
+}
 
-// Run prints what is wrong with the configuration, or with this host for it. Warnings alone are no failure.
+// Run prints what would hurt: in the configuration, on this host, and with --dns at receivers.
 func (k *checkCommand) Run(c *console) error {
-	cfg, err := config.LoadIn(k.Config, config.ServiceDirectories())
-	if err != nil {
+	findings, err := k.findings()
+	var wrong config.Errors
+	switch {
+	case errors.As(err, &wrong) && k.JSON:
+		findings = check.Wrong(wrong)
+	case errors.As(err, &wrong):
+		return err // shown as a compiler does
+	case err != nil:
+		fmt.Fprintln(c.stderr, "kanmon:", err)
+		return exitStatus(exitCannot)
+	}
+	if k.JSON {
+		err = k.printJSON(c, findings)
+	} else {
+		k.print(c, findings)
+	}
+	switch {
+	case err != nil:
 		return err
-	}
-	errs, warnings := 0, 0
-	for _, f := range config.Check(context.Background(), cfg) {
-		fmt.Fprintf(c.stdout, "%s\n\n", f)
-		if f.Severity == config.SeverityError {
-			errs++
-		} else {
-			warnings++
-		}
-	}
-	if errs > 0 {
-		fmt.Fprintf(c.stdout, "%s, %s\n", count(errs, "error"), count(warnings, "warning"))
+	case check.Count(findings, check.Error) > 0, k.Strict && check.Count(findings, check.Warning)+check.Unchecked(findings) > 0:
 		return errShown
 	}
-	fmt.Fprintf(c.stdout, "%s: good, %s\n", k.Config, count(warnings, "warning"))
 	return nil
+}
+
+func (k *checkCommand) findings() ([]check.Finding, error) {
+	cfg, err := config.LoadIn(k.Config, config.ServiceDirectories())
+	if err != nil {
+		return nil, err
+	}
+	host := &check.Host{Service: check.Systemd}
+	if k.User != "" {
+		if host.As, err = host.FindUser(k.User); err != nil {
+			return nil, err
+		}
+	}
+	ctx := context.Background()
+	findings := check.Run(ctx, check.Site{Config: cfg, Rules: daemon.Rules(cfg), Host: host})
+	if !k.DNS {
+		return findings, nil
+	}
+	resolver, err := check.NewResolver(k.Resolver)
+	if err != nil {
+		return nil, err
+	}
+	findings = append(findings, (&check.DNS{Config: cfg, Resolver: resolver, Blocklists: k.Blocklist}).Run(ctx)...)
+	check.Sort(findings)
+	return findings, nil
+}
+
+func (k *checkCommand) print(c *console, findings []check.Finding) {
+	for _, f := range findings {
+		fmt.Fprintf(c.stdout, "%s\n\n", f)
+	}
+	warnings, unchecked := check.Count(findings, check.Warning), check.Unchecked(findings)
+	rest := count(warnings, "warning")
+	if unchecked > 0 {
+		rest += fmt.Sprintf(", %d not checked", unchecked)
+	}
+	if errs := check.Count(findings, check.Error); errs > 0 {
+		fmt.Fprintf(c.stdout, "%s: %s, %s\n", k.Config, count(errs, "error"), rest)
+	} else {
+		fmt.Fprintf(c.stdout, "%s: no errors, %s\n", k.Config, rest)
+	}
+}
+
+func (k *checkCommand) printJSON(c *console, findings []check.Finding) error {
+	if findings == nil {
+		findings = []check.Finding{}
+	}
+	out := json.NewEncoder(c.stdout)
+	out.SetEscapeHTML(false)
+	out.SetIndent("", "  ")
+	return out.Encode(struct {
+		Config     string          `json:"config"`
+		Errors     int             `json:"errors"`
+		Warnings   int             `json:"warnings"`
+		NotChecked int             `json:"not_checked"`
+		Findings   []check.Finding `json:"findings"`
+	}{k.Config, check.Count(findings, check.Error), check.Count(findings, check.Warning), check.Unchecked(findings), findings})
 }

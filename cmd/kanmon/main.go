@@ -14,11 +14,13 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
 
+	"kanmon/internal/check"
 	"kanmon/internal/config"
 	"kanmon/internal/provider"
 )
@@ -28,7 +30,14 @@ const (
 	exitOK    = 0
 	exitError = 1
 	exitUsage = 2
+
+	exitCannot = 2 // of "kanmon check"
 )
+
+// An exitStatus is returned by a command that has told its user everything, and ends in its own way.
+type exitStatus int
+
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // errShown is returned by a command that has told its user everything.
 var errShown = errors.New("failed")
@@ -37,7 +46,7 @@ var errShown = errors.New("failed")
 type commandLine struct {
 	Init     initCommand     `cmd:"" help:"Write a first configuration for this host, by a few questions."`
 	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
-	Check    checkCommand    `cmd:"" help:"Check a configuration file and whether this host can run it."`
+	Check    checkCommand    `cmd:"" help:"Find what would hurt: in the configuration, on this host, and at receivers."`
 	Explain  explainCommand  `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
 	Rules    rulesCommands   `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
 	Classify classifyCommand `cmd:"" help:"Explain what an MX's reply means and who or what it is about."`
@@ -98,6 +107,10 @@ func run(args []string, c *console) int {
 		return exitUsage
 	}
 	if err := command.Run(c, parser); err != nil {
+		var status exitStatus
+		if errors.As(err, &status) {
+			return int(status)
+		}
 		show(c.stderr, err)
 		return exitError
 	}
@@ -110,7 +123,7 @@ func newParser(c *console, exit func(status int)) (*kong.Kong, error) {
 		kong.Name("kanmon"),
 		kong.Description("A transparent SMTP proxy for outbound mail."),
 		kong.Writers(c.stdout, c.stderr),
-		kong.Vars{"config": config.DefaultPath, "socket": config.DefaultSocket, "version": describeBuild(buildInfo())},
+		kong.Vars{"config": config.DefaultPath, "blocklists": strings.Join(check.Blocklists, ","), "socket": config.DefaultSocket, "version": describeBuild(buildInfo())},
 		kong.Exit(exit),
 	)
 	if err == nil {

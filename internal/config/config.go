@@ -5,8 +5,7 @@
 // Normal use:
 //
 //  1. [Load] a file (or [Parse] a document). What it returns is complete: every default is filled in.
-//  2. [Check] what the file asks for against this host: addresses, limits of the kernel, files, users. It finds what
-//     can be known without traffic, and needs no privilege; some findings are only seen with it.
+//  2. Package check compares what the file asks for with this host.
 //  3. Hand the [Config] to the daemon. It is never changed after Load; a reload loads a new one.
 package config
 
@@ -275,6 +274,17 @@ func parse(name string, doc []byte, dirs Directories) (*Config, error) {
 	}
 	cfg.file, cfg.lines = name, d.lines()
 	return cfg, nil
+}
+
+// File gives the path as it was given to Load or Parse.
+func (c *Config) File() string { return c.file }
+
+// Where names a key with the line of the file that sets it; a default has no line.
+func (c *Config) Where(key string) string {
+	if line, set := c.lines[key]; set {
+		return fmt.Sprintf("%s:%d: %s", c.file, line, key)
+	}
+	return key
 }
 
 // Line gives the line of the file that a key stands in, such as "route[2]"; 0 for a default.

@@ -81,7 +81,7 @@ func (d *decoder) complete(cfg *Config) {
 	}
 	for i := range cfg.Tenants {
 		if !d.has(fmt.Sprintf("tenant[%d].pool", i)) {
-			cfg.Tenants[i].Pool = defaultPool
+			cfg.Tenants[i].Pool = DefaultPool
 		}
 		if !d.has(fmt.Sprintf("tenant[%d].on_unreachable", i)) {
 			cfg.Tenants[i].OnUnreachable = cfg.OnUnreachable
@@ -139,8 +139,10 @@ func defaultListen(mode Mode) []netip.AddrPort {
 	}
 }
 
+// DefaultPool is the pool of those for whom the file names none.
+const DefaultPool = "default"
+
 const (
 	defaultPort = 10025
-	defaultPool = "default"
 	reservePart = 10 // of all sessions one is held back for tenants that have few
 )

@@ -1,7 +1,9 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"sort"
 	"strings"
 	"unicode"
@@ -59,6 +61,15 @@ func blank(before []rune) string {
 		}
 		return ' '
 	}, string(before))
+}
+
+// CauseOf says why a file cannot be used, in few words: the path once, and what the system says.
+func CauseOf(err error, path string) string {
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		return path + ": " + pathErr.Err.Error()
+	}
+	return path + ": " + err.Error()
 }
 
 // Errors are all errors of one file, in the order of its lines. Load and Parse return it for a file that is wrong.

@@ -18,7 +18,7 @@ func (c *Config) Listeners() []netip.AddrPort {
 	return list
 }
 
-// tenantInterfaces says whether a tenant's mail is known by the interface it comes in by.
-func (c *Config) tenantInterfaces() bool {
+// TenantInterfaces says whether a tenant's mail is known by the interface it comes in by.
+func (c *Config) TenantInterfaces() bool {
 	return slices.ContainsFunc(c.Tenants, func(t Tenant) bool { return len(t.Interfaces) > 0 })
 }

@@ -47,7 +47,7 @@ func (d *decoder) loadProviders(cfg *Config) Errors {
 	doc, err := readSmall(path)
 	if err != nil {
 		d.failed = append(d.failed, key)
-		d.wrong(key, causeOf(err, path), "want a file with [[provider]] tables")
+		d.wrong(key, CauseOf(err, path), "want a file with [[provider]] tables")
 		return nil
 	}
 	own, errs := parseProviders(path, doc)

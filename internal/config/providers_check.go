@@ -39,17 +39,20 @@ func riskOf(p *Provider, name string) string {
 	return ""
 }
 
-// providers: names of an operator's own file by which a stranger may speak for a provider.
-func (c *checker) providers() {
-	own := c.cfg.providers[len(c.cfg.providers)-c.cfg.ownProviders:]
+// A RiskyName is a name of an MX, in an operator's own file of providers, by which a stranger may speak for the provider.
+type RiskyName struct{ Provider, Name, Why string }
+
+// RiskyNames gives those of providers_file.
+func (c *Config) RiskyNames() (list []RiskyName) {
+	own := c.providers[len(c.providers)-c.ownProviders:]
 	for i := range own {
 		for _, name := range own[i].MX {
 			if why := riskOf(&own[i], name); why != "" {
-				c.warn("providers_file", fmt.Sprintf("provider %s: %q may be the name of a stranger's host, whose refusals would be the provider's: %s", own[i].Name, name, why),
-					"name the MXs, or a zone that has nothing else; addresses that the provider's own domains lead to are known by themselves")
+				list = append(list, RiskyName{own[i].Name, name, why})
 			}
 		}
 	}
+	return list
 }
 
 // codeRange is an enhanced code (RFC 3463), or some that follow one another.

@@ -271,15 +271,15 @@ func (d *decoder) validateTimeouts(t *Timeouts) {
 		switch {
 		case !d.has(key) || !d.good(key):
 		case row.value < row.least:
-			d.wrong(key, fmt.Sprintf("%s is too short: %s", short(row.value), row.source), fmt.Sprintf("want at least %q", short(row.least)))
+			d.wrong(key, fmt.Sprintf("%s is too short: %s", Short(row.value), row.source), fmt.Sprintf("want at least %q", Short(row.least)))
 		case row.value > row.most:
-			d.wrong(key, fmt.Sprintf("%s is too long", short(row.value)), fmt.Sprintf("want at most %q", short(row.most)))
+			d.wrong(key, fmt.Sprintf("%s is too long", Short(row.value)), fmt.Sprintf("want at most %q", Short(row.most)))
 		}
 	}
 }
 
-// short prints a duration as an operator writes it: "5m", not "5m0s".
-func short(d time.Duration) string {
+// Short prints a duration as an operator writes it: "5m", not "5m0s".
+func Short(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]
@@ -310,8 +310,8 @@ func (d *decoder) validateDrain(drain *Drain) {
 	switch {
 	case !d.has(key) || !d.good(key):
 	case drain.Timeout < time.Second:
-		d.wrong(key, short(drain.Timeout)+" would cut every session at once", `want at least "1s"; "15m" lets an MX answer for every message it was given`)
+		d.wrong(key, Short(drain.Timeout)+" would cut every session at once", `want at least "1s"; "15m" lets an MX answer for every message it was given`)
 	case drain.Timeout > 24*time.Hour:
-		d.wrong(key, short(drain.Timeout)+" is too long", `want at most "24h"`)
+		d.wrong(key, Short(drain.Timeout)+" is too long", `want at most "24h"`)
 	}
 }

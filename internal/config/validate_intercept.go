@@ -14,7 +14,7 @@ func (d *decoder) validateIntercept(cfg *Config) {
 	d.validateInterfaces("intercept.interfaces", in.Interfaces)
 	d.validateExclusion(in)
 	d.validateTProxy(in)
-	if in.ManageRules && !in.Local && d.good("intercept") && len(in.Sources)+len(in.Interfaces) == 0 && !cfg.tenantInterfaces() {
+	if in.ManageRules && !in.Local && d.good("intercept") && len(in.Sources)+len(in.Interfaces) == 0 && !cfg.TenantInterfaces() {
 		d.wrong("intercept.manage_rules", "the rules would redirect nobody's mail", `add sources = ["10.20.0.0/16"], interfaces = ["eth1"] or local = true`)
 	}
 	if d.has("intercept.rules_on_stop") && !in.ManageRules && d.good("intercept.manage_rules") {
@@ -78,7 +78,7 @@ func (d *decoder) validateReach(cfg *Config) {
 	reached := func(ok func(netip.Addr) bool) bool {
 		return slices.ContainsFunc(in.Listen, func(l netip.AddrPort) bool { return l.Addr().IsUnspecified() || ok(l.Addr()) })
 	}
-	forwarded := len(in.Sources)+len(in.Interfaces) > 0 || cfg.tenantInterfaces()
+	forwarded := len(in.Sources)+len(in.Interfaces) > 0 || cfg.TenantInterfaces()
 	if forwarded && !reached(func(a netip.Addr) bool { return !a.IsLoopback() }) {
 		d.wrong("intercept.listen", "redirected mail of other hosts does not arrive at a loopback address", `want "0.0.0.0:10025" or "[::]:10025"; the rules refuse what was not redirected`)
 	}
@@ -100,22 +100,24 @@ func (d *decoder) validateSources(in *Intercept) {
 				break
 			}
 		}
-		if d.good("intercept.listen") && len(in.Listen) > 0 && !listensFor(in.Listen, source.Addr().Is4()) {
-			d.wrong(item, fmt.Sprintf("%q is %s, but no listener is", source, family(source.Addr())), fmt.Sprintf("add %s to listen", exampleListener(source.Addr())))
+		if d.good("intercept.listen") && len(in.Listen) > 0 && !in.ListensFor(source.Addr().Is4()) {
+			d.wrong(item, fmt.Sprintf("%q is %s, but no listener is", source, Family(source.Addr())), fmt.Sprintf("add %s to listen", exampleListener(source.Addr())))
 		}
 	}
 }
 
-func listensFor(listeners []netip.AddrPort, v4 bool) bool {
-	for _, l := range listeners {
-		if l.Addr().Is4() == v4 || v4 && dualStack(l, listeners) {
+// ListensFor reports whether a family is listened on.
+func (in *Intercept) ListensFor(v4 bool) bool {
+	for _, l := range in.Listen {
+		if l.Addr().Is4() == v4 || v4 && dualStack(l, in.Listen) {
 			return true
 		}
 	}
 	return false
 }
 
-func family(addr netip.Addr) string {
+// Family names the family of an address.
+func Family(addr netip.Addr) string {
 	if addr.Is4() {
 		return "IPv4"
 	}

@@ -40,7 +40,7 @@ func (d *decoder) validatePools(cfg *Config) {
 	if highRisk != "" {
 		d.validateHighRisk(cfg, highRisk, owners)
 	}
-	if _, found := cfg.Pools[defaultPool]; len(cfg.Pools) > 0 && !found && d.good("pool") {
+	if _, found := cfg.Pools[DefaultPool]; len(cfg.Pools) > 0 && !found && d.good("pool") {
 		d.wrong("pool", `there is no pool "default": mail that no tenant and no route claims could not leave`, "add [pool.default]")
 	}
 }
@@ -89,7 +89,7 @@ func (d *decoder) validateHighRisk(cfg *Config, name string, owners map[netip.Ad
 
 // poolKnown judges a name of a pool.
 func (d *decoder) poolKnown(cfg *Config, key, name string) {
-	if _, found := cfg.Pools[name]; found || !d.good(key) || name == defaultPool {
+	if _, found := cfg.Pools[name]; found || !d.good(key) || name == DefaultPool {
 		return // a missing default pool is told at [pool]
 	}
 	d.unknown(key, "pool", name, slices.Sorted(maps.Keys(cfg.Pools)), "add [pool."+name+"]")

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"os/user"
 	"slices"
-	"strconv"
 
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
@@ -259,26 +257,6 @@ func modeOf(m config.Mode) intercept.Mode {
 		return intercept.TProxy
 	}
 	return intercept.Redirect
-}
-
-// judgeUser: rules that leave another user's mail alone would hand kanmon's own connections back to it.
-func (d *Daemon) judgeUser(cfg *config.Config) error {
-	in := &cfg.Intercept
-	if !in.Local || in.User == "" {
-		return nil
-	}
-	id := in.User
-	if _, err := strconv.Atoi(id); err != nil {
-		u, err := user.Lookup(in.User)
-		if err != nil {
-			return fmt.Errorf("intercept.user: %w", err)
-		}
-		id = u.Uid
-	}
-	if own := strconv.Itoa(d.uid()); own != id {
-		return fmt.Errorf("intercept.user: the rules leave the mail of user %s alone (id %s), but kanmon runs with id %s: its own mail would come back to it", in.User, id, own)
-	}
-	return nil
 }
 
 // restartNeeded names the keys that differ and cannot change while kanmon runs.

@@ -23,7 +23,6 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"reflect"
 	"runtime/debug"
 	"sync"
@@ -32,6 +31,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
+	"kanmon/internal/check"
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
@@ -50,7 +50,7 @@ var ErrRestart = errors.New("needs a restart")
 // A Daemon runs kanmon. Its methods may be called by many goroutines; Start comes first and Stop last, once each.
 type Daemon struct {
 	log   *slog.Logger
-	host  *config.Host
+	host  *check.Host
 	live  *session.Live
 	loops *intercept.Loops
 	dials dials
@@ -61,7 +61,6 @@ type Daemon struct {
 	notify      func(state string)             // tells systemd
 	applyRules  func(context.Context, intercept.Rules) error
 	removeRules func(context.Context, intercept.Rules) error
-	uid         func() int
 	resolver    provider.Resolver // nil: this host's
 
 	change     sync.Mutex // held by Start, Reload and Stop
@@ -94,7 +93,7 @@ type cleanup struct {
 func New(cfg *config.Config, log *slog.Logger) *Daemon {
 	return &Daemon{
 		log:         log,
-		host:        &config.Host{},
+		host:        &check.Host{},
 		live:        &session.Live{Strained: newStrain().strained},
 		loops:       &intercept.Loops{},
 		files:       &journal.Files{},
@@ -102,7 +101,6 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
 		applyRules:  func(ctx context.Context, r intercept.Rules) error { return r.Apply(ctx) },
 		removeRules: func(ctx context.Context, r intercept.Rules) error { return r.Remove(ctx) },
-		uid:         os.Geteuid,
 		cfg:         cfg,
 		rescues:     newRescues(log),
 		sites:       newSites(),
@@ -161,6 +159,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	for _, g := range d.gates {
 		g.serve()
 	}
+	d.host.Serving = true
 	d.notify(sd.SdNotifyReady)
 	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "sessions_max", d.cfg.Limits.Sessions)
 	return nil
@@ -320,15 +319,12 @@ const cleanupMoment = time.Second
 // judge refuses a configuration that this host cannot run, and logs what it can run only in part.
 func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {
 	var errs []error
-	for _, f := range d.host.Check(ctx, cfg) {
-		if f.Severity == config.SeverityError {
+	for _, f := range check.Start(ctx, check.Site{Config: cfg, Rules: Rules(cfg), Host: d.host}) {
+		if f.Refuses {
 			errs = append(errs, fmt.Errorf("%s: %s", f.Where, f.What))
 		} else {
-			d.log.Warn("configuration does not fit the host", "where", f.Where, "problem", f.What, "fix", f.Fix)
+			d.log.Warn("configuration does not fit the host", "finding", f.ID, "where", f.Where, "problem", f.What, "fix", f.Cure)
 		}
-	}
-	if err := d.judgeUser(cfg); err != nil {
-		errs = append(errs, err)
 	}
 	return errors.Join(errs...)
 }

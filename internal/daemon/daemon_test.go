@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kanmon/internal/check"
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/session"
@@ -230,11 +231,11 @@ func TestStartRefusesWhatTheHostLacks(t *testing.T) {
 // Rules that leave another user's mail alone would make kanmon's own mail come back to it.
 func TestStartRefusesForeignUser(t *testing.T) {
 	w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT']\nlocal = true\nuser = '65534'\n")
-	w.daemon.uid = func() int { return 1000 }
+	w.daemon.host.Own = func() check.User { return check.User{ID: 1000} }
 	if err := w.daemon.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "intercept.user") {
 		t.Fatalf("Start = %v", err)
 	}
-	w.daemon.uid = func() int { return 65534 }
+	w.daemon.host.Own = func() check.User { return check.User{ID: 65534} }
 	w.start()
 	w.stop()
 }
@@ -245,7 +246,7 @@ func TestRulesAreAppliedAndKept(t *testing.T) {
 		removed int
 	}{{"", 0}, {"rules_on_stop = 'keep'\n", 0}, {"rules_on_stop = 'remove'\n", 1}} {
 		w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT']\nlocal = true\nuser = '1234'\nmanage_rules = true\n"+test.onStop)
-		w.daemon.uid = func() int { return 1234 }
+		w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
 		w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
 		w.start()
 		if len(w.applied) != 1 || !w.applied[0].Local || w.applied[0].User != "1234" {

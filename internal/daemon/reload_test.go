@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/check"
 	"kanmon/internal/config"
 	"kanmon/internal/contain"
 	"kanmon/internal/smtptest"
@@ -124,7 +125,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, managed+journal+sending("old"))
-			w.daemon.uid = func() int { return 1234 }
+			w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
 			w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
 			w.start()
 			defer w.stop()
@@ -191,7 +192,7 @@ func TestReloadListeners(t *testing.T) {
 // Rules are applied again if and only if they changed.
 func TestReloadRules(t *testing.T) {
 	w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT']\nlocal = true\nuser = '1234'\nmanage_rules = true\n")
-	w.daemon.uid = func() int { return 1234 }
+	w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
 	w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
 	w.start()
 	defer w.stop()

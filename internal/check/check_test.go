@@ -1,0 +1,206 @@
+package check
+
+import (
+	"context"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"kanmon/internal/config"
+)
+
+// plain is a configuration that a good host has nothing to say about.
+const plain = `[intercept]
+sources = ["10.20.0.0/16"]
+
+[journal]
+session_log = "-"
+
+[standing]
+file = "DIR/standing.db"
+`
+
+// ips sends from two IPv4 addresses and one IPv6 address.
+const ips = plain + `[[sending_ip]]
+address = '203.0.113.10'
+ehlo    = 'a.example.jp'
+[[sending_ip]]
+address = '203.0.113.11'
+ehlo    = 'b.example.jp'
+[[sending_ip]]
+address = '2001:db8::10'
+ehlo    = 'a.example.jp'
+`
+
+// pools has no fault: two pools of both families, all in use. Its only route takes everything.
+const pools = ips + `[pool.default]
+ips = ['203.0.113.10', '2001:db8::10']
+[pool.bulk]
+ips = ['203.0.113.11', '2001:db8::10']
+[[route]]
+pool = 'bulk'
+`
+
+// acme is a site with one tenant that has all sources.
+const acme = plain + `[senders]
+file = "DIR/senders.db"
+[[tenant]]
+name = 'acme'
+sources = ['10.20.0.0/16']
+`
+
+// edited gives a document with a text in place of another one.
+func edited(doc, old, replacement string) string {
+	if !strings.Contains(doc, old) {
+		panic(old + " is not in the document")
+	}
+	return strings.Replace(doc, old, replacement, 1)
+}
+
+// in adds lines to [intercept].
+func in(doc, lines string) string { return edited(doc, "[intercept]\n", "[intercept]\n"+lines+"\n") }
+
+// A row is a bad case, and a good one that differs from it as little as can be.
+type row struct {
+	id, name string
+	doc      string
+	host     func(*rig)
+	want     string // in the only finding
+	good     string // document; "": the plain one
+	goodHost func(*rig)
+}
+
+func noCapabilities(r *rig) {
+	r.proc("thread-self/status", "Name:\tkanmon\nCapEff:\t0000000000000000\n")
+}
+
+func proc(path, content string) func(*rig) { return func(r *rig) { r.proc(path, content) } }
+
+func tproxy(doc string) string { return in(doc, "mode = 'tproxy'") }
+
+func rows() []row {
+	return append(append(configRows(), hostRows()...), fileRows()...)
+}
+
+func without1(program string) func(*rig) {
+	return func(r *rig) {
+		r.LookPath = func(name string) (string, error) {
+			if name == program {
+				return "", os.ErrNotExist
+			}
+			return name, nil
+		}
+	}
+}
+
+// natRule is one NAT rule: a verdict behind its conditions.
+func natRule(verdict string, conditions ...string) func(*rig) {
+	text := `{"nftables":[{"table":{"family":"inet","name":"kanmon"}},{"chain":{"family":"inet","table":"nat","name":"post","type":"nat","hook":"postrouting"}},
+		{"rule":{"family":"inet","table":"nat","chain":"post","expr":[` + strings.Join(append(conditions, verdict), ",") + `]}}]}`
+	return func(r *rig) { r.Ruleset = func(context.Context) ([]byte, error) { return []byte(text), nil } }
+}
+
+func TestEveryBadCaseIsFoundAndItsGoodOneIsNot(t *testing.T) {
+	for _, test := range rows() {
+		t.Run(test.id+" "+test.name, func(t *testing.T) {
+			bad := newRig(t)
+			if test.host != nil {
+				test.host(bad)
+			}
+			findings := bad.check(test.doc)
+			if test.id == "reply-filtered" { // it says how the other one hurts
+				findings = only(findings, test.id)
+			}
+			bad.wantOnly(findings, test.id, test.want)
+			good := newRig(t)
+			if test.goodHost != nil {
+				test.goodHost(good)
+			}
+			doc := test.good
+			if doc == "" {
+				doc = plain
+			}
+			good.wantOnly(only(good.check(doc), test.id), "", "")
+		})
+	}
+}
+
+func only(findings []Finding, id string) (list []Finding) {
+	for _, f := range findings {
+		if f.ID == id {
+			list = append(list, f)
+		}
+	}
+	return list
+}
+
+// What an operator can read in docs/check.md has been seen by a test.
+func TestEveryKindHasABadCase(t *testing.T) {
+	tested := map[string]bool{"configuration-wrong": true} // TestAWrongFileIsAFinding
+	for _, r := range rows() {
+		tested[r.id] = true
+	}
+	for _, r := range dnsRows() {
+		tested[r.id] = true
+	}
+	delete(tested, "") // where all is well
+	known := map[string]bool{}
+	for _, k := range Kinds() {
+		if known[k.ID] {
+			t.Errorf("two kinds have the id %s", k.ID)
+		}
+		known[k.ID] = true
+		if !tested[k.ID] {
+			t.Errorf("no bad case of %s", k.ID)
+		}
+		if k.Meaning == "" || k.Why == "" || k.Cure == "" {
+			t.Errorf("%s lacks a text", k.ID)
+		}
+		if k.Refuses && k.Severity != Error {
+			t.Errorf("%s keeps kanmon from starting, and is no error", k.ID)
+		}
+	}
+	for id := range tested {
+		if !known[id] {
+			t.Errorf("%s is tested, and is no kind", id)
+		}
+	}
+}
+
+func TestAWrongFileIsAFinding(t *testing.T) {
+	_, err := config.Parse("kanmon.toml", []byte("[intercept]\nsource = ['10.20.0.0/16']\n"))
+	var wrong config.Errors
+	if !errors.As(err, &wrong) {
+		t.Fatal(err)
+	}
+	newRig(t).wantOnly(Wrong(wrong), "configuration-wrong", "error: kanmon.toml:2:1: intercept.source: unknown key [configuration-wrong]\n      why: kanmon does not start; a reload changes nothing\n      = did you mean \"sources\"?")
+}
+
+// A host that tells nothing is not a host that lacks everything.
+func TestASilentHostLacksNothing(t *testing.T) {
+	r := newRig(t)
+	r.Proc = t.TempDir()
+	r.FileLimit = func() (uint64, error) { return 0, errors.New("refused") }
+	r.wantOnly(r.check(ips), "", "")
+}
+
+func TestChecksEndWithTheContext(t *testing.T) {
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	cfg := r.parse(edited(plain, `session_log = "-"`, ""))
+	r.wantOnly(Run(ctx, Site{Config: cfg, Rules: rulesOf(cfg), Host: r.Host}), "", "")
+}
+
+// The worst comes first.
+func TestTheWorstComesFirst(t *testing.T) {
+	r := newRig(t)
+	var severities []string
+	for _, f := range r.check(edited(edited(ips, "'203.0.113.11'", "'203.0.113.12'"), `session_log = "-"`, "")) {
+		severities = append(severities, f.Severity.String())
+	}
+	if strings.Join(severities, " ") != "error warning" {
+		t.Errorf("%q", severities)
+	}
+}

@@ -1,0 +1,226 @@
+package check
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// zone is what the world says of the sending IPs of ips, where all is well; a line of a test stands in place of those of its name and type.
+const zone = `
+10.113.0.203.in-addr.arpa. PTR a.example.jp.
+11.113.0.203.in-addr.arpa. PTR b.example.jp.
+0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa. PTR a.example.jp.
+a.example.jp. A 203.0.113.10
+a.example.jp. AAAA 2001:db8::10
+b.example.jp. A 203.0.113.11
+b.example.jp. AAAA 2001:db8::99
+acme.example. TXT "v=spf1 include:spf.example.jp -all"
+spf.example.jp. TXT "v=spf1 ip4:203.0.113.0/24 ip6:2001:db8::/64 -all"
+`
+
+const (
+	bl      = "bl.example"
+	listed4 = "10.113.0.203." + bl + ". "
+	listed6 = "0.1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2." + bl + ". "
+	never4  = "1.0.0.127." + bl + ". "
+	domains = "sender_domains = ['acme.example']\n"
+)
+
+// A dnsRow is a world in which something is wrong; in the plain one nothing is.
+type dnsRow struct {
+	id, name string
+	records  string // "NAME TYPE none" takes them away
+	doc      string // "": all sending IPs, one tenant of acme.example
+	want     string
+}
+
+func dnsSite() string {
+	return ips + "[senders]\nfile = 'DIR/senders.db'\n[[tenant]]\nname = 'acme'\nsources = ['10.20.0.0/16']\n" + domains
+}
+
+func dnsRows() []dnsRow {
+	return []dnsRow{
+		{id: "", name: "all is well"},
+		{id: "ptr-missing", name: "no PTR", records: "11.113.0.203.in-addr.arpa. PTR none", want: "error: kanmon.toml:13: sending_ip[1].address: 203.0.113.11 has no PTR"},
+		{id: "ptr-not-forward", name: "PTR of another host", records: "b.example.jp. A 203.0.113.99", want: "the PTR of 203.0.113.11 is b.example.jp, which does not lead back to it"},
+		{id: "ehlo-not-ptr", name: "PTR with another name", records: "11.113.0.203.in-addr.arpa. PTR out.example.jp.\nout.example.jp. A 203.0.113.11", want: "kanmon says EHLO b.example.jp, and the PTR of 203.0.113.11 is out.example.jp"},
+		{id: "ehlo-unresolved", name: "EHLO without an address", records: "b.example.jp. A none\n11.113.0.203.in-addr.arpa. PTR b.example.jp.\n11.113.0.203.in-addr.arpa. PTR out.example.jp.\nout.example.jp. A 203.0.113.11", want: "b.example.jp does not lead to 203.0.113.11"},
+		{id: "spf-fails", name: "address not in the record", records: `spf.example.jp. TXT "v=spf1 ip4:203.0.113.10 ip6:2001:db8::/64 -all"`, want: "SPF of acme.example says fail of 203.0.113.11, which mail of tenant \"acme\" can leave from"},
+		{id: "spf-doubts", name: "softfail", records: `acme.example. TXT "v=spf1 ip4:203.0.113.0/24 ~all"`, want: "says softfail of 2001:db8::10"},
+		{id: "spf-missing", name: "no record", records: `acme.example. TXT "something else"`, want: "v=spf1 ip4:203.0.113.10 ip4:203.0.113.11 ip6:2001:db8::10 -all"},
+		{id: "spf-broken", name: "two records", records: "acme.example. TXT \"v=spf1 -all\"\nacme.example. TXT \"v=spf1 +all\"", want: "the SPF record of acme.example cannot be evaluated"},
+		{id: "not-checked", name: "wildcard", doc: strings.Replace(dnsSite(), domains, "sender_domains = ['acme.example', '*.acme.example']\n", 1), want: "SPF of *.acme.example: not checked, because it stands for many domains"},
+		{id: "not-checked", name: "server fails", records: "11.113.0.203.in-addr.arpa. SERVFAIL", want: "the PTR of 203.0.113.11: not checked, because lookup 11.113.0.203.in-addr.arpa"},
+		{id: "not-checked", name: "SPF fails for now", records: "spf.example.jp. SERVFAIL", want: "SPF of acme.example: not checked, because"},
+		{id: "not-checked", name: "no sending IP", doc: plain, want: "the DNS: not checked, because there is no [[sending_ip]]"},
+		{id: "ip-listed", name: "IPv4", records: listed4 + "A 127.0.0.2", want: "error: kanmon.toml:10: sending_ip[0].address: bl.example has 203.0.113.10"},
+		{id: "ip-listed", name: "IPv6", records: listed6 + "A 127.0.0.3", want: "bl.example has 2001:db8::10"},
+		{id: "not-checked", name: "list refuses", records: listed4 + "A 127.255.255.254", want: "203.0.113.10 at bl.example: not checked, because the list refuses queries of this resolver (127.255.255.x): ask with your own"},
+		{id: "list-dead", name: "list has everybody", records: listed4 + "A 127.0.0.2\n" + never4 + "A 127.0.0.2", want: "note: bl.example: bl.example: the list has everybody"},
+		{id: "list-dead", name: "parked domain", records: listed4 + "A 192.0.2.80", want: "the answer is not that of a block list"},
+	}
+}
+
+func TestTheDNSIsSeenAsReceiversSeeIt(t *testing.T) {
+	for _, test := range dnsRows() {
+		t.Run(test.id+" "+test.name, func(t *testing.T) {
+			doc := test.doc
+			if doc == "" {
+				doc = dnsSite()
+			}
+			r := newRig(t)
+			d := &DNS{Config: r.parse(doc), Resolver: serveDNS(t, test.records), Blocklists: []string{bl}}
+			r.wantOnly(d.Run(t.Context()), test.id, test.want)
+		})
+	}
+}
+
+// A pool, a route and the pool for diverted mail: all that a tenant's mail can leave from, and nothing else.
+func TestSPFIsAskedOfTheTenantsPools(t *testing.T) {
+	const records = `acme.example. TXT "v=spf1 ip6:2001:db8::10 ip4:203.0.113.10 -all"`
+	site := edited(pools, "[[route]]\npool = 'bulk'\n", "") + "[senders]\nfile = 'DIR/senders.db'\n[[tenant]]\nname = 'acme'\nsources = ['10.20.0.0/16']\n" + domains
+	other := "[[tenant]]\nname = 'other'\nsources = ['10.21.0.0/16']\n"
+	for name, test := range map[string]struct{ more, id string }{
+		"its pool":               {"", ""},
+		"another tenant's":       {other + "pool = 'bulk'\n", ""},
+		"another tenant's route": {other + "[[route]]\ntenant = 'other'\npool = 'bulk'\n", ""},
+		"its route":              {"[[route]]\ntenant = 'acme'\nprovider = 'google'\npool = 'bulk'\n", "spf-fails"},
+		"everybody's route":      {"[[route]]\nnull_sender = true\npool = 'bulk'\n", "spf-fails"},
+		"its pool, another":      {"pool = 'bulk'\n", "spf-fails"},
+		"diverted":               {"[containment]\nenforce = true\npool = 'bulk'\n", "spf-fails"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			d := &DNS{Config: r.parse(site + test.more), Resolver: serveDNS(t, records)}
+			r.wantOnly(d.Run(t.Context()), test.id, "203.0.113.11")
+		})
+	}
+}
+
+// What stands in /etc/hosts is not what receivers see: localhost is there, and in no zone.
+func TestHostsAreNotTheDNS(t *testing.T) {
+	r := serveDNS(t, "")
+	if found, err := r.LookupNetIP(t.Context(), "ip4", "localhost"); !missing(err) {
+		t.Errorf("localhost: %v, %v", found, err)
+	}
+	if names, err := r.LookupAddr(t.Context(), "127.0.0.1"); !missing(err) {
+		t.Errorf("127.0.0.1: %v, %v", names, err)
+	}
+}
+
+// An answer too long for UDP comes by TCP, and a server that does not answer has the next one asked.
+func TestTheResolverDoesNotGiveUpEarly(t *testing.T) {
+	dead, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = dead.Close() })
+	var records strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&records, "long.example. A 192.0.2.%d\n", i%250)
+	}
+	r := serveDNS(t, records.String())
+	r.Servers, r.Timeout = append([]string{dead.LocalAddr().String()}, r.Servers...), time.Second
+	if found, err := r.LookupNetIP(t.Context(), "ip", "long.example"); err != nil || len(found) != 300 {
+		t.Errorf("%d addresses, %v", len(found), err)
+	}
+}
+
+func TestNewResolver(t *testing.T) {
+	for given, want := range map[string]string{"192.0.2.53": "192.0.2.53:53", "192.0.2.53:5353": "192.0.2.53:5353", "2001:db8::53": "[2001:db8::53]:53", "[2001:db8::53]:5353": "[2001:db8::53]:5353"} {
+		if r, err := NewResolver(given); err != nil || r.Servers[0] != want {
+			t.Errorf("%s: %v, %v", given, r, err)
+		}
+	}
+	if _, err := NewResolver("dns.example"); err == nil || !strings.Contains(err.Error(), `"dns.example" is not an address`) {
+		t.Errorf("a name: %v", err)
+	}
+}
+
+// serveDNS answers with the zone and a test's own records until the test ends.
+func serveDNS(t *testing.T, records string) *Resolver {
+	t.Helper()
+	z := parseZone(t, records)
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", packets.LocalAddr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var up atomic.Int32
+	ready := make(chan struct{}, 2)
+	for _, server := range []*dns.Server{{PacketConn: packets}, {Listener: listener}} {
+		server.Handler = z
+		server.NotifyStartedFunc = func() { up.Add(1); ready <- struct{}{} }
+		go func() { _ = server.ActivateAndServe() }() // its end is that of the test
+		t.Cleanup(func() { _ = server.Shutdown() })
+	}
+	<-ready
+	<-ready
+	return &Resolver{Servers: []string{packets.LocalAddr().String()}, Timeout: 5 * time.Second}
+}
+
+// A zoneServer answers from records, by name and type.
+type zoneServer struct {
+	records map[string][]dns.RR
+	names   map[string]bool
+	fails   map[string]bool
+}
+
+func parseZone(t *testing.T, own string) *zoneServer {
+	t.Helper()
+	z := &zoneServer{records: map[string][]dns.RR{}, names: map[string]bool{}, fails: map[string]bool{}}
+	for _, text := range []string{zone, own} {
+		fresh := map[string]bool{}
+		for line := range strings.Lines(strings.TrimSpace(text)) {
+			fields := strings.Fields(line)
+			if len(fields) < 2 {
+				continue
+			}
+			key := fields[0] + " " + fields[1]
+			if !fresh[key] {
+				fresh[key] = true
+				delete(z.records, key)
+			}
+			switch {
+			case fields[1] == "SERVFAIL":
+				z.fails[fields[0]] = true
+			case fields[2] == "none":
+			default:
+				rr, err := dns.NewRR(fields[0] + " 60 IN " + strings.Join(fields[1:], " "))
+				if err != nil {
+					t.Fatal(err)
+				}
+				z.records[key] = append(z.records[key], rr)
+				z.names[fields[0]] = true
+			}
+		}
+	}
+	return z
+}
+
+// ServeDNS implements [dns.Handler].
+func (z *zoneServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
+	name := strings.ToLower(q.Question[0].Name)
+	answer := new(dns.Msg).SetReply(q)
+	switch {
+	case z.fails[name]:
+		answer.Rcode = dns.RcodeServerFailure
+	case !z.names[name]:
+		answer.Rcode = dns.RcodeNameError
+	default:
+		answer.Answer = z.records[name+" "+dns.TypeToString[q.Question[0].Qtype]]
+	}
+	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
+		answer.Truncate(1232)
+	}
+	_ = w.WriteMsg(answer) // whoever asked does not wait any more
+}

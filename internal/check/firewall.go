@@ -1,0 +1,197 @@
+package check
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// A Fault is something wrong with kanmon's own rules in the kernel.
+type Fault struct{ What, Cure string }
+
+// firewall: kanmon's own rules, and those that would rewrite the addresses that mail leaves from.
+func (c *checker) firewall() {
+	text, err := c.Host.ruleset(c.ctx)
+	if err != nil {
+		c.unchecked("the firewall's rules", err.Error())
+		return
+	}
+	all, err := parseRuleset(text)
+	if err != nil {
+		c.unchecked("the firewall's rules", err.Error())
+		return
+	}
+	c.ownRules(all)
+	for i, ip := range c.Config.SendingIPs {
+		if c.has(ip.Address) {
+			c.rewritten(all, fmt.Sprintf("sending_ip[%d].address", i), ip.Address)
+		}
+	}
+	if legacy := c.Host.legacyNAT(); legacy && len(c.Config.SendingIPs) > 0 {
+		c.unchecked("NAT rules of iptables-legacy", "nft does not list them: iptables-legacy-save -t nat")
+	}
+}
+
+// ownRules: those in force against those that the configuration asks for.
+func (c *checker) ownRules(all *ruleset) {
+	if c.Rules.Validate() != nil {
+		return // nothing to intercept: told elsewhere
+	}
+	const table = "kanmon"
+	if !slices.Contains(all.tables, "inet "+table) {
+		if c.serving() || c.service != nil && c.service.RulesOn {
+			c.findAt(rulesGone, "table inet "+table, "it is not in the kernel, and kanmon runs: mail leaves directly", "")
+		} else {
+			c.findAt(rulesNotApplied, "table inet "+table, "it is not in the kernel yet: mail leaves directly", "")
+		}
+		return
+	}
+	differ := c.Host.InForce
+	if differ == nil {
+		differ = func(ctx context.Context) ([]Fault, error) { return compareRules(ctx, c.Rules.Text(), table) }
+	}
+	faults, err := differ(c.ctx)
+	if err != nil {
+		c.unchecked("whether the rules in force are those of the configuration", err.Error())
+	}
+	for _, f := range faults {
+		c.findAt(rulesDiffer, "table inet "+table, f.What, f.Cure)
+	}
+}
+
+// rewritten looks for the rule that would give mail from an address another one.
+func (c *checker) rewritten(all *ruleset, key string, ip netip.Addr) {
+	route, err := c.Host.network().Route(far(ip), ip, c.Config.Intercept.Mark)
+	if err != nil {
+		return // told elsewhere
+	}
+	p := packet{from: ip, to: far(ip), out: route.Interface, mark: c.Config.Intercept.Mark}
+	if u, err := c.eyes(); err == nil && u != nil {
+		p.user, p.name = u.ID, u.Name
+	} else {
+		own := c.Host.own()
+		p.user, p.name = own.ID, own.Name
+	}
+	found, sure := all.rewrites(p)
+	if found == nil {
+		return
+	}
+	where := fmt.Sprintf("chain %s, table %s", found.Chain, found.table())
+	cure := fmt.Sprintf("nft insert rule %s %s ip%s saddr %s tcp dport 25 accept", found.table(), found.Chain, six(ip), ip)
+	if sure {
+		c.find(sourceRewritten, key, fmt.Sprintf("a rule in %s gives what leaves from %s by %s another source address (%s)", where, ip, route.Interface, found.verb), cure)
+	} else {
+		c.find(sourceMaybeRewritten, key, fmt.Sprintf("a rule in %s may give what leaves from %s by %s another source address (%s); kanmon cannot tell from its conditions", where, ip, route.Interface, found.verb), cure)
+	}
+}
+
+func six(ip netip.Addr) string {
+	if ip.Is6() {
+		return "6"
+	}
+	return ""
+}
+
+// ruleset gives all rules of the kernel.
+func (h *Host) ruleset(ctx context.Context) ([]byte, error) {
+	if h.Ruleset != nil {
+		return h.Ruleset(ctx)
+	}
+	return nft(ctx, "", "-j", "list", "ruleset")
+}
+
+// nft runs nft, where the system's own programs are too: they are not in everybody's PATH.
+func nft(ctx context.Context, input string, args ...string) ([]byte, error) {
+	path, err := exec.LookPath("nft")
+	for _, folder := range []string{"/usr/sbin", "/sbin"} {
+		if err != nil {
+			path, err = exec.LookPath(filepath.Join(folder, "nft"))
+		}
+	}
+	if err != nil {
+		return nil, errors.New("nft is not installed: apt-get install nftables")
+	}
+	cmd := exec.CommandContext(ctx, path, args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C")
+	cmd.Stdin = strings.NewReader(input)
+	text, err := cmd.Output()
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return text, nil
+	case errors.As(err, &failed) && strings.Contains(string(failed.Stderr), "Operation not permitted"):
+		return nil, errors.New("only root sees them: sudo kanmon check")
+	case errors.As(err, &failed):
+		return nil, fmt.Errorf("nft %s: %s", strings.Join(args, " "), strings.TrimSpace(string(failed.Stderr)))
+	default:
+		return nil, fmt.Errorf("nft: %w", err)
+	}
+}
+
+func (h *Host) legacyNAT() bool {
+	if h.LegacyNAT != nil {
+		return h.LegacyNAT()
+	}
+	for _, file := range []string{"net/ip_tables_names", "net/ip6_tables_names"} {
+		text, err := os.ReadFile(h.proc(filepath.Join("thread-self", file)))
+		if err == nil && slices.Contains(strings.Fields(string(text)), "nat") {
+			return true
+		}
+	}
+	return false
+}
+
+// A ruleset is what nft lists, as far as it matters here.
+type ruleset struct {
+	tables []string // "inet kanmon"
+	chains []nftChain
+	rules  []nftRule
+	sets   []nftSet
+}
+
+type (
+	nftChain struct{ Family, Table, Name, Type, Hook string }
+	nftRule  struct {
+		Family, Table, Chain string
+		Expr                 []map[string]json.RawMessage
+	}
+	nftSet struct {
+		Family, Table, Name string
+		Elem                []json.RawMessage
+	}
+)
+
+func parseRuleset(text []byte) (*ruleset, error) {
+	var list struct {
+		Objects []struct {
+			Table *struct{ Family, Name string }
+			Chain *nftChain
+			Rule  *nftRule
+			Set   *nftSet
+		} `json:"nftables"`
+	}
+	if err := json.Unmarshal(text, &list); err != nil {
+		return nil, fmt.Errorf("nft's list is not understood: %w", err)
+	}
+	r := &ruleset{}
+	for _, o := range list.Objects {
+		switch {
+		case o.Table != nil:
+			r.tables = append(r.tables, o.Table.Family+" "+o.Table.Name)
+		case o.Chain != nil:
+			r.chains = append(r.chains, *o.Chain)
+		case o.Rule != nil:
+			r.rules = append(r.rules, *o.Rule)
+		case o.Set != nil:
+			r.sets = append(r.sets, *o.Set)
+		}
+	}
+	return r, nil
+}

@@ -1,0 +1,194 @@
+package check
+
+import (
+	"context"
+	"net/netip"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// A Host answers what the checks ask about the machine. The zero value asks this one, as the process that runs kanmon; tests set fields.
+type Host struct {
+	Proc       string                                  // "": "/proc"
+	Network    Network                                 // nil: the kernel's
+	FileLimit  func() (uint64, error)                  // hard limit of open files of this process; nil: RLIMIT_NOFILE
+	LookPath   func(string) (string, error)            // nil: exec.LookPath
+	LookupUser func(name string) (*User, error)        // by name or number; nil: package user
+	Service    func(context.Context) (*Service, error) // what systemd says of kanmon's unit; nil: this process is kanmon
+	Ruleset    func(context.Context) ([]byte, error)   // nft's list of all rules, as JSON; nil: nft
+	InForce    func(context.Context) ([]Fault, error)  // what is wrong with kanmon's own rules; nil: not known
+	LegacyNAT  func() bool                             // iptables-legacy has NAT rules; nil: the kernel's list of its tables
+	Own        func() User                             // the user of this process; nil: the kernel's word
+	Now        func() time.Time                        // nil: time.Now
+
+	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process
+	SocketsGiven bool  // systemd has opened the listeners
+	Serving      bool  // kanmon runs: the listeners are its own
+}
+
+func (h *Host) network() Network {
+	if h.Network != nil {
+		return h.Network
+	}
+	return kernel{}
+}
+
+func (h *Host) interfaces() ([]Interface, error) { return h.network().Interfaces() }
+
+// fileLimit is the hard limit: the Go runtime raises the soft one to it at start.
+func (h *Host) fileLimit() (uint64, error) {
+	if h.FileLimit != nil {
+		return h.FileLimit()
+	}
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
+	return limit.Max, err
+}
+
+func (h *Host) lookPath(program string) error {
+	look := h.LookPath
+	if look == nil {
+		look = exec.LookPath
+	}
+	_, err := look(program)
+	return err
+}
+
+// FindUser gives a user by name or number.
+func (h *Host) FindUser(name string) (*User, error) {
+	if h.LookupUser != nil {
+		return h.LookupUser(name)
+	}
+	u, err := user.Lookup(name)
+	if id, bad := strconv.Atoi(name); bad == nil && err != nil {
+		if u, err = user.LookupId(name); err != nil {
+			return &User{Name: name, ID: id, Groups: []int{id}}, nil // a number needs no entry
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	id, err := strconv.Atoi(u.Uid)
+	if err != nil {
+		return nil, err
+	}
+	found := &User{Name: u.Username, ID: id}
+	ids, err := u.GroupIds()
+	if err != nil {
+		return nil, err
+	}
+	for _, text := range append([]string{u.Gid}, ids...) {
+		if gid, err := strconv.Atoi(text); err == nil && !slices.Contains(found.Groups, gid) {
+			found.Groups = append(found.Groups, gid)
+		}
+	}
+	return found, nil
+}
+
+func (h *Host) own() User {
+	if h.Own != nil {
+		return h.Own()
+	}
+	u := User{ID: os.Geteuid(), Groups: []int{os.Getegid()}}
+	u.Name = "id " + strconv.Itoa(u.ID)
+	if known, err := user.LookupId(strconv.Itoa(u.ID)); err == nil {
+		u.Name = known.Username
+	}
+	return u
+}
+
+func (h *Host) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
+}
+
+func (h *Host) proc(path string) string {
+	if h.Proc == "" {
+		return filepath.Join("/proc", path)
+	}
+	return filepath.Join(h.Proc, path)
+}
+
+// capable reports whether the process has a capability in effect.
+func (h *Host) capable(capability uint) bool {
+	status, err := os.ReadFile(h.proc("thread-self/status"))
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		if mask, found := strings.CutPrefix(line, "CapEff:"); found {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && bits>>capability&1 == 1
+		}
+	}
+	return false
+}
+
+// sysctl gives a setting of the kernel, which older kernels and some namespaces lack.
+func (h *Host) sysctl(path string) (string, bool) {
+	text, err := os.ReadFile(h.proc(filepath.Join("sys", path)))
+	return strings.TrimSpace(string(text)), err == nil
+}
+
+func (h *Host) number(path string) (uint64, bool) {
+	text, ok := h.sysctl(path)
+	if !ok {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	return n, err == nil
+}
+
+// effective gives a setting of an interface for which the kernel takes the larger one of the interface's and of "all".
+func (h *Host) effective(link, setting string) (n uint64, file string) {
+	for _, name := range []string{"all", link} {
+		path := "net/ipv4/conf/" + name + "/" + setting
+		if value, ok := h.number(path); ok && (file == "" || value > n) {
+			n, file = value, path
+		}
+	}
+	return n, file
+}
+
+// has reports whether the host has an address.
+func (c *checker) has(a netip.Addr) bool { return c.linkOf(a) != nil }
+
+// linkOf gives the interface that has an address; nil: none has.
+func (c *checker) linkOf(a netip.Addr) *Interface {
+	for i := range c.links {
+		if slices.ContainsFunc(c.links[i].Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
+			return &c.links[i]
+		}
+	}
+	return nil
+}
+
+// link gives an interface by its name; nil: there is none.
+func (c *checker) link(name string) *Interface {
+	i := slices.IndexFunc(c.links, func(l Interface) bool { return l.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &c.links[i]
+}
+
+// named gives the interfaces that a name of the configuration stands for: "msa*" for all that begin so.
+func (c *checker) named(name string) (list []*Interface) {
+	prefix, wild := strings.CutSuffix(name, "*")
+	for i := range c.links {
+		if c.links[i].Name == name || wild && strings.HasPrefix(c.links[i].Name, prefix) {
+			list = append(list, &c.links[i])
+		}
+	}
+	return list
+}

@@ -1,0 +1,147 @@
+package check
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"kanmon/internal/config"
+)
+
+// What a session costs, and what everything else may take.
+const (
+	descriptorsPerSession = 2 // one for each leg
+	otherDescriptors      = 1_000
+	conntrackPerSession   = 2 // with redirect: the MSA's leg, and kanmon's own
+	leastBacklog          = 1_024
+	safeDrain             = 15 * time.Minute // 10 min for the dot's reply, 3 for a block of data, and some slack
+)
+
+// descriptors: at the limit kanmon stops accepting until sessions end. The limit is that of the service, not that of the shell.
+func (c *checker) descriptors() {
+	need := uint64(c.Config.Limits.Sessions)*descriptorsPerSession + otherDescriptors
+	limit, err := c.Host.fileLimit()
+	who := "this process"
+	if c.service != nil {
+		limit, err, who = c.service.FileLimit, nil, c.service.Unit
+		if n, ok := c.Host.limitOf(c.service.PID); ok {
+			limit, who = n, "the running "+c.service.Unit
+		}
+	}
+	if err == nil && limit < need {
+		c.find(filesFew, "limits.sessions", fmt.Sprintf("%d sessions need %d open files, %s may have %d", c.Config.Limits.Sessions, need, who, limit),
+			fmt.Sprintf("systemctl edit kanmon: [Service] LimitNOFILE=%d, then systemctl restart kanmon; or want sessions = %d", need, max(1, (int(min(limit, need))-otherDescriptors)/descriptorsPerSession)))
+	}
+}
+
+// limitOf gives the hard limit of open files of a process.
+func (h *Host) limitOf(pid int) (uint64, bool) {
+	text, err := os.ReadFile(h.proc(filepath.Join(strconv.Itoa(pid), "limits")))
+	if pid == 0 || err != nil {
+		return 0, false
+	}
+	for line := range strings.Lines(string(text)) {
+		// Max open files            1024                 524288               files
+		if fields, found := strings.CutPrefix(line, "Max open files"); found && len(strings.Fields(fields)) > 1 {
+			hard := strings.Fields(fields)[1]
+			if hard == "unlimited" {
+				return unlimited, true
+			}
+			n, err := strconv.ParseUint(hard, 10, 64)
+			return n, err == nil
+		}
+	}
+	return 0, false
+}
+
+const unlimited = 1<<64 - 1
+
+func (c *checker) kernel() {
+	sessions := uint64(c.Config.Limits.Sessions)
+	if n, ok := c.Host.number("net/core/somaxconn"); ok && n < min(leastBacklog, sessions) {
+		c.findAt(backlogShort, "net.core.somaxconn", fmt.Sprintf("%d: a burst of connections would be dropped", n), fmt.Sprintf("sysctl -w net.core.somaxconn=%d", min(leastBacklog, sessions)))
+	}
+	if n, ok := c.Host.number("net/netfilter/nf_conntrack_max"); ok && c.Config.Intercept.Mode == config.ModeRedirect && n < sessions*conntrackPerSession {
+		c.findAt(conntrackSmall, "net.netfilter.nf_conntrack_max", fmt.Sprintf("%d entries, but %d redirected sessions need %d", n, sessions, sessions*conntrackPerSession),
+			fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", 2*sessions*conntrackPerSession))
+	}
+	c.ports(sessions)
+}
+
+// ports: one sending IP has the port range once for each MX address, and serves its own family only.
+func (c *checker) ports(sessions uint64) {
+	var low, high uint64
+	text, ok := c.Host.sysctl("net/ipv4/ip_local_port_range")
+	if !ok {
+		return
+	}
+	if n, _ := fmt.Sscan(text, &low, &high); n != 2 || high < low {
+		return
+	}
+	ips := map[string]uint64{}
+	for _, ip := range c.Config.SendingIPs {
+		ips[config.Family(ip.Address)]++
+	}
+	if len(c.Config.SendingIPs) == 0 {
+		ips["IPv4"] = 1 // the kernel's choice
+	}
+	for _, family := range []string{"IPv4", "IPv6"} { // the range is one for both
+		have := (high - low + 1) * ips[family]
+		if have == 0 || have >= sessions {
+			continue
+		}
+		c.findAt(portsFew, "net.ipv4.ip_local_port_range", fmt.Sprintf("%d source ports toward one %s MX, but %d sessions may all go there", have, family, sessions),
+			fmt.Sprintf(`sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more %s sending IPs`, family))
+	}
+}
+
+// tproxy: what breaks it in the kernel.
+func (c *checker) tproxy() {
+	in := &c.Config.Intercept
+	if in.Mode != config.ModeTProxy {
+		return
+	}
+	// With src_valid_mark the kernel checks the source with the mark, finds it local and drops the packet.
+	told := map[string]bool{}
+	for i := range c.links {
+		if n, file := c.Host.effective(c.links[i].Name, "src_valid_mark"); n != 0 && !told[file] {
+			told[file] = true
+			c.findAt(srcValidMark, dotted(file), "1: connections handed over by tproxy time out", "sysctl -w "+dotted(file)+"=0")
+		}
+	}
+	if n, ok := c.Host.number("net/ipv4/tcp_fwmark_accept"); ok && n != 0 {
+		c.findAt(fwmarkAccept, "net.ipv4.tcp_fwmark_accept", "1: kanmon's answers to the MSAs carry tproxy's mark, and are routed back to this host", "sysctl -w net.ipv4.tcp_fwmark_accept=0")
+	}
+	if n, ok := c.Host.number("net/ipv6/conf/lo/disable_ipv6"); ok && n != 0 && in.ListensFor(false) {
+		c.findAt(loWithoutIPv6, "net.ipv6.conf.lo.disable_ipv6", "1: the policy route of IPv6 cannot be made", "sysctl -w net.ipv6.conf.lo.disable_ipv6=0, or listen on IPv4 only")
+	}
+}
+
+// dotted writes a setting as sysctl(8) does.
+func dotted(file string) string { return strings.ReplaceAll(file, "/", ".") }
+
+func (c *checker) journal() {
+	if j := &c.Config.Journal; j.Records == "" && j.SessionLog == "" && !c.said("journal.records") && !c.said("journal.session_log") {
+		c.find(notRecorded, "journal", "nothing is recorded", "")
+	}
+}
+
+// memory that ends with the process: what was learnt of sending IPs and senders, and what people have decided.
+func (c *checker) memory() {
+	if len(c.Config.SendingIPs) > 0 && c.Config.Standing.File == "" && !c.said("standing.file") {
+		c.find(notKept, "standing.file", "which sending IPs are suspended, and by whom, is forgotten at a restart", `add file = "/var/lib/kanmon/standing.db" to [standing]`)
+	}
+	if (len(c.Config.Tenants) > 0 || len(c.Config.SenderLimits) > 0) && c.Config.Senders.File == "" && !c.said("senders.file") {
+		c.find(notKept, "senders.file", "blocks, limits by hand and what was learnt of senders are forgotten at a restart, and there is no audit", `add file = "/var/lib/kanmon/senders.db" to [senders]`)
+	}
+}
+
+func (c *checker) drain() {
+	timeout := c.Config.Drain.Timeout
+	if least := max(safeDrain, c.Config.Timeouts.Dot); timeout < least {
+		c.find(drainShort, "drain.timeout", fmt.Sprintf("%s: a stop may cut sessions whose MX has yet to answer for a message, which makes duplicates", config.Short(timeout)), fmt.Sprintf("timeout = %q", config.Short(least)))
+	}
+}

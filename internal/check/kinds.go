@@ -1,0 +1,244 @@
+package check
+
+// Kinds that are about the configuration, the files and the service. Those of kinds_host.go are about the host and its firewall, those of
+// kinds_dns.go about the DNS.
+
+var notChecked = declare(Kind{
+	ID: "not-checked", Severity: Note,
+	Meaning: "something could not be checked; the text says what, and why",
+	Why:     "what was not seen may be good or bad",
+	Cure:    "do what the text says, and check again",
+})
+
+var configurationWrong = declare(Kind{
+	ID: "configuration-wrong", Severity: Error, Refuses: true,
+	Meaning: "the file is not TOML, or a key or value in it is wrong",
+	Why:     "kanmon does not start; a reload changes nothing",
+	Cure:    "what the text says",
+})
+
+// Files that the configuration names.
+var (
+	fileMissing = declare(Kind{
+		ID: "file-missing", Severity: Error, Refuses: true,
+		Meaning: "a file that kanmon reads cannot be opened",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "put the file there, or take the key out",
+	})
+	fileUnreadable = declare(Kind{
+		ID: "file-unreadable", Severity: Error, Refuses: true,
+		Meaning: "a file exists, and kanmon's user may not read it",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "chgrp kanmon FILE && chmod g+r FILE",
+	})
+	pathWrong = declare(Kind{
+		ID: "path-wrong", Severity: Error, Refuses: true,
+		Meaning: "a path is that of a directory, or that of the socket is a file",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "want the path of a file",
+	})
+	folderMissing = declare(Kind{
+		ID: "folder-missing", Severity: Error, Refuses: true,
+		Meaning: "the folder of a file that kanmon writes, or of its socket, is missing, and the unit does not make it",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "install -d -o kanmon -m 0750 FOLDER",
+	})
+	notWritable = declare(Kind{
+		ID: "not-writable", Severity: Error, Refuses: true,
+		Meaning: "kanmon's user may not write a file, or make one in its folder",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "chown kanmon FILE",
+	})
+	sandboxForbids = declare(Kind{
+		ID: "sandbox-forbids", Severity: Error,
+		Meaning: "the sandbox of kanmon.service keeps a file from kanmon, whatever its permissions are",
+		Why:     "kanmon does not start as a service",
+		Cure:    "want a path in /var/lib/kanmon, /var/log/kanmon or /run/kanmon, or widen the unit",
+	})
+	rulesFileWrong = declare(Kind{
+		ID: "rules-file-wrong", Severity: Error, Refuses: true,
+		Meaning: "the classifier's own rules have an error",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "what the text says; docs/classification.md describes the file",
+	})
+	hashKeyShort = declare(Kind{
+		ID: "hash-key-short", Severity: Error, Refuses: true,
+		Meaning: "the key of hashed addresses is shorter than 16 octets",
+		Why:     "a short key is guessed, and the addresses with it",
+		Cure:    "head -c 32 /dev/urandom > FILE",
+	})
+	certificateWrong = declare(Kind{
+		ID: "certificate-wrong", Severity: Error, Refuses: true,
+		Meaning: "msa_certificate and msa_key are no certificate with its key",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "want PEM files: the certificate with its intermediates, and the key of the first certificate",
+	})
+	certificateExpired = declare(Kind{
+		ID: "certificate-expired", Severity: Warning,
+		Meaning: "the certificate for MSAs has expired",
+		Why:     "MSAs that verify it send no mail",
+		Cure:    "renew it, then: systemctl reload kanmon",
+	})
+	certificateEarly = declare(Kind{
+		ID: "certificate-early", Severity: Warning,
+		Meaning: "the certificate for MSAs is not valid yet",
+		Why:     "MSAs that verify it send no mail",
+		Cure:    "check the clock of this host: timedatectl",
+	})
+)
+
+// Who kanmon runs as, with what.
+var (
+	userMissing = declare(Kind{
+		ID: "user-missing", Severity: Error, Refuses: true,
+		Meaning: "there is no user of the name in [intercept] user",
+		Why:     "the rules cannot tell kanmon's own mail from that of the host: it would come back to kanmon",
+		Cure:    "useradd --system --no-create-home --shell /usr/sbin/nologin kanmon",
+	})
+	userDiffers = declare(Kind{
+		ID: "user-differs", Severity: Error, Refuses: true,
+		Meaning: "with local = true, kanmon runs as another user than the one whose mail the rules leave alone",
+		Why:     "kanmon's own mail would come back to it",
+		Cure:    "want user of [intercept] and User= of kanmon.service to be the same",
+	})
+	capabilityMissing = declare(Kind{
+		ID: "capability-missing", Severity: Warning,
+		Meaning: "the service, or without one this process, lacks a capability that a setting needs",
+		Why:     "kanmon does not start, or cannot do what the setting says",
+		Cure:    "systemctl edit kanmon: [Service] AmbientCapabilities=…",
+	})
+	programNeeded = declare(Kind{
+		ID: "program-needed", Severity: Error, Refuses: true,
+		Meaning: "manage_rules = true, and nft (for tproxy: or ip) is not installed",
+		Why:     "kanmon does not start: it cannot load the rules",
+		Cure:    "apt-get install nftables iproute2",
+	})
+	programMissing = declare(Kind{
+		ID: "program-missing", Severity: Warning,
+		Meaning: "nft (for tproxy: or ip) is not installed",
+		Why:     "kanmon rules apply fails, and mail leaves directly",
+		Cure:    "apt-get install nftables iproute2",
+	})
+	filesFew = declare(Kind{
+		ID: "files-few", Severity: Warning,
+		Meaning: "the service, or without one this process, may have fewer open files than the sessions of [limits] need",
+		Why:     "at the limit kanmon takes no connection until others end",
+		Cure:    "systemctl edit kanmon: [Service] LimitNOFILE=…",
+	})
+)
+
+// Where kanmon listens, and where mail leaves from.
+var (
+	sendingIPAbsent = declare(Kind{
+		ID: "sending-ip-absent", Severity: Error, Refuses: true,
+		Meaning: "the address of a [[sending_ip]] is not on this host",
+		Why:     "no mail can leave from it",
+		Cure:    "ip address add ADDRESS dev INTERFACE",
+	})
+	familyMissing = declare(Kind{
+		ID: "family-missing", Severity: Warning,
+		Meaning: "there are sending IPs, and none of a family that is listened on",
+		Why:     "mail to MXs that have only that family waits in its MSA",
+		Cure:    "add a sending IP of that family, or do not listen on it",
+	})
+	sendingIPUnused = declare(Kind{
+		ID: "sending-ip-unused", Severity: Warning,
+		Meaning: "a sending IP is in no pool",
+		Why:     "no mail leaves from it",
+		Cure:    "add it to the ips of a pool",
+	})
+	listenAbsent = declare(Kind{
+		ID: "listen-absent", Severity: Error, Refuses: true,
+		Meaning: "an address of [intercept] listen is not on this host",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "listen on an address of the interface that the MSAs are behind",
+	})
+	portTaken = declare(Kind{
+		ID: "port-taken", Severity: Error, Refuses: true,
+		Meaning: "another program listens where kanmon is to listen",
+		Why:     "kanmon does not start; a reload changes nothing",
+		Cure:    "ss -ltnp shows which; stop it, or want another port",
+	})
+	socketsDiffer = declare(Kind{
+		ID: "sockets-differ", Severity: Error,
+		Meaning: "kanmon.socket opens other addresses than the configuration names",
+		Why:     "kanmon does not start as a service",
+		Cure:    "systemctl edit kanmon.socket: the ListenStream= lines must be intercept.listen, and the same with each listen_port",
+	})
+)
+
+// Pools, routes, tenants: what more likely was overlooked than meant.
+var (
+	poolUnused = declare(Kind{
+		ID: "pool-unused", Severity: Warning,
+		Meaning: "no tenant and no route uses a pool",
+		Why:     "no mail leaves from it",
+		Cure:    "name it in a [[route]] or a [[tenant]]",
+	})
+	poolFamily = declare(Kind{
+		ID: "pool-family", Severity: Warning,
+		Meaning: "a pool has no address of a family that another pool has",
+		Why:     "its mail to MXs that have only that family waits in its MSA",
+		Cure:    "add a sending IP of that family to the pool",
+	})
+	routeDead = declare(Kind{
+		ID: "route-dead", Severity: Warning,
+		Meaning: "an earlier route takes all the mail of a [[route]]",
+		Why:     "the route never matches",
+		Cure:    "put the narrower route first",
+	})
+	providerRisky = declare(Kind{
+		ID: "provider-risky", Severity: Warning,
+		Meaning: "an MX name in providers_file may be the name of a stranger's host",
+		Why:     "his refusals would be the provider's, and could suspend a sending IP there",
+		Cure:    "name the MXs, or a zone that has nothing else; addresses that the provider's own domains lead to are known by themselves",
+	})
+	nobodyIntercepted = declare(Kind{
+		ID: "nobody-intercepted", Severity: Warning,
+		Meaning: "[intercept] names no sources, no interfaces and not this host's own mail",
+		Why:     "no mail comes to kanmon",
+		Cure:    `add sources = ["10.20.0.0/16"], interfaces = ["eth1"] or local = true`,
+	})
+	tenantNotIntercepted = declare(Kind{
+		ID: "tenant-not-intercepted", Severity: Error,
+		Meaning: "a source of a [[tenant]] is outside of [intercept] sources",
+		Why:     "its mail leaves directly: from another address, without limits and without a record",
+		Cure:    "add the network to sources of [intercept], then: kanmon rules apply",
+	})
+	tenantPartlyIntercepted = declare(Kind{
+		ID: "tenant-partly-intercepted", Severity: Warning,
+		Meaning: "a part of a source of a [[tenant]] is outside of [intercept] sources",
+		Why:     "mail from there leaves directly: from another address, without limits and without a record",
+		Cure:    "add the network to sources of [intercept], then: kanmon rules apply",
+	})
+	nobodysSource = declare(Kind{
+		ID: "nobodys-source", Severity: Warning,
+		Meaning: "mail of a source is intercepted, there are tenants, and the source is of none of them",
+		Why:     "its mail gets 451 and bounces after days",
+		Cure:    `add a [[tenant]] for it, or unknown_tenant = "NAME" to [senders]`,
+	})
+	nobodysSender = declare(Kind{
+		ID: "nobodys-sender", Severity: Warning,
+		Meaning: "a source has only tenants that name sender_domains",
+		Why:     "its mail with other senders, and its bounces, get 451 and bounce after days",
+		Cure:    `add a [[tenant]] without sender_domains for the source, or unknown_tenant = "NAME" to [senders]`,
+	})
+	notRecorded = declare(Kind{
+		ID: "not-recorded", Severity: Warning,
+		Meaning: "[journal] names neither records nor a session log",
+		Why:     "nobody can say later what became of a mail",
+		Cure:    `add records = "/var/log/kanmon/records.jsonl" or session_log = "/var/log/kanmon/session.log"`,
+	})
+	notKept = declare(Kind{
+		ID: "not-kept", Severity: Warning,
+		Meaning: "what kanmon learns and what people order has no file",
+		Why:     "suspensions, blocks and limits by hand are forgotten at a restart",
+		Cure:    `add file = "/var/lib/kanmon/standing.db" to [standing] and file = "/var/lib/kanmon/senders.db" to [senders]`,
+	})
+	drainShort = declare(Kind{
+		ID: "drain-short", Severity: Warning,
+		Meaning: "a stop lets sessions finish for a shorter time than an MX may take to answer",
+		Why:     "mail whose reply was cut off is sent twice",
+		Cure:    `timeout = "15m" in [drain]`,
+	})
+)

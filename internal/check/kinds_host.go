@@ -1,0 +1,159 @@
+package check
+
+// Interfaces and the way in.
+var (
+	interfaceAbsent = declare(Kind{
+		ID: "interface-absent", Severity: Warning,
+		Meaning: "this host has no interface of a name in the configuration",
+		Why:     "the rules match nothing until it is there",
+		Cure:    "ip link show",
+	})
+	interfaceIsPort = declare(Kind{
+		ID: "interface-is-port", Severity: Error,
+		Meaning: "an interface of the configuration is a port of a bridge or a bond",
+		Why:     "the rules see the bridge's name, so they do not match: mail leaves directly",
+		Cure:    "name the bridge or the bond",
+	})
+	linkWithoutAddress = declare(Kind{
+		ID: "interface-without-address", Severity: Error,
+		Meaning: "mode is redirect, and an interface that mail comes in by has no address of the mail's family",
+		Why:     "the kernel drops the connections: the MSAs time out",
+		Cure:    `ip address add ADDRESS dev INTERFACE, or mode = "tproxy"`,
+	})
+	listenUnreached = declare(Kind{
+		ID: "listen-unreached", Severity: Error,
+		Meaning: "mode is redirect, and the first address of an interface that mail comes in by is not listened on",
+		Why:     "the kernel gives redirected connections that address: they are refused, and the mail waits in its MSA",
+		Cure:    `listen = ["0.0.0.0:10025", "[::]:10025"]`,
+	})
+	ipv6NotIntercepted = declare(Kind{
+		ID: "ipv6-not-intercepted", Severity: Warning,
+		Meaning: "an interface that MSAs are behind has IPv6, this host forwards IPv6, and [intercept] sources has no network of it",
+		Why:     "MSAs prefer IPv6: their mail to MXs that have it leaves directly",
+		Cure:    "add the IPv6 network to sources of [intercept], or take IPv6 from the MSAs",
+	})
+	sourceFiltered = declare(Kind{
+		ID: "source-filtered", Severity: Error,
+		Meaning: "strict rp_filter on an interface of [intercept], and the way back to a source leads by another one",
+		Why:     "the kernel drops the MSAs' packets: they time out",
+		Cure:    "sysctl -w net.ipv4.conf.INTERFACE.rp_filter=2",
+	})
+	bridgeNetfilter = declare(Kind{
+		ID: "bridge-netfilter", Severity: Warning,
+		Meaning: "MSAs are behind a bridge, and the kernel shows bridged packets to the firewall",
+		Why:     "mail that is only switched from one port of the bridge to another meets kanmon's rules, too, and can be lost",
+		Cure:    "sysctl -w net.bridge.bridge-nf-call-iptables=0, unless something such as Docker needs it",
+	})
+)
+
+// tproxy.
+var (
+	srcValidMark = declare(Kind{
+		ID: "src-valid-mark", Severity: Error,
+		Meaning: "mode is tproxy, and src_valid_mark is 1 on an interface",
+		Why:     "the kernel drops the packets that tproxy hands over: the MSAs time out",
+		Cure:    "sysctl -w net.ipv4.conf.INTERFACE.src_valid_mark=0",
+	})
+	fwmarkAccept = declare(Kind{
+		ID: "fwmark-accept", Severity: Error,
+		Meaning: "mode is tproxy, and tcp_fwmark_accept is 1",
+		Why:     "kanmon's answers are routed to this host in place of the MSAs: they time out",
+		Cure:    "sysctl -w net.ipv4.tcp_fwmark_accept=0",
+	})
+	loWithoutIPv6 = declare(Kind{
+		ID: "lo-without-ipv6", Severity: Error,
+		Meaning: "mode is tproxy, IPv6 is listened on, and the loopback interface has no IPv6",
+		Why:     "the policy route of IPv6 cannot be made, so the rules are not loaded as a whole",
+		Cure:    "sysctl -w net.ipv6.conf.lo.disable_ipv6=0, or listen on IPv4 only",
+	})
+	policyRouteMissing = declare(Kind{
+		ID: "policy-route-missing", Severity: Error,
+		Meaning: "mode is tproxy, and the policy rule or the route that leads its packets to kanmon is missing",
+		Why:     "all mail of that family is refused; that of this host is lost in silence",
+		Cure:    "kanmon rules apply; with systemd-networkd: ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf",
+	})
+)
+
+// The way out.
+var (
+	routeMissing = declare(Kind{
+		ID: "route-missing", Severity: Error,
+		Meaning: "the kernel has no route to the Internet from a sending IP",
+		Why:     "no mail can leave from it",
+		Cure:    "ip route get 198.41.0.4 from ADDRESS shows it; add a route, or a rule for the address",
+	})
+	routeElsewhere = declare(Kind{
+		ID: "route-elsewhere", Severity: Warning,
+		Meaning: "mail from a sending IP leaves by another interface than the one that has the address",
+		Why:     "another uplink may drop packets from an address that is not its own: connections time out",
+		Cure:    "ip rule add from ADDRESS lookup 100 && ip route add default via GATEWAY dev INTERFACE table 100",
+	})
+	replyFiltered = declare(Kind{
+		ID: "reply-filtered", Severity: Error,
+		Meaning: "strict rp_filter on the interface of a sending IP, and its mail leaves by another one",
+		Why:     "the kernel drops the MXs' answers: connections time out",
+		Cure:    "sysctl -w net.ipv4.conf.INTERFACE.rp_filter=2, or a rule that leads the address out by its own interface",
+	})
+	sourceRewritten = declare(Kind{
+		ID: "source-rewritten", Severity: Error,
+		Meaning: "a masquerade or snat rule matches kanmon's own connections from a sending IP",
+		Why:     "mail leaves from another address, and all records name the one it should have had",
+		Cure:    "an accept rule for the sending IPs in front of it",
+	})
+	sourceMaybeRewritten = declare(Kind{
+		ID: "source-maybe-rewritten", Severity: Warning,
+		Meaning: "a masquerade or snat rule may match kanmon's own connections from a sending IP; its conditions are not all understood",
+		Why:     "mail would leave from another address, and all records name the one it should have had",
+		Cure:    "an accept rule for the sending IPs in front of it",
+	})
+)
+
+// Rules of the firewall.
+var (
+	rulesGone = declare(Kind{
+		ID: "rules-gone", Severity: Error,
+		Meaning: "kanmon runs, or its rules unit is active, and its table is not in the kernel",
+		Why:     "mail leaves directly: from the MSAs' own addresses, without limits and without a record",
+		Cure:    "systemctl restart kanmon-rules; without systemd: kanmon rules apply",
+	})
+	rulesNotApplied = declare(Kind{
+		ID: "rules-not-applied", Severity: Warning,
+		Meaning: "kanmon's table is not in the kernel, and kanmon does not run",
+		Why:     "until it is, mail leaves directly",
+		Cure:    "systemctl enable --now kanmon-rules; without systemd: kanmon rules apply",
+	})
+	rulesDiffer = declare(Kind{
+		ID: "rules-differ", Severity: Error,
+		Meaning: "the rules in the kernel are not those that the configuration asks for",
+		Why:     "mail that the configuration means to intercept may leave directly, or meet a closed port",
+		Cure:    "systemctl reload kanmon-rules; without systemd: kanmon rules apply",
+	})
+)
+
+// Limits of the kernel.
+var (
+	backlogShort = declare(Kind{
+		ID: "backlog-short", Severity: Warning,
+		Meaning: "the kernel lets few connections wait to be accepted",
+		Why:     "connections of a burst are dropped, and MSAs try again after seconds",
+		Cure:    "sysctl -w net.core.somaxconn=1024",
+	})
+	conntrackSmall = declare(Kind{
+		ID: "conntrack-small", Severity: Warning,
+		Meaning: "mode is redirect, and the table of connections is smaller than the sessions of [limits] need",
+		Why:     "when it is full, the kernel drops new connections of everybody on this host",
+		Cure:    "sysctl -w net.netfilter.nf_conntrack_max=…",
+	})
+	conntrackFilling = declare(Kind{
+		ID: "conntrack-filling", Severity: Warning,
+		Meaning: "four fifths of the kernel's table of connections are in use",
+		Why:     "when it is full, the kernel drops new connections of everybody on this host",
+		Cure:    "sysctl -w net.netfilter.nf_conntrack_max=…, and nf_conntrack_tcp_timeout_time_wait=30",
+	})
+	portsFew = declare(Kind{
+		ID: "ports-few", Severity: Warning,
+		Meaning: "the sending IPs of a family have fewer source ports toward one MX than there may be sessions",
+		Why:     "further sessions to that MX cannot connect, and their mail waits in its MSA",
+		Cure:    `sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more sending IPs`,
+	})
+)

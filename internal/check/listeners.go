@@ -1,0 +1,284 @@
+package check
+
+import (
+	"bufio"
+	"encoding/hex"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/intercept"
+)
+
+// addresses: mail can only leave from an address that the host has.
+func (c *checker) addresses() {
+	if c.links == nil {
+		return
+	}
+	v4, v6 := 0, 0
+	for i, ip := range c.Config.SendingIPs {
+		if ip.Address.Is4() {
+			v4++
+		} else {
+			v6++
+		}
+		if !c.has(ip.Address) && !ip.Address.IsLoopback() {
+			c.find(sendingIPAbsent, fmt.Sprintf("sending_ip[%d].address", i), fmt.Sprintf("%s is not an address of this host", ip.Address),
+				fmt.Sprintf("ip address add %s/%d dev INTERFACE%s", ip.Address, ip.Address.BitLen(), deprecated(ip.Address.Is4())))
+		}
+	}
+	if v4 > 0 && v6 == 0 && c.Config.Intercept.ListensFor(false) {
+		c.find(familyMissing, "sending_ip", "none is IPv6: connections to IPv6 addresses of MXs are refused, and the MSAs go on to IPv4", "add an IPv6 sending IP, or listen on IPv4 only")
+	}
+	if v6 > 0 && v4 == 0 && c.Config.Intercept.ListensFor(true) {
+		c.find(familyMissing, "sending_ip", "none is IPv4: connections to IPv4 addresses of MXs are refused", "add an IPv4 sending IP")
+	}
+}
+
+// deprecated keeps the kernel from choosing the new IPv6 address for other traffic of the host.
+func deprecated(v4 bool) string {
+	if v4 {
+		return ""
+	}
+	return " preferred_lft 0"
+}
+
+// listeners: addresses to listen on must be this host's, and free.
+func (c *checker) listeners() {
+	for i, l := range c.Config.Intercept.Listen {
+		if c.links != nil && !c.has(l.Addr()) && !l.Addr().IsUnspecified() && !l.Addr().IsLoopback() {
+			c.find(listenAbsent, fmt.Sprintf("intercept.listen[%d]", i), fmt.Sprintf("%s is not an address of this host", l.Addr()), "")
+		}
+	}
+	if given := c.givenSockets(); given != nil {
+		c.compareSockets(given)
+		return
+	}
+	if c.Host.SocketsGiven || c.Host.Serving {
+		return // a reload opens what is new before it changes anything
+	}
+	own := -1
+	if c.serving() {
+		own = c.Host.own().ID
+		if u, err := c.eyes(); err == nil && u != nil {
+			own = u.ID
+		}
+	}
+	sockets := c.Host.sockets()
+	for _, l := range c.Config.Listeners() {
+		if i := slices.IndexFunc(sockets, func(s socket) bool { return s.user != own && s.collides(l) }); i >= 0 {
+			c.find(portTaken, "intercept.listen", fmt.Sprintf("something else listens on %s, where kanmon is to listen on %s", sockets[i].at, l), fmt.Sprintf("ss -ltnp 'sport = :%d'", l.Port()))
+		}
+	}
+}
+
+// serving reports whether kanmon runs already.
+func (c *checker) serving() bool {
+	if c.service != nil && c.service.Active {
+		return true
+	}
+	if c.Host.Service == nil || c.Config.Admin.Socket == "" {
+		return false
+	}
+	conn, err := net.DialTimeout("unix", c.Config.Admin.Socket, time.Second)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
+}
+
+// givenSockets are those that kanmon.socket opens; nil: kanmon opens its own.
+func (c *checker) givenSockets() []netip.AddrPort {
+	if c.service == nil {
+		return nil
+	}
+	return c.service.Sockets
+}
+
+// compareSockets: kanmon takes all the sockets it is given and opens none beside them.
+func (c *checker) compareSockets(given []netip.AddrPort) {
+	want := c.Config.Listeners()
+	for _, a := range want {
+		if !slices.Contains(given, a) {
+			c.find(socketsDiffer, "intercept.listen", fmt.Sprintf("kanmon.socket does not open %s", a), fmt.Sprintf("systemctl edit kanmon.socket: [Socket] ListenStream=%s", a))
+		}
+	}
+	for _, a := range given {
+		if !slices.Contains(want, a) {
+			c.find(socketsDiffer, "kanmon.socket", fmt.Sprintf("it opens %s, which is neither in intercept.listen nor a tenant's listen_port", a), "take the line out of kanmon.socket, or add the address to listen")
+		}
+	}
+}
+
+// A socket that listens.
+type socket struct {
+	at   netip.AddrPort
+	user int
+}
+
+// collides reports whether a second listener could not be.
+func (s socket) collides(a netip.AddrPort) bool {
+	wide := s.at.Addr().IsUnspecified() || a.Addr().IsUnspecified()
+	sameFamily := s.at.Addr().Is4() == a.Addr().Is4()
+	return s.at.Port() == a.Port() && (s.at.Addr() == a.Addr() || wide && sameFamily)
+}
+
+// sockets gives the listening TCP sockets of this network namespace (proc_net_tcp).
+func (h *Host) sockets() (list []socket) {
+	for _, file := range []string{"thread-self/net/tcp", "thread-self/net/tcp6"} {
+		f, err := os.Open(h.proc(file))
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(f); lines.Scan(); {
+			// sl local rem st tx:rx tr:when retrnsmt uid …
+			fields := strings.Fields(lines.Text())
+			if len(fields) < 8 || fields[3] != "0A" {
+				continue
+			}
+			at, ok := parseSocket(fields[1])
+			user, err := strconv.Atoi(fields[7])
+			if ok && err == nil {
+				list = append(list, socket{at, user})
+			}
+		}
+		_ = f.Close()
+	}
+	return list
+}
+
+// parseSocket reads the kernel's "0100007F:2729": words of four octets, each with its last octet first.
+func parseSocket(text string) (netip.AddrPort, bool) {
+	host, port, _ := strings.Cut(text, ":")
+	octets, err := hex.DecodeString(host)
+	n, portErr := strconv.ParseUint(port, 16, 16)
+	if err != nil || portErr != nil {
+		return netip.AddrPort{}, false
+	}
+	for i := 0; i+4 <= len(octets); i += 4 {
+		slices.Reverse(octets[i : i+4])
+	}
+	a, ok := netip.AddrFromSlice(octets)
+	return netip.AddrPortFrom(a.Unmap(), uint16(n)), ok
+}
+
+// user: the rules know kanmon's own traffic by its user.
+func (c *checker) user() {
+	in := &c.Config.Intercept
+	if in.User == "" || !in.Local && !in.ManageRules {
+		return
+	}
+	named, err := c.Host.FindUser(in.User)
+	if err != nil {
+		c.find(userMissing, "intercept.user", fmt.Sprintf("there is no user %q, so the rules cannot leave its traffic alone", in.User), "useradd --system --no-create-home --shell /usr/sbin/nologin "+in.User)
+		return
+	}
+	runs, err := c.eyes()
+	if err != nil {
+		return
+	}
+	own := c.Host.own()
+	if runs == nil {
+		runs = &own
+	}
+	if in.Local && runs.ID != named.ID {
+		c.find(userDiffers, "intercept.user", fmt.Sprintf("the rules leave the mail of user %s alone (id %d), but kanmon runs as %s (id %d): its own mail would come back to it", in.User, named.ID, runs.Name, runs.ID), "")
+	}
+}
+
+// programs that kanmon or its rules unit runs.
+func (c *checker) programs() {
+	missing := func(program, pkg string) {
+		err := c.Host.lookPath(program)
+		switch what := fmt.Sprintf("the program %s is not installed", program); {
+		case err == nil:
+		case c.Config.Intercept.ManageRules:
+			c.find(programNeeded, "intercept.manage_rules", what, "apt-get install "+pkg)
+		default:
+			c.find(programMissing, "intercept.manage_rules", what+": `kanmon rules apply` needs it", "apt-get install "+pkg)
+		}
+	}
+	missing("nft", "nftables")
+	if c.Config.Intercept.Mode == config.ModeTProxy {
+		missing("ip", "iproute2")
+	}
+}
+
+// Capabilities, as numbered in capabilities(7) and as systemd writes them.
+const (
+	capNetAdmin     = 12
+	capNetRaw       = 13
+	nameNetAdmin    = "cap_net_admin"
+	nameNetRaw      = "cap_net_raw"
+	addCapabilities = "systemctl edit kanmon: [Service] AmbientCapabilities=%s CapabilityBoundingSet=%s PrivateUsers=no"
+)
+
+// can reports whether kanmon will have a capability: its unit's say, where there is one.
+func (c *checker) can(number uint, name string) bool {
+	if c.service != nil {
+		return slices.Contains(c.service.Ambient, name) || c.service.User == "" || c.service.User == "root"
+	}
+	return c.Host.capable(number)
+}
+
+// privileges of the service.
+func (c *checker) privileges() {
+	in := &c.Config.Intercept
+	who := "this process"
+	if c.service != nil {
+		who = c.service.Unit
+	}
+	if in.ManageRules && !c.can(capNetAdmin, nameNetAdmin) {
+		c.find(capabilityMissing, "intercept.manage_rules", "applying rules needs CAP_NET_ADMIN, which "+who+" lacks", "want manage_rules = false with kanmon-rules.service, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_ADMIN", "CAP_NET_ADMIN"))
+	}
+	raw := c.can(capNetRaw, nameNetRaw) || c.can(capNetAdmin, nameNetAdmin)
+	if in.Mode == config.ModeTProxy && !raw && !c.Host.SocketsGiven && c.givenSockets() == nil {
+		c.find(capabilityMissing, "intercept.mode", "a transparent listener needs CAP_NET_RAW, which "+who+" lacks", "systemctl enable kanmon.socket, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
+	}
+	if in.Mark != 0 && !raw {
+		c.find(capabilityMissing, "intercept.mark", "marking connections needs CAP_NET_RAW, which "+who+" lacks", `want user = "kanmon" instead of mark, or: `+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
+	}
+}
+
+// reach: a redirected connection comes to the first address of the interface it came in by, and must be listened for there.
+func (c *checker) reach() {
+	if c.Rules.Mode != intercept.Redirect {
+		return
+	}
+	told := map[string]bool{}
+	for _, in := range c.ingress() {
+		for _, v6 := range []bool{false, true} {
+			if told[fmt.Sprint(in.link.Name, v6)] || in.family != familyBoth && in.family != familyOf(v6) || !c.Config.Intercept.ListensFor(!v6) {
+				continue
+			}
+			told[fmt.Sprint(in.link.Name, v6)] = true
+			c.reachOf(in, v6)
+		}
+	}
+}
+
+func (c *checker) reachOf(in ingress, v6 bool) {
+	var first netip.Addr
+	for _, p := range in.link.Addresses {
+		if p.Addr().Is6() == v6 {
+			first = p.Addr()
+			break
+		}
+	}
+	switch {
+	case !first.IsValid() && in.family == familyOf(v6):
+		c.find(linkWithoutAddress, in.key, fmt.Sprintf("%s comes in by %s, which has no %s address", in.what, in.link.Name, familyName(v6)), fmt.Sprintf("ip address add ADDRESS dev %s, or mode = \"tproxy\"", in.link.Name))
+	case !first.IsValid() || first.IsLinkLocalUnicast() && in.family == familyBoth:
+	case !slices.ContainsFunc(c.Config.Listeners(), func(l netip.AddrPort) bool {
+		return l.Addr() == first || l.Addr().IsUnspecified() && (l.Addr().Is6() == v6 || l.Addr().Is6())
+	}):
+		c.find(listenUnreached, "intercept.listen", fmt.Sprintf("%s comes in by %s and is redirected to its address %s, which is not listened on", in.what, in.link.Name, first), fmt.Sprintf("add %q to listen", netip.AddrPortFrom(first, c.Config.Intercept.Listen[0].Port())))
+	}
+}
