@@ -116,12 +116,12 @@ func hostRows() []row {
 		{id: "program-needed", name: "nft needed", doc: in(plain, "manage_rules = true"), host: without1("nft"), want: "manage_rules: the program nft is not installed", good: in(plain, "manage_rules = true")},
 		{id: "program-missing", name: "no nft", doc: plain, host: without1("nft"), want: "the program nft is not installed: `kanmon rules apply` needs it"},
 		{id: "program-missing", name: "no ip", doc: tproxy(plain), host: without1("ip"), want: "the program ip is not installed", good: tproxy(plain)},
-		{id: "capability-missing", name: "rules without privilege", doc: in(plain, "manage_rules = true"), host: noCapabilities, want: "applying rules needs CAP_NET_ADMIN"},
-		{id: "capability-missing", name: "tproxy without privilege", doc: tproxy(plain), host: noCapabilities, want: "a transparent listener needs CAP_NET_RAW", good: tproxy(plain), goodHost: func(r *rig) {
-			noCapabilities(r)
+		{id: "capability-missing", name: "rules without privilege", doc: in(plain, "manage_rules = true"), host: asDaemon, want: "applying rules needs CAP_NET_ADMIN"},
+		{id: "capability-missing", name: "tproxy without privilege", doc: tproxy(plain), host: asDaemon, want: "a transparent listener needs CAP_NET_RAW", good: tproxy(plain), goodHost: func(r *rig) {
+			asDaemon(r)
 			r.SocketsGiven = true
 		}},
-		{id: "capability-missing", name: "mark without privilege", doc: in(plain, "mark = 0x2525"), host: noCapabilities, want: "marking connections needs CAP_NET_RAW", good: in(plain, "mark = 0x2525")},
+		{id: "capability-missing", name: "mark without privilege", doc: in(plain, "mark = 0x2525"), host: asDaemon, want: "marking connections needs CAP_NET_RAW", good: in(plain, "mark = 0x2525")},
 		{
 			id: "capability-missing", name: "unit without privilege", doc: in(plain, "mark = 0x2525"), host: func(r *rig) { r.unit() }, want: "CAP_NET_RAW, which kanmon.service lacks",
 			good: in(plain, "mark = 0x2525"), goodHost: func(r *rig) {
@@ -210,6 +210,7 @@ func hostRows() []row {
 				return nil, errors.New("only root sees them: sudo kanmon check")
 			}
 		}, want: "note: the firewall's rules: not checked, because only root sees them"},
+		{id: "not-checked", name: "privileges of nobody knows whom", doc: tproxy(plain), host: noCapabilities, want: "intercept.mode: not checked, because a transparent listener needs CAP_NET_RAW, which this process lacks, and kanmon may have it"},
 		{id: "not-checked", name: "no systemd", doc: plain, host: func(r *rig) {
 			r.Service = func(context.Context) (*Service, error) { return nil, errors.New("systemd does not run here") }
 		}, want: "the service: not checked, because systemd does not run here"},

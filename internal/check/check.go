@@ -57,8 +57,8 @@ var checks = []check{
 	{false, (*checker).reversePaths},
 	{false, (*checker).bridges},
 	{false, (*checker).conntrack},
-	{false, (*checker).policyRoutes},
 	{false, (*checker).firewall},
+	{false, (*checker).policyRoutes},
 }
 
 func (s Site) run(ctx context.Context, wanted func(*check) bool) []Finding {
@@ -85,6 +85,8 @@ type checker struct {
 	links    []Interface
 	service  *Service // nil: none is known
 	findings []Finding
+
+	unguarded bool // kanmon's table is not in the kernel: that says it all
 }
 
 // look asks the host for what several checks need.

@@ -75,6 +75,12 @@ func noCapabilities(r *rig) {
 	r.proc("thread-self/status", "Name:\tkanmon\nCapEff:\t0000000000000000\n")
 }
 
+// asDaemon is the start of kanmon itself, without a capability.
+func asDaemon(r *rig) {
+	noCapabilities(r)
+	r.Service = nil
+}
+
 func proc(path, content string) func(*rig) { return func(r *rig) { r.proc(path, content) } }
 
 func tproxy(doc string) string { return in(doc, "mode = 'tproxy'") }

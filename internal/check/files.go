@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -180,6 +181,9 @@ func (c *checker) makeable(u User, n need) {
 	case err == nil && n.use != binds && unix.Faccessat(unix.AT_FDCWD, n.path, unix.W_OK, unix.AT_EACCESS) != nil:
 		c.find(notWritable, n.key, fmt.Sprintf("%s cannot be written by user %s", n.path, u.Name), fmt.Sprintf("chown %s %s", u.Name, n.path))
 		return
+	case err == nil && n.use == keeps && !isDatabase(n.path):
+		c.find(stateWrong, n.key, n.path+" is no SQLite file", "")
+		return
 	case err == nil && n.use == writes:
 		return
 	}
@@ -192,6 +196,19 @@ func (c *checker) makeable(u User, n need) {
 	if err := unix.Faccessat(unix.AT_FDCWD, folder, unix.W_OK|unix.X_OK, unix.AT_EACCESS); err != nil {
 		c.find(notWritable, n.key, fmt.Sprintf("%s cannot be written by user %s", folder, u.Name), fmt.Sprintf("chown %s %s", u.Name, folder))
 	}
+}
+
+// isDatabase reports whether a file can be SQLite's: an empty one can.
+func isDatabase(path string) bool {
+	const magic = "SQLite format 3\x00"
+	f, err := os.Open(path)
+	if err != nil {
+		return true // told of its permissions
+	}
+	defer func() { _ = f.Close() }()
+	begin := make([]byte, len(magic))
+	n, err := io.ReadFull(f, begin)
+	return n == 0 && errors.Is(err, io.EOF) || string(begin) == magic
 }
 
 // hidden reports a file that the unit's sandbox keeps away from kanmon, whatever its permissions say.

@@ -44,6 +44,7 @@ func fileRows() []row {
 		{id: "path-wrong", name: "records", doc: recorded, host: func(r *rig) { r.folder("log/records.jsonl") }, want: "DIR/log/records.jsonl is a directory", good: recorded, goodHost: func(r *rig) { r.folder("log") }},
 		{id: "path-wrong", name: "socket", doc: plain + "[admin]\nsocket = 'DIR/admin.sock'\n", host: file("admin.sock", ""), want: "admin.socket: DIR/admin.sock is a file that is no socket", good: plain + "[admin]\nsocket = 'DIR/admin.sock'\n"},
 		{id: "path-wrong", name: "hash key", doc: hashedDoc(), host: func(r *rig) { r.folder("key") }, want: "DIR/key is a directory", good: hashedDoc(), goodHost: file("key", "0123456789abcdef")},
+		{id: "state-wrong", name: "no database", doc: plain, host: file("standing.db", "[standing]\n"), want: "DIR/standing.db is no SQLite file", goodHost: file("standing.db", "")},
 		{id: "folder-missing", name: "records", doc: recorded, want: "journal.records: DIR/log: no such file or directory [folder-missing]\n      why: kanmon does not start; a reload changes nothing\n      = install -d -o kanmon -m 0750 DIR/log", good: recorded, goodHost: func(r *rig) { r.folder("log") }},
 		{id: "folder-missing", name: "standing", doc: edited(plain, "DIR/standing.db", "DIR/none/standing.db"), want: "standing.file: DIR/none: no such file"},
 		{id: "folder-missing", name: "senders", doc: edited(acme, "DIR/senders.db", "DIR/none/senders.db"), want: "senders.file: DIR/none: no such file", good: acme},

@@ -45,7 +45,7 @@ func (c *checker) ownRules(all *ruleset) {
 		return // nothing to intercept: told elsewhere
 	}
 	const table = "kanmon"
-	if !slices.Contains(all.tables, "inet "+table) {
+	if c.unguarded = !slices.Contains(all.tables, "inet "+table); c.unguarded {
 		if c.serving() || c.service != nil && c.service.RulesOn {
 			c.findAt(rulesGone, "table inet "+table, "it is not in the kernel, and kanmon runs: mail leaves directly", "")
 		} else {

@@ -55,6 +55,12 @@ var (
 		Why:     "kanmon does not start as a service",
 		Cure:    "want a path in /var/lib/kanmon, /var/log/kanmon or /run/kanmon, or widen the unit",
 	})
+	stateWrong = declare(Kind{
+		ID: "state-wrong", Severity: Error, Refuses: true,
+		Meaning: "file of [standing] or [senders] is not a SQLite file",
+		Why:     "kanmon does not start: it would lose what stands there",
+		Cure:    "want another path, or restore the file from a backup",
+	})
 	rulesFileWrong = declare(Kind{
 		ID: "rules-file-wrong", Severity: Error, Refuses: true,
 		Meaning: "the classifier's own rules have an error",
@@ -102,9 +108,9 @@ var (
 		Cure:    "want user of [intercept] and User= of kanmon.service to be the same",
 	})
 	capabilityMissing = declare(Kind{
-		ID: "capability-missing", Severity: Warning,
-		Meaning: "the service, or without one this process, lacks a capability that a setting needs",
-		Why:     "kanmon does not start, or cannot do what the setting says",
+		ID: "capability-missing", Severity: Error, Refuses: true,
+		Meaning: "the service lacks a capability that a setting needs",
+		Why:     "kanmon does not start, or no mail leaves",
 		Cure:    "systemctl edit kanmon: [Service] AmbientCapabilities=…",
 	})
 	programNeeded = declare(Kind{

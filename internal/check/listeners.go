@@ -220,7 +220,7 @@ const (
 	addCapabilities = "systemctl edit kanmon: [Service] AmbientCapabilities=%s CapabilityBoundingSet=%s PrivateUsers=no"
 )
 
-// can reports whether kanmon will have a capability: its unit's say, where there is one.
+// can reports whether kanmon has a capability: its unit's say, where there is one.
 func (c *checker) can(number uint, name string) bool {
 	if c.service != nil {
 		return slices.Contains(c.service.Ambient, name) || c.service.User == "" || c.service.User == "root"
@@ -228,22 +228,28 @@ func (c *checker) can(number uint, name string) bool {
 	return c.Host.capable(number)
 }
 
-// privileges of the service.
+// privileges of the service. Where nothing is known of one, those of this process say little.
 func (c *checker) privileges() {
 	in := &c.Config.Intercept
-	who := "this process"
-	if c.service != nil {
-		who = c.service.Unit
+	lacks := func(key, what, capability, cure string) {
+		switch {
+		case c.service != nil:
+			c.find(capabilityMissing, key, fmt.Sprintf("%s needs %s, which %s lacks", what, capability, c.service.Unit), cure)
+		case c.Host.Service == nil:
+			c.find(capabilityMissing, key, fmt.Sprintf("%s needs %s, which this process lacks", what, capability), cure)
+		default:
+			c.unchecked(c.Config.Where(key), fmt.Sprintf("%s needs %s, which this process lacks, and kanmon may have it", what, capability))
+		}
 	}
 	if in.ManageRules && !c.can(capNetAdmin, nameNetAdmin) {
-		c.find(capabilityMissing, "intercept.manage_rules", "applying rules needs CAP_NET_ADMIN, which "+who+" lacks", "want manage_rules = false with kanmon-rules.service, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_ADMIN", "CAP_NET_ADMIN"))
+		lacks("intercept.manage_rules", "applying rules", "CAP_NET_ADMIN", "want manage_rules = false with kanmon-rules.service, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_ADMIN", "CAP_NET_ADMIN"))
 	}
 	raw := c.can(capNetRaw, nameNetRaw) || c.can(capNetAdmin, nameNetAdmin)
 	if in.Mode == config.ModeTProxy && !raw && !c.Host.SocketsGiven && c.givenSockets() == nil {
-		c.find(capabilityMissing, "intercept.mode", "a transparent listener needs CAP_NET_RAW, which "+who+" lacks", "systemctl enable kanmon.socket, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
+		lacks("intercept.mode", "a transparent listener", "CAP_NET_RAW", "systemctl enable kanmon.socket, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
 	}
 	if in.Mark != 0 && !raw {
-		c.find(capabilityMissing, "intercept.mark", "marking connections needs CAP_NET_RAW, which "+who+" lacks", `want user = "kanmon" instead of mark, or: `+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
+		lacks("intercept.mark", "marking connections", "CAP_NET_RAW", `want user = "kanmon" instead of mark, or: `+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
 	}
 }
 

@@ -82,14 +82,19 @@ func (c *checker) ingress() (list []ingress) {
 // toward gives the interface that leads to a network; nil: it is this host itself, or there is no way.
 func (c *checker) toward(network netip.Prefix) *Interface {
 	host := network.Masked().Addr()
-	if network.Bits() < host.BitLen() {
-		host = host.Next()
+	for range 4 { // the first ones may be this host's own
+		if network.Bits() < host.BitLen() {
+			host = host.Next()
+		}
+		route, err := c.Host.network().Route(host, netip.Addr{}, 0)
+		if err != nil || !network.Contains(host) {
+			return nil
+		}
+		if !route.Local {
+			return c.link(route.Interface)
+		}
 	}
-	route, err := c.Host.network().Route(host, netip.Addr{}, 0)
-	if err != nil || route.Local {
-		return nil
-	}
-	return c.link(route.Interface)
+	return nil
 }
 
 // families: MSAs that have IPv6, too, would send by it past the rules.
@@ -199,7 +204,7 @@ func (c *checker) conntrack() {
 // policyRoutes: tproxy's packets come to this host by a policy route alone.
 func (c *checker) policyRoutes() {
 	in := &c.Config.Intercept
-	if in.Mode != config.ModeTProxy {
+	if in.Mode != config.ModeTProxy || c.unguarded {
 		return
 	}
 	for _, v6 := range []bool{false, true} {
