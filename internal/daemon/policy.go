@@ -23,7 +23,7 @@ func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
 	}
 	s := policy.Settings{
 		Accounts: accounts,
-		Active:   gated(cfg), Identify: identify(out.router), Provider: out.provider, ProviderOf: out.providerOf, Witness: out.witness, Internal: cfg.Senders.Internal,
+		Active:   gated(cfg), Identify: identify(out.router), Behind: behind(out.router), Provider: out.provider, ProviderOf: out.providerOf, Witness: out.witness, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {
@@ -48,6 +48,13 @@ func identify(router *egress.Router) func(session.Origin, *string) policy.Identi
 		}
 		owner := router.Owner(q)
 		return policy.Identity{Tenant: owner.Tenant, Later: owner.Later, Spoofed: owner.Spoofed}
+	}
+}
+
+// behind tells the gate which tenants share an MSA.
+func behind(router *egress.Router) func(session.Origin) []string {
+	return func(origin session.Origin) []string {
+		return router.Behind(egress.Query{Source: origin.Source.Addr(), Port: origin.Port})
 	}
 }
 

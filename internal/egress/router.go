@@ -223,6 +223,14 @@ func (r *Router) Owner(q Query) Owner {
 	return o
 }
 
+// Behind gives all tenants that mail from an MSA may be of, whoever its sender is. It costs a look at each tenant.
+func (r *Router) Behind(q Query) []string {
+	if len(r.tenants.list) == 0 {
+		return []string{q.Source.String()}
+	}
+	return r.tenants.behind(q.Port, q.Source.Unmap())
+}
+
 // Explain is Choose with the reasons.
 func (r *Router) Explain(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)

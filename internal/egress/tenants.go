@@ -25,10 +25,11 @@ type tenants struct {
 }
 
 type tenant struct {
-	name string
-	hash uint64 // of the name
-	pool *addressPool
-	fold *mailbox.Fold
+	name    string
+	hash    uint64 // of the name
+	pool    *addressPool
+	fold    *mailbox.Fold
+	sources []netip.Prefix
 }
 
 // A member is a tenant among several behind the same sources.
@@ -49,7 +50,7 @@ func newTenants(list []Tenant, unknown string, poolOf func(string) (*addressPool
 		if err != nil {
 			return t, fmt.Errorf("tenant %q: %w", c.Name, err)
 		}
-		t.list = append(t.list, tenant{c.Name, hashText(c.Name), p, c.Fold})
+		t.list = append(t.list, tenant{c.Name, hashText(c.Name), p, c.Fold, c.Sources})
 		if c.Port != 0 {
 			t.byPort[c.Port] = i
 		}
@@ -98,6 +99,22 @@ func (t *tenants) find(port uint16, source netip.Addr, senderDomain string) int 
 		}
 	}
 	return t.bySource.find(source)
+}
+
+// behind gives the names of all tenants that have the listener or, where none has, the source: whoever the sender is.
+func (t *tenants) behind(port uint16, source netip.Addr) (names []string) {
+	if i, dedicated := t.byPort[port]; dedicated {
+		return []string{t.name(i)}
+	}
+	for i := range t.list {
+		if slices.ContainsFunc(t.list[i].sources, func(n netip.Prefix) bool { return n.Contains(source) }) {
+			names = append(names, t.name(i))
+		}
+	}
+	if t.unknown != nobody && t.bySource.find(source) == nobody {
+		names = append(names, t.name(t.unknown))
+	}
+	return names
 }
 
 // owner gives the index of a tenant that names the sender's domain as its own, wherever its mail comes from; or nobody.

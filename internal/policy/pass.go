@@ -81,7 +81,7 @@ func (a *pass) Ask(q session.Question) session.Decision {
 	a.step = q.Step
 	switch q.Step {
 	case session.StepConnect:
-		d = a.connect()
+		d = a.connect(q.Unseen)
 	case session.StepAccount:
 		d = a.named(q)
 	case session.StepMail:
@@ -135,15 +135,21 @@ func (a *pass) release() {
 	a.holding, a.waiting, a.waited = nil, false, 0
 }
 
-// connect is asked before the MX is connected to. Whose the session is may not be known yet.
-func (a *pass) connect() session.Decision {
+// connect is asked before the MX is connected to. Whose the session is may not be known yet: where it is not to be seen later either, it
+// must be let in for every tenant that it may be of.
+func (a *pass) connect(unseen bool) session.Decision {
 	id := a.set.Identify(a.origin, nil)
+	if unseen {
+		for _, tenant := range a.set.Behind(a.origin) {
+			if d, blocked := a.blocked(tenant); blocked {
+				return d
+			}
+		}
+	}
 	switch {
 	case id.Tenant != "":
 		a.tenant = id.Tenant
-		if answer := a.policy.detector.Ask(a.tenant, ""); answer.Hand { // nothing that the session can bring may pass: the MX is not bothered
-			d := session.Decision{Refuse: session.RefuseNow, Say: a.stopped(answer)}
-			a.noteContained(&d, answer, "deferred")
+		if d, blocked := a.blocked(a.tenant); blocked { // nothing that the session can bring may pass: the MX is not bothered
 			return d
 		}
 		return a.limits(session.StepConnect, 0)
@@ -152,6 +158,18 @@ func (a *pass) connect() session.Decision {
 	default:
 		return a.stranger(replies.UnknownServer.Say(a.origin.Source.Addr().Unmap().String()))
 	}
+}
+
+// blocked refuses a tenant that a person has blocked.
+func (a *pass) blocked(tenant string) (d session.Decision, blocked bool) {
+	answer := a.policy.detector.Ask(tenant, "")
+	if !answer.Hand {
+		return d, false
+	}
+	a.tenant = tenant
+	d.Refuse, d.Say = session.RefuseNow, a.stopped(answer)
+	a.noteContained(&d, answer, "deferred")
+	return d, true
 }
 
 // stranger refuses who is nobody's, so that the MSA's queue keeps the mail until somebody has seen to it.

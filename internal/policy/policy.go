@@ -22,6 +22,8 @@ import (
 type Settings struct {
 	// Identify says whose a mail is. The sender is nil before MAIL.
 	Identify func(origin session.Origin, sender *string) Identity
+	// Behind gives all tenants that a session may carry mail of, whoever its senders will be.
+	Behind func(origin session.Origin) []string
 	// Provider names the provider of an MX, or the MX itself where none is known.
 	Provider func(mx netip.Addr) string
 	// ProviderOf names the provider of an MX or, where nobody knows whose that is, of a recipient's domain; "" if there is none. The tenant

@@ -56,9 +56,14 @@ func whose(origin session.Origin, sender *string) Identity {
 	return Identity{}
 }
 
+// behind gives the tenants that whose may name.
+func behind(origin session.Origin) []string {
+	return [][]string{1: {"acme"}, 2: {"blue"}, 3: {"acme", "blue"}, 9: nil}[origin.Source.Addr().As4()[2]]
+}
+
 func settingsWith(limits ...*Limit) Settings {
 	return Settings{
-		Identify: whose, Tenants: []string{"acme", "blue"}, Limits: limits,
+		Identify: whose, Behind: behind, Tenants: []string{"acme", "blue"}, Limits: limits,
 		Provider: func(a netip.Addr) string { return "mx:" + a.String() },
 	}
 }

@@ -68,6 +68,7 @@ type Question struct {
 	Sender    string     // of StepMail, as mailbox.Form gives it; "": the null sender
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
+	Unseen    bool       // of StepConnect: the session is passed through, and this is the only question
 	Instead   bool       // of StepLeave: another IP has been refused. It stays the mail's until there is News from this one; nobody can wait
 	Recipient string     // of StepRecipient, as mailbox.Form gives it; behind mailbox.Unreadable stands what it could not read
 

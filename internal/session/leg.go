@@ -212,6 +212,14 @@ func (l *leg) close() {
 	}
 }
 
+// sayEnd tells a peer inside TLS that the stream ends here and was not cut (RFC 8446 §6.1). It is for a peer that reads: else it may take
+// crypto/tls's five seconds.
+func (l *leg) sayEnd() {
+	if conn, isTLS := l.conn.(*tls.Conn); isTLS {
+		_ = conn.CloseWrite()
+	}
+}
+
 // reset closes the connection with a RST.
 func (l *leg) reset() {
 	if c, ok := l.base.(interface{ SetLinger(int) error }); ok {

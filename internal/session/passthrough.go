@@ -13,9 +13,9 @@ import (
 )
 
 // passThrough relays octets both ways and looks at nothing: for MSAs that insist on their own TLS with a destination.
-// Only the connection is recorded. It lasts until both sides have closed, one was reset, or nothing moved for long.
+// Only the connection is recorded, and the gate has been asked about no more than that. It lasts until both sides have closed, one was
+// reset, or nothing moved for long.
 func (s *session) passThrough() error {
-	s.log.notef("connected from %s", s.info.Source)
 	s.info.MX.State, s.info.MSA.State = TLSPassthrough, TLSPassthrough
 	if err := s.openMX(stageDialled); err != nil {
 		return s.ungreeted(err)
@@ -72,7 +72,7 @@ func (s *session) pump(to, from *leg, flow *flow) error {
 		err := from.in.Fill()
 		if err == nil {
 			p := from.in.Buffered()
-			err = to.write(p, s.e.timeout(PhaseBody))
+			err = to.write(p, idle) // a peer that does not read for long is nobody's business but the two peers'
 			from.in.Discard(len(p))
 			flow.moved()
 		} else if errors.Is(err, os.ErrDeadlineExceeded) && flow.still() < idle && !s.e.Live.cutting() {

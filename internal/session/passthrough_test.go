@@ -93,3 +93,69 @@ func TestPassthroughGoesOnFromAnotherIP(t *testing.T) {
 		}))
 	}
 }
+
+// Where nothing but the connection is seen, the gate is asked about that: who may not send is served without an MX, and told at MAIL.
+//
+// audit-F6
+func TestPassthroughAsksTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := passRig()
+		asked := 0
+		r.engine.Gate = refusing(func(q session.Question) bool {
+			asked++
+			return q.Step == session.StepConnect && q.Unseen
+		}, tooMuch)
+		msa := helloWithoutMX(t, r)
+		if reply := msa.Command("MAIL FROM:<a@example.com>"); reply.Code != 451 || !strings.Contains(reply.String(), tooMuch.Text) {
+			t.Errorf("MAIL: %s", reply)
+		}
+		finishSession(msa)
+		if r.dials() != 0 || asked != 1 {
+			t.Errorf("%d dials, the gate was asked %d times", r.dials(), asked)
+		}
+	})
+}
+
+// What the gate counts is held for as long as the session lasts, and given back.
+func TestPassthroughLeavesTheGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := passRig()
+		gate := refusing(nothing, session.Decision{})
+		r.engine.Gate = gate
+		msa := r.msa(t)
+		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+		if before := gate.heard; !got.All(smtptest.Accepted) || len(before) != 1 {
+			t.Errorf("%v %v; the gate heard %q", got.Verdicts, got.Err, before)
+		}
+		finishSession(msa)
+		time.Sleep(time.Minute)
+		if heard := gate.heard; len(heard) != 2 || heard[1] != "closed" {
+			t.Errorf("the gate heard %q", heard)
+		}
+	})
+}
+
+// A peer that does not read for minutes is waited for, as it would be directly.
+//
+// audit-F15
+func TestPassthroughWaitsForAPeerThatDoesNotRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := passRig()
+		far := make(chan *smtptest.Conn, 1)
+		r.engine.Dialer = dialOnceTo(func(_, mx *smtptest.Conn) { far <- mx })
+		conn, _, ended := r.connect()
+		mx := <-far
+		const octets = 1 << 20
+		go func() {
+			_, _ = io.WriteString(conn, strings.Repeat("x", octets))
+			_ = conn.CloseWrite()
+		}()
+		time.Sleep(10 * time.Minute)
+		if n, err := io.Copy(io.Discard, mx); n != octets || err != nil {
+			t.Errorf("the MX got %d octets, %v", n, err)
+		}
+		_ = mx.Close()
+		_ = conn.Close()
+		<-ended
+	})
+}

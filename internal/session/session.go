@@ -72,14 +72,23 @@ func (s *session) run() {
 }
 
 func (s *session) converse() error {
-	if s.dest.Passthrough {
-		return s.passThrough()
-	}
 	if s.e.Gate != nil {
 		s.gate = &gating{pass: s.e.Gate.Enter(s.origin())}
 		defer s.leaveGate()
 	}
-	if err := s.greet(); err != nil {
+	s.log.notef("connected from %s", s.info.Source)
+	s.mayDelay(bannerDelay)
+	_, no := s.ask(smtp.Command{}, Question{Step: StepConnect, Unseen: s.dest.Passthrough})
+	var err error
+	switch {
+	case no != nil:
+		err = s.greetWithoutMX("not let in", no)
+	case s.dest.Passthrough:
+		return s.passThrough()
+	default:
+		err = s.greet()
+	}
+	if err != nil {
 		return err
 	}
 	for !s.quit {
@@ -102,11 +111,6 @@ func (s *session) converse() error {
 
 // greet opens the MX leg as far as its banner and passes that on.
 func (s *session) greet() error {
-	s.log.notef("connected from %s", s.info.Source)
-	s.mayDelay(bannerDelay)
-	if _, no := s.ask(smtp.Command{}, Question{Step: StepConnect}); no != nil {
-		return s.greetWithoutMX("not let in", no)
-	}
 	if err := s.openMX(stageBanner); errors.Is(err, ErrSuspended) {
 		return s.greetWithoutMX(err.Error(), &replySuspended)
 	} else if err != nil {
@@ -344,6 +348,9 @@ func (s *session) finish(err error) {
 
 // part closes the MSA's connection: with a RST where that is what its MX would have given it.
 func (s *session) part(f *failure) {
+	if f == nil {
+		s.msa.sayEnd()
+	}
 	if f == nil || f.parting == partInWords {
 		s.msa.close()
 		return

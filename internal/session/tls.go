@@ -20,17 +20,22 @@ import (
 // can speak to, no certificate checked, no server name sent (as Postfix does without a policy), and sessions resumed across all
 // tenants of one MX. Go cannot speak DHE-only, SSLv3 or export suites: such an MX is downgraded, and recorded so.
 func ClientTLS() *tls.Config {
-	var suites []uint16
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		suites = append(suites, s.ID)
-	}
 	return &tls.Config{
 		InsecureSkipVerify:          true, // opportunistic: an unverified MX beats plain text
 		MinVersion:                  tls.VersionTLS10,
-		CipherSuites:                suites,
+		CipherSuites:                allSuites(),
 		ClientSessionCache:          newTickets(),
 		DynamicRecordSizingDisabled: true, // bodies go in full records
 	}
+}
+
+// allSuites are all that Go has, those that it does not offer by itself too (RSA key exchange, 3DES): the alternative is plain text, or no
+// mail. Which of them is taken is crypto/tls's own order.
+func allSuites() (suites []uint16) {
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		suites = append(suites, s.ID)
+	}
+	return suites
 }
 
 // classicalCurves are crypto/tls's own without the post-quantum ones.
@@ -228,6 +233,7 @@ func (e *Engine) tlsToMSA() *tls.Config {
 	e.toMSA.once.Do(func() {
 		e.toMSA.config = &tls.Config{
 			MinVersion:     tls.VersionTLS10, // the alternative for an old MSA is plain text
+			CipherSuites:   allSuites(),
 			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return e.Certificate() },
 		}
 	})
