@@ -57,16 +57,28 @@ func groups(listen []netip.AddrPort) [][]netip.AddrPort {
 }
 
 func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
-	return &gate{
+	g := &gate{
 		addresses: addresses,
 		listener: &intercept.Listener{
-			Mode:   modeOf(cfg.Intercept.Mode),
-			Loops:  d.loops,
-			Handle: d.handle,
-			Refuse: d.refuse,
-			Log:    d.log,
+			Dedicated: !slices.Contains(cfg.Intercept.Listen, addresses[0]),
+			Mode:      modeOf(cfg.Intercept.Mode),
+			Loops:     d.loops,
+			Handle:    d.handle,
+			Refuse:    d.refuse,
+			Log:       d.log,
 		},
 	}
+	g.setWires(cfg)
+	return g
+}
+
+// setWires tells the listener which interfaces its port is for.
+func (g *gate) setWires(cfg *config.Config) {
+	var interfaces []string
+	if i := slices.IndexFunc(cfg.Tenants, func(t config.Tenant) bool { return t.ListenPort == int(g.addresses[0].Port()) }); i >= 0 {
+		interfaces = cfg.Tenants[i].Interfaces
+	}
+	g.listener.SetWires(interfaces)
 }
 
 // openFirstGates opens all listeners, or adopts those that systemd has opened.
@@ -139,11 +151,14 @@ func closeAll(sockets []net.Listener) error {
 }
 
 // A gatePlan is a change of listeners, up to the point where nothing can fail any more.
-type gatePlan struct{ kept, opened, dropped []*gate }
+type gatePlan struct {
+	cfg                   *config.Config
+	kept, opened, dropped []*gate
+}
 
 // planGates opens the listeners that a configuration adds. Those it drops stay open.
 func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, error) {
-	plan := &gatePlan{dropped: slices.Clone(d.gates)}
+	plan := &gatePlan{cfg: cfg, dropped: slices.Clone(d.gates)}
 	for _, addresses := range groups(cfg.Listeners()) {
 		same := func(g *gate) bool { return slices.Equal(g.addresses, addresses) }
 		if i := slices.IndexFunc(plan.dropped, same); i >= 0 {
@@ -170,6 +185,9 @@ func (p *gatePlan) abandon() {
 
 // carryOut serves what the plan opened, closes what it drops, and gives the listeners there are now.
 func (p *gatePlan) carryOut(log *slog.Logger) []*gate {
+	for _, g := range p.kept {
+		g.setWires(p.cfg)
+	}
 	for _, g := range p.opened {
 		g.serve()
 	}

@@ -23,22 +23,23 @@ import (
 // An outlet decides which sending IP a mail leaves from, and learns from what MXs say to it. It joins pools and routes,
 // providers, classification and standing into what sessions ask for: their Dialer, Mover and Judge.
 type outlet struct {
-	router    *egress.Router
-	dialer    dialer
-	providers *provider.Lookup
-	rules     *classify.Rules
-	book      *standing.Book
-	handlings []config.Handling // by the number of the route; 0: without one
-	pins      *keep.Memory[pinKey, netip.Addr]
-	forecast  *egress.Forecast
-	resets    resets
-	dials     *dials // of all generations; nil: nothing is remembered
-	probes    probes
-	rescues   *rescues
-	sites     *sites
-	block     standing.Block
-	tenants   int            // configured
-	domains   map[string]int // of each provider with a name
+	router     *egress.Router
+	dialer     dialer
+	ownAddress func(netip.Addr) bool // tells the addresses of this host, that an MSA on it may have; nil: nobody asks
+	providers  *provider.Lookup
+	rules      *classify.Rules
+	book       *standing.Book
+	handlings  []config.Handling // by the number of the route; 0: without one
+	pins       *keep.Memory[pinKey, netip.Addr]
+	forecast   *egress.Forecast
+	resets     resets
+	dials      *dials // of all generations; nil: nothing is remembered
+	probes     probes
+	rescues    *rescues
+	sites      *sites
+	block      standing.Block
+	tenants    int            // configured
+	domains    map[string]int // of each provider with a name
 }
 
 // A dialer connects from a sending IP.
@@ -62,7 +63,7 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		if len(req.Avoid) > 0 {
 			return session.Outbound{}, session.ErrNoOtherIP
 		}
-		return o.dialer.DialFrom(ctx, egress.SendingIP{}, req.Destination)
+		return o.dialUnseen(ctx, req)
 	}
 	ip, probing, err := o.permitted(choice, req)
 	if err != nil {
@@ -86,6 +87,18 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		}
 	}
 	return out, nil
+}
+
+// dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
+// kernel does.
+func (o *outlet) dialUnseen(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	var from egress.SendingIP
+	if o.ownAddress != nil && o.ownAddress(req.Source) {
+		from.Address = req.Source
+	}
+	out, err := o.dialer.DialFrom(ctx, from, req.Destination)
+	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
+	return out, err
 }
 
 // permitted gives the sending IP to dial from, and whether the session probes it or will with its mail. Those that the

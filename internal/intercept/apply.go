@@ -10,26 +10,28 @@ import (
 	"strings"
 )
 
-// Apply loads the rules: in tproxy mode first the policy route, then in one transaction the table, in place of one that
-// an earlier Apply left. It can be repeated. In tproxy mode direct connections that are already open are cut; their MSAs
-// try again.
+// Apply loads the rules: in one transaction the table, in place of one that an earlier Apply left, and then in tproxy mode the policy
+// route. It can be repeated. An error about the policy route leaves the table in force: mail of that family is refused, and does not
+// pass directly. In tproxy mode direct connections that are already open are cut; their MSAs try again.
 //
 // The rules stay when kanmon ends: mail is then refused, and waits at the MSAs.
 func (r Rules) Apply(ctx context.Context) error {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("firewall rules: %w", err)
 	}
-	if r.Mode == TProxy {
-		for _, command := range r.routeCommands("add") {
-			if err := run(ctx, "", "File exists", command...); err != nil {
-				return fmt.Errorf("add the policy route: %w", err)
-			}
-		}
-	}
 	if err := run(ctx, r.Text(), "", "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("load the firewall rules: %w", err)
 	}
-	return nil
+	if r.Mode != TProxy {
+		return nil
+	}
+	var errs []error
+	for _, command := range r.routeCommands("add") {
+		if err := run(ctx, "", "File exists", command...); err != nil {
+			errs = append(errs, fmt.Errorf("add the policy route: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Remove takes away what Apply made, with the same Rules: the table, and in tproxy mode the policy route. It can be repeated.

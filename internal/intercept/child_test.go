@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -57,7 +59,7 @@ func runChild(text string) {
 	}
 }
 
-// runMX is a server that greets and says nothing more.
+// runMX is a server that greets, and answers each line with one: BIG with a long one.
 func runMX() error {
 	ln, err := net.Listen("tcp", "[::]:25")
 	if err != nil {
@@ -74,7 +76,14 @@ func runMX() error {
 			go func() {
 				defer conn.Close()
 				_, _ = io.WriteString(conn, "220 mx\r\n")
-				_, _ = io.Copy(io.Discard, conn)
+				for in := bufio.NewScanner(conn); in.Scan(); {
+					answer := "250 mx\r\n"
+					if in.Text() == "BIG" {
+						answer = "250 " + strings.Repeat("x", 1<<20) + "\r\n"
+					}
+					_, _ = io.WriteString(conn, answer)
+				}
+				time.Sleep(100 * time.Millisecond) // its FIN comes when who has closed knows nothing of the connection any more
 			}()
 		}
 	}()
@@ -96,6 +105,9 @@ func runMSA() {
 		held = nil
 		d := net.Dialer{Timeout: cmp.Or(s.Timeout, 5*time.Second)}
 		d.SetMultipathTCP(s.MPTCP)
+		if s.Port != 0 {
+			d.LocalAddr = &net.TCPAddr{Port: s.Port}
+		}
 		for range s.Hold {
 			if conn, err := d.Dial("tcp", s.Target.String()); err == nil {
 				held = append(held, conn)
@@ -106,7 +118,7 @@ func runMSA() {
 			continue
 		}
 		start := time.Now()
-		line, err := greeting(&d, s.Target.String())
+		line, err := converse(&d, s)
 		if err != nil {
 			say.Info("answer", "error", err, "took", time.Since(start))
 			continue
@@ -115,15 +127,32 @@ func runMSA() {
 	}
 }
 
-// greeting gives the first line of a server.
-func greeting(d *net.Dialer, address string) (string, error) {
-	conn, err := d.Dial("tcp", address)
+// converse gives the first line of a server, or its answer to what is to be said.
+func converse(d *net.Dialer, s sending) (string, error) {
+	conn, err := d.Dial("tcp", s.Target.String())
 	if err != nil {
 		return "", err
 	}
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(d.Timeout))
-	return bufio.NewReader(conn).ReadString('\n')
+	in := bufio.NewReader(conn)
+	line, err := in.ReadString('\n')
+	if err != nil || s.Say == "" {
+		return line, err
+	}
+	if s.Stray {
+		if err := sendStray(conn.(*net.TCPConn), "RCPT TO:<secret@mx.example>\r\n"); err != nil {
+			return "", fmt.Errorf("stray segment: %w", err)
+		}
+		time.Sleep(200 * time.Millisecond) // the answer to it, if there is one
+	}
+	if _, err := io.WriteString(conn, s.Say+"\r\n"); err != nil {
+		return "", err
+	}
+	if line, err = in.ReadString('\n'); len(line) > 80 {
+		line = line[:8] + "\r\n"
+	}
+	return line, err
 }
 
 func mode(o options) intercept.Mode {
@@ -146,46 +175,54 @@ func runGateway(o options, commands map[string]func()) error {
 		ips = append(ips, egress.SendingIP{Address: a})
 	}
 	dialer := egress.NewDialer(egress.Config{SendingIPs: ips, Mark: o.OwnMark, Guard: loops})
-	l := &intercept.Listener{
-		Mode: mode(o), Loops: loops, Log: say,
-		Handle: func(conn *net.TCPConn, origin session.Origin) {
-			say.Info("handled", "source", origin.Source, "destination", origin.Destination, "port", origin.Port)
-			if o.Hold {
-				_, _ = io.Copy(io.Discard, conn)
+	newListener := func() *intercept.Listener {
+		return &intercept.Listener{
+			Mode: mode(o), Loops: loops, Log: say,
+			Handle: func(conn *net.TCPConn, origin session.Origin) {
+				say.Info("handled", "source", origin.Source, "destination", origin.Destination, "port", origin.Port)
+				if o.Hold {
+					_, _ = io.Copy(io.Discard, conn)
+					_ = conn.Close()
+					return
+				}
+				relay(conn, origin, dialer)
+			},
+			Refuse: func(conn *net.TCPConn, origin session.Origin, why session.Refusal) {
+				say.Info("refused", "source", origin.Source, "destination", origin.Destination, "why", why)
+				_, _ = fmt.Fprintf(conn, "421 refused %d\r\n", why)
 				_ = conn.Close()
-				return
+			},
+		}
+	}
+	var opened []*intercept.Listener
+	var served sync.WaitGroup
+	for i := range len(o.Dedicated) + 1 { // one for the port of all, and one for each dedicated one
+		l, listen := newListener(), o.Listen
+		if i > 0 {
+			d := o.Dedicated[i-1]
+			l.Dedicated, listen = true, nil
+			l.SetWires(d.Interfaces)
+			for _, a := range o.Listen {
+				listen = append(listen, netip.AddrPortFrom(a.Addr(), d.Port))
 			}
-			relay(conn, origin, dialer)
-		},
-		Refuse: func(conn *net.TCPConn, origin session.Origin, why session.Refusal) {
-			say.Info("refused", "source", origin.Source, "destination", origin.Destination, "why", why)
-			_, _ = fmt.Fprintf(conn, "421 refused %d\r\n", why)
-			_ = conn.Close()
-		},
-	}
-	open := l.Open
-	if o.Adopt {
-		open = func(ctx context.Context, addresses []netip.AddrPort) error { return adopt(ctx, l, addresses) }
-	}
-	listen := o.Listen
-	for _, d := range o.Dedicated {
-		for _, a := range o.Listen {
-			listen = append(listen, netip.AddrPortFrom(a.Addr(), d.Port))
 		}
+		open := l.Open
+		if o.Adopt {
+			open = func(ctx context.Context, addresses []netip.AddrPort) error { return adopt(ctx, l, addresses) }
+		}
+		if err := open(context.Background(), listen); err != nil {
+			return err
+		}
+		opened = append(opened, l)
+		served.Go(l.Serve)
 	}
-	if err := open(context.Background(), listen); err != nil {
-		return err
-	}
-	served := make(chan struct{})
-	go func() {
-		l.Serve()
-		close(served)
-	}()
 	commands["close"] = func() {
-		if err := l.Close(); err != nil {
-			say.Error("failed", "error", err)
+		for _, l := range opened {
+			if err := l.Close(); err != nil {
+				say.Error("failed", "error", err)
+			}
 		}
-		<-served
+		served.Wait()
 	}
 	say.Info("ready")
 	return nil
@@ -239,7 +276,7 @@ func relay(conn *net.TCPConn, origin session.Origin, dialer *egress.Dialer) {
 	}
 	go func() {
 		_, _ = io.Copy(out.Conn, conn)
-		_ = out.Conn.(*net.TCPConn).CloseWrite()
+		_ = out.Conn.Close()
 	}()
 	_, _ = io.Copy(conn, out.Conn)
 	_ = out.Conn.Close()

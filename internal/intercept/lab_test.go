@@ -56,11 +56,7 @@ func newLab(t *testing.T) *lab {
 		sendIP: map[string]string{"ipv4": "10.77.2.10", "ipv6": "fd77:2::10"},
 	}
 	for _, ns := range []string{l.msa, l.gw, l.mx} {
-		command(t, "", "ip", "netns", "add", ns)
-		t.Cleanup(func() { command(t, "", "ip", "netns", "delete", ns) })
-		// Without duplicate address detection, which takes its seconds. All sysctls here are the namespace's own.
-		command(t, "", "ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0")
-		command(t, "", "ip", "-n", ns, "link", "set", "lo", "up")
+		l.add(ns)
 	}
 	l.link("msa0", l.msa, "10.77.1", "fd77:1:")
 	l.link("out0", l.mx, "10.77.2", "fd77:2:")
@@ -70,6 +66,24 @@ func newLab(t *testing.T) *lab {
 	l.mxs = l.start(l.mx, options{Role: "mx"})
 	l.mxs.expect("ready")
 	return l
+}
+
+// namespace makes one more.
+func (l *lab) namespace(name string) (ns string) {
+	l.t.Helper()
+	ns = strings.TrimSuffix(l.msa, "msa") + name
+	l.add(ns)
+	return ns
+}
+
+func (l *lab) add(ns string) {
+	l.t.Helper()
+	command(l.t, "", "ip", "netns", "add", ns)
+	l.t.Cleanup(func() { command(l.t, "", "ip", "netns", "delete", ns) })
+	// Without duplicate address detection, which takes its seconds. All sysctls here are the namespace's own.
+	command(l.t, "", "ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
+		"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+	command(l.t, "", "ip", "-n", ns, "link", "set", "lo", "up")
 }
 
 // link joins the gateway's interface to the eth0 of a neighbour, which gets its default routes over it.
@@ -213,6 +227,9 @@ type sending struct {
 	Hold    int // connections to open, and to hold until the next sending; 0: one, to close when answered
 	MPTCP   bool
 	Timeout time.Duration // 0: 5 s
+	Port    int           // to connect from; 0: any
+	Stray   bool          // send a segment from far outside of the connection's window, then a command
+	Say     string        // a command behind the greeting, whose answer is the one that counts
 }
 
 // An event is what a child says on a line of its standard output.
@@ -353,6 +370,14 @@ func (c *child) collect() {
 		default:
 			return
 		}
+	}
+}
+
+// drop takes what the child has said so far as expected.
+func (c *child) drop(msg string) {
+	c.tell("report")
+	for c.unexpected(msg) > 0 {
+		c.expect(msg)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -47,10 +48,18 @@ type Listener struct {
 
 	Log *slog.Logger // nil: slog.Default()
 
-	ports   map[uint16]struct{} // listened on; not changed once Serve runs
-	mu      sync.Mutex
-	sockets []socket
-	closed  chan struct{} // made by the first Open or Adopt
+	Dedicated bool // the port is for some interfaces alone, see SetWires
+
+	ports     map[uint16]struct{} // listened on; not changed once Serve runs
+	accepting sync.WaitGroup
+	mu        sync.Mutex
+	serving   bool
+	over      bool
+	addresses []netip.AddrPort // of Open
+	patterns  []string         // of SetWires
+	unbound   bool             // no socket can be bound to an interface
+	sockets   []socket
+	closed    chan struct{} // made by the first Open or Adopt
 }
 
 // A socket is one address that a Listener listens on.
@@ -58,27 +67,34 @@ type socket struct {
 	*net.TCPListener
 	addr    netip.AddrPort
 	adopted bool
+	on      wire
 }
 
-// A peer that vanished without a word is found after 60 + 4×30 s.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}
+// A peer that vanished without a word is found after 40 + 4×35 s. The first probe goes out before conntrack forgets an MSA that has closed
+// its sending side and waits for the MX's answer, 60 s: NAT would not know the answer any more.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 40 * time.Second, Interval: 35 * time.Second, Count: 4}
 
 // Open listens on the addresses. The IPv6 wildcard address takes IPv4 too, unless the IPv4 wildcard address with the same
 // port is among the addresses. If one cannot be opened, none is.
 func (l *Listener) Open(ctx context.Context, addresses []netip.AddrPort) error {
-	var opened []*net.TCPListener
-	for _, a := range addresses {
-		ln, err := l.open(ctx, a, networkFor(a, addresses))
-		if err != nil {
-			for _, ln := range opened {
-				_ = ln.Close()
-			}
-			return err
-		}
-		opened = append(opened, ln)
+	want, err := l.wanted()
+	if err != nil {
+		return err
 	}
-	for _, ln := range opened {
-		l.add(ln, false)
+	opened, err := l.openOn(ctx, addresses, want)
+	if l.cannotBind(err) {
+		opened, err = l.openOn(ctx, addresses, []wire{{}})
+	}
+	if err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prepare(addresses)
+	l.addresses = append(l.addresses, addresses...)
+	for _, s := range opened {
+		l.ports[s.addr.Port()] = struct{}{}
+		l.take(s)
 	}
 	return nil
 }
@@ -103,7 +119,7 @@ func hasWildcard4(all []netip.AddrPort, port uint16) bool {
 	return false
 }
 
-func (l *Listener) open(ctx context.Context, a netip.AddrPort, network string) (*net.TCPListener, error) {
+func (l *Listener) open(ctx context.Context, a netip.AddrPort, network string, on wire) (*net.TCPListener, error) {
 	lc := net.ListenConfig{KeepAlive: -1} // connections inherit what the control function sets
 	// On a connection that the MSA opened with MPTCP, SO_ORIGINAL_DST fails (EOPNOTSUPP).
 	lc.SetMultipathTCP(false)
@@ -112,11 +128,14 @@ func (l *Listener) open(ctx context.Context, a netip.AddrPort, network string) (
 		if l.Mode == TProxy {
 			err = errors.Join(err, setTransparent(c, network == "tcp6"))
 		}
+		if l.Dedicated {
+			err = errors.Join(err, bindTo(c, on))
+		}
 		return err
 	}
 	ln, err := lc.Listen(ctx, network, a.String())
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", a, err)
+		return nil, fmt.Errorf("listen on %s%s: %w", a, on, err)
 	}
 	return ln.(*net.TCPListener), nil
 }
@@ -137,29 +156,42 @@ func (l *Listener) Adopt(ln net.Listener) error {
 			return fmt.Errorf("adopt %s: %w", ln.Addr(), err)
 		}
 	}
-	l.add(tcp, true)
+	s := socket{TCPListener: tcp, addr: unmap(tcp.Addr()), adopted: true}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.prepare([]netip.AddrPort{s.addr})
+	l.take(s)
 	return nil
 }
 
-func (l *Listener) add(ln *net.TCPListener, adopted bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// prepare makes what the first addresses need.
+func (l *Listener) prepare(addresses []netip.AddrPort) {
 	if l.closed == nil {
 		l.closed = make(chan struct{})
 		l.ports = make(map[uint16]struct{})
 	}
-	s := socket{ln, unmap(ln.Addr()), adopted}
-	l.sockets = append(l.sockets, s)
-	l.ports[s.addr.Port()] = struct{}{}
+	for _, a := range addresses {
+		l.ports[a.Port()] = struct{}{}
+	}
 }
 
-// Addrs gives the addresses listened on.
+// take has a socket accept, if the others do.
+func (l *Listener) take(s socket) {
+	l.sockets = append(l.sockets, s)
+	if l.serving {
+		l.accepting.Go(func() { l.accept(s) })
+	}
+}
+
+// Addrs gives the addresses listened on, on whatever wires.
 func (l *Listener) Addrs() []netip.AddrPort {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var list []netip.AddrPort
 	for _, s := range l.sockets {
-		list = append(list, s.addr)
+		if !slices.Contains(list, s.addr) {
+			list = append(list, s.addr)
+		}
 	}
 	return list
 }
@@ -167,13 +199,15 @@ func (l *Listener) Addrs() []netip.AddrPort {
 // Serve accepts connections until Close, and then returns.
 func (l *Listener) Serve() {
 	l.mu.Lock()
-	sockets := l.sockets
-	l.mu.Unlock()
-	var all sync.WaitGroup
-	for _, s := range sockets {
-		all.Go(func() { l.accept(s) })
+	l.serving = true
+	for _, s := range l.sockets {
+		l.accepting.Go(func() { l.accept(s) })
 	}
-	all.Wait()
+	l.mu.Unlock()
+	if l.Dedicated {
+		l.tendWires()
+	}
+	l.accepting.Wait()
 }
 
 // Close stops accepting. Connections waiting in the kernel's queues are reset; those accepted go on.
@@ -184,9 +218,9 @@ func (l *Listener) Close() error {
 	for _, s := range l.sockets {
 		errs = append(errs, s.Close())
 	}
-	if l.sockets != nil {
+	if l.closed != nil && !l.over {
 		close(l.closed)
-		l.sockets = nil
+		l.sockets, l.over = nil, true
 	}
 	return errors.Join(errs...)
 }

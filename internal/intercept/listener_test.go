@@ -188,7 +188,7 @@ func TestKeepAlive(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if options, want := <-got, [4]int{1, 60, 30, 4}; options != want {
+		if options, want := <-got, [4]int{1, 40, 35, 4}; options != want {
 			t.Errorf("adopted %t: on, idle, interval and count are %v, want %v", adopted, options, want)
 		}
 		_ = conn.Close()

@@ -118,6 +118,9 @@ func (l *Loops) Own(peer, destination netip.AddrPort) bool {
 	return own
 }
 
+// IsOwnAddress reports whether an MSA with this address is on this host.
+func (l *Loops) IsOwnAddress(a netip.Addr) bool { return !a.IsLoopback() && l.host.has(a) }
+
 // look gives the answer, or a waiter for it.
 func (l *Loops) look(connection ends) (own bool, w *waiter) {
 	here := l.host.has(connection.local.Addr())

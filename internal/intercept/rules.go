@@ -154,12 +154,13 @@ type family struct {
 	flag     string // of ip(8)
 	sources  string // the table's set of them
 	loopback string
+	errors   string // match of the ICMP messages about a connection's packets
 	is       func(netip.Addr) bool
 }
 
 var (
-	ipv4 = family{"IPv4", "ip", "ipv4", "-4", "sources4", "127.0.0.1", netip.Addr.Is4}
-	ipv6 = family{"IPv6", "ip6", "ipv6", "-6", "sources6", "[::1]", netip.Addr.Is6}
+	ipv4 = family{"IPv4", "ip", "ipv4", "-4", "sources4", "127.0.0.1", "icmp type { destination-unreachable, time-exceeded, parameter-problem }", netip.Addr.Is4}
+	ipv6 = family{"IPv6", "ip6", "ipv6", "-6", "sources6", "[::1]", "icmpv6 type { destination-unreachable, packet-too-big, time-exceeded, parameter-problem }", netip.Addr.Is6}
 )
 
 // listens reports whether a family is listened on. Mail of one that is not is refused, not let through.
@@ -196,6 +197,23 @@ func (r Rules) target(f family, port uint16) string {
 		}
 	}
 	return fmt.Sprintf("%s:%d", f.loopback, port)
+}
+
+// fixed is the address that a family's redirected connections must be sent to, because it is not listened on at every address; "" otherwise,
+// and where it is not listened on at all.
+func (r Rules) fixed(f family) string {
+	fixed := ""
+	for _, a := range r.Listen {
+		switch addr := a.Addr().Unmap(); {
+		case addr.IsUnspecified() && (f.is(addr) || addr == netip.IPv6Unspecified()):
+			return ""
+		case f.is(addr) && !addr.IsLoopback() && fixed == "":
+			if fixed = addr.String(); addr.Is6() {
+				fixed = "[" + fixed + "]"
+			}
+		}
+	}
+	return fixed
 }
 
 // A match is the beginning of a rule for forwarded mail, and the port that the mail goes to.
@@ -272,14 +290,18 @@ func (r Rules) ports() string {
 func (r Rules) exclusions() []string {
 	var list []string
 	if r.User != "" {
-		user := r.User
-		if strings.Trim(user, "0123456789") != "" {
-			user = fmt.Sprintf("%q", user)
-		}
-		list = append(list, "meta skuid "+user)
+		list = append(list, "meta skuid "+r.quotedUser())
 	}
 	if r.Mark != 0 {
 		list = append(list, fmt.Sprintf("meta mark %#x", r.Mark))
 	}
 	return list
+}
+
+// quotedUser is the user as nft wants it.
+func (r Rules) quotedUser() string {
+	if strings.Trim(r.User, "0123456789") == "" {
+		return r.User
+	}
+	return strconv.Quote(r.User)
 }

@@ -2,6 +2,7 @@ package intercept
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -57,30 +58,23 @@ func (r Rules) redirectChains(t *script) {
 		t.line("type nat hook prerouting priority dstnat; policy accept;")
 		r.refuseFamilies(t)
 		for _, m := range r.matches() {
-			if !r.onlyRefused(m) {
-				t.linef("%s%s counter redirect to :%d", m.text, elsewhere, m.port)
-			}
+			r.redirectTo(t, m)
 		}
 		t.close()
 
-		t.comment("What NAT did not see (notrack) must not pass directly. Connections older than these rules may end.")
+		t.comment("What NAT did not see (notrack), or does not know for a part of its connection, must not pass directly: it would leave in")
+		t.line("# clear, from the MSA's own address. Connections older than these rules may end.")
 		t.open("chain forward")
 		t.line("type filter hook forward priority filter; policy accept;")
 		for _, m := range r.matches() {
+			t.linef("%stcp dport 25 ct state invalid counter drop", m.text)
 			t.linef("%stcp dport 25 ct state new,untracked counter reject with tcp reset", m.text)
 		}
 		t.close()
+		r.wires(t)
 	}
 	if r.Local {
-		t.comment("This host's own mail, but kanmon's.")
-		t.open("chain output")
-		t.line("type nat hook output priority -100; policy accept;")
-		r.excludeOwn(t)
-		for _, f := range r.refused() {
-			t.linef("meta nfproto %s %s counter reject with tcp reset", f.nfproto, elsewhere)
-		}
-		t.linef("%s counter redirect to :%d", elsewhere, r.port())
-		t.close()
+		r.redirectOutput(t)
 	}
 	t.comment("Nobody connects to kanmon directly.")
 	t.open("chain input")
@@ -89,7 +83,87 @@ func (r Rules) redirectChains(t *script) {
 	t.close()
 }
 
+// redirectTo writes the rules that send matching connections to the listeners: to the incoming interface's own address or, where a family
+// is listened on at other addresses alone, to one of these.
+func (r Rules) redirectTo(t *script, m match) {
+	if r.onlyRefused(m) {
+		return
+	}
+	if r.fixed(ipv4) == "" && r.fixed(ipv6) == "" {
+		t.linef("%s%s counter redirect to :%d", m.text, elsewhere, m.port)
+		return
+	}
+	for _, f := range []family{ipv4, ipv6} {
+		text, ok := m.of(f)
+		switch address := r.fixed(f); {
+		case !ok || r.refuses(f):
+		case address == "":
+			t.linef("%s%s counter redirect to :%d", text, elsewhere, m.port)
+		default:
+			t.linef("%s%s counter dnat %s to %s:%d", text, elsewhere, f.name, address, m.port)
+		}
+	}
+}
+
+// redirectOutput writes the chains for this host's own mail.
+func (r Rules) redirectOutput(t *script) {
+	t.comment("This host's own mail, but kanmon's.")
+	t.open("chain output")
+	t.line("type nat hook output priority -100; policy accept;")
+	r.excludeOwn(t)
+	r.refuseOutput(t)
+	t.linef("%s counter redirect to :%d", elsewhere, r.port())
+	t.close()
+
+	t.comment("What NAT did not see, or does not know for a part of its connection, must not pass directly.")
+	t.open("chain leaving")
+	t.line("type filter hook output priority filter; policy accept;")
+	r.excludeOwn(t)
+	t.linef("%s ct state invalid counter drop", elsewhere)
+	t.linef("%s ct state untracked tcp flags & (syn|ack) == syn counter reject with tcp reset", elsewhere)
+	t.close()
+}
+
+// refuseOutput writes the rules for this host's own mail that kanmon cannot take: of families without a sending IP, and to link-local
+// addresses, which say nothing without their interface.
+func (r Rules) refuseOutput(t *script) {
+	for _, f := range r.refused() {
+		t.linef("meta nfproto %s %s counter reject with tcp reset", f.nfproto, elsewhere)
+	}
+	if !r.refuses(ipv6) {
+		t.linef("ip6 daddr fe80::/10 %s counter reject with tcp reset", elsewhere)
+	}
+}
+
+// wires writes the rules that keep MSAs with the same addresses on several wires apart, in conntrack: the reply's direction is kanmon's
+// alone and needs no zone. The ICMP errors of a connection are looked for in its zone, too.
+func (r Rules) wires(t *script) {
+	if !slices.ContainsFunc(r.Dedicated, func(d Dedicated) bool { return len(d.Interfaces) > 0 }) {
+		return
+	}
+	t.comment("The same addresses may be in use on several wires.")
+	t.open("chain wires")
+	t.line("type filter hook prerouting priority raw; policy accept;")
+	for _, d := range r.Dedicated {
+		for _, name := range d.Interfaces {
+			t.linef("iifname %q tcp dport 25 ct original zone set %d", name, d.Port)
+			t.linef("iifname %q meta l4proto { icmp, icmpv6 } ct original zone set %d", name, d.Port)
+		}
+	}
+	t.close()
+}
+
 func (r Rules) tproxyChains(t *script) {
+	t.comment("What routers say of kanmon's packets, such as that a link is too narrow for them, is addressed to the MX, but meant for kanmon.")
+	t.open("chain errors")
+	t.line("type filter hook prerouting priority mangle; policy accept;")
+	for _, f := range []family{ipv4, ipv6} {
+		if r.takes(f) {
+			t.linef("%s socket transparent 1 meta mark set %#x accept", f.errors, r.routeMark())
+		}
+	}
+	t.close()
+
 	t.comment("tproxy hands a packet to kanmon's socket; the mark routes it to this host. The rule does nothing without a listener.")
 	t.open("chain prerouting")
 	t.line("type filter hook prerouting priority mangle; policy accept;")
@@ -124,11 +198,22 @@ func (r Rules) tproxyChains(t *script) {
 	t.close()
 }
 
+// ownConnection is the bit of conntrack's mark by which the rest of a connection of kanmon's is known: the packets of one that was closed
+// have no user any more.
+const ownConnection = 0x2000
+
 func (r Rules) tproxyOutput(t *script) {
 	t.comment("This host's own mail, but kanmon's: the mark turns its route to the loopback interface.")
 	t.open("chain output")
 	t.line("type route hook output priority mangle; policy accept;")
+	if r.User != "" {
+		t.linef("tcp dport 25 meta skuid %s ct mark set ct mark | %#x", r.quotedUser(), ownConnection)
+		t.linef("tcp dport 25 ct mark & %#x != 0 return", ownConnection)
+	}
 	r.excludeOwn(t)
+	if !r.refuses(ipv6) {
+		t.linef("ip6 daddr fe80::/10 %s counter reject with tcp reset", elsewhere)
+	}
 	for _, f := range []family{ipv4, ipv6} {
 		verdict := fmt.Sprintf("meta mark set %#x", r.routeMark())
 		if !r.takes(f) {

@@ -1,0 +1,303 @@
+package intercept_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/intercept"
+)
+
+// spy counts what comes to the MX from an address that mail must not come from, and gives the count so far.
+func (l *lab) spy(sources ...string) func() string {
+	l.t.Helper()
+	rules := "table inet spy { chain c { type filter hook prerouting priority raw;\n"
+	for _, s := range sources {
+		family := "ip"
+		if netip.MustParseAddr(s).Is6() {
+			family = "ip6"
+		}
+		rules += fmt.Sprintf("%s saddr %s tcp dport 25 counter\n", family, s)
+	}
+	command(l.t, rules+"}\n}\n", "ip", "netns", "exec", l.mx, "nft", "-f", "-")
+	return func() string {
+		l.t.Helper()
+		var seen []string
+		for line := range strings.Lines(command(l.t, "", "ip", "netns", "exec", l.mx, "nft", "list", "table", "inet", "spy")) {
+			if strings.Contains(line, "counter") && !strings.Contains(line, "packets 0 ") {
+				seen = append(seen, strings.TrimSpace(line))
+			}
+		}
+		return strings.Join(seen, "\n")
+	}
+}
+
+// A segment that conntrack cannot place in its connection is not translated: it must neither leave in clear from the MSA's own address, nor
+// end the session.
+//
+// audit-F2
+func TestStraySegmentsDoNotLeak(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		for _, place := range []string{"forwarded", "local"} {
+			t.Run(mode+" "+place, func(t *testing.T) {
+				l := newLab(t)
+				o, ns := forwarded(mode), l.msa
+				if place == "local" {
+					o, ns = local(mode), l.gw
+				}
+				l.apply(o)
+				l.gateway(o)
+				leaked := l.spy(l.msaIP["ipv4"], l.msaIP["ipv6"], "10.77.2.1", "fd77:2::1")
+				for _, family := range families {
+					a := l.send(ns, sending{Target: port25(l.mxIP[family]), Stray: true, Say: "NOOP"})
+					if a.Line != "250 mx\r\n" {
+						t.Errorf("%s: behind a stray segment the MSA got %q, error %q", family, a.Line, a.Error)
+					}
+				}
+				if seen := leaked(); seen != "" {
+					t.Errorf("the MX got from the MSA's own address:\n%s", seen)
+				}
+			})
+		}
+	}
+}
+
+// A connection that conntrack does not follow is not redirected, and must not be made.
+func TestUntrackedMailOfThisHostDoesNotLeak(t *testing.T) {
+	l := newLab(t)
+	o := local("redirect")
+	l.apply(o)
+	l.gateway(o)
+	command(t, "table inet foreign { chain c { type filter hook output priority raw; meta skuid 0 tcp dport 25 notrack; }\n}\n", "ip", "netns", "exec", l.gw, "nft", "-f", "-")
+	for _, family := range families {
+		l.mustBeRefused(l.gw, port25(l.mxIP[family]))
+	}
+	l.mustNotArrive()
+}
+
+// Where a family has no policy route, because the loopback interface has no IPv6, its mail is refused, and the other family passes.
+//
+// audit-F3
+func TestFailsClosedWithoutIPv6OnTheLoopbackInterface(t *testing.T) {
+	for _, place := range []string{"forwarded", "local"} {
+		t.Run(place, func(t *testing.T) {
+			l := newLab(t)
+			command(t, "", "ip", "netns", "exec", l.gw, "sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=1")
+			o, ns := forwarded("tproxy"), l.msa
+			if place == "local" {
+				o, ns = local("tproxy"), l.gw
+			}
+			o.Listen = addrPorts("0.0.0.0:10025", "[::]:10025")
+			r := o
+			r.Role, r.Unprivileged = "rules", false
+			if e := l.start(l.gw, r).expect("failed"); !strings.Contains(e.Error, "policy route") {
+				t.Errorf("the rules failed with %q, want the policy route named", e.Error)
+			}
+			gw := l.gateway(o)
+			l.mustPass(gw, ns, "ipv4", "", sending{})
+			if a := l.send(ns, sending{Target: port25(l.mxIP["ipv6"]), Timeout: 2 * time.Second}); a.Line != "" {
+				t.Errorf("IPv6 mail got %q", a.Line)
+			}
+			l.mustNotArrive()
+		})
+	}
+}
+
+// kanmon may listen on one address of the gateway: it gets the mail of all interfaces there.
+//
+// audit-F13
+func TestListeningOnOneAddress(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		for _, dedicated := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s dedicated=%t", mode, dedicated), func(t *testing.T) {
+				l := newLab(t)
+				o := forwarded(mode)
+				o.Listen = addrPorts("10.77.2.1:10025", "[fd77:2::1]:10025") // of another interface than the MSA's
+				if dedicated {
+					o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa0"}}}
+				}
+				l.apply(o)
+				gw := l.gateway(o)
+				for _, family := range families {
+					l.mustPass(gw, l.msa, family, l.msaIP[family], sending{})
+					l.mustBeRefused(l.msa, netip.AddrPortFrom(netip.MustParseAddr(l.gwIP[family]), 10025))
+				}
+			})
+		}
+	}
+}
+
+// MSAs on two wires may have the same addresses, and use the same port toward the same MX at the same time.
+//
+// audit-F7
+func TestSameAddressesOnTwoWires(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t)
+			other := l.namespace("msb")
+			l.link("msb0", other, "10.77.1", "fd77:1:")
+			o := setup(mode)
+			if mode == "tproxy" {
+				o.NetRaw = true
+			}
+			o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa0"}}, {Port: 10027, Interfaces: []string{"msb*"}}}
+			l.apply(o)
+			gw := l.gateway(o)
+			for i, family := range families {
+				target := port25(l.mxIP[family])
+				gw.drop("handled")
+				l.mxs.drop("mail")
+				for _, wire := range []struct {
+					ns   string
+					port uint16
+				}{{l.msa, 10026}, {other, 10027}} {
+					l.tell(wire.ns, sending{Target: target, Hold: 1, Port: 40025 + i}).expect("holding")
+					if h := gw.expect("handled"); h.Port != wire.port || h.Destination != target {
+						t.Errorf("%s: port %d and destination %s, want %d and %s", family, h.Port, h.Destination, wire.port, target)
+					}
+					l.mustArriveFrom(l.sendIP[family])
+				}
+				for _, ns := range []string{l.msa, other} {
+					if a := l.send(ns, sending{Target: target, Say: "BIG"}); a.Line != "250 xxxx\r\n" {
+						t.Errorf("%s: the MSA got %q, error %q", family, a.Line, a.Error)
+					}
+				}
+			}
+		})
+	}
+}
+
+// An interface that comes up later has its wire, too.
+func TestWireThatComesLater(t *testing.T) {
+	l := newLab(t)
+	o := setup("redirect")
+	o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa0"}}, {Port: 10027, Interfaces: []string{"msb*"}}}
+	l.apply(o)
+	l.gateway(o)
+	other := l.namespace("msb")
+	l.link("msb0", other, "10.77.1", "fd77:1:")
+	for range 2 { // and once more where it goes, and comes again with another index
+		deadline := time.Now().Add(20 * time.Second)
+		for _, ns := range []string{l.msa, other} {
+			for _, family := range families {
+				for {
+					a := l.send(ns, sending{Target: port25(l.mxIP[family]), Timeout: time.Second})
+					if a.Line == "220 mx\r\n" {
+						break
+					}
+					if time.Now().After(deadline) {
+						t.Fatalf("%s of %s: the MSA got %q, error %q", family, ns, a.Line, a.Error)
+					}
+				}
+			}
+		}
+		command(t, "", "ip", "-n", l.gw, "link", "delete", "msb0")
+		l.link("msb0", other, "10.77.1", "fd77:1:")
+	}
+}
+
+// A link behind the gateway that is too narrow for kanmon's packets is found out, in every mode.
+//
+// audit-F4
+func TestNarrowLinkBehindTheGateway(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy", "redirect dedicated", "tproxy dedicated"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t)
+			behind := l.narrow()
+			name, dedicated := strings.CutSuffix(mode, " dedicated")
+			o := setup(name)
+			o.Interfaces = []string{"msa*"}
+			if dedicated {
+				o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa*"}}}
+			}
+			l.apply(o)
+			gw := l.gateway(o)
+			for _, family := range families {
+				a := l.send(behind, sending{Target: port25(l.mxIP[family]), Say: "BIG"})
+				if a.Line != "250 xxxx\r\n" {
+					t.Errorf("%s: the MSA got %q, error %q, after %v", family, a.Line, a.Error, a.Took)
+				}
+				gw.expect("handled")
+			}
+		})
+	}
+}
+
+// narrow puts an MSA behind a router on the MSA's side, over a link of 1,280 octets that only the router knows of.
+func (l *lab) narrow() (ns string) {
+	l.t.Helper()
+	ns = l.namespace("far")
+	for _, c := range [][]string{
+		{"-n", l.msa, "link", "add", "far0", "mtu", "1280", "type", "veth", "peer", "name", "eth0", "netns", ns},
+		{"-n", l.msa, "address", "add", "10.77.3.1/24", "dev", "far0"},
+		{"-n", l.msa, "address", "add", "fd77:3::1/64", "dev", "far0", "nodad"},
+		{"-n", ns, "link", "set", "eth0", "mtu", "1500"},
+		{"-n", ns, "address", "add", "10.77.3.2/24", "dev", "eth0"},
+		{"-n", ns, "address", "add", "fd77:3::2/64", "dev", "eth0", "nodad"},
+		{"-n", l.msa, "link", "set", "far0", "up"},
+		{"-n", ns, "link", "set", "eth0", "up"},
+		{"-n", ns, "-4", "route", "add", "default", "via", "10.77.3.1"},
+		{"-n", ns, "-6", "route", "add", "default", "via", "fd77:3::1"},
+		{"-n", l.gw, "-4", "route", "add", "10.77.3.0/24", "via", l.msaIP["ipv4"]},
+		{"-n", l.gw, "-6", "route", "add", "fd77:3::/64", "via", l.msaIP["ipv6"]},
+	} {
+		command(l.t, "", "ip", c...)
+	}
+	command(l.t, "", "ip", "netns", "exec", l.msa, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+	return ns
+}
+
+// What the kernel sends for a connection that kanmon has closed goes to the MX, and does not come back to kanmon.
+//
+// audit-F5
+func TestClosedConnectionsReachTheirEnd(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t)
+			o := local(mode)
+			l.apply(o)
+			gw := l.gateway(o)
+			for _, family := range families {
+				for range 5 {
+					l.mustPass(gw, l.gw, family, "", sending{})
+				}
+			}
+			open := ""
+			for range 50 { // two seconds and a half
+				open = strings.TrimSpace(command(t, "", "ip", "netns", "exec", l.mx, "ss", "-Htan", "state", "connected", "sport", "=", ":25"))
+				if open == "" {
+					return
+				}
+				time.Sleep(50 * time.Millisecond)
+			}
+			t.Errorf("connections that the MX cannot end:\n%s", open)
+		})
+	}
+}
+
+// A link-local address says nothing without its interface, which interception loses: such an MX is refused at once.
+//
+// audit-F15
+func TestLinkLocalMXIsRefused(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t)
+			o := local(mode)
+			l.apply(o)
+			l.gateway(o)
+			address := ""
+			for range 100 {
+				fields := strings.Fields(command(t, "", "ip", "-n", l.mx, "-6", "-o", "address", "show", "dev", "eth0", "scope", "link"))
+				if len(fields) > 3 {
+					address, _, _ = strings.Cut(fields[3], "/")
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			l.mustBeRefused(l.gw, netip.AddrPortFrom(netip.MustParseAddr(address+"%out0"), 25))
+			l.mustNotArrive()
+		})
+	}
+}
