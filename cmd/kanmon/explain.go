@@ -59,7 +59,9 @@ func (e *explainCommand) Run(c *console) error {
 	if q.RecipientDomain != "" {
 		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
 	}
-	p.choices(router, q, e.destinations(ctx, p, lookup, q.RecipientDomain))
+	destinations := e.destinations(ctx, p, lookup, q.RecipientDomain)
+	p.choices(router, q, destinations)
+	p.unseen(daemon.Destinations(cfg), destinations)
 	p.line("no MX", unreachableText(daemon.OnUnreachable(cfg, router)(session.Origin{
 		Source: netip.AddrPortFrom(q.Source, 0), Destination: q.Destination, Port: q.Port,
 	})))
@@ -201,6 +203,16 @@ func (p *explanation) choices(router *egress.Router, q egress.Query, destination
 			told = why
 		}
 		p.sendingIPs(q, to, choice, err)
+	}
+}
+
+// unseen says of which destinations kanmon sees no more than the connection.
+func (p *explanation) unseen(rule func(netip.Addr) session.Destination, destinations []netip.Addr) {
+	for _, to := range destinations {
+		if !to.IsUnspecified() && rule(to).Passthrough {
+			p.line("unseen", to.String()+" is passed through: routes by sender or recipient, limits of mail and containment do not hold there;")
+			p.line("", "who is blocked by hand, or is no tenant, is refused all the same")
+		}
 	}
 }
 

@@ -108,3 +108,20 @@ IPv6       2001:db8::10 (out10.example.jp)
 }
 
 const notGreeted = "no MX      an MSA whose MX cannot be reached is not greeted, so that it tries the next one: its connection is reset, or closed\n"
+
+// What is passed through is said to be so: nothing that needs a look at the mail holds there.
+//
+// audit-F6
+func TestExplainPassthrough(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "kanmon.toml")
+	if err := os.WriteFile(file, []byte(explained+"[[destination]]\nnetworks = ['192.0.2.64/26']\npassthrough = true\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for mx, want := range map[string]bool{"192.0.2.77": true, "192.0.2.25": false} {
+		var out, wrong strings.Builder
+		code := run([]string{"explain", "--config", file, "--source", "10.20.1.5", "--mx", mx, "--no-dns"}, &console{stdout: &out, stderr: &wrong})
+		if told := strings.Contains(out.String(), "unseen     "+mx+" is passed through: "); code != exitOK || told != want {
+			t.Errorf("%s: exit %d, %s\n%s", mx, code, wrong.String(), out.String())
+		}
+	}
+}

@@ -43,7 +43,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 			Dialer:      out,
 			Rescue:      rescueOf(cfg),
 			Live:        d.live,
-			Destination: newDestinations(cfg.Destinations).find,
+			Destination: Destinations(cfg),
 			Unreachable: OnUnreachable(cfg, out.router),
 			Tenant:      holders(cfg, out.router),
 			Hostname:    cfg.Hostname,

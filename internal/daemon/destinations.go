@@ -16,6 +16,11 @@ type destinations struct {
 	rules   map[netip.Prefix]session.Destination
 }
 
+// Destinations finds what the operator has said about an MX's address.
+func Destinations(cfg *config.Config) func(netip.Addr) session.Destination {
+	return newDestinations(cfg.Destinations).find
+}
+
 func newDestinations(list []config.Destination) *destinations {
 	d := &destinations{rules: map[netip.Prefix]session.Destination{}}
 	for _, rule := range list {

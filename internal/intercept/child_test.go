@@ -99,6 +99,10 @@ func runMSA() {
 			say.Error("failed", "error", err)
 			return
 		}
+		if s.Held {
+			answer(func() (string, error) { return ask(held[0], s) })
+			continue
+		}
 		for _, conn := range held {
 			_ = conn.Close()
 		}
@@ -117,14 +121,19 @@ func runMSA() {
 			say.Info("holding")
 			continue
 		}
-		start := time.Now()
-		line, err := converse(&d, s)
-		if err != nil {
-			say.Info("answer", "error", err, "took", time.Since(start))
-			continue
-		}
-		say.Info("answer", "line", line, "took", time.Since(start))
+		answer(func() (string, error) { return converse(&d, s) })
 	}
+}
+
+// answer says what came of a conversation.
+func answer(converse func() (string, error)) {
+	start := time.Now()
+	line, err := converse()
+	if err != nil {
+		say.Info("answer", "error", err, "took", time.Since(start))
+		return
+	}
+	say.Info("answer", "line", line, "took", time.Since(start))
 }
 
 // converse gives the first line of a server, or its answer to what is to be said.
@@ -134,7 +143,12 @@ func converse(d *net.Dialer, s sending) (string, error) {
 		return "", err
 	}
 	defer conn.Close()
-	_ = conn.SetReadDeadline(time.Now().Add(d.Timeout))
+	return ask(conn, s)
+}
+
+// ask is converse on a connection on which nothing has been read.
+func ask(conn net.Conn, s sending) (string, error) {
+	_ = conn.SetReadDeadline(time.Now().Add(cmp.Or(s.Timeout, 5*time.Second)))
 	in := bufio.NewReader(conn)
 	line, err := in.ReadString('\n')
 	if err != nil || s.Say == "" {

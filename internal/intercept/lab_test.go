@@ -230,6 +230,7 @@ type sending struct {
 	Port    int           // to connect from; 0: any
 	Stray   bool          // send a segment from far outside of the connection's window, then a command
 	Say     string        // a command behind the greeting, whose answer is the one that counts
+	Held    bool          // say it on the connection that is held
 }
 
 // An event is what a child says on a line of its standard output.

@@ -301,3 +301,32 @@ func TestLinkLocalMXIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// Direct connections from before the rules go on where conntrack has followed them, and only there: else they are reset, and none goes on
+// past kanmon unseen.
+//
+// audit-F11
+func TestConnectionsFromBeforeTheRules(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		for _, tracked := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s tracked=%t", mode, tracked), func(t *testing.T) {
+				l := newLab(t)
+				if tracked {
+					command(t, "table inet foreign { chain c { type filter hook forward priority 5; ct state established accept; }\n}\n", "ip", "netns", "exec", l.gw, "nft", "-f", "-")
+				}
+				for _, family := range families {
+					l.tell(l.msa, sending{Target: port25(l.mxIP[family]), Hold: 1}).expect("holding")
+					l.mustArriveFrom(l.msaIP[family])
+					l.apply(forwarded(mode))
+					a := l.send(l.msa, sending{Held: true, Say: "NOOP"})
+					if goesOn := a.Line == "250 mx\r\n"; goesOn != (mode == "redirect" && tracked) {
+						t.Errorf("%s: the MSA got %q, error %q", family, a.Line, a.Error)
+					}
+					o := forwarded(mode)
+					o.Remove = true
+					l.apply(o)
+				}
+			})
+		}
+	}
+}

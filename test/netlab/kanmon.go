@@ -89,6 +89,9 @@ func (k *Kanmon) IP(arguments ...string) (string, error) { return k.order("ip", 
 // Account runs `kanmon account ARGUMENTS` and gives the output.
 func (k *Kanmon) Account(arguments ...string) (string, error) { return k.order("account", arguments) }
 
+// Tenant runs `kanmon tenant ARGUMENTS` and gives the output.
+func (k *Kanmon) Tenant(arguments ...string) (string, error) { return k.order("tenant", arguments) }
+
 func (k *Kanmon) order(command string, arguments []string) (string, error) {
 	return k.Host.Run(slices.Concat([]string{kanmonBinary(), command}, arguments, []string{"--config", k.configFile()})...)
 }
@@ -129,6 +132,9 @@ func (k *Kanmon) Stop(timeout time.Duration) error { return k.process.Stop(timeo
 
 // Terminate sends SIGTERM and returns at once.
 func (k *Kanmon) Terminate() error { return k.process.Signal(syscall.SIGTERM) }
+
+// Kill sends SIGKILL and waits until kanmon has ended.
+func (k *Kanmon) Kill() { k.process.Kill() }
 
 // Done is closed when kanmon has ended.
 func (k *Kanmon) Done() <-chan struct{} { return k.process.Done() }
