@@ -20,9 +20,9 @@ func configRows() []row {
 			good: edited(pools, "pool = 'bulk'", "null_sender = true\npool = 'bulk'") + "[[route]]\npool = 'default'\n",
 		},
 		{id: "nobody-intercepted", name: "nobody's mail", doc: edited(plain, `sources = ["10.20.0.0/16"]`, ""), want: "intercept: nobody's mail is intercepted"},
-		{id: "not-recorded", name: "nothing recorded", doc: edited(plain, `session_log = "-"`, ""), want: "journal: nothing is recorded"},
-		{id: "not-kept", name: "standing forgotten", doc: edited(ips, "file = \"DIR/standing.db\"\n", ""), want: "standing.file: which sending IPs are suspended", good: ips},
-		{id: "not-kept", name: "senders forgotten", doc: edited(acme, "file = \"DIR/senders.db\"\n", ""), want: "senders.file: blocks, limits by hand", good: acme},
+		{id: "not-recorded", name: "nothing recorded", doc: edited(plain, `session_log = "-"`, ""), want: "journal: nothing is recorded", good: edited(plain, `session_log = "-"`, "session_log = 'off'\nrecords = 'off'")},
+		{id: "not-kept", name: "standing forgotten", doc: edited(ips, "file = \"DIR/standing.db\"\n", ""), want: "standing.file: which sending IPs are suspended", good: edited(ips, "DIR/standing.db", "off")},
+		{id: "not-kept", name: "senders forgotten", doc: edited(acme, "file = \"DIR/senders.db\"\n", ""), want: "senders.file: blocks, limits by hand", good: edited(acme, "DIR/senders.db", "off")},
 		{id: "drain-short", name: "short drain", doc: plain + "[drain]\ntimeout = '5m'\n", want: "drain.timeout: 5m", good: plain + "[drain]\ntimeout = '15m'\n"},
 		{id: "drain-short", name: "drain shorter than dot", doc: plain + "[timeouts]\ndot = '30m'\n", want: "drain.timeout: 15m"},
 

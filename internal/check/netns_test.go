@@ -235,4 +235,3 @@ func TestAPortOfABridgeIsSeen(t *testing.T) {
 		}
 	})
 }
-
