@@ -1,7 +1,9 @@
 package check
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"os"
 	"strings"
@@ -208,5 +210,19 @@ func TestTheWorstComesFirst(t *testing.T) {
 	}
 	if strings.Join(severities, " ") != "error warning" {
 		t.Errorf("%q", severities)
+	}
+}
+
+// A program reads what a person reads, and can hand a cure to a shell.
+func TestFindingsAsJSON(t *testing.T) {
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
+	out.SetEscapeHTML(false)
+	if err := out.Encode(Finding{fileUnreadable, "here", "it is closed", "chgrp kanmon FILE && chmod g+r FILE"}); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"id":"file-unreadable","severity":"error","refuses_start":true,"where":"here","what":"it is closed","why":"kanmon does not start; a reload changes nothing","cure":"chgrp kanmon FILE && chmod g+r FILE"}` + "\n"
+	if text.String() != want {
+		t.Errorf("%s\nwant %s", text.String(), want)
 	}
 }

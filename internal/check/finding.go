@@ -1,6 +1,7 @@
 package check
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -58,9 +59,12 @@ func (f Finding) String() string {
 	return text
 }
 
-// MarshalJSON implements [json.Marshaler].
+// MarshalJSON implements [json.Marshaler]. Cures are to be copied: their "&&" stays as it is.
 func (f Finding) MarshalJSON() ([]byte, error) {
-	return json.Marshal(struct {
+	var text bytes.Buffer
+	out := json.NewEncoder(&text)
+	out.SetEscapeHTML(false)
+	err := out.Encode(struct {
 		ID       string   `json:"id"`
 		Severity Severity `json:"severity"`
 		Refuses  bool     `json:"refuses_start"`
@@ -69,6 +73,7 @@ func (f Finding) MarshalJSON() ([]byte, error) {
 		Why      string   `json:"why"`
 		Cure     string   `json:"cure"`
 	}{f.ID, f.Severity, f.Refuses, f.Where, f.What, f.Why, f.Cure})
+	return text.Bytes(), err
 }
 
 // Count says how many findings have a severity. Of the notes, [Unchecked] counts those that say that something was not checked.
