@@ -55,7 +55,9 @@ type commandLine struct {
 	Status   statusCommand   `cmd:"" help:"Show how a running kanmon is: sessions, memory, records that were dropped."`
 	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
 	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
-	Audit    auditCommand    `cmd:"" help:"Show who has blocked, exempted or limited whom, when and why."`
+	Audit    auditCommand    `cmd:"" help:"Show who has blocked, exempted or limited whom, or suspended a sending IP, when and why."`
+	Backup   backupCommand   `cmd:"" help:"Save what kanmon keeps and its configuration to a file, also while it runs."`
+	Restore  restoreCommand  `cmd:"" help:"Put a backup in the place of what is there, while kanmon is stopped."`
 
 	Help       helpCommand       `cmd:"" help:"Show the help of a command, or of a key of the configuration."`
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`

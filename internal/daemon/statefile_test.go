@@ -12,6 +12,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kanmon/internal/keep"
 )
 
 // law: I21
@@ -30,7 +32,7 @@ func TestStateFileBelongsToOneProcess(t *testing.T) {
 			for _, name := range []string{file, alias} {
 				w := newWorld(t, listenTable+fmt.Sprintf("[%s]\nfile = '%s'\n", key, name))
 				err := w.daemon.Start(t.Context())
-				if !errors.Is(err, errInUse) || !strings.Contains(err.Error(), key+".file "+name) || !strings.Contains(err.Error(), fmt.Sprint("process ", first.Process.Pid)) {
+				if !errors.Is(err, keep.ErrInUse) || !strings.Contains(err.Error(), key+".file "+name) || !strings.Contains(err.Error(), fmt.Sprint("process ", first.Process.Pid)) {
 					t.Errorf("Start = %v, want process %d named", err, first.Process.Pid)
 				}
 			}
@@ -49,7 +51,7 @@ func TestStateFileOfBothParts(t *testing.T) {
 	w := newWorld(t, tables)
 	w.start()
 	second := w.newDaemon(w.parse(tables))
-	if err := second.Start(t.Context()); !errors.Is(err, errInUse) {
+	if err := second.Start(t.Context()); !errors.Is(err, keep.ErrInUse) {
 		t.Errorf("a second daemon: Start = %v", err)
 	}
 	w.stop()
@@ -79,7 +81,7 @@ func TestStateFileOfWhatIsGivenUpStaysLocked(t *testing.T) {
 				t.Errorf("hangs %t: %v", hangs, err)
 			}
 			next := New(nil, nil)
-			if err := next.lockState(path); errors.Is(err, errInUse) != hangs {
+			if err := next.lockState(path); errors.Is(err, keep.ErrInUse) != hangs {
 				t.Errorf("hangs %t: the next one: %v", hangs, err)
 			}
 			close(ends)

@@ -106,7 +106,7 @@ func TestPassthroughAsksTheGate(t *testing.T) {
 			return q.Step == session.StepConnect && q.Unseen
 		}, tooMuch)
 		msa := helloWithoutMX(t, r)
-		if reply := msa.Command("MAIL FROM:<a@example.com>"); reply.Code != 451 || !strings.Contains(reply.String(), tooMuch.Text) {
+		if reply := msa.Command("MAIL FROM:<a@example.com>"); reply.Code != 451 || !strings.Contains(reply.String(), tooMuch.Say.String()) {
 			t.Errorf("MAIL: %s", reply)
 		}
 		finishSession(msa)

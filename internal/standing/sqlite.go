@@ -44,6 +44,9 @@ var migrations = []string{
 	) WITHOUT ROWID`,
 }
 
+// Schema is the version of the schema that this kanmon makes.
+func Schema() int { return len(migrations) }
+
 // Times that the disk is given.
 const (
 	busyTime = 2 * time.Second  // another process has the file locked

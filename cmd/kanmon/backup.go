@@ -1,0 +1,149 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"kanmon/internal/backup"
+	"kanmon/internal/config"
+	"kanmon/internal/daemon"
+)
+
+type backupCommand struct {
+	configFlag
+	File  string `arg:"" help:"The backup, a .tar.gz; \"-\" is standard output."`
+	Force bool   `help:"Replace a file of this name."`
+}
+
+// Run saves the state and the configuration, whether kanmon runs or not.
+func (k *backupCommand) Run(c *console) error {
+	cfg, err := config.Load(k.Config)
+	if err != nil {
+		return err
+	}
+	set := backup.Set{Items: itemsOf(cfg, k.Config), Program: describeBuild(buildInfo())}
+	if k.File == "-" {
+		_, err := backup.Write(context.Background(), c.stdout, set)
+		return err
+	}
+	m, err := k.write(set)
+	if err != nil {
+		return fmt.Errorf("no backup: %w", err)
+	}
+	for _, f := range m.Files {
+		fmt.Fprintf(c.stdout, "saved %s %s (%d octets)\n", f.Kind, f.Path, f.Octets)
+	}
+	secret := ""
+	if cfg.TLS.MSAKey != "" || cfg.Journal.HashKeyFile != "" {
+		secret = "; it holds a secret key"
+	}
+	_, err = fmt.Fprintf(c.stdout, "%s: good, %s%s\n", k.File, count(len(m.Files), "file"), secret)
+	return err
+}
+
+// write makes the file whole, or not at all.
+func (k *backupCommand) write(set backup.Set) (m backup.Manifest, err error) {
+	if _, err := os.Lstat(k.File); err == nil && !k.Force {
+		return m, fmt.Errorf("%s is there already: name another file, or add --force", k.File)
+	}
+	set.Scratch = filepath.Dir(k.File)
+	out, err := os.CreateTemp(set.Scratch, "."+filepath.Base(k.File)+"-") // mode 0600: keys are in it
+	if err != nil {
+		return m, err
+	}
+	m, err = backup.Write(context.Background(), out, set)
+	err = errors.Join(err, out.Sync(), out.Close())
+	if err == nil {
+		_, err = backup.Open(out.Name()) // what cannot be read again is no backup
+	}
+	if err == nil {
+		err = os.Rename(out.Name(), k.File)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(out.Name()))
+	}
+	return m, err
+}
+
+// itemsOf gives what a configuration names, and itself.
+func itemsOf(cfg *config.Config, path string) []backup.Item {
+	items := []backup.Item{{Kind: backup.Configuration, Path: path}}
+	for _, named := range []struct{ kind, key, path string }{
+		{backup.Configuration, "providers_file", cfg.ProvidersFile},
+		{backup.Configuration, "classification.rules", cfg.Classification.Rules},
+		{backup.Configuration, "tls.msa_certificate", cfg.TLS.MSACertificate},
+		{backup.Configuration, "tls.msa_key", cfg.TLS.MSAKey},
+		{backup.Configuration, "journal.hash_key_file", cfg.Journal.HashKeyFile},
+		{backup.Database, "standing.file", cfg.Standing.File},
+		{backup.Database, "senders.file", cfg.Senders.File},
+	} {
+		if named.path == "" {
+			continue
+		}
+		if _, err := os.Stat(named.path); named.kind == backup.Database && errors.Is(err, os.ErrNotExist) {
+			continue // kanmon has not run yet
+		}
+		items = append(items, backup.Item{Kind: named.kind, Key: named.key, Path: named.path})
+	}
+	return items
+}
+
+type restoreCommand struct {
+	File   string `arg:"" help:"The backup."`
+	Only   string `enum:"all,state,configuration" default:"all" help:"\"state\": the databases alone; \"configuration\": the configuration and the files it names; default: all."`
+	Root   string `help:"Put the files below this folder, to look at them." placeholder:"DIR"`
+	DryRun bool   `name:"dry-run" help:"Compare the checksums and say what would be put where."`
+}
+
+// Run puts a backup in the place of what is there.
+func (k *restoreCommand) Run(c *console) error {
+	a, err := backup.Open(k.File)
+	if err != nil {
+		return fmt.Errorf("not restored: %w", err)
+	}
+	to := backup.Target{Root: k.Root, Known: daemon.Schemas(), Program: describeBuild(buildInfo())}
+	switch k.Only {
+	case "state":
+		to.Kinds = []string{backup.Database}
+	case "configuration":
+		to.Kinds = []string{backup.Configuration}
+	}
+	fmt.Fprintf(c.stdout, "%s: made %s on %s by %s\n", k.File, when(a.Made), a.Host, a.Program)
+	if k.DryRun {
+		return k.list(c.stdout, a, &to)
+	}
+	all, err := a.Restore(context.Background(), to)
+	if err != nil {
+		return fmt.Errorf("not restored, everything is as it was: %w", err)
+	}
+	for _, p := range all {
+		fmt.Fprintf(c.stdout, "restored %s %s", p.Kind, p.At)
+		if p.Kept != "" {
+			fmt.Fprintf(c.stdout, "; what was there is %s", p.Kept)
+		}
+		fmt.Fprintln(c.stdout)
+	}
+	_, err = fmt.Fprintln(c.stdout, `next: "kanmon check", then "systemctl start kanmon"`)
+	return err
+}
+
+func (k *restoreCommand) list(w io.Writer, a *backup.Archive, to *backup.Target) error {
+	for i := range a.Files {
+		f := &a.Files[i]
+		if !to.Wants(f) {
+			continue
+		}
+		fmt.Fprintf(w, "would restore %s %s", f.Kind, to.At(f))
+		if len(f.Keys) > 0 {
+			fmt.Fprintf(w, " (%s)", strings.Join(f.Keys, ", "))
+		}
+		fmt.Fprintln(w)
+	}
+	_, err := fmt.Fprintln(w, "every checksum is right; nothing was changed")
+	return err
+}
