@@ -269,7 +269,7 @@ func (d *decoder) word(n *node, v reflect.Value, key string) {
 		if near := nearest(n.text, allowed); near != "" {
 			want = fmt.Sprintf("did you mean %q? %s", near, want)
 		}
-		d.wrong(key, fmt.Sprintf("%q is not known", n.text), want)
+		d.wrong(key, fmt.Sprintf("%q is not a valid value", n.text), want)
 		return
 	}
 	v.SetString(n.text)

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -194,6 +195,10 @@ func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, t
 			d.wrong(key+"."+must.key, "missing", must.example)
 		}
 	}
+	if d.good(key + ".count") {
+		d.validateAmount(key+".limit", l.Count)
+		d.validateAmount(key+".burst", l.Count)
+	}
 	if at := key + ".limit"; d.has(at) && d.good(at) && l.Limit < 1 {
 		d.wrong(at, fmt.Sprintf("%d is not a limit", l.Limit), "want 1 or more; to stop a sender, use kanmon tenant block")
 	} else if most := mostOf(l.Count); l.Limit > most {
@@ -224,6 +229,27 @@ func mostOf(count LimitMeasure) Size {
 		return 1 << 30
 	}
 	return 1 << 50
+}
+
+// validateAmount judges an amount that is written as a size is: only octets have units.
+func (d *decoder) validateAmount(key string, of LimitMeasure) {
+	at, found := d.places[key]
+	if !found || of == CountBytes || of == "" {
+		return
+	}
+	written := string(d.doc[at.off : at.off+at.n])
+	amount := strings.Trim(written, `"'`)
+	if _, err := strconv.ParseUint(amount, 10, 63); err == nil || amount == written {
+		return
+	}
+	problem := fmt.Sprintf("%q is not a number of %s", amount, of)
+	want := fmt.Sprintf("want a number alone, such as 500; count = %q says of what", of)
+	if i := slices.IndexFunc(d.errs, func(e *Error) bool { return e.Key == key }); i >= 0 {
+		d.errs[i].Problem, d.errs[i].Want = problem, want
+		return
+	}
+	d.failed = append(d.failed, key)
+	d.wrong(key, problem, want)
 }
 
 func (d *decoder) validatePeriod(key string, l *SenderLimit) {
@@ -273,7 +299,7 @@ func (d *decoder) validateLimitAction(cfg *Config, key string, l *SenderLimit) {
 	switch {
 	case !d.good(action):
 	case l.Action == LimitDivert && (l.Count == CountRecipients || l.Count == CountSessions || l.Count == CountConnections || l.Per == PerIPProvider):
-		d.wrong(action, "when this limit is asked, the sending IP is chosen already: nothing can be diverted", `want a limit of messages or bytes of a tenant or an account, or another action`)
+		d.wrong(action, "this limit is checked after the sending IP is chosen, so it cannot divert mail", `want a limit of messages or bytes of a tenant or an account, or another action`)
 	case l.Action == LimitDivert && !d.has(pool):
 		d.wrong(action, "there is no pool to divert to", `add pool = "quarantine"`)
 	case l.Action != LimitDivert && d.has(pool):

@@ -171,7 +171,7 @@ func (d *decoder) validateDestinations(destinations []Destination) {
 			seen[network] = item
 		}
 		if dest.Passthrough && d.has(key+".tls") {
-			d.wrong(key+".tls", "tls cannot be ruled where passthrough = true: kanmon does not look into those sessions", "remove tls or passthrough")
+			d.wrong(key+".tls", "tls has no effect with passthrough = true: kanmon does not see inside those sessions", "remove tls or passthrough")
 		}
 	}
 }
@@ -179,7 +179,7 @@ func (d *decoder) validateDestinations(destinations []Destination) {
 func (d *decoder) validateTLS(t *TLS) {
 	cert, key := t.MSACertificate != "", t.MSAKey != ""
 	if cert && !key && d.good("tls.msa_key") {
-		d.wrong("tls.msa_certificate", "a certificate without its key", `add msa_key = "/path/to/key.pem"`)
+		d.wrong("tls.msa_certificate", "msa_certificate is set, but msa_key is missing", `add msa_key = "/path/to/key.pem"`)
 	}
 	if key && !cert && d.good("tls.msa_certificate") {
 		d.wrong("tls.msa_key", "a key without its certificate", `add msa_certificate = "/path/to/chain.pem"`)

@@ -223,7 +223,7 @@ func (d *decoder) validateSourceOverlap(list []Tenant) {
 
 func (d *decoder) overlap(c claim, name string, first claim) {
 	d.wrong(c.key, fmt.Sprintf("%q overlaps with %q of tenant %q in line %d", c.text, first.text, name, d.line(first.key)),
-		"a mail belongs to one tenant; behind shared sources, sender_domains tell them apart")
+		"a mail belongs to one tenant: if tenants share a source, give each of them sender_domains")
 }
 
 // validateDomainOverlap: behind a shared source, a sender domain can have only one tenant.

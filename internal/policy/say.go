@@ -86,7 +86,7 @@ func (t *teller) run(ctx context.Context) {
 
 func (t *teller) say(r slog.Record) {
 	if n := t.dropped.Swap(0); n > 0 {
-		t.log.Warn("lines of this log about senders were left out: it did not take them", "lines", n)
+		t.log.Warn("lines about senders not logged: the log did not take them", "lines", n)
 	}
 	_ = t.log.Handler().Handle(context.Background(), r) // as slog does
 }

@@ -72,7 +72,7 @@ func openSQLite(path string) (*SQLite, error) {
 	// SQLite gives the files beside it the same mode.
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
 	if err != nil {
-		return nil, err
+		return nil, errors.Unwrap(err) // the path is named once
 	}
 	if err := f.Close(); err != nil {
 		return nil, err
@@ -115,7 +115,8 @@ func (s *SQLite) prepare(ctx context.Context) error {
 		return err
 	}
 	if version > len(migrations) {
-		return fmt.Errorf("%w: schema %d, known are up to %d", ErrNewer, version, len(migrations))
+		return fmt.Errorf("%w: it has schema %d, this one reads up to %d; run that version again, restore a backup of this one (kanmon restore), or move the file away to begin without what it has",
+			ErrNewer, version, len(migrations))
 	}
 	for ; version < len(migrations); version++ {
 		if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {

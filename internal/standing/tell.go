@@ -41,7 +41,7 @@ func (b *Book) tell(s *change) {
 	b.unheard = 0
 	b.mu.Unlock()
 	if unheard > 0 {
-		b.log.Warn("changes of standing not told", "count", unheard)
+		b.log.Warn("standing changes not logged", "count", unheard)
 	}
 	if left, tell := b.mayTell(s); tell {
 		b.logChange(&s.Standing, left)
