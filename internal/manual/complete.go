@@ -110,7 +110,7 @@ func flagWords(n *kong.Node) []Word {
 func argumentWords(n *kong.Node, before int, values func(string) []Word) []Word {
 	var words []Word
 	for _, c := range n.Children {
-		if !c.Hidden {
+		if !c.Hidden && before == 0 {
 			words = append(words, Word{c.Name, c.Help})
 		}
 	}

@@ -142,16 +142,41 @@ func keyList(t *config.Table) string {
 var (
 	link    = regexp.MustCompile(`\[([^\]]+)\]\(([^)]*)\)`)
 	heading = regexp.MustCompile(`(?m)^(#+) (.*)$`)
+	mdTable = regexp.MustCompile(`(?m)(?:^\|.*\|\n)+`)
 	anchor  = regexp.MustCompile(`<a id="[^"]*"></a>`)
 )
 
 // manText is Markdown of the pages as a man page can have it: links are their texts, headings one level up.
 func manText(page string) string {
 	page = anchor.ReplaceAllString(page, "")
-	page = link.ReplaceAllString(page, "$1")
+	page = mdTable.ReplaceAllStringFunc(link.ReplaceAllString(page, "$1"), rowsAsList)
 	return heading.ReplaceAllStringFunc(page, func(line string) string {
 		return strings.TrimPrefix(line, "#")
 	})
+}
+
+// rowsAsList makes a list of a table, which a terminal is too narrow for.
+func rowsAsList(table string) string {
+	rows := strings.Split(strings.TrimSpace(table), "\n")
+	header := cells(rows[0])
+	var b strings.Builder
+	for _, row := range rows[min(2, len(rows)):] {
+		values := cells(row)
+		fmt.Fprintf(&b, "**%s**\n:   ", values[0])
+		for i := 1; i < min(len(values), len(header)); i++ {
+			fmt.Fprintf(&b, "%s: %s. ", header[i], values[i])
+		}
+		b.WriteString("\n\n")
+	}
+	return b.String()
+}
+
+func cells(row string) []string {
+	found := strings.Split(strings.Trim(row, "|"), "|")
+	for i := range found {
+		found[i] = strings.TrimSpace(found[i])
+	}
+	return found
 }
 
 // plain is Markdown as a terminal shows it.
