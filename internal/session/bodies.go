@@ -15,7 +15,7 @@ type bodies struct {
 
 // take takes a piece for a session; false if there is none for it.
 func (b *bodies) take(s *session) bool {
-	whose, most := s.sharer(), int(s.e.Rescue.bodiesBytes()/outBuffer)
+	whose, most := bodyOwner(s), int(s.e.Rescue.bodiesBytes()/outBuffer)
 	bounds := share.Bounds{Most: most}
 	if s.e.Tenant != nil {
 		bounds.Reserve = most
@@ -27,12 +27,20 @@ func (b *bodies) take(s *session) bool {
 
 // give gives pieces back.
 func (b *bodies) give(s *session, pieces int) {
-	whose := s.sharer()
+	whose := bodyOwner(s)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for range pieces {
 		b.pieces.Give(whose)
 	}
+}
+
+// bodyOwner is whose part a session's pieces are of; without several tenants there are no parts.
+func bodyOwner(s *session) holder {
+	if s.e.Tenant == nil {
+		return holder{}
+	}
+	return s.sharer()
 }
 
 // octets is what is kept now.

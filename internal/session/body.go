@@ -168,7 +168,7 @@ const (
 func (s *session) sendDot(n int) error {
 	s.inBody = false
 	s.looks.dotAt = max(1, time.Since(s.info.Start)) // never 0, which is none
-	gone := s.msaGoneBehind(n)                       // it may read: the octets are looked at behind it
+	gone := (s.header != nil || s.msa.isTLS()) && s.msaGoneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)
 	if s.header != nil {
@@ -205,10 +205,11 @@ func (s *session) writeDot(last []byte, gone bool) error {
 			gone = s.msaGone()
 		}
 	}
-	if s.mx.pending() {
+	said, hungUp := s.lookAtBoth()
+	if said {
 		return s.saidEarly()
 	}
-	if gone {
+	if gone || hungUp && s.msaGone() {
 		return s.withhold()
 	}
 	s.sent = time.Now()
@@ -247,7 +248,6 @@ const orphanWait = time.Minute
 
 // tellDot passes the MX's reply to the MSA before anything else happens.
 func (s *session) tellDot(judged Judgement) error {
-	took := s.took()
 	original, softened := s.reply, judged.softens(PhaseDot, &s.reply)
 	if softened {
 		original = s.reply.Clone()
@@ -255,8 +255,8 @@ func (s *session) tellDot(judged Judgement) error {
 	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(PhaseBody))
-	s.log.dotReply(&original, softened && !judged.Observe, s.first, took)
-	s.log.answered(&s.reply, false, s.first, took)
+	s.log.dotReply(&original, softened && !judged.Observe, s.first, s.took)
+	s.log.answered(&s.reply, false, s.first, s.took)
 	outcome := dotOutcome(s.reply.Class())
 	nobody := outcome == OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
 	switch {

@@ -246,7 +246,7 @@ func (s *session) resetMX() error {
 	if err := s.readReply(PhaseReset); err != nil {
 		return err
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 	switch {
 	case s.reply.Code == 421:
 		return s.saidGoodbye(PhaseReset)

@@ -167,6 +167,9 @@ func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}
 	s.log = trace{to: e.Recorder, info: &s.info}
+	if probe, isTCP := s.msa.probe.(*tcpProbe); isTCP {
+		_ = probe.raw.Control(func(fd uintptr) { s.msaDescriptor = int32(fd) }) // a closed one has none
+	}
 	return s
 }
 

@@ -231,9 +231,10 @@ func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	if s.gate == nil {
 		return cmd, nil
 	}
-	return s.ask(cmd, Question{Step: StepRecipient, Recipient: recipientOf(cmd)})
+	return s.ask(cmd, Question{Step: StepRecipient, Recipient: s.recipientOf(cmd)})
 }
 
+// gateReply gives the reply of a refusal, else nil: then no memory is needed for it.
 func (s *session) gateReply(d *Decision) *smtp.Reply {
 	var said replies.Said
 	switch d.Refuse {

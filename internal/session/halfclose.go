@@ -43,6 +43,28 @@ func (s *session) msaGoneBehind(n int) bool {
 	return s.looks.openAt >= s.dotArrived()+halfClosed
 }
 
+// lookAtBoth says whether the MX has said something that it was not asked for, and whether the MSA has hung up. Over TCP that is one question
+// to the kernel: it stands before each dot.
+func (s *session) lookAtBoth() (said, hungUp bool) {
+	said, hungUp, ok := s.askAboutBoth()
+	if !ok {
+		said, hungUp = s.mx.pending(), s.msa.hungUp()
+	}
+	if !hungUp {
+		s.looks.openAt = max(s.looks.openAt, s.looks.dotAt)
+	}
+	return said, hungUp
+}
+
+func (s *session) askAboutBoth() (said, hungUp, ok bool) {
+	mx, isTCP := s.mx.probe.(*tcpProbe)
+	if !isTCP || s.msaDescriptor <= 0 || !s.mx.in.Empty() {
+		return false, false, false
+	}
+	events, ofMSA, ok := mx.getWith(s.msaDescriptor)
+	return ok && events&hasSaid != 0 && s.mx.pending(), ofMSA&hasHungUp != 0, ok
+}
+
 // lookIn is how long to wait before the MSA is looked at again: d, or until a FIN stands no more for a half-close.
 func (s *session) lookIn(d time.Duration) time.Duration {
 	if left := s.looks.dotAt + halfClosed - time.Since(s.info.Start); s.looks.dotAt > 0 && left > 0 {

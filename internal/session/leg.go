@@ -257,11 +257,13 @@ func putOut(b []byte) {
 	}
 }
 
-// tcpProbe asks the kernel about a TCP connection with one poll(2).
+// tcpProbe asks the kernel about a TCP connection with one poll(2), and with the same about another one, if that is wanted.
 type tcpProbe struct {
-	raw    syscall.RawConn
-	ask    func(uintptr)
-	events int16
+	raw          syscall.RawConn
+	ask          func(uintptr)
+	beside       int32 // descriptor of another connection; 0: none
+	events       int16
+	besideEvents int16
 }
 
 func newTCPProbe(c *net.TCPConn) prober {
@@ -274,9 +276,13 @@ func newTCPProbe(c *net.TCPConn) prober {
 	return p
 }
 
-func (p *tcpProbe) HungUp() bool {
-	return p.get()&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
-}
+func (p *tcpProbe) HungUp() bool { return p.get()&hasHungUp != 0 }
+
+// What is seen of a peer that has hung up, and of one of which there is something to be read.
+const (
+	hasHungUp = unix.POLLRDHUP | unix.POLLHUP | unix.POLLERR
+	hasSaid   = unix.POLLIN | unix.POLLHUP | unix.POLLERR
+)
 
 func (p *tcpProbe) Broken() bool { return p.get()&(unix.POLLHUP|unix.POLLERR) != 0 }
 
@@ -290,13 +296,21 @@ func (p *tcpProbe) Quiet() (quiet time.Duration) {
 }
 
 func (p *tcpProbe) Pending() int {
-	if p.get()&(unix.POLLIN|unix.POLLHUP|unix.POLLERR) != 0 {
+	if p.get()&hasSaid != 0 {
 		return 1
 	}
 	return 0
 }
 
 func (p *tcpProbe) Room() bool { return p.events&unix.POLLOUT != 0 }
+
+// getWith asks about another connection, too, which stays open meanwhile. ok is false where this one is closed: then nobody was asked.
+func (p *tcpProbe) getWith(descriptor int32) (events, others int16, ok bool) {
+	p.beside, p.besideEvents = descriptor, unix.POLLNVAL
+	events = p.get()
+	p.beside = 0
+	return events, p.besideEvents, p.besideEvents != unix.POLLNVAL
+}
 
 func (p *tcpProbe) get() int16 {
 	p.events = unix.POLLERR // a closed connection has hung up
@@ -305,16 +319,18 @@ func (p *tcpProbe) get() int16 {
 }
 
 func (p *tcpProbe) poll(fd uintptr) {
-	fds := [1]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLRDHUP | unix.POLLOUT}}
+	const events = unix.POLLIN | unix.POLLRDHUP | unix.POLLOUT
+	fds := [2]unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: p.beside, Events: events}}
+	asked := fds[:1]
+	if p.beside > 0 {
+		asked = fds[:]
+	}
 	for {
-		n, err := unix.Poll(fds[:], 0)
+		_, err := unix.Poll(asked, 0)
 		if err == unix.EINTR {
 			continue
 		}
-		p.events = 0
-		if n > 0 {
-			p.events = fds[0].Revents
-		}
+		p.events, p.besideEvents = fds[0].Revents, fds[1].Revents
 		return
 	}
 }

@@ -38,6 +38,14 @@ func keepMailbox(form *string, cmd smtp.Command) {
 	*form = mailboxOf(cmd)
 }
 
+// recipientOf is the function of that name for a RCPT that may be the first one, whose mailbox is kept already.
+func (s *session) recipientOf(cmd smtp.Command) string {
+	if path, params, ok := cmd.Path(); ok && s.recipientKnown && s.recipient == string(path) && mailbox.IsForm(path) && smtp.AreParams(params) {
+		return s.recipient
+	}
+	return recipientOf(cmd)
+}
+
 // recipientOf gives the mailbox of a RCPT. One that cannot be read is told from others by its text: each has an outcome of its own.
 func recipientOf(cmd smtp.Command) string {
 	form := mailboxOf(cmd)

@@ -179,13 +179,13 @@ func (s *session) readBanner() error {
 	if err := s.readReply(PhaseBanner); err != nil {
 		return err
 	}
-	s.info.Phases[PhaseBanner] = s.took()
+	s.info.Phases[PhaseBanner] = s.took
 	s.mx.stage = stageBanner
-	s.log.opened(PhaseBanner, &s.reply, s.first, s.took())
+	s.log.opened(PhaseBanner, &s.reply, s.first, s.took)
 	if s.hello == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 	if !s.reply.Positive() {
 		return &failure{trouble: mxUnreachable, phase: PhaseBanner, cause: fmt.Errorf("%w: %d", errBannerRefused, s.reply.Code)}
 	}
@@ -262,8 +262,8 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 		s.tlsWorked()
 	}
 	s.info.Phases[phase] = time.Since(begun)
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
-	s.log.opened(phase, &s.reply, s.first, s.took())
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.opened(phase, &s.reply, s.first, s.took)
 	return nil
 }
 

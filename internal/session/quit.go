@@ -144,7 +144,7 @@ func (s *session) answerQuit() {
 		s.toMSA(&s.reply, false)
 		return
 	case err == nil:
-		s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+		s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 		s.noteStray("a reply other than 221 to QUIT")
 	case isGarbled(err):
 		s.noteStray("what is no reply")

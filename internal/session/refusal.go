@@ -71,7 +71,7 @@ func (s *session) soften(phase Phase, j Judgement) {
 	if j.Observe {
 		return
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 	s.reply.Soften()
 	if phase == PhaseBanner {
 		s.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)

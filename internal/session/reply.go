@@ -19,8 +19,11 @@ func (s *session) readReply(phase Phase) error {
 	s.waiting = waiting{}
 	for {
 		ok, err := s.mx.in.Reply(&s.reply)
+		if s.reply.Begun() && (ok || s.first == 0) {
+			s.took = time.Since(s.sent)
+		}
 		if s.reply.Begun() && s.first == 0 {
-			s.first = s.took()
+			s.first = s.took
 		}
 		if ok && err == nil {
 			s.mx.heard(phase, &s.reply)
@@ -50,6 +53,7 @@ func (s *session) replyFailed(phase Phase, err error) error {
 	if ends(err) || !s.reply.Junk() || s.reply.Class() < 4 || isGarbled(err) {
 		return err
 	}
+	s.took = time.Since(s.sent)
 	s.log.notef("the reply ends in the middle: %s", err)
 	s.mx.mute = true
 	s.closeMX()
@@ -78,7 +82,7 @@ func (s *session) mayWait(phase Phase) error {
 			return err
 		}
 	}
-	if phase != PhaseDot && s.reply.Begun() && s.took() > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+	if phase != PhaseDot && s.reply.Begun() && now.Sub(s.sent) > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
 		time.Sleep(dripPause)
 	}
 	return nil
@@ -92,14 +96,12 @@ const (
 	dripPause  = time.Second
 )
 
-func (s *session) took() time.Duration { return time.Since(s.sent) }
-
 // toMSA puts a reply into the buffer for the MSA.
 func (s *session) toMSA(reply *smtp.Reply, local bool) {
 	before := len(s.msa.out)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded
-	s.log.answered(reply, local, s.first, s.took())
+	s.log.answered(reply, local, s.first, s.took)
 }
 
 func (s *session) flushMSA(phase Phase) error {

@@ -148,7 +148,7 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 		if err := s.readReply(phase); err != nil {
 			return nil, err
 		}
-		s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+		s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 		if !s.reply.Positive() {
 			s.refusedIn = phase
 			return nil, &replayRefused{cmd.Line}

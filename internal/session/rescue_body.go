@@ -128,7 +128,7 @@ func (s *session) reopenForBody() error {
 	if err := s.readReply(PhaseData); err != nil {
 		return err
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 	if s.reply.Code != 354 {
 		s.refusedIn = PhaseData
 		return errRefused

@@ -27,7 +27,8 @@ type session struct {
 
 	reply   smtp.Reply // the reply being read
 	sent    time.Time  // when the command that reply answers was written
-	first   time.Duration
+	first   time.Duration // from then until its first octet was read
+	took    time.Duration // and its last one
 	waiting waiting
 
 	// The conversation with the MSA.
@@ -59,6 +60,8 @@ type session struct {
 	mails     int32 // transactions begun
 	delivered int32
 	work      int32 // done since it was last counted (pace.go)
+
+	msaDescriptor int32 // of the MSA's connection, which its session alone closes; 0: it has none
 
 	gate   *gating            // nil: there is none
 	header *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed

@@ -121,8 +121,8 @@ func (s *session) startTLS() error {
 		return err
 	}
 	s.info.Phases[PhaseStartTLS] = time.Since(begun)
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took())
-	s.log.opened(PhaseStartTLS, &s.reply, s.first, s.took())
+	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.opened(PhaseStartTLS, &s.reply, s.first, s.took)
 	if !s.mx.in.Empty() {
 		return &failure{trouble: mxInjected, phase: PhaseStartTLS}
 	}

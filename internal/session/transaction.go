@@ -90,13 +90,13 @@ func (s *session) follow(sl *slot, softened bool) error {
 	switch sl.verb {
 	case smtp.VerbMAIL:
 		s.followMail(sl, class)
-		s.log.mailReply(&s.reply, softened, s.first, s.took())
+		s.log.mailReply(&s.reply, softened, s.first, s.took)
 	case smtp.VerbRCPT:
 		if class == 2 && s.tx.admitted() {
 			s.tx.accepted++
 			s.accepted(sl)
 		}
-		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took())
+		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took)
 	case smtp.VerbDATA:
 		return s.followData(class, softened)
 	case smtp.VerbRSET:
@@ -124,7 +124,7 @@ func (s *session) followMail(sl *slot, class int) {
 // followData is follow for DATA, the last of its group. An MX that wants a message although it has refused the mail's MAIL gets none:
 // the mail was admitted as one that begins with that.
 func (s *session) followData(class int, softened bool) error {
-	s.log.dataReply(&s.reply, softened, s.first, s.took())
+	s.log.dataReply(&s.reply, softened, s.first, s.took)
 	switch {
 	case class == 3 && !s.tx.admitted():
 		return &failure{trouble: mxGarbled, phase: PhaseData, cause: errBehindRefusal}
