@@ -39,8 +39,8 @@ func newQueue(records, octets int, files *Files) *queue {
 func (q *queue) put(o owner, r *session.Record) bool {
 	size := sizeOf(r)
 	q.mu.Lock()
-	u := q.uses[o]
-	if u == nil {
+	u, known := q.uses[o]
+	if !known {
 		u = &use{owner: o}
 	}
 	fits := !q.closed && fits(u.records, 1, q.most-q.n) && fits(u.bytes, size, q.limit-q.bytes)
@@ -50,7 +50,9 @@ func (q *queue) put(o owner, r *session.Record) bool {
 		q.bytes += size
 		u.records++
 		u.bytes += size
-		q.uses[o] = u
+		if !known {
+			q.uses[o] = u
+		}
 	} else {
 		q.missed.add(o, 1)
 		q.lost(o)

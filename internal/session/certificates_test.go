@@ -22,10 +22,10 @@ func TestVerifiedIsKnownByTheWholeChain(t *testing.T) {
 		return pool, nil
 	}}
 	for range 2 {
-		if c.describe([]*x509.Certificate{leaf}, "").verified {
+		if c.describe([]*x509.Certificate{leaf}, holder{}).verified {
 			t.Error("verified without its intermediate")
 		}
-		if !c.describe([]*x509.Certificate{leaf, between}, "").verified {
+		if !c.describe([]*x509.Certificate{leaf, between}, holder{}).verified {
 			t.Error("not verified with its intermediate")
 		}
 	}

@@ -247,7 +247,7 @@ func (s *session) describeTLS(state tls.ConnectionState, earlier string) TLSReco
 		Resumed: state.DidResume, Err: earlier,
 	}
 	if len(state.PeerCertificates) > 0 {
-		c := s.e.Live.certs.describe(state.PeerCertificates, s.sharer().text())
+		c := s.e.Live.certs.describe(state.PeerCertificates, s.sharer())
 		r.Names, r.NotAfter, r.Verified = c.names, c.notAfter, c.verified
 	}
 	return r
@@ -267,7 +267,7 @@ type certificate struct {
 
 const maxCertificateNames = 32
 
-func (c *certificates) describe(chain []*x509.Certificate, by string) certificate {
+func (c *certificates) describe(chain []*x509.Certificate, by holder) certificate {
 	hash := sha256.New()
 	for _, cert := range chain {
 		_, _ = hash.Write(cert.Raw)
@@ -278,7 +278,7 @@ func (c *certificates) describe(chain []*x509.Certificate, by string) certificat
 		return known
 	}
 	known = certificate{names: certificateNames(chain[0]), notAfter: chain[0].NotAfter, verified: c.verify(chain)}
-	c.known.put(key, known, by)
+	c.known.put(key, known, by.text())
 	return known
 }
 
