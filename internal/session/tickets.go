@@ -2,9 +2,7 @@ package session
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"net/netip"
-	"reflect"
 	"sync"
 
 	"kanmon/internal/share"
@@ -49,69 +47,17 @@ func (t *tickets) Put(key string, state *tls.ClientSessionState) {
 	t.known.Put(key, state, owner)
 }
 
-// ticketSize says how many octets are kept with a ticket, to a few hundred.
+// ticketSize says how many octets are kept with a ticket.
 func ticketSize(state *tls.ClientSessionState) int {
 	ticket, session, err := state.ResumptionState()
 	if err != nil || session == nil {
 		return len(ticket)
-	}
-	if all, ok := octetsOf(session); ok {
-		return len(ticket) + all
 	}
 	all, err := session.Bytes()
 	if err != nil {
 		return maxTicket + 1
 	}
 	return len(ticket) + len(all)
-}
-
-// octetsOf adds up what an MX can make as long as it likes, without a copy of it: each session ends in one ticket or two. Crypto/tls tells
-// these lengths to nobody but who looks at its fields; where it names them otherwise, ok is false.
-func octetsOf(session *tls.SessionState) (n int, ok bool) {
-	if len(ofPeer) != len(ofPeerNames) {
-		return 0, false
-	}
-	all := reflect.ValueOf(session).Elem()
-	for _, field := range ofPeer {
-		n += octetsIn(all.Field(field))
-	}
-	return n, true
-}
-
-var ofPeerNames = [...]string{"peerCertificates", "verifiedChains", "ocspResponse", "scts"}
-
-// ofPeer are the numbers of the fields of these names: octets, certificates, and slices of them.
-var ofPeer = func() (numbers []int) {
-	for _, name := range ofPeerNames {
-		field, found := reflect.TypeFor[tls.SessionState]().FieldByName(name)
-		if element := field.Type; found {
-			for element.Kind() == reflect.Slice {
-				element = element.Elem()
-			}
-			if element.Kind() == reflect.Uint8 || element == reflect.TypeFor[*x509.Certificate]() {
-				numbers = append(numbers, field.Index[0])
-			}
-		}
-	}
-	return numbers
-}()
-
-var rawCertificate = func() int {
-	field, _ := reflect.TypeFor[x509.Certificate]().FieldByName("Raw")
-	return field.Index[0]
-}()
-
-func octetsIn(v reflect.Value) (n int) {
-	switch {
-	case v.Kind() == reflect.Pointer:
-		return v.Elem().Field(rawCertificate).Len()
-	case v.Type().Elem().Kind() == reflect.Uint8:
-		return v.Len()
-	}
-	for i := range v.Len() {
-		n += octetsIn(v.Index(i))
-	}
-	return n
 }
 
 // ticketOwner gives the MX's network. With a server's name for a key, which a policy gives, it is nobody's.

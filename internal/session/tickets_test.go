@@ -97,28 +97,6 @@ func TestTicketsAreShared(t *testing.T) {
 	}
 }
 
-// To weigh a ticket costs no memory, and tells as much as a copy of all that is kept with it would, but for what is of one length for all MXs.
-func TestTicketsAreWeighedWithoutACopy(t *testing.T) {
-	for _, padding := range []int{0, 5_000, 12_000} {
-		state := resumes(t, ClientTLS(), padding, tls.VersionTLS13)
-		ticket, session, err := state.ResumptionState()
-		if err != nil {
-			t.Fatal(err)
-		}
-		all, err := session.Bytes()
-		if err != nil {
-			t.Fatal(err)
-		}
-		size, whole := ticketSize(state), len(ticket)+len(all)
-		if size < padding+len(ticket) || size > whole || size < whole-300 {
-			t.Errorf("%d octets, want about %d", size, whole)
-		}
-		if n := testing.AllocsPerRun(100, func() { ticketSize(state) }); n != 0 {
-			t.Errorf("%v allocations, want 0", n)
-		}
-	}
-}
-
 func BenchmarkTicketSize(b *testing.B) {
 	state := resumes(&testing.T{}, ClientTLS(), 5_000, tls.VersionTLS13)
 	b.ReportAllocs()
