@@ -2,15 +2,17 @@ package share
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
 // A Pace divides work among owners, while there is too much of it. Nobody is told how much can be done: as long as those who do the work
-// are strained, each owner who has more than an equal part of it done is slowed down, again and again, and as long as they are not, what
-// was slowed may go faster, again and again. An owner alone is never slowed. The zero Pace is ready.
+// are strained, each owner who has far more of it done than others is slowed down, again and again, and as long as they are not, what
+// was slowed may go faster, again and again. An owner alone is never slowed, nor are owners who all have as much. The zero Pace is ready.
 type Pace[K comparable] struct {
 	owners map[K]*worker
 	looked time.Time
+	parts  []float64 // of those who had any work done, for the look
 }
 
 type worker struct {
@@ -25,6 +27,7 @@ const (
 	faster       = 1.05
 	leastPace    = 200 // work a second, at which nobody is a burden
 	freePace     = 1e6 // at which an owner is as good as free
+	farMore      = 2    // times what is in the middle of what the others have
 	longestPause = 5 * time.Second
 )
 
@@ -62,16 +65,13 @@ func (p *Pace[K]) Slowed(owner K) bool {
 }
 
 func (p *Pace[K]) look(since time.Duration, strained bool) {
-	all, active := 0.0, 0
-	for _, w := range p.owners {
-		all += w.done
-		if w.done > 0 {
-			active++
-		}
+	most := math.Inf(1)
+	if strained {
+		most = p.fair()
 	}
 	for owner, w := range p.owners {
 		switch {
-		case strained && active > 1 && w.done*float64(active) > all:
+		case w.done > most:
 			used := w.done / since.Seconds()
 			if w.most > 0 {
 				used = min(used, w.most)
@@ -87,4 +87,22 @@ func (p *Pace[K]) look(since time.Duration, strained bool) {
 		}
 		w.done = 0
 	}
+}
+
+// fair is what an owner may have had done since the last look before it is slowed: an equal part of all, and not far more than what those
+// in the middle have, beside the owner itself.
+func (p *Pace[K]) fair() float64 {
+	all := 0.0
+	p.parts = p.parts[:0]
+	for _, w := range p.owners {
+		if w.done > 0 {
+			all += w.done
+			p.parts = append(p.parts, w.done)
+		}
+	}
+	if len(p.parts) < 2 {
+		return math.Inf(1)
+	}
+	slices.Sort(p.parts)
+	return max(all/float64(len(p.parts)), farMore*p.parts[(len(p.parts)-2)/2])
 }

@@ -55,6 +55,7 @@ func TestPaceSlowsWhoeverHasMoreThanAPart(t *testing.T) {
 		"enough for all":        {map[string]float64{"a": 5_000, "b": 1_000}, map[string]float64{"a": 4_900, "b": 900}, nil},
 		"one alone":             {map[string]float64{"a": 50_000}, map[string]float64{"a": 49_000}, nil},
 		"one greedy, two small": {map[string]float64{"a": 100_000, "b": 500, "c": 500}, map[string]float64{"a": 3_000, "b": 500, "c": 500}, map[string]float64{"a": 12_000}},
+		"as much each":          {map[string]float64{"a": 20_000, "b": 20_000, "c": 20_000, "d": 21_000}, map[string]float64{"a": 19_000, "b": 19_000, "c": 19_000, "d": 19_000}, nil},
 		"two greedy, one small": {map[string]float64{"a": 100_000, "b": 50_000, "c": 500}, map[string]float64{"a": 1_500, "b": 1_500, "c": 500}, map[string]float64{"a": 8_000, "b": 8_000}},
 	} {
 		t.Run(name, func(t *testing.T) {
