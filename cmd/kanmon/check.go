@@ -21,6 +21,12 @@ type checkCommand struct {
 	Blocklist []string `help:"With --dns: a blocklist to ask; can be given several times. Default: ${default}." default:"${blocklists}" placeholder:"ZONE"`
 }
 
+// Help implements kong.HelpProvider.
+func (*checkCommand) Help() string {
+	return "It compares the configuration with this host, the firewall and kanmon.service. It changes nothing, and sends nothing but DNS queries with --dns. Run it as root: what it cannot see otherwise, it reports as not checked. docs/check.md lists all findings.\n\n" +
+		"The exit code is 0 if there is no error, 1 if there is one, and 2 if nothing could be checked: the file cannot be read, or the command line is wrong."
+}
+
 // Run prints what would hurt: in the configuration, on this host, and with --dns at receivers.
 func (k *checkCommand) Run(c *console) error {
 	findings, err := k.findings()
