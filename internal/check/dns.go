@@ -12,6 +12,7 @@ import (
 
 	"blitiri.com.ar/go/spf"
 
+	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/standing"
 )
@@ -129,8 +130,20 @@ func (d *DNS) listed(c *checker, key string, ip netip.Addr, zone string) {
 	case err != nil:
 		c.unchecked(fmt.Sprintf("%s at %s", ip, zone), err.Error())
 	case yes:
-		c.find(ipListed, key, fmt.Sprintf("%s has %s", zone, ip), "")
+		c.find(ipListed, key, fmt.Sprintf("%s has %s", zone, ip), delisting(zone))
 	}
+}
+
+// delisting names the page of a list that is known; "": none is.
+func delisting(zone string) string {
+	rules, err := classify.Builtin()
+	if err != nil {
+		return "" // a test compiles them
+	}
+	if list, known := rules.ListOf(zone); known && list.Delist != "" {
+		return "find out why, end it, then ask for delisting at " + list.Delist
+	}
+	return ""
 }
 
 // senders: the domains that tenants send with allow the addresses that their mail can leave from.

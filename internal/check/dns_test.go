@@ -103,6 +103,18 @@ func TestSPFIsAskedOfTheTenantsPools(t *testing.T) {
 	}
 }
 
+// Where a list takes requests is known of those that kanmon knows by name, the default ones among them.
+func TestACureOfAListingNamesThePage(t *testing.T) {
+	for _, zone := range Blocklists {
+		if !strings.Contains(delisting(zone), "https://") {
+			t.Errorf("%s: %q", zone, delisting(zone))
+		}
+	}
+	if text := delisting(bl); text != "" {
+		t.Errorf("a list that nobody knows: %q", text)
+	}
+}
+
 // What stands in /etc/hosts is not what receivers see: localhost is there, and in no zone.
 func TestHostsAreNotTheDNS(t *testing.T) {
 	r := serveDNS(t, "")
