@@ -22,12 +22,11 @@ type backupCommand struct {
 
 // Run saves the state and the configuration, whether kanmon runs or not.
 func (k *backupCommand) Run(c *console) error {
-	cfg, err := config.LoadIn(k.Config, config.ServiceDirectories())
+	cfg, err := config.Load(k.Config)
 	if err != nil {
 		return err
 	}
-	items, missing := itemsOf(cfg, k.Config)
-	set := backup.Set{Items: items, Program: describeBuild(buildInfo())}
+	set := backup.Set{Items: itemsOf(cfg, k.Config), Program: describeBuild(buildInfo())}
 	if k.File == "-" {
 		_, err := backup.Write(context.Background(), c.stdout, set)
 		return err
@@ -38,9 +37,6 @@ func (k *backupCommand) Run(c *console) error {
 	}
 	for _, f := range m.Files {
 		fmt.Fprintf(c.stdout, "saved %s %s (%d octets)\n", f.Kind, f.Path, f.Octets)
-	}
-	for _, what := range missing {
-		fmt.Fprintf(c.stdout, "not saved: %s\n", what)
 	}
 	secret := ""
 	if cfg.TLS.MSAKey != "" || cfg.Journal.HashKeyFile != "" {
@@ -74,9 +70,9 @@ func (k *backupCommand) write(set backup.Set) (m backup.Manifest, err error) {
 	return m, err
 }
 
-// itemsOf gives what a configuration names, and itself; and which state there is none of.
-func itemsOf(cfg *config.Config, path string) (items []backup.Item, missing []string) {
-	items = []backup.Item{{Kind: backup.Configuration, Path: path}}
+// itemsOf gives what a configuration names, and itself.
+func itemsOf(cfg *config.Config, path string) []backup.Item {
+	items := []backup.Item{{Kind: backup.Configuration, Path: path}}
 	for _, named := range []struct{ kind, key, path string }{
 		{backup.Configuration, "providers_file", cfg.ProvidersFile},
 		{backup.Configuration, "classification.rules", cfg.Classification.Rules},
@@ -86,20 +82,15 @@ func itemsOf(cfg *config.Config, path string) (items []backup.Item, missing []st
 		{backup.Database, "standing.file", cfg.Standing.File},
 		{backup.Database, "senders.file", cfg.Senders.File},
 	} {
-		state := named.kind == backup.Database
 		if named.path == "" {
-			if state {
-				missing = append(missing, named.key+" is off: kanmon keeps none of it")
-			}
 			continue
 		}
-		if _, err := os.Stat(named.path); state && errors.Is(err, os.ErrNotExist) {
-			missing = append(missing, fmt.Sprintf("%s: there is no %s yet", named.key, named.path))
-			continue
+		if _, err := os.Stat(named.path); named.kind == backup.Database && errors.Is(err, os.ErrNotExist) {
+			continue // kanmon has not run yet
 		}
 		items = append(items, backup.Item{Kind: named.kind, Key: named.key, Path: named.path})
 	}
-	return items, missing
+	return items
 }
 
 type restoreCommand struct {

@@ -75,7 +75,7 @@ Commands that need a configuration read /etc/kanmon/kanmon.toml, or the file of 
 
 // A configFlag names the configuration. Commands that need one embed it.
 type configFlag struct {
-	Config string `help:"Configuration file; default: ${default}." short:"c" placeholder:"FILE" default:"${config}"`
+	Config string `help:"Configuration file." short:"c" placeholder:"FILE" default:"${config}"`
 }
 
 // A console is what commands know of the world outside.

@@ -44,3 +44,11 @@ func TestDescribeBuild(t *testing.T) {
 		t.Errorf("without information: %q", got)
 	}
 }
+
+func TestTheVersionOfAReleaseIsTheOneItIsPublishedUnder(t *testing.T) {
+	release = "1.2.3+git20261129182000.0123abcd"
+	defer func() { release = "" }()
+	if got := describeBuild(buildInfo()); !strings.HasPrefix(got, "kanmon 1.2.3+git20261129182000.0123abcd, ") {
+		t.Errorf("%q", got)
+	}
+}

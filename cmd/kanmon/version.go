@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -15,11 +16,17 @@ func (*versionCommand) Run(c *console) error {
 	return err
 }
 
+// release is the version under which this program is published. The build sets it: -ldflags "-X main.release=1.2.3".
+var release string
+
+// buildInfo is what the build has noted. Without a release the version is what the toolchain has made of the commit.
 func buildInfo() *debug.BuildInfo {
-	if info, ok := debug.ReadBuildInfo(); ok {
-		return info
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		info = &debug.BuildInfo{}
 	}
-	return &debug.BuildInfo{}
+	info.Main.Version = cmp.Or(release, info.Main.Version)
+	return info
 }
 
 // describeBuild names the version, the commit and the toolchain, as far as the build has noted them.
