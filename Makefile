@@ -19,9 +19,39 @@ TESTSUM = $(TOOL) gotestsum --format standard-quiet
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
+# Empty outside of a git checkout, unless it is said: then the program calls itself (unknown).
+VERSION ?= $(shell packaging/version.sh 2>/dev/null)
+PREFIX  ?= /usr/local
+
 .PHONY: build
-build: ## build the program: build/kanmon
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o $(BUILD)/kanmon ./cmd/kanmon
+build: go ## build the program: build/kanmon
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -ldflags "-X main.release=$(VERSION)" -o $(BUILD)/kanmon ./cmd/kanmon
+
+# An older Go says only that it does not understand go.mod.
+.PHONY: go
+go:
+	@packaging/go-version.sh "$(GO)"
+
+.PHONY: install
+install: ## install what was built: PREFIX=/usr/local DESTDIR=; nothing that you have changed is written over
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" dist/install.sh install
+
+.PHONY: uninstall
+uninstall: ## take away what install has installed, not the configuration, nor what was learnt and recorded
+	@PREFIX="$(PREFIX)" DESTDIR="$(DESTDIR)" dist/install.sh uninstall
+
+.PHONY: packages
+packages: go ## .deb, .rpm and tarball for ARCHES="amd64 arm64", bills of materials, SHA256SUMS: build/packages; VERSION= (from git)
+	@VERSION="$(VERSION)" packaging/build.sh
+
+.PHONY: container
+container: go ## an image of kanmon alone, as an OCI archive: build/kanmon-oci.tar (buildah)
+	@VERSION="$(VERSION)" packaging/container.sh
+
+.PHONY: test-packages
+test-packages: ## build the packages twice, judge them, install, upgrade, remove and purge them (root, under 10 minutes)
+	test/setup/install.sh packages
+	$(GO) run ./test/packages
 
 .PHONY: docs
 docs: build ## bring the reference pages up to date: docs/cli.md, the tables of docs/configuration.md

@@ -1,0 +1,41 @@
+#!/bin/sh
+# After the files are there. A .deb is told "configure [OLD VERSION]"; an .rpm how many versions there are: 1 (new) or 2.
+#
+# Nothing is started, stopped or restarted, and no firewall rule is touched: when a new version takes the mail is an
+# operator's to choose.
+set -e
+
+case $1 in
+configure | 1 | 2) ;;
+*) exit 0 ;; # abort-…: what was there goes on as it was
+esac
+
+systemd-sysusers kanmon.conf
+systemd-tmpfiles --create kanmon.conf || true
+
+# Enabled at the first installation, later as the operator has left it. Without a configuration neither does anything.
+for unit in kanmon.service kanmon-rules.service; do
+	if [ "$1" = 1 ]; then
+		systemctl --no-reload preset "$unit" >/dev/null 2>&1 || true
+	elif [ "$1" = configure ]; then
+		if deb-systemd-helper --quiet was-enabled "$unit"; then
+			deb-systemd-helper enable "$unit" >/dev/null || true
+		else
+			deb-systemd-helper update-state "$unit" >/dev/null || true
+		fi
+	fi
+done
+
+active() { [ -d /run/systemd/system ] && systemctl --quiet is-active "$1"; }
+
+[ ! -d /run/systemd/system ] || systemctl --system daemon-reload || true
+
+if active kanmon.service; then
+	echo "kanmon: the version that was running goes on running, with its sessions and firewall rules."
+	echo "kanmon: when few sessions run, begin with the new one: systemctl restart kanmon; systemctl reload kanmon-rules"
+elif [ -e /etc/kanmon/kanmon.toml ]; then
+	echo "kanmon: it does not run. To begin: kanmon check; systemctl start kanmon kanmon-rules (a boot does it, too)"
+else
+	echo "kanmon: installed and enabled, but not configured: nothing runs, no mail is touched."
+	echo "kanmon: next: kanmon init (it writes /etc/kanmon/kanmon.toml); kanmon check; systemctl start kanmon kanmon-rules"
+fi
