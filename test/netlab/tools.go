@@ -26,6 +26,15 @@ func FindTools(group string) (*Tools, error) {
 	return &Tools{root: root}, nil
 }
 
+// Debian gives the folder of a Debian 12 with systemd that test/setup/install.sh has made, not to be written to.
+func Debian() (string, error) {
+	root := filepath.Join(cacheDir(), "debian12")
+	if _, err := os.Stat(filepath.Join(root, "made-of")); err != nil {
+		return "", fmt.Errorf("there is no Debian 12: run test/setup/install.sh systemd, as root: %w", err)
+	}
+	return root, nil
+}
+
 func cacheDir() string {
 	if dir := os.Getenv("KANMON_TEST_CACHE"); dir != "" {
 		return dir

@@ -4,6 +4,7 @@
 #   test/setup/install.sh          what `make test` and `make demo` need
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
+#   test/setup/install.sh packages only what `make test-packages` judges packages with
 #
 # The host stays as it is. Only plain tools (nftables, iproute2, openssl, ca-certificates) are installed, and only
 # where they are missing. Servers never are: installing Postfix would remove the host's own MTA, and every server
@@ -27,7 +28,8 @@ main() {
 	"") ;;
 	bench) groups="lab bench" ;;
 	mtas) groups="lab mtas" ;;
-	*) die "unknown group \"$1\"; known: bench, mtas" ;;
+	packages) groups="judges" ;;
+	*) die "unknown group \"$1\"; known: bench, mtas, packages" ;;
 	esac
 
 	command -v apt-get >/dev/null || die "this script knows Debian and Ubuntu only: no apt-get here"
@@ -39,7 +41,7 @@ main() {
 	mkdir -p "$cache"
 	exec 9>"$cache/lock"
 	flock 9
-	host_tools
+	host_tools "$groups"
 	for group in $groups; do
 		if [ "$group" = mtas ]; then
 			images
@@ -67,7 +69,7 @@ programs_of() {
 }
 
 all_ready() {
-	[ -z "$(missing_host_packages)" ] || return 1
+	[ -z "$(missing_host_packages "$1")" ] || return 1
 	for g in $1; do
 		if [ "$g" = mtas ]; then
 			[ -z "$(missing_images)" ] || return 1
@@ -96,7 +98,15 @@ libraries() {
 	done
 }
 
+# missing_host_packages GROUPS lists what the host lacks for them. The judges of packages are plain tools, too.
 missing_host_packages() {
+	case " $1 " in
+	*" judges "*)
+		for tool in lintian rpmlint rpm cpio shellcheck buildah; do
+			command -v "$tool" >/dev/null || echo "$tool"
+		done
+		;;
+	esac
 	command -v nft >/dev/null || echo nftables
 	command -v ip >/dev/null || echo iproute2
 	command -v openssl >/dev/null || echo openssl
@@ -104,7 +114,7 @@ missing_host_packages() {
 }
 
 host_tools() {
-	missing=$(missing_host_packages)
+	missing=$(missing_host_packages "$1")
 	[ -n "$missing" ] || return 0
 	say "installing" $missing
 	# None of these packages starts a service of its own; --no-install-recommends keeps it so.
