@@ -167,7 +167,7 @@ const (
 // sendDot writes the last octets of the message and its dot, waits for the one reply that counts, and passes it on at once (I2).
 func (s *session) sendDot(n int) error {
 	s.inBody = false
-	s.looks.dotAt = max(1, time.Since(s.info.Start)) // never 0, which is none
+	s.looks.dotAt = max(1, time.Since(s.info.Start))                 // never 0, which is none
 	gone := (s.header != nil || s.msa.isTLS()) && s.msaGoneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)

@@ -25,8 +25,8 @@ type session struct {
 
 	held *heldLeg // an MX leg that has been set aside; nil: none
 
-	reply   smtp.Reply // the reply being read
-	sent    time.Time  // when the command that reply answers was written
+	reply   smtp.Reply    // the reply being read
+	sent    time.Time     // when the command that reply answers was written
 	first   time.Duration // from then until its first octet was read
 	took    time.Duration // and its last one
 	waiting waiting

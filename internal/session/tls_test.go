@@ -371,7 +371,7 @@ func TestTLSWithTheMSAEndsInOrder(t *testing.T) {
 			t.Fatalf("%v %v, QUIT: %s", got.Verdicts, got.Err, reply)
 		}
 		<-ended
-		if n, err := msa.Conn().Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		if n, err := msa.Conn().Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
 			t.Errorf("behind 221: %d octets, %v", n, err)
 		}
 		if kind := wire.kind(); kind != 21 {

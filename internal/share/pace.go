@@ -27,7 +27,7 @@ const (
 	faster       = 1.05
 	leastPace    = 200 // work a second, at which nobody is a burden
 	freePace     = 1e6 // at which an owner is as good as free
-	farMore      = 2    // times what is in the middle of what the others have
+	farMore      = 2   // times what is in the middle of what the others have
 	longestPause = 5 * time.Second
 )
 
