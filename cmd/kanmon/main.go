@@ -46,6 +46,7 @@ var errShown = errors.New("failed")
 type commandLine struct {
 	Init     initCommand     `cmd:"" help:"Write a first configuration for this host, by a few questions."`
 	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
+	Reload   reloadCommand   `cmd:"" help:"Have a running kanmon read its configuration again, and wait for the result."`
 	Check    checkCommand    `cmd:"" help:"Find what would hurt: in the configuration, on this host, and at receivers."`
 	Explain  explainCommand  `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
 	Rules    rulesCommands   `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
@@ -164,6 +165,7 @@ type signals struct {
 	kill   context.Context // over after the second
 	reload <-chan os.Signal
 	reopen <-chan os.Signal
+	asked  chan chan<- error // reloads that somebody waits for
 }
 
 func watchSignals() *signals {
@@ -182,5 +184,5 @@ func watchSignals() *signals {
 	reload, reopen := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	signal.Notify(reopen, syscall.SIGUSR1)
-	return &signals{stop, kill, reload, reopen}
+	return &signals{stop, kill, reload, reopen, make(chan chan<- error)}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 
@@ -29,6 +31,7 @@ func (r *runCommand) Run(c *console) error {
 	log, end := newLogger(c.stderr, cfg.Log.Format, level)
 	defer end()
 	d := daemon.New(cfg, log)
+	d.OnReload(s.ask)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)
 		return errShown
@@ -50,14 +53,11 @@ func (r *runCommand) serve(d running, s *signals, log *slog.Logger, level *slog.
 	for {
 		select {
 		case <-s.reload:
-			if stop == nil {
-				log.Warn("not reloaded: stopping", "file", r.Config)
-			} else {
-				r.reload(d, s, log, level)
-			}
-			reopen(d, log)
+			_ = r.reload(d, s, log, level, stop == nil) // nobody waits for it; the log tells
+		case answer := <-s.asked:
+			answer <- r.reload(d, s, log, level, stop == nil)
 		case <-s.reopen:
-			reopen(d, log)
+			_ = reopen(d, log) // likewise
 		case <-stop:
 			stop = nil
 			go func() { stopped <- d.Stop(s.kill) }()
@@ -71,23 +71,46 @@ func (r *runCommand) serve(d running, s *signals, log *slog.Logger, level *slog.
 	}
 }
 
-// reload takes the file anew, or leaves everything as it is.
-func (r *runCommand) reload(d running, s *signals, log *slog.Logger, level *slog.LevelVar) {
+// ask has the configuration read anew, in turn with everything else that signals ask for.
+func (s *signals) ask(ctx context.Context) error {
+	answer := make(chan error, 1)
+	select {
+	case s.asked <- answer:
+	case <-ctx.Done():
+		return fmt.Errorf("not begun: kanmon is busy: %w", ctx.Err())
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("begun and not ended yet, kanmon's log will tell: %w", ctx.Err())
+	}
+}
+
+// reload takes the file anew, or leaves everything as it is. The files of the journal are opened anew in any case.
+func (r *runCommand) reload(d running, s *signals, log *slog.Logger, level *slog.LevelVar, stopping bool) error {
+	if stopping {
+		log.Warn("not reloaded: stopping", "file", r.Config)
+		return errors.Join(errors.New("not reloaded: kanmon is stopping"), reopen(d, log))
+	}
 	cfg, err := config.Load(r.Config)
 	if err == nil {
 		err = d.Reload(s.stop, cfg)
 	}
 	if err != nil {
 		log.Error("not reloaded, everything stays as it was", "file", r.Config, "error", err)
-		return
+		return errors.Join(fmt.Errorf("not reloaded, everything stays as it was: %w", err), reopen(d, log))
 	}
 	level.Set(cfg.Log.Level.Slog())
+	return reopen(d, log)
 }
 
-func reopen(d running, log *slog.Logger) {
-	if err := d.ReopenLogs(); err != nil {
+func reopen(d running, log *slog.Logger) error {
+	err := d.ReopenLogs()
+	if err != nil {
 		log.Error("journal not reopened", "error", err)
 	}
+	return err
 }
 
 // newLogger gives kanmon's own log, which nobody who logs waits for. The function writes the last lines.

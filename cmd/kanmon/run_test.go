@@ -45,7 +45,7 @@ func TestLogsAreReopenedDuringADrain(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() {
 			r := runCommand{}
-			ended <- r.serve(d, &signals{stop, t.Context(), reload, reopen}, slog.New(slog.NewTextHandler(&log, nil)), &slog.LevelVar{})
+			ended <- r.serve(d, &signals{stop: stop, kill: t.Context(), reload: reload, reopen: reopen}, slog.New(slog.NewTextHandler(&log, nil)), &slog.LevelVar{})
 		}()
 		stopNow()
 		synctest.Wait()
@@ -73,7 +73,9 @@ func TestReloadSetsTheLogLevel(t *testing.T) {
 		t.Fatal(err)
 	}
 	level, r := &slog.LevelVar{}, runCommand{configFlag{Config: path}}
-	r.reload(&slowStop{}, &signals{stop: t.Context()}, slog.New(slog.DiscardHandler), level)
+	if err := r.reload(&slowStop{}, &signals{stop: t.Context()}, slog.New(slog.DiscardHandler), level, false); err != nil {
+		t.Error(err)
+	}
 	if level.Level() != slog.LevelDebug {
 		t.Errorf("the level is %v", level.Level())
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -181,6 +182,11 @@ func (c *customers) MX(addr netip.Addr) admin.MX {
 		return admin.MX{MX: addr, Known: true, TLSWorked: at("08:00"), ClassicalUntil: later, ClassicalCause: admin.ClassicalNoOther, Strikes: 1}
 	}
 	return admin.MX{MX: addr}
+}
+
+// Reload takes the configuration, and leaves something to do.
+func (*customers) Reload(context.Context) (admin.Reloaded, error) {
+	return admin.Reloaded{ToDo: []string{"the firewall rules are those of the configuration before"}}, nil
 }
 
 // serveSenders is a command of the scripts: a kanmon that has nothing but an admin socket and its customers.

@@ -23,6 +23,9 @@ func printStatus(w io.Writer, s admin.Status) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "started\t%s\n", when(s.Started))
 	fmt.Fprintf(table, "sessions\t%d\n", s.Sessions)
+	for _, ip := range s.Absent {
+		fmt.Fprintf(table, "absent\t%s: no mail leaves from it, see \"kanmon ip show %s\"\n", ip, ip)
+	}
 	fmt.Fprintf(table, "records dropped\t%d\n", s.RecordsDropped)
 	for _, whose := range slices.Sorted(maps.Keys(s.RecordsDroppedOf)) {
 		fmt.Fprintf(table, "  of %s\t%d\n", whose, s.RecordsDroppedOf[whose])

@@ -15,6 +15,7 @@
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
+//	POST /v1/reload                       the configuration is read anew; answered when it holds, or with why it does not
 //	GET  /v1/tenants                      all tenants
 //	GET  /v1/tenants/{tenant}             all that is known of one, and why it is treated as it is
 //	POST /v1/tenants/{tenant}/block       {"for": "2h", "reason": "..."} or {"until": "2026-07-01T18:00:00+09:00", …}
@@ -38,7 +39,7 @@ import (
 type Standing struct {
 	IP       netip.Addr `json:"ip"`
 	Provider string     `json:"provider"` // "": all
-	State    string     `json:"state"`
+	State    string     `json:"state"`    // of package standing, or Absent
 	Since    time.Time  `json:"since,omitzero"`
 	Until    time.Time  `json:"until,omitzero"`
 	Reason   string     `json:"reason,omitempty"`
@@ -50,6 +51,9 @@ type Standing struct {
 	Note     string     `json:"note,omitempty"` // why it may not act as it seems to
 	Evidence []Evidence `json:"evidence,omitempty"`
 }
+
+// Absent is the state of a sending IP that the host does not have: whatever else stands, nothing leaves from it.
+const Absent = "absent"
 
 // Evidence is one refusal that counted.
 type Evidence struct {

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -61,6 +62,11 @@ type fakeProcess struct{}
 
 func (fakeProcess) Status() Status {
 	return Status{Sessions: 7, RecordsDropped: 3, Goroutines: 12, HeapLive: 5 << 20, Mapped: 9 << 20}
+}
+
+// Reload refuses.
+func (fakeProcess) Reload(context.Context) (Reloaded, error) {
+	return Reloaded{}, errors.New("kanmon.toml:3: no such key")
 }
 
 func TestShowStatus(t *testing.T) {

@@ -150,9 +150,9 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this?", c.socket)
+		return fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this? --socket PATH names another", c.socket)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon", c.socket)
+		return fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket)
 	}
-	return fmt.Errorf("kanmon does not answer on %s: %w", c.socket, err)
+	return fmt.Errorf("kanmon does not answer on %s (--socket PATH names another): %w", c.socket, err)
 }

@@ -48,6 +48,7 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.HandleFunc("POST /v1/ips/{ip}/resume", s.resume)
 	mux.HandleFunc("GET /v1/mxs/{ip}", s.showMX)
 	mux.HandleFunc("GET /v1/status", s.showStatus)
+	mux.HandleFunc("POST /v1/reload", s.reload)
 	s.handleSenders(mux)
 	s.http = http.Server{
 		Handler: http.MaxBytesHandler(s.conns.whenHeard(mux), maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,

@@ -2,7 +2,9 @@ package admin
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/netip"
 	"time"
 )
 
@@ -12,6 +14,8 @@ type Status struct {
 	Sessions       int       `json:"sessions"`        // running now
 	Holders        []Holder  `json:"holders"`         // who has most of them, or was refused some
 	RecordsDropped uint64    `json:"records_dropped"` // that at least one sink has lost, since the start
+
+	Absent []netip.Addr `json:"absent,omitempty"` // sending IPs that this host does not have
 
 	RecordsDroppedOf map[string]uint64 `json:"records_dropped_of,omitempty"` // by tenant; by source where none is known
 
@@ -31,9 +35,43 @@ type Holder struct {
 	Slowed   bool   `json:"slowed,omitempty"` // having more than a part of more work than there is time for
 }
 
-// A Process is what the daemon knows of itself.
+// A Process is what the daemon knows of itself, and can do with itself.
 type Process interface {
 	Status() Status
+	// Reload reads the configuration anew, and returns when it holds; an error says why everything is as it was.
+	Reload(ctx context.Context) (Reloaded, error)
+}
+
+// A Reloaded is what came of a reload.
+type Reloaded struct {
+	ToDo []string `json:"to_do,omitempty"` // what an operator must do for all of the configuration to hold
+}
+
+// reloadPatience bounds a reload: the firewall may take its time for many networks.
+const reloadPatience = 2 * time.Minute
+
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	end := time.Now().Add(reloadPatience)
+	connection := http.NewResponseController(w)
+	if err := errors.Join(connection.SetReadDeadline(end), connection.SetWriteDeadline(end)); err != nil {
+		s.log.Warn("a reload may take longer than its answer can wait", "error", err)
+	}
+	ctx, cancel := context.WithDeadline(r.Context(), end)
+	defer cancel()
+	done, err := s.process.Reload(ctx)
+	if err != nil {
+		s.refuse(w, http.StatusConflict, err)
+		return
+	}
+	s.log.Info("reloaded by the operator", "who", peerOf(r.Context()))
+	s.answer(w, done)
+}
+
+// Reload has the configuration read anew, and waits until it holds.
+func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	patient := Client{c.socket, c.http}
+	patient.http.Timeout = reloadPatience + patience
+	return answer[Reloaded](ctx, &patient, http.MethodPost, "/v1/reload", nil)
 }
 
 func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.process.Status()) }

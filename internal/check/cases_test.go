@@ -63,7 +63,16 @@ func hostRows() []row {
 	return []row{
 		{
 			id: "sending-ip-absent", name: "sending IP not here", doc: edited(ips, "address = '2001:db8::10'", "address = '2001:db8::11'"), good: ips,
-			want: "error: kanmon.toml:16: sending_ip[2].address: 2001:db8::11 is not an address of this host [sending-ip-absent]\n      why: no mail can leave from it\n      = ip address add 2001:db8::11/128 dev INTERFACE preferred_lft 0",
+			want: "warning: kanmon.toml:16: sending_ip[2].address: 2001:db8::11 is not an address of this host [sending-ip-absent]\n      why: no mail leaves from it until it is: the others of its pools take its mail\n      = ip address add 2001:db8::11/128 dev INTERFACE preferred_lft 0",
+		},
+		{
+			id: "sending-ip-required", name: "required sending IP not here", doc: edited(ips, "address = '2001:db8::10'", "required = true\naddress = '2001:db8::11'"),
+			good: edited(ips, "address = '2001:db8::10'", "required = true\naddress = '2001:db8::10'"),
+			want: "error: kanmon.toml:17: sending_ip[2].address: 2001:db8::11 is not an address of this host [sending-ip-required]",
+		},
+		{
+			id: "sending-ip-absent", name: "floating sending IP not here", doc: edited(ips, "address = '2001:db8::10'", "address = '2001:db8::11'"),
+			want: "2001:db8::11 is not an address of this host", good: edited(ips, "address = '2001:db8::10'", "floating = true\naddress = '2001:db8::11'"),
 		},
 		{id: "listen-absent", name: "listener not here", doc: in(plain, "listen = ['10.20.0.2:10025', '10.20.0.1:10025']"), want: "intercept.listen[0]: 10.20.0.2 is not an address of this host", good: in(plain, "listen = ['10.20.0.1:10025']")},
 		{

@@ -136,10 +136,16 @@ var (
 // Where kanmon listens, and where mail leaves from.
 var (
 	sendingIPAbsent = declare(Kind{
-		ID: "sending-ip-absent", Severity: Error, Refuses: true,
-		Meaning: "the address of a [[sending_ip]] is not on this host",
-		Why:     "no mail can leave from it",
-		Cure:    "ip address add ADDRESS dev INTERFACE",
+		ID: "sending-ip-absent", Severity: Warning,
+		Meaning: "the address of a [[sending_ip]] is not on this host, and it is not floating",
+		Why:     "no mail leaves from it until it is: the others of its pools take its mail",
+		Cure:    "ip address add ADDRESS dev INTERFACE, or floating = true if it comes and goes",
+	})
+	sendingIPRequired = declare(Kind{
+		ID: "sending-ip-required", Severity: Error, Refuses: true,
+		Meaning: "the address of a [[sending_ip]] with required = true is not on this host",
+		Why:     "the configuration says that kanmon must not run without it",
+		Cure:    "ip address add ADDRESS dev INTERFACE, or take required out",
 	})
 	familyMissing = declare(Kind{
 		ID: "family-missing", Severity: Warning,

@@ -28,8 +28,12 @@ func (c *checker) addresses() {
 		} else {
 			v6++
 		}
-		if !c.has(ip.Address) && !ip.Address.IsLoopback() {
-			c.find(sendingIPAbsent, fmt.Sprintf("sending_ip[%d].address", i), fmt.Sprintf("%s is not an address of this host", ip.Address),
+		if !c.has(ip.Address) && !ip.Address.IsLoopback() && !ip.Floating {
+			kind := sendingIPAbsent
+			if ip.Required {
+				kind = sendingIPRequired
+			}
+			c.find(kind, fmt.Sprintf("sending_ip[%d].address", i), fmt.Sprintf("%s is not an address of this host", ip.Address),
 				fmt.Sprintf("ip address add %s/%d dev INTERFACE%s", ip.Address, ip.Address.BitLen(), deprecated(ip.Address.Is4())))
 		}
 	}

@@ -70,6 +70,9 @@ type Intercept struct {
 type SendingIP struct {
 	Address netip.Addr `toml:"address"`
 	EHLO    string     `toml:"ehlo"` // must match the address's PTR
+
+	Required bool `toml:"required"` // without it kanmon does not start
+	Floating bool `toml:"floating"` // it comes and goes: its absence is no alarm
 }
 
 // Pool is a named set of sending IPs.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
@@ -96,8 +97,10 @@ func AdminSocket(file string) (path string, err error) {
 		return path, err
 	}
 	root, syntax := parseTree(file, doc)
-	if syntax != nil {
-		return path, syntax
+	if syntax != nil { // somebody edits it, perhaps: the table alone may be whole
+		if root, _ = parseTree(file, tableAlone(doc, "[admin]")); root == nil {
+			return path, syntax
+		}
 	}
 	// A file that is wrong elsewhere names the socket as well.
 	if admin, found := root.members["admin"]; found && admin.value.members != nil {
@@ -105,5 +108,24 @@ func AdminSocket(file string) (path string, err error) {
 			return socket.value.text, nil
 		}
 	}
+	if syntax != nil {
+		return path, syntax
+	}
 	return path, nil
+}
+
+// tableAlone gives the lines from a header to the next one.
+func tableAlone(doc []byte, header string) (table []byte) {
+	for line := range bytes.Lines(doc) {
+		trimmed := bytes.TrimSpace(line)
+		switch {
+		case bytes.HasPrefix(trimmed, []byte(header)):
+			table = append(table, line...)
+		case bytes.HasPrefix(trimmed, []byte("[")) && table != nil:
+			return table
+		case table != nil:
+			table = append(table, line...)
+		}
+	}
+	return table
 }

@@ -113,6 +113,9 @@ func (d *decoder) validateSendingIPs(ips []SendingIP) {
 		}
 		d.validateSendingAddress(key, ip.Address, seen)
 		d.validateEHLO(key, ip)
+		if ip.Required && ip.Floating && d.good(key) {
+			d.wrong(key+".required", fmt.Sprintf("%s cannot be required and floating: kanmon would not start where another gateway has it", ip.Address), "keep one of the two")
+		}
 	}
 }
 

@@ -75,7 +75,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 
 // outlet makes what a generation's sessions leave through.
 func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
-	router, err := Router(cfg)
+	router, err := routerWithout(cfg, d.absences.missing)
 	if err != nil {
 		return nil, err
 	}
@@ -93,6 +93,8 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
 		rules:      rules,
 		book:       d.book,
 		dials:      &d.dials,
+		ports:      &d.ports,
+		absences:   d.absences,
 		handlings:  handlingsOf(cfg),
 		pins:       d.learnt.pins,
 		forecast:   d.learnt.forecast,

@@ -54,6 +54,7 @@ type Daemon struct {
 	live  *session.Live
 	loops *intercept.Loops
 	dials dials
+	ports portless
 	files *journal.Files
 
 	// What reaches beyond the process; tests replace them.
@@ -61,7 +62,8 @@ type Daemon struct {
 	notify      func(state string)             // tells systemd
 	applyRules  func(context.Context, intercept.Rules) error
 	removeRules func(context.Context, intercept.Rules) error
-	resolver    provider.Resolver // nil: this host's
+	resolver    provider.Resolver           // nil: this host's
+	reload      func(context.Context) error // reads the configuration anew; nil: nobody does
 
 	change     sync.Mutex // held by Start, Reload and Stop
 	cfg        *config.Config
@@ -70,15 +72,19 @@ type Daemon struct {
 	policy     *policy.Policy // who may send, and how much
 	rescues    *rescues
 	sites      *sites
+	absences   *absences
 	gates      []*gate
+	lingering  lingering
+	patience   patience // with it
 	cleanups   []cleanup
 	stateFiles []stateFile // that this process has locked
 	givenUp    bool        // a cleanup that has not ended
 	memory     int64       // soft memory limit before Start
 	started    time.Time
 
-	mu      sync.Mutex // guards the generations
+	mu      sync.Mutex // guards the generations, and todo
 	current *generation
+	todo    []string      // that the last reload has left to the operator
 	recent  []*generation // those that sessions still run in, the current one too
 	ended   sync.WaitGroup
 }
@@ -103,6 +109,8 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		removeRules: func(ctx context.Context, r intercept.Rules) error { return r.Remove(ctx) },
 		cfg:         cfg,
 		rescues:     newRescues(log),
+		absences:    newAbsences(log),
+		patience:    usualPatience,
 		sites:       newSites(),
 		memory:      debug.SetMemoryLimit(-1),
 		started:     time.Now(),
@@ -131,6 +139,11 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.openBook(); err != nil {
 		return err
 	}
+	d.onStop("watch of the sending IPs", func(context.Context) error {
+		d.absences.close()
+		return nil
+	})
+	d.absences.of(d.cfg)
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
 		return err
@@ -161,7 +174,8 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.host.Serving = true
 	d.notify(sd.SdNotifyReady)
-	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "sessions_max", d.cfg.Limits.Sessions)
+	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.absences.list()),
+		"sessions_max", d.cfg.Limits.Sessions)
 	return nil
 }
 
@@ -194,17 +208,22 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	if err := d.exchange(ctx, cfg, next); err != nil {
-		plan.abandon()
+		d.abandon(plan)
 		d.discard(next)
 		return err
 	}
 	// From here on nothing can fail.
+	d.absences.of(cfg)
 	previous := d.install(next)
 	d.retire(previous)
-	d.gates = plan.carryOut(d.log)
+	d.carryOut(plan, cfg.Intercept.ManageRules)
+	todo := d.leaves(d.cfg, cfg)
 	d.cfg = cfg
 	d.limitMemory()
 	d.log.Info("reloaded", "listen", d.addrs(), "sending_ips", len(cfg.SendingIPs), "sessions", d.live.Count())
+	for _, what := range todo {
+		d.log.Warn("the reload is not all", "to_do", what)
+	}
 	return nil
 }
 

@@ -221,7 +221,7 @@ func TestStartFailsWhole(t *testing.T) {
 }
 
 func TestStartRefusesWhatTheHostLacks(t *testing.T) {
-	w := newWorld(t, listenTable+"[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\n")
+	w := newWorld(t, listenTable+"[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\nrequired = true\n")
 	err := w.daemon.Start(t.Context())
 	if err == nil || !strings.Contains(err.Error(), "kanmon.toml:4: sending_ip[0].address: 203.0.113.1 is not an address of this host") {
 		t.Errorf("Start = %v", err)

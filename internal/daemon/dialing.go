@@ -50,9 +50,10 @@ func (o *outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req sessio
 	})
 }
 
-// isShut reports whether an MX has lately not let a sending IP connect. Others come first then, whether they are known to be let in or not.
+// isShut reports whether an MX has lately not let a sending IP connect, or no source port was free for it. Others come first then, whether
+// they are known to be let in or not.
 func (o *outlet) isShut(how config.Handling, ip, mx netip.Addr) bool {
-	return how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
+	return o.ports.lacks(mx.Unmap(), ip) || how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
 }
 
 // judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.

@@ -25,12 +25,16 @@ type firewalled struct {
 	dropped []netip.Addr // whose SYNs nobody answers
 	refused []netip.Addr // whose SYNs are answered with RST
 	dialled []netip.Addr
+
+	unusable map[netip.Addr]error // of the host itself, before any SYN
 }
 
 func (f *firewalled) DialFrom(ctx context.Context, from egress.SendingIP, destination netip.AddrPort) (session.Outbound, error) {
 	f.dialled = append(f.dialled, from.Address)
 	out := session.Outbound{SendingIP: from.Address, Name: from.Name}
 	switch {
+	case f.unusable[from.Address] != nil:
+		return out, fmt.Errorf("dial %s from %s: %w", destination, from.Address, f.unusable[from.Address])
 	case slices.Contains(f.dropped, from.Address):
 		<-ctx.Done()
 		return out, fmt.Errorf("dial %s from %s: %w", destination, from.Address, ctx.Err())

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"net"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
+	"kanmon/internal/session"
 )
 
 // A gate is a listener that can be opened and closed without the others. Wildcard addresses share one, if they have one port, because
@@ -20,6 +21,7 @@ type gate struct {
 	addresses []netip.AddrPort
 	listener  *intercept.Listener
 	served    chan struct{} // closed when accepting has ended; nil before serve
+	taken     atomic.Int64  // intercepted connections
 }
 
 func (g *gate) serve() {
@@ -57,16 +59,17 @@ func groups(listen []netip.AddrPort) [][]netip.AddrPort {
 }
 
 func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
-	g := &gate{
-		addresses: addresses,
-		listener: &intercept.Listener{
-			Dedicated: !slices.Contains(cfg.Intercept.Listen, addresses[0]),
-			Mode:      modeOf(cfg.Intercept.Mode),
-			Loops:     d.loops,
-			Handle:    d.handle,
-			Refuse:    d.refuse,
-			Log:       d.log,
+	g := &gate{addresses: addresses}
+	g.listener = &intercept.Listener{
+		Dedicated: !slices.Contains(cfg.Intercept.Listen, addresses[0]),
+		Mode:      modeOf(cfg.Intercept.Mode),
+		Loops:     d.loops,
+		Handle: func(conn *net.TCPConn, origin session.Origin) {
+			g.taken.Add(1)
+			d.handle(conn, origin)
 		},
+		Refuse: d.refuse,
+		Log:    d.log,
 	}
 	g.setWires(cfg)
 	return g
@@ -154,6 +157,7 @@ func closeAll(sockets []net.Listener) error {
 type gatePlan struct {
 	cfg                   *config.Config
 	kept, opened, dropped []*gate
+	revived               []*lingeringGate // of kept: an earlier change had dropped them
 }
 
 // planGates opens the listeners that a configuration adds. Those it drops stay open.
@@ -166,9 +170,13 @@ func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, 
 			plan.dropped = slices.Delete(plan.dropped, i, i+1)
 			continue
 		}
+		if one := d.lingering.take(addresses); one != nil {
+			plan.kept, plan.revived = append(plan.kept, one.gate), append(plan.revived, one)
+			continue
+		}
 		g := d.newGate(cfg, addresses)
 		if err := g.listener.Open(ctx, addresses); err != nil {
-			plan.abandon()
+			d.abandon(plan)
 			return nil, err
 		}
 		plan.opened = append(plan.opened, g)
@@ -176,31 +184,34 @@ func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, 
 	return plan, nil
 }
 
-// abandon closes what the plan opened.
-func (p *gatePlan) abandon() {
+// abandon undoes a plan.
+func (d *Daemon) abandon(p *gatePlan) {
 	for _, g := range p.opened {
 		_ = g.close() // nothing was accepted
 	}
+	for _, one := range p.revived {
+		d.lingerOn(&lingeringGate{gate: one.gate, replacements: one.replacements, applied: one.applied})
+	}
 }
 
-// carryOut serves what the plan opened, closes what it drops, and gives the listeners there are now.
-func (p *gatePlan) carryOut(log *slog.Logger) []*gate {
+// carryOut serves what the plan opened. What it drops is closed once nothing comes to it any more: soon, where the rules are new already.
+func (d *Daemon) carryOut(p *gatePlan, applied bool) {
 	for _, g := range p.kept {
 		g.setWires(p.cfg)
 	}
 	for _, g := range p.opened {
 		g.serve()
 	}
-	for _, g := range p.dropped {
-		if err := g.close(); err != nil {
-			log.Error("listener not closed cleanly", "listen", g.addresses, "error", err)
-		}
+	replacements := slices.Clone(p.opened)
+	for _, one := range p.revived {
+		replacements = append(replacements, one.gate)
 	}
-	return append(p.kept, p.opened...)
+	d.linger(p.dropped, replacements, applied)
+	d.gates = append(p.kept, p.opened...)
 }
 
 func (d *Daemon) closeGates() error {
-	var errs []error
+	errs := []error{d.lingering.close()}
 	for _, g := range d.gates {
 		errs = append(errs, g.close())
 	}

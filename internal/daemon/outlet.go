@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/bits"
 	"math/rand/v2"
@@ -34,6 +35,8 @@ type outlet struct {
 	forecast   *egress.Forecast
 	resets     resets
 	dials      *dials // of all generations; nil: nothing is remembered
+	ports      *portless
+	absences   *absences
 	probes     probes
 	rescues    *rescues
 	sites      *sites
@@ -65,10 +68,38 @@ func (o *outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		}
 		return o.dialUnseen(ctx, req)
 	}
-	ip, probing, err := o.permitted(choice, req)
-	if err != nil {
-		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
+	var own error // kanmon's own trouble with the sending IPs tried so far
+	for {
+		ip, probing, err := o.permitted(choice, req)
+		if err != nil {
+			if own != nil {
+				err = own
+			}
+			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
+		}
+		out, err := o.dialAs(ctx, choice, ip, req, probing)
+		if !o.unusable(err, ip.Address, req.Destination.Addr()) || ctx.Err() != nil {
+			return out, err
+		}
+		own, choice = err, choice.Without(ip.Address)
 	}
+}
+
+// unusable reports whether a sending IP cannot be dialled from at all, and has those know who must: the MX has no part in it.
+func (o *outlet) unusable(err error, ip, mx netip.Addr) bool {
+	switch {
+	case errors.Is(err, session.ErrNotOnHost):
+	case errors.Is(err, session.ErrPortsExhausted):
+		o.ports.exhausted(mx.Unmap(), ip)
+	default:
+		return false
+	}
+	o.absences.look()
+	return true
+}
+
+// dialAs connects from a sending IP, as its probe or not.
+func (o *outlet) dialAs(ctx context.Context, choice egress.Choice, ip egress.SendingIP, req session.DialRequest, probing bool) (session.Outbound, error) {
 	if !probing {
 		return o.dialFrom(ctx, choice, ip, req)
 	}

@@ -25,7 +25,8 @@ func TestCheckRefusesWhatAStartRefuses(t *testing.T) {
 		id     string // of the finding that is refused; "": it starts
 	}{
 		"good":                      {journalled, nil, ""},
-		"sending IP":                {listenTable + "[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\n", nil, "sending-ip-absent"},
+		"sending IP":                {listenTable + "[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\n", nil, ""},
+		"required sending IP":       {listenTable + "[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\nrequired = true\n", nil, "sending-ip-required"},
 		"listener":                  {"[intercept]\nlisten = ['203.0.113.1:PORT']\n", nil, "listen-absent"},
 		"rules file":                {listenTable + "[classification]\nrules = 'DIR/rules.toml'\n", nil, "file-missing"},
 		"rules file that is wrong":  {listenTable + "[classification]\nrules = 'DIR/rules.toml'\n", write("rules.toml", "[[rule"), "rules-file-wrong"},

@@ -1,8 +1,10 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +16,7 @@ import (
 	"kanmon/internal/check"
 	"kanmon/internal/config"
 	"kanmon/internal/contain"
+	"kanmon/internal/intercept"
 	"kanmon/internal/smtptest"
 )
 
@@ -109,7 +112,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 			c.Standing.Within = -time.Second
 		}, "standing: "},
 		{"sending IP not here", func(w *world, c *config.Config) {
-			c.SendingIPs = w.parse("[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\n").SendingIPs
+			c.SendingIPs = w.parse("[[sending_ip]]\naddress = '203.0.113.1'\nehlo = 'a.example.jp'\nrequired = true\n").SendingIPs
 		}, "203.0.113.1 is not an address of this host"},
 		{"journal not openable", func(w *world, c *config.Config) { c.Journal.SessionLog = w.dir }, "is a directory"},
 		{"hash key missing", func(w *world, c *config.Config) {
@@ -158,35 +161,98 @@ func TestReloadAllOrNothing(t *testing.T) {
 	}
 }
 
+// A listener that a reload has dropped is open as long as the firewall may lead to it: until a connection has come to one that has taken its place, and
+// nothing more to it. A reload that wants it again has it back.
+//
+// firstday-5
 func TestReloadListeners(t *testing.T) {
 	w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT', '127.0.0.2:PORT']\n")
+	w.daemon.patience = patience{look: time.Millisecond, moment: 20 * time.Millisecond, idle: time.Hour}
 	w.start()
 	defer w.stop()
 	stays, goes := w.daemon.gates[0], w.daemon.gates[1]
-	next := *w.daemon.cfg
+	before, next := w.daemon.cfg, *w.daemon.cfg
 	port := next.Intercept.Listen[0].Port()
 	next.Intercept.Listen = w.parse("[intercept]\nlisten = ['127.0.0.1:1', '127.0.0.3:1']\n").Intercept.Listen
 	for i, a := range next.Intercept.Listen {
 		next.Intercept.Listen[i] = addrPort(a.Addr(), port)
 	}
-	if err := w.daemon.Reload(t.Context(), &next); err != nil {
-		t.Fatal(err)
+	reload := func(cfg *config.Config) {
+		t.Helper()
+		if err := w.daemon.Reload(t.Context(), cfg); err != nil {
+			t.Fatal(err)
+		}
+		if todo := w.daemon.toDo(); len(todo) != 1 || !strings.Contains(todo[0], "systemctl reload kanmon-rules") {
+			t.Errorf("the operator is told %q", todo)
+		}
 	}
+	reload(&next)
 	if w.daemon.gates[0] != stays || slices.Contains(w.daemon.gates, goes) {
 		t.Error("the unchanged listener was exchanged, or the dropped one stayed")
 	}
 	if got := w.daemon.Addrs(); !slices.Equal(got, next.Intercept.Listen) {
 		t.Errorf("listening on %v, want %v", got, next.Intercept.Listen)
 	}
-	if conn, err := net.Dial("tcp", goes.addresses[0].String()); err == nil {
-		_ = conn.Close()
-		t.Error("the dropped listener accepts")
+	accepts := func(a netip.AddrPort) bool {
+		conn, err := net.Dial("tcp", a.String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
 	}
-	conn, err := net.Dial("tcp", next.Intercept.Listen[1].String())
-	if err != nil {
-		t.Fatalf("the new listener does not accept: %v", err)
+	time.Sleep(3 * w.daemon.patience.moment)
+	if !accepts(next.Intercept.Listen[1]) || !accepts(goes.addresses[0]) {
+		t.Error("the new listener does not accept, or the dropped one is closed before the rules lead elsewhere")
 	}
-	_ = conn.Close()
+	reload(before)
+	if !slices.Equal(w.daemon.gates, []*gate{stays, goes}) {
+		t.Error("the dropped listener was not taken back")
+	}
+	reload(&next)
+	w.daemon.gates[1].taken.Add(1) // as if the rules led there now
+	waitUntil(t, "the dropped listener is closed", func() bool { return !accepts(goes.addresses[0]) })
+	if !accepts(next.Intercept.Listen[1]) {
+		t.Error("the new listener is closed, too")
+	}
+	same := next
+	if err := w.daemon.Reload(t.Context(), &same); err != nil || len(w.daemon.toDo()) != 0 {
+		t.Errorf("Reload = %v, and the operator is told %q though the rules are the same", err, w.daemon.toDo())
+	}
+}
+
+// Where kanmon applies the rules itself, the order is: the new listener, the rules, and then the old one is closed.
+//
+// firstday-5
+func TestReloadAppliesRulesBetweenListeners(t *testing.T) {
+	w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT']\nlocal = true\nuser = '1234'\nmanage_rules = true\n")
+	w.daemon.patience = patience{look: time.Millisecond, moment: 20 * time.Millisecond, idle: time.Hour}
+	w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
+	w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
+	w.start()
+	defer w.stop()
+	old, next := w.daemon.cfg.Intercept.Listen[0], *w.daemon.cfg
+	next.Intercept.Listen = []netip.AddrPort{addrPort(old.Addr(), uint16(freePort(t)))}
+	accepts := func(a netip.AddrPort) bool {
+		conn, err := net.Dial("tcp", a.String())
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}
+	apply := w.daemon.applyRules
+	w.daemon.applyRules = func(ctx context.Context, r intercept.Rules) error {
+		if !accepts(old) || !accepts(next.Intercept.Listen[0]) {
+			t.Error("while the rules are applied not both listeners are open")
+		}
+		return apply(ctx, r)
+	}
+	if err := w.daemon.Reload(t.Context(), &next); err != nil || len(w.applied) != 2 || len(w.daemon.toDo()) != 0 {
+		t.Fatalf("Reload = %v, %d rules applied, left to do %q", err, len(w.applied), w.daemon.toDo())
+	}
+	waitUntil(t, "the old listener is closed", func() bool { return !accepts(old) })
+	if !accepts(next.Intercept.Listen[0]) {
+		t.Error("the new listener does not accept")
+	}
 }
 
 // Rules are applied again if and only if they changed.

@@ -32,6 +32,8 @@ var shownElsewhere = map[string]string{
 	"[intercept] rules_on_stop":    "internal/daemon TestRulesAreAppliedAndKept", // read at the stop
 	"[[sending_ip]] address":       "internal/daemon TestPoolsReachTheRouter",
 	"[[sending_ip]] ehlo":          "internal/daemon TestReloadLeavesSessionsAlone",
+	"[[sending_ip]] required":      "internal/daemon TestStartWithoutASendingIP",
+	"[[sending_ip]] floating":      "internal/daemon TestAbsentIPsComeAndGo",
 	"[pool.NAME] ips":              "internal/daemon TestPoolsReachTheRouter",
 	"[pool.NAME] weights":          "internal/daemon TestPoolsReachTheRouter",
 	"[pool.NAME] sticky":           "internal/daemon TestPoolsReachTheRouter",

@@ -55,14 +55,18 @@ func newOutlet(t testing.TB, document string) *outlet {
 // outletOn joins what there is. Whoever calls it ends the book and the lookups.
 func outletOn(t testing.TB, cfg *config.Config, book *standing.Book, lookups provider.Config) *outlet {
 	t.Helper()
-	router := routerOf(t, cfg)
+	absences := newAbsences(slog.New(slog.DiscardHandler))
+	router, err := routerWithout(cfg, absences.missing)
+	if err != nil {
+		t.Fatal(err)
+	}
 	rules, err := classify.Builtin()
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &outlet{
 		router: router, dialer: egress.NewDialer(egress.Config{Router: router}), rules: rules, book: book, handlings: handlingsOf(cfg),
-		providers: provider.New(lookups), dials: new(dials), rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(),
+		providers: provider.New(lookups), dials: new(dials), ports: new(portless), absences: absences, rescues: newRescues(slog.New(slog.DiscardHandler)), sites: newSites(),
 		block: blockOf(cfg), tenants: len(cfg.Tenants), domains: domainsOf(cfg),
 	}
 }

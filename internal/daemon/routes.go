@@ -12,9 +12,12 @@ import (
 	"kanmon/internal/provider"
 )
 
-// Router makes the router that a configuration asks for.
-func Router(cfg *config.Config) (*egress.Router, error) {
-	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
+// Router makes the router that a configuration asks for, on a host that has all sending IPs.
+func Router(cfg *config.Config) (*egress.Router, error) { return routerWithout(cfg, nil) }
+
+// routerWithout is Router on a host that may lack some.
+func routerWithout(cfg *config.Config, absent *egress.Absence) (*egress.Router, error) {
+	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant, Absent: absent}
 	accounts, err := accountsOf(cfg)
 	if err != nil {
 		return nil, err

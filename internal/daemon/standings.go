@@ -110,7 +110,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	o.d.mu.Lock()
 	current := o.d.current
 	o.d.mu.Unlock()
-	var all []admin.Standing
+	all := o.absent(ip)
 	met := sync.OnceValue(func() map[string]bool { return current.providers.Met() })
 	for _, s := range o.d.book.List() {
 		if ip.IsValid() && s.IP != ip {
@@ -131,6 +131,21 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 		all = append(all, shown)
 	}
 	return all, nil
+}
+
+// absent gives the sending IPs that this host does not have, or whether one is among them.
+func (o *operator) absent(ip netip.Addr) (all []admin.Standing) {
+	for _, missing := range o.d.absences.list() {
+		if ip.IsValid() && missing.Address != ip {
+			continue
+		}
+		reason := missing.state.String()
+		if missing.Floating {
+			reason += " (floating)"
+		}
+		all = append(all, admin.Standing{IP: missing.Address, State: admin.Absent, Since: missing.since, Reason: reason})
+	}
+	return all
 }
 
 // noteOn tells what an operator would else find out by the mail: that nothing is known yet to be the provider's, or never will be. Met are

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"runtime"
 	"runtime/metrics"
 	"strings"
@@ -10,6 +12,20 @@ import (
 
 // shownHolders is how many of those who have sessions are shown.
 const shownHolders = 10
+
+// OnReload says what reads the configuration anew and calls Reload, for operators who ask on the admin socket. It is called before Start.
+func (d *Daemon) OnReload(reload func(context.Context) error) { d.reload = reload }
+
+// Reload implements [admin.Process].
+func (o *operator) Reload(ctx context.Context) (admin.Reloaded, error) {
+	if o.d.reload == nil {
+		return admin.Reloaded{}, errors.New("this kanmon cannot read its configuration anew")
+	}
+	if err := o.d.reload(ctx); err != nil {
+		return admin.Reloaded{}, err
+	}
+	return admin.Reloaded{ToDo: o.d.toDo()}, nil
+}
 
 // Status implements [admin.Process].
 func (o *operator) Status() admin.Status {
@@ -32,6 +48,9 @@ func (o *operator) Status() admin.Status {
 
 		RecordsDropped:   o.d.files.Dropped(),
 		RecordsDroppedOf: o.d.files.DroppedOf(),
+	}
+	for _, missing := range o.d.absences.list() {
+		status.Absent = append(status.Absent, missing.Address)
 	}
 	for _, h := range o.d.live.Holdings(shownHolders) {
 		shown := admin.Holder{Tenant: h.Tenant, Sessions: h.Sessions, Refused: h.Refused, Slowed: h.Slowed}

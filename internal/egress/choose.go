@@ -52,15 +52,42 @@ func (c *candidates) choose(key uint64) int {
 	return best
 }
 
-// order gives all candidates, the one with the highest score first.
-func (c *candidates) order(key uint64) []SendingIP {
+// first is choose without some candidates: each of the rest keeps its place.
+func (c *candidates) first(key uint64, without map[netip.Addr]struct{}) (best int, found bool) {
+	if len(without) == 0 {
+		return c.choose(key), true
+	}
+	var high score
+	for i := range c.list {
+		if _, gone := without[c.list[i].Address]; gone {
+			continue
+		}
+		if s := c.score(key, i); !found || c.before(s, i, high, best) {
+			best, high, found = i, s, true
+		}
+	}
+	return best, found
+}
+
+// hasAny reports whether there are candidates beside these.
+func (c *candidates) hasAny(without map[netip.Addr]struct{}) bool {
+	return slices.ContainsFunc(c.list, func(m candidate) bool {
+		_, gone := without[m.Address]
+		return !gone
+	})
+}
+
+// order gives all candidates but some, the one with the highest score first.
+func (c *candidates) order(key uint64, without map[netip.Addr]struct{}) []SendingIP {
 	type scored struct {
 		score
 		i int
 	}
-	all := make([]scored, len(c.list))
+	all := make([]scored, 0, len(c.list))
 	for i := range c.list {
-		all[i] = scored{c.score(key, i), i}
+		if _, gone := without[c.list[i].Address]; !gone {
+			all = append(all, scored{c.score(key, i), i})
+		}
 	}
 	slices.SortFunc(all, func(a, b scored) int {
 		switch {

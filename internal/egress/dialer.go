@@ -43,11 +43,11 @@ var ErrNoSendingIP = session.ErrNoSendingIP
 
 // ErrPortsExhausted is seen when every source port from the sending IP to this MX address is in use or in TIME_WAIT.
 // It passes within a minute (TIME_WAIT) or when sessions end.
-var ErrPortsExhausted = errors.New("no free source port toward this destination")
+var ErrPortsExhausted = session.ErrPortsExhausted
 
 // ErrNotOnHost is seen when the chosen sending IP is not, or not yet (IPv6 duplicate address detection), an address
-// of this host.
-var ErrNotOnHost = errors.New("sending IP is not an address of this host")
+// of this host, or when none of a pool is.
+var ErrNotOnHost = session.ErrNotOnHost
 
 // A SendingIP is a local address that mail may leave from.
 type SendingIP struct {

@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -57,6 +58,7 @@ type RouterConfig struct {
 	Tenants []Tenant
 	Unknown string // the tenant whose the mail is that no tenant claims; "": nobody's
 	Routes  []Route
+	Absent  *Absence // nil: this host has all sending IPs
 }
 
 // A Query is what is known of a mail so far. What is not known yet matches no condition about it.
@@ -83,22 +85,41 @@ type Choice struct {
 	IP       SendingIP // the best one of the destination's family; the zero SendingIP in observe mode
 	Why      []string  // each route tried and why it did not match; of Explain only
 
-	from *candidates
-	key  uint64
+	from    *candidates
+	key     uint64
+	without map[netip.Addr]struct{} // of from; shared, and never changed
 }
 
-// IPs gives all sending IPs of the pool and the destination's family, best first. Who must avoid one takes the next: that,
-// too, is the same one each time.
+// IPs gives all sending IPs of the pool and the destination's family that this host has, best first. Who must avoid one takes the
+// next: that, too, is the same one each time.
 func (c Choice) IPs() []SendingIP {
 	if c.from == nil {
 		return nil
 	}
-	return c.from.order(c.key)
+	return c.from.order(c.key, c.without)
 }
 
-// Has says whether a sending IP is of the pool and the destination's family. It does not allocate.
+// Has says whether a sending IP is of the pool and the destination's family, and this host has it. It does not allocate.
 func (c Choice) Has(ip netip.Addr) bool {
-	return c.from != nil && slices.ContainsFunc(c.from.list, func(m candidate) bool { return m.Address == ip })
+	if _, gone := c.without[ip]; gone || c.from == nil {
+		return false
+	}
+	return slices.ContainsFunc(c.from.list, func(m candidate) bool { return m.Address == ip })
+}
+
+// Without gives the choice as it would be if this host did not have the sending IP.
+func (c Choice) Without(ip netip.Addr) Choice {
+	fewer := maps.Clone(c.without)
+	if fewer == nil {
+		fewer = make(map[netip.Addr]struct{}, 1)
+	}
+	fewer[ip] = struct{}{}
+	c.without = fewer
+	c.IP = SendingIP{}
+	if best, found := c.from.first(c.key, fewer); found {
+		c.IP = c.from.list[best].SendingIP
+	}
+	return c
 }
 
 // IsOnly says whether there is but one sending IP of the pool and the destination's family.
@@ -111,6 +132,7 @@ type Router struct {
 	tenants tenants
 	routes  []route
 	observe bool
+	absent  *Absence
 
 	bySender bool // a route goes by whole senders
 }
@@ -124,7 +146,7 @@ type addressPool struct {
 
 // NewRouter makes a Router. An error is a name that the configuration uses and does not have.
 func NewRouter(c RouterConfig) (*Router, error) {
-	r := &Router{observe: true}
+	r := &Router{observe: true, absent: c.Absent}
 	for _, p := range c.Pools {
 		r.observe = r.observe && len(p.IPs) == 0
 		none := fmt.Errorf("pool %q: %w", p.Name, ErrNoSendingIP)
@@ -173,7 +195,8 @@ func (r *Router) pool(name string) (*addressPool, error) {
 }
 
 // Choose gives pool and sending IP for what is known of a mail. [ErrNoSendingIP] is seen if the pool has none of the
-// destination's family: the choice then tells the rest. Another error is a pool that was asked for and is not there. Choose does not
+// destination's family, or this host only those of the other one, and [ErrNotOnHost] if this host has none of the pool: the choice then tells
+// the rest. Another error is a pool that was asked for and is not there. Choose does not
 // allocate, but for a sender with something to fold where a route goes by senders.
 func (r *Router) Choose(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
@@ -285,9 +308,17 @@ func (r *Router) fill(choice *Choice, f *facts, p *addressPool) error {
 	if len(from.list) == 0 {
 		return p.none
 	}
-	choice.from, choice.key = from, r.key(f, p)
-	choice.IP = from.list[from.choose(choice.key)].SendingIP
-	return nil
+	choice.from, choice.key, choice.without = from, r.key(f, p), r.absent.now()
+	best, found := from.first(choice.key, choice.without)
+	switch {
+	case found:
+		choice.IP = from.list[best].SendingIP
+		return nil
+	case p.other(from).hasAny(choice.without):
+		return p.none // the MSA goes on to the MX's address of the other family
+	default:
+		return fmt.Errorf("pool %s: %w", p.Name, ErrNotOnHost)
+	}
 }
 
 func (p *addressPool) of(destination netip.Addr) *candidates {
@@ -295,6 +326,14 @@ func (p *addressPool) of(destination netip.Addr) *candidates {
 		return &p.ipv4
 	}
 	return &p.ipv6
+}
+
+// other gives the sending IPs of the other family.
+func (p *addressPool) other(than *candidates) *candidates {
+	if than == &p.ipv4 {
+		return &p.ipv6
+	}
+	return &p.ipv4
 }
 
 // key is what the choice within a pool depends on. As long as tenant, sender domain and provider are not known it is the

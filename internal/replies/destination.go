@@ -33,6 +33,20 @@ var (
 		Postmaster: nothing,
 		Operator:   seeIPs + " Take one back into use (`kanmon ip resume`), or add a sending IP to the pool.",
 	})
+	Missing = ofDestination.add(Entry{
+		Name: "missing", Codes: []Code{{451, "4.3.0"}, {421, "4.3.0"}}, Text: "this gateway does not have the IP addresses at present that this mail must leave from; your mail stays queued and is retried; no action needed",
+		Happened:   "This host has none of the sending IPs that this mail may leave from: they were removed, or their interface is down, or another gateway has them.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   seeIPs + " It shows them as absent, and why. Give the host its addresses back (`ip address add`); kanmon uses them at once.",
+	})
+	PortsUsedUp = ofDestination.add(Entry{
+		Name: "ports-used-up", Codes: []Code{{451, "4.4.5"}, {421, "4.4.5"}}, Text: "too many connections to this destination at present; your mail stays queued and is retried; no action needed",
+		Happened:   "None of the sending IPs that this mail may leave from has a free source port toward this MX.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "Widen `net.ipv4.ip_local_port_range`, or add sending IPs to the pool.",
+	})
 	Elsewhere = ofDestination.add(Entry{
 		Name: "elsewhere", Codes: []Code{{451, "4.4.1"}}, Text: "the sending IP for this mail cannot reach the destination now" + retried,
 		Happened:   "The session began from one sending IP, this mail must leave from another one, and the MX did not let that one connect.",

@@ -217,6 +217,54 @@ func TestWhoseFaultAFailedDialIs(t *testing.T) {
 	}
 }
 
+// Where no sending IP can be used, and the MX has no part in it, the MSA is greeted all the same and told at MAIL: a greeting of 421 would
+// stop its mail for others, too. Who is passed through cannot be greeted, and is told at once.
+//
+// trouble-O01 trouble-O09 law: S0/MX-lost I13
+func TestNoUsableSendingIPIsToldAtMAIL(t *testing.T) {
+	for name, c := range map[string]struct {
+		err       error
+		end, text string
+	}{
+		"not on the host": {session.ErrNotOnHost, "ips_missing", "4.3.0 kanmon: this gateway does not have the IP addresses"},
+		"no free port":    {session.ErrPortsExhausted, "ports_exhausted", "4.4.5 kanmon: too many connections to this destination"},
+	} {
+		for _, passthrough := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, passed through %t", name, passthrough), bubble(func(t *testing.T) {
+				var rec records
+				e := session.Engine{Live: new(session.Live), Recorder: &rec, Dialer: dialFunc(
+					func(context.Context, session.DialRequest) (session.Outbound, error) {
+						return session.Outbound{}, fmt.Errorf("dial: %w", c.err)
+					})}
+				e.Destination = func(netip.Addr) session.Destination { return session.Destination{Passthrough: passthrough} }
+				far, near := smtptest.Pair(msaAddr, mxAddr)
+				go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
+				msa := smtptest.NewMSA(t, far)
+				if passthrough {
+					if r := msa.Expect(421); !strings.HasPrefix(r.String(), "421 "+c.text) {
+						t.Errorf("answered %s", r)
+					}
+					far.Close()
+					if synctest.Wait(); rec.lastEnd() != c.end {
+						t.Errorf("recorded %q", rec.lastEnd())
+					}
+					return
+				}
+				msa.Expect(220)
+				if r := msa.Command("EHLO msa.example.com"); r.Class() != 2 {
+					t.Errorf("EHLO was answered %s", r)
+				}
+				if r := msa.Command("MAIL FROM:<a@example.com>"); !strings.HasPrefix(r.String(), "451 "+c.text) {
+					t.Errorf("MAIL was answered %s", r)
+				}
+				if err := msa.Quit(); err != nil {
+					t.Error(err)
+				}
+			}))
+		}
+	}
+}
+
 // law: S0/MSA-lost
 func TestLostMSACancelsTheDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

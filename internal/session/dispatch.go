@@ -56,7 +56,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	case s.mx.open() && (s.mx.stage != stageReady || s.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.turnAway(cmd, &replyNeedHello, true)
-	case s.mx.noMail == &replySuspended && !s.mx.open() && s.hello != smtp.VerbUnknown && s.e.Mover != nil:
+	case passes(s.mx.noMail) && !s.mx.open() && s.hello != smtp.VerbUnknown && s.e.Mover != nil:
 		s.mailWithoutMX(cmd)
 	case s.mx.noMail != nil:
 		s.turnAway(cmd, s.mx.noMail, false)

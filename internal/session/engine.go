@@ -88,6 +88,13 @@ type Mover interface {
 // destination: the MX is not bothered, and the MSA is told at MAIL, with a 4xx.
 var ErrSuspended = errors.New("all sending IPs are suspended for this destination")
 
+// What a [Dialer] returns when no sending IP that the mail may leave from can be used, and the MX has no part in it: as with
+// ErrSuspended the MSA is told at MAIL, with a 4xx.
+var (
+	ErrNotOnHost      = errors.New("sending IP is not an address of this host")
+	ErrPortsExhausted = errors.New("no free source port toward this destination")
+)
+
 // ErrNoOtherIP is what a [Dialer] returns when the request leaves no sending IP to dial from.
 var ErrNoOtherIP = errors.New("no other sending IP")
 

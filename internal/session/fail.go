@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 
@@ -15,6 +16,8 @@ const (
 	noTrouble      trouble = iota
 	mxUnreachable          // the dial failed
 	ipsSuspended           // there was no dial: no sending IP that the mail may leave from may be used at this MX now
+	ipsMissing             // likewise: this host has none of them now
+	portsExhausted         // likewise: they have no free source port toward this MX
 	mxLost                 // EOF, RST, or a broken TLS stream
 	mxSilent               // the phase's time ran out
 	mxGarbled              // a malformed reply, one that was not asked for, or a code that cannot follow
@@ -39,7 +42,7 @@ const (
 )
 
 var troubleNames = [...]string{
-	"", "mx_unreachable", "ips_suspended", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
+	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
 	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
 	"passed_through", "broken",
 }
@@ -107,6 +110,10 @@ func (f *failure) says(mx netip.AddrPort) replies.Said {
 		return replies.Unreachable.Say(mx.String())
 	case ipsSuspended:
 		return replies.Suspended.Say().As(421)
+	case ipsMissing:
+		return replies.Missing.Say().As(421)
+	case portsExhausted:
+		return replies.PortsUsedUp.Say().As(421)
 	case mxLost:
 		return atStep(replies.Lost, replies.LostAtDot, dot, mx, f.phase)
 	case mxSilent:
@@ -170,6 +177,29 @@ func (f *failure) outcome() Outcome {
 	}
 }
 
+// noSendingIP gives what a mail is told that no sending IP can be used for; nil: that was not the cause.
+func noSendingIP(err error) *smtp.Reply {
+	var f *failure
+	if !errors.As(err, &f) {
+		return nil
+	}
+	switch f.trouble {
+	case ipsSuspended:
+		return &replySuspended
+	case ipsMissing:
+		return &replyMissing
+	case portsExhausted:
+		return &replyPorts
+	default:
+		return nil
+	}
+}
+
+// passes reports whether a reply that all mail of a session was to get is for a cause that may be over with the next mail.
+func passes(no *smtp.Reply) bool {
+	return no == &replySuspended || no == &replyMissing || no == &replyPorts
+}
+
 // Replies of kanmon to commands that never reach the MX. Shared by all sessions, never changed.
 var (
 	replyBadSyntax    = replies.BadSyntax.Plain()
@@ -185,6 +215,8 @@ var (
 	replyNoTLS        = replies.NoTLS.Plain()
 	replyTLSWanted    = replies.TLSWanted.Plain()
 	replySuspended    = replies.Suspended.Plain()
+	replyMissing      = replies.Missing.Plain()
+	replyPorts        = replies.PortsUsedUp.Plain()
 	replyElsewhere    = replies.Elsewhere.Plain()
 	replyStopping     = replies.Stopping.Plain()
 	replyTooManyMails = replies.TooManyMails.Plain()

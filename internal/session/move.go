@@ -1,7 +1,6 @@
 package session
 
 import (
-	"errors"
 	"time"
 
 	"kanmon/internal/smtp"
@@ -59,8 +58,8 @@ func (s *session) move(again bool) *smtp.Reply {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out = gathered
-		if errors.Is(err, ErrSuspended) {
-			return &replySuspended
+		if no := noSendingIP(err); no != nil {
+			return no
 		}
 		return &replyElsewhere
 	}

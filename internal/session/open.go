@@ -102,11 +102,8 @@ func (s *session) dial() error {
 		}
 		return f
 	}
-	switch {
-	case errors.Is(err, ErrSuspended):
-		return &failure{trouble: ipsSuspended, phase: PhaseDial, cause: err}
-	case err != nil:
-		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: err}
+	if err != nil {
+		return &failure{trouble: dialTrouble(err), phase: PhaseDial, cause: err}
 	}
 	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
 	s.mx.closed = out.Closed
@@ -116,6 +113,20 @@ func (s *session) dial() error {
 	s.mx.stage = stageDialled
 	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
 	return nil
+}
+
+// dialTrouble tells what kept a dial from connecting.
+func dialTrouble(err error) trouble {
+	switch {
+	case errors.Is(err, ErrSuspended):
+		return ipsSuspended
+	case errors.Is(err, ErrNotOnHost):
+		return ipsMissing
+	case errors.Is(err, ErrPortsExhausted):
+		return portsExhausted
+	default:
+		return mxUnreachable
+	}
 }
 
 func (s *session) dialRequest() DialRequest {

@@ -263,7 +263,7 @@ func (s *session) action(phase Phase, code int, j Judgement) Action {
 
 // worthAnother says, of an attempt that failed, whether yet another sending IP may fare better.
 func (s *session) worthAnother(err error) bool {
-	if errors.Is(err, ErrNoOtherIP) || errors.Is(err, ErrSuspended) {
+	if errors.Is(err, ErrNoOtherIP) || noSendingIP(err) != nil {
 		return false
 	}
 	phase, code, refused := s.openingRefusal(err)

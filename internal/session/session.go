@@ -114,9 +114,10 @@ func (s *session) converse() error {
 
 // greet opens the MX leg as far as its banner and passes that on.
 func (s *session) greet() error {
-	if err := s.openMX(stageBanner); errors.Is(err, ErrSuspended) {
-		return s.greetWithoutMX(err.Error(), &replySuspended)
-	} else if err != nil {
+	if err := s.openMX(stageBanner); err != nil {
+		if no := noSendingIP(err); no != nil {
+			return s.greetWithoutMX(err.Error(), no)
+		}
 		return s.ungreeted(err)
 	}
 	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
