@@ -139,6 +139,11 @@ func (k *Kanmon) Kill() { k.process.Kill() }
 // Done is closed when kanmon has ended.
 func (k *Kanmon) Done() <-chan struct{} { return k.process.Done() }
 
+// Ask runs `kanmon COMMAND ARGUMENTS`, which asks the running kanmon, and gives the output.
+func (k *Kanmon) Ask(command string, arguments ...string) (string, error) {
+	return k.order(command, arguments)
+}
+
 // Reload sends SIGHUP.
 func (k *Kanmon) Reload() error { return k.process.Signal(syscall.SIGHUP) }
 
