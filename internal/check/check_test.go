@@ -205,7 +205,7 @@ func TestChecksEndWithTheContext(t *testing.T) {
 func TestTheWorstComesFirst(t *testing.T) {
 	r := newRig(t)
 	var severities []string
-	for _, f := range r.check(edited(edited(ips, "'203.0.113.11'", "'203.0.113.12'"), `session_log = "-"`, "")) {
+	for _, f := range r.check(edited(edited(ips, "'203.0.113.11'", "'203.0.113.12'\nrequired = true"), `session_log = "-"`, "")) {
 		severities = append(severities, f.Severity.String())
 	}
 	if strings.Join(severities, " ") != "error warning" {
