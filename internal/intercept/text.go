@@ -200,7 +200,7 @@ func (r Rules) tproxyChains(t *script) {
 
 // ownConnection is the bit of conntrack's mark by which the rest of a connection of kanmon's is known: the packets of one that was closed
 // have no user any more.
-const ownConnection = 0x2000
+const ownConnection = 0x40
 
 func (r Rules) tproxyOutput(t *script) {
 	t.comment("This host's own mail, but kanmon's: the mark turns its route to the loopback interface.")

@@ -197,8 +197,13 @@ func (r *wayRig) from(v6 bool) netip.Addr {
 	}
 }
 
+// dial connects as most MSAs do, who send no probes to keep a connection alive.
 func (r *wayRig) dial(v6 bool, mx int) (net.Conn, error) {
-	return r.host.DialFrom(r.from(v6), netip.AddrPortFrom(netlab.MXAddr(mx, v6), 25), 5*time.Second)
+	conn, err := r.host.DialFrom(r.from(v6), netip.AddrPortFrom(netlab.MXAddr(mx, v6), 25), 5*time.Second)
+	if err != nil {
+		return nil, err
+	}
+	return conn, conn.(*net.TCPConn).SetKeepAlive(false)
 }
 
 // msa opens a session.
