@@ -7,8 +7,36 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kanmon/internal/intercept"
 )
+
+// places are where an MSA can be: behind the gateway, on it, or behind an interface with a port of its own.
+var places = []string{"forwarded", "local", "dedicated"}
+
+// at gives the options for an MSA in a place, and its namespace.
+func (l *lab) at(place, mode string) (o options, ns string) {
+	switch place {
+	case "local":
+		return local(mode), l.gw
+	case "dedicated":
+		o = setup(mode)
+		o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa0"}}}
+		return o, l.msa
+	default:
+		return forwarded(mode), l.msa
+	}
+}
+
+// everywhere runs a test in both modes, for each place.
+func everywhere(t *testing.T, test func(t *testing.T, mode, place string)) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		for _, place := range places {
+			t.Run(mode+" "+place, func(t *testing.T) { test(t, mode, place) })
+		}
+	}
+}
 
 // spy counts what comes to the MX from an address that mail must not come from, and gives the count so far.
 func (l *lab) spy(sources ...string) func() string {
@@ -39,29 +67,22 @@ func (l *lab) spy(sources ...string) func() string {
 //
 // audit-F2
 func TestStraySegmentsDoNotLeak(t *testing.T) {
-	for _, mode := range []string{"redirect", "tproxy"} {
-		for _, place := range []string{"forwarded", "local"} {
-			t.Run(mode+" "+place, func(t *testing.T) {
-				l := newLab(t)
-				o, ns := forwarded(mode), l.msa
-				if place == "local" {
-					o, ns = local(mode), l.gw
-				}
-				l.apply(o)
-				l.gateway(o)
-				leaked := l.spy(l.msaIP["ipv4"], l.msaIP["ipv6"], "10.77.2.1", "fd77:2::1")
-				for _, family := range families {
-					a := l.send(ns, sending{Target: port25(l.mxIP[family]), Stray: true, Say: "NOOP"})
-					if a.Line != "250 mx\r\n" {
-						t.Errorf("%s: behind a stray segment the MSA got %q, error %q", family, a.Line, a.Error)
-					}
-				}
-				if seen := leaked(); seen != "" {
-					t.Errorf("the MX got from the MSA's own address:\n%s", seen)
-				}
-			})
+	everywhere(t, func(t *testing.T, mode, place string) {
+		l := newLab(t)
+		o, ns := l.at(place, mode)
+		l.apply(o)
+		l.gateway(o)
+		leaked := l.spy(l.msaIP["ipv4"], l.msaIP["ipv6"], "10.77.2.1", "fd77:2::1")
+		for _, family := range families {
+			a := l.send(ns, sending{Target: port25(l.mxIP[family]), Stray: true, Say: "NOOP"})
+			if a.Line != "250 mx\r\n" {
+				t.Errorf("%s: behind a stray segment the MSA got %q, error %q", family, a.Line, a.Error)
+			}
 		}
-	}
+		if seen := leaked(); seen != "" {
+			t.Errorf("the MX got from the MSA's own address:\n%s", seen)
+		}
+	})
 }
 
 // A connection that conntrack does not follow is not redirected, and must not be made.
@@ -81,14 +102,11 @@ func TestUntrackedMailOfThisHostDoesNotLeak(t *testing.T) {
 //
 // audit-F3
 func TestFailsClosedWithoutIPv6OnTheLoopbackInterface(t *testing.T) {
-	for _, place := range []string{"forwarded", "local"} {
+	for _, place := range places {
 		t.Run(place, func(t *testing.T) {
 			l := newLab(t)
 			command(t, "", "ip", "netns", "exec", l.gw, "sysctl", "-qw", "net.ipv6.conf.lo.disable_ipv6=1")
-			o, ns := forwarded("tproxy"), l.msa
-			if place == "local" {
-				o, ns = local("tproxy"), l.gw
-			}
+			o, ns := l.at(place, "tproxy")
 			o.Listen = addrPorts("0.0.0.0:10025", "[::]:10025")
 			r := o
 			r.Role, r.Unprivileged = "rules", false
@@ -109,24 +127,25 @@ func TestFailsClosedWithoutIPv6OnTheLoopbackInterface(t *testing.T) {
 //
 // audit-F13
 func TestListeningOnOneAddress(t *testing.T) {
-	for _, mode := range []string{"redirect", "tproxy"} {
-		for _, dedicated := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s dedicated=%t", mode, dedicated), func(t *testing.T) {
-				l := newLab(t)
-				o := forwarded(mode)
-				o.Listen = addrPorts("10.77.2.1:10025", "[fd77:2::1]:10025") // of another interface than the MSA's
-				if dedicated {
-					o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa0"}}}
-				}
-				l.apply(o)
-				gw := l.gateway(o)
-				for _, family := range families {
-					l.mustPass(gw, l.msa, family, l.msaIP[family], sending{})
-					l.mustBeRefused(l.msa, netip.AddrPortFrom(netip.MustParseAddr(l.gwIP[family]), 10025))
-				}
-			})
+	everywhere(t, func(t *testing.T, mode, place string) {
+		l := newLab(t)
+		o, ns := l.at(place, mode)
+		o.Listen = addrPorts("10.77.2.1:10025", "[fd77:2::1]:10025") // of another interface than the MSA's
+		if mode == "redirect" && place == "local" {
+			r := o
+			r.Role, r.Unprivileged = "rules", false
+			if e := l.start(l.gw, r).expect("failed"); !strings.Contains(e.Error, "it comes to 127.0.0.1 and ::1, but neither is listened on") {
+				t.Errorf("the rules failed with %q", e.Error)
+			}
+			return
 		}
-	}
+		l.apply(o)
+		gw := l.gateway(o)
+		for _, family := range families {
+			l.mustPass(gw, ns, family, "", sending{})
+			l.mustBeRefused(l.msa, netip.AddrPortFrom(netip.MustParseAddr(l.gwIP[family]), 10025))
+		}
+	})
 }
 
 // MSAs on two wires may have the same addresses, and use the same port toward the same MX at the same time.
@@ -253,28 +272,26 @@ func (l *lab) narrow() (ns string) {
 //
 // audit-F5
 func TestClosedConnectionsReachTheirEnd(t *testing.T) {
-	for _, mode := range []string{"redirect", "tproxy"} {
-		t.Run(mode, func(t *testing.T) {
-			l := newLab(t)
-			o := local(mode)
-			l.apply(o)
-			gw := l.gateway(o)
-			for _, family := range families {
-				for range 5 {
-					l.mustPass(gw, l.gw, family, "", sending{})
-				}
+	everywhere(t, func(t *testing.T, mode, place string) {
+		l := newLab(t)
+		o, ns := l.at(place, mode)
+		l.apply(o)
+		gw := l.gateway(o)
+		for _, family := range families {
+			for range 5 {
+				l.mustPass(gw, ns, family, "", sending{})
 			}
-			open := ""
-			for range 50 { // two seconds and a half
-				open = strings.TrimSpace(command(t, "", "ip", "netns", "exec", l.mx, "ss", "-Htan", "state", "connected", "sport", "=", ":25"))
-				if open == "" {
-					return
-				}
-				time.Sleep(50 * time.Millisecond)
+		}
+		open := ""
+		for range 50 { // two seconds and a half
+			open = strings.TrimSpace(command(t, "", "ip", "netns", "exec", l.mx, "ss", "-Htan", "state", "connected", "sport", "=", ":25"))
+			if open == "" {
+				return
 			}
-			t.Errorf("connections that the MX cannot end:\n%s", open)
-		})
-	}
+			time.Sleep(50 * time.Millisecond)
+		}
+		t.Errorf("connections that the MX cannot end:\n%s", open)
+	})
 }
 
 // A link-local address says nothing without its interface, which interception loses: such an MX is refused at once.
@@ -302,31 +319,77 @@ func TestLinkLocalMXIsRefused(t *testing.T) {
 	}
 }
 
-// Direct connections from before the rules go on where conntrack has followed them, and only there: else they are reset, and none goes on
-// past kanmon unseen.
+// Direct connections from before the rules go on where conntrack has followed them, and by no dedicated port: else they are reset.
 //
 // audit-F11
 func TestConnectionsFromBeforeTheRules(t *testing.T) {
-	for _, mode := range []string{"redirect", "tproxy"} {
+	everywhere(t, func(t *testing.T, mode, place string) {
 		for _, tracked := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s tracked=%t", mode, tracked), func(t *testing.T) {
-				l := newLab(t)
-				if tracked {
-					command(t, "table inet foreign { chain c { type filter hook forward priority 5; ct state established accept; }\n}\n", "ip", "netns", "exec", l.gw, "nft", "-f", "-")
+			l := newLab(t)
+			o, ns := l.at(place, mode)
+			if tracked {
+				command(t, "table inet foreign { chain c { type filter hook forward priority 5; ct state established accept; }\n}\n", "ip", "netns", "exec", l.gw, "nft", "-f", "-")
+			}
+			for _, family := range families {
+				l.tell(ns, sending{Target: port25(l.mxIP[family]), Hold: 1}).expect("holding")
+				l.mxs.expect("mail")
+				l.apply(o)
+				a := l.send(ns, sending{Held: true, Say: "NOOP"})
+				if goesOn := a.Line == "250 mx\r\n"; goesOn != (mode == "redirect" && tracked && place != "dedicated") {
+					t.Errorf("%s, tracked %t: the MSA got %q, error %q", family, tracked, a.Line, a.Error)
 				}
-				for _, family := range families {
-					l.tell(l.msa, sending{Target: port25(l.mxIP[family]), Hold: 1}).expect("holding")
-					l.mustArriveFrom(l.msaIP[family])
-					l.apply(forwarded(mode))
-					a := l.send(l.msa, sending{Held: true, Say: "NOOP"})
-					if goesOn := a.Line == "250 mx\r\n"; goesOn != (mode == "redirect" && tracked) {
-						t.Errorf("%s: the MSA got %q, error %q", family, a.Line, a.Error)
-					}
-					o := forwarded(mode)
-					o.Remove = true
-					l.apply(o)
-				}
-			})
+				r := o
+				r.Remove = true
+				l.apply(r)
+			}
 		}
+	})
+}
+
+// A dedicated port's rules go as a whole, and nothing passes without its policy route.
+func TestDedicatedPortFailsClosed(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t)
+			before := l.state()
+			o, ns := l.at("dedicated", mode)
+			l.apply(o)
+			for _, family := range families {
+				l.mustBeRefused(ns, port25(l.mxIP[family]))
+			}
+			gw := l.gateway(o)
+			for _, family := range families {
+				l.mustPass(gw, ns, family, l.msaIP[family], sending{})
+				if mode == "tproxy" {
+					flag := map[string]string{"ipv4": "-4", "ipv6": "-6"}[family]
+					command(t, "", "ip", "-n", l.gw, flag, "rule", "delete", "priority", "250")
+					if a := l.send(ns, sending{Target: port25(l.mxIP[family]), Timeout: time.Second}); a.Error == "" {
+						t.Errorf("%s: without the policy route the MSA got %q", family, a.Line)
+					}
+				}
+			}
+			l.mustNotArrive()
+			o.Remove = true
+			l.apply(o)
+			if diff := cmp.Diff(before, l.state()); diff != "" {
+				t.Errorf("Remove left something (-before +after):\n%s", diff)
+			}
+		})
+	}
+}
+
+// With redirect, sockets may have the mark of the packet that made them.
+func TestRedirectWithMarksOnAcceptedSockets(t *testing.T) {
+	for _, place := range places {
+		t.Run(place, func(t *testing.T) {
+			l := newLab(t)
+			command(t, "", "ip", "netns", "exec", l.gw, "sysctl", "-qw", "net.ipv4.tcp_fwmark_accept=1")
+			o, ns := l.at(place, "redirect")
+			l.apply(o)
+			gw := l.gateway(o)
+			for _, family := range families {
+				l.mustPass(gw, ns, family, "", sending{})
+			}
+		})
 	}
 }

@@ -8,24 +8,26 @@ import (
 	"testing"
 )
 
-// Every test that docs/trouble.md names is there.
-func TestTroublePageNamesTestsThatExist(t *testing.T) {
-	page, err := os.ReadFile("../../docs/trouble.md")
-	if err != nil {
-		t.Fatal(err)
-	}
+// Every test that a page names is there.
+func TestPagesNameTestsThatExist(t *testing.T) {
 	out, err := exec.Command("git", "-C", "../..", "grep", "-h", "-o", "-E", `^func (Test|Fuzz)[A-Za-z0-9_]+\(`, "--", "*_test.go").Output()
 	if err != nil {
 		t.Fatalf("list the tests: %v", err)
 	}
 	known := string(out)
-	names := regexp.MustCompile(`\b(Test|Fuzz)[A-Z][A-Za-z0-9]+\b`).FindAllString(string(page), -1)
-	if len(names) < 100 {
-		t.Fatalf("%d tests named", len(names))
-	}
-	for _, name := range names {
-		if !strings.Contains(known, "func "+name+"(") {
-			t.Errorf("docs/trouble.md names %s, which is not there", name)
+	for file, least := range map[string]int{"trouble.md": 100, "ways.md": 10} {
+		page, err := os.ReadFile("../../docs/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := regexp.MustCompile(`\b(Test|Fuzz)[A-Z][A-Za-z0-9]+\b`).FindAllString(string(page), -1)
+		if len(names) < least {
+			t.Errorf("docs/%s names %d tests, want at least %d", file, len(names), least)
+		}
+		for _, name := range names {
+			if !strings.Contains(known, "func "+name+"(") {
+				t.Errorf("docs/%s names %s, which is not there", file, name)
+			}
 		}
 	}
 }

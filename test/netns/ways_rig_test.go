@@ -214,6 +214,7 @@ func (r *wayRig) msa(t *testing.T, v6 bool, m manner) *smtptest.MSA {
 	t.Cleanup(func() { _ = conn.Close() })
 	must(t, conn.SetDeadline(time.Now().Add(2*time.Minute)))
 	msa := smtptest.NewMSA(t, conn)
+	msa.Wait = 90 * time.Second
 	if m.tls {
 		msa.TLS = &tls.Config{InsecureSkipVerify: true}
 	}

@@ -110,12 +110,14 @@ func (r *wayRig) closeHalf(t *testing.T, answer time.Duration) {
 }
 
 // TestLateAnswerBehindAHalfClose shows an MX that answers when conntrack would long have forgotten an MSA that has closed its sending side.
-// It does so after 60 s by itself, and here after 45. audit-F12
+// It does so after 60 s by itself (120 where a FIN came twice), and here after 45. audit-F12
 func TestLateAnswerBehindAHalfClose(t *testing.T) {
 	r := newWayRig(t, ways[0])
 	r.configure(t, sendingIPs)
 	rules(t, r.kanmon, "apply")
-	must(t, r.world.Gateway.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_close_wait", "45"))
+	for _, state := range []string{"close_wait", "last_ack", "time_wait"} {
+		must(t, r.world.Gateway.Sysctl("net.netfilter.nf_conntrack_tcp_timeout_"+state, "45"))
+	}
 	must(t, r.kanmon.Start())
 	r.closeHalf(t, 55*time.Second)
 }
