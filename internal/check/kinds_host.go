@@ -20,12 +20,6 @@ var (
 		Why:     "the kernel drops the connections: the MSAs time out",
 		Cure:    `ip address add ADDRESS dev INTERFACE, or mode = "tproxy"`,
 	})
-	listenUnreached = declare(Kind{
-		ID: "listen-unreached", Severity: Error,
-		Meaning: "mode is redirect, and the first address of an interface that mail comes in by is not listened on",
-		Why:     "the kernel gives redirected connections that address: they are refused, and the mail waits in its MSA",
-		Cure:    `listen = ["0.0.0.0:10025", "[::]:10025"]`,
-	})
 	ipv6NotIntercepted = declare(Kind{
 		ID: "ipv6-not-intercepted", Severity: Warning,
 		Meaning: "an interface that MSAs are behind has IPv6, this host forwards IPv6, and [intercept] sources has no network of it",

@@ -257,7 +257,7 @@ func (c *checker) privileges() {
 	}
 }
 
-// reach: a redirected connection comes to the first address of the interface it came in by, and must be listened for there.
+// reach: a redirected connection comes to the first address of the interface it came in by, unless kanmon listens on an address of its own.
 func (c *checker) reach() {
 	if c.Rules.Mode != intercept.Redirect {
 		return
@@ -265,30 +265,13 @@ func (c *checker) reach() {
 	told := map[string]bool{}
 	for _, in := range c.ingress() {
 		for _, v6 := range []bool{false, true} {
-			if told[fmt.Sprint(in.link.Name, v6)] || in.family != familyBoth && in.family != familyOf(v6) || !c.Config.Intercept.ListensFor(!v6) {
+			if told[fmt.Sprint(in.link.Name, v6)] || in.family != familyOf(v6) || !c.Config.Intercept.ListensFor(!v6) || c.Rules.ComesTo(v6).IsValid() {
 				continue
 			}
 			told[fmt.Sprint(in.link.Name, v6)] = true
-			c.reachOf(in, v6)
+			if !slices.ContainsFunc(in.link.Addresses, func(p netip.Prefix) bool { return p.Addr().Is6() == v6 }) {
+				c.find(linkWithoutAddress, in.key, fmt.Sprintf("%s comes in by %s, which has no %s address", in.what, in.link.Name, familyName(v6)), fmt.Sprintf("ip address add ADDRESS dev %s, or mode = \"tproxy\"", in.link.Name))
+			}
 		}
-	}
-}
-
-func (c *checker) reachOf(in ingress, v6 bool) {
-	var first netip.Addr
-	for _, p := range in.link.Addresses {
-		if p.Addr().Is6() == v6 {
-			first = p.Addr()
-			break
-		}
-	}
-	switch {
-	case !first.IsValid() && in.family == familyOf(v6):
-		c.find(linkWithoutAddress, in.key, fmt.Sprintf("%s comes in by %s, which has no %s address", in.what, in.link.Name, familyName(v6)), fmt.Sprintf("ip address add ADDRESS dev %s, or mode = \"tproxy\"", in.link.Name))
-	case !first.IsValid() || first.IsLinkLocalUnicast() && in.family == familyBoth:
-	case !slices.ContainsFunc(c.Config.Listeners(), func(l netip.AddrPort) bool {
-		return l.Addr() == first || l.Addr().IsUnspecified() && (l.Addr().Is6() == v6 || l.Addr().Is6())
-	}):
-		c.find(listenUnreached, "intercept.listen", fmt.Sprintf("%s comes in by %s and is redirected to its address %s, which is not listened on", in.what, in.link.Name, first), fmt.Sprintf("add %q to listen", netip.AddrPortFrom(first, c.Config.Intercept.Listen[0].Port())))
 	}
 }

@@ -199,21 +199,30 @@ func (r Rules) target(f family, port uint16) string {
 	return fmt.Sprintf("%s:%d", f.loopback, port)
 }
 
-// fixed is the address that a family's redirected connections must be sent to, because it is not listened on at every address; "" otherwise,
-// and where it is not listened on at all.
-func (r Rules) fixed(f family) string {
-	fixed := ""
+// ComesTo is the address that a family's redirected connections are sent to, because it is not listened on at every address. The zero Addr
+// stands for the address of the interface that they come in by, and for a family that is not listened on at all.
+func (r Rules) ComesTo(v6 bool) (address netip.Addr) {
 	for _, a := range r.Listen {
 		switch addr := a.Addr().Unmap(); {
-		case addr.IsUnspecified() && (f.is(addr) || addr == netip.IPv6Unspecified()):
-			return ""
-		case f.is(addr) && !addr.IsLoopback() && fixed == "":
-			if fixed = addr.String(); addr.Is6() {
-				fixed = "[" + fixed + "]"
-			}
+		case addr.IsUnspecified() && (addr.Is6() || !v6):
+			return netip.Addr{}
+		case addr.Is6() == v6 && !addr.IsLoopback() && !address.IsValid():
+			address = addr
 		}
 	}
-	return fixed
+	return address
+}
+
+// fixed is ComesTo as nft wants it; "" for the zero Addr.
+func (r Rules) fixed(f family) string {
+	switch address := r.ComesTo(f.name == ipv6.name); {
+	case !address.IsValid():
+		return ""
+	case address.Is6():
+		return "[" + address.String() + "]"
+	default:
+		return address.String()
+	}
 }
 
 // A match is the beginning of a rule for forwarded mail, and the port that the mail goes to.
