@@ -54,7 +54,9 @@ test-packages: ## build the packages twice, judge them, install, upgrade, remove
 	$(GO) run ./test/packages
 
 .PHONY: docs
-docs: build ## bring the reference pages up to date: docs/cli.md, the tables of docs/configuration.md
+docs: ## bring the reference pages up to date: docs/cli.md with its examples, the tables of docs/configuration.md
+	$(GO) test -count=1 ./cmd/kanmon -run TestExamplesOfTheManual -update
+	$(MAKE) build
 	$(BUILD)/kanmon manual cli.md > docs/cli.md
 	$(BUILD)/kanmon manual configuration.md docs/configuration.md > $(BUILD)/configuration.md
 	mv $(BUILD)/configuration.md docs/configuration.md

@@ -34,6 +34,7 @@ func Commands(app *kong.Application) string {
 			b.WriteString("\n")
 			flagTable(&b, flags)
 		}
+		b.WriteString(examplesOf(n))
 	}
 	return b.String()
 }
@@ -64,6 +65,9 @@ func CommandsMan(app *kong.Application) string {
 			fmt.Fprintf(&b, "*%s*\n:   %s\n\n", p.Name, escape(p.Help))
 		}
 		flagList(&b, ownFlags(n))
+		if examples := examplesOf(n); examples != "" {
+			b.WriteString(strings.TrimPrefix(examples, "\n") + "\n")
+		}
 	}
 	b.WriteString("# SEE ALSO\n\n**kanmon.toml**(5), **nft**(8), **systemctl**(1)\n")
 	return b.String()

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/manual"
+)
+
+var updateExamples = flag.Bool("update", false, "write what the examples of the manual print")
+
+// The examples of the manual print what it shows. "make docs" brings them up to date.
+func TestExamplesOfTheManual(t *testing.T) {
+	zone := time.Local
+	time.Local = time.UTC
+	defer func() { time.Local = zone }()
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := admin.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer serveExamples(t, l)()
+
+	var all strings.Builder
+	for _, e := range manual.Examples() {
+		var out, wrong bytes.Buffer
+		args := shellWords(e.Line)[1:]
+		switch {
+		case args[0] == "explain":
+			args = append(args, "--config", "testdata/example.toml")
+		case args[0] != "classify" && args[0] != "help":
+			args = append(args, "--socket", socket)
+		}
+		if code := run(args, &console{stdout: &out, stderr: &wrong}); code != exitOK {
+			t.Errorf("%s: %d: %s", e.Line, code, wrong.String())
+		}
+		got := spacesAtEnd.ReplaceAllString(out.String(), "\n")
+		if got != e.Output && !*updateExamples {
+			t.Errorf("%s prints\n%s, and the manual shows\n%s", e.Line, got, e.Output)
+		}
+		all.WriteString("-- " + e.Line + " --\n" + got)
+	}
+	if *updateExamples {
+		if err := os.WriteFile("../../internal/manual/examples.txt", []byte(all.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+var spacesAtEnd = regexp.MustCompile(` +\n`)
+
+// shellWords parts a line as a shell does, as far as examples need it.
+func shellWords(line string) []string {
+	var words []string
+	for _, w := range regexp.MustCompile(`'[^']*'|"[^"]*"|\S+`).FindAllString(line, -1) {
+		words = append(words, strings.Trim(w, `'"`))
+	}
+	return words
+}
+
+// serveExamples serves the admin socket of a kanmon in which something has happened. The function ends it.
+func serveExamples(t *testing.T, l net.Listener) (end func()) {
+	t.Helper()
+	all := newCustomers()
+	for _, x := range all.senders {
+		if x.Why != "" {
+			x.Why = "37 of 210 recipients unknown"
+			x.Last.Why = x.Why
+		}
+	}
+	server := admin.NewServer(listedIPs{}, all, all, all, all, slog.New(slog.DiscardHandler))
+	done := make(chan error, 1)
+	go func() { done <- server.Serve(l) }()
+	return func() {
+		if err := errors.Join(server.Close(), <-done); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// listedIPs are two sending IPs, of which one is listed at a provider.
+type listedIPs struct{}
+
+func (listedIPs) Standings(ip netip.Addr) ([]admin.Standing, error) {
+	listed := admin.Standing{
+		IP: netip.MustParseAddr("203.0.113.10"), Provider: "microsoft", State: "suspended", Since: at("10:12"), Until: at("12:12"), By: "evidence",
+		Reason: "a reply says that the IP is listed", Rule: "blocked using", Lists: []string{"zen.spamhaus.org"},
+	}
+	if ip.IsValid() {
+		listed.Evidence = []admin.Evidence{{
+			At: at("10:12"), Tenant: "acme", Destination: "example.com", Class: "ip_blocklisted", Rule: "blocked using",
+			Sample: "550 5.7.1 Service unavailable, Client host [203.0.113.10] blocked using Spamhaus",
+		}}
+	}
+	return []admin.Standing{listed}, nil
+}
+
+func (listedIPs) Suspend(netip.Addr, string, time.Time, string, string) error { return nil }
+
+func (listedIPs) Resume(netip.Addr, string, string) error { return nil }

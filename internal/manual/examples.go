@@ -1,0 +1,48 @@
+package manual
+
+import (
+	_ "embed"
+	"regexp"
+	"strings"
+
+	"github.com/alecthomas/kong"
+)
+
+// ExamplesFile has what commands print: behind a line "-- kanmon ip list --" its output. A test runs them all.
+//
+//go:embed examples.txt
+var ExamplesFile string
+
+// An Example is a command line and what it prints.
+type Example struct{ Line, Output string }
+
+var exampleLine = regexp.MustCompile(`(?m)^-- (kanmon .+) --\n`)
+
+// Examples gives those of the file, in its order.
+func Examples() []Example {
+	var all []Example
+	at := exampleLine.FindAllStringSubmatchIndex(ExamplesFile, -1)
+	for i, m := range at {
+		end := len(ExamplesFile)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		all = append(all, Example{ExamplesFile[m[2]:m[3]], ExamplesFile[m[1]:end]})
+	}
+	return all
+}
+
+// examplesOf gives those of one command, as a block of Markdown.
+func examplesOf(n *kong.Node) string {
+	var b strings.Builder
+	for _, e := range Examples() {
+		if e.Line != n.FullPath() && !strings.HasPrefix(e.Line, n.FullPath()+" ") {
+			continue
+		}
+		b.WriteString("\nExample:\n\n    # " + e.Line + "\n")
+		for line := range strings.Lines(e.Output) {
+			b.WriteString(strings.TrimRight("    "+line, " \n") + "\n")
+		}
+	}
+	return b.String()
+}
