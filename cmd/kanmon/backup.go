@@ -22,7 +22,7 @@ type backupCommand struct {
 
 // Run saves the state and the configuration, whether kanmon runs or not.
 func (k *backupCommand) Run(c *console) error {
-	cfg, err := config.Load(k.Config)
+	cfg, err := k.load()
 	if err != nil {
 		return err
 	}

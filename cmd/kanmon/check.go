@@ -55,7 +55,7 @@ func (k *checkCommand) Run(c *console) error {
 }
 
 func (k *checkCommand) findings() ([]check.Finding, error) {
-	cfg, err := config.LoadIn(k.Config, config.ServiceDirectories())
+	cfg, err := k.load()
 	if err != nil {
 		return nil, err
 	}

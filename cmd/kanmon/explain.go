@@ -35,7 +35,7 @@ type explainCommand struct {
 
 // Run prints what the router decides, and what it decides by.
 func (e *explainCommand) Run(c *console) error {
-	cfg, err := config.Load(e.Config)
+	cfg, err := e.load()
 	if err != nil {
 		return err
 	}

@@ -114,7 +114,7 @@ func known(words []string, name string) []manual.Word {
 	if name == "config" {
 		return nil
 	}
-	cfg, err := config.Load(file)
+	cfg, err := (&configFlag{Config: file}).load()
 	if err != nil {
 		cfg, err = config.Parse(file, nil) // what is known without it
 	}

@@ -79,6 +79,11 @@ type configFlag struct {
 	Config string `help:"Configuration file." short:"c" placeholder:"FILE" default:"${config}"`
 }
 
+// load reads the configuration as the service reads it: what it does not name is where the service has its place for it.
+func (f *configFlag) load() (*config.Config, error) {
+	return config.LoadIn(f.Config, config.ServiceDirectories())
+}
+
 // A console is what commands know of the world outside.
 type console struct {
 	stdin          io.Reader

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"kanmon/internal/config"
 	"kanmon/internal/daemon"
 	"kanmon/internal/intercept"
 )
@@ -58,7 +57,7 @@ func (r *removeRules) Run(*console) error {
 
 // rules gives the rules of the configuration.
 func (f *configFlag) rules() (intercept.Rules, error) {
-	cfg, err := config.Load(f.Config)
+	cfg, err := f.load()
 	if err != nil {
 		return intercept.Rules{}, err
 	}
