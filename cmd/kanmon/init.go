@@ -67,6 +67,10 @@ func (k *initCommand) answers(c *console) (setup.Answers, error) {
 		host.Name(context.Background(), &sight, unnamed...)
 	}
 	given := setup.Given{Role: setup.Role(k.Role), Sources: k.Sources, SendingIPs: k.SendingIP, Tenants: k.Tenant, Addresses: k.Addresses}
+	if config.ServiceDirectories() == (config.Directories{}) { // nobody gives them: the file names them
+		usual := config.UsualDirectories()
+		given.Folders = &setup.Folders{State: usual.State, Runtime: usual.Runtime, Logs: usual.Logs}
+	}
 	if k.Yes {
 		return setup.Decide(&sight, &given)
 	}

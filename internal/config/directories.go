@@ -50,9 +50,14 @@ func ServiceDirectories() Directories {
 		return own
 	}
 	if HasSystemd() {
-		return Directories{serviceState, serviceRuntime, serviceLogs}
+		return UsualDirectories()
 	}
 	return Directories{}
+}
+
+// UsualDirectories are those of kanmon.service as it is shipped.
+func UsualDirectories() Directories {
+	return Directories{serviceState, serviceRuntime, serviceLogs}
 }
 
 // HasSystemd reports whether this host has been booted with systemd, as sd_booted(3) does.

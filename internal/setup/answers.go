@@ -31,7 +31,12 @@ type Answers struct {
 	SendingIPs []SendingIP
 	Tenants    []Tenant
 	Addresses  string // what the records show of mail addresses: "clear" or "domain"
+
+	Folders *Folders // to be named in the file; nil: the service manager gives them
 }
+
+// Folders are where kanmon writes.
+type Folders struct{ State, Runtime, Logs string }
 
 // A SendingIP is an address that mail leaves from, and its name. The name is "" as long as nobody has told it.
 type SendingIP struct {
@@ -183,11 +188,13 @@ type Given struct {
 	SendingIPs []string // "ADDRESS" or "ADDRESS=NAME"
 	Tenants    []string // "NAME=NETWORK"
 	Addresses  string
+	Folders    *Folders
 }
 
 // Decide makes answers of what flags say, and of what suits the host where they say nothing.
 func Decide(s *Sight, g *Given) (Answers, error) {
 	a := Suggest(s, g.Role)
+	a.Folders = g.Folders
 	if a.Role == Observe && len(g.SendingIPs) > 0 {
 		return a, fmt.Errorf("to observe is to have no sending IP: leave --sending-ip out, or take --role %s or %s", Gateway, MSAHost)
 	}

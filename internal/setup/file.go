@@ -2,6 +2,7 @@ package setup
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
@@ -98,9 +99,19 @@ func (f *file) records(a *Answers) {
 	f.line("")
 	f.say("What happened to each mail: /var/log/kanmon/session.log for people, records.jsonl for programs; never a body or a header.")
 	f.line("[journal]")
+	if a.Folders != nil {
+		f.line("records     = %q\nsession_log = %q", filepath.Join(a.Folders.Logs, "records.jsonl"), filepath.Join(a.Folders.Logs, "session.log"))
+	}
 	f.say(`What they show of mail addresses: "clear" all, "domain" the domain alone.`)
 	f.line("addresses = %q", a.Addresses)
-	f.say(`records = "off"`, `session_log = "off"`)
+	if a.Folders == nil {
+		f.say(`records = "off"`, `session_log = "off"`)
+		return
+	}
+	f.line("")
+	f.say("What is to be known after a restart, and the socket of \"kanmon ip\" and the like. Under systemd these have their places by themselves.")
+	f.line("[standing]\nfile = %q\n[senders]\nfile = %q", filepath.Join(a.Folders.State, "standing.db"), filepath.Join(a.Folders.State, "senders.db"))
+	f.line("[admin]\nsocket = %q", filepath.Join(a.Folders.Runtime, "admin.sock"))
 }
 
 func (f *file) next(a *Answers) {

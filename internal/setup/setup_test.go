@@ -122,6 +122,10 @@ func TestEveryRoleGivesAWholeFile(t *testing.T) {
 					len(c.Tenants) == 2 && len(c.Tenants[0].Sources) == 2 && !c.Intercept.Local
 			},
 		},
+		{Given{Sources: []string{"10.20.0.0/16"}, Folders: &Folders{"/s", "/r", "/l"}}, func(c *config.Config) bool {
+			return c.Standing.File == "/s/standing.db" && c.Senders.File == "/s/senders.db" && c.Admin.Socket == "/r/admin.sock" &&
+				c.Journal.Records == "/l/records.jsonl" && c.Journal.SessionLog == "/l/session.log"
+		}},
 		{Given{Role: MSAHost, SendingIPs: []string{"203.0.113.10"}, Addresses: "domain"}, func(c *config.Config) bool {
 			return c.Intercept.Local && len(c.Intercept.Sources) == 0 && c.Journal.Addresses == config.AddressesDomain
 		}},
