@@ -66,7 +66,7 @@ func (k *checkCommand) findings() ([]check.Finding, error) {
 		}
 	}
 	ctx := context.Background()
-	findings := check.Run(ctx, check.Site{Config: cfg, Rules: daemon.Rules(cfg), Host: host})
+	findings := check.Run(ctx, daemon.Site(cfg, host))
 	if !k.DNS {
 		return findings, nil
 	}

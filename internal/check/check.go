@@ -12,6 +12,8 @@ type Site struct {
 	Config *config.Config
 	Rules  intercept.Rules // that the configuration asks for
 	Host   *Host
+
+	Schemas map[string]int // of the parts of state ("standing", "policy"): the latest version that this kanmon reads
 }
 
 // Run makes all checks, the worst finding first. It ends early with ctx.
@@ -34,6 +36,7 @@ type check struct {
 
 var checks = []check{
 	{true, (*checker).files},
+	{true, (*checker).versions},
 	{true, (*checker).addresses},
 	{true, (*checker).listeners},
 	{true, (*checker).user},
@@ -51,6 +54,7 @@ var checks = []check{
 	{true, (*checker).journal},
 	{true, (*checker).memory},
 	{true, (*checker).drain},
+	{false, (*checker).whole},
 	{false, (*checker).reach},
 	{false, (*checker).families},
 	{false, (*checker).sendingRoutes},

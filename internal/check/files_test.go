@@ -6,7 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"database/sql"
 	"encoding/pem"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -45,6 +47,8 @@ func fileRows() []row {
 		{id: "path-wrong", name: "socket", doc: plain + "[admin]\nsocket = 'DIR/admin.sock'\n", host: file("admin.sock", ""), want: "admin.socket: DIR/admin.sock is a file that is no socket", good: plain + "[admin]\nsocket = 'DIR/admin.sock'\n"},
 		{id: "path-wrong", name: "hash key", doc: hashedDoc(), host: func(r *rig) { r.folder("key") }, want: "DIR/key is a directory", good: hashedDoc(), goodHost: file("key", "0123456789abcdef")},
 		{id: "state-wrong", name: "no database", doc: plain, host: file("standing.db", "[standing]\n"), want: "DIR/standing.db is no SQLite file", goodHost: file("standing.db", "")},
+		{id: "state-wrong", name: "damaged", doc: plain, host: func(r *rig) { database3(r); r.damage("standing.db") }, want: "DIR/standing.db ", goodHost: database3},
+		{id: "state-newer", name: "of a newer kanmon", doc: plain, host: stateOf(4), want: "DIR/standing.db is of a newer kanmon: it has schema 4, this one reads up to 3", goodHost: database3},
 		{id: "folder-missing", name: "records", doc: recorded, want: "journal.records: DIR/log: no such file or directory [folder-missing]\n      why: kanmon does not start; a reload changes nothing\n      = install -d -o kanmon -m 0750 DIR/log", good: recorded, goodHost: func(r *rig) { r.folder("log") }},
 		{id: "folder-missing", name: "standing", doc: edited(plain, "DIR/standing.db", "DIR/none/standing.db"), want: "standing.file: DIR/none: no such file"},
 		{id: "folder-missing", name: "senders", doc: edited(acme, "DIR/senders.db", "DIR/none/senders.db"), want: "senders.file: DIR/none: no such file", good: acme},
@@ -129,6 +133,41 @@ func (r *rig) asNobody() {
 	}
 	r.LookupUser = func(string) (*User, error) { return &nobodyUser, nil }
 	r.Own = func() User { return User{Name: "root"} }
+}
+
+// stateOf makes a file of the standing, of a version.
+func stateOf(version int) func(*rig) {
+	return func(r *rig) {
+		r.Helper()
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(r.dir, "standing.db"))
+		if err != nil {
+			r.Fatal(err)
+		}
+		for _, statement := range []string{
+			"CREATE TABLE standing_schema (version INTEGER NOT NULL)", fmt.Sprintf("INSERT INTO standing_schema VALUES (%d)", version),
+			"CREATE TABLE much (text TEXT)", "INSERT INTO much WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i < 500) SELECT hex(randomblob(100)) FROM n",
+			"CREATE INDEX of_much ON much (text)",
+		} {
+			if _, err := db.ExecContext(r.Context(), statement); err != nil {
+				r.Fatal(err)
+			}
+		}
+		if err := db.Close(); err != nil {
+			r.Fatal(err)
+		}
+	}
+}
+
+func database3(r *rig) { stateOf(3)(r) }
+
+// damage writes nonsense into the middle of a file.
+func (r *rig) damage(name string) {
+	r.Helper()
+	text := []byte(r.read(name))
+	for i := len(text) / 2; i < len(text)/2+20_000; i++ {
+		text[i] = 0xa5
+	}
+	r.write(filepath.Join(r.dir, name), string(text))
 }
 
 var nobodyUser = User{Name: "nobody", ID: 65534, Groups: []int{65534}}

@@ -57,9 +57,15 @@ var (
 	})
 	stateWrong = declare(Kind{
 		ID: "state-wrong", Severity: Error, Refuses: true,
-		Meaning: "file of [standing] or [senders] is not a SQLite file",
+		Meaning: "file of [standing] or [senders] is not a SQLite file, or is damaged",
 		Why:     "kanmon does not start: it would lose what stands there",
 		Cure:    "want another path, or restore the file from a backup",
+	})
+	stateNewer = declare(Kind{
+		ID: "state-newer", Severity: Error, Refuses: true,
+		Meaning: "file of [standing] or [senders] was written by a newer kanmon",
+		Why:     "kanmon does not start: it would misread what stands there",
+		Cure:    "run that version again, restore a backup of this one (kanmon restore), or move the file away to begin without what it has",
 	})
 	rulesFileWrong = declare(Kind{
 		ID: "rules-file-wrong", Severity: Error, Refuses: true,

@@ -158,7 +158,7 @@ func (r *rig) parse(doc string) *config.Config {
 func (r *rig) check(doc string) []Finding {
 	r.Helper()
 	cfg := r.parse(doc)
-	return Run(r.Context(), Site{Config: cfg, Rules: rulesOf(cfg), Host: r.Host})
+	return Run(r.Context(), Site{Config: cfg, Rules: rulesOf(cfg), Host: r.Host, Schemas: map[string]int{"standing": 3}})
 }
 
 // checkFile judges a file.
@@ -168,7 +168,7 @@ func (r *rig) checkFile(path string) []Finding {
 	if err != nil {
 		r.Fatal(err)
 	}
-	return Run(r.Context(), Site{Config: cfg, Rules: rulesOf(cfg), Host: r.Host})
+	return Run(r.Context(), Site{Config: cfg, Rules: rulesOf(cfg), Host: r.Host, Schemas: map[string]int{"standing": 3}})
 }
 
 // wantOnly wants one finding with an id and a text, or none where the id is "".

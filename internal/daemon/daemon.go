@@ -335,10 +335,15 @@ var errGivenUp = errors.New("given up")
 // cleanupMoment is what a cleanup gets behind one that has taken all the time there was.
 const cleanupMoment = time.Second
 
+// Site is what is checked of a configuration and a host, by a start and by an operator.
+func Site(cfg *config.Config, host *check.Host) check.Site {
+	return check.Site{Config: cfg, Rules: Rules(cfg), Host: host, Schemas: map[string]int{"standing": standing.Schema(), "policy": policy.Schema()}}
+}
+
 // judge refuses a configuration that this host cannot run, and logs what it can run only in part.
 func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {
 	var errs []error
-	for _, f := range check.Start(ctx, check.Site{Config: cfg, Rules: Rules(cfg), Host: d.host}) {
+	for _, f := range check.Start(ctx, Site(cfg, d.host)) {
 		if f.Refuses {
 			errs = append(errs, fmt.Errorf("%s: %s", f.Where, f.What))
 		} else {
