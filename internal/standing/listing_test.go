@@ -339,7 +339,7 @@ func TestHangingListener(t *testing.T) {
 		close(free)
 		soon()
 		missed := 0
-		for _, line := range strings.Split(log.text(), "not told\" count=")[1:] {
+		for _, line := range strings.Split(log.text(), "not logged\" count=")[1:] {
 			n := 0
 			if _, err := fmt.Sscanf(line, "%d", &n); err != nil {
 				t.Error(err)
