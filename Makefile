@@ -154,6 +154,11 @@ classify-grammar: ## judge the reply rules on all refusals of the grammar, 82,00
 faults: ## the fault tests in full: every cut and kill of the reference sessions, not the sample that test takes
 	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
 
+.PHONY: test-systemd
+test-systemd: ## the units on a booted Debian 12: other programs flush, the configuration breaks, the host boots (root, under 10 minutes)
+	test/setup/install.sh systemd
+	$(GO) run ./test/systemd
+
 .PHONY: hang
 hang: setup ## logs, databases, the resolver and kanmon's own log hang one after the other, and nobody's mail waits (root, under 15 minutes)
 	KANMON_HANG=full $(GO) test -count=1 -timeout=20m -v -run TestNothingThatHangsHoldsMail ./test/netns | grep -v '^=== '

@@ -24,6 +24,7 @@ func (r *runCommand) Run(c *console) error {
 	s := c.watch()
 	cfg, err := config.Load(r.Config)
 	if err != nil {
+		holdRules(c)
 		return err
 	}
 	level := &slog.LevelVar{}
@@ -34,6 +35,7 @@ func (r *runCommand) Run(c *console) error {
 	d.OnReload(s.ask)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)
+		holdRules(c)
 		return errShown
 	}
 	return r.serve(d, s, log, level)

@@ -169,7 +169,6 @@ func TestMasqueradeIsSeenInTheKernelsRules(t *testing.T) {
 
 // Rules in force against rules configured, in both modes.
 func TestRulesInForceAreThoseOfTheConfiguration(t *testing.T) {
-	local := in(plain, "local = true\nuser = '65534'")
 	for name, doc := range map[string]string{"redirect": plain, "tproxy": tproxy(plain), "interfaces": in(plain, "interfaces = ['eth1', 'msa*']")} {
 		t.Run(name, func(t *testing.T) {
 			inGateway(t, func(g *gateway) {
@@ -178,7 +177,7 @@ func TestRulesInForceAreThoseOfTheConfiguration(t *testing.T) {
 				g.want(doc, "rules-not-applied", "")
 				g.apply(doc)
 				g.want(doc, "", "")
-				g.apply(local) // a configuration that was changed, and not applied
+				g.apply(in(doc, "local = true\nuser = '65534'")) // a configuration that was changed, and not applied
 				g.want(doc, "rules-differ", "the rules in force are not those of the configuration")
 				g.apply(doc)
 				g.run("nft flush chain inet kanmon forward")

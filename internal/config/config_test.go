@@ -95,7 +95,7 @@ func TestEverythingIsRead(t *testing.T) {
 			ManageRules: true,
 			RulesOnStop: RulesRemove,
 			User:        "mailgate",
-			TProxyMark:  0x6b6d,
+			TProxyMark:  0x1000,
 			TProxyTable: 27501,
 		},
 		SendingIPs: []SendingIP{

@@ -15,7 +15,7 @@ func defaults() *Config {
 		Intercept: Intercept{
 			Mode:        ModeRedirect,
 			RulesOnStop: RulesKeep,
-			TProxyMark:  0x6b6d,
+			TProxyMark:  0x1000,
 			TProxyTable: 27501,
 		},
 		Limits: Limits{

@@ -181,10 +181,10 @@ func (d *decoder) validateTProxy(in *Intercept) {
 		return
 	}
 	if in.TProxyMark == 0 && d.good("intercept.tproxy_mark") {
-		d.wrong("intercept.tproxy_mark", "0 is the mark of all other traffic", "want a mark such as 0x6b6d")
+		d.wrong("intercept.tproxy_mark", "0 is the mark of all other traffic", "want a mark such as 0x1000")
 	}
-	if in.TProxyMark == in.Mark && in.Mark != 0 {
-		d.wrong("intercept.mark", fmt.Sprintf("%#x is tproxy_mark too: kanmon's own connections would be routed back to it", in.Mark), "want two different marks")
+	if both := in.TProxyMark & in.Mark; in.Mark != 0 && (both == in.Mark || both == in.TProxyMark) {
+		d.wrong("intercept.mark", fmt.Sprintf("all bits of %#x are in tproxy_mark %#x, or the other way round: kanmon's own connections would be routed back to it", in.Mark, in.TProxyMark), "want two marks with different bits")
 	}
 	if d.good("intercept.tproxy_table") && (in.TProxyTable == 0 || in.TProxyTable >= 253 && in.TProxyTable <= 255) {
 		d.wrong("intercept.tproxy_table", fmt.Sprintf("%d is one of the kernel's own tables", in.TProxyTable), "want a table that nothing else uses, such as 27501")

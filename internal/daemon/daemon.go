@@ -62,6 +62,7 @@ type Daemon struct {
 	notify      func(state string)             // tells systemd
 	applyRules  func(context.Context, intercept.Rules) error
 	removeRules func(context.Context, intercept.Rules) error
+	guardRules  func(context.Context) error // until the context ends
 	resolver    provider.Resolver           // nil: this host's
 	reload      func(context.Context) error // reads the configuration anew; nil: nobody does
 
@@ -105,8 +106,9 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		files:       &journal.Files{},
 		inherited:   activation.Listeners,
 		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
-		applyRules:  func(ctx context.Context, r intercept.Rules) error { return r.Apply(ctx) },
-		removeRules: func(ctx context.Context, r intercept.Rules) error { return r.Remove(ctx) },
+		applyRules:  managedRules{log}.apply,
+		removeRules: managedRules{log}.remove,
+		guardRules:  managedRules{log}.guard,
 		cfg:         cfg,
 		rescues:     newRescues(log),
 		absences:    newAbsences(log),
@@ -162,6 +164,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		if err := d.applyRules(ctx, Rules(d.cfg)); err != nil {
 			return err
 		}
+		d.guardManaged()
 	}
 	if err := d.openAdmin(); err != nil {
 		return err

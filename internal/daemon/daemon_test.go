@@ -44,6 +44,7 @@ type world struct {
 	notified []string
 	applied  []intercept.Rules
 	removed  int
+	guards   int   // that run
 	fail     error // of applyRules
 }
 
@@ -78,6 +79,12 @@ func (w *world) newDaemon(cfg *config.Config) *Daemon {
 			}
 		})
 		return err
+	}
+	d.guardRules = func(ctx context.Context) error {
+		w.note(func() { w.guards++ })
+		<-ctx.Done()
+		w.note(func() { w.guards-- })
+		return nil
 	}
 	d.removeRules = func(context.Context, intercept.Rules) error {
 		w.note(func() { w.removed++ })
@@ -240,7 +247,7 @@ func TestStartRefusesForeignUser(t *testing.T) {
 	w.stop()
 }
 
-func TestRulesAreAppliedAndKept(t *testing.T) {
+func TestRulesAreAppliedGuardedAndKept(t *testing.T) {
 	for _, test := range []struct {
 		onStop  string
 		removed int
@@ -252,7 +259,14 @@ func TestRulesAreAppliedAndKept(t *testing.T) {
 		if len(w.applied) != 1 || !w.applied[0].Local || w.applied[0].User != "1234" {
 			t.Errorf("rules applied: %+v", w.applied)
 		}
+		waitUntil(t, "the rules are guarded", func() (guarded bool) {
+			w.note(func() { guarded = w.guards == 1 })
+			return guarded
+		})
 		w.stop()
+		if w.guards != 0 {
+			t.Errorf("%d guards behind the stop", w.guards)
+		}
 		if w.removed != test.removed {
 			t.Errorf("%q: rules removed %d times, want %d", test.onStop, w.removed, test.removed)
 		}

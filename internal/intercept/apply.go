@@ -2,6 +2,8 @@ package intercept
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -10,80 +12,87 @@ import (
 	"strings"
 )
 
-// Apply loads the rules: in one transaction the table, in place of one that an earlier Apply left, and then in tproxy mode the policy
-// route. It can be repeated. An error about the policy route leaves the table in force: mail of that family is refused, and does not
-// pass directly. In tproxy mode direct connections that are already open are cut; their MSAs try again.
+// Apply loads the rules: in tproxy mode the policy route, and in one transaction the table, in place of one that is there. A policy
+// route made for another mark, table or mode goes last, so that sessions live on. It can be repeated. In tproxy mode direct connections
+// that are already open are cut; their MSAs try again.
 //
-// The rules stay when kanmon ends: mail is then refused, and waits at the MSAs.
+// The table is loaded even where the policy route fails: mail is then refused and does not leave directly. The rules stay when kanmon
+// ends: mail is refused, and waits at the MSAs.
 func (r Rules) Apply(ctx context.Context) error {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("firewall rules: %w", err)
 	}
-	if err := run(ctx, r.Text(), "", "nft", "-f", "-"); err != nil {
+	var errs []error
+	for _, p := range r.policyRoutes() {
+		errs = append(errs, p.put())
+	}
+	if _, err := run(ctx, r.Text(), "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("load the firewall rules: %w", err)
 	}
-	if r.Mode != TProxy {
-		return nil
+	if err := errors.Join(append(errs, clearPolicyRoutes(r.policyRoutes()))...); err != nil {
+		return fmt.Errorf("policy route: %w", err)
 	}
+	return nil
+}
+
+// Remove takes away what any Apply has made, with whatever mode, mark and table. It can be repeated. The zero Rules will do, if the
+// table has its usual name. The direct way to the MXs is then open.
+func (r Rules) Remove(ctx context.Context) error {
+	name := "inet " + r.table()
 	var errs []error
-	for _, command := range r.routeCommands("add") {
-		if err := run(ctx, "", "File exists", command...); err != nil {
-			errs = append(errs, fmt.Errorf("add the policy route: %w", err))
-		}
+	if _, err := run(ctx, "table "+name+"\ndelete table "+name+"\n", "nft", "-f", "-"); err != nil {
+		errs = append(errs, fmt.Errorf("remove the firewall rules: %w", err))
+	}
+	if err := clearPolicyRoutes(nil); err != nil {
+		errs = append(errs, fmt.Errorf("policy route: %w", err))
 	}
 	return errors.Join(errs...)
 }
 
-// Remove takes away what Apply made, with the same Rules: the table, and in tproxy mode the policy route. It can be repeated.
-// The direct way to the MXs is then open.
-func (r Rules) Remove(ctx context.Context) error {
-	table := "inet " + r.table()
-	if err := run(ctx, "table "+table+"\ndelete table "+table+"\n", "", "nft", "-f", "-"); err != nil {
-		return fmt.Errorf("remove the firewall rules: %w", err)
+// imprint identifies what the kernel has of a table; "" is none.
+func imprint(ctx context.Context, table string) (string, error) {
+	listed, err := run(ctx, "", "nft", "--stateless", "--numeric", "list", "table", "inet", table)
+	if errors.Is(err, errNoSuchThing) {
+		return "", nil
 	}
-	if r.Mode != TProxy {
-		return nil
+	if err != nil {
+		return "", fmt.Errorf("list the firewall rules: %w", err)
 	}
-	var errs []error
-	for _, command := range r.routeCommands("del") {
-		// The kernel's words for a rule, a route and a table that are not there: ENOENT, ESRCH, and iproute2's own.
-		if err := run(ctx, "", "No such file or directory|No such process|FIB table does not exist", command...); err != nil {
-			errs = append(errs, fmt.Errorf("remove the policy route: %w", err))
-		}
-	}
-	return errors.Join(errs...)
+	sum := sha256.Sum256([]byte(listed))
+	return hex.EncodeToString(sum[:]), nil
 }
 
 // packages says what to install for a command.
-var packages = map[string]string{"nft": "nftables", "ip": "iproute2"}
+var packages = map[string]string{"nft": "nftables"}
 
-// run runs a command with the input. A failure whose text contains one of the alternatives in tolerate is none.
-func run(ctx context.Context, input, tolerate string, command ...string) error {
+var (
+	errNoSuchThing  = errors.New("there is none")
+	errNotPermitted = errors.New("needs root or CAP_NET_ADMIN")
+)
+
+// run runs a command with the input, and gives its output.
+func run(ctx context.Context, input string, command ...string) (string, error) {
 	path, err := find(command[0])
 	if err != nil {
-		return fmt.Errorf("%s is not installed (package %s): %w", command[0], packages[command[0]], err)
+		return "", fmt.Errorf("%s is not installed (package %s): %w", command[0], packages[command[0]], err)
 	}
 	cmd := exec.CommandContext(ctx, path, command[1:]...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	cmd.Stdin = strings.NewReader(input)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	var stdout, stderr strings.Builder
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	if err == nil {
-		return nil
+		return stdout.String(), nil
 	}
 	said := strings.TrimSpace(stderr.String())
-	if tolerate != "" && ctx.Err() == nil {
-		for alternative := range strings.SplitSeq(tolerate, "|") {
-			if strings.Contains(said, alternative) {
-				return nil
-			}
-		}
+	switch {
+	case strings.Contains(said, "Operation not permitted"):
+		err = fmt.Errorf("%w (%w)", err, errNotPermitted)
+	case strings.Contains(said, "No such file or directory"):
+		err = fmt.Errorf("%w (%w)", err, errNoSuchThing)
 	}
-	if strings.Contains(said, "Operation not permitted") {
-		err = fmt.Errorf("%w (needs root or CAP_NET_ADMIN)", err)
-	}
-	return fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, said)
+	return "", fmt.Errorf("%s: %w: %s", strings.Join(command, " "), err, said)
 }
 
 // find looks for a command where the system's own are too: they are not in everybody's PATH.

@@ -46,6 +46,8 @@ func runChild(text string) {
 		err = runGateway(o, commands)
 	case "rules":
 		err = runRules(o)
+	case "guard":
+		err = runGuard(o)
 	}
 	if err != nil {
 		say.Error("failed", "error", err)
@@ -197,6 +199,7 @@ func runGateway(o options, commands map[string]func()) error {
 				if o.Hold {
 					_, _ = io.Copy(io.Discard, conn)
 					_ = conn.Close()
+					say.Info("ended")
 					return
 				}
 				relay(conn, origin, dialer)
@@ -312,9 +315,25 @@ func runRules(o options) error {
 	return nil
 }
 
+// runGuard keeps the rules, and guards them.
+func runGuard(o options) error {
+	keeper := &intercept.Keeper{Dir: o.Kept}
+	if err := keeper.Apply(context.Background(), rules(o), false); err != nil {
+		return err
+	}
+	guard := &intercept.Guard{Keeper: keeper, Log: say}
+	go func() {
+		if err := guard.Run(context.Background(), func() { say.Info("ready") }); err != nil {
+			say.Error("failed", "error", err)
+		}
+	}()
+	return nil
+}
+
 func rules(o options) intercept.Rules {
 	return intercept.Rules{
 		Mode: mode(o), Listen: o.Listen, Dedicated: o.Dedicated, Sources: o.Sources, Interfaces: o.Interfaces,
 		Local: o.Local, User: o.User, Mark: o.Mark, NoIPv4: o.NoIPv4, NoIPv6: o.NoIPv6,
+		RouteMark: o.RouteMark, RouteTable: o.RouteTable,
 	}
 }

@@ -197,10 +197,10 @@ func command(t *testing.T, input, name string, args ...string) string {
 
 // options tell a child what to be. They reach it as JSON, in the environment.
 type options struct {
-	Role string // "gateway", "mx", "msa", "rules"
+	Role string // "gateway", "mx", "msa", "rules", "guard"
 
-	// Privileges: those of root; or none but CAP_NET_RAW, if NetRaw is set.
-	Unprivileged, NetRaw bool
+	// Privileges: those of root; or CAP_NET_ADMIN alone; or none but CAP_NET_RAW, if NetRaw is set.
+	NetAdmin, Unprivileged, NetRaw bool
 
 	// Gateway and rules.
 	Mode       string
@@ -219,6 +219,9 @@ type options struct {
 	Mark       uint32
 	NoIPv4     bool
 	NoIPv6     bool
+	RouteMark  uint32
+	RouteTable uint32
+	Kept       string // folder of the keeper
 }
 
 // A sending is what an MSA is told to do, as JSON on its standard input.
@@ -244,6 +247,8 @@ type event struct {
 	Why         int
 	CPU         time.Duration
 	Took        time.Duration
+
+	Lost, By string // of the guard's
 }
 
 // A child is a process of this test binary in a namespace. It ends when its standard input does.
@@ -293,6 +298,9 @@ func copyFile(to, from string) error {
 func (l *lab) start(ns string, o options) *child {
 	l.t.Helper()
 	args := []string{"netns", "exec", ns}
+	if o.NetAdmin {
+		args = append(args, "setpriv", "--bounding-set", "-all,+net_admin")
+	}
 	if o.Unprivileged {
 		args = append(args, "setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 		if o.NetRaw {

@@ -34,6 +34,20 @@ func (m Mode) String() string {
 	return "redirect"
 }
 
+// MarshalText writes the mode as String does.
+func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (m *Mode) UnmarshalText(text []byte) error {
+	for _, known := range []Mode{Redirect, TProxy} {
+		if string(text) == known.String() {
+			*m = known
+			return nil
+		}
+	}
+	return fmt.Errorf("%q is no mode", text)
+}
+
 // A Listener accepts intercepted connections. Its fields are set before Open and Adopt, these are called before Serve, and
 // never after.
 type Listener struct {

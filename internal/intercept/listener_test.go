@@ -121,13 +121,13 @@ func TestDirectConnectionIsRefusedWithoutTheHostsAddresses(t *testing.T) {
 		t.Fatalf("unshare: %v (this test needs root)", err)
 	}
 	for _, command := range []string{"link set lo up", "address add 10.0.0.1/32 dev lo", "address add fd00::1/128 dev lo"} {
-		if err := run(t.Context(), "", "", append([]string{"ip"}, strings.Fields(command)...)...); err != nil {
+		if _, err := run(t.Context(), "", append([]string{"ip"}, strings.Fields(command)...)...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	rules := Rules{Listen: addrPorts("[::]:10025"), Local: true, Mark: 0x2525}
 	withoutInput := strings.Replace(rules.Text(), "ct status & dnat == 0 counter reject with tcp reset", "accept", 1)
-	if err := run(t.Context(), withoutInput, "", "nft", "-f", "-"); err != nil {
+	if _, err := run(t.Context(), withoutInput, "nft", "-f", "-"); err != nil {
 		t.Fatal(err)
 	}
 	loops := new(Loops)

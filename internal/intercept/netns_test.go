@@ -268,7 +268,7 @@ func TestFailsClosedWithoutThePolicyRoute(t *testing.T) {
 	l.apply(o)
 	l.gateway(o)
 	for _, f := range []string{"-4", "-6"} {
-		command(t, "", "ip", "-n", l.gw, f, "rule", "delete", "fwmark", "0x6b6d")
+		command(t, "", "ip", "-n", l.gw, f, "rule", "delete", "fwmark", "0x1000/0x1000")
 	}
 	for _, family := range families {
 		for _, ns := range []string{l.msa, l.gw} { // the kernel drops the packets: the MSA waits in vain

@@ -36,15 +36,16 @@ type Dedicated struct {
 	Interfaces []string // none: rules that are not kanmon's lead to the port
 }
 
-// Defaults of the tproxy mode's policy route.
+// Defaults of the tproxy mode's policy route. The mark is one bit, set and looked at alone, and none of kube-proxy's (0x4000, 0x8000),
+// Calico's (0xffff0000), Cilium's (0x0f00), Tailscale's (0xff0000), the portmap plugin's (0x2000) or of AWS' VPC (0x80).
 const (
-	DefaultRouteMark  = 0x6b6d
+	DefaultRouteMark  = 0x1000
 	DefaultRouteTable = 27501
 )
 
 // routePriority stands before the rules that VPNs add, which would catch marked packets as well. Without a number of its own the
 // kernel would take the same rule again and again.
-const routePriority = "250"
+const routePriority = 250
 
 var (
 	tableName     = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_]{0,30}$`)
@@ -78,7 +79,8 @@ func (r Rules) Validate() error {
 	check(!r.NoIPv4 || !r.NoIPv6, "neither family has a sending IP: nothing would be intercepted")
 	check(tableName.MatchString(r.table()), "table %q is not a table name", r.Table)
 	if r.Mode == TProxy {
-		check(r.Mark != r.routeMark(), "mark %#x is both kanmon's own and the policy route's", r.Mark)
+		both := r.Mark & r.routeMark()
+		check(r.Mark == 0 || both != r.Mark && both != r.routeMark(), "kanmon's own mark %#x and the policy route's %#x are looked at bit by bit, and one contains the other", r.Mark, r.routeMark())
 		check(r.routeTable() < 253 || r.routeTable() > 255, "routing table %d belongs to the system", r.routeTable())
 	} else {
 		r.validateRedirect(check)
@@ -295,6 +297,12 @@ func (r Rules) ports() string {
 	return text + " }"
 }
 
+// marked matches a mark, whatever other programs have added to it.
+func marked(mark uint32) string { return fmt.Sprintf("meta mark & %#x == %#x", mark, mark) }
+
+// setMark adds to the marks of other programs.
+func setMark(mark uint32) string { return fmt.Sprintf("meta mark set meta mark | %#x", mark) }
+
 // exclusions are the matches of kanmon's own traffic.
 func (r Rules) exclusions() []string {
 	var list []string
@@ -302,7 +310,7 @@ func (r Rules) exclusions() []string {
 		list = append(list, "meta skuid "+r.quotedUser())
 	}
 	if r.Mark != 0 {
-		list = append(list, fmt.Sprintf("meta mark %#x", r.Mark))
+		list = append(list, marked(r.Mark))
 	}
 	return list
 }

@@ -124,11 +124,11 @@ func TestNftAcceptsText(t *testing.T) {
 			if rules.User == "kanmon" {
 				rules.User = "nobody"
 			}
-			if err := run(t.Context(), rules.Text(), "", "nft", "-c", "-f", "-"); err != nil {
+			if _, err := run(t.Context(), rules.Text(), "nft", "-c", "-f", "-"); err != nil {
 				t.Error(err)
 			}
 			wrong := strings.Replace(rules.Text(), "chain input", "chain", 1)
-			if err := run(t.Context(), wrong, "", "nft", "-c", "-f", "-"); err == nil {
+			if _, err := run(t.Context(), wrong, "nft", "-c", "-f", "-"); err == nil {
 				t.Error("nft takes anything")
 			}
 		})
@@ -155,7 +155,7 @@ func TestValidate(t *testing.T) {
 		"user":             {Rules{Listen: listen, Local: true, User: "a b"}, `user "a b" is not a user name or uid`},
 		"no exclusion":     {Rules{Listen: listen, Local: true}, "this host's own mail: kanmon's own needs an exclusion, by user or by mark"},
 		"table":            {Rules{Listen: listen, Sources: sources, Table: "a;b"}, `table "a;b" is not a table name`},
-		"same mark":        {Rules{Mode: TProxy, Listen: listen, Local: true, Mark: 0x19, RouteMark: 0x19}, "mark 0x19 is both kanmon's own and the policy route's"},
+		"same mark":        {Rules{Mode: TProxy, Listen: listen, Local: true, Mark: 0x19, RouteMark: 0x19}, "kanmon's own mark 0x19 and the policy route's 0x19 are looked at bit by bit, and one contains the other"},
 		"main table":       {Rules{Mode: TProxy, Listen: listen, Sources: sources, RouteTable: 254}, "routing table 254 belongs to the system"},
 		"loopback only":    {Rules{Listen: addrPorts("127.0.0.1:1025"), Sources: sources}, "redirect of forwarded mail: it comes to the address of the incoming interface, but only loopback addresses are listened on"},
 		"local not looped": {Rules{Listen: addrPorts("10.0.0.1:1025"), Local: true, Mark: 1}, "redirect of this host's own mail: it comes to 127.0.0.1 and ::1, but neither is listened on"},
@@ -172,11 +172,11 @@ func TestCommandErrors(t *testing.T) {
 	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
 		t.Fatalf("unshare: %v (this test needs root)", err)
 	}
-	err := run(t.Context(), "table inet {", "", "nft", "-f", "-")
+	_, err := run(t.Context(), "table inet {", "nft", "-f", "-")
 	if err == nil || !strings.HasPrefix(err.Error(), "nft -f -: exit status 1: /dev/stdin:1:12-12: Error: syntax error") {
 		t.Errorf("bad text: %v", err)
 	}
-	err = run(t.Context(), "", "", "nft-that-is-not-there")
+	_, err = run(t.Context(), "", "nft-that-is-not-there")
 	if err == nil {
 		t.Error("a missing command is no error")
 	}

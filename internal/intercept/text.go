@@ -17,8 +17,8 @@ func (r Rules) Text() string {
 	}
 	if r.Mode == TProxy {
 		t.line("# They need the policy route that these commands make:")
-		for _, c := range r.routeCommands("add") {
-			t.line("#     " + strings.Join(c, " "))
+		for _, c := range r.routeCommands() {
+			t.line("#     " + c)
 		}
 	}
 	t.comment("Replace the table as a whole: it must exist to be deleted.")
@@ -153,27 +153,31 @@ func (r Rules) wires(t *script) {
 	t.close()
 }
 
+// tproxyHook is where the tproxy mode marks packets: before they are routed, and behind firewalld's check of the way back (mangle + 10),
+// which looks at the mark, finds that answers to the packet would stay on this host, and drops it.
+const tproxyHook = "type filter hook prerouting priority mangle + 20; policy accept;"
+
 func (r Rules) tproxyChains(t *script) {
 	t.comment("What routers say of kanmon's packets, such as that a link is too narrow for them, is addressed to the MX, but meant for kanmon.")
 	t.open("chain errors")
-	t.line("type filter hook prerouting priority mangle; policy accept;")
+	t.line(tproxyHook)
 	for _, f := range []family{ipv4, ipv6} {
 		if r.takes(f) {
-			t.linef("%s socket transparent 1 meta mark set %#x accept", f.errors, r.routeMark())
+			t.linef("%s socket transparent 1 %s accept", f.errors, setMark(r.routeMark()))
 		}
 	}
 	t.close()
 
 	t.comment("tproxy hands a packet to kanmon's socket; the mark routes it to this host. The rule does nothing without a listener.")
 	t.open("chain prerouting")
-	t.line("type filter hook prerouting priority mangle; policy accept;")
+	t.line(tproxyHook)
 	r.refuseFamilies(t)
 	for _, m := range r.matches() {
 		r.tproxyTo(t, m)
 	}
 	if r.Local {
 		t.comment("This host's own mail comes round by the loopback interface (see output). It must not end at another server here.")
-		own := match{fmt.Sprintf(`iifname "lo" meta mark %#x `, r.routeMark()), r.port()}
+		own := match{fmt.Sprintf(`iifname "lo" %s `, marked(r.routeMark())), r.port()}
 		r.tproxyTo(t, own)
 		t.linef("%s%s counter reject with tcp reset", own.text, elsewhere)
 	}
@@ -215,7 +219,7 @@ func (r Rules) tproxyOutput(t *script) {
 		t.linef("ip6 daddr fe80::/10 %s counter reject with tcp reset", elsewhere)
 	}
 	for _, f := range []family{ipv4, ipv6} {
-		verdict := fmt.Sprintf("meta mark set %#x", r.routeMark())
+		verdict := setMark(r.routeMark())
 		if !r.takes(f) {
 			verdict = "reject with tcp reset"
 		}
@@ -226,7 +230,7 @@ func (r Rules) tproxyOutput(t *script) {
 	t.comment("If something took the policy route away, the mail must not go on to the MX.")
 	t.open("chain postrouting")
 	t.line("type filter hook postrouting priority filter; policy accept;")
-	t.linef(`oifname != "lo" meta mark %#x tcp dport 25 counter drop`, r.routeMark())
+	t.linef(`oifname != "lo" %s tcp dport 25 counter drop`, marked(r.routeMark()))
 	t.close()
 }
 
@@ -234,7 +238,7 @@ func (r Rules) tproxyOutput(t *script) {
 func (r Rules) tproxyTo(t *script, m match) {
 	for _, f := range []family{ipv4, ipv6} {
 		if text, ok := m.of(f); ok && r.takes(f) {
-			t.linef("%s%s counter tproxy %s to %s meta mark set %#x accept", text, elsewhere, f.name, r.target(f, m.port), r.routeMark())
+			t.linef("%s%s counter tproxy %s to %s %s accept", text, elsewhere, f.name, r.target(f, m.port), setMark(r.routeMark()))
 		}
 	}
 }
@@ -267,16 +271,12 @@ func (r Rules) excludeOwn(t *script) {
 	}
 }
 
-// routeCommands gives the commands that add or delete the policy route of each family.
-func (r Rules) routeCommands(verb string) [][]string {
-	mark, table := fmt.Sprintf("%#x", r.routeMark()), fmt.Sprint(r.routeTable())
-	var list [][]string
-	for _, f := range []family{ipv4, ipv6} {
-		if r.listens(f) {
-			list = append(list,
-				[]string{"ip", f.flag, "route", verb, "local", "default", "dev", "lo", "table", table},
-				[]string{"ip", f.flag, "rule", verb, "fwmark", mark, "lookup", table, "priority", routePriority})
-		}
+// routeCommands gives the commands that make the policy routes.
+func (r Rules) routeCommands() (list []string) {
+	for _, p := range r.policyRoutes() {
+		list = append(list,
+			fmt.Sprintf("ip %s route add local default dev lo table %d protocol %d", p.family.flag, p.table, routeProtocol),
+			fmt.Sprintf("ip %s rule add fwmark %#x/%#x lookup %d priority %d protocol %d", p.family.flag, p.mark, p.mark, p.table, routePriority, routeProtocol))
 	}
 	return list
 }

@@ -150,6 +150,10 @@ func enter(dir string) error {
 	if err := privateUsers(filepath.Join(dir, "run")); err != nil {
 		return err
 	}
+	// Whoever runs kanmon without a Kanmon must not write to the host either.
+	if err := os.Setenv(rulesVariable, filepath.Join(runDir(), "rules")); err != nil {
+		return err
+	}
 	// Nothing of the host's must answer instead of the lab's: no proxies, no other Postfix configuration.
 	for _, name := range []string{"MAIL_CONFIG", "http_proxy", "https_proxy", "ALL_PROXY"} {
 		_ = os.Unsetenv(name)
@@ -224,6 +228,9 @@ func bindFile(source, target string, content []byte) error {
 
 // runDir is the folder that holds the labs of this run: in memory, and gone with the mount namespace.
 func runDir() string { return filepath.Join(os.Getenv(dirVariable), "run") }
+
+// Program is the kanmon that Isolate has built.
+func Program() string { return kanmonBinary() }
 
 // kanmonBinary is the program that the lab runs as kanmon.
 func kanmonBinary() string { return filepath.Join(os.Getenv(dirVariable), "kanmon") }

@@ -80,8 +80,21 @@ func (k *Kanmon) Socket() string { return filepath.Join(k.dir, "admin.sock") }
 
 // Rules runs `kanmon rules VERB`: print, apply or remove. It gives the output.
 func (k *Kanmon) Rules(verb string) (string, error) {
-	return k.Host.Run(kanmonBinary(), "rules", verb, "--config", k.configFile())
+	return k.Host.run(k.environ(), kanmonBinary(), "rules", verb, "--config", k.configFile())
 }
+
+// Guard runs `kanmon rules guard` until the lab is closed.
+func (k *Kanmon) Guard() (*Process, error) {
+	return k.Host.Start(Command{Name: "guard", Args: []string{kanmonBinary(), "rules", "guard"}, Env: k.environ()})
+}
+
+// environ has the rules remembered in the lab, and not on the host.
+func (k *Kanmon) environ() []string {
+	return []string{rulesVariable + "=" + filepath.Join(k.dir, "rules")}
+}
+
+// rulesVariable is where kanmon looks for the folder in which it remembers the rules that are in force.
+const rulesVariable = "KANMON_RULES_STATE"
 
 // IP runs `kanmon ip ARGUMENTS` and gives the output.
 func (k *Kanmon) IP(arguments ...string) (string, error) { return k.order("ip", arguments) }

@@ -5,6 +5,7 @@
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh packages only what `make test-packages` judges packages with
+#   test/setup/install.sh systemd  and the Debian that `make test-systemd` boots
 #
 # The host stays as it is. Only plain tools (nftables, iproute2, openssl, ca-certificates) are installed, and only
 # where they are missing. Servers never are: installing Postfix would remove the host's own MTA, and every server
@@ -14,7 +15,8 @@
 #   $KANMON_TEST_CACHE, or $XDG_CACHE_HOME/kanmon-test, or /var/cache/kanmon-test
 #
 # MTAs that `make mtas` measures are installed as their packages want it, each on a file system of its own that lies
-# over the host's: what is written goes to $cache/mtas/NAME, the host's files stay as they are.
+# over the host's: what is written goes to $cache/mtas/NAME, the host's files stay as they are. The Debian that is booted is a root
+# folder of its own, $cache/debian12, made by debootstrap; what a boot writes goes elsewhere.
 #
 # Running it again costs nothing when everything is there.
 set -eu
@@ -29,7 +31,8 @@ main() {
 	bench) groups="lab bench" ;;
 	mtas) groups="lab mtas" ;;
 	packages) groups="judges" ;;
-	*) die "unknown group \"$1\"; known: bench, mtas, packages" ;;
+	systemd) groups="lab systemd" ;;
+	*) die "unknown group \"$1\"; known: bench, mtas, packages, systemd" ;;
 	esac
 
 	command -v apt-get >/dev/null || die "this script knows Debian and Ubuntu only: no apt-get here"
@@ -45,6 +48,8 @@ main() {
 	for group in $groups; do
 		if [ "$group" = mtas ]; then
 			images
+		elif [ "$group" = systemd ]; then
+			debian
 		elif ! ready "$group"; then
 			# shellcheck disable=SC2046 # the packages are words
 			unpack "$group" $(packages_of "$group")
@@ -73,6 +78,8 @@ all_ready() {
 	for g in $1; do
 		if [ "$g" = mtas ]; then
 			[ -z "$(missing_images)" ] || return 1
+		elif [ "$g" = systemd ]; then
+			has_debian || return 1
 		else
 			ready "$g" || return 1
 		fi
@@ -217,6 +224,29 @@ install_in_image='
 	[ -z "$debs" ] || { $apt update; $apt install -y --no-install-recommends $debs; $apt clean; rm -rf /var/lib/apt/lists; }
 	[ -z "$npms" ] || npm install --cache /tmp/npm --prefix /opt/mtas --ignore-scripts --no-audit --no-fund $npms
 '
+
+# The packages of the Debian that is booted, besides the smallest base.
+debian_packages=systemd,systemd-sysv,libpam-systemd,dbus,nftables,iproute2,procps,netbase,firewalld
+
+has_debian() {
+	command -v systemd-nspawn >/dev/null && [ "$(cat "$cache/debian12/made-of" 2>/dev/null)" = "$debian_packages" ]
+}
+
+debian() {
+	! has_debian || return 0
+	with_lists quiet env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 \
+		install -y --no-install-recommends debootstrap systemd-container
+	say "installing Debian 12 into $cache/debian12"
+	new=$cache/debian12.new
+	rm -rf "$new"
+	# In mounts of its own: what debootstrap mounts goes with them.
+	quiet unshare -m debootstrap --variant=minbase --include="$debian_packages" bookworm "$new" || die "Debian cannot be installed into $new"
+	rm -rf "$new"/var/cache/apt/archives/*.deb "$new"/var/lib/apt/lists/*
+	: >"$new/etc/machine-id"
+	echo "$debian_packages" >"$new/made-of"
+	rm -rf "${cache:?}/debian12"
+	mv "$new" "$cache/debian12"
+}
 
 resolvable() {
 	apt-get install -s --no-install-recommends "$@" >/dev/null 2>&1

@@ -1,0 +1,198 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/internal/intercept"
+)
+
+const (
+	goodRules   = "[intercept]\nsources = ['10.20.0.0/16']\n"
+	otherRules  = "[intercept]\nmode = 'tproxy'\nsources = ['10.30.0.0/16']\n"
+	brokenRules = "[intercept\nsources = nonsense\n"
+)
+
+// A firewall is a host's, in a network namespace that ends with the test's thread.
+type firewall struct {
+	t      *testing.T
+	config string
+}
+
+func newFirewall(t *testing.T) *firewall {
+	t.Helper()
+	runtime.LockOSThread() // and never unlock: the namespace ends with the thread
+	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+		t.Fatalf("unshare: %v (this test needs root)", err)
+	}
+	if out, err := exec.Command("ip", "link", "set", "lo", "up").CombinedOutput(); err != nil {
+		t.Fatalf("ip link: %v: %s", err, out)
+	}
+	t.Setenv("KANMON_RULES_STATE", filepath.Join(t.TempDir(), "state"))
+	return &firewall{t, filepath.Join(t.TempDir(), "kanmon.toml")}
+}
+
+func (f *firewall) configure(text string) {
+	f.t.Helper()
+	if err := os.WriteFile(f.config, []byte(text), 0o644); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// kanmon runs a command line and wants an exit code. It gives all that was said.
+func (f *firewall) kanmon(code int, args ...string) string {
+	f.t.Helper()
+	var out bytes.Buffer
+	got := run(args, &console{stdin: strings.NewReader(""), stdout: &out, stderr: &out, watch: watchSignals})
+	if got != code {
+		f.t.Errorf("%s: exit code %d, want %d: %s", strings.Join(args, " "), got, code, out.String())
+	}
+	return out.String()
+}
+
+// has reports which rules the kernel has: of a source network, or ""; and whether there is a policy rule.
+func (f *firewall) has() (sources string, policyRule bool) {
+	f.t.Helper()
+	listed, err := exec.Command("nft", "list", "ruleset").CombinedOutput()
+	if err != nil {
+		f.t.Fatalf("nft: %v: %s", err, listed)
+	}
+	rules, err := exec.Command("ip", "rule").CombinedOutput()
+	if err != nil {
+		f.t.Fatalf("ip rule: %v: %s", err, rules)
+	}
+	for _, network := range []string{"10.20.0.0/16", "10.30.0.0/16"} {
+		if strings.Contains(string(listed), network) {
+			sources += network
+		}
+	}
+	return sources, strings.Contains(string(rules), "fwmark")
+}
+
+func (f *firewall) mustHave(sources string) {
+	f.t.Helper()
+	if got, rule := f.has(); got != sources || rule != (sources == "10.30.0.0/16") {
+		f.t.Errorf("rules for %q are in force, policy rule %t; want %q", got, rule, sources)
+	}
+}
+
+func mustSay(t *testing.T, said string, texts ...string) {
+	t.Helper()
+	for _, text := range texts {
+		if !strings.Contains(said, text) {
+			t.Errorf("it does not say %q: %s", text, said)
+		}
+	}
+}
+
+// The emergency exit works with a broken configuration, and says what it has done; so does the way back.
+// firstday-2
+func TestRulesRemoveNeedsNoConfiguration(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(otherRules)
+	f.kanmon(0, "rules", "apply", "--config", f.config)
+	f.mustHave("10.30.0.0/16")
+	f.configure(brokenRules)
+	mustSay(t, f.kanmon(0, "rules", "remove", "--config", f.config), "mail leaves directly", "kanmon rules apply")
+	f.mustHave("")
+	f.kanmon(0, "rules", "remove") // again
+	f.kanmon(0, "rules", "apply", "--last")
+	f.mustHave("10.30.0.0/16")
+	f.kanmon(0, "rules", "remove", "--unit", "kanmon-rules.service")
+	f.mustHave("")
+}
+
+// What cannot be loaded changes nothing, and says what is wrong.
+func TestRulesApplyLeavesTheOldWhereTheNewAreWrong(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.kanmon(0, "rules", "apply", "--config", f.config)
+	f.configure(brokenRules)
+	mustSay(t, f.kanmon(1, "rules", "apply", "--config", f.config), "kanmon.toml:1:")
+	f.mustHave("10.20.0.0/16")
+}
+
+// A service that starts with a broken configuration puts in force what was last, loudly.
+// firstday-3
+func TestRulesStartWithThoseInForceLast(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.kanmon(0, "rules", "apply", "--start", "--config", f.config)
+	for _, wrong := range []func(){func() { f.configure(brokenRules) }, func() { os.Remove(f.config) }} {
+		if out, err := exec.Command("nft", "flush", "ruleset").CombinedOutput(); err != nil { // as a boot leaves it
+			t.Fatalf("nft: %v: %s", err, out)
+		}
+		wrong()
+		mustSay(t, f.kanmon(0, "rules", "apply", "--start", "--config", f.config), "IN FORCE LAST", "kanmon.toml", "kanmon rules remove")
+		f.mustHave("10.20.0.0/16")
+	}
+}
+
+// Where nothing was in force before, the service fails and says in a line what to do.
+func TestRulesStartFailsWhereNoneWereBefore(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(brokenRules)
+	mustSay(t, f.kanmon(1, "rules", "apply", "--start", "--config", f.config), "kanmon.toml:1:", "no rules are in force", "systemctl restart kanmon-rules")
+	f.mustHave("")
+	mustSay(t, f.kanmon(1, "rules", "apply", "--last"), "no rules are kept")
+	f.kanmon(0, "rules", "remove")
+}
+
+// A person's word outlives boots: no start of the service puts back what `rules remove` has taken away. A stop of the service does not.
+func TestRulesStartNeverActsAgainstAPerson(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.kanmon(0, "rules", "apply", "--config", f.config)
+	f.kanmon(0, "rules", "remove")
+	for range 2 {
+		mustSay(t, f.kanmon(0, "rules", "apply", "--start", "--config", f.config), "MAIL LEAVES DIRECTLY", "kanmon rules apply")
+		f.mustHave("")
+	}
+	f.kanmon(0, "rules", "apply", "--config", f.config)
+	f.mustHave("10.20.0.0/16")
+	f.kanmon(0, "rules", "remove", "--unit", "kanmon-rules.service")
+	f.kanmon(0, "rules", "apply", "--start", "--config", f.config)
+	f.mustHave("10.20.0.0/16")
+}
+
+// A kanmon that manages its rules and cannot start leaves the way closed.
+// firstday-3
+func TestManagedRulesHoldWhereKanmonCannotStart(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules + "manage_rules = true\nlisten = ['192.0.2.1:10025']\n") // which this host does not have
+	mustSay(t, f.kanmon(1, "run", "--config", f.config), "not started")
+	f.mustHave("")
+	keepManaged(t)
+	for _, wrong := range []string{goodRules + "manage_rules = true\nlisten = ['192.0.2.1:10025']\n", brokenRules} {
+		f.configure(wrong)
+		mustSay(t, f.kanmon(1, "run", "--config", f.config), "in force last are in force", "kanmon rules remove")
+		f.mustHave("10.20.0.0/16")
+		f.kanmon(0, "rules", "remove")
+		f.kanmon(1, "run", "--config", f.config)
+		f.mustHave("")
+		keepManaged(t)
+	}
+}
+
+// keepManaged has rules that a kanmon managed, and that a boot has taken away.
+func keepManaged(t *testing.T) {
+	t.Helper()
+	keeper, _ := intercept.Here()
+	rules := intercept.Rules{
+		Listen: []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:10025")}, Sources: []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16")},
+	}
+	if err := keeper.Apply(t.Context(), rules, true); err != nil {
+		t.Fatal(err)
+	}
+	if err := rules.Remove(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}

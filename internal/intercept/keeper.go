@@ -1,0 +1,240 @@
+package intercept
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// DefaultKept is where a Keeper writes, unless it is told otherwise.
+const DefaultKept = "/var/lib/kanmon-rules"
+
+// keptVariable names another folder, in the environment of all of them.
+const keptVariable = "KANMON_RULES_STATE"
+
+// Here gives the keeper of this host's rules, and where their guard tells how it is.
+func Here() (*Keeper, *Report) {
+	if dir := os.Getenv(keptVariable); dir != "" {
+		return &Keeper{Dir: dir}, &Report{Dir: filepath.Join(dir, "run")}
+	}
+	return &Keeper{}, &Report{}
+}
+
+// A Keeper puts rules in force and remembers which, beyond the process and beyond a boot: what was in force last can be put in force
+// again without a configuration, and what a person has removed is not put back. Several processes may use the same folder. What is in
+// it is loaded into the kernel: nobody but root may write there. Everybody may read it.
+type Keeper struct {
+	Dir string // "": DefaultKept
+
+	writeFile func(path string, data []byte) error // nil: replaceFile
+}
+
+// Kept is what is remembered.
+type Kept struct {
+	Rules   Rules     `json:"rules"`
+	Applied time.Time `json:"applied"`
+	Managed bool      `json:"managed,omitempty"` // by kanmon itself (manage_rules), not by the rules unit
+	Imprint string    `json:"imprint"`           // of the table, as the kernel had it then
+	Removed *Removal  `json:"removed,omitempty"` // nil: in force
+}
+
+// A Removal is a person's word that mail leaves directly. It holds until somebody applies rules.
+type Removal struct {
+	At time.Time `json:"at"`
+	// UntilStart: it was said by stopping the service, and holds until that starts.
+	UntilStart bool `json:"until_start,omitempty"`
+}
+
+var (
+	// ErrNothingKept is seen where no rules have been in force yet, as far as is known.
+	ErrNothingKept = errors.New("no rules are kept: none were in force before")
+	// ErrNotKept is seen where the rules in force are right, and could not be written down.
+	ErrNotKept = errors.New("not kept")
+)
+
+// Apply puts rules in force and keeps them. They are in force if the error is nil or ErrNotKept.
+func (k *Keeper) Apply(ctx context.Context, r Rules, managed bool) error {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return k.put(ctx, Kept{Rules: r, Managed: managed})
+}
+
+// put is Apply for whoever has the lock.
+func (k *Keeper) put(ctx context.Context, kept Kept) error {
+	err := kept.Rules.Apply(ctx)
+	if err != nil {
+		return err
+	}
+	kept.Applied, kept.Removed = time.Now(), nil
+	if kept.Imprint, err = imprint(ctx, kept.Rules.table()); err == nil {
+		err = k.write(kept)
+	}
+	if err != nil {
+		return fmt.Errorf("the rules are in force, but %w: after the next boot nobody knows of them: %w", ErrNotKept, err)
+	}
+	return nil
+}
+
+// ApplyLast puts the rules in force that were last.
+func (k *Keeper) ApplyLast(ctx context.Context) (Kept, error) {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return Kept{}, err
+	}
+	defer unlock()
+	kept, err := k.read()
+	if err != nil {
+		return Kept{}, err
+	}
+	return kept, k.put(ctx, kept)
+}
+
+// Remove takes all rules away and remembers that a person wanted it. It is done if the error is nil or ErrNotKept.
+func (k *Keeper) Remove(ctx context.Context, untilStart bool) error {
+	unlock, err := k.lock(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	// First what keeps the guard from putting them back. What cannot be read cannot be put back either.
+	notKept := k.markRemoved(untilStart)
+	kept, _ := k.read()
+	if err := kept.Rules.Remove(ctx); err != nil {
+		return err
+	}
+	if notKept != nil {
+		return fmt.Errorf("the rules are removed, but %w: %w", ErrNotKept, notKept)
+	}
+	return nil
+}
+
+func (k *Keeper) markRemoved(untilStart bool) error {
+	kept, err := k.read()
+	if errors.Is(err, ErrNothingKept) {
+		return nil
+	}
+	if err == nil {
+		kept.Removed = &Removal{At: time.Now(), UntilStart: untilStart}
+		err = k.write(kept)
+	}
+	if err != nil { // a full disk lets a file be deleted
+		return errors.Join(err, ignore(os.Remove(k.file()), fs.ErrNotExist))
+	}
+	return nil
+}
+
+// Opened gives a person's removal that a service which starts must respect, or nil.
+func (k *Keeper) Opened() (*Removal, error) {
+	kept, err := k.read()
+	if err != nil || kept.Removed == nil || kept.Removed.UntilStart {
+		return nil, ignore(err, ErrNothingKept)
+	}
+	return kept.Removed, nil
+}
+
+// Last gives what is kept, or ErrNothingKept.
+func (k *Keeper) Last() (Kept, error) { return k.read() }
+
+func (k *Keeper) read() (Kept, error) {
+	var kept Kept
+	data, err := os.ReadFile(k.file())
+	if errors.Is(err, fs.ErrNotExist) {
+		return kept, ErrNothingKept
+	}
+	if err != nil {
+		return kept, fmt.Errorf("read the rules kept: %w", err)
+	}
+	if err := json.Unmarshal(data, &kept); err != nil {
+		return Kept{}, fmt.Errorf("read the rules kept: %s: %w", k.file(), err)
+	}
+	if err := kept.Rules.Validate(); err != nil {
+		return Kept{}, fmt.Errorf("the rules kept: %s: %w", k.file(), err)
+	}
+	return kept, nil
+}
+
+// write replaces the file as a whole: a host that loses its power has the old one or the new.
+func (k *Keeper) write(kept Kept) error {
+	data, err := json.MarshalIndent(kept, "", "\t")
+	if err != nil {
+		return err
+	}
+	write := k.writeFile
+	if write == nil {
+		write = replaceFile
+	}
+	return write(k.file(), append(data, '\n'))
+}
+
+func replaceFile(path string, data []byte) error {
+	dir := filepath.Dir(path)
+	f, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // once renamed there is none
+	_, err = f.Write(data)
+	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
+}
+
+// lockPause is how often a lock that another has is asked for.
+const lockPause = 20 * time.Millisecond
+
+// lock keeps other processes from changing the rules. Where there can be no file, nobody keeps anything, and there is nothing to
+// protect but a person's word.
+func (k *Keeper) lock(ctx context.Context) (unlock func(), err error) {
+	if err := os.MkdirAll(k.dir(), 0o755); err != nil {
+		return func() {}, nil
+	}
+	f, err := os.OpenFile(filepath.Join(k.dir(), "lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return func() {}, nil
+	}
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(fmt.Errorf("another process is changing the rules (%s): %w", f.Name(), ctx.Err()), f.Close())
+		case <-time.After(lockPause):
+		}
+	}
+}
+
+func (k *Keeper) dir() string  { return cmp.Or(k.Dir, DefaultKept) }
+func (k *Keeper) file() string { return filepath.Join(k.dir(), "rules.json") }
+
+func ignore(err, none error) error {
+	if errors.Is(err, none) {
+		return nil
+	}
+	return err
+}

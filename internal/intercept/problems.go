@@ -1,0 +1,86 @@
+package intercept
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// A Problem is something about the rules that an operator should know.
+type Problem struct {
+	What    string
+	Cure    string // a command, or where to look
+	Open    bool   // mail leaves directly, or may
+	Unknown bool   // this could not be looked at
+}
+
+// String tells it in a line.
+func (p Problem) String() string {
+	if p.Cure == "" {
+		return p.What
+	}
+	return p.What + ": " + p.Cure
+}
+
+// Problems compares what was put in force with what the kernel has, and with what a configuration wants (nil: nobody asks). Where the
+// kernel does not show a process the table, the guard's word counts.
+func (k *Keeper) Problems(ctx context.Context, want *Rules, report *Report) (list []Problem) {
+	kept, err := k.read()
+	switch {
+	case errors.Is(err, ErrNothingKept):
+		return []Problem{notKept(ctx)}
+	case err != nil:
+		return []Problem{{What: err.Error(), Cure: "kanmon rules apply", Unknown: true}}
+	case kept.Removed != nil:
+		return []Problem{{What: "a person has removed the rules at " + kept.Removed.At.UTC().Format(time.RFC3339) + ", mail leaves directly", Cure: "kanmon rules apply", Open: true}}
+	}
+	guarding, noGuard := report.Read()
+	losses, err := kept.Losses(ctx)
+	for _, l := range losses {
+		list = append(list, Problem{What: l.What, Cure: "kanmon rules apply --last", Open: l.Open})
+	}
+	switch {
+	case errors.Is(err, ErrTableUnseen) && noGuard == nil:
+		for _, what := range guarding.Lost {
+			list = append(list, Problem{What: what, Cure: "see the guard's log: journalctl -u kanmon-rules-guard", Open: true})
+		}
+	case err != nil:
+		list = append(list, Problem{What: "whether the rules are in force was not looked at: " + err.Error(), Cure: "ask as root", Unknown: true})
+	}
+	if want != nil && !same(*want, kept.Rules) {
+		list = append(list, Problem{What: "the rules in force are not those of the configuration", Cure: "systemctl reload kanmon-rules, or kanmon rules apply"})
+	}
+	for _, name := range kept.Rules.MissingInterfaces() {
+		list = append(list, Problem{What: "there is no interface " + name + ": no mail comes in by it", Cure: "ip link show"})
+	}
+	switch {
+	case noGuard == nil:
+	case errors.Is(noGuard, ErrNoGuard):
+		list = append(list, Problem{What: noGuard.Error(), Cure: "systemctl start kanmon-rules-guard"})
+	default:
+		list = append(list, Problem{What: "whether a guard runs is not known: " + noGuard.Error(), Cure: "ask as root", Unknown: true})
+	}
+	return list
+}
+
+// notKept tells a host without rules from one whose rules an earlier version has made.
+func notKept(ctx context.Context) Problem {
+	now, err := imprint(ctx, Rules{}.table())
+	switch {
+	case err != nil:
+		return Problem{What: "whether rules are in force was not looked at: " + err.Error(), Cure: "ask as root", Unknown: true}
+	case now != "":
+		return Problem{What: "rules are in force that nobody remembers: an earlier version has made them, or another program", Cure: "kanmon rules apply"}
+	default:
+		return Problem{What: "no rules are in force: port 25 is not intercepted", Cure: "systemctl start kanmon-rules, or kanmon rules apply", Open: true}
+	}
+}
+
+// same compares rules as they are kept.
+func same(a, b Rules) bool {
+	x, err1 := json.Marshal(a)
+	y, err2 := json.Marshal(b)
+	return err1 == nil && err2 == nil && bytes.Equal(x, y)
+}

@@ -1,0 +1,84 @@
+// Systemd tries kanmon's units on a real Debian 12 with systemd as process 1, in a container of its own: a tenant's MSA sends all the
+// time, other programs reload, restart and flush what they have, the configuration breaks, the host boots. After each step it prints
+// whether the rules are in force, how mail has gone, and for how long it could go directly.
+//
+//	MSA 10.20.1.10 ── Debian 12, kanmon 203.0.113.10 ── internet ── MX 198.51.100.21
+//
+// It needs root, and the root folder that `test/setup/install.sh systemd` makes; `make test-systemd` sees to it. Nothing of it touches
+// the host.
+//
+// For the steps see steps.go; each is a function of the rig, and more can be added to the list there.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"kanmon/test/netlab"
+)
+
+func main() {
+	mode := flag.String("mode", "", `"redirect" or "tproxy" alone`)
+	program := flag.String("kanmon", "", "another kanmon than this one, to see what it does")
+	only := flag.String("only", "", "stop behind the step of this name")
+	code, done := netlab.Isolate()
+	if done {
+		os.Exit(code)
+	}
+	flag.Parse()
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+	modes := []string{"tproxy", "redirect"}
+	if *mode != "" {
+		modes = []string{*mode}
+	}
+	ended := make(chan error, 1)
+	began := time.Now()
+	go func() {
+		var errs []error
+		for _, mode := range modes {
+			errs = append(errs, try(mode, *program, *only))
+		}
+		ended <- errors.Join(errs...)
+	}()
+	select {
+	case <-interrupted:
+		fmt.Println("interrupted")
+		os.Exit(130)
+	case err := <-ended:
+		fmt.Printf("\n%s in all\n", time.Since(began).Round(time.Second))
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "FAIL:", err)
+			os.Exit(1)
+		}
+		fmt.Println("PASS")
+	}
+}
+
+// try runs all steps in one mode.
+func try(mode, program, only string) (err error) {
+	r, err := newRig(mode, program)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.close()) }()
+	fmt.Printf("\n%s\n\n%s\n", mode, header)
+	for _, s := range steps {
+		if s.mode != "" && s.mode != mode {
+			continue
+		}
+		if err := r.take(s); err != nil {
+			r.explain()
+			return fmt.Errorf("%s: %s: %w", mode, s.name, err)
+		}
+		if s.name == only {
+			return r.judge()
+		}
+	}
+	return r.judge()
+}
