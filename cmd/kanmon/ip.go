@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -48,7 +49,7 @@ func ask[T any](a *adminFlag, w io.Writer, call func(context.Context, *admin.Cli
 	}
 	answer, err := call(context.Background(), client)
 	if err != nil {
-		if unread != nil {
+		if nobody := (admin.NoAnswer{}); unread != nil && errors.As(err, &nobody) {
 			err = fmt.Errorf("%w\nThe socket is that of the service, because the configuration could not be read; --socket names another: %w", err, unread)
 		}
 		return err

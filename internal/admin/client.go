@@ -146,13 +146,19 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 	return value, nil
 }
 
+// A NoAnswer is why no kanmon has answered: there is none at the socket, or none that may be asked.
+type NoAnswer struct{ error }
+
+// Unwrap gives the cause.
+func (e NoAnswer) Unwrap() error { return e.error }
+
 // explain says what an operator can do about a socket that does not answer.
 func (c *Client) explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this? --socket PATH names another", c.socket)
+		return NoAnswer{fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this? --socket PATH names another", c.socket)}
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket)
+		return NoAnswer{fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket)}
 	}
-	return fmt.Errorf("kanmon does not answer on %s (--socket PATH names another): %w", c.socket, err)
+	return NoAnswer{fmt.Errorf("kanmon does not answer on %s (--socket PATH names another): %w", c.socket, err)}
 }
