@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"kanmon/internal/config"
 )
@@ -58,6 +59,52 @@ func TestLogsAreReopenedDuringADrain(t *testing.T) {
 		}
 		if !strings.Contains(log.String(), "not reloaded: stopping") {
 			t.Errorf("logged:\n%s", log.String())
+		}
+		close(d.finish)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Who asks for a reload is answered when it has come to its end, in turn with the signals, and is told of a stop.
+//
+// firstday-15
+func TestReloadIsAnsweredInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "kanmon.toml")
+		write := func(text string) {
+			if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		stop, stopNow := context.WithCancel(t.Context())
+		d, s := &slowStop{finish: make(chan struct{})}, &signals{stop: stop, kill: t.Context(), asked: make(chan chan<- error)}
+		soon, over := context.WithTimeout(t.Context(), time.Second)
+		defer over()
+		if err := s.ask(soon); err == nil || !strings.Contains(err.Error(), "kanmon is busy") {
+			t.Errorf("nobody serves yet: %v", err)
+		}
+		ended := make(chan error, 1)
+		go func() {
+			r := runCommand{configFlag{Config: path}}
+			ended <- r.serve(d, s, slog.New(slog.DiscardHandler), &slog.LevelVar{})
+		}()
+		write("colour = 'blue'\n")
+		if err := s.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "everything stays as it was") || !strings.Contains(err.Error(), "colour: unknown key") {
+			t.Errorf("a wrong file: %v", err)
+		}
+		write("")
+		if err := s.ask(t.Context()); err != nil {
+			t.Errorf("a good file: %v", err)
+		}
+		if got := strings.Join(d.did, " "); got != "reopen reload reopen" {
+			t.Errorf("it did %q", got)
+		}
+		stopNow()
+		synctest.Wait()
+		if err := s.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "kanmon is stopping") {
+			t.Errorf("while it stops: %v", err)
 		}
 		close(d.finish)
 		if err := <-ended; err != nil {

@@ -77,6 +77,20 @@ func TestShowStatus(t *testing.T) {
 	}
 }
 
+// A reload is answered with why it is none, or with what came of it.
+//
+// firstday-15
+func TestReloadIsAsked(t *testing.T) {
+	path, _ := serve(t, &fakeIPs{}, nil)
+	if _, err := NewClient(path).Reload(t.Context()); err == nil || err.Error() != "kanmon.toml:3: no such key" {
+		t.Errorf("refused: %v", err)
+	}
+	nobody := NoAnswer{}
+	if _, err := NewClient(path + ".none").Reload(t.Context()); !errors.As(err, &nobody) {
+		t.Errorf("nobody there: %v", err)
+	}
+}
+
 func TestShowMX(t *testing.T) {
 	path, _ := serve(t, &fakeIPs{}, nil)
 	got, err := NewClient(path).MX(t.Context(), ip)

@@ -92,6 +92,9 @@ func TestAdminSocketIsFoundWithoutAConfiguration(t *testing.T) {
 		{"[admin]\nsocket = 'off'\n", Off, false},
 		{"admin = 3\n", DefaultSocket, false},
 		{"[admin\nsocket = '/x/y.sock'\n", DefaultSocket, true},
+		{"hostname = 'half\n[admin] # of the operator\nsocket = '/x/y.sock'\n[log]\nlevel =\n", "/x/y.sock", false}, // somebody edits it
+		{"[log]\nlevel =\n  [admin]\n  socket = '/x/y.sock'\n", "/x/y.sock", false},
+		{"[admin]\nsocket = '/x/y\n[log]\nlevel =\n", DefaultSocket, true},
 	} {
 		if err := os.WriteFile(file, []byte(row.doc), 0o600); err != nil {
 			t.Fatal(err)

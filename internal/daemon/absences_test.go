@@ -219,6 +219,69 @@ func TestAbsentIPHoldsNoMail(t *testing.T) {
 	})
 }
 
+// A mail that is to come back from an IP does not wait for it while it is absent, and goes back to it; nobody has a turn as the probe of one that is.
+//
+// trouble-O01 law: I11
+func TestAbsentIPIsNeitherPinnedNorProbed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, kernel := newOutlet(t, twoIPs), newFakeKernel()
+		learnt, err := openLearnt(nil, slog.New(slog.DiscardHandler), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = learnt.close() }()
+		o.pins, o.absences.kernel = learnt.pins, kernel.kernel()
+		o.absences.of(configOf(t, twoIPs))
+		defer o.absences.close()
+		clock := setClock(t, o)
+		req := session.DialRequest{Session: 7, Source: msa, Destination: mxAddr, Sender: "a@example.com", SenderKnown: true, Recipient: "b@example.net"}
+		from := func() (netip.Addr, bool) {
+			ip, probing, err := o.permitted(choiceFor(t, o, req), req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return ip.Address, probing
+		}
+		best, _ := from()
+		rest := first
+		if best == first {
+			rest = second
+		}
+		byDomain, _ := keysFor("", msa, req.Sender, req.Recipient, mxAddr.Addr())
+		o.pins.Put(byDomain, rest)
+		if ip, _ := from(); ip != rest {
+			t.Fatalf("the pin does not hold: %v", ip)
+		}
+		kernel.set(rest, host.Missing)
+		time.Sleep(100 * time.Millisecond)
+		if ip, _ := from(); ip != best || !o.MayStay(req, best) {
+			t.Errorf("the mail is to leave from %v, and may stay with the one that is here: %t", ip, o.MayStay(req, best))
+		}
+		kernel.set(rest, host.Here)
+		time.Sleep(100 * time.Millisecond)
+		if ip, _ := from(); ip != rest {
+			t.Errorf("back, and the mail is to leave from %v", ip)
+		}
+
+		o.pins.Drop(byDomain)
+		key := o.key(best, mxAddr.Addr())
+		if err := o.book.Suspend(key, clock.Add(time.Hour), "asked", "me"); err != nil {
+			t.Fatal(err)
+		}
+		*clock = clock.Add(2 * time.Hour)
+		kernel.set(best, host.Missing)
+		time.Sleep(100 * time.Millisecond)
+		if ip, probing := from(); ip != rest || probing || o.probes.has(key, req.Session) {
+			t.Errorf("while its suspension has run out, and it is absent: %v, a probe: %t, reserved: %t", ip, probing, o.probes.has(key, req.Session))
+		}
+		kernel.set(best, host.Here)
+		time.Sleep(100 * time.Millisecond)
+		if ip, probing := from(); ip != best || !probing {
+			t.Errorf("back, %v is taken, as a probe: %t", ip, probing)
+		}
+	})
+}
+
 // The operator hears of a pool of which nothing is left, once each time.
 //
 // trouble-O01
