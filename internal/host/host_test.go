@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -61,6 +62,25 @@ func TestLook(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An IPv6 address that another host of the link has is none of this one's: duplicate detection finds out, and says so.
+//
+// trouble-O01
+func TestDuplicateAddressIsTold(t *testing.T) {
+	n, neighbour := newNetwork(t), newNetwork(t)
+	var pid int
+	neighbour.in(func() { pid = unix.Gettid() })
+	n.ip("link add v0 type veth peer name v1 netns " + fmt.Sprintf("/proc/%d/task/%d/ns/net", os.Getpid(), pid))
+	n.ip("link set v0 up")
+	neighbour.ip("link set v1 up")
+	neighbour.ip("address add 2001:db8::10/64 dev v1 nodad")
+	s := &sightings{news: make(chan struct{}, 1)}
+	w := NewWatch(n.kernel(), slog.New(slog.DiscardHandler), s.seen)
+	defer w.Close()
+	w.Of([]netip.Addr{here6})
+	n.ip("address add 2001:db8::10/64 dev v0")
+	t.Logf("told after %s", s.until(t, here6, Duplicate))
 }
 
 // Where any address can be bound to (ip_nonlocal_bind, as VRRP wants it), one that is not here is not here all the same: the connection would never
