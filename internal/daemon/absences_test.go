@@ -88,7 +88,7 @@ func TestUnusableIPIsPassedOverAtOnce(t *testing.T) {
 			if ok, dialled, _ = w.deliver(t); !ok || dialled[len(dialled)-1] != next {
 				t.Errorf("%v: the second session delivered %t from %v", own, ok, dialled)
 			}
-			if own == session.ErrPortsExhausted && len(dialled) != 1 {
+			if errors.Is(own, session.ErrPortsExhausted) && len(dialled) != 1 {
 				t.Errorf("the next session looks for a port again: %v", dialled)
 			}
 			if w.dials.passesOver(mxAddr.Addr(), w.best) || len(w.evidence(w.best)) != 0 || !usable(w.outlet, w.key(w.best, mxAddr.Addr())) || len(w.rescues.tenants) != 0 {
