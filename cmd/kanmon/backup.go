@@ -26,7 +26,8 @@ func (k *backupCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	set := backup.Set{Items: itemsOf(cfg, k.Config), Program: describeBuild(buildInfo())}
+	items, missing := itemsOf(cfg, k.Config)
+	set := backup.Set{Items: items, Program: describeBuild(buildInfo())}
 	if k.File == "-" {
 		_, err := backup.Write(context.Background(), c.stdout, set)
 		return err
@@ -37,6 +38,9 @@ func (k *backupCommand) Run(c *console) error {
 	}
 	for _, f := range m.Files {
 		fmt.Fprintf(c.stdout, "saved %s %s (%d octets)\n", f.Kind, f.Path, f.Octets)
+	}
+	for _, what := range missing {
+		fmt.Fprintf(c.stdout, "not saved: %s\n", what)
 	}
 	secret := ""
 	if cfg.TLS.MSAKey != "" || cfg.Journal.HashKeyFile != "" {
@@ -70,9 +74,9 @@ func (k *backupCommand) write(set backup.Set) (m backup.Manifest, err error) {
 	return m, err
 }
 
-// itemsOf gives what a configuration names, and itself.
-func itemsOf(cfg *config.Config, path string) []backup.Item {
-	items := []backup.Item{{Kind: backup.Configuration, Path: path}}
+// itemsOf gives what a configuration names, and itself; and which state there is none of.
+func itemsOf(cfg *config.Config, path string) (items []backup.Item, missing []string) {
+	items = []backup.Item{{Kind: backup.Configuration, Path: path}}
 	for _, named := range []struct{ kind, key, path string }{
 		{backup.Configuration, "providers_file", cfg.ProvidersFile},
 		{backup.Configuration, "classification.rules", cfg.Classification.Rules},
@@ -82,15 +86,20 @@ func itemsOf(cfg *config.Config, path string) []backup.Item {
 		{backup.Database, "standing.file", cfg.Standing.File},
 		{backup.Database, "senders.file", cfg.Senders.File},
 	} {
+		state := named.kind == backup.Database
 		if named.path == "" {
+			if state {
+				missing = append(missing, named.key+" is off: kanmon keeps none of it")
+			}
 			continue
 		}
-		if _, err := os.Stat(named.path); named.kind == backup.Database && errors.Is(err, os.ErrNotExist) {
-			continue // kanmon has not run yet
+		if _, err := os.Stat(named.path); state && errors.Is(err, os.ErrNotExist) {
+			missing = append(missing, fmt.Sprintf("%s: there is no %s yet", named.key, named.path))
+			continue
 		}
 		items = append(items, backup.Item{Kind: named.kind, Key: named.key, Path: named.path})
 	}
-	return items
+	return items, missing
 }
 
 type restoreCommand struct {

@@ -23,13 +23,13 @@ const maxReplyLine = 64 << 10
 type classifyCommand struct {
 	Reply     string     `arg:"" optional:"" help:"The whole reply, with its codes."`
 	Phase     string     `help:"The step that was answered, as records name it: banner, ehlo, mail, rcpt, dot." placeholder:"PHASE"`
-	Provider  string     `help:"The provider, for rules of your own that name one." placeholder:"NAME"`
-	IP        netip.Addr `help:"The sending IP as the MX saw it. Without it nobody looks whether an address in the reply is ours." placeholder:"ADDRESS"`
-	Rules     string     `help:"Rules of your own, in front of the built-in ones." placeholder:"FILE"`
+	Provider  string     `help:"The provider, for your own rules that name one." placeholder:"NAME"`
+	IP        netip.Addr `help:"The sending IP as the MX saw it. Without it kanmon does not check whether an address in the reply is yours." placeholder:"ADDRESS"`
+	Rules     string     `help:"A file of your own rules, which are asked before the built-in ones." placeholder:"FILE"`
 	Sender    string     `help:"The envelope sender of the mail: what the reply repeats of it is no evidence." placeholder:"ADDRESS"`
-	Recipient string     `help:"The recipient, likewise." placeholder:"ADDRESS"`
-	EHLO      []string   `name:"ehlo" help:"The name of the MSA or of kanmon in EHLO, likewise; may be given twice." placeholder:"NAME"`
-	Subject   string     `help:"The Subject of the message, likewise." placeholder:"TEXT"`
+	Recipient string     `help:"The recipient of the mail: what the reply repeats of it is no evidence." placeholder:"ADDRESS"`
+	EHLO      []string   `name:"ehlo" help:"The name of the MSA or of kanmon in EHLO: what the reply repeats of it is no evidence. May be given twice." placeholder:"NAME"`
+	Subject   string     `help:"The Subject of the message: what the reply repeats of it is no evidence." placeholder:"TEXT"`
 	JSON      bool       `name:"json" help:"Read replies from standard input, one a line, as text or as JSON objects with reply, phase, provider, ip, sender, recipient, ehlo and subject; write a JSON object a line."`
 }
 

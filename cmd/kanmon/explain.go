@@ -26,11 +26,11 @@ type explainCommand struct {
 	configFlag
 	Tenant    string     `help:"The tenant whose mail it is." xor:"from" placeholder:"NAME"`
 	Source    netip.Addr `help:"Address of the MSA." xor:"from" placeholder:"IP"`
-	Sender    *string    `help:"Envelope sender, \"<>\" for the null sender. Without it: as long as it is not known." placeholder:"ADDRESS"`
-	Recipient string     `help:"Recipient. Without it: as long as it is not known." placeholder:"ADDRESS"`
-	MX        netip.Addr `help:"Address of the MX. Without it DNS is asked." placeholder:"IP"`
+	Sender    *string    `help:"Envelope sender, \"<>\" for the null sender. Without it: what holds before the sender is known." placeholder:"ADDRESS"`
+	Recipient string     `help:"Recipient. Without it: what holds before a recipient is known." placeholder:"ADDRESS"`
+	MX        netip.Addr `help:"Address of the MX. Without it kanmon asks DNS." placeholder:"IP"`
 	Suspicion float64    `help:"Suspicion score of the mail, from 0 to 1." default:"-1" placeholder:"SCORE"`
-	NoDNS     bool       `help:"Ask no DNS."`
+	NoDNS     bool       `help:"Do not ask DNS."`
 }
 
 // Run prints what the router decides, and what it decides by.

@@ -11,7 +11,7 @@ import (
 )
 
 type initCommand struct {
-	Config    string   `help:"Where to write the configuration; \"-\": to standard output, and nothing else." short:"c" placeholder:"FILE" default:"${config}"`
+	Config    string   `help:"Where to write the configuration; \"-\": to standard output, and nothing else. Default: ${default}." short:"c" placeholder:"FILE" default:"${config}"`
 	Role      string   `help:"\"observe\": see mail and change nothing. \"gateway\": relay the mail of other mail servers. \"msa\": relay that of this host's own." enum:",observe,gateway,msa" default:"" placeholder:"ROLE"`
 	Sources   []string `help:"Whose mail: networks of mail servers, and \"local\" for this host's own mail. Default: the networks seen on this host." placeholder:"NETWORK"`
 	SendingIP []string `name:"sending-ip" help:"An address that mail may leave from, and its name in EHLO; may be given several times. Default: the outside addresses of this host, with the names of their PTRs." placeholder:"ADDRESS=NAME"`

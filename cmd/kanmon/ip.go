@@ -16,10 +16,10 @@ import (
 )
 
 type ipCommands struct {
-	List    ipListCommand    `cmd:"" help:"The sending IPs that are not plainly in use, and why."`
-	Show    ipShowCommand    `cmd:"" help:"One sending IP, with the replies behind its standing."`
-	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use."`
-	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use."`
+	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped), and why."`
+	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing."`
+	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
+	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`
 }
 
 // An adminFlag finds the running kanmon.
@@ -93,7 +93,7 @@ type ipSuspendCommand struct {
 	adminFlag
 	ipArgument
 	For    time.Duration `help:"For how long, as 90m or 48h; default: until it is resumed." placeholder:"DURATION"`
-	Reason string        `required:"" help:"Why, for those who come after you." placeholder:"TEXT"`
+	Reason string        `required:"" help:"The reason, for whoever reads it later." placeholder:"TEXT"`
 }
 
 // Run takes a sending IP out of use.

@@ -76,7 +76,7 @@ Commands that need a configuration read /etc/kanmon/kanmon.toml, or the file of 
 
 // A configFlag names the configuration. Commands that need one embed it.
 type configFlag struct {
-	Config string `help:"Configuration file." short:"c" placeholder:"FILE" default:"${config}"`
+	Config string `help:"Configuration file; default: ${default}." short:"c" placeholder:"FILE" default:"${config}"`
 }
 
 // load reads the configuration as the service reads it: what it does not name is where the service has its place for it.

@@ -15,25 +15,25 @@ import (
 )
 
 type tenantCommands struct {
-	List     tenantListCommand               `cmd:"" help:"All tenants, and which of them are slowed, stopped, blocked or exempt."`
-	Show     senderShowCommand[ofTenant]     `cmd:"" help:"All numbers of one tenant: signals and thresholds, limits, replies, changes."`
+	List     tenantListCommand               `cmd:"" help:"List all tenants, and which of them are slowed, stopped, blocked or exempt."`
+	Show     senderShowCommand[ofTenant]     `cmd:"" help:"Show all numbers of one tenant: signals and thresholds, limits, replies, changes."`
 	Explain  senderExplainCommand[ofTenant]  `cmd:"" help:"Say in sentences how a tenant's mail is treated, why, and what you can do."`
 	Kind     senderKindCommand[ofTenant]     `cmd:"" help:"Say that a tenant forwards strangers' mail, or that all its accounts are lists: it changes what is evidence."`
-	Limit    senderLimitCommand[ofTenant]    `cmd:"" help:"Give a tenant an amount of its own for a limit: its own, or that of each of its accounts."`
+	Limit    senderLimitCommand[ofTenant]    `cmd:"" help:"Override a limit for one tenant, or for each of its accounts."`
 	Block    senderBlockCommand[ofTenant]    `cmd:"" help:"Stop ALL mail of a tenant: it is deferred and waits in the tenant's own queue."`
-	Unblock  senderUnblockCommand[ofTenant]  `cmd:"" help:"End a block, or what evidence has led to: the tenant begins anew."`
+	Unblock  senderUnblockCommand[ofTenant]  `cmd:"" help:"Lift a block or containment and reset the tenant's counts."`
 	Exempt   senderExemptCommand[ofTenant]   `cmd:"" help:"Keep evidence from slowing or stopping a tenant and its accounts; limits and blocks stay."`
 	Unexempt senderUnexemptCommand[ofTenant] `cmd:"" help:"End an exemption."`
 }
 
 type accountCommands struct {
-	List     accountListCommand               `cmd:"" help:"The accounts that are slowed, stopped, blocked or exempt, and why."`
-	Show     senderShowCommand[ofAccount]     `cmd:"" help:"All numbers of one account: signals and thresholds, limits, replies, changes."`
+	List     accountListCommand               `cmd:"" help:"List the accounts that are slowed, stopped, blocked or exempt, and why."`
+	Show     senderShowCommand[ofAccount]     `cmd:"" help:"Show all numbers of one account: signals and thresholds, limits, replies, changes."`
 	Explain  senderExplainCommand[ofAccount]  `cmd:"" help:"Say in sentences how an account's mail is treated, why, and what you can do."`
 	Kind     senderKindCommand[ofAccount]     `cmd:"" help:"Say that an account, or with @ all of a domain, is a list or forwards strangers' mail: it changes what is evidence."`
-	Limit    senderLimitCommand[ofAccount]    `cmd:"" help:"Give an account an amount of its own for a limit."`
+	Limit    senderLimitCommand[ofAccount]    `cmd:"" help:"Override a limit for one account."`
 	Block    senderBlockCommand[ofAccount]    `cmd:"" help:"Stop all mail of an account: it is deferred and waits in its tenant's queue."`
-	Unblock  senderUnblockCommand[ofAccount]  `cmd:"" help:"End a block, or what evidence has led to: the account begins anew."`
+	Unblock  senderUnblockCommand[ofAccount]  `cmd:"" help:"Lift a block or containment and reset the account's counts."`
 	Exempt   senderExemptCommand[ofAccount]   `cmd:"" help:"Keep evidence from slowing or stopping an account; limits and blocks stay."`
 	Unexempt senderUnexemptCommand[ofAccount] `cmd:"" help:"End an exemption."`
 }
@@ -45,7 +45,7 @@ type (
 	}
 	ofAccount struct {
 		Account string `arg:"" help:"The account: an envelope sender address in any spelling, or '<>' for mail without a sender. For kind also \"@\" and a domain."`
-		Tenant  string `help:"The account's tenant. It is needed where kanmon cannot tell: with several tenants, of an account that is not in the list." placeholder:"NAME"`
+		Tenant  string `help:"The account's tenant. Required if there are several tenants and the account is not in the list of \"kanmon account list\"." placeholder:"NAME"`
 	}
 	subject interface{ subject() (admin.Subject, error) }
 )
@@ -112,7 +112,7 @@ type senderLimitCommand[S subject] struct {
 	Of     S      `embed:""`
 	Name   string `arg:"" help:"The limit, as it is named in the configuration; \"contained\" is what a slowed sender may send in an hour."`
 	Amount string `arg:"" help:"How much: a number of what the limit counts, or \"default\" for that of the configuration."`
-	Reason string `help:"Why, for those who come after you." placeholder:"TEXT"`
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT"`
 }
 
 // Run sets a limit's amount.
@@ -132,7 +132,7 @@ type senderKindCommand[S subject] struct {
 	adminFlag
 	Of     S      `embed:""`
 	Kind   string `arg:"" enum:"list,forwarder,none,default" help:"\"list\", \"forwarder\", \"none\" of them whatever the configuration says, or \"default\": as the configuration says."`
-	Reason string `help:"Why, for those who come after you." placeholder:"TEXT" required:""`
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT" required:""`
 }
 
 // Run marks a sender.
@@ -188,7 +188,7 @@ type senderBlockCommand[S subject] struct {
 	adminFlag
 	Of S `embed:""`
 	ending
-	Reason string `help:"Why, for those who come after you." placeholder:"TEXT" required:""`
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT" required:""`
 }
 
 // Run stops a sender.
@@ -199,7 +199,7 @@ func (k *senderBlockCommand[S]) Run(c *console) error {
 type senderUnblockCommand[S subject] struct {
 	adminFlag
 	Of     S      `embed:""`
-	Reason string `help:"Why, for those who come after you." placeholder:"TEXT"`
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT"`
 }
 
 // Run lets a sender begin anew.
@@ -211,7 +211,7 @@ type senderExemptCommand[S subject] struct {
 	adminFlag
 	Of S `embed:""`
 	ending
-	Reason string `help:"Why, for those who come after you." placeholder:"TEXT"`
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT"`
 }
 
 // Run keeps evidence from containing a sender.
@@ -222,7 +222,7 @@ func (k *senderExemptCommand[S]) Run(c *console) error {
 type senderUnexemptCommand[S subject] struct {
 	adminFlag
 	Of     S      `embed:""`
-	Reason string `help:"Why, for those who come after you." placeholder:"TEXT"`
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT"`
 }
 
 // Run ends an exemption.
@@ -235,7 +235,7 @@ type auditCommand struct {
 	Tenant  string `help:"Only changes of this tenant and its accounts." placeholder:"NAME"`
 	Account string `help:"Only changes of this account." placeholder:"ADDRESS"`
 	IP      string `name:"ip" help:"Only changes of this sending IP." placeholder:"ADDRESS"`
-	Number  int    `help:"How many changes at most, the newest." short:"n" default:"20" placeholder:"N"`
+	Number  int    `help:"How many changes at most, the newest; default: ${default}." short:"n" default:"20" placeholder:"N"`
 }
 
 // Run prints who has changed what.
