@@ -9,6 +9,7 @@ import (
 // Errors of what operators ask for.
 var (
 	ErrSubject = errors.New("not a tenant, nor an account of one")
+	ErrNothing = errors.New("nothing is known of it, so there is nothing to end")
 	ErrPast    = errors.New("the end is not in the future")
 	ErrFull    = errors.New("no room for another account or tenant")
 )
@@ -172,7 +173,7 @@ func (d *Detector) lift(s Subject, do func(*entry)) error {
 	d.time.turn()
 	e := d.find(s)
 	if e == nil {
-		return fmt.Errorf("%v: %w", s, ErrSubject)
+		return fmt.Errorf("%v: %w", s, ErrNothing)
 	}
 	do(e)
 	e.recount()

@@ -87,7 +87,7 @@ func TestBlockUntil(t *testing.T) {
 			t.Errorf("%v until %v: %v, want %v", c.s, c.until, err, c.want)
 		}
 	}
-	if err := r.Unblock(Subject{"nobody", ""}, ""); !errors.Is(err, ErrSubject) {
+	if err := r.Unblock(Subject{"nobody", ""}, ""); !errors.Is(err, ErrNothing) {
 		t.Error(err)
 	}
 }

@@ -194,7 +194,7 @@ func withStatus(err error) error {
 	for cause, status := range map[error]int{
 		policy.ErrTenant: http.StatusNotFound, policy.ErrLimit: http.StatusNotFound, policy.ErrAmount: http.StatusBadRequest, policy.ErrNoStore: http.StatusNotFound,
 		policy.ErrKind:     http.StatusBadRequest,
-		contain.ErrSubject: http.StatusNotFound, contain.ErrPast: http.StatusBadRequest, contain.ErrFull: http.StatusServiceUnavailable,
+		contain.ErrSubject: http.StatusNotFound, contain.ErrNothing: http.StatusNotFound, contain.ErrPast: http.StatusBadRequest, contain.ErrFull: http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, cause) {
 			return &admin.Error{Status: status, Err: err}

@@ -220,7 +220,7 @@ func TestOperatorsSlips(t *testing.T) {
 		{admin.Subject{Tenant: "cyan"}, admin.Order{Do: "block", Reason: "x"}, `there is no such tenant: "cyan"`},
 		{admin.Subject{Tenant: "cyan", Account: "a@b.example"}, admin.Order{Do: "unblock"}, `there is no such tenant: "cyan"`},
 		{admin.Subject{Account: "a@b.example"}, admin.Order{Do: "block", Reason: "x"}, `cannot tell which tenant account "a@b.example" belongs to: add --tenant`},
-		{admin.Subject{Tenant: "acme", Account: "a@b.example"}, admin.Order{Do: "unblock"}, "not a tenant, nor an account of one"},
+		{admin.Subject{Tenant: "acme", Account: "a@b.example"}, admin.Order{Do: "unblock"}, "acme/a@b.example: nothing is known of it, so there is nothing to end"},
 		{admin.Subject{Tenant: "acme"}, admin.Order{Do: "limit", Limit: "nonsense", Amount: 5}, `there is no such limit: "nonsense"`},
 		{admin.Subject{Tenant: "acme"}, admin.Order{Do: "limit", Limit: "tenant-hour", Amount: 1 << 60}, "not an amount for this limit"},
 	} {
