@@ -58,7 +58,9 @@ func (s *Set) now() time.Time {
 func copyOf(ctx context.Context, f *File, to string) error {
 	var err error
 	if f.Kind == Database {
-		f.Schemas, err = copyDatabase(ctx, f.Path, to)
+		if err = CopyDatabase(ctx, f.Path, to); err == nil {
+			f.Schemas, err = inspect(ctx, to)
+		}
 	} else {
 		err = copyFile(f.Path, to)
 	}
@@ -83,17 +85,15 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// copyDatabase copies a database that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL.
-func copyDatabase(ctx context.Context, from, to string) (schemas map[string]int, err error) {
+// CopyDatabase copies a database that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL. There must
+// be no such copy yet.
+func CopyDatabase(ctx context.Context, from, to string) error {
 	db, err := openDatabase(from)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
-	if err = errors.Join(err, db.Close()); err != nil {
-		return nil, err
-	}
-	return inspect(ctx, to)
+	return errors.Join(err, db.Close())
 }
 
 func openDatabase(path string) (*sql.DB, error) {
@@ -109,7 +109,7 @@ func openDatabase(path string) (*sql.DB, error) {
 	return db, err
 }
 
-// inspect says of a database that it is whole, and which versions its parts have: each part has a table NAME_schema with the version.
+// inspect says of a database that it is whole, and which versions its parts have.
 func inspect(ctx context.Context, path string) (schemas map[string]int, err error) {
 	db, err := openDatabase(path)
 	if err != nil {
@@ -123,6 +123,21 @@ func inspect(ctx context.Context, path string) (schemas map[string]int, err erro
 	if verdict != "ok" {
 		return nil, fmt.Errorf("the database is damaged: %s", verdict)
 	}
+	return versions(ctx, db)
+}
+
+// Schemas gives which versions the parts of a database have, as far as it can be read.
+func Schemas(ctx context.Context, path string) (schemas map[string]int, err error) {
+	db, err := openDatabase(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return versions(ctx, db)
+}
+
+// versions reads what each part has in a table NAME_schema.
+func versions(ctx context.Context, db *sql.DB) (schemas map[string]int, err error) {
 	tables, err := texts(ctx, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%\_schema' ESCAPE '\' ORDER BY name`)
 	if err != nil {
 		return nil, err

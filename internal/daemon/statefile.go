@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"time"
 
+	"kanmon/internal/backup"
 	"kanmon/internal/keep"
 	"kanmon/internal/policy"
 	"kanmon/internal/standing"
@@ -42,6 +44,7 @@ func (d *Daemon) lockState(path string) error {
 		return errors.Join(err, f.Close())
 	}
 	d.stateFiles = append(d.stateFiles, stateFile{info, f})
+	d.copyBeforeUpgrade(path)
 	d.onStop("lock of "+path, func(context.Context) error {
 		if d.givenUp {
 			return nil // stateFiles has it still: nothing else closes it
@@ -50,4 +53,32 @@ func (d *Daemon) lockState(path string) error {
 		return f.Close()
 	})
 	return nil
+}
+
+// copyTime is how long a copy may take: mail waits.
+const copyTime = time.Minute
+
+// copyBeforeUpgrade keeps a database beside its place as it is before this kanmon changes its schema: an older kanmon does not read what
+// comes out of that. Without a copy kanmon starts all the same.
+func (d *Daemon) copyBeforeUpgrade(path string) {
+	ctx, cancel := context.WithTimeout(context.Background(), copyTime)
+	defer cancel()
+	have, err := backup.Schemas(ctx, path)
+	if err != nil {
+		return // whoever opens it says what is wrong
+	}
+	for part, version := range Schemas() {
+		if have[part] == 0 || have[part] >= version {
+			continue
+		}
+		kept := fmt.Sprintf("%s.before-%s-%d", path, part, version)
+		if _, err := os.Lstat(kept); err == nil {
+			continue
+		}
+		if err := backup.CopyDatabase(ctx, path, kept); err != nil {
+			d.log.Warn("no copy of a database before its upgrade", "file", path, "error", err)
+			continue
+		}
+		d.log.Info("a database is upgraded; as it was it is kept for an older kanmon", "file", path, "kept", kept, "part", part, "from", have[part], "to", version)
+	}
 }

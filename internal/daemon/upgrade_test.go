@@ -1,0 +1,92 @@
+package daemon
+
+import (
+	"database/sql"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/backup"
+)
+
+// change changes a database that no kanmon has open.
+func change(t *testing.T, path string, all ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, text := range all {
+		if _, err := db.Exec(text); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+	}
+}
+
+// A kanmon that is newer than the database changes it, and keeps it beside as it was: with that, the older one goes on. What was kept holds in
+// both.
+//
+// firstday-16
+func TestAnUpgradeKeepsWhatTheOlderKanmonReads(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "senders.db")
+	w, c := withSocket(t, customersIn(file))
+	if _, err := c.Carry(t.Context(), admin.Subject{Tenant: "acme"}, admin.Order{Do: "block", Reason: "unpaid"}); err != nil {
+		t.Fatal(err)
+	}
+	w.stop()
+	change(t, file, "DROP INDEX policy_audit_of_ip", "ALTER TABLE policy_audit DROP COLUMN ip", "ALTER TABLE policy_audit DROP COLUMN provider",
+		"DELETE FROM policy_schema WHERE version = 3") // as the kanmon before wrote it
+	w, c = withSocket(t, customersIn(file))
+	x, err := c.Sender(t.Context(), admin.Subject{Tenant: "acme"})
+	if err != nil || !x.Blocked {
+		t.Errorf("the block is forgotten: %+v, %v", x.Sender, err)
+	}
+	if all, err := c.Changes(t.Context(), admin.Subject{}, netip.Addr{}, 10); err != nil || len(all) != 1 || all[0].Why != "unpaid" {
+		t.Errorf("the audit: %+v, %v", all, err)
+	}
+	w.stop()
+	for path, want := range map[string]int{file: 3, file + ".before-policy-3": 2} {
+		if have, err := backup.Schemas(t.Context(), path); err != nil || have["policy"] != want {
+			t.Errorf("%s: %v, %v, want schema %d", path, have, err, want)
+		}
+	}
+}
+
+// A kanmon that is older than the database does not start, and does not touch it: it says which versions meet, and what can be done.
+//
+// firstday-16
+func TestAnOlderKanmonLeavesTheDatabaseAlone(t *testing.T) {
+	for key, part := range map[string]string{"standing": "standing", "senders": "policy"} {
+		file := filepath.Join(t.TempDir(), "state.db")
+		tables := listenTable + "[" + key + "]\nfile = '" + file + "'\n"
+		w := newWorld(t, tables)
+		w.start()
+		w.stop()
+		change(t, file, "INSERT INTO "+part+"_schema VALUES (99)", "PRAGMA journal_mode(DELETE)")
+		before, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = newWorld(t, tables).daemon.Start(t.Context())
+		if err == nil {
+			t.Fatalf("%s: started", key)
+		}
+		for _, want := range []string{key + ".file", file, "of a newer kanmon", "it has schema 99, this one reads up to", "kanmon restore"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: %v, want %q", key, err, want)
+			}
+		}
+		if n := strings.Count(err.Error(), file); n != 1 {
+			t.Errorf("%s: the path is named %d times: %v", key, n, err)
+		}
+		change(t, file, "PRAGMA journal_mode(DELETE)")
+		have, err := backup.Schemas(t.Context(), file)
+		if after, err := os.ReadFile(file); err != nil || len(after) != len(before) || have[part] != 99 {
+			t.Errorf("%s: the file has changed: %v, %v", key, have, err)
+		}
+	}
+}
