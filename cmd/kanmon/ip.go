@@ -146,7 +146,7 @@ func printTable(w io.Writer, all []admin.Standing) error {
 	}
 	for _, s := range all {
 		if s.Note != "" {
-			fmt.Fprintf(w, "\n%s at %s: %s\n", s.IP, s.Provider, s.Note)
+			fmt.Fprintf(w, "\n%s at %s: %s\n", s.IP, orDash(s.Provider, "all"), s.Note)
 		}
 	}
 	for _, s := range all {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -27,7 +28,7 @@ func printTenants(w io.Writer, all []admin.Sender) error {
 		row := rowOf(&s)
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%d\t%s\n", s.Tenant, row.state, row.since, row.until, row.by, s.Accounts, row.why)
 	}
-	return table.Flush()
+	return errors.Join(table.Flush(), printNotes(w, all))
 }
 
 func printAccounts(w io.Writer, all []admin.Sender) error {
@@ -40,7 +41,17 @@ func printAccounts(w io.Writer, all []admin.Sender) error {
 		row := rowOf(&s)
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Tenant, s.Account, row.state, row.since, row.until, row.by, row.why)
 	}
-	return table.Flush()
+	return errors.Join(table.Flush(), printNotes(w, all))
+}
+
+// printNotes prints what must be known of senders below their table.
+func printNotes(w io.Writer, all []admin.Sender) (err error) {
+	for _, s := range all {
+		if s.Note != "" && err == nil {
+			_, err = fmt.Fprintf(w, "\n%s: %s\n", cmp.Or(s.Account, s.Tenant), s.Note)
+		}
+	}
+	return err
 }
 
 // A senderRow is a sender in a table. What an operator said of it goes before evidence.

@@ -35,7 +35,8 @@ type Sender struct {
 	Exempt   *ByHand   `json:"exempt,omitempty"`
 	Mark     *Mark     `json:"mark,omitempty"` // as a list or a forwarder
 
-	Accounts int `json:"accounts,omitempty"` // of a tenant: those that are contained, blocked or exempt
+	Accounts int    `json:"accounts,omitempty"` // of a tenant: those that are contained, blocked or exempt
+	Note     string `json:"note,omitempty"`     // why what an operator has said of it may not last
 }
 
 // A ByHand is what an operator said.

@@ -63,3 +63,18 @@ func TestOrdersAboutSendingIPsAreInTheAudit(t *testing.T) {
 	_, c = withSocket(t, customersIn(file)+sendingTable)
 	check(c)
 }
+
+// An order that is in memory alone says so, where a person reads it.
+//
+// firstday-18
+func TestAnOrderThatARestartForgetsSaysSo(t *testing.T) {
+	_, c := withSocket(t, listenTable+sendingTable+"[[tenant]]\nname = 'acme'\nsources = ['10.20.1.5/32']\n[admin]\nsocket = 'DIR/s'\n")
+	ips, err := c.Suspend(t.Context(), netip.MustParseAddr("127.0.0.1"), "", time.Hour, "down")
+	if err != nil || len(ips) != 1 || ips[0].Note != "a restart forgets this order: there is no file in [standing]" {
+		t.Errorf("%+v, %v", ips, err)
+	}
+	x, err := c.Carry(t.Context(), admin.Subject{Tenant: "acme"}, admin.Order{Do: "block", Reason: "unpaid"})
+	if err != nil || x.Note != "a restart forgets this order: there is no file in [senders]" {
+		t.Errorf("%+v, %v", x.Sender, err)
+	}
+}

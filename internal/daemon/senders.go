@@ -105,7 +105,16 @@ func shownSubject(of contain.Subject) admin.Subject {
 func (s *senders) shown(x *contain.Explanation) admin.Sender {
 	out := shownSender(x)
 	out.Mark = s.mark(x.Subject)
+	out.Note = s.note(&out)
 	return out
+}
+
+// note tells of orders that are in memory alone.
+func (s *senders) note(of *admin.Sender) string {
+	if s.policy.Kept() || of.Block == nil && of.Exempt == nil && (of.Mark == nil || of.Mark.Hand == nil) {
+		return ""
+	}
+	return notKept("senders")
 }
 
 // mark gives what holds for a sender; nil where nothing was said of it.
@@ -133,6 +142,7 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 	x := s.policy.Explain(of)
 	shown := shownDetail(&x)
 	shown.Mark = s.mark(of)
+	shown.Note = s.note(&shown.Sender)
 	if counts := s.policy.CountsFor(of); counts != of.Account {
 		shown.CountsFor = counts
 	}

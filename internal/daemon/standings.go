@@ -108,7 +108,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 		return nil, unknownIP(ip)
 	}
 	o.d.mu.Lock()
-	current := o.d.current
+	current, kept := o.d.current, o.d.cfg.Standing.File != ""
 	o.d.mu.Unlock()
 	all := o.absent(ip)
 	met := sync.OnceValue(func() map[string]bool { return current.providers.Met() })
@@ -119,6 +119,9 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 		shown := shownStanding(&s)
 		if current != nil {
 			shown.Note = noteOn(shown.Provider, current.providers, met)
+		}
+		if !kept && strings.HasPrefix(s.By, standing.ByOperator) {
+			shown.Note = strings.TrimPrefix(shown.Note+"; "+notKept("standing"), "; ")
 		}
 		if ip.IsValid() {
 			_, seen := o.d.book.Show(s.Key)
@@ -131,6 +134,11 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 		all = append(all, shown)
 	}
 	return all, nil
+}
+
+// notKept is told of an order that the next start knows nothing of.
+func notKept(section string) string {
+	return fmt.Sprintf("a restart forgets this order: there is no file in [%s]", section)
 }
 
 // absent gives the sending IPs that this host does not have, or whether one is among them.

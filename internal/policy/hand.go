@@ -296,6 +296,9 @@ func (p *Policy) List() []contain.Standing { return p.detector.List() }
 // Active says whether sessions ask.
 func (p *Policy) Active() bool { return p.settings.Load().Active }
 
+// Kept says whether what people say outlives the process.
+func (p *Policy) Kept() bool { return p.store != nil }
+
 // Tenants gives the names of all tenants.
 func (p *Policy) Tenants() []string { return p.settings.Load().Tenants }
 
