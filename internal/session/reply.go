@@ -20,16 +20,10 @@ func (s *session) readReply(phase Phase) error {
 	for {
 		ok, err := s.mx.in.Reply(&s.reply)
 		if s.reply.Begun() && (ok || s.first == 0) {
-			s.took = time.Since(s.sent)
-		}
-		if s.reply.Begun() && s.first == 0 {
-			s.first = s.took
+			s.timeReply()
 		}
 		if ok && err == nil {
-			s.mx.heard(phase, &s.reply)
-			if other := s.reply.Mixed(); other != 0 {
-				s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.reply.Code)
-			}
+			s.heard(phase)
 			return nil
 		}
 		if err != nil {
@@ -43,6 +37,21 @@ func (s *session) readReply(phase Phase) error {
 		if err != nil {
 			return s.replyFailed(phase, err)
 		}
+	}
+}
+
+// timeReply notes how long the MX has taken so far.
+func (s *session) timeReply() {
+	if s.took = time.Since(s.sent); s.first == 0 {
+		s.first = s.took
+	}
+}
+
+// heard is called with each reply that is complete.
+func (s *session) heard(phase Phase) {
+	s.mx.heard(phase, &s.reply)
+	if other := s.reply.Mixed(); other != 0 {
+		s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.reply.Code)
 	}
 }
 

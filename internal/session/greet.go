@@ -1,0 +1,65 @@
+package session
+
+import (
+	"fmt"
+
+	"kanmon/internal/replies"
+	"kanmon/internal/smtp"
+)
+
+// letIn asks whether the MSA may come in, and greets it. passes says that it may, and that all is only to be passed through. This is not
+// converse itself because what it needs would lie on the stack of each held session.
+func (s *session) letIn() (passes bool, err error) {
+	s.log.notef("connected from %s", s.info.Source)
+	s.mayDelay(bannerDelay)
+	_, no := s.ask(smtp.Command{}, Question{Step: StepConnect, Unseen: s.dest.Passthrough})
+	switch {
+	case no != nil:
+		return false, s.greetWithoutMX("not let in", no)
+	case s.dest.Passthrough:
+		return true, nil
+	default:
+		return false, s.greet()
+	}
+}
+
+// greet opens the MX leg as far as its banner and passes that on.
+func (s *session) greet() error {
+	if err := s.openMX(stageBanner); err != nil {
+		if no := noSendingIP(err); no != nil {
+			return s.greetWithoutMX(err.Error(), no)
+		}
+		return s.ungreeted(err)
+	}
+	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
+		return &failure{trouble: msaForeign, phase: PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
+	}
+	if s.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: PhaseBanner, cause: fmt.Errorf("banner %d", s.reply.Code)}
+	}
+	if s.refused = !s.reply.Positive(); s.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
+		if s.reply.Code == 421 {
+			return s.saidGoodbye(PhaseBanner)
+		}
+		s.toMSA(&s.reply, false)
+		s.closeMX()
+		return s.flushMSA(PhaseBanner)
+	}
+	s.toMSA(&s.reply, false)
+	return s.flushMSA(PhaseBanner)
+}
+
+// greetWithoutMX serves an MSA whose mail cannot go: it learns so at MAIL, and in a 4xx (I13).
+func (s *session) greetWithoutMX(why string, reply *smtp.Reply) error {
+	s.log.notef("no MX: %s", why)
+	s.refuseMail(reply)
+	greeting := replies.Greeting.Say(s.e.name()).Reply("")
+	s.toMSA(&greeting, true)
+	return s.flushMSA(PhaseBanner)
+}
+
+// refuseMail lets every MAIL of the session be answered with a reply of kanmon's own.
+func (s *session) refuseMail(with *smtp.Reply) { s.mx.noMail = with }
+
+// maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
+const maxEarly = 64 << 10
