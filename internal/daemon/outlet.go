@@ -234,7 +234,7 @@ func (o *outlet) may(how config.Handling, key standing.Key) standing.Permit {
 func (o *outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
 	at := o.placeOf(&req)
 	q := o.queryAt(&at, &req)
-	if o.learnBehind(&q, sendingIP) {
+	if o.learnBehind(&q, &at, sendingIP) {
 		at = o.placeOf(&req)
 	}
 	choice, err := o.router.Choose(q)

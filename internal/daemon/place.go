@@ -81,6 +81,7 @@ type place struct {
 	domains  string // where nobody knows: the provider of the recipient's domain; "": none
 
 	recipient string // the recipient's domain; "": not known, or none that there can be
+	due       bool   // with provider "": it is time to look that domain up
 }
 
 func (o *outlet) placeOf(req *session.DialRequest) place {
@@ -89,7 +90,7 @@ func (o *outlet) placeOf(req *session.DialRequest) place {
 		at.recipient = domain
 	}
 	if at.provider = o.providers.At(at.mx); at.provider == "" && at.recipient != "" {
-		at.domains = o.providers.Of(at.recipient)
+		at.domains, at.due = o.providers.Heard(at.recipient)
 	}
 	return at
 }
@@ -172,11 +173,16 @@ func (o *outlet) oneDestination(provider string) bool {
 // providerOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
 // asked for every recipient, and learns behind each.
 func (o *outlet) providerOf(mx netip.Addr, domain, tenant string) string {
-	o.learn(domain, tenant)
-	if name := o.providers.At(mx); name != "" || len(domain) > maxDomain {
+	name := o.providers.At(mx)
+	if name != "" || len(domain) > maxDomain {
+		o.learn(domain, tenant)
 		return name
 	}
-	return o.providers.Of(domain)
+	heard, due := o.providers.Heard(domain)
+	if due {
+		o.learn(domain, tenant)
+	}
+	return heard
 }
 
 // learn looks up whose MXs a domain has, behind the tenant's mail, so that the next refusal by one of them counts for its provider, and the
@@ -189,8 +195,8 @@ func (o *outlet) learn(domain, tenant string) {
 
 // learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
 // known of the domain, that is worth the short wait: it may stand there. It reports whether it has waited: more may be known then.
-func (o *outlet) learnBehind(q *egress.Query, sendingIP netip.Addr) (waited bool) {
-	if q.RecipientDomain == "" || len(q.RecipientDomain) > maxDomain || !o.providers.Due(q.RecipientDomain) {
+func (o *outlet) learnBehind(q *egress.Query, at *place, sendingIP netip.Addr) (waited bool) {
+	if at.recipient == "" || at.provider == "" && !at.due || at.provider != "" && !o.providers.Due(at.recipient) {
 		return false
 	}
 	tenant := o.asker(*q)

@@ -138,6 +138,10 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 		g := &a.groups[0]
 		g.wants = a.attempts(g.wants, step)
 	}
+	if a.takeAtOnce(step) {
+		a.letting(&d, step, size)
+		return d
+	}
 	strictest := limit.Verdict{OK: true}
 	for i := range a.groups {
 		if v := a.take(&a.groups[i], a.groups[i].wants); !v.OK && (strictest.OK || v.Never || v.Wait > strictest.Wait) {
@@ -153,6 +157,29 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 	}
 	a.letting(&d, step, size)
 	return d
+}
+
+// takeAtOnce takes the attempt together with what else is asked for, where that is of one ticket: nearly always there is room for both. Where
+// there is not, nothing is taken, and the one is asked for behind the other.
+func (a *pass) takeAtOnce(step session.Step) bool {
+	var only *group
+	for i := range a.groups {
+		switch g := &a.groups[i]; {
+		case len(g.wants) == 0:
+		case only != nil || g.stay != nil:
+			return false
+		default:
+			only = g
+		}
+	}
+	if only == nil || step == session.StepRecipient { // whose attempts are among them already
+		return false
+	}
+	n := len(only.wants)
+	only.wants = a.attempts(only.wants, step)
+	taken := a.take(only, only.wants).OK
+	only.wants = only.wants[:n]
+	return taken
 }
 
 // lets reports whether a limit lets pass what it has no room for.

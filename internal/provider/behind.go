@@ -1,7 +1,6 @@
 package provider
 
 import (
-	"strings"
 	"time"
 
 	"kanmon/internal/share"
@@ -68,7 +67,7 @@ func (l *Lookup) Learn(domain, by string) {
 // Due reports whether Learn has anything to do.
 func (l *Lookup) Due(domain string) bool {
 	domain = normal(domain)
-	if strings.HasPrefix(domain, "[") { // RFC 5321 section 4.1.3: an address literal
+	if isLiteral(domain) {
 		return false
 	}
 	l.mu.Lock()

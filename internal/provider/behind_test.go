@@ -79,6 +79,32 @@ func TestLearn(t *testing.T) {
 	})
 }
 
+// What is heard of a domain says whose it is, and whether it is time to ask DNS: before anything is known, while an answer is fresh, and behind that.
+func TestHeardSaysWhatIsDue(t *testing.T) {
+	inBubble(t, newDNS(), Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+		heard := func(domain, provider string, due bool) {
+			t.Helper()
+			if p, d := l.Heard(domain); p != provider || d != due || l.Of(domain) != provider || l.Due(domain) != due {
+				t.Errorf("%s: provider %q, due %t, want %q and %t", domain, p, d, provider, due)
+			}
+		}
+		heard("acme.example", "", true)
+		heard("gmail.com", "google", true)
+		heard("[192.0.2.1]", "", false)
+		l.Learn("acme.example", "tenant")
+		heard("acme.example", "", false) // it is under way
+		synctest.Wait()
+		heard("ACME.example.", "google", false)
+		if n := testing.AllocsPerRun(100, func() { l.Heard("acme.example") }); n != 0 {
+			t.Errorf("%v allocations, want 0", n)
+		}
+		time.Sleep(freshFor)
+		heard("acme.example", "google", true)
+		time.Sleep(usableFor)
+		heard("acme.example", "google", true) // as long as KnownFor, though DNS has not said so lately
+	})
+}
+
 // A tenant with any number of domains and a resolver that hangs: the other tenants learn, and who waits is answered.
 func TestOneTenantDoesNotKeepOthersFromLearning(t *testing.T) {
 	dns := newDNS()

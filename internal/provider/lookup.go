@@ -165,17 +165,28 @@ func (l *Lookup) At(addr netip.Addr) string {
 
 // Of gives the provider of a recipient domain, as far as that is known; "" if it is not, or there is none. It never waits.
 func (l *Lookup) Of(domain string) string {
+	provider, _ := l.Heard(domain)
+	return provider
+}
+
+// Heard is [Lookup.Of] and [Lookup.Due] at once: both are asked with every recipient.
+func (l *Lookup) Heard(domain string) (provider string, due bool) {
 	domain = normal(domain)
+	l.mu.Lock()
+	k, found := l.domains.Get(domain)
+	l.mu.Unlock()
+	now := time.Now()
+	due = (!found || !now.Before(k.until)) && !isLiteral(domain)
 	if own, _ := l.set.OfDomain(domain); own != "" {
-		return own
+		return own, due
 	}
-	if k, usable := l.kept(domain); usable && k.Known {
-		return k.Provider
+	if found && k.Known && now.Sub(k.since) < usableFor {
+		return k.Provider, due
 	}
-	if mx, _, found := l.mxs.Get(domain); found {
-		return l.whose(mx)
+	if mx, _, known := l.mxs.Get(domain); known {
+		return l.whose(mx), due
 	}
-	return ""
+	return "", due
 }
 
 // Met gives the providers of which an address of an MX is known. It looks at all there are, so ask once for all providers; whose they are it
@@ -261,12 +272,14 @@ func (l *Lookup) await(ctx context.Context, flight <-chan singleflight.Result) A
 
 // addressOf reads an address literal (RFC 5321 section 4.1.3).
 func addressOf(domain string) (netip.Addr, bool) {
-	if !strings.HasPrefix(domain, "[") {
+	if !isLiteral(domain) {
 		return netip.Addr{}, false
 	}
 	addr, err := netip.ParseAddr(strings.TrimPrefix(strings.Trim(domain, "[]"), "ipv6:"))
 	return addr, err == nil
 }
+
+func isLiteral(domain string) bool { return strings.HasPrefix(domain, "[") }
 
 // kept gives what is known of a domain, if it may still be used.
 func (l *Lookup) kept(domain string) (k kept, usable bool) {

@@ -60,6 +60,9 @@ type Command struct {
 	Args  []byte // what follows the verb, without surrounding blanks
 	UTF8  bool   // the line holds octets above 0x7F, and they are valid UTF-8
 	Eight bool   // the line holds octets above 0x7F
+
+	path, params []byte // of MAIL and RCPT, where hasPath
+	hasPath      bool
 }
 
 // Command gives the next command that is already buffered. ok is false if no whole line is there: Fill, then ask again.
@@ -115,6 +118,12 @@ func ParseCommand(line []byte) (Command, error) {
 	}
 	cmd.Verb = lookupVerb(line[:n])
 	cmd.Args = bytes.Trim(line[n:], " \t")
+	switch cmd.Verb { // once: everybody who decides about a mail asks for it
+	case VerbMAIL:
+		cmd.path, cmd.params, cmd.hasPath = pathBehind("FROM:", cmd.Args)
+	case VerbRCPT:
+		cmd.path, cmd.params, cmd.hasPath = pathBehind("TO:", cmd.Args)
+	}
 	return cmd, nil
 }
 
@@ -137,15 +146,13 @@ func (v Verb) EndsGroup() bool {
 
 // Path gives the mailbox of a MAIL or RCPT command, as between the angle brackets, and the parameters behind it. Many an MX takes
 // a mailbox without the brackets. ok is false if the arguments are of neither form; such a command may still mean something to an MX.
-func (c Command) Path() (mailbox, params []byte, ok bool) {
-	keyword := "FROM:"
-	if c.Verb == VerbRCPT {
-		keyword = "TO:"
-	}
-	if len(c.Args) < len(keyword) || !bytes.EqualFold(c.Args[:len(keyword)], []byte(keyword)) {
+func (c Command) Path() (mailbox, params []byte, ok bool) { return c.path, c.params, c.hasPath }
+
+func pathBehind(keyword string, args []byte) (mailbox, params []byte, ok bool) {
+	if len(args) < len(keyword) || !bytes.EqualFold(args[:len(keyword)], []byte(keyword)) {
 		return nil, nil, false
 	}
-	rest := bytes.TrimLeft(c.Args[len(keyword):], " \t") // a blank here is wrong and common
+	rest := bytes.TrimLeft(args[len(keyword):], " \t") // a blank here is wrong and common
 	if len(rest) == 0 || rest[0] != '<' {
 		return barePath(rest)
 	}
