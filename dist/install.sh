@@ -100,7 +100,7 @@ next() {
 
 	END
 	if [ -e "$SYSCONFDIR/kanmon/kanmon.toml" ]; then
-		echo "The configuration stays as it is. When few sessions run: systemctl restart kanmon; systemctl reload kanmon-rules"
+		echo "The configuration stays as it is. When few sessions run: systemctl restart kanmon kanmon-rules"
 	else
 		echo "Then, to write $SYSCONFDIR/kanmon/kanmon.toml and begin:"
 		echo

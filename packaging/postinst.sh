@@ -32,7 +32,7 @@ active() { [ -d /run/systemd/system ] && systemctl --quiet is-active "$1"; }
 
 if active kanmon.service; then
 	echo "kanmon: the version that was running goes on running, with its sessions and firewall rules."
-	echo "kanmon: when few sessions run, begin with the new one: systemctl restart kanmon; systemctl reload kanmon-rules"
+	echo "kanmon: when few sessions run, begin with the new one: systemctl restart kanmon kanmon-rules"
 elif [ -e /etc/kanmon/kanmon.toml ]; then
 	echo "kanmon: it does not run. To begin: kanmon check; systemctl start kanmon kanmon-rules (a boot does it, too)"
 else

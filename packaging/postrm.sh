@@ -6,12 +6,12 @@ set -e
 
 case $1 in
 remove | 0)
-	echo "kanmon: these stay: /etc/kanmon (configuration), /var/lib/kanmon (state), /var/log/kanmon (records of who wrote to whom)."
+	echo "kanmon: these stay: /etc/kanmon (configuration), /var/lib/kanmon* (state), /var/log/kanmon (records of who wrote to whom)."
 	;;
 purge)
 	deb-systemd-helper purge kanmon.socket kanmon.service kanmon-rules.service >/dev/null || true
-	echo "kanmon: purging /var/lib/kanmon, /var/log/kanmon and /etc/kanmon/kanmon.toml"
-	rm -rf /var/lib/kanmon /var/log/kanmon
+	echo "kanmon: purging /var/lib/kanmon, /var/lib/kanmon-rules, /var/log/kanmon and /etc/kanmon/kanmon.toml"
+	rm -rf /var/lib/kanmon /var/lib/kanmon-rules /var/log/kanmon
 	rm -f /etc/kanmon/kanmon.toml /etc/kanmon/kanmon.toml.*
 	# Keys and certificates are not the package's: it has not made them.
 	if [ -d /etc/kanmon ] && ! rmdir /etc/kanmon 2>/dev/null; then

@@ -3,20 +3,22 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
 // Files whose coming and going is watched.
 const (
-	program   = "/usr/bin/kanmon"
-	settings  = "/etc/kanmon/kanmon.toml"
-	rotation  = "/etc/logrotate.d/kanmon"
-	state     = "/var/lib/kanmon"
-	records   = "/var/log/kanmon"
-	enabled   = "/etc/systemd/system/multi-user.target.wants/kanmon.service"
-	guarded   = "/etc/systemd/system/multi-user.target.wants/kanmon-rules.service"
-	bySocket  = "/etc/systemd/system/sockets.target.wants/kanmon.socket"
-	certifies = "/etc/kanmon/msa.key"
+	program    = "/usr/bin/kanmon"
+	settings   = "/etc/kanmon/kanmon.toml"
+	rotation   = "/etc/logrotate.d/kanmon"
+	state      = "/var/lib/kanmon"
+	records    = "/var/log/kanmon"
+	enabled    = "/etc/systemd/system/multi-user.target.wants/kanmon.service"
+	guarded    = "/etc/systemd/system/multi-user.target.wants/kanmon-rules.service"
+	bySocket   = "/etc/systemd/system/sockets.target.wants/kanmon.socket"
+	certifies  = "/etc/kanmon/msa.key"
+	remembered = "/var/lib/kanmon-rules/rules.json"
 )
 
 // debLife takes a host through installation, upgrade, removal, installation anew and purge.
@@ -73,7 +75,7 @@ func (b *bench) debLife() (string, error) {
 	if said, err = h.run("dpkg", "--purge", "kanmon"); err != nil {
 		return "", err
 	}
-	if err := h.is("purge", "-"+program, "-"+settings, "-"+rotation, "-"+state, "-"+records, "-"+enabled, "+"+certifies); err != nil {
+	if err := h.is("purge", "-"+program, "-"+settings, "-"+rotation, "-"+state, "-"+filepath.Dir(remembered), "-"+records, "-"+enabled, "+"+certifies); err != nil {
 		return "", err
 	}
 	if !strings.Contains(said, "left, because others have made them: "+certifies) {
@@ -164,6 +166,7 @@ var mine = map[string]string{
 	certifies:            "a key",
 	state + "/standing":  "learnt",
 	records + "/records": "written",
+	remembered:           "what was in force",
 }
 
 // configure does what people do, and kanmon.
