@@ -188,6 +188,38 @@ func TestSameAddressesOnTwoWires(t *testing.T) {
 	}
 }
 
+// Where there are more wires than can have sockets of their own, one socket is for all, and the host's routes know the way; and back again.
+func TestMoreWiresThanSockets(t *testing.T) {
+	l := newLab(t)
+	o := setup("redirect")
+	o.Dedicated = []intercept.Dedicated{{Port: 10026, Interfaces: []string{"msa0", "link*"}}}
+	l.apply(o)
+	gw := l.gateway(o)
+	bound := func() int {
+		return strings.Count(command(t, "", "ip", "netns", "exec", l.gw, "ss", "-Hltn", "sport", "=", ":10026"), "%")
+	}
+	change := func(batch string, want int) {
+		t.Helper()
+		command(t, batch, "ip", "-n", l.gw, "-batch", "-")
+		for begun := time.Now(); bound() != want; time.Sleep(50 * time.Millisecond) {
+			if time.Since(begun) > 20*time.Second {
+				t.Fatalf("%d sockets are bound to an interface, want %d", bound(), want)
+			}
+		}
+		for _, family := range families {
+			l.mustPass(gw, l.msa, family, l.msaIP[family], sending{})
+		}
+	}
+	add, remove := "", ""
+	for i := range 50 {
+		add += fmt.Sprintf("link add link%da type veth peer name link%db\n", i, i)
+		remove += fmt.Sprintf("link delete link%da\n", i)
+	}
+	change("", 2)
+	change(add, 0)
+	change(remove, 2)
+}
+
 // An interface that comes up later has its wire, too.
 func TestWireThatComesLater(t *testing.T) {
 	l := newLab(t)

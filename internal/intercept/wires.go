@@ -18,6 +18,10 @@ import (
 // wireEvery is how long an interface that has come up may go without sockets of its own: its connections are refused as long.
 const wireEvery = 2 * time.Second
 
+// maxWires is how many interfaces a Listener has sockets of their own for: each takes descriptors that sessions need. More of them are links
+// of single customers, which have a route each.
+const maxWires = 100
+
 // A wire is an interface that a Listener has sockets for. A socket of a wire, and all that it accepts, receives and sends by that interface
 // alone. The zero wire stands for all interfaces, and for the way that the host's routes know.
 type wire struct {
@@ -62,6 +66,9 @@ func (l *Listener) wanted() ([]wire, error) {
 		}) {
 			list = append(list, wire{i.Name, i.Index})
 		}
+	}
+	if len(list) > maxWires {
+		return []wire{{}}, nil
 	}
 	return list, nil
 }

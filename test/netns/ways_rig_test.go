@@ -103,8 +103,10 @@ type manner struct {
 }
 
 var manners = []manner{
-	{"in clear", 1, false}, {"with TLS of the MSA", 1, true},
-	{"passed through", 2, false}, {"passed through with TLS", 2, true},
+	{"in clear", 1, false},
+	{"with TLS of the MSA", 1, true},
+	{"passed through", 2, false},
+	{"passed through with TLS", 2, true},
 }
 
 func newWayRig(t *testing.T, w way) *wayRig {
