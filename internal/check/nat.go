@@ -56,7 +56,11 @@ type walker struct {
 
 	found *rewrite
 	sure  certainty
+	steps int
 }
+
+// mostSteps bounds the rules that one packet is led through: chains can call each other in many ways.
+const mostSteps = 100_000
 
 // walk goes through a chain that is reached with a certainty, and says how certain it is that the packet comes back from it.
 func (w *walker) walk(chain string, reached certainty, depth int) (back certainty) {
@@ -68,6 +72,10 @@ func (w *walker) walk(chain string, reached certainty, depth int) (back certaint
 		rule := &w.all.rules[i]
 		if rule.Family != w.family || rule.Table != w.table || rule.Chain != chain {
 			continue
+		}
+		if w.steps++; w.steps > mostSteps {
+			w.note(rule, "there are too many rules to follow", maybe)
+			return no
 		}
 		passed, leaves := w.rule(rule, reached, depth)
 		if passed == no || w.found != nil && w.sure == yes {
@@ -90,15 +98,12 @@ func (w *walker) rule(rule *nftRule, reached certainty, depth int) (next certain
 			switch name {
 			case "match":
 				at = min(at, w.match(value))
-			case "xt":
-				// A match or a target of iptables that nft does not know. A target stands last.
-				if verb := target(value); verb != "" && at != no {
+			case "xt": // of iptables
+				matches, verb := foreign(value, i == len(rule.Expr)-1 && !hasVerdict(rule))
+				if at = min(at, matches); verb != "" && at != no {
 					w.note(rule, verb, at)
-					return reached, false
-				} else if i == len(rule.Expr)-1 && at != no && verb == "" && !hasVerdict(rule) {
-					w.note(rule, "a target of iptables that nft does not show", min(at, maybe))
+					return after(reached, at), false
 				}
-				at = min(at, maybe)
 			case "masquerade", "snat":
 				if at != no && !w.same(value) {
 					w.note(rule, name, at)
@@ -171,17 +176,21 @@ func hasVerdict(rule *nftRule) bool {
 	})
 }
 
-// target gives the verb of an iptables target that changes the source.
-func target(value json.RawMessage) string {
+// foreign reads a match or a target of iptables, which nft names at most: whether it matches, and the verb of a target that changes the
+// source. One without a name that stands last in a rule without a verdict is a target, of whatever kind.
+func foreign(value json.RawMessage, last bool) (matches certainty, verb string) {
 	var xt struct{ Type, Name string }
-	if json.Unmarshal(value, &xt) != nil || xt.Type != "target" {
-		return ""
+	_ = json.Unmarshal(value, &xt) // null where nft knows nothing
+	switch {
+	case xt.Type == "target" && slices.Contains([]string{"MASQUERADE", "SNAT", "NETMAP"}, xt.Name):
+		return yes, xt.Name
+	case xt.Type == "target", xt.Name == "comment":
+		return yes, ""
+	case xt.Type == "" && last:
+		return maybe, "a target of iptables that nft does not show"
+	default:
+		return maybe, ""
 	}
-	switch xt.Name {
-	case "MASQUERADE", "SNAT", "NETMAP":
-		return xt.Name
-	}
-	return ""
 }
 
 func targetChain(value json.RawMessage) string {
