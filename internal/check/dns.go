@@ -32,10 +32,8 @@ func (d *DNS) Run(ctx context.Context) []Finding {
 	c := &checker{Site: Site{Config: d.Config, Host: &Host{}}, ctx: ctx}
 	for i, ip := range d.Config.SendingIPs {
 		d.names(c, fmt.Sprintf("sending_ip[%d]", i), ip)
-		for _, zone := range d.Blocklists {
-			d.listed(c, fmt.Sprintf("sending_ip[%d].address", i), ip.Address, zone)
-		}
 	}
+	d.blocklists(c)
 	if len(d.Config.SendingIPs) > 0 {
 		d.senders(c)
 	} else {
@@ -119,19 +117,58 @@ func missing(err error) bool {
 	return errors.As(err, &dnsErr) && dnsErr.IsNotFound
 }
 
-// listed asks one blocklist about one address.
-func (d *DNS) listed(c *checker, key string, ip netip.Addr, zone string) {
-	yes, err := standing.DNSBL{Resolver: d.Resolver}.Listed(c.ctx, ip, zone)
+// blocklists asks them about all sending IPs. That an address is not on a list means something only if the list has addresses of its
+// family at all.
+func (d *DNS) blocklists(c *checker) {
+	list := standing.DNSBL{Resolver: d.Resolver}
+	for _, zone := range d.Blocklists {
+		for _, v6 := range []bool{false, true} {
+			ips, asked := d.ofFamily(v6), false
+			for _, ip := range ips {
+				yes, err := list.Listed(c.ctx, ip, zone)
+				if err == nil && !yes && !asked {
+					asked = true
+					var answers bool
+					if answers, err = list.Answers(c.ctx, zone, v6); err == nil && !answers {
+						c.unchecked(fmt.Sprintf("%s at %s", familyName(v6), zone), "the list lacks the address that every list has (RFC 5782): it has none of "+familyName(v6)+", or it is no blocklist")
+						break
+					}
+				}
+				if stop := d.listed(c, ip, zone, yes, err); stop {
+					break
+				}
+			}
+		}
+	}
+}
+
+// listed tells of one address at one list; stop says that the others will have the same answer.
+func (d *DNS) listed(c *checker, ip netip.Addr, zone string, yes bool, err error) (stop bool) {
+	i := slices.IndexFunc(d.Config.SendingIPs, func(s config.SendingIP) bool { return s.Address == ip })
 	switch {
 	case errors.Is(err, standing.ErrRefused):
-		c.unchecked(fmt.Sprintf("%s at %s", ip, zone), "the list refuses queries of this resolver (127.255.255.x): ask with your own, --resolver ADDRESS")
+		c.unchecked(zone, "the list refuses queries of this resolver (127.255.255.x): ask with your own, --resolver ADDRESS")
 	case errors.Is(err, standing.ErrNoList), errors.Is(err, standing.ErrListsAll):
 		c.findAt(listDead, zone, err.Error(), "")
 	case err != nil:
 		c.unchecked(fmt.Sprintf("%s at %s", ip, zone), err.Error())
-	case yes:
-		c.find(ipListed, key, fmt.Sprintf("%s has %s", zone, ip), delisting(zone))
+		return false
+	default:
+		if yes {
+			c.find(ipListed, fmt.Sprintf("sending_ip[%d].address", i), fmt.Sprintf("%s has %s", zone, ip), delisting(zone))
+		}
+		return false
 	}
+	return true
+}
+
+func (d *DNS) ofFamily(v6 bool) (list []netip.Addr) {
+	for _, ip := range d.Config.SendingIPs {
+		if ip.Address.Is6() == v6 {
+			list = append(list, ip.Address)
+		}
+	}
+	return list
 }
 
 // delisting names the page of a list that is known; "": none is.

@@ -22,6 +22,8 @@ b.example.jp. A 203.0.113.11
 b.example.jp. AAAA 2001:db8::99
 acme.example. TXT "v=spf1 include:spf.example.jp -all"
 spf.example.jp. TXT "v=spf1 ip4:203.0.113.0/24 ip6:2001:db8::/64 -all"
+2.0.0.127.bl.example. A 127.0.0.2
+2.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.bl.example. A 127.0.0.2
 `
 
 const (
@@ -61,7 +63,9 @@ func dnsRows() []dnsRow {
 		{id: "not-checked", name: "no sending IP", doc: plain, want: "the DNS: not checked, because there is no [[sending_ip]]"},
 		{id: "ip-listed", name: "IPv4", records: listed4 + "A 127.0.0.2", want: "error: kanmon.toml:10: sending_ip[0].address: bl.example has 203.0.113.10"},
 		{id: "ip-listed", name: "IPv6", records: listed6 + "A 127.0.0.3", want: "bl.example has 2001:db8::10"},
-		{id: "not-checked", name: "list refuses", records: listed4 + "A 127.255.255.254", want: "203.0.113.10 at bl.example: not checked, because the list refuses queries of this resolver (127.255.255.x): ask with your own"},
+		{id: "not-checked", name: "list refuses", records: listed4 + "A 127.255.255.254", want: "note: bl.example: not checked, because the list refuses queries of this resolver (127.255.255.x): ask with your own"},
+		{id: "not-checked", name: "list without IPv6", records: "2.0.0.0.0.0.f.7.f.f.f.f.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.bl.example. A none", want: "IPv6 at bl.example: not checked, because the list lacks the address that every list has"},
+		{id: "not-checked", name: "no list", records: "2.0.0.127.bl.example. A none", want: "IPv4 at bl.example: not checked"},
 		{id: "list-dead", name: "list has everybody", records: listed4 + "A 127.0.0.2\n" + never4 + "A 127.0.0.2", want: "note: bl.example: bl.example: the list has everybody"},
 		{id: "list-dead", name: "parked domain", records: listed4 + "A 192.0.2.80", want: "the answer is not that of a block list"},
 	}

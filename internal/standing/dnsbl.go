@@ -52,6 +52,16 @@ func (d DNSBL) Listed(ctx context.Context, ip netip.Addr, zone string) (bool, er
 	return true, nil
 }
 
+// Answers says whether the list has the address that all have (RFC 5782 §5: 127.0.0.2, ::FFFF:7F00:2). Without it, that an IP is not on
+// the list says nothing: the zone is none of a list, or has no addresses of the family.
+func (d DNSBL) Answers(ctx context.Context, zone string, v6 bool) (bool, error) {
+	always := netip.AddrFrom4([4]byte{127, 0, 0, 2})
+	if v6 {
+		always = netip.AddrFrom16(always.As16())
+	}
+	return d.query(ctx, always, zone)
+}
+
 func (d DNSBL) query(ctx context.Context, ip netip.Addr, zone string) (bool, error) {
 	resolver := d.Resolver
 	if resolver == nil {

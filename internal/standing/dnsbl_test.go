@@ -71,6 +71,27 @@ func TestDNSBL(t *testing.T) {
 	}
 }
 
+// A zone that has not what every list has is none, or none of the family.
+func TestDNSBLAnswers(t *testing.T) {
+	four, six := "2.0.0.127.bl.example.", "2.0.0.0.0.0.f.7.f.f.f.f."+strings.Repeat("0.", 20)+"bl.example."
+	for name, c := range map[string]struct {
+		has    answers
+		v4, v6 bool
+		err    error
+	}{
+		"a list":         {answers{four: {"127.0.0.2"}, six: {"127.0.0.2"}}, true, true, nil},
+		"a list of IPv4": {answers{four: {"127.0.0.2"}}, true, false, nil},
+		"no list":        {answers{}, false, false, nil},
+		"refused":        {answers{four: {"127.255.255.254"}, six: {"127.255.255.254"}}, false, false, ErrRefused},
+	} {
+		for v6, want := range map[bool]bool{false: c.v4, true: c.v6} {
+			if got, err := (DNSBL{Resolver: c.has}).Answers(t.Context(), "bl.example", v6); got != want || !errors.Is(err, c.err) {
+				t.Errorf("%s, IPv6 %v: %v, %v", name, v6, got, err)
+			}
+		}
+	}
+}
+
 // The standard library's resolver, against a name server on the loopback: which of its errors is a "no".
 func TestDNSBLWithARealResolver(t *testing.T) {
 	server, err := net.ListenPacket("udp4", "127.0.0.1:0")
