@@ -3,6 +3,9 @@ package check
 import (
 	"context"
 	"errors"
+	"time"
+
+	"kanmon/internal/intercept"
 )
 
 func configRows() []row {
@@ -208,6 +211,19 @@ func hostRows() []row {
 		{id: "rules-not-applied", name: "rules not loaded yet", doc: plain, host: func(r *rig) {
 			r.Ruleset = func(context.Context) ([]byte, error) { return []byte(`{"nftables":[]}`), nil }
 		}, want: "it is not in the kernel yet"},
+		{id: "rules-removed", name: "by a person", doc: plain, want: "a person has removed it at 2026-06-01T10:00:00Z: mail leaves directly", host: func(r *rig) {
+			r.unit().Active = true
+			r.Ruleset = func(context.Context) ([]byte, error) { return []byte(`{"nftables":[]}`), nil }
+			r.remember("rules.json", intercept.Kept{Rules: rulesOf(r.parse(plain)), Removed: &intercept.Removal{At: time.Date(2026, 6, 1, 10, 0, 0, 0, time.UTC)}})
+		}},
+		{id: "rules-unguarded", name: "no guard", doc: plain, want: "no guard runs", host: func(r *rig) {
+			r.unit()
+			r.guard(intercept.Guarding{Ended: time.Now()})
+		}, goodHost: func(r *rig) { r.unit() }},
+		{id: "rules-taken", name: "by another program", doc: plain, want: "since 2026-06-01T10:00:00Z other programs have taken the rules away or changed them 2 times, and mail could leave directly for 1.2s in all; last at 2026-06-01T12:00:00Z (table inet kanmon is gone), by nft (process 812)", host: func(r *rig) {
+			at := time.Date(2026, 6, 1, 10, 0, 0, 0, time.UTC)
+			r.guard(intercept.Guarding{Since: at, Episodes: 2, Open: 1200 * time.Millisecond, Last: &intercept.Episode{At: at.Add(2 * time.Hour), Lost: []string{"table inet kanmon is gone"}, By: "nft (process 812)"}})
+		}},
 		{id: "rules-differ", name: "other rules", doc: plain, host: func(r *rig) {
 			r.InForce = func(context.Context) ([]Fault, error) { return []Fault{{What: "chain prerouting is missing"}}, nil }
 		}, want: "table inet kanmon: chain prerouting is missing"},

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kanmon/internal/config"
+	"kanmon/internal/intercept"
 )
 
 // plain is a configuration that a good host has nothing to say about.
@@ -183,6 +184,16 @@ func TestAWrongFileIsAFinding(t *testing.T) {
 		t.Fatal(err)
 	}
 	newRig(t).wantOnly(Wrong(wrong), "configuration-wrong", "error: kanmon.toml:2:1: intercept.source: unknown key [configuration-wrong]\n      why: kanmon does not start; a reload changes nothing\n      = did you mean \"sources\"?")
+}
+
+// Who may not list the rules hears of the guard that they are gone.
+func TestTheGuardsWordCountsWithoutPrivilege(t *testing.T) {
+	r := newRig(t)
+	r.Ruleset = func(context.Context) ([]byte, error) { return nil, errors.New("only root sees them") }
+	r.guard(intercept.Guarding{Lost: []string{"table inet kanmon is gone"}})
+	findings := r.check(plain)
+	r.wantOnly(only(findings, "rules-gone"), "rules-gone", "its guard says: table inet kanmon is gone")
+	r.wantOnly(only(findings, "not-checked"), "not-checked", "only root sees them")
 }
 
 // A host that tells nothing is not a host that lacks everything.

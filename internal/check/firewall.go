@@ -13,14 +13,12 @@ import (
 	"strings"
 )
 
-// A Fault is something wrong with kanmon's own rules in the kernel.
-type Fault struct{ What, Cure string }
-
 // firewall: kanmon's own rules, and those that would rewrite the addresses that mail leaves from.
 func (c *checker) firewall() {
 	text, err := c.Host.ruleset(c.ctx)
 	if err != nil {
 		c.unchecked("the firewall's rules", err.Error())
+		c.guardsWord()
 		return
 	}
 	all, err := parseRuleset(text)
@@ -36,33 +34,6 @@ func (c *checker) firewall() {
 	}
 	if legacy := c.Host.legacyNAT(); legacy && len(c.Config.SendingIPs) > 0 {
 		c.unchecked("NAT rules of iptables-legacy", "nft does not list them: iptables-legacy-save -t nat")
-	}
-}
-
-// ownRules: those in force against those that the configuration asks for.
-func (c *checker) ownRules(all *ruleset) {
-	if c.Rules.Validate() != nil {
-		return // nothing to intercept: told elsewhere
-	}
-	const table = "kanmon"
-	if c.unguarded = !slices.Contains(all.tables, "inet "+table); c.unguarded {
-		if c.serving() || c.service != nil && c.service.RulesOn {
-			c.findAt(rulesGone, "table inet "+table, "it is not in the kernel, and kanmon runs: mail leaves directly", "")
-		} else {
-			c.findAt(rulesNotApplied, "table inet "+table, "it is not in the kernel yet: mail leaves directly", "")
-		}
-		return
-	}
-	differ := c.Host.InForce
-	if differ == nil {
-		differ = func(ctx context.Context) ([]Fault, error) { return compareRules(ctx, c.Rules.Text(), table) }
-	}
-	faults, err := differ(c.ctx)
-	if err != nil {
-		c.unchecked("whether the rules in force are those of the configuration", err.Error())
-	}
-	for _, f := range faults {
-		c.findAt(rulesDiffer, "table inet "+table, f.What, f.Cure)
 	}
 }
 

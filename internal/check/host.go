@@ -13,21 +13,24 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kanmon/internal/intercept"
 )
 
 // A Host answers what the checks ask about the machine. The zero value asks this one, as the process that runs kanmon; tests set fields.
 type Host struct {
-	Proc       string                                  // "": "/proc"
-	Network    Network                                 // nil: the kernel's
-	FileLimit  func() (uint64, error)                  // hard limit of open files of this process; nil: RLIMIT_NOFILE
-	LookPath   func(string) (string, error)            // nil: exec.LookPath
-	LookupUser func(name string) (*User, error)        // by name or number; nil: package user
-	Service    func(context.Context) (*Service, error) // what systemd says of kanmon's unit; nil: this process is kanmon
-	Ruleset    func(context.Context) ([]byte, error)   // nft's list of all rules, as JSON; nil: nft
-	InForce    func(context.Context) ([]Fault, error)  // what is wrong with kanmon's own rules; nil: not known
-	LegacyNAT  func() bool                             // iptables-legacy has NAT rules; nil: the kernel's list of its tables
-	Own        func() User                             // the user of this process; nil: the kernel's word
-	Now        func() time.Time                        // nil: time.Now
+	Proc       string                                        // "": "/proc"
+	Network    Network                                       // nil: the kernel's
+	FileLimit  func() (uint64, error)                        // hard limit of open files of this process; nil: RLIMIT_NOFILE
+	LookPath   func(string) (string, error)                  // nil: exec.LookPath
+	LookupUser func(name string) (*User, error)              // by name or number; nil: package user
+	Service    func(context.Context) (*Service, error)       // what systemd says of kanmon's unit; nil: this process is kanmon
+	Ruleset    func(context.Context) ([]byte, error)         // nft's list of all rules, as JSON; nil: nft
+	InForce    func(context.Context) ([]Fault, error)        // what is wrong with kanmon's own rules; nil: not known
+	LegacyNAT  func() bool                                   // iptables-legacy has NAT rules; nil: the kernel's list of its tables
+	Kept       func() (*intercept.Keeper, *intercept.Report) // what is remembered of kanmon's own rules; nil: intercept.Here
+	Own        func() User                                   // the user of this process; nil: the kernel's word
+	Now        func() time.Time                              // nil: time.Now
 
 	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process
 	SocketsGiven bool  // systemd has opened the listeners
@@ -103,6 +106,13 @@ func (h *Host) own() User {
 		u.Name = known.Username
 	}
 	return u
+}
+
+func (h *Host) kept() (*intercept.Keeper, *intercept.Report) {
+	if h.Kept != nil {
+		return h.Kept()
+	}
+	return intercept.Here()
 }
 
 func (h *Host) now() time.Time {

@@ -124,6 +124,28 @@ var (
 	})
 )
 
+// What is remembered of kanmon's own rules.
+var (
+	rulesRemoved = declare(Kind{
+		ID: "rules-removed", Severity: Warning,
+		Meaning: "a person has removed kanmon's rules, and nobody has applied them since",
+		Why:     "mail leaves directly: from the MSAs' own addresses, without limits and without a record",
+		Cure:    "kanmon rules apply",
+	})
+	rulesUnguarded = declare(Kind{
+		ID: "rules-unguarded", Severity: Warning,
+		Meaning: "kanmon's rules are in force, and no guard watches them",
+		Why:     "rules that another program takes away stay away, and mail leaves directly",
+		Cure:    "systemctl start kanmon-rules-guard",
+	})
+	rulesTaken = declare(Kind{
+		ID: "rules-taken", Severity: Note,
+		Meaning: "another program has taken kanmon's rules away, or changed them, and the guard has put them back",
+		Why:     "each time mail could leave directly for a moment",
+		Cure:    "find the program: journalctl -u kanmon-rules-guard; have it leave table inet kanmon alone",
+	})
+)
+
 // Limits of the kernel.
 var (
 	backlogShort = declare(Kind{

@@ -59,7 +59,8 @@ func (g *gateway) want(doc, id, text string) {
 		g.Error(err)
 		return
 	}
-	host := &Host{Service: func(context.Context) (*Service, error) { return g.service, nil }}
+	kept := newRig(g.T).Kept // a guard that runs
+	host := &Host{Kept: kept, Service: func(context.Context) (*Service, error) { return g.service, nil }}
 	findings := Run(g.Context(), Site{Config: cfg, Rules: rulesOf(cfg), Host: host})
 	// What depends on the machine that the test runs on.
 	for _, other := range []string{"backlog-short", "conntrack-small", "conntrack-filling", "ports-few", "family-missing"} {

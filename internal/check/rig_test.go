@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -90,6 +91,10 @@ func newRig(t *testing.T) *rig {
 		LegacyNAT:  func() bool { return false },
 		Now:        func() time.Time { return time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC) },
 	}}
+	r.Kept = func() (*intercept.Keeper, *intercept.Report) {
+		return &intercept.Keeper{Dir: filepath.Join(r.dir, "kept")}, &intercept.Report{Dir: filepath.Join(r.dir, "kept")}
+	}
+	r.guard(intercept.Guarding{})
 	r.Service = func(context.Context) (*Service, error) { return r.service, nil }
 	for path, content := range map[string]string{
 		"thread-self/status":                     "Name:\tkanmon\nCapEff:\t0000000000003000\n",
@@ -123,6 +128,22 @@ func (r *rig) write(path, content string) {
 	if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
 		r.Fatal(err)
 	}
+}
+
+// guard makes one that runs, and says this.
+func (r *rig) guard(g intercept.Guarding) {
+	g.Told = time.Now()
+	r.remember("guard.json", g)
+}
+
+// remember writes what is remembered of the rules.
+func (r *rig) remember(name string, value any) {
+	r.Helper()
+	text, err := json.Marshal(value)
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.write(filepath.Join(r.dir, "kept", name), string(text))
 }
 
 // unit makes kanmon a service, as the shipped unit has it but for the sandbox around files.
