@@ -23,6 +23,9 @@ func printStatus(w io.Writer, s admin.Status) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "started\t%s\n", when(s.Started))
 	fmt.Fprintf(table, "sessions\t%d\n", s.Sessions)
+	if s.Rules != "" {
+		fmt.Fprintf(table, "firewall rules\t%s\n", s.Rules)
+	}
 	for _, ip := range s.Absent {
 		fmt.Fprintf(table, "absent\t%s: no mail leaves from it, see \"kanmon ip show %s\"\n", ip, ip)
 	}

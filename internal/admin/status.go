@@ -17,6 +17,8 @@ type Status struct {
 
 	Absent []netip.Addr `json:"absent,omitempty"` // sending IPs that this host does not have
 
+	Rules string `json:"rules,omitempty"` // of the firewall: whether they are in force, and guarded
+
 	RecordsDroppedOf map[string]uint64 `json:"records_dropped_of,omitempty"` // by tenant; by source where none is known
 
 	Goroutines int    `json:"goroutines"`

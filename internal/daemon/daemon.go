@@ -165,6 +165,8 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 			return err
 		}
 		d.guardManaged()
+	} else {
+		d.watchRoutes()
 	}
 	if err := d.openAdmin(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"kanmon/internal/intercept"
 )
@@ -50,16 +51,54 @@ func (m managedRules) guard(ctx context.Context) error {
 
 // guardManaged guards the rules that kanmon manages until Stop.
 func (d *Daemon) guardManaged() {
-	ctx, cancel := context.WithCancel(context.Background())
-	var ended sync.WaitGroup
-	ended.Go(func() {
+	d.untilStop("guard of the rules", func(ctx context.Context) {
 		if err := d.guardRules(ctx); err != nil {
 			d.log.Error("firewall rules not guarded: what another program takes away stays away", "error", err)
 		}
 	})
-	d.onStop("guard of the rules", func(context.Context) error {
+}
+
+// watchRoutes tells of the policy routes that somebody else manages until Stop.
+func (d *Daemon) watchRoutes() {
+	rules := Rules(d.cfg)
+	if rules.Mode != intercept.TProxy {
+		return
+	}
+	d.untilStop("watch of the policy routes", func(ctx context.Context) {
+		if err := (&intercept.RouteWatch{Rules: rules, Log: d.log}).Run(ctx); err != nil {
+			d.log.Warn("policy routes not watched", "error", err)
+		}
+	})
+}
+
+// untilStop runs something aside until Stop.
+func (d *Daemon) untilStop(name string, run func(context.Context)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var ended sync.WaitGroup
+	ended.Go(func() { run(ctx) })
+	d.onStop(name, func(context.Context) error {
 		cancel()
 		ended.Wait()
 		return nil
 	})
+}
+
+// rulesState says how the firewall rules are; "" where kanmon has put none in force.
+func rulesState() string {
+	keeper, report := intercept.Here()
+	kept, err := keeper.Last()
+	if errors.Is(err, intercept.ErrNothingKept) {
+		return ""
+	}
+	if err != nil {
+		return err.Error()
+	}
+	if kept.Removed != nil {
+		return "removed by a person at " + kept.Removed.At.UTC().Format(time.RFC3339) + ": mail leaves directly"
+	}
+	guarding, err := report.Read()
+	if err != nil {
+		return "not known: " + err.Error()
+	}
+	return guarding.String()
 }

@@ -46,6 +46,7 @@ func (o *operator) Status() admin.Status {
 		Stacks:     samples[2].Value.Uint64(),
 		Mapped:     samples[3].Value.Uint64() - samples[4].Value.Uint64(),
 
+		Rules:            rulesState(),
 		RecordsDropped:   o.d.files.Dropped(),
 		RecordsDroppedOf: o.d.files.DroppedOf(),
 	}

@@ -258,3 +258,46 @@ func TestKeptRulesAreTheSame(t *testing.T) {
 		}
 	}
 }
+
+// A policy route that stays away is told of, and again when it is back; what a guard mends within a second is not worth a word.
+// trouble-O02
+func TestRouteWatchTellsOfWhatStaysAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var lost []Loss
+		changes := make(latest, 1)
+		w := &RouteWatch{
+			Log:    slog.New(slog.NewTextHandler(&log, nil)),
+			watch:  func(context.Context) (<-chan change, error) { return changes, nil },
+			losses: func() ([]Loss, error) { return lost, nil },
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- w.Run(ctx) }()
+		synctest.Wait()
+		happen := func(now []Loss, within time.Duration) {
+			lost = now
+			changes.tell(change{})
+			time.Sleep(within)
+			synctest.Wait()
+		}
+		gone := []Loss{{"the IPv4 policy rule for mark 0x1000 is gone", false}}
+		happen(gone, routeGrace/2)
+		happen(nil, 2*routeGrace)
+		if log.Len() > 0 {
+			t.Errorf("told of what was mended at once: %s", log.String())
+		}
+		happen(gone, 2*routeGrace)
+		happen(gone, 2*routeGrace)
+		happen(nil, 2*routeGrace)
+		for _, text := range []string{"policy routes are missing", gone[0].What, "policy routes are back"} {
+			if n := strings.Count(log.String(), "msg=\"policy routes"); n != 2 || !strings.Contains(log.String(), text) {
+				t.Errorf("%d lines, want 2, and %q among them: %s", n, text, log.String())
+			}
+		}
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}

@@ -19,48 +19,60 @@ type change struct {
 	by string // the program that did it, where the kernel tells: "nft (process 812)"
 }
 
-// watch tells of changes to a table and to policy routes as they happen, until ctx ends. Changes that come while nobody listens are
-// told as one. The table's need CAP_NET_ADMIN, the others nothing.
+// watch tells of changes to a table and to policy routes as they happen, until ctx ends. To hear of the table needs CAP_NET_ADMIN.
 func watch(ctx context.Context, table string) (<-chan change, error) {
-	changes := make(chan change, 1)
-	tell := func(c change) {
-		select {
-		case changes <- c:
-		default:
-			select { // the newer one knows more: who has done it comes last
-			case <-changes:
-			default:
-			}
-			select {
-			case changes <- c:
-			default:
-			}
-		}
-	}
+	changes := make(latest, 1)
 	filter := &tableFilter{table: table}
 	err := follow(ctx, unix.NETLINK_NETFILTER, []uint{unix.NFNLGRP_NFTABLES}, func(m syscall.NetlinkMessage) {
 		if c, ok := filter.take(m); ok {
-			tell(c)
+			changes.tell(c)
 		}
-	}, func() { tell(change{}) })
+	}, changes)
 	if err != nil {
 		return nil, fmt.Errorf("watch the firewall's tables: %w", err)
 	}
-	groups := []uint{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_LINK}
-	err = follow(ctx, unix.NETLINK_ROUTE, groups, func(m syscall.NetlinkMessage) {
-		switch m.Header.Type {
-		case unix.RTM_DELRULE, unix.RTM_DELROUTE, unix.RTM_NEWRULE, unix.RTM_DELLINK:
-			tell(change{})
-		}
-	}, func() { tell(change{}) })
-	if err != nil {
-		return nil, fmt.Errorf("watch the policy routes: %w", err)
-	}
-	return changes, nil
+	return changes, followRoutes(ctx, changes)
 }
 
-// follow reads what the kernel tells of groups until ctx ends. When it has told more than was read, missed is called.
-func follow(ctx context.Context, protocol int, groups []uint, take func(syscall.NetlinkMessage), missed func()) error {
+// watchRoutes tells of changes to policy routes alone, which needs no privilege.
+func watchRoutes(ctx context.Context) (<-chan change, error) {
+	changes := make(latest, 1)
+	return changes, followRoutes(ctx, changes)
+}
+
+func followRoutes(ctx context.Context, changes latest) error {
+	groups := []uint{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_LINK}
+	err := follow(ctx, unix.NETLINK_ROUTE, groups, func(m syscall.NetlinkMessage) {
+		switch m.Header.Type {
+		case unix.RTM_DELRULE, unix.RTM_DELROUTE, unix.RTM_NEWRULE, unix.RTM_DELLINK:
+			changes.tell(change{})
+		}
+	}, changes)
+	if err != nil {
+		return fmt.Errorf("watch the policy routes: %w", err)
+	}
+	return nil
+}
+
+// latest keeps the last change that was not heard of yet: it is as many as come while nobody listens.
+type latest chan change
+
+func (l latest) tell(c change) {
+	for {
+		select {
+		case l <- c:
+			return
+		default:
+		}
+		select {
+		case <-l:
+		default:
+		}
+	}
+}
+
+// follow reads what the kernel tells of groups until ctx ends. When it has told more than was read, anything may have changed.
+func follow(ctx context.Context, protocol int, groups []uint, take func(syscall.NetlinkMessage), changes latest) error {
 	s, err := nl.Subscribe(protocol, groups...)
 	if err != nil {
 		return err
@@ -73,9 +85,9 @@ func follow(ctx context.Context, protocol int, groups []uint, take func(syscall.
 			case errors.Is(err, os.ErrClosed) || ctx.Err() != nil:
 				return
 			case errors.Is(err, unix.ENOBUFS):
-				missed()
+				changes.tell(change{})
 			case err != nil:
-				missed()
+				changes.tell(change{})
 				select {
 				case <-ctx.Done():
 				case <-time.After(time.Second):
