@@ -42,6 +42,8 @@ type applyRules struct {
 	configFlag
 	Last  bool `help:"The rules that were in force last, whatever the configuration says. Needs none." xor:"which"`
 	Start bool `help:"For the service that starts: with a broken configuration the rules that were in force last; none, if a person has removed them." xor:"which"`
+
+	Reload bool `help:"For the service that reloads: none, if a person has removed them." xor:"which"`
 }
 
 // Run applies the rules.
@@ -58,6 +60,8 @@ func (a *applyRules) Run(c *console) error {
 		return tolerateNotKept(c, err)
 	case a.Start:
 		return a.start(ctx, keeper, c)
+	case a.Reload && opened(keeper, c):
+		return nil
 	}
 	rules, err := a.rules()
 	if err != nil {
@@ -68,14 +72,8 @@ func (a *applyRules) Run(c *console) error {
 
 // start is closed unless a person has opened the way.
 func (a *applyRules) start(ctx context.Context, keeper *intercept.Keeper, c *console) error {
-	removed, err := keeper.Opened()
-	if removed != nil {
-		fmt.Fprintf(c.stderr, "kanmon: MAIL LEAVES DIRECTLY: a person has removed the rules at %s, and that holds for starts and boots. To put them in force: kanmon rules apply\n",
-			removed.At.UTC().Format(time.RFC3339))
+	if opened(keeper, c) {
 		return nil
-	}
-	if err != nil {
-		fmt.Fprintf(c.stderr, "kanmon: whether a person has removed the rules is not known: %v\n", err)
 	}
 	rules, wrong := a.rules()
 	if wrong == nil {
@@ -87,7 +85,7 @@ func (a *applyRules) start(ctx context.Context, keeper *intercept.Keeper, c *con
 	kept, err := keeper.ApplyLast(ctx)
 	if errors.Is(err, intercept.ErrNothingKept) {
 		show(c.stderr, wrong)
-		fmt.Fprintln(c.stderr, "kanmon: no rules are in force, and none were before: port 25 is not intercepted. Correct what is said above, then: systemctl restart kanmon-rules")
+		fmt.Fprintln(c.stderr, "kanmon: the rules are not in force, and none were before: mail may leave directly. Correct what is said above, then: systemctl restart kanmon-rules")
 		return errShown
 	}
 	show(c.stderr, wrong)
@@ -97,6 +95,19 @@ func (a *applyRules) start(ctx context.Context, keeper *intercept.Keeper, c *con
 	fmt.Fprintf(c.stderr, "kanmon: THE RULES THAT WERE IN FORCE LAST (of %s) ARE IN FORCE AGAIN, not those of the configuration above. "+
 		"Correct it, then: systemctl reload kanmon-rules. To let mail leave directly: kanmon rules remove\n", kept.Applied.UTC().Format(time.RFC3339))
 	return nil
+}
+
+// opened says so where a person has removed the rules: no service puts them back.
+func opened(keeper *intercept.Keeper, c *console) bool {
+	removed, err := keeper.Opened()
+	if removed != nil {
+		fmt.Fprintf(c.stderr, "kanmon: MAIL LEAVES DIRECTLY: a person has removed the rules at %s, and that holds for starts and boots. To put them in force: kanmon rules apply\n",
+			removed.At.UTC().Format(time.RFC3339))
+	}
+	if err != nil {
+		fmt.Fprintf(c.stderr, "kanmon: whether a person has removed the rules is not known: %v\n", err)
+	}
+	return removed != nil
 }
 
 // holdRules puts the rules in force that were last, where a kanmon that manages them itself cannot start: mail waits, and does not leave

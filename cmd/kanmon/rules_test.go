@@ -140,7 +140,7 @@ func TestRulesStartWithThoseInForceLast(t *testing.T) {
 func TestRulesStartFailsWhereNoneWereBefore(t *testing.T) {
 	f := newFirewall(t)
 	f.configure(brokenRules)
-	mustSay(t, f.kanmon(1, "rules", "apply", "--start", "--config", f.config), "kanmon.toml:1:", "no rules are in force", "systemctl restart kanmon-rules")
+	mustSay(t, f.kanmon(1, "rules", "apply", "--start", "--config", f.config), "kanmon.toml:1:", "none were before", "systemctl restart kanmon-rules")
 	f.mustHave("")
 	mustSay(t, f.kanmon(1, "rules", "apply", "--last"), "no rules are kept")
 	f.kanmon(0, "rules", "remove")
@@ -153,8 +153,10 @@ func TestRulesStartNeverActsAgainstAPerson(t *testing.T) {
 	f.kanmon(0, "rules", "apply", "--config", f.config)
 	f.kanmon(0, "rules", "remove")
 	for range 2 {
-		mustSay(t, f.kanmon(0, "rules", "apply", "--start", "--config", f.config), "MAIL LEAVES DIRECTLY", "kanmon rules apply")
-		f.mustHave("")
+		for _, service := range []string{"--start", "--reload"} {
+			mustSay(t, f.kanmon(0, "rules", "apply", service, "--config", f.config), "MAIL LEAVES DIRECTLY", "kanmon rules apply")
+			f.mustHave("")
+		}
 	}
 	f.kanmon(0, "rules", "apply", "--config", f.config)
 	f.mustHave("10.20.0.0/16")

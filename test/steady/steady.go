@@ -25,7 +25,7 @@ const Pace = 20 * time.Millisecond
 // patience is how long the MSA waits for each step of a session; it connects from one thread, and waits less for that.
 const (
 	patience     = 5 * time.Second
-	dialPatience = 300 * time.Millisecond
+	dialPatience = time.Second
 )
 
 // A Tally is what became of mail in a step.

@@ -46,6 +46,7 @@ var steps = []step{
 
 	{name: "rules remove, with a broken configuration", do: removeBroken, person: true, behind: steady.Directly},
 	{name: "nftables restarts, rules removed", do: systemctl("restart", "nftables"), person: true, behind: steady.Directly},
+	{name: "kanmon-rules reloads and restarts, rules removed", do: reloadRemoved, person: true, behind: steady.Directly},
 	{name: "boot, rules removed", do: boot, person: true, behind: steady.Directly},
 	{name: "rules apply --last", do: applyLast, person: true, behind: steady.Waits},
 	{name: "kanmon-rules stops, with a broken configuration", do: systemctl("stop", "kanmon-rules"), person: true, behind: steady.Directly},
@@ -147,6 +148,16 @@ func removeBroken(r *rig) error {
 	}
 	time.Sleep(2 * soon) // the guard has had its time
 	return err
+}
+
+// reloadRemoved: no service acts against a person.
+func reloadRemoved(r *rig) error {
+	for _, verb := range []string{"reload", "restart"} {
+		if _, err := r.machine.run("systemctl", verb, "kanmon-rules"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func applyLast(r *rig) error {
