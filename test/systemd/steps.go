@@ -40,6 +40,11 @@ var steps = []step{
 	{name: "kanmon-rules restarts", do: systemctl("restart", "kanmon-rules")},
 	{name: "kanmon-rules reloads", do: systemctl("reload", "kanmon-rules")},
 
+	{name: "kanmon reloads, and the rules with it", do: reloadWhole},
+	{name: "kanmon does not reload a broken configuration", do: reloadBroken},
+	{name: "kanmon starts without a sending IP", do: startWithout},
+	{name: "kanmon restarts, broken for 15 seconds", do: restartBroken},
+
 	{name: "a broken configuration is not reloaded", do: breakAndReload},
 	{name: "boot with a broken configuration", do: boot, behind: steady.Waits},
 	{name: "the configuration is mended", do: mend},
