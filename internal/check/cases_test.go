@@ -186,6 +186,16 @@ func hostRows() []row {
 		},
 		{id: "source-filtered", name: "strict rp_filter at the MSAs", doc: in(edited(plain, "10.20.0.0/16", "10.30.0.0/16"), "interfaces = ['eth1']"), want: "packets from 10.30.0.0/16 that come in by eth1 are dropped (net.ipv4.conf.eth1.rp_filter = 1), since the way back leads by eth0", good: in(plain, "interfaces = ['eth1']")},
 		{
+			id: "source-filtered", name: "the same addresses on two wires", doc: acme + "[[tenant]]\nname = 'wire'\nlisten_port = 10031\ninterfaces = ['eth1']\n", want: "tenant[1].interfaces: packets from 10.20.0.0/16 that come in by eth1 are dropped (net.ipv4.conf.eth1.rp_filter = 1), since the way back leads by eth2",
+			host: func(r *rig) {
+				r.net.links = append(r.net.links, Interface{Name: "eth2", Addresses: prefixesOf("10.20.0.1/16")})
+			},
+			good: acme + "[[tenant]]\nname = 'wire'\nlisten_port = 10031\ninterfaces = ['eth1']\n", goodHost: func(r *rig) {
+				r.net.links = append(r.net.links, Interface{Name: "eth2", Addresses: prefixesOf("10.20.0.1/16")})
+				r.proc("sys/net/ipv4/conf/eth1/rp_filter", "2\n")
+			},
+		},
+		{
 			id: "bridge-netfilter", name: "bridge", doc: plain, want: "net.bridge.bridge-nf-call-iptables: 1, and mail of 10.20.0.0/16 comes in by the bridge eth1", host: func(r *rig) {
 				r.net.link("eth1").Kind = "bridge"
 				r.proc("sys/net/bridge/bridge-nf-call-iptables", "1\n")

@@ -124,6 +124,19 @@ func TestStrictReversePathIsTheKernels(t *testing.T) {
 	})
 }
 
+// Two wires with the same addresses: the kernel itself drops what comes in by the second.
+func TestStrictReversePathOfAWireIsTheKernels(t *testing.T) {
+	inGateway(t, func(g *gateway) {
+		doc := acme + "[[tenant]]\nname = 'wire'\nlisten_port = 10031\ninterfaces = ['eth2']\n"
+		g.run("ip address add 10.20.0.1/16 dev eth2 metric 9")
+		g.run("echo 1 > /proc/sys/net/ipv4/conf/eth2/rp_filter")
+		g.apply(doc)
+		g.want(doc, "source-filtered", "packets from 10.20.0.0/16 that come in by eth2 are dropped (net.ipv4.conf.eth2.rp_filter = 1), since the way back leads by eth1")
+		g.run("echo 2 > /proc/sys/net/ipv4/conf/eth2/rp_filter")
+		g.want(doc, "", "")
+	})
+}
+
 // trouble-O10: a rule of the host gives mail another address. nft itself lists the rules here.
 func TestMasqueradeIsSeenInTheKernelsRules(t *testing.T) {
 	const table = "table ip nat { chain post { type nat hook postrouting priority srcnat; "

@@ -161,18 +161,38 @@ func (c *checker) reversePaths() {
 	for _, name := range in.Interfaces {
 		links = append(links, c.named(name)...)
 	}
-	if len(links) == 0 {
+	for i, source := range in.Sources {
+		c.strictSources(fmt.Sprintf("intercept.sources[%d]", i), source, links)
+	}
+	for i, t := range c.Config.Tenants {
+		links = nil
+		for _, name := range t.Interfaces {
+			links = append(links, c.named(name)...)
+		}
+		for j, source := range t.Sources {
+			c.strictSources(fmt.Sprintf("tenant[%d].sources[%d]", i, j), source, links)
+		}
+		// Wires of their own may have the same addresses as others.
+		for _, l := range links {
+			for _, network := range l.global(false) {
+				c.strictSources(fmt.Sprintf("tenant[%d].interfaces", i), network.Masked(), []*Interface{l})
+			}
+		}
+	}
+}
+
+// strictSources: the way back to a network leads by none of the interfaces that its packets come in by.
+func (c *checker) strictSources(key string, network netip.Prefix, links []*Interface) {
+	if len(links) == 0 || network.Addr().Is6() {
 		return
 	}
-	for i, source := range in.Sources {
-		back := c.toward(source)
-		if back == nil || source.Addr().Is6() || slices.Contains(links, back) {
-			continue
-		}
-		for _, l := range links {
-			if n, file := c.Host.effective(l.Name, "rp_filter"); n == 1 {
-				c.find(sourceFiltered, fmt.Sprintf("intercept.sources[%d]", i), fmt.Sprintf("packets from %s that come in by %s are dropped (%s = 1), since the way back leads by %s", source, l.Name, dotted(file), back.Name), "sysctl -w net.ipv4.conf."+l.Name+".rp_filter=2")
-			}
+	back := c.toward(network)
+	if back == nil || slices.Contains(links, back) {
+		return
+	}
+	for _, l := range links {
+		if n, file := c.Host.effective(l.Name, "rp_filter"); n == 1 {
+			c.find(sourceFiltered, key, fmt.Sprintf("packets from %s that come in by %s are dropped (%s = 1), since the way back leads by %s", network, l.Name, dotted(file), back.Name), "sysctl -w net.ipv4.conf."+l.Name+".rp_filter=2")
 		}
 	}
 }
