@@ -6,6 +6,7 @@ set -e
 
 case $1 in
 remove | 0)
+	rm -rf /run/kanmon /run/kanmon-rules
 	echo "kanmon: these stay: /etc/kanmon (configuration), /var/lib/kanmon* (state), /var/log/kanmon (records of who wrote to whom)."
 	;;
 purge)

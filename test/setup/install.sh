@@ -4,8 +4,8 @@
 #   test/setup/install.sh          what `make test` and `make demo` need
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
-#   test/setup/install.sh packages only what `make test-packages` judges packages with
 #   test/setup/install.sh systemd  and the Debian that `make test-systemd` boots
+#   test/setup/install.sh packages only that Debian, and what `make test-packages` judges packages with
 #
 # The host stays as it is. Only plain tools (nftables, iproute2, openssl, ca-certificates) are installed, and only
 # where they are missing. Servers never are: installing Postfix would remove the host's own MTA, and every server
@@ -30,7 +30,7 @@ main() {
 	"") ;;
 	bench) groups="lab bench" ;;
 	mtas) groups="lab mtas" ;;
-	packages) groups="judges" ;;
+	packages) groups="systemd judges" ;;
 	systemd) groups="lab systemd" ;;
 	*) die "unknown group \"$1\"; known: bench, mtas, packages, systemd" ;;
 	esac

@@ -33,30 +33,18 @@ type machine struct {
 	boots   int
 }
 
-// base is where test/setup/install.sh makes the root folder.
-func base() string {
-	cache := os.Getenv("KANMON_TEST_CACHE")
-	if cache == "" {
-		dir := os.Getenv("XDG_CACHE_HOME")
-		if dir == "" {
-			dir = "/var/cache"
-		}
-		cache = filepath.Join(dir, "kanmon-test")
-	}
-	return filepath.Join(cache, "debian12")
-}
-
 // newMachine lays a file system in memory over the base.
 func newMachine(host *netlab.Host) (*machine, error) {
-	if _, err := os.Stat(filepath.Join(base(), "made-of")); err != nil {
-		return nil, fmt.Errorf("there is no Debian to boot: run test/setup/install.sh systemd (%w)", err)
+	base, err := netlab.Debian()
+	if err != nil {
+		return nil, err
 	}
 	m := &machine{host: host, root: filepath.Join(host.Dir, "root")}
 	var errs []error
 	for _, dir := range []string{"root", "upper", "work"} {
 		errs = append(errs, os.Mkdir(filepath.Join(host.Dir, dir), 0o755))
 	}
-	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base(), filepath.Join(host.Dir, "upper"), filepath.Join(host.Dir, "work"))
+	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, filepath.Join(host.Dir, "upper"), filepath.Join(host.Dir, "work"))
 	errs = append(errs, host.Do(func() error { return unix.Mount("overlay", m.root, "overlay", 0, options) }))
 	return m, errors.Join(errs...)
 }

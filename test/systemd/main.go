@@ -7,7 +7,9 @@
 // It needs root, and the root folder that `test/setup/install.sh systemd` makes; `make test-systemd` sees to it. Nothing of it touches
 // the host.
 //
-// For the steps see steps.go; each is a function of the rig, and more can be added to the list there.
+// At last the package: installed, configured, upgraded, removed and purged while mail goes.
+//
+// For the steps see steps.go and package.go; each is a function of the rig, and more can be added to the lists there.
 package main
 
 import (
@@ -23,7 +25,8 @@ import (
 )
 
 func main() {
-	mode := flag.String("mode", "", `"redirect" or "tproxy" alone`)
+	mode := flag.String("mode", "", `"redirect", "tproxy" or "package" alone`)
+	packages := flag.String("packages", "build/systemd", "the `folder` of two packages, in older and newer")
 	program := flag.String("kanmon", "", "another kanmon than this one, to see what it does")
 	only := flag.String("only", "", "stop behind the step of this name")
 	code, done := netlab.Isolate()
@@ -33,7 +36,7 @@ func main() {
 	flag.Parse()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
-	modes := []string{"tproxy", "redirect"}
+	modes := []string{"tproxy", "redirect", "package"}
 	if *mode != "" {
 		modes = []string{*mode}
 	}
@@ -42,7 +45,7 @@ func main() {
 	go func() {
 		var errs []error
 		for _, mode := range modes {
-			errs = append(errs, try(mode, *program, *only))
+			errs = append(errs, try(mode, *program, *packages, *only))
 		}
 		ended <- errors.Join(errs...)
 	}()
@@ -61,14 +64,17 @@ func main() {
 }
 
 // try runs all steps in one mode.
-func try(mode, program, only string) (err error) {
-	r, err := newRig(mode, program)
+func try(mode, program, packages, only string) (err error) {
+	if mode != "package" {
+		packages = ""
+	}
+	r, err := newRig(mode, program, packages)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	fmt.Printf("\n%s\n\n%s\n", mode, header)
-	for _, s := range steps {
+	for _, s := range r.steps() {
 		if s.mode != "" && s.mode != mode {
 			continue
 		}

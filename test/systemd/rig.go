@@ -28,6 +28,7 @@ type step struct {
 	do   func(*rig) error
 
 	person bool        // a person opens the way
+	calm   bool        // no mail is refused
 	thief  bool        // another program may: for two seconds at most, and the guard's log tells
 	behind steady.Fate // what becomes of mail when the step is over
 }
@@ -39,16 +40,17 @@ type rig struct {
 	machine *machine
 	mail    *steady.Sender
 	program string
-	logged  int // lines of the guard's log that were seen
+	debs    string // folder of the packages; "": kanmon is installed by hand
+	logged  int    // lines of the guard's log that were seen
 	errs    []error
 }
 
-func newRig(mode, program string) (*rig, error) {
+func newRig(mode, program, debs string) (*rig, error) {
 	lab, err := netlab.New("systemd-" + mode)
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{mode: mode, lab: lab, program: program}
+	r := &rig{mode: mode, lab: lab, program: program, debs: debs}
 	if r.program == "" {
 		r.program = netlab.Program()
 	}
@@ -57,6 +59,9 @@ func newRig(mode, program string) (*rig, error) {
 		r.machine, err = newMachine(world.Gateway)
 	}
 	if err == nil {
+		err = r.prepare()
+	}
+	if err == nil && debs == "" {
 		err = r.install()
 	}
 	if err == nil {
@@ -108,6 +113,9 @@ func (r *rig) take(s step) error {
 		complain("mail went directly for %v", t.Open())
 	case t.Direct > 0 && !told:
 		complain("%d mails went directly, and the guard's log does not tell", t.Direct)
+	}
+	if s.calm && t.Refused > 0 {
+		complain("%d tries were refused", t.Refused)
 	}
 	if lost > 0 {
 		complain("%d mails are lost", lost)
@@ -162,6 +170,19 @@ func (r *rig) explain() {
 	}
 }
 
+// prepare makes the machine's network, and keeps what a package has enabled from starting before a step wants it; a firewall that lets
+// everything pass is enough to see it flush.
+func (r *rig) prepare() error {
+	m := r.machine
+	return errors.Join(
+		m.write("/etc/systemd/system/network-up.service", networkUp, 0o644),
+		m.link("/etc/systemd/system/network-up.service", "/etc/systemd/system/multi-user.target.wants/network-up.service"),
+		m.unlink("/etc/systemd/system/multi-user.target.wants/firewalld.service"),
+		m.unlink("/etc/systemd/system/sysinit.target.wants/nftables.service"),
+		m.replace("/etc/firewalld/firewalld.conf", "DefaultZone=public", "DefaultZone=trusted"),
+	)
+}
+
 // install puts kanmon on the machine by hand, as the pages say: program, units, user, configuration.
 func (r *rig) install() error {
 	m := r.machine
@@ -174,14 +195,10 @@ func (r *rig) install() error {
 			errs = append(errs, m.copy(file, filepath.Join(to, filepath.Base(file)), 0o644))
 		}
 	}
-	errs = append(errs, m.write("/etc/systemd/system/network-up.service", networkUp, 0o644), m.link("/etc/systemd/system/network-up.service", "/etc/systemd/system/multi-user.target.wants/network-up.service"))
 	wants := "/etc/systemd/system/multi-user.target.wants"
 	for _, unit := range []string{"kanmon-rules.service", "kanmon.service"} {
 		errs = append(errs, m.link("/etc/systemd/system/"+unit, filepath.Join(wants, unit)))
 	}
-	// What a package has enabled starts when a step wants it; a firewall that lets everything pass is enough to see it flush.
-	errs = append(errs, m.unlink("/etc/systemd/system/multi-user.target.wants/firewalld.service"), m.unlink("/etc/systemd/system/sysinit.target.wants/nftables.service"),
-		m.replace("/etc/firewalld/firewalld.conf", "DefaultZone=public", "DefaultZone=trusted"))
 	if r.mode == "tproxy" {
 		errs = append(errs, m.link("/etc/systemd/system/kanmon.socket", "/etc/systemd/system/sockets.target.wants/kanmon.socket"))
 	}
@@ -204,6 +221,10 @@ ExecStart=/sbin/ip link set msa1 up
 
 // config is what the operator has written.
 func (r *rig) config() string {
+	mode := r.mode
+	if r.debs != "" {
+		mode = "redirect"
+	}
 	return fmt.Sprintf(`hostname = "gateway.example"
 
 [intercept]
@@ -220,7 +241,7 @@ ehlo    = "out10.example"
 
 [admin]
 socket = "/run/kanmon/admin.sock"
-`, r.mode)
+`, mode)
 }
 
 // source is the folder of kanmon's source.

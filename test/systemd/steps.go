@@ -60,6 +60,14 @@ var steps = []step{
 	{name: "boot with nftables, firewalld, networkd enabled", do: bootWithAll, thief: true},
 }
 
+// steps gives what is tried on this machine.
+func (r *rig) steps() []step {
+	if r.debs != "" {
+		return packageSteps
+	}
+	return steps
+}
+
 func systemctl(args ...string) func(*rig) error {
 	return command(append([]string{"systemctl"}, args...)...)
 }
