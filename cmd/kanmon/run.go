@@ -100,8 +100,8 @@ func (r *runCommand) reload(d running, s *signals, log *slog.Logger, level *slog
 		err = d.Reload(s.stop, cfg)
 	}
 	if err != nil {
-		log.Error("not reloaded, everything stays as it was", "file", r.Config, "error", err)
-		return errors.Join(fmt.Errorf("not reloaded, everything stays as it was: %w", err), reopen(d, log))
+		log.Error("not reloaded; still running with the old configuration", "file", r.Config, "error", err)
+		return errors.Join(fmt.Errorf("not reloaded; still running with the old configuration: %w", err), reopen(d, log))
 	}
 	level.Set(cfg.Log.Level.Slog())
 	return reopen(d, log)

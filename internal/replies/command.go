@@ -2,7 +2,7 @@ package replies
 
 const (
 	notMail  = "There is none, or it goes on."
-	software = "Nothing, if a person typed it; else the sending software is wrong."
+	software = "Nothing if somebody typed it; else look at the sending software."
 )
 
 var outOfPlace = []Code{{503, "5.5.1"}}
@@ -12,9 +12,13 @@ var ofCommand = &Section{
 	About: "Commands that kanmon answers without the MX. A mail server in order sees few of them.",
 }
 
-// command adds a reply that nobody has to do anything about.
+// command adds a reply that nobody has to do anything about, but for software that nobody has typed for.
 func command(name string, codes []Code, text, happened string) *Entry {
-	return ofCommand.add(Entry{Name: name, Codes: codes, Text: text, Happened: happened, Mail: notMail, Postmaster: software, Operator: nothing})
+	postmaster := software
+	if codes[0].Code < 400 {
+		postmaster = nothing
+	}
+	return ofCommand.add(Entry{Name: name, Codes: codes, Text: text, Happened: happened, Mail: notMail, Postmaster: postmaster, Operator: nothing})
 }
 
 // Replies to commands.

@@ -6,7 +6,7 @@ func failing(enhanced string) []Code { return []Code{{421, enhanced}, {451, enha
 const (
 	retried    = "; your mail stays queued and is retried"
 	perhaps    = "so it may have been delivered; it stays queued and is retried"
-	mayBeTwice = "Stays in the MSA's queue. If the MX took it, the recipient gets it twice; SMTP cannot avoid that (RFC 1047)."
+	mayBeTwice = "Queued. If the MX took it, the recipient gets it twice; SMTP cannot avoid that (RFC 1047)."
 	seeMX      = "The records have what the MX said, and when. If other destinations are fine, the trouble is theirs."
 	seeTLS     = "`kanmon mx ADDRESS` shows what is known of the TLS of this MX."
 	seeIPs     = "`kanmon ip list` says which sending IP is suspended where, since when and why."
@@ -38,7 +38,7 @@ var (
 		Happened:   "This host has none of the sending IPs that this mail may leave from: they were removed, or their interface is down, or another gateway has them.",
 		Mail:       staysQueued,
 		Postmaster: nothing,
-		Operator:   seeIPs + " It shows them as absent, and why. Give the host its addresses back (`ip address add`); kanmon uses them at once.",
+		Operator:   "`kanmon ip list` shows them as absent, and why. Give the host its addresses back (`ip address add`); kanmon uses them at once.",
 	})
 	PortsUsedUp = ofDestination.add(Entry{
 		Name: "ports-used-up", Codes: []Code{{451, "4.4.5"}, {421, "4.4.5"}}, Text: "too many connections to this destination at present; your mail stays queued and is retried; no action needed",

@@ -67,8 +67,9 @@ const head = `# Replies that kanmon itself gives
 Look here when a mail server's log or a bounce has a reply with ` + "`kanmon:`" + ` behind its codes. Every other reply is the MX's own, as it gave it.
 This page is for the postmaster of the mail server (the MSA) and for kanmon's operator; it is written from kanmon's own table, so it has all of them.
 
-- A reply that begins with 4 is temporary: the mail stays in the MSA's queue, and the MSA tries again by itself. kanmon has no queue and loses nothing.
-- A reply that begins with 5 is final: the MSA returns the mail to its sender.
+- A reply that begins with 4 is temporary: the mail stays **queued** in the MSA, which tries again by itself. It is returned when it has waited too long there, five days as a rule. kanmon has no queue
+  and loses nothing.
+- A reply that begins with 5 is final: the MSA **returns** the mail to its sender.
 - Words in capitals stand for what is filled in. If the operator has set ` + "`hostname`" + `, the text ends in that name in brackets.
 - **Who gave a reply, and why**, the operator finds in the records by the session and the time: ` + "`local: true`" + ` marks kanmon's own replies, ` + "`decision`" + ` lines have the rule and its numbers.
 

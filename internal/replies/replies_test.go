@@ -73,7 +73,7 @@ func TestTextsAreForStrangers(t *testing.T) {
 		if final && strings.Contains(e.Text, "queued") {
 			t.Errorf("%s is final, and says that the mail waits: %q", e.Name, e.Text)
 		}
-		if final && strings.HasPrefix(e.Mail, "Stays") {
+		if final && strings.HasPrefix(e.Mail, "Queued") {
 			t.Errorf("%s is final, and says of the mail: %q", e.Name, e.Mail)
 		}
 	}

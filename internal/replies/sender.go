@@ -2,8 +2,8 @@ package replies
 
 // What more than one entry has to say.
 const (
-	staysQueued = "Stays in the MSA's queue, which tries again by itself; it bounces when it has waited too long there, five days as a rule."
-	isReturned  = "The MSA returns it to its sender at once."
+	staysQueued = "Queued: the MSA tries again by itself."
+	isReturned  = "Returned to its sender by the MSA."
 	nothing     = "Nothing."
 	limitReach  = "Look at the limit and its use: `kanmon tenant show TENANT`, `kanmon account show ACCOUNT`. Give more room by `kanmon tenant limit` or `kanmon account limit`, or in the configuration, if the mail is legitimate."
 )
@@ -19,7 +19,7 @@ var ofSender = &Section{
 var (
 	Blocked = ofSender.add(Entry{
 		Name: "blocked", Codes: []Code{{451, "4.7.1"}}, Text: "%s is blocked by this mail service%s; your mail stays queued; contact the service's support", Holds: []string{"SENDING", " until TIME"},
-		Happened:   "You have blocked the account or the tenant (`kanmon account block`, `kanmon tenant block`), or a limit with `action = \"block\"` has. SENDING is \"sending from this account\" or \"your organisation's mail\". A block with an end names its time, in UTC.",
+		Happened:   "The operator has blocked the account or the tenant (`kanmon account block`, `kanmon tenant block`), or a limit with `action = \"block\"` has. SENDING is \"sending from this account\" or \"sending from your organisation\". A block with an end names its time, in UTC.",
 		Mail:       staysQueued + " It passes as soon as the block ends.",
 		Postmaster: "Ask the mail service why. Look whether the account's password is known to others, and what waits in the queue under its name, before that is sent.",
 		Operator:   "`kanmon account explain ACCOUNT` says who blocked it, when and why; `kanmon account unblock` lifts the block.",
@@ -42,7 +42,7 @@ var (
 	LimitReached = ofSender.add(Entry{
 		Name: "limit", Codes: deferOrReject, Text: "sending limit reached for %s: %s (limit %q); %s", Holds: []string{"SENDER", "500 messages per hour", "NAME", "retry in TIME"},
 		Happened:   "A `[[sender_limit]]` is used up. SENDER is \"this account\", \"your organisation\", \"your organisation at this receiver\" or \"this receiver\".",
-		Mail:       "451: " + staysQueued + " 550 (`action = \"reject\"`): " + isReturned,
+		Mail:       "451: queued. 550 (`action = \"reject\"`): returned.",
 		Postmaster: "451: nothing; the rest goes out by itself. 550: send it again later. If this happens often, ask the mail service for more, or look who sends so much.",
 		Operator:   limitReach,
 	})
