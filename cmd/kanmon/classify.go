@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
+	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
 
@@ -58,8 +59,21 @@ func (k *classifyCommand) Run(c *console) error {
 	if k.JSON {
 		return classifyLines(rules, query, c.stdin, c.stdout)
 	}
+	if own := replies.Find(k.Reply); own != nil {
+		explainOwn(c.stdout, own)
+		return nil
+	}
 	explain(c.stdout, rules.Classify(query))
 	return nil
+}
+
+// explainOwn writes what docs/replies.md says of a reply of kanmon's own: no receiver has given it.
+func explainOwn(w io.Writer, e *replies.Entry) {
+	for _, row := range [][2]string{
+		{"own", e.Name + ": kanmon itself gives this reply, not a receiver"}, {"because", e.Happened}, {"mail", e.Mail}, {"tenant", e.Postmaster}, {"do", e.Operator},
+	} {
+		fmt.Fprintf(w, "%-8s %s\n", row[0], row[1])
+	}
 }
 
 // explain writes a verdict for humans.

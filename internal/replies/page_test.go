@@ -70,6 +70,7 @@ This page is for the postmaster of the mail server (the MSA) and for kanmon's op
 - A reply that begins with 4 is temporary: the mail stays **queued** in the MSA, which tries again by itself. It is returned when it has waited too long there, five days as a rule. kanmon has no queue
   and loses nothing.
 - A reply that begins with 5 is final: the MSA **returns** the mail to its sender.
+- ` + "`kanmon classify 'REPLY'`" + ` finds the row of a reply that you have from a log or a bounce.
 - Words in capitals stand for what is filled in. If the operator has set ` + "`hostname`" + `, the text ends in that name in brackets.
 - **Who gave a reply, and why**, the operator finds in the records by the session and the time: ` + "`local: true`" + ` marks kanmon's own replies, ` + "`decision`" + ` lines have the rule and its numbers.
 

@@ -3,6 +3,7 @@ package replies
 import (
 	"bytes"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -105,6 +106,28 @@ func (s Said) Reply(host string) smtp.Reply {
 		text = Mark + text
 	}
 	return smtp.NewReply(s.code.Code, s.code.Enhanced, text)
+}
+
+// Find gives the entry that a kanmon has said, from the whole reply as somebody has it from a log or a bounce; nil if it is none of this version.
+func Find(reply string) *Entry {
+	if !IsOwn([]byte(reply)) {
+		return nil
+	}
+	_, text, _ := strings.Cut(reply, Mark)
+	for _, s := range Catalogue() {
+		for _, e := range s.Entries {
+			if !e.Bare && e.pattern().MatchString(strings.TrimSpace(text)) {
+				return e
+			}
+		}
+	}
+	return nil
+}
+
+// pattern finds the text of an entry, whatever it is filled with, also with the name of the gateway behind it.
+func (e *Entry) pattern() *regexp.Regexp {
+	text := strings.NewReplacer("%s", ".*", "%q", `".*"`).Replace(regexp.QuoteMeta(e.Text))
+	return regexp.MustCompile(`^` + text + `( \([^ ]*\))?$`)
 }
 
 // IsOwn reports whether a reply is a kanmon's: another one's, where it comes from an MX. That is no evidence of anybody's conduct. It is

@@ -156,6 +156,21 @@ func looksLikeReply(lit string) bool {
 		len(text) > 6 && strings.ContainsAny(text[:1], "245") && strings.Trim(text[:3], "0123456789") == "" && text[3] == ' ' && text[5] == '.' && text[4] == text[0]
 }
 
+// A reply from a log or a bounce is found again, filled in and with the name of the gateway.
+func TestARepliesEntryIsFound(t *testing.T) {
+	for _, e := range entries() {
+		for _, host := range []string{"", "gw.example.jp"} {
+			reply := e.Say(e.Holds...).Reply(host)
+			if got := Find(string(reply.AppendRaw(nil))); got != e && !e.Bare {
+				t.Errorf("%s (%q): found %+v", e.Name, host, got)
+			}
+		}
+	}
+	if e := Find("550 5.1.1 no such user"); e != nil {
+		t.Errorf("an MX's own is %s", e.Name)
+	}
+}
+
 // Another kanmon's reply is known by its form, not by what an MX repeats.
 //
 // law: I20
