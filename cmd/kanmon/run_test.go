@@ -91,7 +91,7 @@ func TestReloadIsAnsweredInTurn(t *testing.T) {
 			ended <- r.serve(d, s, slog.New(slog.DiscardHandler), &slog.LevelVar{})
 		}()
 		write("colour = 'blue'\n")
-		if err := s.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "everything stays as it was") || !strings.Contains(err.Error(), "colour: unknown key") {
+		if err := s.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "still running with the old configuration") || !strings.Contains(err.Error(), "colour: unknown key") {
 			t.Errorf("a wrong file: %v", err)
 		}
 		write("")
