@@ -18,6 +18,7 @@ const (
 // steps are tried one after the other, on one machine.
 var steps = []step{
 	{name: "boot", do: boot},
+	{name: "orders, a backup, a restore", do: operate},
 
 	// Debian's /etc/nftables.conf begins with "flush ruleset".
 	{name: "nftables starts", do: systemctl("start", "nftables"), thief: true},
