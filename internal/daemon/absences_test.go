@@ -148,7 +148,7 @@ func TestAbsentIPsComeAndGo(t *testing.T) {
 		w, kernel := newShutOutWorld(t, twoIPs+"floating = true\n"), newFakeKernel()
 		var told bytes.Buffer
 		w.absences.log, w.absences.kernel = slog.New(slog.NewTextHandler(&told, nil)), kernel.kernel()
-		d := &Daemon{book: w.book, absences: w.absences, current: &generation{sendingIPs: []netip.Addr{first, second}, providers: w.providers}}
+		d := &Daemon{cfg: &config.Config{}, book: w.book, absences: w.absences, current: &generation{sendingIPs: []netip.Addr{first, second}, providers: w.providers}}
 		o := &operator{d}
 		w.absences.of(configOf(t, twoIPs+"floating = true\n"))
 		defer w.absences.close()

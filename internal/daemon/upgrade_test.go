@@ -85,6 +85,9 @@ func TestAnOlderKanmonLeavesTheDatabaseAlone(t *testing.T) {
 		}
 		change(t, file, "PRAGMA journal_mode(DELETE)")
 		have, err := backup.Schemas(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if after, err := os.ReadFile(file); err != nil || len(after) != len(before) || have[part] != 99 {
 			t.Errorf("%s: the file has changed: %v, %v", key, have, err)
 		}

@@ -2,11 +2,13 @@ package egress
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +32,14 @@ func newNetwork(t *testing.T, addresses ...string) {
 	for _, args := range commands {
 		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 			t.Fatalf("ip %v: %v: %s", args, err, out)
+		}
+	}
+	for _, a := range addresses { // the kernel makes their routes a moment later
+		target := netip.MustParsePrefix(a).Addr().String()
+		for end := time.Now().Add(10 * time.Second); exec.Command("ip", "route", "get", target).Run() != nil; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("no route to %s", target)
+			}
 		}
 	}
 }
