@@ -350,7 +350,7 @@ func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {
 	var errs []error
 	for _, f := range check.Start(ctx, Site(cfg, d.host)) {
 		if f.Refuses {
-			errs = append(errs, fmt.Errorf("%s: %s", f.Where, f.What))
+			errs = append(errs, fmt.Errorf("%s: %s (%s)", f.Where, f.What, f.Cure))
 		} else {
 			d.log.Warn("configuration does not fit the host", "finding", f.ID, "where", f.Where, "problem", f.What, "fix", f.Cure)
 		}

@@ -181,7 +181,7 @@ func deliverTo(w *world, recipient string) error {
 
 // An operator who names a provider that nothing is known to be of is told so.
 func TestStandingOfNobody(t *testing.T) {
-	w := newWorld(t, listenTable+sending("out"))
+	w := newWorld(t, listenTable+sending("out")+"[standing]\nfile = 'DIR/standing.db'\n")
 	dns := newTellingDNS()
 	dns.mxs["gmail.com."] = "gmail-smtp-in.l.google.com."
 	*dns.addrs = []netip.Addr{w.mxAddr.Addr()}

@@ -29,7 +29,7 @@ var shownElsewhere = map[string]string{
 	"[intercept] sources":          "internal/daemon TestReloadRules",
 	"[intercept] interfaces":       "internal/daemon TestRules",
 	"[intercept] local":            "internal/daemon TestRules",
-	"[intercept] rules_on_stop":    "internal/daemon TestRulesAreAppliedAndKept", // read at the stop
+	"[intercept] rules_on_stop":    "internal/daemon TestRulesAreAppliedGuardedAndKept", // read at the stop
 	"[[sending_ip]] address":       "internal/daemon TestPoolsReachTheRouter",
 	"[[sending_ip]] ehlo":          "internal/daemon TestReloadLeavesSessionsAlone",
 	"[[sending_ip]] required":      "internal/daemon TestStartWithoutASendingIP",

@@ -12,7 +12,9 @@ import (
 // firstday-8, firstday-9, firstday-16
 func operate(r *rig) error {
 	const saved = "/root/saved.tar.gz"
-	alice := func(args ...string) []string { return append([]string{"runuser", "-u", "alice", "--", "kanmon"}, args...) }
+	alice := func(args ...string) []string {
+		return append([]string{"runuser", "-u", "alice", "--", "kanmon"}, args...)
+	}
 	restore := []string{"kanmon", "restore", saved, "--only", "state"}
 	units := []string{"systemctl", "stop", "kanmon.service"}
 	if r.mode == "tproxy" {
