@@ -13,7 +13,8 @@
 // Normal use:
 //
 //  1. Load the firewall rules: [Rules.Apply], or print [Rules.Text] for the operator to load.
-//  2. Fill in a [Listener], and [Listener.Open] its addresses or [Listener.Adopt] sockets that systemd opened.
+//  2. Fill in a [Listener], and [Listener.Open] its addresses or [Listener.Adopt] sockets that systemd opened. One of a dedicated port is
+//     told its interfaces by [Listener.SetWires].
 //  3. [Listener.Serve], until [Listener.Close]. Connections already handed out go on.
 //  4. [Rules.Remove] opens the direct way again.
 //

@@ -71,6 +71,7 @@ type Listener struct {
 	over      bool
 	addresses []netip.AddrPort // of Open
 	patterns  []string         // of SetWires
+	poke      chan struct{}    // they have changed
 	unbound   bool             // no socket can be bound to an interface
 	sockets   []socket
 	closed    chan struct{} // made by the first Open or Adopt
@@ -182,6 +183,7 @@ func (l *Listener) Adopt(ln net.Listener) error {
 func (l *Listener) prepare(addresses []netip.AddrPort) {
 	if l.closed == nil {
 		l.closed = make(chan struct{})
+		l.poke = make(chan struct{}, 1)
 		l.ports = make(map[uint16]struct{})
 	}
 	for _, a := range addresses {

@@ -44,6 +44,10 @@ func (l *Listener) SetWires(patterns []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.patterns = patterns
+	select {
+	case l.poke <- struct{}{}:
+	default: // nobody listens yet, or it is known already
+	}
 }
 
 // wanted gives the wires that there should be sockets for.
@@ -104,6 +108,7 @@ func (l *Listener) tendWires() {
 		select {
 		case <-l.closed:
 			return
+		case <-l.poke:
 		case <-tick.C:
 		}
 		err := l.changeWires(ctx)

@@ -1,0 +1,43 @@
+package daemon
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// A reload changes the interfaces that a tenant's port is for, and leaves the port open for those that stay.
+func TestReloadChangesTheWiresOfAPort(t *testing.T) {
+	listening := strings.Replace(listenTable, "[intercept]\n", "[intercept]\nmode = 'tproxy'\n", 1) // redirect is not for loopback addresses
+	w := newWorld(t, listening)
+	own := freePort(t)
+	tables := func(interfaces string) string {
+		return listening + fmt.Sprintf("[[tenant]]\nname = 'vlan'\nlisten_port = %d\ninterfaces = [%s]\n", own, interfaces)
+	}
+	w.daemon = w.newDaemon(w.parse(tables("'lo'")))
+	w.start()
+	answers := func() bool {
+		conn, err := net.DialTimeout("tcp", fmt.Sprintf("127.0.0.1:%d", own), time.Second)
+		if err == nil {
+			_ = conn.Close()
+		} else if !strings.Contains(err.Error(), "refused") {
+			t.Fatal(err)
+		}
+		return err == nil
+	}
+	if !answers() {
+		t.Error("the port of lo does not answer at lo")
+	}
+	for _, step := range []struct {
+		interfaces string
+		want       bool
+	}{{"'nosuch0'", false}, {"'l*'", true}} {
+		if err := w.daemon.Reload(t.Context(), w.with(tables(step.interfaces))); err != nil {
+			t.Fatal(err)
+		}
+		waitUntil(t, fmt.Sprintf("with interfaces %s the port answers: %t", step.interfaces, step.want), func() bool { return answers() == step.want })
+	}
+	w.stop()
+}
