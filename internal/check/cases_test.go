@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"errors"
+	"net/netip"
 	"time"
 
 	"kanmon/internal/intercept"
@@ -76,6 +77,11 @@ func hostRows() []row {
 		{
 			id: "sending-ip-absent", name: "floating sending IP not here", doc: edited(ips, "address = '2001:db8::10'", "address = '2001:db8::11'"),
 			want: "2001:db8::11 is not an address of this host", good: edited(ips, "address = '2001:db8::10'", "floating = true\naddress = '2001:db8::11'"),
+		},
+		{
+			id: "sending-ip-absent", name: "sending IP here by a route", doc: edited(ips, "address = '2001:db8::10'", "address = '2001:db8::11'"),
+			want: "2001:db8::11 is not an address of this host", good: edited(ips, "address = '2001:db8::10'", "address = '2001:db8::11'"),
+			goodHost: func(r *rig) { r.net.local = netip.MustParsePrefix("2001:db8::11/128") },
 		},
 		{id: "listen-absent", name: "listener not here", doc: in(plain, "listen = ['10.20.0.2:10025', '10.20.0.1:10025']"), want: "intercept.listen[0]: 10.20.0.2 is not an address of this host", good: in(plain, "listen = ['10.20.0.1:10025']")},
 		{

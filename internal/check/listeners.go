@@ -28,7 +28,7 @@ func (c *checker) addresses() {
 		} else {
 			v6++
 		}
-		if !c.has(ip.Address) && !ip.Address.IsLoopback() && !ip.Floating {
+		if !c.has(ip.Address) && !ip.Address.IsLoopback() && !ip.Floating && !c.local(ip.Address) {
 			kind := sendingIPAbsent
 			if ip.Required {
 				kind = sendingIPRequired
@@ -43,6 +43,12 @@ func (c *checker) addresses() {
 	if v6 > 0 && v4 == 0 && c.Config.Intercept.ListensFor(true) {
 		c.find(familyMissing, "sending_ip", "none is IPv4: connections to IPv4 addresses of MXs are refused", "add an IPv4 sending IP")
 	}
+}
+
+// local reports whether a route makes an address this host's own, as "ip route add local 203.0.113.0/24 dev lo" does.
+func (c *checker) local(a netip.Addr) bool {
+	route, err := c.Host.network().Route(a, netip.Addr{}, 0)
+	return err == nil && route.Local
 }
 
 // deprecated keeps the kernel from choosing the new IPv6 address for other traffic of the host.

@@ -20,6 +20,7 @@ import (
 type fakeNet struct {
 	links        []Interface
 	outOf        map[string]string // interface that mail from an address leaves by; "-": there is no route; else eth0
+	local        netip.Prefix      // that a route makes the host's own
 	rule, route  bool              // of tproxy
 	interfaceErr error
 }
@@ -41,7 +42,7 @@ func (n *fakeNet) Route(to, from netip.Addr, _ uint32) (Route, error) {
 	if out == "-" {
 		return Route{}, ErrNoRoute
 	}
-	return Route{Interface: out, Source: from}, nil
+	return Route{Interface: out, Source: from, Local: n.local.Contains(to)}, nil
 }
 
 func (n *fakeNet) PolicyRoute(bool, uint32, uint32) (rule, route bool, err error) {

@@ -350,7 +350,15 @@ func TestPortlessForgets(t *testing.T) {
 				t.Fatalf("%d are remembered", len(p.known))
 			}
 		}
-		p.exhausted(mxAddr.Addr(), first)
+		var told strings.Builder
+		p.log = slog.New(slog.NewTextHandler(&told, nil))
+		for range 1000 {
+			p.exhausted(mxAddr.Addr(), first)
+		}
+		synctest.Wait()
+		if n := strings.Count(told.String(), "no free source port toward an MX"); n == 0 || n > 30 || !strings.Contains(told.String(), "ip=203.0.113.10 mx=192.0.2.25") {
+			t.Errorf("the log has %d lines of it:\n%s", n, told.String())
+		}
 		if !p.lacks(mxAddr.Addr(), first) || p.lacks(mxAddr.Addr(), second) {
 			t.Error("it is not the way that had no port")
 		}

@@ -112,6 +112,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		cfg:         cfg,
 		rescues:     newRescues(log),
 		absences:    newAbsences(log),
+		ports:       portless{log: log},
 		patience:    usualPatience,
 		sites:       newSites(),
 		memory:      debug.SetMemoryLimit(-1),

@@ -1,19 +1,24 @@
 package daemon
 
 import (
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/share"
 )
 
 // Portless remembers, for a moment, which sending IPs had no free source port toward an MX: the kernel looks at all there are before it says so,
 // and the next sessions would have it look again. The zero value, and a nil one, are ready; all generations share one.
 type portless struct {
+	log   *slog.Logger // nil: nobody is told
 	until atomic.Int64 // Unix nanoseconds of the last one's end: hardly ever is there any
 
 	mu    sync.Mutex
 	known map[pair]time.Time
+	lines share.Lines
 }
 
 // A pair is a sending IP and an MX.
@@ -37,6 +42,13 @@ func (p *portless) exhausted(mx, sendingIP netip.Addr) {
 	}
 	p.known[pair{sendingIP, mx}] = end
 	p.until.Store(end.UnixNano())
+	if p.log == nil {
+		return
+	}
+	if left, tell := p.lines.Tell(time.Now()); tell {
+		// The log may be stuck, and nobody waits for it here.
+		go p.log.Warn("no free source port toward an MX: the other sending IPs of the pool take its mail", "ip", sendingIP, "mx", mx, "left_out", left)
+	}
 }
 
 // lacks reports whether no source port was free just now.
