@@ -48,6 +48,23 @@ func TestTimesSayTheirZone(t *testing.T) {
 	}
 }
 
+// What this host lacks stands in both lists that an operator looks at.
+//
+// firstday-7
+func TestAbsentIPIsPrinted(t *testing.T) {
+	ip := netip.MustParseAddr("203.0.113.10")
+	var list, status bytes.Buffer
+	err := printStandings(&list, []admin.Standing{{IP: ip, State: admin.Absent, Reason: "its interface is down"}})
+	fields := strings.Fields(strings.Split(list.String(), "\n")[1])
+	if err != nil || strings.Join(fields, " ") != "203.0.113.10 all absent 0 % - - - its interface is down" {
+		t.Errorf("%v:\n%s", err, list.String())
+	}
+	if err := printStatus(&status, admin.Status{Absent: []netip.Addr{ip}}); err != nil ||
+		!strings.Contains(status.String(), "203.0.113.10: no mail leaves from it, see \"kanmon ip show 203.0.113.10\"") {
+		t.Errorf("%v:\n%s", err, status.String())
+	}
+}
+
 // What an operator must know of a standing is told below the table.
 func TestNoteOfAStandingIsPrinted(t *testing.T) {
 	var out bytes.Buffer
