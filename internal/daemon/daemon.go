@@ -83,7 +83,7 @@ type Daemon struct {
 	memory     int64       // soft memory limit before Start
 	started    time.Time
 
-	mu      sync.Mutex // guards the generations, and todo
+	mu      sync.Mutex // guards the generations, todo, and cfg beside change
 	current *generation
 	todo    []string      // that the last reload has left to the operator
 	recent  []*generation // those that sessions still run in, the current one too
@@ -223,8 +223,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 	previous := d.install(next)
 	d.retire(previous)
 	d.carryOut(plan, cfg.Intercept.ManageRules)
-	todo := d.leaves(d.cfg, cfg)
-	d.cfg = cfg
+	todo := d.settle(cfg)
 	d.limitMemory()
 	d.log.Info("reloaded", "listen", d.addrs(), "sending_ips", len(cfg.SendingIPs), "sessions", d.live.Count())
 	for _, what := range todo {

@@ -142,14 +142,15 @@ func (l *lingering) close() error {
 	return errors.Join(errs...)
 }
 
-// leaves notes what a reload has left to the operator: the rules, where somebody else manages them.
-func (d *Daemon) leaves(was, will *config.Config) (todo []string) {
-	if !will.Intercept.ManageRules && !reflect.DeepEqual(Rules(was), Rules(will)) {
+// settle makes a configuration the one that holds, and notes what the reload has left to the operator: the rules, where somebody else manages
+// them.
+func (d *Daemon) settle(cfg *config.Config) (todo []string) {
+	if !cfg.Intercept.ManageRules && !reflect.DeepEqual(Rules(d.cfg), Rules(cfg)) {
 		todo = append(todo, "the firewall rules are those of the configuration before; run \"systemctl reload kanmon-rules\" or \"kanmon rules apply\"")
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.todo = todo
+	d.cfg, d.todo = cfg, todo // operators read them meanwhile
 	return todo
 }
 
