@@ -43,7 +43,7 @@ func (c *checker) rewritten(all *ruleset, key string, ip netip.Addr) {
 	if err != nil {
 		return // told elsewhere
 	}
-	p := packet{from: ip, to: far(ip), out: route.Interface, mark: c.Config.Intercept.Mark}
+	p := packet{from: ip, to: far(ip), out: route.Interface, mark: c.Config.Intercept.Mark, masqueraded: c.masqueraded(route, ip)}
 	if u, err := c.eyes(); err == nil && u != nil {
 		p.user, p.name = u.ID, u.Name
 	} else {
@@ -61,6 +61,33 @@ func (c *checker) rewritten(all *ruleset, key string, ip netip.Addr) {
 	} else {
 		c.find(sourceMaybeRewritten, key, fmt.Sprintf("a rule in %s may give what leaves from %s by %s another source address (%s); kanmon cannot tell from its conditions", where, ip, route.Interface, found.verb), cure)
 	}
+}
+
+// masqueraded gives the address that masquerade would put in the place of another one; zero: it is not known. A host with one address
+// there masquerades it by itself, which changes nothing.
+func (c *checker) masqueraded(route Route, ip netip.Addr) netip.Addr {
+	link := c.link(route.Interface)
+	if link == nil {
+		return netip.Addr{}
+	}
+	if ip.Is6() { // by the same choice that the kernel makes where no source is given (RFC 6724)
+		chosen, err := c.Host.network().Route(far(ip), netip.Addr{}, c.Config.Intercept.Mark)
+		if err != nil || chosen.Interface != route.Interface {
+			return netip.Addr{}
+		}
+		return chosen.Source
+	}
+	// The first primary one of the interface in the gateway's network, else the first of all.
+	var first netip.Addr
+	for _, p := range link.Primary {
+		if route.Gateway.IsValid() && p.Masked().Contains(route.Gateway) {
+			return p.Addr()
+		}
+		if !first.IsValid() {
+			first = p.Addr()
+		}
+	}
+	return first
 }
 
 func six(ip netip.Addr) string {

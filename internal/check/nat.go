@@ -13,6 +13,8 @@ type packet struct {
 	mark     uint32
 	user     int
 	name     string // of the user
+
+	masqueraded netip.Addr // what masquerade would make of from; zero: not known
 }
 
 // A rewrite is a rule that changes the source address.
@@ -101,11 +103,13 @@ func (w *walker) rule(rule *nftRule, reached certainty, depth int) (next certain
 			case "xt": // of iptables
 				matches, verb := foreign(value, i == len(rule.Expr)-1 && !hasVerdict(rule))
 				if at = min(at, matches); verb != "" && at != no {
-					w.note(rule, verb, at)
+					if verb != "MASQUERADE" || w.packet.masqueraded != w.packet.from {
+						w.note(rule, verb, at)
+					}
 					return after(reached, at), false
 				}
 			case "masquerade", "snat":
-				if at != no && !w.same(value) {
+				if at != no && !w.same(name, value) {
 					w.note(rule, name, at)
 				}
 				return after(reached, at), false
@@ -158,8 +162,11 @@ func (w *walker) note(rule *nftRule, verb string, sure certainty) {
 	}
 }
 
-// same reports a snat to the address that the packet has.
-func (w *walker) same(value json.RawMessage) bool {
+// same reports a verdict that gives the packet the address that it has.
+func (w *walker) same(verb string, value json.RawMessage) bool {
+	if verb == "masquerade" {
+		return w.packet.masqueraded == w.packet.from
+	}
 	var to struct{ Addr string }
 	return json.Unmarshal(value, &to) == nil && to.Addr == w.packet.from.String()
 }

@@ -2,10 +2,15 @@ package check
 
 import (
 	"context"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kanmon/internal/config"
 )
@@ -31,6 +36,7 @@ func inGateway(t *testing.T, test func(*gateway)) {
 			g.run("ip link set " + name + " up")
 		}
 		g.run("ip link set lo up")
+		g.run("ip address add 203.0.113.9/24 dev eth0")
 		g.run("ip address add 203.0.113.10/24 dev eth0")
 		g.run("ip address add 10.20.0.1/16 dev eth1")
 		g.run("ip address add 198.51.100.10/24 dev eth2")
@@ -169,17 +175,97 @@ func TestMasqueradeIsSeenInTheKernelsRules(t *testing.T) {
 		"another hook":               {`table ip nat { chain pre { type nat hook prerouting priority dstnat; tcp dport 25 dnat to 203.0.113.9 } }`, ""},
 	}
 	inGateway(t, func(g *gateway) {
+		far := g.internet()
+		defer far.close()
+		g.run("ip address add 203.0.113.99/32 dev eth0") // that rules rewrite to
 		g.apply(oneUplink)
 		for name, test := range cases {
 			g.Logf("case: %s", name)
 			rules := strings.ReplaceAll(strings.TrimSuffix(test.rules, "} }"), "; ", ";\n") + "\n}\n}"
 			g.run("printf '%s\n' '" + rules + "' | nft -f -")
 			g.want(oneUplink, test.id, "")
-			family, name, _ := strings.Cut(strings.TrimPrefix(rules, "table "), " ")
-			g.run("nft delete table " + family + " " + name[:strings.IndexByte(name, ' ')])
+			// And the MX sees what was said.
+			if seen := far.sees("203.0.113.10"); test.id != "source-maybe-rewritten" && (seen != "203.0.113.10") != (test.id == "source-rewritten") {
+				g.Errorf("%s: the MX sees %s", name, seen)
+			}
+			family, table, _ := strings.Cut(strings.TrimPrefix(rules, "table "), " ")
+			g.run("nft delete table " + family + " " + table[:strings.IndexByte(table, ' ')])
 		}
 	})
 }
+
+// A gateway with one address masquerades it by itself: the usual rule of a small site is no fault.
+func TestMasqueradeByTheAddressItselfIsNone(t *testing.T) {
+	inGateway(t, func(g *gateway) {
+		far := g.internet()
+		defer far.close()
+		g.apply(oneUplink)
+		g.run("printf 'table ip nat {\nchain post {\ntype nat hook postrouting priority srcnat;\noifname \"eth0\" masquerade\n}\n}\n' | nft -f -")
+		for first, id := range map[string]string{"203.0.113.9": "source-rewritten", "203.0.113.10": ""} {
+			g.run("ip address flush dev eth0 && ip address add " + first + "/24 dev eth0")
+			g.run("ip address replace 203.0.113.10/24 dev eth0 && ip address replace 203.0.113.9/24 dev eth0 && ip route replace default via 203.0.113.1")
+			g.want(oneUplink, id, "")
+			if seen := far.sees("203.0.113.10"); seen != first {
+				g.Errorf("with %s first the MX sees %s", first, seen)
+			}
+		}
+	})
+}
+
+// A farSide is what stands behind eth0: an MX at the address that routes are asked for, in a namespace of its own.
+type farSide struct {
+	g        *gateway
+	listener net.Listener // it keeps the namespace
+}
+
+// internet makes it.
+func (g *gateway) internet() *farSide {
+	g.Helper()
+	f, ended := &farSide{g: g}, make(chan error, 1)
+	thread, moved := make(chan int), make(chan struct{})
+	go func() {
+		_, err := aside(func() ([]byte, error) {
+			thread <- unix.Gettid()
+			<-moved
+			for _, command := range []string{
+				"ip link set lo up", "ip link set eth0p up", "ip address add 203.0.113.1/24 dev eth0p", "ip address add " + far4.String() + "/32 dev lo",
+			} {
+				g.run(command)
+			}
+			var err error
+			f.listener, err = net.Listen("tcp4", far4.String()+":25")
+			return nil, err
+		})
+		ended <- err
+	}()
+	g.run(fmt.Sprintf("ip link set eth0p netns %d", <-thread))
+	close(moved)
+	if err := <-ended; err != nil {
+		g.Error(err)
+	}
+	return f
+}
+
+// sees connects from an address, and gives the one that the other side sees.
+func (f *farSide) sees(from string) string {
+	f.g.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}, Timeout: 5 * time.Second}
+	conn, err := dialer.DialContext(f.g.Context(), "tcp4", far4.String()+":25")
+	if err != nil {
+		f.g.Error(err)
+		return ""
+	}
+	defer func() { _ = conn.Close() }()
+	other, err := f.listener.Accept()
+	if err != nil {
+		f.g.Error(err)
+		return ""
+	}
+	defer func() { _ = other.Close() }()
+	return other.RemoteAddr().(*net.TCPAddr).IP.String()
+}
+
+func (f *farSide) close() { _ = f.listener.Close() }
 
 // Rules in force against rules configured, in both modes.
 func TestRulesInForceAreThoseOfTheConfiguration(t *testing.T) {

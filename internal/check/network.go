@@ -27,6 +27,7 @@ type Interface struct {
 	Master    string // bridge, bond or the like that it is a port of
 	Kind      string // "bridge", "vrf", …
 	Addresses []netip.Prefix
+	Primary   []netip.Prefix // of IPv4, that the kernel chooses from: the first one of each network
 }
 
 // global reports whether the interface has an address of a family that other hosts can use.
@@ -43,6 +44,7 @@ func (i *Interface) global(v6 bool) (list []netip.Prefix) {
 type Route struct {
 	Interface string
 	Source    netip.Addr // that it leaves from
+	Gateway   netip.Addr // that it is handed to; zero: the destination itself
 	Local     bool       // it ends at this host
 }
 
@@ -81,7 +83,11 @@ func (kernel) Interfaces() ([]Interface, error) {
 			continue
 		}
 		ones, _ := a.Mask.Size()
-		list[i].Addresses = append(list[i].Addresses, netip.PrefixFrom(ip.Unmap(), ones))
+		p := netip.PrefixFrom(ip.Unmap(), ones)
+		list[i].Addresses = append(list[i].Addresses, p)
+		if p.Addr().Is4() && a.Flags&unix.IFA_F_SECONDARY == 0 && a.Scope == unix.RT_SCOPE_UNIVERSE {
+			list[i].Primary = append(list[i].Primary, p)
+		}
 	}
 	return list, nil
 }
@@ -102,8 +108,9 @@ func (kernel) Route(to, from netip.Addr, mark uint32) (Route, error) {
 	if err != nil {
 		return Route{}, fmt.Errorf("ask for the route to %s: %w", to, err)
 	}
-	source, _ := netip.AddrFromSlice(found[0].Src)
-	return Route{Interface: link.Attrs().Name, Source: source.Unmap(), Local: found[0].Type == unix.RTN_LOCAL}, nil
+	source, _ := netip.AddrFromSlice(found[0].Src) // zero where there is none, as the gateway
+	gateway, _ := netip.AddrFromSlice(found[0].Gw)
+	return Route{Interface: link.Attrs().Name, Source: source.Unmap(), Gateway: gateway.Unmap(), Local: found[0].Type == unix.RTN_LOCAL}, nil
 }
 
 func (kernel) PolicyRoute(v6 bool, mark, table uint32) (rule, route bool, err error) {

@@ -77,7 +77,10 @@ func newRig(t *testing.T) *rig {
 	t.Helper()
 	n := &fakeNet{rule: true, route: true, outOf: map[string]string{}, links: []Interface{
 		{Name: "lo", Loopback: true, Addresses: prefixesOf("127.0.0.1/8", "::1/128")},
-		{Name: "eth0", Addresses: prefixesOf("203.0.113.10/24", "203.0.113.11/24", "2001:db8::10/64", "fe80::1/64")},
+		{
+			Name: "eth0", Addresses: prefixesOf("203.0.113.9/24", "203.0.113.10/24", "203.0.113.11/24", "2001:db8::10/64", "fe80::1/64"),
+			Primary: prefixesOf("203.0.113.9/24"),
+		},
 		{Name: "eth1", Addresses: prefixesOf("10.20.0.1/16", "fe80::2/64")},
 	}}
 	r := &rig{T: t, net: n, dir: t.TempDir(), Host: &Host{
