@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,25 +162,34 @@ func TestNewResolver(t *testing.T) {
 func serveDNS(t *testing.T, records string) *Resolver {
 	t.Helper()
 	z := parseZone(t, records)
-	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listener, err := net.Listen("tcp", packets.LocalAddr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	var up atomic.Int32
+	packets, listener := listenBoth(t)
 	ready := make(chan struct{}, 2)
 	for _, server := range []*dns.Server{{PacketConn: packets}, {Listener: listener}} {
 		server.Handler = z
-		server.NotifyStartedFunc = func() { up.Add(1); ready <- struct{}{} }
+		server.NotifyStartedFunc = func() { ready <- struct{}{} }
 		go func() { _ = server.ActivateAndServe() }() // its end is that of the test
 		t.Cleanup(func() { _ = server.Shutdown() })
 	}
 	<-ready
 	<-ready
 	return &Resolver{Servers: []string{packets.LocalAddr().String()}, Timeout: 5 * time.Second}
+}
+
+// listenBoth finds a port that is free for UDP and for TCP.
+func listenBoth(t *testing.T) (net.PacketConn, net.Listener) {
+	t.Helper()
+	for range 100 {
+		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if listener, err := net.Listen("tcp", packets.LocalAddr().String()); err == nil {
+			return packets, listener
+		}
+		_ = packets.Close()
+	}
+	t.Fatal("no port is free for both")
+	return nil, nil
 }
 
 // A zoneServer answers from records, by name and type.
