@@ -83,6 +83,11 @@ func (k *Kanmon) Rules(verb string) (string, error) {
 	return k.Host.run(k.environ(), kanmonBinary(), "rules", verb, "--config", k.configFile())
 }
 
+// Check runs `kanmon check ARGUMENTS` as root, and gives the output. The error is its exit code.
+func (k *Kanmon) Check(arguments ...string) (string, error) {
+	return k.Host.run(k.environ(), slices.Concat([]string{kanmonBinary(), "check", "--config", k.configFile()}, arguments)...)
+}
+
 // Guard runs `kanmon rules guard` until the lab is closed.
 func (k *Kanmon) Guard() (*Process, error) {
 	return k.Host.Start(Command{Name: "guard", Args: []string{kanmonBinary(), "rules", "guard"}, Env: k.environ()})
