@@ -62,7 +62,7 @@ type walker struct {
 }
 
 // mostSteps bounds the rules that one packet is led through: chains can call each other in many ways.
-const mostSteps = 100_000
+const mostSteps = 20_000
 
 // walk goes through a chain that is reached with a certainty, and says how certain it is that the packet comes back from it.
 func (w *walker) walk(chain string, reached certainty, depth int) (back certainty) {
