@@ -36,7 +36,7 @@ if systemd_runs; then
 	systemctl stop kanmon.socket || true
 	if systemctl --quiet is-active kanmon.service; then
 		echo "kanmon: waiting for sessions to finish; this may take as long as [drain] timeout, 15 minutes by default."
-		echo "kanmon: to cut them: systemctl kill --kill-whom=main kanmon"
+		echo "kanmon: to cut them: systemctl kill --kill-who=main kanmon"
 	fi
 	systemctl stop kanmon.service
 	if [ "$1" = 0 ]; then

@@ -91,12 +91,16 @@ func bootBare(r *rig) error {
 	return r.states(map[string]string{"kanmon": "inactive enabled", "kanmon-rules": "inactive enabled", "kanmon-rules-guard": "inactive static"})
 }
 
+// configureAndStart does what the pages say, in as many commands.
 func configureAndStart(r *rig) error {
-	if err := r.machine.write(configFile, r.config(), 0o644); err != nil {
-		return err
-	}
-	if _, err := r.machine.run("systemctl", "start", "kanmon", "kanmon-rules"); err != nil {
-		return err
+	for _, args := range [][]string{
+		{"kanmon", "init", "--yes", "--role", "gateway", "--sources", "10.20.0.0/16,fd20::/32", "--sending-ip", "203.0.113.10=out10.example", "--sending-ip", "2001:db8:71::10=out10.example"},
+		{"kanmon", "check"},
+		{"systemctl", "start", "kanmon", "kanmon-rules"},
+	} {
+		if _, err := r.machine.run(args...); err != nil {
+			return err
+		}
 	}
 	return r.works()
 }
@@ -119,6 +123,10 @@ func upgrade(r *rig) error {
 	if err != nil {
 		return err
 	}
+	config, err := r.machine.run("cat", configFile)
+	if err != nil {
+		return err
+	}
 	said, err := r.dpkg(newer)
 	if err != nil {
 		return err
@@ -130,7 +138,7 @@ func upgrade(r *rig) error {
 	if err == nil && before != after {
 		err = fmt.Errorf("an upgrade has exchanged processes:\n%s\n%s", before, after)
 	}
-	if kept, _ := r.machine.run("cat", configFile); kept != r.config() {
+	if kept, _ := r.machine.run("cat", configFile); kept != config {
 		err = errors.Join(err, fmt.Errorf("an upgrade has changed the configuration: %s", kept))
 	}
 	return errors.Join(err, r.works())

@@ -221,10 +221,6 @@ ExecStart=/sbin/ip link set msa1 up
 
 // config is what the operator has written.
 func (r *rig) config() string {
-	mode := r.mode
-	if r.debs != "" {
-		mode = "redirect"
-	}
 	return fmt.Sprintf(`hostname = "gateway.example"
 
 [intercept]
@@ -241,7 +237,7 @@ ehlo    = "out10.example"
 
 [admin]
 socket = "/run/kanmon/admin.sock"
-`, mode)
+`, r.mode)
 }
 
 // source is the folder of kanmon's source.
