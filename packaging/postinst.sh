@@ -26,6 +26,15 @@ for unit in kanmon.service kanmon-rules.service; do
 	fi
 done
 
+# Units of an installation from source, or of an operator, come before the package's.
+for unit in kanmon.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket; do
+	for dir in /etc/systemd/system /usr/local/lib/systemd/system; do
+		if [ -f "$dir/$unit" ] && [ ! -L "$dir/$unit" ]; then
+			echo "kanmon: $dir/$unit hides the package's unit. If it is of an earlier installation, remove it."
+		fi
+	done
+done
+
 active() { [ -d /run/systemd/system ] && systemctl --quiet is-active "$1"; }
 
 [ ! -d /run/systemd/system ] || systemctl --system daemon-reload || true

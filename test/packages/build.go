@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Versions of the trial: an older one to begin with, and the one to upgrade to.
@@ -43,7 +45,7 @@ func (b *bench) build() (string, error) {
 }
 
 func (b *bench) buildIn(tree, out, version string, arch ...string) error {
-	cmd := exec.CommandContext(b.ctx, "packaging/build.sh")
+	cmd := b.command("packaging/build.sh")
 	cmd.Dir = tree
 	cmd.Env = append(os.Environ(), "VERSION="+version, "OUT="+out, "ARCHES="+strings.Join(arch, " "))
 	if said, err := cmd.CombinedOutput(); err != nil {
@@ -85,9 +87,18 @@ func (b *bench) same() (string, error) {
 	return fmt.Sprintf("%d files built twice, each with the same hash", bytes.Count(first, []byte("\n"))), nil
 }
 
+// command prepares a command that ends, with all that it has started, when this run does.
+func (b *bench) command(command ...string) *exec.Cmd {
+	cmd := exec.CommandContext(b.ctx, command[0], command[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd
+}
+
 // output runs a command and gives what it prints; an error tells all that it said.
 func (b *bench) output(command ...string) (string, error) {
-	cmd := exec.CommandContext(b.ctx, command[0], command[1:]...)
+	cmd := b.command(command...)
 	var out, all bytes.Buffer
 	cmd.Stdout = &out
 	cmd.Stderr = &all

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path"
 	"path/filepath"
 	"strings"
@@ -23,7 +22,7 @@ const nobody = 65532
 func (b *bench) container() (string, error) {
 	first, second := filepath.Join(b.dir, "one.tar"), filepath.Join(b.dir, "two.tar")
 	for _, out := range []string{first, second} {
-		cmd := exec.CommandContext(b.ctx, "packaging/container.sh")
+		cmd := b.command("packaging/container.sh")
 		cmd.Dir = b.tree
 		cmd.Env = append(os.Environ(), "VERSION="+newer, "OUT="+out)
 		if said, err := cmd.CombinedOutput(); err != nil {
@@ -58,9 +57,9 @@ func (b *bench) container() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.CommandContext(b.ctx, image.Entrypoint[0], "version")
+	cmd := b.command(image.Entrypoint[0], "version")
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root, Credential: &syscall.Credential{Uid: nobody, Gid: nobody}}
+	cmd.SysProcAttr.Chroot, cmd.SysProcAttr.Credential = root, &syscall.Credential{Uid: nobody, Gid: nobody}
 	version, err := cmd.CombinedOutput()
 	if err != nil || !strings.HasPrefix(string(version), "kanmon "+newer+",") {
 		return "", fmt.Errorf("in the container kanmon version says %q, %w", version, err)

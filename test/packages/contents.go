@@ -231,3 +231,34 @@ func (b *bench) materials() (string, error) {
 	}
 	return strings.Join(said, "; "), nil
 }
+
+// tarball installs what is in the tarball, as a host without packages would, and compares it with the deb.
+func (b *bench) tarball() (string, error) {
+	name := fmt.Sprintf("kanmon-%s-linux-%s", newer, b.arch())
+	root := filepath.Join(b.dir, "tarball")
+	unpack := fmt.Sprintf("mkdir -p %[1]q && tar -C %[1]q -xzf %[2]q && PREFIX=/usr DESTDIR=%[1]q/host %[1]q/%[3]s/dist/install.sh install",
+		root, filepath.Join(b.packages(newer), name+".tar.gz"), name)
+	if _, err := b.output("sh", "-c", unpack); err != nil {
+		return "", err
+	}
+	deb, err := b.debFiles(b.arch())
+	if err != nil {
+		return "", err
+	}
+	count := 0
+	for _, f := range deb {
+		if strings.HasPrefix(f.path, "/usr/share/doc/") || strings.HasPrefix(f.path, "/usr/share/lintian/") || strings.HasPrefix(f.path, "/etc/needrestart/") {
+			continue // Debian's names for them
+		}
+		_, plain := os.Stat(filepath.Join(root, "host", strings.TrimSuffix(f.path, ".gz")))
+		if plain != nil {
+			return "", fmt.Errorf("the tarball does not install %s: %w", f.path, plain)
+		}
+		count++
+	}
+	version, err := b.output(filepath.Join(root, "host/usr/bin/kanmon"), "version")
+	if err != nil || !strings.HasPrefix(version, "kanmon "+newer+",") {
+		return "", fmt.Errorf("kanmon version says %q, %w", version, err)
+	}
+	return fmt.Sprintf("installs %d files as the deb does", count), nil
+}

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -24,7 +23,6 @@ func (b *bench) newHost(name string) (*host, error) {
 		return nil, err
 	}
 	h := &host{b, filepath.Join(b.dir, name)}
-	upper, work := h.root+".upper", h.root+".work"
 	layers := h.root + ".layers"
 	if err := os.Mkdir(layers, 0o755); err != nil {
 		return nil, err
@@ -33,7 +31,7 @@ func (b *bench) newHost(name string) (*host, error) {
 	if err := syscall.Mount("tmpfs", layers, "tmpfs", 0, "mode=0755"); err != nil {
 		return nil, err
 	}
-	upper, work = filepath.Join(layers, "upper"), filepath.Join(layers, "work")
+	upper, work := filepath.Join(layers, "upper"), filepath.Join(layers, "work")
 	for _, dir := range []string{h.root, upper, work} {
 		if err := os.Mkdir(dir, 0o755); err != nil {
 			return nil, err
@@ -55,9 +53,10 @@ func (h *host) path(file string) string { return filepath.Join(h.root, file) }
 
 // run runs a command in the host and gives all that it says.
 func (h *host) run(command ...string) (string, error) {
-	cmd := exec.CommandContext(h.b.ctx, "/usr/bin/env", append([]string{"-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"}, command...)...)
+	clean := []string{"/usr/bin/env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C"}
+	cmd := h.b.command(append(clean, command...)...)
 	cmd.Dir = "/"
-	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: h.root, Cloneflags: syscall.CLONE_NEWNET}
+	cmd.SysProcAttr.Chroot, cmd.SysProcAttr.Cloneflags = h.root, syscall.CLONE_NEWNET
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%s: %w\n%s", strings.Join(command, " "), err, out)
@@ -83,11 +82,11 @@ func (h *host) write(file, content string) error {
 }
 
 // is checks files of the host: "+/path" must be there, "-/path" must not.
-func (h *host) is(when string, files ...string) error {
+func (h *host) is(files ...string) error {
 	for _, f := range files {
 		_, err := os.Lstat(h.path(f[1:]))
 		if there, want := err == nil, f[0] == '+'; there != want {
-			return fmt.Errorf("%s: %s is there: %v, want %v", when, f[1:], there, want)
+			return fmt.Errorf("%s is there: %v, want %v", f[1:], there, want)
 		}
 	}
 	return nil

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 )
 
@@ -16,10 +15,31 @@ const (
 	records    = "/var/log/kanmon"
 	enabled    = "/etc/systemd/system/multi-user.target.wants/kanmon.service"
 	guarded    = "/etc/systemd/system/multi-user.target.wants/kanmon-rules.service"
+	bySource   = "/usr/local/lib/systemd/system/kanmon.service"
 	bySocket   = "/etc/systemd/system/sockets.target.wants/kanmon.socket"
 	certifies  = "/etc/kanmon/msa.key"
 	remembered = "/var/lib/kanmon-rules/rules.json"
 )
+
+// An act is what is done to a host, and what must be true behind it.
+type act struct {
+	name  string
+	do    func() (said string, err error)
+	judge func(said string) error
+}
+
+func live(acts []act) error {
+	for _, a := range acts {
+		said, err := a.do()
+		if err == nil && a.judge != nil {
+			err = a.judge(said)
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
+		}
+	}
+	return nil
+}
 
 // debLife takes a host through installation, upgrade, removal, installation anew and purge.
 func (b *bench) debLife() (string, error) {
@@ -38,57 +58,24 @@ func (b *bench) debLife() (string, error) {
 			return "", err
 		}
 	}
-	said, err := h.run("dpkg", "--install", pack[older])
-	if err != nil {
-		return "", err
+	dpkg := func(args ...string) func() (string, error) {
+		return func() (string, error) { return h.run(append([]string{"dpkg"}, args...)...) }
 	}
-	if err := h.fresh(said); err != nil {
-		return "", err
-	}
-	if err := h.configure(); err != nil {
-		return "", err
-	}
-	if _, err := h.run("systemctl", "disable", "kanmon-rules.service"); err != nil {
-		return "", err
-	}
-	if _, err := h.run("dpkg", "--install", pack[newer]); err != nil {
-		return "", err
-	}
-	if err := h.upgraded(); err != nil {
-		return "", err
-	}
-	if err := h.is("upgrade, disabled by a person", "-"+guarded); err != nil {
-		return "", err
-	}
-	if said, err = h.run("dpkg", "--remove", "kanmon"); err != nil {
-		return "", err
-	}
-	if err := h.removed(said); err != nil {
-		return "", err
-	}
-	if _, err := h.run("dpkg", "--install", pack[newer]); err != nil {
-		return "", err
-	}
-	if err := h.is("installed anew", "+"+enabled, "-"+guarded, "+"+settings); err != nil {
-		return "", err
-	}
-	if said, err = h.run("dpkg", "--purge", "kanmon"); err != nil {
-		return "", err
-	}
-	if err := h.is("purge", "-"+program, "-"+settings, "-"+rotation, "-"+state, "-"+filepath.Dir(remembered), "-"+records, "-"+enabled, "+"+certifies); err != nil {
-		return "", err
-	}
-	if !strings.Contains(said, "left, because others have made them: "+certifies) {
-		return "", fmt.Errorf("purge does not say what it leaves: %s", said)
-	}
-	left, err := h.run("find", "/etc", "/usr", "/var", "/run", "-xdev", "-name", "*kanmon*", "-not", "-path", "/etc/kanmon")
-	if err != nil {
-		return "", err
-	}
-	if left != "" {
-		return "", fmt.Errorf("purge has left:\n%s", left)
-	}
-	return "installed, upgraded, removed, installed anew, purged", nil
+	return "installed, upgraded, removed, installed anew, purged", live([]act{
+		{"installation", dpkg("--install", pack[older]), h.fresh},
+		{"an operator's changes", h.configure, nil},
+		{"upgrade", dpkg("--install", pack[newer]), func(said string) error {
+			if !strings.Contains(said, bySource+" hides the package's unit") {
+				return fmt.Errorf("it does not say that a unit is hidden: %s", said)
+			}
+			return h.upgraded()
+		}},
+		{"removal", dpkg("--remove", "kanmon"), h.removed},
+		{"installation anew", dpkg("--install", pack[newer]), func(string) error {
+			return h.is("+"+enabled, "-"+guarded, "+"+settings)
+		}},
+		{"purge", dpkg("--purge", "kanmon"), h.purged},
+	})
 }
 
 // rpmLife is the same for rpm, which knows no purge, in a Debian that has the programs that the scripts run.
@@ -104,44 +91,26 @@ func (b *bench) rpmLife() (string, error) {
 			return "", err
 		}
 	}
-	rpm := func(args ...string) (string, error) {
-		// What it needs is installed, but no rpm knows of it. dpkg's helper is not there on a host of rpm's.
-		return b.output(append([]string{"sh", "-c", `exec "$@" 2>&1`, "rpm", "rpm", "--root", h.root, "--nodeps", "--force-debian"}, args...)...)
-	}
+	// dpkg's helper is not there on a host of rpm's.
 	if err := os.Remove(h.path("/usr/bin/deb-systemd-helper")); err != nil {
 		return "", err
 	}
-	said, err := rpm("--install", pack[older])
-	if err != nil {
-		return "", err
+	rpm := func(args ...string) func() (string, error) {
+		// What it needs is installed, but no rpm knows of it; and Debian's rpm asks whether it is meant.
+		command := append([]string{"sh", "-c", `exec "$@" 2>&1`, "rpm", "rpm", "--root", h.root, "--nodeps", "--force-debian"}, args...)
+		return func() (string, error) { return b.output(command...) }
 	}
-	if err := h.fresh(said); err != nil {
-		return "", err
-	}
-	if err := h.configure(); err != nil {
-		return "", err
-	}
-	if _, err := h.run("systemctl", "disable", "kanmon-rules.service"); err != nil {
-		return "", err
-	}
-	if _, err := rpm("--upgrade", pack[newer]); err != nil {
-		return "", err
-	}
-	if err := h.upgraded(); err != nil {
-		return "", err
-	}
-	if err := h.is("upgrade, disabled by a person", "-"+guarded); err != nil {
-		return "", err
-	}
-	if said, err = rpm("--erase", "kanmon"); err != nil {
-		return "", err
-	}
-	return "installed, upgraded, erased", h.removed(said)
+	return "installed, upgraded, erased", live([]act{
+		{"installation", rpm("--install", pack[older]), h.fresh},
+		{"an operator's changes", h.configure, nil},
+		{"upgrade", rpm("--upgrade", pack[newer]), func(string) error { return h.upgraded() }},
+		{"removal", rpm("--erase", "kanmon"), h.removed},
+	})
 }
 
 // fresh judges a host that has the package, and that nobody has configured.
 func (h *host) fresh(said string) error {
-	if err := h.is("installation", "+"+program, "-"+settings, "+"+rotation, "+"+state, "+"+records, "+"+enabled, "+"+guarded, "-"+bySocket); err != nil {
+	if err := h.is("+"+program, "-"+settings, "+"+rotation, "+"+state, "+"+records, "+"+enabled, "+"+guarded, "-"+bySocket); err != nil {
 		return fmt.Errorf("%w\n%s", err, said)
 	}
 	if !strings.Contains(said, "not configured: nothing runs, no mail is touched") {
@@ -167,45 +136,51 @@ var mine = map[string]string{
 	state + "/standing":  "learnt",
 	records + "/records": "written",
 	remembered:           "what was in force",
+	bySource:             "[Service]\n",
 }
 
 // configure does what people do, and kanmon.
-func (h *host) configure() error {
+func (h *host) configure() (string, error) {
 	for path, content := range mine {
 		if err := h.write(path, content); err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return h.run("systemctl", "disable", "kanmon-rules.service")
 }
 
-func (h *host) unchanged(when string) error {
-	for path, content := range mine {
-		got, err := os.ReadFile(h.path(path))
-		if err != nil || string(got) != content {
-			return fmt.Errorf("%s: %s holds %q, %w", when, path, got, err)
-		}
-	}
-	return nil
-}
-
+// upgraded judges a host with the newer version: what people have changed is as they have left it.
 func (h *host) upgraded() error {
 	version, err := h.run("kanmon", "version")
 	if err != nil || !strings.HasPrefix(version, "kanmon "+newer+",") {
-		return fmt.Errorf("upgrade: kanmon version says %q, %w", version, err)
+		return fmt.Errorf("kanmon version says %q, %w", version, err)
 	}
-	if err := h.is("upgrade", "+"+enabled, "-"+rotation+".rpmnew"); err != nil {
-		return err
+	for path, content := range mine {
+		got, err := os.ReadFile(h.path(path))
+		if err != nil || string(got) != content {
+			return fmt.Errorf("%s holds %q, %w", path, got, err)
+		}
 	}
-	return h.unchanged("upgrade")
+	return h.is("+"+enabled, "-"+guarded, "-"+rotation+".rpmnew", "-"+rotation+".dpkg-new")
 }
 
 func (h *host) removed(said string) error {
-	if err := h.is("removal", "-"+program, "-/usr/lib/systemd/system/kanmon.service", "+"+settings, "+"+state, "+"+records); err != nil {
+	if !strings.Contains(said, "these stay: /etc/kanmon") {
+		return fmt.Errorf("it does not say what stays: %s", said)
+	}
+	return h.is("-"+program, "-/usr/lib/systemd/system/kanmon.service", "+"+settings, "+"+state, "+"+records)
+}
+
+func (h *host) purged(said string) error {
+	if !strings.Contains(said, "left, because others have made them: "+certifies) {
+		return fmt.Errorf("it does not say what it leaves: %s", said)
+	}
+	if err := os.Remove(h.path(bySource)); err != nil { // a person's, as the key is
 		return err
 	}
-	if !strings.Contains(said, "these stay: /etc/kanmon") {
-		return fmt.Errorf("a removal does not say what stays: %s", said)
+	left, err := h.run("find", "/etc", "/usr", "/var", "/run", "-xdev", "-name", "*kanmon*", "-not", "-path", "/etc/kanmon")
+	if err != nil || left != "" {
+		return fmt.Errorf("it has left: %s, %w", left, err)
 	}
-	return nil
+	return h.is("+" + certifies)
 }

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -66,10 +67,12 @@ func run(only string) (code int, err error) {
 // apart runs this program again, where its mounts are its own.
 func apart() (int, error) {
 	signal.Ignore(syscall.SIGINT) // the child ends, and then this
+	runtime.LockOSThread()        // with which Pdeathsig would go off
+	defer runtime.UnlockOSThread()
 	child := exec.Command("/proc/self/exe", os.Args[1:]...)
 	child.Env = append(os.Environ(), inside+"=1")
 	child.Stdin, child.Stdout, child.Stderr = os.Stdin, os.Stdout, os.Stderr
-	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	child.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGTERM}
 	err := child.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
@@ -134,6 +137,7 @@ func (b *bench) steps() []step {
 		{"contents", b.contents},
 		{"control", b.control},
 		{"sums", b.sums},
+		{"tarball", b.tarball},
 		{"materials", b.materials},
 		{"shellcheck", b.shellcheck},
 		{"lintian", b.lintian},
