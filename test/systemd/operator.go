@@ -34,7 +34,7 @@ func operate(r *rig) error {
 		return err
 	}
 	if out, err := r.machine.run(restore...); err == nil || !strings.Contains(out, "kanmon is running") {
-		return fmt.Errorf("a restore over a running kanmon: %v: %s", err, out)
+		return fmt.Errorf("a restore over a running kanmon gives: %s", out)
 	}
 	for _, args := range [][]string{units, restore} {
 		if _, err := r.machine.run(args...); err != nil {
