@@ -137,7 +137,7 @@ func (e *explainCommand) provider(ctx context.Context, p *explanation, set *prov
 		return name
 	}
 	if e.NoDNS {
-		p.line("provider", "not known: the domain tells none, and DNS is not asked")
+		p.line("provider", "unknown: no provider owns the recipient domain, and --no-dns forbids a lookup")
 		return ""
 	}
 	switch a := lookup.Find(ctx, domain, ""); {

@@ -41,7 +41,7 @@ func (r *reasons) say(format string, args ...any) { fmt.Fprintf(&r.text, format+
 var treatments = map[string]string{
 	admin.LevelNormal: "Its mail passes.",
 	admin.LevelSlow:   "Its mail is slowed: few mails an hour pass, others are held or deferred (4xx) and wait in the tenant's own queue.",
-	admin.LevelDivert: "Its mail is diverted: it leaves from the pool for doubtful mail, if there is one, and slowed.",
+	admin.LevelDivert: "Its mail is diverted: it is slowed and leaves from the high-risk pool, if there is one.",
 	admin.LevelStop:   "Its mail is stopped: all of it is deferred (4xx) and waits in the tenant's own queue.",
 }
 
