@@ -50,6 +50,7 @@ func Ask(in io.Reader, out io.Writer, s *Sight, g *Given, file *string, force bo
 			return a, err
 		}
 	}
+	fmt.Fprintln(out)
 	return a, nil
 }
 
