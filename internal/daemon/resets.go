@@ -48,11 +48,13 @@ func (r *resets) add(mx, sendingIP netip.Addr, tenant string) (worthIt bool) {
 
 // others gives the reset that another sending IP alone had from an MX that has taken a message from this one, and forgets it.
 func (r *resets) others(mx, sendingIP netip.Addr) (others []reset) {
-	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	all := 0
-	before, _ := r.last.Get(mx)
+	before, known := r.last.Get(mx)
+	if !known {
+		return nil
+	}
+	now, all := time.Now(), 0
 	for _, old := range before {
 		if now.Sub(old.at) >= resetsFor {
 			continue

@@ -175,6 +175,9 @@ func (a *Accounts) owns(account string) bool {
 // identity is what tells a message of a list or a forwarder from its others. A list's message has nearly the same length in each of its
 // copies; a forwarded one has its length, and its first sender.
 func (a *pass) identity(octets int64) uint64 {
+	if a.kind == contain.Plain {
+		return 0
+	}
 	const span = 6 * time.Hour // a list takes so long at most
 	id := uint64(a.policy.clock().Unix() / int64(span/time.Second))
 	switch a.kind {

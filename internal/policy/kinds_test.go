@@ -225,11 +225,11 @@ func TestStrangersAreNotRetries(t *testing.T) {
 	}
 	a := v.Pass.(*pass)
 	v.ask(session.Question{Step: session.StepMail, Sender: "new@other.example"})
-	if a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now()) {
+	if a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now) {
 		t.Error("a new sender's mail is taken for another's retry")
 	}
 	v.ask(session.Question{Step: session.StepMail, Sender: "x1@other.example"})
-	if !a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now()) {
+	if !a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now) {
 		t.Error("a retry is not known")
 	}
 }

@@ -105,7 +105,7 @@ func (a *pass) Ask(q session.Question) session.Decision {
 func (a *pass) askRecipient(q session.Question) session.Decision {
 	hash := a.policy.hash(q.Recipient)
 	d := a.meet(q.Recipient)
-	a.retry = a.policy.retries.known(a.tenant, a.keyOf(hash), a.policy.clock())
+	a.retry = a.policy.retries.known(a.tenant, a.keyOf(hash), a.policy.clock)
 	if d.Refuse == session.RefuseNot {
 		limits := a.limits(session.StepRecipient, 0)
 		limits.Notes = append(d.Notes, limits.Notes...)

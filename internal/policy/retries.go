@@ -84,11 +84,11 @@ const (
 )
 
 // known reports whether a key was put off, and not so long ago that this is another mail.
-func (r *retries) known(tenant string, key uint64, now time.Time) bool {
+func (r *retries) known(tenant string, key uint64, clock func() time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.tenants[tenant].find(tagOf(key))
-	return p != nil && p.live(r.minute(now))
+	return p != nil && p.live(r.minute(clock())) // most are not there, and need no clock
 }
 
 // note remembers that a key was put off, and reports whether it had been before: then it is the same mail, which a queue has tried again.
@@ -122,14 +122,14 @@ func (r *retries) note(tenant string, key uint64, now time.Time) (again bool) {
 }
 
 // over forgets a key, since there was a reply for good, and reports whether that was a queue's try of what had been put off.
-func (r *retries) over(tenant string, key uint64, now time.Time) (again bool) {
+func (r *retries) over(tenant string, key uint64, clock func() time.Time) (again bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.tenants[tenant].find(tagOf(key))
 	if p == nil {
 		return false
 	}
-	minute := r.minute(now)
+	minute := r.minute(clock())
 	again = p.live(minute) && p.try(minute)
 	*p = put{}
 	return again

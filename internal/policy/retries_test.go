@@ -14,6 +14,8 @@ import (
 	"kanmon/internal/smtp"
 )
 
+func at(t time.Time) func() time.Time { return func() time.Time { return t } }
+
 func TestRetriesAreKnownUntilAReplyForGood(t *testing.T) {
 	now := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 	r := newRetries(now)
@@ -30,11 +32,11 @@ func TestRetriesAreKnownUntilAReplyForGood(t *testing.T) {
 		{"blue", 1 << 20, 0, false},
 		{"acme", 1 << 21, 0, false},
 	} {
-		if got := r.known(c.tenant, c.key, now.Add(c.at)); got != c.want {
+		if got := r.known(c.tenant, c.key, at(now.Add(c.at))); got != c.want {
 			t.Errorf("%s, key %x, after %v: %t, want %t", c.tenant, c.key, c.at, got, c.want)
 		}
 	}
-	if !r.over("acme", 1<<20, now) || r.over("acme", 1<<20, now) || r.known("acme", 1<<20, now) {
+	if !r.over("acme", 1<<20, at(now)) || r.over("acme", 1<<20, at(now)) || r.known("acme", 1<<20, at(now)) {
 		t.Error("a reply for good, and yet a retry")
 	}
 }
@@ -78,7 +80,7 @@ func TestRetriesOfOneTenantDoNotPushOutAnother(t *testing.T) {
 	}
 	known := func() (n int) {
 		for i := range honest {
-			if r.known("acme", key(i), now.Add(time.Hour)) {
+			if r.known("acme", key(i), at(now.Add(time.Hour))) {
 				n++
 			}
 		}

@@ -198,11 +198,10 @@ func (a *pass) triedAgain(code int, whose uint64, class string, octets int64) bo
 
 // answeredAs notes what was answered, put off or done with, and reports whether it was put off before.
 func (a *pass) answeredAs(code int, key uint64) (again bool) {
-	now := a.policy.clock()
 	if code/100 == 4 {
-		return a.policy.retries.note(a.tenant, key, now)
+		return a.policy.retries.note(a.tenant, key, a.policy.clock())
 	}
-	return a.policy.retries.over(a.tenant, key, now)
+	return a.policy.retries.over(a.tenant, key, a.policy.clock)
 }
 
 // giveBack is for a mail that the MX did not take.

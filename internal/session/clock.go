@@ -87,7 +87,7 @@ func (s *session) patience(phase Phase, now time.Time) time.Duration {
 
 // flushMX writes the commands that have been gathered for the MX: nearly always there is no wait.
 func (s *session) flushMX() error {
-	return s.mx.flush(max(s.patience(PhaseBody, s.sent), time.Second))
+	return s.mx.flush(max(s.patience(PhaseBody, s.sent), time.Second), s.sent)
 }
 
 // behind is how long the reply of a phase may take where something is hidden behind it.

@@ -160,18 +160,23 @@ func (l *leg) arm(t time.Time) {
 }
 
 // flush writes what has been gathered, in one write.
-func (l *leg) flush(timeout time.Duration) error {
+func (l *leg) flush(timeout time.Duration) error { return l.flushAt(timeout, time.Now()) }
+
+// flushAt is flush where it is known what time it is.
+func (l *leg) flushAt(timeout time.Duration, now time.Time) error {
 	if len(l.out) == 0 {
 		return nil
 	}
-	err := l.write(l.out, timeout)
+	err := l.writeAt(l.out, timeout, now)
 	putOut(l.out)
 	l.out = nil
 	return err
 }
 
-func (l *leg) write(p []byte, timeout time.Duration) error {
-	if now := time.Now(); l.armedW.Sub(now) < timeout*9/10 {
+func (l *leg) write(p []byte, timeout time.Duration) error { return l.writeAt(p, timeout, time.Now()) }
+
+func (l *leg) writeAt(p []byte, timeout time.Duration, now time.Time) error {
+	if l.armedW.Sub(now) < timeout*9/10 {
 		l.armedW = now.Add(timeout)
 		_ = l.conn.SetWriteDeadline(l.armedW)
 	}

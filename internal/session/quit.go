@@ -18,11 +18,11 @@ type manners struct {
 }
 
 // flush writes what has been gathered, and notes which replies the MX owes for it.
-func (l *mxLeg) flush(timeout time.Duration) error {
+func (l *mxLeg) flush(timeout time.Duration, now time.Time) error {
 	if len(l.out) > 0 {
 		l.says(l.out)
 	}
-	err := l.leg.flush(timeout)
+	err := l.flushAt(timeout, now)
 	if err != nil {
 		l.mute = true
 	}

@@ -121,14 +121,19 @@ func (s *session) await(l *leg, phase Phase) error {
 // waiting is a wait in progress.
 type waiting struct {
 	began  time.Time
+	armed  bool          // once: began is no more the time it is
 	end    time.Time     // of the phase's time
 	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
 	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
 }
 
 func (s *session) armWait(l *leg, phase Phase) {
-	now := time.Now()
 	began := s.waiting.began
+	now := began
+	if s.waiting.armed {
+		now = time.Now()
+	}
+	s.waiting.armed = true
 	if phaseTable[phase].whole && s.begun.Before(began) {
 		began = s.begun
 	}
