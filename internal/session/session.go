@@ -121,8 +121,7 @@ func (s *session) await(l *leg, phase Phase) error {
 // waiting is a wait in progress.
 type waiting struct {
 	began  time.Time
-	armed  bool          // once: began is no more the time it is
-	end    time.Time     // of the phase's time
+	end    time.Time     // of the phase's time; zero: it has just begun
 	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
 	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
 }
@@ -130,10 +129,9 @@ type waiting struct {
 func (s *session) armWait(l *leg, phase Phase) {
 	began := s.waiting.began
 	now := began
-	if s.waiting.armed {
+	if !s.waiting.end.IsZero() {
 		now = time.Now()
 	}
-	s.waiting.armed = true
 	if phaseTable[phase].whole && s.begun.Before(began) {
 		began = s.begun
 	}
