@@ -22,10 +22,13 @@ import (
 // Pace is how often the MSA has a new mail, and with it how finely the time is known in which mail went directly.
 const Pace = 20 * time.Millisecond
 
+// mostAtOnce is how many mails are under way at most: where nothing answers, they become no crowd.
+const mostAtOnce = 10
+
 // patience is how long the MSA waits for each step of a session; it connects from one thread, and waits less for that.
 const (
 	patience     = 5 * time.Second
-	dialPatience = time.Second
+	dialPatience = 500 * time.Millisecond
 )
 
 // A Tally is what became of mail in a step.
@@ -33,6 +36,8 @@ type Tally struct {
 	Through int // from a sending IP
 	Direct  int // from the MSA's own address
 	Refused int // tries that the MSA has to repeat
+
+	Why string // the last of them was one
 
 	first, last time.Time // of what went directly
 }
@@ -72,12 +77,20 @@ func Start(ctx context.Context, world *netlab.Outbound) (*Sender, error) {
 	s.ended.Go(func() {
 		tick := time.NewTicker(Pace)
 		defer tick.Stop()
+		places := make(chan struct{}, mostAtOnce)
 		for n := 0; ; n++ {
 			select {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				s.ended.Go(func() { s.send(n) })
+			}
+			select {
+			case places <- struct{}{}:
+				s.ended.Go(func() {
+					s.send(n)
+					<-places
+				})
+			default:
 			}
 		}
 	})
@@ -121,6 +134,7 @@ func (s *Sender) send(n int) {
 		return
 	}
 	s.now.Refused++
+	s.now.Why = fmt.Sprintf("%s at %s: %d %s", address.Addr(), outcome.Step, outcome.Code, outcome.Text)
 	s.queued = append(s.queued, m)
 }
 
@@ -176,23 +190,34 @@ func (s *Sender) Settle(ctx context.Context, want Fate) error {
 		before := s.look()
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("mail does not go %s", want)
+			return fmt.Errorf("mail does not go %s; refused last: %s", want, s.look().Why)
 		case <-time.After(calm * Pace):
 		}
 		after := s.look()
 		n := [...]int{after.Through - before.Through, after.Refused - before.Refused, after.Direct - before.Direct}
-		others := n[0] + n[1] + n[2] - n[want]
-		if n[want] >= calm/2 && others == 0 {
+		others, least := n[0]+n[1]+n[2]-n[want], calm/2
+		if want == Waits { // an MSA that is kept waiting comes seldom
+			least = 1
+		}
+		if n[want] >= least && others == 0 {
 			return nil
 		}
 	}
 }
 
-// Lost gives how many mails the MSA was told are delivered, and that the MX has not.
+// Lost gives how many mails the MSA was told are delivered, and that the MX does not have, a moment later.
 func (s *Sender) Lost() int {
+	const moment = 5 * time.Second // the MX tells of a mail behind its answer
+	for deadline := time.Now().Add(moment); ; time.Sleep(Pace) {
+		if n := s.missing(); n == 0 || time.Now().After(deadline) {
+			return n
+		}
+	}
+}
+
+func (s *Sender) missing() (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
 	for token := range s.sent {
 		if s.took[token] == 0 {
 			n++

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,8 @@ type machine struct {
 	host *netlab.Host
 	root string // of its files; the mount is the host's, so they are reached on its thread alone
 
+	group string // control group of its own: systemds that share one kill each other's services
+
 	process *netlab.Process // systemd-nspawn
 	init    int             // its process 1, as numbered here
 	boots   int
@@ -39,7 +42,7 @@ func newMachine(host *netlab.Host) (*machine, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &machine{host: host, root: filepath.Join(host.Dir, "root")}
+	m := &machine{host: host, root: filepath.Join(host.Dir, "root"), group: fmt.Sprintf("kanmon-test-%d", time.Now().UnixNano())}
 	var errs []error
 	for _, dir := range []string{"root", "upper", "work"} {
 		errs = append(errs, os.Mkdir(filepath.Join(host.Dir, dir), 0o755))
@@ -47,6 +50,49 @@ func newMachine(host *netlab.Host) (*machine, error) {
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s", base, filepath.Join(host.Dir, "upper"), filepath.Join(host.Dir, "work"))
 	errs = append(errs, host.Do(func() error { return unix.Mount("overlay", m.root, "overlay", 0, options) }))
 	return m, errors.Join(errs...)
+}
+
+// inOwnGroup runs its further arguments in the control group that the first names, in the hierarchies that systemd uses.
+const inOwnGroup = `
+group=$1
+shift
+for at in /sys/fs/cgroup /sys/fs/cgroup/unified /sys/fs/cgroup/systemd; do
+	[ ! -f $at/cgroup.procs ] || { mkdir -p $at/$group && echo $$ >$at/$group/cgroup.procs; }
+done
+exec "$@"`
+
+// leaveNoGroup removes what inOwnGroup has made, and the machine in it, once its last process has ended.
+func (m *machine) leaveNoGroup() error {
+	for deadline := time.Now().Add(groupTimeout); ; time.Sleep(50 * time.Millisecond) {
+		left := false
+		for _, at := range []string{"", "unified", "systemd"} {
+			left = !removeFolders(filepath.Join("/sys/fs/cgroup", at, m.group)) || left
+		}
+		if !left {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("the control group %s does not go: processes of the machine are left", m.group)
+		}
+	}
+}
+
+const groupTimeout = 10 * time.Second
+
+// removeFolders removes a folder of folders, and reports whether it is gone.
+func removeFolders(top string) bool {
+	var dirs []string
+	_ = filepath.WalkDir(top, func(path string, entry os.DirEntry, err error) error {
+		if err == nil && entry.IsDir() {
+			dirs = append(dirs, path)
+		}
+		return nil
+	})
+	for _, dir := range slices.Backward(dirs) {
+		_ = os.Remove(dir)
+	}
+	_, err := os.Stat(top)
+	return errors.Is(err, os.ErrNotExist)
 }
 
 // boot starts the machine with the kernel's firewall and policy routes as a kernel that has just started has them, and waits until
@@ -59,6 +105,7 @@ func (m *machine) boot(ctx context.Context) error {
 	process, err := m.host.Start(netlab.Command{
 		Name: fmt.Sprintf("boot%d", m.boots),
 		Args: []string{
+			"sh", "-c", inOwnGroup, "sh", m.group,
 			"systemd-nspawn", "--quiet", "--directory", m.root, "--boot", "--register=no", "--keep-unit", "--console=pipe", "--capability=CAP_NET_ADMIN",
 			"--network-namespace-path=/proc/self/ns/net", "--resolv-conf=off", "--timezone=off", "--link-journal=no",
 		},
@@ -77,7 +124,7 @@ func (m *machine) boot(ctx context.Context) error {
 			return fmt.Errorf("the machine ended while it booted: %s", process.Log())
 		default:
 		}
-		if m.init == 0 {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", m.init)); m.init == 0 || err != nil {
 			m.init = childOf(process.PID())
 			continue
 		}
@@ -128,6 +175,7 @@ func (m *machine) run(args ...string) (string, error) {
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER="}
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err != nil {
 		err = fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, bytes.TrimSpace(out.Bytes()))
@@ -180,7 +228,10 @@ func (m *machine) end() error {
 	if m.process != nil {
 		m.process.Kill()
 	}
-	return m.host.Do(func() error { return unix.Unmount(m.root, unix.MNT_DETACH) })
+	if m.init != 0 { // with it goes all that runs in the machine
+		_ = unix.Kill(m.init, unix.SIGKILL)
+	}
+	return errors.Join(m.leaveNoGroup(), m.host.Do(func() error { return unix.Unmount(m.root, unix.MNT_DETACH) }))
 }
 
 // copy copies a file of the host inside.

@@ -28,6 +28,7 @@ func main() {
 	mode := flag.String("mode", "", `"redirect", "tproxy" or "package" alone`)
 	packages := flag.String("packages", "build/systemd", "the `folder` of two packages, in older and newer")
 	program := flag.String("kanmon", "", "another kanmon than this one, to see what it does")
+	source := flag.String("source", "", "the folder of its source, for its units")
 	only := flag.String("only", "", "stop behind the step of this name")
 	code, done := netlab.Isolate()
 	if done {
@@ -45,7 +46,7 @@ func main() {
 	go func() {
 		var errs []error
 		for _, mode := range modes {
-			errs = append(errs, try(mode, *program, *packages, *only))
+			errs = append(errs, try(mode, *program, *source, *packages, *only))
 		}
 		ended <- errors.Join(errs...)
 	}()
@@ -64,11 +65,11 @@ func main() {
 }
 
 // try runs all steps in one mode.
-func try(mode, program, packages, only string) (err error) {
+func try(mode, program, source, packages, only string) (err error) {
 	if mode != "package" {
 		packages = ""
 	}
-	r, err := newRig(mode, program, packages)
+	r, err := newRig(mode, program, source, packages)
 	if err != nil {
 		return err
 	}
