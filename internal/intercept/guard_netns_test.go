@@ -203,7 +203,7 @@ func TestMarksOfOtherProgramsStandAside(t *testing.T) {
 func TestTheWayBackIsCheckedBeforeTheMark(t *testing.T) {
 	l := newLab(t)
 	command(t, `table inet foreign {
-		chain rpfilter { type filter hook prerouting priority mangle + 10; fib saddr . mark . iif oif missing drop; }
+		chain rpfilter { type filter hook prerouting priority filter + 10; fib saddr . mark . iif oif missing drop; }
 		}`, "ip", "netns", "exec", l.gw, "nft", "-f", "-")
 	o := forwarded("tproxy")
 	o.Local, o.User = true, "65534"

@@ -153,9 +153,9 @@ func (r Rules) wires(t *script) {
 	t.close()
 }
 
-// tproxyHook is where the tproxy mode marks packets: before they are routed, and behind firewalld's check of the way back (mangle + 10),
+// tproxyHook is where the tproxy mode marks packets: before they are routed, and behind firewalld's check of the way back (filter + 10),
 // which looks at the mark, finds that answers to the packet would stay on this host, and drops it.
-const tproxyHook = "type filter hook prerouting priority mangle + 20; policy accept;"
+const tproxyHook = "type filter hook prerouting priority filter + 20; policy accept;"
 
 func (r Rules) tproxyChains(t *script) {
 	t.comment("What routers say of kanmon's packets, such as that a link is too narrow for them, is addressed to the MX, but meant for kanmon.")
