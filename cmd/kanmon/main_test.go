@@ -13,7 +13,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"kanmon": main})
 }
 
-// The scripts run kanmon as an operator would. None of them needs a privilege or changes the host.
+// The scripts run kanmon as an operator would. None of them needs a privilege or changes the host. They run beside each
+// other: one in which kanmon runs has an address of its own, and not the default's port, which others check.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
