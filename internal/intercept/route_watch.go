@@ -60,9 +60,9 @@ func (w *RouteWatch) look() {
 		return
 	}
 	now := texts(losses)
-	switch {
-	case now == w.said:
-	case now == "":
+	switch now {
+	case w.said:
+	case "":
 		w.Log.Warn("policy routes are back", "were", w.said, "for", time.Since(w.since).Round(time.Second))
 	default:
 		if w.said == "" {
