@@ -110,6 +110,7 @@ func TestPassthroughAsksTheGate(t *testing.T) {
 			t.Errorf("MAIL: %s", reply)
 		}
 		finishSession(msa)
+		synctest.Wait()
 		if r.dials() != 0 || asked != 1 {
 			t.Errorf("%d dials, the gate was asked %d times", r.dials(), asked)
 		}
@@ -124,11 +125,12 @@ func TestPassthroughLeavesTheGate(t *testing.T) {
 		r.engine.Gate = gate
 		msa := r.msa(t)
 		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+		synctest.Wait()
 		if before := gate.heard; !got.All(smtptest.Accepted) || len(before) != 1 {
 			t.Errorf("%v %v; the gate heard %q", got.Verdicts, got.Err, before)
 		}
 		finishSession(msa)
-		time.Sleep(time.Minute)
+		synctest.Wait()
 		if heard := gate.heard; len(heard) != 2 || heard[1] != "closed" {
 			t.Errorf("the gate heard %q", heard)
 		}
