@@ -210,7 +210,6 @@ func hostRows() []row {
 		{id: "src-valid-mark", name: "src_valid_mark", doc: tproxy(plain), host: proc("sys/net/ipv4/conf/eth1/src_valid_mark", "1\n"), want: "net.ipv4.conf.eth1.src_valid_mark: 1", good: plain, goodHost: proc("sys/net/ipv4/conf/eth1/src_valid_mark", "1\n")},
 		{id: "src-valid-mark", name: "src_valid_mark of all", doc: tproxy(plain), host: proc("sys/net/ipv4/conf/all/src_valid_mark", "1\n"), want: "net.ipv4.conf.all.src_valid_mark: 1", good: tproxy(plain)},
 		// audit-F8, audit-F3
-		{id: "fwmark-accept", name: "tcp_fwmark_accept", doc: tproxy(plain), host: proc("sys/net/ipv4/tcp_fwmark_accept", "1\n"), want: "net.ipv4.tcp_fwmark_accept: 1", good: plain, goodHost: proc("sys/net/ipv4/tcp_fwmark_accept", "1\n")},
 		{id: "lo-without-ipv6", name: "lo without IPv6", doc: tproxy(plain), host: proc("sys/net/ipv6/conf/lo/disable_ipv6", "1\n"), want: "the policy route of IPv6 cannot be made", good: tproxy(in(plain, "listen = ['127.0.0.1:10025']")), goodHost: proc("sys/net/ipv6/conf/lo/disable_ipv6", "1\n")},
 		// trouble-O02
 		{id: "policy-route-missing", name: "no rule", doc: tproxy(in(plain, "listen = ['127.0.0.1:10025']")), host: func(r *rig) { r.net.rule = false }, want: "the rule of tproxy's policy route of IPv4 is missing", good: plain, goodHost: func(r *rig) { r.net.rule = false }},

@@ -112,9 +112,6 @@ func (c *checker) tproxy() {
 			c.findAt(srcValidMark, dotted(file), "1: connections handed over by tproxy time out", "sysctl -w "+dotted(file)+"=0")
 		}
 	}
-	if n, ok := c.Host.number("net/ipv4/tcp_fwmark_accept"); ok && n != 0 {
-		c.findAt(fwmarkAccept, "net.ipv4.tcp_fwmark_accept", "1: kanmon's answers to the MSAs carry tproxy's mark, and are routed back to this host", "sysctl -w net.ipv4.tcp_fwmark_accept=0")
-	}
 	if n, ok := c.Host.number("net/ipv6/conf/lo/disable_ipv6"); ok && n != 0 && in.ListensFor(false) {
 		c.findAt(loWithoutIPv6, "net.ipv6.conf.lo.disable_ipv6", "1: the policy route of IPv6 cannot be made", "sysctl -w net.ipv6.conf.lo.disable_ipv6=0, or listen on IPv4 only")
 	}

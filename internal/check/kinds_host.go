@@ -48,12 +48,6 @@ var (
 		Why:     "the kernel drops the packets that tproxy hands over: the MSAs time out",
 		Cure:    "sysctl -w net.ipv4.conf.INTERFACE.src_valid_mark=0",
 	})
-	fwmarkAccept = declare(Kind{
-		ID: "fwmark-accept", Severity: Error,
-		Meaning: "mode is tproxy, and tcp_fwmark_accept is 1",
-		Why:     "kanmon's answers are routed to this host in place of the MSAs: they time out",
-		Cure:    "sysctl -w net.ipv4.tcp_fwmark_accept=0",
-	})
 	loWithoutIPv6 = declare(Kind{
 		ID: "lo-without-ipv6", Severity: Error,
 		Meaning: "mode is tproxy, IPv6 is listened on, and the loopback interface has no IPv6",

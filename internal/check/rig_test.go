@@ -110,7 +110,6 @@ func newRig(t *testing.T) *rig {
 		"sys/net/ipv4/conf/eth1/src_valid_mark":  "0\n",
 		"sys/net/ipv4/conf/all/rp_filter":        "0\n",
 		"sys/net/ipv4/conf/eth1/rp_filter":       "1\n",
-		"sys/net/ipv4/tcp_fwmark_accept":         "0\n",
 		"sys/net/ipv6/conf/lo/disable_ipv6":      "0\n",
 		"sys/net/ipv6/conf/all/forwarding":       "1\n",
 		"sys/net/bridge/bridge-nf-call-iptables": "0\n",

@@ -303,6 +303,9 @@ func marked(mark uint32) string { return fmt.Sprintf("meta mark & %#x == %#x", m
 // setMark adds to the marks of other programs.
 func setMark(mark uint32) string { return fmt.Sprintf("meta mark set meta mark | %#x", mark) }
 
+// unsetMark takes that away again.
+func unsetMark(mark uint32) string { return fmt.Sprintf("meta mark set meta mark & %#x", ^mark) }
+
 // exclusions are the matches of kanmon's own traffic.
 func (r Rules) exclusions() []string {
 	var list []string

@@ -192,6 +192,11 @@ func (r Rules) tproxyChains(t *script) {
 		}
 		t.close()
 	}
+	t.comment("Sockets may have the mark of the packet that made them (tcp_fwmark_accept): their answers are not for this host.")
+	t.open("chain answers")
+	t.line("type route hook output priority mangle; policy accept;")
+	t.linef("tcp sport 25 %s %s", marked(r.routeMark()), unsetMark(r.routeMark()))
+	t.close()
 	if r.Local {
 		r.tproxyOutput(t)
 	}

@@ -410,18 +410,23 @@ func TestDedicatedPortFailsClosed(t *testing.T) {
 	}
 }
 
-// With redirect, sockets may have the mark of the packet that made them.
-func TestRedirectWithMarksOnAcceptedSockets(t *testing.T) {
-	for _, place := range places {
-		t.Run(place, func(t *testing.T) {
-			l := newLab(t)
-			command(t, "", "ip", "netns", "exec", l.gw, "sysctl", "-qw", "net.ipv4.tcp_fwmark_accept=1")
-			o, ns := l.at(place, "redirect")
-			l.apply(o)
-			gw := l.gateway(o)
-			for _, family := range families {
-				l.mustPass(gw, ns, family, "", sending{})
+// Sockets may have the mark of the packet that made them: what kanmon answers leaves by the wire all the same, in full segments.
+//
+// audit-F8
+func TestMarksOnAcceptedSockets(t *testing.T) {
+	everywhere(t, func(t *testing.T, mode, place string) {
+		l := newLab(t)
+		command(t, "", "ip", "netns", "exec", l.gw, "sysctl", "-qw", "net.ipv4.tcp_fwmark_accept=1")
+		o, ns := l.at(place, mode)
+		l.apply(o)
+		gw := l.gateway(o)
+		for _, family := range families {
+			l.mustPass(gw, ns, family, "", sending{})
+			if a := l.send(ns, sending{Target: port25(l.mxIP[family]), Say: "BIG"}); a.Line != "250 xxxx\r\n" {
+				t.Errorf("%s: the MSA got %q, error %q, after %v", family, a.Line, a.Error, a.Took)
 			}
-		})
-	}
+			gw.drop("handled")
+			l.mxs.drop("mail")
+		}
+	})
 }
