@@ -39,7 +39,7 @@ func reloadBroken(r *rig) error {
 		return fmt.Errorf("the reload took a broken configuration: %s", out)
 	}
 	status, _ := r.machine.run("systemctl", "status", "kanmon", "--no-pager", "--full")
-	if !strings.Contains(status, "Active: active (running)") || !strings.Contains(status, "not reloaded, everything stays as it was: "+configFile+":1:") {
+	if !strings.Contains(status, "Active: active (running)") || !strings.Contains(status, "not reloaded; still running with the old configuration: "+configFile+":1:") {
 		return fmt.Errorf("systemctl status does not say what is wrong with the configuration:\n%s", status)
 	}
 	for _, ask := range [][]string{{"kanmon", "status"}, {"kanmon", "ip", "list"}} {
