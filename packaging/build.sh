@@ -43,7 +43,7 @@ build() {
 	stage
 	for format in ${FORMATS:-deb rpm tar sbom}; do
 		case $format in
-		deb | rpm) package $format ;;
+		deb | rpm) package "$format" ;;
 		tar) tarball ;;
 		sbom) materials ;;
 		esac

@@ -11,6 +11,7 @@ remove | 0)
 	;;
 purge)
 	deb-systemd-helper purge kanmon.socket kanmon.service kanmon-rules.service >/dev/null || true
+	rm -f /etc/systemd/system/sockets.target.wants/kanmon.socket # which a person has enabled
 	echo "kanmon: purging /var/lib/kanmon, /var/lib/kanmon-rules, /var/log/kanmon and /etc/kanmon/kanmon.toml"
 	rm -rf /var/lib/kanmon /var/lib/kanmon-rules /var/log/kanmon
 	rm -f /etc/kanmon/kanmon.toml /etc/kanmon/kanmon.toml.*

@@ -146,6 +146,9 @@ func (h *host) configure() (string, error) {
 			return "", err
 		}
 	}
+	if said, err := h.run("systemctl", "enable", "kanmon.socket"); err != nil {
+		return said, err
+	}
 	return h.run("systemctl", "disable", "kanmon-rules.service")
 }
 
@@ -161,7 +164,7 @@ func (h *host) upgraded() error {
 			return fmt.Errorf("%s holds %q, %w", path, got, err)
 		}
 	}
-	return h.is("+"+enabled, "-"+guarded, "-"+rotation+".rpmnew", "-"+rotation+".dpkg-new")
+	return h.is("+"+enabled, "-"+guarded, "+"+bySocket, "-"+rotation+".rpmnew", "-"+rotation+".dpkg-new")
 }
 
 func (h *host) removed(said string) error {

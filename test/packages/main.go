@@ -25,13 +25,14 @@ import (
 	"time"
 )
 
-// limit is how long all of it may take.
-const limit = 15 * time.Minute
+// limit is how long all of it may take, also on a machine that does other things, too.
+const limit = 40 * time.Minute
 
 func main() {
-	only := flag.String("only", "", "run this `step` alone, and those that it needs")
+	only := flag.String("only", "", "take this `step` alone, and build what it needs")
+	keep := flag.String("keep", "", "keep what was built in this `folder`, and build nothing that is there")
 	flag.Parse()
-	code, err := run(*only)
+	code, err := run(*only, *keep)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "packages:", err)
 		code = 1
@@ -42,7 +43,7 @@ func main() {
 // inside says that this process has a mount namespace of its own, in which what it mounts goes with it.
 const inside = "KANMON_PACKAGES_INSIDE"
 
-func run(only string) (code int, err error) {
+func run(only, keep string) (code int, err error) {
 	if os.Geteuid() != 0 {
 		return 0, errors.New("must run as root")
 	}
@@ -56,7 +57,7 @@ func run(only string) (code int, err error) {
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	bench, err := newBench(ctx)
+	bench, err := newBench(ctx, keep)
 	if err != nil {
 		return 0, err
 	}
@@ -86,9 +87,10 @@ type bench struct {
 	ctx  context.Context
 	dir  string // removed at the end
 	tree string // the source tree
+	made string // where packages are, in a folder for each version
 }
 
-func newBench(ctx context.Context) (*bench, error) {
+func newBench(ctx context.Context, keep string) (*bench, error) {
 	out, err := exec.CommandContext(ctx, "git", "rev-parse", "--show-toplevel").Output()
 	if err != nil {
 		return nil, fmt.Errorf("find the source tree: %w", err)
@@ -97,8 +99,14 @@ func newBench(ctx context.Context) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
+	b := &bench{ctx: ctx, dir: dir, tree: filepath.Clean(string(out[:len(out)-1])), made: dir}
+	if keep != "" {
+		if b.made, err = filepath.Abs(keep); err != nil {
+			return nil, err
+		}
+	}
 	// A folder from MkdirTemp is its owner's alone; the package's user reads in it.
-	return &bench{ctx, dir, filepath.Clean(string(out[:len(out)-1]))}, os.Chmod(dir, 0o755)
+	return b, os.Chmod(dir, 0o755)
 }
 
 func (b *bench) close() { _ = os.RemoveAll(b.dir) }
