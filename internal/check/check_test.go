@@ -92,15 +92,8 @@ func rows() []row {
 	return append(append(configRows(), hostRows()...), fileRows()...)
 }
 
-func without1(program string) func(*rig) {
-	return func(r *rig) {
-		r.LookPath = func(name string) (string, error) {
-			if name == program {
-				return "", os.ErrNotExist
-			}
-			return name, nil
-		}
-	}
+func withoutNft(r *rig) {
+	r.LookPath = func(string) (string, error) { return "", os.ErrNotExist }
 }
 
 // natRule is one NAT rule: a verdict behind its conditions.

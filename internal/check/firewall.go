@@ -105,14 +105,9 @@ func (h *Host) ruleset(ctx context.Context) ([]byte, error) {
 	return nft(ctx, "", "-j", "list", "ruleset")
 }
 
-// nft runs nft, where the system's own programs are too: they are not in everybody's PATH.
+// nft runs nft.
 func nft(ctx context.Context, input string, args ...string) ([]byte, error) {
-	path, err := exec.LookPath("nft")
-	for _, folder := range []string{"/usr/sbin", "/sbin"} {
-		if err != nil {
-			path, err = exec.LookPath(filepath.Join(folder, "nft"))
-		}
-	}
+	path, err := (&Host{}).find("nft")
 	if err != nil {
 		return nil, errors.New("nft is not installed: apt-get install nftables")
 	}

@@ -56,13 +56,19 @@ func (h *Host) fileLimit() (uint64, error) {
 	return limit.Max, err
 }
 
-func (h *Host) lookPath(program string) error {
+// find looks for a program where the system's own are too: they are not in everybody's PATH.
+func (h *Host) find(program string) (path string, err error) {
 	look := h.LookPath
 	if look == nil {
 		look = exec.LookPath
 	}
-	_, err := look(program)
-	return err
+	path, err = look(program)
+	for _, folder := range []string{"/usr/sbin", "/sbin"} {
+		if err != nil {
+			path, err = look(filepath.Join(folder, program))
+		}
+	}
+	return path, err
 }
 
 // FindUser gives a user by name or number.

@@ -33,9 +33,9 @@ var (
 	})
 	pathWrong = declare(Kind{
 		ID: "path-wrong", Severity: Error, Refuses: true,
-		Meaning: "a path is that of a directory, or that of the socket is a file",
+		Meaning: "a path names a directory, or the path of the admin socket names a file",
 		Why:     "kanmon does not start; a reload changes nothing",
-		Cure:    "want the path of a file",
+		Cure:    "name a file in it, or remove what is in the way",
 	})
 	folderMissing = declare(Kind{
 		ID: "folder-missing", Severity: Error, Refuses: true,
@@ -76,7 +76,7 @@ var (
 	hashKeyShort = declare(Kind{
 		ID: "hash-key-short", Severity: Error, Refuses: true,
 		Meaning: "the key of hashed addresses is shorter than 16 octets",
-		Why:     "a short key is guessed, and the addresses with it",
+		Why:     "with a short key, addresses can be guessed from their hashes",
 		Cure:    "head -c 32 /dev/urandom > FILE",
 	})
 	certificateWrong = declare(Kind{
@@ -104,14 +104,14 @@ var (
 	userMissing = declare(Kind{
 		ID: "user-missing", Severity: Error, Refuses: true,
 		Meaning: "there is no user of the name in [intercept] user",
-		Why:     "the rules cannot tell kanmon's own mail from that of the host: it would come back to kanmon",
+		Why:     "the rules cannot tell kanmon's own connections from the host's: they would come back to kanmon",
 		Cure:    "useradd --system --no-create-home --shell /usr/sbin/nologin kanmon",
 	})
 	userDiffers = declare(Kind{
 		ID: "user-differs", Severity: Error, Refuses: true,
 		Meaning: "with local = true, kanmon runs as another user than the one whose mail the rules leave alone",
-		Why:     "kanmon's own mail would come back to it",
-		Cure:    "want user of [intercept] and User= of kanmon.service to be the same",
+		Why:     "the rules would send kanmon's own connections back to kanmon",
+		Cure:    "set user of [intercept] to the User= of kanmon.service",
 	})
 	capabilityMissing = declare(Kind{
 		ID: "capability-missing", Severity: Error, Refuses: true,
@@ -121,15 +121,15 @@ var (
 	})
 	programNeeded = declare(Kind{
 		ID: "program-needed", Severity: Error, Refuses: true,
-		Meaning: "manage_rules = true, and nft (for tproxy: or ip) is not installed",
+		Meaning: "manage_rules = true, and nft is not installed",
 		Why:     "kanmon does not start: it cannot load the rules",
-		Cure:    "apt-get install nftables iproute2",
+		Cure:    "apt-get install nftables",
 	})
 	programMissing = declare(Kind{
 		ID: "program-missing", Severity: Warning,
-		Meaning: "nft (for tproxy: or ip) is not installed",
+		Meaning: "nft is not installed",
 		Why:     "kanmon rules apply fails, and mail leaves directly",
-		Cure:    "apt-get install nftables iproute2",
+		Cure:    "apt-get install nftables",
 	})
 	filesFew = declare(Kind{
 		ID: "files-few", Severity: Warning,
@@ -155,8 +155,8 @@ var (
 	})
 	familyMissing = declare(Kind{
 		ID: "family-missing", Severity: Warning,
-		Meaning: "there are sending IPs, and none of a family that is listened on",
-		Why:     "mail to MXs that have only that family waits in its MSA",
+		Meaning: "kanmon listens on an address family for which there is no sending IP",
+		Why:     "mail to MXs that have only that family stays in the MSA's queue",
 		Cure:    "add a sending IP of that family, or do not listen on it",
 	})
 	sendingIPUnused = declare(Kind{
@@ -196,7 +196,7 @@ var (
 	poolFamily = declare(Kind{
 		ID: "pool-family", Severity: Warning,
 		Meaning: "a pool has no address of a family that another pool has",
-		Why:     "its mail to MXs that have only that family waits in its MSA",
+		Why:     "its mail to MXs that have only that family stays in the MSA's queue",
 		Cure:    "add a sending IP of that family to the pool",
 	})
 	routeDead = declare(Kind{
@@ -208,8 +208,8 @@ var (
 	providerRisky = declare(Kind{
 		ID: "provider-risky", Severity: Warning,
 		Meaning: "an MX name in providers_file may be the name of a stranger's host",
-		Why:     "his refusals would be the provider's, and could suspend a sending IP there",
-		Cure:    "name the MXs, or a zone that has nothing else; addresses that the provider's own domains lead to are known by themselves",
+		Why:     "kanmon would take refusals of that host for the provider's, and could suspend a sending IP there",
+		Cure:    "name the MXs one by one, or a zone that contains only MXs; kanmon finds the addresses behind the provider's own domains by itself",
 	})
 	nobodyIntercepted = declare(Kind{
 		ID: "nobody-intercepted", Severity: Warning,
@@ -231,14 +231,14 @@ var (
 	})
 	nobodysSource = declare(Kind{
 		ID: "nobodys-source", Severity: Warning,
-		Meaning: "mail of a source is intercepted, there are tenants, and the source is of none of them",
-		Why:     "its mail gets 451 and bounces after days",
+		Meaning: "the configuration has tenants, and a network of [intercept] sources belongs to none of them",
+		Why:     "mail from there gets 451, stays in the MSA's queue, and bounces after days",
 		Cure:    `add a [[tenant]] for it, or unknown_tenant = "NAME" to [senders]`,
 	})
 	nobodysSender = declare(Kind{
 		ID: "nobodys-sender", Severity: Warning,
-		Meaning: "a source has only tenants that name sender_domains",
-		Why:     "its mail with other senders, and its bounces, get 451 and bounce after days",
+		Meaning: "all tenants of a source name sender_domains, so mail with another sender belongs to nobody",
+		Why:     "mail with other senders, and bounces (which have no sender), get 451 and stay in the MSA's queue",
 		Cure:    `add a [[tenant]] without sender_domains for the source, or unknown_tenant = "NAME" to [senders]`,
 	})
 	notRecorded = declare(Kind{
@@ -249,14 +249,14 @@ var (
 	})
 	notKept = declare(Kind{
 		ID: "not-kept", Severity: Warning,
-		Meaning: "what kanmon learns and what people order has no file",
+		Meaning: "file of [standing] or [senders] is not set, so kanmon keeps its state in memory only",
 		Why:     "suspensions, blocks and limits by hand are forgotten at a restart",
 		Cure:    `add file = "/var/lib/kanmon/standing.db" to [standing] and file = "/var/lib/kanmon/senders.db" to [senders]`,
 	})
 	drainShort = declare(Kind{
 		ID: "drain-short", Severity: Warning,
-		Meaning: "a stop lets sessions finish for a shorter time than an MX may take to answer",
-		Why:     "mail whose reply was cut off is sent twice",
+		Meaning: "drain.timeout is shorter than an MX may take to answer for a message",
+		Why:     "a stop then cuts sessions before the reply, and the MSA sends the mail again: duplicates",
 		Cure:    `timeout = "15m" in [drain]`,
 	})
 )

@@ -10,20 +10,20 @@ var (
 	})
 	ptrNotForward = declare(Kind{
 		ID: "ptr-not-forward", Severity: Error,
-		Meaning: "no name of a sending IP's PTR leads back to the address",
-		Why:     "receivers take such a PTR for none",
+		Meaning: "a sending IP has a PTR record, and its name does not resolve to the address",
+		Why:     "receivers ignore such a PTR record and treat the address as one without a name",
 		Cure:    "add an A or AAAA record of the name with the address",
 	})
 	ehloNotPTR = declare(Kind{
 		ID: "ehlo-not-ptr", Severity: Warning,
-		Meaning: "the EHLO name of a sending IP is not the name in its PTR",
-		Why:     "receivers count it against mail, and some refuse it",
-		Cure:    "want the PTR's name as ehlo of the [[sending_ip]], or the EHLO name in the PTR",
+		Meaning: "the EHLO name of a sending IP differs from the name in its PTR record",
+		Why:     "receivers trust such mail less, and some refuse it",
+		Cure:    "set ehlo of the [[sending_ip]] to the PTR's name, or have the PTR record set to the EHLO name",
 	})
 	ehloUnresolved = declare(Kind{
 		ID: "ehlo-unresolved", Severity: Warning,
-		Meaning: "the EHLO name of a sending IP does not lead to the address",
-		Why:     "receivers count it against mail, and some refuse it",
+		Meaning: "the EHLO name of a sending IP does not resolve to the address",
+		Why:     "receivers trust such mail less, and some refuse it",
 		Cure:    "add an A or AAAA record of the name with the address",
 	})
 	spfFails = declare(Kind{
@@ -35,31 +35,31 @@ var (
 	spfDoubts = declare(Kind{
 		ID: "spf-doubts", Severity: Warning,
 		Meaning: "the SPF record of a sender domain does not name an address of the tenant's pools (softfail or neutral)",
-		Why:     "receivers take the mail for more likely forged, and large ones want a pass",
+		Why:     "receivers trust such mail less, and large ones require a pass",
 		Cure:    "have the tenant add ip4:ADDRESS or ip6:ADDRESS to the record",
 	})
 	spfMissing = declare(Kind{
 		ID: "spf-missing", Severity: Warning,
 		Meaning: "a sender domain has no SPF record",
-		Why:     "Google, Yahoo and Microsoft want SPF of everybody who sends to them",
+		Why:     "Google, Yahoo and Microsoft require SPF",
 		Cure:    "have the tenant publish one: v=spf1 … -all",
 	})
 	spfBroken = declare(Kind{
 		ID: "spf-broken", Severity: Error,
 		Meaning: "the SPF record of a sender domain cannot be evaluated (permerror)",
-		Why:     "receivers take the domain for one whose SPF fails",
-		Cure:    "have the tenant mend the record: at most ten names to look up, one record alone",
+		Why:     "receivers treat the mail as if SPF had failed",
+		Cure:    "have the tenant fix the record: exactly one record, at most ten DNS lookups",
 	})
 	ipListed = declare(Kind{
 		ID: "ip-listed", Severity: Error,
-		Meaning: "a public blocklist has a sending IP",
-		Why:     "receivers that ask the list refuse mail from it",
+		Meaning: "a sending IP is on a public blocklist",
+		Why:     "receivers that use the list refuse mail from the address",
 		Cure:    "find out why, end it, then have it delisted at the list's own page",
 	})
 	listDead = declare(Kind{
 		ID: "list-dead", Severity: Note,
-		Meaning: "a blocklist answers as none: it lists everybody, or its domain belongs to somebody else",
-		Why:     "nothing follows from what it says",
+		Meaning: "a blocklist does not work as one: it lists everybody, or its domain has another use now",
+		Why:     "its answers mean nothing",
 		Cure:    "leave it out of --blocklist",
 	})
 )

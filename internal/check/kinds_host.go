@@ -4,8 +4,8 @@ package check
 var (
 	interfaceAbsent = declare(Kind{
 		ID: "interface-absent", Severity: Warning,
-		Meaning: "this host has no interface of a name in the configuration",
-		Why:     "the rules match nothing until it is there",
+		Meaning: "the configuration names an interface that this host does not have",
+		Why:     "the rules intercept nothing there until the interface exists",
 		Cure:    "ip link show",
 	})
 	interfaceIsPort = declare(Kind{
@@ -22,20 +22,20 @@ var (
 	})
 	ipv6NotIntercepted = declare(Kind{
 		ID: "ipv6-not-intercepted", Severity: Warning,
-		Meaning: "an interface that MSAs are behind has IPv6, this host forwards IPv6, and [intercept] sources has no network of it",
-		Why:     "MSAs prefer IPv6: their mail to MXs that have it leaves directly",
+		Meaning: "the interface toward the MSAs has an IPv6 network, this host forwards IPv6, and sources of [intercept] does not contain that network",
+		Why:     "MSAs that have IPv6 use it: their mail to IPv6 MXs leaves directly, past kanmon",
 		Cure:    "add the IPv6 network to sources of [intercept], or take IPv6 from the MSAs",
 	})
 	sourceFiltered = declare(Kind{
 		ID: "source-filtered", Severity: Error,
 		Meaning: "strict rp_filter on an interface of [intercept], and the way back to a source leads by another one",
-		Why:     "the kernel drops the MSAs' packets: they time out",
+		Why:     "the kernel drops the packets of these MSAs, and their connections time out",
 		Cure:    "sysctl -w net.ipv4.conf.INTERFACE.rp_filter=2",
 	})
 	bridgeNetfilter = declare(Kind{
 		ID: "bridge-netfilter", Severity: Warning,
 		Meaning: "MSAs are behind a bridge, and the kernel shows bridged packets to the firewall",
-		Why:     "mail that is only switched from one port of the bridge to another meets kanmon's rules, too, and can be lost",
+		Why:     "kanmon's rules then also see mail that the bridge only passes from one port to another; such mail can be lost",
 		Cure:    "sysctl -w net.bridge.bridge-nf-call-iptables=0, unless something such as Docker needs it",
 	})
 )
@@ -51,13 +51,13 @@ var (
 	loWithoutIPv6 = declare(Kind{
 		ID: "lo-without-ipv6", Severity: Error,
 		Meaning: "mode is tproxy, IPv6 is listened on, and the loopback interface has no IPv6",
-		Why:     "the policy route of IPv6 cannot be made, so the rules are not loaded as a whole",
+		Why:     "the policy route of IPv6 cannot be made: IPv6 mail is refused",
 		Cure:    "sysctl -w net.ipv6.conf.lo.disable_ipv6=0, or listen on IPv4 only",
 	})
 	policyRouteMissing = declare(Kind{
 		ID: "policy-route-missing", Severity: Error,
 		Meaning: "mode is tproxy, and the policy rule or the route that leads its packets to kanmon is missing",
-		Why:     "all mail of that family is refused; that of this host is lost in silence",
+		Why:     "all mail of that address family is refused; with local = true the host's own mail times out",
 		Cure:    "kanmon rules apply; with systemd-networkd: ManageForeignRoutingPolicyRules=no and ManageForeignRoutes=no in networkd.conf",
 	})
 )
@@ -112,8 +112,8 @@ var (
 	})
 	rulesDiffer = declare(Kind{
 		ID: "rules-differ", Severity: Error,
-		Meaning: "the rules in the kernel are not those that the configuration asks for",
-		Why:     "mail that the configuration means to intercept may leave directly, or meet a closed port",
+		Meaning: "the rules in the kernel differ from the rules of the configuration",
+		Why:     "mail may leave directly although the configuration names its source, or may be refused",
 		Cure:    "systemctl reload kanmon-rules; without systemd: kanmon rules apply",
 	})
 )
@@ -144,26 +144,26 @@ var (
 var (
 	backlogShort = declare(Kind{
 		ID: "backlog-short", Severity: Warning,
-		Meaning: "the kernel lets few connections wait to be accepted",
-		Why:     "connections of a burst are dropped, and MSAs try again after seconds",
+		Meaning: "the kernel lets only few new connections wait for kanmon",
+		Why:     "the kernel drops connections of a burst, and the MSAs connect again seconds later",
 		Cure:    "sysctl -w net.core.somaxconn=1024",
 	})
 	conntrackSmall = declare(Kind{
 		ID: "conntrack-small", Severity: Warning,
-		Meaning: "mode is redirect, and the table of connections is smaller than the sessions of [limits] need",
+		Meaning: "mode is redirect, and the kernel's connection table (conntrack) is too small for the sessions of [limits]",
 		Why:     "when it is full, the kernel drops new connections of everybody on this host",
 		Cure:    "sysctl -w net.netfilter.nf_conntrack_max=…",
 	})
 	conntrackFilling = declare(Kind{
 		ID: "conntrack-filling", Severity: Warning,
-		Meaning: "four fifths of the kernel's table of connections are in use",
+		Meaning: "at least 80 % of the kernel's connection table (conntrack) is in use",
 		Why:     "when it is full, the kernel drops new connections of everybody on this host",
 		Cure:    "sysctl -w net.netfilter.nf_conntrack_max=…, and nf_conntrack_tcp_timeout_time_wait=30",
 	})
 	portsFew = declare(Kind{
 		ID: "ports-few", Severity: Warning,
 		Meaning: "the sending IPs of a family have fewer source ports toward one MX than there may be sessions",
-		Why:     "further sessions to that MX cannot connect, and their mail waits in its MSA",
+		Why:     "more sessions to that MX cannot connect, and their mail stays in the MSA's queue",
 		Cure:    `sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more sending IPs`,
 	})
 )

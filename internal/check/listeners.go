@@ -205,19 +205,13 @@ func (c *checker) user() {
 
 // programs that kanmon or its rules unit runs.
 func (c *checker) programs() {
-	missing := func(program, pkg string) {
-		err := c.Host.lookPath(program)
-		switch what := fmt.Sprintf("the program %s is not installed", program); {
-		case err == nil:
-		case c.Config.Intercept.ManageRules:
-			c.find(programNeeded, "intercept.manage_rules", what, "apt-get install "+pkg)
-		default:
-			c.find(programMissing, "intercept.manage_rules", what+": `kanmon rules apply` needs it", "apt-get install "+pkg)
-		}
-	}
-	missing("nft", "nftables")
-	if c.Config.Intercept.Mode == config.ModeTProxy {
-		missing("ip", "iproute2")
+	const what, cure = "the program nft is not installed", "apt-get install nftables"
+	switch _, err := c.Host.find("nft"); {
+	case err == nil:
+	case c.Config.Intercept.ManageRules:
+		c.find(programNeeded, "intercept.manage_rules", what, cure)
+	default:
+		c.find(programMissing, "intercept.manage_rules", what+": `kanmon rules apply` needs it", cure)
 	}
 }
 
