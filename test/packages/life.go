@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -67,6 +68,12 @@ func (b *bench) debLife() (string, error) {
 		{"upgrade", dpkg("--install", pack[newer]), func(said string) error {
 			if !strings.Contains(said, bySource+" hides the package's unit") {
 				return fmt.Errorf("it does not say that a unit is hidden: %s", said)
+			}
+			return h.upgraded()
+		}},
+		{"removal where the rules stay", h.removeInVain(dpkg("--remove", "kanmon")), func(said string) error {
+			if !strings.Contains(said, "cannot be removed") {
+				return fmt.Errorf("it does not say why the package stays: %s", said)
 			}
 			return h.upgraded()
 		}},
@@ -165,6 +172,25 @@ func (h *host) upgraded() error {
 		}
 	}
 	return h.is("+"+enabled, "-"+guarded, "+"+bySocket, "-"+rotation+".rpmnew", "-"+rotation+".dpkg-new")
+}
+
+// removeInVain tries a removal where the rules are in force, and nft does not remove them: without kanmon all mail would be refused.
+func (h *host) removeInVain(remove func() (string, error)) func() (string, error) {
+	const nft = "/usr/sbin/nft"
+	return func() (said string, err error) {
+		if err := os.Rename(h.path(nft), h.path(nft+".real")); err != nil {
+			return "", err
+		}
+		defer func() { err = errors.Join(err, os.Rename(h.path(nft+".real"), h.path(nft))) }()
+		if err := os.WriteFile(h.path(nft), []byte("#!/bin/sh\n[ \"$1\" = list ]\n"), 0o755); err != nil {
+			return "", err
+		}
+		said, err = remove()
+		if err == nil {
+			return "", errors.New("the package is removed, and the rules are not")
+		}
+		return said, nil
+	}
 }
 
 func (h *host) removed(said string) error {

@@ -20,6 +20,7 @@ var packageSteps = []step{
 	{name: "the new version is started", do: startNewer},
 	{name: "the package is removed", do: remove, person: true, behind: steady.Directly},
 	{name: "installed and started again", do: installAgain, person: true},
+	{name: "the rules are loaded by hand", do: applyByHand, person: true},
 	{name: "the package is purged", do: purge, person: true, behind: steady.Directly},
 	{name: "boot, purged", do: bootWhole, person: true, behind: steady.Directly},
 }
@@ -185,6 +186,16 @@ func installAgain(r *rig) error {
 		return err
 	}
 	return r.works()
+}
+
+// applyByHand leaves the rules to nobody: no unit knows of them.
+func applyByHand(r *rig) error {
+	for _, args := range [][]string{{"systemctl", "stop", "kanmon-rules"}, {"kanmon", "rules", "apply"}} {
+		if _, err := r.machine.run(args...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func purge(r *rig) error {
