@@ -1,13 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -47,10 +47,28 @@ func (f *firewall) configure(text string) {
 	}
 }
 
+// What is said comes from a command and from the log that it keeps.
+type said struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(p)
+}
+
+func (s *said) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
 // kanmon runs a command line and wants an exit code. It gives all that was said.
 func (f *firewall) kanmon(code int, args ...string) string {
 	f.t.Helper()
-	var out bytes.Buffer
+	var out said
 	got := run(args, &console{stdin: strings.NewReader(""), stdout: &out, stderr: &out, watch: watchSignals})
 	if got != code {
 		f.t.Errorf("%s: exit code %d, want %d: %s", strings.Join(args, " "), got, code, out.String())
