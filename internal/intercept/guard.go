@@ -71,6 +71,10 @@ func (g *Guard) Run(ctx context.Context, ready func()) error {
 			g.tell()
 			return nil
 		case c := <-changes:
+			if c.links {
+				g.lookAtInterfaces()
+				continue
+			}
 			g.by, g.from = c.by, time.Now()
 		case <-tick.C:
 			g.by, g.from = "", g.state.Seen
@@ -222,6 +226,13 @@ func (g *Guard) healed() {
 	}
 	g.state.Last = &e
 	g.ailing, g.alarmed = nil, false
+}
+
+// lookAtInterfaces looks at nothing else: interfaces of containers come and go all the time.
+func (g *Guard) lookAtInterfaces() {
+	if kept, err := g.Keeper.read(); unguarded(kept, err) == "" {
+		g.lookForInterfaces(kept.Rules)
+	}
 }
 
 func (g *Guard) lookForInterfaces(r Rules) {

@@ -230,3 +230,47 @@ func TestMarksOfOtherProgramsStay(t *testing.T) {
 		l.mustPass(gw, l.msa, family, l.msaIP[family], sending{})
 	}
 }
+
+// A family without a sending IP is refused with a reset, also by rules that were put back.
+func TestRulesPutBackRefuseAFamily(t *testing.T) {
+	for _, mode := range []string{"redirect", "tproxy"} {
+		t.Run(mode, func(t *testing.T) {
+			l := newLab(t)
+			o := forwarded(mode)
+			o.NoIPv6 = true
+			gw := l.gateway(o)
+			o.Role, o.Unprivileged, o.NetAdmin, o.Kept = "guard", false, true, t.TempDir()
+			guard := l.start(l.gw, o)
+			guard.expect("ready")
+			l.in("nft flush ruleset")
+			guard.expect("firewall rules put back")
+			l.mustBeRefused(l.msa, port25(l.mxIP["ipv6"]))
+			l.mustPass(gw, l.msa, "ipv4", l.msaIP["ipv4"], sending{})
+		})
+	}
+}
+
+// An interface that the rules name and that goes is told of within two seconds, and when it is back.
+func TestGuardTellsOfAnInterfaceThatGoes(t *testing.T) {
+	l := newLab(t)
+	o := forwarded("redirect")
+	o.Interfaces = []string{"msa0"}
+	o.Role, o.Unprivileged, o.NetAdmin, o.Kept = "guard", false, true, t.TempDir()
+	guard := l.start(l.gw, o)
+	guard.expect("ready")
+	for _, rename := range []struct{ from, to, says string }{
+		{"msa0", "other0", "interfaces of the firewall rules are gone: no mail comes in by them"},
+		{"other0", "msa0", "interfaces of the firewall rules are back"},
+	} {
+		began := time.Now()
+		l.in("ip link set " + rename.from + " down")
+		l.in("ip link set " + rename.from + " name " + rename.to)
+		guard.expect(rename.says)
+		if took := time.Since(began); took > soon {
+			t.Errorf("%q after %v", rename.says, took)
+		}
+	}
+	if n := guard.count("firewall rules lost"); n != 0 {
+		t.Errorf("rules lost %d times: they are as they were", n)
+	}
+}

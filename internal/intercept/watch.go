@@ -2,6 +2,7 @@ package intercept
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -16,7 +17,8 @@ import (
 
 // A change is something that may have taken rules away.
 type change struct {
-	by string // the program that did it, where the kernel tells: "nft (process 812)"
+	by    string // the program that did it, where the kernel tells: "nft (process 812)"
+	links bool   // of interfaces alone
 }
 
 // watch tells of changes to a table and to policy routes as they happen, until ctx ends. To hear of the table needs CAP_NET_ADMIN.
@@ -44,14 +46,25 @@ func followRoutes(ctx context.Context, changes latest) error {
 	groups := []uint{unix.RTNLGRP_IPV4_RULE, unix.RTNLGRP_IPV6_RULE, unix.RTNLGRP_IPV4_ROUTE, unix.RTNLGRP_IPV6_ROUTE, unix.RTNLGRP_LINK}
 	err := follow(ctx, unix.NETLINK_ROUTE, groups, func(m syscall.NetlinkMessage) {
 		switch m.Header.Type {
-		case unix.RTM_DELRULE, unix.RTM_DELROUTE, unix.RTM_NEWRULE, unix.RTM_DELLINK:
+		case unix.RTM_DELRULE, unix.RTM_NEWRULE:
 			changes.tell(change{})
+		case unix.RTM_DELROUTE:
+			if bringsHere(m.Data) {
+				changes.tell(change{})
+			}
+		case unix.RTM_NEWLINK, unix.RTM_DELLINK:
+			changes.tell(change{links: true})
 		}
 	}, changes)
 	if err != nil {
 		return fmt.Errorf("watch the policy routes: %w", err)
 	}
 	return nil
+}
+
+// bringsHere reports whether a route may be kanmon's: a router forgets thousands of others in a second.
+func bringsHere(message []byte) bool {
+	return len(message) >= unix.SizeofRtMsg && nl.DeserializeRtMsg(message).Type == unix.RTN_LOCAL && nl.DeserializeRtMsg(message).Dst_len == 0
 }
 
 // latest keeps the last change that was not heard of yet: it is as many as come while nobody listens.
@@ -65,7 +78,9 @@ func (l latest) tell(c change) {
 		default:
 		}
 		select {
-		case <-l:
+		case before := <-l:
+			c.links = c.links && before.links
+			c.by = cmp.Or(c.by, before.by)
 		default:
 		}
 	}
