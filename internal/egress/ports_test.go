@@ -2,6 +2,7 @@ package egress
 
 import (
 	"errors"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -34,12 +35,28 @@ func newNetwork(t *testing.T, addresses ...string) {
 			t.Fatalf("ip %v: %v: %s", args, err, out)
 		}
 	}
-	for _, a := range addresses { // the kernel makes their routes a moment later
-		target := netip.MustParsePrefix(a).Addr().String()
-		for end := time.Now().Add(10 * time.Second); exec.Command("ip", "route", "get", target).Run() != nil; time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatalf("no route to %s", target)
-			}
+	for _, a := range addresses {
+		awaitRoute(t, netip.MustParsePrefix(a).Addr())
+	}
+}
+
+// awaitRoute connects to an address of this host until that works: for a moment behind its making the kernel may lose a connection to an
+// IPv6 address, and then call the network unreachable.
+func awaitRoute(t *testing.T, address netip.Addr) {
+	t.Helper()
+	l, err := net.Listen("tcp", netip.AddrPortFrom(address, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		c, err := net.DialTimeout("tcp", l.Addr().String(), time.Second)
+		if err == nil {
+			c.Close()
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
 		}
 	}
 }
