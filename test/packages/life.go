@@ -75,7 +75,7 @@ func (b *bench) debLife() (string, error) {
 			if !strings.Contains(said, "cannot be removed") {
 				return fmt.Errorf("it does not say why the package stays: %s", said)
 			}
-			return h.upgraded()
+			return h.is("+"+program, "+"+enabled, "+"+settings)
 		}},
 		{"removal", dpkg("--remove", "kanmon"), h.removed},
 		{"installation anew", dpkg("--install", pack[newer]), func(string) error {
