@@ -54,19 +54,19 @@ test-packages: ## build the packages twice, judge them, install, upgrade, remove
 	$(GO) run ./test/packages
 
 .PHONY: docs
-docs: ## bring the reference pages up to date: docs/cli.md with its examples, the tables of docs/configuration.md
+docs: ## bring the reference pages up to date: docs/ref/cli.md with its examples, the tables of docs/ref/configuration.md
 	$(GO) test -count=1 ./cmd/kanmon -run TestExamplesOfTheManual -update
 	$(MAKE) build
-	$(BUILD)/kanmon manual cli.md > docs/cli.md
-	$(BUILD)/kanmon manual configuration.md docs/configuration.md > $(BUILD)/configuration.md
-	mv $(BUILD)/configuration.md docs/configuration.md
+	$(BUILD)/kanmon manual cli.md > docs/ref/cli.md
+	$(BUILD)/kanmon manual configuration.md docs/ref/configuration.md > $(BUILD)/configuration.md
+	mv $(BUILD)/configuration.md docs/ref/configuration.md
 
-# Man pages and completion are built, not kept: they are made of what is in the program and in docs/configuration.md.
+# Man pages and completion are built, not kept: they are made of what is in the program and in docs/ref/configuration.md.
 .PHONY: man
 man: build ## build/man: kanmon(1), kanmon.toml(5); build/completion: for bash, zsh, fish
 	@mkdir -p $(BUILD)/man $(BUILD)/completion
 	$(BUILD)/kanmon manual kanmon.1 | $(TOOL) go-md2man -out $(BUILD)/man/kanmon.1
-	$(BUILD)/kanmon manual kanmon.toml.5 docs/configuration.md | $(TOOL) go-md2man -out $(BUILD)/man/kanmon.toml.5
+	$(BUILD)/kanmon manual kanmon.toml.5 docs/ref/configuration.md | $(TOOL) go-md2man -out $(BUILD)/man/kanmon.toml.5
 	$(BUILD)/kanmon completion bash > $(BUILD)/completion/kanmon.bash
 	$(BUILD)/kanmon completion zsh > $(BUILD)/completion/_kanmon
 	$(BUILD)/kanmon completion fish > $(BUILD)/completion/kanmon.fish
@@ -84,7 +84,7 @@ compromised: setup ## a compromised account, with and without containment: docs/
 	$(GO) run ./lab -only compromised
 
 .PHONY: kinds
-kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the table of docs/senders.md
+kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the table of docs/why/senders.md
 	$(GO) test ./internal/policy -run TestListsAndForwarders -count 1 -v
 
 .PHONY: test

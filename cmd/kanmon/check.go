@@ -23,7 +23,7 @@ type checkCommand struct {
 
 // Help implements kong.HelpProvider.
 func (*checkCommand) Help() string {
-	return "It compares the configuration with this host, the firewall and kanmon.service. It changes nothing, and sends nothing but DNS queries with --dns. Run it as root: what it cannot see otherwise, it reports as not checked. docs/check.md lists all findings.\n\n" +
+	return "It compares the configuration with this host, the firewall and kanmon.service. It changes nothing, and sends nothing but DNS queries with --dns. Run it as root: what it cannot see otherwise, it reports as not checked. docs/ref/check.md lists all findings.\n\n" +
 		"The exit code is 0 if there is no error, 1 if there is one, and 2 if nothing could be checked: the file cannot be read, or the command line is wrong."
 }
 

@@ -67,7 +67,7 @@ func (k *classifyCommand) Run(c *console) error {
 	return nil
 }
 
-// explainOwn writes what docs/replies.md says of a reply of kanmon's own: no receiver has given it.
+// explainOwn writes what docs/ref/replies.md says of a reply of kanmon's own: no receiver has given it.
 func explainOwn(w io.Writer, e *replies.Entry) {
 	for _, row := range [][2]string{
 		{"own", e.Name + ": kanmon itself gives this reply, not a receiver"}, {"because", e.Happened}, {"mail", e.Mail}, {"tenant", e.Postmaster}, {"do", e.Operator},

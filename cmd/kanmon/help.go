@@ -146,7 +146,7 @@ func known(words []string, name string) []manual.Word {
 // A manualCommand makes the reference pages; "make docs" and "make man" call it.
 type manualCommand struct {
 	Page          string `arg:"" enum:"cli.md,configuration.md,kanmon.1,kanmon.toml.5"`
-	Configuration string `arg:"" optional:"" help:"The page docs/configuration.md."`
+	Configuration string `arg:"" optional:"" help:"The page docs/ref/configuration.md."`
 }
 
 // Run prints a page.

@@ -18,7 +18,7 @@ func page(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-const configurationPage = "../../docs/configuration.md"
+const configurationPage = "../../docs/ref/configuration.md"
 
 // The reference pages say what the program says: they are made of the same texts, and kept as they are made.
 func TestReferencePagesAreUpToDate(t *testing.T) {
@@ -26,7 +26,7 @@ func TestReferencePagesAreUpToDate(t *testing.T) {
 		path string
 		args []string
 	}{
-		{"../../docs/cli.md", []string{"cli.md"}},
+		{"../../docs/ref/cli.md", []string{"cli.md"}},
 		{configurationPage, []string{"configuration.md", configurationPage}},
 	} {
 		kept, err := os.ReadFile(row.path)
@@ -42,7 +42,7 @@ func TestReferencePagesAreUpToDate(t *testing.T) {
 // The man pages hold every command with its flags, and every key with its text.
 func TestManPagesAreWhole(t *testing.T) {
 	commands, keys := page(t, "kanmon.1"), page(t, "kanmon.toml.5", configurationPage)
-	cli, err := os.ReadFile("../../docs/cli.md")
+	cli, err := os.ReadFile("../../docs/ref/cli.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -137,7 +137,7 @@ func only(findings []Finding, id string) (list []Finding) {
 	return list
 }
 
-// What an operator can read in docs/check.md has been seen by a test.
+// What an operator can read in docs/ref/check.md has been seen by a test.
 func TestEveryKindHasABadCase(t *testing.T) {
 	tested := map[string]bool{"configuration-wrong": true} // TestAWrongFileIsAFinding
 	for _, r := range rows() {

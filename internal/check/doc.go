@@ -9,5 +9,5 @@
 //     their checks from one list, so that they cannot differ.
 //   - [DNS.Run] asks the DNS.
 //
-// Every [Finding] is of a [Kind], which has a stable id; docs/check.md is the table of all kinds, made from [Kinds].
+// Every [Finding] is of a [Kind], which has a stable id; docs/ref/check.md is the table of all kinds, made from [Kinds].
 package check

@@ -71,7 +71,7 @@ var (
 		ID: "rules-file-wrong", Severity: Error, Refuses: true,
 		Meaning: "the classifier's own rules have an error",
 		Why:     "kanmon does not start; a reload changes nothing",
-		Cure:    "what the text says; docs/classification.md describes the file",
+		Cure:    "what the text says; docs/ref/classification.md describes the file",
 	})
 	hashKeyShort = declare(Kind{
 		ID: "hash-key-short", Severity: Error, Refuses: true,

@@ -8,15 +8,15 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/check.md anew")
+var update = flag.Bool("update", false, "write docs/ref/check.md anew")
 
 const (
-	pageFile  = "../../docs/check.md"
+	pageFile  = "../../docs/ref/check.md"
 	pageBegin = "<!-- made from internal/check/kinds*.go by: go test ./internal/check -run TestPage -update -->\n"
 	pageEnd   = "<!-- end -->\n"
 )
 
-// table is what docs/check.md says of all kinds.
+// table is what docs/ref/check.md says of all kinds.
 func table() string {
 	var b strings.Builder
 	b.WriteString(pageBegin + "| id | severity | meaning | why it hurts | cure |\n|---|---|---|---|---|\n")

@@ -20,7 +20,7 @@ type Error struct {
 // Error gives file, line and what is wrong.
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text) }
 
-// A file is the TOML of rules. docs/classification.md explains every key.
+// A file is the TOML of rules. docs/ref/classification.md explains every key.
 type file struct {
 	Disable []string            `toml:"disable"`
 	Words   map[string][]string `toml:"words"`

@@ -8,7 +8,7 @@ import (
 // A Class is what a reply means, ordered by what the operator has to do.
 type Class uint8
 
-// The classes. The words of docs/classification.md.
+// The classes. The words of docs/ref/classification.md.
 const (
 	ClassNone         Class = iota // no refusal: 2xx and 3xx
 	IPBlocklisted                  // the sending IP or its network is on a named list, or on the receiver's own

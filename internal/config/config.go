@@ -19,7 +19,7 @@ import (
 // DefaultPath is where kanmon looks for its configuration.
 const DefaultPath = "/etc/kanmon/kanmon.toml"
 
-// A Config is a whole configuration file. docs/configuration.md describes every key; a test compares the two.
+// A Config is a whole configuration file. docs/ref/configuration.md describes every key; a test compares the two.
 type Config struct {
 	Hostname      string          `toml:"hostname"`
 	ProvidersFile string          `toml:"providers_file"`

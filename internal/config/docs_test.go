@@ -67,7 +67,7 @@ func parseAlone(t *testing.T, heading, key, value string) Config {
 
 // Whole examples of the documentation are files that load.
 func TestDocumentedFiles(t *testing.T) {
-	for _, page := range []string{"configuration.md", "routing.md"} {
+	for _, page := range []string{"ref/configuration.md", "why/routing.md"} {
 		text, err := os.ReadFile("../../docs/" + page)
 		if err != nil {
 			t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Provider is a group of destinations run by one operator. docs/routing.md describes the file.
+// Provider is a group of destinations run by one operator. docs/why/routing.md describes the file.
 type Provider struct {
 	Name    string `toml:"name"`
 	Domains Names  `toml:"domains"` // recipient domains that are its own

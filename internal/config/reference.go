@@ -10,7 +10,7 @@ import (
 )
 
 // The descriptions of all keys, one file for each table: keys/rescue.toml has those of [rescue], keys/top-level.toml those above the first
-// table. docs/configuration.md, kanmon.toml(5) and "kanmon help KEY" are made of them, in the order of the fields of Config.
+// table. docs/ref/configuration.md, kanmon.toml(5) and "kanmon help KEY" are made of them, in the order of the fields of Config.
 //
 //go:embed keys/*.toml
 var keyFiles embed.FS

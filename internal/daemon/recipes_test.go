@@ -15,7 +15,7 @@ import (
 	"kanmon/internal/smtptest"
 )
 
-// What docs/find-a-mail.md has an operator type finds, in the records of real sessions, what became of each recipient: also of one that was
+// What docs/howto/find-a-mail.md has an operator type finds, in the records of real sessions, what became of each recipient: also of one that was
 // refused where another was accepted, and of those that were all refused by an MX that then says 354, and 250 to a lone dot.
 //
 // firstday-10
@@ -68,7 +68,7 @@ func TestTheRecipeFindsAMail(t *testing.T) {
 // recipe gives the jq of the page: what it finds, without time and session.
 func recipe(t *testing.T) func(who, records string) []string {
 	t.Helper()
-	page, err := os.ReadFile("../../docs/find-a-mail.md")
+	page, err := os.ReadFile("../../docs/howto/find-a-mail.md")
 	if err != nil {
 		t.Fatal(err)
 	}

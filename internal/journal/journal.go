@@ -32,7 +32,7 @@
 //
 // # JSON lines
 //
-// docs/record.md describes every field. There is one object for each transaction, one for each session, and one
+// docs/ref/record.md describes every field. There is one object for each transaction, one for each session, and one
 // of type "dropped" where records were lost.
 //
 // # What is not written

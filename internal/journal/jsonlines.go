@@ -27,7 +27,7 @@ var jsonSheet = sheet{
 	},
 }
 
-// json gives the record's JSON lines, if it has any. docs/record.md describes them.
+// json gives the record's JSON lines, if it has any. docs/ref/record.md describes them.
 func (f *formatter) json(r *session.Record) []byte {
 	o := object{f: f, r: r, dst: f.out[:0]}
 	for i := range r.Actions {

@@ -95,7 +95,7 @@ func TestJSONOfAnEmptyRecord(t *testing.T) {
 
 // The schema is stable: the golden record holds every member there is, and the page describes each.
 func TestEveryMemberIsDescribed(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "record.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "ref", "record.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,20 +126,20 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 	}
 	for name := range seen {
 		if !bytes.Contains(page, []byte("`"+name+"`")) && !strings.HasSuffix(name, "_ms") {
-			t.Errorf("docs/record.md does not describe %q", name)
+			t.Errorf("docs/ref/record.md does not describe %q", name)
 		}
 	}
 }
 
 // So is every reason that a session can end for.
 func TestEveryEndReasonIsDescribed(t *testing.T) {
-	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "record.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "ref", "record.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, reason := range session.EndReasons() {
 		if n := bytes.Count(page, []byte("| `"+reason+"` |")); n != 1 {
-			t.Errorf("docs/record.md has %d rows for %q", n, reason)
+			t.Errorf("docs/ref/record.md has %d rows for %q", n, reason)
 		}
 	}
 }

@@ -19,7 +19,7 @@
 // # The account
 //
 // [Fold.Account] takes the tags out of a mailbox that software puts in: BATV, VERP, SRS and subaddresses. What remains is the
-// account, and it is folded no further: the account of an account is itself. docs/accounts.md is the table of what folds.
+// account, and it is folded no further: the account of an account is itself. docs/ref/accounts.md is the table of what folds.
 //
 // Reading order:
 //

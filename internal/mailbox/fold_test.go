@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// tables reads the tables of docs/accounts.md, by the heading that they stand under.
+// tables reads the tables of docs/ref/accounts.md, by the heading that they stand under.
 func tables(t *testing.T) map[string][][]string {
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "accounts.md"))
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "ref", "accounts.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +32,7 @@ func tables(t *testing.T) map[string][][]string {
 	return all
 }
 
-// What docs/accounts.md says is what holds.
+// What docs/ref/accounts.md says is what holds.
 //
 // law: I17
 func TestPublishedAccounts(t *testing.T) {

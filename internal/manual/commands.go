@@ -7,7 +7,7 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// Commands makes the reference of the commands, docs/cli.md.
+// Commands makes the reference of the commands, docs/ref/cli.md.
 func Commands(app *kong.Application) string {
 	var b strings.Builder
 	b.WriteString("<!-- Made from the help texts of the program by \"make docs\". -->\n\n# Commands\n\n")

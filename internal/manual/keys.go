@@ -9,7 +9,7 @@ import (
 	"kanmon/internal/config"
 )
 
-// A block is a part of docs/configuration.md that is made, named by the heading of the table.
+// A block is a part of docs/ref/configuration.md that is made, named by the heading of the table.
 var block = regexp.MustCompile(`(?s)<!-- keys: (.+?) -->\n.*?<!-- /keys -->\n`)
 
 // FillConfiguration puts the tables of keys into the page.

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-var update = flag.Bool("update", false, "write docs/replies.md anew")
+var update = flag.Bool("update", false, "write docs/ref/replies.md anew")
 
-const page = "../../docs/replies.md"
+const page = "../../docs/ref/replies.md"
 
-// docs/replies.md is written from the catalogue: go test ./internal/replies -run Page -update
+// docs/ref/replies.md is written from the catalogue: go test ./internal/replies -run Page -update
 func TestPageHasTheCatalogue(t *testing.T) {
 	want := pageText()
 	if *update {

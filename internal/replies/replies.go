@@ -28,7 +28,7 @@ func (c Code) String() string {
 
 // An Entry is a reply of kanmon's own. They are made in this package alone.
 type Entry struct {
-	Name  string   // that docs/replies.md has it under
+	Name  string   // that docs/ref/replies.md has it under
 	Codes []Code   // the first one, unless Said.As says otherwise
 	Text  string   // with a %s for each of Holds
 	Holds []string // what is filled in, as the page names it

@@ -53,7 +53,7 @@ const (
 	endMXRefused = "mx_refused" // it did, or hung up, after the MX had refused the connection with its banner
 )
 
-// EndReasons gives all reasons that a [SessionEnd] can name. docs/record.md explains each.
+// EndReasons gives all reasons that a [SessionEnd] can name. docs/ref/record.md explains each.
 func EndReasons() []string {
 	reasons := append([]string{EndQuit, endMXRefused}, troubleNames[noTrouble+1:]...)
 	for _, r := range refusals {

@@ -563,7 +563,7 @@ func recordedRescue(t *testing.T, set func(r *manyIPs)) (k *kept, got smtptest.D
 	return k, got
 }
 
-// docs/record.md: what came from the MX and ended at kanmon is a line of the session log.
+// docs/ref/record.md: what came from the MX and ended at kanmon is a line of the session log.
 func TestRescueRefusalIsInTheSessionLog(t *testing.T) {
 	k, _ := recordedRescue(t, func(*manyIPs) {})
 	if !slices.Contains(k.lines, "|< 550 5.7.1 listed") {
@@ -571,7 +571,7 @@ func TestRescueRefusalIsInTheSessionLog(t *testing.T) {
 	}
 }
 
-// docs/record.md: tls_mx, phases and outcome say what the session at hand had.
+// docs/ref/record.md: tls_mx, phases and outcome say what the session at hand had.
 func TestRescueRecord(t *testing.T) {
 	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
 	k, _ := recordedRescue(t, func(r *manyIPs) {
@@ -612,7 +612,7 @@ func TestRescueRecord(t *testing.T) {
 	}
 }
 
-// docs/record.md: softened means that the MSA was given a 4xx in place of the 5xx.
+// docs/ref/record.md: softened means that the MSA was given a 4xx in place of the 5xx.
 func TestRescueNothingWasSoftened(t *testing.T) {
 	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
 	k, _ := recordedRescue(t, func(r *manyIPs) {

@@ -44,7 +44,7 @@ func (f *file) say(lines ...string) {
 
 func (f *file) intercept(a *Answers) {
 	f.line("")
-	f.say("A mail server that insists on TLS (\"encrypt\", \"dane\") needs one setting, or its mail waits: docs/operations.md, and [tls] in kanmon.toml(5).")
+	f.say("A mail server that insists on TLS (\"encrypt\", \"dane\") needs one setting, or its mail waits: docs/howto/operations.md, and [tls] in kanmon.toml(5).")
 	f.line("[intercept]")
 	if a.Local {
 		f.say("The mail of this host itself; what kanmon's own user sends is left alone.")
@@ -77,7 +77,7 @@ func (f *file) sendingIPs(a *Answers) {
 	for _, ip := range a.SendingIPs {
 		f.line("[[sending_ip]]\naddress = %q\nehlo    = %q\n", ip.Address.String(), ip.EHLO)
 	}
-	f.say("Which of them a mail gets: pools and routes, docs/routing.md. Without any, each serves everybody.")
+	f.say("Which of them a mail gets: pools and routes, docs/why/routing.md. Without any, each serves everybody.")
 }
 
 func (f *file) tenants(a *Answers) {

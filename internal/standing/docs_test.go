@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// What docs/standing.md says of the defaults is what they are.
+// What docs/why/standing.md says of the defaults is what they are.
 func TestDocsSayTheDefaults(t *testing.T) {
-	text, err := os.ReadFile("../../docs/standing.md")
+	text, err := os.ReadFile("../../docs/why/standing.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -69,7 +69,7 @@ type Policy struct {
 	IgnoreLists bool
 }
 
-// DefaultPolicy gives the defaults; docs/standing.md lists them.
+// DefaultPolicy gives the defaults; docs/why/standing.md lists them.
 func DefaultPolicy() *Policy {
 	return &Policy{
 		Listed:           Trigger{Replies: 1, Tenants: 1, Destinations: 1, Within: time.Hour},

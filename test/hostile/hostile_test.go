@@ -151,13 +151,13 @@ func TestSixOfIsTheAttackers(t *testing.T) {
 
 // The page has every kind, in the words of the table.
 func TestPageHasAllKinds(t *testing.T) {
-	page, err := os.ReadFile("../../docs/hostile.md")
+	page, err := os.ReadFile("../../docs/dev/hostile.md")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, k := range kinds {
 		if row := "| `" + k.name + "` | " + k.what + " |\n"; !strings.Contains(string(page), row) {
-			t.Errorf("docs/hostile.md lacks %q", row)
+			t.Errorf("docs/dev/hostile.md lacks %q", row)
 		}
 	}
 }

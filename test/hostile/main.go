@@ -11,7 +11,7 @@
 //  1. test/setup/install.sh bench, once
 //  2. go run ./test/hostile -out hostile.md (QUICK=1: under a minute, without the copier and the verdicts that noise can break)
 //
-// The exit code is the verdict. Nothing is left behind, also after Ctrl-C. docs/hostile.md tells what the table means.
+// The exit code is the verdict. Nothing is left behind, also after Ctrl-C. docs/dev/hostile.md tells what the table means.
 package main
 
 import (

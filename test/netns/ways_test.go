@@ -15,7 +15,7 @@ import (
 	"kanmon/test/netlab"
 )
 
-// TestWays shows what holds in every way that connections come to kanmon: docs/ways.md is its page.
+// TestWays shows what holds in every way that connections come to kanmon: docs/ref/ways.md is its page.
 func TestWays(t *testing.T) {
 	for _, w := range ways {
 		t.Run(w.name, func(t *testing.T) {
