@@ -52,7 +52,13 @@ type world struct {
 // port, DIR for a folder.
 func newWorld(t *testing.T, tables string) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), mx: &smtptest.MX{}}
+	return newWorldWith(t, &smtptest.MX{}, tables)
+}
+
+// newWorldWith is newWorld with an MX of the test's.
+func newWorldWith(t *testing.T, mx *smtptest.MX, tables string) *world {
+	t.Helper()
+	w := &world{t: t, dir: t.TempDir(), mx: mx}
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -194,17 +194,19 @@ func (o *outlet) learn(domain, tenant string) {
 }
 
 // learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
-// known of the domain, that is worth the short wait: it may stand there. It reports whether it has waited: more may be known then.
-func (o *outlet) learnBehind(q *egress.Query, at *place, sendingIP netip.Addr) (waited bool) {
+// known of the domain, that is worth the short wait: it may stand there. It reports whether more may be known now.
+func (o *outlet) learnBehind(q *egress.Query, at *place, sendingIP netip.Addr) (more bool) {
 	if at.recipient == "" || at.provider == "" && !at.due || at.provider != "" && !o.providers.Due(at.recipient) {
 		return false
 	}
 	tenant := o.asker(*q)
 	o.learn(q.RecipientDomain, tenant)
-	if q.Provider != "" || o.book.Spotless(sendingIP) || o.providers.Of(q.RecipientDomain) != "" {
+	if q.Provider != "" || o.book.Spotless(sendingIP) {
 		return false
 	}
-	o.providers.Find(context.Background(), q.RecipientDomain, tenant)
+	if o.providers.Of(q.RecipientDomain) == "" { // else it has been learnt already
+		o.providers.Find(context.Background(), q.RecipientDomain, tenant)
+	}
 	return true
 }
 

@@ -20,8 +20,7 @@ import (
 //
 // firstday-10
 func TestTheRecipeFindsAMail(t *testing.T) {
-	w := newWorld(t, listenTable+recordsTable+"session_log = 'DIR/session.log'\n")
-	w.mx.Reply = func(verb string, n int) string {
+	mx := &smtptest.MX{Reply: func(verb string, n int) string {
 		switch {
 		case verb == "RCPT" && n > 1:
 			return "550 5.1.1 no such user\r\n"
@@ -31,7 +30,8 @@ func TestTheRecipeFindsAMail(t *testing.T) {
 			return "250 2.0.0 queued as X1\r\n"
 		}
 		return smtptest.Default
-	}
+	}}
+	w := newWorldWith(t, mx, listenTable+recordsTable+"session_log = 'DIR/session.log'\n")
 	w.start()
 	msa := w.session()
 	msa.Expect(220)
