@@ -73,6 +73,7 @@ func unknownIn(n *kong.Node, words []string) string {
 		switch {
 		case strings.ContainsAny(w, "|<>#;&…") || w == "...":
 			return "" // alternatives, or what the shell is to do
+		case flag == "-": // standard input or output
 		case strings.HasPrefix(flag, "-"):
 			if !hasFlag(n, flag) {
 				return "flag " + flag

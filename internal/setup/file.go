@@ -44,7 +44,7 @@ func (f *file) say(lines ...string) {
 
 func (f *file) intercept(a *Answers) {
 	f.line("")
-	f.say("A mail server that insists on TLS (\"encrypt\", \"dane\") needs one setting, or its mail waits: docs/howto/operations.md, and [tls] in kanmon.toml(5).")
+	f.say("A mail server that insists on TLS (\"encrypt\", \"dane\") needs one setting, or its mail waits: docs/howto/msa.md, and [tls] in kanmon.toml(5).")
 	f.line("[intercept]")
 	if a.Local {
 		f.say("The mail of this host itself; what kanmon's own user sends is left alone.")
