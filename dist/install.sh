@@ -47,6 +47,7 @@ files() {
 		echo own 644 dist/needrestart/kanmon.conf "$SYSCONFDIR/needrestart/conf.d/kanmon.conf"
 	fi
 	echo file 644 dist/kanmon.toml "$doc/examples/kanmon.toml"
+	echo file 644 dist/site.toml "$doc/examples/site.toml"
 	for page in README.md CHANGELOG.md LICENSE; do
 		echo file 644 "$page" "$doc/$page"
 	done

@@ -28,6 +28,7 @@ var wanted = map[string]string{
 	"/usr/share/doc/kanmon/copyright":                  "-rw-r--r--",
 	"/usr/share/doc/kanmon/README.md":                  "-rw-r--r--",
 	"/usr/share/doc/kanmon/examples/kanmon.toml":       "-rw-r--r--",
+	"/usr/share/doc/kanmon/examples/site.toml":         "-rw-r--r--",
 	"/usr/share/doc/kanmon/docs/ref/configuration.md":  "-rw-r--r--",
 	"/usr/share/man/man1/kanmon.1.gz":                  "-rw-r--r--",
 	"/usr/share/man/man5/kanmon.toml.5.gz":             "-rw-r--r--",
