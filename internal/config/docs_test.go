@@ -2,7 +2,9 @@ package config
 
 import (
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -65,9 +67,43 @@ func parseAlone(t *testing.T, heading, key, value string) Config {
 	return *cfg
 }
 
+// What a step of the guide has an operator write is right where it stands alone, but for what other steps have brought.
+func TestStepsOfTheGuideLoad(t *testing.T) {
+	block := regexp.MustCompile(`(?m)(?:^ {4,}\S.*\n)+`)
+	steps := 0
+	for _, folder := range []string{"howto", "start"} {
+		pages, err := filepath.Glob("../../docs/" + folder + "/*.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, page := range pages {
+			text, err := os.ReadFile(page)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, doc := range block.FindAllString(string(text), -1) {
+				doc = regexp.MustCompile(`(?m)^ +`).ReplaceAllString(doc, "")
+				if !strings.HasPrefix(doc, "[") || strings.HasPrefix(doc, "[Service]") || strings.HasPrefix(doc, "[Network]") {
+					continue
+				}
+				steps++
+				if !strings.Contains(doc, "[intercept]") {
+					doc = "[intercept]\nsources = [\"10.20.0.0/16\"]\n" + doc
+				}
+				if _, err := Parse(filepath.Base(page), []byte(doc)); err != nil {
+					t.Errorf("%s: %v\n%s", page, err, doc)
+				}
+			}
+		}
+	}
+	if steps < 8 {
+		t.Errorf("%d steps: they are not found", steps)
+	}
+}
+
 // Whole examples of the documentation are files that load.
 func TestDocumentedFiles(t *testing.T) {
-	for _, page := range []string{"ref/configuration.md", "why/routing.md"} {
+	for _, page := range []string{"ref/configuration.md", "why/routing.md", "howto/tls.md"} {
 		text, err := os.ReadFile("../../docs/" + page)
 		if err != nil {
 			t.Fatal(err)
