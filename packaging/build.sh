@@ -53,11 +53,17 @@ build() {
 package() {
 	{
 		cat packaging/nfpm.yaml
-		find "$DOC/rpm" -type f -printf '%P\n' | sort | while read -r page; do
-			echo "  - {src: '$DOC/rpm/$page', dst: '/usr/share/doc/kanmon/$page', type: doc, packager: rpm}"
-		done
+		documents "$DOC/rpm" /usr/share/doc/kanmon
+		documents "$DOC/man" /usr/share/man
 	} >"$work/nfpm.yaml"
 	quiet nfpm package --config "$work/nfpm.yaml" --packager "$1" --target "$out"
+}
+
+# documents FOLDER PLACE names each file of a folder as a document of an .rpm.
+documents() {
+	find "$1" -type f -printf '%P\n' | sort | while read -r page; do
+		echo "  - {src: '$1/$page', dst: '$2/$page', type: doc, packager: rpm}"
+	done
 }
 
 # materials asks the program what is in it; the standard library counts.
@@ -70,11 +76,10 @@ materials() {
 # of them differently.
 stage() {
 	KANMON=$program BUILT=$work/made PREFIX=/usr DESTDIR=$STAGE dist/install.sh install
-	if [ -d "$STAGE/usr/share/man" ]; then
-		find "$STAGE/usr/share/man" -type f -exec gzip -9n {} +
-	fi
+	find "$STAGE/usr/share/man" -type f -exec gzip -9n {} +
 	export DOC=$work/$ARCH/doc
 	mkdir "$DOC"
+	mv "$STAGE/usr/share/man" "$DOC/man"
 	mv "$STAGE/usr/share/doc/kanmon" "$DOC/rpm"
 	rmdir "$STAGE/usr/share/doc"
 	cp "$work/copyright" "$DOC/rpm/copyright"
