@@ -6,6 +6,8 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,13 +18,49 @@ type guardRig struct {
 	t       *testing.T
 	keeper  *Keeper
 	report  *Report
-	log     bytes.Buffer
 	changes chan change
-	lost    []Loss // what the kernel lacks
-	thief   bool   // takes the table away again and again, as soon as it is back
-	broken  error  // of putting back
-	puts    []time.Time
 	stop    func()
+
+	mu     sync.Mutex
+	log    bytes.Buffer
+	lost   []Loss // what the kernel lacks
+	thief  bool   // takes the table away again and again, as soon as it is back
+	broken error  // of putting back
+	puts   []time.Time
+}
+
+// Write takes what is logged.
+func (rig *guardRig) Write(text []byte) (int, error) {
+	rig.mu.Lock()
+	defer rig.mu.Unlock()
+	return rig.log.Write(text)
+}
+
+// said is the log so far.
+func (rig *guardRig) said() string {
+	rig.mu.Lock()
+	defer rig.mu.Unlock()
+	return rig.log.String()
+}
+
+// set changes what the kernel does.
+func (rig *guardRig) set(change func()) {
+	rig.mu.Lock()
+	defer rig.mu.Unlock()
+	change()
+}
+
+// count is how often rules were put back.
+func (rig *guardRig) count() int {
+	rig.mu.Lock()
+	defer rig.mu.Unlock()
+	return len(rig.puts)
+}
+
+// after lets time pass.
+func after(d time.Duration) {
+	time.Sleep(d)
+	synctest.Wait()
 }
 
 var flushed = []Loss{{"table inet kanmon is gone", true}}
@@ -42,10 +80,15 @@ func newGuardRig(t *testing.T) *guardRig {
 
 func (rig *guardRig) start() {
 	g := &Guard{
-		Keeper: rig.keeper, Report: rig.report, Log: slog.New(slog.NewTextHandler(&rig.log, nil)),
-		watch:  func(context.Context, string) (<-chan change, error) { return rig.changes, nil },
-		losses: func(context.Context, Kept) ([]Loss, error) { return rig.lost, nil },
+		Keeper: rig.keeper, Report: rig.report, Log: slog.New(slog.NewTextHandler(rig, nil)),
+		watch: func(context.Context, string) (<-chan change, error) { return rig.changes, nil },
+		losses: func(context.Context, Kept) (lost []Loss, err error) {
+			rig.set(func() { lost = rig.lost })
+			return lost, nil
+		},
 		put: func(context.Context, Kept) error {
+			rig.mu.Lock()
+			defer rig.mu.Unlock()
 			rig.puts = append(rig.puts, time.Now())
 			if rig.broken == nil && !rig.thief {
 				rig.lost = nil
@@ -71,7 +114,7 @@ func (rig *guardRig) start() {
 
 // flush takes the table away, as another program does.
 func (rig *guardRig) flush() {
-	rig.lost = flushed
+	rig.set(func() { rig.lost = flushed })
 	rig.changes <- change{by: "nft (process 812)"}
 	synctest.Wait()
 }
@@ -79,8 +122,8 @@ func (rig *guardRig) flush() {
 func (rig *guardRig) mustSay(texts ...string) {
 	rig.t.Helper()
 	for _, text := range texts {
-		if !strings.Contains(rig.log.String(), text) {
-			rig.t.Errorf("the log does not say %q:\n%s", text, rig.log.String())
+		if !strings.Contains(rig.said(), text) {
+			rig.t.Errorf("the log does not say %q:\n%s", text, rig.said())
 		}
 	}
 }
@@ -91,8 +134,8 @@ func TestGuardPutsBackAtOnceAndSaysForHowLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig := newGuardRig(t)
 		rig.flush()
-		if len(rig.puts) != 1 {
-			t.Fatalf("put back %d times", len(rig.puts))
+		if rig.count() != 1 {
+			t.Fatalf("put back %d times", rig.count())
 		}
 		rig.mustSay("firewall rules lost", "table inet kanmon is gone", "nft (process 812)", "leaves directly", "firewall rules put back", "for=0s", "left directly")
 		g, err := rig.report.Read()
@@ -106,10 +149,10 @@ func TestGuardPutsBackAtOnceAndSaysForHowLong(t *testing.T) {
 func TestGuardFindsWhatNobodyToldOf(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig := newGuardRig(t)
-		rig.lost = flushed
-		time.Sleep(guardLook + time.Second)
-		if len(rig.puts) != 1 {
-			t.Fatalf("put back %d times", len(rig.puts))
+		rig.set(func() { rig.lost = flushed })
+		after(guardLook + time.Second)
+		if rig.count() != 1 {
+			t.Fatalf("put back %d times", rig.count())
 		}
 		rig.mustSay("for=10s")
 	})
@@ -119,16 +162,16 @@ func TestGuardFindsWhatNobodyToldOf(t *testing.T) {
 func TestGuardCountsWhatHappenedWithoutIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig := newGuardRig(t)
-		time.Sleep(time.Second)
+		after(time.Second)
 		rig.stop()
 		if _, err := rig.report.Read(); !errors.Is(err, ErrNoGuard) {
 			t.Errorf("the guard has ended, and it is reported: %v", err)
 		}
-		rig.lost = flushed
-		time.Sleep(4 * time.Second)
+		rig.set(func() { rig.lost = flushed })
+		after(4 * time.Second)
 		rig.start()
-		if len(rig.puts) != 1 {
-			t.Fatalf("put back %d times", len(rig.puts))
+		if rig.count() != 1 {
+			t.Fatalf("put back %d times", rig.count())
 		}
 		rig.mustSay("for=5s")
 	})
@@ -139,25 +182,23 @@ func TestGuardCountsWhatHappenedWithoutIt(t *testing.T) {
 func TestGuardSlowsDownAndNeverGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig := newGuardRig(t)
-		rig.thief = true
+		rig.set(func() { rig.thief = true })
 		began := time.Now()
 		rig.flush()
-		if len(rig.puts) != guardTimes {
-			t.Errorf("put back %d times at once, want %d", len(rig.puts), guardTimes)
+		if rig.count() != guardTimes {
+			t.Errorf("put back %d times at once, want %d", rig.count(), guardTimes)
 		}
 		rig.mustSay("again and again", "thief (process 7)")
-		alarms := strings.Count(rig.log.String(), "again and again")
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if n := len(rig.puts) - guardTimes; n < 58 || n > 60 {
+		alarms := strings.Count(rig.said(), "again and again")
+		after(time.Hour)
+		if n := rig.count() - guardTimes; n < 58 || n > 60 {
 			t.Errorf("put back %d times in the hour behind, want once a minute", n)
 		}
-		if n := strings.Count(rig.log.String(), "again and again"); n <= alarms {
+		if n := strings.Count(rig.said(), "again and again"); n <= alarms {
 			t.Errorf("one alarm in an hour")
 		}
-		rig.thief, rig.lost = false, flushed
-		time.Sleep(guardInterval)
-		synctest.Wait()
+		rig.set(func() { rig.thief, rig.lost = false, flushed })
+		after(guardInterval)
 		if g, err := rig.report.Read(); err != nil || len(g.Lost) != 0 {
 			t.Errorf("%v after the first loss not mended: %+v, %v", time.Since(began), g, err)
 		}
@@ -168,19 +209,18 @@ func TestGuardSlowsDownAndNeverGivesUp(t *testing.T) {
 func TestGuardTriesAgainWhatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rig := newGuardRig(t)
-		rig.broken = errors.New("nft is gone, too")
+		rig.set(func() { rig.broken = errors.New("nft is gone, too") })
 		rig.flush()
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
-		if n := len(rig.puts); n < guardTimes+3 || n > guardTimes+5 {
+		after(5 * time.Minute)
+		if n := rig.count(); n < guardTimes+3 || n > guardTimes+5 {
 			t.Errorf("tried %d times in five minutes", n)
 		}
 		if g, err := rig.report.Read(); err != nil || len(g.Lost) != 1 {
 			t.Errorf("reported %+v, %v", g, err)
 		}
 		rig.mustSay("not put back", "nft is gone, too", "leaves directly")
-		rig.broken = nil
-		time.Sleep(guardInterval)
+		rig.set(func() { rig.broken = nil })
+		after(guardInterval)
 		rig.mustSay("firewall rules put back")
 	})
 }
@@ -193,13 +233,12 @@ func TestGuardNeverActsAgainstAPerson(t *testing.T) {
 			t.Fatal(err)
 		}
 		rig.flush()
-		time.Sleep(time.Hour)
-		synctest.Wait()
-		if len(rig.puts) != 0 {
-			t.Fatalf("put back %d times what a person has removed", len(rig.puts))
+		after(time.Hour)
+		if rig.count() != 0 {
+			t.Fatalf("put back %d times what a person has removed", rig.count())
 		}
 		rig.mustSay("not guarded", "a person has removed the rules")
-		if n := strings.Count(rig.log.String(), "not guarded"); n != 1 {
+		if n := strings.Count(rig.said(), "not guarded"); n != 1 {
 			t.Errorf("told %d times", n)
 		}
 		g, err := rig.report.Read()
@@ -264,19 +303,20 @@ func TestKeptRulesAreTheSame(t *testing.T) {
 func TestRouteWatchTellsOfWhatStaysAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
-		var lost []Loss
+		var lost atomic.Pointer[[]Loss]
+		lost.Store(new([]Loss))
 		changes := make(latest, 1)
 		w := &RouteWatch{
 			Log:    slog.New(slog.NewTextHandler(&log, nil)),
 			watch:  func(context.Context) (<-chan change, error) { return changes, nil },
-			losses: func() ([]Loss, error) { return lost, nil },
+			losses: func() ([]Loss, error) { return *lost.Load(), nil },
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- w.Run(ctx) }()
 		synctest.Wait()
 		happen := func(now []Loss, within time.Duration) {
-			lost = now
+			lost.Store(&now)
 			changes.tell(change{})
 			time.Sleep(within)
 			synctest.Wait()
