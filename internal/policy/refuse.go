@@ -37,7 +37,9 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 		d.Refuse = session.RefuseForGood
 	case Block:
 		a.policy.blockFor(a, l)
-		d.Say = a.stopped(a.standing())
+		if is := a.standing(); is.Hand { // else it could not be done, and the limit says why the mail waits
+			d.Say = a.stopped(is)
+		}
 	}
 }
 

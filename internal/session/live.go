@@ -160,7 +160,7 @@ func (l *Live) Holdings(most int) []Holding {
 	of := map[holder]Holding{}
 	for _, h := range l.holdings() {
 		whose := holder{h.Tenant, h.Source}
-		h.Slowed = l.pace.slowed(whose)
+		h.Slowed = l.pace.slowed(whose) || whose.tenant == "" && l.pace.slowed(holder{}) // strangers among tenants are one
 		h.Sessions, h.Refused = h.Sessions+of[whose].Sessions, h.Refused+of[whose].Refused
 		of[whose] = h
 	}

@@ -30,6 +30,12 @@ func (p *pace) spend(whose holder, work int32, strained func() bool) time.Durati
 	return p.of.Spend(whose, float64(work), time.Now(), strained)
 }
 
+func (p *pace) count(whose holder, work int32, strained func() bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of.Count(whose, float64(work), time.Now(), strained)
+}
+
 func (p *pace) slowed(whose holder) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -42,10 +48,11 @@ func (s *session) works() { s.work += int32(workOfCommand * len(s.slots)) }
 // rest lets a session wait whose tenant has more than its part of too much work. The MSA has its replies by now. A session whose end is
 // wanted, or that is to be cut, does not wait.
 func (s *session) rest() {
-	if s.work < workTold {
+	if s.work < workTold || s.e.Live.Strained == nil {
 		return
 	}
-	wait := s.tellWork()
+	wait := s.e.Live.pace.spend(s.sharer(), s.work, s.e.Live.Strained)
+	s.work = 0
 	if wait < time.Millisecond {
 		return
 	}
@@ -62,12 +69,9 @@ func (s *session) rest() {
 	}
 }
 
-// tellWork counts what the session has had done, and says for how long it rests.
-func (s *session) tellWork() time.Duration {
-	work := s.work
-	s.work = 0
-	if s.e.Live.Strained == nil {
-		return 0
+// endsWork counts what is left of a session's work: nobody rests for that.
+func (s *session) endsWork() {
+	if s.e.Live.Strained != nil {
+		s.e.Live.pace.count(s.sharer(), s.work+workOfSession, s.e.Live.Strained)
 	}
-	return s.e.Live.pace.spend(s.sharer(), work, s.e.Live.Strained)
 }

@@ -289,8 +289,7 @@ func (s *session) finish(err error) {
 		s.log.endTransaction(OutcomeReset, "")
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
-	s.work += workOfSession
-	s.tellWork()
+	s.endsWork()
 	s.part(f)
 	switch {
 	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):

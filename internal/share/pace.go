@@ -8,7 +8,8 @@ import (
 
 // A Pace divides work among owners, while there is too much of it. Nobody is told how much can be done: as long as those who do the work
 // are strained, each owner who has far more of it done than others is slowed down, again and again, and as long as they are not, what
-// was slowed may go faster, again and again. An owner alone is never slowed, nor are owners who all have as much. The zero Pace is ready.
+// was slowed may go faster, again and again; so may, while they are, who has no more than others. An owner alone is never slowed, nor are
+// owners who all have as much. The zero Pace is ready.
 type Pace[K comparable] struct {
 	owners map[K]*worker
 	looked time.Time
@@ -34,6 +35,24 @@ const (
 // Spend counts work that was done for an owner, and says for how long it must rest before it has more done. strained tells whether there
 // has been too much work since it was asked last.
 func (p *Pace[K]) Spend(owner K, work float64, now time.Time, strained func() bool) time.Duration {
+	w := p.count(owner, work, now, strained)
+	if w.most == 0 {
+		return 0
+	}
+	if w.free.Before(now) {
+		w.free = now
+	}
+	rest := min(w.free.Sub(now)+time.Duration(work/w.most*float64(time.Second)), longestPause)
+	w.free = now.Add(rest)
+	return rest
+}
+
+// Count is Spend for work behind which nobody can rest: nobody else of the owner rests for it, either.
+func (p *Pace[K]) Count(owner K, work float64, now time.Time, strained func() bool) {
+	p.count(owner, work, now, strained)
+}
+
+func (p *Pace[K]) count(owner K, work float64, now time.Time, strained func() bool) *worker {
 	if since := now.Sub(p.looked); since >= lookApart {
 		p.look(since, strained())
 		p.looked = now
@@ -47,15 +66,7 @@ func (p *Pace[K]) Spend(owner K, work float64, now time.Time, strained func() bo
 		p.owners[owner] = w
 	}
 	w.done += work
-	if w.most == 0 {
-		return 0
-	}
-	if w.free.Before(now) {
-		w.free = now
-	}
-	rest := min(w.free.Sub(now)+time.Duration(work/w.most*float64(time.Second)), longestPause)
-	w.free = now.Add(rest)
-	return rest
+	return w
 }
 
 // Slowed says whether an owner is slowed down.
@@ -77,7 +88,7 @@ func (p *Pace[K]) look(since time.Duration, strained bool) {
 				used = min(used, w.most)
 			}
 			w.most = max(leastPace, slower*used)
-		case !strained && w.most > 0:
+		case w.most > 0: // whatever the strain comes from, not from this one
 			if w.most *= math.Pow(faster, float64(since)/float64(lookApart)); w.most >= freePace {
 				w.most = 0
 			}

@@ -88,6 +88,39 @@ func TestPaceForgets(t *testing.T) {
 	}
 }
 
+// While there is a strain that does not come from it, who was slowed may have as much as others again; alone, as much as it likes.
+func TestPaceRaisesWhoeverHasNoMoreThanOthers(t *testing.T) {
+	m := mill{can: 10_000}
+	m.run(5, map[string]float64{"a": 100_000, "b": 500})
+	strained := func() bool { return true }
+	for range 20_000 {
+		m.now = m.now.Add(time.Millisecond)
+		m.pace.Spend("a", 1, m.now, strained)
+	}
+	if m.pace.Slowed("a") {
+		t.Error("alone under a strain for 20 s, and still slowed")
+	}
+}
+
+// What was done for sessions that have ended keeps no other session of the owner waiting.
+func TestWorkThatHasEndedIsNoDebt(t *testing.T) {
+	var p Pace[string]
+	now := time.Unix(1e9, 0)
+	rest := func() time.Duration { return p.Spend("a", 200, now, func() bool { return true }) }
+	for range 100 {
+		now = now.Add(20 * time.Millisecond)
+		p.Spend("b", 1, now, func() bool { return true })
+		rest()
+	}
+	now = now.Add(time.Minute)
+	for range 1000 {
+		p.Count("a", 200, now, func() bool { return true })
+	}
+	if got := rest(); got > 2*time.Second {
+		t.Errorf("a session of 200 rests for %s behind a thousand that have ended", got)
+	}
+}
+
 // However much an owner brings at once, nobody waits for more than some seconds: an MSA must have its replies in time.
 func TestPausesAreShort(t *testing.T) {
 	var p Pace[string]
