@@ -1,6 +1,7 @@
 package netns
 
 import (
+	"fmt"
 	"os"
 	"regexp"
 	"strings"
@@ -41,6 +42,10 @@ func TestTutorialObservesAndRollsBack(t *testing.T) {
 	}
 	must(t, kanmon.Start())
 	rules(t, kanmon, "apply")
+	answer, err := host.Run("env", "KANMON_RULES_STATE="+kanmon.Folder()+"/rules", netlab.Program(), "rules", "status")
+	if said := fmt.Sprint(answer, err); err == nil || !strings.Contains(said, "guard") {
+		t.Errorf("rules status without a guard: %s", said)
+	}
 	attempt, stored := deliver(t, msa, mx, note("through", netlab.Domain(1, false)))
 	expectReceived(t, stored, "from msa1.example ", "using TLSv1.3")
 	dialogue(t, kanmon, attempt.RemoteQueueID())
