@@ -64,6 +64,8 @@ func (c *checker) files() {
 		for _, n := range needs(c.Config) {
 			switch {
 			case c.hidden(n):
+			case n.use != keeps && c.Host.inUse(n.path):
+				c.find(pathWrong, n.key, n.path+" is a database of kanmon's state", "want another path")
 			case n.use == reads:
 				if c.readable(u, n) {
 					c.content(n)
@@ -147,6 +149,9 @@ const minHashKey = 16
 // certificate: both files are there.
 func (c *checker) certificate() {
 	t := &c.Config.TLS
+	if c.Host.inUse(t.MSACertificate) {
+		return // told of the file
+	}
 	pair, err := tls.LoadX509KeyPair(t.MSACertificate, t.MSAKey)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return // told of the file
@@ -181,7 +186,7 @@ func (c *checker) makeable(u User, n need) {
 	case err == nil && n.use != binds && unix.Faccessat(unix.AT_FDCWD, n.path, unix.W_OK, unix.AT_EACCESS) != nil:
 		c.find(notWritable, n.key, fmt.Sprintf("%s cannot be written by user %s", n.path, u.Name), fmt.Sprintf("chown %s %s", u.Name, n.path))
 		return
-	case err == nil && n.use == keeps && !isDatabase(n.path):
+	case err == nil && n.use == keeps && !c.Host.inUse(n.path) && !isDatabase(n.path):
 		c.find(stateWrong, n.key, n.path+" is no SQLite file", "")
 		return
 	case err == nil && n.use == writes:
@@ -198,7 +203,7 @@ func (c *checker) makeable(u User, n need) {
 	}
 }
 
-// isDatabase reports whether a file can be SQLite's: an empty one can.
+// isDatabase reports whether a file can be SQLite's: an empty one can. None that is in use may be asked for.
 func isDatabase(path string) bool {
 	const magic = "SQLite format 3\x00"
 	f, err := os.Open(path)

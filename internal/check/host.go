@@ -2,6 +2,7 @@ package check
 
 import (
 	"context"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -35,6 +36,19 @@ type Host struct {
 	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process
 	SocketsGiven bool  // systemd has opened the listeners
 	Serving      bool  // kanmon runs: the listeners are its own
+
+	// InUse reports the databases that this process has open; nil: none. It must not open and close such a file: SQLite's locks on it would be
+	// gone. What it has open it has looked at.
+	InUse func(fs.FileInfo) bool
+}
+
+// inUse reports whether a path leads to a database that this process has open.
+func (h *Host) inUse(path string) bool {
+	if h.InUse == nil {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && h.InUse(info)
 }
 
 func (h *Host) network() Network {

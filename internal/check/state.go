@@ -15,13 +15,13 @@ const inspectTime = 30 * time.Second
 // A database is a file of state, and the part of it that has a version.
 type database struct{ key, path, part string }
 
-// databases are those that there are already.
+// databases are those that there are already, and that this process has not open.
 func (c *checker) databases() (list []database) {
 	for _, d := range []database{
 		{"standing.file", c.Config.Standing.File, "standing"},
 		{"senders.file", c.Config.Senders.File, "policy"},
 	} {
-		if info, err := os.Stat(d.path); d.path != "" && err == nil && info.Mode().IsRegular() && info.Size() > 0 && isDatabase(d.path) {
+		if info, err := os.Stat(d.path); d.path != "" && !c.Host.inUse(d.path) && err == nil && info.Mode().IsRegular() && info.Size() > 0 && isDatabase(d.path) {
 			list = append(list, d)
 		}
 	}

@@ -178,7 +178,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	for _, g := range d.gates {
 		g.serve()
 	}
-	d.host.Serving = true
+	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.notify(sd.SdNotifyReady)
 	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.absences.list()),
 		"sessions_max", d.cfg.Limits.Sessions)

@@ -29,7 +29,7 @@ type stateFile struct {
 func (d *Daemon) lockState(path string) error {
 	// The lock's descriptor is opened before the database, once, and closed behind it; where that has been given up, which may write still,
 	// by the end of the process.
-	if info, err := os.Stat(path); err == nil && slices.ContainsFunc(d.stateFiles, func(own stateFile) bool { return os.SameFile(own.info, info) }) {
+	if info, err := os.Stat(path); err == nil && d.hasOpen(info) {
 		return nil
 	}
 	f, err := keep.Lock(path)
@@ -53,6 +53,11 @@ func (d *Daemon) lockState(path string) error {
 		return f.Close()
 	})
 	return nil
+}
+
+// hasOpen reports a file of state that this process has locked.
+func (d *Daemon) hasOpen(info os.FileInfo) bool {
+	return slices.ContainsFunc(d.stateFiles, func(own stateFile) bool { return os.SameFile(own.info, info) })
 }
 
 // copyTime is how long a copy may take: mail waits.

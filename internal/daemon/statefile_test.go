@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -58,6 +59,60 @@ func TestStateFileOfBothParts(t *testing.T) {
 	w.daemon = second
 	w.start()
 	w.stop()
+}
+
+// law: I21
+//
+// SQLite's locks on the databases are what keeps an outside reader from taking their WAL away. They hold from the start on, also where two parts
+// share a file, and through a reload.
+func TestDatabasesStayLocked(t *testing.T) {
+	for name, files := range map[string][2]string{"two files": {"standing.db", "senders.db"}, "one file": {"state.db", "state.db"}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			tables := fmt.Sprintf("[standing]\nfile = '%s'\n[senders]\nfile = '%s'\n", filepath.Join(dir, files[0]), filepath.Join(dir, files[1]))
+			w := newWorld(t, listenTable+tables)
+			w.start()
+			locked := func(when string) {
+				t.Helper()
+				for _, file := range files {
+					if n := recordLocks(t, filepath.Join(dir, file)); n == 0 {
+						t.Errorf("%s: no lock of this process on %s", when, file)
+					}
+				}
+			}
+			locked("behind the start")
+			if err := w.daemon.Reload(t.Context(), w.with(tables+sending("new"))); err != nil {
+				t.Fatal(err)
+			}
+			locked("behind a reload")
+			if err := w.daemon.Reload(t.Context(), w.with(tables+sending("new")+"[classification]\nrules = '"+filepath.Join(dir, files[1])+"'\n")); err == nil {
+				t.Error("a database is taken for a text")
+			}
+			locked("behind a reload that names a database as a text")
+		})
+	}
+}
+
+// recordLocks counts this process's fcntl(2) locks of a file.
+func recordLocks(t *testing.T, path string) (n int) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	locks, err := os.ReadFile("/proc/locks")
+	if err != nil {
+		t.Fatal(err)
+	}
+	inode := fmt.Sprint(info.Sys().(*syscall.Stat_t).Ino)
+	for line := range strings.Lines(string(locks)) {
+		// 1: POSIX  ADVISORY  READ 4711 fe:01:131084 1073741826 1073742335
+		f := strings.Fields(line)
+		if len(f) > 5 && f[1] == "POSIX" && f[4] == fmt.Sprint(os.Getpid()) && strings.HasSuffix(f[5], ":"+inode) {
+			n++
+		}
+	}
+	return n
 }
 
 // law: I21

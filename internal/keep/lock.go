@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"syscall"
 
@@ -32,6 +33,26 @@ func Lock(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
+}
+
+// Make makes a file that a database is to be in, if there is none, and says why one that is there cannot be used. That one it does not open,
+// since to close it would take the locks of a part of this process that has it open already. SQLite gives the files beside it the same mode.
+func Make(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
+	switch {
+	case err == nil:
+		return f.Close()
+	case !errors.Is(err, fs.ErrExist):
+		return errors.Unwrap(err) // who calls has named the path
+	}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return errors.Unwrap(err)
+	case info.IsDir():
+		return unix.EISDIR
+	}
+	return unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS)
 }
 
 // holderOf names the process that has the lock of a file, as far as the kernel shows it (proc(5), /proc/locks); else "".

@@ -9,7 +9,6 @@ import (
 	"iter"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -19,6 +18,7 @@ import (
 	lib "modernc.org/sqlite/lib"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/keep"
 )
 
 // ErrNewer is what OpenStore gives for a file that a later kanmon has written.
@@ -110,12 +110,7 @@ func openSQLite(path string) (*sqlite, error) {
 	if err != nil {
 		return nil, err
 	}
-	// SQLite gives the files beside it the same mode.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the path is named once
-	}
-	if err := f.Close(); err != nil {
+	if err := keep.Make(path); err != nil {
 		return nil, err
 	}
 	// WAL: a reader beside us does not lock us out. FULL: what was said to be written survives a loss of power.

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"time"
 
 	_ "modernc.org/sqlite" // the driver
+
+	"kanmon/internal/keep"
 )
 
 // ErrNewer is what OpenSQLite gives for a file that a later kanmon has written.
@@ -69,12 +70,7 @@ func openSQLite(path string) (*SQLite, error) {
 	if err != nil {
 		return nil, err
 	}
-	// SQLite gives the files beside it the same mode.
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
-	if err != nil {
-		return nil, errors.Unwrap(err) // the path is named once
-	}
-	if err := f.Close(); err != nil {
+	if err := keep.Make(path); err != nil {
 		return nil, err
 	}
 	// WAL: a reader beside us does not lock us out. FULL: what was said to be written survives a loss of power.
