@@ -134,6 +134,7 @@ func hostRows() []row {
 		{id: "program-needed", name: "nft needed", doc: in(plain, "manage_rules = true"), host: withoutNft, want: "manage_rules: the program nft is not installed", good: in(plain, "manage_rules = true")},
 		{id: "program-missing", name: "no nft", doc: plain, host: withoutNft, want: "the program nft is not installed: `kanmon rules apply` needs it"},
 		{id: "capability-missing", name: "rules without privilege", doc: in(plain, "manage_rules = true"), host: asDaemon, want: "applying rules needs CAP_NET_ADMIN"},
+		{id: "capability-missing", name: "rules without privilege or a place", doc: in(plain, "manage_rules = true"), host: asDaemon, want: "StateDirectory=kanmon-rules RuntimeDirectory=kanmon-rules"},
 		{id: "capability-missing", name: "tproxy without privilege", doc: tproxy(plain), host: asDaemon, want: "a transparent listener needs CAP_NET_RAW", good: tproxy(plain), goodHost: func(r *rig) {
 			asDaemon(r)
 			r.SocketsGiven = true

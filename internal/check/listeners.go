@@ -222,6 +222,7 @@ const (
 	nameNetAdmin    = "cap_net_admin"
 	nameNetRaw      = "cap_net_raw"
 	addCapabilities = "systemctl edit kanmon: [Service] AmbientCapabilities=%s CapabilityBoundingSet=%s PrivateUsers=no"
+	addFolders      = " StateDirectory=kanmon-rules RuntimeDirectory=kanmon-rules" // where rules are kept, and where their guard tells how it is
 )
 
 // can reports whether kanmon has a capability: its unit's say, where there is one.
@@ -246,7 +247,7 @@ func (c *checker) privileges() {
 		}
 	}
 	if in.ManageRules && !c.can(capNetAdmin, nameNetAdmin) {
-		lacks("intercept.manage_rules", "applying rules", "CAP_NET_ADMIN", "want manage_rules = false with kanmon-rules.service, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_ADMIN", "CAP_NET_ADMIN"))
+		lacks("intercept.manage_rules", "applying rules", "CAP_NET_ADMIN", "want manage_rules = false with kanmon-rules.service, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_ADMIN", "CAP_NET_ADMIN")+addFolders)
 	}
 	raw := c.can(capNetRaw, nameNetRaw) || c.can(capNetAdmin, nameNetAdmin)
 	if in.Mode == config.ModeTProxy && !raw && !c.Host.SocketsGiven && c.givenSockets() == nil {

@@ -70,18 +70,56 @@ func (k *Keeper) Apply(ctx context.Context, r Rules, managed bool) error {
 	return k.put(ctx, Kept{Rules: r, Managed: managed})
 }
 
-// put is Apply for whoever has the lock.
+// put is Apply for whoever has the lock. What is wanted is written down before it is loaded, and its imprint behind: whatever fails, a
+// guard does not undo it.
 func (k *Keeper) put(ctx context.Context, kept Kept) error {
-	err := kept.Rules.Apply(ctx)
-	if err != nil {
-		return err
+	before, _ := k.read()
+	known := before.Removed == nil && before.Managed == kept.Managed && same(before.Rules, kept.Rules)
+	undo := func() error { return nil }
+	kept.Applied, kept.Removed, kept.Imprint = time.Now(), nil, ""
+	var notKept error
+	if !known {
+		undo, notKept = k.intend(kept)
 	}
-	kept.Applied, kept.Removed = time.Now(), nil
-	if kept.Imprint, err = imprint(ctx, kept.Rules.table()); err == nil {
+	if err := kept.Rules.Apply(ctx); err != nil {
+		return errors.Join(err, undo())
+	}
+	if notKept != nil { // a full disk lets a file be deleted
+		return fmt.Errorf("the rules are in force, but %w: after the next boot nobody knows of them: %w", ErrNotKept, errors.Join(notKept, k.forget()))
+	}
+	var err error
+	if kept.Imprint, err = imprint(ctx, kept.Rules.table()); err == nil && (!known || kept.Imprint != before.Imprint) {
 		err = k.write(kept)
 	}
 	if err != nil {
-		return fmt.Errorf("the rules are in force, but %w: after the next boot nobody knows of them: %w", ErrNotKept, err)
+		return fmt.Errorf("the rules are in force, but how the kernel has them is %w: a guard puts them in force anew: %w", ErrNotKept, err)
+	}
+	return nil
+}
+
+// intend writes down what is about to be loaded. What it gives takes that back.
+func (k *Keeper) intend(kept Kept) (undo func() error, err error) {
+	before, err := os.ReadFile(k.file())
+	none := errors.Is(err, fs.ErrNotExist)
+	if err == nil || none {
+		err = k.write(kept)
+	}
+	return func() error {
+		switch {
+		case err != nil:
+			return nil
+		case none:
+			return k.forget()
+		}
+		return k.replace(before)
+	}, err
+}
+
+// forget deletes what is kept: a guard puts back nothing then.
+func (k *Keeper) forget() error {
+	err := ignore(os.Remove(k.file()), fs.ErrNotExist)
+	if err != nil {
+		return fmt.Errorf("a guard puts back those of before: %w", err)
 	}
 	return nil
 }
@@ -129,7 +167,7 @@ func (k *Keeper) markRemoved(untilStart bool) error {
 		err = k.write(kept)
 	}
 	if err != nil { // a full disk lets a file be deleted
-		return errors.Join(err, ignore(os.Remove(k.file()), fs.ErrNotExist))
+		return errors.Join(err, k.forget())
 	}
 	return nil
 }
@@ -170,11 +208,15 @@ func (k *Keeper) write(kept Kept) error {
 	if err != nil {
 		return err
 	}
+	return k.replace(append(data, '\n'))
+}
+
+func (k *Keeper) replace(data []byte) error {
 	write := k.writeFile
 	if write == nil {
 		write = replaceFile
 	}
-	return write(k.file(), append(data, '\n'))
+	return write(k.file(), data)
 }
 
 func replaceFile(path string, data []byte) error {
