@@ -114,7 +114,8 @@ func opened(keeper *intercept.Keeper, c *console) bool {
 // directly.
 func holdRules(c *console) {
 	keeper, _ := intercept.Here()
-	if kept, err := keeper.Last(); err != nil || !kept.Managed || kept.Removed != nil {
+	kept, err := keeper.Last()
+	if opened := kept.Removed != nil && !kept.Removed.UntilStart; err != nil || !kept.Managed || opened {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), rulesTimeout)

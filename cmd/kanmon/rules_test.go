@@ -202,6 +202,21 @@ func TestManagedRulesHoldWhereKanmonCannotStart(t *testing.T) {
 	}
 }
 
+// A kanmon that opens the way when it stops, and cannot start again, closes it: the stop counted until the start.
+func TestManagedRulesOfAStoppedKanmonHoldWhereItCannotStart(t *testing.T) {
+	f := newFirewall(t)
+	for _, wrong := range []string{goodRules + "manage_rules = true\nlisten = ['192.0.2.1:10025']\n", brokenRules} {
+		keepManaged(t)
+		keeper, _ := intercept.Here()
+		if err := keeper.Remove(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		f.configure(wrong)
+		mustSay(t, f.kanmon(1, "run", "--config", f.config), "in force last are in force")
+		f.mustHave("10.20.0.0/16")
+	}
+}
+
 // keepManaged has rules that a kanmon managed, and that a boot has taken away.
 func keepManaged(t *testing.T) {
 	t.Helper()
