@@ -332,11 +332,7 @@ func (r *restoring) close(done bool) (err error) {
 			err = errors.Join(err, undo())
 		}
 		for _, s := range r.staged {
-			for _, suffix := range []string{"", "-wal", "-shm"} {
-				if gone := os.Remove(s.temporary + suffix); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
-					err = errors.Join(err, gone)
-				}
-			}
+			err = errors.Join(err, removeDatabase(s.temporary))
 		}
 	}
 	for _, lock := range r.locks {

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -86,7 +87,7 @@ func copyFile(from, to string) error {
 }
 
 // CopyDatabase copies a database that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL. There must
-// be no such copy yet.
+// be no such copy yet, or an empty file.
 func CopyDatabase(ctx context.Context, from, to string) error {
 	db, err := openDatabase(from)
 	if err != nil {
@@ -94,6 +95,55 @@ func CopyDatabase(ctx context.Context, from, to string) error {
 	}
 	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
 	return errors.Join(err, db.Close())
+}
+
+// KeepDatabase makes a copy that is to stay: under its name it is whole and on the disk, or not there, whatever ends the process meanwhile.
+// Only one process may do this for a name at a time.
+func KeepDatabase(ctx context.Context, from, to string) (err error) {
+	part := to + ".part"
+	if err := removeDatabase(part); err != nil { // of one that was killed
+		return err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, removeDatabase(part))
+		}
+	}()
+	if err := os.WriteFile(part, nil, 0o640); err != nil { // SQLite would let everybody read it
+		return err
+	}
+	if err := CopyDatabase(ctx, from, part); err != nil {
+		return err
+	}
+	if _, err := inspect(ctx, part); err != nil {
+		return err
+	}
+	if err := syncFile(part, 0o640); err != nil {
+		return err
+	}
+	if err := os.Rename(part, to); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(to))
+}
+
+// syncFile gives a file its mode, and lets it survive a loss of power.
+func syncFile(path string, mode fs.FileMode) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Chmod(mode), f.Sync(), f.Close())
+}
+
+// removeDatabase removes a database, where there is one, with the files that SQLite makes beside it.
+func removeDatabase(path string) (err error) {
+	for _, suffix := range []string{"", "-journal", "-wal", "-shm"} {
+		if gone := os.Remove(path + suffix); gone != nil && !errors.Is(gone, fs.ErrNotExist) {
+			err = errors.Join(err, gone)
+		}
+	}
+	return err
 }
 
 func openDatabase(path string) (*sql.DB, error) {

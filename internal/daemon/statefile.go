@@ -80,7 +80,7 @@ func (d *Daemon) copyBeforeUpgrade(path string) {
 		if _, err := os.Lstat(kept); err == nil {
 			continue
 		}
-		if err := backup.CopyDatabase(ctx, path, kept); err != nil {
+		if err := backup.KeepDatabase(ctx, path, kept); err != nil {
 			d.log.Warn("no copy of a database before its upgrade", "file", path, "error", err)
 			continue
 		}

@@ -1,7 +1,9 @@
 package daemon
 
 import (
+	"bytes"
 	"database/sql"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -27,6 +29,12 @@ func change(t *testing.T, path string, all ...string) {
 	}
 }
 
+// toSchema2 makes of a database of senders what the kanmon before schema 3 wrote.
+var toSchema2 = []string{
+	"DROP INDEX policy_audit_of_ip", "ALTER TABLE policy_audit DROP COLUMN ip", "ALTER TABLE policy_audit DROP COLUMN provider",
+	"DELETE FROM policy_schema WHERE version = 3",
+}
+
 // A kanmon that is newer than the database changes it, and keeps it beside as it was: with that, the older one goes on. What was kept holds in
 // both.
 //
@@ -38,8 +46,7 @@ func TestAnUpgradeKeepsWhatTheOlderKanmonReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.stop()
-	change(t, file, "DROP INDEX policy_audit_of_ip", "ALTER TABLE policy_audit DROP COLUMN ip", "ALTER TABLE policy_audit DROP COLUMN provider",
-		"DELETE FROM policy_schema WHERE version = 3") // as the kanmon before wrote it
+	change(t, file, toSchema2...)
 	w, c = withSocket(t, customersIn(file))
 	x, err := c.Sender(t.Context(), admin.Subject{Tenant: "acme"})
 	if err != nil || !x.Blocked {
@@ -53,6 +60,46 @@ func TestAnUpgradeKeepsWhatTheOlderKanmonReads(t *testing.T) {
 		if have, err := backup.Schemas(t.Context(), path); err != nil || have["policy"] != want {
 			t.Errorf("%s: %v, %v, want schema %d", path, have, err, want)
 		}
+	}
+}
+
+// A copy from before an upgrade that has ended half way is not taken for one: what bears its name is whole, and only kanmon's own can read it.
+func TestTheCopyBeforeAnUpgradeIsWholeOrNotThere(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "senders.db")
+	kept := file + ".before-policy-3"
+	w := newWorld(t, customersIn(file))
+	w.start()
+	w.stop()
+	change(t, file, append(toSchema2, "CREATE TABLE padding (text TEXT)", "INSERT INTO padding VALUES (hex(zeroblob(1000000)))")...)
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	holed := bytes.Clone(whole)
+	clear(holed[len(holed)/2 : len(holed)/4*3])
+	if err := os.WriteFile(file, holed, 0o600); err != nil { // the copy fails in its middle
+		t.Fatal(err)
+	}
+	if err := newWorld(t, customersIn(file)).daemon.Start(t.Context()); err == nil {
+		t.Fatal("started with a damaged database")
+	}
+	if all, err := filepath.Glob(kept + "*"); err != nil || len(all) > 0 {
+		t.Errorf("left behind: %v, %v", all, err)
+	}
+	if err := errors.Join(os.WriteFile(file, whole, 0o600), os.WriteFile(kept+".part", whole[:5000], 0o600)); err != nil { // killed in its middle
+		t.Fatal(err)
+	}
+	w = newWorld(t, customersIn(file))
+	w.start()
+	w.stop()
+	if have, err := backup.Schemas(t.Context(), kept); err != nil || have["policy"] != 2 {
+		t.Errorf("kept: %v, %v, want schema 2", have, err)
+	}
+	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o640 {
+		t.Errorf("kept: %v, %v, want mode 0640", info, err)
+	}
+	if all, err := filepath.Glob(kept + "*"); err != nil || len(all) != 1 {
+		t.Errorf("beside it: %v, %v", all, err)
 	}
 }
 
