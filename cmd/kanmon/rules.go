@@ -85,7 +85,7 @@ func (a *applyRules) start(ctx context.Context, keeper *intercept.Keeper, c *con
 	kept, err := keeper.ApplyLast(ctx)
 	if errors.Is(err, intercept.ErrNothingKept) {
 		show(c.stderr, wrong)
-		fmt.Fprintln(c.stderr, "kanmon: the rules are not in force, and none were before: mail may leave directly. Correct what is said above, then: systemctl restart kanmon-rules")
+		fmt.Fprintf(c.stderr, "kanmon: %s. Correct what is said above, then: systemctl restart kanmon-rules\n", without(ctx, keeper))
 		return errShown
 	}
 	show(c.stderr, wrong)
@@ -95,6 +95,15 @@ func (a *applyRules) start(ctx context.Context, keeper *intercept.Keeper, c *con
 	fmt.Fprintf(c.stderr, "kanmon: THE RULES THAT WERE IN FORCE LAST (of %s) ARE IN FORCE AGAIN, not those of the configuration above. "+
 		"Correct it, then: systemctl reload kanmon-rules. To let mail leave directly: kanmon rules remove\n", kept.Applied.UTC().Format(time.RFC3339))
 	return nil
+}
+
+// without says what becomes of mail where nothing is kept: a former version may have left rules in force.
+func without(ctx context.Context, keeper *intercept.Keeper) string {
+	now := keeper.Unremembered(ctx)
+	if now.Open {
+		return "the rules are not in force, and none were before: mail may leave directly"
+	}
+	return "the rules of the configuration are not in force; " + now.What
 }
 
 // opened says so where a person has removed the rules: no service puts them back.

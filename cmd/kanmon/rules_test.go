@@ -183,6 +183,68 @@ func TestRulesStartNeverActsAgainstAPerson(t *testing.T) {
 	f.mustHave("10.20.0.0/16")
 }
 
+// formerVersion puts rules in force as a version did that kept nothing.
+func (f *firewall) formerVersion() {
+	f.t.Helper()
+	text := f.kanmon(0, "rules", "print", "--config", f.config)
+	load := exec.Command("nft", "-f", "-")
+	load.Stdin = strings.NewReader(text)
+	if out, err := load.CombinedOutput(); err != nil {
+		f.t.Fatalf("nft: %v: %s", err, out)
+	}
+}
+
+// A person's word is remembered also where no rules are, or none that can be read; a stop of the service does not shorten it.
+func TestRulesRemoveIsRememberedWithoutRules(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	for _, kept := range []string{"", "{"} {
+		f.formerVersion()
+		keeper, _ := intercept.Here()
+		if file := filepath.Join(os.Getenv("KANMON_RULES_STATE"), "rules.json"); kept != "" {
+			if err := os.WriteFile(file, []byte(kept), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.kanmon(0, "rules", "remove")
+		f.kanmon(0, "rules", "remove", "--unit", "kanmon-rules.service")
+		mustSay(t, f.kanmon(0, "rules", "apply", "--start", "--config", f.config), "MAIL LEAVES DIRECTLY")
+		f.mustHave("")
+		mustSay(t, f.kanmon(1, "rules", "apply", "--last"), "no rules are kept")
+		mustSay(t, f.kanmon(1, "rules", "status"), "a person has removed the rules")
+		f.kanmon(0, "rules", "apply", "--config", f.config)
+		f.mustHave("10.20.0.0/16")
+		if removed, err := keeper.Opened(); removed != nil || err != nil {
+			t.Errorf("applied, and opened %v, %v", removed, err)
+		}
+	}
+}
+
+// A service that stops where nothing is kept leaves nothing that would start it.
+func TestRulesStopWithoutRulesIsNotRemembered(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.formerVersion()
+	f.kanmon(0, "rules", "remove", "--unit", "kanmon-rules.service")
+	f.mustHave("")
+	f.kanmon(0, "rules", "apply", "--start", "--config", f.config)
+	f.mustHave("10.20.0.0/16")
+}
+
+// Rules of a former version are in force, whatever the configuration: nobody is told that mail leaves directly.
+func TestRulesStartTellsOfThoseOfAFormerVersion(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.formerVersion()
+	f.configure(brokenRules)
+	said := f.kanmon(1, "rules", "apply", "--start", "--config", f.config)
+	mustSay(t, said, "kanmon.toml:1:", "rules are in force that nobody remembers", "systemctl restart kanmon-rules")
+	if strings.Contains(said, "leave directly") {
+		t.Errorf("it says that mail may leave directly: %s", said)
+	}
+	f.mustHave("10.20.0.0/16")
+}
+
 // A kanmon that manages its rules and cannot start leaves the way closed.
 // firstday-3
 func TestManagedRulesHoldWhereKanmonCannotStart(t *testing.T) {

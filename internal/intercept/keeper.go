@@ -132,6 +132,9 @@ func (k *Keeper) ApplyLast(ctx context.Context) (Kept, error) {
 	}
 	defer unlock()
 	kept, err := k.read()
+	if err == nil && kept.none() {
+		err = ErrNothingKept
+	}
 	if err != nil {
 		return Kept{}, err
 	}
@@ -157,20 +160,22 @@ func (k *Keeper) Remove(ctx context.Context, untilStart bool) error {
 	return nil
 }
 
+// markRemoved keeps a person's word, with the rules that there may be, and not in place of one that holds for longer.
 func (k *Keeper) markRemoved(untilStart bool) error {
 	kept, err := k.read()
-	if errors.Is(err, ErrNothingKept) {
+	lasting := kept.Removed != nil && !kept.Removed.UntilStart
+	if untilStart && (errors.Is(err, ErrNothingKept) || lasting) {
 		return nil
 	}
-	if err == nil {
-		kept.Removed = &Removal{At: time.Now(), UntilStart: untilStart}
-		err = k.write(kept)
-	}
-	if err != nil { // a full disk lets a file be deleted
+	kept.Removed = &Removal{At: time.Now(), UntilStart: untilStart}
+	if err := k.write(kept); err != nil { // a full disk lets a file be deleted
 		return errors.Join(err, k.forget())
 	}
 	return nil
 }
+
+// none reports whether all that is remembered is that a person has removed the rules.
+func (k Kept) none() bool { return k.Removed != nil && same(k.Rules, Rules{}) }
 
 // Opened gives a person's removal that a service which starts must respect, or nil.
 func (k *Keeper) Opened() (*Removal, error) {
@@ -195,6 +200,9 @@ func (k *Keeper) read() (Kept, error) {
 	}
 	if err := json.Unmarshal(data, &kept); err != nil {
 		return Kept{}, fmt.Errorf("read the rules kept: %s: %w", k.file(), err)
+	}
+	if kept.none() {
+		return kept, nil
 	}
 	if err := kept.Rules.Validate(); err != nil {
 		return Kept{}, fmt.Errorf("the rules kept: %s: %w", k.file(), err)

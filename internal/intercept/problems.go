@@ -30,7 +30,7 @@ func (k *Keeper) Problems(ctx context.Context, want *Rules, report *Report) (lis
 	kept, err := k.read()
 	switch {
 	case errors.Is(err, ErrNothingKept):
-		return []Problem{notKept(ctx)}
+		return []Problem{k.Unremembered(ctx)}
 	case err != nil:
 		return []Problem{{What: err.Error(), Cure: "kanmon rules apply", Unknown: true}}
 	case kept.Removed != nil:
@@ -65,8 +65,8 @@ func (k *Keeper) Problems(ctx context.Context, want *Rules, report *Report) (lis
 	return list
 }
 
-// notKept tells a host without rules from one whose rules an earlier version has made.
-func notKept(ctx context.Context) Problem {
+// Unremembered says how a host is where nothing is kept: it has no rules, or those that an earlier version has made.
+func (*Keeper) Unremembered(ctx context.Context) Problem {
 	now, err := imprint(ctx, Rules{}.table())
 	switch {
 	case err != nil:
