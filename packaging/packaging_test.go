@@ -266,6 +266,30 @@ func TestUnitsWaitForAConfiguration(t *testing.T) {
 	}
 }
 
+// Who removes the package opens the way until a service starts again: not for good, which no later manage_rules would close.
+func TestPackageIsRemovedWithRulesUntilTheNextStart(t *testing.T) {
+	stubs := t.TempDir()
+	said := filepath.Join(stubs, "said")
+	inForce := filepath.Join(stubs, "in-force")
+	write(t, inForce, "", 0o644)
+	write(t, filepath.Join(stubs, "systemctl"), "#!/bin/sh\n[ \"$*\" = 'stop kanmon.service' ] && touch "+inForce+"\nexit 0\n", 0o755) // a kanmon that put them back
+	write(t, filepath.Join(stubs, "nft"), "#!/bin/sh\n[ -e "+inForce+" ]\n", 0o755)
+	write(t, filepath.Join(stubs, "kanmon"), "#!/bin/sh\necho \"$*\" >>"+said+"\nrm "+inForce+"\n", 0o755)
+	for _, told := range []string{"remove", "0"} {
+		write(t, inForce, "", 0o644)
+		write(t, said, "", 0o644)
+		cmd := exec.Command("./prerm.sh", told)
+		cmd.Env = append(os.Environ(), "PATH="+stubs+":"+os.Getenv("PATH"))
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("prerm.sh %s: %v\n%s", told, err, out)
+		}
+		asked := strings.Fields(strings.ReplaceAll(read(t, said), "rules remove --unit kanmon-rules.service", "until-start"))
+		if len(asked) == 0 || slices.ContainsFunc(asked, func(a string) bool { return a != "until-start" }) {
+			t.Errorf("prerm.sh %s: kanmon is asked to %q", told, asked)
+		}
+	}
+}
+
 func TestScriptsAreSound(t *testing.T) {
 	scripts, err := filepath.Glob("*.sh")
 	if err != nil || len(scripts) < 6 {

@@ -19,9 +19,10 @@ in_force && was_in_force=yes
 if systemd_runs; then
 	systemctl stop kanmon-rules.service || true
 fi
-# Rules that were loaded by hand, or by kanmon itself; the second way needs nothing but nft.
+# Rules that were loaded by hand, or by kanmon itself; the second way needs nothing but nft. It is no person's word against rules: it
+# holds until a service applies them again.
 if in_force; then
-	kanmon rules remove || nft delete table inet kanmon || true
+	kanmon rules remove --unit kanmon-rules.service || nft delete table inet kanmon || true
 fi
 if in_force; then
 	echo "kanmon: the firewall rules (nft list table inet kanmon) cannot be removed. With them, and without kanmon, no mail" >&2
@@ -45,5 +46,5 @@ if systemd_runs; then
 fi
 # A kanmon with manage_rules may have put its rules back until it stopped.
 if in_force; then
-	kanmon rules remove || nft delete table inet kanmon
+	kanmon rules remove --unit kanmon-rules.service || nft delete table inet kanmon
 fi
