@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"testing"
@@ -23,6 +24,7 @@ func TestScripts(t *testing.T) {
 		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"serve-senders": serveSenders},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
+			env.Setenv("KANMON_RULES_STATE", filepath.Join(env.WorkDir, ".rules"))
 			return nil
 		},
 	})

@@ -61,6 +61,7 @@ type Daemon struct {
 	inherited   func() ([]net.Listener, error) // sockets that systemd opened
 	notify      func(state string)             // tells systemd
 	applyRules  func(context.Context, intercept.Rules) error
+	keptRules   func() (intercept.Kept, error)
 	removeRules func(context.Context, intercept.Rules) error
 	guardRules  func(context.Context) error // until the context ends
 	resolver    provider.Resolver           // nil: this host's
@@ -107,6 +108,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		inherited:   activation.Listeners,
 		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
 		applyRules:  managedRules{log}.apply,
+		keptRules:   keptRules,
 		removeRules: managedRules{log}.remove,
 		guardRules:  managedRules{log}.guard,
 		cfg:         cfg,
@@ -238,7 +240,7 @@ func (d *Daemon) exchange(ctx context.Context, cfg *config.Config, next *generat
 	if err == nil && gated(cfg) {
 		next.engine.Gate = d.policy.Gate()
 	}
-	if rules := Rules(cfg); err == nil && cfg.Intercept.ManageRules && !reflect.DeepEqual(rules, Rules(d.cfg)) {
+	if rules := Rules(cfg); err == nil && cfg.Intercept.ManageRules && (!reflect.DeepEqual(rules, Rules(d.cfg)) || d.unkept(rules)) {
 		err = d.applyRules(ctx, rules)
 	}
 	if err != nil {

@@ -43,6 +43,7 @@ type world struct {
 	mu       sync.Mutex
 	notified []string
 	applied  []intercept.Rules
+	kept     intercept.Kept
 	removed  int
 	guards   int   // that run
 	fail     error // of applyRules
@@ -82,9 +83,18 @@ func (w *world) newDaemon(cfg *config.Config) *Daemon {
 		w.note(func() {
 			if err = w.fail; err == nil {
 				w.applied = append(w.applied, r)
+				w.kept = intercept.Kept{Rules: r}
 			}
 		})
 		return err
+	}
+	d.keptRules = func() (kept intercept.Kept, err error) {
+		w.note(func() {
+			if kept, err = w.kept, intercept.ErrNothingKept; !kept.Are(intercept.Rules{}) || kept.Removed != nil {
+				err = nil
+			}
+		})
+		return kept, err
 	}
 	d.guardRules = func(ctx context.Context) error {
 		w.note(func() { w.guards++ })

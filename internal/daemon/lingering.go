@@ -3,7 +3,6 @@ package daemon
 import (
 	"errors"
 	"net/netip"
-	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -142,12 +141,9 @@ func (l *lingering) close() error {
 	return errors.Join(errs...)
 }
 
-// settle makes a configuration the one that holds, and notes what the reload has left to the operator: the rules, where somebody else manages
-// them.
+// settle makes a configuration the one that holds, and notes what the reload has left to the operator.
 func (d *Daemon) settle(cfg *config.Config) (todo []string) {
-	if !cfg.Intercept.ManageRules && !reflect.DeepEqual(Rules(d.cfg), Rules(cfg)) {
-		todo = append(todo, "the firewall rules are those of the configuration before; run \"systemctl reload kanmon-rules\" or \"kanmon rules apply\"")
-	}
+	todo = d.rulesToDo(cfg)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.cfg, d.todo = cfg, todo // operators read them meanwhile

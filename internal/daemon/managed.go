@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
+	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 )
 
@@ -81,6 +83,42 @@ func (d *Daemon) untilStop(name string, run func(context.Context)) {
 		ended.Wait()
 		return nil
 	})
+}
+
+// keptRules gives those that were put in force last on this host.
+func keptRules() (intercept.Kept, error) {
+	keeper, _ := intercept.Here()
+	return keeper.Last()
+}
+
+// unkept reports whether rules may be in force that nobody would put in force again, and no person is against it.
+func (d *Daemon) unkept(rules intercept.Rules) bool {
+	kept, err := d.keptRules()
+	return err != nil || kept.Removed == nil && !kept.Are(rules)
+}
+
+// rulesToDo says what is to be done for the rules of a configuration to be in force and to stay it. What is kept tells what is in force;
+// where nothing is, rules that have changed may not be.
+func (d *Daemon) rulesToDo(cfg *config.Config) (todo []string) {
+	const behind = "the firewall rules are those of the configuration before; run \"systemctl reload kanmon-rules\" or \"kanmon rules apply\""
+	rules := Rules(cfg)
+	kept, err := d.keptRules()
+	switch {
+	case kept.Removed != nil:
+		return []string{"a person has removed the firewall rules at " + kept.Removed.At.UTC().Format(time.RFC3339) + ", mail leaves directly; to intercept it again, run \"kanmon rules apply\""}
+	case err == nil && kept.Are(rules):
+		return nil
+	case cfg.Intercept.ManageRules:
+		return []string{"the firewall rules are in force and not kept: with a broken configuration, and at a boot, nobody puts them in force; see that kanmon can write to " +
+			intercept.DefaultKept + ", then run \"kanmon reload\""}
+	case err == nil:
+		return []string{behind}
+	case !errors.Is(err, intercept.ErrNothingKept):
+		return []string{"which firewall rules are in force is not known: " + err.Error() + "; run \"kanmon rules apply\""}
+	case len(d.todo) > 0 || !reflect.DeepEqual(Rules(d.cfg), rules):
+		return []string{behind}
+	}
+	return nil
 }
 
 // rulesState says how the firewall rules are; "" where kanmon has put none in force.

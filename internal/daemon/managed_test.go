@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"os"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/check"
 	"kanmon/internal/intercept"
 )
 
@@ -56,4 +58,44 @@ func TestStatusTellsOfTheRules(t *testing.T) {
 		t.Fatal(err)
 	}
 	must("rules.json")
+}
+
+// Whatever of the firewall rules is left to an operator, each reload says it again, until it is done.
+func TestEachReloadTellsOfTheRulesThatAreNotInForce(t *testing.T) {
+	removed := intercept.Kept{Removed: &intercept.Removal{At: time.Now()}}
+	other := intercept.Kept{Rules: intercept.Rules{Listen: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:1")}}}
+	for _, manage := range []string{"", "local = true\nuser = '1234'\nmanage_rules = true\n"} {
+		w := newWorld(t, "[intercept]\nlisten = ['127.0.0.1:PORT']\n"+manage)
+		w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
+		w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
+		w.start()
+		must := func(kept intercept.Kept, want string) {
+			t.Helper()
+			for range 2 {
+				w.note(func() { w.kept = kept })
+				same := *w.daemon.cfg
+				if err := w.daemon.Reload(t.Context(), &same); err != nil {
+					t.Fatal(err)
+				}
+				todo := w.daemon.toDo()
+				if len(todo) > 1 || !strings.Contains(strings.Join(todo, ""), want) || want == "" && len(todo) > 0 {
+					t.Errorf("%q: the operator is told %q, want %q", manage, todo, want)
+				}
+			}
+		}
+		must(removed, "a person has removed the firewall rules")
+		if manage == "" {
+			must(other, "systemctl reload kanmon-rules")
+		} else {
+			before := len(w.applied)
+			must(other, "") // it applies them again
+			if n := len(w.applied) - before; n != 2 {
+				t.Errorf("rules that were not kept are applied %d times, want 2", n)
+			}
+			w.daemon.applyRules = func(context.Context, intercept.Rules) error { return nil } // on a full disk
+			must(intercept.Kept{}, "not kept")
+		}
+		must(intercept.Kept{Rules: Rules(w.daemon.cfg)}, "")
+		w.stop()
+	}
 }

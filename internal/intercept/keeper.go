@@ -174,6 +174,9 @@ func (k *Keeper) markRemoved(untilStart bool) error {
 	return nil
 }
 
+// Are reports whether what is kept are these rules.
+func (k Kept) Are(r Rules) bool { return same(k.Rules, r) }
+
 // none reports whether all that is remembered is that a person has removed the rules.
 func (k Kept) none() bool { return k.Removed != nil && same(k.Rules, Rules{}) }
 
