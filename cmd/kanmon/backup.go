@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"io"
 	"os"
 	"path/filepath"
@@ -17,7 +18,7 @@ import (
 type backupCommand struct {
 	configFlag
 	File  string `arg:"" help:"The backup, a .tar.gz; \"-\" is standard output."`
-	Force bool   `help:"Replace a file of this name."`
+	Force bool   `help:"Replace a backup of this name."`
 }
 
 // Run saves the state and the configuration, whether kanmon runs or not.
@@ -52,8 +53,8 @@ func (k *backupCommand) Run(c *console) error {
 
 // write makes the file whole, or not at all.
 func (k *backupCommand) write(set backup.Set) (m backup.Manifest, err error) {
-	if _, err := os.Lstat(k.File); err == nil && !k.Force {
-		return m, fmt.Errorf("%s is there already: name another file, or add --force", k.File)
+	if err := k.mayReplace(); err != nil {
+		return m, err
 	}
 	set.Scratch = filepath.Dir(k.File)
 	out, err := os.CreateTemp(set.Scratch, "."+filepath.Base(k.File)+"-") // mode 0600: keys are in it
@@ -72,6 +73,25 @@ func (k *backupCommand) write(set backup.Set) (m backup.Manifest, err error) {
 		err = errors.Join(err, os.Remove(out.Name()))
 	}
 	return m, err
+}
+
+// mayReplace refuses a path at which there is something, unless it is a backup and --force was said: a configuration, a database in use or
+// a device is never replaced.
+func (k *backupCommand) mayReplace() error {
+	there, err := os.Lstat(k.File)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := backup.Open(k.File); err != nil || !there.Mode().IsRegular() {
+		return fmt.Errorf("%s is there already, and is no backup: name another file", k.File)
+	}
+	if !k.Force {
+		return fmt.Errorf("%s is there already: name another file, or add --force", k.File)
+	}
+	return nil
 }
 
 // itemsOf gives what a configuration names, and itself; and which state there is none of.

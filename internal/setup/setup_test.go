@@ -256,3 +256,14 @@ func TestNothingIsOverwritten(t *testing.T) {
 		t.Errorf("mode: %v, %v", info, err)
 	}
 }
+
+// What is no file stays where it is.
+func TestOnlyFilesAreKeptAside(t *testing.T) {
+	folder := t.TempDir()
+	if old, err := Aside(folder); old != "" || err == nil {
+		t.Errorf("a folder was moved to %q: %v", old, err)
+	}
+	if _, err := os.Stat(folder); err != nil {
+		t.Error(err)
+	}
+}

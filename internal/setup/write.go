@@ -32,8 +32,14 @@ func Free(path string) error {
 
 // Aside moves what is at a path out of the way, and says where to; "" if there is nothing.
 func Aside(path string) (string, error) {
-	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+	there, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return "", nil
+	case err != nil:
+		return "", err
+	case !there.Mode().IsRegular():
+		return "", fmt.Errorf("%s is no file that could be kept beside another: name another one", path)
 	}
 	old := unused(path + ".old")
 	return old, os.Rename(path, old)
