@@ -148,7 +148,7 @@ func (k *restoreCommand) Run(c *console) error {
 	}
 	all, err := a.Restore(context.Background(), to)
 	if err != nil {
-		return fmt.Errorf("not restored, everything is as it was: %w", err)
+		return notRestored(err)
 	}
 	for _, p := range all {
 		fmt.Fprintf(c.stdout, "restored %s %s", p.Kind, p.At)
@@ -159,6 +159,14 @@ func (k *restoreCommand) Run(c *console) error {
 	}
 	_, err = fmt.Fprintln(c.stdout, `next: "kanmon check", then "systemctl start kanmon"`)
 	return err
+}
+
+// notRestored says of a restore that has failed how it leaves things.
+func notRestored(err error) error {
+	if errors.Is(err, backup.ErrNotUndone) {
+		return fmt.Errorf("not restored, and not everything is as it was; before kanmon starts, put back what bears a name FILE.before-restore-TIME: %w", err)
+	}
+	return fmt.Errorf("not restored, everything is as it was: %w", err)
 }
 
 func (k *restoreCommand) list(w io.Writer, a *backup.Archive, to *backup.Target) error {

@@ -26,6 +26,9 @@ var (
 	ErrDamaged = errors.New("the backup is damaged")
 )
 
+// ErrNotUndone is what a restore gives besides that has come to nothing, and could not leave all as it was.
+var ErrNotUndone = errors.New("what had been put in its place could not be taken back")
+
 // An Archive is a backup that can be read.
 type Archive struct {
 	Manifest
@@ -203,17 +206,18 @@ func (t *Target) At(f *File) string { return filepath.Join(t.Root, f.Path) }
 
 // lock keeps a database that is there from any kanmon, until the restore is over.
 func (r *restoring) lock(path string) error {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	lock, err := keep.Lock(path)
 	if errors.Is(err, keep.ErrInUse) {
 		return fmt.Errorf("%w: %s: %w; stop it first (systemctl stop kanmon), mail waits in the MSAs meanwhile", ErrRunning, path, err)
 	}
-	if err == nil {
-		r.locks = append(r.locks, lock)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return err
+	r.locks = append(r.locks, lock)
+	return nil
 }
 
 // stage writes a file beside its place and looks whether it can be used there.
@@ -278,25 +282,11 @@ func (r *restoring) own(out *os.File, f *File, path string) error {
 // place puts all in their places. What was there gets a name beside it, with the files of its WAL: those are of no other database.
 func (r *restoring) place() (all []Placed, err error) {
 	for _, s := range r.staged {
-		path := r.At(s.File)
-		kept := path + ".before-restore-" + r.stamp
-		p := Placed{File: *s.File, At: path}
-		for _, suffix := range []string{"", "-wal", "-shm"} {
-			if suffix != "" && s.Kind != Database {
-				break
-			}
-			moved, err := r.rename(path+suffix, kept+suffix)
-			if err != nil {
-				return nil, err
-			}
-			if moved && suffix == "" {
-				p.Kept = kept
-			}
-		}
-		if _, err := r.rename(s.temporary, path); err != nil {
+		p := Placed{File: *s.File, At: r.At(s.File)}
+		if p.Kept, err = r.putAside(p.At, s.Kind); err != nil {
 			return nil, err
 		}
-		if err := syncDir(filepath.Dir(path)); err != nil {
+		if err := r.put(s.temporary, p.At, p.Kept); err != nil {
 			return nil, err
 		}
 		all = append(all, p)
@@ -304,25 +294,73 @@ func (r *restoring) place() (all []Placed, err error) {
 	return all, nil
 }
 
+// putAside gives what is there its second name, and keeps its first: whenever the power fails, there is something in the place. The files of a
+// WAL lose theirs before what is new comes.
+func (r *restoring) putAside(path, kind string) (kept string, err error) {
+	info, err := os.Lstat(path)
+	switch {
+	case err == nil && info.IsDir():
+		return "", fmt.Errorf("%s is a folder", path)
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return "", err
+	}
+	there, aside := err == nil, path+".before-restore-"+r.stamp
+	if there {
+		if err := os.Link(path, aside); err != nil {
+			return "", err
+		}
+		kept = aside
+		r.undo = append(r.undo, func() error {
+			if gone := os.Remove(aside); !errors.Is(gone, fs.ErrNotExist) { // it may be back in its place
+				return gone
+			}
+			return nil
+		})
+	}
+	if kind == Database {
+		for _, suffix := range []string{"-wal", "-shm"} {
+			if err := r.rename(path+suffix, aside+suffix); err != nil {
+				return "", err
+			}
+		}
+	}
+	return kept, syncDir(filepath.Dir(path))
+}
+
+// put puts a staged file in its place, over what has another name now, too.
+func (r *restoring) put(temporary, path, kept string) error {
+	if kept == "" {
+		if err := r.rename(temporary, path); err != nil {
+			return err
+		}
+	} else {
+		if err := os.Rename(temporary, path); err != nil {
+			return err
+		}
+		r.undo = append(r.undo, func() error { return os.Rename(kept, path) })
+	}
+	return syncDir(filepath.Dir(path))
+}
+
 // rename moves what is there, and remembers how to move it back.
-func (r *restoring) rename(from, to string) (moved bool, err error) {
+func (r *restoring) rename(from, to string) error {
 	info, err := os.Lstat(from)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return false, nil
+		return nil
 	case err != nil:
-		return false, err
+		return err
 	case info.IsDir():
-		return false, fmt.Errorf("%s is a folder", from)
+		return fmt.Errorf("%s is a folder", from)
 	}
 	if _, err := os.Lstat(to); err == nil {
-		return false, fmt.Errorf("%s is there already", to)
+		return fmt.Errorf("%s is there already", to)
 	}
 	if err := os.Rename(from, to); err != nil {
-		return false, err
+		return err
 	}
 	r.undo = append(r.undo, func() error { return os.Rename(to, from) })
-	return true, nil
+	return nil
 }
 
 // close ends a restore: one that came to nothing leaves all as it was.
@@ -331,12 +369,15 @@ func (r *restoring) close(done bool) (err error) {
 		for _, undo := range slices.Backward(r.undo) {
 			err = errors.Join(err, undo())
 		}
+		if err != nil {
+			err = fmt.Errorf("%w: %w", ErrNotUndone, err)
+		}
 		for _, s := range r.staged {
 			err = errors.Join(err, removeDatabase(s.temporary))
 		}
 	}
 	for _, lock := range r.locks {
-		err = errors.Join(err, lock.Close())
+		_ = lock.Close() // nothing was written through it
 	}
 	return err
 }

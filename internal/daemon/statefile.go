@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -32,7 +33,11 @@ func (d *Daemon) lockState(path string) error {
 	if info, err := os.Stat(path); err == nil && d.hasOpen(info) {
 		return nil
 	}
-	f, err := keep.Lock(path)
+	file := path
+	if leads, err := filepath.EvalSymlinks(path); err == nil { // the configuration may name a link: to another disk
+		file = leads
+	}
+	f, err := keep.Lock(file)
 	if errors.Is(err, keep.ErrInUse) {
 		return fmt.Errorf("%w: stop that one first, or give this one a file of its own", err)
 	}

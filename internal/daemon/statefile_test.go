@@ -93,6 +93,22 @@ func TestDatabasesStayLocked(t *testing.T) {
 	}
 }
 
+// The configuration may name a link to a database that is on another disk.
+func TestStateFileBehindALink(t *testing.T) {
+	dir := t.TempDir()
+	file, link := filepath.Join(dir, "state.db"), filepath.Join(dir, "link.db")
+	for _, name := range []string{file, link} {
+		w := newWorld(t, listenTable+fmt.Sprintf("[senders]\nfile = '%s'\n", name))
+		w.start()
+		w.stop()
+		if name == file {
+			if err := os.Symlink(file, link); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
 // recordLocks counts this process's fcntl(2) locks of a file.
 func recordLocks(t *testing.T, path string) (n int) {
 	t.Helper()

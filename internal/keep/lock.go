@@ -19,10 +19,16 @@ import (
 // ErrInUse is what [Lock] returns while another process has the file.
 var ErrInUse = errors.New("another kanmon has it")
 
+// ErrLink is what [Lock] returns for a symbolic link: who may make one in the folder of a file does not choose what root opens.
+var ErrLink = errors.New("it is a symbolic link: name the file that it leads to, or put that in its place")
+
 // Lock makes a file this process's own for as long as what it gives is open, and makes the file if there is none. A descriptor of a
 // database must not be closed while SQLite has it open in this process: the process's fcntl locks would go with it.
 func Lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
+	if errors.Is(err, unix.ELOOP) {
+		return nil, ErrLink
+	}
 	if err != nil {
 		return nil, errors.Unwrap(err) // who calls has named the path
 	}
