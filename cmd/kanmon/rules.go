@@ -159,7 +159,11 @@ func (r *removeRules) Run(c *console) error {
 		fmt.Fprintf(c.stdout, "%s restarts: the rules stay\n", r.Unit)
 		return nil
 	}
-	if err := tolerateNotKept(c, keeper.Remove(ctx, r.Unit != "")); err != nil {
+	err := keeper.Remove(ctx, r.Unit != "")
+	if errors.Is(err, intercept.ErrNotKept) && r.Unit == "" {
+		return fmt.Errorf("%w. A guard may put them back at once, and the next start does: systemctl stop kanmon-rules.service opens the way until then", err)
+	}
+	if err := tolerateNotKept(c, err); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.stdout, "the rules are removed: mail leaves directly, past kanmon. To intercept it again: kanmon rules apply")

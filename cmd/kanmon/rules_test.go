@@ -128,6 +128,17 @@ func TestRulesRemoveNeedsNoConfiguration(t *testing.T) {
 	f.mustHave("")
 }
 
+// A removal that cannot be remembered is no success: it says what may undo it, and what opens the way.
+func TestRulesRemoveSaysWhereItDoesNotHold(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.kanmon(0, "rules", "apply", "--config", f.config)
+	t.Setenv("KANMON_RULES_STATE", filepath.Join(f.config, "no-folder"))
+	mustSay(t, f.kanmon(1, "rules", "remove"), "the rules are removed, but not kept", "systemctl stop kanmon-rules.service")
+	f.mustHave("")
+	f.kanmon(0, "rules", "remove", "--unit", "kanmon-rules.service") // a stop is no failure
+}
+
 // What cannot be loaded changes nothing, and says what is wrong.
 func TestRulesApplyLeavesTheOldWhereTheNewAreWrong(t *testing.T) {
 	f := newFirewall(t)
