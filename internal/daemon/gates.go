@@ -61,7 +61,7 @@ func groups(listen []netip.AddrPort) [][]netip.AddrPort {
 func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
 	g := &gate{addresses: addresses}
 	g.listener = &intercept.Listener{
-		Dedicated: !slices.Contains(cfg.Intercept.Listen, addresses[0]),
+		Dedicated: dedicated(cfg, addresses),
 		Mode:      modeOf(cfg.Intercept.Mode),
 		Loops:     d.loops,
 		Handle: func(conn *net.TCPConn, origin session.Origin) {
@@ -73,6 +73,17 @@ func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
 	}
 	g.setWires(cfg)
 	return g
+}
+
+// dedicated reports whether addresses are those of a tenant's port.
+func dedicated(cfg *config.Config, addresses []netip.AddrPort) bool {
+	return !slices.Contains(cfg.Intercept.Listen, addresses[0])
+}
+
+// errPlacesChanged tells that a port that was for all tenants is to be a single one's, or the other way round: the sockets of one cannot serve
+// as the other's, nor stand beside them.
+func errPlacesChanged(addresses []netip.AddrPort) error {
+	return fmt.Errorf("%v was in intercept.listen and is a tenant's listen_port now, or the other way round: use another port, or restart kanmon", addresses)
 }
 
 // setWires tells the listener which interfaces its port is for.
@@ -166,12 +177,20 @@ func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, 
 	for _, addresses := range groups(cfg.Listeners()) {
 		same := func(g *gate) bool { return slices.Equal(g.addresses, addresses) }
 		if i := slices.IndexFunc(plan.dropped, same); i >= 0 {
+			if plan.dropped[i].listener.Dedicated != dedicated(cfg, addresses) {
+				d.abandon(plan)
+				return nil, errPlacesChanged(addresses)
+			}
 			plan.kept = append(plan.kept, plan.dropped[i])
 			plan.dropped = slices.Delete(plan.dropped, i, i+1)
 			continue
 		}
 		if one := d.lingering.take(addresses); one != nil {
 			plan.kept, plan.revived = append(plan.kept, one.gate), append(plan.revived, one)
+			if one.listener.Dedicated != dedicated(cfg, addresses) {
+				d.abandon(plan)
+				return nil, errPlacesChanged(addresses)
+			}
 			continue
 		}
 		g := d.newGate(cfg, addresses)

@@ -41,3 +41,18 @@ func TestReloadChangesTheWiresOfAPort(t *testing.T) {
 	}
 	w.stop()
 }
+
+// A port of all tenants does not become a single one's by a reload, where its wires would never be bound: the reload is refused.
+func TestReloadDoesNotMakeAPortOfAllATenants(t *testing.T) {
+	first, second := freePort(t), freePort(t)
+	tables := func(all, own int) string {
+		return fmt.Sprintf("[intercept]\nmode = 'tproxy'\nlisten = ['127.0.0.1:%d']\n[[tenant]]\nname = 'vlan'\nlisten_port = %d\ninterfaces = ['lo']\n", all, own)
+	}
+	w := newWorld(t, listenTable)
+	w.daemon = w.newDaemon(w.parse(tables(first, second)))
+	w.start()
+	if err := w.daemon.Reload(t.Context(), w.parse(tables(second, first))); err == nil || !strings.Contains(err.Error(), "or restart kanmon") {
+		t.Errorf("the reload ended with %v, want a refusal that says to restart", err)
+	}
+	w.stop()
+}
