@@ -184,7 +184,11 @@ func (d *decoder) validateTProxy(in *Intercept) {
 		d.wrong("intercept.tproxy_mark", "0 is the mark of all other traffic", "want a mark such as 0x1000")
 	}
 	if both := in.TProxyMark & in.Mark; in.Mark != 0 && (both == in.Mark || both == in.TProxyMark) {
-		d.wrong("intercept.mark", fmt.Sprintf("all bits of %#x are in tproxy_mark %#x, or the other way round: kanmon's own connections would be routed back to it", in.Mark, in.TProxyMark), "want two marks with different bits")
+		origin := ""
+		if !d.has("intercept.tproxy_mark") {
+			origin = " (the default)"
+		}
+		d.wrong("intercept.mark", fmt.Sprintf("all bits of %#x are in tproxy_mark %#x%s, or the other way round: kanmon's own connections would be routed back to it", in.Mark, in.TProxyMark, origin), "want two marks with different bits: tproxy_mark is looked for as bits, whatever others there are")
 	}
 	if d.good("intercept.tproxy_table") && (in.TProxyTable == 0 || in.TProxyTable >= 253 && in.TProxyTable <= 255) {
 		d.wrong("intercept.tproxy_table", fmt.Sprintf("%d is one of the kernel's own tables", in.TProxyTable), "want a table that nothing else uses, such as 27501")
