@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kanmon/internal/config"
+	"kanmon/internal/host"
 	"kanmon/internal/intercept"
 )
 
@@ -22,18 +23,24 @@ func (c *checker) addresses() {
 		return
 	}
 	v4, v6 := 0, 0
+	states := c.sendingIPStates()
 	for i, ip := range c.Config.SendingIPs {
 		if ip.Address.Is4() {
 			v4++
 		} else {
 			v6++
 		}
+		kind := sendingIPAbsent
+		if ip.Required {
+			kind = sendingIPRequired
+		}
+		where := fmt.Sprintf("sending_ip[%d].address", i)
+		if state, known := states[ip.Address]; known && state > host.Here && !ip.Floating {
+			c.find(kind, where, fmt.Sprintf("no mail can leave from %s: %s", ip.Address, state), "ip address show to "+ip.Address.String())
+			continue
+		}
 		if !c.has(ip.Address) && !ip.Address.IsLoopback() && !ip.Floating && !c.local(ip.Address) {
-			kind := sendingIPAbsent
-			if ip.Required {
-				kind = sendingIPRequired
-			}
-			c.find(kind, fmt.Sprintf("sending_ip[%d].address", i), fmt.Sprintf("%s is not an address of this host", ip.Address),
+			c.find(kind, where, fmt.Sprintf("%s is not an address of this host", ip.Address),
 				fmt.Sprintf("ip address add %s/%d dev INTERFACE%s", ip.Address, ip.Address.BitLen(), deprecated(ip.Address.Is4())))
 		}
 	}
@@ -43,6 +50,26 @@ func (c *checker) addresses() {
 	if v6 > 0 && v4 == 0 && c.Config.Intercept.ListensFor(true) {
 		c.find(familyMissing, "sending_ip", "none is IPv4: connections to IPv4 addresses of MXs are refused", "add an IPv4 sending IP")
 	}
+}
+
+// sendingIPStates says of the sending IPs that are on this host whether mail can leave from them; nil: it is not known.
+func (c *checker) sendingIPStates() map[netip.Addr]host.State {
+	look := c.Host.Look
+	if look == nil {
+		if c.Host.Network != nil {
+			return nil
+		}
+		look = host.Look
+	}
+	list := make([]netip.Addr, 0, len(c.Config.SendingIPs))
+	for _, ip := range c.Config.SendingIPs {
+		list = append(list, ip.Address)
+	}
+	states, err := look(list)
+	if err != nil {
+		return nil
+	}
+	return states
 }
 
 // local reports whether a route makes an address this host's own, as "ip route add local 203.0.113.0/24 dev lo" does.
