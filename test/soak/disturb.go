@@ -32,6 +32,8 @@ func (r *rig) disturb(ctx context.Context) error {
 	defer reload.Stop()
 	defer rotate.Stop()
 	defer order.Stop()
+	lift := time.NewTicker(liftEvery)
+	defer lift.Stop()
 	fill := time.After(time.Duration(fullFrom * float64(r.conf.length)))
 	var empty <-chan time.Time
 	var emptyDisk func() error
@@ -54,6 +56,8 @@ func (r *rig) disturb(ctx context.Context) error {
 			}
 		case <-order.C:
 			r.order(ctx)
+		case <-lift.C:
+			r.lift(ctx)
 		case <-fill:
 			if emptyDisk, err = r.lab.Fill(); err == nil {
 				r.counts.full = time.Duration((fullUntil - fullFrom) * float64(r.conf.length))
@@ -126,6 +130,31 @@ func (r *rig) order(ctx context.Context) {
 	}
 	if err != nil && ctx.Err() == nil {
 		r.counts.refusedOrders.Add(1)
+	}
+}
+
+// liftEvery is how often what evidence has led to is lifted: the mix refuses so much that its tenants are contained within minutes, and then
+// hardly any mail would flow.
+const liftEvery = 2 * time.Second
+
+// lift lets tenants and accounts that are contained begin anew.
+func (r *rig) lift(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	tenants, err := r.admin.Tenants(ctx)
+	if err != nil {
+		return // it is asked again
+	}
+	for _, t := range tenants {
+		accounts, _ := r.admin.Accounts(ctx, t.Tenant)
+		for _, s := range append(accounts, t) {
+			if s.Tenant == pawn.Tenant || s.Level == admin.LevelNormal && s.InForce == admin.LevelNormal {
+				continue
+			}
+			if _, err := r.admin.Carry(ctx, s.Subject, admin.Order{Do: "unblock", Reason: "soak"}); err == nil {
+				r.counts.lifted.Add(1)
+			}
+		}
 	}
 }
 

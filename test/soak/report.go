@@ -31,9 +31,9 @@ func (r *rig) report(w *strings.Builder) (passed bool) {
 	wrong = append(wrong, r.grown()...)
 
 	fmt.Fprintf(w, "# A soak of %s\n\n", r.conf.length)
-	fmt.Fprintf(w, "%d attempts, %d acknowledged; %d sessions left in the middle, %d that spoke no SMTP; %d reloads, %d log rotations, %d operators' orders (%d refused); the disk full for %s.\n\n",
+	fmt.Fprintf(w, "%d attempts, %d acknowledged; %d sessions left in the middle, %d that spoke no SMTP; %d reloads, %d log rotations, %d operators' orders (%d refused), %d containments lifted; the disk full for %s.\n\n",
 		a.Mails, a.Accepted, r.counts.left.Load(), r.counts.junk.Load(), r.counts.reloads.Load(), r.counts.rotations.Load(),
-		r.counts.orders.Load(), r.counts.refusedOrders.Load(), r.counts.full.Round(time.Second))
+		r.counts.orders.Load(), r.counts.refusedOrders.Load(), r.counts.lifted.Load(), r.counts.full.Round(time.Second))
 	fmt.Fprintf(w, "| lost | falsely acknowledged | doubled | changed | from nowhere | taken, and not on record | records counted as dropped | twice on record | torn lines |\n|---|---|---|---|---|---|---|---|---|\n")
 	fmt.Fprintf(w, "| %d | %d | %d | %d | %d | %d | %d | %d | %d |\n\n", a.Lost, a.False, a.Doubled, a.Changed, a.Odd, a.Unrecorded, r.records.AllDropped(), a.Repeated, r.torn())
 	for _, example := range a.Examples {

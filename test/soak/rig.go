@@ -38,7 +38,7 @@ type rig struct {
 
 // counts are what a run did besides sending mail.
 type counts struct {
-	left, junk, reloads, rotations, orders, refusedOrders atomic.Int64
+	left, junk, reloads, rotations, orders, refusedOrders, lifted atomic.Int64
 	full                                                  time.Duration
 }
 
