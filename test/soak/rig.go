@@ -39,7 +39,7 @@ type rig struct {
 // counts are what a run did besides sending mail.
 type counts struct {
 	left, junk, reloads, rotations, orders, refusedOrders, lifted atomic.Int64
-	full                                                  time.Duration
+	full                                                          time.Duration
 }
 
 func newRig(conf config) (_ *rig, err error) {
