@@ -62,15 +62,21 @@ func (d *Daemon) guardManaged() {
 
 // watchRoutes tells of the policy routes that somebody else manages until Stop.
 func (d *Daemon) watchRoutes() {
-	rules := Rules(d.cfg)
-	if rules.Mode != intercept.TProxy {
+	if Rules(d.cfg).Mode != intercept.TProxy {
 		return
 	}
 	d.untilStop("watch of the policy routes", func(ctx context.Context) {
-		if err := (&intercept.RouteWatch{Rules: rules, Log: d.log}).Run(ctx); err != nil {
+		if err := (&intercept.RouteWatch{Rules: d.rulesNow, Log: d.log}).Run(ctx); err != nil {
 			d.log.Warn("policy routes not watched", "error", err)
 		}
 	})
+}
+
+// rulesNow are those of the configuration that holds.
+func (d *Daemon) rulesNow() intercept.Rules {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return Rules(d.cfg)
 }
 
 // untilStop runs something aside until Stop.

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -98,4 +99,22 @@ func TestEachReloadTellsOfTheRulesThatAreNotInForce(t *testing.T) {
 		must(intercept.Kept{Rules: Rules(w.daemon.cfg)}, "")
 		w.stop()
 	}
+}
+
+// The policy routes of a listener that a reload adds are watched, too.
+func TestRoutesOfALaterListenerAreWatched(t *testing.T) {
+	port := freePort(t)
+	tables := func(more string) string {
+		return fmt.Sprintf("[intercept]\nmode = 'tproxy'\nlisten = ['127.0.0.1:%d'%s]\n", port, more)
+	}
+	w := newWorld(t, listenTable)
+	w.daemon = w.newDaemon(w.parse(tables("")))
+	w.start()
+	if err := w.daemon.Reload(t.Context(), w.parse(tables(fmt.Sprintf(", '[::1]:%d'", port)))); err != nil {
+		t.Fatal(err)
+	}
+	if listen := w.daemon.rulesNow().Listen; len(listen) != 2 {
+		t.Errorf("the rules that are watched have the listeners %v, want both", listen)
+	}
+	w.stop()
 }

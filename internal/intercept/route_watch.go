@@ -15,7 +15,7 @@ const (
 
 // A RouteWatch tells when the policy routes of rules go, and when they are back. It changes nothing and needs no privilege.
 type RouteWatch struct {
-	Rules Rules
+	Rules func() Rules // those of now: a reload changes them
 	Log   *slog.Logger
 
 	// What reaches the kernel; tests replace them.
@@ -29,7 +29,10 @@ type RouteWatch struct {
 // Run watches until ctx ends. Rules that need no policy route need no watch.
 func (w *RouteWatch) Run(ctx context.Context) error {
 	if w.watch == nil {
-		w.watch, w.losses = watchRoutes, w.Rules.routeLosses
+		w.watch = watchRoutes
+	}
+	if w.losses == nil {
+		w.losses = func() ([]Loss, error) { return w.Rules().routeLosses() }
 	}
 	changes, err := w.watch(ctx)
 	if err != nil {
