@@ -2,11 +2,14 @@ package session_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,8 +28,15 @@ func TestATenantWithMoreThanItsPartOfTheWorkRests(t *testing.T) {
 		w.engine.Tenant = func(o session.Origin) string {
 			return map[byte]string{1: "greedy", 2: "quiet"}[o.Source.Addr().As4()[2]]
 		}
-		strained := true
-		w.engine.Live.Strained = func() bool { return strained }
+		var dialling sync.Mutex
+		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+			dialling.Lock()
+			defer dialling.Unlock()
+			return w.dial(ctx, r)
+		})
+		var strained atomic.Bool
+		strained.Store(true)
+		w.engine.Live.Strained = strained.Load
 		open := func(source string) *smtptest.MSA {
 			at := netip.MustParseAddrPort(source)
 			conn, near := smtptest.Pair(at, mxAddr)
@@ -86,7 +96,7 @@ func TestATenantWithMoreThanItsPartOfTheWorkRests(t *testing.T) {
 		if got := w.engine.Live.Holdings(10); !slices.Equal(got, want) {
 			t.Errorf("the operator is shown %+v, want %+v", got, want)
 		}
-		strained = false
+		strained.Store(false)
 		for range 100 { // somebody's work lets time pass
 			open("10.20.2.1:40001").Expect(220)
 			time.Sleep(100 * time.Millisecond)
