@@ -163,13 +163,8 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		return err
 	}
 	d.onStop("listeners", func(context.Context) error { return d.closeGates() })
-	if d.cfg.Intercept.ManageRules {
-		if err := d.applyRules(ctx, Rules(d.cfg)); err != nil {
-			return err
-		}
-		d.guardManaged()
-	} else {
-		d.watchRoutes()
+	if err := d.leadHere(ctx); err != nil {
+		return err
 	}
 	if err := d.openAdmin(); err != nil {
 		return err
@@ -184,6 +179,19 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	d.notify(sd.SdNotifyReady)
 	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.absences.list()),
 		"sessions_max", d.cfg.Limits.Sessions)
+	return nil
+}
+
+// leadHere puts the firewall rules in force and guards them, where they are kanmon's to manage; else it watches what leads mail here.
+func (d *Daemon) leadHere(ctx context.Context) error {
+	if !d.cfg.Intercept.ManageRules {
+		d.watchRoutes()
+		return nil
+	}
+	if err := d.applyRules(ctx, Rules(d.cfg)); err != nil {
+		return err
+	}
+	d.guardManaged()
 	return nil
 }
 
