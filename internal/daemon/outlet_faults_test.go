@@ -85,18 +85,18 @@ func TestAcceptedCountsWhereRefusalsDo(t *testing.T) {
 // A probe that was let in must be heard of.
 func TestProbeIsEndedByItsSuccess(t *testing.T) {
 	o := newOutlet(t, routed)
-	clock := time.Now()
-	book, err := standing.New(standing.Options{Clock: func() time.Time { return clock }})
+	clock := newHandClock()
+	book, err := standing.New(standing.Options{Clock: clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = book.Close() })
 	o.book = book
 	key := o.key(ip10, reviewMX.Addr())
-	if err := book.Suspend(key, clock.Add(time.Hour), "test", "test"); err != nil {
+	if err := book.Suspend(key, clock.now().Add(time.Hour), "test", "test"); err != nil {
 		t.Fatal(err)
 	}
-	clock = clock.Add(2 * time.Hour)
+	clock.turn(2 * time.Hour)
 	choice, err := o.router.Choose(egress.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Suspicion: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -201,18 +201,18 @@ func TestProbeOutlivesItsFirstConnection(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	mx := netip.MustParseAddrPort(l.Addr().String())
 	o := newOutlet(t, sendingOf("127.0.0.1"))
-	clock := time.Now()
-	book, err := standing.New(standing.Options{Clock: func() time.Time { return clock }})
+	clock := newHandClock()
+	book, err := standing.New(standing.Options{Clock: clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = book.Close() })
 	o.book = book
 	key := standing.Key{IP: netip.MustParseAddr("127.0.0.1"), Provider: "mx:127.0.0.1"}
-	if err := book.Suspend(key, clock.Add(time.Hour), "test", "test"); err != nil {
+	if err := book.Suspend(key, clock.now().Add(time.Hour), "test", "test"); err != nil {
 		t.Fatal(err)
 	}
-	clock = clock.Add(2 * time.Hour)
+	clock.turn(2 * time.Hour)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
 	first, err := o.Dial(t.Context(), req)
 	if err != nil {

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"text/tabwriter"
 	"time"
@@ -51,7 +50,6 @@ const (
 type trial struct {
 	*site
 	policy  *policy.Policy
-	now     atomic.Int64          // the clock, for who does not wait for the trial
 	usual   map[mailOf]netip.Addr // which IP others' mail leaves from
 	account contain.Level
 	tenant  contain.Level
@@ -70,8 +68,7 @@ func newTrial(t *testing.T, enforce bool) *trial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x.now.Store(x.clock.UnixNano())
-	if x.policy, err = policy.New(policy.Options{Settings: settings, Clock: func() time.Time { return time.Unix(0, x.now.Load()) }}); err != nil {
+	if x.policy, err = policy.New(policy.Options{Settings: settings, Clock: x.clock.now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -150,7 +147,7 @@ func (x *trial) others(i int) {
 		if i%80 == 79 {
 			reply = "550 5.1.1 no such user"
 		}
-		m.session = session.ID(x.clock.UnixNano())
+		m.session = session.ID(x.clock.now().UnixNano())
 		from := x.mail(m, reply)
 		m.session = 0
 		m.recipient = m.recipient[strings.IndexByte(m.recipient, '@'):]
@@ -166,8 +163,7 @@ func (x *trial) others(i int) {
 func (x *trial) work(w way, hours int, mxOf func(i int) (mx, domain string)) {
 	step := 30 * time.Second
 	for i := range int((time.Duration(hours) + 2) * time.Hour / step) {
-		x.clock = x.clock.Add(step)
-		x.now.Store(x.clock.UnixNano())
+		x.clock.turn(step)
 		if i%8 == 0 {
 			x.others(i / 8)
 		}

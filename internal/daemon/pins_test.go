@@ -46,14 +46,14 @@ type site struct {
 	t      testing.TB
 	path   string
 	dns    tellingDNS
-	clock  time.Time
+	clock  *handClock
 	moves  int // sessions that had to leave the IP they began with
 	end    func()
 }
 
 func newSite(t testing.TB, doc string) *site {
 	t.Helper()
-	s := &site{t: t, path: filepath.Join(t.TempDir(), "standing.db"), clock: time.Now()}
+	s := &site{t: t, path: filepath.Join(t.TempDir(), "standing.db"), clock: newHandClock()}
 	s.dns = newTellingDNS()
 	s.restart(doc)
 	return s
@@ -70,7 +70,7 @@ func (s *site) restart(doc string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	now := func() time.Time { return s.clock }
+	now := s.clock.now
 	book, err := standing.New(standing.Options{Settings: bookSettings(cfg), Clock: now, Store: store})
 	if err != nil {
 		s.t.Fatal(err)
@@ -176,7 +176,7 @@ func TestRetryLeavesFromTheSameIP(t *testing.T) {
 			s.learnt.addresses.Put(netip.MustParseAddr(mx), provider.MX{Host: "example-net.mail.protection.outlook.com"})
 		}
 	}
-	day := func(s *site) { s.clock = s.clock.Add(24 * time.Hour) }
+	day := func(s *site) { s.clock.turn(24 * time.Hour) }
 	for name, between := range map[string]struct {
 		mx      string
 		happens func(*site)
@@ -325,7 +325,7 @@ func TestWhatPinsNot(t *testing.T) {
 		t.Error("the pinned IP is refused, and mail is held to it")
 	}
 	s.refuse(m, ip11, 450, greylisted)
-	s.clock = s.clock.Add(pinLife)
+	s.clock.turn(pinLife)
 	if ip, _, found := s.learnt.pins.Get(pinKey{source: msa, sender: "b.example", recipient: "example.net", mx: netip.IPv4Unspecified()}); found {
 		t.Errorf("pinned to %s for ever", ip)
 	}

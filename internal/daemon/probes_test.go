@@ -15,16 +15,16 @@ import (
 )
 
 // setClock gives the outlet a standing whose clock the test moves.
-func setClock(t *testing.T, o *outlet) (clock *time.Time) {
+func setClock(t *testing.T, o *outlet) *handClock {
 	t.Helper()
-	now := time.Now()
-	book, err := standing.New(standing.Options{Clock: func() time.Time { return now }})
+	clock := newHandClock()
+	book, err := standing.New(standing.Options{Clock: clock.now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = book.Close() })
 	o.book = book
-	return &now
+	return clock
 }
 
 func choiceFor(t *testing.T, o *outlet, req session.DialRequest) egress.Choice {
@@ -118,7 +118,7 @@ func TestProbeStaysAtMail(t *testing.T) {
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 	probed := choiceFor(t, o, req).IP.Address
 	o.Judge(atMAIL(refusedTo("10.30.0.1", probed, reviewMX, "a@b.example", "x@example.net", listing)))
-	*clock = clock.Add(25 * time.Hour)
+	clock.turn(25 * time.Hour)
 	if _, probing, err := o.permitted(choiceFor(t, o, req), req); err != nil || !probing {
 		t.Fatalf("probing %t, %v", probing, err)
 	}
@@ -187,12 +187,12 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 			if got := o.book.Peek(key).State; got != state {
 				t.Fatalf("it is %s", got)
 			}
-			*clock = clock.Add(24 * time.Hour)
+			clock.turn(24 * time.Hour)
 			probes := 0
 			for range 7 {
 				_, n := aDay(t, o, ip)
 				probes += n
-				*clock = clock.Add(24 * time.Hour)
+				clock.turn(24 * time.Hour)
 			}
 			if want := map[standing.State]int{standing.Suspended: 1}[state]; probes != want {
 				t.Errorf("%d probes, want %d", probes, want)
@@ -223,7 +223,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 	if !o.MayStay(req, ips[1].Address) {
 		t.Error("moved to an IP that is suspended")
 	}
-	*clock = clock.Add(3 * time.Hour)
+	clock.turn(3 * time.Hour)
 	if o.MayStay(req, ips[1].Address) {
 		t.Fatal("the suspension has run out, and nobody is moved to probe it")
 	}
