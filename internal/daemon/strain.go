@@ -18,9 +18,9 @@ type strain struct {
 }
 
 const (
-	longWait   = time.Millisecond // for a processor; a mail waits for one a dozen times
-	waitingTo  = 0.9              // so much of what runs has to wait for less, where there is no strain
-	leastOfCPU = 0.25             // below that it is others who keep the processors busy, and slowing anybody here is of no use
+	longWait   = 250 * time.Microsecond // for a processor; a mail waits for one a dozen times
+	waitingTo  = 0.95                   // so much of what runs has to wait for less, where there is no strain
+	leastOfCPU = 0.25                   // below that it is others who keep the processors busy, and slowing anybody here is of no use
 )
 
 func newStrain() *strain {
