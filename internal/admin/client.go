@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -154,11 +155,16 @@ func (e NoAnswer) Unwrap() error { return e.error }
 
 // explain says what an operator can do about a socket that does not answer.
 func (c *Client) explain(err error) error {
+	var slow net.Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return NoAnswer{fmt.Errorf("no socket %s: is kanmon running, with admin.socket set to this? --socket PATH names another", c.socket)}
 	case errors.Is(err, fs.ErrPermission):
 		return NoAnswer{fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket)}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return NoAnswer{fmt.Errorf("nobody listens on the socket %s: kanmon has died, or is starting (systemctl status kanmon); --socket PATH names another", c.socket)}
+	case errors.As(err, &slow) && slow.Timeout():
+		return NoAnswer{fmt.Errorf("a process has the socket %s and does not answer within %s: kanmon hangs, or is stopped; systemctl status kanmon shows it, systemctl restart kanmon ends it", c.socket, c.http.Timeout)}
 	}
 	return NoAnswer{fmt.Errorf("kanmon does not answer on %s (--socket PATH names another): %w", c.socket, err)}
 }

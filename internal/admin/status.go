@@ -69,8 +69,16 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 	s.answer(w, done)
 }
 
-// Reload has the configuration read anew, and waits until it holds.
+// aliveWithin is how soon a kanmon answers what it need not think about, on a host with much to do, too.
+const aliveWithin = 5 * time.Second
+
+// Reload has the configuration read anew, and waits until it holds. Who does not say soon that he is there is not waited for.
 func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
+	hasty := Client{c.socket, c.http}
+	hasty.http.Timeout = aliveWithin
+	if _, err := hasty.Status(ctx); err != nil {
+		return Reloaded{}, err
+	}
 	patient := Client{c.socket, c.http}
 	patient.http.Timeout = reloadPatience + patience
 	return answer[Reloaded](ctx, &patient, http.MethodPost, "/v1/reload", nil)
