@@ -47,15 +47,30 @@ func (k *initCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	text := answers.Text()
-	if _, err := config.Parse(k.Config, []byte(text)); err != nil {
-		return fmt.Errorf("what was said makes no configuration, and nothing is written:\n%w", err)
+	if err := answers.Wrong(faultsIn); err != nil {
+		return err
 	}
+	text := answers.Text()
 	if show {
 		_, err := fmt.Fprint(c.stdout, text)
 		return err
 	}
 	return k.write(c, text)
+}
+
+// faultsIn says what makes a text no configuration.
+func faultsIn(text string) (faults []setup.Fault) {
+	_, err := config.Parse("kanmon.toml", []byte(text))
+	var wrong config.Errors
+	switch {
+	case errors.As(err, &wrong):
+		for _, e := range wrong {
+			faults = append(faults, setup.Fault{Key: e.Key, Problem: e.Problem, Want: e.Want})
+		}
+	case err != nil:
+		faults = append(faults, setup.Fault{Problem: err.Error()})
+	}
+	return faults
 }
 
 // answers come from the flags, the host and the person at the terminal.
@@ -66,7 +81,7 @@ func (k *initCommand) answers(c *console) (setup.Answers, error) {
 	if unnamed := k.unnamed(); !observing && (len(k.SendingIP) == 0 || len(unnamed) > 0) {
 		host.Name(context.Background(), &sight, unnamed...)
 	}
-	given := setup.Given{Role: setup.Role(k.Role), Sources: k.Sources, SendingIPs: k.SendingIP, Tenants: k.Tenant, Addresses: k.Addresses}
+	given := setup.Given{Role: setup.Role(k.Role), Sources: k.Sources, SendingIPs: k.SendingIP, Tenants: k.Tenant, Addresses: k.Addresses, Faults: faultsIn}
 	if config.ServiceDirectories() == (config.Directories{}) { // nobody gives them: the file names them
 		usual := config.UsualDirectories()
 		given.Folders = &setup.Folders{State: usual.State, Runtime: usual.Runtime, Logs: usual.Logs}

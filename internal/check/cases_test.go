@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"time"
 
 	"kanmon/internal/intercept"
@@ -63,11 +64,15 @@ func configRows() []row {
 }
 
 func hostRows() []row {
-	strict := "sys/net/ipv4/conf/eth0/rp_filter"
+	strict, shared := "sys/net/ipv4/conf/eth0/rp_filter", edited(pools, "ips = ['203.0.113.10',", "ips = ['203.0.113.10', '203.0.113.11',")
 	return []row{
 		{
 			id: "sending-ip-absent", name: "sending IP not here", doc: edited(ips, "address = '2001:db8::10'", "address = '2001:db8::11'"), good: ips,
-			want: "warning: kanmon.toml:16: sending_ip[2].address: 2001:db8::11 is not an address of this host [sending-ip-absent]\n      why: no mail leaves from it until it is: the others of its pools take its mail\n      = ip address add 2001:db8::11/128 dev INTERFACE preferred_lft 0",
+			want: "warning: kanmon.toml:16: sending_ip[2].address: 2001:db8::11 is not an address of this host, and no other IPv6 address is in its pool [sending-ip-absent]\n      why: no mail leaves from it until it is\n      = ip address add 2001:db8::11/128 dev INTERFACE preferred_lft 0",
+		},
+		{
+			id: "sending-ip-absent", name: "sending IP not here, others in one of its pools", doc: strings.ReplaceAll(shared, "203.0.113.11", "203.0.113.99"), good: shared,
+			want: "203.0.113.99 is not an address of this host; no other IPv4 address is in the pool bulk; in the pool default others take its mail [sending-ip-absent]",
 		},
 		{
 			id: "sending-ip-required", name: "required sending IP not here", doc: edited(ips, "address = '2001:db8::10'", "required = true\naddress = '2001:db8::11'"),
@@ -88,6 +93,14 @@ func hostRows() []row {
 			id: "port-taken", name: "port taken", doc: plain, want: "something else listens on [::]:10025",
 			host:     proc("thread-self/net/tcp6", "  sl  local_address\n   0: 00000000000000000000000000000000:2729 00000000000000000000000000000000:0000 0A 0:0 0:0 0 1000 0 77\n"),
 			goodHost: proc("thread-self/net/tcp", "  sl  local_address\n   0: 00000000:272A 00000000:0000 0A 0:0 0:0 0 1000 0 77\n   1: 0100007F:2729 00000000:0000 01 0:0 0:0 0 1000 0 77\n"),
+		},
+		{
+			id: "port-taken", name: "port taken by a program that can be seen", doc: plain, want: "master (process 812) listens on [::]:10025",
+			host: func(r *rig) {
+				r.proc("thread-self/net/tcp6", "   0: 00000000000000000000000000000000:2729 00000000000000000000000000000000:0000 0A 0:0 0:0 0 1000 0 77\n")
+				r.proc("812/comm", "master\n")
+				r.link("812/fd/13", "socket:[77]")
+			},
 		},
 		{
 			id: "port-taken", name: "port taken beside a running kanmon", doc: plain, want: "something else listens on 0.0.0.0:10025",

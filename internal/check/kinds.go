@@ -144,7 +144,7 @@ var (
 	sendingIPAbsent = declare(Kind{
 		ID: "sending-ip-absent", Severity: Warning,
 		Meaning: "the address of a [[sending_ip]] is not on this host, and it is not floating",
-		Why:     "no mail leaves from it until it is: the others of its pools take its mail",
+		Why:     "no mail leaves from it until it is",
 		Cure:    "ip address add ADDRESS dev INTERFACE, or floating = true if it comes and goes",
 	})
 	sendingIPRequired = declare(Kind{

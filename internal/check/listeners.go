@@ -2,8 +2,10 @@ package check
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -30,17 +32,17 @@ func (c *checker) addresses() {
 		} else {
 			v6++
 		}
-		kind := sendingIPAbsent
-		if ip.Required {
-			kind = sendingIPRequired
+		kind, others := sendingIPRequired, ""
+		if !ip.Required {
+			kind, others = sendingIPAbsent, c.others(ip.Address)
 		}
 		where := fmt.Sprintf("sending_ip[%d].address", i)
 		if state, known := states[ip.Address]; known && state > host.Here && !ip.Floating {
-			c.find(kind, where, fmt.Sprintf("no mail can leave from %s: %s", ip.Address, state), "ip address show to "+ip.Address.String())
+			c.find(kind, where, fmt.Sprintf("no mail can leave from %s: %s%s", ip.Address, state, others), "ip address show to "+ip.Address.String())
 			continue
 		}
 		if !c.has(ip.Address) && !ip.Address.IsLoopback() && !ip.Floating && !c.local(ip.Address) {
-			c.find(kind, where, fmt.Sprintf("%s is not an address of this host", ip.Address),
+			c.find(kind, where, fmt.Sprintf("%s is not an address of this host%s", ip.Address, others),
 				fmt.Sprintf("ip address add %s/%d dev INTERFACE%s", ip.Address, ip.Address.BitLen(), deprecated(ip.Address.Is4())))
 		}
 	}
@@ -50,6 +52,37 @@ func (c *checker) addresses() {
 	if v6 > 0 && v4 == 0 && c.Config.Intercept.ListensFor(true) {
 		c.find(familyMissing, "sending_ip", "none is IPv4: connections to IPv4 addresses of MXs are refused", "add an IPv4 sending IP")
 	}
+}
+
+// others says which pools have another address of a sending IP's family that is here, to take its mail.
+func (c *checker) others(ip netip.Addr) string {
+	family, there := "IPv4", func(pool []netip.Addr) bool {
+		return slices.ContainsFunc(pool, func(a netip.Addr) bool { return a != ip && a.Is4() == ip.Is4() && c.has(a) })
+	}
+	if ip.Is6() {
+		family = "IPv6"
+	}
+	if len(c.Config.Pools) == 0 {
+		var all []netip.Addr
+		for _, s := range c.Config.SendingIPs {
+			all = append(all, s.Address)
+		}
+		if there(all) {
+			return "; others take its mail"
+		}
+		return fmt.Sprintf(", and no other %s address is in its pool", family)
+	}
+	var text string
+	for _, name := range slices.Sorted(maps.Keys(c.Config.Pools)) {
+		switch pool := c.Config.Pools[name].IPs; {
+		case !slices.Contains(pool, ip):
+		case there(pool):
+			text += fmt.Sprintf("; in the pool %s others take its mail", name)
+		default:
+			text += fmt.Sprintf("; no other %s address is in the pool %s", family, name)
+		}
+	}
+	return text
 }
 
 // sendingIPStates says of the sending IPs that are on this host whether mail can leave from them; nil: it is not known.
@@ -110,7 +143,8 @@ func (c *checker) listeners() {
 	sockets := c.Host.sockets()
 	for _, l := range c.Config.Listeners() {
 		if i := slices.IndexFunc(sockets, func(s socket) bool { return s.user != own && s.collides(l) }); i >= 0 {
-			c.find(portTaken, "intercept.listen", fmt.Sprintf("something else listens on %s, where kanmon is to listen on %s", sockets[i].at, l), fmt.Sprintf("ss -ltnp 'sport = :%d'", l.Port()))
+			who := cmp.Or(host.Holder(c.Host.proc(""), sockets[i].inode), "something else")
+			c.find(portTaken, "intercept.listen", fmt.Sprintf("%s listens on %s, where kanmon is to listen on %s", who, sockets[i].at, l), fmt.Sprintf("ss -ltnp 'sport = :%d'", l.Port()))
 		}
 	}
 }
@@ -156,8 +190,9 @@ func (c *checker) compareSockets(given []netip.AddrPort) {
 
 // A socket that listens.
 type socket struct {
-	at   netip.AddrPort
-	user int
+	at    netip.AddrPort
+	user  int
+	inode string
 }
 
 // collides reports whether a second listener could not be.
@@ -175,15 +210,15 @@ func (h *Host) sockets() (list []socket) {
 			continue
 		}
 		for lines := bufio.NewScanner(f); lines.Scan(); {
-			// sl local rem st tx:rx tr:when retrnsmt uid …
+			// sl local rem st tx:rx tr:when retrnsmt uid timeout inode …
 			fields := strings.Fields(lines.Text())
-			if len(fields) < 8 || fields[3] != "0A" {
+			if len(fields) < 10 || fields[3] != "0A" {
 				continue
 			}
 			at, ok := parseSocket(fields[1])
 			user, err := strconv.Atoi(fields[7])
 			if ok && err == nil {
-				list = append(list, socket{at, user})
+				list = append(list, socket{at, user, fields[9]})
 			}
 		}
 		_ = f.Close()

@@ -3,6 +3,7 @@ package check
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -122,6 +123,14 @@ func newRig(t *testing.T) *rig {
 const noNAT = `{"nftables":[{"table":{"family":"inet","name":"kanmon"}}]}`
 
 func (r *rig) proc(path, content string) { r.write(filepath.Join(r.Proc, path), content) }
+
+func (r *rig) link(path, to string) {
+	r.Helper()
+	path = filepath.Join(r.Proc, path)
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.Symlink(to, path)); err != nil {
+		r.Fatal(err)
+	}
+}
 
 func (r *rig) write(path, content string) {
 	r.Helper()

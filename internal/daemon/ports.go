@@ -47,7 +47,7 @@ func (p *portless) exhausted(mx, sendingIP netip.Addr) {
 	}
 	if left, tell := p.lines.Tell(time.Now()); tell {
 		// The log may be stuck, and nobody waits for it here.
-		go p.log.Warn("no free source port toward an MX: the other sending IPs of the pool take its mail", "ip", sendingIP, "mx", mx, "left_out", left)
+		go p.log.Warn("no free source port toward an MX: mail takes another sending IP of the pool, or waits where there is none", "ip", sendingIP, "mx", mx, "left_out", left)
 	}
 }
 

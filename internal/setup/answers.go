@@ -189,6 +189,8 @@ type Given struct {
 	Tenants    []string // "NAME=NETWORK"
 	Addresses  string
 	Folders    *Folders
+
+	Faults func(text string) []Fault // what makes a file no configuration; nil: nobody says
 }
 
 // Decide makes answers of what flags say, and of what suits the host where they say nothing.

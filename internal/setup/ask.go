@@ -11,6 +11,7 @@ import (
 
 // A question and its answer so far. There are at most eight.
 type question struct {
+	topic  topic // "": nothing of the file comes of it alone
 	text   string
 	answer string                     // what stands now; taken by an empty line
 	take   func(words []string) error // the error is shown, and the question asked again
@@ -25,7 +26,7 @@ func Ask(in io.Reader, out io.Writer, s *Sight, g *Given, file *string, force bo
 	lines := bufio.NewScanner(in)
 	if g.Role == "" {
 		role := askRole(&g.Role)
-		if err := role.ask(lines, out); err != nil {
+		if err := role.ask(lines, out, nil); err != nil {
 			return Answers{}, err
 		}
 	}
@@ -46,7 +47,7 @@ func Ask(in io.Reader, out io.Writer, s *Sight, g *Given, file *string, force bo
 		if !wanted {
 			continue
 		}
-		if err := q.ask(lines, out); err != nil {
+		if err := q.ask(lines, out, func() error { return a.wrongIn(q.topic, g.Faults) }); err != nil {
 			return a, err
 		}
 	}
@@ -54,13 +55,15 @@ func Ask(in io.Reader, out io.Writer, s *Sight, g *Given, file *string, force bo
 	return a, nil
 }
 
-func (q *question) ask(lines *bufio.Scanner, out io.Writer) error {
+// ask asks until there is an answer that can be taken, and that wrong, unless it is nil, finds nothing in.
+func (q *question) ask(lines *bufio.Scanner, out io.Writer, wrong func() error) error {
 	fmt.Fprintf(out, "\n%s\n", q.text)
 	for {
 		fmt.Fprintf(out, "[%s] ", q.answer)
 		if !lines.Scan() {
 			fmt.Fprintln(out)
-			return errors.Join(errEnd, lines.Err())
+			asked, _, _ := strings.Cut(q.text, "\n")
+			return errors.Join(fmt.Errorf("%w; the question was %q. Flags answer, too: kanmon init --help", errEnd, asked), lines.Err())
 		}
 		text := strings.TrimSpace(lines.Text())
 		if text == "" {
@@ -70,6 +73,9 @@ func (q *question) ask(lines *bufio.Scanner, out io.Writer) error {
 			text = ""
 		}
 		err := q.take(strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' }))
+		if err == nil && wrong != nil {
+			err = wrong()
+		}
 		if err == nil {
 			return nil
 		}
@@ -97,7 +103,7 @@ func one(words []string, what string) (string, error) {
 
 func askRole(role *Role) question {
 	return question{
-		"What is kanmon to be here?\n  observe  see the mail of others, or of this host, and change nothing: a good beginning\n  gateway  relay the mail of other mail servers from sending IPs\n  msa      relay the mail of this host's own mail server from sending IPs",
+		"", "What is kanmon to be here?\n  observe  see the mail of others, or of this host, and change nothing: a good beginning\n  gateway  relay the mail of other mail servers from sending IPs\n  msa      relay the mail of this host's own mail server from sending IPs",
 		string(Observe), func(words []string) error {
 			word, err := one(words, "observe, gateway or msa")
 			if err == nil && !slices.Contains(roles, Role(word)) {
@@ -126,7 +132,7 @@ func (a *Answers) askSources(s *Sight) question {
 	if a.Local {
 		now = append(now, localWord)
 	}
-	return question{text, orNone(now), func(words []string) error { return a.setSources(words, s.Networks) }}
+	return question{sources, text, orNone(now), func(words []string) error { return a.setSources(words, s.Networks) }}
 }
 
 func (a *Answers) askSendingIPs(s *Sight) question {
@@ -135,7 +141,7 @@ func (a *Answers) askSendingIPs(s *Sight) question {
 		now = append(now, ip.Address.String())
 	}
 	return question{
-		"From which addresses of this host may mail leave?", orNone(now), func(words []string) error {
+		addresses, "From which addresses of this host may mail leave?", orNone(now), func(words []string) error {
 			if len(words) == 0 {
 				return errors.New("want an address; without one kanmon could only observe")
 			}
@@ -168,7 +174,7 @@ func (a *Answers) askNames() question {
 	if len(now) < len(a.SendingIPs) {
 		now = nil
 	}
-	return question{text, orNone(now), a.setNames}
+	return question{names, text, orNone(now), a.setNames}
 }
 
 func (a *Answers) askTenants() question {
@@ -179,14 +185,14 @@ func (a *Answers) askTenants() question {
 		}
 	}
 	return question{
-		"Tenants, each as acme=10.20.1.0/24. Without any, every mail server is treated alike; with some, mail of others is deferred.",
+		tenants, "Tenants, each as acme=10.20.1.0/24. Without any, every mail server is treated alike; with some, mail of others is deferred.",
 		orNone(now), a.setTenants,
 	}
 }
 
 func (a *Answers) askAddresses() question {
 	return question{
-		"What may the records show of mail addresses? \"clear\" is all, \"domain\" the domain alone.",
+		shown, "What may the records show of mail addresses? \"clear\" is all, \"domain\" the domain alone.",
 		a.Addresses, func(words []string) error {
 			word, err := one(words, `"clear" or "domain"`)
 			if err == nil && word != "clear" && word != "domain" {
@@ -205,7 +211,7 @@ func askFile(file *string, force bool) question {
 	if !force && Free(free) != nil {
 		free = unused(free + newSuffix)
 	}
-	return question{"Where to write the configuration?", free, func(words []string) error {
+	return question{"", "Where to write the configuration?", free, func(words []string) error {
 		word, err := one(words, "a path without spaces")
 		if err == nil && !force {
 			err = Free(word)

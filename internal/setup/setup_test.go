@@ -222,7 +222,7 @@ func TestQuestionsAreFewAndForgiving(t *testing.T) {
 	if _, err := Ask(strings.NewReader("observe"+strings.Repeat("\n", 8)), &out, &s, &Given{}, &elsewhere, false); err != nil {
 		t.Errorf("eight empty lines are not enough: %v", err)
 	}
-	if _, err := Ask(strings.NewReader("observe\n"), &out, &s, &Given{}, &written, false); !errors.Is(err, errEnd) {
+	if _, err := Ask(strings.NewReader("observe\n"), &out, &s, &Given{}, &written, false); !errors.Is(err, errEnd) || !strings.Contains(err.Error(), `the question was "Whose mail?`) {
 		t.Errorf("a terminal that is closed: %v", err)
 	}
 }
@@ -265,5 +265,49 @@ func TestOnlyFilesAreKeptAside(t *testing.T) {
 	}
 	if _, err := os.Stat(folder); err != nil {
 		t.Error(err)
+	}
+}
+
+// An answer that makes no configuration is told at its own question, with what would be right, and asked for again; faults of flags are told in
+// the words of the flags.
+func TestFaultsNameTheQuestion(t *testing.T) {
+	s := seen(t, aHost(t, map[string]string{"route": routes}))
+	faults := func(text string) (found []Fault) {
+		var wrong config.Errors
+		if _, err := config.Parse("kanmon.toml", []byte(text)); errors.As(err, &wrong) {
+			for _, e := range wrong {
+				found = append(found, Fault{e.Key, e.Problem, e.Want})
+			}
+		}
+		return found
+	}
+	file := filepath.Join(t.TempDir(), "kanmon.toml")
+	in := strings.NewReader("gateway\n10.20.0.0/16\n203.0.113.10\nout10..example.jp\nout10.example.jp\nall=10.20.1.0/24, other=10.20.1.0/24\nall=10.20.1.0/24\n\n\n")
+	var out strings.Builder
+	a, err := Ask(in, &out, &s, &Given{Faults: faults}, &file, false)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	if err := a.Wrong(faults); err != nil {
+		t.Error(err)
+	}
+	said := out.String()
+	for _, want := range []string{
+		"[out10.example.jp]   \"out10..example.jp\" is not a host name: it has an empty part between, before or after dots: want the name that the PTR",
+		"[none]   \"10.20.1.0/24\" overlaps with",
+	} {
+		if !strings.Contains(said, want) {
+			t.Errorf("no %q in:\n%s", want, said)
+		}
+	}
+	b, err := Decide(&s, &Given{Role: Gateway, SendingIPs: []string{"203.0.113.10=a..b"}, Tenants: []string{"x=10.20.1.0/24", "y=10.20.1.0/24"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.Wrong(faults)
+	for _, want := range []string{`--sending-ip ADDRESS=NAME: "a..b" is not`, "--tenant: "} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in: %v", want, err)
+		}
 	}
 }
