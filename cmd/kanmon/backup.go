@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/backup"
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
@@ -23,11 +24,12 @@ type backupCommand struct {
 
 // Run saves the state and the configuration, whether kanmon runs or not.
 func (k *backupCommand) Run(c *console) error {
-	cfg, err := k.load()
+	dirs, guessed := stateOfHost(config.ServiceDirectories())
+	cfg, err := config.LoadIn(k.Config, dirs)
 	if err != nil {
 		return err
 	}
-	items, missing := itemsOf(cfg, k.Config)
+	items, missing := itemsOf(cfg, k.Config, guessed)
 	set := backup.Set{Items: items, Program: describeBuild(buildInfo())}
 	if k.File == "-" {
 		_, err := backup.Write(context.Background(), c.stdout, set)
@@ -94,8 +96,17 @@ func (k *backupCommand) mayReplace() error {
 	return nil
 }
 
-// itemsOf gives what a configuration names, and itself; and which state there is none of.
-func itemsOf(cfg *config.Config, path string) (items []backup.Item, missing []string) {
+// stateOfHost says where the databases are that the configuration does not name, for who is not told: at their usual place, if anywhere known.
+func stateOfHost(given config.Directories) (dirs config.Directories, guessed bool) {
+	if given.State == "" {
+		given.State, guessed = config.UsualDirectories().State, true
+	}
+	return given, guessed
+}
+
+// itemsOf gives what a configuration names, and itself; and which state there is none of. What is not named may be anywhere where the place of
+// the databases is guessed.
+func itemsOf(cfg *config.Config, path string, guessed bool) (items []backup.Item, missing []string) {
 	items = []backup.Item{{Kind: backup.Configuration, Path: path}}
 	for _, named := range []struct{ kind, key, path string }{
 		{backup.Configuration, "providers_file", cfg.ProvidersFile},
@@ -113,7 +124,12 @@ func itemsOf(cfg *config.Config, path string) (items []backup.Item, missing []st
 			}
 			continue
 		}
-		if _, err := os.Stat(named.path); state && errors.Is(err, os.ErrNotExist) {
+		_, err := os.Stat(named.path)
+		switch none := state && errors.Is(err, os.ErrNotExist); {
+		case none && guessed && filepath.Dir(named.path) == config.UsualDirectories().State:
+			missing = append(missing, fmt.Sprintf("%s: %s does not say where it is, and there is no %s: set STATE_DIRECTORY as for the kanmon that runs, if it has one", named.key, path, named.path))
+			continue
+		case none:
 			missing = append(missing, fmt.Sprintf("%s: there is no %s yet", named.key, named.path))
 			continue
 		}
@@ -157,8 +173,33 @@ func (k *restoreCommand) Run(c *console) error {
 		}
 		fmt.Fprintln(c.stdout)
 	}
-	_, err = fmt.Fprintln(c.stdout, `next: "kanmon check", then "systemctl start kanmon"`)
+	_, err = fmt.Fprintln(c.stdout, "next:", k.next(all))
 	return err
+}
+
+// next is what a person does behind a restore. A configuration can be put back while kanmon runs, which knows nothing of it then.
+func (k *restoreCommand) next(all []backup.Placed) string {
+	if k.Root != "" {
+		return "look at them; nothing that kanmon uses was changed"
+	}
+	for _, p := range all {
+		if p.Kind != backup.Configuration || len(p.Keys) > 0 {
+			continue
+		}
+		if socket, _ := config.AdminSocket(p.At); answers(socket) {
+			return `"kanmon check", then "systemctl reload kanmon": kanmon runs, and has the configuration of before until then`
+		}
+	}
+	return `"kanmon check", then "systemctl start kanmon"`
+}
+
+// answers reports whether a kanmon runs that has this admin socket.
+func answers(socket string) bool {
+	if socket == config.Off {
+		return false
+	}
+	_, err := admin.NewClient(socket).Status(context.Background())
+	return err == nil
 }
 
 // notRestored says of a restore that has failed how it leaves things.
