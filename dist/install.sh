@@ -48,11 +48,11 @@ files() {
 	fi
 	echo file 644 dist/kanmon.toml "$doc/examples/kanmon.toml"
 	echo file 644 dist/site.toml "$doc/examples/site.toml"
-	for page in README.md CHANGELOG.md LICENSE; do
+	for page in README.md CHANGELOG.md CONTRIBUTING.md LICENSE; do
 		echo file 644 "$page" "$doc/$page"
 	done
-	# Why it is as it is, and figures of experiments, are for who changes kanmon.
-	(cd docs && find . -name '*.md' ! -path './decisions/*' ! -path './experiments/*' | sort) | while read -r page; do
+	# All of them, with their pictures and figures: the pages lead from one to the other.
+	(cd docs && find . -type f | sort) | while read -r page; do
 		echo file 644 "docs/$page" "$doc/docs/${page#./}"
 	done
 	for page in "$built"/man/*.[1-8]; do

@@ -97,6 +97,32 @@ func TestAnInstallationWritesOverNothingThatAnOperatorHasChanged(t *testing.T) {
 	}
 }
 
+// Who follows a link of an installed page arrives at what is installed.
+func TestInstalledPagesLeadToWhatIsInstalled(t *testing.T) {
+	root := t.TempDir()
+	install(t, "install", "/usr", root)
+	pages := root + "/usr/share/doc/kanmon"
+	blocks, link := regexp.MustCompile("(?ms)^```.*?^```$|`[^`\n]*`"), regexp.MustCompile(`\]\(([^)\s#]+)[^)]*\)`)
+	followed := 0
+	for name := range tree(t, pages) {
+		if !strings.HasSuffix(name, ".md") {
+			continue
+		}
+		for _, m := range link.FindAllStringSubmatch(blocks.ReplaceAllString(read(t, pages+name), ""), -1) {
+			if strings.Contains(m[1], ":") {
+				continue // another site
+			}
+			followed++
+			if _, err := os.Stat(filepath.Join(pages, filepath.Dir(name), m[1])); err != nil {
+				t.Errorf("%s leads to %s, which is not installed", name, m[1])
+			}
+		}
+	}
+	if followed < 100 {
+		t.Errorf("%d links: they are not understood", followed)
+	}
+}
+
 func TestWhatIsInstalledNamesThePlaceWhereItIs(t *testing.T) {
 	for _, prefix := range []string{"/usr", "/usr/local", "/opt/kanmon"} {
 		root := t.TempDir()
