@@ -10,13 +10,47 @@ import (
 
 // fold appends a text with its letters as rules know them. Other scripts stay, in lower case; what only looks different
 // becomes what it stands for: accents go, full-width letters and typographic quotes, dashes and blanks become ASCII. Where
-// words are not parted by blanks, each sign is a word.
+// words are not parted by blanks, each sign is a word. ASCII and Chinese signs, which no other letter changes, are dealt with at once.
 func (n *normal) fold(dst []byte, text string) []byte {
-	if ascii(text) {
-		return append(dst, text...)
+	for {
+		at := 0
+		for at < len(text) && text[at] < utf8.RuneSelf {
+			at++
+		}
+		dst, text = append(dst, text[:at]...), text[at:]
+		r, size := utf8.DecodeRuneInString(text)
+		switch {
+		case size == 0:
+			return dst
+		case !isHan(r):
+			size = others(text)
+			dst = n.foldOthers(dst, text[:size])
+		case (r == '地' || r == '位') && strings.HasPrefix(text[size:], "址"):
+			size += len("址")
+			dst = append(dst, addressWord...)
+		default:
+			dst = spellIdeograph(dst, r)
+		}
+		text = text[size:]
 	}
+}
+
+// others is how much of a text stands in front of the next ASCII or Chinese sign.
+func others(text string) (n int) {
+	for n < len(text) {
+		r, size := utf8.DecodeRuneInString(text[n:])
+		if r < utf8.RuneSelf || isHan(r) {
+			break
+		}
+		n += size
+	}
+	return n
+}
+
+// foldOthers is fold for what is neither ASCII nor Chinese.
+func (n *normal) foldOthers(dst []byte, text string) []byte {
 	// NFKD takes letters apart from their accents, and resolves full-width forms, ligatures and kinds of blanks (UAX 15).
-	n.decomposed = norm.NFKD.AppendString(n.decomposed[:0], addressWords.Replace(text))
+	n.decomposed = norm.NFKD.AppendString(n.decomposed[:0], strings.ReplaceAll(text, "アドレス", addressWord))
 	for rest := n.decomposed; len(rest) > 0; {
 		r, size := utf8.DecodeRune(rest)
 		if size == 1 && r == utf8.RuneError { // not UTF-8: Latin-1, most likely
@@ -25,6 +59,10 @@ func (n *normal) fold(dst []byte, text string) []byte {
 		rest = rest[size:]
 		if r < utf8.RuneSelf {
 			dst = append(dst, byte(r))
+			continue
+		}
+		if isSyllable(r) {
+			dst = spellIdeograph(dst, r)
 			continue
 		}
 		if plain, ok := plainLetters[r]; ok {
@@ -44,17 +82,9 @@ func (n *normal) fold(dst []byte, text string) []byte {
 	return dst
 }
 
-// addressWords are written behind IP without a blank; they introduce an address as "IP address" does.
-var addressWords = strings.NewReplacer("アドレス", " address ", "地址", " address ", "位址", " address ")
-
-func ascii(text string) bool {
-	for i := range len(text) {
-		if text[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}
+// addressWord stands for the words that are written behind IP without a blank, 地址, 位址 and アドレス: they introduce an address as
+// "IP address" does.
+const addressWord = " address "
 
 // plainLetters are what NFKD does not take apart.
 var plainLetters = map[rune]string{
@@ -86,6 +116,14 @@ const latin = "aaaaaaaceeeeiiii nooooo ouuuuy  "
 // stick to the words.
 func ideograph(r rune) bool {
 	return 0x1100 <= r && r <= 0x9FFF && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) || r == 'ー'
+}
+
+// isHan knows the ideographs that nearly all Chinese is written with. Nothing can be taken apart from them.
+func isHan(r rune) bool { return 0x4E00 <= r && r <= 0x9FFF }
+
+// isSyllable knows the other ideographs that most are: kana, and the letters that NFKD takes Korean syllables apart into.
+func isSyllable(r rune) bool {
+	return 0x3041 <= r && r <= 0x3096 || 0x30A1 <= r && r <= 0x30FA || 0x1100 <= r && r <= 0x11FF
 }
 
 // spellIdeograph appends a sign as a word of ASCII: a digit, and three of 36 for the 36,608 signs from U+1100 to U+9FFF. The automaton

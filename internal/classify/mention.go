@@ -13,6 +13,10 @@ import "bytes"
 // A URL with an address in it may be a mere pointer to the case, in the midst of a phrase. In the second form it stands at the end, unless
 // isList reports that it leads to a block list.
 func (n *normal) unquote(isList func(word []byte) bool) (quoted bool) {
+	if !bytes.Contains(n.text, []byte("<ip>")) { // most quote none
+		n.unquoted = append(n.unquoted[:0], n.text...)
+		return false
+	}
 	var words frame
 	behind := false // the word before was an address
 	with, without := append(n.quoting[:0], ' '), append(n.unquoted[:0], ' ')

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// maxText is how much of a reply is looked at. Real replies stay below 1,000 octets; more only costs time.
+// maxText is how much of a reply is looked at, and of its words once they are folded, where a sign can take twice the room that it had.
+// Real replies stay below 1,000 octets; more only costs time.
 const maxText = 2048
 
 // wild stands for * in the phrases of rules, which are normalised as replies are. No phrase can end up with it.
@@ -39,8 +40,14 @@ func (n *normal) open(text string) {
 	}
 	for text != "" {
 		line, rest, _ := strings.Cut(text, "\n")
-		n.plain = append(n.fold(n.plain, n.codes(strings.TrimLeft(line, " \t\r"))), '\n')
+		words := n.codes(strings.TrimLeft(line, " \t\r"))
+		if len(n.plain) < maxText {
+			n.plain = append(n.fold(n.plain, words), '\n')
+		}
 		text = rest
+	}
+	if len(n.plain) > maxText+1 {
+		n.plain = n.plain[:max(bytes.LastIndexAny(n.plain[:maxText], " \n"), 0)]
 	}
 }
 
@@ -90,21 +97,44 @@ func digits(s string) bool {
 	return s != ""
 }
 
-// line appends the words of a line.
+// line appends the words of a line. Most are of letters and digits alone, and need no second look.
 func (n *normal) line(line string) {
-	for line != "" {
-		end := strings.IndexAny(line, " \t\r\n")
-		field := line
-		if end >= 0 {
-			field, line = line[:end], line[end+1:]
-		} else {
-			line = ""
+	for at := 0; at < len(line); {
+		if isBlank(line[at]) {
+			at++
+			continue
 		}
-		if field != "" {
-			n.field(field)
+		begin, from := at, len(n.text)
+		for at < len(line) && plainOctets[line[at]] != 0 {
+			n.text = append(n.text, plainOctets[line[at]])
+			at++
 		}
+		if at == len(line) || isBlank(line[at]) {
+			n.text = append(n.text, ' ')
+			continue
+		}
+		n.text = n.text[:from]
+		for at < len(line) && !isBlank(line[at]) {
+			at++
+		}
+		n.field(line[begin:at])
 	}
 }
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// plainOctets are letters and digits as n.letter writes them; 0 for all else.
+var plainOctets = func() (small [256]byte) {
+	for c := range small {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			small[c] = byte(c) + 'a' - 'A'
+		case alnum(byte(c)):
+			small[c] = byte(c)
+		}
+	}
+	return small
+}()
 
 // field appends what stands between two blanks: prose, or prose around a URL.
 func (n *normal) field(field string) {

@@ -19,25 +19,30 @@ const (
 // letters and digits, in any case, whatever stands between them.
 func WithoutRepeated(reply string, message []byte) (rest string, found bool) {
 	seed := maphash.MakeSeed()
-	said := map[uint64]struct{}{}
-	var last [repeatedWords]uint64
-	for n, w := 0, (word{}); w.next(message); n++ {
-		copy(last[:], last[1:])
-		last[repeatedWords-1] = w.hash(seed, message)
-		if n >= repeatedWords-1 {
-			said[run(last[:])] = struct{}{}
-		}
-	}
 	text := []byte(reply)
 	var words []word
 	var hashes []uint64
 	for w := (word{}); w.next(text); {
 		words, hashes = append(words, w), append(hashes, w.hash(seed, text))
 	}
+	said := map[uint64]bool{} // the runs of the reply, which are few; true: the message has it
+	for at := range len(words) - repeatedWords + 1 {
+		said[run(hashes[at:at+repeatedWords])] = false
+	}
+	var last [repeatedWords]uint64
+	for n, w := 0, (word{}); w.next(message); n++ {
+		copy(last[:], last[1:])
+		last[repeatedWords-1] = w.hash(seed, message)
+		if h := run(last[:]); n >= repeatedWords-1 {
+			if _, asked := said[h]; asked {
+				said[h] = true
+			}
+		}
+	}
 	for from := 0; from+repeatedWords <= len(words); {
 		past := from
 		for at := from; at+repeatedWords <= len(words); at++ {
-			if _, is := said[run(hashes[at:at+repeatedWords])]; !is {
+			if !said[run(hashes[at:at+repeatedWords])] {
 				break
 			}
 			past = at + repeatedWords

@@ -21,9 +21,10 @@ var units = map[string]time.Duration{
 func retryAfter(text []byte) time.Duration {
 	var before, number []byte
 	for word := range bytes.FieldsSeq(text) {
-		if unit, ok := units[string(word)]; ok && number != nil {
+		if number != nil {
+			unit, ok := units[string(word)]
 			n, err := strconv.Atoi(string(number))
-			if err == nil && n > 0 && time.Duration(n) <= maxRetry/unit {
+			if ok && err == nil && n > 0 && time.Duration(n) <= maxRetry/unit {
 				return time.Duration(n) * unit
 			}
 		}

@@ -24,28 +24,20 @@ type echoes struct {
 
 	sig        []byte  // significant octets of the reply
 	begin, end []int32 // and where they stand in it
+	ats        []int32 // its at signs, by how many of these octets stand in front
 	cover      []byte  // by octet of the reply: 0 or what it is blanked with
 	blanked    []byte
-}
 
-// A needle is one thing said, as significant octets: letters and digits in lower case, whatever stands between them.
-type needle struct {
-	from, to int // in echoes.letter
-	words    int
-	mark     byte
+	folding normal // scratch of needle
+	folded  []byte
+	boxes   []box
+	pieces  map[piece]int32 // of parts
 }
 
 // What an echo is blanked with. The reader takes them for words.
 const (
 	markSaid = '\x03' // <said>
 	markMail = '\x04' // <mail>
-)
-
-// Bounds of what is found. Below them a match may be chance.
-const (
-	minPart = 12 // octets in a row of several words, wherever they begin and end
-	minBare = 6  // octets of a whole name without quotes or brackets around it
-	maxSaid = 1 << 10
 )
 
 // certain gives a reply without what can only be an echo.
@@ -60,15 +52,12 @@ func (e *echoes) certain(plain []byte, q *Query) []byte {
 	}
 	e.said, e.letter = e.said[:0], e.letter[:0]
 	e.signify(plain)
+	e.mailboxes(q)
 	for _, mailbox := range [...]string{q.Sender, q.Recipient} {
-		e.mailbox(plain, mailbox)
 		e.name(plain, domainOf(mailbox))
 	}
 	for _, name := range q.EHLO {
 		e.name(plain, name)
-	}
-	for _, text := range q.Said {
-		e.mailbox(plain, text)
 	}
 	return e.blank(plain)
 }
@@ -154,70 +143,6 @@ func (e *echoes) quotedLocals(plain []byte) (found bool) {
 	return found
 }
 
-// signify notes the significant octets of the reply.
-func (e *echoes) signify(plain []byte) {
-	e.sig, e.begin, e.end = e.sig[:0], e.begin[:0], e.end[:0]
-	for i := 0; i < len(plain); {
-		c, size := significant(plain[i:])
-		if c != 0 {
-			e.sig, e.begin, e.end = append(e.sig, c), append(e.begin, int32(i)), append(e.end, int32(i+size))
-		}
-		i += size
-	}
-}
-
-// significant gives the letter or digit that a text begins with, 0 for anything else, and its size: an octet, or one in
-// hexadecimal as URLs (%41) and xtext (+41, RFC 3461 §4) have it.
-func significant(text []byte) (c byte, size int) {
-	if c = text[0]; len(text) > 2 && (c == '%' || c == '+') {
-		high, low := unhex(text[1]), unhex(text[2])
-		if high < 16 && low < 16 && (c == '%' || text[1]|text[2] < 'a') {
-			c, size = high<<4|low, 3
-		}
-	}
-	size = max(size, 1)
-	switch {
-	case 'A' <= c && c <= 'Z':
-		return c + 'a' - 'A', size
-	case alnum(c):
-		return c, size
-	}
-	return 0, size
-}
-
-func alnum(c byte) bool { return letter(c) || '0' <= c && c <= '9' || c >= 0x80 }
-
-func unhex(c byte) byte {
-	switch {
-	case '0' <= c && c <= '9':
-		return c - '0'
-	case 'a' <= c|0x20 && c|0x20 <= 'f':
-		return c | 0x20 - 'a' + 10
-	}
-	return 16
-}
-
-// needle makes one of a text. It reports false where there is nothing to look for.
-func (e *echoes) needle(text string, mark byte) (needle, bool) {
-	n := needle{from: len(e.letter), mark: mark}
-	var scratch normal
-	folded := scratch.fold(nil, text[:min(len(text), maxSaid)])
-	inside := false
-	for len(folded) > 0 {
-		c, size := significant(folded)
-		if c != 0 {
-			e.letter = append(e.letter, c)
-			if !inside || c >= 0x80 {
-				n.words++
-			}
-		}
-		inside = c != 0
-		folded = folded[size:]
-	}
-	n.to = len(e.letter)
-	return n, n.to > n.from
-}
-
 // say notes a thing said, to be found whole or, if it is long, in parts. An IP without the brackets that make it a name (RFC 5321
 // §4.1.3) is left to stand: nobody quotes a mailbox by it.
 func (e *echoes) say(text string, mark byte) {
@@ -232,22 +157,6 @@ func (e *echoes) say(text string, mark byte) {
 	default:
 		e.said = append(e.said, n)
 	}
-}
-
-// mailbox covers an address that stands in the reply with its at sign, however it is quoted.
-func (e *echoes) mailbox(plain []byte, mailbox string) {
-	if strings.IndexByte(mailbox, '@') <= 0 {
-		return
-	}
-	n, ok := e.needle(mailbox, markMail)
-	if !ok {
-		return
-	}
-	e.each(e.letter[n.from:n.to], func(from, to int32) {
-		if echo := plain[from:to]; bytes.IndexByte(echo, '@') >= 0 || bytes.Contains(echo, []byte("%40")) || bytes.Contains(echo, []byte("+40")) {
-			e.fill(from, to, markMail)
-		}
-	})
 }
 
 // name covers a host name. Inside a longer one, or as the host of a URL, it is the receiver's own word.
@@ -273,52 +182,6 @@ func (e *echoes) name(plain []byte, name string) {
 			e.fill(from, to, markSaid)
 		}
 	})
-}
-
-// each calls what with every place in the reply that has these significant octets, as whole words.
-func (e *echoes) each(sig []byte, what func(from, to int32)) {
-	for at := 0; ; {
-		i := bytes.Index(e.sig[at:], sig)
-		if i < 0 {
-			return
-		}
-		i += at
-		if j := i + len(sig); e.wordBegins(i) && e.wordBegins(j) {
-			what(e.begin[i], e.end[j-1])
-			at = j
-		} else {
-			at = i + 1
-		}
-	}
-}
-
-func (e *echoes) wordBegins(i int) bool {
-	return i == 0 || i == len(e.sig) || e.end[i-1] < e.begin[i] || e.sig[i] >= 0x80
-}
-
-// parts covers whatever has at least minPart significant octets in common with what was said.
-func (e *echoes) parts() (found bool) {
-	for i := 0; i+minPart <= len(e.sig); i++ {
-		if !e.wordBegins(i) {
-			continue
-		}
-		at := bytes.Index(e.joined, e.sig[i:i+minPart])
-		if at < 0 {
-			continue
-		}
-		j := i
-		for j < len(e.sig) && at+j-i < len(e.joined) && e.sig[j] == e.joined[at+j-i] {
-			j++
-		}
-		for j > i && !e.wordBegins(j) {
-			j--
-		}
-		if j-i >= minPart {
-			e.fill(e.begin[i], e.end[j-1], markSaid)
-			i, found = j-1, true
-		}
-	}
-	return found
 }
 
 // whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation.
