@@ -10,7 +10,8 @@ import (
 type localSet struct {
 	nodes []localNode // 0 is the root
 	more  map[edge]int32
-	first [256]bool // octets that a local part may begin with, in any letter case
+	first [256]bool  // octets that a local part may begin with, in any letter case
+	far   [64]uint64 // the same of characters beyond ASCII, by the last bits of their numbers: a reply may be full of them
 }
 
 type localNode struct {
@@ -45,6 +46,7 @@ func (s *localSet) reset() {
 		s.nodes, s.more = nil, nil
 	}
 	clear(s.more)
+	clear(s.far[:])
 	s.nodes = append(s.nodes[:0], localNode{})
 	clear(s.first[:utf8.RuneSelf])
 	for i := utf8.RuneSelf; i < len(s.first); i++ {
@@ -62,6 +64,8 @@ func (s *localSet) add(local []byte) bool {
 	if r, _ := fold(local); r < utf8.RuneSelf {
 		s.first[r] = true
 		s.first[unicode.ToUpper(r)] = true
+	} else {
+		s.far[r/64%64] |= 1 << (r % 64)
 	}
 	at, depth, foreign := int32(0), 0, false
 	for len(local) > 0 {
@@ -114,6 +118,11 @@ func (s *localSet) grow(at int32, r rune, chained int) int32 {
 func (s *localSet) match(text []byte, i int) int {
 	if i >= len(text) || !s.first[text[i]] || s.empty() {
 		return 0
+	}
+	if text[i] >= utf8.RuneSelf {
+		if r, _ := fold(text[i:]); r >= utf8.RuneSelf && s.far[r/64%64]&(1<<(r%64)) == 0 {
+			return 0
+		}
 	}
 	inside := i > 0 && wordOctet(text[i-1]) && wordOctet(text[i])
 	longest := 0

@@ -33,7 +33,7 @@ func appendCut(dst []byte, cut int) []byte {
 // backslashes doubled, everything else as \xHH (octets up to 0xff that are controls or no UTF-8) or \u{H…}.
 func appendSafe(dst, text []byte) []byte {
 	for len(text) > 0 {
-		n := plainLength(text)
+		n := shownLength(text)
 		dst = append(dst, text[:n]...)
 		if text = text[n:]; len(text) == 0 {
 			break
@@ -66,6 +66,24 @@ func plainLength(text []byte) int {
 		}
 	}
 	return len(text)
+}
+
+// shownLength is how many octets at the beginning of text stand as they are: printable ASCII without the backslash, and the signs that East
+// Asian texts consist of.
+func shownLength(text []byte) int {
+	for n := 0; ; {
+		n += plainLength(text[n:])
+		r, size := utf8.DecodeRune(text[n:])
+		if !eastAsian(r) {
+			return n
+		}
+		n += size
+	}
+}
+
+// eastAsian knows ideographs, kana and Korean syllables, all of which are shown. A reply may consist of nothing else.
+func eastAsian(r rune) bool {
+	return 0x4e00 <= r && r <= 0x9fff || 0x3041 <= r && r <= 0x3096 || 0x30a1 <= r && r <= 0x30fa || 0xac00 <= r && r <= 0xd7a3
 }
 
 // shown tells whether a character has a shape or a width of its own. That leaves out controls, direction marks and

@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"unicode"
@@ -142,6 +144,31 @@ func TestCutIsCountedWhoeverCuts(t *testing.T) {
 		}
 		if out := string(f.sessionLog(r)); !strings.HasSuffix(out, want) || strings.Count(out, "x") != maxText {
 			t.Errorf("%d octets: …%s", n, out[len(out)-40:])
+		}
+	}
+}
+
+// What is shown without a look into the tables of Unicode is shown by them, and each text is as if there were no such short way.
+func TestEastAsianTextIsShownAsItIs(t *testing.T) {
+	for r := range unicode.MaxRune {
+		if eastAsian(r) && !shown(r) {
+			t.Fatalf("U+%04X", r)
+		}
+	}
+	pieces := []string{"户", "か", "각", "a", " ", "\\", "\x1b", "\xe6", "\xe6\x88", "é", "\u200b", "\u3164", "\u3000", "ﾠ", "\U0001f600"}
+	rnd := rand.New(rand.NewPCG(7, 8))
+	for range 20_000 {
+		var text, want []byte
+		for range rnd.IntN(12) {
+			text = append(text, pieces[rnd.IntN(len(pieces))]...)
+		}
+		for rest := text; len(rest) > 0; { // one character at a time, with a neighbour that is none
+			_, size := utf8.DecodeRune(rest)
+			want = append(want, appendSafe(nil, append([]byte{'.'}, rest[:size]...))[1:]...)
+			rest = rest[size:]
+		}
+		if got := appendSafe(nil, text); !bytes.Equal(got, want) {
+			t.Fatalf("%q: %q, want %q", text, got, want)
 		}
 	}
 }
