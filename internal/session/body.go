@@ -256,7 +256,7 @@ func (s *session) tellDot(judged Judgement) error {
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(PhaseBody))
 	s.log.dotReply(&original, softened && !judged.Observe, s.first, s.took)
-	s.log.answered(&s.reply, false, s.first, s.took)
+	s.log.reply(MarkToMSA, &s.reply, s.first, s.took)
 	outcome := dotOutcome(s.reply.Class())
 	nobody := outcome == OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
 	switch {

@@ -61,6 +61,8 @@ const tlsHandshakeRecord = 0x16
 // settle holds as little as possible before a wait of unknown length.
 func (s *session) settle() {
 	s.mx.park()
+	s.reply.Park()
+	s.rescue.said = nil
 	if cap(s.slots) > keptSlots {
 		s.slots = nil
 	}
@@ -112,7 +114,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 // takeGroup parses commands until one that must end a group (RFC 2920 §3.1), or until there are none left.
 // Without PIPELINING at the MX a group is one command.
 func (s *session) takeGroup() error {
-	s.slots, s.rescue.group = s.slots[:0], s.rescue.group[:0]
+	s.slots, s.rescue.group, s.rescue.said = s.slots[:0], s.rescue.group[:0], nil
 	s.mayDelay(MaxDelay)
 	for {
 		if err := s.checkForeign(); err != nil {
@@ -343,7 +345,7 @@ func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 
 // saidGoodbye relays an MX's 421 and ends the session, as the MX does.
 func (s *session) saidGoodbye(phase Phase) error {
-	reply := s.reply
+	reply := s.reply.Clone() // the session's own is used again
 	return &failure{trouble: mxSaid, phase: phase, reply: &reply}
 }
 

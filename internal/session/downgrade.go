@@ -26,7 +26,7 @@ func (s *session) refusedForDowngrade(class string) bool {
 func (s *session) softenDowngrade(phase Phase, j Judgement) {
 	action := s.action(phase, s.reply.Code, j)
 	action.Did, action.Why = Softened, s.info.MX.Err
-	s.log.acted(action, s.reply.AppendRaw(nil))
+	s.log.actedOn(action, &s.reply)
 	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
 	s.log.notef("the MX wants TLS, which has failed: %s", s.info.MX.Err)
 	s.reply = replyTLSWanted.Clone()

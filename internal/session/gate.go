@@ -115,7 +115,7 @@ type News struct {
 	Step       Step       // StepMail, StepRecipient; the message itself has StepMessage
 	Code       int        // the MX's, as it gave it
 	Class      string     // of a refusal, as judged; "" otherwise
-	Text       []byte     // of a refusal: the whole reply, not sanitised, valid during the call
+	Text       []byte     // of a refusal: as much of the reply as a record keeps, not sanitised, valid during the call
 	Octets     int64      // of a message
 	Recipients int        // of a message: that the MX accepted
 	SendingIP  netip.Addr // that it left from
@@ -252,6 +252,7 @@ func (s *session) gateReply(d *Decision) *smtp.Reply {
 // hold lets time pass. Whoever hangs up meanwhile, or a drain, is looked after by the next wait.
 func (s *session) hold(d time.Duration) {
 	s.log.handOver()
+	s.reply.Park()
 	s.msa.park()
 	s.mx.park()
 	for end := time.Now().Add(d); ; {
@@ -288,7 +289,7 @@ func (s *session) refusal(step Step, judged Judgement) (news News) {
 func (s *session) news(step Step, class string) News {
 	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
 	if s.reply.Class() >= 4 {
-		news.Class, news.Text = class, s.reply.AppendRaw(nil)
+		news.Class, news.Text = class, s.refusalText()
 		news.Own = replies.IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.info.HeloMX)
 	}
 	if step == StepMessage {

@@ -25,7 +25,7 @@ type MXRefusal struct {
 	Session     ID     // that met it
 	Mails       int    // transactions that it had begun
 	Code        int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
-	Text        []byte // the whole reply with its codes, lines separated by '\n': not sanitised, valid during the call
+	Text        []byte // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
 	Sender      []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
 	Recipient   []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
 	Domain      string // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several

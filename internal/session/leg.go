@@ -193,6 +193,16 @@ func (l *leg) buffer() []byte {
 	return l.out
 }
 
+// room makes room for so many octets more of output, where they are many.
+func (l *leg) room(n int) {
+	if need := len(l.out) + n; need <= outBuffer || need > largeOut || need <= cap(l.out) {
+		return
+	}
+	larger := append(largeOuts.Get().(*[largeOut]byte)[:0], l.out...)
+	putOut(l.out)
+	l.out = larger
+}
+
 // park gives back what the leg holds while somebody else is waited for.
 func (l *leg) park() {
 	if l.in != nil {
@@ -252,13 +262,23 @@ func (l *leg) closeGently(wait time.Duration) {
 // maxLingered bounds what is read only to be dropped.
 const maxLingered = 1 << 20
 
-const outBuffer = 8 << 10
+// What output is gathered in. The large ones are for the longest reply, behind those that came in one buffer with its beginning.
+const (
+	outBuffer = 8 << 10
+	largeOut  = 84 << 10
+)
 
-var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
+var (
+	outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
+	largeOuts  = sync.Pool{New: func() any { return new([largeOut]byte) }}
+)
 
 func putOut(b []byte) {
-	if cap(b) == outBuffer {
+	switch cap(b) {
+	case outBuffer:
 		outBuffers.Put((*[outBuffer]byte)(b[:outBuffer]))
+	case largeOut:
+		largeOuts.Put((*[largeOut]byte)(b[:largeOut]))
 	}
 }
 

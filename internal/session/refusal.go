@@ -23,7 +23,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 		r.Pool, r.Contained = s.gate.pool, s.contained
 	}
 	if code != 0 {
-		r.Text = s.reply.AppendRaw(nil)
+		r.Text = s.refusalText()
 	}
 	if phase >= PhaseMail && phase <= PhaseDot && s.senderKnown {
 		r.Sender = []byte(s.sender)
@@ -46,9 +46,15 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 	return j
 }
 
+// refusalText gives the refusal just read, as far as anybody looks at it: an MX can say 64 KiB to each of a thousand recipients.
+func (s *session) refusalText() []byte {
+	text, _ := s.reply.AppendRawPart(nil, maxText)
+	return text
+}
+
 // stuck says that a refusal cannot be answered with another sending IP here.
 func (s *session) stuck(phase Phase) bool {
-	return s.rescue.attempts >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
+	return int(s.rescue.attempts) >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
 		phase == PhaseDot && !s.bodyAgain() || phase == PhaseBody || s.tooLate(phase)
 }
 
@@ -67,7 +73,7 @@ func (s *session) soften(phase Phase, j Judgement) {
 		action.Did = WouldSoften
 	}
 	action.Why = j.Why
-	s.log.acted(action, s.reply.AppendRaw(nil))
+	s.log.actedOn(action, &s.reply)
 	if j.Observe {
 		return
 	}

@@ -107,6 +107,7 @@ const (
 
 // toMSA puts a reply into the buffer for the MSA.
 func (s *session) toMSA(reply *smtp.Reply, local bool) {
+	s.msa.room(reply.MostWire())
 	before := len(s.msa.out)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded

@@ -17,8 +17,9 @@ import (
 type rescuing struct {
 	tried    []netip.Addr // sending IPs that this MX does not want in this session
 	trying   bool         // one of them was tried for the mail at hand, and another is to take its place
-	attempts int          // in this transaction, or during the opening
+	attempts int32        // in this transaction, or during the opening
 	group    []byte       // the commands of the group at hand that were forwarded
+	said     *[]string    // in them and before them, once somebody has asked
 	envelope envelope
 	promised promise
 }
@@ -192,7 +193,7 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 	s.hideUntil(s.rescueEnd(phase, begun))
 	s.setAside()
 	var why error
-	for s.rescue.attempts < limit && time.Now().Before(s.hiddenBy) {
+	for int(s.rescue.attempts) < limit && time.Now().Before(s.hiddenBy) {
 		s.rescue.attempts++
 		if why = takeOver(); why == nil {
 			s.hiddenBy = outer

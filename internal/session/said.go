@@ -27,13 +27,10 @@ func (s *session) noteSaid(r *MXRefusal) {
 	if r.Phase < PhaseMail || r.Phase > PhaseDot {
 		return
 	}
-	for i := range s.slots {
-		r.saidIn(s.slots[i].line(s))
-	}
-	for lines := s.rescue.envelope.lines; len(lines) > 0 && len(r.Said) < maxRecipients; {
-		var line []byte
-		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
-		r.saidIn(line)
+	for _, path := range s.saidSoFar() {
+		if len(r.Said) < maxRecipients && path != string(r.Sender) && path != string(r.Recipient) {
+			r.Said = append(r.Said, path)
+		}
 	}
 	r.Partial = s.kept.partial
 	if r.Phase >= PhaseBody && len(s.kept.pieces) > 0 {
@@ -49,19 +46,35 @@ func (s *session) noteSaid(r *MXRefusal) {
 	}
 }
 
-// saidIn adds the mailbox that a MAIL or RCPT names, as it was written: the MX repeats that, and not the form that kanmon knows it by.
-func (r *MXRefusal) saidIn(line []byte) {
-	cmd, _ := smtp.ParseCommand(line)
-	if cmd.Verb != smtp.VerbMAIL && cmd.Verb != smtp.VerbRCPT || len(r.Said) >= maxRecipients {
-		return
+// saidSoFar gives the mailboxes that the commands of the group name, and those that the MX has accepted before it: as they were written,
+// since the MX repeats that, and not the form that kanmon knows them by. An MX may refuse each command of a long group: it is read once.
+func (s *session) saidSoFar() []string {
+	if s.rescue.said != nil {
+		return *s.rescue.said
 	}
-	path, _, ok := cmd.Path()
-	if !ok {
-		path = cmd.Args
+	var said []string
+	add := func(line []byte) (more bool) {
+		cmd, _ := smtp.ParseCommand(line)
+		if cmd.Verb == smtp.VerbMAIL || cmd.Verb == smtp.VerbRCPT {
+			path, _, ok := cmd.Path()
+			if !ok {
+				path = cmd.Args
+			}
+			said = append(said, string(path))
+		}
+		return len(said) < maxRecipients+2 // sender and recipient are told apart from these
 	}
-	if !bytes.Equal(path, r.Sender) && !bytes.Equal(path, r.Recipient) {
-		r.Said = append(r.Said, string(path))
+	more := true
+	for i := 0; i < len(s.slots) && more; i++ {
+		more = add(s.slots[i].line(s))
 	}
+	for lines := s.rescue.envelope.lines; len(lines) > 0 && more; {
+		var line []byte
+		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
+		more = add(line)
+	}
+	s.rescue.said = &said
+	return said
 }
 
 // header gives what has been kept of the header of the message under way.

@@ -183,6 +183,7 @@ var errTimeout = errors.New("no answer in time")
 // lookAround is the slow path of a wait: hand over what there is to see, hold no buffers, look for a hang-up of the other leg.
 func (s *session) lookAround(waiting *leg, phase Phase) error {
 	s.log.handOver()
+	s.reply.Park()
 	if waiting == &s.msa {
 		if phase == PhaseIdle && s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: phase}

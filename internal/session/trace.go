@@ -65,11 +65,15 @@ func (t *trace) notef(format string, args ...any) {
 
 // reply adds a reply of the MX with all its lines.
 func (t *trace) reply(m Mark, reply *smtp.Reply, first, took time.Duration) {
+	t.replyAsFar(m, reply, maxText, first, took)
+}
+
+func (t *trace) replyAsFar(m Mark, reply *smtp.Reply, most int, first, took time.Duration) {
 	if t.to == nil {
 		return
 	}
 	r := t.record()
-	r.Lines = append(r.Lines, Line{Mark: m, Text: r.texts.addReply(reply, maxText), At: time.Since(t.info.Start), First: first, Took: took})
+	r.Lines = append(r.Lines, Line{Mark: m, Text: r.texts.addReply(reply, most), At: time.Since(t.info.Start), First: first, Took: took})
 }
 
 // opened adds a reply to a step of opening the MX leg. It is kept for the session's last record.
@@ -94,11 +98,21 @@ const maxOpenings = 32
 
 // acted adds what was done about a refusal.
 func (t *trace) acted(a Action, refusal []byte) {
-	if t.to == nil {
-		return
+	if t.to != nil {
+		t.action(a, t.record().Add(refusal))
 	}
+}
+
+// actedOn is acted for the refusal just read.
+func (t *trace) actedOn(a Action, reply *smtp.Reply) {
+	if t.to != nil {
+		t.action(a, t.record().texts.addReply(reply, maxText))
+	}
+}
+
+func (t *trace) action(a Action, refusal Span) {
 	r := t.record()
-	a.Reply = r.Add(refusal)
+	a.Reply = refusal
 	if t.tx {
 		a.Transaction = t.transaction().Number
 	}
@@ -123,7 +137,11 @@ func (t *trace) answered(reply *smtp.Reply, local bool, first, took time.Duratio
 	if local {
 		first, took = 0, 0
 	}
-	t.reply(MarkToMSA, reply, first, took)
+	most := maxText
+	if t.tx { // as much as of the transaction itself
+		most = t.transaction().room(shortReply)
+	}
+	t.replyAsFar(MarkToMSA, reply, most, first, took)
 }
 
 // sentToMSA adds a reply that was put together on the wire.

@@ -2,6 +2,7 @@ package smtp
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strconv"
@@ -30,15 +31,16 @@ var (
 type Reply struct {
 	Code int // 200 to 599; of the last line, where the lines carry different ones
 
-	text    []byte // lines separated by '\n', without codes, as they came
-	lines   int
+	text    []byte  // lines separated by '\n', without codes, as they came
+	lent    *[]byte // what text is in; nil: that is the reply's own
+	lines   int32
+	read    int32
 	begun   bool
 	last    bool  // the final line has been seen
 	classes uint8 // of all lines so far: bit 2 for 2xx, bit 5 for 5xx
 	other   int16 // a code that a line before the last one carries, and the last one does not; 0: none
 	loose   bool  // Tolerate was called
 	junk    bool  // a line was dropped
-	read    int
 }
 
 // NewReply makes a reply of kanmon's own, of one line: code, enhanced code (RFC 3463; "" for none), text.
@@ -78,7 +80,7 @@ func softened(code int) int {
 // Clone gives a copy that shares no memory.
 func (p *Reply) Clone() Reply {
 	c := *p
-	c.text = bytes.Clone(p.text)
+	c.text, c.lent = bytes.Clone(p.text), nil
 	return c
 }
 
@@ -118,8 +120,9 @@ func (p *Reply) Enhanced() string {
 
 // Reset makes the reply empty, keeping its memory unless that has grown large.
 func (p *Reply) Reset() {
+	p.giveBack()
 	text := p.text[:0]
-	if cap(text) > 1024 {
+	if cap(text) > ownText {
 		text = nil
 	}
 	*p = Reply{text: text}
@@ -152,7 +155,7 @@ func (r *Reader) Reply(into *Reply) (ok bool, err error) {
 		if end < 0 {
 			used = len(b)
 		}
-		if into.read += used; into.read > maxReplyRead {
+		if into.read += int32(used); into.read > maxReplyRead {
 			return false, ErrReplyTooLong
 		}
 		if !r.skipping {
@@ -206,12 +209,12 @@ func (p *Reply) addLine(line []byte) error {
 	if p.lines > maxReplyLines || len(p.text) >= maxReplySize {
 		return nil
 	}
+	line = line[min(4, len(line)):min(len(line), maxReplyLine)]
+	p.room(1 + len(line))
 	if p.lines > 1 {
 		p.text = append(p.text, '\n')
 	}
-	if len(line) > 4 {
-		p.text = append(p.text, line[4:min(len(line), maxReplyLine)]...)
-	}
+	p.text = append(p.text, line...)
 	return nil
 }
 
@@ -222,6 +225,11 @@ func (p *Reply) addCode(code int) {
 	}
 	p.Code = code
 	p.classes |= 1 << (code / 100)
+}
+
+// MostWire is how many octets AppendWire appends at most.
+func (p *Reply) MostWire() int {
+	return len(p.text) + min(max(int(p.lines), 1), maxReplyLines)*len("250-\r\n")
 }
 
 // AppendWire appends the reply as it goes to the MSA: re-serialised, one CRLF a line, and sanitised. Control characters
@@ -290,6 +298,9 @@ func appendCode(dst []byte, code int, last bool) []byte {
 // AppendSanitised appends text as it may stand in a reply: control characters become ?, and so does everything above
 // ASCII unless UTF-8 was asked for and is valid.
 func AppendSanitised(dst, text []byte, utf8Asked bool) []byte {
+	if isPlain(text) {
+		return append(dst, text...)
+	}
 	keepUTF8 := utf8Asked && utf8.Valid(text)
 	for _, c := range text {
 		if c == '\t' {
@@ -301,6 +312,23 @@ func AppendSanitised(dst, text []byte, utf8Asked bool) []byte {
 		dst = append(dst, c)
 	}
 	return dst
+}
+
+// isPlain reports whether all of a text is ASCII that can be seen, and blanks. It looks at eight octets at once.
+func isPlain(text []byte) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	odd := uint64(0)
+	for ; len(text) >= 8; text = text[8:] {
+		x := binary.LittleEndian.Uint64(text)
+		del := x ^ each*0x7f
+		odd |= x | (x-each*' ')&^x | (del-each)&^del // the high bit of an octet that is not: 0x80 and above, below a blank, 0x7f
+	}
+	for _, c := range text {
+		if c < ' ' || c >= 0x7f {
+			return false
+		}
+	}
+	return odd&high == 0
 }
 
 // enhancedLen is the length of an RFC 3463 status code that starts text and is followed by a blank or the line's end, else 0.
