@@ -145,6 +145,9 @@ func (s *session) takeGroup() error {
 		if last.verb == smtp.VerbRSET {
 			return nil // one transaction a group: its record is complete before the next one's begins
 		}
+		if len(s.slots)%shortGroup == 0 && s.isSlowed() {
+			return nil
+		}
 		if last.verb == smtp.VerbMAIL && s.tx.atMX {
 			return nil // an MX that has a transaction open, whose DATA it refused, may refuse this one and go on with that
 		}

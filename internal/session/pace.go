@@ -2,31 +2,38 @@ package session
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kanmon/internal/share"
 )
 
 // What one tenant has done must not hold up the others' mail, where kanmon has more to do than this host can do at once: then sessions of
-// those who have more than a part of the work rest between two groups of commands. A session counts its work for itself, and tells it in
-// pieces: one with an ordinary mail never gets that far.
+// those who have more than a part of the work rest between two groups of commands, which are short, and before they begin. A session counts
+// its work for itself, and tells it in pieces: one with an ordinary mail never gets that far.
 
 const (
 	workOfSession  = 16  // beside that of its commands
 	workOfCommand  = 2   // and of its reply
 	repliesForWork = 256 // octets of replies to the MSA that are as much as one piece of work
 	workTold       = 192 // at once
+	shortGroup     = 32  // commands, at most some milliseconds in which others wait for the processor
 )
+
+// mostBefore is how long a session rests before its MX is called: an MSA whose MX does not answer must hear that hardly later than directly.
+const mostBefore = 750 * time.Millisecond
 
 // A pace is a share.Pace that sessions use at once.
 type pace struct {
-	mu sync.Mutex
-	of share.Pace[holder]
+	mu    sync.Mutex
+	of    share.Pace[holder]
+	slows atomic.Bool // somebody: else nobody need be asked about
 }
 
 func (p *pace) spend(whose holder, work int32, strained func() bool) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	defer p.note()
 	return p.of.Spend(whose, float64(work), time.Now(), strained)
 }
 
@@ -34,6 +41,14 @@ func (p *pace) count(whose holder, work int32, strained func() bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.of.Count(whose, float64(work), time.Now(), strained)
+	p.note()
+}
+
+// note is called behind whatever may have changed whether anybody is slowed.
+func (p *pace) note() {
+	if slows := p.of.SlowsAny(); slows != p.slows.Load() {
+		p.slows.Store(slows)
+	}
 }
 
 func (p *pace) slowed(whose holder) bool {
@@ -56,6 +71,34 @@ func (s *session) rest() {
 	if wait < time.Millisecond {
 		return
 	}
+	s.tellPaced()
+	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
+		time.Sleep(min(wait, pokeEvery))
+	}
+}
+
+// restBefore is rest for a session that has not begun: much work in short sessions is as much. What it costs itself is paid for by that.
+func (s *session) restBefore() {
+	if !s.isSlowed() {
+		return
+	}
+	wait := min(s.e.Live.pace.spend(s.sharer(), workOfSession, s.e.Live.Strained), mostBefore)
+	s.work -= workOfSession
+	if wait >= time.Millisecond {
+		s.tellPaced()
+		s.hides()
+		s.hold(wait)
+	}
+}
+
+// isSlowed says whether the session's tenant is.
+func (s *session) isSlowed() bool {
+	p := &s.e.Live.pace
+	return p.slows.Load() && p.slowed(s.sharer())
+}
+
+// tellPaced has the operator know who rests, and the session's log.
+func (s *session) tellPaced() {
 	if line, tell := s.e.Live.odd.notices.happened(noticePaced, s.sharer().text(), time.Now()); tell {
 		s.e.logger().Warn("this host has more to do than it can, and one tenant has more than its part of it: its sessions wait between commands",
 			"tenant", s.sharer().text(), "times", line.times, "left_out", line.left)
@@ -63,9 +106,6 @@ func (s *session) rest() {
 	if !s.rested {
 		s.rested = true
 		s.log.note("rests between commands: this host has more to do than it can, and more than a part of it for this tenant")
-	}
-	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
-		time.Sleep(min(wait, pokeEvery))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 // owners who all have as much. The zero Pace is ready.
 type Pace[K comparable] struct {
 	owners map[K]*worker
+	slowed int // of them
 	looked time.Time
 	parts  []float64 // of those who had any work done, for the look
 }
@@ -75,7 +76,11 @@ func (p *Pace[K]) Slowed(owner K) bool {
 	return w != nil && w.most > 0
 }
 
+// SlowsAny says whether any owner is slowed down.
+func (p *Pace[K]) SlowsAny() bool { return p.slowed > 0 }
+
 func (p *Pace[K]) look(since time.Duration, strained bool) {
+	p.slowed = 0
 	most := math.Inf(1)
 	if strained {
 		most = p.fair()
@@ -93,7 +98,10 @@ func (p *Pace[K]) look(since time.Duration, strained bool) {
 				w.most = 0
 			}
 		}
-		if w.done == 0 && w.most == 0 {
+		switch {
+		case w.most > 0:
+			p.slowed++
+		case w.done == 0:
 			delete(p.owners, owner)
 		}
 		w.done = 0
