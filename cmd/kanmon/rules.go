@@ -124,6 +124,9 @@ func opened(keeper *intercept.Keeper, c *console) bool {
 func holdRules(c *console) {
 	keeper, _ := intercept.Here()
 	kept, err := keeper.Last()
+	if errors.Is(err, intercept.ErrDamaged) {
+		fmt.Fprintln(c.stderr, "kanmon: the firewall rules that were in force last cannot be put in force:", err)
+	}
 	if opened := kept.Removed != nil && !kept.Removed.UntilStart; err != nil || !kept.Managed || opened {
 		return
 	}
@@ -160,7 +163,7 @@ func (r *removeRules) Run(c *console) error {
 		return nil
 	}
 	err := keeper.Remove(ctx, r.Unit != "")
-	if errors.Is(err, intercept.ErrNotKept) && r.Unit == "" {
+	if errors.Is(err, intercept.ErrNotKept) && !errors.Is(err, intercept.ErrKeptAside) && r.Unit == "" {
 		return fmt.Errorf("%w. A guard may put them back at once, and the next start does: systemctl stop kanmon-rules.service opens the way until then", err)
 	}
 	if err := tolerateNotKept(c, err); err != nil {

@@ -165,6 +165,26 @@ func TestRulesStartWithThoseInForceLast(t *testing.T) {
 	}
 }
 
+// A boot with a damaged memory puts the rules of the configuration in force, and the memory is whole again.
+func TestRulesStartWithADamagedMemory(t *testing.T) {
+	f := newFirewall(t)
+	f.configure(goodRules)
+	f.kanmon(0, "rules", "apply", "--config", f.config)
+	memory := filepath.Join(os.Getenv("KANMON_RULES_STATE"), "rules.json")
+	if err := os.WriteFile(memory, []byte("{"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	mustSay(t, f.kanmon(1, "rules", "status"), "damaged", memory, "kanmon rules apply")
+	if out, err := exec.Command("nft", "flush", "ruleset").CombinedOutput(); err != nil {
+		t.Fatalf("nft: %v: %s", err, out)
+	}
+	f.kanmon(0, "rules", "apply", "--start", "--config", f.config)
+	f.mustHave("10.20.0.0/16")
+	if said := f.kanmon(1, "rules", "status"); strings.Contains(said, "damaged") {
+		t.Errorf("it says: %s", said)
+	}
+}
+
 // Where nothing was in force before, the service fails and says in a line what to do.
 func TestRulesStartFailsWhereNoneWereBefore(t *testing.T) {
 	f := newFirewall(t)

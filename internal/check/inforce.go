@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"kanmon/internal/intercept"
 )
 
 // compareRules says where a table in the kernel differs from the rules as they were written. nft lists rules in other words than it
@@ -27,7 +29,7 @@ func compareRules(ctx context.Context, rules, table string) ([]Fault, error) {
 	if err != nil {
 		return nil, err
 	}
-	missing, extra := difference(string(want), string(have))
+	missing, extra := difference(string(want), withoutHeld(string(have)))
 	if missing == "" && extra == "" {
 		return nil, nil
 	}
@@ -39,6 +41,21 @@ func compareRules(ctx context.Context, rules, table string) ([]Fault, error) {
 		what += fmt.Sprintf("; there is %q", extra)
 	}
 	return []Fault{{What: what}}, nil
+}
+
+// withoutHeld leaves out what the rules in force do for connections from before them: no configuration asks for it.
+func withoutHeld(listed string) string {
+	var text strings.Builder
+	held := false
+	for line := range strings.Lines(listed) {
+		words := strings.Fields(line)
+		held = held || len(words) == 3 && words[2] == "{" && (words[0] == "set" || words[0] == "chain") && strings.HasPrefix(words[1], intercept.Held)
+		if !held {
+			text.WriteString(line)
+		}
+		held = held && strings.TrimSpace(line) != "}"
+	}
+	return text.String()
 }
 
 // aside runs fn in an empty network namespace, which ends with it.

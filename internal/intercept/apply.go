@@ -2,8 +2,6 @@ package intercept
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -14,11 +12,14 @@ import (
 
 // Apply loads the rules: in tproxy mode the policy route, and in one transaction the table, in place of one that is there. A policy
 // route made for another mark, table or mode goes last, so that sessions live on. It can be repeated. In tproxy mode direct connections
-// that are already open are cut; their MSAs try again.
+// that are already open are cut; their MSAs try again. Sessions that are open go on.
 //
 // The table is loaded even where the policy route fails: mail is then refused and does not leave directly. The rules stay when kanmon
 // ends: mail is refused, and waits at the MSAs.
-func (r Rules) Apply(ctx context.Context) error {
+func (r Rules) Apply(ctx context.Context) error { return r.replace(ctx, Rules{}) }
+
+// replace is Apply in place of rules that are known (the zero ones: they are not).
+func (r Rules) replace(ctx context.Context, before Rules) error {
 	if err := r.Validate(); err != nil {
 		return fmt.Errorf("firewall rules: %w", err)
 	}
@@ -26,7 +27,7 @@ func (r Rules) Apply(ctx context.Context) error {
 	for _, p := range r.policyRoutes() {
 		errs = append(errs, p.put())
 	}
-	if _, err := run(ctx, r.Text(), "nft", "-f", "-"); err != nil {
+	if _, err := run(ctx, r.textHolding(r.held(ctx, before)), "nft", "-f", "-"); err != nil {
 		return fmt.Errorf("load the firewall rules: %w", err)
 	}
 	if err := errors.Join(append(errs, clearPolicyRoutes(r.policyRoutes()))...); err != nil {
@@ -47,19 +48,6 @@ func (r Rules) Remove(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("policy route: %w", err))
 	}
 	return errors.Join(errs...)
-}
-
-// imprint identifies what the kernel has of a table; "" is none.
-func imprint(ctx context.Context, table string) (string, error) {
-	listed, err := run(ctx, "", "nft", "--stateless", "--numeric", "list", "table", "inet", table)
-	if errors.Is(err, errNoSuchThing) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("list the firewall rules: %w", err)
-	}
-	sum := sha256.Sum256([]byte(listed))
-	return hex.EncodeToString(sum[:]), nil
 }
 
 // packages says what to install for a command.

@@ -3,6 +3,7 @@ package intercept
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"time"
@@ -34,8 +35,11 @@ type Guard struct {
 	watch  func(context.Context, string) (<-chan change, error)
 	losses func(context.Context, Kept) ([]Loss, error)
 	put    func(context.Context, Kept) error
+	found  func(context.Context) (Kept, error)
 
 	state   Guarding
+	memory  *Kept     // what was read last, or found in the kernel
+	anew    time.Time // of the rules that were last put in force anew because it was not known how the kernel had them
 	by      string    // who has made the last change
 	from    time.Time // since when what is found now may be so
 	ailing  []Loss
@@ -89,10 +93,13 @@ func (g *Guard) useKernel() {
 		g.watch = watch
 	}
 	if g.losses == nil {
-		g.losses = func(ctx context.Context, k Kept) ([]Loss, error) { return k.Losses(ctx) }
+		g.losses = func(_ context.Context, k Kept) ([]Loss, error) { return k.Losses() }
 	}
 	if g.put == nil {
 		g.put = g.Keeper.put
+	}
+	if g.found == nil {
+		g.found = asFound
 	}
 }
 
@@ -107,7 +114,7 @@ func (g *Guard) look(ctx context.Context) {
 	}
 	defer unlock()
 	defer g.tell()
-	kept, err := g.Keeper.read()
+	kept, err := g.remember(ctx)
 	if why := unguarded(kept, err); why != "" {
 		g.rest(why)
 		return
@@ -121,10 +128,64 @@ func (g *Guard) look(ctx context.Context) {
 	}
 	if len(losses) == 0 {
 		g.whole()
+		g.makeComparable(ctx, kept)
 		return
 	}
 	g.lost(losses)
 	g.repair(ctx, kept)
+}
+
+// remember gives what is kept. Where that is damaged, it is what the guard knows itself: the way stays closed unless a person opens it.
+func (g *Guard) remember(ctx context.Context) (Kept, error) {
+	kept, err := g.Keeper.read()
+	if !errors.Is(err, ErrDamaged) {
+		g.state.Damaged, g.memory = "", nil
+		if err == nil {
+			g.memory = &kept
+			if g.Keeper.isAside() && g.Keeper.write(kept) == nil {
+				g.Log.Info("the firewall rules in force are kept on the disk again")
+			}
+		}
+		return kept, err
+	}
+	told := g.state.Damaged == err.Error()
+	g.state.Damaged = err.Error()
+	if g.memory == nil {
+		found, none := g.found(ctx)
+		if none != nil {
+			return Kept{}, fmt.Errorf("%w; and %w", err, none)
+		}
+		g.memory = &found
+	}
+	if !told {
+		g.Log.Error("what is remembered of the firewall rules is damaged: they are guarded as they are in force", "error", err, "cure", "kanmon rules apply")
+	}
+	if g.memory.found != "" {
+		return *g.memory, nil
+	}
+	if e := g.Keeper.write(*g.memory); e != nil && !errors.Is(e, ErrKeptAside) {
+		if !told {
+			g.Log.Error("it cannot be written anew: a boot with a broken configuration would open the way", "error", e)
+		}
+		return *g.memory, nil
+	}
+	g.Log.Warn("what is remembered of the firewall rules is written anew")
+	g.state.Damaged = ""
+	return *g.memory, nil
+}
+
+// makeComparable puts rules in force anew where it is not known how the kernel had them: once, for it may be that nothing can be kept.
+func (g *Guard) makeComparable(ctx context.Context, kept Kept) {
+	if kept.comparable() || g.anew.Equal(kept.Applied) {
+		return
+	}
+	g.anew = kept.Applied
+	err := g.put(ctx, kept)
+	if err != nil {
+		g.Log.Error("firewall rules not put in force anew, and it is not known whether they are as they were", "error", err)
+		return
+	}
+	g.Log.Info("firewall rules put in force anew: it was not known how the kernel had them")
 }
 
 // unguarded says why there is nothing to guard, or "".
@@ -202,6 +263,11 @@ func (g *Guard) repair(ctx context.Context, kept Kept) {
 		g.Log.Error("firewall rules put back, and not kept", "error", err)
 	}
 	g.Log.Error("firewall rules put back", "were", texts(g.ailing), "by", g.by, "for", g.elapsed(), "mail", past(g.ailing))
+	if kept.found != "" { // the kernel may have it in other words now
+		if again, err := g.found(ctx); err == nil {
+			g.memory = &again
+		}
+	}
 	g.healed()
 	g.state.Lost, g.state.Seen = nil, time.Now()
 	g.next = time.Time{}

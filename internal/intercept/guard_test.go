@@ -69,7 +69,7 @@ var flushed = []Loss{{"table inet kanmon is gone", true}}
 func newGuardRig(t *testing.T) *guardRig {
 	t.Helper()
 	rig := &guardRig{t: t, keeper: &Keeper{Dir: t.TempDir()}, report: &Report{Dir: t.TempDir()}, changes: make(chan change, 1)}
-	kept := Kept{Rules: goldenRules["redirect"], Applied: time.Now(), Imprint: "1"}
+	kept := Kept{Rules: goldenRules["redirect"], Applied: time.Now(), Imprint: imprintForm + "1"}
 	if err := rig.keeper.write(kept); err != nil {
 		t.Fatal(err)
 	}

@@ -1,17 +1,14 @@
 package intercept
 
 import (
-	"cmp"
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // DefaultKept is where a Keeper writes, unless it is told otherwise.
@@ -32,18 +29,22 @@ func Here() (*Keeper, *Report) {
 // again without a configuration, and what a person has removed is not put back. Several processes may use the same folder. What is in
 // it is loaded into the kernel: nobody but root may write there. Everybody may read it.
 type Keeper struct {
-	Dir string // "": DefaultKept
+	Dir   string // "": DefaultKept
+	Aside string // where it writes until the next boot if it cannot write in Dir; "": DefaultReport, or "run" in Dir
 
 	writeFile func(path string, data []byte) error // nil: replaceFile
 }
 
 // Kept is what is remembered.
 type Kept struct {
+	Version int       `json:"version"`
 	Rules   Rules     `json:"rules"`
 	Applied time.Time `json:"applied"`
 	Managed bool      `json:"managed,omitempty"` // by kanmon itself (manage_rules), not by the rules unit
 	Imprint string    `json:"imprint"`           // of the table, as the kernel had it then
 	Removed *Removal  `json:"removed,omitempty"` // nil: in force
+
+	found string // nothing was remembered: the table, as nft lists it
 }
 
 // A Removal is a person's word that mail leaves directly. It holds until somebody applies rules.
@@ -56,8 +57,12 @@ type Removal struct {
 var (
 	// ErrNothingKept is seen where no rules have been in force yet, as far as is known.
 	ErrNothingKept = errors.New("no rules are kept: none were in force before")
+	// ErrDamaged is seen where what is remembered cannot be used.
+	ErrDamaged = errors.New("what is remembered of the firewall rules is damaged")
 	// ErrNotKept is seen where the rules in force are right, and could not be written down.
 	ErrNotKept = errors.New("not kept")
+	// ErrKeptAside is the ErrNotKept of what holds until the next boot.
+	ErrKeptAside = fmt.Errorf("%w on the disk, but in memory until the next boot", ErrNotKept)
 )
 
 // Apply puts rules in force and keeps them. They are in force if the error is nil or ErrNotKept.
@@ -71,27 +76,39 @@ func (k *Keeper) Apply(ctx context.Context, r Rules, managed bool) error {
 }
 
 // put is Apply for whoever has the lock. What is wanted is written down before it is loaded, and its imprint behind: whatever fails, a
-// guard does not undo it.
+// guard does not undo it. What can be written down nowhere is not loaded where other rules are kept, or a person's removal: there would be two
+// truths, and a guard or a boot would go by the other one.
 func (k *Keeper) put(ctx context.Context, kept Kept) error {
-	before, _ := k.read()
-	known := before.Removed == nil && before.Managed == kept.Managed && same(before.Rules, kept.Rules)
+	if kept.found != "" {
+		return kept.putFound(ctx)
+	}
+	before, err := k.read()
+	none := errors.Is(err, ErrNothingKept)
+	known := err == nil && before.Removed == nil && before.Managed == kept.Managed && same(before.Rules, kept.Rules)
 	undo := func() error { return nil }
 	kept.Applied, kept.Removed, kept.Imprint = time.Now(), nil, ""
 	var notKept error
 	if !known {
 		undo, notKept = k.intend(kept)
 	}
-	if err := kept.Rules.Apply(ctx); err != nil {
+	if notKept != nil && !none && !errors.Is(notKept, ErrKeptAside) {
+		return fmt.Errorf("the firewall rules are as before: others cannot be written down, and a guard or a boot would undo them; make %s writable, then try again: %w", k.dir(), notKept)
+	}
+	if err := kept.Rules.replace(ctx, before.Rules); err != nil {
 		return errors.Join(err, undo())
 	}
-	if notKept != nil { // a full disk lets a file be deleted
-		return fmt.Errorf("the rules are in force, but %w: after the next boot nobody knows of them: %w", ErrNotKept, errors.Join(notKept, k.forget()))
+	if notKept != nil && !errors.Is(notKept, ErrKeptAside) {
+		return fmt.Errorf("the rules are in force, but %w: after the next boot nobody knows of them: %w", ErrNotKept, notKept)
 	}
-	var err error
-	if kept.Imprint, err = imprint(ctx, kept.Rules.table()); err == nil && (!known || kept.Imprint != before.Imprint) {
+	if kept.Imprint, err = imprint(kept.Rules.table()); err == nil && (!known || kept.Imprint != before.Imprint) {
 		err = k.write(kept)
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, ErrKeptAside) && known:
+		return nil // what the disk has are the same rules
+	case errors.Is(err, ErrKeptAside):
+		return fmt.Errorf("the rules are in force and guarded, but %w", err)
+	case err != nil:
 		return fmt.Errorf("the rules are in force, but how the kernel has them is %w: a guard puts them in force anew: %w", ErrNotKept, err)
 	}
 	return nil
@@ -99,29 +116,29 @@ func (k *Keeper) put(ctx context.Context, kept Kept) error {
 
 // intend writes down what is about to be loaded. What it gives takes that back.
 func (k *Keeper) intend(kept Kept) (undo func() error, err error) {
-	before, err := os.ReadFile(k.file())
-	none := errors.Is(err, fs.ErrNotExist)
-	if err == nil || none {
-		err = k.write(kept)
+	type file struct {
+		path string
+		data []byte // nil: there is none
 	}
+	var before []file
+	for _, path := range []string{k.file(), k.asideFile()} {
+		data, _ := os.ReadFile(path) // what cannot be read cannot be put back
+		before = append(before, file{path, data})
+	}
+	err = k.write(kept)
 	return func() error {
-		switch {
-		case err != nil:
-			return nil
-		case none:
-			return k.forget()
+		var errs []error
+		for _, f := range before {
+			now, _ := os.ReadFile(f.path)
+			switch {
+			case f.data == nil:
+				errs = append(errs, ignore(os.Remove(f.path), fs.ErrNotExist))
+			case !bytes.Equal(f.data, now):
+				errs = append(errs, k.replace(f.path, f.data))
+			}
 		}
-		return k.replace(before)
+		return errors.Join(errs...)
 	}, err
-}
-
-// forget deletes what is kept: a guard puts back nothing then.
-func (k *Keeper) forget() error {
-	err := ignore(os.Remove(k.file()), fs.ErrNotExist)
-	if err != nil {
-		return fmt.Errorf("a guard puts back those of before: %w", err)
-	}
-	return nil
 }
 
 // ApplyLast puts the rules in force that were last.
@@ -154,7 +171,10 @@ func (k *Keeper) Remove(ctx context.Context, untilStart bool) error {
 	if err := kept.Rules.Remove(ctx); err != nil {
 		return err
 	}
-	if notKept != nil {
+	switch {
+	case errors.Is(notKept, ErrKeptAside):
+		return fmt.Errorf("the rules are removed, but that is %w", notKept)
+	case notKept != nil:
 		return fmt.Errorf("the rules are removed, but %w: %w", ErrNotKept, notKept)
 	}
 	return nil
@@ -168,10 +188,11 @@ func (k *Keeper) markRemoved(untilStart bool) error {
 		return nil
 	}
 	kept.Removed = &Removal{At: time.Now(), UntilStart: untilStart}
-	if err := k.write(kept); err != nil { // a full disk lets a file be deleted
-		return errors.Join(err, k.forget())
+	err = k.write(kept)
+	if err != nil && !errors.Is(err, ErrKeptAside) {
+		return errors.Join(err, k.forget()) // a full disk lets a file be deleted
 	}
-	return nil
+	return err
 }
 
 // Are reports whether what is kept are these rules.
@@ -189,101 +210,8 @@ func (k *Keeper) Opened() (*Removal, error) {
 	return kept.Removed, nil
 }
 
-// Last gives what is kept, or ErrNothingKept.
+// Last gives what is kept, or ErrNothingKept, or ErrDamaged.
 func (k *Keeper) Last() (Kept, error) { return k.read() }
-
-func (k *Keeper) read() (Kept, error) {
-	var kept Kept
-	data, err := os.ReadFile(k.file())
-	if errors.Is(err, fs.ErrNotExist) {
-		return kept, ErrNothingKept
-	}
-	if err != nil {
-		return kept, fmt.Errorf("read the rules kept: %w", err)
-	}
-	if err := json.Unmarshal(data, &kept); err != nil {
-		return Kept{}, fmt.Errorf("read the rules kept: %s: %w", k.file(), err)
-	}
-	if kept.none() {
-		return kept, nil
-	}
-	if err := kept.Rules.Validate(); err != nil {
-		return Kept{}, fmt.Errorf("the rules kept: %s: %w", k.file(), err)
-	}
-	return kept, nil
-}
-
-// write replaces the file as a whole: a host that loses its power has the old one or the new.
-func (k *Keeper) write(kept Kept) error {
-	data, err := json.MarshalIndent(kept, "", "\t")
-	if err != nil {
-		return err
-	}
-	return k.replace(append(data, '\n'))
-}
-
-func (k *Keeper) replace(data []byte) error {
-	write := k.writeFile
-	if write == nil {
-		write = replaceFile
-	}
-	return write(k.file(), data)
-}
-
-func replaceFile(path string, data []byte) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // once renamed there is none
-	_, err = f.Write(data)
-	err = errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return d.Sync()
-}
-
-// lockPause is how often a lock that another has is asked for.
-const lockPause = 20 * time.Millisecond
-
-// lock keeps other processes from changing the rules. Where there can be no file, nobody keeps anything, and there is nothing to
-// protect but a person's word.
-func (k *Keeper) lock(ctx context.Context) (unlock func(), err error) {
-	if err := os.MkdirAll(k.dir(), 0o755); err != nil {
-		return func() {}, nil
-	}
-	f, err := os.OpenFile(filepath.Join(k.dir(), "lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
-	if err != nil {
-		return func() {}, nil
-	}
-	for {
-		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil // and with it the lock is released
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.Name(), err), f.Close())
-		}
-		select {
-		case <-ctx.Done():
-			return nil, errors.Join(fmt.Errorf("another process is changing the rules (%s): %w", f.Name(), ctx.Err()), f.Close())
-		case <-time.After(lockPause):
-		}
-	}
-}
-
-func (k *Keeper) dir() string  { return cmp.Or(k.Dir, DefaultKept) }
-func (k *Keeper) file() string { return filepath.Join(k.dir(), "rules.json") }
 
 func ignore(err, none error) error {
 	if errors.Is(err, none) {

@@ -3,9 +3,10 @@ package intercept
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"net/netip"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -46,21 +47,125 @@ func writes(allowed int) func(string, []byte) error {
 	}
 }
 
-// What a person has put in force stays in force, however much of it could be written down: no guard puts former rules back.
-func TestGuardLeavesRulesThatAreNotKept(t *testing.T) {
-	for _, written := range []int{0, 1} {
-		ownNamespace(t)
-		k := &Keeper{Dir: t.TempDir()}
-		if err := k.Apply(t.Context(), intercepting("10.20.0.0/16"), false); err != nil {
-			t.Fatal(err)
+// ownDisk gives a test a folder on a disk of its own, which ends with the test's thread.
+func ownDisk(t *testing.T) string {
+	t.Helper()
+	ownNamespace(t)
+	dir := t.TempDir()
+	must(t, unix.Unshare(unix.CLONE_NEWNS))
+	must(t, unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""))
+	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, "size=32k,mode=755"))
+	t.Cleanup(func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) })
+	return dir
+}
+
+// disks say how a disk cannot be written to, and how it can again.
+var disks = map[string]struct {
+	fail, mend func(t *testing.T, dir string)
+}{
+	"read-only": {
+		func(t *testing.T, dir string) { must(t, unix.Mount("", dir, "", unix.MS_REMOUNT|unix.MS_RDONLY, "")) },
+		func(t *testing.T, dir string) { must(t, unix.Mount("", dir, "", unix.MS_REMOUNT, "")) },
+	},
+	"full": {
+		func(t *testing.T, dir string) {
+			f, err := os.Create(filepath.Join(dir, "much"))
+			must(t, err)
+			for err == nil {
+				_, err = f.Write(make([]byte, 4096))
+			}
+			must(t, f.Close())
+		},
+		func(t *testing.T, dir string) { must(t, os.Remove(filepath.Join(dir, "much"))) },
+	},
+}
+
+// What a person has put in force is what a guard guards, also where the disk cannot be written to; and the disk has it when it can.
+func TestRulesOnADiskThatCannotBeWrittenToAreGuarded(t *testing.T) {
+	for name, disk := range disks {
+		t.Run(name, func(t *testing.T) {
+			k := &Keeper{Dir: ownDisk(t), Aside: t.TempDir()}
+			must(t, k.Apply(t.Context(), intercepting("10.20.0.0/16"), false))
+			g, log := newGuard(k)
+			g.look(t.Context())
+			disk.fail(t, k.Dir)
+			if err := k.Apply(t.Context(), intercepting("10.30.0.0/16"), false); !errors.Is(err, ErrKeptAside) || !errors.Is(err, ErrNotKept) {
+				t.Errorf("Apply = %v, want ErrKeptAside", err)
+			}
+			mustIntercept(t, "10.30.0.0/16")
+			g.look(t.Context())
+			mustIntercept(t, "10.30.0.0/16")
+			command(t, "nft", "flush", "ruleset")
+			g.look(t.Context())
+			mustIntercept(t, "10.30.0.0/16")
+			if problems := k.Problems(t.Context(), nil, g.Report); len(problems) == 0 || !strings.Contains(problems[0].What, "not kept on the disk") {
+				t.Errorf("problems: %v", problems)
+			}
+			disk.mend(t, k.Dir)
+			g.look(t.Context())
+			if kept, err := readKept(k.file()); err != nil || !kept.Are(intercepting("10.30.0.0/16")) || k.isAside() {
+				t.Errorf("the disk has %+v, %v; aside: %t\n%s", kept, err, k.isAside(), log)
+			}
+		})
+	}
+}
+
+// A removal holds against the guard also where the disk cannot be written to, and it is said for how long.
+func TestRemovalOnADiskThatCannotBeWrittenToHolds(t *testing.T) {
+	for name, disk := range disks {
+		t.Run(name, func(t *testing.T) {
+			k := &Keeper{Dir: ownDisk(t), Aside: t.TempDir()}
+			must(t, k.Apply(t.Context(), intercepting("10.20.0.0/16"), false))
+			disk.fail(t, k.Dir)
+			if err := k.Remove(t.Context(), false); !errors.Is(err, ErrKeptAside) || !strings.Contains(err.Error(), "until the next boot") {
+				t.Errorf("Remove = %v, want ErrKeptAside", err)
+			}
+			g, _ := newGuard(k)
+			g.look(t.Context())
+			if listed := ruleset(t); listed != "" {
+				t.Errorf("put back what a person has removed:\n%s", listed)
+			}
+			if removed, err := k.Opened(); removed == nil || err != nil {
+				t.Errorf("opened %v, %v", removed, err)
+			}
+		})
+	}
+}
+
+// What can be written down nowhere is not put in force where other rules are kept: a guard would undo it. Where none are, it is.
+func TestRulesThatCanBeWrittenDownNowhereAreNoSecondTruth(t *testing.T) {
+	ownNamespace(t)
+	k := &Keeper{Dir: t.TempDir(), writeFile: writes(0)}
+	if err := k.Apply(t.Context(), intercepting("10.20.0.0/16"), false); !errors.Is(err, ErrNotKept) {
+		t.Errorf("with nothing kept, Apply = %v, want ErrNotKept", err)
+	}
+	mustIntercept(t, "10.20.0.0/16")
+	k.writeFile = nil
+	must(t, k.Apply(t.Context(), intercepting("10.20.0.0/16"), false))
+	for _, kept := range []string{"rules", "a removal"} {
+		k.writeFile = writes(0)
+		if err := k.Apply(t.Context(), intercepting("10.30.0.0/16"), false); err == nil || errors.Is(err, ErrNotKept) || !strings.Contains(err.Error(), "as before") {
+			t.Errorf("with %s kept, Apply = %v", kept, err)
 		}
-		k.writeFile = writes(written)
-		if err := k.Apply(t.Context(), intercepting("10.30.0.0/16"), false); !errors.Is(err, ErrNotKept) {
-			t.Errorf("Apply = %v, want ErrNotKept", err)
+		if listed := ruleset(t); strings.Contains(listed, "10.30.0.0/16") {
+			t.Errorf("with %s kept, others are in force:\n%s", kept, listed)
 		}
-		mustIntercept(t, "10.30.0.0/16")
-		g := &Guard{Keeper: k, Log: slog.New(slog.DiscardHandler)}
-		g.useKernel()
+		k.writeFile = nil
+		must(t, k.Remove(t.Context(), false))
+	}
+}
+
+// What a person has put in force stays in force, also if how the kernel has it could not be written down.
+func TestGuardLeavesRulesWithoutAnImprint(t *testing.T) {
+	ownNamespace(t)
+	k := &Keeper{Dir: t.TempDir()}
+	must(t, k.Apply(t.Context(), intercepting("10.20.0.0/16"), false))
+	k.writeFile = writes(1)
+	if err := k.Apply(t.Context(), intercepting("10.30.0.0/16"), false); !errors.Is(err, ErrNotKept) {
+		t.Errorf("Apply = %v, want ErrNotKept", err)
+	}
+	g, _ := newGuard(k)
+	for range 2 {
 		g.look(t.Context())
 		mustIntercept(t, "10.30.0.0/16")
 	}

@@ -1,7 +1,6 @@
 package intercept
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,12 +16,12 @@ type Loss struct {
 
 // Losses compares what was put in force with what the kernel has. Without CAP_NET_ADMIN the error is ErrTableUnseen, and the losses are
 // those of the policy routes alone.
-func (k Kept) Losses(ctx context.Context) ([]Loss, error) {
+func (k Kept) Losses() ([]Loss, error) {
 	losses, err := k.Rules.routeLosses()
 	if err != nil {
 		return nil, err
 	}
-	now, err := imprint(ctx, k.Rules.table())
+	now, err := imprint(k.Rules.table())
 	switch {
 	case errors.Is(err, errNotPermitted):
 		return losses, ErrTableUnseen
@@ -30,11 +29,14 @@ func (k Kept) Losses(ctx context.Context) ([]Loss, error) {
 		return losses, err
 	case now == "":
 		losses = append(losses, Loss{fmt.Sprintf("table inet %s is gone", k.Rules.table()), true})
-	case now != k.Imprint:
+	case k.comparable() && now != k.Imprint:
 		losses = append(losses, Loss{fmt.Sprintf("table inet %s is changed", k.Rules.table()), true})
 	}
 	return losses, nil
 }
+
+// comparable reports whether it is known how the kernel had the table.
+func (k Kept) comparable() bool { return strings.HasPrefix(k.Imprint, imprintForm) }
 
 // ErrTableUnseen is seen where the kernel shows a process the policy routes, and not the table.
 var ErrTableUnseen = errors.New("the kernel shows the firewall's table to nobody without CAP_NET_ADMIN")

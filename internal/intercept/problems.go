@@ -31,13 +31,15 @@ func (k *Keeper) Problems(ctx context.Context, want *Rules, report *Report) (lis
 	switch {
 	case errors.Is(err, ErrNothingKept):
 		return []Problem{k.Unremembered(ctx)}
+	case errors.Is(err, ErrDamaged):
+		return append(guardsWord(report), Problem{What: err.Error() + "; a boot with a broken configuration opens the way", Cure: "kanmon rules apply"})
 	case err != nil:
-		return []Problem{{What: err.Error(), Cure: "kanmon rules apply", Unknown: true}}
+		return []Problem{{What: err.Error(), Cure: "ask as root", Unknown: true}}
 	case kept.Removed != nil:
 		return []Problem{{What: "a person has removed the rules at " + kept.Removed.At.UTC().Format(time.RFC3339) + ", mail leaves directly", Cure: "kanmon rules apply", Open: true}}
 	}
 	guarding, noGuard := report.Read()
-	losses, err := kept.Losses(ctx)
+	losses, err := kept.Losses()
 	for _, l := range losses {
 		list = append(list, Problem{What: l.What, Cure: "kanmon rules apply --last", Open: l.Open})
 	}
@@ -55,19 +57,40 @@ func (k *Keeper) Problems(ctx context.Context, want *Rules, report *Report) (lis
 	for _, name := range kept.Rules.MissingInterfaces() {
 		list = append(list, Problem{What: "there is no interface " + name + ": no mail comes in by it", Cure: "ip link show"})
 	}
-	switch {
-	case noGuard == nil:
-	case errors.Is(noGuard, ErrNoGuard):
-		list = append(list, Problem{What: noGuard.Error(), Cure: "systemctl start kanmon-rules-guard"})
-	default:
-		list = append(list, Problem{What: "whether a guard runs is not known: " + noGuard.Error(), Cure: "ask as root", Unknown: true})
+	if k.isAside() {
+		list = append(list, Problem{What: "the rules in force are not kept on the disk: after the next boot those of before count, if the configuration is broken then", Cure: "make " + k.dir() + " writable"})
 	}
-	return list
+	return append(list, guardsRest(guarding, noGuard)...)
+}
+
+// guardsRest says what is wrong with the guard itself.
+func guardsRest(guarding Guarding, noGuard error) []Problem {
+	switch {
+	case noGuard == nil && guarding.Unguarded != "":
+		return []Problem{{What: "the guard does nothing: " + guarding.Unguarded, Cure: "kanmon rules apply"}}
+	case noGuard == nil:
+		return nil
+	case errors.Is(noGuard, ErrNoGuard):
+		return []Problem{{What: noGuard.Error(), Cure: "systemctl start kanmon-rules-guard"}}
+	default:
+		return []Problem{{What: "whether a guard runs is not known: " + noGuard.Error(), Cure: "ask as root", Unknown: true}}
+	}
+}
+
+// guardsWord is all that is known where what is remembered is damaged.
+func guardsWord(report *Report) (list []Problem) {
+	guarding, noGuard := report.Read()
+	if noGuard == nil {
+		for _, what := range guarding.Lost {
+			list = append(list, Problem{What: what, Cure: "see the guard's log: journalctl -u kanmon-rules-guard", Open: true})
+		}
+	}
+	return append(list, guardsRest(guarding, noGuard)...)
 }
 
 // Unremembered says how a host is where nothing is kept: it has no rules, or those that an earlier version has made.
 func (*Keeper) Unremembered(ctx context.Context) Problem {
-	now, err := imprint(ctx, Rules{}.table())
+	now, err := imprint(Rules{}.table())
 	switch {
 	case err != nil:
 		return Problem{What: "whether rules are in force was not looked at: " + err.Error(), Cure: "ask as root", Unknown: true}

@@ -29,6 +29,7 @@ type Guarding struct {
 	Seen  time.Time `json:"seen,omitzero"`  // the rules, in force, last
 
 	Unguarded         string   `json:"unguarded,omitempty"` // why there is nothing to guard
+	Damaged           string   `json:"damaged,omitempty"`   // what is wrong with what is remembered
 	Lost              []string `json:"lost,omitempty"`      // what is not in force
 	MissingInterfaces []string `json:"missing_interfaces,omitempty"`
 
@@ -97,6 +98,13 @@ func (r *Report) file() string { return filepath.Join(r.dir(), "guard.json") }
 
 // String tells it in a line.
 func (g Guarding) String() string {
+	if g.Damaged != "" && g.Unguarded == "" {
+		return g.rules() + "; " + g.Damaged
+	}
+	return g.rules()
+}
+
+func (g Guarding) rules() string {
 	switch {
 	case g.Unguarded != "":
 		return "not guarded: " + g.Unguarded

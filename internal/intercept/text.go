@@ -9,7 +9,10 @@ import (
 // Text renders the rules as an nftables script for "nft -f". Loaded, it replaces the table that an earlier one made, in one
 // transaction, and touches nothing else. In tproxy mode it begins with the policy route's commands, as comments. The rules
 // must be valid.
-func (r Rules) Text() string {
+func (r Rules) Text() string { return r.textHolding(nil) }
+
+// textHolding is Text with connections that go on although the rules would look for them elsewhere.
+func (r Rules) textHolding(list []heldConn) string {
 	t := new(script)
 	t.linef("# Rules of kanmon, %s mode. Mail to port 25 goes to kanmon, on port %d; if kanmon is down, it is refused.", r.Mode, r.port())
 	for _, f := range r.refused() {
@@ -26,6 +29,7 @@ func (r Rules) Text() string {
 	t.linef("delete table inet %s", r.table())
 	t.open("table inet " + r.table())
 	r.sets(t)
+	hold(t, list)
 	if r.Mode == TProxy {
 		r.tproxyChains(t)
 	} else {
@@ -142,7 +146,7 @@ func (r Rules) wires(t *script) {
 		return
 	}
 	t.comment("The same addresses may be in use on several wires.")
-	t.open("chain wires")
+	t.open("chain " + wiresChain)
 	t.line("type filter hook prerouting priority raw; policy accept;")
 	for _, d := range r.Dedicated {
 		for _, name := range d.Interfaces {
