@@ -292,6 +292,19 @@ func TestUnitsWaitForAConfiguration(t *testing.T) {
 	}
 }
 
+// The guard stops with the rules and starts nothing: who has stopped the rules, and then starts the guard, has not taken that back.
+func TestTheGuardStartsNothing(t *testing.T) {
+	unit := read(t, "../dist/systemd/kanmon-rules-guard.service")
+	if !strings.Contains(unit, "\nPartOf=kanmon-rules.service\n") {
+		t.Error("the guard does not stop with the rules")
+	}
+	for _, pulls := range []string{"BindsTo", "Requires", "Requisite", "Wants", "Upholds"} {
+		if strings.Contains(unit, "\n"+pulls+"=") {
+			t.Errorf("the guard's unit has %s=, which starts what a person has stopped, or needs it", pulls)
+		}
+	}
+}
+
 // Who removes the package opens the way until a service starts again: not for good, which no later manage_rules would close.
 func TestPackageIsRemovedWithRulesUntilTheNextStart(t *testing.T) {
 	stubs := t.TempDir()

@@ -56,6 +56,7 @@ var steps = []step{
 	{name: "boot, rules removed", do: boot, person: true, behind: steady.Directly},
 	{name: "rules apply --last", do: applyLast, person: true, behind: steady.Waits},
 	{name: "kanmon-rules stops, with a broken configuration", do: systemctl("stop", "kanmon-rules"), person: true, behind: steady.Directly},
+	{name: "the guard starts behind the stop", do: systemctl("start", "kanmon-rules-guard"), person: true, behind: steady.Directly},
 	{name: "boot behind the stop", do: boot, person: true, behind: steady.Waits},
 	{name: "the configuration is mended again", do: mend},
 	{name: "boot with nftables, firewalld, networkd enabled", do: bootWithAll, thief: true},
