@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/keep"
+	"kanmon/internal/store"
 )
 
 var known = map[string]int{"ledger": 2}
@@ -237,7 +237,7 @@ func TestARestoreKeepsWhatWasThere(t *testing.T) {
 func TestNothingIsRestoredOverARunningKanmon(t *testing.T) {
 	s := newSite(t)
 	path := s.save("a.tar.gz")
-	lock, err := keep.Lock(s.state)
+	lock, err := store.Lock(s.state)
 	if err != nil {
 		t.Fatal(err)
 	}

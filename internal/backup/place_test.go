@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/keep"
+	"kanmon/internal/store"
 )
 
 // Whenever the power fails during a restore, there is a database in its place, and what was there has its other name before it loses that one. No
@@ -88,7 +88,7 @@ func TestARestoreFollowsNoLink(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := s.files()
-	if _, err := s.restore(path, Target{}); !errors.Is(err, keep.ErrLink) || !strings.Contains(err.Error(), s.state) || !maps.Equal(s.files(), before) {
+	if _, err := s.restore(path, Target{}); !errors.Is(err, store.ErrLink) || !strings.Contains(err.Error(), s.state) || !maps.Equal(s.files(), before) {
 		t.Errorf("Restore = %v", err)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/keep"
+	"kanmon/internal/store"
 )
 
 // Why a backup is not restored.
@@ -209,8 +209,8 @@ func (r *restoring) lock(path string) error {
 	if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	lock, err := keep.Lock(path)
-	if errors.Is(err, keep.ErrInUse) {
+	lock, err := store.Lock(path)
+	if errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w: %s: %w; stop it first (systemctl stop kanmon), mail waits in the MSAs meanwhile", ErrRunning, path, err)
 	}
 	if err != nil {
@@ -238,7 +238,7 @@ func (r *restoring) stage(ctx context.Context, f *File, content io.Reader, progr
 	if f.Kind != Database {
 		return nil
 	}
-	schemas, err := inspect(ctx, out.Name())
+	schemas, err := store.Check(ctx, out.Name())
 	if err != nil {
 		return err
 	}

@@ -5,24 +5,18 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"kanmon/internal/store"
 )
-
-// busyTime is how long a copy waits for whoever has the database locked: to write takes them moments.
-const busyTime = 10 * time.Second
 
 // Write saves the set. What it gives is what the archive says of itself. On an error what was written is no archive.
 func Write(ctx context.Context, w io.Writer, set Set) (m Manifest, err error) {
@@ -59,8 +53,8 @@ func (s *Set) now() time.Time {
 func copyOf(ctx context.Context, f *File, to string) error {
 	var err error
 	if f.Kind == Database {
-		if err = CopyDatabase(ctx, f.Path, to); err == nil {
-			f.Schemas, err = inspect(ctx, to)
+		if err = store.Copy(ctx, f.Path, to); err == nil {
+			f.Schemas, err = store.Check(ctx, to)
 		}
 	} else {
 		err = copyFile(f.Path, to)
@@ -86,17 +80,6 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// CopyDatabase copies a database that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL. There must
-// be no such copy yet, or an empty file.
-func CopyDatabase(ctx context.Context, from, to string) error {
-	db, err := openDatabase(from)
-	if err != nil {
-		return err
-	}
-	_, err = db.ExecContext(ctx, "VACUUM INTO ?", to)
-	return errors.Join(err, db.Close())
-}
-
 // KeepDatabase makes a copy that is to stay: under its name it is whole and on the disk, or not there, whatever ends the process meanwhile.
 // Only one process may do this for a name at a time.
 func KeepDatabase(ctx context.Context, from, to string) (err error) {
@@ -112,10 +95,10 @@ func KeepDatabase(ctx context.Context, from, to string) (err error) {
 	if err := os.WriteFile(part, nil, 0o640); err != nil { // SQLite would let everybody read it
 		return err
 	}
-	if err := CopyDatabase(ctx, from, part); err != nil {
+	if err := store.Copy(ctx, from, part); err != nil {
 		return err
 	}
-	if _, err := inspect(ctx, part); err != nil {
+	if _, err := store.Check(ctx, part); err != nil {
 		return err
 	}
 	if err := syncFile(part, 0o640); err != nil {
@@ -144,79 +127,6 @@ func removeDatabase(path string) (err error) {
 		}
 	}
 	return err
-}
-
-func openDatabase(path string) (*sql.DB, error) {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return nil, err
-	}
-	name := url.URL{Scheme: "file", Path: path, RawQuery: fmt.Sprintf("mode=rw&_pragma=busy_timeout(%d)", busyTime.Milliseconds())}
-	db, err := sql.Open("sqlite", name.String())
-	if err == nil {
-		db.SetMaxOpenConns(1)
-	}
-	return db, err
-}
-
-// inspect says of a database that it is whole, and which versions its parts have.
-func inspect(ctx context.Context, path string) (schemas map[string]int, err error) {
-	db, err := openDatabase(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	var verdict string
-	if err := db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return nil, err
-	}
-	if verdict != "ok" {
-		return nil, fmt.Errorf("the database is damaged: %s", verdict)
-	}
-	return versions(ctx, db)
-}
-
-// Schemas gives which versions the parts of a database have, as far as it can be read.
-func Schemas(ctx context.Context, path string) (schemas map[string]int, err error) {
-	db, err := openDatabase(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, db.Close()) }()
-	return versions(ctx, db)
-}
-
-// versions reads what each part has in a table NAME_schema.
-func versions(ctx context.Context, db *sql.DB) (schemas map[string]int, err error) {
-	tables, err := texts(ctx, db, `SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE '%\_schema' ESCAPE '\' ORDER BY name`)
-	if err != nil {
-		return nil, err
-	}
-	schemas = map[string]int{}
-	for _, table := range tables {
-		var version int
-		if err := db.QueryRowContext(ctx, `SELECT coalesce(max(version), 0) FROM "`+strings.ReplaceAll(table, `"`, `""`)+`"`).Scan(&version); err != nil {
-			return nil, err
-		}
-		schemas[strings.TrimSuffix(table, "_schema")] = version
-	}
-	return schemas, nil
-}
-
-func texts(ctx context.Context, db *sql.DB, query string) (all []string, err error) {
-	rows, err := db.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		all = append(all, text)
-	}
-	return all, rows.Err()
 }
 
 func sumOf(path string) (octets int64, sum string, err error) {

@@ -2,11 +2,11 @@ package check
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
-	"net/url"
 	"os"
 	"time"
+
+	"kanmon/internal/store"
 )
 
 // inspectTime is what the look into one database may take.
@@ -59,16 +59,9 @@ func (c *checker) whole() {
 	}
 }
 
-// ask asks a database for one value. It leaves no trace: as immutable, SQLite neither locks the file nor makes others beside it, which
-// would be root's where root looks.
+// ask asks a database for one value, and leaves no trace.
 func (d database) ask(ctx context.Context, query string, value any) error {
 	ctx, cancel := context.WithTimeout(ctx, inspectTime)
 	defer cancel()
-	name := url.URL{Scheme: "file", Path: d.path, RawQuery: "mode=ro&immutable=1"}
-	db, err := sql.Open("sqlite", name.String())
-	if err != nil {
-		return err
-	}
-	defer func() { _ = db.Close() }() // nothing was written
-	return db.QueryRowContext(ctx, query).Scan(value)
+	return store.Peek(ctx, d.path, query, value)
 }

@@ -81,7 +81,7 @@ func TestDecisionsAreBounded(t *testing.T) {
 
 // Many sessions at once; the race detector looks on.
 func TestConcurrentUse(t *testing.T) {
-	d, err := New(Options{})
+	d, err := New(Options{Kept: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +96,7 @@ func TestConcurrentUse(t *testing.T) {
 				switch i % 50 {
 				case 1:
 					_ = d.Block(account(i), time.Time{}, "carol", "")
-					d.Snapshot()
+					d.Changed(&Changes{}, 10)
 				case 2:
 					d.Tick()
 					d.Explain(s)

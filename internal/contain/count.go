@@ -123,14 +123,14 @@ func (d *Detector) count(ev *event) {
 			d.countOnce(a, ev)
 		}
 		d.add(a, ev)
-		a.learnUsual(&ev.n, d.time.age)
+		d.learn(a, &ev.n)
 	}
 	d.add(&t.entry, ev)
 	whole := ev
 	if ev.ofTenant = ev.kind == Plain && d.spreads(a); ev.ofTenant {
 		whole = ev.forTenant()
 		d.addSpread(t, a, whole)
-		t.learnUsual(&whole.n, d.time.age)
+		d.learn(&t.entry, &whole.n)
 	}
 	if a != nil {
 		d.judge(a, ev)

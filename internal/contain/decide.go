@@ -20,6 +20,7 @@ func (d *Detector) decide(e *entry, n Decision) {
 	}
 	d.decisions = append(d.decisions, n)
 	e.last = &n
+	d.mark(e)
 	if d.decided != nil {
 		d.decided(n)
 	}

@@ -22,6 +22,7 @@ type Options struct {
 	Clock       func() time.Time // nil: time.Now
 	MaxAccounts int              // of all tenants together; 0: DefaultMaxAccounts
 	MaxTenants  int              // 0: DefaultMaxTenants
+	Kept        bool             // somebody asks what has [Detector.Changed]
 	Decided     func(Decision)   // hears of each as it is made, in order, while everybody waits: it must not block, nor call the Detector. Nil: nobody
 }
 
@@ -41,8 +42,13 @@ type Detector struct {
 	accounts int // of all tenants
 	held     int // of them: contained by evidence
 	ranked   [rankings]ranking
-	idlest   tenant // is none: the ring of all tenants, the one that was not heard of for longest next to it
+	idlest   tenant // is none: the ring of all tenants that may be forgotten, the one that was not heard of for longest next to it
 	ips      map[netip.Addr]*sendingIP
+
+	kept             bool // what follows is asked for
+	dirty            queue[*entry]
+	forgotten        queue[Subject] // whose rows are to go
+	forgottenTenants queue[*tenant] // likewise, with their accounts
 
 	decisions []Decision // the last maxDecisions and some before, oldest first
 	seq       uint64
@@ -56,7 +62,7 @@ func New(o Options) (*Detector, error) {
 	d := &Detector{
 		maxAccounts: o.MaxAccounts, maxTenants: o.MaxTenants,
 		hash: func(name string) uint64 { return maphash.String(names, name) }, seed: maphash.String(names, ""),
-		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{}, decided: o.Decided,
+		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{}, decided: o.Decided, kept: o.Kept,
 	}
 	for i := range d.ranked {
 		d.ranked[i].by = i
@@ -93,6 +99,17 @@ func (d *Detector) Configure(p *Policy) error {
 	d.policy = p
 	d.policies++
 	return nil
+}
+
+// accountsEach is how many accounts there is room for with each tenant, where there are many of these.
+const accountsEach = DefaultMaxAccounts / DefaultMaxTenants
+
+// Grow makes room for so many tenants, and ten accounts of each, where there is less: who has many customers has that much memory for them.
+// It never takes room away.
+func (d *Detector) Grow(tenants int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.maxTenants, d.maxAccounts = max(d.maxTenants, tenants), max(d.maxAccounts, accountsEach*tenants)
 }
 
 // Ask says how a mail is to be treated. Ask before its MAIL is sent to the MX.

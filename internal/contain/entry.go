@@ -38,6 +38,8 @@ type entry struct {
 	born        time.Duration
 	seasoned    bool // known for a day: the made-up senders of a flood are not
 	gone        bool // forgotten
+	dirty       bool // what is kept of it has changed
+	stored      bool // there may be a row of it
 	in          *line
 	older, next *entry
 }
@@ -59,13 +61,21 @@ type tenant struct {
 	foreign       halves      // domains of those accounts that are not known as the tenant's own
 	containedAt   [levels]int
 	calls         calls
-	idler, busier *tenant // in the order they were heard of
+	idler, busier *tenant // in the order they were heard of; nil while something stands of it: it is not to be forgotten
 }
 
 // A usual is what share of bad outcomes a subject usually has: yesterday and before, and today.
 type usual struct {
 	bad, cases           float32
 	badToday, casesToday float32
+}
+
+// learn adds to what is usual for a subject.
+func (d *Detector) learn(e *entry, n *counts) {
+	e.learnUsual(n, d.time.age)
+	if n[answered]+n[judged] > 0 && (e.stored || d.time.age-e.born >= seasonedAfter) {
+		d.mark(e)
+	}
 }
 
 // learnUsual adds to today. A day is learned when it has passed without the subject being contained.

@@ -88,17 +88,18 @@ func (d *Detector) Unblock(s Subject, by string) error {
 		e.recountVolume()
 		e.once = nil
 		if e.Account == "" {
-			e.owner.pardon()
+			d.pardon(e.owner)
 		}
 		d.decideByHand(e, from, Normal, clean(by, 64), "unblocked")
 	})
 }
 
 // pardon has the accounts that are contained count no more as such for their tenant, until there is fresh evidence against them.
-func (t *tenant) pardon() {
+func (d *Detector) pardon(t *tenant) {
 	for e := t.held.first; e != nil; e = e.next {
 		e.pardoned = true
 		e.recount()
+		d.mark(e)
 	}
 }
 

@@ -98,6 +98,7 @@ func (d *Detector) rise(e *entry, r *Reading) {
 		d.set(e, Slow, r, "evidence") // slowed for its volume, now for its outcomes
 	default:
 		e.lastBad = age
+		d.mark(e)
 	}
 }
 
@@ -120,6 +121,7 @@ func (d *Detector) settle(e *entry) {
 		}
 	case e.strikes > 0 && age-e.since >= d.policy.Forget:
 		e.strikes, e.fell = 0, false
+		d.mark(e)
 		d.place(e)
 	}
 }

@@ -57,6 +57,9 @@ func sound(t interface {
 				t.Fatalf("%v is at %v for volume", e.Subject, e.level)
 			}
 		}
+		if (tn.idler == nil) != tn.mustStay() {
+			t.Fatalf("%s may be forgotten: %t; something stands of it: %t", name, tn.idler != nil, tn.mustStay())
+		}
 		if at != tn.containedAt {
 			t.Fatalf("%s: %v are contained, %v said", name, at, tn.containedAt)
 		}
@@ -125,8 +128,9 @@ func (w *world) turn(t *rapid.T) {
 func (w *world) reload(t *rapid.T) {
 	s := w.Snapshot()
 	again := newRigWith(w.t, Options{MaxAccounts: w.maxAccounts})
-	again.at, again.one = w.at, w.one
+	again.at, again.one, again.file = w.at, w.one, w.file
 	again.seq = w.seq
+	again.time.start()
 	if err := again.Restore(s); err != nil && !errors.Is(err, ErrFull) { // people may have said more than there is room for
 		t.Fatal(err)
 	}
@@ -135,6 +139,7 @@ func (w *world) reload(t *rapid.T) {
 
 func (w *world) check(t *rapid.T) {
 	sound(t, w.Detector)
+	w.wantWhole(t)
 	for s := range w.blocked {
 		a := s.Account
 		if a == "" {

@@ -73,13 +73,26 @@ func (d *Detector) removeTenant(t *tenant) {
 	for i := range d.ranked {
 		heap.Remove(&d.ranked[i], t.places[i])
 	}
-	t.unlink()
+	if t.idler != nil {
+		t.unlink()
+	}
 }
 
 // heardOf makes a tenant the last to be forgotten.
 func (d *Detector) heardOf(t *tenant) {
-	if d.idlest.idler != t {
+	if t.idler != nil && d.idlest.idler != t {
 		t.unlink()
+		d.link(t)
+	}
+}
+
+// reconsider takes a tenant of which something stands out of the ring of those that may be forgotten, and puts it back behind that.
+func (d *Detector) reconsider(t *tenant) {
+	switch stays := t.mustStay(); {
+	case t.gone:
+	case stays && t.idler != nil:
+		t.unlink()
+	case !stays && t.idler == nil:
 		d.link(t)
 	}
 }
@@ -90,4 +103,7 @@ func (d *Detector) link(t *tenant) {
 	t.idler.busier, d.idlest.idler = t, t
 }
 
-func (t *tenant) unlink() { t.idler.busier, t.busier.idler = t.busier, t.idler }
+func (t *tenant) unlink() {
+	t.idler.busier, t.busier.idler = t.busier, t.idler
+	t.idler, t.busier = nil, nil
+}

@@ -1,11 +1,17 @@
 package contain
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
+
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // start is when the tests' clock begins, a Monday. It has no monotonic reading, so that the tests see what jumps do.
@@ -18,6 +24,7 @@ type rig struct {
 	at    time.Time
 	one   uint64 // the last recipient
 	again bool   // what is told was put off before
+	file  map[Subject]Saved
 }
 
 func newRig(t testing.TB, p *Policy) *rig {
@@ -28,7 +35,7 @@ func newRig(t testing.TB, p *Policy) *rig {
 func newRigWith(t testing.TB, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, at: start}
-	o.Clock = func() time.Time { return r.at }
+	o.Clock, o.Kept = func() time.Time { return r.at }, true
 	var err error
 	if r.Detector, err = New(o); err != nil {
 		t.Fatal(err)
@@ -40,6 +47,82 @@ func newRigWith(t testing.TB, o Options) *rig {
 	}
 	r.seed = 1
 	return r
+}
+
+// Snapshot is what a file has that has heard of all changes.
+func (r *rig) Snapshot() Snapshot {
+	var c Changes
+	for r.Changed(&c, 3) > 0 {
+	}
+	if r.file == nil {
+		r.file = map[Subject]Saved{}
+	}
+	for _, s := range c.Gone {
+		delete(r.file, s)
+	}
+	for _, one := range c.Subjects {
+		r.file[one.Subject] = one
+	}
+	c.Subjects = slices.SortedFunc(maps.Values(r.file), byName)
+	return c.Snapshot
+}
+
+func byName(x, y Saved) int {
+	return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Account, y.Account))
+}
+
+// whole is what a file would have to have: all that is worth it.
+func (r *rig) whole() Snapshot {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.time.turn()
+	c, all := Changes{}, []*entry{}
+	for _, t := range r.tenants {
+		all = append(all, &t.entry)
+		for _, e := range t.accounts {
+			all = append(all, e)
+		}
+	}
+	r.stamp(&c)
+	for _, e := range all {
+		r.settle(e)
+	}
+	for _, e := range all {
+		if r.turnHour(e); !e.over() && r.worth(e) {
+			c.Subjects = append(c.Subjects, r.saved(e))
+		}
+	}
+	slices.SortFunc(c.Subjects, byName)
+	return c.Snapshot
+}
+
+// wantWhole restores from a file that was written as things changed, and looks that this is what it comes to if all is written now.
+func (r *rig) wantWhole(t interface {
+	Helper()
+	Fatalf(string, ...any)
+},
+) {
+	t.Helper()
+	restored := func(s Snapshot) map[Subject]Saved {
+		again := newRigWith(r.t, Options{MaxAccounts: r.maxAccounts, MaxTenants: r.maxTenants, Policy: r.policy})
+		again.at = r.at
+		again.time.start()
+		if err := again.Restore(s); err != nil && !errors.Is(err, ErrFull) {
+			t.Fatalf("%v", err)
+		}
+		all := map[Subject]Saved{}
+		for _, one := range again.whole().Subjects {
+			one.Since, one.Quiet, one.Known, one.Day = one.Since/3, one.Quiet/3, one.Known/3, one.Day/3 // whole seconds are cut twice
+			all[one.Subject] = one
+		}
+		return all
+	}
+	whole := r.whole()
+	file, want := restored(r.Snapshot()), restored(whole)
+	near := gocmp.Comparer(func(x, y int64) bool { return x-y <= 1 && y-x <= 1 })
+	if diff := gocmp.Diff(want, file, near); diff != "" {
+		t.Fatalf("the file has not heard of something:\n%s", diff)
+	}
 }
 
 // enforced is the default policy, switched on.

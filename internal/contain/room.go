@@ -8,14 +8,18 @@ import (
 // Parts of all accounts that evidence may hold on to. Each contained account costs some kilobytes, and whoever invents senders has as many
 // contained as he likes: beyond these bounds the one that was longest without a mail is forgotten, and its tenant is contained in its place.
 const (
-	heldPart     = 100 // of one tenant: 1,000 of 100,000
-	heldPartAll  = 10
-	leastHeld    = 4
-	maxHeldSteps = 64 // tenants that are looked at for one that may be forgotten
+	heldPart    = 100 // of one tenant: 1,000 of 100,000
+	heldPartAll = 10
+	leastHeld   = 4
 )
 
-// mostHeld is how many accounts of one tenant may be contained.
-func (d *Detector) mostHeld() int { return max(d.maxAccounts/heldPart, leastHeld) }
+// seasonedAfter is when an account is known: the made-up senders of a flood are not.
+const seasonedAfter = 24 * time.Hour
+
+// mostHeld is how many accounts of one tenant may be contained. It is no more where there are many tenants.
+func (d *Detector) mostHeld() int {
+	return max(min(d.maxAccounts, DefaultMaxAccounts)/heldPart, leastHeld)
+}
 
 // mostHeldAll is the same of all tenants together.
 func (d *Detector) mostHeldAll() int { return max(d.maxAccounts/heldPartAll, leastHeld) }
@@ -54,7 +58,7 @@ func (l *line) remove(e *entry) {
 
 // touch makes an account the last one of its line. A day makes it a known one.
 func (t *tenant) touch(e *entry, age time.Duration) {
-	e.seasoned = e.seasoned || age-e.born >= 24*time.Hour
+	e.seasoned = e.seasoned || age-e.born >= seasonedAfter
 	l := e.in
 	if l == nil {
 		return
@@ -81,7 +85,11 @@ func (e *entry) lineOf() *line {
 
 // place puts an account where its state demands, and sees that not too many are contained.
 func (d *Detector) place(e *entry) {
-	if e.Account == "" || e.gone {
+	if e.Account == "" {
+		d.reconsider(e.owner)
+		return
+	}
+	if e.gone {
 		return
 	}
 	t, to := e.owner, e.lineOf()
@@ -98,6 +106,7 @@ func (d *Detector) place(e *entry) {
 		to.push(e)
 	}
 	d.rank(t)
+	d.reconsider(t)
 	if to != &t.held {
 		return
 	}
@@ -138,6 +147,10 @@ func (d *Detector) forget(e *entry) {
 	delete(t.accounts, e.Account)
 	d.accounts--
 	d.rank(t)
+	d.reconsider(t)
+	if e.stored {
+		d.lose(e.Subject)
+	}
 }
 
 // makeRoom forgets one account: of the tenant that wants room if it has more than its part of all, else of the one that
@@ -178,24 +191,25 @@ func (d *Detector) tenantFor(name string, person bool) *tenant {
 	return t
 }
 
-// forgetTenant forgets the tenant that was not heard of for longest, with its accounts. One of which something stands stays.
+// forgetTenant forgets the tenant that was not heard of for longest, with its accounts. One of which something stands is not in the ring.
 func (d *Detector) forgetTenant() bool {
-	for range maxHeldSteps {
-		t := d.idlest.busier
-		if t == &d.idlest {
-			return false
-		}
-		if t.level > Normal || t.block != nil || t.exempt != nil || t.held.n > 0 || len(t.ordered) > 0 {
-			d.heardOf(t)
-			continue
-		}
-		d.accounts -= len(t.accounts)
-		t.gone = true
-		delete(d.tenants, t.Tenant)
-		d.removeTenant(t)
-		return true
+	t := d.idlest.busier
+	if t == &d.idlest {
+		return false
 	}
-	return false
+	d.accounts -= len(t.accounts)
+	t.gone = true
+	delete(d.tenants, t.Tenant)
+	d.removeTenant(t)
+	if d.kept && len(d.forgottenTenants.all) < d.maxTenants {
+		d.forgottenTenants.push(t)
+	}
+	return true
+}
+
+// mustStay reports whether something stands of a tenant, or of one of its accounts, that must not be forgotten.
+func (t *tenant) mustStay() bool {
+	return t.level > Normal || t.block != nil || t.exempt != nil || t.held.n > 0 || len(t.ordered) > 0
 }
 
 // accountFor gives the account's entry, made if need be; nil if there is no room. For a person there always is.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"iter"
 	"math"
 	"slices"
 	"time"
@@ -17,16 +16,20 @@ const SnapshotVersion = 1
 var ErrVersion = errors.New("a snapshot of another version")
 
 // A Snapshot is what survives a restart: levels, what is by hand, history. What was counted in the windows is not kept.
-// Times that last are kept as what is left of them, so that a clock that is wrong after a restart ends nothing.
+// Times that last are kept as what is left of them, so that a clock that is wrong after a restart ends nothing. Its subjects may be older
+// than it is: each has the Age that it is of.
 type Snapshot struct {
 	Version  int       `json:"version"`
 	At       time.Time `json:"at"`
-	Subjects []Saved   `json:"subjects"`
+	Age      int64     `json:"age,omitempty"`   // seconds that have passed in all the processes that have kept it
+	Jumps    uint32    `json:"jumps,omitempty"` // of the clock, likewise
+	Subjects []Saved   `json:"subjects,omitempty"`
 }
 
-// Saved is a subject of a [Snapshot]. Times are in seconds.
+// Saved is a subject of a [Snapshot]. Times are in seconds, and as of its Age.
 type Saved struct {
 	Subject
+	Age      int64      `json:"age,omitempty"`
 	Level    Level      `json:"level"`
 	Signal   Signal     `json:"signal,omitempty"`
 	Outcomes bool       `json:"outcomes,omitempty"` // contained for outcomes, not only for volume
@@ -41,7 +44,12 @@ type Saved struct {
 
 	Known   int64      `json:"known"`             // since it was first heard of
 	History []byte     `json:"history,omitempty"` // volume of each hour of the last five weeks; see history
+	Hour    int64      `json:"hour,omitempty"`    // that is not over yet, of the wall clock
+	Jumps   uint32     `json:"jumps,omitempty"`   // of the clock, until then
+	Volume  uint8      `json:"volume,omitempty"`  // in that hour, as in History; 0 where it is not to be learnt
 	Usual   [2]Learned `json:"usual"`             // unknown recipients, content
+	Today   [2]Learned `json:"today,omitzero"`    // of a day that is not over yet
+	Day     int64      `json:"day,omitempty"`     // since it began
 }
 
 // SavedHand is what an operator said.
@@ -56,74 +64,6 @@ type Learned struct {
 	Cases float32 `json:"cases"`
 }
 
-// Snapshot gives what is worth keeping, by name.
-func (d *Detector) Snapshot() Snapshot {
-	whole := Snapshot{Version: SnapshotVersion}
-	for s := range d.Snapshots(maxSeconds) {
-		whole.At, whole.Subjects = s.At, append(whole.Subjects, s.Subjects...)
-	}
-	slices.SortFunc(whole.Subjects, func(x, y Saved) int {
-		return cmp.Or(cmp.Compare(x.Tenant, y.Tenant), cmp.Compare(x.Account, y.Account))
-	})
-	return whole
-}
-
-// Snapshots gives the same in pieces of at most so many subjects, in any order; one at least. Sessions go on between any few hundred accounts,
-// and meanwhile with each piece: it is not of one moment, and need not be.
-func (d *Detector) Snapshots(most int) iter.Seq[Snapshot] {
-	return func(yield func(Snapshot) bool) {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.time.turn()
-		w, s := walk{d: d}, Snapshot{Version: SnapshotVersion, At: d.time.now.Round(0)}
-		give := func() bool {
-			d.mu.Unlock()
-			more := yield(s)
-			d.mu.Lock()
-			d.time.turn()
-			s.At, s.Subjects = d.time.now.Round(0), nil
-			return more
-		}
-		for _, t := range d.tenants {
-			d.save(&s, &t.entry)
-			for _, e := range t.accounts {
-				if d.save(&s, e); len(s.Subjects) >= most && !give() {
-					return
-				}
-				w.step()
-			}
-			w.step()
-		}
-		give()
-	}
-}
-
-// SavedOf gives what is worth keeping of one subject, also where that is that nothing stands against it any more.
-func (d *Detector) SavedOf(s Subject) (Saved, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.time.turn()
-	e := d.find(s)
-	if e == nil {
-		return Saved{}, false
-	}
-	d.settle(e)
-	d.turnHour(e)
-	return d.saved(e), true
-}
-
-// save adds a subject that is worth it.
-func (d *Detector) save(s *Snapshot, e *entry) {
-	if e.gone || e.owner.gone {
-		return
-	}
-	d.settle(e)
-	d.turnHour(e)
-	if e.stands() || e.history != nil || e.usual[0].cases+e.usual[1].cases > 0 {
-		s.Subjects = append(s.Subjects, d.saved(e))
-	}
-}
-
 // stands reports whether something has been decided of a subject that lasts.
 func (e *entry) stands() bool {
 	return e.level > Normal || e.strikes > 0 || e.block != nil || e.exempt != nil
@@ -131,7 +71,7 @@ func (e *entry) stands() bool {
 
 func (d *Detector) saved(e *entry) Saved {
 	out := Saved{
-		Subject: e.Subject, Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell, Pardoned: e.pardoned,
+		Subject: e.Subject, Age: seconds(d.time.age), Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell, Pardoned: e.pardoned,
 		Block: e.block.saved(&d.time), Exempt: e.exempt.saved(&d.time), Known: seconds(d.time.age - e.born),
 	}
 	if e.stands() {
@@ -140,8 +80,15 @@ func (d *Detector) saved(e *entry) Saved {
 	if e.history != nil {
 		out.History = slices.Clone(e.history[:])
 	}
+	if out.Volume = d.volumeNow(e); out.History != nil || out.Volume > 0 {
+		out.Hour, out.Jumps = e.wallHour, e.jumps
+	}
 	for i := range e.usual {
 		out.Usual[i] = Learned{e.usual[i].bad, e.usual[i].cases}
+		out.Today[i] = Learned{e.usual[i].badToday, e.usual[i].casesToday}
+	}
+	if out.Today != [2]Learned{} {
+		out.Day = seconds(d.time.age - e.usualSince)
 	}
 	return out
 }
@@ -185,17 +132,23 @@ func (d *Detector) Restore(s Snapshot) error {
 			return fmt.Errorf("snapshot, subject %d (%s): %w", i, plain(s.Subjects[i].String()), err)
 		}
 	}
+	if s.Age < 0 || s.Age > maxSeconds {
+		return fmt.Errorf("snapshot: an age of %d seconds", s.Age)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
+	d.time.resume(time.Duration(s.Age)*time.Second, s.Jumps)
 	if away := d.time.now.Sub(s.At); away < -jump || away > historyHours*time.Hour {
 		d.time.doubt = d.time.age + doubtTime
+		d.time.jumps++
 	}
 	left := 0
 	for rank := range 3 {
 		for i := range s.Subjects {
-			if v := &s.Subjects[i]; v.rank() == rank && !d.restore(v) {
+			if v := &s.Subjects[i]; v.rank() == rank && !d.restore(v, &s) {
 				left++
+				d.lose(v.Subject)
 			}
 		}
 	}
@@ -221,13 +174,13 @@ func (v *Saved) ordered() bool { return v.Exempt != nil || v.Block != nil && !v.
 
 func (v *Saved) validate() error {
 	ok := v.Tenant != "" && v.Level < levels && v.Strikes >= 0 && v.Strikes <= 30
-	for _, n := range []int64{v.Since, v.Quiet, v.Known} {
+	for _, n := range []int64{v.Since, v.Quiet, v.Known, v.Age, v.Day} {
 		ok = ok && n >= 0 && n <= maxSeconds
 	}
 	for _, h := range []*SavedHand{v.Block, v.Exempt} {
 		ok = ok && (h == nil || h.Left >= 0 && h.Left <= maxSeconds)
 	}
-	for _, u := range v.Usual {
+	for _, u := range append(v.Usual[:], v.Today[:]...) {
 		bad, cases := float64(u.Bad), float64(u.Cases)
 		ok = ok && bad >= 0 && bad <= cases && cases <= math.MaxInt32
 	}
@@ -242,12 +195,13 @@ func (v *Saved) validate() error {
 
 const maxSeconds = 100 * 366 * 24 * 3600
 
-func (d *Detector) restore(v *Saved) bool {
+func (d *Detector) restore(v *Saved, of *Snapshot) bool {
 	e := d.entryFor(v.Subject, v.ordered())
 	if e == nil {
 		return false
 	}
-	age := d.time.age
+	e.stored = true
+	age := d.time.age - time.Duration(max(0, of.Age-v.Age))*time.Second // that the row is of
 	ago := func(s int64) time.Duration { return age - time.Duration(s)*time.Second }
 	e.level, e.signal, e.outcomes = v.Level, Signal(clean(string(v.Signal), 32)), v.Level > Slow || v.Outcomes && v.Level == Slow
 	e.strikes, e.fell, e.pardoned = uint8(v.Strikes), v.Fell, v.Pardoned
@@ -255,16 +209,47 @@ func (d *Detector) restore(v *Saved) bool {
 	e.block, e.exempt = v.Block.restored(age), v.Exempt.restored(age)
 	e.born = ago(v.Known)
 	e.last = v.Last.bounded()
-	if len(v.History) > 0 {
-		e.history = (*history)(slices.Clone(v.History))
-	}
+	e.spoiled = e.outcomes
+	d.restoreHistory(e, v, of)
 	for i, u := range v.Usual {
-		e.usual[i] = usual{bad: u.Bad, cases: u.Cases}
+		e.usual[i] = usual{bad: u.Bad, cases: u.Cases, badToday: v.Today[i].Bad, casesToday: v.Today[i].Cases}
 	}
+	e.usualSince = ago(v.Day)
 	d.allow(e)
 	e.recount()
 	d.place(e)
+	if !d.worth(e) {
+		d.mark(e) // its row is to go
+	}
 	return true
+}
+
+// restoreHistory takes over what was sent at which hour. Between the row and the snapshot nothing was, else there were a newer row.
+func (d *Detector) restoreHistory(e *entry, v *Saved, of *Snapshot) {
+	if len(v.History) > 0 {
+		e.history = (*history)(slices.Clone(v.History))
+	}
+	if v.Hour == 0 { // of a kanmon that did not say
+		return
+	}
+	if v.Hour == d.time.hour {
+		e.carried = v.Volume
+		return
+	}
+	if e.history == nil && v.Volume > 0 {
+		e.history = &history{}
+	}
+	if e.history == nil {
+		return
+	}
+	if !e.spoiled {
+		e.history[slotOf(v.Hour)] = v.Volume
+	}
+	if last := floorDiv(of.At.Unix(), 3600); v.Jumps == of.Jumps {
+		for h := max(v.Hour+1, last-historyHours+1); h <= last; h++ {
+			e.history[slotOf(h)] = 0
+		}
+	}
 }
 
 func (h *SavedHand) restored(age time.Duration) *hand {
@@ -273,7 +258,7 @@ func (h *SavedHand) restored(age time.Duration) *hand {
 	}
 	out := &hand{ByHand: ByHand{At: h.At, By: clean(h.By, 64), Why: clean(h.Why, maxName), Rule: h.byRule()}}
 	if h.Left > 0 {
-		out.ends = age + time.Duration(h.Left)*time.Second
+		out.ends = max(age+time.Duration(h.Left)*time.Second, 1) // 0 is no end
 	}
 	return out
 }

@@ -32,6 +32,12 @@ func (t *timeline) start() {
 	t.hour = floorDiv(t.now.Unix(), 3600)
 }
 
+// resume goes on where a process before this one has ended.
+func (t *timeline) resume(age time.Duration, jumps uint32) {
+	t.age, t.jumps = max(t.age, age), t.jumps+jumps
+	t.minute = int32((t.age + t.skipped) / time.Minute)
+}
+
 // turn reads the clock. Its monotonic reading, where it has one, hides every jump of the wall clock from age and minute.
 func (t *timeline) turn() {
 	now := t.clock()

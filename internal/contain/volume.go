@@ -11,6 +11,7 @@ type volume struct {
 	wallHour  int64
 	jumps     uint32
 	seen      sketch
+	carried   uint8  // what a process before this one had of it, as in the history; whom that reached it does not say
 	policy    uint32 // the Detector's when the allowance was computed
 	distinct  float64
 	allowance float64
@@ -64,7 +65,10 @@ func (h *history) around(hour int64) uint8 {
 // reach counts a recipient as volume, and slows a subject that has more than its allowance.
 func (d *Detector) reach(e *entry, hash uint64) {
 	if e.seen.add(mix(hash, d.seed)) {
-		e.distinct = e.seen.estimate()
+		was := d.volumeNow(e)
+		if e.distinct = e.seen.estimate(); d.volumeNow(e) != was {
+			d.mark(e)
+		}
 	}
 	if e.distinct <= e.allowance {
 		return
@@ -88,12 +92,14 @@ func (d *Detector) turnHour(e *entry) {
 		}
 		return
 	}
-	if e.history == nil && e.distinct > d.cold(e)/4 {
+	volume := d.volumeNow(e)
+	if e.history == nil && volume > 0 {
 		e.history = &history{}
 	}
 	if e.history != nil {
+		d.mark(e)
 		if !e.spoiled {
-			e.history[slotOf(e.wallHour)] = encodeVolume(e.distinct)
+			e.history[slotOf(e.wallHour)] = volume
 		}
 		if e.jumps == jumps { // else nobody knows what was in between
 			for h := max(e.wallHour+1, hour-historyHours); h < hour; h++ {
@@ -107,8 +113,16 @@ func (d *Detector) turnHour(e *entry) {
 	d.allow(e)
 }
 
+// volumeNow gives what history would have of this hour if it were over; 0 where it is not learnt.
+func (d *Detector) volumeNow(e *entry) uint8 {
+	if e.history == nil && e.distinct <= d.cold(e)/4 && e.carried == 0 || e.spoiled {
+		return 0
+	}
+	return max(encodeVolume(e.distinct), e.carried)
+}
+
 // recountVolume begins the count of the hour anew.
-func (e *entry) recountVolume() { e.seen, e.distinct, e.loud = sketch{}, 0, false }
+func (e *entry) recountVolume() { e.seen, e.distinct, e.loud, e.carried = sketch{}, 0, false, 0 }
 
 // cold is what is allowed to those without history.
 func (d *Detector) cold(e *entry) float64 {

@@ -47,15 +47,19 @@ func (d *Detector) standing(do func(*entry)) {
 }
 
 // each does something with each account of a tenant; "" is all of them.
-func (d *Detector) each(tenant string, do func(*entry)) {
+func (d *Detector) each(name string, do func(*entry)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
-	w := walk{d: d}
-	for name, t := range d.tenants {
-		if tenant != "" && name != tenant {
-			continue
+	w, of := walk{d: d}, d.tenants
+	if name != "" {
+		of = map[string]*tenant{}
+		if t := d.tenant(name); t != nil {
+			of[name] = t
 		}
+	}
+	for _, t := range of {
+		w.step()
 		for _, a := range t.accounts {
 			if !a.gone && !t.gone {
 				do(a)

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +10,7 @@ import (
 	"kanmon/internal/egress"
 	"kanmon/internal/keep"
 	"kanmon/internal/provider"
+	"kanmon/internal/store"
 )
 
 // learnt is what kanmon has learnt of destinations. It outlives reloads; what is lost with it costs a detour or a delay, so that it
@@ -22,8 +22,8 @@ type learnt struct {
 	forecast  *egress.Forecast                      // where an MSA's next mail will leave from; of this process alone
 }
 
-// openLearnt reads what the database has; without one nothing survives the process.
-func openLearnt(db *sql.DB, log *slog.Logger, clock func() time.Time) (*learnt, error) {
+// openLearnt reads what the file has; without one nothing survives the process.
+func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*learnt, error) {
 	addresses := keep.Options[netip.Addr, provider.MX]{
 		Most: provider.MostKnown, Life: provider.KnownFor, Log: log, Clock: clock,
 		Encode: func(addr netip.Addr, mx provider.MX) (string, string) {
@@ -46,14 +46,14 @@ func openLearnt(db *sql.DB, log *slog.Logger, clock func() time.Time) (*learnt, 
 	pins := pinOptions(log)
 	pins.Clock = clock
 	var err error
-	if db != nil {
-		if addresses.Store, err = keep.NewTable(db, "learnt_address", 1); err != nil {
+	if file != nil {
+		if addresses.Store, err = keep.NewTable(file, "learnt_address", 1); err != nil {
 			return nil, err
 		}
-		if mxs.Store, err = keep.NewTable(db, "learnt_mx", 1); err != nil {
+		if mxs.Store, err = keep.NewTable(file, "learnt_mx", 1); err != nil {
 			return nil, err
 		}
-		if pins.Store, err = keep.NewTable(db, "learnt_pin", 1); err != nil {
+		if pins.Store, err = keep.NewTable(file, "learnt_pin", 1); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +69,7 @@ func openLearnt(db *sql.DB, log *slog.Logger, clock func() time.Time) (*learnt, 
 	return l, nil
 }
 
-// close writes what has not been written. The database stays open.
+// close writes what has not been written. The file stays open.
 func (l *learnt) close() error {
 	return errors.Join(l.addresses.Close(), l.mxs.Close(), l.pins.Close())
 }

@@ -75,7 +75,7 @@ func (s *site) restart(doc string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	learnt, err := openLearnt(store.DB(), nil, now)
+	learnt, err := openLearnt(store.File(), nil, now)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package daemon
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"net"
@@ -19,6 +18,7 @@ import (
 	"kanmon/internal/policy"
 	"kanmon/internal/provider"
 	"kanmon/internal/standing"
+	"kanmon/internal/store"
 	"kanmon/internal/witness"
 )
 
@@ -57,12 +57,12 @@ func (d *Daemon) openBook() error {
 }
 
 // openLearnt opens what kanmon has learnt of destinations; it outlives reloads, too.
-func (d *Daemon) openLearnt(store *standing.SQLite) (err error) {
-	var db *sql.DB
-	if store != nil {
-		db = store.DB()
+func (d *Daemon) openLearnt(book *standing.SQLite) (err error) {
+	var file *store.File
+	if book != nil {
+		file = book.File()
 	}
-	if d.learnt, err = openLearnt(db, d.log, nil); err != nil {
+	if d.learnt, err = openLearnt(file, d.log, nil); err != nil {
 		return fmt.Errorf("standing.file: %w", err)
 	}
 	d.onStop("what was learnt", func(context.Context) error { return d.learnt.close() })

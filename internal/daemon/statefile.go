@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"kanmon/internal/backup"
-	"kanmon/internal/keep"
 	"kanmon/internal/policy"
 	"kanmon/internal/standing"
+	"kanmon/internal/store"
 )
 
 // Schemas are the versions of what a database of state can have, by the parts that share it.
@@ -37,8 +37,8 @@ func (d *Daemon) lockState(path string) error {
 	if leads, err := filepath.EvalSymlinks(path); err == nil { // the configuration may name a link: to another disk
 		file = leads
 	}
-	f, err := keep.Lock(file)
-	if errors.Is(err, keep.ErrInUse) {
+	f, err := store.Lock(file)
+	if errors.Is(err, store.ErrInUse) {
 		return fmt.Errorf("%w: stop that one first, or give this one a file of its own", err)
 	}
 	if err != nil {
@@ -73,7 +73,7 @@ const copyTime = time.Minute
 func (d *Daemon) copyBeforeUpgrade(path string) {
 	ctx, cancel := context.WithTimeout(context.Background(), copyTime)
 	defer cancel()
-	have, err := backup.Schemas(ctx, path)
+	have, err := store.Versions(ctx, path)
 	if err != nil {
 		return // whoever opens it says what is wrong
 	}

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/keep"
+	"kanmon/internal/store"
 )
 
 // law: I21
@@ -33,7 +33,7 @@ func TestStateFileBelongsToOneProcess(t *testing.T) {
 			for _, name := range []string{file, alias} {
 				w := newWorld(t, listenTable+fmt.Sprintf("[%s]\nfile = '%s'\n", key, name))
 				err := w.daemon.Start(t.Context())
-				if !errors.Is(err, keep.ErrInUse) || !strings.Contains(err.Error(), key+".file "+name) || !strings.Contains(err.Error(), fmt.Sprint("process ", first.Process.Pid)) {
+				if !errors.Is(err, store.ErrInUse) || !strings.Contains(err.Error(), key+".file "+name) || !strings.Contains(err.Error(), fmt.Sprint("process ", first.Process.Pid)) {
 					t.Errorf("Start = %v, want process %d named", err, first.Process.Pid)
 				}
 			}
@@ -52,7 +52,7 @@ func TestStateFileOfBothParts(t *testing.T) {
 	w := newWorld(t, tables)
 	w.start()
 	second := w.newDaemon(w.parse(tables))
-	if err := second.Start(t.Context()); !errors.Is(err, keep.ErrInUse) {
+	if err := second.Start(t.Context()); !errors.Is(err, store.ErrInUse) {
 		t.Errorf("a second daemon: Start = %v", err)
 	}
 	w.stop()
@@ -152,7 +152,7 @@ func TestStateFileOfWhatIsGivenUpStaysLocked(t *testing.T) {
 				t.Errorf("hangs %t: %v", hangs, err)
 			}
 			next := New(nil, nil)
-			if err := next.lockState(path); errors.Is(err, keep.ErrInUse) != hangs {
+			if err := next.lockState(path); errors.Is(err, store.ErrInUse) != hangs {
 				t.Errorf("hangs %t: the next one: %v", hangs, err)
 			}
 			close(ends)

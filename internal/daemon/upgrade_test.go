@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/backup"
+	"kanmon/internal/store"
 )
 
 // change changes a database that no kanmon has open.
@@ -29,10 +29,11 @@ func change(t *testing.T, path string, all ...string) {
 	}
 }
 
-// toSchema2 makes of a database of senders what the kanmon before schema 3 wrote.
-var toSchema2 = []string{
-	"DROP INDEX policy_audit_of_ip", "ALTER TABLE policy_audit DROP COLUMN ip", "ALTER TABLE policy_audit DROP COLUMN provider",
-	"DELETE FROM policy_schema WHERE version = 3",
+// toSchema3 makes of a database of senders what the kanmon before schema 4 wrote.
+var toSchema3 = []string{
+	"INSERT INTO policy_order (said) SELECT json_object('sender', json(state)) FROM policy_sender",
+	"DROP TABLE policy_sender", "DROP TABLE policy_clock", "DROP TABLE policy_debt", "DROP TABLE policy_given", "DROP TABLE policy_mark",
+	"DELETE FROM policy_schema WHERE version = 4",
 }
 
 // A kanmon that is newer than the database changes it, and keeps it beside as it was: with that, the older one goes on. What was kept holds in
@@ -46,7 +47,7 @@ func TestAnUpgradeKeepsWhatTheOlderKanmonReads(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.stop()
-	change(t, file, toSchema2...)
+	change(t, file, toSchema3...)
 	w, c = withSocket(t, customersIn(file))
 	x, err := c.Sender(t.Context(), admin.Subject{Tenant: "acme"})
 	if err != nil || !x.Blocked {
@@ -56,8 +57,8 @@ func TestAnUpgradeKeepsWhatTheOlderKanmonReads(t *testing.T) {
 		t.Errorf("the audit: %+v, %v", all, err)
 	}
 	w.stop()
-	for path, want := range map[string]int{file: 3, file + ".before-policy-3": 2} {
-		if have, err := backup.Schemas(t.Context(), path); err != nil || have["policy"] != want {
+	for path, want := range map[string]int{file: 4, file + ".before-policy-4": 3} {
+		if have, err := store.Versions(t.Context(), path); err != nil || have["policy"] != want {
 			t.Errorf("%s: %v, %v, want schema %d", path, have, err, want)
 		}
 	}
@@ -66,11 +67,11 @@ func TestAnUpgradeKeepsWhatTheOlderKanmonReads(t *testing.T) {
 // A copy from before an upgrade that has ended half way is not taken for one: what bears its name is whole, and only kanmon's own can read it.
 func TestTheCopyBeforeAnUpgradeIsWholeOrNotThere(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "senders.db")
-	kept := file + ".before-policy-3"
+	kept := file + ".before-policy-4"
 	w := newWorld(t, customersIn(file))
 	w.start()
 	w.stop()
-	change(t, file, append(toSchema2, "CREATE TABLE padding (text TEXT)", "INSERT INTO padding VALUES (hex(zeroblob(1000000)))")...)
+	change(t, file, append(toSchema3, "CREATE TABLE padding (text TEXT)", "INSERT INTO padding VALUES (hex(zeroblob(1000000)))")...)
 	whole, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -92,8 +93,8 @@ func TestTheCopyBeforeAnUpgradeIsWholeOrNotThere(t *testing.T) {
 	w = newWorld(t, customersIn(file))
 	w.start()
 	w.stop()
-	if have, err := backup.Schemas(t.Context(), kept); err != nil || have["policy"] != 2 {
-		t.Errorf("kept: %v, %v, want schema 2", have, err)
+	if have, err := store.Versions(t.Context(), kept); err != nil || have["policy"] != 3 {
+		t.Errorf("kept: %v, %v, want schema 3", have, err)
 	}
 	if info, err := os.Stat(kept); err != nil || info.Mode().Perm() != 0o640 {
 		t.Errorf("kept: %v, %v, want mode 0640", info, err)
@@ -131,7 +132,7 @@ func TestAnOlderKanmonLeavesTheDatabaseAlone(t *testing.T) {
 			t.Errorf("%s: the path is named %d times: %v", key, n, err)
 		}
 		change(t, file, "PRAGMA journal_mode(DELETE)")
-		have, err := backup.Schemas(t.Context(), file)
+		have, err := store.Versions(t.Context(), file)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -7,9 +7,9 @@
 //
 // Normal use:
 //
-//  1. [NewTable] on an open database, if entries are to survive; [New] reads what it has.
+//  1. [NewTable] on an open file (package store), if entries are to survive; [New] reads what it has.
 //  2. [Memory.Get], [Memory.Put] or [Memory.PutOf], [Memory.Drop]: none waits for the disk, and Get does not allocate.
-//  3. [Memory.Close] writes what has not been written; then close the database.
+//  3. [Memory.Close] writes what has not been written; then close the file.
 //
 // What waits for a store that takes nothing is bounded, however much is put meanwhile.
 //

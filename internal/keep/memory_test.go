@@ -1,7 +1,6 @@
 package keep
 
 import (
-	"database/sql"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -11,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
+	"kanmon/internal/store"
 )
 
 // A rig is a memory of texts and numbers, owned by who stands before the slash, with a clock of its own.
@@ -41,9 +40,9 @@ func (r *rig) open(t *testing.T) *Memory[string, int] {
 	return m
 }
 
-func database(t *testing.T, path string) *sql.DB {
+func database(t *testing.T, path string) *store.File {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+path)
+	db, err := store.Open(path, time.Second, store.Schema{Part: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}

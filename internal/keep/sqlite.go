@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"kanmon/internal/store"
 )
 
 // A Row is an entry as a store has it.
@@ -24,9 +26,9 @@ type Store interface {
 	String() string
 }
 
-// A Table is a [Store] in a table of an SQLite database.
+// A Table is a [Store] in a table of a file.
 type Table struct {
-	db   *sql.DB
+	db   *store.File
 	name string
 }
 
@@ -38,7 +40,7 @@ const (
 
 // NewTable makes the table if there is none. The form of its rows is part of its name: what another kanmon has written in another
 // form is not read, and not lost.
-func NewTable(db *sql.DB, name string, version int) (*Table, error) {
+func NewTable(db *store.File, name string, version int) (*Table, error) {
 	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz_") != "" {
 		return nil, fmt.Errorf("%q: %w", name, ErrName)
 	}
@@ -92,21 +94,21 @@ func (t *Table) Load() (rows []Row, ignored int, err error) {
 func (t *Table) Save(changed []Row) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTime)
 	defer cancel()
-	tx, err := t.db.BeginTx(ctx, nil)
-	if err != nil {
+	return t.db.Within(ctx, func(tx *sql.Tx) error {
+		for i := range changed {
+			if err := t.save(ctx, tx, &changed[i]); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func (t *Table) save(ctx context.Context, tx *sql.Tx, r *Row) error {
+	if r.Gone {
+		_, err := tx.ExecContext(ctx, "DELETE FROM "+t.name+" WHERE key = ?", r.Key)
 		return err
 	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	for i := range changed {
-		r := &changed[i]
-		if r.Gone {
-			_, err = tx.ExecContext(ctx, "DELETE FROM "+t.name+" WHERE key = ?", r.Key)
-		} else {
-			_, err = tx.ExecContext(ctx, "INSERT OR REPLACE INTO "+t.name+" VALUES (?, ?, ?)", r.Key, r.Value, r.Put.UnixMilli())
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
+	_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO "+t.name+" VALUES (?, ?, ?)", r.Key, r.Value, r.Put.UnixMilli())
+	return err
 }

@@ -9,7 +9,7 @@
 //  3. Before a command is forwarded, [Memory.Take] with all limits that apply to it. Take adds to a [Ticket]: the session
 //     has one for its place among the sessions, each transaction has one.
 //  4. [Memory.Settle] when the transaction or the session is over, however it ended. What it comes to is in [Limiter].
-//  5. Now and then, and at the end, [Memory.Snapshot]. Operators use [Memory.Explain], metrics [Memory.Stats].
+//  5. Now and then, and at the end, what [Memory.Changed] gives is kept. Operators use [Memory.Explain], metrics [Memory.Stats].
 //
 // # Rates
 //

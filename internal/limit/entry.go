@@ -34,6 +34,8 @@ type entry struct {
 	pins  int32 // tickets that have it: it must not be forgotten
 	held  int32 // sessions
 	share int32 // of a member: sessions that it took from the reserve
+	dirty bool  // what is owed has changed, otherwise than by time
+	kept  bool  // somebody may have written what is owed
 	pool  *pool // of a fair limit's subject
 }
 
@@ -48,7 +50,7 @@ func (e *entry) used(now int64) int64 {
 }
 
 // forgive takes debt away. Charges that are out may be part of it: what is gone is not given back again.
-func (e *entry) forgive(now, most int64) { e.free = min(e.free, now+most) }
+func (e *entry) forgive(now, most int64) { e.free, e.dirty = min(e.free, now+most), true }
 
 // idle says that nothing is lost with it.
 func (e *entry) idle(now int64) bool {
@@ -75,7 +77,7 @@ type shard struct {
 	strangers map[name]*entry // by limit
 	forgotten int64
 	shared    int64
-	_         [24]byte // to a cache line of its own
+	lost      []Debt // that were forgotten, and somebody may have written: they are not owed any more
 }
 
 const (
@@ -112,7 +114,7 @@ func (e *entry) follow(l *Limit, now int64) {
 	if l.rule.Measure == Octets {
 		most = l.farthest()
 	}
-	e.free = now + int64(min(float64(e.debt(now))*ratio, float64(most)))
+	e.free, e.dirty = now+int64(min(float64(e.debt(now))*ratio, float64(most))), true
 }
 
 // stranger finds the one counter of all subjects that there is no place for. It is of the same rule: neither is the limit
@@ -157,6 +159,9 @@ func (s *shard) room(now int64) bool {
 		return true
 	}
 	if lightest < mostLost {
+		if e := s.entries[least]; e.kept && len(s.lost) < s.most {
+			s.lost = append(s.lost, e.owed(least, 0, time.Time{}))
+		}
 		delete(s.entries, least)
 		s.forgotten++
 	}

@@ -25,6 +25,15 @@ func newRigAt(t testing.TB, maxKeys int, at time.Time) *rig {
 	return r
 }
 
+// snapshot is what a store has that has heard of all changes.
+func (r *rig) snapshot() Snapshot {
+	s := Snapshot{Version: SnapshotVersion}
+	for part := range Parts {
+		s.Debts = r.Changed(s.Debts, part)
+	}
+	return s
+}
+
 func (r *rig) clock() time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

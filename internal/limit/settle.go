@@ -14,7 +14,7 @@ const mostUnits = mostAmount
 
 func (e *entry) charge(now, units int64) charge {
 	units = min(units, mostUnits)
-	e.free = max(e.free, now) + e.limit.cost(units)
+	e.free, e.dirty = max(e.free, now)+e.limit.cost(units), true
 	e.taken += units
 	return charge{entry: e, units: units, upTo: e.taken}
 }
@@ -45,7 +45,7 @@ func (c *charge) giveBack(now, units int64) {
 	e := c.entry
 	owed := e.free - now - e.limit.cost(e.taken-c.upTo) // up to the end of the charge
 	if rest := min(e.limit.cost(min(units, c.units)), owed); rest > 0 {
-		e.free -= rest
+		e.free, e.dirty = e.free-rest, true
 	}
 }
 

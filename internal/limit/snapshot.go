@@ -12,7 +12,7 @@ const SnapshotVersion = 1
 // begin anew.
 type Snapshot struct {
 	Version int       `json:"version"`
-	Taken   time.Time `json:"taken"` // by the wall clock
+	Taken   time.Time `json:"taken"` // by the wall clock; of debts that do not say
 	Debts   []Debt    `json:"debts"`
 }
 
@@ -22,30 +22,80 @@ type Debt struct {
 	Measure string        `json:"measure"`
 	Of      string        `json:"of"`
 	To      string        `json:"to,omitempty"`
-	Owes    time.Duration `json:"owes_ns"` // until all is free
+	Owes    time.Duration `json:"owes_ns"` // until all is free; 0: it is
+	Taken   time.Time     `json:"taken,omitzero"`
 }
 
-// Snapshot gives the debts. It locks a part of the subjects at a time: it is not of one moment, and need not be.
-func (m *Memory) Snapshot() Snapshot {
-	out := Snapshot{Version: SnapshotVersion, Taken: m.time.clock().Round(0).UTC()}
-	for i := range m.shards {
-		out.Debts = m.shards[i].debts(out.Debts, m.time)
-	}
-	return out
-}
+// Parts is how many parts [Memory.Changed] gives the debts in.
+const Parts = shards
 
-func (s *shard) debts(to []Debt, t *timeline) []Debt {
+// Changed adds the debts of a part that have changed since they were last given, otherwise than by time; the first time all that there are. What
+// could not be kept goes to [Memory.PutBack]. A part's subjects are locked meanwhile.
+func (m *Memory) Changed(to []Debt, part int) []Debt {
+	s := &m.shards[part]
+	taken := m.time.clock().Round(0).UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := t.read()
+	now := m.time.read()
+	for _, d := range s.lost {
+		if e := s.entries[d.key()]; e != nil { // it is known again
+			e.dirty, e.kept = true, true
+		} else {
+			to = append(to, d)
+		}
+	}
+	s.lost = nil
 	for k, e := range s.entries {
-		if k.limit != e.limit.id || e.debt(now) == 0 { // a share, or free
+		if !e.dirty || k.limit != e.limit.id { // a share
 			continue
 		}
-		r := &e.limit.rule
-		to = append(to, Debt{Limit: r.Name, Measure: r.Measure.String(), Of: k.of, To: k.to, Owes: time.Duration(e.debt(now))})
+		e.dirty = false
+		debt := e.debt(now)
+		if debt == 0 && !e.kept {
+			continue
+		}
+		e.kept = debt > 0
+		to = append(to, e.owed(k, debt, taken))
 	}
 	return to
+}
+
+// ChangedOf adds what is owed of one want, whether that has changed or not.
+func (m *Memory) ChangedOf(to []Debt, w Want) []Debt {
+	s := &m.shards[m.place(w.Subject)]
+	taken := m.time.clock().Round(0).UTC()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := m.time.read()
+	e, debt := s.entries[w.key()], int64(0)
+	if e == nil {
+		e = &entry{limit: w.Limit}
+	} else {
+		debt = e.debt(now)
+		e.dirty, e.kept = false, debt > 0
+	}
+	return append(to, e.owed(w.key(), debt, taken))
+}
+
+func (e *entry) owed(k key, debt int64, taken time.Time) Debt {
+	r := &e.limit.rule
+	return Debt{Limit: r.Name, Measure: r.Measure.String(), Of: k.of, To: k.to, Owes: time.Duration(debt), Taken: taken}
+}
+
+func (d *Debt) key() key { return key{counterID(d.Measure, d.Limit), d.Of, d.To, ""} }
+
+// PutBack takes back debts that were not kept: they are still to be.
+func (m *Memory) PutBack(debts []Debt) {
+	for _, d := range debts {
+		s := &m.shards[m.place(Subject{d.Of, d.To})]
+		s.mu.Lock()
+		if e := s.entries[d.key()]; e != nil {
+			e.dirty, e.kept = true, true
+		} else if d.Owes == 0 && len(s.lost) < s.most {
+			s.lost = append(s.lost, d)
+		}
+		s.mu.Unlock()
+	}
 }
 
 // Restore takes over the debts of a Snapshot, less the time that the wall clock says has passed: none if it says less than
@@ -59,9 +109,13 @@ func (m *Memory) Restore(s Snapshot, limits []*Limit) (int, error) {
 	for _, l := range limits {
 		known[l.id] = l
 	}
-	passed := max(0, m.time.clock().Round(0).Sub(s.Taken))
+	now := m.time.clock().Round(0)
 	count := 0
 	for _, d := range s.Debts {
+		if d.Taken.IsZero() {
+			d.Taken = s.Taken
+		}
+		passed := max(0, now.Sub(d.Taken))
 		l := known[counterID(d.Measure, d.Limit)]
 		if l == nil || l.rule.Measure == Sessions || d.Owes <= passed {
 			continue
@@ -84,6 +138,7 @@ func (m *Memory) owe(w Want, debt time.Duration) bool {
 		return false
 	}
 	e.free = max(e.free, now+min(int64(debt), w.Limit.farthest()))
+	e.kept = true
 	e.pins--
 	return true
 }

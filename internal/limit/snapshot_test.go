@@ -17,7 +17,7 @@ func TestRestore(t *testing.T) {
 		r.taken(want(l, "alice", 8), of(fair, "acme"))
 		r.Settle(r.taken(want(l, "bob", 8)), false, 0)
 		r.taken(of(places(t, 5, true), "acme"))
-		text, err := json.Marshal(r.Snapshot())
+		text, err := json.Marshal(r.snapshot())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,9 +2,9 @@ package policy
 
 import (
 	"context"
-	"fmt"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/limit"
 )
 
 // What is kept of an order is how its subject stands when it is written, not when it was given. Several people, and limits that block, may
@@ -14,50 +14,48 @@ import (
 // A due change is to be written, with the order that says how its subject stands then.
 type due struct {
 	Change
-	order func() Order // nil: it is kept elsewhere
+	order func(*Part) // adds it; nil: it is kept elsewhere
 }
 
-// keepOnce has the store keep changes, if no other process has the file. Nobody else writes how anything stands between the reading and the
-// writing: what was written last was read last.
+// keepOnce has the store keep changes, if no other process has the file.
 func (p *Policy) keepOnce(ctx context.Context, all []due) error {
-	select {
-	case p.keeping <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("others are being written: %w", ctx.Err())
-	}
-	defer func() { <-p.keeping }()
-	changes, orders := make([]Change, len(all)), make([]Order, 0, len(all))
+	changes := make([]Change, len(all))
 	for i := range all {
-		if changes[i] = all[i].Change; all[i].order != nil {
-			orders = append(orders, all[i].order())
-		}
+		changes[i] = all[i].Change
 	}
-	return p.store.Keep(ctx, changes, orders)
+	return p.write(ctx, changes, func(part *Part) bool {
+		for i := range all {
+			if all[i].order != nil {
+				all[i].order(part)
+			}
+		}
+		return true
+	})
 }
 
-// senderNow tells how a sender stands.
-func (p *Policy) senderNow(s contain.Subject) func() Order {
+// senderNow tells how a sender stands, and what it owes of limits that block: a person who lets it go has that forgotten.
+func (p *Policy) senderNow(s contain.Subject) func(*Part) {
 	s = p.detector.Explain(s).Subject // as it is kept: fit to be shown
-	return func() Order {
-		saved, known := p.detector.SavedOf(s)
-		if !known { // it has made room since: nothing stands against it, whatever the file says
-			saved = contain.Saved{Subject: s}
-		}
-		return Order{Sender: &saved}
+	return func(part *Part) {
+		p.detector.ChangedOf(&part.Senders, s)
+		p.blocking(s, func(w limit.Want) { part.Debts = p.limiter.ChangedOf(part.Debts, w) })
 	}
 }
 
 // amountNow tells which amount of a limit a person has set.
-func (p *Policy) amountNow(of override) func() Order {
-	return func() Order { return Order{Given: &Given{of.Subject, of.limit, (*p.given.Load())[of]}} }
+func (p *Policy) amountNow(of override) func(*Part) {
+	return func(part *Part) {
+		part.Given = append(part.Given, Given{of.Subject, of.limit, (*p.given.Load())[of]})
+	}
 }
 
 // markNow tells what a person has said that a subject is.
-func (p *Policy) markNow(s contain.Subject) func() Order {
-	return func() Order {
+func (p *Policy) markNow(s contain.Subject) func(*Part) {
+	return func(part *Part) {
 		if m, found := (*p.marked.Load())[s]; found {
-			return Order{Mark: &m}
+			part.Marks = append(part.Marks, m)
+		} else {
+			part.Unmarked = append(part.Unmarked, s)
 		}
-		return Order{Unmarked: &s}
 	}
 }

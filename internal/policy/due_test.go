@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	file "kanmon/internal/store"
 )
 
 // firstFails is a Store whose first order comes to nothing, when it is let go.
@@ -24,13 +25,13 @@ func newFirstFails(with error) *firstFails {
 	return &firstFails{with: with, asked: make(chan struct{}), letGo: make(chan struct{})}
 }
 
-func (s *firstFails) Keep(ctx context.Context, changes []Change, orders []Order) error {
+func (s *firstFails) Keep(ctx context.Context, changes []Change, part *Part) error {
 	if s.failed.CompareAndSwap(false, true) {
 		close(s.asked)
 		<-s.letGo
 		return s.with
 	}
-	return s.memory.Keep(ctx, changes, orders)
+	return s.memory.Keep(ctx, changes, part)
 }
 
 // standsAs tells how bob stands in all that people can order.
@@ -85,7 +86,7 @@ func TestTheLastWordIsKept(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				store := newFirstFails(ErrBusy)
+				store := newFirstFails(file.ErrBusy)
 				p, err := New(Options{Settings: blocking(), Store: store})
 				if err != nil {
 					t.Fatal(err)
@@ -149,13 +150,13 @@ func TestAForgottenSenderIsNotBlockedAgain(t *testing.T) {
 	store := &memory{}
 	r := newRig(t, blocking(), store)
 	blocked := contain.Saved{Subject: bob, Level: contain.Normal, Block: &contain.SavedHand{ByHand: contain.ByHand{By: "limit rcpts", Rule: true}}}
-	if err := store.Keep(t.Context(), nil, []Order{{Sender: &blocked}}); err != nil {
+	if err := saved(store, State{Containment: contain.Snapshot{Version: contain.SnapshotVersion, Subjects: []contain.Saved{blocked}}}); err != nil {
 		t.Fatal(err)
 	}
 	if err := r.keep(t.Context(), []due{{Change{Subject: bob, Did: "unblock"}, r.senderNow(bob)}}); err != nil {
 		t.Fatal(err)
 	}
-	if s, _, _ := store.Load(); len(s.Containment.Subjects) != 1 || s.Containment.Subjects[0].Block != nil {
+	if s, _, _ := store.Load(); len(s.Containment.Subjects) != 0 {
 		t.Errorf("%+v", s.Containment.Subjects)
 	}
 }

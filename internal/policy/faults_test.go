@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -334,17 +333,17 @@ func TestNamedAccountIsNotDiverted(t *testing.T) {
 	v.Close()
 }
 
-// flaky is a Store that fails to save a number of times.
+// flaky is a Store that fails a number of times.
 type flaky struct {
 	memory
 	failures int
 }
 
-func (f *flaky) Save(ctx context.Context, pieces iter.Seq[State]) error {
+func (f *flaky) Keep(ctx context.Context, changes []Change, part *Part) error {
 	if f.failures--; f.failures >= 0 {
 		return errors.New("disk I/O error")
 	}
-	return f.memory.Save(ctx, pieces)
+	return f.memory.Keep(ctx, changes, part)
 }
 
 // A decision that could not be saved, because somebody copies the file, is saved soon after, not with the counts.

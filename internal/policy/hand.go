@@ -59,14 +59,17 @@ func (p *Policy) Unblock(s contain.Subject, by, why string) error {
 }
 
 // forgetBlocking frees what a sender has used of limits that block: its next mail would only be blocked again.
-func (p *Policy) forgetBlocking(s contain.Subject) {
+func (p *Policy) forgetBlocking(s contain.Subject) { p.blocking(s, p.limiter.Forget) }
+
+// blocking does something with each counter of a sender alone by which a limit may block it.
+func (p *Policy) blocking(s contain.Subject, do func(limit.Want)) {
 	p.countedBy(s, func(l *Limit, w limit.Want) {
 		if l.Action != Block {
 			return
 		}
-		p.limiter.Forget(w)
+		do(w)
 		if w.Limit = p.settings.Load().attemptsOf(w.Limit); w.Limit != nil {
-			p.limiter.Forget(w)
+			do(w)
 		}
 	})
 }

@@ -234,7 +234,7 @@ var month = func() func(t *testing.T) *State {
 				r.detector.Tick()
 				r.pass(30 * time.Minute)
 			}
-			if err := r.save(t.Context()); err != nil {
+			if err := r.saveAll(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			state = kept.state

@@ -233,9 +233,9 @@ func TestKeptNamesAreBroughtIntoForm(t *testing.T) {
 			old("bob@acme.example", contain.Slow, false), old("bob+1@acme.example", contain.Normal, true), old("bob+2@acme.example", contain.Stop, false),
 			old("eve@acme.example.", contain.Divert, false), old("<>", contain.Slow, false), old("", contain.Slow, false), old("alice", contain.Slow, false),
 		}},
-		Limits: limit.Snapshot{Version: limit.SnapshotVersion, Taken: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC), Debts: []limit.Debt{
-			{Limit: "hour", Measure: "messages", Of: "carol+x@acme.example", To: "acme", Owes: 50 * time.Minute},
-		}},
+		Limits: limit.Snapshot{Version: limit.SnapshotVersion, Debts: []limit.Debt{{
+			Limit: "hour", Measure: "messages", Of: "carol+x@acme.example", To: "acme", Owes: 50 * time.Minute, Taken: time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC),
+		}}},
 		Given: []Given{{Subject: contain.Subject{Tenant: "acme", Account: `"dave"@acme.example`}, Limit: "hour", Amount: 77}},
 	}); err != nil {
 		t.Fatal(err)
@@ -256,6 +256,19 @@ func TestKeptNamesAreBroughtIntoForm(t *testing.T) {
 	}
 	if amount := r.Usages(contain.Subject{Tenant: "acme", Account: "dave@acme.example"})[0].Rule.Amount; amount != 77 {
 		t.Errorf("dave has %d", amount)
+	}
+	// By their old names they would come back with the next start, whatever people say meanwhile.
+	s, _, err := store.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range s.Containment.Subjects {
+		if one.Subject != r.Normal(one.Subject) {
+			t.Errorf("%v is kept still", one.Subject)
+		}
+	}
+	if len(s.Containment.Subjects) != 5 || len(s.Given) != 1 || s.Given[0].Account != "dave@acme.example" {
+		t.Errorf("%d senders are kept, and %+v", len(s.Containment.Subjects), s.Given)
 	}
 }
 

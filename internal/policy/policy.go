@@ -87,7 +87,8 @@ type Policy struct {
 	held map[heldFor]int // sessions that are being delayed
 
 	store   Store
-	keeping chan struct{} // has one in it while somebody writes to the store how subjects stand
+	keeping chan struct{} // has one in it while somebody writes to the store how subjects stand; saved is his
+	saved   time.Time     // when something was last kept beside orders
 	pending chan due      // what sessions have led to, for the audit
 	unkept  []due         // of them: taken out, and not kept yet; the loop's, and after it Close's
 	teller  *teller
@@ -123,9 +124,10 @@ func New(o Options) (*Policy, error) {
 	p.limiter = limit.New(limit.Options{Clock: p.clock})
 	p.retries = newRetries(p.clock())
 	var err error
-	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy, Decided: p.tellContained}); err != nil {
+	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy, Kept: o.Store != nil, Decided: p.tellContained}); err != nil {
 		return nil, fmt.Errorf("containment: %w", err)
 	}
+	p.detector.Grow(len(o.Tenants))
 	debts, err := p.load(&o.Settings)
 	if err != nil {
 		return nil, err
@@ -172,6 +174,7 @@ func (p *Policy) Configure(s Settings) error {
 	if err := p.detector.Configure(containment); err != nil {
 		return fmt.Errorf("containment: %w", err)
 	}
+	p.detector.Grow(len(s.Tenants))
 	p.settings.Store(&settings{Settings: s, slow: slow})
 	p.remark("")
 	return nil
@@ -192,8 +195,7 @@ func (p *Policy) Close() error {
 	if len(p.unkept) > 0 {
 		unkept = fmt.Errorf("%d lines of the audit could not be written", len(p.unkept))
 	}
-	saved := patiently(ctx, func() error { return p.save(ctx) })
-	return errors.Join(unkept, saved, p.store.Close())
+	return errors.Join(unkept, p.saveAll(ctx), p.store.Close())
 }
 
 // hash is of a recipient's address.

@@ -3,7 +3,6 @@ package policy
 import (
 	"context"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -208,26 +207,47 @@ func (m *memory) Load() (State, bool, error) {
 	return *m.state, true, nil
 }
 
-func (m *memory) Save(_ context.Context, pieces iter.Seq[State]) error {
-	var s State
-	for piece := range pieces {
-		s.add(piece)
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.state = &s
-	return nil
-}
-
-func (m *memory) Keep(_ context.Context, changes []Change, orders []Order) error {
+func (m *memory) Keep(_ context.Context, changes []Change, part *Part) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.changes = append(m.changes, changes...)
 	if m.state == nil {
 		m.state = &State{}
 	}
-	m.state.follow(orders)
+	m.state.follow(part)
 	return nil
+}
+
+// follow brings a state up to date with a part of it.
+func (s *State) follow(part *Part) {
+	if c := part.Senders; c.Version != 0 {
+		all := slices.DeleteFunc(slices.Clone(s.Containment.Subjects), func(old contain.Saved) bool { return slices.Contains(c.Gone, old.Subject) })
+		for _, one := range c.Subjects {
+			all = append(slices.DeleteFunc(all, func(old contain.Saved) bool { return old.Subject == one.Subject }), one)
+		}
+		s.Containment = c.Snapshot
+		s.Containment.Subjects = all
+	}
+	s.Limits.Version = limit.SnapshotVersion
+	for _, d := range part.Debts {
+		s.Limits.Debts = slices.DeleteFunc(s.Limits.Debts, func(old limit.Debt) bool {
+			return old.Limit == d.Limit && old.Measure == d.Measure && old.Of == d.Of && old.To == d.To
+		})
+		if d.Owes > 0 {
+			s.Limits.Debts = append(s.Limits.Debts, d)
+		}
+	}
+	for _, g := range part.Given {
+		s.Given = slices.DeleteFunc(s.Given, func(old Given) bool { return old.Subject == g.Subject && old.Limit == g.Limit })
+		if g.Amount != 0 {
+			s.Given = append(s.Given, g)
+		}
+	}
+	unmarked := part.Unmarked
+	for _, m := range part.Marks {
+		unmarked = append(unmarked, m.Subject)
+	}
+	s.Marks = append(slices.DeleteFunc(s.Marks, func(old Mark) bool { return slices.Contains(unmarked, old.Subject) }), part.Marks...)
 }
 
 func (m *memory) Changes(_ context.Context, s contain.Subject, ip netip.Addr, most int) ([]Change, error) {

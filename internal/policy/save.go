@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -12,67 +11,73 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	"kanmon/internal/store"
 )
 
 // A State is what survives a restart, beside the audit.
 type State struct {
-	Limits      limit.Snapshot   `json:"limits"`
-	Containment contain.Snapshot `json:"containment"`
-	Given       []Given          `json:"given"`
-	Marks       []Mark           `json:"marks,omitempty"` // by hand
+	Limits      limit.Snapshot
+	Containment contain.Snapshot
+	Given       []Given
+	Marks       []Mark // by hand
 }
 
 // Given is an amount of a limit that an operator has set.
 type Given struct {
 	contain.Subject
-	Limit  string `json:"limit"`
-	Amount int64  `json:"amount"`
+	Limit  string
+	Amount int64
 }
 
-// An Order is what a State has to say otherwise of a subject since it was saved: one of its parts.
-type Order struct {
-	Sender   *contain.Saved   `json:"sender,omitempty"`
-	Given    *Given           `json:"given,omitempty"` // of amount 0: as configured
-	Mark     *Mark            `json:"mark,omitempty"`
-	Unmarked *contain.Subject `json:"unmarked,omitempty"`
+// A Part is what a State has to say otherwise: of each subject that it names all that there is to say.
+type Part struct {
+	Senders  contain.Changes
+	Debts    []limit.Debt // that owe nothing are over
+	Given    []Given      // of amount 0: as configured
+	Marks    []Mark
+	Unmarked []contain.Subject
 }
 
 // A Store keeps the state and the audit. It is safe for concurrent use. What it is asked for ends with the context, or soon after.
 type Store interface {
-	// Load gives the state with all orders since.
 	Load() (s State, found bool, err error)
-	// Save keeps a state that comes in pieces, in place of the last one and of the orders that were kept before it began. Orders are kept meanwhile.
-	Save(ctx context.Context, pieces iter.Seq[State]) error
-	// Keep adds to the audit, and keeps the orders: all of it or nothing.
-	Keep(ctx context.Context, changes []Change, orders []Order) error
+	// Keep adds to the audit, and keeps a part of the state: all of it or nothing.
+	Keep(ctx context.Context, changes []Change, part *Part) error
 	Changes(ctx context.Context, s contain.Subject, ip netip.Addr, most int) ([]Change, error) // the newest last; of all if neither is named
 	Close() error
 }
 
-// How old what is kept can be after a crash: decisions, and counts and history. What people do is kept at once.
+// How old what is kept can be after a kill. What people do is kept at once.
 const (
 	saveEvery  = 30 * time.Second
-	saveSlowly = 5 * time.Minute
+	saveSlowly = 5 * time.Minute // where nothing changes, how much time has passed
 )
 
 // How long the store may take. Whoever waits for an order has ten seconds (package admin), and is shown the audit behind it.
 const (
 	keepTime  = 6 * time.Second
 	readTime  = 2 * time.Second
-	saveTime  = time.Minute
 	closeTime = 7 * time.Second // in all
 )
 
+// What has changed is written a batch at a time, and between two batches people's orders have their turn, and the processor others.
 const (
-	pieceOf    = 1000 // senders, or debts of limits, that are saved together
-	maxPending = 1024 // changes of the audit that wait
+	saveBatch = 256 // rows of senders, and of debts, in one transaction
+	copyBatch = 64  // senders that are copied while sessions wait
+	restTimes = 19  // how many times as long as a batch takes is waited behind it: a twentieth of a core
+	spread    = saveEvery * 4 / 5
 )
+
+const maxPending = 1024 // changes of the audit that wait
 
 // loop lets time pass where nothing is asked, and keeps what is to be kept.
 func (p *Policy) loop(ctx context.Context) {
 	tick := time.NewTicker(saveEvery)
 	defer tick.Stop()
-	failed, last, seen := false, p.clock(), uint64(0)
+	next := time.NewTimer(0)
+	defer next.Stop()
+	next.Stop()
+	failed, at, until := false, round{}, time.Time{}
 	for {
 		select {
 		case <-ctx.Done():
@@ -81,30 +86,40 @@ func (p *Policy) loop(ctx context.Context) {
 			p.keepPending(ctx, c)
 			continue
 		case <-tick.C:
-		}
-		if p.detector.Tick(); p.store == nil {
-			continue
-		}
-		p.keepPending(ctx)
-		// Baselines are large and change slowly; a decision is kept soon.
-		decided := p.detector.Decisions(seen)
-		if len(decided) == 0 && p.clock().Sub(last).Abs() < saveSlowly {
-			continue
-		}
-		saving, cancel := context.WithTimeout(ctx, saveTime)
-		err := p.save(saving)
-		cancel()
-		if err != nil {
-			if !failed {
-				p.tell(slog.LevelError, "limits and containment not saved; they go on in memory", "error", err)
+			if p.detector.Tick(); p.store == nil {
+				continue
 			}
-			failed = true
-			continue // what was decided is still to be kept, and soon
+			p.keepPending(ctx)
+			at, until = round{}, time.Now().Add(spread)
+		case <-next.C:
 		}
-		if last, failed = p.clock(), false; len(decided) > 0 {
-			seen = decided[len(decided)-1].Seq
+		begun := time.Now()
+		left, err := p.saveSome(ctx, &at)
+		switch {
+		case err != nil && !failed:
+			p.tell(slog.LevelError, "limits and containment not saved; they go on in memory", "error", err)
+			fallthrough
+		case err != nil:
+			failed = true
+			next.Stop() // until the next tick
+			continue
+		}
+		if failed = false; left > 0 {
+			next.Reset(rest(time.Since(begun), time.Until(until), left))
 		}
 	}
+}
+
+// rest is how long is waited behind a batch: what is left is spread over the time that there is, and no faster than need be.
+func rest(took, remaining time.Duration, left int) time.Duration {
+	batches := time.Duration(left/saveBatch + 1)
+	return max(0, min(restTimes*took, remaining/batches))
+}
+
+// A round goes through all that may have changed.
+type round struct {
+	debts int  // parts of the limiter's counters that it has looked at
+	whole bool // it notes how much time has passed, be it that nothing has changed
 }
 
 // keepPending keeps what sessions have led to, all that waits together. What cannot be kept waits on, as long as it is not too much.
@@ -138,101 +153,70 @@ func (p *Policy) keep(ctx context.Context, changes []due) error {
 // patiently does it again for as long as another process has the file.
 func patiently(ctx context.Context, do func() error) error {
 	for {
-		if err := do(); !errors.Is(err, ErrBusy) || ctx.Err() != nil {
+		if err := do(); !errors.Is(err, store.ErrBusy) || ctx.Err() != nil {
 			return err
 		}
 	}
 }
 
-// save saves all there is. Sessions go on meanwhile, and so do orders.
-func (p *Policy) save(ctx context.Context) error { return p.store.Save(ctx, p.pieces()) }
+// saveSome keeps some of what has changed since it was last kept, and returns of how much there is more, about.
+func (p *Policy) saveSome(ctx context.Context, at *round) (left int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, keepTime)
+	defer cancel()
+	from := at.debts
+	err = patiently(ctx, func() error {
+		return p.write(ctx, nil, func(part *Part) (anything bool) {
+			at.debts = from // where it is tried again
+			for len(part.Senders.Subjects)+len(part.Senders.Gone) < saveBatch {
+				if left = p.detector.Changed(&part.Senders, copyBatch); left == 0 {
+					break
+				}
+			}
+			for ; at.debts < limit.Parts && len(part.Debts) < saveBatch; at.debts++ {
+				part.Debts = p.limiter.Changed(part.Debts, at.debts)
+			}
+			left += limit.Parts - at.debts
+			now := p.clock()
+			if part.Senders.Empty() && len(part.Debts) == 0 && !at.whole && now.Sub(p.saved).Abs() < saveSlowly {
+				return false
+			}
+			p.saved = now
+			return true
+		})
+	})
+	return left, err
+}
 
-// pieces gives all there is to be saved.
-func (p *Policy) pieces() iter.Seq[State] {
-	return func(yield func(State) bool) {
-		first := State{Containment: contain.Snapshot{Version: contain.SnapshotVersion, At: p.clock().Round(0)}}
-		for key, amount := range *p.given.Load() {
-			first.Given = append(first.Given, Given{key.Subject, key.limit, amount})
-		}
-		for _, m := range *p.marked.Load() {
-			first.Marks = append(first.Marks, m)
-		}
-		owed := p.limiter.Snapshot()
-		all := owed.Debts
-		owed.Debts = nil
-		if first.Limits = owed; !yield(first) {
-			return
-		}
-		for debts := range slices.Chunk(all, pieceOf) {
-			owed.Debts = debts
-			if !yield(State{Limits: owed, Containment: first.Containment}) {
-				return
-			}
-		}
-		owed.Debts = nil
-		for s := range p.detector.Snapshots(pieceOf) {
-			if !yield(State{Limits: owed, Containment: s}) {
-				return
-			}
+// saveAll keeps all that has changed.
+func (p *Policy) saveAll(ctx context.Context) error {
+	at := round{whole: true}
+	for {
+		if left, err := p.saveSome(ctx, &at); left == 0 || err != nil {
+			return err
 		}
 	}
 }
 
-// add adds a piece of the same state.
-func (s *State) add(piece State) {
-	if s.Containment.Version == 0 {
-		*s = piece
-		return
+// write has the store keep changes, and the part of the state that is gathered, if there is anything in it. Nobody else writes how anything stands
+// between the reading and the writing: what was written last was read last.
+func (p *Policy) write(ctx context.Context, changes []Change, gather func(*Part) (anything bool)) error {
+	select {
+	case p.keeping <- struct{}{}:
+	case <-ctx.Done():
+		return fmt.Errorf("others are being written: %w", ctx.Err())
 	}
-	s.Limits.Debts = append(s.Limits.Debts, piece.Limits.Debts...)
-	s.Containment.Subjects = append(s.Containment.Subjects, piece.Containment.Subjects...)
-	s.Given, s.Marks = append(s.Given, piece.Given...), append(s.Marks, piece.Marks...)
-}
-
-// follow brings a state up to date with the orders behind it, in their order.
-func (s *State) follow(orders []Order) {
-	if len(orders) == 0 {
-		return
-	}
-	if s.Containment.Version == 0 {
-		s.Containment = contain.Snapshot{Version: contain.SnapshotVersion, At: time.Now().Round(0)}
-	}
-	at := make(map[contain.Subject]int, len(s.Containment.Subjects))
-	for i := range s.Containment.Subjects {
-		at[s.Containment.Subjects[i].Subject] = i
-	}
-	for _, o := range orders {
-		if o.Sender != nil {
-			i, known := at[o.Sender.Subject]
-			if !known {
-				i = len(s.Containment.Subjects)
-				at[o.Sender.Subject] = i
-				s.Containment.Subjects = append(s.Containment.Subjects, contain.Saved{})
-			}
-			s.Containment.Subjects[i] = *o.Sender
-		}
-		if g := o.Given; g != nil {
-			s.Given = slices.DeleteFunc(s.Given, func(old Given) bool { return old.Subject == g.Subject && old.Limit == g.Limit })
-			if g.Amount != 0 {
-				s.Given = append(s.Given, *g)
-			}
-		}
-		for _, of := range []*contain.Subject{o.Unmarked, markedSubject(o.Mark)} {
-			if of != nil {
-				s.Marks = slices.DeleteFunc(s.Marks, func(old Mark) bool { return old.Subject == *of })
-			}
-		}
-		if o.Mark != nil {
-			s.Marks = append(s.Marks, *o.Mark)
-		}
-	}
-}
-
-func markedSubject(m *Mark) *contain.Subject {
-	if m == nil {
+	defer func() { <-p.keeping }()
+	var part Part
+	if !gather(&part) && len(changes) == 0 {
 		return nil
 	}
-	return &m.Subject
+	p.detector.Changed(&part.Senders, 0) // as of when all of it is, whatever it is about
+	err := p.store.Keep(ctx, changes, &part)
+	if err != nil {
+		p.detector.PutBack(&part.Senders)
+		p.limiter.PutBack(part.Debts)
+	}
+	return err
 }
 
 // load takes over what the last process has kept, but for the debts of limits, which it gives.
@@ -247,7 +231,7 @@ func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
 	if !found {
 		return limit.Snapshot{}, nil
 	}
-	set.rename(&s)
+	renamed := set.rename(&s)
 	switch err := p.detector.Restore(s.Containment); {
 	case errors.Is(err, contain.ErrFull):
 		p.log.Error("some senders are forgotten: there is no room for all", "error", err)
@@ -262,7 +246,7 @@ func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
 		marked[m.Subject] = m
 	}
 	p.marked.Store(&marked)
-	return s.Limits, nil
+	return s.Limits, p.keepNames(renamed)
 }
 
 // owe takes over what the limits of the last process were owed.

@@ -18,6 +18,7 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/limit"
+	file "kanmon/internal/store"
 )
 
 var (
@@ -61,13 +62,15 @@ func open(t *testing.T, path string) *sqlite {
 	return store.(*sqlite)
 }
 
-// added adds to the audit, saved saves a state that is one piece.
+// added adds to the audit, saved keeps a state.
 func added(store Store, changes ...Change) error {
-	return store.Keep(context.Background(), changes, nil)
+	return store.Keep(context.Background(), changes, &Part{})
 }
 
 func saved(store Store, s State) error {
-	return store.Save(context.Background(), func(yield func(State) bool) { yield(s) })
+	return store.Keep(context.Background(), nil, &Part{
+		Senders: contain.Changes{Snapshot: s.Containment}, Debts: s.Limits.Debts, Given: s.Given, Marks: s.Marks,
+	})
 }
 
 func TestLockedFile(t *testing.T) {
@@ -88,7 +91,7 @@ func TestLockedFile(t *testing.T) {
 	}
 	begin := time.Now()
 	for name, err := range map[string]error{"keep": added(store, Change{At: changed, Subject: acme}), "save": saved(store, State{})} {
-		if !errors.Is(err, ErrBusy) {
+		if !errors.Is(err, file.ErrBusy) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -113,13 +116,14 @@ func TestStoreGivesBackWhatItWasGiven(t *testing.T) {
 		t.Errorf("an empty file: found %t, %v", found, err)
 	}
 	want := State{
-		Limits: limit.Snapshot{Version: 1, Taken: changed, Debts: []limit.Debt{{Limit: "hour", Measure: "messages", Of: "acme", Owes: time.Minute}}},
+		Limits: limit.Snapshot{Version: 1, Debts: []limit.Debt{{Limit: "hour", Measure: "messages", Of: "acme", Owes: time.Minute, Taken: changed}}},
 		Containment: contain.Snapshot{Version: 1, At: changed, Subjects: []contain.Saved{{
 			Subject: bob, Level: contain.Divert, Signal: contain.Content, Strikes: 2, History: bytes.Repeat([]byte{7}, 840),
 			Block: &contain.SavedHand{ByHand: contain.ByHand{At: changed, By: "alice", Why: "x'\"; é"}, Left: 60},
 			Last:  &contain.Decision{Seq: 3, At: changed, Subject: bob, To: contain.Divert, Reading: contain.Reading{Signal: contain.Content, Low: 0.125}},
 		}}},
-		Given: []Given{{bob, "hour", 5}, {acme, "hour", 50}},
+		Given: []Given{{acme, "hour", 50}, {bob, "hour", 5}},
+		Marks: []Mark{{Subject: bob, Kind: contain.List, At: changed, By: "alice", Why: "a list"}},
 	}
 	for range 2 { // replaced, not added
 		if err := saved(store, want); err != nil {
@@ -212,12 +216,14 @@ func TestAuditIsBounded(t *testing.T) {
 	}
 }
 
+var oneSender = State{Containment: contain.Snapshot{Version: contain.SnapshotVersion, At: changed, Subjects: []contain.Saved{{Subject: bob, Known: 1}}}}
+
 func TestUnusableFilesAreSaidAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	edit := func(name string, statements ...string) string {
 		path := filepath.Join(dir, name)
 		store := open(t, path)
-		if err := errors.Join(saved(store, State{}), added(store, Change{At: changed, Subject: acme})); err != nil {
+		if err := errors.Join(saved(store, oneSender), added(store, Change{At: changed, Subject: acme})); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range statements {
@@ -243,13 +249,17 @@ func TestUnusableFilesAreSaidAtOnce(t *testing.T) {
 			t.Errorf("%s: %v, %v", path, store, err)
 		}
 	}
-	if _, err := OpenStore(edit("newer.db", "INSERT INTO policy_schema VALUES (99)")); !errors.Is(err, ErrNewer) {
+	if _, err := OpenStore(edit("newer.db", "INSERT INTO policy_schema VALUES (99)")); !errors.Is(err, file.ErrNewer) {
 		t.Errorf("newer: %v", err)
 	}
-	for i, state := range []string{"{", `{"containment": {"version": 99}}`, `{"containment": {"version": 1, "subjects": [{"level": "asleep"}]}}`} {
-		store := open(t, edit(fmt.Sprintf("row%d.db", i), fmt.Sprintf("UPDATE policy_part SET state = '%s'", state)))
+	for i, damage := range []string{
+		"UPDATE policy_clock SET state = '{'", `UPDATE policy_clock SET state = '{"version": 99}'`, `UPDATE policy_sender SET state = '{"level": "asleep"}'`,
+		`UPDATE policy_sender SET state = '{"tenant": "acme", "known": -1}'`, `INSERT INTO policy_debt VALUES ('hour', 'messages', 'acme', '', 'much', 0, 0)`,
+		`INSERT INTO policy_given VALUES ('acme', '', 'hour', 'many')`, `INSERT INTO policy_mark VALUES ('acme', '', '{"kind": "odd"}')`,
+	} {
+		store := open(t, edit(fmt.Sprintf("row%d.db", i), damage))
 		if _, err := over(store); err == nil || !strings.Contains(err.Error(), "containment") {
-			t.Errorf("%s: %v", state, err)
+			t.Errorf("%s: %v", damage, err)
 		}
 	}
 }

@@ -4,29 +4,19 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
-	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver
-
-	"kanmon/internal/keep"
+	"kanmon/internal/store"
 )
-
-// ErrNewer is what OpenSQLite gives for a file that a later kanmon has written.
-var ErrNewer = errors.New("the file is of a newer kanmon")
 
 // SQLite is a [Store] in a file.
 type SQLite struct {
-	db *sql.DB
+	db *store.File
 }
 
-// migrations lead from one version of the schema to the next; the version is the number of those done. Add to the end;
-// never change one that has been released. The names begin with standing_, so that other parts may share the file.
-var migrations = []string{
+var schema = store.Schema{Part: "standing", Steps: []string{
 	`CREATE TABLE standing_key (
 		ip         TEXT    NOT NULL,
 		provider   TEXT    NOT NULL,
@@ -43,91 +33,30 @@ var migrations = []string{
 		made_by    TEXT    NOT NULL,
 		PRIMARY KEY (ip, provider)
 	) WITHOUT ROWID`,
-}
+}}
 
 // Schema is the version of the schema that this kanmon makes.
-func Schema() int { return len(migrations) }
+func Schema() int { return schema.Version() }
 
 // Times that the disk is given.
 const (
-	busyTime = 2 * time.Second  // another process has the file locked
-	openTime = 10 * time.Second // to open, check and migrate, and to load
-	saveTime = 5 * time.Second  // one batch
+	busyTime = 2 * time.Second // another process has the file locked
+	loadTime = 10 * time.Second
+	saveTime = 5 * time.Second // one batch
 )
 
-// OpenSQLite opens the file, makes it if there is none, and brings its schema up to date. It fails for a file that is
-// damaged, no database, or of a newer kanmon.
+// OpenSQLite opens the file, or makes it; see package store.
 func OpenSQLite(path string) (*SQLite, error) {
-	s, err := openSQLite(path)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
-	}
-	return s, nil
-}
-
-func openSQLite(path string) (*SQLite, error) {
-	path, err := filepath.Abs(path)
+	db, err := store.Open(path, busyTime, schema)
 	if err != nil {
 		return nil, err
 	}
-	if err := keep.Make(path); err != nil {
-		return nil, err
-	}
-	// WAL: a reader beside us does not lock us out. FULL: what was said to be written survives a loss of power.
-	name := url.URL{Scheme: "file", Path: path, RawQuery: fmt.Sprintf(
-		"_pragma=busy_timeout(%d)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_txlock=immediate", busyTime.Milliseconds())}
-	db, err := sql.Open("sqlite", name.String())
-	if err != nil {
-		return nil, err
-	}
-	db.SetMaxOpenConns(1)
-	s := &SQLite{db: db}
-	ctx, cancel := context.WithTimeout(context.Background(), openTime)
-	defer cancel()
-	if err := s.prepare(ctx); err != nil {
-		return nil, errors.Join(err, db.Close())
-	}
-	return s, nil
-}
-
-func (s *SQLite) prepare(ctx context.Context) error {
-	var verdict string
-	if err := s.db.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&verdict); err != nil {
-		return err
-	}
-	if verdict != "ok" {
-		return fmt.Errorf("the file is damaged: %s", verdict)
-	}
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS standing_schema (version INTEGER NOT NULL)"); err != nil {
-		return err
-	}
-	var version int
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM standing_schema").Scan(&version); err != nil {
-		return err
-	}
-	if version > len(migrations) {
-		return fmt.Errorf("%w: it has schema %d, this one reads up to %d; run that version again, restore a backup of this one (kanmon restore), or move the file away to begin without what it has",
-			ErrNewer, version, len(migrations))
-	}
-	for ; version < len(migrations); version++ {
-		if _, err := tx.ExecContext(ctx, migrations[version]); err != nil {
-			return fmt.Errorf("make schema %d: %w", version+1, err)
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO standing_schema VALUES (?)", version+1); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
+	return &SQLite{db}, nil
 }
 
 // Load gives all standings. A row that makes no sense is an error: half a memory would let mail out of suspended IPs.
 func (s *SQLite) Load() ([]Standing, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
 	rows, err := s.db.QueryContext(ctx, `SELECT ip, provider, state, since_ms, lasts_ms, reason, rule, sample, lists, strikes,
 		length_ms, share, made_by FROM standing_key ORDER BY since_ms`)
@@ -185,17 +114,14 @@ func milliseconds(n int64) time.Duration {
 func (s *SQLite) Save(changed []Standing) error {
 	ctx, cancel := context.WithTimeout(context.Background(), saveTime)
 	defer cancel()
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // does nothing after Commit
-	for i := range changed {
-		if err := save(ctx, tx, &changed[i]); err != nil {
-			return err
+	return s.db.Within(ctx, func(tx *sql.Tx) error {
+		for i := range changed {
+			if err := save(ctx, tx, &changed[i]); err != nil {
+				return err
+			}
 		}
-	}
-	return tx.Commit()
+		return nil
+	})
 }
 
 func save(ctx context.Context, tx *sql.Tx, s *Standing) error {
@@ -217,8 +143,8 @@ func save(ctx context.Context, tx *sql.Tx, s *Standing) error {
 	return err
 }
 
-// DB gives the database, for what else is to be kept in the file. It is closed with the SQLite.
-func (s *SQLite) DB() *sql.DB { return s.db }
+// File gives the open file, for what else is to be kept in it. It is closed with the SQLite.
+func (s *SQLite) File() *store.File { return s.db }
 
 // Close closes the file.
 func (s *SQLite) Close() error { return s.db.Close() }

@@ -19,6 +19,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"kanmon/internal/store"
 )
 
 // childEnv makes this binary a process that is there to be killed.
@@ -270,7 +272,7 @@ func TestUnusableFilesAreSaidAtOnce(t *testing.T) {
 		}
 	}
 	newer := edit("newer.db", "INSERT INTO standing_schema VALUES (99)")
-	if _, err := OpenSQLite(newer); !errors.Is(err, ErrNewer) {
+	if _, err := OpenSQLite(newer); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("newer: %v", err)
 	}
 	for i, s := range []string{"ip = 'x'", "state = 'asleep'", "lists = '{'", "since_ms = 'soon'"} {
