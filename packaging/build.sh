@@ -73,7 +73,7 @@ materials() {
 }
 
 # stage lays out the files of a package as they will lie on a host. The documents lie apart: the two formats name some
-# of them differently.
+# of them differently, and put the completion of zsh elsewhere.
 stage() {
 	KANMON=$program BUILT=$work/made PREFIX=/usr DESTDIR=$STAGE dist/install.sh install
 	find "$STAGE/usr/share/man" -type f -exec gzip -9n {} +
@@ -82,12 +82,16 @@ stage() {
 	mv "$STAGE/usr/share/man" "$DOC/man"
 	mv "$STAGE/usr/share/doc/kanmon" "$DOC/rpm"
 	rmdir "$STAGE/usr/share/doc"
+	# Debian's zsh looks for what packages bring in a folder of its own.
+	mv "$STAGE/usr/share/zsh/site-functions/_kanmon" "$DOC/_kanmon"
+	rmdir -p --ignore-fail-on-non-empty "$STAGE/usr/share/zsh/site-functions"
 	cp "$work/copyright" "$DOC/rpm/copyright"
 
 	cp -r "$DOC/rpm" "$DOC/deb"
 	gzip -9n <"$DOC/deb/CHANGELOG.md" >"$DOC/deb/changelog.gz"
 	changelog | gzip -9n >"$DOC/deb/changelog.Debian.gz"
 	rm "$DOC/deb/CHANGELOG.md" "$DOC/deb/LICENSE" # which Debian has once for all packages
+	sed -i 's|](CHANGELOG\.md)|](changelog.gz)|; s|](LICENSE)|](copyright)|' "$DOC/deb/README.md"
 }
 
 changelog() {
@@ -108,7 +112,7 @@ tarball() {
 	mkdir -p "$top"
 	cp "$program" "$top/kanmon"
 	cp "$work/copyright" "$top/COPYRIGHT"
-	cp -r README.md CHANGELOG.md LICENSE dist docs "$work/made/man" "$work/made/completion" "$top"
+	cp -r README.md CHANGELOG.md CONTRIBUTING.md LICENSE dist docs "$work/made/man" "$work/made/completion" "$top"
 	chmod -R u=rwX,go=rX "$top"
 	tar --create --directory "$work/$ARCH" --format=gnu --sort=name --mtime="@$SOURCE_DATE_EPOCH" \
 		--owner=0 --group=0 --numeric-owner "$name" | gzip -9n >"$out/$name.tar.gz"

@@ -33,9 +33,11 @@ var wanted = map[string]string{
 	"/usr/share/man/man1/kanmon.1.gz":                  "-rw-r--r--",
 	"/usr/share/man/man5/kanmon.toml.5.gz":             "-rw-r--r--",
 	"/usr/share/bash-completion/completions/kanmon":    "-rw-r--r--",
-	"/usr/share/zsh/site-functions/_kanmon":            "-rw-r--r--",
 	"/usr/share/fish/vendor_completions.d/kanmon.fish": "-rw-r--r--",
 }
+
+// zsh is where the shell looks for what packages bring, by the format that its distribution has.
+var zsh = map[string]string{"deb": "/usr/share/zsh/vendor-completions/_kanmon", "rpm": "/usr/share/zsh/site-functions/_kanmon"}
 
 // places are where a package may put files at all. /etc/kanmon is not among them: a configuration is a person's.
 var places = regexp.MustCompile(`^/(usr/(bin/kanmon$|lib/(systemd|sysusers\.d|tmpfiles\.d)/|share/(doc/kanmon|man|bash-completion|zsh|fish|lintian)/)|etc/(logrotate\.d|needrestart/conf\.d)/)`)
@@ -53,6 +55,9 @@ func (b *bench) contents() (string, error) {
 			return "", err
 		}
 		for format, files := range map[string][]file{"deb": deb, "rpm": rpm} {
+			if !slices.ContainsFunc(files, func(f file) bool { return f.path == zsh[format] }) {
+				return "", fmt.Errorf("%s for %s: %s is missing", format, arch, zsh[format])
+			}
 			if err := judgeFiles(files); err != nil {
 				return "", fmt.Errorf("%s for %s: %w", format, arch, err)
 			}
@@ -60,6 +65,32 @@ func (b *bench) contents() (string, error) {
 		counts = append(counts, fmt.Sprintf("%s: %d files in the deb, %d in the rpm", arch, len(deb), len(rpm)))
 	}
 	return strings.Join(counts, "; "), nil
+}
+
+var link = regexp.MustCompile(`\]\(([^)\s#:]+)(?:#[^)]*)?\)`)
+
+// readme looks at where the first page of a deb leads: Debian names some documents in its own way.
+func (b *bench) readme() (string, error) {
+	deb, err := b.packageOf(newer, "deb", b.arch())
+	if err != nil {
+		return "", err
+	}
+	root := filepath.Join(b.dir, "readme")
+	if _, err := b.output("dpkg-deb", "--extract", deb, root); err != nil {
+		return "", err
+	}
+	pages := filepath.Join(root, "usr/share/doc/kanmon")
+	text, err := os.ReadFile(filepath.Join(pages, "README.md"))
+	if err != nil {
+		return "", err
+	}
+	links := link.FindAllStringSubmatch(string(text), -1)
+	for _, m := range links {
+		if _, err := os.Stat(filepath.Join(pages, m[1])); err != nil {
+			return "", fmt.Errorf("README.md leads to %s: %w", m[1], err)
+		}
+	}
+	return fmt.Sprintf("%d links", len(links)), nil
 }
 
 func judgeFiles(files []file) error {
@@ -248,7 +279,7 @@ func (b *bench) tarball() (string, error) {
 	}
 	count := 0
 	for _, f := range deb {
-		if strings.HasPrefix(f.path, "/usr/share/doc/") || strings.HasPrefix(f.path, "/usr/share/lintian/") || strings.HasPrefix(f.path, "/etc/needrestart/") {
+		if strings.HasPrefix(f.path, "/usr/share/doc/") || strings.HasPrefix(f.path, "/usr/share/lintian/") || strings.HasPrefix(f.path, "/etc/needrestart/") || f.path == zsh["deb"] {
 			continue // Debian's names for them
 		}
 		_, plain := os.Stat(filepath.Join(root, "host", strings.TrimSuffix(f.path, ".gz")))

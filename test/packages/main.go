@@ -144,6 +144,7 @@ func (b *bench) steps() []step {
 		{"same", b.same},
 		{"contents", b.contents},
 		{"control", b.control},
+		{"readme", b.readme},
 		{"sums", b.sums},
 		{"tarball", b.tarball},
 		{"materials", b.materials},
