@@ -155,7 +155,7 @@ faults: ## the fault tests in full: every cut and kill of the reference sessions
 	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
 
 .PHONY: test-systemd
-test-systemd: ## units and package on a booted Debian 12: other programs flush, the configuration breaks, the host boots, upgrade, removal (root, under 10 minutes)
+test-systemd: ## units, package and guide on a booted Debian 12: other programs flush, the configuration breaks, the host boots, upgrade, removal; what the pages have a person type (root, under 10 minutes)
 	test/setup/install.sh systemd
 	VERSION=1.2.3 ARCHES=$$($(GO) env GOARCH) FORMATS=deb OUT=$(BUILD)/systemd/older packaging/build.sh
 	VERSION=1.2.4 ARCHES=$$($(GO) env GOARCH) FORMATS=deb OUT=$(BUILD)/systemd/newer packaging/build.sh

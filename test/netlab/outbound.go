@@ -42,8 +42,10 @@ const (
 	OtherSendingName = "out11.example"
 )
 
+// DNSServer answers for all names of the world.
+var DNSServer = netip.MustParseAddr("192.0.2.53")
+
 var (
-	dnsServer      = netip.MustParseAddr("192.0.2.53")
 	internetV4     = netip.MustParsePrefix("203.0.113.254/24")
 	internetV6     = netip.MustParsePrefix("2001:db8:71::fe/64")
 	gatewayV4      = netip.MustParsePrefix("203.0.113.1/24")
@@ -122,7 +124,7 @@ func (w *Outbound) buildCore(OutboundOptions) (err error) {
 	if err := w.Internet.Bridge("br0", mxNetworkV4, mxNetworkV6); err != nil {
 		return err
 	}
-	if err := w.Internet.Address("lo", netip.PrefixFrom(dnsServer, dnsServer.BitLen())); err != nil {
+	if err := w.Internet.Address("lo", netip.PrefixFrom(DNSServer, DNSServer.BitLen())); err != nil {
 		return err
 	}
 	if err := defaultRoutes(w.Gateway, internetV4, internetV6); err != nil {
@@ -204,7 +206,7 @@ func (w *Outbound) serveNames(options OutboundOptions) error {
 		return err
 	}
 	for _, host := range append(append([]*Host{w.Gateway}, w.MSAs...), w.MXs...) {
-		if err := host.UseDNS(dnsServer); err != nil {
+		if err := host.UseDNS(DNSServer); err != nil {
 			return err
 		}
 	}

@@ -226,7 +226,7 @@ install_in_image='
 '
 
 # The packages of the Debian that is booted, besides the smallest base.
-debian_packages=systemd,systemd-sysv,libpam-systemd,dbus,nftables,iproute2,procps,netbase,firewalld
+debian_packages=systemd,systemd-sysv,libpam-systemd,dbus,nftables,iproute2,procps,netbase,firewalld,logrotate,jq,zsh,fish
 
 has_debian() {
 	command -v systemd-nspawn >/dev/null && [ "$(cat "$cache/debian12/made-of" 2>/dev/null)" = "$debian_packages" ]

@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,8 @@ type Sender struct {
 	queued []traffic.Mail // to be tried again
 	sent   map[string]bool
 	took   map[string]int
+
+	through []string // tokens, of all that came from a sending IP
 }
 
 // Start has the world's first MSA send to its first MX, from now to End.
@@ -145,6 +148,7 @@ func (s *Sender) arrived(c traffic.Copy) {
 	s.took[c.Token]++
 	if c.Client == netlab.SendingIPv4 || c.Client == netlab.SendingIPv6 {
 		s.now.Through++
+		s.through = append(s.through, c.Token)
 		return
 	}
 	if s.now.Direct == 0 {
@@ -168,6 +172,13 @@ func (s *Sender) look() Tally {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now
+}
+
+// Through gives the tokens of all mails that came from a sending IP. The MX has each in its reply.
+func (s *Sender) Through() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.through)
 }
 
 // A Fate is where mail goes.

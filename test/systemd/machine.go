@@ -168,13 +168,16 @@ func (m *machine) shutDown() error {
 }
 
 // run runs a command inside, and gives its output.
-func (m *machine) run(args ...string) (string, error) {
+func (m *machine) run(args ...string) (string, error) { return m.answer("", args...) }
+
+// answer is run with somebody who answers what the command asks.
+func (m *machine) answer(answers string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), commandTimeout)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--target", strconv.Itoa(m.init), "--all", "--wd=/", "--"}, args...)...)
+	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--target", strconv.Itoa(m.init), "--all", "--", "env", "--chdir=/"}, args...)...)
 	cmd.Env = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "SYSTEMD_PAGER="}
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(answers), &out, &out
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	if err != nil {

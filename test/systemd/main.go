@@ -7,9 +7,10 @@
 // It needs root, and the root folder that `test/setup/install.sh systemd` makes; `make test-systemd` sees to it. Nothing of it touches
 // the host.
 //
-// At last the package: installed, configured, upgraded, removed and purged while mail goes.
+// Then the package: installed, configured, upgraded, removed and purged while mail goes. At last the guide: a machine without kanmon, and
+// what the pages for operators have a person type, read out of them.
 //
-// For the steps see steps.go and package.go; each is a function of the rig, and more can be added to the lists there.
+// For the steps see steps.go, package.go and guide.go; each is a function of the rig, and more can be added to the lists there.
 package main
 
 import (
@@ -25,7 +26,7 @@ import (
 )
 
 func main() {
-	mode := flag.String("mode", "", `"redirect", "tproxy" or "package" alone`)
+	mode := flag.String("mode", "", `"redirect", "tproxy", "package" or "guide" alone`)
 	packages := flag.String("packages", "build/systemd", "the `folder` of two packages, in older and newer")
 	program := flag.String("kanmon", "", "another kanmon than this one, to see what it does")
 	source := flag.String("source", "", "the folder of its source, for its units")
@@ -37,7 +38,7 @@ func main() {
 	flag.Parse()
 	interrupted := make(chan os.Signal, 1)
 	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
-	modes := []string{"tproxy", "redirect", "package"}
+	modes := []string{"tproxy", "redirect", "package", "guide"}
 	if *mode != "" {
 		modes = []string{*mode}
 	}
@@ -66,7 +67,7 @@ func main() {
 
 // try runs all steps in one mode.
 func try(mode, program, source, packages, only string) (err error) {
-	if mode != "package" {
+	if mode != "package" && mode != "guide" {
 		packages = ""
 	}
 	r, err := newRig(mode, program, source, packages)
@@ -75,7 +76,11 @@ func try(mode, program, source, packages, only string) (err error) {
 	}
 	defer func() { err = errors.Join(err, r.close()) }()
 	fmt.Printf("\n%s\n\n%s\n", mode, header)
-	for _, s := range r.steps() {
+	steps, err := r.steps()
+	if err != nil {
+		return err
+	}
+	for _, s := range steps {
 		if s.mode != "" && s.mode != mode {
 			continue
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"kanmon/test/steady"
 )
@@ -13,11 +14,17 @@ import (
 var packageSteps = []step{
 	{name: "boot, without kanmon", do: boot, person: true, behind: steady.Directly},
 	{name: "the package is installed", do: install, person: true, behind: steady.Directly, calm: true},
+	{name: "shells complete its commands", do: complete, person: true, behind: steady.Directly, calm: true},
 	{name: "boot, nothing configured", do: bootBare, person: true, behind: steady.Directly},
 	{name: "configured and started", do: configureAndStart, person: true},
 	{name: "boot, configured", do: bootWhole},
+	{name: "the logs are rotated", do: rotate, calm: true},
 	{name: "the package is upgraded", do: upgrade, calm: true},
 	{name: "the new version is started", do: startNewer},
+	{name: "kanmon manages the rules itself", do: manage, person: true},
+	{name: "the package is removed, kanmon managing", do: remove, person: true, behind: steady.Directly},
+	{name: "installed and started again, kanmon managing", do: installManaged, person: true},
+	{name: "the unit has the rules again", do: unmanage, person: true},
 	{name: "the package is removed", do: remove, person: true, behind: steady.Directly},
 	{name: "installed and started again", do: installAgain, person: true},
 	{name: "the rules are loaded by hand", do: applyByHand, person: true},
@@ -37,7 +44,7 @@ func (r *rig) deb(version string) (string, error) {
 	if err != nil || len(found) != 1 {
 		return "", fmt.Errorf("packages in %s/%s: %v, %w; make test-systemd builds them", r.debs, version, found, err)
 	}
-	path := "/root/" + version + ".deb"
+	path := "/root/" + filepath.Base(found[0])
 	return path, r.machine.copy(found[0], path, 0o644)
 }
 
@@ -63,10 +70,16 @@ func install(r *rig) error {
 // states compares units with what "systemctl is-active" and "is-enabled" should say of them.
 func (r *rig) states(want map[string]string) error {
 	for unit, state := range want {
-		active, _ := r.machine.run("systemctl", "is-active", unit) // it exits with the state, too
-		enabled, _ := r.machine.run("systemctl", "is-enabled", unit)
-		if got := strings.TrimSpace(active) + " " + strings.TrimSpace(enabled); got != state {
-			return fmt.Errorf("%s is %s, want %s", unit, got, state)
+		enabled, _ := r.machine.run("systemctl", "is-enabled", unit) // it exits with the state, too
+		for end := time.Now().Add(settleTimeout); ; time.Sleep(100 * time.Millisecond) {
+			active, _ := r.machine.run("systemctl", "is-active", unit)
+			got := strings.TrimSpace(active) + " " + strings.TrimSpace(enabled)
+			if got == state {
+				break
+			}
+			if !strings.HasPrefix(got, "activating ") || time.Now().After(end) { // nobody waits for what a unit only wants
+				return fmt.Errorf("%s is %s, want %s", unit, got, state)
+			}
 		}
 	}
 	return r.noneFailed()

@@ -181,6 +181,7 @@ func (r *rig) prepare() error {
 		m.link("/etc/systemd/system/network-up.service", "/etc/systemd/system/multi-user.target.wants/network-up.service"),
 		m.unlink("/etc/systemd/system/multi-user.target.wants/firewalld.service"),
 		m.unlink("/etc/systemd/system/sysinit.target.wants/nftables.service"),
+		m.write("/etc/resolv.conf", "nameserver "+netlab.DNSServer.String()+"\n", 0o644),
 		m.replace("/etc/firewalld/firewalld.conf", "DefaultZone=public", "DefaultZone=trusted"),
 	)
 }
@@ -223,6 +224,10 @@ ExecStart=/sbin/ip link set msa1 up
 
 // config is what the operator has written.
 func (r *rig) config() string {
+	mode := "redirect"
+	if r.mode == "tproxy" {
+		mode = r.mode
+	}
 	return fmt.Sprintf(`hostname = "gateway.example"
 
 [intercept]
@@ -239,7 +244,7 @@ ehlo    = "out10.example"
 
 [admin]
 socket = "/run/kanmon/admin.sock"
-`, r.mode)
+`, mode)
 }
 
 // here is the folder of this source.

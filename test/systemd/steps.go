@@ -63,11 +63,14 @@ var steps = []step{
 }
 
 // steps gives what is tried on this machine.
-func (r *rig) steps() []step {
-	if r.debs != "" {
-		return packageSteps
+func (r *rig) steps() ([]step, error) {
+	switch r.mode {
+	case "package":
+		return packageSteps, nil
+	case "guide":
+		return r.guideSteps()
 	}
-	return steps
+	return steps, nil
 }
 
 func systemctl(args ...string) func(*rig) error {
