@@ -5,8 +5,8 @@
 //   - a block that begins with a word in lower case: each line, with those that a backslash continues it on;
 //   - in a block with prompts ("# ", "$ ") only what stands behind one;
 //   - a fenced block of sh, as one command;
-//   - in a numbered step, and in a paragraph that begins in bold (Before you begin, Check, Undo, Look at, Go back if), what stands in
-//     backquotes and begins with one of the programs below, unless it has a placeholder.
+//   - in a numbered step, in a paragraph that begins in bold (Before you begin, Check, Undo, Look at, Go back if), and in an item of a list
+//     that begins with a command, what stands in backquotes and begins with one of the programs below, unless it has a placeholder.
 //
 // All other blocks are configuration, which begins with "[", or output, which begins otherwise or is fenced as text.
 package guide
@@ -78,7 +78,7 @@ type reader struct {
 
 var (
 	heading = regexp.MustCompile(`^#+ (.+)$`)
-	steps   = regexp.MustCompile(`^\s*(?:\d+\. |- \*\*|\*\*)`)
+	steps   = regexp.MustCompile("^\\s*(?:\\d+\\. |- `|- \\*\\*|\\*\\*)")
 	word    = regexp.MustCompile(`^[a-z][a-z0-9-]*(?: |$)`)
 	prompt  = regexp.MustCompile(`^[#$] `)
 	inline  = regexp.MustCompile("`((?:apt|cp|dnf|journalctl|kanmon|make|mv|nft|postconf|systemctl) [^`]+)`")

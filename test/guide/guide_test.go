@@ -76,8 +76,15 @@ Text with ` + "`kanmon not a step`" + `.
 // is one of a command that is there.
 func TestEveryCommandOfTheGuideIsTyped(t *testing.T) {
 	commands := all(t)
+	excepted := 0
+	for _, c := range commands {
+		if Excepted(c) != "" {
+			excepted++
+		}
+	}
+	t.Logf("%d commands; %d are not typed by the machine", len(commands), excepted)
 	if len(commands) < 80 {
-		t.Errorf("%d commands: the pages are not understood", len(commands))
+		t.Error("the pages are not understood")
 	}
 	for _, e := range Exceptions {
 		found := false

@@ -16,10 +16,6 @@ func operate(r *rig) error {
 		return append([]string{"runuser", "-u", "alice", "--", "kanmon"}, args...)
 	}
 	restore := []string{"kanmon", "restore", saved, "--only", "state"}
-	units := []string{"systemctl", "stop", "kanmon.service"}
-	if r.mode == "tproxy" {
-		units = append(units, "kanmon.socket") // which would start it again
-	}
 	for _, args := range [][]string{
 		{"useradd", "--groups", "kanmon", "alice"},
 		alice("ip", "suspend", "203.0.113.10", "--provider", "google", "--for", "2h", "--reason", "asked"),
@@ -36,7 +32,7 @@ func operate(r *rig) error {
 	if out, err := r.machine.run(restore...); err == nil || !strings.Contains(out, "kanmon is running") {
 		return fmt.Errorf("a restore over a running kanmon gives: %s", out)
 	}
-	for _, args := range [][]string{units, restore} {
+	for _, args := range [][]string{append([]string{"systemctl", "stop"}, r.units()...), restore} {
 		if _, err := r.machine.run(args...); err != nil {
 			return err
 		}
@@ -45,6 +41,14 @@ func operate(r *rig) error {
 		return err
 	}
 	return r.finds(`google +suspended .*operator alice +asked`, "kanmon", "ip", "list")
+}
+
+// units are those that are stopped and started together.
+func (r *rig) units() []string {
+	if r.mode == "tproxy" {
+		return []string{"kanmon.service", "kanmon.socket"} // which would start it again
+	}
+	return []string{"kanmon.service"}
 }
 
 // finds waits for nothing: what a command prints has it, or not.

@@ -75,10 +75,14 @@ func restartBroken(r *rig) error {
 //
 // firstday-4
 func startWithout(r *rig) error {
+	// A session that loses its address under way would hold up the stop.
+	if _, err := r.machine.run(append([]string{"systemctl", "stop"}, r.units()...)...); err != nil {
+		return err
+	}
 	if err := r.machine.host.IP("address delete 203.0.113.10/32 dev out0"); err != nil {
 		return err
 	}
-	if out, err := r.machine.run("systemctl", "restart", "kanmon"); err != nil {
+	if out, err := r.machine.run(append([]string{"systemctl", "start"}, r.units()...)...); err != nil {
 		return fmt.Errorf("kanmon does not start without a sending IP: %w: %s", err, out)
 	}
 	list, err := r.machine.run("kanmon", "ip", "list")

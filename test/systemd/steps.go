@@ -131,6 +131,9 @@ func breakAndReload(r *rig) error {
 	if out, err := r.machine.run("systemctl", "reload", "kanmon-rules"); err == nil {
 		return fmt.Errorf("the reload took a broken configuration: %s", out)
 	}
+	if _, err := r.machine.run("journalctl", "--sync"); err != nil { // what units write comes to the journal later
+		return err
+	}
 	log, _ := r.machine.run("journalctl", "--unit", "kanmon-rules", "--output", "cat", "--lines", "20")
 	if !strings.Contains(log, configFile+":1:") {
 		return fmt.Errorf("the log does not say what is wrong with the configuration:\n%s", log)
