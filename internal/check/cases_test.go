@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -24,6 +25,12 @@ func configRows() []row {
 			id: "route-dead", name: "route behind one without conditions", doc: pools + "[[route]]\nnull_sender = true\npool = 'default'\n", want: "route[1]: never matches: route 1, in line 22, takes all its mail",
 			good: edited(pools, "pool = 'bulk'", "null_sender = true\npool = 'bulk'") + "[[route]]\npool = 'default'\n",
 		},
+		{
+			id: "everybody-intercepted", name: "all addresses, any interface", doc: edited(plain, "10.20.0.0/16", "0.0.0.0/0"), want: "warning: kanmon.toml:2: intercept.sources[0]: 0.0.0.0/0 is everybody",
+			host: proc("sys/net/ipv6/conf/all/forwarding", "0\n"), goodHost: proc("sys/net/ipv6/conf/all/forwarding", "0\n"),
+			good: in(edited(plain, "10.20.0.0/16", "0.0.0.0/0"), "interfaces = ['eth1']"),
+		},
+		{id: "sending-ip-loopback", name: "loopback address", doc: edited(ips, "'203.0.113.11'", "'127.0.0.1'"), want: "sending_ip[1].address: 127.0.0.1 is an address of the loopback interface", good: ips},
 		{id: "nobody-intercepted", name: "nobody's mail", doc: edited(plain, `sources = ["10.20.0.0/16"]`, ""), want: "intercept: nobody's mail is intercepted"},
 		{id: "not-recorded", name: "nothing recorded", doc: edited(plain, `session_log = "-"`, ""), want: "journal: nothing is recorded", good: edited(plain, `session_log = "-"`, "session_log = 'off'\nrecords = 'off'")},
 		{id: "not-kept", name: "standing forgotten", doc: edited(ips, "file = \"DIR/standing.db\"\n", ""), want: "standing.file: which sending IPs are suspended", good: edited(ips, "DIR/standing.db", "off")},
@@ -244,6 +251,22 @@ func hostRows() []row {
 			r.Ruleset = func(context.Context) ([]byte, error) { return []byte(`{"nftables":[]}`), nil }
 			r.remember("rules.json", intercept.Kept{Rules: rulesOf(r.parse(plain)), Removed: &intercept.Removal{At: time.Date(2026, 6, 1, 10, 0, 0, 0, time.UTC)}})
 		}},
+		{
+			id: "rules-memory-damaged", name: "half a file", doc: plain, want: "kept/rules.json: unexpected end of JSON input", good: plain,
+			host: func(r *rig) { r.write(filepath.Join(r.dir, "kept", "rules.json"), `{"version": 1, "ru`) },
+		},
+		{
+			id: "rules-unguarded", name: "a guard that does nothing", doc: plain, want: "the guard does nothing: no rules are kept", good: plain,
+			host: func(r *rig) { r.guard(intercept.Guarding{Unguarded: "no rules are kept"}) },
+		},
+		{
+			id: "rules-not-kept", name: "managed without a folder", doc: in(plain, "manage_rules = true"), want: "kanmon.service does not let kanmon write in DIR/kept", good: in(plain, "manage_rules = true"),
+			host: func(r *rig) { r.unit().Ambient = []string{"cap_net_admin"} },
+			goodHost: func(r *rig) {
+				s := r.unit()
+				s.Ambient, s.ReadWrite = []string{"cap_net_admin"}, []string{filepath.Join(r.dir, "kept")}
+			},
+		},
 		{id: "rules-unguarded", name: "no guard", doc: plain, want: "no guard runs", host: func(r *rig) {
 			r.unit()
 			r.guard(intercept.Guarding{Ended: time.Now()})
@@ -255,6 +278,11 @@ func hostRows() []row {
 		{id: "rules-differ", name: "other rules", doc: plain, host: func(r *rig) {
 			r.InForce = func(context.Context) ([]Fault, error) { return []Fault{{What: "chain prerouting is missing"}}, nil }
 		}, want: "table inet kanmon: chain prerouting is missing"},
+		{id: "mail-dropped", name: "by another table", doc: plain, host: otherRule("filter", "input", `{"drop":null}`, tcpPort(10025)), want: "a rule in chain at, table inet other stops it on its way to port 10025: mail of 10.20.0.0/16 that comes in by eth1 (drop)"},
+		{id: "mail-taken", name: "by another table", doc: plain, host: otherRule("nat", "prerouting", `{"redirect":{"port":2525}}`, tcpPort(25)), want: "sends it elsewhere: mail of 10.20.0.0/16 that comes in by eth1 (redirect)"},
+		{id: "mail-untracked", name: "by another table", doc: plain, host: otherRule("filter", "prerouting", `{"notrack":null}`, tcpPort(25)), want: "hides it from conntrack", good: tproxy(plain), goodHost: otherRule("filter", "prerouting", `{"notrack":null}`, tcpPort(25))},
+		{id: "dials-dropped", name: "by another table", doc: oneAddress, host: otherRule("filter", "output", `{"reject":null}`, tcpPort(25)), want: "nft insert rule inet other at ip saddr 203.0.113.10 tcp dport 25 accept", good: oneAddress, goodHost: otherRule("filter", "output", `{"reject":null}`, tcpPort(26))},
+		{id: "answers-dropped", name: "by another table", doc: oneAddress, host: otherRule("filter", "input", `{"drop":null}`, `{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"sport"}},"right":25}}`), want: "what MXs answer to 203.0.113.10 (drop)", good: oneAddress},
 		{id: "source-rewritten", name: "masquerade", doc: ips, host: natRule(`{"masquerade":null}`, `{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"203.0.113.10"}}`), want: "a rule in chain post, table inet nat gives what leaves from 203.0.113.10 by eth0 another source address (masquerade)", good: ips},
 		{id: "source-maybe-rewritten", name: "masquerade with an unknown condition", doc: ips, host: natRule(`{"masquerade":null}`, `{"match":{"op":"==","left":{"payload":{"protocol":"ip","field":"saddr"}},"right":"203.0.113.10"}}`, `{"match":{"op":"==","left":{"rt":{"key":"classid"}},"right":7}}`), want: "may give what leaves from 203.0.113.10", good: ips},
 		{id: "not-checked", name: "no privilege for nft", doc: plain, host: func(r *rig) {

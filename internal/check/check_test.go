@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
@@ -35,6 +36,9 @@ ehlo    = 'b.example.jp'
 address = '2001:db8::10'
 ehlo    = 'a.example.jp'
 `
+
+// oneAddress is a site of IPv4 alone.
+var oneAddress = in(plain, "listen = ['0.0.0.0:10025']") + "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'a.example.jp'\n"
 
 // pools has no fault: two pools of both families, all in use. Its only route takes everything.
 const pools = ips + `[pool.default]
@@ -98,8 +102,21 @@ func withoutNft(r *rig) {
 
 // natRule is one NAT rule: a verdict behind its conditions.
 func natRule(verdict string, conditions ...string) func(*rig) {
-	text := `{"nftables":[{"table":{"family":"inet","name":"kanmon"}},{"chain":{"family":"inet","table":"nat","name":"post","type":"nat","hook":"postrouting"}},
-		{"rule":{"family":"inet","table":"nat","chain":"post","expr":[` + strings.Join(append(conditions, verdict), ",") + `]}}]}`
+	return oneRule("nat", "post", "nat", "postrouting", verdict, conditions)
+}
+
+// otherRule is the same in a chain of another table.
+func otherRule(kind, hook, verdict string, conditions ...string) func(*rig) {
+	return oneRule("other", "at", kind, hook, verdict, conditions)
+}
+
+func tcpPort(port int) string {
+	return fmt.Sprintf(`{"match":{"op":"==","left":{"payload":{"protocol":"tcp","field":"dport"}},"right":%d}}`, port)
+}
+
+func oneRule(table, chain, kind, hook, verdict string, conditions []string) func(*rig) {
+	text := fmt.Sprintf(`{"nftables":[{"table":{"family":"inet","name":"kanmon"}},{"chain":{"family":"inet","table":%q,"name":%q,"type":%q,"hook":%q,"prio":-200,"policy":"accept"}},
+		{"rule":{"family":"inet","table":%q,"chain":%q,"expr":[%s]}}]}`, table, chain, kind, hook, table, chain, strings.Join(append(conditions, verdict), ","))
 	return func(r *rig) { r.Ruleset = func(context.Context) ([]byte, error) { return []byte(text), nil } }
 }
 

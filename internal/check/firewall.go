@@ -27,9 +27,12 @@ func (c *checker) firewall() {
 		return
 	}
 	c.ownRules(all)
+	c.letIn(all)
 	for i, ip := range c.Config.SendingIPs {
 		if c.has(ip.Address) {
-			c.rewritten(all, fmt.Sprintf("sending_ip[%d].address", i), ip.Address)
+			key := fmt.Sprintf("sending_ip[%d].address", i)
+			c.rewritten(all, key, ip.Address)
+			c.letOut(all, key, ip.Address)
 		}
 	}
 	if legacy := c.Host.legacyNAT(); legacy && len(c.Config.SendingIPs) > 0 {
@@ -39,16 +42,9 @@ func (c *checker) firewall() {
 
 // rewritten looks for the rule that would give mail from an address another one.
 func (c *checker) rewritten(all *ruleset, key string, ip netip.Addr) {
-	route, err := c.Host.network().Route(far(ip), ip, c.Config.Intercept.Mark)
-	if err != nil {
+	p, ok := c.dial(ip)
+	if !ok {
 		return // told elsewhere
-	}
-	p := packet{from: ip, to: far(ip), out: route.Interface, mark: c.Config.Intercept.Mark, masqueraded: c.masqueraded(route, ip)}
-	if u, err := c.eyes(); err == nil && u != nil {
-		p.user, p.name = u.ID, u.Name
-	} else {
-		own := c.Host.own()
-		p.user, p.name = own.ID, own.Name
 	}
 	found, sure := all.rewrites(p)
 	if found == nil {
@@ -57,10 +53,26 @@ func (c *checker) rewritten(all *ruleset, key string, ip netip.Addr) {
 	where := fmt.Sprintf("chain %s, table %s", found.Chain, found.table())
 	cure := fmt.Sprintf("nft insert rule %s %s ip%s saddr %s tcp dport 25 accept", found.table(), found.Chain, six(ip), ip)
 	if sure {
-		c.find(sourceRewritten, key, fmt.Sprintf("a rule in %s gives what leaves from %s by %s another source address (%s)", where, ip, route.Interface, found.verb), cure)
+		c.find(sourceRewritten, key, fmt.Sprintf("a rule in %s gives what leaves from %s by %s another source address (%s)", where, ip, p.out, found.verb), cure)
 	} else {
-		c.find(sourceMaybeRewritten, key, fmt.Sprintf("a rule in %s may give what leaves from %s by %s another source address (%s); kanmon cannot tell from its conditions", where, ip, route.Interface, found.verb), cure)
+		c.find(sourceMaybeRewritten, key, fmt.Sprintf("a rule in %s may give what leaves from %s by %s another source address (%s); kanmon cannot tell from its conditions", where, ip, p.out, found.verb), cure)
 	}
+}
+
+// dial is the beginning of kanmon's connection from an address; ok is false where there is no route.
+func (c *checker) dial(ip netip.Addr) (p packet, ok bool) {
+	route, err := c.Host.network().Route(far(ip), ip, c.Config.Intercept.Mark)
+	if err != nil {
+		return p, false
+	}
+	p = packet{from: ip, to: far(ip), out: route.Interface, port: 25, state: "new", mark: c.Config.Intercept.Mark, masqueraded: c.masqueraded(route, ip)}
+	if u, err := c.eyes(); err == nil && u != nil {
+		p.user, p.name = u.ID, u.Name
+	} else {
+		own := c.Host.own()
+		p.user, p.name = own.ID, own.Name
+	}
+	return p, true
 }
 
 // masqueraded gives the address that masquerade would put in the place of another one; zero: it is not known. A host with one address
@@ -150,8 +162,11 @@ type ruleset struct {
 }
 
 type (
-	nftChain struct{ Family, Table, Name, Type, Hook string }
-	nftRule  struct {
+	nftChain struct {
+		Family, Table, Name, Type, Hook, Policy string
+		Prio                                    int
+	}
+	nftRule struct {
 		Family, Table, Chain string
 		Expr                 []map[string]json.RawMessage
 	}

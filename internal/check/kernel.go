@@ -73,12 +73,8 @@ func (c *checker) kernel() {
 
 // ports: one sending IP has the port range once for each MX address, and serves its own family only.
 func (c *checker) ports(sessions uint64) {
-	var low, high uint64
-	text, ok := c.Host.sysctl("net/ipv4/ip_local_port_range")
+	low, high, ok := c.Host.portRange()
 	if !ok {
-		return
-	}
-	if n, _ := fmt.Sscan(text, &low, &high); n != 2 || high < low {
 		return
 	}
 	ips := map[string]uint64{}
@@ -96,6 +92,25 @@ func (c *checker) ports(sessions uint64) {
 		c.findAt(portsFew, "net.ipv4.ip_local_port_range", fmt.Sprintf("%d source ports toward one %s MX, but %d sessions may all go there", have, family, sessions),
 			fmt.Sprintf(`sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more %s sending IPs`, family))
 	}
+}
+
+// portRange gives the source ports that the kernel chooses from.
+func (h *Host) portRange() (low, high uint64, ok bool) {
+	text, ok := h.sysctl("net/ipv4/ip_local_port_range")
+	if !ok {
+		return 0, 0, false
+	}
+	n, _ := fmt.Sscan(text, &low, &high)
+	return low, high, n == 2 && high >= low && high < 1<<16
+}
+
+// sourcePort is one of them; 0: they are not known.
+func (h *Host) sourcePort() uint16 {
+	low, high, ok := h.portRange()
+	if !ok {
+		return 0
+	}
+	return uint16((low + high) / 2)
 }
 
 // tproxy: what breaks it in the kernel.

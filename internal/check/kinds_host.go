@@ -40,6 +40,52 @@ var (
 	})
 )
 
+// What other tables of the firewall do to mail on its way.
+var (
+	mailTaken = declare(Kind{
+		ID: "mail-taken", Severity: Error,
+		Meaning: "a rule of another table sends the MSAs' connections to port 25 elsewhere, before kanmon's rules see them",
+		Why:     "that mail does not come to kanmon, or comes with another destination",
+		Cure:    "take port 25 out of that rule",
+	})
+	mailUntracked = declare(Kind{
+		ID: "mail-untracked", Severity: Error,
+		Meaning: "mode is redirect, and a rule of another table hides the MSAs' connections to port 25 from conntrack (notrack)",
+		Why:     "they cannot be redirected, and are refused",
+		Cure:    `take port 25 out of that rule, or mode = "tproxy"`,
+	})
+	mailDropped = declare(Kind{
+		ID: "mail-dropped", Severity: Error,
+		Meaning: "another table's input chain stops what comes to kanmon's port",
+		Why:     "the MSAs' connections time out or are refused, whatever kanmon's own rules say",
+		Cure:    "an accept rule for the MSAs' interface and the port in front of it",
+	})
+	dialsDropped = declare(Kind{
+		ID: "dials-dropped", Severity: Error,
+		Meaning: "another table's output chain stops kanmon's own connections to port 25",
+		Why:     "no mail leaves from that sending IP",
+		Cure:    "an accept rule for the sending IP in front of it",
+	})
+	answersDropped = declare(Kind{
+		ID: "answers-dropped", Severity: Error,
+		Meaning: "another table stops what MXs answer to kanmon's connections, or does so because a rule hides these from conntrack (notrack)",
+		Why:     "the connections time out: no mail leaves from that sending IP",
+		Cure:    "an accept rule for established connections in front of it, and no notrack for port 25",
+	})
+	everybodyIntercepted = declare(Kind{
+		ID: "everybody-intercepted", Severity: Warning,
+		Meaning: "sources of [intercept] has a network of all addresses, and no interfaces are named",
+		Why:     "mail from the Internet to mail servers behind this host is taken, too: it leaves from the sending IPs, and spam with it",
+		Cure:    `name the MSAs' networks in sources, or add interfaces = ["eth1"]`,
+	})
+	sendingIPLoopback = declare(Kind{
+		ID: "sending-ip-loopback", Severity: Error,
+		Meaning: "a [[sending_ip]] is an address of the loopback interface",
+		Why:     "no MX can be called from it: no mail leaves from it",
+		Cure:    "want an address that the Internet can answer to",
+	})
+)
+
 // tproxy.
 var (
 	srcValidMark = declare(Kind{
@@ -125,6 +171,18 @@ var (
 		Meaning: "a person has removed kanmon's rules, and nobody has applied them since",
 		Why:     "mail leaves directly: from the MSAs' own addresses, without limits and without a record",
 		Cure:    "kanmon rules apply",
+	})
+	rulesMemoryDamaged = declare(Kind{
+		ID: "rules-memory-damaged", Severity: Error,
+		Meaning: "what is remembered of kanmon's rules (/var/lib/kanmon-rules/rules.json) is damaged, of a newer version, or of a wrong owner",
+		Why:     "a boot with a broken configuration opens the way, and a guard that starts anew knows the rules from the kernel alone",
+		Cure:    "kanmon rules apply",
+	})
+	rulesNotKept = declare(Kind{
+		ID: "rules-not-kept", Severity: Error,
+		Meaning: "manage_rules = true, and kanmon cannot write where it remembers its rules",
+		Why:     "nobody guards the rules, and if kanmon cannot start, at a boot, mail leaves directly",
+		Cure:    "systemctl edit kanmon: [Service] StateDirectory=kanmon-rules RuntimeDirectory=kanmon-rules RuntimeDirectoryPreserve=yes",
 	})
 	rulesUnguarded = declare(Kind{
 		ID: "rules-unguarded", Severity: Warning,

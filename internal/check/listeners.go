@@ -4,15 +4,19 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"kanmon/internal/config"
 	"kanmon/internal/host"
@@ -37,11 +41,15 @@ func (c *checker) addresses() {
 			kind, others = sendingIPAbsent, c.others(ip.Address)
 		}
 		where := fmt.Sprintf("sending_ip[%d].address", i)
+		if ip.Address.IsLoopback() {
+			c.find(sendingIPLoopback, where, fmt.Sprintf("%s is an address of the loopback interface: no MX can be called from it", ip.Address), "")
+			continue
+		}
 		if state, known := states[ip.Address]; known && state > host.Here && !ip.Floating {
 			c.find(kind, where, fmt.Sprintf("no mail can leave from %s: %s%s", ip.Address, state, others), "ip address show to "+ip.Address.String())
 			continue
 		}
-		if !c.has(ip.Address) && !ip.Address.IsLoopback() && !ip.Floating && !c.local(ip.Address) {
+		if !c.has(ip.Address) && !ip.Floating && !c.local(ip.Address) {
 			c.find(kind, where, fmt.Sprintf("%s is not an address of this host%s", ip.Address, others),
 				fmt.Sprintf("ip address add %s/%d dev INTERFACE%s", ip.Address, ip.Address.BitLen(), deprecated(ip.Address.Is4())))
 		}
@@ -284,7 +292,7 @@ const (
 	nameNetAdmin    = "cap_net_admin"
 	nameNetRaw      = "cap_net_raw"
 	addCapabilities = "systemctl edit kanmon: [Service] AmbientCapabilities=%s CapabilityBoundingSet=%s PrivateUsers=no"
-	addFolders      = " StateDirectory=kanmon-rules RuntimeDirectory=kanmon-rules" // where rules are kept, and where their guard tells how it is
+	addFolders      = " StateDirectory=kanmon-rules RuntimeDirectory=kanmon-rules RuntimeDirectoryPreserve=yes" // where rules are kept, and where their guard tells how it is
 )
 
 // can reports whether kanmon has a capability: its unit's say, where there is one.
@@ -311,12 +319,41 @@ func (c *checker) privileges() {
 	if in.ManageRules && !c.can(capNetAdmin, nameNetAdmin) {
 		lacks("intercept.manage_rules", "applying rules", "CAP_NET_ADMIN", "want manage_rules = false with kanmon-rules.service, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_ADMIN", "CAP_NET_ADMIN")+addFolders)
 	}
+	c.memoryOfRules()
 	raw := c.can(capNetRaw, nameNetRaw) || c.can(capNetAdmin, nameNetAdmin)
 	if in.Mode == config.ModeTProxy && !raw && !c.Host.SocketsGiven && c.givenSockets() == nil {
 		lacks("intercept.mode", "a transparent listener", "CAP_NET_RAW", "systemctl enable kanmon.socket, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
 	}
 	if in.Mark != 0 && !raw {
 		lacks("intercept.mark", "marking connections", "CAP_NET_RAW", `want user = "kanmon" instead of mark, or: `+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
+	}
+}
+
+// memoryOfRules: a kanmon that manages its rules must be able to remember them.
+func (c *checker) memoryOfRules() {
+	if !c.Config.Intercept.ManageRules {
+		return
+	}
+	keeper, _ := c.Host.kept()
+	folder := keeper.Folder()
+	if c.service != nil {
+		if !c.service.makes(folder) && !underAny(folder, c.service.ReadWrite) {
+			c.find(rulesNotKept, "intercept.manage_rules", fmt.Sprintf("%s does not let kanmon write in %s", c.service.Unit, folder), "systemctl edit kanmon: [Service]"+addFolders)
+		}
+		return
+	}
+	if c.Host.Service != nil {
+		return // it is not known who will run it
+	}
+	for path := folder; ; path = filepath.Dir(path) {
+		err := unix.Faccessat(unix.AT_FDCWD, path, unix.W_OK|unix.X_OK, unix.AT_EACCESS)
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, unix.ENOENT) || path == filepath.Dir(path) {
+			c.find(rulesNotKept, "intercept.manage_rules", fmt.Sprintf("%s cannot be written: %s: %v", folder, path, err), "systemctl edit kanmon: [Service]"+addFolders)
+			return
+		}
 	}
 }
 

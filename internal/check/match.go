@@ -3,6 +3,7 @@ package check
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,8 +19,11 @@ func (w *walker) match(value json.RawMessage) certainty {
 		return maybe
 	}
 	have := w.field(m.Left)
-	if have == nil {
+	switch have {
+	case nil:
 		return maybe
+	case otherProtocol{}:
+		return no
 	}
 	result := w.within(have, m.Right)
 	switch m.Op {
@@ -41,7 +45,7 @@ func (w *walker) field(left map[string]json.RawMessage) any {
 		case "oifname", "oif":
 			return w.packet.out
 		case "iifname", "iif":
-			return ""
+			return w.packet.in
 		case "mark":
 			return uint64(w.packet.mark)
 		case "l4proto":
@@ -51,6 +55,9 @@ func (w *walker) field(left map[string]json.RawMessage) any {
 		case "protocol":
 			return map[bool]string{true: "ip6", false: "ip"}[w.packet.from.Is6()]
 		case "skuid":
+			if w.packet.in != "" {
+				return nil // the socket's that it comes to, perhaps
+			}
 			return account{w.packet.user, w.packet.name}
 		}
 	}
@@ -59,8 +66,12 @@ func (w *walker) field(left map[string]json.RawMessage) any {
 	}
 	if text, ok := left["ct"]; ok {
 		var ct struct{ Key string }
-		if json.Unmarshal(text, &ct) == nil && ct.Key == "state" {
-			return "new"
+		switch {
+		case json.Unmarshal(text, &ct) != nil:
+		case ct.Key == "state":
+			return w.packet.state
+		case ct.Key == "status" && w.packet.redirected:
+			return "dnat"
 		}
 	}
 	if text, ok := left["payload"]; ok {
@@ -74,12 +85,32 @@ func (w *walker) field(left map[string]json.RawMessage) any {
 		case "ip protocol", "ip6 nexthdr":
 			return "tcp"
 		case "tcp dport", "th dport":
-			return uint64(25)
-		case "udp dport", "udp sport":
-			return uint64(1 << 32) // no port: it is not UDP
+			return number(w.packet.port)
+		case "tcp sport", "th sport":
+			return number(w.packet.fromPort)
+		}
+		if slices.Contains([]string{"udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "esp", "ah"}, payload.Protocol) {
+			return otherProtocol{}
+		}
+	}
+	if text, ok := left["fib"]; ok {
+		var fib struct{ Result string }
+		if json.Unmarshal(text, &fib) == nil && fib.Result == "type" && strings.Contains(string(text), `"daddr"`) {
+			return map[bool]string{true: "unicast", false: "local"}[w.packet.to == far(w.packet.to)]
 		}
 	}
 	return nil
+}
+
+// otherProtocol is what a packet of TCP has where a condition looks into one of another protocol.
+type otherProtocol struct{}
+
+// number is a port; nil: any.
+func number(port uint16) any {
+	if port == 0 {
+		return nil
+	}
+	return uint64(port)
 }
 
 // masked is a number of the packet with a mask.

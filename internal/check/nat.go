@@ -6,22 +6,31 @@ import (
 	"slices"
 )
 
-// A packet is the beginning of kanmon's own connection to an MX, as the firewall sees it behind the routing.
+// A packet is one of mail, as the firewall sees it behind the routing: in most cases the beginning of kanmon's own connection to an MX.
 type packet struct {
-	from, to netip.Addr
-	out      string // interface
-	mark     uint32
-	user     int
-	name     string // of the user
+	from, to   netip.Addr
+	in, out    string // interfaces
+	port       uint16 // it goes to; 0: any
+	fromPort   uint16 // likewise
+	state      string // of conntrack's: "new"
+	redirected bool   // by kanmon's own rules
+	mark       uint32
+	user       int
+	name       string // of the user
 
 	masqueraded netip.Addr // what masquerade would make of from; zero: not known
 }
 
-// A rewrite is a rule that changes the source address.
+// A rewrite is a rule that does to a packet what is looked for, such as to change its source address.
 type rewrite struct {
 	Family, Table, Chain string
-	verb                 string // "masquerade" or "snat"
+	verb                 string // "masquerade", "drop"
 }
+
+// A search is for rules with one of some verbs, among them targets of iptables.
+type search struct{ verbs, targets []string }
+
+var sourceNAT = search{[]string{"masquerade", "snat"}, []string{"MASQUERADE", "SNAT", "NETMAP"}}
 
 func (r *rewrite) table() string { return r.Family + " " + r.Table }
 
@@ -37,13 +46,24 @@ const (
 // rewrites walks the packet through the chains that may change its source, and gives the first rule that does; sure is false where a
 // condition before it is not understood.
 func (r *ruleset) rewrites(p packet) (found *rewrite, sure bool) {
-	for _, c := range r.chains {
-		if c.Type != "nat" || c.Hook != "postrouting" || c.Family == "ip" && p.from.Is6() || c.Family == "ip6" && p.from.Is4() {
+	p.port, p.state = 25, "new"
+	return r.first(sourceNAT, p, func(c *nftChain) bool { return c.Type == "nat" && c.Hook == "postrouting" })
+}
+
+// first gives the first rule in some chains that does to a packet what is looked for; sure is false where a condition before it is not
+// understood, and another one is not sure either. Where packets are looked for that go no further, a chain's policy counts.
+func (r *ruleset) first(what search, p packet, in func(*nftChain) bool) (found *rewrite, sure bool) {
+	for i := range r.chains {
+		c := &r.chains[i]
+		if c.Hook == "" || c.Family == "ip" && p.from.Is6() || c.Family == "ip6" && p.from.Is4() || !slices.Contains([]string{"ip", "ip6", "inet"}, c.Family) || !in(c) {
 			continue
 		}
-		w := walker{all: r, family: c.Family, table: c.Table, packet: p}
-		w.walk(c.Name, yes, 0)
-		if w.found != nil && (found == nil || w.sure == yes) {
+		w := walker{all: r, what: what, family: c.Family, table: c.Table, packet: p}
+		back := w.walk(c.Name, yes, 0)
+		if c.Policy == "drop" && slices.Contains(what.verbs, "drop") && back != no {
+			w.note(&nftRule{Family: c.Family, Table: c.Table, Chain: c.Name}, "drop, by its policy", back)
+		}
+		if w.found != nil && (found == nil || w.sure == yes && !sure) {
 			found, sure = w.found, w.sure == yes
 		}
 	}
@@ -53,6 +73,7 @@ func (r *ruleset) rewrites(p packet) (found *rewrite, sure bool) {
 // A walker goes through the rules of a table.
 type walker struct {
 	all           *ruleset
+	what          search
 	family, table string
 	packet        packet
 
@@ -97,30 +118,32 @@ func (w *walker) rule(rule *nftRule, reached certainty, depth int) (next certain
 	at := reached
 	for i, expression := range rule.Expr {
 		for name, value := range expression {
-			switch name {
-			case "match":
+			switch {
+			case name == "match":
 				at = min(at, w.match(value))
-			case "xt": // of iptables
-				matches, verb := foreign(value, i == len(rule.Expr)-1 && !hasVerdict(rule))
+			case name == "xt": // of iptables
+				matches, verb := w.what.foreign(value, i == len(rule.Expr)-1 && !hasVerdict(rule))
 				if at = min(at, matches); verb != "" && at != no {
 					if verb != "MASQUERADE" || w.packet.masqueraded != w.packet.from {
 						w.note(rule, verb, at)
 					}
 					return after(reached, at), false
 				}
-			case "masquerade", "snat":
+			case slices.Contains(sometimes, name):
+				at = min(at, maybe)
+			case slices.Contains(w.what.verbs, name):
 				if at != no && !w.same(name, value) {
 					w.note(rule, name, at)
 				}
 				return after(reached, at), false
-			case "accept", "drop", "queue":
+			case slices.Contains(endings, name):
 				return after(reached, at), false
-			case "return":
+			case name == "return":
 				if at == yes {
 					return reached, true
 				}
 				return after(reached, at), false
-			case "jump", "goto":
+			case name == "jump", name == "goto":
 				if at == no {
 					return reached, false
 				}
@@ -133,8 +156,8 @@ func (w *walker) rule(rule *nftRule, reached certainty, depth int) (next certain
 				default:
 					return after(reached, at), false
 				}
-			case "vmap":
-				at = min(at, maybe)
+			case name == "vmap":
+				return w.verdictMap(rule, value, reached, at, depth)
 			}
 			if at == no {
 				return reached, false
@@ -142,6 +165,43 @@ func (w *walker) rule(rule *nftRule, reached certainty, depth int) (next certain
 		}
 	}
 	return reached, false
+}
+
+// endings are the verbs with which a packet's way through a chain's rules ends. Those of NAT are among them.
+var endings = []string{"accept", "drop", "reject", "queue", "masquerade", "snat", "dnat", "redirect"}
+
+// sometimes are conditions that a packet meets or not by what was before.
+var sometimes = []string{"limit", "quota", "ct count", "meter"}
+
+// verdictMap applies the verdict that a map has for the packet.
+func (w *walker) verdictMap(rule *nftRule, value json.RawMessage, reached, at certainty, depth int) (next certainty, leaves bool) {
+	var m struct {
+		Key  map[string]json.RawMessage
+		Data struct {
+			Set [][2]json.RawMessage
+		}
+	}
+	if json.Unmarshal(value, &m) != nil || m.Data.Set == nil { // a map with a name
+		return min(reached, maybe), false
+	}
+	have := w.field(m.Key)
+	next = reached
+	for _, pair := range m.Data.Set {
+		matches := min(at, maybe)
+		if have != nil {
+			matches = min(at, w.within(have, pair[0]))
+		}
+		var verdict map[string]json.RawMessage
+		if matches == no || json.Unmarshal(pair[1], &verdict) != nil {
+			continue
+		}
+		back, leaves := w.rule(&nftRule{Family: rule.Family, Table: rule.Table, Chain: rule.Chain, Expr: []map[string]json.RawMessage{verdict}}, matches, depth)
+		if matches == yes {
+			return back, leaves
+		}
+		next = min(next, maybe)
+	}
+	return next, false
 }
 
 // after gives the certainty of going on behind a rule that ends the way of what matches it.
@@ -175,7 +235,7 @@ func (w *walker) same(verb string, value json.RawMessage) bool {
 func hasVerdict(rule *nftRule) bool {
 	return slices.ContainsFunc(rule.Expr, func(e map[string]json.RawMessage) bool {
 		for name := range e {
-			if slices.Contains([]string{"accept", "drop", "return", "jump", "goto", "masquerade", "snat", "queue"}, name) {
+			if slices.Contains(endings, name) || slices.Contains([]string{"return", "jump", "goto"}, name) {
 				return true
 			}
 		}
@@ -183,13 +243,13 @@ func hasVerdict(rule *nftRule) bool {
 	})
 }
 
-// foreign reads a match or a target of iptables, which nft names at most: whether it matches, and the verb of a target that changes the
-// source. One without a name that stands last in a rule without a verdict is a target, of whatever kind.
-func foreign(value json.RawMessage, last bool) (matches certainty, verb string) {
+// foreign reads a match or a target of iptables, which nft names at most: whether it matches, and the verb of a target that is
+// looked for. One without a name that stands last in a rule without a verdict is a target, of whatever kind.
+func (s *search) foreign(value json.RawMessage, last bool) (matches certainty, verb string) {
 	var xt struct{ Type, Name string }
 	_ = json.Unmarshal(value, &xt) // null where nft knows nothing
 	switch {
-	case xt.Type == "target" && slices.Contains([]string{"MASQUERADE", "SNAT", "NETMAP"}, xt.Name):
+	case xt.Type == "target" && slices.Contains(s.targets, xt.Name):
 		return yes, xt.Name
 	case xt.Type == "target", xt.Name == "comment":
 		return yes, ""

@@ -23,6 +23,7 @@ func (c *checker) ownRules(all *ruleset) {
 		return // nothing to intercept: told elsewhere
 	}
 	const where = "table inet " + ownTable
+	c.remembered()
 	if c.unguarded = !slices.Contains(all.tables, "inet "+ownTable); c.unguarded {
 		switch at := c.removed(); {
 		case !at.IsZero():
@@ -48,6 +49,16 @@ func (c *checker) ownRules(all *ruleset) {
 	c.guarded(where)
 }
 
+// remembered: what a boot with a broken configuration would put in force, and what a guard goes by.
+func (c *checker) remembered() {
+	keeper, _ := c.Host.kept()
+	if _, err := keeper.Last(); errors.Is(err, intercept.ErrDamaged) {
+		c.findAt(rulesMemoryDamaged, "table inet "+ownTable, err.Error(), "")
+	} else if err != nil && !errors.Is(err, intercept.ErrNothingKept) {
+		c.unchecked("what is remembered of the rules", err.Error())
+	}
+}
+
 // removed gives when a person has removed the rules; zero: nobody has.
 func (c *checker) removed() time.Time {
 	keeper, _ := c.Host.kept()
@@ -71,6 +82,8 @@ func (c *checker) guarded(where string) {
 	case err != nil:
 		c.unchecked("the guard of the rules", err.Error())
 		return
+	case guarding.Unguarded != "":
+		c.findAt(rulesUnguarded, where, "the guard does nothing: "+guarding.Unguarded, "kanmon rules apply")
 	}
 	if guarding.Episodes > 0 && guarding.Last != nil {
 		what := fmt.Sprintf("since %s other programs have taken the rules away or changed them %s, and mail could leave directly for %s in all; last at %s (%s)", guarding.Since.UTC().Format(time.RFC3339),
@@ -93,6 +106,7 @@ func times(n int) string {
 func (c *checker) guardsWord() {
 	const where = "table inet " + ownTable
 	_, report := c.Host.kept()
+	c.remembered()
 	switch guarding, err := report.Read(); {
 	case c.Rules.Validate() != nil:
 	case err == nil && len(guarding.Lost) > 0:

@@ -51,6 +51,8 @@ type ingress struct {
 	family addressFamily
 	what   string
 	key    string
+	source netip.Prefix // it comes from; zero: any
+	port   uint16       // of a tenant's own; 0: that of all
 }
 
 // ingress gives the interfaces that are named, or those that the routes to the sources lead to.
@@ -58,13 +60,13 @@ func (c *checker) ingress() (list []ingress) {
 	in := &c.Config.Intercept
 	for i, name := range in.Interfaces {
 		for _, l := range c.named(name) {
-			list = append(list, ingress{l, familyBoth, "mail", fmt.Sprintf("intercept.interfaces[%d]", i)})
+			list = append(list, ingress{link: l, what: "mail", key: fmt.Sprintf("intercept.interfaces[%d]", i)})
 		}
 	}
 	for i, t := range c.Config.Tenants {
 		for j, name := range t.Interfaces {
 			for _, l := range c.named(name) {
-				list = append(list, ingress{l, familyBoth, fmt.Sprintf("mail of tenant %q", t.Name), fmt.Sprintf("tenant[%d].interfaces[%d]", i, j)})
+				list = append(list, ingress{link: l, what: fmt.Sprintf("mail of tenant %q", t.Name), key: fmt.Sprintf("tenant[%d].interfaces[%d]", i, j), port: uint16(t.ListenPort)})
 			}
 		}
 	}
@@ -73,7 +75,7 @@ func (c *checker) ingress() (list []ingress) {
 	}
 	for i, source := range in.Sources {
 		if l := c.toward(source); l != nil {
-			list = append(list, ingress{l, familyOf(source.Addr().Is6()), fmt.Sprintf("mail of %s", source), fmt.Sprintf("intercept.sources[%d]", i)})
+			list = append(list, ingress{link: l, family: familyOf(source.Addr().Is6()), what: fmt.Sprintf("mail of %s", source), key: fmt.Sprintf("intercept.sources[%d]", i), source: source})
 		}
 	}
 	return list

@@ -67,6 +67,11 @@ func (c *checker) scope() {
 	if !in.Local && len(in.Sources)+len(in.Interfaces) == 0 && !c.Config.TenantInterfaces() {
 		c.find(nobodyIntercepted, "intercept", "nobody's mail is intercepted", "")
 	}
+	for i, source := range in.Sources {
+		if source.Bits() == 0 && len(in.Interfaces) == 0 {
+			c.find(everybodyIntercepted, fmt.Sprintf("intercept.sources[%d]", i), fmt.Sprintf("%s is everybody, and by any interface: also who sends from the Internet to a mail server behind this host", source), "")
+		}
+	}
 	c.interfacesExist("intercept.interfaces", in.Interfaces)
 	for i, t := range c.Config.Tenants {
 		c.interfacesExist(fmt.Sprintf("tenant[%d].interfaces", i), t.Interfaces)
