@@ -10,6 +10,8 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"golang.org/x/sys/unix"
+
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/session"
@@ -81,9 +83,33 @@ func dedicated(cfg *config.Config, addresses []netip.AddrPort) bool {
 }
 
 // errPlacesChanged tells that a port that was for all tenants is to be a single one's, or the other way round: the sockets of one cannot serve
-// as the other's, nor stand beside them.
-func errPlacesChanged(addresses []netip.AddrPort) error {
-	return fmt.Errorf("%v was in intercept.listen and is a tenant's listen_port now, or the other way round: use another port, or restart kanmon", addresses)
+// as the other's, nor stand beside them, and until the rules have changed, too, one's mail would be taken for the other's.
+func errPlacesChanged(cfg *config.Config, addresses []netip.AddrPort) error {
+	return fmt.Errorf("%v was in intercept.listen and is a tenant's listen_port now, or the other way round: %s", addresses, anew(cfg))
+}
+
+// ownPlace explains that addresses cannot be opened because kanmon itself listens there, at others of the same port.
+func (d *Daemon) ownPlace(cfg *config.Config, addresses []netip.AddrPort, err error) error {
+	if !errors.Is(err, unix.EADDRINUSE) {
+		return err
+	}
+	gates := slices.Clone(d.gates)
+	for _, one := range d.lingering.list() {
+		gates = append(gates, one.gate)
+	}
+	i := slices.IndexFunc(gates, func(g *gate) bool { return g.addresses[0].Port() == addresses[0].Port() })
+	if i < 0 {
+		return err
+	}
+	return fmt.Errorf("%w: kanmon itself listens on %v, as the configuration before wants it: %s", err, gates[i].addresses, anew(cfg))
+}
+
+// anew is the step that a reload cannot do.
+func anew(cfg *config.Config) string {
+	if cfg.Intercept.ManageRules {
+		return "use another port, or run \"systemctl restart kanmon\""
+	}
+	return "use another port, or run \"systemctl stop kanmon && kanmon rules apply && systemctl start kanmon\"; mail waits in the MSAs meanwhile"
 }
 
 // setWires tells the listener which interfaces its port is for.
@@ -179,7 +205,7 @@ func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, 
 		if i := slices.IndexFunc(plan.dropped, same); i >= 0 {
 			if plan.dropped[i].listener.Dedicated != dedicated(cfg, addresses) {
 				d.abandon(plan)
-				return nil, errPlacesChanged(addresses)
+				return nil, errPlacesChanged(cfg, addresses)
 			}
 			plan.kept = append(plan.kept, plan.dropped[i])
 			plan.dropped = slices.Delete(plan.dropped, i, i+1)
@@ -189,14 +215,14 @@ func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, 
 			plan.kept, plan.revived = append(plan.kept, one.gate), append(plan.revived, one)
 			if one.listener.Dedicated != dedicated(cfg, addresses) {
 				d.abandon(plan)
-				return nil, errPlacesChanged(addresses)
+				return nil, errPlacesChanged(cfg, addresses)
 			}
 			continue
 		}
 		g := d.newGate(cfg, addresses)
 		if err := g.listener.Open(ctx, addresses); err != nil {
 			d.abandon(plan)
-			return nil, err
+			return nil, d.ownPlace(cfg, addresses, err)
 		}
 		plan.opened = append(plan.opened, g)
 	}

@@ -117,6 +117,13 @@ func (l *lingering) take(addresses []netip.AddrPort) *lingeringGate {
 	return one
 }
 
+// list gives those that linger.
+func (l *lingering) list() []*lingeringGate {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.gates)
+}
+
 func (d *Daemon) closeDropped(one *lingeringGate) {
 	err := one.close()
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kanmon/internal/check"
 )
 
 // A reload changes the interfaces that a tenant's port is for, and leaves the port open for those that stay.
@@ -42,17 +44,37 @@ func TestReloadChangesTheWiresOfAPort(t *testing.T) {
 	w.stop()
 }
 
-// A port of all tenants does not become a single one's by a reload, where its wires would never be bound: the reload is refused.
-func TestReloadDoesNotMakeAPortOfAllATenants(t *testing.T) {
+// What a reload cannot do to a port is refused with the step that does it, and nothing is changed: a port of all tenants does not become a single
+// one's, where its wires would never be bound, and addresses that kanmon itself is in the way of are not opened.
+func TestReloadSaysWhatItCannotDoToAPort(t *testing.T) {
 	first, second := freePort(t), freePort(t)
-	tables := func(all, own int) string {
-		return fmt.Sprintf("[intercept]\nmode = 'tproxy'\nlisten = ['127.0.0.1:%d']\n[[tenant]]\nname = 'vlan'\nlisten_port = %d\ninterfaces = ['lo']\n", all, own)
+	tables := func(address string, all, own int, more string) string {
+		return fmt.Sprintf("[intercept]\nmode = 'tproxy'\nlisten = ['%s:%d']\n%s[[tenant]]\nname = 'vlan'\nlisten_port = %d\ninterfaces = ['lo']\n", address, all, more, own)
 	}
-	w := newWorld(t, listenTable)
-	w.daemon = w.newDaemon(w.parse(tables(first, second)))
-	w.start()
-	if err := w.daemon.Reload(t.Context(), w.parse(tables(second, first))); err == nil || !strings.Contains(err.Error(), "or restart kanmon") {
-		t.Errorf("the reload ended with %v, want a refusal that says to restart", err)
+	const managed = "manage_rules = true\nlocal = true\nuser = '1234'\n"
+	for _, more := range []string{"", managed} {
+		w := newWorld(t, listenTable)
+		w.daemon = w.newDaemon(w.parse(tables("127.0.0.1", first, second, more)))
+		w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
+		w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
+		w.start()
+		step := "systemctl stop kanmon && kanmon rules apply && systemctl start kanmon"
+		if more != "" {
+			step = "systemctl restart kanmon"
+		}
+		for name, doc := range map[string]string{
+			"a swap":           tables("127.0.0.1", second, first, more),
+			"another address":  tables("0.0.0.0", first, second, more),
+			"a port of itself": tables("0.0.0.0", second, freePort(t), more),
+		} {
+			err := w.daemon.Reload(t.Context(), w.parse(doc))
+			if err == nil || !strings.Contains(err.Error(), step) {
+				t.Errorf("%s: the reload ended with %v, want %q", name, err, step)
+			}
+			if listen := w.daemon.rulesNow().Listen; len(listen) != 1 || int(listen[0].Port()) != first {
+				t.Errorf("%s: the configuration holds though it was refused: %v", name, listen)
+			}
+		}
+		w.stop()
 	}
-	w.stop()
 }
