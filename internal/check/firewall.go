@@ -28,6 +28,7 @@ func (c *checker) firewall() {
 	}
 	c.ownRules(all)
 	c.letIn(all)
+	c.letInOwn(all)
 	for i, ip := range c.Config.SendingIPs {
 		if c.has(ip.Address) {
 			key := fmt.Sprintf("sending_ip[%d].address", i)
@@ -35,8 +36,8 @@ func (c *checker) firewall() {
 			c.letOut(all, key, ip.Address)
 		}
 	}
-	if legacy := c.Host.legacyNAT(); legacy && len(c.Config.SendingIPs) > 0 {
-		c.unchecked("NAT rules of iptables-legacy", "nft does not list them: iptables-legacy-save -t nat")
+	for _, table := range c.Host.legacyTables() {
+		c.unchecked("rules of iptables-legacy, table "+table, "nft does not list them: iptables-legacy-save -t "+table)
 	}
 }
 
@@ -140,17 +141,23 @@ func nft(ctx context.Context, input string, args ...string) ([]byte, error) {
 	}
 }
 
-func (h *Host) legacyNAT() bool {
-	if h.LegacyNAT != nil {
-		return h.LegacyNAT()
+// legacyTables are those of the kernel's older firewall.
+func (h *Host) legacyTables() (list []string) {
+	if h.LegacyTables != nil {
+		return h.LegacyTables()
 	}
 	for _, file := range []string{"net/ip_tables_names", "net/ip6_tables_names"} {
 		text, err := os.ReadFile(h.proc(filepath.Join("thread-self", file)))
-		if err == nil && slices.Contains(strings.Fields(string(text)), "nat") {
-			return true
+		if err != nil {
+			continue
+		}
+		for _, table := range strings.Fields(string(text)) {
+			if !slices.Contains(list, table) {
+				list = append(list, table)
+			}
 		}
 	}
-	return false
+	return list
 }
 
 // A ruleset is what nft lists, as far as it matters here.

@@ -21,19 +21,19 @@ import (
 
 // A Host answers what the checks ask about the machine. The zero value asks this one, as the process that runs kanmon; tests set fields.
 type Host struct {
-	Proc       string                                                // "": "/proc"
-	Network    Network                                               // nil: the kernel's
-	Look       func([]netip.Addr) (map[netip.Addr]host.State, error) // whether mail can leave from addresses; nil: host.Look, or not known if Network is set
-	FileLimit  func() (uint64, error)                                // hard limit of open files of this process; nil: RLIMIT_NOFILE
-	LookPath   func(string) (string, error)                          // nil: exec.LookPath
-	LookupUser func(name string) (*User, error)                      // by name or number; nil: package user
-	Service    func(context.Context) (*Service, error)               // what systemd says of kanmon's unit; nil: this process is kanmon
-	Ruleset    func(context.Context) ([]byte, error)                 // nft's list of all rules, as JSON; nil: nft
-	InForce    func(context.Context) ([]Fault, error)                // what is wrong with kanmon's own rules; nil: not known
-	LegacyNAT  func() bool                                           // iptables-legacy has NAT rules; nil: the kernel's list of its tables
-	Kept       func() (*intercept.Keeper, *intercept.Report)         // what is remembered of kanmon's own rules; nil: intercept.Here
-	Own        func() User                                           // the user of this process; nil: the kernel's word
-	Now        func() time.Time                                      // nil: time.Now
+	Proc         string                                                // "": "/proc"
+	Network      Network                                               // nil: the kernel's
+	Look         func([]netip.Addr) (map[netip.Addr]host.State, error) // whether mail can leave from addresses; nil: host.Look, or not known if Network is set
+	FileLimit    func() (uint64, error)                                // hard limit of open files of this process; nil: RLIMIT_NOFILE
+	LookPath     func(string) (string, error)                          // nil: exec.LookPath
+	LookupUser   func(name string) (*User, error)                      // by name or number; nil: package user
+	Service      func(context.Context) (*Service, error)               // what systemd says of kanmon's unit; nil: this process is kanmon
+	Ruleset      func(context.Context) ([]byte, error)                 // nft's list of all rules, as JSON; nil: nft
+	InForce      func(context.Context) ([]Fault, error)                // what is wrong with kanmon's own rules; nil: not known
+	LegacyTables func() []string                                       // of iptables-legacy that there are; nil: the kernel's list
+	Kept         func() (*intercept.Keeper, *intercept.Report)         // what is remembered of kanmon's own rules; nil: intercept.Here
+	Own          func() User                                           // the user of this process; nil: the kernel's word
+	Now          func() time.Time                                      // nil: time.Now
 
 	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process
 	SocketsGiven bool  // systemd has opened the listeners

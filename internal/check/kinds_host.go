@@ -66,6 +66,12 @@ var (
 		Why:     "no mail leaves from that sending IP",
 		Cure:    "an accept rule for the sending IP in front of it",
 	})
+	dialsTaken = declare(Kind{
+		ID: "dials-taken", Severity: Error,
+		Meaning: "a rule of another table sends kanmon's own connections to port 25 elsewhere",
+		Why:     "mail goes to another server than its MX, or nowhere",
+		Cure:    "an accept rule for the sending IPs in front of it",
+	})
 	answersDropped = declare(Kind{
 		ID: "answers-dropped", Severity: Error,
 		Meaning: "another table stops what MXs answer to kanmon's connections, or does so because a rule hides these from conntrack (notrack)",

@@ -55,8 +55,8 @@ func (w *walker) field(left map[string]json.RawMessage) any {
 		case "protocol":
 			return map[bool]string{true: "ip6", false: "ip"}[w.packet.from.Is6()]
 		case "skuid":
-			if w.packet.in != "" {
-				return nil // the socket's that it comes to, perhaps
+			if w.packet.in != "" || w.packet.anybodys {
+				return nil // for one that comes in it is the socket's that it comes to, perhaps
 			}
 			return account{w.packet.user, w.packet.name}
 		}

@@ -17,6 +17,7 @@ type packet struct {
 	mark       uint32
 	user       int
 	name       string // of the user
+	anybodys   bool   // any user's
 
 	masqueraded netip.Addr // what masquerade would make of from; zero: not known
 }

@@ -32,7 +32,7 @@ func (c *checker) letIn(all *ruleset) {
 			}
 			told[fmt.Sprint(at.link.Name, v6)] = true
 			p := packet{from: from, to: far(from), in: at.link.Name, port: 25, fromPort: c.Host.sourcePort(), state: "new"}
-			c.takenBefore(all, at, p)
+			c.takenBefore(all, at, p, "prerouting")
 			if c.Rules.Mode == intercept.Redirect {
 				c.hiddenBefore(all, at, p)
 				c.stoppedBefore(all, at, p, func(x *nftChain) bool { return x.Hook == "prerouting" && x.Prio <= priorityDNAT })
@@ -42,6 +42,27 @@ func (c *checker) letIn(all *ruleset) {
 			}
 			p.mark = c.Config.Intercept.TProxyMark
 			c.stoppedBefore(all, at, p, func(x *nftChain) bool { return x.Hook == "input" || x.Hook == "prerouting" })
+		}
+	}
+}
+
+// letInOwn is letIn for this host's own mail: NAT turns it round to the loopback interface.
+func (c *checker) letInOwn(all *ruleset) {
+	if c.Rules.Validate() != nil || c.unguarded || !c.Rules.Local {
+		return // told elsewhere, or not wanted
+	}
+	at := ingress{link: &Interface{Name: "lo"}, what: "mail of this host", key: "intercept.local"}
+	for _, v6 := range []bool{false, true} {
+		to := map[bool]netip.Addr{false: netip.AddrFrom4([4]byte{127, 0, 0, 1}), true: netip.IPv6Loopback()}[v6]
+		route, err := c.Host.network().Route(far(to), netip.Addr{}, 0)
+		if err != nil || !route.Source.IsValid() || !c.Config.Intercept.ListensFor(!v6) {
+			continue
+		}
+		p := packet{from: route.Source, to: far(to), out: route.Interface, port: 25, fromPort: c.Host.sourcePort(), state: "new", anybodys: true}
+		c.takenBefore(all, at, p, "output")
+		if c.Rules.Mode == intercept.Redirect {
+			p.to, p.in, p.out, p.port, p.redirected = to, "lo", "", c.portOf(at), true
+			c.stoppedBefore(all, at, p, func(x *nftChain) bool { return x.Hook == "input" })
 		}
 	}
 }
@@ -73,19 +94,17 @@ func (c *checker) portOf(at ingress) uint16 {
 }
 
 // takenBefore: the first table that translates a connection has it.
-func (c *checker) takenBefore(all *ruleset, at ingress, p packet) {
-	own := slices.IndexFunc(all.chains, func(x nftChain) bool {
-		return x.Family == "inet" && x.Table == ownTable && x.Hook == "prerouting" && x.Type == "nat"
-	})
+func (c *checker) takenBefore(all *ruleset, at ingress, p packet, hook string) {
+	own := slices.IndexFunc(all.chains, func(x nftChain) bool { return isOwn(&x) && x.Hook == hook && x.Type == "nat" })
 	found, sure := all.first(leading, p, func(x *nftChain) bool {
-		if x.Type != "nat" || x.Hook != "prerouting" || isOwn(x) {
+		if x.Type != "nat" || x.Hook != hook || isOwn(x) {
 			return false
 		}
 		if own < 0 { // tproxy comes behind all of them
 			return true
 		}
 		o := &all.chains[own]
-		return x.Prio < o.Prio || x.Prio == o.Prio && slices.IndexFunc(all.chains, func(y nftChain) bool { return y == *x }) < own
+		return x.Prio < o.Prio || x.Prio == o.Prio && slices.Index(all.chains, *x) < own
 	})
 	c.tell(mailTaken, at.key, found, sure, fmt.Sprintf("%s that comes in by %s", at.what, at.link.Name), "sends it elsewhere", "tcp dport 25 accept")
 }
@@ -112,7 +131,9 @@ func (c *checker) letOut(all *ruleset, key string, ip netip.Addr) {
 	outward := func(x *nftChain) bool {
 		return (x.Hook == "output" || x.Hook == "postrouting") && (x.Type == "filter" || x.Type == "route") && !isOwn(x)
 	}
-	found, sure := all.first(stopping, p, outward)
+	found, sure := all.first(leading, p, func(x *nftChain) bool { return x.Type == "nat" && x.Hook == "output" && !isOwn(x) })
+	c.tell(dialsTaken, key, found, sure, fmt.Sprintf("kanmon's own connections from %s", ip), "sends them elsewhere", fmt.Sprintf("ip%s saddr %s tcp dport 25 accept", six(ip), ip))
+	found, sure = all.first(stopping, p, outward)
 	c.tell(dialsDropped, key, found, sure, fmt.Sprintf("kanmon's own connections from %s", ip), "stops them", fmt.Sprintf("ip%s saddr %s tcp dport 25 accept", six(ip), ip))
 	if found != nil && sure {
 		return // it says it all

@@ -41,6 +41,8 @@ func TestOtherTablesInTheWayAreSeen(t *testing.T) {
 		"own mail of others rejected":       {rules: out + "meta skuid != 0 tcp dport 25 reject } }"},
 		"own mail dropped behind routing":   {rules: `table inet fw { chain post { type filter hook postrouting priority 0; oifname "eth0" tcp dport 25 drop } }`, id: "dials-dropped"},
 		"answers dropped":                   {rules: closed + `iif "lo" accept; tcp dport 10025 accept } }`, id: "answers-dropped"},
+		"own mail sent elsewhere":           {rules: "table ip nat { chain out { type nat hook output priority -100; tcp dport 25 redirect to :2525 } }", id: "dials-taken"},
+		"own mail of others sent elsewhere": {rules: "table ip nat { chain out { type nat hook output priority -100; meta skuid 33 tcp dport 25 redirect to :2525 } }"},
 		"own mail not tracked":              {rules: "table inet fw { chain raw { type filter hook output priority raw; tcp dport 25 notrack } }"},
 		"own mail not tracked, closed":      {rules: usual + "tcp dport 10025 accept }; chain raw { type filter hook output priority raw; tcp dport 25 notrack } }", id: "answers-dropped", text: "(notrack)"},
 	}
@@ -76,6 +78,24 @@ func TestOtherTablesInTheWayOfTProxyAreSeen(t *testing.T) {
 			"chain pre { type filter hook prerouting priority mangle\niifname \"eth1\" tcp dport 25 drop\n}": "mail-dropped",
 		} {
 			g.run("printf 'table inet fw {\n%s\n}\n' '" + strings.Replace(strings.Replace(rules, "priority 0\n", "priority 0;\n", 1), "\npolicy drop\n", "\npolicy drop;\n", 1) + "' | sed -E 's/(priority [a-z]+)$/\\1;/' | nft -f -")
+			g.want(doc, id, "")
+			g.run("nft delete table inet fw")
+		}
+	})
+}
+
+// This host's own mail comes round by the loopback interface, and another table may be in its way as well.
+func TestOtherTablesInTheWayOfOwnMailAreSeen(t *testing.T) {
+	doc := in(oneUplink, "local = true\nuser = '0'")
+	inGateway(t, func(g *gateway) {
+		g.apply(doc)
+		for rules, id := range map[string]string{
+			"chain in { type filter hook input priority 0;policy drop;ct state established accept;tcp dport 10025 iifname \"eth1\" accept;}": "mail-dropped",
+			"chain in { type filter hook input priority 0;policy drop;ct state established accept;tcp dport 10025 accept;}":                  "",
+			"chain out { type nat hook output priority -150;meta skuid 33 tcp dport 25 redirect to :2525;}":                                  "not-checked",
+			"chain out { type nat hook output priority -50;meta skuid 33 tcp dport 25 redirect to :2525;}":                                   "",
+		} {
+			g.run("printf 'table inet fw {\n%s\n}\n' '" + strings.ReplaceAll(rules, ";", ";\n") + "' | nft -f -")
 			g.want(doc, id, "")
 			g.run("nft delete table inet fw")
 		}

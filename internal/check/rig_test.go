@@ -85,16 +85,16 @@ func newRig(t *testing.T) *rig {
 		{Name: "eth1", Addresses: prefixesOf("10.20.0.1/16", "fe80::2/64")},
 	}}
 	r := &rig{T: t, net: n, dir: t.TempDir(), Host: &Host{
-		Proc:       t.TempDir(),
-		Network:    n,
-		FileLimit:  func() (uint64, error) { return 1 << 20, nil },
-		LookPath:   func(name string) (string, error) { return "/usr/sbin/" + name, nil },
-		LookupUser: func(string) (*User, error) { return &kanmonUser, nil },
-		Own:        func() User { return kanmonUser },
-		Ruleset:    func(context.Context) ([]byte, error) { return []byte(noNAT), nil },
-		InForce:    func(context.Context) ([]Fault, error) { return nil, nil },
-		LegacyNAT:  func() bool { return false },
-		Now:        func() time.Time { return time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC) },
+		Proc:         t.TempDir(),
+		Network:      n,
+		FileLimit:    func() (uint64, error) { return 1 << 20, nil },
+		LookPath:     func(name string) (string, error) { return "/usr/sbin/" + name, nil },
+		LookupUser:   func(string) (*User, error) { return &kanmonUser, nil },
+		Own:          func() User { return kanmonUser },
+		Ruleset:      func(context.Context) ([]byte, error) { return []byte(noNAT), nil },
+		InForce:      func(context.Context) ([]Fault, error) { return nil, nil },
+		LegacyTables: func() []string { return nil },
+		Now:          func() time.Time { return time.Date(2026, 7, 1, 0, 0, 0, 0, time.UTC) },
 	}}
 	r.Kept = func() (*intercept.Keeper, *intercept.Report) {
 		return &intercept.Keeper{Dir: filepath.Join(r.dir, "kept")}, &intercept.Report{Dir: filepath.Join(r.dir, "kept")}
