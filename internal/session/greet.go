@@ -19,7 +19,6 @@ func (s *session) letIn() (passes bool, err error) {
 	case s.dest.Passthrough:
 		return true, nil
 	default:
-		s.restBefore()
 		return false, s.greet()
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // What one tenant has done must not hold up the others' mail, where kanmon has more to do than this host can do at once: then sessions of
-// those who have more than a part of the work rest between two groups of commands, which are short, and before they begin. A session counts
+// those who have more than a part of the work rest between two groups of commands, which are short as long as they do. A session counts
 // its work for itself, and tells it in pieces: one with an ordinary mail never gets that far.
 
 const (
@@ -19,9 +19,6 @@ const (
 	workTold       = 192 // at once
 	shortGroup     = 32  // commands, at most some milliseconds in which others wait for the processor
 )
-
-// mostBefore is how long a session rests before its MX is called: an MSA whose MX does not answer must hear that hardly later than directly.
-const mostBefore = 750 * time.Millisecond
 
 // A pace is a share.Pace that sessions use at once.
 type pace struct {
@@ -71,34 +68,6 @@ func (s *session) rest() {
 	if wait < time.Millisecond {
 		return
 	}
-	s.tellPaced()
-	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
-		time.Sleep(min(wait, pokeEvery))
-	}
-}
-
-// restBefore is rest for a session that has not begun: much work in short sessions is as much. What it costs itself is paid for by that.
-func (s *session) restBefore() {
-	if !s.isSlowed() {
-		return
-	}
-	wait := min(s.e.Live.pace.spend(s.sharer(), workOfSession, s.e.Live.Strained), mostBefore)
-	s.work -= workOfSession
-	if wait >= time.Millisecond {
-		s.tellPaced()
-		s.hides()
-		s.hold(wait)
-	}
-}
-
-// isSlowed says whether the session's tenant is.
-func (s *session) isSlowed() bool {
-	p := &s.e.Live.pace
-	return p.slows.Load() && p.slowed(s.sharer())
-}
-
-// tellPaced has the operator know who rests, and the session's log.
-func (s *session) tellPaced() {
 	if line, tell := s.e.Live.odd.notices.happened(noticePaced, s.sharer().text(), time.Now()); tell {
 		s.e.logger().Warn("this host has more to do than it can, and one tenant has more than its part of it: its sessions wait between commands",
 			"tenant", s.sharer().text(), "times", line.times, "left_out", line.left)
@@ -107,6 +76,15 @@ func (s *session) tellPaced() {
 		s.rested = true
 		s.log.note("rests between commands: this host has more to do than it can, and more than a part of it for this tenant")
 	}
+	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
+		time.Sleep(min(wait, pokeEvery))
+	}
+}
+
+// isSlowed says whether the session's tenant is.
+func (s *session) isSlowed() bool {
+	p := &s.e.Live.pace
+	return p.slows.Load() && p.slowed(s.sharer())
 }
 
 // endsWork counts what is left of a session's work: nobody rests for that.

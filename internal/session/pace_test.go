@@ -110,67 +110,6 @@ func TestATenantWithMoreThanItsPartOfTheWorkRests(t *testing.T) {
 	})
 }
 
-// Who does much in short sessions is slowed as who does it in long ones: they rest before their MX is called, never long enough for an
-// MSA to notice that its MX is late. Others do not.
-func TestATenantOfManyShortSessionsRestsBeforeThem(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.engine.Tenant = func(o session.Origin) string {
-			return map[byte]string{1: "greedy", 2: "quiet"}[o.Source.Addr().As4()[2]]
-		}
-		var dialling sync.Mutex
-		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
-			dialling.Lock()
-			defer dialling.Unlock()
-			return w.dial(ctx, r)
-		})
-		w.engine.Live.Strained = func() bool { return true }
-		deliver := func(source string) time.Duration {
-			at := netip.MustParseAddrPort(source)
-			conn, near := smtptest.Pair(at, mxAddr)
-			w.done.Go(func() { w.engine.Serve(near, session.Origin{Source: at, Destination: mxAddr}) })
-			begun := time.Now()
-			msa := smtptest.NewMSA(t, conn)
-			if d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !d.All(smtptest.Accepted) {
-				t.Error("a mail was not taken")
-			}
-			_ = msa.Quit()
-			return time.Since(begun)
-		}
-		const workers, lasts, apart = 4, 10 * time.Second, 2 * time.Millisecond
-		end := time.Now().Add(lasts)
-		var greedy atomic.Int64
-		var longest, slowest time.Duration
-		var mu sync.Mutex
-		var working sync.WaitGroup
-		for n := range workers {
-			working.Go(func() {
-				for time.Now().Before(end) {
-					took := deliver(fmt.Sprintf("10.20.1.%d:40001", n+1))
-					mu.Lock()
-					longest = max(longest, took)
-					mu.Unlock()
-					greedy.Add(1)
-					time.Sleep(apart)
-				}
-			})
-		}
-		for time.Now().Before(end) {
-			slowest = max(slowest, deliver("10.20.2.1:40001"))
-			time.Sleep(50 * time.Millisecond)
-		}
-		working.Wait()
-		t.Logf("%d sessions of the greedy tenant, one %s at most; the quiet one waited for %s", greedy.Load(), longest, slowest)
-		if unslowed := workers * int64(lasts/apart); greedy.Load() > unslowed/20 {
-			t.Errorf("%d sessions, of %d without a rest", greedy.Load(), unslowed)
-		}
-		if longest > time.Second || slowest != 0 {
-			t.Errorf("a session of the greedy tenant waited for %s, one of the quiet one for %s", longest, slowest)
-		}
-		w.close()
-	})
-}
-
 // While a tenant is slowed its groups are short, so that others need not wait for the end of a long one; else they are as long as they came.
 func TestGroupsOfASlowedTenantAreShort(t *testing.T) {
 	for _, slowed := range []bool{false, true} {
