@@ -11,13 +11,16 @@ import (
 // fold appends a text with its letters as rules know them. Other scripts stay, in lower case; what only looks different
 // becomes what it stands for: accents go, full-width letters and typographic quotes, dashes and blanks become ASCII. Where
 // words are not parted by blanks, each sign is a word. ASCII and Chinese signs, which no other letter changes, are dealt with at once.
-func (n *normal) fold(dst []byte, text string) []byte {
+// It ends soon behind so many octets.
+func (n *normal) fold(dst []byte, text string, most int) []byte {
 	for {
 		at := 0
 		for at < len(text) && text[at] < utf8.RuneSelf {
 			at++
 		}
-		dst, text = append(dst, text[:at]...), text[at:]
+		if dst, text = append(dst, text[:at]...), text[at:]; len(dst) > most {
+			return dst
+		}
 		r, size := utf8.DecodeRuneInString(text)
 		switch {
 		case size == 0:
@@ -35,9 +38,9 @@ func (n *normal) fold(dst []byte, text string) []byte {
 	}
 }
 
-// others is how much of a text stands in front of the next ASCII or Chinese sign.
+// others is how much of a text stands in front of the next ASCII or Chinese sign, or enough of that: a letter can become many.
 func others(text string) (n int) {
-	for n < len(text) {
+	for n < min(len(text), 64) {
 		r, size := utf8.DecodeRuneInString(text[n:])
 		if r < utf8.RuneSelf || isHan(r) {
 			break
@@ -61,20 +64,18 @@ func (n *normal) foldOthers(dst []byte, text string) []byte {
 			dst = append(dst, byte(r))
 			continue
 		}
-		if isSyllable(r) {
-			dst = spellIdeograph(dst, r)
-			continue
-		}
-		if plain, ok := plainLetters[r]; ok {
-			dst = append(dst, plain...)
-			continue
+		plain, known := "", false
+		if !isSyllable(r) {
+			plain, known = plainLetters[r]
 		}
 		switch {
-		case unicode.In(r, unicode.Mn, unicode.Cf): // accents, invisible marks
+		case known:
+			dst = append(dst, plain...)
 		case ideograph(r):
 			dst = spellIdeograph(dst, r)
 		case unicode.IsLetter(r) || unicode.IsDigit(r):
 			dst = utf8.AppendRune(dst, unicode.ToLower(r))
+		case unicode.In(r, unicode.Mn, unicode.Cf): // accents, invisible marks
 		default:
 			dst = append(dst, ' ')
 		}
@@ -115,7 +116,7 @@ const latin = "aaaaaaaceeeeiiii nooooo ouuuuy  "
 // ideograph reports whether a script writes words without blanks between them: Chinese, Japanese, and Korean, whose endings
 // stick to the words.
 func ideograph(r rune) bool {
-	return 0x1100 <= r && r <= 0x9FFF && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) || r == 'ー'
+	return isSyllable(r) || 0x1100 <= r && r <= 0x9FFF && unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Hangul) || r == 'ー'
 }
 
 // isHan knows the ideographs that nearly all Chinese is written with. Nothing can be taken apart from them.

@@ -43,7 +43,7 @@ func TestShortWaysFoldAsTheLongOne(t *testing.T) {
 	var n normal
 	same := func(text string) {
 		t.Helper()
-		if got, want := n.fold(nil, text), foldWhole(text); !bytes.Equal(got, want) {
+		if got, want := n.fold(nil, text, 1<<20), foldWhole(text); !bytes.Equal(got, want) {
 			t.Fatalf("%+q: %q, want %q", text, got, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"strings"
+	"unicode/utf8"
 )
 
 // How what was said is found in a reply. A reply may be full of signs, and fifty mailboxes may have been said: neither is gone through once
@@ -72,7 +73,7 @@ func unhex(c byte) byte {
 // needle makes one of a text. It reports false where there is nothing to look for.
 func (e *echoes) needle(text string, mark byte) (needle, bool) {
 	n := needle{from: len(e.letter), mark: mark}
-	e.folded = e.folding.fold(e.folded[:0], text[:min(len(text), maxSaid)])
+	e.folded = e.folding.fold(e.folded[:0], text[:min(len(text), maxSaid)], 2*maxSaid)
 	inside := false
 	for folded := e.folded; len(folded) > 0; {
 		c, size := significant(folded)
@@ -101,7 +102,12 @@ func (e *echoes) mailboxes(q *Query) {
 	if len(e.ats) == 0 {
 		return
 	}
-	e.boxes = e.boxes[:0]
+	e.boxes, e.heads = e.boxes[:0], heads{}
+	for i := range int(e.ats[len(e.ats)-1]) {
+		if e.wordBegins(i) {
+			e.heads.add(headOf(e.sig[i:]))
+		}
+	}
 	longest := max(e.box(q.Sender), e.box(q.Recipient))
 	for _, text := range q.Said {
 		longest = max(longest, e.box(text))
@@ -118,9 +124,12 @@ func (e *echoes) mailboxes(q *Query) {
 	}
 }
 
-// box notes a mailbox to be found, and gives the number of its octets; 0 for what is none.
+// box notes a mailbox to be found, and gives the number of its octets; 0 for what is none, or does not begin as a word of the reply does.
 func (e *echoes) box(mailbox string) int {
 	if strings.IndexByte(mailbox, '@') <= 0 {
+		return 0
+	}
+	if head, known := headOfText(mailbox); known && !e.heads.has(head) {
 		return 0
 	}
 	n, ok := e.needle(mailbox, markMail)
@@ -156,6 +165,28 @@ func headOf(sig []byte) (head uint32) {
 		head |= uint32(c) << (8 * i)
 	}
 	return head
+}
+
+// headOfText gives the head of what is folded, if a look at the first octets of a text tells.
+func headOfText(text string) (head uint32, known bool) {
+	for i, n := 0, 0; i < len(text) && text[i] < utf8.RuneSelf && text[i] != '%' && text[i] != '+'; i++ {
+		if c := plainOctets[text[i]]; c != 0 {
+			head |= uint32(c) << (8 * n)
+			if n++; n == 4 {
+				return head, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// heads says of heads which may be among others.
+type heads [16]uint64
+
+func (h *heads) add(head uint32) { h[head*0x9e3779b1>>28] |= 1 << (head * 0x9e3779b1 >> 22 % 64) }
+
+func (h *heads) has(head uint32) bool {
+	return h[head*0x9e3779b1>>28]&(1<<(head*0x9e3779b1>>22%64)) != 0
 }
 
 // each calls what with every place in the reply that has these significant octets, as whole words.

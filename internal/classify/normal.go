@@ -42,7 +42,7 @@ func (n *normal) open(text string) {
 		line, rest, _ := strings.Cut(text, "\n")
 		words := n.codes(strings.TrimLeft(line, " \t\r"))
 		if len(n.plain) < maxText {
-			n.plain = append(n.fold(n.plain, words), '\n')
+			n.plain = append(n.fold(n.plain, words, maxText+1), '\n')
 		}
 		text = rest
 	}

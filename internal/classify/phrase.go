@@ -211,7 +211,7 @@ func literal(spelled string) (string, error) {
 		return " " + strings.Join(strings.Fields(spelled), " ") + " ", nil
 	}
 	n := normal{text: []byte{' '}}
-	n.line(string(n.fold(nil, standIns.Replace(spelled))))
+	n.line(string(n.fold(nil, standIns.Replace(spelled), len(spelled)*maxText)))
 	l := strings.TrimSuffix(string(n.text), ". ")
 	if rest, open := strings.CutPrefix(l, " "+string(wild)); open {
 		l = rest

@@ -31,6 +31,7 @@ type echoes struct {
 	folding normal // scratch of needle
 	folded  []byte
 	boxes   []box
+	heads   heads
 	pieces  map[piece]int32 // of parts
 }
 
@@ -146,8 +147,10 @@ func (e *echoes) quotedLocals(plain []byte) (found bool) {
 // say notes a thing said, to be found whole or, if it is long, in parts. An IP without the brackets that make it a name (RFC 5321
 // §4.1.3) is left to stand: nobody quotes a mailbox by it.
 func (e *echoes) say(text string, mark byte) {
-	if _, err := netip.ParseAddr(strings.Trim(text, `"`)); err == nil {
-		return
+	if strings.IndexByte(text, '@') < 0 { // else it is none
+		if _, err := netip.ParseAddr(strings.Trim(text, `"`)); err == nil {
+			return
+		}
 	}
 	n, ok := e.needle(text, mark)
 	switch {

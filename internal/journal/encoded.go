@@ -15,6 +15,9 @@ var encodedAts = [][]byte{[]byte("%40"), []byte("%2540"), []byte("=40"), []byte(
 // encodedAddress finds the first address of that kind in a run of octets: where its local part begins, and where its "@" ends.
 func encodedAddress(run []byte) (local, past int, ok bool) {
 	for i := 1; i < len(run); i++ {
+		if c := run[i]; c != '%' && c != '=' && c != '+' && c != '&' { // as most are
+			continue
+		}
 		n := lengthOfAt(run[i:])
 		if n == 0 || !beginsHost(run[i+n:]) {
 			continue

@@ -10,8 +10,8 @@ import (
 type localSet struct {
 	nodes []localNode // 0 is the root
 	more  map[edge]int32
-	first [256]bool  // octets that a local part may begin with, in any letter case
-	far   [64]uint64 // the same of characters beyond ASCII, by the last bits of their numbers: a reply may be full of them
+	first [utf8.RuneSelf]bool // characters of ASCII that a local part may begin with, in any letter case
+	far   [64]uint64          // the same of others, by the last bits of their numbers: a reply may be full of them
 }
 
 type localNode struct {
@@ -48,10 +48,7 @@ func (s *localSet) reset() {
 	clear(s.more)
 	clear(s.far[:])
 	s.nodes = append(s.nodes[:0], localNode{})
-	clear(s.first[:utf8.RuneSelf])
-	for i := utf8.RuneSelf; i < len(s.first); i++ {
-		s.first[i] = true // even U+212A is a k in another case
-	}
+	clear(s.first[:])
 }
 
 func (s *localSet) empty() bool { return len(s.nodes) <= 1 }
@@ -114,15 +111,22 @@ func (s *localSet) grow(at int32, r rune, chained int) int32 {
 	return next
 }
 
+// mayBegin says whether a local part may begin with the first character of a text, and gives that character's size.
+func (s *localSet) mayBegin(text []byte) (may bool, size int) {
+	if c := text[0]; c < utf8.RuneSelf {
+		return s.first[c], 1
+	}
+	r, size := fold(text)
+	return r < utf8.RuneSelf || s.far[r/64%64]&(1<<(r%64)) != 0, size
+}
+
 // match gives the length of the longest local part that stands in text at offset i; 0 if there is none.
 func (s *localSet) match(text []byte, i int) int {
-	if i >= len(text) || !s.first[text[i]] || s.empty() {
+	if i >= len(text) || s.empty() {
 		return 0
 	}
-	if text[i] >= utf8.RuneSelf {
-		if r, _ := fold(text[i:]); r >= utf8.RuneSelf && s.far[r/64%64]&(1<<(r%64)) == 0 {
-			return 0
-		}
+	if may, _ := s.mayBegin(text[i:]); !may {
+		return 0
 	}
 	inside := i > 0 && wordOctet(text[i-1]) && wordOctet(text[i])
 	longest := 0

@@ -227,16 +227,21 @@ func (g *guard) bare(text []byte, i, end int) int {
 		g.out = append(g.out, text[i:end]...)
 		return end
 	}
+	from := i // of what is shown and has not been appended
 	for i < end {
-		if n := g.locals.match(text, i); n > 0 {
-			g.local(text[i : i+n])
-			i += n
-			continue
+		may, size := g.locals.mayBegin(text[i:])
+		if may {
+			if n := g.locals.match(text, i); n > 0 {
+				g.out = append(g.out, text[from:i]...)
+				g.local(text[i : i+n])
+				i += n
+				from = i
+				continue
+			}
 		}
-		_, size := fold(text[i:])
-		g.out = append(g.out, text[i:i+size]...)
 		i += size
 	}
+	g.out = append(g.out, text[min(from, i):i]...)
 	return i
 }
 
