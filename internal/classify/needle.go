@@ -3,6 +3,7 @@ package classify
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -26,17 +27,25 @@ const (
 
 // signify notes the significant octets of the reply, and its at signs.
 func (e *echoes) signify(plain []byte) {
-	e.sig, e.begin, e.end, e.ats = e.sig[:0], e.begin[:0], e.end[:0], e.ats[:0]
+	most := len(plain)
+	e.sig, e.begin, e.end = slices.Grow(e.sig[:0], most)[:most], slices.Grow(e.begin[:0], most)[:most], slices.Grow(e.end[:0], most)[:most]
+	e.ats = e.ats[:0]
+	n := 0
 	for i := 0; i < len(plain); {
-		c, size := significant(plain[i:])
+		c, size := plainOctets[plain[i]], 1
+		if c == 0 && (plain[i] == '%' || plain[i] == '+') {
+			c, size = significant(plain[i:])
+		}
 		switch {
 		case c != 0:
-			e.sig, e.begin, e.end = append(e.sig, c), append(e.begin, int32(i)), append(e.end, int32(i+size))
+			e.sig[n], e.begin[n], e.end[n] = c, int32(i), int32(i+size)
+			n++
 		case plain[i] == '@', size == 3 && plain[i+1] == '4' && plain[i+2] == '0':
-			e.ats = append(e.ats, int32(len(e.sig)))
+			e.ats = append(e.ats, int32(n))
 		}
 		i += size
 	}
+	e.sig, e.begin, e.end = e.sig[:n], e.begin[:n], e.end[:n]
 }
 
 // significant gives the letter or digit that a text begins with, 0 for anything else, and its size: an octet, or one in
@@ -76,7 +85,10 @@ func (e *echoes) needle(text string, mark byte) (needle, bool) {
 	e.folded = e.folding.fold(e.folded[:0], text[:min(len(text), maxSaid)], 2*maxSaid)
 	inside := false
 	for folded := e.folded; len(folded) > 0; {
-		c, size := significant(folded)
+		c, size := plainOctets[folded[0]], 1
+		if c == 0 {
+			c, size = significant(folded)
+		}
 		if c != 0 {
 			e.letter = append(e.letter, c)
 			if !inside || c >= 0x80 {

@@ -138,7 +138,7 @@ func TestPolicyIsChecked(t *testing.T) {
 }
 
 // crowd gives a Detector of 100,000 accounts of 200 tenants with a day's mail behind them.
-func crowd(b *testing.B, mails int) (*rig, []Subject) {
+func crowd(b testing.TB, mails int) (*rig, []Subject) {
 	r := newRig(b, nil)
 	all := make([]Subject, 100_000)
 	for i := range all {
@@ -182,6 +182,18 @@ func BenchmarkAskRealClock(b *testing.B) {
 			r.Ask(all[i].Tenant, all[i].Account)
 		}
 	})
+}
+
+// A bad outcome is judged while everybody waits: that makes no garbage, of an account and its tenant that have many of them.
+func TestABadOutcomeDoesNotAllocate(t *testing.T) {
+	r, all := crowd(t, 1)
+	bad := Recipient{Tenant: all[0].Tenant, Account: all[0].Account, Provider: "google", Hash: 7, Class: "recipient_invalid"}
+	for range 100 {
+		r.Recipient(bad)
+	}
+	if n := testing.AllocsPerRun(100, func() { r.Recipient(bad) }); n != 0 {
+		t.Errorf("%v allocations for a bad outcome, want 0", n)
+	}
 }
 
 // A mail is three events.

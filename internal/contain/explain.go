@@ -91,7 +91,7 @@ func (d *Detector) Explain(s Subject) Explanation {
 		last := *e.last
 		x.Last = &last
 	}
-	d.read(e, func(r *Reading) { x.Readings = append(x.Readings, *r) })
+	d.read(e, func(r Reading) { x.Readings = append(x.Readings, r) })
 	volume := Reading{Signal: Volume, Window: "hour", Bad: int(e.distinct), Cases: int(e.distinct), Threshold: e.allowance}
 	if e.loud {
 		volume.Level = Slow

@@ -15,9 +15,9 @@ func (d *Detector) judge(e *entry, ev *event) {
 		return
 	}
 	var worst Reading
-	d.read(e, func(r *Reading) {
+	d.read(e, func(r Reading) {
 		if r.worse(&worst) {
-			worst = *r
+			worst = r
 		}
 	})
 	if worst.Level > Normal {
@@ -38,8 +38,8 @@ var (
 	ofBounces  = []Signal{Backscatter, Content} // whoever would not be seen sends without a sender
 )
 
-// read gives the signals about outcomes, in both windows.
-func (d *Detector) read(e *entry, yield func(*Reading)) {
+// read gives the signals about outcomes, in both windows. It does not allocate: it is asked with each bad one.
+func (d *Detector) read(e *entry, yield func(Reading)) {
 	e.expire(d.time.minute)
 	if e.Account == "" {
 		t := e.owner
@@ -49,8 +49,7 @@ func (d *Detector) read(e *entry, yield func(*Reading)) {
 			accounts := int(t.spreadFrom[i].estimate() + 0.5)
 			d.readBoth(e, s, &t.spread, &t.spreadBy[i], accounts, yield)
 		}
-		many := d.many(t)
-		yield(&many)
+		yield(d.many(t))
 		return
 	}
 	signals := ofAccounts

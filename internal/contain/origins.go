@@ -65,7 +65,7 @@ func (o *origins) expire(minute int32) {
 func (o *origins) count() int {
 	total := o.total()
 	count := 0
-	for _, n := range append(o.n[:len(o.n):len(o.n)], o.rest) {
+	for _, n := range [...]uint32{o.n[0], o.n[1], o.n[2], o.n[3], o.rest} {
 		if n >= 3 && n*8 >= total {
 			count++
 		}

@@ -30,7 +30,7 @@ type circle struct {
 
 // readBoth gives a signal in both windows. What providers with a name refuse is also read as a share of what they alone have answered: who has
 // a receiver of his own can have as much accepted there as he likes. The worse of the two counts.
-func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *refusers, accounts int, yield func(*Reading)) {
+func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *refusers, accounts int, yield func(Reading)) {
 	all, named := circle{to: e.to}, circle{to: e.to.named(), attested: 1, divert: 1}
 	if by != nil {
 		all.by, named.by = by.origins, by.named()
@@ -53,7 +53,7 @@ func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *refusers, accoun
 				r = ofNamed
 			}
 		}
-		yield(&r)
+		yield(r)
 	}
 }
 
