@@ -110,6 +110,47 @@ func TestATenantWithMoreThanItsPartOfTheWorkRests(t *testing.T) {
 	})
 }
 
+// A strain need not come from what is counted. Then those who send ordinary mail have most of that, a session for each, and their mail does
+// not wait.
+func TestMailInShortSessionsNeverRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.engine.Tenant = func(o session.Origin) string { return o.Source.Addr().String() }
+		var dialling sync.Mutex
+		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+			dialling.Lock()
+			defer dialling.Unlock()
+			return w.dial(ctx, r)
+		})
+		w.engine.Live.Strained = func() bool { return true }
+		var slowest atomic.Int64
+		var sending sync.WaitGroup
+		for source, every := range map[string]time.Duration{
+			"10.20.1.1:40001": 20 * time.Millisecond, "10.20.2.1:40001": 20 * time.Millisecond, "10.20.3.1:40001": 500 * time.Millisecond,
+		} {
+			sending.Go(func() {
+				for range 10 * time.Second / every {
+					at, begun := netip.MustParseAddrPort(source), time.Now()
+					conn, near := smtptest.Pair(at, mxAddr)
+					w.done.Go(func() { w.engine.Serve(near, session.Origin{Source: at, Destination: mxAddr}) })
+					msa := smtptest.NewMSA(t, conn)
+					if d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !d.All(smtptest.Accepted) {
+						t.Error("a mail was not taken")
+					}
+					_ = msa.Quit()
+					slowest.Store(max(slowest.Load(), int64(time.Since(begun))))
+					time.Sleep(every)
+				}
+			})
+		}
+		sending.Wait()
+		if waited := time.Duration(slowest.Load()); waited != 0 {
+			t.Errorf("a mail waited for %s", waited)
+		}
+		w.close()
+	})
+}
+
 // While a tenant is slowed its groups are short, so that others need not wait for the end of a long one; else they are as long as they came.
 func TestGroupsOfASlowedTenantAreShort(t *testing.T) {
 	for _, slowed := range []bool{false, true} {
