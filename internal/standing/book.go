@@ -27,12 +27,15 @@ type Options struct {
 	Clock   func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: silence
 	Changed func(Standing)   // hears of every change, in order, in a goroutine of its own
-	MaxKeys int              // 0: DefaultMaxKeys
+	MaxKeys int              // 0: DefaultMaxKeys; with more than 50 sending IPs 200 for each of them
 }
 
-// DefaultMaxKeys bounds how many keys are remembered. One costs a few KB, mostly for the replies that are shown; 32 KB if
-// every text in them is as long as it may be.
+// DefaultMaxKeys bounds how many keys are remembered. One costs about 1 KB with a refusal, mostly for the replies that are shown, and 5 KB with as
+// many as are kept (go test -bench Standings); 32 KB if every text in them is as long as it may be.
 const DefaultMaxKeys = 10_000
+
+// keysOfIP is for how many providers there is room for each sending IP, where these are many: who has them has the memory for them.
+const keysOfIP = 200
 
 // A Book has the standing of all keys. It is safe for concurrent use.
 type Book struct {
@@ -80,7 +83,7 @@ func New(o Options) (*Book, error) {
 		b.maxKeys = DefaultMaxKeys
 	}
 	for r := range b.queues {
-		b.queues[r] = share.NewOrder[*entry](b.maxKeys)
+		b.queues[r] = share.NewOrder[*entry](max(b.maxKeys, keysOfIP*len(o.Neighbours)))
 	}
 	if err := b.Configure(o.Settings); err != nil {
 		return nil, err
@@ -117,6 +120,7 @@ func (b *Book) Configure(s Settings) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.settings = s
+	b.maxKeys = max(b.maxKeys, keysOfIP*len(s.Neighbours)) // a reload takes no room away
 	return nil
 }
 

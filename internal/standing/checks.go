@@ -74,18 +74,19 @@ func (c *checks) count(s source, n int) {
 	}
 }
 
-// ask has a list asked about an IP, unless the answer is known. Only lists of the table are: a reply can name any zone, also one that
+// ask has a list asked about an IP that an entry names, or the IP as a whole, unless the answer is known. Only lists of the table are: a reply can name any zone, also one that
 // nobody answers for. Where there is no room the next reply, or the sweep, comes back to it.
-func (b *Book) ask(ip netip.Addr, l List, by source, now time.Time) {
+func (b *Book) ask(e *entry, l List, by source, now time.Time) {
 	if b.check == nil || !isAsked(l.Weight) || !isZone(l.Zone) {
 		return
 	}
-	c, q := &b.checks, question{ip, l.Zone}
+	c, q := &b.checks, question{e.IP, l.Zone}
 	a := c.known[q]
 	if a != nil {
 		if wait := a.again.Sub(now); a.waiting || wait > 0 && wait <= checkAgain {
-			if a.listed {
-				b.confirm(ip, l, now)
+			if a.listed { // the others that name it have heard of it when it was found, or when they named it
+				b.confirmOf(e, l)
+				b.confirmWhole(e.IP, l, now)
 			}
 			return
 		}
@@ -226,9 +227,17 @@ func (b *Book) checkOne(ctx context.Context, q question) {
 	}
 }
 
-// askAgain asks about every listing that matters still, and forgets answers that nobody needs. It looks at all keys once a minute, of which
-// there are MaxKeys, and each question costs no more than maxChecks answers looked at.
+// askAgain asks about every listing that matters still, and forgets answers that nobody needs. It looks at all keys once a minute, those of one IP at
+// a time, and each question costs no more than maxChecks answers looked at.
 func (b *Book) askAgain() {
+	b.dropAnswers()
+	for _, ip := range b.known() {
+		b.askAbout(ip)
+	}
+}
+
+// dropAnswers forgets the answers that nobody needs.
+func (b *Book) dropAnswers() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	now := b.clock()
@@ -237,17 +246,25 @@ func (b *Book) askAgain() {
 			delete(b.checks.known, q)
 		}
 	}
-	for ip, at := range b.ips {
-		if whole := b.wholeOf(ip, now); whole != nil {
-			for _, l := range whole.Lists {
-				b.ask(ip, l, source{}, now)
-			}
+}
+
+// askAbout asks about the listings of one IP.
+func (b *Book) askAbout(ip netip.Addr) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, now := b.ips[ip], b.clock()
+	if at == nil {
+		return
+	}
+	if whole := b.wholeOf(ip, now); whole != nil {
+		for _, l := range whole.Lists {
+			b.ask(whole, l, source{}, now)
 		}
-		for _, e := range at.keys {
-			if e.State == Suspended && !e.byHand() {
-				for _, l := range e.Lists {
-					b.ask(ip, l, source{}, now)
-				}
+	}
+	for _, e := range at.keys {
+		if e.State == Suspended && !e.byHand() {
+			for _, l := range e.Lists {
+				b.ask(e, l, source{}, now)
 			}
 		}
 	}

@@ -201,6 +201,7 @@ func (e *entry) see(ev *Evidence, now time.Time) {
 	for _, l := range ev.Lists {
 		names = append(names, l.String())
 	}
+	ev.shareWith(e.seen)
 	if len(e.seen) == maxSeen {
 		e.seen = slices.Delete(e.seen, 0, 1)
 	}
@@ -208,6 +209,29 @@ func (e *entry) see(ev *Evidence, now time.Time) {
 		At: now.Round(0), Tenant: ev.Tenant, Destination: ev.Destination, Class: ev.Class, Scope: ev.Scope,
 		Suspend: ev.Suspend, Rule: ev.Rule, Sample: ev.Sample, Lists: names,
 	})
+}
+
+// shareWith takes what a key's reply has in common with those that are kept from these: most say the same again, and their texts are most of what a key
+// costs.
+func (ev *Evidence) shareWith(seen []EvidenceSeen) {
+	for i := range seen {
+		for _, text := range []struct {
+			own  *string
+			kept string
+		}{
+			{&ev.Tenant, seen[i].Tenant},
+			{&ev.Destination, seen[i].Destination},
+			{&ev.Class, seen[i].Class},
+			{&ev.Scope, seen[i].Scope},
+			{&ev.Suspend, seen[i].Suspend},
+			{&ev.Rule, seen[i].Rule},
+			{&ev.Sample, seen[i].Sample},
+		} {
+			if *text.own == text.kept {
+				*text.own = text.kept
+			}
+		}
+	}
 }
 
 // explain notes why the next state is what it is.

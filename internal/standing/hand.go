@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -105,25 +107,40 @@ func (b *Book) resume(e *entry, now time.Time, who string) {
 
 // List gives all standings that are not plainly active, by IP and provider.
 func (b *Book) List() []Standing {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	now := b.clock()
 	var all []Standing
-	for ip, at := range b.ips {
-		whole := b.wholeOf(ip, now)
-		if whole != nil {
-			all = append(all, whole.onWall(now))
-		}
-		for _, e := range at.keys {
-			b.bringUpToDate(e, whole, now)
-			if !e.blank() {
-				all = append(all, e.onWall(now))
-			}
-		}
+	for _, ip := range b.known() {
+		all = append(all, b.listOf(ip)...)
 	}
 	slices.SortFunc(all, func(x, y Standing) int {
 		return cmp.Or(bytes.Compare(x.IP.AsSlice(), y.IP.AsSlice()), cmp.Compare(x.Provider, y.Provider))
 	})
+	return all
+}
+
+// known gives all IPs of which something is. Who looks at all keys does it an IP at a time: sessions wait for no more.
+func (b *Book) known() []netip.Addr {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	return slices.Collect(maps.Keys(b.ips))
+}
+
+func (b *Book) listOf(ip netip.Addr) (all []Standing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	at, now := b.ips[ip], b.clock()
+	if at == nil {
+		return nil
+	}
+	whole := b.wholeOf(ip, now)
+	if whole != nil {
+		all = append(all, whole.onWall(now))
+	}
+	for _, e := range at.keys {
+		b.bringUpToDate(e, whole, now)
+		if !e.blank() {
+			all = append(all, e.onWall(now))
+		}
+	}
 	return all
 }
 

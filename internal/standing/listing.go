@@ -17,19 +17,28 @@ const (
 	reasonListed = "on a public list"
 )
 
-// confirm notes a listing that our own query found. One on a strong list stands for the whole IP from then on.
+// confirm notes a listing that our own query found, with all that have named it.
 func (b *Book) confirm(ip netip.Addr, l List, now time.Time) {
-	l.Confirmed = true
 	at := b.ips[ip]
 	if at == nil {
 		return
 	}
 	for _, e := range at.keys {
-		if known := e.list(l); known != nil && !known.Confirmed {
-			known.Confirmed = true
-			b.markDirty(e.Key)
-		}
+		b.confirmOf(e, l)
 	}
+	b.confirmWhole(ip, l, now)
+}
+
+func (b *Book) confirmOf(e *entry, l List) {
+	if known := e.list(l); known != nil && !known.Confirmed {
+		known.Confirmed = true
+		b.markDirty(e.Key)
+	}
+}
+
+// confirmWhole has a listing on a strong list stand for the whole IP.
+func (b *Book) confirmWhole(ip netip.Addr, l List, now time.Time) {
+	l.Confirmed = true
 	if l.Weight != weightStrong {
 		return
 	}

@@ -89,8 +89,16 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	if ev.Scope == "netblock" && !ev.Nobodys && (ev.ofAll(e) || e.State == Suspended) {
 		changed = append(changed, b.slowNeighbours(k, &ev, now)...)
 	}
+	named := []*entry{e}
+	if ev.Place != "" {
+		if part := b.entry(k.At(ev.Place)); part != nil {
+			named = append(named, part)
+		}
+	}
 	for _, l := range ev.Lists {
-		b.ask(k.IP, l, source{ev.Tenant, cmp.Or(ev.Speaker, ev.Provider)}, now)
+		for _, e := range named {
+			b.ask(e, l, source{ev.Tenant, cmp.Or(ev.Speaker, ev.Provider)}, now)
+		}
 	}
 	return changed
 }
