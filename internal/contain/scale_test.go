@@ -87,8 +87,8 @@ func TestForgettingLooksAtFew(t *testing.T) {
 		r.everybody(0, tenants)
 		return min(r.everybody(tenants, tenants), r.everybody(2*tenants, tenants), r.everybody(3*tenants, tenants))
 	}
-	if few, many := costs(100), costs(8000); many > 10*few+20*time.Microsecond {
-		t.Errorf("%v with 100 tenants, %v with 8,000", few, many)
+	if few, many := costs(100), costs(2000); many > 10*few+20*time.Microsecond {
+		t.Errorf("%v with 100 tenants, %v with 2,000", few, many)
 	}
 }
 

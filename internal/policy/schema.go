@@ -53,7 +53,8 @@ const rows = `CREATE TABLE policy_sender (
 		id      INTEGER PRIMARY KEY,
 		tenant  TEXT NOT NULL,
 		account TEXT NOT NULL,                 -- '': the tenant itself
-		state   TEXT NOT NULL,                 -- JSON
+		state   TEXT NOT NULL,                 -- JSON; of rows that are made of pieces with the history
+		history BLOB,
 		UNIQUE (tenant, account)
 	);
 	CREATE TABLE policy_clock (                -- as of when all rows are
