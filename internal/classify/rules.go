@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"kanmon/internal/event"
 )
 
 // Rules are the ordered rules and the table of lists. They do not change and are safe for concurrent use.
@@ -27,11 +29,6 @@ type knownList struct {
 
 //go:embed rules/*.toml
 var builtin embed.FS
-
-// phases are the names of steps that can be answered, as session has them.
-var phases = []string{
-	"dial", "banner", "ehlo", "starttls", "handshake", "ehlo_tls", "idle", "mail", "rcpt", "data", "body", "dot", "reset", "quit",
-}
 
 // Builtin gives the built-in rules. It fails only if the program was built from files that do not compile.
 func Builtin() (*Rules, error) { return builtinRules() }
@@ -236,8 +233,8 @@ func (c *compiler) rule(t ruleTable) (rule, error) {
 		r.suspend = *t.Suspend
 	}
 	for _, p := range t.Phases {
-		if !slices.Contains(phases, p) {
-			return r, fmt.Errorf("phase %q: want some of %s", p, strings.Join(phases, ", "))
+		if _, known := event.ParsePhase(p); !known {
+			return r, fmt.Errorf("phase %q: want some of %s", p, strings.Join(event.PhaseNames(), ", "))
 		}
 	}
 	for _, group := range []struct {

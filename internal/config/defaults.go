@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -27,20 +28,20 @@ func defaults() *Config {
 			IdleCommands:      session.DefaultIdleCommands,
 		},
 		Timeouts: Timeouts{
-			Dial:      session.PhaseDial.DefaultTimeout(),
-			Banner:    session.PhaseBanner.DefaultTimeout(),
-			EHLO:      session.PhaseEHLO.DefaultTimeout(),
-			StartTLS:  session.PhaseStartTLS.DefaultTimeout(),
-			Handshake: session.PhaseHandshake.DefaultTimeout(),
-			EHLOTLS:   session.PhaseEHLOTLS.DefaultTimeout(),
-			Idle:      session.PhaseIdle.DefaultTimeout(),
-			Mail:      session.PhaseMail.DefaultTimeout(),
-			Rcpt:      session.PhaseRcpt.DefaultTimeout(),
-			Data:      session.PhaseData.DefaultTimeout(),
-			Body:      session.PhaseBody.DefaultTimeout(),
-			Dot:       session.PhaseDot.DefaultTimeout(),
-			Reset:     session.PhaseReset.DefaultTimeout(),
-			Quit:      session.PhaseQuit.DefaultTimeout(),
+			Dial:      event.PhaseDial.DefaultTimeout(),
+			Banner:    event.PhaseBanner.DefaultTimeout(),
+			EHLO:      event.PhaseEHLO.DefaultTimeout(),
+			StartTLS:  event.PhaseStartTLS.DefaultTimeout(),
+			Handshake: event.PhaseHandshake.DefaultTimeout(),
+			EHLOTLS:   event.PhaseEHLOTLS.DefaultTimeout(),
+			Idle:      event.PhaseIdle.DefaultTimeout(),
+			Mail:      event.PhaseMail.DefaultTimeout(),
+			Rcpt:      event.PhaseRcpt.DefaultTimeout(),
+			Data:      event.PhaseData.DefaultTimeout(),
+			Body:      event.PhaseBody.DefaultTimeout(),
+			Dot:       event.PhaseDot.DefaultTimeout(),
+			Reset:     event.PhaseReset.DefaultTimeout(),
+			Quit:      event.PhaseQuit.DefaultTimeout(),
 		},
 		Journal: Journal{Addresses: AddressesClear},
 		Log:     Log{Level: "info", Format: FormatText},

@@ -11,6 +11,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
 	"kanmon/internal/provider"
@@ -179,20 +180,20 @@ func (d *Daemon) journalOptions(j *config.Journal) (journal.Options, error) {
 // timeoutsOf maps the keys of the configuration to phases. A test compares their names.
 func timeoutsOf(t *config.Timeouts) session.Timeouts {
 	return session.Timeouts{
-		session.PhaseDial:      t.Dial,
-		session.PhaseBanner:    t.Banner,
-		session.PhaseEHLO:      t.EHLO,
-		session.PhaseStartTLS:  t.StartTLS,
-		session.PhaseHandshake: t.Handshake,
-		session.PhaseEHLOTLS:   t.EHLOTLS,
-		session.PhaseIdle:      t.Idle,
-		session.PhaseMail:      t.Mail,
-		session.PhaseRcpt:      t.Rcpt,
-		session.PhaseData:      t.Data,
-		session.PhaseBody:      t.Body,
-		session.PhaseDot:       t.Dot,
-		session.PhaseReset:     t.Reset,
-		session.PhaseQuit:      t.Quit,
+		event.PhaseDial:      t.Dial,
+		event.PhaseBanner:    t.Banner,
+		event.PhaseEHLO:      t.EHLO,
+		event.PhaseStartTLS:  t.StartTLS,
+		event.PhaseHandshake: t.Handshake,
+		event.PhaseEHLOTLS:   t.EHLOTLS,
+		event.PhaseIdle:      t.Idle,
+		event.PhaseMail:      t.Mail,
+		event.PhaseRcpt:      t.Rcpt,
+		event.PhaseData:      t.Data,
+		event.PhaseBody:      t.Body,
+		event.PhaseDot:       t.Dot,
+		event.PhaseReset:     t.Reset,
+		event.PhaseQuit:      t.Quit,
 	}
 }
 

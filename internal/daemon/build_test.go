@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kanmon/internal/config"
+	"kanmon/internal/event"
 	"kanmon/internal/intercept"
 	"kanmon/internal/session"
 )
@@ -31,7 +32,7 @@ func TestTimeoutsReachTheirPhases(t *testing.T) {
 	if len(keys) != len(got) {
 		t.Errorf("%d keys, %d phases", len(keys), len(got))
 	}
-	for phase := range session.PhaseCount {
+	for phase := range event.PhaseCount {
 		i := slices.Index(keys, phase.String())
 		if i < 0 || got[phase] != time.Duration(i+1)*time.Second {
 			t.Errorf("phase %s has timeout %s of key %d", phase, got[phase], i)

@@ -10,6 +10,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -60,7 +61,7 @@ func (o *outlet) isShut(how config.Handling, ip, mx netip.Addr) bool {
 func (o *outlet) judgeSilence(p *plea, j *session.Judgement) {
 	var worthIt bool
 	j.Class = classify.IPReputation.String()
-	if p.Phase == session.PhaseDial {
+	if p.Phase == event.PhaseDial {
 		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())
 	} else {
 		j.Rule, worthIt = "connection reset", o.resets.add(p.Destination.Addr(), p.SendingIP, p.tenant)

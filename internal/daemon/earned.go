@@ -9,6 +9,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -147,7 +148,7 @@ func (o *outlet) answer(p *plea, j *session.Judgement) {
 var ofIP = []classify.Scope{classify.ScopeIP, classify.ScopeNetblock, classify.ScopeConnections}
 
 // beforeMail says that no mail has been spoken of: what is refused is who connects.
-func beforeMail(phase session.Phase) bool { return phase <= session.PhaseEHLOTLS }
+func beforeMail(phase event.Phase) bool { return phase <= event.PhaseEHLOTLS }
 
 // contained asks about the sender, no sooner than it matters.
 func (p *plea) contained() bool {

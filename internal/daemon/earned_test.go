@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -53,7 +54,7 @@ func (o *outlet) judged(r refused) session.Judgement {
 func doubtful(tenant int, ip netip.Addr, to string) refused {
 	return refused{
 		session.MXRefusal{
-			Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, SendingIP: ip, Phase: session.PhaseRcpt,
+			Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, SendingIP: ip, Phase: event.PhaseRcpt,
 			Code: 550, Text: []byte("550 5.7.1 poor reputation"), Sender: []byte(fmt.Sprintf("a@t%d.example", tenant)), Recipient: []byte(to),
 		},
 		classify.Verdict{Class: classify.IPReputation, Scope: classify.ScopeIP, Suspend: classify.May, Only: true, Rule: "test"},
@@ -72,10 +73,10 @@ func with(r refused, change func(*refused)) refused { change(&r); return r }
 //
 // law: I10 I19
 func TestRescueIsEarned(t *testing.T) {
-	at := func(phase session.Phase, code int) func(*refused) {
+	at := func(phase event.Phase, code int) func(*refused) {
 		return func(r *refused) {
 			r.Phase, r.Code, r.Only = phase, code, false
-			if phase < session.PhaseMail {
+			if phase < event.PhaseMail {
 				r.Sender, r.Recipient = nil, nil
 			}
 		}
@@ -90,18 +91,18 @@ func TestRescueIsEarned(t *testing.T) {
 		{"a listing for now", with(listed(1, first, "b@example.net"), func(r *refused) { r.Code = 450 }), true, true, ""},
 		{"a doubt", doubtful(1, first, "b@example.net"), false, true, whyNotYet},
 		{"a doubt that blames more", with(doubtful(1, first, "b@example.net"), func(r *refused) { r.Only = false }), false, false, ""},
-		{"as greeting", with(doubtful(1, first, ""), at(session.PhaseBanner, 554)), true, true, ""},
-		{"to EHLO", with(doubtful(1, first, ""), at(session.PhaseEHLO, 550)), true, true, ""},
-		{"to EHLO after TLS", with(doubtful(1, first, ""), at(session.PhaseEHLOTLS, 550)), true, true, ""},
-		{"as greeting, for now", with(doubtful(1, first, ""), at(session.PhaseBanner, 421)), false, true, whyNotYet},
+		{"as greeting", with(doubtful(1, first, ""), at(event.PhaseBanner, 554)), true, true, ""},
+		{"to EHLO", with(doubtful(1, first, ""), at(event.PhaseEHLO, 550)), true, true, ""},
+		{"to EHLO after TLS", with(doubtful(1, first, ""), at(event.PhaseEHLOTLS, 550)), true, true, ""},
+		{"as greeting, for now", with(doubtful(1, first, ""), at(event.PhaseBanner, 421)), false, true, whyNotYet},
 		{"a greeting about something else", with(doubtful(1, first, ""), func(r *refused) {
-			at(session.PhaseBanner, 554)(r)
+			at(event.PhaseBanner, 554)(r)
 			r.Class, r.Suspend = classify.SystemError, classify.No
 		}), false, false, ""},
 		{"content", with(doubtful(1, first, "b@example.net"), func(r *refused) { r.Class, r.Suspend = classify.ContentRejected, classify.No }), false, false, ""},
 		{"contained, a doubt", with(doubtful(1, first, "b@example.net"), contained), false, true, whyContained},
 		{"contained, a listing", with(listed(1, first, "b@example.net"), contained), false, true, whyContained},
-		{"contained, as greeting", with(with(doubtful(1, first, ""), at(session.PhaseBanner, 554)), contained), false, true, whyContained},
+		{"contained, as greeting", with(with(doubtful(1, first, ""), at(event.PhaseBanner, 554)), contained), false, true, whyContained},
 		{"the session cannot", with(listed(1, first, "b@example.net"), func(r *refused) { r.Stuck = true }), false, true, ""},
 		{"shut out until tomorrow", with(doubtful(1, first, "b@example.net"), func(r *refused) {
 			r.Class, r.Suspend, r.Only = classify.Throttled, classify.No, false
@@ -312,7 +313,7 @@ func TestAListingStopsTheIPAtOnce(t *testing.T) {
 	o := newOutlet(t, threeIPs)
 	for tenant := 1; tenant <= 3; tenant++ {
 		for i := range 100 {
-			req := session.DialRequest{Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, Session: session.ID(i)}
+			req := session.DialRequest{Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, Session: event.ID(i)}
 			choice, _ := o.router.Choose(o.query(req))
 			if tenant == 1 && i == 0 {
 				if j := o.judged(with(listed(1, choice.IP.Address, ""), sender)); !j.Rescue {
@@ -359,7 +360,7 @@ func TestAnIPThatATenantHasShutOutIsSlowed(t *testing.T) {
 // law: I19
 func TestARefusedDialSaysNothingToTheStanding(t *testing.T) {
 	o := newOutlet(t, threeIPs)
-	r := session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: first, Phase: session.PhaseDial}
+	r := session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: first, Phase: event.PhaseDial}
 	if j := o.Judge(r); !j.Rescue || j.Soften {
 		t.Errorf("%+v", j)
 	}

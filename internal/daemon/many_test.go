@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // BenchmarkJudge is what a refusal costs beside the session: what its words mean, what the standing makes of it, and what is learnt of where
@@ -30,7 +30,7 @@ func BenchmarkJudge(b *testing.B) {
 			r.EHLO = [2]string{"msa.evil.example", "out10.example.jp"}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
-				r.Recipient, r.Session = fmt.Appendf(nil, c.recipient, i), session.ID(i)
+				r.Recipient, r.Session = fmt.Appendf(nil, c.recipient, i), event.ID(i)
 				s.Judge(r)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -64,7 +65,7 @@ func TestARescueKeepsToTheShare(t *testing.T) {
 	const sessions = 2000
 	rescued, usual := 0, 0
 	for i := range sessions {
-		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: session.ID(i), Avoid: []netip.Addr{first}, Rescue: true}
+		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: event.ID(i), Avoid: []netip.Addr{first}, Rescue: true}
 		choice, _ := o.router.Choose(o.query(req))
 		if _, _, err := o.permitted(choice, req); err == nil {
 			rescued++
@@ -83,8 +84,8 @@ func TestARescueKeepsToTheShare(t *testing.T) {
 func TestSharesOfNeighboursAreDrawnApart(t *testing.T) {
 	half, both, one := standing.Permit{Answer: standing.Yes, Share: 0.5}, 0, 0
 	for i := range 20_000 {
-		a := inShare(half, session.ID(i), netip.MustParseAddr("2001:db8::10"))
-		b := inShare(half, session.ID(i), netip.MustParseAddr("2001:db8:1::10"))
+		a := inShare(half, event.ID(i), netip.MustParseAddr("2001:db8::10"))
+		b := inShare(half, event.ID(i), netip.MustParseAddr("2001:db8:1::10"))
 		switch {
 		case a && b:
 			both++

@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/keep"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/provider"
@@ -207,7 +208,7 @@ func (o *outlet) firstPermitted(ips []egress.SendingIP, how config.Handling, req
 
 // inShare says whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
 // the same: what Dial passes over, MayStay does not send the session back to.
-func inShare(permit standing.Permit, s session.ID, ip netip.Addr) bool {
+func inShare(permit standing.Permit, s event.ID, ip netip.Addr) bool {
 	if permit.Share >= 1 {
 		return true
 	}

@@ -13,6 +13,7 @@ import (
 	"kanmon/internal/admin"
 	"kanmon/internal/classify"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -26,14 +27,14 @@ var (
 
 func refusedTo(msa string, ip netip.Addr, mx netip.AddrPort, from, to, text string) session.MXRefusal {
 	return session.MXRefusal{
-		Source: netip.MustParseAddr(msa), Destination: mx, SendingIP: ip, Phase: session.PhaseRcpt, Code: 550,
+		Source: netip.MustParseAddr(msa), Destination: mx, SendingIP: ip, Phase: event.PhaseRcpt, Code: 550,
 		Text: []byte(text), Sender: []byte(from), Recipient: []byte(to),
 	}
 }
 
 // atMAIL is a refusal that comes before a recipient is named: the word of the MX, and of none of its customers.
 func atMAIL(r session.MXRefusal) session.MXRefusal {
-	r.Phase, r.Recipient = session.PhaseMail, nil
+	r.Phase, r.Recipient = event.PhaseMail, nil
 	return r
 }
 
@@ -153,7 +154,7 @@ func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
 	}
 	passed := 0
 	for i := range 100 {
-		req.Session = session.ID(i)
+		req.Session = event.ID(i)
 		ip, _, err := o.permitted(choice, req)
 		if err != nil {
 			t.Fatal(err)
@@ -174,7 +175,7 @@ func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
 func TestAnMXThatIsDownBlamesNoIP(t *testing.T) {
 	o := newOutlet(t, routed)
 	for _, ip := range []netip.Addr{ip10, ip11} {
-		o.Judge(session.MXRefusal{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, SendingIP: ip, Phase: session.PhaseDial})
+		o.Judge(session.MXRefusal{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, SendingIP: ip, Phase: event.PhaseDial})
 	}
 	o.Accepted(reviewMX, ip11) // on a connection that stood before
 	if _, seen := o.book.Show(standing.Key{IP: ip10, Provider: "mx:192.0.2.25"}); len(seen) > 0 {

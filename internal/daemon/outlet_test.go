@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -30,7 +31,7 @@ ehlo    = "out11.example.jp"
 
 func refusal(ip netip.Addr, text string) session.MXRefusal {
 	return session.MXRefusal{
-		Source: msa, Destination: mxAddr, SendingIP: ip, Phase: session.PhaseRcpt, Code: 550, Text: []byte(text),
+		Source: msa, Destination: mxAddr, SendingIP: ip, Phase: event.PhaseRcpt, Code: 550, Text: []byte(text),
 		Sender: []byte("a@example.com"), Recipient: []byte("b@example.net"),
 	}
 }
@@ -205,7 +206,7 @@ pool             = "bulk"
 func TestResets(t *testing.T) {
 	o := newOutlet(t, twoIPs)
 	refused := func(ip netip.Addr) session.Judgement {
-		return o.Judge(session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: ip, Phase: session.PhaseBanner})
+		return o.Judge(session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: ip, Phase: event.PhaseBanner})
 	}
 	if j := refused(first); !j.Rescue || j.Soften {
 		t.Errorf("the first: %+v", j)

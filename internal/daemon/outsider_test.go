@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
@@ -85,19 +86,19 @@ func (x *trial) mail(m mailOf, reply string) (from netip.Addr) {
 	origin := session.Origin{Source: netip.AddrPortFrom(netip.MustParseAddr(m.source), 40000), Destination: netip.MustParseAddrPort(m.mx)}
 	pass := x.policy.Gate().Enter(origin)
 	defer pass.Close()
-	if d := pass.Ask(session.Question{Step: session.StepMail, Sender: mailbox.Form([]byte(m.sender))}); d.Refuse != session.RefuseNot || !from.IsValid() {
+	if d := pass.Ask(session.Question{Step: event.StepMail, Sender: mailbox.Form([]byte(m.sender))}); d.Refuse != session.RefuseNot || !from.IsValid() {
 		return from
 	}
-	pass.Tell(session.News{Step: session.StepMail, Code: 250})
-	if d := pass.Ask(session.Question{Step: session.StepRecipient, Recipient: m.recipient}); d.Refuse != session.RefuseNot {
+	pass.Tell(session.News{Step: event.StepMail, Code: 250})
+	if d := pass.Ask(session.Question{Step: event.StepRecipient, Recipient: m.recipient}); d.Refuse != session.RefuseNot {
 		return from
 	}
 	text, atDot := strings.CutPrefix(reply, ".")
-	news := session.News{Step: session.StepRecipient, Code: 250, SendingIP: from, Recipients: 1, Octets: 2000}
-	phase := session.PhaseRcpt
+	news := session.News{Step: event.StepRecipient, Code: 250, SendingIP: from, Recipients: 1, Octets: 2000}
+	phase := event.PhaseRcpt
 	if atDot || text == "" {
 		pass.Tell(news)
-		news.Step, phase = session.StepMessage, session.PhaseDot
+		news.Step, phase = event.StepMessage, event.PhaseDot
 	}
 	if text != "" {
 		r := refusedTo(m.source, from, origin.Destination, m.sender, m.recipient, text)
@@ -107,7 +108,7 @@ func (x *trial) mail(m mailOf, reply string) (from netip.Addr) {
 		r.Session, r.Mails = m.session, 1
 		r.Domain = mailbox.DomainOf(m.recipient)
 		r.Phase, news.Code, news.Text = phase, r.Code, []byte(text)
-		r.Contained = func() bool { return pass.Ask(session.Question{Step: session.StepRescue}).Contained }
+		r.Contained = func() bool { return pass.Ask(session.Question{Step: event.StepRescue}).Contained }
 		news.Class = x.refuse(&r)
 	} else {
 		x.Accepted(origin.Destination, from)
@@ -147,7 +148,7 @@ func (x *trial) others(i int) {
 		if i%80 == 79 {
 			reply = "550 5.1.1 no such user"
 		}
-		m.session = session.ID(x.clock.now().UnixNano())
+		m.session = event.ID(x.clock.now().UnixNano())
 		from := x.mail(m, reply)
 		m.session = 0
 		m.recipient = m.recipient[strings.IndexByte(m.recipient, '@'):]
@@ -171,7 +172,7 @@ func (x *trial) work(w way, hours int, mxOf func(i int) (mx, domain string)) {
 			continue
 		}
 		mx, domain := mxOf(i)
-		m := mailOf{source: "10.20.1.5", sender: alice, recipient: fmt.Sprintf("u%d@%s", i, domain), mx: mx, session: session.ID(i)}
+		m := mailOf{source: "10.20.1.5", sender: alice, recipient: fmt.Sprintf("u%d@%s", i, domain), mx: mx, session: event.ID(i)}
 		x.mail(m, w.replies[i%len(w.replies)])
 		x.account = max(x.account, x.level(alice))
 		x.tenant = max(x.tenant, x.level(""))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -102,7 +103,7 @@ func (s *site) restart(doc string) {
 type mailOf struct {
 	source, sender, recipient string
 	mx                        string
-	session                   session.ID
+	session                   event.ID
 }
 
 // send is what a session does with its leg: it gives the sending IP that the mail leaves from; the zero Addr if it cannot.
@@ -223,7 +224,7 @@ func testRetry(t *testing.T, s *site, reply, mx string, happens func(*site)) {
 	mail := func(i, try int, mx string) mailOf {
 		return mailOf{
 			source: fmt.Sprintf("10.20.%d.5", i), sender: fmt.Sprintf("a@d%d.example", i), recipient: "b@Example.net", mx: mx,
-			session: session.ID(1000*try + i),
+			session: event.ID(1000*try + i),
 		}
 	}
 	for i := range mails {

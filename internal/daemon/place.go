@@ -7,6 +7,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -134,9 +135,9 @@ func (o *outlet) receiver(mx netip.Addr, domain string) witness.Receiver {
 // or comes when the MX has accepted recipients of several: nobody can tell which of them has written it, nor that none has.
 func speaks(r *session.MXRefusal) (domain string, nobodys bool) {
 	switch {
-	case r.Phase < session.PhaseRcpt:
+	case r.Phase < event.PhaseRcpt:
 		return mailbox.DomainOf(string(r.Recipient)), false
-	case r.Phase == session.PhaseRcpt:
+	case r.Phase == event.PhaseRcpt:
 		domain = mailbox.DomainOf(string(r.Recipient))
 	default:
 		domain = r.Domain

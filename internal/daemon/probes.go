@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/share"
 	"kanmon/internal/standing"
@@ -24,7 +25,7 @@ type probes struct {
 
 type probe struct {
 	number      uint64 // of the permit; 0: no mail has begun, and it is only reserved
-	session     session.ID
+	session     event.ID
 	connections int
 	until       time.Time   // of the reservation
 	giveUp      *time.Timer // of the probe
@@ -33,7 +34,7 @@ type probe struct {
 
 // A candidate is a session that wants to probe.
 type candidate struct {
-	session session.ID
+	session event.ID
 	tenant  string     // "": not known yet
 	source  netip.Addr // witness.Source of it
 	alone   bool       // there is nobody else whose turn it could be
@@ -45,7 +46,7 @@ type probingTurns []probingTurn
 type probingTurn struct {
 	tenant  string
 	source  netip.Addr
-	session session.ID
+	session event.ID
 	at      time.Time     // when it began, or ended
 	wait    time.Duration // from there until the owner may try again: twice as long as the time before
 }
@@ -144,7 +145,7 @@ func (p *probes) begin(key standing.Key, who candidate, now time.Time) *probe {
 }
 
 // goesOn notes that the probe's mail has a recipient.
-func (p *probes) goesOn(key standing.Key, s session.ID) {
+func (p *probes) goesOn(key standing.Key, s event.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if open := p.open[key]; open != nil && open.session == s && open.endsAtRCPT {
@@ -161,7 +162,7 @@ func (p *probes) taken(key standing.Key) {
 }
 
 // connects counts a connection of a session that tries the key.
-func (p *probes) connects(key standing.Key, s session.ID) {
+func (p *probes) connects(key standing.Key, s event.ID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if open := p.open[key]; open != nil && open.session == s {
@@ -170,7 +171,7 @@ func (p *probes) connects(key standing.Key, s session.ID) {
 }
 
 // has says whether a session tries the key, or has connected to do so.
-func (p *probes) has(key standing.Key, s session.ID) bool {
+func (p *probes) has(key standing.Key, s event.ID) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	open := p.open[key]
@@ -178,7 +179,7 @@ func (p *probes) has(key standing.Key, s session.ID) bool {
 }
 
 // of gives the number of the probe that this session is; 0 if it is none. The probe may be over: the standing knows.
-func (p *probes) of(key standing.Key, s session.ID) uint64 {
+func (p *probes) of(key standing.Key, s event.ID) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if open := p.open[key]; open != nil && open.session == s {
@@ -188,7 +189,7 @@ func (p *probes) of(key standing.Key, s session.ID) uint64 {
 }
 
 // ended gives the number of the probe whose last connection that was; 0 if it was not, or the session was none.
-func (p *probes) ended(key standing.Key, s session.ID) uint64 {
+func (p *probes) ended(key standing.Key, s event.ID) uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	open := p.open[key]
@@ -256,7 +257,7 @@ func (o *outlet) begins(key standing.Key, permit standing.Permit, who candidate,
 }
 
 // probeOf gives the number of the probe of the key that this session is, as long as that is under way; 0 otherwise.
-func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
+func (o *outlet) probeOf(key standing.Key, s event.ID) uint64 {
 	if probe := o.probes.of(key, s); probe != 0 && o.book.Probing(key, probe) {
 		return probe
 	}
@@ -264,7 +265,7 @@ func (o *outlet) probeOf(key standing.Key, s session.ID) uint64 {
 }
 
 // endProbe gives a probe up that has told nothing; one that has is not changed by it.
-func (o *outlet) endProbe(key standing.Key, s session.ID) {
+func (o *outlet) endProbe(key standing.Key, s event.ID) {
 	if number := o.probes.ended(key, s); number != 0 {
 		o.book.Abandon(key, number)
 	}

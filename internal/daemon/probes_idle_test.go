@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -24,7 +25,7 @@ type probingWorld struct {
 	*outlet
 	ip    netip.Addr // that is suspended
 	key   standing.Key
-	count session.ID
+	count event.ID
 }
 
 // sharedByTenants are three tenants with a pool of two.
@@ -261,7 +262,7 @@ func TestAHostProbesOnce(t *testing.T) {
 		o.Judge(refusedTo("2001:db8:1:2::1", ip10, mx, "a@b.example", "x@example.net", listing))
 		o.sites.from(netip.MustParseAddr("10.30.0.1")) // there is another one
 		time.Sleep(3 * time.Hour)
-		tries := func(s session.ID, source string) bool {
+		tries := func(s event.ID, source string) bool {
 			req := session.DialRequest{Session: s, Source: netip.MustParseAddr(source), Destination: mx}
 			who := o.candidate(&egress.Choice{}, &req)
 			return o.probes.free(key, who, true) && o.probes.reserve(key, who, func() bool { return true })

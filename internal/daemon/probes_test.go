@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -86,7 +87,7 @@ func TestProbeIsOneSession(t *testing.T) {
 				if err != nil || !o.MayStay(own, ip) {
 					t.Fatalf("the probe's own session: dial %v, may stay %t", err, o.MayStay(own, ip))
 				}
-				for s := range session.ID(100) {
+				for s := range event.ID(100) {
 					beside := own
 					beside.Session = 2 + s
 					if _, err := o.Dial(t.Context(), beside); !errors.Is(err, session.ErrSuspended) || o.MayStay(beside, ip) {
@@ -146,7 +147,7 @@ func TestProbeStaysAtMail(t *testing.T) {
 func aDay(t *testing.T, o *outlet, from netip.Addr) (used, probes int) {
 	t.Helper()
 	for i := range 1000 {
-		req := session.DialRequest{Session: session.ID(i), Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
+		req := session.DialRequest{Session: event.ID(i), Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 		ip, probing, err := o.permitted(choiceFor(t, o, req), req)
 		if err != nil {
 			t.Fatal(err)
@@ -231,7 +232,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 	if err != nil || !probing || ip.Address != ips[0].Address {
 		t.Fatalf("%s, probing %t, %v", ip.Address, probing, err)
 	}
-	for s := range session.ID(100) {
+	for s := range event.ID(100) {
 		if req.Session = 2 + s; !o.MayStay(req, ips[1].Address) {
 			t.Fatal("moved while a probe is open")
 		}
@@ -245,7 +246,7 @@ func TestSlowedIPGetsItsPart(t *testing.T) {
 	ips := choiceFor(t, o, req).IPs()
 	throttle(o, o.key(ips[0].Address, reviewMX.Addr())) // to the half
 	moved := 0
-	for s := range session.ID(10_000) {
+	for s := range event.ID(10_000) {
 		req.Session = 1_700_000_000_000_000<<12 | s
 		if !o.MayStay(req, ips[1].Address) {
 			moved++

@@ -2,8 +2,8 @@ package daemon
 
 import (
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
-	"kanmon/internal/session"
 )
 
 // A recorder gives the journal a generation's records, with whose they are: so that one tenant's cannot keep another's out.
@@ -13,10 +13,10 @@ type recorder struct {
 }
 
 // Record implements [session.Recorder].
-func (r recorder) Record(rec *session.Record) { r.journal.RecordOf(r.tenant(rec), rec) }
+func (r recorder) Record(rec *event.Record) { r.journal.RecordOf(r.tenant(rec), rec) }
 
 // tenant is whose the mail is that a record is of; "" where that is not known.
-func (r recorder) tenant(rec *session.Record) string {
+func (r recorder) tenant(rec *event.Record) string {
 	if r.router == nil {
 		return ""
 	}

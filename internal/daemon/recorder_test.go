@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"kanmon/internal/egress"
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
 )
 
@@ -40,10 +40,10 @@ func TestWhoseRecord(t *testing.T) {
 		{"10.2.0.1:1", 0, "a@three.example", ""},
 		{"10.9.0.1:1", 0, "a@one.example", ""},
 	} {
-		r := session.NewRecord()
+		r := event.NewRecord()
 		r.Session.Source, r.Session.Port = netip.MustParseAddrPort(c.source), c.port
 		if c.sender != "" {
-			r.Transaction = &session.Transaction{Sender: r.Add([]byte(c.sender))}
+			r.Transaction = &event.Transaction{Sender: r.Add([]byte(c.sender))}
 		}
 		if got := (recorder{router: router}).tenant(r); got != c.want {
 			t.Errorf("%+v: %q", c, got)

@@ -10,6 +10,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
@@ -96,7 +97,7 @@ func (p *asker) mail(from string, to int) (d session.Decision, passed int) {
 	pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 	defer pass.Close()
 	for _, q := range []session.Question{
-		{Step: session.StepConnect}, {Step: session.StepMail, Sender: from}, {Step: session.StepLeave, SendingIP: netip.MustParseAddr("127.0.0.1")},
+		{Step: event.StepConnect}, {Step: event.StepMail, Sender: from}, {Step: event.StepLeave, SendingIP: netip.MustParseAddr("127.0.0.1")},
 	} {
 		pool := d.Pool
 		if d = pass.Ask(q); d.Refuse != session.RefuseNot {
@@ -106,17 +107,17 @@ func (p *asker) mail(from string, to int) (d session.Decision, passed int) {
 			d.Pool = pool
 		}
 	}
-	pass.Tell(session.News{Step: session.StepMail, Code: 250})
+	pass.Tell(session.News{Step: event.StepMail, Code: 250})
 	for i := range to {
 		p.senders++
-		if one := pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("r%d@example.net", p.senders+i)}); one.Refuse != session.RefuseNot {
+		if one := pass.Ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("r%d@example.net", p.senders+i)}); one.Refuse != session.RefuseNot {
 			continue
 		}
 		passed++
-		pass.Tell(session.News{Step: session.StepRecipient, Code: 250})
+		pass.Tell(session.News{Step: event.StepRecipient, Code: 250})
 	}
-	pass.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 100, Recipients: passed})
-	pass.Tell(session.News{Step: session.StepOver})
+	pass.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 100, Recipients: passed})
+	pass.Tell(session.News{Step: event.StepOver})
 	return d, passed
 }
 
@@ -157,13 +158,13 @@ func (p *asker) abuse() {
 		p.daemon.learnt.addresses.Put(origin.Destination.Addr(), provider.MX{Host: host})
 		pass := p.daemon.policy.Gate().Enter(origin)
 		defer pass.Close()
-		pass.Ask(session.Question{Step: session.StepMail, Sender: abused})
-		pass.Tell(session.News{Step: session.StepMail, Code: 250})
+		pass.Ask(session.Question{Step: event.StepMail, Sender: abused})
+		pass.Tell(session.News{Step: event.StepMail, Code: 250})
 		all = append(all, pass)
 	}
 	for i := range 400 {
-		all[i%4].Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("dead%d@example.net", i)})
-		all[i%4].Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
+		all[i%4].Ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("dead%d@example.net", i)})
+		all[i%4].Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
 	}
 }
 
@@ -177,12 +178,12 @@ func inForce(p *asker) string { return p.explain(abused).Answer.Level.String() }
 func named(p *asker, fields ...string) session.Decision {
 	pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 	defer pass.Close()
-	first := pass.Ask(session.Question{Step: session.StepMail, Sender: p.someone()})
+	first := pass.Ask(session.Question{Step: event.StepMail, Sender: p.someone()})
 	var all []smtp.HeaderField
 	for _, text := range fields {
 		all = append(all, smtp.HeaderField{Text: text})
 	}
-	d := pass.Ask(session.Question{Step: session.StepAccount, Fields: all})
+	d := pass.Ask(session.Question{Step: event.StepAccount, Fields: all})
 	d.Header, d.Strip, d.Must = first.Header, first.Strip, first.Must
 	return d
 }

@@ -8,6 +8,7 @@ import (
 
 	"kanmon/internal/contain"
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -101,7 +102,7 @@ var reloadables = []reloadable{
 		func(p *asker) string {
 			pass := p.daemon.policy.Gate().Enter(reloadOrigin)
 			defer pass.Close()
-			return pass.Ask(session.Question{Step: session.StepMail, Sender: abused}).Pool
+			return pass.Ask(session.Question{Step: event.StepMail, Sender: abused}).Pool
 		},
 		[2]string{"default", "other"},
 	},

@@ -3,8 +3,8 @@ package daemon
 import (
 	"testing"
 
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
-	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
 
@@ -15,18 +15,18 @@ import (
 func TestAnEchoOfWhatIsNotKeptIsDoubted(t *testing.T) {
 	const note = "X-Note: Your IP address is on our block list\r\n\r\ntext\r\n"
 	for name, c := range map[string]struct {
-		phase   session.Phase
+		phase   event.Phase
 		message string
 		partial bool
 		want    standing.Answer
 	}{
-		"RCPT":                                    {session.PhaseRcpt, "", false, standing.No},
-		"dot, all is known":                       {session.PhaseDot, "Subject: x\r\n\r\ntext\r\n", false, standing.No},
-		"dot, an echo":                            {session.PhaseDot, note, false, standing.Yes},
-		"dot, an echo of what is known":           {session.PhaseDot, note, true, standing.Yes},
-		"dot, a part is known":                    {session.PhaseDot, "Subject: x\r\n", true, standing.Yes},
-		"dot, nothing is known":                   {session.PhaseDot, "", true, standing.Yes},
-		"in the body, a part of it is known only": {session.PhaseBody, "Subject: x\r\n", true, standing.Yes},
+		"RCPT":                                    {event.PhaseRcpt, "", false, standing.No},
+		"dot, all is known":                       {event.PhaseDot, "Subject: x\r\n\r\ntext\r\n", false, standing.No},
+		"dot, an echo":                            {event.PhaseDot, note, false, standing.Yes},
+		"dot, an echo of what is known":           {event.PhaseDot, note, true, standing.Yes},
+		"dot, a part is known":                    {event.PhaseDot, "Subject: x\r\n", true, standing.Yes},
+		"dot, nothing is known":                   {event.PhaseDot, "", true, standing.Yes},
+		"in the body, a part of it is known only": {event.PhaseBody, "Subject: x\r\n", true, standing.Yes},
 	} {
 		o := newOutlet(t, twoIPs)
 		r := refusal(first, listing)

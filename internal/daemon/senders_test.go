@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
@@ -50,10 +51,10 @@ func sends(p *policy.Policy, account string, mails int) {
 	mxs := []string{"192.0.2.1:25", "198.51.100.1:25", "203.0.113.1:25"}
 	for i := range mails {
 		pass := p.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: netip.MustParseAddrPort(mxs[i/2%len(mxs)])})
-		pass.Ask(session.Question{Step: session.StepMail, Sender: mailbox.Form([]byte(account))})
-		pass.Tell(session.News{Step: session.StepMail, Code: 250})
-		pass.Ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("%d@mx%d.example", i, i/2%len(mxs))})
-		news := session.News{Step: session.StepRecipient, Code: 250}
+		pass.Ask(session.Question{Step: event.StepMail, Sender: mailbox.Form([]byte(account))})
+		pass.Tell(session.News{Step: event.StepMail, Code: 250})
+		pass.Ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("%d@mx%d.example", i, i/2%len(mxs))})
+		news := session.News{Step: event.StepRecipient, Code: 250}
 		if i%2 == 0 {
 			news.Code, news.Class, news.Text = 550, "recipient_invalid", []byte("550 5.1.1 no such user")
 		}
@@ -177,10 +178,10 @@ func TestOperatorOnKinds(t *testing.T) {
 		t.Error("the null sender is a list")
 	}
 	callout := w.daemon.policy.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: netip.MustParseAddrPort("192.0.2.1:25")})
-	callout.Ask(session.Question{Step: session.StepMail})
-	callout.Tell(session.News{Step: session.StepMail, Code: 250})
-	callout.Ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-	callout.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
+	callout.Ask(session.Question{Step: event.StepMail})
+	callout.Tell(session.News{Step: event.StepMail, Code: 250})
+	callout.Ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+	callout.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
 	callout.Close()
 	for _, account := range []string{"", "<>"} {
 		if x := ask(account); x.Callouts == nil || *x.Callouts != (admin.Callouts{Asked: 1, Dead: 1}) {

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
 )
 
@@ -20,8 +20,8 @@ func TestStatusForgetsNoDroppedRecord(t *testing.T) {
 	w.start()
 	first := w.daemon.journalInUse()
 	drop := func() {
-		r := session.NewRecord()
-		r.Lines = make([]session.Line, 1<<19) // more than there is room for
+		r := event.NewRecord()
+		r.Lines = make([]event.Line, 1<<19) // more than there is room for
 		first.RecordOf("acme", r)
 	}
 	drop()

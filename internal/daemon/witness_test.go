@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
+	"kanmon/internal/event"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
@@ -38,7 +39,7 @@ func (s *site) mayStay(ip netip.Addr, recipient string) bool {
 //
 // audit-A2 law: I19
 func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
-	say := func(phase session.Phase, to, text string) refused {
+	say := func(phase event.Phase, to, text string) refused {
 		return with(listed(1, first, to), func(r *refused) {
 			if r.Phase, r.Text = phase, []byte(text); to == "" {
 				r.Sender, r.Recipient = nil, nil
@@ -47,7 +48,7 @@ func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
 	}
 	const own = "550 5.7.1 your IP is on our block list"
 	dot := func(first, accepted, text string) refused { // accepted: the domain of all recipients that the MX took
-		return with(say(session.PhaseDot, first, text), func(r *refused) { r.Domain = accepted })
+		return with(say(event.PhaseDot, first, text), func(r *refused) { r.Domain = accepted })
 	}
 	for _, test := range []struct {
 		name, host string
@@ -55,25 +56,25 @@ func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
 		whole      string // "": not suspended
 		part       string
 	}{
-		{"a customer of Workspace", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
-		{"who quotes a code in the text", "x.mail.protection.outlook.com", []refused{say(session.PhaseRcpt, "b@evil.example", "550 5.7.1 5.7.606 banned")}, "", "office365/evil.example"},
-		{"with the provider's own code", "x.mail.protection.outlook.com", []refused{say(session.PhaseRcpt, "b@evil.example", "550 5.7.606 Access denied, banned sending IP")}, "office365", ""},
-		{"the provider's own domain", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseRcpt, "b@gmail.com", own)}, "google", ""},
-		{"before a recipient is named", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseBanner, "", "554 5.7.1 blocked")}, "google", ""},
-		{"likewise, at an MX that a customer runs", "mx1.hc1-2.iphmx.com", []refused{say(session.PhaseBanner, "", "554 5.7.1 blocked")}, "", "cisco/[192.0.2.25]"},
-		{"two customers", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@evil.example", own), say(session.PhaseRcpt, "b@honest.example", own)}, "google", ""},
-		{"one with two names", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "b@a.evil.example", own), say(session.PhaseRcpt, "b@b.evil.example", own)}, "", "google/b.evil.example"},
-		{"one with two mailboxes", "aspmx.l.google.com", []refused{say(session.PhaseRcpt, "a@evil.example", own), say(session.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
+		{"a customer of Workspace", "aspmx.l.google.com", []refused{say(event.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
+		{"who quotes a code in the text", "x.mail.protection.outlook.com", []refused{say(event.PhaseRcpt, "b@evil.example", "550 5.7.1 5.7.606 banned")}, "", "office365/evil.example"},
+		{"with the provider's own code", "x.mail.protection.outlook.com", []refused{say(event.PhaseRcpt, "b@evil.example", "550 5.7.606 Access denied, banned sending IP")}, "office365", ""},
+		{"the provider's own domain", "gmail-smtp-in.l.google.com", []refused{say(event.PhaseRcpt, "b@gmail.com", own)}, "google", ""},
+		{"before a recipient is named", "gmail-smtp-in.l.google.com", []refused{say(event.PhaseBanner, "", "554 5.7.1 blocked")}, "google", ""},
+		{"likewise, at an MX that a customer runs", "mx1.hc1-2.iphmx.com", []refused{say(event.PhaseBanner, "", "554 5.7.1 blocked")}, "", "cisco/[192.0.2.25]"},
+		{"two customers", "aspmx.l.google.com", []refused{say(event.PhaseRcpt, "b@evil.example", own), say(event.PhaseRcpt, "b@honest.example", own)}, "google", ""},
+		{"one with two names", "aspmx.l.google.com", []refused{say(event.PhaseRcpt, "b@a.evil.example", own), say(event.PhaseRcpt, "b@b.evil.example", own)}, "", "google/b.evil.example"},
+		{"one with two mailboxes", "aspmx.l.google.com", []refused{say(event.PhaseRcpt, "a@evil.example", own), say(event.PhaseRcpt, "b@evil.example", own)}, "", "google/evil.example"},
 		{"a customer, to the dot, behind a recipient of the provider's that was refused", "gmail-smtp-in.l.google.com", []refused{dot("dead@gmail.com", "evil.example", own)}, "", "google/evil.example"},
-		{"likewise, to DATA", "x.mail.protection.outlook.com", []refused{with(dot("dead@honest.example", "evil.example", own), func(r *refused) { r.Phase = session.PhaseData })}, "", "office365/evil.example"},
+		{"likewise, to DATA", "x.mail.protection.outlook.com", []refused{with(dot("dead@honest.example", "evil.example", own), func(r *refused) { r.Phase = event.PhaseData })}, "", "office365/evil.example"},
 		{"to recipients of several domains", "gmail-smtp-in.l.google.com", []refused{dot("a@gmail.com", "", own), dot("a@gmail.com", "", own), dot("b@evil.example", "", own)}, "", ""},
 		{"likewise, with the provider's own code", "x.mail.protection.outlook.com", []refused{dot("a@honest.example", "", "550 5.7.606 Access denied, banned sending IP")}, "office365", ""},
-		{"of a recipient without a domain", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseRcpt, "postmaster", own)}, "", ""},
-		{"of one at an address", "gmail-smtp-in.l.google.com", []refused{say(session.PhaseRcpt, "a@[192.0.2.25]", own)}, "", ""},
+		{"of a recipient without a domain", "gmail-smtp-in.l.google.com", []refused{say(event.PhaseRcpt, "postmaster", own)}, "", ""},
+		{"of one at an address", "gmail-smtp-in.l.google.com", []refused{say(event.PhaseRcpt, "a@[192.0.2.25]", own)}, "", ""},
 		{"the provider's own domain, to the dot", "gmail-smtp-in.l.google.com", []refused{dot("b@gmail.com", "gmail.com", own)}, "google", ""},
 		{"two, of one message", "aspmx.l.google.com", []refused{
-			with(say(session.PhaseRcpt, "b@evil.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
-			with(say(session.PhaseRcpt, "b@honest.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
+			with(say(event.PhaseRcpt, "b@evil.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
+			with(say(event.PhaseRcpt, "b@honest.example", own), func(r *refused) { r.Session, r.Mails = 7, 1 }),
 		}, "", "google/honest.example"},
 	} {
 		s := newSite(t, threeIPs)
@@ -201,7 +202,7 @@ func TestAWordIsNotSaidAgainByARescue(t *testing.T) {
 		}
 		for i, domain := range []string{"one.example", "two.example"} {
 			met := func(ip netip.Addr, again bool) session.Judgement {
-				return s.judged(with(listed(1, ip, "b@"+domain), func(r *refused) { r.Session, r.Mails, r.Again = session.ID(i+1), 1, again }))
+				return s.judged(with(listed(1, ip, "b@"+domain), func(r *refused) { r.Session, r.Mails, r.Again = event.ID(i+1), 1, again }))
 			}
 			if j := met(first, false); !j.Rescue {
 				t.Errorf("%s: the mail does not go on: %+v", name, j)

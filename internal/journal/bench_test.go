@@ -7,23 +7,23 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // usualRecord is a transaction as most are: one recipient, accepted, over TLS.
-func usualRecord() *session.Record {
+func usualRecord() *event.Record {
 	r := figure6()
 	ms := time.Millisecond
 	r.Session.MX = fullRecord().Session.MX
-	for p := range session.PhaseIdle {
+	for p := range event.PhaseIdle {
 		r.Session.Phases[p] = time.Duration(p+1) * ms
 	}
 	r.Lines = r.Lines[14:]
-	r.Transaction = &session.Transaction{
+	r.Transaction = &event.Transaction{
 		Number: 1, At: 8 * ms, Sender: r.Add([]byte("root@sender")), Mail: reply(r, 250, "250 2.1.0 Ok", ms, ms),
-		Recipients: []session.Recipient{{Address: r.Add([]byte("root@receiver")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, ms)}},
+		Recipients: []event.Recipient{{Address: r.Add([]byte("root@receiver")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, ms)}},
 		Data:       reply(r, 354, "354 End data with <CR><LF>.<CR><LF>", ms, ms), Body: ms, BodyBytes: 327,
-		Dot: reply(r, 250, "250 2.0.0 Ok: queued as 76DAD4113D", ms, ms), Outcome: session.OutcomeDelivered,
+		Dot: reply(r, 250, "250 2.0.0 Ok: queued as 76DAD4113D", ms, ms), Outcome: event.OutcomeDelivered,
 	}
 	return r
 }
@@ -78,9 +78,9 @@ func BenchmarkRecord(b *testing.B) {
 	text := []byte("250 2.1.0 Ok")
 	b.ReportAllocs()
 	for b.Loop() {
-		r := session.NewRecord()
+		r := event.NewRecord()
 		for range 10 {
-			r.Lines = append(r.Lines, session.Line{Text: r.Add(text)})
+			r.Lines = append(r.Lines, event.Line{Text: r.Add(text)})
 		}
 		j.Record(r)
 	}

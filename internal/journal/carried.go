@@ -1,6 +1,8 @@
 package journal
 
-import "kanmon/internal/session"
+import (
+	"kanmon/internal/event"
+)
 
 const (
 	// maxCarried bounds the sessions, maxCarriedLocals the local parts of one, and maxCarriedOctets those of all, that are remembered between
@@ -15,7 +17,7 @@ const (
 // carried are the local parts that later records of a session may name again: a session that waits hands over its lines before its transaction
 // has ended.
 type carried struct {
-	of     map[session.ID]*carriedBy
+	of     map[event.ID]*carriedBy
 	octets int
 	has    map[owner]int // octets
 }
@@ -27,10 +29,10 @@ type carriedBy struct {
 }
 
 func newCarried() carried {
-	return carried{of: make(map[session.ID]*carriedBy), has: make(map[owner]int)}
+	return carried{of: make(map[event.ID]*carriedBy), has: make(map[owner]int)}
 }
 
-func (c *carried) locals(id session.ID) []string {
+func (c *carried) locals(id event.ID) []string {
 	if by := c.of[id]; by != nil {
 		return by.locals
 	}
@@ -38,7 +40,7 @@ func (c *carried) locals(id session.ID) []string {
 }
 
 // add carries the local parts that a record of a session has named, as far as there is room.
-func (c *carried) add(o owner, id session.ID, learned []string) {
+func (c *carried) add(o owner, id event.ID, learned []string) {
 	if len(learned) == 0 {
 		return
 	}
@@ -66,7 +68,7 @@ func (c *carried) add(o owner, id session.ID, learned []string) {
 }
 
 // drop forgets a session's.
-func (c *carried) drop(id session.ID) {
+func (c *carried) drop(id event.ID) {
 	by := c.of[id]
 	if by == nil {
 		return

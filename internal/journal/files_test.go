@@ -15,7 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // A configuration that changes the addresses and one that changes them back write to the same file as the first, whose sessions live on. All
@@ -37,7 +37,7 @@ func TestGenerationsWriteToOneFile(t *testing.T) {
 		all.Go(func() {
 			for n := range each {
 				r := transactionRecord("a@b.example", strings.Repeat("c", n%700)+"@d.example")
-				r.Session.ID = session.ID(i)
+				r.Session.ID = event.ID(i)
 				j.Record(r)
 				if n%50 == 0 {
 					time.Sleep(time.Millisecond)
@@ -254,7 +254,7 @@ func TestDeadDiskHoldsUpNobody(t *testing.T) {
 		const records = 9000
 		for i := range records {
 			r := transactionRecord("a@b.example", "c@d.example")
-			addLine(r, 0, session.MarkNote, strings.Repeat("x", 1000))
+			addLine(r, 0, event.MarkNote, strings.Repeat("x", 1000))
 			began := time.Now()
 			j.RecordOf(fmt.Sprint("tenant", i%3), r)
 			if took := time.Since(began); took > 0 {

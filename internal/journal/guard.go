@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"hash"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // AddressMode says what becomes of the mail addresses in the sinks: those of sender and recipients, and those that
@@ -47,11 +47,11 @@ const (
 	kindReply
 )
 
-func kindOf(m session.Mark) kind {
+func kindOf(m event.Mark) kind {
 	switch m {
-	case session.MarkToMX, session.MarkMadeForMX, session.MarkFromMSA:
+	case event.MarkToMX, event.MarkMadeForMX, event.MarkFromMSA:
 		return kindCommand
-	case session.MarkToMSA, session.MarkFromMX:
+	case event.MarkToMSA, event.MarkFromMX:
 		return kindReply
 	default:
 		return kindNote
@@ -84,7 +84,7 @@ func newGuard(mode AddressMode, key []byte) *guard {
 }
 
 // begin learns the local parts that texts of the record may name.
-func (g *guard) begin(o owner, r *session.Record) {
+func (g *guard) begin(o owner, r *event.Record) {
 	g.secret = false
 	if g.mode == AddressesClear {
 		return
@@ -108,14 +108,14 @@ func (g *guard) begin(o owner, r *session.Record) {
 }
 
 // recall adds what records of the session before this one have named.
-func (g *guard) recall(id session.ID) {
+func (g *guard) recall(id event.ID) {
 	for _, l := range g.carried.locals(id) {
 		g.plain = append(g.plain[:0], l...)
 		g.locals.add(g.plain)
 	}
 }
 
-func (g *guard) learnRecord(r *session.Record) {
+func (g *guard) learnRecord(r *event.Record) {
 	for i := range r.Lines {
 		if kindOf(r.Lines[i].Mark) == kindCommand {
 			for line := range bytes.SplitSeq(r.Text(r.Lines[i].Text), newline) {

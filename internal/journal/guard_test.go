@@ -11,7 +11,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 var testKey = []byte("0123456789abcdef0123456789abcdef")
@@ -48,7 +48,7 @@ func TestCredentialsAreTakenOutInEveryMode(t *testing.T) {
 	} {
 		for _, mode := range []AddressMode{AddressesClear, AddressesHashed, AddressesDomain} {
 			g := newGuard(mode, testKey)
-			g.begin(owner{}, session.NewRecord())
+			g.begin(owner{}, event.NewRecord())
 			if got := shownBy(g, c.text, c.k); got != c.want {
 				t.Errorf("%v: %q: %q, want %q", mode, c.text, got, c.want)
 			}
@@ -58,10 +58,10 @@ func TestCredentialsAreTakenOutInEveryMode(t *testing.T) {
 
 func TestSecretsOverLines(t *testing.T) {
 	r := newRecord()
-	addLine(r, 0, session.MarkFromMSA, "AUTH LOGIN")
-	addLine(r, 0, session.MarkToMSA, "502 5.5.1 no")
-	addLine(r, 0, session.MarkFromMSA, "cGFzc3dvcmQ=")
-	addLine(r, 0, session.MarkFromMSA, "QUIT")
+	addLine(r, 0, event.MarkFromMSA, "AUTH LOGIN")
+	addLine(r, 0, event.MarkToMSA, "502 5.5.1 no")
+	addLine(r, 0, event.MarkFromMSA, "cGFzc3dvcmQ=")
+	addLine(r, 0, event.MarkFromMSA, "QUIT")
 	f := newFormatter(AddressesClear, nil)
 	f.begin(r)
 	got := string(f.sessionLog(r))
@@ -108,7 +108,7 @@ func TestAddressesInTexts(t *testing.T) {
 		{kindNote, "sender eve@c.example is over its limit", "sender " + h("eve") + "@c.example is over its limit"},
 	} {
 		g := newGuard(AddressesHashed, testKey)
-		g.begin(owner{}, session.NewRecord())
+		g.begin(owner{}, event.NewRecord())
 		if got := shownBy(g, c.text, c.k); got != c.want {
 			t.Errorf("hashed: %q:\n got %q\nwant %q", c.text, got, c.want)
 		}
@@ -128,7 +128,7 @@ func TestEncodedAddresses(t *testing.T) {
 		{"550 100%40 of it, %40dom.example, a=40 b", "550 100%40 of it, %40dom.example, a=40 b"},
 	} {
 		g := newGuard(AddressesHashed, testKey)
-		g.begin(owner{}, session.NewRecord())
+		g.begin(owner{}, event.NewRecord())
 		if got := shownBy(g, c.text, kindReply); got != c.want {
 			t.Errorf("%q:\n     %q\nwant %q", c.text, got, c.want)
 		}
@@ -162,9 +162,9 @@ func TestBareLocalParts(t *testing.T) {
 func TestLocalPartsAreCarriedThroughASession(t *testing.T) {
 	g := newGuard(AddressesDomain, nil)
 	waiting := newRecord()
-	addLine(waiting, 0, session.MarkToMX, "RCPT TO:<bob@c.example>")
+	addLine(waiting, 0, event.MarkToMX, "RCPT TO:<bob@c.example>")
 	g.begin(owner{}, waiting)
-	say := func(r *session.Record) string {
+	say := func(r *event.Record) string {
 		g.begin(owner{}, r)
 		return shownBy(g, "550 no bob here", kindReply)
 	}
@@ -184,14 +184,14 @@ func TestLocalPartsAreCarriedThroughASession(t *testing.T) {
 		t.Errorf("after the transaction: %q", got)
 	}
 	last := newRecord()
-	last.End = new(session.SessionEnd)
+	last.End = new(event.End)
 	g.begin(owner{}, last)
 	if len(g.carried.of) != 0 {
 		t.Errorf("left behind: %v", g.carried.of)
 	}
 	for i := range maxCarried + 10 {
 		r := transactionRecord("", "bob@c.example")
-		r.Session.ID = session.ID(i)
+		r.Session.ID = event.ID(i)
 		g.begin(owner{}, r)
 		r.Release()
 	}
@@ -208,7 +208,7 @@ func TestCarriedLocalPartsAreBounded(t *testing.T) {
 	for i := range 1000 {
 		many = append(many, strings.Repeat("a", 400)+fmt.Sprint(i))
 	}
-	for id := range session.ID(200) {
+	for id := range event.ID(200) {
 		c.add(loud, id, many)
 	}
 	if c.octets > maxCarriedOctets*9/10 || c.octets < maxCarriedOctets/2 {
@@ -218,7 +218,7 @@ func TestCarriedLocalPartsAreBounded(t *testing.T) {
 	if got := c.locals(1000); len(got) != 2 {
 		t.Errorf("of the quiet tenant: %q", got)
 	}
-	for id := range session.ID(1001) {
+	for id := range event.ID(1001) {
 		c.drop(id)
 	}
 	if c.octets != 0 || len(c.has) != 0 || len(c.of) != 0 {
@@ -256,16 +256,16 @@ func TestNoLocalPartLeaks(t *testing.T) {
 		if !waits {
 			lines = r
 		}
-		addLine(lines, 0, session.MarkFromMSA, "MAIL FROM:<"+address+"> ENVID="+canary+" AUTH="+canary)
-		addLine(lines, 0, session.MarkToMX, "RCPT TO:<"+address+"> ORCPT=rfc822;"+address)
-		addLine(lines, 0, session.MarkFromMX, said)
-		addLine(r, 0, session.MarkToMSA, said, time.Millisecond, time.Millisecond)
+		addLine(lines, 0, event.MarkFromMSA, "MAIL FROM:<"+address+"> ENVID="+canary+" AUTH="+canary)
+		addLine(lines, 0, event.MarkToMX, "RCPT TO:<"+address+"> ORCPT=rfc822;"+address)
+		addLine(lines, 0, event.MarkFromMX, said)
+		addLine(r, 0, event.MarkToMSA, said, time.Millisecond, time.Millisecond)
 		r.Transaction.Recipients[0].Reply = reply(r, 550, said, 1, 1)
 		r.Transaction.Dot = reply(r, 550, said, 1, 1)
 		r.Transaction.Cause = said
-		r.End = &session.SessionEnd{Cause: said}
+		r.End = &event.End{Cause: said}
 		out := ""
-		for _, r := range []*session.Record{first, r} {
+		for _, r := range []*event.Record{first, r} {
 			f.begin(r)
 			out += string(f.sessionLog(r)) + string(f.json(r))
 		}
@@ -297,7 +297,7 @@ func TestHostileRecordIsFormattedSoon(t *testing.T) {
 		}
 		r := transactionRecord("aaaaaaaaaaaaaaaa@c.example", rcpts...)
 		r.Transaction.Dot = reply(r, 550, text, 1, 1)
-		addLine(r, 0, session.MarkFromMX, text)
+		addLine(r, 0, event.MarkFromMX, text)
 		f := newFormatter(AddressesHashed, testKey)
 		began := time.Now()
 		f.begin(r)

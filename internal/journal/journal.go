@@ -1,4 +1,4 @@
-// Package journal is kanmon's record of sessions: it takes what sessions saw ([session.Recorder]) and writes it
+// Package journal is kanmon's record of sessions: it takes what sessions saw ([event.Record]) and writes it
 // to a session log for humans and to JSON lines for machines. It never slows a session.
 //
 //  1. [New] opens the sinks. Each is a path, or "-" for standard output; an empty path leaves the sink out.
@@ -52,7 +52,7 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // Options says what a Journal writes and where. With the zero Options nothing is written.
@@ -95,8 +95,6 @@ type Journal struct {
 	told    time.Time     // when kanmon's own log was last told of losses; only run uses it
 	drained chan struct{} // closed when the formatting goroutine has ended
 }
-
-var _ session.Recorder = (*Journal)(nil)
 
 // New opens the sinks and starts the goroutines that serve them. The error names the sink that cannot be
 // opened; it is [ErrHashKey] if the key is too short.
@@ -165,11 +163,11 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 }
 
 // Record is [Journal.RecordOf] for a record of no tenant's.
-func (j *Journal) Record(r *session.Record) { j.RecordOf("", r) }
+func (j *Journal) Record(r *event.Record) { j.RecordOf("", r) }
 
 // RecordOf takes a record over and releases it once it is formatted. It does not wait: a record that does not fit, or
 // comes after Close, is dropped and counted for its tenant; "" stands for the source that it came from.
-func (j *Journal) RecordOf(tenant string, r *session.Record) {
+func (j *Journal) RecordOf(tenant string, r *event.Record) {
 	if !j.queue.put(ownerOf(tenant, r), r) {
 		r.Release()
 	}

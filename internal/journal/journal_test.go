@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 func mustStart(t *testing.T, o Options, outlets ...outlet) *Journal {
@@ -45,8 +45,8 @@ func TestEveryRecordReachesBothSinks(t *testing.T) {
 		wg.Go(func() {
 			for range each {
 				r := transactionRecord("a@b.example", "c@d.example")
-				r.Session.ID = session.ID(s)
-				addLine(r, time.Millisecond, session.MarkToMX, "DATA")
+				r.Session.ID = event.ID(s)
+				addLine(r, time.Millisecond, event.MarkToMX, "DATA")
 				j.Record(r)
 			}
 		})
@@ -79,7 +79,7 @@ func TestBlockedSinkCostsOnlyItself(t *testing.T) {
 		const records = 500
 		for range records {
 			r := transactionRecord("a@b.example", "c@d.example")
-			addLine(r, 0, session.MarkNote, "connected")
+			addLine(r, 0, event.MarkNote, "connected")
 			j.Record(r)
 			synctest.Wait() // the queue itself loses nothing
 		}
@@ -113,7 +113,7 @@ func TestDroppedIsExact(t *testing.T) {
 		const records = 1000
 		for i := range records {
 			r := transactionRecord("a@b.example")
-			addLine(r, 0, session.MarkNote, "connected")
+			addLine(r, 0, event.MarkNote, "connected")
 			j.Record(r)
 			if i%50 == 0 {
 				time.Sleep(time.Millisecond)
@@ -165,12 +165,12 @@ func TestNothingIsHeldBackUnderLoad(t *testing.T) {
 		var j *Journal
 		began := time.Now()
 		busy := jsonSheet
-		busy.append = func(f *formatter, r *session.Record) []byte {
+		busy.append = func(f *formatter, r *event.Record) []byte {
 			if time.Since(began) < 15*time.Minute {
 				j.Record(noteRecord("more"))
 				large := newRecord() // does not fit
 				for range 1000 {
-					addLine(large, 0, session.MarkNote, "much")
+					addLine(large, 0, event.MarkNote, "much")
 				}
 				j.Record(large)
 				time.Sleep(time.Second)
@@ -204,7 +204,7 @@ func TestCloseKeepsItsBound(t *testing.T) {
 		j := mustStart(t, Options{Log: slog.New(slog.NewTextHandler(&warned, nil))}, to(jsonSheet, f), to(sessionLogSheet, g))
 		for range 3 {
 			r := transactionRecord("a@b.example")
-			addLine(r, 0, session.MarkNote, "connected")
+			addLine(r, 0, event.MarkNote, "connected")
 			j.Record(r)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
@@ -239,7 +239,7 @@ func TestARecordIsLostOnlyOnce(t *testing.T) {
 		j.queue.limit = 1 << 20
 		for range 2 {
 			r := transactionRecord("a@b.example")
-			addLine(r, 0, session.MarkNote, "connected")
+			addLine(r, 0, event.MarkNote, "connected")
 			j.Record(r)
 			synctest.Wait()
 		}

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 var jsonSheet = sheet{
@@ -28,7 +28,7 @@ var jsonSheet = sheet{
 }
 
 // json gives the record's JSON lines, if it has any. docs/ref/record.md describes them.
-func (f *formatter) json(r *session.Record) []byte {
+func (f *formatter) json(r *event.Record) []byte {
 	o := object{f: f, r: r, dst: f.out[:0]}
 	for i := range r.Actions {
 		o.refusal(&r.Actions[i])
@@ -51,11 +51,11 @@ func (f *formatter) json(r *session.Record) []byte {
 // An object appends members of JSON objects. Names are constants of this file and never need escaping.
 type object struct {
 	f   *formatter
-	r   *session.Record
+	r   *event.Record
 	dst []byte
 }
 
-func (o *object) transaction(t *session.Transaction) {
+func (o *object) transaction(t *event.Transaction) {
 	o.dst = append(o.dst, `{"type":"transaction"`...)
 	o.identity(t.At)
 	o.integer("number", int64(t.Number))
@@ -86,13 +86,13 @@ func (o *object) transaction(t *session.Transaction) {
 	o.dst = append(o.dst, "}\n"...)
 }
 
-func (o *object) refusal(a *session.Action) {
+func (o *object) refusal(a *event.Action) {
 	o.dst = append(o.dst, `{"type":"refusal"`...)
 	o.event(a.At, a.Transaction)
 	o.ip("sending_ip", a.SendingIP)
 	o.word("phase", a.Phase.String())
 	if a.Code > 0 {
-		o.reply("reply", &session.ReplyRecord{Code: a.Code, Text: a.Reply})
+		o.reply("reply", &event.Reply{Code: a.Code, Text: a.Reply})
 	}
 	o.foreign("class", a.Class)
 	o.foreign("rule", a.Rule)
@@ -105,7 +105,7 @@ func (o *object) refusal(a *session.Action) {
 	o.dst = append(o.dst, "}\n"...)
 }
 
-func (o *object) decision(d *session.Decided) {
+func (o *object) decision(d *event.Decided) {
 	o.dst = append(o.dst, `{"type":"decision"`...)
 	o.event(d.At, d.Transaction)
 	o.word("step", d.Step.String())
@@ -136,7 +136,7 @@ func (o *object) event(at time.Duration, transaction int) {
 	o.addrPort("destination", o.r.Session.Destination)
 }
 
-func (o *object) session(e *session.SessionEnd) {
+func (o *object) session(e *event.End) {
 	o.dst = append(o.dst, `{"type":"session"`...)
 	o.identity(0)
 	o.milliseconds("duration_ms", e.Duration)
@@ -160,7 +160,7 @@ func (o *object) session(e *session.SessionEnd) {
 	o.dst = append(o.dst, "}\n"...)
 }
 
-func (o *object) opening(replies []session.OpeningReply) {
+func (o *object) opening(replies []event.Opening) {
 	o.open("opening", '[')
 	for i := range replies {
 		if i > 0 {
@@ -200,7 +200,7 @@ func (o *object) identity(at time.Duration) {
 	o.dst = append(o.dst, '}')
 }
 
-func (o *object) tls(name string, t *session.TLSRecord) {
+func (o *object) tls(name string, t *event.TLS) {
 	o.open(name, '{')
 	o.word("state", t.State.String())
 	if t.Version != 0 {
@@ -230,8 +230,8 @@ func (o *object) tls(name string, t *session.TLSRecord) {
 }
 
 // reply appends a reply; one that was never waited for is left out.
-func (o *object) reply(name string, p *session.ReplyRecord) {
-	if *p == (session.ReplyRecord{}) {
+func (o *object) reply(name string, p *event.Reply) {
+	if *p == (event.Reply{}) {
 		return
 	}
 	text := o.r.Text(p.Text)
@@ -271,7 +271,7 @@ func (o *object) open(name string, begin byte) {
 	}
 }
 
-func (o *object) address(name string, s session.Span) {
+func (o *object) address(name string, s event.Span) {
 	o.open(name, 0)
 	o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.r.Text(s)), s.Cut())
 }
@@ -329,9 +329,9 @@ func (o *object) addrPort(name string, a netip.AddrPort) {
 	o.dst = append(o.dst, '"')
 }
 
-var phaseMembers = func() (names [session.PhaseCount]string) {
+var phaseMembers = func() (names [event.PhaseCount]string) {
 	for p := range names {
-		names[p] = session.Phase(p).String() + "_ms"
+		names[p] = event.Phase(p).String() + "_ms"
 	}
 	return names
 }()

@@ -11,60 +11,61 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
 // fullRecord has every field set.
-func fullRecord() *session.Record {
+func fullRecord() *event.Record {
 	r := newRecord()
 	ms := time.Millisecond
-	r.Session.MX = session.TLSRecord{
-		State: session.TLSOn, Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Curve: uint16(tls.X25519),
+	r.Session.MX = event.TLS{
+		State: event.TLSOn, Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Curve: uint16(tls.X25519),
 		Resumed: true, Names: []string{"mx.example.net", "*.example.net\r\n\""}, Verified: true,
 		NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
 	}
-	r.Session.MSA = session.TLSRecord{State: session.TLSDowngraded, Err: "handshake: EOF"}
-	r.Session.Phases[session.PhaseDial] = 12 * ms
-	r.Session.Phases[session.PhaseEHLOTLS] = 1234567
-	r.Transaction = &session.Transaction{
+	r.Session.MSA = event.TLS{State: event.TLSDowngraded, Err: "handshake: EOF"}
+	r.Session.Phases[event.PhaseDial] = 12 * ms
+	r.Session.Phases[event.PhaseEHLOTLS] = 1234567
+	r.Transaction = &event.Transaction{
 		Number: 2, At: 1500 * ms, Sender: r.Add([]byte("news@acme.example")),
 		Mail: reply(r, 250, "250 2.1.0 Ok", ms, ms),
-		Recipients: []session.Recipient{
+		Recipients: []event.Recipient{
 			{Address: r.Add([]byte("alice@example.net")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, 2*ms)},
 			{Address: r.Add([]byte("bob@example.net")), Reply: reply(r, 550, "550-5.1.1 <bob@example.net>\n550 5.1.1 \x1b[2Jno \"bob\" here\\", ms, 900*ms)},
 			{Address: r.Add([]byte("carol@example.net"))},
-			{Address: r.Add([]byte("dave@example.net")), Reply: session.ReplyRecord{Code: 550, Softened: true, Text: r.Add([]byte("550 5.7.1 listed"))}},
+			{Address: r.Add([]byte("dave@example.net")), Reply: event.Reply{Code: 550, Softened: true, Text: r.Add([]byte("550 5.7.1 listed"))}},
 		},
 		MoreRcpts: 7,
 		Data:      reply(r, 354, "354 go on", ms, ms),
 		Body:      3 * time.Second, BodyBytes: 50 << 20,
-		Dot:     session.ReplyRecord{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: time.Minute},
-		Outcome: session.OutcomeAmbiguous, Cause: "read: connection reset",
+		Dot:     event.Reply{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: time.Minute},
+		Outcome: event.OutcomeAmbiguous, Cause: "read: connection reset",
 	}
-	r.Actions = []session.Action{
+	r.Actions = []event.Action{
 		{
-			At: time.Second, Transaction: 2, Phase: session.PhaseRcpt, SendingIP: netip.MustParseAddr("203.0.113.10"), Code: 550,
+			At: time.Second, Transaction: 2, Phase: event.PhaseRcpt, SendingIP: netip.MustParseAddr("203.0.113.10"), Code: 550,
 			Reply: r.Add([]byte("550 5.7.1 <bob@example.net> refused: 203.0.113.10 is \x1b[2Jlisted")), Class: "ip_blocklisted", Rule: "listed",
-			Did: session.Rescued, To: netip.MustParseAddr("203.0.113.11"), Took: 1500 * ms,
+			Did: event.Rescued, To: netip.MustParseAddr("203.0.113.11"), Took: 1500 * ms,
 		},
-		{Phase: session.PhaseDial, SendingIP: netip.MustParseAddr("203.0.113.10"), Class: "ip_blocklisted", Rule: "rst", Did: session.RescueFailed, Took: ms, Why: "no other sending IP"},
+		{Phase: event.PhaseDial, SendingIP: netip.MustParseAddr("203.0.113.10"), Class: "ip_blocklisted", Rule: "rst", Did: event.RescueFailed, Took: ms, Why: "no other sending IP"},
 	}
-	r.Decisions = []session.Decided{{
-		At: 1500 * ms, Transaction: 2, Step: session.StepMail,
-		Note: session.Note{Did: "would_defer", Tenant: "acme", Account: "news@acme.example", Rule: "limit 1 (line 40)", Why: "1001 messages of 1000 in 1h"},
+	r.Decisions = []event.Decided{{
+		At: 1500 * ms, Transaction: 2, Step: event.StepMail,
+		Note: event.Note{Did: "would_defer", Tenant: "acme", Account: "news@acme.example", Rule: "limit 1 (line 40)", Why: "1001 messages of 1000 in 1h"},
 	}}
-	r.End = &session.SessionEnd{
+	r.End = &event.End{
 		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
-		Phase: session.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
-		Opening: []session.OpeningReply{
-			{Phase: session.PhaseBanner, Reply: reply(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},
-			{Phase: session.PhaseEHLO, Reply: reply(r, 250, "250-mx.example.net hello \x1b[2J\n250 SIZE", ms, ms)},
+		Phase: event.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
+		Opening: []event.Opening{
+			{Phase: event.PhaseBanner, Reply: reply(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},
+			{Phase: event.PhaseEHLO, Reply: reply(r, 250, "250-mx.example.net hello \x1b[2J\n250 SIZE", ms, ms)},
 		},
 	}
 	return r
 }
 
-func jsonOf(mode AddressMode, r *session.Record) []byte {
+func jsonOf(mode AddressMode, r *event.Record) []byte {
 	f := newFormatter(mode, testKey)
 	f.begin(r)
 	return bytes.Clone(f.json(r))
@@ -79,8 +80,8 @@ func TestJSONLines(t *testing.T) {
 }
 
 func TestJSONOfAnEmptyRecord(t *testing.T) {
-	r := session.NewRecord()
-	r.Transaction, r.End = new(session.Transaction), new(session.SessionEnd)
+	r := event.NewRecord()
+	r.Transaction, r.End = new(event.Transaction), new(event.End)
 	got := jsonOf(AddressesClear, r)
 	for line := range bytes.Lines(got) {
 		if !json.Valid(line) {
@@ -191,7 +192,7 @@ func TestSessionLeg(t *testing.T) {
 	r := newRecord()
 	r.Session.SendingIP = netip.Addr{}
 	r.Session.Source = netip.MustParseAddrPort("[2001:db8::1]:40000")
-	r.End = &session.SessionEnd{Reason: "quit"}
+	r.End = &event.End{Reason: "quit"}
 	var got map[string]any
 	if err := json.Unmarshal(jsonOf(AddressesClear, r), &got); err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // stdoutChild makes the test binary write one record to a standard output that nobody reads any more.
@@ -28,18 +28,18 @@ var (
 	start = func() time.Time { return time.Date(2026, 7, 1, 9, 30, 0, 12_345_678, jst) }()
 )
 
-const testID session.ID = 0x17f3a9c2b4d5e6f0
+const testID event.ID = 0x17f3a9c2b4d5e6f0
 
 // newRecord gives a record with a session that left through a sending IP.
-func newRecord() *session.Record {
-	r := session.NewRecord()
-	r.Session = session.SessionInfo{
+func newRecord() *event.Record {
+	r := event.NewRecord()
+	r.Session = event.Session{
 		ID:          testID,
 		Start:       start,
 		Source:      netip.MustParseAddrPort("192.168.30.40:57493"),
 		Destination: netip.MustParseAddrPort("192.168.30.50:25"),
 		HeloMSA:     "sender",
-		LegInfo: session.LegInfo{
+		Leg: event.Leg{
 			Local:     netip.MustParseAddrPort("203.0.113.10:40001"),
 			SendingIP: netip.MustParseAddr("203.0.113.10"),
 			HeloMX:    "out10.example.jp",
@@ -48,37 +48,37 @@ func newRecord() *session.Record {
 	return r
 }
 
-func addLine(r *session.Record, at time.Duration, m session.Mark, text string, times ...time.Duration) {
-	l := session.Line{Mark: m, Text: r.Add([]byte(text)), At: at}
+func addLine(r *event.Record, at time.Duration, m event.Mark, text string, times ...time.Duration) {
+	l := event.Line{Mark: m, Text: r.Add([]byte(text)), At: at}
 	if len(times) == 2 {
 		l.First, l.Took = times[0], times[1]
 	}
 	r.Lines = append(r.Lines, l)
 }
 
-func reply(r *session.Record, code int, text string, first, took time.Duration) session.ReplyRecord {
-	return session.ReplyRecord{Code: code, Text: r.Add([]byte(text)), First: first, Took: took}
+func reply(r *event.Record, code int, text string, first, took time.Duration) event.Reply {
+	return event.Reply{Code: code, Text: r.Add([]byte(text)), First: first, Took: took}
 }
 
 // noteRecord gives a record with one note and no transaction.
-func noteRecord(text string) *session.Record {
+func noteRecord(text string) *event.Record {
 	r := newRecord()
-	addLine(r, 0, session.MarkNote, text)
+	addLine(r, 0, event.MarkNote, text)
 	return r
 }
 
-func transactionRecord(sender string, recipients ...string) *session.Record {
+func transactionRecord(sender string, recipients ...string) *event.Record {
 	r := newRecord()
-	t := &session.Transaction{Number: 1, Sender: r.Add([]byte(sender)), Outcome: session.OutcomeDelivered}
+	t := &event.Transaction{Number: 1, Sender: r.Add([]byte(sender)), Outcome: event.OutcomeDelivered}
 	for _, a := range recipients {
-		t.Recipients = append(t.Recipients, session.Recipient{Address: r.Add([]byte(a))})
+		t.Recipients = append(t.Recipients, event.Recipient{Address: r.Add([]byte(a))})
 	}
 	r.Transaction = t
 	return r
 }
 
 // begin is beginOf for a record of no tenant's.
-func (f *formatter) begin(r *session.Record) { f.beginOf(ownerOf("", r), r) }
+func (f *formatter) begin(r *event.Record) { f.beginOf(ownerOf("", r), r) }
 
 func closeNow(t *testing.T, j *Journal) {
 	t.Helper()

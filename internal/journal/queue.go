@@ -4,7 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // A queue holds records that wait for formatting, so many and no more, and the one count of losses. Its lock is never held over anything but
@@ -36,7 +36,7 @@ func newQueue(records, octets int, files *Files) *queue {
 }
 
 // put is false if the record does not fit; it is counted then and stays the caller's.
-func (q *queue) put(o owner, r *session.Record) bool {
+func (q *queue) put(o owner, r *event.Record) bool {
 	size := sizeOf(r)
 	q.mu.Lock()
 	u, known := q.uses[o]
@@ -153,7 +153,7 @@ const (
 )
 
 // sizeOf is about what a record takes in memory, in octets.
-func sizeOf(r *session.Record) int {
+func sizeOf(r *event.Record) int {
 	n := recordOverhead + r.Octets() + len(r.Lines)*lineOverhead + (len(r.Actions)+len(r.Decisions))*eventOverhead
 	if t := r.Transaction; t != nil {
 		n += len(t.Recipients) * recipientOverhead

@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // A limit that is only observed says the same of each mail of a busy sender. The first time is written, and then one line in a while that
@@ -22,7 +22,7 @@ const (
 type repeats map[repeated]*repeat
 
 type repeated struct {
-	step                          session.Step
+	step                          event.Step
 	tenant, account, action, rule string
 }
 
@@ -38,7 +38,7 @@ func withoutEffect(action string) bool {
 }
 
 // take gives the line to be written for a decision whose own line begins in dst at an offset: that, none, or one that counts.
-func (p repeats) take(d *session.Decided, dst []byte, begin int, now time.Time) []byte {
+func (p repeats) take(d *event.Decided, dst []byte, begin int, now time.Time) []byte {
 	if !withoutEffect(d.Did) {
 		return dst
 	}

@@ -8,12 +8,12 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
-func decisionRecord(tenant, account, did, why string) *session.Record {
+func decisionRecord(tenant, account, did, why string) *event.Record {
 	r := newRecord()
-	r.Decisions = append(r.Decisions[:0], session.Decided{Step: session.StepMail, Note: session.Note{
+	r.Decisions = append(r.Decisions[:0], event.Decided{Step: event.StepMail, Note: event.Note{
 		Did: did, Tenant: tenant, Account: account, Rule: "limit hour", Why: why,
 	}})
 	return r

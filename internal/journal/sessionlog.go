@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // A formatter makes text of records, one at a time. It belongs to the formatting goroutine.
@@ -22,7 +22,7 @@ func newFormatter(mode AddressMode, key []byte) *formatter {
 }
 
 // beginOf must come before a record is formatted for the first sink.
-func (f *formatter) beginOf(o owner, r *session.Record) { f.guard.begin(o, r) }
+func (f *formatter) beginOf(o owner, r *event.Record) { f.guard.begin(o, r) }
 
 var sessionLogSheet = sheet{
 	name:   "session_log",
@@ -47,7 +47,7 @@ const (
 )
 
 // sessionLog gives the record's lines for the session log; the package comment describes them.
-func (f *formatter) sessionLog(r *session.Record) []byte {
+func (f *formatter) sessionLog(r *event.Record) []byte {
 	f.out = f.out[:0]
 	for i := range r.Lines {
 		l := &r.Lines[i]
@@ -84,7 +84,7 @@ func (f *formatter) sessionLog(r *session.Record) []byte {
 
 const noElapsed = "         -"
 
-func appendElapsed(dst []byte, l *session.Line) []byte {
+func appendElapsed(dst []byte, l *event.Line) []byte {
 	if l.Took <= 0 {
 		return append(dst, noElapsed...)
 	}
@@ -102,9 +102,9 @@ func appendElapsed(dst []byte, l *session.Line) []byte {
 	return dst
 }
 
-func appendMark(dst []byte, m session.Mark) []byte {
+func appendMark(dst []byte, m event.Mark) []byte {
 	dst = append(dst, ' ')
-	if m == session.MarkNote {
+	if m == event.MarkNote {
 		dst = append(dst, "--"...)
 	} else {
 		dst = append(dst, m.String()...)
@@ -123,7 +123,7 @@ func appendMilliseconds(dst []byte, d time.Duration) []byte {
 	return append(dst, '.', byte('0'+frac/100), byte('0'+frac/10%10), byte('0'+frac%10))
 }
 
-func appendID(dst []byte, id session.ID) []byte {
+func appendID(dst []byte, id event.ID) []byte {
 	for shift := 60; shift >= 0; shift -= 4 {
 		dst = append(dst, hexDigits[id>>shift&15])
 	}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -34,36 +34,36 @@ func golden(t *testing.T, name, got string) {
 }
 
 // figure6 is the dialogue of the paper's Fig. 6, but for the MSA's EHLO: it is answered from the EHLO after TLS.
-func figure6() *session.Record {
+func figure6() *event.Record {
 	r := newRecord()
 	ms := time.Millisecond
-	line := func(at int, m session.Mark, text string, times ...time.Duration) {
+	line := func(at int, m event.Mark, text string, times ...time.Duration) {
 		addLine(r, time.Duration(at)*ms, m, text, times...)
 	}
-	line(0, session.MarkNote, "connected from 192.168.30.40:57493")
-	line(2, session.MarkNote, "connected to 192.168.30.50:25")
-	line(5, session.MarkToMSA, "220 receiver ESMTP Postfix (Ubuntu)", 3104*time.Microsecond, 3104*time.Microsecond)
-	line(6, session.MarkToMX, "EHLO sender")
-	line(7, session.MarkFromMX, "250-receiver\n250-PIPELINING\n250-STARTTLS\n250 CHUNKING", 800*time.Microsecond, 1250*time.Microsecond)
-	line(7, session.MarkMadeForMX, "STARTTLS")
-	line(8, session.MarkFromMSA, "MAIL FROM:<root@sender> SIZE=327")
-	line(8, session.MarkFromMSA, "RCPT TO:<root@receiver> ORCPT=rfc822;root@receiver")
-	line(8, session.MarkFromMSA, "DATA")
-	line(9, session.MarkFromMX, "220 2.0.0 Ready to start TLS", 900*time.Microsecond, 900*time.Microsecond)
-	line(9, session.MarkNote, "pipe locked for tls connection")
-	line(14, session.MarkMadeForMX, "EHLO sender")
-	line(15, session.MarkFromMX, "250-receiver\n250 CHUNKING", 700*time.Microsecond, 701*time.Microsecond)
-	line(15, session.MarkNote, "tls connected, to pipe unlocked")
-	line(16, session.MarkToMX, "MAIL FROM:<root@sender> SIZE=327")
-	line(16, session.MarkToMX, "RCPT TO:<root@receiver> ORCPT=rfc822;root@receiver")
-	line(16, session.MarkToMX, "DATA")
-	line(18, session.MarkToMSA, "250 2.1.0 Ok", 1500*time.Microsecond, 1500*time.Microsecond)
-	line(18, session.MarkToMSA, "250 2.1.5 Ok", 1600*time.Microsecond, 1600*time.Microsecond)
-	line(9019, session.MarkToMSA, "354 End data with <CR><LF>.<CR><LF>", 250118*time.Microsecond, 9000412*time.Microsecond)
-	line(9020, session.MarkToMX, "(the message)")
-	line(9040, session.MarkToMSA, "250 2.0.0 Ok: queued as 76DAD4113D", 20*ms, 20*ms)
-	line(9041, session.MarkToMSA, "221 2.0.0 Bye", 0, 450*time.Microsecond)
-	line(9042, session.MarkNote, "connections closed")
+	line(0, event.MarkNote, "connected from 192.168.30.40:57493")
+	line(2, event.MarkNote, "connected to 192.168.30.50:25")
+	line(5, event.MarkToMSA, "220 receiver ESMTP Postfix (Ubuntu)", 3104*time.Microsecond, 3104*time.Microsecond)
+	line(6, event.MarkToMX, "EHLO sender")
+	line(7, event.MarkFromMX, "250-receiver\n250-PIPELINING\n250-STARTTLS\n250 CHUNKING", 800*time.Microsecond, 1250*time.Microsecond)
+	line(7, event.MarkMadeForMX, "STARTTLS")
+	line(8, event.MarkFromMSA, "MAIL FROM:<root@sender> SIZE=327")
+	line(8, event.MarkFromMSA, "RCPT TO:<root@receiver> ORCPT=rfc822;root@receiver")
+	line(8, event.MarkFromMSA, "DATA")
+	line(9, event.MarkFromMX, "220 2.0.0 Ready to start TLS", 900*time.Microsecond, 900*time.Microsecond)
+	line(9, event.MarkNote, "pipe locked for tls connection")
+	line(14, event.MarkMadeForMX, "EHLO sender")
+	line(15, event.MarkFromMX, "250-receiver\n250 CHUNKING", 700*time.Microsecond, 701*time.Microsecond)
+	line(15, event.MarkNote, "tls connected, to pipe unlocked")
+	line(16, event.MarkToMX, "MAIL FROM:<root@sender> SIZE=327")
+	line(16, event.MarkToMX, "RCPT TO:<root@receiver> ORCPT=rfc822;root@receiver")
+	line(16, event.MarkToMX, "DATA")
+	line(18, event.MarkToMSA, "250 2.1.0 Ok", 1500*time.Microsecond, 1500*time.Microsecond)
+	line(18, event.MarkToMSA, "250 2.1.5 Ok", 1600*time.Microsecond, 1600*time.Microsecond)
+	line(9019, event.MarkToMSA, "354 End data with <CR><LF>.<CR><LF>", 250118*time.Microsecond, 9000412*time.Microsecond)
+	line(9020, event.MarkToMX, "(the message)")
+	line(9040, event.MarkToMSA, "250 2.0.0 Ok: queued as 76DAD4113D", 20*ms, 20*ms)
+	line(9041, event.MarkToMSA, "221 2.0.0 Bye", 0, 450*time.Microsecond)
+	line(9042, event.MarkNote, "connections closed")
 	return r
 }
 
@@ -88,9 +88,9 @@ func TestSessionLogHashedShowsNobody(t *testing.T) {
 func TestSessionLogColumns(t *testing.T) {
 	r := newRecord()
 	hostile := "550 5.7.1 caf\xe9 \x1b[2J \x00 \r foo\n" + time.Now().Format(timeFormat) + " forged"
-	addLine(r, 999*time.Hour, session.MarkFromMX, hostile, time.Second, 20*time.Minute)
-	addLine(r, -time.Second, session.MarkNote, "")
-	addLine(r, 0, session.MarkFromMX, strings.Repeat("é", 1<<16))
+	addLine(r, 999*time.Hour, event.MarkFromMX, hostile, time.Second, 20*time.Minute)
+	addLine(r, -time.Second, event.MarkNote, "")
+	addLine(r, 0, event.MarkFromMX, strings.Repeat("é", 1<<16))
 	f := newFormatter(AddressesClear, nil)
 	f.begin(r)
 	lines := strings.Split(strings.TrimSuffix(string(f.sessionLog(r)), "\n"), "\n")

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // An owner is whose a record is: a tenant's; where that is not known, a source's. The zero owner is all of whom nothing is told.
@@ -16,7 +16,7 @@ type owner struct {
 	source netip.Addr // without a tenant; of IPv6 the /64
 }
 
-func ownerOf(tenant string, r *session.Record) owner {
+func ownerOf(tenant string, r *event.Record) owner {
 	if tenant != "" {
 		return owner{tenant: tenant}
 	}

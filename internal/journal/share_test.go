@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // Who records faster than can be formatted loses what does not fit, and every record is written or told.
@@ -106,14 +106,14 @@ func linesOf(t *testing.T, path, kind string) (found []line) {
 
 // hostileRecords are what a session hands over of a mail to a thousand people whose names begin with different characters, at an MX that
 // answers each in 2 KB of Chinese.
-func hostileRecords(id session.ID) (all []*session.Record) {
+func hostileRecords(id event.ID) (all []*event.Record) {
 	var rcpts []string
 	for i := range 1000 {
 		rcpts = append(rcpts, string([]rune{rune(0x4e00 + i), rune(0x4e00 + i*7%5000)})+fmt.Sprint(i)+"@cjk.example")
 	}
 	end := transactionRecord("a@cjk.example", rcpts...)
 	end.Session.ID = id
-	var lines *session.Record
+	var lines *event.Record
 	for i := range end.Transaction.Recipients {
 		said := []rune("550 5.1.1 ")
 		for n := range 680 {
@@ -124,8 +124,8 @@ func hostileRecords(id session.ID) (all []*session.Record) {
 			lines.Session.ID = id
 			all = append(all, lines)
 		}
-		addLine(lines, 0, session.MarkToMX, "RCPT TO:<"+rcpts[i]+">")
-		addLine(lines, 0, session.MarkToMSA, string(said))
+		addLine(lines, 0, event.MarkToMX, "RCPT TO:<"+rcpts[i]+">")
+		addLine(lines, 0, event.MarkToMSA, string(said))
 		if i > 100 { // there is a bound, and a session keeps less from there on
 			said = said[:50]
 		}
@@ -145,7 +145,7 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 		over := make(chan struct{})
 		var attackers sync.WaitGroup
 		for i := range 2 {
-			records := hostileRecords(session.ID(i))
+			records := hostileRecords(event.ID(i))
 			attackers.Go(func() {
 				for n := 0; ; n++ {
 					select {
@@ -162,7 +162,7 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 		const ordinary = 750
 		for range ordinary {
 			r := transactionRecord("news@acme.example", "alice@example.net")
-			addLine(r, 0, session.MarkToMX, "RCPT TO:<alice@example.net>")
+			addLine(r, 0, event.MarkToMX, "RCPT TO:<alice@example.net>")
 			j.RecordOf("acme", r)
 			time.Sleep(500 * time.Microsecond)
 		}
@@ -184,7 +184,7 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 }
 
 // copyOf gives a record that can be handed over, with the texts of one that stays.
-func copyOf(r *session.Record) *session.Record {
+func copyOf(r *event.Record) *event.Record {
 	c := *r
 	return &c
 }
@@ -238,11 +238,11 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 }
 
 // largeRecord gives a record of a session, with about so many octets.
-func largeRecord(source string, id session.ID, size int) *session.Record {
+func largeRecord(source string, id event.ID, size int) *event.Record {
 	r := newRecord()
 	r.Session.ID, r.Session.Source = id, netip.MustParseAddrPort(source)
 	for range size / 1024 {
-		addLine(r, 0, session.MarkNote, strings.Repeat("x", 1024))
+		addLine(r, 0, event.MarkNote, strings.Repeat("x", 1024))
 	}
 	return r
 }
@@ -251,16 +251,16 @@ func largeRecord(source string, id session.ID, size int) *session.Record {
 func TestOwnersTakeTurns(t *testing.T) {
 	q := newQueue(1000, 32<<20, new(Files))
 	for i := range 100 {
-		if r := largeRecord("10.0.0.1:1", session.ID(i%7), 100<<10); !q.put(ownerOf("", r), r) {
+		if r := largeRecord("10.0.0.1:1", event.ID(i%7), 100<<10); !q.put(ownerOf("", r), r) {
 			t.Fatal("no room")
 		}
 	}
 	for i := range 300 {
-		if r := largeRecord("10.0.0.2:1", session.ID(1000+i%7), i%3<<10); !q.put(ownerOf("", r), r) {
+		if r := largeRecord("10.0.0.2:1", event.ID(1000+i%7), i%3<<10); !q.put(ownerOf("", r), r) {
 			t.Fatal("no room")
 		}
 	}
-	var loud, quiet session.ID
+	var loud, quiet event.ID
 	for n := range 400 {
 		next, _, _ := q.get()
 		if id := next.record.Session.ID; id < 1000 {
@@ -287,11 +287,11 @@ func TestOwnersTakeTurns(t *testing.T) {
 func TestATenantOfManyMSAsCostsOthersNothing(t *testing.T) {
 	for _, sources := range []int{1, 10, 100, 1000} {
 		q := newQueue(8192, 16<<20, new(Files))
-		var loud []*session.Record
+		var loud []*event.Record
 		for i := range sources {
-			loud = append(loud, largeRecord(fmt.Sprintf("10.0.%d.%d:1", i>>8, i&255), session.ID(i), 15<<10))
+			loud = append(loud, largeRecord(fmt.Sprintf("10.0.%d.%d:1", i>>8, i&255), event.ID(i), 15<<10))
 		}
-		quiet := map[string]*session.Record{
+		quiet := map[string]*event.Record{
 			"acme": largeRecord("10.1.0.1:1", 5000, 3<<10), "neighbour": largeRecord("10.0.0.0:1", 5001, 3<<10),
 		}
 		offered, lost := 0, map[string]int{}
@@ -321,7 +321,7 @@ func TestASessionOfSeveralTenantsStaysInOrder(t *testing.T) {
 	names := []string{"", "acme", "", "beta", "beta", "acme"}
 	const records = 60
 	for n := range records {
-		for id := range session.ID(3) {
+		for id := range event.ID(3) {
 			if r := largeRecord("10.0.0.1:1", id, n<<10); !q.put(ownerOf(names[n%len(names)], r), r) {
 				t.Fatal("no room")
 			}

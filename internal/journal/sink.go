@@ -8,14 +8,14 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // A sheet says what a sink is called and what its lines look like.
 type sheet struct {
 	name   string
-	append func(*formatter, *session.Record) []byte // valid until the next call
-	rest   func(*formatter) repeats                 // what has not been written yet of the records so far; nil: all has
+	append func(*formatter, *event.Record) []byte // valid until the next call
+	rest   func(*formatter) repeats               // what has not been written yet of the records so far; nil: all has
 	gap    func(dst []byte, now time.Time, of owner, records uint64) []byte
 }
 

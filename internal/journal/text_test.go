@@ -9,7 +9,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 func TestAppendSafe(t *testing.T) {
@@ -116,7 +116,7 @@ func TestNobodyIsShownAtACut(t *testing.T) {
 			for _, mode := range []AddressMode{AddressesHashed, AddressesDomain} {
 				r := transactionRecord("a@b.example", "c@d.example")
 				r.Transaction.Recipients[0].Reply = reply(r, 550, text, 1, 1)
-				addLine(r, 0, session.MarkFromMX, text)
+				addLine(r, 0, event.MarkFromMX, text)
 				f := newFormatter(mode, testKey)
 				f.begin(r)
 				out := string(f.sessionLog(r)) + string(f.json(r))
@@ -135,7 +135,7 @@ func TestNobodyIsShownAtACut(t *testing.T) {
 func TestCutIsCountedWhoeverCuts(t *testing.T) {
 	for _, n := range []int{maxText, maxText + 1, maxText + 511, maxText + 512, maxText + 513, 60_000} {
 		r := newRecord()
-		addLine(r, 0, session.MarkFromMX, strings.Repeat("x", n))
+		addLine(r, 0, event.MarkFromMX, strings.Repeat("x", n))
 		f := newFormatter(AddressesClear, nil)
 		f.begin(r)
 		want := strings.Repeat("x", 10) + "\n"

@@ -3,7 +3,7 @@ package journal
 import (
 	"slices"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // turns say whose record is taken out next. Owners take turns by octets, so that nobody's records wait for all that another one has there, from
@@ -11,18 +11,18 @@ import (
 // stay in order, whosever they are.
 type turns struct {
 	owners   fifo[*use] // that have lanes
-	sessions map[session.ID]*lane
+	sessions map[event.ID]*lane
 	spare    []*lane
 }
 
 // A lane is what a session has in the queue.
 type lane struct {
-	id      session.ID
+	id      event.ID
 	records fifo[queued]
 }
 
 type queued struct {
-	record *session.Record
+	record *event.Record
 	seq    uint64 // its number once it has been taken out
 	size   int
 	of     *use
@@ -43,7 +43,7 @@ const (
 	maxKept = 64
 )
 
-func newTurns() turns { return turns{sessions: make(map[session.ID]*lane)} }
+func newTurns() turns { return turns{sessions: make(map[event.ID]*lane)} }
 
 // put puts a record behind those of its session.
 func (t *turns) put(next queued) {

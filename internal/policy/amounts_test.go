@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -99,12 +100,12 @@ func TestSlowRateHoldsForSessionsUnderWay(t *testing.T) {
 	hour := func() (passed int) {
 		for range 360 {
 			r.pass(10 * time.Second)
-			if d := v.Ask(session.Question{Step: session.StepMail, Sender: "bad@acme.example"}); d.Refuse == session.RefuseNot && !d.Again {
-				v.Tell(session.News{Step: session.StepMail, Code: 250})
-				v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1})
+			if d := v.Ask(session.Question{Step: event.StepMail, Sender: "bad@acme.example"}); d.Refuse == session.RefuseNot && !d.Again {
+				v.Tell(session.News{Step: event.StepMail, Code: 250})
+				v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1})
 				passed++
 			}
-			v.Tell(session.News{Step: session.StepGivenUp})
+			v.Tell(session.News{Step: event.StepGivenUp})
 		}
 		return passed
 	}

@@ -1,8 +1,8 @@
 package policy
 
 import (
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
-	"kanmon/internal/session"
 )
 
 // attemptsEach is how many attempts a limit on messages or recipients allows for each that it counts. What MXs put off is tried again
@@ -10,7 +10,7 @@ import (
 const attemptsEach = 5
 
 // attempt counts what the MX is about to be asked.
-func (a *pass) attempt(step session.Step) limit.Verdict {
+func (a *pass) attempt(step event.Step) limit.Verdict {
 	if a.tries = a.attempts(a.tries[:0], step); len(a.tries) == 0 {
 		return limit.Verdict{OK: true}
 	}
@@ -18,7 +18,7 @@ func (a *pass) attempt(step session.Step) limit.Verdict {
 }
 
 // attempts adds what the bounds of attempts are asked for, one for each enforced limit. It is never given back.
-func (a *pass) attempts(wants []limit.Want, step session.Step) []limit.Want {
+func (a *pass) attempts(wants []limit.Want, step event.Step) []limit.Want {
 	retry := a.retry
 	a.retry = false // an attempt is one, the first or the tenth
 	defer func() { a.retry = retry }()

@@ -3,6 +3,7 @@ package policy
 import (
 	"net/netip"
 
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -42,7 +43,7 @@ func (a *pass) leaveInstead(ip netip.Addr) session.Decision {
 	here := a.at
 	a.at, a.trying = 1-here, true
 	a.moor(a.at, ip)
-	d := a.limits(session.StepLeave, a.size)
+	d := a.limits(event.StepLeave, a.size)
 	if d.Refuse != session.RefuseNot {
 		a.moor(a.at, netip.Addr{})
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/replies"
@@ -12,7 +13,7 @@ import (
 )
 
 // contained does what the detector has come to about the mail's sender.
-func (a *pass) contained(d *session.Decision, step session.Step) {
+func (a *pass) contained(d *session.Decision, step event.Step) {
 	answer := a.standing()
 	if answer.Would > answer.Level {
 		a.wouldContain(d, answer)
@@ -22,7 +23,7 @@ func (a *pass) contained(d *session.Decision, step session.Step) {
 		d.Refuse, d.Say = session.RefuseNow, a.stopped(answer)
 		a.noteContained(d, answer, "deferred")
 	case contain.Divert:
-		if pool := a.set.Containment.Pool; pool != "" && step == session.StepMail { // later the sending IP has been chosen
+		if pool := a.set.Containment.Pool; pool != "" && step == event.StepMail { // later the sending IP has been chosen
 			d.Pool = pool
 			a.noteContained(d, answer, "diverted")
 		}
@@ -119,7 +120,7 @@ func usefullyHeld(r limit.Rule) int {
 }
 
 func (a *pass) noteContained(d *session.Decision, answer contain.Answer, did string) {
-	n := session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "containment: " + answer.Level.String()}
+	n := event.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "containment: " + answer.Level.String()}
 	if a.once(did + " " + a.account) {
 		if last := a.policy.detector.Explain(a.subject(answer)).Last; last != nil {
 			n.Why = last.Why

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/replies"
 	"kanmon/internal/session"
@@ -100,21 +101,21 @@ func TestASuspectGetsNoOtherSendingIP(t *testing.T) {
 		r := newRig(t, s, nil)
 		v, _ := r.enter("10.0.1.1", mx)
 		asked := func(sender string) bool {
-			v.Ask(session.Question{Step: session.StepMail, Sender: sender})
-			return v.Ask(session.Question{Step: session.StepRescue}).Contained
+			v.Ask(session.Question{Step: event.StepMail, Sender: sender})
+			return v.Ask(session.Question{Step: event.StepRescue}).Contained
 		}
-		if v.Ask(session.Question{Step: session.StepRescue}).Contained || asked("bad@acme.example") {
+		if v.Ask(session.Question{Step: event.StepRescue}).Contained || asked("bad@acme.example") {
 			t.Error("contained before anything was refused")
 		}
 		abuse(r, "bad@acme.example", 2000)
-		if !v.Ask(session.Question{Step: session.StepRescue}).Contained {
+		if !v.Ask(session.Question{Step: event.StepRescue}).Contained {
 			t.Errorf("enforced %t: not contained in the middle of a mail", enforced)
 		}
 		if asked("good@acme.example") {
 			t.Errorf("enforced %t: another account of the tenant is taken for contained", enforced)
 		}
-		v.Tell(session.News{Step: session.StepOver})
-		if v.Ask(session.Question{Step: session.StepRescue}).Contained {
+		v.Tell(session.News{Step: event.StepOver})
+		if v.Ask(session.Question{Step: event.StepRescue}).Contained {
 			t.Errorf("enforced %t: what a session without a mail meets is its last sender's", enforced)
 		}
 		v.Close()
@@ -256,13 +257,13 @@ func TestSenderIsRefusedAtMail(t *testing.T) {
 		r := newRig(t, settingsWith(), nil)
 		for i := range 120 {
 			v, _ := r.enter("10.0.1.1", []netip.AddrPort{mx, other}[i%2])
-			v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-			v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+			v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+			v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
 			if to := c.to(i); to != "" {
-				v.ask(session.Question{Step: session.StepRecipient, Recipient: to})
+				v.ask(session.Question{Step: event.StepRecipient, Recipient: to})
 			}
-			v.Tell(session.News{Step: session.StepMail, Code: c.code, Class: "sender_rejected", Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
-			v.Tell(session.News{Step: session.StepOver})
+			v.Tell(session.News{Step: event.StepMail, Code: c.code, Class: "sender_rejected", Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
+			v.Tell(session.News{Step: event.StepOver})
 			v.Close()
 			if r.pass(time.Second); c.code/100 == 4 {
 				r.pass(5 * time.Minute)

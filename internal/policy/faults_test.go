@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -44,22 +45,22 @@ func TestRescueThatHasNoRoom(t *testing.T) {
 		r := newRig(t, settingsWith(tenant, ip, places), nil)
 		full, _ := r.enter("10.0.2.1", mx)
 		for range 2 {
-			full.ask(session.Question{Step: session.StepMail, Sender: "a@blue.example"})
-			full.ask(session.Question{Step: session.StepLeave, SendingIP: second})
-			full.Tell(session.News{Step: session.StepMessage, Code: 250, SendingIP: second})
+			full.ask(session.Question{Step: event.StepMail, Sender: "a@blue.example"})
+			full.ask(session.Question{Step: event.StepLeave, SendingIP: second})
+			full.Tell(session.News{Step: event.StepMessage, Code: 250, SendingIP: second})
 		}
 		v, _ := r.enter("10.0.1.1", mx)
-		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-		v.Tell(news(session.StepRecipient, ""))
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: "c@example.net"})
-		if d := v.Ask(session.Question{Step: session.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNow || d.Again || d.Delay > 0 {
+		v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+		v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(news(event.StepRecipient, ""))
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: "c@example.net"})
+		if d := v.Ask(session.Question{Step: event.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNow || d.Again || d.Delay > 0 {
 			t.Errorf("%d: %+v", action, d)
 		}
-		v.Tell(news(session.StepRecipient, "ip_blocklisted"))
-		v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: ours})
+		v.Tell(news(event.StepRecipient, "ip_blocklisted"))
+		v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: ours})
 		if n, m := r.used(contain.Subject{Tenant: "acme"}, "tenant"), r.usedBy(ip, ours.String()); n != 1 || m != 1 {
 			t.Errorf("%d: %d counted for the tenant, %d for the sending IP, want 1 and 1", action, n, m)
 		}
@@ -87,16 +88,16 @@ func TestDataAgainIsCounted(t *testing.T) {
 	v, _ := r.enter("10.0.1.1", mx)
 	passed := 0
 	for range 20 {
-		if d := v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Refuse != session.RefuseNot {
+		if d := v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); d.Refuse != session.RefuseNot {
 			continue
 		}
 		passed++
-		v.Tell(session.News{Step: session.StepMail, Code: 250})
-		v.Tell(session.News{Step: session.StepData, Code: 503, Class: "system_error"})
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-		v.Tell(news(session.StepRecipient, ""))
-		v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1})
-		v.Tell(session.News{Step: session.StepOver})
+		v.Tell(session.News{Step: event.StepMail, Code: 250})
+		v.Tell(session.News{Step: event.StepData, Code: 503, Class: "system_error"})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(news(event.StepRecipient, ""))
+		v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1})
+		v.Tell(session.News{Step: event.StepOver})
 	}
 	if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); passed != 5 || x.Day.Delivered != 5 || x.Day.Tried != 5 {
 		t.Errorf("%d passed, %+v", passed, x.Day)
@@ -104,10 +105,10 @@ func TestDataAgainIsCounted(t *testing.T) {
 	// Given up instead, it is given back.
 	r.pass(time.Hour)
 	for range 10 {
-		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-		v.Tell(session.News{Step: session.StepMail, Code: 250})
-		v.Tell(session.News{Step: session.StepData, Code: 451, Class: "greylisted"})
-		v.Tell(session.News{Step: session.StepOver})
+		v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+		v.Tell(session.News{Step: event.StepMail, Code: 250})
+		v.Tell(session.News{Step: event.StepData, Code: 451, Class: "greylisted"})
+		v.Tell(session.News{Step: event.StepOver})
 	}
 	if n := r.used(contain.Subject{Tenant: "acme", Account: "a@acme.example"}, "hour"); n != 0 {
 		t.Errorf("%d counted of mails that were not taken", n)
@@ -122,19 +123,19 @@ func TestRescueIsCountedWhereTheMailLeaves(t *testing.T) {
 		places := rule("places", limit.PerIPProvider, 5, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
 		r := newRig(t, settingsWith(ip, places), nil)
 		v, _ := r.enter("10.0.1.1", mx)
-		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-		if d := v.Ask(session.Question{Step: session.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNot {
+		v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+		v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+		if d := v.Ask(session.Question{Step: event.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNot {
 			t.Fatalf("%+v", d)
 		}
 		from, not := ours, second
 		if rescued {
 			from, not = second, ours
 		}
-		v.Tell(session.News{Step: session.StepRecipient, Code: 250, SendingIP: from})
-		v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: from})
+		v.Tell(session.News{Step: event.StepRecipient, Code: 250, SendingIP: from})
+		v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: from})
 		for _, l := range []*Limit{ip, places} {
 			if n, m := r.usedBy(l, from.String()), r.usedBy(l, not.String()); n != 1 || m != 0 {
 				t.Errorf("rescued %t, %s: %d for the IP that it left from, %d for the other", rescued, l.Rule().Name, n, m)
@@ -151,10 +152,10 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 	r := newRig(t, settingsWith(slow), nil)
 	v, _ := r.enter("10.0.3.1", mx) // behind a shared source
 	v.send("a@acme.example", rcpt, nil)
-	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+	if d := v.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); !d.Again {
 		t.Fatalf("not held: %+v", d)
 	}
-	v.Tell(session.News{Step: session.StepGivenUp})
+	v.Tell(session.News{Step: event.StepGivenUp})
 	if len(r.held) != 0 {
 		t.Errorf("given up, and held: %v", r.held)
 	}
@@ -162,7 +163,7 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 		t.Errorf("%d counted, want 1", n)
 	}
 	// A reload makes the source another tenant's while it waits: this session stays under the settings that it began under.
-	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+	if d := v.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); !d.Again {
 		t.Fatalf("not held: %+v", d)
 	}
 	next := settingsWith(slow)
@@ -170,7 +171,7 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 	if err := r.Configure(next); err != nil {
 		t.Fatal(err)
 	}
-	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+	if d := v.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); !d.Again {
 		t.Fatalf("not held: %+v", d)
 	}
 	if v.Close(); len(r.held) != 0 {
@@ -178,7 +179,7 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 	}
 	later, _ := r.enter("10.0.3.1", mx)
 	defer later.Close()
-	if d := later.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Again || d.Refuse != session.RefuseNot {
+	if d := later.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); d.Again || d.Refuse != session.RefuseNot {
 		t.Fatalf("a session behind the reload: %+v", d)
 	}
 }
@@ -191,7 +192,7 @@ func TestSessionOfManyAccounts(t *testing.T) {
 	v, _ := r.enter("10.0.1.1", mx)
 	const accounts = 10_000
 	for i := range accounts {
-		if d := v.ask(session.Question{Step: session.StepMail, Sender: fmt.Sprintf("a%d@acme.example", i)}); d.Refuse != session.RefuseNot {
+		if d := v.ask(session.Question{Step: event.StepMail, Sender: fmt.Sprintf("a%d@acme.example", i)}); d.Refuse != session.RefuseNot {
 			t.Fatalf("%d: %+v", i, d)
 		}
 	}
@@ -256,12 +257,12 @@ func TestLimitByHandDuringAReload(t *testing.T) {
 func TestOwnRepliesAreNoEvidence(t *testing.T) {
 	r := newRig(t, settingsWith(), nil)
 	v, _ := r.enter("10.0.1.1", mx)
-	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-	v.Tell(session.News{Step: session.StepMail, Code: 250})
+	v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+	v.Tell(session.News{Step: event.StepMail, Code: 250})
 	for _, name := range many(40) {
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: name})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: name})
 		v.Tell(session.News{
-			Step: session.StepRecipient, Code: 451, Class: "recipient_invalid", Own: true,
+			Step: event.StepRecipient, Code: 451, Class: "recipient_invalid", Own: true,
 			Text: []byte("451 4.7.1 kanmon: mail server 10.0.9.1 is not registered at this gateway; your mail stays queued"),
 		})
 	}
@@ -293,12 +294,12 @@ func TestRepliesThatWaitForAnAccountAreShort(t *testing.T) {
 	s.Accounts = func(string) *Accounts { return &Accounts{Header: "X-Sent-By"} }
 	r := newRig(t, s, nil)
 	v, _ := r.enter("10.0.1.1", mx)
-	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-	v.Tell(session.News{Step: session.StepMail, Code: 250})
+	v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+	v.Tell(session.News{Step: event.StepMail, Code: 250})
 	large := []byte("550 5.1.1 " + strings.Repeat("no such user ", 5000))
 	for _, name := range many(1000) {
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: name})
-		v.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: large})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: name})
+		v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: large})
 	}
 	kept := 0
 	for _, event := range v.Pass.(*pass).events {
@@ -325,9 +326,9 @@ func TestNamedAccountIsNotDiverted(t *testing.T) {
 		t.Fatal(err)
 	}
 	v, _ := r.enter("10.0.1.1", mx)
-	v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-	v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-	if d := v.ask(session.Question{Step: session.StepAccount, Fields: saying("bob")}); d.Pool != "" || did(d.Notes) != "" {
+	v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+	v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+	if d := v.ask(session.Question{Step: event.StepAccount, Fields: saying("bob")}); d.Pool != "" || did(d.Notes) != "" {
 		t.Errorf("pool %q, told %s", d.Pool, did(d.Notes))
 	}
 	v.Close()

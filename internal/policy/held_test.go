@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -29,7 +30,7 @@ func TestContainedHeldAsThereIsRoom(t *testing.T) {
 			for range maxHeld + 10 {
 				v, _ := r.enter("10.0.1.1", mx)
 				visits = append(visits, v)
-				switch d := v.Ask(session.Question{Step: session.StepMail, Sender: "bad@acme.example"}); {
+				switch d := v.Ask(session.Question{Step: event.StepMail, Sender: "bad@acme.example"}); {
 				case d.Again:
 					held++
 				case d.Refuse != session.RefuseNow:

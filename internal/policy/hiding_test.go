@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -126,11 +127,11 @@ func TestAnotherMailToWhoWasPutOffTakesRoom(t *testing.T) {
 	v, _ := r.enter("10.0.1.1", mx)
 	defer v.Close()
 	rcpt := func(size int64) {
-		v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example", Size: size})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-		v.Tell(news(session.StepRecipient, "now greylisted"))
-		v.Tell(session.News{Step: session.StepOver})
+		v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example", Size: size})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(news(event.StepRecipient, "now greylisted"))
+		v.Tell(session.News{Step: event.StepOver})
 	}
 	for i, want := range []int64{1, 1, 2, 2, 3} {
 		rcpt(1000 + 500*int64(i/2))
@@ -176,21 +177,21 @@ func TestABoundOfAttemptsTakesNothingElse(t *testing.T) {
 	defer v.Close()
 	refused := 0
 	for i := range 60 {
-		v.ask(session.Question{Step: session.StepMail, Sender: "eve@acme.example"})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepMail, Sender: "eve@acme.example"})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 		name := "b@example.net"
 		if i >= 50 {
 			name = fmt.Sprintf("other%d@example.net", i)
 		}
-		if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: name}); d.Refuse != session.RefuseNot {
+		if d := v.ask(session.Question{Step: event.StepRecipient, Recipient: name}); d.Refuse != session.RefuseNot {
 			refused++
 		} else {
-			v.Tell(news(session.StepRecipient, "now greylisted"))
+			v.Tell(news(event.StepRecipient, "now greylisted"))
 		}
 		if n := r.used(ofAcme("eve@acme.example"), "hour"); n != 1 {
 			t.Fatalf("mail %d: %d counted, want 1", i, n)
 		}
-		v.Tell(session.News{Step: session.StepOver})
+		v.Tell(session.News{Step: event.StepOver})
 	}
 	if refused != 10 {
 		t.Errorf("%d refused, want 10", refused)

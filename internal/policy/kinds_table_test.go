@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 )
@@ -189,27 +190,27 @@ func (r *rig) letter(from, to, class string, i int, octets int64) bool {
 func (r *rig) letterTo(mx netip.AddrPort, from, to, class string, octets int64) bool {
 	pass := r.Gate().Enter(session.Origin{Source: addrPort("10.0.1.1"), Destination: mx})
 	defer pass.Close()
-	d := pass.Ask(session.Question{Step: session.StepMail, Sender: mailbox.Form([]byte(from))})
+	d := pass.Ask(session.Question{Step: event.StepMail, Sender: mailbox.Form([]byte(from))})
 	if d.Again {
-		pass.Tell(session.News{Step: session.StepGivenUp})
+		pass.Tell(session.News{Step: event.StepGivenUp})
 	}
 	if d.Again || d.Refuse != session.RefuseNot {
 		return false
 	}
-	pass.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
-	pass.Ask(session.Question{Step: session.StepRecipient, Recipient: to})
+	pass.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+	pass.Ask(session.Question{Step: event.StepRecipient, Recipient: to})
 	if class == "recipient_invalid" {
-		pass.Tell(news(session.StepRecipient, class))
+		pass.Tell(news(event.StepRecipient, class))
 	} else {
-		pass.Tell(news(session.StepRecipient, ""))
-		n := news(session.StepMessage, "")
+		pass.Tell(news(event.StepRecipient, ""))
+		n := news(event.StepMessage, "")
 		if class != "" {
-			n = news(session.StepMessage, class)
+			n = news(event.StepMessage, class)
 		}
 		n.Octets, n.Recipients = octets, 1
 		pass.Tell(n)
 	}
-	pass.Tell(session.News{Step: session.StepOver})
+	pass.Tell(session.News{Step: event.StepOver})
 	return true
 }
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 )
@@ -81,7 +82,7 @@ func TestWhoseEvidence(t *testing.T) {
 			}
 		}
 		v, _ := r.enter("10.0.1.1", mx)
-		v.ask(session.Question{Step: session.StepMail, Sender: c.sender})
+		v.ask(session.Question{Step: event.StepMail, Sender: c.sender})
 		a := v.Pass.(*pass)
 		if a.account != c.account || a.kind != c.kind {
 			t.Errorf("%v, by hand %q %v: <%s> counts for %s, a %v, want %s, a %v", c.kinds, c.hand, c.is, c.sender, a.account, a.kind, c.account, c.kind)
@@ -98,12 +99,12 @@ func TestNamedAccountIsNoStranger(t *testing.T) {
 	r := newRig(t, set, nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	defer v.Close()
-	v.ask(session.Question{Step: session.StepMail, Sender: "x@other.example"})
+	v.ask(session.Question{Step: event.StepMail, Sender: "x@other.example"})
 	a := v.Pass.(*pass)
 	if a.account != mailbox.Forwarded {
 		t.Errorf("without a name it counts for %s", a.account)
 	}
-	v.ask(session.Question{Step: session.StepAccount, Fields: saying("bob@mail.example")})
+	v.ask(session.Question{Step: event.StepAccount, Fields: saying("bob@mail.example")})
 	if a.account != "bob@mail.example" || a.kind != contain.Plain {
 		t.Errorf("named, it counts for %s, a %v", a.account, a.kind)
 	}
@@ -151,7 +152,7 @@ func TestKindByHand(t *testing.T) {
 			t.Errorf("marked are %s, want %s", got, want)
 		}
 	}
-	v.ask(session.Question{Step: session.StepMail, Sender: "x@other.example"})
+	v.ask(session.Question{Step: event.StepMail, Sender: "x@other.example"})
 	if a := v.Pass.(*pass); a.account != mailbox.Forwarded {
 		t.Errorf("in the open session a stranger's mail counts for %s", a.account)
 	}
@@ -224,11 +225,11 @@ func TestStrangersAreNotRetries(t *testing.T) {
 		v.send(fmt.Sprintf("x%d@other.example", i), []string{"b@example.net"}, map[string]string{"b@example.net": "now mailbox_full"})
 	}
 	a := v.Pass.(*pass)
-	v.ask(session.Question{Step: session.StepMail, Sender: "new@other.example"})
+	v.ask(session.Question{Step: event.StepMail, Sender: "new@other.example"})
 	if a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now) {
 		t.Error("a new sender's mail is taken for another's retry")
 	}
-	v.ask(session.Question{Step: session.StepMail, Sender: "x1@other.example"})
+	v.ask(session.Question{Step: event.StepMail, Sender: "x1@other.example"})
 	if !a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now) {
 		t.Error("a retry is not known")
 	}
@@ -279,7 +280,7 @@ func TestIdentity(t *testing.T) {
 	defer v.Close()
 	a := v.Pass.(*pass)
 	of := func(sender string, octets int64) uint64 {
-		v.ask(session.Question{Step: session.StepMail, Sender: sender})
+		v.ask(session.Question{Step: event.StepMail, Sender: sender})
 		return a.identity(octets)
 	}
 	copies := []uint64{of("n-bounces+a=b.example@lists.acme.example", 20_000), of("n-bounces+longer.name=c.example@lists.acme.example", 20_040)}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -61,7 +62,7 @@ func (l *Limit) applies(a *pass) bool {
 }
 
 // want gives what a limit is asked for, if it is asked at this step.
-func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok bool) {
+func (l *Limit) want(a *pass, step event.Step, size int64) (w limit.Want, ok bool) {
 	rule := l.Rule()
 	w = limit.Want{Limit: a.set.limitFor(l.Limit, a), Member: a.tenant, N: 1}
 	switch rule.Measure {
@@ -70,11 +71,11 @@ func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok b
 	case limit.Octets:
 		ok, w.N = asked(rule.Scope, step), size
 	case limit.Recipients:
-		ok = step == session.StepRecipient && !a.retry
+		ok = step == event.StepRecipient && !a.retry
 	case limit.Sessions, limit.Connections:
-		ok = step == session.StepLeave
+		ok = step == event.StepLeave
 		if rule.Scope != limit.PerIPProvider {
-			ok = step == session.StepConnect || step == session.StepMail
+			ok = step == event.StepConnect || step == event.StepMail
 		}
 	}
 	switch rule.Scope {
@@ -94,13 +95,13 @@ func (l *Limit) want(a *pass, step session.Step, size int64) (w limit.Want, ok b
 
 // asked says whether mail is counted at a step: that of a sending IP when it is known, and that of an account again when a header
 // has named it.
-func asked(scope limit.Scope, step session.Step) bool {
+func asked(scope limit.Scope, step event.Step) bool {
 	switch step {
-	case session.StepMail:
+	case event.StepMail:
 		return scope != limit.PerIPProvider
-	case session.StepLeave:
+	case event.StepLeave:
 		return scope == limit.PerIPProvider
-	case session.StepAccount:
+	case event.StepAccount:
 		return scope == limit.PerAccount
 	default:
 		return false
@@ -123,7 +124,7 @@ type group struct {
 // limits asks all limits of a step. All that may refuse must have room; of those without, the one that lasts longest answers, and what the
 // others gave is given back by who is refused. Only of what passes is anything taken from those that would only tell, and those that
 // divert: a refused recipient, or one that is asked about again behind a delay, counts nowhere.
-func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
+func (a *pass) limits(step event.Step, size int64) (d session.Decision) {
 	a.beginGroups(step)
 	for _, l := range a.set.Limits {
 		if l.lets() {
@@ -134,7 +135,7 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 			g.wants = append(g.wants, w)
 		}
 	}
-	if step == session.StepRecipient { // it is taken whole or not at all
+	if step == event.StepRecipient { // it is taken whole or not at all
 		g := &a.groups[0]
 		g.wants = a.attempts(g.wants, step)
 	}
@@ -148,7 +149,7 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 			strictest = v
 		}
 	}
-	if strictest.OK && step != session.StepRecipient {
+	if strictest.OK && step != event.StepRecipient {
 		strictest = a.attempt(step)
 	}
 	if !strictest.OK {
@@ -161,7 +162,7 @@ func (a *pass) limits(step session.Step, size int64) (d session.Decision) {
 
 // takeAtOnce takes the attempt together with what else is asked for, where that is of one ticket: nearly always there is room for both. Where
 // there is not, nothing is taken, and the one is asked for behind the other.
-func (a *pass) takeAtOnce(step session.Step) bool {
+func (a *pass) takeAtOnce(step event.Step) bool {
 	var only *group
 	for i := range a.groups {
 		switch g := &a.groups[i]; {
@@ -172,7 +173,7 @@ func (a *pass) takeAtOnce(step session.Step) bool {
 			only = g
 		}
 	}
-	if only == nil || step == session.StepRecipient { // whose attempts are among them already
+	if only == nil || step == event.StepRecipient { // whose attempts are among them already
 		return false
 	}
 	n := len(only.wants)
@@ -186,7 +187,7 @@ func (a *pass) takeAtOnce(step session.Step) bool {
 func (l *Limit) lets() bool { return !l.Enforce || l.Action == Divert }
 
 // letting asks the limits that let pass, one by one.
-func (a *pass) letting(d *session.Decision, step session.Step, size int64) {
+func (a *pass) letting(d *session.Decision, step event.Step, size int64) {
 	for _, l := range a.set.Limits {
 		if !l.lets() {
 			continue
@@ -209,12 +210,12 @@ func (a *pass) letting(d *session.Decision, step session.Step, size int64) {
 }
 
 // beginGroups empties the groups: mail, the account's mail, sessions, the account's sessions.
-func (a *pass) beginGroups(step session.Step) {
+func (a *pass) beginGroups(step event.Step) {
 	visit := &a.visit
-	if step == session.StepLeave {
+	if step == event.StepLeave {
 		visit = &a.berths[a.at].stay
 	}
-	if step == session.StepMail && len(a.accounts.entered) >= maxTold {
+	if step == event.StepMail && len(a.accounts.entered) >= maxTold {
 		a.policy.end(&a.accounts) // an MSA's session may have the mail of any number of accounts
 	}
 	for i, g := range [...]group{{ticket: a.ticket(step)}, {ticket: &a.ofAccount}, {ticket: &visit.ticket, stay: visit}, {ticket: &a.accounts.ticket, stay: &a.accounts}} {
@@ -224,12 +225,12 @@ func (a *pass) beginGroups(step session.Step) {
 }
 
 // group is what a limit is asked together with.
-func (a *pass) group(l *Limit, step session.Step) *group {
+func (a *pass) group(l *Limit, step event.Step) *group {
 	i := 0
 	if l.ofSession() {
 		i = 2
 	}
-	if l.Rule().Scope == limit.PerAccount && step != session.StepRecipient {
+	if l.Rule().Scope == limit.PerAccount && step != event.StepRecipient {
 		i++
 	}
 	return &a.groups[i]
@@ -237,11 +238,11 @@ func (a *pass) group(l *Limit, step session.Step) *group {
 
 // ticket is what is taken with at a step, but for sessions and what an account takes. Each is settled apart: what a step has taken is
 // given back before it is asked again.
-func (a *pass) ticket(step session.Step) *limit.Ticket {
+func (a *pass) ticket(step event.Step) *limit.Ticket {
 	switch step {
-	case session.StepLeave:
+	case event.StepLeave:
 		return &a.berths[a.at].mail
-	case session.StepRecipient:
+	case event.StepRecipient:
 		return &a.recipient
 	default:
 		return &a.mail

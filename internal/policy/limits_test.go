@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -80,20 +81,20 @@ func TestAdmittedIsWithinTheLimit(t *testing.T) {
 			random := rand.New(rand.NewPCG(uint64(i), 0))
 			for range 4 {
 				v := &visit{Pass: r.Gate().Enter(session.Origin{Source: addrPort("10.0.1.1"), Destination: mx}), r: r}
-				v.ask(session.Question{Step: session.StepConnect})
+				v.ask(session.Question{Step: event.StepConnect})
 				for range random.IntN(4) {
 					from := fmt.Sprintf("a%d@acme.example", random.IntN(10))
-					if v.ask(session.Question{Step: session.StepMail, Sender: from}).Refuse != session.RefuseNot {
+					if v.ask(session.Question{Step: event.StepMail, Sender: from}).Refuse != session.RefuseNot {
 						continue
 					}
-					v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
+					v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
 					if random.IntN(4) == 0 {
 						continue // given up, and the next MAIL or the end gives it back
 					}
-					v.Tell(session.News{Step: session.StepMail, Code: 250})
-					v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-					v.Tell(news(session.StepRecipient, ""))
-					v.Tell(session.News{Step: session.StepMessage, Code: 250, Octets: 10})
+					v.Tell(session.News{Step: event.StepMail, Code: 250})
+					v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+					v.Tell(news(event.StepRecipient, ""))
+					v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10})
 					admitted.Add(1)
 				}
 				v.Close()

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/replies"
 	"kanmon/internal/session"
@@ -207,6 +208,6 @@ func (r *reading) String() string {
 // noteHeader tells what was thought of the fields of a message; once, also if it is held.
 func (a *pass) noteHeader(d *session.Decision, did string, of *Accounts, why string) {
 	if !a.waiting {
-		d.Notes = append(d.Notes, session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "account_header " + of.Header, Why: why})
+		d.Notes = append(d.Notes, event.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "account_header " + of.Header, Why: why})
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
@@ -82,7 +83,7 @@ func TestNullAndUnreadableSenders(t *testing.T) {
 		"": contain.NullSender, " ": contain.NullSender, "@r.example:": contain.NullSender, `""`: contain.NullSender,
 		"bob@acme.example@evil.example": mailbox.Unreadable, "bob@": mailbox.Unreadable,
 	} {
-		v.ask(session.Question{Step: session.StepMail, Sender: spelled})
+		v.ask(session.Question{Step: event.StepMail, Sender: spelled})
 		if got := v.Pass.(*pass).account; got != want {
 			t.Errorf("the account of %q is %q, want %q", spelled, got, want)
 		}
@@ -126,11 +127,11 @@ func TestFieldsThatNameTheAccount(t *testing.T) {
 		for conflict, want := range map[Conflict]string{ConflictDefer: c.deferred, ConflictFirst: c.first, ConflictLast: c.last} {
 			r := newRig(t, namingBy(Accounts{Conflict: conflict}), nil)
 			v, _ := r.enter("10.0.1.1", mx)
-			v.ask(session.Question{Step: session.StepMail, Sender: none})
-			v.Tell(session.News{Step: session.StepMail, Code: 250})
-			v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-			v.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid"})
-			d := v.ask(session.Question{Step: session.StepAccount, Fields: saying(c.fields...)})
+			v.ask(session.Question{Step: event.StepMail, Sender: none})
+			v.Tell(session.News{Step: event.StepMail, Code: 250})
+			v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid"})
+			d := v.ask(session.Question{Step: event.StepAccount, Fields: saying(c.fields...)})
 			got := v.Pass.(*pass).account
 			if want == "" && (d.Refuse != session.RefuseNow || got != suspect || did(d.Notes) != "deferred by account_header X-Auth-User") {
 				t.Errorf("%q, rule %d: %+v for %s, want it deferred and told", c.fields, conflict, d, got)
@@ -158,11 +159,11 @@ func TestForgedFieldBlamesNobody(t *testing.T) {
 		r := newRig(t, s, nil)
 		for i := range 180 {
 			v, _ := r.enter("10.0.1.1", [...]netip.AddrPort{mx, other}[i%2])
-			v.ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"})
-			v.Tell(session.News{Step: session.StepMail, Code: 250})
-			v.ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("%d@example.net", i)})
-			v.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid"})
-			v.ask(session.Question{Step: session.StepAccount, Fields: saying("ceo@acme.example", "eve@acme.example")})
+			v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
+			v.Tell(session.News{Step: event.StepMail, Code: 250})
+			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("%d@example.net", i)})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid"})
+			v.ask(session.Question{Step: event.StepAccount, Fields: saying("ceo@acme.example", "eve@acme.example")})
 			v.Close()
 		}
 		for _, innocent := range []string{"ceo@acme.example", "a@acme.example"} {
@@ -203,10 +204,10 @@ func TestForeignField(t *testing.T) {
 	} {
 		r := newRig(t, namingBy(c.accounts), nil)
 		v, _ := r.enter("10.0.1.1", mx)
-		if d := v.ask(session.Question{Step: session.StepMail, Sender: c.sender}); d.Header != "X-Auth-User" || d.Must != c.accounts.Required {
+		if d := v.ask(session.Question{Step: event.StepMail, Sender: c.sender}); d.Header != "X-Auth-User" || d.Must != c.accounts.Required {
 			t.Errorf("%s: %+v", c.name, d)
 		}
-		d := v.ask(session.Question{Step: session.StepAccount, Fields: saying(c.fields...)})
+		d := v.ask(session.Question{Step: event.StepAccount, Fields: saying(c.fields...)})
 		var told []string
 		for _, n := range d.Notes {
 			told = append(told, n.Did)

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/replies"
@@ -58,7 +59,7 @@ type pass struct {
 	waited  time.Duration // by the command at hand
 	waiting bool          // and it has been told of
 	holding []place       // of the session that is held; counted in Policy.held
-	step    session.Step  // that was asked about last
+	step    event.Step    // that was asked about last
 
 	groups [4]group     // room for what limits asks
 	tries  []limit.Want // room for what attempt asks
@@ -74,25 +75,25 @@ func (g *Gate) Enter(origin session.Origin) session.Pass {
 // Ask implements [session.Pass].
 func (a *pass) Ask(q session.Question) session.Decision {
 	var d session.Decision
-	if q.Step == session.StepRescue {
+	if q.Step == event.StepRescue {
 		d.Contained = a.suspect()
 		return d
 	}
 	a.step = q.Step
 	switch q.Step {
-	case session.StepConnect:
+	case event.StepConnect:
 		d = a.connect(q.Unseen)
-	case session.StepAccount:
+	case event.StepAccount:
 		d = a.named(q)
-	case session.StepMail:
+	case event.StepMail:
 		d = a.beginMail(q)
-	case session.StepLeave:
+	case event.StepLeave:
 		if q.Instead {
 			return a.leaveInstead(q.SendingIP)
 		}
 		a.moor(a.at, q.SendingIP)
 		d = a.limits(q.Step, a.size)
-	case session.StepRecipient:
+	case event.StepRecipient:
 		d = a.askRecipient(q)
 	}
 	if !d.Again {
@@ -107,7 +108,7 @@ func (a *pass) askRecipient(q session.Question) session.Decision {
 	d := a.meet(q.Recipient)
 	a.retry = a.policy.retries.known(a.tenant, a.keyOf(hash), a.policy.clock)
 	if d.Refuse == session.RefuseNot {
-		limits := a.limits(session.StepRecipient, 0)
+		limits := a.limits(event.StepRecipient, 0)
 		limits.Notes = append(d.Notes, limits.Notes...)
 		d = limits
 	}
@@ -123,7 +124,7 @@ func (a *pass) askRecipient(q session.Question) session.Decision {
 // decided ends what was asked: there is no delay any more, and who is refused has no mail.
 func (a *pass) decided(refused bool) {
 	a.release()
-	if refused && a.step != session.StepRecipient {
+	if refused && a.step != event.StepRecipient {
 		a.endMail(false, 0)
 		a.partly = false
 	}
@@ -152,7 +153,7 @@ func (a *pass) connect(unseen bool) session.Decision {
 		if d, blocked := a.blocked(a.tenant); blocked { // nothing that the session can bring may pass: the MX is not bothered
 			return d
 		}
-		return a.limits(session.StepConnect, 0)
+		return a.limits(event.StepConnect, 0)
 	case id.Later:
 		return session.Decision{}
 	default:
@@ -176,7 +177,7 @@ func (a *pass) blocked(tenant string) (d session.Decision, blocked bool) {
 func (a *pass) stranger(say replies.Said) session.Decision {
 	return session.Decision{
 		Refuse: session.RefuseNow, Say: say,
-		Notes: []session.Note{{Did: "deferred", Account: a.account, Rule: "unknown tenant", Why: "no tenant has the source " + a.origin.Source.Addr().String() + " with this sender"}},
+		Notes: []event.Note{{Did: "deferred", Account: a.account, Rule: "unknown tenant", Why: "no tenant has the source " + a.origin.Source.Addr().String() + " with this sender"}},
 	}
 }
 
@@ -201,9 +202,9 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 		return a.stranger(replies.UnknownSender.Say(domainOf(q.Sender), a.origin.Source.Addr().Unmap().String()))
 	}
 	a.begun = true
-	var notes []session.Note
+	var notes []event.Note
 	if id.Spoofed != "" && !a.waiting {
-		notes = append(notes, session.Note{Did: "spoofed", Tenant: a.tenant, Account: a.account, Rule: "spoofing", Why: "the sender's domain is that of tenant " + id.Spoofed})
+		notes = append(notes, event.Note{Did: "spoofed", Tenant: a.tenant, Account: a.account, Rule: "spoofing", Why: "the sender's domain is that of tenant " + id.Spoofed})
 		switch {
 		case a.kind == contain.Forwarder: // a stranger's mail keeps its sender, whoever's customer that is
 			notes[0].Why += "; it is forwarded mail"

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
@@ -53,14 +54,14 @@ func (a *pass) faces(domain string) {
 // lateWant is want for a mail whose provider has become known behind MAIL, if that makes a difference.
 func (l *Limit) lateWant(a *pass) (w limit.Want, ok bool) {
 	rule := l.Rule()
-	step := session.StepMail
+	step := event.StepMail
 	switch {
 	case l.Action == Divert, l.ofSession(), rule.Measure == limit.Recipients:
 		return w, false
 	case rule.Scope == limit.PerAccount && a.unnamed: // asked when the header has named the account
 		return w, false
 	case rule.Scope == limit.PerIPProvider:
-		step = session.StepLeave
+		step = event.StepLeave
 	case rule.Scope != limit.PerTenantProvider && len(l.Providers) == 0:
 		return w, false
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/replies"
 	"kanmon/internal/session"
@@ -70,7 +71,7 @@ func (a *pass) note(d *session.Decision, l *Limit, v *limit.Verdict, did string)
 			return
 		}
 	}
-	d.Notes = append(d.Notes, session.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "limit " + rule.Name, Why: numbers(v)})
+	d.Notes = append(d.Notes, event.Note{Did: did, Tenant: a.tenant, Account: a.account, Rule: "limit " + rule.Name, Why: numbers(v)})
 }
 
 // numbers are those of a limit, for the record: "1000 of 1000 messages at once, 1000 per hour, room in 12s".

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/replies"
 	"kanmon/internal/session"
@@ -55,17 +56,17 @@ func TestDelaysAreBounded(t *testing.T) {
 	var held []*visit
 	for range maxHeld {
 		v, _ := r.enter("10.0.1.1", mx)
-		if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); !d.Again {
+		if d := v.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); !d.Again {
 			t.Fatalf("not held: %+v", d)
 		}
 		held = append(held, v)
 	}
 	v, _ := r.enter("10.0.1.1", mx)
-	if d := v.Ask(session.Question{Step: session.StepMail, Sender: "a@acme.example"}); d.Again || d.Refuse != session.RefuseNow {
+	if d := v.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); d.Again || d.Refuse != session.RefuseNow {
 		t.Errorf("one too many: %+v", d)
 	}
 	blue, _ := r.enter("10.0.2.1", mx)
-	if d := blue.Ask(session.Question{Step: session.StepMail, Sender: "a@blue.example"}); d.Again || d.Refuse != session.RefuseNot {
+	if d := blue.Ask(session.Question{Step: event.StepMail, Sender: "a@blue.example"}); d.Again || d.Refuse != session.RefuseNot {
 		t.Errorf("another tenant: %+v", d)
 	}
 	for _, v := range append(held, v, blue, first) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
@@ -147,16 +148,16 @@ func TestWhatIsGivenUpForOurSakeIsGivenBack(t *testing.T) {
 	v, _ := r.enter("10.0.1.1", mx)
 	defer v.Close()
 	giveUp := func(n int) (passed int) {
-		v.ask(session.Question{Step: session.StepMail, Sender: alice.Account})
-		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepMail, Sender: alice.Account})
+		v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 		for _, name := range many(n) {
-			if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
+			if d := v.ask(session.Question{Step: event.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
 				passed++
-				v.Tell(session.News{Step: session.StepRecipient, Code: 250, SendingIP: ours})
+				v.Tell(session.News{Step: event.StepRecipient, Code: 250, SendingIP: ours})
 			}
 		}
-		v.Tell(session.News{Step: session.StepOver})
+		v.Tell(session.News{Step: event.StepOver})
 		return passed
 	}
 	if giveUp(60); r.used(alice, "hour") != 60 {
@@ -176,17 +177,17 @@ func TestAttemptsAreBounded(t *testing.T) {
 	defer v.Close()
 	asked, text := 0, ""
 	for i := range 5000 {
-		v.ask(session.Question{Step: session.StepMail, Sender: "eve@acme.example"})
-		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepMail, Sender: "eve@acme.example"})
+		v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 		name := fmt.Sprintf("p%d@example.net", i%50)
-		if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
+		if d := v.ask(session.Question{Step: event.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
 			asked++
-			v.Tell(session.News{Step: session.StepRecipient, Code: 450, Class: "greylisted", SendingIP: ours})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 450, Class: "greylisted", SendingIP: ours})
 		} else {
 			text = d.Say.String()
 		}
-		v.Tell(session.News{Step: session.StepOver})
+		v.Tell(session.News{Step: event.StepOver})
 	}
 	if asked != 500 || !strings.Contains(text, `too many attempts by this account: 500 recipients per hour, refused ones included (limit "hour"); retry in `) {
 		t.Errorf("the MX was asked about %d, want 500; then %q", asked, text)
@@ -199,12 +200,12 @@ func TestCalloutsAreNoBounces(t *testing.T) {
 		r := newRig(t, settingsWith(), nil)
 		for i := range 260 {
 			v, _ := r.enter("10.0.1.1", []netip.AddrPort{mx, other}[i%2])
-			v.ask(session.Question{Step: session.StepMail})
-			v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
-			v.ask(session.Question{Step: session.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
-			v.Tell(session.News{Step: session.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
+			v.ask(session.Question{Step: event.StepMail})
+			v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
 			if data {
-				v.Tell(session.News{Step: session.StepData, Code: 503, Class: "system_error", Text: []byte("503 no recipients"), SendingIP: ours})
+				v.Tell(session.News{Step: event.StepData, Code: 503, Class: "system_error", Text: []byte("503 no recipients"), SendingIP: ours})
 			}
 			v.Close()
 			r.pass(time.Second)
@@ -226,16 +227,16 @@ func TestRetriesWhereAHeaderNamesTheAccount(t *testing.T) {
 	defer v.Close()
 	news := contain.Subject{Tenant: "acme", Account: "news@acme.example"}
 	send := func(rcpt, dot int) {
-		v.ask(session.Question{Step: session.StepMail, Sender: news.Account})
-		v.ask(session.Question{Step: session.StepLeave, SendingIP: ours})
-		v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
-		v.ask(session.Question{Step: session.StepRecipient, Recipient: "b@example.net"})
-		v.Tell(session.News{Step: session.StepRecipient, Code: rcpt, Class: "greylisted", SendingIP: ours})
+		v.ask(session.Question{Step: event.StepMail, Sender: news.Account})
+		v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
+		v.Tell(session.News{Step: event.StepRecipient, Code: rcpt, Class: "greylisted", SendingIP: ours})
 		if dot > 0 {
-			v.ask(session.Question{Step: session.StepAccount, Fields: []smtp.HeaderField{{Text: "bob@acme.example"}}})
-			v.Tell(session.News{Step: session.StepMessage, Code: dot, Class: "greylisted", Recipients: 1, SendingIP: ours})
+			v.ask(session.Question{Step: event.StepAccount, Fields: []smtp.HeaderField{{Text: "bob@acme.example"}}})
+			v.Tell(session.News{Step: event.StepMessage, Code: dot, Class: "greylisted", Recipients: 1, SendingIP: ours})
 		}
-		v.Tell(session.News{Step: session.StepOver})
+		v.Tell(session.News{Step: event.StepOver})
 	}
 	for i, step := range []struct{ rcpt, dot, counted int }{
 		{450, 0, 1}, {250, 451, 1}, {250, 250, 1}, // one mail

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
@@ -116,12 +117,12 @@ func rule(name string, scope limit.Scope, amount int64, change ...func(*limit.Ru
 type visit struct {
 	session.Pass
 	r     *rig
-	notes []session.Note
+	notes []event.Note
 }
 
 func (r *rig) enter(source string, to netip.AddrPort) (*visit, session.Decision) {
 	v := &visit{Pass: r.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(netip.MustParseAddr(source), 40000), Destination: to}), r: r}
-	return v, v.ask(session.Question{Step: session.StepConnect})
+	return v, v.ask(session.Question{Step: event.StepConnect})
 }
 
 // ask asks as a session does: held back, it asks again.
@@ -147,39 +148,39 @@ type sent struct {
 // send plays a mail. The reply to a RCPT, or to the dot where its key is "", is by the recipient's name: a class, or "now" and a class
 // where it is temporary; without one it is accepted.
 func (v *visit) send(from string, to []string, replies map[string]string) (s sent) {
-	d := v.ask(session.Question{Step: session.StepMail, Sender: from})
+	d := v.ask(session.Question{Step: event.StepMail, Sender: from})
 	s.pool = d.Pool
 	if d.Refuse != session.RefuseNot {
 		s.refused = d
 		return s
 	}
-	if d = v.ask(session.Question{Step: session.StepLeave, SendingIP: ours}); d.Refuse != session.RefuseNot {
+	if d = v.ask(session.Question{Step: event.StepLeave, SendingIP: ours}); d.Refuse != session.RefuseNot {
 		s.refused = d
 		return s
 	}
-	v.Tell(session.News{Step: session.StepMail, Code: 250, SendingIP: ours})
+	v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 	accepted := 0
 	for _, rcpt := range to {
-		if d := v.ask(session.Question{Step: session.StepRecipient, Recipient: rcpt}); d.Refuse != session.RefuseNot {
+		if d := v.ask(session.Question{Step: event.StepRecipient, Recipient: rcpt}); d.Refuse != session.RefuseNot {
 			continue
 		}
 		s.rcpts++
-		n := news(session.StepRecipient, replies[rcpt])
+		n := news(event.StepRecipient, replies[rcpt])
 		if n.Code == 250 {
 			accepted++
 		}
 		v.Tell(n)
 	}
 	if accepted > 0 {
-		n := news(session.StepMessage, replies[""])
+		n := news(event.StepMessage, replies[""])
 		n.Octets, n.Recipients = 1000, accepted
 		v.Tell(n)
 	}
-	v.Tell(session.News{Step: session.StepOver})
+	v.Tell(session.News{Step: event.StepOver})
 	return s
 }
 
-func news(step session.Step, class string) session.News {
+func news(step event.Step, class string) session.News {
 	n := session.News{Step: step, Code: 250, SendingIP: ours}
 	if class != "" {
 		n.Code, n.Class = 550, class
@@ -260,7 +261,7 @@ func (m *memory) Changes(_ context.Context, s contain.Subject, ip netip.Addr, mo
 func (*memory) Close() error { return nil }
 
 // did lists what the notes say.
-func did(notes []session.Note) string {
+func did(notes []event.Note) string {
 	var list []string
 	for _, n := range notes {
 		list = append(list, fmt.Sprintf("%s by %s", n.Did, n.Rule))

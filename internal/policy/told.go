@@ -7,13 +7,14 @@ import (
 	"slices"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/witness"
 )
 
 // Tell implements [session.Pass].
 func (a *pass) Tell(n session.News) {
-	if n.Step == session.StepGivenUp {
+	if n.Step == event.StepGivenUp {
 		a.decided(true)
 	}
 	if !a.begun {
@@ -24,16 +25,16 @@ func (a *pass) Tell(n session.News) {
 	}
 	a.heard = a.heard || n.Code > 0
 	switch n.Step {
-	case session.StepMail:
+	case event.StepMail:
 		a.toldMail(n)
-	case session.StepRecipient:
+	case event.StepRecipient:
 		a.toldRecipient(n)
-	case session.StepData:
+	case event.StepData:
 		a.toldMessage(n)
-	case session.StepMessage:
+	case event.StepMessage:
 		a.toldMessage(n)
 		a.endMail(n.Code < 400, n.Octets) // a dot without a reply may have been a message
-	case session.StepOver:
+	case event.StepOver:
 		a.endMail(false, 0)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
+	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 )
@@ -13,7 +14,7 @@ import (
 // unseen begins a session that is passed through.
 func (r *rig) unseen(source string) (*visit, session.Decision) {
 	v := &visit{Pass: r.Gate().Enter(session.Origin{Source: netip.AddrPortFrom(netip.MustParseAddr(source), 40000), Destination: mx}), r: r}
-	return v, v.ask(session.Question{Step: session.StepConnect, Unseen: true})
+	return v, v.ask(session.Question{Step: event.StepConnect, Unseen: true})
 }
 
 // A session whose mail will not be seen is let in for a tenant, and not for one that a person has blocked: nor where it may be one of

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 	"kanmon/internal/witness"
 )
 
@@ -69,14 +69,14 @@ func TestAProvidersNoIsNotLaundered(t *testing.T) {
 		first netip.AddrPort
 		want  int
 	}{"his own MX first": {hisOwn, 2}, "the provider itself first": {google, 1}} {
-		for _, step := range []session.Step{session.StepRecipient, session.StepMessage} {
+		for _, step := range []event.Step{event.StepRecipient, event.StepMessage} {
 			r := newRig(t, besides(settingsWith()), nil)
 			const eve, mails = "eve@acme.example", 10
 			say := func(mx netip.AddrPort, to, class string) {
 				v, _ := r.enter("10.0.1.1", mx)
 				defer v.Close()
 				whose := to
-				if step == session.StepMessage {
+				if step == event.StepMessage {
 					whose = "" // the dot's
 				}
 				v.send(eve, []string{to}, map[string]string{whose: class})

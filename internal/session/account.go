@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -59,7 +60,7 @@ func (s *session) endHeader(p []byte) error {
 // askAccount asks the gate about the account that a message names, with the octets behind its header at hand. They are good for
 // use behind the wait that there may have been.
 func (s *session) askAccount(behind []byte) ([]byte, error) {
-	q := Question{Step: StepAccount, Fields: s.header.Fields()}
+	q := Question{Step: event.StepAccount, Fields: s.header.Fields()}
 	if len(q.Fields) == 0 && !s.gate.mustName {
 		return behind, nil
 	}
@@ -71,7 +72,7 @@ func (s *session) askAccount(behind []byte) ([]byte, error) {
 		s.hiddenBy = time.Time{} // the MSA waits for no reply while it sends its message
 	}
 	if no := s.gateReply(&d); no != nil {
-		return nil, &failure{trouble: accountRefused, phase: PhaseBody, reply: no}
+		return nil, &failure{trouble: accountRefused, phase: event.PhaseBody, reply: no}
 	}
 	return behind, nil
 }

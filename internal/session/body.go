@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -43,8 +44,8 @@ func (s *session) relayBody() error {
 				s.waiting = waiting{began: time.Now()}
 			}
 		}
-		if err := s.await(&s.msa, PhaseBody); err != nil {
-			return s.msaFailure(PhaseBody, err)
+		if err := s.await(&s.msa, event.PhaseBody); err != nil {
+			return s.msaFailure(event.PhaseBody, err)
 		}
 	}
 }
@@ -92,17 +93,17 @@ func (s *session) writeChunk(p []byte, last bool) error {
 // saidEarly reads what an MX says before it has the dot. A refusal is what the dot would have got; anything else can
 // only be an error (a 2xx now is no acknowledgement, I1).
 func (s *session) saidEarly() error {
-	if err := s.readReply(PhaseBody); err != nil {
+	if err := s.readReply(event.PhaseBody); err != nil {
 		return err
 	}
 	if s.reply.Class() >= 4 {
-		judged := s.judge(PhaseBody, s.reply.Code, nil)
-		s.log.dotReply(&s.reply, judged.softens(PhaseBody, &s.reply) && !judged.Observe, s.first, 0)
-		s.tell(StepMessage, judged.Class)
-		s.soften(PhaseBody, judged)
-		return s.saidGoodbye(PhaseBody)
+		judged := s.judge(event.PhaseBody, s.reply.Code, nil)
+		s.log.dotReply(&s.reply, judged.softens(event.PhaseBody, &s.reply) && !judged.Observe, s.first, 0)
+		s.tell(event.StepMessage, judged.Class)
+		s.soften(event.PhaseBody, judged)
+		return s.saidGoodbye(event.PhaseBody)
 	}
-	return &failure{trouble: mxGarbled, phase: PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
+	return &failure{trouble: mxGarbled, phase: event.PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
 }
 
 // bodyWriteFailed looks for the reason that an MX may have given before it closed.
@@ -110,7 +111,7 @@ func (s *session) bodyWriteFailed(err error) error {
 	if errors.Is(err, errMSAGone) {
 		return s.withhold()
 	}
-	lost := s.mxFailure(PhaseBody, err)
+	lost := s.mxFailure(event.PhaseBody, err)
 	if !s.mx.pending() {
 		return lost
 	}
@@ -127,7 +128,7 @@ func isSaid(err error) bool {
 
 // dropBody gives a message up: finish cuts the MX off without a dot (I4), reads the MSA's message to its end, and answers it.
 func (s *session) dropBody(why trouble) error {
-	return &failure{trouble: why, phase: PhaseBody}
+	return &failure{trouble: why, phase: event.PhaseBody}
 }
 
 // drainBody reads a message that nobody wants any more to its true end, so that the MSA gets to read the reply.
@@ -151,7 +152,7 @@ func (s *session) drainBody() bool {
 		if read += safe; safe > 0 {
 			continue
 		}
-		if s.waiting = (waiting{began: time.Now()}); s.await(&s.msa, PhaseBody) != nil {
+		if s.waiting = (waiting{began: time.Now()}); s.await(&s.msa, event.PhaseBody) != nil {
 			return false
 		}
 	}
@@ -218,16 +219,16 @@ func (s *session) writeDot(last []byte, gone bool) error {
 		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)
 	}
-	s.log.line(MarkToMX, []byte("."))
+	s.log.line(event.MarkToMX, []byte("."))
 	s.msa.in.BodyMode(false)
-	if err := s.readReply(PhaseDot); err != nil {
+	if err := s.readReply(event.PhaseDot); err != nil {
 		return err
 	}
 	if s.reply.Contradicts() { // yes on one line and no on another: whatever the last one says, the MX may have the message, or may not
-		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply of %d and %d to the dot", s.reply.Mixed(), s.reply.Code)}
+		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply of %d and %d to the dot", s.reply.Mixed(), s.reply.Code)}
 	}
 	if s.reply.Class() == 3 {
-		return &failure{trouble: mxGarbled, phase: PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
+		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
 	}
 	s.dotSent = false
 	return nil
@@ -236,8 +237,8 @@ func (s *session) writeDot(last []byte, gone bool) error {
 // withhold gives up a message whose dot the MX has not been given. Directly the MX would perhaps deliver now, and the MSA would send
 // again: without the dot there is no duplicate.
 func (s *session) withhold() error {
-	s.log.endTransaction(OutcomeWithheld, "the MSA hung up before its dot was forwarded")
-	return &failure{trouble: msaLost, phase: PhaseBody}
+	s.log.endTransaction(event.OutcomeWithheld, "the MSA hung up before its dot was forwarded")
+	return &failure{trouble: msaLost, phase: event.PhaseBody}
 }
 
 // maxWithDot is what goes out in one write with the dot: less than a socket takes at once.
@@ -248,29 +249,29 @@ const orphanWait = time.Minute
 
 // tellDot passes the MX's reply to the MSA before anything else happens.
 func (s *session) tellDot(judged Judgement) error {
-	original, softened := s.reply, judged.softens(PhaseDot, &s.reply)
+	original, softened := s.reply, judged.softens(event.PhaseDot, &s.reply)
 	if softened {
 		original = s.reply.Clone()
-		s.soften(PhaseDot, judged)
+		s.soften(event.PhaseDot, judged)
 	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
-	err := s.msa.flush(s.e.timeout(PhaseBody))
+	err := s.msa.flush(s.e.timeout(event.PhaseBody))
 	s.log.dotReply(&original, softened && !judged.Observe, s.first, s.took)
-	s.log.reply(MarkToMSA, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkToMSA, &s.reply, s.first, s.took)
 	outcome := dotOutcome(s.reply.Class())
-	nobody := outcome == OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
+	nobody := outcome == event.OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
 	switch {
 	case nobody:
-		outcome = OutcomeReset
-	case outcome == OutcomeDelivered && (err != nil || s.unheard()):
-		outcome = OutcomeOrphanAck
-	case outcome == OutcomeDelivered:
+		outcome = event.OutcomeReset
+	case outcome == event.OutcomeDelivered && (err != nil || s.unheard()):
+		outcome = event.OutcomeOrphanAck
+	case outcome == event.OutcomeDelivered:
 		s.delivered++
 	}
 	code := s.reply.Code
 	s.reply = original
 	if !nobody {
-		s.tell(StepMessage, judged.Class)
+		s.tell(event.StepMessage, judged.Class)
 	}
 	s.forgetTransaction()
 	s.log.endTransaction(outcome, "")
@@ -278,21 +279,21 @@ func (s *session) tellDot(judged Judgement) error {
 		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
 	}
 	if err != nil {
-		return s.msaFailure(PhaseDot, err)
+		return s.msaFailure(event.PhaseDot, err)
 	}
 	if code == 421 {
-		return s.endAfterReply(PhaseDot, mxSaid)
+		return s.endAfterReply(event.PhaseDot, mxSaid)
 	}
 	return nil
 }
 
-func dotOutcome(class int) Outcome {
+func dotOutcome(class int) event.Outcome {
 	switch class {
 	case 2:
-		return OutcomeDelivered
+		return event.OutcomeDelivered
 	case 5:
-		return OutcomeRefused
+		return event.OutcomeRefused
 	default:
-		return OutcomeDeferred
+		return event.OutcomeDeferred
 	}
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -34,7 +35,7 @@ const (
 func (s *session) begins(now time.Time) { s.begun, s.hiddenBy = now, time.Time{} }
 
 // tellSoFar gives the MSA the replies that there are, ahead of a wait: with them begins its wait for the next one.
-func (s *session) tellSoFar(phase Phase, now time.Time) error {
+func (s *session) tellSoFar(phase event.Phase, now time.Time) error {
 	if len(s.msa.out) == 0 {
 		return nil
 	}
@@ -77,7 +78,7 @@ func (s *session) spare(now time.Time) time.Duration {
 }
 
 // patience is what a step toward the MX may take: the phase's time, and no more than what is left of the MSA's.
-func (s *session) patience(phase Phase, now time.Time) time.Duration {
+func (s *session) patience(phase event.Phase, now time.Time) time.Duration {
 	most := s.e.timeout(phase)
 	if !s.hiddenBy.IsZero() {
 		most = min(most, s.hiddenBy.Sub(now))
@@ -87,17 +88,17 @@ func (s *session) patience(phase Phase, now time.Time) time.Duration {
 
 // flushMX writes the commands that have been gathered for the MX: nearly always there is no wait.
 func (s *session) flushMX() error {
-	return s.mx.flush(max(s.patience(PhaseBody, s.sent), time.Second), s.sent)
+	return s.mx.flush(max(s.patience(event.PhaseBody, s.sent), time.Second), s.sent)
 }
 
 // behind is how long the reply of a phase may take where something is hidden behind it.
-func (s *session) behind(phase Phase) time.Duration {
+func (s *session) behind(phase event.Phase) time.Duration {
 	switch {
 	case s.hello == smtp.VerbUnknown:
 		return maxBehindBanner
-	case phase == PhaseData:
+	case phase == event.PhaseData:
 		return maxBehindData
-	case phase == PhaseDot:
+	case phase == event.PhaseDot:
 		return maxBehindDot
 	default:
 		return maxHidden
@@ -105,13 +106,13 @@ func (s *session) behind(phase Phase) time.Duration {
 }
 
 // rescueEnd bounds all attempts together that are made behind one reply.
-func (s *session) rescueEnd(phase Phase, now time.Time) time.Time {
+func (s *session) rescueEnd(phase event.Phase, now time.Time) time.Time {
 	begun, limit := s.begun, s.hiddenBy
 	if len(s.msa.out) > 0 {
 		begun, limit = now, time.Time{} // these replies go out first
 	}
 	last := begun.Add(s.behind(phase))
-	if phase >= PhaseMail && phase <= PhaseData { // what is said again there has yet to be answered
+	if phase >= event.PhaseMail && phase <= event.PhaseData { // what is said again there has yet to be answered
 		last = last.Add(-replyReserve)
 	}
 	if end := now.Add(s.e.Rescue.time()); end.Before(last) {
@@ -124,7 +125,7 @@ func (s *session) rescueEnd(phase Phase, now time.Time) time.Time {
 }
 
 // tooLate says whether there is no time left for another connection.
-func (s *session) tooLate(phase Phase) bool {
+func (s *session) tooLate(phase event.Phase) bool {
 	now := time.Now()
 	return s.rescueEnd(phase, now).Sub(now) < leastAttempt
 }

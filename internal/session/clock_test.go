@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -30,13 +31,13 @@ type budget struct {
 	moveMail, moveRcpt pace
 	refusedAt          string // where the MX has listed our IP; "": nowhere
 	rescue             pace
-	delayed            session.Step // what the gate holds back for as long as it may; noStep: nothing
-	noTLS              string       // what the MX says to the STARTTLS that it offers; "none": it does not offer it
+	delayed            event.Step // what the gate holds back for as long as it may; noStep: nothing
+	noTLS              string     // what the MX says to the STARTTLS that it offers; "none": it does not offer it
 	reply              time.Duration
 	pipelined          bool
 }
 
-const noStep = session.StepOver
+const noStep = event.StepOver
 
 func budgets() (all []budget) {
 	paces := []pace{never, quick, slow, silent, unanswered}
@@ -48,7 +49,7 @@ func budgets() (all []budget) {
 					rescues = paces[:1]
 				}
 				for _, rescue := range rescues {
-					for _, delayed := range []session.Step{noStep, session.StepMail, session.StepLeave, session.StepRecipient} {
+					for _, delayed := range []event.Step{noStep, event.StepMail, event.StepLeave, event.StepRecipient} {
 						for _, noTLS := range []string{"none", "454 4.7.0 not now\r\n", ""} {
 							for _, reply := range []time.Duration{0, 50 * time.Second, 115 * time.Second, 290 * time.Second} {
 								for _, pipelined := range []bool{true, false} {
@@ -83,10 +84,10 @@ func (b budget) bound(verb string) time.Duration {
 	case ".":
 		return 16 * time.Minute // a minute until another connection is there, and its phase's time
 	case "MAIL":
-		hidden = hidden || b.moveMail != never || b.delayed == session.StepMail || b.delayed == session.StepLeave ||
-			b.pipelined && (b.moveRcpt != never || b.delayed == session.StepRecipient)
+		hidden = hidden || b.moveMail != never || b.delayed == event.StepMail || b.delayed == event.StepLeave ||
+			b.pipelined && (b.moveRcpt != never || b.delayed == event.StepRecipient)
 	case "RCPT":
-		hidden = hidden || !b.pipelined && (b.moveRcpt != never || b.delayed == session.StepRecipient)
+		hidden = hidden || !b.pipelined && (b.moveRcpt != never || b.delayed == event.StepRecipient)
 	}
 	if hidden {
 		return 4 * time.Minute

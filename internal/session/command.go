@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -34,13 +35,13 @@ func (s *session) awaitCommand() error {
 			s.waiting.fed = max(1, time.Since(s.waiting.began))
 		}
 		if s.e.Live.stopping() && !s.tx.underWay() {
-			return &failure{trouble: stopping, phase: PhaseIdle}
+			return &failure{trouble: stopping, phase: event.PhaseIdle}
 		}
-		if err := s.await(&s.msa, PhaseIdle); err != nil {
+		if err := s.await(&s.msa, event.PhaseIdle); err != nil {
 			if s.waiting.fed > 0 && (errors.Is(err, errTimeout) || errors.Is(err, io.EOF)) { // it may read on behind its FIN
-				return &failure{trouble: msaLineFeed, phase: PhaseIdle}
+				return &failure{trouble: msaLineFeed, phase: event.PhaseIdle}
 			}
-			return s.msaFailure(PhaseIdle, err)
+			return s.msaFailure(event.PhaseIdle, err)
 		}
 	}
 }
@@ -136,7 +137,7 @@ func (s *session) takeGroup() error {
 			s.dispatch(cmd)
 		}
 		if int(s.bad) > s.e.Limits.badCommands() || int(s.idle) > s.e.Limits.idleCommands() {
-			return &failure{trouble: msaAbusive, phase: PhaseIdle}
+			return &failure{trouble: msaAbusive, phase: event.PhaseIdle}
 		}
 		last := s.slots[len(s.slots)-1]
 		if last.end != noTrouble || last.verb.EndsGroup() || !s.mx.caps.offers(kwPipelining) {
@@ -164,7 +165,7 @@ func (s *session) mailComes() bool {
 func (s *session) rejectLine(what string, reply *smtp.Reply) {
 	s.strayMail()
 	s.bad++
-	s.log.line(MarkFromMSA, []byte("("+what+")"))
+	s.log.line(event.MarkFromMSA, []byte("("+what+")"))
 	s.slots = append(s.slots, slot{verb: smtp.VerbUnknown, local: reply})
 }
 
@@ -175,12 +176,12 @@ func (s *session) checkForeign() error {
 	}
 	b := s.msa.in.Buffered()
 	if len(b) > 0 && b[0] == tlsHandshakeRecord {
-		return &failure{trouble: msaForeign, phase: PhaseIdle, cause: errors.New("TLS ClientHello")}
+		return &failure{trouble: msaForeign, phase: event.PhaseIdle, cause: errors.New("TLS ClientHello")}
 	}
 	word, _, _ := bytes.Cut(b, []byte(" "))
 	switch string(word) {
 	case "GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE", "TRACE", "PATCH", "PROXY", "PRI":
-		return &failure{trouble: msaForeign, phase: PhaseIdle, cause: fmt.Errorf("first word %s", word)}
+		return &failure{trouble: msaForeign, phase: event.PhaseIdle, cause: fmt.Errorf("first word %s", word)}
 	}
 	return nil
 }
@@ -191,7 +192,7 @@ func (s *session) forwardGroup() error {
 		return nil
 	}
 	err := s.sendToMX(s.firstPhase())
-	if err != nil && s.firstPhase() == PhaseQuit {
+	if err != nil && s.firstPhase() == event.PhaseQuit {
 		return s.quitAnyway(err)
 	}
 	if err != nil {
@@ -214,7 +215,7 @@ func (s *session) judgeGoodbye(err error) {
 }
 
 // sendToMX writes what has been gathered for the MX, if that has not said anything unasked.
-func (s *session) sendToMX(phase Phase) error {
+func (s *session) sendToMX(phase event.Phase) error {
 	if s.mx.pending() {
 		return s.unasked(phase)
 	}
@@ -225,24 +226,24 @@ func (s *session) sendToMX(phase Phase) error {
 	return nil
 }
 
-func (s *session) firstPhase() Phase {
+func (s *session) firstPhase() event.Phase {
 	for _, sl := range s.slots {
 		if sl.local == nil {
 			return phaseOf(sl.verb)
 		}
 	}
-	return PhaseIdle
+	return event.PhaseIdle
 }
 
 // unasked reads what the MX sent without having been asked: only 421 and its hang-up are lawful (RFC 5321 §3.8).
-func (s *session) unasked(phase Phase) error {
+func (s *session) unasked(phase event.Phase) error {
 	if err := s.readReply(phase); err != nil {
 		if isGarbled(err) {
 			s.noteStray("what is no reply")
 		}
 		return err
 	}
-	s.log.reply(MarkFromMX, &s.reply, 0, 0)
+	s.log.reply(event.MarkFromMX, &s.reply, 0, 0)
 	if s.reply.Code == 421 {
 		return s.saidGoodbye(phase)
 	}
@@ -280,7 +281,7 @@ func (s *session) answerLocally(sl *slot) error {
 		return s.startTLSToMSA()
 	}
 	if sl.end != noTrouble {
-		return s.endAfterReply(PhaseIdle, sl.end)
+		return s.endAfterReply(event.PhaseIdle, sl.end)
 	}
 	return nil
 }
@@ -319,7 +320,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 
 // verdict judges the reply to the command of a slot. Where it is a refusal that is about our sending IP, the transaction
 // goes on from another one, and the reply is what that gets.
-func (s *session) verdict(i int, phase Phase) (Judgement, error) {
+func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 	sl := &s.slots[i]
 	if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
 		return Judgement{}, nil
@@ -347,13 +348,13 @@ func (s *session) verdict(i int, phase Phase) (Judgement, error) {
 }
 
 // saidGoodbye relays an MX's 421 and ends the session, as the MX does.
-func (s *session) saidGoodbye(phase Phase) error {
+func (s *session) saidGoodbye(phase event.Phase) error {
 	reply := s.reply.Clone() // the session's own is used again
 	return &failure{trouble: mxSaid, phase: phase, reply: &reply}
 }
 
 // endAfterReply ends the session behind a reply that has been put into the buffer, or sent, already.
-func (s *session) endAfterReply(phase Phase, why trouble) error {
+func (s *session) endAfterReply(phase event.Phase, why trouble) error {
 	if err := s.flushMSA(phase); err != nil {
 		return err
 	}
@@ -362,19 +363,19 @@ func (s *session) endAfterReply(phase Phase, why trouble) error {
 	return &failure{trouble: why, phase: phase, told: true}
 }
 
-func phaseOf(v smtp.Verb) Phase {
+func phaseOf(v smtp.Verb) event.Phase {
 	switch v {
 	case smtp.VerbEHLO, smtp.VerbHELO:
-		return PhaseEHLO
+		return event.PhaseEHLO
 	case smtp.VerbMAIL:
-		return PhaseMail
+		return event.PhaseMail
 	case smtp.VerbRCPT:
-		return PhaseRcpt
+		return event.PhaseRcpt
 	case smtp.VerbDATA:
-		return PhaseData
+		return event.PhaseData
 	case smtp.VerbQUIT:
-		return PhaseQuit
+		return event.PhaseQuit
 	default:
-		return PhaseReset
+		return event.PhaseReset
 	}
 }

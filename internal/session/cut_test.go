@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -176,7 +177,7 @@ func (c *cutter) through(t *testing.T, p cutPoint) (res cutResult) {
 		}
 		res = attempt(t, msa, nil, p.pipelined)
 		mustEnd(t, p, ended)
-		res.withheld = r.log.count(session.OutcomeWithheld) > 0
+		res.withheld = r.log.count(event.OutcomeWithheld) > 0
 		res.again(t, func() *smtptest.Conn {
 			msa, _, ended = r.connect()
 			return msa

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"testing"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -16,7 +17,7 @@ func TestDialRequestTellsARescue(t *testing.T) {
 			r := newManyIPs(3)
 			p := poolOf{r}
 			var rescues []bool
-			sessions := map[session.ID]bool{}
+			sessions := map[event.ID]bool{}
 			r.engine.Mover = p
 			r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
 				rescues, sessions[req.Session] = append(rescues, req.Rescue), true

@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -72,13 +73,13 @@ type records struct {
 	mu       sync.Mutex
 	lines    []string
 	outcomes []string
-	tls      []session.TLSRecord
+	tls      []event.TLS
 	ends     []string
 
 	ungreeted string
 }
 
-func (r *records) Record(rec *session.Record) {
+func (r *records) Record(rec *event.Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, l := range rec.Lines {
@@ -329,7 +330,7 @@ func TestFailedHandshakeMeansAFreshPlainConnection(t *testing.T) {
 				}
 				msa.Quit()
 				w.close()
-				if r := w.record.tls[0]; r.State != session.TLSDowngraded || r.Err == "" {
+				if r := w.record.tls[0]; r.State != event.TLSDowngraded || r.Err == "" {
 					t.Errorf("recorded %s %q, want downgraded and why", r.State, r.Err)
 				}
 			})
@@ -375,7 +376,7 @@ func TestClientCertificateRequest(t *testing.T) {
 		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
 		msa.Quit()
 		w.close()
-		if !got.All(smtptest.Accepted) || w.record.tls[0].State != session.TLSOn {
+		if !got.All(smtptest.Accepted) || w.record.tls[0].State != event.TLSOn {
 			t.Fatal(got.Verdicts, w.record.tls[0])
 		}
 	})

@@ -3,6 +3,7 @@ package session
 import (
 	"strconv"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -74,7 +75,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 // turnAway answers a MAIL that is not forwarded: what follows it is for nobody (I16).
 func (s *session) turnAway(cmd smtp.Command, no *smtp.Reply, isBad bool) {
 	s.tx.state = mailRefused
-	s.log.endTransaction(OutcomeReset, "")
+	s.log.endTransaction(event.OutcomeReset, "")
 	s.answerHere(cmd, no, isBad)
 }
 

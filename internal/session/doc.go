@@ -8,7 +8,7 @@
 //  1. Make an [Engine] with a [Dialer] and a [Live] that all engines of the process share.
 //  2. Call [Engine.Serve] in a goroutine for each intercepted connection: that goroutine owns the session and both legs.
 //  3. Give connections that are not to be served to [Engine.Refuse].
-//  4. Read what sessions hand to the [Recorder]: a [Record] for each transaction and for each session's end.
+//  4. Read what sessions hand to the [Recorder]: an [event.Record] for each transaction and for each session's end.
 //  5. On a reload make a new Engine; on a stop call [Live.Drain].
 //
 // Reading order, which is call order:
@@ -34,7 +34,8 @@
 //	halfclose.go    an MSA that has gone, or has only closed its sending side
 //	quit.go         how an MX leg is left
 //	leg.go          one side: buffers, deadlines, hang-ups
-//	trace.go        what is gathered for record.go
+//	trace.go        what is gathered for an event.Record
+//	record_kept.go  the transaction under way while the session waits
 //	oddities.go     what the operator is told of odd peers
 //	memo.go         what is remembered of strangers, within bounds
 //	live.go         all sessions: limits, drain

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // A refusal may be kanmon's own doing: TLS with the MX has failed, plain text took its place unseen by the MSA, and the MX takes no
@@ -15,7 +17,7 @@ const tlsRequired = "tls_required"
 
 // refusedForDowngrade says whether the refusal just read is about the plain text that kanmon has fallen back to; not where the MX never offered TLS.
 func (s *session) refusedForDowngrade(class string) bool {
-	if s.info.MX.State != TLSDowngraded || s.reply.Class() < 4 || class != tlsRequired && !wantsTLS(s.reply.Code, s.reply.Text()) {
+	if s.info.MX.State != event.TLSDowngraded || s.reply.Class() < 4 || class != tlsRequired && !wantsTLS(s.reply.Code, s.reply.Text()) {
 		return false
 	}
 	s.e.Live.tls.insists(s.info.Destination.Addr().Unmap())
@@ -23,11 +25,11 @@ func (s *session) refusedForDowngrade(class string) bool {
 }
 
 // softenDowngrade puts a temporary refusal in place of a final one.
-func (s *session) softenDowngrade(phase Phase, j Judgement) {
+func (s *session) softenDowngrade(phase event.Phase, j Judgement) {
 	action := s.action(phase, s.reply.Code, j)
-	action.Did, action.Why = Softened, s.info.MX.Err
+	action.Did, action.Why = event.Softened, s.info.MX.Err
 	s.log.actedOn(action, &s.reply)
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	s.log.notef("the MX wants TLS, which has failed: %s", s.info.MX.Err)
 	s.reply = replyTLSWanted.Clone()
 }
@@ -57,8 +59,8 @@ func wantsTLS(code int, text []byte) bool {
 
 // ownDoing says whether a refusal to open a connection comes of kanmon's having connected twice where TLS has failed: in this session,
 // or, for an MX that says that it counts connections, in another one not long ago. That says nothing of the sending IP.
-func (s *session) ownDoing(phase Phase, code int) bool {
-	if phase > PhaseEHLOTLS || code >= 500 {
+func (s *session) ownDoing(phase event.Phase, code int) bool {
+	if phase > event.PhaseEHLOTLS || code >= 500 {
 		return false
 	}
 	if s.mx.way&wayAgain != 0 {

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
 )
 
@@ -126,7 +126,7 @@ func TestTheRecordSaysWhyThereWasNoRescue(t *testing.T) {
 // causes keeps what was done about refusals, and why.
 type causes []string
 
-func (c *causes) Record(r *session.Record) {
+func (c *causes) Record(r *event.Record) {
 	for _, x := range r.Actions {
 		*c = append(*c, fmt.Sprintf("%s %s %d: %s", x.Did, x.Phase, x.Code, x.Why))
 	}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -198,7 +199,7 @@ func (s *session) tellHello(c *capabilities) {
 	if s.hello == smtp.VerbHELO {
 		s.msa.out = c.appendHELO(s.msa.buffer())
 	} else {
-		offerTLS := s.e.Certificate != nil && s.info.MSA.State == TLSNone
+		offerTLS := s.e.Certificate != nil && s.info.MSA.State == event.TLSNone
 		s.msa.out = c.appendEHLO(s.msa.buffer(), offerTLS, s.e.Limits.withDefaults())
 	}
 	s.log.sentToMSA(s.msa.out)
@@ -219,7 +220,7 @@ func (s *session) helloAgain() error {
 	case s.tx.atMX:
 		err = s.resetMX()
 	case s.mx.pending():
-		err = s.unasked(PhaseEHLO)
+		err = s.unasked(event.PhaseEHLO)
 	}
 	if err != nil {
 		return err
@@ -239,19 +240,19 @@ func (s *session) helloAnswered() {
 // resetMX says RSET to the MX. One that does not take it (RFC 5321 §4.1.1.5: it must) could go on with the recipients of the mail before.
 func (s *session) resetMX() error {
 	s.mx.out = append(s.mx.buffer(), "RSET\r\n"...)
-	s.log.line(MarkMadeForMX, []byte("RSET"))
-	if err := s.sendToMX(PhaseReset); err != nil {
+	s.log.line(event.MarkMadeForMX, []byte("RSET"))
+	if err := s.sendToMX(event.PhaseReset); err != nil {
 		return err
 	}
-	if err := s.readReply(PhaseReset); err != nil {
+	if err := s.readReply(event.PhaseReset); err != nil {
 		return err
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	switch {
 	case s.reply.Code == 421:
-		return s.saidGoodbye(PhaseReset)
+		return s.saidGoodbye(event.PhaseReset)
 	case s.reply.Class() != 2:
-		return &failure{trouble: mxGarbled, phase: PhaseReset, cause: fmt.Errorf("reply %d to RSET", s.reply.Code)}
+		return &failure{trouble: mxGarbled, phase: event.PhaseReset, cause: fmt.Errorf("reply %d to RSET", s.reply.Code)}
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/replies"
 )
 
@@ -41,7 +42,7 @@ type Engine struct {
 }
 
 // Timeouts bounds each wait in a phase. A zero entry means the phase's default.
-type Timeouts [PhaseCount]time.Duration
+type Timeouts [event.PhaseCount]time.Duration
 
 // Limits bounds what one session, one source and all sessions together may take. Zero entries mean the default.
 type Limits struct {
@@ -55,6 +56,12 @@ type Limits struct {
 	BodyBytes         int64 // octets of one body; default unlimited: the MX's SIZE rules
 }
 
+// Recorder takes what sessions saw. It must never block: a session calls it between two replies.
+// The recorder owns the record from the call on and must call [event.Record.Release] when done with it.
+type Recorder interface {
+	Record(*event.Record)
+}
+
 // A Dialer opens the connection to an MX.
 type Dialer interface {
 	// Dial connects to the destination. The caller closes the connection. The error is shown to nobody but the
@@ -64,7 +71,7 @@ type Dialer interface {
 
 // A DialRequest says for whom a connection is wanted.
 type DialRequest struct {
-	Session     ID             // that wants it
+	Session     event.ID       // that wants it
 	Source      netip.Addr     // the MSA
 	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX
@@ -169,7 +176,7 @@ func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 	now := time.Now()
 	s := &session{e: e, msa: newLeg(conn), begun: now}
-	s.info = SessionInfo{ID: e.Live.newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
+	s.info = event.Session{ID: e.Live.newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
 	if e.Destination != nil {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}
@@ -211,7 +218,7 @@ func (e *Engine) refuse(s *session, why Refusal) {
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.msa.close()
-	s.log.end(s, PhaseDial, refusedPrefix+row.reason, nil)
+	s.log.end(s, event.PhaseDial, refusedPrefix+row.reason, nil)
 	e.tellRefused(s, why)
 }
 
@@ -251,7 +258,7 @@ var refusals = [...]struct {
 	RefuseDrain:          {"stopping", replies.Stopping},
 }
 
-func (e *Engine) timeout(p Phase) time.Duration {
+func (e *Engine) timeout(p event.Phase) time.Duration {
 	if t := e.Timeouts[p]; t > 0 {
 		return t
 	}

@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"kanmon/internal/event"
+)
 
 // FieldsOf is fieldsOf.
 var FieldsOf = fieldsOf
@@ -9,4 +13,4 @@ var FieldsOf = fieldsOf
 func KeptOctets(l *Live) int64 { return l.bodies.octets() }
 
 // NewID gives an ID.
-func NewID(l *Live, now time.Time) ID { return l.newID(now) }
+func NewID(l *Live, now time.Time) event.ID { return l.newID(now) }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 
+	"kanmon/internal/event"
 	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
@@ -53,7 +54,7 @@ const (
 	endMXRefused = "mx_refused" // it did, or hung up, after the MX had refused the connection with its banner
 )
 
-// EndReasons gives all reasons that a [SessionEnd] can name. docs/ref/record.md explains each.
+// EndReasons gives all reasons that an [event.End] can name. docs/ref/record.md explains each.
 func EndReasons() []string {
 	reasons := append([]string{EndQuit, endMXRefused}, troubleNames[noTrouble+1:]...)
 	for _, r := range refusals {
@@ -65,7 +66,7 @@ func EndReasons() []string {
 // A failure ends a session. It is the only error that the engine's own functions return.
 type failure struct {
 	trouble trouble
-	phase   Phase
+	phase   event.Phase
 	cause   error       // for the operator; nil if the trouble says it all
 	reply   *smtp.Reply // with mxSaid: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused: what the gate did
 	told    bool        // the MSA knows already
@@ -85,7 +86,7 @@ func (f *failure) Unwrap() error { return f.cause }
 //
 // Everything here is temporary but what the MSA itself did wrong: its queue is the only one there is, and must keep the mail.
 func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok bool) {
-	mail := f.phase == PhaseData && f.trouble == mxGarbled || f.phase == PhaseBody || f.phase == PhaseDot
+	mail := f.phase == event.PhaseData && f.trouble == mxGarbled || f.phase == event.PhaseBody || f.phase == event.PhaseDot
 	if f.told || f.parting != partInWords {
 		return smtp.Reply{}, false
 	}
@@ -104,7 +105,7 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 
 // says picks what kanmon itself says of a failure.
 func (f *failure) says(mx netip.AddrPort) replies.Said {
-	dot := f.phase == PhaseDot
+	dot := f.phase == event.PhaseDot
 	switch f.trouble {
 	case mxUnreachable:
 		return replies.Unreachable.Say(mx.String())
@@ -144,7 +145,7 @@ func (f *failure) says(mx netip.AddrPort) replies.Said {
 }
 
 // atStep tells apart what has happened behind the dot: there only the MX knows whether it has the message.
-func atStep(before, behind *replies.Entry, dot bool, mx netip.AddrPort, phase Phase) replies.Said {
+func atStep(before, behind *replies.Entry, dot bool, mx netip.AddrPort, phase event.Phase) replies.Said {
 	if dot {
 		return behind.Say(mx.String())
 	}
@@ -162,18 +163,18 @@ func (f *failure) drains() bool {
 }
 
 // outcome is what a transaction that was open when the failure struck has come to.
-func (f *failure) outcome() Outcome {
+func (f *failure) outcome() event.Outcome {
 	switch {
-	case f.phase == PhaseDot && f.trouble == mxSaid:
-		return OutcomeDeferred
-	case f.phase == PhaseDot:
-		return OutcomeAmbiguous
+	case f.phase == event.PhaseDot && f.trouble == mxSaid:
+		return event.OutcomeDeferred
+	case f.phase == event.PhaseDot:
+		return event.OutcomeAmbiguous
 	case f.trouble == mxSaid && f.reply.Class() == 5:
-		return OutcomeRefused
+		return event.OutcomeRefused
 	case f.trouble <= mxSaid:
-		return OutcomeDeferred
+		return event.OutcomeDeferred
 	default:
-		return OutcomeAborted
+		return event.OutcomeAborted
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -48,7 +49,7 @@ type fuses struct {
 }
 
 // Record implements session.Recorder.
-func (f *fuses) Record(r *session.Record) {
+func (f *fuses) Record(r *event.Record) {
 	f.record.use("Record")
 	r.Release()
 }

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -111,13 +112,13 @@ func (r *rig) msa(t testing.TB) *smtptest.MSA {
 // A recorder keeps how transactions and sessions ended.
 type recorder struct {
 	mu       sync.Mutex
-	outcomes []session.Outcome
+	outcomes []event.Outcome
 	ends     []string
 	causes   []string
 }
 
 // Record implements session.Recorder.
-func (r *recorder) Record(rec *session.Record) {
+func (r *recorder) Record(rec *event.Record) {
 	defer rec.Release()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -131,7 +132,7 @@ func (r *recorder) Record(rec *session.Record) {
 }
 
 // count is how many transactions had an outcome.
-func (r *recorder) count(o session.Outcome) int {
+func (r *recorder) count(o event.Outcome) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	n := 0

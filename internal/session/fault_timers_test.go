@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
 )
 
@@ -56,7 +56,7 @@ func answerDotLate(t *testing.T, delay, patience time.Duration) {
 		if took != limit || d.Replies[0].Code != 451 || !d.All(smtptest.Deferred) {
 			t.Errorf("answered %q after %s, want 451 after %s", d.Replies[0], took, limit)
 		}
-		if r.log.count(session.OutcomeAmbiguous) != 1 {
+		if r.log.count(event.OutcomeAmbiguous) != 1 {
 			t.Error("not recorded as ambiguous")
 		}
 	}
@@ -200,7 +200,7 @@ func (k kill) run(t *testing.T, through bool) (res killed) {
 		}
 		time.Sleep(time.Hour)
 		synctest.Wait()
-		res = killed{r.mx.Mailbox.Count(body), r.log.count(session.OutcomeWithheld)}
+		res = killed{r.mx.Mailbox.Count(body), r.log.count(event.OutcomeWithheld)}
 	})
 	return res
 }

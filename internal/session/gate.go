@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
@@ -22,49 +23,9 @@ type Pass interface {
 	Close()
 }
 
-// A Step is where in a session the gate is asked.
-type Step uint8
-
-// The steps.
-const (
-	StepConnect   Step = iota // before the MX is connected to
-	StepMail                  // before MAIL is forwarded; what was admitted of a mail before it, and never told of, is over
-	StepLeave                 // the same, once the sending IP is known that the mail leaves from
-	StepRecipient             // before RCPT is forwarded
-	StepAccount               // in the message, behind its header, if that has fields of the name that the Decision of StepMail gave
-	StepRescue                // when the mail at hand has been refused: only whether its sender is contained
-)
-
-// String gives the step as it stands in the records.
-func (s Step) String() string {
-	switch s {
-	case StepConnect:
-		return "connect"
-	case StepMail:
-		return "mail"
-	case StepLeave:
-		return "leave"
-	case StepRecipient:
-		return "rcpt"
-	case StepAccount:
-		return "account"
-	case StepRescue:
-		return "rescue"
-	case StepMessage:
-		return "message"
-	case StepData:
-		return "data"
-	case StepOver:
-		return "over"
-	case StepGivenUp:
-		return "given up"
-	}
-	return "unknown"
-}
-
 // A Question is what a gate is asked.
 type Question struct {
-	Step      Step
+	Step      event.Step
 	Sender    string     // of StepMail, as mailbox.Form gives it; "": the null sender
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
@@ -86,7 +47,7 @@ type Decision struct {
 	Header string        // with StepMail: name of the header field that says which account sent the message; "": none does
 	Strip  bool          // with Header: the MX does not get to see these fields
 	Must   bool          // with Header: StepAccount is asked about a message without such a field, too
-	Notes  []Note        // for the record
+	Notes  []event.Note  // for the record
 
 	Contained bool // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it
 }
@@ -101,18 +62,9 @@ const (
 	RefuseForGood        // 5xx
 )
 
-// A Note is what a gate has decided, or would have, and why.
-type Note struct {
-	Did     string // "delayed", "deferred", …
-	Tenant  string
-	Account string
-	Rule    string // what decided
-	Why     string // numbers and threshold
-}
-
 // News is what came of a command that was let pass.
 type News struct {
-	Step       Step       // StepMail, StepRecipient; the message itself has StepMessage
+	Step       event.Step // StepMail, StepRecipient; the message itself has StepMessage
 	Code       int        // the MX's, as it gave it
 	Class      string     // of a refusal, as judged; "" otherwise
 	Text       []byte     // of a refusal: as much of the reply as a record keeps, not sanitised, valid during the call
@@ -121,14 +73,6 @@ type News struct {
 	SendingIP  netip.Addr // that it left from
 	Own        bool       // the refusal is another kanmon's: no evidence of anybody's conduct
 }
-
-// What is news without having been asked about.
-const (
-	StepMessage Step = 100 + iota // the reply to the dot
-	StepData                      // the reply to DATA where it is a refusal; the mail is not over: many MXs let an MSA try again
-	StepOver                      // the transaction has come to its end, whatever that was
-	StepGivenUp                   // what was to be asked about again is refused instead: nobody can wait any longer
-)
 
 // gating is what a session has of its gate.
 type gating struct {
@@ -166,7 +110,7 @@ func (s *session) consult(q Question) Decision {
 	for _, n := range d.Notes {
 		s.log.decided(q.Step, n)
 	}
-	if q.Step == StepMail {
+	if q.Step == event.StepMail {
 		s.gate.pool = d.Pool
 		s.wantHeader(d.Header, d.Strip, d.Must)
 	}
@@ -187,7 +131,7 @@ func (s *session) waitOut(q Question, d Decision) Decision {
 		d = s.consult(q)
 	}
 	if d.Again {
-		s.gate.pass.Tell(News{Step: StepGivenUp})
+		s.gate.pass.Tell(News{Step: event.StepGivenUp})
 	}
 	return d
 }
@@ -205,17 +149,17 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	}
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
-	return s.ask(cmd, Question{Step: StepMail, Sender: s.sender, Size: size})
+	return s.ask(cmd, Question{Step: event.StepMail, Sender: s.sender, Size: size})
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.
 func (s *session) askLeave(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	return s.ask(cmd, Question{Step: StepLeave, SendingIP: s.info.SendingIP})
+	return s.ask(cmd, Question{Step: event.StepLeave, SendingIP: s.info.SendingIP})
 }
 
 // mayLeave is askLeave behind a refusal, where nobody waits for the gate: a sending IP that has no room is passed over.
 func (s *session) mayLeave() error {
-	if s.gate != nil && s.consult(Question{Step: StepLeave, SendingIP: s.info.SendingIP, Instead: true}).Refuse != RefuseNot {
+	if s.gate != nil && s.consult(Question{Step: event.StepLeave, SendingIP: s.info.SendingIP, Instead: true}).Refuse != RefuseNot {
 		return errUnfit
 	}
 	return nil
@@ -224,14 +168,14 @@ func (s *session) mayLeave() error {
 // contained says whether the gate has something against the sender of what has just been refused: as it is now, since the refusals
 // before this one may have been enough.
 func (s *session) contained() bool {
-	return s.gate.pass.Ask(Question{Step: StepRescue}).Contained
+	return s.gate.pass.Ask(Question{Step: event.StepRescue}).Contained
 }
 
 func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	if s.gate == nil {
 		return cmd, nil
 	}
-	return s.ask(cmd, Question{Step: StepRecipient, Recipient: s.recipientOf(cmd)})
+	return s.ask(cmd, Question{Step: event.StepRecipient, Recipient: s.recipientOf(cmd)})
 }
 
 // gateReply gives the reply of a refusal, else nil: then no memory is needed for it.
@@ -265,7 +209,7 @@ func (s *session) hold(d time.Duration) {
 }
 
 // tell passes the MX's reply on to the gate. The MSA has it already, or will have it whatever the gate thinks (I2).
-func (s *session) tell(step Step, class string) {
+func (s *session) tell(step event.Step, class string) {
 	if s.gate != nil {
 		s.tellNews(s.news(step, class))
 	}
@@ -279,20 +223,20 @@ func (s *session) tellNews(news News) {
 }
 
 // refusal keeps a refusal that another sending IP is tried for: if nothing comes of that before the session ends, it is the news.
-func (s *session) refusal(step Step, judged Judgement) (news News) {
+func (s *session) refusal(step event.Step, judged Judgement) (news News) {
 	if s.gate != nil && judged.Rescue {
 		news = s.news(step, judged.Class)
 	}
 	return news
 }
 
-func (s *session) news(step Step, class string) News {
+func (s *session) news(step event.Step, class string) News {
 	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
 	if s.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.refusalText()
 		news.Own = replies.IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.info.HeloMX)
 	}
-	if step == StepMessage {
+	if step == event.StepMessage {
 		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted
 	}
 	return news
@@ -309,14 +253,14 @@ func (s *session) tellReply(verb smtp.Verb, class string) {
 }
 
 // stepOf is what a reply to a command is news of; 0: of nothing.
-func stepOf(verb smtp.Verb) Step {
+func stepOf(verb smtp.Verb) event.Step {
 	switch verb {
 	case smtp.VerbMAIL:
-		return StepMail
+		return event.StepMail
 	case smtp.VerbRCPT:
-		return StepRecipient
+		return event.StepRecipient
 	case smtp.VerbDATA:
-		return StepData
+		return event.StepData
 	default:
 		return 0
 	}
@@ -325,14 +269,14 @@ func stepOf(verb smtp.Verb) Step {
 // tellGoodbye passes on that an MX which has a mail open has ended the session, unasked or in answer to what is no part of that.
 func (s *session) tellGoodbye() {
 	if s.reply.Code == 421 && s.tx.state == mailOpen {
-		s.tell(StepData, s.judge(PhaseBody, s.reply.Code, nil).Class)
+		s.tell(event.StepData, s.judge(event.PhaseBody, s.reply.Code, nil).Class)
 	}
 }
 
 // tellOver tells the gate that a transaction is over.
 func (s *session) tellOver() {
 	if s.gate != nil {
-		s.gate.pass.Tell(News{Step: StepOver})
+		s.gate.pass.Tell(News{Step: event.StepOver})
 	}
 }
 
@@ -340,6 +284,6 @@ func (s *session) tellOver() {
 func (s *session) leaveGate() {
 	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
 	if s.dotSent {
-		s.gate.pass.Tell(News{Step: StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
+		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
@@ -122,7 +123,7 @@ func TestGateHearsOfADelayThatIsGivenUp(t *testing.T) {
 		r := newRig()
 		again := tooMuch
 		again.Delay, again.Again = time.Hour, true
-		gate := refusing(func(q session.Question) bool { return q.Step == session.StepRecipient }, again)
+		gate := refusing(func(q session.Question) bool { return q.Step == event.StepRecipient }, again)
 		r.engine.Gate = gate
 		msa := r.msa(t)
 		msa.Expect(220)
@@ -146,7 +147,7 @@ type panickingGate struct{ *script }
 func (g panickingGate) Enter(session.Origin) session.Pass { return g }
 
 func (g panickingGate) Tell(n session.News) {
-	if n.Step == session.StepMessage {
+	if n.Step == event.StepMessage {
 		panic("no news today")
 	}
 	g.script.Tell(n)

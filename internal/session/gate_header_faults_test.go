@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -110,7 +111,7 @@ func TestMSALostWhileItsAccountIsDelayed(t *testing.T) {
 				if encrypted && len(rest) > 1000 {
 					return // kanmon reads the dot later: see TestLateFINInsideTLS
 				}
-				if r.mx.Mailbox.Len() != 0 || r.log.count(session.OutcomeWithheld) != 1 || r.log.lastEnd() != "msa_lost" {
+				if r.mx.Mailbox.Len() != 0 || r.log.count(event.OutcomeWithheld) != 1 || r.log.lastEnd() != "msa_lost" {
 					t.Errorf("%d octets behind the field, TLS %t: %d delivered, recorded %v %q",
 						len(rest), encrypted, r.mx.Mailbox.Len(), r.log.outcomes, r.log.ends)
 				}
@@ -127,7 +128,7 @@ func TestAccountOfAnEndlessMessage(t *testing.T) {
 		asked := make(chan string, 2)
 		decide := naming(true, session.Decision{}).decide
 		gate := &script{decide: func(q session.Question) session.Decision {
-			if q.Step == session.StepAccount {
+			if q.Step == event.StepAccount {
 				asked <- fieldTexts(q.Fields)
 			}
 			return decide(q)

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -18,9 +19,9 @@ import (
 func naming(strip bool, account session.Decision) *script {
 	return &script{decide: func(q session.Question) session.Decision {
 		switch q.Step {
-		case session.StepMail:
+		case event.StepMail:
 			return session.Decision{Header: "X-Sent-By", Strip: strip}
-		case session.StepAccount:
+		case event.StepAccount:
 			return account
 		}
 		return session.Decision{}
@@ -136,7 +137,7 @@ func TestAccountIsAskedFirst(t *testing.T) {
 			var got string
 			decide := naming(strip, session.Decision{}).decide
 			r.engine.Gate = &script{decide: func(q session.Question) session.Decision {
-				if q.Step == session.StepAccount {
+				if q.Step == event.StepAccount {
 					synctest.Wait()
 					got = string(mxEnd.Record())
 				}
@@ -219,7 +220,7 @@ func TestAccountIsRefused(t *testing.T) {
 					if got := mxEnd.Record(); r.mx.Mailbox.Len() != 0 || bytes.Contains(got, []byte("\n.\r\n")) || bytes.Contains(got, []byte("text")) {
 						t.Errorf("%.30q: %d delivered, the MX got %q", message, r.mx.Mailbox.Len(), got)
 					}
-					if r.log.lastEnd() != "account_refused" || r.log.count(session.OutcomeAborted) != 1 {
+					if r.log.lastEnd() != "account_refused" || r.log.count(event.OutcomeAborted) != 1 {
 						t.Errorf("%.30q: recorded %q", message, r.log.ends)
 					}
 				})
@@ -231,7 +232,7 @@ func TestAccountIsRefused(t *testing.T) {
 // bodySizes keeps the size of each message, as recorded.
 type bodySizes []int64
 
-func (b *bodySizes) Record(r *session.Record) {
+func (b *bodySizes) Record(r *event.Record) {
 	if r.Transaction != nil {
 		*b = append(*b, r.Transaction.BodyBytes)
 	}
@@ -301,7 +302,7 @@ func TestAccountAfterDetours(t *testing.T) {
 			decide := gate.decide
 			gate.decide = func(q session.Question) session.Decision {
 				d := decide(q)
-				if q.Step == session.StepMail {
+				if q.Step == event.StepMail {
 					d.Pool = "quarantine"
 				}
 				return d

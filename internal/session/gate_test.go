@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	own "kanmon/internal/replies"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
@@ -43,13 +44,13 @@ func fieldTexts(fields []smtp.HeaderField) string {
 
 func (g *script) Tell(n session.News) {
 	line := n.Step.String()
-	if n.Step != session.StepOver && n.Step != session.StepGivenUp {
+	if n.Step != event.StepOver && n.Step != event.StepGivenUp {
 		line = fmt.Sprint(line, " ", n.Code)
 	}
 	if n.Class != "" {
 		line += " " + n.Class
 	}
-	if n.Step == session.StepMessage {
+	if n.Step == event.StepMessage {
 		line += fmt.Sprintf(" %d octets, %d recipients", n.Octets, n.Recipients)
 	}
 	g.heard = append(g.heard, line)
@@ -71,7 +72,7 @@ func nothing(session.Question) bool { return false }
 
 var tooMuch = session.Decision{
 	Refuse: session.RefuseNow, Say: own.LimitReached.Say("this account", "100 messages per hour", "1", "retry in 5 minutes"),
-	Notes: []session.Note{{Did: "deferred", Tenant: "acme", Rule: "limit 1", Why: "101 of 100"}},
+	Notes: []event.Note{{Did: "deferred", Tenant: "acme", Rule: "limit 1", Why: "101 of 100"}},
 }
 
 // The gate is asked before each command is forwarded, and told what came of it, in order.
@@ -113,7 +114,7 @@ func TestGateIsAskedAndTold(t *testing.T) {
 func TestGateRefusesAMail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail && q.Sender == "bad@example.com" }, tooMuch)
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepMail && q.Sender == "bad@example.com" }, tooMuch)
 		r.mx.Reply = func(verb string, n int) string {
 			if verb == "DATA" && n == 1 {
 				return "451 not now\r\n" // the transaction stays open at this MX
@@ -172,7 +173,7 @@ func TestGateRefusesARecipient(t *testing.T) {
 func TestGateRefusesASession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepConnect }, tooMuch)
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepConnect }, tooMuch)
 		msa := r.msa(t)
 		msa.Expect(220)
 		msa.Command("EHLO msa.example.com")
@@ -191,7 +192,7 @@ func TestGateDelays(t *testing.T) {
 	for _, delay := range []time.Duration{10 * time.Second, time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig()
-			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail }, session.Decision{Delay: delay})
+			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepMail }, session.Decision{Delay: delay})
 			msa := r.msa(t)
 			msa.Expect(220)
 			msa.Command("EHLO msa.example.com")
@@ -212,7 +213,7 @@ func TestGateDelays(t *testing.T) {
 	t.Run("the MSA hangs up", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig()
-			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail }, session.Decision{Delay: time.Hour})
+			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepMail }, session.Decision{Delay: time.Hour})
 			conn, _, ended := r.connect()
 			msa := smtptest.NewMSA(t, conn)
 			msa.Expect(220)
@@ -230,7 +231,7 @@ func TestGateDelays(t *testing.T) {
 	t.Run("drain", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newRig()
-			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail }, session.Decision{Delay: time.Hour})
+			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepMail }, session.Decision{Delay: time.Hour})
 			conn, _, _ := r.connect()
 			msa := smtptest.NewMSA(t, conn)
 			msa.Expect(220)
@@ -297,7 +298,7 @@ func TestGateNamesAPool(t *testing.T) {
 		m := &byPool{}
 		r.engine.Mover = m
 		r.choose = m.right
-		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail && q.Sender == "bad@example.com" },
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepMail && q.Sender == "bad@example.com" },
 			session.Decision{Pool: "quarantine"})
 		msa := r.msa(t)
 		for _, from := range []string{"a@example.com", "bad@example.com", "a@example.com"} {
@@ -355,7 +356,7 @@ func TestGateHearsNoEndOfAMailThatMoves(t *testing.T) {
 func TestGateSeesEveryMailOfAGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == session.StepMail && q.Sender == "bad@example.com" }, tooMuch)
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepMail && q.Sender == "bad@example.com" }, tooMuch)
 		r.mx.Reply = func(verb string, n int) string {
 			if verb == "MAIL" && n == 1 {
 				return "553 5.1.8 no\r\n"
@@ -388,7 +389,7 @@ func TestGateSeesEveryMailOfAGroup(t *testing.T) {
 func TestGateDelaysDoNotAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
-		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step != session.StepLeave }, session.Decision{Delay: time.Hour})
+		r.engine.Gate = refusing(func(q session.Question) bool { return q.Step != event.StepLeave }, session.Decision{Delay: time.Hour})
 		begun := time.Now()
 		msa := r.msa(t)
 		msa.Expect(220)

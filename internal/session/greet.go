@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 
+	"kanmon/internal/event"
 	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
 )
@@ -12,7 +13,7 @@ import (
 func (s *session) letIn() (passes bool, err error) {
 	s.log.notef("connected from %s", s.info.Source)
 	s.mayDelay(bannerDelay)
-	_, no := s.ask(smtp.Command{}, Question{Step: StepConnect, Unseen: s.dest.Passthrough})
+	_, no := s.ask(smtp.Command{}, Question{Step: event.StepConnect, Unseen: s.dest.Passthrough})
 	switch {
 	case no != nil:
 		return false, s.greetWithoutMX("not let in", no)
@@ -32,21 +33,21 @@ func (s *session) greet() error {
 		return s.ungreeted(err)
 	}
 	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
-		return &failure{trouble: msaForeign, phase: PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
+		return &failure{trouble: msaForeign, phase: event.PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
 	}
 	if s.reply.Class() == 3 {
-		return &failure{trouble: mxGarbled, phase: PhaseBanner, cause: fmt.Errorf("banner %d", s.reply.Code)}
+		return &failure{trouble: mxGarbled, phase: event.PhaseBanner, cause: fmt.Errorf("banner %d", s.reply.Code)}
 	}
 	if s.refused = !s.reply.Positive(); s.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
 		if s.reply.Code == 421 {
-			return s.saidGoodbye(PhaseBanner)
+			return s.saidGoodbye(event.PhaseBanner)
 		}
 		s.toMSA(&s.reply, false)
 		s.closeMX()
-		return s.flushMSA(PhaseBanner)
+		return s.flushMSA(event.PhaseBanner)
 	}
 	s.toMSA(&s.reply, false)
-	return s.flushMSA(PhaseBanner)
+	return s.flushMSA(event.PhaseBanner)
 }
 
 // greetWithoutMX serves an MSA whose mail cannot go: it learns so at MAIL, and in a 4xx (I13).
@@ -55,7 +56,7 @@ func (s *session) greetWithoutMX(why string, reply *smtp.Reply) error {
 	s.refuseMail(reply)
 	greeting := replies.Greeting.Say(s.e.name()).Reply("")
 	s.toMSA(&greeting, true)
-	return s.flushMSA(PhaseBanner)
+	return s.flushMSA(event.PhaseBanner)
 }
 
 // refuseMail lets every MAIL of the session be answered with a reply of kanmon's own.

@@ -6,6 +6,8 @@ import (
 	"net"
 	"os"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // An MSA that has sent a whole message may close its sending side at once, and read on: devices and shell scripts do. RFC 1122
@@ -75,13 +77,13 @@ func (s *session) lookIn(d time.Duration) time.Duration {
 
 // looksBy says by when the MSA is to be looked at in a wait for an MX, so that a FIN that comes later than a half-close is known for one:
 // before the message is said again to another MX also when that time has passed and the MSA has not been seen since.
-func (s *session) looksBy(phase Phase, now time.Time) (by time.Time, due bool) {
+func (s *session) looksBy(phase event.Phase, now time.Time) (by time.Time, due bool) {
 	end := s.looks.dotAt + halfClosed
 	if s.looks.dotAt == 0 || s.looks.openAt >= end {
 		return by, false
 	}
 	by = s.info.Start.Add(end)
-	return by, phase != PhaseDot || by.After(now)
+	return by, phase != event.PhaseDot || by.After(now)
 }
 
 // dotArrived is when the dot came in: in plain text, where it may have waited in the socket, the kernel knows.
@@ -117,7 +119,7 @@ var errMSAGone = errors.New("the MSA has hung up")
 // writeText writes a piece of a message to the MX. Where it is the last piece, an MSA that goes meanwhile ends the write.
 func (s *session) writeText(p []byte, last bool) (err error) {
 	if len(p) <= maxWithDot && s.mx.probe != nil && s.mx.probe.Room() {
-		err = s.mx.write(p, s.e.timeout(PhaseBody)) // as nearly always, there is no wait to look at anybody in
+		err = s.mx.write(p, s.e.timeout(event.PhaseBody)) // as nearly always, there is no wait to look at anybody in
 	} else {
 		err = s.writeSteadily(p, last)
 	}
@@ -128,7 +130,7 @@ func (s *session) writeText(p []byte, last bool) (err error) {
 }
 
 func (s *session) writeSteadily(p []byte, last bool) error {
-	w := steady{Conn: s.mx.base, s: s, last: last, end: time.Now().Add(s.e.timeout(PhaseBody))}
+	w := steady{Conn: s.mx.base, s: s, last: last, end: time.Now().Add(s.e.timeout(event.PhaseBody))}
 	var n int
 	var err error
 	if conn, isTLS := s.mx.conn.(*tls.Conn); isTLS {

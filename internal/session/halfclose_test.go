@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -100,7 +101,7 @@ func TestHalfCloseBehindTheDot(t *testing.T) {
 				_ = e.raw.Close()
 				<-e.ended
 				synctest.Wait()
-				if !strings.Contains(heard, "queued as") || e.rig.mx.Mailbox.Len() != 1 || e.log.count(session.OutcomeDelivered) != 1 {
+				if !strings.Contains(heard, "queued as") || e.rig.mx.Mailbox.Len() != 1 || e.log.count(event.OutcomeDelivered) != 1 {
 					t.Errorf("%s, %d octets, FIN after %s: heard %q, %d delivered, recorded %v", name, size, after, heard, e.rig.mx.Mailbox.Len(), e.log.outcomes)
 				}
 				if got := e.rig.mx.Mailbox.Commands(); got[len(got)-1] != "QUIT" {
@@ -127,7 +128,7 @@ func TestWholeSessionInOnePiece(t *testing.T) {
 				_ = conn.Close()
 				<-ended
 				synctest.Wait()
-				if !strings.Contains(heard, "queued as") || r.mx.Mailbox.Len() != 1 || r.log.count(session.OutcomeDelivered) != 1 {
+				if !strings.Contains(heard, "queued as") || r.mx.Mailbox.Len() != 1 || r.log.count(event.OutcomeDelivered) != 1 {
 					t.Errorf("%q, %s takes %s: heard %q, recorded %v", quit, verb, takes, heard, r.log.outcomes)
 				}
 			})
@@ -176,7 +177,7 @@ func TestFINWhileTheDotIsBeingWritten(t *testing.T) {
 				<-e.ended
 				synctest.Wait()
 				delivered, told := e.rig.mx.Mailbox.Len() == 1, strings.Contains(heard, "queued as")
-				if delivered != c.delivered || told != c.delivered || c.delivered != (e.log.count(session.OutcomeDelivered) == 1) {
+				if delivered != c.delivered || told != c.delivered || c.delivered != (e.log.count(event.OutcomeDelivered) == 1) {
 					t.Errorf("%s, %v, %s after %s: delivered %t, told %t, recorded %v", name, of, c.end, c.after, delivered, told, e.log.outcomes)
 				}
 			})
@@ -213,7 +214,7 @@ func TestKilledBehindTheDot(t *testing.T) {
 		_ = e.raw.Close()
 		<-e.ended
 		synctest.Wait()
-		if e.rig.mx.Mailbox.Len() != 1 || e.log.count(session.OutcomeOrphanAck) != 1 {
+		if e.rig.mx.Mailbox.Len() != 1 || e.log.count(event.OutcomeOrphanAck) != 1 {
 			t.Errorf("%s: %d delivered, recorded %v", name, e.rig.mx.Mailbox.Len(), e.log.outcomes)
 		}
 	})
@@ -224,7 +225,7 @@ func TestKilledBehindTheDot(t *testing.T) {
 //
 // law: S7/MSA-lost
 func TestFINWhileTheMXThinks(t *testing.T) {
-	for takes, want := range map[time.Duration]session.Outcome{50 * time.Second: session.OutcomeDelivered, 5 * time.Minute: session.OutcomeAmbiguous} {
+	for takes, want := range map[time.Duration]event.Outcome{50 * time.Second: event.OutcomeDelivered, 5 * time.Minute: event.OutcomeAmbiguous} {
 		synctest.Test(t, func(t *testing.T) {
 			e := newEnder(t, false, false, func(e *ender) { e.rig.mx.Reply = lateReply(".", takes) })
 			e.write("text\r\n.\r\n")
@@ -232,7 +233,7 @@ func TestFINWhileTheMXThinks(t *testing.T) {
 			e.shut()
 			heard := readAll(e.raw)
 			<-e.ended
-			if e.log.count(want) != 1 || want == session.OutcomeDelivered != strings.Contains(heard, "queued as") {
+			if e.log.count(want) != 1 || want == event.OutcomeDelivered != strings.Contains(heard, "queued as") {
 				t.Errorf("the MX takes %s: heard %q, recorded %v", takes, heard, e.log.outcomes)
 			}
 			time.Sleep(time.Hour)
@@ -330,9 +331,9 @@ func TestHalfCloseOverTCP(t *testing.T) {
 		_, _ = io.WriteString(mx, "250 ok\r\n250 ok\r\n354 go\r\n")
 		hear(msa, "354 go\r\n")
 		_, _ = io.WriteString(msa, "text\r\n.\r\n")
-		want := session.OutcomeDelivered
+		want := event.OutcomeDelivered
 		if killed {
-			want = session.OutcomeOrphanAck
+			want = event.OutcomeOrphanAck
 			_ = msa.Close()
 		} else {
 			_ = msa.(*net.TCPConn).CloseWrite()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
 )
@@ -13,7 +14,7 @@ import (
 // A heldLeg is an MX leg that has been set aside while another is being opened in its place.
 type heldLeg struct {
 	mx    mxLeg
-	info  LegInfo
+	info  event.Leg
 	reply smtp.Reply
 	sent  time.Time
 	first time.Duration
@@ -22,21 +23,21 @@ type heldLeg struct {
 // setAside takes the MX leg out of the session as it is. Until takeBack or drop the session keeps it, so that whatever ends the
 // session closes it, too.
 func (s *session) setAside() {
-	s.held = &heldLeg{mx: s.mx, info: s.info.LegInfo, reply: s.reply, sent: s.sent, first: s.first}
+	s.held = &heldLeg{mx: s.mx, info: s.info.Leg, reply: s.reply, sent: s.sent, first: s.first}
 	s.reply = smtp.Reply{}
 	s.freshLeg()
 }
 
 // freshLeg begins a new attempt: nothing of the leg before it counts.
 func (s *session) freshLeg() {
-	s.mx, s.info.LegInfo = mxLeg{}, LegInfo{}
+	s.mx, s.info.Leg = mxLeg{}, event.Leg{}
 }
 
 // takeBack puts the leg that was set aside in place of the present one.
 func (s *session) takeBack() {
 	s.closeMX()
 	h := s.held
-	s.mx, s.info.LegInfo, s.reply, s.sent, s.first = h.mx, h.info, h.reply, h.sent, h.first
+	s.mx, s.info.Leg, s.reply, s.sent, s.first = h.mx, h.info, h.reply, h.sent, h.first
 	s.held = nil
 	if s.mx.open() {
 		s.watchCuts()
@@ -75,7 +76,7 @@ type promise struct {
 func (s *session) promise() {
 	if s.e.replays() {
 		c := &s.mx.caps
-		s.rescue.promised = promise{c.has, s.info.MX.State == TLSOn, c.size, c.limits}
+		s.rescue.promised = promise{c.has, s.info.MX.State == event.TLSOn, c.size, c.limits}
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -25,7 +26,7 @@ const (
 // wantsHELO reports whether the way that the MX leg failed to open is worth another connection, with HELO.
 func (s *session) wantsHELO(err error) bool {
 	var f *failure
-	if s.helo != heloUnknown || s.dest.TLS == TLSRequire || !s.mx.ehloSaid || !errors.As(err, &f) || f.phase != PhaseEHLO {
+	if s.helo != heloUnknown || s.dest.TLS == TLSRequire || !s.mx.ehloSaid || !errors.As(err, &f) || f.phase != event.PhaseEHLO {
 		return false
 	}
 	said := s.hello == smtp.VerbHELO
@@ -87,9 +88,9 @@ func saidToEHLO(err error) *smtp.Reply {
 // standsBy makes a refusal of EHLO the end of the opening, though the connection has been lost since: the loss must not hide it.
 func (s *session) standsBy(said *smtp.Reply) error {
 	s.closeMX()
-	s.reply, s.refusedIn = *said, PhaseEHLO
+	s.reply, s.refusedIn = *said, event.PhaseEHLO
 	if s.reply.Code == 421 {
-		return s.saidGoodbye(PhaseEHLO)
+		return s.saidGoodbye(event.PhaseEHLO)
 	}
 	return errRefused
 }

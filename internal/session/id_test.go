@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -13,7 +14,7 @@ import (
 func TestEverySessionHasAnIDOfItsOwn(t *testing.T) {
 	var live session.Live
 	now := time.Now()
-	var ids []session.ID
+	var ids []event.ID
 	for range 10_000 {
 		ids = append(ids, session.NewID(&live, now))
 	}
@@ -26,7 +27,7 @@ func TestEverySessionHasAnIDOfItsOwn(t *testing.T) {
 	if all := len(slices.Compact(ids)); all != 20_000 {
 		t.Errorf("20,000 sessions have %d IDs", all)
 	}
-	if later := session.NewID(&live, now.Add(time.Second)); later <= ids[len(ids)-1] || later < session.ID(now.Add(time.Second).UnixMicro())<<12 {
+	if later := session.NewID(&live, now.Add(time.Second)); later <= ids[len(ids)-1] || later < event.ID(now.Add(time.Second).UnixMicro())<<12 {
 		t.Error("an ID of a second later is not of its time")
 	}
 }

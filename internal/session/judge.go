@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/replies"
 )
 
@@ -21,17 +22,17 @@ type MXRefusal struct {
 	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX
 	SendingIP   netip.Addr     // it met this sending IP
-	Phase       Phase
-	Session     ID     // that met it
-	Mails       int    // transactions that it had begun
-	Code        int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
-	Text        []byte // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
-	Sender      []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
-	Recipient   []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
-	Domain      string // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
-	Pool        string // that the gate wants the mail to leave from; "": what the routes say
-	Again       bool   // another sending IP was tried for this mail, or this opening, already
-	Stuck       bool   // the session cannot go on from another one, whatever is judged
+	Phase       event.Phase
+	Session     event.ID // that met it
+	Mails       int      // transactions that it had begun
+	Code        int      // 0: the dial was refused or not answered (PhaseDial), or the connection reset
+	Text        []byte   // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
+	Sender      []byte   // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
+	Recipient   []byte   // that was refused, or the first one of the transaction, likewise; nil before RCPT
+	Domain      string   // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
+	Pool        string   // that the gate wants the mail to leave from; "": what the routes say
+	Again       bool     // another sending IP was tried for this mail, or this opening, already
+	Stuck       bool     // the session cannot go on from another one, whatever is judged
 
 	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.
 	Contained func() bool

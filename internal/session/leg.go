@@ -28,7 +28,7 @@ type leg struct {
 	written int64
 }
 
-// An mxLeg is the MX's side, with all that is known of it but for what is recorded (LegInfo). It can be set aside and replaced.
+// An mxLeg is the MX's side, with all that is known of it but for what is recorded (event.Leg). It can be set aside and replaced.
 type mxLeg struct {
 	leg
 	stage       stage

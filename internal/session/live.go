@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/share"
 	"kanmon/internal/witness"
 )
@@ -45,13 +46,13 @@ type Live struct {
 
 // newID makes an ID of the time in microseconds and random bits below. IDs sort by time; of sessions that begin in the same microsecond,
 // or behind a step of the clock backwards, each has the number behind the one before it.
-func (l *Live) newID(now time.Time) ID {
+func (l *Live) newID(now time.Time) event.ID {
 	id := uint64(now.UnixMicro())<<12 | uint64(rand.Uint32N(1<<12))
 	for {
 		last := l.last.Load()
 		id = max(id, last+1)
 		if l.last.CompareAndSwap(last, id) {
-			return ID(id)
+			return event.ID(id)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -16,10 +17,10 @@ import (
 func TestALoneDotDeliversNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		second string
-		want   session.Outcome
+		want   event.Outcome
 	}{
-		"refused":  {"550 5.1.1 no such user\r\n", session.OutcomeRefused},
-		"deferred": {"450 4.2.0 greylisted\r\n", session.OutcomeDeferred},
+		"refused":  {"550 5.1.1 no such user\r\n", event.OutcomeRefused},
+		"deferred": {"450 4.2.0 greylisted\r\n", event.OutcomeDeferred},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -47,7 +48,7 @@ func TestALoneDotDeliversNothing(t *testing.T) {
 				msa.Expect(250)
 				_ = msa.Quit()
 				synctest.Wait()
-				if r.log.count(c.want) != 1 || r.log.count(session.OutcomeDelivered) != 0 {
+				if r.log.count(c.want) != 1 || r.log.count(event.OutcomeDelivered) != 0 {
 					t.Errorf("recorded %v, want %v", r.log.outcomes, c.want)
 				}
 				if told := strings.Join(gate.heard, ", "); strings.Contains(told, "message") {

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -174,13 +175,13 @@ type replyLine struct {
 	cut  int
 }
 
-func (k *linesKept) Record(r *session.Record) {
+func (k *linesKept) Record(r *event.Record) {
 	defer r.Release()
 	for i := range r.Lines {
 		l := &r.Lines[i]
 		text := string(r.Text(l.Text))
 		switch {
-		case l.Mark != session.MarkToMSA || strings.HasPrefix(text, "221"):
+		case l.Mark != event.MarkToMSA || strings.HasPrefix(text, "221"):
 		case strings.HasPrefix(text, "250-xxx"):
 			k.replies = append(k.replies, replyLine{text, l.Text.Cut()})
 		default:

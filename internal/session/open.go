@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -50,11 +51,11 @@ func (s *session) openStages(goal stage) error {
 		case stageDialled:
 			err = s.readBanner()
 		case stageBanner:
-			err = s.sayHello(PhaseEHLO)
+			err = s.sayHello(event.PhaseEHLO)
 		case stageHello:
 			err = s.startTLS()
 		case stageTLS:
-			err = s.afterFinished(s.sayHello(PhaseEHLOTLS))
+			err = s.afterFinished(s.sayHello(event.PhaseEHLOTLS))
 		}
 		var tlsErr *tlsFailure
 		if errors.As(err, &tlsErr) {
@@ -81,17 +82,17 @@ var errBannerRefused = errors.New("second connection refused")
 func (s *session) dial() error {
 	begun := time.Now()
 	if !s.hiddenBy.IsZero() && s.hiddenBy.Sub(begun) < leastAttempt {
-		return &failure{trouble: mxUnreachable, phase: PhaseDial, cause: errNoTime}
+		return &failure{trouble: mxUnreachable, phase: event.PhaseDial, cause: errNoTime}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.patience(PhaseDial, begun))
+	ctx, cancel := context.WithTimeout(context.Background(), s.patience(event.PhaseDial, begun))
 	defer cancel()
 	req := s.dialRequest()
 	var out Outbound
-	err := s.aside(PhaseDial, cancel, func() (err error) {
+	err := s.aside(event.PhaseDial, cancel, func() (err error) {
 		out, err = s.e.Dialer.Dial(ctx, req)
 		return err
 	})
-	s.info.Phases[PhaseDial] = time.Since(begun)
+	s.info.Phases[event.PhaseDial] = time.Since(begun)
 	s.info.SendingIP = out.SendingIP // also of a dial that failed
 	var f *failure
 	if errors.As(err, &f) {
@@ -103,7 +104,7 @@ func (s *session) dial() error {
 		return f
 	}
 	if err != nil {
-		return &failure{trouble: dialTrouble(err), phase: PhaseDial, cause: err}
+		return &failure{trouble: dialTrouble(err), phase: event.PhaseDial, cause: err}
 	}
 	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
 	s.mx.closed = out.Closed
@@ -145,7 +146,7 @@ func (s *session) dialRequest() DialRequest {
 
 // aside runs a step that blocks in a goroutine of its own and watches the MSA meanwhile: a lost MSA cancels the step.
 // It returns only when the step has ended.
-func (s *session) aside(phase Phase, cancel func(), step func() error) error {
+func (s *session) aside(phase event.Phase, cancel func(), step func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -187,24 +188,24 @@ const watchEvery = 500 * time.Millisecond
 
 func (s *session) readBanner() error {
 	s.sent = time.Now()
-	if err := s.readReply(PhaseBanner); err != nil {
+	if err := s.readReply(event.PhaseBanner); err != nil {
 		return err
 	}
-	s.info.Phases[PhaseBanner] = s.took
+	s.info.Phases[event.PhaseBanner] = s.took
 	s.mx.stage = stageBanner
-	s.log.opened(PhaseBanner, &s.reply, s.first, s.took)
+	s.log.opened(event.PhaseBanner, &s.reply, s.first, s.took)
 	if s.hello == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	if !s.reply.Positive() {
-		return &failure{trouble: mxUnreachable, phase: PhaseBanner, cause: fmt.Errorf("%w: %d", errBannerRefused, s.reply.Code)}
+		return &failure{trouble: mxUnreachable, phase: event.PhaseBanner, cause: fmt.Errorf("%w: %d", errBannerRefused, s.reply.Code)}
 	}
 	return nil
 }
 
 // sayHello introduces kanmon to the MX: always with EHLO, so that TLS is used for an MSA that only says HELO, too.
-func (s *session) sayHello(phase Phase) error {
+func (s *session) sayHello(phase event.Phase) error {
 	if s.mx.pending() {
 		return s.unasked(phase)
 	}
@@ -225,7 +226,7 @@ func (s *session) sayHello(phase Phase) error {
 		case s.reply.Class() == 2:
 			s.afterHello(verb, phase)
 			return nil
-		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == PhaseEHLO:
+		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == event.PhaseEHLO:
 			said := s.reply.Clone()
 			verb, refusal = "HELO", &said // RFC 5321 §3.2: an MX from before ESMTP
 			s.hidesBehindHello()
@@ -242,21 +243,21 @@ func (s *session) sayHello(phase Phase) error {
 func (s *session) afterFinished(err error) error {
 	var f *failure
 	if errors.As(err, &f) && f.trouble == mxLost {
-		return &tlsFailure{phase: PhaseEHLOTLS, cause: f.cause, begun: s.sent}
+		return &tlsFailure{phase: event.PhaseEHLOTLS, cause: f.cause, begun: s.sent}
 	}
 	return err
 }
 
-func (s *session) helloOnce(verb string, phase Phase) error {
+func (s *session) helloOnce(verb string, phase event.Phase) error {
 	name := s.info.HeloMX
 	if name == "" || s.observing() {
 		name = s.info.HeloMSA // observe mode: untouched
 		s.info.HeloMX = name
 	}
 	begun := time.Now()
-	mark := MarkMadeForMX
-	if phase == PhaseEHLO && name == s.info.HeloMSA && verb == s.hello.String() {
-		mark = MarkToMX
+	mark := event.MarkMadeForMX
+	if phase == event.PhaseEHLO && name == s.info.HeloMSA && verb == s.hello.String() {
+		mark = event.MarkToMX
 	}
 	line := append(append(append(s.mx.buffer(), verb...), ' '), name...)
 	s.log.line(mark, line)
@@ -273,7 +274,7 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 		s.tlsWorked()
 	}
 	s.info.Phases[phase] = time.Since(begun)
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	s.log.opened(phase, &s.reply, s.first, s.took)
 	return nil
 }
@@ -282,7 +283,7 @@ func (s *session) helloOnce(verb string, phase Phase) error {
 func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
 
 // afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).
-func (s *session) afterHello(verb string, phase Phase) {
+func (s *session) afterHello(verb string, phase event.Phase) {
 	var odd oddWords
 	parseEHLO(&s.reply, &s.mx.caps, &odd)
 	s.noteKeywords(&odd)
@@ -290,18 +291,18 @@ func (s *session) afterHello(verb string, phase Phase) {
 		s.mx.caps = capabilities{first: s.mx.caps.first} // an MX from before ESMTP offers nothing, whatever it says
 	}
 	s.mx.stage = stageReady
-	if phase == PhaseEHLOTLS {
+	if phase == event.PhaseEHLOTLS {
 		return
 	}
 	s.hidesBehindHello()
 	if mx := s.info.Destination.Addr(); s.mx.caps.offers(kwStartTLS) && !s.e.Live.knowsTLS(mx) {
 		s.e.Live.offersTLS.put(mx, struct{}{}, s.sharer().text())
 	}
-	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != TLSOn && s.tryTLS() {
+	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != event.TLSOn && s.tryTLS() {
 		s.mx.stage = stageHello
 		return
 	}
-	if s.dest.TLS == TLSRequire && s.info.MX.State != TLSOn {
+	if s.dest.TLS == TLSRequire && s.info.MX.State != event.TLSOn {
 		s.refuseMail(&replyNoTLS)
 	}
 }
@@ -315,7 +316,7 @@ func (s *session) answerHello() error {
 		s.helloWithoutMX()
 		return nil
 	}
-	if err := s.tellSoFar(PhaseEHLO, time.Now()); err != nil {
+	if err := s.tellSoFar(event.PhaseEHLO, time.Now()); err != nil {
 		return err
 	}
 	if !s.mx.open() {

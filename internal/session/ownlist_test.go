@@ -10,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -46,7 +47,7 @@ func helloWithoutMX(t *testing.T, r *rig) *smtptest.MSA {
 //
 // law: I9 I13 K-SMTPUTF8 K-8BITMIME K-DSN K-SIZE
 func TestSessionWithoutMXBouncesNothing(t *testing.T) {
-	shut := refusing(func(q session.Question) bool { return q.Step == session.StepConnect }, tooMuch)
+	shut := refusing(func(q session.Question) bool { return q.Step == event.StepConnect }, tooMuch)
 	for name, set := range map[string]func(*twoIPs){
 		"all sending IPs suspended": func(r *twoIPs) { r.suspended = true },
 		"not let in":                func(r *twoIPs) { r.engine.Gate = shut },

@@ -10,13 +10,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // passThrough relays octets both ways and looks at nothing: for MSAs that insist on their own TLS with a destination.
 // Only the connection is recorded, and the gate has been asked about no more than that. It lasts until both sides have closed, one was
 // reset, or nothing moved for long.
 func (s *session) passThrough() error {
-	s.info.MX.State, s.info.MSA.State = TLSPassthrough, TLSPassthrough
+	s.info.MX.State, s.info.MSA.State = event.TLSPassthrough, event.TLSPassthrough
 	if err := s.openMX(stageDialled); err != nil {
 		return s.ungreeted(err)
 	}
@@ -33,7 +35,7 @@ func (s *session) passThrough() error {
 	if err := errors.Join(forth, back); errors.As(err, &f) {
 		return f
 	} else if err != nil {
-		return &failure{trouble: passedThrough, phase: PhaseBody, cause: err}
+		return &failure{trouble: passedThrough, phase: event.PhaseBody, cause: err}
 	}
 	return nil
 }
@@ -55,7 +57,7 @@ func (s *session) pumpSafely(to, from *leg, flow *flow) (err error) {
 			breakOff(to.base)
 			breakOff(from.base)
 			s.e.logger().Error("session panicked", "session", s.info.ID.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			err = &failure{trouble: broken, phase: PhaseBody, cause: fmt.Errorf("panic: %v", p)}
+			err = &failure{trouble: broken, phase: event.PhaseBody, cause: fmt.Errorf("panic: %v", p)}
 		}
 	}()
 	return s.pump(to, from, flow)
@@ -63,7 +65,7 @@ func (s *session) pumpSafely(to, from *leg, flow *flow) (err error) {
 
 // pump copies from one leg to the other until the end of the stream and passes that on. An error ends both directions.
 func (s *session) pump(to, from *leg, flow *flow) error {
-	idle := s.e.timeout(PhaseDot) // the longest silence that is lawful in SMTP
+	idle := s.e.timeout(event.PhaseDot) // the longest silence that is lawful in SMTP
 	for {
 		_ = from.base.SetReadDeadline(time.Now().Add(idle - flow.still()))
 		if flow.broken.Load() { // after the deadline was set: breakOff's must not be lost

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -103,7 +104,7 @@ func TestPassthroughAsksTheGate(t *testing.T) {
 		asked := 0
 		r.engine.Gate = refusing(func(q session.Question) bool {
 			asked++
-			return q.Step == session.StepConnect && q.Unseen
+			return q.Step == event.StepConnect && q.Unseen
 		}, tooMuch)
 		msa := helloWithoutMX(t, r)
 		if reply := msa.Command("MAIL FROM:<a@example.com>"); reply.Code != 451 || !strings.Contains(reply.String(), tooMuch.Say.String()) {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -40,14 +41,14 @@ func (l *mxLeg) says(lines []byte) {
 }
 
 // heard notes a reply that was read in a phase.
-func (l *mxLeg) heard(phase Phase, reply *smtp.Reply) {
+func (l *mxLeg) heard(phase event.Phase, reply *smtp.Reply) {
 	l.owed = max(0, l.owed-1)
 	switch {
 	case reply.Code == 421: // the MX closes (RFC 5321 §3.8)
 		l.mute = true
-	case phase == PhaseStartTLS && reply.Positive(): // what follows is a handshake, until startTLS
+	case phase == event.PhaseStartTLS && reply.Positive(): // what follows is a handshake, until startTLS
 		l.mute = true
-	case phase == PhaseData && reply.Class() >= 4, phase == PhaseDot && reply.Class() != 3:
+	case phase == event.PhaseData && reply.Class() >= 4, phase == event.PhaseDot && reply.Class() != 3:
 		l.text = false
 	}
 }
@@ -84,7 +85,7 @@ func (s *session) leave(l *mxLeg) {
 	n, err := l.conn.Write([]byte("QUIT\r\n"))
 	l.written += int64(n)
 	if err == nil {
-		s.log.line(MarkMadeForMX, []byte("QUIT"))
+		s.log.line(event.MarkMadeForMX, []byte("QUIT"))
 	}
 }
 
@@ -95,11 +96,11 @@ func (l *mxLeg) catchUp() {
 		ok, err := l.in.Reply(&reply)
 		switch {
 		case ok:
-			phase := PhaseReset
+			phase := event.PhaseReset
 			switch {
 			case l.owed > 1:
 			case l.last == smtp.VerbSTARTTLS:
-				phase = PhaseStartTLS
+				phase = event.PhaseStartTLS
 			default:
 				phase = phaseOf(l.last)
 			}
@@ -139,12 +140,12 @@ func (s *session) quitAnyway(err error) error {
 // that may be a second reply to the dot, and an MSA could take the mail for failed.
 func (s *session) answerQuit() {
 	s.quit = true
-	switch err := s.readReply(PhaseQuit); {
+	switch err := s.readReply(event.PhaseQuit); {
 	case err == nil && (s.reply.Code == 221 || s.reply.Code == 421):
 		s.toMSA(&s.reply, false)
 		return
 	case err == nil:
-		s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+		s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 		s.noteStray("a reply other than 221 to QUIT")
 	case isGarbled(err):
 		s.noteStray("what is no reply")

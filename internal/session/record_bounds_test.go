@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
 )
 
@@ -91,7 +91,7 @@ func TestLongTransactionIsCutAndCounted(t *testing.T) {
 			t.Fatalf("%d transactions", len(kept.transactions))
 		}
 		tx := kept.transactions[0]
-		if len(tx.Recipients) != len(rcpts) || tx.Outcome != session.OutcomeDelivered || tx.Dot.Code != 250 {
+		if len(tx.Recipients) != len(rcpts) || tx.Outcome != event.OutcomeDelivered || tx.Dot.Code != 250 {
 			t.Errorf("%d recipients, %v, dot %d", len(tx.Recipients), tx.Outcome, tx.Dot.Code)
 		}
 		full, all := len(strings.ReplaceAll(longReply, "\r\n", "\n"))-1, 0

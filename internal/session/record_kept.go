@@ -1,81 +1,69 @@
 package session
 
-import "kanmon/internal/smtp"
+import (
+	"kanmon/internal/event"
+	"kanmon/internal/smtp"
+)
 
 // keptTransaction is the transaction under way apart from the lines: these go when a session waits, and it stays. What it has is copied
 // once when the first lines of it go, and once more when it ends.
 type keptTransaction struct {
-	trans Transaction
-	texts texts
+	trans event.Transaction
+	texts event.Texts
 }
 
 // keepTransaction takes the transaction under way out of a record, in as little memory as it needs: the session may wait long.
-func keepTransaction(r *Record) *keptTransaction {
-	k := &keptTransaction{trans: r.trans, texts: make(texts, 0, r.trans.octets)}
-	k.trans.Recipients = append([]Recipient(nil), r.trans.Recipients...)
-	k.trans.moveTexts(r.texts, &k.texts)
+func keepTransaction(r *event.Record) *keptTransaction {
+	own := r.OwnTransaction()
+	k := &keptTransaction{trans: *own, texts: make(event.Texts, 0, own.TextOctets())}
+	k.trans.Recipients = append([]event.Recipient(nil), own.Recipients...)
+	k.trans.MoveTexts(r.Texts, &k.texts)
 	return k
-}
-
-// move makes the transaction a copy of another one, with its texts in another place. It uses the memory that it has.
-func (t *Transaction) move(from *Transaction, texts texts, to *texts) {
-	rcpts := append(t.Recipients[:0], from.Recipients...)
-	*t = *from
-	t.Recipients = rcpts
-	t.moveTexts(texts, to)
-}
-
-func (t *Transaction) moveTexts(from texts, to *texts) {
-	for _, s := range [...]*Span{&t.Sender, &t.Mail.Text, &t.Data.Text, &t.Dot.Text} {
-		*s = to.take(from, *s)
-	}
-	for i := range t.Recipients {
-		r := &t.Recipients[i]
-		r.Address = to.take(from, r.Address)
-		r.Reply.Text = to.take(from, r.Reply.Text)
-	}
 }
 
 // fit gives back what appending has reserved, as long as copying costs next to nothing.
 func (k *keptTransaction) fit() {
 	const little = 1 << 10
 	if n := len(k.texts); n <= little && cap(k.texts) > n+n/8 {
-		k.texts = append(make(texts, 0, n), k.texts...)
+		k.texts = append(make(event.Texts, 0, n), k.texts...)
 	}
 	if n := len(k.trans.Recipients); n <= little/64 && cap(k.trans.Recipients) > n {
-		k.trans.Recipients = append(make([]Recipient, 0, n), k.trans.Recipients...)
+		k.trans.Recipients = append(make([]event.Recipient, 0, n), k.trans.Recipients...)
 	}
 }
 
 // keepText keeps a text of the transaction that is being gathered: as far as short once it has enough of them.
-func (t *trace) keepText(text []byte, short int) Span {
+func (t *trace) keepText(text []byte, short int) event.Span {
 	trans, x := t.gathered()
-	return trans.count(x.add(text, trans.room(short)))
+	return trans.Count(x.Add(text, trans.Room(short)))
 }
 
 // keepReply is keepText for a reply with all its lines.
-func (t *trace) keepReply(reply *smtp.Reply, short int) Span {
+func (t *trace) keepReply(reply *smtp.Reply, short int) event.Span {
 	trans, x := t.gathered()
-	return trans.count(x.addReply(reply, trans.room(short)))
+	return trans.Count(addReply(x, reply, trans.Room(short)))
 }
 
 // gathered gives the transaction that is being gathered, and where its texts are.
-func (t *trace) gathered() (*Transaction, *texts) {
+func (t *trace) gathered() (*event.Transaction, *event.Texts) {
 	if t.kept != nil {
 		return &t.kept.trans, &t.kept.texts
 	}
 	r := t.record()
-	return &r.trans, &r.texts
+	return r.OwnTransaction(), &r.Texts
 }
 
-func (t *Transaction) room(short int) int {
-	if t.octets >= maxTransactionText {
-		return short
-	}
-	return maxText
+// addReply adds a reply with all its lines, as far as most octets, and gives its span.
+func addReply(x *event.Texts, reply *smtp.Reply, most int) event.Span {
+	off := len(*x)
+	all, left := reply.AppendRawPart(*x, most)
+	*x = all
+	return x.End(off, left)
 }
 
-func (t *Transaction) count(s Span) Span {
-	t.octets += s.n()
-	return s
-}
+// Once a transaction has enough texts, a recipient's address is kept as far as shortAddress (what RFC 5321 §4.5.3.1 allows) and the reply
+// to it as far as shortReply (the codes and some words).
+const (
+	shortAddress = 320
+	shortReply   = 128
+)

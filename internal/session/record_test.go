@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -16,7 +17,7 @@ import (
 // stuckRecorder takes an hour for a record, as a dead disk would.
 type stuckRecorder struct{ calls int }
 
-func (r *stuckRecorder) Record(rec *session.Record) {
+func (r *stuckRecorder) Record(rec *event.Record) {
 	r.calls++
 	time.Sleep(time.Hour)
 	rec.Release()
@@ -68,7 +69,7 @@ func TestTransactionRecord(t *testing.T) {
 			t.Fatalf("%d transactions", len(kept.transactions))
 		}
 		tx := kept.transactions[0]
-		if tx.sender != "a@example.com" || tx.Outcome != session.OutcomeDelivered || tx.BodyBytes != 6 {
+		if tx.sender != "a@example.com" || tx.Outcome != event.OutcomeDelivered || tx.BodyBytes != 6 {
 			t.Errorf("%+v", tx)
 		}
 		if r := tx.Recipients[1].Reply; r.Code != 550 || r.First.Round(time.Second) != 3*time.Second || r.Took.Round(time.Second) != 5*time.Second {
@@ -136,7 +137,7 @@ func TestRefusedByBannerRecord(t *testing.T) {
 			}
 			conn.Close()
 			w.close()
-			if kept.end.Reason != "mx_refused" || kept.end.Phase != session.PhaseBanner || kept.end.Opening[0].Reply.Code != 554 {
+			if kept.end.Reason != "mx_refused" || kept.end.Phase != event.PhaseBanner || kept.end.Opening[0].Reply.Code != 554 {
 				t.Errorf("quits %v: %+v", quits, kept.end)
 			}
 		})
@@ -162,10 +163,10 @@ func TestOwnAnswersAreRecorded(t *testing.T) {
 		if r := first.Recipients[0].Reply; r.Local || r.Code != 250 {
 			t.Errorf("first recipient: %+v", r)
 		}
-		if r := first.Recipients[1].Reply; !r.Local || r.Code != 452 || first.recipients[1] != "c@example.net" || first.Outcome != session.OutcomeDelivered {
+		if r := first.Recipients[1].Reply; !r.Local || r.Code != 452 || first.recipients[1] != "c@example.net" || first.Outcome != event.OutcomeDelivered {
 			t.Errorf("recipient beyond the limit: %q %+v, %v", first.recipients[1], r, first.Outcome)
 		}
-		if !second.Mail.Local || second.Mail.Code != 421 || second.sender != "d@example.com" || second.Outcome != session.OutcomeDeferred || second.Number != 2 {
+		if !second.Mail.Local || second.Mail.Code != 421 || second.sender != "d@example.com" || second.Outcome != event.OutcomeDeferred || second.Number != 2 {
 			t.Errorf("mail beyond the limit: %+v", second)
 		}
 	})
@@ -174,25 +175,25 @@ func TestOwnAnswersAreRecorded(t *testing.T) {
 // A keeper copies transactions out of their records.
 type keeper struct {
 	transactions []keptTransaction
-	end          session.SessionEnd
+	end          event.End
 	opening      []string // phase and text of each
 	lines        []string
 }
 
 type keptTransaction struct {
-	session.Transaction
+	event.Transaction
 	sender     string
 	recipients []string
 	replies    []string // to each recipient
 }
 
-func (k *keeper) Record(r *session.Record) {
+func (k *keeper) Record(r *event.Record) {
 	for _, l := range r.Lines {
 		k.lines = append(k.lines, l.Mark.String()+" "+string(r.Text(l.Text)))
 	}
 	if r.Transaction != nil {
 		tx := keptTransaction{Transaction: *r.Transaction, sender: string(r.Text(r.Transaction.Sender))}
-		tx.Recipients = append([]session.Recipient(nil), r.Transaction.Recipients...)
+		tx.Recipients = append([]event.Recipient(nil), r.Transaction.Recipients...)
 		for _, rcpt := range tx.Recipients {
 			tx.replies = append(tx.replies, string(r.Text(rcpt.Reply.Text)))
 			tx.recipients = append(tx.recipients, string(r.Text(rcpt.Address)))
@@ -204,7 +205,7 @@ func (k *keeper) Record(r *session.Record) {
 		for _, o := range r.End.Opening {
 			k.opening = append(k.opening, o.Phase.String()+" "+string(r.Text(o.Reply.Text)))
 		}
-		k.end.Opening = append([]session.OpeningReply(nil), r.End.Opening...)
+		k.end.Opening = append([]event.Opening(nil), r.End.Opening...)
 	}
 	r.Release()
 }

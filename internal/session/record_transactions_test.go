@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -24,7 +25,7 @@ type texts struct {
 	keep  bool
 }
 
-func (x *texts) Record(r *session.Record) {
+func (x *texts) Record(r *event.Record) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	defer func() {
@@ -187,7 +188,7 @@ func TestOrphanAckIsRecordedAsDelivered(t *testing.T) {
 		time.Sleep(time.Second)
 		_ = conn.Close()
 		<-ended
-		if r.log.count(session.OutcomeOrphanAck) != 1 {
+		if r.log.count(event.OutcomeOrphanAck) != 1 {
 			t.Errorf("recorded %v", r.log.outcomes)
 		}
 	})
@@ -207,7 +208,7 @@ func TestSecondTransactionOfAGroupIsNotRecorded(t *testing.T) {
 		msa.Expect(250)
 		_ = msa.Quit()
 		synctest.Wait()
-		if r.log.count(session.OutcomeReset) != 1 || r.log.count(session.OutcomeDelivered) != 1 {
+		if r.log.count(event.OutcomeReset) != 1 || r.log.count(event.OutcomeDelivered) != 1 {
 			t.Errorf("recorded %v, want reset and delivered", r.log.outcomes)
 		}
 	})

@@ -4,13 +4,14 @@ import (
 	"errors"
 	"syscall"
 
+	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
 )
 
 // judge asks what a refusal means: that in s.reply or, with code 0, of the connection itself. The line is the command
 // that was refused; nil if it was none of a transaction.
-func (s *session) judge(phase Phase, code int, line []byte) Judgement {
+func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	if s.e.Judge == nil || code != 0 && code < 400 || s.ownDoing(phase, code) {
 		return Judgement{}
 	}
@@ -25,7 +26,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 	if code != 0 {
 		r.Text = s.refusalText()
 	}
-	if phase >= PhaseMail && phase <= PhaseDot && s.senderKnown {
+	if phase >= event.PhaseMail && phase <= event.PhaseDot && s.senderKnown {
 		r.Sender = []byte(s.sender)
 		if s.recipientKnown {
 			r.Recipient = []byte(s.recipient)
@@ -33,7 +34,7 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
 			r.Recipient = []byte(recipientOf(cmd))
 			r.Domain = mailbox.DomainOf(string(r.Recipient))
-		} else if phase > PhaseRcpt {
+		} else if phase > event.PhaseRcpt {
 			r.Domain = s.rescue.envelope.domain()
 		}
 	}
@@ -48,59 +49,59 @@ func (s *session) judge(phase Phase, code int, line []byte) Judgement {
 
 // refusalText gives the refusal just read, as far as anybody looks at it: an MX can say 64 KiB to each of a thousand recipients.
 func (s *session) refusalText() []byte {
-	text, _ := s.reply.AppendRawPart(nil, maxText)
+	text, _ := s.reply.AppendRawPart(nil, event.MaxText)
 	return text
 }
 
 // stuck says that a refusal cannot be answered with another sending IP here.
-func (s *session) stuck(phase Phase) bool {
+func (s *session) stuck(phase event.Phase) bool {
 	return int(s.rescue.attempts) >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
-		phase == PhaseDot && !s.bodyAgain() || phase == PhaseBody || s.tooLate(phase)
+		phase == event.PhaseDot && !s.bodyAgain() || phase == event.PhaseBody || s.tooLate(phase)
 }
 
 // softens says whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
-func (j *Judgement) softens(phase Phase, reply *smtp.Reply) bool {
-	return j.Soften && reply.Class() == 5 && (phase == PhaseBanner || phase >= PhaseMail && phase <= PhaseDot)
+func (j *Judgement) softens(phase event.Phase, reply *smtp.Reply) bool {
+	return j.Soften && reply.Class() == 5 && (phase == event.PhaseBanner || phase >= event.PhaseMail && phase <= event.PhaseDot)
 }
 
 // soften makes the refusal just read a temporary one, if that is what was judged of it.
-func (s *session) soften(phase Phase, j Judgement) {
+func (s *session) soften(phase event.Phase, j Judgement) {
 	if !j.softens(phase, &s.reply) {
 		return
 	}
 	action := s.action(phase, s.reply.Code, j)
-	if action.Did = Softened; j.Observe {
-		action.Did = WouldSoften
+	if action.Did = event.Softened; j.Observe {
+		action.Did = event.WouldSoften
 	}
 	action.Why = j.Why
 	s.log.actedOn(action, &s.reply)
 	if j.Observe {
 		return
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	s.reply.Soften()
-	if phase == PhaseBanner {
+	if phase == event.PhaseBanner {
 		s.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
 	}
 }
 
 // openingRefusal says what refused, if that is how the MX leg failed to open. Code 0: the dial was refused or not answered, or the
 // connection reset.
-func (s *session) openingRefusal(err error) (phase Phase, code int, refused bool) {
+func (s *session) openingRefusal(err error) (phase event.Phase, code int, refused bool) {
 	var f *failure
 	switch {
 	case err == nil:
-		return PhaseBanner, s.reply.Code, s.mx.stage == stageBanner && s.reply.Class() >= 4
+		return event.PhaseBanner, s.reply.Code, s.mx.stage == stageBanner && s.reply.Class() >= 4
 	case errors.Is(err, errRefused):
 		return s.refusedIn, s.reply.Code, s.reply.Class() >= 4
 	case errors.Is(err, errBannerRefused):
-		return PhaseBanner, s.reply.Code, s.reply.Class() >= 4
+		return event.PhaseBanner, s.reply.Code, s.reply.Class() >= 4
 	case !errors.As(err, &f):
 		return 0, 0, false
 	case f.trouble == mxSaid:
 		return f.phase, s.reply.Code, true
 	case f.trouble == mxUnreachable: // a firewall there may let another IP in
-		return f.phase, 0, f.phase == PhaseDial && (RefusedDial(f.cause) || UnansweredDial(f.cause))
+		return f.phase, 0, f.phase == event.PhaseDial && (RefusedDial(f.cause) || UnansweredDial(f.cause))
 	case f.trouble == mxLost: // some providers say it with a RST
 		return f.phase, 0, errors.Is(f.cause, syscall.ECONNRESET)
 	default:

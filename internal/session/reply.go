@@ -5,14 +5,15 @@ import (
 	"os"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
 // readReply reads the next reply of the MX into s.reply, waiting up to the phase's time.
 // Replies gathered for the MSA are flushed before a wait.
-func (s *session) readReply(phase Phase) error {
+func (s *session) readReply(phase event.Phase) error {
 	s.reply.Reset()
-	if s.mx.owed <= 1 && phase != PhaseStartTLS {
+	if s.mx.owed <= 1 && phase != event.PhaseStartTLS {
 		s.reply.Tolerate()
 	}
 	s.first = 0
@@ -48,7 +49,7 @@ func (s *session) timeReply() {
 }
 
 // heard is called with each reply that is complete.
-func (s *session) heard(phase Phase) {
+func (s *session) heard(phase event.Phase) {
 	s.mx.heard(phase, &s.reply)
 	if other := s.reply.Mixed(); other != 0 {
 		s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.reply.Code)
@@ -57,7 +58,7 @@ func (s *session) heard(phase Phase) {
 
 // replyFailed ends the wait for a reply. Where a refusal has begun, and all that is missing is its end behind a line that is none, it
 // counts: a mail that was refused for good must not be tried for days. The MX is of no more use.
-func (s *session) replyFailed(phase Phase, err error) error {
+func (s *session) replyFailed(phase event.Phase, err error) error {
 	err = s.mxFailure(phase, err)
 	if ends(err) || !s.reply.Junk() || s.reply.Class() < 4 || isGarbled(err) {
 		return err
@@ -78,7 +79,7 @@ func isGarbled(err error) bool {
 const junkWait = 5 * time.Second
 
 // mayWait is called before each wait for more of a reply. A reply that drips never lets await's slices end: it looks around, too.
-func (s *session) mayWait(phase Phase) error {
+func (s *session) mayWait(phase event.Phase) error {
 	now := time.Now()
 	if s.waiting.began.IsZero() {
 		s.waiting.began = now
@@ -91,7 +92,7 @@ func (s *session) mayWait(phase Phase) error {
 			return err
 		}
 	}
-	if phase != PhaseDot && s.reply.Begun() && now.Sub(s.sent) > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+	if phase != event.PhaseDot && s.reply.Begun() && now.Sub(s.sent) > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
 		time.Sleep(dripPause)
 	}
 	return nil
@@ -114,15 +115,15 @@ func (s *session) toMSA(reply *smtp.Reply, local bool) {
 	s.log.answered(reply, local, s.first, s.took)
 }
 
-func (s *session) flushMSA(phase Phase) error {
-	if err := s.msa.flush(s.e.timeout(PhaseBody)); err != nil {
+func (s *session) flushMSA(phase event.Phase) error {
+	if err := s.msa.flush(s.e.timeout(event.PhaseBody)); err != nil {
 		return s.msaFailure(phase, err)
 	}
 	return nil
 }
 
 // mxFailure and msaFailure name what an error of a leg is.
-func (s *session) mxFailure(phase Phase, err error) error {
+func (s *session) mxFailure(phase event.Phase, err error) error {
 	var f *failure
 	if errors.As(err, &f) {
 		return f
@@ -137,7 +138,7 @@ func (s *session) mxFailure(phase Phase, err error) error {
 	return &failure{trouble: t, phase: phase, cause: err}
 }
 
-func (s *session) msaFailure(phase Phase, err error) error {
+func (s *session) msaFailure(phase event.Phase, err error) error {
 	var f *failure
 	if errors.As(err, &f) {
 		return f

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -42,7 +43,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 			return err
 		}
 		if goal > stageDialled && !s.reply.Positive() {
-			s.refusedIn = PhaseBanner
+			s.refusedIn = event.PhaseBanner
 			return errRefused
 		}
 		return s.stillFits(goal)
@@ -65,7 +66,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 // stillFits is asked of another leg when the MSA has been told already what the MX can do.
 func (s *session) stillFits(goal stage) error {
 	told := s.rescue.promised != promise{}
-	if goal == stageReady && (s.mx.noMail != nil || told && !s.rescue.promised.kept(&s.mx.caps, s.info.MX.State == TLSOn)) {
+	if goal == stageReady && (s.mx.noMail != nil || told && !s.rescue.promised.kept(&s.mx.caps, s.info.MX.State == event.TLSOn)) {
 		return errUnfit
 	}
 	return nil
@@ -73,7 +74,7 @@ func (s *session) stillFits(goal stage) error {
 
 // rescueGroup continues a transaction through another sending IP: the command of a slot was refused, and is said again there,
 // with all that follow it in its group.
-func (s *session) rescueGroup(from int, phase Phase, j Judgement) (rescued bool, ended error) {
+func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued bool, ended error) {
 	return s.tryOthers(phase, s.reply.Code, j, func() error {
 		if err := s.reopen(s.slots[from].verb != smtp.VerbMAIL); err != nil {
 			return err
@@ -86,7 +87,7 @@ func (s *session) rescueGroup(from int, phase Phase, j Judgement) (rescued bool,
 			sl := &s.slots[from+i]
 			if line := sl.line(s); len(line) > 0 { // an EHLO has none: it is said when its turn comes
 				s.mx.out = append(append(s.mx.out, line...), '\r', '\n')
-				s.log.line(MarkToMX, line)
+				s.log.line(event.MarkToMX, line)
 			}
 		}
 		return s.sendToMX(phase)
@@ -136,7 +137,7 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 		}
 		var line []byte
 		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
-		s.log.line(MarkMadeForMX, line)
+		s.log.line(event.MarkMadeForMX, line)
 		s.mx.out = append(append(s.mx.out, line...), '\r', '\n')
 		cmd, _ := smtp.ParseCommand(line)
 		said = append(said, cmd)
@@ -149,7 +150,7 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 		if err := s.readReply(phase); err != nil {
 			return nil, err
 		}
-		s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+		s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 		if !s.reply.Positive() {
 			s.refusedIn = phase
 			return nil, &replayRefused{cmd.Line}
@@ -166,7 +167,7 @@ func (*replayRefused) Is(target error) bool { return target == errRefused }
 
 // tryOthers sets the leg that refused aside and tries other sending IPs until one can take over. If none can, all is as before.
 // An error means that the session must end all the same: its MSA has gone, or kanmon stops.
-func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() error) (rescued bool, ended error) {
+func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver func() error) (rescued bool, ended error) {
 	if !j.Rescue {
 		s.noteNotRescued(phase, code, j)
 	}
@@ -179,7 +180,7 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 		text = s.reply.AppendRaw(nil)
 	}
 	if j.Observe {
-		action.Did = WouldRescue
+		action.Did = event.WouldRescue
 		s.log.acted(action, text)
 		return false, nil
 	}
@@ -198,7 +199,7 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 		if why = takeOver(); why == nil {
 			s.hiddenBy = outer
 			s.logRescued(phase, code)
-			action.Did, action.To, action.Took = Rescued, s.info.SendingIP, time.Since(begun)
+			action.Did, action.To, action.Took = event.Rescued, s.info.SendingIP, time.Since(begun)
 			s.log.acted(action, text)
 			s.log.notef("%s goes on from %s instead of %s (%s)", phase, action.To, action.SendingIP, j.Class)
 			s.drop()
@@ -217,7 +218,7 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 	}
 	s.hiddenBy = outer
 	s.takeBack()
-	action.Did, action.Took = RescueFailed, time.Since(begun)
+	action.Did, action.Took = event.RescueFailed, time.Since(begun)
 	if why != nil {
 		action.Why = why.Error()
 	}
@@ -229,21 +230,21 @@ func (s *session) tryOthers(phase Phase, code int, j Judgement, takeOver func() 
 }
 
 // noteNotRescued records that no other sending IP was spent, and why, where nothing else will: what is softened says it itself.
-func (s *session) noteNotRescued(phase Phase, code int, j Judgement) {
+func (s *session) noteNotRescued(phase event.Phase, code int, j Judgement) {
 	if j.Why == "" || code != 0 && j.softens(phase, &s.reply) {
 		return
 	}
 	action, text := s.action(phase, code, j), []byte(nil)
-	if action.Did, action.Why = NotRescued, j.Why; code != 0 {
+	if action.Did, action.Why = event.NotRescued, j.Why; code != 0 {
 		text = s.reply.AppendRaw(nil)
 	}
 	s.log.acted(action, text)
 }
 
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
-func (s *session) logRescued(phase Phase, code int) {
-	if code != 0 && (phase == PhaseBanner && s.hello == smtp.VerbUnknown || phase >= PhaseMail) {
-		s.log.reply(MarkFromMX, &s.held.reply, s.held.first, s.held.sent.Sub(s.held.sent))
+func (s *session) logRescued(phase event.Phase, code int) {
+	if code != 0 && (phase == event.PhaseBanner && s.hello == smtp.VerbUnknown || phase >= event.PhaseMail) {
+		s.log.reply(event.MarkFromMX, &s.held.reply, s.held.first, s.held.sent.Sub(s.held.sent))
 	}
 }
 
@@ -256,8 +257,8 @@ func (s *session) noteAttempt(err error) {
 }
 
 // action begins the record of what is done about the refusal at hand.
-func (s *session) action(phase Phase, code int, j Judgement) Action {
-	return Action{
+func (s *session) action(phase event.Phase, code int, j Judgement) event.Action {
+	return event.Action{
 		At: time.Since(s.info.Start), Phase: phase, SendingIP: s.info.SendingIP, Code: code, Class: j.Class, Rule: j.Rule,
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -89,16 +90,16 @@ func (s *session) rescueDot() (Judgement, error) {
 	}
 	s.begins(s.dotBegan())
 	for s.reply.Class() >= 4 {
-		judged := s.judge(PhaseDot, s.reply.Code, nil)
-		before := s.refusal(StepMessage, judged)
-		rescued, ended := s.tryOthers(PhaseDot, s.reply.Code, judged, s.reopenForBody)
+		judged := s.judge(event.PhaseDot, s.reply.Code, nil)
+		before := s.refusal(event.StepMessage, judged)
+		rescued, ended := s.tryOthers(event.PhaseDot, s.reply.Code, judged, s.reopenForBody)
 		if ended != nil {
-			s.tell(StepMessage, judged.Class)
+			s.tell(event.StepMessage, judged.Class)
 		}
 		if ended != nil || !rescued {
 			return judged, ended
 		}
-		s.log.line(MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
+		s.log.line(event.MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
 		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msaGone()); err != nil {
 			if !s.dotSent && !isSaid(err) { // else there is other news of the message
 				s.tellNews(before)
@@ -121,16 +122,16 @@ func (s *session) reopenForBody() error {
 		return err
 	}
 	s.mx.out = append(s.mx.buffer(), "DATA\r\n"...)
-	s.log.line(MarkMadeForMX, []byte("DATA"))
-	if err := s.sendToMX(PhaseData); err != nil {
+	s.log.line(event.MarkMadeForMX, []byte("DATA"))
+	if err := s.sendToMX(event.PhaseData); err != nil {
 		return err
 	}
-	if err := s.readReply(PhaseData); err != nil {
+	if err := s.readReply(event.PhaseData); err != nil {
 		return err
 	}
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	if s.reply.Code != 354 {
-		s.refusedIn = PhaseData
+		s.refusedIn = event.PhaseData
 		return errRefused
 	}
 	if s.held != nil && s.held.mx.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)

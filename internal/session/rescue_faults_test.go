@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -528,11 +529,11 @@ type kept struct {
 	mu       sync.Mutex
 	lines    []string
 	actions  []string
-	outcomes []session.Outcome
-	end      session.SessionInfo
+	outcomes []event.Outcome
+	end      event.Session
 }
 
-func (k *kept) Record(r *session.Record) {
+func (k *kept) Record(r *event.Record) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, l := range r.Lines {
@@ -588,7 +589,7 @@ func TestRescueRecord(t *testing.T) {
 			}
 		}
 	})
-	if k.end.MX.State != session.TLSDowngraded {
+	if k.end.MX.State != event.TLSDowngraded {
 		t.Errorf("tls_mx is %s: offered, failed, plain text", k.end.MX.State)
 	}
 	k, _ = recordedRescue(t, func(r *manyIPs) {
@@ -603,11 +604,11 @@ func TestRescueRecord(t *testing.T) {
 			return smtptest.Default
 		}
 	})
-	if k.end.MX.State == session.TLSNone && k.end.Phases[session.PhaseEHLOTLS] > 0 {
+	if k.end.MX.State == event.TLSNone && k.end.Phases[event.PhaseEHLOTLS] > 0 {
 		t.Error("no TLS, and a time for EHLO inside it")
 	}
 	k, got := recordedRescue(t, func(r *manyIPs) { r.judge.Rescue = false })
-	if got.Replies[0].Class() == 4 && k.outcomes[0] != session.OutcomeDeferred {
+	if got.Replies[0].Class() == 4 && k.outcomes[0] != event.OutcomeDeferred {
 		t.Errorf("the MSA was told %s; outcome %s (of a softened dot it is deferred)", got.Replies[0], k.outcomes[0])
 	}
 }
@@ -642,7 +643,7 @@ func TestRescueAcceptedPanics(t *testing.T) {
 		judge.told.at = 1
 		r.engine.Judge, r.mxs[0].Reply = judge, nil
 	})
-	if got.All(smtptest.Accepted) && !slices.Equal(k.outcomes, []session.Outcome{session.OutcomeDelivered}) {
+	if got.All(smtptest.Accepted) && !slices.Equal(k.outcomes, []event.Outcome{event.OutcomeDelivered}) {
 		t.Errorf("acknowledged; outcome %v", k.outcomes)
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -285,7 +286,7 @@ func TestRescueObserving(t *testing.T) {
 // actions keeps what was done about refusals.
 type actions []string
 
-func (a *actions) Record(r *session.Record) {
+func (a *actions) Record(r *event.Record) {
 	for _, x := range r.Actions {
 		*a = append(*a, fmt.Sprintf("%s %s %d", x.Did, x.Phase, x.Code))
 	}
@@ -454,7 +455,7 @@ func TestJudgeIsTold(t *testing.T) {
 			t.Fatalf("asked %d times", len(r.judge.asked))
 		}
 		got := r.judge.asked[0]
-		if got.Source != msaAddr.Addr() || got.Destination != mxAddr || got.SendingIP != sendingIPs[0] || got.Phase != session.PhaseRcpt || got.Code != 550 ||
+		if got.Source != msaAddr.Addr() || got.Destination != mxAddr || got.SendingIP != sendingIPs[0] || got.Phase != event.PhaseRcpt || got.Code != 550 ||
 			string(got.Text) != "550 5.7.1 listed" || string(got.Sender) != "a@example.com" || string(got.Recipient) != "c@example.net" {
 			t.Errorf("asked about %+v", got)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -24,7 +25,7 @@ var saidInHeader = [...]string{"from", "reply-to", "message-id"}
 // noteSaid tells a Judge what has been said so far that a refusal in a phase can repeat.
 func (s *session) noteSaid(r *MXRefusal) {
 	r.EHLO = [2]string{s.info.HeloMSA, s.info.HeloMX}
-	if r.Phase < PhaseMail || r.Phase > PhaseDot {
+	if r.Phase < event.PhaseMail || r.Phase > event.PhaseDot {
 		return
 	}
 	for _, path := range s.saidSoFar() {
@@ -33,10 +34,10 @@ func (s *session) noteSaid(r *MXRefusal) {
 		}
 	}
 	r.Partial = s.kept.partial
-	if r.Phase >= PhaseBody && len(s.kept.pieces) > 0 {
+	if r.Phase >= event.PhaseBody && len(s.kept.pieces) > 0 {
 		r.Message = func() []byte { return slices.Concat(s.kept.pieces...) }
 	}
-	if header := s.kept.header(); r.Phase >= PhaseData && len(header) > 0 {
+	if header := s.kept.header(); r.Phase >= event.PhaseData && len(header) > 0 {
 		r.Subject = string(fieldsOf(header, "subject"))
 		for _, name := range saidInHeader {
 			if value := fieldsOf(header, name); len(value) > 0 {

@@ -9,13 +9,14 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
 // session is one intercepted connection. Its goroutine owns everything in it; Live may only move the read deadline.
 type session struct {
 	e    *Engine
-	info SessionInfo
+	info event.Session
 	dest Destination
 	msa  leg
 	mx   mxLeg
@@ -39,9 +40,9 @@ type session struct {
 	senderKnown, recipientKnown bool
 
 	helo      heloNeed
-	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
-	refused   bool      // the MX refused with its banner; nothing is forwarded any more
-	refusedIn Phase     // with errRefused: what the MX refused
+	hello     smtp.Verb   // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
+	refused   bool        // the MX refused with its banner; nothing is forwarded any more
+	refusedIn event.Phase // with errRefused: what the MX refused
 	rescue    rescuing
 	kept      keptBody
 	slots     []slot
@@ -105,7 +106,7 @@ func (s *session) converse() error {
 // await reads at least one octet more on one leg, until the phase's time is over, and meanwhile watches the other leg. The wait
 // began at s.waiting.began. The common case is one read; whoever waits longer is looked after in slices. This is where
 // sessions spend their lives: what is not needed to wait is in functions of its own, off the stack.
-func (s *session) await(l *leg, phase Phase) error {
+func (s *session) await(l *leg, phase event.Phase) error {
 	s.armWait(l, phase)
 	for {
 		err := l.in.Fill()
@@ -126,18 +127,18 @@ type waiting struct {
 	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
 }
 
-func (s *session) armWait(l *leg, phase Phase) {
+func (s *session) armWait(l *leg, phase event.Phase) {
 	began := s.waiting.began
 	now := began
 	if !s.waiting.end.IsZero() {
 		now = time.Now()
 	}
-	if phaseTable[phase].whole && s.begun.Before(began) {
+	if phase.FromBegin() && s.begun.Before(began) {
 		began = s.begun
 	}
 	end := began.Add(s.e.timeout(phase))
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
-		end = s.waiting.began.Add(s.e.timeout(PhaseIdle))
+		end = s.waiting.began.Add(s.e.timeout(event.PhaseIdle))
 		if fed := s.waiting.began.Add(s.waiting.fed + feedWait); s.waiting.fed > 0 && end.After(fed) {
 			end = fed
 		}
@@ -158,7 +159,7 @@ func (s *session) armWait(l *leg, phase Phase) {
 }
 
 // waitOn is called when a slice of a wait is over: it looks around and begins the next.
-func (s *session) waitOn(l *leg, phase Phase) error {
+func (s *session) waitOn(l *leg, phase event.Phase) error {
 	now := time.Now()
 	if !now.Before(s.waiting.end) {
 		return errTimeout
@@ -181,11 +182,11 @@ const longSlice = time.Minute
 var errTimeout = errors.New("no answer in time")
 
 // lookAround is the slow path of a wait: hand over what there is to see, hold no buffers, look for a hang-up of the other leg.
-func (s *session) lookAround(waiting *leg, phase Phase) error {
+func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	s.log.handOver()
 	s.reply.Park()
 	if waiting == &s.msa {
-		if phase == PhaseIdle && s.e.Live.stopping() && !s.tx.underWay() {
+		if phase == event.PhaseIdle && s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: phase}
 		}
 		if s.e.Live.cutting() {
@@ -194,9 +195,9 @@ func (s *session) lookAround(waiting *leg, phase Phase) error {
 		s.mx.park()
 		switch {
 		case !s.mx.open():
-		case phase == PhaseBody && s.mx.pending():
+		case phase == event.PhaseBody && s.mx.pending():
 			return s.saidEarly()
-		case phase == PhaseIdle && s.mx.hungUp():
+		case phase == event.PhaseIdle && s.mx.hungUp():
 			s.loseIdleMX()
 		}
 		return nil
@@ -204,7 +205,7 @@ func (s *session) lookAround(waiting *leg, phase Phase) error {
 	if s.e.Live.cutting() {
 		return &failure{trouble: cut, phase: phase}
 	}
-	if phase == PhaseBanner && s.msa.pending() {
+	if phase == event.PhaseBanner && s.msa.pending() {
 		if err := s.peekForeign(); err != nil {
 			return err
 		}
@@ -212,7 +213,7 @@ func (s *session) lookAround(waiting *leg, phase Phase) error {
 	s.msa.park()
 	switch {
 	case s.orphan || !s.msaGone():
-	case phase == PhaseDot: // only its reply counts now, whether there is somebody to tell or not
+	case phase == event.PhaseDot: // only its reply counts now, whether there is somebody to tell or not
 		s.orphan = true
 		s.log.note("MSA lost behind its dot")
 	default:
@@ -237,7 +238,7 @@ func (s *session) loseIdleMX() {
 	for {
 		ok, err := s.mx.in.Reply(&s.reply)
 		if ok {
-			s.log.reply(MarkFromMX, &s.reply, 0, 0)
+			s.log.reply(event.MarkFromMX, &s.reply, 0, 0)
 			if s.reply.Code != 421 {
 				s.reply.Reset() // nobody asked
 			}
@@ -253,7 +254,7 @@ func (s *session) loseIdleMX() {
 	}
 	s.log.note("MX closed the idle connection")
 	s.tellGoodbye()
-	s.log.endTransaction(OutcomeDeferred, "the MX closed the connection")
+	s.log.endTransaction(event.OutcomeDeferred, "the MX closed the connection")
 	s.forgetTransaction()
 	if s.mx.ehloRefused && s.mx.stage == stageBanner {
 		s.helo = heloNext
@@ -287,16 +288,16 @@ func (s *session) finish(err error) {
 		s.farewell(f)
 		s.log.endTransaction(f.outcome(), f.Error())
 	} else {
-		s.log.endTransaction(OutcomeReset, "")
+		s.log.endTransaction(event.OutcomeReset, "")
 	}
 	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.endsWork()
 	s.part(f)
 	switch {
 	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
-		s.log.end(s, PhaseBanner, endMXRefused, nil)
+		s.log.end(s, event.PhaseBanner, endMXRefused, nil)
 	case f == nil:
-		s.log.end(s, PhaseQuit, EndQuit, nil)
+		s.log.end(s, event.PhaseQuit, EndQuit, nil)
 	default:
 		s.log.end(s, f.phase, troubleNames[f.trouble], f.cause)
 	}
@@ -354,9 +355,9 @@ func (s *session) survivePanic() {
 			s.msa.close()
 		}
 	}()
-	phase := PhaseIdle
+	phase := event.PhaseIdle
 	if s.dotSent {
-		phase = PhaseDot
+		phase = event.PhaseDot
 	}
 	s.finish(&failure{trouble: broken, phase: phase, cause: fmt.Errorf("panic: %v", p)})
 }

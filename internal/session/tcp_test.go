@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -80,7 +81,7 @@ func relayThrough(tb testing.TB, e *session.Engine) (msa, mx net.Conn) {
 // release is the cheapest Recorder.
 type release struct{}
 
-func (release) Record(r *session.Record) { r.Release() }
+func (release) Record(r *event.Record) { r.Release() }
 
 // messageSteps are the two sides of a pipelined message.
 func messageSteps(size int) (msa, mx []exchange) {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -87,7 +88,7 @@ var defaultClientTLS = sync.OnceValue(ClientTLS)
 
 // tlsFailure says that this connection will not have TLS and cannot go on.
 type tlsFailure struct {
-	phase Phase
+	phase event.Phase
 	cause error
 	begun time.Time // when the step began that failed
 	hung  bool      // nothing came in time
@@ -104,34 +105,34 @@ var errNoMail = errors.New("no TLS where it must be")
 func (s *session) startTLS() error {
 	begun := time.Now()
 	s.mx.out = append(s.mx.buffer(), "STARTTLS\r\n"...)
-	s.log.line(MarkMadeForMX, []byte("STARTTLS"))
+	s.log.line(event.MarkMadeForMX, []byte("STARTTLS"))
 	if s.mx.pending() {
-		return s.unasked(PhaseStartTLS)
+		return s.unasked(event.PhaseStartTLS)
 	}
 	s.sent = begun
 	if err := s.flushMX(); err != nil {
-		return s.mxFailure(PhaseStartTLS, err)
+		return s.mxFailure(event.PhaseStartTLS, err)
 	}
 	s.mx.way &^= wayTicket
 	if err := s.readStartTLSReply(begun); err != nil {
 		var f *failure
 		if errors.As(err, &f) && (f.trouble == mxLost || f.trouble == mxSilent) {
-			return s.tlsHung(PhaseStartTLS, f.cause, begun, f.trouble == mxSilent)
+			return s.tlsHung(event.PhaseStartTLS, f.cause, begun, f.trouble == mxSilent)
 		}
 		return err
 	}
-	s.info.Phases[PhaseStartTLS] = time.Since(begun)
-	s.log.reply(MarkFromMX, &s.reply, s.first, s.took)
-	s.log.opened(PhaseStartTLS, &s.reply, s.first, s.took)
+	s.info.Phases[event.PhaseStartTLS] = time.Since(begun)
+	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
+	s.log.opened(event.PhaseStartTLS, &s.reply, s.first, s.took)
 	if !s.mx.in.Empty() {
-		return &failure{trouble: mxInjected, phase: PhaseStartTLS}
+		return &failure{trouble: mxInjected, phase: event.PhaseStartTLS}
 	}
 	switch s.reply.Code {
 	case 220:
 	case 421:
-		return s.saidGoodbye(PhaseStartTLS)
+		return s.saidGoodbye(event.PhaseStartTLS)
 	default:
-		return &tlsFailure{phase: PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.reply.Code), begun: begun}
+		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.reply.Code), begun: begun}
 	}
 	return s.handshake()
 }
@@ -139,23 +140,23 @@ func (s *session) startTLS() error {
 // readStartTLSReply reads it. Where an MX may hang the wait ends early, as that for a handshake.
 func (s *session) readStartTLSReply(begun time.Time) error {
 	if s.mx.way&wayImpatient == 0 {
-		return s.readReply(PhaseStartTLS)
+		return s.readReply(event.PhaseStartTLS)
 	}
 	outer := s.hiddenBy
 	s.hideUntil(begun.Add(hungPatience))
-	err := s.readReply(PhaseStartTLS)
+	err := s.readReply(event.PhaseStartTLS)
 	s.hiddenBy = outer
 	var f *failure
 	anyHello := s.mx.way | wayClassical // none was sent yet
 	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), anyHello, begun) {
-		return s.readReply(PhaseStartTLS)
+		return s.readReply(event.PhaseStartTLS)
 	}
 	return err
 }
 
 // tlsHung describes the failure of a step that got no answer, or lost the connection. A step that had less time than any MX
 // deserves is no evidence of the MX.
-func (s *session) tlsHung(phase Phase, cause error, begun time.Time, hung bool) *tlsFailure {
+func (s *session) tlsHung(phase event.Phase, cause error, begun time.Time, hung bool) *tlsFailure {
 	return &tlsFailure{phase: phase, cause: cause, begun: begun, hung: hung, short: hung && time.Since(begun) < hungPatience}
 }
 
@@ -172,19 +173,19 @@ func (s *session) handshake() error {
 	}
 	conn := tls.Client(&steady{Conn: s.mx.base}, config)
 	// Half of the time that is left is for the connection that may have to follow.
-	_ = s.mx.base.SetDeadline(begun.Add(min(s.e.timeout(PhaseHandshake), s.hiddenBy.Sub(begun)/2)))
+	_ = s.mx.base.SetDeadline(begun.Add(min(s.e.timeout(event.PhaseHandshake), s.hiddenBy.Sub(begun)/2)))
 	ctx, done := s.handshakePatience(begun)
-	err := s.aside(PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
+	err := s.aside(event.PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(ctx)
 	})
 	done()
-	s.info.Phases[PhaseHandshake] = time.Since(begun)
+	s.info.Phases[event.PhaseHandshake] = time.Since(begun)
 	var f *failure
 	if errors.As(err, &f) {
 		return f
 	}
 	if err != nil {
-		return s.tlsHung(PhaseHandshake, err, begun, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled))
+		return s.tlsHung(event.PhaseHandshake, err, begun, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled))
 	}
 	_ = s.mx.base.SetDeadline(time.Time{})
 	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
@@ -241,9 +242,9 @@ func (e *Engine) tlsToMSA() *tls.Config {
 }
 
 // describeTLS makes the record of a handshake.
-func (s *session) describeTLS(state tls.ConnectionState, earlier string) TLSRecord {
-	r := TLSRecord{
-		State: TLSOn, Version: state.Version, Cipher: state.CipherSuite, Curve: uint16(state.CurveID),
+func (s *session) describeTLS(state tls.ConnectionState, earlier string) event.TLS {
+	r := event.TLS{
+		State: event.TLSOn, Version: state.Version, Cipher: state.CipherSuite, Curve: uint16(state.CurveID),
 		Resumed: state.DidResume, Err: earlier,
 	}
 	if len(state.PeerCertificates) > 0 {
@@ -317,7 +318,7 @@ func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
 	switch {
 	case s.e.Certificate == nil:
 		return &replyNotOffered
-	case s.info.MSA.State == TLSOn:
+	case s.info.MSA.State == event.TLSOn:
 		return &replyTLSTwice
 	case len(cmd.Args) > 0:
 		return &replyNoParams
@@ -332,14 +333,14 @@ func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
 // it must say EHLO again, and octets sent ahead of the handshake end the session (CVE-2011-0411).
 func (s *session) startTLSToMSA() error {
 	if !s.msa.in.Empty() {
-		return &failure{trouble: msaTLS, phase: PhaseStartTLS, cause: errors.New("octets behind STARTTLS")}
+		return &failure{trouble: msaTLS, phase: event.PhaseStartTLS, cause: errors.New("octets behind STARTTLS")}
 	}
-	if err := s.flushMSA(PhaseStartTLS); err != nil {
+	if err := s.flushMSA(event.PhaseStartTLS); err != nil {
 		return err
 	}
 	conn := tls.Server(s.msa.base, s.e.tlsToMSA())
-	_ = s.msa.base.SetDeadline(time.Now().Add(s.e.timeout(PhaseHandshake)))
-	err := s.aside(PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
+	_ = s.msa.base.SetDeadline(time.Now().Add(s.e.timeout(event.PhaseHandshake)))
+	err := s.aside(event.PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(context.Background())
 	})
 	var f *failure
@@ -347,7 +348,7 @@ func (s *session) startTLSToMSA() error {
 		return f
 	}
 	if err != nil {
-		return &failure{trouble: msaTLS, phase: PhaseHandshake, cause: err}
+		return &failure{trouble: msaTLS, phase: event.PhaseHandshake, cause: err}
 	}
 	_ = s.msa.base.SetDeadline(time.Time{})
 	s.msa.armed, s.msa.armedW = time.Time{}, time.Time{}

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -233,7 +234,7 @@ func (s *brokenSite) dials() int {
 }
 
 // ended gives the TLS of the sessions that have ended, in that order.
-func (s *brokenSite) ended() []session.TLSRecord {
+func (s *brokenSite) ended() []event.TLS {
 	s.record.mu.Lock()
 	defer s.record.mu.Unlock()
 	return slices.Clone(s.record.tls)
@@ -250,7 +251,7 @@ type mailing struct {
 	smtptest.Delivery
 	connections int
 	took        time.Duration
-	tls         session.TLSRecord
+	tls         event.TLS
 }
 
 // mail sends one. It does not go on before both connections are closed.
@@ -267,4 +268,4 @@ func (s *brokenSite) mail(t *testing.T) mailing {
 }
 
 func (m mailing) delivered() bool { return m.All(smtptest.Accepted) }
-func (m mailing) inTLS() bool     { return m.tls.State == session.TLSOn }
+func (m mailing) inTLS() bool     { return m.tls.State == event.TLSOn }

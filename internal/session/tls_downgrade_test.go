@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -110,7 +111,7 @@ func TestTLSThatFailsBehindTheHandshake(t *testing.T) {
 						}
 						return
 					}
-					if !m.delivered() || m.connections != 2 || m.tls.State != session.TLSDowngraded || !strings.Contains(m.tls.Err, "ehlo_tls") {
+					if !m.delivered() || m.connections != 2 || m.tls.State != event.TLSDowngraded || !strings.Contains(m.tls.Err, "ehlo_tls") {
 						t.Errorf("%v, %d connections, %s %q", m.Verdicts, m.connections, m.tls.State, m.tls.Err)
 					}
 				})
@@ -125,7 +126,7 @@ func TestConnectionLostBehindEHLOInsideTLS(t *testing.T) {
 	mx.Reply = refuseAt("MAIL", 1, smtptest.CloseConn)
 	synctest.Test(t, func(t *testing.T) {
 		s := newBrokenSite(mx)
-		if m := s.mail(t); m.delivered() || m.connections != 1 || m.tls.State != session.TLSOn {
+		if m := s.mail(t); m.delivered() || m.connections != 1 || m.tls.State != event.TLSOn {
 			t.Errorf("%v, %d connections, %s", m.Verdicts, m.connections, m.tls.State)
 		}
 	})

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -176,7 +177,7 @@ func TestFiftySessionsMeetAHangingMX(t *testing.T) {
 				synctest.Wait()
 				inTLS := 0
 				for _, r := range s.ended() {
-					if r.State == session.TLSOn {
+					if r.State == event.TLSOn {
 						inTLS++
 					}
 				}
@@ -212,7 +213,7 @@ func TestSlowHandshakesAreNoHangs(t *testing.T) {
 		all.Wait()
 		synctest.Wait()
 		for _, r := range s.ended() {
-			if r.State != session.TLSOn || s.dials() != 20 {
+			if r.State != event.TLSOn || s.dials() != 20 {
 				t.Fatalf("%s after %q, %d connections for 20 mails", r.State, r.Err, s.dials())
 			}
 		}

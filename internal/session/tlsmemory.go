@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -56,7 +57,7 @@ const (
 // A TLSFailure is one that is remembered of an MX.
 type TLSFailure struct {
 	At    time.Time
-	Phase Phase
+	Phase event.Phase
 	Cause string // sanitised
 }
 
@@ -70,7 +71,7 @@ type MXTLS struct {
 	Strikes        int       // failures that count, since TLS last worked
 	PlainUntil     time.Time // an opportunistic session does not try
 	Failures       []TLSFailure
-	Tester         ID // the session that tries the better form now; 0: none
+	Tester         event.ID // the session that tries the better form now; 0: none
 	TestEnds       time.Time
 }
 
@@ -93,7 +94,7 @@ type rememberedMX struct {
 }
 
 // choose gives the way in which a session tries TLS with an MX, or with wayPlain why it does not. Where TLS must be it is always tried.
-func (m *tlsMemory) choose(mx netip.Addr, who ID, now time.Time, must bool) (way tlsWay, why string) {
+func (m *tlsMemory) choose(mx netip.Addr, who event.ID, now time.Time, must bool) (way tlsWay, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.entry(mx)
@@ -199,7 +200,7 @@ func (k *rememberedMX) forgetOldStrikes(now time.Time) {
 }
 
 // abandon ends the test of a session that has not come to an answer.
-func (m *tlsMemory) abandon(mx netip.Addr, who ID) {
+func (m *tlsMemory) abandon(mx netip.Addr, who event.ID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if k := m.known[mx]; k != nil && k.Tester == who {

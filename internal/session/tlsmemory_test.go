@@ -6,10 +6,12 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // failingAt is a failure of the MX at a step that began at a time.
-func failingAt(phase Phase, begun time.Time) *tlsFailure {
+func failingAt(phase event.Phase, begun time.Time) *tlsFailure {
 	return &tlsFailure{phase: phase, cause: errors.New("no"), begun: begun}
 }
 
@@ -27,10 +29,10 @@ func TestTLSMemoryIsBounded(t *testing.T) {
 	var m tlsMemory
 	now := time.Now()
 	victim := netip.MustParseAddr("192.0.2.25")
-	m.failed(victim, 0, failingAt(PhaseHandshake, now), now)
+	m.failed(victim, 0, failingAt(event.PhaseHandshake, now), now)
 	for n := range 20_000 {
-		m.failed(numbered("2001:db8:1::", n), 0, failingAt(PhaseHandshake, now), now)
-		m.failed(numbered("203.0.113.0", n%256), 0, failingAt(PhaseHandshake, now), now)
+		m.failed(numbered("2001:db8:1::", n), 0, failingAt(event.PhaseHandshake, now), now)
+		m.failed(numbered("203.0.113.0", n%256), 0, failingAt(event.PhaseHandshake, now), now)
 	}
 	if m.known[victim] == nil {
 		t.Error("forgotten for MXs of two networks")
@@ -39,7 +41,7 @@ func TestTLSMemoryIsBounded(t *testing.T) {
 		t.Errorf("%d MXs of three networks are remembered, want %d", n, 1+2*maxRememberedPerNetwork)
 	}
 	for n := range 20_000 {
-		m.failed(numbered("10.0.0.1", n<<8), 0, failingAt(PhaseHandshake, now), now)
+		m.failed(numbered("10.0.0.1", n<<8), 0, failingAt(event.PhaseHandshake, now), now)
 		m.choose(victim, 1, now, false) // in use
 	}
 	networks := 0
@@ -57,23 +59,23 @@ func TestTLSMemoryIsBounded(t *testing.T) {
 // Three failures mean plain text, if each comes a minute or more behind the one before it, and no success comes between.
 func TestStrikes(t *testing.T) {
 	mx := netip.MustParseAddr("192.0.2.25")
-	type event struct {
+	type outcome struct {
 		after  time.Duration
 		worked bool
 	}
-	fail := func(after time.Duration) event { return event{after, false} }
-	works := func(after time.Duration) event { return event{after, true} }
+	fail := func(after time.Duration) outcome { return outcome{after, false} }
+	works := func(after time.Duration) outcome { return outcome{after, true} }
 	for name, c := range map[string]struct {
-		events []event
+		events []outcome
 		plain  bool
 	}{
-		"three":                  {[]event{fail(0), fail(time.Minute), fail(time.Minute)}, true},
-		"three at once":          {[]event{fail(0), fail(time.Second), fail(time.Second)}, false},
-		"a burst counts once":    {[]event{fail(0), fail(59 * time.Second), fail(2 * time.Second), fail(30 * time.Second)}, false},
-		"two":                    {[]event{fail(0), fail(time.Hour)}, false},
-		"a success between":      {[]event{fail(0), fail(time.Hour), works(time.Second), fail(time.Hour)}, false},
-		"too long ago":           {[]event{fail(0), fail(time.Hour), fail(25 * time.Hour)}, false},
-		"a success behind three": {[]event{fail(0), fail(time.Hour), fail(time.Hour), works(time.Hour)}, false},
+		"three":                  {[]outcome{fail(0), fail(time.Minute), fail(time.Minute)}, true},
+		"three at once":          {[]outcome{fail(0), fail(time.Second), fail(time.Second)}, false},
+		"a burst counts once":    {[]outcome{fail(0), fail(59 * time.Second), fail(2 * time.Second), fail(30 * time.Second)}, false},
+		"two":                    {[]outcome{fail(0), fail(time.Hour)}, false},
+		"a success between":      {[]outcome{fail(0), fail(time.Hour), works(time.Second), fail(time.Hour)}, false},
+		"too long ago":           {[]outcome{fail(0), fail(time.Hour), fail(25 * time.Hour)}, false},
+		"a success behind three": {[]outcome{fail(0), fail(time.Hour), fail(time.Hour), works(time.Hour)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var m tlsMemory
@@ -83,7 +85,7 @@ func TestStrikes(t *testing.T) {
 				if e.worked {
 					m.worked(mx, 0, true, now)
 				} else {
-					m.failed(mx, 0, failingAt(PhaseStartTLS, now.Add(-time.Millisecond)), now)
+					m.failed(mx, 0, failingAt(event.PhaseStartTLS, now.Add(-time.Millisecond)), now)
 				}
 			}
 			if way, _ := m.choose(mx, 1, now.Add(time.Second), false); way&wayPlain != 0 != c.plain {
@@ -104,7 +106,7 @@ func TestLateFailureDoesNotCount(t *testing.T) {
 		now = now.Add(2 * time.Minute)
 		begun := now.Add(-time.Minute)
 		m.worked(mx, wayClassical, false, now.Add(-time.Second))
-		late := failingAt(PhaseStartTLS, begun)
+		late := failingAt(event.PhaseStartTLS, begun)
 		late.hung = true
 		m.failed(mx, wayClassical, late, now)
 	}
@@ -117,7 +119,7 @@ func TestLateFailureDoesNotCount(t *testing.T) {
 func TestPlainTextLastsLonger(t *testing.T) {
 	var m tlsMemory
 	mx, now := netip.MustParseAddr("192.0.2.25"), time.Now()
-	fail := func() time.Time { return m.failed(mx, 0, failingAt(PhaseStartTLS, now), now) }
+	fail := func() time.Time { return m.failed(mx, 0, failingAt(event.PhaseStartTLS, now), now) }
 	struckOut := func() time.Duration {
 		for range strikesOut - 1 {
 			fail()

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"errors"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // tryTLS says whether STARTTLS is to be said to an MX that offers it. The first connection of a leg asks what is known of the MX;
@@ -14,7 +16,7 @@ func (s *session) tryTLS() bool {
 		way, why := s.e.Live.tls.choose(s.info.Destination.Addr().Unmap(), s.info.ID, time.Now(), must)
 		s.mx.way |= way | wayChosen
 		if way&wayPlain != 0 {
-			s.info.MX = TLSRecord{State: TLSDowngraded, Err: why}
+			s.info.MX = event.TLS{State: event.TLSDowngraded, Err: why}
 			s.log.notef("plain text: %s", why)
 		}
 	}
@@ -51,9 +53,9 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	s.closeMX()
 	s.rememberFailure(why)
 	if before := s.info.MX.Err; before != "" {
-		s.info.MX = TLSRecord{State: TLSDowngraded, Err: before + "; " + why.Error()}
+		s.info.MX = event.TLS{State: event.TLSDowngraded, Err: before + "; " + why.Error()}
 	} else {
-		s.info.MX = TLSRecord{State: TLSDowngraded, Err: why.Error()}
+		s.info.MX = event.TLS{State: event.TLSDowngraded, Err: why.Error()}
 	}
 	s.mx.way = way&^(wayTicket|wayTicketFailed) | wayAgain
 	if why.hung && s.dest.TLS != TLSRequire {
@@ -65,7 +67,7 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	case why.ofHello(way) && s.timeForTLS():
 		s.mx.way |= wayNoTicket | wayClassical
 	case s.dest.TLS == TLSRequire:
-		s.info.MX.State = TLSNone
+		s.info.MX.State = event.TLSNone
 		s.refuseMail(&replyNoTLS)
 		return errNoMail
 	default:
@@ -78,13 +80,13 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 // MX that answers with something that is no TLS at all does so whatever it is sent.
 func (f *tlsFailure) ofHello(way tlsWay) bool {
 	var foreign tls.RecordHeaderError
-	return f.phase == PhaseHandshake && way&wayClassical == 0 && !errors.As(f.cause, &foreign)
+	return f.phase == event.PhaseHandshake && way&wayClassical == 0 && !errors.As(f.cause, &foreign)
 }
 
 // timeForTLS says whether there is time for one more connection with TLS, and for one without behind it.
 func (s *session) timeForTLS() bool {
 	p := &s.info.Phases
-	opening := p[PhaseDial] + p[PhaseBanner] + p[PhaseEHLO] + p[PhaseStartTLS]
+	opening := p[event.PhaseDial] + p[event.PhaseBanner] + p[event.PhaseEHLO] + p[event.PhaseStartTLS]
 	return time.Until(s.hiddenBy) > 2*(opening+hungPatience)
 }
 

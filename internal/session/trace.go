@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -13,8 +14,8 @@ import (
 // session, or before a long wait. With no Recorder it does nothing.
 type trace struct {
 	to   Recorder
-	info *SessionInfo
-	rec  *Record          // nil: nothing gathered
+	info *event.Session
+	rec  *event.Record    // nil: nothing gathered
 	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
 	tx   bool             // a transaction is being gathered
 	body time.Time
@@ -29,67 +30,67 @@ type trace struct {
 
 // openingReplies are kept until the session ends.
 type openingReplies struct {
-	replies []OpeningReply // with their texts in texts
-	texts   texts
+	replies []event.Opening // with their texts in texts
+	texts   event.Texts
 }
 
-func (t *trace) record() *Record {
+func (t *trace) record() *event.Record {
 	if t.rec == nil {
-		t.rec = NewRecord()
+		t.rec = event.NewRecord()
 	}
 	return t.rec
 }
 
 // transaction is the one being gathered.
-func (t *trace) transaction() *Transaction {
+func (t *trace) transaction() *event.Transaction {
 	trans, _ := t.gathered()
 	return trans
 }
 
 // line adds a line of the session log.
-func (t *trace) line(m Mark, text []byte) {
+func (t *trace) line(m event.Mark, text []byte) {
 	if t.to == nil {
 		return
 	}
 	r := t.record()
-	r.Lines = append(r.Lines, Line{Mark: m, Text: r.Add(text), At: time.Since(t.info.Start)})
+	r.Lines = append(r.Lines, event.Line{Mark: m, Text: r.Add(text), At: time.Since(t.info.Start)})
 }
 
-func (t *trace) note(text string) { t.line(MarkNote, []byte(text)) }
+func (t *trace) note(text string) { t.line(event.MarkNote, []byte(text)) }
 
 func (t *trace) notef(format string, args ...any) {
 	if t.to != nil {
-		t.line(MarkNote, fmt.Appendf(nil, format, args...))
+		t.line(event.MarkNote, fmt.Appendf(nil, format, args...))
 	}
 }
 
 // reply adds a reply of the MX with all its lines.
-func (t *trace) reply(m Mark, reply *smtp.Reply, first, took time.Duration) {
-	t.replyAsFar(m, reply, maxText, first, took)
+func (t *trace) reply(m event.Mark, reply *smtp.Reply, first, took time.Duration) {
+	t.replyAsFar(m, reply, event.MaxText, first, took)
 }
 
-func (t *trace) replyAsFar(m Mark, reply *smtp.Reply, most int, first, took time.Duration) {
+func (t *trace) replyAsFar(m event.Mark, reply *smtp.Reply, most int, first, took time.Duration) {
 	if t.to == nil {
 		return
 	}
 	r := t.record()
-	r.Lines = append(r.Lines, Line{Mark: m, Text: r.texts.addReply(reply, most), At: time.Since(t.info.Start), First: first, Took: took})
+	r.Lines = append(r.Lines, event.Line{Mark: m, Text: addReply(&r.Texts, reply, most), At: time.Since(t.info.Start), First: first, Took: took})
 }
 
 // opened adds a reply to a step of opening the MX leg. It is kept for the session's last record.
-func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration) {
+func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Duration) {
 	if t.to == nil {
 		return
 	}
 	if t.opening == nil {
-		t.opening = &openingReplies{make([]OpeningReply, 0, 3), make(texts, 0, 256)}
+		t.opening = &openingReplies{make([]event.Opening, 0, 3), make(event.Texts, 0, 256)}
 	}
 	o := t.opening
 	if len(o.replies) >= maxOpenings {
 		return
 	}
-	o.replies = append(o.replies, OpeningReply{phase, ReplyRecord{
-		Code: reply.Code, Text: o.texts.addReply(reply, maxText), First: first, Took: took,
+	o.replies = append(o.replies, event.Opening{Phase: phase, Reply: event.Reply{
+		Code: reply.Code, Text: addReply(&o.texts, reply, event.MaxText), First: first, Took: took,
 	}})
 }
 
@@ -97,20 +98,20 @@ func (t *trace) opened(phase Phase, reply *smtp.Reply, first, took time.Duration
 const maxOpenings = 32
 
 // acted adds what was done about a refusal.
-func (t *trace) acted(a Action, refusal []byte) {
+func (t *trace) acted(a event.Action, refusal []byte) {
 	if t.to != nil {
 		t.action(a, t.record().Add(refusal))
 	}
 }
 
 // actedOn is acted for the refusal just read.
-func (t *trace) actedOn(a Action, reply *smtp.Reply) {
+func (t *trace) actedOn(a event.Action, reply *smtp.Reply) {
 	if t.to != nil {
-		t.action(a, t.record().texts.addReply(reply, maxText))
+		t.action(a, addReply(&t.record().Texts, reply, event.MaxText))
 	}
 }
 
-func (t *trace) action(a Action, refusal Span) {
+func (t *trace) action(a event.Action, refusal event.Span) {
 	r := t.record()
 	a.Reply = refusal
 	if t.tx {
@@ -120,12 +121,12 @@ func (t *trace) action(a Action, refusal Span) {
 }
 
 // decided adds what the gate has decided.
-func (t *trace) decided(step Step, n Note) {
+func (t *trace) decided(step event.Step, n event.Note) {
 	if t.to == nil {
 		return
 	}
 	r := t.record()
-	d := Decided{At: time.Since(t.info.Start), Step: step, Note: n}
+	d := event.Decided{At: time.Since(t.info.Start), Step: step, Note: n}
 	if t.tx {
 		d.Transaction = t.transaction().Number
 	}
@@ -137,11 +138,11 @@ func (t *trace) answered(reply *smtp.Reply, local bool, first, took time.Duratio
 	if local {
 		first, took = 0, 0
 	}
-	most := maxText
+	most := event.MaxText
 	if t.tx { // as much as of the transaction itself
-		most = t.transaction().room(shortReply)
+		most = t.transaction().Room(shortReply)
 	}
-	t.replyAsFar(MarkToMSA, reply, most, first, took)
+	t.replyAsFar(event.MarkToMSA, reply, most, first, took)
 }
 
 // sentToMSA adds a reply that was put together on the wire.
@@ -150,7 +151,7 @@ func (t *trace) sentToMSA(wire []byte) {
 		return
 	}
 	text := bytes.ReplaceAll(bytes.TrimSuffix(wire, []byte("\r\n")), []byte("\r\n"), []byte("\n"))
-	t.line(MarkToMSA, text)
+	t.line(event.MarkToMSA, text)
 }
 
 // held adds a command that was not forwarded. Of what is no SMTP command only the size is kept: it may be anything,
@@ -161,12 +162,12 @@ func (t *trace) held(cmd smtp.Command) {
 	}
 	switch cmd.Verb {
 	case smtp.VerbUnknown:
-		t.line(MarkFromMSA, fmt.Appendf(nil, "(unknown command, %d octets)", len(cmd.Line)))
+		t.line(event.MarkFromMSA, fmt.Appendf(nil, "(unknown command, %d octets)", len(cmd.Line)))
 	case smtp.VerbAUTH, smtp.VerbBDAT, smtp.VerbBURL, smtp.VerbRetired: // some X… commands carry credentials, too
 		word := cmd.Line[:max(bytes.IndexAny(cmd.Line, " \t"), 0)]
-		t.line(MarkFromMSA, append(bytes.Clone(word), " [redacted]"...))
+		t.line(event.MarkFromMSA, append(bytes.Clone(word), " [redacted]"...))
 	default:
-		t.line(MarkFromMSA, cmd.Line)
+		t.line(event.MarkFromMSA, cmd.Line)
 	}
 }
 
@@ -177,9 +178,9 @@ func (t *trace) command(cmd smtp.Command) (rcpt int) {
 		return -1
 	}
 	if cmd.Verb == smtp.VerbMAIL {
-		t.endTransaction(OutcomeReset, "")
+		t.endTransaction(event.OutcomeReset, "")
 	}
-	t.line(MarkToMX, cmd.Line)
+	t.line(event.MarkToMX, cmd.Line)
 	switch {
 	case cmd.Verb == smtp.VerbMAIL:
 		t.beginTransaction(cmd)
@@ -197,10 +198,10 @@ func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply) {
 	switch {
 	case cmd.Verb == smtp.VerbMAIL && !t.tx: // else it is one too many
 		t.beginTransaction(cmd)
-		t.transaction().Mail = ReplyRecord{Code: reply.Code, Local: true, Text: t.keepReply(reply, maxText)}
+		t.transaction().Mail = event.Reply{Code: reply.Code, Local: true, Text: t.keepReply(reply, event.MaxText)}
 	case cmd.Verb == smtp.VerbRCPT && t.tx:
 		if rcpt := t.recipient(cmd); rcpt >= 0 {
-			t.transaction().Recipients[rcpt].Reply = ReplyRecord{Code: reply.Code, Local: true, Text: t.keepReply(reply, shortReply)}
+			t.transaction().Recipients[rcpt].Reply = event.Reply{Code: reply.Code, Local: true, Text: t.keepReply(reply, shortReply)}
 		}
 	}
 }
@@ -209,9 +210,9 @@ func (t *trace) beginTransaction(cmd smtp.Command) {
 	r := t.record()
 	t.begun++
 	mailbox, _, _ := cmd.Path()
-	rcpts := r.trans.Recipients[:0]
-	r.trans = Transaction{Number: t.begun, At: time.Since(t.info.Start), Recipients: rcpts}
-	r.trans.Sender = t.keepText(mailbox, maxText)
+	own := r.OwnTransaction()
+	*own = event.Transaction{Number: t.begun, At: time.Since(t.info.Start), Recipients: own.Recipients[:0]}
+	own.Sender = t.keepText(mailbox, event.MaxText)
 	t.tx = true
 }
 
@@ -223,7 +224,7 @@ func (t *trace) recipient(cmd smtp.Command) int {
 		return -1
 	}
 	mailbox, _, _ := cmd.Path()
-	trans.Recipients = append(trans.Recipients, Recipient{Address: t.keepText(mailbox, shortAddress)})
+	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(mailbox, shortAddress)})
 	return len(trans.Recipients) - 1
 }
 
@@ -231,7 +232,7 @@ const maxRecordedRcpts = 1000
 
 func (t *trace) mailReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx && t.transaction().Mail.Code == 0 {
-		t.transaction().Mail = t.replyRecord(reply, maxText, softened, first, took)
+		t.transaction().Mail = t.replyRecord(reply, event.MaxText, softened, first, took)
 	}
 }
 
@@ -246,7 +247,7 @@ func (t *trace) dataReply(reply *smtp.Reply, softened bool, first, took time.Dur
 	if !t.tx {
 		return
 	}
-	short := maxText
+	short := event.MaxText
 	if t.transaction().Data.Code != 0 { // an MSA may say DATA again and again
 		short = 0
 	}
@@ -255,12 +256,12 @@ func (t *trace) dataReply(reply *smtp.Reply, softened bool, first, took time.Dur
 
 func (t *trace) dotReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
 	if t.tx {
-		t.transaction().Dot = t.replyRecord(reply, maxText, softened, first, took)
+		t.transaction().Dot = t.replyRecord(reply, event.MaxText, softened, first, took)
 	}
 }
 
-func (t *trace) replyRecord(reply *smtp.Reply, short int, softened bool, first, took time.Duration) ReplyRecord {
-	return ReplyRecord{Code: reply.Code, Softened: softened, Text: t.keepReply(reply, short), First: first, Took: took}
+func (t *trace) replyRecord(reply *smtp.Reply, short int, softened bool, first, took time.Duration) event.Reply {
+	return event.Reply{Code: reply.Code, Softened: softened, Text: t.keepReply(reply, short), First: first, Took: took}
 }
 
 func (t *trace) bodyBegins(now time.Time) { t.body = now }
@@ -274,7 +275,7 @@ func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 	if body.BareCR+body.BareLF > 0 {
 		text = fmt.Appendf(text[:len(text)-1], ", %d bare CR, %d bare LF)", body.BareCR, body.BareLF)
 	}
-	t.line(MarkToMX, text)
+	t.line(event.MarkToMX, text)
 	if t.tx {
 		tx := t.transaction()
 		tx.Body, tx.BodyBytes = time.Since(t.body), size
@@ -283,52 +284,31 @@ func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 
 // endTransaction closes the transaction being gathered, if there is one, and hands it over. OutcomeReset stands for "the
 // MSA moved on": then the replies say what became of it, as they do where MAIL was refused, whatever came after.
-func (t *trace) endTransaction(o Outcome, cause string) {
+func (t *trace) endTransaction(o event.Outcome, cause string) {
 	if !t.tx {
 		return
 	}
 	t.tx = false
 	trans := t.transaction()
-	if o == OutcomeReset || trans.Mail.Code >= 400 {
-		o = trans.refusal()
+	if o == event.OutcomeReset || trans.Mail.Code >= 400 {
+		o = trans.OfReplies()
 	}
 	trans.Outcome, trans.Cause = o, cause
 	t.count++
 	full := t.record()
 	if t.kept != nil {
-		full.trans.move(trans, t.kept.texts, &full.texts)
+		full.OwnTransaction().Copy(trans, t.kept.texts, &full.Texts)
 		t.kept = nil
 	}
 	t.rec = nil
-	full.Transaction = &full.trans
+	full.Transaction = full.OwnTransaction()
 	full.Session = *t.info
 	t.to.Record(full)
 }
 
-// refusal is how a transaction that never came to its body ended: by its replies, else by the MSA's wish.
-func (t *Transaction) refusal() Outcome {
-	classes := []int{t.Mail.class(), t.Data.class()}
-	if len(t.Recipients) > 0 {
-		worst := 5
-		for i := range t.Recipients {
-			worst = min(worst, t.Recipients[i].Reply.class()) // one accepted recipient: not refused here; one 4xx: worth another try
-		}
-		classes = []int{t.Mail.class(), worst, t.Data.class()}
-	}
-	for _, class := range classes {
-		switch class {
-		case 4:
-			return OutcomeDeferred
-		case 5:
-			return OutcomeRefused
-		}
-	}
-	return OutcomeReset
-}
-
 // handOverIfLarge keeps a session that never waits, and never ends a transaction, from gathering without bound.
 func (t *trace) handOverIfLarge() {
-	if r := t.rec; r != nil && (len(r.texts) > maxGathered || len(r.Lines)+len(r.Actions)+len(r.Decisions) > maxGatheredLines) {
+	if r := t.rec; r != nil && (len(r.Texts) > maxGathered || len(r.Lines)+len(r.Actions)+len(r.Decisions) > maxGatheredLines) {
 		t.handOver()
 	}
 }
@@ -356,28 +336,29 @@ func (t *trace) handOver() {
 }
 
 // end hands over the last record of a session that ended in a phase, for a reason, with an error behind it or nil.
-func (t *trace) end(s *session, phase Phase, reason string, cause error) {
+func (t *trace) end(s *session, phase event.Phase, reason string, cause error) {
 	if t.to == nil {
 		return
 	}
 	t.note("connections closed")
 	r := t.record()
 	r.Session = s.info
-	r.end = SessionEnd{
-		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: int(s.delivered), Opening: r.end.Opening,
+	own := r.OwnEnd()
+	*own = event.End{
+		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: int(s.delivered), Opening: own.Opening,
 		FromMSA: t.fromMSA, ToMSA: t.toMSA, FromMX: t.fromMX, ToMX: t.toMX,
 		Phase: phase, Reason: reason, Ungreeted: partings[t.parting],
 	}
 	if cause != nil {
-		r.end.Cause = cause.Error()
+		own.Cause = cause.Error()
 	}
 	if t.opening != nil {
 		for _, o := range t.opening.replies {
-			o.Reply.Text = r.texts.take(t.opening.texts, o.Reply.Text)
-			r.end.Opening = append(r.end.Opening, o)
+			o.Reply.Text = r.Texts.Take(t.opening.texts, o.Reply.Text)
+			own.Opening = append(own.Opening, o)
 		}
 	}
-	r.End = &r.end
+	r.End = own
 	t.rec = nil
 	t.to.Record(r)
 }

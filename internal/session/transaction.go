@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -127,7 +128,7 @@ func (s *session) followData(class int, softened bool) error {
 	s.log.dataReply(&s.reply, softened, s.first, s.took)
 	switch {
 	case class == 3 && !s.tx.admitted():
-		return &failure{trouble: mxGarbled, phase: PhaseData, cause: errBehindRefusal}
+		return &failure{trouble: mxGarbled, phase: event.PhaseData, cause: errBehindRefusal}
 	case class == 3:
 		s.tx.state = mailOpen
 	case s.tx.admitted():
@@ -154,5 +155,5 @@ func (s *session) clearTransaction() {
 
 func (s *session) resetTransaction() {
 	s.forgetTransaction()
-	s.log.endTransaction(OutcomeReset, "")
+	s.log.endTransaction(event.OutcomeReset, "")
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"syscall"
+
+	"kanmon/internal/event"
 )
 
 // Unreachable says what an MSA gets whose MX cannot be reached, as long as it has not been greeted.
@@ -61,7 +63,7 @@ func (f *failure) ofTheMX() parting {
 		return partByReset
 	case f.trouble == mxUnreachable && UnansweredDial(f.cause):
 		return partInSilence
-	case (f.trouble == mxLost || f.trouble == mxSilent) && f.phase == PhaseBanner:
+	case (f.trouble == mxLost || f.trouble == mxSilent) && f.phase == event.PhaseBanner:
 		return partInSilence
 	default:
 		return partInWords

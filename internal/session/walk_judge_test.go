@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/session"
+	"kanmon/internal/event"
 )
 
 // judge looks at what all three have heard.
@@ -207,7 +207,7 @@ func (w *walk) judgeRecords(v *view) error {
 		}
 		outcome := w.records[at].outcome
 		taken = taken && len(v.taken[mail]) > 0 // a 250 to a message for nobody delivers nothing
-		if taken != (outcome == session.OutcomeDelivered) || !taken && outcome != session.OutcomeRefused && outcome != session.OutcomeDeferred {
+		if taken != (outcome == event.OutcomeDelivered) || !taken && outcome != event.OutcomeRefused && outcome != event.OutcomeDeferred {
 			return fmt.Errorf("the message of %q, taken %t, is recorded as %s", mail, taken, outcome)
 		}
 	}

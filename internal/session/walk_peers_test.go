@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kanmon/internal/event"
 	own "kanmon/internal/replies"
 	"kanmon/internal/session"
 )
@@ -236,12 +237,12 @@ func (*walkGate) Close()                              {}
 func (g *walkGate) Ask(q session.Question) session.Decision {
 	no := session.Decision{Refuse: session.RefuseNow, Say: own.LimitReached.Say("this account", "1 message per hour", "1", "retry later")}
 	switch {
-	case q.Step == session.StepConnect && g.shut:
+	case q.Step == event.StepConnect && g.shut:
 		return no
-	case q.Step == session.StepLeave && strings.HasSuffix(g.sender, "@full.example") && !q.Instead:
+	case q.Step == event.StepLeave && strings.HasSuffix(g.sender, "@full.example") && !q.Instead:
 		delete(g.passed, g.sender)
 		return no
-	case q.Step == session.StepMail:
+	case q.Step == event.StepMail:
 		g.sender = q.Sender
 	}
 	for _, name := range []string{q.Sender, q.Recipient} {
@@ -254,9 +255,9 @@ func (g *walkGate) Ask(q session.Question) session.Decision {
 		}
 	}
 	switch q.Step {
-	case session.StepMail:
+	case event.StepMail:
 		g.passed[q.Sender] = true
-	case session.StepRecipient:
+	case event.StepRecipient:
 		g.passed[g.sender+" "+q.Recipient] = true
 	}
 	return session.Decision{}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -93,11 +94,11 @@ type walk struct {
 
 type walkRecord struct {
 	sender  string
-	outcome session.Outcome
+	outcome event.Outcome
 }
 
 // Record implements [session.Recorder].
-func (w *walk) Record(r *session.Record) {
+func (w *walk) Record(r *event.Record) {
 	if tx := r.Transaction; tx != nil {
 		w.records = append(w.records, walkRecord{string(r.Text(tx.Sender)), tx.Outcome})
 	}

@@ -178,7 +178,7 @@ func (r *reader) grows(t ast.Expr, depth int) bool {
 }
 
 // growing are types of other packages.
-var growing = []string{"list.List", "sync.Map", "share.Map", "share.Order", "share.Places", "tls.ClientSessionCache", "bytes.Buffer", "strings.Builder"}
+var growing = []string{"list.List", "sync.Map", "share.Map", "share.Order", "share.Places", "tls.ClientSessionCache", "bytes.Buffer", "strings.Builder", "event.Texts"}
 
 // makes says whether a variable begins as something that grows.
 func (r *reader) makes(v ast.Expr) bool {

@@ -1,4 +1,4 @@
-package session
+package event
 
 import "time"
 
@@ -51,10 +51,31 @@ var phaseTable = [PhaseCount]phaseRow{
 // DefaultTimeout is how long each wait in the phase may take where nothing else is set.
 func (p Phase) DefaultTimeout() time.Duration { return phaseTable[p].timeout }
 
+// FromBegin reports whether that time counts from when the MSA began to wait, and not only from the wait for the MX.
+func (p Phase) FromBegin() bool { return phaseTable[p].whole }
+
 // String gives the phase's name as it stands in logs, records and configuration.
 func (p Phase) String() string {
 	if p >= PhaseCount {
 		return "unknown"
 	}
 	return phaseTable[p].name
+}
+
+// PhaseNames gives the names of all phases, in order.
+func PhaseNames() (names []string) {
+	for _, row := range phaseTable {
+		names = append(names, row.name)
+	}
+	return names
+}
+
+// ParsePhase finds a phase by its name.
+func ParsePhase(name string) (p Phase, ok bool) {
+	for p = range PhaseCount {
+		if phaseTable[p].name == name {
+			return p, true
+		}
+	}
+	return p, false
 }

@@ -1,0 +1,57 @@
+package event
+
+import "sync"
+
+// A Record is what a session hands over: when a transaction ended, when the session ended,
+// or, with neither, when the session waits long and its log lines should be seen now.
+type Record struct {
+	Session     Session
+	Lines       []Line       // in order; each line of a session is in exactly one record
+	Actions     []Action     // in order; each action of a session is in exactly one record
+	Decisions   []Decided    // in order; each decision of a session is in exactly one record
+	Transaction *Transaction // nil if none ended
+	End         *End         // nil if the session goes on
+
+	Texts Texts // what the spans are pieces of
+
+	trans Transaction
+	end   End
+}
+
+// Text gives the octets of a span of this record. They are valid until Release.
+func (r *Record) Text(s Span) []byte { return r.Texts.Of(s) }
+
+// Add copies text into the record, as far as it is kept, and gives its span.
+func (r *Record) Add(text []byte) Span { return r.Texts.Add(text, MaxText) }
+
+// OwnTransaction is memory of the record's own for a transaction that is being gathered. It is told of once Transaction points to it.
+func (r *Record) OwnTransaction() *Transaction { return &r.trans }
+
+// OwnEnd is the same for the end of a session.
+func (r *Record) OwnEnd() *End { return &r.end }
+
+// Octets is how many octets of text are in the record.
+func (r *Record) Octets() int { return len(r.Texts) }
+
+// NewRecord gives an empty record.
+func NewRecord() *Record { return recordPool.Get().(*Record) }
+
+// Release gives the record back for reuse. Nothing of it may be touched afterwards.
+func (r *Record) Release() {
+	if cap(r.Texts) > maxPooledText || cap(r.Lines) > maxPooledLines || cap(r.trans.Recipients) > maxPooledRcpts {
+		return
+	}
+	rcpts, opening := r.trans.Recipients[:0], r.end.Opening[:0]
+	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], Texts: r.Texts[:0]}
+	r.trans.Recipients, r.end.Opening = rcpts, opening
+	recordPool.Put(r)
+}
+
+// These keep records swollen by long replies and many recipients from staying in memory.
+const (
+	maxPooledText  = 16 << 10
+	maxPooledLines = 512
+	maxPooledRcpts = 128
+)
+
+var recordPool = sync.Pool{New: func() any { return new(Record) }}

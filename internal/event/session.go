@@ -1,0 +1,80 @@
+package event
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+)
+
+// ID names a session in every log line. It is unique within one run of kanmon and, through its
+// time part, for all practical purposes across runs.
+type ID uint64
+
+// String gives the ID as 16 hexadecimal digits.
+func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
+
+// TLS is what is known of the TLS of one leg.
+type TLS struct {
+	State    TLSState
+	Version  uint16   // crypto/tls version; 0 without TLS
+	Cipher   uint16   // crypto/tls cipher suite; 0 without TLS
+	Curve    uint16   // crypto/tls CurveID; 0 without TLS
+	Resumed  bool     // the handshake resumed an earlier session
+	Names    []string // subject common name and DNS names of the peer's certificate: not sanitised
+	NotAfter time.Time
+	Verified bool   // the certificate chains to a system root (the name is not checked: the MX name is unknown)
+	Err      string // why there is no TLS although it was offered
+}
+
+// TLSState says whether a leg is encrypted.
+type TLSState uint8
+
+// The TLS states of a leg.
+const (
+	TLSNone        TLSState = iota // not offered, or not yet
+	TLSOn                          // encrypted
+	TLSDowngraded                  // offered, the handshake failed, plain text on a fresh connection
+	TLSPassthrough                 // not seen: the destination is passed through
+)
+
+// String gives the state as it stands in the records.
+func (s TLSState) String() string {
+	return [...]string{"none", "tls", "downgraded", "passthrough"}[s]
+}
+
+// Session is what is known of a session at the time its record is handed over.
+type Session struct {
+	ID          ID
+	Start       time.Time
+	Source      netip.AddrPort // the MSA
+	Destination netip.AddrPort // the MX it wanted, and got
+	Port        uint16         // of the listener that took it
+	HeloMSA     string         // name the MSA gave in EHLO or HELO: not sanitised
+	MSA         TLS
+	Leg
+}
+
+// Leg is what is known of the MX leg: the last one, if there were several.
+type Leg struct {
+	Local     netip.AddrPort // address kanmon dialled the MX from
+	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
+	HeloMX    string         // name kanmon gave to the MX: not sanitised
+	MX        TLS
+	Phases    [PhaseIdle]time.Duration // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
+}
+
+// An End is set on the last record of a session.
+type End struct {
+	Duration     time.Duration
+	Transactions int
+	Delivered    int
+	Opening      []Opening // in order; a second banner stands for a second connection
+	FromMSA      int64     // octets
+	ToMSA        int64     // octets
+	FromMX       int64     // octets, inside TLS
+	ToMX         int64     // octets, inside TLS
+	Phase        Phase     // phase the session ended in
+	Reason       string    // one of those in docs/ref/record.md
+	Cause        string    // error text behind it; "" if none: not sanitised
+	Ungreeted    string    // how the MSA was left without a greeting, since its MX could not be reached: "reset" or "closed"; "" if it was not
+}

@@ -1,0 +1,105 @@
+package event
+
+import "time"
+
+// A Transaction is MAIL … end of data.
+type Transaction struct {
+	Number     int           // 1 for the first of the session
+	At         time.Duration // MAIL, since the session began
+	Sender     Span          // as inside the angle brackets: not sanitised
+	Mail       Reply
+	Recipients []Recipient
+	MoreRcpts  int           // recipients beyond the recorded ones
+	Data       Reply         // reply to DATA
+	Body       time.Duration // 354 relayed → dot read from the MSA
+	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
+	Dot        Reply         // reply to the dot
+	Outcome    Outcome
+	octets     uint32 // of its texts, as far as they are kept
+	Cause      string // why, where the replies do not say it; "" otherwise
+}
+
+// A Recipient is one RCPT of a transaction.
+type Recipient struct {
+	Address Span // as inside the angle brackets: not sanitised
+	Reply   Reply
+}
+
+// Outcome says how a transaction ended, for the MSA and for the MX.
+type Outcome uint8
+
+// The outcomes of a transaction.
+const (
+	OutcomeNone      Outcome = iota
+	OutcomeDelivered         // the MX answered the dot with 2xx and the MSA was told
+	OutcomeRefused           // the MX refused for good (5xx) at MAIL, at every RCPT, at DATA or at the dot
+	OutcomeDeferred          // the MX refused for now (4xx), or was lost before the dot was sent
+	OutcomeReset             // the MSA gave it up itself: RSET, EHLO, QUIT
+	OutcomeAborted           // kanmon cut it before the dot: MSA lost, bad body, limit, refused account, drain
+	OutcomeWithheld          // the MSA was gone when its dot arrived; the dot was not sent to the MX
+	OutcomeAmbiguous         // the dot was sent and no reply came: only the MX knows
+	OutcomeOrphanAck         // the MX answered 2xx, but the MSA was gone and could not be told
+)
+
+// String gives the outcome as it stands in the records.
+func (o Outcome) String() string {
+	return [...]string{"none", "delivered", "refused", "deferred", "reset", "aborted", "withheld", "ambiguous", "orphan_ack"}[o]
+}
+
+// OfReplies is how a transaction that never came to its body ended: by its replies, else by the MSA's wish.
+func (t *Transaction) OfReplies() Outcome {
+	classes := []int{t.Mail.class(), t.Data.class()}
+	if len(t.Recipients) > 0 {
+		worst := 5
+		for i := range t.Recipients {
+			worst = min(worst, t.Recipients[i].Reply.class()) // one accepted recipient: not refused here; one 4xx: worth another try
+		}
+		classes = []int{t.Mail.class(), worst, t.Data.class()}
+	}
+	for _, class := range classes {
+		switch class {
+		case 4:
+			return OutcomeDeferred
+		case 5:
+			return OutcomeRefused
+		}
+	}
+	return OutcomeReset
+}
+
+// Copy makes the transaction a copy of another one, with its texts in another place. It uses the memory that it has.
+func (t *Transaction) Copy(from *Transaction, texts Texts, to *Texts) {
+	rcpts := append(t.Recipients[:0], from.Recipients...)
+	*t = *from
+	t.Recipients = rcpts
+	t.MoveTexts(texts, to)
+}
+
+// MoveTexts copies the transaction's texts to another place, where it has them from now on.
+func (t *Transaction) MoveTexts(from Texts, to *Texts) {
+	for _, s := range [...]*Span{&t.Sender, &t.Mail.Text, &t.Data.Text, &t.Dot.Text} {
+		*s = to.Take(from, *s)
+	}
+	for i := range t.Recipients {
+		r := &t.Recipients[i]
+		r.Address = to.Take(from, r.Address)
+		r.Reply.Text = to.Take(from, r.Reply.Text)
+	}
+}
+
+// Room is how much is kept of the transaction's next text: as much as short once it has enough of them.
+func (t *Transaction) Room(short int) int {
+	if t.octets >= maxTransactionText {
+		return short
+	}
+	return MaxText
+}
+
+// Count counts a text of the transaction's.
+func (t *Transaction) Count(s Span) Span {
+	t.octets += s.n()
+	return s
+}
+
+// TextOctets is how much the texts take that have been counted.
+func (t *Transaction) TextOctets() int { return int(t.octets) }
