@@ -48,15 +48,15 @@ func BenchmarkFormatRecipients(b *testing.B) {
 	said := []byte("550 " + strings.Repeat("用户不存在或信箱已满请稍后再试", 45))
 	for _, mode := range []AddressMode{AddressesClear, AddressesHashed} {
 		b.Run(mode.String(), func(b *testing.B) {
-			f, r := newFormatter(mode, testKey), session.NewRecord()
+			f, r := newFormatter(mode, testKey), event.NewRecord()
 			r.Session = usualRecord().Session
-			t := &session.Transaction{Number: 1, Sender: r.Add([]byte("news@evil.example")), Outcome: session.OutcomeRefused}
+			t := &event.Transaction{Number: 1, Sender: r.Add([]byte("news@evil.example")), Outcome: event.OutcomeRefused}
 			for i := range 1000 {
 				address := fmt.Sprintf("%c%c用户信箱%d@evil.example", 0x4e00+i, 0x5e00+i*3, i)
-				reply := session.ReplyRecord{Code: 550, Text: r.Add(said)}
-				t.Recipients = append(t.Recipients, session.Recipient{Address: r.Add([]byte(address)), Reply: reply})
-				r.Lines = append(r.Lines, session.Line{Mark: session.MarkToMX, Text: r.Add([]byte("RCPT TO:<" + address + ">"))},
-					session.Line{Mark: session.MarkToMSA, Text: reply.Text})
+				reply := event.Reply{Code: 550, Text: r.Add(said)}
+				t.Recipients = append(t.Recipients, event.Recipient{Address: r.Add([]byte(address)), Reply: reply})
+				r.Lines = append(r.Lines, event.Line{Mark: event.MarkToMX, Text: r.Add([]byte("RCPT TO:<" + address + ">"))},
+					event.Line{Mark: event.MarkToMSA, Text: reply.Text})
 			}
 			r.Transaction = t
 			b.ReportAllocs()
