@@ -1,10 +1,15 @@
 package event
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // A Record is what a session hands over: when a transaction ended, when the session ended,
 // or, with neither, when the session waits long and its log lines should be seen now.
 type Record struct {
+	At          time.Time // when it was told; zero: not yet
+	Tenant      string    // whose mail it is of, as far as is known: nobody's records keep another's out
 	Session     Session
 	Lines       []Line       // in order; each line of a session is in exactly one record
 	Actions     []Action     // in order; each action of a session is in exactly one record
@@ -12,10 +17,13 @@ type Record struct {
 	Transaction *Transaction // nil if none ended
 	End         *End         // nil if the session goes on
 
+	News News // nil unless that is all that it tells
+
 	Texts Texts // what the spans are pieces of
 
 	trans Transaction
 	end   End
+	facts Facts
 }
 
 // Text gives the octets of a span of this record. They are valid until Release.

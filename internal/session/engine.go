@@ -62,6 +62,13 @@ type Recorder interface {
 	Record(*event.Record)
 }
 
+// A Listener is a [Recorder] that does not always want what is said. From any other a session gets the dialogue, too.
+type Listener interface {
+	Recorder
+	// Dialogue reports whether it is wanted now.
+	Dialogue() bool
+}
+
 // A Dialer opens the connection to an MX.
 type Dialer interface {
 	// Dial connects to the destination. The caller closes the connection. The error is shown to nobody but the

@@ -156,6 +156,8 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 		}()
 		done <- step()
 	}()
+	begun, ofMX := time.Now(), phase == event.PhaseDial || s.mx.stage == stageHello // else the MSA's handshake
+	s.waitsTold = 0
 	tick := time.NewTimer(s.lookIn(watchEvery))
 	defer tick.Stop()
 	var lost *failure
@@ -169,6 +171,9 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 		case <-tick.C:
 			s.log.handOver()
 			s.msa.park()
+			if ofMX {
+				_ = s.overdue(phase, time.Since(begun), false) // there is a look soon
+			}
 			switch {
 			case lost != nil:
 			case s.msaGone():

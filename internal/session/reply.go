@@ -17,7 +17,7 @@ func (s *session) readReply(phase event.Phase) error {
 		s.reply.Tolerate()
 	}
 	s.first = 0
-	s.waiting = waiting{}
+	s.waiting, s.waitsTold = waiting{}, 0
 	for {
 		ok, err := s.mx.in.Reply(&s.reply)
 		if s.reply.Begun() && (ok || s.first == 0) {
@@ -88,6 +88,7 @@ func (s *session) mayWait(phase event.Phase) error {
 	}
 	if past := now.Sub(s.waiting.began); past-s.waiting.looked > time.Second {
 		s.waiting.looked = past
+		_ = s.overdue(phase, past, true) // the next octets wake it
 		if err := s.lookAround(&s.mx.leg, phase); err != nil {
 			return err
 		}

@@ -43,6 +43,7 @@ type session struct {
 	hello     smtp.Verb   // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	refused   bool        // the MX refused with its banner; nothing is forwarded any more
 	refusedIn event.Phase // with errRefused: what the MX refused
+	waitsTold uint8       // how often the wait for the MX that is under way has been told of
 	rescue    rescuing
 	kept      keptBody
 	slots     []slot
@@ -171,6 +172,9 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 		s.waiting.end = now.Add(orphanWait)
 	}
 	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
+	if l != &s.msa {
+		slice = min(slice, s.overdue(phase, now.Sub(s.waiting.began), s.reply.Begun()))
+	}
 	l.arm(now.Add(min(slice, s.waiting.end.Sub(now))))
 	return nil
 }

@@ -47,9 +47,18 @@ func (t *trace) transaction() *event.Transaction {
 	return trans
 }
 
+// talks reports whether the dialogue is wanted.
+func (t *trace) talks() bool {
+	if t.to == nil {
+		return false
+	}
+	l, chooses := t.to.(Listener)
+	return !chooses || l.Dialogue()
+}
+
 // line adds a line of the session log.
 func (t *trace) line(m event.Mark, text []byte) {
-	if t.to == nil {
+	if !t.talks() {
 		return
 	}
 	r := t.record()
@@ -59,7 +68,7 @@ func (t *trace) line(m event.Mark, text []byte) {
 func (t *trace) note(text string) { t.line(event.MarkNote, []byte(text)) }
 
 func (t *trace) notef(format string, args ...any) {
-	if t.to != nil {
+	if t.talks() {
 		t.line(event.MarkNote, fmt.Appendf(nil, format, args...))
 	}
 }
@@ -70,7 +79,7 @@ func (t *trace) reply(m event.Mark, reply *smtp.Reply, first, took time.Duration
 }
 
 func (t *trace) replyAsFar(m event.Mark, reply *smtp.Reply, most int, first, took time.Duration) {
-	if t.to == nil {
+	if !t.talks() {
 		return
 	}
 	r := t.record()
@@ -147,7 +156,7 @@ func (t *trace) answered(reply *smtp.Reply, local bool, first, took time.Duratio
 
 // sentToMSA adds a reply that was put together on the wire.
 func (t *trace) sentToMSA(wire []byte) {
-	if t.to == nil {
+	if !t.talks() {
 		return
 	}
 	text := bytes.ReplaceAll(bytes.TrimSuffix(wire, []byte("\r\n")), []byte("\r\n"), []byte("\n"))
@@ -157,7 +166,7 @@ func (t *trace) sentToMSA(wire []byte) {
 // held adds a command that was not forwarded. Of what is no SMTP command only the size is kept: it may be anything,
 // also the text of a mail; and of AUTH nothing but the verb.
 func (t *trace) held(cmd smtp.Command) {
-	if t.to == nil {
+	if !t.talks() {
 		return
 	}
 	switch cmd.Verb {
@@ -270,12 +279,14 @@ func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 	if t.to == nil {
 		return
 	}
-	text := strconv.AppendInt(append(make([]byte, 0, 64), "(message, "...), size, 10)
-	text = append(text, " octets)"...)
-	if body.BareCR+body.BareLF > 0 {
-		text = fmt.Appendf(text[:len(text)-1], ", %d bare CR, %d bare LF)", body.BareCR, body.BareLF)
+	if t.talks() {
+		text := strconv.AppendInt(append(make([]byte, 0, 64), "(message, "...), size, 10)
+		text = append(text, " octets)"...)
+		if body.BareCR+body.BareLF > 0 {
+			text = fmt.Appendf(text[:len(text)-1], ", %d bare CR, %d bare LF)", body.BareCR, body.BareLF)
+		}
+		t.line(event.MarkToMX, text)
 	}
-	t.line(event.MarkToMX, text)
 	if t.tx {
 		tx := t.transaction()
 		tx.Body, tx.BodyBytes = time.Since(t.body), size
@@ -320,10 +331,10 @@ const (
 
 // handOver gives what is gathered to the Recorder, before a wait. A transaction under way stays, in as little memory as it needs.
 func (t *trace) handOver() {
-	if t.rec == nil || len(t.rec.Lines) == 0 {
+	full := t.rec
+	if full == nil {
 		return
 	}
-	full := t.rec
 	t.rec = nil
 	switch {
 	case t.kept != nil:
@@ -331,8 +342,26 @@ func (t *trace) handOver() {
 	case t.tx:
 		t.kept = keepTransaction(full)
 	}
+	if len(full.Lines)+len(full.Actions)+len(full.Decisions) == 0 {
+		full.Release()
+		return
+	}
 	full.Session = *t.info
 	t.to.Record(full)
+}
+
+// waits tells of something of the MX that has not come yet.
+func (t *trace) waits(w event.Wait) {
+	if t.to == nil {
+		return
+	}
+	w.Session = t.info.ID
+	if t.tx {
+		w.Transaction = t.transaction().Number
+	}
+	r := event.NewRecord()
+	r.Session, r.News = *t.info, w
+	t.to.Record(r)
 }
 
 // end hands over the last record of a session that ended in a phase, for a reason, with an error behind it or nil.

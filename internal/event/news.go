@@ -1,0 +1,101 @@
+package event
+
+import (
+	"net/netip"
+	"time"
+)
+
+// News is what happened beside the mail itself: [Gateway], [Heartbeat], [Order], [Changed], [Wait].
+type News interface{ cause() Cause }
+
+// A Cause says in which session news had its cause. The zero Cause is of news that has none, or none that is known.
+type Cause struct {
+	Session     ID
+	Transaction int // 0: none
+}
+
+func (c Cause) cause() Cause { return c }
+
+type uncaused struct{}
+
+func (uncaused) cause() Cause { return Cause{} }
+
+// A Gateway is a step in the life of this process.
+type Gateway struct {
+	uncaused
+	Did        GatewayStep
+	Version    string
+	SendingIPs int
+	Sessions   int           // under way
+	Rules      string        // how the firewall rules stand that lead mail here
+	Took       time.Duration // with Stopped: the drain
+	Why        string        // with ReloadRefused
+}
+
+// A GatewayStep is what the process did.
+type GatewayStep uint8
+
+// The steps of a gateway.
+const (
+	Started GatewayStep = iota
+	Reloaded
+	ReloadRefused // the configuration before goes on
+	Draining      // no new sessions
+	Stopped       // the last line of a run that was not killed
+)
+
+// String gives the step as it stands in the records.
+func (s GatewayStep) String() string {
+	return [...]string{"start", "reload", "reload_refused", "drain", "stop"}[s]
+}
+
+// A Heartbeat is told each minute: where it is missing, the process was not there, or hung.
+type Heartbeat struct {
+	uncaused
+	Up       time.Duration
+	Sessions int    // under way
+	Dropped  uint64 // records lost since the process began
+}
+
+// An Order is what a person had kanmon do, or a limit that blocks.
+type Order struct {
+	uncaused
+	By       string
+	Rule     bool // By is a limit
+	Did      string
+	Tenant   string
+	Account  string
+	IP       netip.Addr // of an order about a sending IP
+	Provider string     // where; "": everywhere
+	Before   string
+	After    string
+	Why      string
+}
+
+// Changed is a decision of kanmon's own about a sending IP or a sender, which holds for the mail to come.
+type Changed struct {
+	Cause
+	IP       netip.Addr // whose standing has changed
+	Provider string     // where; "": everywhere
+	Tenant   string     // whose level has changed
+	Account  string     // of the tenant; "": its own
+	State    string     // of the standing, or the level
+	Was      string     // before, if that is known
+	Would    bool       // it is only observed
+	Until    time.Time
+	Share    float64 // of the traffic that a slowed IP may take
+	By       string
+	Rule     string
+	Why      string
+}
+
+// A Wait is something of the MX that has not come yet. It is told after ten seconds, and each time that its length has doubled.
+type Wait struct {
+	Cause
+	Phase  Phase
+	Waited time.Duration
+	Began  bool // a part of it has come
+}
+
+// FirstWait is from when on a wait is told of.
+const FirstWait = 10 * time.Second

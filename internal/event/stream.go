@@ -1,0 +1,197 @@
+package event
+
+import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A Stream takes what happens, and tells it to whoever listens. It is there for as long as the process: a reload exchanges what is behind
+// it, and sessions under way are heard by the new one. The zero Stream is ready, and nobody listens.
+//
+// Two kinds listen. Subscribers hear of facts at once, on the goroutine of whoever tells; all of them together may take less than a
+// microsecond. A [Later] gets the record, and does its work elsewhere.
+type Stream struct {
+	Log *slog.Logger // told of subscribers that were switched off; nil: slog.Default()
+
+	now atomic.Pointer[[]*subscriber]
+
+	dialogue atomic.Bool // what later says
+	off      atomic.Uint64
+
+	mu    sync.RWMutex // held over nothing that waits
+	later Later
+}
+
+// A Later keeps records and works on them behind the session's back.
+type Later interface {
+	// Record takes a record over and must not wait. It calls [Record.Release] when it is done with it.
+	Record(*Record)
+	// Dialogue reports whether it wants what was said, and not only the facts. The answer is always the same.
+	Dialogue() bool
+}
+
+// Facts are what a subscriber is told: a record without its dialogue. Nothing of it may be kept, or changed.
+type Facts struct {
+	Session     *Session
+	Actions     []Action
+	Decisions   []Decided
+	Transaction *Transaction // nil if none ended
+	Recipients  []Recipient  // of the transaction; nil where there are more than [MostRecipients]: then Results alone tells of them
+	Results     Results      // of all recipients
+	End         *End         // nil if no session ended
+	News        News         // nil if it is about a session's work
+	Tenant      string       // whose mail it is, as far as is known
+
+	texts Texts
+}
+
+// MostRecipients is how many a subscriber sees one by one.
+const MostRecipients = 50
+
+// Results are how many recipients of a transaction were told what.
+type Results struct {
+	Accepted, Deferred, Refused int // by the reply that the MSA was given to RCPT
+	Unanswered                  int
+	Beyond                      int // more than a record lists
+}
+
+// Text gives the octets of a span of the facts.
+func (f *Facts) Text(s Span) []byte { return f.texts.Of(s) }
+
+type subscriber struct {
+	name string
+	hear func(*Facts)
+	off  atomic.Bool
+}
+
+// Subscribe has a function called with all facts from now on, until leave is called. It must not wait, and it must keep nothing. One that
+// panics is switched off.
+func (s *Stream) Subscribe(name string, hear func(*Facts)) (leave func()) {
+	sub := &subscriber{name: name, hear: hear}
+	s.exchange(func(list []*subscriber) []*subscriber { return append(list, sub) })
+	return func() {
+		s.exchange(func(list []*subscriber) []*subscriber {
+			return slices.DeleteFunc(list, func(other *subscriber) bool { return other == sub })
+		})
+	}
+}
+
+func (s *Stream) exchange(change func([]*subscriber) []*subscriber) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var list []*subscriber
+	if was := s.now.Load(); was != nil {
+		list = slices.Clone(*was)
+	}
+	list = change(list)
+	if len(list) == 0 {
+		s.now.Store(nil)
+		return
+	}
+	s.now.Store(&list)
+}
+
+// Off is how many subscribers have been switched off.
+func (s *Stream) Off() uint64 { return s.off.Load() }
+
+// Replace has everything from now on go to another Later, or to none. No record is lost between them: what has gone to the one before has
+// been taken by it when Replace returns.
+func (s *Stream) Replace(later Later) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.later = later
+	s.dialogue.Store(later != nil && later.Dialogue())
+}
+
+// Dialogue reports whether anybody wants what is said, and not only the facts.
+func (s *Stream) Dialogue() bool { return s.dialogue.Load() }
+
+// Record tells a session's record, and takes it over. It does not wait.
+func (s *Stream) Record(r *Record) {
+	r.At = time.Now()
+	s.tellNow(r)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.later == nil {
+		r.Release()
+		return
+	}
+	s.later.Record(r)
+}
+
+// Tell tells news. It does not wait.
+func (s *Stream) Tell(n News) {
+	r := NewRecord()
+	r.News = n
+	r.Session.ID = n.cause().Session
+	if of, ok := n.(Changed); ok {
+		r.Tenant = of.Tenant
+	}
+	s.Record(r)
+}
+
+func (s *Stream) tellNow(r *Record) {
+	list := s.now.Load()
+	if list == nil {
+		return
+	}
+	f := &r.facts
+	*f = Facts{Session: &r.Session, Actions: r.Actions, Decisions: r.Decisions, Transaction: r.Transaction, End: r.End, News: r.News, Tenant: r.Tenant, texts: r.Texts}
+	if f.nothing() {
+		return
+	}
+	if t := r.Transaction; t != nil {
+		f.Results = t.results()
+		if len(t.Recipients) <= MostRecipients && t.MoreRcpts == 0 {
+			f.Recipients = t.Recipients
+		}
+	}
+	for _, sub := range *list {
+		if !sub.off.Load() {
+			s.tellOne(sub, f)
+		}
+	}
+}
+
+// nothing reports whether a record is of dialogue alone.
+func (f *Facts) nothing() bool {
+	return len(f.Actions)+len(f.Decisions) == 0 && f.Transaction == nil && f.End == nil && f.News == nil
+}
+
+func (s *Stream) tellOne(sub *subscriber, f *Facts) {
+	defer func() {
+		if p := recover(); p != nil && sub.off.CompareAndSwap(false, true) {
+			s.off.Add(1)
+			s.logger().Error("listener switched off: it panicked", "listener", sub.name, "panic", fmt.Sprint(p))
+		}
+	}()
+	sub.hear(f)
+}
+
+func (s *Stream) logger() *slog.Logger {
+	if s.Log != nil {
+		return s.Log
+	}
+	return slog.Default()
+}
+
+func (t *Transaction) results() Results {
+	n := Results{Beyond: t.MoreRcpts}
+	for i := range t.Recipients {
+		switch t.Recipients[i].Reply.class() {
+		case 2:
+			n.Accepted++
+		case 4:
+			n.Deferred++
+		case 5:
+			n.Refused++
+		default:
+			n.Unanswered++
+		}
+	}
+	return n
+}
