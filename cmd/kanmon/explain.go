@@ -52,16 +52,20 @@ func (e *explainCommand) Run(c *console) error {
 	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
 
-	p := &explanation{c.stdout, cfg}
+	p := &explanation{c.stdout, cfg, e.exact(cfg)}
 	p.line("tenant", e.tenantText(router, q))
 	p.line("sender", e.senderText())
 	p.line("recipient", cmp.Or(e.Recipient, "not known"))
+	if q.Suspicion >= 0 {
+		p.line("suspicion", "nothing gives a mail a score in this version: what follows is of no mail that there is")
+	}
 	if q.RecipientDomain != "" {
 		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
 	}
 	destinations := e.destinations(ctx, p, lookup, q.RecipientDomain)
 	p.choices(router, q, destinations)
-	p.unseen(daemon.Destinations(cfg), destinations)
+	p.nobodys(router, q)
+	p.destinations(daemon.Destinations(cfg), destinations)
 	p.line("no MX", unreachableText(daemon.OnUnreachable(cfg, router)(session.Origin{
 		Source: netip.AddrPortFrom(q.Source, 0), Destination: q.Destination, Port: q.Port,
 	})))
@@ -99,6 +103,12 @@ func (e *explainCommand) query(cfg *config.Config) (egress.Query, error) {
 		}
 	}
 	return q, nil
+}
+
+// exact reports whether the command line tells the one address of an MSA.
+func (e *explainCommand) exact(cfg *config.Config) bool {
+	i := slices.IndexFunc(cfg.Tenants, func(t config.Tenant) bool { return t.Name == e.Tenant })
+	return e.Source.IsValid() || i >= 0 && len(cfg.Tenants[i].Sources) == 1 && cfg.Tenants[i].Sources[0].IsSingleIP()
 }
 
 func (e *explainCommand) tenantText(router *egress.Router, q egress.Query) string {
@@ -181,8 +191,9 @@ func (e *explainCommand) destinations(ctx context.Context, p *explanation, looku
 
 // An explanation is what is printed.
 type explanation struct {
-	w   io.Writer
-	cfg *config.Config
+	w     io.Writer
+	cfg   *config.Config
+	exact bool // it is known which MSA sends
 }
 
 func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
@@ -202,13 +213,23 @@ func (p *explanation) choices(router *egress.Router, q egress.Query, destination
 			p.line("refusals", refusalsText(choice, p.cfg.Handling(choice.Number)))
 			told = why
 		}
-		p.sendingIPs(q, to, choice, err)
+		p.sendingIPs(router, q, choice, err)
 	}
 }
 
-// unseen says of which destinations kanmon sees no more than the connection.
-func (p *explanation) unseen(rule func(netip.Addr) session.Destination, destinations []netip.Addr) {
+// nobodys says of mail that no tenant claims that it does not leave at all.
+func (p *explanation) nobodys(router *egress.Router, q egress.Query) {
+	if owner := router.Owner(q); q.Source.IsValid() && owner.Tenant == "" && !owner.Later {
+		p.line("refused", "451: no tenant claims this mail, and it leaves from nowhere (unknown_tenant of [senders])")
+	}
+}
+
+// destinations says of which kanmon sees no more than the connection, and which must have TLS.
+func (p *explanation) destinations(rule func(netip.Addr) session.Destination, destinations []netip.Addr) {
 	for _, to := range destinations {
+		if !to.IsUnspecified() && rule(to).TLS == session.TLSRequire && !rule(to).Passthrough {
+			p.line("tls", to.String()+" must have TLS: where it offers none, or TLS fails, the mail gets 451 and leaves from nowhere")
+		}
 		if !to.IsUnspecified() && rule(to).Passthrough {
 			p.line("unseen", to.String()+" is passed through: routes by sender or recipient, limits of mail and containment do not hold there;")
 			p.line("", "who is blocked by hand, or is no tenant, is refused all the same")
@@ -244,10 +265,16 @@ func refusalsText(c egress.Choice, h config.Handling) string {
 	}
 }
 
-func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Choice, err error) {
-	family := "IPv6"
+// sendingIPs prints which sending IP the mail leaves from. That is where its session has got to (see egress.Router.Course), and it may depend
+// on whether the gateway has learnt yet whose the MX is.
+func (p *explanation) sendingIPs(router *egress.Router, q egress.Query, choice egress.Choice, err error) {
+	to, family := q.Destination.Addr(), "IPv6"
 	if to.Is4() {
 		family = "IPv4"
+	}
+	course, notYet := router.Course(q, q.Provider)
+	if notYet != nil {
+		err = notYet // the connection, ahead of the mail, has no way out
 	}
 	ips := choice.IPs()
 	switch {
@@ -257,18 +284,39 @@ func (p *explanation) sendingIPs(q egress.Query, to netip.Addr, choice egress.Ch
 		p.line(family, "the kernel's choice")
 	case len(ips) > 1 && to.IsUnspecified() && q.Provider == "":
 		p.line(family, "one of "+addresses(ips)+": it depends on the MX's address (--mx)")
-	case len(ips) > 1 && !q.Source.IsValid() && choice.Tenant == "":
+	case len(ips) > 1 && !p.exact && goesBySource(router, q, choice):
 		p.line(family, "one of "+addresses(ips)+": it depends on the MSA's address (--source)")
 	default:
-		text := fmt.Sprintf("%s (%s)", ips[0].Address, ips[0].Name)
-		if !to.IsUnspecified() {
-			text += " toward " + to.String()
-		}
-		if len(ips) > 1 {
-			text += "; if it must be avoided: " + addresses(ips[1:])
-		}
-		p.line(family, text)
+		p.line(family, p.leavesFrom(router, q, course, ips))
 	}
+}
+
+// goesBySource reports whether the choice within the pool is the MSA's address's: its session began before anybody knew the tenant.
+func goesBySource(router *egress.Router, q egress.Query, choice egress.Choice) bool {
+	if !choice.BySender {
+		q.Sender, q.SenderKnown = "", false
+		choice, _ = router.Choose(q) // the tenant is told with an error, too
+	}
+	return choice.Tenant == ""
+}
+
+// leavesFrom says where a mail leaves from whose MSA and MX are known.
+func (p *explanation) leavesFrom(router *egress.Router, q egress.Query, course egress.Choice, ips []egress.SendingIP) string {
+	text := fmt.Sprintf("%s (%s)", course.IP.Address, course.IP.Name)
+	if to := q.Destination.Addr(); !to.IsUnspecified() {
+		text += " toward " + to.String()
+	}
+	switch untaught, err := router.Course(q, ""); {
+	case q.Destination.Addr().IsUnspecified() && q.Provider != "" && len(ips) > 1:
+		text += fmt.Sprintf(" once an earlier mail has taught kanmon that the MX is of %s; before that it depends on the MX's address (--mx)", q.Provider)
+	case err == nil && untaught.IP != course.IP:
+		text += fmt.Sprintf(" once an earlier mail has taught kanmon that this MX is of %s, and %s (%s) before that", q.Provider,
+			untaught.IP.Address, untaught.IP.Name)
+	}
+	if others := slices.DeleteFunc(ips, func(ip egress.SendingIP) bool { return ip == course.IP }); len(others) > 0 {
+		text += "; if it must be avoided: " + addresses(others)
+	}
+	return text
 }
 
 func addresses(ips []egress.SendingIP) string {

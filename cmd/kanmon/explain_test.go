@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"os"
@@ -123,5 +124,60 @@ func TestExplainPassthrough(t *testing.T) {
 		if told := strings.Contains(out.String(), "unseen     "+mx+" is passed through: "); code != exitOK || told != want {
 			t.Errorf("%s: exit %d, %s\n%s", mx, code, wrong.String(), out.String())
 		}
+	}
+}
+
+// With two sending IPs and nothing else the gateway knows an MX by its address until a mail has taught it whose that is: then it may be another
+// IP, and both are named. What leaves from nowhere has none.
+//
+// audit-D7
+func TestExplainSaysWhatItCannotKnow(t *testing.T) {
+	two := "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'a.example.jp'\n[[sending_ip]]\naddress = '203.0.113.11'\nehlo = 'b.example.jp'\n"
+	shared := two + "[[tenant]]\nname = 'a'\nsources = ['10.20.2.0/24']\nsender_domains = ['a.example']\n" +
+		"[[tenant]]\nname = 'b'\nsources = ['10.20.2.0/24']\nsender_domains = ['b.example']\n"
+	for _, tc := range []struct {
+		name, config string
+		args         []string
+		want         []string
+	}{
+		{"untaught", two, []string{"--source", "10.20.1.5", "--recipient", "x@gmail.com", "--mx", "192.0.2.25"}, nil},
+		{"tenants behind one MSA", shared, []string{"--tenant", "a", "--sender", "x@a.example", "--mx", "192.0.2.25"}, []string{"it depends on the MSA's address (--source)"}},
+		{"nobody's", shared, []string{"--source", "10.99.0.1", "--sender", "x@c.example", "--mx", "192.0.2.25"}, []string{"refused    451: no tenant claims this mail"}},
+		{
+			"TLS", two + "[[destination]]\nnetworks = ['192.0.2.0/24']\ntls = 'require'\n",
+			[]string{"--source", "10.20.1.5", "--mx", "192.0.2.25"},
+			[]string{"tls        192.0.2.25 must have TLS: "},
+		},
+		{"a score", two, []string{"--source", "10.20.1.5", "--mx", "192.0.2.25", "--suspicion", "0.9"}, []string{"suspicion  nothing gives a mail a score"}},
+	} {
+		file := filepath.Join(t.TempDir(), "kanmon.toml")
+		if err := os.WriteFile(file, []byte(tc.config), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		var out, wrong strings.Builder
+		if code := run(append([]string{"explain", "--no-dns", "--config", file}, tc.args...), &console{stdout: &out, stderr: &wrong}); code != exitOK {
+			t.Errorf("%s: exit %d, %s", tc.name, code, wrong.String())
+		}
+		for _, want := range tc.want {
+			if !strings.Contains(out.String(), want) {
+				t.Errorf("%s: no %q in\n%s", tc.name, want, out.String())
+			}
+		}
+	}
+	file := filepath.Join(t.TempDir(), "kanmon.toml")
+	if err := os.WriteFile(file, []byte(two), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	taught := 0
+	for i := range 20 {
+		var out, wrong strings.Builder
+		_ = run([]string{"explain", "--no-dns", "--config", file, "--source", "10.20.1.5", "--recipient", "x@gmail.com", "--mx", fmt.Sprintf("192.0.2.%d", i)},
+			&console{stdout: &out, stderr: &wrong})
+		if strings.Contains(out.String(), "once an earlier mail has taught kanmon that this MX is of google, and ") {
+			taught++
+		}
+	}
+	if taught < 4 || taught > 16 { // one of two, by the hash
+		t.Errorf("both are named for %d of 20 MXs", taught)
 	}
 }

@@ -1,0 +1,48 @@
+package egress
+
+import "net/netip"
+
+// A session connects before it knows whose mail it will carry, and goes on from there as long as that is right. So which sending IP a mail
+// leaves from is not what [Router.Choose] gives for all that is known of it in the end, but where its session has got to.
+
+// Keeps reports whether a mail may go on from a sending IP that its session has: it is of the pool, and where senders decide it is the
+// sender's own. What stands against the IP is another question.
+func (c *Choice) Keeps(ip netip.Addr) bool {
+	return c.Pool == "" || c.Has(ip) && !c.prefers(ip)
+}
+
+// prefers reports whether the mail must leave from the best IP of its pool, and this is another.
+func (c *Choice) prefers(ip netip.Addr) bool { return c.BySender && c.IP.Address != ip }
+
+// Course gives the choice for the first mail of a session, with the sending IP that the session has got to: from the connection, where the
+// MX's provider is known or not, by way of MAIL to the first recipient. It goes by the configuration alone, as if nothing stood against
+// any sending IP. The error is that of the first step that has one: there the mail ends.
+func (r *Router) Course(q Query, providerOfMX string) (Choice, error) {
+	at := q
+	at.Sender, at.SenderKnown, at.RecipientDomain, at.Provider = "", false, "", providerOfMX
+	choice, err := r.Choose(at)
+	if err != nil {
+		return choice, err
+	}
+	steps := [...]bool{q.SenderKnown, q.RecipientDomain != ""}
+	for i, known := range steps {
+		if !known {
+			continue
+		}
+		if at.Sender, at.SenderKnown = q.Sender, q.SenderKnown; i == 1 {
+			at.RecipientDomain = q.RecipientDomain
+		}
+		if at.Provider == "" && at.RecipientDomain != "" && r.NeedsProvider(at) {
+			at.Provider = q.Provider
+		}
+		next, err := r.Choose(at)
+		if err != nil {
+			return next, err
+		}
+		if has := choice.IP; next.Keeps(has.Address) && next.Pool != "" {
+			next.IP = has
+		}
+		choice = next
+	}
+	return choice, nil
+}
