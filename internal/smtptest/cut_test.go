@@ -156,8 +156,8 @@ func TestShut(t *testing.T) {
 
 func TestRoom(t *testing.T) {
 	bubble(t, func(t *testing.T, a, b *Conn) {
-		for octets, want := range map[int]bool{0: false, 1000: true} {
-			if _ = b.SetReadBuffer(octets); a.Room() != want {
+		for _, octets := range []int{0, 1000} { // what is written below needs room
+			if _ = b.SetReadBuffer(octets); a.Room() != (octets > 0) {
 				t.Errorf("a window of %d: room %t", octets, a.Room())
 			}
 		}
