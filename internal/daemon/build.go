@@ -14,7 +14,7 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
-	"kanmon/internal/provider"
+	"kanmon/internal/outlet"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -45,8 +45,8 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 			Rescue:      rescueOf(cfg),
 			Live:        d.live,
 			Destination: Destinations(cfg),
-			Unreachable: OnUnreachable(cfg, out.router),
-			Tenant:      holders(cfg, out.router),
+			Unreachable: OnUnreachable(cfg, out.Router()),
+			Tenant:      holders(cfg, out.Router()),
 			Hostname:    cfg.Hostname,
 			Certificate: certificate,
 			Timeouts:    timeoutsOf(&cfg.Timeouts),
@@ -57,7 +57,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 	if records != nil {
 		of := recorder{journal: records}
 		if len(cfg.Tenants) > 0 {
-			of.router = out.router
+			of.router = out.Router()
 		}
 		g.engine.Recorder = of
 	}
@@ -70,60 +70,43 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 	if gated(cfg) {
 		g.engine.Judge = out // it tells the gate what refusals mean
 	}
-	g.out, g.providers = out, out.providers
+	g.out = out
 	return g, nil
 }
 
 // outlet makes what a generation's sessions leave through.
-func (d *Daemon) outlet(cfg *config.Config) (*outlet, error) {
-	router, err := routerWithout(cfg, d.absences.missing)
-	if err != nil {
-		return nil, err
-	}
+func (d *Daemon) outlet(cfg *config.Config) (*outlet.Outlet, error) {
 	rules, err := rulesOf(&cfg.Classification)
 	if err != nil {
 		return nil, err
 	}
-	return &outlet{
-		router: router,
-		dialer: egress.NewDialer(egress.Config{Router: router, Mark: cfg.Intercept.Mark, Guard: d.loops}),
-		providers: provider.New(provider.Config{
-			Set: Providers(cfg), Resolver: d.resolver, Wait: providerWait, Addresses: d.learnt.addresses, MXs: d.learnt.mxs,
-		}),
-		ownAddress: d.loops.IsOwnAddress,
-		rules:      rules,
-		book:       d.book,
-		dials:      &d.dials,
-		ports:      &d.ports,
-		absences:   d.absences,
-		handlings:  handlingsOf(cfg),
-		pins:       d.learnt.pins,
-		forecast:   d.learnt.forecast,
-		rescues:    d.rescues,
-		sites:      d.sites,
-		block:      blockOf(cfg),
-		tenants:    len(cfg.Tenants),
-		domains:    domainsOf(cfg),
-	}, nil
+	routes, err := routesOf(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return outlet.New(outlet.Options{
+		State:      d.outlets,
+		Routes:     routes,
+		Dialer:     egress.NewDialer(egress.Config{Mark: cfg.Intercept.Mark, Guard: d.loops}),
+		OwnAddress: d.loops.IsOwnAddress,
+		Providers:  providersOf(cfg),
+		Resolver:   d.resolver,
+		Rules:      rules,
+		Handlings:  handlingsOf(cfg),
+		Block:      blockOf(cfg),
+	})
 }
 
 func blockOf(cfg *config.Config) standing.Block {
 	return standing.Block{V4: cfg.Rescue.NetblockV4, V6: cfg.Rescue.NetblockV6}
 }
 
-// domainsOf says of how many recipient domains each provider is known.
-func domainsOf(cfg *config.Config) map[string]int {
-	domains := map[string]int{}
-	for _, p := range cfg.Providers() {
-		domains[p.Name] = len(p.Domains)
-	}
-	return domains
-}
-
 // handlingsOf gives what is done about refusals: without a route, and with each.
-func handlingsOf(cfg *config.Config) (list []config.Handling) {
+func handlingsOf(cfg *config.Config) (list []outlet.Handling) {
+	modes := map[config.RescueMode]outlet.RescueMode{config.RescueObserve: outlet.RescueObserve, config.RescueOff: outlet.RescueOff}
 	for route := range len(cfg.Routes) + 1 {
-		list = append(list, cfg.Handling(route))
+		h := cfg.Handling(route)
+		list = append(list, outlet.Handling{Rescue: modes[h.Rescue], Soften: h.Soften, Suspend: h.Suspend, PerHour: h.PerHour})
 	}
 	return list
 }
@@ -143,7 +126,7 @@ func rescueOf(cfg *config.Config) session.Rescue {
 	r := &cfg.Rescue
 	out := session.Rescue{Attempts: r.Attempts, Time: r.Time, BodyBytes: int(r.BodyBytes), BodiesBytes: int64(r.BodiesBytes)}
 	// Who only observes is to see what would be rescued, too.
-	wanted := slices.ContainsFunc(handlingsOf(cfg), func(h config.Handling) bool { return h.Rescue != config.RescueOff })
+	wanted := slices.ContainsFunc(handlingsOf(cfg), func(h outlet.Handling) bool { return h.Rescue != outlet.RescueOff })
 	if r.BodyBytes == 0 || !wanted || len(cfg.SendingIPs) == 0 { // in the file 0 means none
 		out.BodyBytes = -1
 	}

@@ -14,7 +14,9 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/intercept"
+	"kanmon/internal/outlet"
 	"kanmon/internal/session"
+	"kanmon/internal/standing"
 )
 
 func addrPort(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }
@@ -196,6 +198,7 @@ func TestGroups(t *testing.T) {
 
 // Messages are kept for a rescue where there may be one, and where it is to be seen what there would be.
 func TestBodiesAreKeptForRescue(t *testing.T) {
+	const twoIPs = "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'out10.example.jp'\n[[sending_ip]]\naddress = '203.0.113.11'\nehlo = 'out11.example.jp'\n"
 	for document, kept := range map[string]bool{
 		twoIPs: true, twoIPs + "[rescue]\nmode = 'observe'\n": true, twoIPs + "[rescue]\nmode = 'off'\n": false,
 		twoIPs + "[rescue]\nmode = 'off'\n[[route]]\nnull_sender = true\nrescue = 'on'\n": true,
@@ -205,5 +208,38 @@ func TestBodiesAreKeptForRescue(t *testing.T) {
 		if got := rescueOf(cfg).BodyBytes; got > 0 != kept {
 			t.Errorf("%q: %d octets", document, got)
 		}
+	}
+}
+
+// What is said of refusals reaches the outlet: of all mail, of a route's, and where nothing is said.
+func TestHandlingsReachTheOutlet(t *testing.T) {
+	for document, want := range map[string][]outlet.Handling{
+		"":                              {{Soften: true, Suspend: true, PerHour: 20}},
+		"[rescue]\nmode = 'off'\n":      {{Rescue: outlet.RescueOff, Soften: true, Suspend: true, PerHour: 20}},
+		"[rescue]\nmode = 'observe'\n":  {{Rescue: outlet.RescueObserve, Soften: true, Suspend: true, PerHour: 20}},
+		"[rescue]\nsoften = false\n":    {{Suspend: true, PerHour: 20}},
+		"[rescue]\nper_hour = 3\n":      {{Soften: true, Suspend: true, PerHour: 3}},
+		"[standing]\nsuspend = false\n": {{Soften: true, PerHour: 20}},
+		"[[route]]\nnull_sender = true\nrescue = 'off'\nsoften = false\nsuspend = false\nrescue_per_hour = 1\n": {
+			{Soften: true, Suspend: true, PerHour: 20}, {Rescue: outlet.RescueOff, PerHour: 1},
+		},
+	} {
+		if got := handlingsOf(configOf(t, document)); !slices.Equal(got, want) {
+			t.Errorf("%q: %+v, want %+v", document, got, want)
+		}
+	}
+	if got, want := blockOf(configOf(t, "")), (standing.Block{V4: 24, V6: 48}); got != want {
+		t.Errorf("a netblock is %+v, want %+v", got, want)
+	}
+}
+
+// The numbers of the configuration are those of the standing, and without any the defaults are its own.
+func TestStandingSettings(t *testing.T) {
+	if got, want := *bookSettings(configOf(t, "")).Policy, *standing.DefaultPolicy(); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	own := bookSettings(configOf(t, "[standing]\nlisted_replies = 2\nlisted_destinations = 64\n")).Policy
+	if own.Listed.Replies != 2 || own.Listed.Destinations != 64 {
+		t.Errorf("%+v", own.Listed)
 	}
 }

@@ -35,6 +35,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
+	"kanmon/internal/outlet"
 	"kanmon/internal/policy"
 	"kanmon/internal/provider"
 	"kanmon/internal/session"
@@ -53,8 +54,6 @@ type Daemon struct {
 	host  *check.Host
 	live  *session.Live
 	loops *intercept.Loops
-	dials dials
-	ports portless
 	files *journal.Files
 
 	// What reaches beyond the process; tests replace them.
@@ -70,11 +69,8 @@ type Daemon struct {
 	change     sync.Mutex // held by Start, Reload and Stop
 	cfg        *config.Config
 	book       *standing.Book
-	learnt     *learnt
+	outlets    *outlet.State  // what outlives them
 	policy     *policy.Policy // who may send, and how much
-	rescues    *rescues
-	sites      *sites
-	absences   *absences
 	gates      []*gate
 	lingering  lingering
 	patience   patience // with it
@@ -112,11 +108,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		removeRules: managedRules{log}.remove,
 		guardRules:  managedRules{log}.guard,
 		cfg:         cfg,
-		rescues:     newRescues(log),
-		absences:    newAbsences(log),
-		ports:       portless{log: log},
 		patience:    usualPatience,
-		sites:       newSites(),
 		memory:      debug.SetMemoryLimit(-1),
 		started:     time.Now(),
 	}
@@ -144,11 +136,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.openBook(); err != nil {
 		return err
 	}
-	d.onStop("watch of the sending IPs", func(context.Context) error {
-		d.absences.close()
-		return nil
-	})
-	d.absences.of(d.cfg)
+	d.outlets.Watch(sendingIPsOf(d.cfg), poolsOf(d.cfg))
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
 		return err
@@ -177,7 +165,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.notify(sd.SdNotifyReady)
-	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.absences.list()),
+	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.outlets.Absent()),
 		"sessions_max", d.cfg.Limits.Sessions)
 	return nil
 }
@@ -229,7 +217,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	// From here on nothing can fail.
-	d.absences.of(cfg)
+	d.outlets.Watch(sendingIPsOf(cfg), poolsOf(cfg))
 	previous := d.install(next)
 	d.retire(previous)
 	d.carryOut(plan, cfg.Intercept.ManageRules)

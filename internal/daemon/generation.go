@@ -8,7 +8,7 @@ import (
 	"slices"
 
 	"kanmon/internal/journal"
-	"kanmon/internal/provider"
+	"kanmon/internal/outlet"
 	"kanmon/internal/session"
 )
 
@@ -18,8 +18,7 @@ type generation struct {
 	engine  *session.Engine
 	journal *sharedJournal // nil: nothing is recorded
 
-	out        *outlet
-	providers  *provider.Lookup
+	out        *outlet.Outlet
 	sendingIPs []netip.Addr
 
 	running int // connections in it; guarded by Daemon.mu, as is retired
@@ -105,7 +104,7 @@ func (d *Daemon) retire(g *generation) {
 
 // discard drops a generation that was never installed.
 func (d *Daemon) discard(g *generation) {
-	g.providers.Close()
+	g.out.Close()
 	if err := d.release(g.journal); err != nil {
 		d.log.Error("journal not closed cleanly", "error", err)
 	}
@@ -115,7 +114,7 @@ func (d *Daemon) forget(g *generation) error {
 	d.mu.Lock()
 	d.recent = slices.DeleteFunc(d.recent, func(other *generation) bool { return other == g })
 	d.mu.Unlock()
-	g.providers.Close()
+	g.out.Close()
 	return d.release(g.journal)
 }
 

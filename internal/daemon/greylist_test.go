@@ -113,7 +113,7 @@ func TestGreylistedMailsAreTakenAtTheirFirstRetry(t *testing.T) {
 		}
 		return n
 	}
-	w.daemon.resolver = deadDNS{}
+	w.daemon.resolver = &smtptest.DNS{}
 	w.mxAddr = site.listens("127.0.0.1")
 	w.start()
 	if n := taken(); n != 0 {
@@ -121,7 +121,7 @@ func TestGreylistedMailsAreTakenAtTheirFirstRetry(t *testing.T) {
 	}
 	w.stop()
 	w.daemon = w.newDaemon(w.parse(pool(5)))
-	w.daemon.resolver = deadDNS{}
+	w.daemon.resolver = &smtptest.DNS{}
 	w.mxAddr = site.listens("127.0.0.2")
 	w.start()
 	if n := taken(); n != mails {

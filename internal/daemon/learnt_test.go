@@ -7,142 +7,26 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 	"kanmon/internal/standing"
 )
 
-// atGoogle is a site whose DNS gives Gmail's and a customer's MX this address.
-func atGoogle(t *testing.T, doc string, addr netip.Addr) *site {
-	t.Helper()
-	s := newSite(t, doc)
-	s.dns.mxs["gmail.com."], s.dns.mxs["hosted.example."] = "gmail-smtp-in.l.google.com.", "aspmx.l.google.com."
-	*s.dns.addrs = []netip.Addr{addr}
-	return s
-}
-
-func (s *site) stopAt(provider string, ips ...netip.Addr) {
-	s.t.Helper()
-	for _, ip := range ips {
-		if err := s.book.Stop(standing.Key{IP: ip, Provider: provider}, "asked", "me"); err != nil {
-			s.t.Fatal(err)
-		}
-	}
-}
-
-// Any mail to a provider teaches whose the MX's address is, not only one that is refused; and that is known from the start after a
-// restart, with whatever DNS does then.
-func TestSuspensionHoldsFromTheFirstSession(t *testing.T) {
-	for _, domain := range []string{"gmail.com", "hosted.example"} {
-		s := atGoogle(t, poolOf(2, byTenantAlone), mxAddr.Addr())
-		m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@" + domain, mx: mxAddr.String()}
-		s.send(m)
-		waitUntil(t, "the MX is known to be Google's", func() bool { return s.providers.At(mxAddr.Addr()) == "google" })
-		first := s.send(m)
-		s.stopAt("google", first)
-		s.dns.mxs = map[string]string{} // nothing more is to be heard
-		s.restart(poolOf(2, byTenantAlone))
-		if ip, ok := s.dialled(session.DialRequest{Source: msa, Destination: mxAddr}); ip == first || !ok {
-			t.Errorf("%s: the first session after a restart begins at %s, which is stopped at google", domain, ip)
-		}
-		s.moves = 0
-		if ip := s.send(m); ip == first || !ip.IsValid() || s.moves != 0 {
-			t.Errorf("%s: its mail leaves from %s, with %d moves", domain, ip, s.moves)
-		}
-	}
-}
-
-// As long as nobody knows whose an MX is, what stands at the provider of the recipient's domain counts: the mail moves at RCPT, or is not
-// sent.
-func TestRecipientsDomainTellsTheProvider(t *testing.T) {
-	for name, recipient := range map[string]string{
-		"the provider's own domain": "x@gmail.com", "a carrier's, which has no MX of a known name": "x@docomo.ne.jp",
-		"a domain that DNS must be asked about": "x@hosted.example",
-	} {
-		t.Run(name, func(t *testing.T) {
-			provider := "google"
-			if strings.Contains(recipient, "docomo") {
-				provider = "docomo"
-			}
-			s := atGoogle(t, poolOf(2, byTenantAlone), netip.MustParseAddr("192.0.2.99")) // not the one that the MSA has dialled
-			m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "y@example.org", mx: mxAddr.String()}
-			usual := s.send(m)
-			s.stopAt(provider, usual)
-			m.recipient = recipient
-			s.moves = 0
-			other := s.send(m)
-			if other == usual || !other.IsValid() || s.moves != 1 {
-				t.Errorf("%s is stopped there, and the mail leaves from %s after %d moves", usual, other, s.moves)
-			}
-			s.stopAt(provider, other)
-			if ip := s.send(m); ip.IsValid() {
-				t.Errorf("both are stopped there, and the mail leaves from %s", ip)
-			}
-			m.recipient = "y@example.org"
-			if ip := s.send(m); ip != usual {
-				t.Errorf("other mail leaves from %s, want %s", ip, usual)
-			}
-		})
-	}
-}
-
-// A suspension that has run out at the domain's provider holds nothing back: an MX that nobody knows cannot probe it.
-func TestSuspensionThatHasRunOutHoldsNothing(t *testing.T) {
-	s := atGoogle(t, poolOf(1, byTenantAlone), netip.MustParseAddr("192.0.2.99"))
-	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
-	if err := s.book.Suspend(standing.Key{IP: ip10, Provider: "google"}, s.clock.now().Add(time.Hour), "asked", "me"); err != nil {
-		t.Fatal(err)
-	}
-	if ip := s.send(m); ip.IsValid() {
-		t.Errorf("suspended, and the mail leaves from %s", ip)
-	}
-	s.clock.turn(2 * time.Hour)
-	for range 3 {
-		if ip := s.send(m); ip != ip10 {
-			t.Errorf("it has run out, and the mail leaves from %s", ip)
-		}
-	}
-	if got, _ := s.book.Show(standing.Key{IP: ip10, Provider: "google"}); got.State == standing.Probing {
-		t.Error("a probe is under way of which nobody will hear")
-	}
-}
-
-// A session waits for DNS only where something stands against its IP, and only once.
-func TestOnlyASpottedIPWaits(t *testing.T) {
-	s := atGoogle(t, poolOf(2, byTenantAlone), netip.MustParseAddr("192.0.2.99"))
-	s.dns.delay.Store(int64(300 * time.Millisecond))
-	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@hosted.example", mx: mxAddr.String()}
-	began := time.Now()
-	usual := s.send(m)
-	if took := time.Since(began); took > 200*time.Millisecond {
-		t.Errorf("nothing stands against %s, and the session has waited for %s", usual, took)
-	}
-	s.stopAt("yahoo", usual)
-	m.recipient = "x@second.example"
-	began = time.Now()
-	if s.send(m); time.Since(began) < 250*time.Millisecond {
-		t.Errorf("%s is stopped at Yahoo, nobody knows whose second.example is, and the session has waited for %s", usual, time.Since(began))
-	}
-	began = time.Now()
-	if s.send(m); time.Since(began) > 200*time.Millisecond {
-		t.Errorf("it is known that second.example is nobody's, and the session has waited for %s", time.Since(began))
-	}
+// atGoogle is a DNS that gives Gmail's MX this address.
+func atGoogle(addr netip.Addr) *smtptest.DNS {
+	return &smtptest.DNS{MXs: map[string]string{"gmail.com.": "gmail-smtp-in.l.google.com."}, Addrs: []netip.Addr{addr}}
 }
 
 // In a running kanmon: a reload forgets nothing, so that the first session after it gets no connection from an IP that is stopped there.
 func TestReloadKnowsTheProvider(t *testing.T) {
 	const tables = "[standing]\nfile = 'DIR/standing.db'\n"
 	w := newWorld(t, listenTable+sending("out")+tables)
-	dns := newTellingDNS()
-	dns.mxs["gmail.com."] = "gmail-smtp-in.l.google.com."
-	*dns.addrs = []netip.Addr{w.mxAddr.Addr()}
-	w.daemon.resolver = dns
+	w.daemon.resolver = atGoogle(w.mxAddr.Addr())
 	w.start()
 	if err := deliverTo(w, "x@gmail.com"); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.providers.At(w.mxAddr.Addr()) == "google" })
-	w.daemon.resolver = deadDNS{}
+	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.out.Providers().At(w.mxAddr.Addr()) == "google" })
+	w.daemon.resolver = &smtptest.DNS{}
 	if err := w.daemon.Reload(t.Context(), w.with(sending("out")+tables)); err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +43,7 @@ func TestReloadKnowsTheProvider(t *testing.T) {
 	}
 	w.stop()
 	next := w.newDaemon(w.daemon.cfg)
-	next.resolver = deadDNS{}
+	next.resolver = &smtptest.DNS{}
 	w.daemon = next
 	w.start()
 	if err := deliverTo(w, "x@gmail.com"); err == nil || len(w.mx.Mailbox.Commands()) != before {
@@ -182,10 +66,7 @@ func deliverTo(w *world, recipient string) error {
 // An operator who names a provider that nothing is known to be of is told so.
 func TestStandingOfNobody(t *testing.T) {
 	w := newWorld(t, listenTable+sending("out")+"[standing]\nfile = 'DIR/standing.db'\n")
-	dns := newTellingDNS()
-	dns.mxs["gmail.com."] = "gmail-smtp-in.l.google.com."
-	*dns.addrs = []netip.Addr{w.mxAddr.Addr()}
-	w.daemon.resolver = dns
+	w.daemon.resolver = atGoogle(w.mxAddr.Addr())
 	w.start()
 	ip, o := netip.MustParseAddr("127.0.0.1"), &operator{w.daemon}
 	noteOf := func(provider string) string {
@@ -219,7 +100,7 @@ func TestStandingOfNobody(t *testing.T) {
 	if err := deliverTo(w, "x@gmail.com"); err != nil {
 		t.Fatal(err)
 	}
-	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.providers.Met()["google"] })
+	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.out.Providers().Met()["google"] })
 	if got := noteOf("google"); got != "" {
 		t.Errorf("an MX of Google's is known: told %q", got)
 	}

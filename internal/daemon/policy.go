@@ -11,19 +11,20 @@ import (
 	"kanmon/internal/egress"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/outlet"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
 )
 
 // policySettings makes what decides who may send, and how much.
-func policySettings(cfg *config.Config, out *outlet) (policy.Settings, error) {
+func policySettings(cfg *config.Config, out *outlet.Outlet) (policy.Settings, error) {
 	accounts, err := accountsOf(cfg)
 	if err != nil {
 		return policy.Settings{}, err
 	}
 	s := policy.Settings{
 		Accounts: accounts,
-		Active:   gated(cfg), Identify: identify(out.router), Behind: behind(out.router), Provider: out.provider, ProviderOf: out.providerOf, Witness: out.witness, Internal: cfg.Senders.Internal,
+		Active:   gated(cfg), Identify: identify(out.Router()), Behind: behind(out.Router()), Provider: out.Provider, ProviderOf: out.ProviderOf, Witness: out.Witness, Internal: cfg.Senders.Internal,
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {

@@ -77,15 +77,6 @@ func TestReloadLeavesSessionsAlone(t *testing.T) {
 	}
 }
 
-func waitUntil(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("not within 10 s: %s", what)
-		}
-	}
-}
-
 // Whatever makes a reload fail, everything is as it was.
 func TestReloadAllOrNothing(t *testing.T) {
 	taken, err := net.Listen("tcp4", "127.0.0.3:0")

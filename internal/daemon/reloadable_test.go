@@ -11,9 +11,9 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/provider"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
+	"kanmon/internal/smtptest"
 )
 
 // audit-C1: what a reload changes is in force with the next thing that is asked, for every key that is not described to need a
@@ -60,6 +60,7 @@ func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
 				return listenTable + bothPools + own
 			}
 			p := &asker{world: newWorld(t, tables(r.before))}
+			p.daemon.resolver = abusedDNS
 			p.start()
 			if p.daemon.policy.Active() {
 				p.abuse()
@@ -150,12 +151,26 @@ func (p *asker) refusal() string {
 // abused is an account that four MXs have told of 400 people who do not exist, in the same moment.
 const abused = "bad@acme.example"
 
+// abusedDNS has their MXs, which are those of providers: strangers stop nobody.
+var abusedDNS = &smtptest.DNS{
+	MXs: map[string]string{
+		"a.example.": "gmail-smtp-in.l.google.com.", "b.example.": "mta5.am0.yahoodns.net.",
+		"c.example.": "mx01.mail.icloud.com.", "d.example.": "mfsmax.docomo.ne.jp.",
+	},
+	Hosts: map[string]netip.Addr{
+		"gmail-smtp-in.l.google.com.": netip.MustParseAddr("192.0.2.1"), "mta5.am0.yahoodns.net.": netip.MustParseAddr("192.0.2.2"),
+		"mx01.mail.icloud.com.": netip.MustParseAddr("192.0.2.3"), "mfsmax.docomo.ne.jp.": netip.MustParseAddr("192.0.2.4"),
+	},
+}
+
 func (p *asker) abuse() {
 	var all []session.Pass
-	for i, host := range []string{"gmail-smtp-in.l.google.com", "mta5.am0.yahoodns.net", "mx01.mail.icloud.com", "mfsmax.docomo.ne.jp"} { // strangers stop nobody
+	for domain, host := range abusedDNS.MXs {
 		origin := reloadOrigin
-		origin.Destination = netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)}), 25)
-		p.daemon.learnt.addresses.Put(origin.Destination.Addr(), provider.MX{Host: host})
+		origin.Destination = netip.AddrPortFrom(abusedDNS.Hosts[host], 25)
+		known := p.daemon.current.out.Providers()
+		known.Find(p.t.Context(), strings.TrimSuffix(domain, "."), "acme")
+		waitUntil(p.t, "the MX is known to be a provider's", func() bool { return known.At(origin.Destination.Addr()) != "" })
 		pass := p.daemon.policy.Gate().Enter(origin)
 		defer pass.Close()
 		pass.Ask(session.Question{Step: event.StepMail, Sender: abused})

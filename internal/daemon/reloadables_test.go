@@ -34,7 +34,7 @@ var shownElsewhere = map[string]string{
 	"[[sending_ip]] address":       "internal/daemon TestPoolsReachTheRouter",
 	"[[sending_ip]] ehlo":          "internal/daemon TestReloadLeavesSessionsAlone",
 	"[[sending_ip]] required":      "internal/daemon TestStartWithoutASendingIP",
-	"[[sending_ip]] floating":      "internal/daemon TestAbsentIPsComeAndGo",
+	"[[sending_ip]] floating":      "internal/outlet TestAbsentIPsComeAndGo",
 	"[pool.NAME] ips":              "internal/daemon TestPoolsReachTheRouter",
 	"[pool.NAME] weights":          "internal/daemon TestPoolsReachTheRouter",
 	"[pool.NAME] sticky":           "internal/daemon TestPoolsReachTheRouter",
@@ -52,7 +52,7 @@ var shownElsewhere = map[string]string{
 	"[standing] *":                 "internal/standing TestThresholdsAreConfigurable",
 	"[rescue] mode":                "internal/daemon TestRouteDefaults",
 	"[rescue] soften":              "internal/daemon TestRouteDefaults",
-	"[rescue] per_hour":            "internal/daemon TestRescuesPerHourAreConfigured",
+	"[rescue] per_hour":            "internal/outlet TestRescuesPerHourAreConfigured",
 	"[rescue] netblock_v4":         "internal/standing TestNetblockIsConfigurable",
 	"[rescue] netblock_v6":         "internal/standing TestNetblockIsConfigurable",
 	"[[sender_limit]] provider":    "internal/policy TestProvidersLimitCountsFromTheFirstMail",
@@ -208,7 +208,7 @@ var reloadables = []reloadable{
 	{
 		"[[tenant]] pool", bothPools + acmeTenant, bothPools + acmeTenant + "pool = 'other'\n",
 		func(p *asker) string {
-			choice, err := p.daemon.current.out.router.Choose(egress.Query{Source: reloadOrigin.Source.Addr(), Destination: reloadOrigin.Destination, Suspicion: -1})
+			choice, err := p.daemon.current.out.Router().Choose(egress.Query{Source: reloadOrigin.Source.Addr(), Destination: reloadOrigin.Destination, Suspicion: -1})
 			return fmt.Sprint(choice.Pool, err)
 		},
 		[2]string{"default<nil>", "other<nil>"},

@@ -9,18 +9,25 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/egress"
+	"kanmon/internal/outlet"
 	"kanmon/internal/provider"
 )
 
 // Router makes the router that a configuration asks for, on a host that has all sending IPs.
-func Router(cfg *config.Config) (*egress.Router, error) { return routerWithout(cfg, nil) }
-
-// routerWithout is Router on a host that may lack some.
-func routerWithout(cfg *config.Config, absent *egress.Absence) (*egress.Router, error) {
-	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant, Absent: absent}
-	accounts, err := accountsOf(cfg)
+func Router(cfg *config.Config) (*egress.Router, error) {
+	routes, err := routesOf(cfg)
 	if err != nil {
 		return nil, err
+	}
+	return egress.NewRouter(routes)
+}
+
+// routesOf gives the pools, tenants and routes of a configuration.
+func routesOf(cfg *config.Config) (egress.RouterConfig, error) {
+	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
+	accounts, err := accountsOf(cfg)
+	if err != nil {
+		return r, err
 	}
 	for _, t := range cfg.Tenants {
 		r.Tenants = append(r.Tenants, egress.Tenant{
@@ -42,7 +49,7 @@ func routerWithout(cfg *config.Config, absent *egress.Absence) (*egress.Router, 
 			Pool:             c.Pool,
 		})
 	}
-	return egress.NewRouter(r)
+	return r, nil
 }
 
 // poolsOf gives the pools in the order of their names. Without any there is one of all sending IPs, whose choice does not
@@ -73,13 +80,22 @@ func weighted(address netip.Addr, name string, weight int) egress.WeightedIP {
 	return egress.WeightedIP{SendingIP: egress.SendingIP{Address: address, Name: name}, Weight: weight}
 }
 
+// sendingIPsOf gives the sending IPs, and what the operator says of the absence of each.
+func sendingIPsOf(cfg *config.Config) (list []outlet.SendingIP) {
+	for _, ip := range cfg.SendingIPs {
+		list = append(list, outlet.SendingIP{Address: ip.Address, Required: ip.Required, Floating: ip.Floating})
+	}
+	return list
+}
+
 // Providers makes the set of providers that a configuration asks for.
-func Providers(cfg *config.Config) *provider.Set {
-	var list []provider.Provider
+func Providers(cfg *config.Config) *provider.Set { return provider.NewSet(providersOf(cfg)) }
+
+func providersOf(cfg *config.Config) (list []provider.Provider) {
 	for _, p := range cfg.Providers() {
 		list = append(list, provider.Provider{
 			Name: p.Name, Domains: p.Domains, MX: p.MX, BlockCodes: p.BlockCodes, CustomersRunMX: p.CustomersRunMX,
 		})
 	}
-	return provider.NewSet(list)
+	return list
 }

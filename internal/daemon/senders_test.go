@@ -46,6 +46,8 @@ enforce = true
 socket = 'DIR/s'
 `
 
+var msa = netip.MustParseAddr("10.20.1.5")
+
 // sends lets an account send mails, of which every second has a recipient that the MXs do not know.
 func sends(p *policy.Policy, account string, mails int) {
 	mxs := []string{"192.0.2.1:25", "198.51.100.1:25", "203.0.113.1:25"}

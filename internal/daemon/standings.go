@@ -15,10 +15,10 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
+	"kanmon/internal/outlet"
 	"kanmon/internal/policy"
 	"kanmon/internal/provider"
 	"kanmon/internal/standing"
-	"kanmon/internal/store"
 	"kanmon/internal/witness"
 )
 
@@ -53,19 +53,19 @@ func (d *Daemon) openBook() error {
 		}
 		return err
 	})
-	return d.openLearnt(store)
+	return d.openOutlets(store)
 }
 
-// openLearnt opens what kanmon has learnt of destinations; it outlives reloads, too.
-func (d *Daemon) openLearnt(book *standing.SQLite) (err error) {
-	var file *store.File
+// openOutlets opens what outlets have learnt; it outlives reloads, too.
+func (d *Daemon) openOutlets(book *standing.SQLite) (err error) {
+	options := outlet.StateOptions{Book: d.book, Log: d.log}
 	if book != nil {
-		file = book.File()
+		options.File = book.File()
 	}
-	if d.learnt, err = openLearnt(file, d.log, nil); err != nil {
+	if d.outlets, err = outlet.OpenState(options); err != nil {
 		return fmt.Errorf("standing.file: %w", err)
 	}
-	d.onStop("what was learnt", func(context.Context) error { return d.learnt.close() })
+	d.onStop("what was learnt", func(context.Context) error { return d.outlets.Close() })
 	return nil
 }
 
@@ -111,14 +111,14 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	current, kept := o.d.current, o.d.cfg.Standing.File != ""
 	o.d.mu.Unlock()
 	all := o.absent(ip)
-	met := sync.OnceValue(func() map[string]bool { return current.providers.Met() })
+	met := sync.OnceValue(func() map[string]bool { return current.out.Providers().Met() })
 	for _, s := range o.d.book.List() {
 		if ip.IsValid() && s.IP != ip {
 			continue
 		}
 		shown := shownStanding(&s)
 		if current != nil {
-			shown.Note = noteOn(shown.Provider, current.providers, met)
+			shown.Note = noteOn(shown.Provider, current.out.Providers(), met)
 		}
 		if !kept && strings.HasPrefix(s.By, standing.ByOperator) {
 			shown.Note = strings.TrimPrefix(shown.Note+"; "+notKept("standing"), "; ")
@@ -143,15 +143,15 @@ func notKept(section string) string {
 
 // absent gives the sending IPs that this host does not have, or whether one is among them.
 func (o *operator) absent(ip netip.Addr) (all []admin.Standing) {
-	for _, missing := range o.d.absences.list() {
+	for _, missing := range o.d.outlets.Absent() {
 		if ip.IsValid() && missing.Address != ip {
 			continue
 		}
-		reason := missing.state.String()
+		reason := missing.State.String()
 		if missing.Floating {
 			reason += " (floating)"
 		}
-		all = append(all, admin.Standing{IP: missing.Address, State: admin.Absent, Since: missing.since, Reason: reason})
+		all = append(all, admin.Standing{IP: missing.Address, State: admin.Absent, Since: missing.Since, Reason: reason})
 	}
 	return all
 }

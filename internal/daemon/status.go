@@ -50,7 +50,7 @@ func (o *operator) Status() admin.Status {
 		RecordsDropped:   o.d.files.Dropped(),
 		RecordsDroppedOf: o.d.files.DroppedOf(),
 	}
-	for _, missing := range o.d.absences.list() {
+	for _, missing := range o.d.outlets.Absent() {
 		status.Absent = append(status.Absent, missing.Address)
 	}
 	for _, h := range o.d.live.Holdings(shownHolders) {

@@ -1,0 +1,79 @@
+package outlet
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/egress"
+	"kanmon/internal/event"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+	"kanmon/internal/witness"
+)
+
+// dialFrom connects from a sending IP, and remembers whether it was let in. Where there is another one to turn to, the dial does not
+// have all the time that there is: the MSA waits no longer for both than it would directly (I12).
+func (o *Outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.SendingIP, req session.DialRequest) (session.Outbound, error) {
+	mx, begun := req.Destination.Addr().Unmap(), time.Now()
+	again := o.dials.retry(mx, ip.Address)
+	dialCtx := ctx
+	if end, bounded := ctx.Deadline(); bounded && o.hasSpare(choice, ip.Address, req) {
+		patience := end.Sub(begun) / 2
+		if again {
+			patience = min(patience, retryPatience)
+		}
+		var cancel context.CancelFunc
+		dialCtx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	out, err := o.dialer.DialFrom(dialCtx, ip, req.Destination)
+	switch {
+	case err == nil:
+		o.dials.connected(mx, ip.Address)
+	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
+	case req.Further: // an MX that takes no second connection so soon says nothing of the IP
+	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
+		o.dials.failing(mx, ip.Address, tenantOf(&choice, req.Source), !session.RefusedDial(err))
+	}
+	return out, err
+}
+
+// hasSpare reports whether a session whose dial fails will turn to another sending IP.
+func (o *Outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
+	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.candidate(&choice, &req)
+	return how.Rescue == RescueOn && slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool {
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who)
+	})
+}
+
+// isShut reports whether an MX has lately not let a sending IP connect, or no source port was free for it. Others come first then, whether
+// they are known to be let in or not.
+func (o *Outlet) isShut(how Handling, ip, mx netip.Addr) bool {
+	return o.ports.lacks(mx.Unmap(), ip) || how.heeds() && o.dials.passesOver(mx.Unmap(), ip)
+}
+
+// judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.
+func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
+	var worthIt bool
+	j.Class = classify.IPReputation.String()
+	if p.Phase == event.PhaseDial {
+		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())
+	} else {
+		j.Rule, worthIt = "connection reset", o.resets.add(p.Destination.Addr(), p.SendingIP, p.tenant)
+	}
+	if worthIt {
+		o.silenced(p, j)
+	}
+}
+
+// observeSilence tells the standing what an MX has done to a sending IP without a word, and not to others.
+func (o *Outlet) observeSilence(sendingIP netip.Addr, tenant string, mx netip.Addr, rule string) {
+	o.book.Observe(standing.Evidence{
+		IP: sendingIP, Provider: o.Provider(mx), Tenant: tenant, Destination: bracketed(mx), Witness: witness.Destination("", mx),
+		Class: classify.IPReputation.String(), Scope: classify.ScopeIP.String(), Suspend: classify.May.String(), Rule: rule,
+	})
+}

@@ -1,0 +1,69 @@
+package outlet
+
+import (
+	"net/netip"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/egress"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// Judge implements [session.Judge].
+func (o *Outlet) Judge(r session.MXRefusal) session.Judgement {
+	p := o.plead(&r)
+	j := session.Judgement{Observe: p.how.Rescue == RescueObserve || !r.SendingIP.IsValid()}
+	o.learn(mailbox.DomainOf(string(r.Recipient)), p.asker)
+	if r.Code == 0 {
+		o.judgeSilence(p, &j)
+		return j
+	}
+	p.own = r.Own() // another kanmon's word is about its own sending IPs
+	p.verdict = o.readReply(&r, p.key.Provider)
+	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
+	o.pin(p)
+	o.hear(p)
+	o.answer(p, &j)
+	return j
+}
+
+// Accepted implements [session.Judge].
+func (o *Outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
+	if !sendingIP.IsValid() {
+		return
+	}
+	key := o.key(sendingIP, destination.Addr())
+	o.book.Succeeded(key, "")
+	o.probes.taken(key)
+	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
+		o.observeSilence(r.sendingIP, r.tenant, destination.Addr(), "connection reset")
+	}
+	for _, s := range o.dials.shutOuts(destination.Addr().Unmap()) {
+		o.observeSilence(s.sendingIP, s.tenant, destination.Addr(), "connection not answered")
+	}
+}
+
+// choiceOf gives what was known of a mail that was refused, and what is chosen for it.
+func (o *Outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
+	q := o.query(session.DialRequest{
+		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
+	})
+	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
+	return q, choice
+}
+
+func listsOf(named []classify.List) (lists []standing.List) {
+	for _, l := range named {
+		lists = append(lists, standing.List{Name: l.Name, Zone: l.Zone, Weight: l.Weight.String()})
+	}
+	return lists
+}
+
+// publicOnly gives an address as MXs see it; the zero Addr where that is not known, because it will be translated.
+func publicOnly(ip netip.Addr) netip.Addr {
+	if ip.IsPrivate() {
+		return netip.Addr{}
+	}
+	return ip
+}

@@ -1,0 +1,349 @@
+package outlet
+
+import (
+	"cmp"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/bits"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/egress"
+	"kanmon/internal/event"
+	"kanmon/internal/keep"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/provider"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+)
+
+// An Outlet is what the sessions of one configuration leave through. It is safe for concurrent use.
+type Outlet struct {
+	router     *egress.Router
+	dialer     Dialer
+	ownAddress func(netip.Addr) bool
+	providers  *provider.Lookup
+	rules      *classify.Rules
+	handlings  []Handling
+	block      standing.Block
+	tenants    int            // configured
+	domains    map[string]int // of each provider with a name
+	resets     resets
+	probes     probes
+
+	// Of the state.
+	book     *standing.Book
+	pins     *keep.Memory[pinKey, netip.Addr] // nil: none
+	forecast *egress.Forecast
+	dials    *dials
+	ports    *portless
+	absences *absences
+	rescues  *rescues
+	sites    *sites
+}
+
+// Options are what an [Outlet] is made from.
+type Options struct {
+	State      *State
+	Routes     egress.RouterConfig // without Absent, which is the state's
+	Dialer     Dialer
+	OwnAddress func(netip.Addr) bool // tells the addresses of this host, that an MSA on it may have; nil: nobody asks
+	Providers  []provider.Provider
+	Resolver   provider.Resolver // nil: this host's
+	Wait       time.Duration     // how long a session waits for the provider of a recipient's domain, where it is asked for; 0: 20 ms
+	Rules      *classify.Rules
+	Handlings  []Handling     // by the number of the route; 0: without one
+	Block      standing.Block // what is one netblock
+}
+
+// A Dialer connects from a sending IP.
+type Dialer interface {
+	DialFrom(ctx context.Context, from egress.SendingIP, destination netip.AddrPort) (session.Outbound, error)
+}
+
+const defaultWait = 20 * time.Millisecond
+
+// New makes an Outlet. An error is a name that the routes use and do not have.
+func New(o Options) (*Outlet, error) {
+	o.Routes.Absent = o.State.absences.missing
+	router, err := egress.NewRouter(o.Routes)
+	if err != nil {
+		return nil, err
+	}
+	return &Outlet{
+		router: router, dialer: o.Dialer, ownAddress: o.OwnAddress, rules: o.Rules, handlings: o.Handlings, block: o.Block,
+		providers: provider.New(provider.Config{
+			Set: provider.NewSet(o.Providers), Resolver: o.Resolver, Wait: cmp.Or(o.Wait, defaultWait),
+			Addresses: o.State.learnt.addresses, MXs: o.State.learnt.mxs,
+		}),
+		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers),
+		book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
+		absences: o.State.absences, rescues: o.State.rescues, sites: o.State.sites,
+	}, nil
+}
+
+// domainsOf says of how many recipient domains each provider is known.
+func domainsOf(providers []provider.Provider) map[string]int {
+	domains := map[string]int{}
+	for _, p := range providers {
+		domains[p.Name] = len(p.Domains)
+	}
+	return domains
+}
+
+// Close ends the lookups that are under way.
+func (o *Outlet) Close() { o.providers.Close() }
+
+// Router gives what says whose a mail is.
+func (o *Outlet) Router() *egress.Router { return o.router }
+
+// Providers gives what is known of whose MX is whose.
+func (o *Outlet) Providers() *provider.Lookup { return o.providers }
+
+// Dial implements [session.Dialer].
+func (o *Outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	o.sites.from(req.Source)
+	q := o.query(req)
+	choice, err := o.router.Choose(q)
+	if err != nil {
+		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
+	}
+	choice = o.foresee(choice, q)
+	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
+		if len(req.Avoid) > 0 {
+			return session.Outbound{}, session.ErrNoOtherIP
+		}
+		return o.dialUnseen(ctx, req)
+	}
+	var own error // kanmon's own trouble with the sending IPs tried so far
+	for {
+		ip, probing, err := o.permitted(choice, req)
+		if err != nil {
+			if own != nil {
+				err = own
+			}
+			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
+		}
+		out, err := o.dialAs(ctx, choice, ip, req, probing)
+		if !o.unusable(err, ip.Address, req.Destination.Addr()) || ctx.Err() != nil {
+			return out, err
+		}
+		own, choice = err, choice.Without(ip.Address)
+	}
+}
+
+// unusable reports whether a sending IP cannot be dialled from at all, and has those know who must: the MX has no part in it.
+func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
+	switch {
+	case errors.Is(err, session.ErrNotOnHost):
+	case errors.Is(err, session.ErrPortsExhausted):
+		o.ports.exhausted(mx.Unmap(), ip)
+	default:
+		return false
+	}
+	o.absences.look()
+	return true
+}
+
+// dialAs connects from a sending IP, as its probe or not.
+func (o *Outlet) dialAs(ctx context.Context, choice egress.Choice, ip egress.SendingIP, req session.DialRequest, probing bool) (session.Outbound, error) {
+	if !probing {
+		return o.dialFrom(ctx, choice, ip, req)
+	}
+	key := o.key(ip.Address, req.Destination.Addr())
+	o.probes.connects(key, req.Session)
+	out, err := o.dialFrom(ctx, choice, ip, req)
+	if err != nil {
+		o.endProbe(key, req.Session)
+		return out, err
+	}
+	closed := out.Closed
+	out.Closed = func() {
+		time.AfterFunc(probeRedial, func() { o.endProbe(key, req.Session) })
+		if closed != nil {
+			closed()
+		}
+	}
+	return out, nil
+}
+
+// dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
+// kernel does.
+func (o *Outlet) dialUnseen(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	var from egress.SendingIP
+	if o.ownAddress != nil && o.ownAddress(req.Source) {
+		from.Address = req.Source
+	}
+	out, err := o.dialer.DialFrom(ctx, from, req.Destination)
+	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
+	return out, err
+}
+
+// permitted gives the sending IP to dial from, and whether the session probes it or will with its mail. Those that the
+// MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
+// rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
+// of the tenant.
+func (o *Outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probing bool, err error) {
+	how, ips := o.handlings[choice.Number], choice.IPs()
+	if i := o.destined(choice, how, &req, ips); i >= 0 {
+		return ips[i], false, nil
+	}
+	turned := o.turnedAway(&choice, how, &req)
+	var untried, last, shut, tried []egress.SendingIP
+	for _, ip := range ips {
+		switch {
+		case slices.Contains(req.Avoid, ip.Address):
+			tried = append(tried, ip)
+		case o.isShut(how, ip.Address, req.Destination.Addr()):
+			if !req.Rescue || !o.dials.shutsOut(req.Destination.Addr().Unmap(), ip.Address) {
+				shut = append(shut, ip)
+			}
+		case slices.Contains(turned, ip.Address):
+			last = append(last, ip)
+		default:
+			untried = append(untried, ip)
+		}
+	}
+	untried = append(untried, last...)
+	who := o.candidate(&choice, &req)
+	ip, probing, found := o.firstPermitted(untried, how, &req, who)
+	if !found {
+		ip, probing, found = o.firstPermitted(shut, how, &req, who)
+	}
+	switch {
+	case found:
+		return ip, probing, nil
+	case req.Rescue:
+		return ip, false, session.ErrNoOtherIP
+	}
+	if ip, probing, found = o.firstPermitted(tried, how, &req, who); !found {
+		return ip, false, session.ErrSuspended
+	}
+	return ip, probing, nil
+}
+
+// firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
+// mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
+func (o *Outlet) firstPermitted(ips []egress.SendingIP, how Handling, req *session.DialRequest, who candidate) (first egress.SendingIP, probing, found bool) {
+	at := o.placeOf(req)
+	for _, ip := range ips {
+		key := o.key(ip.Address, at.mx)
+		alsoThere := o.peekAt(how, ip.Address, at.domains)
+		if alsoThere.Answer == standing.No || o.peekInParts(how, ip.Address, &at).Answer == standing.No {
+			continue
+		}
+		permit := o.may(how, key)
+		permit.Share = min(permit.Share, alsoThere.Share)
+		switch {
+		case permit.Answer == standing.No:
+			if o.probeOf(key, req.Session) != 0 {
+				return ip, true, true
+			}
+		case permit.Answer == standing.Probe:
+			if inShare(permit, req.Session, ip.Address) && o.tries(key, who, req.SenderKnown) {
+				return ip, true, true
+			}
+		case inShare(permit, req.Session, ip.Address):
+			return ip, false, true
+		case !found && !req.Rescue:
+			first, found = ip, true
+		}
+	}
+	return first, false, found
+}
+
+// inShare says whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
+// the same: what Dial passes over, MayStay does not send the session back to.
+func inShare(permit standing.Permit, s event.ID, ip netip.Addr) bool {
+	if permit.Share >= 1 {
+		return true
+	}
+	all := ip.As16() // of IPv6, addresses of different networks often end in the same
+	high, low := binary.BigEndian.Uint64(all[:8]), binary.BigEndian.Uint64(all[8:])
+	return rand.New(rand.NewPCG(uint64(s), low^bits.RotateLeft64(high, 32))).Float64() < permit.Share
+}
+
+// may asks the standing. It gives no probe away.
+func (o *Outlet) may(how Handling, key standing.Key) standing.Permit {
+	switch {
+	case how.heeds():
+		return o.book.Peek(key)
+	case o.book.Barred(key):
+		return standing.Permit{Answer: standing.No}
+	default:
+		return standing.Permit{Answer: standing.Yes, Share: 1}
+	}
+}
+
+// query is what is known of a mail. DNS is asked only where a route needs to know the provider.
+func (o *Outlet) query(req session.DialRequest) egress.Query {
+	at := place{provider: o.providers.At(req.Destination.Addr())}
+	return o.queryAt(&at, &req)
+}
+
+// queryAt is query where it is known whose the MX is.
+func (o *Outlet) queryAt(at *place, req *session.DialRequest) egress.Query {
+	q := egress.Query{
+		Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
+		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
+	}
+	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
+		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain, o.asker(q)).Provider
+	}
+	return q
+}
+
+// foresee takes the choice that the MSA's next sender would get, as far as what it has sent before tells: where senders decide, and none is
+// known yet. Only within the pool: whose mail it is, and which route holds, is not to be guessed.
+func (o *Outlet) foresee(choice egress.Choice, q egress.Query) egress.Choice {
+	if !choice.BySender || q.SenderKnown || o.forecast == nil {
+		return choice
+	}
+	domain, found := o.forecast.SenderDomain(errand(q))
+	if !found {
+		return choice
+	}
+	if q.Sender, q.SenderKnown = "", true; domain != "" {
+		q.Sender = "@" + domain
+	}
+	if guessed, err := o.router.Choose(q); err == nil && guessed.Pool == choice.Pool && guessed.Number == choice.Number {
+		return guessed
+	}
+	return choice
+}
+
+// foretell remembers which sending IP was right for a mail.
+func (o *Outlet) foretell(choice egress.Choice, q egress.Query, ip netip.Addr) {
+	if choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox {
+		e := errand(q)
+		e.Tenant = choice.Tenant
+		o.forecast.Note(e, mailbox.DomainOf(q.Sender), ip)
+	}
+}
+
+// maxMailbox bounds what is remembered of a sender (RFC 5321 §4.5.3.1.3).
+const maxMailbox = 256
+
+func errand(q egress.Query) egress.Errand {
+	return egress.Errand{Source: q.Source, Port: q.Port, MX: q.Destination.Addr(), Provider: q.Provider}
+}
+
+// destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
+// from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
+func (o *Outlet) destined(choice egress.Choice, how Handling, req *session.DialRequest, ips []egress.SendingIP) int {
+	at := o.placeOf(req)
+	ip := o.pinned(choice, how, req, at)
+	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
+		ip = o.forecast.IP(egress.Errand{Source: req.Source, Port: req.Port, MX: at.mx, Provider: at.provider})
+		permit := o.peek(how, ip, at)
+		if permit.Answer != standing.Yes || !inShare(permit, req.Session, ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) {
+			return -1
+		}
+	}
+	return slices.IndexFunc(ips, func(s egress.SendingIP) bool { return ip.IsValid() && s.Address == ip })
+}

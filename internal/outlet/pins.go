@@ -1,0 +1,162 @@
+package outlet
+
+import (
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/classify"
+	"kanmon/internal/egress"
+	"kanmon/internal/keep"
+	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
+	"kanmon/internal/standing"
+	"kanmon/internal/witness"
+)
+
+// Pins: who greylists knows a sending IP, and the mail it has sent back must come again from there, whatever kanmon has learnt, or
+// forgotten, meanwhile: whose MX that is, which share an IP may take, which IPs the pool has. So what met a 4xx that can be
+// greylisting is pinned to the IP that met it. A pin chooses among the IPs that may be used, and never makes one usable.
+
+// pinLife is how long a mail is waited for: greylisters do so for two days (postgrey --retry-window), and an MSA's queue tries more
+// often than that. Each further 4xx begins it anew.
+const pinLife = 48 * time.Hour
+
+// mostPins bounds them; a tenant has its part.
+const mostPins = 50_000
+
+// A pinKey is whose mail it is and where it goes. Each refusal makes two pins: one for the recipient's domain, which holds for all its
+// MXs of one address family, and one for the MX, which holds at MAIL, too, where no recipient is known.
+type pinKey struct {
+	tenant    string     // "": of no tenant, but of the MSA at source
+	source    netip.Addr // with tenant "" only
+	sender    string     // domain of the envelope sender; "": it has none
+	recipient string     // domain
+	mx        netip.Addr // where recipient is ""; else the unspecified address of its family
+}
+
+func pinOptions(log *slog.Logger) keep.Options[pinKey, netip.Addr] {
+	return keep.Options[pinKey, netip.Addr]{
+		Most: mostPins, Life: pinLife, Log: log,
+		Owner: func(k pinKey) string { return witness.Tenant(k.tenant, k.source) },
+		Encode: func(k pinKey, ip netip.Addr) (string, string) {
+			return encoded(k.tenant, addrText(k.source), k.sender, k.recipient, addrText(k.mx)), ip.String()
+		},
+		Decode: func(key, value string) (k pinKey, ip netip.Addr, ok bool) {
+			parts, ok := decoded(key, 5)
+			if !ok {
+				return k, ip, false
+			}
+			k.tenant, k.sender, k.recipient = parts[0], parts[2], parts[3]
+			var sourceOK, mxOK bool
+			k.source, sourceOK = addrFrom(parts[1])
+			k.mx, mxOK = addrFrom(parts[4])
+			ip, err := netip.ParseAddr(value)
+			return k, ip, err == nil && sourceOK && mxOK
+		},
+	}
+}
+
+// keysFor gives the two keys of a mail. What is not known of it is "". Domains are in the form of the routes' patterns.
+func keysFor(tenant string, source netip.Addr, sender, recipient string, mx netip.Addr) (byDomain, byMX pinKey) {
+	byMX = pinKey{tenant: tenant, sender: mailbox.DomainOf(sender), mx: mx.Unmap()}
+	if tenant == "" {
+		byMX.source = source.Unmap()
+	}
+	byDomain = byMX
+	byDomain.recipient = mailbox.DomainOf(recipient)
+	if byDomain.mx = netip.IPv6Unspecified(); mx.Unmap().Is4() {
+		byDomain.mx = netip.IPv4Unspecified()
+	}
+	return byDomain, byMX
+}
+
+// pinned gives the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
+// only a share of the mail may take this one: the share is of what could as well go elsewhere.
+func (o *Outlet) pinned(choice egress.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
+	if o.pins == nil || !req.SenderKnown {
+		return netip.Addr{}
+	}
+	byDomain, byMX := keysFor(choice.Tenant, req.Source, req.Sender, req.Recipient, at.mx)
+	ip, found := netip.Addr{}, false
+	if byDomain.recipient != "" {
+		ip, _, found = o.pins.Get(byDomain)
+	}
+	if !found {
+		ip, _, found = o.pins.Get(byMX)
+	}
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.heeds() && o.dials.shutsOut(at.mx.Unmap(), ip) || o.ports.lacks(at.mx.Unmap(), ip) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
+		return netip.Addr{}
+	}
+	return ip
+}
+
+// pin notes what a refusal says of the retry: back from the same IP, or not from it.
+func (o *Outlet) pin(r *plea) {
+	class := r.verdict.Class
+	greylisted, ours := mayBeGreylisting(r.Code, class), class == classify.IPBlocklisted || class == classify.IPReputation
+	if o.pins == nil || r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
+		return
+	}
+	byDomain, byMX := keysFor(r.choice.Tenant, r.Source, string(r.Sender), string(r.Recipient), r.Destination.Addr())
+	for _, key := range []pinKey{byDomain, byMX} {
+		switch {
+		case key.recipient == "" && key.mx.IsUnspecified() || len(key.sender) > maxDomain || len(key.recipient) > maxDomain:
+		case greylisted:
+			o.pins.Put(kept(key), r.SendingIP)
+		default:
+			if ip, _, found := o.pins.Get(key); found && ip == r.SendingIP {
+				o.pins.Drop(key)
+			}
+		}
+	}
+}
+
+// mayBeGreylisting: many who greylist do not say so (450 "service currently unavailable", 451 "try again later"). A fault that was
+// one costs nothing but that its retry does not change its IP.
+func mayBeGreylisting(code int, class classify.Class) bool {
+	switch class {
+	case classify.Greylisted:
+		return code/100 == 4
+	case classify.SystemError, classify.PolicyUnspecified:
+		return code == 450 || code == 451
+	default:
+		return false
+	}
+}
+
+// kept gives a key that does not hold larger texts in memory.
+func kept(k pinKey) pinKey {
+	k.sender, k.recipient = strings.Clone(k.sender), strings.Clone(k.recipient)
+	return k
+}
+
+// encoded makes one text of several, decoded undoes it.
+func encoded(parts ...string) string {
+	text, _ := json.Marshal(parts) // of texts alone: it cannot fail
+	return string(text)
+}
+
+func decoded(text string, count int) (parts []string, ok bool) {
+	err := json.Unmarshal([]byte(text), &parts)
+	return parts, err == nil && len(parts) == count
+}
+
+// addrText gives an address as text, the zero Addr as "".
+func addrText(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
+func addrFrom(text string) (a netip.Addr, ok bool) {
+	if text == "" {
+		return a, true
+	}
+	a, err := netip.ParseAddr(text)
+	return a, err == nil
+}

@@ -1,0 +1,55 @@
+package outlet
+
+import (
+	"log/slog"
+	"time"
+
+	"kanmon/internal/egress"
+	"kanmon/internal/standing"
+	"kanmon/internal/store"
+)
+
+// A State is what is known of sending IPs and destinations, whatever the configuration: all outlets of a process share one.
+type State struct {
+	book     *standing.Book
+	learnt   *learnt
+	dials    dials
+	ports    portless
+	rescues  *rescues
+	sites    *sites
+	absences *absences
+}
+
+// StateOptions are what a [State] is made from.
+type StateOptions struct {
+	Book  *standing.Book   // whoever made it closes it, behind the state
+	File  *store.File      // of the standing; nil: what is learnt does not survive the process
+	Log   *slog.Logger     // nil: nobody is told
+	Clock func() time.Time // nil: time.Now
+}
+
+// OpenState reads what was learnt before.
+func OpenState(o StateOptions) (*State, error) {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	learnt, err := openLearnt(o.File, o.Log, o.Clock)
+	if err != nil {
+		return nil, err
+	}
+	return &State{
+		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
+	}, nil
+}
+
+// Watch says which sending IPs there are. Those that this host does not have when it returns are passed over from the next session on.
+func (s *State) Watch(ips []SendingIP, pools []egress.Pool) { s.absences.of(ips, pools) }
+
+// Absent gives the sending IPs that this host does not have, in the order in which they were configured.
+func (s *State) Absent() []Absent { return s.absences.list() }
+
+// Close ends the watch, and writes what has not been written. The book and the file stay open.
+func (s *State) Close() error {
+	s.absences.close()
+	return s.learnt.close()
+}
