@@ -31,7 +31,7 @@ func TestFaultLateReplyToTheDot(t *testing.T) {
 }
 
 func answerDotLate(t *testing.T, delay, patience time.Duration) {
-	const limit = 15 * time.Minute // session.PhaseDot's default
+	const limit = 15 * time.Minute // event.PhaseDot's default
 	r := newRig()
 	r.mx.Reply = lateReply(".", delay)
 	conn, _, ended := r.connect()
