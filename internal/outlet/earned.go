@@ -44,7 +44,7 @@ type plea struct {
 func (o *Outlet) plead(r *session.MXRefusal) *plea {
 	q, choice := o.choiceOf(r)
 	p := &plea{
-		MXRefusal: r, choice: choice, tenant: witness.Tenant(o.router.Owner(q).Tenant, r.Source), asker: o.asker(q), how: o.handlings[choice.Number],
+		MXRefusal: r, choice: choice, tenant: tenantOf(&choice, r.Source), asker: o.asker(q), how: o.handlings[choice.Number],
 		key: o.key(r.SendingIP, r.Destination.Addr()),
 	}
 	mx := r.Destination.Addr()

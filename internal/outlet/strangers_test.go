@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"kanmon/internal/egress"
+	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
 
@@ -32,5 +33,28 @@ func TestStrangersAreOneTenant(t *testing.T) {
 		if e.Tenant != "acme" {
 			t.Errorf("evidence of tenant %q, want acme's", e.Tenant)
 		}
+	}
+}
+
+// Without tenants a host is one MSA, whichever address of its /64 it has, in all that is remembered of it: its next try leaves from another IP
+// than the one that may have been refused, and what it meets is no evidence of two.
+//
+// law: I19
+func TestAHostIsOneInAllThatIsRemembered(t *testing.T) {
+	o, host := newOutlet(t, withoutTenants), []string{"2001:db8:1:2::1", "2001:db8:1:2::2"}
+	req := session.DialRequest{Session: 7, Source: netip.MustParseAddr(host[0]), Destination: mxAddr}
+	usual := choiceFor(t, o, req).IP.Address
+	for _, source := range host {
+		j := o.judged(with(doubtful(1, usual, "b@example.net"), func(r *refused) { r.MXRefusal.Source = netip.MustParseAddr(source) }))
+		if j.Rescue || !j.Soften {
+			t.Fatalf("%+v", j)
+		}
+	}
+	if ip, _, err := o.permitted(choiceFor(t, o, req), req); err != nil || ip.Address == usual {
+		t.Errorf("the next try leaves from %s again (%v)", ip.Address, err)
+	}
+	_, seen := o.book.Show(o.key(usual, mxAddr.Addr()).At("example.net"))
+	if len(seen) != 2 || seen[0].Tenant != seen[1].Tenant {
+		t.Errorf("evidence of one host: %+v", seen)
 	}
 }
