@@ -43,10 +43,10 @@ func operate(r *rig) error {
 	return r.finds(`google +suspended .*operator alice +asked`, "kanmon", "ip", "list")
 }
 
-// units are those that are stopped and started together.
+// units are those that are stopped and started together, in this order: systemctl begins with each at once.
 func (r *rig) units() []string {
 	if r.mode == "tproxy" {
-		return []string{"kanmon.service", "kanmon.socket"} // which would start it again
+		return []string{"kanmon.socket", "kanmon.service"}
 	}
 	return []string{"kanmon.service"}
 }

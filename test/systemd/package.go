@@ -167,6 +167,9 @@ func startNewer(r *rig) error {
 	if _, err := r.machine.run("systemctl", "restart", "kanmon", "kanmon-rules"); err != nil {
 		return err
 	}
+	if err := r.works(); err != nil {
+		return err
+	}
 	for _, unit := range []string{"kanmon", "kanmon-rules-guard"} {
 		pid, err := r.machine.run("systemctl", "show", "--property", "MainPID", "--value", unit)
 		if err != nil {
@@ -177,7 +180,7 @@ func startNewer(r *rig) error {
 			return errors.Join(err, fmt.Errorf("%s runs %q", unit, program))
 		}
 	}
-	return r.works()
+	return nil
 }
 
 func remove(r *rig) error {
