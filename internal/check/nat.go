@@ -116,51 +116,49 @@ func (w *walker) walk(chain string, reached certainty, depth int) (back certaint
 // rule applies a rule. It gives the certainty of reaching the next one, and whether the packet has certainly left the chain to where it
 // was called from.
 func (w *walker) rule(rule *nftRule, reached certainty, depth int) (next certainty, leaves bool) {
-	at := reached
+	met := yes
 	for i, expression := range rule.Expr {
 		for name, value := range expression {
+			at := min(reached, met)
 			switch {
 			case name == "match":
-				at = min(at, w.match(value))
+				met = min(met, w.match(value))
 			case name == "xt": // of iptables
 				matches, verb := w.what.foreign(value, i == len(rule.Expr)-1 && !hasVerdict(rule))
-				if at = min(at, matches); verb != "" && at != no {
+				if met = min(met, matches); verb != "" && met != no {
 					if verb != "MASQUERADE" || w.packet.masqueraded != w.packet.from {
-						w.note(rule, verb, at)
+						w.note(rule, verb, min(reached, met))
 					}
-					return after(reached, at), false
+					return after(reached, met), false
 				}
 			case slices.Contains(sometimes, name):
-				at = min(at, maybe)
+				met = min(met, maybe)
 			case slices.Contains(w.what.verbs, name):
-				if at != no && !w.same(name, value) {
+				if !w.same(name, value) {
 					w.note(rule, name, at)
 				}
-				return after(reached, at), false
+				return after(reached, met), false
 			case slices.Contains(endings, name):
-				return after(reached, at), false
+				return after(reached, met), false
 			case name == "return":
-				if at == yes {
+				if met == yes {
 					return reached, true
 				}
-				return after(reached, at), false
+				return after(reached, met), false
 			case name == "jump", name == "goto":
-				if at == no {
-					return reached, false
-				}
 				back := w.walk(targetChain(value), at, depth+1)
 				switch {
-				case at == yes:
+				case met == yes:
 					return min(reached, back), name == "goto"
 				case back == at && name == "jump":
 					return reached, false
 				default:
-					return after(reached, at), false
+					return after(reached, met), false
 				}
 			case name == "vmap":
-				return w.verdictMap(rule, value, reached, at, depth)
+				return w.verdictMap(rule, value, reached, met, depth)
 			}
-			if at == no {
+			if met == no {
 				return reached, false
 			}
 		}
@@ -175,7 +173,7 @@ var endings = []string{"accept", "drop", "reject", "queue", "masquerade", "snat"
 var sometimes = []string{"limit", "quota", "ct count", "meter"}
 
 // verdictMap applies the verdict that a map has for the packet.
-func (w *walker) verdictMap(rule *nftRule, value json.RawMessage, reached, at certainty, depth int) (next certainty, leaves bool) {
+func (w *walker) verdictMap(rule *nftRule, value json.RawMessage, reached, met certainty, depth int) (next certainty, leaves bool) {
 	var m struct {
 		Key  map[string]json.RawMessage
 		Data struct {
@@ -188,15 +186,15 @@ func (w *walker) verdictMap(rule *nftRule, value json.RawMessage, reached, at ce
 	have := w.field(m.Key)
 	next = reached
 	for _, pair := range m.Data.Set {
-		matches := min(at, maybe)
+		matches := min(met, maybe)
 		if have != nil {
-			matches = min(at, w.within(have, pair[0]))
+			matches = min(met, w.within(have, pair[0]))
 		}
 		var verdict map[string]json.RawMessage
 		if matches == no || json.Unmarshal(pair[1], &verdict) != nil {
 			continue
 		}
-		back, leaves := w.rule(&nftRule{Family: rule.Family, Table: rule.Table, Chain: rule.Chain, Expr: []map[string]json.RawMessage{verdict}}, matches, depth)
+		back, leaves := w.rule(&nftRule{Family: rule.Family, Table: rule.Table, Chain: rule.Chain, Expr: []map[string]json.RawMessage{verdict}}, min(reached, matches), depth)
 		if matches == yes {
 			return back, leaves
 		}

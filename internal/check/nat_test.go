@@ -79,6 +79,11 @@ func FuzzRuleset(f *testing.F) {
 			if found, sure := all.rewrites(packet{from: p.Addr(), to: far(p.Addr()), out: "eth0"}); found == nil && sure {
 				t.Error("sure of nothing")
 			}
+			for _, what := range []search{stopping, leading, untracked} {
+				if found, sure := all.first(what, packet{from: p.Addr(), to: far(p.Addr()), in: "eth0", port: 25, state: "new"}, func(*nftChain) bool { return true }); found == nil && sure {
+					t.Error("sure of nothing")
+				}
+			}
 		}
 	})
 }

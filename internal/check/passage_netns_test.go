@@ -26,6 +26,10 @@ func TestOtherTablesInTheWayAreSeen(t *testing.T) {
 		"what is redirected accepted":       {rules: usual + "ct status dnat accept } }"},
 		"by a map":                          {rules: closed + `ct state vmap { established : accept, invalid : drop }; iifname vmap { "lo" : accept, "eth1" : accept } } }`},
 		"by a map without the MSAs":         {rules: closed + `ct state vmap { established : accept, invalid : drop }; iifname vmap { "lo" : accept, "eth0" : accept } } }`, id: "mail-dropped"},
+		"accepted behind what is not known": {rules: closed + "ct state established accept; meta cgroup 7 accept; tcp dport 10025 accept } }"},
+		"closed behind what is not known":   {rules: closed + "ct state established accept; meta cgroup 7 accept } }", id: "not-checked"},
+		"as firewalld does it": {rules: `table inet firewalld { chain in { type filter hook input priority 10; ct state { established, related } accept; ct status dnat accept; iifname "lo" accept; ` +
+			`ct state invalid drop; jump zones; reject with icmpx admin-prohibited }; chain zones { iifname "eth1" goto public; goto public }; chain public { tcp dport 22 accept } }`},
 		"dropped by a rule":                 {rules: "table inet fw { chain in { type filter hook input priority 0; tcp dport 10025 drop } }", id: "mail-dropped", text: "chain in, table inet fw stops it on its way to port 10025"},
 		"too many at once dropped":          {rules: "table inet fw { chain in { type filter hook input priority 0; tcp dport 10025 limit rate over 10/second drop } }", id: "not-checked"},
 		"dropped before":                    {rules: raw + "tcp dport 25 ip saddr 10.20.0.0/16 drop } }", id: "mail-dropped"},
