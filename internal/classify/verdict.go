@@ -149,7 +149,12 @@ func (r *Rules) hear(t *trace, heard []bool, quoting bool) {
 
 // shared reports whether a reply also says in so many words that somebody else is to blame.
 func (r *Rules) shared(q *Query, s *scratch) bool {
-	return slices.ContainsFunc(r.rules, func(o rule) bool { return o.shares && o.holds(q, &s.normal, &s.trace) })
+	for i := range r.rules {
+		if o := &r.rules[i]; o.shares && o.holds(q, &s.normal, &s.trace) {
+			return true
+		}
+	}
+	return false
 }
 
 // leadsToList reports whether a URL, a word of a normalised text, is of a block list.
