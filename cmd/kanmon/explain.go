@@ -13,9 +13,9 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
-	"kanmon/internal/egress"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 )
 
@@ -81,8 +81,8 @@ func unreachableText(how session.Unreachable) string {
 }
 
 // query puts together what the command line tells.
-func (e *explainCommand) query(cfg *config.Config) (egress.Query, error) {
-	q := egress.Query{Source: e.Source.Unmap(), Suspicion: e.Suspicion}
+func (e *explainCommand) query(cfg *config.Config) (route.Query, error) {
+	q := route.Query{Source: e.Source.Unmap(), Suspicion: e.Suspicion}
 	if e.Tenant != "" {
 		i := slices.IndexFunc(cfg.Tenants, func(t config.Tenant) bool { return t.Name == e.Tenant })
 		if i < 0 {
@@ -111,7 +111,7 @@ func (e *explainCommand) exact(cfg *config.Config) bool {
 	return e.Source.IsValid() || i >= 0 && len(cfg.Tenants[i].Sources) == 1 && cfg.Tenants[i].Sources[0].IsSingleIP()
 }
 
-func (e *explainCommand) tenantText(router *egress.Router, q egress.Query) string {
+func (e *explainCommand) tenantText(router *route.Router, q route.Query) string {
 	choice, _ := router.Choose(q) // the tenant is told with an error, too
 	text := cmp.Or(choice.Tenant, "none")
 	switch {
@@ -199,7 +199,7 @@ type explanation struct {
 func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
 
 // choices prints the decision for each destination. Routes may know networks, so each has its own.
-func (p *explanation) choices(router *egress.Router, q egress.Query, destinations []netip.Addr) {
+func (p *explanation) choices(router *route.Router, q route.Query, destinations []netip.Addr) {
 	told := ""
 	for _, to := range destinations {
 		q.Destination = netip.AddrPortFrom(to, 25)
@@ -218,7 +218,7 @@ func (p *explanation) choices(router *egress.Router, q egress.Query, destination
 }
 
 // nobodys says of mail that no tenant claims that it does not leave at all.
-func (p *explanation) nobodys(router *egress.Router, q egress.Query) {
+func (p *explanation) nobodys(router *route.Router, q route.Query) {
 	if owner := router.Owner(q); q.Source.IsValid() && owner.Tenant == "" && !owner.Later {
 		p.line("refused", "451: no tenant claims this mail, and it leaves from nowhere (unknown_tenant of [senders])")
 	}
@@ -237,7 +237,7 @@ func (p *explanation) destinations(rule func(netip.Addr) session.Destination, de
 	}
 }
 
-func poolText(c egress.Choice) string {
+func poolText(c route.Choice) string {
 	text := cmp.Or(c.Pool, "none") + ", by: " + c.Route
 	if c.HighRisk {
 		text += ", the high-risk pool"
@@ -245,7 +245,7 @@ func poolText(c egress.Choice) string {
 	return text
 }
 
-func refusalsText(c egress.Choice, h config.Handling) string {
+func refusalsText(c route.Choice, h config.Handling) string {
 	if c.Pool == "" && h.Rescue == config.RescueOn { // the daemon has no other sending IP, and alters nothing
 		h.Rescue = config.RescueObserve
 	}
@@ -265,9 +265,9 @@ func refusalsText(c egress.Choice, h config.Handling) string {
 	}
 }
 
-// sendingIPs prints which sending IP the mail leaves from. That is where its session has got to (see egress.Router.Course), and it may depend
+// sendingIPs prints which sending IP the mail leaves from. That is where its session has got to (see route.Router.Course), and it may depend
 // on whether the gateway has learnt yet whose the MX is.
-func (p *explanation) sendingIPs(router *egress.Router, q egress.Query, choice egress.Choice, err error) {
+func (p *explanation) sendingIPs(router *route.Router, q route.Query, choice route.Choice, err error) {
 	to, family := q.Destination.Addr(), "IPv6"
 	if to.Is4() {
 		family = "IPv4"
@@ -278,7 +278,7 @@ func (p *explanation) sendingIPs(router *egress.Router, q egress.Query, choice e
 	}
 	ips := choice.IPs()
 	switch {
-	case errors.Is(err, egress.ErrNoSendingIP):
+	case errors.Is(err, session.ErrNoSendingIP):
 		p.line(family, "none: connections to this family are reset, and the MSA goes on to the MX's other one")
 	case len(ips) == 0:
 		p.line(family, "the kernel's choice")
@@ -292,7 +292,7 @@ func (p *explanation) sendingIPs(router *egress.Router, q egress.Query, choice e
 }
 
 // goesBySource reports whether the choice within the pool is the MSA's address's: its session began before anybody knew the tenant.
-func goesBySource(router *egress.Router, q egress.Query, choice egress.Choice) bool {
+func goesBySource(router *route.Router, q route.Query, choice route.Choice) bool {
 	if !choice.BySender {
 		q.Sender, q.SenderKnown = "", false
 		choice, _ = router.Choose(q) // the tenant is told with an error, too
@@ -301,7 +301,7 @@ func goesBySource(router *egress.Router, q egress.Query, choice egress.Choice) b
 }
 
 // leavesFrom says where a mail leaves from whose MSA and MX are known.
-func (p *explanation) leavesFrom(router *egress.Router, q egress.Query, course egress.Choice, ips []egress.SendingIP) string {
+func (p *explanation) leavesFrom(router *route.Router, q route.Query, course route.Choice, ips []route.SendingIP) string {
 	text := fmt.Sprintf("%s (%s)", course.IP.Address, course.IP.Name)
 	if to := q.Destination.Addr(); !to.IsUnspecified() {
 		text += " toward " + to.String()
@@ -313,13 +313,13 @@ func (p *explanation) leavesFrom(router *egress.Router, q egress.Query, course e
 		text += fmt.Sprintf(" once an earlier mail has taught kanmon that this MX is of %s, and %s (%s) before that", q.Provider,
 			untaught.IP.Address, untaught.IP.Name)
 	}
-	if others := slices.DeleteFunc(ips, func(ip egress.SendingIP) bool { return ip == course.IP }); len(others) > 0 {
+	if others := slices.DeleteFunc(ips, func(ip route.SendingIP) bool { return ip == course.IP }); len(others) > 0 {
 		text += "; if it must be avoided: " + addresses(others)
 	}
 	return text
 }
 
-func addresses(ips []egress.SendingIP) string {
+func addresses(ips []route.SendingIP) string {
 	texts := make([]string, len(ips))
 	for i, ip := range ips {
 		texts[i] = ip.Address.String()

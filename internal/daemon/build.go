@@ -10,11 +10,12 @@ import (
 
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
-	"kanmon/internal/egress"
+	"kanmon/internal/dial"
 	"kanmon/internal/event"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
 	"kanmon/internal/outlet"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -87,7 +88,7 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet.Outlet, error) {
 	return outlet.New(outlet.Options{
 		State:      d.outlets,
 		Routes:     routes,
-		Dialer:     egress.NewDialer(egress.Config{Mark: cfg.Intercept.Mark, Guard: d.loops}),
+		Dialer:     dial.New(dial.Config{Mark: cfg.Intercept.Mark, Guard: d.loops}),
 		OwnAddress: d.loops.IsOwnAddress,
 		Providers:  providersOf(cfg),
 		Resolver:   d.resolver,
@@ -104,8 +105,8 @@ func blockOf(cfg *config.Config) standing.Block {
 // handlingsOf gives what is done about refusals: without a route, and with each.
 func handlingsOf(cfg *config.Config) (list []outlet.Handling) {
 	modes := map[config.RescueMode]outlet.RescueMode{config.RescueObserve: outlet.RescueObserve, config.RescueOff: outlet.RescueOff}
-	for route := range len(cfg.Routes) + 1 {
-		h := cfg.Handling(route)
+	for number := range len(cfg.Routes) + 1 {
+		h := cfg.Handling(number)
 		list = append(list, outlet.Handling{Rescue: modes[h.Rescue], Soften: h.Soften, Suspend: h.Suspend, PerHour: h.PerHour})
 	}
 	return list
@@ -201,7 +202,7 @@ func limitsOf(cfg *config.Config) session.Limits {
 func severalTenants(cfg *config.Config) bool { return len(cfg.Tenants) > 1 }
 
 // holders tells whose sessions are; nil where there are no tenants that could take them from each other.
-func holders(cfg *config.Config, router *egress.Router) func(session.Origin) string {
+func holders(cfg *config.Config, router *route.Router) func(session.Origin) string {
 	if !severalTenants(cfg) {
 		return nil
 	}

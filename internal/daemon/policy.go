@@ -8,11 +8,11 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/contain"
-	"kanmon/internal/egress"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/outlet"
 	"kanmon/internal/policy"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 )
 
@@ -41,9 +41,9 @@ func policySettings(cfg *config.Config, out *outlet.Outlet) (policy.Settings, er
 }
 
 // identify tells the gate whose a mail is, which the router knows, and which header names the account.
-func identify(router *egress.Router) func(session.Origin, *string) policy.Identity {
+func identify(router *route.Router) func(session.Origin, *string) policy.Identity {
 	return func(origin session.Origin, sender *string) policy.Identity {
-		q := egress.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
+		q := route.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
 		if sender != nil {
 			q.Sender, q.SenderKnown = *sender, true
 		}
@@ -53,14 +53,14 @@ func identify(router *egress.Router) func(session.Origin, *string) policy.Identi
 }
 
 // behind tells the gate which tenants share an MSA.
-func behind(router *egress.Router) func(session.Origin) []string {
+func behind(router *route.Router) func(session.Origin) []string {
 	return func(origin session.Origin) []string {
-		return router.Behind(egress.Query{Source: origin.Source.Addr(), Port: origin.Port})
+		return router.Behind(route.Query{Source: origin.Source.Addr(), Port: origin.Port})
 	}
 }
 
 // OnUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
-func OnUnreachable(cfg *config.Config, router *egress.Router) func(session.Origin) session.Unreachable {
+func OnUnreachable(cfg *config.Config, router *route.Router) func(session.Origin) session.Unreachable {
 	whose, tenants := identify(router), map[string]session.Unreachable{}
 	for _, t := range cfg.Tenants {
 		tenants[t.Name] = unreachableOf(t.OnUnreachable)

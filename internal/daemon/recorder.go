@@ -1,15 +1,15 @@
 package daemon
 
 import (
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/route"
 )
 
 // A recorder gives the journal a generation's records, with whose they are: so that one tenant's cannot keep another's out.
 type recorder struct {
 	journal *sharedJournal
-	router  *egress.Router // nil: there are no tenants
+	router  *route.Router // nil: there are no tenants
 }
 
 // Record implements [session.Recorder].
@@ -21,7 +21,7 @@ func (r recorder) tenant(rec *event.Record) string {
 		return ""
 	}
 	s := &rec.Session
-	q := egress.Query{Source: s.Source.Addr(), Port: s.Port, Destination: s.Destination, Suspicion: -1}
+	q := route.Query{Source: s.Source.Addr(), Port: s.Port, Destination: s.Destination, Suspicion: -1}
 	owner := r.router.Owner(q)
 	if owner.Later && rec.Transaction != nil {
 		q.Sender, q.SenderKnown = mailbox.Form(rec.Text(rec.Transaction.Sender)), true

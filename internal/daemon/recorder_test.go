@@ -10,14 +10,14 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/smtptest"
 )
 
 // A record is its tenant's: by the listener, by the source, and by the sender where several tenants are behind one source.
 func TestWhoseRecord(t *testing.T) {
-	router, err := egress.NewRouter(egress.RouterConfig{Tenants: []egress.Tenant{
+	router, err := route.NewRouter(route.Config{Tenants: []route.Tenant{
 		{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}},
 		{Name: "vlan", Port: 10026},
 		{Name: "one", Sources: []netip.Prefix{netip.MustParsePrefix("10.2.0.0/16")}, SenderDomains: []string{"one.example"}},

@@ -7,8 +7,8 @@ import (
 	"strings"
 
 	"kanmon/internal/contain"
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 )
 
@@ -208,7 +208,7 @@ var reloadables = []reloadable{
 	{
 		"[[tenant]] pool", bothPools + acmeTenant, bothPools + acmeTenant + "pool = 'other'\n",
 		func(p *asker) string {
-			choice, err := p.daemon.current.out.Router().Choose(egress.Query{Source: reloadOrigin.Source.Addr(), Destination: reloadOrigin.Destination, Suspicion: -1})
+			choice, err := p.daemon.current.out.Router().Choose(route.Query{Source: reloadOrigin.Source.Addr(), Destination: reloadOrigin.Destination, Suspicion: -1})
 			return fmt.Sprint(choice.Pool, err)
 		},
 		[2]string{"default<nil>", "other<nil>"},

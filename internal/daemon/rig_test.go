@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"kanmon/internal/config"
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 	"kanmon/internal/smtptest"
 )
 
@@ -19,7 +19,7 @@ func configOf(t testing.TB, document string) *config.Config {
 	return cfg
 }
 
-func routerOf(t testing.TB, cfg *config.Config) *egress.Router {
+func routerOf(t testing.TB, cfg *config.Config) *route.Router {
 	t.Helper()
 	router, err := Router(cfg)
 	if err != nil {

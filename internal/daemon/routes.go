@@ -8,35 +8,35 @@ import (
 	"slices"
 
 	"kanmon/internal/config"
-	"kanmon/internal/egress"
 	"kanmon/internal/outlet"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 )
 
 // Router makes the router that a configuration asks for, on a host that has all sending IPs.
-func Router(cfg *config.Config) (*egress.Router, error) {
+func Router(cfg *config.Config) (*route.Router, error) {
 	routes, err := routesOf(cfg)
 	if err != nil {
 		return nil, err
 	}
-	return egress.NewRouter(routes)
+	return route.NewRouter(routes)
 }
 
 // routesOf gives the pools, tenants and routes of a configuration.
-func routesOf(cfg *config.Config) (egress.RouterConfig, error) {
-	r := egress.RouterConfig{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
+func routesOf(cfg *config.Config) (route.Config, error) {
+	r := route.Config{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
 	accounts, err := accountsOf(cfg)
 	if err != nil {
 		return r, err
 	}
 	for _, t := range cfg.Tenants {
-		r.Tenants = append(r.Tenants, egress.Tenant{
+		r.Tenants = append(r.Tenants, route.Tenant{
 			Name: t.Name, Port: uint16(t.ListenPort), Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool,
 			Fold: accounts(t.Name).Fold, AllSenders: t.Kind == config.KindForwarder,
 		})
 	}
 	for i, c := range cfg.Routes {
-		r.Routes = append(r.Routes, egress.Route{
+		r.Routes = append(r.Routes, route.Route{
 			Name:             fmt.Sprintf("route %d (line %d)", i+1, cfg.Line(fmt.Sprintf("route[%d]", i))),
 			Tenants:          c.Tenants,
 			Senders:          c.Senders,
@@ -54,20 +54,20 @@ func routesOf(cfg *config.Config) (egress.RouterConfig, error) {
 
 // poolsOf gives the pools in the order of their names. Without any there is one of all sending IPs, whose choice does not
 // depend on the sender: nothing in the file asks for a second connection.
-func poolsOf(cfg *config.Config) []egress.Pool {
+func poolsOf(cfg *config.Config) []route.Pool {
 	names := map[netip.Addr]string{}
-	all := egress.Pool{Name: egress.DefaultPool}
+	all := route.Pool{Name: route.DefaultPool}
 	for _, ip := range cfg.SendingIPs {
 		names[ip.Address] = ip.EHLO
 		all.IPs = append(all.IPs, weighted(ip.Address, ip.EHLO, 1))
 	}
 	if len(cfg.Pools) == 0 {
-		return []egress.Pool{all}
+		return []route.Pool{all}
 	}
-	var pools []egress.Pool
+	var pools []route.Pool
 	for _, name := range slices.Sorted(maps.Keys(cfg.Pools)) {
 		c := cfg.Pools[name]
-		p := egress.Pool{Name: name, BySender: c.Sticky == config.StickySenderDomain, HighRisk: c.HighRisk}
+		p := route.Pool{Name: name, BySender: c.Sticky == config.StickySenderDomain, HighRisk: c.HighRisk}
 		for _, ip := range c.IPs {
 			p.IPs = append(p.IPs, weighted(ip, names[ip], cmp.Or(c.Weights[ip], 1)))
 		}
@@ -76,8 +76,8 @@ func poolsOf(cfg *config.Config) []egress.Pool {
 	return pools
 }
 
-func weighted(address netip.Addr, name string, weight int) egress.WeightedIP {
-	return egress.WeightedIP{SendingIP: egress.SendingIP{Address: address, Name: name}, Weight: weight}
+func weighted(address netip.Addr, name string, weight int) route.WeightedIP {
+	return route.WeightedIP{SendingIP: route.SendingIP{Address: address, Name: name}, Weight: weight}
 }
 
 // sendingIPsOf gives the sending IPs, and what the operator says of the absence of each.

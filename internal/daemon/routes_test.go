@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 )
 
 const routed = `[[sending_ip]]
@@ -35,20 +35,20 @@ pool           = "other"
 
 // Each key of a route reaches the router: a route with this key alone takes the mail that it is about, and no other.
 func TestRoutesReachTheRouter(t *testing.T) {
-	base := egress.Query{
+	base := route.Query{
 		Source: netip.MustParseAddr("10.30.0.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"),
 		Sender: "a@b.example", SenderKnown: true, RecipientDomain: "example.com", Suspicion: -1,
 	}
-	for key, change := range map[string]func(*egress.Query){
-		`tenant = "acme"`:                 func(q *egress.Query) { q.Source = netip.MustParseAddr("10.20.1.5") },
-		`tenant = "blue"`:                 func(q *egress.Query) { q.Source = netip.MustParseAddr("10.20.2.5"); q.Sender = "a@blue.example" },
-		`sender = "news@acme.example"`:    func(q *egress.Query) { q.Sender = "news@acme.example" },
-		`sender_domain = "acme.example"`:  func(q *egress.Query) { q.Sender = "news@acme.example" },
-		`null_sender = true`:              func(q *egress.Query) { q.Sender = "" },
-		`recipient_domain = "*.acme.jp"`:  func(q *egress.Query) { q.RecipientDomain = "mail.acme.jp" },
-		`provider = ["google", "docomo"]`: func(q *egress.Query) { q.Provider = "docomo" },
-		`destination = "198.51.100.0/24"`: func(q *egress.Query) { q.Destination = netip.MustParseAddrPort("198.51.100.7:25") },
-		`suspicion_min = 0.5`:             func(q *egress.Query) { q.Suspicion = 0.6 },
+	for key, change := range map[string]func(*route.Query){
+		`tenant = "acme"`:                 func(q *route.Query) { q.Source = netip.MustParseAddr("10.20.1.5") },
+		`tenant = "blue"`:                 func(q *route.Query) { q.Source = netip.MustParseAddr("10.20.2.5"); q.Sender = "a@blue.example" },
+		`sender = "news@acme.example"`:    func(q *route.Query) { q.Sender = "news@acme.example" },
+		`sender_domain = "acme.example"`:  func(q *route.Query) { q.Sender = "news@acme.example" },
+		`null_sender = true`:              func(q *route.Query) { q.Sender = "" },
+		`recipient_domain = "*.acme.jp"`:  func(q *route.Query) { q.RecipientDomain = "mail.acme.jp" },
+		`provider = ["google", "docomo"]`: func(q *route.Query) { q.Provider = "docomo" },
+		`destination = "198.51.100.0/24"`: func(q *route.Query) { q.Destination = netip.MustParseAddrPort("198.51.100.7:25") },
+		`suspicion_min = 0.5`:             func(q *route.Query) { q.Suspicion = 0.6 },
 	} {
 		router := routerOf(t, configOf(t, routed+"[[route]]\n"+key+"\npool = 'other'\n"))
 		if c, err := router.Choose(base); c.Pool != "default" || err != nil {
@@ -64,7 +64,7 @@ func TestRoutesReachTheRouter(t *testing.T) {
 }
 
 func TestPoolsReachTheRouter(t *testing.T) {
-	base := egress.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"), Suspicion: -1}
+	base := route.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"), Suspicion: -1}
 	for sticky, want := range map[string]bool{"sender_domain": true, "tenant": false} {
 		doc := routed + "[pool.wide]\nips = ['203.0.113.10', '203.0.113.11']\nsticky = '" + sticky + "'\n[[route]]\npool = 'wide'\n"
 		router := routerOf(t, configOf(t, doc))
@@ -91,17 +91,20 @@ func TestPoolsReachTheRouter(t *testing.T) {
 func TestNoPools(t *testing.T) {
 	cfg := configOf(t, routed[:len("[[sending_ip]]\naddress = \"203.0.113.10\"\nehlo    = \"out10.example.jp\"\n")*3])
 	router := routerOf(t, cfg)
-	var ips []egress.SendingIP
+	one := route.Pool{Name: route.DefaultPool}
 	for _, ip := range cfg.SendingIPs {
-		ips = append(ips, egress.SendingIP{Address: ip.Address, Name: ip.EHLO})
+		one.IPs = append(one.IPs, route.WeightedIP{SendingIP: route.SendingIP{Address: ip.Address, Name: ip.EHLO}})
 	}
-	dialer := egress.NewDialer(egress.Config{SendingIPs: ips})
-	q := egress.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"), Suspicion: -1}
+	plain, err := route.NewRouter(route.Config{Pools: []route.Pool{one}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := route.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: netip.MustParseAddrPort("192.0.2.25:25"), Suspicion: -1}
 	for range 100 {
 		q.Destination = netip.AddrPortFrom(q.Destination.Addr().Next(), 25)
-		want, _ := dialer.Choose(q.Source, q.Destination.Addr())
-		if c, err := router.Choose(q); err != nil || c.IP != want || c.Pool != "default" {
-			t.Fatalf("toward %s: %+v, %v; want %v", q.Destination, c, err, want)
+		want, _ := plain.Choose(q)
+		if c, err := router.Choose(q); err != nil || c.IP != want.IP || c.Pool != "default" {
+			t.Fatalf("toward %s: %+v, %v; want %v", q.Destination, c, err, want.IP)
 		}
 		if router.NeedsProvider(q) {
 			t.Fatal("the provider is needed, and nothing asks for it")

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 )
 
@@ -66,7 +66,7 @@ func TestOneAnswerToWhoseMailItIs(t *testing.T) {
 		{"10.20.2.5", "acme", "acme", sender("a@example.com"), 1},
 		{"10.20.2.5", "acme", "acme", sender(""), 1},
 	} {
-		q := egress.Query{Source: netip.MustParseAddr(test.source), Destination: strangersMX, Suspicion: -1}
+		q := route.Query{Source: netip.MustParseAddr(test.source), Destination: strangersMX, Suspicion: -1}
 		if test.sender != nil {
 			q.Sender, q.SenderKnown = *test.sender, true
 		}

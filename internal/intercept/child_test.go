@@ -19,8 +19,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/dial"
 	"kanmon/internal/intercept"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 )
 
@@ -186,11 +187,15 @@ func runGateway(o options, commands map[string]func()) error {
 		}
 	}
 	loops := new(intercept.Loops)
-	var ips []egress.SendingIP
+	pool := route.Pool{Name: route.DefaultPool}
 	for _, a := range o.SendingIPs {
-		ips = append(ips, egress.SendingIP{Address: a})
+		pool.IPs = append(pool.IPs, route.WeightedIP{SendingIP: route.SendingIP{Address: a}})
 	}
-	dialer := egress.NewDialer(egress.Config{SendingIPs: ips, Mark: o.OwnMark, Guard: loops})
+	router, err := route.NewRouter(route.Config{Pools: []route.Pool{pool}})
+	if err != nil {
+		return err
+	}
+	dialer := dial.New(dial.Config{Mark: o.OwnMark, Guard: loops})
 	newListener := func() *intercept.Listener {
 		return &intercept.Listener{
 			Mode: mode(o), Loops: loops, Log: say,
@@ -202,7 +207,7 @@ func runGateway(o options, commands map[string]func()) error {
 					say.Info("ended")
 					return
 				}
-				relay(conn, origin, dialer)
+				relay(conn, origin, router, dialer)
 			},
 			Refuse: func(conn *net.TCPConn, origin session.Origin, why session.Refusal) {
 				say.Info("refused", "source", origin.Source, "destination", origin.Destination, "why", why)
@@ -281,11 +286,15 @@ func adopt(ctx context.Context, l *intercept.Listener, addresses []netip.AddrPor
 	return nil
 }
 
-func relay(conn *net.TCPConn, origin session.Origin, dialer *egress.Dialer) {
+func relay(conn *net.TCPConn, origin session.Origin, router *route.Router, dialer *dial.Dialer) {
 	defer conn.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	out, err := dialer.Dial(ctx, session.DialRequest{Source: origin.Source.Addr(), Destination: origin.Destination})
+	choice, err := router.Choose(route.Query{Source: origin.Source.Addr(), Destination: origin.Destination, Suspicion: -1})
+	var out session.Outbound
+	if err == nil {
+		out, err = dialer.DialFrom(ctx, choice.IP.Address, origin.Destination)
+	}
 	if err != nil {
 		say.Error("dial failed", "error", err)
 		_, _ = io.WriteString(conn, "421 4.4.1\r\n")

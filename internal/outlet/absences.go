@@ -8,21 +8,21 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/host"
+	"kanmon/internal/route"
 )
 
 // Absences know which of the configured sending IPs this host does not have at the moment, tell the operator of each that goes and comes
 // back, and tell the routers, for which an absent one is none of its pool. All generations share one.
 type absences struct {
 	log     *slog.Logger
-	missing *egress.Absence
+	missing *route.Absence
 	kernel  host.Kernel
 	watch   *host.Watch // nil: there was never a sending IP
 
 	mu    sync.Mutex
 	ips   []SendingIP // of the current configuration
-	pools []egress.Pool
+	pools []route.Pool
 	now   map[netip.Addr]absence
 	empty []string // pools of which nothing is here
 }
@@ -40,11 +40,11 @@ type SendingIP struct {
 }
 
 func newAbsences(log *slog.Logger) *absences {
-	return &absences{log: log, missing: &egress.Absence{}, now: map[netip.Addr]absence{}}
+	return &absences{log: log, missing: &route.Absence{}, now: map[netip.Addr]absence{}}
 }
 
 // of says which sending IPs there are.
-func (a *absences) of(ips []SendingIP, pools []egress.Pool) {
+func (a *absences) of(ips []SendingIP, pools []route.Pool) {
 	a.mu.Lock()
 	a.ips, a.pools = ips, pools
 	a.mu.Unlock()
@@ -117,8 +117,8 @@ func (a *absences) tellAbsent(ip *SendingIP, state host.State) {
 func (a *absences) tellEmpty() {
 	var empty []string
 	for _, p := range a.pools {
-		absent := func(ip egress.WeightedIP) bool { return a.now[ip.Address] != absence{} }
-		if len(p.IPs) == 0 || slices.ContainsFunc(p.IPs, func(ip egress.WeightedIP) bool { return !absent(ip) }) {
+		absent := func(ip route.WeightedIP) bool { return a.now[ip.Address] != absence{} }
+		if len(p.IPs) == 0 || slices.ContainsFunc(p.IPs, func(ip route.WeightedIP) bool { return !absent(ip) }) {
 			continue
 		}
 		if empty = append(empty, p.Name); !slices.Contains(a.empty, p.Name) {

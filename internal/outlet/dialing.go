@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -17,7 +17,7 @@ import (
 
 // dialFrom connects from a sending IP, and remembers whether it was let in. Where there is another one to turn to, the dial does not
 // have all the time that there is: the MSA waits no longer for both than it would directly (I12).
-func (o *Outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.SendingIP, req session.DialRequest) (session.Outbound, error) {
+func (o *Outlet) dialFrom(ctx context.Context, choice route.Choice, ip route.SendingIP, req session.DialRequest) (session.Outbound, error) {
 	mx, begun := req.Destination.Addr().Unmap(), time.Now()
 	again := o.dials.retry(mx, ip.Address)
 	dialCtx := ctx
@@ -30,7 +30,8 @@ func (o *Outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.S
 		dialCtx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	out, err := o.dialer.DialFrom(dialCtx, ip, req.Destination)
+	out, err := o.dialer.DialFrom(dialCtx, ip.Address, req.Destination)
+	out.Name = ip.Name
 	switch {
 	case err == nil:
 		o.dials.connected(mx, ip.Address)
@@ -43,9 +44,9 @@ func (o *Outlet) dialFrom(ctx context.Context, choice egress.Choice, ip egress.S
 }
 
 // hasSpare reports whether a session whose dial fails will turn to another sending IP.
-func (o *Outlet) hasSpare(choice egress.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
+func (o *Outlet) hasSpare(choice route.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
 	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.candidate(&choice, &req)
-	return how.Rescue == RescueOn && slices.ContainsFunc(choice.IPs(), func(ip egress.SendingIP) bool {
+	return how.Rescue == RescueOn && slices.ContainsFunc(choice.IPs(), func(ip route.SendingIP) bool {
 		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who)
 	})
 }

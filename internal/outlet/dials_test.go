@@ -14,7 +14,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -29,19 +28,19 @@ type firewalled struct {
 	unusable map[netip.Addr]error // of the host itself, before any SYN
 }
 
-func (f *firewalled) DialFrom(ctx context.Context, from egress.SendingIP, destination netip.AddrPort) (session.Outbound, error) {
-	f.dialled = append(f.dialled, from.Address)
-	out := session.Outbound{SendingIP: from.Address, Name: from.Name}
+func (f *firewalled) DialFrom(ctx context.Context, from netip.Addr, destination netip.AddrPort) (session.Outbound, error) {
+	f.dialled = append(f.dialled, from)
+	out := session.Outbound{SendingIP: from}
 	switch {
-	case f.unusable[from.Address] != nil:
-		return out, fmt.Errorf("dial %s from %s: %w", destination, from.Address, f.unusable[from.Address])
-	case slices.Contains(f.dropped, from.Address):
+	case f.unusable[from] != nil:
+		return out, fmt.Errorf("dial %s from %s: %w", destination, from, f.unusable[from])
+	case slices.Contains(f.dropped, from):
 		<-ctx.Done()
-		return out, fmt.Errorf("dial %s from %s: %w", destination, from.Address, ctx.Err())
-	case slices.Contains(f.refused, from.Address):
-		return out, fmt.Errorf("dial %s from %s: %w", destination, from.Address, os.NewSyscallError("connect", syscall.ECONNREFUSED))
+		return out, fmt.Errorf("dial %s from %s: %w", destination, from, ctx.Err())
+	case slices.Contains(f.refused, from):
+		return out, fmt.Errorf("dial %s from %s: %w", destination, from, os.NewSyscallError("connect", syscall.ECONNREFUSED))
 	}
-	near, far := smtptest.Pair(netip.AddrPortFrom(from.Address, 50000), destination)
+	near, far := smtptest.Pair(netip.AddrPortFrom(from, 50000), destination)
 	go f.mx.ServeConn(far)
 	out.Conn = near
 	return out, nil

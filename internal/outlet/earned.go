@@ -7,8 +7,8 @@ import (
 	"slices"
 
 	"kanmon/internal/classify"
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -21,7 +21,7 @@ import (
 // A plea is a refusal and what decides whether another sending IP is spent on its mail.
 type plea struct {
 	*session.MXRefusal
-	choice  egress.Choice
+	choice  route.Choice
 	tenant  string
 	asker   string // Outlet.asker of the mail
 	how     Handling
@@ -59,7 +59,7 @@ func (o *Outlet) plead(r *session.MXRefusal) *plea {
 	return p
 }
 
-func tenantOf(choice *egress.Choice, source netip.Addr) string {
+func tenantOf(choice *route.Choice, source netip.Addr) string {
 	return witness.Tenant(choice.Tenant, source)
 }
 
@@ -202,7 +202,7 @@ func (o *Outlet) spend(p *plea, j *session.Judgement) {
 func (o *Outlet) others(p *plea) (others []netip.Addr) {
 	choice := p.choice
 	if p.Pool != "" {
-		choice, _ = o.router.Choose(egress.Query{Source: p.Source, Port: p.Port, Destination: p.Destination, Suspicion: -1, Pool: p.Pool})
+		choice, _ = o.router.Choose(route.Query{Source: p.Source, Port: p.Port, Destination: p.Destination, Suspicion: -1, Pool: p.Pool})
 	}
 	for _, ip := range choice.IPs() {
 		if ip.Address != p.SendingIP.Unmap() {
@@ -256,7 +256,7 @@ func (o *Outlet) whyNone(p *plea, others, refusedWith []netip.Addr) string {
 }
 
 // turns says whether a sending IP gives way because it may lately have been refused for what it is, with other mail of the tenant.
-func (o *Outlet) turns(choice *egress.Choice, how Handling, req *session.DialRequest, ip netip.Addr) bool {
+func (o *Outlet) turns(choice *route.Choice, how Handling, req *session.DialRequest, ip netip.Addr) bool {
 	if !o.rescues.any() || how.Rescue != RescueOn {
 		return false
 	}
@@ -266,7 +266,7 @@ func (o *Outlet) turns(choice *egress.Choice, how Handling, req *session.DialReq
 
 // turnedAway gives the sending IPs that give way, if there is another to take their place. That counts as a rescue: a sender whose mail is
 // refused from one after another must not go through the pool by trying again.
-func (o *Outlet) turnedAway(choice *egress.Choice, how Handling, req *session.DialRequest) (turned []netip.Addr) {
+func (o *Outlet) turnedAway(choice *route.Choice, how Handling, req *session.DialRequest) (turned []netip.Addr) {
 	if !o.rescues.any() || how.Rescue != RescueOn {
 		return nil
 	}

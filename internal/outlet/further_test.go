@@ -10,7 +10,6 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 )
@@ -21,9 +20,9 @@ type refusesSecond struct {
 	dialled int
 }
 
-func (s *refusesSecond) DialFrom(ctx context.Context, from egress.SendingIP, to netip.AddrPort) (session.Outbound, error) {
+func (s *refusesSecond) DialFrom(ctx context.Context, from netip.Addr, to netip.AddrPort) (session.Outbound, error) {
 	if s.dialled++; s.dialled%2 == 0 {
-		return session.Outbound{SendingIP: from.Address, Name: from.Name}, fmt.Errorf("dial: %w", os.NewSyscallError("connect", syscall.ECONNREFUSED))
+		return session.Outbound{SendingIP: from}, fmt.Errorf("dial: %w", os.NewSyscallError("connect", syscall.ECONNREFUSED))
 	}
 	return s.firewalled.DialFrom(ctx, from, to)
 }

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 
 	"kanmon/internal/classify"
-	"kanmon/internal/egress"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -45,7 +45,7 @@ func (o *Outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 }
 
 // choiceOf gives what was known of a mail that was refused, and what is chosen for it.
-func (o *Outlet) choiceOf(r *session.MXRefusal) (egress.Query, egress.Choice) {
+func (o *Outlet) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
 	q := o.query(session.DialRequest{
 		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
 	})

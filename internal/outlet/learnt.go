@@ -7,9 +7,9 @@ import (
 	"net/netip"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/keep"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 	"kanmon/internal/store"
 )
 
@@ -19,7 +19,7 @@ type learnt struct {
 	addresses *keep.Memory[netip.Addr, provider.MX] // whose MX an address is
 	mxs       *keep.Memory[string, provider.MX]     // which MX a recipient domain has
 	pins      *keep.Memory[pinKey, netip.Addr]      // which sending IP a mail was told to come back from
-	forecast  *egress.Forecast                      // where an MSA's next mail will leave from; of this process alone
+	forecast  *route.Forecast                       // where an MSA's next mail will leave from; of this process alone
 }
 
 // openLearnt reads what the file has; without one nothing survives the process.
@@ -57,7 +57,7 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 			return nil, err
 		}
 	}
-	l := &learnt{forecast: egress.NewForecast()}
+	l := &learnt{forecast: route.NewForecast()}
 	if l.addresses, err = keep.New(addresses); err == nil {
 		if l.mxs, err = keep.New(mxs); err == nil {
 			l.pins, err = keep.New(pins)

@@ -13,18 +13,18 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
 	"kanmon/internal/keep"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
 
 // An Outlet is what the sessions of one configuration leave through. It is safe for concurrent use.
 type Outlet struct {
-	router     *egress.Router
+	router     *route.Router
 	dialer     Dialer
 	ownAddress func(netip.Addr) bool
 	providers  *provider.Lookup
@@ -39,7 +39,7 @@ type Outlet struct {
 	// Of the state.
 	book     *standing.Book
 	pins     *keep.Memory[pinKey, netip.Addr] // nil: none
-	forecast *egress.Forecast
+	forecast *route.Forecast
 	dials    *dials
 	ports    *portless
 	absences *absences
@@ -50,7 +50,7 @@ type Outlet struct {
 // Options are what an [Outlet] is made from.
 type Options struct {
 	State      *State
-	Routes     egress.RouterConfig // without Absent, which is the state's
+	Routes     route.Config // without Absent, which is the state's
 	Dialer     Dialer
 	OwnAddress func(netip.Addr) bool // tells the addresses of this host, that an MSA on it may have; nil: nobody asks
 	Providers  []provider.Provider
@@ -63,7 +63,7 @@ type Options struct {
 
 // A Dialer connects from a sending IP.
 type Dialer interface {
-	DialFrom(ctx context.Context, from egress.SendingIP, destination netip.AddrPort) (session.Outbound, error)
+	DialFrom(ctx context.Context, from netip.Addr, destination netip.AddrPort) (session.Outbound, error)
 }
 
 const defaultWait = 20 * time.Millisecond
@@ -71,7 +71,7 @@ const defaultWait = 20 * time.Millisecond
 // New makes an Outlet. An error is a name that the routes use and do not have.
 func New(o Options) (*Outlet, error) {
 	o.Routes.Absent = o.State.absences.missing
-	router, err := egress.NewRouter(o.Routes)
+	router, err := route.NewRouter(o.Routes)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +100,7 @@ func domainsOf(providers []provider.Provider) map[string]int {
 func (o *Outlet) Close() { o.providers.Close() }
 
 // Router gives what says whose a mail is.
-func (o *Outlet) Router() *egress.Router { return o.router }
+func (o *Outlet) Router() *route.Router { return o.router }
 
 // Providers gives what is known of whose MX is whose.
 func (o *Outlet) Providers() *provider.Lookup { return o.providers }
@@ -151,7 +151,7 @@ func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
 }
 
 // dialAs connects from a sending IP, as its probe or not.
-func (o *Outlet) dialAs(ctx context.Context, choice egress.Choice, ip egress.SendingIP, req session.DialRequest, probing bool) (session.Outbound, error) {
+func (o *Outlet) dialAs(ctx context.Context, choice route.Choice, ip route.SendingIP, req session.DialRequest, probing bool) (session.Outbound, error) {
 	if !probing {
 		return o.dialFrom(ctx, choice, ip, req)
 	}
@@ -175,9 +175,9 @@ func (o *Outlet) dialAs(ctx context.Context, choice egress.Choice, ip egress.Sen
 // dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
 // kernel does.
 func (o *Outlet) dialUnseen(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
-	var from egress.SendingIP
+	var from netip.Addr
 	if o.ownAddress != nil && o.ownAddress(req.Source) {
-		from.Address = req.Source
+		from = req.Source
 	}
 	out, err := o.dialer.DialFrom(ctx, from, req.Destination)
 	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
@@ -188,13 +188,13 @@ func (o *Outlet) dialUnseen(ctx context.Context, req session.DialRequest) (sessi
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
 // rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
 // of the tenant.
-func (o *Outlet) permitted(choice egress.Choice, req session.DialRequest) (ip egress.SendingIP, probing bool, err error) {
+func (o *Outlet) permitted(choice route.Choice, req session.DialRequest) (ip route.SendingIP, probing bool, err error) {
 	how, ips := o.handlings[choice.Number], choice.IPs()
 	if i := o.destined(choice, how, &req, ips); i >= 0 {
 		return ips[i], false, nil
 	}
 	turned := o.turnedAway(&choice, how, &req)
-	var untried, last, shut, tried []egress.SendingIP
+	var untried, last, shut, tried []route.SendingIP
 	for _, ip := range ips {
 		switch {
 		case slices.Contains(req.Avoid, ip.Address):
@@ -229,7 +229,7 @@ func (o *Outlet) permitted(choice egress.Choice, req session.DialRequest) (ip eg
 
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
-func (o *Outlet) firstPermitted(ips []egress.SendingIP, how Handling, req *session.DialRequest, who candidate) (first egress.SendingIP, probing, found bool) {
+func (o *Outlet) firstPermitted(ips []route.SendingIP, how Handling, req *session.DialRequest, who candidate) (first route.SendingIP, probing, found bool) {
 	at := o.placeOf(req)
 	for _, ip := range ips {
 		key := o.key(ip.Address, at.mx)
@@ -281,14 +281,14 @@ func (o *Outlet) may(how Handling, key standing.Key) standing.Permit {
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
-func (o *Outlet) query(req session.DialRequest) egress.Query {
+func (o *Outlet) query(req session.DialRequest) route.Query {
 	at := place{provider: o.providers.At(req.Destination.Addr())}
 	return o.queryAt(&at, &req)
 }
 
 // queryAt is query where it is known whose the MX is.
-func (o *Outlet) queryAt(at *place, req *session.DialRequest) egress.Query {
-	q := egress.Query{
+func (o *Outlet) queryAt(at *place, req *session.DialRequest) route.Query {
+	q := route.Query{
 		Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
 		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
 	}
@@ -300,7 +300,7 @@ func (o *Outlet) queryAt(at *place, req *session.DialRequest) egress.Query {
 
 // foresee takes the choice that the MSA's next sender would get, as far as what it has sent before tells: where senders decide, and none is
 // known yet. Only within the pool: whose mail it is, and which route holds, is not to be guessed.
-func (o *Outlet) foresee(choice egress.Choice, q egress.Query) egress.Choice {
+func (o *Outlet) foresee(choice route.Choice, q route.Query) route.Choice {
 	if !choice.BySender || q.SenderKnown || o.forecast == nil {
 		return choice
 	}
@@ -318,7 +318,7 @@ func (o *Outlet) foresee(choice egress.Choice, q egress.Query) egress.Choice {
 }
 
 // foretell remembers which sending IP was right for a mail.
-func (o *Outlet) foretell(choice egress.Choice, q egress.Query, ip netip.Addr) {
+func (o *Outlet) foretell(choice route.Choice, q route.Query, ip netip.Addr) {
 	if choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox {
 		e := errand(q)
 		e.Tenant = choice.Tenant
@@ -329,21 +329,21 @@ func (o *Outlet) foretell(choice egress.Choice, q egress.Query, ip netip.Addr) {
 // maxMailbox bounds what is remembered of a sender (RFC 5321 §4.5.3.1.3).
 const maxMailbox = 256
 
-func errand(q egress.Query) egress.Errand {
-	return egress.Errand{Source: q.Source, Port: q.Port, MX: q.Destination.Addr(), Provider: q.Provider}
+func errand(q route.Query) route.Errand {
+	return route.Errand{Source: q.Source, Port: q.Port, MX: q.Destination.Addr(), Provider: q.Provider}
 }
 
 // destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
 // from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
-func (o *Outlet) destined(choice egress.Choice, how Handling, req *session.DialRequest, ips []egress.SendingIP) int {
+func (o *Outlet) destined(choice route.Choice, how Handling, req *session.DialRequest, ips []route.SendingIP) int {
 	at := o.placeOf(req)
 	ip := o.pinned(choice, how, req, at)
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
-		ip = o.forecast.IP(egress.Errand{Source: req.Source, Port: req.Port, MX: at.mx, Provider: at.provider})
+		ip = o.forecast.IP(route.Errand{Source: req.Source, Port: req.Port, MX: at.mx, Provider: at.provider})
 		permit := o.peek(how, ip, at)
 		if permit.Answer != standing.Yes || !inShare(permit, req.Session, ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) {
 			return -1
 		}
 	}
-	return slices.IndexFunc(ips, func(s egress.SendingIP) bool { return ip.IsValid() && s.Address == ip })
+	return slices.IndexFunc(ips, func(s route.SendingIP) bool { return ip.IsValid() && s.Address == ip })
 }

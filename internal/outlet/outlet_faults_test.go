@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 	"kanmon/internal/standing"
@@ -41,8 +41,8 @@ func atMAIL(r session.MXRefusal) session.MXRefusal {
 var routed = func() gateway {
 	g := sending("203.0.113.10", "203.0.113.11", "203.0.113.20").pool("default", "203.0.113.10", "203.0.113.11").pool("other", "203.0.113.20")
 	g.pools[0].IPs[1].Weight, g.pools[1].HighRisk = 1000, true
-	acme := egress.Tenant{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, Pool: "other"}
-	blue := egress.Tenant{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, SenderDomains: []string{"blue.example"}, Pool: "other"}
+	acme := route.Tenant{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, Pool: "other"}
+	blue := route.Tenant{Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, SenderDomains: []string{"blue.example"}, Pool: "other"}
 	return g.claimed(acme).claimed(blue)
 }()
 
@@ -106,7 +106,7 @@ func TestProbeIsEndedByItsSuccess(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.turn(2 * time.Hour)
-	choice, err := o.router.Choose(egress.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Suspicion: -1})
+	choice, err := o.router.Choose(route.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Suspicion: -1})
 	if err != nil {
 		t.Fatal(err)
 	}

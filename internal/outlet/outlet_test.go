@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -27,7 +27,7 @@ func rescueObserve(h *Handling) { h.Rescue = RescueObserve }
 func noSoftening(h *Handling)   { h.Soften = false }
 func noSuspending(h *Handling)  { h.Suspend = false }
 
-var toExampleNet = egress.Route{RecipientDomains: []string{"example.net"}}
+var toExampleNet = route.Route{RecipientDomains: []string{"example.net"}}
 
 func refusal(ip netip.Addr, text string) session.MXRefusal {
 	return session.MXRefusal{
@@ -55,10 +55,10 @@ func TestJudgement(t *testing.T) {
 		{"observe", twoIPs.handling(rescueObserve), listing, true, true, true},
 		{"no softening", twoIPs.handling(noSoftening), listing, true, false, false},
 		{"off by a route", twoIPs.route(toExampleNet, rescueOff), listing, false, false, false},
-		{"observed by a route", twoIPs.route(egress.Route{Senders: []string{"a@example.com"}}, rescueObserve), listing, true, true, true},
+		{"observed by a route", twoIPs.route(route.Route{Senders: []string{"a@example.com"}}, rescueObserve), listing, true, true, true},
 		{"no softening by a route", twoIPs.route(toExampleNet, noSoftening), listing, true, false, false},
 		{"on by a route", twoIPs.handling(rescueOff).route(toExampleNet, func(h *Handling) { h.Rescue = RescueOn }), listing, true, true, false},
-		{"a route of other mail", twoIPs.route(egress.Route{RecipientDomains: []string{"example.org"}}, func(h *Handling) { *h = Handling{Rescue: RescueOff} }), listing, true, true, false},
+		{"a route of other mail", twoIPs.route(route.Route{RecipientDomains: []string{"example.org"}}, func(h *Handling) { *h = Handling{Rescue: RescueOff} }), listing, true, true, false},
 	} {
 		j := newOutlet(t, test.gateway).Judge(refusal(first, test.text))
 		if j.Rescue != test.rescue || j.Soften != test.soften || j.Observe != test.obs || j.Class == "" || j.Rule == "" {
@@ -111,7 +111,7 @@ func usable(o *Outlet, key standing.Key) bool { return o.book.Peek(key).Answer =
 
 // Who only observes sees a suspension, and nothing obeys it; what was suspended by hand stays so.
 func TestObservingChangesNothing(t *testing.T) {
-	there := egress.Route{Destinations: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
+	there := route.Route{Destinations: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}}
 	for name, g := range map[string]gateway{
 		"observing":                   twoIPs.handling(rescueObserve),
 		"not suspending":              twoIPs.handling(noSuspending),
@@ -159,8 +159,8 @@ func TestStandingIsTheOperators(t *testing.T) {
 func TestMayStay(t *testing.T) {
 	o := newOutlet(t, sending("203.0.113.10", "203.0.113.11", "203.0.113.20").pool("default", "203.0.113.10", "203.0.113.11").byTenant().
 		pool("bulk", "203.0.113.20").tenant("acme", "10.20.1.0/24").
-		route(egress.Route{SenderDomains: []string{"news.example.com"}, Pool: "bulk"}, nil).
-		route(egress.Route{RecipientDomains: []string{"picky.example"}, Pool: "bulk"}, nil))
+		route(route.Route{SenderDomains: []string{"news.example.com"}, Pool: "bulk"}, nil).
+		route(route.Route{RecipientDomains: []string{"picky.example"}, Pool: "bulk"}, nil))
 	ask := func(sender, recipient string, ip netip.Addr) bool {
 		return o.MayStay(session.DialRequest{Source: msa, Destination: mxAddr, Sender: sender, SenderKnown: true, Recipient: recipient}, ip)
 	}

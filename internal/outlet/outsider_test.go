@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"kanmon/internal/contain"
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -86,8 +86,8 @@ func (x *trial) identify(origin session.Origin, _ *string) policy.Identity {
 
 func (x *trial) behind(origin session.Origin) []string { return x.router.Behind(queryOf(origin)) }
 
-func queryOf(origin session.Origin) egress.Query {
-	return egress.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
+func queryOf(origin session.Origin) route.Query {
+	return route.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
 }
 
 // mail lets a mail leave, and its MX answer as it does.

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"kanmon/internal/classify"
-	"kanmon/internal/egress"
 	"kanmon/internal/keep"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -76,7 +76,7 @@ func keysFor(tenant string, source netip.Addr, sender, recipient string, mx neti
 
 // pinned gives the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
 // only a share of the mail may take this one: the share is of what could as well go elsewhere.
-func (o *Outlet) pinned(choice egress.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
+func (o *Outlet) pinned(choice route.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
 	if o.pins == nil || !req.SenderKnown {
 		return netip.Addr{}
 	}

@@ -6,9 +6,9 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
 	"kanmon/internal/standing"
@@ -69,7 +69,7 @@ func TestRetryLeavesFromTheSameIP(t *testing.T) {
 
 // like makes the last pool of a gateway as sticky as the site's.
 func (s *site) like(g gateway) gateway {
-	choice, _ := s.router.Choose(egress.Query{Source: msa, Destination: mxAddr, Suspicion: -1})
+	choice, _ := s.router.Choose(route.Query{Source: msa, Destination: mxAddr, Suspicion: -1})
 	if choice.BySender {
 		return g
 	}
@@ -266,7 +266,7 @@ func TestSessionsBeginAtTheirSendersIP(t *testing.T) {
 	for _, foretold := range []bool{false, true} {
 		s.moves = 0
 		if s.forecast = nil; foretold {
-			s.forecast = egress.NewForecast()
+			s.forecast = route.NewForecast()
 		}
 		for i := range 2000 {
 			domain := i / 4 * 7919 % 500   // in runs of four

@@ -5,9 +5,9 @@ import (
 	"net/netip"
 	"strings"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 	"kanmon/internal/witness"
@@ -196,7 +196,7 @@ func (o *Outlet) learn(domain, tenant string) {
 
 // learnBehind is learn for a mail whose first recipient is known. Where something stands against the sending IP anywhere, and nothing is
 // known of the domain, that is worth the short wait: it may stand there. It reports whether more may be known now.
-func (o *Outlet) learnBehind(q *egress.Query, at *place, sendingIP netip.Addr) (more bool) {
+func (o *Outlet) learnBehind(q *route.Query, at *place, sendingIP netip.Addr) (more bool) {
 	if at.recipient == "" || at.provider == "" && !at.due || at.provider != "" && !o.providers.Due(at.recipient) {
 		return false
 	}
@@ -212,7 +212,7 @@ func (o *Outlet) learnBehind(q *egress.Query, at *place, sendingIP netip.Addr) (
 }
 
 // asker is whose part of the lookups a mail's are: its tenant's, and of all sources that are of none together; without tenants the source's.
-func (o *Outlet) asker(q egress.Query) string {
+func (o *Outlet) asker(q route.Query) string {
 	if o.tenants == 0 {
 		return witness.Tenant("", q.Source)
 	}

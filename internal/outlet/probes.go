@@ -6,8 +6,8 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/share"
 	"kanmon/internal/standing"
@@ -216,7 +216,7 @@ func (p *probe) stop() {
 	}
 }
 
-func (o *Outlet) candidate(choice *egress.Choice, req *session.DialRequest) candidate {
+func (o *Outlet) candidate(choice *route.Choice, req *session.DialRequest) candidate {
 	return candidate{req.Session, choice.Tenant, witness.Source(req.Source), o.sites.oneTenant(o.tenants)}
 }
 

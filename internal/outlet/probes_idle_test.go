@@ -7,8 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -16,8 +16,8 @@ import (
 // An instantDialer connects at once, to nobody.
 type instantDialer struct{}
 
-func (instantDialer) DialFrom(_ context.Context, from egress.SendingIP, _ netip.AddrPort) (session.Outbound, error) {
-	return session.Outbound{SendingIP: from.Address}, nil
+func (instantDialer) DialFrom(_ context.Context, from netip.Addr, _ netip.AddrPort) (session.Outbound, error) {
+	return session.Outbound{SendingIP: from}, nil
 }
 
 // A probing world has two sending IPs, of which the first is suspended at an MX.
@@ -253,7 +253,7 @@ func TestAHostProbesOnce(t *testing.T) {
 		time.Sleep(3 * time.Hour)
 		tries := func(s event.ID, source string) bool {
 			req := session.DialRequest{Session: s, Source: netip.MustParseAddr(source), Destination: mx}
-			who := o.candidate(&egress.Choice{}, &req)
+			who := o.candidate(&route.Choice{}, &req)
 			return o.probes.free(key, who, true) && o.probes.reserve(key, who, func() bool { return true })
 		}
 		if !tries(1, "2001:db8:1:2::1") {

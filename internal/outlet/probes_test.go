@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -28,7 +28,7 @@ func setClock(t *testing.T, o *Outlet) *handClock {
 	return clock
 }
 
-func choiceFor(t *testing.T, o *Outlet, req session.DialRequest) egress.Choice {
+func choiceFor(t *testing.T, o *Outlet, req session.DialRequest) route.Choice {
 	t.Helper()
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
@@ -261,7 +261,7 @@ func TestSlowedIPGetsItsPart(t *testing.T) {
 // What the MX had against an IP was about one mail of the session: another whose pool has no other IP leaves from it all the same.
 func TestRefusedIPIsTheLastResort(t *testing.T) {
 	o := newOutlet(t, sending("203.0.113.10", "203.0.113.11").pool("default", "203.0.113.10", "203.0.113.11").byTenant().
-		pool("one", "203.0.113.10").route(egress.Route{SenderDomains: []string{"one.example"}, Pool: "one"}, nil))
+		pool("one", "203.0.113.10").route(route.Route{SenderDomains: []string{"one.example"}, Pool: "one"}, nil))
 	req := session.DialRequest{
 		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@one.example", SenderKnown: true, Avoid: []netip.Addr{ip10},
 	}

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 	"kanmon/internal/standing"
 )
 
@@ -69,8 +69,8 @@ func TestSessionsUnderWayDoNotCount(t *testing.T) {
 func TestRescuesPerHourAreConfigured(t *testing.T) {
 	perHour := func(n int) func(*Handling) { return func(h *Handling) { h.PerHour = n } }
 	g := threeIPs.handling(noSuspending).handling(perHour(3)).
-		route(egress.Route{RecipientDomains: []string{"few.example"}}, perHour(1)).
-		route(egress.Route{RecipientDomains: []string{"none.example"}}, perHour(0))
+		route(route.Route{RecipientDomains: []string{"few.example"}}, perHour(1)).
+		route(route.Route{RecipientDomains: []string{"none.example"}}, perHour(0))
 	for to, want := range map[string]int{"x@example.net": 3, "x@few.example": 1, "x@none.example": 0} {
 		o, rescued := newOutlet(t, g), 0
 		for range 10 {

@@ -8,8 +8,9 @@ import (
 
 	"kanmon/internal/classify"
 	"kanmon/internal/config"
-	"kanmon/internal/egress"
+	"kanmon/internal/dial"
 	"kanmon/internal/provider"
+	"kanmon/internal/route"
 	"kanmon/internal/smtptest"
 	"kanmon/internal/standing"
 	"kanmon/internal/store"
@@ -19,10 +20,10 @@ import (
 type gateway struct {
 	ips       []string
 	floating  []string // of them
-	pools     []egress.Pool
-	tenants   []egress.Tenant
+	pools     []route.Pool
+	tenants   []route.Tenant
 	unknown   string // tenant
-	routes    []egress.Route
+	routes    []route.Route
 	handlings []Handling // of mail without a route, and of each
 	policy    standing.Policy
 	block     standing.Block
@@ -38,7 +39,7 @@ func sending(ips ...string) gateway {
 
 // pool has a pool of these sending IPs, sticky by sender domain.
 func (g gateway) pool(name string, ips ...string) gateway {
-	p := egress.Pool{Name: name, BySender: true}
+	p := route.Pool{Name: name, BySender: true}
 	for _, ip := range ips {
 		p.IPs = append(p.IPs, weighted(ip))
 	}
@@ -54,16 +55,16 @@ func (g gateway) byTenant() gateway {
 }
 
 func (g gateway) tenant(name, source string) gateway {
-	return g.claimed(egress.Tenant{Name: name, Sources: []netip.Prefix{netip.MustParsePrefix(source)}, Pool: egress.DefaultPool})
+	return g.claimed(route.Tenant{Name: name, Sources: []netip.Prefix{netip.MustParsePrefix(source)}, Pool: route.DefaultPool})
 }
 
-func (g gateway) claimed(t egress.Tenant) gateway {
+func (g gateway) claimed(t route.Tenant) gateway {
 	g.tenants = append(slices.Clone(g.tenants), t)
 	return g
 }
 
 // route has a route whose refusals are handled as those of all mail, but for what changes.
-func (g gateway) route(r egress.Route, changes func(*Handling)) gateway {
+func (g gateway) route(r route.Route, changes func(*Handling)) gateway {
 	how := g.handlings[0]
 	if changes != nil {
 		changes(&how)
@@ -84,20 +85,20 @@ func (g gateway) standing(changes func(*standing.Policy)) gateway {
 	return g
 }
 
-func weighted(ip string) egress.WeightedIP {
-	return egress.WeightedIP{SendingIP: egress.SendingIP{Address: netip.MustParseAddr(ip), Name: "out.example.jp"}, Weight: 1}
+func weighted(ip string) route.WeightedIP {
+	return route.WeightedIP{SendingIP: route.SendingIP{Address: netip.MustParseAddr(ip), Name: "out.example.jp"}, Weight: 1}
 }
 
 // allPools gives the pools; without any there is one of all sending IPs.
-func (g *gateway) allPools() []egress.Pool {
+func (g *gateway) allPools() []route.Pool {
 	if len(g.pools) > 0 {
 		return g.pools
 	}
-	p := egress.Pool{Name: egress.DefaultPool}
+	p := route.Pool{Name: route.DefaultPool}
 	for _, ip := range g.ips {
 		p.IPs = append(p.IPs, weighted(ip))
 	}
-	return []egress.Pool{p}
+	return []route.Pool{p}
 }
 
 func (g *gateway) settings() standing.Settings {
@@ -145,8 +146,8 @@ func (g gateway) begin(t testing.TB, with part) (o *Outlet, state *State, end fu
 		t.Fatal(err)
 	}
 	o, err = New(Options{
-		State: state, Dialer: egress.NewDialer(egress.Config{}), Rules: rules, Handlings: g.handlings, Block: g.block,
-		Routes:    egress.RouterConfig{Pools: g.allPools(), Tenants: g.tenants, Unknown: g.unknown, Routes: g.routes},
+		State: state, Dialer: dial.New(dial.Config{}), Rules: rules, Handlings: g.handlings, Block: g.block,
+		Routes:    route.Config{Pools: g.allPools(), Tenants: g.tenants, Unknown: g.unknown, Routes: g.routes},
 		Providers: shipped(t), Resolver: with.dns, Wait: with.wait,
 	})
 	if err != nil {

@@ -4,7 +4,7 @@ import (
 	"log/slog"
 	"time"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 	"kanmon/internal/standing"
 	"kanmon/internal/store"
 )
@@ -43,7 +43,7 @@ func OpenState(o StateOptions) (*State, error) {
 }
 
 // Watch says which sending IPs there are. Those that this host does not have when it returns are passed over from the next session on.
-func (s *State) Watch(ips []SendingIP, pools []egress.Pool) { s.absences.of(ips, pools) }
+func (s *State) Watch(ips []SendingIP, pools []route.Pool) { s.absences.of(ips, pools) }
 
 // Absent gives the sending IPs that this host does not have, in the order in which they were configured.
 func (s *State) Absent() []Absent { return s.absences.list() }

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -47,7 +47,7 @@ func (o *Outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 		o.foretell(choice, q, pin)
 		return pin == sendingIP
 	}
-	better := func(ip egress.SendingIP) bool {
+	better := func(ip route.SendingIP) bool {
 		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who) &&
 			!o.turns(&choice, how, &req, ip.Address)
 	}

@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/egress"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
 )
@@ -12,7 +12,7 @@ import (
 // Two strangers are one tenant: what they meet is no evidence of two.
 func TestStrangersAreOneTenant(t *testing.T) {
 	source := func(network string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(network)} }
-	tenants := []egress.Tenant{
+	tenants := []route.Tenant{
 		{Name: "acme", Sources: source("10.20.1.0/24"), Pool: "acme"},
 		{Name: "blue", Sources: source("10.20.2.0/24"), SenderDomains: []string{"blue.example"}, Pool: "default"},
 		{Name: "cyan", Sources: source("10.20.2.0/24"), SenderDomains: []string{"cyan.example"}, Pool: "default"},

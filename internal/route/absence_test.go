@@ -1,10 +1,12 @@
-package egress
+package route
 
 import (
 	"errors"
 	"net/netip"
 	"slices"
 	"testing"
+
+	"kanmon/internal/session"
 )
 
 // An absent sending IP is none of its pool: what it would take is spread over the others, nothing else moves, and all is as before once it is
@@ -15,7 +17,7 @@ func TestAbsentIPIsNoneOfItsPool(t *testing.T) {
 	for _, family := range []string{"ipv4", "ipv6"} {
 		for name, pool := range map[string]Pool{"even": weightedPool(1, 1, 1), "weighted": weightedPool(1, 2, 5)} {
 			var missing Absence
-			r := newRouter(t, RouterConfig{Pools: []Pool{pool}, Tenants: tenantsOf(50), Absent: &missing})
+			r := newRouter(t, Config{Pools: []Pool{pool}, Tenants: tenantsOf(50), Absent: &missing})
 			gone := pool.IPs[0].Address
 			if family == "ipv6" {
 				gone = pool.IPs[1].Address
@@ -59,11 +61,11 @@ func TestAbsentIPIsNoneOfItsPool(t *testing.T) {
 func TestAllOfAFamilyAbsent(t *testing.T) {
 	var missing Absence
 	pool := weightedPool(1, 1)
-	r := newRouter(t, RouterConfig{Pools: []Pool{pool}, Absent: &missing})
+	r := newRouter(t, Config{Pools: []Pool{pool}, Absent: &missing})
 	v4, v6 := mails("ipv4", 1)[0], mails("ipv6", 1)[0]
 	missing.Set([]netip.Addr{pool.IPs[1].Address, pool.IPs[3].Address})
-	if choice, err := r.Choose(v6); !errors.Is(err, ErrNoSendingIP) || choice.Pool != "default" {
-		t.Errorf("IPv6: %v of %q, want ErrNoSendingIP", err, choice.Pool)
+	if choice, err := r.Choose(v6); !errors.Is(err, session.ErrNoSendingIP) || choice.Pool != "default" {
+		t.Errorf("IPv6: %v of %q, want session.ErrNoSendingIP", err, choice.Pool)
 	}
 	if _, err := r.Choose(v4); err != nil {
 		t.Errorf("IPv4: %v", err)
@@ -74,15 +76,15 @@ func TestAllOfAFamilyAbsent(t *testing.T) {
 	}
 	missing.Set(all)
 	for _, q := range []Query{v4, v6} {
-		if choice, err := r.Choose(q); !errors.Is(err, ErrNotOnHost) || choice.IP.Address.IsValid() || len(choice.IPs()) != 0 && err == nil {
-			t.Errorf("%v of %v, want ErrNotOnHost", err, choice.IP)
+		if choice, err := r.Choose(q); !errors.Is(err, session.ErrNotOnHost) || choice.IP.Address.IsValid() || len(choice.IPs()) != 0 && err == nil {
+			t.Errorf("%v of %v, want session.ErrNotOnHost", err, choice.IP)
 		}
 	}
 }
 
 // A choice can be had without one that has turned out not to be usable, and the shared Absence does not change with it.
 func TestChoiceWithout(t *testing.T) {
-	r := newRouter(t, RouterConfig{Pools: []Pool{weightedPool(1, 1, 1)}})
+	r := newRouter(t, Config{Pools: []Pool{weightedPool(1, 1, 1)}})
 	choice, err := r.Choose(mails("ipv4", 1)[0])
 	if err != nil {
 		t.Fatal(err)

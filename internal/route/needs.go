@@ -1,4 +1,4 @@
-package egress
+package route
 
 // NeedsProvider reports whether a route can match once the provider is known: whether a lookup may cost a session time.
 // Query.Provider is "".

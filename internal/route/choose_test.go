@@ -1,4 +1,4 @@
-package egress
+package route
 
 import (
 	"errors"
@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+
+	"kanmon/internal/session"
 )
 
 // pool gives n sending IPs of each family, neighbours as in real netblocks.
@@ -41,11 +43,27 @@ func pairs(family string, n int) []pair {
 	return list
 }
 
-func choices(t *testing.T, d *Dialer, list []pair) []netip.Addr {
+// onePool makes the router of a gateway that has nothing but sending IPs.
+func onePool(ips []SendingIP) *Router {
+	p := Pool{Name: DefaultPool}
+	for _, ip := range ips {
+		p.IPs = append(p.IPs, WeightedIP{SendingIP: ip})
+	}
+	r, _ := NewRouter(Config{Pools: []Pool{p}}) // the only pool is the one that is needed
+	return r
+}
+
+// choose gives the sending IP for what is known when a connection is opened.
+func choose(r *Router, msa, mx netip.Addr) (SendingIP, error) {
+	choice, err := r.Choose(Query{Source: msa, Destination: netip.AddrPortFrom(mx, 0), Suspicion: -1})
+	return choice.IP, err
+}
+
+func choices(t *testing.T, d *Router, list []pair) []netip.Addr {
 	t.Helper()
 	var got []netip.Addr
 	for _, p := range list {
-		ip, err := d.Choose(p.msa, p.mx)
+		ip, err := choose(d, p.msa, p.mx)
 		if err != nil {
 			t.Fatalf("Choose(%s, %s): %v", p.msa, p.mx, err)
 		}
@@ -57,10 +75,10 @@ func choices(t *testing.T, d *Dialer, list []pair) []netip.Addr {
 func TestChoiceDoesNotDependOnListOrder(t *testing.T) {
 	ips := pool(20)
 	list := pairs("ipv4", 50)
-	want := choices(t, NewDialer(Config{SendingIPs: ips}), list)
+	want := choices(t, onePool(ips), list)
 	for seed := range uint64(5) {
 		rand.New(rand.NewPCG(seed, 0)).Shuffle(len(ips), func(i, j int) { ips[i], ips[j] = ips[j], ips[i] })
-		if got := choices(t, NewDialer(Config{SendingIPs: ips}), list); !slices.Equal(got, want) {
+		if got := choices(t, onePool(ips), list); !slices.Equal(got, want) {
 			t.Fatalf("shuffle %d: the choice changed with the order of the list", seed)
 		}
 	}
@@ -68,7 +86,7 @@ func TestChoiceDoesNotDependOnListOrder(t *testing.T) {
 
 // A release that changes these moves every tenant to another sending IP.
 func TestChoiceIsTheSameInEveryRelease(t *testing.T) {
-	d := NewDialer(Config{SendingIPs: pool(4)})
+	d := onePool(pool(4))
 	for _, tc := range []struct{ msa, mx, want string }{
 		{"10.20.1.5", "192.0.2.25", "203.0.113.3"},
 		{"10.20.1.6", "192.0.2.25", "203.0.113.2"},
@@ -76,7 +94,7 @@ func TestChoiceIsTheSameInEveryRelease(t *testing.T) {
 		{"fd00:20::5", "2001:db8:2::25", "2001:db8::25:2"},
 		{"::ffff:10.20.1.5", "::ffff:192.0.2.25", "203.0.113.3"},
 	} {
-		ip, err := d.Choose(netip.MustParseAddr(tc.msa), netip.MustParseAddr(tc.mx))
+		ip, err := choose(d, netip.MustParseAddr(tc.msa), netip.MustParseAddr(tc.mx))
 		if err != nil || ip.Address.String() != tc.want {
 			t.Errorf("Choose(%s, %s) = %s, %v; want %s", tc.msa, tc.mx, ip.Address, err, tc.want)
 		}
@@ -88,7 +106,7 @@ func TestChoiceIsEven(t *testing.T) {
 		for _, n := range []int{2, 3, 10, 64} {
 			list := pairs(family, 200)
 			count := map[netip.Addr]int{}
-			for _, ip := range choices(t, NewDialer(Config{SendingIPs: pool(n)}), list) {
+			for _, ip := range choices(t, onePool(pool(n)), list) {
 				count[ip]++
 			}
 			if len(count) != n {
@@ -108,7 +126,7 @@ func TestChoiceIsEven(t *testing.T) {
 // A tenant must not get the same share of every provider, nor a provider all its mail from one IP.
 func TestChoiceIsEvenForOneTenantAndForOneMX(t *testing.T) {
 	const n, size = 8, 200
-	d := NewDialer(Config{SendingIPs: pool(n)})
+	d := onePool(pool(n))
 	got := choices(t, d, pairs("ipv4", size))
 	byTenant, byMX := map[netip.Addr]int{}, map[netip.Addr]int{}
 	for i := range size {
@@ -130,9 +148,9 @@ func TestChoiceIsEvenForOneTenantAndForOneMX(t *testing.T) {
 func TestEditOfTheListMovesOnlyWhatItMust(t *testing.T) {
 	list := pairs("ipv4", 200)
 	ips := pool(10)
-	all := choices(t, NewDialer(Config{SendingIPs: ips}), list)
+	all := choices(t, onePool(ips), list)
 	gone := ips[6].Address // an IPv4 address; ips alternate
-	without := choices(t, NewDialer(Config{SendingIPs: slices.Delete(slices.Clone(ips), 6, 7)}), list)
+	without := choices(t, onePool(slices.Delete(slices.Clone(ips), 6, 7)), list)
 	moved := 0
 	for i := range list {
 		if all[i] == without[i] {
@@ -152,26 +170,26 @@ func TestEditOfTheListMovesOnlyWhatItMust(t *testing.T) {
 func TestFamily(t *testing.T) {
 	v4, v6 := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("2001:db8:2::1")
 	msa := netip.MustParseAddr("10.20.0.1")
-	only4 := NewDialer(Config{SendingIPs: []SendingIP{{Address: netip.MustParseAddr("203.0.113.1")}}})
-	only6 := NewDialer(Config{SendingIPs: []SendingIP{{Address: netip.MustParseAddr("2001:db8::1")}}})
-	if ip, err := only4.Choose(msa, v4); err != nil || ip.Address != netip.MustParseAddr("203.0.113.1") {
+	only4 := onePool([]SendingIP{{Address: netip.MustParseAddr("203.0.113.1")}})
+	only6 := onePool([]SendingIP{{Address: netip.MustParseAddr("2001:db8::1")}})
+	if ip, err := choose(only4, msa, v4); err != nil || ip.Address != netip.MustParseAddr("203.0.113.1") {
 		t.Errorf("IPv4 MX, IPv4 sending IP: %v, %v", ip, err)
 	}
-	if _, err := only4.Choose(msa, v6); !errors.Is(err, ErrNoSendingIP) {
-		t.Errorf("IPv6 MX, only IPv4 sending IPs: error %v, want ErrNoSendingIP", err)
+	if _, err := choose(only4, msa, v6); !errors.Is(err, session.ErrNoSendingIP) {
+		t.Errorf("IPv6 MX, only IPv4 sending IPs: error %v, want session.ErrNoSendingIP", err)
 	}
-	if _, err := only6.Choose(msa, v4); !errors.Is(err, ErrNoSendingIP) {
-		t.Errorf("IPv4 MX, only IPv6 sending IPs: error %v, want ErrNoSendingIP", err)
+	if _, err := choose(only6, msa, v4); !errors.Is(err, session.ErrNoSendingIP) {
+		t.Errorf("IPv4 MX, only IPv6 sending IPs: error %v, want session.ErrNoSendingIP", err)
 	}
-	if ip, err := NewDialer(Config{}).Choose(msa, v4); err != nil || ip != (SendingIP{}) {
+	if ip, err := choose(onePool(nil), msa, v4); err != nil || ip != (SendingIP{}) {
 		t.Errorf("observe mode: %v, %v, want the zero SendingIP", ip, err)
 	}
 }
 
 func TestChoiceDoesNotAllocate(t *testing.T) {
-	d := NewDialer(Config{SendingIPs: pool(64)})
+	d := onePool(pool(64))
 	msa, mx := netip.MustParseAddr("10.20.0.1"), netip.MustParseAddr("192.0.2.1")
-	if n := testing.AllocsPerRun(100, func() { _, _ = d.Choose(msa, mx) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { _, _ = choose(d, msa, mx) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
 	}
 }
@@ -182,12 +200,12 @@ func BenchmarkChoose(b *testing.B) {
 		for i := range n - min(n, 250) {
 			ips = append(ips, SendingIP{Address: netip.AddrFrom4([4]byte{198, 51, byte(i >> 8), byte(i)})})
 		}
-		d := NewDialer(Config{SendingIPs: ips})
+		d := onePool(ips)
 		msa, mx := netip.MustParseAddr("10.20.0.1"), netip.MustParseAddr("192.0.2.1")
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = d.Choose(msa, mx)
+				_, _ = choose(d, msa, mx)
 			}
 		})
 	}

@@ -1,4 +1,4 @@
-package egress
+package route
 
 import (
 	"errors"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
 )
 
 func networks(list ...string) []netip.Prefix {
@@ -22,13 +23,13 @@ func networks(list ...string) []netip.Prefix {
 // members gives sending IPs of weight 1.
 func members(addresses ...string) []WeightedIP {
 	var out []WeightedIP
-	for _, ip := range sendingIPs(addresses...) {
-		out = append(out, WeightedIP{ip, 1})
+	for _, a := range addresses {
+		out = append(out, WeightedIP{SendingIP{Address: netip.MustParseAddr(a), Name: "out.example.jp"}, 1})
 	}
 	return out
 }
 
-func newRouter(t testing.TB, c RouterConfig) *Router {
+func newRouter(t testing.TB, c Config) *Router {
 	t.Helper()
 	r, err := NewRouter(c)
 	if err != nil {
@@ -38,8 +39,8 @@ func newRouter(t testing.TB, c RouterConfig) *Router {
 }
 
 // example is a gateway with one of everything. The pools have one address of each family, but "v4" only one.
-func example() RouterConfig {
-	return RouterConfig{
+func example() Config {
+	return Config{
 		Pools: []Pool{
 			{Name: "acme", IPs: members("203.0.113.1", "2001:db8::1"), BySender: true},
 			{Name: "default", IPs: members("203.0.113.2", "2001:db8::2"), BySender: true},
@@ -204,8 +205,8 @@ func TestFamilyOfAPool(t *testing.T) {
 	c, err := r.Choose(query(func(q *Query) {
 		q.Sender, q.Destination = "news@acme.example", netip.MustParseAddrPort("[2001:db8:9::25]:25")
 	}))
-	if !errors.Is(err, ErrNoSendingIP) || c.Pool != "v4" || c.IP.Address.IsValid() || len(c.IPs()) != 0 {
-		t.Errorf("IPv6 MX, pool with IPv4 alone: %+v, %v; want ErrNoSendingIP, and no address of another pool", c, err)
+	if !errors.Is(err, session.ErrNoSendingIP) || c.Pool != "v4" || c.IP.Address.IsValid() || len(c.IPs()) != 0 {
+		t.Errorf("IPv6 MX, pool with IPv4 alone: %+v, %v; want session.ErrNoSendingIP, and no address of another pool", c, err)
 	}
 	if want := `pool "v4": no sending IP of the destination's address family`; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
@@ -266,7 +267,7 @@ func TestExplain(t *testing.T) {
 		}
 	}
 	many := Route{Name: "many", Providers: []string{"a", "b", "c", "d"}, Pool: "default"}
-	c, _ := newRouter(t, RouterConfig{Pools: []Pool{{Name: "default", IPs: members("203.0.113.2")}}, Routes: []Route{many}}).Explain(query(func(*Query) {}))
+	c, _ := newRouter(t, Config{Pools: []Pool{{Name: "default", IPs: members("203.0.113.2")}}, Routes: []Route{many}}).Explain(query(func(*Query) {}))
 	if want := []string{"many: the provider is none that is known, not one of 4"}; !slices.Equal(c.Why, want) {
 		t.Errorf("a long list: %q, want %q", c.Why, want)
 	}
@@ -296,7 +297,7 @@ func TestNeedsProvider(t *testing.T) {
 		for i := range tc.routes {
 			tc.routes[i].Pool = "other"
 		}
-		r := newRouter(t, RouterConfig{
+		r := newRouter(t, Config{
 			Pools: pools, Routes: tc.routes, Tenants: []Tenant{{Name: "acme", Sources: networks("10.99.0.0/16"), Pool: "default"}},
 		})
 		q := Query{Source: netip.MustParseAddr("10.20.1.5"), Destination: netip.MustParseAddrPort("198.51.100.25:25"), Suspicion: -1}
@@ -307,7 +308,7 @@ func TestNeedsProvider(t *testing.T) {
 			t.Errorf("%s: %t, want %t", tc.name, got, tc.want)
 		}
 	}
-	if newRouter(t, RouterConfig{}).NeedsProvider(Query{}) {
+	if newRouter(t, Config{}).NeedsProvider(Query{}) {
 		t.Error("observe mode: needed")
 	}
 }
@@ -349,7 +350,7 @@ func TestProviderNotNeededMeansNoChange(t *testing.T) {
 }
 
 func TestObserveModeKnowsTenants(t *testing.T) {
-	r := newRouter(t, RouterConfig{
+	r := newRouter(t, Config{
 		Pools:   []Pool{{Name: "default"}},
 		Tenants: []Tenant{{Name: "acme", Sources: networks("10.20.1.0/24"), Pool: "default"}},
 	})
@@ -379,7 +380,7 @@ func TestRouteWithoutPool(t *testing.T) {
 
 func TestRouterErrors(t *testing.T) {
 	pools := []Pool{{Name: "default", IPs: members("203.0.113.1")}}
-	for want, c := range map[string]RouterConfig{
+	for want, c := range map[string]Config{
 		`there is no pool "default"`:             {Pools: []Pool{{Name: "bulk", IPs: members("203.0.113.1")}}},
 		`tenant "acme": there is no pool "bulk"`: {Pools: pools, Tenants: []Tenant{{Name: "acme", Pool: "bulk"}}},
 		`route 1: there is no pool "bulk"`:       {Pools: pools, Routes: []Route{{Name: "route 1", Pool: "bulk"}}},
@@ -409,7 +410,7 @@ func TestRouterDoesNotAllocate(t *testing.T) {
 // BenchmarkRouter: routes that all fail by their sender domain, or by the recipient's, and a pool of eight.
 func BenchmarkRouter(b *testing.B) {
 	for _, n := range []int{0, 1, 10, 100, 1000} {
-		c := RouterConfig{Tenants: []Tenant{{Name: "acme", Sources: networks("10.20.1.0/24"), Pool: "default"}}}
+		c := Config{Tenants: []Tenant{{Name: "acme", Sources: networks("10.20.1.0/24"), Pool: "default"}}}
 		p := Pool{Name: "default", BySender: true}
 		for i := range 8 {
 			p.IPs = append(p.IPs, WeightedIP{SendingIP{Address: netip.AddrFrom4([4]byte{203, 0, 113, byte(i)})}, 1})

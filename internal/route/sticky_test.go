@@ -1,4 +1,4 @@
-package egress
+package route
 
 import (
 	"fmt"
@@ -50,7 +50,7 @@ func tenantsOf(n int) []Tenant {
 // chosen gives the sending IP of each mail.
 func chosen(t *testing.T, p Pool, list []Query) []netip.Addr {
 	t.Helper()
-	r := newRouter(t, RouterConfig{Pools: []Pool{p}, Tenants: tenantsOf(50)})
+	r := newRouter(t, Config{Pools: []Pool{p}, Tenants: tenantsOf(50)})
 	got := make([]netip.Addr, len(list))
 	for i, q := range list {
 		c, err := r.Choose(q)
@@ -81,7 +81,7 @@ func TestStickyChoiceIsTheSameInEveryRelease(t *testing.T) {
 		{uneven, "10.20.1.5", "a@blue.example", "2001:db8:2::25", "", "2001:db8::25:2"},
 		{byTenant, "10.99.1.5", "a@acme.example", "198.51.100.7", "", "203.0.113.2"},
 	} {
-		r := newRouter(t, RouterConfig{Pools: []Pool{tc.pool}, Tenants: tenantsOf(2)})
+		r := newRouter(t, Config{Pools: []Pool{tc.pool}, Tenants: tenantsOf(2)})
 		c, err := r.Choose(Query{
 			Source: netip.MustParseAddr(tc.source), Destination: netip.AddrPortFrom(netip.MustParseAddr(tc.mx), 25),
 			Sender: tc.sender, SenderKnown: true, Provider: tc.provider, Suspicion: -1,
@@ -98,11 +98,11 @@ func TestPoolChoosesAsTheDialerDid(t *testing.T) {
 	for _, ip := range pool(10) {
 		ips = append(ips, WeightedIP{ip, 7})
 	}
-	r := newRouter(t, RouterConfig{Pools: []Pool{{Name: "default", IPs: ips, BySender: true}}})
-	d := NewDialer(Config{SendingIPs: pool(10)})
+	r := newRouter(t, Config{Pools: []Pool{{Name: "default", IPs: ips, BySender: true}}})
+	d := onePool(pool(10))
 	for _, family := range []string{"ipv4", "ipv6"} {
 		for _, p := range pairs(family, 50) {
-			want, _ := d.Choose(p.msa, p.mx)
+			want, _ := choose(d, p.msa, p.mx)
 			got, err := r.Choose(Query{Source: p.msa, Destination: netip.AddrPortFrom(p.mx, 25), Suspicion: -1})
 			if err != nil || got.IP != want {
 				t.Fatalf("%s → %s: %v, %v; want %v", p.msa, p.mx, got.IP, err, want)
@@ -112,7 +112,7 @@ func TestPoolChoosesAsTheDialerDid(t *testing.T) {
 }
 
 func TestWhatTheChoiceDependsOn(t *testing.T) {
-	r := newRouter(t, RouterConfig{Pools: []Pool{weightedPool(make([]int, 200)...)}, Tenants: tenantsOf(2)})
+	r := newRouter(t, Config{Pools: []Pool{weightedPool(make([]int, 200)...)}, Tenants: tenantsOf(2)})
 	choose := func(change func(*Query)) netip.Addr {
 		c, err := r.Choose(query(func(q *Query) { q.Provider = "google"; change(q) }))
 		if err != nil {
@@ -224,7 +224,7 @@ func TestOrder(t *testing.T) {
 	for _, weights := range [][]int{{1, 1, 1, 1, 1}, {1, 2, 3, 4, 5}} {
 		for _, q := range mails("ipv4", 10) {
 			left := weightedPool(weights...)
-			c, err := newRouter(t, RouterConfig{Pools: []Pool{left}}).Choose(q)
+			c, err := newRouter(t, Config{Pools: []Pool{left}}).Choose(q)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -233,7 +233,7 @@ func TestOrder(t *testing.T) {
 				t.Fatalf("%d addresses, want the %d of the family", len(ips), len(weights))
 			}
 			for _, want := range ips {
-				c, err := newRouter(t, RouterConfig{Pools: []Pool{left}}).Choose(q)
+				c, err := newRouter(t, Config{Pools: []Pool{left}}).Choose(q)
 				if err != nil || c.IP != want {
 					t.Fatalf("weights %v: %v, %v; want %v of the order %v", weights, c.IP, err, want, ips)
 				}

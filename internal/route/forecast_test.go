@@ -1,4 +1,4 @@
-package egress
+package route
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ type fourIPs struct {
 func newFourIPs(t testing.TB, f *Forecast) *fourIPs {
 	t.Helper()
 	p := weightedPool(1, 1, 1, 1)
-	r, err := NewRouter(RouterConfig{Pools: []Pool{p}})
+	r, err := NewRouter(Config{Pools: []Pool{p}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package egress
+package route
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ func TestTheCourseOfAMailKeepsWhatItMayKeep(t *testing.T) {
 	}
 	both := []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}
 	for _, bySender := range []bool{false, true} {
-		r, err := NewRouter(RouterConfig{
+		r, err := NewRouter(Config{
 			Pools: []Pool{{Name: DefaultPool, IPs: ips, BySender: bySender}, {Name: "news", IPs: ips[:2]}},
 			Tenants: []Tenant{
 				{Name: "a", Sources: both, SenderDomains: []string{"a.example"}, Pool: DefaultPool},

@@ -1,4 +1,4 @@
-package egress
+package dial
 
 import (
 	"context"
@@ -37,23 +37,13 @@ func listen(t *testing.T, network, address string) netip.AddrPort {
 	return ln.Addr().(*net.TCPAddr).AddrPort()
 }
 
-func sendingIPs(addresses ...string) []SendingIP {
-	var ips []SendingIP
-	for _, a := range addresses {
-		ips = append(ips, SendingIP{Address: netip.MustParseAddr(a), Name: "out.example.jp"})
-	}
-	return ips
-}
-
-func request(mx netip.AddrPort) session.DialRequest {
-	return session.DialRequest{Source: netip.MustParseAddr("10.20.1.5"), Destination: mx}
-}
+var kernels netip.Addr // the kernel chooses
 
 func TestDialLeavesFromTheSendingIP(t *testing.T) {
 	mx := listen(t, "tcp4", "127.0.0.1:0")
 	mapped := netip.AddrPortFrom(netip.AddrFrom16(mx.Addr().As16()), mx.Port())
 	for _, destination := range []netip.AddrPort{mx, mapped} {
-		out, err := NewDialer(Config{SendingIPs: sendingIPs("127.0.0.77", "2001:db8::1")}).Dial(t.Context(), request(destination))
+		out, err := New(Config{}).DialFrom(t.Context(), netip.MustParseAddr("127.0.0.77"), destination)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +56,7 @@ func TestDialLeavesFromTheSendingIP(t *testing.T) {
 		if got := conn.LocalAddr().(*net.TCPAddr).AddrPort().Addr().Unmap(); got != want || out.SendingIP != want {
 			t.Errorf("left from %s, SendingIP %s, want %s", got, out.SendingIP, want)
 		}
-		if out.Name != "out.example.jp" || out.Closed != nil {
+		if out.Name != "" || out.Closed != nil {
 			t.Errorf("name %q, Closed nil: %t", out.Name, out.Closed == nil)
 		}
 		if p := socketOption(t, conn, unix.SOL_SOCKET, unix.SO_PROTOCOL); p != unix.IPPROTO_TCP {
@@ -78,7 +68,7 @@ func TestDialLeavesFromTheSendingIP(t *testing.T) {
 func TestDialInObserveMode(t *testing.T) {
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0"} {
 		mx := listen(t, "tcp", address)
-		out, err := NewDialer(Config{}).Dial(t.Context(), request(mx))
+		out, err := New(Config{}).DialFrom(t.Context(), kernels, mx)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +84,7 @@ func TestDialInObserveMode(t *testing.T) {
 
 func TestDialSetsTheMark(t *testing.T) {
 	mx := listen(t, "tcp4", "127.0.0.1:0")
-	out, err := NewDialer(Config{Mark: 0x2525}).Dial(t.Context(), request(mx))
+	out, err := New(Config{Mark: 0x2525}).DialFrom(t.Context(), kernels, mx)
 	if err != nil {
 		t.Fatalf("%v (this test needs CAP_NET_RAW)", err)
 	}
@@ -123,50 +113,48 @@ func TestDialErrors(t *testing.T) {
 	defer cancel()
 	for name, tc := range map[string]struct {
 		ctx  context.Context
-		ips  []SendingIP
+		from string // "": the kernel chooses
 		mx   string
 		is   []error
 		not  error
 		text string // the whole text
 	}{
 		"refused": {
-			t.Context(), sendingIPs("127.0.0.77"), "127.0.0.1:1",
+			t.Context(), "127.0.0.77", "127.0.0.1:1",
 			[]error{syscall.ECONNREFUSED},
-			ErrPortsExhausted,
+			session.ErrPortsExhausted,
 			"dial 127.0.0.1:1 from 127.0.0.77: connect: connection refused",
 		},
 		"refused in observe mode": {
-			t.Context(), nil, "[::1]:1",
+			t.Context(), "", "[::1]:1",
 			[]error{syscall.ECONNREFUSED},
-			ErrPortsExhausted,
+			session.ErrPortsExhausted,
 			"dial [::1]:1 from the kernel's choice: connect: connection refused",
 		},
 		"address not on this host": {
-			t.Context(), sendingIPs("203.0.113.10"), "127.0.0.1:1",
-			[]error{ErrNotOnHost, syscall.EADDRNOTAVAIL},
-			ErrPortsExhausted,
+			t.Context(), "203.0.113.10", "127.0.0.1:1",
+			[]error{session.ErrNotOnHost, syscall.EADDRNOTAVAIL},
+			session.ErrPortsExhausted,
 			"dial 127.0.0.1:1 from 203.0.113.10: sending IP is not an address of this host: bind: cannot assign requested address",
 		},
 		"IPv6 address not on this host": {
-			t.Context(), sendingIPs("2001:db8::25"), "[::1]:1",
-			[]error{ErrNotOnHost, syscall.EADDRNOTAVAIL},
-			ErrPortsExhausted,
+			t.Context(), "2001:db8::25", "[::1]:1",
+			[]error{session.ErrNotOnHost, syscall.EADDRNOTAVAIL},
+			session.ErrPortsExhausted,
 			"dial [::1]:1 from 2001:db8::25: sending IP is not an address of this host: bind: cannot assign requested address",
 		},
-		"no sending IP of the family": {
-			t.Context(), sendingIPs("127.0.0.77"), "[::1]:1",
-			[]error{ErrNoSendingIP},
-			ErrPortsExhausted,
-			"dial [::1]:1: no sending IP of the destination's address family",
-		},
 		"time is up": {
-			expired, nil, "127.0.0.1:1",
+			expired, "", "127.0.0.1:1",
 			[]error{context.DeadlineExceeded},
-			ErrPortsExhausted,
+			session.ErrPortsExhausted,
 			"dial 127.0.0.1:1 from the kernel's choice: i/o timeout",
 		},
 	} {
-		out, err := NewDialer(Config{SendingIPs: tc.ips}).Dial(tc.ctx, request(netip.MustParseAddrPort(tc.mx)))
+		from := kernels
+		if tc.from != "" {
+			from = netip.MustParseAddr(tc.from)
+		}
+		out, err := New(Config{}).DialFrom(tc.ctx, from, netip.MustParseAddrPort(tc.mx))
 		if err == nil {
 			out.Conn.Close()
 			t.Errorf("%s: the dial succeeded", name)
@@ -203,14 +191,14 @@ func (e *events) Dialling(source netip.Addr, destination netip.AddrPort) func(ne
 func TestGuardIsToldOfEveryDial(t *testing.T) {
 	mx := listen(t, "tcp4", "127.0.0.1:0")
 	var told events
-	d := NewDialer(Config{SendingIPs: sendingIPs("127.0.0.77"), Guard: &told})
-	out, err := d.Dial(t.Context(), request(mx))
+	d, from := New(Config{Guard: &told}), netip.MustParseAddr("127.0.0.77")
+	out, err := d.DialFrom(t.Context(), from, mx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	out.Conn.Close()
 	out.Closed()
-	if _, err = d.Dial(t.Context(), request(netip.MustParseAddrPort("127.0.0.1:1"))); err == nil {
+	if _, err = d.DialFrom(t.Context(), from, netip.MustParseAddrPort("127.0.0.1:1")); err == nil {
 		t.Fatal("port 1 answered")
 	}
 	want := "dialling 127.0.0.77 127.0.0.1, landed 127.0.0.77, closed, dialling 127.0.0.77 127.0.0.1, landed invalid IP"
@@ -234,11 +222,10 @@ func BenchmarkDial(b *testing.B) {
 			conn.Close()
 		}
 	}()
-	d := NewDialer(Config{SendingIPs: sendingIPs("127.0.0.77")})
-	req := request(ln.Addr().(*net.TCPAddr).AddrPort())
+	d, from, mx := New(Config{}), netip.MustParseAddr("127.0.0.77"), ln.Addr().(*net.TCPAddr).AddrPort()
 	b.ReportAllocs()
 	for b.Loop() {
-		out, err := d.Dial(context.Background(), req)
+		out, err := d.DialFrom(context.Background(), from, mx)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package egress
+package route
 
 import (
 	"fmt"
@@ -7,10 +7,17 @@ import (
 	"slices"
 
 	"kanmon/internal/mailbox"
+	"kanmon/internal/session"
 )
 
 // DefaultPool is the pool of mail that belongs to no tenant and to no route.
 const DefaultPool = "default"
+
+// A SendingIP is a local address that mail may leave from.
+type SendingIP struct {
+	Address netip.Addr
+	Name    string // EHLO name; it must match the address's PTR record
+}
 
 // A Pool is a named set of sending IPs.
 type Pool struct {
@@ -51,9 +58,9 @@ type Route struct {
 	Pool             string  // "": the one that the mail would have without the route
 }
 
-// RouterConfig is what a [Router] is made from. The first route that matches wins, else the tenant's pool, else the pool
+// Config is what a [Router] is made from. The first route that matches wins, else the tenant's pool, else the pool
 // "default". Addresses and domains may be in any form that package mailbox reads.
-type RouterConfig struct {
+type Config struct {
 	Pools   []Pool // none, or none with an address: observe mode
 	Tenants []Tenant
 	Unknown string // the tenant whose the mail is that no tenant claims; "": nobody's
@@ -145,13 +152,13 @@ type addressPool struct {
 }
 
 // NewRouter makes a Router. An error is a name that the configuration uses and does not have.
-func NewRouter(c RouterConfig) (*Router, error) {
+func NewRouter(c Config) (*Router, error) {
 	r := &Router{observe: true, absent: c.Absent}
 	for _, p := range c.Pools {
 		r.observe = r.observe && len(p.IPs) == 0
-		none := fmt.Errorf("pool %q: %w", p.Name, ErrNoSendingIP)
+		none := fmt.Errorf("pool %q: %w", p.Name, session.ErrNoSendingIP)
 		if len(c.Pools) == 1 {
-			none = ErrNoSendingIP
+			none = session.ErrNoSendingIP
 		}
 		r.pools = append(r.pools, addressPool{p, newCandidates(p.IPs, netip.Addr.Is4), newCandidates(p.IPs, netip.Addr.Is6), none})
 	}
@@ -173,16 +180,6 @@ func NewRouter(c RouterConfig) (*Router, error) {
 	return r, nil
 }
 
-// onePool makes the router of a gateway that has nothing but sending IPs.
-func onePool(ips []SendingIP) *Router {
-	p := Pool{Name: DefaultPool}
-	for _, ip := range ips {
-		p.IPs = append(p.IPs, WeightedIP{SendingIP: ip})
-	}
-	r, _ := NewRouter(RouterConfig{Pools: []Pool{p}}) // the only pool is the one that is needed
-	return r
-}
-
 func (r *Router) pool(name string) (*addressPool, error) {
 	i := slices.IndexFunc(r.pools, func(p addressPool) bool { return p.Name == name })
 	if i < 0 && r.observe {
@@ -194,8 +191,8 @@ func (r *Router) pool(name string) (*addressPool, error) {
 	return &r.pools[i], nil
 }
 
-// Choose gives pool and sending IP for what is known of a mail. [ErrNoSendingIP] is seen if the pool has none of the
-// destination's family, or this host only those of the other one, and [ErrNotOnHost] if this host has none of the pool: the choice then tells
+// Choose gives pool and sending IP for what is known of a mail. [session.ErrNoSendingIP] is seen if the pool has none of the
+// destination's family, or this host only those of the other one, and [session.ErrNotOnHost] if this host has none of the pool: the choice then tells
 // the rest. Another error is a pool that was asked for and is not there. Choose does not
 // allocate, but for a sender with something to fold where a route goes by senders.
 func (r *Router) Choose(q Query) (choice Choice, err error) {
@@ -317,7 +314,7 @@ func (r *Router) fill(choice *Choice, f *facts, p *addressPool) error {
 	case p.other(from).hasAny(choice.without):
 		return p.none // the MSA goes on to the MX's address of the other family
 	default:
-		return fmt.Errorf("pool %s: %w", p.Name, ErrNotOnHost)
+		return fmt.Errorf("pool %s: %w", p.Name, session.ErrNotOnHost)
 	}
 }
 

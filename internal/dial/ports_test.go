@@ -1,4 +1,4 @@
-package egress
+package dial
 
 import (
 	"errors"
@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kanmon/internal/session"
 )
 
 // newNetwork moves the test's thread into a network namespace of its own, which has nothing but a loopback interface with
@@ -65,14 +67,14 @@ func awaitRoute(t *testing.T, address netip.Addr) {
 func TestSourcePortsAreExhaustedPerDestination(t *testing.T) {
 	const ports = 20
 	for name, tc := range map[string]struct {
-		sending []string
+		from    string // "": the kernel chooses
 		network string
 		mxs     []string
 	}{
-		"ipv4":         {[]string{"10.0.0.1"}, "tcp4", []string{"10.0.1.1:25", "10.0.1.2:25", "10.0.1.3:25"}},
-		"ipv6":         {[]string{"fd00::1"}, "tcp6", []string{"[fd00:1::1]:25", "[fd00:1::2]:25", "[fd00:1::3]:25"}},
-		"ipv4 observe": {nil, "tcp4", []string{"10.0.1.1:25", "10.0.1.2:25", "10.0.1.3:25"}},
-		"ipv6 observe": {nil, "tcp6", []string{"[fd00:1::1]:25", "[fd00:1::2]:25", "[fd00:1::3]:25"}},
+		"ipv4":         {"10.0.0.1", "tcp4", []string{"10.0.1.1:25", "10.0.1.2:25", "10.0.1.3:25"}},
+		"ipv6":         {"fd00::1", "tcp6", []string{"[fd00:1::1]:25", "[fd00:1::2]:25", "[fd00:1::3]:25"}},
+		"ipv4 observe": {"", "tcp4", []string{"10.0.1.1:25", "10.0.1.2:25", "10.0.1.3:25"}},
+		"ipv6 observe": {"", "tcp6", []string{"[fd00:1::1]:25", "[fd00:1::2]:25", "[fd00:1::3]:25"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			newNetwork(t, "10.0.0.1/32", "10.0.1.1/32", "10.0.1.2/32", "10.0.1.3/32",
@@ -81,21 +83,24 @@ func TestSourcePortsAreExhaustedPerDestination(t *testing.T) {
 			if err := os.WriteFile("/proc/sys/net/ipv4/ip_local_port_range", []byte("40000 40019"), 0); err != nil {
 				t.Fatal(err)
 			}
-			d := NewDialer(Config{SendingIPs: sendingIPs(tc.sending...)})
+			d, from := New(Config{}), kernels
+			if tc.from != "" {
+				from = netip.MustParseAddr(tc.from)
+			}
 			for _, address := range tc.mxs {
 				mx := listen(t, tc.network, address)
 				for i := range ports {
-					out, err := d.Dial(t.Context(), request(mx))
+					out, err := d.DialFrom(t.Context(), from, mx)
 					if err != nil {
 						t.Fatalf("%s: connection %d of %d: %v", mx, i+1, ports, err)
 					}
 					t.Cleanup(func() { out.Conn.Close() })
 				}
-				out, err := d.Dial(t.Context(), request(mx))
+				out, err := d.DialFrom(t.Context(), from, mx)
 				if err == nil {
 					out.Conn.Close()
 				}
-				if !errors.Is(err, ErrPortsExhausted) {
+				if !errors.Is(err, session.ErrPortsExhausted) {
 					t.Fatalf("%s: connection %d: %v, want ErrPortsExhausted", mx, ports+1, err)
 				}
 			}
@@ -103,18 +108,15 @@ func TestSourcePortsAreExhaustedPerDestination(t *testing.T) {
 	}
 }
 
-// Only one of the family and it is not there: the mail stays, whatever other address the host has.
+// A sending IP that is not there: the mail stays, whatever other address the host has.
 func TestNeverLeavesFromAnotherAddress(t *testing.T) {
 	newNetwork(t, "10.0.0.1/32", "10.0.1.1/32")
 	mx := listen(t, "tcp4", "10.0.1.1:25")
-	out, err := NewDialer(Config{SendingIPs: sendingIPs("10.0.0.2")}).Dial(t.Context(), request(mx))
+	out, err := New(Config{}).DialFrom(t.Context(), netip.MustParseAddr("10.0.0.2"), mx)
 	if err == nil {
 		out.Conn.Close()
 	}
-	if !errors.Is(err, ErrNotOnHost) {
+	if !errors.Is(err, session.ErrNotOnHost) {
 		t.Fatalf("dial from 10.0.0.2, which the host does not have: %v, want ErrNotOnHost", err)
-	}
-	if _, err := NewDialer(Config{SendingIPs: sendingIPs("fd00::1")}).Dial(t.Context(), request(mx)); !errors.Is(err, ErrNoSendingIP) {
-		t.Fatalf("dial with IPv6 sending IPs only: %v, want ErrNoSendingIP", err)
 	}
 }
