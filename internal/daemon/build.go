@@ -206,8 +206,8 @@ func holders(cfg *config.Config, router *route.Router) func(session.Origin) stri
 	if !severalTenants(cfg) {
 		return nil
 	}
-	whose := identify(router)
-	return func(origin session.Origin) string { return whose(origin, nil).Tenant }
+	ownerOf := identify(router)
+	return func(origin session.Origin) string { return ownerOf(origin, nil).Name() }
 }
 
 // Rules gives the firewall rules that a configuration asks for.

@@ -133,12 +133,12 @@ func TestRouteDefaults(t *testing.T) {
 
 func TestMostSpecificDestinationWins(t *testing.T) {
 	network := func(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
-	d := newDestinations([]config.Destination{
+	find := Destinations(&config.Config{Destinations: []config.Destination{
 		{Networks: network("192.0.2.0/24"), TLS: config.TLSRequire},
 		{Networks: network("0.0.0.0/0"), TLS: config.TLSOff},
 		{Networks: network("192.0.2.7/32"), TLS: config.TLSOpportunistic, Passthrough: true},
 		{Networks: network("2001:db8::/32"), TLS: config.TLSRequire},
-	})
+	}})
 	for addr, want := range map[string]session.Destination{
 		"192.0.2.7":        {Passthrough: true},
 		"192.0.2.8":        {TLS: session.TLSRequire},
@@ -147,7 +147,7 @@ func TestMostSpecificDestinationWins(t *testing.T) {
 		"2001:db8::25":     {TLS: session.TLSRequire},
 		"2001:db9::25":     {},
 	} {
-		if got := d.find(netip.MustParseAddr(addr)); got != want {
+		if got := find(netip.MustParseAddr(addr)); got != want {
 			t.Errorf("%s: %+v, want %+v", addr, got, want)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/policy"
 	"kanmon/internal/route"
 	"kanmon/internal/session"
+	"kanmon/internal/whose"
 )
 
 // policySettings makes what decides who may send, and how much.
@@ -40,15 +41,14 @@ func policySettings(cfg *config.Config, out *outlet.Outlet) (policy.Settings, er
 	return s, nil
 }
 
-// identify tells the gate whose a mail is, which the router knows, and which header names the account.
-func identify(router *route.Router) func(session.Origin, *string) policy.Identity {
-	return func(origin session.Origin, sender *string) policy.Identity {
-		q := route.Query{Source: origin.Source.Addr(), Port: origin.Port, Destination: origin.Destination, Suspicion: -1}
+// identify tells the gate whose a mail is.
+func identify(router *route.Router) func(session.Origin, *string) *whose.Owner {
+	return func(origin session.Origin, sender *string) *whose.Owner {
+		q := route.Query{Source: origin.Source.Addr(), Port: origin.Port}
 		if sender != nil {
 			q.Sender, q.SenderKnown = *sender, true
 		}
-		owner := router.Owner(q)
-		return policy.Identity{Tenant: owner.Tenant, Later: owner.Later, Spoofed: owner.Spoofed}
+		return router.Owner(q)
 	}
 }
 
@@ -61,13 +61,13 @@ func behind(router *route.Router) func(session.Origin) []string {
 
 // OnUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
 func OnUnreachable(cfg *config.Config, router *route.Router) func(session.Origin) session.Unreachable {
-	whose, tenants := identify(router), map[string]session.Unreachable{}
+	ownerOf, tenants := identify(router), map[string]session.Unreachable{}
 	for _, t := range cfg.Tenants {
 		tenants[t.Name] = unreachableOf(t.OnUnreachable)
 	}
 	all := unreachableOf(cfg.OnUnreachable)
 	return func(origin session.Origin) session.Unreachable {
-		if how, known := tenants[whose(origin, nil).Tenant]; known {
+		if how, known := tenants[ownerOf(origin, nil).Name()]; known {
 			return how
 		}
 		return all

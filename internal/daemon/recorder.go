@@ -27,5 +27,5 @@ func (r recorder) tenant(rec *event.Record) string {
 		q.Sender, q.SenderKnown = mailbox.Form(rec.Text(rec.Transaction.Sender)), true
 		owner = r.router.Owner(q)
 	}
-	return owner.Tenant
+	return owner.Name()
 }

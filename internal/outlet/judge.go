@@ -47,7 +47,7 @@ func (o *Outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
 // choiceOf gives what was known of a mail that was refused, and what is chosen for it.
 func (o *Outlet) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
 	q := o.query(session.DialRequest{
-		Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
+		Owner: r.Owner, Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
 	})
 	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
 	return q, choice

@@ -289,7 +289,7 @@ func (o *Outlet) query(req session.DialRequest) route.Query {
 // queryAt is query where it is known whose the MX is.
 func (o *Outlet) queryAt(at *place, req *session.DialRequest) route.Query {
 	q := route.Query{
-		Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
+		Owner: req.Owner, Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
 		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {

@@ -17,6 +17,7 @@ import (
 	"kanmon/internal/route"
 	"kanmon/internal/session"
 	"kanmon/internal/standing"
+	"kanmon/internal/whose"
 )
 
 // The outsider owns n addresses, domains and mailboxes, and can get an innocent account to write to them as often as he likes: by a form, an
@@ -80,8 +81,8 @@ func newTrial(t *testing.T, enforce bool) *trial {
 	return x
 }
 
-func (x *trial) identify(origin session.Origin, _ *string) policy.Identity {
-	return policy.Identity{Tenant: x.router.Owner(queryOf(origin)).Tenant}
+func (x *trial) identify(origin session.Origin, _ *string) *whose.Owner {
+	return x.router.Owner(queryOf(origin))
 }
 
 func (x *trial) behind(origin session.Origin) []string { return x.router.Behind(queryOf(origin)) }

@@ -216,7 +216,7 @@ func (o *Outlet) asker(q route.Query) string {
 	if o.tenants == 0 {
 		return witness.Tenant("", q.Source)
 	}
-	return o.router.Owner(q).Tenant
+	return o.router.Owner(q).Name()
 }
 
 // maxDomain is the length of the longest domain name (RFC 1035 §2.3.4).

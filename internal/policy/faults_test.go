@@ -15,6 +15,7 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/whose"
 )
 
 var second = netip.MustParseAddr("203.0.113.11")
@@ -167,7 +168,7 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 		t.Fatalf("not held: %+v", d)
 	}
 	next := settingsWith(slow)
-	next.Identify = func(session.Origin, *string) Identity { return Identity{Tenant: "blue"} }
+	next.Identify = func(session.Origin, *string) *whose.Owner { return &whose.Owner{Tenant: "blue"} }
 	if err := r.Configure(next); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"kanmon/internal/mailbox"
 	"kanmon/internal/replies"
 	"kanmon/internal/session"
+	"kanmon/internal/whose"
 	"kanmon/internal/witness"
 )
 
@@ -58,6 +59,7 @@ type pass struct {
 
 	waited  time.Duration // by the command at hand
 	waiting bool          // and it has been told of
+	owner   *whose.Owner  // whose it is
 	holding []place       // of the session that is held; counted in Policy.held
 	step    event.Step    // that was asked about last
 
@@ -95,6 +97,9 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		d = a.limits(q.Step, a.size)
 	case event.StepRecipient:
 		d = a.askRecipient(q)
+	}
+	if q.Step == event.StepConnect || q.Step == event.StepMail {
+		d.Owner = a.owner
 	}
 	if !d.Again {
 		a.decided(d.Refuse != session.RefuseNot)
@@ -139,7 +144,7 @@ func (a *pass) release() {
 // connect is asked before the MX is connected to. Whose the session is may not be known yet: where it is not to be seen later either, it
 // must be let in for every tenant that it may be of.
 func (a *pass) connect(unseen bool) session.Decision {
-	id := a.set.Identify(a.origin, nil)
+	a.belongsTo(a.set.Identify(a.origin, nil))
 	if unseen {
 		for _, tenant := range a.set.Behind(a.origin) {
 			if d, blocked := a.blocked(tenant); blocked {
@@ -148,16 +153,23 @@ func (a *pass) connect(unseen bool) session.Decision {
 		}
 	}
 	switch {
-	case id.Tenant != "":
-		a.tenant = id.Tenant
+	case a.tenant != "":
 		if d, blocked := a.blocked(a.tenant); blocked { // nothing that the session can bring may pass: the MX is not bothered
 			return d
 		}
 		return a.limits(event.StepConnect, 0)
-	case id.Later:
+	case a.owner.Later:
 		return session.Decision{}
 	default:
 		return a.stranger(replies.UnknownServer.Say(a.origin.Source.Addr().Unmap().String()))
+	}
+}
+
+// belongsTo takes down whose the session, or the mail, is.
+func (a *pass) belongsTo(owner *whose.Owner) {
+	a.owner = owner
+	if a.tenant = owner.Name(); owner.Apart {
+		a.tenant = a.origin.Source.Addr().String()
 	}
 }
 
@@ -195,16 +207,19 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.size = q.Size
 	a.faces("")
 	a.envelope = q.Sender
-	id := a.set.Identify(a.origin, &a.envelope) // not of q, which would have to be made in memory for that
-	a.tenant = id.Tenant
+	owner := a.owner
+	if owner == nil || !owner.Final {
+		owner = a.set.Identify(a.origin, &a.envelope) // not of q, which would have to be made in memory for that
+	}
+	a.belongsTo(owner)
 	a.sentBy(q.Sender, false)
 	if a.sender = a.folded; a.tenant == "" {
 		return a.stranger(replies.UnknownSender.Say(domainOf(q.Sender), a.origin.Source.Addr().Unmap().String()))
 	}
 	a.begun = true
 	var notes []event.Note
-	if id.Spoofed != "" && !a.waiting {
-		notes = append(notes, event.Note{Did: "spoofed", Tenant: a.tenant, Account: a.account, Rule: "spoofing", Why: "the sender's domain is that of tenant " + id.Spoofed})
+	if a.owner.Spoofed != "" && !a.waiting {
+		notes = append(notes, event.Note{Did: "spoofed", Tenant: a.tenant, Account: a.account, Rule: "spoofing", Why: "the sender's domain is that of tenant " + a.owner.Spoofed})
 		switch {
 		case a.kind == contain.Forwarder: // a stranger's mail keeps its sender, whoever's customer that is
 			notes[0].Why += "; it is forwarded mail"

@@ -15,13 +15,14 @@ import (
 	"kanmon/internal/limit"
 	"kanmon/internal/session"
 	"kanmon/internal/share"
+	"kanmon/internal/whose"
 	"kanmon/internal/witness"
 )
 
 // Settings are what a reload changes. Nothing in them may be changed once they are given to a Policy.
 type Settings struct {
 	// Identify says whose a mail is. The sender is nil before MAIL.
-	Identify func(origin session.Origin, sender *string) Identity
+	Identify func(origin session.Origin, sender *string) *whose.Owner
 	// Behind gives all tenants that a session may carry mail of, whoever its senders will be.
 	Behind func(origin session.Origin) []string
 	// Provider names the provider of an MX, or the MX itself where none is known.
@@ -40,13 +41,6 @@ type Settings struct {
 	Limits         []*Limit
 	Internal       []netip.Prefix // MXs that no limit counts which exempts them
 	Containment    Containment
-}
-
-// An Identity is whose a mail is.
-type Identity struct {
-	Tenant  string // "": nobody's
-	Later   bool   // with Tenant "": the sender may tell
-	Spoofed string // tenant that the sender's domain belongs to, if that is another
 }
 
 // Containment is what is done about a sender who misbehaves.

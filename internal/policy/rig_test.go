@@ -17,6 +17,7 @@ import (
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
+	"kanmon/internal/whose"
 )
 
 // A rig is a Policy whose clock the test turns, between sessions that the test plays.
@@ -35,7 +36,7 @@ var (
 )
 
 // tenants are found by the third octet of the source: acme has 1, blue 2; behind 3 the sender's domain tells.
-func whose(origin session.Origin, sender *string) Identity {
+func ownerOf(origin session.Origin, sender *string) *whose.Owner {
 	domain := ""
 	if sender != nil {
 		domain = (*sender)[strings.IndexByte(*sender, '@')+1:]
@@ -43,27 +44,27 @@ func whose(origin session.Origin, sender *string) Identity {
 	byDomain := map[string]string{"acme.example": "acme", "blue.example": "blue"}[domain]
 	switch origin.Source.Addr().As4()[2] {
 	case 1:
-		id := Identity{Tenant: "acme"}
+		id := &whose.Owner{Tenant: "acme"}
 		if byDomain == "blue" {
 			id.Spoofed = "blue"
 		}
 		return id
 	case 2:
-		return Identity{Tenant: "blue"}
+		return &whose.Owner{Tenant: "blue"}
 	case 3:
-		return Identity{Tenant: byDomain, Later: sender == nil}
+		return &whose.Owner{Tenant: byDomain, Later: sender == nil}
 	}
-	return Identity{}
+	return &whose.Owner{}
 }
 
-// behind gives the tenants that whose may name.
+// behind gives the tenants that ownerOf may name.
 func behind(origin session.Origin) []string {
 	return [][]string{1: {"acme"}, 2: {"blue"}, 3: {"acme", "blue"}, 9: nil}[origin.Source.Addr().As4()[2]]
 }
 
 func settingsWith(limits ...*Limit) Settings {
 	return Settings{
-		Identify: whose, Behind: behind, Tenants: []string{"acme", "blue"}, Limits: limits,
+		Identify: ownerOf, Behind: behind, Tenants: []string{"acme", "blue"}, Limits: limits,
 		Provider: func(a netip.Addr) string { return "mx:" + a.String() },
 	}
 }

@@ -42,8 +42,8 @@ type Set struct {
 func NewSet(list []Provider) *Set {
 	s := &Set{domains: names{}, mx: names{}, named: map[string]bool{}, words: map[string]words{}}
 	for _, p := range list {
-		s.domains.add(p.Domains, p.Name)
-		s.mx.add(p.MX, p.Name)
+		add(s.domains, p.Domains, p.Name)
+		add(s.mx, p.MX, p.Name)
 		s.named[p.Name] = true
 		w := words{customersOwn: p.CustomersRunMX}
 		for _, text := range p.BlockCodes {
@@ -60,39 +60,30 @@ func NewSet(list []Provider) *Set {
 func (s *Set) has(name string) bool { return s.named[name] }
 
 // OfDomain gives the provider whose own domain this is, and the name in the list that says so; "" for neither.
-func (s *Set) OfDomain(domain string) (provider, name string) { return s.domains.find(normal(domain)) }
+func (s *Set) OfDomain(domain string) (provider, name string) { return find(s.domains, normal(domain)) }
 
 // OfMX gives the provider that an MX of this name belongs to, and the name in the list that says so; "" for neither.
-func (s *Set) OfMX(host string) (provider, name string) { return s.mx.find(normal(host)) }
+func (s *Set) OfMX(host string) (provider, name string) { return find(s.mx, normal(host)) }
 
 // names maps "example.jp", and ".example.jp" for all below it, to a provider. Looking up costs one access for each label.
-type names map[string]entry
+type names = mailbox.DomainMap[entry]
 
 type entry struct{ provider, name string }
 
-func (n names) add(list []string, provider string) {
+func add(to names, list []string, provider string) {
 	for _, name := range list {
 		key := normal(name)
 		if form, ok := mailbox.Pattern(name); ok {
 			key = form // a recipient's domain comes in A-labels
 		}
-		key = strings.TrimPrefix(key, "*")
-		n[key] = entry{provider, name}
+		to.Put(key, entry{provider, name})
 	}
 }
 
 // find lets the most specific name win.
-func (n names) find(host string) (provider, name string) {
-	if e, found := n[host]; found {
+func find(in names, host string) (provider, name string) {
+	for e := range in.Of(host) {
 		return e.provider, e.name
-	}
-	for i := 1; i < len(host); i++ {
-		if host[i] != '.' {
-			continue
-		}
-		if e, found := n[host[i:]]; found {
-			return e.provider, e.name
-		}
 	}
 	return "", ""
 }

@@ -19,6 +19,7 @@ func (c *Choice) prefers(ip netip.Addr) bool { return c.BySender && c.IP.Address
 // any sending IP. The error is that of the first step that has one: there the mail ends.
 func (r *Router) Course(q Query, providerOfMX string) (Choice, error) {
 	at := q
+	at.Owner = nil // the mail's may not be the connection's
 	at.Sender, at.SenderKnown, at.RecipientDomain, at.Provider = "", false, "", providerOfMX
 	choice, err := r.Choose(at)
 	if err != nil {
@@ -29,7 +30,7 @@ func (r *Router) Course(q Query, providerOfMX string) (Choice, error) {
 		if !known {
 			continue
 		}
-		if at.Sender, at.SenderKnown = q.Sender, q.SenderKnown; i == 1 {
+		if at.Owner, at.Sender, at.SenderKnown = q.Owner, q.Sender, q.SenderKnown; i == 1 {
 			at.RecipientDomain = q.RecipientDomain
 		}
 		if at.Provider == "" && at.RecipientDomain != "" && r.NeedsProvider(at) {

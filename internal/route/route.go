@@ -43,20 +43,20 @@ const (
 // A route in the form in which it is tested.
 type route struct {
 	Route
-	members                         []int // indices of Tenants
-	senderDomains, recipientDomains patterns
+	members                         []int // numbers of Tenants
+	senderDomains, recipientDomains mailbox.Domains
 	conditions                      condition
 	pool                            *addressPool
 }
 
 func newRoute(c *Route, tenants []Tenant, poolOf func(string) (*addressPool, error)) (route, error) {
-	r := route{Route: *c, senderDomains: newPatterns(c.SenderDomains), recipientDomains: newPatterns(c.RecipientDomains)}
+	r := route{Route: *c, senderDomains: mailbox.NewDomains(c.SenderDomains), recipientDomains: mailbox.NewDomains(c.RecipientDomains)}
 	for _, name := range c.Tenants {
 		i := slices.IndexFunc(tenants, func(t Tenant) bool { return t.Name == name })
 		if i < 0 {
 			return r, fmt.Errorf("there is no tenant %q", name)
 		}
-		r.members = append(r.members, i)
+		r.members = append(r.members, i+1)
 	}
 	r.Senders = nil
 	for _, address := range c.Senders {
@@ -102,18 +102,18 @@ func (r *route) holds(c condition, f *facts) verdict {
 	known, is := true, false
 	switch c {
 	case byTenant:
-		is = slices.Contains(r.members, f.tenant)
+		is = slices.Contains(r.members, f.tenant.number)
 	case byDestination:
 		known = !f.destination.IsUnspecified()
 		is = slices.ContainsFunc(r.Destinations, func(n netip.Prefix) bool { return n.Contains(f.destination) })
 	case bySender:
 		known, is = f.SenderKnown, slices.Contains(r.Senders, f.Sender) || f.SenderKnown && slices.Contains(r.Senders, f.account)
 	case bySenderDomain:
-		known, is = f.SenderKnown, r.senderDomains.match(f.senderDomain)
+		known, is = f.SenderKnown, r.senderDomains.Has(f.senderDomain)
 	case byNullSender:
 		known, is = f.SenderKnown, f.Sender == mailbox.Null
 	case byRecipientDomain:
-		known, is = f.RecipientDomain != "", r.recipientDomains.match(f.RecipientDomain)
+		known, is = f.RecipientDomain != "", r.recipientDomains.Has(f.RecipientDomain)
 	case byProvider:
 		known = f.Provider != "" || f.RecipientDomain != ""
 		is = f.Provider != "" && slices.Contains(r.Providers, f.Provider)
@@ -184,24 +184,4 @@ func texts(list []netip.Prefix) []string {
 		out[i] = p.String()
 	}
 	return out
-}
-
-// patterns are domains, with a dot in front where all names below are meant.
-type patterns []string
-
-func newPatterns(list []string) patterns {
-	var p patterns
-	for _, domain := range mailbox.NewDomains(list) {
-		p = append(p, strings.TrimPrefix(domain, "*"))
-	}
-	return p
-}
-
-func (p patterns) match(domain string) bool {
-	for _, pattern := range p {
-		if domain == pattern || strings.HasPrefix(pattern, ".") && strings.HasSuffix(domain, pattern) {
-			return true
-		}
-	}
-	return false
 }

@@ -8,6 +8,7 @@ import (
 
 	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
+	"kanmon/internal/whose"
 )
 
 // DefaultPool is the pool of mail that belongs to no tenant and to no route.
@@ -70,6 +71,7 @@ type Config struct {
 
 // A Query is what is known of a mail so far. What is not known yet matches no condition about it.
 type Query struct {
+	Owner           *whose.Owner   // whose it is; nil: that is to be found out by what follows
 	Source          netip.Addr     // the MSA
 	Port            uint16         // of the listener that took the session; 0: not known
 	Destination     netip.AddrPort // the MX; an unspecified address stands for any of its family
@@ -136,13 +138,26 @@ func (c Choice) IsOnly() bool { return c.from != nil && len(c.from.list) == 1 }
 type Router struct {
 	pools   []addressPool
 	deflt   *addressPool
-	tenants tenants
+	whose   *whose.Tenants
+	tenants []tenant // by number, from 1; 0: nobody's
 	routes  []route
 	observe bool
 	absent  *Absence
 
 	bySender bool // a route goes by whole senders
 }
+
+// A tenant is what the choice has to know of one.
+type tenant struct {
+	name   string
+	number int
+	hash   uint64 // of the name
+	pool   *addressPool
+	folds  *mailbox.Fold
+}
+
+// isNobody reports whether it stands for who is no tenant's.
+func (t *tenant) isNobody() bool { return t.number == 0 }
 
 // An addressPool is a pool in the form in which it is chosen from.
 type addressPool struct {
@@ -166,7 +181,7 @@ func NewRouter(c Config) (*Router, error) {
 	if r.deflt, err = r.pool(DefaultPool); err != nil && !r.observe {
 		return nil, err
 	}
-	if r.tenants, err = newTenants(c.Tenants, c.Unknown, r.pool); err != nil {
+	if err := r.meet(c.Tenants, c.Unknown); err != nil {
 		return nil, err
 	}
 	for i := range c.Routes {
@@ -178,6 +193,22 @@ func NewRouter(c Config) (*Router, error) {
 		r.bySender = r.bySender || len(compiled.Senders) > 0
 	}
 	return r, nil
+}
+
+// meet makes the tenants known.
+func (r *Router) meet(list []Tenant, unknown string) (err error) {
+	r.tenants = []tenant{{pool: r.deflt}}
+	var all []whose.Tenant
+	for i, t := range list {
+		p, err := r.pool(t.Pool)
+		if err != nil {
+			return fmt.Errorf("tenant %q: %w", t.Name, err)
+		}
+		r.tenants = append(r.tenants, tenant{t.Name, i + 1, hashText(t.Name), p, t.Fold})
+		all = append(all, whose.Tenant{Name: t.Name, Port: t.Port, Sources: t.Sources, SenderDomains: t.SenderDomains, AllSenders: t.AllSenders})
+	}
+	r.whose, err = whose.New(all, unknown)
+	return err
 }
 
 func (r *Router) pool(name string) (*addressPool, error) {
@@ -197,7 +228,7 @@ func (r *Router) pool(name string) (*addressPool, error) {
 // allocate, but for a sender with something to fold where a route goes by senders.
 func (r *Router) Choose(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
-	choice.Tenant = r.tenants.name(f.tenant)
+	choice.Tenant = f.tenant.name
 	if q.Pool != "" {
 		choice.Route = "pool that was asked for"
 		p, err := r.pool(q.Pool)
@@ -216,45 +247,30 @@ func (r *Router) Choose(q Query) (choice Choice, err error) {
 	return choice, err
 }
 
-// An Owner is whose a mail is.
-type Owner struct {
-	Tenant    string // "": nobody's
-	Unclaimed bool   // with Tenant: no tenant claims the mail, and it is that of the one for all others
-	Later     bool   // with Tenant "": the sender's domain may tell
-	Spoofed   string // the tenant that names the sender's domain as its own, if this one does not
-}
-
-// Owner says whose a mail is, for all who ask: the gate, the choice of the sending IP, the judge of refusals, the operator. The
-// listener is trusted most, and then the MSA's address; the sender's domain decides only among those behind it. Where there are
-// no tenants each MSA is one, by its address.
-func (r *Router) Owner(q Query) Owner {
-	if len(r.tenants.list) == 0 {
-		return Owner{Tenant: q.Source.String()}
+// Owner says whose a mail is.
+func (r *Router) Owner(q Query) *whose.Owner {
+	if q.Owner != nil {
+		return q.Owner
 	}
-	f := r.factsOf(&q)
-	o := Owner{Tenant: r.tenants.name(f.tenant), Unclaimed: f.unclaimed}
-	if o.Tenant == "" {
-		o.Later = f.later
-		return o
+	var sender whose.Sender
+	if q.SenderKnown {
+		sender = whose.SenderOf(q.Sender)
 	}
-	if owner := r.tenants.owner(f.senderDomain); owner != nobody && owner != f.tenant && !r.tenants.names(f.tenant, f.senderDomain) {
-		o.Spoofed = r.tenants.name(owner)
-	}
-	return o
+	return r.whose.Find(q.Source, q.Port, sender)
 }
 
 // Behind gives all tenants that mail from an MSA may be of, whoever its sender is. It costs a look at each tenant.
 func (r *Router) Behind(q Query) []string {
-	if len(r.tenants.list) == 0 {
+	if r.Owner(q).Apart {
 		return []string{q.Source.String()}
 	}
-	return r.tenants.behind(q.Port, q.Source.Unmap())
+	return r.whose.Behind(q.Source, q.Port)
 }
 
 // Explain is Choose with the reasons.
 func (r *Router) Explain(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
-	choice.Tenant = r.tenants.name(f.tenant)
+	choice.Tenant = f.tenant.name
 	for i := range r.routes {
 		v, failed, missing := r.routes[i].test(&f)
 		if v == matches {
@@ -272,7 +288,7 @@ func (r *Router) take(choice *Choice, f *facts, i int) error {
 	choice.Route, choice.Number = r.routes[i].Name, i+1
 	p := r.routes[i].pool
 	if r.routes[i].Pool == "" {
-		p = r.poolWithout(f)
+		p = f.tenant.pool
 	}
 	return r.fill(choice, f, p)
 }
@@ -280,18 +296,10 @@ func (r *Router) take(choice *Choice, f *facts, i int) error {
 // fallBack is what holds where no route does.
 func (r *Router) fallBack(choice *Choice, f *facts) error {
 	choice.Route = "default pool"
-	if f.tenant != nobody {
+	if !f.tenant.isNobody() {
 		choice.Route = "pool of the tenant"
 	}
-	return r.fill(choice, f, r.poolWithout(f))
-}
-
-// poolWithout is the pool of mail that no route has one for.
-func (r *Router) poolWithout(f *facts) *addressPool {
-	if f.tenant != nobody {
-		return r.tenants.list[f.tenant].pool
-	}
-	return r.deflt
+	return r.fill(choice, f, f.tenant.pool)
 }
 
 // fill chooses within the pool.
@@ -337,8 +345,8 @@ func (p *addressPool) other(than *candidates) *candidates {
 // pair of addresses, and the choice is that of a gateway without pools.
 func (r *Router) key(f *facts, p *addressPool) uint64 {
 	from := hashAddr(f.Source)
-	if f.tenant != nobody {
-		from = r.tenants.list[f.tenant].hash
+	if !f.tenant.isNobody() {
+		from = f.tenant.hash
 	}
 	if p.BySender && f.senderDomain != "" {
 		from = mix(from, hashText(f.senderDomain))
@@ -354,32 +362,18 @@ func (r *Router) key(f *facts, p *addressPool) uint64 {
 type facts struct {
 	*Query
 	destination  netip.Addr
-	tenant       int // index, or nobody
-	unclaimed    bool
-	later        bool   // the sender's domain may tell whose it is
+	tenant       *tenant
 	senderDomain string // "" for the null sender, and where it is not known
 	account      string // of the sender; "" where no route asks
 }
 
 func (r *Router) factsOf(q *Query) facts {
-	f := facts{Query: q, destination: q.Destination.Addr().Unmap()}
+	f := facts{Query: q, destination: q.Destination.Addr().Unmap(), tenant: &r.tenants[r.Owner(*q).Number()]}
 	if q.SenderKnown {
 		f.senderDomain = mailbox.DomainOf(q.Sender)
 	}
-	f.find(r)
 	if q.SenderKnown && r.bySender {
-		f.account, _ = r.tenants.fold(f.tenant).Account(q.Sender)
+		f.account, _ = f.tenant.folds.Account(q.Sender)
 	}
 	return f
-}
-
-// find finds whose mail it is.
-func (f *facts) find(r *Router) {
-	source := f.Source.Unmap()
-	if f.tenant = r.tenants.find(f.Port, source, f.senderDomain); f.tenant != nobody {
-		return
-	}
-	if f.later = !f.SenderKnown && r.tenants.shared.find(source) != nobody; !f.later {
-		f.tenant, f.unclaimed = r.tenants.unknown, r.tenants.unknown != nobody
-	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/replies"
+	"kanmon/internal/whose"
 )
 
 // An Engine runs sessions. Its fields are set before the first call of Serve and never after: a reload makes
@@ -79,6 +80,7 @@ type Dialer interface {
 // A DialRequest says for whom a connection is wanted.
 type DialRequest struct {
 	Session     event.ID       // that wants it
+	Owner       *whose.Owner   // whose it is, of what is known below; nil: nobody has asked
 	Source      netip.Addr     // the MSA
 	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX

@@ -7,6 +7,7 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
+	"kanmon/internal/whose"
 )
 
 // A Gate decides who may send, and how much. A session asks it before it forwards a command, and inside a message where that names
@@ -43,6 +44,7 @@ type Decision struct {
 	Say    replies.Said  // the reply with which it is refused
 	Delay  time.Duration // it is held for so long first; at most [MaxDelay] in all
 	Again  bool          // with Delay: then the gate is asked again
+	Owner  *whose.Owner  // with StepConnect and StepMail: whose the session, or the mail, is; nil: nobody has asked
 	Pool   string        // with StepMail: the mail leaves from this pool, whatever the routes say; "": as they say
 	Header string        // with StepMail: name of the header field that says which account sent the message; "": none does
 	Strip  bool          // with Header: the MX does not get to see these fields
@@ -76,9 +78,10 @@ type News struct {
 
 // gating is what a session has of its gate.
 type gating struct {
-	pass Pass
-	pool string        // that the mail at hand must leave from; "": what the routes say
-	left time.Duration // that the commands at hand may still be held for, all together
+	pass  Pass
+	owner *whose.Owner  // whose the mail at hand is, or before any the session; nil: nobody has asked
+	pool  string        // that the mail at hand must leave from; "": what the routes say
+	left  time.Duration // that the commands at hand may still be held for, all together
 
 	mustName bool // the gate is to be asked about a message that names no account
 }
@@ -109,6 +112,9 @@ func (s *session) consult(q Question) Decision {
 	d := s.gate.pass.Ask(q)
 	for _, n := range d.Notes {
 		s.log.decided(q.Step, n)
+	}
+	if q.Step == event.StepConnect || q.Step == event.StepMail {
+		s.gate.owner = d.Owner
 	}
 	if q.Step == event.StepMail {
 		s.gate.pool = d.Pool

@@ -6,6 +6,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/replies"
+	"kanmon/internal/whose"
 )
 
 // A Judge knows whose fault a refusal of an MX is. It is asked while the MSA waits, so it must not block.
@@ -18,6 +19,7 @@ type Judge interface {
 
 // A MXRefusal is a 4xx or 5xx reply of an MX, or a connection that it refused, did not answer or reset.
 type MXRefusal struct {
+	Owner       *whose.Owner   // whose the mail is, or the session; nil: nobody has asked
 	Source      netip.Addr     // the MSA
 	Port        uint16         // of the listener that took the session
 	Destination netip.AddrPort // the MX

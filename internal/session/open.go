@@ -136,7 +136,7 @@ func (s *session) dialRequest() DialRequest {
 		Avoid: s.rescue.tried, Sender: s.sender, SenderKnown: s.senderKnown, Further: s.mx.way&wayAgain != 0 || s.helo == heloNeeded,
 	}
 	if s.gate != nil {
-		req.Pool = s.gate.pool
+		req.Owner, req.Pool = s.gate.owner, s.gate.pool
 	}
 	if s.recipientKnown {
 		req.Recipient = s.recipient

@@ -21,7 +21,7 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	}
 	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
 	if s.gate != nil {
-		r.Pool, r.Contained = s.gate.pool, s.contained
+		r.Owner, r.Pool, r.Contained = s.gate.owner, s.gate.pool, s.contained
 	}
 	if code != 0 {
 		r.Text = s.refusalText()

@@ -56,6 +56,9 @@ func (t *transaction) underWay() bool {
 func (s *session) beginMail(cmd smtp.Command) {
 	keepMailbox(&s.sender, cmd)
 	s.senderKnown, s.recipientKnown = true, false
+	if s.gate != nil {
+		s.gate.owner = nil // of this sender's mail the gate has yet to say
+	}
 	s.tx = transaction{atMX: s.tx.atMX}
 }
 
