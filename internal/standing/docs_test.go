@@ -24,11 +24,11 @@ func TestDocsSayTheDefaults(t *testing.T) {
 	}
 	trigger := func(t Trigger) string { return fmt.Sprintf("%d within %s", t.Replies, span(t.Within)) }
 	for _, want := range []string{
-		fmt.Sprintf("| %d reply within %s | suspended at this provider, first %s |", p.Listed.Replies, span(p.Listed.Within), span(p.ListedFirst)),
-		fmt.Sprintf("**%d distinct tenants and %d distinct destinations** within %s, and refusals are at least %s",
+		fmt.Sprintf("| %d reply within %s | suspends the IP at this provider, at first for %s |", p.Listed.Replies, span(p.Listed.Within), span(p.ListedFirst)),
+		fmt.Sprintf("at least **%d tenants and %d destinations** within %s; at least %s of the provider's replies",
 			p.Refused.Tenants, p.Refused.Destinations, span(p.Refused.Within), percent(p.RefusedPart)),
-		fmt.Sprintf("(never below %s), for %s;", percent(p.ThrottleFloor), span(p.ThrottleHold)),
-		fmt.Sprintf("slowed to %s at this provider for %s |", percent(p.NeighbourShare), span(p.NeighbourHold)),
+		fmt.Sprintf("(never below %s) for %s.", percent(p.ThrottleFloor), span(p.ThrottleHold)),
+		fmt.Sprintf("to %s at this provider for %s |", percent(p.NeighbourShare), span(p.NeighbourHold)),
 		"| first suspension for a listing | " + span(p.ListedFirst) + " |",
 		"| first suspension for doubts | " + span(p.RefusedFirst) + " |",
 		"| part of refusals that doubts need | " + percent(p.RefusedPart) + " |",
@@ -42,9 +42,9 @@ func TestDocsSayTheDefaults(t *testing.T) {
 		fmt.Sprintf("| %s (or the hold it had) and %d accepted messages |", span(p.RestoreHold), p.RestoreSuccesses),
 		"| without any refusal, a step without accepted messages | " + span(p.RestoreQuiet) + " |",
 		"min from there; " + span(p.ProbeTime) + " in all |",
-		"| after a probe that ended without telling | " + span(p.ProbeRetry) + " |",
-		fmt.Sprintf("with the last %d replies of each", maxSeen), "at most 10,000 keys",
-		"at most once in " + span(checkAgain), "nothing has been heard for " + span(listingKept),
+		"| after a probe that ended without a result | " + span(p.ProbeRetry) + " |",
+		fmt.Sprintf("with the last %d replies of each", maxSeen), "at most 10,000 standings",
+		"at most once in " + span(checkAgain), "no answer about a listing for " + span(listingKept),
 	} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("not there: %s", want)

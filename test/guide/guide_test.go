@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -125,5 +126,24 @@ func TestFirstMailTakesSixCommands(t *testing.T) {
 	first := FirstMail(all(t))
 	if len(first) == 0 || len(first) > 6 || !strings.HasPrefix(first[0].Text, "apt install ") || !strings.Contains(first[len(first)-1].Text, "session.log") {
 		t.Errorf("from the package to the first mail on record: %v", first)
+	}
+}
+
+// The first page says the same as the page of the installation, so that what is typed here is what a reader of either types.
+func TestReadmeInstallsAsTheGuideDoes(t *testing.T) {
+	readme, err := Read("../..", "README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	typed := func(commands []Command) (texts []string) {
+		for _, c := range commands {
+			texts = append(texts, c.Text)
+		}
+		return texts
+	}
+	begin := slices.IndexFunc(readme, func(c Command) bool { return strings.HasPrefix(c.Text, "apt install ") })
+	want := typed(FirstMail(all(t)))
+	if begin < 0 || len(readme) < begin+len(want) || !slices.Equal(typed(readme[begin:begin+len(want)]), want) {
+		t.Errorf("README.md has %q, want %q", typed(readme), want)
 	}
 }
