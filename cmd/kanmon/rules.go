@@ -57,6 +57,9 @@ func (a *applyRules) Run(c *console) error {
 		if err == nil {
 			fmt.Fprintf(c.stdout, "the rules of %s are in force\n", kept.Applied.UTC().Format(time.RFC3339))
 		}
+		if errors.Is(err, intercept.ErrDamaged) {
+			return fmt.Errorf("%w. To put the rules of the configuration in force: kanmon rules apply", err)
+		}
 		return tolerateNotKept(c, err)
 	case a.Start:
 		return a.start(ctx, keeper, c)

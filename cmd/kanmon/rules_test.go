@@ -175,6 +175,7 @@ func TestRulesStartWithADamagedMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustSay(t, f.kanmon(1, "rules", "status"), "damaged", memory, "kanmon rules apply")
+	mustSay(t, f.kanmon(1, "rules", "apply", "--last"), "damaged", memory, "in force: kanmon rules apply")
 	if out, err := exec.Command("nft", "flush", "ruleset").CombinedOutput(); err != nil {
 		t.Fatalf("nft: %v: %s", err, out)
 	}

@@ -267,6 +267,13 @@ func hostRows() []row {
 				s.Ambient, s.ReadWrite = []string{"cap_net_admin"}, []string{filepath.Join(r.dir, "kept")}
 			},
 		},
+		{id: "rules-not-kept", name: "managed where nothing can be written", doc: in(plain, "manage_rules = true"), want: "DIR/file/kept cannot be written", good: in(plain, "manage_rules = true"), host: func(r *rig) {
+			r.write(filepath.Join(r.dir, "file"), "")
+			r.Service = nil
+			r.Kept = func() (*intercept.Keeper, *intercept.Report) {
+				return &intercept.Keeper{Dir: filepath.Join(r.dir, "file", "kept")}, &intercept.Report{Dir: filepath.Join(r.dir, "kept")}
+			}
+		}, goodHost: func(r *rig) { r.Service = nil }},
 		{id: "rules-unguarded", name: "no guard", doc: plain, want: "no guard runs", host: func(r *rig) {
 			r.unit()
 			r.guard(intercept.Guarding{Ended: time.Now()})

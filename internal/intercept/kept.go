@@ -31,7 +31,7 @@ func readKept(path string) (Kept, error) {
 	var kept Kept
 	data, err := os.ReadFile(path)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, unix.ENOTDIR):
 		return Kept{}, ErrNothingKept
 	case errors.Is(err, fs.ErrPermission):
 		return Kept{}, fmt.Errorf("read the rules kept: %w", err)
