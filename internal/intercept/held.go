@@ -17,15 +17,19 @@ import (
 // heldTimeout is how long a held connection may be quiet: kanmon's probes make the MSA answer every 40 seconds.
 const heldTimeout = "10m"
 
-// A heldConn is a redirected connection that conntrack knows in another zone than the rules would look for it in. Left to them, it would not
-// be found and be reset, with a mail in its body, or with one whose answer is waited for.
+// A heldConn is a connection to port 25 that conntrack knows in another zone than the rules would look for it in. Left to them, it would not be
+// found and be reset, with a mail in its body, or with one whose answer is waited for.
 type heldConn struct {
 	source, destination netip.AddrPort
 	zone                uint16
+	redirected          bool
 }
 
-// held gives the connections that were open under the rules before, and that rules look for in another zone. What conntrack cannot tell
-// ends, as it does when a host boots.
+// ends are what its packets are known by.
+func (c heldConn) ends() [2]netip.AddrPort { return [2]netip.AddrPort{c.source, c.destination} }
+
+// held gives the connections that were open before the rules, and that rules look for in another zone: sessions of rules before, and
+// direct connections. What conntrack cannot tell ends, as it does when a host boots.
 func (r Rules) held(ctx context.Context, before Rules) []heldConn {
 	zones := r.zones()
 	if r.Mode != Redirect || len(zones) == 0 && !hasZones(r.table()) {
@@ -33,12 +37,22 @@ func (r Rules) held(ctx context.Context, before Rules) []heldConn {
 	}
 	former := before.zones()
 	var list []heldConn
-	_ = eachRedirected(ctx, func(c heldConn) {
+	zoned := map[[2]netip.AddrPort]bool{} // sessions
+	_ = eachTracked(ctx, func(c heldConn) {
 		interfaces := zones[c.zone]
 		stays := c.zone == 0 && len(zones) == 0 || interfaces != "" && (len(before.Listen) == 0 || interfaces == former[c.zone])
+		if c.redirected && c.zone != 0 {
+			zoned[c.ends()] = true
+		}
 		if !stays {
 			list = append(list, c)
 		}
+	})
+	var own hostAddresses
+	list = slices.DeleteFunc(list, func(c heldConn) bool {
+		// Of a session whose rules were away for a moment conntrack has learnt a direct connection beside it. What this host sends is none of
+		// the rules' that tell zones apart.
+		return !c.redirected && (c.zone != 0 || zoned[c.ends()] || own.has(c.source.Addr()))
 	})
 	slices.SortFunc(list, func(a, b heldConn) int {
 		return cmp.Or(cmp.Compare(a.zone, b.zone), a.source.Compare(b.source), a.destination.Compare(b.destination))
@@ -115,12 +129,12 @@ func hold(t *script, list []heldConn) {
 	t.close()
 }
 
-// eachRedirected tells of the connections to port 25 that conntrack sends elsewhere, and that are not over.
-func eachRedirected(ctx context.Context, found func(heldConn)) error {
+// eachTracked tells of the connections to port 25 that conntrack follows, and that are not over.
+func eachTracked(ctx context.Context, found func(heldConn)) error {
 	request := nl.NewNetlinkRequest(unix.NFNL_SUBSYS_CTNETLINK<<8|nl.IPCTNL_MSG_CT_GET, unix.NLM_F_DUMP)
 	request.AddData(&nl.Nfgenmsg{NfgenFamily: unix.AF_UNSPEC, Version: nl.NFNETLINK_V0})
 	return request.ExecuteIter(unix.NETLINK_NETFILTER, 0, func(message []byte) bool {
-		if c, ok := redirected(message); ok {
+		if c, ok := parseTracked(message); ok {
 			found(c)
 		}
 		return ctx.Err() == nil
@@ -133,13 +147,13 @@ const tupleZone = 3
 // trackedDNAT is in the status of a connection whose destination was changed (IPS_DST_NAT, nf_conntrack_common.h).
 const trackedDNAT = 1 << 5
 
-func redirected(message []byte) (c heldConn, ok bool) {
+func parseTracked(message []byte) (c heldConn, ok bool) {
 	if len(message) < sizeofNfgenmsg {
 		return c, false
 	}
 	of := attributesOf(message[sizeofNfgenmsg:])
-	if status := of[nl.CTA_STATUS]; len(status) != 4 || binary.BigEndian.Uint32(status)&trackedDNAT == 0 {
-		return c, false
+	if status := of[nl.CTA_STATUS]; len(status) == 4 {
+		c.redirected = binary.BigEndian.Uint32(status)&trackedDNAT != 0
 	}
 	state := attributesOf(attributesOf(of[nl.CTA_PROTOINFO])[nl.CTA_PROTOINFO_TCP])[nl.CTA_PROTOINFO_TCP_STATE]
 	if len(state) != 1 || state[0] >= nl.TCP_CONNTRACK_TIME_WAIT {

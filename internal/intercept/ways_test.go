@@ -266,7 +266,7 @@ func TestConnectionsFromBeforeTheRules(t *testing.T) {
 				l.mxs.expect("mail")
 				l.apply(o)
 				a := l.send(ns, sending{Held: true, Say: "NOOP"})
-				if goesOn := a.Line == "250 mx\r\n"; goesOn != (mode == "redirect" && tracked && place != "dedicated") {
+				if goesOn := a.Line == "250 mx\r\n"; goesOn != (mode == "redirect" && tracked) {
 					t.Errorf("%s, tracked %t: the MSA got %q, error %q", family, tracked, a.Line, a.Error)
 				}
 				r := o
