@@ -164,9 +164,12 @@ func (h *Host) legacyTables() (list []string) {
 type ruleset struct {
 	tables []string // "inet kanmon"
 	chains []nftChain
-	rules  []nftRule
+	rules  map[place][]*nftRule
 	sets   []nftSet
 }
+
+// A place is a chain: hosts of containers have thousands.
+type place struct{ family, table, chain string }
 
 type (
 	nftChain struct {
@@ -195,7 +198,7 @@ func parseRuleset(text []byte) (*ruleset, error) {
 	if err := json.Unmarshal(text, &list); err != nil {
 		return nil, fmt.Errorf("nft's list is not understood: %w", err)
 	}
-	r := &ruleset{}
+	r := &ruleset{rules: map[place][]*nftRule{}}
 	for _, o := range list.Objects {
 		switch {
 		case o.Table != nil:
@@ -203,7 +206,8 @@ func parseRuleset(text []byte) (*ruleset, error) {
 		case o.Chain != nil:
 			r.chains = append(r.chains, *o.Chain)
 		case o.Rule != nil:
-			r.rules = append(r.rules, *o.Rule)
+			at := place{o.Rule.Family, o.Rule.Table, o.Rule.Chain}
+			r.rules[at] = append(r.rules[at], o.Rule)
 		case o.Set != nil:
 			r.sets = append(r.sets, *o.Set)
 		}

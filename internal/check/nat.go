@@ -92,11 +92,7 @@ func (w *walker) walk(chain string, reached certainty, depth int) (back certaint
 	if depth > deepest {
 		return reached
 	}
-	for i := range w.all.rules {
-		rule := &w.all.rules[i]
-		if rule.Family != w.family || rule.Table != w.table || rule.Chain != chain {
-			continue
-		}
+	for _, rule := range w.all.rules[place{w.family, w.table, chain}] {
 		if w.steps++; w.steps > mostSteps {
 			w.note(rule, "there are too many rules to follow", maybe)
 			return no
