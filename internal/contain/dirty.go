@@ -83,11 +83,11 @@ func (d *Detector) take(c *Changes, e *entry) {
 	}
 }
 
-// worth reports whether something is known of a subject that others do not have.
+// worth reports whether something is known of a subject that others do not have. The made-up senders of a flood, whom nobody knows for a day, cost the
+// disk nothing.
 func (d *Detector) worth(e *entry) bool {
-	seasoned := d.time.age-e.born >= seasonedAfter // the made-up senders of a flood cost the disk nothing
 	return e.stands() || e.history != nil || d.volumeNow(e) > 0 || e.usual[0].cases+e.usual[1].cases > 0 ||
-		seasoned && e.usual[0].casesToday+e.usual[1].casesToday > 0
+		e.seasoned && e.usual[0].casesToday+e.usual[1].casesToday > 0
 }
 
 // mark notes that what is worth keeping of a subject has changed.

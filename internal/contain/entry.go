@@ -73,7 +73,8 @@ type usual struct {
 // learn adds to what is usual for a subject.
 func (d *Detector) learn(e *entry, n *counts) {
 	e.learnUsual(n, d.time.age)
-	if n[answered]+n[judged] > 0 && (e.stored || d.time.age-e.born >= seasonedAfter) {
+	e.seasoned = e.seasoned || d.time.age-e.born >= seasonedAfter // an account is since it was touched
+	if n[answered]+n[judged] > 0 && (e.stored || e.seasoned) {
 		d.mark(e)
 	}
 }

@@ -208,6 +208,7 @@ func (d *Detector) restore(v *Saved, of *Snapshot) bool {
 	e.since, e.lastBad = ago(v.Since), ago(v.Quiet)
 	e.block, e.exempt = v.Block.restored(age), v.Exempt.restored(age)
 	e.born = ago(v.Known)
+	e.seasoned = d.time.age-e.born >= seasonedAfter
 	e.last = v.Last.bounded()
 	e.spoiled = e.outcomes
 	d.restoreHistory(e, v, of)
@@ -232,7 +233,7 @@ func (d *Detector) restoreHistory(e *entry, v *Saved, of *Snapshot) {
 	if v.Hour == 0 { // of a kanmon that did not say
 		return
 	}
-	if v.Hour == d.time.hour {
+	if v.Hour == d.time.hour && v.Jumps == of.Jumps {
 		e.carried = v.Volume
 		return
 	}

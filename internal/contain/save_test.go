@@ -3,6 +3,8 @@ package contain
 import (
 	"encoding/json"
 	"errors"
+	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,6 +93,86 @@ func TestRestoredHistory(t *testing.T) {
 	}
 }
 
+// audit-E1: what was sent in an hour that a restart is in the middle of is learnt, all that was known of it; whom it went to nobody knows any more, so
+// it is not added to what comes behind, and nobody is slowed by it.
+func TestTheVolumeOfTheHourSurvives(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(alice, 1500, 0, Accepted)
+	before := r.Explain(alice).Distinct
+	again := r.restart(time.Second)
+	again.send(alice, 900, 0, Accepted)
+	again.want(alice, Normal)
+	volume := func(r *rig) float64 { return decodeVolume(slices.Max(r.find(alice).history[:])) }
+	for _, r := range []*rig{r, again} {
+		r.pass(2 * time.Hour)
+		r.mail(alice, "google", Accepted)
+	}
+	if got, want := volume(again), volume(r); got != want || math.Abs(got-float64(before)) > 0.1*got {
+		t.Errorf("learnt %v, want %v of about %d", got, want, before)
+	}
+	late := r.restart(3 * time.Hour) // the hour was over before it began
+	if got := volume(late); got != volume(r) {
+		t.Errorf("learnt %v, want %v", got, volume(r))
+	}
+}
+
+// A row that was written long before the file's last one is as old as it is: what is left of a block is less by that, and hours of which it does not
+// say anything were silent.
+func TestARowIsAsOldAsItIs(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(bob, 1500, 0, Accepted)
+	if err := errors.Join(r.Block(account(1), r.at.Add(10*time.Hour), "carol", ""), r.Block(account(2), r.at.Add(2*time.Hour), "carol", "")); err != nil {
+		t.Fatal(err)
+	}
+	old := r.Snapshot().Subjects
+	r.pass(6 * time.Hour)
+	s := r.Snapshot()
+	s.Subjects = old // what stood still was not written again
+	again := newRig(t, nil)
+	again.at = r.at
+	again.time.start()
+	if err := again.Restore(s); err != nil {
+		t.Fatal(err)
+	}
+	again.pass(time.Minute)
+	if !again.Ask("acme", account(1).Account).Hand || again.Ask("acme", account(2).Account).Hand {
+		t.Error("a block is over too soon, or too late")
+	}
+	again.pass(4 * time.Hour)
+	if again.Ask("acme", account(1).Account).Hand {
+		t.Error("a block lasts for longer than was said")
+	}
+	r.pass(4*time.Hour + time.Minute)
+	for _, r := range []*rig{r, again} {
+		r.mail(bob, "google", Accepted)
+	}
+	if a, b := r.find(bob).history, again.find(bob).history; *a != *b {
+		t.Errorf("%v\nwant %v", b, a)
+	}
+}
+
+// Strikes that time has forgotten are forgotten in the file, too, whether or not a mail has come since.
+func TestStrikesAreForgottenInTheFile(t *testing.T) {
+	r := newRig(t, nil)
+	r.send(alice, 80, 4, "recipient_invalid")
+	r.want(alice, Slow)
+	strikes := func() int {
+		for _, one := range r.Snapshot().Subjects {
+			if one.Subject == alice {
+				return one.Strikes
+			}
+		}
+		return -1
+	}
+	if n := strikes(); n != 1 {
+		t.Errorf("%d strikes, want 1", n)
+	}
+	r.pass(8 * 24 * time.Hour)
+	if n := strikes(); n > 0 {
+		t.Errorf("%d strikes a week later", n)
+	}
+}
+
 func TestRestoreRefuses(t *testing.T) {
 	good := Saved{Subject: alice, Level: Slow}
 	for name, s := range map[string]Snapshot{
@@ -103,6 +185,10 @@ func TestRestoreRefuses(t *testing.T) {
 		"history":  {Version: 1, Subjects: []Saved{good, {Subject: bob, History: make([]byte, 7)}}},
 		"learned":  {Version: 1, Subjects: []Saved{good, {Subject: bob, Usual: [2]Learned{{Bad: 5, Cases: 1}}}}},
 		"strikes":  {Version: 1, Subjects: []Saved{good, {Subject: bob, Strikes: 1000}}},
+		"age":      {Version: 1, Age: -1},
+		"row":      {Version: 1, Subjects: []Saved{good, {Subject: bob, Age: -1}}},
+		"day":      {Version: 1, Subjects: []Saved{good, {Subject: bob, Day: -1}}},
+		"today":    {Version: 1, Subjects: []Saved{good, {Subject: bob, Today: [2]Learned{{Bad: 5, Cases: 1}}}}},
 		"negative": {Version: 1, Subjects: []Saved{good, {Subject: bob, Usual: [2]Learned{{Bad: -5, Cases: 1}}}}},
 	} {
 		r := newRig(t, nil)

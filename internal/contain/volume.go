@@ -96,8 +96,7 @@ func (d *Detector) turnHour(e *entry) {
 	if e.history == nil && volume > 0 {
 		e.history = &history{}
 	}
-	if e.history != nil {
-		d.mark(e)
+	if e.history != nil { // a row of before says the same: restoreHistory turns the hour likewise
 		if !e.spoiled {
 			e.history[slotOf(e.wallHour)] = volume
 		}

@@ -2,6 +2,8 @@ package limit
 
 import (
 	"encoding/json"
+	"fmt"
+	"maps"
 	"testing"
 	"time"
 )
@@ -97,4 +99,67 @@ func TestReload(t *testing.T) {
 	r.Settle(ticket, false, 0)
 	other := compile(t, Rule{Name: "hourly", Measure: Recipients, Amount: 1, Per: time.Hour})
 	r.taken(want(other, "alice", 1))
+}
+
+// changed is what has changed since it was last asked.
+func (r *rig) changed() map[string]time.Duration {
+	all := map[string]time.Duration{}
+	for _, d := range r.snapshot().Debts {
+		all[d.Of] = d.Owes
+	}
+	return all
+}
+
+// Only what has changed otherwise than by time is given, once; what is free again is given as that, and so is what was forgotten. What could not be
+// kept is given again.
+func TestChangedGivesWhatHasChanged(t *testing.T) {
+	r, l := newRig(t, 0), hourly(t)
+	wants := func(when string, want map[string]time.Duration) {
+		t.Helper()
+		if got := r.changed(); !maps.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", when, got, want)
+		}
+	}
+	r.taken(want(l, "alice", 8))
+	ticket := r.taken(want(l, "bob", 3))
+	r.Settle(r.taken(want(l, "carol", 2)), false, 0)
+	wants("at first", map[string]time.Duration{"alice": 8 * time.Minute, "bob": 3 * time.Minute})
+	r.pass(time.Minute)
+	wants("with time", map[string]time.Duration{})
+	r.Settle(ticket, false, 0)
+	wants("given back", map[string]time.Duration{"bob": 0})
+	r.taken(want(l, "alice", 1))
+	var failed []Debt
+	for part := range Parts {
+		failed = r.Changed(failed, part)
+	}
+	r.PutBack(failed)
+	wants("not kept", map[string]time.Duration{"alice": 8 * time.Minute})
+	r.Forget(want(l, "alice", 1))
+	if one := r.ChangedOf(nil, want(l, "alice", 1)); len(one) != 1 || one[0].Owes != 0 {
+		t.Errorf("of alice alone: %+v", one)
+	}
+	wants("told already", map[string]time.Duration{})
+	if one := r.ChangedOf(nil, want(l, "dave", 1)); len(one) != 1 || one[0].Owes != 0 || one[0].Of != "dave" {
+		t.Errorf("of who is not known: %+v", one)
+	}
+}
+
+// What makes room for others is not owed in the file, either, unless it is known again by then.
+func TestWhatIsForgottenIsFree(t *testing.T) {
+	r, l := newRig(t, 64), hourly(t)
+	owed := map[string]time.Duration{}
+	for i := range 2000 {
+		r.Settle(r.taken(want(l, fmt.Sprint("sender", i), 1)), true, 0)
+		if i%10 == 0 {
+			for _, d := range r.snapshot().Debts {
+				if owed[d.Of] = d.Owes; d.Owes == 0 {
+					delete(owed, d.Of)
+				}
+			}
+		}
+	}
+	if n := r.Stats().Keys; n > 64 || len(owed) > 64 {
+		t.Errorf("%d counters, %d debts in the file", n, len(owed))
+	}
 }
