@@ -172,7 +172,7 @@ func (f *full) load(t testing.TB) (c cost) {
 // audit-E1: what is kept costs by what has changed, not by what there is; nobody waits for it. The bounds are five times what is promised, since
 // other programs may be at work; BenchmarkSave prints the figures.
 func TestSavingCostsByWhatHasChanged(t *testing.T) {
-	f := newFull(t, 10_000)
+	f := newFull(t, 5_000)
 	defer f.Close()
 	f.mail(0, 500)
 	if c := f.keepAll(t); c.cpu > 5*50*time.Millisecond {

@@ -191,9 +191,9 @@ func TestAKillAtAnyMomentLosesNoOrder(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "policy.db")
 		cmd, out := started(t, "order", path)
 		done := -1
-		for line := ""; done < 7+13*try; {
-			var err error
-			if line, err = out.ReadString('\n'); err != nil {
+		for done < 7+13*try {
+			line, err := out.ReadString('\n')
+			if err != nil {
 				t.Fatalf("child: %v", err)
 			}
 			if _, err := fmt.Sscanf(line, "written %d", &done); err != nil {
