@@ -14,7 +14,7 @@ import (
 )
 
 // fileOf makes a file as the kanmon wrote it that had so many steps of the schema.
-func fileOf(t *testing.T, version int, statements ...string) string {
+func fileOf(t testing.TB, version int, statements ...string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "senders.db")
 	db, err := sql.Open("sqlite", "file:"+path)
