@@ -113,7 +113,7 @@ func TestMailboxesAreFoundTogetherAsAlone(t *testing.T) {
 		var e echoes
 		e.cover = make([]byte, len(n.plain))
 		e.signify(n.plain)
-		e.mailboxes(&q)
+		e.mailboxes(append(slices.Clone(q.Said), q.Sender, q.Recipient)...)
 		want := make([]byte, len(n.plain))
 		for _, mailbox := range append(slices.Clone(q.Said), q.Sender, q.Recipient) {
 			e.alone(n.plain, mailbox, want)

@@ -25,7 +25,7 @@ const (
 	maxSaid = 1 << 10
 )
 
-// signify notes the significant octets of the reply, and its at signs.
+// signify notes the significant octets of the reply, its at signs, and what words in front of these begin with.
 func (e *echoes) signify(plain []byte) {
 	most := len(plain)
 	e.sig, e.begin, e.end = slices.Grow(e.sig[:0], most)[:most], slices.Grow(e.begin[:0], most)[:most], slices.Grow(e.end[:0], most)[:most]
@@ -46,6 +46,13 @@ func (e *echoes) signify(plain []byte) {
 		i += size
 	}
 	e.sig, e.begin, e.end = e.sig[:n], e.begin[:n], e.end[:n]
+	if e.heads = (heads{}); len(e.ats) > 0 {
+		for i := range int(e.ats[len(e.ats)-1]) {
+			if e.wordBegins(i) {
+				e.heads.add(headOf(e.sig[i:]))
+			}
+		}
+	}
 }
 
 // significant gives the letter or digit that a text begins with, 0 for anything else, and its size: an octet, or one in
@@ -110,18 +117,13 @@ type box struct {
 
 // mailboxes covers addresses that stand in the reply with their at sign, however they are quoted. The reply is looked at as far in front of
 // its at signs as a mailbox can begin.
-func (e *echoes) mailboxes(q *Query) {
+func (e *echoes) mailboxes(said ...string) {
 	if len(e.ats) == 0 {
 		return
 	}
-	e.boxes, e.heads = e.boxes[:0], heads{}
-	for i := range int(e.ats[len(e.ats)-1]) {
-		if e.wordBegins(i) {
-			e.heads.add(headOf(e.sig[i:]))
-		}
-	}
-	longest := max(e.box(q.Sender), e.box(q.Recipient))
-	for _, text := range q.Said {
+	e.boxes = e.boxes[:0]
+	longest := 0
+	for _, text := range said {
 		longest = max(longest, e.box(text))
 	}
 	done := 0

@@ -53,13 +53,14 @@ func (e *echoes) certain(plain []byte, q *Query) []byte {
 	}
 	e.said, e.letter = e.said[:0], e.letter[:0]
 	e.signify(plain)
-	e.mailboxes(q)
 	for _, mailbox := range [...]string{q.Sender, q.Recipient} {
+		e.mailboxes(mailbox)
 		e.name(plain, domainOf(mailbox))
 	}
 	for _, name := range q.EHLO {
 		e.name(plain, name)
 	}
+	e.mailboxes(q.Said...)
 	return e.blank(plain)
 }
 
