@@ -339,3 +339,31 @@ func FuzzGuard(f *testing.F) {
 		}
 	})
 }
+
+// A local part is never passed over for what it begins with, in whatever letter case a text has it; what no local part begins with is.
+func TestLocalPartsAreLookedForWhereTheyBegin(t *testing.T) {
+	var s localSet
+	s.reset()
+	for _, local := range []string{"alice", "Kelvin", "户口", "émile", "ǆ", "ß", "ﬁ", "1st", "ſam"} {
+		s.add([]byte(local))
+		for _, spelled := range []string{local, strings.ToUpper(local), strings.ToLower(local), strings.ToTitle(local)} {
+			if may, size := s.mayBegin([]byte(spelled)); !may || size == 0 {
+				t.Errorf("%q is passed over, though %q is known", spelled, local)
+			}
+		}
+	}
+	for _, kelvin := range []string{"k", "K", "\u212a"} {
+		if may, _ := s.mayBegin([]byte(kelvin + "elvin")); !may {
+			t.Errorf("%q is passed over", kelvin)
+		}
+	}
+	passed := 0
+	for r := rune(0x4e00); r < 0x9fff; r++ {
+		if may, size := s.mayBegin([]byte(string(r))); !may && size == 3 {
+			passed++
+		}
+	}
+	if passed < 20_000 {
+		t.Errorf("of 20,991 signs that nothing begins with %d are passed over", passed)
+	}
+}
