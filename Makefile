@@ -154,6 +154,10 @@ classify-grammar: ## judge the reply rules on all refusals of the grammar, 82,00
 faults: ## the fault tests in full: every cut and kill of the reference sessions, not the sample that test takes
 	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
 
+.PHONY: truth
+truth: ## 12,000 random sessions between ends that log all, and what is on record of them must be what happened (two minutes)
+	KANMON_TRUTH=full $(GO) test -count=1 -timeout=20m -v ./test/truth
+
 .PHONY: test-systemd
 test-systemd: ## units, package and guide on a booted Debian 12: other programs flush, the configuration breaks, the host boots, upgrade, removal; what the pages have a person type (root, under 10 minutes)
 	test/setup/install.sh systemd

@@ -9,6 +9,7 @@ import (
 type Action struct {
 	At          time.Duration // when the refusal came, since the session began
 	Transaction int           // number of the transaction it belongs to; 0: none
+	Refusal     int           // number of the refusal in its session: what was done about one can be several things
 	Phase       Phase
 	SendingIP   netip.Addr // that was refused
 	Code        int        // of the refusal; 0: the connection was refused, not answered or reset
@@ -31,9 +32,10 @@ const (
 	WouldRescue              // as Rescued, but only observing
 	WouldSoften              // as Softened, but only observing
 	NotRescued               // our sending IP may be the cause, and no other was spent on it; the reply went on as it was
+	AlsoRefused              // the sending IP was tried in place of one that had been refused
 )
 
 // String gives the deed as it stands in the records.
 func (d Deed) String() string {
-	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften", "not_rescued"}[d]
+	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften", "not_rescued", "also_refused"}[d]
 }

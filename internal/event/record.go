@@ -21,6 +21,9 @@ type Record struct {
 
 	Texts Texts // what the spans are pieces of
 
+	Took  time.Duration // of the Transaction: from its MAIL to its end
+	Spent Spent         // what that went to
+
 	trans Transaction
 	end   End
 	facts Facts
@@ -49,9 +52,10 @@ func (r *Record) Release() {
 	if cap(r.Texts) > maxPooledText || cap(r.Lines) > maxPooledLines || cap(r.trans.Recipients) > maxPooledRcpts {
 		return
 	}
-	rcpts, opening := r.trans.Recipients[:0], r.end.Opening[:0]
+	rcpts, opening, legs := r.trans.Recipients[:0], r.end.Opening[:0], r.end.Legs[:0]
 	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], Texts: r.Texts[:0]}
-	r.trans.Recipients, r.end.Opening = rcpts, opening
+	clear(legs[:cap(legs)]) // names of certificates, errors
+	r.trans.Recipients, r.end.Opening, r.end.Legs = rcpts, opening, legs
 	recordPool.Put(r)
 }
 

@@ -4,12 +4,14 @@ import "time"
 
 // A Reply is a reply of the MX (or, if Local, of kanmon) with its times.
 type Reply struct {
-	Code     int  // 0: no reply came
-	Local    bool // made by kanmon, not by the MX
-	Softened bool // the MSA was given a 4xx in its place
-	Text     Span // whole reply with its codes, lines separated by '\n': not sanitised
-	First    time.Duration
-	Took     time.Duration
+	Code     int    // 0: no reply came
+	Local    bool   // made by kanmon, not by the MX
+	Softened bool   // the MSA was given a 4xx in its place
+	Meaning  uint8  // of a transaction's reply: see Transaction.Meaning; 0: none
+	Text     Span   // whole reply with its codes, lines separated by '\n': not sanitised
+	Told     uint16 // code that the MSA was given; 0: none
+	First    Micros // from the command to the first octet of the reply
+	Took     Micros // and to the last one
 }
 
 // class is the first digit of what the MSA was told.
@@ -20,8 +22,26 @@ func (r *Reply) class() int {
 	return r.Code / 100
 }
 
+// TellAhead notes that the MSA is given a reply of kanmon's own, which it may not have been yet.
+func (r *Reply) TellAhead() {
+	if r.Local && r.Told == 0 {
+		r.Told = uint16(r.Code) //nolint:gosec // a code has three digits
+	}
+}
+
 // An Opening is the MX's reply to a step of opening its leg: banner, EHLO, STARTTLS, EHLO after TLS.
 type Opening struct {
 	Phase Phase
 	Reply Reply
 }
+
+// Micros is a time of a reply: a transaction of a thousand recipients keeps two of them for each. It is never more than 71 minutes.
+type Micros uint32
+
+// MicrosOf gives a time, rounded.
+func MicrosOf(d time.Duration) Micros {
+	return Micros(min(max(d.Round(time.Microsecond).Microseconds(), 0), 1<<32-1))
+}
+
+// Duration gives it back.
+func (m Micros) Duration() time.Duration { return time.Duration(m) * time.Microsecond }

@@ -56,6 +56,8 @@ type Session struct {
 
 // Leg is what is known of the MX leg: the last one, if there were several.
 type Leg struct {
+	Number    uint16         // 1 for the first connection of the session that was tried; 0: none was
+	At        uint32         // when that began, in hundredths of seconds since the session began
 	Local     netip.AddrPort // address kanmon dialled the MX from
 	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
 	HeloMX    string         // name kanmon gave to the MX: not sanitised
@@ -74,6 +76,9 @@ type End struct {
 	FromMX       int64     // octets, inside TLS
 	ToMX         int64     // octets, inside TLS
 	Phase        Phase     // phase the session ended in
+	Legs         []Leg     // connections to the MX that were tried, in order
+	MoreLegs     int       // beyond these
+	Spent        Spent     // what the Duration went to
 	Reason       string    // one of those in docs/ref/record.md
 	Cause        string    // error text behind it; "" if none: not sanitised
 	Ungreeted    string    // how the MSA was left without a greeting, since its MX could not be reached: "reset" or "closed"; "" if it was not

@@ -20,6 +20,9 @@ type Span struct {
 const sizeBits = 12 // MaxText fits
 
 func newSpan(off, n, cut int) Span {
+	if n == 0 && cut <= 0 {
+		return Span{} // wherever it would be: it is told from others by being empty
+	}
 	return Span{uint32(off), uint32(n) | uint32(min(cut, 1<<(32-sizeBits)-1))<<sizeBits}
 }
 
@@ -61,6 +64,9 @@ func (x *Texts) End(off, left int) Span {
 
 // Take copies a text from others, with what is known of its cut.
 func (x *Texts) Take(from Texts, s Span) Span {
+	if s == (Span{}) {
+		return s
+	}
 	off := len(*x)
 	*x = append(*x, from.Of(s)...)
 	return Span{uint32(off), s.size}

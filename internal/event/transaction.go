@@ -10,11 +10,15 @@ type Transaction struct {
 	Mail       Reply
 	Recipients []Recipient
 	MoreRcpts  int           // recipients beyond the recorded ones
+	more       [4]uint32     // of them, those that were answered: by the first digit of that, from 2
+	meanings   *[]Meaning    // that replies refer to
 	Data       Reply         // reply to DATA
 	Body       time.Duration // 354 relayed → dot read from the MSA
 	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
 	Dot        Reply         // reply to the dot
 	Outcome    Outcome
+	EndedBy    Side   // who ended it, where no reply has decided
+	Leg        uint16 // the connection to an MX that it ended on; 0: none
 	octets     uint32 // of its texts, as far as they are kept
 	Cause      string // why, where the replies do not say it; "" otherwise
 }
@@ -24,6 +28,19 @@ type Recipient struct {
 	Address Span // as inside the angle brackets: not sanitised
 	Reply   Reply
 }
+
+// A Side is one that ends a transaction, or decides about a recipient.
+type Side uint8
+
+// The sides.
+const (
+	ByMSA Side = iota
+	ByMX
+	ByKanmon
+)
+
+// String gives the side as it stands in the records.
+func (s Side) String() string { return [...]string{"msa", "mx", "kanmon"}[s] }
 
 // Outcome says how a transaction ended, for the MSA and for the MX.
 type Outcome uint8

@@ -52,10 +52,12 @@ func (f *formatter) json(r *event.Record) []byte {
 type object struct {
 	f   *formatter
 	r   *event.Record
+	t   *event.Transaction // whose replies are appended; nil: no transaction's
 	dst []byte
 }
 
 func (o *object) transaction(t *event.Transaction) {
+	o.t = t
 	o.dst = append(o.dst, `{"type":"transaction"`...)
 	o.identity(t.At)
 	o.integer("number", int64(t.Number))
@@ -69,12 +71,14 @@ func (o *object) transaction(t *event.Transaction) {
 		o.dst = append(o.dst, '{')
 		o.address("address", t.Recipients[i].Address)
 		o.reply("reply", &t.Recipients[i].Reply)
+		o.becameOf(&t.Recipients[i])
 		o.dst = append(o.dst, '}')
 	}
 	o.dst = append(o.dst, ']')
 	if t.MoreRcpts > 0 {
 		o.integer("more_recipients", int64(t.MoreRcpts))
 	}
+	o.results(t)
 	o.reply("data", &t.Data)
 	if t.Body > 0 {
 		o.milliseconds("body_ms", t.Body)
@@ -83,7 +87,13 @@ func (o *object) transaction(t *event.Transaction) {
 	o.reply("dot", &t.Dot)
 	o.word("outcome", t.Outcome.String())
 	o.foreign("cause", t.Cause)
+	o.milliseconds("duration_ms", o.r.Took)
+	o.times(&o.r.Spent)
+	if t.Leg > 0 {
+		o.integer("leg", int64(t.Leg))
+	}
 	o.dst = append(o.dst, "}\n"...)
+	o.t = nil
 }
 
 func (o *object) refusal(a *event.Action) {
@@ -91,6 +101,9 @@ func (o *object) refusal(a *event.Action) {
 	o.event(a.At, a.Transaction)
 	o.ip("sending_ip", a.SendingIP)
 	o.word("phase", a.Phase.String())
+	if a.Refusal > 0 {
+		o.integer("refusal", int64(a.Refusal))
+	}
 	if a.Code > 0 {
 		o.reply("reply", &event.Reply{Code: a.Code, Text: a.Reply})
 	}
@@ -142,9 +155,11 @@ func (o *object) session(e *event.End) {
 	o.milliseconds("duration_ms", e.Duration)
 	o.integer("transactions", int64(e.Transactions))
 	o.integer("delivered", int64(e.Delivered))
+	o.times(&e.Spent)
 	if len(e.Opening) > 0 {
 		o.opening(e.Opening)
 	}
+	o.legs(e)
 	o.open("octets", '{')
 	o.integer("from_msa", e.FromMSA)
 	o.integer("to_msa", e.ToMSA)
@@ -191,13 +206,7 @@ func (o *object) identity(at time.Duration) {
 	o.foreign("ehlo_mx", s.HeloMX)
 	o.tls("tls_mx", &s.MX)
 	o.tls("tls_msa", &s.MSA)
-	o.open("phases", '{')
-	for p, d := range s.Phases {
-		if d > 0 {
-			o.milliseconds(phaseMembers[p], d)
-		}
-	}
-	o.dst = append(o.dst, '}')
+	o.phases(&s.Leg)
 }
 
 func (o *object) tls(name string, t *event.TLS) {
@@ -249,11 +258,14 @@ func (o *object) reply(name string, p *event.Reply) {
 	if p.Softened {
 		o.boolean("softened", true)
 	}
+	if o.t != nil && p.Meaning > 0 {
+		o.meaning(o.t.Meaning(p))
+	}
 	if p.First > 0 {
-		o.milliseconds("first_ms", p.First)
+		o.milliseconds("first_ms", p.First.Duration())
 	}
 	if p.Took > 0 {
-		o.milliseconds("took_ms", p.Took)
+		o.milliseconds("took_ms", p.Took.Duration())
 	}
 	o.dst = append(o.dst, '}')
 }

@@ -57,7 +57,7 @@ func addLine(r *event.Record, at time.Duration, m event.Mark, text string, times
 }
 
 func reply(r *event.Record, code int, text string, first, took time.Duration) event.Reply {
-	return event.Reply{Code: code, Text: r.Add([]byte(text)), First: first, Took: took}
+	return event.Reply{Code: code, Text: r.Add([]byte(text)), First: event.MicrosOf(first), Took: event.MicrosOf(took)}
 }
 
 // noteRecord gives a record with one note and no transaction.

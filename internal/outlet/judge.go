@@ -21,7 +21,7 @@ func (o *Outlet) Judge(r session.MXRefusal) session.Judgement {
 	}
 	p.own = r.Own() // another kanmon's word is about its own sending IPs
 	p.verdict = o.readReply(&r, p.key.Provider)
-	j.Class, j.Rule = p.verdict.Class.String(), p.verdict.Rule
+	j.Class, j.Scope, j.Rule, j.Lists = p.verdict.Class.String(), p.verdict.Scope.String(), p.verdict.Rule, namesOf(p.verdict.Lists)
 	o.pin(p)
 	o.hear(p)
 	o.answer(p, &j)
@@ -51,6 +51,13 @@ func (o *Outlet) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
 	})
 	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
 	return q, choice
+}
+
+func namesOf(lists []classify.List) (names []string) {
+	for _, l := range lists {
+		names = append(names, l.Name)
+	}
+	return names
 }
 
 func listsOf(named []classify.List) (lists []standing.List) {

@@ -25,6 +25,7 @@ func (s *session) relayBody() error {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
 			safe, verdict := s.body.Scan(chunk)
 			size += int64(safe)
+			s.log.bodyGoes(size)
 			why, unwanted := s.unwanted(size, safe, verdict)
 			if unwanted || verdict != smtp.BodyEnds {
 				s.msa.in.Discard(safe) // the octets stay where they are until the next read
@@ -84,7 +85,10 @@ func (s *session) writeChunk(p []byte, last bool) error {
 	if s.mx.pending() {
 		return s.saidEarly()
 	}
-	if err := s.writeText(p, last); err != nil {
+	before := s.log.spendsIn(event.SpentOnBodyMX)
+	err := s.writeText(p, last)
+	s.log.back(before)
+	if err != nil {
 		return s.bodyWriteFailed(err)
 	}
 	return nil
@@ -98,7 +102,8 @@ func (s *session) saidEarly() error {
 	}
 	if s.reply.Class() >= 4 {
 		judged := s.judge(event.PhaseBody, s.reply.Code, nil)
-		s.log.dotReply(&s.reply, judged.softens(event.PhaseBody, &s.reply) && !judged.Observe, s.first, 0)
+		// When the MX began to mind nobody can tell: its time is left out.
+		s.log.answeredDot(heard{&s.reply, &judged, judged.softens(event.PhaseBody, &s.reply) && !judged.Observe, 0, 0})
 		s.tell(event.StepMessage, judged.Class)
 		s.soften(event.PhaseBody, judged)
 		return s.saidGoodbye(event.PhaseBody)
@@ -213,9 +218,11 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	if gone || hungUp && s.msaGone() {
 		return s.withhold()
 	}
-	s.sent = time.Now()
+	before := s.log.spendsIn(event.SpentOnBodyMX)
 	s.dotSent = true
-	if err := s.writeText(last, true); err != nil {
+	err := s.writeText(last, true)
+	s.sent = s.info.Start.Add(s.log.back(before)) // not before the MX has taken it
+	if err != nil {
 		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)
 	}
@@ -237,7 +244,7 @@ func (s *session) writeDot(last []byte, gone bool) error {
 // withhold gives up a message whose dot the MX has not been given. Directly the MX would perhaps deliver now, and the MSA would send
 // again: without the dot there is no duplicate.
 func (s *session) withhold() error {
-	s.log.endTransaction(event.OutcomeWithheld, "the MSA hung up before its dot was forwarded")
+	s.log.endTransaction(event.OutcomeWithheld, event.ByMSA, "the MSA hung up before its dot was forwarded")
 	return &failure{trouble: msaLost, phase: event.PhaseBody}
 }
 
@@ -256,7 +263,10 @@ func (s *session) tellDot(judged Judgement) error {
 	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
-	s.log.dotReply(&original, softened && !judged.Observe, s.first, s.took)
+	s.log.answeredDot(heard{&original, &judged, softened && !judged.Observe, s.first, s.took})
+	if err == nil {
+		s.log.toldDot(s.reply.Code)
+	}
 	s.log.reply(event.MarkToMSA, &s.reply, s.first, s.took)
 	outcome := dotOutcome(s.reply.Class())
 	nobody := outcome == event.OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
@@ -274,7 +284,7 @@ func (s *session) tellDot(judged Judgement) error {
 		s.tell(event.StepMessage, judged.Class)
 	}
 	s.forgetTransaction()
-	s.log.endTransaction(outcome, "")
+	s.log.endTransaction(outcome, event.ByMX, "")
 	if s.e.Judge != nil && code/100 == 2 && !nobody {
 		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
 	}

@@ -16,7 +16,8 @@ type slot struct {
 	verb  smtp.Verb
 	local *smtp.Reply // kanmon's own answer; nil: the MX answers
 	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
-	rcpt  int         // recipient of the record that a forwarded RCPT stands for; -1: none
+	place int32       // of its reply in the record: that of an RCPT is the recipient's; -1: it has none
+	mail  int32       // number of the transaction there
 	begin int         // where its line is in the group that was forwarded
 	past  int
 }
@@ -99,11 +100,13 @@ func (s *session) serveGroup() (toBody bool, err error) {
 	}
 	s.works()
 	for i := range s.slots {
+		s.next = uint16(i) //nolint:gosec // a group is of 64 KiB
 		toBody, err = s.answerSlot(i)
 		if err != nil {
 			return false, err
 		}
 	}
+	s.next = uint16(len(s.slots)) //nolint:gosec // as above
 	err = s.flushMSA(phaseOf(s.slots[len(s.slots)-1].verb))
 	s.log.handOverIfLarge()
 	if s.quit {
@@ -115,7 +118,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 // takeGroup parses commands until one that must end a group (RFC 2920 §3.1), or until there are none left.
 // Without PIPELINING at the MX a group is one command.
 func (s *session) takeGroup() error {
-	s.slots, s.rescue.group, s.rescue.said = s.slots[:0], s.rescue.group[:0], nil
+	s.slots, s.rescue.group, s.rescue.said, s.next = s.slots[:0], s.rescue.group[:0], nil, 0
 	s.mayDelay(MaxDelay)
 	for {
 		if err := s.checkForeign(); err != nil {
@@ -219,8 +222,11 @@ func (s *session) sendToMX(phase event.Phase) error {
 	if s.mx.pending() {
 		return s.unasked(phase)
 	}
-	s.sent = time.Now()
-	if err := s.flushMX(); err != nil {
+	s.sent, s.lain = time.Now(), 0
+	before := s.log.spendsIn(event.SpentOnMX)
+	err := s.flushMX()
+	s.log.back(before)
+	if err != nil {
 		return s.mxFailure(phase, err)
 	}
 	return nil
@@ -276,6 +282,7 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 
 func (s *session) answerLocally(sl *slot) error {
 	s.toMSA(sl.local, true)
+	s.log.told(sl, sl.local.Code)
 	if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
 		s.resetTransaction() // what was said before TLS admits nothing inside it (RFC 3207 §4.2)
 		return s.startTLSToMSA()
@@ -303,9 +310,15 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 			s.tellGoodbye()
 		}
 		s.tellReply(sl.verb, judged.Class)
+		s.log.answered(sl, s.heardReply(&judged, false))
 		return false, s.saidGoodbye(phase)
 	}
-	if err := s.follow(sl, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
+	if s.took > time.Second && s.msaGone() { // the last look may have been a minute ago
+		s.log.answered(sl, s.heardReply(&judged, false))
+		s.tellReply(sl.verb, judged.Class)
+		return false, &failure{trouble: msaLost, phase: phase}
+	}
+	if err := s.follow(sl, &judged, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
 		return false, err
 	}
 	s.tellReply(sl.verb, judged.Class)
@@ -315,6 +328,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		s.soften(phase, judged)
 	}
 	s.toMSA(&s.reply, false)
+	s.log.told(sl, s.reply.Code)
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
 }
 
@@ -332,8 +346,9 @@ func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 		}
 		before := s.refusal(stepOf(sl.verb), judged)
 		rescued, err := s.rescueGroup(i, phase, judged)
-		if err != nil {
+		if err != nil { // nobody will hear of it
 			s.tellReply(sl.verb, judged.Class)
+			s.log.answered(sl, s.heardReply(&judged, false))
 		}
 		if err != nil || !rescued {
 			return judged, err

@@ -3,7 +3,6 @@ package session
 import (
 	"strconv"
 
-	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -72,10 +71,15 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	}
 }
 
-// turnAway answers a MAIL that is not forwarded: what follows it is for nobody (I16).
+// turnAway answers a MAIL that does not become the mail at hand, and none is in its place: what follows it is for nobody (I16).
 func (s *session) turnAway(cmd smtp.Command, no *smtp.Reply, isBad bool) {
+	s.log.beginsMail(cmd)
+	s.refuseHere(cmd, no, isBad)
+}
+
+// refuseHere answers a MAIL that is not forwarded.
+func (s *session) refuseHere(cmd smtp.Command, no *smtp.Reply, isBad bool) {
 	s.tx.state = mailRefused
-	s.log.endTransaction(event.OutcomeReset, "")
 	s.answerHere(cmd, no, isBad)
 }
 
@@ -86,7 +90,7 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 	}
 	switch {
 	case no != nil:
-		s.turnAway(cmd, no, false)
+		s.refuseHere(cmd, no, false)
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	default:
@@ -283,8 +287,8 @@ func (s *session) answerHere(cmd smtp.Command, reply *smtp.Reply, isBad bool) {
 		s.bad++
 	}
 	s.log.held(cmd)
-	s.log.answeredHere(cmd, reply)
-	s.slots = append(s.slots, slot{verb: cmd.Verb, local: reply})
+	place := s.log.answeredHere(cmd, reply, reply != &s.reply)
+	s.slots = append(s.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }
 
 // answerAndEnd answers a command with the last reply of the session.
@@ -296,7 +300,7 @@ func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble)
 // forward puts a command into the group for the MX, octet-identical but for its line end.
 func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
-	sl.rcpt = s.log.command(cmd)
+	sl.place, sl.mail = s.log.command(cmd), s.log.begun
 	if s.e.replays() {
 		sl.begin = len(s.rescue.group)
 		s.rescue.group = append(s.rescue.group, cmd.Line...)

@@ -196,13 +196,14 @@ func (c *capabilities) appendHELO(dst []byte) []byte {
 
 // tellHello answers the MSA's EHLO or HELO.
 func (s *session) tellHello(c *capabilities) {
+	before := len(s.msa.out) // replies to commands ahead of it
 	if s.hello == smtp.VerbHELO {
 		s.msa.out = c.appendHELO(s.msa.buffer())
 	} else {
 		offerTLS := s.e.Certificate != nil && s.info.MSA.State == event.TLSNone
 		s.msa.out = c.appendEHLO(s.msa.buffer(), offerTLS, s.e.Limits.withDefaults())
 	}
-	s.log.sentToMSA(s.msa.out)
+	s.log.sentToMSA(s.msa.out[before:])
 }
 
 // helloWithoutMX answers EHLO or HELO where there is no MX to ask, and none of the mail may go for now.

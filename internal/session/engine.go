@@ -190,6 +190,9 @@ func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}
 	s.log = trace{to: e.Recorder, info: &s.info}
+	if e.Recorder != nil {
+		s.log.own = new(lasting)
+	}
 	if probe, isTCP := s.msa.probe.(*tcpProbe); isTCP {
 		_ = probe.raw.Control(func(fd uintptr) { s.msaDescriptor = int32(fd) }) // a closed one has none
 	}
@@ -225,7 +228,6 @@ func (e *Engine) refuse(s *session, why Refusal) {
 		s.msa.closeGently(refuseLinger)
 		e.Live.waited(whose)
 	}
-	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.msa.close()
 	s.log.end(s, event.PhaseDial, refusedPrefix+row.reason, nil)
 	e.tellRefused(s, why)

@@ -178,6 +178,18 @@ func (f *failure) outcome() event.Outcome {
 	}
 }
 
+// side is whose doing it is.
+func (f *failure) side() event.Side {
+	switch {
+	case f.trouble >= mxUnreachable && f.trouble <= mxSaid && !(f.trouble >= ipsSuspended && f.trouble <= portsExhausted):
+		return event.ByMX
+	case f.trouble >= msaLost && f.trouble <= msaTLS || f.trouble == bodySmuggled || f.trouble == bodyUnwanted:
+		return event.ByMSA
+	default:
+		return event.ByKanmon
+	}
+}
+
 // noSendingIP gives what a mail is told that no sending IP can be used for; nil: that was not the cause.
 func noSendingIP(err error) *smtp.Reply {
 	var f *failure

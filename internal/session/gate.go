@@ -165,7 +165,11 @@ func (s *session) askLeave(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 // mayLeave is askLeave behind a refusal, where nobody waits for the gate: a sending IP that has no room is passed over.
 func (s *session) mayLeave() error {
-	if s.gate != nil && s.consult(Question{Step: event.StepLeave, SendingIP: s.info.SendingIP, Instead: true}).Refuse != RefuseNot {
+	if s.gate == nil {
+		return nil
+	}
+	refused := s.consult(Question{Step: event.StepLeave, SendingIP: s.info.SendingIP, Instead: true}).Refuse != RefuseNot
+	if s.log.rule = 0; refused { // the IP, not the mail
 		return errUnfit
 	}
 	return nil
@@ -205,6 +209,8 @@ func (s *session) hold(d time.Duration) {
 	s.reply.Park()
 	s.msa.park()
 	s.mx.park()
+	before := s.log.spendsIn(event.SpentHeld)
+	defer func() { s.log.back(before) }()
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
 		if left <= 0 || s.e.Live.stopping() || s.msaGone() {

@@ -101,6 +101,8 @@ func (s *session) unheard() bool {
 	if !s.msa.hungUp() {
 		return false
 	}
+	before := s.log.spendsIn(event.SpentOnMSA)
+	defer func() { s.log.back(before) }()
 	for wait := 5 * time.Millisecond; !s.msa.probe.Broken(); wait *= 3 {
 		if wait > lastRST {
 			return false

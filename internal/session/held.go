@@ -18,29 +18,47 @@ type heldLeg struct {
 	reply smtp.Reply
 	sent  time.Time
 	first time.Duration
+	took  time.Duration
+	came  time.Duration
 }
 
 // setAside takes the MX leg out of the session as it is. Until takeBack or drop the session keeps it, so that whatever ends the
 // session closes it, too.
 func (s *session) setAside() {
-	s.held = &heldLeg{mx: s.mx, info: s.info.Leg, reply: s.reply, sent: s.sent, first: s.first}
+	if s.mx.owed > 0 && s.mx.open() && s.mx.isTLS() { // what has come in records of their own is there now, and not when it is read
+		s.mx.arm(time.Now().Add(time.Millisecond))
+		for s.mx.in.Fill() == nil {
+		}
+	}
+	s.held = &heldLeg{mx: s.mx, info: s.info.Leg, reply: s.reply, sent: s.sent, first: s.first, took: s.took, came: s.came}
 	s.reply = smtp.Reply{}
-	s.freshLeg()
+	s.mx, s.info.Leg = mxLeg{}, event.Leg{}
 }
 
 // freshLeg begins a new attempt: nothing of the leg before it counts.
 func (s *session) freshLeg() {
+	s.log.leaves(&s.info.Leg)
 	s.mx, s.info.Leg = mxLeg{}, event.Leg{}
 }
 
 // takeBack puts the leg that was set aside in place of the present one.
 func (s *session) takeBack() {
 	s.closeMX()
+	s.log.leaves(&s.info.Leg)
 	h := s.held
-	s.mx, s.info.Leg, s.reply, s.sent, s.first = h.mx, h.info, h.reply, h.sent, h.first
+	s.mx, s.info.Leg, s.reply, s.sent, s.first, s.took, s.came = h.mx, h.info, h.reply, h.sent, h.first, h.took, h.came
 	s.held = nil
 	if s.mx.open() {
 		s.watchCuts()
+		s.catchesUp()
+	}
+}
+
+// catchesUp notes when octets came that lie there because nobody has read the leg meanwhile: the kernel knows, and what was done
+// meanwhile is not the MX's time.
+func (s *session) catchesUp() {
+	if s.lain = 0; s.mx.probe != nil && s.mx.probe.Pending() > 0 {
+		s.lain = max(time.Since(s.info.Start)-s.mx.probe.Quiet(), s.came)
 	}
 }
 
@@ -51,10 +69,10 @@ func (s *session) drop() {
 	}
 	h := s.held
 	s.held = nil
+	s.log.leaves(&h.info)
 	if h.mx.open() {
 		s.leave(&h.mx)
-		s.log.fromMX += h.mx.total()
-		s.log.toMX += h.mx.written
+		s.log.octets(&h.mx)
 	}
 	h.mx.close()
 }

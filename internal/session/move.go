@@ -3,6 +3,7 @@ package session
 import (
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -35,6 +36,8 @@ func (s *session) move(again bool) *smtp.Reply {
 		s.log.note("no time left for another connection")
 		return &replyElsewhere
 	}
+	before := s.log.spends(event.SpentMoving)
+	defer func() { s.log.back(before) }()
 	gathered := s.mx.out
 	s.mx.out = nil
 	outer := s.hiddenBy

@@ -24,7 +24,10 @@ const (
 
 // openMX opens the MX leg as far as the goal, from wherever it is; if it must, from another sending IP than the first.
 func (s *session) openMX(goal stage) error {
-	return s.rescueOpening(goal, s.openAsFar(goal))
+	before := s.log.spendsIn(event.SpentOpening)
+	err := s.rescueOpening(goal, s.openAsFar(goal))
+	s.log.back(before)
+	return err
 }
 
 // openAsFar is openMX through one sending IP: if need be with HELO on another connection.
@@ -87,6 +90,7 @@ func (s *session) dial() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience(event.PhaseDial, begun))
 	defer cancel()
 	req := s.dialRequest()
+	s.dials(begun)
 	var out Outbound
 	err := s.aside(event.PhaseDial, cancel, func() (err error) {
 		out, err = s.e.Dialer.Dial(ctx, req)
@@ -98,6 +102,7 @@ func (s *session) dial() error {
 	if errors.As(err, &f) {
 		if out.Conn != nil {
 			s.mx.leg = newLeg(out.Conn)
+			s.info.Local = addrPort(out.Conn.LocalAddr())
 			s.mx.closed = out.Closed
 			s.mx.close()
 		}
@@ -114,6 +119,13 @@ func (s *session) dial() error {
 	s.mx.stage = stageDialled
 	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
 	return nil
+}
+
+// dials begins a connection's place in the record. One of the same leg before it has its own: TLS has failed there, or EHLO.
+func (s *session) dials(now time.Time) {
+	s.log.leaves(&s.info.Leg)
+	s.log.dials++
+	s.info.Leg = event.Leg{Number: s.log.dials, At: uint32(now.Sub(s.info.Start) / (10 * time.Millisecond)), MX: s.info.MX}
 }
 
 // dialTrouble tells what kept a dial from connecting.
@@ -278,7 +290,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	if s.mx.stage == stageTLS {
 		s.tlsWorked()
 	}
-	s.info.Phases[phase] = time.Since(begun)
+	s.info.Phases[phase] += time.Since(begun) // HELO may follow EHLO
 	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	s.log.opened(phase, &s.reply, s.first, s.took)
 	return nil
@@ -327,7 +339,7 @@ func (s *session) answerHello() error {
 	if !s.mx.open() {
 		s.hides() // the connection before this one answered an EHLO
 	}
-	err := s.rescueOpening(stageReady, s.openAsFar(stageReady))
+	err := s.openMX(stageReady)
 	switch {
 	case errors.Is(err, errRefused):
 		s.toMSA(&s.reply, false)

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/share"
 )
 
@@ -76,6 +77,8 @@ func (s *session) rest() {
 		s.rested = true
 		s.log.note("rests between commands: this host has more to do than it can, and more than a part of it for this tenant")
 	}
+	before := s.log.spends(event.SpentResting)
+	defer func() { s.log.back(before) }()
 	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
 		time.Sleep(min(wait, pokeEvery))
 	}

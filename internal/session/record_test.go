@@ -72,13 +72,13 @@ func TestTransactionRecord(t *testing.T) {
 		if tx.sender != "a@example.com" || tx.Outcome != event.OutcomeDelivered || tx.BodyBytes != 6 {
 			t.Errorf("%+v", tx)
 		}
-		if r := tx.Recipients[1].Reply; r.Code != 550 || r.First.Round(time.Second) != 3*time.Second || r.Took.Round(time.Second) != 5*time.Second {
+		if r := tx.Recipients[1].Reply; r.Code != 550 || r.First.Duration().Round(time.Second) != 3*time.Second || r.Took.Duration().Round(time.Second) != 5*time.Second {
 			t.Errorf("second recipient: %+v", r)
 		}
 		if tx.replies[1] != "550-5.1.1 <nobody@example.net>\n550 5.1.1 unknown" {
 			t.Errorf("second recipient's reply: %q", tx.replies[1])
 		}
-		if tx.Dot.Took.Round(time.Second) != 7*time.Second {
+		if tx.Dot.Took.Duration().Round(time.Second) != 7*time.Second {
 			t.Errorf("dot: %+v", tx.Dot)
 		}
 		if kept.end.Delivered != 1 || kept.end.Reason != session.EndQuit || kept.end.FromMSA == 0 || kept.end.ToMX == 0 {
@@ -115,7 +115,7 @@ func TestOpeningRecord(t *testing.T) {
 			t.Error(diff)
 		}
 		banner := kept.end.Opening[0].Reply
-		if banner.Code != 220 || banner.First != 3*time.Second || banner.Took != 4*time.Second {
+		if banner.Code != 220 || banner.First.Duration() != 3*time.Second || banner.Took.Duration() != 4*time.Second {
 			t.Errorf("banner: %+v", banner)
 		}
 	})

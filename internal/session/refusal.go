@@ -39,6 +39,8 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 		}
 	}
 	s.noteSaid(&r)
+	s.log.refusals++
+	s.log.refusal = s.log.refusals
 	j := s.e.Judge.Judge(r)
 	if j.Rescue && !j.Observe {
 		s.rescue.refusedBy(s)

@@ -43,7 +43,7 @@ func (s *session) readReply(phase event.Phase) error {
 
 // timeReply notes how long the MX has taken so far.
 func (s *session) timeReply() {
-	if s.took = time.Since(s.sent); s.first == 0 {
+	if s.took = max(s.came-s.sent.Sub(s.info.Start), 1); s.first == 0 {
 		s.first = s.took
 	}
 }
@@ -63,7 +63,6 @@ func (s *session) replyFailed(phase event.Phase, err error) error {
 	if ends(err) || !s.reply.Junk() || s.reply.Class() < 4 || isGarbled(err) {
 		return err
 	}
-	s.took = time.Since(s.sent)
 	s.log.notef("the reply ends in the middle: %s", err)
 	s.mx.mute = true
 	s.closeMX()
@@ -94,9 +93,21 @@ func (s *session) mayWait(phase event.Phase) error {
 		}
 	}
 	if phase != event.PhaseDot && s.reply.Begun() && now.Sub(s.sent) > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
-		time.Sleep(dripPause)
+		s.letDrip()
 	}
 	return nil
+}
+
+// letDrip waits for more of a reply that drips. Inside TLS each octet may be a record of its own: those that have come are read first.
+func (s *session) letDrip() {
+	before := s.log.spendsIn(event.SpentOnMX)
+	for s.mx.isTLS() && len(s.mx.in.Buffered()) < dripOctets {
+		if s.mx.arm(time.Now().Add(time.Millisecond)); s.mx.in.Fill() != nil {
+			break
+		}
+	}
+	time.Sleep(dripPause)
+	s.log.back(before)
 }
 
 // A tarpit gives its reply octet by octet. Once it is known for one, its octets are let gather: waking for each of them is
@@ -113,11 +124,14 @@ func (s *session) toMSA(reply *smtp.Reply, local bool) {
 	before := len(s.msa.out)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded
-	s.log.answered(reply, local, s.first, s.took)
+	s.log.passedOn(reply, local, s.first, s.took)
 }
 
 func (s *session) flushMSA(phase event.Phase) error {
-	if err := s.msa.flush(s.e.timeout(event.PhaseBody)); err != nil {
+	before := s.log.spendsIn(event.SpentOnMSA)
+	err := s.msa.flush(s.e.timeout(event.PhaseBody))
+	s.log.back(before)
+	if err != nil {
 		return s.msaFailure(phase, err)
 	}
 	return nil

@@ -188,6 +188,8 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	if err := s.tellSoFar(phase, begun); err != nil {
 		return false, err
 	}
+	before := s.log.spends(event.SpentRescuing)
+	defer func() { s.log.back(before) }()
 	s.rescue.trying = true
 	defer func() { s.rescue.trying = false }()
 	outer := s.hiddenBy
@@ -258,8 +260,12 @@ func (s *session) noteAttempt(err error) {
 
 // action begins the record of what is done about the refusal at hand.
 func (s *session) action(phase event.Phase, code int, j Judgement) event.Action {
+	at := s.came // a rescue may lie between
+	if code == 0 {
+		at = time.Since(s.info.Start)
+	}
 	return event.Action{
-		At: time.Since(s.info.Start), Phase: phase, SendingIP: s.info.SendingIP, Code: code, Class: j.Class, Rule: j.Rule,
+		At: at, Refusal: int(s.log.refusal), Phase: phase, SendingIP: s.info.SendingIP, Code: code, Class: j.Class, Rule: j.Rule,
 	}
 }
 
@@ -269,11 +275,25 @@ func (s *session) worthAnother(err error) bool {
 		return false
 	}
 	phase, code, refused := s.openingRefusal(err)
+	if !refused {
+		return true
+	}
+	var line []byte
 	var again *replayRefused
 	if errors.As(err, &again) {
-		return s.judge(phase, code, again.line).Rescue
+		line = again.line
 	}
-	return !refused || s.judge(phase, code, nil).Rescue
+	before := s.log.refusal
+	j := s.judge(phase, code, line)
+	if j.Rescue || j.Soften || j.Why != "" { // it is about this sending IP, too
+		action, text := s.action(phase, code, j), []byte(nil)
+		if action.Did = event.AlsoRefused; code != 0 {
+			text = s.reply.AppendRaw(nil)
+		}
+		s.log.acted(action, text)
+	}
+	s.log.refusal = before
+	return j.Rescue
 }
 
 // ends says whether an error is one that the session cannot survive, whatever becomes of its MX.

@@ -93,8 +93,9 @@ func (s *session) rescueDot() (Judgement, error) {
 		judged := s.judge(event.PhaseDot, s.reply.Code, nil)
 		before := s.refusal(event.StepMessage, judged)
 		rescued, ended := s.tryOthers(event.PhaseDot, s.reply.Code, judged, s.reopenForBody)
-		if ended != nil {
+		if ended != nil { // nobody will hear of it
 			s.tell(event.StepMessage, judged.Class)
+			s.log.answeredDot(s.heardReply(&judged, false))
 		}
 		if ended != nil || !rescued {
 			return judged, ended

@@ -27,8 +27,10 @@ type session struct {
 
 	reply   smtp.Reply    // the reply being read
 	sent    time.Time     // when the command that reply answers was written
-	first   time.Duration // from then until its first octet was read
+	first   time.Duration // from then until its first octet came
 	took    time.Duration // and its last one
+	came    time.Duration // when octets of the MX came last, since the session began
+	lain    time.Duration // when those came that the next reads find; 0: as they find them
 	waiting waiting
 
 	// The conversation with the MSA.
@@ -54,8 +56,9 @@ type session struct {
 	orphan    bool // the MSA hung up behind a dot that has been forwarded
 	talking   bool // a first command has come
 	quit      bool
-	rested    bool // once or more, for the others' sake
-	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
+	rested    bool   // once or more, for the others' sake
+	next      uint16 // of slots, the one that is answered next
+	ownList   bool   // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
 	looks     lastLooks
 	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
 	mails     int32 // transactions begun
@@ -109,14 +112,39 @@ func (s *session) converse() error {
 // sessions spend their lives: what is not needed to wait is in functions of its own, off the stack.
 func (s *session) await(l *leg, phase event.Phase) error {
 	s.armWait(l, phase)
+	before := s.log.spendsIn(s.spending(l, phase))
 	for {
 		err := l.in.Fill()
-		if !errors.Is(err, os.ErrDeadlineExceeded) {
-			return err
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			if err = s.waitOn(l, phase); err == nil {
+				continue
+			}
 		}
-		if err := s.waitOn(l, phase); err != nil {
-			return err
+		if now := s.log.back(before); l != &s.msa {
+			s.arrives(now)
 		}
+		return err
+	}
+}
+
+// arrives notes when octets of the MX have come. Those that the read did not have to wait for may have lain there.
+func (s *session) arrives(now time.Duration) {
+	if s.lain > 0 && now-s.waiting.began.Sub(s.info.Start) < time.Millisecond {
+		s.came = s.lain
+		return
+	}
+	s.came, s.lain = now, 0
+}
+
+// spending is what a wait is for.
+func (s *session) spending(l *leg, phase event.Phase) event.Spending {
+	switch {
+	case l != &s.msa:
+		return event.SpentOnMX
+	case phase == event.PhaseBody:
+		return event.SpentOnBodyMSA
+	default:
+		return event.SpentOnMSA
 	}
 }
 
@@ -258,7 +286,7 @@ func (s *session) loseIdleMX() {
 	}
 	s.log.note("MX closed the idle connection")
 	s.tellGoodbye()
-	s.log.endTransaction(event.OutcomeDeferred, "the MX closed the connection")
+	s.log.endTransaction(event.OutcomeDeferred, event.ByMX, "the MX closed the connection")
 	s.forgetTransaction()
 	if s.mx.ehloRefused && s.mx.stage == stageBanner {
 		s.helo = heloNext
@@ -269,8 +297,7 @@ func (s *session) loseIdleMX() {
 func (s *session) closeMX() {
 	if s.mx.open() {
 		s.leave(&s.mx)
-		s.log.fromMX += s.mx.total()
-		s.log.toMX += s.mx.written
+		s.log.octets(&s.mx)
 	}
 	s.mx.close()
 	s.mx.stage, s.mx.ehloSaid, s.mx.ehloRefused = stageNone, false, false
@@ -290,11 +317,10 @@ func (s *session) finish(err error) {
 	if f != nil {
 		s.noteFailure(f)
 		s.farewell(f)
-		s.log.endTransaction(f.outcome(), f.Error())
+		s.log.endTransaction(f.outcome(), f.side(), f.Error())
 	} else {
-		s.log.endTransaction(event.OutcomeReset, "")
+		s.log.endTransaction(event.OutcomeReset, event.ByMSA, "")
 	}
-	s.log.fromMSA, s.log.toMSA = s.msa.total(), s.msa.written
 	s.endsWork()
 	s.part(f)
 	switch {
@@ -336,8 +362,21 @@ func (s *session) farewell(f *failure) {
 	}
 	s.toMSA(&reply, f.trouble != mxSaid)
 	if s.flushMSA(f.phase) == nil {
+		if sl := s.awaited(); sl != nil || f.phase == event.PhaseBody || f.phase == event.PhaseDot {
+			s.log.lastWord(sl, &reply, f.trouble != mxSaid)
+		}
+		before := s.log.spendsIn(event.SpentOnMSA)
 		s.msa.closeGently(lingerTime)
+		s.log.back(before)
 	}
+}
+
+// awaited is the command whose reply the MSA waits for; nil: it is its message, or nothing.
+func (s *session) awaited() *slot {
+	if int(s.next) < len(s.slots) {
+		return &s.slots[s.next]
+	}
+	return nil
 }
 
 // lingerTime is how long an MSA may take to read the reply that ends its session.

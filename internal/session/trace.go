@@ -3,7 +3,8 @@ package session
 import (
 	"bytes"
 	"fmt"
-	"strconv"
+	"slices"
+	"strings"
 	"time"
 
 	"kanmon/internal/event"
@@ -18,20 +19,31 @@ type trace struct {
 	rec  *event.Record    // nil: nothing gathered
 	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
 	tx   bool             // a transaction is being gathered
-	body time.Time
+	body time.Duration    // when its message began
 
-	opening *openingReplies // nil: none yet
+	own *lasting // until the session ends; nil: nothing is recorded
 
 	parting parting // of an MSA that is left without a greeting
 
-	begun, count                 int // transactions that began, and that ended
-	fromMSA, toMSA, fromMX, toMX int64
+	since    time.Duration  // from then on, time is spent
+	on       event.Spending // on this
+	rule     uint8          // meaning of kanmon's own refusal that is next; 0: none
+	dials    uint16         // connections to MXs that were tried
+	refusals uint16         // of MXs that were judged
+	refusal  uint16         // of them, the one at hand
+
+	begun, count int32 // transactions that began, and that ended
 }
 
-// openingReplies are kept until the session ends.
-type openingReplies struct {
-	replies []event.Opening // with their texts in texts
+// A lasting is what is kept until the session ends, in memory of its own.
+type lasting struct {
+	opening []event.Opening // with their texts in texts
 	texts   event.Texts
+	legs    *legs      // nil: there is none but the present one
+	spent   sixteenths // since the last transaction began, or ended
+	before  sixteenths // that
+	fromMX  int64
+	toMX    int64
 }
 
 func (t *trace) record() *event.Record {
@@ -91,15 +103,15 @@ func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Du
 	if t.to == nil {
 		return
 	}
-	if t.opening == nil {
-		t.opening = &openingReplies{make([]event.Opening, 0, 3), make(event.Texts, 0, 256)}
+	o := t.own
+	if o.opening == nil {
+		o.opening, o.texts = make([]event.Opening, 0, 2), make(event.Texts, 0, 256)
 	}
-	o := t.opening
-	if len(o.replies) >= maxOpenings {
+	if len(o.opening) >= maxOpenings {
 		return
 	}
-	o.replies = append(o.replies, event.Opening{Phase: phase, Reply: event.Reply{
-		Code: reply.Code, Text: addReply(&o.texts, reply, event.MaxText), First: first, Took: took,
+	o.opening = append(o.opening, event.Opening{Phase: phase, Reply: event.Reply{
+		Code: reply.Code, Text: addReply(&o.texts, reply, event.MaxText), First: event.MicrosOf(first), Took: event.MicrosOf(took),
 	}})
 }
 
@@ -140,10 +152,17 @@ func (t *trace) decided(step event.Step, n event.Note) {
 		d.Transaction = t.transaction().Number
 	}
 	r.Decisions = append(r.Decisions, d)
+	if strings.HasPrefix(n.Did, "would_") {
+		return
+	}
+	t.notef("%s at %s by %s: %s", n.Did, step, n.Rule, n.Why)
+	if t.tx && (n.Did == "deferred" || n.Did == "rejected") {
+		t.rule = t.transaction().Means(event.Meaning{Rule: n.Rule})
+	}
 }
 
-// answered adds a reply as the MSA got it; the times are those of the MX's reply, a local one has none.
-func (t *trace) answered(reply *smtp.Reply, local bool, first, took time.Duration) {
+// passedOn adds a reply as the MSA got it; the times are those of the MX's reply, a local one has none.
+func (t *trace) passedOn(reply *smtp.Reply, local bool, first, took time.Duration) {
 	if local {
 		first, took = 0, 0
 	}
@@ -178,143 +197,6 @@ func (t *trace) held(cmd smtp.Command) {
 	default:
 		t.line(event.MarkFromMSA, cmd.Line)
 	}
-}
-
-// command adds a command that was put into the group for the MX. For an RCPT it gives the recipient that its reply
-// belongs to; -1 for none.
-func (t *trace) command(cmd smtp.Command) (rcpt int) {
-	if t.to == nil {
-		return -1
-	}
-	if cmd.Verb == smtp.VerbMAIL {
-		t.endTransaction(event.OutcomeReset, "")
-	}
-	t.line(event.MarkToMX, cmd.Line)
-	switch {
-	case cmd.Verb == smtp.VerbMAIL:
-		t.beginTransaction(cmd)
-	case cmd.Verb == smtp.VerbRCPT && t.tx:
-		return t.recipient(cmd)
-	}
-	return -1
-}
-
-// answeredHere adds kanmon's own answer to a MAIL or RCPT that the MX does not get to see.
-func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply) {
-	if t.to == nil {
-		return
-	}
-	switch {
-	case cmd.Verb == smtp.VerbMAIL && !t.tx: // else it is one too many
-		t.beginTransaction(cmd)
-		t.transaction().Mail = event.Reply{Code: reply.Code, Local: true, Text: t.keepReply(reply, event.MaxText)}
-	case cmd.Verb == smtp.VerbRCPT && t.tx:
-		if rcpt := t.recipient(cmd); rcpt >= 0 {
-			t.transaction().Recipients[rcpt].Reply = event.Reply{Code: reply.Code, Local: true, Text: t.keepReply(reply, shortReply)}
-		}
-	}
-}
-
-func (t *trace) beginTransaction(cmd smtp.Command) {
-	r := t.record()
-	t.begun++
-	mailbox, _, _ := cmd.Path()
-	own := r.OwnTransaction()
-	*own = event.Transaction{Number: t.begun, At: time.Since(t.info.Start), Recipients: own.Recipients[:0]}
-	own.Sender = t.keepText(mailbox, event.MaxText)
-	t.tx = true
-}
-
-// recipient adds one to the transaction; -1 if there are too many to be recorded.
-func (t *trace) recipient(cmd smtp.Command) int {
-	trans := t.transaction()
-	if len(trans.Recipients) >= maxRecordedRcpts {
-		trans.MoreRcpts++
-		return -1
-	}
-	mailbox, _, _ := cmd.Path()
-	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(mailbox, shortAddress)})
-	return len(trans.Recipients) - 1
-}
-
-const maxRecordedRcpts = 1000
-
-func (t *trace) mailReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
-	if t.tx && t.transaction().Mail.Code == 0 {
-		t.transaction().Mail = t.replyRecord(reply, event.MaxText, softened, first, took)
-	}
-}
-
-func (t *trace) rcptReply(rcpt int, reply *smtp.Reply, softened bool, first, took time.Duration) {
-	if t.tx && rcpt >= 0 && rcpt < len(t.transaction().Recipients) {
-		t.transaction().Recipients[rcpt].Reply = t.replyRecord(reply, shortReply, softened, first, took)
-	}
-	t.handOverIfLarge() // one group may have a thousand of these replies
-}
-
-func (t *trace) dataReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
-	if !t.tx {
-		return
-	}
-	short := event.MaxText
-	if t.transaction().Data.Code != 0 { // an MSA may say DATA again and again
-		short = 0
-	}
-	t.transaction().Data = t.replyRecord(reply, short, softened, first, took)
-}
-
-func (t *trace) dotReply(reply *smtp.Reply, softened bool, first, took time.Duration) {
-	if t.tx {
-		t.transaction().Dot = t.replyRecord(reply, event.MaxText, softened, first, took)
-	}
-}
-
-func (t *trace) replyRecord(reply *smtp.Reply, short int, softened bool, first, took time.Duration) event.Reply {
-	return event.Reply{Code: reply.Code, Softened: softened, Text: t.keepReply(reply, short), First: first, Took: took}
-}
-
-func (t *trace) bodyBegins(now time.Time) { t.body = now }
-
-func (t *trace) bodyEnds(size int64, body *smtp.Body) {
-	if t.to == nil {
-		return
-	}
-	if t.talks() {
-		text := strconv.AppendInt(append(make([]byte, 0, 64), "(message, "...), size, 10)
-		text = append(text, " octets)"...)
-		if body.BareCR+body.BareLF > 0 {
-			text = fmt.Appendf(text[:len(text)-1], ", %d bare CR, %d bare LF)", body.BareCR, body.BareLF)
-		}
-		t.line(event.MarkToMX, text)
-	}
-	if t.tx {
-		tx := t.transaction()
-		tx.Body, tx.BodyBytes = time.Since(t.body), size
-	}
-}
-
-// endTransaction closes the transaction being gathered, if there is one, and hands it over. OutcomeReset stands for "the
-// MSA moved on": then the replies say what became of it, as they do where MAIL was refused, whatever came after.
-func (t *trace) endTransaction(o event.Outcome, cause string) {
-	if !t.tx {
-		return
-	}
-	t.tx = false
-	trans := t.transaction()
-	if o == event.OutcomeReset || trans.Mail.Code >= 400 {
-		o = trans.OfReplies()
-	}
-	trans.Outcome, trans.Cause = o, cause
-	t.count++
-	full := t.record()
-	if t.kept != nil {
-		full.OwnTransaction().Copy(trans, t.kept.texts, &full.Texts)
-		t.kept = nil
-	}
-	t.rec = nil
-	full.Transaction = full.OwnTransaction()
-	full.Session = *t.info
-	t.to.Record(full)
 }
 
 // handOverIfLarge keeps a session that never waits, and never ends a transaction, from gathering without bound.
@@ -364,6 +246,14 @@ func (t *trace) waits(w event.Wait) {
 	t.to.Record(r)
 }
 
+// octets counts those of a leg that is about to be closed.
+func (t *trace) octets(l *mxLeg) {
+	if t.own != nil {
+		t.own.fromMX += l.total()
+		t.own.toMX += l.written
+	}
+}
+
 // end hands over the last record of a session that ended in a phase, for a reason, with an error behind it or nil.
 func (t *trace) end(s *session, phase event.Phase, reason string, cause error) {
 	if t.to == nil {
@@ -373,19 +263,24 @@ func (t *trace) end(s *session, phase event.Phase, reason string, cause error) {
 	r := t.record()
 	r.Session = s.info
 	own := r.OwnEnd()
+	total := t.book()
+	t.own.anew()
 	*own = event.End{
-		Duration: time.Since(t.info.Start), Transactions: t.count, Delivered: int(s.delivered), Opening: own.Opening,
-		FromMSA: t.fromMSA, ToMSA: t.toMSA, FromMX: t.fromMX, ToMX: t.toMX,
+		Duration: total, Spent: t.own.before.times(), Transactions: int(t.count), Delivered: int(s.delivered), Opening: own.Opening, Legs: own.Legs,
+		FromMSA: s.msa.total(), ToMSA: s.msa.written, FromMX: t.own.fromMX, ToMX: t.own.toMX,
 		Phase: phase, Reason: reason, Ungreeted: partings[t.parting],
 	}
 	if cause != nil {
 		own.Cause = cause.Error()
 	}
-	if t.opening != nil {
-		for _, o := range t.opening.replies {
-			o.Reply.Text = r.Texts.Take(t.opening.texts, o.Reply.Text)
-			own.Opening = append(own.Opening, o)
-		}
+	for _, o := range t.own.opening {
+		o.Reply.Text = r.Texts.Take(t.own.texts, o.Reply.Text)
+		own.Opening = append(own.Opening, o)
+	}
+	t.leaves(&s.info.Leg)
+	if l := t.own.legs; l != nil {
+		own.Legs, own.MoreLegs = append(own.Legs, l.all...), l.more
+		slices.SortFunc(own.Legs, func(a, b event.Leg) int { return int(a.Number) - int(b.Number) })
 	}
 	r.End = own
 	t.rec = nil

@@ -54,6 +54,7 @@ func (t *transaction) underWay() bool {
 
 // beginMail makes a MAIL the mail at hand: nothing holds of what was decided about the one before, and nothing is admitted yet.
 func (s *session) beginMail(cmd smtp.Command) {
+	s.log.beginsMail(cmd)
 	keepMailbox(&s.sender, cmd)
 	s.senderKnown, s.recipientKnown = true, false
 	if s.gate != nil {
@@ -86,23 +87,22 @@ func (s *session) strayMail() {
 }
 
 // follow moves the transaction as the MX's reply says, not as the commands suggest.
-func (s *session) follow(sl *slot, softened bool) error {
+func (s *session) follow(sl *slot, judged *Judgement, softened bool) error {
 	class, phase := s.reply.Class(), phaseOf(sl.verb)
 	if class == 3 != (sl.verb == smtp.VerbDATA && s.reply.Code == 354) || class == 2 && sl.verb == smtp.VerbDATA {
 		return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, sl.verb)}
 	}
+	s.log.answered(sl, s.heardReply(judged, softened))
 	switch sl.verb {
 	case smtp.VerbMAIL:
 		s.followMail(sl, class)
-		s.log.mailReply(&s.reply, softened, s.first, s.took)
 	case smtp.VerbRCPT:
 		if class == 2 && s.tx.admitted() {
 			s.tx.accepted++
 			s.accepted(sl)
 		}
-		s.log.rcptReply(sl.rcpt, &s.reply, softened, s.first, s.took)
 	case smtp.VerbDATA:
-		return s.followData(class, softened)
+		return s.followData(class)
 	case smtp.VerbRSET:
 		if class == 2 {
 			s.resetTransaction()
@@ -127,8 +127,7 @@ func (s *session) followMail(sl *slot, class int) {
 
 // followData is follow for DATA, the last of its group. An MX that wants a message although it has refused the mail's MAIL gets none:
 // the mail was admitted as one that begins with that.
-func (s *session) followData(class int, softened bool) error {
-	s.log.dataReply(&s.reply, softened, s.first, s.took)
+func (s *session) followData(class int) error {
 	switch {
 	case class == 3 && !s.tx.admitted():
 		return &failure{trouble: mxGarbled, phase: event.PhaseData, cause: errBehindRefusal}
@@ -158,5 +157,10 @@ func (s *session) clearTransaction() {
 
 func (s *session) resetTransaction() {
 	s.forgetTransaction()
-	s.log.endTransaction(event.OutcomeReset, "")
+	s.log.endTransaction(event.OutcomeReset, event.ByMSA, "")
+}
+
+// heardReply is the reply at hand with what is known of it.
+func (s *session) heardReply(judged *Judgement, softened bool) heard {
+	return heard{&s.reply, judged, softened, s.first, s.took}
 }

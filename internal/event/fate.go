@@ -1,0 +1,133 @@
+package event
+
+import "slices"
+
+// Fate is what became of a recipient.
+type Fate uint8
+
+// The fates.
+const (
+	FateNotSent   Fate = iota // nobody has refused it, and the mail was not sent
+	FateDelivered             // the MX took the message for it
+	FateRefused               // for good (5xx)
+	FateDeferred              // for now (4xx): the MSA has it in its queue
+	FateUnknown               // the dot was sent and no reply came: only the MX knows
+	FateCount
+)
+
+// String gives the fate as it stands in the records.
+func (f Fate) String() string {
+	return [...]string{"not_sent", "delivered", "refused", "deferred", "unknown"}[f]
+}
+
+// Decides is the reply that decides about a recipient whose own is given: its own or, where that is a yes, the one that all recipients share.
+// Nil: there is none.
+func (t *Transaction) Decides(own *Reply) *Reply {
+	switch {
+	case t.Mail.Code >= 400: // what is said to its recipients says no more than that
+		return &t.Mail
+	case own.Code >= 400:
+		return own
+	case own.Code == 0:
+		return nil
+	case t.Dot.Code != 0:
+		return &t.Dot
+	case t.Data.Code >= 400:
+		return &t.Data
+	default:
+		return nil
+	}
+}
+
+// Fate is what became of a recipient with this reply.
+func (t *Transaction) Fate(own *Reply) Fate {
+	by := t.Decides(own)
+	switch {
+	case own.Code/100 == 2 && t.Outcome == OutcomeAmbiguous:
+		return FateUnknown
+	case by == nil:
+		return FateNotSent
+	case by.Code/100 == 2 && (t.Outcome == OutcomeDelivered || t.Outcome == OutcomeOrphanAck):
+		return FateDelivered
+	}
+	switch by.class() {
+	case 4:
+		return FateDeferred
+	case 5:
+		return FateRefused
+	default:
+		return FateNotSent
+	}
+}
+
+// Results counts all recipients by their fate, those beyond the recorded ones included.
+func (t *Transaction) Results() (n [FateCount]int) {
+	for i := range t.Recipients {
+		n[t.Fate(&t.Recipients[i].Reply)]++
+	}
+	rest := t.MoreRcpts
+	for i, more := range t.more {
+		n[t.Fate(&Reply{Code: (i + 2) * 100})] += int(more)
+		rest -= int(more)
+	}
+	n[t.Fate(&Reply{})] += rest
+	return n
+}
+
+// AnswerMore counts the answer to a recipient beyond the recorded ones.
+func (t *Transaction) AnswerMore(class int) { t.more[min(max(class, 2), 5)-2]++ }
+
+// By says who has decided about a recipient with this reply, or ended the mail before anybody had.
+func (t *Transaction) By(own *Reply) Side {
+	switch by := t.Decides(own); {
+	case by == nil:
+		return t.EndedBy
+	case by.Local || by.Softened:
+		return ByKanmon
+	default:
+		return ByMX
+	}
+}
+
+// A Meaning is what a refusal of an MX was taken for, or which rule of ours made kanmon refuse.
+type Meaning struct {
+	Class string
+	Scope string
+	Rule  string
+	Lists []string
+}
+
+// maxMeanings bounds what is kept of a transaction: its recipients are mostly refused for a few reasons.
+const maxMeanings = 32
+
+// Means adds a meaning and gives the number by which replies refer to it; 0 where there is none, or no room for it.
+func (t *Transaction) Means(m Meaning) uint8 {
+	if m.Class == "" && m.Rule == "" {
+		return 0
+	}
+	if t.meanings == nil {
+		t.meanings = new([]Meaning)
+	}
+	for i := range *t.meanings {
+		if (*t.meanings)[i].same(&m) {
+			return uint8(i + 1)
+		}
+	}
+	if len(*t.meanings) >= maxMeanings {
+		return 0
+	}
+	*t.meanings = append(*t.meanings, m)
+	return uint8(len(*t.meanings))
+}
+
+// Meaning gives that of a reply of the transaction; the zero Meaning if there is none.
+func (t *Transaction) Meaning(r *Reply) (m Meaning) {
+	if r.Meaning > 0 && t.meanings != nil {
+		m = (*t.meanings)[r.Meaning-1]
+	}
+	return m
+}
+
+func (m *Meaning) same(other *Meaning) bool {
+	return m.Class == other.Class && m.Scope == other.Scope && m.Rule == other.Rule && slices.Equal(m.Lists, other.Lists)
+}

@@ -1,0 +1,96 @@
+package journal
+
+import "kanmon/internal/event"
+
+// becameOf appends what became of a recipient, what the MSA was told of it, and who has decided so.
+func (o *object) becameOf(p *event.Recipient) {
+	if by := o.t.Decides(&p.Reply); by != nil && by.Told > 0 {
+		o.integer("told", int64(by.Told))
+	}
+	o.word("fate", o.t.Fate(&p.Reply).String())
+	o.word("by", o.t.By(&p.Reply).String())
+}
+
+// results appends how many recipients met each fate.
+func (o *object) results(t *event.Transaction) {
+	o.open("results", '{')
+	for fate, n := range t.Results() {
+		if n > 0 {
+			o.integer(event.Fate(fate).String(), int64(n))
+		}
+	}
+	o.dst = append(o.dst, '}')
+}
+
+// meaning appends what a refusal was taken for, or which rule of ours refused.
+func (o *object) meaning(m event.Meaning) {
+	o.foreign("class", m.Class)
+	o.foreign("scope", m.Scope)
+	o.foreign("rule", m.Rule)
+	if len(m.Lists) == 0 {
+		return
+	}
+	o.open("lists", '[')
+	for i, list := range m.Lists {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.text(list)
+	}
+	o.dst = append(o.dst, ']')
+}
+
+// times appends where time has gone.
+func (o *object) times(spent *event.Spent) {
+	o.open("times", '{')
+	for on, d := range spent {
+		if d > 0 {
+			o.milliseconds(spendingMembers[on], d)
+		}
+	}
+	o.dst = append(o.dst, '}')
+}
+
+var spendingMembers = func() (names [event.SpendingCount]string) {
+	for on := range names {
+		names[on] = event.Spending(on).String() + "_ms"
+	}
+	return names
+}()
+
+// legs appends the connections to MXs that were tried.
+func (o *object) legs(e *event.End) {
+	if len(e.Legs) == 0 {
+		return
+	}
+	o.open("legs", '[')
+	for i := range e.Legs {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		l := &e.Legs[i]
+		o.dst = append(o.dst, '{')
+		o.integer("leg", int64(l.Number))
+		o.integer("at_ms", 10*int64(l.At))
+		o.addrPort("local", l.Local)
+		o.ip("sending_ip", l.SendingIP)
+		o.foreign("ehlo_mx", l.HeloMX)
+		o.tls("tls_mx", &l.MX)
+		o.phases(l)
+		o.dst = append(o.dst, '}')
+	}
+	o.dst = append(o.dst, ']')
+	if e.MoreLegs > 0 {
+		o.integer("more_legs", int64(e.MoreLegs))
+	}
+}
+
+func (o *object) phases(l *event.Leg) {
+	o.open("phases", '{')
+	for p, d := range l.Phases {
+		if d > 0 {
+			o.milliseconds(phaseMembers[p], d)
+		}
+	}
+	o.dst = append(o.dst, '}')
+}

@@ -1,0 +1,268 @@
+package session
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/smtp"
+)
+
+// The facts of the mail at hand, as they go on record: what was said to each of its commands, by whom and how soon, what it was taken for, and
+// whether the MSA was told. Each is noted where it becomes one. What became of the mail and of its recipients follows from them.
+
+// beginsMail is called with each MAIL that becomes the mail at hand, as it comes: what is decided about it from now on is about this one.
+func (t *trace) beginsMail(cmd smtp.Command) {
+	if t.to == nil {
+		return
+	}
+	t.tellsAhead()
+	t.endTransaction(event.OutcomeReset, event.ByMSA, "")
+	mailbox, _, _ := cmd.Path()
+	t.begun++
+	own := t.record().OwnTransaction()
+	*own = event.Transaction{Number: int(t.begun), At: t.book(), Recipients: own.Recipients[:0]}
+	t.own.anew()
+	own.Sender = t.keepText(mailbox, event.MaxText)
+	t.tx, t.rule = true, 0
+}
+
+// tellsAhead notes what the MSA will be told by the group of commands at hand, of which the next mail is a part.
+func (t *trace) tellsAhead() {
+	if !t.tx {
+		return
+	}
+	trans := t.transaction()
+	trans.Mail.TellAhead()
+	for i := range trans.Recipients {
+		trans.Recipients[i].Reply.TellAhead()
+	}
+}
+
+// command adds a command that was put into the group for the MX. It gives the place that its reply has in the record: for an RCPT the
+// recipient, for MAIL and DATA any; -1 for none.
+func (t *trace) command(cmd smtp.Command) (place int32) {
+	if t.to == nil {
+		return -1
+	}
+	t.line(event.MarkToMX, cmd.Line)
+	switch {
+	case !t.tx:
+	case cmd.Verb == smtp.VerbRCPT:
+		return t.recipient(cmd)
+	case cmd.Verb == smtp.VerbMAIL, cmd.Verb == smtp.VerbDATA:
+		return 0
+	}
+	return -1
+}
+
+// answeredHere adds the answer to a MAIL or RCPT that the MX does not get to see: kanmon's own, or what the MX said before it went. It gives
+// the place of the reply as command does.
+func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, own bool) (place int32) {
+	if t.to == nil {
+		return -1
+	}
+	switch {
+	case cmd.Verb == smtp.VerbMAIL && !t.nested():
+		if !t.tx || t.transaction().Mail.Code != 0 {
+			t.beginsMail(cmd)
+		}
+		t.transaction().Mail = t.ownReply(reply, event.MaxText, own)
+		return 0
+	case cmd.Verb == smtp.VerbRCPT && t.tx:
+		place = t.recipient(cmd)
+		kept := t.ownReply(reply, shortReply, own)
+		if place >= 0 {
+			t.transaction().Recipients[place].Reply = kept
+		} else {
+			t.transaction().AnswerMore(kept.Code / 100)
+		}
+		return place
+	}
+	return -1
+}
+
+// nested reports whether a MAIL that is next is one too many: the one before has been taken.
+func (t *trace) nested() bool { return t.tx && t.transaction().Mail.Code/100 == 2 }
+
+// ownReply is the record of a reply that is made here, by the rule that has just refused, if one has.
+func (t *trace) ownReply(reply *smtp.Reply, short int, own bool) event.Reply {
+	r := event.Reply{Code: reply.Code, Local: own, Text: t.keepReply(reply, short), Meaning: t.rule}
+	t.rule = 0
+	return r
+}
+
+// recipient adds one to the transaction; -1 if there are too many to be recorded.
+func (t *trace) recipient(cmd smtp.Command) int32 {
+	trans := t.transaction()
+	if len(trans.Recipients) >= maxRecordedRcpts {
+		trans.MoreRcpts++
+		return -1
+	}
+	mailbox, _, _ := cmd.Path()
+	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(mailbox, shortAddress)})
+	return int32(len(trans.Recipients) - 1) //nolint:gosec // there are few
+}
+
+const maxRecordedRcpts = 1000
+
+// A heard is a reply of the MX with all that is known of it.
+type heard struct {
+	reply       *smtp.Reply
+	judged      *Judgement // nil: nobody has
+	softened    bool
+	first, took time.Duration
+}
+
+// answered adds the MX's reply to the command of a slot.
+func (t *trace) answered(sl *slot, h heard) {
+	if !t.tx {
+		return
+	}
+	trans := t.transaction()
+	switch sl.verb {
+	case smtp.VerbMAIL:
+		if trans.Mail.Code == 0 {
+			trans.Mail = t.replyRecord(h, event.MaxText)
+		}
+	case smtp.VerbRCPT:
+		switch {
+		case sl.place >= 0 && int(sl.place) < len(trans.Recipients):
+			trans.Recipients[sl.place].Reply = t.replyRecord(h, shortReply)
+		case h.softened:
+			trans.AnswerMore(4)
+		default:
+			trans.AnswerMore(h.reply.Code / 100)
+		}
+		t.handOverIfLarge() // one group may have a thousand of these replies
+	case smtp.VerbDATA:
+		short := event.MaxText
+		if trans.Data.Code != 0 { // an MSA may say DATA again and again
+			short = 0
+		}
+		trans.Data = t.replyRecord(h, short)
+	}
+}
+
+// answeredDot adds the MX's reply to the message.
+func (t *trace) answeredDot(h heard) {
+	if t.tx {
+		t.transaction().Dot = t.replyRecord(h, event.MaxText)
+	}
+}
+
+func (t *trace) replyRecord(h heard, short int) event.Reply {
+	r := event.Reply{Code: h.reply.Code, Softened: h.softened, Text: t.keepReply(h.reply, short), First: event.MicrosOf(h.first), Took: event.MicrosOf(h.took)}
+	if h.reply.Code >= 400 && h.judged != nil {
+		j := h.judged
+		r.Meaning = t.transaction().Means(event.Meaning{Class: j.Class, Scope: j.Scope, Rule: j.Rule, Lists: j.Lists})
+	}
+	return r
+}
+
+// told notes what the MSA was given for the command of a slot.
+func (t *trace) told(sl *slot, code int) {
+	if r := t.replyOf(sl); r != nil {
+		r.Told = uint16(code)
+	}
+}
+
+// toldDot is told for a message.
+func (t *trace) toldDot(code int) {
+	if t.tx {
+		t.transaction().Dot.Told = uint16(code)
+	}
+}
+
+// replyOf gives the record of the reply to the command of a slot; nil: there is none.
+func (t *trace) replyOf(sl *slot) *event.Reply {
+	if !t.tx || sl.place < 0 || sl.mail != t.begun {
+		return nil
+	}
+	trans := t.transaction()
+	switch {
+	case sl.verb == smtp.VerbMAIL:
+		return &trans.Mail
+	case sl.verb == smtp.VerbRCPT && int(sl.place) < len(trans.Recipients):
+		return &trans.Recipients[sl.place].Reply
+	case sl.verb == smtp.VerbDATA:
+		return &trans.Data
+	default:
+		return nil
+	}
+}
+
+// lastWord notes the reply that ends the session: it stands for the one that the MSA waits for, to a message where the slot is nil.
+func (t *trace) lastWord(sl *slot, reply *smtp.Reply, own bool) {
+	if !t.tx {
+		return
+	}
+	r := &t.transaction().Dot
+	if sl != nil {
+		r = t.replyOf(sl)
+	}
+	if r == nil {
+		return
+	}
+	if r.Code == 0 {
+		*r = t.ownReply(reply, event.MaxText, own)
+	}
+	r.Told = uint16(reply.Code)
+}
+
+func (t *trace) bodyBegins(now time.Time) { t.body = now.Sub(t.info.Start) }
+
+// bodyGoes notes how much of a message has come.
+func (t *trace) bodyGoes(size int64) {
+	if t.tx {
+		t.transaction().BodyBytes = size
+	}
+}
+
+func (t *trace) bodyEnds(size int64, body *smtp.Body) {
+	if t.to == nil {
+		return
+	}
+	if t.talks() {
+		text := strconv.AppendInt(append(make([]byte, 0, 64), "(message, "...), size, 10)
+		text = append(text, " octets)"...)
+		if body.BareCR+body.BareLF > 0 {
+			text = fmt.Appendf(text[:len(text)-1], ", %d bare CR, %d bare LF)", body.BareCR, body.BareLF)
+		}
+		t.line(event.MarkToMX, text)
+	}
+	if t.tx {
+		tx := t.transaction()
+		tx.Body, tx.BodyBytes = time.Since(t.info.Start)-t.body, size
+	}
+}
+
+// endTransaction closes the transaction being gathered, if there is one, and hands it over. What the replies have decided by then is what
+// became of it, whatever ended it: who hangs up behind a refusal, and who waits to be told, has the same.
+func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
+	if !t.tx {
+		return
+	}
+	now := t.book()
+	t.tx = false
+	trans := t.transaction()
+	if o != event.OutcomeDelivered && o != event.OutcomeOrphanAck {
+		if decided := trans.OfReplies(); decided != event.OutcomeReset || o == event.OutcomeReset {
+			o = decided
+		}
+	}
+	trans.Outcome, trans.EndedBy, trans.Cause, trans.Leg = o, by, cause, t.info.Number
+	t.count++
+	full := t.record()
+	if t.kept != nil {
+		full.OwnTransaction().Copy(trans, t.kept.texts, &full.Texts)
+		t.kept = nil
+	}
+	t.rec = nil
+	full.Took, full.Spent = now-trans.At, t.own.spent.times()
+	t.own.anew()
+	full.Transaction = full.OwnTransaction()
+	full.Session = *t.info
+	t.to.Record(full)
+}

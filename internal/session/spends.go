@@ -1,0 +1,88 @@
+package session
+
+import (
+	"time"
+
+	"kanmon/internal/event"
+)
+
+// Where a session's time goes is kept as it goes: there is one thing at a time that it is spent on, so that all of them add up. What is done
+// as a whole, to open a leg, to move or to rescue, counts as that, whatever is waited for in it.
+
+// book counts the time until now, and gives it: since the session began. What is less than is counted in is left for the next time.
+func (t *trace) book() time.Duration {
+	now := time.Since(t.info.Start)
+	if t.own != nil {
+		units := (now - t.since) / sixteenth
+		t.own.spent[t.on] += uint32(units) //nolint:gosec // of 74 hours
+		t.since += units * sixteenth
+	}
+	return now
+}
+
+// spends says what the time is spent on from now on, and gives what it was spent on before.
+func (t *trace) spends(on event.Spending) (before event.Spending) {
+	t.book()
+	before, t.on = t.on, on
+	return before
+}
+
+// spendsIn is spends for a wait, which may be a part of something.
+func (t *trace) spendsIn(on event.Spending) (before event.Spending) {
+	if t.on >= event.SpentHeld {
+		return t.on
+	}
+	return t.spends(on)
+}
+
+// back is the end of what spends, or spendsIn, has begun. It gives the time since the session began.
+func (t *trace) back(to event.Spending) time.Duration {
+	now := t.book()
+	t.on = to
+	return now
+}
+
+// sixteenths are what time is counted in here, to hold little: up to 74 hours of each spending.
+type sixteenths [event.SpendingCount]uint32
+
+const sixteenth = time.Millisecond / 16
+
+// times gives them as they go on record.
+func (x *sixteenths) times() (spent event.Spent) {
+	for i, n := range x {
+		spent[i] = time.Duration(n) * sixteenth
+	}
+	return spent
+}
+
+// anew begins with what is next.
+func (l *lasting) anew() {
+	for i, n := range l.spent {
+		l.before[i] += n
+	}
+	l.spent = sixteenths{}
+}
+
+// legs are connections to MXs that others have taken the place of.
+type legs struct {
+	all  []event.Leg
+	more int
+}
+
+// maxLegs bounds how many are told of.
+const maxLegs = 32
+
+// leaves keeps what is known of a connection that is about to be forgotten.
+func (t *trace) leaves(l *event.Leg) {
+	if t.own == nil || l.Number == 0 {
+		return
+	}
+	if t.own.legs == nil {
+		t.own.legs = new(legs)
+	}
+	if own := t.own.legs; len(own.all) < maxLegs {
+		own.all = append(own.all, *l)
+	} else {
+		own.more++
+	}
+}
