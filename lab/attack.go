@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/event"
 )
 
 // An attack is what of the compromised account's mail the MXs saw. A mail is counted when an MX is first asked about its recipient.
@@ -164,17 +164,9 @@ type decisions struct {
 
 func readDecisions(records string, start time.Time) (d decisions, err error) {
 	d.first, d.acts = map[string]time.Duration{}, map[string]int{}
-	for line := range strings.Lines(records) {
-		var record struct {
-			Type    string    `json:"type"`
-			Time    time.Time `json:"time"`
-			Account string    `json:"account"`
-			Action  string    `json:"action"`
-			Rule    string    `json:"rule"`
-			Count   int       `json:"count"` // that the line stands for; left out where it is one
-		}
-		if err := json.Unmarshal([]byte(line), &record); err != nil {
-			return d, fmt.Errorf("kanmon's record %q: %w", line, err)
+	for record, err := range event.NewReader(strings.NewReader(records)).All() {
+		if err != nil {
+			return d, fmt.Errorf("kanmon's records: %w", err)
 		}
 		if record.Type != "decision" {
 			continue

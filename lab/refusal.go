@@ -1,13 +1,14 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // A refusal is how, and from when on, an MX refuses the sending IP that it has listed.
@@ -90,21 +91,16 @@ type rescues struct {
 }
 
 func readRescues(records string) (r rescues, err error) {
-	for line := range strings.Lines(records) {
-		var record struct {
-			Type   string  `json:"type"`
-			Action string  `json:"action"`
-			Took   float64 `json:"took_ms"`
-		}
-		if err := json.Unmarshal([]byte(line), &record); err != nil {
-			return r, fmt.Errorf("kanmon's record %q: %w", line, err)
+	for record, err := range event.NewReader(strings.NewReader(records)).All() {
+		if err != nil {
+			return r, fmt.Errorf("kanmon's records: %w", err)
 		}
 		switch {
 		case record.Type == "dropped":
-			return r, fmt.Errorf("kanmon's records are not complete: %s", line)
-		case record.Type == "refusal" && record.Action == "rescued":
+			return r, fmt.Errorf("kanmon's records are not complete: %d are missing", record.Records)
+		case record.Type == "refusal" && record.Action == event.Rescued.String():
 			r.Rescued++
-			r.Longest = max(r.Longest, time.Duration(record.Took*float64(time.Millisecond)))
+			r.Longest = max(r.Longest, record.Took.Duration())
 		case record.Type == "refusal":
 			r.Other++
 		}

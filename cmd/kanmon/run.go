@@ -33,6 +33,7 @@ func (r *runCommand) Run(c *console) error {
 	defer end()
 	d := daemon.New(cfg, log)
 	d.OnReload(s.ask)
+	d.Version(buildInfo().Main.Version)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)
 		holdRules(c)

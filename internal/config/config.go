@@ -192,6 +192,7 @@ type Timeouts struct {
 
 // Journal says where the record of sessions goes and what of an address it shows.
 type Journal struct {
+	Gateway     string    `toml:"gateway"`     // name of this gateway in the JSON lines; "": the host's
 	Records     string    `toml:"records"`     // path of the JSON lines; "-": standard output; "": not written
 	SessionLog  string    `toml:"session_log"` // path of the dialogue; as Records
 	Addresses   Addresses `toml:"addresses"`

@@ -294,6 +294,11 @@ func Short(d time.Duration) string {
 }
 
 func (d *decoder) validateJournal(j *Journal) {
+	if d.has("journal.gateway") && d.good("journal.gateway") {
+		if err := checkHostname(j.Gateway); err != nil {
+			d.wrong("journal.gateway", fmt.Sprintf("%q is no name of a gateway: %s", j.Gateway, err), `want a name such as "gw1"`)
+		}
+	}
 	d.absolute("journal.records", strings.TrimPrefix(j.Records, "-"))
 	d.absolute("journal.session_log", strings.TrimPrefix(j.SessionLog, "-"))
 	d.absolute("journal.hash_key_file", j.HashKeyFile)

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -21,7 +22,7 @@ import (
 )
 
 // build makes a generation from a configuration. Nothing of it is in use yet.
-func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, error) {
+func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, error) {
 	out, err := d.outlet(cfg)
 	if err != nil {
 		return nil, err
@@ -30,7 +31,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 	if err != nil {
 		return nil, err
 	}
-	options, err := d.journalOptions(&cfg.Journal)
+	options, err := d.journalOptions(cfg)
 	if err != nil {
 		return nil, err
 	}
@@ -55,13 +56,11 @@ func (d *Daemon) build(cfg *config.Config, inUse *sharedJournal) (*generation, e
 			Log:         d.log,
 		},
 	}
-	if records != nil {
-		of := recorder{journal: records}
-		if len(cfg.Tenants) > 0 {
-			of.router = out.Router()
-		}
-		g.engine.Recorder = of
+	of := recorder{Stream: d.stream}
+	if len(cfg.Tenants) > 0 {
+		of.router = out.Router()
 	}
+	g.engine.Recorder = of
 	for _, ip := range cfg.SendingIPs {
 		g.sendingIPs = append(g.sendingIPs, ip.Address)
 	}
@@ -146,8 +145,11 @@ func certificateOf(t *config.TLS) (func() (*tls.Certificate, error), error) {
 	return func() (*tls.Certificate, error) { return &pair, nil }, nil
 }
 
-func (d *Daemon) journalOptions(j *config.Journal) (journal.Options, error) {
-	o := journal.Options{SessionLog: j.SessionLog, JSON: j.Records, Files: d.files, Log: d.log}
+func (d *Daemon) journalOptions(cfg *config.Config) (journal.Options, error) {
+	j := &cfg.Journal
+	o := journal.Options{
+		SessionLog: j.SessionLog, JSON: j.Records, Gateway: cmp.Or(j.Gateway, cfg.Hostname, "kanmon"), Run: d.started, Files: d.files, Log: d.log,
+	}
 	mode, err := journal.ParseAddressMode(string(j.Addresses))
 	if err != nil {
 		return o, err

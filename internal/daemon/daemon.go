@@ -33,6 +33,7 @@ import (
 
 	"kanmon/internal/check"
 	"kanmon/internal/config"
+	"kanmon/internal/event"
 	"kanmon/internal/intercept"
 	"kanmon/internal/journal"
 	"kanmon/internal/outlet"
@@ -55,6 +56,9 @@ type Daemon struct {
 	live  *session.Live
 	loops *intercept.Loops
 	files *journal.Files
+
+	stream  *event.Stream
+	version string
 
 	// What reaches beyond the process; tests replace them.
 	inherited   func() ([]net.Listener, error) // sockets that systemd opened
@@ -82,8 +86,8 @@ type Daemon struct {
 
 	mu      sync.Mutex // guards the generations, todo, and cfg beside change
 	current *generation
-	todo    []string      // that the last reload has left to the operator
-	recent  []*generation // those that sessions still run in, the current one too
+	journal *openedJournal // that all sessions record to; nil: none
+	todo    []string       // that the last reload has left to the operator
 	ended   sync.WaitGroup
 }
 
@@ -101,6 +105,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		live:        &session.Live{Strained: newStrain().strained},
 		loops:       &intercept.Loops{},
 		files:       &journal.Files{},
+		stream:      &event.Stream{Log: log},
 		inherited:   activation.Listeners,
 		notify:      func(state string) { _, _ = sd.SdNotify(false, state) }, // without systemd nobody listens
 		applyRules:  managedRules{log}.apply,
@@ -123,6 +128,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 			err = errors.Join(err, d.undo(ctx))
 		}
 	}()
+	d.onStop("journal", func(context.Context) error { return d.endJournal() }) // last: everything else may still tell of something
 	sockets, err := d.inherited()
 	if err != nil {
 		return fmt.Errorf("take the sockets from systemd: %w", err)
@@ -142,7 +148,8 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		return err
 	}
 	if err := d.openPolicy(first); err != nil {
-		return errors.Join(err, d.release(first.journal))
+		d.discard(first)
+		return err
 	}
 	d.install(first)
 	d.onStop("generations", d.endGenerations)
@@ -165,6 +172,8 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.notify(sd.SdNotifyReady)
+	d.tellStep(event.Started, nil)
+	d.startHeartbeat()
 	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.outlets.Absent()),
 		"sessions_max", d.cfg.Limits.Sessions)
 	return nil
@@ -191,9 +200,14 @@ func (d *Daemon) Addrs() []netip.AddrPort {
 }
 
 // Reload exchanges the configuration. On an error everything is as before; [ErrRestart] is one of them.
-func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
+func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.change.Lock()
 	defer d.change.Unlock()
+	defer func() {
+		if err != nil {
+			d.tellStep(event.ReloadRefused, err)
+		}
+	}()
 	d.notify(sd.SdNotifyReloading)
 	defer d.notify(sd.SdNotifyReady)
 	if err := restartNeeded(d.cfg, cfg); err != nil {
@@ -223,6 +237,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) error {
 	d.carryOut(plan, cfg.Intercept.ManageRules)
 	todo := d.settle(cfg)
 	d.limitMemory()
+	d.tellStep(event.Reloaded, nil)
 	d.log.Info("reloaded", "listen", d.addrs(), "sending_ips", len(cfg.SendingIPs), "sessions", d.live.Count())
 	for _, what := range todo {
 		d.log.Warn("the reload is not all", "to_do", what)
@@ -259,11 +274,10 @@ func (d *Daemon) configure(cfg *config.Config, next *generation) error {
 
 // ReopenLogs opens the files of the journal anew, after their rotation.
 func (d *Daemon) ReopenLogs() error {
-	var errs []error
-	for _, j := range d.journals() {
-		errs = append(errs, j.Reopen())
+	if j := d.journalInUse(); j != nil {
+		return j.Reopen()
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Stop ends the daemon: no new sessions, running ones may finish for as long as the configuration allows. When ctx ends
@@ -273,6 +287,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	defer d.change.Unlock()
 	d.notify(sd.SdNotifyStopping)
 	began := time.Now()
+	d.tellStep(event.Draining, nil)
 	d.log.Info("stopping", "sessions", d.live.Count(), "drain_timeout", d.cfg.Drain.Timeout)
 	errs := []error{d.closeGates()}
 	drain, cancel := context.WithTimeout(ctx, d.cfg.Drain.Timeout)
@@ -354,28 +369,4 @@ func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// startPacing keeps kanmon's garbage within its budget until Stop.
-func (d *Daemon) startPacing() {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		paceCollector(ctx)
-	}()
-	d.onStop("garbage budget", func(context.Context) error {
-		cancel()
-		<-done
-		return nil
-	})
-}
-
-// limitMemory sets the soft limit that the configuration asks for, or the one there was.
-func (d *Daemon) limitMemory() {
-	limit := d.memory
-	if d.cfg.Limits.Memory > 0 {
-		limit = int64(d.cfg.Limits.Memory)
-	}
-	debug.SetMemoryLimit(limit)
 }

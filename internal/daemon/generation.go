@@ -5,18 +5,19 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"slices"
 
+	"kanmon/internal/event"
 	"kanmon/internal/journal"
 	"kanmon/internal/outlet"
 	"kanmon/internal/session"
 )
 
-// A generation is what one configuration was made into: an engine, and the journal it records to. Sessions stay in the
-// generation they began in; it ends when it is retired and its last session has gone.
+// A generation is what one configuration was made into: an engine, and the journal that it wants. Sessions stay in the
+// generation they began in; it ends when it is retired and its last session has gone. What they tell goes to the journal of the
+// newest one: whatever it asks for holds at once.
 type generation struct {
 	engine  *session.Engine
-	journal *sharedJournal // nil: nothing is recorded
+	journal *openedJournal // nil: nothing is written down
 
 	out        *outlet.Outlet
 	sendingIPs []netip.Addr
@@ -26,21 +27,32 @@ type generation struct {
 	over    chan struct{} // closed once it is retired and nothing runs in it
 }
 
-// A sharedJournal is used by generations that follow each other and record to the same files in the same way. Others write to the same
-// files through [Daemon.files].
-type sharedJournal struct {
+// An openedJournal is used by generations that follow each other and want the same.
+type openedJournal struct {
 	*journal.Journal
 	options journal.Options
-	users   int // generations; guarded by Daemon.mu
 }
 
 // install makes a generation the one that new sessions begin in, and gives the one before.
 func (d *Daemon) install(next *generation) (previous *generation) {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	previous, d.current = d.current, next
-	d.recent = append(d.recent, next)
+	before := d.journal
+	d.journal = next.journal
+	d.mu.Unlock()
+	if before != next.journal {
+		d.stream.Replace(next.journal.later())
+		d.ended.Go(func() { d.closeJournal(before) })
+	}
 	return previous
+}
+
+// later is the journal as the stream knows it.
+func (j *openedJournal) later() event.Later {
+	if j == nil {
+		return nil
+	}
+	return j.Journal
 }
 
 // enter counts a connection into the current generation; nil if kanmon has stopped.
@@ -96,26 +108,16 @@ func (d *Daemon) retire(g *generation) {
 	g.closeIfOver()
 	d.ended.Go(func() {
 		<-g.over
-		if err := d.forget(g); err != nil {
-			d.log.Error("journal not closed cleanly", "error", err)
-		}
+		g.out.Close()
 	})
 }
 
 // discard drops a generation that was never installed.
 func (d *Daemon) discard(g *generation) {
 	g.out.Close()
-	if err := d.release(g.journal); err != nil {
-		d.log.Error("journal not closed cleanly", "error", err)
+	if g.journal != d.journalInUse() {
+		d.closeJournal(g.journal)
 	}
-}
-
-func (d *Daemon) forget(g *generation) error {
-	d.mu.Lock()
-	d.recent = slices.DeleteFunc(d.recent, func(other *generation) bool { return other == g })
-	d.mu.Unlock()
-	g.out.Close()
-	return d.release(g.journal)
 }
 
 // endGenerations retires the last generation and waits until all have ended and their records are written.
@@ -140,65 +142,54 @@ func (d *Daemon) endGenerations(ctx context.Context) error {
 	}
 }
 
-// openJournal gives a journal with these options: the one in use if it is the same, else a new one.
-func (d *Daemon) openJournal(o journal.Options, inUse *sharedJournal) (*sharedJournal, error) {
+// openJournal gives a journal with these options: the one in use if it is the same, else a new one, which writes nothing before that one has
+// written all it has.
+func (d *Daemon) openJournal(o journal.Options, inUse *openedJournal) (*openedJournal, error) {
 	if o.SessionLog == "" && o.JSON == "" {
 		return nil, nil
 	}
-	if d.share(inUse, o) {
+	if inUse != nil && inUse.options.Equal(o) {
 		return inUse, nil
 	}
-	j, err := journal.New(o)
+	next := &openedJournal{options: o}
+	if inUse != nil {
+		o.Behind = inUse.Journal
+	}
+	var err error
+	next.Journal, err = journal.New(o)
 	if err != nil {
 		return nil, err
 	}
-	return &sharedJournal{Journal: j, options: o, users: 1}, nil
+	return next, nil
 }
 
-// share counts one more user of a journal, if it has these options.
-func (d *Daemon) share(j *sharedJournal, o journal.Options) bool {
+// closeJournal writes out a journal that nothing comes to any more; nil is none.
+func (d *Daemon) closeJournal(j *openedJournal) {
+	if j == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
+	defer cancel()
+	if err := j.Close(ctx); err != nil {
+		d.log.Error("journal not closed cleanly", "error", err)
+	}
+}
+
+// journalInUse is the journal of the newest generation.
+func (d *Daemon) journalInUse() *openedJournal {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if j == nil || j.users == 0 || !j.options.Equal(o) {
-		return false
-	}
-	j.users++
-	return true
+	return d.journal
 }
 
-// release gives a journal back. The last one to do so writes it out.
-func (d *Daemon) release(j *sharedJournal) error {
+// endJournal tells that this is the end, and writes out the journal.
+func (d *Daemon) endJournal() error {
+	d.tellStep(event.Stopped, nil)
+	j := d.journalInUse()
 	if j == nil {
-		return nil
-	}
-	d.mu.Lock()
-	j.users--
-	last := j.users == 0
-	d.mu.Unlock()
-	if !last {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
 	return j.Close(ctx)
-}
-
-// journalInUse is the journal of the current generation.
-func (d *Daemon) journalInUse() *sharedJournal {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.current.journal
-}
-
-// journals are those that sessions still record to.
-func (d *Daemon) journals() []*sharedJournal {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	var list []*sharedJournal
-	for _, g := range d.recent {
-		if g.journal != nil && !slices.Contains(list, g.journal) {
-			list = append(list, g.journal)
-		}
-	}
-	return list
 }

@@ -124,3 +124,27 @@ func readMemoryUse() memoryUse {
 		spare:     held - min(held, live),
 	}
 }
+
+// startPacing keeps kanmon's garbage within its budget until Stop.
+func (d *Daemon) startPacing() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		paceCollector(ctx)
+	}()
+	d.onStop("garbage budget", func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// limitMemory sets the soft limit that the configuration asks for, or the one there was.
+func (d *Daemon) limitMemory() {
+	limit := d.memory
+	if d.cfg.Limits.Memory > 0 {
+		limit = int64(d.cfg.Limits.Memory)
+	}
+	debug.SetMemoryLimit(limit)
+}

@@ -165,7 +165,7 @@ func (d *Daemon) openPolicy(first *generation) error {
 	if err != nil {
 		return err
 	}
-	options := policy.Options{Settings: settings, Log: d.log}
+	options := policy.Options{Settings: settings, Log: d.log, Changed: d.tellLevel, Ordered: d.tellOrder}
 	if path := d.cfg.Senders.File; path != "" {
 		if err := d.lockState(path); err != nil {
 			return fmt.Errorf("senders.file %s: %w", path, err)

@@ -6,14 +6,17 @@ import (
 	"kanmon/internal/route"
 )
 
-// A recorder gives the journal a generation's records, with whose they are: so that one tenant's cannot keep another's out.
+// A recorder gives the stream a generation's records, with whose they are: so that one tenant's cannot keep another's out.
 type recorder struct {
-	journal *sharedJournal
-	router  *route.Router // nil: there are no tenants
+	*event.Stream
+	router *route.Router // nil: there are no tenants
 }
 
 // Record implements [session.Recorder].
-func (r recorder) Record(rec *event.Record) { r.journal.RecordOf(r.tenant(rec), rec) }
+func (r recorder) Record(rec *event.Record) {
+	rec.Tenant = r.tenant(rec)
+	r.Stream.Record(rec)
+}
 
 // tenant is whose the mail is that a record is of; "" where that is not known.
 func (r recorder) tenant(rec *event.Record) string {

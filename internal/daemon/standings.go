@@ -26,6 +26,7 @@ import (
 func (d *Daemon) openBook() error {
 	options := standing.Options{
 		Settings: bookSettings(d.cfg), Check: standing.DNSBL{Resolver: net.DefaultResolver}, Log: d.log,
+		Changed: d.tellStanding,
 	}
 	var store *standing.SQLite
 	if path := d.cfg.Standing.File; path != "" {

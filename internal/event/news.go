@@ -26,10 +26,9 @@ type Gateway struct {
 	Did        GatewayStep
 	Version    string
 	SendingIPs int
-	Sessions   int           // under way
-	Rules      string        // how the firewall rules stand that lead mail here
-	Took       time.Duration // with Stopped: the drain
-	Why        string        // with ReloadRefused
+	Sessions   int    // under way
+	Rules      string // how the firewall rules stand that lead mail here
+	Why        string // with ReloadRefused
 }
 
 // A GatewayStep is what the process did.

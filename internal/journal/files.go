@@ -16,6 +16,7 @@ type Files struct {
 	sinks []*sink // also those that nobody uses any more and that still write
 
 	records atomic.Uint64 // that have been numbered
+	lines   atomic.Uint64 // of JSON, likewise
 
 	counting sync.Mutex
 	dropped  losses
@@ -87,7 +88,7 @@ func (f *Files) enter(out outlet, opened file, limit int, log *teller) (s *sink,
 		s.users++
 		return s, false, nil
 	}
-	s = newSink(out, opened, limit, log)
+	s = newSink(out, opened, limit, log, &f.lines)
 	s.users = 1
 	f.sinks = append(f.sinks, s)
 	go s.run()

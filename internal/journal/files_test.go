@@ -256,7 +256,8 @@ func TestDeadDiskHoldsUpNobody(t *testing.T) {
 			r := transactionRecord("a@b.example", "c@d.example")
 			addLine(r, 0, event.MarkNote, strings.Repeat("x", 1000))
 			began := time.Now()
-			j.RecordOf(fmt.Sprint("tenant", i%3), r)
+			r.Tenant = fmt.Sprint("tenant", i%3)
+			j.Record(r)
 			if took := time.Since(began); took > 0 {
 				t.Fatalf("a session waited %v", took)
 			}

@@ -59,6 +59,9 @@ import (
 type Options struct {
 	SessionLog   string       // path of the session log; "-": standard output; "": none
 	JSON         string       // path of the JSON lines; "-": standard output; "": none
+	Gateway      string       // name of this gateway, in each JSON line; "": the lines have none, nor what identifies them
+	Run          time.Time    // start of this process, likewise
+	Behind       *Journal     // nothing is written before that one has formatted all it has; nil: there is none
 	Addresses    AddressMode  // what becomes of mail addresses; zero: written as they are
 	HashKey      []byte       // key of AddressesHashed, at least 16 octets; required there
 	QueueRecords int          // records that may wait for formatting; 0: 8,192
@@ -77,7 +80,7 @@ const (
 
 // Equal says whether two journals would write the same to the same places.
 func (o Options) Equal(other Options) bool {
-	return o.SessionLog == other.SessionLog && o.JSON == other.JSON && o.Addresses == other.Addresses && bytes.Equal(o.HashKey, other.HashKey) &&
+	return o.SessionLog == other.SessionLog && o.JSON == other.JSON && o.Gateway == other.Gateway && o.Run.Equal(other.Run) && o.Addresses == other.Addresses && bytes.Equal(o.HashKey, other.HashKey) &&
 		o.QueueRecords == other.QueueRecords && o.QueueBytes == other.QueueBytes && o.Files == other.Files && o.Log == other.Log
 }
 
@@ -93,6 +96,9 @@ type Journal struct {
 	files   *Files
 	sinks   []*sink
 	told    time.Time     // when kanmon's own log was last told of losses; only run uses it
+	stamp   []byte        // of JSON lines; nil: they have none
+	behind  *Journal      // nil once it has ended, or if there is none; only run uses it
+	closing chan struct{} // closed when Close has begun
 	drained chan struct{} // closed when the formatting goroutine has ended
 }
 
@@ -146,7 +152,12 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 		queue:   newQueue(o.QueueRecords, o.QueueBytes, o.Files),
 		format:  newFormatter(o.Addresses, o.HashKey),
 		files:   o.Files,
+		behind:  o.Behind,
+		closing: make(chan struct{}),
 		drained: make(chan struct{}),
+	}
+	if o.Gateway != "" {
+		j.stamp = stampOf(o.Gateway, o.Run)
 	}
 	for _, out := range outlets {
 		// Half for what is being written, half for what waits behind it.
@@ -162,15 +173,17 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 	return j, nil
 }
 
-// Record is [Journal.RecordOf] for a record of no tenant's.
-func (j *Journal) Record(r *event.Record) { j.RecordOf("", r) }
-
-// RecordOf takes a record over and releases it once it is formatted. It does not wait: a record that does not fit, or
-// comes after Close, is dropped and counted for its tenant; "" stands for the source that it came from.
-func (j *Journal) RecordOf(tenant string, r *event.Record) {
-	if !j.queue.put(ownerOf(tenant, r), r) {
+// Record implements [event.Later]. It takes a record over and releases it once it is formatted. It does not wait: a record that does not
+// fit, or comes after Close, is dropped and counted for its tenant; "" stands for the source that it came from.
+func (j *Journal) Record(r *event.Record) {
+	if !j.queue.put(ownerOf(r), r) {
 		r.Release()
 	}
+}
+
+// Dialogue implements [event.Later]: it is for the session log.
+func (j *Journal) Dialogue() bool {
+	return slices.ContainsFunc(j.sinks, func(s *sink) bool { return s.dialogue })
 }
 
 // Dropped is the number of records that at least one sink has lost, since New. [Files.DroppedOf] says whose.
@@ -191,6 +204,7 @@ func (j *Journal) Reopen() error {
 // Close formats what is queued and closes the sinks that no other journal uses. Records that come later are dropped. What cannot be
 // written before ctx ends, or to a sink that fails, is dropped and counted, and the error says why. Close is called once.
 func (j *Journal) Close(ctx context.Context) error {
+	close(j.closing)
 	j.queue.close()
 	select {
 	case <-j.drained:
@@ -230,6 +244,14 @@ func (j *Journal) leave(ctx context.Context) error {
 // run formats records until the queue is closed and empty.
 func (j *Journal) run() {
 	defer close(j.drained)
+	if !j.hasTurn() {
+		return
+	}
+	for _, s := range j.sinks {
+		if s.numbered {
+			s.stampWith(j.stamp)
+		}
+	}
 	tick := time.NewTicker(logInterval)
 	defer tick.Stop()
 	for more := true; more; {
@@ -243,6 +265,28 @@ func (j *Journal) run() {
 		j.tellLosses()
 	}
 	j.writeRepeats(true)
+}
+
+// hasTurn waits until the journal before has formatted all it has: so lines have one order. It is false where this one is closed before, and nothing
+// has come to it.
+func (j *Journal) hasTurn() bool {
+	before := j.behind
+	if j.behind = nil; before == nil {
+		return true
+	}
+	select {
+	case <-before.drained:
+		return true
+	case <-j.closing:
+	}
+	if j.queue.empty() {
+		return false
+	}
+	select {
+	case <-before.drained:
+	case <-time.After(openPatience):
+	}
+	return true
 }
 
 // tellLosses tells kanmon's own log what was lost, once in a while.

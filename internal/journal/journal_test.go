@@ -3,7 +3,6 @@ package journal
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -326,12 +325,8 @@ func TestParseAddressMode(t *testing.T) {
 
 // toldLost adds up what the stream itself says is missing.
 func toldLost(stream string) (sum uint64) {
-	for line := range strings.Lines(stream) {
-		var gap struct {
-			Type    string
-			Records uint64
-		}
-		if json.Unmarshal([]byte(line), &gap) == nil && gap.Type == "dropped" {
+	for gap, err := range event.NewReader(strings.NewReader(stream)).All() {
+		if err == nil && gap.Type == "dropped" {
 			sum += gap.Records
 		}
 	}

@@ -10,11 +10,13 @@ import (
 )
 
 var jsonSheet = sheet{
-	name:   "json",
+	name: "json", numbered: true,
 	append: (*formatter).json,
 	rest:   func(f *formatter) repeats { return f.repeats },
 	gap: func(dst []byte, now time.Time, of owner, records uint64) []byte {
-		dst = append(dst, `{"type":"dropped","time":"`...)
+		dst = append(dst, `{"type":"dropped","at":"`...)
+		dst = now.UTC().AppendFormat(dst, timeFormat)
+		dst = append(dst, `","time":"`...)
 		dst = now.UTC().AppendFormat(dst, timeFormat)
 		dst = append(dst, `","records":`...)
 		dst = strconv.AppendUint(dst, records, 10)
@@ -38,6 +40,9 @@ func (f *formatter) json(r *event.Record) []byte {
 		o.decision(&r.Decisions[i])
 		o.dst = f.repeats.take(&r.Decisions[i], o.dst, begin, time.Now())
 	}
+	if r.News != nil {
+		o.news(r.News)
+	}
 	if r.Transaction != nil {
 		o.transaction(r.Transaction)
 	}
@@ -58,7 +63,7 @@ type object struct {
 
 func (o *object) transaction(t *event.Transaction) {
 	o.t = t
-	o.dst = append(o.dst, `{"type":"transaction"`...)
+	o.begin("transaction", o.r.At)
 	o.identity(t.At)
 	o.integer("number", int64(t.Number))
 	o.address("sender", t.Sender)
@@ -92,12 +97,12 @@ func (o *object) transaction(t *event.Transaction) {
 	if t.Leg > 0 {
 		o.integer("leg", int64(t.Leg))
 	}
-	o.dst = append(o.dst, "}\n"...)
+	o.end()
 	o.t = nil
 }
 
 func (o *object) refusal(a *event.Action) {
-	o.dst = append(o.dst, `{"type":"refusal"`...)
+	o.begin("refusal", o.r.Session.Start.Add(a.At))
 	o.event(a.At, a.Transaction)
 	o.ip("sending_ip", a.SendingIP)
 	o.word("phase", a.Phase.String())
@@ -115,33 +120,30 @@ func (o *object) refusal(a *event.Action) {
 		o.milliseconds("took_ms", a.Took)
 	}
 	o.foreign("cause", a.Why)
-	o.dst = append(o.dst, "}\n"...)
+	o.end()
 }
 
 func (o *object) decision(d *event.Decided) {
-	o.dst = append(o.dst, `{"type":"decision"`...)
+	o.begin("decision", o.r.Session.Start.Add(d.At))
 	o.event(d.At, d.Transaction)
 	o.word("step", d.Step.String())
 	o.foreign("tenant", d.Tenant)
-	if d.Account != "" {
-		o.open("account", 0)
-		o.f.guard.foreign = append(o.f.guard.foreign[:0], d.Account...)
-		o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.f.guard.foreign), 0)
-	}
+	o.account(d.Account)
 	o.word("action", d.Did)
 	o.foreign("rule", d.Rule)
 	o.foreign("cause", d.Why)
-	o.dst = append(o.dst, "}\n"...)
+	o.end()
 }
 
 // event appends what is said of something that happened in a session.
 func (o *object) event(at time.Duration, transaction int) {
-	o.open("session", '"')
-	o.dst = appendID(o.dst, o.r.Session.ID)
-	o.dst = append(o.dst, '"')
-	o.open("time", '"')
-	o.dst = o.r.Session.Start.Add(at).UTC().AppendFormat(o.dst, timeFormat)
-	o.dst = append(o.dst, '"')
+	o.id(o.r.Session.ID)
+	o.moment("time", o.r.Session.Start.Add(at))
+	o.whose(transaction)
+}
+
+// whose appends what of a session's work it is.
+func (o *object) whose(transaction int) {
 	if transaction > 0 {
 		o.integer("number", int64(transaction))
 	}
@@ -150,7 +152,7 @@ func (o *object) event(at time.Duration, transaction int) {
 }
 
 func (o *object) session(e *event.End) {
-	o.dst = append(o.dst, `{"type":"session"`...)
+	o.begin("session", o.r.At)
 	o.identity(0)
 	o.milliseconds("duration_ms", e.Duration)
 	o.integer("transactions", int64(e.Transactions))
@@ -172,7 +174,7 @@ func (o *object) session(e *event.End) {
 		o.word("ungreeted", e.Ungreeted)
 	}
 	o.foreign("cause", e.Cause)
-	o.dst = append(o.dst, "}\n"...)
+	o.end()
 }
 
 func (o *object) opening(replies []event.Opening) {
@@ -192,12 +194,8 @@ func (o *object) opening(replies []event.Opening) {
 // identity appends what every object says of its session, with the time the object begins at.
 func (o *object) identity(at time.Duration) {
 	s := &o.r.Session
-	o.open("session", '"')
-	o.dst = appendID(o.dst, s.ID)
-	o.dst = append(o.dst, '"')
-	o.open("start", '"')
-	o.dst = s.Start.Add(at).UTC().AppendFormat(o.dst, timeFormat)
-	o.dst = append(o.dst, '"')
+	o.id(s.ID)
+	o.moment("start", s.Start.Add(at))
 	o.addrPort("source", s.Source)
 	o.addrPort("destination", s.Destination)
 	o.addrPort("local", s.Local)

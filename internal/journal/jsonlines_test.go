@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/json"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -101,6 +102,23 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 		t.Fatal(err)
 	}
 	seen := make(map[string]bool)
+	for line := range bytes.Lines(jsonOf(AddressesClear, fullRecord())) {
+		maps.Copy(seen, membersOf(t, line))
+	}
+	if len(seen) < 50 {
+		t.Errorf("only %d members", len(seen))
+	}
+	for name := range seen {
+		if !bytes.Contains(page, []byte("`"+name+"`")) && !strings.HasSuffix(name, "_ms") {
+			t.Errorf("docs/ref/record.md does not describe %q", name)
+		}
+	}
+}
+
+// membersOf gives the names of all members of a line.
+func membersOf(t *testing.T, line []byte) map[string]bool {
+	t.Helper()
+	seen := make(map[string]bool)
 	var walk func(any)
 	walk = func(v any) {
 		switch v := v.(type) {
@@ -115,21 +133,12 @@ func TestEveryMemberIsDescribed(t *testing.T) {
 			}
 		}
 	}
-	for line := range bytes.Lines(jsonOf(AddressesClear, fullRecord())) {
-		var v any
-		if err := json.Unmarshal(line, &v); err != nil {
-			t.Fatal(err)
-		}
-		walk(v)
+	var v any
+	if err := json.Unmarshal(line, &v); err != nil {
+		t.Fatal(err)
 	}
-	if len(seen) < 50 {
-		t.Errorf("only %d members", len(seen))
-	}
-	for name := range seen {
-		if !bytes.Contains(page, []byte("`"+name+"`")) && !strings.HasSuffix(name, "_ms") {
-			t.Errorf("docs/ref/record.md does not describe %q", name)
-		}
-	}
+	walk(v)
+	return seen
 }
 
 // So is every reason that a session can end for.

@@ -33,6 +33,7 @@ const testID event.ID = 0x17f3a9c2b4d5e6f0
 // newRecord gives a record with a session that left through a sending IP.
 func newRecord() *event.Record {
 	r := event.NewRecord()
+	r.At = start.Add(time.Minute)
 	r.Session = event.Session{
 		ID:          testID,
 		Start:       start,
@@ -78,7 +79,7 @@ func transactionRecord(sender string, recipients ...string) *event.Record {
 }
 
 // begin is beginOf for a record of no tenant's.
-func (f *formatter) begin(r *event.Record) { f.beginOf(ownerOf("", r), r) }
+func (f *formatter) begin(r *event.Record) { f.beginOf(ownerOf(r), r) }
 
 func closeNow(t *testing.T, j *Journal) {
 	t.Helper()

@@ -87,6 +87,12 @@ func (q *queue) get() (next queued, missed losses, open bool) {
 	return next, missed, true
 }
 
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.n == 0
+}
+
 func (q *queue) close() {
 	q.mu.Lock()
 	q.closed = true

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -23,13 +22,9 @@ func decisionRecord(tenant, account, did, why string) *event.Record {
 func decisionsOf(t *testing.T, stream string) (lines []string, counted map[string]int) {
 	t.Helper()
 	counted = map[string]int{}
-	for text := range strings.Lines(stream) {
-		var d struct {
-			Type, Account, Action, Cause string
-			Count                        int
-		}
-		if err := json.Unmarshal([]byte(text), &d); err != nil {
-			t.Fatalf("%v: %q", err, text)
+	for d, err := range event.NewReader(strings.NewReader(stream)).All() {
+		if err != nil {
+			t.Fatal(err)
 		}
 		if d.Type == "decision" {
 			lines = append(lines, fmt.Sprint(d.Account, " ", d.Action, " ", d.Cause, " ", d.Count))

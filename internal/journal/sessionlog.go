@@ -25,7 +25,7 @@ func newFormatter(mode AddressMode, key []byte) *formatter {
 func (f *formatter) beginOf(o owner, r *event.Record) { f.guard.begin(o, r) }
 
 var sessionLogSheet = sheet{
-	name:   "session_log",
+	name: "session_log", dialogue: true,
 	append: (*formatter).sessionLog,
 	gap: func(dst []byte, now time.Time, of owner, records uint64) []byte {
 		dst = now.AppendFormat(dst, timeFormat)

@@ -16,9 +16,9 @@ type owner struct {
 	source netip.Addr // without a tenant; of IPv6 the /64
 }
 
-func ownerOf(tenant string, r *event.Record) owner {
-	if tenant != "" {
-		return owner{tenant: tenant}
+func ownerOf(r *event.Record) owner {
+	if r.Tenant != "" {
+		return owner{tenant: r.Tenant}
 	}
 	source := r.Session.Source.Addr().Unmap()
 	if source.Is6() {

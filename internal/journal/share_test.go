@@ -1,13 +1,13 @@
 package journal
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +28,8 @@ func TestOverflowLosesOnlyWhatDoesNotFit(t *testing.T) {
 		all.Go(func() {
 			for began := time.Now(); time.Since(began) < time.Second; offered[i]++ {
 				r := transactionRecord("a@b.example", "c@d.example")
-				j.RecordOf(fmt.Sprintf("tenant%d", i), r)
+				r.Tenant = fmt.Sprintf("tenant%d", i)
+				j.Record(r)
 			}
 		})
 	}
@@ -50,7 +51,7 @@ func TestOverflowLosesOnlyWhatDoesNotFit(t *testing.T) {
 func TestALossWakesTheSink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := newPipeFile()
-		s := newSink(to(jsonSheet), f, 1<<20, &teller{log: quiet})
+		s := newSink(to(jsonSheet), f, 1<<20, &teller{log: quiet}, new(atomic.Uint64))
 		go s.run()
 		synctest.Wait() // it has nothing to do
 		o, text := owner{tenant: "acme"}, []byte(strings.Repeat("x", 1000)+"\n")
@@ -83,19 +84,12 @@ func TestALossWakesTheSink(t *testing.T) {
 	})
 }
 
-// A line is what a record says that matters here.
-type line struct {
-	Type, Tenant, Source string
-	Records              uint64
-}
-
 // linesOf gives the lines of a type; all must be whole.
-func linesOf(t *testing.T, path, kind string) (found []line) {
+func linesOf(t *testing.T, path, kind string) (found []*event.Entry) {
 	t.Helper()
-	for text := range strings.Lines(readFile(t, path)) {
-		var l line
-		if err := json.Unmarshal([]byte(text), &l); err != nil {
-			t.Fatalf("%v: %.200q", err, text)
+	for l, err := range event.NewReader(strings.NewReader(readFile(t, path))).All() {
+		if err != nil {
+			t.Fatal(err)
 		}
 		if l.Type == kind {
 			found = append(found, l)
@@ -154,7 +148,8 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 					case <-time.After(100 * time.Microsecond): // 600 MB a second
 						r := copyOf(records[n%len(records)])
 						r.Session.Source = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), 1)
-						j.RecordOf(fmt.Sprintf("attacker%d", i), r)
+						r.Tenant = fmt.Sprintf("attacker%d", i)
+						j.Record(r)
 					}
 				}
 			})
@@ -163,7 +158,8 @@ func TestOrdinaryMailStaysOnRecord(t *testing.T) {
 		for range ordinary {
 			r := transactionRecord("news@acme.example", "alice@example.net")
 			addLine(r, 0, event.MarkToMX, "RCPT TO:<alice@example.net>")
-			j.RecordOf("acme", r)
+			r.Tenant = "acme"
+			j.Record(r)
 			time.Sleep(500 * time.Microsecond)
 		}
 		close(over)
@@ -198,7 +194,8 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 		record := func(tenant string, from string) {
 			r := transactionRecord(tenant+"@b.example", "c@d.example")
 			r.Session.Source = netip.MustParseAddrPort(from)
-			j.RecordOf(tenant, r)
+			r.Tenant = tenant
+			j.Record(r)
 			synctest.Wait() // the queue itself loses nothing
 			time.Sleep(2 * gatherTime)
 		}
@@ -217,9 +214,8 @@ func TestFullBufferLosesWhatOneTenantWrites(t *testing.T) {
 			t.Errorf("%d of %d records of the quiet tenant", n, quiet)
 		}
 		lost := map[string]uint64{}
-		for text := range strings.Lines(stood) {
-			var l line
-			if err := json.Unmarshal([]byte(text), &l); err != nil {
+		for l, err := range event.NewReader(strings.NewReader(stood)).All() {
+			if err != nil {
 				t.Fatal(err)
 			}
 			if l.Type == "dropped" {
@@ -251,12 +247,12 @@ func largeRecord(source string, id event.ID, size int) *event.Record {
 func TestOwnersTakeTurns(t *testing.T) {
 	q := newQueue(1000, 32<<20, new(Files))
 	for i := range 100 {
-		if r := largeRecord("10.0.0.1:1", event.ID(i%7), 100<<10); !q.put(ownerOf("", r), r) {
+		if r := largeRecord("10.0.0.1:1", event.ID(i%7), 100<<10); !q.put(ownerOf(r), r) {
 			t.Fatal("no room")
 		}
 	}
 	for i := range 300 {
-		if r := largeRecord("10.0.0.2:1", event.ID(1000+i%7), i%3<<10); !q.put(ownerOf("", r), r) {
+		if r := largeRecord("10.0.0.2:1", event.ID(1000+i%7), i%3<<10); !q.put(ownerOf(r), r) {
 			t.Fatal("no room")
 		}
 	}
@@ -322,7 +318,8 @@ func TestASessionOfSeveralTenantsStaysInOrder(t *testing.T) {
 	const records = 60
 	for n := range records {
 		for id := range event.ID(3) {
-			if r := largeRecord("10.0.0.1:1", id, n<<10); !q.put(ownerOf(names[n%len(names)], r), r) {
+			r := largeRecord("10.0.0.1:1", id, n<<10)
+			if r.Tenant = names[n%len(names)]; !q.put(ownerOf(r), r) {
 				t.Fatal("no room")
 			}
 		}

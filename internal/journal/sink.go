@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kanmon/internal/event"
@@ -13,7 +14,11 @@ import (
 
 // A sheet says what a sink is called and what its lines look like.
 type sheet struct {
-	name   string
+	name string
+
+	dialogue bool // it is of what was said, and not only of what came of it
+	numbered bool // its lines are JSON objects that are told apart
+
 	append func(*formatter, *event.Record) []byte // valid until the next call
 	rest   func(*formatter) repeats               // what has not been written yet of the records so far; nil: all has
 	gap    func(dst []byte, now time.Time, of owner, records uint64) []byte
@@ -67,17 +72,20 @@ type sink struct {
 
 	mu        sync.Mutex
 	file      file
-	waiting   block         // what comes after current
-	has       map[owner]int // octets of each in waiting
-	current   block         // what run writes; only run changes its data
-	lost      losses        // since the last gap lines
+	waiting   block          // what comes after current
+	has       map[owner]int  // octets of each in waiting
+	current   block          // what run writes; only run changes its data
+	lost      losses         // since the last gap lines
+	stamp     []byte         // what tells its lines apart, but for their number; nil: nothing does
+	lines     *atomic.Uint64 // that have been numbered, of all sinks together
 	finishing bool
 	aborted   bool
 	err       error // last failure
 }
 
-func newSink(out outlet, f file, limit int, log *teller) *sink {
+func newSink(out outlet, f file, limit int, log *teller, lines *atomic.Uint64) *sink {
 	return &sink{
+		lines:  lines,
 		outlet: out, file: f, limit: limit, log: log, has: make(map[owner]int),
 		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), done: make(chan struct{}),
 	}
@@ -89,12 +97,12 @@ func (s *sink) add(of *owner, seq uint64, text []byte) bool {
 		return true
 	}
 	s.mu.Lock()
-	has := s.has[*of]
-	ok := fits(has, len(text), s.limit-len(s.waiting.data))
+	has, before := s.has[*of], len(s.waiting.data)
+	ok := fits(has, len(text)+s.stampsOf(text), s.limit-before)
 	if ok {
-		s.waiting.data = append(s.waiting.data, text...)
+		s.waiting.data = s.place(s.waiting.data, text)
 		s.waiting.marks = append(s.waiting.marks, mark{seq, len(s.waiting.data), of})
-		s.has[*of] = has + len(text)
+		s.has[*of] = has + len(s.waiting.data) - before
 	} else {
 		s.lost.add(*of, 1)
 	}
@@ -267,7 +275,7 @@ func (s *sink) swap() {
 	clear(s.has)
 	now := time.Now()
 	for _, o := range s.lost.owners() {
-		s.current.data = s.gap(s.current.data, now, o, s.lost[o])
+		s.current.data = s.place(s.current.data, s.gap(nil, now, o, s.lost[o]))
 	}
 	s.lost = nil
 }

@@ -201,7 +201,9 @@ func (p *Policy) audit(c due) error {
 
 // stamped gives a change with its time, and has it said.
 func (p *Policy) stamped(c Change) Change {
-	if c.At = p.clock().Round(0).UTC(); c.IP.IsValid() {
+	c.At = p.clock().Round(0).UTC()
+	p.ordered(c)
+	if c.IP.IsValid() {
 		return c // the standing's own log has it
 	}
 	p.tell(slog.LevelInfo, "sender changed", "by", c.By, "tenant", c.Subject.Tenant, "account", c.Subject.Account, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)

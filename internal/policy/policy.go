@@ -63,6 +63,10 @@ type Options struct {
 	Store Store            // nil: nothing survives the process
 	Clock func() time.Time // nil: time.Now
 	Log   *slog.Logger     // nil: silence
+
+	// These hear of what was decided, in order, while others wait: they must not. Nil: nobody does.
+	Changed func(contain.Decision) // another level of a sender, by evidence, quiet or an end of time
+	Ordered func(Change)           // by people, and by limits that block
 }
 
 // A Policy is safe for concurrent use.
@@ -76,6 +80,8 @@ type Policy struct {
 	marked   atomic.Pointer[marks]              // lists and forwarders that people have named; likewise
 	seed     maphash.Seed
 	retries  *retries
+	changed  func(contain.Decision)
+	ordered  func(Change)
 
 	mu   sync.Mutex
 	held map[heldFor]int // sessions that are being delayed
@@ -104,6 +110,12 @@ func New(o Options) (*Policy, error) {
 	p := &Policy{
 		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
 		held: map[heldFor]int{}, keeping: make(chan struct{}, 1), pending: make(chan due, maxPending),
+	}
+	if p.changed = o.Changed; p.changed == nil {
+		p.changed = func(contain.Decision) {}
+	}
+	if p.ordered = o.Ordered; p.ordered == nil {
+		p.ordered = func(Change) {}
 	}
 	p.given.Store(&map[override]int64{})
 	p.marked.Store(&marks{})

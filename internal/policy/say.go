@@ -51,6 +51,7 @@ func (p *Policy) tellContained(n contain.Decision) {
 	if n.From == n.To || n.Reading.Signal == contain.Hand && n.By != contain.ByTime {
 		return
 	}
+	p.changed(n)
 	lines, known := p.lines.Get(n.Subject.Tenant)
 	if !known {
 		lines = &share.Lines{}

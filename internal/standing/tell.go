@@ -17,7 +17,7 @@ type change struct {
 // mostTold bounds the tenants whose lines are counted apart.
 const mostTold = 1024
 
-// tellLoop tells the log and Options.Changed what has changed.
+// tellLoop tells the log and Options.Changed what has changed, at the end what is left, too.
 func (b *Book) tellLoop() {
 	for {
 		select {
@@ -30,6 +30,18 @@ func (b *Book) tellLoop() {
 		case s := <-b.news:
 			b.tell(&s)
 		case <-b.stop:
+			b.tellRest()
+			return
+		}
+	}
+}
+
+func (b *Book) tellRest() {
+	for {
+		select {
+		case s := <-b.news:
+			b.tell(&s)
+		default:
 			return
 		}
 	}

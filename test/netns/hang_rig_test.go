@@ -1,7 +1,6 @@
 package netns
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
 	"kanmon/test/netlab"
 )
@@ -204,17 +204,13 @@ var measured = []string{"two", "three"}
 // tell of what their file has lost before kanmon stopped, kanmon's own log of all that any file has lost, as far as it was read.
 func (r *hangRig) account() (acknowledged, written, dropped int) {
 	gaps, told := make(map[string]int), make(map[string]int)
-	for line := range strings.Lines(r.records.text()) {
-		var record struct {
-			Type, Outcome, Sender, Tenant string
-			Records                       int
-		}
-		if json.Unmarshal([]byte(line), &record) != nil {
+	for record, err := range event.NewReader(strings.NewReader(r.records.text())).All() {
+		if err != nil {
 			continue // cut where it hung
 		}
 		switch {
 		case record.Type == "dropped":
-			gaps[record.Tenant] += record.Records
+			gaps[record.Tenant] += int(record.Records)
 		case record.Type == "transaction" && record.Outcome == "delivered" && !strings.HasSuffix(record.Sender, "@one.example"):
 			written++
 		}

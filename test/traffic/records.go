@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"kanmon/internal/event"
 )
 
 // Records are what was read of files of records.
@@ -73,18 +75,15 @@ func (r *Records) line(line []byte, ledger *Ledger) {
 	}
 	switch {
 	case bytes.Contains(line, gap):
-		var dropped struct {
-			Records        int
-			Tenant, Source string
-		}
-		if json.Unmarshal(line, &dropped) != nil {
+		dropped, err := event.ParseEntry(line)
+		if err != nil {
 			r.Torn++
 			return
 		}
 		if r.Dropped == nil {
 			r.Dropped = make(map[string]int)
 		}
-		r.Dropped[cmp.Or(dropped.Tenant, dropped.Source)] += dropped.Records
+		r.Dropped[cmp.Or(dropped.Tenant, dropped.Source)] += int(dropped.Records)
 	case bytes.Contains(line, delivery), bytes.Contains(line, orphan):
 		ledger.Recorded(tokenIn(line))
 	}

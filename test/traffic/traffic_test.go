@@ -170,11 +170,11 @@ func TestRecordsAreRead(t *testing.T) {
 	lines := []string{
 		`{"type":"transaction","dot":{"code":250,"text":"250 2.0.0 Ok: queued as T1"},"outcome":"delivered"}`,
 		`{"type":"transaction","outcome":"refused"}`,
-		`{"type":"dropped","time":"x","records":17,"tenant":"acme"}`,
-		`{"type":"dropped","time":"x","records":2,"tenant":"beta"}`,
-		`{"type":"dropped","time":"x","records":4,"source":"10.0.0.1"}`,
-		`{"type":"dropped","time":"x","records":8}`,
-		`{"type":"dropped","time":"x","records":1,"tenant":"acme"}`,
+		`{"type":"dropped","time":"2026-07-01T00:00:00.000Z","records":17,"tenant":"acme"}`,
+		`{"type":"dropped","time":"2026-07-01T00:00:00.000Z","records":2,"tenant":"beta"}`,
+		`{"type":"dropped","time":"2026-07-01T00:00:00.000Z","records":4,"source":"10.0.0.1"}`,
+		`{"type":"dropped","time":"2026-07-01T00:00:00.000Z","records":8}`,
+		`{"type":"dropped","time":"2026-07-01T00:00:00.000Z","records":1,"tenant":"acme"}`,
 		`{"type":"transaction","outcome":"delivered"{"type":"session"}`,
 		`"type":"session"}`,
 	}

@@ -24,6 +24,7 @@ import (
 	"kanmon/internal/replies"
 	"kanmon/internal/session"
 	"kanmon/internal/smtptest"
+	"kanmon/internal/whose"
 )
 
 var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.11"), netip.MustParseAddr("203.0.113.12")}
@@ -79,8 +80,8 @@ func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 		}
 		w.engine = session.Engine{Dialer: w, Mover: w, Judge: w, Gate: w, Live: &w.live, Recorder: book, Log: slog.New(slog.DiscardHandler), Hostname: "gw.example"}
 		w.policy, err = policy.New(policy.Options{Settings: policy.Settings{
-			Identify: func(o session.Origin, _ *string) policy.Identity {
-				return policy.Identity{Tenant: o.Source.Addr().String()}
+			Identify: func(o session.Origin, _ *string) *whose.Owner {
+				return &whose.Owner{Tenant: o.Source.Addr().String()}
 			},
 			Provider: func(a netip.Addr) string { return "mx:" + a.String() }, Active: true,
 		}})

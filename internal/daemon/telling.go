@@ -1,0 +1,81 @@
+package daemon
+
+import (
+	"cmp"
+	"context"
+	"strings"
+	"time"
+
+	"kanmon/internal/contain"
+	"kanmon/internal/event"
+	"kanmon/internal/policy"
+	"kanmon/internal/standing"
+)
+
+// Version says which program this is, for the records. It is called before Start.
+func (d *Daemon) Version(version string) { d.version = version }
+
+// tellStep tells what this process does.
+func (d *Daemon) tellStep(did event.GatewayStep, cause error) {
+	d.mu.Lock()
+	ips := len(d.cfg.SendingIPs)
+	d.mu.Unlock()
+	step := event.Gateway{Did: did, Version: d.version, SendingIPs: ips, Sessions: d.live.Count()}
+	if did == event.Started || did == event.Reloaded {
+		step.Rules = rulesState() // a stop waits for no disk
+	}
+	if cause != nil {
+		step.Why = cause.Error()
+	}
+	d.stream.Tell(step)
+}
+
+// heartbeatEvery is how often it is told that this process is there.
+const heartbeatEvery = time.Minute
+
+// startHeartbeat tells until the stop that this process is there.
+func (d *Daemon) startHeartbeat() {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		tick := time.NewTicker(heartbeatEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				d.stream.Tell(event.Heartbeat{Up: time.Since(d.started), Sessions: d.live.Count(), Dropped: d.files.Dropped()})
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	d.onStop("heartbeat", func(context.Context) error {
+		cancel()
+		<-done
+		return nil
+	})
+}
+
+// tellStanding tells what is thought of a sending IP from now on.
+func (d *Daemon) tellStanding(s standing.Standing) {
+	d.stream.Tell(event.Changed{
+		IP: s.IP, Provider: strings.TrimPrefix(s.Provider, standing.Every), State: s.State.String(), Until: s.Until, Share: s.Share,
+		By: s.By, Rule: s.Rule, Why: cmp.Or(s.Sample, s.Reason),
+	})
+}
+
+// tellLevel tells what is thought of a sender from now on.
+func (d *Daemon) tellLevel(n contain.Decision) {
+	d.stream.Tell(event.Changed{
+		Tenant: n.Subject.Tenant, Account: n.Subject.Account, State: n.To.String(), Was: n.From.String(), Would: n.Enforced != n.To, By: n.By, Why: n.Why,
+	})
+}
+
+// tellOrder tells what a person has ordered, or a limit that blocks has.
+func (d *Daemon) tellOrder(c policy.Change) {
+	d.stream.Tell(event.Order{
+		By: c.By, Rule: c.Rule, Did: c.Did, Tenant: c.Subject.Tenant, Account: c.Subject.Account, IP: c.IP, Provider: c.Provider,
+		Before: c.Before, After: c.After, Why: c.Why,
+	})
+}

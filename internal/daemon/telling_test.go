@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/event"
+	"kanmon/internal/smtptest"
+)
+
+// entries are the lines of the world's records, once kanmon has stopped.
+func (w *world) entries(t *testing.T, file string) (all []*event.Entry) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(w.dir, file))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range event.NewReader(bytes.NewReader(text)).All() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, e)
+	}
+	return all
+}
+
+// The records tell of the process itself, of what people order and of what kanmon decides, in one order with the mail.
+func TestRecordsTellOfTheProcess(t *testing.T) {
+	tables := sending("out") + "[journal]\nrecords = 'DIR/records.jsonl'\ngateway = 'gw1'\n"
+	w := newWorld(t, listenTable+tables)
+	w.daemon.Version("1.2.3")
+	w.start()
+	msa := w.session()
+	if d := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !d.All(smtptest.Accepted) {
+		t.Fatal(d)
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(tables)); err != nil {
+		t.Fatal(err)
+	}
+	bad := *w.daemon.cfg
+	bad.Log.Format = config.FormatJSON
+	if err := w.daemon.Reload(t.Context(), &bad); err == nil {
+		t.Fatal("a reload that needs a restart was taken")
+	}
+	ip := w.daemon.cfg.SendingIPs[0].Address
+	if err := (&operator{w.daemon}).Suspend(ip, "docomo", time.Time{}, "they asked", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	_ = msa.Quit()
+	w.stop()
+
+	var told []string
+	for i, e := range w.entries(t, "records.jsonl") {
+		if e.Gateway != "gw1" || e.Line != uint64(i+1) || e.At.IsZero() {
+			t.Errorf("line %d: gateway %q, line %d, at %v", i+1, e.Gateway, e.Line, e.At)
+		}
+		switch e.Type {
+		case "gateway":
+			told = append(told, e.Action)
+			if e.Version != "1.2.3" || e.SendingIPs != 1 || (e.Action == "reload_refused") != strings.Contains(e.Cause, "needs a restart") {
+				t.Errorf("%s: version %q, %d sending IPs, cause %q", e.Action, e.Version, e.SendingIPs, e.Cause)
+			}
+		case "order":
+			told = append(told, fmt.Sprintf("%s by %s of %v at %s: %s", e.Action, e.By, e.SendingIP, e.Provider, e.Cause))
+		case "changed":
+			told = append(told, fmt.Sprintf("%v at %s is %s", e.SendingIP, e.Provider, e.State))
+		case "transaction", "session":
+			told = append(told, e.Type)
+		}
+	}
+	slices.Sort(told)
+	want := []string{
+		fmt.Sprintf("%v at docomo is stopped", ip), "drain", "reload", "reload_refused", "session", "start", "stop",
+		fmt.Sprintf("suspend by alice of %v at docomo: they asked", ip), "transaction",
+	}
+	slices.Sort(want)
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q\nwant %q", told, want)
+	}
+}

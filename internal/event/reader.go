@@ -1,0 +1,228 @@
+package event
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"net/netip"
+	"strconv"
+	"time"
+)
+
+// An Entry is one JSON line, as docs/ref/record.md has it. Members that a type does not have, or that are not known, are zero. Whoever keeps
+// entries may tell them apart by (Gateway, Run, Line).
+type Entry struct {
+	Type    string    `json:"type"`
+	At      time.Time `json:"at"`
+	Gateway string    `json:"gateway"`
+	Run     string    `json:"run"`
+	Line    uint64    `json:"line"`
+
+	// What happened in a session.
+	Session     ID                      `json:"session"`
+	Number      int                     `json:"number"` // of the transaction
+	Start       time.Time               `json:"start"`
+	Time        time.Time               `json:"time"`
+	Source      string                  `json:"source"` // address and port; of a gap, an address or a network
+	Destination netip.AddrPort          `json:"destination"`
+	Local       netip.AddrPort          `json:"local"`
+	SendingIP   netip.Addr              `json:"sending_ip"`
+	EHLOMSA     string                  `json:"ehlo_msa"`
+	EHLOMX      string                  `json:"ehlo_mx"`
+	TLSMX       EntryTLS                `json:"tls_mx"`
+	TLSMSA      EntryTLS                `json:"tls_msa"`
+	Phases      map[string]Milliseconds `json:"phases"`
+
+	// A transaction.
+	Sender         string           `json:"sender"`
+	Mail           EntryReply       `json:"mail"`
+	Recipients     []EntryRecipient `json:"recipients"`
+	MoreRecipients int              `json:"more_recipients"`
+	Data           EntryReply       `json:"data"`
+	Body           Milliseconds     `json:"body_ms"`
+	BodyBytes      int64            `json:"body_bytes"`
+	Dot            EntryReply       `json:"dot"`
+	Outcome        string           `json:"outcome"`
+	Cause          string           `json:"cause"`
+
+	// The end of a session.
+	Duration     Milliseconds   `json:"duration_ms"`
+	Transactions int            `json:"transactions"`
+	Delivered    int            `json:"delivered"`
+	Opening      []EntryOpening `json:"opening"`
+	Octets       EntryOctets    `json:"octets"`
+	EndPhase     string         `json:"end_phase"`
+	EndReason    string         `json:"end_reason"`
+	Ungreeted    string         `json:"ungreeted"`
+
+	// A refusal, a decision.
+	Phase     string       `json:"phase"`
+	Step      string       `json:"step"`
+	Reply     EntryReply   `json:"reply"`
+	Class     string       `json:"class"`
+	Rule      string       `json:"rule"`
+	Action    string       `json:"action"`
+	RescuedBy netip.Addr   `json:"rescued_by"`
+	Took      Milliseconds `json:"took_ms"`
+	Tenant    string       `json:"tenant"`
+	Account   string       `json:"account"`
+	Count     int          `json:"count"` // that the line stands for; 0: one
+
+	// News, and gaps.
+	Provider   string       `json:"provider"`
+	By         string       `json:"by"`
+	Before     string       `json:"before"`
+	After      string       `json:"after"`
+	State      string       `json:"state"`
+	Was        string       `json:"was"`
+	Would      bool         `json:"would"`
+	Until      time.Time    `json:"until"`
+	Share      float64      `json:"share"`
+	Waited     Milliseconds `json:"waited_ms"`
+	Began      bool         `json:"began"`
+	Version    string       `json:"version"`
+	Rules      string       `json:"rules"`
+	Sessions   int          `json:"sessions"`
+	SendingIPs int          `json:"sending_ips"`
+	Limit      bool         `json:"limit"`
+	Up         Milliseconds `json:"up_ms"`
+	Dropped    uint64       `json:"dropped"`
+	Records    uint64       `json:"records"`
+}
+
+// EntryTLS is the TLS of a leg.
+type EntryTLS struct {
+	State    string    `json:"state"`
+	Version  string    `json:"version"`
+	Cipher   string    `json:"cipher"`
+	Curve    string    `json:"curve"`
+	Resumed  bool      `json:"resumed"`
+	Names    []string  `json:"names"`
+	NotAfter time.Time `json:"not_after"`
+	Verified bool      `json:"verified"`
+	Error    string    `json:"error"`
+}
+
+// An EntryReply is a reply; the zero one was never waited for.
+type EntryReply struct {
+	Code     int          `json:"code"`
+	Enhanced string       `json:"enhanced"`
+	Text     string       `json:"text"`
+	Local    bool         `json:"local"`
+	Softened bool         `json:"softened"`
+	First    Milliseconds `json:"first_ms"`
+	Took     Milliseconds `json:"took_ms"`
+}
+
+// An EntryRecipient is one RCPT.
+type EntryRecipient struct {
+	Address string     `json:"address"`
+	Reply   EntryReply `json:"reply"`
+}
+
+// An EntryOpening is a reply while the MX leg was opened.
+type EntryOpening struct {
+	Phase string     `json:"phase"`
+	Reply EntryReply `json:"reply"`
+}
+
+// EntryOctets are a session's octets.
+type EntryOctets struct {
+	FromMSA int64 `json:"from_msa"`
+	ToMSA   int64 `json:"to_msa"`
+	FromMX  int64 `json:"from_mx"`
+	ToMX    int64 `json:"to_mx"`
+}
+
+// Milliseconds are a duration as the JSON lines have it.
+type Milliseconds float64
+
+// Duration gives the milliseconds as a duration.
+func (m Milliseconds) Duration() time.Duration {
+	return time.Duration(float64(m) * float64(time.Millisecond))
+}
+
+// MarshalText is the inverse of UnmarshalText.
+func (id ID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText reads an ID as String gives it.
+func (id *ID) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 16, 64)
+	if err != nil || len(text) != len("17f3a9c2b4d5e6f0") {
+		return fmt.Errorf("session %q: want 16 hexadecimal digits", text)
+	}
+	*id = ID(n)
+	return nil
+}
+
+// ParseEntry reads one JSON line.
+func ParseEntry(line []byte) (*Entry, error) {
+	e := new(Entry)
+	if err := json.Unmarshal(line, e); err != nil {
+		return nil, err
+	}
+	if e.Type == "" {
+		return nil, errNoType
+	}
+	return e, nil
+}
+
+var errNoType = errors.New("it has no type")
+
+// A Reader reads JSON lines.
+type Reader struct {
+	in *bufio.Reader
+	n  int
+}
+
+// NewReader makes a Reader of what has JSON lines.
+func NewReader(from io.Reader) *Reader { return &Reader{in: bufio.NewReader(from)} }
+
+// A LineError is a line that is no entry, as a killed kanmon may leave one. The next one may be read.
+type LineError struct {
+	Number int // in what is read, from 1
+	Line   []byte
+	Err    error
+}
+
+func (e *LineError) Error() string {
+	const most = 200
+	return fmt.Sprintf("line %d is no record of kanmon's: %v: %.*q", e.Number, e.Err, most, e.Line)
+}
+
+// Unwrap gives what is wrong with the line.
+func (e *LineError) Unwrap() error { return e.Err }
+
+// Next gives the next entry. The error is a [*LineError], or what reading has come to: at the end io.EOF.
+func (r *Reader) Next() (*Entry, error) {
+	line, err := r.in.ReadBytes('\n')
+	if len(line) == 0 && err != nil {
+		return nil, err
+	}
+	r.n++
+	e, err := ParseEntry(line)
+	if err != nil {
+		return nil, &LineError{r.n, bytes.TrimSuffix(line, []byte("\n")), err}
+	}
+	return e, nil
+}
+
+// All gives all entries, and each line that is none as an error. An error of reading is the last.
+func (r *Reader) All() iter.Seq2[*Entry, error] {
+	return func(yield func(*Entry, error) bool) {
+		for {
+			e, err := r.Next()
+			if errors.Is(err, io.EOF) || !yield(e, err) {
+				return
+			}
+			var bad *LineError
+			if err != nil && !errors.As(err, &bad) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,129 @@
+package journal
+
+import (
+	"strconv"
+	"time"
+
+	"kanmon/internal/event"
+)
+
+// news gives the JSON line of what happened beside the mail.
+func (o *object) news(n event.News) {
+	switch n := n.(type) {
+	case event.Gateway:
+		o.gateway(&n)
+	case event.Heartbeat:
+		o.begin("heartbeat", o.r.At)
+		o.milliseconds("up_ms", n.Up)
+		o.integer("sessions", int64(n.Sessions))
+		o.integer("dropped", int64(n.Dropped))
+		o.end()
+	case event.Order:
+		o.order(&n)
+	case event.Changed:
+		o.changed(&n)
+	case event.Wait:
+		o.begin("wait", o.r.At)
+		o.id(n.Session)
+		o.whose(n.Transaction)
+		o.ip("sending_ip", o.r.Session.SendingIP)
+		o.word("phase", n.Phase.String())
+		o.milliseconds("waited_ms", n.Waited)
+		if n.Began {
+			o.boolean("began", true)
+		}
+		o.end()
+	}
+}
+
+func (o *object) gateway(n *event.Gateway) {
+	o.begin("gateway", o.r.At)
+	o.word("action", n.Did.String())
+	o.foreign("version", n.Version)
+	o.integer("sending_ips", int64(n.SendingIPs))
+	o.integer("sessions", int64(n.Sessions))
+	o.foreign("rules", n.Rules)
+	o.foreign("cause", n.Why)
+	o.end()
+}
+
+func (o *object) order(n *event.Order) {
+	o.begin("order", o.r.At)
+	o.foreign("by", n.By)
+	if n.Rule {
+		o.boolean("limit", true)
+	}
+	o.foreign("tenant", n.Tenant)
+	o.account(n.Account)
+	o.ip("sending_ip", n.IP)
+	o.foreign("provider", n.Provider)
+	o.foreign("action", n.Did)
+	o.foreign("before", n.Before)
+	o.foreign("after", n.After)
+	o.foreign("cause", n.Why)
+	o.end()
+}
+
+func (o *object) changed(n *event.Changed) {
+	o.begin("changed", o.r.At)
+	if n.Session != 0 {
+		o.id(n.Session)
+	}
+	if n.Transaction > 0 {
+		o.integer("number", int64(n.Transaction))
+	}
+	o.ip("sending_ip", n.IP)
+	o.foreign("provider", n.Provider)
+	o.foreign("tenant", n.Tenant)
+	o.account(n.Account)
+	o.foreign("state", n.State)
+	o.foreign("was", n.Was)
+	if n.Would {
+		o.boolean("would", true)
+	}
+	if !n.Until.IsZero() {
+		o.moment("until", n.Until)
+	}
+	if n.Share > 0 && n.Share < 1 {
+		o.open("share", 0)
+		o.dst = strconv.AppendFloat(o.dst, n.Share, 'g', 4, 64)
+	}
+	o.foreign("by", n.By)
+	o.foreign("rule", n.Rule)
+	o.foreign("cause", n.Why)
+	o.end()
+}
+
+// begin begins an object that tells of a time; the zero time is not known.
+func (o *object) begin(kind string, at time.Time) {
+	o.dst = append(o.dst, `{"type":"`...)
+	o.dst = append(o.dst, kind...)
+	o.dst = append(o.dst, '"')
+	if !at.IsZero() {
+		o.moment("at", at)
+	}
+}
+
+func (o *object) end() { o.dst = append(o.dst, "}\n"...) }
+
+func (o *object) moment(name string, at time.Time) {
+	o.open(name, '"')
+	o.dst = at.UTC().AppendFormat(o.dst, timeFormat)
+	o.dst = append(o.dst, '"')
+}
+
+func (o *object) id(id event.ID) {
+	o.open("session", '"')
+	o.dst = appendID(o.dst, id)
+	o.dst = append(o.dst, '"')
+}
+
+// account appends whose mail it was, as the address mode says; "" is left out.
+func (o *object) account(account string) {
+	if account == "" {
+		return
+	}
+	o.open("account", 0)
+	o.f.guard.foreign = append(o.f.guard.foreign[:0], account...)
+	o.dst = o.f.appendJSON(o.dst, o.f.guard.address(o.f.guard.foreign), 0)
+}

@@ -1,0 +1,50 @@
+package journal
+
+import (
+	"bytes"
+	"strconv"
+	"time"
+)
+
+// Each JSON line says which gateway wrote it, in which run, and its number there: whoever keeps lines has a key. Numbers are given out where
+// lines are put behind each other, so they rise without a gap in what is written.
+
+// stampOf gives what all lines of a run have.
+func stampOf(gateway string, run time.Time) []byte {
+	stamp := new(formatter).appendJSON([]byte(`,"gateway":`), []byte(gateway), 0)
+	stamp = append(stamp, `,"run":"`...)
+	stamp = run.UTC().AppendFormat(stamp, timeFormat)
+	return append(stamp, `","line":`...)
+}
+
+// maxDigits is how long a number can be.
+const maxDigits = 20
+
+// stampWith has lines carry a stamp from now on.
+func (s *sink) stampWith(stamp []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stamp = stamp
+}
+
+// stampsOf is how many octets stamps add to a text at most.
+func (s *sink) stampsOf(text []byte) int {
+	if s.stamp == nil {
+		return 0
+	}
+	return bytes.Count(text, newline) * (len(s.stamp) + maxDigits)
+}
+
+// place appends a text of whole lines, each with its stamp.
+func (s *sink) place(dst, text []byte) []byte {
+	if s.stamp == nil {
+		return append(dst, text...)
+	}
+	for line := range bytes.Lines(text) {
+		dst = append(dst, line[:len(line)-len("}\n")]...)
+		dst = append(dst, s.stamp...)
+		dst = strconv.AppendUint(dst, s.lines.Add(1), 10)
+		dst = append(dst, "}\n"...)
+	}
+	return dst
+}
