@@ -67,6 +67,7 @@ type Daemon struct {
 	keptRules   func() (intercept.Kept, error)
 	removeRules func(context.Context, intercept.Rules) error
 	guardRules  func(context.Context) error // until the context ends
+	rulesState  func() string
 	resolver    provider.Resolver           // nil: this host's
 	reload      func(context.Context) error // reads the configuration anew; nil: nobody does
 
@@ -112,6 +113,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		keptRules:   keptRules,
 		removeRules: managedRules{log}.remove,
 		guardRules:  managedRules{log}.guard,
+		rulesState:  rulesState,
 		cfg:         cfg,
 		patience:    usualPatience,
 		memory:      debug.SetMemoryLimit(-1),

@@ -21,8 +21,8 @@ func (d *Daemon) tellStep(did event.GatewayStep, cause error) {
 	ips := len(d.cfg.SendingIPs)
 	d.mu.Unlock()
 	step := event.Gateway{Did: did, Version: d.version, SendingIPs: ips, Sessions: d.live.Count()}
-	if did == event.Started || did == event.Reloaded {
-		step.Rules = rulesState() // a stop waits for no disk
+	if did != event.Draining && did != event.Stopped { // a stop waits for no disk
+		step.Rules = d.rulesState()
 	}
 	if cause != nil {
 		step.Why = cause.Error()
@@ -33,28 +33,36 @@ func (d *Daemon) tellStep(did event.GatewayStep, cause error) {
 // heartbeatEvery is how often it is told that this process is there.
 const heartbeatEvery = time.Minute
 
-// startHeartbeat tells until the stop that this process is there.
+// startHeartbeat tells until the stop that this process is there, and when the rules stand in another way.
 func (d *Daemon) startHeartbeat() {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tick := time.NewTicker(heartbeatEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				d.stream.Tell(event.Heartbeat{Up: time.Since(d.started), Sessions: d.live.Count(), Dropped: d.files.Dropped()})
-			case <-ctx.Done():
-				return
-			}
+	go eachMinute(ctx, func() {
+		d.stream.Tell(event.Heartbeat{Up: time.Since(d.started), Sessions: d.live.Count(), Dropped: d.files.Dropped()})
+	})
+	told := d.rulesState()
+	go eachMinute(ctx, func() { // by itself: a disk that hangs is no dead process
+		if rules := d.rulesState(); rules != told {
+			told = rules
+			d.tellStep(event.RulesChanged, nil)
 		}
-	}()
+	})
 	d.onStop("heartbeat", func(context.Context) error {
 		cancel()
-		<-done
 		return nil
 	})
+}
+
+func eachMinute(ctx context.Context, do func()) {
+	tick := time.NewTicker(heartbeatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			do()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // tellStanding tells what is thought of a sending IP from now on.

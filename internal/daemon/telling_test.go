@@ -3,11 +3,14 @@ package daemon
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kanmon/internal/config"
@@ -84,4 +87,43 @@ func TestRecordsTellOfTheProcess(t *testing.T) {
 	if !slices.Equal(told, want) {
 		t.Errorf("told %q\nwant %q", told, want)
 	}
+}
+
+// Each minute the process tells that it is there, and only when that has changed how the rules stand, until it is stopped.
+func TestHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := New(configOf(t, ""), slog.New(slog.DiscardHandler))
+		var mu sync.Mutex
+		var told []string
+		rules := "in force"
+		d.rulesState = func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return rules
+		}
+		d.stream.Subscribe("test", func(f *event.Facts) {
+			mu.Lock()
+			defer mu.Unlock()
+			switch n := f.News.(type) {
+			case event.Heartbeat:
+				told = append(told, n.Up.String())
+			case event.Gateway:
+				told = append(told, n.Did.String()+": "+n.Rules)
+			}
+		})
+		d.startHeartbeat()
+		time.Sleep(90 * time.Second)
+		mu.Lock()
+		rules = "NOT in force"
+		mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		if err := d.undo(t.Context()); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Hour)
+		slices.Sort(told)
+		if want := []string{"1m0s", "2m0s", "3m0s", "rules: NOT in force"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
 }

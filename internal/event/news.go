@@ -41,11 +41,12 @@ const (
 	ReloadRefused // the configuration before goes on
 	Draining      // no new sessions
 	Stopped       // the last line of a run that was not killed
+	RulesChanged  // the firewall rules that lead mail here stand in another way than was told last
 )
 
 // String gives the step as it stands in the records.
 func (s GatewayStep) String() string {
-	return [...]string{"start", "reload", "reload_refused", "drain", "stop"}[s]
+	return [...]string{"start", "reload", "reload_refused", "drain", "stop", "rules"}[s]
 }
 
 // A Heartbeat is told each minute: where it is missing, the process was not there, or hung.
