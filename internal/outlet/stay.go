@@ -54,7 +54,7 @@ func (o *Outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 	if slices.Contains(req.Avoid, sendingIP) || o.turns(&choice, how, &req, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
-	elsewhere := choice.BySender && better(choice.IP)
+	elsewhere := choice.Prefers(sendingIP) && better(choice.IP)
 	if elsewhere || choice.IP.Address == sendingIP {
 		o.foretell(choice, q, choice.IP.Address)
 	}

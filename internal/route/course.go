@@ -8,11 +8,11 @@ import "net/netip"
 // Keeps reports whether a mail may go on from a sending IP that its session has: it is of the pool, and where senders decide it is the
 // sender's own. What stands against the IP is another question.
 func (c *Choice) Keeps(ip netip.Addr) bool {
-	return c.Pool == "" || c.Has(ip) && !c.prefers(ip)
+	return c.Pool == "" || c.Has(ip) && !c.Prefers(ip)
 }
 
-// prefers reports whether the mail must leave from the best IP of its pool, and this is another.
-func (c *Choice) prefers(ip netip.Addr) bool { return c.BySender && c.IP.Address != ip }
+// Prefers reports whether the mail must leave from the best IP of its pool, and this is another.
+func (c *Choice) Prefers(ip netip.Addr) bool { return c.BySender && c.IP.Address != ip }
 
 // Course gives the choice for the first mail of a session, with the sending IP that the session has got to: from the connection, where the
 // MX's provider is known or not, by way of MAIL to the first recipient. It goes by the configuration alone, as if nothing stood against
