@@ -59,10 +59,19 @@ type Leg struct {
 	Number    uint16         // 1 for the first connection of the session that was tried; 0: none was
 	At        uint32         // when that began, in hundredths of seconds since the session began
 	Local     netip.AddrPort // address kanmon dialled the MX from
+	Way       *Way       // nil: not known
 	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
 	HeloMX    string         // name kanmon gave to the MX: not sanitised
 	MX        TLS
 	Phases    [PhaseIdle]time.Duration // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
+}
+
+// A Way is why a connection left from where it did, as far as that was known when it was made.
+type Way struct {
+	Tenant   string
+	Pool     string
+	Route    string
+	Provider string // whose MX it is known to be
 }
 
 // An End is set on the last record of a session.

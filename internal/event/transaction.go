@@ -7,6 +7,8 @@ type Transaction struct {
 	Number     int           // 1 for the first of the session
 	At         time.Duration // MAIL, since the session began
 	Sender     Span          // as inside the angle brackets: not sanitised
+	Tenant     Span          // whose mail it is; empty: nobody knows
+	Account    Span
 	Mail       Reply
 	Recipients []Recipient
 	MoreRcpts  int           // recipients beyond the recorded ones
@@ -94,7 +96,7 @@ func (t *Transaction) Copy(from *Transaction, texts Texts, to *Texts) {
 
 // MoveTexts copies the transaction's texts to another place, where it has them from now on.
 func (t *Transaction) MoveTexts(from Texts, to *Texts) {
-	for _, s := range [...]*Span{&t.Sender, &t.Mail.Text, &t.Data.Text, &t.Dot.Text} {
+	for _, s := range [...]*Span{&t.Sender, &t.Tenant, &t.Account, &t.Mail.Text, &t.Data.Text, &t.Dot.Text} {
 		*s = to.Take(from, *s)
 	}
 	for i := range t.Recipients {

@@ -74,6 +74,7 @@ func (o *object) legs(e *event.End) {
 		o.integer("at_ms", 10*int64(l.At))
 		o.addrPort("local", l.Local)
 		o.ip("sending_ip", l.SendingIP)
+		o.way(l.Way)
 		o.foreign("ehlo_mx", l.HeloMX)
 		o.tls("tls_mx", &l.MX)
 		o.phases(l)
@@ -83,6 +84,28 @@ func (o *object) legs(e *event.End) {
 	if e.MoreLegs > 0 {
 		o.integer("more_legs", int64(e.MoreLegs))
 	}
+}
+
+// whose appends the tenant and the account that a mail is of, as the gate had it.
+func (o *object) whose(t *event.Transaction) {
+	if t.Tenant == (event.Span{}) {
+		return
+	}
+	o.foreign("tenant", string(o.r.Text(t.Tenant)))
+	o.address("account", t.Account)
+}
+
+// way appends why a connection left from where it did.
+func (o *object) way(w *event.Way) {
+	if w == nil {
+		return
+	}
+	if o.t == nil || o.t.Tenant == (event.Span{}) { // else the gate knows better
+		o.foreign("tenant", w.Tenant)
+	}
+	o.foreign("pool", w.Pool)
+	o.foreign("route", w.Route)
+	o.foreign("provider", w.Provider)
 }
 
 func (o *object) phases(l *event.Leg) {

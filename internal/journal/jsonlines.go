@@ -67,6 +67,7 @@ func (o *object) transaction(t *event.Transaction) {
 	o.identity(t.At)
 	o.integer("number", int64(t.Number))
 	o.address("sender", t.Sender)
+	o.whose(t)
 	o.reply("mail", &t.Mail)
 	o.open("recipients", '[')
 	for i := range t.Recipients {
@@ -200,6 +201,7 @@ func (o *object) identity(at time.Duration) {
 	o.addrPort("destination", s.Destination)
 	o.addrPort("local", s.Local)
 	o.ip("sending_ip", s.SendingIP)
+	o.way(s.Way)
 	o.foreign("ehlo_msa", s.HeloMSA)
 	o.foreign("ehlo_mx", s.HeloMX)
 	o.tls("tls_mx", &s.MX)

@@ -114,6 +114,13 @@ func (o *Outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
 	}
 	choice = o.foresee(choice, q)
+	out, err := o.dialChosen(ctx, choice, req)
+	out.Way = &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
+	return out, err
+}
+
+// dialChosen connects from the sending IP of the chosen pool that may be used.
+func (o *Outlet) dialChosen(ctx context.Context, choice egress.Choice, req session.DialRequest) (session.Outbound, error) {
 	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
 		if len(req.Avoid) > 0 {
 			return session.Outbound{}, session.ErrNoOtherIP

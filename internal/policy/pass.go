@@ -101,6 +101,9 @@ func (a *pass) Ask(q session.Question) session.Decision {
 	if q.Step == event.StepConnect || q.Step == event.StepMail {
 		d.Owner = a.owner
 	}
+	if q.Step == event.StepMail || q.Step == event.StepAccount {
+		d.Whose, d.Sender = a.tenant, a.account
+	}
 	if !d.Again {
 		a.decided(d.Refuse != session.RefuseNot)
 	}

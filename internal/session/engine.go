@@ -119,6 +119,7 @@ type Outbound struct {
 	Conn      net.Conn
 	Closed    func()     // called by the session once it has closed Conn; may be nil
 	SendingIP netip.Addr // the configured sending IP; the zero Addr in observe mode
+	Way       *event.Way // for the record: why it leaves from there; nil: not known
 	Name      string     // EHLO name of the sending IP; "": the MSA's own name is passed on
 }
 

@@ -28,6 +28,15 @@ func (t *trace) beginsMail(cmd smtp.Command) {
 	t.tx, t.rule = true, 0
 }
 
+// whose notes the tenant and the account that the mail at hand is of.
+func (t *trace) whose(tenant, account string) {
+	if !t.tx || tenant == "" {
+		return
+	}
+	trans := t.transaction()
+	trans.Tenant, trans.Account = t.keepText([]byte(tenant), shortAddress), t.keepText([]byte(account), shortAddress)
+}
+
 // tellsAhead notes what the MSA will be told by the group of commands at hand, of which the next mail is a part.
 func (t *trace) tellsAhead() {
 	if !t.tx {

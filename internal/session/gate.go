@@ -50,6 +50,8 @@ type Decision struct {
 	Strip  bool          // with Header: the MX does not get to see these fields
 	Must   bool          // with Header: StepAccount is asked about a message without such a field, too
 	Notes  []event.Note  // for the record
+	Whose  string        // with StepMail and StepAccount: the tenant whose mail it is, for the record; "": nobody knows
+	Sender string        // likewise: the account
 
 	Contained bool // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it
 }
@@ -115,6 +117,9 @@ func (s *session) consult(q Question) Decision {
 	}
 	if q.Step == event.StepConnect || q.Step == event.StepMail {
 		s.gate.owner = d.Owner
+	}
+	if q.Step == event.StepMail || q.Step == event.StepAccount {
+		s.log.whose(d.Whose, d.Sender)
 	}
 	if q.Step == event.StepMail {
 		s.gate.pool = d.Pool

@@ -97,7 +97,7 @@ func (s *session) dial() error {
 		return err
 	})
 	s.info.Phases[event.PhaseDial] = time.Since(begun)
-	s.info.SendingIP = out.SendingIP // also of a dial that failed
+	s.info.SendingIP, s.info.Way = out.SendingIP, out.Way // also of a dial that failed
 	var f *failure
 	if errors.As(err, &f) {
 		if out.Conn != nil {

@@ -67,6 +67,10 @@ func (j *judging) mustBe(m *mail) bool {
 
 // mail compares one.
 func (j *judging) mail(m *mail, x *transaction) {
+	if passed := !strings.HasSuffix(x.Sender, "@limited.example") && !strings.HasSuffix(x.Sender, "@forbidden.example"); passed && m.begin.code()/100 == 2 &&
+		(x.Tenant != j.source.Addr().String() || x.Account != x.Sender) {
+		j.errorf("whose", "%s of %s", x.Account, x.Tenant)
+	}
 	j.reply("mail", m, m.begin, x.Mail)
 	j.recipients(m, x)
 	switch {

@@ -48,6 +48,8 @@ type transaction struct {
 	identity
 	Number     int            `json:"number"`
 	Sender     string         `json:"sender"`
+	Tenant     string         `json:"tenant"`
+	Account    string         `json:"account"`
 	Mail       *reply         `json:"mail"`
 	Recipients []recipient    `json:"recipients"`
 	Results    map[string]int `json:"results"`

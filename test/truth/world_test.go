@@ -256,7 +256,8 @@ func (p *pass) Ask(q session.Question) session.Decision {
 		return p.Pass.Ask(q)
 	}
 	if d.Refuse == session.RefuseNot {
-		p.Pass.Ask(q)
+		own := p.Pass.Ask(q)
+		d.Whose, d.Sender = own.Whose, own.Sender
 	}
 	a.delay, a.refusing = d.Delay, d.Refuse != session.RefuseNot
 	d.Notes = []event.Note{{Did: did, Tenant: "t", Account: name, Rule: a.rule, Why: "1 of 1"}}
