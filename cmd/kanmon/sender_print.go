@@ -190,9 +190,18 @@ func printKnown(p *explanation, x *admin.SenderDetail) {
 	printReadings(p.w, x.Readings)
 	fmt.Fprintln(p.w)
 	printCounts(p.w, &x.Hour, &x.Day)
+	countedSince(p.w, x.Last)
 	for _, s := range x.Samples {
 		fmt.Fprintf(p.w, "\n%s  %s: %s, account %s\n    %s\n", when(s.At), s.Provider, s.Class, orDash(s.Account, "-"), s.Reply)
 	}
+}
+
+// countedSince says that the counts begin where the level was last set, if that was within them: all but volume begins anew there.
+func countedSince(w io.Writer, last *admin.Decision) {
+	if last == nil || last.Reading.Signal == "" || last.Reading.Signal == "volume" || time.Since(last.At) > 24*time.Hour {
+		return
+	}
+	fmt.Fprintf(w, "counted since %s, when the level was last set: what was before is in no number above\n", when(last.At))
 }
 
 func printReadings(w io.Writer, all []admin.Reading) {

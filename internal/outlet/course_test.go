@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"kanmon/internal/egress"
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -51,6 +52,19 @@ func TestTheCourseOfAMailIsWhatASessionDoes(t *testing.T) {
 	t.Logf("%d configurations: wrong 0, moved %d, without a way out %d", configurations, moved, ended)
 	if moved == 0 {
 		t.Error("no mail has moved")
+	}
+}
+
+// What an MX has done without a word is no word about our IP's reputation.
+//
+// audit-D9
+func TestSilenceIsNotCalledReputation(t *testing.T) {
+	o := newOutlet(t, twoIPs)
+	for phase, want := range map[event.Phase]string{event.PhaseDial: "unreachable", event.PhaseBanner: "connection_reset"} {
+		r := refusal(first, "")
+		if r.Phase, r.Code = phase, 0; o.Judge(r).Class != want {
+			t.Errorf("%s: want %s", phase, want)
+		}
 	}
 }
 

@@ -60,8 +60,9 @@ func (o *Outlet) isShut(how Handling, ip, mx netip.Addr) bool {
 // judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.
 func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
 	var worthIt bool
-	j.Class = classify.IPReputation.String()
+	j.Class = silentReset // what it means is not said; the standing judges by others'
 	if p.Phase == event.PhaseDial {
+		j.Class = silentDial
 		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())
 	} else {
 		j.Rule, worthIt = "connection reset", o.resets.add(p.Destination.Addr(), p.SendingIP, p.tenant)
@@ -70,6 +71,12 @@ func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
 		o.silenced(p, j)
 	}
 }
+
+// Classes of what was done without a word, for the record.
+const (
+	silentDial  = "unreachable"
+	silentReset = "connection_reset"
+)
 
 // observeSilence tells the standing what an MX has done to a sending IP without a word, and not to others.
 func (o *Outlet) observeSilence(sendingIP netip.Addr, tenant string, mx netip.Addr, rule string) {
