@@ -42,8 +42,9 @@ func quoted(cell string) (list []string) {
 	return list
 }
 
-// The table of packages has all packages, and of each all that it imports of the others.
-func TestPackagesAreThoseOfThePage(t *testing.T) {
+// importsOf gives what each package imports of the others, which go without "internal/" there.
+func importsOf(t *testing.T) map[string][]string {
+	t.Helper()
 	list := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}`, "./internal/...", "./cmd/...")
 	list.Dir = root
 	out, err := list.Output()
@@ -62,6 +63,12 @@ func TestPackagesAreThoseOfThePage(t *testing.T) {
 			}
 		}
 	}
+	return imports
+}
+
+// The table of packages has all packages, and of each all that it imports of the others.
+func TestPackagesAreThoseOfThePage(t *testing.T) {
+	imports := importsOf(t)
 	for _, row := range rows(t, architecture, "^\\| `(internal|cmd)/[a-z]+` \\|") {
 		name := quoted(row[0])[0]
 		want, is := imports[name]
@@ -79,6 +86,33 @@ func TestPackagesAreThoseOfThePage(t *testing.T) {
 	}
 	for name := range imports {
 		t.Errorf("%s: %s has no row", architecture, name)
+	}
+}
+
+// The linter has a rule for each package below internal, which allows no import of the others that there is not.
+func TestEachPackageHasARule(t *testing.T) {
+	content, err := os.ReadFile(filepath.Join(root, ".golangci.yml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ruled, folder, ours := map[string]bool{}, regexp.MustCompile(`"\*\*/internal/(\w+)/\*\.go"`), regexp.MustCompile(`"kanmon/internal/(\w+)\$?"`)
+	imports := importsOf(t)
+	for _, rule := range regexp.MustCompile(`(?m)^ {10}files: (.*)\n(?: {10}allow: (.*)\n)?`).FindAllStringSubmatch(string(content), -1) {
+		var all []string // that the packages of the rule import
+		for _, m := range folder.FindAllStringSubmatch(rule[1], -1) {
+			ruled[m[1]] = true
+			all = append(all, imports["internal/"+m[1]]...)
+		}
+		for _, m := range ours.FindAllStringSubmatch(rule[2], -1) {
+			if !slices.Contains(all, m[1]) {
+				t.Errorf(".golangci.yml: the rule of %s allows %s, which none of them imports", rule[1], m[1])
+			}
+		}
+	}
+	for name := range imports {
+		if short, below := strings.CutPrefix(name, "internal/"); below && !ruled[short] {
+			t.Errorf(".golangci.yml: no rule of depguard is about %s", name)
+		}
 	}
 }
 
