@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const manyAccounts = 100_000
@@ -121,4 +123,41 @@ func TestNoAllocation(t *testing.T) {
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
+}
+
+// BenchmarkChanged is for how long a part of the subjects is locked while what is owed of all of them is copied, with as many counters as there can be.
+func BenchmarkChanged(b *testing.B) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var longest time.Duration
+	debts := 0
+	for b.Loop() {
+		b.StopTimer()
+		c := newCrowd(b)
+		l := compile(b, Rule{Name: "more", Measure: Messages, Amount: 1 << 30, Per: 24 * time.Hour})
+		for i := range DefaultMaxKeys {
+			var ticket Ticket
+			c.Take([]Want{{Limit: l, Subject: Subject{Of: fmt.Sprint("more", i)}, N: 10_000_000}}, &ticket)
+			c.Settle(&ticket, true, 0)
+		}
+		b.StartTimer()
+		for part := range Parts {
+			for more := true; more; {
+				var some []Debt
+				begun := threadTime()
+				some, more = c.Changed(make([]Debt, 0, 256), part, 256)
+				longest = max(longest, threadTime()-begun)
+				debts += len(some)
+			}
+		}
+	}
+	b.ReportMetric(float64(debts)/float64(b.N), "debts")
+	b.ReportMetric(float64(longest.Microseconds())/1000, "ms-lock")
+}
+
+// threadTime is of this thread, whatever else the machine does.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t)
+	return time.Duration(t.Nano())
 }

@@ -29,9 +29,16 @@ func newRigAt(t testing.TB, maxKeys int, at time.Time) *rig {
 func (r *rig) snapshot() Snapshot {
 	s := Snapshot{Version: SnapshotVersion}
 	for part := range Parts {
-		s.Debts = r.Changed(s.Debts, part)
+		s.Debts = r.changedIn(s.Debts, part)
 	}
 	return s
+}
+
+func (r *rig) changedIn(to []Debt, part int) []Debt {
+	for more := true; more; {
+		to, more = r.Changed(to, part, 3)
+	}
+	return to
 }
 
 func (r *rig) clock() time.Time {

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -29,25 +30,30 @@ type Debt struct {
 // Parts is how many parts [Memory.Changed] gives the debts in.
 const Parts = shards
 
-// Changed adds the debts of a part that have changed since they were last given, otherwise than by time; the first time all that there are. What
-// could not be kept goes to [Memory.PutBack]. A part's subjects are locked meanwhile.
-func (m *Memory) Changed(to []Debt, part int) []Debt {
+// Changed adds debts of a part that have changed since they were last given, otherwise than by time; the first time all that there are. It looks at
+// so many at most, and reports whether there may be more: a part's subjects are locked meanwhile. What could not be kept goes to [Memory.PutBack].
+func (m *Memory) Changed(to []Debt, part, most int) (all []Debt, more bool) {
 	s := &m.shards[part]
 	taken := m.time.clock().Round(0).UTC()
+	to = slices.Grow(to, most) // not with the lock held
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := m.time.read()
-	for _, d := range s.lost {
+	for ; len(s.lost) > 0 && most > 0; most-- {
+		d := s.lost[len(s.lost)-1]
+		s.lost = s.lost[:len(s.lost)-1]
 		if e := s.entries[d.key()]; e != nil { // it is known again
 			e.dirty, e.kept = true, true
 		} else {
 			to = append(to, d)
 		}
 	}
-	s.lost = nil
 	for k, e := range s.entries {
 		if !e.dirty || k.limit != e.limit.id { // a share
 			continue
+		}
+		if most--; most < 0 {
+			return to, true
 		}
 		e.dirty = false
 		debt := e.debt(now)
@@ -57,7 +63,7 @@ func (m *Memory) Changed(to []Debt, part int) []Debt {
 		e.kept = debt > 0
 		to = append(to, e.owed(k, debt, taken))
 	}
-	return to
+	return to, false
 }
 
 // ChangedOf adds what is owed of one want, whether that has changed or not.

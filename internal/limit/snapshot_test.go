@@ -131,7 +131,7 @@ func TestChangedGivesWhatHasChanged(t *testing.T) {
 	r.taken(want(l, "alice", 1))
 	var failed []Debt
 	for part := range Parts {
-		failed = r.Changed(failed, part)
+		failed = r.changedIn(failed, part)
 	}
 	r.PutBack(failed)
 	wants("not kept", map[string]time.Duration{"alice": 8 * time.Minute})

@@ -172,8 +172,10 @@ func (p *Policy) saveSome(ctx context.Context, at *round) (left int, err error) 
 					break
 				}
 			}
-			for ; at.debts < limit.Parts && len(part.Debts) < saveBatch; at.debts++ {
-				part.Debts = p.limiter.Changed(part.Debts, at.debts)
+			for more := false; at.debts < limit.Parts && len(part.Debts) < saveBatch; {
+				if part.Debts, more = p.limiter.Changed(part.Debts, at.debts, saveBatch); !more {
+					at.debts++
+				}
 			}
 			left += limit.Parts - at.debts
 			now := p.clock()
