@@ -172,6 +172,27 @@ func TestNobodyWaitsForACopyOfAll(t *testing.T) {
 	}
 }
 
+// A flood of made-up senders costs the disk nothing: a sender that nobody has known for a day, and of which nothing stands, has no row. One that has been
+// known has, with what is usual for it.
+func TestAFloodWritesNothing(t *testing.T) {
+	r := newRig(t, nil)
+	flood := func() {
+		for range 1000 {
+			r.mail(Subject{"acme", fmt.Sprint("made-up", r.one)}, "google", Accepted)
+		}
+	}
+	if flood(); len(r.Snapshot().Subjects) != 0 {
+		t.Errorf("%d rows", len(r.file))
+	}
+	r.mail(alice, "google", Accepted)
+	r.pass(25 * time.Hour)
+	r.mail(alice, "google", Accepted)
+	flood()
+	if r.Snapshot(); len(r.file) != 2 || r.file[alice].Usual[0].Cases != 1 || r.file[acme].Today[0].Cases == 0 {
+		t.Errorf("%d rows, want those of alice and of the tenant: %+v, %+v", len(r.file), r.file[alice], r.file[acme])
+	}
+}
+
 // While the disk takes nothing, what waits for it is bounded by what is known, whoever is forgotten meanwhile.
 func TestWhatWaitsForTheDiskIsBounded(t *testing.T) {
 	r := newRigWith(t, Options{MaxAccounts: 500, MaxTenants: 20})

@@ -172,7 +172,8 @@ func (p *Policy) saveSome(ctx context.Context, at *round) (left int, err error) 
 					break
 				}
 			}
-			for more := false; at.debts < limit.Parts && len(part.Debts) < saveBatch; {
+			for at.debts < limit.Parts && len(part.Debts) < saveBatch {
+				var more bool
 				if part.Debts, more = p.limiter.Changed(part.Debts, at.debts, saveBatch); !more {
 					at.debts++
 				}
