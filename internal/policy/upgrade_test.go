@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -145,5 +147,47 @@ func TestTheStateInPiecesIsMadeRows(t *testing.T) {
 	state, found, err := open(t, path).Load()
 	if debts = state.Limits.Debts; err != nil || !found || len(debts) != 1 {
 		t.Errorf("%+v, %v", debts, err)
+	}
+}
+
+// testdata/schema3.sql is what the last kanmon before rows wrote: a newsletter with a history, an account that is contained, blocks, an exemption, amounts,
+// marks and debts, some of them saved, some said since. All of it holds after the upgrade, and the audit has every line.
+func TestAFileOfTheLastKanmonBeforeRows(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("testdata", "schema3.sql"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings := enforcing(settingsWith(rule("hour", limit.PerAccount, 1000), rule("tenant-hour", limit.PerTenant, 5000)))
+	r := newRigAt(t, settings, open(t, fileOf(t, 3, string(text))), time.Date(2026, 3, 2, 12, 12, 40, 0, time.UTC))
+	bobs, eve := r.Explain(bob), r.Explain(ofAcme("eve@acme.example"))
+	if bobs.Level != contain.Slow || bobs.Strikes != 1 || r.now().Sub(bobs.Since) != 12*time.Minute+9*time.Second || bobs.Last == nil || len(bobs.Last.Samples) == 0 {
+		t.Errorf("bob: %+v", bobs)
+	}
+	var c contain.Changes
+	if r.detector.ChangedOf(&c, ofAcme("news@acme.example")); len(c.Subjects) != 1 || slices.Max(c.Subjects[0].History) == 0 {
+		t.Errorf("the newsletter: %+v", c)
+	}
+	if eve.Block == nil || eve.Block.Why != "it's unpaid" || eve.Block.Until.Sub(r.now()) != 10*time.Hour {
+		t.Errorf("eve: %+v", eve.Block)
+	}
+	if x := r.Explain(ofAcme("mallory@acme.example")); x.Block != nil {
+		t.Errorf("mallory: %+v", x.Block)
+	}
+	if x := r.Explain(acme); x.Exempt == nil || x.Exempt.By != "carol" {
+		t.Errorf("the tenant: %+v", x.Exempt)
+	}
+	if a, b := r.Usages(ofAcme("carol@acme.example"))[0].Rule.Amount, r.Usages(acme)[0].Rule.Amount; a != 77 || b != 9000 {
+		t.Errorf("carol may send %d, the tenant %d", a, b)
+	}
+	if used := r.used(ofAcme("news@acme.example"), "hour"); used != 1 {
+		t.Errorf("the newsletter owes %d", used)
+	}
+	for account, want := range map[string]contain.Kind{"news@acme.example": contain.List, "fwd@acme.example": contain.Plain} {
+		if m, _ := r.MarkOf(ofAcme(account)); m.Kind != want {
+			t.Errorf("%s is a %v", account, m.Kind)
+		}
+	}
+	if all, err := r.Audit(contain.Subject{}, netip.Addr{}, 100); err != nil || len(all) != 9 || all[0].Why != "it's unpaid" {
+		t.Errorf("%d lines of the audit, %v", len(all), err)
 	}
 }
