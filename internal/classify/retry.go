@@ -22,10 +22,11 @@ func retryAfter(text []byte) time.Duration {
 	var before, number []byte
 	for word := range bytes.FieldsSeq(text) {
 		if number != nil {
-			unit, ok := units[string(word)]
-			n, err := strconv.Atoi(string(number))
-			if ok && err == nil && n > 0 && time.Duration(n) <= maxRetry/unit {
-				return time.Duration(n) * unit
+			if unit, ok := units[string(word)]; ok {
+				n, err := strconv.Atoi(string(number))
+				if err == nil && n > 0 && time.Duration(n) <= maxRetry/unit {
+					return time.Duration(n) * unit
+				}
 			}
 		}
 		switch string(before) {
