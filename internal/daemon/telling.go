@@ -66,8 +66,9 @@ func eachMinute(ctx context.Context, do func()) {
 }
 
 // tellStanding tells what is thought of a sending IP from now on.
-func (d *Daemon) tellStanding(s standing.Standing) {
+func (d *Daemon) tellStanding(s standing.Change) {
 	d.stream.Tell(event.Changed{
+		Cause: event.Cause{Session: event.ID(s.Session)}, Owner: s.Tenant,
 		IP: s.IP, Provider: strings.TrimPrefix(s.Provider, standing.Every), State: s.State.String(), Until: s.Until, Share: s.Share,
 		By: s.By, Rule: s.Rule, Why: cmp.Or(s.Sample, s.Reason),
 	})

@@ -75,6 +75,8 @@ type Order struct {
 // Changed is a decision of kanmon's own about a sending IP or a sender, which holds for the mail to come.
 type Changed struct {
 	Cause
+	Share    float64    // of the traffic that a slowed IP may take
+	Owner    string     // tenant whose mail has led to it, if that is another than Tenant
 	IP       netip.Addr // whose standing has changed
 	Provider string     // where; "": everywhere
 	Tenant   string     // whose level has changed
@@ -83,7 +85,6 @@ type Changed struct {
 	Was      string     // before, if that is known
 	Would    bool       // it is only observed
 	Until    time.Time
-	Share    float64 // of the traffic that a slowed IP may take
 	By       string
 	Rule     string
 	Why      string

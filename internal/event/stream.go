@@ -1,6 +1,7 @@
 package event
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -129,7 +130,7 @@ func (s *Stream) Tell(n News) {
 	r.News = n
 	r.Session.ID = n.cause().Session
 	if of, ok := n.(Changed); ok {
-		r.Tenant = of.Tenant
+		r.Tenant = cmp.Or(of.Tenant, of.Owner)
 	}
 	s.Record(r)
 }

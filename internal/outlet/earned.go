@@ -76,7 +76,7 @@ func (o *Outlet) hear(p *plea) {
 	p.part = o.partOf(p)
 	v, part := &p.verdict, p.part
 	o.book.Observe(standing.Evidence{
-		IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
+		Session: uint64(p.Session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
 		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Again: p.Again, Speaker: p.receiver.Organisation(),
 		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class.String(),
 		Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,

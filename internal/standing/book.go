@@ -26,7 +26,7 @@ type Options struct {
 	Check   Check            // nil: no listing is ever confirmed, and so none reaches another provider
 	Clock   func() time.Time // nil: time.Now
 	Log     *slog.Logger     // nil: silence
-	Changed func(Standing)   // hears of every change, in order, in a goroutine of its own
+	Changed func(Change)     // hears of every change, in order, in a goroutine of its own
 	MaxKeys int              // 0: DefaultMaxKeys; with more than 50 sending IPs 200 for each of them
 }
 
@@ -43,7 +43,7 @@ type Book struct {
 	check   Check
 	clock   func() time.Time
 	log     *slog.Logger
-	changed func(Standing)
+	changed func(Change)
 	maxKeys int
 
 	disk sync.Mutex // held while the store is used, and taken before mu; no session waits for it
@@ -55,9 +55,10 @@ type Book struct {
 	probes   uint64 // that were begun
 	queues   [ranks]*share.Order[*entry]
 	dirty    map[Key]struct{}
+	hearing  uint64 // the session whose evidence is being looked at; 0: none
 	checks   checks
 
-	news    chan change
+	news    chan Change
 	unheard int                              // news that did not fit
 	lines   *share.Map[string, *share.Lines] // of the log, about strangers, by tenant
 
@@ -71,7 +72,7 @@ func New(o Options) (*Book, error) {
 	b := &Book{
 		store: o.Store, check: o.Check, clock: o.Clock, log: o.Log, changed: o.Changed, maxKeys: o.MaxKeys,
 		ips: map[netip.Addr]*address{}, dirty: map[Key]struct{}{}, checks: newChecks(),
-		news: make(chan change, 1024), lines: share.NewMap[string, *share.Lines](mostTold), stop: make(chan struct{}),
+		news: make(chan Change, 1024), lines: share.NewMap[string, *share.Lines](mostTold), stop: make(chan struct{}),
 	}
 	if b.clock == nil {
 		b.clock = time.Now

@@ -306,7 +306,7 @@ func (hangs) Listed(ctx context.Context, _ netip.Addr, _ string) (bool, error) {
 func TestChangesAreTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		told := make(chan Standing, 16)
-		r := newRig(t, Options{Clock: time.Now, Changed: func(s Standing) { told <- s }})
+		r := newRig(t, Options{Clock: time.Now, Changed: func(s Change) { told <- s.Standing }})
 		r.Observe(listing("google"))
 		time.Sleep(2 * time.Hour)
 		r.wantMay(key("google"), Probe)
@@ -315,6 +315,26 @@ func TestChangesAreTold(t *testing.T) {
 		for _, want := range []State{Suspended, Probing, Slowed} {
 			if s := <-told; s.State != want {
 				t.Errorf("told %v, want %v", s.State, want)
+			}
+		}
+	})
+}
+
+// A change says whose mail has led to it; what a person orders, and what comes with time, says nothing of the kind.
+func TestChangesNameTheirCause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := make(chan Change, 16)
+		r := newRig(t, Options{Clock: time.Now, Changed: func(s Change) { told <- s }})
+		ev := listing("mx:192.0.2.1")
+		ev.Session, ev.Tenant = 7, "acme"
+		r.Observe(ev)
+		if err := r.Stop(key("docomo"), "by hand", "root"); err != nil {
+			t.Fatal(err)
+		}
+		soon()
+		for _, want := range []Change{{Session: 7, Tenant: "acme"}, {}} {
+			if got := <-told; got.Session != want.Session || got.Tenant != want.Tenant {
+				t.Errorf("told of %v: session %d of %q, want %d of %q", got.Key, got.Session, got.Tenant, want.Session, want.Tenant)
 			}
 		}
 	})
@@ -330,7 +350,7 @@ func TestHangingListener(t *testing.T) {
 		told := 0
 		r := newRig(t, Options{
 			Clock: time.Now, Log: slog.New(slog.NewTextHandler(&log, nil)),
-			Changed: func(Standing) { <-free; told++ },
+			Changed: func(Change) { <-free; told++ },
 		})
 		for i := range 3000 {
 			r.Observe(listing(fmt.Sprint("mx:", i)))

@@ -61,6 +61,8 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	ev.bound()
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.hearing = ev.Session
+	defer func() { b.hearing = 0 }()
 	now := b.clock()
 	e := b.entryBy(k, ev.Tenant, now)
 	b.adjust(e, now)

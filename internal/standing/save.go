@@ -34,7 +34,7 @@ func (b *Book) note(e *entry, now time.Time) {
 	b.touch(e, now)
 	b.markDirty(e.Key)
 	select {
-	case b.news <- change{e.onWall(now), e.place.Owner(), now}:
+	case b.news <- Change{e.onWall(now), b.hearing, e.place.Owner(), now}:
 	default: // the log does not answer; the count is told when it does
 		b.unheard++
 	}

@@ -148,6 +148,7 @@ func (l List) String() string {
 // Evidence is a refusal by an MX, already classified. A reply that quotes an address that is not ours must come with
 // Suspend "no": whoever classifies sees that, and it is not looked for again.
 type Evidence struct {
+	Session     uint64 // in which it was heard, as whoever tells of it counts; 0: in none
 	IP          netip.Addr
 	Provider    string
 	Tenant      string

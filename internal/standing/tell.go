@@ -7,11 +7,12 @@ import (
 	"kanmon/internal/share"
 )
 
-// A change of a standing, to be told.
-type change struct {
+// A Change is a standing that has changed, to be told.
+type Change struct {
 	Standing
-	tenant string    // whose mail's refusal made the key; "": nobody's
-	at     time.Time // by the book's clock
+	Session uint64    // whose evidence has decided; 0: none has
+	Tenant  string    // whose mail's refusal made the key; "": nobody's
+	at      time.Time // by the book's clock
 }
 
 // mostTold bounds the tenants whose lines are counted apart.
@@ -47,7 +48,7 @@ func (b *Book) tellRest() {
 	}
 }
 
-func (b *Book) tell(s *change) {
+func (b *Book) tell(s *Change) {
 	b.mu.Lock()
 	unheard := b.unheard
 	b.unheard = 0
@@ -59,20 +60,20 @@ func (b *Book) tell(s *change) {
 		b.logChange(&s.Standing, left)
 	}
 	if b.changed != nil {
-		b.changed(s.Standing)
+		b.changed(*s)
 	}
 }
 
 // mayTell bounds the lines about MXs that a stranger may have any number of, by the tenant whose mail met them. Of a provider with a name, and of
 // what a person has ordered, each change is told.
-func (b *Book) mayTell(s *change) (left int, tell bool) {
+func (b *Book) mayTell(s *Change) (left int, tell bool) {
 	if !s.strange() || s.byHand() {
 		return 0, true
 	}
-	lines, known := b.lines.Get(s.tenant)
+	lines, known := b.lines.Get(s.Tenant)
 	if !known {
 		lines = &share.Lines{}
-		b.lines.Put(strings.Clone(s.tenant), lines, "")
+		b.lines.Put(strings.Clone(s.Tenant), lines, "")
 	}
 	return lines.Tell(s.at)
 }
