@@ -69,6 +69,10 @@ func TestReloadsShareTheRecordsFile(t *testing.T) {
 		if d := msa.Deliver(fmt.Sprintf("user%d@example.com", i), []string{"b@example.net"}, []byte("text\r\n"), true); !d.All(smtptest.Accepted) {
 			t.Fatal(d)
 		}
+		waitUntil(t, "the mail is on record", func() bool { // a reload that comes before that is heeded
+			text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
+			return err == nil && bytes.Count(text, []byte(`"type":"transaction"`)) == i+1
+		})
 		if mode != "" {
 			if err := w.daemon.Reload(t.Context(), w.with(tables(mode))); err != nil {
 				t.Fatal(err)

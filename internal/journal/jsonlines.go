@@ -140,11 +140,11 @@ func (o *object) decision(d *event.Decided) {
 func (o *object) event(at time.Duration, transaction int) {
 	o.id(o.r.Session.ID)
 	o.moment("time", o.r.Session.Start.Add(at))
-	o.whose(transaction)
+	o.workOf(transaction)
 }
 
-// whose appends what of a session's work it is.
-func (o *object) whose(transaction int) {
+// workOf appends what of a session's work it is.
+func (o *object) workOf(transaction int) {
 	if transaction > 0 {
 		o.integer("number", int64(transaction))
 	}

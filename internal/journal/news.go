@@ -25,7 +25,7 @@ func (o *object) news(n event.News) {
 	case event.Wait:
 		o.begin("wait", o.r.At)
 		o.id(n.Session)
-		o.whose(n.Transaction)
+		o.workOf(n.Transaction)
 		o.ip("sending_ip", o.r.Session.SendingIP)
 		o.word("phase", n.Phase.String())
 		o.milliseconds("waited_ms", n.Waited)

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/egress"
 	"kanmon/internal/event"
+	"kanmon/internal/route"
 	"kanmon/internal/session"
 )
 
@@ -22,7 +22,7 @@ func TestTheCourseOfAMailIsWhatASessionDoes(t *testing.T) {
 	moved, ended := 0, 0
 	for n := range configurations {
 		config := randomRoutes(random)
-		router, err := egress.NewRouter(config)
+		router, err := route.NewRouter(config)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -31,7 +31,7 @@ func TestTheCourseOfAMailIsWhatASessionDoes(t *testing.T) {
 			req := session.DialRequest{
 				Source: netip.AddrFrom4([4]byte{10, 20, byte(random.IntN(3)), byte(random.IntN(4))}), Destination: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(random.IntN(200))}), 25),
 			}
-			q := egress.Query{
+			q := route.Query{
 				Source: req.Source, Destination: req.Destination, Suspicion: -1, SenderKnown: true, Sender: "x@" + oneOf(random, senderDomains),
 				RecipientDomain: oneOf(random, recipientDomains),
 			}
@@ -104,17 +104,17 @@ var (
 
 func oneOf(random *rand.Rand, list []string) string { return list[random.IntN(len(list))] }
 
-func randomRoutes(random *rand.Rand) (c egress.RouterConfig) {
-	names := []string{egress.DefaultPool, "news", "more"}
+func randomRoutes(random *rand.Rand) (c route.Config) {
+	names := []string{route.DefaultPool, "news", "more"}
 	for i, name := range names {
-		p := egress.Pool{Name: name, BySender: random.IntN(2) == 0}
+		p := route.Pool{Name: name, BySender: random.IntN(2) == 0}
 		for ip := range 1 + random.IntN(4) {
 			p.IPs = append(p.IPs, weighted(fmt.Sprintf("203.0.113.%d", 10+(ip+i)%4)))
 		}
 		c.Pools = append(c.Pools, p)
 	}
 	for i := range random.IntN(4) {
-		tenant := egress.Tenant{Name: fmt.Sprintf("t%d", i), Pool: oneOf(random, names), Sources: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.20.%d.0/24", random.IntN(2)))}}
+		tenant := route.Tenant{Name: fmt.Sprintf("t%d", i), Pool: oneOf(random, names), Sources: []netip.Prefix{netip.MustParsePrefix(fmt.Sprintf("10.20.%d.0/24", random.IntN(2)))}}
 		if random.IntN(3) > 0 {
 			tenant.SenderDomains = []string{senderDomains[i]}
 		} else {
@@ -123,7 +123,7 @@ func randomRoutes(random *rand.Rand) (c egress.RouterConfig) {
 		c.Tenants = append(c.Tenants, tenant)
 	}
 	for i := range random.IntN(4) {
-		route := egress.Route{Name: fmt.Sprintf("route %d", i+1), Pool: oneOf(random, names)}
+		route := route.Route{Name: fmt.Sprintf("route %d", i+1), Pool: oneOf(random, names)}
 		switch random.IntN(4) {
 		case 0:
 			route.SenderDomains = []string{oneOf(random, senderDomains)}

@@ -120,7 +120,7 @@ func (o *Outlet) Dial(ctx context.Context, req session.DialRequest) (session.Out
 }
 
 // dialChosen connects from the sending IP of the chosen pool that may be used.
-func (o *Outlet) dialChosen(ctx context.Context, choice egress.Choice, req session.DialRequest) (session.Outbound, error) {
+func (o *Outlet) dialChosen(ctx context.Context, choice route.Choice, req session.DialRequest) (session.Outbound, error) {
 	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
 		if len(req.Avoid) > 0 {
 			return session.Outbound{}, session.ErrNoOtherIP
