@@ -59,7 +59,7 @@ type Leg struct {
 	Number    uint16         // 1 for the first connection of the session that was tried; 0: none was
 	At        uint32         // when that began, in hundredths of seconds since the session began
 	Local     netip.AddrPort // address kanmon dialled the MX from
-	Way       *Way       // nil: not known
+	Way       *Way           // nil: not known
 	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
 	HeloMX    string         // name kanmon gave to the MX: not sanitised
 	MX        TLS
