@@ -58,6 +58,21 @@ var spendingMembers = func() (names [event.SpendingCount]string) {
 	return names
 }()
 
+// opening appends what the MX said while its leg was opened.
+func (o *object) opening(replies []event.Opening) {
+	o.open("opening", '[')
+	for i := range replies {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.dst = append(o.dst, '{')
+		o.word("phase", replies[i].Phase.String())
+		o.reply("reply", &replies[i].Reply)
+		o.dst = append(o.dst, '}')
+	}
+	o.dst = append(o.dst, ']')
+}
+
 // legs appends the connections to MXs that were tried.
 func (o *object) legs(e *event.End) {
 	if len(e.Legs) == 0 {

@@ -178,20 +178,6 @@ func (o *object) session(e *event.End) {
 	o.end()
 }
 
-func (o *object) opening(replies []event.Opening) {
-	o.open("opening", '[')
-	for i := range replies {
-		if i > 0 {
-			o.dst = append(o.dst, ',')
-		}
-		o.dst = append(o.dst, '{')
-		o.word("phase", replies[i].Phase.String())
-		o.reply("reply", &replies[i].Reply)
-		o.dst = append(o.dst, '}')
-	}
-	o.dst = append(o.dst, ']')
-}
-
 // identity appends what every object says of its session, with the time the object begins at.
 func (o *object) identity(at time.Duration) {
 	s := &o.r.Session

@@ -181,7 +181,9 @@ func (f *failure) outcome() event.Outcome {
 // side is whose doing it is.
 func (f *failure) side() event.Side {
 	switch {
-	case f.trouble >= mxUnreachable && f.trouble <= mxSaid && !(f.trouble >= ipsSuspended && f.trouble <= portsExhausted):
+	case f.trouble >= ipsSuspended && f.trouble <= portsExhausted:
+		return event.ByKanmon
+	case f.trouble >= mxUnreachable && f.trouble <= mxSaid:
 		return event.ByMX
 	case f.trouble >= msaLost && f.trouble <= msaTLS || f.trouble == bodySmuggled || f.trouble == bodyUnwanted:
 		return event.ByMSA

@@ -127,27 +127,6 @@ func (s *session) await(l *leg, phase event.Phase) error {
 	}
 }
 
-// arrives notes when octets of the MX have come. Those that the read did not have to wait for may have lain there.
-func (s *session) arrives(now time.Duration) {
-	if s.lain > 0 && now-s.waiting.began.Sub(s.info.Start) < time.Millisecond {
-		s.came = s.lain
-		return
-	}
-	s.came, s.lain = now, 0
-}
-
-// spending is what a wait is for.
-func (s *session) spending(l *leg, phase event.Phase) event.Spending {
-	switch {
-	case l != &s.msa:
-		return event.SpentOnMX
-	case phase == event.PhaseBody:
-		return event.SpentOnBodyMSA
-	default:
-		return event.SpentOnMSA
-	}
-}
-
 // waiting is a wait in progress.
 type waiting struct {
 	began  time.Time

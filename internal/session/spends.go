@@ -13,9 +13,9 @@ import (
 func (t *trace) book() time.Duration {
 	now := time.Since(t.info.Start)
 	if t.own != nil {
-		units := (now - t.since) / sixteenth
-		t.own.spent[t.on] += uint32(units) //nolint:gosec // of 74 hours
-		t.since += units * sixteenth
+		spent := (now - t.since).Truncate(sixteenth)
+		t.own.spent[t.on] += uint32(spent / sixteenth) //nolint:gosec // of 74 hours
+		t.since += spent
 	}
 	return now
 }
@@ -40,6 +40,27 @@ func (t *trace) back(to event.Spending) time.Duration {
 	now := t.book()
 	t.on = to
 	return now
+}
+
+// arrives notes when octets of the MX have come. Those that the read did not have to wait for may have lain there.
+func (s *session) arrives(now time.Duration) {
+	if s.lain > 0 && now-s.waiting.began.Sub(s.info.Start) < time.Millisecond {
+		s.came = s.lain
+		return
+	}
+	s.came, s.lain = now, 0
+}
+
+// spending is what a wait is for.
+func (s *session) spending(l *leg, phase event.Phase) event.Spending {
+	switch {
+	case l != &s.msa:
+		return event.SpentOnMX
+	case phase == event.PhaseBody:
+		return event.SpentOnBodyMSA
+	default:
+		return event.SpentOnMSA
+	}
 }
 
 // sixteenths are what time is counted in here, to hold little: up to 74 hours of each spending.

@@ -105,12 +105,12 @@ func (j *judging) fateOf(m *mail, s *said, told int) string {
 }
 
 // accepted says that a connection has taken a recipient of a mail.
-func (x *mx) accepted(m *mail, s *said) bool {
+func (m *mx) accepted(of *mail, s *said) bool {
 	in := false
-	for _, h := range x.heard {
+	for _, h := range m.heard {
 		switch h.verb() {
 		case "MAIL":
-			in = in && h.code() == 503 || h.line == m.begin.line && h.code()/100 == 2
+			in = in && h.code() == 503 || h.line == of.begin.line && h.code()/100 == 2
 		case "RCPT":
 			if in && h.line == s.line && h.code()/100 == 2 {
 				return true

@@ -74,7 +74,8 @@ func (j *judging) mail(m *mail, x *transaction) {
 	j.reply("mail", m, m.begin, x.Mail)
 	j.recipients(m, x)
 	switch {
-	case m.data != nil && !(isOwn(m.data.reply) && (m.data.code() == 503 || x.Data == nil && m.data.code() == 421)): // a command out of place
+	case m.data != nil && isOwn(m.data.reply) && (m.data.code() == 503 || x.Data == nil && m.data.code() == 421): // a command out of place
+	case m.data != nil:
 		j.reply("data", m, m.data, x.Data)
 	case m.data == nil && x.Data != nil:
 		j.errorf("data", "a reply %+v to no DATA", *x.Data)

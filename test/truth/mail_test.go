@@ -8,13 +8,12 @@ import (
 
 // mail is what both ends know of one mail of a session.
 type mail struct {
-	begin   *said
-	rcpts   []*said
-	data    *said // the last one; nil: none
-	body    *said // nil: none
-	over    *said // the command that ended it; nil: none
-	all     []*said
-	reached bool // something of it was seen by an MX, or answered
+	begin *said
+	rcpts []*said
+	data  *said // the last one; nil: none
+	body  *said // nil: none
+	over  *said // the command that ended it; nil: none
+	all   []*said
 }
 
 // mails are those of a run, in order. A second MAIL within one that is open is part of that.
@@ -25,7 +24,7 @@ func (r *run) mails() (all []*mail) {
 		verb := s.verb()
 		switch {
 		case s.line == endOfBody:
-		case verb == "MAIL" && !(open && (s.reply == "" && (m.data == nil || m.data.code() < 400 || isOwn(m.data.reply)) || strings.Contains(s.reply, "given already"))):
+		case verb == "MAIL" && (!open || !m.nests(s)):
 			if m != nil {
 				m.over = s
 			}
@@ -54,6 +53,14 @@ func (r *run) mails() (all []*mail) {
 		}
 	}
 	return all
+}
+
+// nests says that a MAIL is one too many behind that of a mail that is open. Where nobody has heard the reply, it is.
+func (m *mail) nests(s *said) bool {
+	if s.reply == "" {
+		return m.data == nil || m.data.code() < 400 || isOwn(m.data.reply)
+	}
+	return strings.Contains(s.reply, "given already")
 }
 
 // ofMX finds a reply of an MX by its mark, wherever it stands in a text.

@@ -77,7 +77,6 @@ type msa struct {
 	number   int // of addresses
 
 	talk  []*said
-	extra []string // replies that nothing asked for
 	left  time.Time
 	ended bool // kanmon closed
 }

@@ -3,7 +3,6 @@ package truth
 import (
 	"bytes"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -333,5 +332,3 @@ func (m *mx) write(text string) bool {
 }
 
 var markOfReply = regexp.MustCompile(`#(\d+)\.(\d+)#`)
-
-var errNoMark = errors.New("no reply of an MX")

@@ -51,7 +51,7 @@ func (j *judging) times(m *mail, x *transaction) {
 		j.errorf("sums", "no times")
 	}
 	held := time.Duration(0)
-	for _, a := range j.run.asked {
+	for _, a := range j.asked {
 		if m.names(a.name) {
 			held += a.delay
 		}
@@ -97,8 +97,9 @@ func (j *judging) session() {
 	j.octets(e)
 	j.legs(e)
 	last := j.msa.talk[len(j.msa.talk)-1]
-	if quit := last.line == "QUIT" && last.code() == 221; quit != (e.EndReason == "quit") && !(e.EndReason == "mx_refused" && quit) &&
-		!(last.line == "QUIT" && !j.msa.left.IsZero()) {
+	said := last.line == "QUIT"
+	quit := said && last.code() == 221
+	if left := said && !j.msa.left.IsZero(); quit != (e.EndReason == "quit") && (!quit || e.EndReason != "mx_refused") && !left {
 		j.errorf("end_reason", "%s, the last was %q %q", e.EndReason, last.line, last.reply)
 	}
 	sum := 0.0

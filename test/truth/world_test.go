@@ -244,7 +244,7 @@ func (p *pass) Ask(q session.Question) session.Decision {
 	d, a := session.Decision{}, asked{name: name, step: q.Step}
 	_, domain, _ := strings.Cut(name, "@")
 	a.rule = "limit " + strings.TrimSuffix(domain, ".example")
-	did := ""
+	var did string
 	switch domain {
 	case "limited.example":
 		d.Refuse, d.Say, did = session.RefuseNow, replies.LimitReached.Say("this account", "1 message per hour", "limited", "retry later"), "deferred"
