@@ -13,7 +13,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"reflect"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // DefaultPath is where kanmon looks for its configuration.
@@ -172,7 +175,7 @@ type Limits struct {
 	Memory            Size `toml:"memory"`       // soft limit of the Go heap; 0: none but GOMEMLIMIT
 }
 
-// Timeouts bounds each wait in a phase of a session. The keys are the names of the phases.
+// Timeouts bounds each wait in a phase of a session. The keys are the names of the phases, in their order.
 type Timeouts struct {
 	Dial      time.Duration `toml:"dial"`
 	Banner    time.Duration `toml:"banner"`
@@ -188,6 +191,11 @@ type Timeouts struct {
 	Dot       time.Duration `toml:"dot"`
 	Reset     time.Duration `toml:"reset"`
 	Quit      time.Duration `toml:"quit"`
+}
+
+// Of gives that of a phase.
+func (t *Timeouts) Of(phase event.Phase) *time.Duration {
+	return reflect.ValueOf(t).Elem().Field(int(phase)).Addr().Interface().(*time.Duration)
 }
 
 // Journal says where the record of sessions goes and what of an address it shows.

@@ -11,7 +11,7 @@ import (
 )
 
 func defaults() *Config {
-	return &Config{
+	cfg := &Config{
 		OnUnreachable: UnreachableClose,
 		Intercept: Intercept{
 			Mode:        ModeRedirect,
@@ -26,22 +26,6 @@ func defaults() *Config {
 			Recipients:        session.DefaultRecipients,
 			BadCommands:       session.DefaultBadCommands,
 			IdleCommands:      session.DefaultIdleCommands,
-		},
-		Timeouts: Timeouts{
-			Dial:      event.PhaseDial.DefaultTimeout(),
-			Banner:    event.PhaseBanner.DefaultTimeout(),
-			EHLO:      event.PhaseEHLO.DefaultTimeout(),
-			StartTLS:  event.PhaseStartTLS.DefaultTimeout(),
-			Handshake: event.PhaseHandshake.DefaultTimeout(),
-			EHLOTLS:   event.PhaseEHLOTLS.DefaultTimeout(),
-			Idle:      event.PhaseIdle.DefaultTimeout(),
-			Mail:      event.PhaseMail.DefaultTimeout(),
-			Rcpt:      event.PhaseRcpt.DefaultTimeout(),
-			Data:      event.PhaseData.DefaultTimeout(),
-			Body:      event.PhaseBody.DefaultTimeout(),
-			Dot:       event.PhaseDot.DefaultTimeout(),
-			Reset:     event.PhaseReset.DefaultTimeout(),
-			Quit:      event.PhaseQuit.DefaultTimeout(),
 		},
 		Journal: Journal{Addresses: AddressesClear},
 		Log:     Log{Level: "info", Format: FormatText},
@@ -64,6 +48,10 @@ func defaults() *Config {
 			NetblockV6:  48,
 		},
 	}
+	for phase := range event.PhaseCount {
+		*cfg.Timeouts.Of(phase) = phase.DefaultTimeout()
+	}
+	return cfg
 }
 
 // complete fills in the defaults that depend on other keys or on the host.

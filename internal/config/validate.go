@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // validate applies the rules that go beyond the form of a single value. Values that did not parse are left out:
@@ -239,44 +241,16 @@ func (d *decoder) validateLimits(l *Limits) {
 	}
 }
 
-// A timeoutRow bounds a timeout. Shorter ones lose mail that the MX was about to take; longer ones only hold sessions.
-type timeoutRow struct {
-	key    string
-	value  time.Duration
-	least  time.Duration
-	most   time.Duration
-	source string // why not shorter
-}
-
+// validateTimeouts: shorter ones lose mail that the MX was about to take; longer ones only hold sessions.
 func (d *decoder) validateTimeouts(t *Timeouts) {
-	const (
-		section = "RFC 5321 section 4.5.3.2"
-		usual   = "busy MXs take their time"
-		minute  = time.Minute
-	)
-	for _, row := range []timeoutRow{
-		{"dial", t.Dial, time.Second, 30 * time.Second, "a connection takes several round trips"},
-		{"banner", t.Banner, 5 * minute, time.Hour, section + ".1, initial 220 message"},
-		{"ehlo", t.EHLO, minute, time.Hour, usual},
-		{"starttls", t.StartTLS, 10 * time.Second, time.Hour, usual},
-		{"handshake", t.Handshake, 10 * time.Second, 10 * minute, usual},
-		{"ehlo_tls", t.EHLOTLS, minute, time.Hour, usual},
-		{"idle", t.Idle, 5 * minute, time.Hour, section + ".7, server timeout"},
-		{"mail", t.Mail, 5 * minute, time.Hour, section + ".2, MAIL command"},
-		{"rcpt", t.Rcpt, 5 * minute, time.Hour, section + ".3, RCPT command"},
-		{"data", t.Data, 2 * minute, time.Hour, section + ".4, DATA initiation"},
-		{"body", t.Body, 3 * minute, time.Hour, section + ".5, data block"},
-		{"dot", t.Dot, 10 * minute, 2 * time.Hour, section + ".6, DATA termination"},
-		{"reset", t.Reset, minute, time.Hour, usual},
-		{"quit", t.Quit, time.Second, 5 * minute, "the MX's answer is still to come"},
-	} {
-		key := "timeouts." + row.key
-		switch {
+	for phase := range event.PhaseCount {
+		key, value := "timeouts."+phase.String(), *t.Of(phase)
+		switch least, most, why := phase.Bounds(); {
 		case !d.has(key) || !d.good(key):
-		case row.value < row.least:
-			d.wrong(key, fmt.Sprintf("%s is too short: %s", Short(row.value), row.source), fmt.Sprintf("want at least %q", Short(row.least)))
-		case row.value > row.most:
-			d.wrong(key, fmt.Sprintf("%s is too long", Short(row.value)), fmt.Sprintf("want at most %q", Short(row.most)))
+		case value < least:
+			d.wrong(key, fmt.Sprintf("%s is too short: %s", Short(value), why), fmt.Sprintf("want at least %q", Short(least)))
+		case value > most:
+			d.wrong(key, fmt.Sprintf("%s is too long", Short(value)), fmt.Sprintf("want at most %q", Short(most)))
 		}
 	}
 }

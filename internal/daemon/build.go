@@ -163,24 +163,11 @@ func (d *Daemon) journalOptions(cfg *config.Config) (journal.Options, error) {
 	return o, nil
 }
 
-// timeoutsOf maps the keys of the configuration to phases. A test compares their names.
-func timeoutsOf(t *config.Timeouts) session.Timeouts {
-	return session.Timeouts{
-		event.PhaseDial:      t.Dial,
-		event.PhaseBanner:    t.Banner,
-		event.PhaseEHLO:      t.EHLO,
-		event.PhaseStartTLS:  t.StartTLS,
-		event.PhaseHandshake: t.Handshake,
-		event.PhaseEHLOTLS:   t.EHLOTLS,
-		event.PhaseIdle:      t.Idle,
-		event.PhaseMail:      t.Mail,
-		event.PhaseRcpt:      t.Rcpt,
-		event.PhaseData:      t.Data,
-		event.PhaseBody:      t.Body,
-		event.PhaseDot:       t.Dot,
-		event.PhaseReset:     t.Reset,
-		event.PhaseQuit:      t.Quit,
+func timeoutsOf(t *config.Timeouts) (out session.Timeouts) {
+	for phase := range event.PhaseCount {
+		out[phase] = *t.Of(phase)
 	}
+	return out
 }
 
 func limitsOf(cfg *config.Config) session.Limits {

@@ -25,31 +25,48 @@ const (
 	PhaseCount
 )
 
+// A phaseRow is all that is said of a phase: its name and key, how long each wait in it may take, and how long an operator may make that.
 type phaseRow struct {
 	name    string
-	timeout time.Duration // default for each wait in the phase: RFC 5321 §4.5.3.2 minimums or longer
-	whole   bool          // it counts from when the MSA began to wait, and not only from the wait for the MX
+	timeout time.Duration // the default: RFC 5321 §4.5.3.2 minimums or longer
+	least   time.Duration
+	most    time.Duration
+	why     string // it may not be shorter
+	whole   bool   // it counts from when the MSA began to wait, and not only from the wait for the MX
 }
 
+const (
+	section = "RFC 5321 section 4.5.3.2"
+	usual   = "busy MXs take their time"
+	trips   = "a connection takes several round trips"
+	coming  = "the MX's answer is still to come"
+)
+
 var phaseTable = [PhaseCount]phaseRow{
-	PhaseDial:      {"dial", 30 * time.Second, false}, // as Postfix smtp_connect_timeout
-	PhaseBanner:    {"banner", 5 * time.Minute, true},
-	PhaseEHLO:      {"ehlo", 5 * time.Minute, true},
-	PhaseStartTLS:  {"starttls", time.Minute, false}, // then plain text, while the MSA still waits for its EHLO
-	PhaseHandshake: {"handshake", time.Minute, false},
-	PhaseEHLOTLS:   {"ehlo_tls", 5 * time.Minute, true},
-	PhaseIdle:      {"idle", 5 * time.Minute, false}, // RFC 5321 §4.5.3.2.7
-	PhaseMail:      {"mail", 5 * time.Minute, true},
-	PhaseRcpt:      {"rcpt", 5 * time.Minute, true},
-	PhaseData:      {"data", 2 * time.Minute, true},
-	PhaseBody:      {"body", 3 * time.Minute, false},
-	PhaseDot:       {"dot", 15 * time.Minute, false}, // never before the MSA gives up (RFC: 10 min)
-	PhaseReset:     {"reset", 5 * time.Minute, true},
-	PhaseQuit:      {"quit", 5 * time.Second, false},
+	PhaseDial:      {"dial", 30 * time.Second, time.Second, 30 * time.Second, trips, false}, // as Postfix smtp_connect_timeout
+	PhaseBanner:    {"banner", 5 * time.Minute, 5 * time.Minute, time.Hour, section + ".1, initial 220 message", true},
+	PhaseEHLO:      {"ehlo", 5 * time.Minute, time.Minute, time.Hour, usual, true},
+	PhaseStartTLS:  {"starttls", time.Minute, 10 * time.Second, time.Hour, usual, false}, // then plain text, while the MSA still waits for its EHLO
+	PhaseHandshake: {"handshake", time.Minute, 10 * time.Second, 10 * time.Minute, usual, false},
+	PhaseEHLOTLS:   {"ehlo_tls", 5 * time.Minute, time.Minute, time.Hour, usual, true},
+	PhaseIdle:      {"idle", 5 * time.Minute, 5 * time.Minute, time.Hour, section + ".7, server timeout", false},
+	PhaseMail:      {"mail", 5 * time.Minute, 5 * time.Minute, time.Hour, section + ".2, MAIL command", true},
+	PhaseRcpt:      {"rcpt", 5 * time.Minute, 5 * time.Minute, time.Hour, section + ".3, RCPT command", true},
+	PhaseData:      {"data", 2 * time.Minute, 2 * time.Minute, time.Hour, section + ".4, DATA initiation", true},
+	PhaseBody:      {"body", 3 * time.Minute, 3 * time.Minute, time.Hour, section + ".5, data block", false},
+	PhaseDot:       {"dot", 15 * time.Minute, 10 * time.Minute, 2 * time.Hour, section + ".6, DATA termination", false}, // never before the MSA gives up
+	PhaseReset:     {"reset", 5 * time.Minute, time.Minute, time.Hour, usual, true},
+	PhaseQuit:      {"quit", 5 * time.Second, time.Second, 5 * time.Minute, coming, false},
 }
 
 // DefaultTimeout is how long each wait in the phase may take where nothing else is set.
 func (p Phase) DefaultTimeout() time.Duration { return phaseTable[p].timeout }
+
+// Bounds gives the least and the most that the timeout may be set to, and why it may not be shorter.
+func (p Phase) Bounds() (least, most time.Duration, why string) {
+	row := &phaseTable[p]
+	return row.least, row.most, row.why
+}
 
 // FromBegin reports whether that time counts from when the MSA began to wait, and not only from the wait for the MX.
 func (p Phase) FromBegin() bool { return phaseTable[p].whole }
