@@ -38,16 +38,19 @@ type Entry struct {
 	Phases      map[string]Milliseconds `json:"phases"`
 
 	// A transaction.
-	Sender         string           `json:"sender"`
-	Mail           EntryReply       `json:"mail"`
-	Recipients     []EntryRecipient `json:"recipients"`
-	MoreRecipients int              `json:"more_recipients"`
-	Data           EntryReply       `json:"data"`
-	Body           Milliseconds     `json:"body_ms"`
-	BodyBytes      int64            `json:"body_bytes"`
-	Dot            EntryReply       `json:"dot"`
-	Outcome        string           `json:"outcome"`
-	Cause          string           `json:"cause"`
+	Sender         string                  `json:"sender"`
+	Mail           EntryReply              `json:"mail"`
+	Recipients     []EntryRecipient        `json:"recipients"`
+	MoreRecipients int                     `json:"more_recipients"`
+	Data           EntryReply              `json:"data"`
+	Body           Milliseconds            `json:"body_ms"`
+	BodyBytes      int64                   `json:"body_bytes"`
+	Dot            EntryReply              `json:"dot"`
+	Outcome        string                  `json:"outcome"`
+	Results        map[string]int          `json:"results"`
+	Times          map[string]Milliseconds `json:"times"` // of a session, too
+	Leg            int                     `json:"leg"`
+	Cause          string                  `json:"cause"`
 
 	// The end of a session.
 	Duration     Milliseconds   `json:"duration_ms"`
@@ -58,6 +61,8 @@ type Entry struct {
 	EndPhase     string         `json:"end_phase"`
 	EndReason    string         `json:"end_reason"`
 	Ungreeted    string         `json:"ungreeted"`
+	Legs         []EntryLeg     `json:"legs"`
+	MoreLegs     int            `json:"more_legs"`
 
 	// A refusal, a decision.
 	Phase     string       `json:"phase"`
@@ -65,6 +70,7 @@ type Entry struct {
 	Reply     EntryReply   `json:"reply"`
 	Class     string       `json:"class"`
 	Rule      string       `json:"rule"`
+	Refusal   int          `json:"refusal"`
 	Action    string       `json:"action"`
 	RescuedBy netip.Addr   `json:"rescued_by"`
 	Took      Milliseconds `json:"took_ms"`
@@ -94,6 +100,17 @@ type Entry struct {
 	Records    uint64       `json:"records"`
 }
 
+// An EntryLeg is a connection to the MX that was tried.
+type EntryLeg struct {
+	Leg       int                     `json:"leg"`
+	At        Milliseconds            `json:"at_ms"` // since the session began
+	Local     netip.AddrPort          `json:"local"`
+	SendingIP netip.Addr              `json:"sending_ip"`
+	EHLOMX    string                  `json:"ehlo_mx"`
+	TLSMX     EntryTLS                `json:"tls_mx"`
+	Phases    map[string]Milliseconds `json:"phases"`
+}
+
 // EntryTLS is the TLS of a leg.
 type EntryTLS struct {
 	State    string    `json:"state"`
@@ -114,6 +131,11 @@ type EntryReply struct {
 	Text     string       `json:"text"`
 	Local    bool         `json:"local"`
 	Softened bool         `json:"softened"`
+	Told     int          `json:"told"`
+	Class    string       `json:"class"`
+	Scope    string       `json:"scope"`
+	Rule     string       `json:"rule"`
+	Lists    []string     `json:"lists"`
 	First    Milliseconds `json:"first_ms"`
 	Took     Milliseconds `json:"took_ms"`
 }
@@ -122,6 +144,9 @@ type EntryReply struct {
 type EntryRecipient struct {
 	Address string     `json:"address"`
 	Reply   EntryReply `json:"reply"`
+	Told    int        `json:"told"`
+	Fate    string     `json:"fate"`
+	By      string     `json:"by"`
 }
 
 // An EntryOpening is a reply while the MX leg was opened.

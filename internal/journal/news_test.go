@@ -2,6 +2,7 @@ package journal
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"os"
@@ -172,6 +173,20 @@ func TestEveryMemberOfNewsIsDescribed(t *testing.T) {
 			if !bytes.Contains(page, []byte("`"+name+"`")) {
 				t.Errorf("docs/ref/record.md does not describe %q", name)
 			}
+		}
+	}
+}
+
+// The reader knows each member that is written, of records, of news and of what is missing.
+func TestReaderKnowsEveryMember(t *testing.T) {
+	s := &sink{stamp: stampOf("gw1", start), lines: &new(Files).lines}
+	text := append(jsonOf(AddressesClear, fullRecord()), newsOf(AddressesClear)...)
+	text = jsonSheet.gap(text, start, owner{tenant: "acme"}, 3)
+	for line := range bytes.Lines(s.place(nil, text)) {
+		known := json.NewDecoder(bytes.NewReader(line))
+		known.DisallowUnknownFields()
+		if err := known.Decode(new(event.Entry)); err != nil {
+			t.Errorf("%v: %s", err, line)
 		}
 	}
 }
