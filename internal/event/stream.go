@@ -40,25 +40,18 @@ type Facts struct {
 	Session     *Session
 	Actions     []Action
 	Decisions   []Decided
-	Transaction *Transaction // nil if none ended
-	Recipients  []Recipient  // of the transaction; nil where there are more than [MostRecipients]: then Results alone tells of them
-	Results     Results      // of all recipients
-	End         *End         // nil if no session ended
-	News        News         // nil if it is about a session's work
-	Tenant      string       // whose mail it is, as far as is known
+	Transaction *Transaction   // nil if none ended
+	Recipients  []Recipient    // of the transaction; nil where there are more than [MostRecipients]: then Results alone tells of them
+	Results     [FateCount]int // of all recipients, also of those that the record does not list
+	End         *End           // nil if no session ended
+	News        News           // nil if it is about a session's work
+	Tenant      string         // whose mail it is, as far as is known
 
 	texts Texts
 }
 
 // MostRecipients is how many a subscriber sees one by one.
 const MostRecipients = 50
-
-// Results are how many recipients of a transaction were told what.
-type Results struct {
-	Accepted, Deferred, Refused int // by the reply that the MSA was given to RCPT
-	Unanswered                  int
-	Beyond                      int // more than a record lists
-}
 
 // Text gives the octets of a span of the facts.
 func (f *Facts) Text(s Span) []byte { return f.texts.Of(s) }
@@ -146,7 +139,7 @@ func (s *Stream) tellNow(r *Record) {
 		return
 	}
 	if t := r.Transaction; t != nil {
-		f.Results = t.results()
+		f.Results = t.Results()
 		if len(t.Recipients) <= MostRecipients && t.MoreRcpts == 0 {
 			f.Recipients = t.Recipients
 		}
@@ -178,21 +171,4 @@ func (s *Stream) logger() *slog.Logger {
 		return s.Log
 	}
 	return slog.Default()
-}
-
-func (t *Transaction) results() Results {
-	n := Results{Beyond: t.MoreRcpts}
-	for i := range t.Recipients {
-		switch t.Recipients[i].Reply.class() {
-		case 2:
-			n.Accepted++
-		case 4:
-			n.Deferred++
-		case 5:
-			n.Refused++
-		default:
-			n.Unanswered++
-		}
-	}
-	return n
 }

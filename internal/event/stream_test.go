@@ -29,7 +29,7 @@ func (k *kept) Dialogue() bool { return k.talks }
 func ofRecipients(codes ...int) *event.Record {
 	r := event.NewRecord()
 	t := r.OwnTransaction()
-	*t = event.Transaction{Number: 1, Sender: r.Add([]byte("a@b.example")), Outcome: event.OutcomeDelivered, Recipients: t.Recipients[:0]}
+	*t = event.Transaction{Number: 1, Sender: r.Add([]byte("a@b.example")), Dot: event.Reply{Code: 250}, Outcome: event.OutcomeDelivered, Recipients: t.Recipients[:0]}
 	for _, code := range codes {
 		t.Recipients = append(t.Recipients, event.Recipient{Reply: event.Reply{Code: code}})
 	}
@@ -44,21 +44,21 @@ func TestSubscribersHearFactsAtOnce(t *testing.T) {
 	leave := s.Subscribe("test", func(f *event.Facts) {
 		switch {
 		case f.Transaction != nil:
-			heard = append(heard, fmt.Sprintf("%s %v %+v", f.Text(f.Transaction.Sender), f.Transaction.Outcome, f.Results))
+			heard = append(heard, fmt.Sprintf("%s %v %v", f.Text(f.Transaction.Sender), f.Transaction.Outcome, f.Results))
 		case f.News != nil:
 			heard = append(heard, fmt.Sprintf("%T", f.News))
 		default:
 			heard = append(heard, "?")
 		}
 	})
-	s.Record(ofRecipients(250, 250, 451, 550, 0))
+	s.Record(ofRecipients(250, 250, 451, 550))
 	talk := event.NewRecord()
 	talk.Lines = append(talk.Lines, event.Line{Text: talk.Add([]byte("EHLO x"))})
 	s.Record(talk)
 	s.Tell(event.Heartbeat{Sessions: 3})
 	leave()
 	s.Tell(event.Heartbeat{Sessions: 4})
-	want := "a@b.example delivered {Accepted:2 Deferred:1 Refused:1 Unanswered:1 Beyond:0}, event.Heartbeat"
+	want := "a@b.example delivered [0 2 1 1 0], event.Heartbeat"
 	if got := strings.Join(heard, ", "); got != want {
 		t.Errorf("heard %q, want %q", got, want)
 	}
@@ -69,7 +69,7 @@ func TestManyRecipientsAreToldInNumbers(t *testing.T) {
 	var s event.Stream
 	var got []string
 	s.Subscribe("test", func(f *event.Facts) {
-		got = append(got, fmt.Sprint(len(f.Recipients), f.Results.Accepted, f.Results.Beyond))
+		got = append(got, fmt.Sprint(len(f.Recipients), f.Results[event.FateDelivered], f.Transaction.MoreRcpts))
 	})
 	s.Record(ofRecipients(make50(250)...))
 	s.Record(ofRecipients(append(make50(250), 250)...))
@@ -168,7 +168,7 @@ func BenchmarkSubscribers(b *testing.B) {
 	var s event.Stream
 	n := 0
 	for range 3 {
-		s.Subscribe("count", func(f *event.Facts) { n += f.Results.Accepted })
+		s.Subscribe("count", func(f *event.Facts) { n += f.Results[event.FateDelivered] })
 	}
 	b.ReportAllocs()
 	for b.Loop() {

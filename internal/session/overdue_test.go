@@ -105,7 +105,7 @@ func TestFactsAreToldWithoutTheDialogue(t *testing.T) {
 		var heard []string
 		stream.Subscribe("test", func(f *event.Facts) {
 			if f.Transaction != nil {
-				heard = append(heard, fmt.Sprintf("%s %v %d", f.Text(f.Transaction.Sender), f.Transaction.Outcome, f.Results.Accepted))
+				heard = append(heard, fmt.Sprintf("%s %v %d", f.Text(f.Transaction.Sender), f.Transaction.Outcome, f.Results[event.FateDelivered]))
 			}
 			if f.End != nil {
 				heard = append(heard, fmt.Sprintf("%s %d", f.End.Reason, f.End.Delivered))
