@@ -36,6 +36,8 @@ type plea struct {
 	nobodys  bool   // nobody can tell whose word it is
 	part     string // of the provider, that has spoken; "": all of it
 	own      bool   // it is another kanmon's
+	doubted  bool   // its words were said of another sending IP as well, and so are a doubt
+	twice    bool   // for this very mail
 
 	asked, guilty bool // whether the gate has something against the sender
 }
@@ -74,6 +76,7 @@ func (o *Outlet) hear(p *plea) {
 		o.sites.to(p.key.Provider, domain)
 	}
 	p.part = o.partOf(p)
+	o.weigh(p)
 	v, part := &p.verdict, p.part
 	o.book.Observe(standing.Evidence{
 		Session: uint64(p.Session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
@@ -94,6 +97,7 @@ func (o *Outlet) hear(p *plea) {
 const (
 	whyContained = "the sender is contained"
 	whyMixed     = "it is not our IP alone that is blamed"
+	whyTwice     = "another sending IP was refused the same for this mail: it is hardly the IP"
 	whyNotYet    = "nothing else speaks for our IP yet: the next try leaves from another"
 	whyOnce      = "another sending IP was spent already, and it may be one customer's word"
 	whyAlone     = "there is no other sending IP for it"
@@ -131,6 +135,10 @@ func (o *Outlet) answer(p *plea, j *session.Judgement) {
 	}
 	if v.Suspend == classify.May && p.after.Answer != standing.No && p.how.Rescue == RescueOn {
 		o.rescues.remember(p.tenant, p.key)
+	}
+	if p.twice {
+		j.Why = whyTwice
+		return
 	}
 	if p.Again && (p.part != "" || p.nobodys) {
 		j.Why = whyOnce
@@ -174,7 +182,7 @@ func (p *plea) earned() bool {
 	switch {
 	case p.verdict.Suspend == classify.Yes:
 		return true
-	case beforeMail(p.Phase) && p.Code >= 500:
+	case beforeMail(p.Phase) && p.Code >= 500 && !p.doubted:
 		return true
 	}
 	return p.after.Answer == standing.No

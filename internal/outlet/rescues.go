@@ -12,7 +12,8 @@ import (
 // Rescues remember, over reloads too, how many sending IPs each tenant has been given for others at a provider, and which ones may have
 // been refused there for what they are.
 type rescues struct {
-	log *slog.Logger
+	log   *slog.Logger
+	twice *twice
 
 	mu      sync.Mutex
 	tenants map[string]*tenantRescues
@@ -40,7 +41,7 @@ const (
 )
 
 func newRescues(log *slog.Logger) *rescues {
-	return &rescues{log: log, tenants: map[string]*tenantRescues{}}
+	return &rescues{log: log, twice: newTwice(), tenants: map[string]*tenantRescues{}}
 }
 
 // take counts a rescue, unless there have been so many within the hour. Who cannot be counted gets none.

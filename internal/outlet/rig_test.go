@@ -123,12 +123,13 @@ type part struct {
 	clock func() time.Time
 	dns   provider.Resolver
 	wait  time.Duration
+	check standing.Check // nil: no list is asked
 }
 
 // begin makes an outlet and its state. The end gives the errors of all that there is to close, the store excepted.
 func (g gateway) begin(t testing.TB, with part) (o *Outlet, state *State, end func() []error) {
 	t.Helper()
-	options := standing.Options{Settings: g.settings(), Clock: with.clock}
+	options := standing.Options{Settings: g.settings(), Clock: with.clock, Check: with.check}
 	var file *store.File
 	if with.store != nil {
 		options.Store, file = with.store, with.store.File()

@@ -257,7 +257,7 @@ func refusal(e *entry) Permit {
 
 // set changes the state, for span from now; 0 is for ever. A suspension of no length may be probed at once.
 func (b *Book) set(e *entry, now time.Time, s State, span time.Duration) {
-	e.State, e.Since, e.Until = s, now, now.Add(span)
+	e.State, e.Since, e.Until, e.sole = s, now, now.Add(span), nil
 	switch s {
 	case Active:
 		e.Share, e.Until = 1, time.Time{}

@@ -29,6 +29,7 @@ type entry struct {
 	counted            time.Time
 
 	successes int    // since share or state were set
+	sole      *sole  // while suspended by one message's refusal; nil: by more, or nobody knows
 	probe     uint64 // number of the last one
 	seen      []EvidenceSeen
 	touched   time.Time // last evidence, or change of state

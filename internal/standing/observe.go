@@ -138,6 +138,9 @@ func (b *Book) act(e, whole *entry, ev *Evidence, w weight, slows bool, now time
 	switch {
 	case e.State == Stopped || e.State == Suspended && e.byHand():
 	case e.State == Suspended:
+		if w >= may && e.sole != nil && e.sole.message != ev.Message {
+			e.sole = nil
+		}
 		b.prolong(e, ev, listed, first, now)
 	case e.State == Probing && ev.Place != "" && w >= may && !listed && !refused:
 		b.set(e, now, Suspended, p.ProbeRetry) // it told of one customer of the provider; the next one tells more
@@ -185,11 +188,16 @@ func (b *Book) endPart(e *entry, now time.Time) {
 // suspend suspends for first, or for twice as long as the last time if that was not long ago.
 func (b *Book) suspend(e *entry, ev *Evidence, first time.Duration, now time.Time) {
 	e.forgetStrikes(b.policy(e.Provider).Forget, now)
+	before := e.Standing
 	e.Strikes++
 	e.Length = b.bounded(e, max(first, 2*e.Length))
 	e.explain(ev, "refused for our IP")
+	e.Lists = slices.Clone(e.Lists)
 	e.addLists(ev.Lists)
 	b.set(e, now, Suspended, e.Length)
+	if len(e.listed.replies) > 0 && e.listed.only(ev.Message) && len(e.refused.tenants) <= 1 {
+		e.sole = &sole{ev.Message, before}
+	}
 }
 
 // prolong makes a suspension as long as a clearer reply, from a session that was under way, would have made it. It is no
@@ -203,7 +211,9 @@ func (b *Book) prolong(e *entry, ev *Evidence, listed bool, first time.Duration,
 	case first > e.Length:
 		e.Length = b.bounded(e, first)
 		e.explain(ev, "refused for our IP")
+		alone := e.sole
 		b.set(e, now, Suspended, e.Length)
+		e.sole = alone
 	case named:
 		b.note(e, now)
 	}
