@@ -90,6 +90,7 @@ func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 		e.say(decodeWords(text), markSaid)
 	}
 	found := e.parts()
+	found = e.codes(plain, q) || found
 	for i := range e.said {
 		found = e.whole(plain, &e.said[i]) || found
 	}
