@@ -64,7 +64,9 @@ func (e *explainCommand) Run(c *console) error {
 	}
 	destinations := e.destinations(ctx, p, lookup, q.RecipientDomain)
 	p.choices(router, q, destinations)
-	p.nobodys(router, q)
+	if len(cfg.Tenants) > 0 {
+		p.nobodys(router, q)
+	}
 	p.destinations(daemon.Destinations(cfg), destinations)
 	p.line("no MX", unreachableText(daemon.OnUnreachable(cfg, router)(session.Origin{
 		Source: netip.AddrPortFrom(q.Source, 0), Destination: q.Destination, Port: q.Port,
