@@ -20,8 +20,13 @@ func TestACodeThatWasSaidIsNoCode(t *testing.T) {
 	spoken := []string{"550 5.7.1 HELO %s not accepted", "554 5.7.1 subject (%s) is not wanted", "550 5.7.1 %s: what is that"}
 	for _, code := range []string{"s3140", "S3150", "as3140", "bl21", "BL23", "tss07", "iptss07", "cxbl", "brbl", "xbl", "css", "sbl", "pbl", "ipbl0001", "flph1", "tss04", "tss09", "ofr101"} {
 		queries := []Query{
-			{Recipient: code + "@uni.example"}, {Recipient: strings.ToUpper(code) + "@uni.example"}, {Sender: "x." + code + "@acme.example"}, {EHLO: []string{strings.ToUpper(code)}},
-			{Subject: "Re: " + code}, {Subject: "=?utf-8?q?Re=3A_" + code + "?="}, {Said: []string{code + "@other.example"}},
+			{Recipient: code + "@uni.example"},
+			{Recipient: strings.ToUpper(code) + "@uni.example"},
+			{Sender: "x." + code + "@acme.example"},
+			{EHLO: []string{strings.ToUpper(code)}},
+			{Subject: "Re: " + code},
+			{Subject: "=?utf-8?q?Re=3A_" + code + "?="},
+			{Said: []string{code + "@other.example"}},
 		}
 		for i, q := range queries {
 			texts := dead

@@ -113,7 +113,7 @@ func (r *rig) wantWhole(t interface {
 		all := map[Subject]Saved{}
 		for _, one := range again.whole().Subjects {
 			one.Since, one.Quiet, one.Known, one.Day = one.Since/3, one.Quiet/3, one.Known/3, one.Day/3 // whole seconds are cut twice
-			if s.Jumps > 0 { // which hour of a history an hour was that the clock has shown twice, nobody knows: all of it is doubted (timeline)
+			if s.Jumps > 0 {                                                                            // which hour of a history an hour was that the clock has shown twice, nobody knows: all of it is doubted (timeline)
 				one.History, one.Hour, one.Volume = nil, 0, 0
 			}
 			all[one.Subject] = one
