@@ -81,6 +81,34 @@ func (n *normal) inID(token string) bool {
 	return false
 }
 
+// dashed notes an address that a host name or a word is made of with dashes between its parts, as providers name their customers' lines:
+// host-198-51-100-7.dsl.example, 2001-db8-99--7. Numbers alone are no address: they may be anything.
+func (n *normal) dashed(token string) bool {
+	label, _, named := strings.Cut(token, ".")
+	if len(n.quoted) == maxQuoted || strings.Count(label, "-") < 3 {
+		return false
+	}
+	if addr, err := netip.ParseAddr(strings.ReplaceAll(label, "-", ":")); err == nil && addr.Is6() && addr.IsGlobalUnicast() {
+		n.quote(netip.PrefixFrom(addr, addr.BitLen()))
+		return true
+	}
+	var octets []byte
+	for part := range strings.SplitSeq(label, "-") {
+		value, err := strconv.ParseUint(part, 10, 8)
+		switch {
+		case err != nil && len(octets) < 4:
+			octets, named = octets[:0], true
+		case err == nil && len(octets) < 4:
+			octets = append(octets, byte(value))
+		}
+	}
+	if !named || len(octets) != 4 || octets[0] == 0 || octets[0] == 127 {
+		return false
+	}
+	n.lines = append(n.lines, netip.AddrFrom4([4]byte(octets)))
+	return true
+}
+
 // nibbles does what inName does for IPv6: 32 hexadecimal digits, the last one first (RFC 5782 §2.4).
 func (n *normal) nibbles(host string) bool {
 	if len(host) < 64 {
@@ -126,7 +154,7 @@ const (
 )
 
 func (n *normal) whose(ours netip.Addr) whose {
-	if len(n.quoted)+len(n.reversed) == 0 || !ours.IsValid() {
+	if len(n.quoted)+len(n.reversed)+len(n.lines) == 0 || !ours.IsValid() {
 		return quotesNone
 	}
 	ours = ours.Unmap().WithZone("")
@@ -136,6 +164,9 @@ func (n *normal) whose(ours netip.Addr) whose {
 		}
 	}
 	found, us, others := quotesOther, false, len(n.reversed) > 0
+	for _, addr := range n.lines { // forwards, or back to front
+		us, others = us || addr == ours || addr == turned(ours), others || addr != ours && addr != turned(ours)
+	}
 	for _, p := range n.quoted {
 		switch {
 		case p.Addr() == ours:

@@ -22,6 +22,7 @@ type normal struct {
 	nested   string // the enhanced code of another server's reply that this one quotes; "" if it quotes none
 	quoted   []netip.Prefix
 	reversed []netip.Addr // addresses inside host names, which may stand there in either order
+	lines    []netip.Addr // likewise, with dashes between their parts
 
 	plain      []byte // the lines of the reply, folded, without the codes in front of them
 	decomposed []byte // scratch of fold
@@ -53,7 +54,7 @@ func (n *normal) open(text string) {
 
 // read normalises the words of a reply. The codes inside the text that one of its lines did not begin with count as well.
 func (n *normal) read(plain string) {
-	n.text, n.quoted, n.reversed, n.nested = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0], ""
+	n.text, n.quoted, n.reversed, n.lines, n.nested = append(n.text[:0], ' '), n.quoted[:0], n.reversed[:0], n.lines[:0], ""
 	n.enhanced = n.front
 	n.line(plain)
 }
@@ -270,6 +271,8 @@ func (n *normal) token(token string) {
 	case token == "":
 	case token[0] == markSaid:
 		n.text = append(n.text, "<said> "...)
+	case token[0] == markOurs:
+		n.text = append(n.text, "<ip> "...)
 	case token[0] == markMail:
 		n.text = append(n.text, "<mail> "...)
 	case strings.IndexByte(token, '@') >= 0:
@@ -285,6 +288,8 @@ func (n *normal) token(token string) {
 		}
 	case strings.IndexByte(token, '.') >= 0:
 		n.name(token)
+	case n.dashed(token):
+		n.text = append(n.text, "<ip> "...)
 	default:
 		for i := range len(token) {
 			switch token[i] {
@@ -314,6 +319,7 @@ func (n *normal) name(token string) {
 		}
 	}
 	n.inName(token)
+	n.dashed(token)
 	if n.inID(token) {
 		n.text = append(n.text, "<ip> "...)
 		return
@@ -358,7 +364,7 @@ func (n *normal) letter(c byte) {
 }
 
 func inWord(c byte) bool {
-	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02\x03\x04", c) >= 0
+	return letter(c) || '0' <= c && c <= '9' || c >= 0x80 || strings.IndexByte(".-_@:+'\x02\x03\x04\x05", c) >= 0
 }
 
 func letter(c byte) bool { return 'a' <= c|0x20 && c|0x20 <= 'z' }

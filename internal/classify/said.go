@@ -39,6 +39,7 @@ type echoes struct {
 const (
 	markSaid = '\x03' // <said>
 	markMail = '\x04' // <mail>
+	markOurs = '\x05' // <ip>: the name that kanmon gives to the sending IP, and no MSA
 )
 
 // certain gives a reply without what can only be an echo.
@@ -55,10 +56,14 @@ func (e *echoes) certain(plain []byte, q *Query) []byte {
 	e.signify(plain)
 	for _, mailbox := range [...]string{q.Sender, q.Recipient} {
 		e.mailboxes(mailbox)
-		e.name(plain, domainOf(mailbox))
+		e.name(plain, domainOf(mailbox), markSaid)
 	}
-	for _, name := range q.EHLO {
-		e.name(plain, name)
+	for i, name := range q.EHLO {
+		mark := byte(markSaid)
+		if i == 1 && q.EHLO[0] != "" && !strings.EqualFold(name, q.EHLO[0]) {
+			mark = markOurs
+		}
+		e.name(plain, name, mark)
 	}
 	e.mailboxes(q.Said...)
 	return e.blank(plain)
@@ -165,14 +170,14 @@ func (e *echoes) say(text string, mark byte) {
 }
 
 // name covers a host name. Inside a longer one, or as the host of a URL, it is the receiver's own word.
-func (e *echoes) name(plain []byte, name string) {
+func (e *echoes) name(plain []byte, name string, mark byte) {
 	if strings.IndexByte(name, '.') <= 0 || strings.HasPrefix(name, "[") {
 		return
 	}
 	if _, err := netip.ParseAddr(name); err == nil {
 		return
 	}
-	n, ok := e.needle(name, markSaid)
+	n, ok := e.needle(name, mark)
 	if !ok {
 		return
 	}
@@ -184,7 +189,7 @@ func (e *echoes) name(plain []byte, name string) {
 		case from > 0 && (inName(before[from-1]) || before[from-1] == '.' || before[from-1] == '@' || bytes.HasSuffix(before, []byte("//"))):
 		case len(behind) > 0 && (inName(behind[0]) || behind[0] == '/') || len(behind) > 1 && behind[0] == '.' && inName(behind[1]):
 		default:
-			e.fill(from, to, markSaid)
+			e.fill(from, to, mark)
 		}
 	})
 }

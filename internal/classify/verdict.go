@@ -48,6 +48,7 @@ type Verdict struct {
 const (
 	GuardOther = "quotes another address" // the listing may be true, but is not ours
 	GuardBoth  = "quotes another, too"    // one of them is listed
+	GuardName  = "names another host"     // and does not say that it is ours
 	GuardWeak  = "weight of the list"     // every list named is one that nobody should act on alone
 
 	ruleNone     = "no rule"
@@ -57,6 +58,7 @@ const (
 // scratch is what classifying needs beside the result.
 type scratch struct {
 	normal normal
+	side   normal // of part of a reply
 	echoes echoes
 	trace  trace // of the text without the addresses that it quotes
 	quoted trace // of the text with them
@@ -133,6 +135,7 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 	}
 	v.Only = v.Suspend != No && (v.Class == IPBlocklisted || v.Class == IPReputation) && !r.shared(q, s)
 	r.weigh(&v)
+	v.clausal(q, s, plain)
 	v.guard(s.normal.whose(q.SendingIP))
 	v.RetryAfter = retryAfter(s.normal.text)
 	return v

@@ -1,0 +1,81 @@
+package classify
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Whose listing it is stands in the clause that names the list: "origin 198.51.100.7 is on SpamCop, 203.0.113.10 forwarded it".
+
+// clausal lets a verdict that our IP is listed stand only if that clause, or the nearest one in front of it that tells whose it is, is not about a
+// stranger: by address, or by a host's name where we know the names of ours.
+func (v *Verdict) clausal(q *Query, s *scratch, plain []byte) {
+	if v.Suspend == No || v.Class != IPBlocklisted || !q.SendingIP.IsValid() || v.Scope == ScopeNetblock {
+		return
+	}
+	clauses := bytes.FieldsFunc([]byte(joined.Replace(string(plain))), func(r rune) bool { return strings.ContainsRune(",;()\n", r) })
+	at := 0
+	for ; at < len(clauses) && !namesList(clauses[at], v.Lists); at++ {
+	}
+	if at == len(clauses) {
+		return
+	}
+	s.side.read(string(plain))
+	quotes := s.side.whose(q.SendingIP)
+	for i := at; i >= 0; i-- {
+		s.side.read(string(clauses[i]))
+		switch here := s.side.whose(q.SendingIP); {
+		case here == quotesOther && quotes == quotesBoth:
+			v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardOther, false
+			return
+		case here != quotesNone:
+			return
+		case i == at && len(q.EHLO) > 0 && namesHost(s.side.text):
+			v.Only = false
+			if v.Suspend, v.Guard = May, GuardName; quotes != quotesNone {
+				v.Suspend, v.Scope = No, ScopeUnknown
+			}
+			return
+		}
+	}
+}
+
+// joined takes what opens and closes clauses for what it is.
+var joined = strings.NewReplacer("->", ";", ", which", " which", ", that", " that")
+
+// namesList reports whether a clause names a list, or says that something is listed.
+func namesList(clause []byte, lists []List) bool {
+	lower := bytes.ToLower(clause)
+	for _, l := range lists {
+		if l.Zone != "" && bytes.Contains(lower, []byte(strings.ToLower(l.Zone))) {
+			return true
+		}
+		for part := range strings.SplitSeq(strings.ToLower(l.Name), "-") {
+			if len(part) >= minCode && bytes.Contains(lower, []byte(part)) {
+				return true
+			}
+		}
+	}
+	for _, word := range []string{"listed", "blacklist", "blocklist", "rbl", "dnsbl"} {
+		if bytes.Contains(lower, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// namesHost reports whether a host that is not ours, whose names are blanked, is what a normalised text says is on a list: at once behind its
+// name. An MX's own name stands at the front of what it says, and not there.
+func namesHost(text []byte) bool {
+	var before []byte
+	for word := range bytes.FieldsSeq(text) {
+		switch string(word) {
+		case "is", "was", "listed", "blacklisted", "blocklisted", "on", "which", "that", "who", "found":
+			if hostName(before) && letter(before[len(before)-1]) {
+				return true
+			}
+		}
+		before = word
+	}
+	return false
+}
