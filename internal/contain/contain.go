@@ -66,6 +66,13 @@ func (l *Level) UnmarshalText(text []byte) error {
 // package has no use for, and those it does not know, are no evidence.
 const Accepted = "none"
 
+// NoSuchPerson is the class of a recipient who does not exist, which only a 5xx says. What sounds like it in a 4xx is PutOff, which is
+// no class of classify's, and no evidence.
+const (
+	NoSuchPerson = "recipient_invalid"
+	PutOff       = "put_off"
+)
+
 // A Mail is a transaction that begins: its MAIL was sent to the MX.
 type Mail struct {
 	Tenant  string

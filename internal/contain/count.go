@@ -30,7 +30,7 @@ func (d *Detector) Recipient(r Recipient) {
 	switch r.Class {
 	case Accepted, "mailbox_full", "recipient_policy", "policy_unspecified":
 		ev.n[answered], ev.reached = 1, true
-	case "recipient_invalid":
+	case NoSuchPerson:
 		ev.n[answered], ev.n[unknown], ev.reached, ev.bad = 1, 1, true, UnknownRecipients
 	case "content_rejected":
 		ev.n[answered], ev.n[judged], ev.n[content], ev.reached, ev.bad = 1, 1, 1, true, Content

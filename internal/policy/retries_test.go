@@ -194,6 +194,39 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 }
 
+// Only a 5xx says that a person does not exist: what an MX puts off, in whatever words, is nobody's dead recipient. The 5xx that comes behind
+// it at the retry is one.
+func TestPutOffIsNoDeadRecipient(t *testing.T) {
+	r := newRig(t, enforcing(besides(settingsWith())), nil)
+	tell := func(code int, sender string, mails int) {
+		for i := range mails {
+			v, _ := r.enter("10.0.1.1", []netip.AddrPort{google, docomo, hisOwn}[i%3])
+			v.ask(session.Question{Step: event.StepMail, Sender: sender})
+			v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
+			v.Tell(session.News{Step: event.StepRecipient, Code: code, Class: "recipient_invalid", Text: fmt.Appendf(nil, "%d mailbox unavailable", code), SendingIP: ours})
+			v.Close()
+			r.pass(time.Minute)
+		}
+	}
+	const bob = "bob@acme.example"
+	for i := range 6 {
+		tell(450, fmt.Sprintf("v%d@acme.example", i), 60)
+	}
+	tell(450, bob, 12)
+	if x := r.Explain(contain.Subject{Tenant: "acme"}); x.Level != contain.Normal || x.Day.Unknown != 0 || x.Day.Answered != 0 {
+		t.Errorf("put off: %v, %+v", x.Level, x.Day)
+	}
+	tell(550, bob, 12)
+	if x := r.Explain(ofAcme(bob)); x.Day.Unknown != 12 {
+		t.Errorf("refused for good at the retry: %+v", x.Day)
+	}
+	tell(450, "", 10)
+	if asked, dead := r.Callouts("acme"); asked != 10 || dead != 0 {
+		t.Errorf("%d callouts, %d to nobody", asked, dead)
+	}
+}
+
 // Verifying a tenant's own inbound mail is no backscatter; a bounce, whose DATA an MX gets to see, is.
 func TestCalloutsAreNoBounces(t *testing.T) {
 	for _, data := range []bool{false, true} {

@@ -81,8 +81,11 @@ func (a *pass) toldRecipient(n session.News) {
 		a.asked, a.replied = a.asked[:0], 0
 	}
 	class := n.Class
-	if n.Code < 400 {
+	switch {
+	case n.Code < 400:
 		class = contain.Accepted
+	case n.Code < 500 && class == contain.NoSuchPerson: // 450 is "mailbox unavailable" (RFC 5321 §4.2.3), and what is being looked up
+		class = contain.PutOff
 	}
 	a.tried += hash // in any order; and twice the same is not nothing
 	again := a.saidBefore(hash, class) || a.triedAgain(n.Code, hash, class, 0)
@@ -238,7 +241,7 @@ func (a *pass) endCallout() {
 		if r == nil || isSpam(r) {
 			return !spam
 		}
-		a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == "recipient_invalid"})
+		a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == contain.NoSuchPerson})
 		return true
 	})
 }
