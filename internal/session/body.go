@@ -102,10 +102,11 @@ func (s *session) saidEarly() error {
 	}
 	if s.reply.Class() >= 4 {
 		judged := s.judge(event.PhaseBody, s.reply.Code, nil)
+		downgraded := s.refusedForDowngrade(event.PhaseBody, &judged)
 		// When the MX began to mind nobody can tell: its time is left out.
 		s.log.answeredDot(heard{&s.reply, &judged, judged.softens(event.PhaseBody, &s.reply) && !judged.Observe, 0, 0})
 		s.tell(event.StepMessage, judged.Class)
-		s.soften(event.PhaseBody, judged)
+		s.putMildly(event.PhaseBody, judged, downgraded)
 		return s.saidGoodbye(event.PhaseBody)
 	}
 	return &failure{trouble: mxGarbled, phase: event.PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
@@ -256,10 +257,11 @@ const orphanWait = time.Minute
 
 // tellDot passes the MX's reply to the MSA before anything else happens.
 func (s *session) tellDot(judged Judgement) error {
+	downgraded := s.refusedForDowngrade(event.PhaseDot, &judged)
 	original, softened := s.reply, judged.softens(event.PhaseDot, &s.reply)
 	if softened {
 		original = s.reply.Clone()
-		s.soften(event.PhaseDot, judged)
+		s.putMildly(event.PhaseDot, judged, downgraded)
 	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))

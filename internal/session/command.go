@@ -301,10 +301,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	downgraded := sl.verb != smtp.VerbRSET && sl.verb != smtp.VerbNOOP && s.refusedForDowngrade(judged.Class)
-	if downgraded {
-		judged.Class, judged.Rule, judged.Soften, judged.Observe = tlsRequired, "plain text after TLS failed", true, false
-	}
+	downgraded := sl.verb != smtp.VerbRSET && sl.verb != smtp.VerbNOOP && s.refusedForDowngrade(phase, &judged)
 	if s.reply.Code == 421 {
 		if stepOf(sl.verb) == 0 {
 			s.tellGoodbye()
@@ -322,11 +319,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		return false, err
 	}
 	s.tellReply(sl.verb, judged.Class)
-	if downgraded && judged.softens(phase, &s.reply) {
-		s.softenDowngrade(phase, judged)
-	} else {
-		s.soften(phase, judged)
-	}
+	s.putMildly(phase, judged, downgraded)
 	s.toMSA(&s.reply, false)
 	s.log.told(sl, s.reply.Code)
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil

@@ -15,17 +15,23 @@ import (
 // tlsRequired is the class of a refusal that wants TLS.
 const tlsRequired = "tls_required"
 
-// refusedForDowngrade says whether the refusal just read is about the plain text that kanmon has fallen back to; not where the MX never offered TLS.
-func (s *session) refusedForDowngrade(class string) bool {
-	if s.info.MX.State != event.TLSDowngraded || s.reply.Class() < 4 || class != tlsRequired && !wantsTLS(s.reply.Code, s.reply.Text()) {
+// refusedForDowngrade says whether the refusal just read is about the plain text that kanmon has fallen back to, and makes the judgement of
+// it that of a refusal to be softened; not where the MX never offered TLS.
+func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
+	if s.info.MX.State != event.TLSDowngraded || s.reply.Class() < 4 || j.Class != tlsRequired && !wantsTLS(phase, s.reply.Code, s.reply.Text()) {
 		return false
 	}
 	s.e.Live.tls.insists(s.info.Destination.Addr().Unmap())
+	j.Class, j.Rule, j.Soften, j.Observe = tlsRequired, "plain text after TLS failed", true, false
 	return true
 }
 
-// softenDowngrade puts a temporary refusal in place of a final one.
-func (s *session) softenDowngrade(phase event.Phase, j Judgement) {
+// putMildly makes a temporary refusal of the one just read, where that is to be: one for the plain text is in kanmon's own words.
+func (s *session) putMildly(phase event.Phase, j Judgement, downgraded bool) {
+	if !downgraded || !j.softens(phase, &s.reply) {
+		s.soften(phase, j)
+		return
+	}
 	action := s.action(phase, s.reply.Code, j)
 	action.Did, action.Why = event.Softened, s.info.MX.Err
 	s.log.actedOn(action, &s.reply)
@@ -35,8 +41,9 @@ func (s *session) softenDowngrade(phase event.Phase, j Judgement) {
 }
 
 // wantsTLS says, without a [Judge] or against one that does not know the words, whether a refusal asks for encryption: by the codes of
-// RFC 3207 §4 and RFC 5248, or by a policy's enhanced code (x.7.x) and a word for it. Addresses and links, which may hold anything, do not count.
-func wantsTLS(code int, text []byte) bool {
+// RFC 3207 §4 and RFC 5248, or by an enhanced code of policy or of what a system can (x.7.x, x.3.3) and a word for it. Addresses and links,
+// which may hold anything, do not count. Behind the body it must be the connection that is spoken of: messages are encrypted, too.
+func wantsTLS(phase event.Phase, code int, text []byte) bool {
 	words := bytes.FieldsFunc(bytes.ToLower(text), func(r rune) bool {
 		return r == ' ' || r == '\n' || r == '\t' || r == '(' || r == ')' || r == ',' || r == ';' || r == '"' || r == '\''
 	})
@@ -46,14 +53,18 @@ func wantsTLS(code int, text []byte) bool {
 			return slices.ContainsFunc(stems, func(stem string) bool { return bytes.HasPrefix(w, []byte(stem)) })
 		})
 	}
-	named := has("tls", "starttls", "ssl", "encrypt", "unencrypt", "cleartext", "plaintext")
+	leg := has("connection", "session", "channel", "transport", "link")
+	named := has("tls", "starttls", "ssl", "encrypt", "unencrypt", "cleartext", "plaintext") || leg && has("secure", "insecure", "unsecure")
+	if phase >= event.PhaseBody {
+		named = named && (leg || has("tls", "starttls", "needed", "required"))
+	}
 	switch code {
 	case 523, 538: // "encryption needed", "encryption required for …": what they were registered for
 		return true
 	case 530:
 		return named || !has("auth", "login", "log", "credential", "password") // RFC 4954 §4 has it for AUTH, too
 	default:
-		return named && (has("4.7.", "5.7.") || !has("4.", "5."))
+		return named && (has("4.7.", "5.7.", "4.3.3", "5.3.3") || !has("4.", "5."))
 	}
 }
 

@@ -141,6 +141,9 @@ var refusalsOfPlainText = []string{
 	"554-5.7.1 sorry\r\n554 5.7.1 unencrypted connections are refused\r\n",
 	"523 5.7.10 Encryption Needed\r\n",
 	"538 5.7.11 Encryption required for requested authentication mechanism\r\n",
+	"571 secure channel only\r\n",
+	"554 5.3.3 Relaying denied, session is not secured\r\n",
+	"550 5.7.1 insecure connection\r\n",
 }
 
 // An MX that wants TLS refuses plain text that is our own doing: that is a 4xx, with both causes on record, and the next session has TLS.
@@ -148,7 +151,7 @@ var refusalsOfPlainText = []string{
 // law: I10 S3/MX-refuses S4/MX-refuses
 func TestRefusedForOurOwnPlainText(t *testing.T) {
 	for _, refusal := range refusalsOfPlainText {
-		for _, verb := range []string{"MAIL", "RCPT", "DATA"} {
+		for _, verb := range []string{"MAIL", "RCPT", "DATA", "."} {
 			for _, pipelined := range []bool{true, false} {
 				for _, judged := range []bool{true, false} {
 					t.Run(fmt.Sprintf("%.20s at %s, pipelined %t, judge %t", refusal, verb, pipelined, judged), func(t *testing.T) {
@@ -233,6 +236,8 @@ func TestOtherRefusalsInPlainTextAreFinal(t *testing.T) {
 		"a name that holds TLS":   {true, "550 5.7.1 <tls@encrypt.example>: refused, see https://tls.example/ssl\r\n"},
 		"AUTH":                    {true, "530 5.7.0 Authentication required\r\n"},
 		"a user of encrypt, 5.1.": {true, "550 5.1.1 encrypt is no user here\r\n"},
+		"a user of insecure":      {true, "550 5.1.1 insecure session is no user here\r\n"},
+		"a secure gateway's name": {true, "550 5.7.1 refused by Secure Mail Gateway\r\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mx := alertIf(func(*tls.ClientHelloInfo) bool { return true })(t)
@@ -244,6 +249,25 @@ func TestOtherRefusalsInPlainTextAreFinal(t *testing.T) {
 				s := newBrokenSite(mx)
 				if m := s.mail(t); m.Replies[0].Code != 530 && m.Replies[0].Code != 550 {
 					t.Errorf("the MSA was told %s", m.Replies[0])
+				}
+			})
+		})
+	}
+}
+
+// At the dot the message is what most refusals are about: one that is encrypted is not plain text.
+func TestRefusedContentInPlainTextIsFinal(t *testing.T) {
+	for _, refusal := range []string{
+		"554 5.7.1 encrypted attachments are not accepted\r\n", "550 5.6.0 cannot decrypt: SSL certificate in message\r\n", "554 5.7.1 spam\r\n",
+		"530 5.7.0 Authentication required\r\n", "554 5.7.1 unencrypted card number found\r\n",
+	} {
+		t.Run(fmt.Sprintf("%.30s", refusal), func(t *testing.T) {
+			mx := alertIf(func(*tls.ClientHelloInfo) bool { return true })(t)
+			mx.Reply = refuseAt(".", 1, refusal)
+			synctest.Test(t, func(t *testing.T) {
+				s := newBrokenSite(mx)
+				if m := s.mail(t); m.Replies[len(m.Replies)-1].Code/100 != 5 {
+					t.Errorf("the MSA was told %v", m.Replies)
 				}
 			})
 		})
