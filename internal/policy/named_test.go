@@ -12,6 +12,7 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/limit"
 	"kanmon/internal/mailbox"
+	"kanmon/internal/replies"
 	"kanmon/internal/session"
 )
 
@@ -89,6 +90,26 @@ func TestNullAndUnreadableSenders(t *testing.T) {
 		}
 	}
 	v.Close()
+}
+
+// What a person blocks, or a limit counts, has no way around: who writes a sender that MXs read in another way than kanmon sends nothing.
+//
+// law: I17
+func TestUnreadableSenderSendsNothing(t *testing.T) {
+	r := newRig(t, settingsWith(), nil)
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	for _, spelled := range []string{"bob@acme.example@evil.example", "bob@", "Bob <bob@acme.example>"} {
+		d := v.ask(session.Question{Step: event.StepMail, Sender: spelled})
+		if d.Refuse != session.RefuseForGood || !d.Say.Of(replies.UnreadableSender) || d.Sender != mailbox.Unreadable {
+			t.Errorf("%q: %v %q, of %q", spelled, d.Refuse, d.Say, d.Sender)
+		}
+	}
+	for _, spelled := range []string{"", "bob@acme.example"} {
+		if d := v.ask(session.Question{Step: event.StepMail, Sender: spelled}); d.Refuse != session.RefuseNot {
+			t.Errorf("%q: %v %q", spelled, d.Refuse, d.Say)
+		}
+	}
 }
 
 // naming lets a header of acme's name accounts.

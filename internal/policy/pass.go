@@ -219,6 +219,11 @@ func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	if a.sender = a.folded; a.tenant == "" {
 		return a.stranger(replies.UnknownSender.Say(domainOf(q.Sender), a.origin.Source.Addr().Unmap().String()))
 	}
+	if q.Sender == mailbox.Unreadable {
+		return session.Decision{Refuse: session.RefuseForGood, Say: replies.UnreadableSender.Say(), Notes: []event.Note{{
+			Did: "rejected", Tenant: a.tenant, Account: a.account, Rule: "unreadable sender", Why: "an MX may read another sender in it than kanmon",
+		}}}
+	}
 	a.begun = true
 	var notes []event.Note
 	if a.owner.Spoofed != "" && !a.waiting {

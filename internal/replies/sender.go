@@ -82,6 +82,13 @@ var (
 		Postmaster: "Send from a domain of your own. If the domain is yours, tell the mail service.",
 		Operator:   "Look which of the two tenants the domain belongs to. A tenant that forwards strangers' mail can be marked: `kanmon tenant kind TENANT forwarder`.",
 	})
+	UnreadableSender = ofSender.add(Entry{
+		Name: "unreadable-sender", Codes: []Code{{501, "5.1.7"}}, Text: "the sender must be one address in angle brackets: MAIL FROM:<user@domain.example>; the mail was not sent",
+		Happened:   "The MAIL command names a sender that MXs may read in different ways: with a display name, with a blank before the colon, with two addresses, or with an address that is none. Nobody can say whether its sender is blocked, so it is not forwarded.",
+		Mail:       isReturned,
+		Postmaster: "Correct what sends the mail: the envelope sender is a bare address.",
+		Operator:   nothing + " The record has the sender as it came.",
+	})
 	AccountMissing = ofSender.add(Entry{
 		Name: "account-missing", Codes: []Code{{451, "4.7.1"}}, Text: "the message does not say which account sent it: the mail server must add the header field %s; your mail stays queued", Holds: []string{"FIELD"},
 		Happened:   "`account_header_required` is on for the tenant, and the message has no header field that names an account of it.",

@@ -19,12 +19,11 @@ func (t *trace) beginsMail(cmd smtp.Command) {
 	}
 	t.tellsAhead()
 	t.endTransaction(event.OutcomeReset, event.ByMSA, "")
-	mailbox, _, _ := cmd.Path()
 	t.begun++
 	own := t.record().OwnTransaction()
 	*own = event.Transaction{Number: int(t.begun), At: t.book(), Recipients: own.Recipients[:0]}
 	t.own.anew()
-	own.Sender = t.keepText(mailbox, event.MaxText)
+	own.Sender = t.keepText(written(cmd), event.MaxText)
 	t.tx, t.rule = true, 0
 }
 
@@ -109,8 +108,7 @@ func (t *trace) recipient(cmd smtp.Command) int32 {
 		trans.MoreRcpts++
 		return -1
 	}
-	mailbox, _, _ := cmd.Path()
-	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(mailbox, shortAddress)})
+	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(written(cmd), shortAddress)})
 	return int32(len(trans.Recipients) - 1) //nolint:gosec // there are few
 }
 

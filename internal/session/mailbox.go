@@ -29,6 +29,19 @@ func namesNobody(args []byte) bool {
 	return len(args) > 0 && bytes.IndexByte(args, ':') == len(args)-1
 }
 
+// written gives what a MAIL or RCPT has for its mailbox, as it came: between the brackets, or, where that cannot be told, all behind the
+// keyword. It is for the record: an unreadable sender is not the null sender there, either.
+func written(cmd smtp.Command) []byte {
+	path, params, ok := cmd.Path()
+	if ok && smtp.AreParams(params) {
+		return path
+	}
+	if _, behind, found := bytes.Cut(cmd.Args, []byte(":")); found {
+		return bytes.TrimLeft(behind, " \t")
+	}
+	return cmd.Args
+}
+
 // keepMailbox keeps the mailbox that a command names. It makes a string only of what is not there already.
 func keepMailbox(form *string, cmd smtp.Command) {
 	if path, params, ok := cmd.Path(); ok && mailbox.IsForm(path) && smtp.AreParams(params) {

@@ -172,6 +172,34 @@ func TestOwnAnswersAreRecorded(t *testing.T) {
 	})
 }
 
+// A sender that cannot be read is on record as it came: it is not the null sender.
+func TestUnreadableSenderIsOnRecord(t *testing.T) {
+	for line, want := range map[string]string{
+		"MAIL FROM:Bob <a@example.com>":           "Bob <a@example.com>",
+		"MAIL from : <a@example.com>":             "<a@example.com>",
+		"MAIL FROM:<a@example.com> b@example.com": "<a@example.com> b@example.com",
+		"MAIL <a@example.com>":                    "<a@example.com>",
+		"MAIL FROM:<a@example.com> SIZE=6":        "a@example.com",
+		"MAIL FROM:<>":                            "",
+		"MAIL FROM:":                              "",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig()
+			kept := &keeper{}
+			r.engine.Recorder = kept
+			msa := r.msa(t)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.Command(line)
+			finishSession(msa)
+			synctest.Wait()
+			if len(kept.transactions) != 1 || kept.transactions[0].sender != want {
+				t.Errorf("%s: %+v, want %q", line, kept.transactions, want)
+			}
+		})
+	}
+}
+
 // A keeper copies transactions out of their records.
 type keeper struct {
 	transactions []keptTransaction
