@@ -44,7 +44,7 @@ type (
 		Tenant string `arg:"" help:"The tenant, as it is named in the configuration."`
 	}
 	ofAccount struct {
-		Account string `arg:"" help:"The account: an envelope sender address in any spelling, or '<>' for mail without a sender. For kind also \"@\" and a domain."`
+		Account string `arg:"" help:"The account: an envelope sender address in any spelling, or '<>' for mail without a sender. For kind and block also \"@\" and a domain."`
 		Tenant  string `help:"The account's tenant. Required if there are several tenants and the account is not in the list of \"kanmon account list\"." placeholder:"NAME"`
 	}
 	subject interface{ subject() (admin.Subject, error) }

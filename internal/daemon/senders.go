@@ -203,7 +203,7 @@ func (s *senders) setKind(of contain.Subject, o admin.Order, who string) error {
 func withStatus(err error) error {
 	for cause, status := range map[error]int{
 		policy.ErrTenant: http.StatusNotFound, policy.ErrLimit: http.StatusNotFound, policy.ErrAmount: http.StatusBadRequest, policy.ErrNoStore: http.StatusNotFound,
-		policy.ErrKind:     http.StatusBadRequest,
+		policy.ErrKind: http.StatusBadRequest, policy.ErrAccount: http.StatusBadRequest,
 		contain.ErrSubject: http.StatusNotFound, contain.ErrNothing: http.StatusNotFound, contain.ErrPast: http.StatusBadRequest, contain.ErrFull: http.StatusServiceUnavailable,
 	} {
 		if errors.Is(err, cause) {

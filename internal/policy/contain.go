@@ -3,6 +3,7 @@ package policy
 import (
 	"log/slog"
 	"slices"
+	"strings"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/event"
@@ -58,17 +59,27 @@ func sender(tenant bool) string {
 }
 
 // standing gives what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
-// was not folded then, or as a stranger whose mail is forwarded.
+// was not folded then, as a stranger whose mail is forwarded, or with all accounts of its domain.
 func (a *pass) standing() contain.Answer {
 	answer := a.policy.detector.Ask(a.tenant, a.account)
-	for _, name := range [...]string{a.folded, a.spelled} {
+	a.metAs = a.account
+	for _, name := range [...]string{a.folded, a.spelled, domainPart(a.folded)} {
 		if name != a.account && name != mailbox.Null && !answer.Hand {
 			if other := a.policy.detector.Ask(a.tenant, name); other.Hand {
+				a.metAs = name
 				return other
 			}
 		}
 	}
 	return answer
+}
+
+// domainPart gives "@" and the domain of an account, by which all accounts of that are called; "" for one without a domain.
+func domainPart(account string) string {
+	if at := strings.LastIndexByte(account, '@'); at > 0 {
+		return account[at:]
+	}
+	return ""
 }
 
 // suspect says whether the sender of the mail at hand is contained at all, or would be if containment were enforced: what was refused
@@ -153,7 +164,7 @@ func (a *pass) once(about string) bool {
 const maxTold = 64
 
 func (a *pass) subject(answer contain.Answer) contain.Subject {
-	s := contain.Subject{Tenant: a.tenant, Account: a.account}
+	s := contain.Subject{Tenant: a.tenant, Account: a.metAs}
 	if answer.Tenant {
 		s.Account = ""
 	}

@@ -44,7 +44,7 @@ type override struct {
 
 // Block stops a sender until a time; with the zero time until a person lifts it.
 func (p *Policy) Block(s contain.Subject, until time.Time, by, why string) error {
-	if err := p.known(s); err != nil {
+	if err := p.meant(s, true); err != nil {
 		return err
 	}
 	return p.change(s, "block", by, why, func(s contain.Subject) error { return p.detector.Block(s, until, by, why) })
@@ -76,7 +76,7 @@ func (p *Policy) blocking(s contain.Subject, do func(limit.Want)) {
 
 // Exempt keeps evidence from containing a sender until a time; with the zero time until a person ends it.
 func (p *Policy) Exempt(s contain.Subject, until time.Time, by, why string) error {
-	if err := p.known(s); err != nil {
+	if err := p.meant(s, false); err != nil {
 		return err
 	}
 	return p.change(s, "exempt", by, why, func(s contain.Subject) error { return p.detector.Exempt(s, until, by, why) })
@@ -89,7 +89,7 @@ func (p *Policy) Unexempt(s contain.Subject, by, why string) error {
 
 // SetLimit gives a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
 func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why string) error {
-	if err := p.known(s); err != nil {
+	if err := p.meant(s, false); err != nil {
 		return err
 	}
 	s = p.Normal(s)

@@ -33,7 +33,7 @@ type marks map[contain.Subject]Mark
 
 // SetKind says what a subject is, and with a nil kind takes back what was said: the configuration holds again.
 func (p *Policy) SetKind(s contain.Subject, kind *contain.Kind, by, why string) error {
-	if err := p.known(s); err != nil {
+	if err := p.meant(s, true); err != nil {
 		return err
 	}
 	s = p.Normal(s)
@@ -99,8 +99,8 @@ func (p *Policy) markOf(of *Accounts, tenant, account string) Mark {
 	if m, found := said(account); found {
 		return m
 	}
-	if at := strings.LastIndexByte(account, '@'); at > 0 {
-		if m, found := said(account[at:]); found {
+	if domain := domainPart(account); domain != "" {
+		if m, found := said(domain); found {
 			return m
 		}
 	}

@@ -57,6 +57,7 @@ type pass struct {
 	retry     bool                 // of the recipient that is asked about: it was put off before
 	events    []*contain.Recipient // for the detector, while it may; nil is the mail itself
 
+	metAs   string        // the name by which what holds for the sender was said: its account, or what a person has blocked it as
 	waited  time.Duration // by the command at hand
 	waiting bool          // and it has been told of
 	owner   *whose.Owner  // whose it is
