@@ -121,6 +121,7 @@ func TestHeartbeat(t *testing.T) {
 			t.Error(err)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		slices.Sort(told)
 		if want := []string{"1m0s", "2m0s", "3m0s", "rules: NOT in force"}; !slices.Equal(told, want) {
 			t.Errorf("told %q, want %q", told, want)

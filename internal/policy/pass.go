@@ -45,8 +45,8 @@ type pass struct {
 	berths    [2]berth             // of the sending IP that the mail leaves from, and of one that it may go on from instead
 	at        int                  // which of them is the first
 	trying    bool                 // it is asked about the second: nobody can wait
-	recipient limit.Ticket         // of the recipients
 	partly    bool                 // a recipient was refused here
+	recipient limit.Ticket         // of the recipients
 	asked     []uint64             // recipients that were let pass, in order
 	replied   int                  // of them, those that the MX has answered
 	tried     uint64               // hash of all recipients
