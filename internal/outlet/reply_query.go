@@ -22,7 +22,7 @@ func (o *Outlet) readKnown(r *session.MXRefusal, provider string) classify.Verdi
 	if v.Suspend == classify.No || r.Message == nil {
 		return v
 	}
-	text, found := classify.WithoutRepeated(q.Text, r.Message())
+	text, found := classify.WithoutRepeated(q.Text, classify.Decoded(r.Message()))
 	if !found {
 		return v
 	}
