@@ -1,12 +1,14 @@
 package outlet
 
 import (
+	"bytes"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"kanmon/internal/classify"
 	"kanmon/internal/keep"
@@ -97,7 +99,7 @@ func (o *Outlet) pinned(choice route.Choice, how Handling, req *session.DialRequ
 // pin notes what a refusal says of the retry: back from the same IP, or not from it.
 func (o *Outlet) pin(r *plea) {
 	class := r.verdict.Class
-	greylisted, ours := mayBeGreylisting(r.Code, class), class == classify.IPBlocklisted || class == classify.IPReputation
+	greylisted, ours := mayBeGreylisting(r.Code, r.Text, &r.verdict), class == classify.IPBlocklisted || class == classify.IPReputation
 	if o.pins == nil || r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
 		return
 	}
@@ -115,17 +117,48 @@ func (o *Outlet) pin(r *plea) {
 	}
 }
 
-// mayBeGreylisting: many who greylist do not say so (450 "service currently unavailable", 451 "try again later"). A fault that was
-// one costs nothing but that its retry does not change its IP.
-func mayBeGreylisting(code int, class classify.Class) bool {
-	switch class {
+// mayBeGreylisting: many who greylist do not say so (450 "service currently unavailable", 451 "try again later", 450 "mailbox unavailable"),
+// and some speak as if they were throttling. A fault that was one costs nothing but that its retry does not change its IP. What says of
+// our IP that it sends too much, or is listed, is none.
+func mayBeGreylisting(code int, text []byte, v *classify.Verdict) bool {
+	putOff := code == 450 || code == 451
+	switch v.Class {
 	case classify.Greylisted:
 		return code/100 == 4
 	case classify.SystemError, classify.PolicyUnspecified:
-		return code == 450 || code == 451
-	default:
-		return false
+		return putOff || code == 452 && says(text, wordsOfDelay)
+	case classify.RecipientInvalid, classify.RecipientPolicy:
+		return putOff
+	case classify.Throttled:
+		switch v.Scope {
+		case classify.ScopeRecipient, classify.ScopeReceiver, classify.ScopeUnknown:
+			return putOff
+		case classify.ScopeIP: // by a provider's code alone, whose words name nothing that there is too much of
+			return putOff && !says(text, wordsOfMuch)
+		}
 	}
+	return false
+}
+
+// Beginnings of words, in small letters.
+var (
+	wordsOfDelay = []string{"defer", "first", "delay", "contact", "later"}
+	wordsOfMuch  = []string{
+		"rate", "limit", "throttl", "many", "much", "fast", "quick", "frequen", "often", "exceed", "excess", "quota", "volume", "reputation", "unusual",
+		"connection", "concurren", "session", "list", "block", "spam", "complaint", "slow", "flood", "per",
+	}
+)
+
+// says reports whether a word of a reply begins in one of these ways.
+func says(text []byte, words []string) bool {
+	for word := range bytes.FieldsFuncSeq(text, func(r rune) bool { return !unicode.IsLetter(r) }) {
+		if slices.ContainsFunc(words, func(begin string) bool {
+			return len(word) >= len(begin) && strings.EqualFold(string(word[:len(begin)]), begin)
+		}) {
+			return true
+		}
+	}
+	return false
 }
 
 // kept gives a key that does not hold larger texts in memory.

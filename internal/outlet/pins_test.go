@@ -104,6 +104,30 @@ func testRetry(t *testing.T, s *site, reply, mx string, happens func(*site)) {
 	}
 }
 
+// What is put off in the words of a mailbox, of a receiver, or of a throttle that does not say of what, comes again from the IP that met it.
+func TestWhatDoesNotSayGreylistedComesBack(t *testing.T) {
+	for _, reply := range []string{
+		"452 4.2.0 deferred, first contact", "451 Resources temporarily unavailable. Please try again later [#4.16.5]",
+		"451 4.7.500 Server busy. Please try again later from [203.0.113.11]. (AS77712304)", "450 4.2.1 mailbox temporarily unavailable",
+		"450 4.1.1 <b@example.net>: Recipient address rejected: unverified address: Address verification in progress",
+	} {
+		s := newSite(t, poolOf(4))
+		m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "b@example.net", mx: "192.0.2.25:25"}
+		met := ip10
+		if s.send(m) == met {
+			met = ip11 // not where it would leave from by itself
+		}
+		var code int
+		if _, err := fmt.Sscan(reply, &code); err != nil {
+			t.Fatal(err)
+		}
+		s.refuse(m, met, code, reply)
+		if ip := s.send(m); ip != met {
+			t.Errorf("%s: the retry leaves from %s, want %s", reply, ip, met)
+		}
+	}
+}
+
 // A pin chooses among what may be used: it is never against a suspension, an operator, a pool, or what the session has met.
 func TestPinMakesNothingUsable(t *testing.T) {
 	for name, happens := range map[string]func(s *site, m *mailOf, met netip.Addr){
@@ -153,11 +177,24 @@ func TestWhatPinsNot(t *testing.T) {
 		return s.learnt.pins.Len()
 	}
 	for text, want := range map[string]int{
-		"450 4.2.0 Greylisted":                                                         2,
-		"421 4.7.0 greylisted, come back in five minutes":                              2,
-		"451 4.3.0 Temporary lookup failure":                                           2,
-		"451 DEFER":                                                                    2,
+		"450 4.2.0 Greylisted":                            2,
+		"421 4.7.0 greylisted, come back in five minutes": 2,
+		"451 4.3.0 Temporary lookup failure":              2,
+		"451 DEFER":                                       2,
+		"452 4.2.0 deferred, first contact":               2,
+		"451 Resources temporarily unavailable. Please try again later [#4.16.5]":           2,
+		"451 4.7.500 Server busy. Please try again later from [203.0.113.10]. (AS77712304)": 2,
+		"450 4.2.1 mailbox temporarily unavailable":                                         2,
+		"450 mailbox unavailable": 2,
+		"450 4.1.1 <b@example.net>: Recipient address rejected: unverified address: Address verification in progress": 2,
+		"450 4.2.1 The user you are trying to contact is receiving mail too quickly":                                  2,
+		"451 4.7.1 rate limit exceeded":               0,
+		"451 4.7.1 too much mail from 203.0.113.10":   0,
+		"450 4.7.1 too many connections from your IP": 0,
+		"451 4.7.650 The mail server [203.0.113.10] has been temporarily rate limited due to IP reputation": 0,
+		"452 4.5.3 too many recipients":                                                0,
 		"452 4.2.2 mailbox full":                                                       0,
+		"452 4.3.1 Insufficient system storage":                                        0,
 		"450 4.1.8 Sender address rejected: Domain not found":                          0,
 		"450 4.7.1 Client host rejected: cannot find your reverse hostname":            0,
 		"451 4.7.1 Your IP 203.0.113.10 is on our block list, try again later":         0,
