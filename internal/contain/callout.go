@@ -1,6 +1,11 @@
 package contain
 
-// Callouts are counted apart from everything else: they lead to no level. They are shown, since receivers list hosts that ask much.
+// Callouts are counted apart from everything else: they lead to no level. They are shown, since receivers list hosts that ask much. There is
+// a bound to that: who would look which addresses exist could ask in the same way.
+
+// mostDeadCallouts is how many recipients who do not exist a tenant may have asked for in this hour and the one before. What goes
+// beyond is told as of any mail.
+const mostDeadCallouts = 300
 
 // calls are a tenant's callouts in this hour and the one before.
 type calls struct {
@@ -21,24 +26,25 @@ func (c *calls) turn(hour int32) {
 	c.asked[0], c.dead[0], c.hour = 0, 0, hour
 }
 
-// Callout counts a callout.
-func (d *Detector) Callout(c Callout) {
+// Callout counts a callout, and reports whether that is all that it is: beyond the bound it is evidence as any mail's.
+func (d *Detector) Callout(c Callout) (apart bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
 	t := d.tenantFor(c.Tenant, false)
 	if t == nil {
 		d.unknown++
-		return
+		return true
 	}
 	t.calls.turn(d.time.minute / 60)
 	t.calls.asked[0]++
 	if c.Dead {
 		t.calls.dead[0]++
 	}
+	return t.calls.dead[0]+t.calls.dead[1] <= mostDeadCallouts
 }
 
-// Callouts gives how many recipients a tenant has asked for with the null sender and no message, in this hour and the one before, and how
+// Callouts gives how many recipients a tenant has asked for with the null sender, or that of a program that verifies, and no message, in this hour and the one before, and how
 // many of them do not exist.
 func (d *Detector) Callouts(tenant string) (asked, dead int) {
 	d.mu.Lock()

@@ -97,7 +97,7 @@ type Recipient struct {
 	Message         uint64 // where Kind is not Plain: which message it is, as far as is known by now
 }
 
-// A Callout is the MX's answer to a RCPT of mail without a sender that came to no DATA. Receivers verify addresses that way: it is no
+// A Callout is the MX's answer to a RCPT of mail without a sender, or of a verifying program's, that came to no DATA. Receivers verify addresses that way: it is no
 // bounce. Whoever does it much gets onto block lists. Where the mail is refused as spam, it is a [Recipient].
 type Callout struct {
 	Tenant string

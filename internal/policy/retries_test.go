@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"fmt"
 	"hash/maphash"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 	"kanmon/internal/contain"
 	"kanmon/internal/event"
 	"kanmon/internal/limit"
+	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
 )
@@ -247,6 +249,46 @@ func TestCalloutsAreNoBounces(t *testing.T) {
 		asked, dead := r.Callouts("acme")
 		if contained := x.Level > contain.Normal; contained != data || (asked == 260 && dead == 260) == data {
 			t.Errorf("DATA %t: %v, %d callouts, %d to nobody", data, x.Level, asked, dead)
+		}
+	}
+}
+
+// Some MSAs verify by a sender of their own, at the tenant's domain: Postfix by double-bounce. A person's account does not, nor one of another
+// domain, and who asks for hundreds that do not exist looks which addresses there are.
+func TestCalloutsByAProgramsSender(t *testing.T) {
+	own := settingsWith()
+	own.Accounts = func(string) *Accounts { return &Accounts{Senders: mailbox.Domains{"acme.example"}} }
+	for _, c := range []struct {
+		settings Settings
+		sender   string
+		asked    int
+		contains bool
+	}{
+		{settingsWith(), "double-bounce@mail.acme.example", 260, false},
+		{own, "double-bounce@acme.example", 260, false},
+		{own, "Postmaster@acme.example", 260, false},
+		{own, "MAILER-DAEMON@acme.example", 260, false},
+		{own, "double-bounce@other.example", 260, true},
+		{own, "bob@acme.example", 260, true},
+		{own, "double-bounce@acme.example", 600, true},
+		{own, "", 600, true},
+	} {
+		r := newRig(t, besides(c.settings), nil)
+		for i := range c.asked {
+			v, _ := r.enter("10.0.1.1", []netip.AddrPort{google, docomo, hisOwn}[i%3])
+			v.ask(session.Question{Step: event.StepMail, Sender: c.sender})
+			v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
+			if i%2 == 0 {
+				v.Tell(session.News{Step: event.StepOver}) // RSET
+			}
+			v.Close()
+			r.pass(time.Second)
+		}
+		account := cmp.Or(mailbox.Form([]byte(c.sender)), contain.NullSender)
+		if x := r.Explain(ofAcme(account)); (x.Level > contain.Normal) != c.contains {
+			t.Errorf("%d by %q: %v, %+v", c.asked, account, x.Level, x.Day)
 		}
 	}
 }

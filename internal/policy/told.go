@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"kanmon/internal/contain"
 	"kanmon/internal/event"
@@ -230,26 +231,43 @@ func (a *pass) endMail(delivered bool, octets int64) {
 	a.partly, a.dataAsked, a.reached, a.said = false, false, a.reached[:0], a.said[:0]
 }
 
-// endCallout tells the detector of a mail with the null sender that came to no DATA: somebody's MX asks whether a recipient exists. That
-// is no bounce. What the MX says of the mail, and not of the recipient, is left to be told as of any mail.
+// endCallout tells the detector of a mail of a program's sender that came to no DATA: an MSA asks whether a recipient exists. That is no
+// mail. What the MX says of the mail, and not of the recipient, is left to be told as of any mail, and so is what goes beyond callouts.
 func (a *pass) endCallout() {
 	if !a.calling() {
 		return
 	}
-	spam := slices.ContainsFunc(a.events, isSpam)
+	asMail := false
 	a.events = slices.DeleteFunc(a.events, func(r *contain.Recipient) bool {
-		if r == nil || isSpam(r) {
-			return !spam
+		if r == nil {
+			return false
 		}
-		a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == contain.NoSuchPerson})
-		return true
+		apart := !isSpam(r) && a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == contain.NoSuchPerson})
+		asMail = asMail || !apart
+		return apart
 	})
+	if !asMail {
+		a.events = a.events[:0]
+	}
 }
 
 func isSpam(r *contain.Recipient) bool { return r != nil && r.Class == "content_rejected" }
 
 // calling reports whether the mail at hand may be a callout.
-func (a *pass) calling() bool { return a.begun && !a.dataAsked && a.account == contain.NullSender }
+func (a *pass) calling() bool {
+	return a.begun && !a.dataAsked && (a.account == contain.NullSender || a.telling().asks(a.account))
+}
+
+// asks reports whether an account is one that mail programs verify addresses by, where they do not do so with the null sender: of the
+// tenant's own domains, where anybody has said which these are.
+func (a *Accounts) asks(account string) bool {
+	local, domain, _ := strings.Cut(account, "@")
+	switch local {
+	case "double-bounce", "postmaster", "mailer-daemon", "verify", "verifier", "address-verify", "callout":
+		return len(a.Senders)+len(a.Domains) == 0 || a.Senders.Has(domain) || a.Domains.Has(domain)
+	}
+	return false
+}
 
 // Close implements [session.Pass].
 func (a *pass) Close() {
