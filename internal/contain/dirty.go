@@ -1,11 +1,23 @@
 package contain
 
+import "slices"
+
 // What is to be written is noted where it changes: nobody looks at all accounts to find it.
 
 // Changes are what has changed since it was last given: rows of subjects, each in place of the one before.
 type Changes struct {
 	Snapshot
 	Gone []Subject // nothing of them is worth keeping any more
+}
+
+// gone adds that a subject's row goes, and no other of it stays: it may have been taken before it was forgotten.
+func (c *Changes) gone(s Subject) {
+	for i := len(c.Subjects) - 1; i >= 0; i-- {
+		if c.Subjects[i].Subject == s {
+			c.Subjects = slices.Delete(c.Subjects, i, i+1)
+		}
+	}
+	c.Gone = append(c.Gone, s)
 }
 
 // Empty reports that nothing has changed.
@@ -18,16 +30,18 @@ func (d *Detector) Changed(c *Changes, most int) (left int) {
 	defer d.mu.Unlock()
 	d.time.turn()
 	d.stamp(c)
-	for range most {
+	for most > 0 {
+		looks := 1
 		if e, found := d.dirty.pop(); found {
 			if e.dirty && !e.over() {
 				d.take(c, e)
 			}
 		} else if s, found := d.forgotten.pop(); found {
 			d.drop(c, s)
-		} else if !d.dropTenant(c, most) {
+		} else if looks = d.dropTenant(c, most); looks == 0 {
 			break
 		}
+		most -= looks
 	}
 	return len(d.dirty.all) + len(d.forgotten.all) + len(d.forgottenTenants.all)
 }
@@ -45,7 +59,7 @@ func (d *Detector) ChangedOf(c *Changes, s Subject) {
 			return
 		}
 	}
-	c.Gone = append(c.Gone, s) // it has made room since: nothing stands against it, whatever the file says
+	c.gone(s) // it has made room since: nothing stands against it, whatever the file says
 }
 
 // PutBack takes back what was not kept: it is still to be.
@@ -78,7 +92,7 @@ func (d *Detector) take(c *Changes, e *entry) {
 		c.Subjects = append(c.Subjects, d.saved(e))
 		e.stored = true
 	case e.stored:
-		c.Gone = append(c.Gone, e.Subject)
+		c.gone(e.Subject)
 		e.stored = false
 	}
 }
@@ -128,29 +142,34 @@ func (d *Detector) drop(c *Changes, s Subject) {
 		d.due(s)
 		return
 	}
-	c.Gone = append(c.Gone, s)
+	c.gone(s)
 }
 
-// dropTenant does the same with accounts of a tenant that is forgotten, if there is one: with so many of them.
-func (d *Detector) dropTenant(c *Changes, most int) (found bool) {
+// dropTenant does the same with accounts of a tenant that is forgotten, and with the tenant behind them. It returns how many it has looked at, no
+// more than most: 0 if there is no such tenant.
+func (d *Detector) dropTenant(c *Changes, most int) (looks int) {
 	if len(d.forgottenTenants.all) == 0 {
-		return false
+		return 0
 	}
 	t := d.forgottenTenants.all[0]
 	for name, e := range t.accounts {
+		if looks == most {
+			return looks
+		}
+		looks++
 		delete(t.accounts, name)
 		if e.stored {
 			d.drop(c, e.Subject)
 		}
-		if most--; most <= 0 {
-			return true
-		}
+	}
+	if looks == most {
+		return looks
 	}
 	if t.stored {
 		d.drop(c, t.Subject)
 	}
 	d.forgottenTenants.pop()
-	return true
+	return looks + 1
 }
 
 // over reports that an entry is forgotten, or its tenant is.

@@ -116,6 +116,14 @@ func (w *world) operate(t *rapid.T) {
 	}
 }
 
+// save gathers what has changed as it is gathered: between two parts of it sessions go on.
+func (w *world) save(t *rapid.T) {
+	for range rapid.IntRange(1, 4).Draw(t, "parts") {
+		w.Changed(&w.part, rapid.IntRange(0, 8).Draw(t, "most"))
+		rapid.SampledFrom([]func(*rapid.T){w.mail, w.operate, w.turn}).Draw(t, "meanwhile")(t)
+	}
+}
+
 func (w *world) turn(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{time.Minute, time.Hour, 6 * time.Hour, -time.Minute, -year, year}).Draw(t, "turn")
 	if d > 0 && d < year {
@@ -167,7 +175,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		w := &world{rig: newRigWith(t, Options{MaxAccounts: rapid.SampledFrom([]int{10, 1000}).Draw(rt, "room")}), blocked: map[Subject]bool{}}
 		rt.Repeat(map[string]func(*rapid.T){
-			"mail": w.mail, "mail again": w.mail, "operate": w.operate, "turn": w.turn, "reload": w.reload, "": w.check,
+			"mail": w.mail, "mail again": w.mail, "operate": w.operate, "turn": w.turn, "save": w.save, "reload": w.reload, "": w.check,
 		})
 	})
 }

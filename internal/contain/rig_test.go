@@ -25,6 +25,7 @@ type rig struct {
 	one   uint64 // the last recipient
 	again bool   // what is told was put off before
 	file  map[Subject]Saved
+	part  Changes // that is being gathered for it
 }
 
 func newRig(t testing.TB, p *Policy) *rig {
@@ -51,8 +52,8 @@ func newRigWith(t testing.TB, o Options) *rig {
 
 // Snapshot is what a file has that has heard of all changes.
 func (r *rig) Snapshot() Snapshot {
-	var c Changes
-	for r.Changed(&c, 3) > 0 {
+	c := &r.part
+	for r.Changed(c, 3) > 0 {
 	}
 	if r.file == nil {
 		r.file = map[Subject]Saved{}
@@ -63,8 +64,9 @@ func (r *rig) Snapshot() Snapshot {
 	for _, one := range c.Subjects {
 		r.file[one.Subject] = one
 	}
-	c.Subjects = slices.SortedFunc(maps.Values(r.file), byName)
-	return c.Snapshot
+	s := c.Snapshot
+	s.Subjects, r.part = slices.SortedFunc(maps.Values(r.file), byName), Changes{}
+	return s
 }
 
 func byName(x, y Saved) int {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -275,5 +276,51 @@ func BenchmarkNewAccount(b *testing.B) {
 	for b.Loop() {
 		i++
 		r.Begin(Mail{Tenant: fmt.Sprint("t", i%9000), Account: fmt.Sprint("new", i)})
+	}
+}
+
+// What is forgotten while a part of the file is gathered is not in it: neither the row that it has got already, nor the one in the file.
+func TestWhoIsForgottenWhileAPartIsGatheredHasNoRow(t *testing.T) {
+	r := newRigWith(t, Options{MaxAccounts: 1})
+	r.send(alice, 1500, 0, Accepted)
+	var c Changes
+	r.Changed(&c, 8)
+	has := func(s Subject) bool { return slices.ContainsFunc(c.Subjects, func(one Saved) bool { return one.Subject == s }) }
+	if !has(alice) {
+		t.Fatal("alice is not worth keeping")
+	}
+	r.mail(bob, "google", Accepted)
+	if r.Changed(&c, 8); has(alice) || !slices.Contains(c.Gone, alice) {
+		t.Errorf("alice has made room: %v, gone %v", c.Subjects, c.Gone)
+	}
+	r.mail(alice, "google", Accepted)
+	r.send(alice, 1500, 0, Accepted)
+	if r.Changed(&c, 8); !has(alice) {
+		t.Error("alice is known again, and has no row")
+	}
+}
+
+// How many rows one look gives is bounded, however many accounts forgotten tenants had.
+func TestForgottenTenantsAreGivenAFewRowsAtATime(t *testing.T) {
+	const tenants, most = 4, 8
+	r := newRigWith(t, Options{MaxTenants: tenants})
+	for i := range 10 * tenants {
+		r.send(Subject{fmt.Sprint("old", i%tenants), fmt.Sprint(i)}, 1500, 0, Accepted)
+	}
+	r.Snapshot()
+	kept := len(r.file)
+	for i := range tenants {
+		r.mail(Subject{fmt.Sprint("new", i), "a"}, "google", Accepted)
+	}
+	gone := 0
+	for left := 1; left > 0; {
+		var c Changes
+		if left = r.Changed(&c, most); len(c.Gone)+len(c.Subjects) > most {
+			t.Fatalf("%d rows, want at most %d", len(c.Gone)+len(c.Subjects), most)
+		}
+		gone += len(c.Gone)
+	}
+	if kept < 10*tenants || gone != kept {
+		t.Errorf("%d of %d rows are gone", gone, kept)
 	}
 }
