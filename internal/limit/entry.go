@@ -147,6 +147,9 @@ func (s *shard) room(now int64) bool {
 	lightest := mostLost
 	for k, e := range s.entries { // begins anywhere
 		if e.idle(now) {
+			if e.dirty { // its row owes what was given back; one that time has freed is over by itself
+				s.lose(k, e)
+			}
 			delete(s.entries, k)
 		} else if light := e.light(now); light < lightest {
 			least, lightest = k, light
@@ -159,13 +162,18 @@ func (s *shard) room(now int64) bool {
 		return true
 	}
 	if lightest < mostLost {
-		if e := s.entries[least]; e.kept && len(s.lost) < s.most {
-			s.lost = append(s.lost, e.owed(least, 0, time.Time{}))
-		}
+		s.lose(least, s.entries[least])
 		delete(s.entries, least)
 		s.forgotten++
 	}
 	return len(s.entries) < s.most
+}
+
+// lose notes that what somebody may have written of an entry is not owed any more.
+func (s *shard) lose(k key, e *entry) {
+	if e.kept && len(s.lost) < s.most {
+		s.lost = append(s.lost, e.owed(k, 0, time.Time{}))
+	}
 }
 
 // A pool is what the members of a fair limit have in common.

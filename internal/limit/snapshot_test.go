@@ -163,3 +163,38 @@ func TestWhatIsForgottenIsFree(t *testing.T) {
 		t.Errorf("%d counters, %d debts in the file", n, len(owed))
 	}
 }
+
+// What was given back is not owed in the file, be it that the counter was forgotten before that was written.
+func TestWhatIsGivenBackAndForgottenIsNotOwed(t *testing.T) {
+	r, l := newRig(t, 0), hourly(t)
+	const senders = 200
+	owed := map[string]time.Duration{}
+	save := func() {
+		for of, owes := range r.changed() {
+			if owed[of] = owes; owes == 0 {
+				delete(owed, of)
+			}
+		}
+	}
+	var tickets []*Ticket
+	for i := range senders {
+		tickets = append(tickets, r.taken(want(l, fmt.Sprint("sender", i), 8)))
+	}
+	save()
+	if len(owed) != senders {
+		t.Fatalf("%d debts in the file", len(owed))
+	}
+	for _, ticket := range tickets {
+		r.Settle(ticket, false, 0)
+	}
+	r.pass(time.Second)
+	for i := range 20 * senders { // each has some that are free forgotten
+		r.Settle(r.taken(want(l, fmt.Sprint("new", i), 1)), false, 0)
+	}
+	if r.Stats().Keys >= senders {
+		t.Fatal("nobody was forgotten")
+	}
+	if save(); len(owed) > 0 {
+		t.Errorf("%d debts in the file that were given back", len(owed))
+	}
+}
