@@ -12,6 +12,7 @@ type Record struct {
 	Tenant      string    // whose mail it is of, as far as is known: nobody's records keep another's out
 	Session     Session
 	Lines       []Line       // in order; each line of a session is in exactly one record
+	Names       []Span       // people that no Line names and no Transaction here: mailboxes, or commands with further addresses
 	Actions     []Action     // in order; each action of a session is in exactly one record
 	Decisions   []Decided    // in order; each decision of a session is in exactly one record
 	Transaction *Transaction // nil if none ended
@@ -49,11 +50,11 @@ func NewRecord() *Record { return recordPool.Get().(*Record) }
 
 // Release gives the record back for reuse. Nothing of it may be touched afterwards.
 func (r *Record) Release() {
-	if cap(r.Texts) > maxPooledText || cap(r.Lines) > maxPooledLines || cap(r.trans.Recipients) > maxPooledRcpts {
+	if cap(r.Texts) > maxPooledText || cap(r.Lines) > maxPooledLines || cap(r.Names) > maxPooledLines || cap(r.trans.Recipients) > maxPooledRcpts {
 		return
 	}
 	rcpts, opening, legs := r.trans.Recipients[:0], r.end.Opening[:0], r.end.Legs[:0]
-	*r = Record{Lines: r.Lines[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], Texts: r.Texts[:0]}
+	*r = Record{Lines: r.Lines[:0], Names: r.Names[:0], Actions: r.Actions[:0], Decisions: r.Decisions[:0], Texts: r.Texts[:0]}
 	clear(legs[:cap(legs)]) // names of certificates, errors
 	r.trans.Recipients, r.end.Opening, r.end.Legs = rcpts, opening, legs
 	recordPool.Put(r)

@@ -123,11 +123,23 @@ func (g *guard) learnRecord(r *event.Record) {
 			}
 		}
 	}
+	for _, n := range r.Names {
+		g.learnName(r.Text(n))
+	}
 	if t := r.Transaction; t != nil {
 		g.learnPath(r.Text(t.Sender))
 		for i := range t.Recipients {
 			g.learnPath(r.Text(t.Recipients[i].Address))
 		}
+	}
+}
+
+// learnName learns whom a name of a record's is of.
+func (g *guard) learnName(name []byte) {
+	if _, ok := parseEnvelope(name); ok {
+		g.learnCommand(name)
+	} else {
+		g.learnPath(name)
 	}
 }
 

@@ -154,13 +154,14 @@ func signal(c chan<- struct{}) {
 const (
 	recordOverhead    = 1024
 	lineOverhead      = 40
+	nameOverhead      = 8
 	eventOverhead     = 160
 	recipientOverhead = 64
 )
 
 // sizeOf is about what a record takes in memory, in octets.
 func sizeOf(r *event.Record) int {
-	n := recordOverhead + r.Octets() + len(r.Lines)*lineOverhead + (len(r.Actions)+len(r.Decisions))*eventOverhead
+	n := recordOverhead + r.Octets() + len(r.Lines)*lineOverhead + len(r.Names)*nameOverhead + (len(r.Actions)+len(r.Decisions))*eventOverhead
 	if t := r.Transaction; t != nil {
 		n += len(t.Recipients) * recipientOverhead
 	}

@@ -24,7 +24,8 @@ func (t *trace) beginsMail(cmd smtp.Command) {
 	*own = event.Transaction{Number: int(t.begun), At: t.book(), Recipients: own.Recipients[:0]}
 	t.own.anew()
 	own.Sender = t.keepText(written(cmd), event.MaxText)
-	t.tx, t.rule = true, 0
+	t.tx, t.rule, t.named = true, 0, 0
+	t.alsoNames(cmd)
 }
 
 // whose notes the tenant and the account that the mail at hand is of.
@@ -103,9 +104,12 @@ func (t *trace) ownReply(reply *smtp.Reply, short int, own bool) event.Reply {
 
 // recipient adds one to the transaction; -1 if there are too many to be recorded.
 func (t *trace) recipient(cmd smtp.Command) int32 {
+	t.alsoNames(cmd)
 	trans := t.transaction()
+	mailbox, _, _ := cmd.Path()
 	if len(trans.Recipients) >= maxRecordedRcpts {
 		trans.MoreRcpts++
+		t.nameAlone(mailbox)
 		return -1
 	}
 	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(written(cmd), shortAddress)})

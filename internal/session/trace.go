@@ -23,6 +23,8 @@ type trace struct {
 
 	own *lasting // until the session ends; nil: nothing is recorded
 
+	named int32 // of the sender and the recipients being gathered, those that records without the transaction have named
+
 	parting parting // of an MSA that is left without a greeting
 
 	since    time.Duration  // from then on, time is spent
@@ -201,7 +203,7 @@ func (t *trace) held(cmd smtp.Command) {
 
 // handOverIfLarge keeps a session that never waits, and never ends a transaction, from gathering without bound.
 func (t *trace) handOverIfLarge() {
-	if r := t.rec; r != nil && (len(r.Texts) > maxGathered || len(r.Lines)+len(r.Actions)+len(r.Decisions) > maxGatheredLines) {
+	if r := t.rec; r != nil && (len(r.Texts) > maxGathered || len(r.Lines)+len(r.Names)+len(r.Actions)+len(r.Decisions) > maxGatheredLines) {
 		t.handOver()
 	}
 }
@@ -224,10 +226,11 @@ func (t *trace) handOver() {
 	case t.tx:
 		t.kept = keepTransaction(full)
 	}
-	if len(full.Lines)+len(full.Actions)+len(full.Decisions) == 0 {
+	if len(full.Lines)+len(full.Names)+len(full.Actions)+len(full.Decisions) == 0 {
 		full.Release()
 		return
 	}
+	t.nameGathered(full)
 	full.Session = *t.info
 	t.to.Record(full)
 }

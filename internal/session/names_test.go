@@ -1,0 +1,86 @@
+package session_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/journal"
+	"kanmon/internal/session"
+	"kanmon/internal/smtptest"
+)
+
+// An MX that names a person in a refusal does not bring that name into the JSON lines, however long before the end of the mail the refusal is
+// written, and whether a session log is written beside them or not.
+func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
+	for _, tc := range []struct {
+		name, rcpt, says string
+		before           int // recipients before that one
+		log              bool
+	}{
+		{"with a session log", "RCPT TO:<joe.bloggs@example.net>", "joe.bloggs", 0, true},
+		{"JSON alone", "RCPT TO:<joe.bloggs@example.net>", "joe.bloggs", 0, false},
+		{"the sender", "RCPT TO:<b@example.net>", "ann.sender", 0, false},
+		{"the original recipient", "RCPT TO:<b@example.net> ORCPT=rfc822;joe.bloggs@example.org", "joe.bloggs", 0, false},
+		{"after others were told of", "RCPT TO:<joe.bloggs@example.net>", "joe.bloggs", 3, false},
+		{"beyond those that are recorded", "RCPT TO:<joe.bloggs@example.net>", "joe.bloggs", 1000, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "records.jsonl")
+				o := journal.Options{JSON: path, Addresses: journal.AddressesDomain}
+				if tc.log {
+					o.SessionLog = path + ".log"
+				}
+				j, err := journal.New(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r := newTwoIPs()
+				r.judge.Judgement = session.Judgement{Soften: true, Class: "ip_blocklisted", Rule: "test"}
+				var stream event.Stream
+				stream.Replace(j)
+				r.engine.Recorder = &stream
+				r.engine.Limits.Recipients = 2000
+				r.mx.Keywords = []string{"PIPELINING", "DSN"}
+				r.mx.Reply = func(verb string, n int) string {
+					if verb == "RCPT" && n == tc.before+1 {
+						return "550 5.7.1 " + tc.says + ": 203.0.113.10 is listed\r\n"
+					}
+					return smtptest.Default
+				}
+				msa := r.msa(t)
+				msa.Expect(220)
+				msa.Command("EHLO msa.example.com")
+				msa.Command("MAIL FROM:<ann.sender@example.com>")
+				for i := range tc.before {
+					msa.Command(fmt.Sprintf("RCPT TO:<other%d@example.net>", i))
+				}
+				time.Sleep(time.Minute)
+				msa.Command(tc.rcpt)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				written, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if text := string(written); !strings.Contains(text, "203.0.113.10 is listed") || strings.Contains(text, tc.says) {
+					t.Errorf("before the mail has ended: %s", text)
+				}
+				_ = msa.Conn().Close()
+				time.Sleep(time.Hour)
+				if err := j.Close(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if written, _ = os.ReadFile(path); strings.Contains(string(written), tc.says) {
+					t.Errorf("%s", written)
+				}
+			})
+		})
+	}
+}
