@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"cmp"
 	"context"
 	"strings"
 	"time"
@@ -65,12 +64,13 @@ func eachMinute(ctx context.Context, do func()) {
 	}
 }
 
-// tellStanding tells what is thought of a sending IP from now on.
+// tellStanding tells what is thought of a sending IP from now on. What the MX said about it stands, with the people in it hidden, in the record of the
+// session that heard it.
 func (d *Daemon) tellStanding(s standing.Change) {
 	d.stream.Tell(event.Changed{
 		Cause: event.Cause{Session: event.ID(s.Session)}, Owner: s.Tenant,
 		IP: s.IP, Provider: strings.TrimPrefix(s.Provider, standing.Every), State: s.State.String(), Until: s.Until, Share: s.Share,
-		By: s.By, Rule: s.Rule, Why: cmp.Or(s.Sample, s.Reason),
+		By: s.By, Rule: s.Rule, Why: s.Reason,
 	})
 }
 

@@ -16,6 +16,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/smtptest"
+	"kanmon/internal/standing"
 )
 
 // entries are the lines of the world's records, once kanmon has stopped.
@@ -127,4 +128,21 @@ func TestHeartbeat(t *testing.T) {
 			t.Errorf("told %q, want %q", told, want)
 		}
 	})
+}
+
+// What the MX has said stands in the record of the session that heard it, where the people it names are hidden, and not where a sending IP's
+// standing is told: that comes by itself, and nobody there knows them.
+func TestAChangedStandingDoesNotSayWhatTheMXSaid(t *testing.T) {
+	d := New(configOf(t, ""), slog.New(slog.DiscardHandler))
+	var told []event.News
+	d.stream.Subscribe("test", func(f *event.Facts) { told = append(told, f.News) })
+	d.tellStanding(standing.Change{Standing: standing.Standing{
+		Key: standing.Key{Provider: "docomo"}, State: standing.Suspended, Reason: "3 replies say blocked", Rule: "listed", Sample: "550 5.7.1 joe.bloggs: 203.0.113.10 is listed",
+	}})
+	if len(told) != 1 {
+		t.Fatalf("told %d times", len(told))
+	}
+	if c := told[0].(event.Changed); c.Why != "3 replies say blocked" || strings.Contains(fmt.Sprint(c), "joe.bloggs") {
+		t.Errorf("told %+v", c)
+	}
 }
