@@ -97,7 +97,7 @@ type Journal struct {
 	sinks   []*sink
 	told    time.Time     // when kanmon's own log was last told of losses; only run uses it
 	stamp   []byte        // of JSON lines; nil: they have none
-	behind  *Journal      // nil once it has ended, or if there is none; only run uses it
+	behind  *Journal      // nil once it has ended, or if there is none; until drained only run uses it
 	closing chan struct{} // closed when Close has begun
 	drained chan struct{} // closed when the formatting goroutine has ended
 }
@@ -204,8 +204,8 @@ func (j *Journal) Reopen() error {
 // Close formats what is queued and closes the sinks that no other journal uses. Records that come later are dropped. What cannot be
 // written before ctx ends, or to a sink that fails, is dropped and counted, and the error says why. Close is called once.
 func (j *Journal) Close(ctx context.Context) error {
-	close(j.closing)
 	j.queue.close()
+	close(j.closing) // whoever sees that knows all that came
 	select {
 	case <-j.drained:
 	case <-ctx.Done(): // formatting waits for nobody but the daemon's own log
@@ -267,24 +267,20 @@ func (j *Journal) run() {
 	j.writeRepeats(true)
 }
 
-// hasTurn waits until the journal before has formatted all it has: so lines have one order. It is false where this one is closed before, and nothing
-// has come to it.
+// hasTurn waits until the journals before have formatted all they have: so lines have one order, and it is known whom to hide in sessions that go
+// on. It is false where this one is closed before, and nothing has come to it; whoever comes behind it waits for the same then.
 func (j *Journal) hasTurn() bool {
-	before := j.behind
-	if j.behind = nil; before == nil {
-		return true
-	}
-	select {
-	case <-before.drained:
-		return true
-	case <-j.closing:
-	}
-	if j.queue.empty() {
-		return false
-	}
-	select {
-	case <-before.drained:
-	case <-time.After(openPatience):
+	for j.behind != nil {
+		select {
+		case <-j.behind.drained:
+		case <-j.closing:
+			if j.queue.empty() {
+				return false
+			}
+			<-j.behind.drained
+		}
+		j.format.guard.carried = j.behind.format.guard.carried
+		j.behind = j.behind.behind // nil, unless that one had no turn
 	}
 	return true
 }

@@ -87,10 +87,11 @@ func (q *queue) get() (next queued, missed losses, open bool) {
 	return next, missed, true
 }
 
+// empty reports whether there is nothing to get, not even what did not fit.
 func (q *queue) empty() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.n == 0
+	return q.n == 0 && len(q.missed) == 0
 }
 
 func (q *queue) close() {
