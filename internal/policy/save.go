@@ -96,6 +96,8 @@ func (p *Policy) loop(ctx context.Context) {
 		begun := time.Now()
 		left, err := p.saveSome(ctx, &at)
 		switch {
+		case ctx.Err() != nil: // what is left, Close keeps
+			return
 		case err != nil && !failed:
 			p.tell(slog.LevelError, "limits and containment not saved; they go on in memory", "error", err)
 			fallthrough

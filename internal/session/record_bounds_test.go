@@ -140,3 +140,33 @@ func TestWaitsCostWhatIsNew(t *testing.T) {
 		}
 	})
 }
+
+// The last of many recipients decides what became of a mail as the first does: one that the MX has taken makes a lost reply to the dot ambiguous.
+func TestOutcomeCountsRecipientsBeyondThoseListed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var kept keeper
+		w.engine.Recorder = &kept
+		w.engine.Limits.Recipients = 1001
+		w.mx.Reply = func(verb string, n int) string {
+			switch {
+			case verb == "RCPT" && n <= 1000:
+				return "550 5.1.1 unknown\r\n"
+			case verb == ".":
+				return smtptest.CloseConn
+			}
+			return smtptest.Default
+		}
+		msa := smtptest.NewMSA(t, w.connect())
+		var rcpts []string
+		for i := range 1001 {
+			rcpts = append(rcpts, fmt.Sprintf("b%d@example.net", i))
+		}
+		msa.Deliver("a@example.com", rcpts, []byte("text\r\n"), true)
+		_ = msa.Conn().Close()
+		w.close()
+		if len(kept.transactions) != 1 || kept.transactions[0].Outcome != event.OutcomeAmbiguous {
+			t.Errorf("%d transactions, want one that is ambiguous: %v", len(kept.transactions), kept.transactions[0].Outcome)
+		}
+	})
+}
