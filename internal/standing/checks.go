@@ -83,7 +83,7 @@ func (b *Book) ask(e *entry, l List, by source, now time.Time) {
 	c, q := &b.checks, question{e.IP, l.Zone}
 	a := c.known[q]
 	if a != nil {
-		if wait := a.again.Sub(now); a.waiting || wait > 0 && wait <= checkAgain {
+		if a.waiting || a.holds(now) {
 			if a.listed { // the others that name it have heard of it when it was found, or when they named it
 				b.confirmOf(e, l)
 				b.confirmWhole(e.IP, l, now)
@@ -105,6 +105,22 @@ func (b *Book) ask(e *entry, l List, by source, now time.Time) {
 	case c.wakeLoop <- struct{}{}:
 	default:
 	}
+}
+
+// holds says whether an answer is not out of date, be it that the clock was set back.
+func (a *answer) holds(now time.Time) bool {
+	wait := a.again.Sub(now)
+	return wait > 0 && wait <= checkAgain
+}
+
+// found says whether the last answer of a list that is not out of date is that it has the IP, whatever has become of those that have named it.
+func (c *checks) found(ip netip.Addr, now time.Time) bool {
+	for q, a := range c.known {
+		if q.ip == ip && a.listed && a.holds(now) {
+			return true
+		}
+	}
+	return false
 }
 
 // isAsked says whether a list is one of the table, and still there.
@@ -242,7 +258,7 @@ func (b *Book) dropAnswers() {
 	defer b.mu.Unlock()
 	now := b.clock()
 	for q, a := range b.checks.known {
-		if age := now.Sub(a.again); !a.waiting && (age >= 0 || age < -checkAgain) {
+		if !a.waiting && !a.holds(now) {
 			delete(b.checks.known, q)
 		}
 	}

@@ -27,20 +27,20 @@ func (m *meter) without(message uint64) {
 
 // Doubt tells that what a message was refused for was said of another sending IP as well, for the same mail: so the IP is hardly the
 // cause. That the message has suspended the key is taken back, unless there is other evidence; it stays a doubt, and no more.
-func (b *Book) Doubt(k Key, message uint64) (changed []Standing) {
+func (b *Book) Doubt(k Key, message uint64) {
 	k = k.normal()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	e := b.entry(k)
 	if e == nil {
-		return nil
+		return
 	}
 	now := b.clock()
 	b.adjust(e, now)
 	e.listed.without(message)
 	s := e.sole
 	if s == nil || s.message != message || slices.ContainsFunc(e.Lists, func(l List) bool { return l.Confirmed }) {
-		return nil
+		return
 	}
 	e.Strikes, e.Length, e.Lists = s.before.Strikes, s.before.Length, s.before.Lists
 	e.Rule, e.Sample = "", ""
@@ -55,13 +55,15 @@ func (b *Book) Doubt(k Key, message uint64) (changed []Standing) {
 		b.set(e, now, Suspended, 0)
 	}
 	b.touch(e, now)
-	return []Standing{e.onWall(now)}
 }
 
 // Listed reports whether a query of our own has found the IP on a public list.
 func (b *Book) Listed(ip netip.Addr) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	if b.checks.found(ip.Unmap(), b.clock()) {
+		return true
+	}
 	at := b.ips[ip.Unmap()]
 	if at == nil {
 		return false

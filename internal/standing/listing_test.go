@@ -371,3 +371,23 @@ func TestHangingListener(t *testing.T) {
 		}
 	})
 }
+
+// What we have found on a list ourselves is said of an IP as long as the answer holds, whatever has become of the reply that named the list.
+func TestAnAnswerOfAListOutlivesTheReplyThatNamedIt(t *testing.T) {
+	z, tiny := &zones{}, List{"tiny", "tiny.example", "weak", false}
+	z.set(ours, tiny.Zone, true, nil)
+	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
+		ev := naming(listing("google"), tiny)
+		ev.Message = 1
+		r.Observe(ev)
+		r.Doubt(key("google"), 1) // before the list has answered
+		soon()
+		if s, _ := r.Show(key("google")); s.State != Active || !r.Listed(ours) || r.Listed(beside) {
+			t.Errorf("%v; listed: %v, the other %v", s.State, r.Listed(ours), r.Listed(beside))
+		}
+		z.set(ours, tiny.Zone, false, nil)
+		if time.Sleep(checkAgain); r.Listed(ours) {
+			t.Error("the answer is out of date")
+		}
+	})
+}
