@@ -285,7 +285,9 @@ func TestWhoIsForgottenWhileAPartIsGatheredHasNoRow(t *testing.T) {
 	r.send(alice, 1500, 0, Accepted)
 	var c Changes
 	r.Changed(&c, 8)
-	has := func(s Subject) bool { return slices.ContainsFunc(c.Subjects, func(one Saved) bool { return one.Subject == s }) }
+	has := func(s Subject) bool {
+		return slices.ContainsFunc(c.Subjects, func(one Saved) bool { return one.Subject == s })
+	}
 	if !has(alice) {
 		t.Fatal("alice is not worth keeping")
 	}

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kanmon/internal/session"
@@ -108,22 +109,27 @@ func TestSuspensionThatHasRunOutHoldsNothing(t *testing.T) {
 
 // A session waits for DNS only where something stands against its IP, and only once.
 func TestOnlyASpottedIPWaits(t *testing.T) {
-	s := atGoogle(t, poolOf(2).byTenant(), netip.MustParseAddr("192.0.2.99"))
-	s.dns.Delay.Store(int64(300 * time.Millisecond))
-	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@hosted.example", mx: mxAddr.String()}
-	began := time.Now()
-	usual := s.send(m)
-	if took := time.Since(began); took > 200*time.Millisecond {
-		t.Errorf("nothing stands against %s, and the session has waited for %s", usual, took)
-	}
-	s.stopAt("yahoo", usual)
-	m.recipient = "x@second.example"
-	began = time.Now()
-	if s.send(m); time.Since(began) < 250*time.Millisecond {
-		t.Errorf("%s is stopped at Yahoo, nobody knows whose second.example is, and the session has waited for %s", usual, time.Since(began))
-	}
-	began = time.Now()
-	if s.send(m); time.Since(began) > 200*time.Millisecond {
-		t.Errorf("it is known that second.example is nobody's, and the session has waited for %s", time.Since(began))
-	}
+	synctest.Test(t, func(t *testing.T) {
+		const answers = 300 * time.Millisecond
+		s := atGoogle(t, poolOf(2).byTenant(), netip.MustParseAddr("192.0.2.99"))
+		s.dns.Delay.Store(int64(answers))
+		m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@hosted.example", mx: mxAddr.String()}
+		sent := func() (ip netip.Addr, waited time.Duration) {
+			began := time.Now()
+			ip = s.send(m)
+			return ip, time.Since(began)
+		}
+		usual, waited := sent()
+		if waited > 0 {
+			t.Errorf("nothing stands against %s, and the session has waited for %s", usual, waited)
+		}
+		s.stopAt("yahoo", usual)
+		m.recipient = "x@second.example"
+		if _, waited = sent(); waited != answers {
+			t.Errorf("%s is stopped at Yahoo, nobody knows whose second.example is, and the session has waited for %s", usual, waited)
+		}
+		if _, waited = sent(); waited > 0 {
+			t.Errorf("it is known that second.example is nobody's, and the session has waited for %s", waited)
+		}
+	})
 }

@@ -69,7 +69,9 @@ func (s *Settings) renameDebts(state *State, r *renamed) {
 			r.orders.Debts = append(r.orders.Debts, old)
 		}
 	}
-	all, moved := fold(&debts, func(d *limit.Debt) limit.Debt { return limit.Debt{Limit: d.Limit, Measure: d.Measure, Of: d.Of, To: d.To} },
+	all, moved := fold(&debts, func(d *limit.Debt) limit.Debt {
+		return limit.Debt{Limit: d.Limit, Measure: d.Measure, Of: d.Of, To: d.To}
+	},
 		func(a, b int) bool { return freeAt(&debts.list[a]).After(freeAt(&debts.list[b])) })
 	state.Limits.Debts, r.orders.Debts = all, append(r.orders.Debts, moved...)
 }
