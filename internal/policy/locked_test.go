@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kanmon/internal/contain"
@@ -211,6 +212,49 @@ func TestAnOrderIsKeptWhileTheStateIsSaved(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("stopped")
+}
+
+// untilStopped is a Store whose first part of the state is not written before whoever has asked for it gives up.
+type untilStopped struct {
+	memory
+	waited bool
+}
+
+func (s *untilStopped) Keep(ctx context.Context, changes []Change, part *Part) error {
+	if !s.waited {
+		s.waited = true
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return s.memory.Keep(ctx, changes, part)
+}
+
+// A stop in the middle of a save is no failure: nothing is said of one, and what was not written then is written by the stop.
+func TestAStopInTheMiddleOfASaveIsNoFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		store := &untilStopped{}
+		p, err := New(Options{Settings: settingsWith(rule("hour", limit.PerAccount, 100)), Store: store, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, _ := (&rig{Policy: p, t: t, at: time.Now()}).enter("10.0.1.1", mx)
+		v.send(bob.Account, rcpt, nil)
+		v.Close()
+		time.Sleep(saveEvery + time.Second)
+		if synctest.Wait(); !store.waited {
+			t.Fatal("nothing is being saved")
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if s, _, _ := store.Load(); len(s.Limits.Debts) != 1 {
+			t.Errorf("kept: %+v", s.Limits)
+		}
+		if strings.Contains(log.String(), "not saved") {
+			t.Errorf("logged %s", log.String())
+		}
+	})
 }
 
 // Blocks that limits make push out nothing that a person has done.
