@@ -62,16 +62,21 @@ func sender(tenant bool) string {
 // was not folded then, as a stranger whose mail is forwarded, or with all accounts of its domain.
 func (a *pass) standing() contain.Answer {
 	answer := a.policy.detector.Ask(a.tenant, a.account)
-	a.metAs = a.account
-	for _, name := range [...]string{a.folded, a.spelled, domainPart(a.folded)} {
+	a.metAs = 0
+	for i, name := range a.names() {
 		if name != a.account && name != mailbox.Null && !answer.Hand {
 			if other := a.policy.detector.Ask(a.tenant, name); other.Hand {
-				a.metAs = name
+				a.metAs = uint8(i) //nolint:gosec // there are four
 				return other
 			}
 		}
 	}
 	return answer
+}
+
+// names are by what a person may have blocked the sender; the first one is the account that its mail counts for.
+func (a *pass) names() [4]string {
+	return [4]string{a.account, a.folded, a.spelled, domainPart(a.folded)}
 }
 
 // domainPart gives "@" and the domain of an account, by which all accounts of that are called; "" for one without a domain.
@@ -164,7 +169,7 @@ func (a *pass) once(about string) bool {
 const maxTold = 64
 
 func (a *pass) subject(answer contain.Answer) contain.Subject {
-	s := contain.Subject{Tenant: a.tenant, Account: a.metAs}
+	s := contain.Subject{Tenant: a.tenant, Account: a.names()[a.metAs]}
 	if answer.Tenant {
 		s.Account = ""
 	}

@@ -54,10 +54,10 @@ type pass struct {
 	said      []uint64             // what was said of which recipient, in order of the keys
 	unnamed   bool                 // a header of the message may still name the account
 	dataAsked bool                 // the MX has answered DATA, or the message
+	metAs     uint8                // of names: by which what holds for the sender was said
 	retry     bool                 // of the recipient that is asked about: it was put off before
 	events    []*contain.Recipient // for the detector, while it may; nil is the mail itself
 
-	metAs   string        // the name by which what holds for the sender was said: its account, or what a person has blocked it as
 	waited  time.Duration // by the command at hand
 	waiting bool          // and it has been told of
 	owner   *whose.Owner  // whose it is
