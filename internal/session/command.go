@@ -310,7 +310,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		s.log.answered(sl, s.heardReply(&judged, false))
 		return false, s.saidGoodbye(phase)
 	}
-	if s.took > time.Second && s.msaGone() { // the last look may have been a minute ago
+	if stepOf(sl.verb) != 0 && s.took > halfClosed && s.msaGone() { // the last look may have been a minute ago
 		s.log.answered(sl, s.heardReply(&judged, false))
 		s.tellReply(sl.verb, judged.Class)
 		return false, &failure{trouble: msaLost, phase: phase}
