@@ -54,6 +54,8 @@ type Rule struct {
 	// Fair keeps a part of the limit for the members that use less than their share (see the package comment). Amount of
 	// Sessions, or Burst, must be at least 2.
 	Fair bool
+	// Brief is not worth keeping over a restart: its debts are not given to whoever keeps them.
+	Brief bool
 }
 
 // Longest is the most that Per, and the time in which Burst comes back, may be.

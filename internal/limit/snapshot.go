@@ -50,7 +50,7 @@ func (m *Memory) Changed(to []Debt, part, most int) (all []Debt, more bool) {
 		}
 	}
 	for k, e := range s.entries {
-		if !e.dirty || k.limit != e.limit.id { // a share
+		if !e.dirty || k.limit != e.limit.id || e.limit.rule.Brief { // or a share
 			continue
 		}
 		if most--; most < 0 {
@@ -69,6 +69,9 @@ func (m *Memory) Changed(to []Debt, part, most int) (all []Debt, more bool) {
 
 // ChangedOf adds what is owed of one want, whether that has changed or not.
 func (m *Memory) ChangedOf(to []Debt, w Want) []Debt {
+	if w.Limit.rule.Brief {
+		return to
+	}
 	s := &m.shards[m.place(w.Subject)]
 	taken := m.time.clock().Round(0).UTC()
 	s.mu.Lock()

@@ -198,3 +198,17 @@ func TestWhatIsGivenBackAndForgottenIsNotOwed(t *testing.T) {
 		t.Errorf("%d debts in the file that were given back", len(owed))
 	}
 }
+
+// What is not worth keeping is not given to whoever keeps debts.
+func TestBriefDebtsAreNotKept(t *testing.T) {
+	r := newRig(t, 0)
+	l := compile(t, Rule{Name: "attempts", Scope: PerAccount, Measure: Messages, Amount: 60, Per: time.Hour, Brief: true})
+	r.passed(want(l, "alice", 3), want(hourly(t), "alice", 2))
+	if all := r.changed(); len(all) != 1 || all["alice"] != 2*time.Minute {
+		t.Errorf("%v", all)
+	}
+	if one := r.ChangedOf(nil, want(l, "alice", 1)); len(one) != 0 {
+		t.Errorf("%v", one)
+	}
+	r.used(want(l, "alice", 1), 3)
+}

@@ -45,6 +45,7 @@ func (s *settings) attemptsOf(l *limit.Limit) *limit.Limit {
 	}
 	rule := l.Rule()
 	rule.Name, rule.Amount, rule.Burst, rule.Fair = rule.Name+attemptsName, attemptsEach*rule.Amount, attemptsEach*rule.Burst, false
+	rule.Brief = true // by the next start whoever was put off may try anew
 	bound, err := limit.Compile(rule)
 	if err != nil {
 		bound = nil
