@@ -73,6 +73,16 @@ func (t *Transaction) OfReplies() Outcome {
 		for i := range t.Recipients {
 			worst = min(worst, t.Recipients[i].Reply.class()) // one accepted recipient: not refused here; one 4xx: worth another try
 		}
+		rest := t.MoreRcpts
+		for i, more := range t.more {
+			if more > 0 {
+				worst = min(worst, i+2)
+			}
+			rest -= int(more)
+		}
+		if rest > 0 { // they have no answer yet
+			worst = 0
+		}
 		classes = []int{t.Mail.class(), worst, t.Data.class()}
 	}
 	for _, class := range classes {
