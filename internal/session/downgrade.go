@@ -34,7 +34,7 @@ func (s *session) putMildly(phase event.Phase, j Judgement, downgraded bool) {
 	}
 	action := s.action(phase, s.reply.Code, j)
 	action.Did, action.Why = event.Softened, s.info.MX.Err
-	s.log.actedOn(action, &s.reply)
+	s.log.acted(action, &s.reply)
 	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	s.log.notef("the MX wants TLS, which has failed: %s", s.info.MX.Err)
 	s.reply = replyTLSWanted.Clone()

@@ -76,7 +76,7 @@ func (s *session) soften(phase event.Phase, j Judgement) {
 		action.Did = event.WouldSoften
 	}
 	action.Why = j.Why
-	s.log.actedOn(action, &s.reply)
+	s.log.acted(action, &s.reply)
 	if j.Observe {
 		return
 	}

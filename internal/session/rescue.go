@@ -175,13 +175,10 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	if !j.Rescue || s.stuck(phase) {
 		return false, nil
 	}
-	action, text := s.action(phase, code, j), []byte(nil)
-	if code != 0 {
-		text = s.reply.AppendRaw(nil)
-	}
+	action := s.action(phase, code, j)
 	if j.Observe {
 		action.Did = event.WouldRescue
-		s.log.acted(action, text)
+		s.log.acted(action, &s.reply)
 		return false, nil
 	}
 	begun := time.Now()
@@ -202,7 +199,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 			s.hiddenBy = outer
 			s.logRescued(phase, code)
 			action.Did, action.To, action.Took = event.Rescued, s.info.SendingIP, time.Since(begun)
-			s.log.acted(action, text)
+			s.log.acted(action, &s.held.reply)
 			s.log.notef("%s goes on from %s instead of %s (%s)", phase, action.To, action.SendingIP, j.Class)
 			s.drop()
 			return true, nil
@@ -224,7 +221,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	if why != nil {
 		action.Why = why.Error()
 	}
-	s.log.acted(action, text)
+	s.log.acted(action, &s.reply)
 	if ends(why) {
 		return false, why
 	}
@@ -236,11 +233,9 @@ func (s *session) noteNotRescued(phase event.Phase, code int, j Judgement) {
 	if j.Why == "" || code != 0 && j.softens(phase, &s.reply) {
 		return
 	}
-	action, text := s.action(phase, code, j), []byte(nil)
-	if action.Did, action.Why = event.NotRescued, j.Why; code != 0 {
-		text = s.reply.AppendRaw(nil)
-	}
-	s.log.acted(action, text)
+	action := s.action(phase, code, j)
+	action.Did, action.Why = event.NotRescued, j.Why
+	s.log.acted(action, &s.reply)
 }
 
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
@@ -286,11 +281,9 @@ func (s *session) worthAnother(err error) bool {
 	before := s.log.refusal
 	j := s.judge(phase, code, line)
 	if j.Rescue || j.Soften || j.Why != "" { // it is about this sending IP, too
-		action, text := s.action(phase, code, j), []byte(nil)
-		if action.Did = event.AlsoRefused; code != 0 {
-			text = s.reply.AppendRaw(nil)
-		}
-		s.log.acted(action, text)
+		action := s.action(phase, code, j)
+		action.Did = event.AlsoRefused
+		s.log.acted(action, &s.reply)
 	}
 	s.log.refusal = before
 	return j.Rescue

@@ -120,23 +120,15 @@ func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Du
 // maxOpenings bounds how many of these replies a session keeps: each rescue opens another MX leg.
 const maxOpenings = 32
 
-// acted adds what was done about a refusal.
-func (t *trace) acted(a event.Action, refusal []byte) {
-	if t.to != nil {
-		t.action(a, t.record().Add(refusal))
+// acted adds what was done about a refusal, with as much of the reply as is kept; where it has no code, there was no reply.
+func (t *trace) acted(a event.Action, refusal *smtp.Reply) {
+	if t.to == nil {
+		return
 	}
-}
-
-// actedOn is acted for the refusal just read.
-func (t *trace) actedOn(a event.Action, reply *smtp.Reply) {
-	if t.to != nil {
-		t.action(a, addReply(&t.record().Texts, reply, event.MaxText))
-	}
-}
-
-func (t *trace) action(a event.Action, refusal event.Span) {
 	r := t.record()
-	a.Reply = refusal
+	if a.Code != 0 {
+		a.Reply = addReply(&r.Texts, refusal, event.MaxText)
+	}
 	if t.tx {
 		a.Transaction = t.transaction().Number
 	}
