@@ -131,7 +131,7 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return value, c.explain(err)
+		return value, c.explain(ctx, err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
@@ -154,7 +154,7 @@ type NoAnswer struct{ error }
 func (e NoAnswer) Unwrap() error { return e.error }
 
 // explain says what an operator can do about a socket that does not answer.
-func (c *Client) explain(err error) error {
+func (c *Client) explain(ctx context.Context, err error) error {
 	var slow net.Error
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -163,6 +163,8 @@ func (c *Client) explain(err error) error {
 		return NoAnswer{fmt.Errorf("socket %s: permission denied: be root, or in the group of kanmon; --socket PATH names another", c.socket)}
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return NoAnswer{fmt.Errorf("nobody listens on the socket %s: kanmon has died, or is starting (systemctl status kanmon); --socket PATH names another", c.socket)}
+	case ctx.Err() != nil: // that says nothing of kanmon
+		return NoAnswer{fmt.Errorf("the question to the socket %s was given up before kanmon had answered: %w", c.socket, context.Cause(ctx))}
 	case errors.As(err, &slow) && slow.Timeout():
 		return NoAnswer{fmt.Errorf("a process has the socket %s and does not answer within %s: kanmon hangs, or is stopped; systemctl status kanmon shows it, systemctl restart kanmon ends it", c.socket, c.http.Timeout)}
 	}
