@@ -106,10 +106,9 @@ func (t *trace) ownReply(reply *smtp.Reply, short int, own bool) event.Reply {
 func (t *trace) recipient(cmd smtp.Command) int32 {
 	t.alsoNames(cmd)
 	trans := t.transaction()
-	mailbox, _, _ := cmd.Path()
 	if len(trans.Recipients) >= maxRecordedRcpts {
 		trans.MoreRcpts++
-		t.nameAlone(mailbox)
+		t.nameAlone(written(cmd))
 		return -1
 	}
 	trans.Recipients = append(trans.Recipients, event.Recipient{Address: t.keepText(written(cmd), shortAddress)})
