@@ -41,7 +41,7 @@ type Facts struct {
 	Actions     []Action
 	Decisions   []Decided
 	Transaction *Transaction   // nil if none ended
-	Recipients  []Recipient    // of the transaction; nil where there are more than [MostRecipients]: then Results alone tells of them
+	Recipients  []Recipient    // of the transaction; nil where there are more than [MostRecipients]: Results tells of them, and Transaction.Recipients has all on record
 	Results     [FateCount]int // of all recipients, also of those that the record does not list
 	End         *End           // nil if no session ended
 	News        News           // nil if it is about a session's work
