@@ -82,9 +82,9 @@ func (d *Daemon) tellLevel(n contain.Decision) {
 }
 
 // tellOrder tells what a person has ordered, or a limit that blocks has.
-func (d *Daemon) tellOrder(c policy.Change) {
+func (d *Daemon) tellOrder(c policy.Change, unkept bool) {
 	d.stream.Tell(event.Order{
 		By: c.By, Rule: c.Rule, Did: c.Did, Tenant: c.Subject.Tenant, Account: c.Subject.Account, IP: c.IP, Provider: c.Provider,
-		Before: c.Before, After: c.After, Why: c.Why,
+		Before: c.Before, After: c.After, Why: c.Why, Unkept: unkept,
 	})
 }

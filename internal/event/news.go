@@ -70,6 +70,7 @@ type Order struct {
 	Before   string
 	After    string
 	Why      string
+	Unkept   bool // it holds, and could not be saved
 }
 
 // Changed is a decision of kanmon's own about a sending IP or a sender, which holds for the mail to come.

@@ -95,6 +95,7 @@ type Entry struct {
 	Sessions   int          `json:"sessions"`
 	SendingIPs int          `json:"sending_ips"`
 	Limit      bool         `json:"limit"`
+	Unkept     bool         `json:"unkept"`
 	Up         Milliseconds `json:"up_ms"`
 	Dropped    uint64       `json:"dropped"`
 	Records    uint64       `json:"records"`

@@ -61,6 +61,9 @@ func (o *object) order(n *event.Order) {
 	o.foreign("before", n.Before)
 	o.foreign("after", n.After)
 	o.foreign("cause", n.Why)
+	if n.Unkept {
+		o.boolean("unkept", true)
+	}
 	o.end()
 }
 

@@ -25,7 +25,7 @@ func allNews() []event.News {
 		event.Gateway{Did: event.ReloadRefused, Version: "1.2.3", SendingIPs: 2, Sessions: 7, Why: "pool \"x\": \x1b[2Jno such IP"},
 		event.Heartbeat{Up: time.Hour, Sessions: 7, Dropped: 3},
 		event.Order{By: "alice (uid 1000)", Did: "block", Tenant: "acme", Account: "news@acme.example", Before: "normal", After: "stop, blocked by alice", Why: "spam"},
-		event.Order{By: "limit 3", Rule: true, Did: "block", Tenant: "acme", Account: "news@acme.example", Before: "normal", After: "stop"},
+		event.Order{By: "limit 3", Rule: true, Did: "block", Tenant: "acme", Account: "news@acme.example", Before: "normal", After: "stop", Unkept: true},
 		event.Order{By: "alice", Did: "suspend", IP: ip, Provider: "docomo", Before: "active", After: "suspended"},
 		event.Changed{IP: ip, Provider: "docomo", State: "slowed", Until: start.Add(time.Hour), Share: 0.25, By: "evidence", Rule: "listed", Why: "550 5.7.1 listed"},
 		event.Changed{Cause: of, Tenant: "acme", Account: "news@acme.example", State: "slow", Was: "normal", Would: true, By: "evidence", Why: "7 of 10 in a sliding 1h"},

@@ -193,9 +193,15 @@ func (p *Policy) blockFor(a *pass, l *Limit) {
 	}
 	s = p.detector.Explain(s).Subject // as it is kept: fit to be shown
 	c := p.stamped(Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why, Rule: true})
+	ordered := due{Change: c, order: p.senderNow(s)}
+	if p.store == nil {
+		p.tellKept([]due{ordered})
+		return
+	}
 	select {
-	case p.pending <- due{c, p.senderNow(s)}: // a session does not wait for the disk
+	case p.pending <- ordered: // a session does not wait for the disk
 	default:
+		p.tellUnkept(&ordered)
 		p.tell(slog.LevelError, "audit not written: too many changes at once")
 	}
 }

@@ -15,15 +15,38 @@ import (
 type due struct {
 	Change
 	order func(*Part) // adds it; nil: it is kept elsewhere
+	told  telling
+}
+
+// telling is what the world has heard of a change.
+type telling uint8
+
+const (
+	untold telling = iota
+	toldUnkept
+	toldKept
+)
+
+// tellKept tells of changes that the store has, and tellUnkept of one that it could not take.
+func (p *Policy) tellKept(all []due) {
+	for i := range all {
+		if all[i].told != toldKept {
+			all[i].told = toldKept
+			p.ordered(all[i].Change, false)
+		}
+	}
+}
+
+func (p *Policy) tellUnkept(c *due) {
+	if c.told == untold {
+		c.told = toldUnkept
+		p.ordered(c.Change, true)
+	}
 }
 
 // keepOnce has the store keep changes, if no other process has the file.
 func (p *Policy) keepOnce(ctx context.Context, all []due) error {
-	changes := make([]Change, len(all))
-	for i := range all {
-		changes[i] = all[i].Change
-	}
-	return p.write(ctx, changes, func(part *Part) bool {
+	return p.write(ctx, all, func(part *Part) bool {
 		for i := range all {
 			if all[i].order != nil {
 				all[i].order(part)

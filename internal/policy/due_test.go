@@ -153,7 +153,7 @@ func TestAForgottenSenderIsNotBlockedAgain(t *testing.T) {
 	if err := saved(store, State{Containment: contain.Snapshot{Version: contain.SnapshotVersion, Subjects: []contain.Saved{blocked}}}); err != nil {
 		t.Fatal(err)
 	}
-	if err := r.keep(t.Context(), []due{{Change{Subject: bob, Did: "unblock"}, r.senderNow(bob)}}); err != nil {
+	if err := r.keep(t.Context(), []due{{Change: Change{Subject: bob, Did: "unblock"}, order: r.senderNow(bob)}}); err != nil {
 		t.Fatal(err)
 	}
 	if s, _, _ := store.Load(); len(s.Containment.Subjects) != 0 {

@@ -98,7 +98,7 @@ func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why 
 		return err
 	}
 	c.By, c.Why = by, why
-	return p.audit(due{c, p.amountNow(override{s, name})})
+	return p.audit(due{Change: c, order: p.amountNow(override{s, name})})
 }
 
 func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change, error) {
@@ -163,7 +163,7 @@ func (p *Policy) change(s contain.Subject, did, by, why string, do func(contain.
 	if err := do(s); err != nil {
 		return err
 	}
-	return p.audit(due{Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why}, p.senderNow(s)})
+	return p.audit(due{Change: Change{By: by, Subject: s, Did: did, Before: before, After: p.stateText(s), Why: why}, order: p.senderNow(s)})
 }
 
 func (p *Policy) stateText(s contain.Subject) string {
@@ -186,10 +186,15 @@ func (p *Policy) stateText(s contain.Subject) string {
 
 // audit keeps a change at once, with the order that it is. What could not be kept is tried again later.
 func (p *Policy) audit(c due) error {
-	if c.Change = p.stamped(c.Change); p.store == nil {
+	if c.Change = p.stamped(c.Change); p.store == nil || c.order == nil { // or it is kept already
+		p.ordered(c.Change, false)
+		c.told = toldKept
+	}
+	if p.store == nil {
 		return nil
 	}
 	if err := p.keep(context.Background(), []due{c}); err != nil {
+		p.tellUnkept(&c)
 		select {
 		case p.pending <- c:
 		default:
@@ -202,7 +207,6 @@ func (p *Policy) audit(c due) error {
 // stamped gives a change with its time, and has it said.
 func (p *Policy) stamped(c Change) Change {
 	c.At = p.clock().Round(0).UTC()
-	p.ordered(c)
 	if c.IP.IsValid() {
 		return c // the standing's own log has it
 	}

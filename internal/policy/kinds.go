@@ -52,7 +52,7 @@ func (p *Policy) SetKind(s contain.Subject, kind *contain.Kind, by, why string) 
 	p.marked.Store(&all)
 	p.mu.Unlock()
 	p.remark(s.Tenant)
-	return p.audit(due{Change{By: by, Subject: s, Did: "kind", Before: before, After: p.kindText(s), Why: why}, p.markNow(s)})
+	return p.audit(due{Change: Change{By: by, Subject: s, Did: "kind", Before: before, After: p.kindText(s), Why: why}, order: p.markNow(s)})
 }
 
 // remark tells the detector of marks that have changed; the tenant "" is all.

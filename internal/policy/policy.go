@@ -66,7 +66,9 @@ type Options struct {
 
 	// These hear of what was decided, in order, while others wait: they must not. Nil: nobody does.
 	Changed func(contain.Decision) // another level of a sender, by evidence, quiet or an end of time
-	Ordered func(Change)           // by people, and by limits that block
+	// Ordered hears of what people, and limits that block, have ordered: when it is kept. What could not be is told as unkept, once, and again when
+	// it is kept after all. Without a store it is told at once.
+	Ordered func(c Change, unkept bool)
 }
 
 // A Policy is safe for concurrent use.
@@ -81,7 +83,7 @@ type Policy struct {
 	seed     maphash.Seed
 	retries  *retries
 	changed  func(contain.Decision)
-	ordered  func(Change)
+	ordered  func(c Change, unkept bool)
 
 	mu   sync.Mutex
 	held map[heldFor]int // sessions that are being delayed
@@ -115,7 +117,7 @@ func New(o Options) (*Policy, error) {
 		p.changed = func(contain.Decision) {}
 	}
 	if p.ordered = o.Ordered; p.ordered == nil {
-		p.ordered = func(Change) {}
+		p.ordered = func(Change, bool) {}
 	}
 	p.given.Store(&map[override]int64{})
 	p.marked.Store(&marks{})

@@ -139,6 +139,9 @@ func (p *Policy) keepPending(ctx context.Context, more ...due) {
 		p.unkept = nil
 		return
 	}
+	for i := range p.unkept {
+		p.tellUnkept(&p.unkept[i])
+	}
 	if over := len(p.unkept) - maxPending; over > 0 && ctx.Err() == nil {
 		p.unkept = slices.Delete(p.unkept, 0, over)
 		p.tell(slog.LevelError, "audit not written: too many changes could not be kept", "changes", over, "error", err)
@@ -204,7 +207,7 @@ func (p *Policy) saveAll(ctx context.Context) error {
 
 // write has the store keep changes, and the part of the state that is gathered, if there is anything in it. Nobody else writes how anything stands
 // between the reading and the writing: what was written last was read last.
-func (p *Policy) write(ctx context.Context, changes []Change, gather func(*Part) (anything bool)) error {
+func (p *Policy) write(ctx context.Context, all []due, gather func(*Part) (anything bool)) error {
 	select {
 	case p.keeping <- struct{}{}:
 	case <-ctx.Done():
@@ -212,16 +215,22 @@ func (p *Policy) write(ctx context.Context, changes []Change, gather func(*Part)
 	}
 	defer func() { <-p.keeping }()
 	var part Part
-	if !gather(&part) && len(changes) == 0 {
+	if !gather(&part) && len(all) == 0 {
 		return nil
+	}
+	changes := make([]Change, len(all))
+	for i := range all {
+		changes[i] = all[i].Change
 	}
 	p.detector.Changed(&part.Senders, 0) // as of when all of it is, whatever it is about
 	err := p.store.Keep(ctx, changes, &part)
 	if err != nil {
 		p.detector.PutBack(&part.Senders)
 		p.limiter.PutBack(part.Debts)
+		return err
 	}
-	return err
+	p.tellKept(all) // in the order in which they were kept
+	return nil
 }
 
 // load takes over what the last process has kept, but for the debts of limits, which it gives.
