@@ -38,6 +38,8 @@ type plea struct {
 	own      bool   // it is another kanmon's
 	doubted  bool   // its words were said of another sending IP as well, and so are a doubt
 	twice    bool   // for this very mail
+	mail     uint64 // what tells it from others, and what it has met; 0: nothing was noted
+	met      met
 
 	asked, guilty bool // whether the gate has something against the sender
 }
@@ -67,16 +69,25 @@ func tenantOf(choice *route.Choice, source netip.Addr) string {
 
 // hear takes a refusal into account.
 func (o *Outlet) hear(p *plea) {
-	if !p.SendingIP.IsValid() {
-		return
+	if p.SendingIP.IsValid() {
+		o.listen(p)
+		o.observe(p)
 	}
+}
+
+// listen finds out who has spoken, and what else was said of the mail.
+func (o *Outlet) listen(p *plea) {
 	o.sites.from(p.Source)
-	domain, mx := p.domain, p.Destination.Addr()
-	if domain != "" {
-		o.sites.to(p.key.Provider, domain)
+	if p.domain != "" {
+		o.sites.to(p.key.Provider, p.domain)
 	}
 	p.part = o.partOf(p)
 	o.weigh(p)
+}
+
+// observe has the standing hear of a refusal that was weighed.
+func (o *Outlet) observe(p *plea) {
+	domain, mx := p.domain, p.Destination.Addr()
 	v, part := &p.verdict, p.part
 	o.book.Observe(standing.Evidence{
 		Session: uint64(p.Session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
@@ -86,6 +97,7 @@ func (o *Outlet) hear(p *plea) {
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
 		OneTenant: o.sites.oneTenant(o.tenants), OneDestination: o.oneDestination(p.key.Provider),
 	})
+	o.weighAgain(p)
 	if p.after = o.book.Peek(p.key); p.after.Answer == standing.No {
 		o.rescues.forget(p.key) // the standing alone decides from now on, and its probes must not be passed over
 	} else if at := o.book.Peek(p.key.At(part)); part != "" && !p.nobodys && at.Answer == standing.No {

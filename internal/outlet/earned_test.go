@@ -27,10 +27,15 @@ type refused struct {
 	classify.Verdict
 }
 
-func (o *Outlet) judged(r refused) session.Judgement {
+func (o *Outlet) judged(r refused) session.Judgement { return o.judgedWhile(r, func() {}) }
+
+// judgedWhile has something happen when the refusal was weighed, and the standing has not heard of it yet.
+func (o *Outlet) judgedWhile(r refused, meanwhile func()) session.Judgement {
 	p, j := o.plead(&r.MXRefusal), session.Judgement{}
 	p.verdict = r.Verdict
-	o.hear(p)
+	o.listen(p)
+	meanwhile()
+	o.observe(p)
 	o.answer(p, &j)
 	return j
 }

@@ -76,20 +76,34 @@ func (w *wording) same(other *wording) bool {
 }
 
 // before gives the refusals that another sending IP has met, for the same mail and in the same way, and notes this one.
-func (t *twice) before(mail uint64, m met, tenant string) (same []met) {
+func (t *twice) before(mail uint64, m *met, tenant string) (same []met) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	known, _ := t.mails.Get(mail)
 	known = slices.DeleteFunc(slices.Clone(known), func(old met) bool { return time.Since(old.at) >= mailKept })
+	same = m.alike(known)
+	if len(known) == mostMet {
+		known = known[1:]
+	}
+	t.mails.Put(mail, append(known, *m), tenant)
+	return same
+}
+
+// since gives those again, with what has come since it was noted.
+func (t *twice) since(mail uint64, m *met) []met {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known, _ := t.mails.Get(mail)
+	return m.alike(known)
+}
+
+// alike gives those of another sending IP that were said in the same way.
+func (m *met) alike(known []met) (same []met) {
 	for i := range known {
 		if known[i].ip != m.ip && known[i].what.same(&m.what) {
 			same = append(same, known[i])
 		}
 	}
-	if len(known) == mostMet {
-		known = known[1:]
-	}
-	t.mails.Put(mail, append(known, m), tenant)
 	return same
 }
 
@@ -154,24 +168,44 @@ func (o *Outlet) weigh(p *plea) {
 		who = p.key.At(p.part).Provider
 	}
 	p.doubted = t.doubted(saying{who, words})
-	m := met{
+	p.mail = t.mail(p)
+	p.met = met{
 		ip: p.SendingIP.Unmap(), message: message, part: p.part, at: time.Now(),
 		what: wording{v.Rule, namesOf(v.Lists), words},
 	}
-	same := slices.DeleteFunc(t.before(t.mail(p), m, p.tenant), func(other met) bool { return o.ofBoth(p, other.ip) })
+	same := slices.DeleteFunc(t.before(p.mail, &p.met, p.tenant), func(other met) bool { return o.ofBoth(p, other.ip) })
 	if len(same) > 0 {
 		t.doubt(saying{who, words}, p.tenant)
 		p.twice, p.doubted = true, true
 	}
-	for _, other := range same {
-		key := standing.Key{IP: other.ip, Provider: p.key.Provider}
-		o.book.Doubt(key, other.message)
-		if other.part != "" {
-			o.book.Doubt(key.At(other.part), other.message)
-		}
+	for i := range same {
+		o.takeBack(p, &same[i])
 	}
 	if p.doubted {
 		v.Suspend = classify.May
+	}
+}
+
+// weighAgain is for a refusal that the standing has heard: another session's, of another sending IP, that was weighed between the two has found
+// nothing yet to take back.
+func (o *Outlet) weighAgain(p *plea) {
+	if p.mail == 0 || p.twice {
+		return
+	}
+	same := o.rescues.twice.since(p.mail, &p.met)
+	if !slices.ContainsFunc(same, func(other met) bool { return !o.ofBoth(p, other.ip) }) {
+		return
+	}
+	p.twice, p.doubted, p.verdict.Suspend = true, true, classify.May
+	o.takeBack(p, &p.met)
+}
+
+// takeBack takes back what a refusal has done to its sending IP.
+func (o *Outlet) takeBack(p *plea, m *met) {
+	key := standing.Key{IP: m.ip, Provider: p.key.Provider}
+	o.book.Doubt(key, m.message)
+	if m.part != "" {
+		o.book.Doubt(key.At(m.part), m.message)
 	}
 }
 

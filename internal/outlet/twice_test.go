@@ -73,6 +73,27 @@ func TestTheSameWordsToTwoIPsAreNotAboutTheIP(t *testing.T) {
 	}
 }
 
+// It makes no difference which of two sessions is heard first, nor what the one does in the middle of the other.
+//
+// law: I19
+func TestTheSameWordsInTwoSessionsAtOnceAreNotAboutTheIP(t *testing.T) {
+	for _, to := range []string{"b@gmail.com", "b@evil.example"} {
+		s := newSite(t, threeIPs)
+		s.known(mxAddr.Addr(), "gmail-smtp-in.l.google.com")
+		const words = "550 5.7.1 listed here"
+		one, two := told(first, to, words, 1), told(second, to, words, 2)
+		two.Again = false
+		s.judgedWhile(one, func() { s.judged(two) })
+		for _, ip := range []netip.Addr{first, second} {
+			for _, where := range []string{"google", "google/evil.example"} {
+				if s.suspendedAt(ip, where) {
+					t.Errorf("%s: %s is suspended at %s", to, ip, where)
+				}
+			}
+		}
+	}
+}
+
 // Two IPs that are refused for different reasons, or for different mail, are both believed; so are two of one netblock where the words are
 // about that, and one that we have found on the list ourselves.
 //
