@@ -72,21 +72,24 @@ type usual struct {
 
 // learn adds to what is usual for a subject.
 func (d *Detector) learn(e *entry, n *counts) {
-	e.learnUsual(n, d.time.age)
+	turned := e.learnUsual(n, d.time.age)
 	e.seasoned = e.seasoned || d.time.age-e.born >= seasonedAfter // an account is since it was touched
-	if n[answered]+n[judged] > 0 && (e.stored || e.seasoned) {
+	if (turned || n[answered]+n[judged] > 0) && (e.stored || e.seasoned) {
 		d.mark(e)
 	}
 }
 
-// learnUsual adds to today. A day is learned when it has passed without the subject being contained.
-func (e *entry) learnUsual(n *counts, age time.Duration) {
+// learnUsual adds to today. A day is learned when it has passed without the subject being contained. It reports whether what was of today is no
+// more.
+func (e *entry) learnUsual(n *counts, age time.Duration) (turned bool) {
+	some := e.usual[0].today() || e.usual[1].today()
 	if e.level > Normal && e.outcomes {
 		e.usual[0].badToday, e.usual[0].casesToday, e.usual[1].badToday, e.usual[1].casesToday = 0, 0, 0, 0
 		e.usualSince = age
-		return
+		return some
 	}
 	if age-e.usualSince >= 24*time.Hour {
+		turned = some
 		for i := range e.usual {
 			e.usual[i].learn()
 		}
@@ -96,7 +99,11 @@ func (e *entry) learnUsual(n *counts, age time.Duration) {
 	e.usual[0].casesToday += float32(n[answered])
 	e.usual[1].badToday += float32(n[content])
 	e.usual[1].casesToday += float32(n[judged])
+	return turned
 }
+
+// today reports whether there is anything of today.
+func (u *usual) today() bool { return u.badToday > 0 || u.casesToday > 0 }
 
 // usualCases is how many cases the past is worth at most: the older half of more is forgotten.
 const usualCases = 4000
