@@ -122,7 +122,7 @@ func (k *Kanmon) Start() error {
 	process, err := k.Host.Start(Command{
 		Name: "kanmon",
 		Args: []string{kanmonBinary(), "run", "--config", k.configFile()},
-		User: k.User, Output: k.Output, Env: k.Env,
+		User: k.User, Output: k.Output, Env: slices.Concat(k.environ(), k.Env),
 	})
 	if err != nil {
 		return err
