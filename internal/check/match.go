@@ -39,27 +39,7 @@ func (w *walker) match(value json.RawMessage) certainty {
 // field gives what the packet has where a condition looks: a text, a number or an address; nil: not known.
 func (w *walker) field(left map[string]json.RawMessage) any {
 	if text, ok := left["meta"]; ok {
-		var meta struct{ Key string }
-		_ = json.Unmarshal(text, &meta) // an unknown key
-		switch meta.Key {
-		case "oifname", "oif":
-			return w.packet.out
-		case "iifname", "iif":
-			return w.packet.in
-		case "mark":
-			return uint64(w.packet.mark)
-		case "l4proto":
-			return "tcp"
-		case "nfproto":
-			return map[bool]string{true: "ipv6", false: "ipv4"}[w.packet.from.Is6()]
-		case "protocol":
-			return map[bool]string{true: "ip6", false: "ip"}[w.packet.from.Is6()]
-		case "skuid":
-			if w.packet.in != "" || w.packet.anybodys {
-				return nil // for one that comes in it is the socket's that it comes to, perhaps
-			}
-			return account{w.packet.user, w.packet.name}
-		}
+		return w.meta(text)
 	}
 	if text, ok := left["&"]; ok {
 		return w.masked(text)
@@ -75,29 +55,61 @@ func (w *walker) field(left map[string]json.RawMessage) any {
 		}
 	}
 	if text, ok := left["payload"]; ok {
-		var payload struct{ Protocol, Field string }
-		_ = json.Unmarshal(text, &payload) // an unknown field
-		switch payload.Protocol + " " + payload.Field {
-		case "ip saddr", "ip6 saddr":
-			return w.address(payload.Protocol, w.packet.from)
-		case "ip daddr", "ip6 daddr":
-			return w.address(payload.Protocol, w.packet.to)
-		case "ip protocol", "ip6 nexthdr":
-			return "tcp"
-		case "tcp dport", "th dport":
-			return number(w.packet.port)
-		case "tcp sport", "th sport":
-			return number(w.packet.fromPort)
-		}
-		if slices.Contains([]string{"udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "esp", "ah"}, payload.Protocol) {
-			return otherProtocol{}
-		}
+		return w.payload(text)
 	}
 	if text, ok := left["fib"]; ok {
 		var fib struct{ Result string }
 		if json.Unmarshal(text, &fib) == nil && fib.Result == "type" && strings.Contains(string(text), `"daddr"`) {
 			return map[bool]string{true: "unicast", false: "local"}[w.packet.to == far(w.packet.to)]
 		}
+	}
+	return nil
+}
+
+// meta is field for what the kernel knows of the packet beside its octets.
+func (w *walker) meta(text json.RawMessage) any {
+	var meta struct{ Key string }
+	_ = json.Unmarshal(text, &meta) // an unknown key
+	switch meta.Key {
+	case "oifname", "oif":
+		return w.packet.out
+	case "iifname", "iif":
+		return w.packet.in
+	case "mark":
+		return uint64(w.packet.mark)
+	case "l4proto":
+		return "tcp"
+	case "nfproto":
+		return map[bool]string{true: "ipv6", false: "ipv4"}[w.packet.from.Is6()]
+	case "protocol":
+		return map[bool]string{true: "ip6", false: "ip"}[w.packet.from.Is6()]
+	case "skuid":
+		if w.packet.in != "" || w.packet.anybodys {
+			return nil // for one that comes in it is the socket's that it comes to, perhaps
+		}
+		return account{w.packet.user, w.packet.name}
+	}
+	return nil
+}
+
+// payload is field for what stands in the packet.
+func (w *walker) payload(text json.RawMessage) any {
+	var payload struct{ Protocol, Field string }
+	_ = json.Unmarshal(text, &payload) // an unknown field
+	switch payload.Protocol + " " + payload.Field {
+	case "ip saddr", "ip6 saddr":
+		return w.address(payload.Protocol, w.packet.from)
+	case "ip daddr", "ip6 daddr":
+		return w.address(payload.Protocol, w.packet.to)
+	case "ip protocol", "ip6 nexthdr":
+		return "tcp"
+	case "tcp dport", "th dport":
+		return number(w.packet.port)
+	case "tcp sport", "th sport":
+		return number(w.packet.fromPort)
+	}
+	if slices.Contains([]string{"udp", "udplite", "sctp", "dccp", "icmp", "icmpv6", "igmp", "esp", "ah"}, payload.Protocol) {
+		return otherProtocol{}
 	}
 	return nil
 }

@@ -176,38 +176,41 @@ func TestWhatPinsNot(t *testing.T) {
 		defer s.end()
 		return s.learnt.pins.Len()
 	}
-	for text, want := range map[string]int{
-		"450 4.2.0 Greylisted":                            2,
-		"421 4.7.0 greylisted, come back in five minutes": 2,
-		"451 4.3.0 Temporary lookup failure":              2,
-		"451 DEFER":                                       2,
-		"452 4.2.0 deferred, first contact":               2,
-		"451 Resources temporarily unavailable. Please try again later [#4.16.5]":                                     2,
-		"451 4.7.500 Server busy. Please try again later from [203.0.113.10]. (AS77712304)":                           2,
-		"450 4.2.1 mailbox temporarily unavailable":                                                                   2,
-		"450 mailbox unavailable":                                                                                     2,
-		"450 4.1.1 <b@example.net>: Recipient address rejected: unverified address: Address verification in progress": 2,
-		"450 4.2.1 The user you are trying to contact is receiving mail too quickly":                                  2,
-		"451 4.7.1 rate limit exceeded":                                                                               0,
-		"451 4.7.1 too much mail from 203.0.113.10":                                                                   0,
-		"450 4.7.1 too many connections from your IP":                                                                 0,
-		"451 4.7.650 The mail server [203.0.113.10] has been temporarily rate limited due to IP reputation":           0,
-		"452 4.5.3 too many recipients":                                                                               0,
-		"452 4.2.2 mailbox full":                                                                                      0,
-		"452 4.3.1 Insufficient system storage":                                                                       0,
-		"450 4.1.8 Sender address rejected: Domain not found":                                                         0,
-		"450 4.7.1 Client host rejected: cannot find your reverse hostname":                                           0,
-		"451 4.7.1 Your IP 203.0.113.10 is on our block list, try again later":                                        0,
-		"421 4.3.0 Temporary server error":                                                                            0,
-		"550 5.1.1 no such user":                                                                                      0,
-		"554 5.7.1 Service unavailable; Client host [203.0.113.10] blocked using zen.":                                0,
+	for _, c := range []struct {
+		pins int
+		text string
+	}{
+		{2, "450 4.2.0 Greylisted"},
+		{2, "421 4.7.0 greylisted, come back in five minutes"},
+		{2, "451 4.3.0 Temporary lookup failure"},
+		{2, "451 DEFER"},
+		{2, "452 4.2.0 deferred, first contact"},
+		{2, "451 Resources temporarily unavailable. Please try again later [#4.16.5]"},
+		{2, "451 4.7.500 Server busy. Please try again later from [203.0.113.10]. (AS77712304)"},
+		{2, "450 4.2.1 mailbox temporarily unavailable"},
+		{2, "450 mailbox unavailable"},
+		{2, "450 4.1.1 <b@example.net>: Recipient address rejected: unverified address: Address verification in progress"},
+		{2, "450 4.2.1 The user you are trying to contact is receiving mail too quickly"},
+		{0, "451 4.7.1 rate limit exceeded"},
+		{0, "451 4.7.1 too much mail from 203.0.113.10"},
+		{0, "450 4.7.1 too many connections from your IP"},
+		{0, "451 4.7.650 The mail server [203.0.113.10] has been temporarily rate limited due to IP reputation"},
+		{0, "452 4.5.3 too many recipients"},
+		{0, "452 4.2.2 mailbox full"},
+		{0, "452 4.3.1 Insufficient system storage"},
+		{0, "450 4.1.8 Sender address rejected: Domain not found"},
+		{0, "450 4.7.1 Client host rejected: cannot find your reverse hostname"},
+		{0, "451 4.7.1 Your IP 203.0.113.10 is on our block list, try again later"},
+		{0, "421 4.3.0 Temporary server error"},
+		{0, "550 5.1.1 no such user"},
+		{0, "554 5.7.1 Service unavailable; Client host [203.0.113.10] blocked using zen."},
 	} {
 		var code int
-		if _, err := fmt.Sscan(text, &code); err != nil {
+		if _, err := fmt.Sscan(c.text, &code); err != nil {
 			t.Fatal(err)
 		}
-		if n := pinsOf(code, text); n != want {
-			t.Errorf("%s: %d pins, want %d", text, n, want)
+		if n := pinsOf(code, c.text); n != c.pins {
+			t.Errorf("%s: %d pins, want %d", c.text, n, c.pins)
 		}
 	}
 	s := newSite(t, poolOf(4))
