@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A memoryRun is what a number of held sessions over in-memory connections takes of the Go runtime: heap and stacks, in octets for

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
+	"kanmon/internal/outlet/classify"
 	"kanmon/test/netlab"
 )
 

@@ -11,9 +11,9 @@ import (
 	"strings"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/backup"
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
+	"kanmon/internal/store/backup"
 )
 
 type backupCommand struct {

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/backup"
 	"kanmon/internal/config"
+	"kanmon/internal/store/backup"
 )
 
 // Where a restore could not be undone, nobody is told that everything is as it was.

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
 )

@@ -13,9 +13,9 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/classify"
-	"kanmon/internal/replies"
+	"kanmon/internal/outlet/classify"
 	"kanmon/internal/smtp"
+	"kanmon/internal/smtp/replies"
 )
 
 // maxReplyLine is how much of a line of standard input is kept; the rest of the line is dropped.

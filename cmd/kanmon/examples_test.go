@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/manual"
+	"kanmon/internal/admin/manual"
 )
 
 var updateExamples = flag.Bool("update", false, "write what the examples of the manual print")
@@ -52,7 +52,7 @@ func TestExamplesOfTheManual(t *testing.T) {
 		all.WriteString("-- " + e.Line + " --\n" + got)
 	}
 	if *updateExamples {
-		if err := os.WriteFile("../../internal/manual/examples.txt", []byte(all.String()), 0o600); err != nil {
+		if err := os.WriteFile("../../internal/admin/manual/examples.txt", []byte(all.String()), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

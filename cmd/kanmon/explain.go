@@ -13,10 +13,10 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // explainTimeout bounds the questions to DNS: somebody is waiting at a terminal.

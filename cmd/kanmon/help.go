@@ -7,8 +7,8 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"kanmon/internal/admin/manual"
 	"kanmon/internal/config"
-	"kanmon/internal/manual"
 )
 
 type helpCommand struct {

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"net/netip"
 
+	"kanmon/internal/admin/setup"
 	"kanmon/internal/config"
-	"kanmon/internal/setup"
 )
 
 type initCommand struct {

@@ -20,9 +20,9 @@ import (
 	"github.com/alecthomas/kong"
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
-	"kanmon/internal/provider"
+	"kanmon/internal/outlet/provider"
 )
 
 // Exit codes.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/who/mailbox"
 )
 
 type tenantCommands struct {

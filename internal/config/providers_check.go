@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/witness"
+	"kanmon/internal/who/witness"
 )
 
 // Whoever has a host name that stands for a provider's MX speaks for the provider: his domain's MX record may point to it. So a zone

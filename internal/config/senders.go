@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/mailbox"
+	"kanmon/internal/who/mailbox"
 )
 
 // Senders is what holds for all who send.

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kanmon/internal/mailbox"
+	"kanmon/internal/who/mailbox"
 )
 
 // mostPatterns bounds how many patterns each sender of a tenant is tried with.

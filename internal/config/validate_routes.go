@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/mailbox"
+	"kanmon/internal/who/mailbox"
 )
 
 const mostWeight = 1000

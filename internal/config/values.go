@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/mailbox"
+	"kanmon/internal/who/mailbox"
 )
 
 // Mode is how the kernel hands connections over.

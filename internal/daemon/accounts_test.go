@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 var peopleTables = listenTable + "[admin]\nsocket = 'DIR/s'\n" + recordsTable + twoPools("bounces") + `

@@ -9,16 +9,16 @@ import (
 	"os"
 	"slices"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/config"
-	"kanmon/internal/dial"
 	"kanmon/internal/event"
+	"kanmon/internal/event/journal"
 	"kanmon/internal/intercept"
-	"kanmon/internal/journal"
 	"kanmon/internal/outlet"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/dial"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // build makes a generation from a configuration. Nothing of it is in use yet.

@@ -15,8 +15,8 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/intercept"
 	"kanmon/internal/outlet"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 func addrPort(a netip.Addr, port uint16) netip.AddrPort { return netip.AddrPortFrom(a, port) }

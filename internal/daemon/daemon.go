@@ -31,16 +31,16 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/event"
+	"kanmon/internal/event/journal"
 	"kanmon/internal/intercept"
-	"kanmon/internal/journal"
 	"kanmon/internal/outlet"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy"
-	"kanmon/internal/provider"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // flushTimeout bounds how long records may take to be written at the end.

@@ -17,11 +17,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 func TestMain(m *testing.M) {

@@ -7,7 +7,7 @@ import (
 	"net/netip"
 
 	"kanmon/internal/event"
-	"kanmon/internal/journal"
+	"kanmon/internal/event/journal"
 	"kanmon/internal/outlet"
 	"kanmon/internal/session"
 )

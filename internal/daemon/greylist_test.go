@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A greylister refuses what it has not seen before: (address, sender, recipient). Several MXs can share it.

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // atGoogle is a DNS that gives Gmail's MX this address.

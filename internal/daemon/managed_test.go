@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 	"kanmon/internal/intercept"
 )
 

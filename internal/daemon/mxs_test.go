@@ -11,7 +11,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // toMX dials an MX of smtptest.

@@ -7,14 +7,14 @@ import (
 	"slices"
 
 	"kanmon/internal/config"
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/outlet"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/policy"
-	"kanmon/internal/route"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
-	"kanmon/internal/whose"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/whose"
 )
 
 // policySettings makes what decides who may send, and how much.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 const recordsTable = "[journal]\nrecords = 'DIR/records.jsonl'\n"

@@ -12,7 +12,7 @@ import (
 
 	"github.com/itchyny/gojq"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // What docs/howto/find-a-mail.md has an operator type finds, in the records of real sessions, what became of each recipient: also of one that was

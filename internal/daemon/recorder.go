@@ -2,8 +2,8 @@ package daemon
 
 import (
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/who/mailbox"
 )
 
 // A recorder gives the stream a generation's records, with whose they are: so that one tenant's cannot keep another's out.

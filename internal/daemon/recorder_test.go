@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"kanmon/internal/event"
-	"kanmon/internal/route"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A record is its tenant's: by the listener, by the source, and by the sender where several tenants are behind one source.

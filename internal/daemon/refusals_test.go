@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 )
 
 // firstday-25: what a start refuses, kanmon check has said before, with the same words; and what it calls good, starts. What only another

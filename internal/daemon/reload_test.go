@@ -13,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
-	"kanmon/internal/contain"
 	"kanmon/internal/intercept"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/smtp/smtptest"
 )
 
 const sendingTable = "[[sending_ip]]\naddress = '127.0.0.1'\nehlo = 'NAME.example.jp'\n"

@@ -9,11 +9,11 @@ import (
 	"testing"
 
 	"kanmon/internal/config"
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // audit-C1: what a reload changes is in force with the next thing that is asked, for every key that is not described to need a

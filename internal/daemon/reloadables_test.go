@@ -6,9 +6,9 @@ import (
 	"runtime/debug"
 	"strings"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
 )
 
@@ -49,12 +49,12 @@ var shownElsewhere = map[string]string{
 	"[log] level":                  "cmd/kanmon TestReloadSetsTheLogLevel", // the command's, not the daemon's
 	"[classification] rules":       "internal/daemon TestReloadAllOrNothing",
 	"[standing] suspend":           "internal/daemon TestRouteDefaults",
-	"[standing] *":                 "internal/standing TestThresholdsAreConfigurable",
+	"[standing] *":                 "internal/outlet/standing TestThresholdsAreConfigurable",
 	"[rescue] mode":                "internal/daemon TestRouteDefaults",
 	"[rescue] soften":              "internal/daemon TestRouteDefaults",
 	"[rescue] per_hour":            "internal/outlet TestRescuesPerHourAreConfigured",
-	"[rescue] netblock_v4":         "internal/standing TestNetblockIsConfigurable",
-	"[rescue] netblock_v6":         "internal/standing TestNetblockIsConfigurable",
+	"[rescue] netblock_v4":         "internal/outlet/standing TestNetblockIsConfigurable",
+	"[rescue] netblock_v6":         "internal/outlet/standing TestNetblockIsConfigurable",
 	"[[sender_limit]] provider":    "internal/policy TestProvidersLimitCountsFromTheFirstMail",
 	"[limits] sessions_per_source": "internal/daemon TestLimitsReachTheEngine",
 	"[limits] sessions_reserve":    "internal/daemon TestLimitsReachTheEngine",

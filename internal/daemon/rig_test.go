@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"kanmon/internal/config"
-	"kanmon/internal/route"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // What tests make of a document: the parts of a daemon, without its files, DNS and listeners.

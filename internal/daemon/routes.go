@@ -9,8 +9,8 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/outlet"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
 )
 
 // Router makes the router that a configuration asks for, on a host that has all sending IPs.

@@ -10,10 +10,10 @@ import (
 	"strings"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
+	"kanmon/internal/who/mailbox"
 )
 
 // lastChanges is how many lines of the audit are shown with a sender.

@@ -12,9 +12,9 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // customers are two tenants, acme on 10.20.1.5 and blue on every other address.

@@ -16,10 +16,10 @@ import (
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
 	"kanmon/internal/outlet"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy"
-	"kanmon/internal/provider"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/witness"
 )
 
 // openBook opens what kanmon thinks of its sending IPs; it outlives reloads.

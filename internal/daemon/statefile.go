@@ -9,10 +9,10 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/backup"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy"
-	"kanmon/internal/standing"
 	"kanmon/internal/store"
+	"kanmon/internal/store/backup"
 )
 
 // Schemas are the versions of what a database of state can have, by the parts that share it.

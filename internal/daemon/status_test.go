@@ -8,7 +8,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // What was dropped stays told when a reload has ended the journal that dropped it, and what is dropped behind its end is told, too.

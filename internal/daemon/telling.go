@@ -5,10 +5,10 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy"
-	"kanmon/internal/standing"
+	"kanmon/internal/policy/contain"
 )
 
 // Version says which program this is, for the records. It is called before Start.

@@ -15,8 +15,8 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // entries are the lines of the world's records, once kanmon has stopped.

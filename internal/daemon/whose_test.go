@@ -4,7 +4,7 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/session"
 )
 

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/check"
+	"kanmon/internal/admin/check"
 )
 
 // A reload changes the interfaces that a tenant's port is for, and leaves the port open for those that stay.

@@ -19,9 +19,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/dial"
 	"kanmon/internal/intercept"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/dial"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/session"
 )
 

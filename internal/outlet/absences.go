@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/host"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
 )
 
 // Absences know which of the configured sending IPs this host does not have at the moment, tell the operator of each that goes and comes

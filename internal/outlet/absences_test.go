@@ -14,7 +14,7 @@ import (
 
 	"kanmon/internal/host"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A fakeKernel is a host whose addresses a test takes away and gives back. What is not named it has.

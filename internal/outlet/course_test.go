@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/session"
 )
 

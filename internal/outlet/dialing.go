@@ -7,12 +7,12 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/witness"
 )
 
 // dialFrom connects from a sending IP, and remembers whether it was let in. Where there is another one to turn to, the dial does not

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // Dials remember which sending IPs an MX does not let connect, while it does others: a firewall there drops the SYNs of one, or refuses

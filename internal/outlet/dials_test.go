@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // firewalled is an MX behind a firewall of its own, as sending IPs meet it.

@@ -6,12 +6,12 @@ import (
 	"net/netip"
 	"slices"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/witness"
 )
 
 // Another sending IP stakes its reputation on a mail that one of ours was refused for. So it must be earned (docs/engine.md, I19):

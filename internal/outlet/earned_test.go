@@ -8,10 +8,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // Gateways of this file: a pool of three in netblocks of their own, and so many tenants.

@@ -4,8 +4,8 @@ import (
 	"encoding/base64"
 	"testing"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/classify"
 	"kanmon/internal/session"
 )
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // refusesSecond is an MX whose TLS fails, and that refuses each second connection: the one that kanmon makes because of that.

@@ -3,11 +3,11 @@ package outlet
 import (
 	"net/netip"
 
-	"kanmon/internal/classify"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
+	"kanmon/internal/who/mailbox"
 )
 
 // Judge implements [session.Judge].

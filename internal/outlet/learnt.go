@@ -7,10 +7,10 @@ import (
 	"net/netip"
 	"time"
 
-	"kanmon/internal/keep"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/store"
+	"kanmon/internal/store/keep"
 )
 
 // learnt is what kanmon has learnt of destinations. It outlives reloads; what is lost with it costs a detour or a delay, so that it

@@ -7,9 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // atGoogle is a site whose DNS gives Gmail's and a customer's MX this address.

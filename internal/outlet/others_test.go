@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // An IP of the netblock that was refused is no rescue.

@@ -12,14 +12,14 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
-	"kanmon/internal/keep"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
+	"kanmon/internal/store/keep"
+	"kanmon/internal/who/mailbox"
 )
 
 // An Outlet is what the sessions of one configuration leave through. It is safe for concurrent use.

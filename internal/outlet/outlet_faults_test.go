@@ -9,13 +9,13 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 var (

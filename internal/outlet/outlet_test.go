@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 var (

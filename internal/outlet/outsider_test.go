@@ -10,14 +10,14 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy"
-	"kanmon/internal/route"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
-	"kanmon/internal/whose"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/whose"
 )
 
 // The outsider owns n addresses, domains and mailboxes, and can get an innocent account to write to them as often as he likes: by a form, an

@@ -10,13 +10,13 @@ import (
 	"time"
 	"unicode"
 
-	"kanmon/internal/classify"
-	"kanmon/internal/keep"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/store/keep"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/witness"
 )
 
 // Pins: who greylists knows a sending IP, and the mail it has sent back must come again from there, whatever kanmon has learnt, or

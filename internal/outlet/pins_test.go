@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 const (

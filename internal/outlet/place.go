@@ -6,11 +6,11 @@ import (
 	"strings"
 
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/witness"
 )
 
 // Where a mail goes, what stands against a sending IP there, and whose word a refusal is.

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // Portless remembers, for a moment, which sending IPs had no free source port toward an MX: the kernel looks at all there are before it says so,

@@ -7,11 +7,11 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/share"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/share"
+	"kanmon/internal/who/witness"
 )
 
 // Probes are the sessions that try a sending IP whose suspension has run out, one at a time for each key. A session that connects has the

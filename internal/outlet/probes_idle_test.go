@@ -8,9 +8,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // An instantDialer connects at once, to nobody.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // setClock gives the outlet a standing whose clock the test moves.

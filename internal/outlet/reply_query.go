@@ -1,7 +1,7 @@
 package outlet
 
 import (
-	"kanmon/internal/classify"
+	"kanmon/internal/outlet/classify"
 	"kanmon/internal/session"
 )
 

@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/who/mailbox"
 )
 
 // Of a message that is larger than what is kept nobody knows whether the reply to its dot repeats it: such a reply alone suspends no

@@ -6,7 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/standing"
 )
 
 // Rescues remember, over reloads too, how many sending IPs each tenant has been given for others at a provider, and which ones may have

@@ -6,8 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/route"
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 )
 
 // However rescues fall, there are never more than so many within an hour.

@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // Resets remember which sending IPs a destination has reset the connection of, without a word. If it does so to

@@ -6,13 +6,13 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/config"
-	"kanmon/internal/dial"
-	"kanmon/internal/provider"
-	"kanmon/internal/route"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/dial"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/internal/store"
 )
 

@@ -8,9 +8,9 @@ import (
 
 	"kanmon/internal/event"
 
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A site is a gateway whose parts can be restarted: what it has learnt is in a file.

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kanmon/internal/witness"
+	"kanmon/internal/who/witness"
 )
 
 // Sites know what cannot be told apart because there is but one of it: MSAs, and recipient domains of a provider. The standing asks for

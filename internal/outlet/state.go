@@ -4,8 +4,8 @@ import (
 	"log/slog"
 	"time"
 
-	"kanmon/internal/route"
-	"kanmon/internal/standing"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/store"
 )
 

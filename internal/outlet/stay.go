@@ -4,9 +4,9 @@ import (
 	"net/netip"
 	"slices"
 
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // MayStay implements [session.Mover]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to

@@ -4,9 +4,9 @@ import (
 	"net/netip"
 	"testing"
 
-	"kanmon/internal/route"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // Two strangers are one tenant: what they meet is no evidence of two.

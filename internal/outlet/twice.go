@@ -8,10 +8,10 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/classify"
-	"kanmon/internal/share"
-	"kanmon/internal/standing"
-	"kanmon/internal/witness"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/who/share"
+	"kanmon/internal/who/witness"
 )
 
 // A mail that two of our sending IPs are refused for in the same way is refused for what it is, whatever the words say: two IPs are hardly

@@ -8,11 +8,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/standing"
+	"kanmon/internal/smtp/smtptest"
 )
 
 var third = netip.MustParseAddr("192.0.2.12")

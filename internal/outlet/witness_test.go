@@ -8,11 +8,11 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/classify"
 	"kanmon/internal/event"
-	"kanmon/internal/provider"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
-	"kanmon/internal/standing"
 )
 
 // known makes an address that of an MX of this name.

@@ -3,8 +3,8 @@ package policy
 import (
 	"cmp"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 )
 
 // limitFor gives a limit as it holds for the sender at hand: an operator's word goes before the rule's amount, an account's before

@@ -2,7 +2,7 @@ package policy
 
 import (
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/limit"
 )
 
 // attemptsEach is how many attempts a limit on messages or recipients allows for each that it counts. What MXs put off is tried again

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/limit"
 )
 
 // What bounds attempts begins anew with each process: no row is written that the next would not read, neither as it is counted nor with an order.

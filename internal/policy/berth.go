@@ -4,7 +4,7 @@ import (
 	"net/netip"
 
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 )
 

@@ -5,12 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/mailbox"
 )
 
 // contained does what the detector has come to about the mail's sender.

@@ -3,8 +3,8 @@ package policy
 import (
 	"context"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 )
 
 // What is kept of an order is how its subject stands when it is written, not when it was given. Several people, and limits that block, may

@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/contain"
+	"kanmon/internal/policy/contain"
 	file "kanmon/internal/store"
 )
 

@@ -11,11 +11,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
-	"kanmon/internal/whose"
+	"kanmon/internal/who/whose"
 )
 
 var second = netip.MustParseAddr("203.0.113.11")

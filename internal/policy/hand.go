@@ -10,8 +10,8 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 )
 
 // Errors of what operators ask for.

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/who/mailbox"
 )
 
 // Lists and forwarders are marked: for an account, for all accounts of a domain ("@lists.acme.example" in place of an account), or for a

@@ -10,10 +10,10 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // What a list and a forwarder do to a tenant with 30 users, who have sent for 30 days before: everything in virtual time, through the

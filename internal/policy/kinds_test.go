@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // acmeIs are the accounts of a tenant with domains of its own, and marks of the configuration.

@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 )
 

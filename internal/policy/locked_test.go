@@ -14,8 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 	file "kanmon/internal/store"
 )

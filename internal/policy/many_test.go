@@ -6,7 +6,7 @@ import (
 
 	"kanmon/internal/event"
 
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 )
 

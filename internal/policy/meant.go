@@ -5,8 +5,8 @@ import (
 	"fmt"
 	"strings"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/who/mailbox"
 )
 
 // ErrAccount is what an order gets that is for an account of which no mail can be: it would be told as done, and change nothing.

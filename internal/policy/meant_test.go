@@ -6,10 +6,10 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/replies"
 )
 
 // An order that nobody's mail would meet is refused, with what would be right: it is not told as done.

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"strings"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/mailbox"
 )
 
 // Accounts says how the accounts of a tenant are told.

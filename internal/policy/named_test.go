@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/mailbox"
 )
 
 // spellings are senders that are one person's.

@@ -3,14 +3,14 @@ package policy
 import (
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
-	"kanmon/internal/whose"
-	"kanmon/internal/witness"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/whose"
+	"kanmon/internal/who/witness"
 )
 
 // A pass is a session's way through the gate.

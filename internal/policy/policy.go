@@ -11,12 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
-	"kanmon/internal/share"
-	"kanmon/internal/whose"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/share"
+	"kanmon/internal/who/whose"
+	"kanmon/internal/who/witness"
 )
 
 // Settings are what a reload changes. Nothing in them may be changed once they are given to a Policy.

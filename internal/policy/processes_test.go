@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"kanmon/internal/contain"
+	"kanmon/internal/policy/contain"
 	file "kanmon/internal/store"
 )
 

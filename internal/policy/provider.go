@@ -2,9 +2,9 @@ package policy
 
 import (
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // meet is asked with each recipient: its domain may tell whose the MX is, where nobody knew when the mail began. What limits would

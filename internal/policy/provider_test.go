@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 )
 

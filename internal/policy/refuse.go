@@ -7,9 +7,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/replies"
 )
 
 // patience is how long a limit may hold a command back.

@@ -6,11 +6,11 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/replies"
 )
 
 // A limit that delays holds mail back for as long as it must and no longer; what would take too long is deferred.

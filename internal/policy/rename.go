@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 )
 
 // rename brings the accounts of a state into normal form: one of an older kanmon, or of a configuration that folded less, has them by

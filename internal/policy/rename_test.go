@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 )
 
 // startWith makes a kanmon that finds a state by names that it folds, and what it has kept of that by then.

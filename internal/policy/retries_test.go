@@ -9,12 +9,12 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
+	"kanmon/internal/who/mailbox"
 )
 
 func at(t time.Time) func() time.Time { return func() time.Time { return t } }

@@ -11,13 +11,13 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/limit"
-	"kanmon/internal/mailbox"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
-	"kanmon/internal/whose"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/whose"
 )
 
 // A rig is a Policy whose clock the test turns, between sessions that the test plays.

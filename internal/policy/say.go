@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/share"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/who/share"
 )
 
 // What there is to be said to kanmon's log goes by way of a queue: one that is stuck holds up no mail, no order of a person and no stop.

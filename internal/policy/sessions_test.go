@@ -13,10 +13,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A course is real sessions of MSAs that do what they like, to MXs that answer as they like, with a Policy for their gate.

@@ -9,8 +9,8 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/store"
 )
 

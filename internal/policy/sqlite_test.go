@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	file "kanmon/internal/store"
 )
 

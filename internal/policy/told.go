@@ -7,10 +7,10 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/witness"
 )
 
 // Tell implements [session.Pass].

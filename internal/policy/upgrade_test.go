@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
-	"kanmon/internal/limit"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 )
 
 // fileOf makes a file as the kanmon wrote it that had so many steps of the schema.

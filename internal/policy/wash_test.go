@@ -7,9 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/witness"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/who/witness"
 )
 
 var (

@@ -3,7 +3,7 @@ package session
 import (
 	"sync"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // Bodies count the memory of all messages that are kept in case their dot is refused, in pieces of outBuffer octets. Where there are several

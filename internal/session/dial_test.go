@@ -18,7 +18,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A world is a kanmon between an MSA's connection and MXs on a network. Use it inside a synctest bubble.

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A drain whose time is over cuts a session that writes to an MSA which does not read.

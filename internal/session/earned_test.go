@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // One reply, one judgement: what an MX says unasked while its leg is being opened, too, where both whoever reads it and whoever would try

@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/replies"
-	"kanmon/internal/whose"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/whose"
 )
 
 // An Engine runs sessions. Its fields are set before the first call of Serve and never after: a reload makes

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // An exit is a way for a session to end behind a reply of its MX that says something about the mail.

@@ -6,8 +6,8 @@ import (
 	"net/netip"
 
 	"kanmon/internal/event"
-	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
+	"kanmon/internal/smtp/replies"
 )
 
 // trouble is what went wrong, seen from kanmon.

@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A hostile is an MX that gives, at one place, a reply that it should not give.

@@ -14,7 +14,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // newTLSServer is the TLS configuration of an MX.

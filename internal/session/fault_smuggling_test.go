@@ -11,7 +11,7 @@ import (
 	"testing/synctest"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // smuggled is what an attacker puts behind a look-alike of the end of data, and the true end.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // The MX answers the dot late. Up to 15 minutes kanmon waits as long as the MSA does, and tells what the MX said when it said it.

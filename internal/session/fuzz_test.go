@@ -8,7 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // talk makes seeds of a conversation: turns of the MSA begin with ">", those of the MX with "<".

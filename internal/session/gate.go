@@ -5,9 +5,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
-	"kanmon/internal/whose"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/whose"
 )
 
 // A Gate decides who may send, and how much. A session asks it before it forwards a command, and inside a message where that names

@@ -9,9 +9,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
+	"kanmon/internal/who/mailbox"
 )
 
 // A DATA that the MX refuses leaves the mail open at many MXs, for another try. It is not over for the gate either; where the MX then

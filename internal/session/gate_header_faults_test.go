@@ -11,7 +11,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A look-alike of the end of data is refused inside the field, behind it, and behind the header.

@@ -12,7 +12,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // naming wants to see the field X-Sent-By of every message, and says the same of each account.

@@ -11,10 +11,10 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	own "kanmon/internal/replies"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
-	"kanmon/internal/smtptest"
+	own "kanmon/internal/smtp/replies"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A script is a gate that decides by what it is asked, and keeps all that it hears.

@@ -4,8 +4,8 @@ import (
 	"fmt"
 
 	"kanmon/internal/event"
-	"kanmon/internal/replies"
 	"kanmon/internal/smtp"
+	"kanmon/internal/smtp/replies"
 )
 
 // letIn asks whether the MSA may come in, and greets it. passes says that it may, and that all is only to be passed through. This is not

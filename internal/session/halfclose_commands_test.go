@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // An MSA that closes its sending side behind a command waits for the reply for as long as a FIN may stand for "this was all"; later, the reply to a

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
+	"kanmon/internal/who/mailbox"
 )
 
 // A heldLeg is an MX leg that has been set aside while another is being opened in its place.

@@ -5,8 +5,8 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/replies"
-	"kanmon/internal/whose"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/who/whose"
 )
 
 // A Judge knows whose fault a refusal of an MX is. It is asked while the MSA waits, so it must not block.

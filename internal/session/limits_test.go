@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // law: B8 K-LIMITS

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/share"
-	"kanmon/internal/witness"
+	"kanmon/internal/who/share"
+	"kanmon/internal/who/witness"
 )
 
 // Live knows all running sessions. It outlives the Engines of reloads. The zero Live is ready.

@@ -7,7 +7,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // Where the MX has refused every recipient, it says 354 all the same, and 250 to the lone dot that follows (RFC 2920 §3.1): nothing was

@@ -3,8 +3,8 @@ package session
 import (
 	"bytes"
 
-	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
+	"kanmon/internal/who/mailbox"
 )
 
 // Sender and recipients are brought into one form here, and everybody who decides by them is given that form (I17). The command goes

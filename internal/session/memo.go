@@ -3,7 +3,7 @@ package session
 import (
 	"sync"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // A memo remembers what was seen of strangers. It is bounded, and whoever made kanmon see it has a part of it. The zero memo is ready.

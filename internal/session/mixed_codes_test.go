@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A greeting that begins with 220 and ends, six seconds later, in a refusal: it is that refusal. It is judged, another sending IP is

@@ -9,7 +9,7 @@ import (
 	"net"
 	"strings"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // pieces are sizes of reads: often everything at once, else down to single octets.

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // Two mails in one group, which only a broken or a hostile MSA sends: the first one is a's, and must not leave from b's IP.

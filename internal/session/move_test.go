@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // byName lets mail of b@… and mail to other.example leave from the second sending IP only, all else from the first only.

@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/journal"
+	"kanmon/internal/event/journal"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // An MX that names a person in a refusal does not bring that name into the JSON lines, however long before the end of the mail the refusal is

@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // Notices keep strangers from filling kanmon's own log. What happens again is told again only after a while, with how often it has happened

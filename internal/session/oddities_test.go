@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // EHLO keywords that nobody has heard of are logged once for each MX and counted each time; those that kanmon knows and

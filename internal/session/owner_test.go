@@ -7,10 +7,10 @@ import (
 	"testing/synctest"
 
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/whose"
+	"kanmon/internal/smtp/smtptest"
+	"kanmon/internal/who/mailbox"
+	"kanmon/internal/who/whose"
 )
 
 // hearsOwners notes whose the mail is that it is asked about.

@@ -12,7 +12,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // ownKeywords are what an MSA bounces mail for, or changes it, where they are missing.

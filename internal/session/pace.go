@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // What one tenant has done must not hold up the others' mail, where kanmon has more to do than this host can do at once: then sessions of

@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // While the host has more to do than it can, sessions of the tenant with more than its part of the work rest between commands, never for

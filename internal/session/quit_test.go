@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // lastCommand is the last one that an MX has heard.

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // longReply is a reply of about as many octets as are read of one.

@@ -11,7 +11,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // stuckRecorder takes an hour for a record, as a dead disk would.

@@ -11,7 +11,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // texts keeps what the records of transactions say of the dot, and how large records become.

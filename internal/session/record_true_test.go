@@ -10,7 +10,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A clerk keeps what records say of mails, a line each: sender, outcome, the reply that decides, and of each recipient fate, what the MSA

@@ -5,8 +5,8 @@ import (
 	"syscall"
 
 	"kanmon/internal/event"
-	"kanmon/internal/mailbox"
 	"kanmon/internal/smtp"
+	"kanmon/internal/who/mailbox"
 )
 
 // judge asks what a refusal means: that in s.reply or, with code 0, of the connection itself. The line is the command

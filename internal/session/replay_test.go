@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // ahead gives the dialler of r another one that finds out how many commands the second MX gets at once, at most.

@@ -17,7 +17,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // manyIPs is twoIPs with any number of sending IPs, of which each meets an MX of its own.

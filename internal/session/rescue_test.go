@@ -17,7 +17,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // listingJudge takes every reply that says "listed" for one about our sending IP.

@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A 250 that the MX says before it can have the dot is no acknowledgement.

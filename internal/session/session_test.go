@@ -10,7 +10,7 @@ import (
 	"testing"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 var (

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A refusal behind RCPT is about the recipients that the MX has accepted, and not about those that it has refused, though they were named

@@ -5,7 +5,7 @@ import (
 	"net/netip"
 	"sync"
 
-	"kanmon/internal/share"
+	"kanmon/internal/who/share"
 )
 
 // Tickets keep what resumes a TLS session with an MX. crypto/tls keeps the whole chain of certificates with each, which an MX makes as long as

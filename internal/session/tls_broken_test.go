@@ -16,7 +16,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A brokenMX is an MX whose TLS has a fault of its kind. In plain text it is an MX like any other.

@@ -14,7 +14,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 var rules = map[string]session.TLSRule{"opportunistic": session.TLSOpportunistic, "required": session.TLSRequire}

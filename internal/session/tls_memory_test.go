@@ -13,7 +13,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // brokenKinds are MXs whose TLS is broken, each in its way, and what can be had of them once they are known.

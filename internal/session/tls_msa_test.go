@@ -9,7 +9,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // An MSA whose TLS has no forward secrecy gets it as an MX would: the alternative is no mail.

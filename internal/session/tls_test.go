@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // The MSA speaks TLS, sends its message in one record, QUIT in the next, and closes its sending side.

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	own "kanmon/internal/replies"
 	"kanmon/internal/session"
+	own "kanmon/internal/smtp/replies"
 )
 
 // The peers of a walk are no goroutines: the MX answers inside of kanmon's write, and the MSA decides what to say next inside of

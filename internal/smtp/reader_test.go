@@ -15,7 +15,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // A piecewise is a connection whose octets come in pieces of the sizes given, in turn. It can only be read.

@@ -1,4 +1,4 @@
-// Command classify measures the built-in rules of internal/classify, or an operator's, on labelled replies.
+// Command classify measures the built-in rules of internal/outlet/classify, or an operator's, on labelled replies.
 //
 //	go run ./test/classify [-rules FILE] [-only CORPUS,…] [-except CORPUS,…] [-wrong] [-mention | -mention-more] FILE.jsonl
 //
@@ -18,7 +18,7 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/classify"
+	"kanmon/internal/outlet/classify"
 )
 
 // A record is one labelled reply.

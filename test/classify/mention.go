@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"kanmon/internal/classify"
+	"kanmon/internal/outlet/classify"
 )
 
 // The mention test: an address in a reply is not blame. Our IP is put into every reply in all the ways in which receivers quote the

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/classify"
+	"kanmon/internal/outlet/classify"
 )
 
 // A judged is a record and what the rules say of it.

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"kanmon/internal/event"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/netlab"
 )
 

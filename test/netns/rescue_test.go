@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/netlab"
 )
 

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/netlab"
 )
 

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/netlab"
 )
 

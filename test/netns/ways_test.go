@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/netlab"
 )
 

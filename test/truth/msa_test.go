@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // said is a command, or a message, of an MSA, with the reply that it heard.

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // heard is a command, or a message, that came to an MX, with what it said to it.

@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"kanmon/internal/smtptest"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // sessions is how many a run has.

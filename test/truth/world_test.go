@@ -17,14 +17,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/contain"
 	"kanmon/internal/event"
-	"kanmon/internal/journal"
+	"kanmon/internal/event/journal"
 	"kanmon/internal/policy"
-	"kanmon/internal/replies"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
-	"kanmon/internal/smtptest"
-	"kanmon/internal/whose"
+	"kanmon/internal/smtp/replies"
+	"kanmon/internal/smtp/smtptest"
+	"kanmon/internal/who/whose"
 )
 
 var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.11"), netip.MustParseAddr("203.0.113.12")}

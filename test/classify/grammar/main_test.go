@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"kanmon/internal/classify"
+	"kanmon/internal/outlet/classify"
 	"kanmon/test/classify/grammar/refusal"
 )
 
