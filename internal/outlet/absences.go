@@ -110,7 +110,7 @@ func (a *absences) tellAbsent(ip *SendingIP, state host.State) {
 	case ip.Required:
 		level = slog.LevelError
 	}
-	a.log.Log(context.Background(), level, "sending IP is absent: mail leaves from the others of its pools until it is back", "ip", ip.Address, "why", state.String())
+	a.log.Log(context.Background(), level, "sending IP is absent: no mail leaves from it until it is back", "ip", ip.Address, "why", state.String())
 }
 
 // tellEmpty tells of pools that mail waits for.

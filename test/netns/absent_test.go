@@ -188,7 +188,7 @@ func TestAddressGoneUnderLoad(t *testing.T) {
 		before := time.Now()
 		must(t, w.Gateway.IP(step.take))
 		gone = append(gone, time.Now())
-		noticed := w.logged(t, before, "sending IP is absent: mail leaves from the others of its pools until it is back\" ip="+step.ip.String())
+		noticed := w.logged(t, before, "sending IP is absent: no mail leaves from it until it is back\" ip="+step.ip.String())
 		if list, err := w.kanmon.IP("list"); err != nil || !strings.Contains(list, step.ip.String()+" ") || !strings.Contains(list, "absent") {
 			t.Errorf("ip list (%v):\n%s", err, list)
 		}
