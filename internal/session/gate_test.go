@@ -42,7 +42,10 @@ func fieldTexts(fields []smtp.HeaderField) string {
 	return strings.Join(texts, " | ")
 }
 
-func (g *script) Tell(n session.News) {
+func (g *script) Tell(n session.News) { g.heard = append(g.heard, newsText(n)) }
+
+// newsText is a piece of news as tests compare it.
+func newsText(n session.News) string {
 	line := n.Step.String()
 	if n.Step != event.StepOver && n.Step != event.StepGivenUp {
 		line = fmt.Sprint(line, " ", n.Code)
@@ -53,7 +56,7 @@ func (g *script) Tell(n session.News) {
 	if n.Step == event.StepMessage {
 		line += fmt.Sprintf(" %d octets, %d recipients", n.Octets, n.Recipients)
 	}
-	g.heard = append(g.heard, line)
+	return line
 }
 
 func (g *script) Close() { g.heard = append(g.heard, "closed") }

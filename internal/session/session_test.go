@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -34,11 +35,14 @@ func dialOnce(conn net.Conn) dialFunc {
 }
 
 func TestDialogues(t *testing.T) {
-	runDialogues(t, "testdata/dialogues", func(*session.Engine) {})
+	runDialogues(t, "testdata/dialogues", func(played, *session.Engine) {})
 }
 
+// A judge, a mover and a gate that have nothing against anything change no octet.
+func TestDialoguesWithEverybodyAsked(t *testing.T) { runDialogues(t, "testdata/dialogues", played.all) }
+
 func TestDialoguesObserveMode(t *testing.T) {
-	runDialogues(t, "testdata/observe", func(e *session.Engine) {
+	runDialogues(t, "testdata/observe", func(_ played, e *session.Engine) {
 		dial := e.Dialer
 		e.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
 			out, err := dial.Dial(ctx, r)
@@ -49,36 +53,37 @@ func TestDialoguesObserveMode(t *testing.T) {
 }
 
 func TestDialoguesWithTLSRequired(t *testing.T) {
-	runDialogues(t, "testdata/requiretls", func(e *session.Engine) {
+	runDialogues(t, "testdata/requiretls", func(_ played, e *session.Engine) {
 		e.Destination = func(netip.Addr) session.Destination { return session.Destination{TLS: session.TLSRequire} }
 	})
 }
 
 func TestDialoguesWithUnreachableMXsTold(t *testing.T) {
-	runDialogues(t, "testdata/unreachable421", func(e *session.Engine) {
+	runDialogues(t, "testdata/unreachable421", func(_ played, e *session.Engine) {
 		e.Unreachable = func(session.Origin) session.Unreachable { return session.UnreachableReply }
 	})
 }
 
 func TestDialoguesWithTLSTowardTheMSA(t *testing.T) {
 	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
-	runDialogues(t, "testdata/msatls", func(e *session.Engine) {
+	runDialogues(t, "testdata/msatls", func(_ played, e *session.Engine) {
 		e.Certificate = func() (*tls.Certificate, error) { return &cert, nil }
 	})
 }
 
 // runDialogues runs each script of a folder as a subtest.
-func runDialogues(t *testing.T, folder string, set func(*session.Engine)) {
+func runDialogues(t *testing.T, folder string, set func(played, *session.Engine)) {
 	files, err := filepath.Glob(folder + "/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no dialogues: %v", err)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			smtptest.RunDialogue(t, file, func(msa, mx net.Conn) {
-				e := session.Engine{Dialer: dialOnce(mx), Live: new(session.Live), TLSToMX: session.ClientTLS()}
-				set(&e)
-				e.Serve(msa, session.Origin{Source: msaAddr, Destination: mxAddr})
+			smtptest.RunDialogue(t, file, func(d *smtptest.Dialogue) {
+				p := played{d}
+				e := session.Engine{Dialer: p, Live: new(session.Live), TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler)}
+				set(p, &e)
+				e.Serve(d.MSA, session.Origin{Source: msaAddr, Destination: mxAddr})
 			})
 		})
 	}

@@ -1,20 +1,16 @@
 package smtptest
 
 import (
-	"bufio"
-	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"maps"
 	"net/netip"
 	"os"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,10 +20,13 @@ import (
 // down as a sleep, so that a script says when a timer of the proxy is at work.
 const patience = 10 * time.Second
 
+// glance is how long a look for what has come takes.
+const glance = time.Millisecond
+
 // RunDialogue runs a script of the language in the package comment in a bubble of testing/synctest. It starts start
-// in a goroutine with the proxy's ends of both legs; the script fails unless start returns, both legs closed, within
-// an hour of virtual time after the last line.
-func RunDialogue(t *testing.T, file string, start func(msa, mx net.Conn)) {
+// in a goroutine as the proxy; the script fails unless start returns, all legs closed, within an hour of virtual time
+// after the last line.
+func RunDialogue(t *testing.T, file string, start func(*Dialogue)) {
 	t.Helper()
 	script, err := os.ReadFile(file)
 	if err != nil {
@@ -42,276 +41,205 @@ func RunDialogue(t *testing.T, file string, start func(msa, mx net.Conn)) {
 	})
 }
 
-// The addresses of the two legs.
+// The addresses of the two legs; further sending IPs count up from the proxy's.
 var (
 	dialogueMSA   = netip.MustParseAddrPort("192.0.2.10:40025")
 	dialogueMX    = netip.MustParseAddrPort("198.51.100.25:25")
 	dialogueProxy = netip.MustParseAddrPort("203.0.113.10:50025")
 )
 
-// A party is the script's end of a leg.
-type party struct {
-	raw    *Conn
-	conn   net.Conn // raw, or TLS on it
-	r      *bufio.Reader
-	closed bool // by the script
-	out    []byte
+// Legs is how many sending IPs a dialogue has, and so how many legs to the MX at once.
+const Legs = 3
+
+// A Dialogue is a script on its way, as the proxy meets it.
+type Dialogue struct {
+	MSA *Conn // the proxy's end of the MSA's connection
+
+	msa    *party
+	config *tls.Config
+	roots  *x509.CertPool
+	asked  chan *question
+
+	mu         sync.Mutex
+	mxs        [Legs]*party // by sending IP; nil: the proxy has not connected from it
+	first      *Conn        // the proxy's end of the first leg, which is open before it is asked for
+	unanswered []string     // questions that no line has answered
+	news       []string
+	newsCame   chan struct{}
+	heard      map[string]int // for each speaker, the news up to which lines have spoken of it
 }
 
-func newParty(c *Conn) *party { return &party{raw: c, conn: c, r: bufio.NewReader(c)} }
-
-// A dialogue is a script on its way.
-type dialogue struct {
-	msa, mx *party
-	config  *tls.Config
-	roots   *x509.CertPool
-}
-
-func runDialogue(file, script string, config *tls.Config, roots *x509.CertPool, start func(msa, mx net.Conn)) error {
+func runDialogue(file, script string, config *tls.Config, roots *x509.CertPool, start func(*Dialogue)) error {
+	steps, err := parse(script)
+	if err != nil {
+		return fmt.Errorf("%s:%w", file, err)
+	}
 	msa, proxyMSA := Pair(dialogueMSA, dialogueMX)
 	proxyMX, mx := Pair(dialogueProxy, dialogueMX)
-	d := &dialogue{msa: newParty(msa), mx: newParty(mx), config: config, roots: roots}
+	d := &Dialogue{
+		MSA: proxyMSA, msa: newParty(msa), config: config, roots: roots, asked: make(chan *question),
+		mxs: [Legs]*party{newParty(mx)}, first: proxyMX, newsCame: make(chan struct{}, 1), heard: make(map[string]int),
+	}
 	ended := make(chan struct{})
-	go func() { defer close(ended); start(proxyMSA, proxyMX) }()
+	go func() { defer close(ended); start(d) }()
 
-	var err error
-	for i, line := range strings.Split(script, "\n") {
-		if err = d.step(line); err != nil {
-			err = fmt.Errorf("%s:%d: %s\n%w", file, i+1, line, err)
-			break
-		}
+	if err := d.run(steps); err != nil {
+		return errors.Join(fmt.Errorf("%s:%w", file, err), d.end(file, ended))
 	}
-	if err == nil {
-		if err = d.leftOver(); err != nil {
-			err = fmt.Errorf("%s: at the end: %w", file, err)
-		}
+	if err := d.leftOver(); err != nil {
+		return errors.Join(fmt.Errorf("%s: at the end: %w", file, err), d.end(file, ended))
 	}
-	d.msa.close()
-	d.mx.close()
-	select {
-	case <-ended:
-	case <-time.After(time.Hour):
-		err = errors.Join(err, fmt.Errorf("%s: the session goes on an hour after both legs were closed", file))
-		proxyMSA.Reset()
-		proxyMX.Reset()
-		<-ended
-	}
-	return err
+	return d.end(file, ended)
 }
 
-// step runs one line.
-func (d *dialogue) step(line string) error {
-	keyword, arg, _ := strings.Cut(line, " ")
-	// Lines of one party that follow each other go out in one write: how they are read must not depend on who is faster.
-	for party, own := range map[*party]string{d.msa: "C: c:", d.mx: "< <<"} {
-		if keyword == "" || !slices.Contains(strings.Fields(own), keyword) {
-			if err := party.flush(); err != nil {
-				return err
-			}
+// run runs the lines. Those of one party that follow each other go out in one write: how they are read must not depend on who is faster.
+func (d *Dialogue) run(steps []step) error {
+	var writer *party
+	for _, s := range steps {
+		p, err := d.party(s.party)
+		if writer != nil && (writer != p || !s.writes) {
+			err = errors.Join(writer.flush(), err)
+			writer = nil
+		}
+		if err == nil {
+			err = s.run(d, p)
+		}
+		if err != nil {
+			return fmt.Errorf("%d: %s\n%w%s", s.number, s.text, err, d.unansweredText())
+		}
+		if s.writes {
+			writer = p
 		}
 	}
-	switch keyword {
-	case "", "#":
-		return nil
-	case "C:":
-		return d.msa.write(arg + "\r\n")
-	case "c:":
-		return d.msa.writeEscaped(arg)
-	case "<":
-		return d.mx.write(arg + "\r\n")
-	case "<<":
-		return d.mx.writeEscaped(arg)
-	case "S:":
-		return d.msa.wantLine(arg)
-	case ">":
-		return d.mx.wantLine(arg)
-	case ">>":
-		return d.mx.wantOctets(arg)
-	case "sleep":
-		length, err := time.ParseDuration(arg)
-		time.Sleep(length)
-		return err
-	}
-	if strings.HasPrefix(line, "#") {
-		return nil
-	}
-	return d.event(line)
-}
-
-// event runs a line that names a party: tls-mx, eof-msa, …
-func (d *dialogue) event(line string) error {
-	what, name, _ := strings.Cut(strings.TrimSpace(line), "-")
-	p, ok := map[string]*party{"msa": d.msa, "mx": d.mx}[name]
-	if !ok {
-		return errors.New("not a line of the dialogue language")
-	}
-	switch what {
-	case "tls":
-		if p == d.mx {
-			return p.startTLS(tls.Server(p.raw, d.config))
-		}
-		return p.startTLS(tls.Client(p.raw, &tls.Config{RootCAs: d.roots, ServerName: "mx.example.net"}))
-	case "close":
-		p.close()
-	case "shut":
-		return p.raw.CloseWrite()
-	case "reset":
-		p.closed = true
-		p.raw.Reset()
-	case "eof":
-		return p.wantEnd()
-	default:
-		return errors.New("not a line of the dialogue language")
+	if err := writer.flush(); err != nil {
+		return fmt.Errorf(" at the end: %w", err)
 	}
 	return nil
+}
+
+// party gives who has the name; nil without an error for "".
+func (d *Dialogue) party(name string) (*party, error) {
+	if name == "msa" {
+		return d.msa, nil
+	}
+	leg, isLeg := legs[name]
+	if !isLeg {
+		return nil, nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mxs[leg] == nil {
+		return nil, fmt.Errorf("the proxy has not connected from this sending IP: want a line \"dial: %s\" before", name)
+	}
+	return d.mxs[leg], nil
+}
+
+// parties are all that there are, by name.
+func (d *Dialogue) parties() map[string]*party {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	all := map[string]*party{"MSA": d.msa}
+	for name, leg := range legs {
+		if d.mxs[leg] != nil {
+			all[strings.ToUpper(name)] = d.mxs[leg]
+		}
+	}
+	return all
+}
+
+// quiet lets time pass, and looks that nothing has come to anybody meanwhile.
+func (d *Dialogue) quiet(length time.Duration) error {
+	open := d.parties()
+	maps.DeleteFunc(open, func(_ string, p *party) bool { return p.closed || p.ended })
+	time.Sleep(length - time.Duration(len(open))*glance)
+	var all error
+	for name, p := range open {
+		if err := p.wantQuiet(); err != nil {
+			all = errors.Join(all, fmt.Errorf("the %s: %w", name, err))
+		}
+	}
+	return all
 }
 
 // leftOver fails if a party has received octets that no line expected.
-func (d *dialogue) leftOver() error {
-	if err := errors.Join(d.msa.flush(), d.mx.flush()); err != nil {
-		return err
-	}
+func (d *Dialogue) leftOver() error {
 	synctest.Wait()
-	return errors.Join(d.msa.leftOver("MSA"), d.mx.leftOver("MX"))
+	var all error
+	for name, p := range d.parties() {
+		all = errors.Join(all, p.leftOver(name))
+	}
+	return all
 }
 
-func (p *party) leftOver(name string) error {
-	if p.closed {
+// end closes what is open and waits for the proxy.
+func (d *Dialogue) end(file string, ended <-chan struct{}) error {
+	for _, p := range d.parties() {
+		p.close()
+	}
+	select {
+	case <-ended:
 		return nil
+	case <-time.After(time.Hour):
 	}
-	_ = p.conn.SetReadDeadline(time.Now().Add(time.Millisecond))
-	got, _ := io.ReadAll(p.r) // ends in a timeout or with the connection: both are right here
-	if len(got) == 0 {
-		return nil
+	d.MSA.Reset()
+	for _, p := range d.parties() {
+		p.raw.peer.Reset()
 	}
-	return fmt.Errorf("the %s has received what no line expects: %q", name, got)
+	<-ended
+	return fmt.Errorf("%s: the session goes on an hour after all legs were closed", file)
 }
 
-// write adds to what goes out with the next flush.
-func (p *party) write(text string) error {
-	p.out = append(p.out, text...)
-	return nil
+// A Call is what comes of the proxy's wish to connect.
+type Call struct {
+	Leg    int    // 0 for the first sending IP, and so on; -1: there was none to dial from
+	Conn   *Conn  // the proxy's end; nil: it was not connected
+	Failed string // why: "refused" or "silent" by the MX, else the line's word; "": connected
 }
 
-func (p *party) flush() error {
-	if len(p.out) == 0 {
-		return nil
+// Dial asks the script where the proxy connects, and from which sending IP. Without a line for it the first call gives the first leg, and the MX
+// refuses any other. What the words say can be asked for in the line.
+func (d *Dialogue) Dial(ctx context.Context, words ...string) Call {
+	q := &question{who: "dial", words: words, answer: make(chan Answer, 1)}
+	if d.ask(q) == nil {
+		return d.connect(nil)
 	}
-	_ = p.conn.SetWriteDeadline(time.Now().Add(patience))
-	_, err := p.conn.Write(p.out)
-	p.out = nil
-	return err
+	if q.call.Failed == "silent" {
+		<-ctx.Done()
+	}
+	return q.call
 }
 
-func (p *party) writeEscaped(text string) error {
-	octets, err := unescape(text)
-	if err != nil {
-		return err
-	}
-	return p.write(octets)
-}
-
-func (p *party) wantLine(want string) error {
-	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
-	got, err := p.r.ReadBytes('\n')
-	if err != nil {
-		return mismatch(want+"\r\n", got, err)
-	}
-	line, crlf := bytes.CutSuffix(got, []byte("\r\n"))
-	if !crlf || !matches(string(line), want) {
-		return mismatch(want+"\r\n", got, nil)
-	}
-	return nil
-}
-
-// matches compares a line; a trailing … or * in want stands for any rest.
-func matches(line, want string) bool {
-	for _, wild := range []string{"…", "*"} {
-		if prefix, ok := strings.CutSuffix(want, wild); ok {
-			return strings.HasPrefix(line, prefix)
+func (d *Dialogue) connect(answer Answer) Call {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	call := Call{Leg: -1}
+	for name, leg := range legs {
+		if answer.Has(name) {
+			call.Leg = leg
 		}
 	}
-	return line == want
-}
-
-// wantOctets takes a number of octets to skip, or escaped octets to compare with.
-func (p *party) wantOctets(arg string) error {
-	n, notNumber := strconv.Atoi(arg)
-	want, err := unescape(arg)
-	if err != nil {
-		return err
-	}
-	if notNumber != nil {
-		n = len(want)
-	}
-	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
-	got := make([]byte, n)
-	read, err := io.ReadFull(p.r, got)
-	if notNumber == nil {
-		if err != nil {
-			return fmt.Errorf("want %d octets, got %d: %w", n, read, err)
+	for _, word := range failures {
+		if answer.Has(word) {
+			call.Failed = word
 		}
-		return nil
 	}
-	if err != nil || string(got) != want {
-		return mismatch(want, got[:read], err)
-	}
-	return nil
-}
-
-func (p *party) startTLS(c *tls.Conn) error {
-	if n := p.r.Buffered(); n > 0 {
-		return fmt.Errorf("%d octets were received before the handshake", n)
-	}
-	_ = p.raw.SetDeadline(time.Now().Add(patience))
-	if err := c.Handshake(); err != nil {
-		return fmt.Errorf("handshake: %w", err)
-	}
-	p.conn, p.r = c, bufio.NewReader(c)
-	return nil
-}
-
-// wantEnd wants the end of the connection, orderly or by a reset, and no octet before it.
-func (p *party) wantEnd() error {
-	_ = p.conn.SetReadDeadline(time.Now().Add(patience))
-	got, err := io.ReadAll(p.r)
-	switch {
-	case len(got) > 0:
-		return fmt.Errorf("want the end of the connection\ngot  %q", got)
-	case err == nil, errors.Is(err, syscall.ECONNRESET), errors.Is(err, io.ErrUnexpectedEOF):
-		return nil
-	}
-	return fmt.Errorf("want the end of the connection\ngot  %w", err)
-}
-
-func (p *party) close() {
-	if !p.closed {
-		p.closed = true
-		_ = p.conn.Close()
-	}
-}
-
-func mismatch(want string, got []byte, err error) error {
-	if err != nil {
-		return fmt.Errorf("want %q\ngot  %q and then %w", want, got, err)
-	}
-	return fmt.Errorf("want %q\ngot  %q", want, got)
-}
-
-// unescape reads Go's escapes; a double quote needs none.
-func unescape(text string) (string, error) {
-	var out strings.Builder
-	for text != "" {
-		r, multibyte, rest, err := strconv.UnquoteChar(text, 0)
-		if err != nil {
-			return "", fmt.Errorf("bad escape at %q", text)
+	if answer == nil {
+		call.Leg = 0
+		if d.first == nil {
+			call.Failed = "refused"
 		}
-		if multibyte {
-			out.WriteRune(r)
-		} else {
-			out.WriteByte(byte(r))
-		}
-		text = rest
 	}
-	return out.String(), nil
+	if call.Leg < 0 || call.Failed != "" {
+		return call
+	}
+	if call.Leg == 0 && d.first != nil {
+		call.Conn, d.first = d.first, nil
+		return call
+	}
+	from := dialogueProxy.Addr().As4()
+	from[3] += byte(call.Leg)
+	var far *Conn
+	call.Conn, far = Pair(netip.AddrPortFrom(netip.AddrFrom4(from), dialogueProxy.Port()), dialogueMX)
+	d.mxs[call.Leg] = newParty(far)
+	return call
 }

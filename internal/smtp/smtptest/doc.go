@@ -30,11 +30,79 @@
 //	reset-mx     the MX closes the connection with a RST; reset-msa likewise
 //	eof-mx       the MX sees the end of the connection, and no octet before it; eof-msa likewise
 //	sleep 10s    virtual time passes, in the units of time.ParseDuration
+//	quiet 10s    likewise, and at its end nothing has come to anybody that no line has expected yet
 //	# text       a comment
 //
-// In S and >, a trailing … or * stands for any rest of the line. A line may end in spaces, which are sent and compared.
+// In S, > and told, a trailing … or * stands for any rest of the line. A line may end in spaces, which are sent and compared.
 // What is expected must come within ten seconds of virtual time: when a script waits for a timer of the proxy, it says
 // so with sleep. What a party has received at the end, and no line has expected, fails the dialogue.
+//
+// # Several sending IPs
+//
+// A proxy may connect to the MX from up to three sending IPs, 203.0.113.10 and the next two. What the MX says to each is a leg:
+// mx, mx2 and mx3. The lines of the first are those above; those of the others have the leg's name in front (mx2< 220 …, mx3> QUIT)
+// or behind (tls-mx2, eof-mx3).
+//
+//	dial: mx2            the proxy connects, and it is the second sending IP that it leaves from
+//	dial: mx2 refused    the MX's host refuses the connection; silent: it does not answer until the proxy gives up
+//	dial: none           there is no sending IP to connect from; suspended, absent, portless: and why
+//
+// The first connection from the first sending IP needs no line. Where a leg connects once more, the one before has ended: eof-mx2.
+//
+// # Whoever decides
+//
+// What the proxy asks its judge, its gate and its mover, the script answers. A line waits for the question, as S waits for a reply:
+//
+//	judge: rcpt 550 mx => rescue soften class=ip_blocklisted
+//	gate: mail from=a@example.com => delay=10s
+//	mover: to=x@other.example => move
+//	dial: rescue avoid=mx => mx2
+//	judge: pass
+//
+// In front of => stand words that must be in the question; without => the line answers the next question of its kind. A value with spaces
+// is quoted. A question that no line waits for gets the answer that changes nothing, as soon as the script waits for something else.
+//
+//	judge:   about   phase, code (0: no reply), leg, from=, to=, domain=, pool=, again, stuck
+//	         says    pass, or rescue soften observe class= scope= rule= why= avoid=mx2,mx3
+//	gate:    about   connect; mail from= size=; leave and a leg, instead; rcpt to=; account fields=; rescue
+//	         says    pass, or defer (4xx) reject (5xx) delay=10s again pool= header= strip must
+//	mover:   about   leg, from=, to=, pool=
+//	         says    stay or move
+//	dial:    about   from=, to=, pool=, rescue, further, avoid=mx,mx2
+//
+// What the proxy tells, without an answer, is news. The first word is who hears it:
+//
+//	told: gate rcpt 250                  this has been told, or is within ten seconds, behind what lines have spoken of before
+//	told: record rescued rcpt 550 mx2    likewise of the record
+//	untold: gate message …               this has not been told, in all of the session so far
+//
+// Which words there are is up to whoever runs the proxy: see the Judge, Gate, Mover and Recorder that package session's tests make of a
+// [Dialogue].
+//
+// # An example
+//
+// An MX has listed the first sending IP, and says so at MAIL. The MSA hears nothing of that: its mail leaves from the second.
+//
+//	< 220 mx.example.net
+//	S: 220 mx.example.net
+//	C: EHLO msa.example.com
+//	> EHLO out10.example.jp
+//	< 250 mx.example.net
+//	S: 250 mx.example.net
+//	C: MAIL FROM:<a@example.com>
+//	> MAIL FROM:<a@example.com>
+//	< 550 5.7.1 203.0.113.10 is listed
+//	judge: mail 550 mx => rescue class=ip_blocklisted
+//	dial: rescue avoid=mx => mx2
+//	mx2< 220 mx.example.net
+//	mx2> EHLO out11.example.jp
+//	mx2< 250 mx.example.net
+//	mx2> MAIL FROM:<a@example.com>
+//	mx2< 250 2.1.0 Ok
+//	> QUIT
+//	eof-mx
+//	S: 250 2.1.0 Ok
+//	told: record rescued mail 550 mx2
 //
 // RFC 5321 (SMTP), RFC 2920 (pipelining), RFC 3207 (STARTTLS).
 package smtptest
