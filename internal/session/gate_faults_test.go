@@ -1,12 +1,10 @@
 package session_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
@@ -115,30 +113,6 @@ func TestGateKnowsASenderWithoutBrackets(t *testing.T) {
 			}
 		})
 	}
-}
-
-// What is held, and in the end refused because there is no more time, is told of: the gate counts who waits.
-func TestGateHearsOfADelayThatIsGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newRig()
-		again := tooMuch
-		again.Delay, again.Again = time.Hour, true
-		gate := refusing(func(q session.Question) bool { return q.Step == event.StepRecipient }, again)
-		r.engine.Gate = gate
-		msa := r.msa(t)
-		msa.Expect(220)
-		msa.Command("EHLO msa.example.com")
-		replies := msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "RCPT TO:<c@example.net>")
-		if replies[1].Code != 451 || replies[2].Code != 451 {
-			t.Errorf("told %+v", replies)
-		}
-		finishSession(msa)
-		synctest.Wait()
-		want := []string{"rcpt? b@example.net", "given up", "rcpt? c@example.net", "given up", "mail 250"}
-		if heard := fmt.Sprintf("%q", gate.heard); !strings.Contains(heard, strings.Trim(fmt.Sprintf("%q", want), "[]")) {
-			t.Errorf("heard %s, want in it %q", heard, want)
-		}
-	})
 }
 
 // A panickingGate cannot take the news of a message.

@@ -276,51 +276,6 @@ func TestAccountOfEachMessage(t *testing.T) {
 	})
 }
 
-// The field is looked for whatever a mail goes through before its message: a DATA refused for now, another MX leg.
-func TestAccountAfterDetours(t *testing.T) {
-	const message, rest = "X-Sent-By: a\r\nTo: c\r\n\r\ntext\r\n", "To: c\r\n\r\ntext\r\n"
-	t.Run("DATA again", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newRig()
-			gate := naming(true, session.Decision{})
-			r.engine.Gate = gate
-			r.mx.Reply = refuseAt("DATA", 1, "451 not now\r\n")
-			msa, _, _ := r.toBody(t)
-			if reply := msa.Data([]byte(message)); reply.Code != 250 {
-				t.Error(reply)
-			}
-			_ = msa.Quit()
-			checkNaming(t, "DATA again", r, gate, message, rest, "account? a", true)
-		})
-	})
-	t.Run("another leg", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			r := newMoving()
-			m := &byPool{}
-			r.engine.Mover, r.choose = m, m.right
-			gate := naming(true, session.Decision{Pool: "default"})
-			decide := gate.decide
-			gate.decide = func(q session.Question) session.Decision {
-				d := decide(q)
-				if q.Step == event.StepMail {
-					d.Pool = "quarantine"
-				}
-				return d
-			}
-			r.engine.Gate = gate
-			msa := r.msa(t)
-			if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte(message), true); !got.All(smtptest.Accepted) {
-				t.Errorf("%v %v", got.Verdicts, got.Err)
-			}
-			_ = msa.Quit()
-			time.Sleep(time.Hour)
-			if raw := onTheWire(&r.second); !slices.Equal(raw, []string{rest}) || len(gate.accounts()) != 1 {
-				t.Errorf("delivered %q, asked %q", raw, gate.accounts())
-			}
-		})
-	})
-}
-
 // What goes out again through another sending IP is what went out before, and nobody is asked twice.
 func TestAccountAndRescueAtTheDot(t *testing.T) {
 	for _, strip := range []bool{true, false} {

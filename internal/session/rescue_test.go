@@ -9,8 +9,6 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -245,159 +243,6 @@ func TestNoRescueOfALargeMessage(t *testing.T) {
 	}
 }
 
-// A connection that is lost behind the dot is never replayed: only the MX knows.
-//
-// law: I3 S7/replay
-func TestNoRescueOfALostDot(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
-		r.mx.Reply = refuseAt(".", 1, smtptest.Accept+smtptest.CloseConn)
-		msa := r.msa(t)
-		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
-		_ = msa.Conn().Close()
-		time.Sleep(time.Hour)
-		if !got.All(smtptest.Deferred) || len(r.dialed) != 1 {
-			t.Errorf("%v, dialled %v", got.Verdicts, r.dialed)
-		}
-	})
-}
-
-// While observing, what would be done is recorded, and nothing is changed.
-func TestRescueObserving(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
-		r.judge.Observe = true
-		var kept actions
-		r.engine.Recorder = &kept
-		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 203.0.113.10 is listed\r\n")
-		msa := r.msa(t)
-		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
-		_ = msa.Quit()
-		synctest.Wait()
-		if !got.All(smtptest.Bounced) || got.Replies[0].Code != 550 || len(r.dialed) != 1 {
-			t.Errorf("%v %v, dialled %v", got.Verdicts, got.Replies, r.dialed)
-		}
-		if strings.Join(kept, ", ") != "would_rescue rcpt 550, would_soften rcpt 550" {
-			t.Errorf("recorded %q", kept)
-		}
-	})
-}
-
-// actions keeps what was done about refusals.
-type actions []string
-
-func (a *actions) Record(r *event.Record) {
-	for _, x := range r.Actions {
-		*a = append(*a, fmt.Sprintf("%s %s %d", x.Did, x.Phase, x.Code))
-	}
-	r.Release()
-}
-
-// Some providers refuse an IP without a word: the connection is refused, or reset in place of a banner.
-//
-// law: S0/replay S1/replay
-func TestRescueOfARefusedConnection(t *testing.T) {
-	for _, reset := range []bool{false, true} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
-			r.mx.Reply = func(string, int) string { return smtptest.ResetConn }
-			dial := r.engine.Dialer
-			if !reset {
-				r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
-					if len(req.Avoid) == 0 {
-						return session.Outbound{SendingIP: sendingIPs[0]}, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
-					}
-					return dial.Dial(ctx, req)
-				})
-			}
-			msa := r.msa(t)
-			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
-			_ = msa.Quit()
-			time.Sleep(time.Hour)
-			if !got.All(smtptest.Accepted) || r.second.Mailbox.Len() != 1 {
-				t.Errorf("reset %t: %v %v", reset, got.Verdicts, got.Err)
-			}
-			if len(r.judge.asked) == 0 || r.judge.asked[0].SendingIP != sendingIPs[0] || r.judge.asked[0].Code != 0 {
-				t.Errorf("reset %t: asked %+v", reset, r.judge.asked)
-			}
-		})
-	}
-}
-
-// A 421 that is about our IP is rescued like any other refusal; one that is not ends the session as ever.
-func TestRescueOf421(t *testing.T) {
-	for text, want := range map[string]smtptest.Verdict{"421 4.7.0 listed\r\n": smtptest.Accepted, "421 4.3.2 down\r\n": smtptest.Deferred} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
-			r.mx.Reply = refuseAt("RCPT", 1, text+smtptest.CloseConn)
-			msa := r.msa(t)
-			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
-			_ = msa.Quit()
-			time.Sleep(time.Hour)
-			if !got.All(want) {
-				t.Errorf("%q: %v %v", text, got.Verdicts, got.Err)
-			}
-		})
-	}
-}
-
-// A recipient that the first MX leg has refused for its own sake stays refused; it is not asked for again.
-//
-// law: I5
-func TestRescueLeavesRefusedRecipientsOut(t *testing.T) {
-	for _, pipelined := range []bool{true, false} {
-		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
-			r.mx.Reply = func(verb string, n int) string {
-				switch {
-				case verb == "RCPT" && n == 2:
-					return "550 5.1.1 no such user\r\n"
-				case verb == "RCPT" && n == 3:
-					return "550 5.7.1 listed\r\n"
-				}
-				return smtptest.Default
-			}
-			msa := r.msa(t)
-			got := msa.Deliver("a@example.com", []string{"b@example.net", "nobody@example.net", "c@example.net"}, []byte("text\r\n"), pipelined)
-			_ = msa.Quit()
-			time.Sleep(time.Hour)
-			if want := []smtptest.Verdict{smtptest.Accepted, smtptest.Bounced, smtptest.Accepted}; !slices.Equal(got.Verdicts, want) {
-				t.Errorf("%v, want %v", got.Verdicts, want)
-			}
-			if slices.Contains(r.second.Mailbox.Commands(), "RCPT TO:<nobody@example.net>") {
-				t.Error("the refused recipient was asked for again")
-			}
-		})
-	}
-}
-
-// What an MX says unasked never passes for the answer to a replayed command, and a leg that does so does not take over.
-//
-// law: I6
-func TestReplayCountsReplies(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
-		r.mx.Reply = refuseAt("RCPT", 2, "550 5.7.1 listed\r\n")
-		r.second.Reply = func(verb string, n int) string {
-			switch verb {
-			case "EHLO":
-				return "250-mx.example.net\r\n250-PIPELINING\r\n250-SIZE 52428800\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n" +
-					"250 ENHANCEDSTATUSCODES\r\n" + smtptest.Delay(time.Millisecond) + "250 unasked\r\n"
-			case "RCPT":
-				return "550 5.1.1 no such user\r\n" // with replies off by one it would pass for that to another
-			}
-			return smtptest.Default
-		}
-		msa := r.msa(t)
-		got := msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), false)
-		_ = msa.Quit()
-		time.Sleep(time.Hour)
-		if want := []smtptest.Verdict{smtptest.Accepted, smtptest.Deferred}; !slices.Equal(got.Verdicts, want) || r.second.Mailbox.Len() > 0 {
-			t.Errorf("%v, want %v; %d at the second", got.Verdicts, want, r.second.Mailbox.Len())
-		}
-	})
-}
-
 // Another MX leg that is slow is given up while the MSA still waits, and the refusal goes to it.
 //
 // law: I12
@@ -417,29 +262,6 @@ func TestRescueIsBoundedInTime(t *testing.T) {
 			time.Sleep(3 * time.Hour)
 		})
 	}
-}
-
-// An MSA that hangs up while another sending IP is tried ends it all.
-func TestMSALostDuringRescue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
-		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 listed\r\n")
-		r.second.Reply = func(string, int) string { return smtptest.Delay(50*time.Second) + smtptest.Default }
-		conn, _, ended := r.connect()
-		msa := smtptest.NewMSA(t, conn)
-		msa.Expect(220)
-		msa.Command("EHLO msa.example.com")
-		msa.Command("MAIL FROM:<a@example.com>")
-		msa.Send("RCPT TO:<b@example.net>")
-		time.Sleep(time.Second)
-		begun := time.Now()
-		_ = conn.Close()
-		<-ended
-		if took := time.Since(begun); took > 10*time.Second || r.log.lastEnd() != "msa_lost" {
-			t.Errorf("ended after %s: %s", took, r.log.lastEnd())
-		}
-		time.Sleep(3 * time.Hour)
-	})
 }
 
 // The judge hears of each refusal with what it is about, and of each message that was taken.

@@ -53,7 +53,8 @@ func TestDialoguesObserveMode(t *testing.T) {
 }
 
 func TestDialoguesWithTLSRequired(t *testing.T) {
-	runDialogues(t, "testdata/requiretls", func(_ played, e *session.Engine) {
+	runDialogues(t, "testdata/requiretls", func(p played, e *session.Engine) {
+		p.all(e)
 		e.Destination = func(netip.Addr) session.Destination { return session.Destination{TLS: session.TLSRequire} }
 	})
 }

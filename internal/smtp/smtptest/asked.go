@@ -37,6 +37,7 @@ func (d *Dialogue) Ask(who string, words ...string) Answer {
 }
 
 func (d *Dialogue) ask(q *question) Answer {
+	d.Tell("asked " + q.String())
 	standstill := time.NewTimer(1) // virtual time does not pass before the script waits for something else
 	defer standstill.Stop()
 	select {

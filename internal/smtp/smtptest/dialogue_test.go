@@ -140,10 +140,10 @@ func turning(d *Dialogue) {
 // Lines answer the questions that they are about, in any number of legs, and speak of news in its order.
 func TestDialogueAnswers(t *testing.T) {
 	for script, want := range map[string]string{
-		"> QUIT\neof-mx\ndial: rescue avoid=mx => mx2\nmx2> QUIT\neof-mx2\ndial: from=\"a b\" => mx3\njudge: 550 to=\"c d\" => rescue why=\"so it is\"\nmx3> so it is\neof-mx3\neof-msa": "",
-		"> QUIT\neof-mx\ndial: mx\n> QUIT\neof-mx\ndial: mx\neof-mx\ntold: record 2 0 \nuntold: record 1 1 …\nuntold: judge …":                                                           "",
-		"> QUIT\neof-mx\ndial: mx2 refused\ndial: none\ntold: record 1 1 refused\ntold: record 2 -1 none":                                                                                "",
-		"> QUIT\neof-mx\ntold: record 1 0 refused\ntold: record 2 0 refused":                                                                                                             "",
+		"> QUIT\neof-mx\ndial: rescue avoid=mx => mx2\nmx2> QUIT\neof-mx2\ndial: from=\"a b\" => mx3\njudge: 550 to=\"c d\" => rescue why=\"so it is\"\nmx3> so it is\neof-mx3\neof-msa":        "",
+		"> QUIT\neof-mx\ndial: mx\n> QUIT\neof-mx\ndial: mx\neof-mx\ntold: record 2 0 \nuntold: record 1 1 …\nuntold: judge …\ntold: asked dial: rescue avoid=mx from=a\nuntold: asked gate: …": "",
+		"> QUIT\neof-mx\ndial: mx2 refused\ndial: none\ntold: record 1 1 refused\ntold: record 2 -1 none":                                                                                       "",
+		"> QUIT\neof-mx\ntold: record 1 0 refused\ntold: record 2 0 refused":                                                                                                                    "",
 		"dial: mx\ndial: mx":                                 "x:2: dial: mx\nthe connection before from this sending IP has not ended: want eof-mx or close-mx before",
 		"> QUIT\neof-mx\njudge: pass":                        "x:3: judge: pass\nwant to be asked \"judge:\"\nasked so far, and answered by no line: dial: from=a; dial: rescue avoid=mx from=a; dial: rescue avoid=mx,mx2 from=\"a b\"",
 		"> QUIT\neof-mx\ntold: record 2 …\ntold: record 1 …": "x:4: told: record 1 …\nwant the news \"record 1 …\"\ngot  [\"record 0 0 \" \"record 1 0 refused\" \"record 2 0 refused\"]",

@@ -75,6 +75,7 @@
 //	told: gate rcpt 250                  this has been told, or is within ten seconds, behind what lines have spoken of before
 //	told: record rescued rcpt 550 mx2    likewise of the record
 //	untold: gate message …               this has not been told, in all of the session so far
+//	untold: asked gate: mail from=b…     every question is news, too
 //
 // Which words there are is up to whoever runs the proxy: see the Judge, Gate, Mover and Recorder that package session's tests make of a
 // [Dialogue].

@@ -1,0 +1,128 @@
+package session_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/session"
+	"kanmon/internal/smtp/smtptest"
+)
+
+// kept keeps what a session recorded.
+type kept struct {
+	mu       sync.Mutex
+	actions  []string
+	outcomes []event.Outcome
+	end      event.Session
+}
+
+func (k *kept) Record(r *event.Record) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, a := range r.Actions {
+		k.actions = append(k.actions, fmt.Sprintf("%s %s %d", a.Did, a.Phase, a.Code))
+	}
+	if r.Transaction != nil {
+		k.outcomes = append(k.outcomes, r.Transaction.Outcome)
+	}
+	k.end = r.Session
+	r.Release()
+}
+
+func recordedRescue(t *testing.T, set func(r *manyIPs)) (k *kept, got smtptest.Delivery) {
+	k = new(kept)
+	synctest.Test(t, func(t *testing.T) {
+		r := newManyIPs(2)
+		r.engine.Recorder = k
+		r.mxs[0].Reply = always("RCPT", listed)
+		set(r)
+		msa := r.msa(t)
+		got = msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+		_ = msa.Quit()
+		time.Sleep(3 * time.Hour)
+	})
+	return k, got
+}
+
+// docs/ref/record.md: tls_mx, phases and outcome say what the session at hand had.
+func TestRescueRecord(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	k, _ := recordedRescue(t, func(r *manyIPs) {
+		for i, mx := range r.mxs {
+			mx.TLS = newTLSServer(cert)
+			mx.Reply = func(verb string, n int) string {
+				switch {
+				case verb == "STARTTLS":
+					return "454 4.7.0 not now\r\n"
+				case verb == "RCPT" && i == 0:
+					return listed
+				}
+				return smtptest.Default
+			}
+		}
+	})
+	if k.end.MX.State != event.TLSDowngraded {
+		t.Errorf("tls_mx is %s: offered, failed, plain text", k.end.MX.State)
+	}
+	k, _ = recordedRescue(t, func(r *manyIPs) {
+		r.mxs[0].TLS = newTLSServer(cert)
+		r.mxs[0].Reply = func(verb string, _ int) string {
+			switch verb {
+			case "EHLO":
+				return smtptest.Delay(time.Second) + smtptest.Default
+			case "RCPT":
+				return listed
+			}
+			return smtptest.Default
+		}
+	})
+	if k.end.MX.State == event.TLSNone && k.end.Phases[event.PhaseEHLOTLS] > 0 {
+		t.Error("no TLS, and a time for EHLO inside it")
+	}
+	k, got := recordedRescue(t, func(r *manyIPs) { r.judge.Rescue = false })
+	if got.Replies[0].Class() == 4 && k.outcomes[0] != event.OutcomeDeferred {
+		t.Errorf("the MSA was told %s; outcome %s (of a softened dot it is deferred)", got.Replies[0], k.outcomes[0])
+	}
+}
+
+// docs/ref/record.md: softened means that the MSA was given a 4xx in place of the 5xx.
+func TestRescueNothingWasSoftened(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	k, _ := recordedRescue(t, func(r *manyIPs) {
+		r.mxs[0].TLS = newTLSServer(cert)
+		r.mxs[0].Reply = always("STARTTLS", "554 5.7.1 no TLS today\r\n")
+		dial, dials := r.engine.Dialer, 0
+		r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+			switch dials++; dials {
+			case 1:
+				return dial.Dial(ctx, req)
+			case 2:
+				return session.Outbound{SendingIP: sendingIPs[0]}, syscall.ECONNREFUSED
+			default:
+				return session.Outbound{}, session.ErrNoOtherIP
+			}
+		})
+	})
+	if slices.Contains(k.actions, "softened dial 554") {
+		t.Errorf("recorded %q: the 554 was to STARTTLS, and kept from the MSA", k.actions)
+	}
+}
+
+// I2: the record of a message that was taken and told of says delivered, whatever the judge does then.
+func TestRescueAcceptedPanics(t *testing.T) {
+	k, got := recordedRescue(t, func(r *manyIPs) {
+		judge := &fuseJudge{}
+		judge.told.at = 1
+		r.engine.Judge, r.mxs[0].Reply = judge, nil
+	})
+	if got.All(smtptest.Accepted) && !slices.Equal(k.outcomes, []event.Outcome{event.OutcomeDelivered}) {
+		t.Errorf("acknowledged; outcome %v", k.outcomes)
+	}
+}
