@@ -84,7 +84,7 @@ func New(o Options) (*Book, error) {
 		b.maxKeys = DefaultMaxKeys
 	}
 	for r := range b.queues {
-		b.queues[r] = share.NewOrder[*entry](max(b.maxKeys, keysOfIP*len(o.Neighbours)))
+		b.queues[r] = share.NewOrder[*entry](b.maxKeys)
 	}
 	if err := b.Configure(o.Settings); err != nil {
 		return nil, err
@@ -122,6 +122,9 @@ func (b *Book) Configure(s Settings) error {
 	defer b.mu.Unlock()
 	b.settings = s
 	b.maxKeys = max(b.maxKeys, keysOfIP*len(s.Neighbours)) // a reload takes no room away
+	for _, q := range b.queues {
+		q.Grow(b.maxKeys)
+	}
 	return nil
 }
 

@@ -54,6 +54,27 @@ func TestRoomGrowsWithAReload(t *testing.T) {
 	}
 }
 
+// With the room grows each tenant's part of it: by a reload as by a start.
+func TestAReloadRaisesEachPart(t *testing.T) {
+	ips := many(1000)
+	for name, r := range map[string]*rig{
+		"there from the start": newRig(t, Options{Settings: Settings{Neighbours: ips}}), "named by a reload": newRig(t, Options{}),
+	} {
+		if err := r.Configure(Settings{Neighbours: ips}); err != nil {
+			t.Fatal(err)
+		}
+		r.Book.mu.Lock()
+		first := r.entryOf(Key{ours, "mx:192.0.2.1"}, "first", start)
+		for _, ip := range ips {
+			r.entryOf(Key{ip, "mx:192.0.2.2"}, "second", start)
+		}
+		if leaves := r.queues[first.rank].Leaves("third"); leaves.Owner() != "first" {
+			t.Errorf("1,000 IPs, %s: with 1,000 of %d keys the second tenant has more than its part, and loses one", name, r.maxKeys)
+		}
+		r.Book.mu.Unlock()
+	}
+}
+
 // BenchmarkStandings is 1,000 sending IPs, each refused by 200 providers, once or as often as is kept: what a key costs, and what a mail at one more
 // refusal.
 func BenchmarkStandings(b *testing.B) {

@@ -3,6 +3,7 @@ package share
 import (
 	"container/list"
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -39,6 +40,15 @@ func (e *Entry[T]) Owner() string { return e.of.name }
 // NewOrder makes an Order of at most so many entries.
 func NewOrder[T any](most int) *Order[T] {
 	return &Order[T]{part: max(1, most/parts), parts: map[string]*part[T]{}}
+}
+
+// Grow makes it one of at most so many, if it was of fewer.
+func (o *Order[T]) Grow(most int) {
+	if most/parts <= o.part {
+		return
+	}
+	o.part = most / parts
+	o.above = slices.DeleteFunc(o.above, func(p *part[T]) bool { return p.order.Len() <= o.part })
 }
 
 // Add adds an entry that is used by that. With the owner "" it is nobody's, who is an owner as the others are.

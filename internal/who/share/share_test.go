@@ -2,6 +2,7 @@ package share
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"testing"
 )
@@ -164,5 +165,39 @@ func TestMapIsFull(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { m.Get(2) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+// An Order that has grown is like one that was as large from the beginning, whatever it had before.
+func TestAnOrderGrows(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		grown, large := NewOrder[int](640), NewOrder[int](6400)
+		var of, in []*Entry[int]
+		for step := range 600 {
+			if step == 300 {
+				grown.Grow(6400)
+				grown.Grow(640) // takes no room away
+			}
+			if n := len(of); n > 0 && random.IntN(4) == 0 {
+				at := random.IntN(n)
+				grown.Remove(of[at])
+				large.Remove(in[at])
+				of, in = slices.Delete(of, at, at+1), slices.Delete(in, at, at+1)
+				continue
+			}
+			owner := fmt.Sprint("owner ", min(random.IntN(6), random.IntN(6)))
+			of, in = append(of, grown.Add(step, owner)), append(in, large.Add(step, owner))
+		}
+		for len(of) > 0 {
+			g, l := grown.Leaves("owner 1"), large.Leaves("owner 1")
+			if g.Value != l.Value || len(grown.above) != len(large.above) {
+				t.Fatalf("with %d left goes %d of %s, in the one that was large %d of %s", len(of), g.Value, g.Owner(), l.Value, l.Owner())
+			}
+			at := slices.Index(of, g)
+			grown.Remove(g)
+			large.Remove(l)
+			of, in = slices.Delete(of, at, at+1), slices.Delete(in, at, at+1)
+		}
 	}
 }
