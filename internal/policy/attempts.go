@@ -5,8 +5,9 @@ import (
 	"kanmon/internal/policy/limit"
 )
 
-// attemptsEach is how many attempts a limit on messages or recipients allows for each that it counts. What MXs put off is tried again
-// without being counted, and what is given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people.
+// attemptsEach is how many attempts a limit on messages, recipients or octets allows for each that it counts. What MXs put off is tried again
+// without being counted, and what is refused or given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people,
+// and one large message that is refused could be sent for ever.
 const attemptsEach = 5
 
 // attempt counts what the MX is about to be asked.
@@ -14,20 +15,20 @@ func (a *pass) attempt(step event.Step) limit.Verdict {
 	if a.tries = a.attempts(a.tries[:0], step); len(a.tries) == 0 {
 		return limit.Verdict{OK: true}
 	}
-	return a.policy.limiter.Take(a.tries, &a.mail) // which gets nothing of it
+	return a.policy.limiter.Take(a.tries, &a.mail) // which gets the octets alone
 }
 
-// attempts adds what the bounds of attempts are asked for, one for each enforced limit. It is never given back.
+// attempts adds what the bounds of attempts are asked for, one for each enforced limit. It is never given back, and of octets it is what has gone to
+// an MX.
 func (a *pass) attempts(wants []limit.Want, step event.Step) []limit.Want {
 	retry := a.retry
 	a.retry = false // an attempt is one, the first or the tenth
 	defer func() { a.retry = retry }()
 	for _, l := range a.set.Limits {
-		m := l.Rule().Measure
-		if l.lets() || m != limit.Messages && m != limit.Recipients || l.Rule().Scope == limit.PerIPProvider {
+		if l.lets() || l.ofSession() || l.Rule().Scope == limit.PerIPProvider {
 			continue
 		}
-		w, ok := l.want(a, step, 0)
+		w, ok := l.want(a, step, a.size)
 		if !ok {
 			continue
 		}

@@ -34,8 +34,8 @@
 // # Octets
 //
 // How many pass is known when they have. Take charges what MAIL declares, at most Burst; if it declares nothing, something
-// must be left (d < full). Settle puts what passed in its place and may so leave a debt, d > full, which all later ones wait
-// for. It is cut at full + Per: nobody waits for longer than Per, and a body of more than Burst + Amount costs no more than
+// must be left (d < full). Of a mail that was delivered Settle puts what passed in its place and may so leave a debt, d > full,
+// which all later ones wait for; of another one all is given back. It is cut at full + Per: nobody waits for longer than Per, and a body of more than Burst + Amount costs no more than
 // that. Bodies that are under way at the same time do not see each other beyond what they declared.
 //
 // # Shares

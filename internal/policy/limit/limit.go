@@ -19,7 +19,7 @@ type Want struct {
 	// N of Octets is what MAIL declares with SIZE, 0 if nothing: then it is enough that the bucket is not empty. More than
 	// the burst counts as the burst. What really passed is told to Settle.
 	N int64
-	// Spent is never given back, whatever becomes of the mail: the ticket does not get it.
+	// Spent is not given back if the mail is not delivered: it is an attempt, and of octets what has passed of it.
 	Spent bool
 }
 
@@ -32,12 +32,12 @@ type Want struct {
 //
 // Every method is safe for concurrent use.
 type Limiter interface {
-	// Take takes all the wants and adds those to the ticket that are not spent, or takes none and says which limit refuses for the longest. The
+	// Take takes all the wants and adds those to the ticket that can be given back, or takes none and says which limit refuses for the longest. The
 	// wants are not kept.
 	Take(wants []Want, t *Ticket) Verdict
-	// Settle ends the ticket: it gives the sessions back; messages, recipients and connections too unless the mail was
-	// delivered (the MX has acknowledged it, or may have); and it counts the octets that passed, delivered or not, in
-	// place of those that were declared. A ticket that has been settled is empty.
+	// Settle ends the ticket: it gives the sessions back; all else too, unless the mail was delivered (the MX has
+	// acknowledged it, or may have): then it counts the octets that passed in place of those that were declared. What is
+	// spent stays, and of octets it is what passed. A ticket that has been settled is empty.
 	Settle(t *Ticket, delivered bool, octets int64)
 	// Explain says how each counter stands. It changes nothing.
 	Explain(wants []Want) []Counter

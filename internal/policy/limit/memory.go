@@ -74,7 +74,7 @@ func (m *Memory) Take(wants []Want, t *Ticket) Verdict {
 	}
 	for i := range bids {
 		taken := bids[i].taking()
-		if bids[i].want.Spent {
+		if bids[i].want.Spent && taken.limit.rule.Measure != Octets { // of these it is not known yet how many
 			taken.unpin()
 			continue
 		}

@@ -53,7 +53,7 @@ func (c *charge) giveBack(now, units int64) {
 type taking struct {
 	limit        *Limit
 	main, member charge // member.entry is nil without one
-	fair         bool
+	fair, spent  bool
 	units, times int64
 }
 
@@ -92,7 +92,7 @@ func (t *taking) settle(now int64, delivered bool, octets int64) {
 	switch {
 	case t.limit.rule.Measure == Sessions:
 		t.release()
-	case t.limit.rule.Measure == Octets:
+	case t.limit.rule.Measure == Octets && (delivered || t.spent):
 		t.correct(now, octets)
 	case !delivered:
 		t.main.giveBack(now, t.main.units)

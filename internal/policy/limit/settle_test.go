@@ -222,7 +222,16 @@ func TestOctets(t *testing.T) {
 	r.Settle(r.taken(want(l, "declared nothing", 0)), true, 5000)
 	r.used(want(l, "declared nothing", 0), 5000)
 	r.Settle(r.taken(want(l, "undelivered", 9000)), false, 4000)
-	r.used(want(l, "undelivered", 0), 4000)
+	r.used(want(l, "undelivered", 0), 0)
+	r.Settle(r.taken(want(l, "undelivered, undeclared", 0)), false, 4000)
+	r.used(want(l, "undelivered, undeclared", 0), 0)
+	for _, declared := range []int64{0, 4000, 9000} {
+		w := want(l, "spent", declared)
+		w.Spent = true
+		r.Settle(r.taken(w), false, 5000)
+		r.used(w, 5000)
+		r.pass(5 * time.Second)
+	}
 	r.Settle(r.taken(want(l, "no body", 9000)), false, 0)
 	r.used(want(l, "no body", 0), 0)
 	r.Settle(r.taken(want(l, "nonsense", -9000)), true, -5000)
@@ -275,8 +284,10 @@ func TestOctetsRate(t *testing.T) {
 	for i := range int64(10_000) {
 		ticket := &Ticket{}
 		if r.Take([]Want{want(l, "alice", i%3*500)}, ticket).OK {
-			r.Settle(ticket, i%5 > 0, 3000)
-			total += 3000
+			delivered := i%5 > 0
+			if r.Settle(ticket, delivered, 3000); delivered {
+				total += 3000
+			}
 		}
 		r.pass(time.Second)
 	}

@@ -158,7 +158,7 @@ func (b *bid) undo() {
 
 func (b *bid) taking() taking {
 	t := taking{
-		limit: b.want.Limit, main: b.mainCharge, member: b.memberCharge, fair: b.fair, units: b.units, times: b.times,
+		limit: b.want.Limit, main: b.mainCharge, member: b.memberCharge, fair: b.fair, spent: b.want.Spent, units: b.units, times: b.times,
 	}
 	t.main.entry, t.member.entry = b.main, b.member
 	return t
