@@ -177,14 +177,10 @@ func printKnown(p *explanation, x *admin.SenderDetail) {
 	}
 	p.line("evidence", level)
 	if x.Last != nil {
-		p.line("decided", fmt.Sprintf("%s from %s to %s by %s: %s", when(x.Last.At), x.Last.From, x.Last.To, x.Last.By, x.Last.Why))
+		p.line("decided", decidedText(x.Last))
 	}
 	p.line("usual", fmt.Sprintf("%s of recipients unknown, %s of messages refused", percent(x.Usual.Unknown), percent(x.Usual.Content)))
-	volume := fmt.Sprintf("about %d distinct recipients in this hour, %d allowed", x.Distinct, x.Allowance)
-	if x.AllowanceFrom != "" {
-		volume += ": " + x.AllowanceFrom
-	}
-	p.line("volume", volume)
+	p.line("volume", volumeText(x))
 	p.line("accepted", fmt.Sprintf("%d octets and %d recipients, as long as it is known", x.Octets, x.Recipients))
 	fmt.Fprintln(p.w)
 	printReadings(p.w, x.Readings)
@@ -194,6 +190,27 @@ func printKnown(p *explanation, x *admin.SenderDetail) {
 	for _, s := range x.Samples {
 		fmt.Fprintf(p.w, "\n%s  %s: %s, account %s\n    %s\n", when(s.At), s.Provider, s.Class, orDash(s.Account, "-"), s.Reply)
 	}
+}
+
+// decidedText says what was decided, and in which mail that ended: its lines are in the records.
+func decidedText(last *admin.Decision) string {
+	text := fmt.Sprintf("%s from %s to %s by %s: %s", when(last.At), last.From, last.To, last.By, last.Why)
+	if last.Session != "" {
+		text += fmt.Sprintf("; with transaction %d of session %s", last.Number, last.Session)
+	}
+	return text
+}
+
+// volumeText says how many recipients there were, and what of that is compared with what.
+func volumeText(x *admin.SenderDetail) string {
+	text := fmt.Sprintf("about %d distinct recipients in this hour (estimated, ±13 %%), %d allowed", x.Distinct, x.Allowance)
+	if x.AllowanceFrom != "" {
+		text += ": " + x.AllowanceFrom
+	}
+	if x.Counting < x.Distinct {
+		text += fmt.Sprintf("; about %d of them count, not those of accounts that are contained, exempt or marked, nor of bounces", x.Counting)
+	}
+	return text
 }
 
 // countedSince says that the counts begin where the level was last set, if that was within them: all but volume begins anew there.

@@ -81,7 +81,8 @@ type SenderDetail struct {
 	Usual         Usual     `json:"usual"`
 	Hour          Counts    `json:"hour"`
 	Day           Counts    `json:"day"`
-	Distinct      int       `json:"distinct"` // recipients in this hour of the clock, about
+	Distinct      int       `json:"distinct"` // recipients in this hour of the clock, estimated with a standard error of 13 %
+	Counting      int       `json:"counting"` // of them, those that count against the allowance
 	Allowance     int       `json:"allowance"`
 	AllowanceFrom string    `json:"allowance_from,omitempty"`
 	Octets        int64     `json:"octets"` // accepted since kanmon began, or since it was last forgotten
@@ -103,6 +104,8 @@ type Decision struct {
 	Enforced string    `json:"enforced"`
 	By       string    `json:"by"` // "evidence", "quiet", "time" or an operator
 	Why      string    `json:"why"`
+	Session  string    `json:"session,omitempty"` // whose mail's answer was enough, as the records name it
+	Number   int       `json:"number,omitempty"`  // of that mail in its session
 	Looks    string    `json:"looks,omitempty"` // "list" or "forwarder": it looks like one, and is not marked as one
 	Reading  Reading   `json:"reading"`
 	Samples  []Sample  `json:"samples,omitempty"` // the newest last

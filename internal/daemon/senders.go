@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/event"
 	"kanmon/internal/policy"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/policy/limit"
@@ -304,7 +305,7 @@ func shownDetail(x *contain.Explanation) admin.SenderDetail {
 	out := admin.SenderDetail{
 		Sender: shownSender(x), Known: x.Known, Signal: string(x.Signal), Strikes: x.Strikes, DownIn: max(0, x.DownIn),
 		Readings: []admin.Reading{}, Usual: admin.Usual(x.Usual), Hour: admin.Counts(x.Hour), Day: admin.Counts(x.Day),
-		Distinct: x.Distinct, Allowance: x.Allowance, AllowanceFrom: x.AllowanceFrom, Octets: x.Octets, Recipients: x.Recipients,
+		Distinct: x.Distinct, Counting: x.Counting, Allowance: x.Allowance, AllowanceFrom: x.AllowanceFrom, Octets: x.Octets, Recipients: x.Recipients,
 		Samples: shownSamples(x.Samples), Limits: []admin.LimitUse{},
 	}
 	for i := range x.Readings {
@@ -313,7 +314,10 @@ func shownDetail(x *contain.Explanation) admin.SenderDetail {
 	if l := x.Last; l != nil {
 		out.Last = &admin.Decision{
 			At: l.At, From: l.From.String(), To: l.To.String(), Enforced: l.Enforced.String(), By: l.By, Why: l.Why,
-			Looks: shownLooks(l.Looks), Reading: shownReading(&l.Reading), Samples: shownSamples(l.Samples),
+			Looks: shownLooks(l.Looks), Reading: shownReading(&l.Reading), Samples: shownSamples(l.Samples), Number: l.Transaction,
+		}
+		if l.Session != 0 {
+			out.Last.Session = event.ID(l.Session).String()
 		}
 	}
 	return out

@@ -77,6 +77,7 @@ func (d *Daemon) tellStanding(s standing.Change) {
 // tellLevel tells what is thought of a sender from now on.
 func (d *Daemon) tellLevel(n contain.Decision) {
 	d.stream.Tell(event.Changed{
+		Cause:  causeOf(n.Cause),
 		Tenant: n.Subject.Tenant, Account: n.Subject.Account, State: n.To.String(), Was: n.From.String(), Would: n.Enforced != n.To, By: n.By, Why: n.Why,
 	})
 }
@@ -84,7 +85,12 @@ func (d *Daemon) tellLevel(n contain.Decision) {
 // tellOrder tells what a person has ordered, or a limit that blocks has.
 func (d *Daemon) tellOrder(c policy.Change, unkept bool) {
 	d.stream.Tell(event.Order{
+		Cause: causeOf(c.Cause),
 		By: c.By, Rule: c.Rule, Did: c.Did, Tenant: c.Subject.Tenant, Account: c.Subject.Account, IP: c.IP, Provider: c.Provider,
 		Before: c.Before, After: c.After, Why: c.Why, Unkept: unkept,
 	})
+}
+
+func causeOf(c contain.Cause) event.Cause {
+	return event.Cause{Session: event.ID(c.Session), Transaction: c.Transaction}
 }

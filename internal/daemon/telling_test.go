@@ -16,6 +16,8 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/outlet/standing"
+	"kanmon/internal/policy"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/smtp/smtptest"
 )
 
@@ -144,5 +146,35 @@ func TestAChangedStandingDoesNotSayWhatTheMXSaid(t *testing.T) {
 	}
 	if c := told[0].(event.Changed); c.Why != "3 replies say blocked" || strings.Contains(fmt.Sprint(c), "joe.bloggs") {
 		t.Errorf("told %+v", c)
+	}
+}
+
+// News about a sender names the mail that it has come of: a level's change the one whose answer was enough, a block by a limit the one that reached it.
+// What people order, and what time brings, comes of no mail.
+func TestNewsOfSendersNameTheirCause(t *testing.T) {
+	d := New(configOf(t, ""), slog.New(slog.DiscardHandler))
+	var told []event.News
+	d.stream.Subscribe("test", func(f *event.Facts) { told = append(told, f.News) })
+	bob := contain.Subject{Tenant: "acme", Account: "bob@acme.example"}
+	cause := contain.Cause{Session: 0x17f3a9c2b4d5e6f0, Transaction: 3}
+	d.tellLevel(contain.Decision{Subject: bob, To: contain.Slow, By: "evidence", Cause: cause})
+	d.tellLevel(contain.Decision{Subject: bob, From: contain.Slow, By: "quiet"})
+	d.tellOrder(policy.Change{Subject: bob, By: "limit hour", Rule: true, Did: "block", Cause: cause}, false)
+	d.tellOrder(policy.Change{Subject: bob, By: "alice", Did: "unblock"}, false)
+	want := event.Cause{Session: 0x17f3a9c2b4d5e6f0, Transaction: 3}
+	for i, news := range told {
+		var got event.Cause
+		switch n := news.(type) {
+		case event.Changed:
+			got = n.Cause
+		case event.Order:
+			got = n.Cause
+		}
+		if i%2 == 0 && got != want || i%2 == 1 && got != (event.Cause{}) {
+			t.Errorf("%+v has the cause %+v", news, got)
+		}
+	}
+	if len(told) != 4 {
+		t.Errorf("told %d times", len(told))
 	}
 }

@@ -118,9 +118,8 @@ func (o *Outlet) Provider(mx netip.Addr) string {
 }
 
 // Witness says who answers at an MX for a recipient's domain; "": none is known yet.
-func (o *Outlet) Witness(mx netip.Addr, domain string) witness.Mark {
-	r := o.receiver(mx, domain)
-	return r.Mark()
+func (o *Outlet) Witness(mx netip.Addr, domain string) witness.Receiver {
+	return o.receiver(mx, domain)
 }
 
 func (o *Outlet) receiver(mx netip.Addr, domain string) witness.Receiver {

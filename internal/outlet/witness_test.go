@@ -13,6 +13,7 @@ import (
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
+	"kanmon/internal/who/witness"
 )
 
 // known makes an address that of an MX of this name.
@@ -286,19 +287,23 @@ func TestASubscribersMXSpeaksForItself(t *testing.T) {
 // audit-A3
 func TestWhoOwnsTwoMXsIsOneWitness(t *testing.T) {
 	s := newSite(t, threeIPs)
-	mx := func(addr string) netip.Addr { return netip.MustParseAddr(addr) }
+	marker := witness.NewMarker(witness.NewSecret())
+	mark := func(mx, domain string) witness.Mark {
+		r := s.Witness(netip.MustParseAddr(mx), domain)
+		return marker.Mark(&r)
+	}
 	s.dns.MXs["a.example."], s.dns.MXs["b.example."] = "mx1.hoster.example.", "mx2.hoster.example."
-	if one, two := s.Witness(mx("192.0.2.1"), "a.example"), s.Witness(mx("198.51.100.1"), "b.example"); one.Same(two) {
+	if one, two := mark("192.0.2.1", "a.example"), mark("198.51.100.1", "b.example"); one.Same(two) {
 		t.Error("nothing is known yet that they have in common")
 	}
 	for _, domain := range []string{"a.example", "b.example"} {
 		s.providers.Find(context.Background(), domain, "acme")
 	}
-	if one, two := s.Witness(mx("192.0.2.1"), "a.example"), s.Witness(mx("198.51.100.1"), "b.example"); !one.Same(two) {
+	if one, two := mark("192.0.2.1", "a.example"), mark("198.51.100.1", "b.example"); !one.Same(two) {
 		t.Error("their MXs have names of one organisation")
 	}
-	s.known(mx("203.0.113.200"), "aspmx.l.google.com")
-	if m := s.Witness(mx("203.0.113.200"), "a.example"); !m.Named() {
+	s.known(netip.MustParseAddr("203.0.113.200"), "aspmx.l.google.com")
+	if m := mark("203.0.113.200", "a.example"); !m.Named() {
 		t.Error("a provider's MX is a stranger's")
 	}
 }

@@ -192,7 +192,7 @@ func (p *Policy) blockFor(a *pass, l *Limit) {
 		return
 	}
 	s = p.detector.Explain(s).Subject // as it is kept: fit to be shown
-	c := p.stamped(Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why, Rule: true})
+	c := p.stamped(Change{By: by, Subject: s, Did: "block", Before: before, After: p.stateText(s), Why: why, Rule: true, Cause: a.cause()})
 	ordered := due{Change: c, order: p.senderNow(s)}
 	if p.store == nil {
 		p.tellKept([]due{ordered})

@@ -34,6 +34,7 @@ type Change struct {
 	After    string          `json:"after"`
 	Why      string          `json:"why,omitempty"`
 	Rule     bool            `json:"rule,omitempty"` // By is a limit
+	Cause    contain.Cause   `json:"-"`              // the mail that a limit has blocked for; the audit does not keep it
 }
 
 // An override is a limit with an amount of its own for a subject.

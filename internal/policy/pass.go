@@ -37,6 +37,7 @@ type pass struct {
 	account   string               // that it counts for: folded, or all that the tenant forwards
 	kind      contain.Kind         // of account
 	traits    contain.Traits       // of spelled
+	number    int32                // of the session's transactions
 	size      int64                // as announced
 	witness   witness.Mark         // who answers for the recipient that was named last
 	mail      limit.Ticket         // what MAIL took, but for the account's
@@ -169,6 +170,11 @@ func (a *pass) connect(unseen bool) session.Decision {
 	}
 }
 
+// cause names the mail at hand, or before any the session.
+func (a *pass) cause() contain.Cause {
+	return contain.Cause{Session: uint64(a.origin.Session), Transaction: int(a.number)}
+}
+
 // belongsTo takes down whose the session, or the mail, is.
 func (a *pass) belongsTo(owner *whose.Owner) {
 	a.owner = owner
@@ -208,7 +214,7 @@ func domainOf(sender string) string {
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.endMail(false, 0)                                              // the one before, or the same one before its delay
 	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
-	a.size = q.Size
+	a.number, a.size = int32(q.Number), q.Size //nolint:gosec // a session has not so many
 	a.faces("")
 	a.envelope = q.Sender
 	owner := a.owner

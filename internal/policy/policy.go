@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -31,7 +30,7 @@ type Settings struct {
 	// is whose mail it is, behind which it may be looked up for the next one. Nil: the MX alone tells.
 	ProviderOf func(mx netip.Addr, domain, tenant string) string
 	// Witness says who answers for a recipient's domain at an MX; "": no recipient is known. Nil: containment goes by the provider's name.
-	Witness func(mx netip.Addr, domain string) witness.Mark
+	Witness func(mx netip.Addr, domain string) witness.Receiver
 	// Accounts says how a tenant's accounts are told; nil, and what it gives nil for: as [Accounts] are by themselves.
 	Accounts func(tenant string) *Accounts
 	Tenants  []string // all there are; none: each MSA's address is one
@@ -80,7 +79,8 @@ type Policy struct {
 	settings atomic.Pointer[settings]           // that new sessions begin under, and that people's orders are read by
 	given    atomic.Pointer[map[override]int64] // amounts that people have set; a new map at each order, written with mu held
 	marked   atomic.Pointer[marks]              // lists and forwarders that people have named; likewise
-	seed     maphash.Seed
+	secret   witness.Secret // the detector's: what is hashed may be kept
+	marker   *witness.Marker
 	retries  *retries
 	changed  func(contain.Decision)
 	ordered  func(c Change, unkept bool)
@@ -110,7 +110,7 @@ type settings struct {
 // New makes a Policy and reads what the store has.
 func New(o Options) (*Policy, error) {
 	p := &Policy{
-		clock: o.Clock, log: o.Log, store: o.Store, seed: maphash.MakeSeed(),
+		clock: o.Clock, log: o.Log, store: o.Store,
 		held: map[heldFor]int{}, keeping: make(chan struct{}, 1), pending: make(chan due, maxPending),
 	}
 	if p.changed = o.Changed; p.changed == nil {
@@ -140,6 +140,8 @@ func New(o Options) (*Policy, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.secret = p.detector.Secret()
+	p.marker = witness.NewMarker(p.secret)
 	if err := p.Configure(o.Settings); err != nil {
 		return nil, err
 	}
@@ -183,6 +185,7 @@ func (p *Policy) Configure(s Settings) error {
 		return fmt.Errorf("containment: %w", err)
 	}
 	p.detector.Grow(len(s.Tenants))
+	p.retries.widen(len(s.Tenants))
 	p.settings.Store(&settings{Settings: s, slow: slow})
 	p.remark("")
 	return nil
@@ -207,7 +210,7 @@ func (p *Policy) Close() error {
 }
 
 // hash is of a recipient's address.
-func (p *Policy) hash(address string) uint64 { return maphash.String(p.seed, address) }
+func (p *Policy) hash(address string) uint64 { return p.secret.Hash(address) }
 
 // heldFor is what sessions that are being delayed are counted by: a tenant's delays must not use up the sessions of all, nor those of a
 // contained sender all that its MSA can open.

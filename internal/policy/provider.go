@@ -47,7 +47,8 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 // faces notes who will answer: for a recipient's domain or, with "", before one is known.
 func (a *pass) faces(domain string) {
 	if a.set.Witness != nil {
-		a.witness = a.set.Witness(a.origin.Destination.Addr().Unmap(), domain)
+		r := a.set.Witness(a.origin.Destination.Addr().Unmap(), domain)
+		a.witness = a.policy.marker.Mark(&r)
 	}
 }
 

@@ -16,6 +16,7 @@ type retries struct {
 
 	mu      sync.Mutex
 	tenants map[string]*putOff
+	most    int    // of them
 	entries int    // of all tables
 	full    uint16 // the minute in which no table was old enough to make room; looked for once a minute
 }
@@ -27,8 +28,8 @@ const (
 	setEntries     = 4                  // that a key can be in
 	leastEntries   = 64                 // of a tenant
 	mostEntries    = 8192               // of a tenant
-	mostAllEntries = 1 << 20            // of all together; a tenant then has what it has
-	mostTables     = 10_000             // tenants: those that the detector knows, too
+	entriesEach    = 104                // for each tenant that there is room for, of all together; a tenant then has what it has
+	mostTables     = 10_000             // tenants, or as many as are configured: those that the detector knows, too
 )
 
 // How often a queue tries: a few times at once, at each MX of the domain, and then no more than once in so many minutes. It takes its time
@@ -73,7 +74,19 @@ func (p *put) try(minute uint16) bool {
 	return paced
 }
 
-func newRetries(now time.Time) *retries { return &retries{epoch: now, tenants: map[string]*putOff{}} }
+func newRetries(now time.Time) *retries {
+	return &retries{epoch: now, tenants: map[string]*putOff{}, most: mostTables}
+}
+
+// widen makes room for so many tenants, where there is less. It never takes room away.
+func (r *retries) widen(tenants int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.most = max(r.most, tenants)
+}
+
+// isFull reports whether there is no room for so many entries more.
+func (r *retries) isFull(more int) bool { return r.entries+more > r.most*entriesEach }
 
 // minute is the time as entries have it. It comes round every 45 days.
 func (r *retries) minute(now time.Time) uint16 { return uint16(now.Sub(r.epoch)/time.Minute) + 1 }
@@ -137,7 +150,7 @@ func (r *retries) over(tenant string, key uint64, clock func() time.Time) (again
 
 // newTable makes a tenant's table. Where there are too many, the one that was longest without a try makes room.
 func (r *retries) newTable(tenant string, minute uint16) *putOff {
-	if len(r.tenants) >= mostTables || r.entries+leastEntries > mostAllEntries {
+	if len(r.tenants) >= r.most || r.isFull(leastEntries) {
 		if r.full == minute {
 			return nil
 		}
@@ -163,7 +176,7 @@ func (r *retries) newTable(tenant string, minute uint16) *putOff {
 // grow doubles a table, if it may be larger.
 func (r *retries) grow(t *putOff) bool {
 	n := len(t.entries)
-	if n >= mostEntries || r.entries+n > mostAllEntries {
+	if n >= mostEntries || r.isFull(n) {
 		return false
 	}
 	old := t.entries

@@ -104,7 +104,7 @@ func TestRetriesOfOneTenantDoNotPushOutAnother(t *testing.T) {
 			r.note(fmt.Sprint("t", i), key(j), now)
 		}
 	}
-	if r.entries > mostAllEntries || len(r.tenants) > mostTables {
+	if r.entries > mostTables*entriesEach || len(r.tenants) > mostTables {
 		t.Errorf("%d entries of %d tenants", r.entries, len(r.tenants))
 	}
 	if after := known(); after != before {
@@ -319,6 +319,27 @@ func TestRetriesWhereAHeaderNamesTheAccount(t *testing.T) {
 	} {
 		if send(step.rcpt, step.dot); r.used(news, "hour") != int64(step.counted) {
 			t.Errorf("step %d: %d recipients counted, want %d", i, r.used(news, "hour"), step.counted)
+		}
+	}
+}
+
+// Where more tenants are configured than there is room for by default, there is room for all of them.
+func TestRetriesHaveRoomForTheConfiguredTenants(t *testing.T) {
+	now := time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
+	s := settingsWith()
+	for i := range 2 * mostTables {
+		s.Tenants = append(s.Tenants, fmt.Sprint("t", i))
+	}
+	r := newRig(t, settingsWith(), nil)
+	if err := r.Configure(s); err != nil { // by a reload
+		t.Fatal(err)
+	}
+	for _, name := range s.Tenants {
+		r.retries.note(name, 1<<20, now)
+	}
+	for _, name := range s.Tenants {
+		if !r.retries.known(name, 1<<20, at(now)) {
+			t.Fatalf("nothing is known of what %s was put off, one of %d", name, len(s.Tenants))
 		}
 	}
 }

@@ -69,7 +69,7 @@ func (a *pass) senderRefused(n session.News) {
 	a.policy.detector.Message(contain.Message{
 		Tenant: a.tenant, Account: a.account, Provider: a.provider, Witness: a.witness, Hash: mail, IP: n.SendingIP, Class: n.Class,
 		Sample: sampleOf(n.Text), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class, 0),
-		Kind: a.kind, Traits: a.traits, Message: a.identity(a.size),
+		Kind: a.kind, Traits: a.traits, Message: a.identity(a.size), Cause: a.cause(),
 	})
 }
 
@@ -144,7 +144,7 @@ func (a *pass) tellMail() {
 }
 
 func (a *pass) tellRecipient(r *contain.Recipient) {
-	r.Account, r.Kind, r.Traits, r.Message = a.account, a.kind, a.traits, a.identity(a.size)
+	r.Account, r.Kind, r.Traits, r.Message, r.Cause = a.account, a.kind, a.traits, a.identity(a.size), a.cause()
 	a.policy.detector.Recipient(*r)
 }
 
@@ -158,7 +158,7 @@ func (a *pass) toldMessage(n session.News) {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Witness: a.witness, Hash: a.tried, IP: n.SendingIP, Class: class,
 			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
-			Again: a.triedAgain(n.Code, ^a.tried, class, n.Octets), Kind: a.kind, Traits: a.traits, Message: a.identity(cmp.Or(n.Octets, a.size)),
+			Again: a.triedAgain(n.Code, ^a.tried, class, n.Octets), Kind: a.kind, Traits: a.traits, Message: a.identity(cmp.Or(n.Octets, a.size)), Cause: a.cause(),
 		})
 		for _, hash := range a.reached {
 			a.answered(n.Code, hash)

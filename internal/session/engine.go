@@ -144,6 +144,7 @@ type Origin struct {
 	Source      netip.AddrPort // the MSA
 	Destination netip.AddrPort // where it wanted to go
 	Port        uint16         // of the listener that took it; 0: not known
+	Session     event.ID       // as the records name it; 0: it has no name yet
 }
 
 // Serve runs one session on an intercepted connection and returns when both legs are closed.

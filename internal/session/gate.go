@@ -28,6 +28,7 @@ type Pass interface {
 type Question struct {
 	Step      event.Step
 	Sender    string     // of StepMail, as mailbox.Form gives it; "": the null sender
+	Number    int        // of StepMail: of the transaction, as the records count
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
 	Unseen    bool       // of StepConnect: the session is passed through, and this is the only question
@@ -160,7 +161,7 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	}
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
-	return s.ask(cmd, Question{Step: event.StepMail, Sender: s.sender, Size: size})
+	return s.ask(cmd, Question{Step: event.StepMail, Sender: s.sender, Number: int(s.log.begun), Size: size})
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.

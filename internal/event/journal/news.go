@@ -49,6 +49,7 @@ func (o *object) gateway(n *event.Gateway) {
 
 func (o *object) order(n *event.Order) {
 	o.begin("order", o.r.At)
+	o.causedBy(n.Cause)
 	o.foreign("by", n.By)
 	if n.Rule {
 		o.boolean("limit", true)
@@ -69,12 +70,7 @@ func (o *object) order(n *event.Order) {
 
 func (o *object) changed(n *event.Changed) {
 	o.begin("changed", o.r.At)
-	if n.Session != 0 {
-		o.id(n.Session)
-	}
-	if n.Transaction > 0 {
-		o.integer("number", int64(n.Transaction))
-	}
+	o.causedBy(n.Cause)
 	o.ip("sending_ip", n.IP)
 	o.foreign("provider", n.Provider)
 	o.foreign("tenant", n.Tenant)
@@ -95,6 +91,16 @@ func (o *object) changed(n *event.Changed) {
 	o.foreign("rule", n.Rule)
 	o.foreign("cause", n.Why)
 	o.end()
+}
+
+// causedBy names the mail that news has come of, where it has come of one.
+func (o *object) causedBy(c event.Cause) {
+	if c.Session != 0 {
+		o.id(c.Session)
+	}
+	if c.Transaction > 0 {
+		o.integer("number", int64(c.Transaction))
+	}
 }
 
 // begin begins an object that tells of a time; the zero time is not known.

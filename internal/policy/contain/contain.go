@@ -73,6 +73,12 @@ const (
 	PutOff       = "put_off"
 )
 
+// A Cause is the mail that something has come of, as whoever tells of it counts. The zero Cause is none.
+type Cause struct {
+	Session     uint64 `json:"session,omitempty"`
+	Transaction int    `json:"transaction,omitempty"` // of the session; 0: none
+}
+
 // A Mail is a transaction that begins: its MAIL was sent to the MX.
 type Mail struct {
 	Tenant  string
@@ -95,6 +101,7 @@ type Recipient struct {
 	Kind            Kind   // of the account
 	Traits          Traits
 	Message         uint64 // where Kind is not Plain: which message it is, as far as is known by now
+	Cause           Cause
 }
 
 // A Callout is the MX's answer to a RCPT of mail without a sender, or of a verifying program's, that came to no DATA. Receivers verify addresses that way: it is no
@@ -120,6 +127,7 @@ type Message struct {
 	Kind            Kind
 	Traits          Traits
 	Message         uint64
+	Cause           Cause
 }
 
 // An Answer is what [Detector.Ask] says of a mail: the higher of its account's and its tenant's level.
@@ -186,6 +194,8 @@ type Sample struct {
 // ByTime is who ends what an operator has said to be until a time.
 const ByTime = "time"
 
+const byEvidence = "evidence"
+
 // A Decision is a change of a level, and why.
 type Decision struct {
 	Seq      uint64    `json:"seq"`
@@ -199,6 +209,7 @@ type Decision struct {
 	Looks    Kind      `json:"looks,omitzero"` // like what it looks, if that is a list or a forwarder and nobody has said so
 	Reading  Reading   `json:"reading"`
 	Samples  []Sample  `json:"samples,omitempty"` // the newest last
+	Cause              // the mail whose answer was enough, where it is by evidence
 }
 
 // Bounds, in octets, of what is kept of strangers' texts.

@@ -25,7 +25,7 @@ func (d *Detector) Recipient(r Recipient) {
 	}
 	ev := event{
 		tenant: r.Tenant, account: r.Account, provider: r.Provider, witness: r.Witness, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample, again: r.Again,
-		kind: r.Kind, traits: r.Traits, message: r.Message, n: counts{tried: 1},
+		kind: r.Kind, traits: r.Traits, message: r.Message, cause: r.Cause, n: counts{tried: 1},
 	}
 	switch r.Class {
 	case Accepted, "mailbox_full", "recipient_policy", "policy_unspecified":
@@ -50,7 +50,7 @@ func (d *Detector) Message(m Message) {
 	}
 	ev := event{
 		tenant: m.Tenant, account: m.Account, provider: m.Provider, witness: m.Witness, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample, again: m.Again,
-		kind: m.Kind, traits: m.Traits, message: m.Message,
+		kind: m.Kind, traits: m.Traits, message: m.Message, cause: m.Cause,
 	}
 	switch m.Class {
 	case Accepted:
@@ -77,6 +77,7 @@ type event struct {
 	kind                      Kind
 	traits                    Traits
 	message                   uint64
+	cause                     Cause
 
 	n          counts
 	reached    bool   // the recipient's receiver has answered for good: it counts as volume
@@ -119,7 +120,7 @@ func (d *Detector) count(ev *event) {
 	} else {
 		d.settle(a)
 		a.traits = ev.traits
-		if a.become(ev.kind); ev.kind != Plain {
+		if d.become(a, ev.kind); ev.kind != Plain {
 			d.countOnce(a, ev)
 		}
 		d.add(a, ev)
@@ -132,10 +133,14 @@ func (d *Detector) count(ev *event) {
 		d.addSpread(t, a, whole)
 		d.learn(&t.entry, &whole.n)
 	}
+	d.cause = ev.cause
+	defer func() { d.cause = Cause{} }()
 	if a != nil {
 		d.judge(a, ev)
 	}
-	d.judge(&t.entry, whole)
+	if d.judge(&t.entry, whole); ev.reached { // behind the turn of the hour
+		t.reached.add(mix(ev.hash, d.seed))
+	}
 }
 
 // nothingNew makes of an event one that is no outcome: a message that its MSA tries again and again is one outcome.
@@ -149,6 +154,9 @@ func (ev *event) nothingNew() {
 func (d *Detector) add(e *entry, ev *event) {
 	n := ev.n.by(ev.witness.Named())
 	e.add(d.time.minute, &n)
+	if e.stored || e.seasoned {
+		d.mark(e)
+	}
 	e.octets += ev.octets
 	e.recipients += int64(ev.recipients)
 	if e.Account != "" && ev.n[answered]+ev.n[judged] > 0 {

@@ -6,6 +6,9 @@ import "fmt"
 func (d *Detector) decide(e *entry, n Decision) {
 	d.seq++
 	n.Seq, n.At, n.Subject, n.Enforced = d.seq, d.time.now.Round(0), e.Subject, d.policy.Enforce.cap(n.To)
+	if n.By == byEvidence {
+		n.Cause = d.cause
+	}
 	if n.Reading.Signal == Hand && n.To == Stop {
 		n.Enforced = Stop // what is by hand needs no policy
 	}

@@ -54,3 +54,35 @@ func TestTextsAreClean(t *testing.T) {
 		t.Error("not found by the name it came with")
 	}
 }
+
+// A decision by evidence names the mail whose answer was enough; one that time or a person makes names none.
+func TestADecisionNamesItsCause(t *testing.T) {
+	r := newRig(t, enforced())
+	n := 0
+	for ; r.level(alice) == Normal; n++ {
+		r.leap(time.Second)
+		r.one++
+		cause := Cause{Session: 7, Transaction: n + 1}
+		r.Recipient(Recipient{
+			Tenant: alice.Tenant, Account: alice.Account, Provider: providers[n%4], Hash: mix(r.one, 99), Class: NoSuchPerson, Sample: "550", Cause: cause,
+		})
+	}
+	if got := r.lastOf(alice).Cause; got != (Cause{Session: 7, Transaction: n}) {
+		t.Errorf("caused by %+v, want transaction %d of session 7", got, n)
+	}
+	r.pass(3 * time.Hour)
+	r.want(alice, Normal)
+	if last := r.lastOf(alice); last.By != "quiet" || last.Cause != (Cause{}) {
+		t.Errorf("%s is caused by %+v", last.By, last.Cause)
+	}
+	if err := r.Block(alice, time.Time{}, "carol", "phishing"); err != nil {
+		t.Fatal(err)
+	}
+	if last := r.lastOf(alice); last.Cause != (Cause{}) {
+		t.Errorf("a block is caused by %+v", last.Cause)
+	}
+	again := r.restart(time.Minute)
+	if x := again.Explain(bob); x.Last != nil {
+		t.Errorf("%+v", x.Last)
+	}
+}

@@ -2,10 +2,11 @@ package contain
 
 import (
 	"fmt"
-	"hash/maphash"
 	"net/netip"
 	"sync"
 	"time"
+
+	"kanmon/internal/who/witness"
 )
 
 // Bounds of what is remembered.
@@ -22,6 +23,7 @@ type Options struct {
 	Clock       func() time.Time // nil: time.Now
 	MaxAccounts int              // of all tenants together; 0: DefaultMaxAccounts
 	MaxTenants  int              // 0: DefaultMaxTenants
+	Secret      witness.Secret   // that hashes are made with, unless a snapshot brings another; zero: a new one
 	Kept        bool             // somebody asks what has [Detector.Changed]
 	Decided     func(Decision)   // hears of each as it is made, in order, while everybody waits: it must not block, nor call the Detector. Nil: nobody
 }
@@ -30,7 +32,8 @@ type Options struct {
 // the others.
 type Detector struct {
 	maxAccounts, maxTenants int
-	hash                    func(string) uint64 // nobody outside can choose names that collide
+	secret                  witness.Secret
+	hash                    func(string) uint64 // by the secret: nobody outside can choose names that collide
 	seed                    uint64
 
 	mu       sync.Mutex
@@ -50,6 +53,7 @@ type Detector struct {
 	forgotten        queue[Subject] // whose rows are to go
 	forgottenTenants queue[*tenant] // likewise, with their accounts
 
+	cause     Cause      // of what is being judged; time has none
 	decisions []Decision // the last maxDecisions and some before, oldest first
 	seq       uint64
 	unknown   uint64 // events of accounts and tenants that there was no room for
@@ -58,12 +62,14 @@ type Detector struct {
 
 // New makes a Detector.
 func New(o Options) (*Detector, error) {
-	names := maphash.MakeSeed()
 	d := &Detector{
 		maxAccounts: o.MaxAccounts, maxTenants: o.MaxTenants,
-		hash: func(name string) uint64 { return maphash.String(names, name) }, seed: maphash.String(names, ""),
 		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{}, decided: o.Decided, kept: o.Kept,
 	}
+	if o.Secret == (witness.Secret{}) {
+		o.Secret = witness.NewSecret()
+	}
+	d.keyed(o.Secret)
 	for i := range d.ranked {
 		d.ranked[i].by = i
 	}
@@ -86,6 +92,18 @@ func New(o Options) (*Detector, error) {
 		return nil, err
 	}
 	return d, nil
+}
+
+// keyed has hashes made with a secret, before the first of them.
+func (d *Detector) keyed(secret witness.Secret) {
+	d.secret, d.hash, d.seed = secret, secret.Hash, secret.Hash("")
+}
+
+// Secret is what hashes of names are made with that are kept. A snapshot may bring another.
+func (d *Detector) Secret() witness.Secret {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.secret
 }
 
 // Configure exchanges the policy: it is in force with the next event of each subject. What has been decided stays. The policy must not be

@@ -77,6 +77,7 @@ func (d *Detector) PutBack(c *Changes) {
 // stamp says as of when the changes are.
 func (d *Detector) stamp(c *Changes) {
 	c.Version, c.At, c.Age, c.Jumps = SnapshotVersion, d.time.now.Round(0), seconds(d.time.age), d.time.jumps
+	c.Skipped, c.Secret = seconds(d.time.skipped), d.secret[:]
 }
 
 // take adds how a subject stands.
@@ -100,7 +101,7 @@ func (d *Detector) take(c *Changes, e *entry) {
 // worth reports whether something is known of a subject that others do not have. The made-up senders of a flood, whom nobody knows for a day, cost the
 // disk nothing.
 func (d *Detector) worth(e *entry) bool {
-	return e.stands() || e.history != nil || d.volumeNow(e) > 0 || e.usual[0].cases+e.usual[1].cases > 0 ||
+	return e.stands() || e.seasoned && e.counted() || e.history != nil || d.volumeNow(e) > 0 || e.usual[0].cases+e.usual[1].cases > 0 ||
 		e.seasoned && e.usual[0].casesToday+e.usual[1].casesToday > 0
 }
 

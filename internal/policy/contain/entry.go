@@ -59,6 +59,7 @@ type tenant struct {
 	spreadFrom    [2]halves   // accounts with unknown recipients, with refused content
 	spreadBy      [2]refusers // the providers that said so
 	foreign       halves      // domains of those accounts that are not known as the tenant's own
+	reached       sketch      // the recipients of this hour, also those that do not count as the tenant's volume
 	containedAt   [levels]int
 	calls         calls
 	idler, busier *tenant // in the order they were heard of; nil while something stands of it: it is not to be forgotten

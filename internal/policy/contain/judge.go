@@ -90,11 +90,11 @@ func (d *Detector) rise(e *entry, r *Reading) {
 	case r.Signal == Volume && e.outcomes:
 		return // volume says nothing of a subject with bad outcomes
 	case r.Overwhelming && e.level < Stop:
-		d.set(e, Stop, r, "evidence")
+		d.set(e, Stop, r, byEvidence)
 	case r.Level > e.level && (e.level == Normal || age-e.since >= d.policy.Between.at(e.level)):
-		d.set(e, e.level+1, r, "evidence")
+		d.set(e, e.level+1, r, byEvidence)
 	case r.Level == Slow && e.level == Slow && !e.outcomes && r.Signal != Volume:
-		d.set(e, Slow, r, "evidence") // slowed for its volume, now for its outcomes
+		d.set(e, Slow, r, byEvidence) // slowed for its volume, now for its outcomes
 	default:
 		e.lastBad = age
 		d.mark(e)

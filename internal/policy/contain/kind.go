@@ -51,16 +51,19 @@ const (
 
 // Mark tells which accounts are of which kind from now on; the tenant "" is all. Each event says it, too.
 func (d *Detector) Mark(tenant string, of func(tenant, account string) Kind) {
-	d.each(tenant, func(a *entry) { a.become(of(a.Tenant, a.Account)) })
+	d.each(tenant, func(a *entry) { d.become(a, of(a.Tenant, a.Account)) })
 }
 
 // become makes an account one of a kind. A list or forwarder that is contained does not contain its tenant.
-func (e *entry) become(k Kind) {
+func (d *Detector) become(e *entry, k Kind) {
 	if e.kind == k {
 		return
 	}
 	e.kind, e.once = k, nil
 	e.recount()
+	if e.stored { // what was counted of a list is not kept
+		d.mark(e)
+	}
 }
 
 // once is what an account that is a list or a forwarder has given evidence of: (message, provider) and recipients, in this half of the day

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	gocmp "github.com/google/go-cmp/cmp"
+
+	"kanmon/internal/who/witness"
 )
 
 // start is when the tests' clock begins, a Monday. It has no monotonic reading, so that the tests see what jumps do.
@@ -36,7 +38,7 @@ func newRig(t testing.TB, p *Policy) *rig {
 func newRigWith(t testing.TB, o Options) *rig {
 	t.Helper()
 	r := &rig{t: t, at: start}
-	o.Clock, o.Kept = func() time.Time { return r.at }, true
+	o.Clock, o.Kept, o.Secret = func() time.Time { return r.at }, true, witness.Secret{1}
 	var err error
 	if r.Detector, err = New(o); err != nil {
 		t.Fatal(err)

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"kanmon/internal/who/witness"
 )
 
 // SnapshotVersion is the version of the snapshots that this package writes and reads.
@@ -15,7 +17,7 @@ const SnapshotVersion = 1
 // ErrVersion is returned for a snapshot of another version.
 var ErrVersion = errors.New("a snapshot of another version")
 
-// A Snapshot is what survives a restart: levels, what is by hand, history. What was counted in the windows is not kept.
+// A Snapshot is what survives a restart: levels, what is by hand, history, what was counted lately.
 // Times that last are kept as what is left of them, so that a clock that is wrong after a restart ends nothing. Its subjects may be older
 // than it is: each has the Age that it is of.
 type Snapshot struct {
@@ -23,6 +25,9 @@ type Snapshot struct {
 	At       time.Time `json:"at"`
 	Age      int64     `json:"age,omitempty"`   // seconds that have passed in all the processes that have kept it
 	Jumps    uint32    `json:"jumps,omitempty"` // of the clock, likewise
+	// Skipped are seconds that have passed for what was counted beside the age, and Secret is what its hashes are made with.
+	Skipped int64  `json:"skipped,omitempty"`
+	Secret  []byte `json:"secret,omitempty"`
 	Subjects []Saved   `json:"subjects,omitempty"`
 }
 
@@ -50,6 +55,7 @@ type Saved struct {
 	Usual   [2]Learned `json:"usual"`             // unknown recipients, content
 	Today   [2]Learned `json:"today,omitzero"`    // of a day that is not over yet
 	Day     int64      `json:"day,omitempty"`     // since it began
+	Counts  []byte     `json:"counts,omitempty"`  // of the last hour and day; see counts.go
 }
 
 // SavedHand is what an operator said.
@@ -90,6 +96,7 @@ func (d *Detector) saved(e *entry) Saved {
 	if out.Today != [2]Learned{} {
 		out.Day = seconds(d.time.age - e.usualSince)
 	}
+	out.Counts = d.savedCounts(e)
 	return out
 }
 
@@ -132,16 +139,26 @@ func (d *Detector) Restore(s Snapshot) error {
 			return fmt.Errorf("snapshot, subject %d (%s): %w", i, plain(s.Subjects[i].String()), err)
 		}
 	}
-	if s.Age < 0 || s.Age > maxSeconds {
-		return fmt.Errorf("snapshot: an age of %d seconds", s.Age)
+	for _, n := range []int64{s.Age, s.Skipped} {
+		if n < 0 || n > maxSeconds {
+			return fmt.Errorf("snapshot: an age of %d seconds, and %d beside it", s.Age, s.Skipped)
+		}
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
-	d.time.resume(time.Duration(s.Age)*time.Second, s.Jumps)
-	if away := d.time.now.Sub(s.At); away < -jump || away > historyHours*time.Hour {
+	away := d.time.now.Sub(s.At)
+	jumped := away < -jump || away > historyHours*time.Hour
+	if jumped {
+		away = (daySpan + 1) * time.Hour // nobody knows
+	}
+	skipped := time.Duration(s.Skipped+2)*time.Second + max(0, away) // both were cut to whole seconds
+	if d.time.resume(time.Duration(s.Age)*time.Second, skipped, s.Jumps); jumped {
 		d.time.doubt = d.time.age + doubtTime
 		d.time.jumps++
+	}
+	if secret := (witness.Secret{}); copy(secret[:], s.Secret) == len(secret) && secret != d.secret {
+		d.keyed(secret)
 	}
 	left := 0
 	for rank := range 3 {
@@ -216,6 +233,7 @@ func (d *Detector) restore(v *Saved, of *Snapshot) bool {
 		e.usual[i] = usual{bad: u.Bad, cases: u.Cases, badToday: v.Today[i].Bad, casesToday: v.Today[i].Cases}
 	}
 	e.usualSince = ago(v.Day)
+	d.restoreCounts(e, v.Counts)
 	d.allow(e)
 	e.recount()
 	d.place(e)

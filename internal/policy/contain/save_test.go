@@ -3,6 +3,7 @@ package contain
 import (
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -42,6 +43,7 @@ func (r *rig) restart(away time.Duration) *rig {
 		r.t.Fatal(err)
 	}
 	again := newRig(r.t, enforced())
+	again.file = maps.Clone(r.file)
 	again.at = r.at.Add(away)
 	again.time.start()
 	if err := again.Restore(s); err != nil {
@@ -93,15 +95,21 @@ func TestRestoredHistory(t *testing.T) {
 	}
 }
 
-// audit-E1: what was sent in an hour that a restart is in the middle of is learnt, all that was known of it; whom it went to nobody knows any more, so
-// it is not added to what comes behind, and nobody is slowed by it.
+// audit-E1: what was sent in an hour that a restart is in the middle of is learnt, and what comes behind it is added: to the same recipients it is
+// nothing new.
 func TestTheVolumeOfTheHourSurvives(t *testing.T) {
 	r := newRig(t, nil)
 	r.send(alice, 1500, 0, Accepted)
 	before := r.Explain(alice).Distinct
 	again := r.restart(time.Second)
-	again.send(alice, 900, 0, Accepted)
+	for i := range uint64(900) {
+		again.leap(time.Second)
+		again.mailTo(alice, "google", Accepted, mix(r.one-i, 99))
+	}
 	again.want(alice, Normal)
+	more := r.restart(time.Second)
+	more.send(alice, 2000, 0, Accepted)
+	more.want(alice, Slow)
 	volume := func(r *rig) float64 { return decodeVolume(slices.Max(r.find(alice).history[:])) }
 	for _, r := range []*rig{r, again} {
 		r.pass(2 * time.Hour)

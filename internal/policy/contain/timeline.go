@@ -32,9 +32,9 @@ func (t *timeline) start() {
 	t.hour = floorDiv(t.now.Unix(), 3600)
 }
 
-// resume goes on where a process before this one has ended.
-func (t *timeline) resume(age time.Duration, jumps uint32) {
-	t.age, t.jumps = max(t.age, age), t.jumps+jumps
+// resume goes on where a process before this one has ended. The time between them has passed for the windows, and for nothing that lasts.
+func (t *timeline) resume(age, skipped time.Duration, jumps uint32) {
+	t.age, t.skipped, t.jumps = max(t.age, age), t.skipped+skipped, t.jumps+jumps
 	t.minute = int32((t.age + t.skipped) / time.Minute)
 }
 

@@ -121,7 +121,20 @@ func (d *Detector) volumeNow(e *entry) uint8 {
 }
 
 // recountVolume begins the count of the hour anew.
-func (e *entry) recountVolume() { e.seen, e.distinct, e.loud, e.carried = sketch{}, 0, false, 0 }
+func (e *entry) recountVolume() {
+	e.seen, e.distinct, e.loud, e.carried = sketch{}, 0, false, 0
+	if e.Account == "" {
+		e.owner.reached = sketch{}
+	}
+}
+
+// reachedNow estimates how many distinct recipients a subject has had in this hour, also those that do not count against its allowance.
+func (e *entry) reachedNow() float64 {
+	if e.Account == "" {
+		return max(e.distinct, e.owner.reached.estimate())
+	}
+	return e.distinct
+}
 
 // cold is what is allowed to those without history.
 func (d *Detector) cold(e *entry) float64 {

@@ -183,3 +183,29 @@ func TestVolumeOfAReloadHoldsAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// audit-D19: what is shown of a tenant is the recipients of all its mail, and beside it how many of them count: none of those of an account that is
+// contained.
+func TestATenantsRecipientsAreThoseOfAllItsMail(t *testing.T) {
+	r := newRig(t, enforced())
+	r.send(alice, 100, 0, Accepted)
+	r.send(bob, 100, 2, "content_rejected")
+	r.want(bob, Slow)
+	r.send(bob, 102, 0, Accepted)
+	sent := float64(r.one)
+	x := r.Explain(acme)
+	if got := float64(x.Distinct); got < 0.7*sent || got > 1.3*sent {
+		t.Errorf("%v distinct recipients, %v were sent to", got, sent)
+	}
+	if x.Counting >= x.Distinct || x.Counting < 70 {
+		t.Errorf("%d of %d count: want those of alice, and of bob until he is contained", x.Counting, x.Distinct)
+	}
+	if y := r.Explain(bob); y.Counting != y.Distinct || y.Distinct == 0 {
+		t.Errorf("of an account %d of %d count", y.Counting, y.Distinct)
+	}
+	r.pass(time.Hour)
+	r.mail(alice, "google", Accepted)
+	if x := r.Explain(acme); x.Distinct != 1 || x.Counting != 1 {
+		t.Errorf("in the next hour %d, %d of them count", x.Distinct, x.Counting)
+	}
+}

@@ -131,22 +131,31 @@ const (
 	facets         = 3
 )
 
-// seed makes hashes of names differ from one run to the next: nobody can choose names that collide.
+// seed is of the places in which names are remembered: nobody can choose names that crowd one.
 var seed = maphash.MakeSeed()
 
-// Mark gives it.
-func (r *Receiver) Mark() Mark {
+// A Marker makes marks, with a secret. It is safe for concurrent use.
+type Marker struct {
+	secret Secret
+	lately [1024]atomic.Pointer[owner]
+}
+
+// NewMarker makes one.
+func NewMarker(secret Secret) *Marker { return &Marker{secret: secret} }
+
+// Mark gives the mark of a receiver.
+func (k *Marker) Mark(r *Receiver) Mark {
 	if r.Provider != "" {
-		return Called(r.Provider, hash)
+		return Called(r.Provider, k.secret.Hash)
 	}
 	var m Mark
 	if r.MX.IsValid() {
 		network := Network(r.MX).Addr().As16()
-		m = facetOf(maphash.Bytes(seed, network[:]))
+		m = facetOf(k.secret.Hash(string(network[:])))
 	}
 	for i, domain := range [...]string{r.Host, r.Domain} {
 		if domain != "" && domain[0] != '[' {
-			m |= ofOwner(domain) << (facetBits * (i + 1))
+			m |= k.ofOwner(domain) << (facetBits * (i + 1))
 		}
 	}
 	return m
@@ -154,12 +163,12 @@ func (r *Receiver) Mark() Mark {
 
 // ofOwner is the bits of a domain's owner. A mark is made for every recipient, and the list of suffixes takes some microseconds: what was asked
 // lately is remembered, in as many places as there are.
-func ofOwner(domain string) Mark {
-	place := &lately[hash(domain)%uint64(len(lately))]
+func (k *Marker) ofOwner(domain string) Mark {
+	place := &k.lately[maphash.String(seed, domain)%uint64(len(k.lately))]
 	if known := place.Load(); known != nil && known.domain == domain {
 		return known.bits
 	}
-	m := facetOf(hash(Registered(domain)))
+	m := facetOf(k.secret.Hash(Registered(domain)))
 	place.Store(&owner{strings.Clone(domain), m})
 	return m
 }
@@ -168,10 +177,6 @@ type owner struct {
 	domain string
 	bits   Mark
 }
-
-var lately [1024]atomic.Pointer[owner]
-
-func hash(name string) uint64 { return maphash.String(seed, name) }
 
 // facetOf never gives what stands for nothing known.
 func facetOf(h uint64) Mark {

@@ -34,13 +34,13 @@ func TestTwoAreTwoOnlyWhenNothingIsTheSame(t *testing.T) {
 		"a provider and a stranger at its side": {Receiver{Provider: "google", MX: addr("192.0.2.1")}, Receiver{MX: addr("192.0.2.2")}, false},
 		"address literals":                      {Receiver{Domain: "[192.0.2.1]", MX: addr("192.0.2.1")}, Receiver{Domain: "[198.51.100.1]", MX: addr("198.51.100.1")}, false},
 	} {
-		if a, b := test.a.Mark(), test.b.Mark(); a.Same(b) != test.same || b.Same(a) != test.same {
+		if a, b := marks.Mark(&test.a), marks.Mark(&test.b); a.Same(b) != test.same || b.Same(a) != test.same {
 			t.Errorf("%s: the same %t", name, a.Same(b))
 		}
 	}
 	for _, r := range []Receiver{{Provider: "google"}, {MX: addr("192.0.2.1")}, evil} {
-		if r.Mark() == 0 || r.Mark().Named() != (r.Provider != "") {
-			t.Errorf("%+v: %x, named %t", r, r.Mark(), r.Mark().Named())
+		if m := marks.Mark(&r); m == 0 || m.Named() != (r.Provider != "") {
+			t.Errorf("%+v: %x, named %t", r, m, m.Named())
 		}
 	}
 }
@@ -52,7 +52,7 @@ func TestACrowdDiffersInAll(t *testing.T) {
 		if host >= 0 {
 			r.Host = fmt.Sprintf("mx.h%d.example", host)
 		}
-		c.Add(r.Mark())
+		c.Add(marks.Mark(&r))
 	}
 	var domains, networks, both, few, crowd, unnamed, google Crowd
 	for i := range 60 {
@@ -62,7 +62,7 @@ func TestACrowdDiffersInAll(t *testing.T) {
 		add(&few, i%5, i%5, i%5)
 		add(&crowd, i, i, i)
 		add(&unnamed, i, -1, i)
-		google.Add((&Receiver{Provider: fmt.Sprint("p", i)}).Mark())
+		google.Add(marks.Mark(&Receiver{Provider: fmt.Sprint("p", i)}))
 	}
 	for name, c := range map[string]*Crowd{"domains": &domains, "networks": &networks, "both": &both, "five": &few, "providers": &google} {
 		if c.Many() > 0 {
@@ -121,7 +121,7 @@ func TestTenantsAndMessages(t *testing.T) {
 // A mark is made for every recipient at an MX that is no provider's: of domains that were met lately it costs no memory.
 func TestMarksCostLittle(t *testing.T) {
 	r := Receiver{Host: "mx1.evil.example", Domain: "evil.example", MX: addr("192.0.2.1")}
-	if n := testing.AllocsPerRun(100, func() { _ = r.Mark() }); n > 0 {
+	if n := testing.AllocsPerRun(100, func() { _ = marks.Mark(&r) }); n > 0 {
 		t.Errorf("%v allocations", n)
 	}
 }
@@ -140,5 +140,17 @@ func TestStrangersKeepTheirNames(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { Stranger(mx) }); n != 0 {
 		t.Errorf("%v allocations, want 0", n)
+	}
+}
+
+var marks = NewMarker(Secret{1})
+
+// Under one secret a receiver has one mark, in any process; under another it has another.
+func TestAMarkLastsAsItsSecret(t *testing.T) {
+	for _, r := range []Receiver{{Provider: "google"}, {MX: addr("192.0.2.1")}, {Host: "mx1.evil.example", Domain: "evil.example", MX: addr("192.0.2.1")}} {
+		here, there, other := NewMarker(Secret{1}).Mark(&r), NewMarker(Secret{1}).Mark(&r), NewMarker(NewSecret()).Mark(&r)
+		if here != there || here == other {
+			t.Errorf("%+v: %x, %x, and %x under another secret", r, here, there, other)
+		}
 	}
 }
