@@ -18,6 +18,7 @@ type Rules struct {
 	lists []knownList
 	worth map[Weight]Suspend // the most that lists of a weight alone can do
 	cause []int32            // phrases that say that a list is why, see beside
+	form  []int32            // phrases that providers say beside their codes, see ofProvider
 	found *automaton
 	asked [][]int32 // by phrase: the rules that it is one of the any of
 }
@@ -90,6 +91,9 @@ func compile(own *file) (*Rules, error) {
 	clear(c.spelled) // groups have grown with the lists
 	clear(c.pieces)
 	if c.out.cause, err = c.group(causeWords); err != nil {
+		return nil, err
+	}
+	if c.out.form, err = c.group(codeForm); err != nil {
 		return nil, err
 	}
 	for _, f := range files {

@@ -26,6 +26,7 @@ type echoes struct {
 	begin, end []int32 // and where they stand in it
 	ats        []int32 // its at signs, by how many of these octets stand in front
 	cover      []byte  // by octet of the reply: 0 or what it is blanked with
+	tags       []word  // of what is covered, what may be the provider's own code
 	blanked    []byte
 
 	folding normal // scratch of needle
@@ -40,6 +41,7 @@ const (
 	markSaid = '\x03' // <said>
 	markMail = '\x04' // <mail>
 	markOurs = '\x05' // <ip>: the name that kanmon gives to the sending IP, and no MSA
+	markNone = ' '    // nothing at all
 )
 
 // certain gives a reply without what can only be an echo.
@@ -94,15 +96,27 @@ func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 	for _, text := range q.Said {
 		e.say(decodeWords(text), markSaid)
 	}
+	e.tags = e.tags[:0]
 	found := e.parts()
-	found = e.codes(plain, q) || found
 	for i := range e.said {
 		found = e.whole(plain, &e.said[i]) || found
 	}
+	found = e.codes(plain, q) || found
 	if !found {
 		return nil, false
 	}
 	return e.blank(plain), true
+}
+
+// codesAs gives what doubtful has given with the codes that stand apart blanked otherwise, or, with mark 0, left in. The slice that doubtful gave is
+// overwritten.
+func (e *echoes) codesAs(mark byte, plain []byte) []byte {
+	for _, w := range e.tags {
+		for i := w.begin; i < w.end; i++ {
+			e.cover[i] = mark
+		}
+	}
+	return e.blank(plain)
 }
 
 func (q *Query) saidAnything() bool {
@@ -198,6 +212,9 @@ func (e *echoes) name(plain []byte, name string, mark byte) {
 func (e *echoes) whole(plain []byte, n *needle) (found bool) {
 	e.each(e.letter[n.from:n.to], func(from, to int32) {
 		if n.to-n.from >= minBare || delimited(plain, from, to) {
+			if e.cover[from] == 0 {
+				e.apart(plain, word{int(from), int(to)})
+			}
 			e.fill(from, to, n.mark)
 			found = true
 		}

@@ -89,6 +89,11 @@ func (r *Rules) Classify(q Query) Verdict {
 	if v.blamesIP() || len(v.Lists) > 0 {
 		if plain, found := s.echoes.doubtful(s.normal.plain, &q); found {
 			without := r.judge(&q, s, plain)
+			if len(s.echoes.tags) > 0 {
+				if rest := r.judge(&q, s, s.echoes.codesAs(markNone, s.normal.plain)); r.ofProvider(&rest, s) {
+					without = r.judge(&q, s, s.echoes.codesAs(0, s.normal.plain))
+				}
+			}
 			if v.blamesIP() && (without.Suspend < v.Suspend || !without.blamesIP()) {
 				return without
 			}
