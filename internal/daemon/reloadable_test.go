@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 	"kanmon/internal/session"
 	"kanmon/internal/smtp"
 	"kanmon/internal/smtp/smtptest"
+	"kanmon/test/testnames"
 )
 
 // audit-C1: what a reload changes is in force with the next thing that is asked, for every key that is not described to need a
@@ -44,7 +44,11 @@ func TestEveryReloadableKeyIsInForceAtOnce(t *testing.T) {
 	}
 	for key, test := range shownElsewhere {
 		folder, name, _ := strings.Cut(test, " ")
-		if !hasTest(t, filepath.Join("../..", folder), name) {
+		known, err := testnames.In(filepath.Join("../..", folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !known[name] {
 			t.Errorf("%s: there is no %s", key, test)
 		}
 	}
@@ -218,23 +222,4 @@ func limitsInForce(p *asker) string {
 func rescueInForce(p *asker) string {
 	r := p.daemon.current.engine.Rescue
 	return fmt.Sprint(r.Attempts, " ", r.Time, " ", r.BodyBytes, " ", r.BodiesBytes)
-}
-
-// hasTest reports whether a folder has a test of a name.
-func hasTest(t *testing.T, folder, name string) bool {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(folder, "*_test.go"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if strings.Contains(string(text), "func "+name+"(t *testing.T)") {
-			return true
-		}
-	}
-	return false
 }
