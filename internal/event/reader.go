@@ -56,6 +56,7 @@ type Entry struct {
 	Duration     Milliseconds   `json:"duration_ms"`
 	Transactions int            `json:"transactions"`
 	Delivered    int            `json:"delivered"`
+	BadCommands  int            `json:"bad_commands"`
 	Opening      []EntryOpening `json:"opening"`
 	Octets       EntryOctets    `json:"octets"`
 	EndPhase     string         `json:"end_phase"`
@@ -99,6 +100,10 @@ type Entry struct {
 	Up         Milliseconds `json:"up_ms"`
 	Dropped    uint64       `json:"dropped"`
 	Records    uint64       `json:"records"`
+	Unclean    bool         `json:"unclean"`
+	LastRun    string       `json:"last_run"` // the run before
+	LastLine   uint64       `json:"last_line"`
+	LastAt     time.Time    `json:"last_at"`
 }
 
 // An EntryLeg is a connection to the MX that was tried.

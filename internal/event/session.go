@@ -79,6 +79,7 @@ type End struct {
 	Duration     time.Duration
 	Transactions int
 	Delivered    int
+	BadCommands  int       // malformed, unknown or out of place
 	Opening      []Opening // in order; a second banner stands for a second connection
 	FromMSA      int64     // octets
 	ToMSA        int64     // octets

@@ -13,6 +13,7 @@ import (
 // Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
 func (s *session) relayBody() error {
 	s.body, s.inBody = smtp.Body{}, true
+	s.given.before = s.given.now // what comes now has heard them
 	s.mayDelay(MaxDelay)
 	s.beginKeeping()
 	defer s.forgetBody()
@@ -148,7 +149,7 @@ func (s *session) drainBody() bool {
 		switch verdict {
 		case smtp.BodyEnds:
 			s.msa.in.Discard(safe + len(smtp.EndOfData))
-			s.inBody = false
+			s.inBody, s.looks.dotAt = false, max(1, time.Since(s.info.Start))
 			return true
 		case smtp.BodySmuggle:
 			s.body.Pass()
@@ -265,8 +266,9 @@ func (s *session) tellDot(judged Judgement) error {
 	}
 	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
+	gone := err != nil || s.unheard()
 	s.log.answeredDot(heard{&original, &judged, softened && !judged.Observe, s.first, s.took})
-	if err == nil {
+	if !gone {
 		s.log.toldDot(s.reply.Code)
 	}
 	s.log.reply(event.MarkToMSA, &s.reply, s.first, s.took)
@@ -275,7 +277,7 @@ func (s *session) tellDot(judged Judgement) error {
 	switch {
 	case nobody:
 		outcome = event.OutcomeReset
-	case outcome == event.OutcomeDelivered && (err != nil || s.unheard()):
+	case outcome == event.OutcomeDelivered && gone:
 		outcome = event.OutcomeOrphanAck
 	case outcome == event.OutcomeDelivered:
 		s.delivered++

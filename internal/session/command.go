@@ -118,7 +118,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 // takeGroup parses commands until one that must end a group (RFC 2920 §3.1), or until there are none left.
 // Without PIPELINING at the MX a group is one command.
 func (s *session) takeGroup() error {
-	s.slots, s.rescue.group, s.rescue.said, s.next = s.slots[:0], s.rescue.group[:0], nil, 0
+	s.slots, s.rescue.group, s.rescue.said, s.next, s.given = s.slots[:0], s.rescue.group[:0], nil, 0, given{}
 	s.mayDelay(MaxDelay)
 	for {
 		if err := s.checkForeign(); err != nil {
@@ -310,7 +310,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		s.log.answered(sl, s.heardReply(&judged, false))
 		return false, s.saidGoodbye(phase)
 	}
-	if stepOf(sl.verb) != 0 && s.took > halfClosed && s.msaGone() { // the last look may have been a minute ago
+	if stepOf(sl.verb) != 0 && s.waitedLong() && s.msaGone() { // as it was about to hear
 		s.log.answered(sl, s.heardReply(&judged, false))
 		s.tellReply(sl.verb, judged.Class)
 		return false, &failure{trouble: msaLost, phase: phase}
@@ -366,8 +366,6 @@ func (s *session) endAfterReply(phase event.Phase, why trouble) error {
 	if err := s.flushMSA(phase); err != nil {
 		return err
 	}
-	s.closeMX()
-	s.msa.closeGently(lingerTime)
 	return &failure{trouble: why, phase: phase, told: true}
 }
 

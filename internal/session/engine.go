@@ -226,12 +226,14 @@ func (e *Engine) refuse(s *session, why Refusal) {
 	s.log.notef("connection from %s refused: %s", s.info.Source, row.reason)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), false)
 	s.log.sentToMSA(s.msa.out)
-	if whose := s.sharer(); s.msa.flush(time.Second) == nil && e.Live.waits(whose) {
+	flushed := s.msa.flush(time.Second) == nil
+	end := event.End{Duration: s.log.over(), Phase: event.PhaseDial, Reason: refusedPrefix + row.reason}
+	if whose := s.sharer(); flushed && e.Live.waits(whose) {
 		s.msa.closeGently(refuseLinger)
 		e.Live.waited(whose)
 	}
 	s.msa.close()
-	s.log.end(s, event.PhaseDial, refusedPrefix+row.reason, nil)
+	s.log.end(s, end)
 	e.tellRefused(s, why)
 }
 

@@ -178,6 +178,15 @@ func (t *trace) told(sl *slot, code int) {
 	}
 }
 
+// untold notes that the MSA has not heard what was written for the commands of some slots.
+func (t *trace) untold(slots []slot) {
+	for i := range slots {
+		if r := t.replyOf(&slots[i]); r != nil {
+			r.Told = 0
+		}
+	}
+}
+
 // toldDot is told for a message.
 func (t *trace) toldDot(code int) {
 	if t.tx {
@@ -203,22 +212,20 @@ func (t *trace) replyOf(sl *slot) *event.Reply {
 	}
 }
 
-// lastWord notes the reply that ends the session: it stands for the one that the MSA waits for, to a message where the slot is nil.
-func (t *trace) lastWord(sl *slot, reply *smtp.Reply, own bool) {
+// lastWord notes the reply that ends the session, and gives its record, if it has one: it stands for the one that the MSA waits for, to a message
+// where the slot is nil.
+func (t *trace) lastWord(sl *slot, reply *smtp.Reply, own bool) *event.Reply {
 	if !t.tx {
-		return
+		return nil
 	}
 	r := &t.transaction().Dot
 	if sl != nil {
 		r = t.replyOf(sl)
 	}
-	if r == nil {
-		return
-	}
-	if r.Code == 0 {
+	if r != nil && r.Code == 0 {
 		*r = t.ownReply(reply, event.MaxText, own)
 	}
-	r.Told = uint16(reply.Code)
+	return r
 }
 
 func (t *trace) bodyBegins(now time.Time) { t.body = now.Sub(t.info.Start) }

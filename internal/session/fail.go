@@ -23,6 +23,7 @@ const (
 	mxSilent               // the phase's time ran out
 	mxGarbled              // a malformed reply, one that was not asked for, or a code that cannot follow
 	mxInjected             // octets behind the 220 to STARTTLS (CVE-2011-0411 mirrored)
+	mxRefused              // its banner is a refusal, and the MSA is given that, or a temporary one in its place
 	mxSaid                 // the MX's own reply ends the session: 421, or a refusal in the middle of the body
 	msaLost                // the MSA hung up
 	msaSilent              // the MSA sent no command in time
@@ -43,20 +44,17 @@ const (
 )
 
 var troubleNames = [...]string{
-	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
+	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_refused", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
 	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
 	"passed_through", "broken",
 }
 
-// Reasons of a session's end that are no trouble.
-const (
-	EndQuit      = "quit"       // the MSA said QUIT
-	endMXRefused = "mx_refused" // it did, or hung up, after the MX had refused the connection with its banner
-)
+// EndQuit is the reason of a session's end that is no trouble: the MSA said QUIT.
+const EndQuit = "quit"
 
 // EndReasons gives all reasons that an [event.End] can name. docs/ref/record.md explains each.
 func EndReasons() []string {
-	reasons := append([]string{EndQuit, endMXRefused}, troubleNames[noTrouble+1:]...)
+	reasons := append([]string{EndQuit}, troubleNames[noTrouble+1:]...)
 	for _, r := range refusals {
 		reasons = append(reasons, refusedPrefix+r.reason)
 	}
@@ -68,7 +66,7 @@ type failure struct {
 	trouble trouble
 	phase   event.Phase
 	cause   error       // for the operator; nil if the trouble says it all
-	reply   *smtp.Reply // with mxSaid: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused: what the gate did
+	reply   *smtp.Reply // with mxSaid and mxRefused: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused: what the gate did
 	told    bool        // the MSA knows already
 	parting parting     // how the MSA is left
 }
@@ -93,7 +91,7 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 	switch f.trouble {
 	case msaLost, msaStuck, msaTLS, passedThrough:
 		return smtp.Reply{}, false
-	case mxSaid, accountRefused:
+	case mxSaid, mxRefused, accountRefused:
 		return *f.reply, true
 	}
 	said := f.says(mx)
@@ -102,6 +100,9 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 	}
 	return said.Reply(host), true
 }
+
+// inWordsOfMX reports whether what the MSA is told is the MX's reply.
+func (f *failure) inWordsOfMX() bool { return f.trouble == mxSaid || f.trouble == mxRefused }
 
 // says picks what kanmon itself says of a failure.
 func (f *failure) says(mx netip.AddrPort) replies.Said {

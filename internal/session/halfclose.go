@@ -3,6 +3,7 @@ package session
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"time"
@@ -95,24 +96,50 @@ func (s *session) dotArrived() time.Duration {
 	return at
 }
 
+// waitedLong says whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no half-close, and a look at it
+// costs nothing to speak of.
+func (s *session) waitedLong() bool { return s.info.Start.Add(s.came).Sub(s.begun) > halfClosed }
+
 // unheard says whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
-// its host answers with RST.
+// its host answers with RST, or there is no host any more. One that reads on has it acknowledged.
 func (s *session) unheard() bool {
 	if !s.msa.hungUp() {
 		return false
 	}
 	before := s.log.spendsIn(event.SpentOnMSA)
 	defer func() { s.log.back(before) }()
-	for wait := 5 * time.Millisecond; !s.msa.probe.Broken(); wait *= 3 {
-		if wait > lastRST {
+	for wait := 5 * time.Millisecond; ; wait *= 3 {
+		unheard := s.msa.probe.Unheard() // before it is asked for a RST, which leaves none
+		switch {
+		case s.msa.probe.Broken():
+			return true
+		case unheard == 0:
 			return false
+		case wait > lastRST:
+			return true
 		}
 		time.Sleep(wait)
 	}
-	return true
 }
 
-// lastRST is about how long a RST is waited for, for the record only.
+// given are the slots whose replies the MSA has been given: those before the last write to it, and those with it.
+type given struct{ before, now uint16 }
+
+// leftBefore is for an MSA that hung up where its next command was waited for. Where its host answers what was written last with RST, it had
+// closed before it could hear that: it was told nothing, and left in the phase of that command.
+func (s *session) leftBefore(f *failure) {
+	if f.trouble != msaLost || f.phase != event.PhaseIdle || !errors.Is(f.cause, io.EOF) {
+		return
+	}
+	first, end := int(s.given.before), int(s.given.now)
+	if first == end || end > len(s.slots) || !s.unheard() {
+		return
+	}
+	f.phase = phaseOf(s.slots[first].verb)
+	s.log.untold(s.slots[first:end])
+}
+
+// lastRST is about how long a RST, or the acknowledgement, is waited for, for the record only.
 const lastRST = 200 * time.Millisecond
 
 // errMSAGone ends a write of the last octets of a message.

@@ -48,6 +48,8 @@ type prober interface {
 	Broken() bool
 	// Quiet is how long ago the last octets came in.
 	Quiet() time.Duration
+	// Unheard is how many octets have been written that the peer's host has not acknowledged.
+	Unheard() int
 	// Pending is more than 0 if octets, or the peer's hang-up, can be read without waiting.
 	Pending() int
 	// Room says whether, when Pending or HungUp was last asked, a write of a few kilobytes would not have had to wait.
@@ -318,6 +320,11 @@ func (p *tcpProbe) Quiet() (quiet time.Duration) {
 		}
 	})
 	return quiet
+}
+
+func (p *tcpProbe) Unheard() (octets int) {
+	_ = p.raw.Control(func(fd uintptr) { octets, _ = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ) })
+	return octets
 }
 
 func (p *tcpProbe) Pending() int {

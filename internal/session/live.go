@@ -28,7 +28,8 @@ type Live struct {
 	Strained func() bool
 	pace     pace
 
-	bodies bodies // messages that are kept in case their dot is refused
+	bodies  bodies // messages that are kept in case their dot is refused
+	hangUps hangUps
 
 	tls       tlsMemory                  // what the TLS of MXs cannot do
 	offersTLS memo[netip.Addr, struct{}] // MXs that have offered TLS

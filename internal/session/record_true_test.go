@@ -25,6 +25,7 @@ type clerk struct {
 	spent     []event.Spent
 	took      []time.Duration
 	ips       []string
+	tls       event.TLS // with the MSA
 }
 
 func (c *clerk) Record(r *event.Record) {
@@ -55,20 +56,28 @@ func (c *clerk) Record(r *event.Record) {
 	}
 	if r.End != nil {
 		c.end = *r.End
-		c.end.Legs = slices.Clone(r.End.Legs)
+		c.end.Legs, c.end.Opening = slices.Clone(r.End.Legs), slices.Clone(r.End.Opening)
+		c.tls = r.Session.MSA
 	}
 	r.Release()
 }
 
 // recorded runs a session between what plays the MSA and two sending IPs' MXs, and gives what is on record of it.
 func recorded(t *testing.T, set func(*twoIPs), play func(*smtptest.MSA)) (c clerk) {
+	return recordedFromConnect(t, set, func(msa *smtptest.MSA) {
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		play(msa)
+	})
+}
+
+// recordedFromConnect is recorded for an MSA that may not be greeted.
+func recordedFromConnect(t *testing.T, set func(*twoIPs), play func(*smtptest.MSA)) (c clerk) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTwoIPs()
 		r.engine.Recorder = &c
 		set(r)
 		msa := r.msa(t)
-		msa.Expect(220)
-		msa.Command("EHLO msa.example.com")
 		play(msa)
 		_ = msa.Conn().Close()
 		time.Sleep(time.Hour)

@@ -128,12 +128,17 @@ func (s *session) toMSA(reply *smtp.Reply, local bool) {
 }
 
 func (s *session) flushMSA(phase event.Phase) error {
+	if len(s.msa.out) == 0 {
+		return nil
+	}
 	before := s.log.spendsIn(event.SpentOnMSA)
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
 	s.log.back(before)
 	if err != nil {
+		s.log.untold(s.slots[min(int(s.given.now), len(s.slots)):])
 		return s.msaFailure(phase, err)
 	}
+	s.given = given{s.given.now, s.next}
 	return nil
 }
 

@@ -37,6 +37,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 	if !refused || s.e.Judge == nil {
 		return err
 	}
+	at := s.log.openings() - 1
 	j := s.judge(phase, code, nil)
 	rescued, ended := s.tryOthers(phase, code, j, func() error {
 		if err := s.openAsFar(goal); err != nil {
@@ -55,6 +56,11 @@ func (s *session) rescueOpening(goal stage, err error) error {
 		return nil
 	case code != 0:
 		s.soften(phase, j)
+	}
+	if err == nil && s.reply.Code == 421 && code != 421 {
+		s.log.openingSoftened(at)
+		reply := s.reply.Clone()
+		return &failure{trouble: mxRefused, phase: phase, reply: &reply}
 	}
 	var f *failure
 	if errors.As(err, &f) && f.trouble == mxSaid {

@@ -58,7 +58,9 @@ type session struct {
 	quit      bool
 	rested    bool   // once or more, for the others' sake
 	next      uint16 // of slots, the one that is answered next
-	ownList   bool   // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
+	given     given
+	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
+	watched   bool // the MSA is, so that its hang-up ends the slice of a wait
 	looks     lastLooks
 	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
 	mails     int32 // transactions begun
@@ -119,6 +121,9 @@ func (s *session) await(l *leg, phase event.Phase) error {
 			if err = s.waitOn(l, phase); err == nil {
 				continue
 			}
+		}
+		if s.watched {
+			s.unwatchMSA(l)
 		}
 		if now := s.log.back(before); l != &s.msa {
 			s.arrives(now)
@@ -181,12 +186,13 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
 	if l != &s.msa {
 		slice = min(slice, s.overdue(phase, now.Sub(s.waiting.began), s.reply.Begun()))
+		s.watchMSA(l, phase)
 	}
 	l.arm(now.Add(min(slice, s.waiting.end.Sub(now))))
 	return nil
 }
 
-// longSlice bounds how long a hang-up of the leg that is not being read can go unseen.
+// longSlice bounds how long a hang-up of an MX that is not being read can go unseen; that of an MSA ends the slice.
 const longSlice = time.Minute
 
 // errTimeout is the phase's time running out; await's callers turn it into a failure.
@@ -294,6 +300,7 @@ func (s *session) finish(err error) {
 	s.closeMX() // never a dot: whatever was not complete stays so (I4)
 	s.drop()
 	if f != nil {
+		s.leftBefore(f)
 		s.noteFailure(f)
 		s.farewell(f)
 		s.log.endTransaction(f.outcome(), f.side(), f.Error())
@@ -301,15 +308,20 @@ func (s *session) finish(err error) {
 		s.log.endTransaction(event.OutcomeReset, event.ByMSA, "")
 	}
 	s.endsWork()
+	end := event.End{Duration: s.log.over()}
 	s.part(f)
 	switch {
 	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
-		s.log.end(s, event.PhaseBanner, endMXRefused, nil)
+		end.Phase, end.Reason = event.PhaseBanner, troubleNames[mxRefused]
 	case f == nil:
-		s.log.end(s, event.PhaseQuit, EndQuit, nil)
+		end.Phase, end.Reason = event.PhaseQuit, EndQuit
 	default:
-		s.log.end(s, f.phase, troubleNames[f.trouble], f.cause)
+		end.Phase, end.Reason = f.phase, troubleNames[f.trouble]
+		if f.cause != nil {
+			end.Cause = f.cause.Error()
+		}
 	}
+	s.log.end(s, end)
 }
 
 // part closes the MSA's connection: with a RST where that is what its MX would have given it.
@@ -318,6 +330,9 @@ func (s *session) part(f *failure) {
 		s.msa.sayEnd()
 	}
 	if f == nil || f.parting == partInWords {
+		if f != nil && f.told {
+			s.msa.closeGently(lingerTime)
+		}
 		s.msa.close()
 		return
 	}
@@ -339,14 +354,17 @@ func (s *session) farewell(f *failure) {
 	if s.inBody && f.drains() && !s.drainBody() {
 		return
 	}
-	s.toMSA(&reply, f.trouble != mxSaid)
-	if s.flushMSA(f.phase) == nil {
-		if sl := s.awaited(); sl != nil || f.phase == event.PhaseBody || f.phase == event.PhaseDot {
-			s.log.lastWord(sl, &reply, f.trouble != mxSaid)
-		}
-		before := s.log.spendsIn(event.SpentOnMSA)
-		s.msa.closeGently(lingerTime)
-		s.log.back(before)
+	s.toMSA(&reply, !f.inWordsOfMX())
+	if s.flushMSA(f.phase) != nil {
+		return
+	}
+	f.told = true
+	sl := s.awaited()
+	if sl == nil && f.phase != event.PhaseBody && f.phase != event.PhaseDot {
+		return
+	}
+	if r := s.log.lastWord(sl, &reply, !f.inWordsOfMX()); r != nil && !s.unheard() {
+		r.Told = uint16(reply.Code) //nolint:gosec // a code has three digits
 	}
 }
 
@@ -358,7 +376,7 @@ func (s *session) awaited() *slot {
 	return nil
 }
 
-// lingerTime is how long an MSA may take to read the reply that ends its session.
+// lingerTime is how long an MSA may take to read the reply that ends its session: that is over by then, on record.
 const lingerTime = 5 * time.Second
 
 // survivePanic keeps a defect in one session from becoming everybody's (I4: the MX is dropped without a dot).

@@ -333,7 +333,7 @@ func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
 // it must say EHLO again, and octets sent ahead of the handshake end the session (CVE-2011-0411).
 func (s *session) startTLSToMSA() error {
 	if !s.msa.in.Empty() {
-		return &failure{trouble: msaTLS, phase: event.PhaseStartTLS, cause: errors.New("octets behind STARTTLS")}
+		return s.noTLSWithMSA(event.PhaseStartTLS, errors.New("octets behind STARTTLS"))
 	}
 	if err := s.flushMSA(event.PhaseStartTLS); err != nil {
 		return err
@@ -345,10 +345,11 @@ func (s *session) startTLSToMSA() error {
 	})
 	var f *failure
 	if errors.As(err, &f) {
+		s.info.MSA.Err = f.Error()
 		return f
 	}
 	if err != nil {
-		return &failure{trouble: msaTLS, phase: event.PhaseHandshake, cause: err}
+		return s.noTLSWithMSA(event.PhaseHandshake, err)
 	}
 	_ = s.msa.base.SetDeadline(time.Time{})
 	s.msa.armed, s.msa.armedW = time.Time{}, time.Time{}
@@ -357,6 +358,12 @@ func (s *session) startTLSToMSA() error {
 	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
 	s.hello = smtp.VerbUnknown
 	return nil
+}
+
+// noTLSWithMSA ends a session whose MSA's TLS has failed, and notes why.
+func (s *session) noTLSWithMSA(phase event.Phase, why error) error {
+	s.info.MSA.Err = why.Error()
+	return &failure{trouble: msaTLS, phase: phase, cause: why}
 }
 
 // addrPort gives a connection's address as a value; invalid if it is no TCP address.

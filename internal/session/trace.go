@@ -117,6 +117,21 @@ func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Du
 	}})
 }
 
+// openings is how many of these replies are kept.
+func (t *trace) openings() int {
+	if t.own == nil {
+		return 0
+	}
+	return len(t.own.opening)
+}
+
+// openingSoftened notes that the MSA gets a 4xx in place of one of them.
+func (t *trace) openingSoftened(at int) {
+	if at >= 0 && at < t.openings() {
+		t.own.opening[at].Reply.Softened = true
+	}
+}
+
 // maxOpenings bounds how many of these replies a session keeps: each rescue opens another MX leg.
 const maxOpenings = 32
 
@@ -249,8 +264,17 @@ func (t *trace) octets(l *mxLeg) {
 	}
 }
 
-// end hands over the last record of a session that ended in a phase, for a reason, with an error behind it or nil.
-func (t *trace) end(s *session, phase event.Phase, reason string, cause error) {
+// over ends the session's time, and gives it. What comes now is only for the MSA to read what it was told last.
+func (t *trace) over() (total time.Duration) {
+	total = t.book()
+	if t.own != nil {
+		t.own.anew()
+	}
+	return total
+}
+
+// end hands over the last record of a session, of whose end the duration, the phase, the reason and the cause are given.
+func (t *trace) end(s *session, how event.End) {
 	if t.to == nil {
 		return
 	}
@@ -258,16 +282,11 @@ func (t *trace) end(s *session, phase event.Phase, reason string, cause error) {
 	r := t.record()
 	r.Session = s.info
 	own := r.OwnEnd()
-	total := t.book()
-	t.own.anew()
-	*own = event.End{
-		Duration: total, Spent: t.own.before.times(), Transactions: int(t.count), Delivered: int(s.delivered), Opening: own.Opening, Legs: own.Legs,
-		FromMSA: s.msa.total(), ToMSA: s.msa.written, FromMX: t.own.fromMX, ToMX: t.own.toMX,
-		Phase: phase, Reason: reason, Ungreeted: partings[t.parting],
-	}
-	if cause != nil {
-		own.Cause = cause.Error()
-	}
+	how.Opening, how.Legs = own.Opening, own.Legs
+	*own = how
+	own.Spent, own.Transactions, own.Delivered, own.BadCommands = t.own.before.times(), int(t.count), int(s.delivered), int(s.bad)
+	own.FromMSA, own.ToMSA, own.FromMX, own.ToMX = s.msa.total(), s.msa.written, t.own.fromMX, t.own.toMX
+	own.Ungreeted = partings[t.parting]
 	for _, o := range t.own.opening {
 		o.Reply.Text = r.Texts.Take(t.own.texts, o.Reply.Text)
 		own.Opening = append(own.Opening, o)

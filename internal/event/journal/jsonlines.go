@@ -158,6 +158,9 @@ func (o *object) session(e *event.End) {
 	o.milliseconds("duration_ms", e.Duration)
 	o.integer("transactions", int64(e.Transactions))
 	o.integer("delivered", int64(e.Delivered))
+	if e.BadCommands > 0 {
+		o.integer("bad_commands", int64(e.BadCommands))
+	}
 	o.times(&e.Spent)
 	if len(e.Opening) > 0 {
 		o.opening(e.Opening)

@@ -56,7 +56,7 @@ func fullRecord() *event.Record {
 		Note: event.Note{Did: "would_defer", Tenant: "acme", Account: "news@acme.example", Rule: "limit 1 (line 40)", Why: "1001 messages of 1000 in 1h"},
 	}}
 	r.End = &event.End{
-		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
+		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, BadCommands: 3, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
 		Phase: event.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
 		Opening: []event.Opening{
 			{Phase: event.PhaseBanner, Reply: reply(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},

@@ -38,6 +38,7 @@ type Conn struct {
 	harsh    bool // SetLinger(0)
 
 	lastCame time.Time // octets from the peer
+	tell     func()    // of the peer's hang-up; nil: nobody wants to know
 
 	readBy, writeBy      alarm
 	readTotal, sentTotal int
@@ -191,7 +192,7 @@ func (c *Conn) finish() {
 		return
 	}
 	c.peer.fin, c.peer.peerGone = true, true
-	c.peer.wake.Broadcast()
+	c.peer.hangsUp()
 }
 
 // CloseWrite sends a FIN; this end can go on reading.
@@ -204,7 +205,7 @@ func (c *Conn) CloseWrite() error {
 	c.shut = true
 	if !c.link.stalled {
 		c.peer.fin = true
-		c.peer.wake.Broadcast()
+		c.peer.hangsUp()
 	}
 	c.wake.Broadcast()
 	return nil
@@ -234,7 +235,26 @@ func (c *Conn) reset() {
 // refused lets this end see a RST, behind what it can still read.
 func (c *Conn) refused() {
 	c.rst, c.writeErr = true, syscall.ECONNRESET
+	c.hangsUp()
+}
+
+// hangsUp lets whoever waits at this end know that its peer has hung up.
+func (c *Conn) hangsUp() {
 	c.wake.Broadcast()
+	if c.tell != nil {
+		c.tell()
+		c.tell = nil
+	}
+}
+
+// TellHangUp has a function called once, when the peer sends a FIN or a RST, or at once where it has: it must wait for nothing, and not use
+// this connection. Nil: nobody wants to know any more.
+func (c *Conn) TellHangUp(tell func()) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	if c.tell = tell; tell != nil && (c.rst || c.fin) {
+		c.hangsUp()
+	}
 }
 
 // CloseNeverResets makes Close send a FIN even if octets are unread.
@@ -278,6 +298,13 @@ func (c *Conn) Quiet() time.Duration {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	return time.Since(c.lastCame)
+}
+
+// Unheard is how many octets sent by this end its peer has not acknowledged: those that went lost in a stall.
+func (c *Conn) Unheard() int {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	return c.peer.void
 }
 
 // Pending is the number of octets that can be read now.

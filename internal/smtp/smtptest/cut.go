@@ -150,6 +150,6 @@ func (c *Conn) cut(how Cut) {
 		c.link.stalled = true
 	case Shut:
 		c.shut, c.peer.fin = true, true
-		c.peer.wake.Broadcast()
+		c.peer.hangsUp()
 	}
 }

@@ -1,0 +1,118 @@
+package session
+
+import (
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/internal/event"
+)
+
+// While an MX is waited for, nothing is read of the MSA. Of all that wait for longer than a slice the kernel tells one goroutine who has
+// been hung up on, and it ends their slices: they look around at once, and nobody wakes up as long as nobody hangs up.
+
+// hangUps are the sessions whose MSA is watched. The zero hangUps is ready.
+type hangUps struct {
+	mu    sync.Mutex
+	list  int                // the kernel's, an epoll(7)
+	begun bool               // there is one
+	waits map[int32]net.Conn // the MX's connection that is read, by the MSA's descriptor
+}
+
+// A hangUpTeller is a connection that tells itself when its peer hangs up, or at once where that has happened. Nil: no more.
+type hangUpTeller interface{ TellHangUp(tell func()) }
+
+// watch ends the reads of an MX's connection that wait, once, when the MSA hangs up. It reports whether there is something to forget.
+func (h *hangUps) watch(s *session, mx net.Conn) bool {
+	if conn, tells := s.msa.base.(hangUpTeller); tells {
+		conn.TellHangUp(func() { endWait(mx) })
+		return true
+	}
+	if s.msaDescriptor <= 0 {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.begun && h.begin() != nil {
+		return false // the slices are there, too
+	}
+	wanted := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: s.msaDescriptor}
+	if unix.EpollCtl(h.list, unix.EPOLL_CTL_ADD, int(s.msaDescriptor), &wanted) != nil {
+		return false
+	}
+	h.waits[s.msaDescriptor] = mx
+	return true
+}
+
+// forget is the end of watch: no wait that begins behind it is ended.
+func (h *hangUps) forget(s *session) {
+	if conn, tells := s.msa.base.(hangUpTeller); tells {
+		conn.TellHangUp(nil)
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.waits, s.msaDescriptor)
+	_ = unix.EpollCtl(h.list, unix.EPOLL_CTL_DEL, int(s.msaDescriptor), nil) // it is open, and on the list
+}
+
+func (h *hangUps) begin() error {
+	list, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return err
+	}
+	if err := unix.SetNonblock(list, true); err != nil { // so that the runtime waits for it, and no thread
+		_ = unix.Close(list)
+		return err
+	}
+	waiting, err := os.NewFile(uintptr(list), "epoll").SyscallConn()
+	if err != nil {
+		return err
+	}
+	h.list, h.begun, h.waits = list, true, make(map[int32]net.Conn)
+	go h.listen(waiting)
+	return nil
+}
+
+// listen ends waits as hang-ups come.
+func (h *hangUps) listen(list syscall.RawConn) {
+	come := make([]unix.EpollEvent, 64)
+	for {
+		n := 0
+		err := list.Read(func(fd uintptr) bool {
+			n, _ = unix.EpollWait(int(fd), come, 0)
+			return n > 0
+		})
+		if err != nil {
+			return
+		}
+		h.mu.Lock()
+		for _, e := range come[:n] {
+			if mx, waits := h.waits[e.Fd]; waits {
+				endWait(mx)
+			}
+		}
+		h.mu.Unlock()
+	}
+}
+
+// endWait lets the deadline of a read pass: to a session that is the end of a slice.
+func endWait(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
+
+// watchMSA has the wait for an MX end as soon as the MSA hangs up. One that has closed its sending side, and counts as there, is looked at in
+// slices alone; so is one that waits for what is no part of a mail.
+func (s *session) watchMSA(mx *leg, phase event.Phase) {
+	if phase < event.PhaseReset && !s.watched && !s.orphan && !s.msa.hungUp() {
+		s.watched = s.e.Live.hangUps.watch(s, mx.base)
+	}
+}
+
+func (s *session) unwatchMSA(mx *leg) {
+	s.watched = false
+	s.e.Live.hangUps.forget(s)
+	mx.armed = time.Time{} // whatever it was, it may have been moved
+}
