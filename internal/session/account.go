@@ -2,7 +2,6 @@ package session
 
 import (
 	"bytes"
-	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
@@ -67,9 +66,9 @@ func (s *session) askAccount(behind []byte) ([]byte, error) {
 	d := s.consult(q)
 	if d.Delay > 0 {
 		behind = bytes.Clone(behind) // their memory is the Reader's
-		s.begins(time.Now())
+		s.budget.begins(s.now())
 		d = s.waitOut(q, d)
-		s.hiddenBy = time.Time{} // the MSA waits for no reply while it sends its message
+		s.budget.hidesNothing() // the MSA waits for no reply while it sends its message
 	}
 	if no := s.gateReply(&d); no != nil {
 		return nil, &failure{trouble: accountRefused, phase: event.PhaseBody, reply: no}

@@ -19,8 +19,8 @@ func (s *session) relayBody() error {
 	defer s.forgetBody()
 	s.msa.in.BodyMode(true)
 	defer s.msa.in.BodyMode(false)
-	s.waiting = waiting{began: time.Now()}
-	s.begins(s.waiting.began)
+	s.waiting = waiting{began: s.now()}
+	s.budget.begins(s.waiting.began)
 	s.log.bodyBegins(s.waiting.began)
 	for size := int64(0); ; {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
@@ -43,7 +43,7 @@ func (s *session) relayBody() error {
 				if err := s.sendChunk(chunk[:safe]); err != nil {
 					return err
 				}
-				s.waiting = waiting{began: time.Now()}
+				s.waiting = waiting{began: s.now()}
 			}
 		}
 		if err := s.await(&s.msa, event.PhaseBody); err != nil {
@@ -149,7 +149,7 @@ func (s *session) drainBody() bool {
 		switch verdict {
 		case smtp.BodyEnds:
 			s.msa.in.Discard(safe + len(smtp.EndOfData))
-			s.inBody, s.looks.dotAt = false, max(1, time.Since(s.info.Start))
+			s.inBody, s.looks.dotAt = false, max(1, s.now())
 			return true
 		case smtp.BodySmuggle:
 			s.body.Pass()
@@ -159,7 +159,7 @@ func (s *session) drainBody() bool {
 		if read += safe; safe > 0 {
 			continue
 		}
-		if s.waiting = (waiting{began: time.Now()}); s.await(&s.msa, event.PhaseBody) != nil {
+		if s.waiting = (waiting{began: s.now()}); s.await(&s.msa, event.PhaseBody) != nil {
 			return false
 		}
 	}
@@ -175,7 +175,7 @@ const (
 // sendDot writes the last octets of the message and its dot, waits for the one reply that counts, and passes it on at once (I2).
 func (s *session) sendDot(n int) error {
 	s.inBody = false
-	s.looks.dotAt = max(1, time.Since(s.info.Start))                 // never 0, which is none
+	s.looks.dotAt = max(1, s.now())                                  // never 0, which is none
 	gone := (s.header != nil || s.msa.isTLS()) && s.msaGoneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)
@@ -185,7 +185,7 @@ func (s *session) sendDot(n int) error {
 		}
 		last, gone = []byte(smtp.EndOfData), s.msaGone() // there may have been a wait
 	}
-	s.hiddenBy = time.Time{} // whatever was hidden before: the reply to the dot is waited for as long as the MSA does
+	s.budget.hidesNothing() // whatever was hidden before: the reply to the dot is waited for as long as the MSA does
 	s.keep(last)
 	if err := s.writeDot(last, gone); err != nil {
 		return err
@@ -223,7 +223,7 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	before := s.log.spendsIn(event.SpentOnBodyMX)
 	s.dotSent = true
 	err := s.writeText(last, true)
-	s.sent = s.info.Start.Add(s.log.back(before)) // not before the MX has taken it
+	s.sent = s.log.back(before) // not before the MX has taken it
 	if err != nil {
 		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"time"
 
 	"kanmon/internal/event"
@@ -31,64 +32,86 @@ const (
 	leastAttempt = 500 * time.Millisecond
 )
 
-// begins notes that the MSA waits from now on for the reply that is next, with nothing hidden behind it.
-func (s *session) begins(now time.Time) { s.begun, s.hiddenBy = now, time.Time{} }
-
-// tellSoFar gives the MSA the replies that there are, ahead of a wait: with them begins its wait for the next one.
-func (s *session) tellSoFar(phase event.Phase, now time.Time) error {
-	if len(s.msa.out) == 0 {
-		return nil
-	}
-	s.begins(now)
-	return s.flushMSA(phase)
+// A budget is the time of the reply that the MSA waits for. Nobody else decides until when something may be hidden behind one. Its times
+// are those since the session began.
+type budget struct {
+	begun time.Duration // when the MSA began to wait for the reply that is next
+	end   time.Duration // of what it does not see: TLS, other connections, what the gate holds back; 0: nothing is hidden behind that reply
 }
 
+// begins notes that the MSA waits from now on for the reply that is next, with nothing hidden behind it.
+func (b *budget) begins(now time.Duration) { *b = budget{begun: now} }
+
 // hides notes that something is done behind the reply at hand that the MSA does not see.
-func (s *session) hides() {
-	if s.hiddenBy.IsZero() {
-		s.hiddenBy = s.begun.Add(maxHidden)
+func (b *budget) hides() {
+	if b.end == 0 {
+		b.end = b.begun + maxHidden
 	}
 }
 
 // hidesBehindHello is hides behind the MX's first answer to EHLO, which has had the time that an answer may have.
-func (s *session) hidesBehindHello() {
-	if !s.hiddenBy.IsZero() {
+func (b *budget) hidesBehindHello(now time.Duration) {
+	if b.end != 0 {
 		return // this goes on behind something else, within its time
 	}
-	s.hides()
-	soon, last := time.Now().Add(minBehindHello), s.begun.Add(maxBehindHello)
-	if soon.After(last) {
-		soon = last
-	}
-	if s.hiddenBy.Before(soon) {
-		s.hiddenBy = soon
-	}
+	b.end = max(b.begun+maxHidden, min(now+minBehindHello, b.begun+maxBehindHello))
 }
 
-// hideUntil lowers the time at which what the MSA does not see must be over.
-func (s *session) hideUntil(end time.Time) {
-	if s.hiddenBy.IsZero() || end.Before(s.hiddenBy) {
-		s.hiddenBy = end
-	}
+// hidesUntil sets the end of what is hidden: a rescue has worked, and the reply that counts is yet to come.
+func (b *budget) hidesUntil(end time.Duration) { b.end = end }
+
+// hidesNothing is for a reply, or a message, that nothing is hidden behind any more.
+func (b *budget) hidesNothing() { b.end = 0 }
+
+// narrow lowers the end for one step of what is hidden. It returns what widen needs behind that step.
+func (b *budget) narrow(end time.Duration) (outer time.Duration) {
+	outer = b.end
+	b.end = b.bound(end)
+	return outer
 }
+
+// widen gives the end back that narrow has lowered.
+func (b *budget) widen(outer time.Duration) { b.end = outer }
+
+// bound returns a deadline, or the end where that is sooner.
+func (b *budget) bound(deadline time.Duration) time.Duration {
+	if b.end == 0 {
+		return deadline
+	}
+	return min(deadline, b.end)
+}
+
+// left is how long what is hidden may still go on; unbounded where nothing is.
+func (b *budget) left(now time.Duration) time.Duration { return b.bound(math.MaxInt64) - now }
 
 // spare is what may still be spent on what is hidden behind the reply to a command.
-func (s *session) spare(now time.Time) time.Duration {
-	return s.begun.Add(maxHidden - replyReserve).Sub(now)
+func (b *budget) spare(now time.Duration) time.Duration {
+	return b.begun + maxHidden - replyReserve - now
+}
+
+// now is how long the session has lasted.
+func (s *session) now() time.Duration { return time.Since(s.info.Start) }
+
+// at is the time of that.
+func (s *session) at(now time.Duration) time.Time { return s.info.Start.Add(now) }
+
+// tellSoFar gives the MSA the replies that there are, ahead of a wait: with them begins its wait for the next one.
+func (s *session) tellSoFar(phase event.Phase, now time.Duration) error {
+	if len(s.msa.out) == 0 {
+		return nil
+	}
+	s.budget.begins(now)
+	return s.flushMSA(phase)
 }
 
 // patience is what a step toward the MX may take: the phase's time, and no more than what is left of the MSA's.
-func (s *session) patience(phase event.Phase, now time.Time) time.Duration {
-	most := s.e.timeout(phase)
-	if !s.hiddenBy.IsZero() {
-		most = min(most, s.hiddenBy.Sub(now))
-	}
-	return most
+func (s *session) patience(phase event.Phase, now time.Duration) time.Duration {
+	return min(s.e.timeout(phase), s.budget.left(now))
 }
 
 // flushMX writes the commands that have been gathered for the MX: nearly always there is no wait.
 func (s *session) flushMX() error {
-	return s.mx.flush(max(s.patience(event.PhaseBody, s.sent), time.Second), s.sent)
+	return s.mx.flush(max(s.patience(event.PhaseBody, s.sent), time.Second), s.at(s.sent))
 }
 
 // behind is how long the reply of a phase may take where something is hidden behind it.
@@ -106,35 +129,29 @@ func (s *session) behind(phase event.Phase) time.Duration {
 }
 
 // rescueEnd bounds all attempts together that are made behind one reply.
-func (s *session) rescueEnd(phase event.Phase, now time.Time) time.Time {
-	begun, limit := s.begun, s.hiddenBy
+func (s *session) rescueEnd(phase event.Phase, now time.Duration) time.Duration {
+	of := s.budget
 	if len(s.msa.out) > 0 {
-		begun, limit = now, time.Time{} // these replies go out first
+		of.begins(now) // these replies go out first
 	}
-	last := begun.Add(s.behind(phase))
+	last := of.begun + s.behind(phase)
 	if phase >= event.PhaseMail && phase <= event.PhaseData { // what is said again there has yet to be answered
-		last = last.Add(-replyReserve)
+		last -= replyReserve
 	}
-	if end := now.Add(s.e.Rescue.time()); end.Before(last) {
-		last = end
-	}
-	if !limit.IsZero() && limit.Before(last) {
-		last = limit
-	}
-	return last
+	return of.bound(min(last, now+s.e.Rescue.time()))
 }
 
 // tooLate says whether there is no time left for another connection.
 func (s *session) tooLate(phase event.Phase) bool {
-	now := time.Now()
-	return s.rescueEnd(phase, now).Sub(now) < leastAttempt
+	now := s.now()
+	return s.rescueEnd(phase, now)-now < leastAttempt
 }
 
 // dotBegan is when the MSA began to wait for the reply to its dot: that may have stood in the socket while the gate held the message back.
-func (s *session) dotBegan() time.Time {
+func (s *session) dotBegan() time.Duration {
 	at := s.looks.dotAt
 	if s.msa.probe != nil {
-		at = min(at, time.Since(s.info.Start)-s.msa.probe.Quiet())
+		at = min(at, s.now()-s.msa.probe.Quiet())
 	}
-	return s.info.Start.Add(at)
+	return at
 }

@@ -29,11 +29,11 @@ func (s *session) awaitCommand() error {
 			return nil
 		}
 		if !settled {
-			s.waiting = waiting{began: time.Now()}
+			s.waiting = waiting{began: s.now()}
 			s.settle()
 		}
 		if s.waiting.fed == 0 && s.msa.in.BareFeed() {
-			s.waiting.fed = max(1, time.Since(s.waiting.began))
+			s.waiting.fed = max(1, s.now()-s.waiting.began)
 		}
 		if s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: event.PhaseIdle}
@@ -88,7 +88,7 @@ const (
 // serveGroup takes the commands that are there, forwards those that may pass in one write, and gives the replies back in order.
 // toBody says that the MX has answered DATA with 354 and the MSA knows.
 func (s *session) serveGroup() (toBody bool, err error) {
-	s.begins(time.Now())
+	s.budget.begins(s.now())
 	if err := s.takeGroup(); err != nil {
 		return false, err
 	}
@@ -222,7 +222,7 @@ func (s *session) sendToMX(phase event.Phase) error {
 	if s.mx.pending() {
 		return s.unasked(phase)
 	}
-	s.sent, s.lain = time.Now(), 0
+	s.sent, s.lain = s.now(), 0
 	before := s.log.spendsIn(event.SpentOnMX)
 	err := s.flushMX()
 	s.log.back(before)
@@ -346,7 +346,7 @@ func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 		if err != nil || !rescued {
 			return judged, err
 		}
-		s.hiddenBy = s.begun.Add(s.behind(phase)) // until the reply that counts is there
+		s.budget.hidesUntil(s.budget.begun + s.behind(phase)) // until the reply that counts is there
 		if err := s.readReply(phase); err != nil {
 			s.tellNews(before)
 			return Judgement{}, err

@@ -228,7 +228,7 @@ func (t *trace) lastWord(sl *slot, reply *smtp.Reply, own bool) *event.Reply {
 	return r
 }
 
-func (t *trace) bodyBegins(now time.Time) { t.body = now.Sub(t.info.Start) }
+func (t *trace) bodyBegins(now time.Duration) { t.body = now }
 
 // bodyGoes notes how much of a message has come.
 func (t *trace) bodyGoes(size int64) {

@@ -131,12 +131,12 @@ func (s *session) consult(q Question) Decision {
 
 // waitOut lets the delay of a decision pass, as far as there is time for it, and gives what holds then.
 func (s *session) waitOut(q Question, d Decision) Decision {
-	s.hides()
-	now := time.Now()
-	s.gate.left = max(0, min(s.gate.left, s.spare(now)))
-	for end := now.Add(s.gate.left); d.Delay > 0 && s.gate.left > 0; {
+	s.budget.hides()
+	now := s.now()
+	s.gate.left = max(0, min(s.gate.left, s.budget.spare(now)))
+	for end := now + s.gate.left; d.Delay > 0 && s.gate.left > 0; {
 		s.hold(min(d.Delay, s.gate.left))
-		s.gate.left = max(0, time.Until(end))
+		s.gate.left = max(0, end-s.now())
 		if !d.Again || s.gate.left == 0 || s.e.Live.stopping() {
 			break
 		}

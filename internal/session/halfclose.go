@@ -78,13 +78,12 @@ func (s *session) lookIn(d time.Duration) time.Duration {
 
 // looksBy says by when the MSA is to be looked at in a wait for an MX, so that a FIN that comes later than a half-close is known for one:
 // before the message is said again to another MX also when that time has passed and the MSA has not been seen since.
-func (s *session) looksBy(phase event.Phase, now time.Time) (by time.Time, due bool) {
-	end := s.looks.dotAt + halfClosed
-	if s.looks.dotAt == 0 || s.looks.openAt >= end {
-		return by, false
+func (s *session) looksBy(phase event.Phase, now time.Duration) (by time.Duration, due bool) {
+	by = s.looks.dotAt + halfClosed
+	if s.looks.dotAt == 0 || s.looks.openAt >= by {
+		return 0, false
 	}
-	by = s.info.Start.Add(end)
-	return by, phase != event.PhaseDot || by.After(now)
+	return by, phase != event.PhaseDot || by > now
 }
 
 // dotArrived is when the dot came in: in plain text, where it may have waited in the socket, the kernel knows.
@@ -98,7 +97,7 @@ func (s *session) dotArrived() time.Duration {
 
 // waitedLong says whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no half-close, and a look at it
 // costs nothing to speak of.
-func (s *session) waitedLong() bool { return s.info.Start.Add(s.came).Sub(s.begun) > halfClosed }
+func (s *session) waitedLong() bool { return s.came-s.budget.begun > halfClosed }
 
 // unheard says whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
 // its host answers with RST, or there is no host any more. One that reads on has it acknowledged.

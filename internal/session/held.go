@@ -16,7 +16,7 @@ type heldLeg struct {
 	mx    mxLeg
 	info  event.Leg
 	reply smtp.Reply
-	sent  time.Time
+	sent  time.Duration
 	first time.Duration
 	took  time.Duration
 	came  time.Duration

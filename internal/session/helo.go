@@ -46,7 +46,7 @@ func (s *session) openWithHELO(goal stage, why error) error {
 	s.log.notef("%s: HELO on another connection", why)
 	s.closeMX()
 	s.helo = heloNeeded
-	s.hidesBehindHello()
+	s.budget.hidesBehindHello(s.now())
 	err := s.openStages(goal)
 	var f *failure
 	if err == nil || ends(err) {

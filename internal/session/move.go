@@ -1,8 +1,6 @@
 package session
 
 import (
-	"time"
-
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
@@ -29,9 +27,9 @@ func keepText(s *string, text []byte) {
 // the group at hand is gathered for the MX, and not yet written, goes to the new leg. It returns what the mail is told that has no sending
 // IP to leave from; nil: it has moved.
 func (s *session) move(again bool) *smtp.Reply {
-	s.hides()
-	now := time.Now()
-	patience := min(s.e.Rescue.time(), s.spare(now))
+	s.budget.hides()
+	now := s.now()
+	patience := min(s.e.Rescue.time(), s.budget.spare(now))
 	if patience < leastAttempt {
 		s.log.note("no time left for another connection")
 		return &replyElsewhere
@@ -40,11 +38,11 @@ func (s *session) move(again bool) *smtp.Reply {
 	defer func() { s.log.back(before) }()
 	gathered := s.mx.out
 	s.mx.out = nil
-	outer := s.hiddenBy
-	s.hideUntil(now.Add(patience))
+	outer := s.budget.narrow(now + patience)
+	defer s.budget.widen(outer)
 	s.setAside()
 	err := s.reopen(again)
-	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && time.Now().Before(s.hiddenBy) && !ends(err); tries++ {
+	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && s.budget.left(s.now()) > 0 && !ends(err); tries++ {
 		s.noteAttempt(err)
 		if !s.worthAnother(err) {
 			break
@@ -56,7 +54,6 @@ func (s *session) move(again bool) *smtp.Reply {
 		err = s.reopen(again)
 	}
 	s.rescue.trying = false
-	s.hiddenBy = outer
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait

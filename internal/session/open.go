@@ -83,8 +83,8 @@ var errBannerRefused = errors.New("second connection refused")
 
 // dial connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
 func (s *session) dial() error {
-	begun := time.Now()
-	if !s.hiddenBy.IsZero() && s.hiddenBy.Sub(begun) < leastAttempt {
+	begun := s.now()
+	if s.budget.left(begun) < leastAttempt {
 		return &failure{trouble: mxUnreachable, phase: event.PhaseDial, cause: errNoTime}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience(event.PhaseDial, begun))
@@ -96,7 +96,7 @@ func (s *session) dial() error {
 		out, err = s.e.Dialer.Dial(ctx, req)
 		return err
 	})
-	s.info.Phases[event.PhaseDial] = time.Since(begun)
+	s.info.Phases[event.PhaseDial] = s.now() - begun
 	s.info.SendingIP, s.info.Way = out.SendingIP, out.Way // also of a dial that failed
 	var f *failure
 	if errors.As(err, &f) {
@@ -122,10 +122,10 @@ func (s *session) dial() error {
 }
 
 // dials begins a connection's place in the record. One of the same leg before it has its own: TLS has failed there, or EHLO.
-func (s *session) dials(now time.Time) {
+func (s *session) dials(now time.Duration) {
 	s.log.leaves(&s.info.Leg)
 	s.log.dials++
-	s.info.Leg = event.Leg{Number: s.log.dials, At: uint32(now.Sub(s.info.Start) / (10 * time.Millisecond)), MX: s.info.MX}
+	s.info.Leg = event.Leg{Number: s.log.dials, At: uint32(now / (10 * time.Millisecond)), MX: s.info.MX}
 }
 
 // dialTrouble tells what kept a dial from connecting.
@@ -204,7 +204,7 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 const watchEvery = 500 * time.Millisecond
 
 func (s *session) readBanner() error {
-	s.sent = time.Now()
+	s.sent = s.now()
 	if err := s.readReply(event.PhaseBanner); err != nil {
 		return err
 	}
@@ -246,7 +246,7 @@ func (s *session) sayHello(phase event.Phase) error {
 		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == event.PhaseEHLO:
 			said := s.reply.Clone()
 			verb, refusal = "HELO", &said // RFC 5321 §3.2: an MX from before ESMTP
-			s.hidesBehindHello()
+			s.budget.hidesBehindHello(s.now())
 		default:
 			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
 			s.refusedIn = phase
@@ -260,7 +260,7 @@ func (s *session) sayHello(phase event.Phase) error {
 func (s *session) afterFinished(err error) error {
 	var f *failure
 	if errors.As(err, &f) && f.trouble == mxLost {
-		return &tlsFailure{phase: event.PhaseEHLOTLS, cause: f.cause, begun: s.sent}
+		return &tlsFailure{phase: event.PhaseEHLOTLS, cause: f.cause, begun: s.at(s.sent)}
 	}
 	return err
 }
@@ -280,7 +280,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	s.log.line(mark, line)
 	s.mx.out = append(line, '\r', '\n')
 	s.mx.ehloSaid = s.mx.ehloSaid || verb == "EHLO"
-	s.sent = time.Now()
+	s.sent = s.now()
 	if err := s.flushMX(); err != nil {
 		return s.mxFailure(phase, err)
 	}
@@ -311,7 +311,7 @@ func (s *session) afterHello(verb string, phase event.Phase) {
 	if phase == event.PhaseEHLOTLS {
 		return
 	}
-	s.hidesBehindHello()
+	s.budget.hidesBehindHello(s.now())
 	if mx := s.info.Destination.Addr(); s.mx.caps.offers(kwStartTLS) && !s.e.Live.knowsTLS(mx) {
 		s.e.Live.offersTLS.put(mx, struct{}{}, s.sharer().text())
 	}
@@ -333,11 +333,11 @@ func (s *session) answerHello() error {
 		s.helloWithoutMX()
 		return nil
 	}
-	if err := s.tellSoFar(event.PhaseEHLO, time.Now()); err != nil {
+	if err := s.tellSoFar(event.PhaseEHLO, s.now()); err != nil {
 		return err
 	}
 	if !s.mx.open() {
-		s.hides() // the connection before this one answered an EHLO
+		s.budget.hides() // the connection before this one answered an EHLO
 	}
 	err := s.openMX(stageReady)
 	switch {

@@ -43,7 +43,7 @@ func (s *session) readReply(phase event.Phase) error {
 
 // timeReply notes how long the MX has taken so far.
 func (s *session) timeReply() {
-	if s.took = max(s.came-s.sent.Sub(s.info.Start), 1); s.first == 0 {
+	if s.took = max(s.came-s.sent, 1); s.first == 0 {
 		s.first = s.took
 	}
 }
@@ -79,20 +79,20 @@ const junkWait = 5 * time.Second
 
 // mayWait is called before each wait for more of a reply. A reply that drips never lets await's slices end: it looks around, too.
 func (s *session) mayWait(phase event.Phase) error {
-	now := time.Now()
-	if s.waiting.began.IsZero() {
-		s.waiting.began = now
+	now := s.now()
+	if !s.waiting.forMX {
+		s.waiting.began, s.waiting.forMX = now, true
 		s.msa.park()
 		return s.tellSoFar(phase, now)
 	}
-	if past := now.Sub(s.waiting.began); past-s.waiting.looked > time.Second {
+	if past := now - s.waiting.began; past-s.waiting.looked > time.Second {
 		s.waiting.looked = past
 		_ = s.overdue(phase, past, true) // the next octets wake it
 		if err := s.lookAround(&s.mx.leg, phase); err != nil {
 			return err
 		}
 	}
-	if phase != event.PhaseDot && s.reply.Begun() && now.Sub(s.sent) > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+	if phase != event.PhaseDot && s.reply.Begun() && now-s.sent > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
 		s.letDrip()
 	}
 	return nil

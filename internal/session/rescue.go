@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"net/netip"
-	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
@@ -187,7 +186,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		s.log.acted(action, &s.reply)
 		return false, nil
 	}
-	begun := time.Now()
+	begun := s.now()
 	if err := s.tellSoFar(phase, begun); err != nil {
 		return false, err
 	}
@@ -195,16 +194,15 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	defer func() { s.log.back(before) }()
 	s.rescue.trying = true
 	defer func() { s.rescue.trying = false }()
-	outer := s.hiddenBy
-	s.hideUntil(s.rescueEnd(phase, begun))
+	outer := s.budget.narrow(s.rescueEnd(phase, begun))
+	defer s.budget.widen(outer)
 	s.setAside()
 	var why error
-	for int(s.rescue.attempts) < limit && time.Now().Before(s.hiddenBy) {
+	for int(s.rescue.attempts) < limit && s.budget.left(s.now()) > 0 {
 		s.rescue.attempts++
 		if why = takeOver(); why == nil {
-			s.hiddenBy = outer
 			s.logRescued(phase, code)
-			action.Did, action.To, action.Took = event.Rescued, s.info.SendingIP, time.Since(begun)
+			action.Did, action.To, action.Took = event.Rescued, s.info.SendingIP, s.now()-begun
 			s.log.acted(action, &s.held.reply)
 			s.log.notef("%s goes on from %s instead of %s (%s)", phase, action.To, action.SendingIP, j.Class)
 			s.drop()
@@ -221,9 +219,8 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		s.closeMX()
 		s.freshLeg()
 	}
-	s.hiddenBy = outer
 	s.takeBack()
-	action.Did, action.Took = event.RescueFailed, time.Since(begun)
+	action.Did, action.Took = event.RescueFailed, s.now()-begun
 	if why != nil {
 		action.Why = why.Error()
 	}
@@ -247,7 +244,7 @@ func (s *session) noteNotRescued(phase event.Phase, code int, j Judgement) {
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
 func (s *session) logRescued(phase event.Phase, code int) {
 	if code != 0 && (phase == event.PhaseBanner && s.hello == smtp.VerbUnknown || phase >= event.PhaseMail) {
-		s.log.reply(event.MarkFromMX, &s.held.reply, s.held.first, s.held.sent.Sub(s.held.sent))
+		s.log.reply(event.MarkFromMX, &s.held.reply, s.held.first, 0)
 	}
 }
 
@@ -263,7 +260,7 @@ func (s *session) noteAttempt(err error) {
 func (s *session) action(phase event.Phase, code int, j Judgement) event.Action {
 	at := s.came // a rescue may lie between
 	if code == 0 {
-		at = time.Since(s.info.Start)
+		at = s.now()
 	}
 	return event.Action{
 		At: at, Refusal: int(s.log.refusal), Phase: phase, SendingIP: s.info.SendingIP, Code: code, Class: j.Class, Rule: j.Rule,

@@ -88,7 +88,7 @@ func (s *session) rescueDot() (Judgement, error) {
 	if s.reply.Class() < 4 { // it goes to the MSA before anything else (I2)
 		return Judgement{}, nil
 	}
-	s.begins(s.dotBegan())
+	s.budget.begins(s.dotBegan())
 	for s.reply.Class() >= 4 {
 		judged := s.judge(event.PhaseDot, s.reply.Code, nil)
 		before := s.refusal(event.StepMessage, judged)

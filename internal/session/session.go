@@ -26,7 +26,7 @@ type session struct {
 	held *heldLeg // an MX leg that has been set aside; nil: none
 
 	reply   smtp.Reply    // the reply being read
-	sent    time.Time     // when the command that reply answers was written
+	sent    time.Duration // when the command that reply answers was written, since the session began
 	first   time.Duration // from then until its first octet came
 	took    time.Duration // and its last one
 	came    time.Duration // when octets of the MX came last, since the session began
@@ -34,10 +34,9 @@ type session struct {
 	waiting waiting
 
 	// The conversation with the MSA.
-	begun     time.Time // when the MSA began to wait for the reply that is next
-	hiddenBy  time.Time // when what the MSA does not see must be over; zero: nothing is hidden behind that reply
-	sender    string    // of the transaction at hand, in the form of package mailbox
-	recipient string    // the first, likewise
+	budget    budget
+	sender    string // of the transaction at hand, in the form of package mailbox
+	recipient string // the first, likewise
 
 	senderKnown, recipientKnown bool
 
@@ -134,61 +133,59 @@ func (s *session) await(l *leg, phase event.Phase) error {
 
 // waiting is a wait in progress.
 type waiting struct {
-	began  time.Time
-	end    time.Time     // of the phase's time; zero: it has just begun
+	began  time.Duration // since the session began
+	end    time.Duration // of the phase's time, likewise; 0: it has just begun
 	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
 	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
+	forMX  bool          // it is for a reply, and has begun
 }
 
 func (s *session) armWait(l *leg, phase event.Phase) {
 	began := s.waiting.began
 	now := began
-	if !s.waiting.end.IsZero() {
-		now = time.Now()
+	if s.waiting.end != 0 {
+		now = s.now()
 	}
-	if phase.FromBegin() && s.begun.Before(began) {
-		began = s.begun
+	if phase.FromBegin() {
+		began = min(began, s.budget.begun)
 	}
-	end := began.Add(s.e.timeout(phase))
+	end := s.budget.bound(began + s.e.timeout(phase))
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
-		end = s.waiting.began.Add(s.e.timeout(event.PhaseIdle))
-		if fed := s.waiting.began.Add(s.waiting.fed + feedWait); s.waiting.fed > 0 && end.After(fed) {
-			end = fed
+		end = s.waiting.began + s.e.timeout(event.PhaseIdle)
+		if s.waiting.fed > 0 {
+			end = min(end, s.waiting.began+s.waiting.fed+feedWait)
 		}
-	} else if !s.hiddenBy.IsZero() && end.After(s.hiddenBy) {
-		end = s.hiddenBy
-	}
-	if l != &s.msa && s.reply.Junk() && end.After(now.Add(junkWait)) {
-		end = now.Add(junkWait)
+	} else if s.reply.Junk() {
+		end = min(end, now+junkWait)
 	}
 	s.waiting.end = end
-	if by, due := s.looksBy(phase, now); due && l != &s.msa && by.Before(end) {
-		end = by
+	if by, due := s.looksBy(phase, now); due && l != &s.msa {
+		end = min(end, by)
 	}
 	const slice = time.Second
-	if left := l.armed.Sub(now); left < slice/2 || left > 2*slice || l.armed.After(end) {
-		l.arm(now.Add(min(2*slice, max(end.Sub(now), 0))))
+	if left := l.armed.Sub(s.at(now)); left < slice/2 || left > 2*slice || l.armed.After(s.at(end)) {
+		l.arm(s.at(now + min(2*slice, max(end-now, 0))))
 	}
 }
 
 // waitOn is called when a slice of a wait is over: it looks around and begins the next.
 func (s *session) waitOn(l *leg, phase event.Phase) error {
-	now := time.Now()
-	if !now.Before(s.waiting.end) {
+	now := s.now()
+	if now >= s.waiting.end {
 		return errTimeout
 	}
 	if err := s.lookAround(l, phase); err != nil {
 		return err
 	}
-	if s.orphan && s.waiting.end.Sub(now) > orphanWait {
-		s.waiting.end = now.Add(orphanWait)
+	if s.orphan {
+		s.waiting.end = min(s.waiting.end, now+orphanWait)
 	}
 	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
 	if l != &s.msa {
-		slice = min(slice, s.overdue(phase, now.Sub(s.waiting.began), s.reply.Begun()))
+		slice = min(slice, s.overdue(phase, now-s.waiting.began, s.reply.Begun()))
 		s.watchMSA(l, phase)
 	}
-	l.arm(now.Add(min(slice, s.waiting.end.Sub(now))))
+	l.arm(s.at(now + min(slice, s.waiting.end-now)))
 	return nil
 }
 

@@ -44,7 +44,7 @@ func (t *trace) back(to event.Spending) time.Duration {
 
 // arrives notes when octets of the MX have come. Those that the read did not have to wait for may have lain there.
 func (s *session) arrives(now time.Duration) {
-	if s.lain > 0 && now-s.waiting.began.Sub(s.info.Start) < time.Millisecond {
+	if s.lain > 0 && now-s.waiting.began < time.Millisecond {
 		s.came = s.lain
 		return
 	}

@@ -103,7 +103,7 @@ var errNoMail = errors.New("no TLS where it must be")
 
 // startTLS asks the MX for TLS and completes the handshake.
 func (s *session) startTLS() error {
-	begun := time.Now()
+	begun := s.now()
 	s.mx.out = append(s.mx.buffer(), "STARTTLS\r\n"...)
 	s.log.line(event.MarkMadeForMX, []byte("STARTTLS"))
 	if s.mx.pending() {
@@ -121,7 +121,7 @@ func (s *session) startTLS() error {
 		}
 		return err
 	}
-	s.info.Phases[event.PhaseStartTLS] = time.Since(begun)
+	s.info.Phases[event.PhaseStartTLS] = s.now() - begun
 	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	s.log.opened(event.PhaseStartTLS, &s.reply, s.first, s.took)
 	if !s.mx.in.Empty() {
@@ -132,23 +132,22 @@ func (s *session) startTLS() error {
 	case 421:
 		return s.saidGoodbye(event.PhaseStartTLS)
 	default:
-		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.reply.Code), begun: begun}
+		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.reply.Code), begun: s.at(begun)}
 	}
 	return s.handshake()
 }
 
 // readStartTLSReply reads it. Where an MX may hang the wait ends early, as that for a handshake.
-func (s *session) readStartTLSReply(begun time.Time) error {
+func (s *session) readStartTLSReply(begun time.Duration) error {
 	if s.mx.way&wayImpatient == 0 {
 		return s.readReply(event.PhaseStartTLS)
 	}
-	outer := s.hiddenBy
-	s.hideUntil(begun.Add(hungPatience))
+	outer := s.budget.narrow(begun + hungPatience)
 	err := s.readReply(event.PhaseStartTLS)
-	s.hiddenBy = outer
+	s.budget.widen(outer)
 	var f *failure
 	anyHello := s.mx.way | wayClassical // none was sent yet
-	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), anyHello, begun) {
+	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), anyHello, s.at(begun)) {
 		return s.readReply(event.PhaseStartTLS)
 	}
 	return err
@@ -156,13 +155,13 @@ func (s *session) readStartTLSReply(begun time.Time) error {
 
 // tlsHung describes the failure of a step that got no answer, or lost the connection. A step that had less time than any MX
 // deserves is no evidence of the MX.
-func (s *session) tlsHung(phase event.Phase, cause error, begun time.Time, hung bool) *tlsFailure {
-	return &tlsFailure{phase: phase, cause: cause, begun: begun, hung: hung, short: hung && time.Since(begun) < hungPatience}
+func (s *session) tlsHung(phase event.Phase, cause error, begun time.Duration, hung bool) *tlsFailure {
+	return &tlsFailure{phase: phase, cause: cause, begun: s.at(begun), hung: hung, short: hung && s.now()-begun < hungPatience}
 }
 
 // handshake runs aside: it needs a deep stack for a moment, and the session's own should stay small.
 func (s *session) handshake() error {
-	begun := time.Now()
+	begun := s.now()
 	forms := s.e.tlsToMX()
 	if !forms.postQuantum {
 		s.mx.way |= wayClassical
@@ -173,13 +172,13 @@ func (s *session) handshake() error {
 	}
 	conn := tls.Client(&steady{Conn: s.mx.base}, config)
 	// Half of the time that is left is for the connection that may have to follow.
-	_ = s.mx.base.SetDeadline(begun.Add(min(s.e.timeout(event.PhaseHandshake), s.hiddenBy.Sub(begun)/2)))
-	ctx, done := s.handshakePatience(begun)
+	_ = s.mx.base.SetDeadline(s.at(begun + min(s.e.timeout(event.PhaseHandshake), s.budget.left(begun)/2)))
+	ctx, done := s.handshakePatience(s.at(begun))
 	err := s.aside(event.PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(ctx)
 	})
 	done()
-	s.info.Phases[event.PhaseHandshake] = time.Since(begun)
+	s.info.Phases[event.PhaseHandshake] = s.now() - begun
 	var f *failure
 	if errors.As(err, &f) {
 		return f
