@@ -11,12 +11,12 @@ import (
 // and only all of them tell: the gate is asked at the end of the header, before anything behind it goes out, and what it refuses goes
 // without a dot (I4).
 
-// wantHeader notes which fields of the mail at hand the gate wants to see, and whether it is to be asked about none; "": it is not.
-func (s *session) wantHeader(name string, strip, required bool) {
-	if s.header = nil; name != "" {
-		s.header = smtp.NewHeaderFilter(name, strip)
+// wantHeader notes which fields of the mail at hand the gate wants to see, and whether it is to be asked about a message without any.
+func (s *session) wantHeader(d *Decision) {
+	if s.header = nil; d.Header != "" {
+		s.header = smtp.NewHeaderFilter(d.Header, d.Strip)
 	}
-	s.gate.mustName = required
+	s.gate.mustName = d.Must
 }
 
 // passHeader is sendChunk while the header goes by.

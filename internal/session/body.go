@@ -79,15 +79,15 @@ func (s *session) forwardChunk(p []byte) error {
 		return nil
 	}
 	s.keep(p)
-	return s.writeChunk(p, false)
+	return s.writeChunk(p, onePiece)
 }
 
-func (s *session) writeChunk(p []byte, last bool) error {
+func (s *session) writeChunk(p []byte, which piece) error {
 	if s.mx.pending() {
 		return s.saidEarly()
 	}
 	before := s.log.spendsIn(event.SpentOnBodyMX)
-	err := s.writeText(p, last)
+	err := s.writeText(p, which)
 	s.log.back(before)
 	if err != nil {
 		return s.bodyWriteFailed(err)
@@ -207,7 +207,11 @@ func (s *session) writeDot(last []byte, gone bool) error {
 		defer putOut(last)
 		if content > 0 {
 			// A write that has to wait could let an early 250 pass for the reply to the dot (I1).
-			if err := s.writeChunk(octets[:content], !inTLS); err != nil {
+			which := lastPiece
+			if inTLS {
+				which = onePiece
+			}
+			if err := s.writeChunk(octets[:content], which); err != nil {
 				return err
 			}
 			gone = s.msaGone()
@@ -222,7 +226,7 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	}
 	before := s.log.spendsIn(event.SpentOnBodyMX)
 	s.dotSent = true
-	err := s.writeText(last, true)
+	err := s.writeText(last, lastPiece)
 	s.sent = s.log.back(before) // not before the MX has taken it
 	if err != nil {
 		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot

@@ -16,6 +16,7 @@ type slot struct {
 	verb  smtp.Verb
 	local *smtp.Reply // kanmon's own answer; nil: the MX answers
 	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
+	tls   bool        // behind this local answer the MSA begins its handshake
 	place int32       // of its reply in the record: that of an RCPT is the recipient's; -1: it has none
 	mail  int32       // number of the transaction there
 	begin int         // where its line is in the group that was forwarded
@@ -281,9 +282,9 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 }
 
 func (s *session) answerLocally(sl *slot) error {
-	s.toMSA(sl.local, true)
+	s.toMSA(sl.local, event.ByKanmon)
 	s.log.told(sl, sl.local.Code)
-	if sl.verb == smtp.VerbSTARTTLS && sl.local == &replyGoAhead {
+	if sl.tls {
 		s.resetTransaction() // what was said before TLS admits nothing inside it (RFC 3207 §4.2)
 		return s.startTLSToMSA()
 	}
@@ -307,20 +308,20 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 			s.tellGoodbye()
 		}
 		s.tellReply(sl.verb, judged.Class)
-		s.log.answered(sl, s.heardReply(&judged, false))
+		s.log.answered(sl, s.heardReply(&judged))
 		return false, s.saidGoodbye(phase)
 	}
 	if stepOf(sl.verb) != 0 && s.waitedLong() && s.msaGone() { // as it was about to hear
-		s.log.answered(sl, s.heardReply(&judged, false))
+		s.log.answered(sl, s.heardReply(&judged))
 		s.tellReply(sl.verb, judged.Class)
 		return false, &failure{trouble: msaLost, phase: phase}
 	}
-	if err := s.follow(sl, &judged, judged.softens(phase, &s.reply) && !judged.Observe); err != nil {
+	if err := s.follow(sl, &judged); err != nil {
 		return false, err
 	}
 	s.tellReply(sl.verb, judged.Class)
 	s.putMildly(phase, judged, downgraded)
-	s.toMSA(&s.reply, false)
+	s.toMSA(&s.reply, event.ByMX)
 	s.log.told(sl, s.reply.Code)
 	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
 }
@@ -341,7 +342,7 @@ func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 		rescued, err := s.rescueGroup(i, phase, judged)
 		if err != nil { // nobody will hear of it
 			s.tellReply(sl.verb, judged.Class)
-			s.log.answered(sl, s.heardReply(&judged, false))
+			s.log.answered(sl, s.heardReply(&judged))
 		}
 		if err != nil || !rescued {
 			return judged, err

@@ -3,6 +3,7 @@ package session
 import (
 	"strconv"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -12,14 +13,14 @@ func (s *session) dispatch(cmd smtp.Command) {
 	case cmd.Eight && !s.mayBeUTF8(cmd):
 		s.dispatchBadOctet(cmd)
 		return
-	case !s.mx.open() && s.mx.noMail == nil && !s.comesBack(cmd):
+	case !s.mx.open() && s.mx.shut == shutNot && !s.comesBack(cmd):
 		s.dispatchLost(cmd)
 		return
 	}
 	switch cmd.Verb {
 	case smtp.VerbEHLO, smtp.VerbHELO:
 		if len(cmd.Args) == 0 {
-			s.answerHere(cmd, &replyNeedName, true)
+			s.answerBad(cmd, &replyNeedName)
 			return
 		}
 		s.greeted(cmd)
@@ -44,10 +45,9 @@ func (s *session) dispatch(cmd smtp.Command) {
 // dispatchBadOctet answers a command with octets above ASCII that are not for it. A MAIL of that kind is a MAIL all the same.
 func (s *session) dispatchBadOctet(cmd smtp.Command) {
 	if cmd.Verb == smtp.VerbMAIL && !s.tx.underWay() {
-		s.turnAway(cmd, &replyBadOctet, true)
-		return
+		s.turnAway(cmd)
 	}
-	s.answerHere(cmd, &replyBadOctet, true)
+	s.answerBad(cmd, &replyBadOctet)
 }
 
 func (s *session) dispatchMail(cmd smtp.Command) {
@@ -55,13 +55,15 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	case s.mx.open() && (s.mx.stage != stageReady || s.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
-		s.turnAway(cmd, &replyNeedHello, true)
-	case passes(s.mx.noMail) && !s.mx.open() && s.hello != smtp.VerbUnknown && s.e.Mover != nil:
+		s.turnAway(cmd)
+		s.answerBad(cmd, &replyNeedHello)
+	case s.mx.shut == shutNoIP && !s.mx.open() && s.hello != smtp.VerbUnknown && s.e.Mover != nil:
 		s.mailWithoutMX(cmd)
-	case s.mx.noMail != nil:
-		s.turnAway(cmd, s.mx.noMail, false)
+	case s.mx.shut != shutNot:
+		s.turnAway(cmd)
+		s.answerHere(cmd, s.mx.toMail)
 	case s.tx.underWay(): // RFC 5321 §4.1.4: nobody can be two senders
-		s.answerHere(cmd, &replyNested, false)
+		s.answerHere(cmd, &replyNested)
 	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
@@ -71,16 +73,10 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	}
 }
 
-// turnAway answers a MAIL that does not become the mail at hand, and none is in its place: what follows it is for nobody (I16).
-func (s *session) turnAway(cmd smtp.Command, no *smtp.Reply, isBad bool) {
+// turnAway is for a MAIL that does not become the mail at hand, and none is in its place: what follows it is for nobody (I16).
+func (s *session) turnAway(cmd smtp.Command) {
 	s.log.beginsMail(cmd)
-	s.refuseHere(cmd, no, isBad)
-}
-
-// refuseHere answers a MAIL that is not forwarded.
-func (s *session) refuseHere(cmd smtp.Command, no *smtp.Reply, isBad bool) {
 	s.tx.state = mailRefused
-	s.answerHere(cmd, no, isBad)
 }
 
 // forwardAdmitted forwards a MAIL, unless it is refused here or a drain has begun meanwhile: it may have been held.
@@ -90,7 +86,8 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 	}
 	switch {
 	case no != nil:
-		s.refuseHere(cmd, no, false)
+		s.tx.state = mailRefused
+		s.answerHere(cmd, no)
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	default:
@@ -115,18 +112,21 @@ func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
 		s.tx.asked++ // MSAs pipeline the recipients of a mail that is refused, but no more of them than it may have
-		s.answerHere(cmd, no, s.tx.state == mailNone || s.tx.asked > s.e.Limits.recipients())
+		if s.tx.state == mailNone || s.tx.asked > s.e.Limits.recipients() {
+			s.bad++
+		}
+		s.answerHere(cmd, no)
 		return
 	}
 	if s.tx.asked >= s.e.Limits.recipients() {
-		s.answerHere(cmd, &replyTooManyRcpts, false)
+		s.answerHere(cmd, &replyTooManyRcpts)
 		return
 	}
 	if s.tx.asked == 0 {
 		var no *smtp.Reply
 		if cmd, no = s.firstRecipient(cmd); no != nil {
 			s.tx.state, s.tx.no = mailStranded, no
-			s.answerHere(cmd, no, false)
+			s.answerHere(cmd, no)
 			return
 		}
 	}
@@ -135,7 +135,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		cmd, no = s.askRcpt(cmd) // last of all: what it has let pass is forwarded, and told of
 	}
 	if no != nil {
-		s.answerHere(cmd, no, false)
+		s.answerHere(cmd, no)
 		return
 	}
 	s.tx.asked++
@@ -156,7 +156,10 @@ func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 func (s *session) dispatchData(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
-		s.answerHere(cmd, no, s.tx.state == mailNone)
+		if s.tx.state == mailNone {
+			s.bad++
+		}
+		s.answerHere(cmd, no)
 		return
 	}
 	s.forward(cmd, slot{verb: cmd.Verb})
@@ -166,23 +169,23 @@ func (s *session) dispatchData(cmd smtp.Command) {
 // would go there before TLS.
 func (s *session) dispatchEmpty(cmd smtp.Command) {
 	s.idle++
-	if s.mx.stage == stageReady && s.mx.noMail == nil {
+	if s.mx.stage == stageReady && s.mx.shut == shutNot {
 		s.forward(cmd, slot{verb: cmd.Verb})
 		return
 	}
 	if cmd.Verb == smtp.VerbRSET {
 		s.resetTransaction()
 	}
-	s.answerHere(cmd, &replyOK, false)
+	s.answerHere(cmd, &replyOK)
 }
 
 func (s *session) dispatchQuit(cmd smtp.Command) {
 	if !s.mx.open() {
-		s.answerHere(cmd, &replyBye, false)
+		s.answerHere(cmd, &replyBye)
 		s.quit = true
 		return
 	}
-	if s.mx.stage != stageReady || s.mx.noMail != nil { // as above
+	if s.mx.stage != stageReady || s.mx.shut != shutNot { // as above
 		cmd.Line = cmd.Line[:len("QUIT")]
 	}
 	s.forward(cmd, slot{verb: cmd.Verb})
@@ -216,21 +219,31 @@ func announced(params []byte) (octets int64, known bool) {
 func (s *session) dispatchLocal(cmd smtp.Command) {
 	switch cmd.Verb {
 	case smtp.VerbVRFY:
-		s.answerHere(cmd, &replyVRFY, false)
+		s.answerHere(cmd, &replyVRFY)
 	case smtp.VerbHELP:
-		s.answerHere(cmd, &replyHelp, false)
+		s.answerHere(cmd, &replyHelp)
 	case smtp.VerbAUTH:
-		s.answerHere(cmd, &replyNoAuth, true)
+		s.answerBad(cmd, &replyNoAuth)
 	case smtp.VerbBDAT: // what follows is a chunk, not commands: there is no way on
 		s.answerAndEnd(cmd, &replyNoBDAT, msaAbusive)
 	case smtp.VerbSTARTTLS:
-		s.answerHere(cmd, s.startTLSReply(cmd), false) // the handshake follows its reply
+		s.dispatchStartTLS(cmd)
 	case smtp.VerbEXPN, smtp.VerbBURL, smtp.VerbRetired:
-		s.answerHere(cmd, &replyNotOffered, true)
+		s.answerBad(cmd, &replyNotOffered)
 	default:
-		s.answerHere(cmd, &replyUnknown, true)
+		s.answerBad(cmd, &replyUnknown)
 	}
 	s.idle++
+}
+
+// dispatchStartTLS lets the MSA begin its handshake behind the answer, unless there is something against it.
+func (s *session) dispatchStartTLS(cmd smtp.Command) {
+	if no := s.noTLSNow(cmd); no != nil {
+		s.answerHere(cmd, no)
+		return
+	}
+	s.answerHere(cmd, &replyGoAhead)
+	s.slots[len(s.slots)-1].tls = true
 }
 
 // dispatchLost serves an MSA whose MX leg is closed for good. Where the MX refused the connection, the session goes on without mail;
@@ -240,9 +253,10 @@ func (s *session) dispatchLost(cmd smtp.Command) {
 	case cmd.Verb == smtp.VerbQUIT:
 		s.dispatchQuit(cmd)
 	case s.refused:
-		s.answerHere(cmd, &replyMXRefused, true)
+		s.answerBad(cmd, &replyMXRefused)
 	case s.reply.Code == 421: // that the MX left behind
-		s.answerAndEnd(cmd, &s.reply, mxLost)
+		s.answerAs(cmd, &s.reply, event.ByMX)
+		s.slots[len(s.slots)-1].end = mxLost
 	default:
 		s.answerAndEnd(cmd, &replyMXGone, mxLost)
 	}
@@ -253,7 +267,7 @@ func (s *session) mailWithoutMX(cmd smtp.Command) {
 	s.beginMail(cmd)
 	cmd, no := s.askMail(cmd.Clone()) // its memory is the Reader's, and there will be waits
 	if no == nil {
-		no = s.move(false)
+		no = s.move(cmd.Verb)
 	}
 	if no == nil {
 		s.promise() // what another leg must be able to do for this mail
@@ -282,19 +296,27 @@ func (s *session) mayBeUTF8(cmd smtp.Command) bool {
 }
 
 // answerHere answers a command that the MX does not get to see.
-func (s *session) answerHere(cmd smtp.Command, reply *smtp.Reply, isBad bool) {
-	if isBad {
-		s.bad++
-	}
-	s.log.held(cmd)
-	place := s.log.answeredHere(cmd, reply, reply != &s.reply)
-	s.slots = append(s.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
+func (s *session) answerHere(cmd smtp.Command, reply *smtp.Reply) {
+	s.answerAs(cmd, reply, event.ByKanmon)
+}
+
+// answerBad is answerHere for a command of a kind that an MSA may say only so many of.
+func (s *session) answerBad(cmd smtp.Command, reply *smtp.Reply) {
+	s.bad++
+	s.answerHere(cmd, reply)
 }
 
 // answerAndEnd answers a command with the last reply of the session.
 func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble) {
-	s.answerHere(cmd, reply, false)
+	s.answerHere(cmd, reply)
 	s.slots[len(s.slots)-1].end = why
+}
+
+// answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
+func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
+	s.log.held(cmd)
+	place := s.log.answeredHere(cmd, reply, by)
+	s.slots = append(s.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }
 
 // forward puts a command into the group for the MX, octet-identical but for its line end.

@@ -3,8 +3,8 @@ package session
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
-	"strings"
 
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
@@ -44,12 +44,12 @@ var keywords = []struct {
 	{"STARTTLS", kwStartTLS},                       // RFC 3207
 }
 
-// capabilities is what an MX has said to EHLO: enough to answer the MSA's, and each further one.
+// capabilities is what an MX has said to EHLO: enough to answer the MSA's, and each further one. It is nobody else's memory.
 type capabilities struct {
 	has    keyword
-	size   uint64 // of SIZE; 0: no limit named
-	limits string // arguments of LIMITS as they came
-	first  string // the first line: the MX's name, mostly with a greeting
+	limits limitList // of LIMITS
+	size   uint64    // of SIZE; 0: no limit named
+	first  string    // the first line: the MX's name, mostly with a greeting
 }
 
 // maxFirst bounds what is kept of the first line: the longest text that a reply line can have (RFC 5321 §4.5.3.1.5).
@@ -101,7 +101,7 @@ func (c *capabilities) take(k keyword, args []byte) {
 		if !validLimits(args) { // RFC 9422 §3: a syntax error makes the whole keyword void
 			return
 		}
-		c.limits = string(args)
+		c.limits = parseLimits(args)
 	}
 	c.has |= k
 }
@@ -125,7 +125,7 @@ func (c *capabilities) appendEHLO(dst []byte, offerTLS bool, limits Limits) []by
 			before := len(dst)
 			dst = append(dst, "\r\n250-LIMITS"...)
 			named := len(dst)
-			if dst = appendLimits(dst, c.limits, limits); len(dst) == named {
+			if dst = c.limits.append(dst, limits); len(dst) == named {
 				dst = dst[:before] // none that anybody here knows
 			}
 		case kwStartTLS:
@@ -142,26 +142,59 @@ func (c *capabilities) appendEHLO(dst []byte, offerTLS bool, limits Limits) []by
 }
 
 // limitNames are the limits of RFC 9422 §4 that kanmon enforces itself or passes on.
-func appendLimits(dst []byte, args string, own Limits) []byte {
-	for field := range strings.FieldsSeq(args) {
-		name, value, _ := strings.Cut(field, "=")
-		n, err := strconv.Atoi(value)
-		if err != nil {
+var limitNames = [...]string{"MAILMAX", "RCPTMAX", "RCPTDOMAINMAX"}
+
+// A limitList has the limits that an MX has named, in its order; what is left of it is zero.
+type limitList [len(limitNames)]limit
+
+// A limit is a number of at most six digits, and above it the place of its name, 1 for the first of limitNames.
+type limit uint32
+
+const limitBits = 24
+
+func newLimit(name, most int) limit { return limit(name<<limitBits | most) } //nolint:gosec // as the type says
+func (l limit) name() int           { return int(l >> limitBits) }
+func (l limit) most() int           { return int(l & (1<<limitBits - 1)) }
+
+// parseLimits reads valid arguments of LIMITS. Unknown names are for nobody (RFC 9422 §3); of a name that comes twice the lower limit counts.
+func parseLimits(args []byte) (list limitList) {
+	for field := range bytes.FieldsSeq(args) {
+		word, value, _ := bytes.Cut(field, []byte("="))
+		name := 1 + slices.IndexFunc(limitNames[:], func(n string) bool { return bytes.EqualFold(word, []byte(n)) })
+		if name == 0 {
 			continue
 		}
-		switch strings.ToUpper(name) {
+		most, _ := strconv.Atoi(string(value))
+		of := newLimit(name, most)
+		for i, l := range list {
+			if l == 0 || l.name() == name && of < l {
+				list[i] = of
+			}
+			if list[i].name() == name {
+				break
+			}
+		}
+	}
+	return list
+}
+
+// append appends the limits, lowered to kanmon's own.
+func (list *limitList) append(dst []byte, own Limits) []byte {
+	for _, l := range list {
+		if l == 0 {
+			break
+		}
+		name, most := limitNames[l.name()-1], l.most()
+		switch name {
 		case "RCPTMAX":
-			n = min(n, own.Recipients)
+			most = min(most, own.Recipients)
 		case "MAILMAX":
 			if own.Transactions > 0 {
-				n = min(n, own.Transactions)
+				most = min(most, own.Transactions)
 			}
-		case "RCPTDOMAINMAX":
-		default: // RFC 9422 §3: unknown names are for nobody
-			continue
 		}
-		dst = append(append(append(dst, ' '), strings.ToUpper(name)...), '=')
-		dst = strconv.AppendInt(dst, int64(n), 10)
+		dst = append(append(append(dst, ' '), name...), '=')
+		dst = strconv.AppendInt(dst, int64(most), 10)
 	}
 	return dst
 }

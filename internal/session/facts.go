@@ -68,7 +68,7 @@ func (t *trace) command(cmd smtp.Command) (place int32) {
 
 // answeredHere adds the answer to a MAIL or RCPT that the MX does not get to see: kanmon's own, or what the MX said before it went. It gives
 // the place of the reply as command does.
-func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, own bool) (place int32) {
+func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, by event.Side) (place int32) {
 	if t.to == nil {
 		return -1
 	}
@@ -77,11 +77,11 @@ func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, own bool) (pla
 		if !t.tx || t.transaction().Mail.Code != 0 {
 			t.beginsMail(cmd)
 		}
-		t.transaction().Mail = t.ownReply(reply, event.MaxText, own)
+		t.transaction().Mail = t.ownReply(reply, event.MaxText, by)
 		return 0
 	case cmd.Verb == smtp.VerbRCPT && t.tx:
 		place = t.recipient(cmd)
-		kept := t.ownReply(reply, shortReply, own)
+		kept := t.ownReply(reply, shortReply, by)
 		if place >= 0 {
 			t.transaction().Recipients[place].Reply = kept
 		} else {
@@ -96,8 +96,8 @@ func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, own bool) (pla
 func (t *trace) nested() bool { return t.tx && t.transaction().Mail.Code/100 == 2 }
 
 // ownReply is the record of a reply that is made here, by the rule that has just refused, if one has.
-func (t *trace) ownReply(reply *smtp.Reply, short int, own bool) event.Reply {
-	r := event.Reply{Code: reply.Code, Local: own, Text: t.keepReply(reply, short), Meaning: t.rule}
+func (t *trace) ownReply(reply *smtp.Reply, short int, by event.Side) event.Reply {
+	r := event.Reply{Code: reply.Code, Local: by == event.ByKanmon, Text: t.keepReply(reply, short), Meaning: t.rule}
 	t.rule = 0
 	return r
 }
@@ -214,7 +214,7 @@ func (t *trace) replyOf(sl *slot) *event.Reply {
 
 // lastWord notes the reply that ends the session, and gives its record, if it has one: it stands for the one that the MSA waits for, to a message
 // where the slot is nil.
-func (t *trace) lastWord(sl *slot, reply *smtp.Reply, own bool) *event.Reply {
+func (t *trace) lastWord(sl *slot, reply *smtp.Reply, by event.Side) *event.Reply {
 	if !t.tx {
 		return nil
 	}
@@ -223,7 +223,7 @@ func (t *trace) lastWord(sl *slot, reply *smtp.Reply, own bool) *event.Reply {
 		r = t.replyOf(sl)
 	}
 	if r != nil && r.Code == 0 {
-		*r = t.ownReply(reply, event.MaxText, own)
+		*r = t.ownReply(reply, event.MaxText, by)
 	}
 	return r
 }

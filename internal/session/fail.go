@@ -61,7 +61,7 @@ func EndReasons() []string {
 	return reasons
 }
 
-// A failure ends a session. It is the only error that the engine's own functions return.
+// A failure ends a session. The other errors of the engine, which it can go on behind, are refused, tlsFailure, and those that bear a name.
 type failure struct {
 	trouble trouble
 	phase   event.Phase
@@ -100,9 +100,6 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 	}
 	return said.Reply(host), true
 }
-
-// inWordsOfMX reports whether what the MSA is told is the MX's reply.
-func (f *failure) inWordsOfMX() bool { return f.trouble == mxSaid || f.trouble == mxRefused }
 
 // says picks what kanmon itself says of a failure.
 func (f *failure) says(mx netip.AddrPort) replies.Said {
@@ -151,6 +148,14 @@ func atStep(before, behind *replies.Entry, dot bool, mx netip.AddrPort, phase ev
 		return behind.Say(mx.String())
 	}
 	return before.Say(mx.String(), phase.String())
+}
+
+// author is whose words the answer is.
+func (f *failure) author() event.Side {
+	if f.trouble == mxSaid || f.trouble == mxRefused {
+		return event.ByMX
+	}
+	return event.ByKanmon
 }
 
 // drains says whether a message under way is read to its end before the answer.
@@ -209,11 +214,6 @@ func noSendingIP(err error) *smtp.Reply {
 	default:
 		return nil
 	}
-}
-
-// passes reports whether a reply that all mail of a session was to get is for a cause that may be over with the next mail.
-func passes(no *smtp.Reply) bool {
-	return no == &replySuspended || no == &replyMissing || no == &replyPorts
 }
 
 // Replies of kanmon to commands that never reach the MX. Shared by all sessions, never changed.

@@ -124,7 +124,7 @@ func (s *session) consult(q Question) Decision {
 	}
 	if q.Step == event.StepMail {
 		s.gate.pool = d.Pool
-		s.wantHeader(d.Header, d.Strip, d.Must)
+		s.wantHeader(&d)
 	}
 	return d
 }

@@ -16,7 +16,7 @@ func (s *session) letIn() (passes bool, err error) {
 	_, no := s.ask(smtp.Command{}, Question{Step: event.StepConnect, Unseen: s.dest.Passthrough})
 	switch {
 	case no != nil:
-		return false, s.greetWithoutMX("not let in", no)
+		return false, s.greetWithoutMX("not let in", shutByGate, no)
 	case s.dest.Passthrough:
 		return true, nil
 	default:
@@ -28,7 +28,7 @@ func (s *session) letIn() (passes bool, err error) {
 func (s *session) greet() error {
 	if err := s.openMX(stageBanner); err != nil {
 		if no := noSendingIP(err); no != nil {
-			return s.greetWithoutMX(err.Error(), no)
+			return s.greetWithoutMX(err.Error(), shutNoIP, no)
 		}
 		return s.ungreeted(err)
 	}
@@ -42,25 +42,25 @@ func (s *session) greet() error {
 		if s.reply.Code == 421 {
 			return s.saidGoodbye(event.PhaseBanner)
 		}
-		s.toMSA(&s.reply, false)
+		s.toMSA(&s.reply, event.ByMX)
 		s.closeMX()
 		return s.flushMSA(event.PhaseBanner)
 	}
-	s.toMSA(&s.reply, false)
+	s.toMSA(&s.reply, event.ByMX)
 	return s.flushMSA(event.PhaseBanner)
 }
 
 // greetWithoutMX serves an MSA whose mail cannot go: it learns so at MAIL, and in a 4xx (I13).
-func (s *session) greetWithoutMX(why string, reply *smtp.Reply) error {
-	s.log.notef("no MX: %s", why)
-	s.refuseMail(reply)
+func (s *session) greetWithoutMX(cause string, why shut, reply *smtp.Reply) error {
+	s.log.notef("no MX: %s", cause)
+	s.shut(why, reply)
 	greeting := replies.Greeting.Say(s.e.name()).Reply("")
-	s.toMSA(&greeting, true)
+	s.toMSA(&greeting, event.ByKanmon)
 	return s.flushMSA(event.PhaseBanner)
 }
 
-// refuseMail lets every MAIL of the session be answered with a reply of kanmon's own.
-func (s *session) refuseMail(with *smtp.Reply) { s.mx.noMail = with }
+// shut lets every MAIL be answered with a reply of kanmon's own.
+func (s *session) shut(why shut, with *smtp.Reply) { s.mx.shut, s.mx.toMail = why, with }
 
 // maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
 const maxEarly = 64 << 10

@@ -144,12 +144,20 @@ const lastRST = 200 * time.Millisecond
 // errMSAGone ends a write of the last octets of a message.
 var errMSAGone = errors.New("the MSA has hung up")
 
-// writeText writes a piece of a message to the MX. Where it is the last piece, an MSA that goes meanwhile ends the write.
-func (s *session) writeText(p []byte, last bool) (err error) {
+// piece says of octets of a message whether more of them are to be read.
+type piece uint8
+
+const (
+	onePiece  piece = iota // of several
+	lastPiece              // the rest of them: an MSA that goes meanwhile ends the write
+)
+
+// writeText writes a piece of a message to the MX.
+func (s *session) writeText(p []byte, which piece) (err error) {
 	if len(p) <= maxWithDot && s.mx.probe != nil && s.mx.probe.Room() {
 		err = s.mx.write(p, s.e.timeout(event.PhaseBody)) // as nearly always, there is no wait to look at anybody in
 	} else {
-		err = s.writeSteadily(p, last)
+		err = s.writeSteadily(p, which)
 	}
 	if err != nil {
 		s.mx.mute = true
@@ -157,8 +165,8 @@ func (s *session) writeText(p []byte, last bool) (err error) {
 	return err
 }
 
-func (s *session) writeSteadily(p []byte, last bool) error {
-	w := steady{Conn: s.mx.base, s: s, last: last, end: time.Now().Add(s.e.timeout(event.PhaseBody))}
+func (s *session) writeSteadily(p []byte, which piece) error {
+	w := steady{Conn: s.mx.base, s: s, which: which, end: time.Now().Add(s.e.timeout(event.PhaseBody))}
 	var n int
 	var err error
 	if conn, isTLS := s.mx.conn.(*tls.Conn); isTLS {
@@ -177,9 +185,9 @@ func (s *session) writeSteadily(p []byte, last bool) error {
 // whether the MSA has hung up: a deadline that passes in between is not the end of a record.
 type steady struct {
 	net.Conn
-	s    *session // nil: an ordinary connection
-	last bool     // the last piece of a message is written
-	end  time.Time
+	s     *session // nil: an ordinary connection
+	which piece    // of a message is written
+	end   time.Time
 }
 
 // Write implements [net.Conn].
@@ -196,7 +204,7 @@ func (c *steady) Write(p []byte) (written int, err error) {
 			return written, err
 		case !time.Now().Before(c.end), c.s.e.Live.cutting():
 			return written, err
-		case c.s.goneWhileWriting(c.last):
+		case c.s.goneWhileWriting(c.which):
 			return written, errMSAGone
 		}
 	}
@@ -214,8 +222,8 @@ func (l *leg) armWrite(end time.Time) {
 
 // goneWhileWriting is msaGone in the middle of a write. Where that is not of the last octets, more of the message is to be read: all that
 // can be known is whether there was a FIN already.
-func (s *session) goneWhileWriting(last bool) bool {
-	if last {
+func (s *session) goneWhileWriting(which piece) bool {
+	if which == lastPiece {
 		return s.msaGone()
 	}
 	if !s.msa.hungUp() {

@@ -86,15 +86,15 @@ func (s *session) watchCuts() {
 // A promise is what the MSA has been told that the MX can do (I9).
 type promise struct {
 	has    keyword
-	tls    bool   // what it sent went on inside TLS
+	tls    bool // what it sent went on inside TLS
+	limits limitList
 	size   uint64 // 0: no limit named
-	limits string
 }
 
 func (s *session) promise() {
 	if s.e.replays() {
 		c := &s.mx.caps
-		s.rescue.promised = promise{c.has, s.info.MX.State == event.TLSOn, c.size, c.limits}
+		s.rescue.promised = promise{c.has, s.info.MX.State == event.TLSOn, c.limits, c.size}
 	}
 }
 

@@ -58,7 +58,7 @@ func (s *session) openWithHELO(goal stage, why error) error {
 		return err
 	case said != nil:
 		return s.standsBy(said)
-	case errors.Is(err, errBannerRefused):
+	case refusal(err) != nil:
 		return err
 	default:
 		return why
@@ -88,11 +88,11 @@ func saidToEHLO(err error) *smtp.Reply {
 // standsBy makes a refusal of EHLO the end of the opening, though the connection has been lost since: the loss must not hide it.
 func (s *session) standsBy(said *smtp.Reply) error {
 	s.closeMX()
-	s.reply, s.refusedIn = *said, event.PhaseEHLO
+	s.reply = *said
 	if s.reply.Code == 421 {
 		return s.saidGoodbye(event.PhaseEHLO)
 	}
-	return errRefused
+	return &refused{phase: event.PhaseEHLO}
 }
 
 // refusedBefore adds to a lost connection what the MX had said to the EHLO before.

@@ -37,8 +37,19 @@ type mxLeg struct {
 	ehloRefused bool        // this MX is from before ESMTP, or does not want us
 	way         tlsWay      // how TLS is tried on this connection, if it is
 	manners                 // for its end
-	noMail      *smtp.Reply // what every MAIL gets: there is no TLS where it must be, or no sending IP; nil: mail may go
+	shut        shut        // why no mail may go to this MX
+	toMail      *smtp.Reply // with shut: what every MAIL gets
 }
+
+// shut is why no mail may go to an MX.
+type shut uint8
+
+const (
+	shutNot    shut = iota // mail may go
+	shutNoTLS              // there is no TLS where it must be
+	shutNoIP               // no sending IP can be used: with the next mail that may be over
+	shutByGate             // the gate has not let the session in
+)
 
 // prober tells about a connection without reading from it.
 type prober interface {

@@ -13,7 +13,7 @@ func (s *session) leaveRightly(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 		return cmd, nil
 	}
 	cmd = cmd.Clone() // its memory is the Reader's, and there will be waits
-	return cmd, s.move(cmd.Verb == smtp.VerbRCPT)
+	return cmd, s.move(cmd.Verb)
 }
 
 // keepText makes a string only of what is not in it already.
@@ -24,9 +24,9 @@ func keepText(s *string, text []byte) {
 }
 
 // move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of
-// the group at hand is gathered for the MX, and not yet written, goes to the new leg. It returns what the mail is told that has no sending
-// IP to leave from; nil: it has moved.
-func (s *session) move(again bool) *smtp.Reply {
+// the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is done for is next there. It returns
+// what the mail is told that has no sending IP to leave from; nil: it has moved.
+func (s *session) move(next smtp.Verb) *smtp.Reply {
 	s.budget.hides()
 	now := s.now()
 	patience := min(s.e.Rescue.time(), s.budget.spare(now))
@@ -41,7 +41,7 @@ func (s *session) move(again bool) *smtp.Reply {
 	outer := s.budget.narrow(now + patience)
 	defer s.budget.widen(outer)
 	s.setAside()
-	err := s.reopen(again)
+	err := s.reopen(next)
 	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && s.budget.left(s.now()) > 0 && !ends(err); tries++ {
 		s.noteAttempt(err)
 		if !s.worthAnother(err) {
@@ -51,7 +51,7 @@ func (s *session) move(again bool) *smtp.Reply {
 		s.rescue.trying = true
 		s.closeMX()
 		s.freshLeg()
-		err = s.reopen(again)
+		err = s.reopen(next)
 	}
 	s.rescue.trying = false
 	if err != nil {
@@ -65,7 +65,7 @@ func (s *session) move(again bool) *smtp.Reply {
 	}
 	s.log.notef("goes on from %s", s.info.SendingIP)
 	s.drop()
-	if !again {
+	if next == smtp.VerbMAIL {
 		s.clearTransaction() // one whose DATA was refused, which many an MX keeps open
 	}
 	if gathered != nil {

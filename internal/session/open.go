@@ -72,14 +72,29 @@ func (s *session) openStages(goal stage) error {
 	return nil
 }
 
-// errRefused says that the MX answered, but not with a yes: s.reply is for the MSA.
-var errRefused = errors.New("refused by the MX")
+// A refused is the MX's no to a step of opening its leg, or to a command that was said to it again. The words are in the reply at hand.
+type refused struct {
+	phase event.Phase // of what was refused
+	line  []byte      // the command that was said again; nil: what was refused is what the leg is opened for
+	code  int         // of a banner where the MSA has been given one already; 0: the reply is for the MSA
+}
+
+func (r *refused) Error() string {
+	if r.code != 0 {
+		return fmt.Sprintf("second connection refused: %d", r.code)
+	}
+	return "refused by the MX"
+}
+
+// refusal gives the MX's no that an error is, or has for its cause; nil: it is something else.
+func refusal(err error) *refused {
+	var no *refused
+	_ = errors.As(err, &no)
+	return no
+}
 
 // errNoTime says that a connection was not tried: the MSA would not wait for it. That says nothing of the MX.
 var errNoTime = errors.New("no time left for another connection")
-
-// errBannerRefused is its like behind a banner that the MSA has been given already.
-var errBannerRefused = errors.New("second connection refused")
 
 // dial connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
 func (s *session) dial() error {
@@ -184,7 +199,7 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 			s.log.handOver()
 			s.msa.park()
 			if ofMX {
-				_ = s.overdue(phase, time.Since(begun), false) // there is a look soon
+				_ = s.overdue(phase, time.Since(begun)) // there is a look soon
 			}
 			switch {
 			case lost != nil:
@@ -216,7 +231,7 @@ func (s *session) readBanner() error {
 	}
 	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	if !s.reply.Positive() {
-		return &failure{trouble: mxUnreachable, phase: event.PhaseBanner, cause: fmt.Errorf("%w: %d", errBannerRefused, s.reply.Code)}
+		return &failure{trouble: mxUnreachable, phase: event.PhaseBanner, cause: &refused{phase: event.PhaseBanner, code: s.reply.Code}}
 	}
 	return nil
 }
@@ -249,8 +264,7 @@ func (s *session) sayHello(phase event.Phase) error {
 			s.budget.hidesBehindHello(s.now())
 		default:
 			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
-			s.refusedIn = phase
-			return errRefused
+			return &refused{phase: phase}
 		}
 	}
 }
@@ -320,7 +334,7 @@ func (s *session) afterHello(verb string, phase event.Phase) {
 		return
 	}
 	if s.dest.TLS == TLSRequire && s.info.MX.State != event.TLSOn {
-		s.refuseMail(&replyNoTLS)
+		s.shut(shutNoTLS, &replyNoTLS)
 	}
 }
 
@@ -329,7 +343,7 @@ func (s *session) answerHello() error {
 	switch {
 	case s.mx.stage == stageReady:
 		return s.helloAgain()
-	case !s.mx.open() && (s.mx.noMail != nil || s.helo != heloNeeded):
+	case !s.mx.open() && (s.mx.shut != shutNot || s.helo != heloNeeded):
 		s.helloWithoutMX()
 		return nil
 	}
@@ -340,9 +354,10 @@ func (s *session) answerHello() error {
 		s.budget.hides() // the connection before this one answered an EHLO
 	}
 	err := s.openMX(stageReady)
+	no := refusal(err)
 	switch {
-	case errors.Is(err, errRefused):
-		s.toMSA(&s.reply, false)
+	case no != nil && no.code == 0:
+		s.toMSA(&s.reply, event.ByMX)
 		if !s.mx.open() {
 			s.reply.Reset() // it is no answer to what comes next
 		}

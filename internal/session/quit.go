@@ -142,7 +142,7 @@ func (s *session) answerQuit() {
 	s.quit = true
 	switch err := s.readReply(event.PhaseQuit); {
 	case err == nil && (s.reply.Code == 221 || s.reply.Code == 421):
-		s.toMSA(&s.reply, false)
+		s.toMSA(&s.reply, event.ByMX)
 		return
 	case err == nil:
 		s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
@@ -150,5 +150,5 @@ func (s *session) answerQuit() {
 	case isGarbled(err):
 		s.noteStray("what is no reply")
 	}
-	s.toMSA(&replyBye, true)
+	s.toMSA(&replyBye, event.ByKanmon)
 }

@@ -91,13 +91,12 @@ func (s *session) soften(phase event.Phase, j Judgement) {
 // connection reset.
 func (s *session) openingRefusal(err error) (phase event.Phase, code int, refused bool) {
 	var f *failure
+	no := refusal(err)
 	switch {
 	case err == nil:
 		return event.PhaseBanner, s.reply.Code, s.mx.stage == stageBanner && s.reply.Class() >= 4
-	case errors.Is(err, errRefused):
-		return s.refusedIn, s.reply.Code, s.reply.Class() >= 4
-	case errors.Is(err, errBannerRefused):
-		return event.PhaseBanner, s.reply.Code, s.reply.Class() >= 4
+	case no != nil:
+		return no.phase, s.reply.Code, s.reply.Class() >= 4
 	case !errors.As(err, &f):
 		return 0, 0, false
 	case f.trouble == mxSaid:

@@ -87,7 +87,7 @@ func (s *session) mayWait(phase event.Phase) error {
 	}
 	if past := now - s.waiting.began; past-s.waiting.looked > time.Second {
 		s.waiting.looked = past
-		_ = s.overdue(phase, past, true) // the next octets wake it
+		_ = s.overdue(phase, past) // the next octets wake it
 		if err := s.lookAround(&s.mx.leg, phase); err != nil {
 			return err
 		}
@@ -118,13 +118,13 @@ const (
 	dripPause  = time.Second
 )
 
-// toMSA puts a reply into the buffer for the MSA.
-func (s *session) toMSA(reply *smtp.Reply, local bool) {
+// toMSA puts a reply into the buffer for the MSA: the MX's, or kanmon's own.
+func (s *session) toMSA(reply *smtp.Reply, by event.Side) {
 	s.msa.room(reply.MostWire())
 	before := len(s.msa.out)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded
-	s.log.passedOn(reply, local, s.first, s.took)
+	s.log.passedOn(reply, by, s.first, s.took)
 }
 
 func (s *session) flushMSA(phase event.Phase) error {

@@ -32,8 +32,8 @@ var errUnfit = errors.New("the other connection offers less")
 
 // rescueOpening tries other sending IPs when the MX has refused before any mail was spoken of. It gives what openMX gives.
 func (s *session) rescueOpening(goal stage, err error) error {
-	phase, code, refused := s.openingRefusal(err)
-	if !refused || s.e.Judge == nil {
+	phase, code, isRefusal := s.openingRefusal(err)
+	if !isRefusal || s.e.Judge == nil {
 		return err
 	}
 	at := s.log.openings() - 1
@@ -43,8 +43,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 			return err
 		}
 		if goal > stageDialled && !s.reply.Positive() {
-			s.refusedIn = event.PhaseBanner
-			return errRefused
+			return &refused{phase: event.PhaseBanner}
 		}
 		return s.stillFits(goal)
 	})
@@ -71,7 +70,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 // stillFits is asked of another leg when the MSA has been told already what the MX can do.
 func (s *session) stillFits(goal stage) error {
 	told := s.rescue.promised != promise{}
-	if goal == stageReady && (s.mx.noMail != nil || told && !s.rescue.promised.kept(&s.mx.caps, s.info.MX.State == event.TLSOn)) {
+	if goal == stageReady && (s.mx.shut != shutNot || told && !s.rescue.promised.kept(&s.mx.caps, s.info.MX.State == event.TLSOn)) {
 		return errUnfit
 	}
 	return nil
@@ -81,7 +80,7 @@ func (s *session) stillFits(goal stage) error {
 // with all that follow it in its group.
 func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued bool, ended error) {
 	return s.tryOthers(phase, s.reply.Code, j, func() error {
-		if err := s.reopen(s.slots[from].verb != smtp.VerbMAIL); err != nil {
+		if err := s.reopen(s.slots[from].verb); err != nil {
 			return err
 		}
 		if err := s.mayLeave(); err != nil {
@@ -99,9 +98,10 @@ func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued
 	})
 }
 
-// reopen opens another leg and, if there is a transaction, says there again what the MX before has accepted of it. Only if all of
-// that is accepted can the leg take over (I5).
-func (s *session) reopen(again bool) error {
+// reopen opens another leg for a command of the mail at hand and what follows it. Behind MAIL it says there again what the MX before has
+// accepted. Only if all of that is accepted can the leg take over (I5).
+func (s *session) reopen(next smtp.Verb) error {
+	again := next != smtp.VerbMAIL
 	if again && s.rescue.envelope.broken {
 		return errUnfit
 	}
@@ -157,18 +157,11 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 		}
 		s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 		if !s.reply.Positive() {
-			s.refusedIn = phase
-			return nil, &replayRefused{cmd.Line}
+			return nil, &refused{phase: phase, line: cmd.Line}
 		}
 	}
 	return rest, nil
 }
-
-// A replayRefused is errRefused of a command that was said again: what is refused is that one, and not what the mail began with.
-type replayRefused struct{ line []byte }
-
-func (*replayRefused) Error() string        { return errRefused.Error() }
-func (*replayRefused) Is(target error) bool { return target == errRefused }
 
 // tryOthers sets the leg that refused aside and tries other sending IPs until one can take over. If none can, all is as before.
 // An error means that the session must end all the same: its MSA has gone, or kanmon stops.
@@ -277,9 +270,8 @@ func (s *session) worthAnother(err error) bool {
 		return true
 	}
 	var line []byte
-	var again *replayRefused
-	if errors.As(err, &again) {
-		line = again.line
+	if no := refusal(err); no != nil {
+		line = no.line
 	}
 	before := s.log.refusal
 	j := s.judge(phase, code, line)

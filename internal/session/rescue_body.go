@@ -95,7 +95,7 @@ func (s *session) rescueDot() (Judgement, error) {
 		rescued, ended := s.tryOthers(event.PhaseDot, s.reply.Code, judged, s.reopenForBody)
 		if ended != nil { // nobody will hear of it
 			s.tell(event.StepMessage, judged.Class)
-			s.log.answeredDot(s.heardReply(&judged, false))
+			s.log.answeredDot(s.heardReply(&judged))
 		}
 		if ended != nil || !rescued {
 			return judged, ended
@@ -116,7 +116,7 @@ func (s *session) bodyAgain() bool { return s.kept.whole && s.tx.accepted > 0 &&
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {
-	if err := s.reopen(true); err != nil {
+	if err := s.reopen(smtp.VerbDATA); err != nil {
 		return err
 	}
 	if err := s.mayLeave(); err != nil {
@@ -132,8 +132,7 @@ func (s *session) reopenForBody() error {
 	}
 	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
 	if s.reply.Code != 354 {
-		s.refusedIn = event.PhaseData
-		return errRefused
+		return &refused{phase: event.PhaseData}
 	}
 	if s.held != nil && s.held.mx.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)
 		return errUnfit

@@ -41,10 +41,9 @@ type session struct {
 	senderKnown, recipientKnown bool
 
 	helo      heloNeed
-	hello     smtp.Verb   // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
-	refused   bool        // the MX refused with its banner; nothing is forwarded any more
-	refusedIn event.Phase // with errRefused: what the MX refused
-	waitsTold uint8       // how often the wait for the MX that is under way has been told of
+	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
+	refused   bool      // the MX refused with its banner; nothing is forwarded any more
+	waitsTold uint8     // how often the wait for the MX that is under way has been told of
 	rescue    rescuing
 	kept      keptBody
 	slots     []slot
@@ -182,7 +181,7 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	}
 	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
 	if l != &s.msa {
-		slice = min(slice, s.overdue(phase, now-s.waiting.began, s.reply.Begun()))
+		slice = min(slice, s.overdue(phase, now-s.waiting.began))
 		s.watchMSA(l, phase)
 	}
 	l.arm(s.at(now + min(slice, s.waiting.end-now)))
@@ -351,7 +350,8 @@ func (s *session) farewell(f *failure) {
 	if s.inBody && f.drains() && !s.drainBody() {
 		return
 	}
-	s.toMSA(&reply, !f.inWordsOfMX())
+	by := f.author()
+	s.toMSA(&reply, by)
 	if s.flushMSA(f.phase) != nil {
 		return
 	}
@@ -360,7 +360,7 @@ func (s *session) farewell(f *failure) {
 	if sl == nil && f.phase != event.PhaseBody && f.phase != event.PhaseDot {
 		return
 	}
-	if r := s.log.lastWord(sl, &reply, !f.inWordsOfMX()); r != nil && !s.unheard() {
+	if r := s.log.lastWord(sl, &reply, by); r != nil && !s.unheard() {
 		r.Told = uint16(reply.Code) //nolint:gosec // a code has three digits
 	}
 }

@@ -312,8 +312,8 @@ func certificateNames(cert *x509.Certificate) []string {
 	return names
 }
 
-// startTLSReply is the answer to the MSA's STARTTLS.
-func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
+// noTLSNow returns what the MSA's STARTTLS is told that must not be followed by a handshake; nil: it may.
+func (s *session) noTLSNow(cmd smtp.Command) *smtp.Reply {
 	switch {
 	case s.e.Certificate == nil:
 		return &replyNotOffered
@@ -324,7 +324,7 @@ func (s *session) startTLSReply(cmd smtp.Command) *smtp.Reply {
 	case s.tx.underWay() || s.tx.atMX || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
 		return &replyNotNow
 	default:
-		return &replyGoAhead
+		return nil
 	}
 }
 

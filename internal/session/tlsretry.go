@@ -68,7 +68,7 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 		s.mx.way |= wayNoTicket | wayClassical
 	case s.dest.TLS == TLSRequire:
 		s.info.MX.State = event.TLSNone
-		s.refuseMail(&replyNoTLS)
+		s.shut(shutNoTLS, &replyNoTLS)
 		return errNoMail
 	default:
 		s.mx.way |= wayPlain

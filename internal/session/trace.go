@@ -170,9 +170,9 @@ func (t *trace) decided(step event.Step, n event.Note) {
 	}
 }
 
-// passedOn adds a reply as the MSA got it; the times are those of the MX's reply, a local one has none.
-func (t *trace) passedOn(reply *smtp.Reply, local bool, first, took time.Duration) {
-	if local {
+// passedOn adds a reply as the MSA got it; the times are those of the MX's reply, one of kanmon's own has none.
+func (t *trace) passedOn(reply *smtp.Reply, by event.Side, first, took time.Duration) {
+	if by == event.ByKanmon {
 		first, took = 0, 0
 	}
 	most := event.MaxText
