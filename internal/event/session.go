@@ -44,6 +44,12 @@ func (s TLSState) String() string {
 
 // Session is what is known of a session at the time its record is handed over.
 type Session struct {
+	Arrival
+	Leg
+}
+
+// Arrival is what is known of a session but for its MX leg.
+type Arrival struct {
 	ID          ID
 	Start       time.Time
 	Source      netip.AddrPort // the MSA
@@ -51,7 +57,6 @@ type Session struct {
 	Port        uint16         // of the listener that took it
 	HeloMSA     string         // name the MSA gave in EHLO or HELO: not sanitised
 	MSA         TLS
-	Leg
 }
 
 // Leg is what is known of the MX leg: the last one, if there were several.

@@ -101,16 +101,16 @@ func (s *session) saidEarly() error {
 	if err := s.readReply(event.PhaseBody); err != nil {
 		return err
 	}
-	if s.reply.Class() >= 4 {
-		judged := s.judge(event.PhaseBody, s.reply.Code, nil)
+	if s.mx.reply.Class() >= 4 {
+		judged := s.judge(event.PhaseBody, s.mx.reply.Code, nil)
 		downgraded := s.refusedForDowngrade(event.PhaseBody, &judged)
 		// When the MX began to mind nobody can tell: its time is left out.
-		s.log.answeredDot(heard{&s.reply, &judged, judged.softens(event.PhaseBody, &s.reply) && !judged.Observe, 0, 0})
+		s.log.answeredDot(heard{&s.mx.reply, &judged, judged.softens(event.PhaseBody, &s.mx.reply) && !judged.Observe, 0, 0})
 		s.tell(event.StepMessage, judged.Class)
 		s.putMildly(event.PhaseBody, judged, downgraded)
 		return s.saidGoodbye(event.PhaseBody)
 	}
-	return &failure{trouble: mxGarbled, phase: event.PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.reply.Code)}
+	return &failure{trouble: mxGarbled, phase: event.PhaseBody, cause: fmt.Errorf("reply %d before the dot", s.mx.reply.Code)}
 }
 
 // bodyWriteFailed looks for the reason that an MX may have given before it closed.
@@ -227,7 +227,7 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	before := s.log.spendsIn(event.SpentOnBodyMX)
 	s.dotSent = true
 	err := s.writeText(last, lastPiece)
-	s.sent = s.log.back(before) // not before the MX has taken it
+	s.mx.sent = s.log.back(before) // not before the MX has taken it
 	if err != nil {
 		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)
@@ -237,11 +237,11 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	if err := s.readReply(event.PhaseDot); err != nil {
 		return err
 	}
-	if s.reply.Contradicts() { // yes on one line and no on another: whatever the last one says, the MX may have the message, or may not
-		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply of %d and %d to the dot", s.reply.Mixed(), s.reply.Code)}
+	if s.mx.reply.Contradicts() { // yes on one line and no on another: whatever the last one says, the MX may have the message, or may not
+		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply of %d and %d to the dot", s.mx.reply.Mixed(), s.mx.reply.Code)}
 	}
-	if s.reply.Class() == 3 {
-		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.reply.Code)}
+	if s.mx.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.mx.reply.Code)}
 	}
 	s.dotSent = false
 	return nil
@@ -263,20 +263,20 @@ const orphanWait = time.Minute
 // tellDot passes the MX's reply to the MSA before anything else happens.
 func (s *session) tellDot(judged Judgement) error {
 	downgraded := s.refusedForDowngrade(event.PhaseDot, &judged)
-	original, softened := s.reply, judged.softens(event.PhaseDot, &s.reply)
+	original, softened := s.mx.reply, judged.softens(event.PhaseDot, &s.mx.reply)
 	if softened {
-		original = s.reply.Clone()
+		original = s.mx.reply.Clone()
 		s.putMildly(event.PhaseDot, judged, downgraded)
 	}
-	s.msa.out = s.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
+	s.msa.out = s.mx.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
 	gone := err != nil || s.unheard()
-	s.log.answeredDot(heard{&original, &judged, softened && !judged.Observe, s.first, s.took})
+	s.log.answeredDot(heard{&original, &judged, softened && !judged.Observe, s.mx.first, s.mx.took})
 	if !gone {
-		s.log.toldDot(s.reply.Code)
+		s.log.toldDot(s.mx.reply.Code)
 	}
-	s.log.reply(event.MarkToMSA, &s.reply, s.first, s.took)
-	outcome := dotOutcome(s.reply.Class())
+	s.log.reply(event.MarkToMSA, &s.mx.reply, s.mx.first, s.mx.took)
+	outcome := dotOutcome(s.mx.reply.Class())
 	nobody := outcome == event.OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
 	switch {
 	case nobody:
@@ -286,15 +286,15 @@ func (s *session) tellDot(judged Judgement) error {
 	case outcome == event.OutcomeDelivered:
 		s.delivered++
 	}
-	code := s.reply.Code
-	s.reply = original
+	code := s.mx.reply.Code
+	s.mx.reply = original
 	if !nobody {
 		s.tell(event.StepMessage, judged.Class)
 	}
 	s.forgetTransaction()
 	s.log.endTransaction(outcome, event.ByMX, "")
 	if s.e.Judge != nil && code/100 == 2 && !nobody {
-		s.e.Judge.Accepted(s.info.Destination, s.info.SendingIP)
+		s.e.Judge.Accepted(s.info.Destination, s.mx.info.SendingIP)
 	}
 	if err != nil {
 		return s.msaFailure(event.PhaseDot, err)

@@ -111,7 +111,7 @@ func (s *session) patience(phase event.Phase, now time.Duration) time.Duration {
 
 // flushMX writes the commands that have been gathered for the MX: nearly always there is no wait.
 func (s *session) flushMX() error {
-	return s.mx.flush(max(s.patience(event.PhaseBody, s.sent), time.Second), s.at(s.sent))
+	return s.mx.flush(max(s.patience(event.PhaseBody, s.mx.sent), time.Second), s.at(s.mx.sent))
 }
 
 // behind is how long the reply of a phase may take where something is hidden behind it.

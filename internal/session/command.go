@@ -64,7 +64,7 @@ const tlsHandshakeRecord = 0x16
 // settle holds as little as possible before a wait of unknown length.
 func (s *session) settle() {
 	s.mx.park()
-	s.reply.Park()
+	s.mx.reply.Park()
 	s.rescue.said = nil
 	if cap(s.slots) > keptSlots {
 		s.slots = nil
@@ -214,7 +214,7 @@ func (s *session) judgeGoodbye(err error) {
 	case s.tx.state == mailOpen:
 		s.tellGoodbye()
 	default:
-		s.judge(f.phase, s.reply.Code, nil)
+		s.judge(f.phase, s.mx.reply.Code, nil)
 	}
 }
 
@@ -223,7 +223,7 @@ func (s *session) sendToMX(phase event.Phase) error {
 	if s.mx.pending() {
 		return s.unasked(phase)
 	}
-	s.sent, s.lain = s.now(), 0
+	s.mx.sent, s.mx.lain = s.now(), 0
 	before := s.log.spendsIn(event.SpentOnMX)
 	err := s.flushMX()
 	s.log.back(before)
@@ -250,12 +250,12 @@ func (s *session) unasked(phase event.Phase) error {
 		}
 		return err
 	}
-	s.log.reply(event.MarkFromMX, &s.reply, 0, 0)
-	if s.reply.Code == 421 {
+	s.log.reply(event.MarkFromMX, &s.mx.reply, 0, 0)
+	if s.mx.reply.Code == 421 {
 		return s.saidGoodbye(phase)
 	}
 	s.noteStray("a reply")
-	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.reply.Code)}
+	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.mx.reply.Code)}
 }
 
 // answerSlot gives the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept small:
@@ -303,7 +303,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 		return false, err
 	}
 	downgraded := sl.verb != smtp.VerbRSET && sl.verb != smtp.VerbNOOP && s.refusedForDowngrade(phase, &judged)
-	if s.reply.Code == 421 {
+	if s.mx.reply.Code == 421 {
 		if stepOf(sl.verb) == 0 {
 			s.tellGoodbye()
 		}
@@ -321,9 +321,9 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 	}
 	s.tellReply(sl.verb, judged.Class)
 	s.putMildly(phase, judged, downgraded)
-	s.toMSA(&s.reply, event.ByMX)
-	s.log.told(sl, s.reply.Code)
-	return sl.verb == smtp.VerbDATA && s.reply.Code == 354, nil
+	s.toMSA(&s.mx.reply, event.ByMX)
+	s.log.told(sl, s.mx.reply.Code)
+	return sl.verb == smtp.VerbDATA && s.mx.reply.Code == 354, nil
 }
 
 // verdict judges the reply to the command of a slot. Where it is a refusal that is about our sending IP, the transaction
@@ -333,8 +333,8 @@ func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 	if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
 		return Judgement{}, nil
 	}
-	for s.reply.Class() >= 4 {
-		judged := s.judge(phase, s.reply.Code, sl.line(s))
+	for s.mx.reply.Class() >= 4 {
+		judged := s.judge(phase, s.mx.reply.Code, sl.line(s))
 		if !s.tx.admitted() {
 			return judged, nil // what the MX says behind its own refusal of MAIL: another would be asked for what was not admitted
 		}
@@ -358,7 +358,7 @@ func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 
 // saidGoodbye relays an MX's 421 and ends the session, as the MX does.
 func (s *session) saidGoodbye(phase event.Phase) error {
-	reply := s.reply.Clone() // the session's own is used again
+	reply := s.mx.reply.Clone() // the session's own is used again
 	return &failure{trouble: mxSaid, phase: phase, reply: &reply}
 }
 

@@ -146,9 +146,9 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	keepMailbox(&s.recipient, cmd)
 	s.recipientKnown = true
-	before := s.info.SendingIP
+	before := s.mx.info.SendingIP
 	cmd, no := s.leaveRightly(cmd)
-	if no != nil || s.info.SendingIP == before {
+	if no != nil || s.mx.info.SendingIP == before {
 		return cmd, no
 	}
 	return s.askLeave(cmd)
@@ -254,8 +254,8 @@ func (s *session) dispatchLost(cmd smtp.Command) {
 		s.dispatchQuit(cmd)
 	case s.refused:
 		s.answerBad(cmd, &replyMXRefused)
-	case s.reply.Code == 421: // that the MX left behind
-		s.answerAs(cmd, &s.reply, event.ByMX)
+	case s.mx.reply.Code == 421: // that the MX left behind
+		s.answerAs(cmd, &s.mx.reply, event.ByMX)
 		s.slots[len(s.slots)-1].end = mxLost
 	default:
 		s.answerAndEnd(cmd, &replyMXGone, mxLost)

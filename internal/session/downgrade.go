@@ -18,7 +18,7 @@ const tlsRequired = "tls_required"
 // refusedForDowngrade says whether the refusal just read is about the plain text that kanmon has fallen back to, and makes the judgement of
 // it that of a refusal to be softened; not where the MX never offered TLS.
 func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
-	if s.info.MX.State != event.TLSDowngraded || s.reply.Class() < 4 || j.Class != tlsRequired && !wantsTLS(phase, s.reply.Code, s.reply.Text()) {
+	if s.mx.info.MX.State != event.TLSDowngraded || s.mx.reply.Class() < 4 || j.Class != tlsRequired && !wantsTLS(phase, s.mx.reply.Code, s.mx.reply.Text()) {
 		return false
 	}
 	s.e.Live.tls.insists(s.info.Destination.Addr().Unmap())
@@ -28,16 +28,16 @@ func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
 
 // putMildly makes a temporary refusal of the one just read, where that is to be: one for the plain text is in kanmon's own words.
 func (s *session) putMildly(phase event.Phase, j Judgement, downgraded bool) {
-	if !downgraded || !j.softens(phase, &s.reply) {
+	if !downgraded || !j.softens(phase, &s.mx.reply) {
 		s.soften(phase, j)
 		return
 	}
-	action := s.action(phase, s.reply.Code, j)
-	action.Did, action.Why = event.Softened, s.info.MX.Err
-	s.log.acted(action, &s.reply)
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-	s.log.notef("the MX wants TLS, which has failed: %s", s.info.MX.Err)
-	s.reply = replyTLSWanted.Clone()
+	action := s.action(phase, s.mx.reply.Code, j)
+	action.Did, action.Why = event.Softened, s.mx.info.MX.Err
+	s.log.acted(action, &s.mx.reply)
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+	s.log.notef("the MX wants TLS, which has failed: %s", s.mx.info.MX.Err)
+	s.mx.reply = replyTLSWanted.Clone()
 }
 
 // wantsTLS says, without a [Judge] or against one that does not know the words, whether a refusal asks for encryption: by the codes of
@@ -77,7 +77,7 @@ func (s *session) ownDoing(phase event.Phase, code int) bool {
 	if s.mx.way&wayAgain != 0 {
 		return true
 	}
-	return code != 0 && countsConnections(s.reply.Text()) && s.e.Live.tls.failedLately(s.info.Destination.Addr().Unmap(), time.Now())
+	return code != 0 && countsConnections(s.mx.reply.Text()) && s.e.Live.tls.failedLately(s.info.Destination.Addr().Unmap(), time.Now())
 }
 
 // countsConnections says whether a reply speaks of how many connections there are.

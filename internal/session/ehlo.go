@@ -281,12 +281,12 @@ func (s *session) resetMX() error {
 	if err := s.readReply(event.PhaseReset); err != nil {
 		return err
 	}
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
 	switch {
-	case s.reply.Code == 421:
+	case s.mx.reply.Code == 421:
 		return s.saidGoodbye(event.PhaseReset)
-	case s.reply.Class() != 2:
-		return &failure{trouble: mxGarbled, phase: event.PhaseReset, cause: fmt.Errorf("reply %d to RSET", s.reply.Code)}
+	case s.mx.reply.Class() != 2:
+		return &failure{trouble: mxGarbled, phase: event.PhaseReset, cause: fmt.Errorf("reply %d to RSET", s.mx.reply.Code)}
 	}
 	return nil
 }

@@ -187,11 +187,11 @@ func (e *Engine) admit(conn net.Conn, origin Origin) *session {
 func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 	now := time.Now()
 	s := &session{e: e, msa: newLeg(conn)}
-	s.info = event.Session{ID: e.Live.newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
+	s.info = event.Arrival{ID: e.Live.newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
 	if e.Destination != nil {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}
-	s.log = trace{to: e.Recorder, info: &s.info}
+	s.log = trace{to: e.Recorder, info: &s.info, leg: &s.mx.info}
 	if e.Recorder != nil {
 		s.log.own = new(lasting)
 	}

@@ -269,7 +269,7 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 			o = decided
 		}
 	}
-	trans.Outcome, trans.EndedBy, trans.Cause, trans.Leg = o, by, cause, t.info.Number
+	trans.Outcome, trans.EndedBy, trans.Cause, trans.Leg = o, by, cause, t.leg.Number
 	t.count++
 	full := t.record()
 	if t.kept != nil {
@@ -280,6 +280,6 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 	full.Took, full.Spent = now-trans.At, t.own.spent.times()
 	t.own.anew()
 	full.Transaction = full.OwnTransaction()
-	full.Session = *t.info
+	full.Session = t.session()
 	t.to.Record(full)
 }

@@ -166,7 +166,7 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 // askLeave asks about the sending IP that the mail is to leave from.
 func (s *session) askLeave(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	return s.ask(cmd, Question{Step: event.StepLeave, SendingIP: s.info.SendingIP})
+	return s.ask(cmd, Question{Step: event.StepLeave, SendingIP: s.mx.info.SendingIP})
 }
 
 // mayLeave is askLeave behind a refusal, where nobody waits for the gate: a sending IP that has no room is passed over.
@@ -174,7 +174,7 @@ func (s *session) mayLeave() error {
 	if s.gate == nil {
 		return nil
 	}
-	refused := s.consult(Question{Step: event.StepLeave, SendingIP: s.info.SendingIP, Instead: true}).Refuse != RefuseNot
+	refused := s.consult(Question{Step: event.StepLeave, SendingIP: s.mx.info.SendingIP, Instead: true}).Refuse != RefuseNot
 	if s.log.rule = 0; refused { // the IP, not the mail
 		return errUnfit
 	}
@@ -212,7 +212,7 @@ func (s *session) gateReply(d *Decision) *smtp.Reply {
 // hold lets time pass. Whoever hangs up meanwhile, or a drain, is looked after by the next wait.
 func (s *session) hold(d time.Duration) {
 	s.log.handOver()
-	s.reply.Park()
+	s.mx.reply.Park()
 	s.msa.park()
 	s.mx.park()
 	before := s.log.spendsIn(event.SpentHeld)
@@ -249,10 +249,10 @@ func (s *session) refusal(step event.Step, judged Judgement) (news News) {
 }
 
 func (s *session) news(step event.Step, class string) News {
-	news := News{Step: step, Code: s.reply.Code, SendingIP: s.info.SendingIP}
-	if s.reply.Class() >= 4 {
+	news := News{Step: step, Code: s.mx.reply.Code, SendingIP: s.mx.info.SendingIP}
+	if s.mx.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.refusalText()
-		news.Own = replies.IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.info.HeloMX)
+		news.Own = replies.IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.mx.info.HeloMX)
 	}
 	if step == event.StepMessage {
 		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted
@@ -262,7 +262,7 @@ func (s *session) news(step event.Step, class string) News {
 
 // tellReply is tell for the reply to a command of a transaction. What a group has for a transaction that is over is nobody's.
 func (s *session) tellReply(verb smtp.Verb, class string) {
-	if verb == smtp.VerbDATA && s.reply.Class() < 4 {
+	if verb == smtp.VerbDATA && s.mx.reply.Class() < 4 {
 		return
 	}
 	if step := stepOf(verb); step != 0 {
@@ -286,8 +286,8 @@ func stepOf(verb smtp.Verb) event.Step {
 
 // tellGoodbye passes on that an MX which has a mail open has ended the session, unasked or in answer to what is no part of that.
 func (s *session) tellGoodbye() {
-	if s.reply.Code == 421 && s.tx.state == mailOpen {
-		s.tell(event.StepData, s.judge(event.PhaseBody, s.reply.Code, nil).Class)
+	if s.mx.reply.Code == 421 && s.tx.state == mailOpen {
+		s.tell(event.StepData, s.judge(event.PhaseBody, s.mx.reply.Code, nil).Class)
 	}
 }
 
@@ -302,6 +302,6 @@ func (s *session) tellOver() {
 func (s *session) leaveGate() {
 	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
 	if s.dotSent {
-		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.info.SendingIP})
+		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.mx.info.SendingIP})
 	}
 }

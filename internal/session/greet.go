@@ -35,18 +35,18 @@ func (s *session) greet() error {
 	if n := s.msa.unread() + len(s.msa.in.Buffered()); n > maxEarly {
 		return &failure{trouble: msaForeign, phase: event.PhaseBanner, cause: fmt.Errorf("%d octets before the banner", n)}
 	}
-	if s.reply.Class() == 3 {
-		return &failure{trouble: mxGarbled, phase: event.PhaseBanner, cause: fmt.Errorf("banner %d", s.reply.Code)}
+	if s.mx.reply.Class() == 3 {
+		return &failure{trouble: mxGarbled, phase: event.PhaseBanner, cause: fmt.Errorf("banner %d", s.mx.reply.Code)}
 	}
-	if s.refused = !s.reply.Positive(); s.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
-		if s.reply.Code == 421 {
+	if s.refused = !s.mx.reply.Positive(); s.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
+		if s.mx.reply.Code == 421 {
 			return s.saidGoodbye(event.PhaseBanner)
 		}
-		s.toMSA(&s.reply, event.ByMX)
+		s.toMSA(&s.mx.reply, event.ByMX)
 		s.closeMX()
 		return s.flushMSA(event.PhaseBanner)
 	}
-	s.toMSA(&s.reply, event.ByMX)
+	s.toMSA(&s.mx.reply, event.ByMX)
 	return s.flushMSA(event.PhaseBanner)
 }
 

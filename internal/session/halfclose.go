@@ -97,7 +97,7 @@ func (s *session) dotArrived() time.Duration {
 
 // waitedLong says whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no half-close, and a look at it
 // costs nothing to speak of.
-func (s *session) waitedLong() bool { return s.came-s.budget.begun > halfClosed }
+func (s *session) waitedLong() bool { return s.mx.came-s.budget.begun > halfClosed }
 
 // unheard says whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
 // its host answers with RST, or there is no host any more. One that reads on has it acknowledged.

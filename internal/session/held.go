@@ -11,17 +11,6 @@ import (
 	"kanmon/internal/who/mailbox"
 )
 
-// A heldLeg is an MX leg that has been set aside while another is being opened in its place.
-type heldLeg struct {
-	mx    mxLeg
-	info  event.Leg
-	reply smtp.Reply
-	sent  time.Duration
-	first time.Duration
-	took  time.Duration
-	came  time.Duration
-}
-
 // setAside takes the MX leg out of the session as it is. Until takeBack or drop the session keeps it, so that whatever ends the
 // session closes it, too.
 func (s *session) setAside() {
@@ -30,24 +19,22 @@ func (s *session) setAside() {
 		for s.mx.in.Fill() == nil {
 		}
 	}
-	s.held = &heldLeg{mx: s.mx, info: s.info.Leg, reply: s.reply, sent: s.sent, first: s.first, took: s.took, came: s.came}
-	s.reply = smtp.Reply{}
-	s.mx, s.info.Leg = mxLeg{}, event.Leg{}
+	held := s.mx
+	s.held, s.mx = &held, mxLeg{}
 }
 
 // freshLeg begins a new attempt: nothing of the leg before it counts.
 func (s *session) freshLeg() {
-	s.log.leaves(&s.info.Leg)
-	s.mx, s.info.Leg = mxLeg{}, event.Leg{}
+	s.log.leaves(&s.mx.info)
+	s.mx.reply.Reset()
+	s.mx = mxLeg{}
 }
 
 // takeBack puts the leg that was set aside in place of the present one.
 func (s *session) takeBack() {
 	s.closeMX()
-	s.log.leaves(&s.info.Leg)
-	h := s.held
-	s.mx, s.info.Leg, s.reply, s.sent, s.first, s.took, s.came = h.mx, h.info, h.reply, h.sent, h.first, h.took, h.came
-	s.held = nil
+	s.freshLeg()
+	s.mx, s.held = *s.held, nil
 	if s.mx.open() {
 		s.watchCuts()
 		s.catchesUp()
@@ -57,8 +44,8 @@ func (s *session) takeBack() {
 // catchesUp notes when octets came that lie there because nobody has read the leg meanwhile: the kernel knows, and what was done
 // meanwhile is not the MX's time.
 func (s *session) catchesUp() {
-	if s.lain = 0; s.mx.probe != nil && s.mx.probe.Pending() > 0 {
-		s.lain = max(time.Since(s.info.Start)-s.mx.probe.Quiet(), s.came)
+	if s.mx.lain = 0; s.mx.probe != nil && s.mx.probe.Pending() > 0 {
+		s.mx.lain = max(s.now()-s.mx.probe.Quiet(), s.mx.came)
 	}
 }
 
@@ -70,11 +57,12 @@ func (s *session) drop() {
 	h := s.held
 	s.held = nil
 	s.log.leaves(&h.info)
-	if h.mx.open() {
-		s.leave(&h.mx)
-		s.log.octets(&h.mx)
+	if h.open() {
+		s.leave(h)
+		s.log.octets(h)
 	}
-	h.mx.close()
+	h.close()
+	h.reply.Reset()
 }
 
 // watchCuts lets Live cut the present MX connection.
@@ -94,7 +82,7 @@ type promise struct {
 func (s *session) promise() {
 	if s.e.replays() {
 		c := &s.mx.caps
-		s.rescue.promised = promise{c.has, s.info.MX.State == event.TLSOn, c.limits, c.size}
+		s.rescue.promised = promise{c.has, s.mx.info.MX.State == event.TLSOn, c.limits, c.size}
 	}
 }
 
@@ -160,7 +148,7 @@ func (v *envelope) spoil() { v.lines, v.broken = nil, true }
 
 // refusedBy notes a sending IP that this MX does not want in this session.
 func (r *rescuing) refusedBy(s *session) {
-	if ip := s.info.SendingIP; ip.IsValid() && !slices.Contains(r.tried, ip) {
+	if ip := s.mx.info.SendingIP; ip.IsValid() && !slices.Contains(r.tried, ip) {
 		r.tried = append(r.tried, ip)
 	}
 }

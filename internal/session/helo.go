@@ -34,7 +34,7 @@ func (s *session) wantsHELO(err error) bool {
 	case mxSaid: // 421: an MSA that said EHLO itself gets to hear it
 		return said
 	case mxLost:
-		return !s.reply.Begun() && (said || !s.e.Live.knowsTLS(s.info.Destination.Addr()))
+		return !s.mx.reply.Begun() && (said || !s.e.Live.knowsTLS(s.info.Destination.Addr()))
 	default:
 		return false
 	}
@@ -88,8 +88,8 @@ func saidToEHLO(err error) *smtp.Reply {
 // standsBy makes a refusal of EHLO the end of the opening, though the connection has been lost since: the loss must not hide it.
 func (s *session) standsBy(said *smtp.Reply) error {
 	s.closeMX()
-	s.reply = *said
-	if s.reply.Code == 421 {
+	s.mx.reply = *said
+	if s.mx.reply.Code == 421 {
 		return s.saidGoodbye(event.PhaseEHLO)
 	}
 	return &refused{phase: event.PhaseEHLO}

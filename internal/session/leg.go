@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -28,9 +29,12 @@ type leg struct {
 	written int64
 }
 
-// An mxLeg is the MX's side, with all that is known of it but for what is recorded (event.Leg). It can be set aside and replaced.
+// An mxLeg is the MX's side, with all that is known of it. Nothing of it is another's memory, so that it can be set aside, replaced, and taken
+// back, as one value.
 type mxLeg struct {
 	leg
+	exchange
+	info        event.Leg // what goes on record of it
 	stage       stage
 	caps        capabilities
 	ehloSaid    bool        // on this connection
@@ -39,6 +43,16 @@ type mxLeg struct {
 	manners                 // for its end
 	shut        shut        // why no mail may go to this MX
 	toMail      *smtp.Reply // with shut: what every MAIL gets
+}
+
+// An exchange is what was said to the MX last, and what that answers. Times are since the session began.
+type exchange struct {
+	reply smtp.Reply    // being read, or read last
+	sent  time.Duration // when the command that it answers was written
+	first time.Duration // from then until its first octet came
+	took  time.Duration // and its last one
+	came  time.Duration // when octets of the MX came last
+	lain  time.Duration // when those came that the next reads find; 0: as they find them
 }
 
 // shut is why no mail may go to an MX.

@@ -9,7 +9,7 @@ import (
 // (I11): if need be through another MX leg, opened before anything of this command is forwarded. It returns the reply of a mail that
 // cannot, else nil. The command it gives is good for use behind that.
 func (s *session) leaveRightly(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	if s.e.Mover == nil || s.e.Mover.MayStay(s.dialRequest(), s.info.SendingIP) {
+	if s.e.Mover == nil || s.e.Mover.MayStay(s.dialRequest(), s.mx.info.SendingIP) {
 		return cmd, nil
 	}
 	cmd = cmd.Clone() // its memory is the Reader's, and there will be waits
@@ -63,7 +63,7 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 		}
 		return &replyElsewhere
 	}
-	s.log.notef("goes on from %s", s.info.SendingIP)
+	s.log.notef("goes on from %s", s.mx.info.SendingIP)
 	s.drop()
 	if next == smtp.VerbMAIL {
 		s.clearTransaction() // one whose DATA was refused, which many an MX keeps open

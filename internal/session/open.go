@@ -111,13 +111,13 @@ func (s *session) dial() error {
 		out, err = s.e.Dialer.Dial(ctx, req)
 		return err
 	})
-	s.info.Phases[event.PhaseDial] = s.now() - begun
-	s.info.SendingIP, s.info.Way = out.SendingIP, out.Way // also of a dial that failed
+	s.mx.info.Phases[event.PhaseDial] = s.now() - begun
+	s.mx.info.SendingIP, s.mx.info.Way = out.SendingIP, out.Way // also of a dial that failed
 	var f *failure
 	if errors.As(err, &f) {
 		if out.Conn != nil {
 			s.mx.leg = newLeg(out.Conn)
-			s.info.Local = addrPort(out.Conn.LocalAddr())
+			s.mx.info.Local = addrPort(out.Conn.LocalAddr())
 			s.mx.closed = out.Closed
 			s.mx.close()
 		}
@@ -129,18 +129,18 @@ func (s *session) dial() error {
 	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
 	s.mx.closed = out.Closed
 	s.watchCuts()
-	s.info.Local = addrPort(out.Conn.LocalAddr())
-	s.info.HeloMX = out.Name
+	s.mx.info.Local = addrPort(out.Conn.LocalAddr())
+	s.mx.info.HeloMX = out.Name
 	s.mx.stage = stageDialled
-	s.log.notef("connected to %s from %s", s.info.Destination, s.info.Local)
+	s.log.notef("connected to %s from %s", s.info.Destination, s.mx.info.Local)
 	return nil
 }
 
 // dials begins a connection's place in the record. One of the same leg before it has its own: TLS has failed there, or EHLO.
 func (s *session) dials(now time.Duration) {
-	s.log.leaves(&s.info.Leg)
+	s.log.leaves(&s.mx.info)
 	s.log.dials++
-	s.info.Leg = event.Leg{Number: s.log.dials, At: uint32(now / (10 * time.Millisecond)), MX: s.info.MX}
+	s.mx.info = event.Leg{Number: s.log.dials, At: uint32(now / (10 * time.Millisecond)), MX: s.mx.info.MX}
 }
 
 // dialTrouble tells what kept a dial from connecting.
@@ -184,7 +184,7 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 		done <- step()
 	}()
 	begun, ofMX := time.Now(), phase == event.PhaseDial || s.mx.stage == stageHello // else the MSA's handshake
-	s.waitsTold = 0
+	s.waiting.told = 0
 	tick := time.NewTimer(s.lookIn(watchEvery))
 	defer tick.Stop()
 	var lost *failure
@@ -219,19 +219,19 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 const watchEvery = 500 * time.Millisecond
 
 func (s *session) readBanner() error {
-	s.sent = s.now()
+	s.mx.sent = s.now()
 	if err := s.readReply(event.PhaseBanner); err != nil {
 		return err
 	}
-	s.info.Phases[event.PhaseBanner] = s.took
+	s.mx.info.Phases[event.PhaseBanner] = s.mx.took
 	s.mx.stage = stageBanner
-	s.log.opened(event.PhaseBanner, &s.reply, s.first, s.took)
+	s.log.opened(event.PhaseBanner, &s.mx.reply, s.mx.first, s.mx.took)
 	if s.hello == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-	if !s.reply.Positive() {
-		return &failure{trouble: mxUnreachable, phase: event.PhaseBanner, cause: &refused{phase: event.PhaseBanner, code: s.reply.Code}}
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+	if !s.mx.reply.Positive() {
+		return &failure{trouble: mxUnreachable, phase: event.PhaseBanner, cause: &refused{phase: event.PhaseBanner, code: s.mx.reply.Code}}
 	}
 	return nil
 }
@@ -251,19 +251,19 @@ func (s *session) sayHello(phase event.Phase) error {
 			return refusedBefore(err, refusal)
 		}
 		switch {
-		case s.reply.Code == 421:
+		case s.mx.reply.Code == 421:
 			return s.saidGoodbye(phase)
-		case s.reply.Class() == 3:
-			return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, verb)}
-		case s.reply.Class() == 2:
+		case s.mx.reply.Class() == 3:
+			return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.mx.reply.Code, verb)}
+		case s.mx.reply.Class() == 2:
 			s.afterHello(verb, phase)
 			return nil
-		case s.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == event.PhaseEHLO:
-			said := s.reply.Clone()
+		case s.mx.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == event.PhaseEHLO:
+			said := s.mx.reply.Clone()
 			verb, refusal = "HELO", &said // RFC 5321 §3.2: an MX from before ESMTP
 			s.budget.hidesBehindHello(s.now())
 		default:
-			s.mx.ehloRefused = verb == "EHLO" && s.reply.Class() == 5
+			s.mx.ehloRefused = verb == "EHLO" && s.mx.reply.Class() == 5
 			return &refused{phase: phase}
 		}
 	}
@@ -274,16 +274,16 @@ func (s *session) sayHello(phase event.Phase) error {
 func (s *session) afterFinished(err error) error {
 	var f *failure
 	if errors.As(err, &f) && f.trouble == mxLost {
-		return &tlsFailure{phase: event.PhaseEHLOTLS, cause: f.cause, begun: s.at(s.sent)}
+		return &tlsFailure{phase: event.PhaseEHLOTLS, cause: f.cause, begun: s.at(s.mx.sent)}
 	}
 	return err
 }
 
 func (s *session) helloOnce(verb string, phase event.Phase) error {
-	name := s.info.HeloMX
+	name := s.mx.info.HeloMX
 	if name == "" || s.observing() {
 		name = s.info.HeloMSA // observe mode: untouched
-		s.info.HeloMX = name
+		s.mx.info.HeloMX = name
 	}
 	begun := time.Now()
 	mark := event.MarkMadeForMX
@@ -294,7 +294,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	s.log.line(mark, line)
 	s.mx.out = append(line, '\r', '\n')
 	s.mx.ehloSaid = s.mx.ehloSaid || verb == "EHLO"
-	s.sent = s.now()
+	s.mx.sent = s.now()
 	if err := s.flushMX(); err != nil {
 		return s.mxFailure(phase, err)
 	}
@@ -304,19 +304,19 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	if s.mx.stage == stageTLS {
 		s.tlsWorked()
 	}
-	s.info.Phases[phase] += time.Since(begun) // HELO may follow EHLO
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-	s.log.opened(phase, &s.reply, s.first, s.took)
+	s.mx.info.Phases[phase] += time.Since(begun) // HELO may follow EHLO
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+	s.log.opened(phase, &s.mx.reply, s.mx.first, s.mx.took)
 	return nil
 }
 
 // observing says whether the MSA's own name goes to the MX.
-func (s *session) observing() bool { return !s.info.SendingIP.IsValid() }
+func (s *session) observing() bool { return !s.mx.info.SendingIP.IsValid() }
 
 // afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).
 func (s *session) afterHello(verb string, phase event.Phase) {
 	var odd oddWords
-	parseEHLO(&s.reply, &s.mx.caps, &odd)
+	parseEHLO(&s.mx.reply, &s.mx.caps, &odd)
 	s.noteKeywords(&odd)
 	if verb == "HELO" {
 		s.mx.caps = capabilities{first: s.mx.caps.first} // an MX from before ESMTP offers nothing, whatever it says
@@ -329,11 +329,11 @@ func (s *session) afterHello(verb string, phase event.Phase) {
 	if mx := s.info.Destination.Addr(); s.mx.caps.offers(kwStartTLS) && !s.e.Live.knowsTLS(mx) {
 		s.e.Live.offersTLS.put(mx, struct{}{}, s.sharer().text())
 	}
-	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.info.MX.State != event.TLSOn && s.tryTLS() {
+	if s.mx.caps.offers(kwStartTLS) && s.dest.TLS != TLSOff && s.mx.info.MX.State != event.TLSOn && s.tryTLS() {
 		s.mx.stage = stageHello
 		return
 	}
-	if s.dest.TLS == TLSRequire && s.info.MX.State != event.TLSOn {
+	if s.dest.TLS == TLSRequire && s.mx.info.MX.State != event.TLSOn {
 		s.shut(shutNoTLS, &replyNoTLS)
 	}
 }
@@ -357,9 +357,9 @@ func (s *session) answerHello() error {
 	no := refusal(err)
 	switch {
 	case no != nil && no.code == 0:
-		s.toMSA(&s.reply, event.ByMX)
+		s.toMSA(&s.mx.reply, event.ByMX)
 		if !s.mx.open() {
-			s.reply.Reset() // it is no answer to what comes next
+			s.mx.reply.Reset() // it is no answer to what comes next
 		}
 		return nil
 	case errors.Is(err, errNoMail):

@@ -141,11 +141,11 @@ func (s *session) quitAnyway(err error) error {
 func (s *session) answerQuit() {
 	s.quit = true
 	switch err := s.readReply(event.PhaseQuit); {
-	case err == nil && (s.reply.Code == 221 || s.reply.Code == 421):
-		s.toMSA(&s.reply, event.ByMX)
+	case err == nil && (s.mx.reply.Code == 221 || s.mx.reply.Code == 421):
+		s.toMSA(&s.mx.reply, event.ByMX)
 		return
 	case err == nil:
-		s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
+		s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
 		s.noteStray("a reply other than 221 to QUIT")
 	case isGarbled(err):
 		s.noteStray("what is no reply")

@@ -9,14 +9,14 @@ import (
 	"kanmon/internal/who/mailbox"
 )
 
-// judge asks what a refusal means: that in s.reply or, with code 0, of the connection itself. The line is the command
+// judge asks what a refusal means: that in s.mx.reply or, with code 0, of the connection itself. The line is the command
 // that was refused; nil if it was none of a transaction.
 func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	if s.e.Judge == nil || code != 0 && code < 400 || s.ownDoing(phase, code) {
 		return Judgement{}
 	}
 	r := MXRefusal{
-		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.info.SendingIP, Phase: phase, Code: code,
+		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.mx.info.SendingIP, Phase: phase, Code: code,
 		Session: s.info.ID, Mails: int(s.mails),
 	}
 	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
@@ -51,13 +51,13 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 
 // refusalText gives the refusal just read, as far as anybody looks at it: an MX can say 64 KiB to each of a thousand recipients.
 func (s *session) refusalText() []byte {
-	text, _ := s.reply.AppendRawPart(nil, event.MaxText)
+	text, _ := s.mx.reply.AppendRawPart(nil, event.MaxText)
 	return text
 }
 
 // stuck says that a refusal cannot be answered with another sending IP here.
 func (s *session) stuck(phase event.Phase) bool {
-	return int(s.rescue.attempts) >= s.e.Rescue.attempts() || s.orphan || !s.info.SendingIP.IsValid() ||
+	return int(s.rescue.attempts) >= s.e.Rescue.attempts() || s.orphan || !s.mx.info.SendingIP.IsValid() ||
 		phase == event.PhaseDot && !s.bodyAgain() || phase == event.PhaseBody || s.tooLate(phase)
 }
 
@@ -68,22 +68,22 @@ func (j *Judgement) softens(phase event.Phase, reply *smtp.Reply) bool {
 
 // soften makes the refusal just read a temporary one, if that is what was judged of it.
 func (s *session) soften(phase event.Phase, j Judgement) {
-	if !j.softens(phase, &s.reply) {
+	if !j.softens(phase, &s.mx.reply) {
 		return
 	}
-	action := s.action(phase, s.reply.Code, j)
+	action := s.action(phase, s.mx.reply.Code, j)
 	if action.Did = event.Softened; j.Observe {
 		action.Did = event.WouldSoften
 	}
 	action.Why = j.Why
-	s.log.acted(action, &s.reply)
+	s.log.acted(action, &s.mx.reply)
 	if j.Observe {
 		return
 	}
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-	s.reply.Soften()
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+	s.mx.reply.Soften()
 	if phase == event.PhaseBanner {
-		s.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
+		s.mx.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
 	}
 }
 
@@ -94,13 +94,13 @@ func (s *session) openingRefusal(err error) (phase event.Phase, code int, refuse
 	no := refusal(err)
 	switch {
 	case err == nil:
-		return event.PhaseBanner, s.reply.Code, s.mx.stage == stageBanner && s.reply.Class() >= 4
+		return event.PhaseBanner, s.mx.reply.Code, s.mx.stage == stageBanner && s.mx.reply.Class() >= 4
 	case no != nil:
-		return no.phase, s.reply.Code, s.reply.Class() >= 4
+		return no.phase, s.mx.reply.Code, s.mx.reply.Class() >= 4
 	case !errors.As(err, &f):
 		return 0, 0, false
 	case f.trouble == mxSaid:
-		return f.phase, s.reply.Code, true
+		return f.phase, s.mx.reply.Code, true
 	case f.trouble == mxUnreachable: // a firewall there may let another IP in
 		return f.phase, 0, f.phase == event.PhaseDial && (RefusedDial(f.cause) || UnansweredDial(f.cause))
 	case f.trouble == mxLost: // some providers say it with a RST

@@ -9,18 +9,18 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// readReply reads the next reply of the MX into s.reply, waiting up to the phase's time.
+// readReply reads the next reply of the MX into s.mx.reply, waiting up to the phase's time.
 // Replies gathered for the MSA are flushed before a wait.
 func (s *session) readReply(phase event.Phase) error {
-	s.reply.Reset()
+	s.mx.reply.Reset()
 	if s.mx.owed <= 1 && phase != event.PhaseStartTLS {
-		s.reply.Tolerate()
+		s.mx.reply.Tolerate()
 	}
-	s.first = 0
-	s.waiting, s.waitsTold = waiting{}, 0
+	s.mx.first = 0
+	s.waiting = waiting{}
 	for {
-		ok, err := s.mx.in.Reply(&s.reply)
-		if s.reply.Begun() && (ok || s.first == 0) {
+		ok, err := s.mx.in.Reply(&s.mx.reply)
+		if s.mx.reply.Begun() && (ok || s.mx.first == 0) {
 			s.timeReply()
 		}
 		if ok && err == nil {
@@ -43,16 +43,16 @@ func (s *session) readReply(phase event.Phase) error {
 
 // timeReply notes how long the MX has taken so far.
 func (s *session) timeReply() {
-	if s.took = max(s.came-s.sent, 1); s.first == 0 {
-		s.first = s.took
+	if s.mx.took = max(s.mx.came-s.mx.sent, 1); s.mx.first == 0 {
+		s.mx.first = s.mx.took
 	}
 }
 
 // heard is called with each reply that is complete.
 func (s *session) heard(phase event.Phase) {
-	s.mx.heard(phase, &s.reply)
-	if other := s.reply.Mixed(); other != 0 {
-		s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.reply.Code)
+	s.mx.heard(phase, &s.mx.reply)
+	if other := s.mx.reply.Mixed(); other != 0 {
+		s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.mx.reply.Code)
 	}
 }
 
@@ -60,7 +60,7 @@ func (s *session) heard(phase event.Phase) {
 // counts: a mail that was refused for good must not be tried for days. The MX is of no more use.
 func (s *session) replyFailed(phase event.Phase, err error) error {
 	err = s.mxFailure(phase, err)
-	if ends(err) || !s.reply.Junk() || s.reply.Class() < 4 || isGarbled(err) {
+	if ends(err) || !s.mx.reply.Junk() || s.mx.reply.Class() < 4 || isGarbled(err) {
 		return err
 	}
 	s.log.notef("the reply ends in the middle: %s", err)
@@ -92,7 +92,7 @@ func (s *session) mayWait(phase event.Phase) error {
 			return err
 		}
 	}
-	if phase != event.PhaseDot && s.reply.Begun() && now-s.sent > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+	if phase != event.PhaseDot && s.mx.reply.Begun() && now-s.mx.sent > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
 		s.letDrip()
 	}
 	return nil
@@ -124,7 +124,7 @@ func (s *session) toMSA(reply *smtp.Reply, by event.Side) {
 	before := len(s.msa.out)
 	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
 	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded
-	s.log.passedOn(reply, by, s.first, s.took)
+	s.log.passedOn(reply, by, s.mx.first, s.mx.took)
 }
 
 func (s *session) flushMSA(phase event.Phase) error {

@@ -42,7 +42,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 		if err := s.openAsFar(goal); err != nil {
 			return err
 		}
-		if goal > stageDialled && !s.reply.Positive() {
+		if goal > stageDialled && !s.mx.reply.Positive() {
 			return &refused{phase: event.PhaseBanner}
 		}
 		return s.stillFits(goal)
@@ -55,9 +55,9 @@ func (s *session) rescueOpening(goal stage, err error) error {
 	case code != 0:
 		s.soften(phase, j)
 	}
-	if err == nil && s.reply.Code == 421 && code != 421 {
+	if err == nil && s.mx.reply.Code == 421 && code != 421 {
 		s.log.openingSoftened(at)
-		reply := s.reply.Clone()
+		reply := s.mx.reply.Clone()
 		return &failure{trouble: mxRefused, phase: phase, reply: &reply}
 	}
 	var f *failure
@@ -70,7 +70,7 @@ func (s *session) rescueOpening(goal stage, err error) error {
 // stillFits is asked of another leg when the MSA has been told already what the MX can do.
 func (s *session) stillFits(goal stage) error {
 	told := s.rescue.promised != promise{}
-	if goal == stageReady && (s.mx.shut != shutNot || told && !s.rescue.promised.kept(&s.mx.caps, s.info.MX.State == event.TLSOn)) {
+	if goal == stageReady && (s.mx.shut != shutNot || told && !s.rescue.promised.kept(&s.mx.caps, s.mx.info.MX.State == event.TLSOn)) {
 		return errUnfit
 	}
 	return nil
@@ -79,7 +79,7 @@ func (s *session) stillFits(goal stage) error {
 // rescueGroup continues a transaction through another sending IP: the command of a slot was refused, and is said again there,
 // with all that follow it in its group.
 func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued bool, ended error) {
-	return s.tryOthers(phase, s.reply.Code, j, func() error {
+	return s.tryOthers(phase, s.mx.reply.Code, j, func() error {
 		if err := s.reopen(s.slots[from].verb); err != nil {
 			return err
 		}
@@ -155,8 +155,8 @@ func (s *session) replay(envelope []byte, n int) (rest []byte, err error) {
 		if err := s.readReply(phase); err != nil {
 			return nil, err
 		}
-		s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-		if !s.reply.Positive() {
+		s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+		if !s.mx.reply.Positive() {
 			return nil, &refused{phase: phase, line: cmd.Line}
 		}
 	}
@@ -176,7 +176,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	action := s.action(phase, code, j)
 	if j.Observe {
 		action.Did = event.WouldRescue
-		s.log.acted(action, &s.reply)
+		s.log.acted(action, &s.mx.reply)
 		return false, nil
 	}
 	begun := s.now()
@@ -195,7 +195,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		s.rescue.attempts++
 		if why = takeOver(); why == nil {
 			s.logRescued(phase, code)
-			action.Did, action.To, action.Took = event.Rescued, s.info.SendingIP, s.now()-begun
+			action.Did, action.To, action.Took = event.Rescued, s.mx.info.SendingIP, s.now()-begun
 			s.log.acted(action, &s.held.reply)
 			s.log.notef("%s goes on from %s instead of %s (%s)", phase, action.To, action.SendingIP, j.Class)
 			s.drop()
@@ -217,7 +217,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	if why != nil {
 		action.Why = why.Error()
 	}
-	s.log.acted(action, &s.reply)
+	s.log.acted(action, &s.mx.reply)
 	if ends(why) {
 		return false, why
 	}
@@ -226,12 +226,12 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 
 // noteNotRescued records that no other sending IP was spent, and why, where nothing else will: what is softened says it itself.
 func (s *session) noteNotRescued(phase event.Phase, code int, j Judgement) {
-	if j.Why == "" || code != 0 && j.softens(phase, &s.reply) {
+	if j.Why == "" || code != 0 && j.softens(phase, &s.mx.reply) {
 		return
 	}
 	action := s.action(phase, code, j)
 	action.Did, action.Why = event.NotRescued, j.Why
-	s.log.acted(action, &s.reply)
+	s.log.acted(action, &s.mx.reply)
 }
 
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
@@ -251,12 +251,12 @@ func (s *session) noteAttempt(err error) {
 
 // action begins the record of what is done about the refusal at hand.
 func (s *session) action(phase event.Phase, code int, j Judgement) event.Action {
-	at := s.came // a rescue may lie between
+	at := s.mx.came // a rescue may lie between
 	if code == 0 {
 		at = s.now()
 	}
 	return event.Action{
-		At: at, Refusal: int(s.log.refusal), Phase: phase, SendingIP: s.info.SendingIP, Code: code, Class: j.Class, Rule: j.Rule,
+		At: at, Refusal: int(s.log.refusal), Phase: phase, SendingIP: s.mx.info.SendingIP, Code: code, Class: j.Class, Rule: j.Rule,
 	}
 }
 
@@ -278,7 +278,7 @@ func (s *session) worthAnother(err error) bool {
 	if j.Rescue || j.Soften || j.Why != "" { // it is about this sending IP, too
 		action := s.action(phase, code, j)
 		action.Did = event.AlsoRefused
-		s.log.acted(action, &s.reply)
+		s.log.acted(action, &s.mx.reply)
 	}
 	s.log.refusal = before
 	return j.Rescue

@@ -85,14 +85,14 @@ func (s *session) forgetBody() {
 // rescueDot sends the message again through another sending IP, if its refusal is about ours. The reply at hand is then what
 // that got. Once the dot has been sent again there is no way back: its reply, whatever it is, is the MSA's.
 func (s *session) rescueDot() (Judgement, error) {
-	if s.reply.Class() < 4 { // it goes to the MSA before anything else (I2)
+	if s.mx.reply.Class() < 4 { // it goes to the MSA before anything else (I2)
 		return Judgement{}, nil
 	}
 	s.budget.begins(s.dotBegan())
-	for s.reply.Class() >= 4 {
-		judged := s.judge(event.PhaseDot, s.reply.Code, nil)
+	for s.mx.reply.Class() >= 4 {
+		judged := s.judge(event.PhaseDot, s.mx.reply.Code, nil)
 		before := s.refusal(event.StepMessage, judged)
-		rescued, ended := s.tryOthers(event.PhaseDot, s.reply.Code, judged, s.reopenForBody)
+		rescued, ended := s.tryOthers(event.PhaseDot, s.mx.reply.Code, judged, s.reopenForBody)
 		if ended != nil { // nobody will hear of it
 			s.tell(event.StepMessage, judged.Class)
 			s.log.answeredDot(s.heardReply(&judged))
@@ -130,11 +130,11 @@ func (s *session) reopenForBody() error {
 	if err := s.readReply(event.PhaseData); err != nil {
 		return err
 	}
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-	if s.reply.Code != 354 {
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+	if s.mx.reply.Code != 354 {
 		return &refused{phase: event.PhaseData}
 	}
-	if s.held != nil && s.held.mx.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)
+	if s.held != nil && s.held.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)
 		return errUnfit
 	}
 	return nil

@@ -24,7 +24,7 @@ var saidInHeader = [...]string{"from", "reply-to", "message-id"}
 
 // noteSaid tells a Judge what has been said so far that a refusal in a phase can repeat.
 func (s *session) noteSaid(r *MXRefusal) {
-	r.EHLO = [2]string{s.info.HeloMSA, s.info.HeloMX}
+	r.EHLO = [2]string{s.info.HeloMSA, s.mx.info.HeloMX}
 	if r.Phase < event.PhaseMail || r.Phase > event.PhaseDot {
 		return
 	}

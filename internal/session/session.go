@@ -16,21 +16,15 @@ import (
 // session is one intercepted connection. Its goroutine owns everything in it; Live may only move the read deadline.
 type session struct {
 	e    *Engine
-	info event.Session
+	info event.Arrival
 	dest Destination
 	msa  leg
 	mx   mxLeg
 	cuts atomic.Pointer[net.Conn] // the MX connection, for Live to cut
 	log  trace
 
-	held *heldLeg // an MX leg that has been set aside; nil: none
+	held *mxLeg // an MX leg that has been set aside; nil: none
 
-	reply   smtp.Reply    // the reply being read
-	sent    time.Duration // when the command that reply answers was written, since the session began
-	first   time.Duration // from then until its first octet came
-	took    time.Duration // and its last one
-	came    time.Duration // when octets of the MX came last, since the session began
-	lain    time.Duration // when those came that the next reads find; 0: as they find them
 	waiting waiting
 
 	// The conversation with the MSA.
@@ -43,7 +37,6 @@ type session struct {
 	helo      heloNeed
 	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	refused   bool      // the MX refused with its banner; nothing is forwarded any more
-	waitsTold uint8     // how often the wait for the MX that is under way has been told of
 	rescue    rescuing
 	kept      keptBody
 	slots     []slot
@@ -137,6 +130,7 @@ type waiting struct {
 	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
 	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
 	forMX  bool          // it is for a reply, and has begun
+	told   uint8         // how often it has been told of
 }
 
 func (s *session) armWait(l *leg, phase event.Phase) {
@@ -154,7 +148,7 @@ func (s *session) armWait(l *leg, phase event.Phase) {
 		if s.waiting.fed > 0 {
 			end = min(end, s.waiting.began+s.waiting.fed+feedWait)
 		}
-	} else if s.reply.Junk() {
+	} else if s.mx.reply.Junk() {
 		end = min(end, now+junkWait)
 	}
 	s.waiting.end = end
@@ -197,7 +191,7 @@ var errTimeout = errors.New("no answer in time")
 // lookAround is the slow path of a wait: hand over what there is to see, hold no buffers, look for a hang-up of the other leg.
 func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	s.log.handOver()
-	s.reply.Park()
+	s.mx.reply.Park()
 	if waiting == &s.msa {
 		if phase == event.PhaseIdle && s.e.Live.stopping() && !s.tx.underWay() {
 			return &failure{trouble: stopping, phase: phase}
@@ -247,13 +241,13 @@ func (s *session) peekForeign() error {
 // loseIdleMX frees the MX leg when the MX has hung up between transactions. A last 421 of its is kept for the next command.
 func (s *session) loseIdleMX() {
 	s.mx.arm(time.Now().Add(10 * time.Millisecond))
-	s.reply.Reset()
+	s.mx.reply.Reset()
 	for {
-		ok, err := s.mx.in.Reply(&s.reply)
+		ok, err := s.mx.in.Reply(&s.mx.reply)
 		if ok {
-			s.log.reply(event.MarkFromMX, &s.reply, 0, 0)
-			if s.reply.Code != 421 {
-				s.reply.Reset() // nobody asked
+			s.log.reply(event.MarkFromMX, &s.mx.reply, 0, 0)
+			if s.mx.reply.Code != 421 {
+				s.mx.reply.Reset() // nobody asked
 			}
 			break
 		}
@@ -261,7 +255,7 @@ func (s *session) loseIdleMX() {
 			err = s.mx.in.Fill()
 		}
 		if err != nil {
-			s.reply.Reset()
+			s.mx.reply.Reset()
 			break
 		}
 	}
@@ -387,7 +381,7 @@ func (s *session) survivePanic() {
 		if recover() != nil { // what broke cannot even be ended: cut the legs as they are
 			s.mx.close()
 			if s.held != nil {
-				s.held.mx.close()
+				s.held.close()
 			}
 			s.msa.close()
 		}

@@ -44,11 +44,11 @@ func (t *trace) back(to event.Spending) time.Duration {
 
 // arrives notes when octets of the MX have come. Those that the read did not have to wait for may have lain there.
 func (s *session) arrives(now time.Duration) {
-	if s.lain > 0 && now-s.waiting.began < time.Millisecond {
-		s.came = s.lain
+	if s.mx.lain > 0 && now-s.waiting.began < time.Millisecond {
+		s.mx.came = s.mx.lain
 		return
 	}
-	s.came, s.lain = now, 0
+	s.mx.came, s.mx.lain = now, 0
 }
 
 // spending is what a wait is for.

@@ -109,7 +109,7 @@ func (s *session) startTLS() error {
 	if s.mx.pending() {
 		return s.unasked(event.PhaseStartTLS)
 	}
-	s.sent = begun
+	s.mx.sent = begun
 	if err := s.flushMX(); err != nil {
 		return s.mxFailure(event.PhaseStartTLS, err)
 	}
@@ -121,18 +121,18 @@ func (s *session) startTLS() error {
 		}
 		return err
 	}
-	s.info.Phases[event.PhaseStartTLS] = s.now() - begun
-	s.log.reply(event.MarkFromMX, &s.reply, s.first, s.took)
-	s.log.opened(event.PhaseStartTLS, &s.reply, s.first, s.took)
+	s.mx.info.Phases[event.PhaseStartTLS] = s.now() - begun
+	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
+	s.log.opened(event.PhaseStartTLS, &s.mx.reply, s.mx.first, s.mx.took)
 	if !s.mx.in.Empty() {
 		return &failure{trouble: mxInjected, phase: event.PhaseStartTLS}
 	}
-	switch s.reply.Code {
+	switch s.mx.reply.Code {
 	case 220:
 	case 421:
 		return s.saidGoodbye(event.PhaseStartTLS)
 	default:
-		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.reply.Code), begun: s.at(begun)}
+		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.mx.reply.Code), begun: s.at(begun)}
 	}
 	return s.handshake()
 }
@@ -147,7 +147,7 @@ func (s *session) readStartTLSReply(begun time.Duration) error {
 	s.budget.widen(outer)
 	var f *failure
 	anyHello := s.mx.way | wayClassical // none was sent yet
-	if errors.As(err, &f) && f.trouble == mxSilent && !s.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), anyHello, s.at(begun)) {
+	if errors.As(err, &f) && f.trouble == mxSilent && !s.mx.reply.Begun() && s.e.Live.tls.workedSince(s.info.Destination.Addr().Unmap(), anyHello, s.at(begun)) {
 		return s.readReply(event.PhaseStartTLS)
 	}
 	return err
@@ -178,7 +178,7 @@ func (s *session) handshake() error {
 		return conn.HandshakeContext(ctx)
 	})
 	done()
-	s.info.Phases[event.PhaseHandshake] = s.now() - begun
+	s.mx.info.Phases[event.PhaseHandshake] = s.now() - begun
 	var f *failure
 	if errors.As(err, &f) {
 		return f
@@ -189,9 +189,9 @@ func (s *session) handshake() error {
 	_ = s.mx.base.SetDeadline(time.Time{})
 	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
 	s.mx.startTLS(conn)
-	s.info.MX = s.describeTLS(conn.ConnectionState(), s.info.MX.Err)
+	s.mx.info.MX = s.describeTLS(conn.ConnectionState(), s.mx.info.MX.Err)
 	s.mx.stage = stageTLS
-	s.log.notef("tls connected, %s %s", tls.VersionName(s.info.MX.Version), tls.CipherSuiteName(s.info.MX.Cipher))
+	s.log.notef("tls connected, %s %s", tls.VersionName(s.mx.info.MX.Version), tls.CipherSuiteName(s.mx.info.MX.Cipher))
 	return nil
 }
 

@@ -16,7 +16,7 @@ func (s *session) tryTLS() bool {
 		way, why := s.e.Live.tls.choose(s.info.Destination.Addr().Unmap(), s.info.ID, time.Now(), must)
 		s.mx.way |= way | wayChosen
 		if way&wayPlain != 0 {
-			s.info.MX = event.TLS{State: event.TLSDowngraded, Err: why}
+			s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why}
 			s.log.notef("plain text: %s", why)
 		}
 	}
@@ -27,7 +27,7 @@ func (s *session) tryTLS() bool {
 // the server has judged it.
 func (s *session) tlsWorked() {
 	mx := s.info.Destination.Addr().Unmap()
-	if s.e.Live.tls.worked(mx, s.mx.way, tls.CurveID(s.info.MX.Curve) == tls.X25519MLKEM768, time.Now()) {
+	if s.e.Live.tls.worked(mx, s.mx.way, tls.CurveID(s.mx.info.MX.Curve) == tls.X25519MLKEM768, time.Now()) {
 		if line, tell := s.e.Live.odd.notices.happened(noticeTLS, mx.String(), time.Now()); tell {
 			s.e.logger().Info("TLS with an MX works again", "session", s.info.ID.String(), "destination", mx.String(), "left_out", line.left)
 		}
@@ -52,10 +52,10 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	}
 	s.closeMX()
 	s.rememberFailure(why)
-	if before := s.info.MX.Err; before != "" {
-		s.info.MX = event.TLS{State: event.TLSDowngraded, Err: before + "; " + why.Error()}
+	if before := s.mx.info.MX.Err; before != "" {
+		s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: before + "; " + why.Error()}
 	} else {
-		s.info.MX = event.TLS{State: event.TLSDowngraded, Err: why.Error()}
+		s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why.Error()}
 	}
 	s.mx.way = way&^(wayTicket|wayTicketFailed) | wayAgain
 	if why.hung && s.dest.TLS != TLSRequire {
@@ -67,7 +67,7 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	case why.ofHello(way) && s.timeForTLS():
 		s.mx.way |= wayNoTicket | wayClassical
 	case s.dest.TLS == TLSRequire:
-		s.info.MX.State = event.TLSNone
+		s.mx.info.MX.State = event.TLSNone
 		s.shut(shutNoTLS, &replyNoTLS)
 		return errNoMail
 	default:
@@ -85,7 +85,7 @@ func (f *tlsFailure) ofHello(way tlsWay) bool {
 
 // timeForTLS says whether there is time for one more connection with TLS, and for one without behind it.
 func (s *session) timeForTLS() bool {
-	p := &s.info.Phases
+	p := &s.mx.info.Phases
 	opening := p[event.PhaseDial] + p[event.PhaseBanner] + p[event.PhaseEHLO] + p[event.PhaseStartTLS]
 	return s.budget.left(s.now()) > 2*(opening+hungPatience)
 }

@@ -15,7 +15,8 @@ import (
 // session, or before a long wait. With no Recorder it does nothing.
 type trace struct {
 	to   Recorder
-	info *event.Session
+	info *event.Arrival
+	leg  *event.Leg       // the present one
 	rec  *event.Record    // nil: nothing gathered
 	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
 	tx   bool             // a transaction is being gathered
@@ -47,6 +48,9 @@ type lasting struct {
 	fromMX  int64
 	toMX    int64
 }
+
+// session is what is known of the session now.
+func (t *trace) session() event.Session { return event.Session{Arrival: *t.info, Leg: *t.leg} }
 
 func (t *trace) record() *event.Record {
 	if t.rec == nil {
@@ -238,7 +242,7 @@ func (t *trace) handOver() {
 		return
 	}
 	t.nameGathered(full)
-	full.Session = *t.info
+	full.Session = t.session()
 	t.to.Record(full)
 }
 
@@ -252,7 +256,7 @@ func (t *trace) waits(w event.Wait) {
 		w.Transaction = t.transaction().Number
 	}
 	r := event.NewRecord()
-	r.Session, r.News = *t.info, w
+	r.Session, r.News = t.session(), w
 	t.to.Record(r)
 }
 
@@ -280,7 +284,7 @@ func (t *trace) end(s *session, how event.End) {
 	}
 	t.note("connections closed")
 	r := t.record()
-	r.Session = s.info
+	r.Session = t.session()
 	own := r.OwnEnd()
 	how.Opening, how.Legs = own.Opening, own.Legs
 	*own = how
@@ -291,7 +295,7 @@ func (t *trace) end(s *session, how event.End) {
 		o.Reply.Text = r.Texts.Take(t.own.texts, o.Reply.Text)
 		own.Opening = append(own.Opening, o)
 	}
-	t.leaves(&s.info.Leg)
+	t.leaves(&s.mx.info)
 	if l := t.own.legs; l != nil {
 		own.Legs, own.MoreLegs = append(own.Legs, l.all...), l.more
 		slices.SortFunc(own.Legs, func(a, b event.Leg) int { return int(a.Number) - int(b.Number) })

@@ -88,12 +88,12 @@ func (s *session) strayMail() {
 
 // follow moves the transaction as the MX's reply says, not as the commands suggest.
 func (s *session) follow(sl *slot, judged *Judgement) error {
-	class, phase := s.reply.Class(), phaseOf(sl.verb)
-	if class == 3 != (sl.verb == smtp.VerbDATA && s.reply.Code == 354) || class == 2 && sl.verb == smtp.VerbDATA {
-		return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.reply.Code, sl.verb)}
+	class, phase := s.mx.reply.Class(), phaseOf(sl.verb)
+	if class == 3 != (sl.verb == smtp.VerbDATA && s.mx.reply.Code == 354) || class == 2 && sl.verb == smtp.VerbDATA {
+		return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d to %s", s.mx.reply.Code, sl.verb)}
 	}
 	h := s.heardReply(judged)
-	h.softened = judged.softens(phase, &s.reply) && !judged.Observe
+	h.softened = judged.softens(phase, &s.mx.reply) && !judged.Observe
 	s.log.answered(sl, h)
 	switch sl.verb {
 	case smtp.VerbMAIL:
@@ -164,5 +164,5 @@ func (s *session) resetTransaction() {
 
 // heardReply is the reply at hand with what is known of it.
 func (s *session) heardReply(judged *Judgement) heard {
-	return heard{reply: &s.reply, judged: judged, first: s.first, took: s.took}
+	return heard{reply: &s.mx.reply, judged: judged, first: s.mx.first, took: s.mx.took}
 }

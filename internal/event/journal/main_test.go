@@ -35,11 +35,13 @@ func newRecord() *event.Record {
 	r := event.NewRecord()
 	r.At = start.Add(time.Minute)
 	r.Session = event.Session{
-		ID:          testID,
-		Start:       start,
-		Source:      netip.MustParseAddrPort("192.168.30.40:57493"),
-		Destination: netip.MustParseAddrPort("192.168.30.50:25"),
-		HeloMSA:     "sender",
+		Arrival: event.Arrival{
+			ID:          testID,
+			Start:       start,
+			Source:      netip.MustParseAddrPort("192.168.30.40:57493"),
+			Destination: netip.MustParseAddrPort("192.168.30.50:25"),
+			HeloMSA:     "sender",
+		},
 		Leg: event.Leg{
 			Local:     netip.MustParseAddrPort("203.0.113.10:40001"),
 			SendingIP: netip.MustParseAddr("203.0.113.10"),
