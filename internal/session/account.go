@@ -13,16 +13,16 @@ import (
 
 // wantHeader notes which fields of the mail at hand the gate wants to see, and whether it is to be asked about a message without any.
 func (s *session) wantHeader(d *Decision) {
-	if s.header = nil; d.Header != "" {
-		s.header = smtp.NewHeaderFilter(d.Header, d.Strip)
+	if s.mail.header = nil; d.Header != "" {
+		s.mail.header = smtp.NewHeaderFilter(d.Header, d.Strip)
 	}
-	s.gate.mustName = d.Must
+	s.mail.mustName = d.Must
 }
 
 // passHeader is sendChunk while the header goes by.
 func (s *session) passHeader(p []byte) error {
 	for len(p) > 0 {
-		pass, n, over := s.header.Take(p)
+		pass, n, over := s.mail.header.Take(p)
 		if err := s.forwardChunk(pass); err != nil {
 			return err
 		}
@@ -35,32 +35,32 @@ func (s *session) passHeader(p []byte) error {
 			return err
 		}
 	}
-	if s.header.Done() {
-		s.header = nil
+	if s.mail.header.Done() {
+		s.mail.header = nil
 	}
 	return nil
 }
 
 // endHeader sends the last octets of a message of which the header may be all there is.
 func (s *session) endHeader(p []byte) error {
-	if err := s.passHeader(p); err != nil || s.header == nil {
+	if err := s.passHeader(p); err != nil || s.mail.header == nil {
 		return err
 	}
-	pass, over := s.header.End()
+	pass, over := s.mail.header.End()
 	if over {
 		if _, err := s.askAccount(nil); err != nil {
 			return err
 		}
 	}
-	s.header = nil
+	s.mail.header = nil
 	return s.forwardChunk(pass)
 }
 
 // askAccount asks the gate about the account that a message names, with the octets behind its header at hand. They are good for
 // use behind the wait that there may have been.
 func (s *session) askAccount(behind []byte) ([]byte, error) {
-	q := Question{Step: event.StepAccount, Fields: s.header.Fields()}
-	if len(q.Fields) == 0 && !s.gate.mustName {
+	q := Question{Step: event.StepAccount, Fields: s.mail.header.Fields()}
+	if len(q.Fields) == 0 && !s.mail.mustName {
 		return behind, nil
 	}
 	d := s.consult(q)

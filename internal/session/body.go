@@ -12,7 +12,7 @@ import (
 // relayBody streams the message from the MSA to the MX, from the relayed 354 to the reply to the dot (S6 to S8).
 // Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
 func (s *session) relayBody() error {
-	s.body, s.inBody = smtp.Body{}, true
+	s.mail.body = smtp.Body{}
 	s.given.before = s.given.now // what comes now has heard them
 	s.mayDelay(MaxDelay)
 	s.beginKeeping()
@@ -24,7 +24,7 @@ func (s *session) relayBody() error {
 	s.log.bodyBegins(s.waiting.began)
 	for size := int64(0); ; {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
-			safe, verdict := s.body.Scan(chunk)
+			safe, verdict := s.mail.body.Scan(chunk)
 			size += int64(safe)
 			s.log.bodyGoes(size)
 			why, unwanted := s.unwanted(size, safe, verdict)
@@ -36,8 +36,8 @@ func (s *session) relayBody() error {
 			}
 			switch {
 			case verdict == smtp.BodyEnds:
-				s.log.bodyEnds(size, &s.body)
-				s.tx.octets = size
+				s.log.bodyEnds(size, &s.mail.body)
+				s.mail.octets = size
 				return s.sendDot(safe + len(smtp.EndOfData))
 			case safe > 0:
 				if err := s.sendChunk(chunk[:safe]); err != nil {
@@ -57,7 +57,7 @@ func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trou
 	switch {
 	case s.e.Limits.BodyBytes > 0 && size > s.e.Limits.BodyBytes:
 		return bodyTooBig, true
-	case s.tx.accepted == 0 && (safe > 0 || verdict == smtp.BodySmuggle):
+	case s.mail.accepted == 0 && (safe > 0 || verdict == smtp.BodySmuggle):
 		return bodyUnwanted, true
 	case verdict == smtp.BodySmuggle:
 		return bodySmuggled, true
@@ -68,7 +68,7 @@ func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trou
 
 // sendChunk writes a piece of the body. An MX that has something to say before the dot is not written to any more.
 func (s *session) sendChunk(p []byte) error {
-	if s.header != nil {
+	if s.mail.header != nil {
 		return s.passHeader(p)
 	}
 	return s.forwardChunk(p)
@@ -145,14 +145,14 @@ func (s *session) drainBody() bool {
 	begun := time.Now()
 	for read := 0; read < maxDrained && time.Since(begun) < maxDrainTime; {
 		chunk := s.msa.in.Buffered()
-		safe, verdict := s.body.Scan(chunk)
+		safe, verdict := s.mail.body.Scan(chunk)
 		switch verdict {
 		case smtp.BodyEnds:
 			s.msa.in.Discard(safe + len(smtp.EndOfData))
-			s.inBody, s.looks.dotAt = false, max(1, s.now())
+			s.mail.state, s.mail.dotAt = mailWhole, max(1, s.now())
 			return true
 		case smtp.BodySmuggle:
-			s.body.Pass()
+			s.mail.body.Pass()
 			safe++
 		}
 		s.msa.in.Discard(safe)
@@ -174,12 +174,12 @@ const (
 
 // sendDot writes the last octets of the message and its dot, waits for the one reply that counts, and passes it on at once (I2).
 func (s *session) sendDot(n int) error {
-	s.inBody = false
-	s.looks.dotAt = max(1, s.now())                                  // never 0, which is none
-	gone := (s.header != nil || s.msa.isTLS()) && s.msaGoneBehind(n) // it may read: the octets are looked at behind it
+	s.mail.state = mailWhole
+	s.mail.dotAt = max(1, s.now())                                        // never 0, which is none
+	gone := (s.mail.header != nil || s.msa.isTLS()) && s.msaGoneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)
-	if s.header != nil {
+	if s.mail.header != nil {
 		if err := s.endHeader(last[:n-len(smtp.EndOfData)]); err != nil {
 			return err
 		}
@@ -225,11 +225,11 @@ func (s *session) writeDot(last []byte, gone bool) error {
 		return s.withhold()
 	}
 	before := s.log.spendsIn(event.SpentOnBodyMX)
-	s.dotSent = true
+	s.mail.state = mailDotted
 	err := s.writeText(last, lastPiece)
 	s.mx.sent = s.log.back(before) // not before the MX has taken it
 	if err != nil {
-		s.dotSent = false // the kernel did not take it all: the MX cannot have the dot
+		s.mail.state = mailWhole // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)
 	}
 	s.log.line(event.MarkToMX, []byte("."))
@@ -243,7 +243,7 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	if s.mx.reply.Class() == 3 {
 		return &failure{trouble: mxGarbled, phase: event.PhaseDot, cause: fmt.Errorf("reply %d to the dot", s.mx.reply.Code)}
 	}
-	s.dotSent = false
+	s.mail.state = mailWhole
 	return nil
 }
 
@@ -268,7 +268,7 @@ func (s *session) tellDot(judged Judgement) error {
 		original = s.mx.reply.Clone()
 		s.putMildly(event.PhaseDot, judged, downgraded)
 	}
-	s.msa.out = s.mx.reply.AppendWire(s.msa.buffer(), s.tx.utf8)
+	s.msa.out = s.mx.reply.AppendWire(s.msa.buffer(), s.mail.utf8)
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
 	gone := err != nil || s.unheard()
 	s.log.answeredDot(heard{&original, &judged, softened && !judged.Observe, s.mx.first, s.mx.took})
@@ -277,7 +277,7 @@ func (s *session) tellDot(judged Judgement) error {
 	}
 	s.log.reply(event.MarkToMSA, &s.mx.reply, s.mx.first, s.mx.took)
 	outcome := dotOutcome(s.mx.reply.Class())
-	nobody := outcome == event.OutcomeDelivered && s.tx.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
+	nobody := outcome == event.OutcomeDelivered && s.mail.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
 	switch {
 	case nobody:
 		outcome = event.OutcomeReset
@@ -291,7 +291,7 @@ func (s *session) tellDot(judged Judgement) error {
 	if !nobody {
 		s.tell(event.StepMessage, judged.Class)
 	}
-	s.forgetTransaction()
+	s.endMail()
 	s.log.endTransaction(outcome, event.ByMX, "")
 	if s.e.Judge != nil && code/100 == 2 && !nobody {
 		s.e.Judge.Accepted(s.info.Destination, s.mx.info.SendingIP)

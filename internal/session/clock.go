@@ -149,7 +149,7 @@ func (s *session) tooLate(phase event.Phase) bool {
 
 // dotBegan is when the MSA began to wait for the reply to its dot: that may have stood in the socket while the gate held the message back.
 func (s *session) dotBegan() time.Duration {
-	at := s.looks.dotAt
+	at := s.mail.dotAt
 	if s.msa.probe != nil {
 		at = min(at, s.now()-s.msa.probe.Quiet())
 	}

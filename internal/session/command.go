@@ -36,7 +36,7 @@ func (s *session) awaitCommand() error {
 		if s.waiting.fed == 0 && s.msa.in.BareFeed() {
 			s.waiting.fed = max(1, s.now()-s.waiting.began)
 		}
-		if s.e.Live.stopping() && !s.tx.underWay() {
+		if s.e.Live.stopping() && !s.mail.underWay() {
 			return &failure{trouble: stopping, phase: event.PhaseIdle}
 		}
 		if err := s.await(&s.msa, event.PhaseIdle); err != nil {
@@ -72,10 +72,10 @@ func (s *session) settle() {
 	if cap(s.rescue.group) > keptLines {
 		s.rescue.group = nil
 	}
-	if !s.tx.atMX {
-		s.rescue.envelope.clear()
-		if cap(s.rescue.envelope.lines) > keptLines {
-			s.rescue.envelope.lines = nil
+	if !s.mx.transaction {
+		s.mail.envelope.clear()
+		if cap(s.mail.envelope.lines) > keptLines {
+			s.mail.envelope.lines = nil
 		}
 	}
 }
@@ -153,7 +153,7 @@ func (s *session) takeGroup() error {
 		if len(s.slots)%shortGroup == 0 && s.isSlowed() {
 			return nil
 		}
-		if last.verb == smtp.VerbMAIL && s.tx.atMX {
+		if last.verb == smtp.VerbMAIL && s.mx.transaction {
 			return nil // an MX that has a transaction open, whose DATA it refused, may refuse this one and go on with that
 		}
 	}
@@ -211,7 +211,7 @@ func (s *session) judgeGoodbye(err error) {
 	var f *failure
 	switch {
 	case !errors.As(err, &f) || f.trouble != mxSaid:
-	case s.tx.state == mailOpen:
+	case s.mail.state == mailOpen:
 		s.tellGoodbye()
 	default:
 		s.judge(f.phase, s.mx.reply.Code, nil)
@@ -285,7 +285,7 @@ func (s *session) answerLocally(sl *slot) error {
 	s.toMSA(sl.local, event.ByKanmon)
 	s.log.told(sl, sl.local.Code)
 	if sl.tls {
-		s.resetTransaction() // what was said before TLS admits nothing inside it (RFC 3207 §4.2)
+		s.resetMail() // what was said before TLS admits nothing inside it (RFC 3207 §4.2)
 		return s.startTLSToMSA()
 	}
 	if sl.end != noTrouble {
@@ -335,7 +335,7 @@ func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
 	}
 	for s.mx.reply.Class() >= 4 {
 		judged := s.judge(phase, s.mx.reply.Code, sl.line(s))
-		if !s.tx.admitted() {
+		if !s.mail.admitted() {
 			return judged, nil // what the MX says behind its own refusal of MAIL: another would be asked for what was not admitted
 		}
 		before := s.refusal(stepOf(sl.verb), judged)

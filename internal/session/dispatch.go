@@ -44,7 +44,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 
 // dispatchBadOctet answers a command with octets above ASCII that are not for it. A MAIL of that kind is a MAIL all the same.
 func (s *session) dispatchBadOctet(cmd smtp.Command) {
-	if cmd.Verb == smtp.VerbMAIL && !s.tx.underWay() {
+	if cmd.Verb == smtp.VerbMAIL && !s.mail.underWay() {
 		s.turnAway(cmd)
 	}
 	s.answerBad(cmd, &replyBadOctet)
@@ -62,7 +62,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	case s.mx.shut != shutNot:
 		s.turnAway(cmd)
 		s.answerHere(cmd, s.mx.toMail)
-	case s.tx.underWay(): // RFC 5321 §4.1.4: nobody can be two senders
+	case s.mail.underWay(): // RFC 5321 §4.1.4: nobody can be two senders
 		s.answerHere(cmd, &replyNested)
 	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
@@ -76,7 +76,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 // turnAway is for a MAIL that does not become the mail at hand, and none is in its place: what follows it is for nobody (I16).
 func (s *session) turnAway(cmd smtp.Command) {
 	s.log.beginsMail(cmd)
-	s.tx.state = mailRefused
+	s.mail.state = mailRefused
 }
 
 // forwardAdmitted forwards a MAIL, unless it is refused here or a drain has begun meanwhile: it may have been held.
@@ -86,13 +86,13 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 	}
 	switch {
 	case no != nil:
-		s.tx.state = mailRefused
+		s.mail.state = mailRefused
 		s.answerHere(cmd, no)
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	default:
 		s.mails++
-		s.tx.state = mailAsked
+		s.mail.state = mailAsked
 		s.forwardMail(cmd)
 	}
 }
@@ -111,21 +111,21 @@ func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
-		s.tx.asked++ // MSAs pipeline the recipients of a mail that is refused, but no more of them than it may have
-		if s.tx.state == mailNone || s.tx.asked > s.e.Limits.recipients() {
+		s.mail.asked++ // MSAs pipeline the recipients of a mail that is refused, but no more of them than it may have
+		if s.mail.state == mailNone || s.mail.asked > s.e.Limits.recipients() {
 			s.bad++
 		}
 		s.answerHere(cmd, no)
 		return
 	}
-	if s.tx.asked >= s.e.Limits.recipients() {
+	if s.mail.asked >= s.e.Limits.recipients() {
 		s.answerHere(cmd, &replyTooManyRcpts)
 		return
 	}
-	if s.tx.asked == 0 {
+	if s.mail.asked == 0 {
 		var no *smtp.Reply
 		if cmd, no = s.firstRecipient(cmd); no != nil {
-			s.tx.state, s.tx.no = mailStranded, no
+			s.mail.state, s.mail.no = mailStranded, no
 			s.answerHere(cmd, no)
 			return
 		}
@@ -138,14 +138,14 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		s.answerHere(cmd, no)
 		return
 	}
-	s.tx.asked++
+	s.mail.asked++
 	s.forward(cmd, slot{verb: cmd.Verb})
 }
 
 // firstRecipient sees to it that the mail may leave, as admitMail does, now that it is known where to.
 func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	keepMailbox(&s.recipient, cmd)
-	s.recipientKnown = true
+	keepMailbox(&s.mail.recipient, cmd)
+	s.mail.recipientKnown = true
 	before := s.mx.info.SendingIP
 	cmd, no := s.leaveRightly(cmd)
 	if no != nil || s.mx.info.SendingIP == before {
@@ -156,7 +156,7 @@ func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 
 func (s *session) dispatchData(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
-		if s.tx.state == mailNone {
+		if s.mail.state == mailNone {
 			s.bad++
 		}
 		s.answerHere(cmd, no)
@@ -174,7 +174,7 @@ func (s *session) dispatchEmpty(cmd smtp.Command) {
 		return
 	}
 	if cmd.Verb == smtp.VerbRSET {
-		s.resetTransaction()
+		s.resetMail()
 	}
 	s.answerHere(cmd, &replyOK)
 }
@@ -199,9 +199,9 @@ func (s *session) greeted(cmd smtp.Command) {
 
 func (s *session) forwardMail(cmd smtp.Command) {
 	_, params, _ := cmd.Path()
-	s.tx.utf8 = smtp.HasParam(params, "SMTPUTF8")
+	s.mail.utf8 = smtp.HasParam(params, "SMTPUTF8")
 	size, known := announced(params)
-	s.tx.large = known && size > int64(s.e.Rescue.bodyBytes())
+	s.mail.large = known && size > int64(s.e.Rescue.bodyBytes())
 	s.forward(cmd, slot{verb: cmd.Verb})
 }
 
@@ -287,7 +287,7 @@ func (s *session) mayBeUTF8(cmd smtp.Command) bool {
 		_, params, ok := cmd.Path()
 		return ok && smtp.HasParam(params, "SMTPUTF8")
 	case smtp.VerbRCPT:
-		return s.tx.utf8 || s.ownList || s.mx.caps.offers(kwSMTPUTF8)
+		return s.mail.utf8 || s.ownList || s.mx.caps.offers(kwSMTPUTF8)
 	case smtp.VerbVRFY, smtp.VerbEXPN:
 		return true
 	default:

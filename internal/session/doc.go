@@ -20,7 +20,7 @@
 //	helo.go         the MX that drops EHLO
 //	unreachable.go  the MX that cannot be reached
 //	dispatch.go     which command is forwarded, and which is answered here
-//	transaction.go  the mail at hand: whether what follows its MAIL may pass
+//	mail.go         the mail at hand, from its MAIL to its end: whether what follows may pass
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
 //	ehlo.go         which EHLO keywords the MSA sees, with an MX and without
 //	body.go         from 354 to the reply to the dot

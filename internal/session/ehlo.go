@@ -241,7 +241,7 @@ func (s *session) tellHello(c *capabilities) {
 
 // helloWithoutMX answers EHLO or HELO where there is no MX to ask, and none of the mail may go for now.
 func (s *session) helloWithoutMX() {
-	s.resetTransaction()
+	s.resetMail()
 	s.ownList = true
 	s.tellHello(&capabilities{has: ownKeywords, first: s.e.name()})
 }
@@ -251,7 +251,7 @@ func (s *session) helloWithoutMX() {
 func (s *session) helloAgain() error {
 	var err error
 	switch {
-	case s.tx.atMX:
+	case s.mx.transaction:
 		err = s.resetMX()
 	case s.mx.pending():
 		err = s.unasked(event.PhaseEHLO)
@@ -265,7 +265,7 @@ func (s *session) helloAgain() error {
 
 // helloAnswered tells the MSA what the MX offers.
 func (s *session) helloAnswered() {
-	s.resetTransaction()
+	s.resetMail()
 	s.ownList = false
 	s.promise()
 	s.tellHello(&s.mx.caps)

@@ -83,10 +83,7 @@ type News struct {
 type gating struct {
 	pass  Pass
 	owner *whose.Owner  // whose the mail at hand is, or before any the session; nil: nobody has asked
-	pool  string        // that the mail at hand must leave from; "": what the routes say
 	left  time.Duration // that the commands at hand may still be held for, all together
-
-	mustName bool // the gate is to be asked about a message that names no account
 }
 
 // MaxDelay is how long the commands of a group, or a message, can be held: well within the five minutes of an MSA (RFC 5321
@@ -123,7 +120,7 @@ func (s *session) consult(q Question) Decision {
 		s.log.whose(d.Whose, d.Sender)
 	}
 	if q.Step == event.StepMail {
-		s.gate.pool = d.Pool
+		s.mail.pool = d.Pool
 		s.wantHeader(&d)
 	}
 	return d
@@ -161,7 +158,7 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 	}
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
-	return s.ask(cmd, Question{Step: event.StepMail, Sender: s.sender, Number: int(s.log.begun), Size: size})
+	return s.ask(cmd, Question{Step: event.StepMail, Sender: s.mail.sender, Number: int(s.log.begun), Size: size})
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.
@@ -252,10 +249,10 @@ func (s *session) news(step event.Step, class string) News {
 	news := News{Step: step, Code: s.mx.reply.Code, SendingIP: s.mx.info.SendingIP}
 	if s.mx.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.refusalText()
-		news.Own = replies.IsOwn(news.Text, s.sender, s.recipient, s.info.HeloMSA, s.mx.info.HeloMX)
+		news.Own = replies.IsOwn(news.Text, s.mail.sender, s.mail.recipient, s.info.HeloMSA, s.mx.info.HeloMX)
 	}
 	if step == event.StepMessage {
-		news.Octets, news.Recipients = s.tx.octets, s.tx.accepted
+		news.Octets, news.Recipients = s.mail.octets, s.mail.accepted
 	}
 	return news
 }
@@ -286,7 +283,7 @@ func stepOf(verb smtp.Verb) event.Step {
 
 // tellGoodbye passes on that an MX which has a mail open has ended the session, unasked or in answer to what is no part of that.
 func (s *session) tellGoodbye() {
-	if s.mx.reply.Code == 421 && s.tx.state == mailOpen {
+	if s.mx.reply.Code == 421 && s.mail.state == mailOpen {
 		s.tell(event.StepData, s.judge(event.PhaseBody, s.mx.reply.Code, nil).Class)
 	}
 }
@@ -301,7 +298,7 @@ func (s *session) tellOver() {
 // leaveGate ends the session's way through the gate. A dot without a reply may have been a message.
 func (s *session) leaveGate() {
 	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
-	if s.dotSent {
-		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.tx.octets, Recipients: s.tx.accepted, SendingIP: s.mx.info.SendingIP})
+	if s.mail.state == mailDotted {
+		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.mail.octets, Recipients: s.mail.accepted, SendingIP: s.mx.info.SendingIP})
 	}
 }

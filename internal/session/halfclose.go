@@ -20,7 +20,6 @@ const halfClosed = 2 * time.Second
 
 // lastLooks is what is known of the end of the MSA's stream, in times since the session began.
 type lastLooks struct {
-	dotAt  time.Duration // when the dot was read whose reply is not told yet; 0: there is none
 	openAt time.Duration // when the MSA was last seen not to have hung up
 }
 
@@ -39,7 +38,7 @@ func (s *session) msaGoneBehind(n int) bool {
 	case endRST:
 		return true
 	}
-	if s.looks.dotAt == 0 {
+	if s.mail.dotAt == 0 {
 		return true
 	}
 	// Where it is not known when the FIN came, it is taken as an MX would take it: as no reason not to deliver.
@@ -54,7 +53,7 @@ func (s *session) lookAtBoth() (said, hungUp bool) {
 		said, hungUp = s.mx.pending(), s.msa.hungUp()
 	}
 	if !hungUp {
-		s.looks.openAt = max(s.looks.openAt, s.looks.dotAt)
+		s.looks.openAt = max(s.looks.openAt, s.mail.dotAt)
 	}
 	return said, hungUp
 }
@@ -70,7 +69,7 @@ func (s *session) askAboutBoth() (said, hungUp, ok bool) {
 
 // lookIn is how long to wait before the MSA is looked at again: d, or until a FIN stands no more for a half-close.
 func (s *session) lookIn(d time.Duration) time.Duration {
-	if left := s.looks.dotAt + halfClosed - time.Since(s.info.Start); s.looks.dotAt > 0 && left > 0 {
+	if left := s.mail.dotAt + halfClosed - time.Since(s.info.Start); s.mail.dotAt > 0 && left > 0 {
 		return min(d, left)
 	}
 	return d
@@ -79,8 +78,8 @@ func (s *session) lookIn(d time.Duration) time.Duration {
 // looksBy says by when the MSA is to be looked at in a wait for an MX, so that a FIN that comes later than a half-close is known for one:
 // before the message is said again to another MX also when that time has passed and the MSA has not been seen since.
 func (s *session) looksBy(phase event.Phase, now time.Duration) (by time.Duration, due bool) {
-	by = s.looks.dotAt + halfClosed
-	if s.looks.dotAt == 0 || s.looks.openAt >= by {
+	by = s.mail.dotAt + halfClosed
+	if s.mail.dotAt == 0 || s.looks.openAt >= by {
 		return 0, false
 	}
 	return by, phase != event.PhaseDot || by > now
@@ -88,7 +87,7 @@ func (s *session) looksBy(phase event.Phase, now time.Duration) (by time.Duratio
 
 // dotArrived is when the dot came in: in plain text, where it may have waited in the socket, the kernel knows.
 func (s *session) dotArrived() time.Duration {
-	at := s.looks.dotAt
+	at := s.mail.dotAt
 	if !s.msa.isTLS() { // else the last octets may be the close_notify
 		at = min(at, time.Since(s.info.Start)-s.msa.probe.Quiet())
 	}

@@ -38,6 +38,7 @@ type mxLeg struct {
 	stage       stage
 	caps        capabilities
 	ehloSaid    bool        // on this connection
+	transaction bool        // it has one open, or may have: that of the mail at hand, or one before it that was not reset
 	ehloRefused bool        // this MX is from before ESMTP, or does not want us
 	way         tlsWay      // how TLS is tried on this connection, if it is
 	manners                 // for its end

@@ -53,8 +53,8 @@ func keepMailbox(form *string, cmd smtp.Command) {
 
 // recipientOf is the function of that name for a RCPT that may be the first one, whose mailbox is kept already.
 func (s *session) recipientOf(cmd smtp.Command) string {
-	if path, params, ok := cmd.Path(); ok && s.recipientKnown && s.recipient == string(path) && mailbox.IsForm(path) && smtp.AreParams(params) {
-		return s.recipient
+	if path, params, ok := cmd.Path(); ok && s.mail.recipientKnown && s.mail.recipient == string(path) && mailbox.IsForm(path) && smtp.AreParams(params) {
+		return s.mail.recipient
 	}
 	return recipientOf(cmd)
 }

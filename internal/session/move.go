@@ -65,9 +65,6 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 	}
 	s.log.notef("goes on from %s", s.mx.info.SendingIP)
 	s.drop()
-	if next == smtp.VerbMAIL {
-		s.clearTransaction() // one whose DATA was refused, which many an MX keeps open
-	}
 	if gathered != nil {
 		s.mx.out = append(s.mx.buffer(), gathered...)
 		putOut(gathered)

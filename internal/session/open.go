@@ -160,13 +160,13 @@ func dialTrouble(err error) trouble {
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
 		Session: s.info.ID, Rescue: s.rescue.trying, Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination,
-		Avoid: s.rescue.tried, Sender: s.sender, SenderKnown: s.senderKnown, Further: s.mx.way&wayAgain != 0 || s.helo == heloNeeded,
+		Avoid: s.rescue.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown, Further: s.mx.way&wayAgain != 0 || s.helo == heloNeeded,
 	}
 	if s.gate != nil {
-		req.Owner, req.Pool = s.gate.owner, s.gate.pool
+		req.Owner, req.Pool = s.gate.owner, s.mail.pool
 	}
-	if s.recipientKnown {
-		req.Recipient = s.recipient
+	if s.mail.recipientKnown {
+		req.Recipient = s.mail.recipient
 	}
 	return req
 }

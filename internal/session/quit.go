@@ -48,6 +48,8 @@ func (l *mxLeg) heard(phase event.Phase, reply *smtp.Reply) {
 		l.mute = true
 	case phase == event.PhaseStartTLS && reply.Positive(): // what follows is a handshake, until startTLS
 		l.mute = true
+	case phase == event.PhaseMail && reply.Positive():
+		l.transaction = true
 	case phase == event.PhaseData && reply.Class() >= 4, phase == event.PhaseDot && reply.Class() != 3:
 		l.text = false
 	}

@@ -21,21 +21,21 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	}
 	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
 	if s.gate != nil {
-		r.Owner, r.Pool, r.Contained = s.gate.owner, s.gate.pool, s.contained
+		r.Owner, r.Pool, r.Contained = s.gate.owner, s.mail.pool, s.contained
 	}
 	if code != 0 {
 		r.Text = s.refusalText()
 	}
-	if phase >= event.PhaseMail && phase <= event.PhaseDot && s.senderKnown {
-		r.Sender = []byte(s.sender)
-		if s.recipientKnown {
-			r.Recipient = []byte(s.recipient)
+	if phase >= event.PhaseMail && phase <= event.PhaseDot && s.mail.senderKnown {
+		r.Sender = []byte(s.mail.sender)
+		if s.mail.recipientKnown {
+			r.Recipient = []byte(s.mail.recipient)
 		}
 		if cmd, _ := smtp.ParseCommand(line); cmd.Verb == smtp.VerbRCPT {
 			r.Recipient = []byte(recipientOf(cmd))
 			r.Domain = mailbox.DomainOf(string(r.Recipient))
 		} else if phase > event.PhaseRcpt {
-			r.Domain = s.rescue.envelope.domain()
+			r.Domain = s.mail.envelope.domain()
 		}
 	}
 	s.noteSaid(&r)

@@ -122,7 +122,7 @@ const (
 func (s *session) toMSA(reply *smtp.Reply, by event.Side) {
 	s.msa.room(reply.MostWire())
 	before := len(s.msa.out)
-	s.msa.out = reply.AppendWire(s.msa.buffer(), s.tx.utf8)
+	s.msa.out = reply.AppendWire(s.msa.buffer(), s.mail.utf8)
 	s.work += int32((len(s.msa.out) - before) / repliesForWork) //nolint:gosec // a reply is bounded
 	s.log.passedOn(reply, by, s.mx.first, s.mx.took)
 }

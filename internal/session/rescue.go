@@ -20,7 +20,6 @@ type rescuing struct {
 	attempts int32        // in this transaction, or during the opening
 	group    []byte       // the commands of the group at hand that were forwarded
 	said     *[]string    // in them and before them, once somebody has asked
-	envelope envelope
 	promised promise
 }
 
@@ -102,7 +101,7 @@ func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued
 // accepted. Only if all of that is accepted can the leg take over (I5).
 func (s *session) reopen(next smtp.Verb) error {
 	again := next != smtp.VerbMAIL
-	if again && s.rescue.envelope.broken {
+	if again && s.mail.envelope.broken {
 		return errUnfit
 	}
 	if err := s.openAsFar(stageReady); err != nil {
@@ -117,9 +116,9 @@ func (s *session) reopen(next smtp.Verb) error {
 	batch := 1
 	if s.mx.caps.offers(kwPipelining) {
 		// Whoever goes step by step may have a reason, in this MX or in what stands in front of it: boxes lose commands sent ahead.
-		batch = min(max(1, int(s.rescue.envelope.ahead)), maxReplayed)
+		batch = min(max(1, int(s.mail.envelope.ahead)), maxReplayed)
 	}
-	for rest := s.rescue.envelope.lines; len(rest) > 0; {
+	for rest := s.mail.envelope.lines; len(rest) > 0; {
 		var err error
 		if rest, err = s.replay(rest, batch); err != nil {
 			return err
@@ -296,9 +295,9 @@ func (s *session) accepted(sl *slot) {
 		return
 	}
 	if sl.verb == smtp.VerbMAIL {
-		s.rescue.envelope.clear()
+		s.mail.envelope.clear()
 	}
-	s.rescue.envelope.add(sl.line(s), s.forwarded())
+	s.mail.envelope.add(sl.line(s), s.forwarded())
 }
 
 // forwarded is how many commands of the group at hand the MSA has sent ahead of each other.

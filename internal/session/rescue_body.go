@@ -29,56 +29,56 @@ func (k *keptBody) octets() int {
 }
 
 func (s *session) beginKeeping() {
-	s.kept.begun = s.e.Judge != nil
-	s.kept.whole = s.kept.begun && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.tx.large
+	s.mail.kept.begun = s.e.Judge != nil
+	s.mail.kept.whole = s.mail.kept.begun && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.mail.large
 }
 
 // keep adds what is forwarded of the message, the dot included, or gives up where it becomes too much.
 func (s *session) keep(p []byte) {
-	if s.kept.whole && s.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
-		s.kept.whole = false
+	if s.mail.kept.whole && s.mail.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
+		s.mail.kept.whole = false
 	}
-	for len(p) > 0 && (s.kept.whole || s.kept.begun) {
-		last := len(s.kept.pieces) - 1
-		if last < 0 || len(s.kept.pieces[last]) == outBuffer {
+	for len(p) > 0 && (s.mail.kept.whole || s.mail.kept.begun) {
+		last := len(s.mail.kept.pieces) - 1
+		if last < 0 || len(s.mail.kept.pieces[last]) == outBuffer {
 			if !s.e.Live.bodies.take(s) {
-				s.kept.whole, s.kept.begun = false, false
+				s.mail.kept.whole, s.mail.kept.begun = false, false
 				break
 			}
-			s.kept.pieces = append(s.kept.pieces, outBuffers.Get().(*[outBuffer]byte)[:0])
+			s.mail.kept.pieces = append(s.mail.kept.pieces, outBuffers.Get().(*[outBuffer]byte)[:0])
 			last++
 		}
-		piece := s.kept.pieces[last]
+		piece := s.mail.kept.pieces[last]
 		n := min(len(p), outBuffer-len(piece))
-		s.kept.pieces[last] = append(piece, p[:n]...)
+		s.mail.kept.pieces[last] = append(piece, p[:n]...)
 		p = p[n:]
-		s.kept.begun = s.kept.begun && last == 0 && len(s.kept.pieces[last]) < outBuffer
+		s.mail.kept.begun = s.mail.kept.begun && last == 0 && len(s.mail.kept.pieces[last]) < outBuffer
 	}
-	s.kept.partial = s.kept.partial || len(p) > 0
-	if !s.kept.whole {
+	s.mail.kept.partial = s.mail.kept.partial || len(p) > 0
+	if !s.mail.kept.whole {
 		s.dropPieces(1)
 	}
 }
 
 // dropPieces gives back what is kept behind the first pieces.
 func (s *session) dropPieces(keep int) {
-	if keep = min(keep, len(s.kept.pieces)); keep == len(s.kept.pieces) {
+	if keep = min(keep, len(s.mail.kept.pieces)); keep == len(s.mail.kept.pieces) {
 		return
 	}
-	behind := s.kept.pieces[keep:]
+	behind := s.mail.kept.pieces[keep:]
 	s.e.Live.bodies.give(s, len(behind))
 	for _, piece := range behind {
 		putOut(piece)
 	}
 	clear(behind)
-	s.kept.pieces = s.kept.pieces[:keep]
+	s.mail.kept.pieces = s.mail.kept.pieces[:keep]
 }
 
 func (s *session) forgetBody() {
 	s.dropPieces(0)
-	s.kept = keptBody{pieces: s.kept.pieces[:0]}
-	if cap(s.kept.pieces) > keptSlots {
-		s.kept.pieces = nil
+	s.mail.kept = keptBody{pieces: s.mail.kept.pieces[:0]}
+	if cap(s.mail.kept.pieces) > keptSlots {
+		s.mail.kept.pieces = nil
 	}
 }
 
@@ -100,9 +100,9 @@ func (s *session) rescueDot() (Judgement, error) {
 		if ended != nil || !rescued {
 			return judged, ended
 		}
-		s.log.line(event.MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.kept.octets()-len(smtp.EndOfData)))
-		if err := s.writeDot(slices.Concat(s.kept.pieces...), s.msaGone()); err != nil {
-			if !s.dotSent && !isSaid(err) { // else there is other news of the message
+		s.log.line(event.MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.mail.kept.octets()-len(smtp.EndOfData)))
+		if err := s.writeDot(slices.Concat(s.mail.kept.pieces...), s.msaGone()); err != nil {
+			if s.mail.state != mailDotted && !isSaid(err) { // else there is other news of the message
 				s.tellNews(before)
 			}
 			return judged, err
@@ -112,7 +112,7 @@ func (s *session) rescueDot() (Judgement, error) {
 }
 
 // bodyAgain says whether the message can be sent once more.
-func (s *session) bodyAgain() bool { return s.kept.whole && s.tx.accepted > 0 && !s.msaGone() }
+func (s *session) bodyAgain() bool { return s.mail.kept.whole && s.mail.accepted > 0 && !s.msaGone() }
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {

@@ -33,11 +33,11 @@ func (s *session) noteSaid(r *MXRefusal) {
 			r.Said = append(r.Said, path)
 		}
 	}
-	r.Partial = s.kept.partial
-	if r.Phase >= event.PhaseBody && len(s.kept.pieces) > 0 {
-		r.Message = func() []byte { return slices.Concat(s.kept.pieces...) }
+	r.Partial = s.mail.kept.partial
+	if r.Phase >= event.PhaseBody && len(s.mail.kept.pieces) > 0 {
+		r.Message = func() []byte { return slices.Concat(s.mail.kept.pieces...) }
 	}
-	if header := s.kept.header(); r.Phase >= event.PhaseData && len(header) > 0 {
+	if header := s.mail.kept.header(); r.Phase >= event.PhaseData && len(header) > 0 {
 		r.Subject = string(fieldsOf(header, "subject"))
 		for _, name := range saidInHeader {
 			if value := fieldsOf(header, name); len(value) > 0 {
@@ -69,7 +69,7 @@ func (s *session) saidSoFar() []string {
 	for i := 0; i < len(s.slots) && more; i++ {
 		more = add(s.slots[i].line(s))
 	}
-	for lines := s.rescue.envelope.lines; len(lines) > 0 && more; {
+	for lines := s.mail.envelope.lines; len(lines) > 0 && more; {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
 		more = add(line)

@@ -25,25 +25,17 @@ type session struct {
 
 	held *mxLeg // an MX leg that has been set aside; nil: none
 
+	mail    mail
 	waiting waiting
 
 	// The conversation with the MSA.
-	budget    budget
-	sender    string // of the transaction at hand, in the form of package mailbox
-	recipient string // the first, likewise
-
-	senderKnown, recipientKnown bool
+	budget budget
 
 	helo      heloNeed
 	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
 	refused   bool      // the MX refused with its banner; nothing is forwarded any more
 	rescue    rescuing
-	kept      keptBody
 	slots     []slot
-	tx        transaction
-	body      smtp.Body
-	inBody    bool // a message is coming whose end has not been read
-	dotSent   bool // and not answered
 	orphan    bool // the MSA hung up behind a dot that has been forwarded
 	talking   bool // a first command has come
 	quit      bool
@@ -60,8 +52,7 @@ type session struct {
 
 	msaDescriptor int32 // of the MSA's connection, which its session alone closes; 0: it has none
 
-	gate   *gating            // nil: there is none
-	header *smtp.HeaderFilter // that the gate wants the message at hand to pass; nil: it does not, or the header has passed
+	gate *gating // nil: there is none
 }
 
 // run is a whole session, from the intercepted connection to both legs closed.
@@ -193,7 +184,7 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	s.log.handOver()
 	s.mx.reply.Park()
 	if waiting == &s.msa {
-		if phase == event.PhaseIdle && s.e.Live.stopping() && !s.tx.underWay() {
+		if phase == event.PhaseIdle && s.e.Live.stopping() && !s.mail.underWay() {
 			return &failure{trouble: stopping, phase: phase}
 		}
 		if s.e.Live.cutting() {
@@ -262,7 +253,7 @@ func (s *session) loseIdleMX() {
 	s.log.note("MX closed the idle connection")
 	s.tellGoodbye()
 	s.log.endTransaction(event.OutcomeDeferred, event.ByMX, "the MX closed the connection")
-	s.forgetTransaction()
+	s.endMail()
 	if s.mx.ehloRefused && s.mx.stage == stageBanner {
 		s.helo = heloNext
 	}
@@ -275,7 +266,7 @@ func (s *session) closeMX() {
 		s.log.octets(&s.mx)
 	}
 	s.mx.close()
-	s.mx.stage, s.mx.ehloSaid, s.mx.ehloRefused = stageNone, false, false
+	s.mx.stage, s.mx.ehloSaid, s.mx.ehloRefused, s.mx.transaction = stageNone, false, false, false
 }
 
 // finish ends the session after converse: tells the MSA what there is to tell, closes both legs, hands over the last record.
@@ -341,7 +332,7 @@ func (s *session) farewell(f *failure) {
 	if !ok {
 		return
 	}
-	if s.inBody && f.drains() && !s.drainBody() {
+	if s.mail.state == mailComing && f.drains() && !s.drainBody() {
 		return
 	}
 	by := f.author()
@@ -387,7 +378,7 @@ func (s *session) survivePanic() {
 		}
 	}()
 	phase := event.PhaseIdle
-	if s.dotSent {
+	if s.mail.state == mailDotted {
 		phase = event.PhaseDot
 	}
 	s.finish(&failure{trouble: broken, phase: phase, cause: fmt.Errorf("panic: %v", p)})

@@ -321,7 +321,7 @@ func (s *session) noTLSNow(cmd smtp.Command) *smtp.Reply {
 		return &replyTLSTwice
 	case len(cmd.Args) > 0:
 		return &replyNoParams
-	case s.tx.underWay() || s.tx.atMX || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
+	case s.mail.underWay() || s.mx.transaction || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
 		return &replyNotNow
 	default:
 		return nil

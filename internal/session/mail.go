@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
@@ -11,12 +12,15 @@ import (
 // The mail at hand. Whether it may go on is state, decided at MAIL, kept here, and asked at every step that follows (I16): an answer to
 // one verb binds nobody who pipelines the next. The legal paths:
 //
-//	none, refused, left ── MAIL, admitted here and forwarded ──▶ asked ── 2xx ──▶ open ── 354, message, reply to the dot ──▶ none
+//	none, refused, left ── MAIL, admitted here and forwarded ──▶ asked ── 2xx ──▶ open ── 354 ──▶ coming
+//	coming ── the end of the message ──▶ whole ── its dot ──▶ dotted ── a reply that is passed on ──▶ none
+//	dotted ── a refusal that another sending IP is tried for ──▶ whole
 //	none, refused, left ── MAIL, not forwarded, for whatever reason ──▶ refused
 //	asked ── 4xx, 5xx ──▶ refused
 //	asked, open ── there is no way to its first recipient ──▶ stranded (asked: 4xx, 5xx to MAIL ──▶ refused)
-//	open ── 4xx, 5xx to DATA ──▶ left ── DATA once more, 354 ──▶ open
-//	any ── RSET accepted, EHLO, HELO, STARTTLS, the MX gone ──▶ none
+//	open ── 4xx, 5xx to DATA ──▶ left ── DATA once more, 354 ──▶ coming
+//	any but the next three ── RSET accepted, EHLO, HELO, STARTTLS, the MX gone ──▶ none
+//	coming, whole, dotted ── anything else ──▶ the session's end: there is no other way out of a message
 //
 // RCPT and DATA pass in asked, open and left, and nowhere else. A MAIL in asked, open or stranded is a second one, and changes nothing.
 // The replies of the MX move the state, too, but never to where the gate has not let the mail: a 250 to a MAIL whose mail is stranded
@@ -30,48 +34,82 @@ const (
 	mailAsked                     // admitted; its MAIL is on the way to the MX, which has not answered
 	mailOpen                      // the MX took its MAIL
 	mailLeft                      // the MX refused its DATA: over for us, but many an MX lets an MSA try again
+	mailComing                    // the MX wants the message, and its end has not been read
+	mailWhole                     // its end has been read; the MX has not got the dot, or has refused it
+	mailDotted                    // the MX has the dot, and has not answered: only it knows what becomes of the mail
 )
 
-// transaction is the mail at hand.
-type transaction struct {
+// A mail is the mail at hand, from its MAIL to its end.
+type mail struct {
 	state    mailState
-	atMX     bool        // the MX has a transaction open, or may have: this mail's, or one before it that was not reset
-	utf8     bool        // MAIL carried SMTPUTF8
-	large    bool        // MAIL announced more octets than are kept for a rescue
-	no       *smtp.Reply // with mailStranded: what its recipients get
-	asked    int         // RCPTs that were forwarded, or came behind a refusal
-	accepted int         // RCPTs the MX accepted
-	octets   int64
+	utf8     bool // MAIL carried SMTPUTF8
+	large    bool // MAIL announced more octets than are kept for a rescue
+	mustName bool // the gate is to be asked about a message that names no account
+
+	senderKnown, recipientKnown bool // else what stands there is of a mail before it
+
+	asked, accepted int // RCPTs that were forwarded, or came behind a refusal; those that the MX accepted
+
+	sender    string             // in the form of package mailbox
+	recipient string             // the first, likewise
+	pool      string             // that the gate wants it to leave from; "": what the routes say
+	no        *smtp.Reply        // with mailStranded: what its recipients get
+	header    *smtp.HeaderFilter // that the gate wants its message to pass; nil: it does not, or the header has passed
+	envelope  envelope
+	kept      keptBody
+	body      smtp.Body
+	octets    int64         // of its message
+	dotAt     time.Duration // when its dot was read, since the session began; 0: it was not
 }
 
 // admitted reports whether what follows MAIL may pass.
-func (t *transaction) admitted() bool { return t.state >= mailAsked }
+func (m *mail) admitted() bool { return m.state >= mailAsked }
 
-// underWay reports whether a drain must wait for it, and a second MAIL is one too many.
-func (t *transaction) underWay() bool {
-	return t.state == mailStranded || t.state == mailAsked || t.state == mailOpen
+// underWay reports whether a drain must wait for the mail, and a second MAIL is one too many.
+func (m *mail) underWay() bool {
+	return m.state != mailNone && m.state != mailRefused && m.state != mailLeft
+}
+
+// anew makes a mail none. Memory that the next one can use stays.
+func (m *mail) anew() {
+	m.envelope.clear()
+	*m = mail{sender: m.sender, recipient: m.recipient, envelope: m.envelope, kept: m.kept}
 }
 
 // beginMail makes a MAIL the mail at hand: nothing holds of what was decided about the one before, and nothing is admitted yet.
 func (s *session) beginMail(cmd smtp.Command) {
 	s.log.beginsMail(cmd)
-	keepMailbox(&s.sender, cmd)
-	s.senderKnown, s.recipientKnown = true, false
+	s.mail.anew()
+	keepMailbox(&s.mail.sender, cmd)
+	s.mail.senderKnown = true
 	if s.gate != nil {
 		s.gate.owner = nil // of this sender's mail the gate has yet to say
 	}
-	s.tx = transaction{atMX: s.tx.atMX}
+}
+
+// endMail is the end of the mail at hand, for whatever reason.
+func (s *session) endMail() {
+	s.forgetBody()
+	s.mail.anew()
+	s.mx.transaction = false
+	s.tellOver()
+}
+
+// resetMail is the end of a mail that the MSA has given up.
+func (s *session) resetMail() {
+	s.endMail()
+	s.log.endTransaction(event.OutcomeReset, event.ByMSA, "")
 }
 
 // notAdmitted returns what an RCPT or DATA gets here; nil if the mail at hand has been admitted, and it may pass. It is the only
 // way of these commands to the MX.
 func (s *session) notAdmitted(verb smtp.Verb) *smtp.Reply {
 	switch {
-	case s.tx.state == mailStranded && verb == smtp.VerbRCPT:
-		return s.tx.no
-	case !s.tx.admitted():
+	case s.mail.state == mailStranded && verb == smtp.VerbRCPT:
+		return s.mail.no
+	case !s.mail.admitted():
 		return &replyNeedMail
-	case verb == smtp.VerbDATA && s.tx.asked == 0: // no recipient can be open at the MX
+	case verb == smtp.VerbDATA && s.mail.asked == 0: // no recipient can be open at the MX
 		return &replyNeedRcpt
 	default:
 		return nil
@@ -81,8 +119,8 @@ func (s *session) notAdmitted(verb smtp.Verb) *smtp.Reply {
 // strayMail is called where a line that is, or may be, a MAIL is not forwarded. What follows it is not for a mail whose DATA the MX has
 // refused, though that MX may still have it open. Behind one that is under way it changes nothing, as a second MAIL does.
 func (s *session) strayMail() {
-	if !s.tx.underWay() {
-		s.tx.state = mailRefused
+	if !s.mail.underWay() {
+		s.mail.state = mailRefused
 	}
 }
 
@@ -99,15 +137,15 @@ func (s *session) follow(sl *slot, judged *Judgement) error {
 	case smtp.VerbMAIL:
 		s.followMail(sl, class)
 	case smtp.VerbRCPT:
-		if class == 2 && s.tx.admitted() {
-			s.tx.accepted++
+		if class == 2 && s.mail.admitted() {
+			s.mail.accepted++
 			s.accepted(sl)
 		}
 	case smtp.VerbDATA:
 		return s.followData(class)
 	case smtp.VerbRSET:
 		if class == 2 {
-			s.resetTransaction()
+			s.resetMail()
 		}
 	}
 	return nil
@@ -115,15 +153,14 @@ func (s *session) follow(sl *slot, judged *Judgement) error {
 
 func (s *session) followMail(sl *slot, class int) {
 	if class == 2 {
-		s.tx.atMX = true
 		s.idle = 0
 		s.accepted(sl)
 	}
 	switch {
 	case class != 2:
-		s.tx.state = mailRefused
-	case s.tx.state == mailAsked: // and not stranded since
-		s.tx.state = mailOpen
+		s.mail.state = mailRefused
+	case s.mail.state == mailAsked: // and not stranded since
+		s.mail.state = mailOpen
 	}
 }
 
@@ -131,36 +168,19 @@ func (s *session) followMail(sl *slot, class int) {
 // the mail was admitted as one that begins with that.
 func (s *session) followData(class int) error {
 	switch {
-	case class == 3 && !s.tx.admitted():
+	case class == 3 && !s.mail.admitted():
 		return &failure{trouble: mxGarbled, phase: event.PhaseData, cause: errBehindRefusal}
 	case class == 3:
-		s.tx.state = mailOpen
-	case s.tx.admitted():
-		s.tx.state = mailLeft
-		s.rescue.envelope.spoil()
+		s.mail.state = mailComing
+	case s.mail.admitted():
+		s.mail.state = mailLeft
+		s.mail.envelope.spoil()
 	}
 	return nil
 }
 
 // errBehindRefusal is the cause where an MX says 354 behind its own refusal of MAIL.
 var errBehindRefusal = errors.New("it wants a message whose MAIL it has refused")
-
-// forgetTransaction is the end of the mail at hand, for whatever reason.
-func (s *session) forgetTransaction() {
-	s.clearTransaction()
-	s.tellOver()
-}
-
-func (s *session) clearTransaction() {
-	s.tx, s.looks.dotAt = transaction{}, 0
-	s.rescue.envelope.clear()
-	s.forgetBody()
-}
-
-func (s *session) resetTransaction() {
-	s.forgetTransaction()
-	s.log.endTransaction(event.OutcomeReset, event.ByMSA, "")
-}
 
 // heardReply is the reply at hand with what is known of it.
 func (s *session) heardReply(judged *Judgement) heard {
