@@ -2,6 +2,8 @@ package classify
 
 import (
 	"bytes"
+	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -23,7 +25,19 @@ func (v *Verdict) clausal(q *Query, s *scratch, plain []byte) {
 	s.side.read(string(plain))
 	quotes := s.side.whose(q.SendingIP)
 	for i := at; i >= 0; i-- {
-		s.side.read(string(clauses[i]))
+		clause := clauses[i]
+		switch {
+		case !relative(clause):
+		case i < at && i > 0: // it is about whom the next one is about, too
+			continue
+		case i > 0:
+			if quotes == quotesBoth && s.ofLast(clauses[i-1], clause, q.SendingIP) == quotesOther {
+				v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardOther, false
+				return
+			}
+			clause = slices.Concat(clauses[i-1], []byte{' '}, clause)
+		}
+		s.side.read(string(clause))
 		switch here := s.side.whose(q.SendingIP); {
 		case here == quotesOther && quotes == quotesBoth:
 			v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardOther, false
@@ -40,8 +54,39 @@ func (v *Verdict) clausal(q *Query, s *scratch, plain []byte) {
 	}
 }
 
+// relative reports whether a clause says something of who stands last in the one in front of it: "which is on", "listed at".
+func relative(clause []byte) bool {
+	var first []byte
+	for word := range bytes.FieldsSeq(clause) {
+		if first = word; !bytes.EqualFold(word, []byte("and")) && !bytes.EqualFold(word, []byte("a")) {
+			break
+		}
+	}
+	switch strings.ToLower(string(first)) {
+	case "which", "that", "who", "host", "server", "listed", "blacklisted", "blocklisted", "found", "die", "der", "das", "welche", "welcher", "welches", "qui", "que", "che", "il",
+		"ktory", "ktora", "dat", "wat", "которыи", "которая", "которого", "その":
+		return true
+	}
+	return false
+}
+
+// ofLast says whose the last address of a clause is that a relative clause without one follows.
+func (s *scratch) ofLast(clause, relative []byte, ours netip.Addr) whose {
+	if s.side.read(string(relative)); s.side.whose(ours) != quotesNone {
+		return quotesNone
+	}
+	last := quotesNone
+	for word := range bytes.FieldsSeq(clause) {
+		s.side.read(string(word))
+		if whose := s.side.whose(ours); whose != quotesNone {
+			last = whose
+		}
+	}
+	return last
+}
+
 // joined takes what opens and closes clauses for what it is.
-var joined = strings.NewReplacer("->", ";", ", which", " which", ", that", " that")
+var joined = strings.NewReplacer("->", ";", " which ", "; which ", " that is ", "; that is ", " that was ", "; that was ", " who ", "; who ", " qui ", "; qui ", " and that one ", "; that one ", " das ", "; das ")
 
 // namesList reports whether a clause names a list, or says that something is listed.
 func namesList(clause []byte, lists []List) bool {

@@ -94,10 +94,11 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 		}
 	}
 	named := nouns
-	for hostNoun(word(nouns)) || qualifies(word(nouns)) && (serverNoun(word(nouns+1)) || nouns > named && serverNoun(word(nouns-1))) {
+	for hostNoun(word(nouns)) || qualifies(word(nouns)) && (serverNoun(word(nouns+1)) || nouns > named && serverNoun(word(nouns-1))) ||
+		nouns > named && string(word(nouns)) == "sender" && string(word(nouns-1)) == "ip" && !described(word(nouns+1)) {
 		nouns++
 	}
-	for nouns > named && !leads(word(nouns-1)) {
+	for nouns > named && !leads(word(nouns-1)) && !(nouns > named+1 && string(word(nouns-2)) == "server") { // but "mail server" is one
 		if string(word(nouns-1)) == "address" && article(word(nouns)) { // "your address 203.0.113.10"
 			break
 		}
@@ -201,6 +202,11 @@ func preposition(word []byte) bool {
 		return true
 	}
 	return false
+}
+
+// described reports whether a word says of somebody behind it what is done with him: "banned sender (IP 203.0.113.10)" is a sender.
+func described(word []byte) bool {
+	return bytes.HasSuffix(word, []byte("ed")) || wanted(word, nil, 1) || wanted(word, []byte("ip"), 1)
 }
 
 // wanted reports whether a word wants the nouns behind it, of which the last is given: what is said is said of them.

@@ -51,8 +51,9 @@ const (
 	GuardName  = "names another host"     // and does not say that it is ours
 	GuardWeak  = "weight of the list"     // every list named is one that nobody should act on alone
 
-	ruleNone     = "no rule"
-	rulePositive = "positive reply"
+	ruleNone      = "no rule"
+	rulePositive  = "positive reply"
+	ruleExplained = "page of the sender's domain"
 )
 
 // scratch is what classifying needs beside the result.
@@ -85,6 +86,11 @@ func (r *Rules) Classify(q Query) Verdict {
 	v := r.judge(&q, s, certain)
 	if rest, theirs := r.beside(&q, &v, s, certain); theirs {
 		return rest
+	}
+	if v.blamesIP() {
+		if rest, theirs := r.explained(&q, s); theirs {
+			return rest
+		}
 	}
 	if v.blamesIP() || len(v.Lists) > 0 {
 		if plain, found := s.echoes.doubtful(s.normal.plain, &q); found {
