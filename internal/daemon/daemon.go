@@ -145,6 +145,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		return err
 	}
 	d.outlets.Watch(sendingIPsOf(d.cfg), poolsOf(d.cfg))
+	unclean := journal.Unclean(d.cfg.Journal.Records)
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
 		return err
@@ -174,7 +175,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.notify(sd.SdNotifyReady)
-	d.tellStep(event.Started, nil)
+	d.tellStart(unclean)
 	d.startHeartbeat()
 	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.outlets.Absent()),
 		"sessions_max", d.cfg.Limits.Sessions)

@@ -16,6 +16,25 @@ func (d *Daemon) Version(version string) { d.version = version }
 
 // tellStep tells what this process does.
 func (d *Daemon) tellStep(did event.GatewayStep, cause error) {
+	step := d.step(did)
+	if cause != nil {
+		step.Why = cause.Error()
+	}
+	d.stream.Tell(step)
+}
+
+// tellStart tells that this process serves, and of the run before, where that was killed.
+func (d *Daemon) tellStart(unclean *event.Run) {
+	step := d.step(event.Started)
+	step.Unclean = unclean
+	d.stream.Tell(step)
+	if unclean != nil {
+		d.log.Warn("the run before was not stopped but killed: what it recorded last may be missing", "run", unclean.Name, "line", unclean.Line,
+			"at", unclean.At)
+	}
+}
+
+func (d *Daemon) step(did event.GatewayStep) event.Gateway {
 	d.mu.Lock()
 	ips := len(d.cfg.SendingIPs)
 	d.mu.Unlock()
@@ -23,10 +42,7 @@ func (d *Daemon) tellStep(did event.GatewayStep, cause error) {
 	if did != event.Draining && did != event.Stopped { // a stop waits for no disk
 		step.Rules = d.rulesState()
 	}
-	if cause != nil {
-		step.Why = cause.Error()
-	}
-	d.stream.Tell(step)
+	return step
 }
 
 // heartbeatEvery is how often it is told that this process is there.

@@ -29,6 +29,14 @@ type Gateway struct {
 	Sessions   int    // under way
 	Rules      string // how the firewall rules stand that lead mail here
 	Why        string // with ReloadRefused
+	Unclean    *Run   // with Started: the run before, where that has not ended with Stopped; nil: it has, or that is not known
+}
+
+// A Run is what is known of another run of this gateway, by its last line on record.
+type Run struct {
+	Name string // as all its lines have it: when it was started
+	Line uint64
+	At   time.Time
 }
 
 // A GatewayStep is what the process did.

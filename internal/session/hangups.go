@@ -18,8 +18,8 @@ import (
 // hangUps are the sessions whose MSA is watched. The zero hangUps is ready.
 type hangUps struct {
 	mu    sync.Mutex
-	list  int                // the kernel's, an epoll(7)
-	begun bool               // there is one
+	list  int                // the kernel's, an epoll(7), for as long as there is anything on it
+	open  *os.File           // the same; nil: there is none
 	waits map[int32]net.Conn // the MX's connection that is read, by the MSA's descriptor
 }
 
@@ -37,7 +37,7 @@ func (h *hangUps) watch(s *session, mx net.Conn) bool {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !h.begun && h.begin() != nil {
+	if h.open == nil && h.begin() != nil {
 		return false // the slices are there, too
 	}
 	wanted := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: s.msaDescriptor}
@@ -58,6 +58,10 @@ func (h *hangUps) forget(s *session) {
 	defer h.mu.Unlock()
 	delete(h.waits, s.msaDescriptor)
 	_ = unix.EpollCtl(h.list, unix.EPOLL_CTL_DEL, int(s.msaDescriptor), nil) // it is open, and on the list
+	if len(h.waits) == 0 {
+		_ = h.open.Close() // which ends listen
+		h.open = nil
+	}
 }
 
 func (h *hangUps) begin() error {
@@ -69,11 +73,12 @@ func (h *hangUps) begin() error {
 		_ = unix.Close(list)
 		return err
 	}
-	waiting, err := os.NewFile(uintptr(list), "epoll").SyscallConn()
+	open := os.NewFile(uintptr(list), "epoll")
+	waiting, err := open.SyscallConn()
 	if err != nil {
 		return err
 	}
-	h.list, h.begun, h.waits = list, true, make(map[int32]net.Conn)
+	h.list, h.open, h.waits = list, open, make(map[int32]net.Conn)
 	go h.listen(waiting)
 	return nil
 }

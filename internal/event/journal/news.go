@@ -44,6 +44,12 @@ func (o *object) gateway(n *event.Gateway) {
 	o.integer("sessions", int64(n.Sessions))
 	o.foreign("rules", n.Rules)
 	o.foreign("cause", n.Why)
+	if u := n.Unclean; u != nil {
+		o.boolean("unclean", true)
+		o.foreign("last_run", u.Name)
+		o.integer("last_line", int64(u.Line)) //nolint:gosec // no run has so many
+		o.moment("last_at", u.At)
+	}
 	o.end()
 }
 

@@ -22,6 +22,7 @@ func allNews() []event.News {
 	ip := netip.MustParseAddr("203.0.113.10")
 	return []event.News{
 		event.Gateway{Did: event.Started, Version: "1.2.3", SendingIPs: 2, Rules: "in force"},
+		event.Gateway{Did: event.Started, Version: "1.2.3", SendingIPs: 2, Unclean: &event.Run{Name: "2026-06-30T12:00:00.000Z", Line: 4711, At: start.Add(-time.Hour)}},
 		event.Gateway{Did: event.ReloadRefused, Version: "1.2.3", SendingIPs: 2, Sessions: 7, Why: "pool \"x\": \x1b[2Jno such IP"},
 		event.Heartbeat{Up: time.Hour, Sessions: 7, Dropped: 3},
 		event.Order{By: "alice (uid 1000)", Did: "block", Tenant: "acme", Account: "news@acme.example", Before: "normal", After: "stop, blocked by alice", Why: "spam"},

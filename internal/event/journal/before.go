@@ -1,0 +1,112 @@
+package journal
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"kanmon/internal/event"
+)
+
+// Who kills kanmon takes with it what waited to be written: for some milliseconds, or for as long as the disk did not answer. Nobody is left
+// to count that, so the next run looks at how the lines before its own end.
+
+// maxLast is how much of the end of a file is looked at. Behind the line of a stop there may be what had been counted until then.
+const maxLast = 4 << 20
+
+// Unclean gives the last run that has written JSON lines to a path, where it did not end with a stop: what it recorded last may be missing. It is
+// nil where it did, and where that cannot be known: there is no file, or none that can be read again. Whoever rotates the file may have left an
+// empty one, or none: then the file beside it counts that was written last. It is called before a journal opens the path.
+func Unclean(path string) *event.Run {
+	if path == "" || path == "-" {
+		return nil
+	}
+	last := lastOctets(path)
+	if len(last) == 0 {
+		last = lastOctets(newestBeside(path))
+	}
+	return uncleanIn(last)
+}
+
+// uncleanIn looks for the stop of the run that has written the last line. One that could not start has a stop and no start: it has told
+// nobody of the run before it.
+func uncleanIn(lines []byte) (run *event.Run) {
+	stopped, of := false, []byte(nil) // what all lines of that run have
+	for len(lines) > 0 {
+		at := bytes.LastIndexByte(bytes.TrimSuffix(lines, newline), '\n') + 1
+		line := lines[at:]
+		if run != nil && !bytes.Contains(line, of) {
+			if !stopped {
+				return run
+			}
+			run, stopped = nil, false
+		}
+		lines = lines[:at]
+		if run != nil && !bytes.HasPrefix(line, gatewayLine) {
+			continue
+		}
+		e, err := event.ParseEntry(line)
+		switch {
+		case err != nil: // it was killed while it wrote that
+			continue
+		case e.Line == 0:
+			return nil
+		case run == nil:
+			run, of = &event.Run{Name: e.Run, Line: e.Line, At: e.At}, []byte(`"run":"`+e.Run+`"`)
+		}
+		switch {
+		case e.Type != "gateway":
+		case e.Action == event.Stopped.String():
+			stopped = true
+		case e.Action == event.Started.String():
+			lines = nil
+		}
+	}
+	if stopped {
+		return nil
+	}
+	return run
+}
+
+var gatewayLine = []byte(`{"type":"gateway"`)
+
+// lastOctets reads the end of a file; nil: there is none that can be read.
+func lastOctets(path string) []byte {
+	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0) // a FIFO is not waited for
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = f.Close() }()
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return nil
+	}
+	last, err := io.ReadAll(io.NewSectionReader(f, max(0, fi.Size()-maxLast), maxLast))
+	if err != nil {
+		return nil
+	}
+	return last
+}
+
+// newestBeside gives the file that a rotation has made of one: its name begins with the same, and it is not compressed. "": there is none.
+func newestBeside(path string) (newest string) {
+	entries, _ := os.ReadDir(filepath.Dir(path))
+	var last os.FileInfo
+	for _, e := range entries {
+		rest, isOne := strings.CutPrefix(e.Name(), filepath.Base(path))
+		if !isOne || rest == "" || slices.Contains(compressed, filepath.Ext(rest)) {
+			continue
+		}
+		if fi, err := e.Info(); err == nil && fi.Mode().IsRegular() && (last == nil || fi.ModTime().After(last.ModTime())) {
+			last, newest = fi, filepath.Join(filepath.Dir(path), e.Name())
+		}
+	}
+	return newest
+}
+
+var compressed = []string{".gz", ".xz", ".zst", ".bz2", ".lz4"}
