@@ -83,7 +83,8 @@ func explain(w io.Writer, v classify.Verdict) {
 			fmt.Fprintf(w, "%-8s %s\n", name, smtp.AppendSanitised(nil, []byte(text), true))
 		}
 	}
-	row("class", v.Class.String()+": "+v.Class.Meaning())
+	meaning, action := classify.Explain(v.Class)
+	row("class", v.Class.String()+": "+meaning)
 	row("whose", v.Scope.String())
 	suspend := v.Suspend.String()
 	if v.Guard != "" {
@@ -106,9 +107,8 @@ func explain(w io.Writer, v classify.Verdict) {
 	}
 	row("rule", v.Rule)
 	row("source", v.Source)
-	action := v.Advice
-	if action == "" {
-		action = v.Class.Action()
+	if v.Advice != "" {
+		action = v.Advice
 	}
 	if v.Guard == classify.GuardOther {
 		action = "nothing: the reply is about an address that is not ours"

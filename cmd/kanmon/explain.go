@@ -247,14 +247,14 @@ func poolText(c route.Choice) string {
 	return text
 }
 
-func refusalsText(c route.Choice, h config.Handling) string {
-	if c.Pool == "" && h.Rescue == config.RescueOn { // the daemon has no other sending IP, and alters nothing
-		h.Rescue = config.RescueObserve
+func refusalsText(c route.Choice, h route.Handling) string {
+	if c.Pool == "" && h.Rescue == route.RescueOn { // the daemon has no other sending IP, and alters nothing
+		h.Rescue = route.RescueObserve
 	}
-	text := map[config.RescueMode]string{
-		config.RescueOn: "rescued", config.RescueObserve: "observed", config.RescueOff: "passed on",
+	text := map[route.RescueMode]string{
+		route.RescueOn: "rescued", route.RescueObserve: "observed", route.RescueOff: "passed on",
 	}[h.Rescue]
-	if h.Rescue == config.RescueOn && h.Soften {
+	if h.Rescue == route.RescueOn && h.Soften {
 		text += ", or softened"
 	}
 	switch {

@@ -17,6 +17,12 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/event/journal"
+	"kanmon/internal/intercept"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // DefaultPath is where kanmon looks for its configuration.
@@ -24,21 +30,21 @@ const DefaultPath = "/etc/kanmon/kanmon.toml"
 
 // A Config is a whole configuration file. docs/ref/configuration.md describes every key; a test compares the two.
 type Config struct {
-	Hostname      string          `toml:"hostname"`
-	ProvidersFile string          `toml:"providers_file"`
-	OnUnreachable OnUnreachable   `toml:"on_unreachable"`
-	Intercept     Intercept       `toml:"intercept"`
-	SendingIPs    []SendingIP     `toml:"sending_ip"`
-	Pools         map[string]Pool `toml:"pool"` // none: one pool of all sending IPs
-	Tenants       []Tenant        `toml:"tenant"`
-	Routes        []Route         `toml:"route"`
-	Destinations  []Destination   `toml:"destination"`
-	TLS           TLS             `toml:"tls"`
-	Limits        Limits          `toml:"limits"`
-	Timeouts      Timeouts        `toml:"timeouts"`
-	Journal       Journal         `toml:"journal"`
-	Log           Log             `toml:"log"`
-	Drain         Drain           `toml:"drain"`
+	Hostname      string              `toml:"hostname"`
+	ProvidersFile string              `toml:"providers_file"`
+	OnUnreachable session.Unreachable `toml:"on_unreachable"`
+	Intercept     Intercept           `toml:"intercept"`
+	SendingIPs    []SendingIP         `toml:"sending_ip"`
+	Pools         map[string]Pool     `toml:"pool"` // none: one pool of all sending IPs
+	Tenants       []Tenant            `toml:"tenant"`
+	Routes        []Route             `toml:"route"`
+	Destinations  []Destination       `toml:"destination"`
+	TLS           TLS                 `toml:"tls"`
+	Limits        Limits              `toml:"limits"`
+	Timeouts      Timeouts            `toml:"timeouts"`
+	Journal       Journal             `toml:"journal"`
+	Log           Log                 `toml:"log"`
+	Drain         Drain               `toml:"drain"`
 
 	Classification Classification `toml:"classification"`
 	Standing       Standing       `toml:"standing"`
@@ -56,7 +62,7 @@ type Config struct {
 
 // Intercept says whose port 25 goes through kanmon, and how.
 type Intercept struct {
-	Mode        Mode             `toml:"mode"`
+	Mode        intercept.Mode   `toml:"mode"`
 	Listen      []netip.AddrPort `toml:"listen"`
 	Sources     []netip.Prefix   `toml:"sources"`    // empty: every source, if Interfaces names any
 	Interfaces  []string         `toml:"interfaces"` // empty: every interface, if Sources names any
@@ -99,15 +105,15 @@ type Tenant struct {
 	AccountHeader      string `toml:"account_header"` // of the message, written by the MSA: the account; "": it is the envelope sender
 	StripAccountHeader bool   `toml:"strip_account_header"`
 
-	AccountHeaderConflict AccountConflict `toml:"account_header_conflict"`
-	AccountHeaderRequired bool            `toml:"account_header_required"`
-	AccountDomains        Names           `toml:"account_domains"` // of accounts in the header; none: any
-	AccountPatterns       Names           `toml:"account_pattern"`
-	OnUnreachable         OnUnreachable   `toml:"on_unreachable"` // as that of the Config, where the file does not say it
+	AccountHeaderConflict mailbox.Conflict    `toml:"account_header_conflict"`
+	AccountHeaderRequired bool                `toml:"account_header_required"`
+	AccountDomains        Names               `toml:"account_domains"` // of accounts in the header; none: any
+	AccountPatterns       Names               `toml:"account_pattern"`
+	OnUnreachable         session.Unreachable `toml:"on_unreachable"` // as that of the Config, where the file does not say it
 
-	Kind       SenderKind `toml:"kind"`       // of the tenant; "": neither
-	Lists      Names      `toml:"lists"`      // accounts, or "@lists.acme.example" for all of a domain
-	Forwarders Names      `toml:"forwarders"` // likewise
+	Kind       contain.Kind `toml:"kind"`       // of the tenant; contain.Plain: neither
+	Lists      Names        `toml:"lists"`      // accounts, or "@lists.acme.example" for all of a domain
+	Forwarders Names        `toml:"forwarders"` // likewise
 }
 
 // Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one
@@ -122,38 +128,27 @@ type Route struct {
 	Destinations     Networks `toml:"destination"`
 	SuspicionMin     float64  `toml:"suspicion_min"` // 0: no condition
 
-	Pool    string     `toml:"pool"` // "": the pool that the mail has without the route
-	Rescue  RescueMode `toml:"rescue"`
-	Soften  bool       `toml:"soften"`
-	Suspend bool       `toml:"suspend"`
-	PerHour int        `toml:"rescue_per_hour"`
+	Pool    string           `toml:"pool"` // "": the pool that the mail has without the route
+	Rescue  route.RescueMode `toml:"rescue"`
+	Soften  bool             `toml:"soften"`
+	Suspend bool             `toml:"suspend"`
+	PerHour int              `toml:"rescue_per_hour"`
 }
-
-// Handling is what is done about refusals of a mail.
-type Handling struct {
-	Rescue  RescueMode
-	Soften  bool
-	Suspend bool // it gives way to what evidence has suspended or slowed
-	PerHour int  // rescues of one tenant at one provider
-}
-
-// Heeds says whether evidence decides where mail leaves from. What an operator has suspended by hand always does.
-func (h Handling) Heeds() bool { return h.Suspend && h.Rescue != RescueObserve }
 
 // Handling gives what holds for the mail of a route, counted from 1; 0: for mail without one.
-func (c *Config) Handling(route int) Handling {
-	if route == 0 {
-		return Handling{c.Rescue.Mode, c.Rescue.Soften, c.Standing.Suspend, c.Rescue.PerHour}
+func (c *Config) Handling(number int) route.Handling {
+	if number == 0 {
+		return route.Handling{Rescue: c.Rescue.Mode, Soften: c.Rescue.Soften, Suspend: c.Standing.Suspend, PerHour: c.Rescue.PerHour}
 	}
-	r := &c.Routes[route-1]
-	return Handling{r.Rescue, r.Soften, r.Suspend, r.PerHour}
+	r := &c.Routes[number-1]
+	return route.Handling{Rescue: r.Rescue, Soften: r.Soften, Suspend: r.Suspend, PerHour: r.PerHour}
 }
 
 // Destination is a rule for MX addresses. The most specific network wins.
 type Destination struct {
-	Networks    []netip.Prefix `toml:"networks"`
-	TLS         TLSRule        `toml:"tls"`
-	Passthrough bool           `toml:"passthrough"`
+	Networks    []netip.Prefix  `toml:"networks"`
+	TLS         session.TLSRule `toml:"tls"`
+	Passthrough bool            `toml:"passthrough"`
 }
 
 // TLS is the certificate offered to MSAs; both files or none.
@@ -200,11 +195,11 @@ func (t *Timeouts) Of(phase event.Phase) *time.Duration {
 
 // Journal says where the record of sessions goes and what of an address it shows.
 type Journal struct {
-	Gateway     string    `toml:"gateway"`     // name of this gateway in the JSON lines; "": the host's
-	Records     string    `toml:"records"`     // path of the JSON lines; "-": standard output; "": not written
-	SessionLog  string    `toml:"session_log"` // path of the dialogue; as Records
-	Addresses   Addresses `toml:"addresses"`
-	HashKeyFile string    `toml:"hash_key_file"`
+	Gateway     string              `toml:"gateway"`     // name of this gateway in the JSON lines; "": the host's
+	Records     string              `toml:"records"`     // path of the JSON lines; "-": standard output; "": not written
+	SessionLog  string              `toml:"session_log"` // path of the dialogue; as Records
+	Addresses   journal.AddressMode `toml:"addresses"`
+	HashKeyFile string              `toml:"hash_key_file"`
 }
 
 // Log is kanmon's own log, on standard error.
@@ -239,15 +234,15 @@ type Standing struct {
 
 // Rescue says what is done about refusals that a sending IP of ours has caused.
 type Rescue struct {
-	Mode        RescueMode    `toml:"mode"`
-	Soften      bool          `toml:"soften"`
-	Attempts    int           `toml:"attempts"`
-	Time        time.Duration `toml:"time"`
-	BodyBytes   Size          `toml:"body_bytes"`   // 0: no message is kept
-	BodiesBytes Size          `toml:"bodies_bytes"` // of all messages together
-	PerHour     int           `toml:"per_hour"`     // of one tenant at one provider; 0: none
-	NetblockV4  int           `toml:"netblock_v4"`  // length of the prefix
-	NetblockV6  int           `toml:"netblock_v6"`
+	Mode        route.RescueMode `toml:"mode"`
+	Soften      bool             `toml:"soften"`
+	Attempts    int              `toml:"attempts"`
+	Time        time.Duration    `toml:"time"`
+	BodyBytes   Size             `toml:"body_bytes"`   // 0: no message is kept
+	BodiesBytes Size             `toml:"bodies_bytes"` // of all messages together
+	PerHour     int              `toml:"per_hour"`     // of one tenant at one provider; 0: none
+	NetblockV4  int              `toml:"netblock_v4"`  // length of the prefix
+	NetblockV6  int              `toml:"netblock_v6"`
 }
 
 // Admin is the socket that the operator's commands speak to.

@@ -13,6 +13,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"kanmon/internal/event/journal"
+	"kanmon/internal/intercept"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
+	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 var update = flag.Bool("update", false, "write the expected errors of testdata/bad anew")
@@ -85,9 +93,9 @@ func TestEverythingIsRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := &Config{
-		Hostname: "gw.example.jp", OnUnreachable: Unreachable421,
+		Hostname: "gw.example.jp", OnUnreachable: session.UnreachableReply,
 		Intercept: Intercept{
-			Mode:        ModeRedirect,
+			Mode:        intercept.Redirect,
 			Listen:      []netip.AddrPort{netip.MustParseAddrPort("0.0.0.0:10026"), netip.MustParseAddrPort("[::]:10026")},
 			Sources:     []netip.Prefix{netip.MustParsePrefix("10.20.0.0/16"), netip.MustParsePrefix("2001:db8:20::/48")},
 			Interfaces:  []string{"eth1"},
@@ -112,26 +120,26 @@ func TestEverythingIsRead(t *testing.T) {
 			"quarantine": {IPs: []netip.Addr{netip.MustParseAddr("203.0.113.11")}, Sticky: StickySenderDomain, HighRisk: true},
 		},
 		Tenants: []Tenant{
-			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: UnreachableClose, AccountHeaderConflict: AccountDefer},
-			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: Unreachable421, AccountHeaderConflict: AccountDefer},
+			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: session.UnreachableSilence, AccountHeaderConflict: mailbox.ConflictDefer},
+			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: session.UnreachableReply, AccountHeaderConflict: mailbox.ConflictDefer},
 			{
-				Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: Unreachable421,
-				AccountHeaderConflict: AccountLast, AccountHeaderRequired: true, AccountDomains: Names{"bücher.example", "*.blue.example"},
+				Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: session.UnreachableReply,
+				AccountHeaderConflict: mailbox.ConflictLast, AccountHeaderRequired: true, AccountDomains: Names{"bücher.example", "*.blue.example"},
 				AccountPatterns: Names{`(news)-[0-9]+(@lists\.blue\.example)`},
-				Kind:            KindForwarder, Lists: Names{"news@blue.example", "@lists.blue.example"}, Forwarders: Names{"@alumni.blue.example", "<srs>@blue.example"},
+				Kind:            contain.Forwarder, Lists: Names{"news@blue.example", "@lists.blue.example"}, Forwarders: Names{"@alumni.blue.example", "<srs>@blue.example"},
 			},
 		},
 		Routes: []Route{
 			{
 				Tenants: Names{"acme", "blue"}, Senders: Names{"news@acme.example"}, SenderDomains: Names{"*.acme.example"}, RecipientDomains: Names{"example.com"},
 				Providers: Names{"google", "docomo"}, Destinations: Networks{netip.MustParsePrefix("192.0.2.0/24")}, SuspicionMin: 0.8, Pool: "quarantine",
-				Rescue: RescueOff, Soften: true, PerHour: 2,
+				Rescue: route.RescueOff, Soften: true, PerHour: 2,
 			},
-			{NullSender: true, Rescue: RescueObserve, Suspend: true, PerHour: 5},
+			{NullSender: true, Rescue: route.RescueObserve, Suspend: true, PerHour: 5},
 		},
 		Destinations: []Destination{
-			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: TLSRequire},
-			{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, TLS: TLSOpportunistic, Passthrough: true},
+			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: session.TLSRequire},
+			{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, TLS: session.TLSOpportunistic, Passthrough: true},
 		},
 		TLS: TLS{MSACertificate: "/etc/kanmon/msa.pem", MSAKey: "/etc/kanmon/msa.key"},
 		Limits: Limits{
@@ -145,7 +153,7 @@ func TestEverythingIsRead(t *testing.T) {
 			Reset: time.Minute, Quit: 10 * time.Second,
 		},
 		Journal: Journal{
-			Gateway: "gw1", Records: "/var/log/kanmon/records.jsonl", SessionLog: "-", Addresses: AddressesHashed, HashKeyFile: "/etc/kanmon/hash.key",
+			Gateway: "gw1", Records: "/var/log/kanmon/records.jsonl", SessionLog: "-", Addresses: journal.AddressesHashed, HashKeyFile: "/etc/kanmon/hash.key",
 		},
 		Log:   Log{Level: "warn", Format: FormatJSON},
 		Drain: Drain{Timeout: 20 * time.Minute},
@@ -156,19 +164,19 @@ func TestEverythingIsRead(t *testing.T) {
 			RefusedTenants: 4, RefusedDestinations: 5, RefusedFor: 10 * time.Minute, Longest: 48 * time.Hour,
 		},
 		Rescue: Rescue{
-			Mode: RescueObserve, Soften: false, Attempts: 3, Time: 90 * time.Second, BodyBytes: 1 << 20, BodiesBytes: 1 << 28,
+			Mode: route.RescueObserve, Soften: false, Attempts: 3, Time: 90 * time.Second, BodyBytes: 1 << 20, BodiesBytes: 1 << 28,
 			PerHour: 5, NetblockV4: 29, NetblockV6: 64,
 		},
 		Senders: Senders{File: "/var/lib/kanmon/senders.db", UnknownTenant: "blue", Spoofing: SpoofingRefuse, Internal: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}},
 		SenderLimits: []SenderLimit{
 			{
-				Name: "account-hour", Per: PerAccount, Count: CountMessages, Limit: 500, Every: time.Hour, Burst: 100, Tenants: Names{"acme"},
-				Accounts: Names{"news@acme.example", "@shop.example"}, Providers: Names{"docomo"}, Action: LimitDivert, Pool: "quarantine",
+				Name: "account-hour", Per: limit.PerAccount, Count: limit.Messages, Limit: 500, Every: time.Hour, Burst: 100, Tenants: Names{"acme"},
+				Accounts: Names{"news@acme.example", "@shop.example"}, Providers: Names{"docomo"}, Action: limit.Divert, Pool: "quarantine",
 				Exempt: []Exemption{ExemptNullSender, ExemptInternal},
 			},
-			{Name: "ip", Per: PerIPProvider, Count: CountBytes, Limit: 1 << 30, Every: time.Minute, Action: LimitDefer, Enforce: true, Fair: true},
+			{Name: "ip", Per: limit.PerIPProvider, Count: limit.Octets, Limit: 1 << 30, Every: time.Minute, Action: limit.Defer, Enforce: true, Fair: true},
 		},
-		Containment: Containment{Enforce: true, Most: ContainDivert, SlowRate: 120, Pool: "default", AccountVolume: 1000, TenantVolume: 9000},
+		Containment: Containment{Enforce: true, Most: contain.Divert, SlowRate: 120, Pool: "default", AccountVolume: 1000, TenantVolume: 9000},
 		Admin:       Admin{Socket: "/run/kanmon/admin.sock"},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
@@ -182,7 +190,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := defaultListen(ModeRedirect); !reflect.DeepEqual(got.Intercept.Listen, want) {
+	if want := defaultListen(intercept.Redirect); !reflect.DeepEqual(got.Intercept.Listen, want) {
 		t.Errorf("listen = %v, want %v", got.Intercept.Listen, want)
 	}
 	if got.Intercept.User != "kanmon" || got.Intercept.Mark != 0 {
@@ -195,7 +203,7 @@ func TestDefaults(t *testing.T) {
 	if marked.Intercept.User != "" || marked.Intercept.Mark != 1 {
 		t.Errorf("user %q mark %d, want the mark alone", marked.Intercept.User, marked.Intercept.Mark)
 	}
-	if want := defaultListen(ModeTProxy); !reflect.DeepEqual(marked.Intercept.Listen, want) {
+	if want := defaultListen(intercept.TProxy); !reflect.DeepEqual(marked.Intercept.Listen, want) {
 		t.Errorf("listen with tproxy = %v, want %v", marked.Intercept.Listen, want)
 	}
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding"
 	"errors"
 	"fmt"
 	"maps"
@@ -252,9 +253,12 @@ func text[T any](d *decoder, n *node, key string, field *T, example string, pars
 	*field = parsed
 }
 
-// word stores a string, which for the word types must be one of a few.
+// word stores a string, which for a vocabulary must be one of a few.
 func (d *decoder) word(n *node, v reflect.Value, key string) {
-	allowed := words(v.Interface())
+	var allowed []string
+	if few, isFew := v.Interface().(vocabulary); isFew {
+		allowed = few.Words()
+	}
 	if n.kind != unstable.String {
 		want := "a text in quotes"
 		if allowed != nil {
@@ -272,7 +276,13 @@ func (d *decoder) word(n *node, v reflect.Value, key string) {
 		d.wrong(key, fmt.Sprintf("%q is not a valid value", n.text), want)
 		return
 	}
-	v.SetString(n.text)
+	if v.Kind() == reflect.String {
+		v.SetString(n.text)
+		return
+	}
+	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(n.text)); err != nil { // its Words said that it is one
+		d.wrong(key, err.Error(), "")
+	}
 }
 
 func (d *decoder) mismatch(n *node, key, want, hint string) {

@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/intercept"
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
 )
 
 func defaults() *Config {
 	cfg := &Config{
-		OnUnreachable: UnreachableClose,
 		Intercept: Intercept{
-			Mode:        ModeRedirect,
 			RulesOnStop: RulesKeep,
 			TProxyMark:  0x1000,
 			TProxyTable: 27501,
@@ -27,17 +27,15 @@ func defaults() *Config {
 			BadCommands:       session.DefaultBadCommands,
 			IdleCommands:      session.DefaultIdleCommands,
 		},
-		Journal: Journal{Addresses: AddressesClear},
-		Log:     Log{Level: "info", Format: FormatText},
-		Drain:   Drain{Timeout: 15 * time.Minute},
+		Log:   Log{Level: "info", Format: FormatText},
+		Drain: Drain{Timeout: 15 * time.Minute},
 		Standing: Standing{
 			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
 		},
 		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
-		Containment: Containment{Most: ContainStop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
+		Containment: Containment{Most: contain.Stop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
 		Rescue: Rescue{
-			Mode:        RescueOn,
 			Soften:      true,
 			Attempts:    session.DefaultRescueAttempts,
 			Time:        session.DefaultRescueTime,
@@ -62,11 +60,6 @@ func (d *decoder) complete(cfg *Config) {
 	}
 	if !d.has("intercept.user") && !d.has("intercept.mark") {
 		in.User = "kanmon"
-	}
-	for i := range cfg.Destinations {
-		if cfg.Destinations[i].TLS == "" {
-			cfg.Destinations[i].TLS = TLSOpportunistic
-		}
 	}
 	for i := range cfg.Tenants {
 		if !d.has(fmt.Sprintf("tenant[%d].pool", i)) {
@@ -115,8 +108,8 @@ func (d *decoder) complete(cfg *Config) {
 
 // defaultListen: a redirected connection arrives at an address of the interface it came in by, a tproxied one where
 // the rules say, which is best an address that nobody else can reach.
-func defaultListen(mode Mode) []netip.AddrPort {
-	if mode == ModeTProxy {
+func defaultListen(mode intercept.Mode) []netip.AddrPort {
+	if mode == intercept.TProxy {
 		return []netip.AddrPort{
 			netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), defaultPort),
 			netip.AddrPortFrom(netip.IPv6Loopback(), defaultPort),

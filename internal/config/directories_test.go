@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kanmon/internal/intercept"
 )
 
 const fiveLines = `[intercept]
@@ -108,7 +110,7 @@ func TestAdminSocketIsFoundWithoutAConfiguration(t *testing.T) {
 // A key that a reload cannot change is one that is described so: the pages and the reload cannot differ.
 func TestRestartIsNeededForWhatSaysSo(t *testing.T) {
 	was, will := defaults(), defaults()
-	will.Intercept.Mode, will.Admin.Socket, will.Log.Level = ModeTProxy, "/x", "debug"
+	will.Intercept.Mode, will.Admin.Socket, will.Log.Level = intercept.TProxy, "/x", "debug"
 	found, err := RestartNeeded(was, will)
 	if err != nil || len(found) != 2 || found[0].Key != "intercept.mode" || found[1] != (Difference{"admin.socket", "", "/x"}) {
 		t.Errorf("%v, %v", found, err)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"time"
 
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/who/mailbox"
 )
 
@@ -24,16 +26,16 @@ type Senders struct {
 // SenderLimit is how much somebody may send.
 type SenderLimit struct {
 	Name      string        `toml:"name"`
-	Per       LimitScope    `toml:"per"`
-	Count     LimitMeasure  `toml:"count"`
+	Per       limit.Scope   `toml:"per"`
+	Count     limit.Measure `toml:"count"`
 	Limit     Size          `toml:"limit"`
 	Every     time.Duration `toml:"every"` // 0 for sessions
 	Burst     Size          `toml:"burst"` // 0: limit.Rule's own
 	Tenants   Names         `toml:"tenant"`
 	Accounts  Names         `toml:"account"`
 	Providers Names         `toml:"provider"`
-	Action    LimitAction   `toml:"action"`
-	Pool      string        `toml:"pool"` // of LimitDivert
+	Action    limit.Action  `toml:"action"`
+	Pool      string        `toml:"pool"` // of limit.Divert
 	Enforce   bool          `toml:"enforce"`
 	Fair      bool          `toml:"fair"`
 	Exempt    []Exemption   `toml:"exempt"`
@@ -41,116 +43,44 @@ type SenderLimit struct {
 
 // Containment is what is done about senders whose mail is refused where it goes.
 type Containment struct {
-	Enforce       bool             `toml:"enforce"`
-	Most          ContainmentLevel `toml:"most"`
-	SlowRate      int              `toml:"slow_rate"` // mails an hour
-	Pool          string           `toml:"pool"`      // ""; none: mail is only slowed
-	AccountVolume int              `toml:"account_volume"`
-	TenantVolume  int              `toml:"tenant_volume"`
+	Enforce       bool          `toml:"enforce"`
+	Most          contain.Level `toml:"most"`
+	SlowRate      int           `toml:"slow_rate"` // mails an hour
+	Pool          string        `toml:"pool"`      // ""; none: mail is only slowed
+	AccountVolume int           `toml:"account_volume"`
+	TenantVolume  int           `toml:"tenant_volume"`
 }
 
 // Spoofing says what is done about a sender whose domain is another tenant's.
 type Spoofing string
 
-// AccountConflict says which header field counts where several name different accounts, or one names nobody.
-type AccountConflict string
-
-// SenderKind says what else than people an account, or a tenant, is.
-type SenderKind string
-
-// LimitScope says whose mail is counted together.
-type LimitScope string
-
-// LimitMeasure says what is counted.
-type LimitMeasure string
-
-// LimitAction says what is done where a limit is reached.
-type LimitAction string
-
 // Exemption is mail that a limit does not count.
 type Exemption string
-
-// ContainmentLevel is how far kanmon steps in.
-type ContainmentLevel string
 
 // The words of these types.
 const (
 	SpoofingRecord Spoofing = "record"
 	SpoofingRefuse Spoofing = "refuse"
 
-	AccountDefer AccountConflict = "defer" // none
-	AccountFirst AccountConflict = "first"
-	AccountLast  AccountConflict = "last"
-
-	KindList      SenderKind = "list"
-	KindForwarder SenderKind = "forwarder"
-
-	PerTenant         LimitScope = "tenant"
-	PerAccount        LimitScope = "account"
-	PerTenantProvider LimitScope = "tenant_provider"
-	PerIPProvider     LimitScope = "sending_ip_provider"
-
-	CountMessages    LimitMeasure = "messages"
-	CountRecipients  LimitMeasure = "recipients"
-	CountBytes       LimitMeasure = "bytes"
-	CountConnections LimitMeasure = "connections"
-	CountSessions    LimitMeasure = "sessions"
-
-	LimitDefer  LimitAction = "defer"
-	LimitDelay  LimitAction = "delay"
-	LimitReject LimitAction = "reject"
-	LimitDivert LimitAction = "divert"
-	LimitBlock  LimitAction = "block"
-
 	ExemptNullSender Exemption = "null_sender"
 	ExemptInternal   Exemption = "internal"
-
-	ContainSlow   ContainmentLevel = "slow"
-	ContainDivert ContainmentLevel = "divert"
-	ContainStop   ContainmentLevel = "stop"
 )
 
-// senderWords is words for the types of this file.
-func senderWords(value any) []string {
-	switch value.(type) {
-	case Spoofing:
-		return []string{"record", "refuse"}
-	case AccountConflict:
-		return []string{"defer", "first", "last"}
-	case SenderKind:
-		return []string{"list", "forwarder"}
-	case LimitScope:
-		return []string{"tenant", "account", "tenant_provider", "sending_ip_provider"}
-	case LimitMeasure:
-		return []string{"messages", "recipients", "bytes", "connections", "sessions"}
-	case LimitAction:
-		return []string{"defer", "delay", "reject", "divert", "block"}
-	case Exemption:
-		return []string{"null_sender", "internal"}
-	case ContainmentLevel:
-		return []string{"slow", "divert", "stop"}
-	default:
-		return nil
-	}
-}
+// Words returns what there is to choose from.
+func (Spoofing) Words() []string { return words(SpoofingRecord, SpoofingRefuse) }
+
+// Words returns the exemptions.
+func (Exemption) Words() []string { return words(ExemptNullSender, ExemptInternal) }
 
 // completeSenders fills in the defaults that depend on other keys.
 func (d *decoder) completeSenders(cfg *Config) {
-	for i := range cfg.Tenants {
-		if !d.has(fmt.Sprintf("tenant[%d].account_header_conflict", i)) {
-			cfg.Tenants[i].AccountHeaderConflict = AccountDefer
-		}
-	}
 	for i := range cfg.SenderLimits {
 		l, key := &cfg.SenderLimits[i], fmt.Sprintf("sender_limit[%d]", i)
 		if !d.has(key + ".enforce") {
 			l.Enforce = true
 		}
-		if !d.has(key + ".action") {
-			l.Action = LimitDefer
-		}
 		if !d.has(key + ".fair") {
-			l.Fair = l.Per == PerIPProvider && l.Limit >= 20
+			l.Fair = l.Per == limit.PerIPProvider && l.Limit >= 20
 		}
 	}
 	if !d.has("containment.pool") {
@@ -195,7 +125,7 @@ func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, t
 			d.wrong(key+"."+must.key, "missing", must.example)
 		}
 	}
-	if d.good(key + ".count") {
+	if count := key + ".count"; d.has(count) && d.good(count) {
 		d.validateAmount(key+".limit", l.Count)
 		d.validateAmount(key+".burst", l.Count)
 	}
@@ -224,17 +154,17 @@ func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, t
 const containedName = "contained"
 
 // mostOf is the largest amount of a limit.
-func mostOf(count LimitMeasure) Size {
-	if count == CountSessions {
+func mostOf(count limit.Measure) Size {
+	if count == limit.Sessions {
 		return 1 << 30
 	}
 	return 1 << 50
 }
 
 // validateAmount judges an amount that is written as a size is: only octets have units.
-func (d *decoder) validateAmount(key string, of LimitMeasure) {
+func (d *decoder) validateAmount(key string, of limit.Measure) {
 	at, found := d.places[key]
-	if !found || of == CountBytes || of == "" {
+	if !found || of == limit.Octets {
 		return
 	}
 	written := string(d.doc[at.off : at.off+at.n])
@@ -243,7 +173,7 @@ func (d *decoder) validateAmount(key string, of LimitMeasure) {
 		return
 	}
 	problem := fmt.Sprintf("%q is not a number of %s", amount, of)
-	want := fmt.Sprintf("want a number alone, such as 500; count = %q says of what", of)
+	want := fmt.Sprintf("want a number alone, such as 500; count = %q says of what", of.String())
 	if i := slices.IndexFunc(d.errs, func(e *Error) bool { return e.Key == key }); i >= 0 {
 		d.errs[i].Problem, d.errs[i].Want = problem, want
 		return
@@ -256,9 +186,9 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 	const longest = 31 * 24 * time.Hour
 	switch every := key + ".every"; {
 	case !d.good(every) || !d.good(key+".count"):
-	case l.Count == CountSessions && d.has(every):
+	case l.Count == limit.Sessions && d.has(every):
 		d.wrong(every, "sessions are counted at once: there is no time", "remove it")
-	case l.Count == CountSessions:
+	case l.Count == limit.Sessions:
 	case !d.has(every):
 		d.wrong(every, "missing", `add every = "1h"`)
 	case l.Every < time.Second || l.Every > longest:
@@ -266,7 +196,7 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 	}
 	switch burst := key + ".burst"; {
 	case !d.has(burst) || !d.good(burst):
-	case l.Count == CountSessions:
+	case l.Count == limit.Sessions:
 		d.wrong(burst, "sessions are counted at once: there is no burst", "remove it")
 	case l.Burst < 1 || l.Burst > l.Limit && d.good(key+".limit"):
 		d.wrong(burst, fmt.Sprintf("%d is not a burst of a limit of %d", l.Burst, l.Limit), fmt.Sprintf("want 1 to %d", max(1, l.Limit)))
@@ -274,7 +204,7 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 	if burst := key + ".burst"; d.has(burst) && d.good(burst) && l.Fair && l.Burst == 1 {
 		d.wrong(burst, "a burst of 1 cannot be shared", "want 2 or more, or fair = false")
 	}
-	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per != PerIPProvider || l.Limit < 20) {
+	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per != limit.PerIPProvider || l.Limit < 20) {
 		d.wrong(fair, "only tenants that share a sending IP can be fair to each other, and only where there is something to share", `want per = "sending_ip_provider" and a limit of at least 20`)
 	}
 }
@@ -298,15 +228,15 @@ func (d *decoder) validateLimitAction(cfg *Config, key string, l *SenderLimit) {
 	action, pool := key+".action", key+".pool"
 	switch {
 	case !d.good(action):
-	case l.Action == LimitDivert && (l.Count == CountRecipients || l.Count == CountSessions || l.Count == CountConnections || l.Per == PerIPProvider):
+	case l.Action == limit.Divert && (l.Count == limit.Recipients || l.Count == limit.Sessions || l.Count == limit.Connections || l.Per == limit.PerIPProvider):
 		d.wrong(action, "this limit is checked after the sending IP is chosen, so it cannot divert mail", `want a limit of messages or bytes of a tenant or an account, or another action`)
-	case l.Action == LimitDivert && !d.has(pool):
+	case l.Action == limit.Divert && !d.has(pool):
 		d.wrong(action, "there is no pool to divert to", `add pool = "quarantine"`)
-	case l.Action != LimitDivert && d.has(pool):
+	case l.Action != limit.Divert && d.has(pool):
 		d.wrong(pool, "only action = \"divert\" needs a pool", "remove it, or divert")
-	case l.Action == LimitBlock && (l.Per == PerIPProvider || l.Per == PerTenantProvider):
+	case l.Action == limit.Block && (l.Per == limit.PerIPProvider || l.Per == limit.PerTenantProvider):
 		d.wrong(action, "a block is of a tenant or an account, everywhere", `want per = "tenant" or per = "account"`)
-	case l.Action == LimitDivert:
+	case l.Action == limit.Divert:
 		d.poolKnown(cfg, pool, l.Pool)
 	}
 }

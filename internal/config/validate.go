@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/event/journal"
 )
 
 // validate applies the rules that go beyond the form of a single value. Values that did not parse are left out:
@@ -279,10 +280,10 @@ func (d *decoder) validateJournal(j *Journal) {
 	if j.Records != "" && j.Records == j.SessionLog {
 		d.wrong("journal.session_log", fmt.Sprintf("%q takes the records already: two forms in one file can be read by nobody", j.SessionLog), "want another path")
 	}
-	if j.Addresses == AddressesHashed && j.HashKeyFile == "" && d.good("journal") {
+	if j.Addresses == journal.AddressesHashed && j.HashKeyFile == "" && d.good("journal") {
 		d.wrong("journal.addresses", `"hashed" needs a key: without one a hash of an address is soon guessed`, `add hash_key_file = "/etc/kanmon/hash.key", a file of 16 random octets or more`)
 	}
-	if j.Addresses != AddressesHashed && j.HashKeyFile != "" && d.good("journal") {
+	if j.Addresses != journal.AddressesHashed && j.HashKeyFile != "" && d.good("journal") {
 		d.wrong("journal.hash_key_file", `a key is only used with addresses = "hashed"`, `add addresses = "hashed", or remove the key`)
 	}
 }

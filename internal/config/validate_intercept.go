@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"kanmon/internal/intercept"
 )
 
 func (d *decoder) validateIntercept(cfg *Config) {
@@ -72,7 +74,7 @@ func dualStack(a netip.AddrPort, all []netip.AddrPort) bool {
 // host itself a loopback address. A listener elsewhere never sees it.
 func (d *decoder) validateReach(cfg *Config) {
 	in := &cfg.Intercept
-	if in.Mode != ModeRedirect || !d.good("intercept") {
+	if in.Mode != intercept.Redirect || !d.good("intercept") {
 		return
 	}
 	reached := func(ok func(netip.Addr) bool) bool {
@@ -172,7 +174,7 @@ func isUserName(name string) bool {
 }
 
 func (d *decoder) validateTProxy(in *Intercept) {
-	if !d.good("intercept.mode") || in.Mode != ModeTProxy {
+	if !d.good("intercept.mode") || in.Mode != intercept.TProxy {
 		for _, key := range []string{"intercept.tproxy_mark", "intercept.tproxy_table"} {
 			if d.has(key) && d.good("intercept.mode") {
 				d.wrong(key, `only used with mode = "tproxy"`, `remove it, or write mode = "tproxy"`)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/who/mailbox"
 )
 
@@ -197,7 +198,7 @@ func (d *decoder) validateSourceOverlap(list []Tenant) {
 	each := func(visit func(c claim, source netip.Prefix)) {
 		for i, t := range list {
 			for j, source := range t.Sources {
-				if (len(t.SenderDomains) == 0 || t.Kind == KindForwarder) && source.IsValid() {
+				if (len(t.SenderDomains) == 0 || t.Kind == contain.Forwarder) && source.IsValid() {
 					visit(claim{i, fmt.Sprintf("tenant[%d].sources[%d]", i, j), source.String()}, source)
 				}
 			}

@@ -13,14 +13,17 @@ import (
 	"kanmon/internal/who/mailbox"
 )
 
-// Mode is how the kernel hands connections over.
-type Mode string
+// What an operator can say in words is a type of the package that gives them their meaning, or one of those below, which mean something
+// to whoever reads the configuration alone. The decoder asks each for its words.
+type vocabulary interface{ Words() []string }
 
-// The modes.
-const (
-	ModeRedirect Mode = "redirect"
-	ModeTProxy   Mode = "tproxy"
-)
+// words are those of a type whose values are their own words.
+func words[T ~string](values ...T) (list []string) {
+	for _, v := range values {
+		list = append(list, string(v))
+	}
+	return list
+}
 
 // RulesOnStop says what a clean stop does with firewall rules that kanmon applied itself.
 type RulesOnStop string
@@ -31,15 +34,8 @@ const (
 	RulesRemove RulesOnStop = "remove"
 )
 
-// TLSRule says what TLS toward a destination must be.
-type TLSRule string
-
-// The TLS rules.
-const (
-	TLSOpportunistic TLSRule = "opportunistic"
-	TLSRequire       TLSRule = "require"
-	TLSOff           TLSRule = "off"
-)
+// Words returns what there is to choose from.
+func (RulesOnStop) Words() []string { return words(RulesKeep, RulesRemove) }
 
 // Sticky says what the choice within a pool depends on, besides the tenant and the provider.
 type Sticky string
@@ -51,21 +47,14 @@ const (
 	StickyTenant       Sticky = "tenant"
 )
 
+// Words returns what there is to choose from.
+func (Sticky) Words() []string { return words(StickySenderDomain, StickyTenant) }
+
 // Names are texts; in the file a single one may stand without brackets.
 type Names []string
 
 // Networks are networks; in the file a single one may stand without brackets.
 type Networks []netip.Prefix
-
-// Addresses says what of a mail address is recorded.
-type Addresses string
-
-// The forms of recorded addresses.
-const (
-	AddressesClear  Addresses = "clear"
-	AddressesHashed Addresses = "hashed" // HMAC of the local part, domain in clear
-	AddressesDomain Addresses = "domain"
-)
 
 // LogFormat is the form of kanmon's own log.
 type LogFormat string
@@ -76,27 +65,14 @@ const (
 	FormatJSON LogFormat = "json"
 )
 
-// OnUnreachable says what an MSA gets whose MX cannot be reached, as long as it has not been greeted.
-type OnUnreachable string
-
-// What it gets.
-const (
-	UnreachableClose OnUnreachable = "close" // what it would get directly: a RST or the connection's end, and no greeting
-	Unreachable421   OnUnreachable = "421"   // a greeting that says why
-)
-
-// RescueMode says whether refusals of a sending IP are acted upon.
-type RescueMode string
-
-// The modes.
-const (
-	RescueOn      RescueMode = "on"
-	RescueObserve RescueMode = "observe" // only recorded
-	RescueOff     RescueMode = "off"
-)
+// Words returns the formats.
+func (LogFormat) Words() []string { return words(FormatText, FormatJSON) }
 
 // Level is the least severity that is logged.
 type Level string
+
+// Words returns the levels.
+func (Level) Words() []string { return []string{"debug", "info", "warn", "error"} }
 
 // Slog gives the level as log/slog wants it.
 func (l Level) Slog() slog.Level {
@@ -114,32 +90,6 @@ func (l Level) Slog() slog.Level {
 
 // Size is a number of octets.
 type Size int64
-
-// words lists what a value of a word type may be; nil for other types.
-func words(value any) []string {
-	switch value.(type) {
-	case Mode:
-		return []string{"redirect", "tproxy"}
-	case RulesOnStop:
-		return []string{"keep", "remove"}
-	case TLSRule:
-		return []string{"opportunistic", "require", "off"}
-	case Sticky:
-		return []string{"sender_domain", "tenant"}
-	case Addresses:
-		return []string{"clear", "hashed", "domain"}
-	case OnUnreachable:
-		return []string{"close", "421"}
-	case RescueMode:
-		return []string{"on", "observe", "off"}
-	case LogFormat:
-		return []string{"text", "json"}
-	case Level:
-		return []string{"debug", "info", "warn", "error"}
-	default:
-		return senderWords(value)
-	}
-}
 
 // A wrongValue is a value that does not parse, and what would.
 type wrongValue struct{ problem, want string }

@@ -103,10 +103,8 @@ func blockOf(cfg *config.Config) standing.Block {
 
 // handlingsOf gives what is done about refusals: without a route, and with each.
 func handlingsOf(cfg *config.Config) (list []outlet.Handling) {
-	modes := map[config.RescueMode]outlet.RescueMode{config.RescueObserve: outlet.RescueObserve, config.RescueOff: outlet.RescueOff}
 	for number := range len(cfg.Routes) + 1 {
-		h := cfg.Handling(number)
-		list = append(list, outlet.Handling{Rescue: modes[h.Rescue], Soften: h.Soften, Suspend: h.Suspend, PerHour: h.PerHour})
+		list = append(list, cfg.Handling(number))
 	}
 	return list
 }
@@ -148,14 +146,10 @@ func certificateOf(t *config.TLS) (func() (*tls.Certificate, error), error) {
 func (d *Daemon) journalOptions(cfg *config.Config) (journal.Options, error) {
 	j := &cfg.Journal
 	o := journal.Options{
-		SessionLog: j.SessionLog, JSON: j.Records, Gateway: cmp.Or(j.Gateway, cfg.Hostname, "kanmon"), Run: d.started, Files: d.files, Log: d.log,
+		SessionLog: j.SessionLog, JSON: j.Records, Addresses: j.Addresses, Gateway: cmp.Or(j.Gateway, cfg.Hostname, "kanmon"), Run: d.started, Files: d.files, Log: d.log,
 	}
-	mode, err := journal.ParseAddressMode(string(j.Addresses))
-	if err != nil {
-		return o, err
-	}
-	o.Addresses = mode
 	if j.HashKeyFile != "" {
+		var err error
 		if o.HashKey, err = os.ReadFile(j.HashKeyFile); err != nil {
 			return o, fmt.Errorf("read the hash key: %w", err)
 		}
@@ -209,7 +203,7 @@ func Rules(cfg *config.Config) intercept.Rules {
 		}
 	}
 	return intercept.Rules{
-		Mode:       modeOf(in.Mode),
+		Mode:       in.Mode,
 		Listen:     in.Listen,
 		Dedicated:  dedicated,
 		Sources:    in.Sources,
@@ -227,13 +221,6 @@ func Rules(cfg *config.Config) intercept.Rules {
 // lacks reports whether there are sending IPs, but none of a family.
 func lacks(cfg *config.Config, family func(netip.Addr) bool) bool {
 	return len(cfg.SendingIPs) > 0 && !slices.ContainsFunc(cfg.SendingIPs, func(ip config.SendingIP) bool { return family(ip.Address.Unmap()) })
-}
-
-func modeOf(m config.Mode) intercept.Mode {
-	if m == config.ModeTProxy {
-		return intercept.TProxy
-	}
-	return intercept.Redirect
 }
 
 // restartNeeded names the keys that differ and cannot change while kanmon runs.

@@ -134,10 +134,10 @@ func TestRouteDefaults(t *testing.T) {
 func TestMostSpecificDestinationWins(t *testing.T) {
 	network := func(s string) []netip.Prefix { return []netip.Prefix{netip.MustParsePrefix(s)} }
 	find := Destinations(&config.Config{Destinations: []config.Destination{
-		{Networks: network("192.0.2.0/24"), TLS: config.TLSRequire},
-		{Networks: network("0.0.0.0/0"), TLS: config.TLSOff},
-		{Networks: network("192.0.2.7/32"), TLS: config.TLSOpportunistic, Passthrough: true},
-		{Networks: network("2001:db8::/32"), TLS: config.TLSRequire},
+		{Networks: network("192.0.2.0/24"), TLS: session.TLSRequire},
+		{Networks: network("0.0.0.0/0"), TLS: session.TLSOff},
+		{Networks: network("192.0.2.7/32"), TLS: session.TLSOpportunistic, Passthrough: true},
+		{Networks: network("2001:db8::/32"), TLS: session.TLSRequire},
 	}})
 	for addr, want := range map[string]session.Destination{
 		"192.0.2.7":        {Passthrough: true},

@@ -15,22 +15,11 @@ func Destinations(cfg *config.Config) func(netip.Addr) session.Destination {
 	var rules bart.Table[session.Destination]
 	for _, rule := range cfg.Destinations {
 		for _, network := range rule.Networks {
-			rules.Insert(network, session.Destination{TLS: tlsRuleOf(rule.TLS), Passthrough: rule.Passthrough})
+			rules.Insert(network, session.Destination{TLS: rule.TLS, Passthrough: rule.Passthrough})
 		}
 	}
 	return func(addr netip.Addr) session.Destination {
 		rule, _ := rules.Lookup(addr.Unmap())
 		return rule
-	}
-}
-
-func tlsRuleOf(r config.TLSRule) session.TLSRule {
-	switch r {
-	case config.TLSRequire:
-		return session.TLSRequire
-	case config.TLSOff:
-		return session.TLSOff
-	default:
-		return session.TLSOpportunistic
 	}
 }

@@ -64,7 +64,7 @@ func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
 	g := &gate{addresses: addresses}
 	g.listener = &intercept.Listener{
 		Dedicated: dedicated(cfg, addresses),
-		Mode:      modeOf(cfg.Intercept.Mode),
+		Mode:      cfg.Intercept.Mode,
 		Loops:     d.loops,
 		Handle: func(conn *net.TCPConn, origin session.Origin) {
 			g.taken.Add(1)

@@ -63,22 +63,14 @@ func behind(router *route.Router) func(session.Origin) []string {
 func OnUnreachable(cfg *config.Config, router *route.Router) func(session.Origin) session.Unreachable {
 	ownerOf, tenants := identify(router), map[string]session.Unreachable{}
 	for _, t := range cfg.Tenants {
-		tenants[t.Name] = unreachableOf(t.OnUnreachable)
+		tenants[t.Name] = t.OnUnreachable
 	}
-	all := unreachableOf(cfg.OnUnreachable)
 	return func(origin session.Origin) session.Unreachable {
 		if how, known := tenants[ownerOf(origin, nil).Name()]; known {
 			return how
 		}
-		return all
+		return cfg.OnUnreachable
 	}
-}
-
-func unreachableOf(c config.OnUnreachable) session.Unreachable {
-	if c == config.Unreachable421 {
-		return session.UnreachableReply
-	}
-	return session.UnreachableSilence
 }
 
 // accountsOf says how each tenant's accounts are told; "" is what holds for all of which nothing is said.
@@ -92,10 +84,8 @@ func accountsOf(cfg *config.Config) (func(tenant string) *policy.Accounts, error
 		all[t.Name] = &policy.Accounts{
 			Fold: fold, Header: t.AccountHeader, Strip: t.StripAccountHeader, Required: t.AccountHeaderRequired,
 			Domains: mailbox.NewDomains(t.AccountDomains), Senders: mailbox.NewDomains(t.SenderDomains),
-			Kinds: kindsOf(&t, &policy.Accounts{Fold: fold}),
-			Conflict: map[config.AccountConflict]policy.Conflict{
-				config.AccountFirst: policy.ConflictFirst, config.AccountLast: policy.ConflictLast,
-			}[t.AccountHeaderConflict], // else it is deferred
+			Kinds:    kindsOf(&t, &policy.Accounts{Fold: fold}),
+			Conflict: t.AccountHeaderConflict,
 		}
 	}
 	return func(tenant string) *policy.Accounts {
@@ -109,8 +99,8 @@ func accountsOf(cfg *config.Config) (func(tenant string) *policy.Accounts, error
 // kindsOf says which accounts of a tenant are lists and forwarders.
 func kindsOf(t *config.Tenant, accounts *policy.Accounts) map[string]contain.Kind {
 	kinds := map[string]contain.Kind{}
-	if t.Kind != "" {
-		kinds[""] = map[config.SenderKind]contain.Kind{config.KindList: contain.List, config.KindForwarder: contain.Forwarder}[t.Kind]
+	if t.Kind != contain.Plain {
+		kinds[""] = t.Kind
 	}
 	for _, one := range t.Lists {
 		kinds[accounts.Named(one)] = contain.List
@@ -123,26 +113,14 @@ func kindsOf(t *config.Tenant, accounts *policy.Accounts) map[string]contain.Kin
 
 func senderLimitOf(c *config.SenderLimit, accounts *policy.Accounts) (*policy.Limit, error) {
 	compiled, err := limit.Compile(limit.Rule{
-		Name: c.Name, Amount: int64(c.Limit), Per: c.Every, Burst: int64(c.Burst), Fair: c.Fair,
-		Scope: map[config.LimitScope]limit.Scope{
-			config.PerTenant: limit.PerTenant, config.PerAccount: limit.PerAccount,
-			config.PerTenantProvider: limit.PerTenantProvider, config.PerIPProvider: limit.PerIPProvider,
-		}[c.Per],
-		Measure: map[config.LimitMeasure]limit.Measure{
-			config.CountMessages: limit.Messages, config.CountRecipients: limit.Recipients, config.CountBytes: limit.Octets,
-			config.CountConnections: limit.Connections, config.CountSessions: limit.Sessions,
-		}[c.Count],
+		Name: c.Name, Scope: c.Per, Measure: c.Count, Amount: int64(c.Limit), Per: c.Every, Burst: int64(c.Burst), Fair: c.Fair,
 	})
 	if err != nil {
 		return nil, err
 	}
 	l := &policy.Limit{
-		Limit: compiled, Tenants: c.Tenants, Providers: c.Providers, Pool: c.Pool, Enforce: c.Enforce,
+		Limit: compiled, Tenants: c.Tenants, Providers: c.Providers, Action: c.Action, Pool: c.Pool, Enforce: c.Enforce,
 		ExemptNull: slices.Contains(c.Exempt, config.ExemptNullSender), ExemptInternal: slices.Contains(c.Exempt, config.ExemptInternal),
-		Action: map[config.LimitAction]policy.Action{
-			config.LimitDefer: policy.Defer, config.LimitDelay: policy.Delay, config.LimitReject: policy.Reject,
-			config.LimitDivert: policy.Divert, config.LimitBlock: policy.Block,
-		}[c.Action],
 	}
 	for _, account := range c.Accounts {
 		l.Accounts = append(l.Accounts, accounts.Named(account))
@@ -153,7 +131,7 @@ func senderLimitOf(c *config.SenderLimit, accounts *policy.Accounts) (*policy.Li
 func containmentOf(c *config.Containment) policy.Containment {
 	p := contain.DefaultPolicy()
 	p.Enforce = contain.Enforce{
-		On: c.Enforce, Slow: true, Divert: c.Most != config.ContainSlow, Stop: c.Most == config.ContainStop,
+		On: c.Enforce, Slow: true, Divert: c.Most >= contain.Divert, Stop: c.Most >= contain.Stop,
 	}
 	p.AccountVolume, p.TenantVolume = float64(c.AccountVolume), float64(c.TenantVolume)
 	return policy.Containment{Policy: p, SlowRate: int64(c.SlowRate), Pool: c.Pool}

@@ -15,8 +15,10 @@ import (
 
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
+	"kanmon/internal/event/journal"
 	"kanmon/internal/intercept"
 	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/limit"
 	"kanmon/internal/smtp/smtptest"
 )
 
@@ -85,7 +87,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 	}
 	defer taken.Close()
 	const managed = "[intercept]\nlisten = ['127.0.0.1:PORT', '127.0.0.2:PORT']\nlocal = true\nuser = '1234'\nmanage_rules = true\n"
-	journal := "[journal]\nsession_log = 'DIR/old.log'\n"
+	logged := "[journal]\nsession_log = 'DIR/old.log'\n"
 	tests := []struct {
 		name string
 		edit func(*world, *config.Config)
@@ -107,18 +109,18 @@ func TestReloadAllOrNothing(t *testing.T) {
 		}, "203.0.113.1 is not an address of this host"},
 		{"journal not openable", func(w *world, c *config.Config) { c.Journal.SessionLog = w.dir }, "is a directory"},
 		{"hash key missing", func(w *world, c *config.Config) {
-			c.Journal.Addresses, c.Journal.HashKeyFile = config.AddressesHashed, filepath.Join(w.dir, "none")
+			c.Journal.Addresses, c.Journal.HashKeyFile = journal.AddressesHashed, filepath.Join(w.dir, "none")
 		}, "no such file"},
 		{"certificate missing", func(w *world, c *config.Config) {
 			c.TLS = config.TLS{MSACertificate: filepath.Join(w.dir, "none"), MSAKey: filepath.Join(w.dir, "none")}
 		}, "no such file"},
-		{"mode", func(_ *world, c *config.Config) { c.Intercept.Mode = config.ModeTProxy }, "intercept.mode changed from redirect to tproxy: needs a restart"},
+		{"mode", func(_ *world, c *config.Config) { c.Intercept.Mode = intercept.TProxy }, "intercept.mode changed from redirect to tproxy: needs a restart"},
 		{"user", func(_ *world, c *config.Config) { c.Intercept.User = "1" }, "intercept.user changed from 1234 to 1: needs a restart"},
 		{"log format", func(_ *world, c *config.Config) { c.Log.Format = config.FormatJSON }, "log.format changed from text to json: needs a restart"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t, managed+journal+sending("old"))
+			w := newWorld(t, managed+logged+sending("old"))
 			w.daemon.host.Own = func() check.User { return check.User{ID: 1234} }
 			w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
 			w.start()
@@ -128,7 +130,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 			next := *cfg
 			next.Journal.SessionLog = filepath.Join(w.dir, "new.log")
 			next.Hostname = "new.example.jp"
-			next.SenderLimits = []config.SenderLimit{{Name: "day", Per: config.PerTenant, Count: config.CountMessages, Limit: 5, Every: time.Hour, Burst: 5, Action: config.LimitDefer}}
+			next.SenderLimits = []config.SenderLimit{{Name: "day", Per: limit.PerTenant, Count: limit.Messages, Limit: 5, Every: time.Hour, Burst: 5, Action: limit.Defer}}
 			test.edit(w, &next)
 			if err := w.daemon.Reload(t.Context(), &next); err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Reload = %v, want %q", err, test.want)

@@ -183,7 +183,7 @@ func (p *asker) abuse() {
 	}
 	for i := range 400 {
 		all[i%4].Ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("dead%d@example.net", i)})
-		all[i%4].Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
+		all[i%4].Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid, Text: []byte("550 5.1.1 no such user")})
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"kanmon/internal/outlet"
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/route"
+	"kanmon/internal/policy/contain"
 )
 
 // Router makes the router that a configuration asks for, on a host that has all sending IPs.
@@ -32,7 +33,7 @@ func routesOf(cfg *config.Config) (route.Config, error) {
 	for _, t := range cfg.Tenants {
 		r.Tenants = append(r.Tenants, route.Tenant{
 			Name: t.Name, Port: uint16(t.ListenPort), Sources: t.Sources, SenderDomains: t.SenderDomains, Pool: t.Pool,
-			Fold: accounts(t.Name).Fold, AllSenders: t.Kind == config.KindForwarder,
+			Fold: accounts(t.Name).Fold, AllSenders: t.Kind == contain.Forwarder,
 		})
 	}
 	for i, c := range cfg.Routes {

@@ -58,7 +58,7 @@ func sends(p *policy.Policy, account string, mails int) {
 		pass.Ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("%d@mx%d.example", i, i/2%len(mxs))})
 		news := session.News{Step: event.StepRecipient, Code: 250}
 		if i%2 == 0 {
-			news.Code, news.Class, news.Text = 550, "recipient_invalid", []byte("550 5.1.1 no such user")
+			news.Code, news.Class, news.Text = 550, event.RecipientInvalid, []byte("550 5.1.1 no such user")
 		}
 		pass.Tell(news)
 		pass.Close()
@@ -183,7 +183,7 @@ func TestOperatorOnKinds(t *testing.T) {
 	callout.Ask(session.Question{Step: event.StepMail})
 	callout.Tell(session.News{Step: event.StepMail, Code: 250})
 	callout.Ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
-	callout.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user")})
+	callout.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid, Text: []byte("550 5.1.1 no such user")})
 	callout.Close()
 	for _, account := range []string{"", "<>"} {
 		if x := ask(account); x.Callouts == nil || *x.Callouts != (admin.Callouts{Asked: 1, Dead: 1}) {

@@ -15,6 +15,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
+	"kanmon/internal/event"
 	"kanmon/internal/outlet"
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/standing"
@@ -128,13 +129,21 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 			_, seen := o.d.book.Show(s.Key)
 			for _, e := range seen {
 				shown.Evidence = append(shown.Evidence, admin.Evidence{
-					At: e.At, Tenant: e.Tenant, Destination: e.Destination, Class: e.Class, Rule: e.Rule, Sample: e.Sample,
+					At: e.At, Tenant: e.Tenant, Destination: e.Destination, Class: classSeen(e.Class), Rule: e.Rule, Sample: e.Sample,
 				})
 			}
 		}
 		all = append(all, shown)
 	}
 	return all, nil
+}
+
+// classSeen names the class of a piece of evidence; what was no refusal is a probe that was let in.
+func classSeen(c event.Class) string {
+	if c == event.NoRefusal {
+		return "accepted"
+	}
+	return c.String()
 }
 
 // notKept is told of an order that the next start knows nothing of.

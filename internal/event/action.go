@@ -14,7 +14,8 @@ type Action struct {
 	SendingIP   netip.Addr // that was refused
 	Code        int        // of the refusal; 0: the connection was refused, not answered or reset
 	Reply       Span       // whole refusal: not sanitised
-	Class, Rule string     // as judged
+	Class       Class      // as judged
+	Rule        string     // likewise
 	Did         Deed
 	To          netip.Addr    // with Rescued: the sending IP that goes on
 	Took        time.Duration // with Rescued and RescueFailed

@@ -91,8 +91,8 @@ func (t *Transaction) By(own *Reply) Side {
 
 // A Meaning is what a refusal of an MX was taken for, or which rule of ours made kanmon refuse.
 type Meaning struct {
-	Class string
-	Scope string
+	Class Class
+	Scope Scope
 	Rule  string
 	Lists []string
 }
@@ -102,7 +102,7 @@ const maxMeanings = 32
 
 // Means adds a meaning and gives the number by which replies refer to it; 0 where there is none, or no room for it.
 func (t *Transaction) Means(m Meaning) uint8 {
-	if m.Class == "" && m.Rule == "" {
+	if m.Class == Unjudged && m.Rule == "" {
 		return 0
 	}
 	if t.meanings == nil {

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kanmon/internal/event/word"
 	"kanmon/internal/session"
 )
 
@@ -26,27 +27,19 @@ const (
 	TProxy               // transparent sockets: nftables "tproxy"
 )
 
-// String gives the mode as it stands in the configuration.
-func (m Mode) String() string {
-	if m == TProxy {
-		return "tproxy"
-	}
-	return "redirect"
-}
+var modes = word.List[Mode]("mode", "redirect", "tproxy")
+
+// String returns the mode as the configuration has it.
+func (m Mode) String() string { return modes.Text(m) }
 
 // MarshalText writes the mode as String does.
 func (m Mode) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
 
-// UnmarshalText reads what MarshalText writes.
-func (m *Mode) UnmarshalText(text []byte) error {
-	for _, known := range []Mode{Redirect, TProxy} {
-		if string(text) == known.String() {
-			*m = known
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is no mode", text)
-}
+// UnmarshalText reads a mode.
+func (m *Mode) UnmarshalText(text []byte) error { return modes.Read(text, m) }
+
+// Words returns the modes.
+func (Mode) Words() []string { return modes.Words() }
 
 // A Listener accepts intercepted connections. Its fields are set before Open and Adopt, these are called before Serve, and
 // never after.

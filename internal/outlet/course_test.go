@@ -60,7 +60,7 @@ func TestTheCourseOfAMailIsWhatASessionDoes(t *testing.T) {
 // audit-D9
 func TestSilenceIsNotCalledReputation(t *testing.T) {
 	o := newOutlet(t, twoIPs)
-	for phase, want := range map[event.Phase]string{event.PhaseDial: "unreachable", event.PhaseBanner: "connection_reset"} {
+	for phase, want := range map[event.Phase]event.Class{event.PhaseDial: event.SilentDial, event.PhaseBanner: event.SilentReset} {
 		r := refusal(first, "")
 		if r.Phase, r.Code = phase, 0; o.Judge(r).Class != want {
 			t.Errorf("%s: want %s", phase, want)

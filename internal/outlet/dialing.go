@@ -54,15 +54,15 @@ func (o *Outlet) hasSpare(choice route.Choice, sendingIP netip.Addr, req session
 // isShut reports whether an MX has lately not let a sending IP connect, or no source port was free for it. Others come first then, whether
 // they are known to be let in or not.
 func (o *Outlet) isShut(how Handling, ip, mx netip.Addr) bool {
-	return o.ports.lacks(mx.Unmap(), ip) || how.heeds() && o.dials.passesOver(mx.Unmap(), ip)
+	return o.ports.lacks(mx.Unmap(), ip) || how.Heeds() && o.dials.passesOver(mx.Unmap(), ip)
 }
 
 // judgeSilence judges what an MX has done without a word. The standing hears nothing of it here: an MX that is down refuses all.
 func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
 	var worthIt bool
-	j.Class = silentReset // what it means is not said; the standing judges by others'
+	j.Class = event.SilentReset // what it means is not said; the standing judges by others'
 	if p.Phase == event.PhaseDial {
-		j.Class = silentDial
+		j.Class = event.SilentDial
 		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())
 	} else {
 		j.Rule, worthIt = "connection reset", o.resets.add(p.Destination.Addr(), p.SendingIP, p.tenant)
@@ -72,16 +72,10 @@ func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
 	}
 }
 
-// Classes of what was done without a word, for the record.
-const (
-	silentDial  = "unreachable"
-	silentReset = "connection_reset"
-)
-
 // observeSilence tells the standing what an MX has done to a sending IP without a word, and not to others.
 func (o *Outlet) observeSilence(sendingIP netip.Addr, tenant string, mx netip.Addr, rule string) {
 	o.book.Observe(standing.Evidence{
 		IP: sendingIP, Provider: o.Provider(mx), Tenant: tenant, Destination: bracketed(mx), Witness: witness.Destination("", mx),
-		Class: classify.IPReputation.String(), Scope: classify.ScopeIP.String(), Suspend: classify.May.String(), Rule: rule,
+		Class: classify.IPReputation, Scope: classify.ScopeIP, Suspend: classify.May, Rule: rule,
 	})
 }

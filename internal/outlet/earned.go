@@ -92,8 +92,8 @@ func (o *Outlet) observe(p *plea) {
 	o.book.Observe(standing.Evidence{
 		Session: uint64(p.Session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
 		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Again: p.Again, Speaker: p.receiver.Organisation(),
-		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class.String(),
-		Scope: v.Scope.String(), Suspend: v.Suspend.String(), Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
+		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class,
+		Scope: v.Scope, Suspend: v.Suspend, Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
 		OneTenant: o.sites.oneTenant(o.tenants), OneDestination: o.oneDestination(p.key.Provider),
 	})
@@ -235,7 +235,7 @@ func (o *Outlet) others(p *plea) (others []netip.Addr) {
 // underWay says that the session began before its sending IP was suspended: it did not choose it, and is helped without being counted,
 // once. Where suspensions are not heeded every session chooses it.
 func (p *plea) underWay() bool {
-	return p.how.heeds() && !p.Again && p.before.Answer == standing.No && (p.before.State == standing.Suspended || p.before.State == standing.Stopped)
+	return p.how.Heeds() && !p.Again && p.before.Answer == standing.No && (p.before.State == standing.Suspended || p.before.State == standing.Stopped)
 }
 
 // refusedWith gives the other sending IPs that a refusal is about: those of the same netblock, or of the network that was quoted.

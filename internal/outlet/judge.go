@@ -21,7 +21,7 @@ func (o *Outlet) Judge(r session.MXRefusal) session.Judgement {
 	}
 	p.own = r.Own() // another kanmon's word is about its own sending IPs
 	p.verdict = o.readReply(&r, p.key.Provider)
-	j.Class, j.Scope, j.Rule, j.Lists = p.verdict.Class.String(), p.verdict.Scope.String(), p.verdict.Rule, namesOf(p.verdict.Lists)
+	j.Class, j.Scope, j.Rule, j.Lists = p.verdict.Class, p.verdict.Scope, p.verdict.Rule, namesOf(p.verdict.Lists)
 	o.pin(p)
 	o.hear(p)
 	o.answer(p, &j)
@@ -62,7 +62,7 @@ func namesOf(lists []classify.List) (names []string) {
 
 func listsOf(named []classify.List) (lists []standing.List) {
 	for _, l := range named {
-		lists = append(lists, standing.List{Name: l.Name, Zone: l.Zone, Weight: l.Weight.String()})
+		lists = append(lists, standing.List{Name: l.Name, Zone: l.Zone, Weight: l.Weight})
 	}
 	return lists
 }

@@ -59,7 +59,7 @@ func TestARescueKeepsToTheShare(t *testing.T) {
 	}
 	for range 2 { // to half of its share
 		o.book.Observe(standing.Evidence{
-			IP: second, Provider: o.Provider(mxAddr.Addr()), Tenant: "x", Destination: "y", Class: "throttled", Scope: "connections", Suspend: "no",
+			IP: second, Provider: o.Provider(mxAddr.Addr()), Tenant: "x", Destination: "y", Class: event.Throttled, Scope: event.ScopeConnections, Suspend: event.SuspendNo,
 		})
 	}
 	if p := o.book.Peek(o.key(second, mxAddr.Addr())); p.Share != 0.5 {

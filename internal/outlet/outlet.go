@@ -278,7 +278,7 @@ func inShare(permit standing.Permit, s event.ID, ip netip.Addr) bool {
 // may asks the standing. It gives no probe away.
 func (o *Outlet) may(how Handling, key standing.Key) standing.Permit {
 	switch {
-	case how.heeds():
+	case how.Heeds():
 		return o.book.Peek(key)
 	case o.book.Barred(key):
 		return standing.Permit{Answer: standing.No}

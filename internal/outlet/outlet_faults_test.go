@@ -149,7 +149,7 @@ func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
 	own, other := choice.IPs()[0].Address, choice.IPs()[1].Address
 	for range 8 {
 		o.book.Observe(standing.Evidence{
-			IP: own, Provider: "mx:192.0.2.25", Tenant: "t", Destination: "d", Class: "throttled", Scope: "ip", Suspend: "no",
+			IP: own, Provider: "mx:192.0.2.25", Tenant: "t", Destination: "d", Class: event.Throttled, Scope: event.ScopeIP, Suspend: event.SuspendNo,
 		})
 	}
 	passed := 0
@@ -258,8 +258,8 @@ func TestPeekAgreesWithMay(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = book.Close() })
 	book.Observe(standing.Evidence{
-		IP: ip10, Provider: "google", Tenant: "t", Destination: "d", Class: "ip_blocklisted", Scope: "ip", Suspend: "yes",
-		Lists: []standing.List{{Name: "zen", Zone: "zen.example", Weight: "strong"}},
+		IP: ip10, Provider: "google", Tenant: "t", Destination: "d", Class: event.IPBlocklisted, Scope: event.ScopeIP, Suspend: event.SuspendYes,
+		Lists: []standing.List{{Name: "zen", Zone: "zen.example", Weight: event.WeightStrong}},
 	})
 	smtptest.WaitUntil(t, "the listing is confirmed", func() bool {
 		s, _ := book.Show(standing.Key{IP: ip10, Provider: "other"})

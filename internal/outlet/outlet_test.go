@@ -61,7 +61,7 @@ func TestJudgement(t *testing.T) {
 		{"a route of other mail", twoIPs.route(route.Route{RecipientDomains: []string{"example.org"}}, func(h *Handling) { *h = Handling{Rescue: RescueOff} }), listing, true, true, false},
 	} {
 		j := newOutlet(t, test.gateway).Judge(refusal(first, test.text))
-		if j.Rescue != test.rescue || j.Soften != test.soften || j.Observe != test.obs || j.Class == "" || j.Rule == "" {
+		if j.Rescue != test.rescue || j.Soften != test.soften || j.Observe != test.obs || j.Class == event.Unjudged || j.Rule == "" {
 			t.Errorf("%s: %+v", test.name, j)
 		}
 	}

@@ -129,7 +129,7 @@ func (x *trial) mail(m mailOf, reply string) (from netip.Addr) {
 }
 
 // refuse lets an MX refuse a mail, and again as often as the session goes on from another sending IP.
-func (x *trial) refuse(r *session.MXRefusal) (class string) {
+func (x *trial) refuse(r *session.MXRefusal) (class event.Class) {
 	req := session.DialRequest{
 		Session: r.Session, Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: true, Recipient: string(r.Recipient), Rescue: true,
 	}

@@ -90,7 +90,7 @@ func (o *Outlet) pinned(choice route.Choice, how Handling, req *session.DialRequ
 	if !found {
 		ip, _, found = o.pins.Get(byMX)
 	}
-	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.heeds() && o.dials.shutsOut(at.mx.Unmap(), ip) || o.ports.lacks(at.mx.Unmap(), ip) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && o.dials.shutsOut(at.mx.Unmap(), ip) || o.ports.lacks(at.mx.Unmap(), ip) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
 	return ip

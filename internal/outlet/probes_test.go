@@ -207,7 +207,7 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 func throttle(o *Outlet, key standing.Key) {
 	for range 2 {
 		o.book.Observe(standing.Evidence{
-			IP: key.IP, Provider: key.Provider, Tenant: "t", Destination: "d", Class: "throttled", Scope: "ip", Suspend: "no",
+			IP: key.IP, Provider: key.Provider, Tenant: "t", Destination: "d", Class: event.Throttled, Scope: event.ScopeIP, Suspend: event.SuspendNo,
 		})
 	}
 }

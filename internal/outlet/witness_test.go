@@ -317,7 +317,7 @@ func TestDomainsOfAProviderAreStrangersAmongTheKeys(t *testing.T) {
 	}
 	for i := range 2 * standing.DefaultMaxKeys {
 		s.book.Observe(standing.Evidence{
-			IP: second, Provider: "google", Place: fmt.Sprintf("n%d.example", i), Witness: "evil.example", Class: "ip_blocklisted", Scope: "ip", Suspend: "yes",
+			IP: second, Provider: "google", Place: fmt.Sprintf("n%d.example", i), Witness: "evil.example", Class: event.IPBlocklisted, Scope: event.ScopeIP, Suspend: event.SuspendYes,
 		})
 	}
 	if !s.suspendedAt(first, "google") || len(s.book.List()) > standing.DefaultMaxKeys {

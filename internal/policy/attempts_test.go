@@ -10,7 +10,7 @@ import (
 // What bounds attempts begins anew with each process: no row is written that the next would not read, neither as it is counted nor with an order.
 func TestAttemptsAreNotKept(t *testing.T) {
 	store, l := &memory{}, rule("hour", limit.PerAccount, 100)
-	l.Action = Block
+	l.Action = limit.Block
 	p, err := New(Options{Settings: settingsWith(l), Store: store})
 	if err != nil {
 		t.Fatal(err)

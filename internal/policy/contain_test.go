@@ -262,7 +262,7 @@ func TestSenderIsRefusedAtMail(t *testing.T) {
 			if to := c.to(i); to != "" {
 				v.ask(session.Question{Step: event.StepRecipient, Recipient: to})
 			}
-			v.Tell(session.News{Step: event.StepMail, Code: c.code, Class: "sender_rejected", Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
+			v.Tell(session.News{Step: event.StepMail, Code: c.code, Class: event.SenderRejected, Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
 			v.Tell(session.News{Step: event.StepOver})
 			v.Close()
 			if r.pass(time.Second); c.code/100 == 4 {

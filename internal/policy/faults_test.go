@@ -39,7 +39,7 @@ func (r *rig) usedBy(l *Limit, ip string) int64 {
 
 // A mail that is to go on from another sending IP, which has no room, goes on from its own and is counted there, with all that it is.
 func TestRescueThatHasNoRoom(t *testing.T) {
-	for _, action := range []Action{Defer, Delay} {
+	for _, action := range []limit.Action{limit.Defer, limit.Delay} {
 		tenant, ip := rule("tenant", limit.PerTenant, 10), rule("ip", limit.PerIPProvider, 2)
 		ip.Action = action
 		places := rule("places", limit.PerIPProvider, 5, func(r *limit.Rule) { r.Measure, r.Per, r.Burst = limit.Sessions, 0, 0 })
@@ -94,7 +94,7 @@ func TestDataAgainIsCounted(t *testing.T) {
 		}
 		passed++
 		v.Tell(session.News{Step: event.StepMail, Code: 250})
-		v.Tell(session.News{Step: event.StepData, Code: 503, Class: "system_error"})
+		v.Tell(session.News{Step: event.StepData, Code: 503, Class: event.SystemError})
 		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
 		v.Tell(news(event.StepRecipient, ""))
 		v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1})
@@ -108,7 +108,7 @@ func TestDataAgainIsCounted(t *testing.T) {
 	for range 10 {
 		v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
 		v.Tell(session.News{Step: event.StepMail, Code: 250})
-		v.Tell(session.News{Step: event.StepData, Code: 451, Class: "greylisted"})
+		v.Tell(session.News{Step: event.StepData, Code: 451, Class: event.Greylisted})
 		v.Tell(session.News{Step: event.StepOver})
 	}
 	if n := r.used(contain.Subject{Tenant: "acme", Account: "a@acme.example"}, "hour"); n != 0 {
@@ -149,7 +149,7 @@ func TestRescueIsCountedWhereTheMailLeaves(t *testing.T) {
 // Whoever was held is not any more, however that ended, and for the tenant that it was.
 func TestHeldSessionsAreLetGo(t *testing.T) {
 	slow := rule("slow", limit.PerTenant, 6, func(r *limit.Rule) { r.Per, r.Burst = time.Minute, 1 })
-	slow.Action, slow.Tenants = Delay, []string{"acme"}
+	slow.Action, slow.Tenants = limit.Delay, []string{"acme"}
 	r := newRig(t, settingsWith(slow), nil)
 	v, _ := r.enter("10.0.3.1", mx) // behind a shared source
 	v.send("a@acme.example", rcpt, nil)
@@ -216,7 +216,7 @@ func TestSessionOfManyAccounts(t *testing.T) {
 // A limit that blocks does it once, however much is refused before the sender has noticed, and the audit can be shown to a person.
 func TestLimitBlocksOnce(t *testing.T) {
 	l := rule("rcpts", limit.PerAccount, 1, func(r *limit.Rule) { r.Measure = limit.Recipients })
-	l.Action = Block
+	l.Action = limit.Block
 	store := &memory{}
 	r := newRig(t, settingsWith(l), store)
 	v, _ := r.enter("10.0.1.1", mx)
@@ -263,7 +263,7 @@ func TestOwnRepliesAreNoEvidence(t *testing.T) {
 	for _, name := range many(40) {
 		v.ask(session.Question{Step: event.StepRecipient, Recipient: name})
 		v.Tell(session.News{
-			Step: event.StepRecipient, Code: 451, Class: "recipient_invalid", Own: true,
+			Step: event.StepRecipient, Code: 451, Class: event.RecipientInvalid, Own: true,
 			Text: []byte("451 4.7.1 kanmon: mail server 10.0.9.1 is not registered at this gateway; your mail stays queued"),
 		})
 	}
@@ -300,7 +300,7 @@ func TestRepliesThatWaitForAnAccountAreShort(t *testing.T) {
 	large := []byte("550 5.1.1 " + strings.Repeat("no such user ", 5000))
 	for _, name := range many(1000) {
 		v.ask(session.Question{Step: event.StepRecipient, Recipient: name})
-		v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: large})
+		v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid, Text: large})
 	}
 	kept := 0
 	for _, event := range v.Pass.(*pass).events {

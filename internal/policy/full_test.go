@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"kanmon/internal/event"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/policy/limit"
 )
@@ -95,7 +96,7 @@ func (f *full) mail(from, n int) {
 	for i := from; i < from+n; i++ {
 		s := fullAccount(i % f.accounts)
 		f.detector.Message(contain.Message{
-			Tenant: s.Tenant, Account: s.Account, Provider: "google", Hash: uint64(i), Class: contain.Accepted, Octets: 1000, Recipients: 1,
+			Tenant: s.Tenant, Account: s.Account, Provider: "google", Hash: uint64(i), Class: event.NoRefusal, Octets: 1000, Recipients: 1,
 		})
 	}
 }

@@ -65,7 +65,7 @@ func (p *Policy) forgetBlocking(s contain.Subject) { p.blocking(s, p.limiter.For
 // blocking does something with each counter of a sender alone by which a limit may block it.
 func (p *Policy) blocking(s contain.Subject, do func(limit.Want)) {
 	p.countedBy(s, func(l *Limit, w limit.Want) {
-		if l.Action != Block {
+		if l.Action != limit.Block {
 			return
 		}
 		do(w)

@@ -147,14 +147,14 @@ func TestARefusedRecipientCountsNowhere(t *testing.T) {
 	recipients := func(r *limit.Rule) { r.Measure = limit.Recipients }
 	slowly := func(r *limit.Rule) { r.Per = 30 * 24 * time.Hour } // so that time gives nothing back
 	told, away := rule("told", limit.PerTenant, 1000, recipients, slowly), rule("away", limit.PerTenant, 1000, recipients, slowly)
-	told.Enforce, away.Action, away.Pool = false, Divert, "quarantine"
+	told.Enforce, away.Action, away.Pool = false, limit.Divert, "quarantine"
 	slow := rule("slow", limit.PerAccount, 360, recipients, func(r *limit.Rule) { r.Burst = 10 })
-	for _, action := range []Action{Defer, Delay} {
+	for _, action := range []limit.Action{limit.Defer, limit.Delay} {
 		slow.Action = action
 		r := newRig(t, settingsWith(told, away, slow), nil)
 		v, _ := r.enter("10.0.1.1", mx)
 		passed := v.send("a@acme.example", many(40), nil).rcpts
-		if want := 10; action == Defer && passed != want || action == Delay && passed <= want {
+		if want := 10; action == limit.Defer && passed != want || action == limit.Delay && passed <= want {
 			t.Errorf("action %d: %d recipients passed", action, passed)
 		}
 		acme := contain.Subject{Tenant: "acme"}

@@ -19,29 +19,17 @@ type Limit struct {
 	Accounts  []string // accounts, or "@acme.example" for all of a domain, in normal form
 	Providers []string
 
-	Action         Action
-	Pool           string // of Divert
+	Action         limit.Action
+	Pool           string // of limit.Divert
 	Enforce        bool   // false: it is only told what would be done
 	ExemptNull     bool   // mail with the null sender is not counted
 	ExemptInternal bool   // nor mail to Settings.Internal
 }
 
-// An Action is what is done with a mail for which a limit has no room.
-type Action uint8
-
-// The actions.
-const (
-	Defer  Action = iota // 4xx: the MSA tries again
-	Delay                // the command is held until there is room, or deferred if that is too long
-	Reject               // 5xx
-	Divert               // the mail leaves from another pool, and is not counted
-	Block                // deferred, and so is all of the sender's until a person lifts it
-)
-
 // Words of the records: what was done, and what would have been.
 var actionDone = [...][2]string{
-	Defer: {"deferred", "would_defer"}, Delay: {"delayed", "would_delay"}, Reject: {"rejected", "would_reject"},
-	Divert: {"diverted", "would_divert"}, Block: {"blocked", "would_block"},
+	limit.Defer: {"deferred", "would_defer"}, limit.Delay: {"delayed", "would_delay"}, limit.Reject: {"rejected", "would_reject"},
+	limit.Divert: {"diverted", "would_divert"}, limit.Block: {"blocked", "would_block"},
 }
 
 // applies says whether a limit is for the mail at hand.
@@ -184,7 +172,7 @@ func (a *pass) takeAtOnce(step event.Step) bool {
 }
 
 // lets reports whether a limit lets pass what it has no room for.
-func (l *Limit) lets() bool { return !l.Enforce || l.Action == Divert }
+func (l *Limit) lets() bool { return !l.Enforce || l.Action == limit.Divert }
 
 // letting asks the limits that let pass, one by one.
 func (a *pass) letting(d *session.Decision, step event.Step, size int64) {
@@ -204,7 +192,7 @@ func (a *pass) letting(d *session.Decision, step event.Step, size int64) {
 			a.note(d, l, &v, actionDone[l.Action][1])
 		default:
 			d.Pool = l.Pool
-			a.note(d, l, &v, actionDone[Divert][0])
+			a.note(d, l, &v, actionDone[limit.Divert][0])
 		}
 	}
 }

@@ -112,7 +112,7 @@ func TestAdmittedIsWithinTheLimit(t *testing.T) {
 func TestStrictestLimitAnswers(t *testing.T) {
 	minute := rule("minute", limit.PerTenant, 1, func(r *limit.Rule) { r.Per = time.Minute })
 	reject := rule("day", limit.PerAccount, 1, func(r *limit.Rule) { r.Per = 24 * time.Hour })
-	reject.Action = Reject
+	reject.Action = limit.Reject
 	r := newRig(t, settingsWith(minute, reject), nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	v.send("a@acme.example", rcpt, nil)
@@ -128,7 +128,7 @@ func TestStrictestLimitAnswers(t *testing.T) {
 // A limit that is not enforced changes nothing, and says once a session what it would have done.
 func TestLimitOnlyObserved(t *testing.T) {
 	l := rule("hour", limit.PerAccount, 1)
-	l.Enforce, l.Action = false, Reject
+	l.Enforce, l.Action = false, limit.Reject
 	r := newRig(t, settingsWith(l), nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	for range 5 {

@@ -49,7 +49,7 @@ func locks(t *testing.T, path string) (letGo func()) {
 // blocking has a limit that blocks each account with its second recipient.
 func blocking() Settings {
 	l := rule("rcpts", limit.PerAccount, 1, func(r *limit.Rule) { r.Measure = limit.Recipients })
-	l.Action = Block
+	l.Action = limit.Block
 	return settingsWith(l)
 }
 

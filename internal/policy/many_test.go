@@ -20,7 +20,7 @@ func BenchmarkRecipients(b *testing.B) {
 				v, _ := r.enter("10.0.1.1", mx)
 				rcpts, told := many(n), session.News{Step: event.StepRecipient, Code: code}
 				if code == 550 {
-					told.Class, told.Text = "recipient_invalid", []byte("550 5.1.1 User unknown")
+					told.Class, told.Text = event.RecipientInvalid, []byte("550 5.1.1 User unknown")
 				}
 				b.ReportAllocs()
 				for b.Loop() {

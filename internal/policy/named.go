@@ -18,7 +18,7 @@ type Accounts struct {
 
 	Header   string // that names the account; "": the envelope sender is it
 	Strip    bool   // it does not leave
-	Conflict Conflict
+	Conflict mailbox.Conflict
 	Required bool            // the MSA writes one into every message
 	Domains  mailbox.Domains // of the accounts in it; none: any
 	Senders  mailbox.Domains // the tenant's own
@@ -26,16 +26,6 @@ type Accounts struct {
 	// Kinds are those of accounts, of all accounts of a domain ("@lists.acme.example"), and of the tenant (""), in normal form.
 	Kinds map[string]contain.Kind
 }
-
-// Conflict says which field counts where a message has several that name different accounts, or one that names nobody.
-type Conflict uint8
-
-// The ways out of a conflict.
-const (
-	ConflictDefer Conflict = iota // none: the message is deferred
-	ConflictFirst
-	ConflictLast
-)
 
 // defaultAccounts are those of tenants about which nothing is said.
 var defaultAccounts = &Accounts{}
@@ -170,9 +160,9 @@ func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (foun
 	counts := "none counts"
 	name := mailbox.Unreadable
 	switch of.Conflict {
-	case ConflictFirst:
+	case mailbox.ConflictFirst:
 		name, counts = r.names[0], "the first counts"
-	case ConflictLast:
+	case mailbox.ConflictLast:
 		name, counts = r.names[len(r.names)-1], "the last counts"
 	}
 	if name == mailbox.Null {
@@ -180,7 +170,7 @@ func (a *pass) nameAccount(d *session.Decision, fields []smtp.HeaderField) (foun
 	}
 	a.sentBy(name, true)
 	did := "conflicting_accounts"
-	if of.Conflict == ConflictDefer {
+	if of.Conflict == mailbox.ConflictDefer {
 		did = "deferred"
 		d.Refuse, d.Say = session.RefuseNow, replies.AccountAmbiguous.Say(of.Header)
 	}

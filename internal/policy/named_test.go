@@ -145,13 +145,13 @@ func TestFieldsThatNameTheAccount(t *testing.T) {
 		{[]string{"ceo@acme.example!"}, "", suspect, suspect}, // cut
 		{[]string{"ceo@acme.example!", "eve@acme.example"}, "", suspect, eve},
 	} {
-		for conflict, want := range map[Conflict]string{ConflictDefer: c.deferred, ConflictFirst: c.first, ConflictLast: c.last} {
+		for conflict, want := range map[mailbox.Conflict]string{mailbox.ConflictDefer: c.deferred, mailbox.ConflictFirst: c.first, mailbox.ConflictLast: c.last} {
 			r := newRig(t, namingBy(Accounts{Conflict: conflict}), nil)
 			v, _ := r.enter("10.0.1.1", mx)
 			v.ask(session.Question{Step: event.StepMail, Sender: none})
 			v.Tell(session.News{Step: event.StepMail, Code: 250})
 			v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
-			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid"})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid})
 			d := v.ask(session.Question{Step: event.StepAccount, Fields: saying(c.fields...)})
 			got := v.Pass.(*pass).account
 			if want == "" && (d.Refuse != session.RefuseNow || got != suspect || did(d.Notes) != "deferred by account_header X-Auth-User") {
@@ -175,7 +175,7 @@ func TestFieldsThatNameTheAccount(t *testing.T) {
 //
 // law: I17
 func TestForgedFieldBlamesNobody(t *testing.T) {
-	for conflict, guilty := range map[Conflict]string{ConflictDefer: mailbox.Unreadable, ConflictLast: "eve@acme.example"} {
+	for conflict, guilty := range map[mailbox.Conflict]string{mailbox.ConflictDefer: mailbox.Unreadable, mailbox.ConflictLast: "eve@acme.example"} {
 		s := enforcing(namingBy(Accounts{Conflict: conflict}))
 		r := newRig(t, s, nil)
 		for i := range 180 {
@@ -183,7 +183,7 @@ func TestForgedFieldBlamesNobody(t *testing.T) {
 			v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
 			v.Tell(session.News{Step: event.StepMail, Code: 250})
 			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("%d@example.net", i)})
-			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid"})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid})
 			v.ask(session.Question{Step: event.StepAccount, Fields: saying("ceo@acme.example", "eve@acme.example")})
 			v.Close()
 		}

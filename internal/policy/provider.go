@@ -57,7 +57,7 @@ func (l *Limit) lateWant(a *pass) (w limit.Want, ok bool) {
 	rule := l.Rule()
 	step := event.StepMail
 	switch {
-	case l.Action == Divert, l.ofSession(), rule.Measure == limit.Recipients:
+	case l.Action == limit.Divert, l.ofSession(), rule.Measure == limit.Recipients:
 		return w, false
 	case rule.Scope == limit.PerAccount && a.unnamed: // asked when the header has named the account
 		return w, false

@@ -90,7 +90,7 @@ func TestLateLimitIsGivenBack(t *testing.T) {
 // A delay of a late limit is one delay, asked about once more, and told once.
 func TestLateLimitDelays(t *testing.T) {
 	l := toDocomo(rule("rate", limit.PerTenant, 3600, func(r *limit.Rule) { r.Burst = 1 }))
-	l.Action = Delay
+	l.Action = limit.Delay
 	r := newRig(t, ofDocomo(l), nil)
 	for i := range 3 {
 		began := r.now()

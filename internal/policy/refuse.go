@@ -20,23 +20,23 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 	name := strings.TrimSuffix(v.Limit.Rule().Name, attemptsName)
 	i := slices.IndexFunc(a.set.Limits, func(l *Limit) bool { return l.Rule().Name == name })
 	l := a.set.Limits[i]
-	d.Refuse, d.Say = session.RefuseNow, limitSaid(v, l.Action == Reject)
+	d.Refuse, d.Say = session.RefuseNow, limitSaid(v, l.Action == limit.Reject)
 	action := l.Action
-	if action == Delay {
+	if action == limit.Delay {
 		if a.hold(d, v.Wait) {
 			if !a.waiting {
-				a.note(d, l, v, actionDone[Delay][0])
+				a.note(d, l, v, actionDone[limit.Delay][0])
 			}
 			a.waiting = true
 			return
 		}
-		action = Defer
+		action = limit.Defer
 	}
 	a.note(d, l, v, actionDone[action][0])
 	switch action {
-	case Reject:
+	case limit.Reject:
 		d.Refuse = session.RefuseForGood
-	case Block:
+	case limit.Block:
 		a.policy.blockFor(a, l)
 		if is := a.standing(); is.Hand { // else it could not be done, and the limit says why the mail waits
 			d.Say = a.stopped(is)

@@ -16,7 +16,7 @@ import (
 // A limit that delays holds mail back for as long as it must and no longer; what would take too long is deferred.
 func TestLimitDelays(t *testing.T) {
 	l := rule("slow", limit.PerTenant, 6, func(r *limit.Rule) { r.Per, r.Burst = time.Minute, 1 })
-	l.Action = Delay
+	l.Action = limit.Delay
 	r := newRig(t, settingsWith(l), nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	begun := r.now()
@@ -35,7 +35,7 @@ func TestLimitDelays(t *testing.T) {
 		t.Errorf("still held: %v", r.held)
 	}
 	hourly := rule("hourly", limit.PerTenant, 1)
-	hourly.Action = Delay
+	hourly.Action = limit.Delay
 	r2 := newRig(t, settingsWith(hourly), nil)
 	v2, _ := r2.enter("10.0.1.1", mx)
 	v2.send("a@acme.example", rcpt, nil)
@@ -49,7 +49,7 @@ func TestLimitDelays(t *testing.T) {
 // Only so many sessions of a tenant are held back at once: the others are deferred.
 func TestDelaysAreBounded(t *testing.T) {
 	l := rule("slow", limit.PerTenant, 6, func(r *limit.Rule) { r.Per, r.Burst = time.Minute, 1 })
-	l.Action = Delay
+	l.Action = limit.Delay
 	r := newRig(t, settingsWith(l), nil)
 	first, _ := r.enter("10.0.1.1", mx)
 	first.send("a@acme.example", rcpt, nil)
@@ -80,7 +80,7 @@ func TestDelaysAreBounded(t *testing.T) {
 // A limit that diverts names the pool, and the mail passes.
 func TestLimitDiverts(t *testing.T) {
 	l := rule("hour", limit.PerAccount, 1)
-	l.Action, l.Pool = Divert, "quarantine"
+	l.Action, l.Pool = limit.Divert, "quarantine"
 	r := newRig(t, settingsWith(l), nil)
 	v, _ := r.enter("10.0.1.1", mx)
 	if s := v.send("a@acme.example", rcpt, nil); s.pool != "" {
@@ -95,7 +95,7 @@ func TestLimitDiverts(t *testing.T) {
 // A limit that blocks does so until a person lifts it, also over a restart, and the audit has it.
 func TestLimitBlocks(t *testing.T) {
 	l := rule("hour", limit.PerAccount, 1)
-	l.Action = Block
+	l.Action = limit.Block
 	store := &memory{}
 	r := newRig(t, settingsWith(l), store)
 	v, _ := r.enter("10.0.1.1", mx)

@@ -34,7 +34,7 @@ func TestDebtsAreKeptByTheirNewNames(t *testing.T) {
 	}
 	blocks := func() *Limit {
 		l := rule("hour", limit.PerAccount, 100)
-		l.Action = Block
+		l.Action = limit.Block
 		return l
 	}
 	r, store := startWith(t, State{Limits: limit.Snapshot{Debts: []limit.Debt{

@@ -185,7 +185,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 		name := fmt.Sprintf("p%d@example.net", i%50)
 		if d := v.ask(session.Question{Step: event.StepRecipient, Recipient: name}); d.Refuse == session.RefuseNot {
 			asked++
-			v.Tell(session.News{Step: event.StepRecipient, Code: 450, Class: "greylisted", SendingIP: ours})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 450, Class: event.Greylisted, SendingIP: ours})
 		} else {
 			text = d.Say.String()
 		}
@@ -206,7 +206,7 @@ func TestPutOffIsNoDeadRecipient(t *testing.T) {
 			v.ask(session.Question{Step: event.StepMail, Sender: sender})
 			v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
-			v.Tell(session.News{Step: event.StepRecipient, Code: code, Class: "recipient_invalid", Text: fmt.Appendf(nil, "%d mailbox unavailable", code), SendingIP: ours})
+			v.Tell(session.News{Step: event.StepRecipient, Code: code, Class: event.RecipientInvalid, Text: fmt.Appendf(nil, "%d mailbox unavailable", code), SendingIP: ours})
 			v.Close()
 			r.pass(time.Minute)
 		}
@@ -238,9 +238,9 @@ func TestCalloutsAreNoBounces(t *testing.T) {
 			v.ask(session.Question{Step: event.StepMail})
 			v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
-			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid, Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
 			if data {
-				v.Tell(session.News{Step: event.StepData, Code: 503, Class: "system_error", Text: []byte("503 no recipients"), SendingIP: ours})
+				v.Tell(session.News{Step: event.StepData, Code: 503, Class: event.SystemError, Text: []byte("503 no recipients"), SendingIP: ours})
 			}
 			v.Close()
 			r.pass(time.Second)
@@ -279,7 +279,7 @@ func TestCalloutsByAProgramsSender(t *testing.T) {
 			v.ask(session.Question{Step: event.StepMail, Sender: c.sender})
 			v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
-			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: "recipient_invalid", Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
+			v.Tell(session.News{Step: event.StepRecipient, Code: 550, Class: event.RecipientInvalid, Text: []byte("550 5.1.1 no such user"), SendingIP: ours})
 			if i%2 == 0 {
 				v.Tell(session.News{Step: event.StepOver}) // RSET
 			}
@@ -306,10 +306,10 @@ func TestRetriesWhereAHeaderNamesTheAccount(t *testing.T) {
 		v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
 		v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
 		v.ask(session.Question{Step: event.StepRecipient, Recipient: "b@example.net"})
-		v.Tell(session.News{Step: event.StepRecipient, Code: rcpt, Class: "greylisted", SendingIP: ours})
+		v.Tell(session.News{Step: event.StepRecipient, Code: rcpt, Class: event.Greylisted, SendingIP: ours})
 		if dot > 0 {
 			v.ask(session.Question{Step: event.StepAccount, Fields: []smtp.HeaderField{{Text: "bob@acme.example"}}})
-			v.Tell(session.News{Step: event.StepMessage, Code: dot, Class: "greylisted", Recipients: 1, SendingIP: ours})
+			v.Tell(session.News{Step: event.StepMessage, Code: dot, Class: event.Greylisted, Recipients: 1, SendingIP: ours})
 		}
 		v.Tell(session.News{Step: event.StepOver})
 	}

@@ -184,9 +184,13 @@ func (v *visit) send(from string, to []string, replies map[string]string) (s sen
 func news(step event.Step, class string) session.News {
 	n := session.News{Step: step, Code: 250, SendingIP: ours}
 	if class != "" {
-		n.Code, n.Class = 550, class
-		if rest, now := strings.CutPrefix(class, "now "); now { // put off
-			n.Code, n.Class = 450, rest
+		n.Code = 550
+		class, now := strings.CutPrefix(class, "now ")
+		if now { // put off
+			n.Code = 450
+		}
+		if err := n.Class.UnmarshalText([]byte(class)); err != nil {
+			panic(err)
 		}
 		n.Text = fmt.Appendf(nil, "%d %d.0.0 %s", n.Code, n.Code/100, n.Class)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
@@ -77,7 +78,7 @@ func (c *course) MayStay(req session.DialRequest, ip netip.Addr) bool {
 
 func (*course) Judge(r session.MXRefusal) session.Judgement {
 	ours := strings.Contains(string(r.Text), "listed")
-	return session.Judgement{Rescue: ours, Soften: ours, Class: "system_error"}
+	return session.Judgement{Rescue: ours, Soften: ours, Class: event.SystemError}
 }
 
 func (*course) Accepted(netip.AddrPort, netip.Addr) {}
@@ -172,7 +173,7 @@ func TestCountedIsDelivered(t *testing.T) {
 			all := []*Limit{tenant, account, ip, rule("t", limit.PerTenant, 90, places), rule("a", limit.PerAccount, 90, places), rule("i", limit.PerIPProvider, 90, places)}
 			if seed%3 == 1 {
 				slow := rule("slow", limit.PerIPProvider, 20, func(r *limit.Rule) { r.Burst = 2 })
-				slow.Action = Delay
+				slow.Action = limit.Delay
 				all = append(all, slow)
 			}
 			p, err := New(Options{Settings: settingsWith(all...)})

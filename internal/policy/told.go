@@ -81,13 +81,7 @@ func (a *pass) toldRecipient(n session.News) {
 	if a.replied++; a.replied == len(a.asked) {
 		a.asked, a.replied = a.asked[:0], 0
 	}
-	class := n.Class
-	switch {
-	case n.Code < 400:
-		class = contain.Accepted
-	case n.Code < 500 && class == contain.NoSuchPerson: // 450 is "mailbox unavailable" (RFC 5321 §4.2.3), and what is being looked up
-		class = contain.PutOff
-	}
+	class := classOf(&n)
 	a.tried += hash // in any order; and twice the same is not nothing
 	again := a.saidBefore(hash, class) || a.triedAgain(n.Code, hash, class, 0)
 	r := contain.Recipient{
@@ -108,9 +102,21 @@ func (a *pass) toldRecipient(n session.News) {
 	a.tellRecipient(&r)
 }
 
+// classOf is what an answer means. That a person does not exist, only a 5xx says: 450 is "mailbox unavailable" (RFC 5321 §4.2.3), and what is
+// being looked up.
+func classOf(n *session.News) event.Class {
+	switch {
+	case n.Code > 0 && n.Code < 400:
+		return event.NoRefusal
+	case n.Code < 500 && n.Class == event.RecipientInvalid:
+		return event.Unjudged
+	}
+	return n.Class
+}
+
 // saidBefore reports whether the same was said of the recipient in this mail already: who is named a thousand times is one.
-func (a *pass) saidBefore(recipient uint64, class string) bool {
-	key := recipient ^ a.policy.hash(class)
+func (a *pass) saidBefore(recipient uint64, class event.Class) bool {
+	key := recipient ^ a.policy.hash(class.String())
 	i, found := slices.BinarySearch(a.said, key)
 	if !found {
 		a.said = slices.Insert(a.said, i, key)
@@ -149,10 +155,7 @@ func (a *pass) tellRecipient(r *contain.Recipient) {
 }
 
 func (a *pass) toldMessage(n session.News) {
-	class := n.Class
-	if n.Code > 0 && n.Code < 400 {
-		class = contain.Accepted
-	}
+	class := classOf(&n)
 	a.dataAsked = true
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
@@ -194,11 +197,11 @@ func (a *pass) answered(code int, recipient uint64) {
 
 // triedAgain reports whether an outcome is that of a mail which was put off for the same reason before: same sender, recipients and length,
 // as far as that is known by now, at a queue's pace. It remembers the outcome, if the mail is put off again.
-func (a *pass) triedAgain(code int, whose uint64, class string, octets int64) bool {
+func (a *pass) triedAgain(code int, whose uint64, class event.Class, octets int64) bool {
 	if code < 400 {
 		return false
 	}
-	return a.answeredAs(code, a.keyOf(whose)+uint64(octets)*spreadOctets^a.policy.hash(class))
+	return a.answeredAs(code, a.keyOf(whose)+uint64(octets)*spreadOctets^a.policy.hash(class.String()))
 }
 
 // answeredAs notes what was answered, put off or done with, and reports whether it was put off before.
@@ -242,7 +245,7 @@ func (a *pass) endCallout() {
 		if r == nil {
 			return false
 		}
-		apart := !isSpam(r) && a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == contain.NoSuchPerson})
+		apart := !isSpam(r) && a.policy.detector.Callout(contain.Callout{Tenant: a.tenant, Dead: r.Class == event.RecipientInvalid})
 		asMail = asMail || !apart
 		return apart
 	})
@@ -251,7 +254,7 @@ func (a *pass) endCallout() {
 	}
 }
 
-func isSpam(r *contain.Recipient) bool { return r != nil && r.Class == "content_rejected" }
+func isSpam(r *contain.Recipient) bool { return r != nil && r.Class == event.ContentRejected }
 
 // calling reports whether the mail at hand may be a callout.
 func (a *pass) calling() bool {

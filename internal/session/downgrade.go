@@ -12,17 +12,14 @@ import (
 // mail in plain text. Directly the MSA would have deferred, or have had TLS of its own. So it gets a 4xx, and the next session tries
 // TLS again.
 
-// tlsRequired is the class of a refusal that wants TLS.
-const tlsRequired = "tls_required"
-
 // refusedForDowngrade says whether the refusal just read is about the plain text that kanmon has fallen back to, and makes the judgement of
 // it that of a refusal to be softened; not where the MX never offered TLS.
 func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
-	if s.mx.info.MX.State != event.TLSDowngraded || s.mx.reply.Class() < 4 || j.Class != tlsRequired && !wantsTLS(phase, s.mx.reply.Code, s.mx.reply.Text()) {
+	if s.mx.info.MX.State != event.TLSDowngraded || s.mx.reply.Class() < 4 || j.Class != event.TLSRequired && !wantsTLS(phase, s.mx.reply.Code, s.mx.reply.Text()) {
 		return false
 	}
 	s.e.Live.tls.insists(s.info.Destination.Addr().Unmap())
-	j.Class, j.Rule, j.Soften, j.Observe = tlsRequired, "plain text after TLS failed", true, false
+	j.Class, j.Rule, j.Soften, j.Observe = event.TLSRequired, "plain text after TLS failed", true, false
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/event/word"
 	"kanmon/internal/smtp/replies"
 	"kanmon/internal/who/whose"
 )
@@ -138,6 +139,17 @@ const (
 	TLSRequire                      // no mail without TLS: 451 4.7.5 otherwise. The certificate is not checked.
 	TLSOff                          // do not use it
 )
+
+var tlsRules = word.List[TLSRule]("TLS rule", "opportunistic", "require", "off")
+
+// String returns the rule as the configuration has it.
+func (r TLSRule) String() string { return tlsRules.Text(r) }
+
+// UnmarshalText reads a rule.
+func (r *TLSRule) UnmarshalText(text []byte) error { return tlsRules.Read(text, r) }
+
+// Words returns the rules.
+func (TLSRule) Words() []string { return tlsRules.Words() }
 
 // An Origin is what interception knows of a connection.
 type Origin struct {

@@ -51,7 +51,7 @@ func newRig() *rig {
 type indifferent struct{}
 
 func (indifferent) Judge(session.MXRefusal) session.Judgement {
-	return session.Judgement{Class: "other"}
+	return session.Judgement{Class: event.PolicyUnspecified}
 }
 func (indifferent) Accepted(netip.AddrPort, netip.Addr)          {}
 func (indifferent) MayStay(session.DialRequest, netip.Addr) bool { return true }

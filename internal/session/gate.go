@@ -69,14 +69,14 @@ const (
 
 // News is what came of a command that was let pass.
 type News struct {
-	Step       event.Step // StepMail, StepRecipient; the message itself has StepMessage
-	Code       int        // the MX's, as it gave it
-	Class      string     // of a refusal, as judged; "" otherwise
-	Text       []byte     // of a refusal: as much of the reply as a record keeps, not sanitised, valid during the call
-	Octets     int64      // of a message
-	Recipients int        // of a message: that the MX accepted
-	SendingIP  netip.Addr // that it left from
-	Own        bool       // the refusal is another kanmon's: no evidence of anybody's conduct
+	Step       event.Step  // StepMail, StepRecipient; the message itself has StepMessage
+	Code       int         // the MX's, as it gave it
+	Class      event.Class // of a refusal, as judged
+	Text       []byte      // of a refusal: as much of the reply as a record keeps, not sanitised, valid during the call
+	Octets     int64       // of a message
+	Recipients int         // of a message: that the MX accepted
+	SendingIP  netip.Addr  // that it left from
+	Own        bool        // the refusal is another kanmon's: no evidence of anybody's conduct
 }
 
 // gating is what a session has of its gate.
@@ -224,7 +224,7 @@ func (s *session) hold(d time.Duration) {
 }
 
 // tell passes the MX's reply on to the gate. The MSA has it already, or will have it whatever the gate thinks (I2).
-func (s *session) tell(step event.Step, class string) {
+func (s *session) tell(step event.Step, class event.Class) {
 	if s.gate != nil {
 		s.tellNews(s.news(step, class))
 	}
@@ -245,7 +245,7 @@ func (s *session) refusal(step event.Step, judged Judgement) (news News) {
 	return news
 }
 
-func (s *session) news(step event.Step, class string) News {
+func (s *session) news(step event.Step, class event.Class) News {
 	news := News{Step: step, Code: s.mx.reply.Code, SendingIP: s.mx.info.SendingIP}
 	if s.mx.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.refusalText()
@@ -258,7 +258,7 @@ func (s *session) news(step event.Step, class string) News {
 }
 
 // tellReply is tell for the reply to a command of a transaction. What a group has for a transaction that is over is nobody's.
-func (s *session) tellReply(verb smtp.Verb, class string) {
+func (s *session) tellReply(verb smtp.Verb, class event.Class) {
 	if verb == smtp.VerbDATA && s.mx.reply.Class() < 4 {
 		return
 	}

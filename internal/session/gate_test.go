@@ -48,8 +48,8 @@ func newsText(n session.News) string {
 	if n.Step != event.StepOver && n.Step != event.StepGivenUp {
 		line = fmt.Sprint(line, " ", n.Code)
 	}
-	if n.Class != "" {
-		line += " " + n.Class
+	if n.Class != event.Unjudged {
+		line += " " + n.Class.String()
 	}
 	if n.Step == event.StepMessage {
 		line += fmt.Sprintf(" %d octets, %d recipients", n.Octets, n.Recipients)

@@ -60,8 +60,8 @@ type Judgement struct {
 	Soften  bool         // let the MSA try again later: a 5xx goes to it as 4xx
 	Observe bool         // record what would be done, and do nothing
 	Avoid   []netip.Addr // with Rescue: sending IPs that would be refused as this one was
-	Class   string       // what the refusal means; for the record
-	Scope   string       // whose it is, likewise
+	Class   event.Class  // what the refusal means; for the record
+	Scope   event.Scope  // whose it is, likewise
 	Lists   []string     // that it names, likewise
 	Rule    string       // what decided; for the record
 	Why     string       // why there is no Rescue though our sending IP may be the cause; for the record

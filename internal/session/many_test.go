@@ -96,7 +96,7 @@ func skipReplies(in *bufio.Reader, n int) error {
 func TestEachRefusalOfAGroupIsJudgedWithWhatItSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newTwoIPs()
-		r.judge.Judgement = session.Judgement{Class: "recipient_invalid"}
+		r.judge.Judgement = session.Judgement{Class: event.RecipientInvalid}
 		rcptsAt(&r.mx, "550 5.1.1 no\r\n")
 		msa := r.msa(t)
 		msa.Expect(220)

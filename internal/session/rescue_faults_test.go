@@ -32,7 +32,7 @@ func newManyIPs(n int) *manyIPs {
 	for i := range r.mxs {
 		r.mxs[i] = new(smtptest.MX)
 	}
-	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: "ip_blocklisted", Rule: "test"}
+	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
 	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Judge: &r.judge, Log: slog.New(slog.DiscardHandler)}
 	return r
 }

@@ -29,7 +29,7 @@ func (j *listingJudge) Judge(r session.MXRefusal) session.Judgement {
 	r.Text, r.Sender, r.Recipient = bytes.Clone(r.Text), bytes.Clone(r.Sender), bytes.Clone(r.Recipient)
 	j.asked = append(j.asked, r)
 	if r.Code != 0 && !bytes.Contains(r.Text, []byte("listed")) {
-		return session.Judgement{Class: "other"}
+		return session.Judgement{Class: event.PolicyUnspecified}
 	}
 	return j.Judgement
 }
@@ -51,7 +51,7 @@ var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustPar
 
 func newTwoIPs() *twoIPs {
 	r := new(twoIPs)
-	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: "ip_blocklisted", Rule: "test"}
+	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
 	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Judge: &r.judge, Log: slog.New(slog.DiscardHandler)}
 	return r
 }

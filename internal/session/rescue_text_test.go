@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
 
@@ -16,7 +17,7 @@ func TestLongRefusalsCostWhatIsKeptOfThem(t *testing.T) {
 	long := "550-203.0.113.10 is listed\r\n" + strings.NewReplacer("250-", "550-", "250 ok", "550 no").Replace(longReply)
 	cost := func(why string) int {
 		r := newTwoIPs()
-		r.judge.Judgement = session.Judgement{Class: "ip_blocklisted", Rule: "test", Why: why}
+		r.judge.Judgement = session.Judgement{Class: event.IPBlocklisted, Rule: "test", Why: why}
 		rcptsAt(&r.mx, long)
 		msa := r.msa(t)
 		msa.Expect(220)

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"kanmon/internal/event"
+	"kanmon/internal/event/word"
 )
 
 // Unreachable says what an MSA gets whose MX cannot be reached, as long as it has not been greeted.
@@ -21,6 +22,17 @@ const (
 	// UnreachableReply gives 421 and its reason as greeting.
 	UnreachableReply
 )
+
+var unreachables = word.List[Unreachable]("answer", "close", "421")
+
+// String returns what the MSA gets as the configuration has it.
+func (u Unreachable) String() string { return unreachables.Text(u) }
+
+// UnmarshalText reads what the MSA gets.
+func (u *Unreachable) UnmarshalText(text []byte) error { return unreachables.Read(text, u) }
+
+// Words returns what there is to choose from.
+func (Unreachable) Words() []string { return unreachables.Words() }
 
 // ErrNoSendingIP is what a [Dialer] returns where no sending IP is of the MX's address family: to its MSA that is as if this host had
 // no way there.

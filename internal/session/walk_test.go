@@ -172,7 +172,7 @@ func (w *walk) MayStay(req session.DialRequest, ip netip.Addr) bool { return w.r
 
 // Judge implements [session.Judge].
 func (*walk) Judge(r session.MXRefusal) session.Judgement {
-	return session.Judgement{Rescue: strings.Contains(string(r.Text), "listed:"), Class: "other"}
+	return session.Judgement{Rescue: strings.Contains(string(r.Text), "listed:"), Class: event.PolicyUnspecified}
 }
 
 // Accepted implements [session.Judge].

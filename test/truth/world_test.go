@@ -199,13 +199,13 @@ func (w *world) Judge(refusal session.MXRefusal) session.Judgement {
 	text := string(refusal.Text)
 	switch {
 	case strings.Contains(text, "listed:"):
-		return session.Judgement{Rescue: refusal.SendingIP.IsValid() && !refusal.Stuck, Soften: true, Class: "ip_blocklisted", Scope: "ip", Rule: "listed", Lists: []string{"LIST"}}
+		return session.Judgement{Rescue: refusal.SendingIP.IsValid() && !refusal.Stuck, Soften: true, Class: event.IPBlocklisted, Scope: event.ScopeIP, Rule: "listed", Lists: []string{"LIST"}}
 	case strings.Contains(text, "soft:"):
-		return session.Judgement{Soften: true, Class: "ip_reputation", Scope: "netblock", Rule: "soft"}
+		return session.Judgement{Soften: true, Class: event.IPReputation, Scope: event.ScopeNetblock, Rule: "soft"}
 	case refusal.Code == 0:
-		return session.Judgement{Class: "unreachable"}
+		return session.Judgement{Class: event.SilentDial}
 	}
-	return session.Judgement{Class: "other", Rule: "none"}
+	return session.Judgement{Class: event.PolicyUnspecified, Rule: "none"}
 }
 
 // Accepted implements [session.Judge].

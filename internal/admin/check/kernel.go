@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/config"
+	"kanmon/internal/intercept"
 )
 
 // What a session costs, and what everything else may take.
@@ -64,7 +65,7 @@ func (c *checker) kernel() {
 	if n, ok := c.Host.number("net/core/somaxconn"); ok && n < min(leastBacklog, sessions) {
 		c.findAt(backlogShort, "net.core.somaxconn", fmt.Sprintf("%d: a burst of connections would be dropped", n), fmt.Sprintf("sysctl -w net.core.somaxconn=%d", min(leastBacklog, sessions)))
 	}
-	if n, ok := c.Host.number("net/netfilter/nf_conntrack_max"); ok && c.Config.Intercept.Mode == config.ModeRedirect && n < sessions*conntrackPerSession {
+	if n, ok := c.Host.number("net/netfilter/nf_conntrack_max"); ok && c.Config.Intercept.Mode == intercept.Redirect && n < sessions*conntrackPerSession {
 		c.findAt(conntrackSmall, "net.netfilter.nf_conntrack_max", fmt.Sprintf("%d entries, but %d redirected sessions need %d", n, sessions, sessions*conntrackPerSession),
 			fmt.Sprintf("sysctl -w net.netfilter.nf_conntrack_max=%d", 2*sessions*conntrackPerSession))
 	}
@@ -116,7 +117,7 @@ func (h *Host) sourcePort() uint16 {
 // tproxy: what breaks it in the kernel.
 func (c *checker) tproxy() {
 	in := &c.Config.Intercept
-	if in.Mode != config.ModeTProxy {
+	if in.Mode != intercept.TProxy {
 		return
 	}
 	// With src_valid_mark the kernel checks the source with the mark, finds it local and drops the packet.

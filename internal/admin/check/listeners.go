@@ -18,7 +18,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/config"
 	"kanmon/internal/host"
 	"kanmon/internal/intercept"
 )
@@ -321,7 +320,7 @@ func (c *checker) privileges() {
 	}
 	c.memoryOfRules()
 	raw := c.can(capNetRaw, nameNetRaw) || c.can(capNetAdmin, nameNetAdmin)
-	if in.Mode == config.ModeTProxy && !raw && !c.Host.SocketsGiven && c.givenSockets() == nil {
+	if in.Mode == intercept.TProxy && !raw && !c.Host.SocketsGiven && c.givenSockets() == nil {
 		lacks("intercept.mode", "a transparent listener", "CAP_NET_RAW", "systemctl enable kanmon.socket, or: "+fmt.Sprintf(addCapabilities, "CAP_NET_RAW", "CAP_NET_RAW"))
 	}
 	if in.Mark != 0 && !raw {

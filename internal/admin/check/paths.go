@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"slices"
 
-	"kanmon/internal/config"
+	"kanmon/internal/intercept"
 )
 
 // Somebody far away whom mail could go to: root name servers, whose addresses do not change. Nothing is sent to them.
@@ -226,7 +226,7 @@ func (c *checker) conntrack() {
 // policyRoutes: tproxy's packets come to this host by a policy route alone.
 func (c *checker) policyRoutes() {
 	in := &c.Config.Intercept
-	if in.Mode != config.ModeTProxy || c.unguarded {
+	if in.Mode != intercept.TProxy || c.unguarded {
 		return
 	}
 	for _, v6 := range []bool{false, true} {

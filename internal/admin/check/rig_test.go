@@ -171,7 +171,7 @@ func (r *rig) unit() *Service {
 func rulesOf(cfg *config.Config) intercept.Rules {
 	in := &cfg.Intercept
 	rules := intercept.Rules{Listen: in.Listen, Sources: in.Sources, Interfaces: in.Interfaces, Local: in.Local, User: in.User, Mark: in.Mark}
-	if in.Mode == config.ModeTProxy {
+	if in.Mode == intercept.TProxy {
 		rules.Mode = intercept.TProxy
 	}
 	return rules

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"kanmon/internal/config"
+	"kanmon/internal/policy/contain"
 )
 
 // without takes networks out of another one, and gives what is left of it, in at most so many pieces.
@@ -132,7 +132,7 @@ func (c *checker) nobodys() {
 	}
 	var whole, some []netip.Prefix // of tenants that have all senders of their sources, or only some domains
 	for _, t := range c.Config.Tenants {
-		if len(t.SenderDomains) == 0 || t.Kind == config.KindForwarder {
+		if len(t.SenderDomains) == 0 || t.Kind == contain.Forwarder {
 			whole = append(whole, t.Sources...)
 		} else {
 			some = append(some, t.Sources...)
@@ -147,7 +147,7 @@ func (c *checker) nobodys() {
 	}
 	for i, t := range c.Config.Tenants {
 		for j, source := range t.Sources {
-			if len(t.SenderDomains) > 0 && t.Kind != config.KindForwarder && len(without(source, whole, 1)) > 0 {
+			if len(t.SenderDomains) > 0 && t.Kind != contain.Forwarder && len(without(source, whole, 1)) > 0 {
 				c.find(nobodysSender, fmt.Sprintf("tenant[%d].sources[%d]", i, j), fmt.Sprintf("from %s only mail of the sender_domains of tenants is anybody's: bounces (null sender) and other senders get 451", source), cure)
 				break
 			}

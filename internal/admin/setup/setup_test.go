@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kanmon/internal/config"
+	"kanmon/internal/event/journal"
 )
 
 // aHost has an outside interface with two IPv4 and two IPv6 addresses, of which one is named each, and two inside.
@@ -127,7 +128,7 @@ func TestEveryRoleGivesAWholeFile(t *testing.T) {
 				c.Journal.Records == "/l/records.jsonl" && c.Journal.SessionLog == "/l/session.log"
 		}},
 		{Given{Role: MSAHost, SendingIPs: []string{"203.0.113.10"}, Addresses: "domain"}, func(c *config.Config) bool {
-			return c.Intercept.Local && len(c.Intercept.Sources) == 0 && c.Journal.Addresses == config.AddressesDomain
+			return c.Intercept.Local && len(c.Intercept.Sources) == 0 && c.Journal.Addresses == journal.AddressesDomain
 		}},
 	} {
 		a, err := Decide(&s, &row.given)

@@ -5,10 +5,10 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"hash"
 
 	"kanmon/internal/event"
+	"kanmon/internal/event/word"
 )
 
 // AddressMode says what becomes of the mail addresses in the sinks: those of sender and recipients, and those that
@@ -23,20 +23,16 @@ const (
 	AddressesDomain                    // *@domain
 )
 
-// String gives the mode as it stands in the configuration.
-func (m AddressMode) String() string {
-	return [...]string{"clear", "hashed", "domain"}[m]
-}
+var addressModes = word.List[AddressMode]("address mode", "clear", "hashed", "domain")
 
-// ParseAddressMode is the inverse of [AddressMode.String].
-func ParseAddressMode(text string) (AddressMode, error) {
-	for m := AddressesClear; m <= AddressesDomain; m++ {
-		if m.String() == text {
-			return m, nil
-		}
-	}
-	return 0, fmt.Errorf("address mode %q is none of clear, hashed, domain", text)
-}
+// String returns the mode as the configuration has it.
+func (m AddressMode) String() string { return addressModes.Text(m) }
+
+// UnmarshalText reads a mode.
+func (m *AddressMode) UnmarshalText(text []byte) error { return addressModes.Read(text, m) }
+
+// Words returns the modes.
+func (AddressMode) Words() []string { return addressModes.Words() }
 
 // kind says how a text is to be read.
 type kind uint8

@@ -312,17 +312,6 @@ func TestNewFails(t *testing.T) {
 	}
 }
 
-func TestParseAddressMode(t *testing.T) {
-	for _, m := range []AddressMode{AddressesClear, AddressesHashed, AddressesDomain} {
-		if got, err := ParseAddressMode(m.String()); got != m || err != nil {
-			t.Errorf("%v: %v, %v", m, got, err)
-		}
-	}
-	if _, err := ParseAddressMode("Clear"); err == nil {
-		t.Error("Clear is taken")
-	}
-}
-
 // toldLost adds up what the stream itself says is missing.
 func toldLost(stream string) (sum uint64) {
 	for gap, err := range event.NewReader(strings.NewReader(stream)).All() {

@@ -24,8 +24,8 @@ func (o *object) results(t *event.Transaction) {
 
 // meaning appends what a refusal was taken for, or which rule of ours refused.
 func (o *object) meaning(m event.Meaning) {
-	o.foreign("class", m.Class)
-	o.foreign("scope", m.Scope)
+	o.foreign("class", m.Class.String())
+	o.foreign("scope", m.Scope.String())
 	o.foreign("rule", m.Rule)
 	if len(m.Lists) == 0 {
 		return

@@ -113,7 +113,7 @@ func (o *object) refusal(a *event.Action) {
 	if a.Code > 0 {
 		o.reply("reply", &event.Reply{Code: a.Code, Text: a.Reply})
 	}
-	o.foreign("class", a.Class)
+	o.foreign("class", a.Class.String())
 	o.foreign("rule", a.Rule)
 	o.word("action", a.Did.String())
 	o.ip("rescued_by", a.To)

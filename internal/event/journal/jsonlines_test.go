@@ -46,10 +46,10 @@ func fullRecord() *event.Record {
 	r.Actions = []event.Action{
 		{
 			At: time.Second, Transaction: 2, Phase: event.PhaseRcpt, SendingIP: netip.MustParseAddr("203.0.113.10"), Code: 550,
-			Reply: r.Add([]byte("550 5.7.1 <bob@example.net> refused: 203.0.113.10 is \x1b[2Jlisted")), Class: "ip_blocklisted", Rule: "listed",
+			Reply: r.Add([]byte("550 5.7.1 <bob@example.net> refused: 203.0.113.10 is \x1b[2Jlisted")), Class: event.IPBlocklisted, Rule: "listed",
 			Did: event.Rescued, To: netip.MustParseAddr("203.0.113.11"), Took: 1500 * ms,
 		},
-		{Phase: event.PhaseDial, SendingIP: netip.MustParseAddr("203.0.113.10"), Class: "ip_blocklisted", Rule: "rst", Did: event.RescueFailed, Took: ms, Why: "no other sending IP"},
+		{Phase: event.PhaseDial, SendingIP: netip.MustParseAddr("203.0.113.10"), Class: event.IPBlocklisted, Rule: "rst", Did: event.RescueFailed, Took: ms, Why: "no other sending IP"},
 	}
 	r.Decisions = []event.Decided{{
 		At: 1500 * ms, Transaction: 2, Step: event.StepMail,

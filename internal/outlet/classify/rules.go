@@ -159,7 +159,7 @@ func (c *compiler) disable(own *file) error {
 func (c *compiler) addLists(f *file) error {
 	for i, t := range f.Lists {
 		if t.Name == "" || t.Weight == WeightUnknown {
-			return f.wrong("list", i, "list %q: want a name and a weight, one of %s", t.Name, strings.Join(weightNames[1:], ", "))
+			return f.wrong("list", i, "list %q: want a name and a weight, one of %s", t.Name, strings.Join(t.Weight.Words(), ", "))
 		}
 		if !slices.Contains([]string{"ip", "domain", "url"}, t.Kind) {
 			return f.wrong("list", i, "list %q: kind %q: want ip, domain or url", t.Name, t.Kind)
@@ -224,8 +224,8 @@ func (c *compiler) rule(t ruleTable) (rule, error) {
 	switch {
 	case t.Name == "":
 		return r, fmt.Errorf("no name: want one like \"my MX, blocked\"")
-	case t.Class == ClassNone:
-		return r, fmt.Errorf("no class: want one of %s", strings.Join(classNames[1:], ", "))
+	case t.Class == event.Unjudged:
+		return r, fmt.Errorf("no class: want one of %s", strings.Join(t.Class.Words(), ", "))
 	case len(t.Any)+len(t.All)+len(t.Codes)+len(t.Nested)+len(t.Regexps) == 0:
 		return r, fmt.Errorf("it matches every reply: want any, all, codes, nested or regexps")
 	}

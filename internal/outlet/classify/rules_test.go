@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"kanmon/internal/event"
 )
 
 func builtinOf(t testing.TB) *Rules {
@@ -19,7 +21,7 @@ func builtinOf(t testing.TB) *Rules {
 
 func TestBuiltinRulesCompile(t *testing.T) {
 	r := builtinOf(t)
-	if len(r.rules) == 0 || len(r.lists) == 0 || len(r.worth) != len(weightNames) {
+	if len(r.rules) == 0 || len(r.lists) == 0 || len(r.worth) != int(event.WeightCount) {
 		t.Errorf("%d rules, %d lists, %d weights", len(r.rules), len(r.lists), len(r.worth))
 	}
 }

@@ -80,7 +80,7 @@ func (r *Rules) Classify(q Query) Verdict {
 	s.normal.open(q.Text)
 	// A banner of 220 that talks of block lists lets us in all the same.
 	if code := s.normal.code; code >= 200 && code < 400 {
-		return Verdict{Class: ClassNone, Rule: rulePositive}
+		return Verdict{Class: ClassNone, Scope: ScopeUnknown, Rule: rulePositive}
 	}
 	certain := s.echoes.certain(s.normal.plain, &q)
 	v := r.judge(&q, s, certain)
@@ -124,7 +124,7 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 	}
 	r.found.run(s.normal.unquoted, &s.trace)
 	s.decided = nil
-	v := Verdict{Class: PolicyUnspecified, Rule: ruleNone, Quoted: s.normal.addresses()}
+	v := Verdict{Class: PolicyUnspecified, Scope: ScopeUnknown, Rule: ruleNone, Quoted: s.normal.addresses()}
 	s.heard = append(s.heard[:0], make([]bool, len(r.rules))...)
 	r.hear(&s.trace, s.heard, false)
 	r.hear(whole, s.heard, true)

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // coherent checks what holds of a Book at every moment.
@@ -87,11 +89,11 @@ func TestMemoryIsBounded(t *testing.T) {
 		ev := Evidence{
 			IP:       netip.AddrFrom4([4]byte{203, 0, 113, byte(rnd.IntN(4))}),
 			Provider: fmt.Sprint("mx:", rnd.IntN(200_000), ".example"), Tenant: fmt.Sprint(rnd.IntN(1000)),
-			Destination: fmt.Sprint(rnd.Uint64()), Class: "ip_blocklisted", Scope: "ip", Suspend: "yes", Rule: "listed", Sample: long,
-			Lists: []List{{Name: fmt.Sprint(rnd.Uint64()), Zone: fmt.Sprint(rnd.Uint64(), ".example"), Weight: "strong"}},
+			Destination: fmt.Sprint(rnd.Uint64()), Class: event.IPBlocklisted, Scope: event.ScopeIP, Suspend: event.SuspendYes, Rule: "listed", Sample: long,
+			Lists: []List{{Name: fmt.Sprint(rnd.Uint64()), Zone: fmt.Sprint(rnd.Uint64(), ".example"), Weight: event.WeightStrong}},
 		}
 		if rnd.IntN(2) == 0 {
-			ev.Suspend = "may"
+			ev.Suspend = event.SuspendMay
 		}
 		r.Observe(ev)
 		if i%50_000 == 0 {
@@ -217,7 +219,7 @@ func TestConcurrentUse(t *testing.T) {
 				case 0, 1:
 					ev := naming(listing(k.Provider), sbl)
 					ev.IP = k.IP
-					ev.Scope = []string{"ip", "netblock"}[rnd.IntN(2)]
+					ev.Scope = []event.Scope{event.ScopeIP, event.ScopeNetblock}[rnd.IntN(2)]
 					r.Observe(ev)
 				case 2, 3:
 					r.Succeeded(k, "acme")

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // Times and bounds of checks. What is known of a list is asked again at most this often, however many replies name it.
@@ -77,7 +79,7 @@ func (c *checks) count(s source, n int) {
 // ask has a list asked about an IP that an entry names, or the IP as a whole, unless the answer is known. Only lists of the table are: a reply can name any zone, also one that
 // nobody answers for. Where there is no room the next reply, or the sweep, comes back to it.
 func (b *Book) ask(e *entry, l List, by source, now time.Time) {
-	if b.check == nil || !isAsked(l.Weight) || !isZone(l.Zone) {
+	if b.check == nil || !worths[l.Weight].asked || !isZone(l.Zone) {
 		return
 	}
 	c, q := &b.checks, question{e.IP, l.Zone}
@@ -123,13 +125,6 @@ func (c *checks) found(ip netip.Addr, now time.Time) bool {
 	return false
 }
 
-// isAsked says whether a list is one of the table, and still there.
-func isAsked(weight string) bool {
-	return weight == weightStrong || weight == "weak" || weight == "range"
-}
-
-const weightStrong = "strong" // a listing there stands for the whole IP, once our own query has found it
-
 // isZone keeps out of a DNS query what is no domain name, wherever it came from.
 func isZone(zone string) bool {
 	if len(zone) > 180 || !strings.Contains(zone, ".") || strings.Contains(zone, "..") || strings.Trim(zone, ".") != zone {
@@ -168,7 +163,7 @@ func (c *checks) next() (q question, found bool) {
 		if c.silent[q.zone] && c.hung >= checksOfSilent {
 			continue
 		}
-		if best < 0 || c.known[q].list.Weight == weightStrong && c.known[c.waiting[best]].list.Weight != weightStrong {
+		if best < 0 || c.known[q].list.Weight == event.WeightStrong && c.known[c.waiting[best]].list.Weight != event.WeightStrong {
 			best = i
 		}
 	}

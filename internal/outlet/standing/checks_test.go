@@ -10,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // tarpit answers for real zones at once, and for all others never. It notes which were asked.
@@ -51,13 +53,14 @@ func (d *tarpit) told() (asked map[string]int, now, most int) {
 // audit-A9
 func TestNobodyHoldsUpTheConfirmationOfAListing(t *testing.T) {
 	for _, test := range []struct {
-		name, weight    string
+		name            string
+		weight          event.Weight
 		tenant, speaker func(i int) string
 	}{
-		{"zones that are in no table", "", func(i int) string { return fmt.Sprint("t", i) }, func(i int) string { return fmt.Sprint("evil", i, ".example") }},
-		{"unknown ones", "unknown", func(i int) string { return fmt.Sprint("t", i) }, func(i int) string { return fmt.Sprint("evil", i, ".example") }},
-		{"of the table, by one MX", "strong", func(i int) string { return fmt.Sprint("t", i) }, func(int) string { return "evil.example" }},
-		{"of the table, by one tenant's mail", "strong", func(int) string { return "evil" }, func(i int) string { return fmt.Sprint("evil", i, ".example") }},
+		{"zones that are in no table", event.WeightUnknown, func(i int) string { return fmt.Sprint("t", i) }, func(i int) string { return fmt.Sprint("evil", i, ".example") }},
+		{"closed ones", event.WeightClosed, func(i int) string { return fmt.Sprint("t", i) }, func(i int) string { return fmt.Sprint("evil", i, ".example") }},
+		{"of the table, by one MX", event.WeightStrong, func(i int) string { return fmt.Sprint("t", i) }, func(int) string { return "evil.example" }},
+		{"of the table, by one tenant's mail", event.WeightStrong, func(int) string { return "evil" }, func(i int) string { return fmt.Sprint("evil", i, ".example") }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -80,7 +83,7 @@ func TestNobodyHoldsUpTheConfirmationOfAListing(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				asked, _, most := dns.told()
 				for zone := range asked {
-					if strings.HasSuffix(zone, "tarpit.example") && test.weight != weightStrong {
+					if strings.HasSuffix(zone, "tarpit.example") && test.weight != event.WeightStrong {
 						t.Errorf("%s is in no table and was asked", zone)
 					}
 				}
@@ -99,7 +102,7 @@ func TestSilentListsTakeFewPlaces(t *testing.T) {
 		r := newRig(t, Options{Clock: time.Now, Check: dns})
 		var lists []List
 		for i := range maxLists {
-			lists = append(lists, List{"dead", fmt.Sprintf("dead%d.example", i), weightStrong, false})
+			lists = append(lists, List{"dead", fmt.Sprintf("dead%d.example", i), event.WeightStrong, false})
 		}
 		for i := range 40 {
 			ev := naming(listing(fmt.Sprint("p", i)), lists...)

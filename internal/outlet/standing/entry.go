@@ -222,9 +222,6 @@ func (ev *Evidence) shareWith(seen []EvidenceSeen) {
 		}{
 			{&ev.Tenant, seen[i].Tenant},
 			{&ev.Destination, seen[i].Destination},
-			{&ev.Class, seen[i].Class},
-			{&ev.Scope, seen[i].Scope},
-			{&ev.Suspend, seen[i].Suspend},
 			{&ev.Rule, seen[i].Rule},
 			{&ev.Sample, seen[i].Sample},
 		} {

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kanmon/internal/event"
 )
 
 // The test that separates our IP from a tenant and from an odd receiver, at its thresholds.
@@ -122,7 +124,7 @@ func TestAFinalThrottleSlowsAtOnce(t *testing.T) {
 	r.Observe(ev)
 	r.want(key("google"), Active, 1, 0)
 	r = newRig(t, Options{})
-	ev.Scope, ev.Final = "ip", true
+	ev.Scope, ev.Final = event.ScopeIP, true
 	r.Observe(ev)
 	if s := r.want(key("google"), Slowed, 0.5, 30*time.Minute); !strings.Contains(s.Reason, ev.Tenant) {
 		t.Errorf("reason %q", s.Reason)
@@ -145,7 +147,7 @@ func TestNetblockIsConfigurable(t *testing.T) {
 	} {
 		r := newRig(t, Options{Settings: Settings{Neighbours: []netip.Addr{test.refused, test.other}, Block: test.block}})
 		ev := listing("google")
-		ev.IP, ev.Scope = test.refused, "netblock"
+		ev.IP, ev.Scope = test.refused, event.ScopeNetblock
 		r.Observe(ev)
 		if s, _ := r.Show(Key{test.other, "google"}); s.State != test.want {
 			t.Errorf("%+v: %s is %v", test.block, test.other, s.State)
@@ -199,9 +201,11 @@ func TestThresholdsAreConfigurable(t *testing.T) {
 
 func TestWhatIsNotAboutOurIPNeverCounts(t *testing.T) {
 	r := newRig(t, Options{})
-	for _, scope := range []string{"tenant", "sender", "recipient", "content", "message", "transaction", "host", "receiver", "protocol", "domain", "unheard of"} {
-		for _, suspend := range []string{"yes", "may", "no"} {
-			for _, class := range []string{"ip_blocklisted", "ip_reputation", "throttled", "content_rejected"} {
+	for _, scope := range []event.Scope{
+		event.ScopeSender, event.ScopeRecipient, event.ScopeMessage, event.ScopeTransaction, event.ScopeHost, event.ScopeReceiver, event.ScopeProtocol,
+	} {
+		for _, suspend := range []event.Suspend{event.SuspendYes, event.SuspendMay, event.SuspendNo} {
+			for _, class := range []event.Class{event.IPBlocklisted, event.IPReputation, event.Throttled, event.ContentRejected} {
 				for i := range 12 {
 					ev := doubt("google", fmt.Sprint("t", i%4), fmt.Sprint("d", i))
 					ev.Scope, ev.Suspend, ev.Class = scope, suspend, class
@@ -212,10 +216,10 @@ func TestWhatIsNotAboutOurIPNeverCounts(t *testing.T) {
 	}
 	for i := range 12 {
 		ev := doubt("google", fmt.Sprint("t", i%4), fmt.Sprint("d", i))
-		ev.Suspend = "no" // as for a listing of somebody else's address
+		ev.Suspend = event.SuspendNo // as for a listing of somebody else's address
 		r.Observe(ev)
 		unknown := tooFast("google") // too much of what, it does not say
-		unknown.Scope = []string{"unknown", ""}[i%2]
+		unknown.Scope = []event.Scope{event.ScopeUnknown, event.Unscoped}[i%2]
 		r.Observe(unknown)
 		own := listing("google")
 		own.Own = true
@@ -231,17 +235,16 @@ func TestWhatIsNotAboutOurIPNeverCounts(t *testing.T) {
 
 func TestWeakAndClosedListsNeverSuspendAlone(t *testing.T) {
 	for _, c := range []struct {
-		weights []string
+		weights []event.Weight
 		want    State
 	}{
-		{[]string{"weak"}, Active},
-		{[]string{"closed"}, Active},
-		{[]string{"weak", "closed"}, Active},
-		{[]string{"strong"}, Suspended},
-		{[]string{"range"}, Suspended},
-		{[]string{"unknown"}, Suspended},
-		{[]string{""}, Suspended},
-		{[]string{"weak", "strong"}, Suspended},
+		{[]event.Weight{event.WeightWeak}, Active},
+		{[]event.Weight{event.WeightClosed}, Active},
+		{[]event.Weight{event.WeightWeak, event.WeightClosed}, Active},
+		{[]event.Weight{event.WeightStrong}, Suspended},
+		{[]event.Weight{event.WeightRange}, Suspended},
+		{[]event.Weight{event.WeightUnknown}, Suspended},
+		{[]event.Weight{event.WeightWeak, event.WeightStrong}, Suspended},
 		{nil, Suspended},
 	} {
 		r := newRig(t, Options{})
@@ -305,7 +308,7 @@ func TestNetblockSlowsTheNeighboursAtThatProvider(t *testing.T) {
 	for _, c := range []struct{ refused, near, far netip.Addr }{{ours, beside, elsewhere}, {six, sixBeside, sixElsewhere}} {
 		r := newRig(t, Options{Settings: Settings{Neighbours: []netip.Addr{ours, beside, elsewhere, six, sixBeside, sixElsewhere}}})
 		ev := naming(listing("microsoft"), List{Name: "microsoft-internal"})
-		ev.IP, ev.Scope = c.refused, "netblock"
+		ev.IP, ev.Scope = c.refused, event.ScopeNetblock
 		if changed := r.Observe(ev); len(changed) != 2 {
 			t.Fatalf("changed: %+v", changed)
 		}
@@ -326,14 +329,14 @@ func TestNetblockSlowsTheNeighboursAtThatProvider(t *testing.T) {
 func TestNeighbourThatIsSuspendedStaysSo(t *testing.T) {
 	r := suspended(t, Options{Settings: Settings{Neighbours: []netip.Addr{ours, beside}}})
 	ev := listing("google")
-	ev.IP, ev.Scope = beside, "netblock"
+	ev.IP, ev.Scope = beside, event.ScopeNetblock
 	r.Observe(ev)
 	r.want(key("google"), Suspended, 0, 2*time.Hour)
 }
 
 func TestStrangersTextIsBoundedAndPrintable(t *testing.T) {
 	r := newRig(t, Options{})
-	ev := naming(listing("google"), List{Name: strings.Repeat("x", 1000), Zone: "EVIL\n.example", Weight: "none"})
+	ev := naming(listing("google"), List{Name: strings.Repeat("x", 1000), Zone: "EVIL\n.example", Weight: event.WeightUnknown})
 	ev.Sample = "550 \x1b[2J\x00 \u202egnp\r\nX" + strings.Repeat("é", 500)
 	ev.Tenant, ev.Destination, ev.Rule = strings.Repeat("t", 1000), "d\x07", strings.Repeat("r", 1000)
 	r.Observe(ev)
@@ -357,7 +360,7 @@ func TestShowGivesTheLastReplies(t *testing.T) {
 		t.Fatalf("%d replies", len(seen))
 	}
 	want := EvidenceSeen{
-		At: start.Add(19 * time.Minute), Tenant: "acme", Destination: "d19", Class: "ip_reputation", Scope: "ip", Suspend: "may",
+		At: start.Add(19 * time.Minute), Tenant: "acme", Destination: "d19", Class: event.IPReputation, Scope: event.ScopeIP, Suspend: event.SuspendMay,
 		Rule: "reputation", Sample: "550 5.7.1 poor reputation", Lists: []string{},
 	}
 	if diff := cmp.Diff(want, seen[maxSeen-1]); diff != "" {

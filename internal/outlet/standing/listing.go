@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // A Check asks a public list about an IP. An error means that the answer is not known; it is neither yes nor no.
@@ -36,10 +38,10 @@ func (b *Book) confirmOf(e *entry, l List) {
 	}
 }
 
-// confirmWhole has a listing on a strong list stand for the whole IP.
+// confirmWhole has a listing on a strong list, once our own query has found it, stand for the whole IP.
 func (b *Book) confirmWhole(ip netip.Addr, l List, now time.Time) {
 	l.Confirmed = true
-	if l.Weight != weightStrong {
+	if l.Weight != event.WeightStrong {
 		return
 	}
 	w := b.entryFor(Key{ip, Every}, now)

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // A zone is what the fake lists have.
@@ -172,12 +174,12 @@ func TestPoisonedReplyHarmsItsOwnProviderOnly(t *testing.T) {
 	}{
 		"not listed":          {sbl, false, nil, true},
 		"no answer":           {sbl, true, errors.New("timeout"), true},
-		"weak list, listed":   {List{"tiny", "tiny.example", "weak", false}, true, nil, true},
-		"closed list, listed": {List{"gone", "gone.example", "closed", false}, true, nil, false},
-		"range, listed":       {List{"range", "range.example", "range", false}, true, nil, true},
-		"no zone":             {List{"theirs", "", "strong", false}, true, nil, false},
-		"zone is no name":     {List{"odd", "a b.example", "strong", false}, true, nil, false},
-		"zone of one label":   {List{"odd", "com", "strong", false}, true, nil, false},
+		"weak list, listed":   {List{"tiny", "tiny.example", event.WeightWeak, false}, true, nil, true},
+		"closed list, listed": {List{"gone", "gone.example", event.WeightClosed, false}, true, nil, false},
+		"range, listed":       {List{"range", "range.example", event.WeightRange, false}, true, nil, true},
+		"no zone":             {List{"theirs", "", event.WeightStrong, false}, true, nil, false},
+		"zone is no name":     {List{"odd", "a b.example", event.WeightStrong, false}, true, nil, false},
+		"zone of one label":   {List{"odd", "com", event.WeightStrong, false}, true, nil, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			z := &zones{}
@@ -281,7 +283,7 @@ func TestHangingResolver(t *testing.T) {
 		r := newRig(t, Options{Clock: time.Now, Check: hangs{}})
 		begin := time.Now()
 		for i := range 100 {
-			r.Observe(naming(listing(fmt.Sprint("mx:", i)), List{"list", fmt.Sprintf("z%d.example", i), "strong", false}))
+			r.Observe(naming(listing(fmt.Sprint("mx:", i)), List{"list", fmt.Sprintf("z%d.example", i), event.WeightStrong, false}))
 			r.wantMay(key("google"), Yes)
 		}
 		if took := time.Since(begin); took != 0 {
@@ -374,7 +376,7 @@ func TestHangingListener(t *testing.T) {
 
 // What we have found on a list ourselves is said of an IP as long as the answer holds, whatever has become of the reply that named the list.
 func TestAnAnswerOfAListOutlivesTheReplyThatNamedIt(t *testing.T) {
-	z, tiny := &zones{}, List{"tiny", "tiny.example", "weak", false}
+	z, tiny := &zones{}, List{"tiny", "tiny.example", event.WeightWeak, false}
 	z.set(ours, tiny.Zone, true, nil)
 	inBubble(t, Options{}, z, func(t *testing.T, r *rig) {
 		ev := naming(listing("google"), tiny)

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"kanmon/internal/event"
 )
 
 // A world is random use of a Book by sessions, MXs, operators and a bad clock, and what must hold of it.
@@ -28,20 +30,20 @@ func (w *world) observe(t *rapid.T) {
 	ev := Evidence{
 		IP: k.IP, Provider: k.Provider, Tenant: fmt.Sprint(rapid.IntRange(0, 3).Draw(t, "tenant")),
 		Destination: fmt.Sprint(rapid.IntRange(0, 4).Draw(t, "destination")),
-		Class:       rapid.SampledFrom([]string{"ip_blocklisted", "throttled", "ip_reputation", "content_rejected"}).Draw(t, "class"),
-		Scope:       rapid.SampledFrom([]string{"ip", "netblock", "connections", "sender", "recipient"}).Draw(t, "scope"),
-		Suspend:     rapid.SampledFrom([]string{"yes", "may", "no"}).Draw(t, "suspend"),
+		Class:       rapid.SampledFrom([]event.Class{event.IPBlocklisted, event.Throttled, event.IPReputation, event.ContentRejected}).Draw(t, "class"),
+		Scope:       rapid.SampledFrom([]event.Scope{event.ScopeIP, event.ScopeNetblock, event.ScopeConnections, event.ScopeSender, event.ScopeRecipient}).Draw(t, "scope"),
+		Suspend:     rapid.SampledFrom([]event.Suspend{event.SuspendYes, event.SuspendMay, event.SuspendNo}).Draw(t, "suspend"),
 		Own:         rapid.IntRange(0, 9).Draw(t, "own") == 0,
 	}
 	before, _ := w.Show(k)
 	changed := w.Observe(ev)
-	counts := !ev.Own && ev.Scope != "sender" && ev.Scope != "recipient"
+	counts := !ev.Own && ev.Scope != event.ScopeSender && ev.Scope != event.ScopeRecipient
 	if !counts && len(changed) > 0 {
 		t.Fatalf("%+v changed %+v", ev, changed)
 	}
 	for _, s := range changed {
 		w.named[s.Key] = true
-		if s.Provider != k.Provider || s.IP != k.IP && (ev.Scope != "netblock" || s.State != Slowed) {
+		if s.Provider != k.Provider || s.IP != k.IP && (ev.Scope != event.ScopeNetblock || s.State != Slowed) {
 			t.Fatalf("%+v changed %+v", ev, s)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -20,31 +21,97 @@ const (
 	yes              // suspend
 )
 
-// aboutIP are the scopes that blame our IP. All others blame a tenant, a message, a recipient or the receiver; one that
-// is not known blames nobody.
-var aboutIP = []string{"ip", "netblock", "connections", "unknown", ""}
+// A blame is what a refusal's scope makes of it here.
+type blame uint8
 
-// Weights of lists that suspend nothing by themselves: small or careless ones, and services that have ended, of which
-// stale answers remain.
-var noReasonAlone = []string{"weak", "closed"}
+const (
+	_         blame = iota // nobody has thought about it: a test fails
+	ofOthers               // it is about a tenant, a message, a recipient or the receiver
+	ofNobody               // it does not say whom it is about: the words about our IP count, a limit does not
+	ofIP                   // it is about our IP
+	ofNetwork              // and about its neighbours
+)
 
-func (ev *Evidence) weigh() (w weight, slows bool) {
-	if ev.Own || !slices.Contains(aboutIP, ev.Scope) {
+var blames = [event.ScopeCount]blame{
+	event.Unscoped:         ofNobody,
+	event.ScopeUnknown:     ofNobody,
+	event.ScopeIP:          ofIP,
+	event.ScopeNetblock:    ofNetwork,
+	event.ScopeConnections: ofIP,
+	event.ScopeHost:        ofOthers, // names that the operator has to mend; another IP's pause would not help
+	event.ScopeSender:      ofOthers,
+	event.ScopeMessage:     ofOthers,
+	event.ScopeTransaction: ofOthers,
+	event.ScopeRecipient:   ofOthers,
+	event.ScopeReceiver:    ofOthers,
+	event.ScopeProtocol:    ofOthers,
+}
+
+// A burden is what a class is evidence of. Whether a reply suspends, its verdict says (Evidence.Suspend): a class alone only slows.
+type burden uint8
+
+const (
+	_     burden = iota // nobody has thought about it: a test fails
+	light               // by itself it slows nothing
+	slows               // there is too much of us
+)
+
+var burdens = [event.ClassCount]burden{
+	event.Unjudged:          light,
+	event.NoRefusal:         light,
+	event.IPBlocklisted:     light,
+	event.IPReputation:      light,
+	event.Throttled:         slows,
+	event.Greylisted:        light,
+	event.DNSIdentity:       light,
+	event.AuthFailed:        light,
+	event.SenderRejected:    light,
+	event.ContentRejected:   light,
+	event.RecipientInvalid:  light,
+	event.MailboxFull:       light,
+	event.RecipientPolicy:   light,
+	event.MessageTooBig:     light,
+	event.RelayDenied:       light,
+	event.TLSRequired:       light,
+	event.SystemError:       light,
+	event.PolicyUnspecified: light,
+	event.SilentDial:        light,
+	event.SilentReset:       light,
+}
+
+// A worth is what a list's weight makes of a listing.
+type worth struct {
+	known bool // else nobody has thought about it: a test fails
+	alone bool // it suspends by itself. Not: small or careless lists, and services that have ended, of which stale answers remain
+	asked bool // it is one of the table, and still there: it can be asked
+}
+
+var worths = [event.WeightCount]worth{
+	event.WeightUnknown: {known: true, alone: true},
+	event.WeightStrong:  {known: true, alone: true, asked: true},
+	event.WeightWeak:    {known: true, asked: true},
+	event.WeightClosed:  {known: true},
+	event.WeightRange:   {known: true, alone: true, asked: true},
+}
+
+func (ev *Evidence) weigh() (w weight, slowed bool) {
+	whom := blames[ev.Scope]
+	if ev.Own || whom == ofOthers {
 		return nothing, false
 	}
-	slows = ev.Class == "throttled" && (ev.Scope != "unknown" && ev.Scope != "")
+	slowed = burdens[ev.Class] == slows && whom != ofNobody
 	switch ev.Suspend {
-	case "yes":
-		if len(ev.Lists) > 0 && !slices.ContainsFunc(ev.Lists, func(l List) bool { return !slices.Contains(noReasonAlone, l.Weight) }) {
-			return may, slows
+	case event.SuspendYes:
+		if len(ev.Lists) > 0 && !slices.ContainsFunc(ev.Lists, func(l List) bool { return worths[l.Weight].alone }) {
+			return may, slowed
 		}
-		return yes, slows
-	case "may":
+		return yes, slowed
+	case event.SuspendMay:
 		if !ev.Contained {
-			return may, slows
+			return may, slowed
 		}
 	}
-	if slows {
+	if slowed {
 		return throttles, true
 	}
 	return nothing, false
@@ -53,7 +120,7 @@ func (ev *Evidence) weigh() (w weight, slows bool) {
 // Observe takes a refusal into account, and gives the standings that it changed. What is not about our IP changes
 // nothing and is not kept.
 func (b *Book) Observe(ev Evidence) (changed []Standing) {
-	w, slows := ev.weigh()
+	w, slowed := ev.weigh()
 	k := ev.key()
 	if w == nothing || !k.valid() || k.Provider == Every {
 		return nil
@@ -78,7 +145,7 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	}
 	switch {
 	case !ev.Nobodys && (!ev.Again || ev.Place == ""):
-		b.act(e, e, &whole, w, slows, now)
+		b.act(e, e, &whole, w, slowed, now)
 	case e.State == Probing && w >= may:
 		b.set(e, now, Suspended, b.policy(k.Provider).ProbeRetry) // it has told nothing; the next one may
 	}
@@ -88,7 +155,7 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	if !ev.Nobodys && e.State != Suspended && ev.Place != "" && (w == yes || w == may && ev.oneCustomer(e)) {
 		changed = append(changed, b.actAt(k.At(ev.Place), e, &ev, w, now)...)
 	}
-	if ev.Scope == "netblock" && !ev.Nobodys && (ev.ofAll(e) || e.State == Suspended) {
+	if blames[ev.Scope] == ofNetwork && !ev.Nobodys && (ev.ofAll(e) || e.State == Suspended) {
 		changed = append(changed, b.slowNeighbours(k, &ev, now)...)
 	}
 	named := []*entry{e}
@@ -116,7 +183,7 @@ func (ev *Evidence) oneCustomer(e *entry) bool {
 
 // act moves the state as the evidence demands. Counting goes on in every state; what is by hand stays. What was accepted is counted of the
 // provider as a whole.
-func (b *Book) act(e, whole *entry, ev *Evidence, w weight, slows bool, now time.Time) {
+func (b *Book) act(e, whole *entry, ev *Evidence, w weight, slowed bool, now time.Time) {
 	p := b.policy(e.Provider)
 	wantsListed, wantsThrottled := p.Listed, p.Throttled
 	if ev.Place != "" && !e.part() {
@@ -127,7 +194,7 @@ func (b *Book) act(e, whole *entry, ev *Evidence, w weight, slows bool, now time
 	}
 	listed := w == yes && e.listed.add(wantsListed, ev, now)
 	refused := w >= may && e.refused.add(p.Refused, ev, now)
-	throttled := slows && (e.throttled.add(wantsThrottled, ev, now) || ev.Final && ev.ofAll(e))
+	throttled := slowed && (e.throttled.add(wantsThrottled, ev, now) || ev.Final && ev.ofAll(e))
 	if w >= may {
 		e.countRefusal(p.Refused.Within, now)
 	}
@@ -283,12 +350,11 @@ func (b Block) Of(ip netip.Addr) netip.Prefix {
 // bound cuts what is kept of a stranger's words.
 func (ev *Evidence) bound() {
 	ev.Tenant, ev.Destination = clean(ev.Tenant, maxName), clean(ev.Destination, maxName)
-	ev.Class, ev.Scope, ev.Suspend = clean(ev.Class, 32), clean(ev.Scope, 32), clean(ev.Suspend, 8)
 	ev.Witness, ev.Place, ev.Speaker = clean(ev.Witness, maxName), clean(ev.Place, maxName), clean(ev.Speaker, maxName)
 	ev.Rule, ev.Sample = clean(ev.Rule, maxName), clean(ev.Sample, maxSample)
 	lists := make([]List, 0, min(len(ev.Lists), maxLists))
 	for _, l := range ev.Lists[:min(len(ev.Lists), maxLists)] {
-		lists = append(lists, List{Name: clean(l.Name, 64), Zone: strings.ToLower(clean(l.Zone, maxName)), Weight: clean(l.Weight, 16)})
+		lists = append(lists, List{Name: clean(l.Name, 64), Zone: strings.ToLower(clean(l.Zone, maxName)), Weight: l.Weight})
 	}
 	ev.Lists = lists
 }

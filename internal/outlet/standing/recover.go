@@ -1,6 +1,10 @@
 package standing
 
-import "time"
+import (
+	"time"
+
+	"kanmon/internal/event"
+)
 
 // Succeeded tells that an MX accepted a message of the tenant, or at least let the session past the phase in which the key
 // was refused. A probe that succeeds opens the key a little; a slowed key that succeeds often enough gets more.
@@ -29,7 +33,7 @@ func (b *Book) Succeeded(k Key, tenant string) {
 	switch e.State {
 	case Probing:
 		e.startAfresh()
-		e.see(&Evidence{Tenant: clean(tenant, maxName), Class: "accepted"}, now)
+		e.see(&Evidence{Tenant: clean(tenant, maxName), Class: event.NoRefusal}, now)
 		e.Reason, e.By, e.Share = "probe accepted", ByEvidence, p.Restore[0]
 		b.set(e, now, Slowed, p.RestoreHold)
 	case Slowed:

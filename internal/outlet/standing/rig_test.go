@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // start is when the tests' clock begins. It has no monotonic reading, as after a restart.
@@ -85,7 +87,7 @@ func key(provider string) Key { return Key{ours, provider} }
 // listing is a reply that says in words that our IP is blocked.
 func listing(provider string) Evidence {
 	return Evidence{
-		IP: ours, Provider: provider, Tenant: "acme", Destination: "example.net", Class: "ip_blocklisted", Scope: "ip", Suspend: "yes",
+		IP: ours, Provider: provider, Tenant: "acme", Destination: "example.net", Class: event.IPBlocklisted, Scope: event.ScopeIP, Suspend: event.SuspendYes,
 		Rule: "listed", Sample: "550 5.7.1 203.0.113.10 is listed",
 	}
 }
@@ -93,19 +95,19 @@ func listing(provider string) Evidence {
 // doubt is a reply that may be about our IP.
 func doubt(provider, tenant, destination string) Evidence {
 	return Evidence{
-		IP: ours, Provider: provider, Tenant: tenant, Destination: destination, Class: "ip_reputation", Scope: "ip", Suspend: "may",
+		IP: ours, Provider: provider, Tenant: tenant, Destination: destination, Class: event.IPReputation, Scope: event.ScopeIP, Suspend: event.SuspendMay,
 		Rule: "reputation", Sample: "550 5.7.1 poor reputation",
 	}
 }
 
 func tooFast(provider string) Evidence {
 	return Evidence{
-		IP: ours, Provider: provider, Tenant: "acme", Destination: "example.net", Class: "throttled", Scope: "connections", Suspend: "no",
+		IP: ours, Provider: provider, Tenant: "acme", Destination: "example.net", Class: event.Throttled, Scope: event.ScopeConnections, Suspend: event.SuspendNo,
 		Rule: "connections", Sample: "421 4.7.0 too many connections",
 	}
 }
 
-var sbl = List{Name: "spamhaus-sbl", Zone: "sbl.example.org", Weight: "strong"}
+var sbl = List{Name: "spamhaus-sbl", Zone: "sbl.example.org", Weight: event.WeightStrong}
 
 func naming(ev Evidence, lists ...List) Evidence {
 	ev.Lists = lists

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/store"
 )
 
@@ -75,6 +76,14 @@ func (s *SQLite) Load() ([]Standing, error) {
 	return all, rows.Err()
 }
 
+// A keptList is a [List] in the file. A weight that another release had a word for is unknown to this one.
+type keptList struct {
+	Name      string `json:"name"`
+	Zone      string `json:"zone,omitempty"`
+	Weight    string `json:"weight,omitempty"`
+	Confirmed bool   `json:"confirmed,omitempty"`
+}
+
 func scan(rows *sql.Rows) (Standing, error) {
 	var (
 		s                Standing
@@ -94,8 +103,12 @@ func scan(rows *sql.Rows) (Standing, error) {
 	if s.State, known = parseState(state); !known {
 		return s, fmt.Errorf("row %q, %q: unknown state %q", ip, s.Provider, state)
 	}
-	if err := json.Unmarshal([]byte(lists), &s.Lists); err != nil {
+	var kept []keptList
+	if err := json.Unmarshal([]byte(lists), &kept); err != nil {
 		return s, fmt.Errorf("row %q, %q: lists: %w", ip, s.Provider, err)
+	}
+	for _, l := range kept {
+		s.Lists = append(s.Lists, List{l.Name, l.Zone, event.WeightOf(l.Weight), l.Confirmed})
 	}
 	s.Since, s.Length = time.UnixMilli(since), milliseconds(length)
 	if lasts.Valid {
@@ -129,7 +142,11 @@ func save(ctx context.Context, tx *sql.Tx, s *Standing) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM standing_key WHERE ip = ? AND provider = ?", s.IP.String(), s.Provider)
 		return err
 	}
-	lists, err := json.Marshal(s.Lists)
+	kept := make([]keptList, 0, len(s.Lists))
+	for _, l := range s.Lists {
+		kept = append(kept, keptList{l.Name, l.Zone, l.Weight.String(), l.Confirmed})
+	}
+	lists, err := json.Marshal(kept)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -132,10 +133,10 @@ func (s *Standing) onWall(now time.Time) Standing {
 
 // A List is a block list.
 type List struct {
-	Name      string `json:"name"`                // "spamhaus-sbl"
-	Zone      string `json:"zone,omitempty"`      // of a public DNSBL; "" if it cannot be asked
-	Weight    string `json:"weight,omitempty"`    // strong, weak, closed, range; "" unknown
-	Confirmed bool   `json:"confirmed,omitempty"` // a query of our own found the IP there
+	Name      string // "spamhaus-sbl"
+	Zone      string // of a public DNSBL; "" if it cannot be asked
+	Weight    event.Weight
+	Confirmed bool // a query of our own found the IP there
 }
 
 func (l List) String() string {
@@ -146,7 +147,7 @@ func (l List) String() string {
 }
 
 // Evidence is a refusal by an MX, already classified. A reply that quotes an address that is not ours must come with
-// Suspend "no": whoever classifies sees that, and it is not looked for again.
+// event.SuspendNo: whoever classifies sees that, and it is not looked for again.
 type Evidence struct {
 	Session     uint64 // in which it was heard, as whoever tells of it counts; 0: in none
 	IP          netip.Addr
@@ -159,9 +160,9 @@ type Evidence struct {
 	Again       bool   // another IP has met the same message's word: where Place says it counts for this one, too, and nowhere beyond
 	Speaker     string // the organisation that has answered
 	Message     uint64 // which message it was; 0: one by itself
-	Class       string // ip_blocklisted, throttled, …
-	Scope       string // ip, netblock, connections, unknown count; all others are not about our IP
-	Suspend     string // yes, may, no
+	Class       event.Class
+	Scope       event.Scope // what it is about: blamed has those that count
+	Suspend     event.Suspend
 	Lists       []List // named by the reply
 	Rule        string
 	Sample      string // the reply
@@ -177,10 +178,13 @@ func (ev *Evidence) key() Key { return Key{ev.IP, ev.Provider}.normal() }
 
 // EvidenceSeen is a piece of evidence that was counted, as [Book.Show] gives it.
 type EvidenceSeen struct {
-	At                                  time.Time
-	Tenant, Destination                 string
-	Class, Scope, Suspend, Rule, Sample string // Class "accepted": the probe that was let in
-	Lists                               []string
+	At                  time.Time
+	Tenant, Destination string
+	Class               event.Class // event.NoRefusal: the probe that was let in
+	Scope               event.Scope
+	Suspend             event.Suspend
+	Rule, Sample        string
+	Lists               []string
 }
 
 // An Answer to whether a session may use an IP. The zero value is No.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // Whoever owns many MXs can have each of them refuse: the log gets 20 lines of a tenant's, then one in five seconds, with how many were left
@@ -26,7 +28,7 @@ func TestChangesAtStrangersAreToldInBounds(t *testing.T) {
 		}
 		suspend := func(tenant, provider string) {
 			r.Observe(Evidence{
-				IP: ours, Provider: provider, Tenant: tenant, Destination: provider, Class: "ip_blocklisted", Scope: "ip", Suspend: "yes", Rule: "test", Final: true,
+				IP: ours, Provider: provider, Tenant: tenant, Destination: provider, Class: event.IPBlocklisted, Scope: event.ScopeIP, Suspend: event.SuspendYes, Rule: "test", Final: true,
 			})
 			synctest.Wait()
 		}

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 func TestListingSuspendsItsProviderAlone(t *testing.T) {
@@ -185,7 +187,7 @@ func TestWhatIsNotAboutUsEndsNoProbe(t *testing.T) {
 	r := suspended(t, Options{})
 	r.pass(2 * time.Hour)
 	probe := r.wantMay(key("google"), Probe).Probe
-	unknown := Evidence{IP: ours, Provider: "google", Tenant: "acme", Destination: "example.net", Class: "recipient_invalid", Scope: "recipient", Suspend: "no"}
+	unknown := Evidence{IP: ours, Provider: "google", Tenant: "acme", Destination: "example.net", Class: event.RecipientInvalid, Scope: event.ScopeRecipient, Suspend: event.SuspendNo}
 	r.Observe(unknown)
 	r.Observe(tooFast("google"))
 	r.want(key("google"), Probing, 0, 30*time.Minute)

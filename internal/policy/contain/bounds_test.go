@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // A flood of made-up senders pushes out neither what stands, nor other tenants' accounts, nor the tenant's own old ones.
@@ -13,21 +15,21 @@ func TestFlood(t *testing.T) {
 	r := newRigWith(t, Options{MaxAccounts: 500})
 	others := func(n int) Subject { return Subject{"other", fmt.Sprint("u", n)} }
 	for i := range 100 {
-		r.mail(others(i), "google", Accepted)
-		r.mail(account(i), "google", Accepted)
+		r.mail(others(i), "google", event.NoRefusal)
+		r.mail(account(i), "google", event.NoRefusal)
 	}
 	r.pass(25 * time.Hour)
 	for i := range 100 {
-		r.mail(account(i), "google", Accepted)
+		r.mail(account(i), "google", event.NoRefusal)
 	}
-	r.send(alice, 80, 3, "recipient_invalid")
+	r.send(alice, 80, 3, event.RecipientInvalid)
 	r.want(alice, Slow)
 	if err := r.Block(bob, time.Time{}, "carol", ""); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 50_000 {
 		r.leap(time.Millisecond)
-		r.mail(Subject{"acme", fmt.Sprint("flood", i)}, "google", Accepted)
+		r.mail(Subject{"acme", fmt.Sprint("flood", i)}, "google", event.NoRefusal)
 	}
 	sound(t, r.Detector)
 	r.want(alice, Slow)
@@ -38,7 +40,7 @@ func TestFlood(t *testing.T) {
 		}
 	}
 	for i := range 100 { // the others get room from whoever has most
-		r.mail(others(1000+i), "google", Accepted)
+		r.mail(others(1000+i), "google", event.NoRefusal)
 	}
 	for i := range 100 {
 		if !r.Explain(others(1000+i)).Known || !r.Explain(others(i)).Known {
@@ -57,7 +59,7 @@ func TestTenantsAreBounded(t *testing.T) {
 	}
 	for i := range 100 {
 		r.leap(time.Second)
-		r.mail(Subject{fmt.Sprint("t", i), "a"}, "google", Accepted)
+		r.mail(Subject{fmt.Sprint("t", i), "a"}, "google", event.NoRefusal)
 	}
 	sound(t, r.Detector)
 	r.wantAsk(bob, Answer{Level: Stop, Would: Stop, Tenant: true, Hand: true})
@@ -91,7 +93,7 @@ func TestConcurrentUse(t *testing.T) {
 			r := &rig{Detector: d, t: t, one: uint64(g) << 32}
 			for i := range 100 {
 				s := account(i % 7)
-				r.mail(s, providers[i%4], each(i, 3, "recipient_invalid"))
+				r.mail(s, providers[i%4], each(i, 3, event.RecipientInvalid))
 				d.Ask(s.Tenant, s.Account)
 				switch i % 50 {
 				case 1:
@@ -147,13 +149,13 @@ func crowd(b testing.TB, mails int) (*rig, []Subject) {
 	for m := range mails {
 		for i, s := range all {
 			r.one++
-			class := Accepted
+			class := event.NoRefusal
 			if i%100 == 0 {
-				class = "recipient_invalid"
+				class = event.RecipientInvalid
 			}
 			r.Begin(Mail{Tenant: s.Tenant, Account: s.Account})
 			r.Recipient(Recipient{Tenant: s.Tenant, Account: s.Account, Provider: providers[m%4], Hash: mix(r.one, 3), Class: class})
-			r.Message(Message{Tenant: s.Tenant, Account: s.Account, Provider: providers[m%4], Hash: mix(r.one, 3), Class: Accepted})
+			r.Message(Message{Tenant: s.Tenant, Account: s.Account, Provider: providers[m%4], Hash: mix(r.one, 3), Class: event.NoRefusal})
 		}
 		r.pass(31 * time.Minute)
 	}
@@ -187,7 +189,7 @@ func BenchmarkAskRealClock(b *testing.B) {
 // A bad outcome is judged while everybody waits: that makes no garbage, of an account and its tenant that have many of them.
 func TestABadOutcomeDoesNotAllocate(t *testing.T) {
 	r, all := crowd(t, 1)
-	bad := Recipient{Tenant: all[0].Tenant, Account: all[0].Account, Provider: "google", Hash: 7, Class: "recipient_invalid"}
+	bad := Recipient{Tenant: all[0].Tenant, Account: all[0].Account, Provider: "google", Hash: 7, Class: event.RecipientInvalid}
 	for range 100 {
 		r.Recipient(bad)
 	}
@@ -200,8 +202,8 @@ func TestABadOutcomeDoesNotAllocate(t *testing.T) {
 func BenchmarkMail(b *testing.B) {
 	for _, c := range []struct {
 		name  string
-		class string
-	}{{"accepted", Accepted}, {"unknown", "recipient_invalid"}} {
+		class event.Class
+	}{{"accepted", event.NoRefusal}, {"unknown", event.RecipientInvalid}} {
 		b.Run(c.name, func(b *testing.B) {
 			r, all := crowd(b, 1)
 			b.ReportAllocs()

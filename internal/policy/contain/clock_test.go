@@ -3,6 +3,8 @@ package contain
 import (
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 const year = 365 * 24 * time.Hour
@@ -58,11 +60,11 @@ func TestJumpContainsNobody(t *testing.T) {
 func TestJumpPartsWhatWasCounted(t *testing.T) {
 	for _, by := range jumps {
 		r := newRig(t, nil)
-		r.send(alice, 32, 4, "recipient_invalid")
-		r.send(alice, 4, 0, "")
+		r.send(alice, 32, 4, event.RecipientInvalid)
+		r.send(alice, 4, 0, event.NoRefusal)
 		r.want(alice, Normal)
 		r.leap(by)
-		r.send(alice, 8, 2, "recipient_invalid")
+		r.send(alice, 8, 2, event.RecipientInvalid)
 		want := Normal
 		if by.Abs() <= jump {
 			want = Slow

@@ -1,13 +1,14 @@
 package contain
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"time"
 	"unicode"
 	"unicode/utf8"
 
+	"kanmon/internal/event"
+	"kanmon/internal/event/word"
 	"kanmon/internal/who/witness"
 )
 
@@ -39,39 +40,18 @@ const (
 	levels
 )
 
-var levelNames = [levels]string{"normal", "slow", "divert", "stop"}
+var levelWords = word.List[Level]("level", "normal", "slow", "divert", "stop")
 
-func (l Level) String() string {
-	if l < levels {
-		return levelNames[l]
-	}
-	return fmt.Sprintf("level %d", uint8(l))
-}
+func (l Level) String() string { return levelWords.Text(l) }
 
 // MarshalText gives the name, as JSON has it.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText reads a level by its name.
-func (l *Level) UnmarshalText(text []byte) error {
-	for i, name := range levelNames {
-		if name == string(text) {
-			*l = Level(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is no level: want one of %s", text, strings.Join(levelNames[:], ", "))
-}
+func (l *Level) UnmarshalText(text []byte) error { return levelWords.Read(text, l) }
 
-// Accepted is the class of a 2xx or 3xx, as classify names it. All classes are by classify's names; those that this
-// package has no use for, and those it does not know, are no evidence.
-const Accepted = "none"
-
-// NoSuchPerson is the class of a recipient who does not exist, which only a 5xx says. What sounds like it in a 4xx is PutOff, which is
-// no class of classify's, and no evidence.
-const (
-	NoSuchPerson = "recipient_invalid"
-	PutOff       = "put_off"
-)
+// Words returns the levels that kanmon can be told to step in as far as.
+func (Level) Words() []string { return levelWords.Words()[Slow:] }
 
 // A Cause is the mail that something has come of, as whoever tells of it counts. The zero Cause is none.
 type Cause struct {
@@ -94,11 +74,11 @@ type Recipient struct {
 	Witness         witness.Mark // who that is; 0: nobody knows more than the name
 	Hash            uint64       // of the whole address: equal for equal addresses, else as good as random
 	IP              netip.Addr   // the sending IP
-	Class           string
-	Sample          string // the reply
-	Own             bool   // made by kanmon itself: not evidence
-	Again           bool   // the same mail was put off before, and this is what was said then: no new outcome
-	Kind            Kind   // of the account
+	Class           event.Class  // what conclusions has for each what it is evidence of
+	Sample          string       // the reply
+	Own             bool         // made by kanmon itself: not evidence
+	Again           bool         // the same mail was put off before, and this is what was said then: no new outcome
+	Kind            Kind         // of the account
 	Traits          Traits
 	Message         uint64 // where Kind is not Plain: which message it is, as far as is known by now
 	Cause           Cause
@@ -118,7 +98,7 @@ type Message struct {
 	Witness         witness.Mark
 	Hash            uint64 // of its recipients' hashes: a message tried again has the same
 	IP              netip.Addr
-	Class           string
+	Class           event.Class
 	Octets          int64
 	Recipients      int // accepted ones
 	Sample          string

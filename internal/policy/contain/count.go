@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"net/netip"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -15,7 +16,7 @@ func (d *Detector) Begin(m Mail) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.count(&event{tenant: m.Tenant, account: m.Account, kind: m.Kind, traits: m.Traits, n: n})
+	d.count(&fact{tenant: m.Tenant, account: m.Account, kind: m.Kind, traits: m.Traits, n: n})
 }
 
 // Recipient counts the answer to a RCPT, and judges it.
@@ -23,56 +24,60 @@ func (d *Detector) Recipient(r Recipient) {
 	if r.Own {
 		return
 	}
-	ev := event{
+	ev := fact{
 		tenant: r.Tenant, account: r.Account, provider: r.Provider, witness: r.Witness, hash: r.Hash, ip: r.IP, class: r.Class, reply: r.Sample, again: r.Again,
 		kind: r.Kind, traits: r.Traits, message: r.Message, cause: r.Cause, n: counts{tried: 1},
 	}
-	switch r.Class {
-	case Accepted, "mailbox_full", "recipient_policy", "policy_unspecified":
+	switch conclusions[r.Class].rcpt {
+	case answers:
 		ev.n[answered], ev.reached = 1, true
-	case NoSuchPerson:
+	case deadRecipient:
 		ev.n[answered], ev.n[unknown], ev.reached, ev.bad = 1, 1, true, UnknownRecipients
-	case "content_rejected":
+	case badMessage:
 		ev.n[answered], ev.n[judged], ev.n[content], ev.reached, ev.bad = 1, 1, 1, true, Content
-	default:
-		ev.ofSender()
+	case badSender:
+		ev.n[answered], ev.n[rejected], ev.bad = 1, 1, SenderRefused
+	case badIP:
+		ev.n[refusedIP] = 1
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.count(&ev)
 }
 
-// Message counts the answer to the end of the data, and judges it. A recipient_invalid there is no evidence: receivers say
-// so when a recipient does not want the sender.
+// Message counts the answer to the end of the data, and judges it.
 func (d *Detector) Message(m Message) {
 	if m.Own {
 		return
 	}
-	ev := event{
+	ev := fact{
 		tenant: m.Tenant, account: m.Account, provider: m.Provider, witness: m.Witness, hash: ^m.Hash, ip: m.IP, class: m.Class, reply: m.Sample, again: m.Again,
 		kind: m.Kind, traits: m.Traits, message: m.Message, cause: m.Cause,
 	}
-	switch m.Class {
-	case Accepted:
+	switch conclusions[m.Class].data {
+	case answers:
 		ev.n[judged], ev.n[delivered] = 1, 1
 		ev.octets, ev.recipients = max(m.Octets, 0), max(m.Recipients, 0)
-	case "content_rejected":
+	case badMessage:
 		ev.n[judged], ev.n[content], ev.bad = 1, 1, Content
-	default:
-		ev.ofSender()
+	case badSender:
+		ev.n[answered], ev.n[rejected], ev.bad = 1, 1, SenderRefused
+	case badIP:
+		ev.n[refusedIP] = 1
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.count(&ev)
 }
 
-// An event is what one answer adds.
-type event struct {
+// A fact is what one answer adds.
+type fact struct {
 	tenant, account, provider string
 	witness                   witness.Mark
 	hash                      uint64
 	ip                        netip.Addr
-	class, reply              string
+	class                     event.Class
+	reply                     string
 	again                     bool // the same mail, put off before, for the same reason
 	kind                      Kind
 	traits                    Traits
@@ -87,19 +92,8 @@ type event struct {
 	recipients int
 }
 
-// ofSender is of the classes that mean the same after RCPT and after the data. Those about the moment, the receiver or
-// the transaction (greylisted, throttled, system_error, tls_required, …) say nothing of the sender.
-func (ev *event) ofSender() {
-	switch ev.class {
-	case "sender_rejected":
-		ev.n[answered], ev.n[rejected], ev.bad = 1, 1, SenderRefused
-	case "ip_blocklisted", "ip_reputation":
-		ev.n[refusedIP] = 1
-	}
-}
-
 // count adds an event to its account and tenant, and judges them.
-func (d *Detector) count(ev *event) {
+func (d *Detector) count(ev *fact) {
 	d.time.turn()
 	if ev.witness == 0 {
 		ev.witness = witness.Called(ev.provider, d.hash)
@@ -144,14 +138,14 @@ func (d *Detector) count(ev *event) {
 }
 
 // nothingNew makes of an event one that is no outcome: a message that its MSA tries again and again is one outcome.
-func (ev *event) nothingNew() {
+func (ev *fact) nothingNew() {
 	ev.bad = ""
 	for _, c := range []counter{answered, unknown, rejected, judged, content, followed} {
 		ev.n[c] = 0
 	}
 }
 
-func (d *Detector) add(e *entry, ev *event) {
+func (d *Detector) add(e *entry, ev *fact) {
 	n := ev.n.by(ev.witness.Named())
 	e.add(d.time.minute, &n)
 	if e.stored || e.seasoned {
@@ -191,7 +185,7 @@ func originsOf(s Signal) int {
 	return 2
 }
 
-func (x *evidence) add(e *entry, ev *event, d *Detector) {
+func (x *evidence) add(e *entry, ev *fact, d *Detector) {
 	x.from[originsOf(ev.bad)].add(d.time.minute, ev.witness)
 	x.all++
 	if ev.traits&NamesRecipient != 0 {
@@ -206,7 +200,7 @@ func (x *evidence) add(e *entry, ev *event, d *Detector) {
 	one := Sample{
 		At: d.time.now.Round(0), Account: accountName(ev.account),
 		Provider: x.same(ev.provider, 64, func(s *Sample) string { return s.Provider }),
-		Class:    x.same(ev.class, 32, func(s *Sample) string { return s.Class }),
+		Class:    ev.class.String(),
 		Reply:    x.same(ev.reply, maxReply, func(s *Sample) string { return s.Reply }),
 	}
 	if one.Account != e.Account {
@@ -244,8 +238,8 @@ type sendingIP struct {
 
 // followed finds out whether a refusal that names our IP is this tenant's doing: nobody else is refused from it, and at
 // least three others are accepted. What others suffer too is the IP's state, not a sender's conduct.
-func (d *Detector) followed(ev *event, t *tenant) {
-	accepted := ev.class == Accepted
+func (d *Detector) followed(ev *fact, t *tenant) {
+	accepted := ev.class == event.NoRefusal
 	if ev.n[refusedIP] == 0 && !accepted || !ev.ip.IsValid() {
 		return
 	}

@@ -5,11 +5,13 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"kanmon/internal/event"
 )
 
 func TestExplainSaysItInWords(t *testing.T) {
 	r := newRig(t, nil)
-	r.send(alice, 80, 4, "recipient_invalid")
+	r.send(alice, 80, 4, event.RecipientInvalid)
 	x := r.Explain(alice)
 	if !x.Known || x.Level != Slow || x.Answer != (Answer{Would: Slow}) || x.Last == nil || x.DownIn != 2*time.Hour || len(x.Readings) != 9 {
 		t.Fatalf("%+v", x)
@@ -37,7 +39,7 @@ func TestTextsAreClean(t *testing.T) {
 	evil := strings.Repeat("\x1b[2J\u202e\xff", 100)
 	for i := range uint64(200) {
 		r.Recipient(Recipient{
-			Tenant: "acme", Account: "a" + evil, Provider: evil, Hash: mix(i, 1), Class: "recipient_invalid", Sample: evil,
+			Tenant: "acme", Account: "a" + evil, Provider: evil, Hash: mix(i, 1), Class: event.RecipientInvalid, Sample: evil,
 		})
 	}
 	all := r.Decisions(0)

@@ -4,14 +4,16 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // worst has alice at Stop by evidence.
 func worst(r *rig) {
 	for range 4 {
-		r.send(alice, 400, 2, "recipient_invalid")
+		r.send(alice, 400, 2, event.RecipientInvalid)
 		r.pass(3 * time.Minute)
-		r.send(alice, 400, 2, "recipient_invalid")
+		r.send(alice, 400, 2, event.RecipientInvalid)
 		r.pass(8 * time.Minute)
 	}
 	r.want(alice, Stop)
@@ -100,9 +102,9 @@ func TestUnblockEndsWhatEvidenceDid(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.wantAsk(alice, Answer{})
-	r.send(alice, 20, 2, "recipient_invalid")
+	r.send(alice, 20, 2, event.RecipientInvalid)
 	r.wantAsk(alice, Answer{})
-	r.send(alice, 40, 2, "recipient_invalid")
+	r.send(alice, 40, 2, event.RecipientInvalid)
 	r.wantAsk(alice, Answer{Level: Slow, Would: Slow})
 }
 
@@ -140,18 +142,18 @@ func TestTheNextMailDoesNotUndoThePerson(t *testing.T) {
 		"a tenant's volume": {acme, func(r *rig) {
 			for i := range 12_000 {
 				r.leap(275 * time.Millisecond)
-				r.mail(account(i%40), providers[i%4], Accepted)
+				r.mail(account(i%40), providers[i%4], event.NoRefusal)
 			}
 		}},
 		"a tenant's contained accounts": {acme, func(r *rig) {
 			for i := range 6 {
-				r.send(account(i), 300, 6, "recipient_invalid")
+				r.send(account(i), 300, 6, event.RecipientInvalid)
 			}
 		}},
 		"what is spread over a tenant": {acme, func(r *rig) {
 			for i := range 1200 {
 				r.leap(time.Second)
-				r.mail(account(i%200), providers[i/3%4], each(i, 3, "recipient_invalid"))
+				r.mail(account(i%200), providers[i/3%4], each(i, 3, event.RecipientInvalid))
 			}
 		}},
 		"outcomes": {alice, worst},
@@ -177,7 +179,7 @@ func TestTheNextMailDoesNotUndoThePerson(t *testing.T) {
 			}
 			for range 20 {
 				r.leap(10 * time.Second)
-				r.mail(mine, "google", Accepted)
+				r.mail(mine, "google", event.NoRefusal)
 				r.Tick()
 				r.want(c.of, Normal)
 			}
@@ -195,7 +197,7 @@ func TestTheNextMailDoesNotUndoThePerson(t *testing.T) {
 func TestFreshEvidenceBehindAPardon(t *testing.T) {
 	r := newRig(t, enforced())
 	for i := range 6 {
-		r.send(account(i), 300, 6, "recipient_invalid")
+		r.send(account(i), 300, 6, event.RecipientInvalid)
 	}
 	r.want(acme, Slow)
 	if err := r.Unblock(acme, "carol"); err != nil {
@@ -204,7 +206,7 @@ func TestFreshEvidenceBehindAPardon(t *testing.T) {
 	r.pass(3 * time.Minute)
 	r.want(acme, Normal)
 	for i := range 6 {
-		r.send(account(i), 300, 2, "recipient_invalid")
+		r.send(account(i), 300, 2, event.RecipientInvalid)
 	}
 	if x := r.Explain(acme); x.Level == Normal {
 		t.Errorf("still normal: %+v", x.Readings)

@@ -6,7 +6,7 @@ import (
 )
 
 // judge looks at the numbers after an event and moves the level, one step at a time.
-func (d *Detector) judge(e *entry, ev *event) {
+func (d *Detector) judge(e *entry, ev *fact) {
 	d.turnHour(e)
 	if ev.reached && (e.Account != "" || ev.ofTenant) {
 		d.reach(e, ev.hash)

@@ -1,9 +1,6 @@
 package contain
 
-import (
-	"fmt"
-	"strings"
-)
+import "kanmon/internal/event/word"
 
 // A Kind is what an operator has said that an account is. It changes what is evidence. Nothing that a sender chooses makes it one.
 type Kind uint8
@@ -13,31 +10,20 @@ const (
 	Plain     Kind = iota // a person, or a program
 	List                  // sends one message to many recipients
 	Forwarder             // passes on what others have written
-	kinds
 )
 
-var kindNames = [kinds]string{"none", "list", "forwarder"}
+var kindWords = word.List[Kind]("kind", "none", "list", "forwarder")
 
-func (k Kind) String() string {
-	if k < kinds {
-		return kindNames[k]
-	}
-	return fmt.Sprintf("kind %d", uint8(k))
-}
+func (k Kind) String() string { return kindWords.Text(k) }
 
 // MarshalText gives the name, as JSON has it.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads a kind by its name.
-func (k *Kind) UnmarshalText(text []byte) error {
-	for i, name := range kindNames {
-		if name == string(text) {
-			*k = Kind(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("%q is no kind: want one of %s", text, strings.Join(kindNames[:], ", "))
-}
+func (k *Kind) UnmarshalText(text []byte) error { return kindWords.Read(text, k) }
+
+// Words returns what else than plain an account can be.
+func (Kind) Words() []string { return kindWords.Words()[List:] }
 
 // Traits are what the envelope sender of a mail shows. They are the sender's choice: they make texts, never levels.
 type Traits uint8
@@ -105,7 +91,7 @@ func (o *once) note(minute int32, key uint64, what uint8) (fresh uint8) {
 
 // countOnce takes out of an event what its account has given evidence of already: a list's message that a provider refuses for each of a
 // thousand recipients is one refused message, and a recipient who does not exist is one, however many messages go there.
-func (d *Detector) countOnce(a *entry, ev *event) {
+func (d *Detector) countOnce(a *entry, ev *fact) {
 	if a.once == nil {
 		a.once = &once{turn: d.time.minute / halfDay}
 	}
@@ -121,7 +107,7 @@ func (d *Detector) countOnce(a *entry, ev *event) {
 }
 
 // countNew leaves in an event what is new of a case, and of a bad one.
-func (d *Detector) countNew(a *entry, ev *event, key uint64, cases, bad counter) {
+func (d *Detector) countNew(a *entry, ev *fact, key uint64, cases, bad counter) {
 	what := asCase
 	if ev.n[bad] > 0 {
 		what |= asBad

@@ -5,20 +5,22 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // news is a list's account.
 var news = Subject{"acme", "news-bounces@lists.acme.example"}
 
 // tell tells of a mail to one recipient, of a message.
-func (r *rig) tell(s Subject, k Kind, traits Traits, provider, class string, to, message uint64) {
+func (r *rig) tell(s Subject, k Kind, traits Traits, provider string, class event.Class, to, message uint64) {
 	r.leap(time.Second)
 	r.Begin(Mail{s.Tenant, s.Account, k, traits})
-	rcpt := Recipient{Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: mix(to, 99), Class: Accepted, Kind: k, Traits: traits, Message: message}
-	if class == "recipient_invalid" {
+	rcpt := Recipient{Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: mix(to, 99), Class: event.NoRefusal, Kind: k, Traits: traits, Message: message}
+	if class == event.RecipientInvalid {
 		rcpt.Class = class
 	}
-	if r.Recipient(rcpt); rcpt.Class == Accepted {
+	if r.Recipient(rcpt); rcpt.Class == event.NoRefusal {
 		r.Message(Message{
 			Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: mix(to, 99), Class: class, Recipients: 1, Octets: 1000, Kind: k, Traits: traits, Message: message,
 		})
@@ -31,9 +33,9 @@ func TestOneMessageIsOnePieceOfEvidence(t *testing.T) {
 	for _, k := range []Kind{List, Forwarder, Plain} {
 		r := newRig(t, nil)
 		for i := range 500 {
-			class := Accepted
+			class := event.NoRefusal
 			if i%2 == 0 {
-				class = "content_rejected"
+				class = event.ContentRejected
 			}
 			r.tell(news, k, 0, providers[i/2%4], class, uint64(i), 1)
 		}
@@ -55,7 +57,7 @@ func TestOneMessageIsOnePieceOfEvidence(t *testing.T) {
 func TestListThatSendsSpam(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range 400 {
-		r.tell(news, List, 0, providers[i/2%4], each(i, 2, "content_rejected"), uint64(i), uint64(i))
+		r.tell(news, List, 0, providers[i/2%4], each(i, 2, event.ContentRejected), uint64(i), uint64(i))
 	}
 	if got := r.level(news); got < Divert {
 		t.Errorf("it is %v", got)
@@ -68,9 +70,9 @@ func TestOneRecipientIsOnePieceOfEvidence(t *testing.T) {
 	r := newRig(t, nil)
 	for issue := range 20 {
 		for i := range 100 {
-			class := Accepted
+			class := event.NoRefusal
 			if i < 9 {
-				class = "recipient_invalid"
+				class = event.RecipientInvalid
 			}
 			r.tell(news, List, NamesRecipient, providers[i%4], class, uint64(i), uint64(issue))
 		}
@@ -87,7 +89,7 @@ func TestListsDoNotContainTheirTenant(t *testing.T) {
 		r := newRig(t, nil)
 		for i := range 40 * 120 {
 			s := Subject{"acme", fmt.Sprintf("list%d@lists.acme.example", i%40)}
-			r.tell(s, k, 0, providers[i/120%4], each(i/40, 3, "recipient_invalid"), uint64(i), uint64(i))
+			r.tell(s, k, 0, providers[i/120%4], each(i/40, 3, event.RecipientInvalid), uint64(i), uint64(i))
 		}
 		if got := r.level(acme); (got == Normal) != (k != Plain) {
 			t.Errorf("of kind %v: the tenant is %v", k, got)
@@ -110,7 +112,7 @@ func TestListsDoNotContainTheirTenant(t *testing.T) {
 func TestMark(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range 4 {
-		r.send(account(i), 300, 6, "recipient_invalid")
+		r.send(account(i), 300, 6, event.RecipientInvalid)
 	}
 	r.Mark("acme", func(_, name string) Kind {
 		if name == account(1).Account || name == account(2).Account {
@@ -136,7 +138,7 @@ func TestVolumeOfAList(t *testing.T) {
 		r := newRig(t, nil)
 		for i := range 12_000 {
 			r.leap(-900 * time.Millisecond)
-			r.tell(news, k, 0, providers[i%4], Accepted, uint64(i), 1)
+			r.tell(news, k, 0, providers[i%4], event.NoRefusal, uint64(i), 1)
 		}
 		if got := r.level(news); (got == Normal) != (k == List) {
 			t.Errorf("of kind %v: %v", k, got)
@@ -182,11 +184,11 @@ func TestLooks(t *testing.T) {
 		want Kind
 		says string
 	}{
-		{"VERP", news, func(r *rig) { r.mails(news, Plain, NamesRecipient, 200, 3, "recipient_invalid") }, List, "its senders name their recipients"},
-		{"marked already", news, func(r *rig) { r.mails(news, List, NamesRecipient, 200, 3, "recipient_invalid") }, Plain, ""},
-		{"many recipients", news, func(r *rig) { r.mails(news, Plain, 0, 4000, 0, "") }, List, "one sender to very many recipients"},
-		{"SRS", relay, func(r *rig) { r.mails(relay, Plain, WasForwarded, 200, 5, "content_rejected") }, Forwarder, "its senders are of SRS"},
-		{"a person", alice, func(r *rig) { r.mails(alice, Plain, OwnDomain, 200, 3, "recipient_invalid") }, Plain, ""},
+		{"VERP", news, func(r *rig) { r.mails(news, Plain, NamesRecipient, 200, 3, event.RecipientInvalid) }, List, "its senders name their recipients"},
+		{"marked already", news, func(r *rig) { r.mails(news, List, NamesRecipient, 200, 3, event.RecipientInvalid) }, Plain, ""},
+		{"many recipients", news, func(r *rig) { r.mails(news, Plain, 0, 4000, 0, event.NoRefusal) }, List, "one sender to very many recipients"},
+		{"SRS", relay, func(r *rig) { r.mails(relay, Plain, WasForwarded, 200, 5, event.ContentRejected) }, Forwarder, "its senders are of SRS"},
+		{"a person", alice, func(r *rig) { r.mails(alice, Plain, OwnDomain, 200, 3, event.RecipientInvalid) }, Plain, ""},
 		{"strangers", acme, func(r *rig) { r.strangers(0, "x@o%d.example") }, Forwarder, "many senders of other domains look like forwarding"},
 		{"the tenant's own domains", acme, func(r *rig) { r.strangers(OwnDomain, "x@o%d.example") }, Plain, ""},
 		{"many of one domain", acme, func(r *rig) { r.strangers(0, "x%d@acme.example") }, Plain, ""},
@@ -207,7 +209,7 @@ func TestLooks(t *testing.T) {
 	}
 }
 
-func (r *rig) mails(s Subject, k Kind, traits Traits, n, every int, class string) {
+func (r *rig) mails(s Subject, k Kind, traits Traits, n, every int, class event.Class) {
 	for i := range n {
 		r.leap(-500 * time.Millisecond)
 		r.tell(s, k, traits, providers[i/max(every, 1)%4], each(i, every, class), uint64(i), uint64(i))
@@ -218,6 +220,6 @@ func (r *rig) mails(s Subject, k Kind, traits Traits, n, every int, class string
 func (r *rig) strangers(traits Traits, name string) {
 	for i := range 1500 {
 		s := Subject{"acme", fmt.Sprintf(name, i%150)}
-		r.tell(s, Plain, traits, providers[i/5%4], each(i, 5, "content_rejected"), uint64(i), uint64(i))
+		r.tell(s, Plain, traits, providers[i/5%4], each(i, 5, event.ContentRejected), uint64(i), uint64(i))
 	}
 }

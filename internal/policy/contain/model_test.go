@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"kanmon/internal/event"
 )
 
 // sound checks what must hold of a Detector at any time.
@@ -87,7 +89,7 @@ func (w *world) subject(t *rapid.T) Subject {
 	return s
 }
 
-var classes = []string{Accepted, "recipient_invalid", "content_rejected", "sender_rejected", "ip_blocklisted", "greylisted", "novelty"}
+var classes = []event.Class{event.NoRefusal, event.RecipientInvalid, event.ContentRejected, event.SenderRejected, event.IPBlocklisted, event.Greylisted, event.Unjudged}
 
 func (w *world) mail(t *rapid.T) {
 	s := w.subject(t)

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -16,7 +17,7 @@ func outsider(n int) (name string) { return fmt.Sprintf("%s%d.example", witness.
 //
 // audit-A3
 func TestAFewStrangersSlowAtMost(t *testing.T) {
-	for _, class := range []string{"recipient_invalid", "content_rejected"} {
+	for _, class := range []event.Class{event.RecipientInvalid, event.ContentRejected} {
 		for n := 1; n <= 5; n++ {
 			for _, accepted := range []int{0, 1, 3} { // mails elsewhere for each that is refused
 				r := newRig(t, enforced())
@@ -24,7 +25,7 @@ func TestAFewStrangersSlowAtMost(t *testing.T) {
 				for i := range 3000 {
 					r.mail(alice, outsider(i%n), class)
 					for j := range accepted {
-						r.mail(alice, providers[(i+j)%len(providers)], Accepted)
+						r.mail(alice, providers[(i+j)%len(providers)], event.NoRefusal)
 					}
 					r.leap(4 * time.Second)
 					highest = max(highest, r.level(alice), r.level(acme))
@@ -44,13 +45,13 @@ func TestAFewStrangersSlowAtMost(t *testing.T) {
 func TestStrangersAddNoMoreThanIsSaidByOthers(t *testing.T) {
 	r := newRig(t, enforced())
 	for i := range 4000 {
-		class := Accepted
+		class := event.NoRefusal
 		if i%50 == 0 { // 2 % of what a provider gets: nothing
-			class = "content_rejected"
+			class = event.ContentRejected
 		}
 		r.mail(alice, providers[i%2], class)
 		if i%5 == 0 {
-			r.mail(alice, outsider(i%3), "content_rejected")
+			r.mail(alice, outsider(i%3), event.ContentRejected)
 		}
 		r.leap(2 * time.Second)
 		if l := r.level(alice); l > Slow {
@@ -63,12 +64,12 @@ func TestStrangersAddNoMoreThanIsSaidByOthers(t *testing.T) {
 func TestManyStrangersDivert(t *testing.T) {
 	r := newRig(t, enforced())
 	for i := range 4000 {
-		r.mail(alice, outsider(i%40), "content_rejected")
+		r.mail(alice, outsider(i%40), event.ContentRejected)
 		r.leap(2 * time.Second)
 	}
 	r.want(alice, Divert)
 	for i := range 1000 {
-		r.mail(alice, providers[i%len(providers)], "content_rejected")
+		r.mail(alice, providers[i%len(providers)], event.ContentRejected)
 		r.leap(2 * time.Second)
 	}
 	r.want(alice, Stop)
@@ -108,9 +109,9 @@ func TestStrayRefusalsMakeNoCrowd(t *testing.T) {
 			highest := Normal
 			for i := range 4000 {
 				from := account(i % accounts)
-				r.mail(from, outsider(i%n), "recipient_invalid")
-				r.mail(from, providers[i%4], Accepted)
-				r.mail(from, outsider(100+i%61), each(i, 20, "recipient_invalid"))
+				r.mail(from, outsider(i%n), event.RecipientInvalid)
+				r.mail(from, providers[i%4], event.NoRefusal)
+				r.mail(from, outsider(100+i%61), each(i, 20, event.RecipientInvalid))
 				r.leap(4 * time.Second)
 				highest = max(highest, r.level(from), r.level(acme))
 			}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // The replay is weeks of synthetic mail in virtual time. What it shows is how the rules behave on mail of this shape, not
@@ -26,7 +28,7 @@ type letter struct {
 	account  string
 	to       uint64
 	provider string
-	class    string
+	class    event.Class
 	abuse    bool
 }
 
@@ -148,16 +150,16 @@ func (p *play) add(m mailing) {
 			index = p.rng.IntN(list)
 		}
 		to := mix(uint64(index), name^p.seed)
-		l := letter{account: m.account, to: to, class: Accepted, provider: providerOf(to), abuse: m.abuse}
+		l := letter{account: m.account, to: to, class: event.NoRefusal, provider: providerOf(to), abuse: m.abuse}
 		l.at = time.Duration((float64(i) + p.rng.Float64()) / float64(n) * float64(time.Hour))
 		if m.only != "" {
 			l.provider = m.only
 		}
 		switch {
 		case chance(mix(to, 5)) < m.unknown: // the same recipients each time
-			l.class = "recipient_invalid"
+			l.class = event.RecipientInvalid
 		case l.provider == m.refuser || p.rng.Float64() < m.content:
-			l.class = "content_rejected"
+			l.class = event.ContentRejected
 		}
 		p.hour = append(p.hour, l)
 	}

@@ -13,6 +13,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -155,7 +156,7 @@ func (r *rig) leap(d time.Duration) { r.at = r.at.Add(d) }
 var providers = []string{"google", "microsoft", "yahoo", "docomo"}
 
 // send sends n mails to new recipients, a second after the other, of which every nth has the class.
-func (r *rig) send(s Subject, n, every int, class string) {
+func (r *rig) send(s Subject, n, every int, class event.Class) {
 	for i := range n {
 		r.leap(time.Second)
 		r.mail(s, providers[i/max(every, 1)%len(providers)], each(i, every, class))
@@ -163,30 +164,30 @@ func (r *rig) send(s Subject, n, every int, class string) {
 }
 
 // each gives the class once in every.
-func each(i, every int, class string) string {
+func each(i, every int, class event.Class) event.Class {
 	if every > 0 && i%every == every-1 {
 		return class
 	}
-	return Accepted
+	return event.NoRefusal
 }
 
 // mail is one mail to one new recipient.
-func (r *rig) mail(s Subject, provider, class string) {
+func (r *rig) mail(s Subject, provider string, class event.Class) {
 	r.one++
 	r.mailTo(s, provider, class, mix(r.one, 99))
 }
 
-func (r *rig) mailTo(s Subject, provider, class string, to uint64) {
+func (r *rig) mailTo(s Subject, provider string, class event.Class, to uint64) {
 	r.Begin(Mail{Tenant: s.Tenant, Account: s.Account})
 	rcpt := Recipient{
-		Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: Accepted,
+		Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: event.NoRefusal,
 		IP: netip.MustParseAddr("203.0.113.10"), Sample: "250 ok", Again: r.again,
 	}
-	if class != "content_rejected" {
+	if class != event.ContentRejected {
 		rcpt.Class, rcpt.Sample = class, "550 5.1.1 no such user"
 	}
 	r.Recipient(rcpt)
-	if rcpt.Class == Accepted {
+	if rcpt.Class == event.NoRefusal {
 		r.Message(Message{
 			Tenant: s.Tenant, Account: s.Account, Provider: provider, Hash: to, Class: class, IP: rcpt.IP,
 			Octets: 1000, Recipients: 1, Sample: "554 5.7.1 looks like spam", Again: r.again,

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // invent has a tenant's made-up senders contained, one after the other: each has its mail refused by two providers.
@@ -17,7 +19,7 @@ func (r *rig) invent(tenant string, from, senders int) {
 		s := Subject{tenant, fmt.Sprintf("%s%d@invented.example", strings.Repeat("x", 200), from+i)}
 		for n := range 32 {
 			r.leap(time.Millisecond)
-			r.mail(s, providers[n%2], "recipient_invalid")
+			r.mail(s, providers[n%2], event.RecipientInvalid)
 		}
 	}
 }
@@ -31,7 +33,7 @@ func TestContainedSendersFillTheRoomOfTheirTenant(t *testing.T) {
 	innocent := func(i int) Subject { return Subject{"innocent", fmt.Sprint("u", i, "@innocent.example")} }
 	for n := range 32 {
 		for i := range 200 {
-			r.mail(innocent(i), providers[n%2], each(i, 70, "recipient_invalid"))
+			r.mail(innocent(i), providers[n%2], each(i, 70, event.RecipientInvalid))
 		}
 	}
 	contained := 0
@@ -87,7 +89,7 @@ func TestContainedSendersFillTheRoomOfTheirTenant(t *testing.T) {
 func TestBlocksByLimitsAreBounded(t *testing.T) {
 	r := newRigWith(t, Options{MaxAccounts: 2000})
 	for i := range 100 {
-		r.mail(Subject{"innocent", fmt.Sprint("u", i)}, "google", Accepted)
+		r.mail(Subject{"innocent", fmt.Sprint("u", i)}, "google", event.NoRefusal)
 	}
 	if done, err := r.BlockByRule(Subject{"innocent", "u1"}, "limit day", "reached"); !done || err != nil {
 		t.Fatal(done, err)
@@ -179,15 +181,15 @@ func TestAFloodWritesNothing(t *testing.T) {
 	r := newRig(t, nil)
 	flood := func() {
 		for range 1000 {
-			r.mail(Subject{"acme", fmt.Sprint("made-up", r.one)}, "google", Accepted)
+			r.mail(Subject{"acme", fmt.Sprint("made-up", r.one)}, "google", event.NoRefusal)
 		}
 	}
 	if flood(); len(r.Snapshot().Subjects) != 0 {
 		t.Errorf("%d rows", len(r.file))
 	}
-	r.mail(alice, "google", Accepted)
+	r.mail(alice, "google", event.NoRefusal)
 	r.pass(25 * time.Hour)
-	r.mail(alice, "google", Accepted)
+	r.mail(alice, "google", event.NoRefusal)
 	flood()
 	if r.Snapshot(); len(r.file) != 2 || r.file[alice].Usual[0].Cases != 1 || r.file[acme].Today[0].Cases == 0 {
 		t.Errorf("%d rows, want those of alice and of the tenant: %+v, %+v", len(r.file), r.file[alice], r.file[acme])
@@ -230,7 +232,7 @@ func BenchmarkMadeUp(b *testing.B) {
 			s := Subject{"evil", strings.Repeat("x", 220) + fmt.Sprintf("%06d@invented.example", i)}
 			for n := range 32 {
 				r.leap(time.Millisecond)
-				r.mail(s, providers[n%2], "recipient_invalid")
+				r.mail(s, providers[n%2], event.RecipientInvalid)
 			}
 		}
 		b.ReportMetric(float64(time.Since(begun).Microseconds())/3_200_000, "us/mail")
@@ -282,7 +284,7 @@ func BenchmarkNewAccount(b *testing.B) {
 // What is forgotten while a part of the file is gathered is not in it: neither the row that it has got already, nor the one in the file.
 func TestWhoIsForgottenWhileAPartIsGatheredHasNoRow(t *testing.T) {
 	r := newRigWith(t, Options{MaxAccounts: 1})
-	r.send(alice, 1500, 0, Accepted)
+	r.send(alice, 1500, 0, event.NoRefusal)
 	var c Changes
 	r.Changed(&c, 8)
 	has := func(s Subject) bool {
@@ -291,12 +293,12 @@ func TestWhoIsForgottenWhileAPartIsGatheredHasNoRow(t *testing.T) {
 	if !has(alice) {
 		t.Fatal("alice is not worth keeping")
 	}
-	r.mail(bob, "google", Accepted)
+	r.mail(bob, "google", event.NoRefusal)
 	if r.Changed(&c, 8); has(alice) || !slices.Contains(c.Gone, alice) {
 		t.Errorf("alice has made room: %v, gone %v", c.Subjects, c.Gone)
 	}
-	r.mail(alice, "google", Accepted)
-	r.send(alice, 1500, 0, Accepted)
+	r.mail(alice, "google", event.NoRefusal)
+	r.send(alice, 1500, 0, event.NoRefusal)
 	if r.Changed(&c, 8); !has(alice) {
 		t.Error("alice is known again, and has no row")
 	}
@@ -307,12 +309,12 @@ func TestForgottenTenantsAreGivenAFewRowsAtATime(t *testing.T) {
 	const tenants, most = 4, 8
 	r := newRigWith(t, Options{MaxTenants: tenants})
 	for i := range 10 * tenants {
-		r.send(Subject{fmt.Sprint("old", i%tenants), fmt.Sprint(i)}, 1500, 0, Accepted)
+		r.send(Subject{fmt.Sprint("old", i%tenants), fmt.Sprint(i)}, 1500, 0, event.NoRefusal)
 	}
 	r.Snapshot()
 	kept := len(r.file)
 	for i := range tenants {
-		r.mail(Subject{fmt.Sprint("new", i), "a"}, "google", Accepted)
+		r.mail(Subject{fmt.Sprint("new", i), "a"}, "google", event.NoRefusal)
 	}
 	gone := 0
 	for left := 1; left > 0; {

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kanmon/internal/event"
 )
 
 // eventful is a Detector with something of everything.
@@ -23,9 +25,9 @@ func eventful(t testing.TB) *rig {
 	_ = r.Block(bob, time.Time{}, "carol", "phishing")
 	_ = r.Block(account(1), r.at.Add(time.Hour), "carol", "")
 	_ = r.Exempt(account(2), time.Time{}, "carol", "known")
-	r.send(account(3), 400, 6, "content_rejected")
+	r.send(account(3), 400, 6, event.ContentRejected)
 	for i := range 5 {
-		r.send(account(10+i), 300, 6, "recipient_invalid")
+		r.send(account(10+i), 300, 6, event.RecipientInvalid)
 	}
 	r.want(acme, Slow)
 	return r
@@ -99,21 +101,21 @@ func TestRestoredHistory(t *testing.T) {
 // nothing new.
 func TestTheVolumeOfTheHourSurvives(t *testing.T) {
 	r := newRig(t, nil)
-	r.send(alice, 1500, 0, Accepted)
+	r.send(alice, 1500, 0, event.NoRefusal)
 	before := r.Explain(alice).Distinct
 	again := r.restart(time.Second)
 	for i := range uint64(900) {
 		again.leap(time.Second)
-		again.mailTo(alice, "google", Accepted, mix(r.one-i, 99))
+		again.mailTo(alice, "google", event.NoRefusal, mix(r.one-i, 99))
 	}
 	again.want(alice, Normal)
 	more := r.restart(time.Second)
-	more.send(alice, 2000, 0, Accepted)
+	more.send(alice, 2000, 0, event.NoRefusal)
 	more.want(alice, Slow)
 	volume := func(r *rig) float64 { return decodeVolume(slices.Max(r.find(alice).history[:])) }
 	for _, r := range []*rig{r, again} {
 		r.pass(2 * time.Hour)
-		r.mail(alice, "google", Accepted)
+		r.mail(alice, "google", event.NoRefusal)
 	}
 	if got, want := volume(again), volume(r); got != want || math.Abs(got-float64(before)) > 0.1*got {
 		t.Errorf("learnt %v, want %v of about %d", got, want, before)
@@ -128,7 +130,7 @@ func TestTheVolumeOfTheHourSurvives(t *testing.T) {
 // say anything were silent.
 func TestARowIsAsOldAsItIs(t *testing.T) {
 	r := newRig(t, nil)
-	r.send(bob, 1500, 0, Accepted)
+	r.send(bob, 1500, 0, event.NoRefusal)
 	if err := errors.Join(r.Block(account(1), r.at.Add(10*time.Hour), "carol", ""), r.Block(account(2), r.at.Add(2*time.Hour), "carol", "")); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +154,7 @@ func TestARowIsAsOldAsItIs(t *testing.T) {
 	}
 	r.pass(4*time.Hour + time.Minute)
 	for _, r := range []*rig{r, again} {
-		r.mail(bob, "google", Accepted)
+		r.mail(bob, "google", event.NoRefusal)
 	}
 	if a, b := r.find(bob).history, again.find(bob).history; *a != *b {
 		t.Errorf("%v\nwant %v", b, a)
@@ -162,7 +164,7 @@ func TestARowIsAsOldAsItIs(t *testing.T) {
 // Strikes that time has forgotten are forgotten in the file, too, whether or not a mail has come since.
 func TestStrikesAreForgottenInTheFile(t *testing.T) {
 	r := newRig(t, nil)
-	r.send(alice, 80, 4, "recipient_invalid")
+	r.send(alice, 80, 4, event.RecipientInvalid)
 	r.want(alice, Slow)
 	strikes := func() int {
 		for _, one := range r.Snapshot().Subjects {
@@ -227,7 +229,7 @@ func TestRestoreWithLittleRoom(t *testing.T) {
 // Whatever a file says, Restore gives an error or a sound Detector, whose snapshot restores to the same.
 func FuzzRestore(f *testing.F) {
 	r := newRig(f, nil)
-	r.send(alice, 80, 4, "recipient_invalid")
+	r.send(alice, 80, 4, event.RecipientInvalid)
 	_ = r.Block(bob, time.Time{}, "carol", "phishing")
 	text, err := json.Marshal(r.Snapshot())
 	if err != nil {
@@ -247,7 +249,7 @@ func FuzzRestore(f *testing.F) {
 		}
 		sound(t, r.Detector)
 		r.pass(10 * time.Minute)
-		r.send(alice, 50, 2, "recipient_invalid")
+		r.send(alice, 50, 2, event.RecipientInvalid)
 		sound(t, r.Detector)
 		first := r.Snapshot()
 		again := newRig(t, nil)

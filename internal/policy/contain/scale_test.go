@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kanmon/internal/event"
 )
 
 // audit-E2: a tenant of which something stands is not forgotten, and stands in nobody's way: a new one finds the room of one that may be, however many
@@ -30,7 +32,7 @@ func TestStandingTenantsAreInNobodysWay(t *testing.T) {
 	}
 	for i := range 1000 {
 		s := Subject{fmt.Sprint("new", i), "a"}
-		if r.mail(s, "google", Accepted); !r.Explain(s).Known {
+		if r.mail(s, "google", event.NoRefusal); !r.Explain(s).Known {
 			t.Fatalf("there is no room for tenant %d", i)
 		}
 	}
@@ -48,7 +50,7 @@ func TestStandingTenantsAreInNobodysWay(t *testing.T) {
 		_ = r.Unblock(Subject{tenant(i).Tenant, "a"}, "carol")
 	}
 	for i := range 300 {
-		r.mail(Subject{fmt.Sprint("later", i), "a"}, "google", Accepted)
+		r.mail(Subject{fmt.Sprint("later", i), "a"}, "google", event.NoRefusal)
 	}
 	if r.Explain(tenant(0)).Known || r.Explain(tenant(1)).Known || r.Explain(tenant(2)).Known {
 		t.Error("what stood once is never forgotten")
@@ -63,7 +65,7 @@ func TestRoomGrowsWithTheTenants(t *testing.T) {
 	r.Grow(50)
 	r.Grow(1)
 	for i := range 500 {
-		r.mail(Subject{fmt.Sprint("t", i%50), fmt.Sprint("u", i)}, "google", Accepted)
+		r.mail(Subject{fmt.Sprint("t", i%50), fmt.Sprint("u", i)}, "google", event.NoRefusal)
 	}
 	if s := r.Stats(); s.Tenants != 50 || s.Accounts != 500 || s.NoRoom > 0 {
 		t.Errorf("%+v", s)
@@ -80,7 +82,7 @@ func (r *rig) everybody(from, tenants int) time.Duration {
 		s := Subject{fmt.Sprint("t", from+i%tenants), fmt.Sprint("u", i/tenants)}
 		r.one++
 		r.Begin(Mail{Tenant: s.Tenant, Account: s.Account})
-		r.Message(Message{Tenant: s.Tenant, Account: s.Account, Provider: "google", Hash: r.one, Class: Accepted})
+		r.Message(Message{Tenant: s.Tenant, Account: s.Account, Provider: "google", Hash: r.one, Class: event.NoRefusal})
 	}
 	return (threadTime() - begun) / time.Duration(10*tenants)
 }

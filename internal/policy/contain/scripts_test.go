@@ -1,6 +1,10 @@
 package contain
 
-import "fmt"
+import (
+	"fmt"
+
+	"kanmon/internal/event"
+)
 
 func weekday(hour int) int { return hour / 24 % 7 } // 0 is Monday
 func daytime(hour int) int { return hour % 24 }
@@ -53,7 +57,7 @@ func incident(p *play, hour int) {
 	if first := weekHours*int(p.span(70, 4, 48)) + 2*24 + 13; hour == first || hour == first+1 {
 		for i := range p.hour[from:] {
 			if l := &p.hour[from+i]; l.provider == "google" {
-				l.class = "recipient_invalid"
+				l.class = event.RecipientInvalid
 			}
 		}
 	}

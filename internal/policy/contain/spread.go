@@ -8,7 +8,7 @@ func (d *Detector) spreads(a *entry) bool {
 
 // forTenant is what of an event counts for the tenant: of mail without a sender what was thought of its messages, and not whom they did not
 // find. Bounces to people who never wrote are part of any mail server's life.
-func (ev *event) forTenant() *event {
+func (ev *fact) forTenant() *fact {
 	if accountName(ev.account) != NullSender {
 		return ev
 	}
@@ -21,7 +21,7 @@ func (ev *event) forTenant() *event {
 }
 
 // addSpread adds an event to what is spread over a tenant's accounts. Of one account a few bad outcomes a day count.
-func (d *Detector) addSpread(t *tenant, a *entry, ev *event) {
+func (d *Detector) addSpread(t *tenant, a *entry, ev *fact) {
 	if ev.bad == UnknownRecipients || ev.bad == Content {
 		if a != nil && a.badToday(ev.witness.Named()) > uint32(d.policy.AccountCap) {
 			return

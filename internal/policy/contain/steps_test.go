@@ -6,12 +6,14 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 func TestFewCasesContainNobody(t *testing.T) {
 	for _, c := range []struct{ n, every int }{{5, 2}, {9, 1}, {25, 1}, {29, 2}} {
 		r := newRig(t, nil)
-		r.send(alice, c.n, c.every, "recipient_invalid")
+		r.send(alice, c.n, c.every, event.RecipientInvalid)
 		r.want(alice, Normal)
 	}
 }
@@ -21,32 +23,32 @@ func TestSignals(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		subject Subject
-		class   string
+		class   event.Class
 		every   int // 1 in every is bad
 		want    Level
 		signal  Signal
 	}{
-		{"3 % unknown", alice, "recipient_invalid", 33, Normal, ""},
-		{"14 % unknown", alice, "recipient_invalid", 7, Slow, UnknownRecipients},
-		{"25 % unknown", alice, "recipient_invalid", 4, Divert, UnknownRecipients},
-		{"50 % unknown", alice, "recipient_invalid", 2, Stop, UnknownRecipients},
-		{"2 % spam", alice, "content_rejected", 50, Normal, ""},
-		{"8 % spam", alice, "content_rejected", 12, Slow, Content},
-		{"17 % spam", alice, "content_rejected", 6, Divert, Content},
-		{"33 % spam", alice, "content_rejected", 3, Stop, Content},
-		{"all senders refused", alice, "sender_rejected", 1, Slow, SenderRefused},
-		{"bounces to nobody", Subject{"acme", ""}, "recipient_invalid", 1, Divert, Backscatter},
-		{"bounces, a fifth to nobody", Subject{"acme", NullSender}, "recipient_invalid", 5, Normal, ""},
-		{"spam without a sender", Subject{"acme", ""}, "content_rejected", 1, Divert, Content},
-		{"spam without a sender, half of it refused", Subject{"acme", NullSender}, "content_rejected", 2, Divert, Content},
-		{"a sixth of bounces returns spam", Subject{"acme", NullSender}, "content_rejected", 6, Slow, Content},
-		{"a twentieth of bounces returns spam", Subject{"acme", NullSender}, "content_rejected", 20, Normal, ""},
-		{"greylisted", alice, "greylisted", 1, Normal, ""},
-		{"throttled", alice, "throttled", 1, Normal, ""},
-		{"system errors", alice, "system_error", 1, Normal, ""},
-		{"mailboxes full", alice, "mailbox_full", 1, Normal, ""},
-		{"a class nobody knows", alice, "novelty", 1, Normal, ""},
-		{"our IP is listed for all", alice, "ip_blocklisted", 1, Normal, ""},
+		{"3 % unknown", alice, event.RecipientInvalid, 33, Normal, ""},
+		{"14 % unknown", alice, event.RecipientInvalid, 7, Slow, UnknownRecipients},
+		{"25 % unknown", alice, event.RecipientInvalid, 4, Divert, UnknownRecipients},
+		{"50 % unknown", alice, event.RecipientInvalid, 2, Stop, UnknownRecipients},
+		{"2 % spam", alice, event.ContentRejected, 50, Normal, ""},
+		{"8 % spam", alice, event.ContentRejected, 12, Slow, Content},
+		{"17 % spam", alice, event.ContentRejected, 6, Divert, Content},
+		{"33 % spam", alice, event.ContentRejected, 3, Stop, Content},
+		{"all senders refused", alice, event.SenderRejected, 1, Slow, SenderRefused},
+		{"bounces to nobody", Subject{"acme", ""}, event.RecipientInvalid, 1, Divert, Backscatter},
+		{"bounces, a fifth to nobody", Subject{"acme", NullSender}, event.RecipientInvalid, 5, Normal, ""},
+		{"spam without a sender", Subject{"acme", ""}, event.ContentRejected, 1, Divert, Content},
+		{"spam without a sender, half of it refused", Subject{"acme", NullSender}, event.ContentRejected, 2, Divert, Content},
+		{"a sixth of bounces returns spam", Subject{"acme", NullSender}, event.ContentRejected, 6, Slow, Content},
+		{"a twentieth of bounces returns spam", Subject{"acme", NullSender}, event.ContentRejected, 20, Normal, ""},
+		{"greylisted", alice, event.Greylisted, 1, Normal, ""},
+		{"throttled", alice, event.Throttled, 1, Normal, ""},
+		{"system errors", alice, event.SystemError, 1, Normal, ""},
+		{"mailboxes full", alice, event.MailboxFull, 1, Normal, ""},
+		{"nobody has judged it", alice, event.Unjudged, 1, Normal, ""},
+		{"our IP is listed for all", alice, event.IPBlocklisted, 1, Normal, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -72,16 +74,16 @@ func TestSignals(t *testing.T) {
 // One level at a time, with time and fresh evidence in between.
 func TestStepByStep(t *testing.T) {
 	r := newRig(t, nil)
-	r.send(alice, 60, 4, "recipient_invalid")
+	r.send(alice, 60, 4, event.RecipientInvalid)
 	r.want(alice, Slow)
-	r.send(alice, 55, 4, "recipient_invalid") // not two minutes yet
+	r.send(alice, 55, 4, event.RecipientInvalid) // not two minutes yet
 	r.want(alice, Slow)
 	if x := r.Explain(alice); x.Day.Answered > 100 {
 		t.Errorf("the windows did not begin anew: %+v", x.Day)
 	}
 	r.pass(2 * time.Minute)
 	r.want(alice, Slow) // time alone is nothing
-	r.send(alice, 1000, 4, "recipient_invalid")
+	r.send(alice, 1000, 4, event.RecipientInvalid)
 	r.want(alice, Divert)
 	from := Normal
 	for _, d := range r.Decisions(0) {
@@ -105,7 +107,7 @@ func TestOverwhelming(t *testing.T) {
 			}
 			break
 		}
-		r.mail(alice, providers[i/2%4], each(i, 2, "recipient_invalid"))
+		r.mail(alice, providers[i/2%4], each(i, 2, event.RecipientInvalid))
 	}
 	r.want(alice, Stop)
 	if d := r.lastOf(alice); !d.Reading.Overwhelming || d.Reading.Providers < 2 || r.at.Sub(start) > time.Minute {
@@ -119,9 +121,9 @@ func TestOneProviderRefuses(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range 3000 { // a quarter of the mail is to google, which refuses it all
 		r.leap(3 * time.Second)
-		class := Accepted
+		class := event.NoRefusal
 		if i%4 == 0 {
-			class = "content_rejected"
+			class = event.ContentRejected
 		}
 		r.mail(alice, providers[i%4], class)
 	}
@@ -132,16 +134,16 @@ func TestOneProviderRefuses(t *testing.T) {
 	carol := Subject{"acme", "carol@acme.example"}
 	for i := range 3000 { // an eighth is, and is refused: a list's usual part
 		r.leap(3 * time.Second)
-		p, class := providers[1+i%3], Accepted
+		p, class := providers[1+i%3], event.NoRefusal
 		if i%8 == 0 {
-			p, class = "google", "content_rejected"
+			p, class = "google", event.ContentRejected
 		}
 		r.mail(carol, p, class)
 	}
 	r.want(carol, Normal)
 	for range 3000 { // all of it is to google, which refuses half
 		r.leap(2 * time.Second)
-		r.mail(bob, "google", each(int(r.one), 2, "content_rejected"))
+		r.mail(bob, "google", each(int(r.one), 2, event.ContentRejected))
 	}
 	r.want(bob, Divert) // never Stop
 }
@@ -153,8 +155,8 @@ func TestTheSameAgain(t *testing.T) {
 		for i := range 500 {
 			r.leap(10 * time.Second)
 			r.again = again && i >= 20
-			r.mailTo(alice, providers[i%4], "recipient_invalid", uint64(i%20))
-			r.mailTo(bob, providers[i%4], "content_rejected", uint64(i%8))
+			r.mailTo(alice, providers[i%4], event.RecipientInvalid, uint64(i%20))
+			r.mailTo(bob, providers[i%4], event.ContentRejected, uint64(i%8))
 		}
 		if again {
 			r.want(alice, Normal)
@@ -188,8 +190,8 @@ func TestOwnRepliesAreNoEvidence(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range uint64(1000) {
 		p := providers[i%4]
-		r.Recipient(Recipient{Tenant: "acme", Account: "a", Provider: p, Hash: i, Class: "recipient_invalid", Own: true})
-		r.Message(Message{Tenant: "acme", Account: "a", Provider: p, Hash: i, Class: "content_rejected", Own: true})
+		r.Recipient(Recipient{Tenant: "acme", Account: "a", Provider: p, Hash: i, Class: event.RecipientInvalid, Own: true})
+		r.Message(Message{Tenant: "acme", Account: "a", Provider: p, Hash: i, Class: event.ContentRejected, Own: true})
 	}
 	if s := r.Stats(); s.Tenants != 0 {
 		t.Errorf("%+v", s)
@@ -198,7 +200,7 @@ func TestOwnRepliesAreNoEvidence(t *testing.T) {
 
 // Refusals for our IP count only if they follow the sender: others are accepted from the same IPs, and on two of them.
 func TestListing(t *testing.T) {
-	send := func(r *rig, tenant string, ips, every int, class string) {
+	send := func(r *rig, tenant string, ips, every int, class event.Class) {
 		for i := range 400 {
 			r.leap(time.Second)
 			r.one++
@@ -218,13 +220,13 @@ func TestListing(t *testing.T) {
 	}{{"follows", 6, 2, 2, false, Divert}, {"one IP", 6, 1, 1, false, Normal}, {"others too", 6, 2, 2, true, Normal}, {"few others", 2, 2, 2, false, Normal}} {
 		r := newRig(t, nil)
 		for i := range c.others {
-			send(r, fmt.Sprint("other", i), 4, 0, "")
+			send(r, fmt.Sprint("other", i), 4, 0, event.NoRefusal)
 		}
 		if c.alsoHits {
-			send(r, "other9", 4, 2, "ip_blocklisted")
+			send(r, "other9", 4, 2, event.IPBlocklisted)
 		}
 		for range 4 {
-			send(r, "acme", c.ips, c.every, "ip_blocklisted")
+			send(r, "acme", c.ips, c.every, event.IPBlocklisted)
 			r.pass(5 * time.Minute)
 		}
 		if got := r.level(Subject{"acme", "a"}); got != c.want {
@@ -239,7 +241,7 @@ func TestQuiet(t *testing.T) {
 	rise := func() {
 		r.t.Helper()
 		for range 3 {
-			r.send(alice, 300, 3, "recipient_invalid")
+			r.send(alice, 300, 3, event.RecipientInvalid)
 			r.pass(3 * time.Minute)
 		}
 		r.want(alice, Divert)
@@ -255,7 +257,7 @@ func TestQuiet(t *testing.T) {
 	}
 	r.pass(2*time.Hour - time.Minute)
 	r.want(alice, Slow)
-	r.send(alice, 300, 3, "recipient_invalid") // not quiet: up again
+	r.send(alice, 300, 3, event.RecipientInvalid) // not quiet: up again
 	r.want(alice, Divert)
 	if x := r.Explain(alice); x.Strikes != 2 || x.DownIn <= 6*time.Hour || x.DownIn > 12*time.Hour {
 		t.Errorf("strikes %d, down in %v", x.Strikes, x.DownIn)
@@ -276,7 +278,7 @@ func TestQuiet(t *testing.T) {
 func TestNotQuiet(t *testing.T) {
 	r := newRig(t, nil)
 	for range 30 {
-		r.send(alice, 200, 7, "recipient_invalid")
+		r.send(alice, 200, 7, event.RecipientInvalid)
 		r.pass(30 * time.Minute)
 	}
 	r.want(alice, Slow)
@@ -284,7 +286,7 @@ func TestNotQuiet(t *testing.T) {
 		t.Errorf("%d decisions", n)
 	}
 	r.pass(3 * 24 * time.Hour)
-	r.send(alice, 400, 0, "")
+	r.send(alice, 400, 0, event.NoRefusal)
 	if x := r.Explain(alice); x.Level != Normal || x.Usual.Unknown > 0.05 {
 		t.Errorf("%v; what it was contained for is now usual: %v", x.Level, x.Usual)
 	}
@@ -294,15 +296,15 @@ func TestNotQuiet(t *testing.T) {
 func TestUsual(t *testing.T) {
 	r := newRig(t, nil)
 	for range 30 {
-		r.send(alice, 200, 25, "content_rejected") // 4 %
+		r.send(alice, 200, 25, event.ContentRejected) // 4 %
 		r.pass(24 * time.Hour)
 	}
-	r.send(bob, 600, 13, "content_rejected")   // 7.7 %
-	r.send(alice, 600, 13, "content_rejected") // the same
+	r.send(bob, 600, 13, event.ContentRejected)   // 7.7 %
+	r.send(alice, 600, 13, event.ContentRejected) // the same
 	r.want(bob, Slow)
 	r.want(alice, Normal)
 	r.pass(2 * 24 * time.Hour)
-	r.send(alice, 600, 7, "content_rejected")
+	r.send(alice, 600, 7, event.ContentRejected)
 	r.want(alice, Slow)
 }
 
@@ -345,9 +347,9 @@ func TestHeldAccountGoesOn(t *testing.T) {
 	}
 }
 
-func badOf(i, ofFive int) string {
+func badOf(i, ofFive int) event.Class {
 	if i%5 < ofFive {
-		return "recipient_invalid"
+		return event.RecipientInvalid
 	}
-	return Accepted
+	return event.NoRefusal
 }

@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // However bad one account is, its tenant is left alone.
 func TestOneAccountDoesNotContainItsTenant(t *testing.T) {
-	for _, class := range []string{"recipient_invalid", "content_rejected"} {
+	for _, class := range []event.Class{event.RecipientInvalid, event.ContentRejected} {
 		r := newRig(t, nil)
 		for range 20 {
 			for i := range 1500 {
@@ -28,7 +30,7 @@ func TestManyAccounts(t *testing.T) {
 	r := newRig(t, nil)
 	bad := func(n, mails, every int) {
 		for i := range n {
-			r.send(account(i), mails, every, "recipient_invalid")
+			r.send(account(i), mails, every, event.RecipientInvalid)
 		}
 		r.pass(3 * time.Minute)
 	}
@@ -37,7 +39,7 @@ func TestManyAccounts(t *testing.T) {
 	for i := range 4 {
 		r.want(account(i), Slow)
 	}
-	r.send(account(4), 300, 6, "recipient_invalid")
+	r.send(account(4), 300, 6, event.RecipientInvalid)
 	r.want(acme, Slow)
 	if d := r.lastOf(acme); d.Reading.Signal != ManyAccounts || d.Reading.Bad != 5 {
 		t.Errorf("%+v", d)
@@ -63,11 +65,11 @@ func TestManyOfVeryMany(t *testing.T) {
 	r := newRig(t, p)
 	for i := range 400 * 30 {
 		r.leap(4 * time.Second)
-		r.mail(account(i%400), "google", Accepted)
+		r.mail(account(i%400), "google", event.NoRefusal)
 	}
 	for i := range 20 {
 		r.want(acme, Normal)
-		r.send(account(i), 200, 5, "recipient_invalid")
+		r.send(account(i), 200, 5, event.RecipientInvalid)
 	}
 	r.want(acme, Slow)
 }
@@ -75,7 +77,7 @@ func TestManyOfVeryMany(t *testing.T) {
 // Of one account a few bad outcomes count for its tenant's spread, even if it is not contained for them.
 func TestAccountCap(t *testing.T) {
 	r := newRig(t, nil)
-	r.send(alice, 1000, 12, "recipient_invalid")
+	r.send(alice, 1000, 12, event.RecipientInvalid)
 	r.want(alice, Normal)
 	for _, reading := range r.Explain(acme).Readings {
 		if reading.Signal == SpreadUnknown && reading.Window == "day" && (reading.Bad != 15 || reading.Cases < 900) {
@@ -90,7 +92,7 @@ func TestSnowshoe(t *testing.T) {
 	for range 8 { // each account too few to be judged
 		for i := range 200 {
 			r.leap(500 * time.Millisecond)
-			r.mail(account(i), providers[i/3%4], each(i, 3, "recipient_invalid"))
+			r.mail(account(i), providers[i/3%4], each(i, 3, event.RecipientInvalid))
 		}
 	}
 	r.want(acme, Divert)
@@ -107,7 +109,7 @@ func TestMadeUpSendersAreCaught(t *testing.T) {
 	r := newRigWith(t, Options{MaxAccounts: 100})
 	for i := range 8000 {
 		r.leap(100 * time.Millisecond)
-		r.mail(Subject{"acme", fmt.Sprintf("x%d", i)}, providers[i/2%4], each(i, 2, "content_rejected"))
+		r.mail(Subject{"acme", fmt.Sprintf("x%d", i)}, providers[i/2%4], each(i, 2, event.ContentRejected))
 	}
 	r.want(acme, Stop)
 	if s := r.Stats(); s.Accounts > 100 {
@@ -128,9 +130,9 @@ func TestWhatDoesNotCountForTheTenant(t *testing.T) {
 	}
 	for i := range 4000 {
 		r.leap(time.Second)
-		r.mail(account(i%40), providers[i%4], "recipient_invalid")
-		r.mail(account(100+i%40), providers[i%4], "recipient_invalid")
-		r.mail(Subject{"acme", NullSender}, providers[i%4], "recipient_invalid")
+		r.mail(account(i%40), providers[i%4], event.RecipientInvalid)
+		r.mail(account(100+i%40), providers[i%4], event.RecipientInvalid)
+		r.mail(Subject{"acme", NullSender}, providers[i%4], event.RecipientInvalid)
 	}
 	x := r.Explain(acme)
 	if x.Day.NullSender != 4000 {
@@ -156,14 +158,14 @@ func TestSpamWithoutASenderCountsForTheTenant(t *testing.T) {
 	}
 	for i := range 18 { // below what contains the account
 		r.leap(time.Minute)
-		r.mail(Subject{"acme", NullSender}, providers[i%4], each(i, 2, "content_rejected"))
+		r.mail(Subject{"acme", NullSender}, providers[i%4], each(i, 2, event.ContentRejected))
 	}
 	if bad, all := cases(); bad != 9 || all != 18 {
 		t.Errorf("%d of %d messages without a sender count for the tenant, want 9 of 18", bad, all)
 	}
 	for i := range 60 { // with those of fifteen senders, each of whom is not contained for them, the tenant is
 		r.leap(time.Minute)
-		r.mail(account(i%15), providers[i%4], each(i, 2, "content_rejected"))
+		r.mail(account(i%15), providers[i%4], each(i, 2, event.ContentRejected))
 	}
 	r.want(acme, Slow)
 }

@@ -3,13 +3,15 @@ package contain
 import (
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // blast sends n mails within an hour of the clock, all accepted.
 func (r *rig) blast(s Subject, n int) {
 	for range n {
 		r.leap(time.Duration(55*60*1e9) / time.Duration(n))
-		r.mail(s, providers[r.one%4], Accepted)
+		r.mail(s, providers[r.one%4], event.NoRefusal)
 	}
 }
 
@@ -37,7 +39,7 @@ func TestVolumeIsDistinctRecipients(t *testing.T) {
 	r := newRig(t, nil)
 	for i := range 20000 {
 		r.leap(100 * time.Millisecond)
-		r.mailTo(alice, providers[i%4], Accepted, mix(uint64(i%50), 5))
+		r.mailTo(alice, providers[i%4], event.NoRefusal, mix(uint64(i%50), 5))
 	}
 	if x := r.Explain(alice); x.Level != Normal || x.Distinct < 35 || x.Distinct > 65 {
 		t.Errorf("%v, %d distinct", x.Level, x.Distinct)
@@ -103,7 +105,7 @@ func TestAbuseIsNotLearned(t *testing.T) {
 	allowed := r.Explain(alice).Allowance
 	for i := range 20000 {
 		r.leap(100 * time.Millisecond)
-		r.mail(alice, providers[i/5%4], each(i, 5, "content_rejected"))
+		r.mail(alice, providers[i/5%4], each(i, 5, event.ContentRejected))
 	}
 	r.pass(14 * 24 * time.Hour)
 	r.want(alice, Normal)
@@ -124,7 +126,7 @@ func TestVolumeWithBadOutcomes(t *testing.T) {
 		r := newRig(t, nil)
 		for i := range c.n {
 			r.leap(50 * time.Minute / time.Duration(c.n))
-			r.mail(alice, providers[i/12%4], each(i, 12, "content_rejected"))
+			r.mail(alice, providers[i/12%4], each(i, 12, event.ContentRejected))
 		}
 		r.want(alice, c.want)
 	}
@@ -132,7 +134,7 @@ func TestVolumeWithBadOutcomes(t *testing.T) {
 	r.blast(alice, 4000)
 	r.want(alice, Slow)
 	r.pass(70 * time.Minute)
-	r.send(alice, 1500, 12, "content_rejected") // in another hour, within the allowance
+	r.send(alice, 1500, 12, event.ContentRejected) // in another hour, within the allowance
 	r.want(alice, Slow)
 	if d := r.lastOf(alice); d.Reading.Signal != Content {
 		t.Errorf("%+v", d)
@@ -171,7 +173,7 @@ func TestVolumeOfAReloadHoldsAtOnce(t *testing.T) {
 			quickly := func(n int) {
 				for range n {
 					r.leap(100 * time.Millisecond)
-					r.mail(alice, providers[r.one%4], Accepted)
+					r.mail(alice, providers[r.one%4], event.NoRefusal)
 				}
 			}
 			all(c.before)

@@ -3,29 +3,31 @@ package contain
 import (
 	"testing"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // Who has an MX of his own can have as much mail accepted as he likes. That makes what providers with a name refuse no smaller: what he sends
 // to them is judged as if it were all, and as soon.
 func TestAStrangersYesDilutesNobodysNo(t *testing.T) {
 	for name, c := range map[string]struct {
-		class          string
+		class          event.Class
 		from           Subject
 		before, beside int // mails to his own MXs: before it all, and for each that is refused
 		want           Level
 	}{
-		"spam":                         {"content_rejected", alice, 0, 24, Stop},
-		"recipients that do not exist": {"recipient_invalid", alice, 0, 24, Stop},
-		"a day's yes before":           {"recipient_invalid", alice, 5400, 0, Stop},
-		"refusals of the sender":       {"sender_rejected", alice, 0, 24, Slow},
-		"bounces":                      {"recipient_invalid", Subject{"acme", NullSender}, 0, 24, Divert},
+		"spam":                         {event.ContentRejected, alice, 0, 24, Stop},
+		"recipients that do not exist": {event.RecipientInvalid, alice, 0, 24, Stop},
+		"a day's yes before":           {event.RecipientInvalid, alice, 5400, 0, Stop},
+		"refusals of the sender":       {event.SenderRejected, alice, 0, 24, Slow},
+		"bounces":                      {event.RecipientInvalid, Subject{"acme", NullSender}, 0, 24, Divert},
 	} {
 		for _, washed := range []bool{false, true} {
 			r := newRig(t, enforced())
 			yes := func(n int) {
 				for i := range n {
 					if washed {
-						r.mail(c.from, outsider(i%3), Accepted)
+						r.mail(c.from, outsider(i%3), event.NoRefusal)
 					}
 				}
 			}
@@ -51,9 +53,9 @@ func TestAStrangersNoHidesNobodysNo(t *testing.T) {
 	r := newRig(t, enforced())
 	for i := range 400 {
 		for j := range 24 {
-			r.mail(alice, outsider(j%3), each(j, 2, "content_rejected"))
+			r.mail(alice, outsider(j%3), each(j, 2, event.ContentRejected))
 		}
-		r.mail(alice, providers[i%2], "content_rejected")
+		r.mail(alice, providers[i%2], event.ContentRejected)
 		r.leap(4 * time.Second)
 	}
 	r.want(alice, Stop)
@@ -65,9 +67,9 @@ func TestATenantIsNotWashed(t *testing.T) {
 	for i := range 1000 {
 		from := account(i % 200)
 		for j := range 24 {
-			r.mail(from, outsider(j%3), Accepted)
+			r.mail(from, outsider(j%3), event.NoRefusal)
 		}
-		r.mail(from, providers[i%2], "recipient_invalid")
+		r.mail(from, providers[i%2], event.RecipientInvalid)
 		r.leap(4 * time.Second)
 	}
 	if l := r.level(acme); l < Divert {
@@ -81,11 +83,11 @@ func TestStrangersTakeNoRoomOfATenantsEvidence(t *testing.T) {
 	const accounts, own = 200, 20
 	for i := range accounts {
 		for j := range own * 24 {
-			r.mail(account(i), outsider(j%3), each(j, 24, "recipient_invalid"))
+			r.mail(account(i), outsider(j%3), each(j, 24, event.RecipientInvalid))
 		}
 	}
 	for i := range 5 * accounts {
-		r.mail(account(i%accounts), providers[i%2], "recipient_invalid")
+		r.mail(account(i%accounts), providers[i%2], event.RecipientInvalid)
 		r.leap(4 * time.Second)
 	}
 	if l := r.level(acme); l < Divert {

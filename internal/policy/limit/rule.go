@@ -9,38 +9,6 @@ import (
 	"unique"
 )
 
-// A Scope says whose use a rule counts. It is for the operator to read: what a rule is applied to is the caller's choice
-// of [Subject].
-type Scope uint8
-
-// The scopes.
-const (
-	PerTenant Scope = iota
-	PerAccount
-	PerTenantProvider
-	PerIPProvider // sending IP × provider
-)
-
-func (s Scope) String() string {
-	return [...]string{"tenant", "account", "tenant × provider", "sending IP × provider"}[min(int(s), 3)]
-}
-
-// A Measure says what a rule counts.
-type Measure uint8
-
-// The measures. Sessions is how many at once, the others are rates.
-const (
-	Messages Measure = iota
-	Recipients
-	Octets
-	Connections // new ones
-	Sessions
-)
-
-func (m Measure) String() string {
-	return [...]string{"messages", "recipients", "octets", "connections", "sessions"}[min(int(m), 4)]
-}
-
 // A Rule is a limit as an operator says it.
 type Rule struct {
 	Name    string // with the measure, what the counters are found by again after a reload or a restart
@@ -105,7 +73,7 @@ func (r *Rule) check() error {
 	switch {
 	case r.Name == "":
 		return errors.New("no name")
-	case r.Scope > PerIPProvider || r.Measure > Sessions:
+	case r.Scope >= scopeCount || r.Measure >= measureCount:
 		return errors.New("unknown scope or measure")
 	case r.Amount < 1 || r.Amount > mostAmount:
 		return fmt.Errorf("amount %d is not within 1 to %d", r.Amount, int64(mostAmount))
