@@ -82,31 +82,31 @@ func exits() []exit {
 	}
 	early := replies("DATA", smtptest.Default+smtptest.Delay(time.Second)+spam+smtptest.Delay(time.Hour))
 	list := []exit{
-		{"MAIL 421", replies("MAIL", "421 4.7.0 spam\r\n"), mailAnd(), append(untilMail, "mail 421 other")},
-		{"RCPT 421", replies("RCPT", "421 4.7.0 spam\r\n"), mailAnd(), append(untilRcpt, "rcpt 421 other")},
-		{"DATA 421", replies("DATA", "421 4.7.0 spam\r\n"), mailAnd(), append(untilData, "data 421 other")},
-		{"MAIL 421, closed", replies("MAIL", "421 4.7.0 spam\r\n"+smtptest.CloseConn), mailAnd(), append(untilMail, "mail 421 other")},
-		{"RCPT 550, closed", replies("RCPT", spam+smtptest.CloseConn), mailAnd(), append(untilRcpt, "rcpt 550 other")},
-		{"dot 421", replies(".", "421 4.7.0 spam\r\n"), mailAnd(), append(untilData, "message 421 other 6 octets, 1 recipients", "over")},
-		{"dot 550, closed", replies(".", spam+smtptest.CloseConn), mailAnd(), append(untilData, "message 550 other 6 octets, 1 recipients", "over")},
+		{"MAIL 421", replies("MAIL", "421 4.7.0 spam\r\n"), mailAnd(), append(untilMail, "mail 421 policy_unspecified")},
+		{"RCPT 421", replies("RCPT", "421 4.7.0 spam\r\n"), mailAnd(), append(untilRcpt, "rcpt 421 policy_unspecified")},
+		{"DATA 421", replies("DATA", "421 4.7.0 spam\r\n"), mailAnd(), append(untilData, "data 421 policy_unspecified")},
+		{"MAIL 421, closed", replies("MAIL", "421 4.7.0 spam\r\n"+smtptest.CloseConn), mailAnd(), append(untilMail, "mail 421 policy_unspecified")},
+		{"RCPT 550, closed", replies("RCPT", spam+smtptest.CloseConn), mailAnd(), append(untilRcpt, "rcpt 550 policy_unspecified")},
+		{"dot 421", replies(".", "421 4.7.0 spam\r\n"), mailAnd(), append(untilData, "message 421 policy_unspecified 6 octets, 1 recipients", "over")},
+		{"dot 550, closed", replies(".", spam+smtptest.CloseConn), mailAnd(), append(untilData, "message 550 policy_unspecified 6 octets, 1 recipients", "over")},
 		{"dot lost", replies(".", smtptest.CloseConn), mailAnd(), append(untilData, "message 0 6 octets, 1 recipients")},
 		{"dot yes and no", replies(".", "250-2.0.0 yes\r\n550 5.0.0 no\r\n"), mailAnd(), append(untilData, "message 0 6 octets, 1 recipients")},
 		{"dot 354", replies(".", "354 more\r\n"), mailAnd(), append(untilData, "message 0 6 octets, 1 recipients")},
 		{"dot is no reply", replies(".", "what\r\n"), mailAnd(), append(untilData, "message 0 6 octets, 1 recipients")},
-		{"in mid-body, seen at the next piece", early, inBody(1500*time.Millisecond, "text"), append(untilData, "message 550 other 0 octets, 1 recipients")},
-		{"in mid-body, seen while the MSA pauses", early, inBody(0, "text"), append(untilData, "message 550 other 0 octets, 1 recipients")},
-		{"in mid-body, seen at the dot", early, inBody(1500*time.Millisecond, "text", "."), append(untilData, "message 550 other 6 octets, 1 recipients")},
-		{"in mid-body 421", replies("DATA", smtptest.Default+"421 4.7.0 spam\r\n"+smtptest.CloseConn), inBody(time.Second, "text", "."), append(untilData, "message 421 other 6 octets, 1 recipients")},
+		{"in mid-body, seen at the next piece", early, inBody(1500*time.Millisecond, "text"), append(untilData, "message 550 policy_unspecified 0 octets, 1 recipients")},
+		{"in mid-body, seen while the MSA pauses", early, inBody(0, "text"), append(untilData, "message 550 policy_unspecified 0 octets, 1 recipients")},
+		{"in mid-body, seen at the dot", early, inBody(1500*time.Millisecond, "text", "."), append(untilData, "message 550 policy_unspecified 6 octets, 1 recipients")},
+		{"in mid-body 421", replies("DATA", smtptest.Default+"421 4.7.0 spam\r\n"+smtptest.CloseConn), inBody(time.Second, "text", "."), append(untilData, "message 421 policy_unspecified 6 octets, 1 recipients")},
 		{"unasked, seen at DATA", replies("RCPT", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"), func(_ *twoIPs, msa *smtptest.MSA) {
 			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 			time.Sleep(2 * time.Second)
 			msa.Command("DATA")
-		}, append(untilData, "data 421 other")},
+		}, append(untilData, "data 421 policy_unspecified")},
 		{"unasked, seen while the MSA pauses", replies("RCPT", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"+smtptest.CloseConn), func(_ *twoIPs, msa *smtptest.MSA) {
 			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 			time.Sleep(2 * time.Minute)
 			msa.Command("DATA")
-		}, append(untilData, "data 421 other", "over")},
+		}, append(untilData, "data 421 policy_unspecified", "over")},
 		{"unasked, ahead of MAIL", replies("EHLO", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"), func(_ *twoIPs, msa *smtptest.MSA) {
 			time.Sleep(2 * time.Second)
 			msa.Command("MAIL FROM:<a@example.com>")
@@ -114,7 +114,7 @@ func exits() []exit {
 		{"NOOP 421", replies("NOOP", "421 4.7.0 spam\r\n"), func(_ *twoIPs, msa *smtptest.MSA) {
 			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 			msa.Command("NOOP")
-		}, append(untilData, "data 421 other")},
+		}, append(untilData, "data 421 policy_unspecified")},
 	}
 	for _, at := range []struct {
 		verb string

@@ -18,7 +18,7 @@ import (
 // law: B9
 func TestGateBehindARefusedData(t *testing.T) {
 	refused := []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA"}
-	const over = "mail 503 other"
+	const over = "mail 503 policy_unspecified"
 	for name, c := range map[string]struct {
 		groups    [][]string
 		delivered int

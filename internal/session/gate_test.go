@@ -100,7 +100,7 @@ func TestGateIsAskedAndTold(t *testing.T) {
 		msa.Command("QUIT")
 		synctest.Wait()
 		want := []string{
-			"connect?", "over", "mail? a@example.com", "leave?", "rcpt? b@example.net", "rcpt? c@example.net", "mail 250", "rcpt 250", "rcpt 550 other",
+			"connect?", "over", "mail? a@example.com", "leave?", "rcpt? b@example.net", "rcpt? c@example.net", "mail 250", "rcpt 250", "rcpt 550 policy_unspecified",
 			"message 250 6 octets, 1 recipients", "over", "mail?", "leave?", "mail 250", "over", "closed",
 		}
 		if !slices.Equal(gate.heard, want) {
