@@ -39,7 +39,7 @@ func (d *decoder) loadProviders(cfg *Config) Errors {
 	if path == "" {
 		return nil
 	}
-	d.absolute(key, path)
+	d.judge(absolute(key, path))
 	if !strings.HasPrefix(path, "/") {
 		d.failed = append(d.failed, key)
 		return nil
@@ -117,16 +117,11 @@ func (d *decoder) validateProvider(key string, p Provider, names, claimed map[st
 
 // validateName judges a name that the operator chooses and that others refer to.
 func (d *decoder) validateName(key, name, what, example string, seen map[string]string) {
-	first, twice := seen[name]
-	switch {
-	case !d.good(key):
-	case !d.has(key):
-		d.wrong(key, "missing", fmt.Sprintf("add name = %q", example))
-	case !isName(name):
-		d.wrong(key, fmt.Sprintf("%q is not a name", name), "want letters, digits, hyphens and underscores, at most 64, such as "+fmt.Sprintf("%q", example))
-	case twice:
+	d.must(key, fmt.Sprintf("name = %q", example))
+	d.judge(rule{key, name, isName(name), "%q is not a name", "want letters, digits, hyphens and underscores, at most 64, such as " + fmt.Sprintf("%q", example)})
+	if first, twice := seen[name]; twice && d.good(key) {
 		d.wrong(key, fmt.Sprintf("%q is the name of a %s already, in line %d", name, what, d.line(first)), "want another name")
-	default:
+	} else if d.has(key) && d.good(key) && isName(name) {
 		seen[name] = key
 	}
 }
@@ -138,14 +133,10 @@ func isName(name string) bool {
 
 // validateDomains judges domains, with or without "*." in front.
 func (d *decoder) validateDomains(key string, domains Names) {
-	if len(domains) == 0 && d.has(key) && d.good(key) {
-		d.wrong(key, "empty", "remove it, or name a domain")
-	}
+	d.judge(filled(key, domains, "empty", "remove it, or name a domain"))
 	for i, domain := range domains {
-		item := fmt.Sprintf("%s[%d]", key, i)
-		if err := checkDomain(strings.TrimPrefix(domain, "*.")); err != nil && d.good(item) && d.good(key) {
-			d.wrong(item, fmt.Sprintf("%q is not a domain: %s", domain, err), `want "acme.example", or "*.acme.example" for all below it`)
-		}
+		err := checkDomain(strings.TrimPrefix(domain, "*."))
+		d.judge(sound(fmt.Sprintf("%s[%d]", key, i), domain, err, "is not a domain", `want "acme.example", or "*.acme.example" for all below it`))
 	}
 }
 

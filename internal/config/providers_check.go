@@ -60,8 +60,9 @@ var codeRange = regexp.MustCompile(`^[45]\.\d{1,3}\.\d{1,3}(-\d{1,3})?$`)
 
 func (d *decoder) validateCodes(key string, codes []string) {
 	for i, code := range codes {
-		if item := fmt.Sprintf("%s[%d]", key, i); !codeRange.MatchString(code) && d.good(item) && d.good(key) {
-			d.wrong(item, fmt.Sprintf("%q is not an enhanced code of a refusal", code), `want "5.7.708", or "5.7.606-649" for all from one to the other`)
-		}
+		d.judge(rule{
+			fmt.Sprintf("%s[%d]", key, i), code, codeRange.MatchString(code), "%q is not an enhanced code of a refusal",
+			`want "5.7.708", or "5.7.606-649" for all from one to the other`,
+		})
 	}
 }

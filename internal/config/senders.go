@@ -97,10 +97,7 @@ func (d *decoder) validatePolicy(cfg *Config) {
 	for _, t := range cfg.Tenants {
 		tenants = append(tenants, t.Name)
 	}
-	d.validatePath("senders.file", cfg.Senders.File)
-	if key := "senders.unknown_tenant"; d.has(key) && d.good(key) && !slices.Contains(tenants, cfg.Senders.UnknownTenant) {
-		d.unknown(key, "tenant", cfg.Senders.UnknownTenant, tenants, "add a [[tenant]] of this name")
-	}
+	d.judge(refers("senders.unknown_tenant", "tenant", cfg.Senders.UnknownTenant, tenants, "add a [[tenant]] of this name"))
 	names := map[string]string{}
 	for i := range cfg.SenderLimits {
 		if key := fmt.Sprintf("sender_limit[%d]", i); !d.failedItself(key) {
@@ -115,25 +112,22 @@ func (d *decoder) validatePolicy(cfg *Config) {
 
 func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, tenants []string, names map[string]string) {
 	d.validateName(key+".name", l.Name, "limit", "account-hour", names)
-	if l.Name == containedName {
-		d.wrong(key+".name", fmt.Sprintf("%q is the limit of senders that are contained", l.Name), "want another name; its amount is slow_rate of [containment]")
-	}
-	for _, must := range []struct{ key, example string }{
-		{"per", `add per = "account"`}, {"count", `add count = "messages"`}, {"limit", "add limit = 500"},
-	} {
-		if !d.has(key + "." + must.key) {
-			d.wrong(key+"."+must.key, "missing", must.example)
-		}
-	}
+	d.judge(rule{
+		key + ".name", l.Name, l.Name != containedName, "%q is the limit of senders that are contained",
+		"want another name; its amount is slow_rate of [containment]",
+	})
+	d.must(key+".per", `per = "account"`)
+	d.must(key+".count", `count = "messages"`)
+	d.must(key+".limit", "limit = 500")
 	if count := key + ".count"; d.has(count) && d.good(count) {
 		d.validateAmount(key+".limit", l.Count)
 		d.validateAmount(key+".burst", l.Count)
 	}
-	if at := key + ".limit"; d.has(at) && d.good(at) && l.Limit < 1 {
-		d.wrong(at, fmt.Sprintf("%d is not a limit", l.Limit), "want 1 or more; to stop a sender, use kanmon tenant block")
-	} else if most := mostOf(l.Count); l.Limit > most {
-		d.wrong(at, fmt.Sprintf("%d is more than can be counted", l.Limit), fmt.Sprintf("want 1 to %d, or no limit", most))
-	}
+	most := mostOf(l.Count)
+	d.judge(
+		rule{key + ".limit", l.Limit, l.Limit >= 1, "%d is not a limit", "want 1 or more; to stop a sender, use kanmon tenant block"},
+		rule{key + ".limit", l.Limit, l.Limit <= most, "%d is more than can be counted", fmt.Sprintf("want 1 to %d, or no limit", most)},
+	)
 	d.validatePeriod(key, l)
 	d.known(key+".tenant", "tenant", l.Tenants, tenants, "add a [[tenant]] of this name")
 	var providers []string
@@ -183,16 +177,14 @@ func (d *decoder) validateAmount(key string, of limit.Measure) {
 }
 
 func (d *decoder) validatePeriod(key string, l *SenderLimit) {
-	const longest = 31 * 24 * time.Hour
 	switch every := key + ".every"; {
 	case !d.good(every) || !d.good(key+".count"):
 	case l.Count == limit.Sessions && d.has(every):
 		d.wrong(every, "sessions are counted at once: there is no time", "remove it")
 	case l.Count == limit.Sessions:
-	case !d.has(every):
-		d.wrong(every, "missing", `add every = "1h"`)
-	case l.Every < time.Second || l.Every > longest:
-		d.wrong(every, fmt.Sprintf("%s is out of range", l.Every), `want "1s" to "744h"`)
+	default:
+		d.must(every, `every = "1h"`)
+		d.judge(lasting(every, l.Every, time.Second, limit.Longest, "%s is out of range", `want "1s" to "744h"`))
 	}
 	switch burst := key + ".burst"; {
 	case !d.has(burst) || !d.good(burst):
@@ -201,26 +193,23 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 	case l.Burst < 1 || l.Burst > l.Limit && d.good(key+".limit"):
 		d.wrong(burst, fmt.Sprintf("%d is not a burst of a limit of %d", l.Burst, l.Limit), fmt.Sprintf("want 1 to %d", max(1, l.Limit)))
 	}
-	if burst := key + ".burst"; d.has(burst) && d.good(burst) && l.Fair && l.Burst == 1 {
-		d.wrong(burst, "a burst of 1 cannot be shared", "want 2 or more, or fair = false")
-	}
+	d.judge(rule{key + ".burst", nil, !l.Fair || l.Burst != 1, "a burst of 1 cannot be shared", "want 2 or more, or fair = false"})
 	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per != limit.PerIPProvider || l.Limit < 20) {
 		d.wrong(fair, "only tenants that share a sending IP can be fair to each other, and only where there is something to share", `want per = "sending_ip_provider" and a limit of at least 20`)
 	}
 }
 
 func (d *decoder) validateAccounts(key string, accounts Names) {
-	if len(accounts) == 0 && d.has(key) && d.good(key) {
-		d.wrong(key, "empty", "remove it, or name an address")
-	}
+	d.judge(filled(key, accounts, "empty", "remove it, or name an address"))
 	for i, a := range accounts {
 		domain, all := strings.CutPrefix(a, "@")
 		if !all {
 			domain = mailbox.DomainOf(mailbox.Named(a))
 		}
-		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && checkDomain(domain) != nil {
-			d.wrong(item, fmt.Sprintf("%q is not an address", a), `want "news@acme.example", or "@acme.example" for all of a domain`)
-		}
+		d.judge(rule{
+			fmt.Sprintf("%s[%d]", key, i), a, checkDomain(domain) == nil, "%q is not an address",
+			`want "news@acme.example", or "@acme.example" for all of a domain`,
+		})
 	}
 }
 
@@ -246,19 +235,12 @@ func (d *decoder) validateContainment(cfg *Config) {
 	if d.has("containment.pool") {
 		d.poolKnown(cfg, "containment.pool", c.Pool)
 	}
-	for _, row := range []struct {
-		key         string
-		n, most     int
-		what, least string
-	}{
-		{"slow_rate", c.SlowRate, 100_000, "mails an hour", "1"},
-		{"account_volume", c.AccountVolume, 10_000_000, "recipients an hour", "1"},
-		{"tenant_volume", c.TenantVolume, 10_000_000, "recipients an hour", "1"},
-	} {
-		if key := "containment." + row.key; d.good(key) && (row.n < 1 || row.n > row.most) {
-			d.wrong(key, fmt.Sprintf("%d is no number of %s", row.n, row.what), fmt.Sprintf("want %s to %d", row.least, row.most))
-		}
-	}
+	const recipients = "%d is no number of recipients an hour"
+	d.judge(
+		within("containment.slow_rate", c.SlowRate, 1, 100_000, "%d is no number of mails an hour", "want 1 to 100000"),
+		within("containment.account_volume", c.AccountVolume, 1, 10_000_000, recipients, "want 1 to 10000000"),
+		within("containment.tenant_volume", c.TenantVolume, 1, 10_000_000, recipients, "want 1 to 10000000"),
+	)
 }
 
 // isFieldName says whether a text is a header field's name (RFC 5322 §2.2).

@@ -30,13 +30,12 @@ func (d *decoder) validateListeners(cfg *Config) {
 	if !d.good(key) {
 		return
 	}
-	if len(in.Listen) == 0 {
-		d.wrong(key, "empty: kanmon would not listen", `want addresses such as ["0.0.0.0:10025", "[::]:10025"]`)
-	}
+	d.judge(filled(key, in.Listen, "empty: kanmon would not listen", `want addresses such as ["0.0.0.0:10025", "[::]:10025"]`))
 	for i, listener := range in.Listen {
-		if listener.Port() == 25 {
-			d.wrong(fmt.Sprintf("%s[%d]", key, i), fmt.Sprintf("%q has port 25, the port that is intercepted", listener), "want another port such as 10025")
-		}
+		d.judge(rule{
+			fmt.Sprintf("%s[%d]", key, i), listener, listener.Port() != 25, "%q has port 25, the port that is intercepted",
+			"want another port such as 10025",
+		})
 		for j, earlier := range in.Listen[:i] {
 			if problem := collide(listener, earlier, in.Listen); problem != "" {
 				line := d.line(fmt.Sprintf("%s[%d]", key, j))
@@ -163,8 +162,8 @@ func (d *decoder) validateExclusion(in *Intercept) {
 		d.wrong("intercept.mark", "user and mark both say which traffic is kanmon's own", "keep one: user needs no privilege, mark needs CAP_NET_RAW")
 	case d.has("intercept.mark") && in.Mark == 0 && d.good("intercept.mark"):
 		d.wrong("intercept.mark", "0 is the mark of all other traffic", "want a mark such as 0x2525")
-	case d.has("intercept.user") && d.good("intercept.user") && !isUserName(in.User):
-		d.wrong("intercept.user", fmt.Sprintf("%q is not the name of a user", in.User), `want a name such as "kanmon"`)
+	default:
+		d.judge(rule{"intercept.user", in.User, isUserName(in.User), "%q is not the name of a user", `want a name such as "kanmon"`})
 	}
 }
 
@@ -182,17 +181,18 @@ func (d *decoder) validateTProxy(in *Intercept) {
 		}
 		return
 	}
-	if in.TProxyMark == 0 && d.good("intercept.tproxy_mark") {
-		d.wrong("intercept.tproxy_mark", "0 is the mark of all other traffic", "want a mark such as 0x1000")
-	}
+	d.judge(
+		rule{"intercept.tproxy_mark", nil, in.TProxyMark != 0, "0 is the mark of all other traffic", "want a mark such as 0x1000"},
+		rule{
+			"intercept.tproxy_table", in.TProxyTable, in.TProxyTable != 0 && (in.TProxyTable < 253 || in.TProxyTable > 255),
+			"%d is one of the kernel's own tables", "want a table that nothing else uses, such as 27501",
+		},
+	)
 	if both := in.TProxyMark & in.Mark; in.Mark != 0 && (both == in.Mark || both == in.TProxyMark) {
 		origin := ""
 		if !d.has("intercept.tproxy_mark") {
 			origin = " (the default)"
 		}
 		d.wrong("intercept.mark", fmt.Sprintf("all bits of %#x are in tproxy_mark %#x%s, or the other way round: kanmon's own connections would be routed back to it", in.Mark, in.TProxyMark, origin), "want two marks with different bits: tproxy_mark is looked for as bits, whatever others there are")
-	}
-	if d.good("intercept.tproxy_table") && (in.TProxyTable == 0 || in.TProxyTable >= 253 && in.TProxyTable <= 255) {
-		d.wrong("intercept.tproxy_table", fmt.Sprintf("%d is one of the kernel's own tables", in.TProxyTable), "want a table that nothing else uses, such as 27501")
 	}
 }

@@ -48,11 +48,8 @@ func (d *decoder) validatePools(cfg *Config) {
 
 // validateMembers judges the sending IPs of a pool, and their weights.
 func (d *decoder) validateMembers(key string, pool Pool, known map[netip.Addr]bool, judge bool) {
-	if !d.has(key + ".ips") {
-		d.wrong(key+".ips", "missing", `add ips = ["203.0.113.10"], addresses of [[sending_ip]]`)
-	} else if len(pool.IPs) == 0 && d.good(key+".ips") {
-		d.wrong(key+".ips", "empty: mail of the pool could not leave", "want addresses of [[sending_ip]]")
-	}
+	d.must(key+".ips", `ips = ["203.0.113.10"], addresses of [[sending_ip]]`)
+	d.judge(filled(key+".ips", pool.IPs, "empty: mail of the pool could not leave", "want addresses of [[sending_ip]]"))
 	seen := map[netip.Addr]string{}
 	for i, ip := range pool.IPs {
 		item := fmt.Sprintf("%s.ips[%d]", key, i)
@@ -90,17 +87,10 @@ func (d *decoder) validateHighRisk(cfg *Config, name string, owners map[netip.Ad
 
 // poolKnown judges a name of a pool.
 func (d *decoder) poolKnown(cfg *Config, key, name string) {
-	if _, found := cfg.Pools[name]; found || !d.good(key) || name == DefaultPool {
+	if _, found := cfg.Pools[name]; found || name == DefaultPool {
 		return // a missing default pool is told at [pool]
 	}
-	d.unknown(key, "pool", name, slices.Sorted(maps.Keys(cfg.Pools)), "add [pool."+name+"]")
-}
-
-func (d *decoder) unknown(key, what, name string, known []string, want string) {
-	if near := nearest(name, known); near != "" {
-		want = fmt.Sprintf("did you mean %q?", near)
-	}
-	d.wrong(key, fmt.Sprintf("there is no %s %q", what, name), want)
+	d.judge(refers(key, "pool", name, slices.Sorted(maps.Keys(cfg.Pools)), "add [pool."+name+"]"))
 }
 
 func (d *decoder) validateTenants(cfg *Config) {
@@ -111,11 +101,10 @@ func (d *decoder) validateTenants(cfg *Config) {
 			continue
 		}
 		d.validateName(key+".name", t.Name, "tenant", "acme", names)
-		if !d.has(key+".sources") && !d.has(key+".listen_port") {
-			d.wrong(key+".sources", "missing", `add sources = ["10.20.1.0/24"], the addresses of its MSAs, or a listen_port of its own`)
-		} else if d.has(key+".sources") && len(t.Sources) == 0 && d.good(key+".sources") {
-			d.wrong(key+".sources", "empty: the tenant would have no mail", `want networks such as ["10.20.1.0/24"]`)
+		if !d.has(key + ".listen_port") {
+			d.must(key+".sources", `sources = ["10.20.1.0/24"], the addresses of its MSAs, or a listen_port of its own`)
 		}
+		d.judge(filled(key+".sources", t.Sources, "empty: the tenant would have no mail", `want networks such as ["10.20.1.0/24"]`))
 		d.validateDomains(key+".sender_domains", t.SenderDomains)
 		d.poolKnown(cfg, key+".pool", t.Pool)
 	}
@@ -133,15 +122,14 @@ func (d *decoder) validateTenantListeners(cfg *Config) {
 		if d.has(interfaces) && !d.has(port) {
 			d.wrong(interfaces, "only a listener of its own gets what comes in by an interface", "add listen_port = 10026, a port that nothing else has")
 		}
-		if !d.has(port) || !d.good(port) {
+		d.judge(
+			within(port, t.ListenPort, 1, 65535, "%d is not a port", "want 1 to 65535, such as 10026"),
+			rule{port, nil, t.ListenPort != 25, "25 is the port that is intercepted", "want another port such as 10026"},
+		)
+		if !d.has(port) || !d.good(port) || t.ListenPort == 25 {
 			continue
 		}
-		first, twice := ports[t.ListenPort]
-		switch {
-		case t.ListenPort < 1 || t.ListenPort > 65535:
-			d.wrong(port, fmt.Sprintf("%d is not a port", t.ListenPort), "want 1 to 65535, such as 10026")
-		case t.ListenPort == 25:
-			d.wrong(port, "25 is the port that is intercepted", "want another port such as 10026")
+		switch first, twice := ports[t.ListenPort]; {
 		case twice:
 			d.wrong(port, fmt.Sprintf("%d is another tenant's already, in line %d", t.ListenPort, d.line(first)), "want a port that nothing else has")
 		case slices.ContainsFunc(cfg.Intercept.Listen, func(a netip.AddrPort) bool { return int(a.Port()) == t.ListenPort }):
@@ -284,7 +272,11 @@ func (d *decoder) validateRoutes(cfg *Config) {
 			d.wrong(key, "the route changes nothing",
 				`add pool = "default", where its mail leaves from, or one of rescue, soften, suspend and rescue_per_hour`)
 		}
-		d.validatePerHour(key+".rescue_per_hour", r.PerHour)
+		d.judge(
+			perHour(key+".rescue_per_hour", r.PerHour),
+			filled(key+".destination", r.Destinations, "empty", "remove it, or name a network"),
+			rule{key + ".suspicion_min", r.SuspicionMin, r.SuspicionMin > 0 && r.SuspicionMin <= 1, "%g is not a score", "want a number above 0, at most 1"},
+		)
 		d.known(key+".tenant", "tenant", r.Tenants, tenants, "add a [[tenant]] of this name")
 		if d.good("providers_file") {
 			d.known(key+".provider", "provider", r.Providers, providers, "`kanmon explain` shows a recipient's provider; add your own in providers_file")
@@ -292,12 +284,6 @@ func (d *decoder) validateRoutes(cfg *Config) {
 		d.validateDomains(key+".sender_domain", r.SenderDomains)
 		d.validateDomains(key+".recipient_domain", r.RecipientDomains)
 		d.validateSenders(key+".sender", r.Senders)
-		if len(r.Destinations) == 0 && d.has(key+".destination") && d.good(key+".destination") {
-			d.wrong(key+".destination", "empty", "remove it, or name a network")
-		}
-		if s := r.SuspicionMin; d.has(key+".suspicion_min") && d.good(key+".suspicion_min") && !(s > 0 && s <= 1) {
-			d.wrong(key+".suspicion_min", fmt.Sprintf("%g is not a score", s), "want a number above 0, at most 1")
-		}
 		if r.NullSender && (d.has(key+".sender") || d.has(key+".sender_domain")) {
 			d.wrong(key+".null_sender", "the null sender has no address: with sender or sender_domain the route never matches", "make two routes of it")
 		}
@@ -306,24 +292,19 @@ func (d *decoder) validateRoutes(cfg *Config) {
 
 // known judges a list of names that stand elsewhere.
 func (d *decoder) known(key, what string, names Names, known []string, want string) {
-	if len(names) == 0 && d.has(key) && d.good(key) {
-		d.wrong(key, "empty", "remove it, or name a "+what)
-	}
+	d.judge(filled(key, names, "empty", "remove it, or name a "+what))
 	for i, name := range names {
-		if item := fmt.Sprintf("%s[%d]", key, i); d.good(key) && !slices.Contains(known, name) {
-			d.unknown(item, what, name, known, want)
-		}
+		d.judge(refers(fmt.Sprintf("%s[%d]", key, i), what, name, known, want))
 	}
 }
 
 func (d *decoder) validateSenders(key string, senders Names) {
-	if len(senders) == 0 && d.has(key) && d.good(key) {
-		d.wrong(key, "empty", "remove it, or name an address; null_sender = true is for the null sender")
-	}
+	d.judge(filled(key, senders, "empty", "remove it, or name an address; null_sender = true is for the null sender"))
 	for i, sender := range senders {
 		domain := mailbox.DomainOf(mailbox.Form([]byte(sender)))
-		if item := fmt.Sprintf("%s[%d]", key, i); d.good(item) && d.good(key) && checkDomain(domain) != nil {
-			d.wrong(item, fmt.Sprintf("%q is not an address", sender), `want "news@acme.example"; for a whole domain use sender_domain`)
-		}
+		d.judge(rule{
+			fmt.Sprintf("%s[%d]", key, i), sender, checkDomain(domain) == nil, "%q is not an address",
+			`want "news@acme.example"; for a whole domain use sender_domain`,
+		})
 	}
 }
