@@ -12,7 +12,7 @@ import (
 // What a session's mail brings about is told as that mail's: the level of its sender, also where a header names the account, and a block by a limit.
 func TestWhatAMailBringsAboutNamesIt(t *testing.T) {
 	block := rule("hour", limit.PerAccount, 5)
-	block.Action, block.Tenants = Block, []string{"acme"}
+	block.Action, block.Tenants = limit.Block, []string{"acme"}
 	s := settingsWith(block)
 	s.Containment.Policy = contain.DefaultPolicy()
 	s.Accounts = func(tenant string) *Accounts {

@@ -29,7 +29,7 @@ func (v *visit) message(declared, passed int64, code int) session.Decision {
 	v.Tell(news(event.StepRecipient, ""))
 	n := session.News{Step: event.StepMessage, Code: code, Octets: passed, Recipients: 1, SendingIP: ours}
 	if code >= 400 {
-		n.Class = "content_rejected"
+		n.Class = event.ContentRejected
 	}
 	v.Tell(n)
 	v.Tell(session.News{Step: event.StepOver})

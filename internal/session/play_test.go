@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"encoding"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -156,10 +157,15 @@ func (p playedJudge) Judge(r session.MXRefusal) session.Judgement {
 	}
 	a := p.Ask("judge", words...)
 	j := session.Judgement{
-		Rescue: a.Has("rescue"), Soften: a.Has("soften"), Observe: a.Has("observe"), Class: "other", Scope: a["scope"], Rule: a["rule"], Why: a["why"],
+		Rescue: a.Has("rescue"), Soften: a.Has("soften"), Observe: a.Has("observe"), Class: event.PolicyUnspecified, Rule: a["rule"], Why: a["why"],
 	}
-	if a.Has("class") {
-		j.Class = a["class"]
+	for name, into := range map[string]encoding.TextUnmarshaler{"class": &j.Class, "scope": &j.Scope} {
+		if !a.Has(name) {
+			continue
+		}
+		if err := into.UnmarshalText([]byte(a[name])); err != nil {
+			panic(err)
+		}
 	}
 	for leg, name := range legNames {
 		for avoided := range strings.SplitSeq(a["avoid"], ",") {

@@ -5,17 +5,19 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"kanmon/internal/event"
 )
 
 // halfBad is a Detector in which alice, known for a day, and her tenant have had as much refused as is not enough yet.
 func halfBad(t testing.TB) *rig {
 	r := newRig(t, enforced())
-	r.send(alice, 10, 0, Accepted)
-	r.send(bob, 10, 0, Accepted)
+	r.send(alice, 10, 0, event.NoRefusal)
+	r.send(bob, 10, 0, event.NoRefusal)
 	r.pass(25 * time.Hour)
-	r.send(bob, 20, 7, "content_rejected")
+	r.send(bob, 20, 7, event.ContentRejected)
 	r.pass(2 * time.Hour)
-	r.send(alice, 40, 5, "recipient_invalid")
+	r.send(alice, 40, 5, event.RecipientInvalid)
 	r.want(alice, Normal)
 	return r
 }
@@ -47,7 +49,7 @@ func TestCountsSurviveARestart(t *testing.T) {
 		again.want(alice, Normal)
 		for _, one := range []*rig{r, again} {
 			one.leap(time.Second)
-			one.mail(alice, providers[steps%4], "recipient_invalid")
+			one.mail(alice, providers[steps%4], event.RecipientInvalid)
 		}
 	}
 	again.want(alice, Slow)
@@ -67,7 +69,7 @@ func TestCountsGrowOldWhileNobodyIsThere(t *testing.T) {
 		if x.Hour.Mails != want.hour || x.Day.Mails != want.day {
 			t.Errorf("away for %v: %d in the hour, %d in the day, want %+v", away, x.Hour.Mails, x.Day.Mails, want)
 		}
-		again.send(alice, 300, 5, "recipient_invalid") // and it goes on
+		again.send(alice, 300, 5, event.RecipientInvalid) // and it goes on
 		again.want(alice, Slow)
 	}
 }
@@ -88,14 +90,14 @@ func TestCountsSurviveRestarts(t *testing.T) {
 // A receiver is one, before a restart and behind it: whoever has refused before does not become another witness by it.
 func TestAWitnessIsOneOverARestart(t *testing.T) {
 	r := newRig(t, enforced())
-	r.send(alice, 10, 0, Accepted)
+	r.send(alice, 10, 0, event.NoRefusal)
 	r.pass(25 * time.Hour)
 	for range 9 {
-		r.mail(alice, "google", "content_rejected")
+		r.mail(alice, "google", event.ContentRejected)
 	}
 	again := r.restart(time.Minute)
 	for range 3 {
-		again.mail(alice, "google", "content_rejected")
+		again.mail(alice, "google", event.ContentRejected)
 	}
 	for _, reading := range again.Explain(alice).Readings {
 		if reading.Signal == Content && (reading.Bad != 12 || reading.Providers != 1) {
@@ -160,16 +162,16 @@ func (r *rig) counted(octets []byte, s Subject) bool {
 // What an account costs the disk: a bounded number of octets, however much it sends.
 func TestCountsAreSmall(t *testing.T) {
 	r := newRig(t, enforced())
-	r.send(alice, 10, 0, Accepted)
+	r.send(alice, 10, 0, event.NoRefusal)
 	r.pass(25 * time.Hour)
 	few := len(r.savedCounts(r.find(alice)))
 	for range 24 {
-		r.send(alice, 10, 0, Accepted)
+		r.send(alice, 10, 0, event.NoRefusal)
 		r.pass(time.Hour)
 	}
 	usual := len(r.savedCounts(r.find(alice)))
 	for range 24 * 60 {
-		r.send(alice, 5, 5, "content_rejected")
+		r.send(alice, 5, 5, event.ContentRejected)
 		r.pass(55 * time.Second)
 	}
 	most := len(r.savedCounts(r.find(alice)))

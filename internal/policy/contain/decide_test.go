@@ -66,7 +66,7 @@ func TestADecisionNamesItsCause(t *testing.T) {
 		r.one++
 		cause := Cause{Session: 7, Transaction: n + 1}
 		r.Recipient(Recipient{
-			Tenant: alice.Tenant, Account: alice.Account, Provider: providers[n%4], Hash: mix(r.one, 99), Class: NoSuchPerson, Sample: "550", Cause: cause,
+			Tenant: alice.Tenant, Account: alice.Account, Provider: providers[n%4], Hash: mix(r.one, 99), Class: event.RecipientInvalid, Sample: "550", Cause: cause,
 		})
 	}
 	if got := r.lastOf(alice).Cause; got != (Cause{Session: 7, Transaction: n}) {
