@@ -190,10 +190,10 @@ func TestVolumeOfAReloadHoldsAtOnce(t *testing.T) {
 // contained.
 func TestATenantsRecipientsAreThoseOfAllItsMail(t *testing.T) {
 	r := newRig(t, enforced())
-	r.send(alice, 100, 0, Accepted)
-	r.send(bob, 100, 2, "content_rejected")
+	r.send(alice, 100, 0, event.NoRefusal)
+	r.send(bob, 100, 2, event.ContentRejected)
 	r.want(bob, Slow)
-	r.send(bob, 102, 0, Accepted)
+	r.send(bob, 102, 0, event.NoRefusal)
 	sent := float64(r.one)
 	x := r.Explain(acme)
 	if got := float64(x.Distinct); got < 0.7*sent || got > 1.3*sent {
@@ -206,7 +206,7 @@ func TestATenantsRecipientsAreThoseOfAllItsMail(t *testing.T) {
 		t.Errorf("of an account %d of %d count", y.Counting, y.Distinct)
 	}
 	r.pass(time.Hour)
-	r.mail(alice, "google", Accepted)
+	r.mail(alice, "google", event.NoRefusal)
 	if x := r.Explain(acme); x.Distinct != 1 || x.Counting != 1 {
 		t.Errorf("in the next hour %d, %d of them count", x.Distinct, x.Counting)
 	}
