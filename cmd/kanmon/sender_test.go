@@ -42,7 +42,7 @@ func newCustomers() *customers {
 		return &admin.SenderDetail{
 			Sender: admin.Sender{Subject: admin.Subject{Tenant: "acme", Account: account}, Level: level, InForce: inForce, Would: would}, Known: true,
 			Hour: admin.Counts{Mails: 190, Tried: 215, Answered: 210, Unknown: 2, Judged: 180, Delivered: 180}, Day: admin.Counts{Mails: 900},
-			Allowance: 2000, AllowanceFrom: "what all may", Distinct: 150, Octets: 123456, Recipients: 800,
+			Allowance: 2000, AllowanceFrom: "what all may", Distinct: 150, Counting: 150, Octets: 123456, Recipients: 800,
 		}
 	}
 	decided := func(x *admin.SenderDetail, r admin.Reading, to string) *admin.SenderDetail {

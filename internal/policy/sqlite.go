@@ -52,14 +52,20 @@ func (s *sqlite) Load() (state State, found bool, err error) {
 			found = true
 			return fromJSON(rows, &state.Containment)
 		}},
+		{"SELECT count(*) FROM policy_sender", func(rows *sql.Rows) error {
+			var n int
+			err := rows.Scan(&n)
+			state.Containment.Subjects = make([]contain.Saved, 0, n) // they are most of it
+			return err
+		}},
 		{"SELECT state, history FROM policy_sender ORDER BY id", func(rows *sql.Rows) error {
-			var one contain.Saved
-			var history sql.RawBytes
-			err := fromJSON(rows, &one, &history)
+			all := append(state.Containment.Subjects, contain.Saved{})
+			one, history := &all[len(all)-1], sql.RawBytes(nil)
+			err := fromJSON(rows, one, &history)
 			if len(history) > 0 {
 				one.History = slices.Clone(history)
 			}
-			state.Containment.Subjects = append(state.Containment.Subjects, one)
+			state.Containment.Subjects = all
 			return err
 		}},
 		{"SELECT name, measure, of_whom, to_whom, owes_ns, taken_ms FROM policy_debt", func(rows *sql.Rows) error {
