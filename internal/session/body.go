@@ -22,7 +22,9 @@ func (s *session) relayBody() error {
 	s.waiting = waiting{began: s.now()}
 	s.budget.begins(s.waiting.began)
 	s.log.bodyBegins(s.waiting.began)
-	for size := int64(0); ; {
+	size := int64(0)
+	defer func() { s.carries(size) }()
+	for {
 		if chunk := s.msa.in.Buffered(); len(chunk) > 0 {
 			safe, verdict := s.mail.body.Scan(chunk)
 			size += int64(safe)
@@ -143,7 +145,9 @@ func (s *session) dropBody(why trouble) error {
 func (s *session) drainBody() bool {
 	s.msa.in.BodyMode(true)
 	begun := time.Now()
-	for read := 0; read < maxDrained && time.Since(begun) < maxDrainTime; {
+	read := 0
+	defer func() { s.carries(int64(read)) }()
+	for read < maxDrained && time.Since(begun) < maxDrainTime {
 		chunk := s.msa.in.Buffered()
 		safe, verdict := s.mail.body.Scan(chunk)
 		switch verdict {

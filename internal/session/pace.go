@@ -1,6 +1,7 @@
 package session
 
 import (
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,12 +14,17 @@ import (
 // those who have more than a part of the work rest between two groups of commands, which are short as long as they do. A session counts
 // its work for itself, and tells it in pieces: one with an ordinary mail never gets that far.
 
+// A piece of work is some three microseconds of a processor. BenchmarkWork measures what each kind costs of a session's thread, BenchmarkJudge of package
+// outlet a refusal; a command costs in other packages twice what it costs here.
 const (
-	workOfSession  = 16  // beside that of its commands
-	workOfCommand  = 2   // and of its reply
-	repliesForWork = 256 // octets of replies to the MSA that are as much as one piece of work
-	workTold       = 192 // at once
-	shortGroup     = 32  // commands, at most some milliseconds in which others wait for the processor
+	workOfSession   = 16      // beside that of its commands
+	workOfCommand   = 2       // and of its reply
+	workOfHandshake = 128     // of TLS, with the MX or the MSA
+	workOfRefusal   = 6       // that is judged
+	repliesForWork  = 256     // octets of replies to the MSA that are as much as one piece of work
+	bodyForWork     = 4 << 10 // and of messages
+	workTold        = 192     // at once
+	shortGroup      = 32      // commands, at most some milliseconds in which others wait for the processor
 )
 
 // A pace is a share.Pace that sessions use at once.
@@ -42,6 +48,19 @@ func (p *pace) count(whose holder, work int32, strained func() bool) {
 	p.note()
 }
 
+func (p *pace) waste(whose holder, work int32, strained func() bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.of.Waste(whose, float64(work), time.Now(), strained)
+	p.note()
+}
+
+func (p *pace) owes(whose holder) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.of.Owes(whose, time.Now())
+}
+
 // note is called behind whatever may have changed whether anybody is slowed.
 func (p *pace) note() {
 	if slows := p.of.SlowsAny(); slows != p.slows.Load() {
@@ -58,6 +77,11 @@ func (p *pace) slowed(whose holder) bool {
 // works counts a group of commands that is about to be answered.
 func (s *session) works() { s.work += int32(workOfCommand * len(s.slots)) }
 
+// carries counts octets of a message.
+func (s *session) carries(octets int64) {
+	s.work = int32(min(int64(s.work)+octets/bodyForWork, math.MaxInt32/2)) //nolint:gosec // it is less
+}
+
 // rest lets a session wait whose tenant has more than its part of too much work. The MSA has its replies by now. A session whose end is
 // wanted, or that is to be cut, does not wait.
 func (s *session) rest() {
@@ -66,6 +90,18 @@ func (s *session) rest() {
 	}
 	wait := s.e.Live.pace.spend(s.sharer(), s.work, s.e.Live.Strained)
 	s.work = 0
+	s.restFor(wait)
+}
+
+// restFirst lets a session wait whose tenant has had others that took handshakes and brought no mail, while it is slowed: such a session is over
+// before it could rest.
+func (s *session) restFirst() {
+	if s.isSlowed() {
+		s.restFor(s.e.Live.pace.owes(s.sharer()))
+	}
+}
+
+func (s *session) restFor(wait time.Duration) {
 	if wait < time.Millisecond {
 		return
 	}
@@ -90,9 +126,14 @@ func (s *session) isSlowed() bool {
 	return p.slows.Load() && p.slowed(s.sharer())
 }
 
-// endsWork counts what is left of a session's work: nobody rests for that.
+// endsWork counts what is left of a session's work: nobody rests for that, unless it was a handshake and no mail.
 func (s *session) endsWork() {
-	if s.e.Live.Strained != nil {
-		s.e.Live.pace.count(s.sharer(), s.work+workOfSession, s.e.Live.Strained)
+	if s.e.Live.Strained == nil {
+		return
 	}
+	end := s.e.Live.pace.count
+	if s.mails == 0 && s.work >= workOfHandshake {
+		end = s.e.Live.pace.waste
+	}
+	end(s.sharer(), s.work+workOfSession, s.e.Live.Strained)
 }

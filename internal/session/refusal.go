@@ -41,6 +41,7 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	s.noteSaid(&r)
 	s.log.refusals++
 	s.log.refusal = s.log.refusals
+	s.work += workOfRefusal
 	j := s.e.Judge.Judge(r)
 	if j.Rescue && !j.Observe {
 		s.rescue.refusedBy(s)

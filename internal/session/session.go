@@ -73,6 +73,7 @@ func (s *session) converse() error {
 	case passes:
 		return s.passThrough()
 	}
+	s.restFirst()
 	for !s.quit {
 		s.rest()
 		if err := s.awaitCommand(); err != nil {

@@ -178,6 +178,7 @@ func (s *session) handshake() error {
 		return conn.HandshakeContext(ctx)
 	})
 	done()
+	s.work += workOfHandshake
 	s.mx.info.Phases[event.PhaseHandshake] = s.now() - begun
 	var f *failure
 	if errors.As(err, &f) {
@@ -342,6 +343,7 @@ func (s *session) startTLSToMSA() error {
 	err := s.aside(event.PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(context.Background())
 	})
+	s.work += workOfHandshake
 	var f *failure
 	if errors.As(err, &f) {
 		s.info.MSA.Err = f.Error()

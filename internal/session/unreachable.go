@@ -65,7 +65,9 @@ func (s *session) ungreeted(err error) error {
 	return &silent
 }
 
-func (s *session) origin() Origin { return Origin{s.info.Source, s.info.Destination, s.info.Port, s.info.ID} }
+func (s *session) origin() Origin {
+	return Origin{s.info.Source, s.info.Destination, s.info.Port, s.info.ID}
+}
 
 // ofTheMX says how an MSA is to be left that would have met this failure directly. Where the cause is kanmon's own, it must be told:
 // another MX would fare no better, and nobody could find out why.

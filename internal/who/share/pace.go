@@ -21,6 +21,7 @@ type worker struct {
 	done float64   // since the last look
 	most float64   // a second; 0: as much as it likes
 	free time.Time // when what it has had done is paid for
+	owes time.Time // until when it owes for what came to nothing
 }
 
 const (
@@ -68,6 +69,27 @@ func (p *Pace[K]) count(owner K, work float64, now time.Time, strained func() bo
 	}
 	w.done += work
 	return w
+}
+
+// Waste is Count for work that came to nothing. The owner owes for it what it would have rested: see Owes.
+func (p *Pace[K]) Waste(owner K, work float64, now time.Time, strained func() bool) {
+	w := p.count(owner, work, now, strained)
+	if w.most == 0 {
+		return
+	}
+	if w.owes.Before(now) {
+		w.owes = now
+	}
+	w.owes = now.Add(min(w.owes.Sub(now)+time.Duration(work/w.most*float64(time.Second)), longestPause))
+}
+
+// Owes says for how long an owner must rest before it begins anything new, for what it has wasted.
+func (p *Pace[K]) Owes(owner K, now time.Time) time.Duration {
+	w := p.owners[owner]
+	if w == nil || w.most == 0 {
+		return 0
+	}
+	return max(0, w.owes.Sub(now))
 }
 
 // Slowed says whether an owner is slowed down.
