@@ -101,6 +101,9 @@ func (r *renaming[T]) ownFirst(before func(a, b *T) bool) func(a, b int) bool {
 
 // fold leaves one of each name, the first if none goes before another. Moved are those that stand for one that was renamed: they are to be kept.
 func fold[T any, K comparable](r *renaming[T], name func(*T) K, before func(a, b int) bool) (all, moved []T) {
+	if !slices.Contains(r.renamed, true) { // as nearly always: a file has each name once
+		return r.list, nil
+	}
 	at, holds, moves := map[K]int{}, []int(nil), []bool(nil)
 	for i := range r.list {
 		n := name(&r.list[i])
