@@ -170,6 +170,26 @@ func onlyHosts(text []byte) bool {
 	return true
 }
 
+// namesZone reports whether a piece of a reply is the name of a list, by its place: "blocked using zen.example", "listed at bl.example". An MX says
+// that of a list, and of no sender, recipient or host; who calls himself like a list hides no listing.
+func namesZone(plain []byte, from, to int32) bool {
+	name := plain[from:to]
+	if bytes.IndexByte(name, '.') <= 0 || bytes.ContainsAny(name, " @\n") {
+		return false
+	}
+	before := plain[:from]
+	preposition := lastWord(before)
+	before = bytes.TrimRight(before, " \t")
+	switch strings.ToLower(string(preposition)) {
+	case "using", "at", "in", "on", "by", "of", "from":
+		switch strings.ToLower(string(lastWord(before[:len(before)-len(preposition)]))) {
+		case "blocked", "listed", "blacklisted", "blocklisted", "denylisted", "found", "rejected", "refused", "denied", "list", "blacklist", "blocklist", "rbl", "dnsbl":
+			return bytes.HasSuffix(before, preposition)
+		}
+	}
+	return false
+}
+
 // ofProvider reports whether codes that stand apart are the provider's: the rest of the reply, on which a verdict is given and whose words are in
 // the scratch, has nobody else to blame, and is what providers say beside a code.
 func (r *Rules) ofProvider(rest *Verdict, s *scratch) bool {

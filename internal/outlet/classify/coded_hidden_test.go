@@ -139,3 +139,53 @@ func TestARepeatedCodeIsNoListing(t *testing.T) {
 	}
 	t.Log(judged, "texts")
 }
+
+// Nor does who calls himself as a list does.
+//
+// law: I20
+func TestTheNameOfAListHidesNoListing(t *testing.T) {
+	rules, judged := builtinOf(t), 0
+	for _, l := range rules.lists {
+		if l.Zone == "" || l.Kind != "ip" {
+			continue
+		}
+		for _, text := range []string{
+			"554 5.7.1 Client host [203.0.113.10] blocked using %s", "550 203.0.113.10 is listed at %s", "554 5.7.1 203.0.113.10 is on the blocklist of %s", "550 5.7.1 Host 203.0.113.10 found in %s", "550 5.7.1 Mail from 203.0.113.10 refused, listed in %s",
+			"554 Service unavailable; Client host [203.0.113.10] blocked by %s", "550 5.7.1 203.0.113.10 blacklisted by %s",
+		} {
+			text = strings.ReplaceAll(text, "%s", l.Zone)
+			plain := rules.Classify(Query{Text: text, SendingIP: ours})
+			for way, q := range map[string]Query{
+				"sender": {Sender: "x@" + l.Zone}, "recipient": {Recipient: "x@" + l.Zone}, "EHLO": {EHLO: []string{l.Zone, "out10.example.jp"}}, "subject": {Subject: l.Zone}, "another field": {Said: []string{l.Zone}},
+			} {
+				q.Text, q.SendingIP = text, ours
+				judged++
+				if v := rules.Classify(q); v.Suspend != plain.Suspend {
+					t.Errorf("%q, said as %s: %s, suspend %s by rule %q; else %s", text, way, v.Class, v.Suspend, v.Rule, plain.Suspend)
+				}
+			}
+		}
+	}
+	t.Log(judged, "texts")
+	if judged < 1000 {
+		t.Error("too few")
+	}
+}
+
+// A sender who borrows the domain of a provider, or of a list, hides none of its refusals: their links stand behind the words.
+//
+// law: I20
+func TestABorrowedDomainHidesNoListing(t *testing.T) {
+	rules := builtinOf(t)
+	for text, sender := range map[string]string{
+		"554 5.7.1 Client host [203.0.113.10] blocked using zen.spamhaus.org; https://www.spamhaus.org/query/ip/203.0.113.10":                         "x@spamhaus.org",
+		"550 203.0.113.10 refused, see https://www.spamcop.net/bl.shtml?203.0.113.10":                                                                 "x@spamcop.net",
+		"550 5.7.1 Unfortunately, messages from [203.0.113.10] weren't sent, part of their network is on our block list. http://mail.live.com/errors": "x@live.com",
+		"550 https://psbl.org/listing?ip=203.0.113.10 has 203.0.113.10 listed":                                                                        "x@psbl.org",
+	} {
+		plain := rules.Classify(Query{Text: text, SendingIP: ours})
+		if v := rules.Classify(Query{Text: text, SendingIP: ours, Sender: sender}); v.Suspend != plain.Suspend || plain.Suspend != Yes {
+			t.Errorf("%q said by %s: %s, suspend %s by rule %q; else %s", text, sender, v.Class, v.Suspend, v.Rule, plain.Suspend)
+		}
+	}
+}

@@ -268,7 +268,7 @@ func (e *echoes) seek() {
 }
 
 // parts covers whatever has at least minPart significant octets in common with what was said.
-func (e *echoes) parts() (found bool) {
+func (e *echoes) parts(plain []byte) (found bool) {
 	if len(e.joined) < minPart || len(e.sig) < minPart {
 		return false
 	}
@@ -287,10 +287,14 @@ func (e *echoes) parts() (found bool) {
 		for j > i && !e.wordBegins(j) {
 			j--
 		}
-		if j-i >= minPart {
-			e.fill(e.begin[i], e.end[j-1], markSaid)
-			i, found = j-1, true
+		if j-i < minPart {
+			continue
 		}
+		if !namesZone(plain, e.begin[i], e.end[j-1]) {
+			e.fill(e.begin[i], e.end[j-1], markSaid)
+			found = true
+		}
+		i = j - 1
 	}
 	return found
 }
