@@ -31,7 +31,7 @@ func (r *Rules) explained(q *Query, s *scratch) (v Verdict, theirs bool) {
 			end++
 		}
 		page := plain[at:end]
-		if !q.explains(string(page)) {
+		if !q.explains(string(page)) && !aboutSPF(page, s.normal.front) {
 			continue
 		}
 		s.normal.read(string(page))
@@ -67,4 +67,14 @@ func (q *Query) explains(page string) bool {
 		return name != "" && (strings.Contains(asked, "="+name) || strings.Contains(asked, "@"+name))
 	}
 	return told(sender) || len(q.EHLO) > 0 && told(strings.ToLower(q.EHLO[0]))
+}
+
+// aboutSPF reports whether a page says by its name that it is about SPF, or the reply's enhanced code does (RFC 7372 §3.2).
+func aboutSPF(page []byte, enhanced string) bool {
+	for w := (word{}); w.next(page); {
+		if bytes.EqualFold(page[w.begin:w.end], []byte("spf")) {
+			return true
+		}
+	}
+	return len(enhanced) > 1 && (enhanced[1:] == ".7.23" || enhanced[1:] == ".7.24")
 }
