@@ -9,6 +9,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // Errors of what operators ask for.
@@ -50,13 +52,13 @@ func (b *Book) order(k Key, s State, until time.Time, why, who string) error {
 	}
 	e := b.entryFor(k, now)
 	b.release(e)
-	e.Reason, e.Rule, e.Sample, e.By = clean(why, maxName), "", "", operator(who)
+	e.Reason, e.Rule, e.Sample, e.By = event.Printable(why, maxName), "", "", operator(who)
 	b.set(e, now, s, min(until.Sub(now), b.policy(k.Provider).HandLongest))
 	return nil
 }
 
 func operator(who string) string {
-	if who = clean(who, 64); who == "" {
+	if who = event.Printable(who, 64); who == "" {
 		return ByOperator
 	}
 	return ByOperator + " " + who

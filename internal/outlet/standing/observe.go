@@ -349,12 +349,12 @@ func (b Block) Of(ip netip.Addr) netip.Prefix {
 
 // bound cuts what is kept of a stranger's words.
 func (ev *Evidence) bound() {
-	ev.Tenant, ev.Destination = clean(ev.Tenant, maxName), clean(ev.Destination, maxName)
-	ev.Witness, ev.Place, ev.Speaker = clean(ev.Witness, maxName), clean(ev.Place, maxName), clean(ev.Speaker, maxName)
-	ev.Rule, ev.Sample = clean(ev.Rule, maxName), clean(ev.Sample, maxSample)
+	ev.Tenant, ev.Destination = event.Printable(ev.Tenant, maxName), event.Printable(ev.Destination, maxName)
+	ev.Witness, ev.Place, ev.Speaker = event.Printable(ev.Witness, maxName), event.Printable(ev.Place, maxName), event.Printable(ev.Speaker, maxName)
+	ev.Rule, ev.Sample = event.Printable(ev.Rule, maxName), event.Printable(ev.Sample, maxSample)
 	lists := make([]List, 0, min(len(ev.Lists), maxLists))
 	for _, l := range ev.Lists[:min(len(ev.Lists), maxLists)] {
-		lists = append(lists, List{Name: clean(l.Name, 64), Zone: strings.ToLower(clean(l.Zone, maxName)), Weight: l.Weight})
+		lists = append(lists, List{Name: event.Printable(l.Name, 64), Zone: strings.ToLower(event.Printable(l.Zone, maxName)), Weight: l.Weight})
 	}
 	ev.Lists = lists
 }

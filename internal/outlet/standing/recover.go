@@ -33,7 +33,7 @@ func (b *Book) Succeeded(k Key, tenant string) {
 	switch e.State {
 	case Probing:
 		e.startAfresh()
-		e.see(&Evidence{Tenant: clean(tenant, maxName), Class: event.NoRefusal}, now)
+		e.see(&Evidence{Tenant: event.Printable(tenant, maxName), Class: event.NoRefusal}, now)
 		e.Reason, e.By, e.Share = "probe accepted", ByEvidence, p.Restore[0]
 		b.set(e, now, Slowed, p.RestoreHold)
 	case Slowed:

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
 	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
@@ -219,23 +218,3 @@ const (
 	maxKey    = 64 + 1 + maxName // a provider, and a place there
 	maxSample = 256
 )
-
-// clean makes a stranger's text fit to be kept and shown: at most limit octets, nothing that is not printable (which
-// also keeps out marks that reorder text on a terminal). The copy holds no larger text in memory.
-func clean(text string, limit int) string {
-	if len(text) > limit {
-		for limit > 0 && !utf8.RuneStart(text[limit]) {
-			limit--
-		}
-		text = text[:limit]
-	}
-	return strings.Clone(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
-			return ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r): // no replacement character: it is longer than what it replaces
-			return '?'
-		}
-		return r
-	}, text))
-}

@@ -3,6 +3,7 @@ package contain
 import (
 	"encoding/binary"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -76,5 +77,5 @@ func (c *codec) text(s *string, most int) {
 	}
 	p := make([]byte, n)
 	c.fixed(p)
-	*s = clean(string(p), most)
+	*s = event.Printable(string(p), most)
 }

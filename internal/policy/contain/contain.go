@@ -2,10 +2,7 @@ package contain
 
 import (
 	"net/netip"
-	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
 	"kanmon/internal/event"
 	"kanmon/internal/event/word"
@@ -202,32 +199,12 @@ const (
 // plain makes a name fit to be kept, shown and written as JSON. Most are already.
 func plain(name string) string {
 	if len(name) > maxName {
-		return clean(name, maxName)
+		return event.Printable(name, maxName)
 	}
 	for i := range len(name) {
 		if name[i] < ' ' || name[i] > '~' {
-			return clean(name, maxName)
+			return event.Printable(name, maxName)
 		}
 	}
 	return name
-}
-
-// clean cuts a stranger's text to limit octets and takes out what is not printable. The copy holds no larger text in
-// memory.
-func clean(text string, limit int) string {
-	if len(text) > limit {
-		for limit > 0 && !utf8.RuneStart(text[limit]) {
-			limit--
-		}
-		text = text[:limit]
-	}
-	return strings.Clone(strings.Map(func(r rune) rune {
-		switch {
-		case r == '\n' || r == '\r' || r == '\t':
-			return ' '
-		case r == utf8.RuneError || !unicode.IsPrint(r):
-			return '?'
-		}
-		return r
-	}, text))
 }

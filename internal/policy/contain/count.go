@@ -221,7 +221,7 @@ func (x *evidence) same(text string, limit int, of func(*Sample) string) string 
 			return kept
 		}
 	}
-	return clean(text, limit)
+	return event.Printable(text, limit)
 }
 
 func ipBit(ip netip.Addr, hash func(string) uint64) uint64 {

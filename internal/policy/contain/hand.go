@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // Errors of what operators ask for.
@@ -90,7 +92,7 @@ func (d *Detector) Unblock(s Subject, by string) error {
 		if e.Account == "" {
 			d.pardon(e.owner)
 		}
-		d.decideByHand(e, from, Normal, clean(by, 64), "unblocked")
+		d.decideByHand(e, from, Normal, event.Printable(by, 64), "unblocked")
 	})
 }
 
@@ -110,7 +112,7 @@ func (d *Detector) Unexempt(s Subject, by string) error {
 			return
 		}
 		e.exempt = nil
-		d.decideByHand(e, e.level, e.level, clean(by, 64), "no longer exempt")
+		d.decideByHand(e, e.level, e.level, event.Printable(by, 64), "no longer exempt")
 	})
 }
 
@@ -125,7 +127,7 @@ func (d *Detector) byHand(s Subject, until time.Time, said ByHand, do func(*entr
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
-	said.At, said.By, said.Why = d.time.now.Round(0), clean(said.By, 64), clean(said.Why, maxName)
+	said.At, said.By, said.Why = d.time.now.Round(0), event.Printable(said.By, 64), event.Printable(said.Why, maxName)
 	h := &hand{ByHand: said}
 	if !until.IsZero() {
 		left := until.Sub(d.time.now)

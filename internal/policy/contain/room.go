@@ -3,6 +3,8 @@ package contain
 import (
 	"strings"
 	"time"
+
+	"kanmon/internal/event"
 )
 
 // Parts of all accounts that evidence may hold on to. Each contained account costs some kilobytes, and whoever invents senders has as many
@@ -182,7 +184,7 @@ func (d *Detector) tenantFor(name string, person bool) *tenant {
 	if len(d.tenants) >= d.maxTenants && !d.forgetTenant() && !person {
 		return nil
 	}
-	name = clean(name, maxName)
+	name = event.Printable(name, maxName)
 	t := &tenant{accounts: map[string]*entry{}, bit: 1 << (d.hash(name) % 64)}
 	t.Subject, t.owner = Subject{Tenant: name}, t
 	d.begin(&t.entry)
@@ -221,7 +223,7 @@ func (d *Detector) accountFor(t *tenant, name string, person bool) *entry {
 	if d.accounts >= d.maxAccounts && !d.makeRoom(t) && !person {
 		return nil
 	}
-	name = clean(accountName(name), maxName)
+	name = event.Printable(accountName(name), maxName)
 	e := &entry{Subject: Subject{Tenant: t.Tenant, Account: name}, owner: t}
 	d.begin(e)
 	t.accounts[name] = e

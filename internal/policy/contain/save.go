@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/who/witness"
 )
 
@@ -21,14 +22,14 @@ var ErrVersion = errors.New("a snapshot of another version")
 // Times that last are kept as what is left of them, so that a clock that is wrong after a restart ends nothing. Its subjects may be older
 // than it is: each has the Age that it is of.
 type Snapshot struct {
-	Version  int       `json:"version"`
-	At       time.Time `json:"at"`
-	Age      int64     `json:"age,omitempty"`   // seconds that have passed in all the processes that have kept it
-	Jumps    uint32    `json:"jumps,omitempty"` // of the clock, likewise
+	Version int       `json:"version"`
+	At      time.Time `json:"at"`
+	Age     int64     `json:"age,omitempty"`   // seconds that have passed in all the processes that have kept it
+	Jumps   uint32    `json:"jumps,omitempty"` // of the clock, likewise
 	// Skipped are seconds that have passed for what was counted beside the age, and Secret is what its hashes are made with.
-	Skipped int64  `json:"skipped,omitempty"`
-	Secret  []byte `json:"secret,omitempty"`
-	Subjects []Saved   `json:"subjects,omitempty"`
+	Skipped  int64   `json:"skipped,omitempty"`
+	Secret   []byte  `json:"secret,omitempty"`
+	Subjects []Saved `json:"subjects,omitempty"`
 }
 
 // Saved is a subject of a [Snapshot]. Times are in seconds, and as of its Age.
@@ -220,7 +221,7 @@ func (d *Detector) restore(v *Saved, of *Snapshot) bool {
 	e.stored = true
 	age := d.time.age - time.Duration(max(0, of.Age-v.Age))*time.Second // that the row is of
 	ago := func(s int64) time.Duration { return age - time.Duration(s)*time.Second }
-	e.level, e.signal, e.outcomes = v.Level, Signal(clean(string(v.Signal), 32)), v.Level > Slow || v.Outcomes && v.Level == Slow
+	e.level, e.signal, e.outcomes = v.Level, Signal(event.Printable(string(v.Signal), 32)), v.Level > Slow || v.Outcomes && v.Level == Slow
 	e.strikes, e.fell, e.pardoned = uint8(v.Strikes), v.Fell, v.Pardoned
 	e.since, e.lastBad = ago(v.Since), ago(v.Quiet)
 	e.block, e.exempt = v.Block.restored(age), v.Exempt.restored(age)
@@ -275,7 +276,7 @@ func (h *SavedHand) restored(age time.Duration) *hand {
 	if h == nil {
 		return nil
 	}
-	out := &hand{ByHand: ByHand{At: h.At, By: clean(h.By, 64), Why: clean(h.Why, maxName), Rule: h.byRule()}}
+	out := &hand{ByHand: ByHand{At: h.At, By: event.Printable(h.By, 64), Why: event.Printable(h.Why, maxName), Rule: h.byRule()}}
 	if h.Left > 0 {
 		out.ends = max(age+time.Duration(h.Left)*time.Second, 1) // 0 is no end
 	}
@@ -288,12 +289,12 @@ func (n *Decision) bounded() *Decision {
 		return nil
 	}
 	out := *n
-	out.By, out.Why = clean(n.By, 64), clean(n.Why, 2*maxName)
+	out.By, out.Why = event.Printable(n.By, 64), event.Printable(n.Why, 2*maxName)
 	out.Samples = slices.Clone(n.Samples[:min(len(n.Samples), maxSample)])
 	for i := range out.Samples {
 		s := &out.Samples[i]
-		s.Account, s.Provider = clean(cmp.Or(s.Account, n.Subject.Account), maxName), clean(s.Provider, 64)
-		s.Class, s.Reply = clean(s.Class, 32), clean(s.Reply, maxReply)
+		s.Account, s.Provider = event.Printable(cmp.Or(s.Account, n.Subject.Account), maxName), event.Printable(s.Provider, 64)
+		s.Class, s.Reply = event.Printable(s.Class, 32), event.Printable(s.Reply, maxReply)
 	}
 	return &out
 }
