@@ -3,7 +3,8 @@ package config
 import (
 	"net/netip"
 	"slices"
-	"strings"
+
+	"kanmon/internal/who/mailbox"
 )
 
 // Forestalled gives the first route that takes all the mail of a later one, which so never matches. Both count from 0.
@@ -18,12 +19,14 @@ func (c *Config) Forestalled(route int) (by int, found bool) {
 
 // covers reports whether every mail that the other route matches is matched by this one.
 func (r *Route) covers(other *Route) bool {
-	return coversList(r.Tenants, other.Tenants, strings.EqualFold) &&
-		coversList(r.Senders, other.Senders, strings.EqualFold) &&
-		(coversList(r.SenderDomains, other.SenderDomains, coversDomain) || len(other.Senders) > 0 && coversList(r.SenderDomains, domainsOf(other.Senders), coversDomain)) &&
+	same := func(a, b string) bool { return a == b }
+	senders := formsOf(other.Senders)
+	return coversList(r.Tenants, other.Tenants, same) &&
+		coversList(formsOf(r.Senders), senders, same) &&
+		(coversList(r.SenderDomains, other.SenderDomains, coversDomain) || len(senders) > 0 && coversList(r.SenderDomains, domainsOf(senders), coversDomain)) &&
 		(!r.NullSender || other.NullSender) &&
 		coversList(r.RecipientDomains, other.RecipientDomains, coversDomain) &&
-		coversList(r.Providers, other.Providers, strings.EqualFold) &&
+		coversList(r.Providers, other.Providers, same) &&
 		coversList(r.Destinations, other.Destinations, coversNetwork) &&
 		r.SuspicionMin <= other.SuspicionMin
 }
@@ -39,19 +42,26 @@ func coversList[L ~[]T, T any](wider, narrower L, covers func(wider, narrower T)
 }
 
 func coversDomain(wider, narrower string) bool {
-	wider, narrower = strings.ToLower(wider), strings.ToLower(narrower)
-	below, wild := strings.CutPrefix(wider, "*")
-	return wider == narrower || wild && strings.HasSuffix(narrower, below)
+	wider, known := mailbox.Pattern(wider)
+	narrower, alsoKnown := mailbox.Pattern(narrower)
+	return known && alsoKnown && mailbox.Covers(wider, narrower)
 }
 
 func coversNetwork(wider, narrower netip.Prefix) bool {
 	return wider.Bits() <= narrower.Bits() && wider.Contains(narrower.Addr())
 }
 
-func domainsOf(addresses Names) Names {
-	var domains Names
-	for _, a := range addresses {
-		domains = append(domains, a[strings.LastIndexByte(a, '@')+1:])
+// formsOf gives the mailboxes of senders, however they are written.
+func formsOf(senders Names) (forms Names) {
+	for _, s := range senders {
+		forms = append(forms, mailbox.Form([]byte(s)))
+	}
+	return forms
+}
+
+func domainsOf(forms Names) (domains Names) {
+	for _, form := range forms {
+		domains = append(domains, mailbox.DomainOf(form))
 	}
 	return domains
 }

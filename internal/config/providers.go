@@ -1,11 +1,14 @@
 package config
 
 import (
+	"cmp"
 	_ "embed"
 	"errors"
 	"fmt"
 	"os"
 	"strings"
+
+	"kanmon/internal/who/mailbox"
 )
 
 // Provider is a group of destinations run by one operator. docs/why/routing.md describes the file.
@@ -106,7 +109,8 @@ func (d *decoder) validateProvider(key string, p Provider, names, claimed map[st
 		d.validateDomains(list.key, list.names)
 		for i, name := range list.names {
 			item := fmt.Sprintf("%s[%d]", list.key, i)
-			same := list.key[strings.LastIndexByte(list.key, '.'):] + " " + strings.ToLower(name)
+			form, _ := mailbox.Pattern(name)
+			same := list.key[strings.LastIndexByte(list.key, '.'):] + " " + cmp.Or(form, name)
 			if first, twice := claimed[same]; twice && name != "" {
 				d.wrong(item, fmt.Sprintf("%q stands here already, in line %d", name, d.line(first)), "a name belongs to one provider")
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"kanmon/internal/who/mailbox"
 	"kanmon/internal/who/witness"
 )
 
@@ -17,8 +18,9 @@ var subscriber = regexp.MustCompile(`(?i)^(abo|access|bb|broadband|cable|cpe|cus
 
 // riskOf says why a name of a provider's MX may be that of somebody else; "" if nothing speaks for it. It looks at the name alone.
 func riskOf(p *Provider, name string) string {
-	zone, wild := strings.CutPrefix(strings.ToLower(name), "*.")
-	if !wild {
+	form, known := mailbox.Pattern(name)
+	zone, wild := strings.CutPrefix(form, "*.")
+	if !known || !wild {
 		return ""
 	}
 	for label := range strings.SplitSeq(zone, ".") {
@@ -28,7 +30,7 @@ func riskOf(p *Provider, name string) string {
 	}
 	own := func(domain string) bool {
 		domain = strings.TrimPrefix(domain, "*.")
-		return strings.EqualFold(domain, zone) || coversDomain("*."+zone, domain)
+		return coversDomain(zone, domain) || coversDomain(form, domain)
 	}
 	switch {
 	case slices.ContainsFunc(p.Domains, own):

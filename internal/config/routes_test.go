@@ -158,3 +158,27 @@ func TestRouteCovers(t *testing.T) {
 		}
 	}
 }
+
+// A route is forestalled by one that says the same in another spelling: they match by one form of a name.
+func TestForestalledInAnotherSpelling(t *testing.T) {
+	for name, c := range map[string]struct {
+		earlier, later string
+		want           bool
+	}{
+		"an IDN":                  {"sender_domain = 'bücher.example'", "sender_domain = 'XN--BCHER-KVA.example'", true},
+		"a zone of an IDN":        {"sender_domain = '*.bücher.example'", "sender_domain = 'a.xn--bcher-kva.example'", true},
+		"a sender in an IDN":      {"sender_domain = 'bücher.example'", "sender = 'bob@xn--bcher-kva.example'", true},
+		"a sender in quotes":      {"sender = 'bob@acme.example'", "sender = '\"bob\"@ACME.example'", true},
+		"a recipient's zone":      {"recipient_domain = '*.example.jp'", "recipient_domain = '*.a.EXAMPLE.jp'", true},
+		"another domain":          {"sender_domain = 'bücher.example'", "sender_domain = 'bucher.example'", false},
+		"the domain, by its zone": {"sender_domain = '*.acme.example'", "sender_domain = 'acme.example'", false},
+	} {
+		cfg, err := Parse("kanmon.toml", []byte("[[route]]\n"+c.earlier+"\nsoften = false\n[[route]]\n"+c.later+"\nsoften = true\n"))
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if _, found := cfg.Forestalled(1); found != c.want {
+			t.Errorf("%s: forestalled %v, want %v", name, found, c.want)
+		}
+	}
+}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gaissmai/bart"
+
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/who/mailbox"
 )
@@ -182,7 +184,7 @@ type claim struct {
 
 // validateSourceOverlap: of tenants without sender domains, a source can have only one.
 func (d *decoder) validateSourceOverlap(list []Tenant) {
-	claims, lengths := map[netip.Prefix]claim{}, map[int]bool{}
+	var claims bart.Table[claim]
 	each := func(visit func(c claim, source netip.Prefix)) {
 		for i, t := range list {
 			for j, source := range t.Sources {
@@ -193,17 +195,15 @@ func (d *decoder) validateSourceOverlap(list []Tenant) {
 		}
 	}
 	each(func(c claim, source netip.Prefix) {
-		if first, twice := claims[source]; twice {
+		if first, twice := claims.Get(source); twice {
 			d.overlap(c, list[first.tenant].Name, first)
 			return
 		}
-		claims[source] = c
-		lengths[source.Bits()] = true
+		claims.Insert(source, c)
 	})
 	each(func(c claim, source netip.Prefix) {
-		for bits := range lengths {
-			wider, err := source.Addr().Prefix(bits)
-			if first, found := claims[wider]; err == nil && bits < source.Bits() && found {
+		for wider, first := range claims.Supernets(source) {
+			if wider != source {
 				d.overlap(c, list[first.tenant].Name, first)
 			}
 		}
@@ -217,26 +217,21 @@ func (d *decoder) overlap(c claim, name string, first claim) {
 
 // validateDomainOverlap: behind a shared source, a sender domain can have only one tenant.
 func (d *decoder) validateDomainOverlap(list []Tenant) {
-	claims := map[string][]claim{} // by "acme.example", or ".acme.example" for all below
-	var names []string
+	claims := mailbox.DomainMap[[]claim]{}
+	var patterns []string
 	for i, t := range list {
 		for j, domain := range t.SenderDomains {
-			name, _ := mailbox.Pattern(domain)
-			name = strings.TrimPrefix(name, "*")
-			names = append(names, name)
-			claims[name] = append(claims[name], claim{i, fmt.Sprintf("tenant[%d].sender_domains[%d]", i, j), domain})
+			pattern, _ := mailbox.Pattern(domain)
+			patterns = append(patterns, pattern)
+			claims.Put(pattern, append(claims.Said(pattern), claim{i, fmt.Sprintf("tenant[%d].sender_domains[%d]", i, j), domain}))
 		}
 	}
-	slices.Sort(names)
-	for _, name := range slices.Compact(names) {
-		var above []claim
-		for i := 1; i < len(name); i++ {
-			if name[i] == '.' {
-				above = append(above, claims[name[i:]]...)
-			}
-		}
-		for n, c := range claims[name] {
-			for _, rival := range slices.Concat(above, claims[name][:n]) {
+	slices.Sort(patterns)
+	for _, pattern := range slices.Compact(patterns) {
+		own := claims.Said(pattern)
+		above := claims.Above(pattern)
+		for n, c := range own {
+			for _, rival := range append(slices.Concat(above...), own[:n]...) {
 				if meet(list[c.tenant].Sources, list[rival.tenant].Sources) {
 					d.overlap(c, list[rival.tenant].Name, rival)
 					break

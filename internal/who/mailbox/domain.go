@@ -93,6 +93,12 @@ func notDomainRune(r rune) bool {
 	return r != '.' && (r >= utf8.RuneSelf || !isDomainOctet(byte(r)))
 }
 
+// Covers reports whether a domain, or all that a pattern stands for, is among what a pattern stands for. Both are in normal form.
+func Covers(pattern, narrower string) bool {
+	below, all := strings.CutPrefix(pattern, "*")
+	return pattern == narrower || all && strings.HasSuffix(narrower, below)
+}
+
 // Domains are domains in normal form, "*.acme.example" for all below acme.example.
 type Domains []string
 
@@ -109,7 +115,7 @@ func NewDomains(texts []string) (all Domains) {
 // Has reports whether a domain in normal form is one of them.
 func (d Domains) Has(domain string) bool {
 	for _, pattern := range d {
-		if below, all := strings.CutPrefix(pattern, "*"); pattern == domain || all && strings.HasSuffix(domain, below) {
+		if Covers(pattern, domain) {
 			return true
 		}
 	}

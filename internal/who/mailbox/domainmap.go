@@ -2,6 +2,7 @@ package mailbox
 
 import (
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -13,6 +14,15 @@ func (m DomainMap[V]) Put(pattern string, v V) { m[strings.TrimPrefix(pattern, "
 
 // Said gives what is said of the very pattern.
 func (m DomainMap[V]) Said(pattern string) V { return m[strings.TrimPrefix(pattern, "*")] }
+
+// Above gives what is said of all below what a pattern is below, the most specific first.
+func (m DomainMap[V]) Above(pattern string) (all []V) {
+	name := strings.TrimPrefix(pattern, "*")
+	if at := strings.IndexByte(name[min(1, len(name)):], '.'); at >= 0 {
+		all = slices.Collect(m.Of(name[at+1:]))
+	}
+	return all
+}
 
 // Of gives what is said of a domain in normal form, the most specific first: of itself, then of all below what it is below.
 func (m DomainMap[V]) Of(domain string) iter.Seq[V] {
