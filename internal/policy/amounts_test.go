@@ -32,7 +32,7 @@ func TestLimitByHand(t *testing.T) {
 		t.Fatal(err)
 	}
 	again := newRig(t, set, store)
-	again.pass(r.now().Sub(again.now()) + time.Hour)
+	again.Pass(r.Now().Sub(again.Now()) + time.Hour)
 	v, _ = again.enter("10.0.1.1", mx)
 	if n := passing(v, 10); n != 4 {
 		t.Errorf("%d pass after the restart, want 4", n)
@@ -40,7 +40,7 @@ func TestLimitByHand(t *testing.T) {
 	if err := again.SetLimit(acme, "hour", 0, "alice", ""); err != nil {
 		t.Fatal(err)
 	}
-	again.pass(10 * time.Hour)
+	again.Pass(10 * time.Hour)
 	if n := passing(v, 10); n != 2 {
 		t.Errorf("%d pass as configured, want 2", n)
 	}
@@ -99,7 +99,7 @@ func TestSlowRateHoldsForSessionsUnderWay(t *testing.T) {
 	defer v.Close()
 	hour := func() (passed int) {
 		for range 360 {
-			r.pass(10 * time.Second)
+			r.Pass(10 * time.Second)
 			if d := v.Ask(session.Question{Step: event.StepMail, Sender: "bad@acme.example"}); d.Refuse == session.RefuseNot && !d.Again {
 				v.Tell(session.News{Step: event.StepMail, Code: 250})
 				v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1})

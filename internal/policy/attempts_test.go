@@ -15,7 +15,7 @@ func TestAttemptsAreNotKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{Policy: p, t: t, at: time.Now()}
+	r := rigOf(t, p)
 	v, _ := r.enter("10.0.1.1", mx)
 	v.send(bob.Account, rcpt, nil)
 	v.Close()

@@ -44,7 +44,7 @@ func abuse(r *rig, from string, mails int) (passed, diverted, deferred int) {
 		default:
 			passed++
 		}
-		r.pass(time.Second)
+		r.Pass(time.Second)
 	}
 	for _, v := range visits {
 		v.Close()
@@ -133,7 +133,7 @@ func TestTheLogNamesWhoIsContained(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 200 { // and down again
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 		r.detector.Tick()
 	}
 	if err := r.Close(); err != nil {
@@ -157,11 +157,11 @@ func TestTheLogNamesWhoIsContained(t *testing.T) {
 func TestContainmentDoesNotFloodTheLog(t *testing.T) {
 	r := newRig(t, enforcing(settingsWith()), nil)
 	for i := range 1000 {
-		r.tellContained(contain.Decision{At: r.now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "acme", Account: fmt.Sprintf("a%d@acme.example", i)}})
+		r.tellContained(contain.Decision{At: r.Now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "acme", Account: fmt.Sprintf("a%d@acme.example", i)}})
 	}
-	r.tellContained(contain.Decision{At: r.now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "blue", Account: "b@blue.example"}})
-	r.pass(time.Minute)
-	r.tellContained(contain.Decision{At: r.now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "acme", Account: "last@acme.example"}})
+	r.tellContained(contain.Decision{At: r.Now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "blue", Account: "b@blue.example"}})
+	r.Pass(time.Minute)
+	r.tellContained(contain.Decision{At: r.Now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: "acme", Account: "last@acme.example"}})
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -176,11 +176,11 @@ func TestBlockByHand(t *testing.T) {
 	s := settingsWith()
 	r := newRig(t, s, store)
 	acme := contain.Subject{Tenant: "acme"}
-	if err := r.Block(acme, r.now().Add(time.Hour), "alice", "invoice"); err != nil {
+	if err := r.Block(acme, r.Now().Add(time.Hour), "alice", "invoice"); err != nil {
 		t.Fatal(err)
 	}
 	v, d := r.enter("10.0.1.1", mx)
-	if d.Refuse != session.RefuseNow || d.Say.String() != "sending from your organisation is blocked by this mail service until "+r.now().Add(time.Hour).UTC().Format("2006-01-02 15:04 UTC")+"; your mail stays queued; contact the service's support" || len(d.Notes) != 1 || d.Notes[0].Rule != "containment: stop" {
+	if d.Refuse != session.RefuseNow || d.Say.String() != "sending from your organisation is blocked by this mail service until "+r.Now().Add(time.Hour).UTC().Format("2006-01-02 15:04 UTC")+"; your mail stays queued; contact the service's support" || len(d.Notes) != 1 || d.Notes[0].Rule != "containment: stop" {
 		t.Errorf("the MX is connected to for nothing: %+v", d)
 	}
 	if got := v.send("a@acme.example", rcpt, nil); !got.refused.Say.Of(replies.Blocked) {
@@ -192,7 +192,7 @@ func TestBlockByHand(t *testing.T) {
 	}
 	blue.Close()
 	for range 61 { // a leap of the clock would free nobody
-		r.pass(time.Minute)
+		r.Pass(time.Minute)
 		r.detector.Tick()
 	}
 	if got := v.send("a@acme.example", rcpt, nil); got.refused.Refuse != session.RefuseNot {
@@ -265,8 +265,8 @@ func TestSenderIsRefusedAtMail(t *testing.T) {
 			v.Tell(session.News{Step: event.StepMail, Code: c.code, Class: event.SenderRejected, Text: []byte("550 5.7.1 your domain is not welcome"), SendingIP: ours})
 			v.Tell(session.News{Step: event.StepOver})
 			v.Close()
-			if r.pass(time.Second); c.code/100 == 4 {
-				r.pass(5 * time.Minute)
+			if r.Pass(time.Second); c.code/100 == 4 {
+				r.Pass(5 * time.Minute)
 			}
 		}
 		if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); x.Level != c.want {

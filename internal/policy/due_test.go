@@ -52,7 +52,7 @@ func (r *rig) afterKill(store *firstFails) string {
 		r.t.Fatal(err)
 	}
 	defer next.Close()
-	return (&rig{Policy: next, t: r.t}).standsAs()
+	return rigOf(r.t, next).standsAs()
 }
 
 // law: I21
@@ -91,7 +91,7 @@ func TestTheLastWordIsKept(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := &rig{Policy: p, t: t, at: time.Now()}
+				r := rigOf(t, p)
 				done := make(chan error, 2)
 				go func() { done <- c.first(r) }()
 				<-store.asked // it has what it wants to write, and the file is locked
@@ -129,7 +129,7 @@ func TestAnOrderIsKeptWithItsLine(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := &rig{Policy: p, t: t, at: time.Now()}
+				r := rigOf(t, p)
 				if err := order(r); !errors.Is(err, store.with) {
 					t.Errorf("told: %v", err)
 				}

@@ -104,7 +104,7 @@ func TestDataAgainIsCounted(t *testing.T) {
 		t.Errorf("%d passed, %+v", passed, x.Day)
 	}
 	// Given up instead, it is given back.
-	r.pass(time.Hour)
+	r.Pass(time.Hour)
 	for range 10 {
 		v.ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"})
 		v.Tell(session.News{Step: event.StepMail, Code: 250})
@@ -322,7 +322,7 @@ func TestNamedAccountIsNotDiverted(t *testing.T) {
 	r := newRig(t, s, nil)
 	bob := contain.Subject{Tenant: "acme", Account: "bob"}
 	if err := r.detector.Restore(contain.Snapshot{
-		Version: contain.SnapshotVersion, At: r.now(), Subjects: []contain.Saved{{Subject: bob, Level: contain.Divert, Outcomes: true}},
+		Version: contain.SnapshotVersion, At: r.Now(), Subjects: []contain.Saved{{Subject: bob, Level: contain.Divert, Outcomes: true}},
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -255,7 +255,7 @@ func TestAKillLosesThirtySecondsOfCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{Policy: p, t: t, at: time.Now()}
+		r := rigOf(t, p)
 		v, _ := r.enter("10.0.1.1", mx)
 		v.send(bob.Account, rcpt, nil)
 		time.Sleep(25 * time.Hour) // it is known
@@ -272,7 +272,7 @@ func TestAKillLosesThirtySecondsOfCounts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if now, later := r.used(bob, "hour"), (&rig{Policy: next, t: t}).used(bob, "hour"); now != 9 || later != now {
+		if now, later := r.used(bob, "hour"), rigOf(t, next).used(bob, "hour"); now != 9 || later != now {
 			t.Errorf("used %d; after a kill %d", now, later)
 		}
 		for _, one := range killed.Containment.Subjects {

@@ -21,11 +21,11 @@ func TestContainedHeldAsThereIsRoom(t *testing.T) {
 			s.Containment.SlowRate = c.rate
 			r := newRig(t, s, nil)
 			abuse(r, "bad@acme.example", 60) // enough to be slowed
-			r.pass(time.Hour)
+			r.Pass(time.Hour)
 			used, _ := r.enter("10.0.1.1", mx)
 			used.send("bad@acme.example", rcpt, nil) // what there is room for now
 			interval := time.Hour / time.Duration(c.rate)
-			r.pass(interval - min(interval, 20*time.Second)) // so that the next one comes soon enough to be waited for
+			r.Pass(interval - min(interval, 20*time.Second)) // so that the next one comes soon enough to be waited for
 			visits, held := []*visit{used}, 0
 			for range maxHeld + 10 {
 				v, _ := r.enter("10.0.1.1", mx)

@@ -33,7 +33,7 @@ func (s *spammer) day(r *rig) (passed, early int) {
 				early++
 			}
 		}
-		if r.pass(9 * time.Second); i%7 == 0 {
+		if r.Pass(9 * time.Second); i%7 == 0 {
 			r.detector.Tick()
 		}
 	}
@@ -111,7 +111,7 @@ func TestAQueueOfMailIsNoSpam(t *testing.T) {
 			r.letter("news@acme.example", fmt.Sprintf("p%d@example.net", i), "now content_rejected", i, growing(i))
 		}
 		for waited := time.Duration(0); waited < wait; waited += 5 * time.Minute {
-			r.pass(5 * time.Minute)
+			r.Pass(5 * time.Minute)
 			r.detector.Tick()
 		}
 		wait = min(2*wait, 4000*time.Second)
@@ -163,7 +163,7 @@ func TestARefusedRecipientCountsNowhere(t *testing.T) {
 		}
 		bound := r.Gate().set.attemptsOf(slow.Limit)
 		tried := r.limiter.Explain([]limit.Want{{Limit: bound, Subject: limit.Subject{Of: "a@acme.example", To: "acme"}, N: 1}})[0]
-		if waited := r.now().Sub(time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)); waited < 2*time.Second && tried.Used != int64(passed) {
+		if waited := r.Now().Sub(time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC)); waited < 2*time.Second && tried.Used != int64(passed) {
 			t.Errorf("action %d: %d attempts counted of %d recipients that passed", action, tried.Used, passed)
 		}
 		v.Close()

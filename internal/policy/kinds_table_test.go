@@ -125,7 +125,7 @@ func (c *campaign) run(t *testing.T, before *State) (o outcome) {
 				o.usersHeld++
 			}
 		}
-		r.pass(step)
+		r.Pass(step)
 		if i%30 == 0 {
 			r.detector.Tick()
 		}
@@ -233,7 +233,7 @@ var month = func() func(t *testing.T) *State {
 					}
 				}
 				r.detector.Tick()
-				r.pass(30 * time.Minute)
+				r.Pass(30 * time.Minute)
 			}
 			if err := r.saveAll(t.Context()); err != nil {
 				t.Fatal(err)

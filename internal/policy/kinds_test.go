@@ -226,11 +226,11 @@ func TestStrangersAreNotRetries(t *testing.T) {
 	}
 	a := v.Pass.(*pass)
 	v.ask(session.Question{Step: event.StepMail, Sender: "new@other.example"})
-	if a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now) {
+	if a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.Now) {
 		t.Error("a new sender's mail is taken for another's retry")
 	}
 	v.ask(session.Question{Step: event.StepMail, Sender: "x1@other.example"})
-	if !a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.now) {
+	if !a.policy.retries.known("acme", a.keyOf(r.hash("b@example.net")), r.Now) {
 		t.Error("a retry is not known")
 	}
 }
@@ -259,7 +259,7 @@ func TestIdenticalSpamContains(t *testing.T) {
 				if r.letterTo(mx, from, "b@example.net", [...]string{"", "content_rejected"}[i%2], 5000) {
 					passed++
 				}
-				r.pass(time.Second)
+				r.Pass(time.Second)
 			}
 			if contained := passed < 250; contained == marked {
 				t.Errorf("%s, marked %v: %d of 500 passed", sender, marked, passed)
@@ -290,7 +290,7 @@ func TestIdentity(t *testing.T) {
 	others := []uint64{
 		copies[0], of("n-bounces+a=b.example@lists.acme.example", 30_000), of("x@o1.example", 5000), of("x@o1.example", 5001), of("y@o1.example", 5000),
 	}
-	r.pass(6 * time.Hour)
+	r.Pass(6 * time.Hour)
 	others = append(others, of("n-bounces+a=b.example@lists.acme.example", 20_000), of("x@o1.example", 5000))
 	if slices.Sort(others); len(slices.Compact(others)) != 7 {
 		t.Errorf("of 7 messages %d are known apart", len(slices.Compact(others)))

@@ -36,7 +36,7 @@ func TestLimitIsCounted(t *testing.T) {
 	if s := v.send("other@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
 		t.Errorf("another account: %+v", s.refused)
 	}
-	r.pass(20 * time.Minute)
+	r.Pass(20 * time.Minute)
 	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
 		t.Errorf("after its time: %+v", s.refused)
 	}
@@ -242,11 +242,11 @@ func TestClockJumps(t *testing.T) {
 		r := newRig(t, settingsWith(rule("hour", limit.PerAccount, 2)), nil)
 		v, _ := r.enter("10.0.1.1", mx)
 		passing(v, 5)
-		r.pass(jump)
+		r.Pass(jump)
 		if n := passing(v, 5); n > 2 {
 			t.Errorf("%s: %d pass", jump, n)
 		}
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 		if n := passing(v, 5); n != 2 {
 			t.Errorf("%s, an hour later: %d pass, want 2", jump, n)
 		}

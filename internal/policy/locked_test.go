@@ -62,7 +62,7 @@ func TestALockedFileHoldsUpNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	locks(t, path)
-	r := &rig{Policy: p, t: t, at: time.Now()}
+	r := rigOf(t, p)
 	v, _ := r.enter("10.0.1.1", mx)
 	begun := time.Now()
 	for i := range 1000 {
@@ -96,7 +96,7 @@ func TestWhatWaitsForALockedFileIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	letGo := locks(t, path)
-	r := &rig{Policy: p, t: t, at: time.Now()}
+	r := rigOf(t, p)
 	v, _ := r.enter("10.0.1.1", mx)
 	for i := range 50 {
 		v.send(fmt.Sprintf("a%d@acme.example", i), many(2), nil)
@@ -238,7 +238,7 @@ func TestAStopInTheMiddleOfASaveIsNoFailure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		v, _ := (&rig{Policy: p, t: t, at: time.Now()}).enter("10.0.1.1", mx)
+		v, _ := rigOf(t, p).enter("10.0.1.1", mx)
 		v.send(bob.Account, rcpt, nil)
 		v.Close()
 		time.Sleep(saveEvery + time.Second)
@@ -299,7 +299,7 @@ func TestAStuckLogHoldsUpNothing(t *testing.T) {
 	finished := make(chan bool)
 	go func() {
 		defer close(finished)
-		r := &rig{Policy: p, t: t, at: time.Now()}
+		r := rigOf(t, p)
 		for i := range 2 * maxSayings {
 			v, _ := r.enter("10.0.1.1", mx)
 			v.send(fmt.Sprintf("a%d@acme.example", i), many(2), nil)

@@ -55,7 +55,7 @@ func TestOrdersForNobodyAreRefused(t *testing.T) {
 // A blocked domain is all accounts of it, known or not, until the block ends.
 func TestBlockOfADomain(t *testing.T) {
 	r := newRig(t, settingsWith(), nil)
-	if err := r.Block(ofAcme("@ACME.example"), r.now().Add(time.Hour), "op", "all of it"); err != nil {
+	if err := r.Block(ofAcme("@ACME.example"), r.Now().Add(time.Hour), "op", "all of it"); err != nil {
 		t.Fatal(err)
 	}
 	v, _ := r.enter("10.0.1.1", mx)

@@ -365,7 +365,7 @@ func TestListAndForwarderAreOneAccount(t *testing.T) {
 				}
 			}
 			v.Close()
-			r.pass(time.Second)
+			r.Pass(time.Second)
 		}
 		account, tenant := r.Explain(contain.Subject{Tenant: "acme", Account: c.account}), r.Explain(contain.Subject{Tenant: "acme"})
 		if account.Level == contain.Normal || tenant.Level != contain.Normal {

@@ -80,7 +80,7 @@ func TestRefusedOctetsAreBounded(t *testing.T) {
 		if passed != 51 || !strings.HasPrefix(d.Say.String(), "too many attempts by this account: 50000 octets per hour, refused ones included") {
 			t.Errorf("%d announced: the %dth of 1,000 octets, of 10,000 that may be delivered, is refused: %s", declared, passed, d.Say)
 		}
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 		if d := v.message(declared, 1000, 250); d.Refuse != session.RefuseNot {
 			t.Errorf("after its time: %+v", d)
 		}

@@ -47,7 +47,7 @@ func TestAnOrderIsToldWhenItIsKept(t *testing.T) {
 		}
 		order := func() error { return p.Block(bob, time.Time{}, "alice", "") }
 		over := func(account string) {
-			v, _ := (&rig{Policy: p, t: t, at: time.Now()}).enter("10.0.1.1", mx)
+			v, _ := rigOf(t, p).enter("10.0.1.1", mx)
 			v.send(account, many(2), nil)
 			v.Close()
 		}
@@ -90,7 +90,7 @@ func TestAnOrderThatNothingKeepsIsTold(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, _ := (&rig{Policy: p, t: t, at: time.Now()}).enter("10.0.1.1", mx)
+	v, _ := rigOf(t, p).enter("10.0.1.1", mx)
 	v.send("eve@acme.example", many(2), nil)
 	v.Close()
 	if err := errors.Join(p.Block(bob, time.Time{}, "alice", ""), p.Close()); err != nil || told != 2 {

@@ -93,13 +93,13 @@ func TestLateLimitDelays(t *testing.T) {
 	l.Action = limit.Delay
 	r := newRig(t, ofDocomo(l), nil)
 	for i := range 3 {
-		began := r.now()
+		began := r.Now()
 		v, _ := r.enter("10.0.1.1", mx)
 		s := v.send("a@acme.example", []string{"b@docomo.ne.jp"}, nil)
 		if s.rcpts != 1 {
 			t.Errorf("mail %d: %+v", i+1, s)
 		}
-		if waited := r.now().Sub(began); waited > 0 != (i > 0) || i > 0 && did(v.notes) != "delayed by limit rate" {
+		if waited := r.Now().Sub(began); waited > 0 != (i > 0) || i > 0 && did(v.notes) != "delayed by limit rate" {
 			t.Errorf("mail %d has waited %s: %s", i+1, waited, did(v.notes))
 		}
 		v.Close()

@@ -19,13 +19,13 @@ func TestLimitDelays(t *testing.T) {
 	l.Action = limit.Delay
 	r := newRig(t, settingsWith(l), nil)
 	v, _ := r.enter("10.0.1.1", mx)
-	begun := r.now()
+	begun := r.Now()
 	for range 4 {
 		if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNot {
 			t.Fatalf("%+v", s.refused)
 		}
 	}
-	if took := r.now().Sub(begun); took != 30*time.Second {
+	if took := r.Now().Sub(begun); took != 30*time.Second {
 		t.Errorf("4 mails at 6 a minute took %s", took)
 	}
 	if got := did(v.notes); got != "delayed by limit slow, delayed by limit slow, delayed by limit slow" {
@@ -101,7 +101,7 @@ func TestLimitBlocks(t *testing.T) {
 	v, _ := r.enter("10.0.1.1", mx)
 	v.send("a@acme.example", rcpt, nil)
 	v.send("a@acme.example", rcpt, nil)
-	r.pass(100 * 24 * time.Hour)
+	r.Pass(100 * 24 * time.Hour)
 	if s := v.send("a@acme.example", rcpt, nil); s.refused.Refuse != session.RefuseNow || !s.refused.Say.Of(replies.Blocked) {
 		t.Errorf("not blocked: %+v", s.refused)
 	}

@@ -208,7 +208,7 @@ func TestPutOffIsNoDeadRecipient(t *testing.T) {
 			v.ask(session.Question{Step: event.StepRecipient, Recipient: fmt.Sprintf("b%d@example.net", i)})
 			v.Tell(session.News{Step: event.StepRecipient, Code: code, Class: event.RecipientInvalid, Text: fmt.Appendf(nil, "%d mailbox unavailable", code), SendingIP: ours})
 			v.Close()
-			r.pass(time.Minute)
+			r.Pass(time.Minute)
 		}
 	}
 	const bob = "bob@acme.example"
@@ -243,7 +243,7 @@ func TestCalloutsAreNoBounces(t *testing.T) {
 				v.Tell(session.News{Step: event.StepData, Code: 503, Class: event.SystemError, Text: []byte("503 no recipients"), SendingIP: ours})
 			}
 			v.Close()
-			r.pass(time.Second)
+			r.Pass(time.Second)
 		}
 		x := r.Explain(contain.Subject{Tenant: "acme", Account: contain.NullSender})
 		asked, dead := r.Callouts("acme")
@@ -284,7 +284,7 @@ func TestCalloutsByAProgramsSender(t *testing.T) {
 				v.Tell(session.News{Step: event.StepOver}) // RSET
 			}
 			v.Close()
-			r.pass(time.Second)
+			r.Pass(time.Second)
 		}
 		account := cmp.Or(mailbox.Form([]byte(c.sender)), contain.NullSender)
 		if x := r.Explain(ofAcme(account)); (x.Level > contain.Normal) != c.contains {

@@ -18,14 +18,14 @@ import (
 	"kanmon/internal/smtp"
 	"kanmon/internal/who/mailbox"
 	"kanmon/internal/who/whose"
+	"kanmon/test/handclock"
 )
 
 // A rig is a Policy whose clock the test turns, between sessions that the test plays.
 type rig struct {
 	*Policy
+	*handclock.Clock
 	t   testing.TB
-	mu  sync.Mutex
-	at  time.Time
 	out strings.Builder // what is said to kanmon's log; to be read behind Close
 }
 
@@ -76,9 +76,9 @@ func newRig(t testing.TB, s Settings, store Store) *rig {
 
 func newRigAt(t testing.TB, s Settings, store Store, at time.Time) *rig {
 	t.Helper()
-	r := &rig{t: t, at: at}
+	r := &rig{t: t, Clock: handclock.At(at)}
 	var err error
-	if r.Policy, err = New(Options{Settings: s, Clock: r.now, Store: store, Log: slog.New(slog.NewTextHandler(&r.out, nil))}); err != nil {
+	if r.Policy, err = New(Options{Settings: s, Clock: r.Now, Store: store, Log: slog.New(slog.NewTextHandler(&r.out, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -89,17 +89,8 @@ func newRigAt(t testing.TB, s Settings, store Store, at time.Time) *rig {
 	return r
 }
 
-func (r *rig) now() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = r.at.Add(d)
-}
+// rigOf is a rig around a Policy that has a clock of its own.
+func rigOf(t testing.TB, p *Policy) *rig { return &rig{Policy: p, t: t, Clock: handclock.At(time.Now())} }
 
 // rule gives a limit of messages an hour; change it for others.
 func rule(name string, scope limit.Scope, amount int64, change ...func(*limit.Rule)) *Limit {
@@ -135,7 +126,7 @@ func (v *visit) ask(q session.Question) session.Decision {
 		if !d.Again {
 			return d
 		}
-		v.r.pass(d.Delay)
+		v.r.Pass(d.Delay)
 	}
 }
 

@@ -180,7 +180,7 @@ func TestCountedIsDelivered(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c := newCourse(&rig{Policy: p, t: t}, seed)
+			c := newCourse(rigOf(t, p), seed)
 			for range 3 {
 				c.serve()
 			}

@@ -106,7 +106,7 @@ func TestTheStateInPiecesIsMadeRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{Policy: p, t: t, at: now}
+		r := rigOf(t, p)
 		bobs, mallory, eve := p.Explain(bob), p.Explain(ofAcme("mallory@acme.example")), p.Explain(ofAcme("eve@acme.example"))
 		if bobs.Level != contain.Divert || bobs.Strikes != 2 || now.Sub(bobs.Since) != 10*time.Minute {
 			t.Errorf("%s, bob: %+v", when, bobs)
@@ -160,14 +160,14 @@ func TestAFileOfTheLastKanmonBeforeRows(t *testing.T) {
 	settings := enforcing(settingsWith(rule("hour", limit.PerAccount, 1000), rule("tenant-hour", limit.PerTenant, 5000)))
 	r := newRigAt(t, settings, open(t, fileOf(t, 3, string(text))), time.Date(2026, 3, 2, 12, 12, 40, 0, time.UTC))
 	bobs, eve := r.Explain(bob), r.Explain(ofAcme("eve@acme.example"))
-	if bobs.Level != contain.Slow || bobs.Strikes != 1 || r.now().Sub(bobs.Since) != 12*time.Minute+9*time.Second || bobs.Last == nil || len(bobs.Last.Samples) == 0 {
+	if bobs.Level != contain.Slow || bobs.Strikes != 1 || r.Now().Sub(bobs.Since) != 12*time.Minute+9*time.Second || bobs.Last == nil || len(bobs.Last.Samples) == 0 {
 		t.Errorf("bob: %+v", bobs)
 	}
 	var c contain.Changes
 	if r.detector.ChangedOf(&c, ofAcme("news@acme.example")); len(c.Subjects) != 1 || slices.Max(c.Subjects[0].History) == 0 {
 		t.Errorf("the newsletter: %+v", c)
 	}
-	if eve.Block == nil || eve.Block.Why != "it's unpaid" || eve.Block.Until.Sub(r.now()) != 10*time.Hour {
+	if eve.Block == nil || eve.Block.Why != "it's unpaid" || eve.Block.Until.Sub(r.Now()) != 10*time.Hour {
 		t.Errorf("eve: %+v", eve.Block)
 	}
 	if x := r.Explain(ofAcme("mallory@acme.example")); x.Block != nil {

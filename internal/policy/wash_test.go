@@ -54,7 +54,7 @@ func TestSpamRefusedAtRecipientIsNoCallout(t *testing.T) {
 		v, _ := r.enter("10.0.1.1", []netip.AddrPort{google, docomo}[i%2])
 		v.send("", []string{fmt.Sprintf("v%d@example.net", i)}, map[string]string{fmt.Sprintf("v%d@example.net", i): "content_rejected"})
 		v.Close()
-		r.pass(time.Second)
+		r.Pass(time.Second)
 	}
 	x := r.Explain(ofAcme(contain.NullSender))
 	if asked, _ := r.Callouts("acme"); x.Level == contain.Normal || asked != 0 {
@@ -80,7 +80,7 @@ func TestAProvidersNoIsNotLaundered(t *testing.T) {
 					whose = "" // the dot's
 				}
 				v.send(eve, []string{to}, map[string]string{whose: class})
-				r.pass(time.Second)
+				r.Pass(time.Second)
 			}
 			for i := range mails {
 				to := fmt.Sprintf("v%d@gmail.example", i)

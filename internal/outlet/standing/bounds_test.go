@@ -97,7 +97,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		}
 		r.Observe(ev)
 		if i%50_000 == 0 {
-			r.pass(time.Minute)
+			r.Pass(time.Minute)
 			var m runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&m)
@@ -105,8 +105,6 @@ func TestMemoryIsBounded(t *testing.T) {
 			coherent(t, r.Book)
 		}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	b := r.Book
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -151,11 +149,11 @@ func TestOldKeysAreForgotten(t *testing.T) {
 		wait          time.Duration
 		google, yahoo bool
 	}{{24*time.Hour - time.Second, true, true}, {time.Second, true, false}, {29*24*time.Hour - time.Second, true, false}, {time.Second, false, false}} {
-		r.pass(c.wait)
-		r.Observe(doubt("mx:"+r.now().String(), "acme", "example.net"))
+		r.Pass(c.wait)
+		r.Observe(doubt("mx:"+r.Now().String(), "acme", "example.net"))
 		coherent(t, r.Book)
 		if google, yahoo := r.entry(key("google")) != nil, r.entry(key("yahoo")) != nil; google != c.google || yahoo != c.yahoo {
-			t.Errorf("after %v: google %v, yahoo %v", r.now().Sub(start), google, yahoo)
+			t.Errorf("after %v: google %v, yahoo %v", r.Now().Sub(start), google, yahoo)
 		}
 	}
 }
@@ -229,10 +227,10 @@ func TestConcurrentUse(t *testing.T) {
 					r.List()
 					r.Show(k)
 				case 6:
-					_ = r.Suspend(k, r.now().Add(time.Minute), "", "")
+					_ = r.Suspend(k, r.Now().Add(time.Minute), "", "")
 					_ = r.Resume(k, "")
 				case 7:
-					r.pass(time.Minute)
+					r.Pass(time.Minute)
 				default:
 					r.May(k)
 				}
@@ -321,7 +319,7 @@ func TestATenantHasItsPartOfTheKeys(t *testing.T) {
 		}
 		ev.Witness = "evil.example"
 		r.Observe(ev)
-		r.pass(time.Second)
+		r.Pass(time.Second)
 	}
 	for i := range keys / 8 {
 		if s, _ := r.Show(key(fmt.Sprint("mx:honest", i))); s.State != Suspended {

@@ -13,8 +13,8 @@ func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-10 * year, -year, -time.Hour, -time.Nanosecond, time.Hour, 10 * year} {
 		r := suspended(t, Options{})
 		k := key("google")
-		r.pass(time.Hour)
-		r.pass(jump)
+		r.Pass(time.Hour)
+		r.Pass(jump)
 		left := 2 * time.Hour // no longer than it was to last
 		switch {
 		case jump > time.Hour:
@@ -26,21 +26,21 @@ func TestClockJumps(t *testing.T) {
 			left = 0
 		}
 		if left > 0 {
-			if p := r.wantMay(k, No); p.Until.Sub(r.now()) != left {
-				t.Errorf("jump of %v: %v left, want %v", jump, p.Until.Sub(r.now()), left)
+			if p := r.wantMay(k, No); p.Until.Sub(r.Now()) != left {
+				t.Errorf("jump of %v: %v left, want %v", jump, p.Until.Sub(r.Now()), left)
 			}
-			r.pass(left)
+			r.Pass(left)
 		}
 		r.wantMay(k, Probe)
-		r.pass(-10 * year) // a probe does not last for ever, either
+		r.Pass(-10 * year) // a probe does not last for ever, either
 		r.wantMay(k, No)
-		r.pass(30 * time.Minute)
+		r.Pass(30 * time.Minute)
 		r.wantMay(k, Probe)
 		r.Succeeded(k, "acme")
-		r.pass(-year)
+		r.Pass(-year)
 		for range 2 {
 			r.wantMay(k, Yes)
-			r.pass(15 * time.Minute)
+			r.Pass(15 * time.Minute)
 			for range 5 {
 				r.Succeeded(k, "acme")
 			}
@@ -117,7 +117,7 @@ func TestEvidenceFromTheFuture(t *testing.T) {
 	r.Observe(doubt("google", "acme", "a.example"))
 	r.Observe(doubt("google", "beta", "b.example"))
 	r.Observe(tooFast("yahoo"))
-	r.pass(-30 * time.Minute)
+	r.Pass(-30 * time.Minute)
 	r.Observe(doubt("google", "acme", "c.example"))
 	r.want(key("google"), Active, 1, 0)
 	r.Observe(tooFast("yahoo"))

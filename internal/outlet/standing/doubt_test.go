@@ -40,13 +40,13 @@ func TestADoubtTakesBackWhatOneMessageDid(t *testing.T) {
 		{"nobody knows which message's", func(r *rig) { r.Observe(listing("google")) }, Suspended},
 		{"by hand", func(r *rig) {
 			r.Observe(of(listing("google"), 1))
-			if err := r.Suspend(key("google"), r.now().Add(time.Hour), "why", "me"); err != nil {
+			if err := r.Suspend(key("google"), r.Now().Add(time.Hour), "why", "me"); err != nil {
 				r.t.Fatal(err)
 			}
 		}, Suspended},
 		{"a refused probe", func(r *rig) {
 			r.Observe(of(listing("google"), 2))
-			r.pass(3 * time.Hour)
+			r.Pass(3 * time.Hour)
 			r.wantMay(key("google"), Probe)
 			r.Observe(of(listing("google"), 1))
 		}, Suspended},

@@ -57,7 +57,7 @@ func TestAStrayRefusalDoesNotMakeASecondTenant(t *testing.T) {
 		r := newRig(t, Options{})
 		for _, met := range test.met {
 			tenant, destination, _ := strings.Cut(met, " ")
-			r.pass(time.Second)
+			r.Pass(time.Second)
 			r.Observe(doubt("google", tenant, destination))
 		}
 		if s, _ := r.Show(key("google")); s.State != test.want {
@@ -162,9 +162,9 @@ func TestDoubtsCountWithinTheirTime(t *testing.T) {
 	}{{time.Hour - time.Nanosecond, Suspended}, {time.Hour, Active}} {
 		r := newRig(t, Options{})
 		r.Observe(doubt("google", "acme", "a.example"))
-		r.pass(time.Minute)
+		r.Pass(time.Minute)
 		r.Observe(doubt("google", "beta", "b.example"))
-		r.pass(c.wait - time.Minute)
+		r.Pass(c.wait - time.Minute)
 		r.Observe(doubt("google", "beta", "c.example"))
 		if s, _ := r.Show(key("google")); s.State != c.want {
 			t.Errorf("after %v: %v, want %v", c.wait, s.State, c.want)
@@ -288,7 +288,7 @@ func TestAcceptedMailOfLongAgoDrownsNothing(t *testing.T) {
 			r.Succeeded(key("google"), "acme")
 		}
 		for range quiet {
-			r.pass(2 * time.Hour)
+			r.Pass(2 * time.Hour)
 			r.Observe(doubt("google", "acme", "a.example"))
 		}
 		for _, d := range []string{"a.example", "b.example", "c.example"} {
@@ -319,7 +319,7 @@ func TestNetblockSlowsTheNeighboursAtThatProvider(t *testing.T) {
 		}
 		r.want(Key{c.far, "microsoft"}, Active, 1, 0)
 		r.want(Key{c.near, "google"}, Active, 1, 0)
-		r.pass(time.Minute)
+		r.Pass(time.Minute)
 		r.Observe(ev) // once is enough
 		r.want(Key{c.near, "microsoft"}, Slowed, 0.5, 59*time.Minute)
 		r.want(Key{c.refused, "microsoft"}, Suspended, 0, 2*time.Hour-time.Minute)
@@ -353,7 +353,7 @@ func TestShowGivesTheLastReplies(t *testing.T) {
 	r := newRig(t, Options{})
 	for i := range 20 {
 		r.Observe(doubt("google", "acme", fmt.Sprint("d", i)))
-		r.pass(time.Minute)
+		r.Pass(time.Minute)
 	}
 	_, seen := r.Show(Key{netip.AddrFrom16(ours.As16()), "google"}) // the same address, written as IPv6
 	if len(seen) != maxSeen {

@@ -63,7 +63,7 @@ func (w *world) may(t *rapid.T) {
 	k := w.key(t)
 	before, _ := w.Show(k)
 	p := w.May(k)
-	now := w.now()
+	now := w.Now()
 	switch {
 	case p.Answer == Probe:
 		if until, ok := w.probes[k]; ok && now.Before(until) {
@@ -107,7 +107,7 @@ func (w *world) operate(t *rapid.T) {
 	case 0:
 		err = w.Stop(k, "", "alice")
 	case 1:
-		err = w.Suspend(k, w.now().Add(time.Hour), "", "alice")
+		err = w.Suspend(k, w.Now().Add(time.Hour), "", "alice")
 	default:
 		err = w.Resume(k, "alice")
 	}
@@ -121,10 +121,10 @@ func (w *world) turn(t *rapid.T) {
 	d := rapid.SampledFrom([]time.Duration{
 		time.Second, time.Minute, 15 * time.Minute, time.Hour, 3 * time.Hour, 30 * time.Hour, -time.Hour, -year, 10 * year,
 	}).Draw(t, "turn")
-	w.pass(d)
+	w.Pass(d)
 	clear(w.probes)
 	for _, s := range w.List() {
-		if s.State == Probing && s.Until.After(w.now()) {
+		if s.State == Probing && s.Until.After(w.Now()) {
 			w.probes[s.Key] = s.Until
 		}
 	}
@@ -136,7 +136,7 @@ func (w *world) restart(t *rapid.T) {
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	again := newRigAt(w.t, Options{Store: w.store, Settings: w.settings}, w.now())
+	again := newRigAt(w.t, Options{Store: w.store, Settings: w.settings}, w.Now())
 	w.rig = again
 	after := map[Key]Standing{}
 	for _, s := range w.List() {
@@ -168,8 +168,8 @@ func (w *world) recover(t *rapid.T) {
 			if step == 10 {
 				t.Fatalf("does not recover: %+v", now)
 			}
-			if wait := now.Until.Sub(w.now()); wait > 0 {
-				w.pass(wait)
+			if wait := now.Until.Sub(w.Now()); wait > 0 {
+				w.Pass(wait)
 			}
 			w.May(s.Key)
 			for range 5 {

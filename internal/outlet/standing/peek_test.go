@@ -24,7 +24,7 @@ func TestPeekBeginsNoProbe(t *testing.T) {
 	r.Observe(listing("google"))
 	r.wantPeek(k, Permit{Answer: No, State: Suspended})
 	r.wantPeek(key("other"), Permit{Answer: Yes, State: Active, Share: 1})
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	for range 2 {
 		r.wantPeek(k, Permit{Answer: Probe, State: Suspended, Share: 1})
 	}
@@ -43,7 +43,7 @@ func TestPeekLetsTimePass(t *testing.T) {
 	r.Observe(tooFast("google"))
 	r.Observe(tooFast("google"))
 	r.wantPeek(k, Permit{Answer: Yes, State: Slowed, Share: 0.5})
-	r.pass(24 * time.Hour)
+	r.Pass(24 * time.Hour)
 	r.wantPeek(k, Permit{Answer: Yes, State: Active, Share: 1})
 }
 
@@ -64,13 +64,13 @@ func TestProbing(t *testing.T) {
 			_ = r.Stop(Key{ours, Every}, "asked", "me")
 		}, false},
 		"replaced": {func(r *rig, _ uint64) {
-			r.pass(30 * time.Minute)
+			r.Pass(30 * time.Minute)
 			r.wantMay(k, Probe)
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := suspended(t, Options{})
-			r.pass(2 * time.Hour)
+			r.Pass(2 * time.Hour)
 			probe := r.wantMay(k, Probe).Probe
 			if tc.end(r, probe); r.Probing(k, probe) != tc.under {
 				t.Errorf("under way: %t", !tc.under)

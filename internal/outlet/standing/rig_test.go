@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/test/handclock"
 )
 
 // start is when the tests' clock begins. It has no monotonic reading, as after a restart.
@@ -22,9 +23,8 @@ var (
 // A rig is a Book whose clock the test turns.
 type rig struct {
 	*Book
-	t  testing.TB
-	mu sync.Mutex
-	at time.Time
+	*handclock.Clock
+	t testing.TB
 }
 
 func newRig(t testing.TB, o Options) *rig {
@@ -34,9 +34,9 @@ func newRig(t testing.TB, o Options) *rig {
 
 func newRigAt(t testing.TB, o Options, at time.Time) *rig {
 	t.Helper()
-	r := &rig{t: t, at: at}
+	r := &rig{t: t, Clock: handclock.At(at)}
 	if o.Clock == nil {
-		o.Clock = r.now
+		o.Clock = r.Now
 	}
 	var err error
 	if r.Book, err = New(o); err != nil {
@@ -46,26 +46,13 @@ func newRigAt(t testing.TB, o Options, at time.Time) *rig {
 	return r
 }
 
-func (r *rig) now() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-// pass turns the clock: by less than nothing, too.
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = r.at.Add(d)
-}
-
 // want checks state, share and time left.
 func (r *rig) want(k Key, state State, share float64, left time.Duration) Standing {
 	r.t.Helper()
 	s, _ := r.Show(k)
 	got := time.Duration(0)
 	if !s.Until.IsZero() {
-		got = s.Until.Sub(r.now())
+		got = s.Until.Sub(r.Now())
 	}
 	if s.State != state || s.Share != share || got != left {
 		r.t.Fatalf("%v is %v, share %v, for %v; want %v, %v, %v (%s)", k, s.State, s.Share, got, state, share, left, s.Reason)

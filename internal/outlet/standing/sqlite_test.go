@@ -216,17 +216,17 @@ func TestRestartKeepsWhatWas(t *testing.T) {
 	r := suspended(t, Options{Store: store})
 	r.Observe(tooFast("yahoo"))
 	r.Observe(tooFast("yahoo"))
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	r.wantMay(key("google"), Probe)
 	r.Observe(listing("google"))
-	if err := r.Suspend(key(Every), r.now().Add(time.Minute), "", "alice"); err != nil {
+	if err := r.Suspend(key(Every), r.Now().Add(time.Minute), "", "alice"); err != nil {
 		t.Fatal(err)
 	}
 	want := r.List()
 	if err := errors.Join(r.Close(), store.Close()); err != nil {
 		t.Fatal(err)
 	}
-	again := newRigAt(t, Options{Store: open(t, path)}, r.now())
+	again := newRigAt(t, Options{Store: open(t, path)}, r.Now())
 	opt := cmp.Options{
 		cmp.Comparer(func(a, b time.Time) bool { return a.Equal(b) }), cmp.Comparer(func(a, b Key) bool { return a == b }),
 		cmp.Transformer("list", func(l []List) int { return len(l) }),
@@ -234,7 +234,7 @@ func TestRestartKeepsWhatWas(t *testing.T) {
 	if diff := cmp.Diff(want, again.List(), opt); diff != "" || len(want) != 3 {
 		t.Error(diff, want)
 	}
-	again.pass(4 * time.Hour)
+	again.Pass(4 * time.Hour)
 	again.wantMay(key("google"), Probe)
 	again.Observe(listing("google"))
 	again.want(key("google"), Suspended, 0, 8*time.Hour) // strikes are kept, too

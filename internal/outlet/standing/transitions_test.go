@@ -30,9 +30,9 @@ func TestProbeFailureDoublesUpToTheLongest(t *testing.T) {
 	r := suspended(t, Options{})
 	for i, want := range []int{4, 8, 16, 24, 24} {
 		s, _ := r.Show(key("google"))
-		r.pass(s.Until.Sub(r.now()) - time.Nanosecond)
+		r.Pass(s.Until.Sub(r.Now()) - time.Nanosecond)
 		r.wantMay(key("google"), No)
-		r.pass(time.Nanosecond)
+		r.Pass(time.Nanosecond)
 		r.wantMay(key("google"), Probe)
 		r.want(key("google"), Probing, 0, 30*time.Minute)
 		r.Observe(listing("google"))
@@ -45,7 +45,7 @@ func TestProbeFailureDoublesUpToTheLongest(t *testing.T) {
 func TestProbeSuccessRestoresByStepsOfSuccessesAndTime(t *testing.T) {
 	r := suspended(t, Options{})
 	k := key("google")
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	r.wantMay(k, Probe)
 	r.Succeeded(k, "acme")
 	for _, share := range []float64{0.1, 0.3} {
@@ -54,7 +54,7 @@ func TestProbeSuccessRestoresByStepsOfSuccessesAndTime(t *testing.T) {
 			r.Succeeded(k, "acme")
 		}
 		r.want(k, Slowed, share, 15*time.Minute)
-		r.pass(15 * time.Minute)
+		r.Pass(15 * time.Minute)
 		if p := r.wantMay(k, Yes); p.Share != share { // time alone is not enough
 			t.Fatalf("share %v, want %v", p.Share, share)
 		}
@@ -68,10 +68,10 @@ func TestProbeSuccessRestoresByStepsOfSuccessesAndTime(t *testing.T) {
 func TestTimeDoesNotRaiseTheShareWithoutSuccesses(t *testing.T) {
 	r := suspended(t, Options{})
 	k := key("google")
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	r.wantMay(k, Probe)
 	r.Succeeded(k, "acme")
-	r.pass(time.Hour)
+	r.Pass(time.Hour)
 	for range 4 {
 		r.Succeeded(k, "acme")
 	}
@@ -83,24 +83,24 @@ func TestTimeDoesNotRaiseTheShareWithoutSuccesses(t *testing.T) {
 func TestQuietRestoresWhereThereIsLittleMail(t *testing.T) {
 	r := suspended(t, Options{})
 	k := key("google")
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	r.wantMay(k, Probe)
 	r.Succeeded(k, "acme")
 	for _, share := range []float64{0.1, 0.3, 1} {
 		if p := r.wantMay(k, Yes); p.Share != share {
 			t.Fatalf("share %v, want %v", p.Share, share)
 		}
-		r.pass(6*time.Hour - time.Second)
+		r.Pass(6*time.Hour - time.Second)
 		if p := r.wantMay(k, Yes); p.Share != share {
 			t.Fatalf("share %v too early, want %v", p.Share, share)
 		}
-		r.pass(time.Second)
+		r.Pass(time.Second)
 	}
 }
 
 func TestRefusalWhileRestoringSuspendsForTwiceAsLong(t *testing.T) {
 	r := suspended(t, Options{})
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	r.wantMay(key("google"), Probe)
 	r.Succeeded(key("google"), "acme")
 	r.Observe(listing("google"))
@@ -114,7 +114,7 @@ func TestDoubtsAreCountedAnewAfterAProbe(t *testing.T) {
 		r.Observe(doubt("google", "acme", d))
 		r.Observe(doubt("google", "beta", d))
 	}
-	r.pass(30 * time.Minute)
+	r.Pass(30 * time.Minute)
 	r.wantMay(key("google"), Probe)
 	r.Succeeded(key("google"), "acme")
 	r.Observe(doubt("google", "acme", "a.example"))
@@ -127,17 +127,17 @@ func TestStrikesAreForgottenAfterADayOfActivity(t *testing.T) {
 	}{{24*time.Hour - time.Second, 4 * time.Hour}, {24 * time.Hour, 2 * time.Hour}} {
 		r := suspended(t, Options{})
 		k := key("google")
-		r.pass(2 * time.Hour)
+		r.Pass(2 * time.Hour)
 		r.wantMay(k, Probe)
 		r.Succeeded(k, "acme")
 		for range 2 {
-			r.pass(15 * time.Minute)
+			r.Pass(15 * time.Minute)
 			for range 5 {
 				r.Succeeded(k, "acme")
 			}
 		}
 		r.want(k, Active, 1, 0)
-		r.pass(c.active)
+		r.Pass(c.active)
 		r.Observe(listing("google"))
 		r.want(k, Suspended, 0, c.want)
 	}
@@ -145,7 +145,7 @@ func TestStrikesAreForgottenAfterADayOfActivity(t *testing.T) {
 
 func TestProbeIsForOneSession(t *testing.T) {
 	r := suspended(t, Options{})
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	for range 3 {
 		var probes, number atomic.Int64
 		var wg sync.WaitGroup
@@ -165,17 +165,17 @@ func TestProbeIsForOneSession(t *testing.T) {
 		}
 		r.Abandon(key("google"), uint64(number.Load()))
 		r.want(key("google"), Suspended, 0, 2*time.Minute)
-		r.pass(2 * time.Minute)
+		r.Pass(2 * time.Minute)
 	}
 }
 
 func TestProbeThatSaysNothingIsReplaced(t *testing.T) {
 	r := suspended(t, Options{})
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	first := r.wantMay(key("google"), Probe)
-	r.pass(30*time.Minute - time.Second)
+	r.Pass(30*time.Minute - time.Second)
 	r.wantMay(key("google"), No)
-	r.pass(time.Second)
+	r.Pass(time.Second)
 	second := r.wantMay(key("google"), Probe)
 	r.Abandon(key("google"), first.Probe) // its session ends at last: that is not the end of the second
 	r.want(key("google"), Probing, 0, 30*time.Minute)
@@ -185,7 +185,7 @@ func TestProbeThatSaysNothingIsReplaced(t *testing.T) {
 
 func TestWhatIsNotAboutUsEndsNoProbe(t *testing.T) {
 	r := suspended(t, Options{})
-	r.pass(2 * time.Hour)
+	r.Pass(2 * time.Hour)
 	probe := r.wantMay(key("google"), Probe).Probe
 	unknown := Evidence{IP: ours, Provider: "google", Tenant: "acme", Destination: "example.net", Class: event.RecipientInvalid, Scope: event.ScopeRecipient, Suspend: event.SuspendNo}
 	r.Observe(unknown)
@@ -206,7 +206,7 @@ func TestSuccessesOfOldSessionsDoNotEndASuspension(t *testing.T) {
 
 func TestRefusalsOfOldSessionsAreNoFurtherStrikes(t *testing.T) {
 	r := suspended(t, Options{})
-	r.pass(time.Minute)
+	r.Pass(time.Minute)
 	for range 10 {
 		if changed := r.Observe(listing("google")); len(changed) != 0 {
 			t.Fatalf("changed: %+v", changed)
@@ -224,7 +224,7 @@ func TestListingProlongsASuspensionThatWasADoubt(t *testing.T) {
 		r.Observe(doubt("google", "beta", d))
 	}
 	r.want(key("google"), Suspended, 0, 30*time.Minute)
-	r.pass(time.Minute)
+	r.Pass(time.Minute)
 	r.Observe(listing("google"))
 	if s := r.want(key("google"), Suspended, 0, 2*time.Hour); s.Strikes != 1 || s.Rule != "listed" {
 		t.Errorf("standing: %+v", s)
@@ -246,11 +246,11 @@ func TestThrottlingHalvesTheShareAndDoublesTheHold(t *testing.T) {
 		r.Observe(tooFast("google")) // what was under way
 		r.Observe(tooFast("google"))
 		r.want(k, Slowed, step.share, step.hold)
-		r.pass(time.Minute)
+		r.Pass(time.Minute)
 	}
 	for _, share := range []float64{0.1, 0.3, 1} { // as slowly as it was held
 		s, _ := r.Show(k)
-		r.pass(s.Until.Sub(r.now()))
+		r.Pass(s.Until.Sub(r.Now()))
 		for range 5 {
 			r.Succeeded(k, "acme")
 		}
@@ -269,7 +269,7 @@ func TestByHand(t *testing.T) {
 	if err := r.Stop(k, "talking to them", "alice"); err != nil {
 		t.Fatal(err)
 	}
-	r.pass(1000 * time.Hour)
+	r.Pass(1000 * time.Hour)
 	r.Observe(listing("google"))
 	r.Succeeded(k, "acme")
 	r.Abandon(k, 1)
@@ -286,23 +286,23 @@ func TestByHand(t *testing.T) {
 		t.Errorf("strikes: %d", s.Strikes)
 	}
 
-	if err := r.Suspend(k, r.now().Add(time.Hour), "maintenance", "bob"); err != nil {
+	if err := r.Suspend(k, r.Now().Add(time.Hour), "maintenance", "bob"); err != nil {
 		t.Fatal(err)
 	}
 	r.Observe(listing("google")) // an operator's word stands
 	r.want(k, Suspended, 0, time.Hour)
-	r.pass(time.Hour)
+	r.Pass(time.Hour)
 	r.wantMay(k, Probe)
 	r.Observe(listing("google"))
 	if s := r.want(k, Suspended, 0, 2*time.Hour); s.By != ByEvidence || s.Strikes != 1 {
 		t.Errorf("standing: %+v", s)
 	}
 
-	if err := r.Suspend(k, r.now(), "", ""); err == nil {
+	if err := r.Suspend(k, r.Now(), "", ""); err == nil {
 		t.Error("suspended until now")
 	}
 	for _, wrong := range []Key{{}, {IP: ours}, {Provider: "google"}, {ours, "a\x1b[2Jb"}, {ours, strings.Repeat("x", maxKey+1)}} {
-		if r.Stop(wrong, "", "") == nil || r.Resume(wrong, "") == nil || r.Suspend(wrong, r.now().Add(time.Hour), "", "") == nil {
+		if r.Stop(wrong, "", "") == nil || r.Resume(wrong, "") == nil || r.Suspend(wrong, r.Now().Add(time.Hour), "", "") == nil {
 			t.Errorf("%q was taken for a key", wrong)
 		}
 	}
@@ -310,7 +310,7 @@ func TestByHand(t *testing.T) {
 
 func TestWholeIPByHand(t *testing.T) {
 	r := suspended(t, Options{})
-	if err := r.Suspend(key(Every), r.now().Add(3*time.Hour), "move", "alice"); err != nil {
+	if err := r.Suspend(key(Every), r.Now().Add(3*time.Hour), "move", "alice"); err != nil {
 		t.Fatal(err)
 	}
 	for _, provider := range []string{"google", "yahoo", Every} {
@@ -322,7 +322,7 @@ func TestWholeIPByHand(t *testing.T) {
 		t.Errorf("shown: %v, %v", s, seen)
 	}
 	r.wantMay(Key{beside, "google"}, Yes)
-	r.pass(3 * time.Hour)
+	r.Pass(3 * time.Hour)
 	r.wantMay(key("yahoo"), Yes)    // it was nothing of its own
 	r.wantMay(key("google"), Probe) // its own two hours are over
 	if all := r.List(); len(all) != 1 || all[0].Provider != "google" {

@@ -44,7 +44,7 @@ func TestStrangers(t *testing.T) {
 	}
 	granted := 0
 	for step := range 60 {
-		r.pass(time.Minute)
+		r.Pass(time.Minute)
 		for i := range 500 {
 			ticket := &Ticket{}
 			if r.Take([]Want{want(l, fmt.Sprint("stranger ", step, i), 1)}, ticket).OK {
@@ -59,11 +59,11 @@ func TestStrangers(t *testing.T) {
 	if granted < 64*20 || granted > 64*(10+60) { // of 30,000; 64 counters of 10 at once and one a minute
 		t.Errorf("%d granted", granted)
 	}
-	r.pass(time.Hour)
+	r.Pass(time.Hour)
 	before := r.Stats().Shared
 	for i := range 30 { // the offenders have gone, and there is place again
 		r.Settle(r.ask(want(l, fmt.Sprint("later ", i), 10)), true, 0)
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 	}
 	if s := r.Stats(); s.Shared != before {
 		t.Errorf("still shared: %+v", s)
@@ -120,7 +120,7 @@ func TestIdleIsForgotten(t *testing.T) {
 		for j := range 300 {
 			r.passed(want(l, fmt.Sprint("sender ", i, " ", j), 1))
 		}
-		r.pass(2 * time.Minute)
+		r.Pass(2 * time.Minute)
 	}
 	if s := r.Stats(); s.Keys > 1200 || s.Forgotten != 0 {
 		t.Errorf("%+v", s)

@@ -13,10 +13,10 @@ const year = 365 * 24 * time.Hour
 func TestClockJumps(t *testing.T) {
 	for _, jump := range []time.Duration{-200 * year, -10 * year, -year, -time.Hour, -time.Second, -1, time.Hour, 10 * year, 200 * year} {
 		r, l, octets := newRig(t, 0), hourly(t), size(t)
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 		r.taken(want(l, "alice", 10))
 		r.Settle(r.taken(want(octets, "alice", 0)), true, 1<<40)
-		r.pass(jump)
+		r.Pass(jump)
 		if jump > 0 {
 			if n := r.room(want(l, "alice", 1)); n != 10 {
 				t.Errorf("%v: room for %d", jump, n)
@@ -26,11 +26,11 @@ func TestClockJumps(t *testing.T) {
 		if n := r.room(want(l, "alice", 1)); n != 0 {
 			t.Errorf("%v: room for %d", jump, n)
 		}
-		r.pass(min(-jump, time.Second) + time.Minute)
+		r.Pass(min(-jump, time.Second) + time.Minute)
 		if n := r.room(want(l, "alice", 1)); n != 1 {
 			t.Errorf("%v: after a minute room for %d", jump, n)
 		}
-		r.pass(time.Hour + time.Second)
+		r.Pass(time.Hour + time.Second)
 		r.taken(want(octets, "alice", 0))
 		r.taken(want(l, "alice", 10))
 		r.refused(want(l, "alice", 1))

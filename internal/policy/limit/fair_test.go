@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"kanmon/test/handclock"
 )
 
 // provider is 600 messages an hour from a sending IP to a provider, one every six seconds, 60 at once, shared.
@@ -115,8 +117,8 @@ func TestSharesAreEven(t *testing.T) {
 // The promise: while the members stay the same, a take within the share is granted, whatever the others do and when.
 func TestSharePromise(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &rig{at: start}
-		r.Memory = New(Options{Clock: r.clock})
+		r := &rig{Clock: handclock.At(start)}
+		r.Memory = New(Options{Clock: r.Now})
 		l, err := Compile(Rule{
 			Name: "shared", Amount: rapid.Int64Range(1, 5000).Draw(t, "amount"), Per: time.Hour,
 			Burst: rapid.Int64Range(8, 200).Draw(t, "burst"), Fair: true,
@@ -134,24 +136,24 @@ func TestSharePromise(t *testing.T) {
 		}
 		cost := l.cost(1) * int64(n+1)
 		owes := map[string]time.Time{} // what each has had, by its share: when that will have come back
-		last := r.at
+		last := r.Now()
 		for range rapid.IntRange(100, 400).Draw(t, "steps") {
 			switch rapid.IntRange(0, 3).Draw(t, "step") {
 			case 0:
-				r.pass(time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "pass")))
+				r.Pass(time.Duration(rapid.Int64Range(0, int64(10*time.Second)).Draw(t, "pass")))
 			default:
 				member := string(rune('a' + rapid.IntRange(0, n-1).Draw(t, "member")))
-				debt := max(0, int64(owes[member].Sub(r.at)))
+				debt := max(0, int64(owes[member].Sub(r.Now())))
 				granted := len(r.ask(of(l, member)).taken) > 0
 				if !granted && debt+cost <= l.fullShare {
 					t.Fatalf("%s is within its share and refused: %+v", member, r.Explain([]Want{of(l, member)}))
 				}
 				if granted {
-					owes[member] = r.at.Add(time.Duration(debt + cost))
+					owes[member] = r.Now().Add(time.Duration(debt + cost))
 				}
 			}
-			if r.at.Sub(last) > time.Minute { // keep all of them counted
-				last = r.at
+			if r.Now().Sub(last) > time.Minute { // keep all of them counted
+				last = r.Now()
 				for i := range n {
 					r.Settle(r.ask(of(l, string(rune('a'+i)))), false, 0)
 				}
@@ -190,7 +192,7 @@ func TestShareOfMany(t *testing.T) {
 		member := string(rune('A' + i))
 		minutes := 0
 		for !r.Take([]Want{of(l, member)}, &Ticket{}).OK && minutes < 10 {
-			r.pass(time.Minute) // one is free, and the other asks first
+			r.Pass(time.Minute) // one is free, and the other asks first
 			grab()
 			minutes++
 		}

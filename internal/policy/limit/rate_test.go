@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"kanmon/test/handclock"
 )
 
 func TestRate(t *testing.T) {
@@ -25,16 +27,16 @@ func TestRate(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	r.taken(want(l, "bob", 10))
-	r.pass(time.Minute - 1)
+	r.Pass(time.Minute - 1)
 	r.refused(want(l, "alice", 1))
-	r.pass(1)
+	r.Pass(1)
 	r.taken(want(l, "alice", 1))
 	r.refused(want(l, "alice", 1))
-	r.pass(9 * time.Minute)
+	r.Pass(9 * time.Minute)
 	if n := r.room(want(l, "alice", 1)); n != 9 {
 		t.Errorf("%d after nine minutes", n)
 	}
-	r.pass(time.Hour)
+	r.Pass(time.Hour)
 	if n := r.room(want(l, "alice", 1)); n != 10 {
 		t.Errorf("%d after an hour", n)
 	}
@@ -110,8 +112,8 @@ func lawful(t interface{ Fatalf(string, ...any) }, rule Rule, events []event) {
 // Whatever comes when, and is given back when: what stays is within the rule, of every limit that counts it.
 func TestLaw(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &rig{at: start}
-		r.Memory = New(Options{Clock: r.clock})
+		r := &rig{Clock: handclock.At(start)}
+		r.Memory = New(Options{Clock: r.Now})
 		rules := rapid.Custom(func(t *rapid.T) Rule {
 			return Rule{
 				Name: rapid.StringMatching(`[a-z]{8}`).Draw(t, "name"), Amount: rapid.Int64Range(1, 5000).Draw(t, "amount"),
@@ -142,13 +144,13 @@ func TestLaw(t *testing.T) {
 		for range rapid.IntRange(30, 80).Draw(t, "steps") {
 			switch step := rapid.IntRange(0, 5).Draw(t, "step"); {
 			case step == 0:
-				r.pass(time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "long")))
+				r.Pass(time.Duration(rapid.Int64Range(0, int64(10*time.Minute)).Draw(t, "long")))
 			case step == 1:
-				r.pass(time.Duration(rapid.Int64Range(0, int64(2*time.Second)).Draw(t, "short")))
+				r.Pass(time.Duration(rapid.Int64Range(0, int64(2*time.Second)).Draw(t, "short")))
 			case step == 2 && len(open) > 0:
 				settle(rapid.IntRange(0, len(open)-1).Draw(t, "which"), rapid.IntRange(0, 3).Draw(t, "delivered") == 0)
 			default:
-				m := &mail{event: event{r.at.Sub(start), rapid.Int64Range(1, 4).Draw(t, "n")}, ticket: &Ticket{}}
+				m := &mail{event: event{r.Now().Sub(start), rapid.Int64Range(1, 4).Draw(t, "n")}, ticket: &Ticket{}}
 				var wants []Want
 				for _, l := range limits {
 					w := want(l, "acme", m.n)
@@ -239,6 +241,6 @@ func TestChangedRule(t *testing.T) {
 	if v := r.refused(of(5)); v.Wait > time.Hour {
 		t.Errorf("lowered: wait %s", v.Wait)
 	}
-	r.pass(time.Hour)
+	r.Pass(time.Hour)
 	r.passed(of(5))
 }

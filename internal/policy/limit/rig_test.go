@@ -1,9 +1,10 @@
 package limit
 
 import (
-	"sync"
 	"testing"
 	"time"
+
+	"kanmon/test/handclock"
 )
 
 // start is when the tests' clock begins. It has no monotonic reading, so that jumps of it are seen.
@@ -12,16 +13,15 @@ var start = time.Date(2026, 4, 1, 9, 0, 0, 0, time.UTC)
 // A rig is a Memory whose clock the test turns.
 type rig struct {
 	*Memory
-	t  testing.TB
-	mu sync.Mutex
-	at time.Time
+	*handclock.Clock
+	t testing.TB
 }
 
 func newRig(t testing.TB, maxKeys int) *rig { return newRigAt(t, maxKeys, start) }
 
 func newRigAt(t testing.TB, maxKeys int, at time.Time) *rig {
-	r := &rig{t: t, at: at}
-	r.Memory = New(Options{Clock: r.clock, MaxKeys: maxKeys})
+	r := &rig{t: t, Clock: handclock.At(at)}
+	r.Memory = New(Options{Clock: r.Now, MaxKeys: maxKeys})
 	return r
 }
 
@@ -39,18 +39,6 @@ func (r *rig) changedIn(to []Debt, part int) []Debt {
 		to, more = r.Changed(to, part, 3)
 	}
 	return to
-}
-
-func (r *rig) clock() time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.at
-}
-
-func (r *rig) pass(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.at = r.at.Add(d)
 }
 
 func compile(t testing.TB, r Rule) *Limit {

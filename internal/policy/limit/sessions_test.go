@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"kanmon/test/handclock"
 )
 
 func places(t testing.TB, n int64, fair bool) *Limit {
@@ -25,7 +27,7 @@ func TestSessions(t *testing.T) {
 	if v := r.refused(of(l, "acme")); v.Wait != sessionWait || v.Used != 3 || v.Max != 3 {
 		t.Errorf("%+v", v)
 	}
-	r.pass(100 * time.Hour) // a session does not run out
+	r.Pass(100 * time.Hour) // a session does not run out
 	r.refused(of(l, "acme"))
 	r.Settle(tickets[0], true, 0)
 	r.Settle(tickets[0], true, 0)
@@ -132,8 +134,8 @@ func TestSessionsAreShared(t *testing.T) {
 // Whatever is taken and settled: never more than the limit, and at the end all of it is free.
 func TestSessionsModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		r := &rig{at: start}
-		r.Memory = New(Options{Clock: r.clock})
+		r := &rig{Clock: handclock.At(start)}
+		r.Memory = New(Options{Clock: r.Now})
 		amount := rapid.Int64Range(2, 30).Draw(t, "amount")
 		fair, err := Compile(Rule{Name: "fair", Measure: Sessions, Amount: amount, Fair: true})
 		if err != nil {
@@ -144,7 +146,7 @@ func TestSessionsModel(t *testing.T) {
 		for range rapid.IntRange(50, 150).Draw(t, "steps") {
 			switch rapid.IntRange(0, 4).Draw(t, "step") {
 			case 0:
-				r.pass(time.Duration(rapid.IntRange(0, 20).Draw(t, "minutes")) * time.Minute)
+				r.Pass(time.Duration(rapid.IntRange(0, 20).Draw(t, "minutes")) * time.Minute)
 			case 1:
 				if len(open) > 0 {
 					i := rapid.IntRange(0, len(open)-1).Draw(t, "which")

@@ -39,7 +39,7 @@ func TestGiveBackLate(t *testing.T) {
 	var old []*Ticket
 	for range 5 {
 		old = append(old, r.taken(want(l, "alice", 10)))
-		r.pass(10 * time.Minute)
+		r.Pass(10 * time.Minute)
 	}
 	passed := 0
 	for _, ticket := range old {
@@ -60,14 +60,14 @@ func TestGiveBackLate(t *testing.T) {
 func TestGiveBackTheRest(t *testing.T) {
 	r, l := newRig(t, 0), hourly(t)
 	ticket := r.taken(want(l, "alice", 8))
-	r.pass(3 * time.Minute)
+	r.Pass(3 * time.Minute)
 	r.used(want(l, "alice", 1), 5)
 	r.Settle(ticket, false, 0)
 	r.used(want(l, "alice", 1), 0)
 
 	first := r.taken(want(l, "alice", 4))
 	r.taken(want(l, "alice", 4))
-	r.pass(3 * time.Minute)
+	r.Pass(3 * time.Minute)
 	r.Settle(first, false, 0)
 	r.used(want(l, "alice", 1), 4)
 }
@@ -77,7 +77,7 @@ func TestGiveBackAfterOthers(t *testing.T) {
 	r, l := newRig(t, 0), hourly(t)
 	first, second := r.taken(want(l, "alice", 5)), r.taken(want(l, "alice", 5))
 	r.Settle(first, false, 0)
-	r.pass(5 * time.Minute)
+	r.Pass(5 * time.Minute)
 	r.taken(want(l, "alice", 10))
 	r.Settle(second, false, 0)
 	if n := r.room(want(l, "alice", 1)); n != 0 {
@@ -125,7 +125,7 @@ func TestGiveBackManyPieces(t *testing.T) {
 	if len(ticket.taken) != mostParts {
 		t.Errorf("the ticket has %d parts", len(ticket.taken))
 	}
-	r.pass(50 * time.Second)
+	r.Pass(50 * time.Second)
 	r.Settle(ticket, false, 0)
 	// 200 were taken, time passed over 50, 25 of them the ticket's; 75 could have been given back.
 	used := r.Explain([]Want{want(l, "acme", 1)})[0].Used
@@ -138,12 +138,12 @@ func TestGiveBackManyPieces(t *testing.T) {
 func TestGiveBackJoined(t *testing.T) {
 	r, l := newRig(t, 0), size(t)
 	ticket := r.taken(want(l, "acme", 1000))
-	r.pass(900 * time.Millisecond)
+	r.Pass(900 * time.Millisecond)
 	r.taken(want(l, "acme", 8000))
 	if !r.Take([]Want{want(l, "acme", 1000)}, ticket).OK || len(ticket.taken) != 1 {
 		t.Fatalf("%+v", ticket.taken)
 	}
-	r.pass(4100 * time.Millisecond)
+	r.Pass(4100 * time.Millisecond)
 	r.Settle(ticket, false, 0)
 	if used := r.Explain([]Want{want(l, "acme", 0)})[0].Used; used < 8000-4100 {
 		t.Errorf("%d used: the others alone have more", used)
@@ -165,7 +165,7 @@ func TestSettleOnce(t *testing.T) {
 		if c := r.Explain([]Want{want(l, "acme", 1)})[0]; c.Used != 1 {
 			t.Fatalf("%d held", c.Used)
 		}
-		r.Memory = New(Options{Clock: r.clock})
+		r.Memory = New(Options{Clock: r.Now})
 	}
 }
 
@@ -230,7 +230,7 @@ func TestOctets(t *testing.T) {
 		w.Spent = true
 		r.Settle(r.taken(w), false, 5000)
 		r.used(w, 5000)
-		r.pass(5 * time.Second)
+		r.Pass(5 * time.Second)
 	}
 	r.Settle(r.taken(want(l, "no body", 9000)), false, 0)
 	r.used(want(l, "no body", 0), 0)
@@ -249,9 +249,9 @@ func TestOctets(t *testing.T) {
 	if v := r.refused(want(l, "large", 4000)); v.Wait != 19*time.Second {
 		t.Errorf("%+v", v)
 	}
-	r.pass(15 * time.Second)
+	r.Pass(15 * time.Second)
 	r.refused(want(l, "large", 0))
-	r.pass(1)
+	r.Pass(1)
 	r.taken(want(l, "large", 0))
 }
 
@@ -269,11 +269,11 @@ func TestOctetsDebtIsBounded(t *testing.T) {
 		if v := r.refused(want(l, "alice", 0)); v.Wait != time.Hour+1 {
 			t.Errorf("%d octets: %v", passed, v.Wait)
 		}
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 		r.refused(want(l, "alice", 0))
-		r.pass(1)
+		r.Pass(1)
 		r.taken(want(l, "alice", 0))
-		r.pass(time.Hour)
+		r.Pass(time.Hour)
 	}
 }
 
@@ -289,7 +289,7 @@ func TestOctetsRate(t *testing.T) {
 				total += 3000
 			}
 		}
-		r.pass(time.Second)
+		r.Pass(time.Second)
 	}
 	if most := int64(10_000*1000 + 10_000 + 3000); total > most || total < most*9/10 {
 		t.Errorf("%d octets, want just below %d", total, most)

@@ -58,7 +58,7 @@ func TestRestoreIsBounded(t *testing.T) {
 	if v := r.refused(want(l, "alice", 1)); v.Wait > time.Hour+time.Minute {
 		t.Errorf("%+v", v)
 	}
-	r.pass(time.Hour + time.Minute)
+	r.Pass(time.Hour + time.Minute)
 	r.taken(want(l, "alice", 1))
 	r.taken(want(l, "bob", 10))
 	if _, err := r.Restore(Snapshot{Version: 2}, nil); err == nil {
@@ -91,7 +91,7 @@ func TestReload(t *testing.T) {
 	if v := r.refused(want(short, "alice", 1)); v.Wait > time.Minute+time.Second {
 		t.Errorf("%+v", v)
 	}
-	r.pass(time.Minute + time.Second)
+	r.Pass(time.Minute + time.Second)
 	r.taken(want(short, "alice", 1))
 	fair := compile(t, Rule{Name: "hourly", Measure: Messages, Amount: 60, Per: time.Hour, Burst: 4, Fair: true})
 	ticket := r.taken(want(fair, "alice", 1))
@@ -124,7 +124,7 @@ func TestChangedGivesWhatHasChanged(t *testing.T) {
 	ticket := r.taken(want(l, "bob", 3))
 	r.Settle(r.taken(want(l, "carol", 2)), false, 0)
 	wants("at first", map[string]time.Duration{"alice": 8 * time.Minute, "bob": 3 * time.Minute})
-	r.pass(time.Minute)
+	r.Pass(time.Minute)
 	wants("with time", map[string]time.Duration{})
 	r.Settle(ticket, false, 0)
 	wants("given back", map[string]time.Duration{"bob": 0})
@@ -187,7 +187,7 @@ func TestWhatIsGivenBackAndForgottenIsNotOwed(t *testing.T) {
 	for _, ticket := range tickets {
 		r.Settle(ticket, false, 0)
 	}
-	r.pass(time.Second)
+	r.Pass(time.Second)
 	for i := range 20 * senders { // each has some that are free forgotten
 		r.Settle(r.taken(want(l, fmt.Sprint("new", i), 1)), false, 0)
 	}
