@@ -121,6 +121,9 @@ func (r *rig) wantWhole(t interface {
 			if s.Jumps > 0 {                                                                            // which hour of a history an hour was that the clock has shown twice, nobody knows: all of it is doubted (timeline)
 				one.History, one.Hour, one.Volume = nil, 0, 0
 			}
+			e := again.find(one.Subject) // of an hour that the clock has shown twice a file may know who was reached, and the process not
+			e.recountVolume()
+			one.Counts = again.savedCounts(e)
 			all[one.Subject] = one
 		}
 		return all
