@@ -13,7 +13,7 @@ import (
 // Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
 func (s *session) relayBody() error {
 	s.mail.body = smtp.Body{}
-	s.given.before = s.given.now // what comes now has heard them
+	s.talk.given.before = s.talk.given.now // what comes now has heard them
 	s.mayDelay(MaxDelay)
 	s.beginKeeping()
 	defer s.forgetBody()
@@ -288,7 +288,7 @@ func (s *session) tellDot(judged Judgement) error {
 	case outcome == event.OutcomeDelivered && gone:
 		outcome = event.OutcomeOrphanAck
 	case outcome == event.OutcomeDelivered:
-		s.delivered++
+		s.talk.delivered++
 	}
 	code := s.mx.reply.Code
 	s.mx.reply = original

@@ -117,7 +117,7 @@ func (s *session) flushMX() error {
 // behind is how long the reply of a phase may take where something is hidden behind it.
 func (s *session) behind(phase event.Phase) time.Duration {
 	switch {
-	case s.hello == smtp.VerbUnknown:
+	case s.talk.hello == smtp.VerbUnknown:
 		return maxBehindBanner
 	case phase == event.PhaseData:
 		return maxBehindData

@@ -55,7 +55,7 @@ const feedWait = 3 * time.Second
 // hasLine says whether the next step can be taken: a whole line, or the start of something that is not SMTP.
 func (s *session) hasLine() bool {
 	b := s.msa.in.Buffered()
-	return s.msa.in.HasCommand() || !s.talking && len(b) > 0 && b[0] == tlsHandshakeRecord
+	return s.msa.in.HasCommand() || !s.talk.begun && len(b) > 0 && b[0] == tlsHandshakeRecord
 }
 
 // tlsHandshakeRecord is the first octet of a ClientHello (RFC 8446 §5.1), which no command starts with.
@@ -65,12 +65,12 @@ const tlsHandshakeRecord = 0x16
 func (s *session) settle() {
 	s.mx.park()
 	s.mx.reply.Park()
-	s.rescue.said = nil
-	if cap(s.slots) > keptSlots {
-		s.slots = nil
+	s.talk.said = nil
+	if cap(s.talk.slots) > keptSlots {
+		s.talk.slots = nil
 	}
-	if cap(s.rescue.group) > keptLines {
-		s.rescue.group = nil
+	if cap(s.talk.group) > keptLines {
+		s.talk.group = nil
 	}
 	if !s.mx.transaction {
 		s.mail.envelope.clear()
@@ -93,24 +93,24 @@ func (s *session) serveGroup() (toBody bool, err error) {
 	if err := s.takeGroup(); err != nil {
 		return false, err
 	}
-	if len(s.slots) == 0 {
+	if len(s.talk.slots) == 0 {
 		return false, nil
 	}
 	if err := s.forwardGroup(); err != nil {
 		return false, err
 	}
 	s.works()
-	for i := range s.slots {
-		s.next = uint16(i) //nolint:gosec // a group is of 64 KiB
+	for i := range s.talk.slots {
+		s.talk.next = uint16(i) //nolint:gosec // a group is of 64 KiB
 		toBody, err = s.answerSlot(i)
 		if err != nil {
 			return false, err
 		}
 	}
-	s.next = uint16(len(s.slots)) //nolint:gosec // as above
-	err = s.flushMSA(phaseOf(s.slots[len(s.slots)-1].verb))
+	s.talk.next = uint16(len(s.talk.slots)) //nolint:gosec // as above
+	err = s.flushMSA(phaseOf(s.talk.slots[len(s.talk.slots)-1].verb))
 	s.log.handOverIfLarge()
-	if s.quit {
+	if s.talk.quit {
 		err = nil // many MSAs do not wait for the 221 (RFC 5321 §4.1.1.10 notwithstanding)
 	}
 	return toBody, err
@@ -119,7 +119,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 // takeGroup parses commands until one that must end a group (RFC 2920 §3.1), or until there are none left.
 // Without PIPELINING at the MX a group is one command.
 func (s *session) takeGroup() error {
-	s.slots, s.rescue.group, s.rescue.said, s.next, s.given = s.slots[:0], s.rescue.group[:0], nil, 0, given{}
+	s.talk.slots, s.talk.group, s.talk.said, s.talk.next, s.talk.given = s.talk.slots[:0], s.talk.group[:0], nil, 0, given{}
 	s.mayDelay(MaxDelay)
 	for {
 		if err := s.checkForeign(); err != nil {
@@ -137,20 +137,20 @@ func (s *session) takeGroup() error {
 		case !ok:
 			return nil
 		default:
-			s.talking = true
+			s.talk.begun = true
 			s.dispatch(cmd)
 		}
-		if int(s.bad) > s.e.Limits.badCommands() || int(s.idle) > s.e.Limits.idleCommands() {
+		if int(s.talk.bad) > s.e.Limits.badCommands() || int(s.talk.idle) > s.e.Limits.idleCommands() {
 			return &failure{trouble: msaAbusive, phase: event.PhaseIdle}
 		}
-		last := s.slots[len(s.slots)-1]
+		last := s.talk.slots[len(s.talk.slots)-1]
 		if last.end != noTrouble || last.verb.EndsGroup() || !s.mx.caps.offers(kwPipelining) {
 			return nil
 		}
 		if last.verb == smtp.VerbRSET {
 			return nil // one transaction a group: its record is complete before the next one's begins
 		}
-		if len(s.slots)%shortGroup == 0 && s.isSlowed() {
+		if len(s.talk.slots)%shortGroup == 0 && s.isSlowed() {
 			return nil
 		}
 		if last.verb == smtp.VerbMAIL && s.mx.transaction {
@@ -168,14 +168,14 @@ func (s *session) mailComes() bool {
 // rejectLine answers what is no command at all. It may have been meant for a MAIL.
 func (s *session) rejectLine(what string, reply *smtp.Reply) {
 	s.strayMail()
-	s.bad++
+	s.talk.bad++
 	s.log.line(event.MarkFromMSA, []byte("("+what+")"))
-	s.slots = append(s.slots, slot{verb: smtp.VerbUnknown, local: reply})
+	s.talk.slots = append(s.talk.slots, slot{verb: smtp.VerbUnknown, local: reply})
 }
 
 // checkForeign looks at the first line of a session for other protocols: what follows would be their octets, not commands.
 func (s *session) checkForeign() error {
-	if s.talking {
+	if s.talk.begun {
 		return nil
 	}
 	b := s.msa.in.Buffered()
@@ -234,7 +234,7 @@ func (s *session) sendToMX(phase event.Phase) error {
 }
 
 func (s *session) firstPhase() event.Phase {
-	for _, sl := range s.slots {
+	for _, sl := range s.talk.slots {
 		if sl.local == nil {
 			return phaseOf(sl.verb)
 		}
@@ -261,7 +261,7 @@ func (s *session) unasked(phase event.Phase) error {
 // answerSlot gives the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept small:
 // ten thousand stacks are of 4 KiB where what waits needs little more than one.
 func (s *session) answerSlot(i int) (toBody bool, err error) {
-	sl := &s.slots[i]
+	sl := &s.talk.slots[i]
 	if sl.local != nil {
 		return false, s.answerLocally(sl)
 	}
@@ -273,7 +273,7 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 		return false, nil
 	}
 	if sl.verb == smtp.VerbMAIL {
-		s.rescue.attempts = 0
+		s.again.attempts = 0
 	}
 	if err := s.readReply(phaseOf(sl.verb)); err != nil {
 		return false, err
@@ -296,7 +296,7 @@ func (s *session) answerLocally(sl *slot) error {
 
 // passOn gives the MSA the reply that was read to a command, or what rescue and softening make of it.
 func (s *session) passOn(i int) (toBody bool, err error) {
-	sl := &s.slots[i]
+	sl := &s.talk.slots[i]
 	phase := phaseOf(sl.verb)
 	judged, err := s.verdict(i, phase)
 	if err != nil {
@@ -329,7 +329,7 @@ func (s *session) passOn(i int) (toBody bool, err error) {
 // verdict judges the reply to the command of a slot. Where it is a refusal that is about our sending IP, the transaction
 // goes on from another one, and the reply is what that gets.
 func (s *session) verdict(i int, phase event.Phase) (Judgement, error) {
-	sl := &s.slots[i]
+	sl := &s.talk.slots[i]
 	if sl.verb != smtp.VerbMAIL && sl.verb != smtp.VerbRCPT && sl.verb != smtp.VerbDATA {
 		return Judgement{}, nil
 	}

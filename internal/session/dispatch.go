@@ -25,8 +25,8 @@ func (s *session) dispatch(cmd smtp.Command) {
 		}
 		s.greeted(cmd)
 		s.log.held(cmd)
-		s.idle++
-		s.slots = append(s.slots, slot{verb: cmd.Verb})
+		s.talk.idle++
+		s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb})
 	case smtp.VerbMAIL:
 		s.dispatchMail(cmd)
 	case smtp.VerbRCPT:
@@ -54,17 +54,17 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	switch {
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
-	case s.mx.open() && (s.mx.stage != stageReady || s.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
+	case s.mx.open() && (s.mx.stage != stageReady || s.talk.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.turnAway(cmd)
 		s.answerBad(cmd, &replyNeedHello)
-	case s.mx.shut == shutNoIP && !s.mx.open() && s.hello != smtp.VerbUnknown && s.e.Mover != nil:
+	case s.mx.shut == shutNoIP && !s.mx.open() && s.talk.hello != smtp.VerbUnknown && s.e.Mover != nil:
 		s.mailWithoutMX(cmd)
 	case s.mx.shut != shutNot:
 		s.turnAway(cmd)
 		s.answerHere(cmd, s.mx.toMail)
 	case s.mail.underWay(): // RFC 5321 §4.1.4: nobody can be two senders
 		s.answerHere(cmd, &replyNested)
-	case s.e.Limits.Transactions > 0 && int(s.mails) >= s.e.Limits.Transactions:
+	case s.e.Limits.Transactions > 0 && int(s.talk.mails) >= s.e.Limits.Transactions:
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
 		s.beginMail(cmd)
@@ -91,7 +91,7 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	default:
-		s.mails++
+		s.talk.mails++
 		s.mail.state = mailAsked
 		s.forwardMail(cmd)
 	}
@@ -113,7 +113,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
 		s.mail.asked++ // MSAs pipeline the recipients of a mail that is refused, but no more of them than it may have
 		if s.mail.state == mailNone || s.mail.asked > s.e.Limits.recipients() {
-			s.bad++
+			s.talk.bad++
 		}
 		s.answerHere(cmd, no)
 		return
@@ -157,7 +157,7 @@ func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 func (s *session) dispatchData(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
 		if s.mail.state == mailNone {
-			s.bad++
+			s.talk.bad++
 		}
 		s.answerHere(cmd, no)
 		return
@@ -168,7 +168,7 @@ func (s *session) dispatchData(cmd smtp.Command) {
 // dispatchEmpty is for RSET and NOOP. An MX that no mail can go to, or not yet, has nothing to do with them: whatever stands in them
 // would go there before TLS.
 func (s *session) dispatchEmpty(cmd smtp.Command) {
-	s.idle++
+	s.talk.idle++
 	if s.mx.stage == stageReady && s.mx.shut == shutNot {
 		s.forward(cmd, slot{verb: cmd.Verb})
 		return
@@ -182,7 +182,7 @@ func (s *session) dispatchEmpty(cmd smtp.Command) {
 func (s *session) dispatchQuit(cmd smtp.Command) {
 	if !s.mx.open() {
 		s.answerHere(cmd, &replyBye)
-		s.quit = true
+		s.talk.quit = true
 		return
 	}
 	if s.mx.stage != stageReady || s.mx.shut != shutNot { // as above
@@ -193,7 +193,7 @@ func (s *session) dispatchQuit(cmd smtp.Command) {
 
 // greeted keeps how the MSA has introduced itself.
 func (s *session) greeted(cmd smtp.Command) {
-	s.hello = cmd.Verb
+	s.talk.hello = cmd.Verb
 	keepText(&s.info.HeloMSA, cmd.Args)
 }
 
@@ -233,7 +233,7 @@ func (s *session) dispatchLocal(cmd smtp.Command) {
 	default:
 		s.answerBad(cmd, &replyUnknown)
 	}
-	s.idle++
+	s.talk.idle++
 }
 
 // dispatchStartTLS lets the MSA begin its handshake behind the answer, unless there is something against it.
@@ -243,7 +243,7 @@ func (s *session) dispatchStartTLS(cmd smtp.Command) {
 		return
 	}
 	s.answerHere(cmd, &replyGoAhead)
-	s.slots[len(s.slots)-1].tls = true
+	s.talk.slots[len(s.talk.slots)-1].tls = true
 }
 
 // dispatchLost serves an MSA whose MX leg is closed for good. Where the MX refused the connection, the session goes on without mail;
@@ -252,11 +252,11 @@ func (s *session) dispatchLost(cmd smtp.Command) {
 	switch {
 	case cmd.Verb == smtp.VerbQUIT:
 		s.dispatchQuit(cmd)
-	case s.refused:
+	case s.talk.refused:
 		s.answerBad(cmd, &replyMXRefused)
 	case s.mx.reply.Code == 421: // that the MX left behind
 		s.answerAs(cmd, &s.mx.reply, event.ByMX)
-		s.slots[len(s.slots)-1].end = mxLost
+		s.talk.slots[len(s.talk.slots)-1].end = mxLost
 	default:
 		s.answerAndEnd(cmd, &replyMXGone, mxLost)
 	}
@@ -287,7 +287,7 @@ func (s *session) mayBeUTF8(cmd smtp.Command) bool {
 		_, params, ok := cmd.Path()
 		return ok && smtp.HasParam(params, "SMTPUTF8")
 	case smtp.VerbRCPT:
-		return s.mail.utf8 || s.ownList || s.mx.caps.offers(kwSMTPUTF8)
+		return s.mail.utf8 || s.talk.ownList || s.mx.caps.offers(kwSMTPUTF8)
 	case smtp.VerbVRFY, smtp.VerbEXPN:
 		return true
 	default:
@@ -302,21 +302,21 @@ func (s *session) answerHere(cmd smtp.Command, reply *smtp.Reply) {
 
 // answerBad is answerHere for a command of a kind that an MSA may say only so many of.
 func (s *session) answerBad(cmd smtp.Command, reply *smtp.Reply) {
-	s.bad++
+	s.talk.bad++
 	s.answerHere(cmd, reply)
 }
 
 // answerAndEnd answers a command with the last reply of the session.
 func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble) {
 	s.answerHere(cmd, reply)
-	s.slots[len(s.slots)-1].end = why
+	s.talk.slots[len(s.talk.slots)-1].end = why
 }
 
 // answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
 func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
 	s.log.held(cmd)
 	place := s.log.answeredHere(cmd, reply, by)
-	s.slots = append(s.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
+	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }
 
 // forward puts a command into the group for the MX, octet-identical but for its line end.
@@ -324,9 +324,9 @@ func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
 	sl.place, sl.mail = s.log.command(cmd), s.log.begun
 	if s.e.replays() {
-		sl.begin = len(s.rescue.group)
-		s.rescue.group = append(s.rescue.group, cmd.Line...)
-		sl.past = len(s.rescue.group)
+		sl.begin = len(s.talk.group)
+		s.talk.group = append(s.talk.group, cmd.Line...)
+		sl.past = len(s.talk.group)
 	}
-	s.slots = append(s.slots, sl)
+	s.talk.slots = append(s.talk.slots, sl)
 }

@@ -230,7 +230,7 @@ func (c *capabilities) appendHELO(dst []byte) []byte {
 // tellHello answers the MSA's EHLO or HELO.
 func (s *session) tellHello(c *capabilities) {
 	before := len(s.msa.out) // replies to commands ahead of it
-	if s.hello == smtp.VerbHELO {
+	if s.talk.hello == smtp.VerbHELO {
 		s.msa.out = c.appendHELO(s.msa.buffer())
 	} else {
 		offerTLS := s.e.Certificate != nil && s.info.MSA.State == event.TLSNone
@@ -242,7 +242,7 @@ func (s *session) tellHello(c *capabilities) {
 // helloWithoutMX answers EHLO or HELO where there is no MX to ask, and none of the mail may go for now.
 func (s *session) helloWithoutMX() {
 	s.resetMail()
-	s.ownList = true
+	s.talk.ownList = true
 	s.tellHello(&capabilities{has: ownKeywords, first: s.e.name()})
 }
 
@@ -266,7 +266,7 @@ func (s *session) helloAgain() error {
 // helloAnswered tells the MSA what the MX offers.
 func (s *session) helloAnswered() {
 	s.resetMail()
-	s.ownList = false
+	s.talk.ownList = false
 	s.promise()
 	s.tellHello(&s.mx.caps)
 }
@@ -294,7 +294,7 @@ func (s *session) resetMX() error {
 // unkept returns what a MAIL or RCPT is told that uses what kanmon's own list promised and this MX does not offer (I9): it is for a
 // session to find out that has heard the MX's own list. It returns nil where the command may go.
 func (s *session) unkept(cmd smtp.Command) *smtp.Reply {
-	if !s.ownList {
+	if !s.talk.ownList {
 		return nil
 	}
 	_, params, _ := cmd.Path()

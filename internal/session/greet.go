@@ -38,7 +38,7 @@ func (s *session) greet() error {
 	if s.mx.reply.Class() == 3 {
 		return &failure{trouble: mxGarbled, phase: event.PhaseBanner, cause: fmt.Errorf("banner %d", s.mx.reply.Code)}
 	}
-	if s.refused = !s.mx.reply.Positive(); s.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
+	if s.talk.refused = !s.mx.reply.Positive(); s.talk.refused { // RFC 5321 §4.2 has 220 only; every MSA looks at the first digit
 		if s.mx.reply.Code == 421 {
 			return s.saidGoodbye(event.PhaseBanner)
 		}

@@ -18,11 +18,6 @@ import (
 // halfClosed is how long behind the dot a FIN may come and stand for "this was all" instead of "I have gone".
 const halfClosed = 2 * time.Second
 
-// lastLooks is what is known of the end of the MSA's stream, in times since the session began.
-type lastLooks struct {
-	openAt time.Duration // when the MSA was last seen not to have hung up
-}
-
 // msaGone says whether the MSA has hung up and left nothing to be read. One that leaves a command behind its FIN has only closed its
 // sending side: it still waits for the reply; so has one whose FIN came within [halfClosed] behind its dot.
 func (s *session) msaGone() bool { return s.msaGoneBehind(0) }
@@ -31,7 +26,7 @@ func (s *session) msaGone() bool { return s.msaGoneBehind(0) }
 func (s *session) msaGoneBehind(n int) bool {
 	switch s.msa.ending(n) {
 	case endNone:
-		s.looks.openAt = time.Since(s.info.Start)
+		s.talk.openAt = time.Since(s.info.Start)
 		return false
 	case endBehind:
 		return false
@@ -42,7 +37,7 @@ func (s *session) msaGoneBehind(n int) bool {
 		return true
 	}
 	// Where it is not known when the FIN came, it is taken as an MX would take it: as no reason not to deliver.
-	return s.looks.openAt >= s.dotArrived()+halfClosed
+	return s.talk.openAt >= s.dotArrived()+halfClosed
 }
 
 // lookAtBoth says whether the MX has said something that it was not asked for, and whether the MSA has hung up. Over TCP that is one question
@@ -53,7 +48,7 @@ func (s *session) lookAtBoth() (said, hungUp bool) {
 		said, hungUp = s.mx.pending(), s.msa.hungUp()
 	}
 	if !hungUp {
-		s.looks.openAt = max(s.looks.openAt, s.mail.dotAt)
+		s.talk.openAt = max(s.talk.openAt, s.mail.dotAt)
 	}
 	return said, hungUp
 }
@@ -79,7 +74,7 @@ func (s *session) lookIn(d time.Duration) time.Duration {
 // before the message is said again to another MX also when that time has passed and the MSA has not been seen since.
 func (s *session) looksBy(phase event.Phase, now time.Duration) (by time.Duration, due bool) {
 	by = s.mail.dotAt + halfClosed
-	if s.mail.dotAt == 0 || s.looks.openAt >= by {
+	if s.mail.dotAt == 0 || s.talk.openAt >= by {
 		return 0, false
 	}
 	return by, phase != event.PhaseDot || by > now
@@ -120,21 +115,18 @@ func (s *session) unheard() bool {
 	}
 }
 
-// given are the slots whose replies the MSA has been given: those before the last write to it, and those with it.
-type given struct{ before, now uint16 }
-
 // leftBefore is for an MSA that hung up where its next command was waited for. Where its host answers what was written last with RST, it had
 // closed before it could hear that: it was told nothing, and left in the phase of that command.
 func (s *session) leftBefore(f *failure) {
 	if f.trouble != msaLost || f.phase != event.PhaseIdle || !errors.Is(f.cause, io.EOF) {
 		return
 	}
-	first, end := int(s.given.before), int(s.given.now)
-	if first == end || end > len(s.slots) || !s.unheard() {
+	first, end := int(s.talk.given.before), int(s.talk.given.now)
+	if first == end || end > len(s.talk.slots) || !s.unheard() {
 		return
 	}
-	f.phase = phaseOf(s.slots[first].verb)
-	s.log.untold(s.slots[first:end])
+	f.phase = phaseOf(s.talk.slots[first].verb)
+	s.log.untold(s.talk.slots[first:end])
 }
 
 // lastRST is about how long a RST, or the acknowledgement, is waited for, for the record only.
@@ -226,7 +218,7 @@ func (s *session) goneWhileWriting(which piece) bool {
 		return s.msaGone()
 	}
 	if !s.msa.hungUp() {
-		s.looks.openAt = time.Since(s.info.Start)
+		s.talk.openAt = time.Since(s.info.Start)
 	}
 	return false
 }

@@ -111,13 +111,13 @@ func endWait(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
 // watchMSA has the wait for an MX end as soon as the MSA hangs up. One that has closed its sending side, and counts as there, is looked at in
 // slices alone; so is one that waits for what is no part of a mail.
 func (s *session) watchMSA(mx *leg, phase event.Phase) {
-	if phase < event.PhaseReset && !s.watched && !s.orphan && !s.msa.hungUp() {
-		s.watched = s.e.Live.hangUps.watch(s, mx.base)
+	if phase < event.PhaseReset && !s.talk.watched && !s.talk.orphan && !s.msa.hungUp() {
+		s.talk.watched = s.e.Live.hangUps.watch(s, mx.base)
 	}
 }
 
 func (s *session) unwatchMSA(mx *leg) {
-	s.watched = false
+	s.talk.watched = false
 	s.e.Live.hangUps.forget(s)
 	mx.armed = time.Time{} // whatever it was, it may have been moved
 }

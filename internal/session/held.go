@@ -82,7 +82,7 @@ type promise struct {
 func (s *session) promise() {
 	if s.e.replays() {
 		c := &s.mx.caps
-		s.rescue.promised = promise{c.has, s.mx.info.MX.State == event.TLSOn, c.limits, c.size}
+		s.again.promised = promise{c.has, s.mx.info.MX.State == event.TLSOn, c.limits, c.size}
 	}
 }
 
@@ -147,17 +147,17 @@ func (v *envelope) domain() (one string) {
 func (v *envelope) spoil() { v.lines, v.broken = nil, true }
 
 // refusedBy notes a sending IP that this MX does not want in this session.
-func (r *rescuing) refusedBy(s *session) {
-	if ip := s.mx.info.SendingIP; ip.IsValid() && !slices.Contains(r.tried, ip) {
-		r.tried = append(r.tried, ip)
+func (a *again) refusedBy(s *session) {
+	if ip := s.mx.info.SendingIP; ip.IsValid() && !slices.Contains(a.tried, ip) {
+		a.tried = append(a.tried, ip)
 	}
 }
 
 // avoid notes sending IPs that would fare like the one that was refused.
-func (r *rescuing) avoid(ips []netip.Addr) {
+func (a *again) avoid(ips []netip.Addr) {
 	for _, ip := range ips {
-		if !slices.Contains(r.tried, ip) {
-			r.tried = append(r.tried, ip)
+		if !slices.Contains(a.tried, ip) {
+			a.tried = append(a.tried, ip)
 		}
 	}
 }

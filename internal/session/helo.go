@@ -26,10 +26,10 @@ const (
 // wantsHELO reports whether the way that the MX leg failed to open is worth another connection, with HELO.
 func (s *session) wantsHELO(err error) bool {
 	var f *failure
-	if s.helo != heloUnknown || s.dest.TLS == TLSRequire || !s.mx.ehloSaid || !errors.As(err, &f) || f.phase != event.PhaseEHLO {
+	if s.again.helo != heloUnknown || s.dest.TLS == TLSRequire || !s.mx.ehloSaid || !errors.As(err, &f) || f.phase != event.PhaseEHLO {
 		return false
 	}
-	said := s.hello == smtp.VerbHELO
+	said := s.talk.hello == smtp.VerbHELO
 	switch f.trouble {
 	case mxSaid: // 421: an MSA that said EHLO itself gets to hear it
 		return said
@@ -45,14 +45,14 @@ func (s *session) openWithHELO(goal stage, why error) error {
 	said := saidToEHLO(why)
 	s.log.notef("%s: HELO on another connection", why)
 	s.closeMX()
-	s.helo = heloNeeded
+	s.again.helo = heloNeeded
 	s.budget.hidesBehindHello(s.now())
 	err := s.openStages(goal)
 	var f *failure
 	if err == nil || ends(err) {
 		return err
 	}
-	s.helo = heloInVain
+	s.again.helo = heloInVain
 	switch {
 	case !errors.As(err, &f) || f.trouble == mxSaid: // it has said something to HELO, too
 		return err
@@ -68,10 +68,10 @@ func (s *session) openWithHELO(goal stage, why error) error {
 // comesBack reports whether a command is the HELO of an MSA whose EHLO the MX had refused before it hung up (RFC 5321 §3.2 asks the
 // MSA for it).
 func (s *session) comesBack(cmd smtp.Command) bool {
-	if s.helo != heloNext || cmd.Verb != smtp.VerbHELO || len(cmd.Args) == 0 {
+	if s.again.helo != heloNext || cmd.Verb != smtp.VerbHELO || len(cmd.Args) == 0 {
 		return false
 	}
-	s.helo = heloNeeded
+	s.again.helo = heloNeeded
 	return true
 }
 

@@ -153,7 +153,7 @@ func (s *session) follow(sl *slot, judged *Judgement) error {
 
 func (s *session) followMail(sl *slot, class int) {
 	if class == 2 {
-		s.idle = 0
+		s.talk.idle = 0
 		s.accepted(sl)
 	}
 	switch {

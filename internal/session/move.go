@@ -47,13 +47,13 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 		if !s.worthAnother(err) {
 			break
 		}
-		s.rescue.refusedBy(s)
-		s.rescue.trying = true
+		s.again.refusedBy(s)
+		s.again.trying = true
 		s.closeMX()
 		s.freshLeg()
 		err = s.reopen(next)
 	}
-	s.rescue.trying = false
+	s.again.trying = false
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait

@@ -27,8 +27,8 @@ const (
 	noticeKinds
 )
 
-// again is how long a subject is not told of again.
-var again = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute, noticePaced: time.Minute, noticeInjected: time.Hour}
+// tellAgain is how long a subject is not told of again.
+var tellAgain = [noticeKinds]time.Duration{noticeKeyword: 24 * time.Hour, noticeRefused: time.Minute, noticePaced: time.Minute, noticeInjected: time.Hour}
 
 // mostNoticed bounds the subjects that are remembered: who makes kanmon forget them gets no line more by that.
 const mostNoticed = 4096
@@ -63,7 +63,7 @@ func (n *notices) happened(kind noticeKind, whom string, now time.Time) (line no
 		n.known.Put(subject{kind, whom}, of, "")
 	}
 	of.times++
-	if known && !of.told.IsZero() && now.Sub(of.told) < again[kind] {
+	if known && !of.told.IsZero() && now.Sub(of.told) < tellAgain[kind] {
 		return line, false
 	}
 	left, tell := n.kinds[kind].Tell(now)

@@ -159,8 +159,8 @@ func dialTrouble(err error) trouble {
 
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
-		Session: s.info.ID, Rescue: s.rescue.trying, Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination,
-		Avoid: s.rescue.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown, Further: s.mx.way&wayAgain != 0 || s.helo == heloNeeded,
+		Session: s.info.ID, Rescue: s.again.trying, Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination,
+		Avoid: s.again.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown, Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded,
 	}
 	if s.gate != nil {
 		req.Owner, req.Pool = s.gate.owner, s.mail.pool
@@ -226,7 +226,7 @@ func (s *session) readBanner() error {
 	s.mx.info.Phases[event.PhaseBanner] = s.mx.took
 	s.mx.stage = stageBanner
 	s.log.opened(event.PhaseBanner, &s.mx.reply, s.mx.first, s.mx.took)
-	if s.hello == smtp.VerbUnknown {
+	if s.talk.hello == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}
 	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
@@ -242,7 +242,7 @@ func (s *session) sayHello(phase event.Phase) error {
 		return s.unasked(phase)
 	}
 	verb := "EHLO"
-	if s.helo == heloNeeded || s.mx.ehloRefused && s.hello == smtp.VerbHELO {
+	if s.again.helo == heloNeeded || s.mx.ehloRefused && s.talk.hello == smtp.VerbHELO {
 		verb = "HELO"
 	}
 	var refusal *smtp.Reply // of EHLO
@@ -258,7 +258,7 @@ func (s *session) sayHello(phase event.Phase) error {
 		case s.mx.reply.Class() == 2:
 			s.afterHello(verb, phase)
 			return nil
-		case s.mx.reply.Class() == 5 && verb == "EHLO" && s.hello == smtp.VerbHELO && phase == event.PhaseEHLO:
+		case s.mx.reply.Class() == 5 && verb == "EHLO" && s.talk.hello == smtp.VerbHELO && phase == event.PhaseEHLO:
 			said := s.mx.reply.Clone()
 			verb, refusal = "HELO", &said // RFC 5321 §3.2: an MX from before ESMTP
 			s.budget.hidesBehindHello(s.now())
@@ -287,7 +287,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	}
 	begun := time.Now()
 	mark := event.MarkMadeForMX
-	if phase == event.PhaseEHLO && name == s.info.HeloMSA && verb == s.hello.String() {
+	if phase == event.PhaseEHLO && name == s.info.HeloMSA && verb == s.talk.hello.String() {
 		mark = event.MarkToMX
 	}
 	line := append(append(append(s.mx.buffer(), verb...), ' '), name...)
@@ -343,7 +343,7 @@ func (s *session) answerHello() error {
 	switch {
 	case s.mx.stage == stageReady:
 		return s.helloAgain()
-	case !s.mx.open() && (s.mx.shut != shutNot || s.helo != heloNeeded):
+	case !s.mx.open() && (s.mx.shut != shutNot || s.again.helo != heloNeeded):
 		s.helloWithoutMX()
 		return nil
 	}

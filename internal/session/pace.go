@@ -75,7 +75,7 @@ func (p *pace) slowed(whose holder) bool {
 }
 
 // works counts a group of commands that is about to be answered.
-func (s *session) works() { s.work += int32(workOfCommand * len(s.slots)) }
+func (s *session) works() { s.work += int32(workOfCommand * len(s.talk.slots)) }
 
 // carries counts octets of a message.
 func (s *session) carries(octets int64) {
@@ -109,8 +109,8 @@ func (s *session) restFor(wait time.Duration) {
 		s.e.logger().Warn("this host has more to do than it can, and one tenant has more than its part of it: its sessions wait between commands",
 			"tenant", s.sharer().text(), "times", line.times, "left_out", line.left)
 	}
-	if !s.rested {
-		s.rested = true
+	if !s.talk.rested {
+		s.talk.rested = true
 		s.log.note("rests between commands: this host has more to do than it can, and more than a part of it for this tenant")
 	}
 	before := s.log.spends(event.SpentResting)
@@ -132,7 +132,7 @@ func (s *session) endsWork() {
 		return
 	}
 	end := s.e.Live.pace.count
-	if s.mails == 0 && s.work >= workOfHandshake {
+	if s.talk.mails == 0 && s.work >= workOfHandshake {
 		end = s.e.Live.pace.waste
 	}
 	end(s.sharer(), s.work+workOfSession, s.e.Live.Strained)

@@ -134,14 +134,14 @@ func (s *session) quitAnyway(err error) error {
 	if isGarbled(err) && s.mx.owed == 0 {
 		s.mx.mute = false // a line too many, behind replies that are all there
 	}
-	s.slots[len(s.slots)-1].local, s.quit = &replyBye, true
+	s.talk.slots[len(s.talk.slots)-1].local, s.talk.quit = &replyBye, true
 	return nil
 }
 
 // answerQuit passes on the MX's 221, or its 421. Where none comes soon, kanmon says 221 (S9); so it does where something else comes:
 // that may be a second reply to the dot, and an MSA could take the mail for failed.
 func (s *session) answerQuit() {
-	s.quit = true
+	s.talk.quit = true
 	switch err := s.readReply(event.PhaseQuit); {
 	case err == nil && (s.mx.reply.Code == 221 || s.mx.reply.Code == 421):
 		s.toMSA(&s.mx.reply, event.ByMX)

@@ -17,9 +17,9 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	}
 	r := MXRefusal{
 		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.mx.info.SendingIP, Phase: phase, Code: code,
-		Session: s.info.ID, Mails: int(s.mails),
+		Session: s.info.ID, Mails: int(s.talk.mails),
 	}
-	r.Again, r.Stuck = s.rescue.attempts > 0, s.stuck(phase)
+	r.Again, r.Stuck = s.again.attempts > 0, s.stuck(phase)
 	if s.gate != nil {
 		r.Owner, r.Pool, r.Contained = s.gate.owner, s.mail.pool, s.contained
 	}
@@ -44,8 +44,8 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	s.work += workOfRefusal
 	j := s.e.Judge.Judge(r)
 	if j.Rescue && !j.Observe {
-		s.rescue.refusedBy(s)
-		s.rescue.avoid(j.Avoid)
+		s.again.refusedBy(s)
+		s.again.avoid(j.Avoid)
 	}
 	return j
 }
@@ -58,7 +58,7 @@ func (s *session) refusalText() []byte {
 
 // stuck says that a refusal cannot be answered with another sending IP here.
 func (s *session) stuck(phase event.Phase) bool {
-	return int(s.rescue.attempts) >= s.e.Rescue.attempts() || s.orphan || !s.mx.info.SendingIP.IsValid() ||
+	return int(s.again.attempts) >= s.e.Rescue.attempts() || s.talk.orphan || !s.mx.info.SendingIP.IsValid() ||
 		phase == event.PhaseDot && !s.bodyAgain() || phase == event.PhaseBody || s.tooLate(phase)
 }
 

@@ -135,10 +135,10 @@ func (s *session) flushMSA(phase event.Phase) error {
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
 	s.log.back(before)
 	if err != nil {
-		s.log.untold(s.slots[min(int(s.given.now), len(s.slots)):])
+		s.log.untold(s.talk.slots[min(int(s.talk.given.now), len(s.talk.slots)):])
 		return s.msaFailure(phase, err)
 	}
-	s.given = given{s.given.now, s.next}
+	s.talk.given = given{s.talk.given.now, s.talk.next}
 	return nil
 }
 

@@ -13,14 +13,13 @@ import (
 // from another sending IP, the transaction so far is said again there, and the session goes on as if nothing had been. The leg
 // that refused is set aside until that has worked; if it does not, all is as before and the MSA gets the refusal.
 
-// rescuing is what a session keeps for it. Without a [Judge] and a [Mover] it stays empty.
-type rescuing struct {
+// again is what a session knows for a leg that may have to follow the present one, and of those before it.
+type again struct {
 	tried    []netip.Addr // sending IPs that this MX does not want in this session
-	trying   bool         // one of them was tried for the mail at hand, and another is to take its place
-	attempts int32        // in this transaction, or during the opening
-	group    []byte       // the commands of the group at hand that were forwarded
-	said     *[]string    // in them and before them, once somebody has asked
-	promised promise
+	promised promise      // zero without a [Judge] and a [Mover]: then no mail is said again
+	attempts int32        // at other sending IPs in this transaction, or during the opening
+	trying   bool         // one of tried was tried for the mail at hand, and another is to take its place
+	helo     heloNeed
 }
 
 // replays says whether a session may have to say a transaction again to another MX leg.
@@ -68,8 +67,8 @@ func (s *session) rescueOpening(goal stage, err error) error {
 
 // stillFits is asked of another leg when the MSA has been told already what the MX can do.
 func (s *session) stillFits(goal stage) error {
-	told := s.rescue.promised != promise{}
-	if goal == stageReady && (s.mx.shut != shutNot || told && !s.rescue.promised.kept(&s.mx.caps, s.mx.info.MX.State == event.TLSOn)) {
+	told := s.again.promised != promise{}
+	if goal == stageReady && (s.mx.shut != shutNot || told && !s.again.promised.kept(&s.mx.caps, s.mx.info.MX.State == event.TLSOn)) {
 		return errUnfit
 	}
 	return nil
@@ -79,15 +78,15 @@ func (s *session) stillFits(goal stage) error {
 // with all that follow it in its group.
 func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued bool, ended error) {
 	return s.tryOthers(phase, s.mx.reply.Code, j, func() error {
-		if err := s.reopen(s.slots[from].verb); err != nil {
+		if err := s.reopen(s.talk.slots[from].verb); err != nil {
 			return err
 		}
 		if err := s.mayLeave(); err != nil {
 			return err
 		}
 		s.mx.out = s.mx.buffer()
-		for i := range s.slots[from:] {
-			sl := &s.slots[from+i]
+		for i := range s.talk.slots[from:] {
+			sl := &s.talk.slots[from+i]
 			if line := sl.line(s); len(line) > 0 { // an EHLO has none: it is said when its turn comes
 				s.mx.out = append(append(s.mx.out, line...), '\r', '\n')
 				s.log.line(event.MarkToMX, line)
@@ -184,14 +183,14 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	}
 	before := s.log.spends(event.SpentRescuing)
 	defer func() { s.log.back(before) }()
-	s.rescue.trying = true
-	defer func() { s.rescue.trying = false }()
+	s.again.trying = true
+	defer func() { s.again.trying = false }()
 	outer := s.budget.narrow(s.rescueEnd(phase, begun))
 	defer s.budget.widen(outer)
 	s.setAside()
 	var why error
-	for int(s.rescue.attempts) < limit && s.budget.left(s.now()) > 0 {
-		s.rescue.attempts++
+	for int(s.again.attempts) < limit && s.budget.left(s.now()) > 0 {
+		s.again.attempts++
 		if why = takeOver(); why == nil {
 			s.logRescued(phase, code)
 			action.Did, action.To, action.Took = event.Rescued, s.mx.info.SendingIP, s.now()-begun
@@ -203,7 +202,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		if ends(why) {
 			break
 		}
-		s.rescue.refusedBy(s) // or failed: it would fare no better the next time
+		s.again.refusedBy(s) // or failed: it would fare no better the next time
 		s.noteAttempt(why)
 		if !s.worthAnother(why) {
 			break
@@ -235,7 +234,7 @@ func (s *session) noteNotRescued(phase event.Phase, code int, j Judgement) {
 
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
 func (s *session) logRescued(phase event.Phase, code int) {
-	if code != 0 && (phase == event.PhaseBanner && s.hello == smtp.VerbUnknown || phase >= event.PhaseMail) {
+	if code != 0 && (phase == event.PhaseBanner && s.talk.hello == smtp.VerbUnknown || phase >= event.PhaseMail) {
 		s.log.reply(event.MarkFromMX, &s.held.reply, s.held.first, 0)
 	}
 }
@@ -302,8 +301,8 @@ func (s *session) accepted(sl *slot) {
 
 // forwarded is how many commands of the group at hand the MSA has sent ahead of each other.
 func (s *session) forwarded() (n int16) {
-	for i := range s.slots {
-		if s.slots[i].local == nil {
+	for i := range s.talk.slots {
+		if s.talk.slots[i].local == nil {
 			n++
 		}
 		if n == maxReplayed {
@@ -314,4 +313,4 @@ func (s *session) forwarded() (n int16) {
 }
 
 // line is the command of a slot as it was forwarded; empty if it was not.
-func (sl *slot) line(s *session) []byte { return s.rescue.group[sl.begin:sl.past] }
+func (sl *slot) line(s *session) []byte { return s.talk.group[sl.begin:sl.past] }

@@ -50,8 +50,8 @@ func (s *session) noteSaid(r *MXRefusal) {
 // saidSoFar gives the mailboxes that the commands of the group name, and those that the MX has accepted before it: as they were written,
 // since the MX repeats that, and not the form that kanmon knows them by. An MX may refuse each command of a long group: it is read once.
 func (s *session) saidSoFar() []string {
-	if s.rescue.said != nil {
-		return *s.rescue.said
+	if s.talk.said != nil {
+		return *s.talk.said
 	}
 	var said []string
 	add := func(line []byte) (more bool) {
@@ -66,15 +66,15 @@ func (s *session) saidSoFar() []string {
 		return len(said) < maxRecipients+2 // sender and recipient are told apart from these
 	}
 	more := true
-	for i := 0; i < len(s.slots) && more; i++ {
-		more = add(s.slots[i].line(s))
+	for i := 0; i < len(s.talk.slots) && more; i++ {
+		more = add(s.talk.slots[i].line(s))
 	}
 	for lines := s.mail.envelope.lines; len(lines) > 0 && more; {
 		var line []byte
 		line, lines, _ = bytes.Cut(lines, []byte("\r\n"))
 		more = add(line)
 	}
-	s.rescue.said = &said
+	s.talk.said = &said
 	return said
 }
 

@@ -10,49 +10,29 @@ import (
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/smtp"
 )
 
-// session is one intercepted connection. Its goroutine owns everything in it; Live may only move the read deadline.
+// session is one intercepted connection. Its goroutine owns everything in it; Live may only move deadlines. What changes while it runs is in
+// five nouns: what the MSA has said and what this MX has, the mail at hand, the time of the reply that is next, and what is left of MXs before.
 type session struct {
 	e    *Engine
 	info event.Arrival
 	dest Destination
-	msa  leg
-	mx   mxLeg
-	cuts atomic.Pointer[net.Conn] // the MX connection, for Live to cut
 	log  trace
+	gate *gating // nil: there is none
 
-	held *mxLeg // an MX leg that has been set aside; nil: none
-
+	msa     leg
+	talk    talk
+	mx      mxLeg
+	held    *mxLeg // one that has been set aside; nil: none
 	mail    mail
+	budget  budget
+	again   again
 	waiting waiting
 
-	// The conversation with the MSA.
-	budget budget
-
-	helo      heloNeed
-	hello     smtp.Verb // with which the MSA introduced itself; VerbUnknown before EHLO or HELO
-	refused   bool      // the MX refused with its banner; nothing is forwarded any more
-	rescue    rescuing
-	slots     []slot
-	orphan    bool // the MSA hung up behind a dot that has been forwarded
-	talking   bool // a first command has come
-	quit      bool
-	rested    bool   // once or more, for the others' sake
-	next      uint16 // of slots, the one that is answered next
-	given     given
-	ownList   bool // what the MSA was told at EHLO is kanmon's own list: there was no MX to give one
-	watched   bool // the MSA is, so that its hang-up ends the slice of a wait
-	looks     lastLooks
-	bad, idle int32 // malformed and unknown commands; commands without mail since the last accepted MAIL
-	mails     int32 // transactions begun
-	delivered int32
-	work      int32 // done since it was last counted (pace.go)
-
-	msaDescriptor int32 // of the MSA's connection, which its session alone closes; 0: it has none
-
-	gate *gating // nil: there is none
+	work          int32                    // done since it was last counted (pace.go)
+	msaDescriptor int32                    // of the MSA's connection, which its session alone closes; 0: it has none
+	cuts          atomic.Pointer[net.Conn] // the MX connection, for Live to cut
 }
 
 // run is a whole session, from the intercepted connection to both legs closed.
@@ -74,7 +54,7 @@ func (s *session) converse() error {
 		return s.passThrough()
 	}
 	s.restFirst()
-	for !s.quit {
+	for !s.talk.quit {
 		s.rest()
 		if err := s.awaitCommand(); err != nil {
 			return err
@@ -105,7 +85,7 @@ func (s *session) await(l *leg, phase event.Phase) error {
 				continue
 			}
 		}
-		if s.watched {
+		if s.talk.watched {
 			s.unwatchMSA(l)
 		}
 		if now := s.log.back(before); l != &s.msa {
@@ -162,7 +142,7 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	if err := s.lookAround(l, phase); err != nil {
 		return err
 	}
-	if s.orphan {
+	if s.talk.orphan {
 		s.waiting.end = min(s.waiting.end, now+orphanWait)
 	}
 	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
@@ -211,9 +191,9 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	}
 	s.msa.park()
 	switch {
-	case s.orphan || !s.msaGone():
+	case s.talk.orphan || !s.msaGone():
 	case phase == event.PhaseDot: // only its reply counts now, whether there is somebody to tell or not
-		s.orphan = true
+		s.talk.orphan = true
 		s.log.note("MSA lost behind its dot")
 	default:
 		return &failure{trouble: msaLost, phase: phase}
@@ -256,7 +236,7 @@ func (s *session) loseIdleMX() {
 	s.log.endTransaction(event.OutcomeDeferred, event.ByMX, "the MX closed the connection")
 	s.endMail()
 	if s.mx.ehloRefused && s.mx.stage == stageBanner {
-		s.helo = heloNext
+		s.again.helo = heloNext
 	}
 	s.closeMX()
 }
@@ -293,7 +273,7 @@ func (s *session) finish(err error) {
 	end := event.End{Duration: s.log.over()}
 	s.part(f)
 	switch {
-	case s.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
+	case s.talk.refused && (f == nil || f.trouble == msaLost || f.trouble == msaSilent):
 		end.Phase, end.Reason = event.PhaseBanner, troubleNames[mxRefused]
 	case f == nil:
 		end.Phase, end.Reason = event.PhaseQuit, EndQuit
@@ -342,21 +322,13 @@ func (s *session) farewell(f *failure) {
 		return
 	}
 	f.told = true
-	sl := s.awaited()
+	sl := s.talk.awaited()
 	if sl == nil && f.phase != event.PhaseBody && f.phase != event.PhaseDot {
 		return
 	}
 	if r := s.log.lastWord(sl, &reply, by); r != nil && !s.unheard() {
 		r.Told = uint16(reply.Code) //nolint:gosec // a code has three digits
 	}
-}
-
-// awaited is the command whose reply the MSA waits for; nil: it is its message, or nothing.
-func (s *session) awaited() *slot {
-	if int(s.next) < len(s.slots) {
-		return &s.slots[s.next]
-	}
-	return nil
 }
 
 // lingerTime is how long an MSA may take to read the reply that ends its session: that is over by then, on record.

@@ -322,7 +322,7 @@ func (s *session) noTLSNow(cmd smtp.Command) *smtp.Reply {
 		return &replyTLSTwice
 	case len(cmd.Args) > 0:
 		return &replyNoParams
-	case s.mail.underWay() || s.mx.transaction || len(s.slots) > 0: // it must not survive into TLS, nor may anything be under way
+	case s.mail.underWay() || s.mx.transaction || len(s.talk.slots) > 0: // it must not survive into TLS, nor may anything be under way
 		return &replyNotNow
 	default:
 		return nil
@@ -357,7 +357,7 @@ func (s *session) startTLSToMSA() error {
 	s.msa.startTLS(conn)
 	s.info.MSA = s.describeTLS(conn.ConnectionState(), "")
 	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
-	s.hello = smtp.VerbUnknown
+	s.talk.hello = smtp.VerbUnknown
 	return nil
 }
 

@@ -288,7 +288,7 @@ func (t *trace) end(s *session, how event.End) {
 	own := r.OwnEnd()
 	how.Opening, how.Legs = own.Opening, own.Legs
 	*own = how
-	own.Spent, own.Transactions, own.Delivered, own.BadCommands = t.own.before.times(), int(t.count), int(s.delivered), int(s.bad)
+	own.Spent, own.Transactions, own.Delivered, own.BadCommands = t.own.before.times(), int(t.count), int(s.talk.delivered), int(s.talk.bad)
 	own.FromMSA, own.ToMSA, own.FromMX, own.ToMX = s.msa.total(), s.msa.written, t.own.fromMX, t.own.toMX
 	own.Ungreeted = partings[t.parting]
 	for _, o := range t.own.opening {
