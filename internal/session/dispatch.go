@@ -68,7 +68,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 		s.answerAndEnd(cmd, &replyTooManyMails, tooManyMails)
 	default:
 		s.beginMail(cmd)
-		cmd, no := s.admitMail(cmd)
+		no := s.admitMail(&cmd)
 		s.forwardAdmitted(cmd, no)
 	}
 }
@@ -98,13 +98,12 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 }
 
 // admitMail sees to it that a MAIL may leave, and from the sending IP that is right for it; else it says why not.
-func (s *session) admitMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	cmd, no := s.askMail(cmd)
-	if no != nil {
-		return cmd, no
+func (s *session) admitMail(cmd *smtp.Command) *smtp.Reply {
+	if no := s.askMail(cmd); no != nil {
+		return no
 	}
-	if cmd, no = s.leaveRightly(cmd); no != nil {
-		return cmd, no
+	if no := s.leaveRightly(cmd); no != nil {
+		return no
 	}
 	return s.askLeave(cmd)
 }
@@ -123,8 +122,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		return
 	}
 	if s.mail.asked == 0 {
-		var no *smtp.Reply
-		if cmd, no = s.firstRecipient(cmd); no != nil {
+		if no := s.firstRecipient(&cmd); no != nil {
 			s.mail.state, s.mail.no = mailStranded, no
 			s.answerHere(cmd, no)
 			return
@@ -132,7 +130,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 	}
 	no := s.unkept(cmd)
 	if no == nil {
-		cmd, no = s.askRcpt(cmd) // last of all: what it has let pass is forwarded, and told of
+		no = s.askRcpt(&cmd) // last of all: what it has let pass is forwarded, and told of
 	}
 	if no != nil {
 		s.answerHere(cmd, no)
@@ -143,13 +141,13 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 }
 
 // firstRecipient sees to it that the mail may leave, as admitMail does, now that it is known where to.
-func (s *session) firstRecipient(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
-	keepMailbox(&s.mail.recipient, cmd)
+func (s *session) firstRecipient(cmd *smtp.Command) *smtp.Reply {
+	keepMailbox(&s.mail.recipient, *cmd)
 	s.mail.recipientKnown = true
 	before := s.mx.info.SendingIP
-	cmd, no := s.leaveRightly(cmd)
+	no := s.leaveRightly(cmd)
 	if no != nil || s.mx.info.SendingIP == before {
-		return cmd, no
+		return no
 	}
 	return s.askLeave(cmd)
 }
@@ -265,13 +263,14 @@ func (s *session) dispatchLost(cmd smtp.Command) {
 // mailWithoutMX opens the MX leg that there was no sending IP for before the sender was known: it may have one of its own.
 func (s *session) mailWithoutMX(cmd smtp.Command) {
 	s.beginMail(cmd)
-	cmd, no := s.askMail(cmd.Clone()) // its memory is the Reader's, and there will be waits
+	outlive(&cmd)
+	no := s.askMail(&cmd)
 	if no == nil {
 		no = s.move(cmd.Verb)
 	}
 	if no == nil {
 		s.promise() // what another leg must be able to do for this mail
-		cmd, no = s.askLeave(cmd)
+		no = s.askLeave(&cmd)
 	}
 	s.forwardAdmitted(cmd, no)
 }

@@ -93,19 +93,21 @@ const (
 	bannerDelay = 10 * time.Second
 )
 
-// ask asks the gate about a command that is next. It gives the reply of a refusal, else nil. The command it gives is good for
-// use behind the wait that there may have been.
-func (s *session) ask(cmd smtp.Command, q Question) (smtp.Command, *smtp.Reply) {
+// ask asks the gate about a command that is next. It returns the reply of a refusal, else nil. There may be a wait.
+func (s *session) ask(cmd *smtp.Command, q Question) *smtp.Reply {
 	if s.gate == nil {
-		return cmd, nil
+		return nil
 	}
 	d := s.consult(q)
 	if d.Delay > 0 {
-		cmd = cmd.Clone() // its memory is the Reader's
+		outlive(cmd)
 		d = s.waitOut(q, d)
 	}
-	return cmd, s.gateReply(&d)
+	return s.gateReply(&d)
 }
+
+// outlive is called before each wait that comes while a command is being dispatched: the command's memory is the Reader's until then.
+func outlive(cmd *smtp.Command) { *cmd = cmd.Clone() }
 
 // consult asks the gate and keeps what it says for the record, and for the mail.
 func (s *session) consult(q Question) Decision {
@@ -152,9 +154,9 @@ func (s *session) mayDelay(d time.Duration) {
 	}
 }
 
-func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+func (s *session) askMail(cmd *smtp.Command) *smtp.Reply {
 	if s.gate == nil {
-		return cmd, nil
+		return nil
 	}
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
@@ -162,7 +164,7 @@ func (s *session) askMail(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.
-func (s *session) askLeave(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+func (s *session) askLeave(cmd *smtp.Command) *smtp.Reply {
 	return s.ask(cmd, Question{Step: event.StepLeave, SendingIP: s.mx.info.SendingIP})
 }
 
@@ -184,11 +186,11 @@ func (s *session) contained() bool {
 	return s.gate.pass.Ask(Question{Step: event.StepRescue}).Contained
 }
 
-func (s *session) askRcpt(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+func (s *session) askRcpt(cmd *smtp.Command) *smtp.Reply {
 	if s.gate == nil {
-		return cmd, nil
+		return nil
 	}
-	return s.ask(cmd, Question{Step: event.StepRecipient, Recipient: s.recipientOf(cmd)})
+	return s.ask(cmd, Question{Step: event.StepRecipient, Recipient: s.recipientOf(*cmd)})
 }
 
 // gateReply gives the reply of a refusal, else nil: then no memory is needed for it.

@@ -13,7 +13,7 @@ import (
 func (s *session) letIn() (passes bool, err error) {
 	s.log.notef("connected from %s", s.info.Source)
 	s.mayDelay(bannerDelay)
-	_, no := s.ask(smtp.Command{}, Question{Step: event.StepConnect, Unseen: s.dest.Passthrough})
+	no := s.ask(new(smtp.Command), Question{Step: event.StepConnect, Unseen: s.dest.Passthrough})
 	switch {
 	case no != nil:
 		return false, s.greetWithoutMX("not let in", shutByGate, no)

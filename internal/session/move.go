@@ -7,13 +7,13 @@ import (
 
 // leaveRightly sees to it that the mail leaves from a sending IP that is right for it, as far as MAIL or the first RCPT tells
 // (I11): if need be through another MX leg, opened before anything of this command is forwarded. It returns the reply of a mail that
-// cannot, else nil. The command it gives is good for use behind that.
-func (s *session) leaveRightly(cmd smtp.Command) (smtp.Command, *smtp.Reply) {
+// cannot, else nil.
+func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
 	if s.e.Mover == nil || s.e.Mover.MayStay(s.dialRequest(), s.mx.info.SendingIP) {
-		return cmd, nil
+		return nil
 	}
-	cmd = cmd.Clone() // its memory is the Reader's, and there will be waits
-	return cmd, s.move(cmd.Verb)
+	outlive(cmd)
+	return s.move(cmd.Verb)
 }
 
 // keepText makes a string only of what is not in it already.
