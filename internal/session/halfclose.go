@@ -205,9 +205,8 @@ func (c *steady) Write(p []byte) (written int, err error) {
 func (l *leg) armWrite(end time.Time) {
 	const slice = time.Second
 	now := time.Now()
-	if left := l.armedW.Sub(now); left < slice/2 || left > slice || l.armedW.After(end) {
-		l.armedW = now.Add(min(slice, end.Sub(now)))
-		_ = l.base.SetWriteDeadline(l.armedW)
+	if left, most := l.armedW.left(now), end.Sub(now); left < slice/2 || left > min(slice, most) {
+		l.armWriteAt(now.Add(min(slice, most)), l.base)
 	}
 }
 

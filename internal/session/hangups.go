@@ -119,5 +119,5 @@ func (s *session) watchMSA(mx *leg, phase event.Phase) {
 func (s *session) unwatchMSA(mx *leg) {
 	s.talk.watched = false
 	s.e.Live.hangUps.forget(s)
-	mx.armed = time.Time{} // whatever it was, it may have been moved
+	mx.armed = 0 // whatever it was, it may have been moved
 }

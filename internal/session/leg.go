@@ -23,9 +23,9 @@ type leg struct {
 	out     []byte       // to be written with the next flush; nil when empty
 	closed  func()       // tells the dialler; nil for none
 	probe   prober
-	armed   time.Time // read deadline in force
-	armedW  time.Time // write deadline in force
-	read    int64     // octets read through Readers that have been replaced
+	armed   deadline // of reads, in force
+	armedW  deadline // of writes, in force
+	read    int64    // octets read through Readers that have been replaced
 	written int64
 }
 
@@ -181,10 +181,28 @@ func (l *leg) saysMore() bool {
 	return l.in.Fill() == nil
 }
 
+// A deadline is a point in time in eight octets: by the monotonic clock, since the process began. The zero deadline has passed.
+type deadline time.Duration
+
+var processBegan = time.Now()
+
+func deadlineAt(t time.Time) deadline { return deadline(t.Sub(processBegan)) }
+
+// left is how long it is until the deadline.
+func (d deadline) left(now time.Time) time.Duration {
+	return time.Duration(d) - now.Sub(processBegan)
+}
+
 // arm sets the read deadline.
 func (l *leg) arm(t time.Time) {
-	l.armed = t
+	l.armed = deadlineAt(t)
 	_ = l.conn.SetReadDeadline(t) // fails only on a closed connection: then the read does, too
+}
+
+// armWriteAt sets the write deadline, of TLS or of the connection under it.
+func (l *leg) armWriteAt(t time.Time, of net.Conn) {
+	l.armedW = deadlineAt(t)
+	_ = of.SetWriteDeadline(t)
 }
 
 // flush writes what has been gathered, in one write.
@@ -204,9 +222,8 @@ func (l *leg) flushAt(timeout time.Duration, now time.Time) error {
 func (l *leg) write(p []byte, timeout time.Duration) error { return l.writeAt(p, timeout, time.Now()) }
 
 func (l *leg) writeAt(p []byte, timeout time.Duration, now time.Time) error {
-	if l.armedW.Sub(now) < timeout*9/10 {
-		l.armedW = now.Add(timeout)
-		_ = l.conn.SetWriteDeadline(l.armedW)
+	if l.armedW.left(now) < timeout*9/10 {
+		l.armWriteAt(now.Add(timeout), l.conn)
 	}
 	n, err := l.conn.Write(p)
 	l.written += int64(n)

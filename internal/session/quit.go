@@ -82,8 +82,7 @@ func (s *session) leave(l *mxLeg) {
 		_ = l.in.Fill()
 	}
 	l.in.Discard(len(l.in.Buffered()))
-	l.armedW = time.Now().Add(quitPatience)
-	_ = l.conn.SetWriteDeadline(l.armedW)
+	l.armWriteAt(time.Now().Add(quitPatience), l.conn)
 	n, err := l.conn.Write([]byte("QUIT\r\n"))
 	l.written += int64(n)
 	if err == nil {

@@ -128,7 +128,7 @@ func (s *session) armWait(l *leg, phase event.Phase) {
 		end = min(end, by)
 	}
 	const slice = time.Second
-	if left := l.armed.Sub(s.at(now)); left < slice/2 || left > 2*slice || l.armed.After(s.at(end)) {
+	if left := l.armed.left(s.at(now)); left < slice/2 || left > min(2*slice, end-now) {
 		l.arm(s.at(now + min(2*slice, max(end-now, 0))))
 	}
 }

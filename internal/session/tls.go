@@ -188,7 +188,7 @@ func (s *session) handshake() error {
 		return s.tlsHung(event.PhaseHandshake, err, begun, errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.Canceled))
 	}
 	_ = s.mx.base.SetDeadline(time.Time{})
-	s.mx.armed, s.mx.armedW = time.Time{}, time.Time{}
+	s.mx.armed, s.mx.armedW = 0, 0
 	s.mx.startTLS(conn)
 	s.mx.info.MX = s.describeTLS(conn.ConnectionState(), s.mx.info.MX.Err)
 	s.mx.stage = stageTLS
@@ -353,7 +353,7 @@ func (s *session) startTLSToMSA() error {
 		return s.noTLSWithMSA(event.PhaseHandshake, err)
 	}
 	_ = s.msa.base.SetDeadline(time.Time{})
-	s.msa.armed, s.msa.armedW = time.Time{}, time.Time{}
+	s.msa.armed, s.msa.armedW = 0, 0
 	s.msa.startTLS(conn)
 	s.info.MSA = s.describeTLS(conn.ConnectionState(), "")
 	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
