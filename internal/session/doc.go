@@ -16,6 +16,7 @@
 //	engine.go       Serve, Refuse, limits
 //	session.go      a session from greeting to farewell; await, the one place that waits
 //	open.go tls.go  the MX leg: dial, banner, EHLO, STARTTLS, EHLO
+//	talk.go         what the MSA has said, and what it has been told
 //	command.go      a group of commands: take, forward, answer in order
 //	helo.go         the MX that drops EHLO
 //	unreachable.go  the MX that cannot be reached
