@@ -1,8 +1,8 @@
 package session
 
 import (
+	"fmt"
 	"net"
-	"reflect"
 	"testing"
 
 	"kanmon/internal/event"
@@ -18,12 +18,11 @@ func TestLegIsTakenBackWhole(t *testing.T) {
 	s.mx.sent, s.mx.first, s.mx.took, s.mx.came = 1, 2, 3, 4
 	s.mx.stage, s.mx.ehloSaid, s.mx.shut, s.mx.toMail = stageReady, true, shutNoTLS, &replyNoTLS
 	s.mx.info = event.Leg{Number: 1, HeloMX: "kanmon.example"}
-	before := s.mx
-	before.reply = s.mx.reply.Clone()
+	before := printed(&s.mx)
 
 	s.setAside()
-	if !reflect.DeepEqual(s.mx, mxLeg{}) {
-		t.Errorf("the leg in its place begins with %+v", s.mx)
+	if got := printed(&s.mx); got != printed(new(mxLeg)) {
+		t.Errorf("the leg in its place begins with\n%s", got)
 	}
 	other := smtp.NewReply(250, "", "another.example\nSIZE 1\nDSN")
 	s.mx.reply = other
@@ -32,10 +31,13 @@ func TestLegIsTakenBackWhole(t *testing.T) {
 	s.mx.stage, s.mx.info.Number = stageHello, 2
 
 	s.takeBack()
-	if !reflect.DeepEqual(s.mx, before) || s.held != nil {
-		t.Errorf("taken back as\n%+v\nwant\n%+v", s.mx, before)
+	if got := printed(&s.mx); got != before || s.held != nil {
+		t.Errorf("taken back as\n%s\nwant\n%s", got, before)
 	}
 }
+
+// printed is all that a leg has, field by field.
+func printed(mx *mxLeg) string { return fmt.Sprintf("%#v", *mx) }
 
 // endless is a connection that nothing comes from.
 type endless struct{ net.Conn }
