@@ -235,7 +235,7 @@ func (s *session) noteNotRescued(phase event.Phase, code int, j Judgement) {
 // logRescued adds the refusal that the MSA will not see to the session log, where it does not stand yet.
 func (s *session) logRescued(phase event.Phase, code int) {
 	if code != 0 && (phase == event.PhaseBanner && s.talk.hello == smtp.VerbUnknown || phase >= event.PhaseMail) {
-		s.log.reply(event.MarkFromMX, &s.held.reply, s.held.first, 0)
+		s.log.reply(event.MarkFromMX, &s.held.reply, s.held.first, s.held.took)
 	}
 }
 
