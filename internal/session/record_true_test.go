@@ -340,3 +340,33 @@ func TestRecipientsBeyondThoseListedAreCounted(t *testing.T) {
 		t.Errorf("%d more, %v", tx.MoreRcpts, tx.Results())
 	}
 }
+
+// A refusal that the MSA does not get to see is in the session log all the same, with the time that its MX took.
+func TestHiddenRefusalHasItsTimeInTheSessionLog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newTwoIPs()
+		r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(3*time.Second)+"550-5.7.1 203.0.113.10\r\n"+smtptest.Delay(2*time.Second)+"550 5.7.1 is listed\r\n")
+		var found int
+		r.engine.Recorder = recorderOf(func(rec *event.Record) {
+			for _, l := range rec.Lines {
+				if l.Mark != event.MarkFromMX || !strings.HasPrefix(string(rec.Text(l.Text)), "550") {
+					continue
+				}
+				if found++; l.First.Round(time.Second) != 3*time.Second || l.Took.Round(time.Second) != 5*time.Second {
+					t.Errorf("%q: first octet after %s, all of it after %s", rec.Text(l.Text), l.First, l.Took)
+				}
+			}
+			rec.Release()
+		})
+		msa := r.msa(t)
+		if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !got.All(smtptest.Accepted) {
+			t.Errorf("%v", got)
+		}
+		_ = msa.Quit()
+		_ = msa.Conn().Close()
+		synctest.Wait()
+		if found != 1 {
+			t.Errorf("the refusal is in the session log %d times", found)
+		}
+	})
+}
