@@ -116,9 +116,7 @@ func (s *session) dial() error {
 	var f *failure
 	if errors.As(err, &f) {
 		if out.Conn != nil {
-			s.mx.leg = newLeg(out.Conn)
-			s.mx.info.Local = addrPort(out.Conn.LocalAddr())
-			s.mx.closed = out.Closed
+			s.connected(&out)
 			s.mx.close()
 		}
 		return f
@@ -126,14 +124,19 @@ func (s *session) dial() error {
 	if err != nil {
 		return &failure{trouble: dialTrouble(err), phase: event.PhaseDial, cause: err}
 	}
-	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
-	s.mx.closed = out.Closed
+	s.connected(&out)
 	s.watchCuts()
-	s.mx.info.Local = addrPort(out.Conn.LocalAddr())
 	s.mx.info.HeloMX = out.Name
 	s.mx.stage = stageDialled
 	s.log.notef("connected to %s from %s", s.info.Destination, s.mx.info.Local)
 	return nil
+}
+
+// connected makes a connection that of the leg.
+func (s *session) connected(out *Outbound) {
+	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
+	s.mx.closed = out.Closed
+	s.mx.info.Local = addrPort(out.Conn.LocalAddr())
 }
 
 // dials begins a connection's place in the record. One of the same leg before it has its own: TLS has failed there, or EHLO.
