@@ -35,6 +35,7 @@
 //	halfclose.go    an MSA that has gone, or has only closed its sending side
 //	quit.go         how an MX leg is left
 //	leg.go          one side: buffers, deadlines, hang-ups
+//	mxleg.go        the MX's side, with all that is known of it
 //	trace.go        what is gathered for an event.Record
 //	record_kept.go  the transaction under way while the session waits
 //	oddities.go     what the operator is told of odd peers

@@ -59,8 +59,5 @@ func (s *session) greetWithoutMX(cause string, why shut, reply *smtp.Reply) erro
 	return s.flushMSA(event.PhaseBanner)
 }
 
-// shut lets every MAIL be answered with a reply of kanmon's own.
-func (s *session) shut(why shut, with *smtp.Reply) { s.mx.shut, s.mx.toMail = why, with }
-
 // maxEarly is how many octets an MSA may have sent before it saw the banner. They are held, never forwarded early.
 const maxEarly = 64 << 10

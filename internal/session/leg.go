@@ -11,7 +11,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
 
@@ -28,43 +27,6 @@ type leg struct {
 	read    int64    // octets read through Readers that have been replaced
 	written int64
 }
-
-// An mxLeg is the MX's side, with all that is known of it. Nothing of it is another's memory, so that it can be set aside, replaced, and taken
-// back, as one value.
-type mxLeg struct {
-	leg
-	exchange
-	info        event.Leg // what goes on record of it
-	stage       stage
-	caps        capabilities
-	ehloSaid    bool        // on this connection
-	transaction bool        // it has one open, or may have: that of the mail at hand, or one before it that was not reset
-	ehloRefused bool        // this MX is from before ESMTP, or does not want us
-	way         tlsWay      // how TLS is tried on this connection, if it is
-	manners                 // for its end
-	shut        shut        // why no mail may go to this MX
-	toMail      *smtp.Reply // with shut: what every MAIL gets
-}
-
-// An exchange is what was said to the MX last, and what that answers. Times are since the session began.
-type exchange struct {
-	reply smtp.Reply    // being read, or read last
-	sent  time.Duration // when the command that it answers was written
-	first time.Duration // from then until its first octet came
-	took  time.Duration // and its last one
-	came  time.Duration // when octets of the MX came last
-	lain  time.Duration // when those came that the next reads find; 0: as they find them
-}
-
-// shut is why no mail may go to an MX.
-type shut uint8
-
-const (
-	shutNot    shut = iota // mail may go
-	shutNoTLS              // there is no TLS where it must be
-	shutNoIP               // no sending IP can be used: with the next mail that may be over
-	shutByGate             // the gate has not let the session in
-)
 
 // prober tells about a connection without reading from it.
 type prober interface {
