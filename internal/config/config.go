@@ -198,6 +198,7 @@ type Journal struct {
 	Gateway     string              `toml:"gateway"`     // name of this gateway in the JSON lines; "": the host's
 	Records     string              `toml:"records"`     // path of the JSON lines; "-": standard output; "": not written
 	SessionLog  string              `toml:"session_log"` // path of the dialogue; as Records
+	Identify    bool                `toml:"identify"`    // messages in the JSON lines, as others name them
 	Addresses   journal.AddressMode `toml:"addresses"`
 	HashKeyFile string              `toml:"hash_key_file"`
 }

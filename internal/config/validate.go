@@ -235,6 +235,9 @@ func (d *decoder) validateJournal(j *Journal) {
 	if j.Records != "" && j.Records == j.SessionLog {
 		d.wrong("journal.session_log", fmt.Sprintf("%q takes the records already: two forms in one file can be read by nobody", j.SessionLog), "want another path")
 	}
+	if j.Identify && j.Records == "" && d.good("journal") {
+		d.wrong("journal.identify", "it is for the records, which go nowhere", `add records = "/var/log/kanmon/records.jsonl", or remove identify`)
+	}
 	if j.Addresses == journal.AddressesHashed && j.HashKeyFile == "" && d.good("journal") {
 		d.wrong("journal.addresses", `"hashed" needs a key: without one a hash of an address is soon guessed`, `add hash_key_file = "/etc/kanmon/hash.key", a file of 16 random octets or more`)
 	}

@@ -147,6 +147,7 @@ func (d *Daemon) journalOptions(cfg *config.Config) (journal.Options, error) {
 	j := &cfg.Journal
 	o := journal.Options{
 		SessionLog: j.SessionLog, JSON: j.Records, Addresses: j.Addresses, Gateway: cmp.Or(j.Gateway, cfg.Hostname, "kanmon"), Run: d.started, Files: d.files, Log: d.log,
+		Identify: j.Identify,
 	}
 	if j.HashKeyFile != "" {
 		var err error

@@ -102,7 +102,7 @@ func (d *Daemon) tellLevel(n contain.Decision) {
 func (d *Daemon) tellOrder(c policy.Change, unkept bool) {
 	d.stream.Tell(event.Order{
 		Cause: causeOf(c.Cause),
-		By: c.By, Rule: c.Rule, Did: c.Did, Tenant: c.Subject.Tenant, Account: c.Subject.Account, IP: c.IP, Provider: c.Provider,
+		By:    c.By, Rule: c.Rule, Did: c.Did, Tenant: c.Subject.Tenant, Account: c.Subject.Account, IP: c.IP, Provider: c.Provider,
 		Before: c.Before, After: c.After, Why: c.Why, Unkept: unkept,
 	})
 }

@@ -67,7 +67,7 @@ type Heartbeat struct {
 
 // An Order is what a person had kanmon do, or a limit that blocks.
 type Order struct {
-	Cause             // of a limit that blocks
+	Cause    // of a limit that blocks
 	By       string
 	Rule     bool // By is a limit
 	Did      string

@@ -39,6 +39,9 @@ type Entry struct {
 
 	// A transaction.
 	Sender         string                  `json:"sender"`
+	MessageID      string                  `json:"message_id"`
+	QueueID        string                  `json:"msa_queue_id"`
+	Received       time.Time               `json:"msa_received"`
 	Mail           EntryReply              `json:"mail"`
 	Recipients     []EntryRecipient        `json:"recipients"`
 	MoreRecipients int                     `json:"more_recipients"`

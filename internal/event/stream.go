@@ -21,6 +21,7 @@ type Stream struct {
 	now atomic.Pointer[[]*subscriber]
 
 	dialogue atomic.Bool // what later says
+	identity atomic.Bool // likewise
 	off      atomic.Uint64
 
 	mu    sync.RWMutex // held over nothing that waits
@@ -33,6 +34,8 @@ type Later interface {
 	Record(*Record)
 	// Dialogue reports whether it wants what was said, and not only the facts. The answer is always the same.
 	Dialogue() bool
+	// Identity reports whether it wants to know how others name a message. The answer is always the same.
+	Identity() bool
 }
 
 // Facts are what a subscriber is told: a record without its dialogue. Nothing of it may be kept, or changed.
@@ -99,10 +102,14 @@ func (s *Stream) Replace(later Later) {
 	defer s.mu.Unlock()
 	s.later = later
 	s.dialogue.Store(later != nil && later.Dialogue())
+	s.identity.Store(later != nil && later.Identity())
 }
 
 // Dialogue reports whether anybody wants what is said, and not only the facts.
 func (s *Stream) Dialogue() bool { return s.dialogue.Load() }
+
+// Identity reports whether anybody wants to know how others name a message.
+func (s *Stream) Identity() bool { return s.identity.Load() }
 
 // Record tells a session's record, and takes it over. It does not wait.
 func (s *Stream) Record(r *Record) {

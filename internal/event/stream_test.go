@@ -24,6 +24,7 @@ func (k *kept) Record(r *event.Record) {
 }
 
 func (k *kept) Dialogue() bool { return k.talks }
+func (k *kept) Identity() bool { return k.talks }
 
 // ofRecipients gives the record of a transaction whose recipients were answered so.
 func ofRecipients(codes ...int) *event.Record {
@@ -158,8 +159,8 @@ func TestDialogueIsWantedByWhoWritesIt(t *testing.T) {
 		if i > 0 {
 			s.Replace(step.later)
 		}
-		if s.Dialogue() != step.want {
-			t.Errorf("step %d: %v", i, s.Dialogue())
+		if s.Dialogue() != step.want || s.Identity() != step.want {
+			t.Errorf("step %d: dialogue %v, identity %v", i, s.Dialogue(), s.Identity())
 		}
 	}
 }

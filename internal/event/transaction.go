@@ -14,6 +14,7 @@ type Transaction struct {
 	MoreRcpts  int           // recipients beyond the recorded ones
 	more       [4]uint32     // of them, those that were answered: by the first digit of that, from 2
 	meanings   *[]Meaning    // that replies refer to
+	Identity   *Identity     // of the message; nil: it is not looked for, or has none
 	Data       Reply         // reply to DATA
 	Body       time.Duration // 354 relayed → dot read from the MSA
 	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
@@ -29,6 +30,13 @@ type Transaction struct {
 type Recipient struct {
 	Address Span // as inside the angle brackets: not sanitised
 	Reply   Reply
+}
+
+// An Identity is how others name a message.
+type Identity struct {
+	MessageID Span      // without its angle brackets; empty: it has none
+	QueueID   Span      // of the MTA that it came from, as far as that is known
+	Received  time.Time // by that one, likewise
 }
 
 // A Side is one that ends a transaction, or decides about a recipient.
@@ -108,6 +116,11 @@ func (t *Transaction) Copy(from *Transaction, texts Texts, to *Texts) {
 func (t *Transaction) MoveTexts(from Texts, to *Texts) {
 	for _, s := range [...]*Span{&t.Sender, &t.Tenant, &t.Account, &t.Mail.Text, &t.Data.Text, &t.Dot.Text} {
 		*s = to.Take(from, *s)
+	}
+	if t.Identity != nil {
+		own := *t.Identity
+		own.MessageID, own.QueueID = to.Take(from, own.MessageID), to.Take(from, own.QueueID)
+		t.Identity = &own
 	}
 	for i := range t.Recipients {
 		r := &t.Recipients[i]

@@ -19,6 +19,38 @@ func (s *session) wantHeader(d *Decision) {
 	s.mail.mustName = d.Must
 }
 
+// seekIdentity has the header of the message that comes looked at for what identifies it, if that is wanted.
+func (s *session) seekIdentity() {
+	if !s.log.identifies() {
+		return
+	}
+	if s.mail.header == nil {
+		s.mail.header = smtp.NewHeaderFilter("", false)
+	}
+	s.mail.header.Identify()
+}
+
+// identify looks at octets of a message, which pass as they are, until it knows what there is to know.
+func (s *session) identify(p []byte) {
+	for len(p) > 0 && !s.mail.header.Done() {
+		_, n, _ := s.mail.header.Take(p)
+		p = p[n:]
+	}
+	if s.mail.header.Done() {
+		s.log.identified(s.mail.header)
+		s.mail.header = nil
+	}
+}
+
+// endIdentity is identify with the last octets of a message.
+func (s *session) endIdentity(p []byte) {
+	if s.identify(p); s.mail.header != nil {
+		s.mail.header.End()
+		s.log.identified(s.mail.header)
+		s.mail.header = nil
+	}
+}
+
 // passHeader is sendChunk while the header goes by.
 func (s *session) passHeader(p []byte) error {
 	for len(p) > 0 {
@@ -30,6 +62,7 @@ func (s *session) passHeader(p []byte) error {
 		if !over {
 			continue
 		}
+		s.log.identified(s.mail.header)
 		var err error
 		if p, err = s.askAccount(p); err != nil {
 			return err
@@ -48,6 +81,7 @@ func (s *session) endHeader(p []byte) error {
 	}
 	pass, over := s.mail.header.End()
 	if over {
+		s.log.identified(s.mail.header)
 		if _, err := s.askAccount(nil); err != nil {
 			return err
 		}

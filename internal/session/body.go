@@ -15,6 +15,7 @@ func (s *session) relayBody() error {
 	s.mail.body = smtp.Body{}
 	s.talk.given.before = s.talk.given.now // what comes now has heard them
 	s.mayDelay(MaxDelay)
+	s.seekIdentity()
 	s.beginKeeping()
 	defer s.forgetBody()
 	s.msa.in.BodyMode(true)
@@ -70,8 +71,12 @@ func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trou
 
 // sendChunk writes a piece of the body. An MX that has something to say before the dot is not written to any more.
 func (s *session) sendChunk(p []byte) error {
-	if s.mail.header != nil {
+	switch {
+	case s.mail.header == nil:
+	case s.mail.header.Asks():
 		return s.passHeader(p)
+	default:
+		s.identify(p)
 	}
 	return s.forwardChunk(p)
 }
@@ -179,7 +184,10 @@ const (
 // sendDot writes the last octets of the message and its dot, waits for the one reply that counts, and passes it on at once (I2).
 func (s *session) sendDot(n int) error {
 	s.mail.state = mailWhole
-	s.mail.dotAt = max(1, s.now())                                        // never 0, which is none
+	s.mail.dotAt = max(1, s.now()) // never 0, which is none
+	if s.mail.header != nil && !s.mail.header.Asks() {
+		s.endIdentity(s.msa.in.Buffered()[:n-len(smtp.EndOfData)])
+	}
 	gone := (s.mail.header != nil || s.msa.isTLS()) && s.msaGoneBehind(n) // it may read: the octets are looked at behind it
 	last := s.msa.in.Buffered()[:n]
 	s.msa.in.Discard(n)

@@ -69,6 +69,8 @@ type Listener interface {
 	Recorder
 	// Dialogue reports whether it is wanted now.
 	Dialogue() bool
+	// Identity reports whether how others name a message is wanted now: from no other Recorder it is.
+	Identity() bool
 }
 
 // A Dialer opens the connection to an MX.

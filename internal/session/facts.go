@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"kanmon/internal/event"
@@ -229,6 +230,22 @@ func (t *trace) lastWord(sl *slot, reply *smtp.Reply, by event.Side) *event.Repl
 }
 
 func (t *trace) bodyBegins(now time.Duration) { t.body = now }
+
+// identified notes how others name the message, as its header says.
+func (t *trace) identified(header *smtp.HeaderFilter) {
+	messageID, received := header.Identity()
+	queueID, at := smtp.ParseReceived(received.Text)
+	id := messageID.Text
+	if inside, _, whole := strings.Cut(strings.TrimPrefix(id, "<"), ">"); whole && id[0] == '<' {
+		id = inside
+	}
+	if !t.tx || id == "" && queueID == "" && at.IsZero() {
+		return
+	}
+	own := &event.Identity{Received: at}
+	own.MessageID, own.QueueID = t.keepText([]byte(id), event.MaxText), t.keepText([]byte(queueID), event.MaxText)
+	t.transaction().Identity = own
+}
 
 // bodyGoes notes how much of a message has come.
 func (t *trace) bodyGoes(size int64) {

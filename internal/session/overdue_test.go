@@ -138,3 +138,4 @@ func (l *lines) Record(r *event.Record) {
 }
 
 func (*lines) Dialogue() bool { return false }
+func (*lines) Identity() bool { return false }

@@ -74,6 +74,12 @@ func (t *trace) talks() bool {
 	return !chooses || l.Dialogue()
 }
 
+// identifies reports whether how others name a message is wanted.
+func (t *trace) identifies() bool {
+	l, chooses := t.to.(Listener)
+	return chooses && l.Identity()
+}
+
 // line adds a line of the session log.
 func (t *trace) line(m event.Mark, text []byte) {
 	if !t.talks() {

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A HeaderFilter looks for the fields of one name in the header of a message that passes through it, and can leave them out.
-// A field is its name in any letter case, blanks perhaps, a colon, and the folded lines behind (RFC 5322 §2.2, §4.5).
+// A HeaderFilter looks for the fields of a name in the header of a message that passes through it, and can leave them out; or for what tells
+// one message from others ([HeaderFilter.Identify]); or for both. A field is its name in any letter case, blanks perhaps, a colon, and the folded lines behind (RFC 5322 §2.2, §4.5).
 //
 // It is for octets that [Body.Scan] has found safe: dots are stuffed, only CRLF ends a line, and a line is taken as it is without
 // its first dot (RFC 5321 §4.5.2), as the receiver will take it. The header ends at the first empty line and nowhere else: where it
@@ -15,19 +15,36 @@ import (
 // Whatever the pieces are that a message comes in, the same octets pass. Of a field that is left out, what can still become it is held
 // back: at most [maxHeld] octets. A filter is for one message.
 type HeaderFilter struct {
-	name  string
-	strip bool
+	names  [soughtCount]string
+	sought sought // those that are looked for
+	strip  bool
+	read   int // octets, as long as it is identified
 
 	state headerState
-	at    int  // octets of the name that the line at hand has so far
-	cr    bool // the last octet of the line at hand was CR
-	field bool // the line at hand, or the one before where none has begun, belongs to a field
-	told  bool // the end of the header has been seen
+	at    int    // octets of a name that the line at hand has so far
+	could sought // names that begin so
+	is    sought // of them, those that end there; of a field at hand, what it is
+	cr    bool   // the last octet of the line at hand was CR
+	field bool   // the line at hand, or the one before where none has begun, belongs to a field
+	told  bool   // the end of the header has been seen
 	held  []byte
 
 	value  fieldValue // of the field at hand
 	fields []HeaderField
+
+	messageID, received HeaderField
 }
+
+// sought is a set of names of fields: each has a bit.
+type sought uint8
+
+const (
+	soughtFields    sought = 1 << iota // those that the filter is for
+	soughtMessageID                    // the first one
+	soughtReceived                     // likewise: that of the MTA that the message comes from
+	soughtCount     = iota
+	soughtIdentity  = soughtMessageID | soughtReceived
+)
 
 // A HeaderField is what a field says: unfolded, each run of blanks as one, and none around it.
 type HeaderField struct {
@@ -55,17 +72,49 @@ const (
 	maxFields = 8   // of those beyond, the last one is kept
 )
 
-// NewHeaderFilter gives a filter for the fields of a name, which is not empty. With strip their lines do not pass.
+// maxIdentified is how much of a header is looked at for what identifies its message.
+const maxIdentified = 16 << 10
+
+// NewHeaderFilter gives a filter for the fields of a name. With strip their lines do not pass. Without a name there are none, and all passes.
 func NewHeaderFilter(name string, strip bool) *HeaderFilter {
-	return &HeaderFilter{name: name, strip: strip}
+	h := &HeaderFilter{names: [soughtCount]string{name, "Message-ID", "Received"}, strip: strip}
+	if name != "" {
+		h.sought = soughtFields
+	}
+	return h
 }
+
+// Identify has the filter look for what tells the message from others, too, in the first 16 KiB.
+func (h *HeaderFilter) Identify() { h.sought |= soughtIdentity }
+
+// Identity gives the first Message-ID and the topmost Received field, as far as they have been found.
+func (h *HeaderFilter) Identity() (messageID, received HeaderField) { return h.messageID, h.received }
+
+// Asks reports whether there is a name to look for: else all passes as it comes, and need not be taken from the filter.
+func (h *HeaderFilter) Asks() bool { return h.names[0] != "" }
 
 // Take looks at octets of the message: n of them are done with, and pass goes out. Both can be 0; the rest is to be given
 // again, until there is none. pass is a part of p, or octets that were held back, and is valid until the next Take.
 // over is true once: at the end of the header, before any octet behind it passes.
 func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, over bool) {
+	if h.sought&soughtIdentity == 0 {
+		return h.look(p)
+	}
+	left := maxIdentified - h.read
+	if pass, n, over = h.look(p[:min(len(p), left)]); n == left {
+		h.sought &^= soughtIdentity
+		if h.field && h.is&soughtFields == 0 {
+			h.value.end()
+			h.field, h.state = false, inOther
+		}
+	}
+	h.read += n
+	return pass, n, over
+}
+
+func (h *HeaderFilter) look(p []byte) (pass []byte, n int, over bool) {
 	begin := 0 // of the line at hand, while it is not decided what it is
-	for n < len(p) && h.state != headerOver {
+	for n < len(p) && h.state != headerOver && h.seeks() {
 		switch h.state {
 		case inOther:
 			n += h.restOfLine(p[n:])
@@ -73,7 +122,7 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, over bool) {
 			from := n
 			n += h.restOfLine(p[n:])
 			h.value.add(p[from:n])
-			if h.strip {
+			if h.strips() {
 				return nil, n, false // a stripped line begins a Take: what is before it has passed
 			}
 		case inEmpty:
@@ -89,7 +138,7 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, over bool) {
 				h.keepField()
 			}
 			read := h.decide(p[n], len(h.held)+n-begin)
-			if n += read; h.state == inField && h.strip {
+			if n += read; h.state == inField && h.strips() {
 				h.held = h.held[:0]
 				return p[:begin], n, false
 			}
@@ -100,6 +149,12 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, over bool) {
 	}
 	return h.rest(p, n, begin)
 }
+
+// seeks reports whether there is still something to be found.
+func (h *HeaderFilter) seeks() bool { return h.sought != 0 || h.field }
+
+// strips reports whether the field at hand is left out.
+func (h *HeaderFilter) strips() bool { return h.strip && h.is&soughtFields != 0 }
 
 // rest is Take for what has been looked at: a piece to its end, or to the end of the header.
 func (h *HeaderFilter) rest(p []byte, n, begin int) (pass []byte, done int, over bool) {
@@ -126,7 +181,7 @@ func (h *HeaderFilter) End() (pass []byte, over bool) {
 }
 
 // Done says whether whatever follows passes as it is, and need not be given to Take.
-func (h *HeaderFilter) Done() bool { return h.told && len(h.held) == 0 }
+func (h *HeaderFilter) Done() bool { return h.told && len(h.held) == 0 || !h.seeks() }
 
 // Fields gives the fields found, in their order. Of more than can be kept, one in the middle stands for all that are not, and is cut.
 func (h *HeaderFilter) Fields() []HeaderField { return h.fields }
@@ -139,11 +194,22 @@ func (h *HeaderFilter) fieldEnds(c byte) bool {
 // keepField ends the field at hand.
 func (h *HeaderFilter) keepField() {
 	h.field = false
+	f := h.value.end()
+	if h.is&soughtMessageID&h.sought != 0 {
+		h.messageID = f
+	}
+	if h.is&soughtReceived&h.sought != 0 {
+		h.received = f
+	}
+	h.sought &^= h.is & soughtIdentity // the first one is all that is wanted
+	if h.is&soughtFields == 0 {
+		return
+	}
 	if len(h.fields) == maxFields {
 		h.fields = slices.Delete(h.fields, maxFields-2, maxFields-1)
 		h.fields[maxFields-2].Cut = true
 	}
-	h.fields = append(h.fields, h.value.end())
+	h.fields = append(h.fields, f)
 }
 
 // decide looks at the next octet of a line, of which there are length, that can still become anything. It says how many octets
@@ -164,11 +230,10 @@ func (h *HeaderFilter) decide(c byte, length int) (read int) {
 	case length >= maxHeld:
 		h.state = inOther
 		return 0
-	case atStart && sameLetter(c, h.name[0]):
-		h.begin(1)
-	case h.state == inName && sameLetter(c, h.name[h.at]):
-		h.begin(h.at + 1)
+	case atStart && h.begins(c), h.state == inName && h.goesOn(c):
 	case h.state == behindName && isBlank(c):
+		h.could = h.is
+	case h.state == behindName && h.could != h.is && h.goesOn(c): // it is a longer name
 	case h.state == behindName && c == ':':
 		h.state, h.field = inField, true
 	default:
@@ -178,11 +243,31 @@ func (h *HeaderFilter) decide(c byte, length int) (read int) {
 	return 1
 }
 
-// begin notes how much of the name the line has.
-func (h *HeaderFilter) begin(at int) {
-	if h.state, h.at = inName, at; at == len(h.name) {
+// begins reports whether a line that begins with c may be a field that is looked for.
+func (h *HeaderFilter) begins(c byte) bool {
+	h.at, h.could = 0, h.sought
+	return h.goesOn(c)
+}
+
+// goesOn reports whether the line at hand, all of it a name so far, may be a field that is looked for, with c next.
+func (h *HeaderFilter) goesOn(c byte) bool {
+	var still, whole sought
+	for i, name := range h.names {
+		if bit := sought(1) << i; h.could&bit != 0 && h.at < len(name) && sameLetter(c, name[h.at]) {
+			still |= bit
+			if h.at+1 == len(name) {
+				whole |= bit
+			}
+		}
+	}
+	if still == 0 {
+		return false
+	}
+	h.at++
+	if h.could, h.is, h.state = still, whole, inName; whole != 0 {
 		h.state = behindName
 	}
+	return true
 }
 
 // decided says whether it is known what the line at hand is, or none has begun.

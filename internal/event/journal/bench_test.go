@@ -32,7 +32,7 @@ func usualRecord() *event.Record {
 func BenchmarkFormat(b *testing.B) {
 	for _, mode := range []AddressMode{AddressesClear, AddressesHashed, AddressesDomain} {
 		b.Run(mode.String(), func(b *testing.B) {
-			f, r := newFormatter(mode, testKey), usualRecord()
+			f, r := newFormatter(Options{Addresses: mode, HashKey: testKey}), usualRecord()
 			b.ReportAllocs()
 			for b.Loop() {
 				f.begin(r)
@@ -48,7 +48,7 @@ func BenchmarkFormatRecipients(b *testing.B) {
 	said := []byte("550 " + strings.Repeat("用户不存在或信箱已满请稍后再试", 45))
 	for _, mode := range []AddressMode{AddressesClear, AddressesHashed} {
 		b.Run(mode.String(), func(b *testing.B) {
-			f, r := newFormatter(mode, testKey), event.NewRecord()
+			f, r := newFormatter(Options{Addresses: mode, HashKey: testKey}), event.NewRecord()
 			r.Session = usualRecord().Session
 			t := &event.Transaction{Number: 1, Sender: r.Add([]byte("news@evil.example")), Outcome: event.OutcomeRefused}
 			for i := range 1000 {

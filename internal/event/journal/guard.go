@@ -258,6 +258,27 @@ func (g *guard) address(path []byte) []byte {
 	return g.out
 }
 
+// messageID gives what may be shown of a Message-ID; nil: nothing. It is one name for one message, of which no part is shown without the other.
+func (g *guard) messageID(id []byte) []byte {
+	switch g.mode {
+	case AddressesClear:
+		return id
+	case AddressesHashed:
+		g.out = g.hash(g.out[:0], id, 12)
+		return g.out
+	default:
+		return nil
+	}
+}
+
+// hash appends the first octets of a text's keyed hash, in hexadecimal.
+func (g *guard) hash(dst, text []byte, octets int) []byte {
+	g.mac.Reset()
+	g.mac.Write(text) // a hash never fails
+	g.sum = g.mac.Sum(g.sum[:0])
+	return hex.AppendEncode(dst, g.sum[:octets])
+}
+
 // path appends a path (RFC 5321 §4.1.2) without its local part's owner.
 func (g *guard) path(path []byte) {
 	if g.mode == AddressesClear {
@@ -283,8 +304,5 @@ func (g *guard) local(local []byte) {
 		g.plain = unquote(g.plain[:0], local)
 		local = g.plain
 	}
-	g.mac.Reset()
-	g.mac.Write(bytes.ToLower(local)) // a hash never fails
-	g.sum = g.mac.Sum(g.sum[:0])
-	g.out = hex.AppendEncode(g.out, g.sum[:6])
+	g.out = g.hash(g.out, bytes.ToLower(local), 6)
 }

@@ -62,7 +62,7 @@ func TestSecretsOverLines(t *testing.T) {
 	addLine(r, 0, event.MarkToMSA, "502 5.5.1 no")
 	addLine(r, 0, event.MarkFromMSA, "cGFzc3dvcmQ=")
 	addLine(r, 0, event.MarkFromMSA, "QUIT")
-	f := newFormatter(AddressesClear, nil)
+	f := newFormatter(Options{Addresses: AddressesClear, HashKey: nil})
 	f.begin(r)
 	got := string(f.sessionLog(r))
 	if strings.Contains(got, "cGFzc3") || !strings.Contains(got, ">| QUIT") || !strings.Contains(got, "502 5.5.1 no") {
@@ -250,7 +250,7 @@ func TestNoLocalPartLeaks(t *testing.T) {
 		said := fmt.Sprintf(shape, show(address), show(local))
 		mode := rapid.SampledFrom([]AddressMode{AddressesHashed, AddressesDomain}).Draw(t, "mode")
 		waits := rapid.Bool().Draw(t, "waits")
-		first, f := newRecord(), newFormatter(mode, testKey)
+		first, f := newRecord(), newFormatter(Options{Addresses: mode, HashKey: testKey})
 		lines := first
 		r := transactionRecord("", address)
 		if !waits {
@@ -298,7 +298,7 @@ func TestHostileRecordIsFormattedSoon(t *testing.T) {
 		r := transactionRecord("aaaaaaaaaaaaaaaa@c.example", rcpts...)
 		r.Transaction.Dot = reply(r, 550, text, 1, 1)
 		addLine(r, 0, event.MarkFromMX, text)
-		f := newFormatter(AddressesHashed, testKey)
+		f := newFormatter(Options{Addresses: AddressesHashed, HashKey: testKey})
 		began := time.Now()
 		f.begin(r)
 		f.sessionLog(r)

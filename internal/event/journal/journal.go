@@ -62,6 +62,7 @@ type Options struct {
 	Gateway      string       // name of this gateway, in each JSON line; "": the lines have none, nor what identifies them
 	Run          time.Time    // start of this process, likewise
 	Behind       *Journal     // nothing is written before that one has formatted all it has; nil: there is none
+	Identify     bool         // messages are identified: their Message-ID, and what the MTA before said of them
 	Addresses    AddressMode  // what becomes of mail addresses; zero: written as they are
 	HashKey      []byte       // key of AddressesHashed, at least 16 octets; required there
 	QueueRecords int          // records that may wait for formatting; 0: 8,192
@@ -80,7 +81,7 @@ const (
 
 // Equal says whether two journals would write the same to the same places.
 func (o Options) Equal(other Options) bool {
-	return o.SessionLog == other.SessionLog && o.JSON == other.JSON && o.Gateway == other.Gateway && o.Run.Equal(other.Run) && o.Addresses == other.Addresses && bytes.Equal(o.HashKey, other.HashKey) &&
+	return o.SessionLog == other.SessionLog && o.JSON == other.JSON && o.Gateway == other.Gateway && o.Run.Equal(other.Run) && o.Identify == other.Identify && o.Addresses == other.Addresses && bytes.Equal(o.HashKey, other.HashKey) &&
 		o.QueueRecords == other.QueueRecords && o.QueueBytes == other.QueueBytes && o.Files == other.Files && o.Log == other.Log
 }
 
@@ -150,7 +151,7 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 		log:     o.Log,
 		teller:  &teller{log: o.Log},
 		queue:   newQueue(o.QueueRecords, o.QueueBytes, o.Files),
-		format:  newFormatter(o.Addresses, o.HashKey),
+		format:  newFormatter(o),
 		files:   o.Files,
 		behind:  o.Behind,
 		closing: make(chan struct{}),
@@ -184,6 +185,11 @@ func (j *Journal) Record(r *event.Record) {
 // Dialogue implements [event.Later]: it is for the session log.
 func (j *Journal) Dialogue() bool {
 	return slices.ContainsFunc(j.sinks, func(s *sink) bool { return s.dialogue })
+}
+
+// Identity implements [event.Later]: it is for the JSON lines.
+func (j *Journal) Identity() bool {
+	return j.format.identify && slices.ContainsFunc(j.sinks, func(s *sink) bool { return s.numbered })
 }
 
 // Dropped is the number of records that at least one sink has lost, since New. [Files.DroppedOf] says whose.

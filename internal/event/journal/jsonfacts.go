@@ -110,6 +110,23 @@ func (o *object) whose(t *event.Transaction) {
 	o.address("account", t.Account)
 }
 
+// identified appends how others name the message. Nobody's are told whom it is of: a Message-ID may hold a name, or be looked up.
+func (o *object) identified(id *event.Identity) {
+	if id == nil || !o.f.identify {
+		return
+	}
+	if text := o.r.Text(id.MessageID); len(text) > 0 {
+		if shown := o.f.guard.messageID(text); shown != nil {
+			o.open("message_id", 0)
+			o.dst = o.f.appendJSON(o.dst, shown, 0)
+		}
+	}
+	o.foreign("msa_queue_id", string(o.r.Text(id.QueueID)))
+	if !id.Received.IsZero() {
+		o.moment("msa_received", id.Received)
+	}
+}
+
 // way appends why a connection left from where it did.
 func (o *object) way(w *event.Way) {
 	if w == nil {

@@ -68,6 +68,7 @@ func (o *object) transaction(t *event.Transaction) {
 	o.integer("number", int64(t.Number))
 	o.address("sender", t.Sender)
 	o.whose(t)
+	o.identified(t.Identity)
 	o.reply("mail", &t.Mail)
 	o.open("recipients", '[')
 	for i := range t.Recipients {

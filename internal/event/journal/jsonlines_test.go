@@ -2,7 +2,10 @@ package journal
 
 import (
 	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"maps"
 	"net/netip"
@@ -42,6 +45,9 @@ func fullRecord() *event.Record {
 		Body:      3 * time.Second, BodyBytes: 50 << 20,
 		Dot:     event.Reply{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: event.MicrosOf(time.Minute)},
 		Outcome: event.OutcomeAmbiguous, Cause: "read: connection reset",
+		Identity: &event.Identity{
+			MessageID: r.Add([]byte("20261130.1\x1b[2J@acme.example")), QueueID: r.Add([]byte("4jYHGY1Bkqz3Z")), Received: start.Add(-time.Minute),
+		},
 	}
 	r.Actions = []event.Action{
 		{
@@ -67,9 +73,32 @@ func fullRecord() *event.Record {
 }
 
 func jsonOf(mode AddressMode, r *event.Record) []byte {
-	f := newFormatter(mode, testKey)
+	f := newFormatter(Options{Identify: true, Addresses: mode, HashKey: testKey})
 	f.begin(r)
 	return bytes.Clone(f.json(r))
+}
+
+// A message is named as others name it where that is asked for, and no more of it than the address mode lets be seen: whole, as one hash, or not at
+// all.
+func TestWhatIdentifiesAMessage(t *testing.T) {
+	for mode, want := range map[AddressMode]string{
+		AddressesClear:  `"message_id":"20261130.1\\x1b[2J@acme.example","msa_queue_id":"4jYHGY1Bkqz3Z","msa_received":"`,
+		AddressesHashed: `"message_id":"HASH","msa_queue_id":"4jYHGY1Bkqz3Z","msa_received":"`,
+		AddressesDomain: `"msa_queue_id":"4jYHGY1Bkqz3Z","msa_received":"`,
+	} {
+		mac := hmac.New(sha256.New, testKey)
+		mac.Write([]byte("20261130.1\x1b[2J@acme.example"))
+		want = strings.Replace(want, "HASH", hex.EncodeToString(mac.Sum(nil)[:12]), 1)
+		got := string(jsonOf(mode, fullRecord()))
+		if !strings.Contains(got, want) || mode != AddressesClear && strings.Contains(got, "20261130") {
+			t.Errorf("%s: want %s in %s", mode, want, got)
+		}
+		f := newFormatter(Options{Addresses: mode, HashKey: testKey})
+		r := fullRecord()
+		if f.begin(r); bytes.Contains(f.json(r), []byte("4jYHGY1Bkqz3Z")) {
+			t.Errorf("%s: a message is identified though nobody asked", mode)
+		}
+	}
 }
 
 // Names that others chose, in certificates and in EHLO, cannot leave the line they are in.

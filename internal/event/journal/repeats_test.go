@@ -90,7 +90,7 @@ func TestCountIsWrittenWithoutAnother(t *testing.T) {
 
 // Made-up accounts cannot make kanmon remember without bound, and nothing of anybody is left out.
 func TestRepeatsAreBounded(t *testing.T) {
-	f := newFormatter(AddressesClear, nil)
+	f := newFormatter(Options{Addresses: AddressesClear, HashKey: nil})
 	var stream strings.Builder
 	for i := range 3 * maxRepeats {
 		r := decisionRecord("acme", fmt.Sprint("account", i/2), "would_delay", "")

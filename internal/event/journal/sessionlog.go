@@ -15,10 +15,12 @@ type formatter struct {
 	out     []byte // the text being made
 	safe    []byte // scratch of appendEscaped
 	clock   clock
+
+	identify bool // messages
 }
 
-func newFormatter(mode AddressMode, key []byte) *formatter {
-	return &formatter{guard: newGuard(mode, key), repeats: make(repeats)}
+func newFormatter(o Options) *formatter {
+	return &formatter{guard: newGuard(o.Addresses, o.HashKey), repeats: make(repeats), identify: o.Identify}
 }
 
 // beginOf must come before a record is formatted for the first sink.

@@ -68,14 +68,14 @@ func figure6() *event.Record {
 }
 
 func TestSessionLogShowsFigure6(t *testing.T) {
-	f := newFormatter(AddressesClear, nil)
+	f := newFormatter(Options{Addresses: AddressesClear, HashKey: nil})
 	r := figure6()
 	f.begin(r)
 	golden(t, "figure6.golden", string(f.sessionLog(r)))
 }
 
 func TestSessionLogHashedShowsNobody(t *testing.T) {
-	f := newFormatter(AddressesHashed, testKey)
+	f := newFormatter(Options{Addresses: AddressesHashed, HashKey: testKey})
 	r := figure6()
 	f.begin(r)
 	got := string(f.sessionLog(r))
@@ -91,7 +91,7 @@ func TestSessionLogColumns(t *testing.T) {
 	addLine(r, 999*time.Hour, event.MarkFromMX, hostile, time.Second, 20*time.Minute)
 	addLine(r, -time.Second, event.MarkNote, "")
 	addLine(r, 0, event.MarkFromMX, strings.Repeat("é", 1<<16))
-	f := newFormatter(AddressesClear, nil)
+	f := newFormatter(Options{Addresses: AddressesClear, HashKey: nil})
 	f.begin(r)
 	lines := strings.Split(strings.TrimSuffix(string(f.sessionLog(r)), "\n"), "\n")
 	if len(lines) != 4 {

@@ -117,7 +117,7 @@ func TestNobodyIsShownAtACut(t *testing.T) {
 				r := transactionRecord("a@b.example", "c@d.example")
 				r.Transaction.Recipients[0].Reply = reply(r, 550, text, 1, 1)
 				addLine(r, 0, event.MarkFromMX, text)
-				f := newFormatter(mode, testKey)
+				f := newFormatter(Options{Addresses: mode, HashKey: testKey})
 				f.begin(r)
 				out := string(f.sessionLog(r)) + string(f.json(r))
 				if strings.Contains(out, local[:3]) {
@@ -136,7 +136,7 @@ func TestCutIsCountedWhoeverCuts(t *testing.T) {
 	for _, n := range []int{maxText, maxText + 1, maxText + 511, maxText + 512, maxText + 513, 60_000} {
 		r := newRecord()
 		addLine(r, 0, event.MarkFromMX, strings.Repeat("x", n))
-		f := newFormatter(AddressesClear, nil)
+		f := newFormatter(Options{Addresses: AddressesClear, HashKey: nil})
 		f.begin(r)
 		want := strings.Repeat("x", 10) + "\n"
 		if n > maxText {
