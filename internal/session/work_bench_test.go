@@ -3,6 +3,7 @@ package session_test
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"runtime"
@@ -119,7 +120,7 @@ func passes(b *testing.B, from, to net.Conn, octets, buf []byte) {
 	go func() { _, _ = from.Write(octets) }()
 	for left := len(octets); left > 0; {
 		n, err := to.Read(buf[:min(len(buf), left)])
-		if err != nil && err != io.EOF || n == 0 {
+		if err != nil && !errors.Is(err, io.EOF) || n == 0 {
 			b.Fatalf("%v, %d of %d octets are still to come of %.40q", err, left, len(octets), octets)
 		}
 		left -= n

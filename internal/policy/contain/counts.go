@@ -48,7 +48,7 @@ func (d *Detector) restoreCounts(e *entry, octets []byte) {
 
 // codeCounts writes or reads it all, in the same order.
 func (d *Detector) codeCounts(c *codec, e *entry) {
-	e.windows.code(c, d.time.minute)
+	e.codeWindows(c, d.time.minute)
 	e.to.code(c)
 	if c.flag(e.evidence != nil && e.evidence.all > 0) {
 		if c.reads {
@@ -61,7 +61,7 @@ func (d *Detector) codeCounts(c *codec, e *entry) {
 		return
 	}
 	t := e.owner
-	t.spread.code(c, d.time.minute)
+	t.spread.codeWindows(c, d.time.minute)
 	for i := range t.spreadFrom {
 		t.spreadFrom[i].code(c)
 		t.spreadBy[i].code(c)
@@ -93,7 +93,7 @@ func (d *Detector) codeVolume(c *codec, e *entry) {
 	}
 }
 
-func (w *windows) code(c *codec, minute int32) {
+func (w *windows) codeWindows(c *codec, minute int32) {
 	w.hour.code(c, minute, hourSpan)
 	w.day.code(c, minute/60, daySpan)
 }
@@ -188,11 +188,11 @@ func (h *halves) code(c *codec) {
 	h.before.code(c)
 }
 
-func (n *calls) code(c *codec) {
-	number(c, &n.hour)
-	for i := range n.asked {
-		number(c, &n.asked[i])
-		number(c, &n.dead[i])
+func (c *calls) code(to *codec) {
+	number(to, &c.hour)
+	for i := range c.asked {
+		number(to, &c.asked[i])
+		number(to, &c.dead[i])
 	}
 }
 
