@@ -106,7 +106,7 @@ type Decision struct {
 	Why      string    `json:"why"`
 	Session  string    `json:"session,omitempty"` // whose mail's answer was enough, as the records name it
 	Number   int       `json:"number,omitempty"`  // of that mail in its session
-	Looks    string    `json:"looks,omitempty"` // "list" or "forwarder": it looks like one, and is not marked as one
+	Looks    string    `json:"looks,omitempty"`   // "list" or "forwarder": it looks like one, and is not marked as one
 	Reading  Reading   `json:"reading"`
 	Samples  []Sample  `json:"samples,omitempty"` // the newest last
 }

@@ -33,7 +33,7 @@ func TestCountsOutliveTheProcess(t *testing.T) {
 	first, v := kanmon(time.Date(2026, 3, 2, 10, 0, 0, 0, time.UTC))
 	v.send(bob.Account, to, nil)
 	for range 25 * 60 { // until it is known
-		first.pass(time.Minute)
+		first.Pass(time.Minute)
 		first.detector.Tick()
 	}
 	v.send(bob.Account, to, refused)

@@ -214,7 +214,7 @@ func domainOf(sender string) string {
 func (a *pass) beginMail(q session.Question) (d session.Decision) {
 	a.endMail(false, 0)                                              // the one before, or the same one before its delay
 	a.provider = a.set.Provider(a.origin.Destination.Addr().Unmap()) // it may have become known since the mail before
-	a.number, a.size = int32(q.Number), q.Size //nolint:gosec // a session has not so many
+	a.number, a.size = int32(q.Number), q.Size                       //nolint:gosec // a session has not so many
 	a.faces("")
 	a.envelope = q.Sender
 	owner := a.owner

@@ -79,7 +79,7 @@ type Policy struct {
 	settings atomic.Pointer[settings]           // that new sessions begin under, and that people's orders are read by
 	given    atomic.Pointer[map[override]int64] // amounts that people have set; a new map at each order, written with mu held
 	marked   atomic.Pointer[marks]              // lists and forwarders that people have named; likewise
-	secret   witness.Secret // the detector's: what is hashed may be kept
+	secret   witness.Secret                     // the detector's: what is hashed may be kept
 	marker   *witness.Marker
 	retries  *retries
 	changed  func(contain.Decision)

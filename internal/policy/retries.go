@@ -23,13 +23,13 @@ type retries struct {
 
 // Bounds of what is remembered. An entry has 12 octets.
 const (
-	retryWindow    = 24 * time.Hour     // between two tries: longer than any MSA waits by default
-	queueLife      = 5 * 24 * time.Hour // from the first to the last (RFC 5321 section 4.5.4.1)
-	setEntries     = 4                  // that a key can be in
-	leastEntries   = 64                 // of a tenant
-	mostEntries    = 8192               // of a tenant
-	entriesEach    = 104                // for each tenant that there is room for, of all together; a tenant then has what it has
-	mostTables     = 10_000             // tenants, or as many as are configured: those that the detector knows, too
+	retryWindow  = 24 * time.Hour     // between two tries: longer than any MSA waits by default
+	queueLife    = 5 * 24 * time.Hour // from the first to the last (RFC 5321 section 4.5.4.1)
+	setEntries   = 4                  // that a key can be in
+	leastEntries = 64                 // of a tenant
+	mostEntries  = 8192               // of a tenant
+	entriesEach  = 104                // for each tenant that there is room for, of all together; a tenant then has what it has
+	mostTables   = 10_000             // tenants, or as many as are configured: those that the detector knows, too
 )
 
 // How often a queue tries: a few times at once, at each MX of the domain, and then no more than once in so many minutes. It takes its time

@@ -90,7 +90,9 @@ func newRigAt(t testing.TB, s Settings, store Store, at time.Time) *rig {
 }
 
 // rigOf is a rig around a Policy that has a clock of its own.
-func rigOf(t testing.TB, p *Policy) *rig { return &rig{Policy: p, t: t, Clock: handclock.At(time.Now())} }
+func rigOf(t testing.TB, p *Policy) *rig {
+	return &rig{Policy: p, t: t, Clock: handclock.At(time.Now())}
+}
 
 // rule gives a limit of messages an hour; change it for others.
 func rule(name string, scope limit.Scope, amount int64, change ...func(*limit.Rule)) *Limit {
