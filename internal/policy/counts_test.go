@@ -42,7 +42,7 @@ func TestCountsOutliveTheProcess(t *testing.T) {
 	if err := first.saveAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second, v := kanmon(first.now().Add(time.Minute))
+	second, v := kanmon(first.Now().Add(time.Minute))
 	defer v.Close()
 	for s, x := range before {
 		y := second.Explain(s)
