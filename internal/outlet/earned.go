@@ -122,14 +122,14 @@ func (o *Outlet) answer(p *plea, j *session.Judgement) {
 	if p.own || p.how.Rescue == RescueOff {
 		return
 	}
-	if v.Class == classify.Throttled && slices.Contains(ofIP, v.Scope) {
+	if classes[v.Class].stake == ofTooMuch && standing.AboutIP(v.Scope) {
 		j.Soften = p.how.Soften // the IP is shut out for a time; sending the rest through the others would shut those out, too
 		if p.Code >= 500 {
 			j.Why = "the IP is throttled there, at mail of tenant " + p.tenant
 		}
 		return
 	}
-	if v.Suspend == classify.No || v.Class != classify.IPBlocklisted && v.Class != classify.IPReputation {
+	if v.Suspend == classify.No || classes[v.Class].stake != ofOurIP {
 		return
 	}
 	alone := beforeMail(p.Phase) || v.Only
@@ -162,9 +162,6 @@ func (o *Outlet) answer(p *plea, j *session.Judgement) {
 	}
 	o.spend(p, j)
 }
-
-// ofIP are the scopes of a throttle that meets whatever leaves from our IP.
-var ofIP = []classify.Scope{classify.ScopeIP, classify.ScopeNetblock, classify.ScopeConnections}
 
 // beforeMail says that no mail has been spoken of: what is refused is who connects.
 func beforeMail(phase event.Phase) bool { return phase <= event.PhaseEHLOTLS }

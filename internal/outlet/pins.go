@@ -98,8 +98,7 @@ func (o *Outlet) pinned(choice route.Choice, how Handling, req *session.DialRequ
 
 // pin notes what a refusal says of the retry: back from the same IP, or not from it.
 func (o *Outlet) pin(r *plea) {
-	class := r.verdict.Class
-	greylisted, ours := mayBeGreylisting(r.Code, r.Text, &r.verdict), class == classify.IPBlocklisted || class == classify.IPReputation
+	greylisted, ours := mayBeGreylisting(r.Code, r.Text, &r.verdict), classes[r.verdict.Class].stake == ofOurIP
 	if o.pins == nil || r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
 		return
 	}
@@ -121,20 +120,20 @@ func (o *Outlet) pin(r *plea) {
 // and some speak as if they were throttling. A fault that was one costs nothing but that its retry does not change its IP. What says of
 // our IP that it sends too much, or is listed, is none.
 func mayBeGreylisting(code int, text []byte, v *classify.Verdict) bool {
-	putOff := code == 450 || code == 451
-	switch v.Class {
-	case classify.Greylisted:
+	deferral := code == 450 || code == 451
+	switch classes[v.Class].putOff {
+	case putOffAlways:
 		return code/100 == 4
-	case classify.SystemError, classify.PolicyUnspecified:
-		return putOff || code == 452 && says(text, wordsOfDelay)
-	case classify.RecipientInvalid, classify.RecipientPolicy:
-		return putOff
-	case classify.Throttled:
+	case putOffFaults:
+		return deferral || code == 452 && says(text, wordsOfDelay)
+	case putOffDeferrals:
+		return deferral
+	case putOffByScope:
 		switch v.Scope {
 		case classify.ScopeRecipient, classify.ScopeReceiver, classify.ScopeUnknown:
-			return putOff
+			return deferral
 		case classify.ScopeIP: // by a provider's code alone, whose words name nothing that there is too much of
-			return putOff && !says(text, wordsOfMuch)
+			return deferral && !says(text, wordsOfMuch)
 		}
 	}
 	return false

@@ -155,7 +155,7 @@ func (t *twice) wordsOf(p *plea) uint64 {
 // all the same where the words are about a network that both are in, or where we know from the list itself that this one is on it.
 func (o *Outlet) weigh(p *plea) {
 	v := &p.verdict
-	if p.own || v.Suspend == classify.No || v.Class != classify.IPBlocklisted && v.Class != classify.IPReputation {
+	if p.own || v.Suspend == classify.No || classes[v.Class].stake != ofOurIP {
 		return
 	}
 	t := o.rescues.twice

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -279,4 +280,41 @@ func BenchmarkAsk(b *testing.B) {
 		v.send(senders[i%len(senders)], rcpt, nil)
 	}
 	v.Close()
+}
+
+// Whatever a limit can count, of whomever, is asked about somewhere: a measure or a scope that no step knows would limit nobody without a word.
+func TestEveryMeasureOfEveryScopeIsCounted(t *testing.T) {
+	for _, scope := range limit.Scope(0).Words() {
+		for _, measure := range limit.Measure(0).Words() {
+			l := rule("it", limit.PerTenant, 1_000_000, func(r *limit.Rule) {
+				if err := errors.Join(r.Scope.UnmarshalText([]byte(scope)), r.Measure.UnmarshalText([]byte(measure))); err != nil {
+					t.Fatal(err)
+				}
+				if r.Measure == limit.Sessions {
+					r.Per, r.Burst = 0, 0
+				}
+			})
+			r := newRig(t, settingsWith(l), nil)
+			v, _ := r.enter("10.0.1.1", mx)
+			v.send("a@acme.example", rcpt, nil)
+			used := int64(0)
+			for _, of := range []limit.Subject{{Of: "acme"}, {Of: "a@acme.example", To: "acme"}, {Of: "acme", To: "mx:192.0.2.25"}, {Of: ours.String(), To: "mx:192.0.2.25"}} {
+				used += r.limiter.Explain([]limit.Want{{Limit: l.Limit, Subject: of, N: 1}})[0].Used
+			}
+			if used == 0 {
+				t.Errorf("a limit of %s per %s counts nothing", measure, scope)
+			}
+			v.Close()
+		}
+	}
+}
+
+// Whatever can be done where a limit is reached has its words for the record.
+func TestEveryActionHasItsWords(t *testing.T) {
+	for _, action := range limit.Action(0).Words() {
+		var a limit.Action
+		if err := a.UnmarshalText([]byte(action)); err != nil || int(a) >= len(actionDone) || actionDone[a][0] == "" || actionDone[a][1] == "" {
+			t.Errorf("%s: %v; refuse.go does not say what was done", action, err)
+		}
+	}
 }

@@ -47,6 +47,9 @@ var blames = [event.ScopeCount]blame{
 	event.ScopeProtocol:    ofOthers,
 }
 
+// AboutIP reports whether a refusal of a scope meets whatever leaves from our IP.
+func AboutIP(s event.Scope) bool { return blames[s] == ofIP || blames[s] == ofNetwork }
+
 // A burden is what a class is evidence of. Whether a reply suspends, its verdict says (Evidence.Suspend): a class alone only slows.
 type burden uint8
 
