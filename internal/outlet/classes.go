@@ -17,7 +17,7 @@ type putOff uint8
 
 const (
 	_               putOff = iota // nobody has thought about it: a test fails
-	putOffNever                   //
+	putOffNever                   // none
 	putOffAlways                  // it says so
 	putOffFaults                  // 450 and 451, and a 452 that speaks of a delay
 	putOffDeferrals               // 450 and 451
