@@ -235,10 +235,10 @@ func TestHandlingsReachTheOutlet(t *testing.T) {
 
 // The numbers of the configuration are those of the standing, and without any the defaults are its own.
 func TestStandingSettings(t *testing.T) {
-	if got, want := *bookSettings(configOf(t, "")).Policy, *standing.DefaultPolicy(); !reflect.DeepEqual(got, want) {
+	if got, want := *bookSettings(configOf(t, "")).Numbers, *standing.DefaultNumbers(); !reflect.DeepEqual(got, want) {
 		t.Errorf("%+v, want %+v", got, want)
 	}
-	own := bookSettings(configOf(t, "[standing]\nlisted_replies = 2\nlisted_destinations = 64\n")).Policy
+	own := bookSettings(configOf(t, "[standing]\nlisted_replies = 2\nlisted_destinations = 64\n")).Numbers
 	if own.Listed.Replies != 2 || own.Listed.Destinations != 64 {
 		t.Errorf("%+v", own.Listed)
 	}

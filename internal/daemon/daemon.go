@@ -76,7 +76,7 @@ type Daemon struct {
 	book       *standing.Book
 	outlets    *outlet.State  // what outlives them
 	policy     *policy.Policy // who may send, and how much
-	gates      []*gate
+	doors      []*door
 	lingering  lingering
 	patience   patience // with it
 	cleanups   []cleanup
@@ -138,7 +138,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	d.host.SocketsGiven = len(sockets) > 0
 	// Adopted sockets are closed already when this runs.
 	d.onStop("sockets from systemd", func(context.Context) error { return closeAll(sockets) })
-	if err := d.judge(ctx, d.cfg); err != nil {
+	if err := d.fits(ctx, d.cfg); err != nil {
 		return err
 	}
 	if err := d.openBook(); err != nil {
@@ -157,10 +157,10 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	d.install(first)
 	d.onStop("generations", d.endGenerations)
 
-	if err := d.openFirstGates(ctx, sockets); err != nil {
+	if err := d.openFirstDoors(ctx, sockets); err != nil {
 		return err
 	}
-	d.onStop("listeners", func(context.Context) error { return d.closeGates() })
+	d.onStop("listeners", func(context.Context) error { return d.closeDoors() })
 	if err := d.leadHere(ctx); err != nil {
 		return err
 	}
@@ -170,7 +170,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	debug.FreeOSMemory() // compiling the rules has left some
 	d.limitMemory()
 	d.startPacing()
-	for _, g := range d.gates {
+	for _, g := range d.doors {
 		g.serve()
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
@@ -216,14 +216,14 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	if err := restartNeeded(d.cfg, cfg); err != nil {
 		return err
 	}
-	if err := d.judge(ctx, cfg); err != nil {
+	if err := d.fits(ctx, cfg); err != nil {
 		return err
 	}
 	next, err := d.build(cfg, d.journalInUse())
 	if err != nil {
 		return err
 	}
-	plan, err := d.planGates(ctx, cfg)
+	plan, err := d.planDoors(ctx, cfg)
 	if err != nil {
 		d.discard(next)
 		return err
@@ -292,7 +292,7 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	began := time.Now()
 	d.tellStep(event.Draining, nil)
 	d.log.Info("stopping", "sessions", d.live.Count(), "drain_timeout", d.cfg.Drain.Timeout)
-	errs := []error{d.closeGates()}
+	errs := []error{d.closeDoors()}
 	drain, cancel := context.WithTimeout(ctx, d.cfg.Drain.Timeout)
 	defer cancel()
 	if err := d.live.Drain(drain); err != nil {
@@ -361,8 +361,8 @@ func Site(cfg *config.Config, host *check.Host) check.Site {
 	return check.Site{Config: cfg, Rules: Rules(cfg), Host: host, Schemas: map[string]int{"standing": standing.Schema(), "policy": policy.Schema()}}
 }
 
-// judge refuses a configuration that this host cannot run, and logs what it can run only in part.
-func (d *Daemon) judge(ctx context.Context, cfg *config.Config) error {
+// fits refuses a configuration that this host cannot run, and logs what it can run only in part.
+func (d *Daemon) fits(ctx context.Context, cfg *config.Config) error {
 	var errs []error
 	for _, f := range check.Start(ctx, Site(cfg, d.host)) {
 		if f.Refuses {

@@ -17,32 +17,32 @@ import (
 	"kanmon/internal/session"
 )
 
-// A gate is a listener that can be opened and closed without the others. Wildcard addresses share one, if they have one port, because
+// A door is a listener that can be opened and closed without the others. Wildcard addresses share one, if they have one port, because
 // what [::] takes depends on whether 0.0.0.0 is there.
-type gate struct {
+type door struct {
 	addresses []netip.AddrPort
 	listener  *intercept.Listener
 	served    chan struct{} // closed when accepting has ended; nil before serve
 	taken     atomic.Int64  // intercepted connections
 }
 
-func (g *gate) serve() {
-	g.served = make(chan struct{})
+func (o *door) serve() {
+	o.served = make(chan struct{})
 	go func() {
-		defer close(g.served)
-		g.listener.Serve()
+		defer close(o.served)
+		o.listener.Serve()
 	}()
 }
 
-func (g *gate) close() error {
-	err := g.listener.Close()
-	if g.served != nil {
-		<-g.served
+func (o *door) close() error {
+	err := o.listener.Close()
+	if o.served != nil {
+		<-o.served
 	}
 	return err
 }
 
-// groups parts addresses into those that a gate must have together.
+// groups parts addresses into those that a door must have together.
 func groups(listen []netip.AddrPort) [][]netip.AddrPort {
 	wildcards := map[uint16][]netip.AddrPort{}
 	var list [][]netip.AddrPort
@@ -60,21 +60,21 @@ func groups(listen []netip.AddrPort) [][]netip.AddrPort {
 	return list
 }
 
-func (d *Daemon) newGate(cfg *config.Config, addresses []netip.AddrPort) *gate {
-	g := &gate{addresses: addresses}
-	g.listener = &intercept.Listener{
+func (d *Daemon) newDoor(cfg *config.Config, addresses []netip.AddrPort) *door {
+	o := &door{addresses: addresses}
+	o.listener = &intercept.Listener{
 		Dedicated: dedicated(cfg, addresses),
 		Mode:      cfg.Intercept.Mode,
 		Loops:     d.loops,
 		Handle: func(conn *net.TCPConn, origin session.Origin) {
-			g.taken.Add(1)
+			o.taken.Add(1)
 			d.handle(conn, origin)
 		},
 		Refuse: d.refuse,
 		Log:    d.log,
 	}
-	g.setWires(cfg)
-	return g
+	o.setWires(cfg)
+	return o
 }
 
 // dedicated reports whether addresses are those of a tenant's port.
@@ -93,15 +93,15 @@ func (d *Daemon) ownPlace(cfg *config.Config, addresses []netip.AddrPort, err er
 	if !errors.Is(err, unix.EADDRINUSE) {
 		return err
 	}
-	gates := slices.Clone(d.gates)
+	doors := slices.Clone(d.doors)
 	for _, one := range d.lingering.list() {
-		gates = append(gates, one.gate)
+		doors = append(doors, one.door)
 	}
-	i := slices.IndexFunc(gates, func(g *gate) bool { return g.addresses[0].Port() == addresses[0].Port() })
+	i := slices.IndexFunc(doors, func(o *door) bool { return o.addresses[0].Port() == addresses[0].Port() })
 	if i < 0 {
 		return err
 	}
-	return fmt.Errorf("%w: kanmon itself listens on %v, as the configuration before wants it: %s", err, gates[i].addresses, anew(cfg))
+	return fmt.Errorf("%w: kanmon itself listens on %v, as the configuration before wants it: %s", err, doors[i].addresses, anew(cfg))
 }
 
 // anew is the step that a reload cannot do.
@@ -113,50 +113,50 @@ func anew(cfg *config.Config) string {
 }
 
 // setWires tells the listener which interfaces its port is for.
-func (g *gate) setWires(cfg *config.Config) {
+func (o *door) setWires(cfg *config.Config) {
 	var interfaces []string
-	if i := slices.IndexFunc(cfg.Tenants, func(t config.Tenant) bool { return t.ListenPort == int(g.addresses[0].Port()) }); i >= 0 {
+	if i := slices.IndexFunc(cfg.Tenants, func(t config.Tenant) bool { return t.ListenPort == int(o.addresses[0].Port()) }); i >= 0 {
 		interfaces = cfg.Tenants[i].Interfaces
 	}
-	g.listener.SetWires(interfaces)
+	o.listener.SetWires(interfaces)
 }
 
-// openFirstGates opens all listeners, or adopts those that systemd has opened.
-func (d *Daemon) openFirstGates(ctx context.Context, sockets []net.Listener) error {
+// openFirstDoors opens all listeners, or adopts those that systemd has opened.
+func (d *Daemon) openFirstDoors(ctx context.Context, sockets []net.Listener) error {
 	for _, addresses := range groups(d.cfg.Listeners()) {
-		g := d.newGate(d.cfg, addresses)
-		rest, err := g.adopt(sockets)
+		o := d.newDoor(d.cfg, addresses)
+		rest, err := o.adopt(sockets)
 		if err == nil && len(rest) == len(sockets) {
-			err = g.listener.Open(ctx, addresses)
+			err = o.listener.Open(ctx, addresses)
 		}
 		if err != nil {
-			return errors.Join(err, g.close(), d.closeGates())
+			return errors.Join(err, o.close(), d.closeDoors())
 		}
 		sockets = rest
-		d.gates = append(d.gates, g)
+		d.doors = append(d.doors, o)
 	}
 	if len(sockets) > 0 {
 		err := fmt.Errorf("systemd opened %s, which is neither in intercept.listen nor a tenant's listen_port", describe(sockets[0]))
-		return errors.Join(err, d.closeGates())
+		return errors.Join(err, d.closeDoors())
 	}
 	return nil
 }
 
-// adopt takes the sockets of the gate's addresses out of those that systemd opened: all of them, or none.
-func (g *gate) adopt(sockets []net.Listener) (rest []net.Listener, err error) {
+// adopt takes the sockets of the door's addresses out of those that systemd opened: all of them, or none.
+func (o *door) adopt(sockets []net.Listener) (rest []net.Listener, err error) {
 	taken := 0
 	for _, socket := range sockets {
-		if socket == nil || !slices.Contains(g.addresses, addressOf(socket)) {
+		if socket == nil || !slices.Contains(o.addresses, addressOf(socket)) {
 			rest = append(rest, socket)
 			continue
 		}
-		if err := g.listener.Adopt(socket); err != nil {
+		if err := o.listener.Adopt(socket); err != nil {
 			return sockets, err
 		}
 		taken++
 	}
-	if taken > 0 && taken < len(g.addresses) {
-		return rest, fmt.Errorf("systemd opened only some of %v: it must open all of them or none", g.addresses)
+	if taken > 0 && taken < len(o.addresses) {
+		return rest, fmt.Errorf("systemd opened only some of %v: it must open all of them or none", o.addresses)
 	}
 	return rest, nil
 }
@@ -190,18 +190,18 @@ func closeAll(sockets []net.Listener) error {
 	return errors.Join(errs...)
 }
 
-// A gatePlan is a change of listeners, up to the point where nothing can fail any more.
-type gatePlan struct {
+// A doorPlan is a change of listeners, up to the point where nothing can fail any more.
+type doorPlan struct {
 	cfg                   *config.Config
-	kept, opened, dropped []*gate
-	revived               []*lingeringGate // of kept: an earlier change had dropped them
+	kept, opened, dropped []*door
+	revived               []*lingeringDoor // of kept: an earlier change had dropped them
 }
 
-// planGates opens the listeners that a configuration adds. Those it drops stay open.
-func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, error) {
-	plan := &gatePlan{cfg: cfg, dropped: slices.Clone(d.gates)}
+// planDoors opens the listeners that a configuration adds. Those it drops stay open.
+func (d *Daemon) planDoors(ctx context.Context, cfg *config.Config) (*doorPlan, error) {
+	plan := &doorPlan{cfg: cfg, dropped: slices.Clone(d.doors)}
 	for _, addresses := range groups(cfg.Listeners()) {
-		same := func(g *gate) bool { return slices.Equal(g.addresses, addresses) }
+		same := func(o *door) bool { return slices.Equal(o.addresses, addresses) }
 		if i := slices.IndexFunc(plan.dropped, same); i >= 0 {
 			if plan.dropped[i].listener.Dedicated != dedicated(cfg, addresses) {
 				d.abandon(plan)
@@ -212,62 +212,62 @@ func (d *Daemon) planGates(ctx context.Context, cfg *config.Config) (*gatePlan, 
 			continue
 		}
 		if one := d.lingering.take(addresses); one != nil {
-			plan.kept, plan.revived = append(plan.kept, one.gate), append(plan.revived, one)
+			plan.kept, plan.revived = append(plan.kept, one.door), append(plan.revived, one)
 			if one.listener.Dedicated != dedicated(cfg, addresses) {
 				d.abandon(plan)
 				return nil, errPlacesChanged(cfg, addresses)
 			}
 			continue
 		}
-		g := d.newGate(cfg, addresses)
-		if err := g.listener.Open(ctx, addresses); err != nil {
+		o := d.newDoor(cfg, addresses)
+		if err := o.listener.Open(ctx, addresses); err != nil {
 			d.abandon(plan)
 			return nil, d.ownPlace(cfg, addresses, err)
 		}
-		plan.opened = append(plan.opened, g)
+		plan.opened = append(plan.opened, o)
 	}
 	return plan, nil
 }
 
 // abandon undoes a plan.
-func (d *Daemon) abandon(p *gatePlan) {
-	for _, g := range p.opened {
-		_ = g.close() // nothing was accepted
+func (d *Daemon) abandon(p *doorPlan) {
+	for _, o := range p.opened {
+		_ = o.close() // nothing was accepted
 	}
 	for _, one := range p.revived {
-		d.lingerOn(&lingeringGate{gate: one.gate, replacements: one.replacements, applied: one.applied})
+		d.lingerOn(&lingeringDoor{door: one.door, replacements: one.replacements, applied: one.applied})
 	}
 }
 
 // carryOut serves what the plan opened. What it drops is closed once nothing comes to it any more: soon, where the rules are new already.
-func (d *Daemon) carryOut(p *gatePlan, applied bool) {
-	for _, g := range p.kept {
-		g.setWires(p.cfg)
+func (d *Daemon) carryOut(p *doorPlan, applied bool) {
+	for _, o := range p.kept {
+		o.setWires(p.cfg)
 	}
-	for _, g := range p.opened {
-		g.serve()
+	for _, o := range p.opened {
+		o.serve()
 	}
 	replacements := slices.Clone(p.opened)
 	for _, one := range p.revived {
-		replacements = append(replacements, one.gate)
+		replacements = append(replacements, one.door)
 	}
 	d.linger(p.dropped, replacements, applied)
-	d.gates = append(p.kept, p.opened...)
+	d.doors = append(p.kept, p.opened...)
 }
 
-func (d *Daemon) closeGates() error {
+func (d *Daemon) closeDoors() error {
 	errs := []error{d.lingering.close()}
-	for _, g := range d.gates {
-		errs = append(errs, g.close())
+	for _, o := range d.doors {
+		errs = append(errs, o.close())
 	}
-	d.gates = nil
+	d.doors = nil
 	return errors.Join(errs...)
 }
 
 func (d *Daemon) addrs() []netip.AddrPort {
 	var list []netip.AddrPort
-	for _, g := range d.gates {
-		list = append(list, g.listener.Addrs()...)
+	for _, o := range d.doors {
+		list = append(list, o.listener.Addrs()...)
 	}
 	return list
 }

@@ -15,13 +15,13 @@ import (
 
 type lingering struct {
 	mu    sync.Mutex
-	gates []*lingeringGate
+	doors []*lingeringDoor
 	tasks sync.WaitGroup
 }
 
-type lingeringGate struct {
-	*gate
-	replacements map[*gate]int64 // and what they had taken: one connection more tells that the rules are new, which change all at once
+type lingeringDoor struct {
+	*door
+	replacements map[*door]int64 // and what they had taken: one connection more tells that the rules are new, which change all at once
 	applied      bool            // the rules are new: kanmon has applied them
 	over         chan struct{}   // closed when it does not linger any more
 }
@@ -36,22 +36,22 @@ type patience struct {
 var usualPatience = patience{look: time.Second, moment: 10 * time.Second, idle: time.Hour}
 
 // linger closes dropped listeners in their time.
-func (d *Daemon) linger(dropped, replacements []*gate, applied bool) {
-	taken := map[*gate]int64{}
-	for _, g := range replacements {
-		taken[g] = g.taken.Load()
+func (d *Daemon) linger(dropped, replacements []*door, applied bool) {
+	taken := map[*door]int64{}
+	for _, o := range replacements {
+		taken[o] = o.taken.Load()
 	}
-	for _, g := range dropped {
-		d.lingerOn(&lingeringGate{gate: g, replacements: taken, applied: applied})
+	for _, o := range dropped {
+		d.lingerOn(&lingeringDoor{door: o, replacements: taken, applied: applied})
 	}
 }
 
-func (d *Daemon) lingerOn(one *lingeringGate) {
+func (d *Daemon) lingerOn(one *lingeringDoor) {
 	l := &d.lingering
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	one.over = make(chan struct{})
-	l.gates = append(l.gates, one)
+	l.doors = append(l.doors, one)
 	l.tasks.Go(func() {
 		if one.waits(d.patience) && l.remove(one) {
 			d.closeDropped(one)
@@ -60,21 +60,21 @@ func (d *Daemon) lingerOn(one *lingeringGate) {
 }
 
 // waits returns when nothing comes any more; false if the listener is needed again, or kanmon stops.
-func (g *lingeringGate) waits(p patience) bool {
+func (o *lingeringDoor) waits(p patience) bool {
 	look := time.NewTicker(p.look)
 	defer look.Stop()
-	last, quiet, newRules := g.taken.Load(), time.Now(), g.applied
+	last, quiet, newRules := o.taken.Load(), time.Now(), o.applied
 	for {
 		select {
-		case <-g.over:
+		case <-o.over:
 			return false
 		case <-look.C:
 		}
-		if taken := g.taken.Load(); taken != last {
+		if taken := o.taken.Load(); taken != last {
 			last, quiet = taken, time.Now()
 		}
 		enough := p.idle
-		if newRules = newRules || g.replaced(); newRules {
+		if newRules = newRules || o.replaced(); newRules {
 			enough = p.moment
 		}
 		if time.Since(quiet) >= enough {
@@ -84,8 +84,8 @@ func (g *lingeringGate) waits(p patience) bool {
 }
 
 // replaced reports whether mail comes to what has taken the listener's place.
-func (g *lingeringGate) replaced() bool {
-	for other, had := range g.replacements {
+func (o *lingeringDoor) replaced() bool {
+	for other, had := range o.replacements {
 		if other.taken.Load() > had {
 			return true
 		}
@@ -93,38 +93,38 @@ func (g *lingeringGate) replaced() bool {
 	return false
 }
 
-func (l *lingering) remove(one *lingeringGate) (found bool) {
+func (l *lingering) remove(one *lingeringDoor) (found bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.Index(l.gates, one)
+	i := slices.Index(l.doors, one)
 	if i >= 0 {
-		l.gates = slices.Delete(l.gates, i, i+1)
+		l.doors = slices.Delete(l.doors, i, i+1)
 	}
 	return i >= 0
 }
 
 // take gives the listener of these addresses, which then lingers no more; nil: there is none.
-func (l *lingering) take(addresses []netip.AddrPort) *lingeringGate {
+func (l *lingering) take(addresses []netip.AddrPort) *lingeringDoor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.gates, func(g *lingeringGate) bool { return slices.Equal(g.addresses, addresses) })
+	i := slices.IndexFunc(l.doors, func(o *lingeringDoor) bool { return slices.Equal(o.addresses, addresses) })
 	if i < 0 {
 		return nil
 	}
-	one := l.gates[i]
-	l.gates = slices.Delete(l.gates, i, i+1)
+	one := l.doors[i]
+	l.doors = slices.Delete(l.doors, i, i+1)
 	close(one.over)
 	return one
 }
 
 // list gives those that linger.
-func (l *lingering) list() []*lingeringGate {
+func (l *lingering) list() []*lingeringDoor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.Clone(l.gates)
+	return slices.Clone(l.doors)
 }
 
-func (d *Daemon) closeDropped(one *lingeringGate) {
+func (d *Daemon) closeDropped(one *lingeringDoor) {
 	err := one.close()
 	if err != nil {
 		d.log.Error("listener not closed cleanly", "listen", one.addresses, "error", err)
@@ -136,11 +136,11 @@ func (d *Daemon) closeDropped(one *lingeringGate) {
 // close closes all of them.
 func (l *lingering) close() error {
 	l.mu.Lock()
-	gates := l.gates
-	l.gates = nil
+	doors := l.doors
+	l.doors = nil
 	l.mu.Unlock()
 	var errs []error
-	for _, one := range gates {
+	for _, one := range doors {
 		close(one.over)
 		errs = append(errs, one.close())
 	}

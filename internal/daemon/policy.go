@@ -129,7 +129,7 @@ func senderLimitOf(c *config.SenderLimit, accounts *policy.Accounts) (*policy.Li
 }
 
 func containmentOf(c *config.Containment) policy.Containment {
-	p := contain.DefaultPolicy()
+	p := contain.DefaultNumbers()
 	p.Enforce = contain.Enforce{
 		On: c.Enforce, Slow: true, Divert: c.Most >= contain.Divert, Stop: c.Most >= contain.Stop,
 	}

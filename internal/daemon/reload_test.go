@@ -125,7 +125,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 			w.daemon.host.LookPath = func(string) (string, error) { return "nft", nil }
 			w.start()
 			defer w.stop()
-			generation, cfg, gates, addrs := w.daemon.current, w.daemon.cfg, slices.Clone(w.daemon.gates), w.daemon.Addrs()
+			generation, cfg, doors, addrs := w.daemon.current, w.daemon.cfg, slices.Clone(w.daemon.doors), w.daemon.Addrs()
 
 			next := *cfg
 			next.Journal.SessionLog = filepath.Join(w.dir, "new.log")
@@ -138,7 +138,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 			if w.daemon.current != generation || w.daemon.cfg != cfg || w.daemon.journalInUse() != generation.journal {
 				t.Error("the generation was exchanged")
 			}
-			if !slices.Equal(w.daemon.gates, gates) || !slices.Equal(w.daemon.Addrs(), addrs) {
+			if !slices.Equal(w.daemon.doors, doors) || !slices.Equal(w.daemon.Addrs(), addrs) {
 				t.Errorf("listeners %v, want %v", w.daemon.Addrs(), addrs)
 			}
 			if len(w.applied) != 1 {
@@ -163,7 +163,7 @@ func TestReloadListeners(t *testing.T) {
 	w.daemon.patience = patience{look: time.Millisecond, moment: 20 * time.Millisecond, idle: time.Hour}
 	w.start()
 	defer w.stop()
-	stays, goes := w.daemon.gates[0], w.daemon.gates[1]
+	stays, goes := w.daemon.doors[0], w.daemon.doors[1]
 	before, next := w.daemon.cfg, *w.daemon.cfg
 	port := next.Intercept.Listen[0].Port()
 	next.Intercept.Listen = w.parse("[intercept]\nlisten = ['127.0.0.1:1', '127.0.0.3:1']\n").Intercept.Listen
@@ -180,7 +180,7 @@ func TestReloadListeners(t *testing.T) {
 		}
 	}
 	reload(&next)
-	if w.daemon.gates[0] != stays || slices.Contains(w.daemon.gates, goes) {
+	if w.daemon.doors[0] != stays || slices.Contains(w.daemon.doors, goes) {
 		t.Error("the unchanged listener was exchanged, or the dropped one stayed")
 	}
 	if got := w.daemon.Addrs(); !slices.Equal(got, next.Intercept.Listen) {
@@ -198,11 +198,11 @@ func TestReloadListeners(t *testing.T) {
 		t.Error("the new listener does not accept, or the dropped one is closed before the rules lead elsewhere")
 	}
 	reload(before)
-	if !slices.Equal(w.daemon.gates, []*gate{stays, goes}) {
+	if !slices.Equal(w.daemon.doors, []*door{stays, goes}) {
 		t.Error("the dropped listener was not taken back")
 	}
 	reload(&next)
-	w.daemon.gates[1].taken.Add(1) // as if the rules led there now
+	w.daemon.doors[1].taken.Add(1) // as if the rules led there now
 	waitUntil(t, "the dropped listener is closed", func() bool { return !accepts(goes.addresses[0]) })
 	if !accepts(next.Intercept.Listen[1]) {
 		t.Error("the new listener is closed, too")

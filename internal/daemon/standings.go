@@ -72,11 +72,11 @@ func (d *Daemon) openOutlets(book *standing.SQLite) (err error) {
 }
 
 func bookSettings(cfg *config.Config) standing.Settings {
-	c, p := &cfg.Standing, standing.DefaultPolicy()
+	c, p := &cfg.Standing, standing.DefaultNumbers()
 	p.Listed = standing.Trigger{Replies: c.ListedReplies, Tenants: 1, Destinations: c.ListedDestinations, Within: c.Within}
 	p.Refused = standing.Trigger{Replies: 1, Tenants: c.RefusedTenants, Destinations: c.RefusedDestinations, Within: c.Within}
 	p.ListedFirst, p.RefusedFirst, p.Longest = c.ListedFor, c.RefusedFor, c.Longest
-	s := standing.Settings{Policy: p, Block: blockOf(cfg)}
+	s := standing.Settings{Numbers: p, Block: blockOf(cfg)}
 	for _, ip := range cfg.SendingIPs {
 		s.Neighbours = append(s.Neighbours, ip.Address)
 	}

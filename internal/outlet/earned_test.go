@@ -247,7 +247,7 @@ func TestProbesAreNotPassedOver(t *testing.T) {
 // law: I19
 func TestABurstDoesNotWalkThroughThePool(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		o := newOutlet(t, threeIPs.standing(func(p *standing.Policy) { p.Listed.Destinations = 64 })) // nothing is suspended: all that bounds it is the count
+		o := newOutlet(t, threeIPs.standing(func(p *standing.Numbers) { p.Listed.Destinations = 64 })) // nothing is suspended: all that bounds it is the count
 		dialled := map[netip.Addr]int{}
 		dial := func() netip.Addr {
 			req := session.DialRequest{Source: msa, Destination: mxAddr}

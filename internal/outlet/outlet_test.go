@@ -143,7 +143,7 @@ func testSuspensionIsShownAlone(t *testing.T, o *Outlet) {
 
 // What it takes to suspend is the operator's.
 func TestStandingIsTheOperators(t *testing.T) {
-	o := newOutlet(t, twoIPs.standing(func(p *standing.Policy) { p.Listed.Replies = 2 }))
+	o := newOutlet(t, twoIPs.standing(func(p *standing.Numbers) { p.Listed.Replies = 2 }))
 	o.Judge(atMAIL(refusal(first, listing)))
 	key := o.key(first, mxAddr.Addr())
 	if !usable(o, key) {

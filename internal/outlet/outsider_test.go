@@ -63,7 +63,7 @@ func newTrial(t *testing.T, enforce bool) *trial {
 	for mx, host := range map[string]string{"192.0.2.1": "gmail-smtp-in.l.google.com", "192.0.2.2": "x.mail.protection.outlook.com"} {
 		x.known(netip.MustParseAddr(mx), host)
 	}
-	numbers := contain.DefaultPolicy()
+	numbers := contain.DefaultNumbers()
 	numbers.Enforce = contain.Enforce{On: enforce, Slow: true, Divert: true, Stop: true}
 	settings := policy.Settings{
 		Tenants: []string{"acme", "beta"}, Active: true, Containment: policy.Containment{Policy: numbers},

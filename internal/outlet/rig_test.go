@@ -25,7 +25,7 @@ type gateway struct {
 	unknown   string // tenant
 	routes    []route.Route
 	handlings []Handling // of mail without a route, and of each
-	policy    standing.Policy
+	policy    standing.Numbers
 	block     standing.Block
 }
 
@@ -33,7 +33,7 @@ type gateway struct {
 // compares those of the standing.
 func sending(ips ...string) gateway {
 	return gateway{
-		ips: ips, handlings: []Handling{{Soften: true, Suspend: true, PerHour: 20}}, policy: *standing.DefaultPolicy(), block: standing.Block{V4: 24, V6: 48},
+		ips: ips, handlings: []Handling{{Soften: true, Suspend: true, PerHour: 20}}, policy: *standing.DefaultNumbers(), block: standing.Block{V4: 24, V6: 48},
 	}
 }
 
@@ -80,7 +80,7 @@ func (g gateway) handling(changes func(*Handling)) gateway {
 	return g
 }
 
-func (g gateway) standing(changes func(*standing.Policy)) gateway {
+func (g gateway) standing(changes func(*standing.Numbers)) gateway {
 	changes(&g.policy)
 	return g
 }
@@ -102,7 +102,7 @@ func (g *gateway) allPools() []route.Pool {
 }
 
 func (g *gateway) settings() standing.Settings {
-	s := standing.Settings{Policy: &g.policy, Block: g.block}
+	s := standing.Settings{Numbers: &g.policy, Block: g.block}
 	for _, ip := range g.ips {
 		s.Neighbours = append(s.Neighbours, netip.MustParseAddr(ip))
 	}

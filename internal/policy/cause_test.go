@@ -14,7 +14,7 @@ func TestWhatAMailBringsAboutNamesIt(t *testing.T) {
 	block := rule("hour", limit.PerAccount, 5)
 	block.Action, block.Tenants = limit.Block, []string{"acme"}
 	s := settingsWith(block)
-	s.Containment.Policy = contain.DefaultPolicy()
+	s.Containment.Policy = contain.DefaultNumbers()
 	s.Accounts = func(tenant string) *Accounts {
 		if tenant == "blue" {
 			return &Accounts{Header: "X-Auth-User"}

@@ -16,7 +16,7 @@ import (
 )
 
 func enforcing(s Settings) Settings {
-	s.Containment.Policy = contain.DefaultPolicy()
+	s.Containment.Policy = contain.DefaultNumbers()
 	s.Containment.Policy.Enforce.On = true
 	s.Containment.Pool = "quarantine"
 	return s

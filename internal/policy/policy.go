@@ -44,7 +44,7 @@ type Settings struct {
 
 // Containment is what is done about a sender who misbehaves.
 type Containment struct {
-	Policy *contain.Policy // nil: contain.DefaultPolicy
+	Policy *contain.Numbers // nil: contain.DefaultNumbers
 	// SlowRate is how many mails an hour a contained sender may send. 0: DefaultSlowRate.
 	SlowRate int64
 	Pool     string // that diverted mail leaves from; "": it is only slowed
@@ -132,7 +132,7 @@ func New(o Options) (*Policy, error) {
 	p.limiter = limit.New(limit.Options{Clock: p.clock})
 	p.retries = newRetries(p.clock())
 	var err error
-	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Policy: o.Containment.Policy, Kept: o.Store != nil, Decided: p.tellContained}); err != nil {
+	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Numbers: o.Containment.Policy, Kept: o.Store != nil, Decided: p.tellContained}); err != nil {
 		return nil, fmt.Errorf("containment: %w", err)
 	}
 	p.detector.Grow(len(o.Tenants))
@@ -179,7 +179,7 @@ func (p *Policy) Configure(s Settings) error {
 	}
 	containment := s.Containment.Policy
 	if containment == nil {
-		containment = contain.DefaultPolicy()
+		containment = contain.DefaultNumbers()
 	}
 	if err := p.detector.Configure(containment); err != nil {
 		return fmt.Errorf("containment: %w", err)

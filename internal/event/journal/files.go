@@ -47,9 +47,9 @@ func (f *Files) lost(o owner) {
 	f.dropped.add(o, 1)
 }
 
-// take gives the sink of an outlet, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One
+// take gives the sink of an unopened one, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One
 // that nobody uses any more has to end before: a file has one writer.
-func (f *Files) take(out outlet, limit int, log *teller) (*sink, error) {
+func (f *Files) take(out unopened, limit int, log *teller) (*sink, error) {
 	late := time.After(openPatience)
 	opened, err := openBefore(late, out)
 	if err != nil {
@@ -74,9 +74,9 @@ func (f *Files) take(out outlet, limit int, log *teller) (*sink, error) {
 	}
 }
 
-// enter counts one more user of the sink of an outlet, or begins one. Where there is one that nobody uses any more, it gives what is closed when
+// enter counts one more user of the sink of an unopened one, or begins one. Where there is one that nobody uses any more, it gives what is closed when
 // that has ended.
-func (f *Files) enter(out outlet, opened file, limit int, log *teller) (s *sink, fresh bool, ended <-chan struct{}) {
+func (f *Files) enter(out unopened, opened file, limit int, log *teller) (s *sink, fresh bool, ended <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.dropEnded()
@@ -115,7 +115,7 @@ func (f *Files) dropEnded() {
 }
 
 // openBefore opens a file, unless that takes until it is late.
-func openBefore(late <-chan time.Time, out outlet) (file, error) {
+func openBefore(late <-chan time.Time, out unopened) (file, error) {
 	type result struct {
 		file file
 		err  error

@@ -71,7 +71,7 @@ func TestBackToAFileThatIsStillWritten(t *testing.T) {
 		}()
 		time.Sleep(time.Second)
 		began := time.Now()
-		if _, err := open(Options{Files: &files, Log: quiet}, []outlet{path}); !errors.Is(err, errStuck) || time.Since(began) > openPatience {
+		if _, err := open(Options{Files: &files, Log: quiet}, []unopened{path}); !errors.Is(err, errStuck) || time.Since(began) > openPatience {
 			t.Errorf("while the old one writes: %v after %v", err, time.Since(began))
 		}
 		time.AfterFunc(time.Second, func() { close(old.gate) })
@@ -184,7 +184,7 @@ func (f cutFile) takeBack(tail []byte) error {
 func TestFullDiskLeavesNoHalfLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := cutFile{newPipeFile()}
-		j := mustStart(t, Options{}, outlet{sheet: jsonSheet, open: func() (file, error) { return f, nil }})
+		j := mustStart(t, Options{}, unopened{sheet: jsonSheet, open: func() (file, error) { return f, nil }})
 		j.Record(transactionRecord("first@b.example"))
 		time.Sleep(time.Second)
 		whole := f.String()
@@ -243,7 +243,7 @@ func TestDeadDiskHoldsUpNobody(t *testing.T) {
 		var files Files
 		live := newPipeFile()
 		var started atomic.Bool
-		dead := outlet{sheet: sessionLogSheet, path: "/dead", open: func() (file, error) {
+		dead := unopened{sheet: sessionLogSheet, path: "/dead", open: func() (file, error) {
 			if started.Swap(true) {
 				<-until
 			}
@@ -280,7 +280,7 @@ func TestDeadDiskHoldsUpNobody(t *testing.T) {
 		}
 		bounded("rotation", openPatience, j.Reopen)
 		bounded("reload", openPatience, func() error {
-			_, err := open(Options{Files: &files, Log: log}, []outlet{dead})
+			_, err := open(Options{Files: &files, Log: log}, []unopened{dead})
 			if !errors.Is(err, errStuck) {
 				t.Error(err)
 			}

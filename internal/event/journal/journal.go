@@ -106,7 +106,7 @@ type Journal struct {
 // New opens the sinks and starts the goroutines that serve them. The error names the sink that cannot be
 // opened; it is [ErrHashKey] if the key is too short.
 func New(o Options) (*Journal, error) {
-	var outlets []outlet
+	var all []unopened
 	for _, s := range []struct {
 		path string
 		sheet
@@ -115,23 +115,23 @@ func New(o Options) (*Journal, error) {
 		{o.JSON, jsonSheet},
 	} {
 		if s.path != "" {
-			outlets = append(outlets, outlet{sheet: s.sheet, path: s.path, open: func() (file, error) { return openFile(s.path) }})
+			all = append(all, unopened{sheet: s.sheet, path: s.path, open: func() (file, error) { return openFile(s.path) }})
 		}
 	}
-	return open(o, outlets)
+	return open(o, all)
 }
 
-// An outlet is a sink that is not open yet.
-type outlet struct {
+// An unopened is a sink that is not open yet.
+type unopened struct {
 	sheet
 	path string
 	open func() (file, error)
 }
 
-// is tells whether two outlets are one.
-func (o outlet) is(other outlet) bool { return o.path == other.path && o.name == other.name }
+// is tells whether two all are one.
+func (o unopened) is(other unopened) bool { return o.path == other.path && o.name == other.name }
 
-func open(o Options, outlets []outlet) (*Journal, error) {
+func open(o Options, all []unopened) (*Journal, error) {
 	if o.Addresses == AddressesHashed && len(o.HashKey) < minHashKey {
 		return nil, fmt.Errorf("journal: %w", ErrHashKey)
 	}
@@ -160,7 +160,7 @@ func open(o Options, outlets []outlet) (*Journal, error) {
 	if o.Gateway != "" {
 		j.stamp = stampOf(o.Gateway, o.Run)
 	}
-	for _, out := range outlets {
+	for _, out := range all {
 		// Half for what is being written, half for what waits behind it.
 		s, err := j.files.take(out, o.QueueBytes/2, &teller{log: o.Log})
 		if s != nil {

@@ -19,12 +19,12 @@ import (
 	"kanmon/internal/event"
 )
 
-func mustStart(t *testing.T, o Options, outlets ...outlet) *Journal {
+func mustStart(t *testing.T, o Options, sinks ...unopened) *Journal {
 	t.Helper()
 	if o.Log == nil {
 		o.Log = quiet
 	}
-	j, err := open(o, outlets)
+	j, err := open(o, sinks)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ var (
 // A sink is one output: a bounded buffer that the formatting goroutine fills without waiting, and a goroutine that
 // writes it. A failed write is tried again, so a full disk loses only what exceeds the buffer.
 type sink struct {
-	outlet
+	unopened
 	limit int // octets of waiting
 	log   *teller
 	wake  chan struct{} // holds a token when there may be text to write
@@ -83,10 +83,10 @@ type sink struct {
 	err       error // last failure
 }
 
-func newSink(out outlet, f file, limit int, log *teller, lines *atomic.Uint64) *sink {
+func newSink(out unopened, f file, limit int, log *teller, lines *atomic.Uint64) *sink {
 	return &sink{
-		lines:  lines,
-		outlet: out, file: f, limit: limit, log: log, has: make(map[owner]int),
+		lines:    lines,
+		unopened: out, file: f, limit: limit, log: log, has: make(map[owner]int),
 		wake: make(chan struct{}, 1), retry: make(chan struct{}, 1), done: make(chan struct{}),
 	}
 }

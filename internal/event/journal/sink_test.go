@@ -72,8 +72,8 @@ func (f *pipeFile) String() string {
 	return f.data.String()
 }
 
-func to(s sheet, files ...*pipeFile) outlet {
-	return outlet{sheet: s, open: func() (file, error) {
+func to(s sheet, files ...*pipeFile) unopened {
+	return unopened{sheet: s, open: func() (file, error) {
 		f := files[0]
 		files = files[1:]
 		return f, nil

@@ -13,10 +13,10 @@ import (
 
 // Settings are what a reload may change. A Book keeps them as they are: nothing in them may be changed afterwards.
 type Settings struct {
-	Policy     *Policy            // nil: DefaultPolicy
-	Providers  map[string]*Policy // whole policies of providers that need their own
-	Neighbours []netip.Addr       // the configured sending IPs
-	Block      Block              // how near they must be
+	Numbers    *Numbers            // nil: DefaultNumbers
+	Providers  map[string]*Numbers // whole policies of providers that need their own
+	Neighbours []netip.Addr        // the configured sending IPs
+	Block      Block               // how near they must be
 }
 
 // Options make a [Book].
@@ -104,10 +104,10 @@ func New(o Options) (*Book, error) {
 
 // Configure exchanges the settings. What has been decided stays.
 func (b *Book) Configure(s Settings) error {
-	if s.Policy == nil {
-		s.Policy = DefaultPolicy()
+	if s.Numbers == nil {
+		s.Numbers = DefaultNumbers()
 	}
-	wrong := []error{s.Policy.Validate()}
+	wrong := []error{s.Numbers.Validate()}
 	for name, p := range s.Providers {
 		if p == nil {
 			wrong = append(wrong, fmt.Errorf("provider %s: no policy", name))
@@ -128,12 +128,12 @@ func (b *Book) Configure(s Settings) error {
 	return nil
 }
 
-func (b *Book) policy(provider string) *Policy {
+func (b *Book) policy(provider string) *Numbers {
 	provider, _ = Split(provider)
 	if p := b.settings.Providers[provider]; p != nil {
 		return p
 	}
-	return b.settings.Policy
+	return b.settings.Numbers
 }
 
 // May says whether a session may use the key. Ask only about a key that is used if it may be: a Probe is given to one

@@ -242,19 +242,19 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestPolicyIsChecked(t *testing.T) {
-	for i, spoil := range []func(*Policy){
-		func(p *Policy) { p.Listed.Replies = 0 }, func(p *Policy) { p.Refused.Tenants = 65 },
-		func(p *Policy) { p.Throttled.Within = 0 }, func(p *Policy) { p.Longest = time.Minute },
-		func(p *Policy) { p.ProbeRetry = 0 }, func(p *Policy) { p.ThrottleFactor = 1 }, func(p *Policy) { p.NeighbourShare = 0 },
-		func(p *Policy) { p.RefusedPart = 2 }, func(p *Policy) { p.Restore = nil }, func(p *Policy) { p.Restore = []float64{0.3, 0.1} },
-		func(p *Policy) { p.Restore = []float64{0.3, 1} }, func(p *Policy) { p.ThrottleSettle = -1 }, func(p *Policy) { p.RestoreSuccesses = -1 },
+	for i, spoil := range []func(*Numbers){
+		func(p *Numbers) { p.Listed.Replies = 0 }, func(p *Numbers) { p.Refused.Tenants = 65 },
+		func(p *Numbers) { p.Throttled.Within = 0 }, func(p *Numbers) { p.Longest = time.Minute },
+		func(p *Numbers) { p.ProbeRetry = 0 }, func(p *Numbers) { p.ThrottleFactor = 1 }, func(p *Numbers) { p.NeighbourShare = 0 },
+		func(p *Numbers) { p.RefusedPart = 2 }, func(p *Numbers) { p.Restore = nil }, func(p *Numbers) { p.Restore = []float64{0.3, 0.1} },
+		func(p *Numbers) { p.Restore = []float64{0.3, 1} }, func(p *Numbers) { p.ThrottleSettle = -1 }, func(p *Numbers) { p.RestoreSuccesses = -1 },
 	} {
-		p := DefaultPolicy()
+		p := DefaultNumbers()
 		spoil(p)
-		if _, err := New(Options{Settings: Settings{Policy: p}}); err == nil {
+		if _, err := New(Options{Settings: Settings{Numbers: p}}); err == nil {
 			t.Errorf("policy %d was taken", i)
 		}
-		if _, err := New(Options{Settings: Settings{Providers: map[string]*Policy{"google": p, "yahoo": nil}}}); err == nil {
+		if _, err := New(Options{Settings: Settings{Providers: map[string]*Numbers{"google": p, "yahoo": nil}}}); err == nil {
 			t.Errorf("policy %d was taken for a provider", i)
 		}
 	}

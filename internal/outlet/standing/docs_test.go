@@ -14,7 +14,7 @@ func TestDocsSayTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := DefaultPolicy()
+	p := DefaultNumbers()
 	percent := func(share float64) string { return fmt.Sprintf("%v %%", share*100) }
 	span := func(d time.Duration) string {
 		if d < 2*time.Hour && d%time.Hour != 0 {

@@ -24,7 +24,7 @@ type entry struct {
 	Standing
 	listed, refused, throttled meter
 
-	// What was heard from the provider lately, for Policy.RefusedPart. Accepted counts under the reading lock.
+	// What was heard from the provider lately, for Numbers.RefusedPart. Accepted counts under the reading lock.
 	accepted, refusals atomic.Int64
 	counted            time.Time
 

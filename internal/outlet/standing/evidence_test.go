@@ -173,11 +173,11 @@ func TestDoubtsCountWithinTheirTime(t *testing.T) {
 }
 
 func TestThresholdsAreConfigurable(t *testing.T) {
-	general, docomo := DefaultPolicy(), DefaultPolicy()
+	general, docomo := DefaultNumbers(), DefaultNumbers()
 	general.Listed = Trigger{Replies: 3, Tenants: 1, Destinations: 2, Within: time.Hour}
 	docomo.Refused.Destinations = 1 // one domain is all it has
 	docomo.Refused.Tenants = 4
-	r := newRig(t, Options{Settings: Settings{Policy: general, Providers: map[string]*Policy{"docomo": docomo}}})
+	r := newRig(t, Options{Settings: Settings{Numbers: general, Providers: map[string]*Numbers{"docomo": docomo}}})
 
 	other := listing("google")
 	other.Destination = "other.example"

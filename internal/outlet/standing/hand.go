@@ -21,7 +21,7 @@ var (
 )
 
 // Suspend suspends a key until a time, after which it is probed. With provider [Every] nothing leaves from the IP until
-// then, and what it was before counts again. Evidence does not change it. Policy.HandLongest caps it. Like Stop and Resume it
+// then, and what it was before counts again. Evidence does not change it. Numbers.HandLongest caps it. Like Stop and Resume it
 // returns when the store has it: nobody is told "done" of what a kill would undo.
 func (b *Book) Suspend(k Key, until time.Time, why, who string) error {
 	return b.byHand(k, Suspended, until, why, who)

@@ -62,9 +62,9 @@ func soon() {
 func TestConfirmedListingJudgesEveryProvider(t *testing.T) {
 	z := &zones{}
 	z.set(ours, sbl.Zone, true, nil)
-	exempt := DefaultPolicy()
+	exempt := DefaultNumbers()
 	exempt.IgnoreLists = true
-	settings := Settings{Providers: map[string]*Policy{"google": exempt}}
+	settings := Settings{Providers: map[string]*Numbers{"google": exempt}}
 	inBubble(t, Options{Settings: settings}, z, func(t *testing.T, r *rig) {
 		r.Observe(doubt("orange", "acme", "orange.fr")) // a key that is known already
 		r.Observe(naming(listing("yahoo"), sbl))

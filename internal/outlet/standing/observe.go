@@ -294,7 +294,7 @@ func (b *Book) bounded(e *entry, d time.Duration) time.Duration {
 }
 
 // cut makes the share smaller and holds it: twice as long each time.
-func (b *Book) cut(e *entry, ev *Evidence, p *Policy, now time.Time) {
+func (b *Book) cut(e *entry, ev *Evidence, p *Numbers, now time.Time) {
 	share, hold := 1.0, p.ThrottleHold
 	if e.State == Slowed {
 		if now.Sub(e.Since) < p.ThrottleSettle {

@@ -20,9 +20,9 @@ func (t Trigger) byTwo() Trigger {
 	return t
 }
 
-// A Policy is every number of the package. Sources: [K] KumoMTA's shipped shaping rules, [M] Momentum's adaptive
+// A Numbers is every number of the package. Sources: [K] KumoMTA's shipped shaping rules, [M] Momentum's adaptive
 // delivery, [R] what RFC 5321 §4.5.3.2 makes a session last, [–] our own choice.
-type Policy struct {
+type Numbers struct {
 	// Listed suspends: replies that say the IP is on a list, or blocked by the receiver. One is enough, since it says in
 	// words what is wrong, and harms at most its own provider [–; K: 1 to 5 an hour].
 	Listed      Trigger
@@ -69,9 +69,9 @@ type Policy struct {
 	IgnoreLists bool
 }
 
-// DefaultPolicy gives the defaults; docs/why/standing.md lists them.
-func DefaultPolicy() *Policy {
-	return &Policy{
+// DefaultNumbers gives the defaults; docs/why/standing.md lists them.
+func DefaultNumbers() *Numbers {
+	return &Numbers{
 		Listed:           Trigger{Replies: 1, Tenants: 1, Destinations: 1, Within: time.Hour},
 		ListedFirst:      2 * time.Hour,
 		Refused:          Trigger{Replies: 1, Tenants: 2, Destinations: 3, Within: time.Hour},
@@ -97,7 +97,7 @@ func DefaultPolicy() *Policy {
 }
 
 // Validate says what cannot work, all of it.
-func (p *Policy) Validate() error {
+func (p *Numbers) Validate() error {
 	var wrong []error
 	complain := func(ok bool, format string, args ...any) {
 		if !ok {
@@ -151,7 +151,7 @@ func (p *Policy) Validate() error {
 }
 
 // rise gives the share above the one given.
-func (p *Policy) rise(share float64) float64 {
+func (p *Numbers) rise(share float64) float64 {
 	for _, next := range p.Restore {
 		if next > share {
 			return next

@@ -98,7 +98,7 @@ type Standing struct {
 	Rule         string        // the classifier's rule that the deciding reply fell under
 	Sample       string        // that reply: printable, bounded
 	Lists        []List        // block lists that were named
-	Strikes      int           // suspensions since the key was last active for Policy.Forget
+	Strikes      int           // suspensions since the key was last active for Numbers.Forget
 	Length       time.Duration // of the last of them; the next one is twice as long
 	Share        float64       // of the traffic it may take, 0 to 1
 	By           string

@@ -116,24 +116,24 @@ func TestConcurrentUse(t *testing.T) {
 }
 
 func TestPolicyIsChecked(t *testing.T) {
-	if err := DefaultPolicy().Validate(); err != nil {
+	if err := DefaultNumbers().Validate(); err != nil {
 		t.Error(err)
 	}
-	for name, spoil := range map[string]func(*Policy){
-		"share":     func(p *Policy) { p.Content.Stop.Share = 1 },
-		"order":     func(p *Policy) { p.Unknown.Divert.Share = 0.05 },
-		"few":       func(p *Policy) { p.Unknown.Slow.Bad = 3 },
-		"no slow":   func(p *Policy) { p.Backscatter.Slow.Share = 0 },
-		"bounces":   func(p *Policy) { p.BounceContent.Slow.Share = 0 },
-		"z":         func(p *Policy) { p.Z = 0 },
-		"quiet":     func(p *Policy) { p.Quiet.Stop = 0 },
-		"longest":   func(p *Policy) { p.Longest = time.Hour },
-		"held":      func(p *Policy) { p.HeldContent.Stop.Bad = 5 },
-		"overwhelm": func(p *Policy) { p.OverwhelmingContent.Bad = 20 },
+	for name, spoil := range map[string]func(*Numbers){
+		"share":     func(p *Numbers) { p.Content.Stop.Share = 1 },
+		"order":     func(p *Numbers) { p.Unknown.Divert.Share = 0.05 },
+		"few":       func(p *Numbers) { p.Unknown.Slow.Bad = 3 },
+		"no slow":   func(p *Numbers) { p.Backscatter.Slow.Share = 0 },
+		"bounces":   func(p *Numbers) { p.BounceContent.Slow.Share = 0 },
+		"z":         func(p *Numbers) { p.Z = 0 },
+		"quiet":     func(p *Numbers) { p.Quiet.Stop = 0 },
+		"longest":   func(p *Numbers) { p.Longest = time.Hour },
+		"held":      func(p *Numbers) { p.HeldContent.Stop.Bad = 5 },
+		"overwhelm": func(p *Numbers) { p.OverwhelmingContent.Bad = 20 },
 	} {
-		p := DefaultPolicy()
+		p := DefaultNumbers()
 		spoil(p)
-		if _, err := New(Options{Policy: p}); err == nil {
+		if _, err := New(Options{Numbers: p}); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}

@@ -19,7 +19,7 @@ const (
 
 // Options make a [Detector]. The zero value works.
 type Options struct {
-	Policy      *Policy          // nil: DefaultPolicy
+	Numbers     *Numbers         // nil: DefaultNumbers
 	Clock       func() time.Time // nil: time.Now
 	MaxAccounts int              // of all tenants together; 0: DefaultMaxAccounts
 	MaxTenants  int              // 0: DefaultMaxTenants
@@ -37,7 +37,7 @@ type Detector struct {
 	seed                    uint64
 
 	mu       sync.Mutex
-	policy   *Policy
+	policy   *Numbers
 	policies uint32 // how many there have been
 	decided  func(Decision)
 	time     timeline
@@ -85,10 +85,10 @@ func New(o Options) (*Detector, error) {
 		d.maxTenants = DefaultMaxTenants
 	}
 	d.time.start()
-	if o.Policy == nil {
-		o.Policy = DefaultPolicy()
+	if o.Numbers == nil {
+		o.Numbers = DefaultNumbers()
 	}
-	if err := d.Configure(o.Policy); err != nil {
+	if err := d.Configure(o.Numbers); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -108,7 +108,7 @@ func (d *Detector) Secret() witness.Secret {
 
 // Configure exchanges the policy: it is in force with the next event of each subject. What has been decided stays. The policy must not be
 // changed afterwards.
-func (d *Detector) Configure(p *Policy) error {
+func (d *Detector) Configure(p *Numbers) error {
 	if err := p.Validate(); err != nil {
 		return fmt.Errorf("contain: %w", err)
 	}

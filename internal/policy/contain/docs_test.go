@@ -17,7 +17,7 @@ func TestDocSaysTheDefaults(t *testing.T) {
 	}
 	fold := func(s string) string { return strings.Join(strings.Fields(strings.ReplaceAll(s, "\n//", " ")), " ") }
 	page := fold(string(text))
-	p := DefaultPolicy()
+	p := DefaultNumbers()
 	step := func(s Step) string {
 		switch {
 		case s.Share == 0:

@@ -25,7 +25,7 @@ func TestEnforce(t *testing.T) {
 		enforce Enforce
 		want    Level
 	}{
-		{DefaultPolicy().Enforce, Normal},
+		{DefaultNumbers().Enforce, Normal},
 		{Enforce{true, true, true, true}, Stop},
 		{Enforce{true, true, true, false}, Divert},
 		{Enforce{true, true, false, false}, Slow},
@@ -33,7 +33,7 @@ func TestEnforce(t *testing.T) {
 		{Enforce{true, false, false, true}, Stop},
 		{Enforce{false, true, true, true}, Normal},
 	} {
-		p := DefaultPolicy()
+		p := DefaultNumbers()
 		p.Enforce = c.enforce
 		r := newRig(t, p)
 		worst(r)

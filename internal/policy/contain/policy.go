@@ -10,7 +10,7 @@ import (
 type Step struct {
 	Share     float64 // the least share of bad outcomes, which Wilson's lower bound must reach; 0 to 1
 	Bad       int     // the least number of bad outcomes
-	Providers int     // that they came from; from fewer, Policy.FewProviders times as many are needed, and from one Stop is never reached
+	Providers int     // that they came from; from fewer, Numbers.FewProviders times as many are needed, and from one Stop is never reached
 	Accounts  int     // that they are spread over; of signals of tenants only
 }
 
@@ -58,11 +58,11 @@ func (e *Enforce) cap(l Level) Level {
 	return Normal
 }
 
-// A Policy is every number of the package. Sources: [M] Momentum's adaptive delivery (3 % slows, 10 % suspends, more than
+// A Numbers is every number of the package. Sources: [M] Momentum's adaptive delivery (3 % slows, 10 % suspends, more than
 // 20 % suspends without more ado), [H] Heimdal (5 unknown recipients block for 60 min), [A] Halon's sample (100 spam and
 // 1,000 failures per customer are too much), [X] Exchange Online (all bounces leave from a pool of their own), [–] our
 // own choice. doc.go has the reasons.
-type Policy struct {
+type Numbers struct {
 	Enforce Enforce
 
 	Unknown     Steps // recipients that do not exist, of those answered [M, H]
@@ -111,9 +111,9 @@ type Policy struct {
 	HandMost time.Duration // caps a block until a time: a slip of the year must not block for ever
 }
 
-// DefaultPolicy gives the defaults. They enforce nothing.
-func DefaultPolicy() *Policy {
-	return &Policy{
+// DefaultNumbers gives the defaults. They enforce nothing.
+func DefaultNumbers() *Numbers {
+	return &Numbers{
 		Enforce: Enforce{Slow: true, Divert: true, Stop: true},
 		Unknown: Steps{
 			Slow:   Step{Share: 0.10, Bad: 10, Providers: 2},
@@ -175,7 +175,7 @@ func DefaultPolicy() *Policy {
 }
 
 // Validate says what cannot work, all of it.
-func (p *Policy) Validate() error {
+func (p *Numbers) Validate() error {
 	var wrong []error
 	complain := func(ok bool, format string, args ...any) {
 		if !ok {

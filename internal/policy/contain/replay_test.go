@@ -56,7 +56,7 @@ type mark struct {
 	tried int
 }
 
-func newPlay(t testing.TB, seed uint64, policy *Policy) *play {
+func newPlay(t testing.TB, seed uint64, policy *Numbers) *play {
 	p := &play{rig: newRig(t, policy), rng: rand.New(rand.NewPCG(seed, 7)), seed: seed, why: map[Signal]int{}}
 	p.Detector.seed = mix(seed, 3)
 	return p

@@ -31,9 +31,9 @@ type rig struct {
 	part  Changes // that is being gathered for it
 }
 
-func newRig(t testing.TB, p *Policy) *rig {
+func newRig(t testing.TB, p *Numbers) *rig {
 	t.Helper()
-	return newRigWith(t, Options{Policy: p})
+	return newRigWith(t, Options{Numbers: p})
 }
 
 func newRigWith(t testing.TB, o Options) *rig {
@@ -109,7 +109,7 @@ func (r *rig) wantWhole(t interface {
 ) {
 	t.Helper()
 	restored := func(s Snapshot) map[Subject]Saved {
-		again := newRigWith(r.t, Options{MaxAccounts: r.maxAccounts, MaxTenants: r.maxTenants, Policy: r.policy})
+		again := newRigWith(r.t, Options{MaxAccounts: r.maxAccounts, MaxTenants: r.maxTenants, Numbers: r.policy})
 		again.at = r.at
 		again.time.start()
 		if err := again.Restore(s); err != nil && !errors.Is(err, ErrFull) {
@@ -137,8 +137,8 @@ func (r *rig) wantWhole(t interface {
 }
 
 // enforced is the default policy, switched on.
-func enforced() *Policy {
-	p := DefaultPolicy()
+func enforced() *Numbers {
+	p := DefaultNumbers()
 	p.Enforce.On = true
 	return p
 }

@@ -29,7 +29,7 @@ func (r *rig) invent(tenant string, from, senders int) {
 func TestContainedSendersFillTheRoomOfTheirTenant(t *testing.T) {
 	p := enforced()
 	p.TenantVolume = 1e9
-	r := newRigWith(t, Options{MaxAccounts: 2000, Policy: p})
+	r := newRigWith(t, Options{MaxAccounts: 2000, Numbers: p})
 	innocent := func(i int) Subject { return Subject{"innocent", fmt.Sprint("u", i, "@innocent.example")} }
 	for n := range 32 {
 		for i := range 200 {
@@ -73,7 +73,7 @@ func TestContainedSendersFillTheRoomOfTheirTenant(t *testing.T) {
 			t.Fatalf("a person's block is forgotten: %d", i)
 		}
 	}
-	again := newRigWith(t, Options{MaxAccounts: 2000, Policy: enforced()})
+	again := newRigWith(t, Options{MaxAccounts: 2000, Numbers: enforced()})
 	if err := again.Restore(r.Snapshot()); err == nil {
 		t.Error("what there is no room for is not said")
 	}

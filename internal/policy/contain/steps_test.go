@@ -312,13 +312,13 @@ func TestUsual(t *testing.T) {
 func TestHeldAccountGoesOn(t *testing.T) {
 	for _, c := range []struct {
 		name         string
-		policy       *Policy
+		policy       *Numbers
 		bad          int // of five, while it is slowed
 		divert, stop time.Duration
 	}{
 		{"held", enforced(), 2, time.Hour, 3 * time.Hour},
 		{"held, and mends", enforced(), 0, 0, 0},
-		{"not held", DefaultPolicy(), 2, 2 * time.Hour, 0}, // by the usual numbers
+		{"not held", DefaultNumbers(), 2, 2 * time.Hour, 0}, // by the usual numbers
 	} {
 		r := newRig(t, c.policy)
 		for i := 0; r.level(alice) < Slow; i++ {

@@ -60,7 +60,7 @@ func TestManyAccounts(t *testing.T) {
 
 // Of a tenant with many accounts more must be contained.
 func TestManyOfVeryMany(t *testing.T) {
-	p := DefaultPolicy()
+	p := DefaultNumbers()
 	p.SpreadUnknown = Steps{Slow: Step{Share: 0.99, Bad: 1e6}} // which would come first
 	r := newRig(t, p)
 	for i := range 400 * 30 {

@@ -170,7 +170,7 @@ func (d *Detector) threshold(e *entry, r *Reading, steps *Steps, l Level) float6
 	return share
 }
 
-func (p *Policy) of(s Signal) *Steps {
+func (p *Numbers) of(s Signal) *Steps {
 	switch s {
 	case UnknownRecipients:
 		return &p.Unknown
@@ -189,7 +189,7 @@ func (p *Policy) of(s Signal) *Steps {
 }
 
 // enough says whether a reading is enough for a level's step.
-func (p *Policy) enough(l Level, step *Step, r *Reading) bool {
+func (p *Numbers) enough(l Level, step *Step, r *Reading) bool {
 	bad := step.Bad
 	if r.Providers < step.Providers {
 		bad *= p.FewProviders
