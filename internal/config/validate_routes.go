@@ -5,10 +5,10 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 
 	"github.com/gaissmai/bart"
 
+	"kanmon/internal/intercept"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/who/mailbox"
 )
@@ -149,29 +149,13 @@ func (d *decoder) validateInterfaceOverlap(list []Tenant) {
 		for j, name := range t.Interfaces {
 			c := claim{i, fmt.Sprintf("tenant[%d].interfaces[%d]", i, j), name}
 			for _, first := range claims {
-				if first.tenant != i && sameInterfaces(first.text, name) {
+				if first.tenant != i && intercept.Meets(first.text, name) {
 					d.wrong(c.key, fmt.Sprintf("%q overlaps with %q of tenant %q in line %d", name, first.text, list[first.tenant].Name, d.line(first.key)), "what comes in by an interface belongs to one tenant")
 					break
 				}
 			}
 			claims = append(claims, c)
 		}
-	}
-}
-
-// sameInterfaces says whether an interface can match both.
-func sameInterfaces(a, b string) bool {
-	x, anyX := strings.CutSuffix(a, "*")
-	y, anyY := strings.CutSuffix(b, "*")
-	switch {
-	case anyX && anyY:
-		return strings.HasPrefix(x, y) || strings.HasPrefix(y, x)
-	case anyX:
-		return strings.HasPrefix(y, x)
-	case anyY:
-		return strings.HasPrefix(x, y)
-	default:
-		return x == y
 	}
 }
 

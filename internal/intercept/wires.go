@@ -64,10 +64,7 @@ func (l *Listener) wanted() ([]wire, error) {
 	}
 	var list []wire
 	for _, i := range interfaces {
-		if slices.ContainsFunc(patterns, func(p string) bool {
-			prefix, isPrefix := strings.CutSuffix(p, "*")
-			return p == i.Name || isPrefix && strings.HasPrefix(i.Name, prefix)
-		}) {
+		if slices.ContainsFunc(patterns, func(p string) bool { return Meets(p, i.Name) }) {
 			list = append(list, wire{i.Name, i.Index})
 		}
 	}
@@ -75,6 +72,22 @@ func (l *Listener) wanted() ([]wire, error) {
 		return []wire{{}}, nil
 	}
 	return list, nil
+}
+
+// Meets reports whether an interface can have both of two names, each of which may be a pattern: "msa*" is of all that begin so.
+func Meets(a, b string) bool {
+	x, anyX := strings.CutSuffix(a, "*")
+	y, anyY := strings.CutSuffix(b, "*")
+	switch {
+	case anyX && anyY:
+		return strings.HasPrefix(x, y) || strings.HasPrefix(y, x)
+	case anyX:
+		return strings.HasPrefix(y, x)
+	case anyY:
+		return strings.HasPrefix(x, y)
+	default:
+		return x == y
+	}
 }
 
 // openOn opens a socket for each address, on each wire: all or none.

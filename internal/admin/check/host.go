@@ -216,9 +216,8 @@ func (c *checker) link(name string) *Interface {
 
 // named gives the interfaces that a name of the configuration stands for: "msa*" for all that begin so.
 func (c *checker) named(name string) (list []*Interface) {
-	prefix, wild := strings.CutSuffix(name, "*")
 	for i := range c.links {
-		if c.links[i].Name == name || wild && strings.HasPrefix(c.links[i].Name, prefix) {
+		if intercept.Meets(name, c.links[i].Name) {
 			list = append(list, &c.links[i])
 		}
 	}

@@ -100,7 +100,7 @@ func scan(rows *sql.Rows) (Standing, error) {
 		return s, fmt.Errorf("row %q, %q: %w", ip, s.Provider, err)
 	}
 	var known bool
-	if s.State, known = parseState(state); !known {
+	if s.State, known = states.Of(state); !known {
 		return s, fmt.Errorf("row %q, %q: unknown state %q", ip, s.Provider, state)
 	}
 	var kept []keptList

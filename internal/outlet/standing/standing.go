@@ -8,6 +8,7 @@ import (
 	"unicode"
 
 	"kanmon/internal/event"
+	"kanmon/internal/event/word"
 	"kanmon/internal/who/witness"
 )
 
@@ -61,23 +62,9 @@ const (
 	Stopped                // nothing, until an operator says otherwise
 )
 
-var stateNames = [...]string{"active", "slowed", "suspended", "probing", "stopped"}
+var states = word.List[State]("state", "active", "slowed", "suspended", "probing", "stopped")
 
-func (s State) String() string {
-	if int(s) < len(stateNames) {
-		return stateNames[s]
-	}
-	return fmt.Sprintf("state %d", uint8(s))
-}
-
-func parseState(name string) (State, bool) {
-	for i, n := range stateNames {
-		if n == name {
-			return State(i), true
-		}
-	}
-	return 0, false
-}
+func (s State) String() string { return states.Text(s) }
 
 // Values of Standing.By. That of an operator is followed by a blank and who it was.
 const (
