@@ -25,6 +25,9 @@ type child struct {
 
 const optionsVariable = "KANMON_TEST_OPTIONS"
 
+// raced is the exit code of a process that has found data races in itself.
+const raced = 66
+
 // executable is a copy of the test binary that a user without privileges can execute too.
 var executable string
 
@@ -75,7 +78,8 @@ func (l *lab) start(ns string, o options) *child {
 		l.t.Fatal(err)
 	}
 	cmd := exec.Command("ip", append(args, executable)...)
-	cmd.Env = append(os.Environ(), optionsVariable+"="+string(text))
+	// A process that looks for data races sleeps for a second before it ends, unless it is told not to: that was most of the time these tests took.
+	cmd.Env = append(os.Environ(), optionsVariable+"="+string(text), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	cmd.Stderr = os.Stderr
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
@@ -103,7 +107,9 @@ func (l *lab) start(ns string, o options) *child {
 			l.t.Errorf("%s does not end", o.Role)
 			_ = cmd.Process.Kill()
 		}
-		_ = cmd.Wait()
+		if err := cmd.Wait(); cmd.ProcessState.ExitCode() == raced {
+			l.t.Errorf("%s has a data race: %v", o.Role, err)
+		}
 	})
 	return c
 }

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -34,14 +35,17 @@ type lab struct {
 
 var families = []string{"ipv4", "ipv6"}
 
-var labs atomic.Int32
+var (
+	labs  atomic.Int32
+	swept sync.Once
+)
 
 func newLab(t *testing.T) *lab {
 	t.Helper()
 	if os.Getuid() != 0 {
 		t.Fatal("this test needs root: it makes network namespaces")
 	}
-	sweep(t)
+	swept.Do(func() { sweep(t) })
 	prefix := fmt.Sprintf("kmtest-%d-%d-", os.Getpid(), labs.Add(1))
 	l := &lab{
 		t: t, msa: prefix + "msa", gw: prefix + "gw", mx: prefix + "mx",
@@ -51,13 +55,10 @@ func newLab(t *testing.T) *lab {
 		mxIP:   map[string]string{"ipv4": "10.77.2.2", "ipv6": "fd77:2::2"},
 		sendIP: map[string]string{"ipv4": "10.77.2.10", "ipv6": "fd77:2::10"},
 	}
-	for _, ns := range []string{l.msa, l.gw, l.mx} {
-		l.add(ns)
-	}
+	l.add(l.msa, l.gw, l.mx)
 	l.link("msa0", l.msa, "10.77.1", "fd77:1:")
 	l.link("out0", l.mx, "10.77.2", "fd77:2:")
-	command(t, "", "ip", "-n", l.gw, "address", "add", "10.77.2.10/24", "dev", "out0")
-	command(t, "", "ip", "-n", l.gw, "address", "add", "fd77:2::10/64", "dev", "out0", "nodad", "preferred_lft", "0")
+	l.ip(l.gw, "address add 10.77.2.10/24 dev out0", "address add fd77:2::10/64 dev out0 nodad preferred_lft 0")
 	command(t, "", "ip", "netns", "exec", l.gw, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
 	l.mxs = l.start(l.mx, options{Role: "mx"})
 	l.mxs.expect("ready")
@@ -72,32 +73,40 @@ func (l *lab) namespace(name string) (ns string) {
 	return ns
 }
 
-func (l *lab) add(ns string) {
+func (l *lab) add(namespaces ...string) {
 	l.t.Helper()
-	command(l.t, "", "ip", "netns", "add", ns)
-	l.t.Cleanup(func() { command(l.t, "", "ip", "netns", "delete", ns) })
-	// Without duplicate address detection, which takes its seconds. All sysctls here are the namespace's own.
-	command(l.t, "", "ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
-		"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
-	command(l.t, "", "ip", "-n", ns, "link", "set", "lo", "up")
+	each := func(verb string) (lines []string) {
+		for _, ns := range namespaces {
+			lines = append(lines, "netns "+verb+" "+ns)
+		}
+		return lines
+	}
+	l.t.Cleanup(func() { l.ip("", each("delete")...) })
+	l.ip("", each("add")...)
+	for _, ns := range namespaces {
+		// Without duplicate address detection, which takes its seconds. All sysctls here are the namespace's own.
+		command(l.t, "", "ip", "netns", "exec", ns, "sysctl", "-qw", "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0",
+			"net.ipv4.conf.all.rp_filter=0", "net.ipv4.conf.default.rp_filter=0")
+		l.ip(ns, "link set lo up")
+	}
+}
+
+// ip has ip do some things in a namespace, all in one process.
+func (l *lab) ip(ns string, lines ...string) {
+	l.t.Helper()
+	args := []string{"-batch", "-"}
+	if ns != "" {
+		args = append([]string{"-n", ns}, args...)
+	}
+	command(l.t, strings.Join(lines, "\n")+"\n", "ip", args...)
 }
 
 // link joins the gateway's interface to the eth0 of a neighbour, which gets its default routes over it.
 func (l *lab) link(name, neighbour, net4, net6 string) {
 	l.t.Helper()
-	for _, c := range [][]string{
-		{"-n", l.gw, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", neighbour},
-		{"-n", l.gw, "address", "add", net4 + ".1/24", "dev", name},
-		{"-n", l.gw, "address", "add", net6 + ":1/64", "dev", name, "nodad"},
-		{"-n", neighbour, "address", "add", net4 + ".2/24", "dev", "eth0"},
-		{"-n", neighbour, "address", "add", net6 + ":2/64", "dev", "eth0", "nodad"},
-		{"-n", l.gw, "link", "set", name, "up"},
-		{"-n", neighbour, "link", "set", "eth0", "up"},
-		{"-n", neighbour, "-4", "route", "add", "default", "via", net4 + ".1"},
-		{"-n", neighbour, "-6", "route", "add", "default", "via", net6 + ":1"},
-	} {
-		command(l.t, "", "ip", c...)
-	}
+	l.ip(l.gw, "link add "+name+" type veth peer name eth0 netns "+neighbour, "address add "+net4+".1/24 dev "+name, "address add "+net6+":1/64 dev "+name+" nodad", "link set "+name+" up")
+	l.ip(neighbour, "address add "+net4+".2/24 dev eth0", "address add "+net6+":2/64 dev eth0 nodad", "link set eth0 up",
+		"route add 0.0.0.0/0 via "+net4+".1", "route add ::/0 via "+net6+":1")
 }
 
 // tell tells the MSA of a namespace, which it starts if need be, what to send.

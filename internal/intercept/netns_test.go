@@ -203,7 +203,7 @@ func TestFailsClosed(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			l := newLab(t)
 			command(t, "table inet foreign { chain c { type filter hook forward priority 5; tcp dport 26 drop; }\n}", "ip", "netns", "exec", l.gw, "nft", "-f", "-")
-			command(t, "", "ip", "-n", l.gw, "rule", "add", "fwmark", "7", "lookup", "77")
+			l.ip(l.gw, "rule add fwmark 7 lookup 77")
 			before := l.state()
 			o := forwarded(mode)
 			o.Local, o.User = true, "65534"

@@ -61,7 +61,7 @@ func TestMoreWiresThanSockets(t *testing.T) {
 	}
 	change := func(batch string, want int) {
 		t.Helper()
-		command(t, batch, "ip", "-n", l.gw, "-batch", "-")
+		l.ip(l.gw, batch)
 		for begun := time.Now(); bound() != want; time.Sleep(50 * time.Millisecond) {
 			if time.Since(begun) > 20*time.Second {
 				t.Fatalf("%d sockets are bound to an interface, want %d", bound(), want)
@@ -105,7 +105,7 @@ func TestWireThatComesLater(t *testing.T) {
 				}
 			}
 		}
-		command(t, "", "ip", "-n", l.gw, "link", "delete", "msb0")
+		l.ip(l.gw, "link delete msb0")
 		l.link("msb0", other, "10.77.1", "fd77:1:")
 	}
 }
