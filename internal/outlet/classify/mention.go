@@ -98,7 +98,7 @@ func (f *frame) begin(text []byte, isList func(word []byte) bool) (nouns, all in
 		nouns > named && string(word(nouns)) == "sender" && string(word(nouns-1)) == "ip" && !described(word(nouns+1)) {
 		nouns++
 	}
-	for nouns > named && !leads(word(nouns-1)) && !(nouns > named+1 && string(word(nouns-2)) == "server") { // but "mail server" is one
+	for nouns > named && !leads(word(nouns-1)) && (nouns == named+1 || string(word(nouns-2)) != "server") { // "mail server" is one
 		if string(word(nouns-1)) == "address" && article(word(nouns)) { // "your address 203.0.113.10"
 			break
 		}
