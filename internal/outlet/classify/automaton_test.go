@@ -1,6 +1,7 @@
 package classify
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -71,5 +72,28 @@ func TestTableIsSmall(t *testing.T) {
 	t.Logf("%d states, %d parts, %d places, %.1f MiB", len(a.states), len(a.part), a.places, float64(size)/(1<<20))
 	if size > 4<<20 {
 		t.Errorf("%d states, %d octets in all, want 4 MiB at most", len(a.states), size)
+	}
+}
+
+// What has made the rules is not kept with them.
+func TestRulesKeepWhatTheyAreOnly(t *testing.T) {
+	const allowed = 6 << 20
+	held := func() int {
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	before := held()
+	rules, err := Parse("own.toml", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := held() - before
+	runtime.KeepAlive(rules)
+	t.Logf("%.1f MiB", float64(got)/(1<<20))
+	if got > allowed {
+		t.Errorf("rules keep %d octets, want %d at most", got, allowed)
 	}
 }

@@ -108,7 +108,8 @@ func compile(own *file) (*Rules, error) {
 			c.out.asked[id] = append(c.out.asked[id], int32(i))
 		}
 	}
-	return &c.out, nil
+	out := c.out // and nothing of what has made it: that is three times as large
+	return &out, nil
 }
 
 func builtinFiles() ([]*file, error) {
