@@ -28,7 +28,7 @@ const codeForm = "beside_code"
 func (e *echoes) codes(plain []byte, q *Query) (found bool) {
 	for w := (word{}); w.next(plain); {
 		w.end = pastLabel(plain, w)
-		if !coded(plain[w.begin:w.end]) || e.cover[w.begin] != 0 || insideName(plain, w) || !q.said(plain[w.begin:w.end]) {
+		if !coded(plain[w.begin:w.end]) || e.cover[w.begin] != 0 || insideName(plain, w) || ofTheMX(plain, int32(w.begin), int32(w.end)) || !q.said(plain[w.begin:w.end]) {
 			continue
 		}
 		e.fill(int32(w.begin), int32(w.end), markSaid)
@@ -68,7 +68,7 @@ func coded(word []byte) bool {
 	case len(word) < minCode || len(word) > maxCode || !letters:
 		return false
 	}
-	return digits || !bytes.ContainsAny(word, "aeiouAEIOU") || bytes.HasSuffix(bytes.ToLower(word), []byte("bl"))
+	return digits || !bytes.ContainsAny(word, "aeiouyAEIOUY") && !ofMail(word) || bytes.HasSuffix(bytes.ToLower(word), []byte("bl"))
 }
 
 // insideName reports whether a word is part of a name or an address: mx1.example.net, zen-sbl.example, 2001:db8::1.
@@ -85,6 +85,15 @@ func (e *echoes) apart(plain []byte, w word) {
 	}
 }
 
+// ofMail reports whether a word without a vowel is one that all who speak of mail use.
+func ofMail(word []byte) bool {
+	switch strings.ToLower(string(word)) {
+	case "smtp", "rcpt", "http", "https", "html", "www", "tls", "ssl", "dns", "mx", "msg":
+		return true
+	}
+	return false
+}
+
 // labels reports whether a text is written as providers write their codes: in capitals.
 func labels(text []byte) bool {
 	return coded(text) && bytes.Equal(text, bytes.ToUpper(text))
@@ -94,9 +103,6 @@ func labels(text []byte) bool {
 // sentence behind it; in brackets, or behind a full stop, at the end of a sentence; or behind a word that says that a code follows.
 func standsApart(plain []byte, w word) bool {
 	before, behind := plain[:w.begin], plain[w.end:]
-	if bytes.HasSuffix(before, []byte("#")) {
-		return true
-	}
 	bracketed := len(before) > 0 && len(behind) > 0 && (before[len(before)-1] == '[' && behind[0] == ']' || before[len(before)-1] == '(' && behind[0] == ')')
 	if bracketed {
 		before, behind = before[:len(before)-1], behind[1:]
@@ -170,22 +176,33 @@ func onlyHosts(text []byte) bool {
 	return true
 }
 
-// namesZone reports whether a piece of a reply is the name of a list, by its place: "blocked using zen.example", "listed at bl.example". An MX says
-// that of a list, and of no sender, recipient or host; who calls himself like a list hides no listing.
-func namesZone(plain []byte, from, to int32) bool {
-	name := plain[from:to]
-	if bytes.IndexByte(name, '.') <= 0 || bytes.ContainsAny(name, " @\n") {
+// ofTheMX reports whether a piece of a reply is the MX's own word by its place, whoever has said it, too: a code behind "AUP#", or the name of a list,
+// "blocked using zen.example", "listed by CSS". An MX says that of a list, and of no sender, recipient or host; who calls himself like a list hides no
+// listing.
+func ofTheMX(plain []byte, from, to int32) bool {
+	name, before := plain[from:to], plain[:from]
+	if n := len(before); n > 1 && before[n-1] == '#' && alnum(before[n-2]) {
+		return true
+	}
+	dotted := bytes.IndexByte(name, '.') > 0
+	if !dotted && !coded(name) || bytes.ContainsAny(name, " @\n") {
 		return false
 	}
-	before := plain[:from]
+	before = bytes.TrimSuffix(bytes.TrimRight(before, " \t"), []byte(" the"))
 	preposition := lastWord(before)
-	before = bytes.TrimRight(before, " \t")
 	switch strings.ToLower(string(preposition)) {
 	case "using", "at", "in", "on", "by", "of", "from":
-		switch strings.ToLower(string(lastWord(before[:len(before)-len(preposition)]))) {
-		case "blocked", "listed", "blacklisted", "blocklisted", "denylisted", "found", "rejected", "refused", "denied", "list", "blacklist", "blocklist", "rbl", "dnsbl":
-			return bytes.HasSuffix(before, preposition)
-		}
+	default:
+		return false
+	}
+	if !bytes.HasSuffix(before, preposition) {
+		return false
+	}
+	switch strings.ToLower(string(lastWord(before[:len(before)-len(preposition)]))) {
+	case "blocked", "listed", "blacklisted", "blocklisted", "denylisted":
+		return true
+	case "found", "rejected", "refused", "denied", "list", "blacklist", "blocklist", "rbl", "dnsbl":
+		return dotted || bytes.HasSuffix(bytes.ToLower(name), []byte("rbl")) || bytes.HasSuffix(bytes.ToLower(name), []byte("dnsbl"))
 	}
 	return false
 }

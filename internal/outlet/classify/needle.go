@@ -290,7 +290,7 @@ func (e *echoes) parts(plain []byte) (found bool) {
 		if j-i < minPart {
 			continue
 		}
-		if !namesZone(plain, e.begin[i], e.end[j-1]) {
+		if !ofTheMX(plain, e.begin[i], e.end[j-1]) {
 			e.fill(e.begin[i], e.end[j-1], markSaid)
 			found = true
 		}

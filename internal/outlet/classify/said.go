@@ -201,7 +201,7 @@ func (e *echoes) name(plain []byte, name string, mark byte) {
 		switch {
 		case !bytes.EqualFold(plain[from:to], []byte(strings.TrimSuffix(name, "."))):
 		case from > 0 && (inName(before[from-1]) || before[from-1] == '.' || before[from-1] == '@' || bytes.HasSuffix(before, []byte("//"))):
-		case namesZone(plain, from, to):
+		case ofTheMX(plain, from, to):
 		case len(behind) > 0 && (inName(behind[0]) || behind[0] == '/') || len(behind) > 1 && behind[0] == '.' && inName(behind[1]):
 		default:
 			e.fill(from, to, mark)
@@ -212,7 +212,7 @@ func (e *echoes) name(plain []byte, name string, mark byte) {
 // whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation.
 func (e *echoes) whole(plain []byte, n *needle) (found bool) {
 	e.each(e.letter[n.from:n.to], func(from, to int32) {
-		if (n.to-n.from >= minBare || delimited(plain, from, to)) && !namesZone(plain, from, to) {
+		if (n.to-n.from >= minBare || delimited(plain, from, to)) && !ofTheMX(plain, from, to) {
 			if e.cover[from] == 0 {
 				e.apart(plain, word{int(from), int(to)})
 			}
