@@ -43,7 +43,7 @@ func newProbingWorld(t *testing.T) *probingWorld {
 		t.Fatal("and so must the third")
 	}
 	w.key = w.Outlet.key(w.ip, reviewMX.Addr())
-	w.Judge(atMAIL(refusedTo("10.40.0.1", w.ip, reviewMX, "a@b.example", "x@example.net", listing)))
+	w.listed("10.40.0.1", w.ip, reviewMX)
 	time.Sleep(3 * time.Hour)
 	if got := w.book.Peek(w.key).Answer; got != standing.Probe {
 		t.Fatalf("the suspension has run out, and the answer is %v", got)

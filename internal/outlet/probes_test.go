@@ -37,6 +37,11 @@ func choiceFor(t *testing.T, o *Outlet, req session.DialRequest) route.Choice {
 	return choice
 }
 
+// listed has an MX say at MAIL that an IP is on a list.
+func (o *Outlet) listed(source string, ip netip.Addr, mx netip.AddrPort) {
+	o.Judge(atMAIL(refusedTo(source, ip, mx, "a@b.example", "x@example.net", listing)))
+}
+
 // listens gives the address of an MX that takes connections and says nothing.
 func listens(t *testing.T) netip.AddrPort {
 	t.Helper()
@@ -59,7 +64,7 @@ func TestProbeIsOneSession(t *testing.T) {
 	mx, ip := listens(t), netip.MustParseAddr("127.0.0.2")
 	ends := map[string]func(*Outlet, standing.Key) error{
 		"refused": func(o *Outlet, _ standing.Key) error {
-			o.Judge(atMAIL(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing)))
+			o.listed("10.30.0.1", ip, mx)
 			return nil
 		},
 		"stopped": func(o *Outlet, key standing.Key) error { return o.book.Stop(key, "asked", "me") },
@@ -72,7 +77,7 @@ func TestProbeIsOneSession(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				o := newOutlet(t, sending(ip.String()))
 				key := o.key(ip, mx.Addr())
-				o.Judge(atMAIL(refusedTo("10.30.0.1", ip, mx, "a@b.example", "x@example.net", listing)))
+				o.listed("10.30.0.1", ip, mx)
 				time.Sleep(3 * time.Hour)
 				own := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
 				probe, err := o.Dial(t.Context(), own)
@@ -116,7 +121,7 @@ func TestProbeStaysAtMail(t *testing.T) {
 	clock := setClock(t, o)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 	probed := choiceFor(t, o, req).IP.Address
-	o.Judge(atMAIL(refusedTo("10.30.0.1", probed, reviewMX, "a@b.example", "x@example.net", listing)))
+	o.listed("10.30.0.1", probed, reviewMX)
 	clock.turn(25 * time.Hour)
 	if _, probing, err := o.permitted(choiceFor(t, o, req), req); err != nil || !probing {
 		t.Fatalf("probing %t, %v", probing, err)
@@ -179,7 +184,7 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 			key := o.key(ip, reviewMX.Addr())
 			before, _ := aDay(t, o, ip)
 			if state == standing.Suspended {
-				o.Judge(atMAIL(refusedTo("10.30.0.1", ip, reviewMX, "a@b.example", "x@example.net", listing)))
+				o.listed("10.30.0.1", ip, reviewMX)
 			} else {
 				throttle(o, key)
 			}
@@ -218,7 +223,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 	clock := setClock(t, o)
 	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
 	ips := choiceFor(t, o, req).IPs()
-	o.Judge(atMAIL(refusedTo("10.30.0.1", ips[0].Address, reviewMX, "a@b.example", "x@example.net", listing)))
+	o.listed("10.30.0.1", ips[0].Address, reviewMX)
 	if !o.MayStay(req, ips[1].Address) {
 		t.Error("moved to an IP that is suspended")
 	}

@@ -26,6 +26,14 @@ func manyRecipients(n int) []byte {
 	return append(group, "RSET\r\n"...)
 }
 
+// addressees are so many mailboxes whose names begin alike.
+func addressees(n int, name string) (rcpts []string) {
+	for i := range n {
+		rcpts = append(rcpts, fmt.Sprintf("%s%d@example.net", name, i))
+	}
+	return rcpts
+}
+
 // BenchmarkRecipients is a transaction with 1,000 recipients through a session that stays open, peers included.
 func BenchmarkRecipients(b *testing.B) {
 	for name, reply := range map[string]string{
@@ -138,11 +146,7 @@ func TestSessionLogOfALongTransactionIsCutAsItsRecord(t *testing.T) {
 		w.engine.Recorder = &lines
 		rcptsAt(&w.mx, longReply)
 		msa := smtptest.NewMSA(t, w.connect())
-		var rcpts []string
-		for i := range 1000 {
-			rcpts = append(rcpts, fmt.Sprintf("r%d@example.net", i))
-		}
-		msa.Deliver("a@example.com", rcpts, []byte("text\r\n"), true)
+		msa.Deliver("a@example.com", addressees(1000, "r"), []byte("text\r\n"), true)
 		_ = msa.Quit()
 		w.close()
 		if len(lines.replies) < 1000 {

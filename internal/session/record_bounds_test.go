@@ -80,10 +80,7 @@ func TestLongTransactionIsCutAndCounted(t *testing.T) {
 		w.engine.Recorder = &kept
 		rcptsAt(&w.mx, longReply)
 		msa := smtptest.NewMSA(t, w.connect())
-		var rcpts []string
-		for i := range 1000 {
-			rcpts = append(rcpts, fmt.Sprintf("%s%d@example.net", strings.Repeat("b", 400), i))
-		}
+		rcpts := addressees(1000, strings.Repeat("b", 400))
 		msa.Deliver("a@example.com", rcpts, []byte("text\r\n"), false)
 		msa.Quit()
 		w.close()
@@ -158,11 +155,7 @@ func TestOutcomeCountsRecipientsBeyondThoseListed(t *testing.T) {
 			return smtptest.Default
 		}
 		msa := smtptest.NewMSA(t, w.connect())
-		var rcpts []string
-		for i := range 1001 {
-			rcpts = append(rcpts, fmt.Sprintf("b%d@example.net", i))
-		}
-		msa.Deliver("a@example.com", rcpts, []byte("text\r\n"), true)
+		msa.Deliver("a@example.com", addressees(1001, "b"), []byte("text\r\n"), true)
 		_ = msa.Conn().Close()
 		w.close()
 		if len(kept.transactions) != 1 || kept.transactions[0].Outcome != event.OutcomeAmbiguous {

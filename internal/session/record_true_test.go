@@ -330,11 +330,7 @@ func TestEachConnectionIsOnRecord(t *testing.T) {
 // audit-D20
 func TestRecipientsBeyondThoseListedAreCounted(t *testing.T) {
 	c := recorded(t, func(r *twoIPs) { r.engine.Limits.Recipients = 1500 }, func(msa *smtptest.MSA) {
-		var rcpts []string
-		for i := range 1200 {
-			rcpts = append(rcpts, fmt.Sprintf("r%d@x", i))
-		}
-		sayMail(msa, rcpts...)
+		sayMail(msa, addressees(1200, "r")...)
 	})
 	if tx := &c.trans[0]; tx.MoreRcpts != 200 || tx.Results()[event.FateDelivered] != 1200 {
 		t.Errorf("%d more, %v", tx.MoreRcpts, tx.Results())
