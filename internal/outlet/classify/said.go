@@ -209,16 +209,22 @@ func (e *echoes) name(plain []byte, name string, mark byte) {
 	})
 }
 
-// whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation.
+// whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation. A bare word, which the MX may have
+// said of its own accord, stands for nobody.
 func (e *echoes) whole(plain []byte, n *needle) (found bool) {
 	e.each(e.letter[n.from:n.to], func(from, to int32) {
-		if (n.to-n.from >= minBare || delimited(plain, from, to)) && !ofTheMX(plain, from, to) {
-			if e.cover[from] == 0 {
-				e.apart(plain, word{int(from), int(to)})
-			}
-			e.fill(from, to, n.mark)
-			found = true
+		quoted, mark := delimited(plain, from, to), n.mark
+		if n.to-n.from < minBare && !quoted || ofTheMX(plain, from, to) {
+			return
 		}
+		if n.words == 1 && !quoted {
+			mark = markNone
+		}
+		if e.cover[from] == 0 {
+			e.apart(plain, word{int(from), int(to)})
+		}
+		e.fill(from, to, mark)
+		found = true
 	})
 	return found
 }
