@@ -182,7 +182,7 @@ func (j *judging) laterThan(of *mx, h *heard) (last *heard) {
 }
 
 func (j *judging) meaning(name string, p *reply) {
-	class, scope := "other", ""
+	class, scope := "policy_unspecified", ""
 	switch {
 	case strings.Contains(p.Text, "listed:"):
 		class, scope = "ip_blocklisted", "ip"
