@@ -22,6 +22,7 @@
 //	unreachable.go  the MX that cannot be reached
 //	dispatch.go     which command is forwarded, and which is answered here
 //	mail.go         the mail at hand, from its MAIL to its end: whether what follows may pass
+//	gate.go asking.go  who may send, and how much: what is asked and told, and when
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
 //	ehlo.go         which EHLO keywords the MSA sees, with an MX and without
 //	body.go         from 354 to the reply to the dot
