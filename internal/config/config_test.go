@@ -153,7 +153,7 @@ func TestEverythingIsRead(t *testing.T) {
 			Reset: time.Minute, Quit: 10 * time.Second,
 		},
 		Journal: Journal{
-			Gateway: "gw1", Records: "/var/log/kanmon/records.jsonl", SessionLog: "-", Addresses: journal.AddressesHashed, HashKeyFile: "/etc/kanmon/hash.key",
+			Gateway: "gw1", Records: "/var/log/kanmon/records.jsonl", SessionLog: "-", Identify: true, Addresses: journal.AddressesHashed, HashKeyFile: "/etc/kanmon/hash.key",
 		},
 		Log:   Log{Level: "warn", Format: FormatJSON},
 		Drain: Drain{Timeout: 20 * time.Minute},

@@ -13,7 +13,6 @@ import (
 // Only octets that cannot be, for anybody, an end of data go out before the true one has been read.
 func (s *session) relayBody() error {
 	s.mail.body = smtp.Body{}
-	s.talk.given.before = s.talk.given.now // what comes now has heard them
 	s.mayDelay(MaxDelay)
 	s.seekIdentity()
 	s.beginKeeping()
@@ -30,6 +29,7 @@ func (s *session) relayBody() error {
 			safe, verdict := s.mail.body.Scan(chunk)
 			size += int64(safe)
 			s.log.bodyGoes(size)
+			s.talk.given.before = s.talk.given.now // who goes on behind them has heard them
 			why, unwanted := s.unwanted(size, safe, verdict)
 			if unwanted || verdict != smtp.BodyEnds {
 				s.msa.in.Discard(safe) // the octets stay where they are until the next read

@@ -115,10 +115,10 @@ func (s *session) unheard() bool {
 	}
 }
 
-// leftBefore is for an MSA that hung up where its next command was waited for. Where its host answers what was written last with RST, it had
+// leftBefore is for an MSA that hung up where its next command, or its message, was waited for. Where its host answers what was written last with RST, it had
 // closed before it could hear that: it was told nothing, and left in the phase of that command.
 func (s *session) leftBefore(f *failure) {
-	if f.trouble != msaLost || f.phase != event.PhaseIdle || !errors.Is(f.cause, io.EOF) {
+	if f.trouble != msaLost || f.phase != event.PhaseIdle && f.phase != event.PhaseBody || !errors.Is(f.cause, io.EOF) {
 		return
 	}
 	first, end := int(s.talk.given.before), int(s.talk.given.now)

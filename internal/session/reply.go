@@ -135,7 +135,11 @@ func (s *session) flushMSA(phase event.Phase) error {
 	err := s.msa.flush(s.e.timeout(event.PhaseBody))
 	s.log.back(before)
 	if err != nil {
-		s.log.untold(s.talk.slots[min(int(s.talk.given.now), len(s.talk.slots)):])
+		unheard := s.talk.slots[min(int(s.talk.given.now), len(s.talk.slots)):]
+		if len(unheard) > 0 && stepOf(unheard[0].verb) != 0 {
+			phase = phaseOf(unheard[0].verb)
+		}
+		s.log.untold(unheard)
 		return s.msaFailure(phase, err)
 	}
 	s.talk.given = given{s.talk.given.now, s.talk.next}

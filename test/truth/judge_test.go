@@ -92,6 +92,7 @@ func (j *judging) mail(m *mail, x *transaction) {
 	case x.Dot != nil:
 		j.errorf("dot", "a reply %+v to no message", *x.Dot)
 	}
+	j.identified(m, x)
 	j.from(m, x)
 	j.outcome(m, x)
 	j.times(m, x)

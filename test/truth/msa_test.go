@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,8 +20,9 @@ type said struct {
 	reply   string // lines parted by newlines, without the last line end; "": none was heard
 	heardAt time.Time
 
-	octets int  // of a message, without the dot
-	dot    bool // it was sent
+	octets int    // of a message, without the dot
+	dot    bool   // it was sent
+	header string // of a message, as far as it was sent
 }
 
 const (
@@ -224,7 +226,7 @@ func (m *msa) message() bool {
 			taken++
 		}
 	}
-	body := "Subject: " + m.address("s") + "\r\n\r\n"
+	body := m.header() + "\r\n"
 	body += strings.Repeat("0123456789012345678901234567890123456789\r\n", []int{0, 1, 50, 2000}[m.random.IntN(4)])
 	if taken == 0 && m.random.IntN(8) > 0 {
 		body = ""
@@ -245,6 +247,7 @@ func (m *msa) message() bool {
 			return m.hear(s) && m.over()
 		}
 		s.octets += len(piece)
+		s.header += piece
 	}
 	if cut {
 		return m.part([]*said{s})
@@ -259,6 +262,23 @@ func (m *msa) message() bool {
 	return m.hear(s)
 }
 
+// header is that of a message: most have what identifies them, at the top, or where kanmon need not find it any more.
+func (m *msa) header() string {
+	fields := "Subject: " + m.address("s") + "\r\n"
+	if m.random.IntN(3) == 0 {
+		fields += "X-Filler: " + strings.Repeat(strings.Repeat("x", 70)+"\r\n ", []int{1, 300}[m.random.IntN(2)]) + "x\r\n"
+	}
+	if m.random.IntN(4) > 0 {
+		m.number++
+		fields += fmt.Sprintf("Message-ID:\r\n <%d@%s>\r\n", m.number, m.name)
+	}
+	if m.random.IntN(4) > 0 {
+		m.number++
+		fields = fmt.Sprintf("Received: by %s (Postfix) id Q%d;\r\n\tMon, 30 Nov 2026 01:02:%02d +0000\r\n", m.name, m.number, m.number%60) + fields
+	}
+	return fields
+}
+
 func (m *msa) over() bool {
 	_, _ = m.in.ReadByte()
 	return false
@@ -266,6 +286,9 @@ func (m *msa) over() bool {
 
 // part leaves in the middle. It is false: the session is over.
 func (m *msa) part(open []*said) bool {
+	if !slices.ContainsFunc(open, func(s *said) bool { return s.reply == "" }) {
+		time.Sleep(time.Millisecond) // what it has heard in this instant has been acknowledged by then
+	}
 	m.left = time.Now()
 	switch m.how {
 	case byReset:

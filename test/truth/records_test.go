@@ -48,6 +48,9 @@ type transaction struct {
 	identity
 	Number     int            `json:"number"`
 	Sender     string         `json:"sender"`
+	MessageID  string         `json:"message_id"`
+	QueueID    string         `json:"msa_queue_id"`
+	Received   time.Time      `json:"msa_received"`
 	Tenant     string         `json:"tenant"`
 	Account    string         `json:"account"`
 	Mail       *reply         `json:"mail"`
@@ -74,6 +77,7 @@ type ending struct {
 	identity
 	Transactions int    `json:"transactions"`
 	Delivered    int    `json:"delivered"`
+	BadCommands  int    `json:"bad_commands"`
 	EndPhase     string `json:"end_phase"`
 	EndReason    string `json:"end_reason"`
 	Cause        string `json:"cause"`
@@ -83,7 +87,11 @@ type ending struct {
 		FromMX  int64 `json:"from_mx"`
 		ToMX    int64 `json:"to_mx"`
 	} `json:"octets"`
-	Legs []leg `json:"legs"`
+	Legs    []leg `json:"legs"`
+	Opening []struct {
+		Phase string `json:"phase"`
+		Reply *reply `json:"reply"`
+	} `json:"opening"`
 }
 
 type refusal struct {

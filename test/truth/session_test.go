@@ -66,7 +66,7 @@ func (j *judging) times(m *mail, x *transaction) {
 		}
 	}
 	if m.body != nil && m.body.heardAt.After(m.body.at) && m.begin.reply != "" {
-		if want := m.body.heardAt.Sub(x.Start); !near(x.Duration, want, 0) && !(j.msa.how == byHalfClose && near(x.Duration, want, 210*time.Millisecond)) { // which is looked after
+		if want := m.body.heardAt.Sub(x.Start); !near(x.Duration, want, 0) {
 			j.errorf("duration", "%.3f, want %s", x.Duration, want)
 		}
 	}
@@ -96,6 +96,7 @@ func (j *judging) session() {
 	}
 	j.octets(e)
 	j.legs(e)
+	j.ended(e)
 	last := j.msa.talk[len(j.msa.talk)-1]
 	said := last.line == "QUIT"
 	quit := said && last.code() == 221

@@ -74,7 +74,7 @@ type world struct {
 func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 	w := &world{t: t, tls: tlsOfMX(cert), folder: t.TempDir(), runs: map[netip.Addr]*run{}}
 	synctest.Test(t, func(t *testing.T) {
-		book, err := journal.New(journal.Options{SessionLog: w.path("session.log"), JSON: w.path("records.json"), Log: slog.New(slog.DiscardHandler)})
+		book, err := journal.New(journal.Options{SessionLog: w.path("session.log"), JSON: w.path("records.json"), Identify: true, Log: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
 		}
