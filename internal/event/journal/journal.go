@@ -37,7 +37,7 @@
 //
 // # What is not written
 //
-// Bodies, headers and credentials are not in the records. As a second line of defence the arguments of AUTH and the AUTH
+// Bodies, headers and credentials are not in the records; of a header, with Options.Identify, what identifies its message. As a second line of defence the arguments of AUTH and the AUTH
 // parameter of MAIL (RFC 4954 §5) are replaced by "[redacted]". Texts are attackers' octets: control and
 // invisible characters and invalid UTF-8 are written as \xHH or \u{H…}, a backslash as \\, and what exceeds 2,048
 // octets is cut and marked \[N octets cut]. [AddressMode] hides the people behind mail addresses.
