@@ -148,4 +148,6 @@
 //	explain.go    Explain, List
 //	dirty.go      what has changed, to be kept
 //	save.go       in which form; Restore
+//	counts.go     and what was counted lately, as octets
+//	codec.go      that are written and read by one text
 package contain
