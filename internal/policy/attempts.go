@@ -15,7 +15,7 @@ func (a *pass) attempt(step event.Step) limit.Verdict {
 	if a.tries = a.attempts(a.tries[:0], step); len(a.tries) == 0 {
 		return limit.Verdict{OK: true}
 	}
-	return a.policy.limiter.Take(a.tries, &a.mail) // which gets the octets alone
+	return a.policy.limiter.Take(a.tries, &a.ofMail) // which gets the octets alone
 }
 
 // attempts adds what the bounds of attempts are asked for, one for each enforced limit. It is never given back, and of octets it is what has gone to

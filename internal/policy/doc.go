@@ -27,6 +27,8 @@
 //	policy.go   Policy, Settings: what is decided by
 //	pass.go     a session's way through the gate: asked
 //	told.go     and told, what came of it
+//	mail.go     what it has of the mail at hand
+//	delay.go    and of a command that is held back
 //	berth.go    what it has of a sending IP
 //	named.go    which account it is
 //	kinds.go    lists and forwarders: which account its evidence is

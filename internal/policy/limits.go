@@ -233,7 +233,7 @@ func (a *pass) ticket(step event.Step) *limit.Ticket {
 	case event.StepRecipient:
 		return &a.recipient
 	default:
-		return &a.mail
+		return &a.ofMail
 	}
 }
 

@@ -1,8 +1,6 @@
 package policy
 
 import (
-	"time"
-
 	"kanmon/internal/event"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/policy/limit"
@@ -10,7 +8,6 @@ import (
 	"kanmon/internal/smtp/replies"
 	"kanmon/internal/who/mailbox"
 	"kanmon/internal/who/whose"
-	"kanmon/internal/who/witness"
 )
 
 // A pass is a session's way through the gate.
@@ -25,45 +22,10 @@ type pass struct {
 	visit    stay // sessions and connections of the tenants
 	accounts stay // and of their accounts
 
-	// The mail at hand.
-	begun     bool
-	taken     bool // the MX has accepted MAIL
-	heard     bool // it has answered something of the mail
-	tenant    string
-	envelope  string               // its sender, in the form of package mailbox
-	spelled   string               // who sent it: the envelope's sender, or who a header names; in that form, with its tags
-	folded    string               // the account of spelled
-	sender    string               // the account of the envelope's sender, whoever a header names
-	account   string               // that it counts for: folded, or all that the tenant forwards
-	kind      contain.Kind         // of account
-	traits    contain.Traits       // of spelled
-	number    int32                // of the session's transactions
-	size      int64                // as announced
-	witness   witness.Mark         // who answers for the recipient that was named last
-	mail      limit.Ticket         // what MAIL took, but for the account's
-	ofAccount limit.Ticket         // what it took of the account's
-	slowing   limit.Ticket         // what it took of a contained sender's rate; given back if the MX has not heard of it
-	berths    [2]berth             // of the sending IP that the mail leaves from, and of one that it may go on from instead
-	at        int                  // which of them is the first
-	trying    bool                 // it is asked about the second: nobody can wait
-	partly    bool                 // a recipient was refused here
-	recipient limit.Ticket         // of the recipients
-	asked     []uint64             // recipients that were let pass, in order
-	replied   int                  // of them, those that the MX has answered
-	tried     uint64               // hash of all recipients
-	reached   []uint64             // recipients that the MX has accepted
-	said      []uint64             // what was said of which recipient, in order of the keys
-	unnamed   bool                 // a header of the message may still name the account
-	dataAsked bool                 // the MX has answered DATA, or the message
-	metAs     uint8                // of names: by which what holds for the sender was said
-	retry     bool                 // of the recipient that is asked about: it was put off before
-	events    []*contain.Recipient // for the detector, while it may; nil is the mail itself
-
-	waited  time.Duration // by the command at hand
-	waiting bool          // and it has been told of
-	owner   *whose.Owner  // whose it is
-	holding []place       // of the session that is held; counted in Policy.held
-	step    event.Step    // that was asked about last
+	owner *whose.Owner // whose it is
+	step  event.Step   // that was asked about last
+	mail               // at hand
+	delay              // of the command at hand
 
 	groups [4]group     // room for what limits asks
 	tries  []limit.Want // room for what attempt asks
@@ -140,12 +102,6 @@ func (a *pass) decided(refused bool) {
 	}
 }
 
-// release ends a delay.
-func (a *pass) release() {
-	a.policy.delayed(a.holding)
-	a.holding, a.waiting, a.waited = nil, false, 0
-}
-
 // connect is asked before the MX is connected to. Whose the session is may not be known yet: where it is not to be seen later either, it
 // must be let in for every tenant that it may be of.
 func (a *pass) connect(unseen bool) session.Decision {
@@ -168,11 +124,6 @@ func (a *pass) connect(unseen bool) session.Decision {
 	default:
 		return a.stranger(replies.UnknownServer.Say(a.origin.Source.Addr().Unmap().String()))
 	}
-}
-
-// cause names the mail at hand, or before any the session.
-func (a *pass) cause() contain.Cause {
-	return contain.Cause{Session: uint64(a.origin.Session), Transaction: int(a.number)}
 }
 
 // belongsTo takes down whose the session, or the mail, is.

@@ -28,7 +28,7 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 		}
 	}
 	if len(wants) > 0 {
-		if v := a.policy.limiter.Take(wants, &a.mail); !v.OK {
+		if v := a.policy.limiter.Take(wants, &a.ofMail); !v.OK {
 			a.provider = was // the next recipient, or this one after its delay, asks again
 			a.refuse(&d, &v)
 			return d
@@ -36,7 +36,7 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 	}
 	for _, l := range a.set.Limits { // those that only tell
 		if w, ok := l.lateWant(a); ok && !l.Enforce {
-			if v := a.policy.limiter.Take([]limit.Want{w}, &a.mail); !v.OK {
+			if v := a.policy.limiter.Take([]limit.Want{w}, &a.ofMail); !v.OK {
 				a.note(&d, l, &v, actionDone[l.Action][1])
 			}
 		}

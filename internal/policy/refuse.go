@@ -12,9 +12,6 @@ import (
 	"kanmon/internal/smtp/replies"
 )
 
-// patience is how long a limit may hold a command back.
-const patience = 30 * time.Second
-
 // refuse does what the strictest limit without room says.
 func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 	name := strings.TrimSuffix(v.Limit.Rule().Name, attemptsName)
@@ -42,25 +39,6 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 			d.Say = a.stopped(is)
 		}
 	}
-}
-
-// hold has the command held for so long and asked again, if that is not too long in all, and there is a place of the tenant's and of those
-// given.
-func (a *pass) hold(d *session.Decision, wait time.Duration, also ...place) bool {
-	wait = max(wait, time.Second)
-	if a.trying || a.waited+wait > patience {
-		return false
-	}
-	if len(a.holding) == 0 {
-		places := append(also, place{heldFor{subject: limit.Subject{Of: a.tenant}}, maxHeld})
-		if !a.policy.delaying(places) {
-			return false
-		}
-		a.holding = places
-	}
-	a.waited += wait
-	d.Delay, d.Again = wait, true
-	return true
 }
 
 // note tells of a limit without room, once for each session and limit if it was a rule that only tells.

@@ -3,7 +3,6 @@ package policy
 import (
 	"cmp"
 	"math/bits"
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -210,28 +209,6 @@ func (a *pass) answeredAs(code int, key uint64) (again bool) {
 		return a.policy.retries.note(a.tenant, key, a.policy.clock())
 	}
 	return a.policy.retries.over(a.tenant, key, a.policy.clock)
-}
-
-// giveBack is for a mail that the MX did not take.
-func (a *pass) giveBack() {
-	a.policy.limiter.Settle(&a.mail, false, 0)
-	a.policy.limiter.Settle(&a.ofAccount, false, 0)
-	a.policy.limiter.Settle(&a.berths[a.at].mail, false, 0)
-}
-
-// endMail settles what was taken for the mail at hand. Recipients that the MX was asked for stay counted, whatever it said; but where the
-// MSA gives up a mail of which something was refused here, it will bring the others again.
-func (a *pass) endMail(delivered bool, octets int64) {
-	a.endCallout()
-	a.attribute()
-	a.policy.limiter.Settle(&a.mail, delivered, octets)
-	a.policy.limiter.Settle(&a.ofAccount, delivered, octets)
-	a.policy.limiter.Settle(&a.slowing, delivered || a.heard, 0)
-	a.policy.limiter.Settle(&a.berths[a.at].mail, delivered, octets)
-	a.moor(1-a.at, netip.Addr{})
-	a.policy.limiter.Settle(&a.recipient, delivered || !a.partly, 0)
-	a.begun, a.taken, a.heard, a.unnamed, a.asked, a.replied, a.tried = false, false, false, false, a.asked[:0], 0, 0
-	a.partly, a.dataAsked, a.reached, a.said = false, false, a.reached[:0], a.said[:0]
 }
 
 // endCallout tells the detector of a mail of a program's sender that came to no DATA: an MSA asks whether a recipient exists. That is no
