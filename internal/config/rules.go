@@ -37,8 +37,8 @@ func within[T cmp.Ordered](key string, n, least, most T, problem, want string) r
 }
 
 // lasting is the rule of a range of times.
-func lasting(key string, n, least, most time.Duration, problem, want string) rule {
-	return rule{key, Short(n), n >= least && n <= most, problem, want}
+func lasting(key string, n, least, most time.Duration) rule {
+	return rule{key, Short(n), n >= least && n <= most, "%s is out of range", fmt.Sprintf("want %q to %q", Short(least), Short(most))}
 }
 
 // absolute is the rule of a path: a service has no folder of its own that a relative one could mean.

@@ -184,7 +184,7 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 	case l.Count == limit.Sessions:
 	default:
 		d.must(every, `every = "1h"`)
-		d.judge(lasting(every, l.Every, time.Second, limit.Longest, "%s is out of range", `want "1s" to "744h"`))
+		d.judge(lasting(every, l.Every, time.Second, limit.Longest))
 	}
 	switch burst := key + ".burst"; {
 	case !d.has(burst) || !d.good(burst):

@@ -44,8 +44,6 @@ func (d *decoder) validateStanding(s *Standing) {
 	const (
 		waited = "%d is no number of them that can be waited for"
 		to64   = "want 1 to 64"
-		ranged = "%s is out of range"
-		times  = `want "1m" to "720h"`
 		month  = 30 * 24 * time.Hour
 	)
 	d.judge(
@@ -53,10 +51,10 @@ func (d *decoder) validateStanding(s *Standing) {
 		within("standing.listed_destinations", s.ListedDestinations, 1, 64, waited, to64),
 		within("standing.refused_tenants", s.RefusedTenants, 1, 64, waited, to64),
 		within("standing.refused_destinations", s.RefusedDestinations, 1, 64, waited, to64),
-		lasting("standing.within", s.Within, time.Minute, month, ranged, times),
-		lasting("standing.listed_for", s.ListedFor, time.Minute, month, ranged, times),
-		lasting("standing.refused_for", s.RefusedFor, time.Minute, month, ranged, times),
-		lasting("standing.longest", s.Longest, time.Minute, month, ranged, times),
+		lasting("standing.within", s.Within, time.Minute, month),
+		lasting("standing.listed_for", s.ListedFor, time.Minute, month),
+		lasting("standing.refused_for", s.RefusedFor, time.Minute, month),
+		lasting("standing.longest", s.Longest, time.Minute, month),
 	)
 	if d.good("standing") && s.Longest < max(s.ListedFor, s.RefusedFor) {
 		d.wrong("standing.longest", fmt.Sprintf("%s is less than a first suspension", s.Longest), "want at least listed_for and refused_for")

@@ -3,6 +3,7 @@ package outlet
 import "kanmon/internal/outlet/route"
 
 // What is done about refusals, routes say.
+
 type (
 	Handling   = route.Handling
 	RescueMode = route.RescueMode

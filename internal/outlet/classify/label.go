@@ -3,6 +3,7 @@ package classify
 import "kanmon/internal/event"
 
 // The words of a verdict are event's, since records, containment and standing speak of them, too. Here they have short names.
+
 type (
 	Class   = event.Class
 	Scope   = event.Scope
