@@ -124,3 +124,28 @@ func namesHost(text []byte) bool {
 	}
 	return false
 }
+
+// ofStranger reports whether it is a stranger alone of whom a reply that quotes his address and ours says what blames an IP: "198.51.100.7 is known for
+// spam; you, 203.0.113.10, have relayed it".
+func (r *Rules) ofStranger(q *Query, s *scratch, v *Verdict, plain []byte) bool {
+	if v.Suspend == No || v.Class != IPReputation || !q.SendingIP.IsValid() {
+		return false
+	}
+	if s.side.read(string(plain)); s.side.whose(q.SendingIP) != quotesBoth {
+		return false
+	}
+	alone, theirs := *q, false
+	alone.SendingIP = netip.Addr{} // whose it is is asked here
+	for sentence := range bytes.SplitSeq(bytes.ReplaceAll(plain, []byte(". "), []byte(";")), []byte(";")) {
+		s.side.read(string(sentence))
+		here := s.side.whose(q.SendingIP)
+		if said := r.judge(&alone, s, sentence); !said.blamesIP() {
+			continue
+		}
+		if here != quotesOther {
+			return false
+		}
+		theirs = true
+	}
+	return theirs
+}

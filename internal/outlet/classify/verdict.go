@@ -91,6 +91,10 @@ func (r *Rules) Classify(q Query) Verdict {
 		if rest, theirs := r.explained(&q, s); theirs {
 			return rest
 		}
+		if r.ofStranger(&q, s, &v, s.echoes.blank(s.normal.plain)) {
+			v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardOther, false
+			return v
+		}
 	}
 	if v.blamesIP() || len(v.Lists) > 0 {
 		if plain, found := s.echoes.doubtful(s.normal.plain, &q); found {
