@@ -30,9 +30,14 @@ func (v *Verdict) clausal(q *Query, s *scratch, plain []byte) {
 		case !relative(clause):
 		case i < at && i > 0: // it is about whom the next one is about, too
 			continue
+		case i > 1 && len(bytes.Fields(clauses[i-1])) == 1 && s.ofLast(clauses[i-2], nil, q.SendingIP) == quotesOurs: // our name, in brackets
 		case i > 0:
-			if quotes == quotesBoth && s.ofLast(clauses[i-1], clause, q.SendingIP) == quotesOther {
+			if quotes != quotesNone && s.ofLast(clauses[i-1], clause, q.SendingIP) == quotesOther {
 				v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardOther, false
+				return
+			}
+			if len(q.EHLO) > 0 && quotes != quotesNone && s.endsWithHost(clauses[i-1]) {
+				v.Suspend, v.Scope, v.Guard, v.Only = No, ScopeUnknown, GuardName, false
 				return
 			}
 			clause = slices.Concat(clauses[i-1], []byte{' '}, clause)
@@ -63,11 +68,18 @@ func relative(clause []byte) bool {
 		}
 	}
 	switch strings.ToLower(string(first)) {
-	case "which", "that", "who", "host", "server", "listed", "blacklisted", "blocklisted", "found", "die", "der", "das", "welche", "welcher", "welches", "qui", "que", "che", "il",
+	case "which", "that", "who", "whose", "latter", "host", "server", "listed", "blacklisted", "blocklisted", "found", "gelistet", "geblacklistet", "liste", "listee", "listado", "listada", "elencato", "die", "der", "das", "welche", "welcher", "welches", "qui", "que", "che", "il",
 		"ktory", "ktora", "dat", "wat", "которыи", "которая", "которого", "その":
 		return true
 	}
 	return false
+}
+
+// endsWithHost reports whether a clause ends with a host that something is done for, or comes from: "203.0.113.10 relayed mail for web3.shop.example".
+func (s *scratch) endsWithHost(clause []byte) bool {
+	s.side.read(string(clause))
+	words := bytes.Fields(s.side.text)
+	return len(words) > 2 && preposition(words[len(words)-2]) && hostName(words[len(words)-1])
 }
 
 // ofLast says whose the last address of a clause is that a relative clause without one follows.
@@ -86,7 +98,7 @@ func (s *scratch) ofLast(clause, relative []byte, ours netip.Addr) whose {
 }
 
 // joined takes what opens and closes clauses for what it is.
-var joined = strings.NewReplacer("->", ";", " which ", "; which ", " that is ", "; that is ", " that was ", "; that was ", " who ", "; who ", " qui ", "; qui ", " and that one ", "; that one ", " das ", "; das ")
+var joined = strings.NewReplacer("->", ";", " which ", "; which ", " that is ", "; that is ", " that was ", "; that was ", " who ", "; who ", " qui ", "; qui ", " and that one ", "; that one ", " and the latter ", "; which ", " whose ", "; whose ", " [listed", "; listed", " [gelistet", "; listed", " das ", "; das ")
 
 // namesList reports whether a clause names a list, or says that something is listed.
 func namesList(clause []byte, lists []List) bool {

@@ -39,3 +39,27 @@ func TestAnothersHostIsNotOurs(t *testing.T) {
 		}
 	}
 }
+
+// A relative clause is about who stands in front of it; a name in brackets behind our address is ours all the same.
+//
+// law: I20
+func TestRelativeClauseIsAboutWhoStandsInFront(t *testing.T) {
+	rules := builtinOf(t)
+	q := Query{SendingIP: ours, EHLO: []string{"msa.acme.example", "out10.example.jp"}, Sender: "a@acme.example"}
+	for text, want := range map[string]Suspend{
+		"550 5.7.1 203.0.113.10 relayed mail for web3.shop.example, which is on zen.spamhaus.org":                No,
+		"550 5.7.1 203.0.113.10 relayed mail of a host in 198.51.100.0/24, which is on zen.spamhaus.org":         No,
+		"550 5.7.1 Rejected: 203.0.113.10 (ptr.isp.example), listed at zen.spamhaus.org":                         Yes,
+		"550 5.7.1 Rejected: 203.0.113.10 (ptr.isp.example), which is on zen.spamhaus.org":                       Yes,
+		"550 5.7.1 Your host 203.0.113.10, which is on zen.spamhaus.org, may not send":                           Yes,
+		"550 5.7.1 Mail from 203.0.113.10, which is listed at zen.spamhaus.org, is refused":                      Yes,
+		"550 5.7.1 198.51.100.7 is known for spamming. You, 203.0.113.10, only passed it on":                     No,
+		"550 5.7.1 198.51.100.7 is known for spamming. And 203.0.113.10 is blocked for spamming":                 May,
+		"550 5.7.1 mx1.receiver.example (198.51.100.1) has seen that your IP 203.0.113.10 has a poor reputation": May,
+	} {
+		q.Text = text
+		if v := rules.Classify(q); v.Suspend != want {
+			t.Errorf("%s: %s, suspend %s by rule %q %s, want %s", text, v.Class, v.Suspend, v.Rule, v.Guard, want)
+		}
+	}
+}

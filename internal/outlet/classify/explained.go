@@ -15,26 +15,29 @@ const maxPages = 4
 // explained gives the verdict that the sender's domain has spoken, where what blames our IP stands behind a page of that domain, or of somebody who is
 // told the sender and our IP as the macros of an explanation are filled in, and nothing in front of it does.
 func (r *Rules) explained(q *Query, s *scratch) (v Verdict, theirs bool) {
-	plain, at := s.normal.plain, 0
-	for range maxPages {
-		scheme := bytes.Index(plain[at:], []byte("://"))
-		if scheme < 0 {
-			break
+	plain, pages := s.normal.plain, 0
+	for at := 0; at < len(plain) && pages < maxPages; {
+		if isBlank(plain[at]) {
+			at++
+			continue
 		}
-		begin := at + scheme
-		for begin > 0 && letter(plain[begin-1]) {
-			begin--
-		}
-		at += scheme + len("://")
 		end := at
 		for end < len(plain) && !isBlank(plain[end]) && strings.IndexByte(`<>"`, plain[end]) < 0 {
 			end++
 		}
-		page := plain[at:end]
-		if !q.explains(string(page)) && !aboutSPF(page, s.normal.front) {
+		field, begin := string(plain[at:end]), at
+		at = end + 1
+		start := urlStart(field)
+		if start < 0 {
 			continue
 		}
-		s.normal.read(string(page))
+		pages++
+		begin += start
+		page := strings.TrimPrefix(strings.TrimPrefix(strings.ToLower(field[start:]), "https://"), "http://")
+		if !q.explains(page) && !aboutSPF(page, plain[:begin], s.normal.front) {
+			continue
+		}
+		s.normal.read(page)
 		if r.leadsToList(bytes.TrimSpace(s.normal.text), s) {
 			continue
 		}
@@ -46,12 +49,11 @@ func (r *Rules) explained(q *Query, s *scratch) (v Verdict, theirs bool) {
 	return v, false
 }
 
-// explains reports whether a page, without its scheme, is of the sender's domain or is told of sender and sending IP.
+// explains reports whether a page, in lower case and without its scheme, is of the sender's domain or is told of sender and sending IP.
 func (q *Query) explains(page string) bool {
 	if plain, err := url.QueryUnescape(page); err == nil {
 		page = plain
 	}
-	page = strings.ToLower(page)
 	host, asked := page, ""
 	if end := strings.IndexAny(page, "/?#:"); end >= 0 {
 		host, asked = page[:end], page[end:]
@@ -60,21 +62,22 @@ func (q *Query) explains(page string) bool {
 	if sender != "" && (host == sender || strings.HasSuffix(host, "."+sender)) {
 		return true
 	}
-	if !q.SendingIP.IsValid() || !strings.Contains(asked, "="+q.SendingIP.Unmap().String()) {
-		return false
-	}
 	told := func(name string) bool {
-		return name != "" && (strings.Contains(asked, "="+name) || strings.Contains(asked, "@"+name))
+		at := strings.Index(asked, name)
+		return name != "" && at > 0 && strings.IndexByte("=/@,;:", asked[at-1]) >= 0
 	}
-	return told(sender) || len(q.EHLO) > 0 && told(strings.ToLower(q.EHLO[0]))
+	return q.SendingIP.IsValid() && told(q.SendingIP.Unmap().String()) && (told(sender) || len(q.EHLO) > 0 && told(strings.ToLower(q.EHLO[0])))
 }
 
-// aboutSPF reports whether a page says by its name that it is about SPF, or the reply's enhanced code does (RFC 7372 §3.2).
-func aboutSPF(page []byte, enhanced string) bool {
-	for w := (word{}); w.next(page); {
-		if bytes.EqualFold(page[w.begin:w.end], []byte("spf")) {
-			return true
+// aboutSPF reports whether a page says by its name that it is about SPF, what stands in front of it does, or the reply's enhanced code (RFC 7372 §3.2).
+func aboutSPF(page string, front []byte, enhanced string) bool {
+	spoken := func(text []byte) bool {
+		for w := (word{}); w.next(text); {
+			if bytes.EqualFold(text[w.begin:w.end], []byte("spf")) {
+				return true
+			}
 		}
+		return false
 	}
-	return len(enhanced) > 1 && (enhanced[1:] == ".7.23" || enhanced[1:] == ".7.24")
+	return spoken([]byte(page)) || spoken(front) || len(enhanced) > 1 && (enhanced[1:] == ".7.23" || enhanced[1:] == ".7.24")
 }

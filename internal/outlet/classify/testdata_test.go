@@ -12,6 +12,8 @@ import (
 )
 
 // testdata/*.txt: a reply, and below it what it must be taken for. listed.txt explains the form.
+//
+// law: I20
 func TestReplies(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {

@@ -54,6 +54,7 @@ const (
 	ruleNone      = "no rule"
 	rulePositive  = "positive reply"
 	ruleExplained = "page of the sender's domain"
+	ruleRange     = "network that our IP is in"
 )
 
 // scratch is what classifying needs beside the result.
@@ -151,7 +152,9 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 	v.Only = v.Suspend != No && (v.Class == IPBlocklisted || v.Class == IPReputation) && !r.shared(q, s)
 	r.weigh(&v)
 	v.clausal(q, s, plain)
-	v.guard(s.normal.whose(q.SendingIP))
+	quotes := s.normal.whose(q.SendingIP)
+	v.guard(quotes)
+	v.ofRange(quotes)
 	v.RetryAfter = retryAfter(s.normal.text)
 	return v
 }
@@ -229,5 +232,13 @@ func (v *Verdict) guard(quotes whose) {
 		}
 	case quotes == quotesRange:
 		v.Scope = ScopeNetblock
+	}
+}
+
+// ofRange takes a refusal that says nothing but a network that our IP is in for one of that network. Receivers quote the address that connects whatever
+// they refuse; its network they quote because that is what they refuse.
+func (v *Verdict) ofRange(quotes whose) {
+	if quotes == quotesRange && v.Class == PolicyUnspecified {
+		*v = Verdict{Class: IPReputation, Scope: ScopeNetblock, Suspend: May, Only: true, Rule: ruleRange, Quoted: v.Quoted}
 	}
 }
