@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"context"
-	"encoding"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -159,13 +158,8 @@ func (p playedJudge) Judge(r session.MXRefusal) session.Judgement {
 	j := session.Judgement{
 		Rescue: a.Has("rescue"), Soften: a.Has("soften"), Observe: a.Has("observe"), Class: event.PolicyUnspecified, Rule: a["rule"], Why: a["why"],
 	}
-	for name, into := range map[string]encoding.TextUnmarshaler{"class": &j.Class, "scope": &j.Scope} {
-		if !a.Has(name) {
-			continue
-		}
-		if err := into.UnmarshalText([]byte(a[name])); err != nil {
-			panic(err)
-		}
+	for word, value := range a {
+		_ = readWord(&j, word, value) // the dialogue has looked
 	}
 	for leg, name := range legNames {
 		for avoided := range strings.SplitSeq(a["avoid"], ",") {
@@ -212,3 +206,17 @@ func (p playedGate) Ask(q session.Question) session.Decision {
 func (p playedGate) Tell(n session.News) { p.played.Tell("gate " + newsText(n)) }
 
 func (p playedGate) Close() { p.played.Tell("gate closed") }
+
+// readWord reads the value of a word that the judge says.
+func readWord(j *session.Judgement, word, value string) error {
+	switch word {
+	case "class":
+		return j.Class.UnmarshalText([]byte(value))
+	case "scope":
+		return j.Scope.UnmarshalText([]byte(value))
+	}
+	return nil
+}
+
+// checkWord looks at the value of a word where a dialogue is read.
+func checkWord(word, value string) error { return readWord(new(session.Judgement), word, value) }

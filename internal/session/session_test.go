@@ -80,7 +80,7 @@ func runDialogues(t *testing.T, folder string, set func(played, *session.Engine)
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
-			smtptest.RunDialogue(t, file, func(d *smtptest.Dialogue) {
+			smtptest.RunDialogue(t, file, checkWord, func(d *smtptest.Dialogue) {
 				p := played{d}
 				e := session.Engine{Dialer: p, Live: new(session.Live), TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler)}
 				set(p, &e)

@@ -25,8 +25,8 @@ const glance = time.Millisecond
 
 // RunDialogue runs a script of the language in the package comment in a bubble of testing/synctest. It starts start
 // in a goroutine as the proxy; the script fails unless start returns, all legs closed, within an hour of virtual time
-// after the last line.
-func RunDialogue(t *testing.T, file string, start func(*Dialogue)) {
+// after the last line. The check may be nil.
+func RunDialogue(t *testing.T, file string, check Check, start func(*Dialogue)) {
 	t.Helper()
 	script, err := os.ReadFile(file)
 	if err != nil {
@@ -35,7 +35,7 @@ func RunDialogue(t *testing.T, file string, start func(*Dialogue)) {
 	config := tls.Config{Certificates: []tls.Certificate{Certificate(t, CertificateOptions{})}}
 	roots := Roots(t)
 	synctest.Test(t, func(t *testing.T) {
-		if err := runDialogue(file, string(script), &config, roots, start); err != nil {
+		if err := runDialogue(file, string(script), check, &config, roots, start); err != nil {
 			t.Error(err)
 		}
 	})
@@ -69,8 +69,8 @@ type Dialogue struct {
 	heard      map[string]int // for each speaker, the news up to which lines have spoken of it
 }
 
-func runDialogue(file, script string, config *tls.Config, roots *x509.CertPool, start func(*Dialogue)) error {
-	steps, err := parse(script)
+func runDialogue(file, script string, check Check, config *tls.Config, roots *x509.CertPool, start func(*Dialogue)) error {
+	steps, err := parse(script, check)
 	if err != nil {
 		return fmt.Errorf("%s:%w", file, err)
 	}

@@ -34,7 +34,7 @@ func relay(d *Dialogue) {
 
 func TestRunDialogue(t *testing.T) {
 	for _, name := range []string{"relay", "reset"} {
-		t.Run(name, func(t *testing.T) { RunDialogue(t, "testdata/"+name+".txt", relay) })
+		t.Run(name, func(t *testing.T) { RunDialogue(t, "testdata/"+name+".txt", nil, relay) })
 	}
 }
 
@@ -65,12 +65,19 @@ func TestDialogueTLS(t *testing.T) {
 		"expired":     {Certificate(t, CertificateOptions{Expired: true}), "expired"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			err := runDialogue("x", script, config, roots, terminate(c.cert))
+			err := runDialogue("x", script, onlyListed, config, roots, terminate(c.cert))
 			if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%s: got %v, want %q", name, err, c.want)
 			}
 		})
 	}
+}
+
+func onlyListed(word, value string) error {
+	if word == "class" && value != "listed" {
+		return errors.New("want listed")
+	}
+	return nil
 }
 
 func TestDialogueFailures(t *testing.T) {
@@ -105,11 +112,12 @@ func TestDialogueFailures(t *testing.T) {
 		"gate: defer reject":      "defer and reject: want one of them; the gate can say",
 		"gate: delay=long":        "want delay=10s or delay=5m",
 		"dial: mx mx2":            "mx and mx2: want one of them",
+		"judge: class=none":       "x:1: judge: class=none\nwant listed; the judge can say",
 		"told: mail":              "want who heard it, and what: told: gate rcpt 250",
 		"close-msa\neof-mx\nC: x": "x: at the end: write",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			err := runDialogue("x", script, nil, nil, relay)
+			err := runDialogue("x", script, onlyListed, nil, nil, relay)
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("script %q\ngot:  %v\nwant: %s", script, err, want)
 			}
@@ -151,7 +159,7 @@ func TestDialogueAnswers(t *testing.T) {
 		"> QUIT\neof-mx\ndial: mx2":                          "x: at the end: the MX2 has received what no line expects: \"QUIT\\r\\n\"",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			err := runDialogue("x", script, nil, nil, turning)
+			err := runDialogue("x", script, onlyListed, nil, nil, turning)
 			if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 				t.Errorf("script %q\ngot:  %v\nwant: %s", script, err, want)
 			}

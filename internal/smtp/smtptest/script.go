@@ -23,11 +23,15 @@ type step struct {
 	run    func(*Dialogue, *party) error
 }
 
+// A Check says what is wrong with the value of a word in an answer, and what would be right: "class", "listed". The language itself knows
+// times and legs.
+type Check func(word, value string) error
+
 // parse reads a script. Its error begins with the line's number and text, and says what would be right.
-func parse(script string) ([]step, error) {
+func parse(script string, check Check) ([]step, error) {
 	var steps []step
 	for i, text := range strings.Split(script, "\n") {
-		s, err := parseLine(text)
+		s, err := parseLine(text, check)
 		if err != nil {
 			return nil, fmt.Errorf("%d: %s\n%w", i+1, text, err)
 		}
@@ -37,7 +41,7 @@ func parse(script string) ([]step, error) {
 	return steps, nil
 }
 
-func parseLine(text string) (step, error) {
+func parseLine(text string, check Check) (step, error) {
 	keyword, arg, _ := strings.Cut(text, " ")
 	switch {
 	case text == "", strings.HasPrefix(text, "#"):
@@ -45,7 +49,7 @@ func parseLine(text string) (step, error) {
 	case keyword == "C:", keyword == "c:", keyword == "S:":
 		return octets("msa", map[string]string{"C:": "<", "c:": "<<", "S:": ">"}[keyword], arg)
 	case vocabulary[strings.TrimSuffix(keyword, ":")] != nil && strings.HasSuffix(keyword, ":"):
-		return asking(strings.TrimSuffix(keyword, ":"), arg)
+		return asking(strings.TrimSuffix(keyword, ":"), arg, check)
 	case keyword == "told:", keyword == "untold:":
 		return telling(keyword == "told:", arg)
 	case keyword == "sleep", keyword == "quiet":
@@ -157,7 +161,7 @@ var failures = []string{"refused", "silent", "none", "suspended", "absent", "por
 var alternatives = [][]string{{"defer", "reject"}, {"stay", "move"}, failures, slices.Sorted(maps.Keys(legs))}
 
 // asking is a line that answers a question: "judge: rcpt 550 => rescue", or "judge: rescue" whatever the question.
-func asking(who, arg string) (step, error) {
+func asking(who, arg string, check Check) (step, error) {
 	about, said, both := strings.Cut(arg, "=>")
 	if !both {
 		about, said = "", arg
@@ -166,14 +170,14 @@ func asking(who, arg string) (step, error) {
 	if err != nil {
 		return step{}, err
 	}
-	answer, err := parseAnswer(who, said)
+	answer, err := parseAnswer(who, said, check)
 	if err != nil {
 		return step{}, fmt.Errorf("%w; the %s can say: %s", err, who, strings.Join(vocabulary[who], " "))
 	}
 	return step{run: func(d *Dialogue, _ *party) error { return d.answer(who, words, answer) }}, nil
 }
 
-func parseAnswer(who, said string) (Answer, error) {
+func parseAnswer(who, said string, check Check) (Answer, error) {
 	words, err := split(said)
 	if err != nil {
 		return nil, err
@@ -190,7 +194,11 @@ func parseAnswer(who, said string) (Answer, error) {
 		if !slices.Contains(vocabulary[who], key) {
 			return nil, fmt.Errorf("no answer %q", word)
 		}
-		if err := checkValue(key, value); err != nil {
+		err := checkValue(key, value)
+		if err == nil && check != nil && valued {
+			err = check(strings.TrimSuffix(key, "="), value)
+		}
+		if err != nil {
 			return nil, err
 		}
 		answer[strings.TrimSuffix(key, "=")] = value
