@@ -100,9 +100,9 @@ func TestWhatIsLoadedIsCapped(t *testing.T) {
 func TestDeadlinesAreMonotonic(t *testing.T) {
 	r := newRig(t, Options{Clock: time.Now})
 	r.Observe(listing("google"))
-	r.Book.mu.RLock()
+	r.mu.RLock()
 	until := r.entry(key("google")).Until
-	r.Book.mu.RUnlock()
+	r.mu.RUnlock()
 	if !strings.Contains(until.String(), " m=") {
 		t.Error("Until has lost its monotonic reading")
 	}

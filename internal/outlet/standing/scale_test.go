@@ -63,7 +63,7 @@ func TestAReloadRaisesEachPart(t *testing.T) {
 		if err := r.Configure(Settings{Neighbours: ips}); err != nil {
 			t.Fatal(err)
 		}
-		r.Book.mu.Lock()
+		r.mu.Lock()
 		first := r.entryOf(Key{ours, "mx:192.0.2.1"}, "first", start)
 		for _, ip := range ips {
 			r.entryOf(Key{ip, "mx:192.0.2.2"}, "second", start)
@@ -71,7 +71,7 @@ func TestAReloadRaisesEachPart(t *testing.T) {
 		if leaves := r.queues[first.rank].Leaves("third"); leaves.Owner() != "first" {
 			t.Errorf("1,000 IPs, %s: with 1,000 of %d keys the second tenant has more than its part, and loses one", name, r.maxKeys)
 		}
-		r.Book.mu.Unlock()
+		r.mu.Unlock()
 	}
 }
 
