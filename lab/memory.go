@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/netip"
 	"runtime"
 	"sync"
@@ -51,10 +51,11 @@ func memoryOnce(ctx context.Context, count int) (memoryRun, error) {
 		wires[i].outside, wires[i].mx = smtptest.Pair(memoryMSA(i), memoryMX)
 	}
 	engine := &session.Engine{
-		Dialer: memoryDialer(wires),
-		Live:   new(session.Live),
-		Limits: session.Limits{Sessions: count + 1, SessionsPerSource: count + 1},
-		Log:    slog.New(slog.DiscardHandler),
+		Ways:    memoryWays(wires),
+		Observe: true,
+		Live:    new(session.Live),
+		Limits:  session.Limits{Sessions: count + 1, SessionsPerSource: count + 1},
+		Log:     slog.New(slog.DiscardHandler),
 	}
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -120,18 +121,27 @@ func memoryMSA(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 40000)
 }
 
-// A memoryDialer hands out the outer ends that were made beforehand.
-type memoryDialer []wire
+// The memoryWays lead to the outer ends that were made beforehand.
+type memoryWays []wire
 
-// Dial implements [session.Dialer].
-func (d memoryDialer) Dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
-	octets := req.Source.As4()
+// Enter implements [session.Ways].
+func (w memoryWays) Enter(origin session.Origin) session.Way {
+	octets := origin.Source.Addr().As4()
 	i := int(octets[1])<<16 | int(octets[2])<<8 | int(octets[3])
-	if i >= len(d) {
-		return session.Outbound{}, errors.New("no such session")
-	}
-	return session.Outbound{Conn: d[i].outside}, nil
+	return memoryWay{w[i].outside}
 }
+
+// A memoryWay is the way of a session that only observes.
+type memoryWay struct{ outside net.Conn }
+
+func (w memoryWay) Dial(context.Context, session.DialRequest) (session.Outbound, error) {
+	return session.Outbound{Conn: w.outside}, nil
+}
+
+func (memoryWay) MayStay(session.DialRequest, netip.Addr) bool     { return true }
+func (memoryWay) Judge(session.MXRefusal) (none session.Judgement) { return none }
+func (memoryWay) Accepted(netip.Addr)                              {}
+func (memoryWay) Close()                                           {}
 
 func collected() (m runtime.MemStats) {
 	runtime.GC()

@@ -43,7 +43,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 		journal: records,
 		over:    make(chan struct{}),
 		engine: &session.Engine{
-			Dialer:      out,
+			Ways:        out,
 			Rescue:      rescueOf(cfg),
 			Live:        d.live,
 			Destination: Destinations(cfg),
@@ -64,12 +64,7 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 	for _, ip := range cfg.SendingIPs {
 		g.sendingIPs = append(g.sendingIPs, ip.Address)
 	}
-	if len(g.sendingIPs) > 0 { // else kanmon only observes, and there is nothing to choose
-		g.engine.Judge, g.engine.Mover = out, out
-	}
-	if gated(cfg) {
-		g.engine.Judge = out // it tells the gate what refusals mean
-	}
+	g.engine.Observe = len(g.sendingIPs) == 0 && !gated(cfg) // a gate is told what refusals mean
 	g.out = out
 	return g, nil
 }

@@ -14,11 +14,17 @@ import (
 	"kanmon/internal/smtp/smtptest"
 )
 
-// toMX dials an MX of smtptest.
+// toMX dials an MX of smtptest. It is the way of sessions that only observe.
 type toMX struct{ mx *smtptest.MX }
 
-func (d toMX) Dial(_ context.Context, r session.DialRequest) (session.Outbound, error) {
-	near, far := smtptest.Pair(netip.MustParseAddrPort("203.0.113.10:50000"), r.Destination)
+func (d toMX) Enter(session.Origin) session.Way                 { return d }
+func (d toMX) MayStay(session.DialRequest, netip.Addr) bool     { return true }
+func (d toMX) Judge(session.MXRefusal) (none session.Judgement) { return none }
+func (d toMX) Accepted(netip.Addr)                              {}
+func (d toMX) Close()                                           {}
+
+func (d toMX) Dial(context.Context, session.DialRequest) (session.Outbound, error) {
+	near, far := smtptest.Pair(netip.MustParseAddrPort("203.0.113.10:50000"), netip.MustParseAddrPort("192.0.2.25:25"))
 	go d.mx.ServeConn(far)
 	return session.Outbound{Conn: near, Name: "out10.example.jp"}, nil
 }
@@ -34,7 +40,7 @@ func TestMXIsShownAsRemembered(t *testing.T) {
 			}
 			return smtptest.Default
 		}}
-		engine := session.Engine{Dialer: toMX{mx}, Live: d.live, Log: slog.New(slog.DiscardHandler)}
+		engine := session.Engine{Ways: toMX{mx}, Observe: true, Live: d.live, Log: slog.New(slog.DiscardHandler)}
 		origin := session.Origin{Source: netip.MustParseAddrPort("10.20.1.5:40000"), Destination: netip.MustParseAddrPort("192.0.2.25:25")}
 		addr := origin.Destination.Addr()
 		if got := o.MX(addr); got.Known || got.MX != addr {

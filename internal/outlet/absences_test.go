@@ -89,7 +89,7 @@ func TestUnusableIPIsPassedOverAtOnce(t *testing.T) {
 			if errors.Is(own, session.ErrPortsExhausted) && len(dialled) != 1 {
 				t.Errorf("the next session looks for a port again: %v", dialled)
 			}
-			if w.dials.passesOver(mxAddr.Addr(), w.best) || len(w.evidence(w.best)) != 0 || !usable(w.Outlet, w.key(w.best, mxAddr.Addr())) || len(w.rescues.tenants) != 0 {
+			if w.dials.passesOver(mxAddr.Addr(), w.best) || len(w.evidence(w.best)) != 0 || !usable(w.rig, w.key(w.best, mxAddr.Addr())) || len(w.rescues.tenants) != 0 {
 				t.Errorf("%v: the MX, or the standing, is held to have a part in it", own)
 			}
 			w.fw.unusable = nil
@@ -193,7 +193,7 @@ func TestAbsentIPHoldsNoMail(t *testing.T) {
 		o, kernel := newOutlet(t, twoIPs), newFakeKernel()
 		o.absences.kernel = kernel.kernel()
 		o.absences.of(twoIPs.sendingIPs(), twoIPs.allPools())
-		req := session.DialRequest{Source: msa, Destination: mxAddr, Sender: "a@example.com", SenderKnown: true}
+		req := request{Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: "a@example.com", SenderKnown: true}}
 		if !o.MayStay(req, first) || !o.MayStay(req, second) {
 			t.Fatal("a mail may not stay with a sending IP of its pool")
 		}
@@ -203,10 +203,10 @@ func TestAbsentIPHoldsNoMail(t *testing.T) {
 			t.Errorf("the absent one keeps its session: %t; the other one: %t", o.MayStay(req, first), o.MayStay(req, second))
 		}
 		how := o.handlings[0]
-		if choice, err := o.router.Choose(o.query(req)); err != nil || o.hasSpare(choice, second, req) || how.Rescue != RescueOn {
+		if choice, err := o.router.Choose(o.query(req)); err != nil || o.wayOf(req).hasSpare(choice, second, &req.DialRequest) || how.Rescue != RescueOn {
 			t.Errorf("the absent one counts as another to turn to (%v)", err)
 		}
-		if others := o.others(o.plead(&session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: second, Code: 550})); len(others) != 0 {
+		if others := o.others(o.plead(&rejection{Source: msa, Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: second, Code: 550}})); len(others) != 0 {
 			t.Errorf("a rescue would be tried from %v", others)
 		}
 	})
@@ -226,7 +226,7 @@ func TestAbsentIPIsNeitherPinnedNorProbed(t *testing.T) {
 		o.pins, o.absences.kernel = learnt.pins, kernel.kernel()
 		o.absences.of(twoIPs.sendingIPs(), twoIPs.allPools())
 		clock := setClock(t, o)
-		req := session.DialRequest{Session: 7, Source: msa, Destination: mxAddr, Sender: "a@example.com", SenderKnown: true, Recipient: "b@example.net"}
+		req := request{Session: 7, Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: "a@example.com", SenderKnown: true, Recipient: "b@example.net"}}
 		from := func() (netip.Addr, bool) {
 			ip, probing, err := o.permitted(choiceFor(t, o, req), req)
 			if err != nil {

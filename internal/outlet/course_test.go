@@ -8,7 +8,6 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/outlet/route"
-	"kanmon/internal/session"
 )
 
 // Where `kanmon explain` says that a mail leaves from is where it leaves from, over random configurations: it goes from the connection by
@@ -28,7 +27,7 @@ func TestTheCourseOfAMailIsWhatASessionDoes(t *testing.T) {
 		}
 		o.router, o.handlings = router, make([]Handling, len(config.Routes)+1)
 		for range 4 {
-			req := session.DialRequest{
+			req := request{
 				Source: netip.AddrFrom4([4]byte{10, 20, byte(random.IntN(3)), byte(random.IntN(4))}), Destination: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(random.IntN(200))}), 25),
 			}
 			q := route.Query{
@@ -69,7 +68,7 @@ func TestSilenceIsNotCalledReputation(t *testing.T) {
 }
 
 // follow does what a session does until its first recipient, and gives the sending IP that it has then.
-func (o *Outlet) follow(req session.DialRequest, sender, recipient string) (ip netip.Addr, moves int, failed bool) {
+func (o *rig) follow(req request, sender, recipient string) (ip netip.Addr, moves int, failed bool) {
 	connect := func() bool {
 		choice, err := o.router.Choose(o.query(req))
 		if err != nil {

@@ -17,11 +17,11 @@ import (
 
 // dialFrom connects from a sending IP, and remembers whether it was let in. Where there is another one to turn to, the dial does not
 // have all the time that there is: the MSA waits no longer for both than it would directly (I12).
-func (o *Outlet) dialFrom(ctx context.Context, choice route.Choice, ip route.SendingIP, req session.DialRequest) (session.Outbound, error) {
-	mx, begun := req.Destination.Addr().Unmap(), time.Now()
-	again := o.dials.retry(mx, ip.Address)
+func (w *way) dialFrom(ctx context.Context, choice route.Choice, ip route.SendingIP, req *session.DialRequest) (session.Outbound, error) {
+	mx, begun := w.mx().Unmap(), time.Now()
+	again := w.o.dials.retry(mx, ip.Address)
 	dialCtx := ctx
-	if end, bounded := ctx.Deadline(); bounded && o.hasSpare(choice, ip.Address, req) {
+	if end, bounded := ctx.Deadline(); bounded && w.hasSpare(choice, ip.Address, req) {
 		patience := end.Sub(begun) / 2
 		if again {
 			patience = min(patience, retryPatience)
@@ -30,24 +30,24 @@ func (o *Outlet) dialFrom(ctx context.Context, choice route.Choice, ip route.Sen
 		dialCtx, cancel = context.WithTimeout(ctx, patience)
 		defer cancel()
 	}
-	out, err := o.dialer.DialFrom(dialCtx, ip.Address, req.Destination)
+	out, err := w.o.dialer.DialFrom(dialCtx, ip.Address, w.destination)
 	out.Name = ip.Name
 	switch {
 	case err == nil:
-		o.dials.connected(mx, ip.Address)
+		w.o.dials.connected(mx, ip.Address)
 	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
 	case req.Further: // an MX that takes no second connection so soon says nothing of the IP
 	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
-		o.dials.failing(mx, ip.Address, tenantOf(&choice, req.Source), !session.RefusedDial(err))
+		w.o.dials.failing(mx, ip.Address, tenantOf(&choice, w.source), !session.RefusedDial(err))
 	}
 	return out, err
 }
 
 // hasSpare reports whether a session whose dial fails will turn to another sending IP.
-func (o *Outlet) hasSpare(choice route.Choice, sendingIP netip.Addr, req session.DialRequest) bool {
-	how, at, who := o.handlings[choice.Number], o.placeOf(&req), o.candidate(&choice, &req)
+func (w *way) hasSpare(choice route.Choice, sendingIP netip.Addr, req *session.DialRequest) bool {
+	how, at, who := w.o.handlings[choice.Number], w.placeOf(req.Recipient), w.candidate(&choice)
 	return how.Rescue == RescueOn && slices.ContainsFunc(choice.IPs(), func(ip route.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who)
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && w.o.worthMoving(how, ip.Address, at, who)
 	})
 }
 
@@ -63,9 +63,9 @@ func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
 	j.Class = event.SilentReset // what it means is not said; the standing judges by others'
 	if p.Phase == event.PhaseDial {
 		j.Class = event.SilentDial
-		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.Destination.Addr().Unmap())
+		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.mx().Unmap())
 	} else {
-		j.Rule, worthIt = "connection reset", o.resets.add(p.Destination.Addr(), p.SendingIP, p.tenant)
+		j.Rule, worthIt = "connection reset", o.resets.add(p.mx(), p.SendingIP, p.tenant)
 	}
 	if worthIt {
 		o.silenced(p, j)

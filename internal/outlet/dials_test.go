@@ -48,17 +48,17 @@ func (f *firewalled) DialFrom(ctx context.Context, from netip.Addr, destination 
 
 // A shutOutWorld is a kanmon whose sending IPs meet a firewalled MX. Use it inside a bubble.
 type shutOutWorld struct {
-	*Outlet
+	*rig
 	fw     firewalled
 	engine session.Engine
 	best   netip.Addr // the first choice of this MSA for this MX
 }
 
 func newShutOutWorld(t *testing.T, g gateway) *shutOutWorld {
-	w := &shutOutWorld{Outlet: newOutlet(t, g)}
+	w := &shutOutWorld{rig: newOutlet(t, g)}
 	w.dialer = &w.fw
-	w.engine = session.Engine{Dialer: w.Outlet, Mover: w.Outlet, Judge: w.Outlet, Live: new(session.Live), Log: slog.New(slog.DiscardHandler)}
-	choice, err := w.router.Choose(w.query(session.DialRequest{Source: msa, Destination: mxAddr}))
+	w.engine = session.Engine{Ways: w, Live: new(session.Live), Log: slog.New(slog.DiscardHandler)}
+	choice, err := w.router.Choose(w.query(request{Source: msa, Destination: mxAddr}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,7 +118,7 @@ func TestDroppedIPIsPassedOver(t *testing.T) {
 		if rules := w.evidence(next); len(rules) != 0 {
 			t.Errorf("the standing of the IP that works was told %q", rules)
 		}
-		if !usable(w.Outlet, w.key(w.best, mxAddr.Addr())) {
+		if !usable(w.rig, w.key(w.best, mxAddr.Addr())) {
 			t.Error("one tenant and one MX have suspended it")
 		}
 		for i := range 9 {
@@ -182,7 +182,7 @@ func TestRefusedIPIsPassedOver(t *testing.T) {
 func TestTheLastOfThreeIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newShutOutWorld(t, threeOfAPool)
-		choice, _ := w.router.Choose(w.query(session.DialRequest{Source: msa, Destination: mxAddr}))
+		choice, _ := w.router.Choose(w.query(request{Source: msa, Destination: mxAddr}))
 		third := choice.IPs()[2].Address
 		w.fw.dropped = []netip.Addr{choice.IPs()[0].Address, choice.IPs()[1].Address}
 		w.deliver(t)

@@ -21,6 +21,7 @@ import (
 // A plea is a refusal and what decides whether another sending IP is spent on its mail.
 type plea struct {
 	*session.MXRefusal
+	*way
 	choice  route.Choice
 	tenant  string
 	asker   string // Outlet.asker of the mail
@@ -45,16 +46,16 @@ type plea struct {
 }
 
 // plead begins a plea: whose mail it is, where no tenant is configured the MSA's, and what its route says about refusals.
-func (o *Outlet) plead(r *session.MXRefusal) *plea {
-	q, choice := o.choiceOf(r)
+func (w *way) plead(r *session.MXRefusal) *plea {
+	o := w.o
+	q, choice := w.choiceOf(r)
 	p := &plea{
-		MXRefusal: r, choice: choice, tenant: tenantOf(&choice, r.Source), asker: o.asker(q), how: o.handlings[choice.Number],
-		key: o.key(r.SendingIP, r.Destination.Addr()),
+		MXRefusal: r, way: w, choice: choice, tenant: tenantOf(&choice, w.source), asker: o.asker(q), how: o.handlings[choice.Number],
+		key: w.key(r.SendingIP),
 	}
-	mx := r.Destination.Addr()
-	p.at = o.placeOf(&session.DialRequest{Destination: r.Destination, Recipient: string(r.Recipient)})
+	p.at = w.placeOf(string(r.Recipient))
 	p.domain, p.nobodys = speaks(r)
-	p.receiver = o.receiver(mx, p.domain)
+	p.receiver = o.receiver(w.mx(), p.domain)
 	if p.nobodys && p.receiver.Provider != "" && o.providers.OwnCode(p.receiver.Provider, r.Text) {
 		p.nobodys = false // no customer can have written it
 	}
@@ -77,7 +78,7 @@ func (o *Outlet) hear(p *plea) {
 
 // listen finds out who has spoken, and what else was said of the mail.
 func (o *Outlet) listen(p *plea) {
-	o.sites.from(p.Source)
+	o.sites.from(p.source)
 	if p.domain != "" {
 		o.sites.to(p.key.Provider, p.domain)
 	}
@@ -87,12 +88,12 @@ func (o *Outlet) listen(p *plea) {
 
 // observe has the standing hear of a refusal that was weighed.
 func (o *Outlet) observe(p *plea) {
-	domain, mx := p.domain, p.Destination.Addr()
+	domain, mx := p.domain, p.mx()
 	v, part := &p.verdict, p.part
 	o.book.Observe(standing.Evidence{
-		Session: uint64(p.Session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
+		Session: uint64(p.session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
 		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Again: p.Again, Speaker: p.receiver.Organisation(),
-		Message: witness.Message(uint64(p.Session), p.Mails), Class: v.Class,
+		Message: witness.Message(uint64(p.session), p.Mails), Class: v.Class,
 		Scope: v.Scope, Suspend: v.Suspend, Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
 		OneTenant: o.sites.oneTenant(o.tenants), OneDestination: o.oneDestination(p.key.Provider),
@@ -219,7 +220,7 @@ func (o *Outlet) spend(p *plea, j *session.Judgement) {
 func (o *Outlet) others(p *plea) (others []netip.Addr) {
 	choice := p.choice
 	if p.Pool != "" {
-		choice, _ = o.router.Choose(route.Query{Owner: p.Owner, Source: p.Source, Port: p.Port, Destination: p.Destination, Suspicion: -1, Pool: p.Pool})
+		choice, _ = o.router.Choose(route.Query{Owner: p.Owner, Source: p.source, Port: p.port, Destination: p.destination, Suspicion: -1, Pool: p.Pool})
 	}
 	for _, ip := range choice.IPs() {
 		if ip.Address != p.SendingIP.Unmap() {
@@ -273,37 +274,37 @@ func (o *Outlet) whyNone(p *plea, others, refusedWith []netip.Addr) string {
 }
 
 // turns says whether a sending IP gives way because it may lately have been refused for what it is, with other mail of the tenant.
-func (o *Outlet) turns(choice *route.Choice, how Handling, req *session.DialRequest, ip netip.Addr) bool {
-	if !o.rescues.any() || how.Rescue != RescueOn {
+func (w *way) turns(choice *route.Choice, how Handling, ip netip.Addr) bool {
+	if !w.o.rescues.any() || how.Rescue != RescueOn {
 		return false
 	}
-	tenant, key := tenantOf(choice, req.Source), o.key(ip, req.Destination.Addr())
-	return o.rescues.refused(tenant, key) && o.rescues.room(spending{tenant: tenant, provider: key.Provider}, how.PerHour)
+	tenant, key := tenantOf(choice, w.source), w.key(ip)
+	return w.o.rescues.refused(tenant, key) && w.o.rescues.room(spending{tenant: tenant, provider: key.Provider}, how.PerHour)
 }
 
 // turnedAway gives the sending IPs that give way, if there is another to take their place. That counts as a rescue: a sender whose mail is
 // refused from one after another must not go through the pool by trying again.
-func (o *Outlet) turnedAway(choice *route.Choice, how Handling, req *session.DialRequest) (turned []netip.Addr) {
-	if !o.rescues.any() || how.Rescue != RescueOn {
+func (w *way) turnedAway(choice *route.Choice, how Handling, req *session.DialRequest) (turned []netip.Addr) {
+	if !w.o.rescues.any() || how.Rescue != RescueOn {
 		return nil
 	}
-	tenant, mx := tenantOf(choice, req.Source), req.Destination.Addr()
-	at := o.placeOf(req)
+	tenant, mx := tenantOf(choice, w.source), w.mx()
+	at := w.placeOf(req.Recipient)
 	place, first := false, false // another one is there; it is instead of one that would have been first
 	for _, ip := range choice.IPs() {
 		switch {
 		case slices.Contains(req.Avoid, ip.Address):
-		case o.rescues.refused(tenant, o.key(ip.Address, mx)):
+		case w.o.rescues.refused(tenant, w.o.key(ip.Address, mx)):
 			turned = append(turned, ip.Address)
-			first = first || !place && o.peek(how, ip.Address, at).Answer != standing.No
-		case o.worthMoving(how, ip.Address, at, o.candidate(choice, req)):
+			first = first || !place && w.o.peek(how, ip.Address, at).Answer != standing.No
+		case w.o.worthMoving(how, ip.Address, at, w.candidate(choice)):
 			place = true
 		}
 	}
 	switch {
 	case req.Rescue || !first || req.Further && place: // the connection before this one was counted
 		return turned
-	case !place || !o.rescues.take(spending{tenant: tenant, provider: o.Provider(mx)}, how.PerHour):
+	case !place || !w.o.rescues.take(spending{tenant: tenant, provider: w.o.Provider(mx)}, how.PerHour):
 		return nil
 	}
 	return turned

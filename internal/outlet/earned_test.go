@@ -23,15 +23,15 @@ var (
 
 // A refused is a refusal that a test makes up, and what its words mean.
 type refused struct {
-	session.MXRefusal
+	rejection
 	classify.Verdict
 }
 
-func (o *Outlet) judged(r refused) session.Judgement { return o.judgedWhile(r, func() {}) }
+func (o *rig) judged(r refused) session.Judgement { return o.judgedWhile(r, func() {}) }
 
 // judgedWhile has something happen when the refusal was weighed, and the standing has not heard of it yet.
-func (o *Outlet) judgedWhile(r refused, meanwhile func()) session.Judgement {
-	p, j := o.plead(&r.MXRefusal), session.Judgement{}
+func (o *rig) judgedWhile(r refused, meanwhile func()) session.Judgement {
+	p, j := o.plead(&r.rejection), session.Judgement{}
 	p.verdict = r.Verdict
 	o.listen(p)
 	meanwhile()
@@ -43,9 +43,8 @@ func (o *Outlet) judgedWhile(r refused, meanwhile func()) session.Judgement {
 // doubtful is a refusal that may be about our IP, and blames nothing else.
 func doubtful(tenant int, ip netip.Addr, to string) refused {
 	return refused{
-		session.MXRefusal{
-			Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, SendingIP: ip, Phase: event.PhaseRcpt,
-			Code: 550, Text: []byte("550 5.7.1 poor reputation"), Sender: []byte(fmt.Sprintf("a@t%d.example", tenant)), Recipient: []byte(to),
+		rejection{
+			Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: ip, Phase: event.PhaseRcpt, Code: 550, Text: []byte("550 5.7.1 poor reputation"), Sender: []byte(fmt.Sprintf("a@t%d.example", tenant)), Recipient: []byte(to)},
 		},
 		classify.Verdict{Class: classify.IPReputation, Scope: classify.ScopeIP, Suspend: classify.May, Only: true, Rule: "test"},
 	}
@@ -109,7 +108,7 @@ func TestRescueIsEarned(t *testing.T) {
 }
 
 // sender makes it a refusal of the sender, with which the MX speaks for itself.
-func sender(r *refused) { r.MXRefusal = atMAIL(r.MXRefusal) }
+func sender(r *refused) { r.rejection = atMAIL(r.rejection) }
 
 func contained(r *refused) { r.Contained = func() bool { return true } }
 
@@ -164,7 +163,7 @@ func TestSmallSitesReachTheCulpritTest(t *testing.T) {
 		}
 	}
 	o := newOutlet(t, threeIPs)
-	o.MayStay(session.DialRequest{Source: msa, Destination: mxAddr, Sender: "a@t1.example", SenderKnown: true, Recipient: "x@Other.example"}, first)
+	o.MayStay(request{Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: "a@t1.example", SenderKnown: true, Recipient: "x@Other.example"}}, first)
 	o.judged(doubtful(1, first, "x@a.example"))
 	if j := o.judged(doubtful(2, first, "y@a.example")); j.Rescue {
 		t.Error("mail went to another domain there: the provider has more than one")
@@ -177,8 +176,8 @@ func TestSmallSitesReachTheCulpritTest(t *testing.T) {
 func TestTheNextTryLeavesFromAnotherIP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := newOutlet(t, threeIPs)
-		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: 7}
-		next := func(req session.DialRequest) netip.Addr {
+		req := request{Source: msa, Destination: mxAddr, Session: 7}
+		next := func(req request) netip.Addr {
 			choice, _ := o.router.Choose(o.query(req))
 			ip, _, err := o.permitted(choice, req)
 			if err != nil {
@@ -204,10 +203,10 @@ func TestTheNextTryLeavesFromAnotherIP(t *testing.T) {
 		if !o.MayStay(req, second) {
 			t.Error("it does not stay there")
 		}
-		if other := (session.DialRequest{Source: netip.MustParseAddr("10.20.2.5"), Destination: mxAddr}); !o.MayStay(other, usual) {
+		if other := (request{Source: netip.MustParseAddr("10.20.2.5"), Destination: mxAddr}); !o.MayStay(other, usual) {
 			t.Error("another tenant's mail gives way, too")
 		}
-		if elsewhere := (session.DialRequest{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.99:25")}); !o.MayStay(elsewhere, usual) {
+		if elsewhere := (request{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.99:25")}); !o.MayStay(elsewhere, usual) {
 			t.Error("mail to another MX gives way, too")
 		}
 		refuse(second)
@@ -250,7 +249,7 @@ func TestABurstDoesNotWalkThroughThePool(t *testing.T) {
 		o := newOutlet(t, threeIPs.standing(func(p *standing.Numbers) { p.Listed.Destinations = 64 })) // nothing is suspended: all that bounds it is the count
 		dialled := map[netip.Addr]int{}
 		dial := func() netip.Addr {
-			req := session.DialRequest{Source: msa, Destination: mxAddr}
+			req := request{Source: msa, Destination: mxAddr}
 			choice, _ := o.router.Choose(o.query(req))
 			ip, _, err := o.permitted(choice, req)
 			if err != nil {
@@ -302,7 +301,7 @@ func TestAListingStopsTheIPAtOnce(t *testing.T) {
 	o := newOutlet(t, threeIPs)
 	for tenant := 1; tenant <= 3; tenant++ {
 		for i := range 100 {
-			req := session.DialRequest{Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, Session: event.ID(i)}
+			req := request{Source: netip.MustParseAddr(fmt.Sprintf("10.20.%d.5", tenant)), Destination: mxAddr, Session: event.ID(i)}
 			choice, _ := o.router.Choose(o.query(req))
 			if tenant == 1 && i == 0 {
 				if j := o.judged(with(listed(1, choice.IP.Address, ""), sender)); !j.Rescue {
@@ -349,7 +348,7 @@ func TestAnIPThatATenantHasShutOutIsSlowed(t *testing.T) {
 // law: I19
 func TestARefusedDialSaysNothingToTheStanding(t *testing.T) {
 	o := newOutlet(t, threeIPs)
-	r := session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: first, Phase: event.PhaseDial}
+	r := rejection{Source: msa, Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: first, Phase: event.PhaseDial}}
 	if j := o.Judge(r); !j.Rescue || j.Soften {
 		t.Errorf("%+v", j)
 	}

@@ -10,9 +10,9 @@ import (
 	"kanmon/internal/who/mailbox"
 )
 
-// Judge implements [session.Judge].
-func (o *Outlet) Judge(r session.MXRefusal) session.Judgement {
-	p := o.plead(&r)
+// Judge implements [session.Way].
+func (w *way) Judge(r session.MXRefusal) session.Judgement {
+	o, p := w.o, w.plead(&r)
 	j := session.Judgement{Observe: p.how.Rescue == RescueObserve || !r.SendingIP.IsValid()}
 	o.learn(mailbox.DomainOf(string(r.Recipient)), p.asker)
 	if r.Code == 0 {
@@ -28,28 +28,26 @@ func (o *Outlet) Judge(r session.MXRefusal) session.Judgement {
 	return j
 }
 
-// Accepted implements [session.Judge].
-func (o *Outlet) Accepted(destination netip.AddrPort, sendingIP netip.Addr) {
+// Accepted implements [session.Way].
+func (w *way) Accepted(sendingIP netip.Addr) {
 	if !sendingIP.IsValid() {
 		return
 	}
-	key := o.key(sendingIP, destination.Addr())
+	o, mx, key := w.o, w.mx(), w.key(sendingIP)
 	o.book.Succeeded(key, "")
-	o.probes.taken(key)
-	for _, r := range o.resets.others(destination.Addr(), sendingIP) { // it is not the MX, then
-		o.observeSilence(r.sendingIP, r.tenant, destination.Addr(), "connection reset")
+	o.probes.told(key)
+	for _, r := range o.resets.others(mx, sendingIP) { // it is not the MX, then
+		o.observeSilence(r.sendingIP, r.tenant, mx, "connection reset")
 	}
-	for _, s := range o.dials.shutOuts(destination.Addr().Unmap()) {
-		o.observeSilence(s.sendingIP, s.tenant, destination.Addr(), "connection not answered")
+	for _, s := range o.dials.shutOuts(mx.Unmap()) {
+		o.observeSilence(s.sendingIP, s.tenant, mx, "connection not answered")
 	}
 }
 
 // choiceOf gives what was known of a mail that was refused, and what is chosen for it.
-func (o *Outlet) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
-	q := o.query(session.DialRequest{
-		Owner: r.Owner, Source: r.Source, Port: r.Port, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient),
-	})
-	choice, _ := o.router.Choose(q) // tenant and route are told with an error, too
+func (w *way) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
+	q := w.query(&session.DialRequest{Owner: r.Owner, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient)})
+	choice, _ := w.o.router.Choose(q) // tenant and route are told with an error, too
 	return q, choice
 }
 

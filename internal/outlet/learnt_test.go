@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"kanmon/internal/outlet/standing"
-	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )
 
@@ -42,7 +41,7 @@ func TestSuspensionHoldsFromTheFirstSession(t *testing.T) {
 		s.stopAt("google", first)
 		s.dns = &smtptest.DNS{MXs: map[string]string{}} // nothing more is to be heard
 		s.restart(poolOf(2).byTenant())
-		if ip, ok := s.dialled(session.DialRequest{Source: msa, Destination: mxAddr}); ip == first || !ok {
+		if ip, ok := s.dialled(request{Source: msa, Destination: mxAddr}); ip == first || !ok {
 			t.Errorf("%s: the first session after a restart begins at %s, which is stopped at google", domain, ip)
 		}
 		s.moves = 0

@@ -68,7 +68,7 @@ func TestARescueKeepsToTheShare(t *testing.T) {
 	const sessions = 2000
 	rescued, usual := 0, 0
 	for i := range sessions {
-		req := session.DialRequest{Source: msa, Destination: mxAddr, Session: event.ID(i), Avoid: []netip.Addr{first}, Rescue: true}
+		req := request{Source: msa, Destination: mxAddr, Session: event.ID(i), DialRequest: session.DialRequest{Avoid: []netip.Addr{first}, Rescue: true}}
 		choice, _ := o.router.Choose(o.query(req))
 		if _, _, err := o.permitted(choice, req); err == nil {
 			rescued++

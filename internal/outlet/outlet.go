@@ -105,39 +105,25 @@ func (o *Outlet) Router() *route.Router { return o.router }
 // Providers gives what is known of whose MX is whose.
 func (o *Outlet) Providers() *provider.Lookup { return o.providers }
 
-// Dial implements [session.Dialer].
-func (o *Outlet) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
-	o.sites.from(req.Source)
-	q := o.query(req)
-	choice, err := o.router.Choose(q)
-	if err != nil {
-		return session.Outbound{}, fmt.Errorf("dial %s: %w", req.Destination, err)
-	}
-	choice = o.foresee(choice, q)
-	out, err := o.dialChosen(ctx, choice, req)
-	out.Way = &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
-	return out, err
-}
-
 // dialChosen connects from the sending IP of the chosen pool that may be used.
-func (o *Outlet) dialChosen(ctx context.Context, choice route.Choice, req session.DialRequest) (session.Outbound, error) {
+func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.DialRequest) (session.Outbound, error) {
 	if choice.Pool == "" { // observe mode: the kernel chooses, and has no other
 		if len(req.Avoid) > 0 {
 			return session.Outbound{}, session.ErrNoOtherIP
 		}
-		return o.dialUnseen(ctx, req)
+		return w.dialUnseen(ctx)
 	}
 	var own error // kanmon's own trouble with the sending IPs tried so far
 	for {
-		ip, probing, err := o.permitted(choice, req)
+		ip, probing, err := w.permitted(choice, req)
 		if err != nil {
 			if own != nil {
 				err = own
 			}
-			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", req.Destination, choice.Pool, err)
+			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination, choice.Pool, err)
 		}
-		out, err := o.dialAs(ctx, choice, ip, req, probing)
-		if !o.unusable(err, ip.Address, req.Destination.Addr()) || ctx.Err() != nil {
+		out, err := w.dialAs(ctx, choice, ip, req, probing)
+		if !w.o.unusable(err, ip.Address, w.mx()) || ctx.Err() != nil {
 			return out, err
 		}
 		own, choice = err, choice.Without(ip.Address)
@@ -158,20 +144,23 @@ func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
 }
 
 // dialAs connects from a sending IP, as its probe or not.
-func (o *Outlet) dialAs(ctx context.Context, choice route.Choice, ip route.SendingIP, req session.DialRequest, probing bool) (session.Outbound, error) {
-	if !probing {
-		return o.dialFrom(ctx, choice, ip, req)
+func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingIP, req *session.DialRequest, probing bool) (session.Outbound, error) {
+	var p *probe
+	if probing {
+		p = w.probeAt(w.key(ip.Address))
 	}
-	key := o.key(ip.Address, req.Destination.Addr())
-	o.probes.connects(key, req.Session)
-	out, err := o.dialFrom(ctx, choice, ip, req)
+	out, err := w.dialFrom(ctx, choice, ip, req)
 	if err != nil {
-		o.endProbe(key, req.Session)
+		w.failed(p)
 		return out, err
 	}
+	if p == nil && choice.IsOnly() { // there is no other one to be left, or come back to
+		return out, nil
+	}
+	w.connected(p)
 	closed := out.Closed
 	out.Closed = func() {
-		time.AfterFunc(probeRedial, func() { o.endProbe(key, req.Session) })
+		w.disconnected(p)
 		if closed != nil {
 			closed()
 		}
@@ -181,12 +170,12 @@ func (o *Outlet) dialAs(ctx context.Context, choice route.Choice, ip route.Sendi
 
 // dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
 // kernel does.
-func (o *Outlet) dialUnseen(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+func (w *way) dialUnseen(ctx context.Context) (session.Outbound, error) {
 	var from netip.Addr
-	if o.ownAddress != nil && o.ownAddress(req.Source) {
-		from = req.Source
+	if w.o.ownAddress != nil && w.o.ownAddress(w.source) {
+		from = w.source
 	}
-	out, err := o.dialer.DialFrom(ctx, from, req.Destination)
+	out, err := w.o.dialer.DialFrom(ctx, from, w.destination)
 	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
 	return out, err
 }
@@ -195,19 +184,19 @@ func (o *Outlet) dialUnseen(ctx context.Context, req session.DialRequest) (sessi
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
 // rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
 // of the tenant.
-func (o *Outlet) permitted(choice route.Choice, req session.DialRequest) (ip route.SendingIP, probing bool, err error) {
-	how, ips := o.handlings[choice.Number], choice.IPs()
-	if i := o.destined(choice, how, &req, ips); i >= 0 {
+func (w *way) permitted(choice route.Choice, req *session.DialRequest) (ip route.SendingIP, probing bool, err error) {
+	how, ips := w.o.handlings[choice.Number], choice.IPs()
+	if i := w.destined(choice, how, req, ips); i >= 0 {
 		return ips[i], false, nil
 	}
-	turned := o.turnedAway(&choice, how, &req)
+	turned := w.turnedAway(&choice, how, req)
 	var untried, last, shut, tried []route.SendingIP
 	for _, ip := range ips {
 		switch {
 		case slices.Contains(req.Avoid, ip.Address):
 			tried = append(tried, ip)
-		case o.isShut(how, ip.Address, req.Destination.Addr()):
-			if !req.Rescue || !o.dials.shutsOut(req.Destination.Addr().Unmap(), ip.Address) {
+		case w.o.isShut(how, ip.Address, w.mx()):
+			if !req.Rescue || !w.o.dials.shutsOut(w.mx().Unmap(), ip.Address) {
 				shut = append(shut, ip)
 			}
 		case slices.Contains(turned, ip.Address):
@@ -217,10 +206,10 @@ func (o *Outlet) permitted(choice route.Choice, req session.DialRequest) (ip rou
 		}
 	}
 	untried = append(untried, last...)
-	who := o.candidate(&choice, &req)
-	ip, probing, found := o.firstPermitted(untried, how, &req, who)
+	who := w.candidate(&choice)
+	ip, probing, found := w.firstPermitted(untried, how, req, who)
 	if !found {
-		ip, probing, found = o.firstPermitted(shut, how, &req, who)
+		ip, probing, found = w.firstPermitted(shut, how, req, who)
 	}
 	switch {
 	case found:
@@ -228,7 +217,7 @@ func (o *Outlet) permitted(choice route.Choice, req session.DialRequest) (ip rou
 	case req.Rescue:
 		return ip, false, session.ErrNoOtherIP
 	}
-	if ip, probing, found = o.firstPermitted(tried, how, &req, who); !found {
+	if ip, probing, found = w.firstPermitted(tried, how, req, who); !found {
 		return ip, false, session.ErrSuspended
 	}
 	return ip, probing, nil
@@ -236,26 +225,26 @@ func (o *Outlet) permitted(choice route.Choice, req session.DialRequest) (ip rou
 
 // firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
 // mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
-func (o *Outlet) firstPermitted(ips []route.SendingIP, how Handling, req *session.DialRequest, who candidate) (first route.SendingIP, probing, found bool) {
-	at := o.placeOf(req)
+func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.DialRequest, who candidate) (first route.SendingIP, probing, found bool) {
+	at := w.placeOf(req.Recipient)
 	for _, ip := range ips {
-		key := o.key(ip.Address, at.mx)
-		alsoThere := o.peekAt(how, ip.Address, at.domains)
-		if alsoThere.Answer == standing.No || o.peekInParts(how, ip.Address, &at).Answer == standing.No {
+		key := w.o.key(ip.Address, at.mx)
+		alsoThere := w.o.peekAt(how, ip.Address, at.domains)
+		if alsoThere.Answer == standing.No || w.o.peekInParts(how, ip.Address, &at).Answer == standing.No {
 			continue
 		}
-		permit := o.may(how, key)
+		permit := w.o.may(how, key)
 		permit.Share = min(permit.Share, alsoThere.Share)
 		switch {
 		case permit.Answer == standing.No:
-			if o.probeOf(key, req.Session) != 0 {
+			if w.probeOf(key) != 0 {
 				return ip, true, true
 			}
 		case permit.Answer == standing.Probe:
-			if inShare(permit, req.Session, ip.Address) && o.tries(key, who, req.SenderKnown) {
+			if inShare(permit, w.session, ip.Address) && w.tries(key, who, req.SenderKnown) {
 				return ip, true, true
 			}
-		case inShare(permit, req.Session, ip.Address):
+		case inShare(permit, w.session, ip.Address):
 			return ip, false, true
 		case !found && !req.Rescue:
 			first, found = ip, true
@@ -288,19 +277,19 @@ func (o *Outlet) may(how Handling, key standing.Key) standing.Permit {
 }
 
 // query is what is known of a mail. DNS is asked only where a route needs to know the provider.
-func (o *Outlet) query(req session.DialRequest) route.Query {
-	at := place{provider: o.providers.At(req.Destination.Addr())}
-	return o.queryAt(&at, &req)
+func (w *way) query(req *session.DialRequest) route.Query {
+	at := place{provider: w.o.providers.At(w.mx())}
+	return w.queryAt(&at, req)
 }
 
 // queryAt is query where it is known whose the MX is.
-func (o *Outlet) queryAt(at *place, req *session.DialRequest) route.Query {
+func (w *way) queryAt(at *place, req *session.DialRequest) route.Query {
 	q := route.Query{
-		Owner: req.Owner, Source: req.Source, Port: req.Port, Destination: req.Destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
+		Owner: req.Owner, Source: w.source, Port: w.port, Destination: w.destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
 		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
 	}
-	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && o.router.NeedsProvider(q) {
-		q.Provider = o.providers.Find(context.Background(), q.RecipientDomain, o.asker(q)).Provider
+	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && w.o.router.NeedsProvider(q) {
+		q.Provider = w.o.providers.Find(context.Background(), q.RecipientDomain, w.o.asker(q)).Provider
 	}
 	return q
 }
@@ -342,13 +331,13 @@ func errand(q route.Query) route.Errand {
 
 // destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
 // from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
-func (o *Outlet) destined(choice route.Choice, how Handling, req *session.DialRequest, ips []route.SendingIP) int {
-	at := o.placeOf(req)
-	ip := o.pinned(choice, how, req, at)
+func (w *way) destined(choice route.Choice, how Handling, req *session.DialRequest, ips []route.SendingIP) int {
+	at := w.placeOf(req.Recipient)
+	ip := w.pinned(choice, how, req, at)
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
-		ip = o.forecast.IP(route.Errand{Source: req.Source, Port: req.Port, MX: at.mx, Provider: at.provider})
-		permit := o.peek(how, ip, at)
-		if permit.Answer != standing.Yes || !inShare(permit, req.Session, ip) || slices.Contains(req.Avoid, ip) || o.isShut(how, ip, at.mx) {
+		ip = w.o.forecast.IP(route.Errand{Source: w.source, Port: w.port, MX: at.mx, Provider: at.provider})
+		permit := w.o.peek(how, ip, at)
+		if permit.Answer != standing.Yes || !inShare(permit, w.session, ip) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
 			return -1
 		}
 	}

@@ -24,15 +24,14 @@ var (
 	reviewMX = netip.MustParseAddrPort("192.0.2.25:25")
 )
 
-func refusedTo(msa string, ip netip.Addr, mx netip.AddrPort, from, to, text string) session.MXRefusal {
-	return session.MXRefusal{
-		Source: netip.MustParseAddr(msa), Destination: mx, SendingIP: ip, Phase: event.PhaseRcpt, Code: 550,
-		Text: []byte(text), Sender: []byte(from), Recipient: []byte(to),
+func refusedTo(msa string, ip netip.Addr, mx netip.AddrPort, from, to, text string) rejection {
+	return rejection{
+		Source: netip.MustParseAddr(msa), Destination: mx, MXRefusal: session.MXRefusal{SendingIP: ip, Phase: event.PhaseRcpt, Code: 550, Text: []byte(text), Sender: []byte(from), Recipient: []byte(to)},
 	}
 }
 
 // atMAIL is a refusal that comes before a recipient is named: the word of the MX, and of none of its customers.
-func atMAIL(r session.MXRefusal) session.MXRefusal {
+func atMAIL(r rejection) rejection {
 	r.Phase, r.Recipient = event.PhaseMail, nil
 	return r
 }
@@ -110,8 +109,8 @@ func TestProbeIsEndedByItsSuccess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, probing, err := o.permitted(choice, session.DialRequest{
-		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, SenderKnown: true, Recipient: "x@gmail.com", Avoid: []netip.Addr{ip11},
+	_, probing, err := o.permitted(choice, request{
+		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{SenderKnown: true, Recipient: "x@gmail.com", Avoid: []netip.Addr{ip11}},
 	})
 	if err != nil || !probing {
 		t.Fatalf("probing %t, %v", probing, err)
@@ -129,7 +128,7 @@ func TestStoppedIPIsNotStayedOn(t *testing.T) {
 	if err := o.book.Stop(key, "asked", "me"); err != nil {
 		t.Fatal(err)
 	}
-	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
+	req := request{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true}}
 	if _, err := o.Dial(t.Context(), req); !errors.Is(err, session.ErrSuspended) {
 		t.Fatal(err)
 	}
@@ -141,7 +140,7 @@ func TestStoppedIPIsNotStayedOn(t *testing.T) {
 // A sender's own IP that is slowed is left out for a part of the mail: that part must not dial anew for every command.
 func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
 	o := newOutlet(t, twoIPs.pool("default", "203.0.113.10", "203.0.113.11"))
-	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
+	req := request{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true}}
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
 		t.Fatal(err)
@@ -175,7 +174,7 @@ func TestSlowedOwnIPDoesNotMoveForEver(t *testing.T) {
 func TestAnMXThatIsDownBlamesNoIP(t *testing.T) {
 	o := newOutlet(t, routed)
 	for _, ip := range []netip.Addr{ip10, ip11} {
-		o.Judge(session.MXRefusal{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, SendingIP: ip, Phase: event.PhaseDial})
+		o.Judge(rejection{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, MXRefusal: session.MXRefusal{SendingIP: ip, Phase: event.PhaseDial}})
 	}
 	o.Accepted(reviewMX, ip11) // on a connection that stood before
 	if _, seen := o.book.Show(standing.Key{IP: ip10, Provider: "mx:192.0.2.25"}); len(seen) > 0 {
@@ -214,7 +213,7 @@ func TestProbeOutlivesItsFirstConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.turn(2 * time.Hour)
-	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
+	req := request{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
 	first, err := o.Dial(t.Context(), req)
 	if err != nil {
 		t.Fatal(err)
@@ -232,7 +231,7 @@ func TestProbeOutlivesItsFirstConnection(t *testing.T) {
 // Where Dial has no other IP, MayStay must not send a session away.
 func TestMayStayWhereDialHasNoOther(t *testing.T) {
 	o := newOutlet(t, twoIPs)
-	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
+	req := request{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true}}
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
 		t.Fatal(err)

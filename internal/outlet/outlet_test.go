@@ -29,10 +29,9 @@ func noSuspending(h *Handling)  { h.Suspend = false }
 
 var toExampleNet = route.Route{RecipientDomains: []string{"example.net"}}
 
-func refusal(ip netip.Addr, text string) session.MXRefusal {
-	return session.MXRefusal{
-		Source: msa, Destination: mxAddr, SendingIP: ip, Phase: event.PhaseRcpt, Code: 550, Text: []byte(text),
-		Sender: []byte("a@example.com"), Recipient: []byte("b@example.net"),
+func refusal(ip netip.Addr, text string) rejection {
+	return rejection{
+		Source: msa, Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: ip, Phase: event.PhaseRcpt, Code: 550, Text: []byte(text), Sender: []byte("a@example.com"), Recipient: []byte("b@example.net")},
 	}
 }
 
@@ -73,7 +72,7 @@ func TestJudgement(t *testing.T) {
 // A listing takes its IP out of use for that MX at once, and for no other.
 func TestListedIPIsNotUsed(t *testing.T) {
 	o := newOutlet(t, twoIPs)
-	req := session.DialRequest{Source: msa, Destination: mxAddr}
+	req := request{Source: msa, Destination: mxAddr}
 	choice, _ := o.router.Choose(o.query(req))
 	best := choice.IP.Address
 	next := first
@@ -87,7 +86,7 @@ func TestListedIPIsNotUsed(t *testing.T) {
 	if o.MayStay(req, best) {
 		t.Error("a session may stay with the suspended IP")
 	}
-	elsewhere := session.DialRequest{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.26:25")}
+	elsewhere := request{Source: msa, Destination: netip.MustParseAddrPort("192.0.2.26:25")}
 	if !usable(o, o.key(best, elsewhere.Destination.Addr())) {
 		t.Error("the listing reaches another MX")
 	}
@@ -107,7 +106,7 @@ func TestListedIPIsNotUsed(t *testing.T) {
 	}
 }
 
-func usable(o *Outlet, key standing.Key) bool { return o.book.Peek(key).Answer == standing.Yes }
+func usable(o *rig, key standing.Key) bool { return o.book.Peek(key).Answer == standing.Yes }
 
 // Who only observes sees a suspension, and nothing obeys it; what was suspended by hand stays so.
 func TestObservingChangesNothing(t *testing.T) {
@@ -122,8 +121,8 @@ func TestObservingChangesNothing(t *testing.T) {
 	}
 }
 
-func testSuspensionIsShownAlone(t *testing.T, o *Outlet) {
-	req := session.DialRequest{Source: msa, Destination: mxAddr}
+func testSuspensionIsShownAlone(t *testing.T, o *rig) {
+	req := request{Source: msa, Destination: mxAddr}
 	choice, _ := o.router.Choose(o.query(req))
 	best := choice.IP.Address
 	o.Judge(atMAIL(refusal(best, listing)))
@@ -162,7 +161,7 @@ func TestMayStay(t *testing.T) {
 		route(route.Route{SenderDomains: []string{"news.example.com"}, Pool: "bulk"}, nil).
 		route(route.Route{RecipientDomains: []string{"picky.example"}, Pool: "bulk"}, nil))
 	ask := func(sender, recipient string, ip netip.Addr) bool {
-		return o.MayStay(session.DialRequest{Source: msa, Destination: mxAddr, Sender: sender, SenderKnown: true, Recipient: recipient}, ip)
+		return o.MayStay(request{Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: sender, SenderKnown: true, Recipient: recipient}}, ip)
 	}
 	for _, test := range []struct {
 		sender, recipient string
@@ -190,7 +189,7 @@ func TestMayStay(t *testing.T) {
 func TestResets(t *testing.T) {
 	o := newOutlet(t, twoIPs)
 	refused := func(ip netip.Addr) session.Judgement {
-		return o.Judge(session.MXRefusal{Source: msa, Destination: mxAddr, SendingIP: ip, Phase: event.PhaseBanner})
+		return o.Judge(rejection{Source: msa, Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: ip, Phase: event.PhaseBanner}})
 	}
 	if j := refused(first); !j.Rescue || j.Soften {
 		t.Errorf("the first: %+v", j)

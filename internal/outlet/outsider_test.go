@@ -24,13 +24,13 @@ import (
 // auto-responder, a list. What he wants is that the account, its tenant or a sending IP is slowed, diverted, stopped, suspended.
 var outsiderDay = flag.Bool("full", false, "let the outsider go on for a day")
 
-// A way is how his MXs refuse. A reply that begins with a dot is that to the message.
-type way struct {
+// A manner is how his MXs refuse. A reply that begins with a dot is that to the message.
+type manner struct {
 	name    string
 	replies []string
 }
 
-var ways = []way{
+var manners = []manner{
 	{"no such user", []string{"550 5.1.1 no such user here"}},
 	{"spam", []string{".554 5.7.1 message rejected as spam"}},
 	{"the sender is refused", []string{"550 5.7.1 sender domain rejected: blacklisted"}},
@@ -129,9 +129,10 @@ func (x *trial) mail(m mailOf, reply string) (from netip.Addr) {
 }
 
 // refuse lets an MX refuse a mail, and again as often as the session goes on from another sending IP.
-func (x *trial) refuse(r *session.MXRefusal) (class event.Class) {
-	req := session.DialRequest{
-		Session: r.Session, Source: r.Source, Destination: r.Destination, Sender: string(r.Sender), SenderKnown: true, Recipient: string(r.Recipient), Rescue: true,
+func (x *trial) refuse(r *rejection) (class event.Class) {
+	req := request{
+		Session: r.Session, Source: r.Source, Destination: r.Destination,
+		DialRequest: session.DialRequest{Sender: string(r.Sender), SenderKnown: true, Recipient: string(r.Recipient), Rescue: true},
 	}
 	for attempts := 0; ; attempts++ {
 		r.Again, r.Stuck = attempts > 0, attempts == session.DefaultRescueAttempts
@@ -172,7 +173,7 @@ func (x *trial) others(i int) {
 }
 
 // work lets the outsider go on for some hours, behind two hours of others' mail.
-func (x *trial) work(w way, hours int, mxOf func(i int) (mx, domain string)) {
+func (x *trial) work(w manner, hours int, mxOf func(i int) (mx, domain string)) {
 	step := 30 * time.Second
 	for i := range int((time.Duration(hours) + 2) * time.Hour / step) {
 		x.clock.turn(step)
@@ -244,7 +245,7 @@ func TestOutsider(t *testing.T) {
 		} {
 			worst := trial{}
 			var his, elsewhere standing.State
-			for _, w := range ways {
+			for _, w := range manners {
 				if !owner.stranger && w.name == "a provider's code" {
 					continue // he cannot
 				}

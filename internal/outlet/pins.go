@@ -78,19 +78,19 @@ func keysFor(tenant string, source netip.Addr, sender, recipient string, mx neti
 
 // pinned gives the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
 // only a share of the mail may take this one: the share is of what could as well go elsewhere.
-func (o *Outlet) pinned(choice route.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
-	if o.pins == nil || !req.SenderKnown {
+func (w *way) pinned(choice route.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
+	if w.o.pins == nil || !req.SenderKnown {
 		return netip.Addr{}
 	}
-	byDomain, byMX := keysFor(choice.Tenant, req.Source, req.Sender, req.Recipient, at.mx)
+	byDomain, byMX := keysFor(choice.Tenant, w.source, req.Sender, req.Recipient, at.mx)
 	ip, found := netip.Addr{}, false
 	if byDomain.recipient != "" {
-		ip, _, found = o.pins.Get(byDomain)
+		ip, _, found = w.o.pins.Get(byDomain)
 	}
 	if !found {
-		ip, _, found = o.pins.Get(byMX)
+		ip, _, found = w.o.pins.Get(byMX)
 	}
-	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && o.dials.shutsOut(at.mx.Unmap(), ip) || o.ports.lacks(at.mx.Unmap(), ip) || o.turns(&choice, how, req, ip) || o.peek(how, ip, at).Answer != standing.Yes {
+	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && w.o.dials.shutsOut(at.mx.Unmap(), ip) || w.o.ports.lacks(at.mx.Unmap(), ip) || w.turns(&choice, how, ip) || w.o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
 	return ip
@@ -102,7 +102,7 @@ func (o *Outlet) pin(r *plea) {
 	if o.pins == nil || r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
 		return
 	}
-	byDomain, byMX := keysFor(r.choice.Tenant, r.Source, string(r.Sender), string(r.Recipient), r.Destination.Addr())
+	byDomain, byMX := keysFor(r.choice.Tenant, r.source, string(r.Sender), string(r.Recipient), r.mx())
 	for _, key := range []pinKey{byDomain, byMX} {
 		switch {
 		case key.recipient == "" && key.mx.IsUnspecified() || len(key.sender) > maxDomain || len(key.recipient) > maxDomain:

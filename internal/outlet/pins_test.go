@@ -49,7 +49,7 @@ func TestRetryLeavesFromTheSameIP(t *testing.T) {
 		"the IPs are slowed": {"192.0.2.25:25", func(s *site) {
 			for i := range 4 {
 				for range 8 {
-					throttle(s.Outlet, standing.Key{IP: netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)}), Provider: "mx:192.0.2.25"})
+					throttle(s.rig, standing.Key{IP: netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)}), Provider: "mx:192.0.2.25"})
 				}
 			}
 		}},
@@ -326,7 +326,7 @@ func TestForecastMakesNothingUsable(t *testing.T) {
 	s := newSite(t, poolOf(4))
 	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@example.net", mx: mxAddr.String()}
 	own := s.send(m)
-	req := session.DialRequest{Source: msa, Destination: mxAddr}
+	req := request{Source: msa, Destination: mxAddr}
 	if ip, ok := s.dialled(req); ip != own || !ok {
 		t.Fatalf("the next session begins at %s, its sender's is %s: the test shows nothing", ip, own)
 	}
@@ -353,7 +353,7 @@ func TestMayStayDoesNotAllocateWhereMuchIsKnown(t *testing.T) {
 		if pinned {
 			s.refuse(m, ip, 450, greylisted)
 		}
-		req := session.DialRequest{Session: 1, Source: msa, Destination: mxAddr, Sender: m.sender, SenderKnown: true, Recipient: m.recipient}
+		req := request{Session: 1, Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: m.sender, SenderKnown: true, Recipient: m.recipient}}
 		if n := testing.AllocsPerRun(100, func() { s.MayStay(req, ip) }); n != 0 {
 			t.Errorf("%s: %v allocations, want 0", name, n)
 		}
@@ -364,7 +364,7 @@ func BenchmarkMayStay(b *testing.B) {
 	s := newSite(b, poolOf(4))
 	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
 	ip := s.send(m)
-	req := session.DialRequest{Session: 1, Source: msa, Destination: mxAddr, Sender: m.sender, SenderKnown: true, Recipient: m.recipient}
+	req := request{Session: 1, Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: m.sender, SenderKnown: true, Recipient: m.recipient}}
 	b.ReportAllocs()
 	for b.Loop() {
 		s.MayStay(req, ip)

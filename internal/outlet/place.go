@@ -84,13 +84,13 @@ type place struct {
 	due       bool   // with provider "": it is time to look that domain up
 }
 
-func (o *Outlet) placeOf(req *session.DialRequest) place {
-	at := place{mx: req.Destination.Addr()}
-	if domain := mailbox.DomainOf(req.Recipient); len(domain) <= maxDomain {
+func (w *way) placeOf(recipient string) place {
+	at := place{mx: w.mx()}
+	if domain := mailbox.DomainOf(recipient); len(domain) <= maxDomain {
 		at.recipient = domain
 	}
-	if at.provider = o.providers.At(at.mx); at.provider == "" && at.recipient != "" {
-		at.domains, at.due = o.providers.Heard(at.recipient)
+	if at.provider = w.o.providers.At(at.mx); at.provider == "" && at.recipient != "" {
+		at.domains, at.due = w.o.providers.Heard(at.recipient)
 	}
 	return at
 }
@@ -158,7 +158,7 @@ func (o *Outlet) partOf(p *plea) string {
 	case name != "" && !p.nobodys && o.providers.OwnWord(name, p.domain, p.Text):
 		return ""
 	case p.domain == "":
-		return bracketed(p.Destination.Addr())
+		return bracketed(p.mx())
 	}
 	return p.domain
 }

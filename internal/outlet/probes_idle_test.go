@@ -22,7 +22,7 @@ func (instantDialer) DialFrom(_ context.Context, from netip.Addr, _ netip.AddrPo
 
 // A probing world has two sending IPs, of which the first is suspended at an MX.
 type probingWorld struct {
-	*Outlet
+	*rig
 	ip    netip.Addr // that is suspended
 	key   standing.Key
 	count event.ID
@@ -33,16 +33,16 @@ var sharedByTenants = sending("203.0.113.10", "203.0.113.11").pool("default", "2
 	tenant("quiet", "10.30.0.0/24").tenant("honest", "10.40.0.0/24").tenant("third", "10.50.0.0/24")
 
 func newProbingWorld(t *testing.T) *probingWorld {
-	w := &probingWorld{Outlet: newOutlet(t, sharedByTenants)}
+	w := &probingWorld{rig: newOutlet(t, sharedByTenants)}
 	w.dialer = instantDialer{}
-	w.ip = choiceFor(t, w.Outlet, w.from("10.40.0.1")).IP.Address
-	if other := choiceFor(t, w.Outlet, w.from("10.30.0.1")).IP.Address; other != w.ip {
+	w.ip = choiceFor(t, w.rig, w.from("10.40.0.1")).IP.Address
+	if other := choiceFor(t, w.rig, w.from("10.30.0.1")).IP.Address; other != w.ip {
 		t.Fatal("both tenants must begin at one IP: the test shows nothing")
 	}
-	if third := choiceFor(t, w.Outlet, w.from("10.50.0.1")).IP.Address; third != w.ip {
+	if third := choiceFor(t, w.rig, w.from("10.50.0.1")).IP.Address; third != w.ip {
 		t.Fatal("and so must the third")
 	}
-	w.key = w.Outlet.key(w.ip, reviewMX.Addr())
+	w.key = w.rig.key(w.ip, reviewMX.Addr())
 	w.listed("10.40.0.1", w.ip, reviewMX)
 	time.Sleep(3 * time.Hour)
 	if got := w.book.Peek(w.key).Answer; got != standing.Probe {
@@ -51,15 +51,15 @@ func newProbingWorld(t *testing.T) *probingWorld {
 	return w
 }
 
-func (w *probingWorld) from(source string) session.DialRequest {
+func (w *probingWorld) from(source string) request {
 	w.count++
-	return session.DialRequest{Session: w.count, Source: netip.MustParseAddr(source), Destination: reviewMX}
+	return request{Session: w.count, Source: netip.MustParseAddr(source), Destination: reviewMX}
 }
 
 // A leg is what a session has of an MX.
 type leg struct {
 	w   *probingWorld
-	req session.DialRequest
+	req request
 	out session.Outbound
 }
 
@@ -83,15 +83,15 @@ func (l *leg) mail(t *testing.T, recipient string) {
 	t.Helper()
 	l.req.SenderKnown, l.req.Sender, l.req.Recipient = true, "a@b.example", recipient
 	if !l.w.MayStay(l.req, l.out.SendingIP) {
-		l.close()
+		l.out.Closed()
 		l.dial(t)
 	}
 }
 
+// close ends the session.
 func (l *leg) close() {
-	if l.out.Closed != nil {
-		l.out.Closed()
-	}
+	l.out.Closed()
+	l.w.over(l.req)
 }
 
 // A tenant whose sessions say nothing, or begin mail that they do not end, does not keep the others from an IP whose suspension has run out.
@@ -129,7 +129,7 @@ func TestIdleSessionsDoNotTakeTheProbe(t *testing.T) {
 					s, _ := w.book.Show(w.key)
 					t.Errorf("of 360 honest sessions in the last six of 12 hours %d leave from the IP: %s", used, s)
 				}
-				time.Sleep(time.Hour) // what ends connections outlasts them
+				time.Sleep(time.Hour) // the last sessions end
 			})
 		})
 	}
@@ -184,7 +184,7 @@ func TestProbeBeginsWithTheMail(t *testing.T) {
 			t.Error("two sessions connect for one probe")
 		}
 		first.mail(t, "")
-		if first.out.SendingIP != w.ip || w.probeOf(w.key, first.req.Session) == 0 {
+		if first.out.SendingIP != w.ip || w.wayOf(first.req).probeOf(w.key) == 0 {
 			t.Fatal("it is no probe with its mail")
 		}
 		time.Sleep(probeIdle + time.Second)
@@ -200,7 +200,6 @@ func TestProbeBeginsWithTheMail(t *testing.T) {
 			t.Error("another tenant has no turn")
 		} else {
 			other.close()
-			time.Sleep(2 * probeRedial)
 		}
 		moves := w.connect(t, "10.40.0.1")
 		from := moves.out.SendingIP
@@ -220,17 +219,18 @@ func TestWhoConnectsLateLeavesTheProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newProbingWorld(t)
 		req := w.from("10.30.0.1")
-		choice := choiceFor(t, w.Outlet, req)
-		late := w.candidate(&choice, &req) // it has seen that the suspension has run out
+		choice := choiceFor(t, w.rig, req)
+		own := w.wayOf(req)
+		late := own.candidate(&choice) // it has seen that the suspension has run out
 		probe := w.connect(t, "10.40.0.1")
 		probe.mail(t, "")
-		if probe.out.SendingIP != w.ip || w.probeOf(w.key, probe.req.Session) == 0 {
+		if probe.out.SendingIP != w.ip || w.wayOf(probe.req).probeOf(w.key) == 0 {
 			t.Fatal("the other one is no probe: the test shows nothing")
 		}
-		if w.tries(w.key, late, false) {
+		if own.tries(w.key, late, false) {
 			t.Error("it is let in beside the probe")
 		}
-		if w.probeOf(w.key, probe.req.Session) == 0 {
+		if w.wayOf(probe.req).probeOf(w.key) == 0 {
 			t.Error("the probe has lost the IP")
 		}
 		time.Sleep(probeIdle + time.Second)
@@ -238,7 +238,6 @@ func TestWhoConnectsLateLeavesTheProbe(t *testing.T) {
 			t.Errorf("the probe says nothing for %s, and the IP is %s", probeIdle, got.State)
 		}
 		probe.close()
-		time.Sleep(2 * probeRedial)
 	})
 }
 
@@ -252,8 +251,8 @@ func TestAHostProbesOnce(t *testing.T) {
 		o.sites.from(netip.MustParseAddr("10.30.0.1")) // there is another one
 		time.Sleep(3 * time.Hour)
 		tries := func(s event.ID, source string) bool {
-			req := session.DialRequest{Session: s, Source: netip.MustParseAddr(source), Destination: mx}
-			who := o.candidate(&route.Choice{}, &req)
+			req := request{Session: s, Source: netip.MustParseAddr(source), Destination: mx}
+			who := o.wayOf(req).candidate(&route.Choice{})
 			return o.probes.free(key, who, true) && o.probes.reserve(key, who, func() bool { return true })
 		}
 		if !tries(1, "2001:db8:1:2::1") {

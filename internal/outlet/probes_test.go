@@ -16,7 +16,7 @@ import (
 )
 
 // setClock gives the outlet a standing whose clock the test moves.
-func setClock(t *testing.T, o *Outlet) *handClock {
+func setClock(t *testing.T, o *rig) *handClock {
 	t.Helper()
 	clock := newHandClock()
 	book, err := standing.New(standing.Options{Clock: clock.now})
@@ -28,7 +28,7 @@ func setClock(t *testing.T, o *Outlet) *handClock {
 	return clock
 }
 
-func choiceFor(t *testing.T, o *Outlet, req session.DialRequest) route.Choice {
+func choiceFor(t *testing.T, o *rig, req request) route.Choice {
 	t.Helper()
 	choice, err := o.router.Choose(o.query(req))
 	if err != nil {
@@ -38,7 +38,7 @@ func choiceFor(t *testing.T, o *Outlet, req session.DialRequest) route.Choice {
 }
 
 // listed has an MX say at MAIL that an IP is on a list.
-func (o *Outlet) listed(source string, ip netip.Addr, mx netip.AddrPort) {
+func (o *rig) listed(source string, ip netip.Addr, mx netip.AddrPort) {
 	o.Judge(atMAIL(refusedTo(source, ip, mx, "a@b.example", "x@example.net", listing)))
 }
 
@@ -62,13 +62,13 @@ func leave(out session.Outbound) {
 // has spoken. Others of its MSA never may.
 func TestProbeIsOneSession(t *testing.T) {
 	mx, ip := listens(t), netip.MustParseAddr("127.0.0.2")
-	ends := map[string]func(*Outlet, standing.Key) error{
-		"refused": func(o *Outlet, _ standing.Key) error {
+	ends := map[string]func(*rig, standing.Key) error{
+		"refused": func(o *rig, _ standing.Key) error {
 			o.listed("10.30.0.1", ip, mx)
 			return nil
 		},
-		"stopped": func(o *Outlet, key standing.Key) error { return o.book.Stop(key, "asked", "me") },
-		"the whole IP stopped": func(o *Outlet, key standing.Key) error {
+		"stopped": func(o *rig, key standing.Key) error { return o.book.Stop(key, "asked", "me") },
+		"the whole IP stopped": func(o *rig, key standing.Key) error {
 			return o.book.Stop(standing.Key{IP: key.IP, Provider: standing.Every}, "asked", "me")
 		},
 	}
@@ -79,7 +79,7 @@ func TestProbeIsOneSession(t *testing.T) {
 				key := o.key(ip, mx.Addr())
 				o.listed("10.30.0.1", ip, mx)
 				time.Sleep(3 * time.Hour)
-				own := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
+				own := request{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
 				probe, err := o.Dial(t.Context(), own)
 				if err != nil {
 					t.Fatal(err)
@@ -107,7 +107,7 @@ func TestProbeIsOneSession(t *testing.T) {
 				}
 				leave(probe)
 				leave(again)
-				time.Sleep(2 * probeRedial) // what ends connections outlasts them
+				o.over(own)
 			})
 		})
 	}
@@ -119,7 +119,7 @@ var bySender = sending("203.0.113.10", "203.0.113.11", "203.0.113.12").pool("def
 func TestProbeStaysAtMail(t *testing.T) {
 	o := newOutlet(t, bySender)
 	clock := setClock(t, o)
-	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
+	req := request{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 	probed := choiceFor(t, o, req).IP.Address
 	o.listed("10.30.0.1", probed, reviewMX)
 	clock.turn(25 * time.Hour)
@@ -147,10 +147,10 @@ func TestProbeStaysAtMail(t *testing.T) {
 
 // aDay lets a thousand sessions of one MSA send, one after the other, and gives how many mails left from the IP, and how many of them as
 // its probe.
-func aDay(t *testing.T, o *Outlet, from netip.Addr) (used, probes int) {
+func aDay(t *testing.T, o *rig, from netip.Addr) (used, probes int) {
 	t.Helper()
 	for i := range 1000 {
-		req := session.DialRequest{Session: event.ID(i), Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
+		req := request{Session: event.ID(i), Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 		ip, probing, err := o.permitted(choiceFor(t, o, req), req)
 		if err != nil {
 			t.Fatal(err)
@@ -179,7 +179,7 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 		t.Run(state.String(), func(t *testing.T) {
 			o := newOutlet(t, bySender)
 			clock := setClock(t, o)
-			req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
+			req := request{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 			ip := choiceFor(t, o, req).IPs()[1].Address
 			key := o.key(ip, reviewMX.Addr())
 			before, _ := aDay(t, o, ip)
@@ -209,7 +209,7 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 	}
 }
 
-func throttle(o *Outlet, key standing.Key) {
+func throttle(o *rig, key standing.Key) {
 	for range 2 {
 		o.book.Observe(standing.Evidence{
 			IP: key.IP, Provider: key.Provider, Tenant: "t", Destination: "d", Class: event.Throttled, Scope: event.ScopeIP, Suspend: event.SuspendNo,
@@ -221,7 +221,7 @@ func throttle(o *Outlet, key standing.Key) {
 func TestMovesToOneProbeOnly(t *testing.T) {
 	o := newOutlet(t, bySender)
 	clock := setClock(t, o)
-	req := session.DialRequest{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
+	req := request{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true}}
 	ips := choiceFor(t, o, req).IPs()
 	o.listed("10.30.0.1", ips[0].Address, reviewMX)
 	if !o.MayStay(req, ips[1].Address) {
@@ -245,7 +245,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 // Of the mail whose own IP is slowed to a part, that part moves to it.
 func TestSlowedIPGetsItsPart(t *testing.T) {
 	o := newOutlet(t, bySender)
-	req := session.DialRequest{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true}
+	req := request{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true}}
 	ips := choiceFor(t, o, req).IPs()
 	throttle(o, o.key(ips[0].Address, reviewMX.Addr())) // to the half
 	moved := 0
@@ -267,8 +267,8 @@ func TestSlowedIPGetsItsPart(t *testing.T) {
 func TestRefusedIPIsTheLastResort(t *testing.T) {
 	o := newOutlet(t, sending("203.0.113.10", "203.0.113.11").pool("default", "203.0.113.10", "203.0.113.11").byTenant().
 		pool("one", "203.0.113.10").route(route.Route{SenderDomains: []string{"one.example"}, Pool: "one"}, nil))
-	req := session.DialRequest{
-		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@one.example", SenderKnown: true, Avoid: []netip.Addr{ip10},
+	req := request{
+		Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@one.example", SenderKnown: true, Avoid: []netip.Addr{ip10}},
 	}
 	if ip, _, err := o.permitted(choiceFor(t, o, req), req); err != nil || ip.Address != ip10 {
 		t.Errorf("all of the pool was refused before: %s, %v", ip.Address, err)
@@ -294,8 +294,8 @@ func TestRefusedIPIsTheLastResort(t *testing.T) {
 func TestMayStayDoesNotAllocate(t *testing.T) {
 	for name, g := range map[string]gateway{"by sender": bySender, "by tenant": bySender.byTenant()} {
 		o := newOutlet(t, g)
-		req := session.DialRequest{
-			Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Sender: "a@b.example", SenderKnown: true, Recipient: "x@example.net",
+		req := request{
+			Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true, Recipient: "x@example.net"},
 		}
 		ip := choiceFor(t, o, req).IP.Address
 		throttle(o, standing.Key{IP: ip, Provider: "mx:198.51.100.25"}) // of others something may be known

@@ -127,7 +127,7 @@ type part struct {
 }
 
 // begin makes an outlet and its state. The end gives the errors of all that there is to close, the store excepted.
-func (g gateway) begin(t testing.TB, with part) (o *Outlet, state *State, end func() []error) {
+func (g gateway) begin(t testing.TB, with part) (o *rig, state *State, end func() []error) {
 	t.Helper()
 	options := standing.Options{Settings: g.settings(), Clock: with.clock, Check: with.check}
 	var file *store.File
@@ -146,7 +146,7 @@ func (g gateway) begin(t testing.TB, with part) (o *Outlet, state *State, end fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err = New(Options{
+	out, err := New(Options{
 		State: state, Dialer: dial.New(dial.Config{}), Rules: rules, Handlings: g.handlings, Block: g.block,
 		Routes:    route.Config{Pools: g.allPools(), Tenants: g.tenants, Unknown: g.unknown, Routes: g.routes},
 		Providers: shipped(t), Resolver: with.dns, Wait: with.wait,
@@ -154,8 +154,8 @@ func (g gateway) begin(t testing.TB, with part) (o *Outlet, state *State, end fu
 	if err != nil {
 		t.Fatal(err)
 	}
-	return o, state, func() []error {
-		o.Close()
+	return &rig{Outlet: out, ways: map[caller]*way{}}, state, func() []error {
+		out.Close()
 		return []error{state.Close(), book.Close()}
 	}
 }
@@ -174,7 +174,7 @@ func shipped(t testing.TB) (list []provider.Provider) {
 }
 
 // newOutlet makes an outlet without DNS, which remembers no mail and guesses no sender.
-func newOutlet(t testing.TB, g gateway) *Outlet {
+func newOutlet(t testing.TB, g gateway) *rig {
 	t.Helper()
 	o, _, end := g.begin(t, part{dns: &smtptest.DNS{}})
 	o.pins, o.forecast = nil, nil

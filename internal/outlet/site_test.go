@@ -9,13 +9,12 @@ import (
 	"kanmon/internal/event"
 
 	"kanmon/internal/outlet/standing"
-	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )
 
 // A site is a gateway whose parts can be restarted: what it has learnt is in a file.
 type site struct {
-	*Outlet
+	*rig
 	learnt *learnt
 	t      testing.TB
 	path   string
@@ -44,7 +43,7 @@ func (s *site) restart(g gateway) {
 		s.t.Fatal(err)
 	}
 	o, state, end := g.begin(s.t, part{store: store, clock: s.clock.now, dns: s.dns, wait: time.Second})
-	s.Outlet, s.learnt = o, state.learnt
+	s.rig, s.learnt = o, state.learnt
 	ended := false
 	s.end = func() {
 		if ended {
@@ -70,7 +69,7 @@ type mailOf struct {
 // send is what a session does with its leg: it gives the sending IP that the mail leaves from; the zero Addr if it cannot.
 func (s *site) send(m mailOf) netip.Addr {
 	s.t.Helper()
-	req := session.DialRequest{Session: m.session, Source: netip.MustParseAddr(m.source), Destination: netip.MustParseAddrPort(m.mx)}
+	req := request{Session: m.session, Source: netip.MustParseAddr(m.source), Destination: netip.MustParseAddrPort(m.mx)}
 	ip, ok := s.dialled(req)
 	moved := false
 	for _, step := range []func(){
@@ -92,7 +91,7 @@ func (s *site) send(m mailOf) netip.Addr {
 }
 
 // dialled is Dial without the connection.
-func (s *site) dialled(req session.DialRequest) (netip.Addr, bool) {
+func (s *site) dialled(req request) (netip.Addr, bool) {
 	q := s.query(req)
 	choice, err := s.router.Choose(q)
 	if err != nil {

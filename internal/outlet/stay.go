@@ -9,16 +9,16 @@ import (
 	"kanmon/internal/session"
 )
 
-// MayStay implements [session.Mover]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to
+// MayStay implements [session.Way]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to
 // the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
 // against the IPs it does not allocate: it is asked for every mail.
-func (o *Outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
-	at := o.placeOf(&req)
-	q := o.queryAt(&at, &req)
-	if o.learnBehind(&q, &at, sendingIP) {
-		at = o.placeOf(&req)
+func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
+	at := w.placeOf(req.Recipient)
+	q := w.queryAt(&at, &req)
+	if w.o.learnBehind(&q, &at, sendingIP) {
+		at = w.placeOf(req.Recipient)
 	}
-	choice, err := o.router.Choose(q)
+	choice, err := w.o.router.Choose(q)
 	if err != nil {
 		return false
 	}
@@ -28,35 +28,35 @@ func (o *Outlet) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays b
 	if !choice.Has(sendingIP) {
 		return false
 	}
-	how, who := o.handlings[choice.Number], o.candidate(&choice, &req)
+	how, who := w.o.handlings[choice.Number], w.candidate(&choice)
 	probing := false
-	if permit := o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
-		if probing = o.mayProbe(at.key(sendingIP), permit, &req); !probing {
+	if permit := w.o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
+		if probing = w.mayProbe(at.key(sendingIP), permit, &req); !probing {
 			return false
 		}
-		defer func() { stays = stays && o.begins(at.key(sendingIP), permit, who, &req) }()
+		defer func() { stays = stays && w.begins(at.key(sendingIP), permit, who, &req) }()
 	}
 	if req.Recipient != "" {
-		o.sites.to(at.name(), q.RecipientDomain)
+		w.o.sites.to(at.name(), q.RecipientDomain)
 	}
 	if choice.IsOnly() { // whatever could speak for another one
-		o.foretell(choice, q, sendingIP)
+		w.o.foretell(choice, q, sendingIP)
 		return true
 	}
-	if pin := o.pinned(choice, how, &req, at); pin.IsValid() {
-		o.foretell(choice, q, pin)
+	if pin := w.pinned(choice, how, &req, at); pin.IsValid() {
+		w.o.foretell(choice, q, pin)
 		return pin == sendingIP
 	}
 	better := func(ip route.SendingIP) bool {
-		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && o.worthMoving(how, ip.Address, at, who) &&
-			!o.turns(&choice, how, &req, ip.Address)
+		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && w.o.worthMoving(how, ip.Address, at, who) &&
+			!w.turns(&choice, how, ip.Address)
 	}
-	if slices.Contains(req.Avoid, sendingIP) || o.turns(&choice, how, &req, sendingIP) {
+	if slices.Contains(req.Avoid, sendingIP) || w.turns(&choice, how, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
 	elsewhere := choice.Prefers(sendingIP) && better(choice.IP)
 	if elsewhere || choice.IP.Address == sendingIP {
-		o.foretell(choice, q, choice.IP.Address)
+		w.o.foretell(choice, q, choice.IP.Address)
 	}
 	return probing || !elsewhere
 }

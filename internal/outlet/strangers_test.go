@@ -6,7 +6,6 @@ import (
 
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
-	"kanmon/internal/session"
 )
 
 // Two strangers are one tenant: what they meet is no evidence of two.
@@ -42,10 +41,10 @@ func TestStrangersAreOneTenant(t *testing.T) {
 // law: I19
 func TestAHostIsOneInAllThatIsRemembered(t *testing.T) {
 	o, host := newOutlet(t, withoutTenants), []string{"2001:db8:1:2::1", "2001:db8:1:2::2"}
-	req := session.DialRequest{Session: 7, Source: netip.MustParseAddr(host[0]), Destination: mxAddr}
+	req := request{Session: 7, Source: netip.MustParseAddr(host[0]), Destination: mxAddr}
 	usual := choiceFor(t, o, req).IP.Address
 	for _, source := range host {
-		j := o.judged(with(doubtful(1, usual, "b@example.net"), func(r *refused) { r.MXRefusal.Source = netip.MustParseAddr(source) }))
+		j := o.judged(with(doubtful(1, usual, "b@example.net"), func(r *refused) { r.rejection.Source = netip.MustParseAddr(source) }))
 		if j.Rescue || !j.Soften {
 			t.Fatalf("%+v", j)
 		}

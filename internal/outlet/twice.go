@@ -129,7 +129,7 @@ func (t *twice) mail(p *plea) uint64 {
 	maphash.WriteComparable(&h, p.tenant)
 	maphash.WriteComparable(&h, p.key.Provider)
 	if p.Recipient == nil {
-		maphash.WriteComparable(&h, witness.Message(uint64(p.Session), p.Mails))
+		maphash.WriteComparable(&h, witness.Message(uint64(p.session), p.Mails))
 	}
 	maphash.WriteComparable(&h, string(p.Sender))
 	maphash.WriteComparable(&h, string(p.Recipient))
@@ -159,7 +159,7 @@ func (o *Outlet) weigh(p *plea) {
 		return
 	}
 	t := o.rescues.twice
-	message := witness.Message(uint64(p.Session), p.Mails)
+	message := witness.Message(uint64(p.session), p.Mails)
 	if message == 0 && p.Recipient == nil {
 		return // nothing tells the mail from others
 	}

@@ -110,7 +110,7 @@ func TestOtherWordsToTwoIPsAreAboutBoth(t *testing.T) {
 		}},
 		{"another rule and other words", func(_, two *refused) { two.Rule, two.Text = "other", []byte("550 5.7.1 your IP is on our block list") }},
 		{"another sender", func(_, two *refused) { two.Sender, two.Session = []byte("z@t1.example"), 2 }},
-		{"another tenant", func(_, two *refused) { two.MXRefusal.Source, two.Session = netip.MustParseAddr("10.20.2.5"), 2 }},
+		{"another tenant", func(_, two *refused) { two.rejection.Source, two.Session = netip.MustParseAddr("10.20.2.5"), 2 }},
 		{"a network that both are in", func(one, two *refused) {
 			one.Scope, two.Scope = classify.ScopeNetblock, classify.ScopeNetblock
 			two.Quoted = []netip.Prefix{netip.MustParsePrefix("192.0.0.0/2")}

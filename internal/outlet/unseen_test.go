@@ -4,8 +4,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-
-	"kanmon/internal/session"
 )
 
 // While observing, an MSA on this host keeps the address that it has chosen, and for all others the kernel chooses, as without kanmon. It
@@ -18,7 +16,7 @@ func TestObservingKeepsTheAddressOfAnMSAOnThisHost(t *testing.T) {
 	o.dialer = fw
 	o.ownAddress = func(a netip.Addr) bool { return a == here }
 	for _, source := range []netip.Addr{here, msa} {
-		out, err := o.Dial(t.Context(), session.DialRequest{Source: source, Destination: mxAddr})
+		out, err := o.Dial(t.Context(), request{Source: source, Destination: mxAddr})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -30,8 +30,8 @@ func (s *site) suspendedAt(ip netip.Addr, provider string) bool {
 
 // mayStay says whether another tenant's mail to a recipient may leave from the IP.
 func (s *site) mayStay(ip netip.Addr, recipient string) bool {
-	return s.MayStay(session.DialRequest{
-		Source: netip.MustParseAddr("10.20.2.5"), Destination: mxAddr, Sender: "a@t2.example", SenderKnown: true, Recipient: recipient,
+	return s.MayStay(request{
+		Source: netip.MustParseAddr("10.20.2.5"), Destination: mxAddr, DialRequest: session.DialRequest{Sender: "a@t2.example", SenderKnown: true, Recipient: recipient},
 	}, ip)
 }
 
@@ -236,7 +236,7 @@ func TestDoubtsOfOneOwnerAreOnes(t *testing.T) {
 		s.known(mxAddr.Addr(), "aspmx.l.google.com")
 		var j session.Judgement
 		for i := range 3 * len(to) {
-			j = s.judged(with(doubtful(1, first, "x@"+to[i%len(to)]), func(r *refused) { r.MXRefusal.Source = netip.MustParseAddr(from(i)) }))
+			j = s.judged(with(doubtful(1, first, "x@"+to[i%len(to)]), func(r *refused) { r.rejection.Source = netip.MustParseAddr(from(i)) }))
 		}
 		return j.Rescue
 	}

@@ -32,7 +32,7 @@ type course struct {
 
 func newCourse(r *rig, seed uint64) *course {
 	c := &course{rig: r, random: rand.New(rand.NewPCG(seed, 0)), ips: []netip.Addr{ours, second}}
-	c.engine = session.Engine{Dialer: c, Judge: c, Mover: c, Gate: r.Gate(), Live: &c.live, Log: slog.New(slog.DiscardHandler)}
+	c.engine = session.Engine{Ways: c, Gate: r.Gate(), Live: &c.live, Log: slog.New(slog.DiscardHandler)}
 	for i := range c.mxs {
 		c.mxs[i].Reply = c.reply
 	}
@@ -59,6 +59,11 @@ func (c *course) reply(verb string, _ int) string {
 	return smtptest.Default
 }
 
+// Enter implements [session.Ways].
+func (c *course) Enter(session.Origin) session.Way { return c }
+
+func (c *course) Close() {}
+
 func (c *course) Dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
 	for i, ip := range c.ips {
 		if slices.Contains(req.Avoid, ip) || !req.Rescue && !c.MayStay(req, ip) {
@@ -81,7 +86,7 @@ func (*course) Judge(r session.MXRefusal) session.Judgement {
 	return session.Judgement{Rescue: ours, Soften: ours, Class: event.SystemError}
 }
 
-func (*course) Accepted(netip.AddrPort, netip.Addr) {}
+func (*course) Accepted(netip.Addr) {}
 
 // lines are what an MSA says until it has had enough: in order or not, one by one or together, a message behind a DATA that may fail.
 func (c *course) lines() []string {

@@ -305,8 +305,8 @@ func (s *session) tellDot(judged Judgement) error {
 	}
 	s.endMail()
 	s.log.endTransaction(outcome, event.ByMX, "")
-	if s.e.Judge != nil && code/100 == 2 && !nobody {
-		s.e.Judge.Accepted(s.info.Destination, s.mx.info.SendingIP)
+	if !s.e.Observe && code/100 == 2 && !nobody {
+		s.way.Accepted(s.mx.info.SendingIP)
 	}
 	if err != nil {
 		return s.msaFailure(event.PhaseDot, err)

@@ -23,7 +23,7 @@ import (
 
 // A world is a kanmon between an MSA's connection and MXs on a network. Use it inside a synctest bubble.
 type world struct {
-	engine session.Engine
+	engine testEngine
 	net    smtptest.Network
 	record records
 	dials  int
@@ -36,7 +36,8 @@ type world struct {
 // newWorld has one MX at mxAddr.
 func newWorld(t *testing.T) *world {
 	w := &world{}
-	w.engine = session.Engine{Dialer: dialFunc(w.dial), Live: new(session.Live), Recorder: &w.record, TLSToMX: session.ClientTLS()}
+	w.engine.Engine = session.Engine{Observe: true, Live: new(session.Live), Recorder: &w.record, TLSToMX: session.ClientTLS()}
+	w.engine.leaves(dialFunc(w.dial))
 	l, err := w.net.Listen(mxAddr)
 	if err != nil {
 		t.Fatal(err)
@@ -46,9 +47,9 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-func (w *world) dial(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+func (w *world) dial(ctx context.Context, _ session.DialRequest) (session.Outbound, error) {
 	w.dials++
-	c, err := w.net.Dial(ctx, netip.AddrPortFrom(ownIP, 0), r.Destination)
+	c, err := w.net.Dial(ctx, netip.AddrPortFrom(ownIP, 0), mxAddr)
 	if err != nil {
 		return session.Outbound{}, err
 	}
@@ -182,7 +183,7 @@ func TestWhoseFaultAFailedDialIs(t *testing.T) {
 			for _, passthrough := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, told %t, passed through %t", name, told, passthrough), bubble(func(t *testing.T) {
 					var rec records
-					e := session.Engine{Live: new(session.Live), Recorder: &rec, Dialer: dialFunc(
+					e := session.Engine{Live: new(session.Live), Recorder: &rec, Observe: true, Ways: dialFunc(
 						func(context.Context, session.DialRequest) (session.Outbound, error) { return session.Outbound{}, c.err })}
 					e.Destination = func(netip.Addr) session.Destination { return session.Destination{Passthrough: passthrough} }
 					want := c.want
@@ -233,7 +234,7 @@ func TestNoUsableSendingIPIsToldAtMAIL(t *testing.T) {
 		for _, passthrough := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, passed through %t", name, passthrough), bubble(func(t *testing.T) {
 				var rec records
-				e := session.Engine{Live: new(session.Live), Recorder: &rec, Dialer: dialFunc(
+				e := session.Engine{Live: new(session.Live), Recorder: &rec, Observe: true, Ways: dialFunc(
 					func(context.Context, session.DialRequest) (session.Outbound, error) {
 						return session.Outbound{}, fmt.Errorf("dial: %w", c.err)
 					})}
@@ -423,7 +424,7 @@ func TestNothingIsReplayed(t *testing.T) {
 func TestDialErrorIsForTheOperatorOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var rec records
-		e := session.Engine{Live: new(session.Live), Recorder: &rec, Dialer: dialFunc(
+		e := session.Engine{Live: new(session.Live), Recorder: &rec, Observe: true, Ways: dialFunc(
 			func(context.Context, session.DialRequest) (session.Outbound, error) {
 				return session.Outbound{}, &net.OpError{Op: "dial", Err: errors.Join(errors.New("secret cause"), syscall.EADDRNOTAVAIL)}
 			})}

@@ -57,7 +57,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 	case s.mx.open() && (s.mx.stage != stageReady || s.talk.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.turnAway(cmd)
 		s.answerBad(cmd, &replyNeedHello)
-	case s.mx.shut == shutNoIP && !s.mx.open() && s.talk.hello != smtp.VerbUnknown && s.e.Mover != nil:
+	case s.mx.shut == shutNoIP && !s.mx.open() && s.talk.hello != smtp.VerbUnknown && !s.e.Observe:
 		s.mailWithoutMX(cmd)
 	case s.mx.shut != shutNot:
 		s.turnAway(cmd)
@@ -322,7 +322,7 @@ func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
 func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
 	sl.place, sl.mail = s.log.command(cmd), s.log.begun
-	if s.e.replays() {
+	if !s.e.Observe {
 		sl.begin = len(s.talk.group)
 		s.talk.group = append(s.talk.group, cmd.Line...)
 		sl.past = len(s.talk.group)

@@ -5,7 +5,7 @@
 //
 // Normal use:
 //
-//  1. Make an [Engine] with a [Dialer] and a [Live] that all engines of the process share.
+//  1. Make an [Engine] with [Ways] and a [Live] that all engines of the process share.
 //  2. Call [Engine.Serve] in a goroutine for each intercepted connection: that goroutine owns the session and both legs.
 //  3. Give connections that are not to be served to [Engine.Refuse].
 //  4. Read what sessions hand to the [Recorder]: an [event.Record] for each transaction and for each session's end.

@@ -37,7 +37,7 @@ func (s *session) putMildly(phase event.Phase, j Judgement, downgraded bool) {
 	s.mx.reply = replyTLSWanted.Clone()
 }
 
-// wantsTLS says, without a [Judge] or against one that does not know the words, whether a refusal asks for encryption: by the codes of
+// wantsTLS says, without a judgement or against one that does not know the words, whether a refusal asks for encryption: by the codes of
 // RFC 3207 §4 and RFC 5248, or by an enhanced code of policy or of what a system can (x.7.x, x.3.3) and a word for it. Addresses and links,
 // which may hold anything, do not count. Behind the body it must be the connection that is spoken of: messages are encrypted, too.
 func wantsTLS(phase event.Phase, code int, text []byte) bool {

@@ -1,9 +1,7 @@
 package session
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -13,14 +11,13 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/event/word"
 	"kanmon/internal/smtp/replies"
-	"kanmon/internal/who/whose"
 )
 
 // An Engine runs sessions. Its fields are set before the first call of Serve and never after: a reload makes
-// a new Engine, and running sessions keep theirs. Only Dialer and Live must be set.
+// a new Engine, and running sessions keep theirs. Only Ways and Live must be set.
 type Engine struct {
-	Dialer      Dialer
-	Mover       Mover // nil: a session leaves from the sending IP that it began with
+	Ways        Ways
+	Observe     bool // there are no sending IPs to choose from, and nobody hears of refusals: a session's way only dials
 	Live        *Live
 	Recorder    Recorder                         // nil: nothing is recorded
 	Destination func(netip.Addr) Destination     // nil: every destination is the zero Destination
@@ -31,7 +28,6 @@ type Engine struct {
 	Certificate func() (*tls.Certificate, error) // certificate for STARTTLS toward the MSA; nil: not offered
 	Timeouts    Timeouts                         // zero entries: the phase's default
 	Limits      Limits                           // zero entries: the default
-	Judge       Judge                            // nil: every refusal is passed on as it is
 	Gate        Gate                             // nil: everybody may send what they like
 	Rescue      Rescue                           // zero entries: the default
 	Log         *slog.Logger                     // nil: slog.Default()
@@ -71,59 +67,6 @@ type Listener interface {
 	Dialogue() bool
 	// Identity reports whether how others name a message is wanted now: from no other Recorder it is.
 	Identity() bool
-}
-
-// A Dialer opens the connection to an MX.
-type Dialer interface {
-	// Dial connects to the destination. The caller closes the connection. The error is shown to nobody but the
-	// operator; it wraps the cause (syscall.Errno, context.DeadlineExceeded).
-	Dial(ctx context.Context, req DialRequest) (Outbound, error)
-}
-
-// A DialRequest says for whom a connection is wanted.
-type DialRequest struct {
-	Session     event.ID       // that wants it
-	Owner       *whose.Owner   // whose it is, of what is known below; nil: nobody has asked
-	Source      netip.Addr     // the MSA
-	Port        uint16         // of the listener that took the session
-	Destination netip.AddrPort // the MX
-	Avoid       []netip.Addr   // sending IPs that this MX has refused in this session: the last resort
-	Sender      string         // envelope sender, as mailbox.Form gives it; "" is the null sender
-	Recipient   string         // first recipient, likewise; "": not known yet
-	SenderKnown bool
-	Pool        string // that the gate wants it to leave from; "": what the routes say
-	Rescue      bool   // another one was tried for this mail: none of Avoid will do
-	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
-}
-
-// A Mover knows for whom a sending IP is right. MSAs reuse connections for the mail of many senders, so it is asked at every
-// MAIL, and again at a transaction's first RCPT (I11).
-type Mover interface {
-	// MayStay says whether a mail may leave from the sending IP that the session has. It must not block.
-	MayStay(req DialRequest, sendingIP netip.Addr) bool
-}
-
-// ErrSuspended is what a [Dialer] returns when every sending IP that the mail may leave from is suspended for this
-// destination: the MX is not bothered, and the MSA is told at MAIL, with a 4xx.
-var ErrSuspended = errors.New("all sending IPs are suspended for this destination")
-
-// What a [Dialer] returns when no sending IP that the mail may leave from can be used, and the MX has no part in it: as with
-// ErrSuspended the MSA is told at MAIL, with a 4xx.
-var (
-	ErrNotOnHost      = errors.New("sending IP is not an address of this host")
-	ErrPortsExhausted = errors.New("no free source port toward this destination")
-)
-
-// ErrNoOtherIP is what a [Dialer] returns when the request leaves no sending IP to dial from.
-var ErrNoOtherIP = errors.New("no other sending IP")
-
-// An Outbound is an open connection to an MX and the identity it left with.
-type Outbound struct {
-	Conn      net.Conn
-	Closed    func()     // called by the session once it has closed Conn; may be nil
-	SendingIP netip.Addr // the configured sending IP; the zero Addr in observe mode
-	Way       *event.Way // for the record: why it leaves from there; nil: not known
-	Name      string     // EHLO name of the sending IP; "": the MSA's own name is passed on
 }
 
 // A Destination is what the operator has said about an MX's address.

@@ -27,7 +27,7 @@ func inFull() bool { return os.Getenv("KANMON_FAULTS") == "full" }
 
 // A rig is kanmon between an MX of smtptest and the MSAs that call connect. Use it inside a bubble of testing/synctest.
 type rig struct {
-	engine session.Engine
+	engine testEngine
 	mx     smtptest.MX
 	live   session.Live
 	log    recorder
@@ -42,7 +42,8 @@ type rig struct {
 // newRig gives a rig in observe mode: the MSA's own name goes to the MX, so both legs carry the same octets.
 func newRig() *rig {
 	r := new(rig)
-	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler)}
+	r.engine.Engine = session.Engine{Live: &r.live, Recorder: &r.log, TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler)}
+	r.engine.leaves(dialFunc(r.dial))
 	r.engine.Judge, r.engine.Mover = indifferent{}, indifferent{} // as kanmon runs with sending IPs
 	return r
 }
@@ -53,7 +54,7 @@ type indifferent struct{}
 func (indifferent) Judge(session.MXRefusal) session.Judgement {
 	return session.Judgement{Class: event.PolicyUnspecified}
 }
-func (indifferent) Accepted(netip.AddrPort, netip.Addr)          {}
+func (indifferent) Accepted(netip.Addr)                          {}
 func (indifferent) MayStay(session.DialRequest, netip.Addr) bool { return true }
 
 // dialOnceTo connects to what take does with the other end.

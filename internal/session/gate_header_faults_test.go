@@ -133,7 +133,7 @@ func TestAccountOfAnEndlessMessage(t *testing.T) {
 			}
 			return decide(q)
 		}}
-		msa, mx := relayThrough(t, &session.Engine{Gate: gate})
+		msa, mx := relayThrough(t, &testEngine{Engine: session.Engine{Gate: gate, Observe: true}})
 		defer msa.Close()
 		defer mx.Close()
 		steps, _ := messageSteps(0)

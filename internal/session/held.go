@@ -80,7 +80,7 @@ type promise struct {
 }
 
 func (s *session) promise() {
-	if s.e.replays() {
+	if !s.e.Observe {
 		c := &s.mx.caps
 		s.again.promised = promise{c.has, s.mx.info.MX.State == event.TLSOn, c.limits, c.size}
 	}

@@ -25,7 +25,8 @@ type oldMX struct {
 
 func newOldMX(replies ...func(string, int) string) *oldMX {
 	r := &oldMX{replies: replies}
-	r.engine = session.Engine{Live: &r.live, Recorder: &r.log, Dialer: dialFunc(r.dial)}
+	r.engine.Engine = session.Engine{Observe: true, Live: &r.live, Recorder: &r.log}
+	r.engine.leaves(dialFunc(r.dial))
 	return r
 }
 

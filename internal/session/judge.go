@@ -9,32 +9,20 @@ import (
 	"kanmon/internal/who/whose"
 )
 
-// A Judge knows whose fault a refusal of an MX is. It is asked while the MSA waits, so it must not block.
-type Judge interface {
-	// Judge is told of every refusal as it comes, with the sending IP that it met.
-	Judge(MXRefusal) Judgement
-	// Accepted is told when an MX has taken a message from a sending IP.
-	Accepted(destination netip.AddrPort, sendingIP netip.Addr)
-}
-
 // A MXRefusal is a 4xx or 5xx reply of an MX, or a connection that it refused, did not answer or reset.
 type MXRefusal struct {
-	Owner       *whose.Owner   // whose the mail is, or the session; nil: nobody has asked
-	Source      netip.Addr     // the MSA
-	Port        uint16         // of the listener that took the session
-	Destination netip.AddrPort // the MX
-	SendingIP   netip.Addr     // it met this sending IP
-	Phase       event.Phase
-	Session     event.ID // that met it
-	Mails       int      // transactions that it had begun
-	Code        int      // 0: the dial was refused or not answered (PhaseDial), or the connection reset
-	Text        []byte   // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
-	Sender      []byte   // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
-	Recipient   []byte   // that was refused, or the first one of the transaction, likewise; nil before RCPT
-	Domain      string   // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
-	Pool        string   // that the gate wants the mail to leave from; "": what the routes say
-	Again       bool     // another sending IP was tried for this mail, or this opening, already
-	Stuck       bool     // the session cannot go on from another one, whatever is judged
+	Owner     *whose.Owner // whose the mail is, or the session; nil: nobody has asked
+	SendingIP netip.Addr   // it met this sending IP
+	Phase     event.Phase
+	Mails     int    // transactions that the session had begun
+	Code      int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
+	Text      []byte // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
+	Sender    []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
+	Recipient []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
+	Domain    string // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
+	Pool      string // that the gate wants the mail to leave from; "": what the routes say
+	Again     bool   // another sending IP was tried for this mail, or this opening, already
+	Stuck     bool   // the session cannot go on from another one, whatever is judged
 
 	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.
 	Contained func() bool

@@ -38,7 +38,7 @@ func serveOneSession(mx string) {
 		return
 	}
 	var d net.Dialer
-	e := session.Engine{Live: new(session.Live), Dialer: dialFunc(func(ctx context.Context, _ session.DialRequest) (session.Outbound, error) {
+	e := session.Engine{Live: new(session.Live), Observe: true, Ways: dialFunc(func(ctx context.Context, _ session.DialRequest) (session.Outbound, error) {
 		c, err := d.DialContext(ctx, "tcp", mx)
 		return session.Outbound{Conn: c, Name: "out.example.jp", SendingIP: ownIP}, err
 	})}

@@ -40,13 +40,13 @@ func TestAnMSAThatGivesUpIsNoticedAsItGoes(t *testing.T) {
 // The same over TCP, where the kernel tells.
 func TestAnMSAThatGivesUpIsNoticedOverTCP(t *testing.T) {
 	told := make(chan *event.End, 1)
-	msa, mx := relayThrough(t, &session.Engine{Recorder: recorderOf(func(r *event.Record) {
+	msa, mx := relayThrough(t, &testEngine{Engine: session.Engine{Observe: true, Recorder: recorderOf(func(r *event.Record) {
 		if r.End != nil {
 			end := *r.End
 			told <- &end
 		}
 		r.Release()
-	})})
+	})}})
 	defer mx.Close()
 	if _, err := io.WriteString(msa, "MAIL FROM:<a@example.com>\r\n"); err != nil {
 		t.Fatal(err)

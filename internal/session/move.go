@@ -9,7 +9,7 @@ import (
 // (I11): if need be through another MX leg, opened before anything of this command is forwarded. It returns the reply of a mail that
 // cannot, else nil.
 func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
-	if s.e.Mover == nil || s.e.Mover.MayStay(s.dialRequest(), s.mx.info.SendingIP) {
+	if s.e.Observe || s.way.MayStay(s.dialRequest(), s.mx.info.SendingIP) {
 		return nil
 	}
 	outlive(cmd)

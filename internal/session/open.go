@@ -108,7 +108,7 @@ func (s *session) dial() error {
 	s.dials(begun)
 	var out Outbound
 	err := s.aside(event.PhaseDial, cancel, func() (err error) {
-		out, err = s.e.Dialer.Dial(ctx, req)
+		out, err = s.way.Dial(ctx, req)
 		return err
 	})
 	s.mx.info.Phases[event.PhaseDial] = s.now() - begun
@@ -162,8 +162,8 @@ func dialTrouble(err error) trouble {
 
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
-		Session: s.info.ID, Rescue: s.again.trying, Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination,
-		Avoid: s.again.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown, Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded,
+		Rescue: s.again.trying, Avoid: s.again.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown,
+		Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded,
 	}
 	if s.gate != nil {
 		req.Owner, req.Pool = s.gate.owner, s.mail.pool

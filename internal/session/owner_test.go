@@ -30,7 +30,7 @@ func (h *hearsOwners) Judge(r session.MXRefusal) session.Judgement {
 	return session.Judgement{}
 }
 
-func (*hearsOwners) Accepted(netip.AddrPort, netip.Addr) {}
+func (*hearsOwners) Accepted(netip.Addr) {}
 
 // Whose a session is, and a mail, the gate says once; whoever dials, moves and judges hears it. What it said of one mail is not said of the
 // next, before the gate is asked about that.

@@ -21,7 +21,8 @@ import (
 type played struct{ *smtptest.Dialogue }
 
 // all has the dialogue decide everything.
-func (p played) all(e *session.Engine) {
+func (p played) all(e *testEngine) {
+	e.Observe = false
 	e.Judge, e.Mover, e.Gate, e.Recorder = playedJudge{p}, p, playedGate{p}, p
 }
 
@@ -99,7 +100,7 @@ func named(facts map[string]bool) []string {
 	return slices.Sorted(maps.Keys(facts))
 }
 
-// Dial implements session.Dialer.
+// Dial implements session.Way.
 func (p played) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
 	call := p.Dialogue.Dial(ctx, requestWords(req)...)
 	if call.Leg < 0 {
@@ -118,7 +119,7 @@ func (p played) Dial(ctx context.Context, req session.DialRequest) (session.Outb
 	return out, nil
 }
 
-// MayStay implements session.Mover.
+// MayStay implements session.Way.
 func (p played) MayStay(req session.DialRequest, ip netip.Addr) bool {
 	return !p.Ask("mover", append(requestWords(req), legOf(ip))...).Has("move")
 }
@@ -171,7 +172,7 @@ func (p playedJudge) Judge(r session.MXRefusal) session.Judgement {
 	return j
 }
 
-func (p playedJudge) Accepted(_ netip.AddrPort, ip netip.Addr) { p.Tell("judge accepted " + legOf(ip)) }
+func (p playedJudge) Accepted(ip netip.Addr) { p.Tell("judge accepted " + legOf(ip)) }
 
 // playedGate is the gate of a play.
 type playedGate struct{ played }

@@ -12,13 +12,10 @@ import (
 // judge asks what a refusal means: that in s.mx.reply or, with code 0, of the connection itself. The line is the command
 // that was refused; nil if it was none of a transaction.
 func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
-	if s.e.Judge == nil || code != 0 && code < 400 || s.ownDoing(phase, code) {
+	if s.e.Observe || code != 0 && code < 400 || s.ownDoing(phase, code) {
 		return Judgement{}
 	}
-	r := MXRefusal{
-		Source: s.info.Source.Addr(), Port: s.info.Port, Destination: s.info.Destination, SendingIP: s.mx.info.SendingIP, Phase: phase, Code: code,
-		Session: s.info.ID, Mails: int(s.talk.mails),
-	}
+	r := MXRefusal{SendingIP: s.mx.info.SendingIP, Phase: phase, Code: code, Mails: int(s.talk.mails)}
 	r.Again, r.Stuck = s.again.attempts > 0, s.stuck(phase)
 	if s.gate != nil {
 		r.Owner, r.Pool, r.Contained = s.gate.owner, s.mail.pool, s.contained
@@ -42,7 +39,7 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	s.log.refusals++
 	s.log.refusal = s.log.refusals
 	s.work += workOfRefusal
-	j := s.e.Judge.Judge(r)
+	j := s.way.Judge(r)
 	if j.Rescue && !j.Observe {
 		s.again.refusedBy(s)
 		s.again.avoid(j.Avoid)

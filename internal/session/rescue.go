@@ -22,16 +22,13 @@ type again struct {
 	helo     heloNeed
 }
 
-// replays says whether a session may have to say a transaction again to another MX leg.
-func (e *Engine) replays() bool { return e.Judge != nil || e.Mover != nil }
-
 // errUnfit says that another MX leg cannot take the place of the one before.
 var errUnfit = errors.New("the other connection offers less")
 
 // rescueOpening tries other sending IPs when the MX has refused before any mail was spoken of. It gives what openMX gives.
 func (s *session) rescueOpening(goal stage, err error) error {
 	phase, code, isRefusal := s.openingRefusal(err)
-	if !isRefusal || s.e.Judge == nil {
+	if !isRefusal || s.e.Observe {
 		return err
 	}
 	at := s.log.openings() - 1
@@ -290,7 +287,7 @@ func ends(err error) bool {
 
 // accepted notes a command that the MX has said yes to, for a replay.
 func (s *session) accepted(sl *slot) {
-	if !s.e.replays() {
+	if s.e.Observe {
 		return
 	}
 	if sl.verb == smtp.VerbMAIL {

@@ -29,7 +29,7 @@ func (k *keptBody) octets() int {
 }
 
 func (s *session) beginKeeping() {
-	s.mail.kept.begun = s.e.Judge != nil
+	s.mail.kept.begun = !s.e.Observe
 	s.mail.kept.whole = s.mail.kept.begun && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.mail.large
 }
 

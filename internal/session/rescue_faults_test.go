@@ -34,7 +34,9 @@ func newManyIPs(n int) *manyIPs {
 		r.mxs[i] = new(smtptest.MX)
 	}
 	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
-	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Judge: &r.judge, Log: slog.New(slog.DiscardHandler)}
+	r.engine.Engine = session.Engine{Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
+	r.engine.leaves(dialFunc(r.dial))
+	r.engine.Judge = &r.judge
 	return r
 }
 
@@ -238,7 +240,7 @@ func (j *fuseJudge) Judge(r session.MXRefusal) session.Judgement {
 	return j.listingJudge.Judge(r)
 }
 
-func (j *fuseJudge) Accepted(netip.AddrPort, netip.Addr) { j.told.use("Accepted") }
+func (j *fuseJudge) Accepted(netip.Addr) { j.told.use("Accepted") }
 
 // I4: a panic ends its session; both legs are closed and the dialler is told, also of the leg that is set aside.
 func TestRescuePanicWithALegSetAside(t *testing.T) {

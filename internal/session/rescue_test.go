@@ -34,7 +34,7 @@ func (j *listingJudge) Judge(r session.MXRefusal) session.Judgement {
 	return j.Judgement
 }
 
-func (j *listingJudge) Accepted(_ netip.AddrPort, ip netip.Addr) { j.accepted = append(j.accepted, ip) }
+func (j *listingJudge) Accepted(ip netip.Addr) { j.accepted = append(j.accepted, ip) }
 
 // twoIPs is an MX that sees two sending IPs of ours: it has listed the first.
 type twoIPs struct {
@@ -52,7 +52,9 @@ var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustPar
 func newTwoIPs() *twoIPs {
 	r := new(twoIPs)
 	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
-	r.engine = session.Engine{Dialer: dialFunc(r.dial), Live: &r.live, Recorder: &r.log, Judge: &r.judge, Log: slog.New(slog.DiscardHandler)}
+	r.engine.Engine = session.Engine{Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
+	r.engine.leaves(dialFunc(r.dial))
+	r.engine.Judge = &r.judge
 	return r
 }
 
@@ -277,7 +279,7 @@ func TestJudgeIsTold(t *testing.T) {
 			t.Fatalf("asked %d times", len(r.judge.asked))
 		}
 		got := r.judge.asked[0]
-		if got.Source != msaAddr.Addr() || got.Destination != mxAddr || got.SendingIP != sendingIPs[0] || got.Phase != event.PhaseRcpt || got.Code != 550 ||
+		if got.SendingIP != sendingIPs[0] || got.Phase != event.PhaseRcpt || got.Code != 550 ||
 			string(got.Text) != "550 5.7.1 listed" || string(got.Sender) != "a@example.com" || string(got.Recipient) != "c@example.net" {
 			t.Errorf("asked about %+v", got)
 		}

@@ -21,6 +21,8 @@ type session struct {
 	log  trace
 	gate *gating // nil: there is none
 
+	way Way // out
+
 	msa     leg
 	talk    talk
 	mx      mxLeg
@@ -37,12 +39,14 @@ type session struct {
 
 // run is a whole session, from the intercepted connection to both legs closed.
 func (s *session) run() {
+	defer s.leaveWay() // behind all that a leg may have to say to it
 	defer s.survivePanic()
 	err := s.converse()
 	s.finish(err)
 }
 
 func (s *session) converse() error {
+	s.way = s.e.Ways.Enter(s.origin())
 	if s.e.Gate != nil {
 		s.gate = &gating{pass: s.e.Gate.Enter(s.origin())}
 		defer s.leaveGate()

@@ -50,18 +50,18 @@ func relay(tb testing.TB, rec session.Recorder) (msa, mx net.Conn) {
 	return relayMoved(tb, rec, indifferent{})
 }
 
-func relayMoved(tb testing.TB, rec session.Recorder, mover session.Mover) (msa, mx net.Conn) {
-	return relayThrough(tb, &session.Engine{Recorder: rec, Judge: indifferent{}, Mover: mover})
+func relayMoved(tb testing.TB, rec session.Recorder, mover mover) (msa, mx net.Conn) {
+	return relayThrough(tb, &testEngine{Engine: session.Engine{Recorder: rec}, Judge: indifferent{}, Mover: mover})
 }
 
-func relayThrough(tb testing.TB, e *session.Engine) (msa, mx net.Conn) {
+func relayThrough(tb testing.TB, e *testEngine) (msa, mx net.Conn) {
 	msa, near := tcpPair(tb)
 	far, mx := tcpPair(tb)
 	if _, isTest := tb.(*testing.T); isTest { // one that hangs says where
 		_ = msa.SetDeadline(time.Now().Add(2 * time.Minute))
 		_ = mx.SetDeadline(time.Now().Add(2 * time.Minute))
 	}
-	e.Dialer, e.Live = dialOnce(far), new(session.Live)
+	e.Dialer, e.Ways, e.Live = dialOnce(far), e, new(session.Live)
 	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
 	buf := make([]byte, 4096)
 	step := func(from, to net.Conn, text string) {

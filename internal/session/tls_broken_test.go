@@ -167,7 +167,7 @@ func garbageForHello(c *smtptest.Conn) error {
 
 // A brokenSite is kanmon in front of one broken MX. Use it inside a bubble of testing/synctest.
 type brokenSite struct {
-	engine session.Engine
+	engine testEngine
 	live   session.Live
 	record records
 	judge  lockedJudge
@@ -191,23 +191,24 @@ func (j *lockedJudge) Judge(r session.MXRefusal) session.Judgement {
 	return j.listingJudge.Judge(r)
 }
 
-func (j *lockedJudge) Accepted(mx netip.AddrPort, ip netip.Addr) {
+func (j *lockedJudge) Accepted(ip netip.Addr) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.listingJudge.Accepted(mx, ip)
+	j.listingJudge.Accepted(ip)
 }
 
 func newBrokenSite(mx *brokenMX) *brokenSite {
 	s := &brokenSite{mx: mx}
-	s.engine = session.Engine{
-		Dialer: dialFunc(s.dial), Live: &s.live, Recorder: &s.record, TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler),
-		Judge:       &s.judge,
+	s.engine.Engine = session.Engine{
+		Live: &s.live, Recorder: &s.record, TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler),
 		Destination: func(netip.Addr) session.Destination { return session.Destination{TLS: s.rule} },
 	}
+	s.engine.leaves(dialFunc(s.dial))
+	s.engine.Judge = &s.judge
 	return s
 }
 
-func (s *brokenSite) dial(_ context.Context, r session.DialRequest) (session.Outbound, error) {
+func (s *brokenSite) dial(context.Context, session.DialRequest) (session.Outbound, error) {
 	s.mu.Lock()
 	s.dialled++
 	n := s.dialled
@@ -217,7 +218,7 @@ func (s *brokenSite) dial(_ context.Context, r session.DialRequest) (session.Out
 			return session.Outbound{SendingIP: ownIP}, err
 		}
 	}
-	near, far := smtptest.Pair(netip.AddrPortFrom(ownIP, 50000), r.Destination)
+	near, far := smtptest.Pair(netip.AddrPortFrom(ownIP, 50000), mxAddr)
 	if s.mx.sawHello != nil {
 		go s.mx.ServeConn(&helloConn{Conn: far, saw: s.mx.sawHello})
 	} else {

@@ -175,7 +175,7 @@ func refusedInPlainText(t *testing.T, refusal, verb string, pipelined, judged bo
 	synctest.Test(t, func(t *testing.T) {
 		s := newBrokenSite(mx)
 		if !judged {
-			s.engine.Judge = nil
+			s.engine.Observe = true
 		}
 		msa := smtptest.NewMSA(t, s.connect())
 		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), pipelined)

@@ -19,7 +19,6 @@ type trace struct {
 	leg  *event.Leg       // the present one
 	rec  *event.Record    // nil: nothing gathered
 	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
-	tx   bool             // a transaction is being gathered
 	body time.Duration    // when its message began
 
 	own *lasting // until the session ends; nil: nothing is recorded
@@ -27,6 +26,7 @@ type trace struct {
 	named int32 // of the sender and the recipients being gathered, those that records without the transaction have named
 
 	parting parting // of an MSA that is left without a greeting
+	tx      bool    // a transaction is being gathered
 
 	since    time.Duration  // from then on, time is spent
 	on       event.Spending // on this

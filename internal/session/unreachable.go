@@ -34,7 +34,7 @@ func (u *Unreachable) UnmarshalText(text []byte) error { return unreachables.Rea
 // Words returns what there is to choose from.
 func (Unreachable) Words() []string { return unreachables.Words() }
 
-// ErrNoSendingIP is what a [Dialer] returns where no sending IP is of the MX's address family: to its MSA that is as if this host had
+// ErrNoSendingIP is what [Way.Dial] returns where no sending IP is of the MX's address family: to its MSA that is as if this host had
 // no way there.
 var ErrNoSendingIP = errors.New("no sending IP of the destination's address family")
 

@@ -87,7 +87,7 @@ type walk struct {
 	moves     bool      // there are two sending IPs, and mail for which the other one is right
 	suspended bool      // no sending IP may be used until the sender is known
 	require   bool      // TLS must be, and no MX has it
-	engine    session.Engine
+	engine    testEngine
 	live      session.Live
 	records   []walkRecord
 }
@@ -111,7 +111,8 @@ func newWalk(seed uint64) *walk {
 	if random.IntN(4) == 0 {
 		w.msa.chunk = 1 + random.IntN(60)
 	}
-	w.engine = session.Engine{Dialer: dialFunc(w.dial), Live: &w.live, Recorder: w, Log: slog.New(slog.DiscardHandler)}
+	w.engine.Engine = session.Engine{Live: &w.live, Recorder: w, Log: slog.New(slog.DiscardHandler)}
+	w.engine.leaves(dialFunc(w.dial))
 	if random.IntN(3) > 0 {
 		w.gate = &walkGate{passed: map[string]bool{}, shut: random.IntN(20) == 0}
 		w.engine.Gate = w.gate
@@ -124,6 +125,7 @@ func newWalk(seed uint64) *walk {
 		w.moves, w.suspended = true, random.IntN(4) == 0
 		w.engine.Mover, w.engine.Judge = w, w
 	}
+	w.engine.Observe = !w.moves
 	return w
 }
 
@@ -167,16 +169,16 @@ func (w *walk) right(req session.DialRequest) netip.Addr {
 	return ip
 }
 
-// MayStay implements [session.Mover].
+// MayStay implements [session.Way].
 func (w *walk) MayStay(req session.DialRequest, ip netip.Addr) bool { return w.right(req) == ip }
 
-// Judge implements [session.Judge].
+// Judge implements [session.Way].
 func (*walk) Judge(r session.MXRefusal) session.Judgement {
 	return session.Judgement{Rescue: strings.Contains(string(r.Text), "listed:"), Class: event.PolicyUnspecified}
 }
 
-// Accepted implements [session.Judge].
-func (*walk) Accepted(netip.AddrPort, netip.Addr) {}
+// Accepted implements [session.Way].
+func (*walk) Accepted(netip.Addr) {}
 
 // run walks, and reports whether all was as it must be.
 func (w *walk) run(t *testing.T, tally *walkTally) bool {

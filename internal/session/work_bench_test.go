@@ -78,7 +78,8 @@ func onThread(do func()) time.Duration {
 func sessionOf(b *testing.B, commands, octets int) time.Duration {
 	msa, near := tcpPair(b)
 	far, mx := tcpPair(b)
-	e := &session.Engine{Recorder: release{}, Judge: indifferent{}, Dialer: dialOnce(far), Live: new(session.Live)}
+	e := &testEngine{Engine: session.Engine{Recorder: release{}, Live: new(session.Live)}, Judge: indifferent{}}
+	e.leaves(dialOnce(far))
 	took := make(chan time.Duration)
 	go func() {
 		took <- onThread(func() { e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr}) })

@@ -78,7 +78,7 @@ func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.engine = session.Engine{Dialer: w, Mover: w, Judge: w, Gate: w, Live: &w.live, Recorder: book, Log: slog.New(slog.DiscardHandler), Hostname: "gw.example"}
+		w.engine = session.Engine{Ways: ways{w}, Gate: w, Live: &w.live, Recorder: book, Log: slog.New(slog.DiscardHandler), Hostname: "gw.example"}
 		w.policy, err = policy.New(policy.Options{Settings: policy.Settings{
 			Identify: func(o session.Origin, _ *string) *whose.Owner {
 				return &whose.Owner{Tenant: o.Source.Addr().String()}
@@ -147,9 +147,23 @@ func (r *run) right(req *session.DialRequest) netip.Addr {
 	return ip
 }
 
-// Dial implements [session.Dialer].
-func (w *world) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
-	r := w.runs[req.Source]
+// The ways are those of a world's sessions.
+type ways struct{ w *world }
+
+// Enter implements [session.Ways].
+func (ways ways) Enter(o session.Origin) session.Way {
+	return way{ways.w, ways.w.runs[o.Source.Addr()], o.Destination}
+}
+
+type way struct {
+	w  *world
+	r  *run
+	to netip.AddrPort
+}
+
+// Dial implements [session.Way].
+func (way way) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	w, r := way.w, way.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	ip := r.right(&req)
@@ -175,7 +189,7 @@ func (w *world) Dial(ctx context.Context, req session.DialRequest) (session.Outb
 	if !from.IsValid() {
 		from = netip.MustParseAddr("203.0.113.99")
 	}
-	proxy, far := smtptest.Pair(netip.AddrPortFrom(from, uint16(50000+len(r.mxs))), req.Destination)
+	proxy, far := smtptest.Pair(netip.AddrPortFrom(from, uint16(50000+len(r.mxs))), way.to)
 	m := newMX(rand.New(rand.NewPCG(r.seed, uint64(10+len(r.mxs)+r.failed))), len(r.mxs)+1, from, far, w.tls)
 	r.mxs = append(r.mxs, m)
 	w.ends.Go(m.run)
@@ -186,16 +200,16 @@ func (w *world) Dial(ctx context.Context, req session.DialRequest) (session.Outb
 	return out, nil
 }
 
-// MayStay implements [session.Mover].
-func (w *world) MayStay(req session.DialRequest, ip netip.Addr) bool {
-	r := w.runs[req.Source]
+// MayStay implements [session.Way].
+func (way way) MayStay(req session.DialRequest, ip netip.Addr) bool {
+	r := way.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return !ip.IsValid() || r.right(&req) == ip
 }
 
-// Judge implements [session.Judge].
-func (w *world) Judge(refusal session.MXRefusal) session.Judgement {
+// Judge implements [session.Way].
+func (way) Judge(refusal session.MXRefusal) session.Judgement {
 	text := string(refusal.Text)
 	switch {
 	case strings.Contains(text, "listed:"):
@@ -208,8 +222,11 @@ func (w *world) Judge(refusal session.MXRefusal) session.Judgement {
 	return session.Judgement{Class: event.PolicyUnspecified, Rule: "none"}
 }
 
-// Accepted implements [session.Judge].
-func (*world) Accepted(netip.AddrPort, netip.Addr) {}
+// Accepted implements [session.Way].
+func (way) Accepted(netip.Addr) {}
+
+// Close implements [session.Way].
+func (way) Close() {}
 
 // count keeps what is counted of each sender.
 func (r *run) count(p *policy.Policy) {

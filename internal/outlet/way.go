@@ -1,0 +1,56 @@
+package outlet
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+
+	"kanmon/internal/event"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/session"
+)
+
+// A way is a session's way out.
+type way struct {
+	o           *Outlet
+	session     event.ID
+	source      netip.Addr // the MSA
+	destination netip.AddrPort
+	port        uint16 // of the listener that took the session
+	legs        int32  // connections to the MX that the session has
+	probe       *probe // of a sending IP that it tries; nil: of none
+}
+
+// Enter implements [session.Ways].
+func (o *Outlet) Enter(origin session.Origin) session.Way { return o.enter(&origin) }
+
+func (o *Outlet) enter(origin *session.Origin) *way {
+	return &way{o: o, session: origin.Session, source: origin.Source.Addr(), destination: origin.Destination, port: origin.Port}
+}
+
+// mx is the MX's address.
+func (w *way) mx() netip.Addr { return w.destination.Addr() }
+
+// key is Outlet.key at the session's MX.
+func (w *way) key(ip netip.Addr) standing.Key { return w.o.key(ip, w.mx()) }
+
+// Dial implements [session.Way].
+func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	w.o.sites.from(w.source)
+	q := w.query(&req)
+	choice, err := w.o.router.Choose(q)
+	if err != nil {
+		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination, err)
+	}
+	choice = w.o.foresee(choice, q)
+	out, err := w.dialChosen(ctx, choice, &req)
+	out.Way = &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
+	return out, err
+}
+
+// Close implements [session.Way].
+func (w *way) Close() {
+	for w.probe != nil {
+		w.endProbe(w.probe)
+	}
+}

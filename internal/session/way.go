@@ -1,0 +1,83 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"runtime/debug"
+
+	"kanmon/internal/event"
+	"kanmon/internal/who/whose"
+)
+
+// Ways decide whence mail leaves. They are to the sending IP what a [Gate] is to the sender.
+type Ways interface {
+	// Enter begins a session's way to its MX; the session closes it.
+	Enter(Origin) Way
+}
+
+// A Way is one session's way out: it knows who the session is, where it goes, and what was found for its mail. One goroutine at a time uses
+// it. Nothing but Dial may block.
+type Way interface {
+	// Dial connects to the MX. The caller closes the connection. The error is shown to nobody but the operator; it wraps the cause
+	// (syscall.Errno, context.DeadlineExceeded).
+	Dial(ctx context.Context, req DialRequest) (Outbound, error)
+	// MayStay reports whether a mail may leave from the sending IP that the session has. MSAs reuse connections for the mail of many
+	// senders, so it is asked at every MAIL, and again at a transaction's first RCPT (I11).
+	MayStay(req DialRequest, sendingIP netip.Addr) bool
+	// Judge is told of every refusal as it comes, with the sending IP that it met, and says whose fault it is.
+	Judge(MXRefusal) Judgement
+	// Accepted is told when the MX has taken a message from a sending IP.
+	Accepted(sendingIP netip.Addr)
+	// Close is told when the session is over.
+	Close()
+}
+
+// A DialRequest says for what mail a connection is wanted.
+type DialRequest struct {
+	Owner       *whose.Owner // whose it is, of what is known below; nil: nobody has asked
+	Avoid       []netip.Addr // sending IPs that this MX has refused in this session: the last resort
+	Sender      string       // envelope sender, as mailbox.Form gives it; "" is the null sender
+	Recipient   string       // first recipient, likewise; "": not known yet
+	SenderKnown bool
+	Pool        string // that the gate wants it to leave from; "": what the routes say
+	Rescue      bool   // another one was tried for this mail: none of Avoid will do
+	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
+}
+
+// ErrSuspended is what [Way.Dial] returns when every sending IP that the mail may leave from is suspended for this
+// destination: the MX is not bothered, and the MSA is told at MAIL, with a 4xx.
+var ErrSuspended = errors.New("all sending IPs are suspended for this destination")
+
+// What [Way.Dial] returns when no sending IP that the mail may leave from can be used, and the MX has no part in it: as with
+// ErrSuspended the MSA is told at MAIL, with a 4xx.
+var (
+	ErrNotOnHost      = errors.New("sending IP is not an address of this host")
+	ErrPortsExhausted = errors.New("no free source port toward this destination")
+)
+
+// ErrNoOtherIP is what [Way.Dial] returns when the request leaves no sending IP to dial from.
+var ErrNoOtherIP = errors.New("no other sending IP")
+
+// An Outbound is an open connection to an MX and the identity it left with.
+type Outbound struct {
+	Conn      net.Conn
+	Closed    func()     // called by the session once it has closed Conn; may be nil
+	SendingIP netip.Addr // the configured sending IP; the zero Addr in observe mode
+	Way       *event.Way // for the record: why it leaves from there; nil: not known
+	Name      string     // EHLO name of the sending IP; "": the MSA's own name is passed on
+}
+
+// leaveWay ends the session's way out.
+func (s *session) leaveWay() {
+	defer func() {
+		if p := recover(); p != nil {
+			s.e.logger().Error("session panicked", "session", s.info.ID.String(), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+		}
+	}()
+	if s.way != nil { // nil: nobody gave one
+		s.way.Close()
+	}
+}
