@@ -25,7 +25,7 @@ type host struct {
 func newHost(t *testing.T, cert tls.Certificate) *host {
 	h := &host{newWorld(t), t}
 	h.mx.TLS, h.mx.OnlyHashes = newTLSServer(cert), true
-	h.engine.Judge = indifferent{}
+	h.engine.Judge, h.engine.Observe = indifferent{}, false
 	h.engine.Tenant = func(o session.Origin) string {
 		return map[byte]string{1: "greedy", 2: "quiet"}[o.Source.Addr().As4()[2]]
 	}
