@@ -109,7 +109,8 @@ func (c *campaign) run(t *testing.T, before *State) (o outcome) {
 	}
 	set.Accounts = func(string) *Accounts { return accounts }
 	began := before.Containment.At.Add(time.Minute)
-	r := newRigAt(t, set, &memory{state: before}, began)
+	own := before.clone() // what it keeps is no other campaign's beginning
+	r := newRigAt(t, set, &memory{state: &own}, began)
 	step := c.span / time.Duration(c.mails)
 	for i := range c.mails + int(time.Hour/step) {
 		if i < c.mails {

@@ -217,6 +217,13 @@ func (m *memory) Keep(_ context.Context, changes []Change, part *Part) error {
 	return nil
 }
 
+// clone gives a state that may change by itself.
+func (s State) clone() State {
+	s.Containment.Subjects, s.Limits.Debts = slices.Clone(s.Containment.Subjects), slices.Clone(s.Limits.Debts)
+	s.Given, s.Marks = slices.Clone(s.Given), slices.Clone(s.Marks)
+	return s
+}
+
 // follow brings a state up to date with a part of it.
 func (s *State) follow(part *Part) {
 	if c := part.Senders; c.Version != 0 {

@@ -77,7 +77,7 @@ func (d *Detector) PutBack(c *Changes) {
 // stamp says as of when the changes are.
 func (d *Detector) stamp(c *Changes) {
 	c.Version, c.At, c.Age, c.Jumps = SnapshotVersion, d.time.now.Round(0), seconds(d.time.age), d.time.jumps
-	c.Skipped, c.Secret = seconds(d.time.skipped), d.secret[:]
+	c.Skipped, c.Secret = seconds(d.time.skipped), slices.Clone(d.secret[:])
 }
 
 // take adds how a subject stands.
