@@ -20,7 +20,7 @@ func (t Trigger) byTwo() Trigger {
 	return t
 }
 
-// A Numbers is every number of the package. Sources: [K] KumoMTA's shipped shaping rules, [M] Momentum's adaptive
+// Numbers are all numbers of the package. Sources: [K] KumoMTA's shipped shaping rules, [M] Momentum's adaptive
 // delivery, [R] what RFC 5321 §4.5.3.2 makes a session last, [–] our own choice.
 type Numbers struct {
 	// Listed suspends: replies that say the IP is on a list, or blocked by the receiver. One is enough, since it says in

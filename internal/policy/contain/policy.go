@@ -58,7 +58,7 @@ func (e *Enforce) cap(l Level) Level {
 	return Normal
 }
 
-// A Numbers is every number of the package. Sources: [M] Momentum's adaptive delivery (3 % slows, 10 % suspends, more than
+// Numbers are all numbers of the package. Sources: [M] Momentum's adaptive delivery (3 % slows, 10 % suspends, more than
 // 20 % suspends without more ado), [H] Heimdal (5 unknown recipients block for 60 min), [A] Halon's sample (100 spam and
 // 1,000 failures per customer are too much), [X] Exchange Online (all bounces leave from a pool of their own), [–] our
 // own choice. doc.go has the reasons.
