@@ -2,12 +2,11 @@ package outlet
 
 import "kanmon/internal/outlet/route"
 
-// What is done about refusals, routes say.
+// Handling is what is done about refusals of a mail, as its route says.
+type Handling = route.Handling
 
-type (
-	Handling   = route.Handling
-	RescueMode = route.RescueMode
-)
+// RescueMode says whether another sending IP is spent on it.
+type RescueMode = route.RescueMode
 
 // The modes.
 const (

@@ -4,12 +4,17 @@ import "kanmon/internal/event"
 
 // The words of a verdict are event's, since records, containment and standing speak of them, too. Here they have short names.
 
-type (
-	Class   = event.Class
-	Scope   = event.Scope
-	Suspend = event.Suspend
-	Weight  = event.Weight
-)
+// Class is what a reply means.
+type Class = event.Class
+
+// Scope is whose a refusal is.
+type Scope = event.Scope
+
+// Suspend says whether it is a reason to stop sending from the IP to the provider.
+type Suspend = event.Suspend
+
+// Weight is what a listing is worth.
+type Weight = event.Weight
 
 // The short names.
 const (
