@@ -63,12 +63,12 @@ func (p *Policy) delaying(places []place) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, one := range places {
-		if p.held[one.heldFor] >= one.most {
+		if p.delayedNow[one.heldFor] >= one.most {
 			return false
 		}
 	}
 	for _, one := range places {
-		p.held[one.heldFor]++
+		p.delayedNow[one.heldFor]++
 	}
 	return true
 }
@@ -80,8 +80,8 @@ func (p *Policy) delayed(places []place) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, one := range places {
-		if p.held[one.heldFor]--; p.held[one.heldFor] <= 0 {
-			delete(p.held, one.heldFor)
+		if p.delayedNow[one.heldFor]--; p.delayedNow[one.heldFor] <= 0 {
+			delete(p.delayedNow, one.heldFor)
 		}
 	}
 }

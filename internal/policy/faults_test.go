@@ -71,8 +71,8 @@ func TestRescueThatHasNoRoom(t *testing.T) {
 		if x := r.Explain(contain.Subject{Tenant: "acme", Account: "a@acme.example"}); x.Day.Tried != 2 || x.Day.Delivered != 1 {
 			t.Errorf("%d: evidence %+v", action, x.Day)
 		}
-		if len(r.held) != 0 {
-			t.Errorf("%d: held: %v", action, r.held)
+		if len(r.delayedNow) != 0 {
+			t.Errorf("%d: held: %v", action, r.delayedNow)
 		}
 		v.Close()
 		full.Close()
@@ -157,8 +157,8 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 		t.Fatalf("not held: %+v", d)
 	}
 	v.Tell(session.News{Step: event.StepGivenUp})
-	if len(r.held) != 0 {
-		t.Errorf("given up, and held: %v", r.held)
+	if len(r.delayedNow) != 0 {
+		t.Errorf("given up, and held: %v", r.delayedNow)
 	}
 	if n := r.used(contain.Subject{Tenant: "acme"}, "slow"); n != 1 {
 		t.Errorf("%d counted, want 1", n)
@@ -175,8 +175,8 @@ func TestHeldSessionsAreLetGo(t *testing.T) {
 	if d := v.Ask(session.Question{Step: event.StepMail, Sender: "a@acme.example"}); !d.Again {
 		t.Fatalf("not held: %+v", d)
 	}
-	if v.Close(); len(r.held) != 0 {
-		t.Errorf("after a reload, held: %v", r.held)
+	if v.Close(); len(r.delayedNow) != 0 {
+		t.Errorf("after a reload, held: %v", r.delayedNow)
 	}
 	later, _ := r.enter("10.0.3.1", mx)
 	defer later.Close()

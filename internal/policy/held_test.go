@@ -43,8 +43,8 @@ func TestContainedHeldAsThereIsRoom(t *testing.T) {
 			for _, v := range visits {
 				v.Close()
 			}
-			if len(r.held) != 0 {
-				t.Errorf("still held: %v", r.held)
+			if len(r.delayedNow) != 0 {
+				t.Errorf("still held: %v", r.delayedNow)
 			}
 		})
 	}

@@ -85,8 +85,8 @@ type Policy struct {
 	changed  func(contain.Decision)
 	ordered  func(c Change, unkept bool)
 
-	mu   sync.Mutex
-	held map[heldFor]int // sessions that are being delayed
+	mu         sync.Mutex
+	delayedNow map[heldFor]int // sessions that are being delayed
 
 	store   Store
 	keeping chan struct{} // has one in it while somebody writes to the store how subjects stand; saved is his
@@ -111,7 +111,7 @@ type settings struct {
 func New(o Options) (*Policy, error) {
 	p := &Policy{
 		clock: o.Clock, log: o.Log, store: o.Store,
-		held: map[heldFor]int{}, keeping: make(chan struct{}, 1), pending: make(chan due, maxPending),
+		delayedNow: map[heldFor]int{}, keeping: make(chan struct{}, 1), pending: make(chan due, maxPending),
 	}
 	if p.changed = o.Changed; p.changed == nil {
 		p.changed = func(contain.Decision) {}

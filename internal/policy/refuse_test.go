@@ -31,8 +31,8 @@ func TestLimitDelays(t *testing.T) {
 	if got := did(v.notes); got != "delayed by limit slow, delayed by limit slow, delayed by limit slow" {
 		t.Errorf("told: %s", got)
 	}
-	if len(r.held) != 0 {
-		t.Errorf("still held: %v", r.held)
+	if len(r.delayedNow) != 0 {
+		t.Errorf("still held: %v", r.delayedNow)
 	}
 	hourly := rule("hourly", limit.PerTenant, 1)
 	hourly.Action = limit.Delay
@@ -72,8 +72,8 @@ func TestDelaysAreBounded(t *testing.T) {
 	for _, v := range append(held, v, blue, first) {
 		v.Close()
 	}
-	if len(r.held) != 0 {
-		t.Errorf("still held: %v", r.held)
+	if len(r.delayedNow) != 0 {
+		t.Errorf("still held: %v", r.delayedNow)
 	}
 }
 

@@ -214,8 +214,8 @@ func (c *course) check(t *testing.T, seed uint64, ip, place *Limit) {
 		total += int64(len(here))
 	}
 	acme := contain.Subject{Tenant: "acme"}
-	if n := c.used(acme, "tenant"); n != total || c.used(acme, "t") != 0 || len(c.held) != 0 {
-		t.Errorf("seed %d: %d delivered, %d counted; %d sessions, held %v", seed, total, n, c.used(acme, "t"), c.held)
+	if n := c.used(acme, "tenant"); n != total || c.used(acme, "t") != 0 || len(c.delayedNow) != 0 {
+		t.Errorf("seed %d: %d delivered, %d counted; %d sessions, held %v", seed, total, n, c.used(acme, "t"), c.delayedNow)
 	}
 	for i := range 3 {
 		name := fmt.Sprintf("a%d@acme.example", i)
