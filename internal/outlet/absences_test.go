@@ -257,10 +257,10 @@ func TestAbsentIPIsNeitherPinnedNorProbed(t *testing.T) {
 
 		o.pins.Drop(byDomain)
 		key := o.key(best, mxAddr.Addr())
-		if err := o.book.Suspend(key, clock.now().Add(time.Hour), "asked", "me"); err != nil {
+		if err := o.book.Suspend(key, clock.Now().Add(time.Hour), "asked", "me"); err != nil {
 			t.Fatal(err)
 		}
-		clock.turn(2 * time.Hour)
+		clock.Pass(2 * time.Hour)
 		kernel.set(best, host.Missing)
 		time.Sleep(100 * time.Millisecond)
 		if ip, probing := from(); ip != rest || probing || o.probes.has(key, req.Session) {

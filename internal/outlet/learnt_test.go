@@ -89,13 +89,13 @@ func TestRecipientsDomainTellsTheProvider(t *testing.T) {
 func TestSuspensionThatHasRunOutHoldsNothing(t *testing.T) {
 	s := atGoogle(t, poolOf(1).byTenant(), netip.MustParseAddr("192.0.2.99"))
 	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
-	if err := s.book.Suspend(standing.Key{IP: ip10, Provider: "google"}, s.clock.now().Add(time.Hour), "asked", "me"); err != nil {
+	if err := s.book.Suspend(standing.Key{IP: ip10, Provider: "google"}, s.clock.Now().Add(time.Hour), "asked", "me"); err != nil {
 		t.Fatal(err)
 	}
 	if ip := s.send(m); ip.IsValid() {
 		t.Errorf("suspended, and the mail leaves from %s", ip)
 	}
-	s.clock.turn(2 * time.Hour)
+	s.clock.Pass(2 * time.Hour)
 	for range 3 {
 		if ip := s.send(m); ip != ip10 {
 			t.Errorf("it has run out, and the mail leaves from %s", ip)

@@ -16,6 +16,7 @@ import (
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
+	"kanmon/test/handclock"
 )
 
 var (
@@ -93,18 +94,18 @@ func TestAcceptedCountsWhereRefusalsDo(t *testing.T) {
 // A probe that was let in must be heard of.
 func TestProbeIsEndedByItsSuccess(t *testing.T) {
 	o := newOutlet(t, routed)
-	clock := newHandClock()
-	book, err := standing.New(standing.Options{Clock: clock.now})
+	clock := handclock.At(time.Now().Round(0))
+	book, err := standing.New(standing.Options{Clock: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = book.Close() })
 	o.book = book
 	key := o.key(ip10, reviewMX.Addr())
-	if err := book.Suspend(key, clock.now().Add(time.Hour), "test", "test"); err != nil {
+	if err := book.Suspend(key, clock.Now().Add(time.Hour), "test", "test"); err != nil {
 		t.Fatal(err)
 	}
-	clock.turn(2 * time.Hour)
+	clock.Pass(2 * time.Hour)
 	choice, err := o.router.Choose(route.Query{Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX, Suspicion: -1})
 	if err != nil {
 		t.Fatal(err)
@@ -201,18 +202,18 @@ func TestProbeOutlivesItsFirstConnection(t *testing.T) {
 	t.Cleanup(func() { _ = l.Close() })
 	mx := netip.MustParseAddrPort(l.Addr().String())
 	o := newOutlet(t, sending("127.0.0.1"))
-	clock := newHandClock()
-	book, err := standing.New(standing.Options{Clock: clock.now})
+	clock := handclock.At(time.Now().Round(0))
+	book, err := standing.New(standing.Options{Clock: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = book.Close() })
 	o.book = book
 	key := standing.Key{IP: netip.MustParseAddr("127.0.0.1"), Provider: "mx:127.0.0.1"}
-	if err := book.Suspend(key, clock.now().Add(time.Hour), "test", "test"); err != nil {
+	if err := book.Suspend(key, clock.Now().Add(time.Hour), "test", "test"); err != nil {
 		t.Fatal(err)
 	}
-	clock.turn(2 * time.Hour)
+	clock.Pass(2 * time.Hour)
 	req := request{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: mx}
 	first, err := o.Dial(t.Context(), req)
 	if err != nil {

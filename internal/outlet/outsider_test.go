@@ -70,7 +70,7 @@ func newTrial(t *testing.T, enforce bool) *trial {
 		Identify: x.identify, Behind: x.behind, Provider: x.Provider, ProviderOf: x.ProviderOf, Witness: x.Witness,
 	}
 	var err error
-	if x.policy, err = policy.New(policy.Options{Settings: settings, Clock: x.clock.now}); err != nil {
+	if x.policy, err = policy.New(policy.Options{Settings: settings, Clock: x.clock.Now}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -160,7 +160,7 @@ func (x *trial) others(i int) {
 		if i%80 == 79 {
 			reply = "550 5.1.1 no such user"
 		}
-		m.session = event.ID(x.clock.now().UnixNano())
+		m.session = event.ID(x.clock.Now().UnixNano())
 		from := x.mail(m, reply)
 		m.session = 0
 		m.recipient = m.recipient[strings.IndexByte(m.recipient, '@'):]
@@ -176,7 +176,7 @@ func (x *trial) others(i int) {
 func (x *trial) work(w manner, hours int, mxOf func(i int) (mx, domain string)) {
 	step := 30 * time.Second
 	for i := range int((time.Duration(hours) + 2) * time.Hour / step) {
-		x.clock.turn(step)
+		x.clock.Pass(step)
 		if i%8 == 0 {
 			x.others(i / 8)
 		}

@@ -37,7 +37,7 @@ func TestRetryLeavesFromTheSameIP(t *testing.T) {
 			s.learnt.addresses.Put(netip.MustParseAddr(mx), provider.MX{Host: "example-net.mail.protection.outlook.com"})
 		}
 	}
-	day := func(s *site) { s.clock.turn(24 * time.Hour) }
+	day := func(s *site) { s.clock.Pass(24 * time.Hour) }
 	for name, between := range map[string]struct {
 		mx      string
 		happens func(*site)
@@ -225,7 +225,7 @@ func TestWhatPinsNot(t *testing.T) {
 		t.Error("the pinned IP is refused, and mail is held to it")
 	}
 	s.refuse(m, ip11, 450, greylisted)
-	s.clock.turn(pinLife)
+	s.clock.Pass(pinLife)
 	if ip, _, found := s.learnt.pins.Get(pinKey{source: msa, sender: "b.example", recipient: "example.net", mx: netip.IPv4Unspecified()}); found {
 		t.Errorf("pinned to %s for ever", ip)
 	}

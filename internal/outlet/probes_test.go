@@ -13,13 +13,14 @@ import (
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
+	"kanmon/test/handclock"
 )
 
 // setClock gives the outlet a standing whose clock the test moves.
-func setClock(t *testing.T, o *rig) *handClock {
+func setClock(t *testing.T, o *rig) *handclock.Clock {
 	t.Helper()
-	clock := newHandClock()
-	book, err := standing.New(standing.Options{Clock: clock.now})
+	clock := handclock.At(time.Now().Round(0))
+	book, err := standing.New(standing.Options{Clock: clock.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,7 +123,7 @@ func TestProbeStaysAtMail(t *testing.T) {
 	req := request{Session: 1, Source: netip.MustParseAddr("10.30.0.1"), Destination: reviewMX}
 	probed := choiceFor(t, o, req).IP.Address
 	o.listed("10.30.0.1", probed, reviewMX)
-	clock.turn(25 * time.Hour)
+	clock.Pass(25 * time.Hour)
 	if _, probing, err := o.permitted(choiceFor(t, o, req), req); err != nil || !probing {
 		t.Fatalf("probing %t, %v", probing, err)
 	}
@@ -191,12 +192,12 @@ func TestSendersOwnIPComesBack(t *testing.T) {
 			if got := o.book.Peek(key).State; got != state {
 				t.Fatalf("it is %s", got)
 			}
-			clock.turn(24 * time.Hour)
+			clock.Pass(24 * time.Hour)
 			probes := 0
 			for range 7 {
 				_, n := aDay(t, o, ip)
 				probes += n
-				clock.turn(24 * time.Hour)
+				clock.Pass(24 * time.Hour)
 			}
 			if want := map[standing.State]int{standing.Suspended: 1}[state]; probes != want {
 				t.Errorf("%d probes, want %d", probes, want)
@@ -227,7 +228,7 @@ func TestMovesToOneProbeOnly(t *testing.T) {
 	if !o.MayStay(req, ips[1].Address) {
 		t.Error("moved to an IP that is suspended")
 	}
-	clock.turn(3 * time.Hour)
+	clock.Pass(3 * time.Hour)
 	if o.MayStay(req, ips[1].Address) {
 		t.Fatal("the suspension has run out, and nobody is moved to probe it")
 	}

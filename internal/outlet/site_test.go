@@ -10,6 +10,7 @@ import (
 
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/smtp/smtptest"
+	"kanmon/test/handclock"
 )
 
 // A site is a gateway whose parts can be restarted: what it has learnt is in a file.
@@ -19,14 +20,14 @@ type site struct {
 	t      testing.TB
 	path   string
 	dns    *smtptest.DNS
-	clock  *handClock
+	clock  *handclock.Clock
 	moves  int // sessions that had to leave the IP they began with
 	end    func()
 }
 
 func newSite(t testing.TB, g gateway) *site {
 	t.Helper()
-	s := &site{t: t, path: filepath.Join(t.TempDir(), "standing.db"), clock: newHandClock()}
+	s := &site{t: t, path: filepath.Join(t.TempDir(), "standing.db"), clock: handclock.At(time.Now().Round(0))}
 	s.dns = &smtptest.DNS{MXs: map[string]string{}}
 	s.restart(g)
 	return s
@@ -42,7 +43,7 @@ func (s *site) restart(g gateway) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	o, state, end := g.begin(s.t, part{store: store, clock: s.clock.now, dns: s.dns, wait: time.Second})
+	o, state, end := g.begin(s.t, part{store: store, clock: s.clock.Now, dns: s.dns, wait: time.Second})
 	s.rig, s.learnt = o, state.learnt
 	ended := false
 	s.end = func() {

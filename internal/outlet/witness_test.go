@@ -114,16 +114,16 @@ func TestASuspensionAtADomainEndsByItself(t *testing.T) {
 	if s.mayStay(first, "x@evil.example") || !s.mayStay(first, "x@innocent.example") {
 		t.Error("a restart has ended it, or made it one of the whole provider")
 	}
-	s.clock.turn(2*time.Hour + time.Second)
+	s.clock.Pass(2*time.Hour + time.Second)
 	if !s.mayStay(first, "x@evil.example") {
 		t.Error("it has run out and stands still")
 	}
 	s.judged(listed(1, first, "b@evil.example"))
-	s.clock.turn(3 * time.Hour)
+	s.clock.Pass(3 * time.Hour)
 	if s.mayStay(first, "x@evil.example") {
 		t.Error("the second suspension is no longer than the first")
 	}
-	s.clock.turn(2 * time.Hour)
+	s.clock.Pass(2 * time.Hour)
 	if !s.mayStay(first, "x@evil.example") {
 		t.Error("it lasts for more than twice as long")
 	}
@@ -147,12 +147,12 @@ func TestOneCustomerNeitherSlowsNorRefusesAProbe(t *testing.T) {
 	if !s.suspendedAt(first, "google") {
 		t.Fatal("not suspended: the test shows nothing")
 	}
-	s.clock.turn(2*time.Hour + time.Second)
+	s.clock.Pass(2*time.Hour + time.Second)
 	if p := s.book.May(key); p.Answer != standing.Probe {
 		t.Fatalf("%+v", p)
 	}
 	s.judged(listed(1, first, "b@evil.example"))
-	s.clock.turn(3 * time.Minute)
+	s.clock.Pass(3 * time.Minute)
 	if p := s.book.Peek(key); p.Answer != standing.Probe {
 		t.Errorf("the probe's refusal by one customer counts for the provider: %+v", p)
 	}
