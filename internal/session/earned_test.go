@@ -29,7 +29,7 @@ func TestOneReplyIsJudgedOnce(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newTwoIPs()
+				r := newManyIPs(2)
 				r.mx.Reply = refuseAt(test.verb, 1, test.reply)
 				msa := r.msa(t)
 				_ = msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
@@ -47,7 +47,7 @@ func TestOneReplyIsJudgedOnce(t *testing.T) {
 // What a judge knows of a session that was refused: whether another sending IP was tried for the mail already, and whether one can be.
 func TestTheJudgeIsToldWhetherAMailCanGoOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.engine.Rescue.BodyBytes = 50_000
 		r.mx.Reply = func(verb string, n int) string {
 			if verb == "." {
@@ -66,9 +66,9 @@ func TestTheJudgeIsToldWhetherAMailCanGoOn(t *testing.T) {
 		}
 	})
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 203.0.113.10 is listed\r\n")
-		r.second.Reply = refuseAt("RCPT", 1, "550 5.7.1 203.0.113.11 is listed\r\n")
+		r.mxs[1].Reply = refuseAt("RCPT", 1, "550 5.7.1 203.0.113.11 is listed\r\n")
 		msa := r.msa(t)
 		_ = msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
 		_ = msa.Quit()
@@ -84,7 +84,7 @@ func TestTheJudgeIsToldWhetherAMailCanGoOn(t *testing.T) {
 // law: I19
 func TestSendingIPsOfTheSameFateAreNotDialled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.judge.Avoid = []netip.Addr{sendingIPs[1]}
 		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 the network of 203.0.113.10 is listed\r\n")
 		msa := r.msa(t)
@@ -107,7 +107,7 @@ func TestTheRecordSaysWhyThereWasNoRescue(t *testing.T) {
 		"421 4.7.1 203.0.113.10 is listed\r\n": "not_rescued rcpt 421: 20 within the hour",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.judge.Rescue, r.judge.Why = false, "20 within the hour"
 			var kept causes
 			r.engine.Recorder = &kept

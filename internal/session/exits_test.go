@@ -15,8 +15,8 @@ import (
 // An exit is a way for a session to end behind a reply of its MX that says something about the mail.
 type exit struct {
 	name string
-	set  func(r *twoIPs)
-	say  func(r *twoIPs, msa *smtptest.MSA)
+	set  func(r *manyIPs)
+	say  func(r *manyIPs, msa *smtptest.MSA)
 	want []string // what the gate is told of the mail
 }
 
@@ -27,8 +27,8 @@ var (
 )
 
 // mailAnd is a mail that is said step by step, as far as it gets.
-func mailAnd(lines ...string) func(*twoIPs, *smtptest.MSA) {
-	return func(_ *twoIPs, msa *smtptest.MSA) {
+func mailAnd(lines ...string) func(*manyIPs, *smtptest.MSA) {
+	return func(_ *manyIPs, msa *smtptest.MSA) {
 		for _, line := range append([]string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA"}, lines...) {
 			reply := msa.Command(line)
 			if reply.Class() > 3 {
@@ -42,8 +42,8 @@ func mailAnd(lines ...string) func(*twoIPs, *smtptest.MSA) {
 }
 
 // inBody says a mail as far as DATA, waits, and then sends what there is of it.
-func inBody(wait time.Duration, text ...string) func(*twoIPs, *smtptest.MSA) {
-	return func(_ *twoIPs, msa *smtptest.MSA) {
+func inBody(wait time.Duration, text ...string) func(*manyIPs, *smtptest.MSA) {
+	return func(_ *manyIPs, msa *smtptest.MSA) {
 		msa.Command("MAIL FROM:<a@example.com>")
 		msa.Command("RCPT TO:<b@example.net>")
 		msa.Command("DATA")
@@ -54,8 +54,8 @@ func inBody(wait time.Duration, text ...string) func(*twoIPs, *smtptest.MSA) {
 }
 
 // cutDuring says a mail as far as a command, and ends the session while another sending IP is tried for it.
-func cutDuring(verb string, end func(r *twoIPs, msa *smtptest.MSA)) func(*twoIPs, *smtptest.MSA) {
-	return func(r *twoIPs, msa *smtptest.MSA) {
+func cutDuring(verb string, end func(r *manyIPs, msa *smtptest.MSA)) func(*manyIPs, *smtptest.MSA) {
+	return func(r *manyIPs, msa *smtptest.MSA) {
 		for _, line := range []string{"MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>", "DATA", ".\r\ntext\r\n."} {
 			msa.Send(strings.TrimPrefix(line, ".\r\n"))
 			time.Sleep(time.Second)
@@ -67,9 +67,9 @@ func cutDuring(verb string, end func(r *twoIPs, msa *smtptest.MSA)) func(*twoIPs
 	}
 }
 
-func hangUp(_ *twoIPs, msa *smtptest.MSA) { _ = msa.Conn().Close() }
+func hangUp(_ *manyIPs, msa *smtptest.MSA) { _ = msa.Conn().Close() }
 
-func stop(r *twoIPs, _ *smtptest.MSA) {
+func stop(r *manyIPs, _ *smtptest.MSA) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	_ = r.live.Drain(ctx)
@@ -77,8 +77,8 @@ func stop(r *twoIPs, _ *smtptest.MSA) {
 
 func exits() []exit {
 	const spam = "550 5.7.1 spam\r\n"
-	replies := func(verb, reply string) func(*twoIPs) {
-		return func(r *twoIPs) { r.mx.Reply = always(verb, reply) }
+	replies := func(verb, reply string) func(*manyIPs) {
+		return func(r *manyIPs) { r.mx.Reply = always(verb, reply) }
 	}
 	early := replies("DATA", smtptest.Default+smtptest.Delay(time.Second)+spam+smtptest.Delay(time.Hour))
 	list := []exit{
@@ -97,21 +97,21 @@ func exits() []exit {
 		{"in mid-body, seen while the MSA pauses", early, inBody(0, "text"), append(untilData, "message 550 policy_unspecified 0 octets, 1 recipients")},
 		{"in mid-body, seen at the dot", early, inBody(1500*time.Millisecond, "text", "."), append(untilData, "message 550 policy_unspecified 6 octets, 1 recipients")},
 		{"in mid-body 421", replies("DATA", smtptest.Default+"421 4.7.0 spam\r\n"+smtptest.CloseConn), inBody(time.Second, "text", "."), append(untilData, "message 421 policy_unspecified 6 octets, 1 recipients")},
-		{"unasked, seen at DATA", replies("RCPT", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"), func(_ *twoIPs, msa *smtptest.MSA) {
+		{"unasked, seen at DATA", replies("RCPT", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"), func(_ *manyIPs, msa *smtptest.MSA) {
 			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 			time.Sleep(2 * time.Second)
 			msa.Command("DATA")
 		}, append(untilData, "data 421 policy_unspecified")},
-		{"unasked, seen while the MSA pauses", replies("RCPT", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"+smtptest.CloseConn), func(_ *twoIPs, msa *smtptest.MSA) {
+		{"unasked, seen while the MSA pauses", replies("RCPT", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"+smtptest.CloseConn), func(_ *manyIPs, msa *smtptest.MSA) {
 			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 			time.Sleep(2 * time.Minute)
 			msa.Command("DATA")
 		}, append(untilData, "data 421 policy_unspecified", "over")},
-		{"unasked, ahead of MAIL", replies("EHLO", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"), func(_ *twoIPs, msa *smtptest.MSA) {
+		{"unasked, ahead of MAIL", replies("EHLO", smtptest.Default+smtptest.Delay(time.Second)+"421 4.7.0 spam\r\n"), func(_ *manyIPs, msa *smtptest.MSA) {
 			time.Sleep(2 * time.Second)
 			msa.Command("MAIL FROM:<a@example.com>")
 		}, untilMail}, // it can be about none but the mail before
-		{"NOOP 421", replies("NOOP", "421 4.7.0 spam\r\n"), func(_ *twoIPs, msa *smtptest.MSA) {
+		{"NOOP 421", replies("NOOP", "421 4.7.0 spam\r\n"), func(_ *manyIPs, msa *smtptest.MSA) {
 			msa.Pipeline("MAIL FROM:<a@example.com>", "RCPT TO:<b@example.net>")
 			msa.Command("NOOP")
 		}, append(untilData, "data 421 policy_unspecified")},
@@ -126,14 +126,14 @@ func exits() []exit {
 		{"DATA", append(untilData, "data 550 ip_blocklisted"), nil},
 		{".", append(untilData, "message 550 ip_blocklisted 6 octets, 1 recipients"), append(untilData, "message 0 6 octets, 1 recipients")},
 	} {
-		slowRescue := func(r *twoIPs) {
+		slowRescue := func(r *manyIPs) {
 			r.mx.Reply = always(at.verb, listed)
-			r.second.Reply = always("BANNER", smtptest.Delay(50*time.Second)+smtptest.Default)
+			r.mxs[1].Reply = always("BANNER", smtptest.Delay(50*time.Second)+smtptest.Default)
 		}
-		lostRescue := func(how string) func(*twoIPs) {
-			return func(r *twoIPs) {
+		lostRescue := func(how string) func(*manyIPs) {
+			return func(r *manyIPs) {
 				r.mx.Reply = always(at.verb, listed)
-				r.second.Reply = always(at.verb, how)
+				r.mxs[1].Reply = always(at.verb, how)
 			}
 		}
 		list = append(list,
@@ -158,7 +158,7 @@ func TestGateHearsTheReplyThatEndsASession(t *testing.T) {
 	for _, e := range exits() {
 		t.Run(e.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newTwoIPs()
+				r := newManyIPs(2)
 				gate := refusing(nothing, session.Decision{})
 				r.engine.Gate = gate
 				e.set(r)

@@ -281,7 +281,7 @@ func TestAccountAndRescueAtTheDot(t *testing.T) {
 	for _, strip := range []bool{true, false} {
 		for _, lines := range []int{0, 1, 5000} {
 			synctest.Test(t, func(t *testing.T) {
-				r := newTwoIPs()
+				r := newManyIPs(2)
 				gate := naming(strip, session.Decision{})
 				r.engine.Gate = gate
 				r.mx.Reply = refuseAt(".", 1, "550 5.7.1 203.0.113.10 is listed\r\n")
@@ -294,7 +294,7 @@ func TestAccountAndRescueAtTheDot(t *testing.T) {
 				if !strip {
 					rest = message
 				}
-				raw := onTheWire(&r.second)
+				raw := onTheWire(r.mxs[1])
 				if !got.All(smtptest.Accepted) || r.mx.Mailbox.Len() != 0 || !slices.Equal(raw, []string{rest}) {
 					t.Errorf("strip %t, %d lines: %v, delivered %.80q", strip, lines, got.Verdicts, raw)
 				}

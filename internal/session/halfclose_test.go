@@ -247,11 +247,11 @@ func TestFINWhileTheMXThinks(t *testing.T) {
 func TestRescueForAHalfClosedMSA(t *testing.T) {
 	for after, delivered := range map[time.Duration]bool{0: true, time.Second: true, 10 * time.Second: false} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.mx.Reply = refuseAt(".", 1, smtptest.Delay(5*time.Second)+listed)
-			r.second.Reply = lateReply("RCPT", 20*time.Second)
+			r.mxs[1].Reply = lateReply("RCPT", 20*time.Second)
 			heard := halfCloseBehindDot(t, r, after)
-			if got := r.second.Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
+			if got := r.mxs[1].Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
 				t.Errorf("FIN after %s: delivered %t, heard %q", after, got, heard)
 			}
 		})
@@ -259,7 +259,7 @@ func TestRescueForAHalfClosedMSA(t *testing.T) {
 }
 
 // halfCloseBehindDot sends a message, and a FIN so long behind its dot; it gives what the MSA heard until the session was over.
-func halfCloseBehindDot(t *testing.T, r *twoIPs, after time.Duration) string {
+func halfCloseBehindDot(t *testing.T, r *manyIPs, after time.Duration) string {
 	conn, _, ended := r.connect()
 	msa := smtptest.NewMSA(t, conn)
 	msa.Expect(220)
@@ -285,11 +285,11 @@ func TestRescueLooksForTheFIN(t *testing.T) {
 				0: true, 500 * time.Millisecond: true, 1950 * time.Millisecond: true, 2050 * time.Millisecond: false, 2500 * time.Millisecond: false, 3500 * time.Millisecond: false,
 			} {
 				synctest.Test(t, func(t *testing.T) {
-					r := newTwoIPs()
+					r := newManyIPs(2)
 					r.mx.Reply = refuseAt(".", 1, smtptest.Delay(refused)+listed)
-					r.second.Reply = lateReply(verb, 6*time.Second)
+					r.mxs[1].Reply = lateReply(verb, 6*time.Second)
 					if verb == "every" { // no wait is as long as a look takes to come
-						r.second.Reply = func(string, int) string { return smtptest.Delay(800*time.Millisecond) + smtptest.Default }
+						r.mxs[1].Reply = func(string, int) string { return smtptest.Delay(800*time.Millisecond) + smtptest.Default }
 					}
 					dial := r.engine.Dialer
 					r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
@@ -299,7 +299,7 @@ func TestRescueLooksForTheFIN(t *testing.T) {
 						return dial.Dial(ctx, req)
 					})
 					heard := halfCloseBehindDot(t, r, after)
-					if got := r.second.Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
+					if got := r.mxs[1].Mailbox.Len() == 1; got != delivered || strings.Contains(heard, "queued as") != delivered {
 						t.Errorf("refused after %s, %s waits, FIN after %s: delivered %t, heard %q", refused, verb, after, got, heard)
 					}
 				})

@@ -224,7 +224,7 @@ func TestMSAFallsBackToHELOItself(t *testing.T) {
 // law: S2/replay
 func TestHELOComesBeforeARescue(t *testing.T) {
 	bubble(func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.mx.Reply = func(verb string, _ int) string {
 			if verb == "EHLO" || verb == "HELO" {
 				return smtptest.ResetConn
@@ -238,7 +238,7 @@ func TestHELOComesBeforeARescue(t *testing.T) {
 		if !got.All(smtptest.Accepted) || !slices.Equal(r.dialed, []netip.Addr{sendingIPs[0], sendingIPs[0], sendingIPs[1]}) {
 			t.Errorf("%v, dials from %v", got.Verdicts, r.dialed)
 		}
-		if heard := strings.Join(r.second.Mailbox.Commands(), " "); !strings.HasPrefix(heard, "EHLO") {
+		if heard := strings.Join(r.mxs[1].Mailbox.Commands(), " "); !strings.HasPrefix(heard, "EHLO") {
 			t.Errorf("the second IP's MX heard %q", heard)
 		}
 	})(t)

@@ -28,7 +28,7 @@ func afterwards(wait time.Duration, line string) func(*smtptest.MSA) {
 // command.
 func TestAnMSAThatGivesUpIsNoticedAsItGoes(t *testing.T) {
 	for _, wait := range []time.Duration{time.Second, 3 * time.Second, 15 * time.Second, 100 * time.Second, 290 * time.Second} {
-		c := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(299*time.Second)+smtptest.Default) },
+		c := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(299*time.Second)+smtptest.Default) },
 			afterwards(wait, "RCPT TO:<r@x>"))
 		c.wants(t, "a@x aborted; r@x not_sent told 0 by msa")
 		if c.end.Reason != "msa_lost" || c.end.Phase != event.PhaseRcpt || c.end.Duration > max(wait, 2*time.Second)+50*time.Millisecond {
@@ -81,7 +81,7 @@ func TestWhoHasGoneHasBeenToldNothing(t *testing.T) {
 		{".", ".", "250 2.0.0 ok\r\n", 9 * time.Second, 8750 * time.Millisecond, "a@x orphan_ack; r@x delivered told 0 by mx", event.PhaseIdle},
 		{".", ".", "250 2.0.0 ok\r\n", 9 * time.Second, 9100 * time.Millisecond, "a@x delivered; r@x delivered told 250 by mx", event.PhaseIdle},
 	} {
-		got := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt(c.verb, 1, smtptest.Delay(c.answers)+c.reply) }, afterwards(c.leaves, c.line))
+		got := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt(c.verb, 1, smtptest.Delay(c.answers)+c.reply) }, afterwards(c.leaves, c.line))
 		got.wants(t, c.want)
 		if got.end.Phase != c.phase {
 			t.Errorf("%s answered %q after %s, left after %s: %s at %s", c.line, c.reply, c.answers, c.leaves, got.end.Reason, got.end.Phase)
@@ -92,9 +92,9 @@ func TestWhoHasGoneHasBeenToldNothing(t *testing.T) {
 // audit-D15: a banner that refuses is the MX's refusal, also where the MSA is given a 4xx in its place.
 func TestARefusalWithTheBannerIsTheMXs(t *testing.T) {
 	for name, attempts := range map[string]int{"no other takes over": 0, "none is tried": -1} {
-		c := recordedFromConnect(t, func(r *twoIPs) {
+		c := recordedFromConnect(t, func(r *manyIPs) {
 			r.mx.Reply = refuseAt("BANNER", 1, "554 5.7.1 listed\r\n")
-			r.second.Reply = refuseAt("BANNER", 1, "554 5.7.1 listed, too\r\n")
+			r.mxs[1].Reply = refuseAt("BANNER", 1, "554 5.7.1 listed, too\r\n")
 			r.engine.Rescue.Attempts = attempts
 		}, func(msa *smtptest.MSA) { msa.Expect(421) })
 		first := c.end.Opening[0].Reply
@@ -109,7 +109,7 @@ func TestARefusalWithTheBannerIsTheMXs(t *testing.T) {
 
 // audit-D19: a session's time is over when its MSA has been told the last word, however long that takes to read it.
 func TestReadingTheLastWordIsNotTheSessionsTime(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt("RCPT", 1, smtptest.CloseConn) }, func(msa *smtptest.MSA) {
+	c := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt("RCPT", 1, smtptest.CloseConn) }, func(msa *smtptest.MSA) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>")
 		time.Sleep(time.Minute)
 	})
@@ -120,7 +120,7 @@ func TestReadingTheLastWordIsNotTheSessionsTime(t *testing.T) {
 
 // audit-D19
 func TestCommandsThatNobodyUnderstoodAreCounted(t *testing.T) {
-	c := recorded(t, func(*twoIPs) {}, func(msa *smtptest.MSA) {
+	c := recorded(t, func(*manyIPs) {}, func(msa *smtptest.MSA) {
 		msa.Command("MAIL FROM:<a\x00@x>")
 		msa.Command("FOO")
 		msa.Command("MAIL FROM:<a@x>")
@@ -134,7 +134,7 @@ func TestCommandsThatNobodyUnderstoodAreCounted(t *testing.T) {
 func TestWhyThereIsNoTLSWithTheMSAIsOnRecord(t *testing.T) {
 	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
 	for _, sent := range []string{"STARTTLS\r\nMAIL FROM:<a@x>\r\n", "STARTTLS\r\n"} {
-		c := recorded(t, func(r *twoIPs) { r.engine.Certificate = func() (*tls.Certificate, error) { return &cert, nil } }, func(msa *smtptest.MSA) {
+		c := recorded(t, func(r *manyIPs) { r.engine.Certificate = func() (*tls.Certificate, error) { return &cert, nil } }, func(msa *smtptest.MSA) {
 			_, _ = io.WriteString(msa.Conn(), sent)
 			time.Sleep(time.Second)
 			_, _ = io.WriteString(msa.Conn(), "this is no handshake\r\n")

@@ -103,7 +103,7 @@ func skipReplies(in *bufio.Reader, n int) error {
 // law: I20
 func TestEachRefusalOfAGroupIsJudgedWithWhatItSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.judge.Judgement = session.Judgement{Class: event.RecipientInvalid}
 		rcptsAt(&r.mx, "550 5.1.1 no\r\n")
 		msa := r.msa(t)

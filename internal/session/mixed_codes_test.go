@@ -65,14 +65,14 @@ func TestDotThatSaysYesAndNo(t *testing.T) {
 		"451-4.7.1 no\r\n550 5.1.1 no\r\n":                            smtptest.Bounced,
 	} {
 		t.Run(strings.ReplaceAll(reply[:min(len(reply), 40)], "\r\n", "|"), bubble(func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.mx.Reply = refuseAt(".", 1, smtptest.Accept+reply)
 			msa := r.msa(t)
 			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
 			synctest.Wait()
-			if !got.All(want) || len(r.dialed) != 1 || r.second.Mailbox.Len() != 0 {
+			if !got.All(want) || len(r.dialed) != 1 || r.mxs[1].Mailbox.Len() != 0 {
 				t.Errorf("%v %v, dials from %v", got.Verdicts, got.Replies, r.dialed)
 			}
 		}))

@@ -30,13 +30,13 @@ func (poolOf) pool(req session.DialRequest) []int {
 func (p poolOf) dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
 	r := p.r
 	for _, i := range p.pool(req) {
-		ip := netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)})
+		ip := legIP(i)
 		if slices.Contains(req.Avoid, ip) {
 			continue
 		}
 		proxy, far := smtptest.Pair(netip.AddrPortFrom(ip, 50000), mxAddr)
 		go r.mxs[i].ServeConn(far)
-		r.dialed = append(r.dialed, i)
+		r.dialed = append(r.dialed, ip)
 		return session.Outbound{Conn: proxy, SendingIP: ip, Name: fmt.Sprintf("out%d.example.jp", i)}, nil
 	}
 	return session.Outbound{}, session.ErrNoOtherIP

@@ -28,8 +28,8 @@ func (*byName) right(req session.DialRequest) netip.Addr {
 }
 
 // newMoving is newTwoIPs with two MXs that have nothing against us, and a dialler that goes by byName.
-func newMoving() *twoIPs {
-	r := newTwoIPs()
+func newMoving() *manyIPs {
+	r := newManyIPs(2)
 	m := new(byName)
 	r.engine.Mover, r.engine.Judge = m, nil
 	r.choose = m.right
@@ -44,7 +44,7 @@ func TestEachMailLeavesFromItsIP(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			r := newMoving()
 			cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
-			r.mx.TLS, r.second.TLS = newTLSServer(cert), newTLSServer(cert)
+			r.mx.TLS, r.mxs[1].TLS = newTLSServer(cert), newTLSServer(cert)
 			msa := r.msa(t)
 			for _, from := range []string{"a@example.com", "b@example.com", "b@example.com", "", "a@example.com"} {
 				if got := msa.Deliver(from, []string{"c@example.net", "d@example.net"}, []byte("from "+from+"\r\n"), pipelined); !got.All(smtptest.Accepted) {
@@ -56,13 +56,13 @@ func TestEachMailLeavesFromItsIP(t *testing.T) {
 			if got := senders(&r.mx); !slices.Equal(got, []string{"a@example.com", "", "a@example.com"}) {
 				t.Errorf("pipelined %t: from the first IP %q", pipelined, got)
 			}
-			if got := senders(&r.second); !slices.Equal(got, []string{"b@example.com", "b@example.com"}) {
+			if got := senders(r.mxs[1]); !slices.Equal(got, []string{"b@example.com", "b@example.com"}) {
 				t.Errorf("pipelined %t: from the second IP %q", pipelined, got)
 			}
 			if got := len(r.dialed); got != 3 {
 				t.Errorf("pipelined %t: %d dials", pipelined, got)
 			}
-			for _, tx := range append(r.mx.Mailbox.Transactions(), r.second.Mailbox.Transactions()...) {
+			for _, tx := range append(r.mx.Mailbox.Transactions(), r.mxs[1].Mailbox.Transactions()...) {
 				if !tx.TLS {
 					t.Errorf("pipelined %t: %q went without TLS", pipelined, tx.Sender)
 				}

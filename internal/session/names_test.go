@@ -41,7 +41,7 @@ func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := newTwoIPs()
+				r := newManyIPs(2)
 				r.judge.Judgement = session.Judgement{Soften: true, Class: event.IPBlocklisted, Rule: "test"}
 				var stream event.Stream
 				stream.Replace(j)

@@ -19,7 +19,7 @@ import (
 var ownKeywords = []string{"SIZE", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING"}
 
 // laterSuspended makes a session whose sending IPs are suspended until the sender is known.
-func laterSuspended(keywords ...string) *twoIPs {
+func laterSuspended(keywords ...string) *manyIPs {
 	r := newMoving()
 	r.mx.Keywords = keywords
 	dial := r.dial
@@ -48,16 +48,16 @@ func helloWithoutMX(t *testing.T, r *rig) *smtptest.MSA {
 // law: I9 I13 K-SMTPUTF8 K-8BITMIME K-DSN K-SIZE
 func TestSessionWithoutMXBouncesNothing(t *testing.T) {
 	shut := refusing(func(q session.Question) bool { return q.Step == event.StepConnect }, tooMuch)
-	for name, set := range map[string]func(*twoIPs){
-		"all sending IPs suspended": func(r *twoIPs) { r.suspended = true },
-		"not let in":                func(r *twoIPs) { r.engine.Gate = shut },
-		"no TLS where it must be": func(r *twoIPs) {
+	for name, set := range map[string]func(*manyIPs){
+		"all sending IPs suspended": func(r *manyIPs) { r.suspended = true },
+		"not let in":                func(r *manyIPs) { r.engine.Gate = shut },
+		"no TLS where it must be": func(r *manyIPs) {
 			r.engine.Destination = func(netip.Addr) session.Destination { return session.Destination{TLS: session.TLSRequire} }
 			r.mx.Keywords = []string{"STARTTLS"} // and it refuses the command
 		},
 	} {
 		t.Run(name, bubble(func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			set(r)
 			msa := helloWithoutMX(t, &r.rig)
 			for _, mail := range []string{"MAIL FROM:<用户@example.com> SMTPUTF8", "MAIL FROM:<a@example.com> BODY=8BITMIME SIZE=10000000 RET=HDRS ENVID=x"} {
@@ -84,7 +84,7 @@ func TestSessionWithoutMXBouncesNothing(t *testing.T) {
 // law: I13
 func TestManyRecipientsBehindARefusedMail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.suspended = true
 		msa := helloWithoutMX(t, &r.rig)
 		group := []string{"MAIL FROM:<a@example.com>"}
@@ -234,7 +234,7 @@ func TestMXThatTakesOneHello(t *testing.T) {
 // law: I8 I13 K-STARTTLS
 func TestTLSTowardTheMSAWithoutMX(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.suspended = true
 		cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
 		r.engine.Certificate = func() (*tls.Certificate, error) { return &cert, nil }

@@ -75,7 +75,7 @@ func TestPassthroughLongUpload(t *testing.T) {
 func TestPassthroughGoesOnFromAnotherIP(t *testing.T) {
 	for name, cause := range map[string]error{"refused": syscall.ECONNREFUSED, "not answered": context.DeadlineExceeded} {
 		t.Run(name, bubble(func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.engine.Destination = func(netip.Addr) session.Destination { return session.Destination{Passthrough: true} }
 			dial := r.engine.Dialer
 			r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
@@ -88,7 +88,7 @@ func TestPassthroughGoesOnFromAnotherIP(t *testing.T) {
 			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
-			if !got.All(smtptest.Accepted) || r.second.Mailbox.Len() != 1 {
+			if !got.All(smtptest.Accepted) || r.mxs[1].Mailbox.Len() != 1 {
 				t.Errorf("%v %v", got.Verdicts, got.Err)
 			}
 		}))

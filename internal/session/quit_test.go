@@ -28,10 +28,10 @@ func TestRescuedLegIsLeftWithQuit(t *testing.T) {
 	for _, stage := range refusalStages {
 		for i := range 4 {
 			synctest.Test(t, func(t *testing.T) {
-				r := newTwoIPs()
+				r := newManyIPs(2)
 				pipelined := i&1 != 0
 				if i&2 != 0 {
-					r.mx.TLS, r.second.TLS = newTLSServer(cert), newTLSServer(cert)
+					r.mx.TLS, r.mxs[1].TLS = newTLSServer(cert), newTLSServer(cert)
 				}
 				r.mx.Reply = refuseAt(stage.verb, stage.number(3), "550 5.7.1 203.0.113.10 is listed\r\n")
 				msa := r.msa(t)
@@ -39,13 +39,13 @@ func TestRescuedLegIsLeftWithQuit(t *testing.T) {
 				synctest.Wait()
 				// Where the group went on to DATA, and some recipients were accepted, the MX has said 354: a QUIT would be text.
 				inText := pipelined && stage.verb == "RCPT"
-				if !got.All(smtptest.Accepted) || inText == (lastCommand(&r.mx) == "QUIT") || lastCommand(&r.second) == "QUIT" {
-					t.Errorf("%s, run %d: %v, the MX heard last %q and %q", stage.name, i, got.Verdicts, lastCommand(&r.mx), lastCommand(&r.second))
+				if !got.All(smtptest.Accepted) || inText == (lastCommand(&r.mx) == "QUIT") || lastCommand(r.mxs[1]) == "QUIT" {
+					t.Errorf("%s, run %d: %v, the MX heard last %q and %q", stage.name, i, got.Verdicts, lastCommand(&r.mx), lastCommand(r.mxs[1]))
 				}
 				_ = msa.Conn().Close()
 				synctest.Wait()
-				if lastCommand(&r.second) != "QUIT" {
-					t.Errorf("%s, run %d: at the end the MX heard last %q", stage.name, i, lastCommand(&r.second))
+				if lastCommand(r.mxs[1]) != "QUIT" {
+					t.Errorf("%s, run %d: at the end the MX heard last %q", stage.name, i, lastCommand(r.mxs[1]))
 				}
 			})
 		}
@@ -56,17 +56,17 @@ func TestRescuedLegIsLeftWithQuit(t *testing.T) {
 func TestLegThatDidNotTakeOverIsLeftWithQuit(t *testing.T) {
 	for _, course := range replayCourses[1:] {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.mx.Reply = refuseAt("RCPT", 2, "550 5.7.1 203.0.113.10 is listed\r\n")
-			course.set(&r.second, refusalStage{}, 2)
+			course.set(r.mxs[1], refusalStage{}, 2)
 			if course.name == "worse" {
-				r.second.Reply = refuseAt("BANNER", 1, "554 5.7.1 this one is listed, too\r\n") // it waits for QUIT (RFC 5321 §3.1)
+				r.mxs[1].Reply = refuseAt("BANNER", 1, "554 5.7.1 this one is listed, too\r\n") // it waits for QUIT (RFC 5321 §3.1)
 			}
 			msa := r.msa(t)
 			_ = msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), false)
 			synctest.Wait()
-			if lastCommand(&r.second) != "QUIT" || r.mx.Mailbox.Len() != 1 {
-				t.Errorf("%s: the second heard last %q, %d delivered", course.name, lastCommand(&r.second), r.mx.Mailbox.Len())
+			if lastCommand(r.mxs[1]) != "QUIT" || r.mx.Mailbox.Len() != 1 {
+				t.Errorf("%s: the second heard last %q, %d delivered", course.name, lastCommand(r.mxs[1]), r.mx.Mailbox.Len())
 			}
 			_ = msa.Quit()
 			synctest.Wait()

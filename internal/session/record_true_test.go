@@ -63,7 +63,7 @@ func (c *clerk) Record(r *event.Record) {
 }
 
 // recorded runs a session between what plays the MSA and two sending IPs' MXs, and gives what is on record of it.
-func recorded(t *testing.T, set func(*twoIPs), play func(*smtptest.MSA)) (c clerk) {
+func recorded(t *testing.T, set func(*manyIPs), play func(*smtptest.MSA)) (c clerk) {
 	return recordedFromConnect(t, set, func(msa *smtptest.MSA) {
 		msa.Expect(220)
 		msa.Command("EHLO msa.example.com")
@@ -72,9 +72,9 @@ func recorded(t *testing.T, set func(*twoIPs), play func(*smtptest.MSA)) (c cler
 }
 
 // recordedFromConnect is recorded for an MSA that may not be greeted.
-func recordedFromConnect(t *testing.T, set func(*twoIPs), play func(*smtptest.MSA)) (c clerk) {
+func recordedFromConnect(t *testing.T, set func(*manyIPs), play func(*smtptest.MSA)) (c clerk) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.engine.Recorder = &c
 		set(r)
 		msa := r.msa(t)
@@ -125,20 +125,20 @@ func limited(sender string) session.Gate {
 
 // audit-D1 audit-D2
 func TestEachMailHasItsOwnLine(t *testing.T) {
-	nested := recorded(t, func(*twoIPs) {}, func(msa *smtptest.MSA) {
+	nested := recorded(t, func(*manyIPs) {}, func(msa *smtptest.MSA) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>")
 		msa.Command("MAIL FROM:<b@x>")
 		msa.Data([]byte("text\r\n"))
 	})
 	nested.wants(t, "a@x delivered; r@x delivered told 250 by mx")
 
-	later := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt("DATA", 1, "451 4.3.0 later\r\n") }, func(msa *smtptest.MSA) {
+	later := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt("DATA", 1, "451 4.3.0 later\r\n") }, func(msa *smtptest.MSA) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>", "DATA")
 		msa.Pipeline("MAIL FROM:<b@x>", "RCPT TO:<s@x>")
 	})
 	later.wants(t, "a@x deferred; r@x deferred told 451 by mx", "b@x refused; s@x refused told 503 by mx")
 
-	limits := recorded(t, func(r *twoIPs) {
+	limits := recorded(t, func(r *manyIPs) {
 		r.engine.Gate = limited("b@x")
 		r.mx.Reply = refuseAt("MAIL", 1, "550 5.1.8 no\r\n")
 	}, func(msa *smtptest.MSA) {
@@ -150,9 +150,9 @@ func TestEachMailHasItsOwnLine(t *testing.T) {
 
 // audit-D3: whatever kanmon does between two replies of a group is not the MX's time.
 func TestARescueIsNotTheTimeOfReplies(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) {
+	c := recorded(t, func(r *manyIPs) {
 		r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(300*time.Millisecond)+"550 5.7.1 listed\r\n")
-		r.second.Reply = refuseAt("BANNER", 1, smtptest.Delay(2*time.Second)+"554 5.7.1 no\r\n"+smtptest.CloseConn)
+		r.mxs[1].Reply = refuseAt("BANNER", 1, smtptest.Delay(2*time.Second)+"554 5.7.1 no\r\n"+smtptest.CloseConn)
 	}, func(msa *smtptest.MSA) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<bad@x>", "RCPT TO:<good@x>", "DATA")
 		msa.Send("text", ".")
@@ -171,9 +171,9 @@ func TestARescueIsNotTheTimeOfReplies(t *testing.T) {
 
 // audit-D4
 func TestARescueThatTheMSALeavesKeepsTheRefusal(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) {
+	c := recorded(t, func(r *manyIPs) {
 		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 listed\r\n")
-		r.second.Reply = refuseAt("BANNER", 1, smtptest.Delay(time.Minute)+smtptest.Default)
+		r.mxs[1].Reply = refuseAt("BANNER", 1, smtptest.Delay(time.Minute)+smtptest.Default)
 	}, func(msa *smtptest.MSA) {
 		msa.Send("MAIL FROM:<a@x>", "RCPT TO:<r@x>")
 		msa.Expect(250)
@@ -187,7 +187,7 @@ func TestARescueThatTheMSALeavesKeepsTheRefusal(t *testing.T) {
 
 // audit-D5: what was never asked has no reply, however long the session has waited meanwhile.
 func TestWhatWasNotAskedHasNoReply(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(10*time.Second)+smtptest.Default) }, func(msa *smtptest.MSA) {
+	c := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(10*time.Second)+smtptest.Default) }, func(msa *smtptest.MSA) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>")
 		msa.Command("RSET")
 	})
@@ -201,7 +201,7 @@ func TestWhatWasNotAskedHasNoReply(t *testing.T) {
 func TestTheLastWordIsOnRecordWithWhoseItIs(t *testing.T) {
 	bye := "421 4.3.2 going down\r\n" + smtptest.CloseConn
 	for _, verb := range []string{"MAIL", "RCPT", "DATA", "."} {
-		c := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt(verb, 1, bye) }, func(msa *smtptest.MSA) {
+		c := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt(verb, 1, bye) }, func(msa *smtptest.MSA) {
 			sayMail(msa, "r@x")
 		})
 		tx := c.trans[0]
@@ -212,7 +212,7 @@ func TestTheLastWordIsOnRecordWithWhoseItIs(t *testing.T) {
 		if r.Code != 421 || r.Local || r.Told != 421 || tx.Outcome != event.OutcomeDeferred {
 			t.Errorf("%s: %s, %+v", verb, tx.Outcome, *r)
 		}
-		lost := recorded(t, func(r *twoIPs) { r.mx.Reply = refuseAt(verb, 1, smtptest.CloseConn) }, func(msa *smtptest.MSA) {
+		lost := recorded(t, func(r *manyIPs) { r.mx.Reply = refuseAt(verb, 1, smtptest.CloseConn) }, func(msa *smtptest.MSA) {
 			sayMail(msa, "r@x")
 		})
 		tx = lost.trans[0]
@@ -224,7 +224,7 @@ func TestTheLastWordIsOnRecordWithWhoseItIs(t *testing.T) {
 			t.Errorf("lost at %s: %s, %+v", verb, tx.Outcome, *r)
 		}
 	}
-	idle := recorded(t, func(r *twoIPs) {
+	idle := recorded(t, func(r *manyIPs) {
 		r.mx.Reply = refuseAt("NOOP", 1, "250 ok\r\n"+smtptest.Delay(time.Minute)+bye)
 	}, func(msa *smtptest.MSA) {
 		msa.Command("NOOP")
@@ -243,7 +243,7 @@ func TestTheOutcomeIsWhatTheRepliesDecide(t *testing.T) {
 		"silence": func(*smtptest.MSA) { time.Sleep(20 * time.Minute) },
 	} {
 		for code, want := range map[int]string{550: "refused", 451: "deferred"} {
-			c := recorded(t, func(r *twoIPs) { rcptsAt(&r.mx, fmt.Sprintf("%d no\r\n", code)) }, func(msa *smtptest.MSA) {
+			c := recorded(t, func(r *manyIPs) { rcptsAt(&r.mx, fmt.Sprintf("%d no\r\n", code)) }, func(msa *smtptest.MSA) {
 				msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>", "RCPT TO:<s@x>")
 				end(msa)
 			})
@@ -256,9 +256,9 @@ func TestTheOutcomeIsWhatTheRepliesDecide(t *testing.T) {
 
 // audit-D11: all that was done about one refusal has its number, and its time; that of the sending IP that was tried in vain is told, too.
 func TestARefusalIsCountedOnce(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) {
+	c := recorded(t, func(r *manyIPs) {
 		r.mx.Reply = refuseAt("RCPT", 1, "550 5.7.1 listed\r\n")
-		r.second.Reply = refuseAt("EHLO", 1, smtptest.Delay(2*time.Second)+"550 5.7.1 listed, too\r\n")
+		r.mxs[1].Reply = refuseAt("EHLO", 1, smtptest.Delay(2*time.Second)+"550 5.7.1 listed, too\r\n")
 	}, func(msa *smtptest.MSA) { msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>") })
 	var did []string
 	for _, a := range c.actions {
@@ -272,7 +272,7 @@ func TestARefusalIsCountedOnce(t *testing.T) {
 
 // audit-D12 audit-D23
 func TestADecisionNamesTheMailItIsAbout(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) { r.engine.Gate = limited("b@x") }, func(msa *smtptest.MSA) {
+	c := recorded(t, func(r *manyIPs) { r.engine.Gate = limited("b@x") }, func(msa *smtptest.MSA) {
 		sayMail(msa, "r@x")
 		msa.Command("MAIL FROM:<b@x>")
 	})
@@ -286,7 +286,7 @@ func TestADecisionNamesTheMailItIsAbout(t *testing.T) {
 
 // audit-D13: a message that was cut has the octets that came, and a refusal in the middle of it no time.
 func TestAMessageThatWasCutHasItsOctets(t *testing.T) {
-	c := recorded(t, func(*twoIPs) {}, func(msa *smtptest.MSA) {
+	c := recorded(t, func(*manyIPs) {}, func(msa *smtptest.MSA) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>", "DATA")
 		msa.Send(strings.Repeat("x", 998))
 		time.Sleep(time.Second)
@@ -298,7 +298,7 @@ func TestAMessageThatWasCutHasItsOctets(t *testing.T) {
 
 // audit-D14 audit-D21: each connection has its own line, with its own phases, also the one whose TLS failed and those of a rescue.
 func TestEachConnectionIsOnRecord(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) {
+	c := recorded(t, func(r *manyIPs) {
 		r.mx.Keywords = append(smtptest.DefaultKeywords(), "STARTTLS")
 		r.mx.Reply = func(verb string, _ int) string {
 			switch verb {
@@ -329,7 +329,7 @@ func TestEachConnectionIsOnRecord(t *testing.T) {
 
 // audit-D20
 func TestRecipientsBeyondThoseListedAreCounted(t *testing.T) {
-	c := recorded(t, func(r *twoIPs) { r.engine.Limits.Recipients = 1500 }, func(msa *smtptest.MSA) {
+	c := recorded(t, func(r *manyIPs) { r.engine.Limits.Recipients = 1500 }, func(msa *smtptest.MSA) {
 		sayMail(msa, addressees(1200, "r")...)
 	})
 	if tx := &c.trans[0]; tx.MoreRcpts != 200 || tx.Results()[event.FateDelivered] != 1200 {

@@ -14,7 +14,7 @@ import (
 )
 
 // ahead gives the dialler of r another one that finds out how many commands the second MX gets at once, at most.
-func ahead(r *twoIPs, most *int) {
+func ahead(r *manyIPs, most *int) {
 	inText := false
 	r.engine.Dialer = hookedSecond(r, func() {}, func(p []byte) {
 		if inText = inText && !bytes.Contains(p, []byte("\r\n.\r\n")); !inText && !bytes.Contains(p, []byte("\r\n.\r\n")) {
@@ -32,7 +32,7 @@ func TestReplaySendsNoMoreAheadThanTheMSA(t *testing.T) {
 		for _, verb := range []string{"RCPT", "DATA", "."} {
 			synctest.Test(t, func(t *testing.T) {
 				const recipients = 30
-				r := newTwoIPs()
+				r := newManyIPs(2)
 				r.mx.Reply = refuseAt(verb, map[string]int{"RCPT": recipients, "DATA": 1, ".": 1}[verb], listed)
 				most := 0
 				ahead(r, &most)
@@ -53,8 +53,8 @@ func TestReplaySendsNoMoreAheadThanTheMSA(t *testing.T) {
 					}
 					lines = lines[n:]
 				}
-				if reply := msa.Data([]byte("text\r\n")); reply.Code != 250 || r.second.Mailbox.Len() != 1 {
-					t.Errorf("groups of %d, %s refused: %s, %d delivered", group, verb, reply, r.second.Mailbox.Len())
+				if reply := msa.Data([]byte("text\r\n")); reply.Code != 250 || r.mxs[1].Mailbox.Len() != 1 {
+					t.Errorf("groups of %d, %s refused: %s, %d delivered", group, verb, reply, r.mxs[1].Mailbox.Len())
 				}
 				if most > group || group > 1 && most < min(group, recipients)/2 {
 					t.Errorf("groups of %d, %s refused: %d commands at once", group, verb, most)
@@ -97,9 +97,9 @@ func TestMoveSendsNoMoreAheadThanTheMSA(t *testing.T) {
 func TestReplayThroughABoxThatLosesCommands(t *testing.T) {
 	for _, pipelined := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.mx.Reply = refuseAt("RCPT", 5, listed)
-			r.second.Reply = func(verb string, n int) string {
+			r.mxs[1].Reply = func(verb string, n int) string {
 				if pipelined && verb == "RCPT" && n > 1 {
 					return "" // lost
 				}

@@ -4,83 +4,15 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )
-
-// manyIPs is twoIPs with any number of sending IPs, of which each meets an MX of its own.
-type manyIPs struct {
-	rig
-	judge  listingJudge
-	mxs    []*smtptest.MX
-	dialed []int // which
-	avoid  int   // longest list of IPs to avoid
-	closed int
-	conns  []net.Conn
-}
-
-func newManyIPs(n int) *manyIPs {
-	r := &manyIPs{mxs: make([]*smtptest.MX, n)}
-	for i := range r.mxs {
-		r.mxs[i] = new(smtptest.MX)
-	}
-	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
-	r.engine.Engine = session.Engine{Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
-	r.engine.leaves(dialFunc(r.dial))
-	r.engine.Judge = &r.judge
-	return r
-}
-
-func (r *manyIPs) dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
-	r.avoid = max(r.avoid, len(req.Avoid))
-	for i, mx := range r.mxs {
-		ip := netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + i)})
-		if slices.Contains(req.Avoid, ip) {
-			continue
-		}
-		proxy, far := smtptest.Pair(netip.AddrPortFrom(ip, 50000), mxAddr)
-		go mx.ServeConn(far)
-		r.dialed, r.conns = append(r.dialed, i), append(r.conns, proxy)
-		return session.Outbound{Conn: proxy, SendingIP: ip, Name: "out.example.jp", Closed: func() { r.closed++ }}, nil
-	}
-	return session.Outbound{}, session.ErrNoOtherIP
-}
-
-func (r *manyIPs) hello(t *testing.T) *smtptest.MSA {
-	msa := r.msa(t)
-	msa.Expect(220)
-	msa.Command("EHLO msa.example.com")
-	return msa
-}
-
-func bubble(test func(*testing.T)) func(*testing.T) {
-	return func(t *testing.T) { synctest.Test(t, test) }
-}
-
-func finishSession(msa *smtptest.MSA) {
-	_ = msa.Conn().Close()
-	time.Sleep(3 * time.Hour)
-}
-
-const listed = "550 5.7.1 listed\r\n"
-
-func always(verb, reply string) func(string, int) string {
-	return func(v string, _ int) string {
-		if v == verb {
-			return reply
-		}
-		return smtptest.Default
-	}
-}
 
 // A hookedConn calls before ahead of each read and saw behind it.
 type hookedConn struct {
@@ -99,7 +31,7 @@ func (c hookedConn) Read(p []byte) (int, error) {
 // S6': the dot read from the MSA and not yet written is withheld if the MSA has gone.
 func TestRescueDotOfALostMSAIsWithheld(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.mx.Reply = always(".", listed)
 		inBody := false
 		r.engine.Dialer = hookedSecond(r, func() {
@@ -112,20 +44,20 @@ func TestRescueDotOfALostMSAIsWithheld(t *testing.T) {
 		msa.Wait = 30 * time.Second
 		got := msa.Deliver("a@example.com", []string{"b@example.net"}, bytes.Repeat([]byte("0123456789\r\n"), 16_000), true)
 		finishSession(msa)
-		if !got.All(smtptest.Deferred) || r.second.Mailbox.Len() > 0 {
-			t.Errorf("%v, %d delivered behind the MSA's back", got.Verdicts, r.second.Mailbox.Len())
+		if !got.All(smtptest.Deferred) || r.mxs[1].Mailbox.Len() > 0 {
+			t.Errorf("%v, %d delivered behind the MSA's back", got.Verdicts, r.mxs[1].Mailbox.Len())
 		}
 	})
 }
 
 // hookedSecond is r's dialer with hooks in the reads of the second MX.
-func hookedSecond(r *twoIPs, before func(), saw func([]byte)) dialFunc {
+func hookedSecond(r *manyIPs, before func(), saw func([]byte)) dialFunc {
 	return func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
 		if len(req.Avoid) == 0 {
 			return r.dial(ctx, req)
 		}
 		proxy, mx := smtptest.Pair(netip.AddrPortFrom(sendingIPs[1], 50000), mxAddr)
-		go r.second.ServeConn(hookedConn{mx, before, saw})
+		go r.mxs[1].ServeConn(hookedConn{mx, before, saw})
 		return session.Outbound{Conn: proxy, SendingIP: sendingIPs[1], Name: "out1.example.jp"}, nil
 	}
 }

@@ -2,77 +2,17 @@ package session_test
 
 import (
 	"bytes"
-	"context"
 	"crypto/tls"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
-	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"kanmon/internal/event"
-	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )
-
-// listingJudge takes every reply that says "listed" for one about our sending IP.
-type listingJudge struct {
-	session.Judgement
-	asked    []session.MXRefusal
-	accepted []netip.Addr
-}
-
-func (j *listingJudge) Judge(r session.MXRefusal) session.Judgement {
-	r.Text, r.Sender, r.Recipient = bytes.Clone(r.Text), bytes.Clone(r.Sender), bytes.Clone(r.Recipient)
-	j.asked = append(j.asked, r)
-	if r.Code != 0 && !bytes.Contains(r.Text, []byte("listed")) {
-		return session.Judgement{Class: event.PolicyUnspecified}
-	}
-	return j.Judgement
-}
-
-func (j *listingJudge) Accepted(ip netip.Addr) { j.accepted = append(j.accepted, ip) }
-
-// twoIPs is an MX that sees two sending IPs of ours: it has listed the first.
-type twoIPs struct {
-	rig
-	judge  listingJudge
-	second smtptest.MX // what the second sending IP meets; the first meets rig.mx
-	dialed []netip.Addr
-
-	choose    func(session.DialRequest) netip.Addr // nil: the first that is not to be avoided
-	suspended bool
-}
-
-var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.11")}
-
-func newTwoIPs() *twoIPs {
-	r := new(twoIPs)
-	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
-	r.engine.Engine = session.Engine{Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
-	r.engine.leaves(dialFunc(r.dial))
-	r.engine.Judge = &r.judge
-	return r
-}
-
-func (r *twoIPs) dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
-	if r.suspended {
-		return session.Outbound{}, fmt.Errorf("dial: %w", session.ErrSuspended)
-	}
-	for i, ip := range sendingIPs {
-		if slices.Contains(req.Avoid, ip) || r.choose != nil && r.choose(req) != ip {
-			continue
-		}
-		proxy, mx := smtptest.Pair(netip.AddrPortFrom(ip, 50000), mxAddr)
-		go []*smtptest.MX{&r.mx, &r.second}[i].ServeConn(mx)
-		r.dialed = append(r.dialed, ip)
-		return session.Outbound{Conn: proxy, SendingIP: ip, Name: fmt.Sprintf("out%d.example.jp", i)}, nil
-	}
-	return session.Outbound{}, session.ErrNoOtherIP
-}
 
 // A refusalStage is where an MX refuses the first sending IP.
 type refusalStage struct {
@@ -160,7 +100,7 @@ func TestRescue(t *testing.T) {
 }
 
 func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course replayCourse, random *rand.Rand, cert tls.Certificate) string {
-	r := newTwoIPs()
+	r := newManyIPs(2)
 	if !on {
 		r.judge.Rescue = false
 	}
@@ -175,9 +115,9 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 	r.mx.Reply = refuseAt(stage.verb, stage.number(recipients), refusal)
 	encrypted := random.IntN(2) == 0
 	if encrypted {
-		r.mx.TLS, r.second.TLS = newTLSServer(cert), newTLSServer(cert)
+		r.mx.TLS, r.mxs[1].TLS = newTLSServer(cert), newTLSServer(cert)
 	}
-	course.set(&r.second, stage, recipients)
+	course.set(r.mxs[1], stage, recipients)
 	msa := r.msa(t)
 	var to []string
 	for i := range recipients {
@@ -191,14 +131,14 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 		t.Errorf("%s: %d sessions are still there", name, leftovers)
 	}
 
-	delivered := append(r.mx.Mailbox.Transactions(), r.second.Mailbox.Transactions()...)
+	delivered := append(r.mx.Mailbox.Transactions(), r.mxs[1].Mailbox.Transactions()...)
 	var accepted []string
 	for i, v := range got.Verdicts {
 		switch v {
 		case smtptest.Accepted:
 			accepted = append(accepted, to[i])
 		case smtptest.Bounced:
-			if on && course.name == "different" && stage.early() && got.Replies[i].Code == 550 && r.second.Mailbox.Len() == 0 {
+			if on && course.name == "different" && stage.early() && got.Replies[i].Code == 550 && r.mxs[1].Mailbox.Len() == 0 {
 				continue // nothing had been told to the MSA: it is the other IP's own answer
 			}
 			t.Errorf("%s: %s bounced: %s", name, to[i], got.Replies[i])
@@ -216,12 +156,12 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 	}
 	works := on && (course.works || course.name == "fewer capabilities" && (stage.verb == "BANNER" || stage.verb == "EHLO"))
 	switch {
-	case works && len(accepted) == recipients && r.second.Mailbox.Len() == 1:
+	case works && len(accepted) == recipients && r.mxs[1].Mailbox.Len() == 1:
 		return "rescued"
-	case !works && r.second.Mailbox.Len() == 0 && (stage.verb == "RCPT" || len(accepted) == 0):
+	case !works && r.mxs[1].Mailbox.Len() == 0 && (stage.verb == "RCPT" || len(accepted) == 0):
 		return "softened"
 	}
-	t.Errorf("%s: %v, %v, %d and %d delivered; dialled %v", name, got.Verdicts, got.Replies, r.mx.Mailbox.Len(), r.second.Mailbox.Len(), r.dialed)
+	t.Errorf("%s: %v, %v, %d and %d delivered; dialled %v", name, got.Verdicts, got.Replies, r.mx.Mailbox.Len(), r.mxs[1].Mailbox.Len(), r.dialed)
 	return ""
 }
 
@@ -231,7 +171,7 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 func TestNoRescueOfALargeMessage(t *testing.T) {
 	for size, want := range map[int]bool{1000: true, 100_000: false} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.engine.Rescue.BodyBytes = 50_000
 			r.mx.Reply = refuseAt(".", 1, "550 5.7.1 203.0.113.10 is listed\r\n")
 			msa := r.msa(t)
@@ -251,9 +191,9 @@ func TestNoRescueOfALargeMessage(t *testing.T) {
 func TestRescueIsBoundedInTime(t *testing.T) {
 	for verb, limit := range map[string]time.Duration{"BANNER": 25 * time.Second, "RCPT": 95 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.mx.Reply = refuseAt(verb, 1, "550 5.7.1 listed\r\n")
-			r.second.Reply = func(string, int) string { return smtptest.Delay(time.Hour) + smtptest.Default }
+			r.mxs[1].Reply = func(string, int) string { return smtptest.Delay(time.Hour) + smtptest.Default }
 			begun := time.Now()
 			msa := r.msa(t)
 			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
@@ -269,7 +209,7 @@ func TestRescueIsBoundedInTime(t *testing.T) {
 // The judge hears of each refusal with what it is about, and of each message that was taken.
 func TestJudgeIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.mx.Reply = refuseAt("RCPT", 2, "550 5.7.1 listed\r\n")
 		msa := r.msa(t)
 		msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), true)

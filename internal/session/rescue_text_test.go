@@ -16,7 +16,7 @@ func TestLongRefusalsCostWhatIsKeptOfThem(t *testing.T) {
 	const rcpts = 300
 	long := "550-203.0.113.10 is listed\r\n" + strings.NewReplacer("250-", "550-", "250 ok", "550 no").Replace(longReply)
 	cost := func(why string) int {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.judge.Judgement = session.Judgement{Class: event.IPBlocklisted, Rule: "test", Why: why}
 		rcptsAt(&r.mx, long)
 		msa := r.msa(t)

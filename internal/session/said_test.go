@@ -36,7 +36,7 @@ func TestJudgeIsToldWhatWasSaid(t *testing.T) {
 		"dot, nothing is kept":     {verb: ".", size: 10, rescue: session.Rescue{BodiesBytes: -1}, partial: true},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
+			r := newManyIPs(2)
 			r.engine.Rescue = c.rescue
 			r.mx.Reply = refuseAt(c.verb, 1, "550 5.7.1 no\r\n")
 			msa := r.msa(t)

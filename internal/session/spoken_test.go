@@ -32,8 +32,8 @@ func TestTheJudgeIsToldWhoseDomainARefusalIsAbout(t *testing.T) {
 		{"said again", []string{"a@one.example", "a@two.example"}, map[string]string{".1": listed}, map[string]string{"RCPT2": listed}, "", "two.example"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			r := newTwoIPs()
-			for mx, replies := range map[*smtptest.MX]map[string]string{&r.mx: test.mx, &r.second: test.second} {
+			r := newManyIPs(2)
+			for mx, replies := range map[*smtptest.MX]map[string]string{&r.mx: test.mx, r.mxs[1]: test.second} {
 				mx.Reply = func(verb string, n int) string {
 					if reply, found := replies[fmt.Sprintf("%s%d", verb, n)]; found {
 						return reply
