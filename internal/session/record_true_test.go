@@ -340,7 +340,7 @@ func TestRecipientsBeyondThoseListedAreCounted(t *testing.T) {
 // A refusal that the MSA does not get to see is in the session log all the same, with the time that its MX took.
 func TestHiddenRefusalHasItsTimeInTheSessionLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newTwoIPs()
+		r := newManyIPs(2)
 		r.mx.Reply = refuseAt("RCPT", 1, smtptest.Delay(3*time.Second)+"550-5.7.1 203.0.113.10\r\n"+smtptest.Delay(2*time.Second)+"550 5.7.1 is listed\r\n")
 		var found int
 		r.engine.Recorder = recorderOf(func(rec *event.Record) {
