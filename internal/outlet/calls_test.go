@@ -46,7 +46,7 @@ func (o *rig) way(s event.ID, source netip.Addr, destination netip.AddrPort) *wa
 	who := caller{s, source, destination}
 	w := o.ways[who]
 	if w == nil {
-		w = o.enter(&session.Origin{Session: s, Source: netip.AddrPortFrom(source, 0), Destination: destination})
+		w = o.enter(originOf(request{Session: s, Source: source, Destination: destination}))
 		o.ways[who] = w
 	}
 	return w
@@ -79,4 +79,8 @@ func (o *rig) query(req request) route.Query { return o.wayOf(req).query(&req.Di
 
 func (o *rig) plead(r *rejection) *plea {
 	return o.way(r.Session, r.Source, r.Destination).plead(&r.MXRefusal)
+}
+
+func originOf(req request) *session.Origin {
+	return &session.Origin{Session: req.Session, Source: netip.AddrPortFrom(req.Source, 0), Destination: req.Destination}
 }

@@ -25,7 +25,7 @@ func TestTheCourseOfAMailIsWhatASessionDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o.router, o.handlings = router, make([]Handling, len(config.Routes)+1)
+		o.router, o.handlings, o.ways = router, make([]Handling, len(config.Routes)+1), map[caller]*way{}
 		for range 4 {
 			req := request{
 				Source: netip.AddrFrom4([4]byte{10, 20, byte(random.IntN(3)), byte(random.IntN(4))}), Destination: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(random.IntN(200))}), 25),

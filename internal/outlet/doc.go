@@ -15,6 +15,8 @@
 // (earned.go, turnedAway), those that the MX does not let connect (dials.go), and those that it has refused in this session. None that is
 // suspended there, but for one session at a time that probes it (probes.go, probing.go); one that is slowed has its share (outlet.go, inShare).
 //
+// What a session is told of a mail's sending IP again and again is remembered (usual.go).
+//
 // What is done about a refusal: place.go says whose word it is, earned.go whether another sending IP is spent on the mail, rescues.go how
 // often, dialing.go what an MX says that does not even speak.
 package outlet

@@ -37,6 +37,7 @@ type Outlet struct {
 	probes     probes
 
 	// Of the state.
+	learnt   *learnt
 	book     *standing.Book
 	pins     *keep.Memory[pinKey, netip.Addr] // nil: none
 	forecast *route.Forecast
@@ -82,7 +83,7 @@ func New(o Options) (*Outlet, error) {
 			Addresses: o.State.learnt.addresses, MXs: o.State.learnt.mxs,
 		}),
 		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers),
-		book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
+		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
 		absences: o.State.absences, rescues: o.State.rescues, sites: o.State.sites,
 	}, nil
 }
@@ -315,11 +316,16 @@ func (o *Outlet) foresee(choice route.Choice, q route.Query) route.Choice {
 
 // foretell remembers which sending IP was right for a mail.
 func (o *Outlet) foretell(choice route.Choice, q route.Query, ip netip.Addr) {
-	if choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox {
+	if o.isForetold(&choice, &q) {
 		e := errand(q)
 		e.Tenant = choice.Tenant
 		o.forecast.Note(e, mailbox.DomainOf(q.Sender), ip)
 	}
+}
+
+// isForetold reports whether the forecast is told of a mail.
+func (o *Outlet) isForetold(choice *route.Choice, q *route.Query) bool {
+	return choice.BySender && q.SenderKnown && len(q.Sender) <= maxMailbox
 }
 
 // maxMailbox bounds what is remembered of a sender (RFC 5321 §4.5.3.1.3).

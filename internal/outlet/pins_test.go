@@ -361,12 +361,22 @@ func TestMayStayDoesNotAllocateWhereMuchIsKnown(t *testing.T) {
 }
 
 func BenchmarkMayStay(b *testing.B) {
-	s := newSite(b, poolOf(4))
-	m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
-	ip := s.send(m)
-	req := request{Session: 1, Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: m.sender, SenderKnown: true, Recipient: m.recipient}}
-	b.ReportAllocs()
-	for b.Loop() {
-		s.MayStay(req, ip)
+	for _, mails := range []string{"first", "further"} { // of a session
+		b.Run(mails, func(b *testing.B) {
+			s := newSite(b, poolOf(4))
+			m := mailOf{source: "10.20.1.5", sender: "a@b.example", recipient: "x@gmail.com", mx: mxAddr.String()}
+			ip := s.send(m)
+			req := request{Session: 1, Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: m.sender, SenderKnown: true}}
+			w := s.wayOf(req)
+			b.ReportAllocs()
+			for b.Loop() {
+				if mails == "first" {
+					w.mails = 0
+				}
+				for _, req.Recipient = range []string{"", m.recipient} {
+					w.MayStay(req.DialRequest, ip)
+				}
+			}
+		})
 	}
 }

@@ -18,6 +18,7 @@ type sites struct {
 
 	first atomic.Pointer[netip.Addr] // MSA
 	many  atomic.Bool                // there are others
+	days  atomic.Uint64              // that heard began anew
 
 	mu     sync.RWMutex
 	heard  map[uint64]heardOf // by provider
@@ -88,6 +89,7 @@ func (s *sites) oneDestination(provider string, configured int) bool {
 	defer s.mu.Unlock()
 	if time.Since(s.since) >= heardFor {
 		s.before, s.heard, s.since = s.heard, map[uint64]heardOf{}, time.Now()
+		s.days.Add(1)
 	}
 	now, known := s.heard[p]
 	return !now.more && !s.before[p].more && (known || len(s.heard) < maxHeard)

@@ -13,8 +13,17 @@ import (
 // the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
 // against the IPs it does not allocate: it is asked for every mail.
 func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
+	if req.Recipient == "" {
+		w.mails = min(w.mails+1, 2)
+	}
+	return w.holds(&req, sendingIP) || w.maySendFrom(&req, sendingIP)
+}
+
+// maySendFrom is MayStay found anew.
+func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays bool) {
+	changes := w.o.changes()
 	at := w.placeOf(req.Recipient)
-	q := w.queryAt(&at, &req)
+	q := w.queryAt(&at, req)
 	if w.o.learnBehind(&q, &at, sendingIP) {
 		at = w.placeOf(req.Recipient)
 	}
@@ -23,6 +32,7 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool
 		return false
 	}
 	if choice.Pool == "" {
+		w.remember(req, sendingIP, changes, &at, &q, &choice)
 		return true
 	}
 	if !choice.Has(sendingIP) {
@@ -31,19 +41,20 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool
 	how, who := w.o.handlings[choice.Number], w.candidate(&choice)
 	probing := false
 	if permit := w.o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
-		if probing = w.mayProbe(at.key(sendingIP), permit, &req); !probing {
+		if probing = w.mayProbe(at.key(sendingIP), permit, req); !probing {
 			return false
 		}
-		defer func() { stays = stays && w.begins(at.key(sendingIP), permit, who, &req) }()
+		defer func() { stays = stays && w.begins(at.key(sendingIP), permit, who, req) }()
 	}
 	if req.Recipient != "" {
 		w.o.sites.to(at.name(), q.RecipientDomain)
 	}
 	if choice.IsOnly() { // whatever could speak for another one
 		w.o.foretell(choice, q, sendingIP)
+		w.remember(req, sendingIP, changes, &at, &q, &choice)
 		return true
 	}
-	if pin := w.pinned(choice, how, &req, at); pin.IsValid() {
+	if pin := w.pinned(choice, how, req, at); pin.IsValid() {
 		w.o.foretell(choice, q, pin)
 		return pin == sendingIP
 	}
@@ -57,6 +68,9 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool
 	elsewhere := choice.Prefers(sendingIP) && better(choice.IP)
 	if elsewhere || choice.IP.Address == sendingIP {
 		w.o.foretell(choice, q, choice.IP.Address)
+	}
+	if choice.IP.Address == sendingIP {
+		w.remember(req, sendingIP, changes, &at, &q, &choice)
 	}
 	return probing || !elsewhere
 }

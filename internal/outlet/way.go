@@ -17,8 +17,10 @@ type way struct {
 	source      netip.Addr // the MSA
 	destination netip.AddrPort
 	port        uint16 // of the listener that took the session
+	mails       uint8  // that it has asked about, as far as two
 	legs        int32  // connections to the MX that the session has
 	probe       *probe // of a sending IP that it tries; nil: of none
+	usual       *usual // what holds for the next mail as well; nil: nothing
 }
 
 // Enter implements [session.Ways].

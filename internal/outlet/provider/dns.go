@@ -94,6 +94,7 @@ func (l *Lookup) keep(domain string, answer Answer, absent bool, by string) {
 		}
 	}
 	l.domains.Put(domain, k, by)
+	l.changes.Add(1)
 }
 
 // learn notes whose the addresses of MXs are. The domain is one of a provider's own, "" if it is not: it tells whose they are where

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -95,6 +96,8 @@ type Lookup struct {
 
 	addresses Known[netip.Addr]
 	mxs       Known[string]
+
+	changes atomic.Uint64 // of domains
 
 	mu      sync.Mutex
 	closed  bool
@@ -187,6 +190,38 @@ func (l *Lookup) Heard(domain string) (provider string, due bool) {
 		return l.whose(mx), due
 	}
 	return "", due
+}
+
+// Changes returns a number that is another one whenever this Lookup has learnt something of a domain. What outlives it counts apart.
+func (l *Lookup) Changes() uint64 { return l.changes.Load() }
+
+// Until returns when At, Heard and Due may answer otherwise about an MX and a domain, "": none, although nothing is learnt until then: what is
+// known grows old.
+func (l *Lookup) Until(addr netip.Addr, domain string) time.Time {
+	end := time.Now().Add(usableFor)
+	ends := func(at time.Time) {
+		if at.Before(end) {
+			end = at
+		}
+	}
+	if _, put, found := l.addresses.Get(addr.Unmap()); found {
+		ends(put.Add(KnownFor))
+	}
+	if domain == "" || isLiteral(domain) {
+		return end
+	}
+	domain = normal(domain)
+	l.mu.Lock()
+	k, _ := l.domains.Get(domain) // without one it is looked up at once
+	l.mu.Unlock()
+	ends(k.until)
+	if k.Known {
+		ends(k.since.Add(usableFor))
+	}
+	if _, put, found := l.mxs.Get(domain); found {
+		ends(put.Add(KnownFor))
+	}
+	return end
 }
 
 // Met gives the providers of which an address of an MX is known. It looks at all there are, so ask once for all providers; whose they are it

@@ -10,10 +10,20 @@ import (
 // share one. It is safe for concurrent use; the zero value, and a nil one, lack none.
 type Absence struct {
 	missing atomic.Pointer[map[netip.Addr]struct{}]
+	changes atomic.Uint64
+}
+
+// Changes returns a number that is another one whenever other IPs may be missing than before.
+func (a *Absence) Changes() uint64 {
+	if a == nil {
+		return 0
+	}
+	return a.changes.Load()
 }
 
 // Set says which are missing now.
 func (a *Absence) Set(ips []netip.Addr) {
+	defer a.changes.Add(1)
 	if len(ips) == 0 {
 		a.missing.Store(nil)
 		return

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kanmon/internal/who/share"
@@ -47,6 +48,8 @@ type Book struct {
 	maxKeys int
 
 	disk sync.Mutex // held while the store is used, and taken before mu; no session waits for it
+
+	changes atomic.Uint64 // of what Blameless and InParts answer
 
 	mu       sync.RWMutex
 	settings Settings
@@ -169,6 +172,9 @@ func (b *Book) Blameless(ip netip.Addr, provider []byte) bool {
 	return at == nil || at.blameless(at.keys[string(provider)])
 }
 
+// Changes returns a number that is another one whenever Blameless or InParts may answer otherwise than before.
+func (b *Book) Changes() uint64 { return b.changes.Load() }
+
 // Spotless says that nothing stands against an IP anywhere. Like Blameless it is asked for mail.
 func (b *Book) Spotless(ip netip.Addr) bool {
 	b.mu.RLock()
@@ -269,6 +275,7 @@ func (b *Book) set(e *entry, now time.Time, s State, span time.Duration) {
 	case Suspended, Probing:
 		e.Share = 0
 	}
+	b.changes.Add(1)
 	b.note(e, now)
 }
 

@@ -108,6 +108,7 @@ func (b *Book) entryOf(k Key, maker string, now time.Time) *entry {
 			at.parts++
 		}
 	}
+	b.changes.Add(1)
 	b.count++
 	b.enqueue(e, maker)
 	return e
@@ -178,6 +179,7 @@ func (b *Book) forget(e *entry) {
 	if at.whole == nil && len(at.keys) == 0 {
 		delete(b.ips, e.IP)
 	}
+	b.changes.Add(1)
 	if delete(b.dirty, e.Key); e.stored && len(b.dirty) < 2*b.maxKeys {
 		b.markDirty(e.Key)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kanmon/internal/who/share"
@@ -26,6 +27,8 @@ type Options[K comparable, V any] struct {
 // A Memory is safe for concurrent use. The nil Memory has nothing and keeps nothing.
 type Memory[K comparable, V any] struct {
 	o Options[K, V]
+
+	changes atomic.Uint64
 
 	mu      sync.Mutex
 	entries *share.Map[K, *entry[V]]
@@ -79,6 +82,15 @@ func (m *Memory[K, V]) Get(k K) (v V, put time.Time, found bool) {
 		return v, put, false
 	}
 	return e.value, e.put, true
+}
+
+// Changes returns a number that is another one whenever something was put or forgotten. An entry that has not been used for its Life is gone
+// without one.
+func (m *Memory[K, V]) Changes() uint64 {
+	if m == nil {
+		return 0
+	}
+	return m.changes.Load()
 }
 
 // Put keeps an entry for another Life. Whose it is says its key.
@@ -158,6 +170,7 @@ func (m *Memory[K, V]) put(k K, v V, owner string, now time.Time) *entry[V] {
 		}
 	}
 	e.value, e.put = v, now
+	m.changes.Add(1)
 	return e
 }
 
@@ -170,6 +183,7 @@ func (m *Memory[K, V]) ownerOf(k K) string {
 
 func (m *Memory[K, V]) forget(k K) {
 	m.entries.Delete(k)
+	m.changes.Add(1)
 	m.dropRow(k)
 }
 
