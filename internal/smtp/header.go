@@ -105,7 +105,9 @@ func (h *HeaderFilter) Take(p []byte) (pass []byte, n int, over bool) {
 		h.sought &^= soughtIdentity
 		if h.field && h.is&soughtFields == 0 {
 			h.value.end()
-			h.field, h.state = false, inOther
+			if h.field = false; h.state == inField { // else a line is to begin, or has begun, that is another one
+				h.state = inOther
+			}
 		}
 	}
 	h.read += n

@@ -38,7 +38,10 @@ type fataler interface {
 
 // filter puts a message through in pieces of the sizes that next gives.
 func filter(t fataler, message, name string, strip bool, next func() int) (got filtered) {
-	h := NewHeaderFilter(name, strip)
+	return filterWith(t, NewHeaderFilter(name, strip), message, next)
+}
+
+func filterWith(t fataler, h *HeaderFilter, message string, next func() int) (got filtered) {
 	var out []byte
 	ended := false
 	see := func(pass []byte, over bool) {

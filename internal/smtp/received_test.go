@@ -130,3 +130,38 @@ func passed(h *HeaderFilter, message string, piece int) string {
 	out.Write(pass)
 	return out.String()
 }
+
+// Where in a message the look for its identity ends makes no difference: what passes, what names an account, and where the header ends are as
+// without that.
+func TestWhereTheLookForAnIdentityEndsNothingElseDoes(t *testing.T) {
+	const name = "X-Account"
+	tails := []string{
+		"Message-ID: <one@x>\r\n" + name + ": acct\r\n\r\n" + name + ": of the body\r\n",
+		"Received: a\r\n b\r\n..\r\n" + name + ": acct\r\nSubject: x\r\n\r\n" + name + ": of the body\r\n",
+		"Message-ID: <one@x>\r\n\r\n" + name + ": of the body\r\n",
+	}
+	for _, tail := range tails {
+		for at := range len(tail) + 1 {
+			head := maxIdentified - at
+			message := strings.Repeat("X: y\r\n", head/6-2)
+			message += "Y: " + strings.Repeat("z", head-len(message)-5) + "\r\n" + tail
+			for _, strip := range []bool{true, false} {
+				for _, piece := range []int{1, 1 << 20} {
+					first := head - 20
+					next := func() (size int) {
+						size, first = max(first, piece), 0
+						return size
+					}
+					alone, both := NewHeaderFilter(name, strip), NewHeaderFilter(name, strip)
+					both.Identify()
+					a := filterWith(t, alone, message, next)
+					first = head - 20
+					if b := filterWith(t, both, message, next); a != b {
+						t.Errorf("%q, %d octets before the end of the look, in pieces of %d, strip %t: %q, over at %d, passes %q; alone %q, over at %d, passes %q",
+							tail, at, piece, strip, b.fields, b.before, b.passed[head-9:], a.fields, a.before, a.passed[head-9:])
+					}
+				}
+			}
+		}
+	}
+}
