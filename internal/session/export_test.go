@@ -14,3 +14,10 @@ func KeptOctets(l *Live) int64 { return l.bodies.octets() }
 
 // NewID gives an ID.
 func NewID(l *Live, now time.Time) event.ID { return l.newID(now) }
+
+// Watched is how many MSAs are watched while an MX is waited for.
+func Watched(l *Live) int {
+	l.hangUps.mu.Lock()
+	defer l.hangUps.mu.Unlock()
+	return len(l.hangUps.waits)
+}

@@ -26,7 +26,8 @@ type hangUps struct {
 // A hangUpTeller is a connection that tells itself when its peer hangs up, or at once where that has happened. Nil: no more.
 type hangUpTeller interface{ TellHangUp(tell func()) }
 
-// watch ends the reads of an MX's connection that wait, once, when the MSA hangs up. It reports whether there is something to forget.
+// watch ends the reads of an MX's connection that wait, once, when the MSA hangs up, or at once where it has. It reports whether there is something
+// to forget.
 func (h *hangUps) watch(s *session, mx net.Conn) bool {
 	if conn, tells := s.msa.base.(hangUpTeller); tells {
 		conn.TellHangUp(func() { endWait(mx) })
@@ -40,9 +41,13 @@ func (h *hangUps) watch(s *session, mx net.Conn) bool {
 	if h.open == nil && h.begin() != nil {
 		return false // the slices are there, too
 	}
+	how := unix.EPOLL_CTL_ADD
+	if s.talk.watched {
+		how = unix.EPOLL_CTL_MOD
+	}
 	wanted := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: s.msaDescriptor}
-	if unix.EpollCtl(h.list, unix.EPOLL_CTL_ADD, int(s.msaDescriptor), &wanted) != nil {
-		return false
+	if unix.EpollCtl(h.list, how, int(s.msaDescriptor), &wanted) != nil {
+		return s.talk.watched
 	}
 	h.waits[s.msaDescriptor] = mx
 	return true
@@ -108,10 +113,11 @@ func (h *hangUps) listen(list syscall.RawConn) {
 // endWait lets the deadline of a read pass: to a session that is the end of a slice.
 func endWait(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// watchMSA has the wait for an MX end as soon as the MSA hangs up. One that has closed its sending side, and counts as there, is looked at in
-// slices alone; so is one that waits for what is no part of a mail.
+// watchMSA has the wait for an MX end as soon as the MSA hangs up, from each time on that it was seen to be there: behind the deadline of the
+// slice, which would else undo that end. An MSA that has closed its sending side, and counts as there, is looked at in slices alone; so is one that
+// waits for what is no part of a mail.
 func (s *session) watchMSA(mx *leg, phase event.Phase) {
-	if phase < event.PhaseReset && !s.talk.watched && !s.talk.orphan && !s.msa.hungUp() {
+	if phase < event.PhaseReset && !s.talk.orphan {
 		s.talk.watched = s.e.Live.hangUps.watch(s, mx.base)
 	}
 }

@@ -3,7 +3,11 @@ package session_test
 import (
 	"crypto/tls"
 	"io"
+	"log/slog"
+	"net"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kanmon/internal/event"
@@ -57,6 +61,47 @@ func TestAnMSAThatGivesUpIsNoticedOverTCP(t *testing.T) {
 	end := <-told
 	if late := time.Since(left); late > 2*time.Second || end.Reason != "msa_lost" || end.Phase != event.PhaseMail {
 		t.Errorf("%s at %s, noticed %s after it had gone", end.Reason, end.Phase, late)
+	}
+}
+
+// A breaksReading is a connection of which the read panics that is counted down to.
+type breaksReading struct {
+	net.Conn
+	left atomic.Int32
+}
+
+func (c *breaksReading) Read(p []byte) (int, error) {
+	if c.left.Add(-1) == 0 {
+		panic("injected")
+	}
+	return c.Conn.Read(p)
+}
+
+// A session that breaks while its MSA is watched leaves nothing of that.
+func TestABrokenSessionIsWatchedNoMore(t *testing.T) {
+	msa, near := tcpPair(t)
+	far, mx := tcpPair(t)
+	defer mx.Close()
+	broken := &breaksReading{Conn: far}
+	e := &testEngine{Engine: session.Engine{Observe: true, Recorder: release{}, Log: slog.New(slog.DiscardHandler)}}
+	e.Dialer, e.Ways, e.Live = dialOnce(broken), e, new(session.Live)
+	over := make(chan struct{})
+	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() { close(over) })
+	if _, err := io.WriteString(mx, "220 mx\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := msa.Read(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	broken.left.Store(2)
+	if _, err := io.WriteString(msa, "EHLO msa\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, msa)
+	_ = msa.Close()
+	<-over
+	if n := session.Watched(e.Live); n != 0 {
+		t.Errorf("%d MSAs are watched, and there is no session", n)
 	}
 }
 
@@ -143,5 +188,52 @@ func TestWhyThereIsNoTLSWithTheMSAIsOnRecord(t *testing.T) {
 		if c.end.Reason != "msa_tls" || c.tls.State != event.TLSNone || c.tls.Err == "" {
 			t.Errorf("%q: %s, %+v", sent, c.end.Reason, c.tls)
 		}
+	}
+}
+
+// A goesAsSeen is a connection whose peer goes just when somebody has seen it to be there, with a look at it that is counted down to.
+type goesAsSeen struct {
+	*smtptest.Conn
+	looks  atomic.Int32 // until then; negative: nobody counts
+	leaves func()
+}
+
+func (c *goesAsSeen) HungUp() bool {
+	gone := c.Conn.HungUp()
+	if c.looks.Add(-1) == 0 {
+		c.leaves()
+	}
+	return gone
+}
+
+// audit-D17: also who goes between a look at it and the wait behind that is noticed then, and not by the next look.
+func TestAnMSAThatGoesBetweenTwoLooksIsNoticed(t *testing.T) {
+	went := true
+	for look := int32(1); went; look++ {
+		synctest.Test(t, func(t *testing.T) {
+			r := newManyIPs(1)
+			r.mx.Reply = refuseAt("MAIL", 1, smtptest.Delay(150*time.Second)+smtptest.Default)
+			far, near := smtptest.Pair(msaAddr, mxAddr)
+			proxy := &goesAsSeen{Conn: near, leaves: func() { _ = far.Close() }}
+			ended := r.serve(proxy)
+			msa := smtptest.NewMSA(t, far)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			proxy.looks.Store(look)
+			begun := time.Now()
+			msa.Send("MAIL FROM:<a@x>")
+			for went = false; !went && time.Since(begun) < 140*time.Second; {
+				time.Sleep(time.Second)
+				went = proxy.looks.Load() <= 0
+			}
+			if synctest.Wait(); went {
+				select {
+				case <-ended:
+				default:
+					t.Errorf("it went at look %d, behind %s, and nobody has noticed", look, time.Since(begun))
+				}
+			}
+			finishSession(msa)
+		})
 	}
 }

@@ -152,9 +152,11 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
 	if l != &s.msa {
 		slice = min(slice, s.overdue(phase, now-s.waiting.began))
-		s.watchMSA(l, phase)
 	}
 	l.arm(s.at(now + min(slice, s.waiting.end-now)))
+	if l != &s.msa && s.talk.openAt >= now { // it has just been seen to be there
+		s.watchMSA(l, phase)
+	}
 	return nil
 }
 
@@ -354,6 +356,9 @@ func (s *session) survivePanic() {
 			s.msa.close()
 		}
 	}()
+	if s.talk.watched { // it was in that wait that something broke
+		s.unwatchMSA(&s.mx.leg)
+	}
 	phase := event.PhaseIdle
 	if s.mail.state == mailDotted {
 		phase = event.PhaseDot
