@@ -72,13 +72,14 @@ func (w *way) remember(req *session.DialRequest, sendingIP netip.Addr, changes u
 	if w.mails < 2 || !plain(req) || w.probe != nil || w.o.rescues.any() || !w.isUsual(req, sendingIP, at, q, choice) {
 		return
 	}
-	until := min(time.Since(started)+usualFor, w.o.providers.Until(at.mx, at.recipient).Sub(started))
+	now := time.Since(started)
+	until := min(now+usualFor, w.o.providers.Until(at.mx, at.recipient).Sub(started))
 	u := w.usual
 	switch {
 	case u == nil:
 		u = &usual{}
 		w.usual = u
-	case u.changes == changes && u.owner == req.Owner && u.sender == req.Sender && u.sendingIP == sendingIP:
+	case now < u.until && u.changes == changes && u.owner == req.Owner && u.sender == req.Sender && u.sendingIP == sendingIP:
 		until = min(until, u.until)
 	default:
 		*u = usual{}

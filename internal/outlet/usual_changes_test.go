@@ -142,3 +142,27 @@ func TestARememberedAnswerLeavesNothingUnlearnt(t *testing.T) {
 		}
 	})
 }
+
+// An answer that has grown old, and is found to be the same, is remembered anew.
+func TestARememberedAnswerIsRenewed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newMemoryWorld(t, sending("203.0.113.10"), false)
+		req := request{Session: 1, Source: msa, Destination: mxAddr}
+		req.Sender, req.SenderKnown = "a@b.example", true
+		own := w.wayOf(req)
+		for minute := range 3 {
+			for range 3 {
+				w.MayStay(req, first)
+			}
+			if !own.holds(&req.DialRequest, first) {
+				t.Errorf("after %d minutes the same is found anew for each mail", 2*minute)
+			}
+			time.Sleep(2 * usualFor)
+		}
+		for _, err := range w.end() {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
