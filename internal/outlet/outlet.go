@@ -155,7 +155,7 @@ func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingI
 		w.failed(p)
 		return out, err
 	}
-	if p == nil && choice.IsOnly() { // there is no other one to be left, or come back to
+	if w.probe == nil && choice.IsOnly() { // nothing is tried that it could leave, or come back to
 		return out, nil
 	}
 	w.connected(p)

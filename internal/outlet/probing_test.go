@@ -9,6 +9,7 @@ import (
 	"time"
 	"unsafe"
 
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
 )
@@ -92,4 +93,39 @@ func TestAWayIsSmall(t *testing.T) {
 		t.Errorf("a way has %d octets, more than %d", size, class)
 	}
 	t.Logf("a way has %d octets, and from its second mail on %d for what is remembered", unsafe.Sizeof(way{}), unsafe.Sizeof(usual{}))
+}
+
+// So it is where the session goes on from the only IP of another pool, which needs no turn.
+func TestATriedIPIsFreeWhereTheNextPoolHasOneIP(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tried, only := netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.12")
+		w := newOutlet(t, sending(tried.String(), "203.0.113.11", only.String()).pool("default", tried.String()).pool("only", only.String()).
+			route(route.Route{SenderDomains: []string{"only.example"}, Pool: "only"}, nil))
+		w.dialer = instantDialer{}
+		key := w.key(tried, reviewMX.Addr())
+		w.listed("10.40.0.1", tried, reviewMX)
+		time.Sleep(3 * time.Hour)
+		req := request{Session: 1, Source: netip.MustParseAddr("10.40.0.1"), Destination: reviewMX}
+		req.Sender, req.SenderKnown = "a@b.example", true
+		out, err := w.Dial(t.Context(), req)
+		if err != nil || out.SendingIP != tried || w.wayOf(req).probeOf(key) == 0 {
+			t.Fatalf("from %s, %v: it is no probe, and the test shows nothing", out.SendingIP, err)
+		}
+		req.Sender = "a@only.example"
+		if w.MayStay(req, tried) {
+			t.Fatal("it stays")
+		}
+		next, err := w.Dial(t.Context(), req)
+		if err != nil || next.SendingIP != only {
+			t.Fatalf("from %s, %v", next.SendingIP, err)
+		}
+		out.Closed()
+		if w.probes.has(key, req.Session) || w.book.Peek(key).State == standing.Probing {
+			t.Error("it has left the IP, and keeps it")
+		}
+		if next.Closed != nil {
+			next.Closed()
+		}
+		w.over(req)
+	})
 }
