@@ -1,6 +1,7 @@
 package contain
 
 import (
+	"slices"
 	"time"
 )
 
@@ -164,9 +165,13 @@ func (x *evidence) code(c *codec, account string) {
 	}
 }
 
+// lastMilli is when years have more than four digits, which no text of a time has.
+const lastMilli = 253_370_764_800_000 // begin of 9999, wherever
+
 func (s *Sample) code(c *codec, account string) {
 	at, of := s.At.UnixMilli(), s.Account
 	number(c, &at)
+	c.must(at < lastMilli)
 	if of == account {
 		of = ""
 	}
@@ -199,5 +204,6 @@ func (c *calls) code(to *codec) {
 func (s *sketch) code(c *codec) {
 	if c.flag(*s != sketch{}) {
 		c.fixed(s[:])
+		c.must(slices.Max(s[:]) <= mostOfHash)
 	}
 }

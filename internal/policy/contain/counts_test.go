@@ -148,6 +148,25 @@ func TestDamagedCountsSayNothing(t *testing.T) {
 	}
 }
 
+// What is taken over can be shown and kept: a time that no text has, and a sketch that nothing can have counted, are damage.
+func TestCountsThatCannotBeShownAreDamaged(t *testing.T) {
+	for name, damage := range map[string]func(*entry){
+		"a sample far in the future":     func(e *entry) { e.evidence.samples[0].At = time.UnixMilli(1 << 60) },
+		"more recipients than there are": func(e *entry) { e.owner.reached[0] = 200 },
+		"more accounts":                  func(e *entry) { e.owner.spreadFrom[0].now[7] = 60 },
+	} {
+		r := halfBad(t)
+		e := r.find(acme)
+		if !r.counted(r.savedCounts(e), acme) {
+			t.Fatal("not taken over whole: the test shows nothing")
+		}
+		damage(e)
+		if r.counted(r.savedCounts(e), acme) {
+			t.Errorf("%s: taken over", name)
+		}
+	}
+}
+
 // counted reports whether another Detector takes over what was counted of a subject.
 func (r *rig) counted(octets []byte, s Subject) bool {
 	again := newRig(r.t, nil)

@@ -10,10 +10,13 @@ import (
 // which is what a flood makes use of.
 type sketch [64]uint8
 
+// mostOfHash is the largest that an octet of a sketch can be: six bits of a hash say which one it is.
+const mostOfHash = 64 - 6 + 1
+
 // add notes a hash and says whether the estimate may have changed, which is soon rare.
 func (s *sketch) add(hash uint64) bool {
 	i := hash % uint64(len(s))
-	r := uint8(bits.TrailingZeros64(hash>>6|1<<58)) + 1
+	r := uint8(bits.TrailingZeros64(hash>>6|1<<(mostOfHash-1))) + 1
 	if r <= s[i] {
 		return false
 	}
