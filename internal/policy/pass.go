@@ -87,16 +87,18 @@ func (a *pass) askRecipient(q session.Question) session.Decision {
 	a.retry = false
 	if d.Refuse == session.RefuseNot {
 		a.asked = append(a.asked, hash)
-	} else {
-		a.partly = true
 	}
 	return d
 }
 
-// decided ends what was asked: there is no delay any more, and who is refused has no mail.
+// decided ends what was asked: there is no delay any more, and who is refused has no mail, or one recipient less.
 func (a *pass) decided(refused bool) {
 	a.release()
-	if refused && a.step != event.StepRecipient {
+	switch {
+	case !refused:
+	case a.step == event.StepRecipient:
+		a.partly = true
+	default:
 		a.endMail(false, 0)
 		a.partly = false
 	}

@@ -172,6 +172,32 @@ func TestWhatIsGivenUpForOurSakeIsGivenBack(t *testing.T) {
 	}
 }
 
+// Who was only held, and let pass then, was not refused: what he gives up by himself stays counted.
+func TestWhoIsHeldIsNotRefused(t *testing.T) {
+	perMinute := rule("minute", limit.PerAccount, 60, func(r *limit.Rule) { r.Measure, r.Per = limit.Recipients, time.Minute })
+	perMinute.Action = limit.Delay
+	r := newRig(t, settingsWith(perMinute), nil)
+	alice := contain.Subject{Tenant: "acme", Account: "alice@acme.example"}
+	v, _ := r.enter("10.0.1.1", mx)
+	defer v.Close()
+	v.ask(session.Question{Step: event.StepMail, Sender: alice.Account})
+	v.ask(session.Question{Step: event.StepLeave, SendingIP: ours})
+	v.Tell(session.News{Step: event.StepMail, Code: 250, SendingIP: ours})
+	for _, name := range many(61) {
+		if d := v.ask(session.Question{Step: event.StepRecipient, Recipient: name}); d.Refuse != session.RefuseNot {
+			t.Fatalf("%s is refused: %+v", name, d)
+		}
+		v.Tell(session.News{Step: event.StepRecipient, Code: 250, SendingIP: ours})
+	}
+	if len(v.notes) != 1 || v.notes[0].Did != "delayed" {
+		t.Fatalf("%+v: one must have been held, or the test shows nothing", v.notes)
+	}
+	v.Tell(session.News{Step: event.StepOver})
+	if n := r.used(alice, "minute"); n < 55 {
+		t.Errorf("given up by itself: %d counted, want those of the last minute", n)
+	}
+}
+
 // RCPT and RSET for ever ask MXs about no more people than five times the limit, in the time of the limit.
 func TestAttemptsAreBounded(t *testing.T) {
 	r := newRig(t, settingsWith(perHour(100)), nil)
