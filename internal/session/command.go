@@ -66,7 +66,7 @@ func (s *session) settle() {
 	s.mx.park()
 	s.mx.reply.Park()
 	s.talk.said = nil
-	if cap(s.talk.slots) > keptSlots {
+	if cap(s.talk.slots) > keptSlots && !s.msa.hungUp() { // else somebody will want to know whom it has not heard about
 		s.talk.slots = nil
 	}
 	if cap(s.talk.group) > keptLines {

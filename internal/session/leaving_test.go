@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -131,6 +132,32 @@ func TestWhoHasGoneHasBeenToldNothing(t *testing.T) {
 		if got.end.Phase != c.phase {
 			t.Errorf("%s answered %q after %s, left after %s: %s at %s", c.line, c.reply, c.answers, c.leaves, got.end.Reason, got.end.Phase)
 		}
+	}
+}
+
+// So it is of each command of a large group.
+func TestWhoHasGoneHasBeenToldNothingOfALargeGroup(t *testing.T) {
+	for _, rcpts := range []int{4, 40} {
+		lines, want := []string{"MAIL FROM:<a@x>"}, "a@x refused"
+		for i := range rcpts {
+			lines = append(lines, fmt.Sprintf("RCPT TO:<r%d@x>", i))
+			want += fmt.Sprintf("; r%d@x refused told 0 by mx", i)
+		}
+		c := recorded(t, func(r *manyIPs) {
+			r.mx.Reply = func(verb string, _ int) string {
+				switch verb {
+				case "MAIL":
+					return smtptest.Delay(1500*time.Millisecond) + smtptest.Default
+				case "RCPT":
+					return "550 5.1.1 no\r\n"
+				}
+				return smtptest.Default
+			}
+		}, func(msa *smtptest.MSA) {
+			msa.Send(lines...)
+			time.Sleep(time.Second)
+		})
+		c.wants(t, want)
 	}
 }
 
