@@ -15,6 +15,7 @@ type probe struct {
 	key         standing.Key
 	number      uint64 // of the permit; 0: no mail has begun, and the key is only reserved
 	connections int32
+	newest      bool        // the last connection that the session has made is one of them
 	endsAtRCPT  bool        // giveUp waits for the first recipient
 	giveUp      *time.Timer // of the permit
 	beside      *probe      // of another sending IP, from which a leg has been set aside
@@ -98,18 +99,22 @@ func (w *way) probeOn(key standing.Key) *probe {
 // connected counts a connection: as the probe's, or with nil of a sending IP that needs none.
 func (w *way) connected(p *probe) {
 	w.legs++
+	for other := w.probe; other != nil; other = other.beside {
+		other.newest = other == p
+	}
 	if p != nil {
 		p.connections++
 	}
-	w.endLeft()
+	w.endLeft(nil)
 }
 
+// disconnected is the end of a connection. Behind the one that was made last another may follow from there, also beside a leg that has been set aside.
 func (w *way) disconnected(p *probe) {
 	w.legs--
 	if p != nil {
 		p.connections--
 	}
-	w.endLeft()
+	w.endLeft(p)
 }
 
 // failed is told of a dial that did not connect. The key is the others' then, unless the session has a connection from there.
@@ -119,10 +124,10 @@ func (w *way) failed(p *probe) {
 	}
 }
 
-// endLeft ends the probes of the sending IPs that the session has left for another one.
-func (w *way) endLeft() {
+// endLeft ends the probes of the sending IPs that the session has left for another one; one may be that which it has just lost its newest connection of.
+func (w *way) endLeft(lost *probe) {
 	for p := w.probe; p != nil && w.legs > 0; p = p.beside {
-		if p.connections == 0 {
+		if p.connections == 0 && (p != lost || !p.newest) {
 			w.endProbe(p)
 		}
 	}

@@ -95,6 +95,44 @@ func TestAWayIsSmall(t *testing.T) {
 	t.Logf("a way has %d octets, and from its second mail on %d for what is remembered", unsafe.Sizeof(way{}), unsafe.Sizeof(usual{}))
 }
 
+// That holds beside a leg that has been set aside, too: an MX whose TLS has failed is connected to anew. By its next mail the session has gone on, or
+// come back.
+func TestATriedIPIsKeptBesideALegThatIsSetAside(t *testing.T) {
+	for _, anew := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newProbingWorld(t)
+			req := w.from("10.40.0.1")
+			req.SenderKnown, req.Sender = true, "a@b.example"
+			req.Avoid = []netip.Addr{w.ip}
+			aside, err := w.Dial(t.Context(), req)
+			if err != nil || aside.SendingIP == w.ip {
+				t.Fatalf("from %s, %v", aside.SendingIP, err)
+			}
+			req.Avoid, req.Rescue = []netip.Addr{aside.SendingIP}, true
+			out, err := w.Dial(t.Context(), req)
+			if err != nil || out.SendingIP != w.ip || w.wayOf(req).probeOf(w.key) == 0 {
+				t.Fatalf("from %s, %v: it is no probe, and the test shows nothing", out.SendingIP, err)
+			}
+			out.Closed()
+			if anew {
+				req.Further = true
+				if out, err = w.Dial(t.Context(), req); err != nil || out.SendingIP != w.ip || w.wayOf(req).probeOf(w.key) == 0 {
+					t.Fatalf("anew from %s, %v, want %s, and its probe", out.SendingIP, err, w.ip)
+				}
+				aside.Closed()
+				aside = out
+			}
+			req.Avoid, req.Rescue, req.Further = nil, false, false
+			w.MayStay(req, aside.SendingIP)
+			if has := w.probes.has(w.key, req.Session); has != anew {
+				t.Errorf("behind its next mail it has the IP: %t, want %t", has, anew)
+			}
+			aside.Closed()
+			w.over(req)
+		})
+	}
+}
+
 // So it is where the session goes on from the only IP of another pool, which needs no turn.
 func TestATriedIPIsFreeWhereTheNextPoolHasOneIP(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

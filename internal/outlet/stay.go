@@ -16,6 +16,9 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool
 	if req.Recipient == "" {
 		w.mails = min(w.mails+1, 2)
 	}
+	if w.probe != nil {
+		w.endLeft(nil) // it has gone on from here, or come back
+	}
 	return w.holds(&req, sendingIP) || w.maySendFrom(&req, sendingIP)
 }
 
