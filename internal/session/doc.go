@@ -24,7 +24,8 @@
 //	mail.go         the mail at hand, from its MAIL to its end: whether what follows may pass
 //	gate.go asking.go  who may send, and how much: what is asked and told, and when
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
-//	ehlo.go         which EHLO keywords the MSA sees, with an MX and without
+//	keywords.go     which EHLO keywords the MSA sees, with an MX and without, and what another MX leg must keep of them
+//	ehlo.go         EHLO answered, LIMITS
 //	body.go         from 354 to the reply to the dot
 //	account.go      the gate asked once more, about the account that a message names in its header
 //	fail.go         what went wrong, and what the MSA is told: the only place that makes up replies

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 	"kanmon/internal/who/mailbox"
 )
@@ -69,35 +68,6 @@ func (s *session) drop() {
 func (s *session) watchCuts() {
 	conn := s.mx.base // a variable of its own: Live reads it in another goroutine
 	s.cuts.Store(&conn)
-}
-
-// A promise is what the MSA has been told that the MX can do (I9).
-type promise struct {
-	has    keyword
-	tls    bool // what it sent went on inside TLS
-	limits limitList
-	size   uint64 // 0: no limit named
-}
-
-func (s *session) promise() {
-	if !s.e.Observe {
-		c := &s.mx.caps
-		s.again.promised = promise{c.has, s.mx.info.MX.State == event.TLSOn, c.limits, c.size}
-	}
-}
-
-// kept says whether another MX leg can do all that was promised. LIMITS must be the same, or none.
-func (p *promise) kept(c *capabilities, tls bool) bool {
-	switch {
-	case p.tls && !tls:
-		return false
-	case p.has&^(kwStartTLS|kwLimits|kwSizeNamed)&^c.has != 0:
-		return false
-	case c.size > 0 && (p.size == 0 || c.size < p.size):
-		return false
-	default:
-		return !c.offers(kwLimits) || c.limits == p.limits
-	}
 }
 
 // An envelope is what the MX has accepted of a transaction: lines of MAIL and RCPT.

@@ -14,7 +14,7 @@ func TestOneKeywordMoreHasRoom(t *testing.T) {
 	if next == 0 {
 		t.Fatal("all bits of a keyword are taken")
 	}
-	mx := smtp.NewReply(250, "", "mx.example\nSIZE 1000\ndeliverby 240\nDSN")
+	mx := smtp.NewReply(250, "", "mx.example\nSIZE 1000\none-more 240\nDSN")
 	var offered capabilities
 	if parseEHLO(&mx, &offered, new(oddWords)); offered.offers(next) {
 		t.Fatal("a keyword counts that is not in the table")
@@ -24,10 +24,10 @@ func TestOneKeywordMoreHasRoom(t *testing.T) {
 	keywords = append(slices.Clone(before), struct {
 		name string
 		bit  keyword
-	}{"DELIVERBY", next})
+	}{"ONE-MORE", next})
 	parseEHLO(&mx, &offered, new(oddWords))
 	got := string(offered.appendEHLO(nil, false, Limits{}))
-	if want := "250-mx.example\r\n250-SIZE 1000\r\n250-DSN\r\n250 DELIVERBY\r\n"; got != want {
+	if want := "250-mx.example\r\n250-SIZE 1000\r\n250-DSN\r\n250 ONE-MORE\r\n"; got != want {
 		t.Errorf("the MSA is told\n%swant\n%s", got, want)
 	}
 	if !offered.offers(kwSize|kwDSN) || strings.Contains(got, "240") {

@@ -86,34 +86,3 @@ func (s *session) noteFailure(f *failure) {
 		}
 	}
 }
-
-// strippedKeywords are those that kanmon knows and strips (docs/engine.md 3); so is all that begins with X.
-var strippedKeywords = func() map[string]bool {
-	known := make(map[string]bool)
-	for word := range bytes.FieldsSeq([]byte(`
-		CHUNKING BINARYMIME REQUIRETLS AUTH PRDR PIPECONNECT ETRN ATRN TURN VRFY EXPN HELP BURL FUTURERELEASE SUBMITTER
-		CONPERM CONNEG MTRK CHECKPOINT WELLKNOWN DELIVERBY MT-PRIORITY NO-SOLICITING RRVS VERB ONEX SEND SOML SAML`)) {
-		known[string(word)] = true
-	}
-	return known
-}()
-
-// isKeyword tells ehlo-keywords (RFC 5321 §4.1.1.1) from text.
-func isKeyword(word []byte) bool {
-	for i, c := range word {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z' || c >= '0' && c <= '9'
-		if !letter && (c != '-' || i == 0) {
-			return false
-		}
-	}
-	return len(word) > 0
-}
-
-// unheardOf says whether a keyword is neither passed on nor known for being stripped.
-func unheardOf(word []byte) bool {
-	if strippedKeywords[string(word)] { // the common case, without a copy
-		return false
-	}
-	upper := bytes.ToUpper(word)
-	return isKeyword(word) && upper[0] != 'X' && !strippedKeywords[string(upper)] && !bytes.HasPrefix(upper, []byte("UTF8SMTP"))
-}
