@@ -194,8 +194,8 @@ func TestCompile(t *testing.T) {
 		{Name: "x", Amount: 1, Measure: Sessions, Burst: 1},
 		{Name: "x", Amount: 1, Measure: Sessions, Fair: true},
 		{Name: "x", Amount: 1 << 40, Measure: Sessions},
-		{Name: "x", Amount: 1, Per: time.Hour, Measure: Sessions + 1},
-		{Name: "x", Amount: 1, Per: time.Hour, Scope: PerIPProvider + 1},
+		{Name: "x", Amount: 1, Per: time.Hour, Measure: measureCount},
+		{Name: "x", Amount: 1, Per: time.Hour, Scope: scopeCount},
 	} {
 		if _, err := Compile(r); err == nil {
 			t.Errorf("compiled: %+v", r)
