@@ -26,7 +26,7 @@ func (s *session) msaGone() bool { return s.msaGoneBehind(0) }
 func (s *session) msaGoneBehind(n int) bool {
 	switch s.msa.ending(n) {
 	case endNone:
-		s.talk.openAt = time.Since(s.info.Start)
+		s.talk.openAt = s.now()
 		return false
 	case endBehind:
 		return false
@@ -64,7 +64,7 @@ func (s *session) askAboutBoth() (said, hungUp, ok bool) {
 
 // lookIn is how long to wait before the MSA is looked at again: d, or until a FIN stands no more for a half-close.
 func (s *session) lookIn(d time.Duration) time.Duration {
-	if left := s.mail.dotAt + halfClosed - time.Since(s.info.Start); s.mail.dotAt > 0 && left > 0 {
+	if left := s.mail.dotAt + halfClosed - s.now(); s.mail.dotAt > 0 && left > 0 {
 		return min(d, left)
 	}
 	return d
@@ -84,7 +84,7 @@ func (s *session) looksBy(phase event.Phase, now time.Duration) (by time.Duratio
 func (s *session) dotArrived() time.Duration {
 	at := s.mail.dotAt
 	if !s.msa.isTLS() { // else the last octets may be the close_notify
-		at = min(at, time.Since(s.info.Start)-s.msa.probe.Quiet())
+		at = min(at, s.now()-s.msa.probe.Quiet())
 	}
 	return at
 }
@@ -217,7 +217,7 @@ func (s *session) goneWhileWriting(which piece) bool {
 		return s.msaGone()
 	}
 	if !s.msa.hungUp() {
-		s.talk.openAt = time.Since(s.info.Start)
+		s.talk.openAt = s.now()
 	}
 	return false
 }
