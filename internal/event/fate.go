@@ -97,10 +97,15 @@ type Meaning struct {
 	Lists []string
 }
 
-// maxMeanings bounds what is kept of a transaction: its recipients are mostly refused for a few reasons.
-const maxMeanings = 32
+// Bounds of what is kept of a transaction: its recipients are mostly refused for a few reasons. From the 129th on the lists are left out, which
+// strangers can make up without end, and from the 201st on the rule: class and scope there is always room for.
+const (
+	maxListed   = 128
+	maxRuled    = 200
+	maxMeanings = 255
+)
 
-// Means adds a meaning and gives the number by which replies refer to it; 0 where there is none, or no room for it.
+// Means adds a meaning and gives the number by which replies refer to it; 0 where there is none.
 func (t *Transaction) Means(m Meaning) uint8 {
 	if m.Class == Unjudged && m.Rule == "" {
 		return 0
@@ -108,16 +113,29 @@ func (t *Transaction) Means(m Meaning) uint8 {
 	if t.meanings == nil {
 		t.meanings = new([]Meaning)
 	}
-	for i := range *t.meanings {
-		if (*t.meanings)[i].same(&m) {
-			return uint8(i + 1)
+	at := t.meaningAt(&m)
+	if n := len(*t.meanings); at == 0 && n >= maxListed {
+		m.Lists = nil
+		if n >= maxRuled {
+			m.Rule = ""
 		}
+		at = t.meaningAt(&m)
 	}
-	if len(*t.meanings) >= maxMeanings {
-		return 0
+	if at > 0 || len(*t.meanings) >= maxMeanings {
+		return at
 	}
 	*t.meanings = append(*t.meanings, m)
 	return uint8(len(*t.meanings))
+}
+
+// meaningAt gives the number of a meaning that is there; 0: it is not.
+func (t *Transaction) meaningAt(m *Meaning) uint8 {
+	for i := range *t.meanings {
+		if (*t.meanings)[i].same(m) {
+			return uint8(i + 1)
+		}
+	}
+	return 0
 }
 
 // Meaning gives that of a reply of the transaction; the zero Meaning if there is none.

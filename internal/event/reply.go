@@ -31,8 +31,9 @@ func (r *Reply) TellAhead() {
 
 // An Opening is the MX's reply to a step of opening its leg: banner, EHLO, STARTTLS, EHLO after TLS.
 type Opening struct {
-	Phase Phase
-	Reply Reply
+	Phase   Phase
+	Reply   Reply
+	Meaning *Meaning // of a refusal; nil: nobody has said
 }
 
 // Micros is a time of a reply: a transaction of a thousand recipients keeps two of them for each. It is never more than 71 minutes.

@@ -22,6 +22,7 @@ type Stream struct {
 
 	dialogue atomic.Bool // what later says
 	identity atomic.Bool // likewise
+	replaced atomic.Uint32
 	off      atomic.Uint64
 
 	mu    sync.RWMutex // held over nothing that waits
@@ -103,10 +104,14 @@ func (s *Stream) Replace(later Later) {
 	s.later = later
 	s.dialogue.Store(later != nil && later.Dialogue())
 	s.identity.Store(later != nil && later.Identity())
+	s.replaced.Add(1)
 }
 
 // Dialogue reports whether anybody wants what is said, and not only the facts.
 func (s *Stream) Dialogue() bool { return s.dialogue.Load() }
+
+// Listeners changes whenever others listen: they have heard nothing of what was told before.
+func (s *Stream) Listeners() uint16 { return uint16(s.replaced.Load()) } //nolint:gosec // that it differs is all that counts
 
 // Identity reports whether anybody wants to know how others name a message.
 func (s *Stream) Identity() bool { return s.identity.Load() }

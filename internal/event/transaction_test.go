@@ -1,6 +1,9 @@
 package event
 
-import "testing"
+import (
+	"fmt"
+	"testing"
+)
 
 // What was answered to the recipients beyond those that are listed counts for how a mail ended as that to the others does.
 func TestOutcomeOfAllRecipients(t *testing.T) {
@@ -29,5 +32,30 @@ func TestOutcomeOfAllRecipients(t *testing.T) {
 		if got := tx.OfReplies(); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.name, got, tc.want)
 		}
+	}
+}
+
+// However many different refusals a mail meets, each has a class and a scope on record; of a thousand that name a list of their own, most
+// have no room for its name.
+func TestEachRefusalHasAMeaning(t *testing.T) {
+	var tx Transaction
+	listed := 0
+	for i := range 1000 {
+		m := Meaning{Class: IPBlocklisted, Scope: ScopeIP, Rule: fmt.Sprintf("rule %d", i%300), Lists: []string{fmt.Sprintf("list %d", i)}}
+		got := tx.Meaning(&Reply{Meaning: tx.Means(m)})
+		if got.Class != m.Class || got.Scope != m.Scope || got.Rule != "" && got.Rule != m.Rule {
+			t.Fatalf("refusal %d: %+v", i, got)
+		}
+		if len(got.Lists) > 0 {
+			listed++
+		}
+	}
+	for class := IPBlocklisted; class <= PolicyUnspecified; class++ {
+		if got := tx.Meaning(&Reply{Meaning: tx.Means(Meaning{Class: class, Scope: ScopeMessage})}); got.Class != class {
+			t.Errorf("%v: %+v", class, got)
+		}
+	}
+	if listed != maxListed {
+		t.Errorf("%d have their list, want %d", listed, maxListed)
 	}
 }

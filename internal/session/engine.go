@@ -67,6 +67,8 @@ type Listener interface {
 	Dialogue() bool
 	// Identity reports whether how others name a message is wanted now: from no other Recorder it is.
 	Identity() bool
+	// Listeners changes whenever others listen than did before.
+	Listeners() uint16
 }
 
 // A Destination is what the operator has said about an MX's address.

@@ -26,6 +26,9 @@ func (t *trace) beginsMail(cmd smtp.Command) {
 	t.own.anew()
 	own.Sender = t.keepText(written(cmd), event.MaxText)
 	t.tx, t.rule, t.named = true, 0, 0
+	if l, chooses := t.to.(Listener); chooses {
+		t.heard = l.Listeners()
+	}
 	t.alsoNames(cmd)
 }
 

@@ -17,8 +17,9 @@ type identifier struct {
 	found []string
 }
 
-func (*identifier) Dialogue() bool   { return false }
-func (i *identifier) Identity() bool { return i.wants() }
+func (*identifier) Dialogue() bool    { return false }
+func (i *identifier) Identity() bool  { return i.wants() }
+func (*identifier) Listeners() uint16 { return 0 }
 
 func (i *identifier) Record(r *event.Record) {
 	if t := r.Transaction; t != nil {

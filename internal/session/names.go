@@ -8,9 +8,17 @@ import (
 // What an MX says may name people of the mail at hand, and a record of it may go before that mail has ended. Whoever hides people has to
 // know them by then: from the commands among the lines, or, where nobody wants these, from the names.
 
-// nameGathered adds to a record that goes without the transaction under way whom that names and no record has named.
+// nameGathered adds to a record that goes without the transaction under way whom that names and no record has named, to those who listen now.
 func (t *trace) nameGathered(r *event.Record) {
-	if !t.tx || t.talks() {
+	if !t.tx {
+		return
+	}
+	l, chooses := t.to.(Listener)
+	others := chooses && t.heard != l.Listeners()
+	if others { // who has heard the names until now has gone
+		t.heard, t.named = l.Listeners(), 0
+	}
+	if t.talks() && !others {
 		return
 	}
 	trans, texts := t.gathered()

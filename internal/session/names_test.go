@@ -84,3 +84,66 @@ func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
 		})
 	}
 }
+
+// A reload that hides people hides those whom a session under way has named before, too.
+func TestWhoIsHiddenFromNowOnWasNamedBefore(t *testing.T) {
+	for _, dialogue := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := t.TempDir()
+			open := func(name string, mode journal.AddressMode) *journal.Journal {
+				o := journal.Options{JSON: filepath.Join(dir, name+".jsonl"), Addresses: mode}
+				if dialogue {
+					o.SessionLog = filepath.Join(dir, name+".log")
+				}
+				j, err := journal.New(o)
+				if err != nil {
+					t.Fatal(err)
+				}
+				return j
+			}
+			r := newManyIPs(2)
+			r.judge.Judgement = session.Judgement{Soften: true, Class: event.IPBlocklisted, Rule: "test"}
+			var stream event.Stream
+			before := open("before", journal.AddressesClear)
+			stream.Replace(before)
+			r.engine.Recorder = &stream
+			r.mx.Reply = func(verb string, n int) string {
+				if verb == "RCPT" && n == 2 {
+					return "550 5.7.1 joe.bloggs: 203.0.113.10 is listed\r\n"
+				}
+				return smtptest.Default
+			}
+			msa := r.msa(t)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.Command("MAIL FROM:<a@example.com>")
+			msa.Command("RCPT TO:<joe.bloggs@example.net>")
+			time.Sleep(time.Minute)
+			behind := open("behind", journal.AddressesDomain)
+			stream.Replace(behind)
+			if err := before.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			msa.Command("RCPT TO:<other@example.net>")
+			time.Sleep(time.Minute)
+			_ = msa.Conn().Close()
+			time.Sleep(time.Hour)
+			if err := behind.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			written, err := filepath.Glob(filepath.Join(dir, "behind.*"))
+			if err != nil || len(written) == 0 {
+				t.Fatal(written, err)
+			}
+			for _, path := range written {
+				text, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !strings.Contains(string(text), "is listed") || strings.Contains(string(text), "joe.bloggs") {
+					t.Errorf("%s: %s", filepath.Base(path), text)
+				}
+			}
+		})
+	}
+}

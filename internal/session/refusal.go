@@ -40,6 +40,9 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	s.log.refusal = s.log.refusals
 	s.work += workOfRefusal
 	j := s.way.Judge(r)
+	if phase < event.PhaseIdle {
+		s.log.openingMeans(code, &j)
+	}
 	if j.Rescue && !j.Observe {
 		s.again.refusedBy(s)
 		s.again.avoid(j.Avoid)

@@ -27,6 +27,7 @@ type trace struct {
 
 	parting parting // of an MSA that is left without a greeting
 	tx      bool    // a transaction is being gathered
+	heard   uint16  // as Listener.Listeners: who these records went to
 
 	since    time.Duration  // from then on, time is spent
 	on       event.Spending // on this
@@ -139,6 +140,13 @@ func (t *trace) openings() int {
 func (t *trace) openingSoftened(at int) {
 	if at >= 0 && at < t.openings() {
 		t.own.opening[at].Reply.Softened = true
+	}
+}
+
+// openingMeans notes what the last of them was taken for.
+func (t *trace) openingMeans(code int, j *Judgement) {
+	if at := t.openings() - 1; at >= 0 && code != 0 && t.own.opening[at].Reply.Code == code && j.Class != event.Unjudged {
+		t.own.opening[at].Meaning = &event.Meaning{Class: j.Class, Scope: j.Scope, Rule: j.Rule, Lists: j.Lists}
 	}
 }
 

@@ -24,9 +24,9 @@ func (o *object) results(t *event.Transaction) {
 
 // meaning appends what a refusal was taken for, or which rule of ours refused.
 func (o *object) meaning(m event.Meaning) {
-	o.foreign("class", m.Class.String())
-	o.foreign("scope", m.Scope.String())
-	o.foreign("rule", m.Rule)
+	o.own("class", m.Class.String())
+	o.own("scope", m.Scope.String())
+	o.own("rule", m.Rule)
 	if len(m.Lists) == 0 {
 		return
 	}
@@ -67,7 +67,9 @@ func (o *object) opening(replies []event.Opening) {
 		}
 		o.dst = append(o.dst, '{')
 		o.word("phase", replies[i].Phase.String())
+		o.taken = replies[i].Meaning
 		o.reply("reply", &replies[i].Reply)
+		o.taken = nil
 		o.dst = append(o.dst, '}')
 	}
 	o.dst = append(o.dst, ']')
@@ -106,8 +108,16 @@ func (o *object) whose(t *event.Transaction) {
 	if t.Tenant == (event.Span{}) {
 		return
 	}
-	o.foreign("tenant", string(o.r.Text(t.Tenant)))
+	o.own("tenant", string(o.r.Text(t.Tenant)))
 	o.address("account", t.Account)
+}
+
+// tenant appends whose a record is, where the gate has not said so: of a mail that by its sender, of a session that as far as the connection
+// tells. Whose mail a leg was made for is another question.
+func (o *object) tenant() {
+	if o.t == nil || o.t.Tenant == (event.Span{}) {
+		o.own("tenant", o.r.Tenant)
+	}
 }
 
 // identified appends how others name the message. Nobody's are told whom it is of: a Message-ID may hold a name, or be looked up.
@@ -132,12 +142,9 @@ func (o *object) way(w *event.Way) {
 	if w == nil {
 		return
 	}
-	if o.t == nil || o.t.Tenant == (event.Span{}) { // else the gate knows better
-		o.foreign("tenant", w.Tenant)
-	}
-	o.foreign("pool", w.Pool)
-	o.foreign("route", w.Route)
-	o.foreign("provider", w.Provider)
+	o.own("pool", w.Pool)
+	o.own("route", w.Route)
+	o.own("provider", w.Provider)
 }
 
 func (o *object) phases(l *event.Leg) {

@@ -55,10 +55,12 @@ func (f *formatter) json(r *event.Record) []byte {
 
 // An object appends members of JSON objects. Names are constants of this file and never need escaping.
 type object struct {
-	f   *formatter
-	r   *event.Record
-	t   *event.Transaction // whose replies are appended; nil: no transaction's
-	dst []byte
+	f *formatter
+	r *event.Record
+	t *event.Transaction // whose replies are appended; nil: no transaction's
+	// taken is what the reply that is next was taken for, where no transaction knows that.
+	taken *event.Meaning
+	dst   []byte
 }
 
 func (o *object) transaction(t *event.Transaction) {
@@ -114,8 +116,8 @@ func (o *object) refusal(a *event.Action) {
 	if a.Code > 0 {
 		o.reply("reply", &event.Reply{Code: a.Code, Text: a.Reply})
 	}
-	o.foreign("class", a.Class.String())
-	o.foreign("rule", a.Rule)
+	o.own("class", a.Class.String())
+	o.own("rule", a.Rule)
 	o.word("action", a.Did.String())
 	o.ip("rescued_by", a.To)
 	if a.Took > 0 {
@@ -129,10 +131,10 @@ func (o *object) decision(d *event.Decided) {
 	o.begin("decision", o.r.Session.Start.Add(d.At))
 	o.event(d.At, d.Transaction)
 	o.word("step", d.Step.String())
-	o.foreign("tenant", d.Tenant)
+	o.own("tenant", d.Tenant)
 	o.account(d.Account)
 	o.word("action", d.Did)
-	o.foreign("rule", d.Rule)
+	o.own("rule", d.Rule)
 	o.foreign("cause", d.Why)
 	o.end()
 }
@@ -174,7 +176,7 @@ func (o *object) session(e *event.End) {
 	o.integer("to_mx", e.ToMX)
 	o.dst = append(o.dst, '}')
 	o.word("end_phase", e.Phase.String())
-	o.foreign("end_reason", e.Reason)
+	o.own("end_reason", e.Reason)
 	if e.Ungreeted != "" {
 		o.word("ungreeted", e.Ungreeted)
 	}
@@ -191,6 +193,7 @@ func (o *object) identity(at time.Duration) {
 	o.addrPort("destination", s.Destination)
 	o.addrPort("local", s.Local)
 	o.ip("sending_ip", s.SendingIP)
+	o.tenant()
 	o.way(s.Way)
 	o.foreign("ehlo_msa", s.HeloMSA)
 	o.foreign("ehlo_mx", s.HeloMX)
@@ -248,8 +251,11 @@ func (o *object) reply(name string, p *event.Reply) {
 	if p.Softened {
 		o.boolean("softened", true)
 	}
-	if o.t != nil && p.Meaning > 0 {
+	switch {
+	case o.t != nil && p.Meaning > 0:
 		o.meaning(o.t.Meaning(p))
+	case o.taken != nil:
+		o.meaning(*o.taken)
 	}
 	if p.First > 0 {
 		o.milliseconds("first_ms", p.First.Duration())
@@ -283,6 +289,16 @@ func (o *object) foreign(name, text string) {
 	if text != "" {
 		o.open(name, 0)
 		o.text(text)
+	}
+}
+
+// own appends a text of ours or of the operator's; an empty one is left out. No stranger's name is looked for in it: whoever has a mailbox
+// "default" must not take the word out of what we say.
+func (o *object) own(name, text string) {
+	if text != "" {
+		o.open(name, 0)
+		o.f.guard.foreign = append(o.f.guard.foreign[:0], text...)
+		o.dst = o.f.appendJSON(o.dst, o.f.guard.foreign, 0)
 	}
 }
 

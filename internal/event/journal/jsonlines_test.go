@@ -239,3 +239,59 @@ func TestSessionLeg(t *testing.T) {
 		t.Errorf("observe mode: %v", got)
 	}
 }
+
+// What is ours to say is said, whoever has a mailbox of that name.
+func TestOurOwnWordsAreNobodysNames(t *testing.T) {
+	r := newRecord()
+	r.Tenant = "acme"
+	r.Session.Way = &event.Way{Tenant: "other", Pool: "default", Route: "pool of the tenant", Provider: "google"}
+	tx := r.OwnTransaction()
+	*tx = event.Transaction{Number: 1, Sender: r.Add([]byte("acme@acme.example")), Tenant: r.Add([]byte("acme")), Account: r.Add([]byte("acme@acme.example"))}
+	for _, name := range []string{"default", "quit", "recipient", "recipient_invalid", "google", "deferred", "limit"} {
+		reply := reply(r, 550, "550 5.1.1 no such user", 0, 0)
+		reply.Meaning = tx.Means(event.Meaning{Class: event.RecipientInvalid, Scope: event.ScopeRecipient, Rule: "no such recipient"})
+		tx.Recipients = append(tx.Recipients, event.Recipient{Address: r.Add([]byte(name + "@example.net")), Reply: reply})
+	}
+	r.Transaction = tx
+	r.Decisions = []event.Decided{{Note: event.Note{Did: "deferred", Tenant: "acme", Rule: "limit"}}}
+	r.End = r.OwnEnd()
+	r.End.Reason = "quit"
+	for _, mode := range []AddressMode{AddressesClear, AddressesHashed, AddressesDomain} {
+		text := string(jsonOf(mode, r))
+		for member, times := range map[string]int{
+			`"tenant":"acme"`: 3, `"tenant":`: 3, `"pool":"default"`: 2, `"route":"pool of the tenant"`: 2, `"provider":"google"`: 2, `"rule":"limit"`: 1,
+			`"class":"recipient_invalid","scope":"recipient","rule":"no such recipient"`: len(tx.Recipients), `"end_reason":"quit"`: 1,
+		} {
+			if n := strings.Count(text, member); n != times {
+				t.Errorf("%v: %s stands there %d times, want %d: %s", mode, member, n, times, text)
+			}
+		}
+		if mode != AddressesClear && strings.Contains(text, "acme@") {
+			t.Errorf("%v: %s", mode, text)
+		}
+	}
+}
+
+// A mail whose tenant the gate has not named is not of whom its connection was made for, and a session is of whom it tells.
+func TestWhoseARecordIsTheLegDoesNotTell(t *testing.T) {
+	r := newRecord()
+	r.Session.Way = &event.Way{Tenant: "other", Pool: "default"}
+	r.Transaction = &event.Transaction{Number: 2, Sender: r.Add([]byte("x@stranger.example"))}
+	r.End = &event.End{Reason: "quit"}
+	if text := string(jsonOf(AddressesClear, r)); strings.Contains(text, `"tenant"`) || !strings.Contains(text, `"pool":"default"`) {
+		t.Errorf("%s", text)
+	}
+}
+
+// What refused in the opening has a meaning on record, too.
+func TestAnOpeningHasItsMeaning(t *testing.T) {
+	r := newRecord()
+	r.End = &event.End{Reason: "mx_refused", Opening: []event.Opening{{
+		Phase: event.PhaseBanner, Reply: reply(r, 554, "554 5.7.1 listed", 0, 0),
+		Meaning: &event.Meaning{Class: event.IPBlocklisted, Scope: event.ScopeIP, Rule: "listed", Lists: []string{"spamhaus-sbl"}},
+	}, {Phase: event.PhaseBanner, Reply: reply(r, 220, "220 mx", 0, 0)}}}
+	text := string(jsonOf(AddressesClear, r))
+	if n := strings.Count(text, `"class":"ip_blocklisted","scope":"ip","rule":"listed","lists":["spamhaus-sbl"]`); n != 1 || strings.Count(text, `"class"`) != 1 {
+		t.Errorf("%s", text)
+	}
+}

@@ -39,14 +39,14 @@ func (o *object) news(n event.News) {
 func (o *object) gateway(n *event.Gateway) {
 	o.begin("gateway", o.r.At)
 	o.word("action", n.Did.String())
-	o.foreign("version", n.Version)
+	o.own("version", n.Version)
 	o.integer("sending_ips", int64(n.SendingIPs))
 	o.integer("sessions", int64(n.Sessions))
-	o.foreign("rules", n.Rules)
+	o.own("rules", n.Rules)
 	o.foreign("cause", n.Why)
 	if u := n.Unclean; u != nil {
 		o.boolean("unclean", true)
-		o.foreign("last_run", u.Name)
+		o.own("last_run", u.Name)
 		o.integer("last_line", int64(u.Line)) //nolint:gosec // no run has so many
 		o.moment("last_at", u.At)
 	}
@@ -56,14 +56,14 @@ func (o *object) gateway(n *event.Gateway) {
 func (o *object) order(n *event.Order) {
 	o.begin("order", o.r.At)
 	o.causedBy(n.Cause)
-	o.foreign("by", n.By)
+	o.own("by", n.By)
 	if n.Rule {
 		o.boolean("limit", true)
 	}
-	o.foreign("tenant", n.Tenant)
+	o.own("tenant", n.Tenant)
 	o.account(n.Account)
 	o.ip("sending_ip", n.IP)
-	o.foreign("provider", n.Provider)
+	o.own("provider", n.Provider)
 	o.foreign("action", n.Did)
 	o.foreign("before", n.Before)
 	o.foreign("after", n.After)
@@ -78,11 +78,11 @@ func (o *object) changed(n *event.Changed) {
 	o.begin("changed", o.r.At)
 	o.causedBy(n.Cause)
 	o.ip("sending_ip", n.IP)
-	o.foreign("provider", n.Provider)
-	o.foreign("tenant", n.Tenant)
+	o.own("provider", n.Provider)
+	o.own("tenant", n.Tenant)
 	o.account(n.Account)
-	o.foreign("state", n.State)
-	o.foreign("was", n.Was)
+	o.own("state", n.State)
+	o.own("was", n.Was)
 	if n.Would {
 		o.boolean("would", true)
 	}
@@ -93,8 +93,8 @@ func (o *object) changed(n *event.Changed) {
 		o.open("share", 0)
 		o.dst = strconv.AppendFloat(o.dst, n.Share, 'g', 4, 64)
 	}
-	o.foreign("by", n.By)
-	o.foreign("rule", n.Rule)
+	o.own("by", n.By)
+	o.own("rule", n.Rule)
 	o.foreign("cause", n.Why)
 	o.end()
 }
