@@ -124,7 +124,7 @@ func (o *Outlet) answer(p *plea, j *session.Judgement) {
 		return
 	}
 	if classes[v.Class].stake == ofTooMuch && standing.AboutIP(v.Scope) {
-		j.Soften = p.how.Soften // the IP is shut out for a time; sending the rest through the others would shut those out, too
+		j.SoftenTo = p.softened() // the IP is shut out for a time; sending the rest through the others would shut those out, too
 		if p.Code >= 500 {
 			j.Why = "the IP is throttled there, at mail of tenant " + p.tenant
 		}
@@ -137,7 +137,7 @@ func (o *Outlet) answer(p *plea, j *session.Judgement) {
 	if v.Suspend == classify.May && !alone {
 		return // it blames something else as well: final as it is
 	}
-	j.Soften = p.how.Soften
+	j.SoftenTo = p.softened()
 	if !alone {
 		j.Why = whyMixed // the IP is listed, and suspended for that; this mail is not to show another one
 		return
@@ -162,6 +162,14 @@ func (o *Outlet) answer(p *plea, j *session.Judgement) {
 		return
 	}
 	o.spend(p, j)
+}
+
+// softened is what the refusal is softened to, if its route has that done; 0: not at all.
+func (p *plea) softened() int {
+	if !p.how.Soften {
+		return 0
+	}
+	return session.Temporary(p.Code)
 }
 
 // beforeMail says that no mail has been spoken of: what is refused is who connects.

@@ -101,8 +101,8 @@ func TestRescueIsEarned(t *testing.T) {
 		}), false, false, ""},
 	} {
 		j := newOutlet(t, threeIPs).judged(test.refusal)
-		if j.Rescue != test.rescue || j.Soften != test.soften || j.Why != test.why {
-			t.Errorf("%s: rescue %t, soften %t, why %q; want %t, %t, %q", test.name, j.Rescue, j.Soften, j.Why, test.rescue, test.soften, test.why)
+		if j.Rescue != test.rescue || (j.SoftenTo != 0) != test.soften || j.Why != test.why {
+			t.Errorf("%s: rescue %t, soften %t, why %q; want %t, %t, %q", test.name, j.Rescue, j.SoftenTo != 0, j.Why, test.rescue, test.soften, test.why)
 		}
 	}
 }
@@ -118,14 +118,14 @@ func contained(r *refused) { r.Contained = func() bool { return true } }
 func TestDoubtsAreRescuedOnceTheStandingSpeaks(t *testing.T) {
 	o := newOutlet(t, threeIPs)
 	for i, r := range []refused{doubtful(1, first, "x@a.example"), doubtful(2, first, "x@b.example"), doubtful(1, first, "x@b.example")} {
-		if j := o.judged(r); j.Rescue || !j.Soften {
+		if j := o.judged(r); j.Rescue || j.SoftenTo == 0 {
 			t.Errorf("refusal %d: %+v", i+1, j)
 		}
 	}
 	if j := o.judged(doubtful(2, first, "x@c.example")); !j.Rescue {
 		t.Errorf("two tenants, three destinations: %+v", j)
 	}
-	if j := o.judged(with(doubtful(3, first, "x@d.example"), func(r *refused) { r.Only = false })); j.Rescue || j.Soften {
+	if j := o.judged(with(doubtful(3, first, "x@d.example"), func(r *refused) { r.Only = false })); j.Rescue || j.SoftenTo != 0 {
 		t.Errorf("suspended, and the words blame the sender as well: %+v", j)
 	}
 }
@@ -188,7 +188,7 @@ func TestTheNextTryLeavesFromAnotherIP(t *testing.T) {
 		usual := next(req)
 		refuse := func(ip netip.Addr) {
 			r := doubtful(1, ip, "b@example.net")
-			if j := o.judged(r); j.Rescue || !j.Soften {
+			if j := o.judged(r); j.Rescue || j.SoftenTo == 0 {
 				t.Fatalf("%+v", j)
 			}
 		}
@@ -260,7 +260,7 @@ func TestABurstDoesNotWalkThroughThePool(t *testing.T) {
 		}
 		usual := dial()
 		for i := range 500 {
-			if j := o.judged(doubtful(1, dial(), fmt.Sprintf("x@d%d.example", i))); j.Rescue || !j.Soften {
+			if j := o.judged(doubtful(1, dial(), fmt.Sprintf("x@d%d.example", i))); j.Rescue || j.SoftenTo == 0 {
 				t.Fatalf("mail %d: %+v", i, j)
 			}
 		}
@@ -280,7 +280,7 @@ func TestABurstDoesNotWalkThroughThePool(t *testing.T) {
 				}
 				time.Sleep(time.Second)
 			}
-			if rescued != 20 || !last.Soften || last.Why != "20 rescues of tenant acme at mx:192.0.2.25 within an hour already" {
+			if rescued != 20 || last.SoftenTo == 0 || last.Why != "20 rescues of tenant acme at mx:192.0.2.25 within an hour already" {
 				t.Errorf("hour %d: %d rescued; the last %+v", hour, rescued, last)
 			}
 		}
@@ -329,7 +329,7 @@ func TestAnIPThatATenantHasShutOutIsSlowed(t *testing.T) {
 	o := newOutlet(t, threeIPs)
 	r := doubtful(1, first, "dead@example.net")
 	r.Verdict = classify.Verdict{Class: classify.Throttled, Scope: classify.ScopeIP, Suspend: classify.No, Rule: "test"}
-	if j := o.judged(r); j.Rescue || !j.Soften {
+	if j := o.judged(r); j.Rescue || j.SoftenTo == 0 {
 		t.Errorf("%+v", j)
 	}
 	s, seen := o.book.Show(o.key(first, mxAddr.Addr()))
@@ -349,7 +349,7 @@ func TestAnIPThatATenantHasShutOutIsSlowed(t *testing.T) {
 func TestARefusedDialSaysNothingToTheStanding(t *testing.T) {
 	o := newOutlet(t, threeIPs)
 	r := rejection{Source: msa, Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: first, Phase: event.PhaseDial}}
-	if j := o.Judge(r); !j.Rescue || j.Soften {
+	if j := o.Judge(r); !j.Rescue || j.SoftenTo != 0 {
 		t.Errorf("%+v", j)
 	}
 	if len(o.book.List()) != 0 {

@@ -40,7 +40,7 @@ func TestNoRescueWithinTheNetblock(t *testing.T) {
 		{"no other at all", sending("203.0.113.10"), netblock(), false, 0, whyAlone},
 	} {
 		j := newOutlet(t, test.gateway).judged(test.refusal)
-		if j.Rescue != test.rescue || len(j.Avoid) != test.avoid || j.Why != test.why || !j.Soften {
+		if j.Rescue != test.rescue || len(j.Avoid) != test.avoid || j.Why != test.why || j.SoftenTo == 0 {
 			t.Errorf("%s: %+v", test.name, j)
 		}
 	}

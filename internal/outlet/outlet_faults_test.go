@@ -188,7 +188,7 @@ func TestOwnReplies(t *testing.T) {
 	o := newOutlet(t, routed)
 	j := o.Judge(refusedTo("10.30.0.1", ip10, reviewMX, "a@b.example", "x@example.net",
 		"550 5.7.1 kanmon: Client host [203.0.113.10] blocked using zen.spamhaus.org"))
-	if j.Rescue || j.Soften {
+	if j.Rescue || j.SoftenTo != 0 {
 		t.Errorf("%+v", j)
 	}
 }

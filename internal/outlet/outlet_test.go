@@ -60,7 +60,7 @@ func TestJudgement(t *testing.T) {
 		{"a route of other mail", twoIPs.route(route.Route{RecipientDomains: []string{"example.org"}}, func(h *Handling) { *h = Handling{Rescue: RescueOff} }), listing, true, true, false},
 	} {
 		j := newOutlet(t, test.gateway).Judge(refusal(first, test.text))
-		if j.Rescue != test.rescue || j.Soften != test.soften || j.Observe != test.obs || j.Class == event.Unjudged || j.Rule == "" {
+		if j.Rescue != test.rescue || (j.SoftenTo != 0) != test.soften || j.Observe != test.obs || j.Class == event.Unjudged || j.Rule == "" {
 			t.Errorf("%s: %+v", test.name, j)
 		}
 	}
@@ -191,7 +191,7 @@ func TestResets(t *testing.T) {
 	refused := func(ip netip.Addr) session.Judgement {
 		return o.Judge(rejection{Source: msa, Destination: mxAddr, MXRefusal: session.MXRefusal{SendingIP: ip, Phase: event.PhaseBanner}})
 	}
-	if j := refused(first); !j.Rescue || j.Soften {
+	if j := refused(first); !j.Rescue || j.SoftenTo != 0 {
 		t.Errorf("the first: %+v", j)
 	}
 	if j := refused(second); j.Rescue {

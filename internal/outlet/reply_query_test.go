@@ -39,7 +39,7 @@ func TestAnEchoOfWhatIsNotKeptIsDoubted(t *testing.T) {
 		if got := o.book.May(key).Answer; got != c.want {
 			t.Errorf("%s: the IP may be used there: %v, want %v", name, got, c.want)
 		}
-		if c.partial && c.message != note && !j.Soften {
+		if c.partial && c.message != note && j.SoftenTo == 0 {
 			t.Errorf("%s: the MSA must be let try again, since it may be true", name)
 		}
 	}

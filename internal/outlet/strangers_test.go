@@ -45,7 +45,7 @@ func TestAHostIsOneInAllThatIsRemembered(t *testing.T) {
 	usual := choiceFor(t, o, req).IP.Address
 	for _, source := range host {
 		j := o.judged(with(doubtful(1, usual, "b@example.net"), func(r *refused) { r.rejection.Source = netip.MustParseAddr(source) }))
-		if j.Rescue || !j.Soften {
+		if j.Rescue || j.SoftenTo == 0 {
 			t.Fatalf("%+v", j)
 		}
 	}

@@ -57,7 +57,7 @@ func TestTheSameWordsToTwoIPsAreNotAboutTheIP(t *testing.T) {
 		if j := s.judged(one); !j.Rescue {
 			t.Fatalf("%s: a listing is not rescued: %+v", test.name, j)
 		}
-		if j := s.judged(two); j.Rescue || !j.Soften || j.Why != whyTwice {
+		if j := s.judged(two); j.Rescue || j.SoftenTo == 0 || j.Why != whyTwice {
 			t.Errorf("%s: %+v", test.name, j)
 		}
 		for _, ip := range []netip.Addr{first, second} {
@@ -67,7 +67,7 @@ func TestTheSameWordsToTwoIPsAreNotAboutTheIP(t *testing.T) {
 				}
 			}
 		}
-		if j := s.judged(with(told(third, test.to, test.two, 7), func(r *refused) { r.Again, r.Sender = false, []byte("other@t1.example") })); j.Rescue || !j.Soften || s.suspendedAt(third, "google") {
+		if j := s.judged(with(told(third, test.to, test.two, 7), func(r *refused) { r.Again, r.Sender = false, []byte("other@t1.example") })); j.Rescue || j.SoftenTo == 0 || s.suspendedAt(third, "google") {
 			t.Errorf("%s: the same words about another mail are more than a doubt: %+v", test.name, j)
 		}
 	}
@@ -171,7 +171,7 @@ func TestAGreetingToTwoIPsIsNotTriedFromAThird(t *testing.T) {
 	if j := greeting(second, 1, true); j.Rescue || j.Why != whyTwice {
 		t.Errorf("%+v", j)
 	}
-	if j := greeting(first, 2, false); j.Rescue || !j.Soften {
+	if j := greeting(first, 2, false); j.Rescue || j.SoftenTo == 0 {
 		t.Errorf("the next session: %+v", j)
 	}
 }

@@ -81,7 +81,7 @@ func TestOneCustomerDoesNotSpeakForHisProvider(t *testing.T) {
 		s := newSite(t, threeIPs)
 		s.known(mxAddr.Addr(), test.host)
 		for _, r := range test.refusals {
-			if j := s.judged(r); !j.Rescue || !j.Soften {
+			if j := s.judged(r); !j.Rescue || j.SoftenTo == 0 {
 				t.Errorf("%s: the mail does not go on: %+v", test.name, j)
 			}
 		}
@@ -213,7 +213,7 @@ func TestAWordIsNotSaidAgainByARescue(t *testing.T) {
 			if j := met(first, false); !j.Rescue {
 				t.Errorf("%s: the mail does not go on: %+v", name, j)
 			}
-			if j := met(second, true); j.Rescue || !j.Soften || j.Why != whyOnce {
+			if j := met(second, true); j.Rescue || j.SoftenTo == 0 || j.Why != whyOnce {
 				t.Errorf("%s: it goes on from a third: %+v", name, j)
 			}
 			if !s.suspendedAt(second, provider+"/"+domain) {

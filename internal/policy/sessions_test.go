@@ -82,8 +82,10 @@ func (c *course) MayStay(req session.DialRequest, ip netip.Addr) bool {
 }
 
 func (*course) Judge(r session.MXRefusal) session.Judgement {
-	ours := strings.Contains(string(r.Text), "listed")
-	return session.Judgement{Rescue: ours, Soften: ours, Class: event.SystemError}
+	if !strings.Contains(string(r.Text), "listed") {
+		return session.Judgement{Class: event.SystemError}
+	}
+	return session.Judgement{Rescue: true, SoftenTo: session.Temporary(r.Code), Class: event.SystemError}
 }
 
 func (*course) Accepted(netip.Addr) {}

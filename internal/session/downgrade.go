@@ -19,7 +19,7 @@ func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
 		return false
 	}
 	s.e.Live.tls.insists(s.info.Destination.Addr().Unmap())
-	j.Class, j.Rule, j.Soften, j.Observe = event.TLSRequired, "plain text after TLS failed", true, false
+	j.Class, j.Rule, j.SoftenTo, j.Observe = event.TLSRequired, "plain text after TLS failed", replyTLSWanted.Code, false
 	return true
 }
 

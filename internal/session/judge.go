@@ -44,15 +44,30 @@ func (r *MXRefusal) Own() bool {
 
 // A Judgement is what to do about a refusal.
 type Judgement struct {
-	Rescue  bool         // our sending IP is the cause, and another one may be spent on it (I19)
-	Soften  bool         // let the MSA try again later: a 5xx goes to it as 4xx
-	Observe bool         // record what would be done, and do nothing
-	Avoid   []netip.Addr // with Rescue: sending IPs that would be refused as this one was
-	Class   event.Class  // what the refusal means; for the record
-	Scope   event.Scope  // whose it is, likewise
-	Lists   []string     // that it names, likewise
-	Rule    string       // what decided; for the record
-	Why     string       // why there is no Rescue though our sending IP may be the cause; for the record
+	Rescue   bool         // our sending IP is the cause, and another one may be spent on it (I19)
+	SoftenTo int          // the 4xx that goes to the MSA in place of a 5xx, so that it tries again later; 0: the refusal goes as it is
+	Observe  bool         // record what would be done, and do nothing
+	Avoid    []netip.Addr // with Rescue: sending IPs that would be refused as this one was
+	Class    event.Class  // what the refusal means; for the record
+	Scope    event.Scope  // whose it is, likewise
+	Lists    []string     // that it names, likewise
+	Rule     string       // what decided; for the record
+	Why      string       // why there is no Rescue though our sending IP may be the cause; for the record
+}
+
+// Temporary gives the 4xx that says of the same thing as a refusal that it is temporary (RFC 5321 §4.2.3): what a judge softens to that knows
+// of no better.
+func Temporary(code int) int {
+	switch {
+	case code/100 == 4:
+		return code
+	case code == 550 || code == 553:
+		return 450 // mailbox
+	case code == 552:
+		return 452 // storage
+	default:
+		return 451
+	}
 }
 
 // Rescue bounds what is done behind one refusal. Zero entries mean the default, negative ones none at all.

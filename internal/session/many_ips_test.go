@@ -30,7 +30,11 @@ func (j *listingJudge) Judge(r session.MXRefusal) session.Judgement {
 	if r.Code != 0 && !bytes.Contains(r.Text, []byte("listed")) {
 		return session.Judgement{Class: event.PolicyUnspecified}
 	}
-	return j.Judgement
+	about := j.Judgement
+	if about.SoftenTo != 0 {
+		about.SoftenTo = session.Temporary(r.Code)
+	}
+	return about
 }
 
 func (j *listingJudge) Accepted(ip netip.Addr) { j.accepted = append(j.accepted, ip) }
@@ -58,7 +62,7 @@ func newManyIPs(n int) *manyIPs {
 		r.mxs[i] = new(smtptest.MX)
 	}
 	r.mxs[0] = &r.mx
-	r.judge.Judgement = session.Judgement{Rescue: true, Soften: true, Class: event.IPBlocklisted, Rule: "test"}
+	r.judge.Judgement = session.Judgement{Rescue: true, SoftenTo: 450, Class: event.IPBlocklisted, Rule: "test"}
 	r.engine.Engine = session.Engine{Live: &r.live, Recorder: &r.log, Log: slog.New(slog.DiscardHandler)}
 	r.engine.leaves(dialFunc(r.dial))
 	r.engine.Judge = &r.judge

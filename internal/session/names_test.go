@@ -42,7 +42,7 @@ func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
 					t.Fatal(err)
 				}
 				r := newManyIPs(2)
-				r.judge.Judgement = session.Judgement{Soften: true, Class: event.IPBlocklisted, Rule: "test"}
+				r.judge.Judgement = session.Judgement{SoftenTo: 450, Class: event.IPBlocklisted, Rule: "test"}
 				var stream event.Stream
 				stream.Replace(j)
 				r.engine.Recorder = &stream

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -157,7 +158,10 @@ func (p playedJudge) Judge(r session.MXRefusal) session.Judgement {
 	}
 	a := p.Ask("judge", words...)
 	j := session.Judgement{
-		Rescue: a.Has("rescue"), Soften: a.Has("soften"), Observe: a.Has("observe"), Class: event.PolicyUnspecified, Rule: a["rule"], Why: a["why"],
+		Rescue: a.Has("rescue"), Observe: a.Has("observe"), Class: event.PolicyUnspecified, Rule: a["rule"], Why: a["why"],
+	}
+	if a.Has("soften") {
+		j.SoftenTo = session.Temporary(r.Code)
 	}
 	for word, value := range a {
 		_ = readWord(&j, word, value) // the dialogue has looked
@@ -215,6 +219,10 @@ func readWord(j *session.Judgement, word, value string) error {
 		return j.Class.UnmarshalText([]byte(value))
 	case "scope":
 		return j.Scope.UnmarshalText([]byte(value))
+	case "soften_to":
+		code, err := strconv.Atoi(value)
+		j.SoftenTo = code
+		return err
 	}
 	return nil
 }

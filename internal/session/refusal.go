@@ -64,7 +64,7 @@ func (s *session) stuck(phase event.Phase) bool {
 
 // softens says whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
 func (j *Judgement) softens(phase event.Phase, reply *smtp.Reply) bool {
-	return j.Soften && reply.Class() == 5 && (phase == event.PhaseBanner || phase >= event.PhaseMail && phase <= event.PhaseDot)
+	return j.SoftenTo/100 == 4 && reply.Class() == 5 && (phase == event.PhaseBanner || phase >= event.PhaseMail && phase <= event.PhaseDot)
 }
 
 // soften makes the refusal just read a temporary one, if that is what was judged of it.
@@ -82,10 +82,10 @@ func (s *session) soften(phase event.Phase, j Judgement) {
 		return
 	}
 	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
-	s.mx.reply.Soften()
 	if phase == event.PhaseBanner {
-		s.mx.reply.Code = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
+		j.SoftenTo = 421 // the only temporary code that a banner can have (RFC 5321 §4.3.2)
 	}
+	s.mx.reply.Soften(j.SoftenTo)
 }
 
 // openingRefusal says what refused, if that is how the MX leg failed to open. Code 0: the dial was refused or not answered, or the

@@ -270,7 +270,7 @@ func (s *session) worthAnother(err error) bool {
 	}
 	before := s.log.refusal
 	j := s.judge(phase, code, line)
-	if j.Rescue || j.Soften || j.Why != "" { // it is about this sending IP, too
+	if j.Rescue || j.SoftenTo != 0 || j.Why != "" { // it is about this sending IP, too
 		action := s.action(phase, code, j)
 		action.Did = event.AlsoRefused
 		s.log.acted(action, &s.mx.reply)

@@ -51,29 +51,17 @@ func NewReply(code int, enhanced, text string) Reply {
 	return Reply{Code: code, text: []byte(text), lines: 1, begun: true, last: true}
 }
 
-// Soften makes a permanent refusal (5xx) a temporary one: code and enhanced codes of all lines change together. Other
+// Soften makes a permanent refusal (5xx) a temporary one, of the code given: code and enhanced codes of all lines change together. Other
 // replies stay as they are.
-func (p *Reply) Soften() {
+func (p *Reply) Soften(to int) {
 	if p.Class() != 5 {
 		return
 	}
-	p.Code = softened(p.Code)
+	p.Code = to
 	for line := range bytes.SplitSeq(p.text, []byte("\n")) { // they share the text's memory
 		if enhancedLen(line) > 0 && line[0] == '5' {
 			line[0] = '4'
 		}
-	}
-}
-
-// softened gives the 4xx that says of the same thing that it is temporary (RFC 5321 §4.2.3).
-func softened(code int) int {
-	switch code {
-	case 550, 553:
-		return 450 // mailbox
-	case 552:
-		return 452 // storage
-	default:
-		return 451
 	}
 }
 

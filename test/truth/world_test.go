@@ -213,9 +213,9 @@ func (way) Judge(refusal session.MXRefusal) session.Judgement {
 	text := string(refusal.Text)
 	switch {
 	case strings.Contains(text, "listed:"):
-		return session.Judgement{Rescue: refusal.SendingIP.IsValid() && !refusal.Stuck, Soften: true, Class: event.IPBlocklisted, Scope: event.ScopeIP, Rule: "listed", Lists: []string{"LIST"}}
+		return session.Judgement{Rescue: refusal.SendingIP.IsValid() && !refusal.Stuck, SoftenTo: session.Temporary(refusal.Code), Class: event.IPBlocklisted, Scope: event.ScopeIP, Rule: "listed", Lists: []string{"LIST"}}
 	case strings.Contains(text, "soft:"):
-		return session.Judgement{Soften: true, Class: event.IPReputation, Scope: event.ScopeNetblock, Rule: "soft"}
+		return session.Judgement{SoftenTo: session.Temporary(refusal.Code), Class: event.IPReputation, Scope: event.ScopeNetblock, Rule: "soft"}
 	case refusal.Code == 0:
 		return session.Judgement{Class: event.SilentDial}
 	}

@@ -103,7 +103,7 @@ func TestDialogueFailures(t *testing.T) {
 		"mx2< 220":                "x:1: mx2< 220\nthe proxy has not connected from this sending IP: want a line \"dial: mx2\" before",
 		"eof-mx3":                 "want a line \"dial: mx3\" before",
 		"dial: mx2\ndial: mx":     "x:2: dial: mx\nwant to be asked \"dial:\"",
-		"judge: rcpt => maybe":    "x:1: judge: rcpt => maybe\nno answer \"maybe\"; the judge can say: pass rescue soften observe class= scope= rule= why= avoid=",
+		"judge: rcpt => maybe":    "x:1: judge: rcpt => maybe\nno answer \"maybe\"; the judge can say: pass rescue soften soften_to= observe class= scope= rule= why= avoid=",
 		"judge: rcpt =>":          "want an answer; the judge can say",
 		"judge: pass rescue":      "pass is all there is to say, or not said",
 		"judge: class":            "no answer \"class\"",

@@ -63,7 +63,7 @@
 // is quoted. A question that no line waits for gets the answer that changes nothing, as soon as the script waits for something else.
 //
 //	judge:   about   phase, code (0: no reply), leg, from=, to=, domain=, pool=, again, stuck
-//	         says    pass, or rescue soften observe class= scope= rule= why= avoid=mx2,mx3
+//	         says    pass, or rescue soften soften_to=452 observe class= scope= rule= why= avoid=mx2,mx3
 //	gate:    about   connect; mail from= size=; leave and a leg, instead; rcpt to=; account fields=; rescue
 //	         says    pass, or defer (4xx) reject (5xx) delay=10s again pool= header= strip must
 //	mover:   about   leg, from=, to=, pool=

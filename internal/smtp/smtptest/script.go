@@ -148,7 +148,7 @@ func (a Answer) Has(word string) bool {
 
 // vocabulary is what each whom the proxy asks can say. A word that ends in "=" has a value.
 var vocabulary = map[string][]string{
-	"judge": {"pass", "rescue", "soften", "observe", "class=", "scope=", "rule=", "why=", "avoid="},
+	"judge": {"pass", "rescue", "soften", "soften_to=", "observe", "class=", "scope=", "rule=", "why=", "avoid="},
 	"gate":  {"pass", "defer", "reject", "delay=", "again", "pool=", "header=", "strip", "must"},
 	"mover": {"stay", "move"},
 	"dial":  append(slices.Sorted(maps.Keys(legs)), failures...),
