@@ -92,7 +92,6 @@ func (l *Lookup) mayAsk(domain, by string) bool {
 	k, _ := l.domains.Get(domain)
 	k.until = now.Add(lookupTime)
 	l.domains.Put(domain, k, by)
-	l.changes.Add(1)
 	return true
 }
 
