@@ -308,10 +308,11 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
+// fieldOf gives the field of a key. The keys of an embedded struct, which may be another package's, are the table's own.
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
-	for i := range v.NumField() {
-		if tag := v.Type().Field(i).Tag.Get("toml"); tag != "" && tag == name {
-			return v.Field(i), true
+	for _, field := range reflect.VisibleFields(v.Type()) {
+		if tag := field.Tag.Get("toml"); tag != "" && tag == name {
+			return v.FieldByIndex(field.Index), true
 		}
 	}
 	return reflect.Value{}, false
@@ -319,8 +320,8 @@ func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 
 func keysOf(t reflect.Type) []string {
 	var keys []string
-	for i := range t.NumField() {
-		if name := t.Field(i).Tag.Get("toml"); name != "" {
+	for _, field := range reflect.VisibleFields(t) {
+		if name := field.Tag.Get("toml"); name != "" {
 			keys = append(keys, name)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"kanmon/internal/outlet/provider"
 	"kanmon/internal/who/mailbox"
 )
 
@@ -18,8 +19,7 @@ type Provider struct {
 	MX      Names  `toml:"mx"`      // names of its MXs, "*.example.jp" for all below example.jp
 	Source  string `toml:"source"`  // where this is known from
 
-	BlockCodes     []string `toml:"block_codes"`      // enhanced codes of refusals of an IP that no customer of its can set
-	CustomersRunMX bool     `toml:"customers_run_mx"` // its customers have MXs of their own
+	provider.Settings
 }
 
 // A providersFile is a file of providers.
@@ -32,7 +32,13 @@ var defaultProviders []byte
 
 // Providers gives all providers: kanmon's own, in place of which, by name, those of providers_file stand, and then the
 // others of that file. A name of an MX that two of them claim is the later one's.
-func (c *Config) Providers() []Provider { return c.providers }
+func (c *Config) Providers() (list []provider.Provider) {
+	for i := range c.providers {
+		p := &c.providers[i]
+		list = append(list, provider.Provider{Name: p.Name, Domains: p.Domains, MX: p.MX, Settings: p.Settings})
+	}
+	return list
+}
 
 // loadProviders fills cfg.providers. The errors are those inside the operator's file.
 func (d *decoder) loadProviders(cfg *Config) Errors {

@@ -69,7 +69,7 @@ func TestProvidersFile(t *testing.T) {
 	for _, p := range all {
 		if p.Name == "google" {
 			found++
-			if !slices.Equal(p.MX, Names{"mx.google.example"}) || len(p.Domains) > 0 {
+			if !slices.Equal(p.MX, []string{"mx.google.example"}) || len(p.Domains) > 0 {
 				t.Errorf("google is %+v, want the operator's alone", p)
 			}
 		}

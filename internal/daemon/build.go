@@ -84,7 +84,7 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet.Outlet, error) {
 		Routes:     routes,
 		Dialer:     dial.New(dial.Config{Mark: cfg.Intercept.Mark, Guard: d.loops}),
 		OwnAddress: d.loops.IsOwnAddress,
-		Providers:  providersOf(cfg),
+		Providers:  cfg.Providers(),
 		Resolver:   d.resolver,
 		Rules:      rules,
 		Handlings:  handlingsOf(cfg),

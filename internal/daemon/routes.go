@@ -90,13 +90,4 @@ func sendingIPsOf(cfg *config.Config) (list []outlet.SendingIP) {
 }
 
 // Providers makes the set of providers that a configuration asks for.
-func Providers(cfg *config.Config) *provider.Set { return provider.NewSet(providersOf(cfg)) }
-
-func providersOf(cfg *config.Config) (list []provider.Provider) {
-	for _, p := range cfg.Providers() {
-		list = append(list, provider.Provider{
-			Name: p.Name, Domains: p.Domains, MX: p.MX, BlockCodes: p.BlockCodes, CustomersRunMX: p.CustomersRunMX,
-		})
-	}
-	return list
-}
+func Providers(cfg *config.Config) *provider.Set { return provider.NewSet(cfg.Providers()) }

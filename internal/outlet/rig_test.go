@@ -161,16 +161,13 @@ func (g gateway) begin(t testing.TB, with part) (o *rig, state *State, end func(
 }
 
 // shipped are the providers that kanmon knows.
-func shipped(t testing.TB) (list []provider.Provider) {
+func shipped(t testing.TB) []provider.Provider {
 	t.Helper()
 	cfg, err := config.Parse("kanmon.toml", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, p := range cfg.Providers() {
-		list = append(list, provider.Provider{Name: p.Name, Domains: p.Domains, MX: p.MX, BlockCodes: p.BlockCodes, CustomersRunMX: p.CustomersRunMX})
-	}
-	return list
+	return cfg.Providers()
 }
 
 // newOutlet makes an outlet without DNS, which remembers no mail and guesses no sender.

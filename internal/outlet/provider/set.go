@@ -24,11 +24,15 @@ type Provider struct {
 	Name    string
 	Domains []string // recipient domains that are its own: they need no lookup
 	MX      []string // host names of its MXs
+	Settings
+}
 
+// Settings are what is to be known of a provider beside its names, as the configuration has it.
+type Settings struct {
 	// BlockCodes are enhanced codes by which it refuses an IP and that none of its customers can set: "5.7.708", or "5.7.606-649".
-	BlockCodes []string
+	BlockCodes []string `toml:"block_codes"`
 	// CustomersRunMX: its MXs are its customers' own, whatever they say before a recipient is known is theirs, too.
-	CustomersRunMX bool
+	CustomersRunMX bool `toml:"customers_run_mx"`
 }
 
 // A Set knows providers by names. It is immutable.
@@ -45,7 +49,7 @@ func NewSet(list []Provider) *Set {
 		add(s.domains, p.Domains, p.Name)
 		add(s.mx, p.MX, p.Name)
 		s.named[p.Name] = true
-		w := words{customersOwn: p.CustomersRunMX}
+		w := words{Settings: p.Settings}
 		for _, text := range p.BlockCodes {
 			if c, ok := parseCodes(text); ok {
 				w.codes = append(w.codes, c)

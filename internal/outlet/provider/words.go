@@ -8,8 +8,8 @@ import (
 
 // words is how to tell whose the words of a provider's MX are: its own, or those of one of its customers.
 type words struct {
-	codes        []codes // that no customer can set
-	customersOwn bool    // customers have MXs of their own, on which all words may be theirs
+	Settings
+	codes []codes // BlockCodes
 }
 
 // codes are enhanced codes (RFC 3463) that begin alike, from one detail to another.
@@ -47,7 +47,7 @@ func (c *codes) has(code string) bool {
 func (l *Lookup) OwnWord(provider, domain string, reply []byte) bool {
 	w := l.set.words[provider]
 	if domain == "" {
-		if !w.customersOwn {
+		if !w.CustomersRunMX {
 			return true
 		}
 	} else if own, _ := l.set.OfDomain(domain); own == provider {
