@@ -80,7 +80,7 @@ func (d *decoder) completeSenders(cfg *Config) {
 			l.Enforce = true
 		}
 		if !d.has(key + ".fair") {
-			l.Fair = l.Per == limit.PerIPProvider && l.Limit >= 20
+			l.Fair = l.Per.Of() == limit.OfIP && l.Limit >= 20
 		}
 	}
 	if !d.has("containment.pool") {
@@ -125,6 +125,7 @@ func (d *decoder) validateSenderLimit(cfg *Config, key string, l *SenderLimit, t
 	}
 	most := mostOf(l.Count)
 	d.judge(
+		rule{key + ".count", l.Count, l.Per.Counts(l.Count), "%s of a " + l.Per.String() + " cannot be counted", "want another count, or another per"},
 		rule{key + ".limit", l.Limit, l.Limit >= 1, "%d is not a limit", "want 1 or more; to stop a sender, use kanmon tenant block"},
 		rule{key + ".limit", l.Limit, l.Limit <= most, "%d is more than can be counted", fmt.Sprintf("want 1 to %d, or no limit", most)},
 	)
@@ -194,7 +195,7 @@ func (d *decoder) validatePeriod(key string, l *SenderLimit) {
 		d.wrong(burst, fmt.Sprintf("%d is not a burst of a limit of %d", l.Burst, l.Limit), fmt.Sprintf("want 1 to %d", max(1, l.Limit)))
 	}
 	d.judge(rule{key + ".burst", nil, !l.Fair || l.Burst != 1, "a burst of 1 cannot be shared", "want 2 or more, or fair = false"})
-	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per != limit.PerIPProvider || l.Limit < 20) {
+	if fair := key + ".fair"; d.has(fair) && l.Fair && (l.Per.Of() != limit.OfIP || l.Limit < 20) {
 		d.wrong(fair, "only tenants that share a sending IP can be fair to each other, and only where there is something to share", `want per = "sending_ip_provider" and a limit of at least 20`)
 	}
 }
@@ -217,13 +218,13 @@ func (d *decoder) validateLimitAction(cfg *Config, key string, l *SenderLimit) {
 	action, pool := key+".action", key+".pool"
 	switch {
 	case !d.good(action):
-	case l.Action == limit.Divert && (l.Count == limit.Recipients || l.Count == limit.Sessions || l.Count == limit.Connections || l.Per == limit.PerIPProvider):
+	case l.Action == limit.Divert && (!l.Per.Can(limit.Divert) || !l.Count.Can(limit.Divert)):
 		d.wrong(action, "this limit is checked after the sending IP is chosen, so it cannot divert mail", `want a limit of messages or bytes of a tenant or an account, or another action`)
 	case l.Action == limit.Divert && !d.has(pool):
 		d.wrong(action, "there is no pool to divert to", `add pool = "quarantine"`)
 	case l.Action != limit.Divert && d.has(pool):
 		d.wrong(pool, "only action = \"divert\" needs a pool", "remove it, or divert")
-	case l.Action == limit.Block && (l.Per == limit.PerIPProvider || l.Per == limit.PerTenantProvider):
+	case l.Action == limit.Block && !l.Per.Can(limit.Block):
 		d.wrong(action, "a block is of a tenant or an account, everywhere", `want per = "tenant" or per = "account"`)
 	case l.Action == limit.Divert:
 		d.poolKnown(cfg, pool, l.Pool)

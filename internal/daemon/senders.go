@@ -349,7 +349,7 @@ func shownUses(all []policy.Usage) []admin.LimitUse {
 	var shown []admin.LimitUse
 	for _, u := range all {
 		provider := ""
-		if u.Rule.Scope == limit.PerTenantProvider {
+		if u.Rule.Scope.At() == limit.AtProvider {
 			provider = u.Subject.To
 		}
 		shown = append(shown, admin.LimitUse{

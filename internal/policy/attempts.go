@@ -18,25 +18,34 @@ func (a *pass) attempt(step event.Step) limit.Verdict {
 	return a.policy.limiter.Take(a.tries, &a.ofMail) // which gets the octets alone
 }
 
-// attempts adds what the bounds of attempts are asked for, one for each enforced limit. It is never given back, and of octets it is what has gone to
-// an MX.
+// attempts adds what the bounds of attempts are asked for at a step.
 func (a *pass) attempts(wants []limit.Want, step event.Step) []limit.Want {
 	retry := a.retry
 	a.retry = false // an attempt is one, the first or the tenth
 	defer func() { a.retry = retry }()
-	for _, l := range a.set.Limits {
-		if l.lets() || l.ofSession() || l.Rule().Scope == limit.PerIPProvider {
+	for i, l := range a.set.Limits {
+		if !l.boundsAttempts() {
 			continue
 		}
-		w, ok := l.want(a, step, a.size)
-		if !ok {
-			continue
-		}
-		if w.Limit, w.Spent = a.set.attemptsOf(w.Limit), true; w.Limit != nil {
-			wants = append(wants, w)
+		if w, ok := l.want(a, step, a.size); ok {
+			w.Number = int32(i) //nolint:gosec // a file has not so many
+			wants = a.attemptOf(wants, w)
 		}
 	}
 	return wants
+}
+
+// boundsAttempts reports whether attempts have a bound by a limit. A sending IP's would be used up for all by one tenant.
+func (l *Limit) boundsAttempts() bool {
+	return !l.lets() && !l.ofSession() && l.Rule().Scope.Of() != limit.OfIP
+}
+
+// attemptOf adds what the bound of attempts is asked for beside a limit. It is never given back, and of octets it is what has gone to an MX.
+func (a *pass) attemptOf(wants []limit.Want, of limit.Want) []limit.Want {
+	if of.Limit, of.Spent = a.set.attemptsOf(of.Limit), true; of.Limit == nil {
+		return wants
+	}
+	return append(wants, of)
 }
 
 // attemptsOf returns the bound of a limit's attempts; nil if the limit is as good as none.

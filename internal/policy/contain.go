@@ -179,7 +179,7 @@ func (a *pass) subject(answer contain.Answer) contain.Subject {
 // blockFor blocks whoever a limit counts: the account, or the tenant. Who is blocked already, by a mail beside or by a person, stays so.
 func (p *Policy) blockFor(a *pass, l *Limit) {
 	s := contain.Subject{Tenant: a.tenant}
-	if l.Rule().Scope == limit.PerAccount {
+	if l.Rule().Scope.Of() == limit.OfAccount {
 		s.Account = a.account
 	}
 	by, why := "limit "+l.Rule().Name, "the limit was reached"

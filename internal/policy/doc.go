@@ -34,6 +34,7 @@
 //	kinds.go    lists and forwarders: which account its evidence is
 //	retries.go  which mail was put off before
 //	limits.go   which limits apply, and what they are asked for
+//	late.go     what they are asked for when more of a mail is known behind MAIL
 //	attempts.go what MXs may be asked, whatever becomes of it
 //	refuse.go   what is done where a limit is reached, and what is said of it
 //	amounts.go  limits as a person has set them

@@ -109,9 +109,9 @@ func (p *Policy) setLimit(s contain.Subject, name string, amount int64) (Change,
 		return Change{}, err
 	}
 	switch scope := base.Rule().Scope; {
-	case scope == limit.PerIPProvider:
+	case scope.Of() == limit.OfIP:
 		return Change{}, fmt.Errorf("%w: limit %s counts a sending IP's mail, whoever sends it", ErrAmount, name)
-	case s.Account != "" && scope != limit.PerAccount:
+	case s.Account != "" && scope.Of() != limit.OfAccount:
 		return Change{}, fmt.Errorf("%w: limit %s counts all of a tenant's mail together", ErrAmount, name)
 	}
 	key := override{s, name}
@@ -277,14 +277,15 @@ func (p *Policy) countedBy(s contain.Subject, do func(*Limit, limit.Want)) {
 // countedAlone gives what a limit counts of a sender, and of nobody else.
 func (p *Policy) countedAlone(l *limit.Limit, s contain.Subject) []limit.Subject {
 	switch scope := l.Rule().Scope; {
-	case scope == limit.PerTenant && s.Account == "":
-		return []limit.Subject{{Of: s.Tenant}}
-	case scope == limit.PerTenantProvider && s.Account == "":
+	case scope.Of() == limit.OfIP, (scope.Of() == limit.OfAccount) != (s.Account != ""):
+		return nil
+	case scope.At() != limit.Anywhere:
 		return p.limiter.Seen(l, s.Tenant)
-	case scope == limit.PerAccount && s.Account != "":
+	case s.Account != "":
 		return []limit.Subject{{Of: s.Account, To: s.Tenant}}
+	default:
+		return []limit.Subject{{Of: s.Tenant}}
 	}
-	return nil
 }
 
 func (p *Policy) usage(w limit.Want, configured int64, enforced bool) Usage {

@@ -61,39 +61,49 @@ func (l *Limit) want(a *pass, step event.Step, size int64) (w limit.Want, ok boo
 	case limit.Recipients:
 		ok = step == event.StepRecipient && !a.retry
 	case limit.Sessions, limit.Connections:
-		ok = step == event.StepLeave
-		if rule.Scope != limit.PerIPProvider {
-			ok = step == event.StepConnect || step == event.StepMail
-		}
+		ok = tells(step, rule.Scope.Known())
 	}
-	switch rule.Scope {
-	case limit.PerTenant:
-		w.Subject = limit.Subject{Of: a.tenant}
-	case limit.PerAccount:
-		ok = ok && a.begun
-		w.Subject = limit.Subject{Of: a.account, To: a.tenant}
-	case limit.PerTenantProvider:
-		w.Subject = limit.Subject{Of: a.tenant, To: a.provider}
-	case limit.PerIPProvider:
-		ok = ok && a.berths[a.at].ip.IsValid()
-		w.Subject = limit.Subject{Of: a.berths[a.at].text, To: a.provider}
+	if ok {
+		w.Subject, ok = a.counter(rule.Scope)
 	}
 	return w, ok && l.applies(a)
 }
 
-// asked says whether mail is counted at a step: that of a sending IP when it is known, and that of an account again when a header
-// has named it.
-func asked(scope limit.Scope, step event.Step) bool {
+// counter gives whose counter of a scope it is that the session, or the mail at hand, has; false: it has none yet.
+func (a *pass) counter(scope limit.Scope) (s limit.Subject, known bool) {
+	switch scope.Of() {
+	case limit.OfTenant:
+		s.Of, known = a.tenant, true
+	case limit.OfAccount:
+		s.Of, s.To, known = a.account, a.tenant, a.begun
+	case limit.OfIP:
+		berth := &a.berths[a.at]
+		s.Of, known = berth.text, berth.ip.IsValid()
+	}
+	if scope.At() == limit.AtProvider {
+		s.To = a.provider
+	}
+	return s, known
+}
+
+// tells reports whether a step is one of those at which it is first known whom a scope counts.
+func tells(step event.Step, known limit.Moment) bool {
 	switch step {
-	case event.StepMail:
-		return scope != limit.PerIPProvider
+	case event.StepConnect, event.StepMail:
+		return known == limit.WithSender
 	case event.StepLeave:
-		return scope == limit.PerIPProvider
-	case event.StepAccount:
-		return scope == limit.PerAccount
+		return known == limit.WithIP
 	default:
 		return false
 	}
+}
+
+// asked reports whether mail is counted at a step: when it is known whose it is, and that of an account again when a header has named it.
+func asked(scope limit.Scope, step event.Step) bool {
+	if step == event.StepAccount {
+		return scope.Of() == limit.OfAccount
+	}
+	return step != event.StepConnect && tells(step, scope.Known())
 }
 
 // ofSession says that a limit counts sessions, not mail: once for each session and subject.
@@ -114,11 +124,12 @@ type group struct {
 // divert: a refused recipient, or one that is asked about again behind a delay, counts nowhere.
 func (a *pass) limits(step event.Step, size int64) (d session.Decision) {
 	a.beginGroups(step)
-	for _, l := range a.set.Limits {
+	for i, l := range a.set.Limits {
 		if l.lets() {
 			continue
 		}
 		w, ok := l.want(a, step, size)
+		w.Number = int32(i) //nolint:gosec // a file has not so many
 		if g := a.group(l, step); ok && !g.has(&w) {
 			g.wants = append(g.wants, w)
 		}
@@ -218,7 +229,7 @@ func (a *pass) group(l *Limit, step event.Step) *group {
 	if l.ofSession() {
 		i = 2
 	}
-	if l.Rule().Scope == limit.PerAccount && step != event.StepRecipient {
+	if l.Rule().Scope.Of() == limit.OfAccount && step != event.StepRecipient {
 		i++
 	}
 	return &a.groups[i]

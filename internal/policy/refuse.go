@@ -2,7 +2,6 @@ package policy
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,10 +13,8 @@ import (
 
 // refuse does what the strictest limit without room says.
 func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
-	name := strings.TrimSuffix(v.Limit.Rule().Name, attemptsName)
-	i := slices.IndexFunc(a.set.Limits, func(l *Limit) bool { return l.Rule().Name == name })
-	l := a.set.Limits[i]
-	d.Refuse, d.Say = session.RefuseNow, limitSaid(v, l.Action == limit.Reject)
+	l := a.set.Limits[v.Number]
+	d.Refuse, d.Say = session.RefuseNow, limitSaid(l, v)
 	action := l.Action
 	if action == limit.Delay {
 		if a.hold(d, v.Wait) {
@@ -63,28 +60,25 @@ func numbers(v *limit.Verdict) string {
 }
 
 // limitSaid is for the MSA, and in the end for the tenant's postmaster.
-func limitSaid(v *limit.Verdict, forGood bool) replies.Said {
-	r := v.Limit.Rule()
-	whose := map[limit.Scope]string{
-		limit.PerTenant: "your organisation", limit.PerAccount: "this account",
-		limit.PerTenantProvider: "your organisation at this receiver", limit.PerIPProvider: "this receiver",
-	}[r.Scope]
+func limitSaid(l *Limit, v *limit.Verdict) replies.Said {
+	r, name, forGood := v.Limit.Rule(), l.Rule().Name, l.Action == limit.Reject
+	whose := r.Scope.Told()
 	if r.Measure == limit.Sessions {
 		again := "retry later"
 		if forGood {
 			again = "the mail was not sent; send it again later"
 		}
-		return replies.LimitSessions.Say(whose, amountOf(r.Amount, r.Measure), r.Name, again)
+		return replies.LimitSessions.Say(whose, amountOf(r.Amount, r.Measure), name, again)
 	}
 	again := "retry in " + inWords(v.Wait)
 	if forGood {
 		again = "the mail was not sent; send it again in " + inWords(v.Wait)
 	}
 	much := amountOf(r.Amount, r.Measure) + " " + every(r.Per)
-	if name, tries := strings.CutSuffix(r.Name, attemptsName); tries {
+	if v.Spent {
 		return replies.LimitAttempts.Say(whose, much, name, again)
 	}
-	return replies.LimitReached.Say(whose, much, r.Name, again)
+	return replies.LimitReached.Say(whose, much, name, again)
 }
 
 // amountOf is how much a limit allows: "1 message", "500 messages".

@@ -160,7 +160,7 @@ func (p *Policy) keepNames(r *renamed) error {
 // perAccount reports whether a limit counts accounts; that of contained senders does, where it does not count their tenant.
 func (s *Settings) perAccount(name string) bool {
 	return name == containedName || slices.ContainsFunc(s.Limits, func(l *Limit) bool {
-		return l.Rule().Name == name && l.Rule().Scope == limit.PerAccount
+		return l.Rule().Name == name && l.Rule().Scope.Of() == limit.OfAccount
 	})
 }
 

@@ -73,6 +73,8 @@
 //
 // Reading order:
 //
+//	scope.go     whom a rule counts: the rows of the scopes
+//	words.go     what is counted, and what may be done
 //	rule.go      Rule, Compile
 //	limit.go     the words: Want, Ticket, Verdict, the interface Limiter
 //	memory.go    Memory: New, Take, Settle

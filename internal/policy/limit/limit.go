@@ -21,6 +21,8 @@ type Want struct {
 	N int64
 	// Spent is not given back if the mail is not delivered: it is an attempt, and of octets what has passed of it.
 	Spent bool
+	// Number is the caller's own, of the rule that it asks for: a verdict has it.
+	Number int32
 }
 
 // A Limiter counts. Memory is the one for a single gateway. For several that share their limits it can stand on Redis:
@@ -60,6 +62,9 @@ type Verdict struct {
 	// beside the time that the want itself costs. Of sessions it is a guess.
 	Wait  time.Duration
 	Never bool // more than the burst was asked for at once: no wait helps
+	Spent bool // it is an attempt that there is no room for
+	// Number is the want's.
+	Number int32
 	// Used and Max are units. A fair limit may refuse before Used reaches Max, and a debt of octets is Used above Max.
 	Used, Max int64
 }

@@ -75,6 +75,8 @@ func (r *Rule) check() error {
 		return errors.New("no name")
 	case r.Scope >= scopeCount || r.Measure >= measureCount:
 		return errors.New("unknown scope or measure")
+	case !r.Scope.Counts(r.Measure):
+		return fmt.Errorf("%s of a %s cannot be counted", r.Measure, r.Scope)
 	case r.Amount < 1 || r.Amount > mostAmount:
 		return fmt.Errorf("amount %d is not within 1 to %d", r.Amount, int64(mostAmount))
 	case r.Measure == Sessions && r.Amount > mostSessions:

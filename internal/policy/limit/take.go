@@ -49,7 +49,7 @@ func (b *bid) grant(now int64) Verdict {
 	if l.rule.Measure == Octets {
 		b.units = min(b.units, l.burst)
 	}
-	v := Verdict{Limit: l, Subject: b.want.Subject, Used: b.main.used(now), Max: l.burst}
+	v := Verdict{Limit: l, Subject: b.want.Subject, Spent: b.want.Spent, Number: b.want.Number, Used: b.main.used(now), Max: l.burst}
 	switch {
 	case b.units > l.burst:
 		v.Never = true

@@ -4,36 +4,6 @@ import "kanmon/internal/event/word"
 
 // What a rule is made of has two words: its text is the configuration's, String is for people, records and counters.
 
-// A Scope says whose use a rule counts. It is for the operator to read: what a rule is applied to is the caller's choice
-// of [Subject].
-type Scope uint8
-
-// The scopes.
-const (
-	PerTenant Scope = iota
-	PerAccount
-	PerTenantProvider
-	PerIPProvider // sending IP × provider
-	scopeCount
-)
-
-var (
-	scopes      = word.List[Scope]("scope", "tenant", "account", "tenant_provider", "sending_ip_provider")
-	scopesShown = word.List[Scope]("scope", "tenant", "account", "tenant × provider", "sending IP × provider")
-)
-
-// String returns the scope as people are shown it.
-func (s Scope) String() string { return scopesShown.Text(s) }
-
-// MarshalText writes the scope as the configuration has it.
-func (s Scope) MarshalText() ([]byte, error) { return []byte(scopes.Text(s)), nil }
-
-// UnmarshalText reads the scope as the configuration has it.
-func (s *Scope) UnmarshalText(text []byte) error { return scopes.Read(text, s) }
-
-// Words returns the scopes as the configuration has them.
-func (Scope) Words() []string { return scopes.Words() }
-
 // A Measure says what a rule counts.
 type Measure uint8
 
@@ -63,6 +33,10 @@ func (m *Measure) UnmarshalText(text []byte) error { return measures.Read(text, 
 
 // Words returns the measures as the configuration has them.
 func (Measure) Words() []string { return measures.Words() }
+
+// Can reports whether a limit of what is measured can do this where it is reached: what is counted when the sending IP has been chosen diverts
+// nothing.
+func (m Measure) Can(a Action) bool { return a != Divert || m == Messages || m == Octets }
 
 // An Action is what the caller does with a mail for which a limit has no room.
 type Action uint8

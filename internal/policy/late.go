@@ -21,27 +21,40 @@ func (a *pass) meet(recipient string) (d session.Decision) {
 		return d
 	}
 	a.provider = name
-	var wants []limit.Want
-	for _, l := range a.set.Limits {
-		if w, ok := l.lateWant(a); ok && l.Enforce {
-			wants = append(wants, w)
+	if !a.takeLate(&d) {
+		a.provider = was // the next recipient, or this one after its delay, asks again
+	}
+	return d
+}
+
+// takeLate asks for what has become known behind MAIL, and for its attempts: of all limits that refuse, or of none; then of those that only
+// tell. It is the mail's: what becomes of that settles it.
+func (a *pass) takeLate(d *session.Decision) (taken bool) {
+	wants := a.tries[:0]
+	for i, l := range a.set.Limits {
+		w, ok := l.lateWant(a)
+		if !ok || !l.Enforce {
+			continue
+		}
+		w.Number = int32(i) //nolint:gosec // a file has not so many
+		if wants = append(wants, w); l.boundsAttempts() {
+			wants = a.attemptOf(wants, w)
 		}
 	}
-	if len(wants) > 0 {
+	if a.tries = wants; len(wants) > 0 {
 		if v := a.policy.limiter.Take(wants, &a.ofMail); !v.OK {
-			a.provider = was // the next recipient, or this one after its delay, asks again
-			a.refuse(&d, &v)
-			return d
+			a.refuse(d, &v)
+			return false
 		}
 	}
-	for _, l := range a.set.Limits { // those that only tell
+	for _, l := range a.set.Limits {
 		if w, ok := l.lateWant(a); ok && !l.Enforce {
 			if v := a.policy.limiter.Take([]limit.Want{w}, &a.ofMail); !v.OK {
-				a.note(&d, l, &v, actionDone[l.Action][1])
+				a.note(d, l, &v, actionDone[l.Action][1])
 			}
 		}
 	}
-	return d
+	return true
 }
 
 // faces notes who will answer: for a recipient's domain or, with "", before one is known.
@@ -59,12 +72,12 @@ func (l *Limit) lateWant(a *pass) (w limit.Want, ok bool) {
 	switch {
 	case l.Action == limit.Divert, l.ofSession(), rule.Measure == limit.Recipients:
 		return w, false
-	case rule.Scope == limit.PerAccount && a.unnamed: // asked when the header has named the account
+	case rule.Scope.Of() == limit.OfAccount && a.unnamed: // asked when the header has named the account
 		return w, false
-	case rule.Scope == limit.PerIPProvider:
+	case rule.Scope.At() != limit.AtProvider && len(l.Providers) == 0:
+		return w, false
+	case rule.Scope.Known() == limit.WithIP:
 		step = event.StepLeave
-	case rule.Scope != limit.PerTenantProvider && len(l.Providers) == 0:
-		return w, false
 	}
 	return l.want(a, step, a.size)
 }

@@ -63,7 +63,7 @@ func TestLateLimitIsGivenBack(t *testing.T) {
 		defer v.Close()
 		return v.send(from, []string{"b@docomo.ne.jp"}, map[string]string{"": reply})
 	}
-	for range 5 {
+	for range attemptsEach - 1 { // the account may be tried so often, and once more
 		if s := mail("a@acme.example", "content_rejected"); s.rcpts != 1 {
 			t.Fatalf("what the MX has refused is counted: %+v", s)
 		}
@@ -83,6 +83,27 @@ func TestLateLimitIsGivenBack(t *testing.T) {
 	for _, u := range r.Usages(contain.Subject{Tenant: "acme"}) {
 		if u.Used > 2 {
 			t.Errorf("%+v", u)
+		}
+	}
+}
+
+// What MXs refuse has its bound, five times the limit, also where only the recipient's domain tells whose MX it is.
+func TestAttemptsAtALateLimitAreBounded(t *testing.T) {
+	for name, l := range map[string]*Limit{
+		"of messages": toDocomo(rule("hour", limit.PerTenant, 3)), "of octets": toDocomo(octets(limit.PerTenant, 3000)), "of a tenant there": rule("hour", limit.PerTenantProvider, 3),
+	} {
+		r := newRig(t, ofDocomo(l), nil)
+		passed := 0
+		for ; passed < 100; passed++ {
+			v, _ := r.enter("10.0.1.1", netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(passed)}), 25))
+			s := v.send("a@acme.example", []string{"b@docomo.ne.jp"}, map[string]string{"": "content_rejected"})
+			v.Close()
+			if s.rcpts == 0 {
+				break
+			}
+		}
+		if passed < 15 || passed > 16 { // of octets it is known behind the message how many it has
+			t.Errorf("%s: %d refused mails pass, want 15", name, passed)
 		}
 	}
 }
