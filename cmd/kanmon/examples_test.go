@@ -2,10 +2,7 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"flag"
-	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,17 +17,21 @@ import (
 
 var updateExamples = flag.Bool("update", false, "write what the examples of the manual print")
 
-// The examples of the manual print what it shows. "make docs" brings them up to date.
+// The examples of the manual print what it shows: they are all that says what these commands print, and "make docs" brings them up to date.
 func TestExamplesOfTheManual(t *testing.T) {
 	zone := time.Local
 	time.Local = time.UTC
 	defer func() { time.Local = zone }()
 	socket := filepath.Join(t.TempDir(), "s")
-	l, err := admin.Listen(socket)
+	end, err := serveCustomers(socket)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer serveExamples(t, l)()
+	defer func() {
+		if err := end(); err != nil {
+			t.Error(err)
+		}
+	}()
 
 	var all strings.Builder
 	for _, e := range manual.Examples() {
@@ -42,7 +43,7 @@ func TestExamplesOfTheManual(t *testing.T) {
 		case args[0] != "classify" && args[0] != "help":
 			args = append(args, "--socket", socket)
 		}
-		if code := run(args, &console{stdout: &out, stderr: &wrong}); code != exitOK {
+		if code := run(args, &console{stdout: &out, stderr: &wrong}); code != exitOK || wrong.Len() > 0 {
 			t.Errorf("%s: %d: %s", e.Line, code, wrong.String())
 		}
 		got := spacesAtEnd.ReplaceAllString(out.String(), "\n")
@@ -67,26 +68,6 @@ func shellWords(line string) []string {
 		words = append(words, strings.Trim(w, `'"`))
 	}
 	return words
-}
-
-// serveExamples serves the admin socket of a kanmon in which something has happened. The function ends it.
-func serveExamples(t *testing.T, l net.Listener) (end func()) {
-	t.Helper()
-	all := newCustomers()
-	for _, x := range all.senders {
-		if x.Why != "" {
-			x.Why = "37 of 210 recipients unknown"
-			x.Last.Why = x.Why
-		}
-	}
-	server := admin.NewServer(listedIPs{}, all, all, all, all, slog.New(slog.DiscardHandler))
-	done := make(chan error, 1)
-	go func() { done <- server.Serve(l) }()
-	return func() {
-		if err := errors.Join(server.Close(), <-done); err != nil {
-			t.Error(err)
-		}
-	}
 }
 
 // listedIPs are two sending IPs, of which one is listed at a provider.

@@ -46,7 +46,7 @@ func newCustomers() *customers {
 		}
 	}
 	decided := func(x *admin.SenderDetail, r admin.Reading, to string) *admin.SenderDetail {
-		x.Since, x.Signal, x.Strikes, x.DownIn, x.Why = at("10:12"), r.Signal, 1, 108*time.Minute, "the numbers in short"
+		x.Since, x.Signal, x.Strikes, x.DownIn, x.Why = at("10:12"), r.Signal, 1, 108*time.Minute, "37 of 210 recipients unknown"
 		sample := admin.Sample{At: at("10:11"), Account: x.Account, Provider: "docomo", Class: "recipient_invalid", Reply: "550 Unknown user"}
 		x.Last = &admin.Decision{At: at("10:12"), From: "normal", To: to, Enforced: x.InForce, By: "evidence", Why: x.Why, Reading: r, Samples: []admin.Sample{sample}}
 		x.Samples = x.Last.Samples
@@ -189,18 +189,27 @@ func (*customers) Reload(context.Context) (admin.Reloaded, error) {
 	return admin.Reloaded{ToDo: []string{"the firewall rules are those of the configuration before"}}, nil
 }
 
-// serveSenders is a command of the scripts: a kanmon that has nothing but an admin socket and its customers.
+// serveSenders is a command of the scripts: a kanmon in which something has happened.
 func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: serve-senders SOCKET")
 	}
-	l, err := admin.Listen(ts.MkAbs(args[0]))
+	end, err := serveCustomers(ts.MkAbs(args[0]))
 	ts.Check(err)
+	ts.Defer(func() { ts.Check(end()) })
+}
+
+// serveCustomers serves the admin socket of a kanmon that has nothing else, but for its customers and two sending IPs. The function ends it.
+func serveCustomers(socket string) (end func() error, err error) {
+	l, err := admin.Listen(socket)
+	if err != nil {
+		return nil, err
+	}
 	all := newCustomers()
-	server := admin.NewServer(nil, all, all, all, all, slog.New(slog.DiscardHandler))
+	server := admin.NewServer(listedIPs{}, all, all, all, all, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
-	ts.Defer(func() { ts.Check(errors.Join(server.Close(), <-done)) })
+	return func() error { return errors.Join(server.Close(), <-done) }, nil
 }
 
 func TestSpan(t *testing.T) {
