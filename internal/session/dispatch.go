@@ -24,7 +24,7 @@ func (s *session) dispatch(cmd smtp.Command) {
 			return
 		}
 		s.greeted(cmd)
-		s.log.held(cmd)
+		s.log.notForwarded(cmd)
 		s.talk.idle++
 		s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb})
 	case smtp.VerbMAIL:
@@ -313,7 +313,7 @@ func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble)
 
 // answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
 func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
-	s.log.held(cmd)
+	s.log.notForwarded(cmd)
 	place := s.log.answeredHere(cmd, reply, by)
 	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }

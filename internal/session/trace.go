@@ -209,9 +209,9 @@ func (t *trace) sentToMSA(wire []byte) {
 	t.line(event.MarkToMSA, text)
 }
 
-// held adds a command that was not forwarded. Of what is no SMTP command only the size is kept: it may be anything,
+// notForwarded adds a command that kanmon answers itself. Of what is no SMTP command only the size is kept: it may be anything,
 // also the text of a mail; and of AUTH nothing but the verb.
-func (t *trace) held(cmd smtp.Command) {
+func (t *trace) notForwarded(cmd smtp.Command) {
 	if !t.talks() {
 		return
 	}
