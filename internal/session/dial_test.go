@@ -2,7 +2,6 @@ package session_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,7 +9,6 @@ import (
 	"net/netip"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -20,91 +18,6 @@ import (
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )
-
-// A world is a kanmon between an MSA's connection and MXs on a network. Use it inside a synctest bubble.
-type world struct {
-	engine testEngine
-	net    smtptest.Network
-	record records
-	dials  int
-	mx     smtptest.MX
-
-	listener *smtptest.Listener
-	done     sync.WaitGroup
-}
-
-// newWorld has one MX at mxAddr.
-func newWorld(t *testing.T) *world {
-	w := &world{}
-	w.engine.Engine = session.Engine{Observe: true, Live: new(session.Live), Recorder: &w.record, TLSToMX: session.ClientTLS()}
-	w.engine.leaves(dialFunc(w.dial))
-	l, err := w.net.Listen(mxAddr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listener = l
-	w.done.Go(func() { w.mx.Serve(l) })
-	return w
-}
-
-func (w *world) dial(ctx context.Context, _ session.DialRequest) (session.Outbound, error) {
-	w.dials++
-	c, err := w.net.Dial(ctx, netip.AddrPortFrom(ownIP, 0), mxAddr)
-	if err != nil {
-		return session.Outbound{}, err
-	}
-	return session.Outbound{Conn: c, SendingIP: ownIP, Name: "out10.example.jp"}, nil
-}
-
-// connect begins a session and gives the MSA's end of it.
-func (w *world) connect() *smtptest.Conn {
-	msa, near := smtptest.Pair(msaAddr, mxAddr)
-	w.done.Go(func() { w.engine.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr}) })
-	return msa
-}
-
-// close waits until everything has ended.
-func (w *world) close() {
-	w.listener.Close()
-	w.done.Wait()
-}
-
-// records keeps what sessions hand over, as text.
-type records struct {
-	mu       sync.Mutex
-	lines    []string
-	outcomes []string
-	tls      []event.TLS
-	ends     []string
-
-	ungreeted string
-}
-
-func (r *records) Record(rec *event.Record) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, l := range rec.Lines {
-		r.lines = append(r.lines, strings.TrimSpace(l.Mark.String()+" "+string(rec.Text(l.Text))))
-	}
-	if rec.Transaction != nil {
-		r.outcomes = append(r.outcomes, rec.Transaction.Outcome.String())
-	}
-	if rec.End != nil {
-		r.ends = append(r.ends, rec.End.Reason)
-		r.ungreeted = rec.End.Ungreeted
-		r.tls = append(r.tls, rec.Session.MX)
-	}
-	rec.Release()
-}
-
-func (r *records) lastEnd() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.ends) == 0 {
-		return ""
-	}
-	return r.ends[len(r.ends)-1]
-}
 
 // An MX that refuses the dial: the MSA's connection is reset, at once and without a word, so that it goes on as it would directly.
 //
@@ -333,87 +246,6 @@ func TestFailedHandshakeMeansAFreshPlainConnection(t *testing.T) {
 				w.close()
 				if r := w.record.tls[0]; r.State != event.TLSDowngraded || r.Err == "" {
 					t.Errorf("recorded %s %q, want downgraded and why", r.State, r.Err)
-				}
-			})
-		})
-	}
-}
-
-// Certificates of every kind are good enough for opportunistic TLS (RFC 7435).
-//
-// law: B19
-func TestAnyCertificateWillDo(t *testing.T) {
-	for name, o := range map[string]smtptest.CertificateOptions{
-		"self-signed": {SelfSigned: true}, "expired": {Expired: true}, "wrong name": {Name: "other.example"}, "rsa": {RSA: true},
-	} {
-		for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
-			t.Run(name+" "+tls.VersionName(version), func(t *testing.T) {
-				cert := smtptest.Certificate(t, o)
-				synctest.Test(t, func(t *testing.T) {
-					w := newWorld(t)
-					w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS10, MaxVersion: version}
-					msa := smtptest.NewMSA(t, w.connect())
-					got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
-					msa.Quit()
-					w.close()
-					if !got.All(smtptest.Accepted) || w.dials != 1 || w.record.tls[0].Version != version {
-						t.Fatalf("%v, %d dials, %s", got.Verdicts, w.dials, tls.VersionName(w.record.tls[0].Version))
-					}
-				})
-			})
-		}
-	}
-}
-
-// An MX that asks for a client certificate gets none, and mail all the same.
-//
-// law: B19
-func TestClientCertificateRequest(t *testing.T) {
-	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}
-		msa := smtptest.NewMSA(t, w.connect())
-		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
-		msa.Quit()
-		w.close()
-		if !got.All(smtptest.Accepted) || w.record.tls[0].State != event.TLSOn {
-			t.Fatal(got.Verdicts, w.record.tls[0])
-		}
-	})
-}
-
-// Once the body flows nothing is tried again, whatever happens.
-//
-// law: I3 S6/replay S6'/replay S7/replay S8/replay
-func TestNothingIsReplayed(t *testing.T) {
-	for name, reply := range map[string]string{
-		"lost in the body":    "354 go\r\n" + smtptest.Delay(time.Second) + smtptest.ResetConn,
-		"refused in the body": "354 go\r\n" + smtptest.Delay(time.Second) + "554 no\r\n" + smtptest.CloseConn,
-		"lost at the dot":     "", "reset at the dot": "", "refused at the dot": "",
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w := newWorld(t)
-				w.mx.Reply = func(verb string, _ int) string {
-					switch {
-					case verb == "DATA" && reply != "":
-						return reply
-					case verb == "." && name == "lost at the dot":
-						return smtptest.CloseConn
-					case verb == "." && name == "reset at the dot":
-						return smtptest.Accept + smtptest.ResetConn
-					case verb == "." && name == "refused at the dot":
-						return "451 4.3.0 no\r\n"
-					}
-					return smtptest.Default
-				}
-				msa := smtptest.NewMSA(t, w.connect())
-				got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte(strings.Repeat("text\r\n", 10_000)), true)
-				msa.Quit()
-				w.close()
-				if got.All(smtptest.Accepted) || w.dials != 1 {
-					t.Errorf("%v after %d dials", got.Verdicts, w.dials)
 				}
 			})
 		})

@@ -81,3 +81,67 @@ func TestDrainBehindRefusedData(t *testing.T) {
 		_ = conn.Close()
 	})
 }
+
+// SIGTERM: transactions finish, the next MAIL gets 421, idle sessions end at once.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		busy := smtptest.NewMSA(t, w.connect())
+		busy.Expect(220)
+		busy.Command("EHLO msa.example.com")
+		busy.Command("MAIL FROM:<a@example.com>")
+		idle := smtptest.NewMSA(t, w.connect())
+		idle.Expect(220)
+		idle.Command("EHLO msa.example.com")
+		drained := make(chan error)
+		go func() { drained <- w.engine.Live.Drain(context.Background()) }()
+		begun := time.Now()
+		idle.Expect(421)
+		if d := time.Since(begun); d > time.Second {
+			t.Errorf("the idle session ended after %s", d)
+		}
+		time.Sleep(20 * time.Second)
+		busy.Command("RCPT TO:<b@example.net>")
+		if r := busy.Data([]byte("text\r\n")); r.Code != 250 {
+			t.Errorf("the open transaction got %s", r)
+		}
+		begun = time.Now()
+		busy.Expect(421)
+		late := smtptest.NewMSA(t, w.connect())
+		late.Expect(421)
+		if err := <-drained; err != nil || time.Since(begun) > time.Second {
+			t.Errorf("drained after %s: %v", time.Since(begun), err)
+		}
+		w.close()
+		if w.mx.Mailbox.Len() != 1 {
+			t.Errorf("%d messages at the MX", w.mx.Mailbox.Len())
+		}
+	})
+}
+
+// What has not finished when the time is up is cut, and nothing half-sent becomes a message.
+//
+// law: I4
+func TestDrainCutsAtTheLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		conn := w.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Command("MAIL FROM:<a@example.com>")
+		msa.Command("RCPT TO:<b@example.net>")
+		msa.Command("DATA")
+		conn.Write([]byte("half a mess"))
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		begun := time.Now()
+		if err := w.engine.Live.Drain(ctx); err == nil || time.Since(begun) > 62*time.Second {
+			t.Errorf("Drain gave %v after %s", err, time.Since(begun))
+		}
+		w.close()
+		if w.mx.Mailbox.Len() != 0 {
+			t.Error("half a message was delivered")
+		}
+	})
+}

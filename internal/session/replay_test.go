@@ -126,3 +126,40 @@ func TestReplayThroughABoxThatLosesCommands(t *testing.T) {
 		})
 	}
 }
+
+// Once the body flows nothing is tried again, whatever happens.
+//
+// law: I3 S6/replay S6'/replay S7/replay S8/replay
+func TestNothingIsReplayed(t *testing.T) {
+	for name, reply := range map[string]string{
+		"lost in the body":    "354 go\r\n" + smtptest.Delay(time.Second) + smtptest.ResetConn,
+		"refused in the body": "354 go\r\n" + smtptest.Delay(time.Second) + "554 no\r\n" + smtptest.CloseConn,
+		"lost at the dot":     "", "reset at the dot": "", "refused at the dot": "",
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.mx.Reply = func(verb string, _ int) string {
+					switch {
+					case verb == "DATA" && reply != "":
+						return reply
+					case verb == "." && name == "lost at the dot":
+						return smtptest.CloseConn
+					case verb == "." && name == "reset at the dot":
+						return smtptest.Accept + smtptest.ResetConn
+					case verb == "." && name == "refused at the dot":
+						return "451 4.3.0 no\r\n"
+					}
+					return smtptest.Default
+				}
+				msa := smtptest.NewMSA(t, w.connect())
+				got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte(strings.Repeat("text\r\n", 10_000)), true)
+				msa.Quit()
+				w.close()
+				if got.All(smtptest.Accepted) || w.dials != 1 {
+					t.Errorf("%v after %d dials", got.Verdicts, w.dials)
+				}
+			})
+		})
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )
@@ -331,4 +332,48 @@ func TestPostQuantumKeyShareIsForWhoCanUseIt(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Certificates of every kind are good enough for opportunistic TLS (RFC 7435).
+//
+// law: B19
+func TestAnyCertificateWillDo(t *testing.T) {
+	for name, o := range map[string]smtptest.CertificateOptions{
+		"self-signed": {SelfSigned: true}, "expired": {Expired: true}, "wrong name": {Name: "other.example"}, "rsa": {RSA: true},
+	} {
+		for _, version := range []uint16{tls.VersionTLS10, tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
+			t.Run(name+" "+tls.VersionName(version), func(t *testing.T) {
+				cert := smtptest.Certificate(t, o)
+				synctest.Test(t, func(t *testing.T) {
+					w := newWorld(t)
+					w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS10, MaxVersion: version}
+					msa := smtptest.NewMSA(t, w.connect())
+					got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+					msa.Quit()
+					w.close()
+					if !got.All(smtptest.Accepted) || w.dials != 1 || w.record.tls[0].Version != version {
+						t.Fatalf("%v, %d dials, %s", got.Verdicts, w.dials, tls.VersionName(w.record.tls[0].Version))
+					}
+				})
+			})
+		}
+	}
+}
+
+// An MX that asks for a client certificate gets none, and mail all the same.
+//
+// law: B19
+func TestClientCertificateRequest(t *testing.T) {
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.mx.TLS = &tls.Config{Certificates: []tls.Certificate{cert}, ClientAuth: tls.RequestClientCert}
+		msa := smtptest.NewMSA(t, w.connect())
+		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+		msa.Quit()
+		w.close()
+		if !got.All(smtptest.Accepted) || w.record.tls[0].State != event.TLSOn {
+			t.Fatal(got.Verdicts, w.record.tls[0])
+		}
+	})
 }
