@@ -21,7 +21,7 @@ import (
 const lastChanges = 10
 
 // senders is what the admin API works on for tenants and accounts.
-type senders struct{ policy *policy.Policy }
+type senders struct{ *Daemon }
 
 // absent says that nobody is known: kanmon lets everybody send.
 func (s *senders) absent() bool { return !s.policy.Active() && len(s.policy.List()) == 0 }

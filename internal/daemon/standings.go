@@ -93,7 +93,7 @@ func (d *Daemon) openAdmin() error {
 	if err != nil {
 		return err
 	}
-	customers := &senders{d.policy}
+	customers := &senders{d}
 	server := admin.NewServer(&operator{d}, customers, customers, &operator{d}, &operator{d}, d.log)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

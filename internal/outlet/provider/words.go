@@ -41,13 +41,15 @@ func (c *codes) has(code string) bool {
 	return found && err == nil && n >= c.from && n <= c.to
 }
 
+// Settings gives what is known of a provider beside its names.
+func (l *Lookup) Settings(provider string) Settings { return l.set.words[provider].Settings }
+
 // OwnWord reports whether a reply of a provider's MX must be the provider's own word, and speaks for all of it: about a recipient at a domain
 // of its own, with a code that none of its customers can set, or before anybody knows which customer's recipient it will be. Else it may be
 // what one customer, who is anybody, has written. The domain is "" before a recipient is known.
 func (l *Lookup) OwnWord(provider, domain string, reply []byte) bool {
-	w := l.set.words[provider]
 	if domain == "" {
-		if !w.CustomersRunMX {
+		if !l.Settings(provider).CustomersRunMX {
 			return true
 		}
 	} else if own, _ := l.set.OfDomain(domain); own == provider {
