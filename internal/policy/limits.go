@@ -77,8 +77,7 @@ func (a *pass) counter(scope limit.Scope) (s limit.Subject, known bool) {
 	case limit.OfAccount:
 		s.Of, s.To, known = a.account, a.tenant, a.begun
 	case limit.OfIP:
-		berth := &a.berths[a.at]
-		s.Of, known = berth.text, berth.ip.IsValid()
+		s.Of, known = a.berths[a.at].text, a.berths[a.at].ip.IsValid()
 	}
 	if scope.At() == limit.AtProvider {
 		s.To = a.provider
