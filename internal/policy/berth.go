@@ -29,8 +29,15 @@ type berth struct {
 }
 
 // moor makes a berth one of a sending IP. What the mail took there before is given back, and the session's place where it was another IP.
-func (a *pass) moor(at int, ip netip.Addr) {
-	b := &a.berths[at]
+func (a *pass) moor(at int8, ip netip.Addr) {
+	b := a.berths[at]
+	if b == nil {
+		if !ip.IsValid() {
+			return
+		}
+		b = new(berth)
+		a.berths[at] = b
+	}
 	a.policy.limiter.Settle(&b.mail, false, 0)
 	if b.ip != ip {
 		a.policy.end(&b.stay)
@@ -54,7 +61,7 @@ func (a *pass) leaveInstead(ip netip.Addr) session.Decision {
 // leftFrom is told which sending IP it was: the other one has nothing of the mail and of the session any more.
 func (a *pass) leftFrom(ip netip.Addr) {
 	other := 1 - a.at
-	if !a.berths[other].ip.IsValid() {
+	if b := a.berths[other]; b == nil || !b.ip.IsValid() {
 		return
 	}
 	if ip == a.berths[other].ip {

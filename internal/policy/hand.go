@@ -252,7 +252,9 @@ func (p *Policy) Usages(s contain.Subject) (all []Usage) {
 
 // counted stands for a mail of a sender, to whichever provider.
 func (p *Policy) counted(set *settings, s contain.Subject) *pass {
-	return &pass{policy: p, set: set, mail: mail{tenant: s.Tenant, account: s.Account, begun: s.Account != ""}}
+	a := newPass(p, set)
+	a.tenant, a.account, a.begun = s.Tenant, s.Account, s.Account != ""
+	return a
 }
 
 // countedBy does something with each counter of a limit that counts a sender alone.

@@ -122,6 +122,9 @@ type group struct {
 // others gave is given back by who is refused. Only of what passes is anything taken from those that would only tell, and those that
 // divert: a refused recipient, or one that is asked about again behind a delay, counts nowhere.
 func (a *pass) limits(step event.Step, size int64) (d session.Decision) {
+	if !a.set.asked[step] {
+		return d
+	}
 	a.beginGroups(step)
 	for i, l := range a.set.Limits {
 		if l.lets() {

@@ -27,8 +27,9 @@ type mail struct {
 	ofMail    limit.Ticket         // what MAIL took, but for the account's
 	ofAccount limit.Ticket         // what it took of the account's
 	slowing   limit.Ticket         // what it took of a contained sender's rate; given back if the MX has not heard of it
-	berths    [2]berth             // of the sending IP that the mail leaves from, and of one that it may go on from instead
-	at        int                  // which of them is the first
+	own       berth                // which most have
+	berths    [2]*berth            // of the sending IP that the mail leaves from, and of one that it may go on from instead; nil: none yet
+	at        int8                 // which of them is the first
 	trying    bool                 // it is asked about the second: nobody can wait
 	partly    bool                 // a recipient was refused here
 	recipient limit.Ticket         // of the recipients

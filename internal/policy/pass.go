@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"sync"
+
 	"kanmon/internal/event"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/policy/limit"
@@ -27,15 +29,43 @@ type pass struct {
 	mail               // at hand
 	delay              // of the command at hand
 
-	groups [4]group     // room for what limits asks
-	tries  []limit.Want // room for what attempt asks
-	told   []string     // what the session has been told once
+	told []string // what the session has been told once
+	*room         // nil but while it is asked
+}
+
+// room is what asking the limits needs, and no longer: not for each session that waits.
+type room struct {
+	groups [4]group     // what limits asks
+	tries  []limit.Want // what attempt asks
+}
+
+var rooms = sync.Pool{New: func() any { return new(room) }}
+
+// leaveRoom gives it back, without what was asked of whom.
+func (a *pass) leaveRoom() {
+	for i := range a.groups {
+		g := &a.groups[i]
+		clear(g.wants)
+		*g = group{wants: g.wants[:0]}
+	}
+	clear(a.tries)
+	a.tries = a.tries[:0]
+	rooms.Put(a.room)
+	a.room = nil
 }
 
 // Enter implements [session.Gate].
 func (g *Gate) Enter(origin session.Origin) session.Pass {
 	mx := origin.Destination.Addr().Unmap()
-	return &pass{policy: g.policy, set: g.set, origin: origin, provider: g.set.Provider(mx), internal: isInternal(g.set.Internal, mx)}
+	a := newPass(g.policy, g.set)
+	a.origin, a.provider, a.internal = origin, g.set.Provider(mx), isInternal(g.set.Internal, mx)
+	return a
+}
+
+func newPass(p *Policy, set *settings) *pass {
+	a := &pass{policy: p, set: set}
+	a.berths[0] = &a.own
+	return a
 }
 
 // Ask implements [session.Pass].
@@ -45,6 +75,8 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		d.Contained = a.suspect()
 		return d
 	}
+	a.room = rooms.Get().(*room)
+	defer a.leaveRoom()
 	a.step = q.Step
 	switch q.Step {
 	case event.StepConnect:

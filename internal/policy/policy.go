@@ -103,6 +103,7 @@ type Policy struct {
 type settings struct {
 	Settings
 	slow     *limit.Limit
+	asked    steps
 	resized  sync.Map // resizing → *limit.Limit: of Limits and slow, with the amounts that people have set
 	attempts sync.Map // *limit.Limit → *limit.Limit: what bounds the attempts of each
 }
@@ -186,7 +187,9 @@ func (p *Policy) Configure(s Settings) error {
 	}
 	p.detector.Grow(len(s.Tenants))
 	p.retries.widen(len(s.Tenants))
-	p.settings.Store(&settings{Settings: s, slow: slow})
+	set := &settings{Settings: s, slow: slow}
+	set.asked = p.stepsOf(set)
+	p.settings.Store(set)
 	p.remark("")
 	return nil
 }
