@@ -29,8 +29,8 @@ type pass struct {
 	mail               // at hand
 	delay              // of the command at hand
 
-	told []string // what the session has been told once
-	*room         // nil but while it is asked
+	told  []string // what the session has been told once
+	*room          // nil but while it is asked
 }
 
 // room is what asking the limits needs, and no longer: not for each session that waits.

@@ -162,6 +162,7 @@ func (s *session) writeSteadily(p []byte, which piece) error {
 	var err error
 	if conn, isTLS := s.mx.conn.(*tls.Conn); isTLS {
 		under := conn.NetConn().(*steady)
+		w.Conn = under.Conn
 		*under = w
 		n, err = conn.Write(p)
 		under.s = nil

@@ -56,10 +56,10 @@ func newLeg(conn net.Conn) leg {
 }
 
 // startTLS replaces the conversation by one inside TLS. The Reader before it must be empty (I8).
-func (l *leg) startTLS(conn *tls.Conn) {
+func (l *leg) startTLS(conn *tls.Conn, under *smtp.Under) {
 	l.read += l.in.Total()
 	l.in.Close()
-	l.conn, l.in = conn, smtp.NewReader(conn)
+	l.conn, l.in = conn, smtp.NewReaderOver(conn, under)
 }
 
 func (l *leg) open() bool { return l.conn != nil }

@@ -56,8 +56,8 @@ func (l *mxLeg) heard(phase event.Phase, reply *smtp.Reply) {
 }
 
 // startTLS is leg.startTLS, and what comes behind the handshake are commands again.
-func (l *mxLeg) startTLS(conn *tls.Conn) {
-	l.leg.startTLS(conn)
+func (l *mxLeg) startTLS(conn *tls.Conn, under *smtp.Under) {
+	l.leg.startTLS(conn, under)
 	l.mute = false
 }
 

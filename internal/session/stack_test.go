@@ -4,31 +4,41 @@ package session_test
 
 import (
 	"io"
+	"net"
 	"net/netip"
 	"runtime"
 	"testing"
 
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/smtptest"
 )
 
 // TestHeldSessionsHaveSmallStacks: a session that waits for its MX needs so little stack that the collector gives it 4 KiB, not
 // 8. One frame too many between here and the runtime's poller costs every held session twice that.
 func TestHeldSessionsHaveSmallStacks(t *testing.T) {
 	const sessions, allowed = 300, 4<<10 + 512
-	before := stackInUse()
-	for range sessions {
-		msa, mx := relayMoved(t, release{}, deep{})
-		t.Cleanup(func() { _ = msa.Close(); _ = mx.Close() })
-		mail := []byte("MAIL FROM:<a@example.com>\r\n")
-		if _, err := msa.Write(mail); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := io.ReadFull(mx, mail); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := (stackInUse() - before) / sessions; got > allowed {
-		t.Errorf("%d octets of stack for a held session, want at most %d", got, allowed)
+	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	for name, opened := range map[string]func() (msa, mx net.Conn){
+		"plain": func() (msa, mx net.Conn) { return relayMoved(t, release{}, deep{}) },
+		"TLS":   func() (msa, mx net.Conn) { return relayInTLS(t, cert, deep{}) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := stackInUse()
+			for range sessions {
+				msa, mx := opened()
+				t.Cleanup(func() { _ = msa.Close(); _ = mx.Close() })
+				mail := []byte("MAIL FROM:<a@example.com>\r\n")
+				if _, err := msa.Write(mail); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.ReadFull(mx, mail); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := (stackInUse() - before) / sessions; got > allowed {
+				t.Errorf("%d octets of stack for a held session, want at most %d", got, allowed)
+			}
+		})
 	}
 }
 

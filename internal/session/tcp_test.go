@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"bytes"
+	"crypto/tls"
 	"io"
 	"net"
 	"testing"
@@ -63,19 +64,41 @@ func relayThrough(tb testing.TB, e *testEngine) (msa, mx net.Conn) {
 	}
 	e.Dialer, e.Ways, e.Live = dialOnce(far), e, new(session.Live)
 	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
-	buf := make([]byte, 4096)
-	step := func(from, to net.Conn, text string) {
-		if _, err := from.Write([]byte(text)); err != nil {
-			tb.Fatal(err)
-		}
-		if _, err := to.Read(buf); err != nil {
-			tb.Fatal(err)
-		}
-	}
-	step(mx, msa, "220 mx\r\n")
-	step(msa, mx, "EHLO msa\r\n")
-	step(mx, msa, "250-mx\r\n250 PIPELINING\r\n")
+	passesStep(tb, mx, msa, "220 mx\r\n")
+	passesStep(tb, msa, mx, "EHLO msa\r\n")
+	passesStep(tb, mx, msa, "250-mx\r\n250 PIPELINING\r\n")
 	return msa, mx
+}
+
+// passesStep writes at one end, and reads at the other what comes of it.
+func passesStep(tb testing.TB, from, to net.Conn, text string) {
+	if _, err := from.Write([]byte(text)); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := to.Read(make([]byte, 4096)); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// relayInTLS is relayMoved to an MX that has TLS: what the MX reads and writes is inside it.
+func relayInTLS(t *testing.T, cert tls.Certificate, mover mover) (msa, mx net.Conn) {
+	msa, near := tcpPair(t)
+	far, plain := tcpPair(t)
+	e := &testEngine{Engine: session.Engine{Recorder: release{}}, Judge: indifferent{}, Mover: mover}
+	e.Dialer, e.Ways, e.Live = dialOnce(far), e, new(session.Live)
+	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
+	passesStep(t, plain, msa, "220 mx\r\n")
+	passesStep(t, msa, plain, "EHLO msa\r\n")
+	passesStep(t, plain, plain, "250-mx\r\n250 STARTTLS\r\n")
+	server := tls.Server(plain, newTLSServer(cert))
+	if _, err := plain.Write([]byte("220 go\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := server.Read(make([]byte, 4096)); err != nil { // EHLO
+		t.Fatal(err)
+	}
+	passesStep(t, server, msa, "250-mx\r\n250 PIPELINING\r\n")
+	return msa, server
 }
 
 // release is the cheapest Recorder.

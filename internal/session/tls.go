@@ -170,7 +170,8 @@ func (s *session) handshake() error {
 	if hasTicket(config, s.mx.base) {
 		s.mx.way |= wayTicket
 	}
-	conn := tls.Client(&steady{Conn: s.mx.base}, config)
+	under := smtp.Below(s.mx.base)
+	conn := tls.Client(&steady{Conn: under}, config)
 	// Half of the time that is left is for the connection that may have to follow.
 	_ = s.mx.base.SetDeadline(s.at(begun + min(s.e.timeout(event.PhaseHandshake), s.budget.left(begun)/2)))
 	ctx, done := s.handshakePatience(s.at(begun))
@@ -189,7 +190,7 @@ func (s *session) handshake() error {
 	}
 	_ = s.mx.base.SetDeadline(time.Time{})
 	s.mx.armed, s.mx.armedW = 0, 0
-	s.mx.startTLS(conn)
+	s.mx.startTLS(conn, under)
 	s.mx.info.MX = s.describeTLS(conn.ConnectionState(), s.mx.info.MX.Err)
 	s.mx.stage = stageTLS
 	s.log.notef("tls connected, %s %s", tls.VersionName(s.mx.info.MX.Version), tls.CipherSuiteName(s.mx.info.MX.Cipher))
@@ -338,7 +339,8 @@ func (s *session) startTLSToMSA() error {
 	if err := s.flushMSA(event.PhaseStartTLS); err != nil {
 		return err
 	}
-	conn := tls.Server(s.msa.base, s.e.tlsToMSA())
+	under := smtp.Below(s.msa.base)
+	conn := tls.Server(under, s.e.tlsToMSA())
 	_ = s.msa.base.SetDeadline(time.Now().Add(s.e.timeout(event.PhaseHandshake)))
 	err := s.aside(event.PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(context.Background())
@@ -354,7 +356,7 @@ func (s *session) startTLSToMSA() error {
 	}
 	_ = s.msa.base.SetDeadline(time.Time{})
 	s.msa.armed, s.msa.armedW = 0, 0
-	s.msa.startTLS(conn)
+	s.msa.startTLS(conn, under)
 	s.info.MSA = s.describeTLS(conn.ConnectionState(), "")
 	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
 	s.talk.hello = smtp.VerbUnknown

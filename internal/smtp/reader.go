@@ -14,7 +14,6 @@ const (
 	lineBuffer = 8 << 10  // commands and replies; also the longest pipelined group taken at once
 	bodyBuffer = 64 << 10 // while a body flows, for the first maxBodyBuffers of the process
 	dripBuffer = 4 << 10  // while a body flows, for all others: they are many because MXs are slow, and speed is not theirs to have
-	tlsBuffer  = 1 << 10  // replies inside TLS: held while waiting, since crypto/tls cannot be asked to wait
 	stashMax   = 512      // octets of an unfinished line kept, while waiting, outside a pooled buffer
 )
 
@@ -26,22 +25,22 @@ var ErrBufferFull = errors.New("smtp: buffer full")
 // It is not safe for concurrent use. It never reads past what it was asked for on a connection that turns
 // into TLS: see [Reader.Empty].
 type Reader struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil: conn cannot be read without a buffer at hand
-	wait waiter          // nil: likewise
-	try  func(uintptr) bool
+	conn  net.Conn
+	raw   syscall.RawConn // nil: conn cannot be read without a buffer at hand
+	under *Under          // nil: raw is conn's own
+	try   func(uintptr) bool
 
 	buf   []byte // borrowed; nil when nothing is buffered or all of it is in stash
 	stash []byte // unfinished octets kept while waiting; nil when buf is held
-	r, w  int    // buf[r:w] is unread
+	r, w  int32  // buf[r:w] is unread
+	n     int32  // result of the last try
 	body  bool   // borrow large buffers
 
 	skipping bool // inside a line that was too long
 	fed      bool // in which an LF without a CR has been skipped
 
 	total int64 // octets read from conn
-	n     int   // result of the last try
-	err   error
+	err   error // of the last try
 }
 
 // waiter is a connection that can wait for octets without a buffer to put them in.
@@ -53,14 +52,11 @@ type waiter interface {
 // NewReader gives a Reader of conn. TCP connections are read without holding a buffer while waiting.
 func NewReader(conn net.Conn) *Reader {
 	r := &Reader{conn: conn}
-	switch c := conn.(type) {
-	case *net.TCPConn:
+	if c, isTCP := conn.(*net.TCPConn); isTCP {
 		if raw, err := c.SyscallConn(); err == nil {
 			r.raw = raw
 			r.try = r.tryRead // bound once: a method value allocates
 		}
-	case waiter:
-		r.wait = c
 	}
 	return r
 }
@@ -88,7 +84,7 @@ func (r *Reader) Discard(n int) {
 		}
 		return
 	}
-	r.r += n
+	r.r += int32(n) //nolint:gosec // of what is buffered
 }
 
 // Park gives back what the Reader holds beyond an unfinished line. Call it before waiting for somebody else;
@@ -107,10 +103,10 @@ func (r *Reader) Close() {
 // Fill reads at least one octet more, waiting for it under the connection's read deadline.
 func (r *Reader) Fill() error {
 	if r.buf != nil && r.r > 0 {
-		r.w = copy(r.buf, r.buf[r.r:r.w])
+		r.w = int32(copy(r.buf, r.buf[r.r:r.w])) //nolint:gosec // as below
 		r.r = 0
 	}
-	if r.buf != nil && r.w == len(r.buf) && !r.grow() {
+	if r.buf != nil && int(r.w) == len(r.buf) && !r.grow() {
 		return ErrBufferFull
 	}
 	switch {
@@ -118,16 +114,15 @@ func (r *Reader) Fill() error {
 		if err := r.raw.Read(r.try); err != nil {
 			return err
 		}
-	case r.wait != nil:
-		r.putStash()
-		if err := r.wait.WaitRead(); err != nil {
-			return err
+	default:
+		if c, waits := r.conn.(waiter); waits {
+			r.putStash()
+			if err := c.WaitRead(); err != nil {
+				return err
+			}
 		}
 		r.borrow()
-		r.n, r.err = r.conn.Read(r.buf[r.w:])
-	default:
-		r.borrow()
-		r.n, r.err = r.conn.Read(r.buf[r.w:])
+		r.read()
 	}
 	r.w += r.n
 	r.total += int64(r.n)
@@ -138,6 +133,12 @@ func (r *Reader) Fill() error {
 		return io.ErrNoProgress
 	}
 	return r.err
+}
+
+// read reads the layer.
+func (r *Reader) read() {
+	n, err := r.conn.Read(r.buf[r.w:])
+	r.n, r.err = int32(n), err //nolint:gosec // at most bodyBuffer
 }
 
 // tryRead is called by the runtime's poller: once at once, and again whenever the socket turned readable.
@@ -153,7 +154,7 @@ func (r *Reader) tryRead(fd uintptr) bool {
 			r.putStash()
 			return false
 		}
-		r.n, r.err = max(n, 0), err
+		r.n, r.err = int32(max(n, 0)), err //nolint:gosec // as above
 		if n == 0 && err == nil {
 			r.err = io.EOF
 		}
@@ -169,12 +170,10 @@ func (r *Reader) borrow() {
 	switch {
 	case r.body:
 		r.buf = borrowBody()
-	case r.raw == nil && r.wait == nil && len(r.stash) < tlsBuffer/2:
-		r.buf = tlsBuffers.Get().(*[tlsBuffer]byte)[:]
 	default:
 		r.buf = lineBuffers.Get().(*[lineBuffer]byte)[:]
 	}
-	r.r, r.w = 0, copy(r.buf, r.stash)
+	r.r, r.w = 0, int32(copy(r.buf, r.stash)) //nolint:gosec // at most bodyBuffer
 	r.stash = nil
 }
 
@@ -191,16 +190,13 @@ func (r *Reader) putStash() {
 
 // grow replaces a full buffer by the next size up and says whether there is one.
 func (r *Reader) grow() bool {
-	var bigger []byte
-	switch len(r.buf) {
-	case tlsBuffer, dripBuffer:
-		bigger = lineBuffers.Get().(*[lineBuffer]byte)[:]
-	default:
+	if len(r.buf) != dripBuffer {
 		return false
 	}
+	bigger := lineBuffers.Get().(*[lineBuffer]byte)[:]
 	n := copy(bigger, r.buf[r.r:r.w])
 	r.release()
-	r.buf, r.r, r.w = bigger, 0, n
+	r.buf, r.r, r.w = bigger, 0, int32(n) //nolint:gosec // less than lineBuffer
 	return true
 }
 
@@ -213,8 +209,6 @@ func (r *Reader) release() {
 		dripBuffers.Put((*[dripBuffer]byte)(r.buf))
 	case lineBuffer:
 		lineBuffers.Put((*[lineBuffer]byte)(r.buf))
-	case tlsBuffer:
-		tlsBuffers.Put((*[tlsBuffer]byte)(r.buf))
 	}
 	r.buf, r.r, r.w = nil, 0, 0
 }
@@ -224,7 +218,6 @@ var (
 	lineBuffers = sync.Pool{New: func() any { return new([lineBuffer]byte) }}
 	bodyBuffers = sync.Pool{New: func() any { return new([bodyBuffer]byte) }}
 	dripBuffers = sync.Pool{New: func() any { return new([dripBuffer]byte) }}
-	tlsBuffers  = sync.Pool{New: func() any { return new([tlsBuffer]byte) }}
 
 	bodyBuffersOut atomic.Int32
 )

@@ -1,0 +1,68 @@
+package smtp
+
+import (
+	"errors"
+	"io"
+	"net"
+	"syscall"
+)
+
+// An Under is the connection below a layer: TLS. A [Reader] of the layer has it read what is there, and waits for more where the layer is not on
+// the stack: so whoever waits holds no buffer, and little stack.
+type Under struct {
+	net.Conn
+	raw syscall.RawConn // nil: the layer itself waits
+	fd  int             // of it, while a Reader reads; else none
+}
+
+const none = -1
+
+// Below gives what stands below a layer of conn. The layer reads and writes that, and nothing else reads conn.
+func Below(conn net.Conn) *Under {
+	u := &Under{Conn: conn, fd: none}
+	if c, isTCP := conn.(*net.TCPConn); isTCP {
+		u.raw, _ = c.SyscallConn() // fails only for a closed one, whose reads will
+	}
+	return u
+}
+
+// Read implements [net.Conn]. Where a Reader reads, an error that says that there is nothing yet is one that the layer forgets: so it does with
+// deadlines.
+func (u *Under) Read(p []byte) (int, error) {
+	if u.fd == none {
+		return u.Conn.Read(p)
+	}
+	for {
+		n, err := syscall.Read(u.fd, p)
+		switch {
+		case n > 0:
+			return n, nil
+		case err == nil:
+			return 0, io.EOF
+		case !errors.Is(err, syscall.EINTR):
+			return 0, err
+		}
+	}
+}
+
+// NewReaderOver gives a Reader of a layer.
+func NewReaderOver(layer net.Conn, under *Under) *Reader {
+	r := &Reader{conn: layer}
+	if under.raw != nil {
+		r.raw, r.under = under.raw, under
+		r.try = r.tryLayer
+	}
+	return r
+}
+
+// tryLayer is tryRead through a layer.
+func (r *Reader) tryLayer(fd uintptr) bool {
+	r.borrow()
+	r.under.fd = int(fd) //nolint:gosec // a descriptor
+	defer func() { r.under.fd = none }()
+	if r.read(); r.n == 0 && errors.Is(r.err, syscall.EAGAIN) {
+		r.putStash()
+		return false
+	}
+	return true
+}
