@@ -15,15 +15,20 @@ func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
 // TLS is what is known of the TLS of one leg.
 type TLS struct {
-	State    TLSState
-	Version  uint16   // crypto/tls version; 0 without TLS
-	Cipher   uint16   // crypto/tls cipher suite; 0 without TLS
-	Curve    uint16   // crypto/tls CurveID; 0 without TLS
-	Resumed  bool     // the handshake resumed an earlier session
-	Names    []string // subject common name and DNS names of the peer's certificate: not sanitised
+	State       TLSState
+	Resumed     bool         // the handshake resumed an earlier session
+	Version     uint16       // crypto/tls version; 0 without TLS
+	Cipher      uint16       // crypto/tls cipher suite; 0 without TLS
+	Curve       uint16       // crypto/tls CurveID; 0 without TLS
+	Certificate *Certificate // the peer's; nil: none was seen
+	Err         string       // why there is no TLS although it was offered
+}
+
+// A Certificate is what is known of one. It is the same for all sessions that see it, and never changes.
+type Certificate struct {
+	Names    []string // subject common name and DNS names: not sanitised
 	NotAfter time.Time
-	Verified bool   // the certificate chains to a system root (the name is not checked: the MX name is unknown)
-	Err      string // why there is no TLS although it was offered
+	Verified bool // it chains to a system root (the name is not checked: the MX name is unknown)
 }
 
 // TLSState says whether a leg is encrypted.

@@ -180,7 +180,7 @@ func (s *session) news(step event.Step, class event.Class) News {
 		news.Own = replies.IsOwn(news.Text, s.mail.sender, s.mail.recipient, s.info.HeloMSA, s.mx.info.HeloMX)
 	}
 	if step == event.StepMessage {
-		news.Octets, news.Recipients = s.mail.octets, s.mail.accepted
+		news.Octets, news.Recipients = s.mail.octets, int(s.mail.accepted)
 	}
 	return news
 }
@@ -227,6 +227,6 @@ func (s *session) tellOver() {
 func (s *session) leaveGate() {
 	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
 	if s.mail.state == mailDotted {
-		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.mail.octets, Recipients: s.mail.accepted, SendingIP: s.mx.info.SendingIP})
+		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.mail.octets, Recipients: int(s.mail.accepted), SendingIP: s.mx.info.SendingIP})
 	}
 }

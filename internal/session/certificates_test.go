@@ -22,10 +22,10 @@ func TestVerifiedIsKnownByTheWholeChain(t *testing.T) {
 		return pool, nil
 	}}
 	for range 2 {
-		if c.describe([]*x509.Certificate{leaf}, holder{}).verified {
+		if c.describe([]*x509.Certificate{leaf}, holder{}).Verified {
 			t.Error("verified without its intermediate")
 		}
-		if !c.describe([]*x509.Certificate{leaf, between}, holder{}).verified {
+		if !c.describe([]*x509.Certificate{leaf, between}, holder{}).Verified {
 			t.Error("not verified with its intermediate")
 		}
 	}

@@ -13,14 +13,14 @@ import (
 
 // A slot is the place of one command in the order of replies (I6).
 type slot struct {
-	verb  smtp.Verb
 	local *smtp.Reply // kanmon's own answer; nil: the MX answers
-	end   trouble     // why the session ends behind this local answer; noTrouble: it does not
-	tls   bool        // behind this local answer the MSA begins its handshake
-	place int32       // of its reply in the record: that of an RCPT is the recipient's; -1: it has none
-	mail  int32       // number of the transaction there
-	begin int         // where its line is in the group that was forwarded
-	past  int
+	verb  smtp.Verb
+	end   trouble // why the session ends behind this local answer; noTrouble: it does not
+	tls   bool    // behind this local answer the MSA begins its handshake
+	place int32   // of its reply in the record: that of an RCPT is the recipient's; -1: it has none
+	mail  int32   // number of the transaction there
+	begin int32   // where its line is in the group that was forwarded
+	past  int32
 }
 
 // awaitCommand waits until the MSA has sent a whole command. Between transactions that is where a session idles.

@@ -111,13 +111,13 @@ func (s *session) admitMail(cmd *smtp.Command) *smtp.Reply {
 func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if no := s.notAdmitted(cmd.Verb); no != nil {
 		s.mail.asked++ // MSAs pipeline the recipients of a mail that is refused, but no more of them than it may have
-		if s.mail.state == mailNone || s.mail.asked > s.e.Limits.recipients() {
+		if s.mail.state == mailNone || int(s.mail.asked) > s.e.Limits.recipients() {
 			s.talk.bad++
 		}
 		s.answerHere(cmd, no)
 		return
 	}
-	if s.mail.asked >= s.e.Limits.recipients() {
+	if int(s.mail.asked) >= s.e.Limits.recipients() {
 		s.answerHere(cmd, &replyTooManyRcpts)
 		return
 	}
@@ -323,9 +323,9 @@ func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
 	sl.place, sl.mail = s.log.command(cmd), s.log.begun
 	if !s.e.Observe {
-		sl.begin = len(s.talk.group)
+		sl.begin = int32(len(s.talk.group)) //nolint:gosec // a group is of 64 KiB
 		s.talk.group = append(s.talk.group, cmd.Line...)
-		sl.past = len(s.talk.group)
+		sl.past = int32(len(s.talk.group)) //nolint:gosec // as above
 	}
 	s.talk.slots = append(s.talk.slots, sl)
 }

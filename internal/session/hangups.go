@@ -20,17 +20,17 @@ type hangUps struct {
 	mu    sync.Mutex
 	list  int                // the kernel's, an epoll(7), for as long as there is anything on it
 	open  *os.File           // the same; nil: there is none
-	waits map[int32]net.Conn // the MX's connection that is read, by the MSA's descriptor
+	waits map[int32]*session // by the MSA's descriptor
 }
 
 // A hangUpTeller is a connection that tells itself when its peer hangs up, or at once where that has happened. Nil: no more.
 type hangUpTeller interface{ TellHangUp(tell func()) }
 
-// watch ends the reads of an MX's connection that wait, once, when the MSA hangs up, or at once where it has. It reports whether there is something
+// watch ends the reads of the MX's connection that wait, once, when the MSA hangs up, or at once where it has. It reports whether there is something
 // to forget.
-func (h *hangUps) watch(s *session, mx net.Conn) bool {
+func (h *hangUps) watch(s *session) bool {
 	if conn, tells := s.msa.base.(hangUpTeller); tells {
-		conn.TellHangUp(func() { endWait(mx) })
+		conn.TellHangUp(s.hangsUp)
 		return true
 	}
 	if s.msaDescriptor <= 0 {
@@ -41,15 +41,11 @@ func (h *hangUps) watch(s *session, mx net.Conn) bool {
 	if h.open == nil && h.begin() != nil {
 		return false // the slices are there, too
 	}
-	how := unix.EPOLL_CTL_ADD
-	if s.talk.watched {
-		how = unix.EPOLL_CTL_MOD
-	}
 	wanted := unix.EpollEvent{Events: unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: s.msaDescriptor}
-	if unix.EpollCtl(h.list, how, int(s.msaDescriptor), &wanted) != nil {
-		return s.talk.watched
+	if unix.EpollCtl(h.list, unix.EPOLL_CTL_ADD, int(s.msaDescriptor), &wanted) != nil {
+		return false
 	}
-	h.waits[s.msaDescriptor] = mx
+	h.waits[s.msaDescriptor] = s
 	return true
 }
 
@@ -83,7 +79,7 @@ func (h *hangUps) begin() error {
 	if err != nil {
 		return err
 	}
-	h.list, h.open, h.waits = list, open, make(map[int32]net.Conn)
+	h.list, h.open, h.waits = list, open, make(map[int32]*session)
 	go h.listen(waiting)
 	return nil
 }
@@ -102,28 +98,41 @@ func (h *hangUps) listen(list syscall.RawConn) {
 		}
 		h.mu.Lock()
 		for _, e := range come[:n] {
-			if mx, waits := h.waits[e.Fd]; waits {
-				endWait(mx)
+			if s, waits := h.waits[e.Fd]; waits {
+				s.hangsUp()
 			}
 		}
 		h.mu.Unlock()
 	}
 }
 
+// hangsUp is called, while the MSA is watched and by another goroutine, when it has hung up.
+func (s *session) hangsUp() {
+	s.hungUp.Store(true)
+	endWait(s.mx.base)
+}
+
 // endWait lets the deadline of a read pass: to a session that is the end of a slice.
 func endWait(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// watchMSA has the wait for an MX end as soon as the MSA hangs up, from each time on that it was seen to be there: behind the deadline of the
-// slice, which would else undo that end. An MSA that has closed its sending side, and counts as there, is looked at in slices alone; so is one that
-// waits for what is no part of a mail.
-func (s *session) watchMSA(mx *leg, phase event.Phase) {
+// watchMSA has the wait for an MX end as soon as the MSA hangs up: from the first look on that has seen it there, behind the deadline of the
+// slice, which would else undo that end. It stays watched until the wait is over. An MSA that has closed its sending side, and counts as there, is looked
+// at in slices alone; so is one that waits for what is no part of a mail.
+func (s *session) watchMSA(phase event.Phase) {
 	if phase < event.PhaseReset && !s.talk.orphan {
-		s.talk.watched = s.e.Live.hangUps.watch(s, mx.base)
+		s.talk.watched = s.e.Live.hangUps.watch(s)
 	}
+}
+
+// stillThere reports whether the MSA is watched, and nobody has heard that it has hung up: then it need not be looked at, but where it must be known
+// that a half-close came no later than in its time.
+func (s *session) stillThere() bool {
+	return s.talk.watched && !s.hungUp.Load() && (s.mail.dotAt == 0 || s.talk.openAt >= s.mail.dotAt+halfClosed)
 }
 
 func (s *session) unwatchMSA(mx *leg) {
 	s.talk.watched = false
 	s.e.Live.hangUps.forget(s)
+	s.hungUp.Store(false)
 	mx.armed = 0 // whatever it was, it may have been moved
 }

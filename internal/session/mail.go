@@ -48,7 +48,7 @@ type mail struct {
 
 	senderKnown, recipientKnown bool // else what stands there is of a mail before it
 
-	asked, accepted int // RCPTs that were forwarded, or came behind a refusal; those that the MX accepted
+	asked, accepted int32 // RCPTs that were forwarded, or came behind a refusal; those that the MX accepted
 
 	sender    string             // in the form of package mailbox
 	recipient string             // the first, likewise

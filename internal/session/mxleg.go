@@ -14,8 +14,8 @@ type mxLeg struct {
 	exchange
 	manners                  // for its end
 	info        event.Leg    // what goes on record of it
-	stage       stage        // how far it has been opened
 	caps        capabilities // what this MX has said to EHLO
+	stage       stage        // how far it has been opened
 	ehloSaid    bool         // on this connection
 	ehloRefused bool         // this MX is from before ESMTP, or does not want us
 	transaction bool         // one is open at this MX, or may be: that of the mail at hand, or one before it that was not reset

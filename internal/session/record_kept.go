@@ -23,13 +23,28 @@ func keepTransaction(r *event.Record) *keptTransaction {
 
 // fit gives back what appending has reserved, as long as copying costs next to nothing.
 func (k *keptTransaction) fit() {
-	const little = 1 << 10
-	if n := len(k.texts); n <= little && cap(k.texts) > n+n/8 {
-		k.texts = append(make(event.Texts, 0, n), k.texts...)
+	k.texts = fitted(k.texts, littleText)
+	k.trans.Recipients = fitted(k.trans.Recipients, littleList)
+}
+
+// fit does the same to what is kept until the session ends.
+func (l *lasting) fit() {
+	l.texts = fitted(l.texts, littleText)
+	l.opening = fitted(l.opening, littleList)
+}
+
+// What costs next to nothing to copy.
+const (
+	littleText = 1 << 10
+	littleList = littleText / 64
+)
+
+func fitted[S ~[]E, E any](s S, little int) S {
+	n := len(s)
+	if n > little || cap(s) <= n+n/8 {
+		return s
 	}
-	if n := len(k.trans.Recipients); n <= little/64 && cap(k.trans.Recipients) > n {
-		k.trans.Recipients = append(make([]event.Recipient, 0, n), k.trans.Recipients...)
-	}
+	return append(make(S, 0, n), s...)
 }
 
 // keepText keeps a text of the transaction that is being gathered: as far as short once it has enough of them.

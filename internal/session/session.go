@@ -17,7 +17,6 @@ import (
 type session struct {
 	e    *Engine
 	info event.Arrival
-	dest Destination
 	log  trace
 	gate *gating // nil: there is none
 
@@ -32,6 +31,8 @@ type session struct {
 	again   again
 	waiting waiting
 
+	dest          Destination
+	hungUp        atomic.Bool              // the MSA has, while it is watched
 	work          int32                    // done since it was last counted (pace.go)
 	msaDescriptor int32                    // of the MSA's connection, which its session alone closes; 0: it has none
 	cuts          atomic.Pointer[net.Conn] // the MX connection, for Live to cut
@@ -143,6 +144,7 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	if now >= s.waiting.end {
 		return errTimeout
 	}
+	hungUp := s.hungUp.Load()
 	if err := s.lookAround(l, phase); err != nil {
 		return err
 	}
@@ -154,8 +156,14 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 		slice = min(slice, s.overdue(phase, now-s.waiting.began))
 	}
 	l.arm(s.at(now + min(slice, s.waiting.end-now)))
-	if l != &s.msa && s.talk.openAt >= now { // it has just been seen to be there
-		s.watchMSA(l, phase)
+	switch {
+	case l == &s.msa:
+	case s.talk.watched:
+		if !hungUp && s.hungUp.Load() { // since it was looked at, perhaps in front of the deadline that was set then
+			endWait(l.base)
+		}
+	case s.talk.openAt >= now: // it has just been seen to be there
+		s.watchMSA(phase)
 	}
 	return nil
 }
@@ -197,7 +205,7 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	}
 	s.msa.park()
 	switch {
-	case s.talk.orphan || !s.msaGone():
+	case s.talk.orphan || s.stillThere() || !s.msaGone():
 	case phase == event.PhaseDot: // only its reply counts now, whether there is somebody to tell or not
 		s.talk.orphan = true
 		s.log.note("MSA lost behind its dot")

@@ -249,27 +249,20 @@ func (s *session) describeTLS(state tls.ConnectionState, earlier string) event.T
 		Resumed: state.DidResume, Err: earlier,
 	}
 	if len(state.PeerCertificates) > 0 {
-		c := s.e.Live.certs.describe(state.PeerCertificates, s.sharer())
-		r.Names, r.NotAfter, r.Verified = c.names, c.notAfter, c.verified
+		r.Certificate = s.e.Live.certs.describe(state.PeerCertificates, s.sharer())
 	}
 	return r
 }
 
 // certificates remembers what is in the certificates of MXs: the same few hundred come again with every session.
 type certificates struct {
-	known memo[[sha256.Size]byte, certificate]
+	known memo[[sha256.Size]byte, *event.Certificate]
 	roots func() (*x509.CertPool, error) // nil: the system's
-}
-
-type certificate struct {
-	names    []string
-	notAfter time.Time
-	verified bool
 }
 
 const maxCertificateNames = 32
 
-func (c *certificates) describe(chain []*x509.Certificate, by holder) certificate {
+func (c *certificates) describe(chain []*x509.Certificate, by holder) *event.Certificate {
 	hash := sha256.New()
 	for _, cert := range chain {
 		_, _ = hash.Write(cert.Raw)
@@ -279,7 +272,7 @@ func (c *certificates) describe(chain []*x509.Certificate, by holder) certificat
 	if ok {
 		return known
 	}
-	known = certificate{names: certificateNames(chain[0]), notAfter: chain[0].NotAfter, verified: c.verify(chain)}
+	known = &event.Certificate{Names: certificateNames(chain[0]), NotAfter: chain[0].NotAfter, Verified: c.verify(chain)}
 	c.known.put(key, known, by.text())
 	return known
 }

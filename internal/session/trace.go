@@ -245,6 +245,7 @@ func (t *trace) handOver() {
 		return
 	}
 	t.rec = nil
+	t.own.fit()
 	switch {
 	case t.kept != nil:
 		t.kept.fit()

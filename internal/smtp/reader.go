@@ -25,10 +25,9 @@ var ErrBufferFull = errors.New("smtp: buffer full")
 // It is not safe for concurrent use. It never reads past what it was asked for on a connection that turns
 // into TLS: see [Reader.Empty].
 type Reader struct {
-	conn  net.Conn
-	raw   syscall.RawConn // nil: conn cannot be read without a buffer at hand
-	under *Under          // nil: raw is conn's own
-	try   func(uintptr) bool
+	raw   syscall.RawConn    // nil: it cannot be read without a buffer at hand
+	try   func(uintptr) bool // reads it
+	layer *Under             // above it, or in place of it; nil: there is none
 
 	buf   []byte // borrowed; nil when nothing is buffered or all of it is in stash
 	stash []byte // unfinished octets kept while waiting; nil when buf is held
@@ -51,13 +50,15 @@ type waiter interface {
 
 // NewReader gives a Reader of conn. TCP connections are read without holding a buffer while waiting.
 func NewReader(conn net.Conn) *Reader {
-	r := &Reader{conn: conn}
+	r := new(Reader)
 	if c, isTCP := conn.(*net.TCPConn); isTCP {
 		if raw, err := c.SyscallConn(); err == nil {
 			r.raw = raw
 			r.try = r.tryRead // bound once: a method value allocates
+			return r
 		}
 	}
+	r.layer = &Under{layer: conn}
 	return r
 }
 
@@ -115,7 +116,7 @@ func (r *Reader) Fill() error {
 			return err
 		}
 	default:
-		if c, waits := r.conn.(waiter); waits {
+		if c, waits := r.layer.layer.(waiter); waits {
 			r.putStash()
 			if err := c.WaitRead(); err != nil {
 				return err
@@ -137,7 +138,7 @@ func (r *Reader) Fill() error {
 
 // read reads the layer.
 func (r *Reader) read() {
-	n, err := r.conn.Read(r.buf[r.w:])
+	n, err := r.layer.layer.Read(r.buf[r.w:])
 	r.n, r.err = int32(n), err //nolint:gosec // at most bodyBuffer
 }
 

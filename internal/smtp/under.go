@@ -11,8 +11,9 @@ import (
 // the stack: so whoever waits holds no buffer, and little stack.
 type Under struct {
 	net.Conn
-	raw syscall.RawConn // nil: the layer itself waits
-	fd  int             // of it, while a Reader reads; else none
+	layer net.Conn        // once a Reader reads it
+	raw   syscall.RawConn // nil: the layer itself waits
+	fd    int             // of it, while a Reader reads; else none
 }
 
 const none = -1
@@ -47,19 +48,17 @@ func (u *Under) Read(p []byte) (int, error) {
 
 // NewReaderOver gives a Reader of a layer.
 func NewReaderOver(layer net.Conn, under *Under) *Reader {
-	r := &Reader{conn: layer}
-	if under.raw != nil {
-		r.raw, r.under = under.raw, under
-		r.try = r.tryLayer
-	}
+	under.layer = layer
+	r := &Reader{raw: under.raw, layer: under}
+	r.try = r.tryLayer
 	return r
 }
 
 // tryLayer is tryRead through a layer.
 func (r *Reader) tryLayer(fd uintptr) bool {
 	r.borrow()
-	r.under.fd = int(fd) //nolint:gosec // a descriptor
-	defer func() { r.under.fd = none }()
+	r.layer.fd = int(fd) //nolint:gosec // a descriptor
+	defer func() { r.layer.fd = none }()
 	if r.read(); r.n == 0 && errors.Is(r.err, syscall.EAGAIN) {
 		r.putStash()
 		return false

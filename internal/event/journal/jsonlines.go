@@ -212,20 +212,24 @@ func (o *object) tls(name string, t *event.TLS) {
 			o.word("curve", tls.CurveID(t.Curve).String())
 		}
 		o.boolean("resumed", t.Resumed)
+		cert := t.Certificate
+		if cert == nil {
+			cert = &event.Certificate{}
+		}
 		o.open("names", '[')
-		for i, n := range t.Names {
+		for i, n := range cert.Names {
 			if i > 0 {
 				o.dst = append(o.dst, ',')
 			}
 			o.text(n)
 		}
 		o.dst = append(o.dst, ']')
-		if !t.NotAfter.IsZero() {
+		if !cert.NotAfter.IsZero() {
 			o.open("not_after", '"')
-			o.dst = t.NotAfter.UTC().AppendFormat(o.dst, time.RFC3339)
+			o.dst = cert.NotAfter.UTC().AppendFormat(o.dst, time.RFC3339)
 			o.dst = append(o.dst, '"')
 		}
-		o.boolean("verified", t.Verified)
+		o.boolean("verified", cert.Verified)
 	}
 	o.foreign("error", t.Err)
 	o.dst = append(o.dst, '}')

@@ -25,8 +25,9 @@ func fullRecord() *event.Record {
 	ms := time.Millisecond
 	r.Session.MX = event.TLS{
 		State: event.TLSOn, Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Curve: uint16(tls.X25519),
-		Resumed: true, Names: []string{"mx.example.net", "*.example.net\r\n\""}, Verified: true,
-		NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+		Resumed: true, Certificate: &event.Certificate{
+			Names: []string{"mx.example.net", "*.example.net\r\n\""}, Verified: true, NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
+		},
 	}
 	r.Session.MSA = event.TLS{State: event.TLSDowngraded, Err: "handshake: EOF"}
 	r.Session.Phases[event.PhaseDial] = 12 * ms
@@ -203,7 +204,7 @@ func FuzzJSON(f *testing.F) {
 	f.Fuzz(func(t *testing.T, address, text, name string, mode byte) {
 		r := fullRecord()
 		r.Session.HeloMSA = name
-		r.Session.MX.Names = []string{name}
+		r.Session.MX.Certificate = &event.Certificate{Names: []string{name}}
 		r.Transaction.Sender = r.Add([]byte(address))
 		r.Transaction.Recipients[0].Address = r.Add([]byte(address))
 		r.Transaction.Dot = reply(r, 250, text, 1, 1)
