@@ -87,6 +87,7 @@ func (s *session) await(l *leg, phase event.Phase) error {
 		err := l.in.Fill()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			if err = s.waitOn(l, phase); err == nil {
+				l.in.WaitsLong()
 				continue
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
@@ -17,10 +18,10 @@ import (
 // 8. One frame too many between here and the runtime's poller costs every held session twice that.
 func TestHeldSessionsHaveSmallStacks(t *testing.T) {
 	const sessions, allowed = 300, 4<<10 + 512
-	cert := smtptest.Certificate(t, smtptest.CertificateOptions{})
+	cert, live := smtptest.Certificate(t, smtptest.CertificateOptions{}), new(session.Live)
 	for name, opened := range map[string]func() (msa, mx net.Conn){
 		"plain": func() (msa, mx net.Conn) { return relayMoved(t, release{}, deep{}) },
-		"TLS":   func() (msa, mx net.Conn) { return relayInTLS(t, cert, deep{}) },
+		"TLS":   func() (msa, mx net.Conn) { return relayInTLS(t, cert, deep{}, live) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := stackInUse()
@@ -35,7 +36,11 @@ func TestHeldSessionsHaveSmallStacks(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if got := (stackInUse() - before) / sessions; got > allowed {
+			got := (stackInUse() - before) / sessions
+			for until := time.Now().Add(20 * time.Second); got > allowed && time.Now().Before(until); got = (stackInUse() - before) / sessions {
+				time.Sleep(100 * time.Millisecond) // inside TLS the first slice of a wait needs more
+			}
+			if got > allowed {
 				t.Errorf("%d octets of stack for a held session, want at most %d", got, allowed)
 			}
 		})

@@ -81,11 +81,11 @@ func passesStep(tb testing.TB, from, to net.Conn, text string) {
 }
 
 // relayInTLS is relayMoved to an MX that has TLS: what the MX reads and writes is inside it.
-func relayInTLS(t *testing.T, cert tls.Certificate, mover mover) (msa, mx net.Conn) {
+func relayInTLS(t *testing.T, cert tls.Certificate, mover mover, live *session.Live) (msa, mx net.Conn) {
 	msa, near := tcpPair(t)
 	far, plain := tcpPair(t)
 	e := &testEngine{Engine: session.Engine{Recorder: release{}}, Judge: indifferent{}, Mover: mover}
-	e.Dialer, e.Ways, e.Live = dialOnce(far), e, new(session.Live)
+	e.Dialer, e.Ways, e.Live = dialOnce(far), e, live
 	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
 	passesStep(t, plain, msa, "220 mx\r\n")
 	passesStep(t, msa, plain, "EHLO msa\r\n")

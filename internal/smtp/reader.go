@@ -14,6 +14,7 @@ const (
 	lineBuffer = 8 << 10  // commands and replies; also the longest pipelined group taken at once
 	bodyBuffer = 64 << 10 // while a body flows, for the first maxBodyBuffers of the process
 	dripBuffer = 4 << 10  // while a body flows, for all others: they are many because MXs are slow, and speed is not theirs to have
+	tlsBuffer  = 1 << 10  // replies inside TLS: held for as long as the wait may be a short one
 	stashMax   = 512      // octets of an unfinished line kept, while waiting, outside a pooled buffer
 )
 
@@ -37,6 +38,7 @@ type Reader struct {
 
 	skipping bool // inside a line that was too long
 	fed      bool // in which an LF without a CR has been skipped
+	long     bool // the wait for more is
 
 	total int64 // octets read from conn
 	err   error // of the last try
@@ -92,6 +94,12 @@ func (r *Reader) Discard(n int) {
 // slices of Buffered and Commands are invalid afterwards.
 func (r *Reader) Park() { r.putStash() }
 
+// WaitsLong tells, behind a Fill that has met its deadline, that it may be long until there is more: Fill then holds nothing meanwhile, also not inside TLS.
+func (r *Reader) WaitsLong() {
+	r.putStash()
+	r.long = true
+}
+
 // BodyMode borrows large buffers from now on (true), or small ones again (false).
 func (r *Reader) BodyMode(on bool) { r.body = on }
 
@@ -111,7 +119,7 @@ func (r *Reader) Fill() error {
 		return ErrBufferFull
 	}
 	switch {
-	case r.raw != nil:
+	case r.raw != nil && (r.layer == nil || r.long):
 		if err := r.raw.Read(r.try); err != nil {
 			return err
 		}
@@ -128,6 +136,7 @@ func (r *Reader) Fill() error {
 	r.w += r.n
 	r.total += int64(r.n)
 	if r.n > 0 {
+		r.long = false
 		return nil // an error that came with octets comes again with the next Fill
 	}
 	if r.err == nil {
@@ -171,6 +180,8 @@ func (r *Reader) borrow() {
 	switch {
 	case r.body:
 		r.buf = borrowBody()
+	case r.raw != nil && r.layer != nil && !r.long && len(r.stash) < tlsBuffer/2:
+		r.buf = tlsBuffers.Get().(*[tlsBuffer]byte)[:]
 	default:
 		r.buf = lineBuffers.Get().(*[lineBuffer]byte)[:]
 	}
@@ -191,7 +202,7 @@ func (r *Reader) putStash() {
 
 // grow replaces a full buffer by the next size up and says whether there is one.
 func (r *Reader) grow() bool {
-	if len(r.buf) != dripBuffer {
+	if len(r.buf) != dripBuffer && len(r.buf) != tlsBuffer {
 		return false
 	}
 	bigger := lineBuffers.Get().(*[lineBuffer]byte)[:]
@@ -210,6 +221,8 @@ func (r *Reader) release() {
 		dripBuffers.Put((*[dripBuffer]byte)(r.buf))
 	case lineBuffer:
 		lineBuffers.Put((*[lineBuffer]byte)(r.buf))
+	case tlsBuffer:
+		tlsBuffers.Put((*[tlsBuffer]byte)(r.buf))
 	}
 	r.buf, r.r, r.w = nil, 0, 0
 }
@@ -219,6 +232,7 @@ var (
 	lineBuffers = sync.Pool{New: func() any { return new([lineBuffer]byte) }}
 	bodyBuffers = sync.Pool{New: func() any { return new([bodyBuffer]byte) }}
 	dripBuffers = sync.Pool{New: func() any { return new([dripBuffer]byte) }}
+	tlsBuffers  = sync.Pool{New: func() any { return new([tlsBuffer]byte) }}
 
 	bodyBuffersOut atomic.Int32
 )

@@ -7,13 +7,13 @@ import (
 	"syscall"
 )
 
-// An Under is the connection below a layer: TLS. A [Reader] of the layer has it read what is there, and waits for more where the layer is not on
-// the stack: so whoever waits holds no buffer, and little stack.
+// An Under is the connection below a layer: TLS. A [Reader] of the layer that waits long has it read what is there, and waits for more where the layer
+// is not on the stack: so it holds no buffer, and little stack. A short wait is cheaper inside.
 type Under struct {
 	net.Conn
 	layer net.Conn        // once a Reader reads it
 	raw   syscall.RawConn // nil: the layer itself waits
-	fd    int             // of it, while a Reader reads; else none
+	fd    int             // of it, while a Reader reads that does not wait here; else none
 }
 
 const none = -1

@@ -67,8 +67,10 @@ func TestALayerIsReadWithoutHoldingABufferMeanwhile(t *testing.T) {
 		if err = r.Fill(); err != nil && !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, io.EOF) {
 			t.Fatal(err)
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) && r.Empty() && r.Holds() {
-			t.Fatal("a buffer is held behind a wait with nothing in it")
+		if errors.Is(err, os.ErrDeadlineExceeded) && rnd.IntN(2) == 0 {
+			if r.WaitsLong(); r.Empty() && r.Holds() {
+				t.Fatal("a buffer is held in a long wait")
+			}
 		}
 		got.Write(r.Buffered())
 		r.Discard(len(r.Buffered()))
