@@ -14,7 +14,9 @@ type recorder struct {
 
 // Record implements [session.Recorder].
 func (r recorder) Record(rec *event.Record) {
-	rec.Tenant = r.tenant(rec)
+	if rec.Tenant == "" || rec.Transaction == nil || r.router == nil { // else the gate has said it
+		rec.Tenant = r.tenant(rec)
+	}
 	r.Stream.Record(rec)
 }
 

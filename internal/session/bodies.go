@@ -11,41 +11,51 @@ import (
 type bodies struct {
 	mu     sync.Mutex
 	pieces share.Places[holder]
+	common int // of sessions without several tenants, whose pieces are nobody's part
 }
 
 // take takes a piece for a session; false if there is none for it.
 func (b *bodies) take(s *session) bool {
-	whose, most := bodyOwner(s), int(s.e.Rescue.bodiesBytes()/outBuffer)
-	bounds := share.Bounds{Most: most}
-	if s.e.Tenant != nil {
-		bounds.Reserve = most
+	most := int(s.e.Rescue.bodiesBytes() / outBuffer)
+	if s.e.Tenant == nil {
+		return b.takeCommon(most)
 	}
+	whose := s.sharer()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.pieces.Take(whose, bounds)
+	return b.pieces.Take(whose, share.Bounds{Most: most - b.common, Reserve: most})
+}
+
+func (b *bodies) takeCommon(most int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.pieces.All()+b.common >= most {
+		return false
+	}
+	b.common++
+	return true
 }
 
 // give gives pieces back.
 func (b *bodies) give(s *session, pieces int) {
-	whose := bodyOwner(s)
+	var whose holder
+	if s.e.Tenant != nil {
+		whose = s.sharer()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if s.e.Tenant == nil {
+		b.common -= pieces
+		return
+	}
 	for range pieces {
 		b.pieces.Give(whose)
 	}
-}
-
-// bodyOwner is whose part a session's pieces are of; without several tenants there are no parts.
-func bodyOwner(s *session) holder {
-	if s.e.Tenant == nil {
-		return holder{}
-	}
-	return s.sharer()
 }
 
 // octets is what is kept now.
 func (b *bodies) octets() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return int64(b.pieces.All()) * outBuffer
+	return int64(b.pieces.All()+b.common) * outBuffer
 }

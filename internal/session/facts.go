@@ -37,6 +37,9 @@ func (t *trace) whose(tenant, account string) {
 	if !t.tx || tenant == "" {
 		return
 	}
+	if t.kept == nil {
+		t.record().Tenant = tenant
+	}
 	trans := t.transaction()
 	trans.Tenant, trans.Account = t.keepText([]byte(tenant), shortAddress), t.keepText([]byte(account), shortAddress)
 }

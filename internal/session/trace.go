@@ -310,9 +310,10 @@ func (t *trace) end(s *session, how event.End) {
 		o.Reply.Text = r.Texts.Take(t.own.texts, o.Reply.Text)
 		own.Opening = append(own.Opening, o)
 	}
-	t.leaves(&s.mx.info)
-	if l := t.own.legs; l != nil {
-		own.Legs, own.MoreLegs = append(own.Legs, l.all...), l.more
+	if t.own.legs == nil && s.mx.info.Number > 0 { // as nearly always, there was but one
+		own.Legs = append(own.Legs, s.mx.info)
+	} else if t.leaves(&s.mx.info); t.own.legs != nil {
+		own.Legs, own.MoreLegs = append(own.Legs, t.own.legs.all...), t.own.legs.more
 		slices.SortFunc(own.Legs, func(a, b event.Leg) int { return int(a.Number) - int(b.Number) })
 	}
 	r.End = own

@@ -123,7 +123,7 @@ func (o *object) end() { o.dst = append(o.dst, "}\n"...) }
 
 func (o *object) moment(name string, at time.Time) {
 	o.open(name, '"')
-	o.dst = at.UTC().AppendFormat(o.dst, timeFormat)
+	o.dst = o.f.utc.append(o.dst, at.UTC())
 	o.dst = append(o.dst, '"')
 }
 

@@ -15,6 +15,7 @@ type formatter struct {
 	out     []byte // the text being made
 	safe    []byte // scratch of appendEscaped
 	clock   clock
+	utc     clock // the same, of the JSON lines
 
 	identify bool // messages
 }
