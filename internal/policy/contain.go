@@ -10,7 +10,6 @@ import (
 	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/replies"
-	"kanmon/internal/who/mailbox"
 )
 
 // contained does what the detector has come to about the mail's sender.
@@ -61,16 +60,9 @@ func sender(tenant bool) string {
 // standing gives what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
 // was not folded then, as a stranger whose mail is forwarded, or with all accounts of its domain.
 func (a *pass) standing() contain.Answer {
-	answer := a.policy.detector.Ask(a.tenant, a.account)
-	a.metAs = 0
-	for i, name := range a.names() {
-		if name != a.account && name != mailbox.Null && !answer.Hand {
-			if other := a.policy.detector.Ask(a.tenant, name); other.Hand {
-				a.metAs = uint8(i) //nolint:gosec // there are four
-				return other
-			}
-		}
-	}
+	names := a.names()
+	answer, name := a.policy.detector.AskAs(a.tenant, names[0], names[1:]...)
+	a.metAs = uint8(name + 1) //nolint:gosec // there are four
 	return answer
 }
 

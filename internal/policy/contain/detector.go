@@ -132,14 +132,37 @@ func (d *Detector) Grow(tenants int) {
 
 // Ask says how a mail is to be treated. Ask before its MAIL is sent to the MX.
 func (d *Detector) Ask(tenantName, account string) Answer {
+	answer, _ := d.AskAs(tenantName, account)
+	return answer
+}
+
+// AskAs is Ask for a sender that has further names, by which a person may have blocked it: where that is so, the answer is of that name, whose number
+// among them it gives; else -1.
+func (d *Detector) AskAs(tenantName, account string, further ...string) (answer Answer, name int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.time.turn()
 	t := d.tenant(tenantName)
 	if t == nil {
-		return Answer{}
+		return Answer{}, -1
 	}
-	a := t.account(account)
+	if answer = d.askOf(t, t.account(account)); answer.Hand {
+		return answer, -1
+	}
+	for i, other := range further {
+		if other == "" || other == account {
+			continue
+		}
+		if a := t.account(other); a != nil {
+			if of := d.askOf(t, a); of.Hand {
+				return of, i
+			}
+		}
+	}
+	return answer, -1
+}
+
+func (d *Detector) askOf(t *tenant, a *entry) Answer {
 	if a != nil && a.in == &t.held {
 		t.touch(a, d.time.age) // it goes on sending, though nothing of it may come to an MX
 	}
