@@ -44,6 +44,7 @@ func OpenStore(path string) (Store, error) {
 func (s *sqlite) Load() (state State, found bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
+	senders := 0
 	for _, table := range []struct {
 		query string
 		row   func(*sql.Rows) error
@@ -53,20 +54,7 @@ func (s *sqlite) Load() (state State, found bool, err error) {
 			return fromJSON(rows, &state.Containment)
 		}},
 		{"SELECT count(*) FROM policy_sender", func(rows *sql.Rows) error {
-			var n int
-			err := rows.Scan(&n)
-			state.Containment.Subjects = make([]contain.Saved, 0, n) // they are most of it
-			return err
-		}},
-		{"SELECT state, history FROM policy_sender ORDER BY id", func(rows *sql.Rows) error {
-			all := append(state.Containment.Subjects, contain.Saved{})
-			one, history := &all[len(all)-1], sql.RawBytes(nil)
-			err := fromJSON(rows, one, &history)
-			if len(history) > 0 {
-				one.History = slices.Clone(history)
-			}
-			state.Containment.Subjects = all
-			return err
+			return rows.Scan(&senders)
 		}},
 		{"SELECT name, measure, of_whom, to_whom, owes_ns, taken_ms FROM policy_debt", func(rows *sql.Rows) error {
 			var d limit.Debt
@@ -93,14 +81,17 @@ func (s *sqlite) Load() (state State, found bool, err error) {
 			return State{}, false, fmt.Errorf("limits and containment in the file are not understood: %w", err)
 		}
 	}
+	if state.Containment.Subjects, err = s.senders(ctx, senders); err != nil {
+		return State{}, false, fmt.Errorf("limits and containment in the file are not understood: %w", err)
+	}
 	state.Limits.Version = limit.SnapshotVersion
 	return state, found, nil
 }
 
-// fromJSON reads a row of one text, and other values behind it.
-func fromJSON(rows *sql.Rows, to any, others ...any) error {
+// fromJSON reads a row of one text.
+func fromJSON(rows *sql.Rows, to any) error {
 	var text sql.RawBytes
-	if err := rows.Scan(append([]any{&text}, others...)...); err != nil {
+	if err := rows.Scan(&text); err != nil {
 		return err
 	}
 	return json.Unmarshal(text, to)
