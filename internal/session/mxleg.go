@@ -1,6 +1,7 @@
 package session
 
 import (
+	"net"
 	"time"
 
 	"kanmon/internal/event"
@@ -21,6 +22,7 @@ type mxLeg struct {
 	transaction bool         // one is open at this MX, or may be: that of the mail at hand, or one before it that was not reset
 	way         tlsWay       // how TLS is tried on this connection, if it is
 	shut        shut         // why no mail may go to this MX
+	probed      bool         // whether it is still there: keep-alive is on
 	toMail      *smtp.Reply  // with shut: what every MAIL gets
 }
 
@@ -32,6 +34,21 @@ type exchange struct {
 	took  time.Duration // and its last one
 	came  time.Duration // when octets of the MX were read last
 	lain  time.Duration // when those came that the next reads find; 0: as they find them
+}
+
+// An MX that vanished without a word is found after 60 + 4×30 s: sooner than the 15 minutes that a session may wait
+// for the reply to its dot, and cheap with ten thousand sessions waiting.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}
+
+// keepAlive has an MX found that vanishes. Whoever does not wait long for it needs none: that takes four calls of the kernel.
+func (l *mxLeg) keepAlive() {
+	if l.probed || !l.open() {
+		return
+	}
+	l.probed = true
+	if conn, isTCP := l.base.(*net.TCPConn); isTCP {
+		_ = conn.SetKeepAliveConfig(keepAlive) // fails only if the MX has gone, and then everything else will
+	}
 }
 
 // shut is why no mail may go to an MX.

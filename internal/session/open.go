@@ -134,7 +134,7 @@ func (s *session) dial() error {
 
 // connected makes a connection that of the leg.
 func (s *session) connected(out *Outbound) {
-	s.mx.leg, s.mx.manners = newLeg(out.Conn), manners{}
+	s.mx.leg, s.mx.manners, s.mx.probed = newLeg(out.Conn), manners{}, false
 	s.mx.closed = out.Closed
 	s.mx.info.Local = addrPort(out.Conn.LocalAddr())
 }

@@ -22,6 +22,7 @@ func (s *session) passThrough() error {
 	if err := s.openMX(stageDialled); err != nil {
 		return s.ungreeted(err)
 	}
+	s.mx.keepAlive()
 	s.log.spends(event.SpentPassing)
 	s.log.note("passed through")
 	s.log.handOver()

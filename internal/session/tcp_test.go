@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"kanmon/internal/event"
 	"kanmon/internal/session"
 )
@@ -127,4 +129,36 @@ func playMX(conn net.Conn, steps []exchange, buf []byte) error {
 		}
 	}
 	return nil
+}
+
+// An MX that is waited for, or left idle, is looked after by keep-alive from the first look on.
+func TestAnMXThatVanishesIsFound(t *testing.T) {
+	for name, say := range map[string]string{"waited for": "MAIL FROM:<a@example.com>\r\n", "idle": ""} {
+		msa, near := tcpPair(t)
+		far, mx := tcpPair(t)
+		defer msa.Close()
+		defer mx.Close()
+		e := &testEngine{Engine: session.Engine{Live: new(session.Live)}, Judge: indifferent{}, Mover: indifferent{}}
+		e.leaves(dialOnce(far))
+		e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
+		passesStep(t, mx, msa, "220 mx\r\n")
+		passesStep(t, msa, mx, "EHLO msa\r\n")
+		passesStep(t, mx, msa, "250 mx\r\n")
+		if say != "" {
+			passesStep(t, msa, mx, say)
+		}
+		on := func() (on int) {
+			raw, err := far.(*net.TCPConn).SyscallConn()
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = raw.Control(func(fd uintptr) { on, _ = unix.GetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_KEEPIDLE) })
+			return on
+		}
+		for until := time.Now().Add(20 * time.Second); on() != 60; time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(until) {
+				t.Fatalf("%s: the first probe comes after %d s", name, on())
+			}
+		}
+	}
 }

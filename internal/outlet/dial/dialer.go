@@ -19,7 +19,6 @@ import (
 	"net/netip"
 	"os"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -47,14 +46,10 @@ type Dialer struct {
 	tcp   net.Dialer
 }
 
-// A peer that vanished without a word is found after 60 + 4×30 s: sooner than the 15 minutes that a session may wait
-// for the reply to its dot, and cheap with ten thousand sessions waiting.
-var keepAlive = net.KeepAliveConfig{Enable: true, Idle: time.Minute, Interval: 30 * time.Second, Count: 4}
-
 // New makes a Dialer.
 func New(c Config) *Dialer {
 	d := &Dialer{mark: c.Mark, guard: c.Guard}
-	d.tcp = net.Dialer{KeepAliveConfig: keepAlive, ControlContext: d.control}
+	d.tcp = net.Dialer{KeepAlive: -1, ControlContext: d.control} // whoever waits long for an MX sees to that
 	// MPTCP would put an option into every SYN that MXs' firewalls have to understand, and gains a relay nothing.
 	d.tcp.SetMultipathTCP(false)
 	return d
