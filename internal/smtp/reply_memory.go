@@ -43,9 +43,12 @@ func (p *Reply) giveBack() {
 
 // Park lets the reply hold no more memory than its text needs. Call it before a long wait.
 func (p *Reply) Park() {
-	if p.lent != nil {
+	switch {
+	case p.lent != nil:
 		text := append(make([]byte, 0, len(p.text)), p.text...)
 		p.giveBack()
 		p.text = text
+	case len(p.text) == 0: // it is waited for
+		p.text = nil
 	}
 }

@@ -115,3 +115,12 @@ func TestPlainTextIsKnown(t *testing.T) {
 		}
 	}
 }
+
+// Who waits long for a reply holds nothing of the one before.
+func TestAReplyThatIsWaitedForHoldsNothing(t *testing.T) {
+	p := NewReply(250, "", "the one before")
+	p.Reset()
+	if p.Park(); cap(p.Text()) > 0 {
+		t.Errorf("%d octets", cap(p.Text()))
+	}
+}
