@@ -39,6 +39,7 @@ type Reader struct {
 	skipping bool // inside a line that was too long
 	fed      bool // in which an LF without a CR has been skipped
 	long     bool // the wait for more is
+	dry      bool // the layer has given all that it had
 
 	total int64 // octets read from conn
 	err   error // of the last try
@@ -136,7 +137,7 @@ func (r *Reader) Fill() error {
 	r.w += r.n
 	r.total += int64(r.n)
 	if r.n > 0 {
-		r.long = false
+		r.long, r.dry = false, false
 		return nil // an error that came with octets comes again with the next Fill
 	}
 	if r.err == nil {

@@ -56,12 +56,23 @@ func NewReaderOver(layer net.Conn, under *Under) *Reader {
 
 // tryLayer is tryRead through a layer.
 func (r *Reader) tryLayer(fd uintptr) bool {
+	if r.dry && nothingToRead(int(fd)) { //nolint:gosec // a descriptor
+		return false
+	}
 	r.borrow()
 	r.layer.fd = int(fd) //nolint:gosec // a descriptor
 	defer func() { r.layer.fd = none }()
 	if r.read(); r.n == 0 && errors.Is(r.err, syscall.EAGAIN) {
 		r.putStash()
+		r.dry = true
 		return false
 	}
 	return true
+}
+
+// nothingToRead asks the kernel. It costs no stack, as the layer does, where a wait is only looked at.
+func nothingToRead(fd int) bool {
+	var one [1]byte
+	_, _, err := syscall.Recvfrom(fd, one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
+	return errors.Is(err, syscall.EAGAIN)
 }
