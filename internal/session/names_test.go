@@ -102,7 +102,7 @@ func TestWhoIsHiddenFromNowOnWasNamedBefore(t *testing.T) {
 				return j
 			}
 			r := newManyIPs(2)
-			r.judge.Judgement = session.Judgement{Soften: true, Class: event.IPBlocklisted, Rule: "test"}
+			r.judge.Judgement = session.Judgement{SoftenTo: 450, Class: event.IPBlocklisted, Rule: "test"}
 			var stream event.Stream
 			before := open("before", journal.AddressesClear)
 			stream.Replace(before)
