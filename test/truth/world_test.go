@@ -67,6 +67,7 @@ type world struct {
 	runs    map[netip.Addr]*run
 	ordered []*run
 	policy  *policy.Policy
+	stream  event.Stream
 	ends    sync.WaitGroup // MSAs, MXs and sessions
 }
 
@@ -78,7 +79,8 @@ func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.engine = session.Engine{Ways: ways{w}, Gate: w, Live: &w.live, Recorder: book, Log: slog.New(slog.DiscardHandler), Hostname: "gw.example"}
+		w.stream.Replace(book)
+		w.engine = session.Engine{Ways: ways{w}, Gate: w, Live: &w.live, Recorder: &w.stream, Log: slog.New(slog.DiscardHandler), Hostname: "gw.example"}
 		w.policy, err = policy.New(policy.Options{Settings: policy.Settings{
 			Identify: func(o session.Origin, _ *string) *whose.Owner {
 				return &whose.Owner{Tenant: o.Source.Addr().String()}
