@@ -15,6 +15,20 @@ import (
 	"kanmon/internal/smtp/smtptest"
 )
 
+// journalAt opens a journal of JSON lines, and beside them perhaps a session log.
+func journalAt(t *testing.T, path string, mode journal.AddressMode, log bool) *journal.Journal {
+	t.Helper()
+	o := journal.Options{JSON: path, Addresses: mode}
+	if log {
+		o.SessionLog = path + ".log"
+	}
+	j, err := journal.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return j
+}
+
 // An MX that names a person in a refusal does not bring that name into the JSON lines, however long before the end of the mail the refusal is
 // written, and whether a session log is written beside them or not.
 func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
@@ -33,14 +47,7 @@ func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "records.jsonl")
-				o := journal.Options{JSON: path, Addresses: journal.AddressesDomain}
-				if tc.log {
-					o.SessionLog = path + ".log"
-				}
-				j, err := journal.New(o)
-				if err != nil {
-					t.Fatal(err)
-				}
+				j := journalAt(t, path, journal.AddressesDomain, tc.log)
 				r := newManyIPs(2)
 				r.judge.Judgement = session.Judgement{SoftenTo: 450, Class: event.IPBlocklisted, Rule: "test"}
 				var stream event.Stream
@@ -90,21 +97,10 @@ func TestWhoIsHiddenFromNowOnWasNamedBefore(t *testing.T) {
 	for _, dialogue := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
 			dir := t.TempDir()
-			open := func(name string, mode journal.AddressMode) *journal.Journal {
-				o := journal.Options{JSON: filepath.Join(dir, name+".jsonl"), Addresses: mode}
-				if dialogue {
-					o.SessionLog = filepath.Join(dir, name+".log")
-				}
-				j, err := journal.New(o)
-				if err != nil {
-					t.Fatal(err)
-				}
-				return j
-			}
 			r := newManyIPs(2)
 			r.judge.Judgement = session.Judgement{SoftenTo: 450, Class: event.IPBlocklisted, Rule: "test"}
 			var stream event.Stream
-			before := open("before", journal.AddressesClear)
+			before := journalAt(t, filepath.Join(dir, "before.jsonl"), journal.AddressesClear, dialogue)
 			stream.Replace(before)
 			r.engine.Recorder = &stream
 			r.mx.Reply = func(verb string, n int) string {
@@ -119,7 +115,7 @@ func TestWhoIsHiddenFromNowOnWasNamedBefore(t *testing.T) {
 			msa.Command("MAIL FROM:<a@example.com>")
 			msa.Command("RCPT TO:<joe.bloggs@example.net>")
 			time.Sleep(time.Minute)
-			behind := open("behind", journal.AddressesDomain)
+			behind := journalAt(t, filepath.Join(dir, "behind.jsonl"), journal.AddressesDomain, dialogue)
 			stream.Replace(behind)
 			if err := before.Close(t.Context()); err != nil {
 				t.Error(err)

@@ -22,24 +22,6 @@ func (o *object) results(t *event.Transaction) {
 	o.dst = append(o.dst, '}')
 }
 
-// meaning appends what a refusal was taken for, or which rule of ours refused.
-func (o *object) meaning(m event.Meaning) {
-	o.own("class", m.Class.String())
-	o.own("scope", m.Scope.String())
-	o.own("rule", m.Rule)
-	if len(m.Lists) == 0 {
-		return
-	}
-	o.open("lists", '[')
-	for i, list := range m.Lists {
-		if i > 0 {
-			o.dst = append(o.dst, ',')
-		}
-		o.text(list)
-	}
-	o.dst = append(o.dst, ']')
-}
-
 // times appends where time has gone.
 func (o *object) times(spent *event.Spent) {
 	o.open("times", '{')
@@ -67,9 +49,11 @@ func (o *object) opening(replies []event.Opening) {
 		}
 		o.dst = append(o.dst, '{')
 		o.word("phase", replies[i].Phase.String())
-		o.taken = replies[i].Meaning
-		o.reply("reply", &replies[i].Reply)
-		o.taken = nil
+		m := replies[i].Meaning
+		if m == nil {
+			m = new(event.Meaning)
+		}
+		o.replyMeant("reply", &replies[i].Reply, m)
 		o.dst = append(o.dst, '}')
 	}
 	o.dst = append(o.dst, ']')

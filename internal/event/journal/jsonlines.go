@@ -53,14 +53,12 @@ func (f *formatter) json(r *event.Record) []byte {
 	return f.out
 }
 
-// An object appends members of JSON objects. Names are constants of this file and never need escaping.
+// An object appends members of JSON objects. Names are constants of this package and never need escaping.
 type object struct {
-	f *formatter
-	r *event.Record
-	t *event.Transaction // whose replies are appended; nil: no transaction's
-	// taken is what the reply that is next was taken for, where no transaction knows that.
-	taken *event.Meaning
-	dst   []byte
+	f   *formatter
+	r   *event.Record
+	t   *event.Transaction // whose replies are appended; nil: no transaction's
+	dst []byte
 }
 
 func (o *object) transaction(t *event.Transaction) {
@@ -235,41 +233,6 @@ func (o *object) tls(name string, t *event.TLS) {
 	o.dst = append(o.dst, '}')
 }
 
-// reply appends a reply; one that was never waited for is left out.
-func (o *object) reply(name string, p *event.Reply) {
-	if *p == (event.Reply{}) {
-		return
-	}
-	text := o.r.Text(p.Text)
-	o.open(name, '{')
-	o.integer("code", int64(p.Code))
-	if e := enhancedCode(text); e != nil {
-		o.open("enhanced", '"')
-		o.dst = append(o.dst, e...)
-		o.dst = append(o.dst, '"')
-	}
-	o.open("text", 0)
-	shown, left := o.f.guard.text(text, kindReply, p.Text.Cut() > 0)
-	o.dst = o.f.appendJSON(o.dst, shown, left+p.Text.Cut())
-	o.boolean("local", p.Local)
-	if p.Softened {
-		o.boolean("softened", true)
-	}
-	switch {
-	case o.t != nil && p.Meaning > 0:
-		o.meaning(o.t.Meaning(p))
-	case o.taken != nil:
-		o.meaning(*o.taken)
-	}
-	if p.First > 0 {
-		o.milliseconds("first_ms", p.First.Duration())
-	}
-	if p.Took > 0 {
-		o.milliseconds("took_ms", p.Took.Duration())
-	}
-	o.dst = append(o.dst, '}')
-}
-
 // open appends the comma before a member where one is needed, its name, and what its value begins with.
 func (o *object) open(name string, begin byte) {
 	if c := o.dst[len(o.dst)-1]; c != '{' {
@@ -373,40 +336,3 @@ var cipherNames = func() map[uint16]string {
 	}
 	return names
 }()
-
-// enhancedCode is the enhanced status code (RFC 2034 §4) of a reply, nil where it has none or one of another class than the
-// reply's: then the code counts and the enhanced code is noise.
-func enhancedCode(reply []byte) []byte {
-	const prefix = len("250 ")
-	if len(reply) <= prefix || reply[0] != reply[prefix] || reply[0] != '2' && reply[0] != '4' && reply[0] != '5' {
-		return nil
-	}
-	n, ok := enhancedLength(reply[prefix:])
-	if !ok {
-		return nil
-	}
-	return reply[prefix : prefix+n]
-}
-
-// enhancedLength measures class.subject.detail (RFC 3463 §2) at the beginning of text, ended by a blank or the line.
-func enhancedLength(text []byte) (n int, ok bool) {
-	if len(text) < len("2.0.0") || text[0] < '2' || text[0] > '5' {
-		return 0, false
-	}
-	n = 1
-	for range 2 {
-		if n >= len(text) || text[n] != '.' {
-			return 0, false
-		}
-		n++
-		digits := 0
-		for n < len(text) && text[n] >= '0' && text[n] <= '9' {
-			n++
-			digits++
-		}
-		if digits == 0 || digits > 3 {
-			return 0, false
-		}
-	}
-	return n, n == len(text) || text[n] == ' ' || text[n] == '\n'
-}
