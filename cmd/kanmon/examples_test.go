@@ -19,9 +19,6 @@ var updateExamples = flag.Bool("update", false, "write what the examples of the 
 
 // The examples of the manual print what it shows: they are all that says what these commands print, and "make docs" brings them up to date.
 func TestExamplesOfTheManual(t *testing.T) {
-	zone := time.Local
-	time.Local = time.UTC
-	defer func() { time.Local = zone }()
 	socket := filepath.Join(t.TempDir(), "s")
 	end, err := serveCustomers(socket)
 	if err != nil {

@@ -6,11 +6,13 @@ import (
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 func TestMain(m *testing.M) {
+	time.Local = time.UTC // what the manual shows; before anything of the process may ask for the time
 	testscript.Main(m, map[string]func(){"kanmon": main})
 }
 

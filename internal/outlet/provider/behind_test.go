@@ -81,7 +81,9 @@ func TestLearn(t *testing.T) {
 
 // What is heard of a domain says whose it is, and whether it is time to ask DNS: before anything is known, while an answer is fresh, and behind that.
 func TestHeardSaysWhatIsDue(t *testing.T) {
-	inBubble(t, newDNS(), Config{Wait: wait}, func(t *testing.T, l *Lookup) {
+	dns := newDNS()
+	dns.delay = time.Second
+	inBubble(t, dns, Config{Wait: wait}, func(t *testing.T, l *Lookup) {
 		heard := func(domain, provider string, due bool) {
 			t.Helper()
 			if p, d := l.Heard(domain); p != provider || d != due || l.Of(domain) != provider || l.Due(domain) != due {
@@ -93,6 +95,7 @@ func TestHeardSaysWhatIsDue(t *testing.T) {
 		heard("[192.0.2.1]", "", false)
 		l.Learn("acme.example", "tenant")
 		heard("acme.example", "", false) // it is under way
+		time.Sleep(lookupTime)
 		synctest.Wait()
 		heard("ACME.example.", "google", false)
 		if n := testing.AllocsPerRun(100, func() { l.Heard("acme.example") }); n != 0 {
