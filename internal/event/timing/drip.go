@@ -1,0 +1,41 @@
+package timing
+
+import "math/bits"
+
+const (
+	dripPhases = 2 // of a session, at least
+	dripEnough = 2 // sessions
+)
+
+// drips counts sessions in which replies were dripped. It needs nothing to compare with.
+func (d *Detector) drips(k *key, o *Observation) {
+	if o.Refused {
+		return
+	}
+	if bits.OnesCount16(o.Dripped) < dripPhases {
+		k.drip = max(0, k.drip-.5)
+		return
+	}
+	k.drip = min(6, k.drip+1)
+	if k.place.dripsForAll(k) {
+		return
+	}
+	if k.drip >= dripEnough {
+		d.raise(k, Dripped, ThisIPHere, d.now)
+	}
+}
+
+// dripsForAll reports whether most of the other IPs at the place are dripped at too: then it is the MX's way with everybody.
+func (p *place) dripsForAll(k *key) bool {
+	n, of := 0, 0
+	for _, o := range p.keys {
+		if o == k || k.seen-o.seen > farTime {
+			continue
+		}
+		of++
+		if o.drip >= dripEnough/2 {
+			n++
+		}
+	}
+	return n > 0 && 2*n >= of
+}

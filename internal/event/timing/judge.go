@@ -1,0 +1,245 @@
+package timing
+
+import "math"
+
+// A finding is what stands against a key.
+type finding struct {
+	scope   Scope // 0: none
+	phase   Phase
+	since   float64
+	mails   uint32  // the key's, when it began
+	cleared float64 // when one ended
+	was     Phase
+	wasOf   Scope
+}
+
+const (
+	leastTimes   = 1.7 // times the usual
+	leastSeconds = .5  // and so much above it
+	leastSlow    = 4   // of the last recent ones
+)
+
+// judge raises what there is enough evidence for.
+func (d *Detector) judge(k *key) {
+	best, scope := Phase(0), Scope(0)
+	for f := range Phase(kinds) {
+		e := &k.proof[f]
+		least := float32(enough)
+		if f == Refused {
+			least = enoughRefused
+		}
+		if e.weight() < least {
+			continue
+		}
+		s := d.scope(k, f)
+		if s == ThisIPHere {
+			s = d.wider(k, f)
+		}
+		if s == ThisIPEverywhere || s == Everything {
+			*e = proof{}
+			continue
+		}
+		if scope == 0 || s == ThisIPHere && scope != ThisIPHere || s == scope && e.weight() > k.proof[best].weight() {
+			best, scope = f, s
+		}
+	}
+	if scope == 0 || scope == Small || scope == Unpaired {
+		return
+	}
+	d.raise(k, best, scope, k.proof[best].begun)
+}
+
+func (d *Detector) raise(k *key, f Phase, s Scope, since float64) {
+	g := &k.finding
+	change := Begun
+	switch {
+	case g.scope == s || g.scope == ThisIPHere: // that one is not taken back by a narrower
+		return
+	case g.scope == 0 && g.wasOf == s && g.was == f && d.now-g.cleared < Again.Seconds():
+		change = Continued
+	}
+	*g = finding{scope: s, phase: f, since: since, mails: k.mails, cleared: g.cleared, was: g.was, wasOf: g.wasOf}
+	if f < Dripped {
+		g.mails = k.proof[f].mails
+	}
+	d.tell(k, change)
+}
+
+func (d *Detector) tell(k *key, c Change) {
+	g := &k.finding
+	t := Finding{Change: c, Scope: g.scope, Phase: g.phase, At: d.timeOf(d.now), Since: d.timeOf(g.since), IP: k.ip, Provider: k.place.name}
+	t.Mails = int(k.mails-g.mails) + 1
+	if g.phase < Dripped {
+		t.Evidence = float64(k.proof[g.phase].weight())
+	}
+	k.figures(&t)
+	d.out = append(d.out, t)
+}
+
+// figures adds the times, whose mail was slow, and where.
+func (k *key) figures(t *Finding) {
+	f := t.Phase
+	if f == Refused {
+		t.Before = float64(k.place.turned)
+	}
+	if f >= Phases {
+		return
+	}
+	var slow [len(k.recent)]float32
+	n := 0
+	var whose [len(k.tenants) + 1]int
+	var where [len(k.hosts)]int
+	for i := range k.recent {
+		b := &k.recent[i]
+		if r := fromByte(b.r[f]); b.used && present(r) && r > k.place.tail[f][0] {
+			slow[n] = r
+			n++
+			whose[b.tenant]++
+			where[b.host]++
+		}
+	}
+	usual := float64(k.usually(f))
+	t.Before = max(0, math.Exp(usual)-floor[f])
+	if n > 0 {
+		t.Here = max(0, math.Exp(usual+float64(median(slow[:n])))-floor[f])
+	}
+	n = 0
+	var others [nearMost]float32
+	p := k.place
+	for i := 0; i < p.filled && n < len(others); i++ {
+		if s := p.back(i); s.number != k.number && present(fromByte(s.r[f])) {
+			others[n] = fromByte(s.r[f])
+			n++
+		}
+	}
+	if n > 0 {
+		t.Others = max(0, math.Exp(float64(p.base[f]+median(others[:n])))-floor[f])
+	}
+	most, host := 0, 0
+	for i, n := range whose {
+		if n > 0 {
+			t.Tenants++
+		}
+		if n > whose[most] {
+			most = i
+		}
+	}
+	for i, n := range where {
+		if n > where[host] {
+			host = i
+		}
+	}
+	if t.Scope == OneTenant && most < len(k.tenants) {
+		t.Tenant = k.tenants[most].name
+	}
+	if t.Scope == OneHost {
+		t.Host = k.hosts[host].name
+	}
+}
+
+// scope says whom what is slow in a phase concerns.
+func (d *Detector) scope(k *key, f Phase) Scope {
+	if f == Refused {
+		if k.refused < refusalsLeast {
+			return Small
+		}
+		return ThisIPHere
+	}
+	n := 0
+	var slow [len(k.recent)]float32
+	var hosts, fastElsewhere [len(k.hosts)]int
+	for i := range k.recent {
+		b := &k.recent[i]
+		r := fromByte(b.r[f])
+		if !b.used || !present(r) {
+			continue
+		}
+		if r > max(.4, k.place.tail[f][0]) {
+			slow[n] = r
+			n++
+			hosts[b.host]++
+		} else {
+			fastElsewhere[b.host]++
+		}
+	}
+	if n < leastSlow {
+		return Small
+	}
+	typical := float64(median(slow[:n]))
+	usual := math.Exp(float64(k.usually(f))) // what it takes, with the floor
+	if f == Write {
+		usual = math.Exp(float64(k.usually(Dot)))
+	}
+	if typical < math.Log(leastTimes) || usual*(math.Exp(typical)-1) < leastSeconds {
+		return Small
+	}
+	for h, n1 := range hosts {
+		if 10*n1 >= 9*n && !k.othersFast(f, k.hosts[h].hash) {
+			return OneHost
+		}
+	}
+	if f >= Mail && !k.splitSays() && !k.severalTenants(f) {
+		return OneTenant
+	}
+	return ThisIPHere
+}
+
+// othersFast reports whether other IPs were at a host in the last hours and not slow there.
+func (k *key) othersFast(f Phase, host uint32) bool {
+	p := k.place
+	for i := range p.filled {
+		s := p.back(i)
+		if r := fromByte(s.r[f]); s.number != k.number && s.host == host && !s.shut && present(r) && r < p.tail[f][1] && s.at > k.proof[f].begun-3600 {
+			return true
+		}
+	}
+	return false
+}
+
+// severalTenants reports whether what is slow would be enough without the tenant that says most of it.
+func (k *key) severalTenants(f Phase) bool {
+	e := &k.proof[f]
+	for _, parts := range e.parts {
+		sum, most := float32(0), float32(0)
+		for _, x := range parts {
+			sum += x
+			most = max(most, x)
+		}
+		if sum-most >= enough/2.5 {
+			return true
+		}
+	}
+	return false
+}
+
+// endings clears what has ended.
+func (d *Detector) endings(k *key) {
+	g := &k.finding
+	if g.scope == 0 {
+		return
+	}
+	ends := k.drip <= 0
+	if g.phase < Dripped {
+		ends = k.proof[g.phase].weight() < over
+	}
+	if !ends && d.now-k.seen < Forgets.Seconds() {
+		return
+	}
+	d.tell(k, Cleared)
+	*g = finding{cleared: d.now, was: g.phase, wasOf: g.scope}
+}
+
+// wider tells a restriction here from what is slow for the IP everywhere.
+func (d *Detector) wider(k *key, f Phase) Scope {
+	e := &k.proof[f]
+	around := d.around(k, e.begun-minuteOne)
+	n, of := around.slow(f, votesMost)
+	waited := d.now - e.begun
+	switch {
+	case n >= 2 && 10*n >= 3*of:
+		return ThisIPEverywhere
+	case of == 0 && waited < votesFor, of < 4 && waited < 3*votesFor, n >= 2 && 5*n >= of:
+		return Unpaired
+	}
+	return ThisIPHere
+}

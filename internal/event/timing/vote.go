@@ -1,0 +1,188 @@
+package timing
+
+import "math/bits"
+
+// A source is one sending IP, at all providers.
+type source struct {
+	ip    string
+	keys  int
+	votes voting
+	wide  breadth // a finding of scope ThisIPEverywhere
+}
+
+// voting is a ring of the newest votes: mails that were, or were not, slow.
+type voting struct {
+	ring   [24]vote
+	newest int
+	filled int
+}
+
+type vote struct {
+	at    float64
+	place *place
+	from  *source
+	slow  uint16
+	had   uint16 // phases
+}
+
+const (
+	votesApart = 20   // s between two of one key that say the same
+	votesFor   = 3600 // s
+)
+
+func (v *voting) put(x vote) {
+	own := 0
+	for i := 0; i < v.filled && i < 8; i++ {
+		b := v.back(i)
+		if b.place == x.place && b.from == x.from {
+			own++
+			if own == 3 { // three of a key among eight are enough: the newest takes the place of its last
+				*b = x
+				return
+			}
+		}
+	}
+	v.newest = (v.newest + 1) % len(v.ring)
+	v.filled = min(v.filled+1, len(v.ring))
+	v.ring[v.newest] = x
+}
+
+func (v *voting) back(i int) *vote { return &v.ring[(v.newest-i+len(v.ring))%len(v.ring)] }
+
+// elsewhere is what the nearest votes of other places say: of the same IP, and of others.
+type elsewhere struct {
+	own, all [votesMost]*vote
+	n, m     int
+}
+
+const votesMost = 16
+
+// around gives the votes at other places since a time, the newest first.
+func (d *Detector) around(k *key, since float64) (e elsewhere) {
+	e.n = k.source.votes.pick(&e.own, k.place, nil, since)
+	e.m = d.votes.pick(&e.all, k.place, k.source, since)
+	return e
+}
+
+func (v *voting) pick(into *[votesMost]*vote, not *place, nor *source, since float64) (n int) {
+	for i := 0; i < v.filled && n < votesMost; i++ {
+		b := v.back(i)
+		if b.at >= since && b.place != not && b.from != nor {
+			into[n] = b
+			n++
+		}
+	}
+	return n
+}
+
+// slow counts the IP's votes about a phase, and those that say that it is slow elsewhere too, at two places at least. If most say so of
+// other IPs, those count.
+func (e *elsewhere) slow(f Phase, most int) (slow, of int) {
+	slow, of = count(e.own[:e.n], f, most)
+	if n, all := count(e.all[:e.m], f, most); n >= 4 && 5*n >= 2*all && n*of >= slow*all {
+		return n, all
+	}
+	return slow, of
+}
+
+func count(votes []*vote, f Phase, most int) (slow, of int) {
+	var first *place
+	several := false
+	for _, b := range votes {
+		if f < Phases && b.had>>f&1 == 0 && b.slow == 0 {
+			continue
+		}
+		if of == most {
+			break
+		}
+		of++
+		if b.slow>>f&1 == 1 || b.slow&(b.slow-1) != 0 {
+			slow++
+			several = several || first != nil && first != b.place
+			first = b.place
+		}
+	}
+	if !several {
+		slow = min(slow, 1)
+	}
+	return slow, of
+}
+
+// breadth is a finding that is wider than a provider.
+type breadth struct {
+	on    bool
+	phase Phase
+	since float64
+	ended float64
+}
+
+const (
+	wideVotes  = 6
+	wideWithin = 1800 // s
+)
+
+// vote tells what a mail was, by the key's own history.
+func (d *Detector) vote(k *key, m *mail) {
+	x := vote{at: m.at, place: k.place, from: k.source}
+	for f := range Phases {
+		if !present(m.r[f]) || k.learnt[f] < needHistory {
+			continue
+		}
+		x.had |= 1 << f
+		if m.r[f] > max(.6, (k.place.tail[f][1]+k.place.tail[f][2])/2) {
+			x.slow |= 1 << f
+		}
+	}
+	if x.had == 0 {
+		return
+	}
+	k.source.votes.put(x)
+	d.votes.put(x)
+	d.widely(k.source, x.slow)
+}
+
+// widely begins and clears findings that are wider than a provider: of one IP, or of several, which is ours. One IP alone has nobody to
+// tell the two apart.
+func (d *Detector) widely(s *source, slow uint16) {
+	if d.ours.on {
+		if n, of := d.share(&d.votes, nil, d.ours.phase); 7*n < of || of == 0 {
+			d.ours.on, d.ours.ended = false, d.now
+			d.tellWide(Cleared, Everything, &d.ours, "")
+		}
+	}
+	if s.wide.on {
+		if n, of := d.share(&s.votes, nil, s.wide.phase); 7*n < of || of == 0 {
+			s.wide.on, s.wide.ended = false, d.now
+			d.tellWide(Cleared, ThisIPEverywhere, &s.wide, s.ip)
+		}
+	}
+	if slow == 0 || s.wide.on || d.ours.on || len(d.sources) < 2 {
+		return
+	}
+	f := Phase(bits.TrailingZeros16(slow))
+	n, of := d.share(&s.votes, nil, f)
+	if of < wideVotes || 5*n < 2*of {
+		return
+	}
+	b, scope, ip := &s.wide, ThisIPEverywhere, s.ip
+	if n, of := d.share(&d.votes, s, f); of >= wideVotes && 5*n >= 2*of {
+		b, scope, ip = &d.ours, Everything, ""
+	}
+	change := Begun
+	if b.ended > 0 && d.now-b.ended < Again.Seconds() {
+		change = Continued
+	}
+	*b = breadth{on: true, phase: f, since: d.now, ended: b.ended}
+	d.tellWide(change, scope, b, ip)
+}
+
+// share counts the votes of late, and those that say that it is slow, at two places at least.
+func (d *Detector) share(v *voting, nor *source, f Phase) (slow, of int) {
+	var votes [votesMost]*vote
+	n := v.pick(&votes, nil, nor, d.now-wideWithin)
+	return count(votes[:n], f, votesMost)
+}
+
+func (d *Detector) tellWide(c Change, s Scope, b *breadth, ip string) {
+	d.out = append(d.out, Finding{Change: c, Scope: s, Phase: b.phase, At: d.timeOf(d.now), Since: d.timeOf(b.since), IP: ip})
+}

@@ -1,0 +1,297 @@
+package timing
+
+import "math"
+
+const (
+	holdMost   = 30 * 60 // s that a mail waits for mail of others to compare with
+	wantAfter  = 2       // mails of others after it
+	pieceFor   = 90      // s in which slow mail of a key with none of another IP between is one piece of evidence
+	learnEvery = 600     // s between two mails that a key learns from: a newsletter is not what is usual
+)
+
+// Two bettors stake on each mail, for restrictions that make all mail slow and for those that make some of it very slow: a part on its
+// being beyond each point of the tail, the rest on nothing. What a bettor has after a calm mail is 1 on average, whatever the tail is.
+const bettors = 2
+
+var stakes = [bettors][4]float64{
+	{.38, .27, .22, .13},
+	{.68, 0, .1, .22},
+}
+
+// lnBets are the logarithms of what a bettor has after a mail that is beyond none, one, two or three points of its tail.
+var lnBets = func() (l [bettors][4]float32) {
+	for b, stake := range stakes {
+		sum := stake[0]
+		l[b][0] = float32(math.Log(sum))
+		for i, share := range tailShare {
+			sum += stake[i+1] / float64(share)
+			l[b][i+1] = float32(math.Log(sum))
+		}
+	}
+	return l
+}()
+
+// A doubt is how far mail of others takes the weight from a slow one.
+type doubt uint8
+
+const (
+	certain doubt = iota
+	faint         // one of the nearest was as slow
+	silent        // nothing to compare with, or the host, or all of the IP's mail is slow
+	common        // several of the nearest were as slow
+)
+
+// said is how one mail compares in one phase.
+type said struct {
+	odd   float32 // how much slower than others, in logarithms; NaN: nothing
+	level uint8   // points of the tail it is beyond
+	doubt doubt
+}
+
+func (s said) lnE(bettor int) float32 {
+	l := lnBets[bettor][s.level]
+	if l <= 0 {
+		return l
+	}
+	switch s.doubt {
+	case faint:
+		return .4 * l
+	case silent:
+		return 0
+	case common:
+		return -.2
+	}
+	return l
+}
+
+// hold keeps a mail of the key until others have been seen after it.
+func (d *Detector) hold(k *key, m *mail) {
+	if int(k.holding) == len(k.held) {
+		d.weigh(k, &k.held[0])
+		k.drop()
+	}
+	if k.holding == 0 {
+		k.place.waits++
+	}
+	k.held[k.holding] = *m
+	k.holding++
+}
+
+func (k *key) drop() {
+	copy(k.held[:], k.held[1:k.holding])
+	k.holding--
+	if k.holding == 0 {
+		k.place.waits--
+	}
+}
+
+// release weighs what need not wait longer, of all keys at a place.
+func (d *Detector) release(p *place) {
+	if p.waits == 0 {
+		return
+	}
+	for _, k := range p.keys {
+		for k.holding > 0 {
+			m := &k.held[0]
+			if d.now-m.at < holdMost && p.since(m) < wantAfter && len(p.keys) > 1 {
+				break
+			}
+			d.weigh(k, m)
+			k.drop()
+		}
+	}
+}
+
+// since counts the mails of others after one, as far as it matters.
+func (p *place) since(m *mail) int {
+	n := 0
+	for i := 0; i < p.filled && n < wantAfter; i++ {
+		s := p.back(i)
+		if s.at <= m.at {
+			break
+		}
+		if s.number != m.number && !s.shut {
+			n++
+		}
+	}
+	return n
+}
+
+// weigh compares a mail with those of others and with what is usual for the key, phase by phase.
+func (d *Detector) weigh(k *key, m *mail) {
+	p := k.place
+	o := p.around(m)
+	k.credit = min(6, k.credit+1.5*float32(p.since(m)))
+	var slow uint16
+	var says [Phases]said
+	for f := range Phases {
+		says[f].odd = nan
+		if present(m.r[f]) {
+			says[f] = p.compare(m, f, &o)
+			if says[f].odd > max(.4, 1.15*p.tail[f][1]) {
+				slow |= 1 << f
+			}
+		}
+	}
+	if m.heavy && present(m.r[Dot]) { // a slow window shows at the dot before it shows in the writing
+		if !present(m.r[Write]) || says[Dot].lnE(0) > says[Write].lnE(0) {
+			says[Write] = says[Dot]
+		}
+	}
+	elsewhere := d.around(k, m.at-2*votesFor)
+	calm := !k.suspected()
+	lesson := m.at-k.taught >= learnEvery || k.mails < 2*needHistory
+	if lesson {
+		k.taught = m.at
+	}
+	one := m.at-k.piece < pieceFor && !p.between(k.number, k.piece, m.at)
+	for f := range Phases {
+		v := says[f]
+		if !present(v.odd) {
+			continue
+		}
+		n, of := elsewhere.slow(f, 8)
+		wide := n >= 2 && 4*n >= of
+		if wide {
+			v.doubt = max(v.doubt, silent)
+			if n >= 3 && 5*n >= 2*of {
+				k.proof[f].cap(2)
+			}
+		}
+		h := f
+		if f == Write && !present(m.r[f]) {
+			h = Dot
+		}
+		if k.learnt[h] >= needHistory {
+			if lesson && !wide && k.proof[f].weight() < suspicious {
+				p.learn(f, v.odd)
+			}
+			if o.n >= needOthers && (v.level == 0 || k.credit >= 1 && !one) {
+				d.add(k, f, v.lnE(0), v.lnE(1), m.who, m.at)
+			}
+		}
+		if !wide && lesson {
+			k.learn(f, m, v.odd, calm, d.now)
+		}
+	}
+	if slow != 0 && !one {
+		k.credit = max(0, k.credit-1)
+		k.piece = m.at
+	}
+	k.note(m, &says)
+	d.judge(k)
+}
+
+// compare gives how much slower a mail is than those of others at the time, and the bet on it.
+func (p *place) compare(m *mail, f Phase, o *others) said {
+	var near [nearMost]float32
+	n, slowNear, all, slowAll, sameHost, slowHost := 0, 0, 0, 0, 0, 0
+	r := m.r[f]
+	for i := range o.n {
+		s := p.back(int(o.of[i]))
+		c := fromByte(s.r[f])
+		if !present(c) {
+			continue
+		}
+		as := c+.22 >= r || c > .7*r && c > p.tail[f][1]
+		all++
+		if as {
+			slowAll++
+		}
+		if n < nearMost && math.Abs(s.at-m.at) < nearTime {
+			near[n] = c
+			n++
+			if as {
+				slowNear++
+			}
+		}
+		if s.host == m.host && sameHost < 4 && math.Abs(s.at-m.at) < 3600 {
+			sameHost++
+			if as {
+				slowHost++
+			}
+		}
+	}
+	usual := float32(0)
+	if n >= 3 {
+		usual = max(-.2, median(near[:n]))
+	}
+	v := said{odd: r - usual}
+	for _, q := range p.tail[f] {
+		if v.odd > q {
+			v.level++
+		}
+	}
+	switch {
+	case slowNear >= 2 || slowAll >= 4:
+		v.doubt = common
+	case all < needOthers || sameHost > 0 && 2*slowHost >= sameHost:
+		v.doubt = silent
+	case slowNear == 1 || slowAll >= 2:
+		v.doubt = faint
+	}
+	return v
+}
+
+// add takes what the bettors have after a mail into the evidence.
+func (d *Detector) add(k *key, f Phase, all, some float32, who uint8, at float64) {
+	e := &k.proof[f]
+	was := e.weight()
+	for b, l := range [bettors]float32{all, some} {
+		e.lnR[b] = min(heldAt, max(0, float32(grow(float64(e.lnR[b]), float64(l)))))
+		e.parts[b][who] = max(-3, min(heldAt, e.parts[b][who]+l))
+	}
+	if was <= 1 {
+		if e.weight() > 1 {
+			e.begun, e.mails = at, k.mails
+			k.split = [2]uint8{}
+		} else {
+			e.parts = [bettors][5]float32{}
+		}
+	}
+}
+
+// weight is the evidence: that of the better bettor, less what having two costs.
+func (e *proof) weight() float32 { return max(e.lnR[0], e.lnR[1]) - math.Ln2 }
+
+// cap lets the evidence be no more than so much.
+func (e *proof) cap(most float32) {
+	for b := range e.lnR {
+		e.lnR[b] = min(e.lnR[b], most)
+	}
+}
+
+// learn lets what is usual follow mail that nothing stands against.
+func (k *key) learn(f Phase, m *mail, odd float32, calm bool, now float64) {
+	if m.wait || !present(m.r[f]) {
+		return
+	}
+	if !calm && k.learnt[f] >= needHistory && (k.finding.scope == 0 || now-k.finding.since < Frozen.Seconds()) {
+		return
+	}
+	n := k.learnt[f]
+	if n < 1<<15 {
+		k.learnt[f]++
+	}
+	k.place.follow(f, m.r[f])
+	if f == Dot {
+		k.place.learnSize(m.class, m.r[f])
+	}
+	step := max(.04*k.place.tail[f][0], .5/float32(n+1))
+	if odd < 0 {
+		step = -step
+	}
+	if n < 8 {
+		step = max(-1, min(1, odd)) / float32(n+1)
+	}
+	k.beside[f] += step
+}
+
+func (k *key) note(m *mail, says *[Phases]said) {
+	k.at = (k.at + 1) % uint8(len(k.recent))
+	b := &k.recent[k.at]
+	*b = brief{used: true, tenant: m.who, host: m.where}
+	for f := range Phases {
+		b.r[f] = toByte(says[f].odd)
+	}
+}
