@@ -158,6 +158,17 @@ faults: ## the fault tests in full: every cut and kill of the reference sessions
 truth: ## 12,000 random sessions between ends that log all, and what is on record of them must be what happened (two minutes)
 	KANMON_TRUTH=full $(GO) test -count=1 -timeout=20m -v ./test/truth
 
+SIM ?=
+
+.PHONY: timing
+timing: ## the timing detector on labelled streams: SIM=folder or program of the simulator (under 15 minutes)
+	$(GO) run ./test/timing -sim "$(SIM)" -worlds 4 -for 12m
+
+.PHONY: timing-long
+timing-long: ## 400 IP-months without restrictions, and 30 worlds with: SIM=folder or program of the simulator (about three hours)
+	$(GO) run ./test/timing -sim "$(SIM)" -families dev-benign -worlds 100 -for 3h
+	$(GO) run ./test/timing -sim "$(SIM)" -families dev-plain,dev-mild,dev-few -worlds 30 -for 3h
+
 .PHONY: test-systemd
 test-systemd: ## units, package and guide on a booted Debian 12: other programs flush, the configuration breaks, the host boots, upgrade, removal; what the pages have a person type (root, under 10 minutes)
 	test/setup/install.sh systemd

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// dripped is a mail of two lines whose replies come in octets.
+func dripped(mail int) string {
+	return fmt.Sprintf(`{"t":%d,"ip":"ip0","provider":"p0","mx":"mx","tenant":"t0","mail":%d,"phase":"mail","first_ms":10,"took_ms":3000,"bytes":14,"pieces":14,"code":250,"size":100}
+{"t":%d,"ip":"ip0","provider":"p0","mx":"mx","tenant":"t0","mail":%d,"phase":"dot","first_ms":10,"took_ms":3000,"bytes":40,"pieces":40,"code":250,"size":100}
+`, mail*60, mail, mail*60+5, mail)
+}
+
+func TestAFindingIsWrittenBeforeTheNextLineIsRead(t *testing.T) {
+	var whole, cut bytes.Buffer
+	first, all := dripped(1)+dripped(2), dripped(1)+dripped(2)+dripped(3)
+	if err := feed(strings.NewReader(first), &cut, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := feed(strings.NewReader(all), &whole, false); err != nil {
+		t.Fatal(err)
+	}
+	want := `{"t":125,"ip":"ip0","provider":"p0","phase":"drip"}` + "\n"
+	if cut.String() != want || whole.String() != want {
+		t.Errorf("%q of the cut stream, %q of the whole; it has to be %q", cut.String(), whole.String(), want)
+	}
+}
+
+func TestALineThatIsNotOneIsNamed(t *testing.T) {
+	for line, says := range map[string]string{
+		`{"t":1`:                          "line 2",
+		`{"t":1,"phase":"quit","mail":1}`: "one of dial, banner",
+	} {
+		err := feed(strings.NewReader(strings.SplitAfter(dripped(1), "\n")[0]+line+"\n"), &bytes.Buffer{}, false)
+		if err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v, it has to say %q", line, err, says)
+		}
+	}
+}
+
+func TestTheMarksOfASimulatorAreAddedUp(t *testing.T) {
+	m := marks{kinds: map[string]*found20{}, causes: map[string]int{}}
+	for range 2 {
+		if err := m.add([]byte("dev seed 1\nkind   n  found within 20  median\nadd@rcpt  4  3  2  12\nfalse findings: 3 in 4.0 IP-months: 0.75 (95 %: 0.15 to 2.19) map[nothing:2 usual dot :1]\n")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if k := m.kinds["add@rcpt"]; k == nil || *k != (found20{8, 6, 4}) || m.wrong != 6 || m.months != 8 || m.causes["nothing"] != 4 || m.causes["usual dot"] != 2 {
+		t.Errorf("%+v %+v", m, m.kinds["add@rcpt"])
+	}
+}
