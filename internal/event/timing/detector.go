@@ -13,7 +13,7 @@ const (
 	Frozen  = 7 * 24 * time.Hour
 
 	suspicious    = 5.0  // of evidence, from which on mail is split and the scope is looked at
-	enough        = 10.0 // of evidence, for a finding
+	enough        = 10.7 // of evidence, for a finding
 	enoughRefused = 7.5  // of refused connections, of which it takes three
 	heldAt        = 14.0 // evidence of a finding grows no further: it has to be able to end
 	over          = 1.0  // a finding ends below

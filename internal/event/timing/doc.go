@@ -50,18 +50,22 @@
 //
 // # When it is told
 //
-// At evidence 10; of refusals at 7.5, of which at least three counted. Then the scope, in this order:
+// At evidence 10.7; of refusals at 7.5, of which at least three counted. Then the scope, in this order:
 //
 //	small        fewer than 4 of the last 14 slow, or these less than 1.7 times as long, or less than 0.5 s longer
-//	one host     nine tenths of what is slow went to one host, where no other IP was in time and fast
-//	one tenant   from MAIL on: without the tenant that gives most, the evidence is under 4, and mail of that tenant which was split
-//	             away is not three times as often fast as slow
+//	one host     nine tenths of what is slow went to one host, where no other IP was in time and fast; or three quarters of it, and mail
+//	             to the other hosts is mostly fast
+//	one tenant   from MAIL on: without the tenant that gives most the evidence is under 3.9, or the recent mail of the others is
+//	             not slow at least half as often as that tenant's; unless its mail that was split away is three times as often fast as slow
 //	everywhere   30 % of the IP's votes at other places since then are slow too: the evidence is dropped
 //	unpaired     fewer than 4 votes elsewhere: it waits, three hours at most
 //	this IP here what is left
 //
-// Widely slow IPs are told apart from that: six votes, two fifths of them slow in a phase at two providers within half an hour, are
-// [ThisIPEverywhere]; if the other IPs say the same, [Everything].
+// Evidence is kept apart for four tenants of a key, those that send most, and for all others together. Where the latter gives most, what is slow
+// has to be of many of them, none with more than a third.
+//
+// Widely slow IPs are told apart from that: eight votes within half an hour, half of them slow in a phase, at three providers, for five
+// minutes, are [ThisIPEverywhere]; if two fifths of the other IPs' votes say the same, [Everything]. They end at less than a seventh.
 //
 // Drip needs no comparison: a session with one-line replies in four reads over a second, in two phases, is +1, another −½, at 2 it is told. If half
 // of the other IPs at the provider are dripped at, it is the MX's way with everybody.

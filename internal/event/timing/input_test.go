@@ -104,3 +104,35 @@ func TestSuspiciousMailIsSplitAndItsControlDecides(t *testing.T) {
 		t.Errorf("%+v, without control it has to be the tenant's", told)
 	}
 }
+
+func TestAWaitAndTheEndOfItsMailAreOnePieceOfEvidence(t *testing.T) {
+	w := newWorld(t, 5, 4)
+	w.run(history)
+	w.trouble = func(o *timing.Observation) {
+		if key(o) {
+			o.IP = ip(0)
+		}
+	}
+	for range 2 {
+		o := w.next()
+		for !key(&o) || !o.New {
+			o = w.next()
+		}
+		o.Took[timing.Rcpt] = 400
+		ended := o
+		o.Took[timing.Data], o.Took[timing.Write], o.Took[timing.Dot] = timing.Absent, timing.Absent, timing.Absent
+		o.Waits = true
+		for range 4 { // looked at four times while it waits
+			w.run(4 * time.Minute)
+			o.At = w.now
+			w.observe(&o)
+		}
+		w.run(4 * time.Minute)
+		ended.At = w.now
+		w.observe(&ended)
+	}
+	w.run(2 * time.Hour)
+	if told := here(w.told); len(told) > 0 {
+		t.Errorf("two mails, looked at ten times, were taken for many: %+v", told)
+	}
+}

@@ -17,6 +17,8 @@ const (
 	leastTimes   = 1.7 // times the usual
 	leastSeconds = .5  // and so much above it
 	leastSlow    = 4   // of the last recent ones
+
+	severalEnough = 3.9 // of evidence, without the tenant that gives most
 )
 
 // judge raises what there is enough evidence for.
@@ -87,14 +89,12 @@ func (k *key) figures(t *Finding) {
 	}
 	var slow [len(k.recent)]float32
 	n := 0
-	var whose [len(k.tenants) + 1]int
 	var where [len(k.hosts)]int
 	for i := range k.recent {
 		b := &k.recent[i]
 		if r := fromByte(b.r[f]); b.used && present(r) && r > k.place.tail[f][0] {
 			slow[n] = r
 			n++
-			whose[b.tenant]++
 			where[b.host]++
 		}
 	}
@@ -115,13 +115,14 @@ func (k *key) figures(t *Finding) {
 	if n > 0 {
 		t.Others = max(0, math.Exp(float64(p.base[f]+median(others[:n])))-floor[f])
 	}
-	most, host := 0, 0
-	for i, n := range whose {
-		if n > 0 {
-			t.Tenants++
+	host := 0
+	for i := range k.recent {
+		first := k.slowAt(i, f)
+		for j := range i {
+			first = first && (k.recent[j].tag != k.recent[i].tag || !k.slowAt(j, f))
 		}
-		if n > whose[most] {
-			most = i
+		if first {
+			t.Tenants++
 		}
 	}
 	for i, n := range where {
@@ -129,8 +130,12 @@ func (k *key) figures(t *Finding) {
 			host = i
 		}
 	}
-	if t.Scope == OneTenant && most < len(k.tenants) {
-		t.Tenant = k.tenants[most].name
+	if tag, _ := k.slowest(f); t.Scope == OneTenant {
+		for i := range k.tenants {
+			if uint8(k.tenants[i].hash) == tag && k.tenants[i].n > 0 {
+				t.Tenant = k.tenants[i].name
+			}
+		}
 	}
 	if t.Scope == OneHost {
 		t.Host = k.hosts[host].name
@@ -147,7 +152,8 @@ func (d *Detector) scope(k *key, f Phase) Scope {
 	}
 	n := 0
 	var slow [len(k.recent)]float32
-	var hosts, fastElsewhere [len(k.hosts)]int
+	var hosts, fastAt [len(k.hosts)]int
+	allFast := 0
 	for i := range k.recent {
 		b := &k.recent[i]
 		r := fromByte(b.r[f])
@@ -159,7 +165,8 @@ func (d *Detector) scope(k *key, f Phase) Scope {
 			n++
 			hosts[b.host]++
 		} else {
-			fastElsewhere[b.host]++
+			fastAt[b.host]++
+			allFast++
 		}
 	}
 	if n < leastSlow {
@@ -174,7 +181,8 @@ func (d *Detector) scope(k *key, f Phase) Scope {
 		return Small
 	}
 	for h, n1 := range hosts {
-		if 10*n1 >= 9*n && !k.othersFast(f, k.hosts[h].hash) {
+		fast := allFast - fastAt[h]
+		if 10*n1 >= 9*n && !k.othersFast(f, k.hosts[h].hash) || 4*n1 >= 3*n && n1 > fastAt[h] && fast >= 4 && fast >= 3*(n-n1) {
 			return OneHost
 		}
 	}
@@ -196,20 +204,75 @@ func (k *key) othersFast(f Phase, host uint32) bool {
 	return false
 }
 
-// severalTenants reports whether what is slow would be enough without the tenant that says most of it.
+// severalTenants reports whether the recent mail of others than the tenant most of what is slow is of is slow at least half as often: chance
+// makes one or two of it very slow. And whether the evidence would be enough without the tenant that gives most of it; or, where that are
+// all who send little and have their evidence in one place, what is slow is of many of them.
 func (k *key) severalTenants(f Phase) bool {
-	e := &k.proof[f]
-	for _, parts := range e.parts {
-		sum, most := float32(0), float32(0)
-		for _, x := range parts {
+	tag, many := k.slowest(f)
+	if !k.slowWithout(f, tag) {
+		return false
+	}
+	for _, parts := range k.proof[f].parts {
+		sum, most := float32(0), 0
+		for i, x := range parts {
 			sum += x
-			most = max(most, x)
+			if x > parts[most] {
+				most = i
+			}
 		}
-		if sum-most >= enough/2.5 {
+		if sum-parts[most] >= severalEnough || many && most == len(k.tenants) {
 			return true
 		}
 	}
 	return false
+}
+
+// slowest gives the tenant most of the recent slow mail is of, and whether that is a third of it at most.
+func (k *key) slowest(f Phase) (tag uint8, many bool) {
+	best, n := 0, 0
+	for i := range k.recent {
+		if !k.slowAt(i, f) {
+			continue
+		}
+		n++
+		same := 0
+		for j := range k.recent {
+			if k.recent[j].tag == k.recent[i].tag && k.slowAt(j, f) {
+				same++
+			}
+		}
+		if same > best {
+			best, tag = same, k.recent[i].tag
+		}
+	}
+	return tag, 3*best <= n && n >= leastSlow+2
+}
+
+// slowAt reports whether a recent mail was slow.
+func (k *key) slowAt(i int, f Phase) bool {
+	b := &k.recent[i]
+	r := fromByte(b.r[f])
+	return b.used && present(r) && r > k.place.tail[f][0]
+}
+
+// slowWithout reports whether the recent mail of other tenants than one was slow at least half as often as that one's.
+func (k *key) slowWithout(f Phase, tag uint8) bool {
+	var n, slow [2]int
+	for i := range k.recent {
+		b := &k.recent[i]
+		if !b.used || !present(fromByte(b.r[f])) {
+			continue
+		}
+		other := 0
+		if b.tag != tag {
+			other = 1
+		}
+		n[other]++
+		if k.slowAt(i, f) {
+			slow[other]++
+		}
+	}
+	return slow[1] >= 2 && 2*slow[1]*n[0] >= slow[0]*n[1]
 }
 
 // endings clears what has ended.

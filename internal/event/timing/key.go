@@ -58,10 +58,10 @@ type met struct {
 
 // A brief is what is kept of a mail of the key that has been weighed.
 type brief struct {
-	r      [Phases]int8
-	used   bool
-	tenant uint8
-	host   uint8
+	r    [Phases]int8
+	used bool
+	tag  uint8 // of the tenant: an octet of its hash
+	host uint8
 }
 
 // told are the phases of a mail of which its wait has told.
@@ -102,7 +102,7 @@ const (
 // measure makes residuals of an observation.
 func (k *key) measure(o *Observation) mail {
 	m := mail{at: k.seen, id: o.ID, tenant: hash(o.Tenant), host: hash(o.Host), number: k.number, wait: o.Waits}
-	m.who = k.tenant(o.Tenant, m.tenant)
+	k.count(o.Tenant, m.tenant)
 	m.where = k.hostSlot(o.Host, m.host)
 	class := sizeClass(o.Size)
 	last := -1
@@ -203,35 +203,33 @@ func (k *key) skipTold(m *mail, wait bool) {
 	}
 }
 
-// tenant gives the slot in which a tenant's evidence is kept: of those who send most, or that of all others.
-func (k *key) tenant(name string, h uint32) uint8 {
+// count gives those tenants a slot that send most. Who has one keeps it while something is weighed: its evidence is in it.
+func (k *key) count(name string, h uint32) {
 	least := 0
 	for i := range k.tenants {
 		t := &k.tenants[i]
 		if t.n > 0 && t.hash == h {
-			t.n++
-			if t.n > 1e4 {
-				for j := range k.tenants {
-					k.tenants[j].n /= 2
-				}
-			}
-			return uint8(i)
+			t.n = min(t.n+1, 1e4)
+			return
 		}
 		if t.n < k.tenants[least].n {
 			least = i
 		}
 	}
 	t := &k.tenants[least]
-	if t.n -= .5; t.n >= .5 || k.suspected() { // who has a place keeps it while something is weighed
-		return uint8(len(k.tenants))
+	if t.n -= .5; t.n < .5 && !k.weighs(1) {
+		*t = named{name, h, 1}
 	}
-	*t = named{name, h, 1}
-	for f := range k.proof {
-		for b := range k.proof[f].parts {
-			k.proof[f].parts[b][least] = 0
+}
+
+// slot gives where a tenant's evidence is kept: its own, or that of all others.
+func (k *key) slot(h uint32) uint8 {
+	for i := range k.tenants {
+		if k.tenants[i].n > 0 && k.tenants[i].hash == h {
+			return uint8(i)
 		}
 	}
-	return uint8(least)
+	return uint8(len(k.tenants))
 }
 
 func (k *key) hostSlot(name string, h uint32) uint8 {
@@ -248,9 +246,10 @@ func (k *key) hostSlot(name string, h uint32) uint8 {
 	return uint8(old)
 }
 
-func (k *key) suspected() bool {
+// weighs reports whether there is more evidence than so much in any phase.
+func (k *key) weighs(more float32) bool {
 	for f := range k.proof {
-		if k.proof[f].weight() >= 2 {
+		if k.proof[f].weight() > more {
 			return true
 		}
 	}

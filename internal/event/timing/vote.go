@@ -117,7 +117,8 @@ type breadth struct {
 }
 
 const (
-	wideVotes  = 6
+	wideVotes  = 8
+	wideFor    = 300  // s
 	wideWithin = 1800 // s
 )
 
@@ -145,14 +146,14 @@ func (d *Detector) vote(k *key, m *mail) {
 // tell the two apart.
 func (d *Detector) widely(s *source, slow uint16) {
 	if d.ours.on {
-		if n, of := d.share(&d.votes, nil, d.ours.phase); 7*n < of || of == 0 {
-			d.ours.on, d.ours.ended = false, d.now
+		if n, of := d.share(&d.votes, nil, d.ours.phase, 0); of >= wideVotes && 7*n < of {
+			d.ours = breadth{ended: d.now, phase: d.ours.phase, since: d.ours.since}
 			d.tellWide(Cleared, Everything, &d.ours, "")
 		}
 	}
 	if s.wide.on {
-		if n, of := d.share(&s.votes, nil, s.wide.phase); 7*n < of || of == 0 {
-			s.wide.on, s.wide.ended = false, d.now
+		if n, of := d.share(&s.votes, nil, s.wide.phase, 0); of >= wideVotes && 7*n < of {
+			s.wide = breadth{ended: d.now, phase: s.wide.phase, since: s.wide.since}
 			d.tellWide(Cleared, ThisIPEverywhere, &s.wide, s.ip)
 		}
 	}
@@ -160,12 +161,12 @@ func (d *Detector) widely(s *source, slow uint16) {
 		return
 	}
 	f := Phase(bits.TrailingZeros16(slow))
-	n, of := d.share(&s.votes, nil, f)
-	if of < wideVotes || 5*n < 2*of {
+	n, of := d.share(&s.votes, nil, f, wideFor)
+	if of < wideVotes || 2*n < of {
 		return
 	}
 	b, scope, ip := &s.wide, ThisIPEverywhere, s.ip
-	if n, of := d.share(&d.votes, s, f); of >= wideVotes && 5*n >= 2*of {
+	if n, of := d.share(&d.votes, s, f, wideFor); of >= wideVotes && 5*n >= 2*of {
 		b, scope, ip = &d.ours, Everything, ""
 	}
 	change := Begun
@@ -176,11 +177,30 @@ func (d *Detector) widely(s *source, slow uint16) {
 	d.tellWide(change, scope, b, ip)
 }
 
-// share counts the votes of late, and those that say that it is slow, at two places at least.
-func (d *Detector) share(v *voting, nor *source, f Phase) (slow, of int) {
+// share counts the votes of late, and those that say that it is slow: at three places at least, and for some time.
+func (d *Detector) share(v *voting, nor *source, f Phase, lasts float64) (slow, of int) {
 	var votes [votesMost]*vote
-	n := v.pick(&votes, nil, nor, d.now-wideWithin)
-	return count(votes[:n], f, votesMost)
+	var at [3]*place
+	places, since := 0, d.now
+	for _, b := range votes[:v.pick(&votes, nil, nor, d.now-wideWithin)] {
+		if b.had>>f&1 == 0 {
+			continue
+		}
+		of++
+		if b.slow>>f&1 == 0 {
+			continue
+		}
+		slow++
+		since = b.at
+		if places < len(at) && b.place != at[0] && b.place != at[1] {
+			at[places] = b.place
+			places++
+		}
+	}
+	if places < len(at) || d.now-since < lasts {
+		slow = 0
+	}
+	return slow, of
 }
 
 func (d *Detector) tellWide(c Change, s Scope, b *breadth, ip string) {

@@ -121,6 +121,7 @@ func (p *place) since(m *mail) int {
 func (d *Detector) weigh(k *key, m *mail) {
 	p := k.place
 	o := p.around(m)
+	m.who = k.slot(m.tenant) // not when it came: a newsletter's first mail would be another tenant's than the rest
 	k.credit = min(6, k.credit+1.5*float32(p.since(m)))
 	var slow uint16
 	var says [Phases]said
@@ -139,7 +140,7 @@ func (d *Detector) weigh(k *key, m *mail) {
 		}
 	}
 	elsewhere := d.around(k, m.at-2*votesFor)
-	calm := !k.suspected()
+	calm := !k.weighs(2)
 	lesson := m.at-k.taught >= learnEvery || k.mails < 2*needHistory
 	if lesson {
 		k.taught = m.at
@@ -290,7 +291,7 @@ func (k *key) learn(f Phase, m *mail, odd float32, calm bool, now float64) {
 func (k *key) note(m *mail, says *[Phases]said) {
 	k.at = (k.at + 1) % uint8(len(k.recent))
 	b := &k.recent[k.at]
-	*b = brief{used: true, tenant: m.who, host: m.where}
+	*b = brief{used: true, tag: uint8(m.tenant), host: m.where}
 	for f := range Phases {
 		b.r[f] = toByte(says[f].odd)
 	}
