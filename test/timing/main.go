@@ -54,7 +54,7 @@ func run(file string, all bool) error {
 		defer f.Close()
 		in = f
 	}
-	return feed(in, os.Stdout, all)
+	return feed(in, os.Stdout, nil, all)
 }
 
 // found is a line of the findings.
@@ -67,7 +67,8 @@ type found struct {
 	Scope    string  `json:"scope,omitempty"`
 }
 
-func feed(in io.Reader, out io.Writer, all bool) error {
+// feed writes what the detector raises of a stream, and to ends, where it is not nil, the first and the last line of each mail.
+func feed(in io.Reader, out, ends io.Writer, all bool) error {
 	d := timing.New()
 	mails := newMails()
 	write := json.NewEncoder(out)
@@ -81,6 +82,11 @@ func feed(in io.Reader, out io.Writer, all bool) error {
 		o, err := mails.take(&l)
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
+		}
+		if ends != nil && (mails.new || o != nil) {
+			if _, err := fmt.Fprintf(ends, "%s\n", lines.Bytes()); err != nil {
+				return err
+			}
 		}
 		if o == nil {
 			continue

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -17,10 +19,10 @@ func dripped(mail int) string {
 func TestAFindingIsWrittenBeforeTheNextLineIsRead(t *testing.T) {
 	var whole, cut bytes.Buffer
 	first, all := dripped(1)+dripped(2), dripped(1)+dripped(2)+dripped(3)
-	if err := feed(strings.NewReader(first), &cut, false); err != nil {
+	if err := feed(strings.NewReader(first), &cut, nil, false); err != nil {
 		t.Fatal(err)
 	}
-	if err := feed(strings.NewReader(all), &whole, false); err != nil {
+	if err := feed(strings.NewReader(all), &whole, nil, false); err != nil {
 		t.Fatal(err)
 	}
 	want := `{"t":125,"ip":"ip0","provider":"p0","phase":"drip"}` + "\n"
@@ -29,20 +31,50 @@ func TestAFindingIsWrittenBeforeTheNextLineIsRead(t *testing.T) {
 	}
 }
 
+func TestTheMarksAreLeftTheFirstAndTheLastLineOfEachMail(t *testing.T) {
+	var ends bytes.Buffer
+	three := strings.Replace(dripped(1), "\n", "\n"+strings.Replace(strings.SplitAfter(dripped(1), "\n")[0], `"mail","first`, `"data","first`, 1), 1)
+	if err := feed(strings.NewReader(three+dripped(2)), &bytes.Buffer{}, &ends, false); err != nil {
+		t.Fatal(err)
+	}
+	if want := dripped(1) + dripped(2); ends.String() != want {
+		t.Errorf("%s\nit has to be\n%s", ends.String(), want)
+	}
+}
+
 func TestALineThatIsNotOneIsNamed(t *testing.T) {
 	for line, says := range map[string]string{
 		`{"t":1`:                          "line 2",
 		`{"t":1,"phase":"quit","mail":1}`: "one of dial, banner",
 	} {
-		err := feed(strings.NewReader(strings.SplitAfter(dripped(1), "\n")[0]+line+"\n"), &bytes.Buffer{}, false)
+		err := feed(strings.NewReader(strings.SplitAfter(dripped(1), "\n")[0]+line+"\n"), &bytes.Buffer{}, nil, false)
 		if err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v, it has to say %q", line, err, says)
 		}
 	}
 }
 
+func TestOfWhatIsPromisedOnlyKeysThatSendMuchCount(t *testing.T) {
+	dir := t.TempDir()
+	truth := `{"until":172800,"ips":4,"restrictions":[{"kind":"few","from":0,"to":86400,"mails":59},{"kind":"many","from":86400,"to":259200,"mails":60}]}`
+	if err := os.WriteFile(filepath.Join(dir, "truth.json"), []byte(truth), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "obs.jsonl"), []byte("{}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	large := filepath.Join(dir, "large")
+	if err := withLarge(dir, large); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(filepath.Join(large, "truth.json"))
+	if err != nil || strings.Contains(string(b), "few") || !strings.Contains(string(b), "many") || !strings.Contains(string(b), `"ips":4`) {
+		t.Errorf("%s %v", b, err)
+	}
+}
+
 func TestTheMarksOfASimulatorAreAddedUp(t *testing.T) {
-	m := marks{kinds: map[string]*found20{}, causes: map[string]int{}}
+	m := newMarks()
 	for range 2 {
 		if err := m.add([]byte("dev seed 1\nkind   n  found within 20  median\nadd@rcpt  4  3  2  12\nfalse findings: 3 in 4.0 IP-months: 0.75 (95 %: 0.15 to 2.19) map[nothing:2 usual dot :1]\n")); err != nil {
 			t.Fatal(err)

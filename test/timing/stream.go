@@ -30,6 +30,7 @@ type mails struct {
 	open map[uint64]*timing.Observation
 	free []*timing.Observation
 	last *timing.Observation // given to the caller, until the next line
+	new  bool                // the line taken last was the first of its mail
 }
 
 func newMails() *mails { return &mails{open: map[uint64]*timing.Observation{}} }
@@ -53,7 +54,7 @@ func (m *mails) take(l *line) (*timing.Observation, error) {
 		m.last = nil
 	}
 	o := m.open[l.Mail]
-	if o == nil {
+	if m.new = o == nil; m.new {
 		if n := len(m.free); n > 0 {
 			o, m.free = m.free[n-1], m.free[:n-1]
 		} else {

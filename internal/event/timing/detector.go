@@ -36,6 +36,9 @@ type Detector struct {
 	votes voting  // of all sending IPs
 	ours  breadth // a finding of scope Everything
 
+	pens   pool[[heldMost]mail] // what few keys have at a time
+	claims pool[claim]
+
 	out []Finding
 }
 

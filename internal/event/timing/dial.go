@@ -31,11 +31,7 @@ func (d *Detector) dialled(k *key, o *Observation) {
 		}
 		return
 	}
-	s := p.slot(k.number)
-	*s = seen{at: d.now, host: h, number: k.number, fresh: true, shut: true}
-	for f := range s.r {
-		s.r[f] = noByte
-	}
+	p.rememberRefused(k.number, h, d.now)
 	free := 0
 	for i := range k.refusals {
 		q := &k.refusals[i]

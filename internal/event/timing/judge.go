@@ -33,11 +33,9 @@ func (d *Detector) judge(k *key) {
 		if e.weight() < least {
 			continue
 		}
-		s := d.scope(k, f)
-		if s == ThisIPHere {
-			s = d.wider(k, f)
-		}
+		s := d.scopeNow(k, f)
 		if s == ThisIPEverywhere || s == Everything {
+			d.unclaim(e)
 			*e = proof{}
 			continue
 		}
@@ -89,7 +87,7 @@ func (k *key) figures(t *Finding) {
 	}
 	var slow [len(k.recent)]float32
 	n := 0
-	var where [len(k.hosts)]int
+	var where [hostsMost]int
 	for i := range k.recent {
 		b := &k.recent[i]
 		if r := fromByte(b.r[f]); b.used && present(r) && r > k.place.tail[f][0] {
@@ -142,6 +140,53 @@ func (k *key) figures(t *Finding) {
 	}
 }
 
+// scopeNow says what evidence in a phase would be told as.
+func (d *Detector) scopeNow(k *key, f Phase) Scope {
+	s := d.scope(k, f)
+	if s == ThisIPHere {
+		s = d.wider(k, f)
+	}
+	return s
+}
+
+// counts are of the recent mail of a key: which was slow in a phase, by how much, and at which of its hosts.
+type counts struct {
+	slow, fast     int
+	typical        float64 // of the slow, above the usual, in logarithms
+	slowAt, fastAt [hostsMost]int
+}
+
+func (k *key) recently(f Phase) (c counts) {
+	var slow [len(k.recent)]float32
+	for i := range k.recent {
+		b := &k.recent[i]
+		r := fromByte(b.r[f])
+		switch {
+		case !b.used || !present(r):
+		case r > max(.4, k.place.tail[f][0]):
+			slow[c.slow] = r
+			c.slow++
+			c.slowAt[b.host]++
+		default:
+			c.fastAt[b.host]++
+			c.fast++
+		}
+	}
+	if c.slow > 0 {
+		c.typical = float64(median(slow[:c.slow]))
+	}
+	return c
+}
+
+// small reports whether what is slow is too little to be worth a word.
+func (k *key) small(f Phase, c *counts) bool {
+	usual := math.Exp(float64(k.usually(f))) // what it takes, with the floor
+	if f == Write {
+		usual = math.Exp(float64(k.usually(Dot)))
+	}
+	return c.slow < leastSlow || c.typical < math.Log(leastTimes) || usual*(math.Exp(c.typical)-1) < leastSeconds
+}
+
 // scope says whom what is slow in a phase concerns.
 func (d *Detector) scope(k *key, f Phase) Scope {
 	if f == Refused {
@@ -150,39 +195,13 @@ func (d *Detector) scope(k *key, f Phase) Scope {
 		}
 		return ThisIPHere
 	}
-	n := 0
-	var slow [len(k.recent)]float32
-	var hosts, fastAt [len(k.hosts)]int
-	allFast := 0
-	for i := range k.recent {
-		b := &k.recent[i]
-		r := fromByte(b.r[f])
-		if !b.used || !present(r) {
-			continue
-		}
-		if r > max(.4, k.place.tail[f][0]) {
-			slow[n] = r
-			n++
-			hosts[b.host]++
-		} else {
-			fastAt[b.host]++
-			allFast++
-		}
-	}
-	if n < leastSlow {
+	c := k.recently(f)
+	if k.small(f, &c) {
 		return Small
 	}
-	typical := float64(median(slow[:n]))
-	usual := math.Exp(float64(k.usually(f))) // what it takes, with the floor
-	if f == Write {
-		usual = math.Exp(float64(k.usually(Dot)))
-	}
-	if typical < math.Log(leastTimes) || usual*(math.Exp(typical)-1) < leastSeconds {
-		return Small
-	}
-	for h, n1 := range hosts {
-		fast := allFast - fastAt[h]
-		if 10*n1 >= 9*n && !k.othersFast(f, k.hosts[h].hash) || 4*n1 >= 3*n && n1 > fastAt[h] && fast >= 4 && fast >= 3*(n-n1) {
+	for h, slow := range c.slowAt[:len(k.hosts)] {
+		fast := c.fast - c.fastAt[h]
+		if 10*slow >= 9*c.slow && !k.othersFast(f, k.hosts[h].hash) || 4*slow >= 3*c.slow && slow > c.fastAt[h] && fast >= 4 && fast >= 3*(c.slow-slow) {
 			return OneHost
 		}
 	}

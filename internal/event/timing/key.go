@@ -9,25 +9,25 @@ type key struct {
 	source *source
 	number uint16 // of the IP at the place
 
-	seen, born float64
-	mails      uint32 // that have ended
-	splits     uint32 // how often it was asked whether to split, and to keep
-	keeps      uint32
+	seen   float64
+	mails  uint32 // that have ended
+	splits uint32 // how often it was asked whether to split, and to keep
+	keeps  uint32
 
 	beside [Phases]float32 // how its logarithms lie to those of the place: a median
 	learnt [Phases]uint16  // values it rests on
 
 	proof    [kinds]proof
 	tenants  [4]named // whose evidence is kept apart
-	hosts    [8]met
+	hosts    []met    // hostsMost at most
 	recent   [14]brief
 	at       uint8 // in recent
 	credit   float32
 	taught   float64 // when it last learnt
 	piece    float64 // when mail last spoke against it
-	held     [4]mail // that wait for mail of others to compare with
+	held     *[heldMost]mail // that wait for mail of others to compare with; nil: none does
 	holding  uint8
-	waiting  [4]told
+	waiting  *[4]told // nil: nothing waits
 	refusals [2]refusal // that wait for another IP to be let in
 	refused  uint16     // that counted since there was evidence
 
@@ -38,7 +38,12 @@ type key struct {
 
 // A proof is the evidence in one phase.
 type proof struct {
-	lnR   [bettors]float32
+	lnR [bettors]float32
+	*claim
+}
+
+// A claim is what is kept beside evidence that is worth anything; nil where it is not.
+type claim struct {
 	begun float64             // when it left nothing
 	mails uint32              // the key's, then
 	parts [bettors][5]float32 // by tenant, the last is of all others
@@ -97,6 +102,8 @@ const (
 	coldTest  = 7         // s that such a test takes: postscreen's 6, and a little
 	wideBody  = 96 << 10  // octets from which on writing is timed: 64 KiB of a body are the kernel's
 	minuteOne = 60
+	hostsMost = 8 // of a key that are told apart
+	heldMost  = 4 // mails of a key that wait
 )
 
 // measure makes residuals of an observation.
@@ -169,6 +176,12 @@ func sizeClass(size int) int {
 
 // skipTold leaves out of a mail what its wait has told, and notes what a wait tells.
 func (k *key) skipTold(m *mail, wait bool) {
+	if k.waiting == nil {
+		if !wait || m.id == 0 {
+			return
+		}
+		k.waiting = new([4]told)
+	}
 	if m.id == 0 {
 		return
 	}
@@ -191,6 +204,9 @@ func (k *key) skipTold(m *mail, wait bool) {
 	switch {
 	case !wait && w.id == m.id:
 		*w = told{}
+		if *k.waiting == [4]told{} {
+			k.waiting = nil
+		}
 	case wait:
 		if w.id != m.id {
 			*w = told{id: m.id}
@@ -235,12 +251,16 @@ func (k *key) slot(h uint32) uint8 {
 func (k *key) hostSlot(name string, h uint32) uint8 {
 	old := 0
 	for i := range k.hosts {
-		if k.hosts[i].hash == h && k.hosts[i].name != "" {
+		if k.hosts[i].hash == h {
 			return uint8(i)
 		}
-		if k.hosts[i].last < k.hosts[old].last || k.hosts[i].name == "" && k.hosts[old].name != "" {
+		if k.hosts[i].last < k.hosts[old].last {
 			old = i
 		}
+	}
+	if len(k.hosts) < hostsMost {
+		k.hosts = append(k.hosts, met{name: name, hash: h})
+		return uint8(len(k.hosts) - 1)
 	}
 	k.hosts[old] = met{name: name, hash: h}
 	return uint8(old)

@@ -1,5 +1,20 @@
 package timing
 
+// A pool keeps what few keys have at a time for the next that needs it: no mail allocates.
+type pool[T any] struct{ free []*T }
+
+func (p *pool[T]) take() *T {
+	n := len(p.free)
+	if n == 0 {
+		return new(T)
+	}
+	x := p.free[n-1]
+	p.free = p.free[:n-1]
+	return x
+}
+
+func (p *pool[T]) put(x *T) { p.free = append(p.free, x) }
+
 // keyOf finds or makes a key. In a full memory one makes room.
 func (d *Detector) keyOf(ip, provider string) *key {
 	if k := d.keys[pair{ip, provider}]; k != nil {
@@ -20,8 +35,10 @@ func (d *Detector) keyOf(ip, provider string) *key {
 	}
 	p.number++
 	s.keys++
-	k := &key{ip: ip, place: p, source: s, number: p.number, born: d.now, seen: d.now}
-	p.keys = append(p.keys, k)
+	k := &key{ip: ip, place: p, source: s, number: p.number, seen: d.now}
+	if p.keys = append(p.keys, k); len(p.keys) == 2 && p.ring == nil {
+		p.ring = new([ringSize]seen)
+	}
 	d.keys[pair{ip, provider}] = k
 	d.order = append(d.order, k)
 	return k
@@ -62,7 +79,11 @@ func (d *Detector) forget(at int) {
 		}
 	}
 	if k.holding > 0 {
-		p.waits--
+		k.holding = 1
+		d.drop(k)
+	}
+	for f := range k.proof {
+		d.unclaim(&k.proof[f])
 	}
 	if len(p.keys) == 0 {
 		delete(d.places, p.name)

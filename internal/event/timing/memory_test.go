@@ -2,16 +2,17 @@ package timing
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 	"unsafe"
 )
 
 func TestAKeyAndAPlaceHaveTheirSize(t *testing.T) {
-	if n := unsafe.Sizeof(key{}); n > 2048 {
+	if n := unsafe.Sizeof(key{}); n > 768 {
 		t.Errorf("a key has %d octets", n)
 	}
-	if n := unsafe.Sizeof(place{}); n > 1536 {
+	if n := unsafe.Sizeof(place{}); n > 384 {
 		t.Errorf("a place has %d octets", n)
 	}
 }
@@ -67,5 +68,32 @@ func TestAMailCostsNoAllocation(t *testing.T) {
 	}
 	if a := testing.AllocsPerRun(1000, send); a != 0 {
 		t.Errorf("%v allocations a mail", a)
+	}
+}
+
+// lone keys are of as many providers: nothing is shared.
+func TestAKeyCostsTwoKiBAtMost(t *testing.T) {
+	const n = 2000
+	for name, ips := range map[string]int{"lone": 1, "of four IPs": 4} {
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		d := New()
+		for mail := range 40 {
+			for i := range n {
+				o := plain(mail*n+i, fmt.Sprint("192.0.2.", i%ips), fmt.Sprint("provider", i/ips, ".example"))
+				o.Host = fmt.Sprint("mx", mail%2, ".", o.Provider)
+				o.At = time.Unix(int64(mail)*1800, int64(i)*1e5)
+				d.Observe(o)
+			}
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if a := int(after.HeapAlloc-before.HeapAlloc) / d.Keys(); a > 2048 {
+			t.Errorf("%s: %d octets a key", name, a)
+		} else {
+			t.Logf("%s: %d octets a key", name, a)
+		}
+		runtime.KeepAlive(d)
 	}
 }

@@ -14,7 +14,7 @@ type place struct {
 	number uint16 // of the next key
 	waits  int    // keys that hold mail or refusals back
 
-	ring   [ringSize]seen // the newest mails, of all IPs
+	ring   *[ringSize]seen // the newest mails, of all IPs; nil while there was only one
 	newest int
 	filled int
 
@@ -65,10 +65,24 @@ func newPlace(name string) *place {
 
 // remember puts a mail into the ring. One IP has no more than three places in a row: a newsletter would push all others out.
 func (p *place) remember(m *mail, fresh bool) {
+	if p.ring == nil {
+		return
+	}
 	s := p.slot(m.number)
 	*s = seen{at: m.at, host: m.host, number: m.number, fresh: fresh}
 	for f := range Phases {
 		s.r[f] = toByte(m.r[f])
+	}
+}
+
+func (p *place) rememberRefused(number uint16, host uint32, at float64) {
+	if p.ring == nil {
+		return
+	}
+	s := p.slot(number)
+	*s = seen{at: at, host: host, number: number, fresh: true, shut: true}
+	for f := range s.r {
+		s.r[f] = noByte
 	}
 }
 
@@ -194,6 +208,17 @@ func (p *place) around(m *mail) others {
 		}
 	}
 	return o
+}
+
+// compares reports whether there is mail of other IPs, of late, to compare with.
+func (p *place) compares(number uint16, now float64) bool {
+	n := 0
+	for i := range p.filled {
+		if s := p.back(i); s.number != number && !s.shut && now-s.at < farTime {
+			n++
+		}
+	}
+	return n >= needOthers
 }
 
 // between reports whether a mail of another IP ended between two times.

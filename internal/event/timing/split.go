@@ -5,7 +5,7 @@ package timing
 // past: a binding, a greylist pin, a warming IP. A mail that was moved is observed with SplitFrom.
 func (d *Detector) Split(ip, provider string) bool {
 	k := d.keys[pair{ip, provider}]
-	if k == nil || k.finding.scope == ThisIPHere || len(k.place.keys) < actsFrom || k.strongest().weight() < suspicious {
+	if k == nil || k.finding.scope == ThisIPHere || len(k.place.keys) < actsFrom || !k.weighs(suspicious) {
 		return false
 	}
 	k.splits++
@@ -50,14 +50,14 @@ const (
 )
 
 // strongest gives the phase with most evidence.
-func (k *key) strongest() *proof {
-	best := &k.proof[0]
+func (k *key) strongest() (phase Phase, e *proof) {
+	e = &k.proof[0]
 	for f := range k.proof {
-		if k.proof[f].weight() > best.weight() {
-			best = &k.proof[f]
+		if k.proof[f].weight() > e.weight() {
+			phase, e = Phase(f), &k.proof[f]
 		}
 	}
-	return best
+	return phase, e
 }
 
 // control takes what a mail tells that would have left from another IP: if the mail of the tenant under suspicion is fast from here, it is

@@ -66,22 +66,25 @@ func (s said) lnE(bettor int) float32 {
 
 // hold keeps a mail of the key until others have been seen after it.
 func (d *Detector) hold(k *key, m *mail) {
-	if int(k.holding) == len(k.held) {
+	if k.holding == heldMost {
 		d.weigh(k, &k.held[0])
-		k.drop()
+		d.drop(k)
 	}
 	if k.holding == 0 {
 		k.place.waits++
+		k.held = d.pens.take()
 	}
 	k.held[k.holding] = *m
 	k.holding++
 }
 
-func (k *key) drop() {
+func (d *Detector) drop(k *key) {
 	copy(k.held[:], k.held[1:k.holding])
 	k.holding--
 	if k.holding == 0 {
 		k.place.waits--
+		d.pens.put(k.held)
+		k.held = nil
 	}
 }
 
@@ -97,7 +100,7 @@ func (d *Detector) release(p *place) {
 				break
 			}
 			d.weigh(k, m)
-			k.drop()
+			d.drop(k)
 		}
 	}
 }
@@ -240,15 +243,30 @@ func (d *Detector) add(k *key, f Phase, all, some float32, who uint8, at float64
 	was := e.weight()
 	for b, l := range [bettors]float32{all, some} {
 		e.lnR[b] = min(heldAt, max(0, float32(grow(float64(e.lnR[b]), float64(l)))))
+	}
+	now := e.weight()
+	switch {
+	case was <= 1 && now <= 1:
+		d.unclaim(e)
+		return
+	case e.claim == nil:
+		e.claim = d.claims.take()
+		*e.claim = claim{}
+	}
+	for b, l := range [bettors]float32{all, some} {
 		e.parts[b][who] = max(-3, min(heldAt, e.parts[b][who]+l))
 	}
 	if was <= 1 {
-		if e.weight() > 1 {
-			e.begun, e.mails = at, k.mails
-			k.split = [2]uint8{}
-		} else {
-			e.parts = [bettors][5]float32{}
-		}
+		e.begun, e.mails = at, k.mails
+		k.split = [2]uint8{}
+	}
+}
+
+// unclaim lets go what is kept beside evidence.
+func (d *Detector) unclaim(e *proof) {
+	if e.claim != nil {
+		d.claims.put(e.claim)
+		e.claim = nil
 	}
 }
 
