@@ -2,18 +2,28 @@ package timing
 
 import "math"
 
-// A refusal is a refused connection that waits until another IP is let in at the same host.
+// A refusal is a refused connection, until its host lets somebody in.
 type refusal struct {
 	host  uint32
 	at    float64
-	waits bool
+	gave  float32 // evidence
+	state refusing
 }
 
+type refusing uint8
+
 const (
-	letInWithin   = 2 * 3600 // s
-	leastRefuse   = .004     // of connections, at best
-	wouldRefuse   = .3       // of connections, a restriction
-	refusalsLeast = 3        // for a finding: two happen by chance
+	settled refusing = iota
+	alone            // it counts when the provider lets somebody in: it is there
+	counted          // until another IP is refused by the host: then it is the host's
+	shared           // it does not count, and no more of the same host do
+)
+
+const (
+	leastRefuse   = .003 // of connections, at best
+	wouldRefuse   = .3   // of connections, a restriction
+	refusalsLeast = 3    // for a finding: two happen by chance
+	turnedRate    = .002 // how fast the long run is learnt
 )
 
 // dialled takes what became of a new connection.
@@ -21,8 +31,8 @@ func (d *Detector) dialled(k *key, o *Observation) {
 	p := k.place
 	h := hash(o.Host)
 	d.settle(k, h, o.Refused)
-	p.turned += .002 * (b2f(o.Refused) - p.turned)
 	if !o.Refused {
+		p.turned -= turnedRate * p.turned
 		p0, p1 := p.refuses()
 		l := float32(math.Log((1 - p1) / (1 - p0)))
 		d.add(k, Refused, l, l, 4, d.now)
@@ -32,17 +42,32 @@ func (d *Detector) dialled(k *key, o *Observation) {
 		return
 	}
 	p.rememberRefused(k.number, h, d.now)
-	free := 0
-	for i := range k.refusals {
-		q := &k.refusals[i]
-		if q.waits && q.host == h {
-			return // of several in a row one counts: the host may be down
-		}
-		if !q.waits || q.at < k.refusals[free].at {
-			free = i
+	state := alone
+	for _, other := range p.keys {
+		if q := other.refusedBy(h); q != nil {
+			if other == k {
+				return // of several in a row one counts: the host may be down
+			}
+			state = shared
 		}
 	}
-	k.refusals[free] = refusal{h, d.now, true}
+	free := &k.refusals[0]
+	for i := range k.refusals {
+		if q := &k.refusals[i]; q.state == settled || free.state != settled && q.at < free.at {
+			free = q
+		}
+	}
+	*free = refusal{host: h, at: d.now, state: state}
+}
+
+// refusedBy gives the refusal of a host that has let nobody in since.
+func (k *key) refusedBy(host uint32) *refusal {
+	for i := range k.refusals {
+		if q := &k.refusals[i]; q.state != settled && q.host == host {
+			return q
+		}
+	}
+	return nil
 }
 
 // refuses gives which share of connections is refused ordinarily, and in a restriction.
@@ -55,7 +80,7 @@ func (p *place) refuses() (ordinary, restricted float64) {
 func (p *place) othersLetIn(number uint16, now float64) (n, refused int) {
 	for i := range p.filled {
 		s := p.back(i)
-		if now-s.at > 3*letInWithin || n == 16 {
+		if now-s.at > farTime || n == 16 {
 			break
 		}
 		if s.number != number && s.fresh {
@@ -68,36 +93,54 @@ func (p *place) othersLetIn(number uint16, now float64) (n, refused int) {
 	return n, refused
 }
 
-// settle lets refusals at a host count, or not, now that somebody has connected to it again.
+// settle lets refusals count, or not, now that somebody has connected to the place again.
 func (d *Detector) settle(k *key, host uint32, refused bool) {
-	p := k.place
-	for _, o := range p.keys {
+	for _, o := range k.place.keys {
 		for i := range o.refusals {
 			q := &o.refusals[i]
-			if !q.waits || q.host != host || o == k && refused {
+			if q.state == settled {
 				continue
 			}
-			at := q.at
-			q.waits = false
-			n, bad := p.othersLetIn(o.number, d.now)
-			if refused || d.now-at > letInWithin || n < 3 || bad > 1 {
+			if refused {
+				if q.host == host && o != k {
+					d.takeBack(o, q)
+				}
 				continue
 			}
-			p0, p1 := p.refuses()
-			l := math.Log(p1 / p0)
-			if bad == 1 {
-				l /= 2
+			if q.state == alone {
+				d.countRefusal(o, q)
 			}
-			o.refused++
-			d.add(o, Refused, float32(l), float32(l), 4, at)
-			d.judge(o)
+			if q.host == host || d.now-q.at > farTime {
+				q.state = settled
+			}
 		}
 	}
 }
 
-func b2f(b bool) float32 {
-	if b {
-		return 1
+func (d *Detector) countRefusal(k *key, q *refusal) {
+	q.state = counted
+	n, bad := k.place.othersLetIn(k.number, d.now)
+	if n < 3 || bad > 1 {
+		return
 	}
-	return 0
+	if k.refused == 0 { // those that follow may be a restriction's
+		k.place.turned += turnedRate
+	}
+	p0, p1 := k.place.refuses()
+	q.gave = float32(math.Log(p1 / p0))
+	if bad == 1 {
+		q.gave /= 2
+	}
+	k.refused++
+	d.add(k, Refused, q.gave, q.gave, 4, q.at)
+	d.judge(k)
+}
+
+// takeBack is of a refusal whose host refuses others, too.
+func (d *Detector) takeBack(k *key, q *refusal) {
+	if q.gave > 0 {
+		d.add(k, Refused, -q.gave, -q.gave, 4, d.now)
+		k.refused -= min(k.refused, 1)
+	}
+	q.state, q.gave = shared, 0
 }

@@ -23,12 +23,12 @@ type key struct {
 	recent   [14]brief
 	at       uint8 // in recent
 	credit   float32
-	taught   float64 // when it last learnt
-	piece    float64 // when mail last spoke against it
+	taught   float64         // when it last learnt
+	piece    float64         // when mail last spoke against it
 	held     *[heldMost]mail // that wait for mail of others to compare with; nil: none does
 	holding  uint8
-	waiting  *[4]told // nil: nothing waits
-	refusals [2]refusal // that wait for another IP to be let in
+	waiting  *[4]told   // nil: nothing waits
+	refusals [4]refusal // that wait for another IP to be let in
 	refused  uint16     // that counted since there was evidence
 
 	drip    float32
