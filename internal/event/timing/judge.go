@@ -18,7 +18,7 @@ const (
 	leastSeconds = .5  // and so much above it
 	leastSlow    = 4   // of the last recent ones
 
-	severalEnough = 3.9 // of evidence, without the tenant that gives most
+	severalEnough = 3.0 // of evidence, without the tenant that gives most
 )
 
 // judge raises what there is enough evidence for.
@@ -98,20 +98,23 @@ func (k *key) figures(t *Finding) {
 	}
 	usual := float64(k.usually(f))
 	t.Before = max(0, math.Exp(usual)-floor[f])
-	if n > 0 {
-		t.Here = max(0, math.Exp(usual+float64(median(slow[:n])))-floor[f])
-	}
-	n = 0
-	var others [nearMost]float32
 	p := k.place
-	for i := 0; i < p.filled && n < len(others); i++ {
+	var others, more [nearMost]float32
+	m := 0
+	for i := 0; i < p.filled && m < len(others); i++ {
 		if s := p.back(i); s.number != k.number && present(fromByte(s.r[f])) {
-			others[n] = fromByte(s.r[f])
-			n++
+			r := fromByte(s.r[f])
+			more[m], others[m] = r, r+p.besideOf(s.number, f)
+			m++
 		}
 	}
+	beside := float32(0) // what the others have come to, the slow mail was that much slower than
+	if m > 0 {
+		beside = max(0, median(more[:m]))
+		t.Others = max(0, math.Exp(float64(p.base[f]+median(others[:m])))-floor[f])
+	}
 	if n > 0 {
-		t.Others = max(0, math.Exp(float64(p.base[f]+median(others[:n])))-floor[f])
+		t.Here = max(0, math.Exp(usual+float64(median(slow[:n])+beside))-floor[f])
 	}
 	host := 0
 	for i := range k.recent {

@@ -276,5 +276,15 @@ func (k *key) weighs(more float32) bool {
 	return false
 }
 
+// stands gives the phases in which something stands against the key.
+func (k *key) stands() (phases uint16) {
+	for f := range Phases {
+		if k.proof[f].weight() >= suspicious {
+			phases |= 1 << f
+		}
+	}
+	return phases
+}
+
 // usually is the logarithm of the time that the key's mail usually takes in a phase.
 func (k *key) usually(f Phase) float32 { return k.place.base[f] + k.beside[f] }

@@ -5,6 +5,9 @@ import "math"
 const (
 	ringSize = 48
 	sizes    = 9
+
+	usualClass    = 3   // 16 to 32 KiB: what the base of the dot is of
+	recentreEvery = 128 // mails learnt
 )
 
 // A place is a provider: what its mail of all sending IPs has in common.
@@ -31,8 +34,9 @@ type seen struct {
 	at     float64
 	host   uint32
 	number uint16
-	fresh  bool // on a new connection
-	shut   bool // that was refused
+	out    uint16 // phases in which something stands against its IP: others are not measured by it
+	fresh  bool   // on a new connection
+	shut   bool   // that was refused
 	r      [Phases]int8
 }
 
@@ -64,12 +68,12 @@ func newPlace(name string) *place {
 }
 
 // remember puts a mail into the ring. One IP has no more than three places in a row: a newsletter would push all others out.
-func (p *place) remember(m *mail, fresh bool) {
+func (p *place) remember(k *key, m *mail, fresh bool) {
 	if p.ring == nil {
 		return
 	}
 	s := p.slot(m.number)
-	*s = seen{at: m.at, host: m.host, number: m.number, fresh: fresh}
+	*s = seen{at: m.at, host: m.host, number: m.number, fresh: fresh, out: k.stands()}
 	for f := range Phases {
 		s.r[f] = toByte(m.r[f])
 	}
@@ -117,6 +121,36 @@ func (p *place) follow(f Phase, r float32) {
 		step = max(-1, min(1, r)) / float32(n+1)
 	}
 	p.base[f] += step
+}
+
+// recentre moves what all keys have in common into the base, where it can be read; no residual changes by it.
+func (p *place) recentre(f Phase) {
+	sum := float32(0)
+	for _, k := range p.keys {
+		sum += k.beside[f]
+	}
+	sum /= float32(len(p.keys))
+	for _, k := range p.keys {
+		k.beside[f] -= sum
+	}
+	p.base[f] += sum
+	if f == Dot {
+		usual := p.sized[usualClass]
+		for c := range p.sized {
+			p.sized[c] -= usual
+		}
+		p.base[f] += usual
+	}
+}
+
+// besideOf gives how an IP's logarithms lie to those of the place.
+func (p *place) besideOf(number uint16, f Phase) float32 {
+	for _, k := range p.keys {
+		if k.number == number {
+			return k.beside[f]
+		}
+	}
+	return 0
 }
 
 func median(of []float32) float32 {

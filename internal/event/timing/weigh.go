@@ -188,8 +188,8 @@ func (d *Detector) weigh(k *key, m *mail) {
 
 // compare gives how much slower a mail is than those of others at the time, and the bet on it.
 func (p *place) compare(m *mail, f Phase, o *others) said {
-	var near [nearMost]float32
-	n, slowNear, all, slowAll, sameHost, slowHost := 0, 0, 0, 0, 0, 0
+	var near, clear [nearMost]float32
+	n, nClear, slowNear, all, slowAll, sameHost, slowHost := 0, 0, 0, 0, 0, 0, 0
 	r := m.r[f]
 	for i := range o.n {
 		s := p.back(int(o.of[i]))
@@ -202,11 +202,17 @@ func (p *place) compare(m *mail, f Phase, o *others) said {
 		if as {
 			slowAll++
 		}
-		if n < nearMost && math.Abs(s.at-m.at) < nearTime {
-			near[n] = c
-			n++
-			if as {
-				slowNear++
+		if math.Abs(s.at-m.at) < nearTime {
+			if n < nearMost {
+				near[n] = c
+				n++
+				if as {
+					slowNear++
+				}
+			}
+			if nClear < nearMost && s.out>>f&1 == 0 {
+				clear[nClear] = c
+				nClear++
 			}
 		}
 		if s.host == m.host && sameHost < 4 && math.Abs(s.at-m.at) < 3600 {
@@ -217,7 +223,10 @@ func (p *place) compare(m *mail, f Phase, o *others) said {
 		}
 	}
 	usual := float32(0)
-	if n >= 3 {
+	switch {
+	case nClear >= 3:
+		usual = max(-.2, median(clear[:nClear]))
+	case n >= 3:
 		usual = max(-.2, median(near[:n]))
 	}
 	v := said{odd: r - usual}
@@ -304,6 +313,9 @@ func (k *key) learn(f Phase, m *mail, odd float32, calm bool, now float64) {
 		step = max(-1, min(1, odd)) / float32(n+1)
 	}
 	k.beside[f] += step
+	if k.place.based[f]%recentreEvery == 0 {
+		k.place.recentre(f)
+	}
 }
 
 func (k *key) note(m *mail, says *[Phases]said) {
