@@ -6,6 +6,7 @@
 //  2. [Detector.Observe] with an [Observation] of each mail that ended, each connection that was refused, and, while something is waited
 //     for longer than usual, one with Waits set. It gives each [Finding] that has begun, continues or is cleared.
 //  3. Where findings are acted on, [Detector.MayAct], [Detector.Split] and [Detector.Keep] are asked before an IP is chosen.
+//  4. [Detector.Look] answers whoever asks about one IP at one provider: it says what is suspected, too, and why it is not told.
 //
 // # What is compared
 //
@@ -21,7 +22,8 @@
 //
 // A mail waits until two mails of other IPs at the provider have ended after it, half an hour at most. odd = r − the median of the eight
 // nearest mails of other IPs, before it and after it. So what is always slow, and what is slow for all, are both ordinary: the worse of the
-// two comparisons counts for the IP.
+// two comparisons counts for the IP. Of others only mail counts in this against whose IP nothing stood when it ended (evidence under 5), where
+// there are three such: beside a restricted IP the rest would look fast, and slow when its restriction ends.
 //
 // # What is bet
 //
@@ -44,9 +46,11 @@
 //     quarter or more. Three, and two fifths, take the evidence back to 2. The same of other IPs' votes: then it is us;
 //   - once in 90 s, unless a mail of another IP has ended between, and one and a half times for each mail of others (six saved up).
 //
-// Refused connections: a refusal waits until the host lets an IP in, this one too. It does not count if it next refuses another IP, or two
-// of the last 16 connections of others were refused, or fewer than three are known. It gives ln(p1/p0), a connection that was let in
-// ln((1−p1)/(1−p0)); p0 = max(.004, the provider's long run), p1 = max(.3, 5 p0).
+// Refused connections: a refusal counts when the provider next lets anybody in, at any host. It does not count, or is taken back, if its
+// host refuses another IP before it lets somebody in; of several that one host gives an IP until then, one counts: the host may be down. It
+// does not count either if two of the last 16 connections of others were refused, or fewer than three are known; with one it counts half. It
+// gives ln(p1/p0), a connection that was let in ln((1−p1)/(1−p0)); p0 = max(.003, the provider's long run), p1 = max(.3, 5 p0). The long run
+// is learnt of refusals that came alone: those of a restriction would weaken their own evidence.
 //
 // # When it is told
 //
@@ -55,7 +59,7 @@
 //	small        fewer than 4 of the last 14 slow, or these less than 1.7 times as long, or less than 0.5 s longer
 //	one host     nine tenths of what is slow went to one host, where no other IP was in time and fast; or three quarters of it, and mail
 //	             to the other hosts is mostly fast
-//	one tenant   from MAIL on: without the tenant that gives most the evidence is under 3.9, or the recent mail of the others is
+//	one tenant   from MAIL on: without the tenant that gives most the evidence is under 3.0, or the recent mail of the others is
 //	             not slow at least half as often as that tenant's; unless its mail that was split away is three times as often fast as slow
 //	everywhere   30 % of the IP's votes at other places since then are slow too: the evidence is dropped
 //	unpaired     fewer than 4 votes elsewhere: it waits, three hours at most
@@ -85,7 +89,9 @@
 //
 // # Memory
 //
-// A key has 1.7 KiB, a provider 1.5 KiB, an IP 0.9 KiB. There are at most MaxKeys keys. If a new one finds no room, of sixteen keys the one
+// A key costs at most 1.5 KiB of the heap with its share of a provider of four IPs, and 1.3 KiB where it is alone there; what few keys have at
+// a time (evidence, mail that waits for others) is pooled, and a provider remembers mail to compare with from its second IP on. An IP has
+// 0.9 KiB. There are at most MaxKeys keys. If a new one finds no room, of sixteen keys the one
 // goes that was unused for longest; one with a history counts as unused an eighth of the time, one with a finding an eighth of that. So
 // whoever invents destinations displaces others that were invented. No mail allocates.
 //
@@ -101,5 +107,6 @@
 //	vote.go      what is slow everywhere
 //	judge.go     findings: scope, beginning, end
 //	split.go     the answers: MayAct, Split, Keep
+//	look.go      how an IP stands at a provider, told or not
 //	memory.go    room
 package timing
