@@ -98,21 +98,8 @@ func (k *key) figures(t *Finding) {
 	}
 	usual := float64(k.usually(f))
 	t.Before = max(0, math.Exp(usual)-floor[f])
-	p := k.place
-	var others, more [nearMost]float32
-	m := 0
-	for i := 0; i < p.filled && m < len(others); i++ {
-		if s := p.back(i); s.number != k.number && present(fromByte(s.r[f])) {
-			r := fromByte(s.r[f])
-			more[m], others[m] = r, r+p.besideOf(s.number, f)
-			m++
-		}
-	}
-	beside := float32(0) // what the others have come to, the slow mail was that much slower than
-	if m > 0 {
-		beside = max(0, median(more[:m]))
-		t.Others = max(0, math.Exp(float64(p.base[f]+median(others[:m])))-floor[f])
-	}
+	others, beside := k.othersNow(f) // the slow mail was that much slower than what the others have come to
+	t.Others = others
 	if n > 0 {
 		t.Here = max(0, math.Exp(usual+float64(median(slow[:n])+beside))-floor[f])
 	}
@@ -150,6 +137,24 @@ func (d *Detector) scopeNow(k *key, f Phase) Scope {
 		s = d.wider(k, f)
 	}
 	return s
+}
+
+// othersNow gives what mail of other IPs takes in a phase of late, in seconds, and how much longer that is than usual, in logarithms.
+func (k *key) othersNow(f Phase) (seconds float64, longer float32) {
+	p := k.place
+	var others, more [nearMost]float32
+	m := 0
+	for i := 0; i < p.filled && m < len(others); i++ {
+		if s := p.back(i); s.number != k.number && present(fromByte(s.r[f])) {
+			r := fromByte(s.r[f])
+			more[m], others[m] = r, r+p.besideOf(s.number, f)
+			m++
+		}
+	}
+	if m == 0 {
+		return 0, 0
+	}
+	return max(0, math.Exp(float64(p.base[f]+median(others[:m])))-floor[f]), max(0, median(more[:m]))
 }
 
 // counts are of the recent mail of a key: which was slow in a phase, by how much, and at which of its hosts.

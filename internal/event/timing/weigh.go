@@ -188,7 +188,7 @@ func (d *Detector) weigh(k *key, m *mail) {
 
 // compare gives how much slower a mail is than those of others at the time, and the bet on it.
 func (p *place) compare(m *mail, f Phase, o *others) said {
-	var near, clear [nearMost]float32
+	var near, calm [nearMost]float32
 	n, nClear, slowNear, all, slowAll, sameHost, slowHost := 0, 0, 0, 0, 0, 0, 0
 	r := m.r[f]
 	for i := range o.n {
@@ -211,7 +211,7 @@ func (p *place) compare(m *mail, f Phase, o *others) said {
 				}
 			}
 			if nClear < nearMost && s.out>>f&1 == 0 {
-				clear[nClear] = c
+				calm[nClear] = c
 				nClear++
 			}
 		}
@@ -225,7 +225,7 @@ func (p *place) compare(m *mail, f Phase, o *others) said {
 	usual := float32(0)
 	switch {
 	case nClear >= 3:
-		usual = max(-.2, median(clear[:nClear]))
+		usual = max(-.2, median(calm[:nClear]))
 	case n >= 3:
 		usual = max(-.2, median(near[:n]))
 	}
