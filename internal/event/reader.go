@@ -147,6 +147,7 @@ type EntryReply struct {
 	Lists    []string     `json:"lists"`
 	First    Milliseconds `json:"first_ms"`
 	Took     Milliseconds `json:"took_ms"`
+	Pieces   int          `json:"pieces"` // that it came in; 0: one, or none
 }
 
 // An EntryRecipient is one RCPT.
@@ -161,6 +162,7 @@ type EntryRecipient struct {
 // An EntryOpening is a reply while the MX leg was opened.
 type EntryOpening struct {
 	Phase string     `json:"phase"`
+	Leg   int        `json:"leg"`
 	Reply EntryReply `json:"reply"`
 }
 

@@ -8,6 +8,7 @@ type Reply struct {
 	Local    bool   // made by kanmon, not by the MX
 	Softened bool   // the MSA was given a 4xx in its place
 	Meaning  uint8  // of a transaction's reply: see Transaction.Meaning; 0: none
+	Pieces   uint8  // that it came in; 255: so many or more; 0: it did not come from an MX
 	Text     Span   // whole reply with its codes, lines separated by '\n': not sanitised
 	Told     uint16 // code that the MSA was given; 0: none
 	First    Micros // from the command to the first octet of the reply
@@ -32,6 +33,7 @@ func (r *Reply) TellAhead() {
 // An Opening is the MX's reply to a step of opening its leg: banner, EHLO, STARTTLS, EHLO after TLS.
 type Opening struct {
 	Phase   Phase
+	Leg     uint16 // the connection that it came from
 	Reply   Reply
 	Meaning *Meaning // of a refusal; nil: nobody has said
 }

@@ -170,7 +170,7 @@ func (t *trace) answeredDot(h heard) {
 }
 
 func (t *trace) replyRecord(h heard, short int) event.Reply {
-	r := event.Reply{Code: h.reply.Code, Softened: h.softened, Text: t.keepReply(h.reply, short), First: event.MicrosOf(h.first), Took: event.MicrosOf(h.took)}
+	r := event.Reply{Code: h.reply.Code, Softened: h.softened, Text: t.keepReply(h.reply, short), First: event.MicrosOf(h.first), Took: event.MicrosOf(h.took), Pieces: h.reply.Pieces()}
 	if h.reply.Code >= 400 && h.judged != nil {
 		j := h.judged
 		r.Meaning = t.transaction().Means(event.Meaning{Class: j.Class, Scope: j.Scope, Rule: j.Rule, Lists: j.Lists})

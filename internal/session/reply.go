@@ -54,7 +54,13 @@ func (s *session) heard(phase event.Phase) {
 	if other := s.mx.reply.Mixed(); other != 0 {
 		s.log.notef("the next reply's lines carry different codes, %d and %d: the last one counts", other, s.mx.reply.Code)
 	}
+	if n, over := s.mx.reply.Pieces(), s.mx.took-s.mx.first; n >= manyPieces && over >= time.Second {
+		s.log.notef("the next reply came in %d pieces, over %s", n, over.Round(time.Millisecond))
+	}
 }
+
+// manyPieces is from how many on a reply that takes its time is one that drips.
+const manyPieces = 4
 
 // replyFailed ends the wait for a reply. Where a refusal has begun, and all that is missing is its end behind a line that is none, it
 // counts: a mail that was refused for good must not be tried for days. The MX is of no more use.
@@ -92,7 +98,7 @@ func (s *session) mayWait(phase event.Phase) error {
 			return err
 		}
 	}
-	if phase != event.PhaseDot && s.mx.reply.Begun() && now-s.mx.sent > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
+	if phase != event.PhaseDot && s.mx.reply.Pieces() >= manyPieces && now-s.mx.sent > dripAfter && len(s.mx.in.Buffered()) < dripOctets {
 		s.letDrip()
 	}
 	return nil

@@ -123,8 +123,8 @@ func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Du
 	if len(o.opening) >= maxOpenings {
 		return
 	}
-	o.opening = append(o.opening, event.Opening{Phase: phase, Reply: event.Reply{
-		Code: reply.Code, Text: addReply(&o.texts, reply, event.MaxText), First: event.MicrosOf(first), Took: event.MicrosOf(took),
+	o.opening = append(o.opening, event.Opening{Phase: phase, Leg: t.leg.Number, Reply: event.Reply{
+		Code: reply.Code, Text: addReply(&o.texts, reply, event.MaxText), First: event.MicrosOf(first), Took: event.MicrosOf(took), Pieces: reply.Pieces(),
 	}})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"unicode/utf8"
 )
@@ -38,6 +39,7 @@ type Reply struct {
 	begun   bool
 	last    bool  // the final line has been seen
 	classes uint8 // of all lines so far: bit 2 for 2xx, bit 5 for 5xx
+	pieces  uint8 // that it came in so far
 	other   int16 // a code that a line before the last one carries, and the last one does not; 0: none
 	loose   bool  // Tolerate was called
 	junk    bool  // a line was dropped
@@ -126,9 +128,16 @@ func (p *Reply) Junk() bool { return p.junk }
 // Begun says whether some of the reply has been read.
 func (p *Reply) Begun() bool { return p.begun }
 
+// Pieces is how many times octets of the reply were found in what had been read: once for a reply that was there as a whole. It counts as far
+// as 255.
+func (p *Reply) Pieces() uint8 { return p.pieces }
+
 // Reply reads, from what is buffered, into a reply that is zero or [Reply.Reset]. ok is false if it is not whole yet:
 // Fill, then call again with the same reply.
 func (r *Reader) Reply(into *Reply) (ok bool, err error) {
+	if !r.Empty() && into.pieces < math.MaxUint8 {
+		into.pieces++
+	}
 	for {
 		b := r.Buffered()
 		if len(b) == 0 {

@@ -163,6 +163,7 @@ func (j *judging) reply(name string, m *mail, s *said, p *reply) {
 	if later := j.laterThan(of, h); later != nil && near(p.Took, later.ended.Sub(h.came), more) {
 		return // both lay in the socket during a rescue: all that is known is when the last one came
 	}
+	j.pieces(name, p, h)
 	if h.early || h.verb() == "RSET" {
 		return
 	}

@@ -25,6 +25,7 @@ type heard struct {
 	ended  time.Time // when all of it had been written
 	broken bool      // what it said is no whole reply
 	early  bool      // it was said to a message before its dot
+	pieces int       // in which it was written
 }
 
 func (h *heard) code() int { return codeOf(h.reply) }
@@ -292,7 +293,7 @@ func (m *mx) inMood(h *heard, usual string) string {
 func (m *mx) utter(h *heard, text string, wait time.Duration) bool {
 	time.Sleep(wait)
 	h.reply = m.marked(text)
-	h.began = time.Now()
+	h.began, h.pieces = time.Now(), 1
 	ok := m.write(strings.ReplaceAll(h.reply, "\n", "\r\n") + "\r\n")
 	h.ended = time.Now()
 	if h.line == connected && h.code() >= 400 {
@@ -320,6 +321,7 @@ func (m *mx) drip(h *heard, text string) bool {
 			return false
 		}
 		h.ended = time.Now()
+		h.pieces++
 		time.Sleep(pause)
 	}
 	return true

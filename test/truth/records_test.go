@@ -18,6 +18,7 @@ type reply struct {
 	Softened bool     `json:"softened"`
 	First    float64  `json:"first_ms"`
 	Took     float64  `json:"took_ms"`
+	Pieces   int      `json:"pieces"`
 	Class    string   `json:"class"`
 	Rule     string   `json:"rule"`
 	Scope    string   `json:"scope"`
@@ -90,6 +91,7 @@ type ending struct {
 	Legs    []leg `json:"legs"`
 	Opening []struct {
 		Phase string `json:"phase"`
+		Leg   int    `json:"leg"`
 		Reply *reply `json:"reply"`
 	} `json:"opening"`
 }

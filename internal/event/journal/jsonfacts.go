@@ -49,6 +49,9 @@ func (o *object) opening(replies []event.Opening) {
 		}
 		o.dst = append(o.dst, '{')
 		o.word("phase", replies[i].Phase.String())
+		if replies[i].Leg > 0 {
+			o.integer("leg", int64(replies[i].Leg))
+		}
 		m := replies[i].Meaning
 		if m == nil {
 			m = new(event.Meaning)

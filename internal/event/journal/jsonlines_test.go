@@ -66,7 +66,7 @@ func fullRecord() *event.Record {
 		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, BadCommands: 3, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
 		Phase: event.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
 		Opening: []event.Opening{
-			{Phase: event.PhaseBanner, Reply: reply(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},
+			{Phase: event.PhaseBanner, Leg: 1, Reply: dripped(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},
 			{Phase: event.PhaseEHLO, Reply: reply(r, 250, "250-mx.example.net hello \x1b[2J\n250 SIZE", ms, ms)},
 		},
 	}

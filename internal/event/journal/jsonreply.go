@@ -38,6 +38,9 @@ func (o *object) replyMeant(name string, p *event.Reply, m *event.Meaning) {
 	if p.Took > 0 {
 		o.milliseconds("took_ms", p.Took.Duration())
 	}
+	if p.Pieces > 1 {
+		o.integer("pieces", int64(p.Pieces))
+	}
 	o.dst = append(o.dst, '}')
 }
 

@@ -63,6 +63,13 @@ func reply(r *event.Record, code int, text string, first, took time.Duration) ev
 	return event.Reply{Code: code, Text: r.Add([]byte(text)), First: event.MicrosOf(first), Took: event.MicrosOf(took)}
 }
 
+// dripped is reply for one that came octet by octet.
+func dripped(r *event.Record, code int, text string, first, took time.Duration) event.Reply {
+	p := reply(r, code, text, first, took)
+	p.Pieces = uint8(len(text) + len("\r\n"))
+	return p
+}
+
 // noteRecord gives a record with one note and no transaction.
 func noteRecord(text string) *event.Record {
 	r := newRecord()

@@ -1,0 +1,44 @@
+package truth
+
+import "time"
+
+// pieces compares in how many pieces a reply came. Those that it was written in are read one by one, unless kanmon lets them gather, or they lie
+// there until it has time: it says something to another MX.
+func (j *judging) pieces(name string, p *reply, h *heard) {
+	got := max(p.Pieces, 1)
+	if got > h.pieces {
+		j.errorf("pieces of "+name, "%d of %q, which was written in %d", got, p.Text, h.pieces)
+	}
+	if read := min(h.pieces, 255); got < read && h.ended.Sub(h.came) < 5*time.Second && !j.busy(h) {
+		j.errorf("pieces of "+name, "%d of %q, which was written in %d over %s", got, p.Text, h.pieces, h.ended.Sub(h.began))
+	}
+}
+
+// busy says that kanmon was connected, or was connecting, to another MX while a reply came.
+func (j *judging) busy(h *heard) bool {
+	for _, m := range j.mxs {
+		for _, other := range m.heard {
+			if other.line == connected && other.came.After(h.came.Add(-2*time.Second)) && other.came.Before(h.ended) && other != h {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// opened compares what was said to the steps of opening: on which connection, and whether that has failed by it.
+func (j *judging) opened(e *ending) {
+	byLeg := map[int]*mx{}
+	for _, l := range e.Legs {
+		if l.Local != "" {
+			byLeg[l.Leg] = j.mxs[len(byLeg)]
+		}
+	}
+	last := map[int]*reply{}
+	for _, o := range e.Opening {
+		if _, of := j.ofMX(o.Reply.Text); of != byLeg[o.Leg] {
+			j.errorf("opening", "%q is not of connection %d", o.Reply.Text, o.Leg)
+		}
+		last[o.Leg] = o.Reply
+	}
+}
