@@ -47,6 +47,7 @@ type Entry struct {
 	MoreRecipients int                     `json:"more_recipients"`
 	Data           EntryReply              `json:"data"`
 	Body           Milliseconds            `json:"body_ms"`
+	Window         Milliseconds            `json:"window_ms"`
 	BodyBytes      int64                   `json:"body_bytes"`
 	Dot            EntryReply              `json:"dot"`
 	Outcome        string                  `json:"outcome"`

@@ -17,6 +17,7 @@ type Transaction struct {
 	Identity   *Identity     // of the message; nil: it is not looked for, or has none
 	Data       Reply         // reply to DATA
 	Body       time.Duration // 354 relayed → dot read from the MSA
+	Window     time.Duration // that the MX's window kept octets of the message from being written; of the connection it went to last
 	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
 	Dot        Reply         // reply to the dot
 	Outcome    Outcome

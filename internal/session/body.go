@@ -244,7 +244,7 @@ func (s *session) writeDot(last []byte, gone bool) error {
 		s.mail.state = mailWhole // the kernel did not take it all: the MX cannot have the dot
 		return s.bodyWriteFailed(err)
 	}
-	s.log.line(event.MarkToMX, []byte("."))
+	s.log.dotted()
 	s.msa.in.BodyMode(false)
 	if err := s.readReply(event.PhaseDot); err != nil {
 		return err

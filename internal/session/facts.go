@@ -260,6 +260,30 @@ func (t *trace) bodyGoes(size int64) {
 	}
 }
 
+// windowFull notes for how long a piece of a message could not be written, since there was no room for it.
+func (t *trace) windowFull(long time.Duration) {
+	if t.tx && long > 0 {
+		t.transaction().Window += long
+	}
+}
+
+// bodyAgain begins anew with a message that is written to another MX.
+func (t *trace) bodyAgain() {
+	if t.tx {
+		t.transaction().Window = 0
+	}
+}
+
+// dotted adds the dot, and what there is to say of the message before it.
+func (t *trace) dotted() {
+	if t.tx {
+		if long := t.transaction().Window; long >= time.Second {
+			t.notef("the MX's window kept the message from being written for %s", long.Round(time.Millisecond))
+		}
+	}
+	t.line(event.MarkToMX, []byte("."))
+}
+
 func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 	if t.to == nil {
 		return

@@ -189,8 +189,9 @@ func (c *steady) Write(p []byte) (written int, err error) {
 	}
 	for {
 		c.s.mx.armWrite(c.end)
-		n, err := c.Conn.Write(p[written:])
+		n, full, err := push(c.Conn, c.s.mx.probe, p[written:])
 		written += n
+		c.s.log.windowFull(full)
 		switch {
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return written, err

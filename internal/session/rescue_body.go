@@ -100,6 +100,7 @@ func (s *session) rescueDot() (Judgement, error) {
 		if ended != nil || !rescued {
 			return judged, ended
 		}
+		s.log.bodyAgain()
 		s.log.line(event.MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.mail.kept.octets()-len(smtp.EndOfData)))
 		if err := s.writeDot(slices.Concat(s.mail.kept.pieces...), s.msaGone()); err != nil {
 			if s.mail.state != mailDotted && !isSaid(err) { // else there is other news of the message

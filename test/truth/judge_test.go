@@ -96,6 +96,7 @@ func (j *judging) mail(m *mail, x *transaction) {
 	j.from(m, x)
 	j.outcome(m, x)
 	j.times(m, x)
+	j.window(x)
 	j.counted(m)
 }
 

@@ -59,6 +59,7 @@ type transaction struct {
 	Results    map[string]int `json:"results"`
 	Data       *reply         `json:"data"`
 	BodyMS     float64        `json:"body_ms"`
+	WindowMS   float64        `json:"window_ms"`
 	BodyBytes  int            `json:"body_bytes"`
 	Dot        *reply         `json:"dot"`
 	Outcome    string         `json:"outcome"`

@@ -26,6 +26,13 @@ func (j *judging) busy(h *heard) bool {
 	return false
 }
 
+// window compares for how long the MX's window kept a message: never for longer than there was no room for it.
+func (j *judging) window(x *transaction) {
+	if most := x.Times["body_mx_ms"]; x.Times["rescue_ms"] == 0 && x.WindowMS > most+float64(tolerance/time.Millisecond) {
+		j.errorf("window", "%.3f ms of %v", x.WindowMS, x.Times)
+	}
+}
+
 // opened compares what was said to the steps of opening: on which connection, and whether that has failed by it.
 func (j *judging) opened(e *ending) {
 	byLeg := map[int]*mx{}

@@ -90,6 +90,9 @@ func (o *object) transaction(t *event.Transaction) {
 	if t.Body > 0 {
 		o.milliseconds("body_ms", t.Body)
 	}
+	if t.Window > 0 {
+		o.milliseconds("window_ms", t.Window)
+	}
 	o.integer("body_bytes", t.BodyBytes)
 	o.reply("dot", &t.Dot)
 	o.word("outcome", t.Outcome.String())

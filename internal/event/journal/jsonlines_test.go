@@ -43,7 +43,7 @@ func fullRecord() *event.Record {
 		},
 		MoreRcpts: 7,
 		Data:      reply(r, 354, "354 go on", ms, ms),
-		Body:      3 * time.Second, BodyBytes: 50 << 20,
+		Body:      3 * time.Second, Window: 2500 * ms, BodyBytes: 50 << 20,
 		Dot:     event.Reply{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: event.MicrosOf(time.Minute)},
 		Outcome: event.OutcomeAmbiguous, Cause: "read: connection reset",
 		Identity: &event.Identity{
