@@ -31,6 +31,8 @@ type Entry struct {
 	Destination netip.AddrPort          `json:"destination"`
 	Local       netip.AddrPort          `json:"local"`
 	SendingIP   netip.Addr              `json:"sending_ip"`
+	Pool        string                  `json:"pool"`
+	Route       string                  `json:"route"`
 	EHLOMSA     string                  `json:"ehlo_msa"`
 	EHLOMX      string                  `json:"ehlo_mx"`
 	TLSMX       EntryTLS                `json:"tls_mx"`
@@ -116,9 +118,17 @@ type EntryLeg struct {
 	At        Milliseconds            `json:"at_ms"` // since the session began
 	Local     netip.AddrPort          `json:"local"`
 	SendingIP netip.Addr              `json:"sending_ip"`
+	Tenant    string                  `json:"tenant"`
+	Pool      string                  `json:"pool"`
+	Route     string                  `json:"route"`
+	Provider  string                  `json:"provider"`
 	EHLOMX    string                  `json:"ehlo_mx"`
 	TLSMX     EntryTLS                `json:"tls_mx"`
 	Phases    map[string]Milliseconds `json:"phases"`
+	Failed    string                  `json:"failed"` // "": it has not
+	SYNs      int                     `json:"syns_resent"`
+	Resent    int                     `json:"resent"`
+	RTT       Milliseconds            `json:"rtt_ms"`
 }
 
 // EntryTLS is the TLS of a leg.

@@ -67,13 +67,50 @@ type Arrival struct {
 // Leg is what is known of the MX leg: the last one, if there were several.
 type Leg struct {
 	Number    uint16         // 1 for the first connection of the session that was tried; 0: none was
-	At        uint32         // when that began, in hundredths of seconds since the session began
+	Failed    Failing        // how its opening failed
+	SYNs      uint8          // that were sent again until it was there
+	At        Hundredths     // when it was begun, since the session began
+	Opened    Hundredths     // when the last step of its opening was over; 0: none was
+	RTT       Micros         // a round trip, as the kernel had it at its end; 0: not known
+	Resent    uint16         // segments that were sent again in it, without those SYNs; so many or more
 	Local     netip.AddrPort // address kanmon dialled the MX from
 	Way       *Way           // nil: not known
 	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
 	HeloMX    string         // name kanmon gave to the MX: not sanitised
 	MX        TLS
 	Phases    [PhaseIdle]time.Duration // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
+}
+
+// Hundredths are a time of a session in hundredths of seconds.
+type Hundredths uint32
+
+// HundredthsOf gives a time, rounded down.
+func HundredthsOf(d time.Duration) Hundredths { return Hundredths(d / (10 * time.Millisecond)) }
+
+// Duration gives it back.
+func (h Hundredths) Duration() time.Duration { return time.Duration(h) * 10 * time.Millisecond }
+
+// Failing is how the opening of a connection to an MX has failed.
+type Failing uint8
+
+// The ways to fail.
+const (
+	FailedNot      Failing = iota
+	DialRefused            // with a RST
+	DialUnanswered         // in the time that there was
+	DialBarred             // there is no way to it, or it is forbidden: somebody on the way, or this host's kernel, says so
+	DialNot                // it was not dialled: there was no sending IP to dial from
+	OpeningLost            // it was there, and was closed or reset
+	OpeningSilent          // it was there, and did not answer in time
+	OpeningRefused         // it said 4xx or 5xx
+	OpeningGarbled         // it said what is no reply, or none that can follow
+	OpeningTLS             // TLS failed: the next connection is tried in another way, or is in plain text
+	OpeningLeft            // kanmon gave it up: the MSA had gone, or kanmon stopped
+)
+
+// String gives the way to fail as it stands in the records.
+func (f Failing) String() string {
+	return [...]string{"", "refused", "unanswered", "barred", "not_dialled", "lost", "silent", "turned_away", "garbled", "tls", "left"}[f]
 }
 
 // A Way is why a connection left from where it did, as far as that was known when it was made.

@@ -55,11 +55,12 @@ func (s *session) drop() {
 	}
 	h := s.held
 	s.held = nil
-	s.log.leaves(&h.info)
 	if h.open() {
 		s.leave(h)
+		h.notesWire()
 		s.log.octets(h)
 	}
+	s.log.leaves(&h.info)
 	h.close()
 	h.reply.Reset()
 }

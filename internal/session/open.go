@@ -60,6 +60,7 @@ func (s *session) openStages(goal stage) error {
 		case stageTLS:
 			err = s.afterFinished(s.sayHello(event.PhaseEHLOTLS))
 		}
+		s.mx.opens(s.now(), err)
 		var tlsErr *tlsFailure
 		if errors.As(err, &tlsErr) {
 			err = s.tlsFailed(tlsErr)
@@ -125,6 +126,7 @@ func (s *session) dial() error {
 		return &failure{trouble: dialTrouble(err), phase: event.PhaseDial, cause: err}
 	}
 	s.connected(&out)
+	s.mx.notesSYNs()
 	s.watchCuts()
 	s.mx.info.HeloMX = out.Name
 	s.mx.stage = stageDialled
@@ -143,7 +145,7 @@ func (s *session) connected(out *Outbound) {
 func (s *session) dials(now time.Duration) {
 	s.log.leaves(&s.mx.info)
 	s.log.dials++
-	s.mx.info = event.Leg{Number: s.log.dials, At: uint32(now / (10 * time.Millisecond)), MX: s.mx.info.MX}
+	s.mx.info = event.Leg{Number: s.log.dials, At: event.HundredthsOf(now), MX: s.mx.info.MX}
 }
 
 // dialTrouble tells what kept a dial from connecting.
@@ -229,6 +231,9 @@ func (s *session) readBanner() error {
 	s.mx.info.Phases[event.PhaseBanner] = s.mx.took
 	s.mx.stage = stageBanner
 	s.log.opened(event.PhaseBanner, &s.mx.reply, s.mx.first, s.mx.took)
+	if s.mx.reply.Class() >= 4 {
+		s.mx.info.Failed = event.OpeningRefused
+	}
 	if s.talk.hello == smtp.VerbUnknown {
 		return nil // the first connection: the caller passes the banner on, whatever it is
 	}

@@ -260,6 +260,7 @@ func (s *session) loseIdleMX() {
 func (s *session) closeMX() {
 	if s.mx.open() {
 		s.leave(&s.mx)
+		s.mx.notesWire()
 		s.log.octets(&s.mx)
 	}
 	s.mx.close()

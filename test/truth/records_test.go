@@ -70,6 +70,7 @@ type transaction struct {
 
 type leg struct {
 	Leg       int     `json:"leg"`
+	Failed    string  `json:"failed"`
 	At        float64 `json:"at_ms"`
 	SendingIP string  `json:"sending_ip"`
 	Local     string  `json:"local"`

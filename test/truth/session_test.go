@@ -97,6 +97,7 @@ func (j *judging) session() {
 	j.octets(e)
 	j.legs(e)
 	j.opened(e)
+	j.failed(e)
 	j.ended(e)
 	last := j.msa.talk[len(j.msa.talk)-1]
 	said := last.line == "QUIT"

@@ -1,6 +1,9 @@
 package truth
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // pieces compares in how many pieces a reply came. Those that it was written in are read one by one, unless kanmon lets them gather, or they lie
 // there until it has time: it says something to another MX.
@@ -47,5 +50,25 @@ func (j *judging) opened(e *ending) {
 			j.errorf("opening", "%q is not of connection %d", o.Reply.Text, o.Leg)
 		}
 		last[o.Leg] = o.Reply
+	}
+}
+
+// failed compares how connections failed.
+func (j *judging) failed(e *ending) {
+	ways := map[string]int{}
+	for _, l := range e.Legs {
+		ways[l.Failed]++
+		switch {
+		case l.Local == "" && !strings.Contains(" refused unanswered not_dialled left ", " "+l.Failed+" "):
+			j.errorf("failed", "%q without a connection", l.Failed)
+		case l.Local != "" && strings.Contains(" refused unanswered not_dialled ", " "+l.Failed+" "):
+			j.errorf("failed", "%q on a connection", l.Failed)
+		}
+	}
+	if n := ways["refused"]; n > j.refused || n+ways["left"] < j.refused {
+		j.errorf("failed", "%v, and %d were refused", ways, j.refused)
+	}
+	if n := ways["unanswered"]; n > j.unanswered || n+ways["left"] < j.unanswered {
+		j.errorf("failed", "%v, and %d were not answered", ways, j.unanswered)
 	}
 }

@@ -39,11 +39,13 @@ type run struct {
 	begun  time.Time
 	over   time.Time
 
-	mu       sync.Mutex
-	mxs      []*mx
-	asked    []asked
-	failed   int // dials
-	observed bool
+	mu         sync.Mutex
+	mxs        []*mx
+	asked      []asked
+	failed     int // dials
+	refused    int // of them
+	unanswered int // likewise
+	observed   bool
 
 	counts map[string]contain.Counts // by sender, as `account show` has them
 }
@@ -181,9 +183,11 @@ func (way way) Dial(ctx context.Context, req session.DialRequest) (session.Outbo
 	switch r.random.IntN(60) {
 	case 0:
 		r.failed++
+		r.refused++
 		return session.Outbound{SendingIP: ip}, os.NewSyscallError("connect", syscall.ECONNREFUSED)
 	case 1:
 		r.failed++
+		r.unanswered++
 		<-ctx.Done()
 		return session.Outbound{SendingIP: ip}, ctx.Err()
 	}

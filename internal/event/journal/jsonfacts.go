@@ -75,13 +75,17 @@ func (o *object) legs(e *event.End) {
 		l := &e.Legs[i]
 		o.dst = append(o.dst, '{')
 		o.integer("leg", int64(l.Number))
-		o.integer("at_ms", 10*int64(l.At))
+		o.integer("at_ms", l.At.Duration().Milliseconds())
+		if l.Failed != event.FailedNot {
+			o.word("failed", l.Failed.String())
+		}
 		o.addrPort("local", l.Local)
 		o.ip("sending_ip", l.SendingIP)
 		o.way(l.Way)
 		o.foreign("ehlo_mx", l.HeloMX)
 		o.tls("tls_mx", &l.MX)
 		o.phases(l)
+		o.wire(l.SYNs, l.Resent, l.RTT)
 		o.dst = append(o.dst, '}')
 	}
 	o.dst = append(o.dst, ']')
@@ -132,6 +136,19 @@ func (o *object) way(w *event.Way) {
 	o.own("pool", w.Pool)
 	o.own("route", w.Route)
 	o.own("provider", w.Provider)
+}
+
+// wire appends what the kernel knew of a connection.
+func (o *object) wire(syns uint8, resent uint16, rtt event.Micros) {
+	if syns > 0 {
+		o.integer("syns_resent", int64(syns))
+	}
+	if resent > 0 {
+		o.integer("resent", int64(resent))
+	}
+	if rtt > 0 {
+		o.milliseconds("rtt_ms", rtt.Duration())
+	}
 }
 
 func (o *object) phases(l *event.Leg) {

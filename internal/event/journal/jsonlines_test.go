@@ -30,6 +30,7 @@ func fullRecord() *event.Record {
 		},
 	}
 	r.Session.MSA = event.TLS{State: event.TLSDowngraded, Err: "handshake: EOF"}
+	r.Session.Way = &event.Way{Tenant: "acme", Pool: "transactional", Route: "route 3 (line 41)", Provider: "docomo"}
 	r.Session.Phases[event.PhaseDial] = 12 * ms
 	r.Session.Phases[event.PhaseEHLOTLS] = 1234567
 	r.Transaction = &event.Transaction{
@@ -65,6 +66,16 @@ func fullRecord() *event.Record {
 	r.End = &event.End{
 		Duration: 62 * time.Second, Transactions: 2, Delivered: 1, BadCommands: 3, FromMSA: 1, ToMSA: 2, FromMX: 3, ToMX: 4,
 		Phase: event.PhaseDot, Reason: "mx_lost", Cause: "read: connection reset",
+		Legs: []event.Leg{
+			{
+				Number: 1, SendingIP: netip.MustParseAddr("203.0.113.10"), Failed: event.DialRefused, Opened: event.HundredthsOf(120 * ms),
+				Way: &event.Way{Tenant: "acme", Pool: "p", Route: "default", Provider: "docomo"}, Phases: [event.PhaseIdle]time.Duration{120 * ms},
+			},
+			{
+				Number: 2, At: event.HundredthsOf(120 * ms), SendingIP: netip.MustParseAddr("203.0.113.11"), SYNs: 2, Resent: 7, RTT: event.MicrosOf(45 * ms),
+				Local: netip.MustParseAddrPort("203.0.113.11:40002"), HeloMX: "out11.example.jp", Opened: event.HundredthsOf(4 * time.Second),
+			},
+		},
 		Opening: []event.Opening{
 			{Phase: event.PhaseBanner, Leg: 1, Reply: dripped(r, 220, "220 mx.example.net ESMTP", 4*time.Second, 13*time.Second)},
 			{Phase: event.PhaseEHLO, Reply: reply(r, 250, "250-mx.example.net hello \x1b[2J\n250 SIZE", ms, ms)},
