@@ -4,27 +4,28 @@ import "time"
 
 // A Transaction is MAIL … end of data.
 type Transaction struct {
-	Number     int           // 1 for the first of the session
-	At         time.Duration // MAIL, since the session began
-	Sender     Span          // as inside the angle brackets: not sanitised
-	Tenant     Span          // whose mail it is; empty: nobody knows
-	Account    Span
-	Mail       Reply
-	Recipients []Recipient
-	MoreRcpts  int           // recipients beyond the recorded ones
-	more       [4]uint32     // of them, those that were answered: by the first digit of that, from 2
-	meanings   *[]Meaning    // that replies refer to
-	Identity   *Identity     // of the message; nil: it is not looked for, or has none
-	Data       Reply         // reply to DATA
-	Body       time.Duration // 354 relayed → dot read from the MSA
-	Window     time.Duration // that the MX's window kept octets of the message from being written; of the connection it went to last
-	BodyBytes  int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
-	Dot        Reply         // reply to the dot
-	Outcome    Outcome
-	EndedBy    Side   // who ended it, where no reply has decided
-	Leg        uint16 // the connection to an MX that it ended on; 0: none
-	octets     uint32 // of its texts, as far as they are kept
-	Cause      string // why, where the replies do not say it; "" otherwise
+	Number       int           // 1 for the first of the session
+	At           time.Duration // MAIL, since the session began
+	Sender       Span          // as inside the angle brackets: not sanitised
+	Tenant       Span          // whose mail it is; empty: nobody knows
+	Account      Span
+	Mail         Reply
+	Recipients   []Recipient
+	MoreRcpts    int           // recipients beyond the recorded ones
+	RcptsRefused int           // recipients, those included, whose RCPT the MX has answered with 4xx or 5xx
+	more         [4]uint32     // of them, those that were answered: by the first digit of that, from 2
+	meanings     *[]Meaning    // that replies refer to
+	Identity     *Identity     // of the message; nil: it is not looked for, or has none
+	Data         Reply         // reply to DATA
+	Body         time.Duration // 354 relayed → dot read from the MSA
+	Window       time.Duration // that the MX's window kept octets of the message from being written; of the connection it went to last
+	BodyBytes    int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
+	Dot          Reply         // reply to the dot
+	Outcome      Outcome
+	EndedBy      Side   // who ended it, where no reply has decided
+	Leg          uint16 // the connection to an MX that it ended on; 0: none
+	octets       uint32 // of its texts, as far as they are kept
+	Cause        string // why, where the replies do not say it; "" otherwise
 }
 
 // A Recipient is one RCPT of a transaction.

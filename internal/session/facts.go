@@ -144,6 +144,9 @@ func (t *trace) answered(sl *slot, h heard) {
 			trans.Mail = t.replyRecord(h, event.MaxText)
 		}
 	case smtp.VerbRCPT:
+		if h.reply.Class() >= 4 {
+			trans.RcptsRefused++
+		}
 		switch {
 		case sl.place >= 0 && int(sl.place) < len(trans.Recipients):
 			trans.Recipients[sl.place].Reply = t.replyRecord(h, shortReply)

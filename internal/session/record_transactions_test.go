@@ -3,6 +3,7 @@ package session_test
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -210,6 +211,42 @@ func TestSecondTransactionOfAGroupIsNotRecorded(t *testing.T) {
 		synctest.Wait()
 		if r.log.count(event.OutcomeReset) != 1 || r.log.count(event.OutcomeDelivered) != 1 {
 			t.Errorf("recorded %v, want reset and delivered", r.log.outcomes)
+		}
+	})
+}
+
+// How many recipients the MX has refused is known without looking at each: also beyond those on record, where the refusal was softened, and not
+// what kanmon itself has refused.
+func TestRefusedRecipientsAreCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var c clerk
+		w.engine.Recorder = &c
+		w.mx.Reply = func(verb string, n int) string {
+			if verb == "RCPT" && n%2 == 0 {
+				return "550 5.1.1 unknown\r\n"
+			}
+			return smtptest.Default
+		}
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		for _, rcpts := range []int{1, 3, 1009} { // the MX sees a thousand of one mail
+			msa.Command("MAIL FROM:<a@example.com>")
+			for i := range rcpts {
+				msa.Command(fmt.Sprintf("RCPT TO:<b%d@example.net>", i))
+			}
+			msa.Command("RCPT TO:<b@example.net> BAD=\x01")
+			msa.Command("RSET")
+		}
+		msa.Quit()
+		w.close()
+		var got []int
+		for i := range c.trans {
+			got = append(got, c.trans[i].RcptsRefused)
+		}
+		if want := []int{0, 2, 500}; !slices.Equal(got, want) {
+			t.Errorf("%d were refused, want %d", got, want)
 		}
 	})
 }
