@@ -99,12 +99,23 @@ type Changed struct {
 	Why      string
 }
 
-// A Wait is something of the MX that has not come yet. It is told after ten seconds, and each time that its length has doubled.
+// A Wait is something of the MX that has not come yet: a connection, a handshake, a reply or, in [PhaseBody], room for more of a message. It is
+// told after ten seconds, and each time that its length has doubled, so that what never ends counts as well. Whence and where to is said by the
+// session that it is told of, also of a connection that is not there yet.
 type Wait struct {
 	Cause
 	Phase  Phase
-	Waited time.Duration
-	Began  bool // a part of it has come
+	Waited time.Duration // so far; in PhaseBody for all of the message
+	Began  bool          // a part of it has come
+	Pieces uint8         // that this came in
+	First  time.Duration // from the command to the first octet of it
+	Tenant string        // whose mail it is, as far as is known
+	Resent uint16        // segments that the kernel has sent again in the connection so far
+	RTT    Micros        // a round trip; 0: not known
+
+	RcptsRefused int           // of the mail at hand: see [Transaction]
+	Size         int64         // octets of its message, as far as they have come
+	Window       time.Duration // that the MX's window has kept octets of it so far
 }
 
 // FirstWait is from when on a wait is told of.

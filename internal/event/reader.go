@@ -97,6 +97,11 @@ type Entry struct {
 	Share      float64      `json:"share"`
 	Waited     Milliseconds `json:"waited_ms"`
 	Began      bool         `json:"began"`
+	Pieces     int          `json:"pieces"`
+	First      Milliseconds `json:"first_ms"`
+	Resent     int          `json:"resent"`
+	RTT        Milliseconds `json:"rtt_ms"`
+	Refused    int          `json:"recipients_refused"`
 	Version    string       `json:"version"`
 	Rules      string       `json:"rules"`
 	Sessions   int          `json:"sessions"`

@@ -45,8 +45,10 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination, err)
 	}
 	choice = w.o.foresee(choice, q)
+	why := &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
+	req.Leaving.Why(why)
 	out, err := w.dialChosen(ctx, choice, &req)
-	out.Way = &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
+	out.Way = why
 	return out, err
 }
 

@@ -263,11 +263,16 @@ func (t *trace) bodyGoes(size int64) {
 	}
 }
 
-// windowFull notes for how long a piece of a message could not be written, since there was no room for it.
-func (t *trace) windowFull(long time.Duration) {
-	if t.tx && long > 0 {
-		t.transaction().Window += long
+// windowFull notes for how long a piece of a message could not be written, since there was no room for it. It gives for how long all of it was
+// kept before, and is now.
+func (t *trace) windowFull(long time.Duration) (before, now time.Duration) {
+	if !t.tx || long <= 0 {
+		return 0, 0
 	}
+	trans := t.transaction()
+	before = trans.Window
+	trans.Window += long
+	return before, trans.Window
 }
 
 // bodyAgain begins anew with a message that is written to another MX.

@@ -191,7 +191,7 @@ func (c *steady) Write(p []byte) (written int, err error) {
 		c.s.mx.armWrite(c.end)
 		n, full, err := push(c.Conn, c.s.mx.probe, p[written:])
 		written += n
-		c.s.log.windowFull(full)
+		c.s.overdueWindow(c.s.log.windowFull(full))
 		switch {
 		case !errors.Is(err, os.ErrDeadlineExceeded):
 			return written, err

@@ -106,9 +106,10 @@ func (s *session) dial() error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.patience(event.PhaseDial, begun))
 	defer cancel()
 	req := s.dialRequest()
+	req.Leaving = new(Leaving)
 	s.dials(begun)
 	var out Outbound
-	err := s.aside(event.PhaseDial, cancel, func() (err error) {
+	err := s.aside(event.PhaseDial, func() { s.mx.info.SendingIP, s.mx.info.Way = req.Leaving.whence() }, cancel, func() (err error) {
 		out, err = s.way.Dial(ctx, req)
 		return err
 	})
@@ -177,8 +178,8 @@ func (s *session) dialRequest() DialRequest {
 }
 
 // aside runs a step that blocks in a goroutine of its own and watches the MSA meanwhile: a lost MSA cancels the step.
-// It returns only when the step has ended.
-func (s *session) aside(phase event.Phase, cancel func(), step func() error) error {
+// It returns only when the step has ended. Look is called before each look around; nil: there is nothing to look at.
+func (s *session) aside(phase event.Phase, look, cancel func(), step func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() {
@@ -201,6 +202,9 @@ func (s *session) aside(phase event.Phase, cancel func(), step func() error) err
 			}
 			return err
 		case <-tick.C:
+			if look != nil {
+				look()
+			}
 			s.log.handOver()
 			s.msa.park()
 			if ofMX {

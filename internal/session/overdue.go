@@ -14,8 +14,26 @@ func (s *session) overdue(phase event.Phase, waited time.Duration) time.Duration
 		for ; waited >= due; due *= 2 {
 			s.waiting.told++
 		}
-		ofReply := phase != event.PhaseDial && phase != event.PhaseHandshake
-		s.log.waits(event.Wait{Phase: phase, Waited: waited, Began: ofReply && s.mx.reply.Begun()})
+		w := event.Wait{Phase: phase, Waited: waited}
+		if phase != event.PhaseDial && phase != event.PhaseHandshake && s.mx.reply.Begun() {
+			w.Began, w.Pieces, w.First = true, s.mx.reply.Pieces(), s.mx.first
+		}
+		s.tellWait(w)
 	}
 	return due - waited
+}
+
+// overdueWindow is overdue for a message that the MX's window keeps: it was kept for so long before, and is now.
+func (s *session) overdueWindow(before, now time.Duration) {
+	for due := event.FirstWait; due <= now; due *= 2 {
+		if before < due {
+			s.tellWait(event.Wait{Phase: event.PhaseBody, Waited: now})
+			return
+		}
+	}
+}
+
+func (s *session) tellWait(w event.Wait) {
+	w.Resent, w.RTT = s.mx.wire()
+	s.log.waits(w)
 }

@@ -14,7 +14,13 @@ import (
 )
 
 // waits keeps the waits that are told.
-type waits struct{ told []string }
+type waits struct {
+	told []string
+	last struct {
+		event.Session
+		event.Wait
+	}
+}
 
 func (w *waits) Record(r *event.Record) {
 	if n, ok := r.News.(event.Wait); ok {
@@ -22,6 +28,7 @@ func (w *waits) Record(r *event.Record) {
 		if n.Began {
 			began = " began"
 		}
+		w.last.Session, w.last.Wait = r.Session, n
 		w.told = append(w.told, fmt.Sprintf("%v %d %v%s", n.Phase, n.Transaction, n.Waited.Round(time.Second), began))
 	}
 	r.Release()
@@ -92,6 +99,99 @@ func TestHangingDialIsTold(t *testing.T) {
 		w.close()
 		if got := strings.Join(told.told, ", "); got != "dial 0 10s, dial 0 20s" {
 			t.Errorf("told %q", got)
+		}
+	})
+}
+
+// A wait says what is known of it so far: as what goes on record when it ends, so that what never ends counts as well.
+func TestWaitSaysWhatIsKnownSoFar(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var told waits
+		w.engine.Recorder = &told
+		w.engine.Gate = whoseGate{}
+		w.mx.Reply = func(verb string, n int) string {
+			switch {
+			case verb == "RCPT" && n == 2:
+				return "550 5.1.1 unknown\r\n"
+			case verb == ".":
+				return smtptest.Delay(2*time.Second) + stuttered("250 2.0.0 queued\r\n", time.Second)
+			}
+			return smtptest.Default
+		}
+		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+			out, err := w.dial(ctx, r)
+			out.Conn, out.Way = &wire{Conn: out.Conn.(*smtptest.Conn), again: 7}, &event.Way{Tenant: "of the connection", Provider: "docomo"}
+			return out, err
+		})
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Deliver("a@example.com", []string{"b@example.net", "nobody@example.net"}, []byte("text\r\n"), true)
+		msa.Quit()
+		w.close()
+		if len(told.told) != 1 || told.told[0] != "dot 1 11s began" {
+			t.Fatalf("told %q", told.told)
+		}
+		of := told.last
+		if of.SendingIP != ownIP || of.Session.Way.Provider != "docomo" || of.Destination != mxAddr || of.Tenant != "acme" {
+			t.Errorf("of %s at %s of %s, %s's", of.SendingIP, of.Session.Way.Provider, of.Destination, of.Tenant)
+		}
+		if of.Pieces < 6 || of.Pieces > 8 || of.Wait.First != 3*time.Second || of.Wait.Resent != 7 || of.Wait.RTT.Duration() != 45*time.Millisecond {
+			t.Errorf("%d pieces, the first behind %s, %d resent, round trip %s", of.Pieces, of.Wait.First, of.Wait.Resent, of.Wait.RTT.Duration())
+		}
+		if of.RcptsRefused != 1 || of.Size != 6 || of.Window != 0 {
+			t.Errorf("%d refused, %d octets, kept for %s", of.RcptsRefused, of.Size, of.Window)
+		}
+	})
+}
+
+// whoseGate says whose each mail is, and has nothing against any.
+type whoseGate struct{ session.Pass }
+
+func (whoseGate) Enter(session.Origin) session.Pass { return whoseGate{} }
+func (whoseGate) Ask(session.Question) session.Decision {
+	return session.Decision{Whose: "acme", Sender: "a@example.com"}
+}
+func (whoseGate) Tell(session.News) {}
+func (whoseGate) Close()            {}
+
+// Of a dial that hangs it is told from which sending IP, and at which provider, as soon as that is chosen.
+func TestHangingDialSaysWhence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var told waits
+		w.engine.Recorder = &told
+		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+			r.Leaving.Why(&event.Way{Tenant: "acme", Provider: "docomo"})
+			r.Leaving.From(ownIP)
+			time.Sleep(15 * time.Second)
+			return w.dial(ctx, r)
+		})
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Expect(220)
+		msa.Quit()
+		w.close()
+		of := told.last
+		if len(told.told) != 1 || of.SendingIP != ownIP || of.Session.Way == nil || of.Session.Way.Provider != "docomo" || of.Tenant != "acme" {
+			t.Errorf("told %q, of %s, %+v", told.told, of.SendingIP, of.Session.Way)
+		}
+	})
+}
+
+// A message that the MX's window keeps is told of, too: for how long so far, and how much of it has come.
+func TestMessageKeptByTheWindowIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newReading(t, 4<<10, 500*time.Microsecond)
+		var told waits
+		w.engine.Recorder = &told
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Deliver("a@example.com", []string{"b@example.net"}, bodyOf(96_000), true)
+		msa.Quit()
+		w.close()
+		if got, want := strings.Join(told.told, ", "), "body 1 10s, body 1 20s, body 1 41s"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+		if m := told.last; m.Window < 40*time.Second || m.Size < 60_000 {
+			t.Errorf("kept for %s, %d octets", m.Window, m.Size)
 		}
 	})
 }

@@ -175,7 +175,7 @@ func (s *session) handshake() error {
 	// Half of the time that is left is for the connection that may have to follow.
 	_ = s.mx.base.SetDeadline(s.at(begun + min(s.e.timeout(event.PhaseHandshake), s.budget.left(begun)/2)))
 	ctx, done := s.handshakePatience(s.at(begun))
-	err := s.aside(event.PhaseHandshake, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
+	err := s.aside(event.PhaseHandshake, nil, func() { _ = s.mx.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(ctx)
 	})
 	done()
@@ -335,7 +335,7 @@ func (s *session) startTLSToMSA() error {
 	under := smtp.Below(s.msa.base)
 	conn := tls.Server(under, s.e.tlsToMSA())
 	_ = s.msa.base.SetDeadline(time.Now().Add(s.e.timeout(event.PhaseHandshake)))
-	err := s.aside(event.PhaseHandshake, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
+	err := s.aside(event.PhaseHandshake, nil, func() { _ = s.msa.base.SetDeadline(time.Unix(1, 0)) }, func() error {
 		return conn.HandshakeContext(context.Background())
 	})
 	s.work += workOfHandshake

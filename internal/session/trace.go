@@ -267,8 +267,16 @@ func (t *trace) waits(w event.Wait) {
 		return
 	}
 	w.Session = t.info.ID
+	if t.leg.Way != nil {
+		w.Tenant = t.leg.Way.Tenant
+	}
 	if t.tx {
-		w.Transaction = t.transaction().Number
+		trans, texts := t.gathered()
+		w.Transaction = trans.Number
+		w.RcptsRefused, w.Size, w.Window = trans.RcptsRefused, trans.BodyBytes, trans.Window
+		if whose := texts.Of(trans.Tenant); len(whose) > 0 {
+			w.Tenant = string(whose)
+		}
 	}
 	r := event.NewRecord()
 	r.Session, r.News = t.session(), w

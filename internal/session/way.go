@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime/debug"
+	"sync/atomic"
 
 	"kanmon/internal/event"
 	"kanmon/internal/who/whose"
@@ -45,6 +46,35 @@ type DialRequest struct {
 	Pool        string // that the gate wants it to leave from; "": what the routes say
 	Rescue      bool   // another one was tried for this mail: none of Avoid will do
 	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
+	Leaving     *Leaving
+}
+
+// A Leaving is where a dial leaves from while it is under way: who dials tells who waits. A nil one takes what it is told, and nobody waits.
+type Leaving struct {
+	from atomic.Pointer[netip.Addr]
+	way  atomic.Pointer[event.Way]
+}
+
+// From tells the sending IP that is dialled from now.
+func (l *Leaving) From(ip netip.Addr) {
+	if l != nil {
+		l.from.Store(&ip)
+	}
+}
+
+// Why tells why it leaves from there. It must not be changed any more.
+func (l *Leaving) Why(way *event.Way) {
+	if l != nil {
+		l.way.Store(way)
+	}
+}
+
+// whence gives what has been told.
+func (l *Leaving) whence() (from netip.Addr, way *event.Way) {
+	if ip := l.from.Load(); ip != nil {
+		from = *ip
+	}
+	return from, l.way.Load()
 }
 
 // ErrSuspended is what [Way.Dial] returns when every sending IP that the mail may leave from is suspended for this

@@ -26,14 +26,34 @@ func (o *object) news(n event.News) {
 		o.begin("wait", o.r.At)
 		o.id(n.Session)
 		o.workOf(n.Transaction)
-		o.ip("sending_ip", o.r.Session.SendingIP)
-		o.word("phase", n.Phase.String())
-		o.milliseconds("waited_ms", n.Waited)
-		if n.Began {
-			o.boolean("began", true)
-		}
+		o.wait(&n)
 		o.end()
 	}
+}
+
+func (o *object) wait(n *event.Wait) {
+	o.ip("sending_ip", o.r.Session.SendingIP)
+	o.foreign("tenant", n.Tenant)
+	if way := o.r.Session.Way; way != nil {
+		o.foreign("provider", way.Provider)
+	}
+	o.word("phase", n.Phase.String())
+	o.milliseconds("waited_ms", n.Waited)
+	if n.Began {
+		o.boolean("began", true)
+		o.integer("pieces", int64(n.Pieces))
+		o.milliseconds("first_ms", n.First)
+	}
+	if n.RcptsRefused > 0 {
+		o.integer("recipients_refused", int64(n.RcptsRefused))
+	}
+	if n.Size > 0 {
+		o.integer("body_bytes", n.Size)
+	}
+	if n.Window > 0 {
+		o.milliseconds("window_ms", n.Window)
+	}
+	o.wire(0, n.Resent, n.RTT)
 }
 
 func (o *object) gateway(n *event.Gateway) {

@@ -30,7 +30,12 @@ func allNews() []event.News {
 		event.Order{By: "alice", Did: "suspend", IP: ip, Provider: "docomo", Before: "active", After: "suspended"},
 		event.Changed{IP: ip, Provider: "docomo", State: "slowed", Until: start.Add(time.Hour), Share: 0.25, By: "evidence", Rule: "listed", Why: "550 5.7.1 listed"},
 		event.Changed{Cause: of, Tenant: "acme", Account: "news@acme.example", State: "slow", Was: "normal", Would: true, By: "evidence", Why: "7 of 10 in a sliding 1h"},
-		event.Wait{Cause: of, Phase: event.PhaseRcpt, Waited: 20 * time.Second, Began: true},
+		event.Wait{
+			Cause: of, Phase: event.PhaseRcpt, Waited: 20 * time.Second, Began: true, Pieces: 17, First: 3 * time.Second, Tenant: "acme",
+			Resent: 3, RTT: event.MicrosOf(45 * time.Millisecond), RcptsRefused: 1,
+		},
+		event.Wait{Cause: of, Phase: event.PhaseBody, Waited: 12 * time.Second, Tenant: "acme", Size: 81920, Window: 12 * time.Second},
+		event.Wait{Cause: event.Cause{Session: testID}, Phase: event.PhaseDial, Waited: 10 * time.Second},
 	}
 }
 
@@ -41,6 +46,7 @@ func newsRecord(n event.News) *event.Record {
 	if w, of := n.(event.Wait); of {
 		whose := newRecord()
 		r.Session = whose.Session
+		r.Session.Way = &event.Way{Tenant: "acme", Pool: "p", Route: "default", Provider: "docomo"}
 		r.Session.ID = w.Session
 	}
 	return r
