@@ -52,8 +52,9 @@ const heartbeatEvery = time.Minute
 func (d *Daemon) startHeartbeat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go eachMinute(ctx, func() {
-		d.stream.Tell(event.Heartbeat{Up: time.Since(d.started), Sessions: d.live.Count(), Dropped: d.files.Dropped()})
+		d.stream.Tell(event.Heartbeat{Up: time.Since(d.started), Sessions: d.live.Count(), Dropped: d.files.Dropped(), Stalled: d.stream.Pulse.Total()})
 	})
+	go d.beat(ctx)
 	told := d.rulesState()
 	go eachMinute(ctx, func() { // by itself: a disk that hangs is no dead process
 		if rules := d.rulesState(); rules != told {
@@ -65,6 +66,32 @@ func (d *Daemon) startHeartbeat() {
 		cancel()
 		return nil
 	})
+}
+
+// How often it is looked whether this process stands still: that is worth its wake-ups while there are sessions.
+const (
+	pulseInSessions = 100 * time.Millisecond
+	pulseAlone      = time.Second
+)
+
+// beat has the stream know when this process stood still.
+func (d *Daemon) beat(ctx context.Context) {
+	defer d.stream.Pulse.Rest()
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		select {
+		case <-next.C:
+			again := pulseAlone
+			if d.live.Count() > 0 {
+				again = pulseInSessions
+			}
+			d.stream.Pulse.Beat(time.Now(), again)
+			next.Reset(again)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 func eachMinute(ctx context.Context, do func()) {

@@ -61,8 +61,9 @@ func (s GatewayStep) String() string {
 type Heartbeat struct {
 	uncaused
 	Up       time.Duration
-	Sessions int    // under way
-	Dropped  uint64 // records lost since the process began
+	Sessions int           // under way
+	Dropped  uint64        // records lost since the process began
+	Stalled  time.Duration // the process stood still, since it began
 }
 
 // An Order is what a person had kanmon do, or a limit that blocks.
@@ -112,6 +113,8 @@ type Wait struct {
 	Tenant string        // whose mail it is, as far as is known
 	Resent uint16        // segments that the kernel has sent again in the connection so far
 	RTT    Micros        // a round trip; 0: not known
+
+	Stalled time.Duration // of Waited this process stood still
 
 	RcptsRefused int           // of the mail at hand: see [Transaction]
 	Size         int64         // octets of its message, as far as they have come

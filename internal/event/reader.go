@@ -49,7 +49,8 @@ type Entry struct {
 	MoreRecipients int                     `json:"more_recipients"`
 	Data           EntryReply              `json:"data"`
 	Body           Milliseconds            `json:"body_ms"`
-	Window         Milliseconds            `json:"window_ms"`
+	Window         Milliseconds            `json:"window_ms"`  // of a wait, too
+	Stalled        Milliseconds            `json:"stalled_ms"` // of a wait and of a heartbeat, too
 	BodyBytes      int64                   `json:"body_bytes"`
 	Dot            EntryReply              `json:"dot"`
 	Outcome        string                  `json:"outcome"`
@@ -134,6 +135,7 @@ type EntryLeg struct {
 	SYNs      int                     `json:"syns_resent"`
 	Resent    int                     `json:"resent"`
 	RTT       Milliseconds            `json:"rtt_ms"`
+	Stalled   Milliseconds            `json:"stalled_ms"`
 }
 
 // EntryTLS is the TLS of a leg.

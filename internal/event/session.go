@@ -72,6 +72,7 @@ type Leg struct {
 	At        Hundredths     // when it was begun, since the session began
 	Opened    Hundredths     // when the last step of its opening was over; 0: none was
 	RTT       Micros         // a round trip, as the kernel had it at its end; 0: not known
+	Stalled   Micros         // between At and Opened this process stood still
 	Resent    uint16         // segments that were sent again in it, without those SYNs; so many or more
 	Local     netip.AddrPort // address kanmon dialled the MX from
 	Way       *Way           // nil: not known

@@ -16,7 +16,8 @@ import (
 // Two kinds listen. Subscribers hear of facts at once, on the goroutine of whoever tells; all of them together may take less than a
 // microsecond. A [Later] gets the record, and does its work elsewhere.
 type Stream struct {
-	Log *slog.Logger // told of subscribers that were switched off; nil: slog.Default()
+	Log   *slog.Logger // told of subscribers that were switched off; nil: slog.Default()
+	Pulse Pulse        // by which it says of what it tells for how long this process stood still meanwhile
 
 	now atomic.Pointer[[]*subscriber]
 
@@ -119,6 +120,7 @@ func (s *Stream) Identity() bool { return s.identity.Load() }
 // Record tells a session's record, and takes it over. It does not wait.
 func (s *Stream) Record(r *Record) {
 	r.At = time.Now()
+	s.Pulse.marks(r)
 	s.tellNow(r)
 	s.mu.RLock()
 	defer s.mu.RUnlock()

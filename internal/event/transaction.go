@@ -19,6 +19,7 @@ type Transaction struct {
 	Data         Reply         // reply to DATA
 	Body         time.Duration // 354 relayed → dot read from the MSA
 	Window       time.Duration // that the MX's window kept octets of the message from being written; of the connection it went to last
+	Stalled      time.Duration // of it this process stood still
 	BodyBytes    int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
 	Dot          Reply         // reply to the dot
 	Outcome      Outcome

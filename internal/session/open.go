@@ -109,7 +109,7 @@ func (s *session) dial() error {
 	req.Leaving = new(Leaving)
 	s.dials(begun)
 	var out Outbound
-	err := s.aside(event.PhaseDial, func() { s.mx.info.SendingIP, s.mx.info.Way = req.Leaving.whence() }, cancel, func() (err error) {
+	err := s.aside(event.PhaseDial, func() { s.mx.info.SendingIP, s.mx.info.Way = req.Leaving.Whence() }, cancel, func() (err error) {
 		out, err = s.way.Dial(ctx, req)
 		return err
 	})

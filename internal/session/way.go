@@ -69,8 +69,8 @@ func (l *Leaving) Why(way *event.Way) {
 	}
 }
 
-// whence gives what has been told.
-func (l *Leaving) whence() (from netip.Addr, way *event.Way) {
+// Whence gives what has been told.
+func (l *Leaving) Whence() (from netip.Addr, way *event.Way) {
 	if ip := l.from.Load(); ip != nil {
 		from = *ip
 	}

@@ -1,6 +1,10 @@
 package journal
 
-import "kanmon/internal/event"
+import (
+	"time"
+
+	"kanmon/internal/event"
+)
 
 // becameOf appends what became of a recipient, what the MSA was told of it, and who has decided so.
 func (o *object) becameOf(p *event.Recipient) {
@@ -86,6 +90,7 @@ func (o *object) legs(e *event.End) {
 		o.tls("tls_mx", &l.MX)
 		o.phases(l)
 		o.wire(l.SYNs, l.Resent, l.RTT)
+		o.stalled(l.Stalled.Duration())
 		o.dst = append(o.dst, '}')
 	}
 	o.dst = append(o.dst, ']')
@@ -148,6 +153,13 @@ func (o *object) wire(syns uint8, resent uint16, rtt event.Micros) {
 	}
 	if rtt > 0 {
 		o.milliseconds("rtt_ms", rtt.Duration())
+	}
+}
+
+// stalled appends for how long kanmon stood still.
+func (o *object) stalled(d time.Duration) {
+	if d > 0 {
+		o.milliseconds("stalled_ms", d)
 	}
 }
 

@@ -99,6 +99,7 @@ func (o *object) transaction(t *event.Transaction) {
 	o.foreign("cause", t.Cause)
 	o.milliseconds("duration_ms", o.r.Took)
 	o.times(&o.r.Spent)
+	o.stalled(t.Stalled)
 	if t.Leg > 0 {
 		o.integer("leg", int64(t.Leg))
 	}

@@ -44,7 +44,7 @@ func fullRecord() *event.Record {
 		},
 		MoreRcpts: 7,
 		Data:      reply(r, 354, "354 go on", ms, ms),
-		Body:      3 * time.Second, Window: 2500 * ms, BodyBytes: 50 << 20,
+		Body:      3 * time.Second, Window: 2500 * ms, Stalled: 1200 * ms, BodyBytes: 50 << 20,
 		Dot:     event.Reply{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: event.MicrosOf(time.Minute)},
 		Outcome: event.OutcomeAmbiguous, Cause: "read: connection reset",
 		Identity: &event.Identity{
@@ -72,7 +72,7 @@ func fullRecord() *event.Record {
 				Way: &event.Way{Tenant: "acme", Pool: "p", Route: "default", Provider: "docomo"}, Phases: [event.PhaseIdle]time.Duration{120 * ms},
 			},
 			{
-				Number: 2, At: event.HundredthsOf(120 * ms), SendingIP: netip.MustParseAddr("203.0.113.11"), SYNs: 2, Resent: 7, RTT: event.MicrosOf(45 * ms),
+				Number: 2, At: event.HundredthsOf(120 * ms), SendingIP: netip.MustParseAddr("203.0.113.11"), SYNs: 2, Resent: 7, RTT: event.MicrosOf(45 * ms), Stalled: event.MicrosOf(400 * ms),
 				Local: netip.MustParseAddrPort("203.0.113.11:40002"), HeloMX: "out11.example.jp", Opened: event.HundredthsOf(4 * time.Second),
 			},
 		},

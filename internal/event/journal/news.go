@@ -17,6 +17,7 @@ func (o *object) news(n event.News) {
 		o.milliseconds("up_ms", n.Up)
 		o.integer("sessions", int64(n.Sessions))
 		o.integer("dropped", int64(n.Dropped))
+		o.stalled(n.Stalled)
 		o.end()
 	case event.Order:
 		o.order(&n)
@@ -54,6 +55,7 @@ func (o *object) wait(n *event.Wait) {
 		o.milliseconds("window_ms", n.Window)
 	}
 	o.wire(0, n.Resent, n.RTT)
+	o.stalled(n.Stalled)
 }
 
 func (o *object) gateway(n *event.Gateway) {

@@ -24,7 +24,7 @@ func allNews() []event.News {
 		event.Gateway{Did: event.Started, Version: "1.2.3", SendingIPs: 2, Rules: "in force"},
 		event.Gateway{Did: event.Started, Version: "1.2.3", SendingIPs: 2, Unclean: &event.Run{Name: "2026-06-30T12:00:00.000Z", Line: 4711, At: start.Add(-time.Hour)}},
 		event.Gateway{Did: event.ReloadRefused, Version: "1.2.3", SendingIPs: 2, Sessions: 7, Why: "pool \"x\": \x1b[2Jno such IP"},
-		event.Heartbeat{Up: time.Hour, Sessions: 7, Dropped: 3},
+		event.Heartbeat{Up: time.Hour, Sessions: 7, Dropped: 3, Stalled: 4 * time.Second},
 		event.Order{By: "alice (uid 1000)", Did: "block", Tenant: "acme", Account: "news@acme.example", Before: "normal", After: "stop, blocked by alice", Why: "spam"},
 		event.Order{By: "limit 3", Rule: true, Did: "block", Tenant: "acme", Account: "news@acme.example", Before: "normal", After: "stop", Unkept: true},
 		event.Order{By: "alice", Did: "suspend", IP: ip, Provider: "docomo", Before: "active", After: "suspended"},
@@ -32,7 +32,7 @@ func allNews() []event.News {
 		event.Changed{Cause: of, Tenant: "acme", Account: "news@acme.example", State: "slow", Was: "normal", Would: true, By: "evidence", Why: "7 of 10 in a sliding 1h"},
 		event.Wait{
 			Cause: of, Phase: event.PhaseRcpt, Waited: 20 * time.Second, Began: true, Pieces: 17, First: 3 * time.Second, Tenant: "acme",
-			Resent: 3, RTT: event.MicrosOf(45 * time.Millisecond), RcptsRefused: 1,
+			Resent: 3, RTT: event.MicrosOf(45 * time.Millisecond), RcptsRefused: 1, Stalled: 300 * time.Millisecond,
 		},
 		event.Wait{Cause: of, Phase: event.PhaseBody, Waited: 12 * time.Second, Tenant: "acme", Size: 81920, Window: 12 * time.Second},
 		event.Wait{Cause: event.Cause{Session: testID}, Phase: event.PhaseDial, Waited: 10 * time.Second},
