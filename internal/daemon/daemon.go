@@ -58,6 +58,7 @@ type Daemon struct {
 	files *journal.Files
 
 	stream  *event.Stream
+	busy    chan struct{} // has something in it where there is a session again
 	version string
 
 	// What reaches beyond the process; tests replace them.
@@ -100,10 +101,10 @@ type cleanup struct {
 
 // New makes a daemon that is not started.
 func New(cfg *config.Config, log *slog.Logger) *Daemon {
-	return &Daemon{
+	d := &Daemon{
 		log:         log,
 		host:        &check.Host{},
-		live:        &session.Live{Strained: newStrain().strained},
+		busy:        make(chan struct{}, 1),
 		loops:       &intercept.Loops{},
 		files:       &journal.Files{},
 		stream:      &event.Stream{Log: log},
@@ -119,6 +120,8 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		memory:      debug.SetMemoryLimit(-1),
 		started:     time.Now(),
 	}
+	d.live = &session.Live{Strained: newStrain().strained, Busy: d.isBusy}
+	return d
 }
 
 // Start opens everything and serves. On an error nothing is left open; rules that were in force before stay in force.

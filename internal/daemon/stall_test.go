@@ -35,14 +35,18 @@ func TestMailDuringAStallSaysSo(t *testing.T) {
 	}
 	deliver()
 	msa.Command("MAIL FROM:<a@example.com>")
-	time.Sleep(pulseAlone)
+	time.Sleep(2 * pulseEvery)
 	standStill(t, 700*time.Millisecond)
-	time.Sleep(2 * pulseInSessions)
+	time.Sleep(2 * pulseEvery)
 	msa.Command("RSET")
 	deliver()
 	if err := msa.Quit(); err != nil {
 		t.Error(err)
 	}
+	waitUntil(t, "nothing looks any more whether the process stands still: there is no session", func() bool {
+		now := time.Now()
+		return w.daemon.stream.Pulse.Stood(now, now.Add(time.Hour)) == 0
+	})
 	w.stop()
 	text, err := os.ReadFile(filepath.Join(w.dir, "records.jsonl"))
 	if err != nil {

@@ -68,29 +68,41 @@ func (d *Daemon) startHeartbeat() {
 	})
 }
 
-// How often it is looked whether this process stands still: that is worth its wake-ups while there are sessions.
-const (
-	pulseInSessions = 100 * time.Millisecond
-	pulseAlone      = time.Second
-)
+// pulseEvery is how often it is looked whether this process stands still, while there are sessions. Without any nobody would ask, and it need
+// not wake up.
+const pulseEvery = 100 * time.Millisecond
 
 // beat has the stream know when this process stood still.
 func (d *Daemon) beat(ctx context.Context) {
-	defer d.stream.Pulse.Rest()
-	next := time.NewTimer(0)
-	defer next.Stop()
 	for {
 		select {
-		case <-next.C:
-			again := pulseAlone
-			if d.live.Count() > 0 {
-				again = pulseInSessions
-			}
-			d.stream.Pulse.Beat(time.Now(), again)
-			next.Reset(again)
+		case <-d.busy:
+			d.beatInSessions(ctx)
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+func (d *Daemon) beatInSessions(ctx context.Context) {
+	defer d.stream.Pulse.Rest()
+	tick := time.NewTicker(pulseEvery)
+	defer tick.Stop()
+	for d.live.Count() > 0 {
+		d.stream.Pulse.Beat(time.Now(), pulseEvery)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// isBusy is told when there is a session where there was none.
+func (d *Daemon) isBusy() {
+	select {
+	case d.busy <- struct{}{}:
+	default: // it is known
 	}
 }
 

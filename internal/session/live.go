@@ -34,6 +34,9 @@ type Live struct {
 	tls       tlsMemory                  // what the TLS of MXs cannot do
 	offersTLS memo[netip.Addr, struct{}] // MXs that have offered TLS
 
+	// Busy is called when there is a session where there was none. It must not wait. Nil: nobody wants to know.
+	Busy func()
+
 	mu       sync.Mutex
 	sessions map[*session]struct{}
 	sources  share.Places[netip.Prefix]
@@ -145,6 +148,9 @@ func (l *Live) enter(s *session) (why Refusal, full bool) {
 		l.sessions = make(map[*session]struct{})
 	}
 	l.sessions[s] = struct{}{}
+	if len(l.sessions) == 1 && l.Busy != nil {
+		l.Busy()
+	}
 	return 0, false
 }
 
