@@ -124,7 +124,6 @@ type EntryLeg struct {
 	At        Milliseconds            `json:"at_ms"` // since the session began
 	Local     netip.AddrPort          `json:"local"`
 	SendingIP netip.Addr              `json:"sending_ip"`
-	Tenant    string                  `json:"tenant"`
 	Pool      string                  `json:"pool"`
 	Route     string                  `json:"route"`
 	Provider  string                  `json:"provider"`

@@ -34,9 +34,9 @@ func (o *object) news(n event.News) {
 
 func (o *object) wait(n *event.Wait) {
 	o.ip("sending_ip", o.r.Session.SendingIP)
-	o.foreign("tenant", n.Tenant)
+	o.own("tenant", n.Tenant)
 	if way := o.r.Session.Way; way != nil {
-		o.foreign("provider", way.Provider)
+		o.own("provider", way.Provider)
 	}
 	o.word("phase", n.Phase.String())
 	o.milliseconds("waited_ms", n.Waited)
