@@ -97,6 +97,7 @@ func (j *judging) mail(m *mail, x *transaction) {
 	j.outcome(m, x)
 	j.times(m, x)
 	j.window(x)
+	j.stalled(x)
 	j.counted(m)
 }
 

@@ -60,6 +60,7 @@ type transaction struct {
 	Data       *reply         `json:"data"`
 	BodyMS     float64        `json:"body_ms"`
 	WindowMS   float64        `json:"window_ms"`
+	StalledMS  float64        `json:"stalled_ms"`
 	BodyBytes  int            `json:"body_bytes"`
 	Dot        *reply         `json:"dot"`
 	Outcome    string         `json:"outcome"`

@@ -1,6 +1,7 @@
 package truth
 
 import (
+	"math/rand/v2"
 	"strings"
 	"time"
 )
@@ -70,5 +71,55 @@ func (j *judging) failed(e *ending) {
 	}
 	if n := ways["unanswered"]; n > j.unanswered || n+ways["left"] < j.unanswered {
 		j.errorf("failed", "%v, and %d were not answered", ways, j.unanswered)
+	}
+}
+
+// A still is a time in which the process is said to have stood still.
+type still struct{ from, to time.Time }
+
+// beat has the stream's pulse beat until rest is called, and now and then not for a while.
+func (w *world) beat(seed uint64) (rest func()) {
+	const every = 100 * time.Millisecond
+	random := rand.New(rand.NewPCG(seed, 3))
+	done := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			w.stream.Pulse.Beat(time.Now(), every)
+			wait := every
+			if random.IntN(600) == 0 {
+				wait += time.Duration(300+random.IntN(5000)) * time.Millisecond
+				w.stills = append(w.stills, still{time.Now().Add(every), time.Now().Add(wait)})
+			}
+			select {
+			case <-time.After(wait):
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+// stalled compares for how long of a mail the process stood still. Of a time that has not ended it may not be known yet.
+func (j *judging) stalled(x *transaction) {
+	var want time.Duration
+	end := x.Start.Add(time.Duration(x.Duration * float64(time.Millisecond)))
+	for _, s := range j.world.stills {
+		from, to := s.from, s.to
+		if from.Before(x.Start) {
+			from = x.Start
+		}
+		if to.After(end) {
+			to = end
+		}
+		want += max(0, to.Sub(from))
+	}
+	if !near(x.StalledMS, want, 250*time.Millisecond) {
+		j.errorf("stalled", "%.3f ms of %s, want %s", x.StalledMS, end.Sub(x.Start), want)
 	}
 }

@@ -31,6 +31,7 @@ var sendingIPs = []netip.Addr{netip.MustParseAddr("203.0.113.10"), netip.MustPar
 
 // A run is one session with what its ends logged.
 type run struct {
+	world  *world
 	seed   uint64
 	random *rand.Rand // of the network, the gate and the judge
 	source netip.AddrPort
@@ -70,6 +71,7 @@ type world struct {
 	ordered []*run
 	policy  *policy.Policy
 	stream  event.Stream
+	stills  []still        // in which this process is said to have stood still
 	ends    sync.WaitGroup // MSAs, MXs and sessions
 }
 
@@ -81,7 +83,6 @@ func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w.stream.Replace(book)
 		w.engine = session.Engine{Ways: ways{w}, Gate: w, Live: &w.live, Recorder: &w.stream, Log: slog.New(slog.DiscardHandler), Hostname: "gw.example"}
 		w.policy, err = policy.New(policy.Options{Settings: policy.Settings{
 			Identify: func(o session.Origin, _ *string) *whose.Owner {
@@ -92,9 +93,11 @@ func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 		if err != nil {
 			t.Fatal(err)
 		}
+		w.stream.Replace(book)
 		for i, seed := range seeds {
 			w.newRun(i, seed)
 		}
+		rest := w.beat(seeds[0])
 		for i, r := range w.ordered {
 			seed := r.seed
 			msaEnd, own := smtptest.Pair(r.source, w.destination(i))
@@ -106,6 +109,7 @@ func newWorld(t *testing.T, cert tls.Certificate, seeds []uint64) *world {
 			})
 		}
 		w.ends.Wait()
+		rest()
 		for _, r := range w.ordered {
 			r.count(w.policy)
 		}
@@ -130,7 +134,7 @@ func (w *world) destination(i int) netip.AddrPort {
 func (w *world) newRun(i int, seed uint64) {
 	random := rand.New(rand.NewPCG(seed, 2))
 	r := &run{
-		seed: seed, random: random, source: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 40000), begun: time.Now(),
+		world: w, seed: seed, random: random, source: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 40000), begun: time.Now(),
 		moves: random.IntN(4) == 0, observed: random.IntN(6) == 0,
 	}
 	w.runs[r.source.Addr()] = r
