@@ -121,7 +121,7 @@ func TestWaitSaysWhatIsKnownSoFar(t *testing.T) {
 		}
 		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
 			out, err := w.dial(ctx, r)
-			out.Conn, out.Way = &wire{Conn: out.Conn.(*smtptest.Conn), again: 7}, &event.Way{Tenant: "of the connection", Provider: "docomo"}
+			out.Conn, out.Way = wireOf(out.Conn, 7), &event.Way{Tenant: "of the connection", Provider: "docomo"}
 			return out, err
 		})
 		msa := smtptest.NewMSA(t, w.connect())

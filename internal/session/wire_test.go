@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -103,13 +104,19 @@ func TestHowConnectionsFailedIsOnRecord(t *testing.T) {
 // wire is a connection whose way is known, as the kernel knows one of TCP.
 type wire struct {
 	*smtptest.Conn
-	asked int
-	again uint32
+	asked, again atomic.Uint32
+}
+
+// wireOf is one on which so many segments have been sent again.
+func wireOf(conn net.Conn, again uint32) *wire {
+	w := &wire{Conn: conn.(*smtptest.Conn)}
+	w.again.Store(again)
+	return w
 }
 
 func (w *wire) Wire() (again uint32, roundTrip time.Duration) {
-	w.asked++
-	return w.again, 45 * time.Millisecond
+	w.asked.Add(1)
+	return w.again.Load(), 45 * time.Millisecond
 }
 
 // What the kernel knows of the way is asked once a connection, at its end; behind a dial only where a SYN may have been lost.
@@ -117,7 +124,7 @@ func TestWireIsOnRecordAndAskedOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		dial, wait time.Duration
 		syns       uint32 // lost
-		asked      int
+		asked      uint32
 		want       string
 	}{
 		"quick":             {10 * time.Millisecond, 0, 0, 1, ", 0 SYNs, 2 resent, round trip 45ms"},
@@ -135,17 +142,19 @@ func TestWireIsOnRecordAndAskedOnce(t *testing.T) {
 				}
 				return smtptest.Default
 			}
-			var way *wire
+			var dialled atomic.Pointer[wire]
 			w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
 				time.Sleep(tc.dial)
 				out, err := w.dial(ctx, r)
-				way = &wire{Conn: out.Conn.(*smtptest.Conn), again: tc.syns}
+				way := wireOf(out.Conn, tc.syns)
+				dialled.Store(way)
 				out.Conn = way
 				return out, err
 			})
 			msa := smtptest.NewMSA(t, w.connect())
 			time.Sleep(10 * time.Second)
-			way.again = tc.syns + 2
+			way := dialled.Load()
+			way.again.Store(tc.syns + 2)
 			for range 2 {
 				if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !got.All(smtptest.Accepted) {
 					t.Error(got.Verdicts)
@@ -156,8 +165,8 @@ func TestWireIsOnRecordAndAskedOnce(t *testing.T) {
 			if got := told(c.end.Legs); !strings.HasSuffix(got, tc.want) {
 				t.Errorf("on record is %s, want %s", got, tc.want)
 			}
-			if way.asked != tc.asked {
-				t.Errorf("the kernel was asked %d times, want %d", way.asked, tc.asked)
+			if n := way.asked.Load(); n != tc.asked {
+				t.Errorf("the kernel was asked %d times, want %d", n, tc.asked)
 			}
 		}))
 	}
