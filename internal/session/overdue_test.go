@@ -132,11 +132,11 @@ func TestWaitSaysWhatIsKnownSoFar(t *testing.T) {
 			t.Fatalf("told %q", told.told)
 		}
 		of := told.last
-		if of.SendingIP != ownIP || of.Session.Way.Provider != "docomo" || of.Destination != mxAddr || of.Tenant != "acme" {
-			t.Errorf("of %s at %s of %s, %s's", of.SendingIP, of.Session.Way.Provider, of.Destination, of.Tenant)
+		if of.SendingIP != ownIP || of.Way.Provider != "docomo" || of.Destination != mxAddr || of.Tenant != "acme" {
+			t.Errorf("of %s at %s of %s, %s's", of.SendingIP, of.Way.Provider, of.Destination, of.Tenant)
 		}
-		if of.Pieces < 6 || of.Pieces > 8 || of.Wait.First != 3*time.Second || of.Wait.Resent != 7 || of.Wait.RTT.Duration() != 45*time.Millisecond {
-			t.Errorf("%d pieces, the first behind %s, %d resent, round trip %s", of.Pieces, of.Wait.First, of.Wait.Resent, of.Wait.RTT.Duration())
+		if of.Pieces < 6 || of.Pieces > 8 || of.First != 3*time.Second || of.Resent != 7 || of.RTT.Duration() != 45*time.Millisecond {
+			t.Errorf("%d pieces, the first behind %s, %d resent, round trip %s", of.Pieces, of.First, of.Resent, of.RTT.Duration())
 		}
 		if of.RcptsRefused != 1 || of.Size != 6 || of.Window != 0 {
 			t.Errorf("%d refused, %d octets, kept for %s", of.RcptsRefused, of.Size, of.Window)
@@ -171,8 +171,8 @@ func TestHangingDialSaysWhence(t *testing.T) {
 		msa.Quit()
 		w.close()
 		of := told.last
-		if len(told.told) != 1 || of.SendingIP != ownIP || of.Session.Way == nil || of.Session.Way.Provider != "docomo" || of.Tenant != "acme" {
-			t.Errorf("told %q, of %s, %+v", told.told, of.SendingIP, of.Session.Way)
+		if len(told.told) != 1 || of.SendingIP != ownIP || of.Way == nil || of.Way.Provider != "docomo" || of.Tenant != "acme" {
+			t.Errorf("told %q, of %s, %+v", told.told, of.SendingIP, of.Way)
 		}
 	})
 }
