@@ -138,10 +138,11 @@ func (w memoryWay) Dial(context.Context, session.DialRequest) (session.Outbound,
 	return session.Outbound{Conn: w.outside}, nil
 }
 
-func (memoryWay) MayStay(session.DialRequest, netip.Addr) bool     { return true }
-func (memoryWay) Judge(session.MXRefusal) (none session.Judgement) { return none }
-func (memoryWay) Accepted(netip.Addr)                              {}
-func (memoryWay) Close()                                           {}
+func (memoryWay) MayStay(session.DialRequest, netip.Addr) (stays session.Stay) { return stays }
+func (memoryWay) MayAdd(netip.Addr) (stays session.Stay)                       { return stays }
+func (memoryWay) Judge(session.MXRefusal) (none session.Judgement)             { return none }
+func (memoryWay) Accepted(netip.Addr)                                          {}
+func (memoryWay) Close()                                                       {}
 
 func collected() (m runtime.MemStats) {
 	runtime.GC()

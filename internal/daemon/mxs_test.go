@@ -17,11 +17,12 @@ import (
 // toMX dials an MX of smtptest. It is the way of sessions that only observe.
 type toMX struct{ mx *smtptest.MX }
 
-func (d toMX) Enter(session.Origin) session.Way                 { return d }
-func (d toMX) MayStay(session.DialRequest, netip.Addr) bool     { return true }
-func (d toMX) Judge(session.MXRefusal) (none session.Judgement) { return none }
-func (d toMX) Accepted(netip.Addr)                              {}
-func (d toMX) Close()                                           {}
+func (d toMX) Enter(session.Origin) session.Way                             { return d }
+func (d toMX) MayStay(session.DialRequest, netip.Addr) (stays session.Stay) { return stays }
+func (d toMX) MayAdd(netip.Addr) (stays session.Stay)                       { return stays }
+func (d toMX) Judge(session.MXRefusal) (none session.Judgement)             { return none }
+func (d toMX) Accepted(netip.Addr)                                          {}
+func (d toMX) Close()                                                       {}
 
 func (d toMX) Dial(context.Context, session.DialRequest) (session.Outbound, error) {
 	near, far := smtptest.Pair(netip.MustParseAddrPort("203.0.113.10:50000"), netip.MustParseAddrPort("192.0.2.25:25"))

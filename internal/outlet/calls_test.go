@@ -62,7 +62,7 @@ func (o *rig) Dial(ctx context.Context, req request) (session.Outbound, error) {
 }
 
 func (o *rig) MayStay(req request, ip netip.Addr) bool {
-	return o.wayOf(req).MayStay(req.DialRequest, ip)
+	return !o.wayOf(req).MayStay(req.DialRequest, ip).Moves
 }
 
 func (o *rig) Judge(r rejection) session.Judgement {

@@ -31,7 +31,7 @@ func (w *way) dialFrom(ctx context.Context, choice route.Choice, ip route.Sendin
 		defer cancel()
 	}
 	req.Leaving.From(ip.Address)
-	out, err := w.o.dialer.DialFrom(dialCtx, ip.Address, w.destination)
+	out, err := w.o.dialer.DialFrom(dialCtx, ip.Address, w.destination())
 	out.Name = ip.Name
 	switch {
 	case err == nil:

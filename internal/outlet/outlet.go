@@ -35,6 +35,7 @@ type Outlet struct {
 	domains    map[string]int // of each provider with a name
 	resets     resets
 	probes     probes
+	shaping    *shaping // nil: nothing is counted of what providers take
 
 	// Of the state.
 	learnt   *learnt
@@ -60,6 +61,7 @@ type Options struct {
 	Rules      *classify.Rules
 	Handlings  []Handling     // by the number of the route; 0: without one
 	Block      standing.Block // what is one netblock
+	Shaping    Shaping
 }
 
 // A Dialer connects from a sending IP.
@@ -82,7 +84,7 @@ func New(o Options) (*Outlet, error) {
 			Set: provider.NewSet(o.Providers), Resolver: o.Resolver, Wait: cmp.Or(o.Wait, defaultWait),
 			Addresses: o.State.learnt.addresses, MXs: o.State.learnt.mxs,
 		}),
-		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers),
+		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms),
 		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
 		absences: o.State.absences, rescues: o.State.rescues, sites: o.State.sites,
 	}, nil
@@ -114,20 +116,31 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 		}
 		return w.dialUnseen(ctx)
 	}
-	var own error // kanmon's own trouble with the sending IPs tried so far
-	for {
-		ip, probing, err := w.permitted(choice, req)
+	var own error                           // kanmon's own trouble with the sending IPs tried so far
+	var full *session.NoRoom                // at the first of those that the provider takes no more from
+	for ask := *req; ; ask.Further = true { // nothing is counted twice
+		ip, probing, err := w.permitted(choice, &ask)
 		if err != nil {
-			if own != nil {
+			switch {
+			case full != nil && !req.Rescue:
+				err = full
+			case own != nil:
 				err = own
 			}
-			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination, choice.Pool, err)
+			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination(), choice.Pool, err)
 		}
 		out, err := w.dialAs(ctx, choice, ip, req, probing)
-		if !w.o.unusable(err, ip.Address, w.mx()) || ctx.Err() != nil {
+		switch no := noRoom(err); {
+		case no != nil && w.isPinned(choice, &ask, ip.Address):
 			return out, err
+		case no != nil:
+			full = soonest(full, no)
+		case !w.o.unusable(err, ip.Address, w.mx()) || ctx.Err() != nil:
+			return movedFor(out, full), err
+		default:
+			own = err
 		}
-		own, choice = err, choice.Without(ip.Address)
+		choice = choice.Without(ip.Address)
 	}
 }
 
@@ -150,18 +163,31 @@ func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingI
 	if probing {
 		p = w.probeAt(w.key(ip.Address))
 	}
-	out, err := w.dialFrom(ctx, choice, ip, req)
+	l, notes, err := w.enterLane(&choice, ip.Address, req)
+	var out session.Outbound
+	if err == nil {
+		if out, err = w.dialFrom(ctx, choice, ip, req); err != nil {
+			w.leaveLane(l)
+		}
+	}
 	if err != nil {
 		w.failed(p)
 		return out, err
 	}
-	if w.probe == nil && choice.IsOnly() { // nothing is tried that it could leave, or come back to
+	out.Notes = notes
+	tries := w.probe != nil || !choice.IsOnly() // else nothing is tried that it could leave, or come back to
+	if !tries && l == nil {
 		return out, nil
 	}
-	w.connected(p)
+	if tries {
+		w.connected(p)
+	}
 	closed := out.Closed
 	out.Closed = func() {
-		w.disconnected(p)
+		if tries {
+			w.disconnected(p)
+		}
+		w.leaveLane(l)
 		if closed != nil {
 			closed()
 		}
@@ -176,7 +202,7 @@ func (w *way) dialUnseen(ctx context.Context) (session.Outbound, error) {
 	if w.o.ownAddress != nil && w.o.ownAddress(w.source) {
 		from = w.source
 	}
-	out, err := w.o.dialer.DialFrom(ctx, from, w.destination)
+	out, err := w.o.dialer.DialFrom(ctx, from, w.destination())
 	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
 	return out, err
 }
@@ -286,7 +312,7 @@ func (w *way) query(req *session.DialRequest) route.Query {
 // queryAt is query where it is known whose the MX is.
 func (w *way) queryAt(at *place, req *session.DialRequest) route.Query {
 	q := route.Query{
-		Owner: req.Owner, Source: w.source, Port: w.port, Destination: w.destination, Sender: req.Sender, SenderKnown: req.SenderKnown,
+		Owner: req.Owner, Source: w.source, Port: w.port, Destination: w.destination(), Sender: req.Sender, SenderKnown: req.SenderKnown,
 		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && w.o.router.NeedsProvider(q) {
@@ -340,6 +366,9 @@ func errand(q route.Query) route.Errand {
 func (w *way) destined(choice route.Choice, how Handling, req *session.DialRequest, ips []route.SendingIP) int {
 	at := w.placeOf(req.Recipient)
 	ip := w.pinned(choice, how, req, at)
+	if !ip.IsValid() {
+		ip = w.renewing()
+	}
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
 		ip = w.o.forecast.IP(route.Errand{Source: w.source, Port: w.port, MX: at.mx, Provider: at.provider})
 		permit := w.o.peek(how, ip, at)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/shape"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/store"
 )
@@ -18,6 +19,7 @@ type State struct {
 	rescues  *rescues
 	sites    *sites
 	absences *absences
+	rooms    *shape.Memory
 }
 
 // StateOptions are what a [State] is made from.
@@ -39,6 +41,7 @@ func OpenState(o StateOptions) (*State, error) {
 	}
 	return &State{
 		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
+		rooms: shape.New(shape.Options{Clock: o.Clock}),
 	}, nil
 }
 

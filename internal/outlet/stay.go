@@ -10,19 +10,22 @@ import (
 )
 
 // MayStay implements [session.Way]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to
-// the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it. Where nothing is held
-// against the IPs it does not allocate: it is asked for every mail.
-func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) (stays bool) {
+// the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it; and there must be room for the mail. Where
+// nothing is held against the IPs it does not allocate: it is asked for every mail.
+func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Stay {
 	if req.Recipient == "" {
 		w.mails = min(w.mails+1, 2)
 	}
 	if w.probe != nil {
 		w.endLeft(nil) // it has gone on from here, or come back
 	}
-	return w.holds(&req, sendingIP) || w.maySendFrom(&req, sendingIP)
+	if !w.holds(&req, sendingIP) && !w.maySendFrom(&req, sendingIP) {
+		return session.Stay{Moves: true}
+	}
+	return w.roomFor(&req, sendingIP)
 }
 
-// maySendFrom is MayStay found anew.
+// maySendFrom says whether the sending IP is right for a mail, found anew.
 func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays bool) {
 	changes := w.o.changes()
 	at := w.placeOf(req.Recipient)
@@ -81,7 +84,7 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it and it is this one's turn: where the senders decide, it may be the first choice of no other connection.
 func (o *Outlet) worthMoving(how Handling, ip netip.Addr, at place, who candidate) bool {
-	if o.isShut(how, ip, at.mx) {
+	if o.isShut(how, ip, at.mx) || !o.hasRoom(ip, &at) {
 		return false
 	}
 	permit := o.peek(how, ip, at)

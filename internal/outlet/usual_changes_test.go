@@ -75,8 +75,8 @@ func TestARememberedAnswerIsForgottenWithItsReason(t *testing.T) {
 				for _, req := range mails {
 					way := w.wayOf(req)
 					ip := way.usual.sendingIP
-					anew := w.enter(originOf(req)).MayStay(req.DialRequest, ip)
-					if got := way.MayStay(req.DialRequest, ip); got != anew {
+					anew := !w.enter(originOf(req)).MayStay(req.DialRequest, ip).Moves
+					if got := !way.MayStay(req.DialRequest, ip).Moves; got != anew {
 						t.Errorf("%s from %s: may stay %t, found anew %t", req.Sender, ip, got, anew)
 					}
 					if !anew {

@@ -44,7 +44,7 @@ func (w *memoryWorld) asks(req request, ip netip.Addr) (stays, remembered bool) 
 	if w.forgets {
 		way.mails, way.usual = 0, nil
 	}
-	stays = way.MayStay(req.DialRequest, ip)
+	stays = !way.MayStay(req.DialRequest, ip).Moves
 	return stays, stays && way.usual != nil && way.usual.changes == w.changes()
 }
 

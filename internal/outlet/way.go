@@ -12,26 +12,32 @@ import (
 
 // A way is a session's way out.
 type way struct {
-	o           *Outlet
-	session     event.ID
-	source      netip.Addr // the MSA
-	destination netip.AddrPort
-	port        uint16 // of the listener that took the session
-	mails       uint8  // that it has asked about, as far as two
-	legs        int32  // connections to the MX that the session has
-	probe       *probe // of a sending IP that it tries; nil: of none
-	usual       *usual // what holds for the next mail as well; nil: nothing
+	o       *Outlet
+	session event.ID
+	source  netip.Addr // the MSA
+	address netip.Addr // the MX
+	at      uint16     // its port
+	port    uint16     // of the listener that took the session
+	mails   uint8      // that it has asked about, as far as two
+	legs    int16      // connections to the MX that the session has
+	probe   *probe     // of a sending IP that it tries; nil: of none
+	usual   *usual     // what holds for the next mail as well; nil: nothing
+	lane    *lane      // what is counted of its connections, the newest first; nil: nothing is
 }
 
 // Enter implements [session.Ways].
 func (o *Outlet) Enter(origin session.Origin) session.Way { return o.enter(&origin) }
 
 func (o *Outlet) enter(origin *session.Origin) *way {
-	return &way{o: o, session: origin.Session, source: origin.Source.Addr(), destination: origin.Destination, port: origin.Port}
+	return &way{
+		o: o, session: origin.Session, source: origin.Source.Addr(), address: origin.Destination.Addr(), at: origin.Destination.Port(), port: origin.Port,
+	}
 }
 
 // mx is the MX's address.
-func (w *way) mx() netip.Addr { return w.destination.Addr() }
+func (w *way) mx() netip.Addr { return w.address }
+
+func (w *way) destination() netip.AddrPort { return netip.AddrPortFrom(w.address, w.at) }
 
 // key is Outlet.key at the session's MX.
 func (w *way) key(ip netip.Addr) standing.Key { return w.o.key(ip, w.mx()) }
@@ -42,7 +48,7 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 	q := w.query(&req)
 	choice, err := w.o.router.Choose(q)
 	if err != nil {
-		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination, err)
+		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination(), err)
 	}
 	choice = w.o.foresee(choice, q)
 	why := &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
@@ -56,5 +62,8 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 func (w *way) Close() {
 	for w.probe != nil {
 		w.endProbe(w.probe)
+	}
+	for w.lane != nil {
+		w.leaveLane(w.lane)
 	}
 }

@@ -66,7 +66,7 @@ func (c *course) Close() {}
 
 func (c *course) Dial(_ context.Context, req session.DialRequest) (session.Outbound, error) {
 	for i, ip := range c.ips {
-		if slices.Contains(req.Avoid, ip) || !req.Rescue && !c.MayStay(req, ip) {
+		if slices.Contains(req.Avoid, ip) || !req.Rescue && c.MayStay(req, ip).Moves {
 			continue
 		}
 		near, far := smtptest.Pair(netip.AddrPortFrom(ip, 50000), mx)
@@ -77,9 +77,12 @@ func (c *course) Dial(_ context.Context, req session.DialRequest) (session.Outbo
 }
 
 // MayStay lets mail of a0@… and mail to r0@… leave from the second sending IP only.
-func (c *course) MayStay(req session.DialRequest, ip netip.Addr) bool {
-	return slices.Contains(req.Avoid, ip) || (ip == second) == (strings.HasPrefix(req.Sender, "a0@") || strings.HasPrefix(req.Recipient, "r0@"))
+func (c *course) MayStay(req session.DialRequest, ip netip.Addr) session.Stay {
+	stays := slices.Contains(req.Avoid, ip) || (ip == second) == (strings.HasPrefix(req.Sender, "a0@") || strings.HasPrefix(req.Recipient, "r0@"))
+	return session.Stay{Moves: !stays}
 }
+
+func (*course) MayAdd(netip.Addr) (stays session.Stay) { return stays }
 
 func (*course) Judge(r session.MXRefusal) session.Judgement {
 	if !strings.Contains(string(r.Text), "listed") {

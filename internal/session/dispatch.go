@@ -130,6 +130,9 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 	}
 	no := s.unkept(cmd)
 	if no == nil {
+		no = s.addRecipient(&cmd)
+	}
+	if no == nil {
 		no = s.askRcpt(&cmd) // last of all: what it has let pass is forwarded, and told of
 	}
 	if no != nil {

@@ -19,6 +19,7 @@ const (
 	ipsSuspended           // there was no dial: no sending IP that the mail may leave from may be used at this MX now
 	ipsMissing             // likewise: this host has none of them now
 	portsExhausted         // likewise: they have no free source port toward this MX
+	noRoomThere            // likewise: its provider takes no more from any of them now
 	mxLost                 // EOF, RST, or a broken TLS stream
 	mxSilent               // the phase's time ran out
 	mxGarbled              // a malformed reply, one that was not asked for, or a code that cannot follow
@@ -44,7 +45,7 @@ const (
 )
 
 var troubleNames = [...]string{
-	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_refused", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
+	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "no_room", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_refused", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
 	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
 	"passed_through", "broken",
 }
@@ -113,6 +114,8 @@ func (f *failure) says(mx netip.AddrPort) replies.Said {
 		return replies.Missing.Say().As(421)
 	case portsExhausted:
 		return replies.PortsUsedUp.Say().As(421)
+	case noRoomThere:
+		return noRoom(f.cause).says().As(421)
 	case mxLost:
 		return atStep(replies.Lost, replies.LostAtDot, dot, mx, f.phase)
 	case mxSilent:
@@ -187,7 +190,7 @@ func (f *failure) outcome() event.Outcome {
 // side is whose doing it is.
 func (f *failure) side() event.Side {
 	switch {
-	case f.trouble >= ipsSuspended && f.trouble <= portsExhausted:
+	case f.trouble >= ipsSuspended && f.trouble <= noRoomThere:
 		return event.ByKanmon
 	case f.trouble >= mxUnreachable && f.trouble <= mxSaid:
 		return event.ByMX
@@ -199,7 +202,7 @@ func (f *failure) side() event.Side {
 }
 
 // noSendingIP gives what a mail is told that no sending IP can be used for; nil: that was not the cause.
-func noSendingIP(err error) *smtp.Reply {
+func (s *session) noSendingIP(err error) *smtp.Reply {
 	var f *failure
 	if !errors.As(err, &f) {
 		return nil
@@ -211,6 +214,8 @@ func noSendingIP(err error) *smtp.Reply {
 		return &replyMissing
 	case portsExhausted:
 		return &replyPorts
+	case noRoomThere:
+		return s.noRoomReply(noRoom(f.cause))
 	default:
 		return nil
 	}
@@ -233,6 +238,7 @@ var (
 	replySuspended    = replies.Suspended.Plain()
 	replyMissing      = replies.Missing.Plain()
 	replyPorts        = replies.PortsUsedUp.Plain()
+	replyNoMoreRcpts  = replies.NoMoreRecipients.Plain()
 	replyElsewhere    = replies.Elsewhere.Plain()
 	replyStopping     = replies.Stopping.Plain()
 	replyTooManyMails = replies.TooManyMails.Plain()

@@ -27,7 +27,7 @@ func (s *session) letIn() (passes bool, err error) {
 // greet opens the MX leg as far as its banner and passes that on.
 func (s *session) greet() error {
 	if err := s.openMX(stageBanner); err != nil {
-		if no := noSendingIP(err); no != nil {
+		if no := s.noSendingIP(err); no != nil {
 			return s.greetWithoutMX(err.Error(), shutNoIP, no)
 		}
 		return s.ungreeted(err)

@@ -9,12 +9,29 @@ import (
 // (I11): if need be through another MX leg, opened before anything of this command is forwarded. It returns the reply of a mail that
 // cannot, else nil.
 func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
-	if s.e.Observe || s.way.MayStay(s.dialRequest(), s.mx.info.SendingIP) {
+	if s.e.Observe {
+		return nil
+	}
+	stay := s.askStay()
+	if stay.isPlain() {
 		return nil
 	}
 	outlive(cmd)
-	return s.move(cmd.Verb)
+	if stay = s.roomFor(stay, event.StepLeave, s.askStay); stay.Full != nil {
+		return s.full(event.StepLeave, stay.Full)
+	}
+	switch {
+	case !stay.Moves:
+		return nil
+	case stay.Anew:
+		return s.renew(cmd.Verb)
+	default:
+		return s.move(cmd.Verb)
+	}
 }
+
+// askStay asks whether the mail may stay where it is.
+func (s *session) askStay() Stay { return s.way.MayStay(s.dialRequest(), s.mx.info.SendingIP) }
 
 // keepText makes a string only of what is not in it already.
 func keepText(s *string, text []byte) {
@@ -58,7 +75,7 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out = gathered
-		if no := noSendingIP(err); no != nil {
+		if no := s.noSendingIP(err); no != nil {
 			return no
 		}
 		return &replyElsewhere

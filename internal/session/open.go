@@ -97,8 +97,26 @@ func refusal(err error) *refused {
 // errNoTime says that a connection was not tried: the MSA would not wait for it. That says nothing of the MX.
 var errNoTime = errors.New("no time left for another connection")
 
-// dial connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
+// dial connects, behind a wait where there is no room at the MX's provider now.
 func (s *session) dial() error {
+	for waited := false; ; waited = true {
+		err := s.dialOnce()
+		full := noRoom(err)
+		if full == nil {
+			return err
+		}
+		step := s.stepOfDial()
+		if s.again.trying || !s.awaitRoom(step, full, waited) {
+			if step != event.StepConnect { // else it waits again with its mail
+				s.noteRoom(step, full, "deferred")
+			}
+			return err
+		}
+	}
+}
+
+// dialOnce connects in a goroutine of its own: it needs a deep stack for a short time, and the MSA may hang up meanwhile.
+func (s *session) dialOnce() error {
 	begun := s.now()
 	if s.budget.left(begun) < leastAttempt {
 		return &failure{trouble: mxUnreachable, phase: event.PhaseDial, cause: errNoTime}
@@ -113,6 +131,7 @@ func (s *session) dial() error {
 		out, err = s.way.Dial(ctx, req)
 		return err
 	})
+	s.noted(s.stepOfDial(), out.Notes)
 	s.mx.info.Phases[event.PhaseDial] = s.now() - begun
 	s.mx.info.SendingIP, s.mx.info.Way = out.SendingIP, out.Way // also of a dial that failed
 	var f *failure
@@ -158,6 +177,8 @@ func dialTrouble(err error) trouble {
 		return ipsMissing
 	case errors.Is(err, ErrPortsExhausted):
 		return portsExhausted
+	case noRoom(err) != nil:
+		return noRoomThere
 	default:
 		return mxUnreachable
 	}

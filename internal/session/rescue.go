@@ -257,7 +257,7 @@ func (s *session) action(phase event.Phase, code int, j Judgement) event.Action 
 
 // worthAnother says, of an attempt that failed, whether yet another sending IP may fare better.
 func (s *session) worthAnother(err error) bool {
-	if errors.Is(err, ErrNoOtherIP) || noSendingIP(err) != nil {
+	if errors.Is(err, ErrNoOtherIP) || s.noSendingIP(err) != nil {
 		return false
 	}
 	phase, code, refused := s.openingRefusal(err)

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime/debug"
 	"sync/atomic"
+	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/who/whose"
@@ -25,9 +26,11 @@ type Way interface {
 	// Dial connects to the MX. The caller closes the connection. The error is shown to nobody but the operator; it wraps the cause
 	// (syscall.Errno, context.DeadlineExceeded).
 	Dial(ctx context.Context, req DialRequest) (Outbound, error)
-	// MayStay reports whether a mail may leave from the sending IP that the session has. MSAs reuse connections for the mail of many
-	// senders, so it is asked at every MAIL, and again at a transaction's first RCPT (I11).
-	MayStay(req DialRequest, sendingIP netip.Addr) bool
+	// MayStay says whether a mail may leave from the sending IP that the session has, and on the connection that it has from there. MSAs reuse
+	// connections for the mail of many senders, so it is asked at every MAIL, and again at a transaction's first RCPT (I11).
+	MayStay(req DialRequest, sendingIP netip.Addr) Stay
+	// MayAdd says the same of one more recipient of the mail at hand, before each RCPT. There is no moving then.
+	MayAdd(sendingIP netip.Addr) Stay
 	// Judge is told of every refusal as it comes, with the sending IP that it met, and says whose fault it is.
 	Judge(MXRefusal) Judgement
 	// Accepted is told when the MX has taken a message from a sending IP.
@@ -88,6 +91,28 @@ var (
 	ErrPortsExhausted = errors.New("no free source port toward this destination")
 )
 
+// A Stay is what a [Way] says of the mail at hand on the connection that the session has. The zero Stay is that it stays there.
+type Stay struct {
+	Moves bool         // another connection must take the place of this one
+	Anew  bool         // with Moves: from the same sending IP, and this one must be over before
+	Full  *NoRoom      // it may stay, and there is no room for it now
+	Notes []event.Note // for the record
+}
+
+// A NoRoom says that a provider takes no more from a sending IP now. [Way.Dial] returns one, as an error, when none of the sending IPs that the
+// mail may leave from has room: it is not that which is asked for again behind the wait, but the way, for whatever has room then.
+type NoRoom struct {
+	Provider string
+	Wait     time.Duration // until there is room, if nobody else takes it
+	Guess    bool          // nobody can know how long: it is asked about again and again
+	Ends     bool          // no wait helps: this message, or this connection, has had all that one may have
+	Note     event.Note    // for the record, but for what is done
+}
+
+func (n *NoRoom) Error() string {
+	return fmt.Sprintf("%s takes no more now: %s", n.Provider, n.Note.Why)
+}
+
 // ErrNoOtherIP is what [Way.Dial] returns when the request leaves no sending IP to dial from.
 var ErrNoOtherIP = errors.New("no other sending IP")
 
@@ -98,6 +123,7 @@ type Outbound struct {
 	SendingIP netip.Addr // the configured sending IP; the zero Addr in observe mode
 	Way       *event.Way // for the record: why it leaves from there; nil: not known
 	Name      string     // EHLO name of the sending IP; "": the MSA's own name is passed on
+	Notes     []event.Note
 }
 
 // leaveWay ends the session's way out.

@@ -12,6 +12,7 @@ type testEngine struct {
 	session.Engine
 	Dialer dialer
 	Mover  mover
+	Room   roomer // in place of Mover
 	Judge  judge
 }
 
@@ -21,6 +22,11 @@ type dialer interface {
 
 type mover interface {
 	MayStay(session.DialRequest, netip.Addr) bool
+}
+
+type roomer interface {
+	MayStay(session.DialRequest, netip.Addr) session.Stay
+	MayAdd(netip.Addr) session.Stay
 }
 
 type judge interface {
@@ -42,8 +48,22 @@ func (w testWay) Dial(ctx context.Context, req session.DialRequest) (session.Out
 	return w.e.Dialer.Dial(ctx, req)
 }
 
-func (w testWay) MayStay(req session.DialRequest, ip netip.Addr) bool {
-	return w.e.Mover == nil || w.e.Mover.MayStay(req, ip)
+func (w testWay) MayStay(req session.DialRequest, ip netip.Addr) session.Stay {
+	switch {
+	case w.e.Room != nil:
+		return w.e.Room.MayStay(req, ip)
+	case w.e.Mover != nil:
+		return session.Stay{Moves: !w.e.Mover.MayStay(req, ip)}
+	default:
+		return session.Stay{}
+	}
+}
+
+func (w testWay) MayAdd(ip netip.Addr) session.Stay {
+	if w.e.Room == nil {
+		return session.Stay{}
+	}
+	return w.e.Room.MayAdd(ip)
 }
 
 func (w testWay) Judge(r session.MXRefusal) (none session.Judgement) {

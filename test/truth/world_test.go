@@ -211,12 +211,15 @@ func (way way) Dial(ctx context.Context, req session.DialRequest) (session.Outbo
 }
 
 // MayStay implements [session.Way].
-func (way way) MayStay(req session.DialRequest, ip netip.Addr) bool {
+func (way way) MayStay(req session.DialRequest, ip netip.Addr) session.Stay {
 	r := way.r
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return !ip.IsValid() || r.right(&req) == ip
+	return session.Stay{Moves: ip.IsValid() && r.right(&req) != ip}
 }
+
+// MayAdd implements [session.Way].
+func (way) MayAdd(netip.Addr) (stays session.Stay) { return stays }
 
 // Judge implements [session.Way].
 func (way) Judge(refusal session.MXRefusal) session.Judgement {

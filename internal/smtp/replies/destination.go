@@ -47,6 +47,20 @@ var (
 		Postmaster: nothing,
 		Operator:   "Widen `net.ipv4.ip_local_port_range`, or add sending IPs to the pool.",
 	})
+	NoRoom = ofDestination.add(Entry{
+		Name: "no-room", Codes: []Code{{451, "4.4.5"}, {421, "4.4.5"}}, Text: "%s takes no more from this gateway at present; your mail stays queued; try again in %s", Holds: []string{"PROVIDER", "TIME"},
+		Happened:   "Every sending IP that this mail may leave from has as much at its provider as that takes of one: connections, messages or recipients. The mail has waited for room, as long as it could.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "`kanmon ip show` says what the provider takes, how much is in use, and whether kanmon has tightened it. Add a sending IP to the pool, or change the amount ([shaping.md](../why/shaping.md)).",
+	})
+	NoMoreRecipients = ofDestination.add(Entry{
+		Name: "no-more-recipients", Codes: []Code{{452, "4.5.3"}}, Text: "the destination takes no more recipients in this message, or on this connection; the others stay queued and are retried",
+		Happened:   "The message has as many recipients as its provider takes in one message, or on one connection.",
+		Mail:       "Those that were accepted get it. The others stay queued, and follow with a message of their own.",
+		Postmaster: nothing,
+		Operator:   nothing,
+	})
 	Elsewhere = ofDestination.add(Entry{
 		Name: "elsewhere", Codes: []Code{{451, "4.4.1"}}, Text: "the sending IP for this mail cannot reach the destination now" + retried,
 		Happened:   "The session began from one sending IP, this mail must leave from another one, and the MX did not let that one connect.",

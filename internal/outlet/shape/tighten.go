@@ -1,0 +1,152 @@
+package shape
+
+import (
+	"net/netip"
+	"time"
+
+	"kanmon/internal/policy/limit"
+)
+
+const (
+	// TightenEvery is how often an amount is halved at most: what is under way still meets the amount before.
+	TightenEvery = 10 * time.Minute
+	// givenBack is what of the whole amount an hour without such a reply gives back.
+	givenBack = 0.1
+)
+
+// A Tightening is an amount that a provider found too much.
+type Tightening struct {
+	IP       netip.Addr
+	Provider string
+	Count    Count
+	Base     int64     // what it is a part of, where nobody knows an amount; 0: that of the Limit
+	Part     float64   // that was left when it was tightened last
+	At       time.Time // when that was
+	Heard    time.Time // when such a reply came last
+}
+
+type tightKey struct {
+	ip       netip.Addr
+	provider string
+	count    Count
+}
+
+func (t *Tightening) key() tightKey { return tightKey{t.IP, t.Provider, t.Count} }
+
+// partAt is what is left of the amount at a time.
+func (t *Tightening) partAt(now time.Time) float64 {
+	return t.Part + givenBack*float64(max(0, now.Sub(t.Heard)/time.Hour))
+}
+
+func (t *Tightening) over(now time.Time) bool { return t.partAt(now) >= 1 }
+
+// of is what is left of an amount.
+func (t *Tightening) of(amount int64, now time.Time) int64 {
+	if amount == 0 || t.Base != 0 && t.Base < amount {
+		amount = t.Base
+	}
+	return max(1, int64(float64(amount)*t.partAt(now)))
+}
+
+// Tighten halves what a sending IP may have at a provider. The lane is the connection that met the reply; nil: it is not known. It reports
+// whether anything is another amount now: not so soon after the last time, and not where nobody knows how much it was.
+func (m *Memory) Tighten(t *Takes, ip netip.Addr, c Count, l *Lane) (tightened Tightening, done bool) {
+	now := m.clock()
+	key := tightKey{ip, t.provider, c}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, known := m.tight[key]
+	if known && was.over(now) {
+		known = false
+		m.drop(key)
+	}
+	switch {
+	case known && now.Sub(was.At) < TightenEvery:
+		was.Heard = now
+		m.tight[key] = was
+		return was, false
+	case known:
+		was.Part = was.partAt(now)
+	default:
+		was = Tightening{IP: ip, Provider: t.provider, Count: c, Part: 1}
+		if t.kept[c].amount == 0 {
+			if was.Base = m.inUse(t, ip, c, l); was.Base < 1 {
+				return was, false
+			}
+		}
+	}
+	was.Part, was.At, was.Heard = was.Part/2, now, now
+	if least := 1 / float64(max(was.Base, t.kept[c].amount, 1)); was.Part < least {
+		was.Part = least
+	}
+	if !known {
+		m.tightened.Add(1)
+	}
+	m.tight[key] = was
+	m.changed(was)
+	return was, true
+}
+
+// inUse is how much there was of what nobody knows the amount of; 0: nobody counts it.
+func (m *Memory) inUse(t *Takes, ip netip.Addr, c Count, l *Lane) int64 {
+	switch {
+	case c == Connections:
+		l := Lane{m: m, takes: t, ip: ip, text: m.textOf(ip)}
+		return m.counter.Explain(l.want(nil, c))[0].Used
+	case c == MessagesPerConnection && l != nil:
+		return int64(l.mails)
+	default:
+		return 0
+	}
+}
+
+// Restore takes over what a process before has tightened.
+func (m *Memory) Restore(t Tightening) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, known := m.tight[t.key()]; !known && !t.over(m.clock()) {
+		m.tightened.Add(1)
+		m.tight[t.key()] = t
+	}
+}
+
+// drop forgets a tightening that is over.
+func (m *Memory) drop(key tightKey) {
+	delete(m.tight, key)
+	m.tightened.Add(-1)
+}
+
+// held gives the tightening that holds.
+func (m *Memory) held(provider string, c Count, ip netip.Addr) (t Tightening, now time.Time, found bool) {
+	if m.tightened.Load() == 0 {
+		return t, now, false
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	key := tightKey{ip, provider, c}
+	if t, found = m.tight[key]; found {
+		if now = m.clock(); t.over(now) {
+			m.drop(key)
+			return t, now, false
+		}
+	}
+	return t, now, found
+}
+
+// amountOf is how much of a count a sending IP may have now; 0: nobody knows of a bound.
+func (m *Memory) amountOf(t *Takes, c Count, ip netip.Addr) int64 {
+	amount := t.kept[c].amount
+	if tight, now, found := m.held(t.provider, c, ip); found {
+		amount = tight.of(amount, now)
+	}
+	return amount
+}
+
+// limitOf is the same of what is counted for all connections together.
+func (m *Memory) limitOf(t *Takes, c Count, ip netip.Addr) *limit.Limit {
+	l := t.kept[c].limit
+	if tight, now, found := m.held(t.provider, c, ip); found {
+		l = t.resize(c, tight.of(t.kept[c].amount, now))
+	}
+	return l
+}
