@@ -54,10 +54,11 @@ type Config struct {
 	Containment    Containment    `toml:"containment"`
 	Admin          Admin          `toml:"admin"`
 
-	file         string         // as given to Load or Parse
-	lines        map[string]int // where each key of the file stands, for findings
-	providers    []Provider     // the defaults and those of ProvidersFile
-	ownProviders int            // the last of them, that are of ProvidersFile
+	file         string                 // as given to Load or Parse
+	lines        map[string]int         // where each key of the file stands, for findings
+	providers    []Provider             // the defaults and those of ProvidersFile
+	ownProviders int                    // the last of them, that are of ProvidersFile
+	plans        map[string]*WarmUpPlan // that sending IPs name
 }
 
 // Intercept says whose port 25 goes through kanmon, and how.
@@ -82,6 +83,8 @@ type SendingIP struct {
 
 	Required bool `toml:"required"` // without it kanmon does not start
 	Floating bool `toml:"floating"` // it comes and goes: its absence is no alarm
+
+	WarmUp WarmUp `toml:"warm_up"` // it is new
 }
 
 // Pool is a named set of sending IPs.
@@ -275,7 +278,7 @@ func parse(name string, doc []byte, dirs Directories) (*Config, error) {
 	d := &decoder{file: name, doc: doc, places: map[string]span{}, dirs: dirs}
 	d.decodeInto(root, cfg)
 	d.complete(cfg)
-	others := d.loadProviders(cfg)
+	others := append(d.loadProviders(cfg), d.loadPlans(cfg)...)
 	d.validate(cfg)
 	if len(d.errs)+len(others) > 0 {
 		return nil, append(d.errs.sorted(), others...)

@@ -28,6 +28,9 @@ type decoder struct {
 	errs   Errors
 }
 
+// dateKind is a day without a time.
+const dateKind = unstable.LocalDate
+
 // ours is the package of the types that are tables. Those of other packages are values.
 var ours = reflect.TypeFor[Config]().PkgPath()
 
@@ -201,6 +204,8 @@ func (d *decoder) scalar(n *node, v reflect.Value, key string) {
 		text(d, n, key, field, `"0.0.0.0:10025"`, parseAddrPort)
 	case *netip.Prefix:
 		text(d, n, key, field, `"10.20.0.0/16"`, parsePrefix)
+	case *time.Time:
+		d.date(n, key, field)
 	case *time.Duration:
 		text(d, n, key, field, `"5m"`, parseDuration)
 	default:
@@ -342,6 +347,8 @@ func kindName(k unstable.Kind) string {
 		return "a whole number"
 	case unstable.Float:
 		return "a fraction"
+	case dateKind:
+		return "a date"
 	default:
 		return "a date or time"
 	}
@@ -357,7 +364,7 @@ func oneOf(allowed []string) string {
 }
 
 func tableExample(v reflect.Value, key string) string {
-	if strings.HasSuffix(key, "]") {
+	if strings.Contains(key, "[") { // of one of several
 		return "want a table with " + strings.Join(keysOf(v.Type()), ", ")
 	}
 	return fmt.Sprintf("write [%s] on a line of its own, its keys below", key)

@@ -34,6 +34,21 @@ var schema = store.Schema{Part: "standing", Steps: []string{
 		made_by    TEXT    NOT NULL,
 		PRIMARY KEY (ip, provider)
 	) WITHOUT ROWID`,
+	`CREATE TABLE standing_warm_up ( -- package warm
+		ip        TEXT    NOT NULL PRIMARY KEY,
+		start_day INTEGER NOT NULL, -- days since 1970-01-01, as all of them
+		step      INTEGER NOT NULL,
+		done      INTEGER NOT NULL,
+		share     REAL    NOT NULL,
+		begun_day INTEGER NOT NULL,
+		since_day INTEGER NOT NULL,
+		repeats   INTEGER NOT NULL,
+		why       TEXT    NOT NULL,
+		day       INTEGER NOT NULL,
+		used_day  INTEGER NOT NULL,
+		finding   TEXT    NOT NULL,
+		classes   TEXT    NOT NULL  -- JSON
+	) WITHOUT ROWID`,
 }}
 
 // Schema is the version of the schema that this kanmon makes.

@@ -1,0 +1,81 @@
+package warm_test
+
+import (
+	"net/netip"
+	"path/filepath"
+	"reflect"
+	"testing"
+	"time"
+
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/outlet/warm"
+)
+
+// open opens the file of the standing, as the daemon does.
+func open(t *testing.T, path string) (*standing.SQLite, warm.Table) {
+	t.Helper()
+	file, err := standing.OpenSQLite(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, warm.NewTable(file.File())
+}
+
+var ip = netip.MustParseAddr("203.0.113.30")
+
+func TestWhatIsKeptOfAnIPSurvivesTheProcess(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "standing.db")
+	now := time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
+	begin := func() (*warm.Book, func()) {
+		file, table := open(t, path)
+		b, err := warm.New(warm.Options{Store: table, Clock: func() time.Time { return now }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Configure([]warm.Member{{IP: ip, Start: warm.DayOf(now), Plan: &warm.Plan{Steps: []warm.Step{{Share: 0.01, Provider: 30, Others: 60}, {Share: 0.05, Provider: 60, Others: 120}}}}})
+		return b, func() {
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+			if err := file.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	b, end := begin()
+	for range 25 {
+		ticket, _, _ := b.Take(ip, "google", false)
+		ticket.Accepted()
+	}
+	b.Found(ip, "yahoo", false, "slowed")
+	b.Throttled(ip, "docomo", "too fast")
+	before, _ := b.Get(ip)
+	end()
+	b, end = begin()
+	after, _ := b.Get(ip)
+	if !reflect.DeepEqual(before.State, after.State) {
+		t.Errorf("after a restart\n%+v\nwant\n%+v", after.State, before.State)
+	}
+	if b.Room(ip, "docomo") != warm.Rests {
+		t.Error("who had too much is sent to again after a restart")
+	}
+	end()
+}
+
+func TestARowThatMakesNoSenseStopsTheStart(t *testing.T) {
+	file, table := open(t, filepath.Join(t.TempDir(), "standing.db"))
+	defer file.Close()
+	if err := table.Save([]warm.State{{IP: ip, Step: 3, Classes: map[string]warm.Class{"google": {Taken: 5, Tried: 3, Accepted: 9}}}}); err != nil {
+		t.Fatal(err)
+	}
+	all, err := table.Load()
+	if err != nil || len(all) != 1 || all[0].Classes["google"].Accepted != 3 {
+		t.Fatalf("%+v, %v: more accepted than tried", all, err)
+	}
+	if _, err := file.File().Exec("UPDATE standing_warm_up SET classes = '{'"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := warm.New(warm.Options{Store: table}); err == nil {
+		t.Error("half a memory is read")
+	}
+}

@@ -1,0 +1,176 @@
+package warm
+
+import (
+	"cmp"
+	"net/netip"
+	"time"
+)
+
+// A Room is what an IP has for one more mail.
+type Room uint8
+
+// The rooms.
+const (
+	Free  Room = iota // it is warm, or has no plan
+	Some              // of the day's amount
+	Full              // the amount is taken
+	Rests             // the receiver has said that it is too much
+	Early             // its first day is still to come
+)
+
+// Room says whether an IP has room for another mail to a class today.
+func (b *Book) Room(ip netip.Addr, class string) Room {
+	m := b.of(ip)
+	if m == nil {
+		return Free
+	}
+	now := b.o.Clock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upToDate(now)
+	return m.room(class, now)
+}
+
+// Lacks reports whether there is none.
+func (r Room) Lacks() bool { return r > Some }
+
+func (m *member) room(class string, now time.Time) Room {
+	step, warming := m.stepOf(class, m.Plan)
+	c := m.Classes[class]
+	switch {
+	case !warming:
+		return Free
+	case m.Step == 0:
+		return Early
+	case now.Before(c.Until):
+		return Rests
+	case c.Taken >= step.amount(class):
+		return Full
+	}
+	return Some
+}
+
+// A Ticket is a mail that an IP has room for. The zero Ticket is of an IP that needs none.
+type Ticket struct {
+	m     *member
+	class string
+	day   Day
+}
+
+// Take takes room for a mail where it leaves. Over lets it leave without: it is counted. Where there is none, ok is false.
+func (b *Book) Take(ip netip.Addr, class string, over bool) (t Ticket, room Room, ok bool) {
+	m := b.of(ip)
+	if m == nil {
+		return t, Free, true
+	}
+	now := b.o.Clock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upToDate(now)
+	if room = m.room(class, now); room.Lacks() && !over {
+		return t, room, false
+	}
+	if today := DayOf(now); m.Used != today {
+		m.Used = today
+		m.dirty = true
+	}
+	if room == Free {
+		return t, room, true
+	}
+	m.count(class, func(c *Class) {
+		if c.Taken++; room.Lacks() {
+			c.Over++
+		}
+	})
+	if m.room(class, now).Lacks() {
+		b.changes.Add(1) // who has been told that there is room must ask again
+	}
+	return Ticket{m, class, m.Day}, room, true
+}
+
+// count changes what is counted of a class. It is called with mu held.
+func (m *member) count(class string, do func(*Class)) {
+	if m.Classes == nil {
+		m.Classes = map[string]Class{}
+	}
+	c := m.Classes[class]
+	do(&c)
+	m.Classes[class] = c
+	m.dirty = true
+}
+
+// Accepted tells that the receiver has taken the mail.
+func (t Ticket) Accepted() {
+	t.settle(func(c *Class) { c.Tried++; c.Accepted++ })
+}
+
+// Refused tells that the mail was refused for the IP: what it has taken stays taken.
+func (t Ticket) Refused() {
+	t.settle(func(c *Class) { c.Tried++ })
+}
+
+// Back tells that the mail has not left, or was refused for what is not the IP's: it has taken nothing.
+func (t Ticket) Back() {
+	t.settle(func(c *Class) {
+		if t.m.Day == t.day && c.Taken > 0 {
+			c.Taken--
+			c.Over = min(c.Over, c.Taken)
+		}
+	})
+}
+
+func (t Ticket) settle(do func(*Class)) {
+	m := t.m
+	if m == nil {
+		return
+	}
+	now := m.b.o.Clock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.gone {
+		return
+	}
+	m.upToDate(now)
+	if _, warming := m.stepOf(t.class, m.Plan); !warming {
+		return
+	}
+	lacked := m.room(t.class, now).Lacks()
+	m.count(t.class, do)
+	if m.room(t.class, now).Lacks() != lacked {
+		m.b.changes.Add(1)
+	}
+}
+
+// Throttled tells that a receiver has said that the IP sends too much, or too fast: the class rests, and its mail takes other ways.
+func (b *Book) Throttled(ip netip.Addr, class, why string) {
+	b.hear(ip, class, func(m *member, now time.Time) {
+		m.count(class, func(c *Class) { c.pause(now, why) })
+	})
+}
+
+// Found tells of a finding about an IP: at a class, which repeats its step then, or whole, about the IP as it is everywhere.
+func (b *Book) Found(ip netip.Addr, class string, whole bool, why string) {
+	b.hear(ip, class, func(m *member, _ time.Time) {
+		if whole {
+			m.Finding = cmp.Or(m.Finding, why)
+			m.dirty = true
+			return
+		}
+		m.count(class, func(c *Class) { c.Finding = cmp.Or(c.Finding, why) })
+	})
+}
+
+func (b *Book) hear(ip netip.Addr, class string, do func(*member, time.Time)) {
+	m := b.of(ip)
+	if m == nil {
+		return
+	}
+	now := b.o.Clock()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.upToDate(now)
+	if _, warming := m.stepOf(class, m.Plan); warming && m.Step > 0 {
+		do(m, now)
+		b.changes.Add(1)
+	}
+}
