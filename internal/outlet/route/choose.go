@@ -7,12 +7,14 @@ import (
 	"math/bits"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 )
 
 // candidates are the sending IPs of one address family in a pool.
 type candidates struct {
-	list []candidate
-	even bool // all weights are the same
+	list   []candidate
+	even   bool                    // all weights are the same
+	scaled *atomic.Pointer[scaled] // by the shares of today; of these alone, not of what is made of them
 }
 
 type candidate struct {
@@ -22,16 +24,14 @@ type candidate struct {
 }
 
 func newCandidates(ips []WeightedIP, family func(netip.Addr) bool) candidates {
-	c := candidates{even: true}
+	c := candidates{scaled: &atomic.Pointer[scaled]{}}
 	for _, ip := range ips {
 		ip.Address = ip.Address.Unmap()
 		if family(ip.Address) {
 			c.list = append(c.list, candidate{ip.SendingIP, hashAddr(ip.Address), float64(max(1, ip.Weight))})
 		}
 	}
-	for _, member := range c.list {
-		c.even = c.even && member.weight == c.list[0].weight
-	}
+	c.even = isEven(c.list)
 	return c
 }
 

@@ -67,6 +67,7 @@ type Config struct {
 	Unknown string // the tenant whose the mail is that no tenant claims; "": nobody's
 	Routes  []Route
 	Absent  *Absence // nil: this host has all sending IPs
+	Shares  *Shares  // nil: all have what their weights say
 }
 
 // A Query is what is known of a mail so far. What is not known yet matches no condition about it.
@@ -143,6 +144,7 @@ type Router struct {
 	routes  []route
 	observe bool
 	absent  *Absence
+	shares  *Shares
 
 	bySender bool // a route goes by whole senders
 }
@@ -168,7 +170,7 @@ type addressPool struct {
 
 // NewRouter makes a Router. An error is a name that the configuration uses and does not have.
 func NewRouter(c Config) (*Router, error) {
-	r := &Router{observe: true, absent: c.Absent}
+	r := &Router{observe: true, absent: c.Absent, shares: c.Shares}
 	for _, p := range c.Pools {
 		r.observe = r.observe && len(p.IPs) == 0
 		none := fmt.Errorf("pool %q: %w", p.Name, session.ErrNoSendingIP)
@@ -313,8 +315,8 @@ func (r *Router) fill(choice *Choice, f *facts, p *addressPool) error {
 	if len(from.list) == 0 {
 		return p.none
 	}
-	choice.from, choice.key, choice.without = from, r.key(f, p), r.absent.now()
-	best, found := from.first(choice.key, choice.without)
+	choice.from, choice.key, choice.without = from.with(r.shares.now()), r.key(f, p), r.absent.now()
+	best, found := choice.from.first(choice.key, choice.without)
 	switch {
 	case found:
 		choice.IP = from.list[best].SendingIP
