@@ -108,6 +108,9 @@ func stateOfHost(given config.Directories) (dirs config.Directories, guessed boo
 // the databases is guessed.
 func itemsOf(cfg *config.Config, path string, guessed bool) (items []backup.Item, missing []string) {
 	items = []backup.Item{{Kind: backup.Configuration, Path: path}}
+	for _, plan := range cfg.PlanFiles() {
+		items = append(items, backup.Item{Kind: backup.Configuration, Key: plan.Key, Path: plan.Path})
+	}
 	for _, named := range []struct{ kind, key, path string }{
 		{backup.Configuration, "providers_file", cfg.ProvidersFile},
 		{backup.Configuration, "classification.rules", cfg.Classification.Rules},

@@ -16,10 +16,11 @@ import (
 )
 
 type ipCommands struct {
-	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped), and why."`
+	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped, warming, absent), and why."`
 	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing."`
 	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
 	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`
+	Warm    ipWarmCommand    `cmd:"" help:"Show how far new sending IPs have warmed up, or have one go on at another step, or end."`
 }
 
 // An adminFlag finds the running kanmon.

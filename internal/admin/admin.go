@@ -13,6 +13,9 @@
 //	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
 //	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; with a reason; without "for" until resumed
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
+//	GET  /v1/warm-ups                     how far along the sending IPs with warm_up are
+//	GET  /v1/ips/{ip}/warm-up             one of them
+//	POST /v1/ips/{ip}/warm-up             {"step": 7, "reason": "..."} or {"finish": true, …}: it goes on there, or is warm
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	POST /v1/reload                       the configuration is read anew; answered when it holds, or with why it does not
@@ -39,7 +42,7 @@ import (
 type Standing struct {
 	IP       netip.Addr `json:"ip"`
 	Provider string     `json:"provider"` // "": all
-	State    string     `json:"state"`    // of package standing, or Absent
+	State    string     `json:"state"`    // of package standing, Absent or Warming
 	Since    time.Time  `json:"since,omitzero"`
 	Until    time.Time  `json:"until,omitzero"`
 	Reason   string     `json:"reason,omitempty"`
@@ -73,4 +76,8 @@ type SendingIPs interface {
 	Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error
 	// Resume lifts every suspension.
 	Resume(ip netip.Addr, provider, who string) error
+	// WarmUps says how far along the sending IPs with warm_up are; with an address one of them.
+	WarmUps(ip netip.Addr) ([]WarmUp, error)
+	// WarmUp has one go on at another step, or end.
+	WarmUp(ip netip.Addr, order WarmUpOrder, who string) error
 }

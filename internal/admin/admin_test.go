@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -42,6 +43,18 @@ func (f *fakeIPs) Standings(asked netip.Addr) ([]Standing, error) {
 
 func (f *fakeIPs) Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error {
 	f.calls, f.until = append(f.calls, strings.Join([]string{"suspend", ip.String(), provider, reason, who}, "|")), until
+	return nil
+}
+
+func (f *fakeIPs) WarmUps(asked netip.Addr) ([]WarmUp, error) {
+	if asked.IsValid() && asked != ip {
+		return nil, errors.New(asked.String() + " is no sending IP of this kanmon")
+	}
+	return []WarmUp{{IP: ip, State: Warming, Step: 4, Steps: 30, Classes: []WarmUpClass{{Provider: "google", Mails: 3, Amount: 50}}}}, nil
+}
+
+func (f *fakeIPs) WarmUp(ip netip.Addr, o WarmUpOrder, who string) error {
+	f.calls = append(f.calls, fmt.Sprintf("warm-up|%s|%d|%v|%s|%s", ip, o.Step, o.Finish, o.Reason, who))
 	return nil
 }
 

@@ -103,7 +103,7 @@ func TestStepsOfTheGuideLoad(t *testing.T) {
 
 // Whole examples of the documentation are files that load.
 func TestDocumentedFiles(t *testing.T) {
-	for _, page := range []string{"ref/configuration.md", "why/routing.md", "howto/tls.md"} {
+	for _, page := range []string{"ref/configuration.md", "why/routing.md", "howto/tls.md", "howto/warm-up.md"} {
 		text, err := os.ReadFile("../../docs/" + page)
 		if err != nil {
 			t.Fatal(err)
@@ -114,6 +114,12 @@ func TestDocumentedFiles(t *testing.T) {
 		}
 		for _, block := range blocks {
 			doc, _, _ := strings.Cut(block, "```")
+			if strings.Contains(doc, "[[day]]") {
+				if _, errs := ParseWarmUpPlan(page, []byte(doc)); len(errs) > 0 {
+					t.Errorf("%v\n%s", errs, doc)
+				}
+				continue
+			}
 			if strings.Contains(doc, "[[provider]]") {
 				if _, errs := parseProviders(page, []byte(doc)); len(errs) > 0 {
 					t.Errorf("%v\n%s", errs, doc)

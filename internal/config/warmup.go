@@ -3,6 +3,7 @@ package config
 import (
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,26 @@ var standardPlan []byte
 
 // WarmUpPlan gives the plan of a sending IP with a warm_up.
 func (c *Config) WarmUpPlan(ip *SendingIP) *WarmUpPlan { return c.plans[ip.WarmUp.Plan] }
+
+// A PlanFile is a plan of the operator's own, and the key that names it.
+type PlanFile struct{ Key, Path string }
+
+// PlanFiles gives the files with plans, each once.
+func (c *Config) PlanFiles() (list []PlanFile) {
+	for i := range c.SendingIPs {
+		path := c.SendingIPs[i].WarmUp.Plan
+		known := slices.ContainsFunc(list, func(p PlanFile) bool { return p.Path == path })
+		if path != "" && path != StandardPlan && !known {
+			list = append(list, PlanFile{fmt.Sprintf("sending_ip[%d].warm_up.plan", i), path})
+		}
+	}
+	return list
+}
+
+// LastWarmUpDay gives the day behind which a sending IP is through with its plan, if no day of it is repeated.
+func (c *Config) LastWarmUpDay(ip *SendingIP) time.Time {
+	return ip.WarmUp.Start.AddDate(0, 0, len(c.WarmUpPlan(ip).Days)-1)
+}
 
 // Warms reports whether a sending IP has a warm_up.
 func (ip *SendingIP) Warms() bool { return !ip.WarmUp.Start.IsZero() }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,19 @@ func TestTheStandardPlanIsAGoodOne(t *testing.T) {
 	for i := range plan.Days[1:] {
 		if was, is := plan.Days[i], plan.Days[i+1]; is.Provider >= 2*was.Provider || is.Others >= 2*was.Others {
 			t.Errorf("day %d is twice the day before: %+v, %+v", i+2, was, is)
+		}
+	}
+}
+
+func TestThePageHasTheStandardPlan(t *testing.T) {
+	text, err := os.ReadFile("../../docs/howto/warm-up.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, _ := ParseWarmUpPlan("standard.toml", standardPlan)
+	for i, day := range plan.Days {
+		if row := fmt.Sprintf("\n| %d | %.3g %% | %d | %d |\n", i+1, 100*day.Share, day.Provider, day.Others); !strings.Contains(string(text), row) {
+			t.Errorf("the page lacks %s", row)
 		}
 	}
 }

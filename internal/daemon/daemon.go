@@ -26,6 +26,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/activation"
@@ -75,8 +76,9 @@ type Daemon struct {
 	change     sync.Mutex // held by Start, Reload and Stop
 	cfg        *config.Config
 	book       *standing.Book
-	outlets    *outlet.State  // what outlives them
-	policy     *policy.Policy // who may send, and how much
+	outlets    *outlet.State                // what outlives them
+	hearing    atomic.Pointer[outlet.State] // the same, for what is told of standings: the book is there before
+	policy     *policy.Policy               // who may send, and how much
 	doors      []*door
 	lingering  lingering
 	patience   patience // with it
@@ -147,7 +149,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.openBook(); err != nil {
 		return err
 	}
-	d.outlets.Watch(sendingIPsOf(d.cfg), poolsOf(d.cfg))
+	d.watchSendingIPs(d.cfg)
 	unclean := journal.Unclean(d.cfg.Journal.Records)
 	first, err := d.build(d.cfg, nil)
 	if err != nil {
@@ -237,7 +239,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 		return err
 	}
 	// From here on nothing can fail.
-	d.outlets.Watch(sendingIPsOf(cfg), poolsOf(cfg))
+	d.watchSendingIPs(cfg)
 	previous := d.install(next)
 	d.retire(previous)
 	d.carryOut(plan, cfg.Intercept.ManageRules)

@@ -89,5 +89,11 @@ func sendingIPsOf(cfg *config.Config) (list []outlet.SendingIP) {
 	return list
 }
 
+// watchSendingIPs says which sending IPs there are, and which of them warm up.
+func (d *Daemon) watchSendingIPs(cfg *config.Config) {
+	d.outlets.Watch(sendingIPsOf(cfg), poolsOf(cfg))
+	d.outlets.Warming().Configure(warmUpsOf(cfg))
+}
+
 // Providers makes the set of providers that a configuration asks for.
 func Providers(cfg *config.Config) *provider.Set { return provider.NewSet(cfg.Providers()) }

@@ -11,7 +11,10 @@ import (
 )
 
 // slip is an operator's typing error.
-type slip struct{ stopped bool }
+type slip struct {
+	admin.SendingIPs
+	stopped bool
+}
 
 func (*slip) Standings(netip.Addr) ([]admin.Standing, error) { return nil, nil }
 func (*slip) Resume(netip.Addr, string, string) error        { return nil }

@@ -60,13 +60,14 @@ func (d *Daemon) openBook() error {
 
 // openOutlets opens what outlets have learnt; it outlives reloads, too.
 func (d *Daemon) openOutlets(book *standing.SQLite) (err error) {
-	options := outlet.StateOptions{Book: d.book, Log: d.log}
+	options := outlet.StateOptions{Book: d.book, Log: d.log, Warmed: d.tellWarm}
 	if book != nil {
 		options.File = book.File()
 	}
 	if d.outlets, err = outlet.OpenState(options); err != nil {
 		return fmt.Errorf("standing.file: %w", err)
 	}
+	d.hearing.Store(d.outlets)
 	d.onStop("what was learnt", func(context.Context) error { return d.outlets.Close() })
 	return nil
 }
@@ -112,7 +113,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	o.d.mu.Lock()
 	current, kept := o.d.current, o.d.cfg.Standing.File != ""
 	o.d.mu.Unlock()
-	all := o.absent(ip)
+	all := append(o.absent(ip), o.warming(ip)...)
 	met := sync.OnceValue(func() map[string]bool { return current.out.Providers().Met() })
 	for _, s := range o.d.book.List() {
 		if ip.IsValid() && s.IP != ip {

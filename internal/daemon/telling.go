@@ -122,6 +122,9 @@ func eachMinute(ctx context.Context, do func()) {
 // tellStanding tells what is thought of a sending IP from now on. What the MX said about it stands, with the people in it hidden, in the record of the
 // session that heard it.
 func (d *Daemon) tellStanding(s standing.Change) {
+	if outlets := d.hearing.Load(); outlets != nil {
+		outlets.StandingChanged(&s)
+	}
 	d.stream.Tell(event.Changed{
 		Cause: event.Cause{Session: event.ID(s.Session)}, Owner: s.Tenant,
 		IP: s.IP, Provider: strings.TrimPrefix(s.Provider, standing.Every), State: s.State.String(), Until: s.Until, Share: s.Share,

@@ -1,12 +1,14 @@
 package outlet
 
 import (
+	"errors"
 	"log/slog"
 	"time"
 
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/shape"
 	"kanmon/internal/outlet/standing"
+	"kanmon/internal/outlet/warm"
 	"kanmon/internal/store"
 )
 
@@ -20,6 +22,8 @@ type State struct {
 	sites    *sites
 	absences *absences
 	rooms    *shape.Memory
+	warm     *warm.Book
+	shares   *route.Shares // of those that warm up
 }
 
 // StateOptions are what a [State] is made from.
@@ -28,6 +32,8 @@ type StateOptions struct {
 	File  *store.File      // of the standing; nil: what is learnt does not survive the process
 	Log   *slog.Logger     // nil: nobody is told
 	Clock func() time.Time // nil: time.Now
+
+	Warmed func(warm.News) // hears of each step of a sending IP that warms up; nil: nobody does
 }
 
 // OpenState reads what was learnt before.
@@ -39,9 +45,15 @@ func OpenState(o StateOptions) (*State, error) {
 	if err != nil {
 		return nil, err
 	}
+	shares := &route.Shares{}
+	warming, err := openWarm(&o, shares)
+	if err != nil {
+		return nil, errors.Join(err, learnt.close())
+	}
 	return &State{
 		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
 		rooms: shape.New(shape.Options{Clock: o.Clock}),
+		warm: warming, shares: shares,
 	}, nil
 }
 
@@ -54,5 +66,5 @@ func (s *State) Absent() []Absent { return s.absences.list() }
 // Close ends the watch, and writes what has not been written. The book and the file stay open.
 func (s *State) Close() error {
 	s.absences.close()
-	return s.learnt.close()
+	return errors.Join(s.warm.Close(), s.learnt.close())
 }

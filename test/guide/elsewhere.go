@@ -17,6 +17,8 @@ var Exceptions = []Exception{
 	{"ip -4 rule delete …", "only tproxy mode has these rules: the step \"policy rules deleted\" of test/systemd"},
 	{"systemctl edit …", "opens an editor"},
 	{"systemctl kill --kill-who=main kanmon", "cuts sessions of a stop that takes its time, and the one of its page does not"},
+	{"kanmon ip warm …", "ip_warm.txtar in cmd/kanmon"},
+	{"kanmon ip warm", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon ip show", "names a command; the page that explains it has it whole"},
 	{"kanmon explain", "names a command; the page that explains it has it whole"},
 }

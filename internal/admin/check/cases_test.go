@@ -11,6 +11,9 @@ import (
 	"kanmon/internal/intercept"
 )
 
+// newToday is of a sending IP.
+var newToday = "warm_up = { start = " + time.Now().UTC().Format(time.DateOnly) + " }\n"
+
 func configRows() []row {
 	return []row{
 		{id: "family-missing", name: "no IPv6", doc: edited(ips, "[[sending_ip]]\naddress = '2001:db8::10'\nehlo    = 'a.example.jp'\n", ""), want: "warning: kanmon.toml:9: sending_ip: none is IPv6", good: ips},
@@ -21,6 +24,14 @@ func configRows() []row {
 		},
 		{id: "pool-unused", name: "pool that nobody uses", doc: edited(pools, "pool = 'bulk'", "pool = 'default'"), want: `pool.bulk: no tenant and no route uses pool "bulk"`, good: pools},
 		{id: "sending-ip-unused", name: "sending IP in no pool", doc: edited(pools, "'203.0.113.11', ", "'203.0.113.10', "), want: "sending_ip[1]: 203.0.113.11 is in no pool", good: pools},
+		{
+			id: "warm-up-alone", name: "no warm IP beside a new one", doc: edited(ips, "ehlo    = 'b.example.jp'\n", "ehlo    = 'b.example.jp'\n"+newToday) + "[pool.default]\nips = ['203.0.113.11', '2001:db8::10']\n[[route]]\nnull_sender = true\npool = 'bulk'\n[pool.bulk]\nips = ['203.0.113.10', '2001:db8::10']\n",
+			want: "warning: kanmon.toml:19: pool.default: every IPv4 sending IP of pool \"default\" warms up", good: edited(ips, "ehlo    = 'b.example.jp'\n", "ehlo    = 'b.example.jp'\n"+newToday),
+		},
+		{
+			id: "warm-up-past", name: "new no more", doc: edited(ips, "ehlo    = 'b.example.jp'\n", "ehlo    = 'b.example.jp'\nwarm_up = { start = 2001-01-01 }\n"),
+			want: "note: kanmon.toml:15: sending_ip[1].warm_up.start: the plan of 203.0.113.11 was over after 2001-01-30", good: edited(ips, "ehlo    = 'b.example.jp'\n", "ehlo    = 'b.example.jp'\n"+newToday),
+		},
 		{
 			id: "route-dead", name: "route behind one without conditions", doc: pools + "[[route]]\nnull_sender = true\npool = 'default'\n", want: "route[1]: never matches: route 1, in line 22, takes all its mail",
 			good: edited(pools, "pool = 'bulk'", "null_sender = true\npool = 'bulk'") + "[[route]]\npool = 'default'\n",

@@ -43,6 +43,7 @@ var checks = []check{
 	{true, (*checker).programs},
 	{true, (*checker).privileges},
 	{true, (*checker).pools},
+	{true, (*checker).warmUps},
 	{true, (*checker).routes},
 	{true, (*checker).providers},
 	{true, (*checker).scope},

@@ -36,6 +36,9 @@ type need struct {
 
 // needs are all files that a start opens.
 func needs(cfg *config.Config) (list []need) {
+	for _, plan := range cfg.PlanFiles() {
+		list = append(list, need{plan.Key, plan.Path, reads})
+	}
 	for _, n := range []need{
 		{"providers_file", cfg.ProvidersFile, reads},
 		{"classification.rules", cfg.Classification.Rules, reads},

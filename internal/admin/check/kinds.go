@@ -199,6 +199,18 @@ var (
 		Why:     "its mail to MXs that have only that family stays in the MSA's queue",
 		Cure:    "add a sending IP of that family to the pool",
 	})
+	warmUpAlone = declare(Kind{
+		ID: "warm-up-alone", Severity: Warning,
+		Meaning: "all sending IPs of a pool, of one address family, warm up",
+		Why:     "warm-up defers no mail: what is more than the plan has for the day leaves from them all the same",
+		Cure:    "add a sending IP that is warm to the pool, or give the pool few senders at first",
+	})
+	warmUpPast = declare(Kind{
+		ID: "warm-up-past", Severity: Note,
+		Meaning: "the start of a warm_up is so far back that its plan is over",
+		Why:     "if kanmon has not seen the sending IP warm up, it takes it for warm",
+		Cure:    "nothing, if it is; if it is new, write today's date as its start",
+	})
 	routeDead = declare(Kind{
 		ID: "route-dead", Severity: Warning,
 		Meaning: "an earlier route takes all the mail of a [[route]]",

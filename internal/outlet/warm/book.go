@@ -176,6 +176,9 @@ func (b *Book) Has(ip netip.Addr) bool {
 	return !m.Done
 }
 
+// Today gives the day that it is.
+func (b *Book) Today() Day { return DayOf(b.o.Clock()) }
+
 // Tick brings all IPs up to date, as the loop does every minute.
 func (b *Book) Tick() {
 	now := b.o.Clock()
@@ -271,7 +274,7 @@ func (b *Book) Get(ip netip.Addr) (e Entry, found bool) {
 }
 
 // GoTo puts an IP at a step, or behind the last one: then it is warm. It is a person's order, and in the store when this returns.
-func (b *Book) GoTo(ip netip.Addr, step int) error {
+func (b *Book) GoTo(ip netip.Addr, step int, why string) error {
 	m := b.of(ip)
 	if m == nil {
 		return fmt.Errorf("%s: %w", ip, ErrNoPlan)
@@ -284,7 +287,8 @@ func (b *Book) GoTo(ip netip.Addr, step int) error {
 	if m.Done {
 		kind = Ended
 	}
-	news := News{IP: m.State.clone(), Steps: len(m.Plan.Steps), Kind: kind, Why: "by order"}
+	news := News{IP: m.State.clone(), Steps: len(m.Plan.Steps), Kind: kind, Why: why}
+	m.Why = why
 	m.changed()
 	m.mu.Unlock()
 	b.tellShares()

@@ -226,7 +226,7 @@ func TestAReceiverThatHasHadTooMuchIsLeftAloneAWhileAndThenForTheDay(t *testing.
 
 func TestAnIPThatWasIdleForThirtyDaysWarmsAgain(t *testing.T) {
 	r := newRig(t, nil)
-	if err := r.GoTo(ip, 99); err != nil {
+	if err := r.GoTo(ip, 99, "asked"); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, ok := r.Take(ip, "google", false); !ok {
