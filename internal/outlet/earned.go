@@ -271,7 +271,7 @@ func (o *Outlet) whyNone(p *plea, others, refusedWith []netip.Addr) string {
 			continue
 		}
 		left = true
-		if o.peek(p.how, ip, p.at).Answer != standing.No {
+		if o.peek(p.how, ip, p.at).Answer != standing.No && !o.hasWarmed(ip, &p.at) {
 			return ""
 		}
 	}

@@ -17,6 +17,7 @@ func (w *way) Judge(r session.MXRefusal) session.Judgement {
 	o.learn(mailbox.DomainOf(string(r.Recipient)), p.asker)
 	if r.Code == 0 {
 		o.judgeSilence(p, &j)
+		w.judgeWarming(p)
 		return j
 	}
 	p.own = r.Own() // another kanmon's word is about its own sending IPs
@@ -25,6 +26,7 @@ func (w *way) Judge(r session.MXRefusal) session.Judgement {
 	o.pin(p)
 	o.hear(p)
 	o.answer(p, &j)
+	w.judgeWarming(p)
 	return j
 }
 
@@ -33,6 +35,7 @@ func (w *way) Accepted(sendingIP netip.Addr) {
 	if !sendingIP.IsValid() {
 		return
 	}
+	w.acceptWarming(sendingIP)
 	o, mx, key := w.o, w.mx(), w.key(sendingIP)
 	o.book.Succeeded(key, "")
 	o.probes.told(key)

@@ -17,6 +17,7 @@ import (
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
+	"kanmon/internal/outlet/warm"
 	"kanmon/internal/session"
 	"kanmon/internal/store/keep"
 	"kanmon/internal/who/mailbox"
@@ -45,6 +46,9 @@ type Outlet struct {
 	dials    *dials
 	ports    *portless
 	absences *absences
+	warm     *warm.Book
+	shares   *route.Shares
+	warming  warmings
 	rescues  *rescues
 	sites    *sites
 }
@@ -52,7 +56,7 @@ type Outlet struct {
 // Options are what an [Outlet] is made from.
 type Options struct {
 	State      *State
-	Routes     route.Config // without Absent, which is the state's
+	Routes     route.Config // without Absent and Shares, which are the state's
 	Dialer     Dialer
 	OwnAddress func(netip.Addr) bool // tells the addresses of this host, that an MSA on it may have; nil: nobody asks
 	Providers  []provider.Provider
@@ -73,7 +77,7 @@ const defaultWait = 20 * time.Millisecond
 
 // New makes an Outlet. An error is a name that the routes use and do not have.
 func New(o Options) (*Outlet, error) {
-	o.Routes.Absent = o.State.absences.missing
+	o.Routes.Absent, o.Routes.Shares = o.State.absences.missing, o.State.shares
 	router, err := route.NewRouter(o.Routes)
 	if err != nil {
 		return nil, err
@@ -86,7 +90,7 @@ func New(o Options) (*Outlet, error) {
 		}),
 		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms),
 		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
-		absences: o.State.absences, rescues: o.State.rescues, sites: o.State.sites,
+		absences: o.State.absences, warm: o.State.warm, shares: o.State.shares, rescues: o.State.rescues, sites: o.State.sites,
 	}, nil
 }
 
@@ -250,8 +254,8 @@ func (w *way) permitted(choice route.Choice, req *session.DialRequest) (ip route
 	return ip, probing, nil
 }
 
-// firstPermitted gives the first that may be used. One that is slowed, and has had its share, is used if there is no other: the
-// mail would only wait for it. A rescue goes without: it must not add to what a warming IP may take.
+// firstPermitted gives the first that may be used. One that is slowed, and has had its share, or warms up, and has had its amount, is used if there
+// is no other: the mail would only wait for it. A rescue goes without.
 func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.DialRequest, who candidate) (first route.SendingIP, probing, found bool) {
 	at := w.placeOf(req.Recipient)
 	for _, ip := range ips {
@@ -266,6 +270,10 @@ func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.D
 		case permit.Answer == standing.No:
 			if w.probeOf(key) != 0 {
 				return ip, true, true
+			}
+		case w.o.hasWarmed(ip.Address, &at):
+			if !found && !req.Rescue {
+				first, found = ip, true
 			}
 		case permit.Answer == standing.Probe:
 			if inShare(permit, w.session, ip.Address) && w.tries(key, who, req.SenderKnown) {
@@ -372,7 +380,7 @@ func (w *way) destined(choice route.Choice, how Handling, req *session.DialReque
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
 		ip = w.o.forecast.IP(route.Errand{Source: w.source, Port: w.port, MX: at.mx, Provider: at.provider})
 		permit := w.o.peek(how, ip, at)
-		if permit.Answer != standing.Yes || !inShare(permit, w.session, ip) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
+		if permit.Answer != standing.Yes || !inShare(permit, w.session, ip) || w.o.hasWarmed(ip, &at) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
 			return -1
 		}
 	}

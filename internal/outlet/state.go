@@ -53,7 +53,7 @@ func OpenState(o StateOptions) (*State, error) {
 	return &State{
 		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
 		rooms: shape.New(shape.Options{Clock: o.Clock}),
-		warm: warming, shares: shares,
+		warm:  warming, shares: shares,
 	}, nil
 }
 

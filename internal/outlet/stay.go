@@ -22,7 +22,13 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Sta
 	if !w.holds(&req, sendingIP) && !w.maySendFrom(&req, sendingIP) {
 		return session.Stay{Moves: true}
 	}
-	return w.roomFor(&req, sendingIP)
+	moves, notes := w.warmsUp(&req, sendingIP)
+	if moves {
+		return session.Stay{Moves: true}
+	}
+	stay := w.roomFor(&req, sendingIP)
+	stay.Notes = append(notes, stay.Notes...)
+	return stay
 }
 
 // maySendFrom says whether the sending IP is right for a mail, found anew.
@@ -84,7 +90,7 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 // worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it and it is this one's turn: where the senders decide, it may be the first choice of no other connection.
 func (o *Outlet) worthMoving(how Handling, ip netip.Addr, at place, who candidate) bool {
-	if o.isShut(how, ip, at.mx) || !o.hasRoom(ip, &at) {
+	if o.isShut(how, ip, at.mx) || !o.hasRoom(ip, &at) || o.hasWarmed(ip, &at) {
 		return false
 	}
 	permit := o.peek(how, ip, at)

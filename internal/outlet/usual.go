@@ -37,7 +37,7 @@ var started = time.Now()
 // changes is another number whenever a usual answer may be another one.
 func (o *Outlet) changes() uint64 {
 	return o.book.Changes() + o.providers.Changes() + o.learnt.addresses.Changes() + o.learnt.mxs.Changes() + o.pins.Changes() +
-		o.absences.missing.Changes() + o.sites.days.Load()
+		o.absences.missing.Changes() + o.shares.Changes() + o.sites.days.Load()
 }
 
 // holds reports whether the answer is known already, and tells the forecast of the mail if it is.

@@ -54,12 +54,16 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 	why := &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
 	req.Leaving.Why(why)
 	out, err := w.dialChosen(ctx, choice, &req)
+	if err == nil {
+		out.Notes = append(w.warmsFrom(&choice, &req, out.SendingIP), out.Notes...)
+	}
 	out.Way = why
 	return out, err
 }
 
 // Close implements [session.Way].
 func (w *way) Close() {
+	w.endWarming()
 	for w.probe != nil {
 		w.endProbe(w.probe)
 	}

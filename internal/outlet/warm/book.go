@@ -165,6 +165,12 @@ func (b *Book) Changes() uint64 {
 	return b.changes.Load()
 }
 
+// Any reports whether any IP has a plan.
+func (b *Book) Any() bool { return b.all() != nil }
+
+// Knows reports whether an IP has a plan, be it warm or not.
+func (b *Book) Knows(ip netip.Addr) bool { return b.of(ip) != nil }
+
 // Has reports whether an IP is warming up. One that is warm, or has no plan, is not.
 func (b *Book) Has(ip netip.Addr) bool {
 	m := b.of(ip)

@@ -74,3 +74,9 @@ func (e *Entry) Words() string {
 	_, taken, amount := e.Today()
 	return fmt.Sprintf("step %d of %d, %d of %d mails today", min(e.Step, len(e.Plan.Steps)), len(e.Plan.Steps), taken, amount)
 }
+
+// AmountOf says how much of today's amount a class has had: "50 of 50 mails today to google".
+func (e *Entry) AmountOf(class string) string {
+	step, _ := e.stepOf(class, e.Plan)
+	return fmt.Sprintf("%d of %d mails today to %s", e.Classes[class].Taken, step.amount(class), cmp.Or(class, "all others"))
+}

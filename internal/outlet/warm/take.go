@@ -18,6 +18,11 @@ const (
 	Early             // its first day is still to come
 )
 
+// String says why there is no room.
+func (r Room) String() string {
+	return [...]string{"it has no limit", "there is room", "the day's amount is taken", "the receiver has had too much, and is left alone for a while", "its first day is still to come"}[r]
+}
+
 // Room says whether an IP has room for another mail to a class today.
 func (b *Book) Room(ip netip.Addr, class string) Room {
 	m := b.of(ip)
@@ -139,6 +144,13 @@ func (t Ticket) settle(do func(*Class)) {
 	if m.room(t.class, now).Lacks() != lacked {
 		m.b.changes.Add(1)
 	}
+}
+
+// Refused tells of a connection that was refused for the IP before there was a mail.
+func (b *Book) Refused(ip netip.Addr, class string) {
+	b.hear(ip, class, func(m *member, _ time.Time) {
+		m.count(class, func(c *Class) { c.Tried++ })
+	})
 }
 
 // Throttled tells that a receiver has said that the IP sends too much, or too fast: the class rests, and its mail takes other ways.

@@ -1,0 +1,226 @@
+package outlet
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"kanmon/internal/event"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/outlet/warm"
+	"kanmon/internal/session"
+)
+
+// A sending IP that warms up takes so many mails a day. A mail takes its place there when its first recipient is said, or where it is to be said again,
+// and nothing was asked before but whether there is one. It keeps it if it is accepted, or refused for the IP; else it gives it back: where that is heard, or at
+// the latest with the session's next mail, or its end.
+
+// warming is what a session has of a sending IP that warms up.
+type warming struct {
+	warm.Ticket
+	ip    netip.Addr
+	class string
+	told  bool // the mail has been refused for the IP, and that has been counted
+}
+
+// warmings are those of all sessions: hardly any has one, so none has room for it of its own.
+type warmings struct {
+	count atomic.Int64
+	mu    sync.Mutex
+	of    map[*way]*warming
+}
+
+func (all *warmings) get(w *way) *warming {
+	if all.count.Load() == 0 {
+		return nil
+	}
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.of[w]
+}
+
+// set has a session have one; nil: none any more.
+func (all *warmings) set(w *way, has *warming) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if all.of == nil {
+		all.of = map[*way]*warming{}
+	}
+	if all.of[w] = has; has == nil {
+		delete(all.of, w)
+	}
+	all.count.Store(int64(len(all.of)))
+}
+
+// class says which amount a mail to a place is of.
+func (p *place) class() string { return cmp.Or(p.provider, p.domains, warm.Others) }
+
+// hasWarmed reports whether a sending IP warms up, and has had what it may take there for the time being.
+func (o *Outlet) hasWarmed(ip netip.Addr, at *place) bool {
+	return o.warm.Room(ip, at.class()).Lacks()
+}
+
+// warmsUp says whether a mail must leave a sending IP because that warms up, and takes room for it there when its first recipient is known. Where there is
+// none it goes elsewhere, but for a mail that was told to come back from this IP, and where nothing else is there: warm-up defers no mail.
+func (w *way) warmsUp(req *session.DialRequest, ip netip.Addr) (moves bool, notes []event.Note) {
+	if req.Recipient == "" {
+		w.endWarming()
+	}
+	if !w.o.warm.Any() {
+		return false, nil
+	}
+	at := w.placeOf(req.Recipient)
+	class := at.class()
+	if !w.o.warm.Knows(ip) {
+		if req.Recipient != "" {
+			if choice, err := w.o.router.Choose(w.queryAt(&at, req)); err == nil {
+				notes = w.movedOff(&choice, ip, class)
+			}
+		}
+		return false, notes
+	}
+	if req.Recipient == "" {
+		return w.o.hasWarmed(ip, &at) && w.warmsElsewhere(req, ip, at), nil
+	}
+	room, ok := w.takeWarm(ip, class, false)
+	if ok {
+		return false, nil
+	}
+	if w.warmsElsewhere(req, ip, at) {
+		return true, nil
+	}
+	w.takeWarm(ip, class, true)
+	return false, []event.Note{w.o.warmNote(beyondAmount, ip, class, room)}
+}
+
+// warmsElsewhere reports whether another sending IP may take a mail that there is no room for at one that warms up.
+func (w *way) warmsElsewhere(req *session.DialRequest, ip netip.Addr, at place) bool {
+	choice, err := w.o.router.Choose(w.queryAt(&at, req))
+	if err != nil || choice.IsOnly() || !choice.Has(ip) {
+		return false
+	}
+	how, who := w.o.handlings[choice.Number], w.candidate(&choice)
+	if w.pinned(choice, how, req, at) == ip {
+		return false
+	}
+	return slices.ContainsFunc(choice.IPs(), func(other route.SendingIP) bool {
+		return other.Address != ip && !slices.Contains(req.Avoid, other.Address) && !w.turns(&choice, how, other.Address) &&
+			w.o.worthMoving(how, other.Address, at, who)
+	})
+}
+
+// What warm-up has decided.
+const (
+	beyondAmount = "beyond" // it leaves from an IP that has had its amount: it was told to come back from there, or nothing else can take it
+	fromOther    = "moved"  // it leaves from another one than that which it would have
+)
+
+// warmNote is for the record.
+func (o *Outlet) warmNote(did string, ip netip.Addr, class string, room warm.Room) event.Note {
+	why := room.String()
+	if room == warm.Full {
+		if e, found := o.warm.Get(ip); found {
+			why = e.AmountOf(class)
+		}
+	}
+	return event.Note{Did: did, Rule: "warm-up of " + ip.String(), Why: why}
+}
+
+// warmsFrom is told where a connection was made from. The mail that it is made for, if its recipient is known, leaves from there.
+func (w *way) warmsFrom(choice *route.Choice, req *session.DialRequest, ip netip.Addr) (notes []event.Note) {
+	if !w.o.warm.Any() {
+		return nil
+	}
+	if has := w.o.warming.get(w); has != nil && has.ip != ip {
+		w.endWarming()
+	}
+	at := w.placeOf(req.Recipient)
+	class := at.class()
+	if req.Recipient == "" {
+		return nil
+	}
+	if !w.o.warm.Knows(ip) {
+		return w.movedOff(choice, ip, class)
+	}
+	if room, taken := w.takeWarm(ip, class, true); taken && room.Lacks() {
+		notes = []event.Note{w.o.warmNote(beyondAmount, ip, class, room)}
+	}
+	return notes
+}
+
+// movedOff tells of a mail that leaves from another sending IP than its own, which has had its amount.
+func (w *way) movedOff(choice *route.Choice, ip netip.Addr, class string) []event.Note {
+	own := choice.IP.Address
+	if own == ip || !w.o.warm.Knows(own) {
+		return nil
+	}
+	room := w.o.warm.Room(own, class)
+	if !room.Lacks() {
+		return nil
+	}
+	return []event.Note{w.o.warmNote(fromOther, own, class, room)}
+}
+
+// takeWarm takes room for the mail at hand, once.
+func (w *way) takeWarm(ip netip.Addr, class string, over bool) (warm.Room, bool) {
+	if has := w.o.warming.get(w); has != nil && has.ip == ip && has.class == class {
+		return warm.Some, true
+	}
+	ticket, room, ok := w.o.warm.Take(ip, class, over)
+	if ok {
+		w.endWarming()
+		w.o.warming.set(w, &warming{Ticket: ticket, ip: ip, class: class})
+	}
+	return room, ok
+}
+
+// endWarming gives back what a mail has taken that nobody has heard the end of.
+func (w *way) endWarming() {
+	if has := w.o.warming.get(w); has != nil {
+		if !has.told {
+			has.Back()
+		}
+		w.o.warming.set(w, nil)
+	}
+}
+
+// acceptWarming hears that the MX has taken the mail.
+func (w *way) acceptWarming(ip netip.Addr) {
+	if has := w.o.warming.get(w); has != nil && has.ip == ip && !has.told {
+		has.Accepted()
+		w.o.warming.set(w, nil)
+	}
+}
+
+// judgeWarming hears of a refusal, or of an MX that does not speak. It counts once for a mail, or a connection, where it is about the sending IP.
+func (w *way) judgeWarming(p *plea) {
+	ip, book := p.SendingIP, w.o.warm
+	if p.own || !book.Knows(ip) {
+		return
+	}
+	class, has := p.at.class(), w.o.warming.get(w)
+	if has != nil && has.ip != ip {
+		has = nil
+	}
+	v := &p.verdict
+	tooMuch := classes[v.Class].stake == ofTooMuch && standing.AboutIP(v.Scope)
+	about := p.Code == 0 && p.Phase != event.PhaseDial || tooMuch || classes[v.Class].stake == ofOurIP && v.Suspend != classify.No
+	switch {
+	case !about:
+		if p.Phase > event.PhaseRcpt && has != nil {
+			w.endWarming()
+		}
+	case has == nil:
+		book.Refused(ip, class)
+	case !has.told:
+		has.told = true
+		has.Refused()
+	}
+	if tooMuch {
+		book.Throttled(ip, class, v.Rule)
+	}
+}
