@@ -220,7 +220,7 @@ func (w *way) judgeWarming(p *plea) {
 		has.told = true
 		has.Refused()
 	}
-	if tooMuch {
+	if about && p.Code != 0 {
 		book.Throttled(ip, class, v.Rule)
 	}
 }

@@ -39,7 +39,7 @@ var schema = store.Schema{Part: "standing", Steps: []string{
 		start_day INTEGER NOT NULL, -- days since 1970-01-01, as all of them
 		step      INTEGER NOT NULL,
 		done      INTEGER NOT NULL,
-		share     REAL    NOT NULL,
+		times     REAL    NOT NULL, -- the plan's share
 		begun_day INTEGER NOT NULL,
 		since_day INTEGER NOT NULL,
 		repeats   INTEGER NOT NULL,

@@ -307,7 +307,11 @@ func (b *Book) GoTo(ip netip.Addr, step int, why string) error {
 
 // loop saves, and turns the day where no mail does.
 func (b *Book) loop() {
-	wait, failing, day := SaveEvery, false, Day(0)
+	usual := SaveEvery
+	if b.o.Store == nil {
+		usual = time.Minute
+	}
+	wait, failing, day := usual, false, Day(0)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for ; ; timer.Reset(wait) {
@@ -328,7 +332,7 @@ func (b *Book) loop() {
 			}
 			failing = true
 		case count > 0:
-			wait, failing = SaveEvery, false
+			wait, failing = usual, false
 		}
 	}
 }

@@ -18,7 +18,7 @@
 // At midnight (UTC) the step is judged (gate.go):
 //
 //	a finding about the IP as a whole, or a named provider has suspended it    the step is repeated
-//	fewer than 20 mails in it                                                   it goes on, with what it has; its share doubles
+//	fewer than 20 mails in it                                                   it goes on, with what it has; its shares double
 //	fewer than 90 % of them accepted                                            the step is repeated
 //	else                                                                        the next step; a class that had a finding of its own, or fewer
 //	                                                                            than 90 % accepted, repeats its own

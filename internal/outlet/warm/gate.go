@@ -77,7 +77,9 @@ func (s *State) judge(m *Member, today Day) (kind Kind, why string) {
 	case s.Finding != "":
 		return s.repeat(s.Finding, true)
 	case all.Tried < leastMails:
-		s.Share = min(1, 2*s.share(m.Plan)) // the amounts hold all the same
+		if share := s.share(m.Plan); share < 1 {
+			s.Times = min(2*max(s.Times, 1), 1/m.Plan.Steps[min(s.Step, len(m.Plan.Steps))-1].Share) // the amounts hold all the same
+		}
 		return s.repeat(fmt.Sprintf("%d mails in the step, of %d that it takes", all.Tried, leastMails), false)
 	case float64(all.Accepted) < leastAccepted*float64(all.Tried):
 		return s.repeat(fmt.Sprintf("%d of %d mails were accepted, less than %.0f %%", all.Accepted, all.Tried, 100*leastAccepted), true)
@@ -115,11 +117,8 @@ func (s *State) advance(m *Member, today Day) Kind {
 	s.countAnew()
 	s.Step++
 	s.Since, s.Repeats, s.Why = today, 0, ""
-	if s.Step <= len(m.Plan.Steps) && s.Share <= m.Plan.Steps[s.Step-1].Share {
-		s.Share = 0
-	}
 	if s.Done = last > len(m.Plan.Steps); s.Done {
-		s.Share = 0
+		s.Times = 0
 		return Ended
 	}
 	return Began

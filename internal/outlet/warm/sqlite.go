@@ -27,7 +27,7 @@ func NewTable(db *store.File) Table { return Table{db} }
 func (t Table) Load() (all []State, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
-	rows, err := t.db.QueryContext(ctx, `SELECT ip, start_day, step, done, share, begun_day, since_day, repeats, why, day, used_day, finding, classes
+	rows, err := t.db.QueryContext(ctx, `SELECT ip, start_day, step, done, times, begun_day, since_day, repeats, why, day, used_day, finding, classes
 		FROM standing_warm_up`)
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (t Table) Load() (all []State, err error) {
 
 func scan(rows *sql.Rows) (s State, err error) {
 	var ip, classes string
-	if err = rows.Scan(&ip, &s.Start, &s.Step, &s.Done, &s.Share, &s.Begun, &s.Since, &s.Repeats, &s.Why, &s.Day, &s.Used, &s.Finding, &classes); err != nil {
+	if err = rows.Scan(&ip, &s.Start, &s.Step, &s.Done, &s.Times, &s.Begun, &s.Since, &s.Repeats, &s.Why, &s.Day, &s.Used, &s.Finding, &classes); err != nil {
 		return s, err
 	}
 	if s.IP, err = netip.ParseAddr(ip); err != nil {
@@ -61,7 +61,7 @@ func scan(rows *sql.Rows) (s State, err error) {
 // bound keeps what a file says from overflowing.
 func (s *State) bound() {
 	const most = 1 << 30
-	s.Step, s.Share = min(max(s.Step, 0), most), min(max(s.Share, 0), 1)
+	s.Step, s.Times = min(max(s.Step, 0), most), min(max(s.Times, 0), most)
 	for name, c := range s.Classes {
 		c.Behind, c.Taken, c.Over = min(max(c.Behind, 0), s.Step), min(max(c.Taken, 0), most), min(max(c.Over, 0), most)
 		c.Tried = min(max(c.Tried, 0), most)
@@ -81,8 +81,8 @@ func (t Table) Save(changed []State) error {
 			if err != nil {
 				return err
 			}
-			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO standing_warm_up (ip, start_day, step, done, share, begun_day, since_day, repeats, why,
-				day, used_day, finding, classes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.IP.String(), s.Start, s.Step, s.Done, s.Share, s.Begun,
+			if _, err := tx.ExecContext(ctx, `INSERT OR REPLACE INTO standing_warm_up (ip, start_day, step, done, times, begun_day, since_day, repeats, why,
+				day, used_day, finding, classes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, s.IP.String(), s.Start, s.Step, s.Done, s.Times, s.Begun,
 				s.Since, s.Repeats, s.Why, s.Day, s.Used, s.Finding, string(classes)); err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@ type State struct {
 	Start   Day     // of the plan, as it was configured when the state began
 	Step    int     // from 1; 0: its first day is still to come; beyond the plan's last one: only classes that are behind go on
 	Done    bool    // it is warm
-	Share   float64 // more than the plan's, where that brought too few mails; 0: the plan's
+	Times   float64 // the plan's share that it has, where once brought too few mails; 0: once
 	Begun   Day     // when the warm-up began, as far as is known
 	Since   Day     // when the step began
 	Repeats int     // how often it was repeated
@@ -93,5 +93,5 @@ func (s *State) share(p *Plan) float64 {
 	case s.Step <= 0:
 		return 0
 	}
-	return min(1, max(s.Share, p.Steps[s.Step-1].Share))
+	return min(1, max(s.Times, 1)*p.Steps[s.Step-1].Share)
 }

@@ -126,7 +126,7 @@ func TestMailsOfSeveralDaysMakeAStepWhereThereAreFew(t *testing.T) {
 	r.day("google", 8, 0)
 	r.is(1, 0.04)
 	r.day("google", 8, 0)
-	r.is(2, 0.05) // the plan's is more by now
+	r.is(2, 0.2) // still four times the plan's
 }
 
 func TestAFindingAtOneProviderHoldsThatOneAlone(t *testing.T) {
