@@ -230,6 +230,7 @@ func TestWarmUpDefersNoMail(t *testing.T) {
 	}
 }
 
+// law: I11
 func TestAGreylistedMailComesAgainFromItsIPEvenBeyondTheAmount(t *testing.T) {
 	r := newRamp(t, poolOf(4), amounts(2, 2), new1)
 	sender := r.ownSender(0)
@@ -252,6 +253,7 @@ func TestAGreylistedMailComesAgainFromItsIPEvenBeyondTheAmount(t *testing.T) {
 	}
 }
 
+// law: I19
 func TestARescueNeverGoesBeyondTheAmount(t *testing.T) {
 	r := newRamp(t, sending("203.0.113.12", "203.0.113.13").pool("default", "203.0.113.12", "203.0.113.13"), amounts(1, 1), new1)
 	old := netip.MustParseAddr("203.0.113.12")
