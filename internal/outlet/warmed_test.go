@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/outlet/warm"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
@@ -303,7 +304,7 @@ func TestWhatCountsOfAMail(t *testing.T) {
 			}
 			l.close()
 			got := r.class(warm.Others)
-			got.Finding = ""
+			got.Finding, got.Pauses, got.Until = "", 0, time.Time{}
 			if got != c.want {
 				t.Errorf("counted %+v, want %+v", got, c.want)
 			}
@@ -319,6 +320,32 @@ func TestAReceiverThatHasHadTooMuchGetsItsMailFromOthers(t *testing.T) {
 	l.close()
 	if l = r.write(sender, "r@x.example", mailbox1); l.ip == new1 || len(l.notes) == 0 || !strings.Contains(l.notes[0].Why, "had too much") {
 		t.Errorf("the next mail leaves from %s, %+v", l.ip, l.notes)
+	}
+}
+
+func TestWhatEvidenceHasSuspendedOrSlowedIsAFindingOfTheDay(t *testing.T) {
+	for name, c := range map[string]struct {
+		provider string
+		state    standing.State
+		session  uint64
+		whole    bool
+		class    string
+	}{
+		"slowed at a provider":             {"google", standing.Slowed, 1, false, "google"},
+		"suspended at a provider":          {"google", standing.Suspended, 1, true, ""},
+		"suspended for one customer":       {"google/x.example", standing.Suspended, 1, false, "google"},
+		"suspended at a stranger's MX":     {"mx:192.0.2.25", standing.Suspended, 1, false, warm.Others},
+		"better than before, or by a hand": {"google", standing.Slowed, 0, false, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRamp(t, poolOf(4), amounts(5, 5), new1)
+			r.state.StandingChanged(&standing.Change{Standing: standing.Standing{Key: standing.Key{IP: new1, Provider: c.provider}, State: c.state}, Session: c.session})
+			e, _ := r.state.Warming().Get(new1)
+			_, known := e.Classes[c.class]
+			if (e.Finding != "") != c.whole || known != (c.session != 0 && !c.whole) {
+				t.Errorf("found %q, classes %+v", e.Finding, e.Classes)
+			}
+		})
 	}
 }
 
