@@ -79,7 +79,7 @@ type Leg struct {
 	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
 	HeloMX    string         // name kanmon gave to the MX: not sanitised
 	MX        TLS
-	Phases    [PhaseIdle]time.Duration // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
+	Phases    [PhaseIdle]Micros // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
 }
 
 // Hundredths are a time of a session in hundredths of seconds.

@@ -132,7 +132,7 @@ func (s *session) dialOnce() error {
 		return err
 	})
 	s.noted(s.stepOfDial(), out.Notes)
-	s.mx.info.Phases[event.PhaseDial] = s.now() - begun
+	s.mx.info.Phases[event.PhaseDial] = event.MicrosOf(s.now() - begun)
 	s.mx.info.SendingIP, s.mx.info.Way = out.SendingIP, out.Way // also of a dial that failed
 	var f *failure
 	if errors.As(err, &f) {
@@ -253,7 +253,7 @@ func (s *session) readBanner() error {
 	if err := s.readReply(event.PhaseBanner); err != nil {
 		return err
 	}
-	s.mx.info.Phases[event.PhaseBanner] = s.mx.took
+	s.mx.info.Phases[event.PhaseBanner] = event.MicrosOf(s.mx.took)
 	s.mx.stage = stageBanner
 	s.log.opened(event.PhaseBanner, &s.mx.reply, s.mx.first, s.mx.took)
 	if s.mx.reply.Class() >= 4 {
@@ -337,7 +337,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	if s.mx.stage == stageTLS {
 		s.tlsWorked()
 	}
-	s.mx.info.Phases[phase] += time.Since(begun) // HELO may follow EHLO
+	s.mx.info.Phases[phase] += event.MicrosOf(time.Since(begun)) // HELO may follow EHLO
 	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
 	s.log.opened(phase, &s.mx.reply, s.mx.first, s.mx.took)
 	return nil

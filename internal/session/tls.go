@@ -121,7 +121,7 @@ func (s *session) startTLS() error {
 		}
 		return err
 	}
-	s.mx.info.Phases[event.PhaseStartTLS] = s.now() - begun
+	s.mx.info.Phases[event.PhaseStartTLS] = event.MicrosOf(s.now() - begun)
 	s.log.reply(event.MarkFromMX, &s.mx.reply, s.mx.first, s.mx.took)
 	s.log.opened(event.PhaseStartTLS, &s.mx.reply, s.mx.first, s.mx.took)
 	if !s.mx.in.Empty() {
@@ -180,7 +180,7 @@ func (s *session) handshake() error {
 	})
 	done()
 	s.work += workOfHandshake
-	s.mx.info.Phases[event.PhaseHandshake] = s.now() - begun
+	s.mx.info.Phases[event.PhaseHandshake] = event.MicrosOf(s.now() - begun)
 	var f *failure
 	if errors.As(err, &f) {
 		return f

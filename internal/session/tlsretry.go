@@ -87,7 +87,7 @@ func (f *tlsFailure) ofHello(way tlsWay) bool {
 func (s *session) timeForTLS() bool {
 	p := &s.mx.info.Phases
 	opening := p[event.PhaseDial] + p[event.PhaseBanner] + p[event.PhaseEHLO] + p[event.PhaseStartTLS]
-	return s.budget.left(s.now()) > 2*(opening+hungPatience)
+	return s.budget.left(s.now()) > 2*(opening.Duration()+hungPatience)
 }
 
 // rememberFailure tells the memory, and the operator what follows from it for the mail of all.

@@ -35,7 +35,7 @@ const lostSYN = 900 * time.Millisecond
 
 // notesSYNs is called when a connection is there.
 func (l *mxLeg) notesSYNs() {
-	if of, knows := l.probe.(wired); knows && l.info.Phases[event.PhaseDial] >= lostSYN {
+	if of, knows := l.probe.(wired); knows && l.info.Phases[event.PhaseDial].Duration() >= lostSYN {
 		again, _ := of.Wire()
 		l.info.SYNs = uint8(min(again, math.MaxUint8))
 	}

@@ -27,7 +27,7 @@ func told(legs []event.Leg) string {
 		if l.Way != nil {
 			line += " " + l.Way.Provider
 		}
-		if d := l.Phases[event.PhaseDial]; d > 0 {
+		if d := l.Phases[event.PhaseDial].Duration(); d > 0 {
 			line += fmt.Sprintf(", dial %s", d.Round(time.Millisecond))
 		}
 		if l.SYNs > 0 || l.Resent > 0 || l.RTT > 0 {

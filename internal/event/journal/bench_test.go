@@ -16,7 +16,7 @@ func usualRecord() *event.Record {
 	ms := time.Millisecond
 	r.Session.MX = fullRecord().Session.MX
 	for p := range event.PhaseIdle {
-		r.Session.Phases[p] = time.Duration(p+1) * ms
+		r.Session.Phases[p] = event.MicrosOf(time.Duration(p+1) * ms)
 	}
 	r.Lines = r.Lines[14:]
 	r.Transaction = &event.Transaction{

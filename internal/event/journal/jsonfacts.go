@@ -167,7 +167,7 @@ func (o *object) phases(l *event.Leg) {
 	o.open("phases", '{')
 	for p, d := range l.Phases {
 		if d > 0 {
-			o.milliseconds(phaseMembers[p], d)
+			o.milliseconds(phaseMembers[p], d.Duration())
 		}
 	}
 	o.dst = append(o.dst, '}')

@@ -31,8 +31,8 @@ func fullRecord() *event.Record {
 	}
 	r.Session.MSA = event.TLS{State: event.TLSDowngraded, Err: "handshake: EOF"}
 	r.Session.Way = &event.Way{Tenant: "acme", Pool: "transactional", Route: "route 3 (line 41)", Provider: "docomo"}
-	r.Session.Phases[event.PhaseDial] = 12 * ms
-	r.Session.Phases[event.PhaseEHLOTLS] = 1234567
+	r.Session.Phases[event.PhaseDial] = event.MicrosOf(12 * ms)
+	r.Session.Phases[event.PhaseEHLOTLS] = event.MicrosOf(1234567)
 	r.Transaction = &event.Transaction{
 		Number: 2, At: 1500 * ms, Sender: r.Add([]byte("news@acme.example")),
 		Mail: reply(r, 250, "250 2.1.0 Ok", ms, ms),
@@ -69,7 +69,7 @@ func fullRecord() *event.Record {
 		Legs: []event.Leg{
 			{
 				Number: 1, SendingIP: netip.MustParseAddr("203.0.113.10"), Failed: event.DialRefused, Opened: event.HundredthsOf(120 * ms),
-				Way: &event.Way{Tenant: "acme", Pool: "p", Route: "default", Provider: "docomo"}, Phases: [event.PhaseIdle]time.Duration{120 * ms},
+				Way: &event.Way{Tenant: "acme", Pool: "p", Route: "default", Provider: "docomo"}, Phases: [event.PhaseIdle]event.Micros{event.MicrosOf(120 * ms)},
 			},
 			{
 				Number: 2, At: event.HundredthsOf(120 * ms), SendingIP: netip.MustParseAddr("203.0.113.11"), SYNs: 2, Resent: 7, RTT: event.MicrosOf(45 * ms), Stalled: event.MicrosOf(400 * ms),

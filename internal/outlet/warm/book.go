@@ -133,7 +133,7 @@ func (m *member) leave() State {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.gone = true
-	s := m.State.clone()
+	s := m.clone()
 	s.Used = 0
 	return s
 }
@@ -260,7 +260,7 @@ func (b *Book) List() (list []Entry) {
 	for _, m := range b.all() {
 		m.mu.Lock()
 		m.upToDate(now)
-		list = append(list, Entry{m.State.clone(), m.Plan})
+		list = append(list, Entry{m.clone(), m.Plan})
 		m.mu.Unlock()
 	}
 	slices.SortFunc(list, func(x, y Entry) int { return x.IP.Compare(y.IP) })
@@ -276,7 +276,7 @@ func (b *Book) Get(ip netip.Addr) (e Entry, found bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.upToDate(b.o.Clock())
-	return Entry{m.State.clone(), m.Plan}, true
+	return Entry{m.clone(), m.Plan}, true
 }
 
 // GoTo puts an IP at a step, or behind the last one: then it is warm. It is a person's order, and in the store when this returns.
@@ -293,7 +293,7 @@ func (b *Book) GoTo(ip netip.Addr, step int, why string) error {
 	if m.Done {
 		kind = Ended
 	}
-	news := News{IP: m.State.clone(), Steps: len(m.Plan.Steps), Kind: kind, Why: why}
+	news := News{IP: m.clone(), Steps: len(m.Plan.Steps), Kind: kind, Why: why}
 	m.Why = why
 	m.changed()
 	m.mu.Unlock()
@@ -373,7 +373,7 @@ func (b *Book) takeChanged() (batch []State) {
 		m.mu.Lock()
 		if m.dirty {
 			m.dirty = false
-			batch = append(batch, m.State.clone())
+			batch = append(batch, m.clone())
 		}
 		m.mu.Unlock()
 	}
