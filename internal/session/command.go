@@ -272,9 +272,6 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 		s.answerQuit()
 		return false, nil
 	}
-	if sl.verb == smtp.VerbMAIL {
-		s.again.attempts = 0
-	}
 	if err := s.readReply(phaseOf(sl.verb)); err != nil {
 		return false, err
 	}

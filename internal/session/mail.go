@@ -80,6 +80,7 @@ func (m *mail) anew() {
 func (s *session) beginMail(cmd smtp.Command) {
 	s.log.beginsMail(cmd)
 	s.mail.anew()
+	s.again.attempts = 0
 	keepMailbox(&s.mail.sender, cmd)
 	s.mail.senderKnown = true
 	if s.gate != nil {
