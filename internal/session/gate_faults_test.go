@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
@@ -144,4 +145,30 @@ func TestGateIsLeftAfterAPanic(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An MSA that has gone while its command is held is not asked about again and again.
+func TestNobodyIsAskedAboutAnMSAThatHasGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, asked := newRig(), 0
+		gate := &script{decide: func(q session.Question) (d session.Decision) {
+			if q.Step == event.StepMail {
+				if asked++; asked < 100 { // else this would never end
+					return did("delayed", session.Decision{Delay: time.Second, Again: true})
+				}
+			}
+			return d
+		}}
+		r.engine.Gate = gate
+		msa := r.msa(t)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Send("MAIL FROM:<a@example.com>")
+		_ = msa.Conn().Close()
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if asked > 2 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
 }
