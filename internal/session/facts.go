@@ -329,6 +329,7 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 	full := t.record()
 	if t.kept != nil {
 		full.OwnTransaction().Copy(trans, t.kept.texts, &full.Texts)
+		full.Tenant = string(full.Text(full.OwnTransaction().Tenant)) // else whose has noted it there
 		t.kept = nil
 	}
 	t.rec = nil

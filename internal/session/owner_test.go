@@ -3,8 +3,10 @@ package session_test
 import (
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/session"
@@ -70,4 +72,40 @@ func TestOwnerReachesWhoDecidesAboutTheIP(t *testing.T) {
 			t.Errorf("heard %q", h.heard)
 		}
 	})
+}
+
+// A registrar notes whose mail each record of a transaction is of.
+type registrar struct{ tenants []string }
+
+func (g *registrar) Record(r *event.Record) {
+	if r.Transaction != nil {
+		g.tenants = append(g.tenants, r.Tenant)
+	}
+	r.Release()
+}
+
+// Whose mail it was, the gate has said, and all who hear of the mail hear that: also where lines of it have gone before its end.
+func TestARecordIsOfWhomTheGateHasNamed(t *testing.T) {
+	for _, wait := range []string{"", smtptest.Delay(10 * time.Second)} {
+		synctest.Test(t, func(t *testing.T) {
+			var g registrar
+			r := newManyIPs(2)
+			r.engine.Recorder = &g
+			r.engine.Gate = &script{decide: func(q session.Question) (d session.Decision) {
+				if q.Step == event.StepMail {
+					d.Whose, d.Sender = strings.TrimSuffix(mailbox.DomainOf(q.Sender), ".example"), q.Sender
+				}
+				return d
+			}}
+			r.mx.Reply = refuseAt("RCPT", 1, wait+smtptest.Default)
+			msa := r.hello(t)
+			msa.Pipeline("MAIL FROM:<a@blue.example>", "RCPT TO:<r@x>")
+			msa.Command("RSET")
+			finishSession(msa)
+			synctest.Wait()
+			if len(g.tenants) != 1 || g.tenants[0] != "blue" {
+				t.Errorf("waited %q: of %q, want blue", wait, g.tenants)
+			}
+		})
+	}
 }
