@@ -41,6 +41,7 @@ func (s *session) consult(q Question) Decision {
 	for _, n := range d.Notes {
 		s.log.decided(q.Step, n)
 	}
+	s.log.refuses(&d)
 	if q.Step == event.StepConnect || q.Step == event.StepMail {
 		s.gate.owner = d.Owner
 	}

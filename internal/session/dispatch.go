@@ -114,6 +114,9 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		if s.mail.state == mailNone || int(s.mail.asked) > s.e.Limits.recipients() {
 			s.talk.bad++
 		}
+		if s.mail.state == mailStranded {
+			s.log.rule = s.mail.noBy // whoever it is that is refused
+		}
 		s.answerHere(cmd, no)
 		return
 	}
@@ -123,7 +126,7 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 	}
 	if s.mail.asked == 0 {
 		if no := s.firstRecipient(&cmd); no != nil {
-			s.mail.state, s.mail.no = mailStranded, no
+			s.mail.state, s.mail.no, s.mail.noBy = mailStranded, no, s.log.rule
 			s.answerHere(cmd, no)
 			return
 		}

@@ -42,9 +42,10 @@ const (
 // A mail is the mail at hand, from its MAIL to its end.
 type mail struct {
 	state    mailState
-	utf8     bool // MAIL carried SMTPUTF8
-	large    bool // MAIL announced more octets than are kept for a rescue
-	mustName bool // the gate is to be asked about a message that names no account
+	utf8     bool  // MAIL carried SMTPUTF8
+	large    bool  // MAIL announced more octets than are kept for a rescue
+	mustName bool  // the gate is to be asked about a message that names no account
+	noBy     uint8 // with mailStranded: the rule that says so, as trace.rule; 0: none does
 
 	senderKnown, recipientKnown bool // else what stands there is of a mail before it
 

@@ -179,12 +179,25 @@ func (t *trace) decided(step event.Step, n event.Note) {
 		d.Transaction = t.transaction().Number
 	}
 	r.Decisions = append(r.Decisions, d)
-	if strings.HasPrefix(n.Did, "would_") {
+	if !isObserved(n) {
+		t.notef("%s at %s by %s: %s", n.Did, step, n.Rule, n.Why)
+	}
+}
+
+// isObserved reports whether a note tells what would be done, and is not.
+func isObserved(n event.Note) bool { return strings.HasPrefix(n.Did, "would_") }
+
+// refuses keeps the rule by which a decision refuses, for kanmon's own reply that follows: the last one that has done anything. What is asked
+// about again behind a delay has said it before; what passes is refused by none.
+func (t *trace) refuses(d *Decision) {
+	if d.Refuse == RefuseNot {
+		t.rule = 0
 		return
 	}
-	t.notef("%s at %s by %s: %s", n.Did, step, n.Rule, n.Why)
-	if t.tx && (n.Did == "deferred" || n.Did == "rejected") {
-		t.rule = t.transaction().Means(event.Meaning{Rule: n.Rule})
+	for _, n := range d.Notes {
+		if t.tx && !isObserved(n) {
+			t.rule = t.transaction().Means(event.Meaning{Rule: n.Rule})
+		}
 	}
 }
 
