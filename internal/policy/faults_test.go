@@ -59,6 +59,8 @@ func TestRescueThatHasNoRoom(t *testing.T) {
 		v.ask(session.Question{Step: event.StepRecipient, Recipient: "c@example.net"})
 		if d := v.Ask(session.Question{Step: event.StepLeave, SendingIP: second, Instead: true}); d.Refuse != session.RefuseNow || d.Again || d.Delay > 0 {
 			t.Errorf("%d: %+v", action, d)
+		} else if len(d.Notes) != 1 || d.Notes[0].Did != "passed_over" { // the mail is not what is refused
+			t.Errorf("%d: it is told as %+v", action, d.Notes)
 		}
 		v.Tell(news(event.StepRecipient, "ip_blocklisted"))
 		v.Tell(session.News{Step: event.StepMessage, Code: 250, Octets: 10, Recipients: 1, SendingIP: ours})

@@ -32,6 +32,9 @@ var actionDone = [...][2]string{
 	limit.Divert: {"diverted", "would_divert"}, limit.Block: {"blocked", "would_block"},
 }
 
+// passedOver is done to a sending IP that has no room for a mail which has been refused from another: nothing is done to the mail by that.
+const passedOver = "passed_over"
+
 // applies says whether a limit is for the mail at hand.
 func (l *Limit) applies(a *pass) bool {
 	switch {

@@ -26,7 +26,11 @@ func (a *pass) refuse(d *session.Decision, v *limit.Verdict) {
 		}
 		action = limit.Defer
 	}
-	a.note(d, l, v, actionDone[action][0])
+	did := actionDone[action][0]
+	if a.trying {
+		did = passedOver
+	}
+	a.note(d, l, v, did)
 	switch action {
 	case limit.Reject:
 		d.Refuse = session.RefuseForGood
