@@ -101,14 +101,15 @@ func (s *session) unheard() bool {
 	}
 	before := s.log.spendsIn(event.SpentOnMSA)
 	defer func() { s.log.back(before) }()
-	for wait := 5 * time.Millisecond; ; wait *= 3 {
+	end := s.now() + lastAck
+	for wait := 5 * time.Millisecond; ; wait = min(3*wait, lastAck/10) {
 		unheard := s.msa.probe.Unheard() // before it is asked for a RST, which leaves none
 		switch {
 		case s.msa.probe.Broken():
 			return true
 		case unheard == 0:
 			return false
-		case wait > lastRST:
+		case s.now() >= end, s.e.Live.cutting():
 			return true
 		}
 		time.Sleep(wait)
@@ -129,8 +130,10 @@ func (s *session) leftBefore(f *failure) {
 	s.log.untold(s.talk.slots[first:end])
 }
 
-// lastRST is about how long a RST, or the acknowledgement, is waited for, for the record only.
-const lastRST = 200 * time.Millisecond
+// lastAck is how long the acknowledgement, or a RST, is waited for, for the record only. A host that has nothing to say may keep it back for
+// half a second (RFC 1122 §4.2.3.2; Linux, behind its own FIN, does for up to 200 ms), the way takes a round trip, and where something is
+// lost the kernel says it again, and that is answered at once. Only who has hung up is waited for: what it sent before, and what it holds.
+const lastAck = 2 * time.Second
 
 // errMSAGone ends a write of the last octets of a message.
 var errMSAGone = errors.New("the MSA has hung up")

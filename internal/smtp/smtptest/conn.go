@@ -37,7 +37,8 @@ type Conn struct {
 	gentle   bool // CloseNeverResets
 	harsh    bool // SetLinger(0)
 
-	lastCame time.Time // octets from the peer
+	lastCame time.Time     // octets from the peer
+	acksIn   time.Duration // see AcksLate
 	tell     func()    // of the peer's hang-up; nil: nobody wants to know
 
 	readBy, writeBy      alarm
@@ -300,11 +301,23 @@ func (c *Conn) Quiet() time.Duration {
 	return time.Since(c.lastCame)
 }
 
-// Unheard is how many octets sent by this end its peer has not acknowledged: those that went lost in a stall.
+// Unheard is about how many octets sent by this end its peer has not acknowledged: those that went lost in a stall, and the last ones as
+// long as the peer's host keeps its acknowledgement back.
 func (c *Conn) Unheard() int {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
-	return c.peer.void
+	n := c.peer.void
+	if time.Since(c.peer.lastCame) < c.peer.acksIn {
+		n++
+	}
+	return n
+}
+
+// AcksLate has this end's host acknowledge octets so long behind their coming (RFC 1122 §4.2.3.2 allows half a second).
+func (c *Conn) AcksLate(by time.Duration) {
+	c.link.mu.Lock()
+	defer c.link.mu.Unlock()
+	c.acksIn = by
 }
 
 // Pending is the number of octets that can be read now.
