@@ -82,7 +82,7 @@ func (t *Transaction) By(own *Reply) Side {
 	switch by := t.Decides(own); {
 	case by == nil:
 		return t.EndedBy
-	case by.Local || by.Softened:
+	case by.ours():
 		return ByKanmon
 	default:
 		return ByMX

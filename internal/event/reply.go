@@ -17,11 +17,18 @@ type Reply struct {
 
 // class is the first digit of what the MSA was told.
 func (r *Reply) class() int {
-	if r.Softened {
+	switch {
+	case r.Told > 0: // perhaps something else in its place
+		return int(r.Told) / 100
+	case r.Softened:
 		return 4
+	default:
+		return r.Code / 100
 	}
-	return r.Code / 100
 }
+
+// ours reports whether it is kanmon's doing what the MSA was told.
+func (r *Reply) ours() bool { return r.Local || r.Softened || r.Told > 0 && int(r.Told) != r.Code }
 
 // TellAhead notes that the MSA is given a reply of kanmon's own, which it may not have been yet.
 func (r *Reply) TellAhead() {

@@ -128,6 +128,7 @@ func (s *session) takeGroup() error {
 		if s.mailComes() && len(s.mx.out) > 0 {
 			return nil // what becomes of those before it decides about this one
 		}
+		out := len(s.mx.out)
 		cmd, ok, err := s.msa.in.Command()
 		switch {
 		case errors.Is(err, smtp.ErrLineTooLong):
@@ -141,7 +142,8 @@ func (s *session) takeGroup() error {
 			s.dispatch(cmd)
 		}
 		if int(s.talk.bad) > s.e.Limits.badCommands() || int(s.talk.idle) > s.e.Limits.idleCommands() {
-			return &failure{trouble: msaAbusive, phase: event.PhaseIdle}
+			s.answerAbuse(out)
+			return nil
 		}
 		last := s.talk.slots[len(s.talk.slots)-1]
 		if last.end != noTrouble || last.verb.EndsGroup() || !s.mx.caps.offers(kwPipelining) {

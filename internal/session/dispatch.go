@@ -5,6 +5,7 @@ import (
 
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
+	"kanmon/internal/smtp/replies"
 )
 
 // dispatch decides about one command: forwarded to the MX, or answered here.
@@ -323,6 +324,16 @@ func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
 	place := s.log.answeredHere(cmd, reply, by)
 	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }
+// answerAbuse has the last command of the group, which is one too many, answered with the end of the session, in its place behind the replies to
+// those before it. It stays unsaid to the MX, for which so many octets were gathered before.
+func (s *session) answerAbuse(out int) {
+	s.mx.out = s.mx.out[:out]
+	reply := replies.Abusive.Say().Reply(s.e.Hostname)
+	last := &s.talk.slots[len(s.talk.slots)-1]
+	last.local, last.tls, last.end = &reply, false, msaAbusive
+	s.log.answeredInstead(last, &reply)
+}
+
 
 // forward puts a command into the group for the MX, octet-identical but for its line end.
 func (s *session) forward(cmd smtp.Command, sl slot) {

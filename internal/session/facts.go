@@ -99,6 +99,13 @@ func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, by event.Side)
 	return -1
 }
 
+// answeredInstead notes that kanmon has another answer to the command of a slot.
+func (t *trace) answeredInstead(sl *slot, reply *smtp.Reply) {
+	if r := t.replyOf(sl); r != nil {
+		*r = t.ownReply(reply, shortReply, event.ByKanmon)
+	}
+}
+
 // nested reports whether a MAIL that is next is one too many: the one before has been taken.
 func (t *trace) nested() bool { return t.tx && t.transaction().Mail.Code/100 == 2 }
 
@@ -223,7 +230,7 @@ func (t *trace) replyOf(sl *slot) *event.Reply {
 }
 
 // lastWord notes the reply that ends the session, and gives its record, if it has one: it stands for the one that the MSA waits for, to a message
-// where the slot is nil.
+// where the slot is nil, and in place of what kanmon was about to answer there.
 func (t *trace) lastWord(sl *slot, reply *smtp.Reply, by event.Side) *event.Reply {
 	if !t.tx {
 		return nil
@@ -232,7 +239,7 @@ func (t *trace) lastWord(sl *slot, reply *smtp.Reply, by event.Side) *event.Repl
 	if sl != nil {
 		r = t.replyOf(sl)
 	}
-	if r != nil && r.Code == 0 {
+	if r != nil && (r.Code == 0 || r.Local && r.Told == 0) {
 		*r = t.ownReply(reply, event.MaxText, by)
 	}
 	return r
