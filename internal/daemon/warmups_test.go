@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"strings"
@@ -53,5 +54,40 @@ func TestAnOperatorSeesAndOrdersAWarmUpAndTheNextKanmonGoesOnThere(t *testing.T)
 	}
 	if list, err := c.Standings(t.Context(), netip.Addr{}); err != nil || len(list) != 0 {
 		t.Errorf("a warm IP is listed as %+v, %v", list, err)
+	}
+}
+
+func TestAReloadChangesAWarmUpAndTakesItAway(t *testing.T) {
+	dir, today := t.TempDir(), time.Now().UTC()
+	ours := netip.MustParseAddr("127.0.0.1")
+	tables := func(sendingIP string) string {
+		return customersIn(filepath.Join(dir, "policy.db")) + "[standing]\nfile = '" + filepath.Join(dir, "standing.db") + "'\n" + sendingIP
+	}
+	w, c := withSocket(t, tables(sendingTable))
+	for _, step := range []struct {
+		what, sendingIP, want string
+	}{
+		{"it is new", warming(dir, today), "step 1 of 30"},
+		{"it is not new", sendingTable, "127.0.0.1 has no warm_up in the configuration"},
+		{"it is new again, since the same day", warming(dir, today), "step 1 of 30"},
+		{"since another day", warming(dir, today.AddDate(0, 0, -3)), "step 4 of 30"},
+	} {
+		_, table, found := strings.Cut(step.sendingIP, sendingTable)
+		if !found {
+			t.Fatal(step.sendingIP)
+		}
+		if err := w.daemon.Reload(t.Context(), w.with(tables(sendingTable+table))); err != nil {
+			t.Fatalf("%s: %v", step.what, err)
+		}
+		got, err := c.WarmUps(t.Context(), ours)
+		is := ""
+		if err != nil {
+			is = err.Error()
+		} else if len(got) == 1 {
+			is = fmt.Sprintf("step %d of %d", got[0].Step, got[0].Steps)
+		}
+		if !strings.Contains(is, step.want) {
+			t.Errorf("%s: %s, want %s", step.what, is, step.want)
+		}
 	}
 }
