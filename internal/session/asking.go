@@ -63,7 +63,8 @@ func (s *session) waitOut(q Question, d Decision) Decision {
 	for end := now + s.gate.left; d.Delay > 0 && s.gate.left > 0; {
 		s.hold(min(d.Delay, s.gate.left))
 		s.gate.left = max(0, end-s.now())
-		if !d.Again || s.gate.left == 0 || s.e.Live.stopping() || s.msaGone() {
+		s.talk.left = s.msaGone()
+		if s.talk.left || !d.Again || s.gate.left == 0 || s.e.Live.stopping() {
 			break
 		}
 		d = s.consult(q)

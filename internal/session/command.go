@@ -139,7 +139,10 @@ func (s *session) takeGroup() error {
 			return nil
 		default:
 			s.talk.begun = true
-			s.dispatch(cmd)
+			verb := cmd.Verb // the rest may be another's memory then
+			if s.dispatch(cmd); s.talk.left {
+				return &failure{trouble: msaLost, phase: phaseOf(verb)} // nothing of the group has been said to the MX
+			}
 		}
 		if int(s.talk.bad) > s.e.Limits.badCommands() || int(s.talk.idle) > s.e.Limits.idleCommands() {
 			s.answerAbuse(out)

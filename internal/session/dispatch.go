@@ -77,6 +77,7 @@ func (s *session) dispatchMail(cmd smtp.Command) {
 // turnAway is for a MAIL that does not become the mail at hand, and none is in its place: what follows it is for nobody (I16).
 func (s *session) turnAway(cmd smtp.Command) {
 	s.log.beginsMail(cmd)
+	s.mail.anew()
 	s.mail.state = mailRefused
 }
 
@@ -89,6 +90,8 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 	case no != nil:
 		s.mail.state = mailRefused
 		s.answerHere(cmd, no)
+	case s.talk.left:
+		s.log.unsaid(cmd)
 	case s.e.Live.stopping():
 		s.answerAndEnd(cmd, &replyStopping, stopping)
 	default:
@@ -100,7 +103,7 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 
 // admitMail sees to it that a MAIL may leave, and from the sending IP that is right for it; else it says why not.
 func (s *session) admitMail(cmd *smtp.Command) *smtp.Reply {
-	if no := s.askMail(cmd); no != nil {
+	if no := s.askMail(cmd); no != nil || s.talk.left {
 		return no
 	}
 	if no := s.leaveRightly(cmd); no != nil {
@@ -139,12 +142,15 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 	if no == nil {
 		no = s.askRcpt(&cmd) // last of all: what it has let pass is forwarded, and told of
 	}
-	if no != nil {
+	switch {
+	case no != nil:
 		s.answerHere(cmd, no)
-		return
+	case s.talk.left:
+		s.log.unsaid(cmd)
+	default:
+		s.mail.asked++
+		s.forward(cmd, slot{verb: cmd.Verb})
 	}
-	s.mail.asked++
-	s.forward(cmd, slot{verb: cmd.Verb})
 }
 
 // firstRecipient sees to it that the mail may leave, as admitMail does, now that it is known where to.
@@ -272,10 +278,10 @@ func (s *session) mailWithoutMX(cmd smtp.Command) {
 	s.beginMail(cmd)
 	outlive(&cmd)
 	no := s.askMail(&cmd)
-	if no == nil {
+	if no == nil && !s.talk.left {
 		no = s.move(cmd.Verb)
 	}
-	if no == nil {
+	if no == nil && !s.talk.left {
 		s.promise() // what another leg must be able to do for this mail
 		no = s.askLeave(&cmd)
 	}
@@ -318,12 +324,6 @@ func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble)
 	s.talk.slots[len(s.talk.slots)-1].end = why
 }
 
-// answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
-func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
-	s.log.notForwarded(cmd)
-	place := s.log.answeredHere(cmd, reply, by)
-	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
-}
 // answerAbuse has the last command of the group, which is one too many, answered with the end of the session, in its place behind the replies to
 // those before it. It stays unsaid to the MX, for which so many octets were gathered before.
 func (s *session) answerAbuse(out int) {
@@ -334,6 +334,12 @@ func (s *session) answerAbuse(out int) {
 	s.log.answeredInstead(last, &reply)
 }
 
+// answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
+func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
+	s.log.notForwarded(cmd)
+	place := s.log.answeredHere(cmd, reply, by)
+	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
+}
 
 // forward puts a command into the group for the MX, octet-identical but for its line end.
 func (s *session) forward(cmd smtp.Command, sl slot) {

@@ -15,6 +15,8 @@ func (s *session) letIn() (passes bool, err error) {
 	s.mayDelay(bannerDelay)
 	no := s.ask(new(smtp.Command), Question{Step: event.StepConnect, Unseen: s.dest.Passthrough})
 	switch {
+	case s.talk.left:
+		return false, &failure{trouble: msaLost, phase: event.PhaseDial}
 	case no != nil:
 		return false, s.greetWithoutMX("not let in", shutByGate, no)
 	case s.dest.Passthrough:

@@ -109,10 +109,10 @@ func (s *session) notAdmitted(verb smtp.Verb) *smtp.Reply {
 	switch {
 	case s.mail.state == mailStranded && verb == smtp.VerbRCPT:
 		return s.mail.no
+	case verb == smtp.VerbDATA && (s.mail.state == mailStranded || s.mail.admitted() && s.mail.asked == 0): // no recipient can be open at the MX
+		return &replyNeedRcpt
 	case !s.mail.admitted():
 		return &replyNeedMail
-	case verb == smtp.VerbDATA && s.mail.asked == 0: // no recipient can be open at the MX
-		return &replyNeedRcpt
 	default:
 		return nil
 	}

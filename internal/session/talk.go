@@ -16,6 +16,7 @@ type talk struct {
 	rested  bool      // it was made to wait, once or more, for the others' sake
 	watched bool      // its hang-up ends the slice of a wait
 	orphan  bool      // it hung up behind a dot that has been forwarded, and does not come back
+	left    bool      // it hung up while what it had said was held
 
 	next  uint16 // of slots, the one that is answered next
 	given given

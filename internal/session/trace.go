@@ -223,6 +223,14 @@ func (t *trace) sentToMSA(wire []byte) {
 }
 
 // notForwarded adds a command that kanmon answers itself. Of what is no SMTP command only the size is kept: it may be anything,
+// unsaid adds a MAIL or RCPT that nobody is there for any more: it goes to no MX.
+func (t *trace) unsaid(cmd smtp.Command) {
+	t.notForwarded(cmd)
+	if t.tx && cmd.Verb == smtp.VerbRCPT {
+		t.recipient(cmd)
+	}
+}
+
 // also the text of a mail; and of AUTH nothing but the verb.
 func (t *trace) notForwarded(cmd smtp.Command) {
 	if !t.talks() {
