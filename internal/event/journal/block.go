@@ -9,10 +9,12 @@ type block struct {
 	written int // octets of data that are in the file
 }
 
+// A mark is where a record ends, or a line that tells what was lost.
 type mark struct {
-	seq uint64 // number of the record; 0 if it is counted as lost already
-	end int    // offset behind the record
-	of  *owner
+	seq   uint64 // number of the record; 0 if it is counted as lost already
+	end   int    // offset behind it
+	of    *owner
+	tells uint64 // how many were lost; 0: it is a record
 }
 
 // chunk is what is to be written next: whole records, so that nobody else's text can come between the parts of one.
@@ -23,13 +25,14 @@ func (b *block) chunk() []byte {
 		end = len(b.data)
 	case i >= 0 && b.marks[i].end > b.written:
 		end = b.marks[i].end
-	case i+1 < len(b.marks): // it is longer than that
+	default: // it is longer than that
 		end = b.marks[i+1].end
-	default: // the lines that tell what was lost
-		end = len(b.data)
 	}
 	return b.data[b.written:end]
 }
+
+// unwritten gives the marks of what is not in the file as a whole.
+func (b *block) unwritten() []mark { return b.marks[b.ended(b.written)+1:] }
 
 // ended gives the last record that ends at an offset or before it; -1 if none does.
 func (b *block) ended(at int) int {

@@ -13,7 +13,8 @@ import (
 // file that one before it still has open through the same sink. What all of them have lost is counted here. The zero Files is ready.
 type Files struct {
 	mu    sync.Mutex
-	sinks []*sink // also those that nobody uses any more and that still write
+	sinks []*sink           // also those that nobody uses any more and that still write
+	owed  map[string]losses // by the name of a sheet: what is missing in sinks of it that have ended, and none that goes on could be told
 
 	records atomic.Uint64 // that have been numbered
 	lines   atomic.Uint64 // of JSON, likewise
@@ -90,6 +91,8 @@ func (f *Files) enter(out unopened, opened file, limit int, log *teller) (s *sin
 	}
 	s = newSink(out, opened, limit, log, &f.lines)
 	s.users = 1
+	s.lost = f.owed[out.name]
+	delete(f.owed, out.name)
 	f.sinks = append(f.sinks, s)
 	go s.run()
 	return s, true, nil
@@ -101,6 +104,29 @@ func (f *Files) leave(s *sink) bool {
 	defer f.mu.Unlock()
 	s.users--
 	return s.users == 0
+}
+
+// owes has the stream of a sheet tell what is missing in a sink of it that has ended: the newest one, or the next that there will be.
+func (f *Files) owes(name string, missing losses) {
+	if len(missing) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, s := range slices.Backward(f.sinks) {
+		if s.name == name && s.users > 0 {
+			s.skip(missing)
+			return
+		}
+	}
+	if f.owed == nil {
+		f.owed = make(map[string]losses)
+	}
+	owed := f.owed[name]
+	for o, n := range missing {
+		owed.add(o, n)
+	}
+	f.owed[name] = owed
 }
 
 // tidy forgets sinks that nobody uses any more and that have ended.

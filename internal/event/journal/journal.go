@@ -227,7 +227,7 @@ func (j *Journal) Close(ctx context.Context) error {
 	return err
 }
 
-// leave closes the sinks that nobody else uses, once all is in them.
+// leave closes the sinks that nobody else uses, once all is in them. What is missing in one is told where its stream goes on.
 func (j *Journal) leave(ctx context.Context) error {
 	mine := slices.DeleteFunc(slices.Clone(j.sinks), func(s *sink) bool { return !j.files.leave(s) })
 	for _, s := range mine {
@@ -236,7 +236,9 @@ func (j *Journal) leave(ctx context.Context) error {
 	var errs []error
 	left := make(map[uint64]owner) // a record that two sinks lose is one record
 	for _, s := range mine {
-		if err := s.wait(ctx, left); err != nil {
+		missing, err := s.wait(ctx, left)
+		j.files.owes(s.name, missing)
+		if err != nil {
 			errs = append(errs, fmt.Errorf("journal: close %s: %w", s.name, err))
 		}
 	}
@@ -254,9 +256,7 @@ func (j *Journal) run() {
 		return
 	}
 	for _, s := range j.sinks {
-		if s.numbered {
-			s.stampWith(j.stamp)
-		}
+		s.begin(j.stamp)
 	}
 	tick := time.NewTicker(logInterval)
 	defer tick.Stop()

@@ -53,6 +53,7 @@ func TestALossWakesTheSink(t *testing.T) {
 		f := newPipeFile()
 		s := newSink(to(jsonSheet), f, 1<<20, &teller{log: quiet}, new(atomic.Uint64))
 		go s.run()
+		s.begin(nil)
 		synctest.Wait() // it has nothing to do
 		o, text := owner{tenant: "acme"}, []byte(strings.Repeat("x", 1000)+"\n")
 		for s.add(&o, 1, text) { // until it has enough
@@ -78,8 +79,8 @@ func TestALossWakesTheSink(t *testing.T) {
 			}
 		}
 		s.finish()
-		if err := s.wait(t.Context(), map[uint64]owner{}); err != nil {
-			t.Error(err)
+		if missing, err := s.wait(t.Context(), map[uint64]owner{}); err != nil || missing != nil {
+			t.Error(missing, err)
 		}
 	})
 }

@@ -78,6 +78,7 @@ type sink struct {
 	lost      losses         // since the last gap lines
 	stamp     []byte         // what tells its lines apart, but for their number; nil: nothing does
 	lines     *atomic.Uint64 // that have been numbered, of all sinks together
+	begun     bool           // its lines may come: those of the journals before are written
 	finishing bool
 	aborted   bool
 	err       error // last failure
@@ -101,7 +102,7 @@ func (s *sink) add(of *owner, seq uint64, text []byte) bool {
 	ok := fits(has, len(text)+s.stampsOf(text), s.limit-before)
 	if ok {
 		s.waiting.data = s.place(s.waiting.data, text)
-		s.waiting.marks = append(s.waiting.marks, mark{seq, len(s.waiting.data), of})
+		s.waiting.marks = append(s.waiting.marks, mark{seq: seq, end: len(s.waiting.data), of: of})
 		s.has[*of] = has + len(s.waiting.data) - before
 	} else {
 		s.lost.add(*of, 1)
@@ -123,7 +124,7 @@ func (s *sink) disown(seq uint64) {
 	}
 }
 
-// skip notes records that never came as far as here.
+// skip notes records that never came as far as here, or are missing in a sink before this one.
 func (s *sink) skip(missed losses) {
 	s.mu.Lock()
 	for o, n := range missed {
@@ -194,8 +195,8 @@ func (s *sink) finish() {
 }
 
 // wait waits for run to end, no longer than ctx, closes the file, and adds the numbers of the records that are not in
-// it to left, with whose they are.
-func (s *sink) wait(ctx context.Context, left map[uint64]owner) error {
+// it to left, with whose they are. It gives what is missing in the file without a line that says so.
+func (s *sink) wait(ctx context.Context, left map[uint64]owner) (missing losses, err error) {
 	var overtime error
 	select {
 	case <-s.done:
@@ -215,17 +216,19 @@ func (s *sink) wait(ctx context.Context, left map[uint64]owner) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	missing, s.lost = s.lost, nil
 	for _, b := range []*block{&s.current, &s.waiting} {
-		for _, m := range b.marks {
-			if m.end > b.written && m.seq != 0 {
+		for _, m := range b.unwritten() {
+			missing.add(*m.of, max(m.tells, 1))
+			if m.seq != 0 {
 				left[m.seq] = *m.of
 			}
 		}
 	}
 	if len(s.current.data) > s.current.written || len(s.waiting.data) > 0 {
-		return errors.Join(errLeftOver, overtime, s.err)
+		return missing, errors.Join(errLeftOver, overtime, s.err)
 	}
-	return closing
+	return missing, closing
 }
 
 // run writes what is buffered until the sink finishes.
@@ -251,7 +254,7 @@ func (s *sink) run() {
 func (s *sink) next() bool {
 	for {
 		s.mu.Lock()
-		if len(s.waiting.data) > 0 || len(s.lost) > 0 {
+		if len(s.waiting.data) > 0 || len(s.lost) > 0 && s.begun {
 			s.swap()
 			s.mu.Unlock()
 			return true
@@ -276,6 +279,7 @@ func (s *sink) swap() {
 	now := time.Now()
 	for _, o := range s.lost.owners() {
 		s.current.data = s.place(s.current.data, s.gap(nil, now, o, s.lost[o]))
+		s.current.marks = append(s.current.marks, mark{end: len(s.current.data), of: &o, tells: s.lost[o]})
 	}
 	s.lost = nil
 }

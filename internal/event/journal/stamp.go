@@ -20,11 +20,15 @@ func stampOf(gateway string, run time.Time) []byte {
 // maxDigits is how long a number can be.
 const maxDigits = 20
 
-// stampWith has lines carry a stamp from now on.
-func (s *sink) stampWith(stamp []byte) {
+// begin has lines come, each with a stamp where they have one; what was missing before is told now.
+func (s *sink) begin(stamp []byte) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stamp = stamp
+	s.begun = true
+	if s.numbered {
+		s.stamp = stamp
+	}
+	s.mu.Unlock()
+	s.poke()
 }
 
 // stampsOf is how many octets stamps add to a text at most.
