@@ -8,6 +8,7 @@ import (
 // An Action is what kanmon did about a refusal of the MX, or would have done.
 type Action struct {
 	At          time.Duration // when the refusal came, since the session began
+	Done        time.Duration // when that was done, likewise
 	Transaction int           // number of the transaction it belongs to; 0: none
 	Refusal     int           // number of the refusal in its session: what was done about one can be several things
 	Phase       Phase

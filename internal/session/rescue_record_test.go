@@ -115,6 +115,27 @@ func TestRescueNothingWasSoftened(t *testing.T) {
 	}
 }
 
+// docs/ref/record.md: at is when something was done about a refusal, in the order in which lines stand: an IP that was tried in vain before the
+// one that goes on.
+func TestWhatIsDoneAboutRefusalsIsInOrder(t *testing.T) {
+	c := recorded(t, func(r *manyIPs) {
+		r.mxs = append(r.mxs, new(smtptest.MX))
+		r.mxs[0].Reply, r.mxs[1].Reply = always("RCPT", listed), always("BANNER", smtptest.Delay(time.Second)+listed)
+	}, func(msa *smtptest.MSA) { sayMail(msa, "r@x") })
+	var did []event.Deed
+	last := time.Duration(0)
+	for _, a := range c.actions {
+		did = append(did, a.Did)
+		if a.Done < last || a.Done < a.At+a.Took {
+			t.Errorf("%s at %s, came at %s and took %s, behind one at %s", a.Did, a.Done, a.At, a.Took, last)
+		}
+		last = a.Done
+	}
+	if want := []event.Deed{event.AlsoRefused, event.Rescued}; !slices.Equal(did, want) {
+		t.Errorf("%v, want %v", did, want)
+	}
+}
+
 // I2: the record of a message that was taken and told of says delivered, whatever the judge does then.
 func TestRescueAcceptedPanics(t *testing.T) {
 	k, got := recordedRescue(t, func(r *manyIPs) {

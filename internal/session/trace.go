@@ -159,6 +159,7 @@ func (t *trace) acted(a event.Action, refusal *smtp.Reply) {
 		return
 	}
 	r := t.record()
+	a.Done = time.Since(t.info.Start)
 	if a.Code != 0 {
 		a.Reply = addReply(&r.Texts, refusal, event.MaxText)
 	}
@@ -222,7 +223,6 @@ func (t *trace) sentToMSA(wire []byte) {
 	t.line(event.MarkToMSA, text)
 }
 
-// notForwarded adds a command that kanmon answers itself. Of what is no SMTP command only the size is kept: it may be anything,
 // unsaid adds a MAIL or RCPT that nobody is there for any more: it goes to no MX.
 func (t *trace) unsaid(cmd smtp.Command) {
 	t.notForwarded(cmd)
@@ -231,6 +231,7 @@ func (t *trace) unsaid(cmd smtp.Command) {
 	}
 }
 
+// notForwarded adds a command that kanmon answers itself. Of what is no SMTP command only the size is kept: it may be anything,
 // also the text of a mail; and of AUTH nothing but the verb.
 func (t *trace) notForwarded(cmd smtp.Command) {
 	if !t.talks() {
@@ -299,6 +300,7 @@ func (t *trace) waits(w event.Wait) {
 			w.Tenant = string(whose)
 		}
 	}
+	t.handOver() // it was before
 	r := event.NewRecord()
 	r.Session, r.News = t.session(), w
 	t.to.Record(r)

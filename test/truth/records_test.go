@@ -125,7 +125,15 @@ type book struct {
 	ends         []ending
 	refusals     []refusal
 	decisions    []decision
+	told         []told
 	log          []logged
+}
+
+// told is when a line says that what it tells was.
+type told struct {
+	Type  string    `json:"type"`
+	At    time.Time `json:"at"`
+	Count int       `json:"count"` // stands for so many, and comes late
 }
 
 // logged is a line of the session log.
@@ -154,6 +162,7 @@ func (w *world) read(t *testing.T) map[*run]*book {
 			b = new(book)
 			sessions[of.Session], books[w.runs[of.Source.Addr()]] = b, b
 		}
+		b.told = append(b.told, as[told](t, line))
 		switch of.Type {
 		case "transaction":
 			b.transactions = append(b.transactions, as[transaction](t, line))

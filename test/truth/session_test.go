@@ -153,8 +153,19 @@ func (j *judging) legs(e *ending) {
 	}
 }
 
-// inOrder looks at the session log: in order of time, and what the MSA heard is there, to the letter.
+// inOrder looks at the JSON lines and at the session log: in order of time, and what the MSA heard is there, to the letter.
 func (j *judging) inOrder() {
+	var last told
+	for _, line := range j.told {
+		if line.Count > 0 {
+			continue
+		}
+		if line.At.Before(last.At) {
+			j.errorf("order", "%+v stands behind %+v", line, last)
+			break
+		}
+		last = line
+	}
 	for i := 1; i < len(j.log); i++ {
 		if j.log[i].at.Before(j.log[i-1].at) {
 			j.errorf("order", "%q stands behind %q, and came before", j.log[i].text, j.log[i-1].text)

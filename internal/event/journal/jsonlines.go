@@ -32,13 +32,19 @@ var jsonSheet = sheet{
 // json gives the record's JSON lines, if it has any. docs/ref/record.md describes them.
 func (f *formatter) json(r *event.Record) []byte {
 	o := object{f: f, r: r, dst: f.out[:0]}
-	for i := range r.Actions {
-		o.refusal(&r.Actions[i])
-	}
+	actions := r.Actions
 	for i := range r.Decisions {
+		d := &r.Decisions[i]
+		for len(actions) > 0 && actions[0].Done < d.At {
+			o.refusal(&actions[0])
+			actions = actions[1:]
+		}
 		begin := len(o.dst)
-		o.decision(&r.Decisions[i])
-		o.dst = f.repeats.take(&r.Decisions[i], o.dst, begin, time.Now())
+		o.decision(d)
+		o.dst = f.repeats.take(d, o.dst, begin, time.Now())
+	}
+	for i := range actions {
+		o.refusal(&actions[i])
 	}
 	if r.News != nil {
 		o.news(r.News)
@@ -108,7 +114,7 @@ func (o *object) transaction(t *event.Transaction) {
 }
 
 func (o *object) refusal(a *event.Action) {
-	o.begin("refusal", o.r.Session.Start.Add(a.At))
+	o.begin("refusal", o.r.Session.Start.Add(a.Done))
 	o.event(a.At, a.Transaction)
 	o.ip("sending_ip", a.SendingIP)
 	o.word("phase", a.Phase.String())

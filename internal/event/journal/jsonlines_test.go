@@ -53,7 +53,7 @@ func fullRecord() *event.Record {
 	}
 	r.Actions = []event.Action{
 		{
-			At: time.Second, Transaction: 2, Phase: event.PhaseRcpt, SendingIP: netip.MustParseAddr("203.0.113.10"), Code: 550,
+			At: time.Second, Done: time.Second, Transaction: 2, Phase: event.PhaseRcpt, SendingIP: netip.MustParseAddr("203.0.113.10"), Code: 550,
 			Reply: r.Add([]byte("550 5.7.1 <bob@example.net> refused: 203.0.113.10 is \x1b[2Jlisted")), Class: event.IPBlocklisted, Rule: "listed",
 			Did: event.Rescued, To: netip.MustParseAddr("203.0.113.11"), Took: 1500 * ms,
 		},
