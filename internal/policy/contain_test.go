@@ -170,6 +170,31 @@ func TestContainmentDoesNotFloodTheLog(t *testing.T) {
 	}
 }
 
+// Each tenant has its lines, however many are configured at a start or with a reload.
+func TestEachTenantHasItsLines(t *testing.T) {
+	const many = contain.DefaultMaxTenants + 2_000
+	s := enforcing(settingsWith())
+	for i := range many {
+		s.Tenants = append(s.Tenants, fmt.Sprint("t", i))
+	}
+	for _, reloads := range []bool{false, true} {
+		first := s
+		if reloads {
+			first.Tenants = s.Tenants[:2]
+		}
+		r := newRig(t, first, nil)
+		if err := r.Configure(s); err != nil {
+			t.Fatal(err)
+		}
+		for _, tenant := range s.Tenants {
+			r.tellContained(contain.Decision{At: r.Now(), To: contain.Slow, By: "evidence", Subject: contain.Subject{Tenant: tenant}})
+		}
+		if n := r.lines.Len(); n != len(s.Tenants) {
+			t.Errorf("reloaded %t: lines of %d tenants are counted, of %d", reloads, n, len(s.Tenants))
+		}
+	}
+}
+
 // Levels survive a restart; a block by hand holds whatever is enforced, and ends when it is said to.
 func TestBlockByHand(t *testing.T) {
 	store := &memory{}

@@ -52,6 +52,9 @@ func (p *Policy) tellContained(n contain.Decision) {
 		return
 	}
 	p.changed(n)
+	if set := p.settings.Load(); set != nil {
+		p.lines.Grow(len(set.Tenants))
+	}
 	lines, known := p.lines.Get(n.Subject.Tenant)
 	if !known {
 		lines = &share.Lines{}

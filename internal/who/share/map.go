@@ -26,6 +26,12 @@ func (m *Map[K, V]) Until(outOfDate func(V) bool) *Map[K, V] {
 	return m
 }
 
+// Grow makes it one of at most so many, if it was of fewer.
+func (m *Map[K, V]) Grow(most int) {
+	m.most = max(m.most, most)
+	m.order.Grow(m.most)
+}
+
 // Get gives an entry, which is used by that. It does not allocate. The nil Map has none.
 func (m *Map[K, V]) Get(k K) (v V, found bool) {
 	if m == nil {
