@@ -30,20 +30,20 @@ func TestExamplesOfTheManual(t *testing.T) {
 		}
 	}()
 
+	routes := filepath.Join(t.TempDir(), "kanmon.toml")
+	if err := os.WriteFile(routes, []byte(firstTOML(t, routingPage)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var all strings.Builder
 	for _, e := range manual.Examples() {
-		var out, wrong bytes.Buffer
 		args := shellWords(e.Line)[1:]
 		switch {
 		case args[0] == "explain":
-			args = append(args, "--config", "testdata/example.toml")
+			args = append(args, "--config", routes)
 		case args[0] != "classify" && args[0] != "help":
 			args = append(args, "--socket", socket)
 		}
-		if code := run(args, &console{stdout: &out, stderr: &wrong}); code != exitOK || wrong.Len() > 0 {
-			t.Errorf("%s: %d: %s", e.Line, code, wrong.String())
-		}
-		got := spacesAtEnd.ReplaceAllString(out.String(), "\n")
+		got := prints(t, args)
 		if got != e.Output && !*updateExamples {
 			t.Errorf("%s prints\n%s, and the manual shows\n%s", e.Line, got, e.Output)
 		}
@@ -54,6 +54,64 @@ func TestExamplesOfTheManual(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	examplesOfAPage(t, routingPage, routes)
+}
+
+// routingPage has a configuration, and what "kanmon explain" says of it.
+const routingPage = "../../docs/why/routing.md"
+
+// firstTOML gives the first configuration that a page shows.
+func firstTOML(t *testing.T, page string) string {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, doc, found := strings.Cut(string(text), "```toml\n")
+	if !found {
+		t.Fatalf("no configuration in %s", page)
+	}
+	doc, _, _ = strings.Cut(doc, "```")
+	return doc
+}
+
+var exampleInPage = regexp.MustCompile(`(?m)^    # (kanmon explain .+)\n((?:    .+\n)+)`)
+
+// examplesOfAPage does for a page whose blocks begin with a command and go on with what it prints what is done for the manual.
+func examplesOfAPage(t *testing.T, page, config string) {
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := 0
+	got := exampleInPage.ReplaceAllStringFunc(string(text), func(block string) string {
+		shown++
+		line := exampleInPage.FindStringSubmatch(block)[1]
+		is := "    # " + line + "\n"
+		for printed := range strings.Lines(prints(t, append(shellWords(line)[1:], "--config", config))) {
+			is += "    " + printed
+		}
+		if is != block && !*updateExamples {
+			t.Errorf("%s shows\n%s, which is\n%s", page, block, is)
+		}
+		return is
+	})
+	if shown == 0 {
+		t.Errorf("no example in %s", page)
+	}
+	if *updateExamples {
+		if err := os.WriteFile(page, []byte(got), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// prints gives what a command prints, without spaces at the end of a line.
+func prints(t *testing.T, args []string) string {
+	var out, wrong bytes.Buffer
+	if code := run(args, &console{stdout: &out, stderr: &wrong}); code != exitOK || wrong.Len() > 0 {
+		t.Errorf("%s: %d: %s", strings.Join(args, " "), code, wrong.String())
+	}
+	return spacesAtEnd.ReplaceAllString(out.String(), "\n")
 }
 
 var spacesAtEnd = regexp.MustCompile(` +\n`)
