@@ -102,7 +102,7 @@ func (s *session) unheard() bool {
 	before := s.log.spendsIn(event.SpentOnMSA)
 	defer func() { s.log.back(before) }()
 	end := s.now() + lastAck
-	for wait := 5 * time.Millisecond; ; wait = min(3*wait, lastAck/10) {
+	for wait := 5 * time.Millisecond; ; wait = min(3*wait, lastAck/40) {
 		unheard := s.msa.probe.Unheard() // before it is asked for a RST, which leaves none
 		switch {
 		case s.msa.probe.Broken():
@@ -131,8 +131,8 @@ func (s *session) leftBefore(f *failure) {
 }
 
 // lastAck is how long the acknowledgement, or a RST, is waited for, for the record only. A host that has nothing to say may keep it back for
-// half a second (RFC 1122 §4.2.3.2; Linux, behind its own FIN, does for up to 200 ms), the way takes a round trip, and where something is
-// lost the kernel says it again, and that is answered at once. Only who has hung up is waited for: what it sent before, and what it holds.
+// half a second (RFC 1122 §4.2.3.2). Where an MSA closes as soon as it has read, Linux forgets one that it keeps back, and gives it when the kernel
+// here says the reply again, 200 ms and a round trip later: most often it comes so. Only who has hung up is waited for.
 const lastAck = 2 * time.Second
 
 // errMSAGone ends a write of the last octets of a message.
