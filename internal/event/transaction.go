@@ -76,7 +76,8 @@ func (o Outcome) String() string {
 	return [...]string{"none", "delivered", "refused", "deferred", "reset", "aborted", "withheld", "ambiguous", "orphan_ack"}[o]
 }
 
-// OfReplies is how a transaction that never came to its body ended: by its replies, else by the MSA's wish.
+// OfReplies is how a transaction ended that was not delivered: by the MX's replies and what the MSA was told in their place, else by the MSA's wish.
+// What kanmon itself said of a message decides nothing: it does not know.
 func (t *Transaction) OfReplies() Outcome {
 	classes := []int{t.Mail.class(), t.Data.class()}
 	if len(t.Recipients) > 0 {
@@ -95,6 +96,9 @@ func (t *Transaction) OfReplies() Outcome {
 			worst = 0
 		}
 		classes = []int{t.Mail.class(), worst, t.Data.class()}
+	}
+	if !t.Dot.Local {
+		classes = append(classes, t.Dot.class())
 	}
 	for _, class := range classes {
 		switch class {

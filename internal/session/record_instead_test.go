@@ -61,24 +61,38 @@ func TestAGroupOfRefusedMailsIsOnRecordAsItWasTold(t *testing.T) {
 	}
 }
 
-// A recipient whose refusal was about to be rescued when kanmon stopped was told 421: it is in the MSA's queue.
+// Where a refusal was about to be rescued when kanmon stopped, the MSA was told 421: the mail is in its queue.
 func TestWhoWasToldSomethingElseIsNotRefused(t *testing.T) {
-	c := recorded(t, func(r *manyIPs) {
-		r.mx.Reply = refuseAt("RCPT", 1, listed)
-		r.mxs[1].Reply = lateReply("RCPT", time.Minute)
-		time.AfterFunc(5*time.Second, func() {
-			now, cancel := context.WithCancel(context.Background())
-			cancel()
-			_ = r.live.Drain(now)
+	for verb, want := range map[string]string{
+		"MAIL": "a@x deferred",
+		"RCPT": "a@x deferred; r@x deferred told 421 by kanmon",
+		"DATA": "a@x deferred; r@x deferred told 421 by kanmon",
+		".":    "a@x deferred; r@x deferred told 421 by kanmon",
+	} {
+		c := recorded(t, func(r *manyIPs) {
+			r.mx.Reply = refuseAt(verb, 1, listed)
+			r.mxs[1].Reply = lateReply("BANNER", 20*time.Second)
+			time.AfterFunc(5*time.Second, func() {
+				now, cancel := context.WithCancel(context.Background())
+				cancel()
+				_ = r.live.Drain(now)
+			})
+		}, func(msa *smtptest.MSA) {
+			for _, line := range []string{"MAIL FROM:<a@x>", "RCPT TO:<r@x>", "DATA", "."} {
+				if line == "." {
+					msa.Send("text")
+				}
+				if msa.Send(line); strings.HasPrefix(line, verb) {
+					break
+				}
+				_, _ = msa.Next()
+			}
+			if got := codes(msa); !slices.Equal(got, []string{"421"}) {
+				t.Errorf("refused at %s: heard %v", verb, got)
+			}
 		})
-	}, func(msa *smtptest.MSA) {
-		msa.Command("MAIL FROM:<a@x>")
-		msa.Send("RCPT TO:<r@x>")
-		if got := codes(msa); !slices.Equal(got, []string{"421"}) {
-			t.Errorf("heard %v", got)
-		}
-	})
-	c.wants(t, "a@x deferred; r@x deferred told 421 by kanmon")
+		c.wants(t, want)
+	}
 }
 
 // codes gives the codes of all replies that are to come.

@@ -340,7 +340,7 @@ func (s *session) farewell(f *failure) {
 	}
 	f.told = true
 	sl := s.talk.awaited()
-	if sl == nil && f.phase != event.PhaseBody && f.phase != event.PhaseDot {
+	if sl == nil && s.mail.state < mailComing {
 		return
 	}
 	if r := s.log.lastWord(sl, &reply, by); r != nil && !s.unheard() {
