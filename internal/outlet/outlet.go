@@ -122,6 +122,7 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 	}
 	var own error                           // kanmon's own trouble with the sending IPs tried so far
 	var full *session.NoRoom                // at the first of those that the provider takes no more from
+	var over netip.Addr                     // warms up, and takes the mail beyond its amount if it is chosen again
 	for ask := *req; ; ask.Further = true { // nothing is counted twice
 		ip, probing, err := w.permitted(choice, &ask)
 		if err != nil {
@@ -133,8 +134,13 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 			}
 			return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination(), choice.Pool, err)
 		}
-		out, err := w.dialAs(ctx, choice, ip, req, probing)
+		out, err := w.dialAs(ctx, choice, ip, req, probing, over)
 		switch no := noRoom(err); {
+		case errors.Is(err, errAmountTaken):
+			if !req.Rescue {
+				over = ip.Address
+				continue
+			}
 		case no != nil && w.isPinned(choice, &ask, ip.Address):
 			return out, err
 		case no != nil:
@@ -162,23 +168,29 @@ func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
 }
 
 // dialAs connects from a sending IP, as its probe or not.
-func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingIP, req *session.DialRequest, probing bool) (session.Outbound, error) {
+func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingIP, req *session.DialRequest, probing bool, over netip.Addr) (session.Outbound, error) {
 	var p *probe
 	if probing {
 		p = w.probeAt(w.key(ip.Address))
 	}
-	l, notes, err := w.enterLane(&choice, ip.Address, req)
 	var out session.Outbound
+	var l *lane
+	var notes []event.Note
+	beyond, err := w.reserve(ip.Address, req, over)
+	if err == nil {
+		l, notes, err = w.enterLane(&choice, ip.Address, req)
+	}
 	if err == nil {
 		if out, err = w.dialFrom(ctx, choice, ip, req); err != nil {
 			w.leaveLane(l)
 		}
 	}
 	if err != nil {
+		w.notFrom(ip.Address)
 		w.failed(p)
 		return out, err
 	}
-	out.Notes = notes
+	out.Notes = append(beyond, notes...)
 	tries := w.probe != nil || !choice.IsOnly() // else nothing is tried that it could leave, or come back to
 	if !tries && l == nil {
 		return out, nil
@@ -271,7 +283,7 @@ func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.D
 			if w.probeOf(key) != 0 {
 				return ip, true, true
 			}
-		case w.o.hasWarmed(ip.Address, &at):
+		case w.hasWarmed(ip.Address, &at):
 			if !found && !req.Rescue {
 				first, found = ip, true
 			}
@@ -380,7 +392,7 @@ func (w *way) destined(choice route.Choice, how Handling, req *session.DialReque
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
 		ip = w.o.forecast.IP(route.Errand{Source: w.source, Port: w.port, MX: at.mx, Provider: at.provider})
 		permit := w.o.peek(how, ip, at)
-		if permit.Answer != standing.Yes || !inShare(permit, w.session, ip) || w.o.hasWarmed(ip, &at) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
+		if permit.Answer != standing.Yes || !inShare(permit, w.session, ip) || w.hasWarmed(ip, &at) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
 			return -1
 		}
 	}

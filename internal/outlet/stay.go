@@ -24,7 +24,7 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Sta
 	}
 	moves, notes := w.warmsUp(&req, sendingIP)
 	if moves {
-		return session.Stay{Moves: true}
+		return session.Stay{Moves: true, Rather: true}
 	}
 	stay := w.roomFor(&req, sendingIP)
 	stay.Notes = append(notes, stay.Notes...)

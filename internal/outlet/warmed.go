@@ -2,6 +2,7 @@ package outlet
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"slices"
 	"sync"
@@ -64,6 +65,16 @@ func (o *Outlet) hasWarmed(ip netip.Addr, at *place) bool {
 	return o.warm.Room(ip, at.class()).Lacks()
 }
 
+// hasWarmed is the same for the mail at hand, which may have its place there.
+func (w *way) hasWarmed(ip netip.Addr, at *place) bool {
+	return w.o.hasWarmed(ip, at) && !w.hasPlace(ip, at.class())
+}
+
+func (w *way) hasPlace(ip netip.Addr, class string) bool {
+	has := w.o.warming.get(w)
+	return has != nil && has.ip == ip && has.class == class
+}
+
 // warmsUp says whether a mail must leave a sending IP because that warms up, and takes room for it there when its first recipient is known. Where there is
 // none it goes elsewhere, but for a mail that was told to come back from this IP, and where nothing else is there: warm-up defers no mail.
 func (w *way) warmsUp(req *session.DialRequest, ip netip.Addr) (moves bool, notes []event.Note) {
@@ -99,6 +110,9 @@ func (w *way) warmsUp(req *session.DialRequest, ip netip.Addr) (moves bool, note
 
 // warmsElsewhere reports whether another sending IP may take a mail that there is no room for at one that warms up.
 func (w *way) warmsElsewhere(req *session.DialRequest, ip netip.Addr, at place) bool {
+	if req.Stuck {
+		return false
+	}
 	choice, err := w.o.router.Choose(w.queryAt(&at, req))
 	if err != nil || choice.IsOnly() || !choice.Has(ip) {
 		return false
@@ -121,35 +135,50 @@ const (
 
 // warmNote is for the record.
 func (o *Outlet) warmNote(did string, ip netip.Addr, class string, room warm.Room) event.Note {
-	why := room.String()
-	if room == warm.Full {
-		if e, found := o.warm.Get(ip); found {
-			why = e.AmountOf(class)
-		}
-	}
-	return event.Note{Did: did, Rule: "warm-up of " + ip.String(), Why: why}
+	return event.Note{Did: did, Rule: "warm-up of " + ip.String(), Why: o.warm.Why(ip, class, room)}
 }
 
-// warmsFrom is told where a connection was made from. The mail that it is made for, if its recipient is known, leaves from there.
-func (w *way) warmsFrom(choice *route.Choice, req *session.DialRequest, ip netip.Addr) (notes []event.Note) {
+// errAmountTaken says that others have taken the last room at a sending IP that warms up since it was chosen.
+var errAmountTaken = errors.New("the sending IP warms up, and the amount of its day is taken")
+
+// reserve takes room for the mail that a connection is made for, if its recipient is known, before that is dialled: of two at once only one may have the
+// last place. Over is the sending IP that the mail leaves from although there is none.
+func (w *way) reserve(ip netip.Addr, req *session.DialRequest, over netip.Addr) ([]event.Note, error) {
+	if req.Recipient == "" || !w.o.warm.Knows(ip) {
+		return nil, nil
+	}
+	at := w.placeOf(req.Recipient)
+	class := at.class()
+	room, ok := w.takeWarm(ip, class, ip == over)
+	switch {
+	case !ok:
+		return nil, errAmountTaken
+	case room.Lacks():
+		return []event.Note{w.o.warmNote(beyondAmount, ip, class, room)}, nil
+	}
+	return nil, nil
+}
+
+// notFrom gives back what was reserved at a sending IP that could not be dialled from.
+func (w *way) notFrom(ip netip.Addr) {
+	if has := w.o.warming.get(w); has != nil && has.ip == ip {
+		w.endWarming()
+	}
+}
+
+// leftFrom is told where a connection was made from.
+func (w *way) leftFrom(choice *route.Choice, req *session.DialRequest, ip netip.Addr) []event.Note {
 	if !w.o.warm.Any() {
 		return nil
 	}
 	if has := w.o.warming.get(w); has != nil && has.ip != ip {
 		w.endWarming()
 	}
-	at := w.placeOf(req.Recipient)
-	class := at.class()
-	if req.Recipient == "" {
+	if req.Recipient == "" || w.o.warm.Knows(ip) {
 		return nil
 	}
-	if !w.o.warm.Knows(ip) {
-		return w.movedOff(choice, ip, class)
-	}
-	if room, taken := w.takeWarm(ip, class, true); taken && room.Lacks() {
-		notes = []event.Note{w.o.warmNote(beyondAmount, ip, class, room)}
-	}
-	return notes
+	at := w.placeOf(req.Recipient)
+	return w.movedOff(choice, ip, at.class())
 }
 
 // movedOff tells of a mail that leaves from another sending IP than its own, which has had its amount.
@@ -167,7 +196,7 @@ func (w *way) movedOff(choice *route.Choice, ip netip.Addr, class string) []even
 
 // takeWarm takes room for the mail at hand, once.
 func (w *way) takeWarm(ip netip.Addr, class string, over bool) (warm.Room, bool) {
-	if has := w.o.warming.get(w); has != nil && has.ip == ip && has.class == class {
+	if w.hasPlace(ip, class) {
 		return warm.Some, true
 	}
 	ticket, room, ok := w.o.warm.Take(ip, class, over)

@@ -55,7 +55,7 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 	req.Leaving.Why(why)
 	out, err := w.dialChosen(ctx, choice, &req)
 	if err == nil {
-		out.Notes = append(w.warmsFrom(&choice, &req, out.SendingIP), out.Notes...)
+		out.Notes = append(w.leftFrom(&choice, &req, out.SendingIP), out.Notes...)
 	}
 	out.Way = why
 	return out, err

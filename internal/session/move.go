@@ -25,9 +25,21 @@ func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
 		return nil
 	case stay.Anew:
 		return s.renew(cmd.Verb)
-	default:
-		return s.move(cmd.Verb)
 	}
+	no := s.move(cmd.Verb)
+	if no != nil && stay.Rather && s.staysAfterAll() {
+		return nil
+	}
+	return no
+}
+
+// staysAfterAll reports whether a mail that could not move leaves from where it is.
+func (s *session) staysAfterAll() bool {
+	req := s.dialRequest()
+	req.Stuck = true
+	stay := s.way.MayStay(req, s.mx.info.SendingIP)
+	s.noted(event.StepLeave, stay.Notes)
+	return !stay.Moves && stay.Full == nil
 }
 
 // askStay asks whether the mail may stay where it is.

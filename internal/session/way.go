@@ -48,6 +48,7 @@ type DialRequest struct {
 	SenderKnown bool
 	Pool        string // that the gate wants it to leave from; "": what the routes say
 	Rescue      bool   // another one was tried for this mail: none of Avoid will do
+	Stuck       bool   // with MayStay: no connection could be made that should have taken the place of this one
 	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
 	Leaving     *Leaving
 }
@@ -93,10 +94,11 @@ var (
 
 // A Stay is what a [Way] says of the mail at hand on the connection that the session has. The zero Stay is that it stays there.
 type Stay struct {
-	Moves bool         // another connection must take the place of this one
-	Anew  bool         // with Moves: from the same sending IP, and this one must be over before
-	Full  *NoRoom      // it may stay, and there is no room for it now
-	Notes []event.Note // for the record
+	Moves  bool         // another connection must take the place of this one
+	Anew   bool         // with Moves: from the same sending IP, and this one must be over before
+	Rather bool         // with Moves: it may stay all the same if there is no other one
+	Full   *NoRoom      // it may stay, and there is no room for it now
+	Notes  []event.Note // for the record
 }
 
 // A NoRoom says that a provider takes no more from a sending IP now. [Way.Dial] returns one, as an error, when none of the sending IPs that the

@@ -39,7 +39,6 @@ var ErrNoPlan = errors.New("the sending IP has no warm_up")
 type Book struct {
 	o       Options
 	members atomic.Pointer[map[netip.Addr]*member] // nil: no IP has a plan
-	changes atomic.Uint64
 
 	disk sync.Mutex // held while the store is used, and taken before the others
 
@@ -102,9 +101,14 @@ func (b *Book) Configure(list []Member) {
 		}
 		m.mu.Lock()
 		m.Member = one
-		if m.State.Start != one.Start {
+		switch {
+		case m.State.Start != one.Start:
 			m.begin(&m.Member, today)
 			m.dirty = true
+		case !m.Done && m.isThrough(one.Plan):
+			m.finish()
+			m.dirty = true
+			b.tellLater(News{IP: m.clone(), Steps: len(one.Plan.Steps), Kind: Ended, Why: "its plan has no more steps"})
 		}
 		m.mu.Unlock()
 		next[one.IP] = m
@@ -120,7 +124,6 @@ func (b *Book) Configure(list []Member) {
 	begins := len(next) > 0 && !b.started
 	b.started = b.started || begins
 	b.mu.Unlock()
-	b.changes.Add(1)
 	b.Tick()
 	if begins {
 		b.tasks.Go(b.loop)
@@ -157,30 +160,11 @@ func (b *Book) of(ip netip.Addr) *member {
 	return all[ip.Unmap()]
 }
 
-// Changes returns a number that is another one whenever Room may answer otherwise than before, for IPs that had room or had none.
-func (b *Book) Changes() uint64 {
-	if b == nil {
-		return 0
-	}
-	return b.changes.Load()
-}
-
 // Any reports whether any IP has a plan.
 func (b *Book) Any() bool { return b.all() != nil }
 
 // Knows reports whether an IP has a plan, be it warm or not.
 func (b *Book) Knows(ip netip.Addr) bool { return b.of(ip) != nil }
-
-// Has reports whether an IP is warming up. One that is warm, or has no plan, is not.
-func (b *Book) Has(ip netip.Addr) bool {
-	m := b.of(ip)
-	if m == nil {
-		return false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return !m.Done
-}
 
 // Today gives the day that it is.
 func (b *Book) Today() Day { return DayOf(b.o.Clock()) }
@@ -203,16 +187,10 @@ func (m *member) upToDate(now time.Time) {
 		return
 	}
 	news, told := m.turn(&m.Member, today)
-	m.changed()
+	m.dirty = true
 	if told {
 		m.b.tellLater(news)
 	}
-}
-
-// changed has the state written. It is called with mu held.
-func (m *member) changed() {
-	m.dirty = true
-	m.b.changes.Add(1)
 }
 
 // tellLater has the log hear of something, which may be stuck.
@@ -294,8 +272,7 @@ func (b *Book) GoTo(ip netip.Addr, step int, why string) error {
 		kind = Ended
 	}
 	news := News{IP: m.clone(), Steps: len(m.Plan.Steps), Kind: kind, Why: why}
-	m.Why = why
-	m.changed()
+	m.Why, m.dirty = why, true
 	m.mu.Unlock()
 	b.tellShares()
 	b.tellLater(news)

@@ -36,7 +36,7 @@ const (
 // turn judges the days before today, and gives what came of it. Of several days only one can be judged: on the others no mail left here.
 func (s *State) turn(m *Member, today Day) (news News, told bool) {
 	if today < s.Day { // the clock was set back: what is taken stays taken
-		s.Day, s.Used, s.Since, s.Begun = today, min(s.Used, today), min(s.Since, today), min(s.Begun, today)
+		s.Day, s.Since, s.Begun = today, min(s.Since, today), min(s.Begun, today) // not Used: at a clock that is right again it would look idle
 		return news, false
 	}
 	if today == s.Day {
@@ -106,23 +106,32 @@ func (s *State) countAnew() {
 
 // advance begins the next step, for all classes that have earned it.
 func (s *State) advance(m *Member, today Day) Kind {
-	last := s.Step + 1
 	for name, c := range s.Classes {
 		if c.trouble() != "" {
 			c.Behind = min(c.Behind+1, s.Step)
 			s.Classes[name] = c
 		}
-		last = min(last, s.Step+1-c.Behind)
 	}
 	s.countAnew()
 	s.Step++
 	s.Since, s.Repeats, s.Why = today, 0, ""
-	if s.Done = last > len(m.Plan.Steps); s.Done {
-		s.Times = 0
+	if s.isThrough(m.Plan) {
+		s.finish()
 		return Ended
 	}
 	return Began
 }
+
+// isThrough reports whether no class has a step left.
+func (s *State) isThrough(p *Plan) bool {
+	last := s.Step
+	for _, c := range s.Classes {
+		last = min(last, s.Step-c.Behind)
+	}
+	return last > len(p.Steps)
+}
+
+func (s *State) finish() { s.Done, s.Times = true, 0 }
 
 // trouble says why a class repeats its step, if it does.
 func (c *Class) trouble() string {

@@ -3,6 +3,7 @@ package warm
 import (
 	"cmp"
 	"fmt"
+	"net/netip"
 	"slices"
 )
 
@@ -75,8 +76,15 @@ func (e *Entry) Words() string {
 	return fmt.Sprintf("step %d of %d, %d of %d mails today", min(e.Step, len(e.Plan.Steps)), len(e.Plan.Steps), taken, amount)
 }
 
-// AmountOf says how much of today's amount a class has had: "50 of 50 mails today to google".
-func (e *Entry) AmountOf(class string) string {
+// Why says why an IP has no room for a mail to a class: "50 of 50 mails today to google".
+func (b *Book) Why(ip netip.Addr, class string, room Room) string {
+	if e, found := b.Get(ip); found && room == Full {
+		return e.amountOf(class)
+	}
+	return room.String()
+}
+
+func (e *Entry) amountOf(class string) string {
 	step, _ := e.stepOf(class, e.Plan)
 	return fmt.Sprintf("%d of %d mails today to %s", e.Classes[class].Taken, step.amount(class), cmp.Or(class, "all others"))
 }

@@ -87,9 +87,6 @@ func (b *Book) Take(ip netip.Addr, class string, over bool) (t Ticket, room Room
 			c.Over++
 		}
 	})
-	if m.room(class, now).Lacks() {
-		b.changes.Add(1) // who has been told that there is room must ask again
-	}
 	return Ticket{m, class, m.Day}, room, true
 }
 
@@ -139,11 +136,7 @@ func (t Ticket) settle(do func(*Class)) {
 	if _, warming := m.stepOf(t.class, m.Plan); !warming {
 		return
 	}
-	lacked := m.room(t.class, now).Lacks()
 	m.count(t.class, do)
-	if m.room(t.class, now).Lacks() != lacked {
-		m.b.changes.Add(1)
-	}
 }
 
 // Refused tells of a connection that was refused for the IP before there was a mail.
@@ -183,6 +176,5 @@ func (b *Book) hear(ip netip.Addr, class string, do func(*member, time.Time)) {
 	m.upToDate(now)
 	if _, warming := m.stepOf(class, m.Plan); warming && m.Step > 0 {
 		do(m, now)
-		b.changes.Add(1)
 	}
 }

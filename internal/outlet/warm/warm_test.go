@@ -90,7 +90,7 @@ func TestADayThatWentWellLeadsToTheNextStepAndTheLastToTheEnd(t *testing.T) {
 	r.is(3, 0.2)
 	r.day(Others, 100, 0)
 	e, _ := r.Get(ip)
-	if !e.Done || r.shares != nil || r.Room(ip, "google") != Free || r.Has(ip) {
+	if !e.Done || r.shares != nil || r.Room(ip, "google") != Free {
 		t.Fatalf("after the last step: %+v, shares %v", e, r.shares)
 	}
 }
@@ -322,5 +322,52 @@ func TestAnIPWithoutAPlanCostsNothing(t *testing.T) {
 	}
 	if _, found := r.Get(other); found {
 		t.Error("it is kept")
+	}
+}
+
+func TestAPlanThatHasBecomeShorterThanTheStepIsOver(t *testing.T) {
+	r := newRig(t, nil)
+	r.day("google", 25, 0)
+	r.Found(ip, "yahoo", false, "slowed")
+	r.day("google", 25, 0)
+	r.is(3, 0.2)
+	shorter := func(steps int) {
+		p := plan()
+		p.Steps = p.Steps[:steps]
+		r.Configure([]Member{{IP: ip, Start: DayOf(first), Plan: p}})
+	}
+	shorter(2)
+	if e, _ := r.Get(ip); e.Done || r.Room(ip, "google") != Free || r.Room(ip, "yahoo") != Some || r.shares != nil {
+		t.Fatalf("yahoo is a step behind, and has one left: %+v, shares %v", e.State, r.shares)
+	}
+	shorter(1)
+	if e, _ := r.Get(ip); !e.Done || r.Room(ip, "yahoo") != Free {
+		t.Fatalf("no class has a step left: %+v", e.State)
+	}
+	shorter(3)
+	if e, _ := r.Get(ip); !e.Done {
+		t.Fatalf("it was warm: %+v", e.State)
+	}
+}
+
+func TestAClockThatWasWrongAtBootIsNoIdleness(t *testing.T) {
+	r := newRig(t, nil)
+	r.day("google", 25, 0)
+	r.day(Others, 25, 0)
+	before, right := 3, r.now
+	r.now = time.Date(1980, 1, 1, 0, 0, 7, 0, time.UTC)
+	r.Tick()
+	r.now = right
+	r.Tick()
+	if e, _ := r.Get(ip); e.Step != before {
+		t.Fatalf("at step %d, want %d", e.Step, before)
+	}
+	r.now = right
+	if ticket, _, ok := r.Take(ip, "google", false); ok {
+		ticket.Accepted()
+	}
+	r.next(29)
+	if e, _ := r.Get(ip); e.Step != before {
+		t.Fatalf("29 days behind the last mail at step %d, want %d", e.Step, before)
 	}
 }
