@@ -144,7 +144,7 @@ func (listedIPs) Standings(ip netip.Addr) ([]admin.Standing, error) {
 
 func (listedIPs) WarmUps(netip.Addr) ([]admin.WarmUp, error) {
 	return []admin.WarmUp{{
-		IP: netip.MustParseAddr("203.0.113.12"), State: admin.Warming, Plan: "standard", Step: 4, Steps: 30, Share: 0.016, Mails: 212, Amount: 550,
+		IP: netip.MustParseAddr("203.0.113.12"), State: admin.Warming, Plan: "standard", Step: 4, Steps: 30, Share: 0.016, Mails: 212, Amount: 510,
 		Begun: "2026-12-01", Since: "2026-12-05", Repeats: 1, Why: "17 of 20 mails were accepted, less than 90 %", Used: "2026-12-06", Ends: "2027-01-02",
 		Classes: []admin.WarmUpClass{
 			{Provider: "google", Step: 4, Mails: 140, Amount: 140, Tried: 270, Accepted: 268},

@@ -39,10 +39,12 @@ func (e *explainCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	router, err := daemon.Router(cfg)
+	today, err := e.today(cfg)
 	if err != nil {
 		return err
 	}
+	defer today.Close()
+	router := today.Router
 	q, err := e.query(cfg)
 	if err != nil {
 		return err
@@ -52,7 +54,7 @@ func (e *explainCommand) Run(c *console) error {
 	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
 
-	p := &explanation{c.stdout, cfg, e.exact(cfg)}
+	p := &explanation{c.stdout, cfg, e.exact(cfg), today}
 	p.line("tenant", e.tenantText(router, q))
 	p.line("sender", e.senderText())
 	p.line("recipient", cmp.Or(e.Recipient, "not known"))
@@ -196,6 +198,7 @@ type explanation struct {
 	w     io.Writer
 	cfg   *config.Config
 	exact bool // it is known which MSA sends
+	today *warmToday
 }
 
 func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
@@ -290,6 +293,7 @@ func (p *explanation) sendingIPs(router *route.Router, q route.Query, choice rou
 		p.line(family, "one of "+addresses(ips)+": it depends on the MSA's address (--source)")
 	default:
 		p.line(family, p.leavesFrom(router, q, course, ips))
+		p.warmUp(q, course, ips)
 	}
 }
 

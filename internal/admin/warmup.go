@@ -10,13 +10,17 @@ import (
 	"time"
 )
 
-// Warming is the state of a sending IP that takes over mail step by step.
-const Warming = "warming"
+// States of a sending IP with warm_up.
+const (
+	Warming = "warming" // it takes over mail step by step
+	Waiting = "waiting for its first day"
+	Warm    = "warm" // it takes its whole part of the mail
+)
 
 // A WarmUp is how far along a sending IP with warm_up is. Days are in UTC, as "2026-12-01".
 type WarmUp struct {
 	IP      netip.Addr    `json:"ip"`
-	State   string        `json:"state"` // Warming, "warm", or "waiting" for its first day
+	State   string        `json:"state"` // Warming, Waiting or Warm
 	Plan    string        `json:"plan"`
 	Step    int           `json:"step"`
 	Steps   int           `json:"steps"`

@@ -102,10 +102,10 @@ func shownWarmUp(e *warm.Entry, today warm.Day) admin.WarmUp {
 	u.Ends, u.Note = ends.String(), note
 	switch {
 	case e.Done:
-		u.State = "warm"
+		u.State = admin.Warm
 		return u
 	case e.Step == 0:
-		u.State = "waiting for its first day"
+		u.State = admin.Waiting
 		return u
 	}
 	lines, mails, amount := e.Today()
