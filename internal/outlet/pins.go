@@ -2,6 +2,8 @@ package outlet
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"net/netip"
@@ -36,7 +38,7 @@ type pinKey struct {
 	tenant    string     // "": of no tenant, but of the MSA at source
 	source    netip.Addr // with tenant "" only
 	sender    string     // domain of the envelope sender; "": it has none
-	recipient string     // domain
+	recipient string     // domain, or with sender "" the name of a mail (nameOf)
 	mx        netip.Addr // where recipient is ""; else the unspecified address of its family
 }
 
@@ -93,7 +95,30 @@ func (w *way) pinned(choice route.Choice, how Handling, req *session.DialRequest
 	if !found || !choice.Has(ip) || slices.Contains(req.Avoid, ip) || how.Heeds() && w.o.dials.shutsOut(at.mx.Unmap(), ip) || w.o.ports.lacks(at.mx.Unmap(), ip) || w.turns(&choice, how, ip) || w.o.peek(how, ip, at).Answer != standing.Yes {
 		return netip.Addr{}
 	}
+	if w.hasWarmed(ip, &at) && !w.isRetry(&choice, req, ip) {
+		return netip.Addr{}
+	}
 	return ip
+}
+
+// Pins hold for all mail of a domain to another. From an IP that warms up, and has had its amount, none but the very mail that met the 4xx may leave: so at
+// such IPs a third pin is made, of the mail.
+
+// nameOf gives the key of a mail's own pin.
+func nameOf(byDomain pinKey, sender, recipient string) pinKey {
+	sum := sha256.Sum256([]byte(sender + "\x00" + recipient))
+	byDomain.sender, byDomain.recipient = "", "mail "+hex.EncodeToString(sum[:12])
+	return byDomain
+}
+
+// isRetry reports whether a mail is one that met a 4xx at this sending IP. Before its recipient is known nobody can say.
+func (w *way) isRetry(choice *route.Choice, req *session.DialRequest, ip netip.Addr) bool {
+	if req.Recipient == "" {
+		return false
+	}
+	byDomain, _ := keysFor(choice.Tenant, w.source, req.Sender, req.Recipient, w.mx())
+	met, _, found := w.o.pins.Get(nameOf(byDomain, req.Sender, req.Recipient))
+	return found && met == ip
 }
 
 // pin notes what a refusal says of the retry: back from the same IP, or not from it.
@@ -103,7 +128,11 @@ func (o *Outlet) pin(r *plea) {
 		return
 	}
 	byDomain, byMX := keysFor(r.choice.Tenant, r.source, string(r.Sender), string(r.Recipient), r.mx())
-	for _, key := range []pinKey{byDomain, byMX} {
+	keys := []pinKey{byDomain, byMX}
+	if len(r.Recipient) > 0 && o.warm.Knows(r.SendingIP) {
+		keys = append(keys, nameOf(byDomain, string(r.Sender), string(r.Recipient)))
+	}
+	for _, key := range keys {
 		switch {
 		case key.recipient == "" && key.mx.IsUnspecified() || len(key.sender) > maxDomain || len(key.recipient) > maxDomain:
 		case greylisted:

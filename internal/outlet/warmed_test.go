@@ -252,6 +252,16 @@ func TestAGreylistedMailComesAgainFromItsIPEvenBeyondTheAmount(t *testing.T) {
 	if c := r.class(warm.Others); c.Taken != 3 || c.Over != 1 || c.Accepted != 3 {
 		t.Errorf("counted %+v", c)
 	}
+	for _, other := range []string{"s@grey.example", "R2@grey.example"} {
+		if l = r.write(sender, other, mailbox1); l.ip == new1 {
+			t.Errorf("a mail to %s that was never greylisted leaves beyond the amount as well", other)
+		}
+		l.accepted()
+	}
+	r.clock.Pass(24 * time.Hour)
+	if l = r.write(sender, "s@grey.example", mailbox1); l.ip != new1 {
+		t.Errorf("with room it leaves from %s, where its domain is known", l.ip)
+	}
 }
 
 // law: I19
