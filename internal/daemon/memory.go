@@ -22,7 +22,7 @@ const (
 // two collections, so it is done seldom: soon where a busy time is over, as sessions that are held may follow it for long.
 const (
 	worthReleasing = 8 << 20  // octets
-	quietRate      = 1 << 18  // octets allocated in a second: more is no quiet
+	quietRate      = 1 << 18  // octets allocated in a second: more is no quiet, but where there is far more to give back
 	quietTicks     = 3        // seconds of quiet
 	releaseApart   = 120      // seconds between one time and the next
 	busyOctets     = 32 << 20 // allocated since the last time: it was a busy one
@@ -48,7 +48,7 @@ type collectorPace struct {
 
 // tick says which percentage is right now, and whether to give memory back.
 func (p *collectorPace) tick(use memoryUse) (percent int, release bool) {
-	if use.allocated-p.last > quietRate {
+	if use.allocated-p.last > max(quietRate, use.spare/releaseApart) { // what is given back would be taken again until the next time
 		p.quiet = 0
 	} else {
 		p.quiet++

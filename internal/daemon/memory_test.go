@@ -95,6 +95,29 @@ func TestMemoryIsGivenBackBehindEachBusyTime(t *testing.T) {
 	}
 }
 
+// Ten thousand sessions that are held allocate a little with each look at them, told one after the other: that does not keep what they began with from
+// being given back. Where as much is allocated until the next time as there is to give, nothing is.
+func TestMemoryIsGivenBackThoughALittleIsUsed(t *testing.T) {
+	const spare = 90 << 20
+	for perTick, want := range map[uint64]bool{600 << 10: true, 1 << 20: false} {
+		var p collectorPace
+		use, released := memoryUse{}, false
+		for range 6 {
+			use.allocated += 30 << 20
+			use.spare = spare
+			p.tick(use)
+		}
+		for range quietTicks {
+			use.allocated += perTick
+			_, release := p.tick(use)
+			released = released || release
+		}
+		if released != want {
+			t.Errorf("%d MiB to give back, and %d KiB used in a second: given back is %v", spare>>20, perTick>>10, released)
+		}
+	}
+}
+
 // What the runtime says of spare memory is what is given back.
 func TestSpareMemoryIsWhatIsGivenBack(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or it is collected, and given back, before anybody looks
