@@ -77,6 +77,16 @@ func (m *mail) anew() {
 	*m = mail{sender: m.sender, recipient: m.recipient, envelope: m.envelope, kept: m.kept}
 }
 
+// park gives back, before a long wait, what only the next message would use.
+func (m *mail) park() {
+	if len(m.kept.pieces) == 0 {
+		m.kept.pieces = nil
+	}
+	if len(m.envelope.lines) == 0 {
+		m.envelope.lines = nil
+	}
+}
+
 // beginMail makes a MAIL the mail at hand: nothing holds of what was decided about the one before, and nothing is admitted yet.
 func (s *session) beginMail(cmd smtp.Command) {
 	s.log.beginsMail(cmd)

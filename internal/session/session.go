@@ -179,6 +179,7 @@ var errTimeout = errors.New("no answer in time")
 func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	s.log.handOver()
 	s.mx.reply.Park()
+	s.mail.park()
 	s.mx.keepAlive()
 	if waiting == &s.msa {
 		if phase == event.PhaseIdle && s.e.Live.stopping() && !s.mail.underWay() {

@@ -3,10 +3,12 @@
 package session_test
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,6 +46,51 @@ func TestHeldSessionsHaveSmallStacks(t *testing.T) {
 				t.Errorf("%d octets of stack for a held session, want at most %d", got, allowed)
 			}
 		})
+	}
+}
+
+// TestAHeldSessionKeepsLittle: what lives in the heap for a session that waits for its MX, fresh and behind a message. Both peers' connections and the
+// session's own engine are in the figure, its goroutine is not.
+func TestAHeldSessionKeepsLittle(t *testing.T) {
+	const sessions = 500
+	var gone sync.WaitGroup // what the runtime keeps of goroutines that have ended is the sessions'
+	begin := make(chan struct{})
+	for range 4 * sessions {
+		gone.Go(func() { <-begin })
+	}
+	close(begin)
+	gone.Wait()
+	for name, size := range map[string]int{"fresh": 0, "behind a message": 100 << 10} {
+		t.Run(name, func(t *testing.T) {
+			live, before := new(session.Live), heapInUse()
+			for range sessions {
+				msa, mx := relayThrough(t, &testEngine{Engine: session.Engine{Recorder: release{}, Live: live}, Judge: indifferent{}, Mover: indifferent{}})
+				t.Cleanup(func() { _ = msa.Close(); _ = mx.Close() })
+				if size > 0 {
+					relayOne(t, msa, mx, size)
+				}
+				passesStep(t, msa, mx, "MAIL FROM:<a@example.com>\r\n")
+			}
+			const allowed = 4850
+			got := (heapInUse() - before) / sessions
+			for until := time.Now().Add(20 * time.Second); got > allowed && time.Now().Before(until); got = (heapInUse() - before) / sessions {
+				time.Sleep(100 * time.Millisecond) // the first slice of a wait holds more
+			}
+			t.Logf("%d octets", got)
+			if got > allowed {
+				t.Errorf("%d octets of heap for a held session, want at most %d", got, allowed)
+			}
+		})
+	}
+}
+
+// relayOne relays a message of that size.
+func relayOne(t *testing.T, msa, mx net.Conn, size int) {
+	toMX, toMSA := messageSteps(size)
+	ended := make(chan error, 1)
+	go func() { ended <- playMX(mx, toMSA, make([]byte, 2*size)) }()
+	if err := errors.Join(play(msa, toMX, make([]byte, 1<<10)), <-ended); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -64,7 +64,10 @@ func relayThrough(tb testing.TB, e *testEngine) (msa, mx net.Conn) {
 		_ = msa.SetDeadline(time.Now().Add(2 * time.Minute))
 		_ = mx.SetDeadline(time.Now().Add(2 * time.Minute))
 	}
-	e.Dialer, e.Ways, e.Live = dialOnce(far), e, new(session.Live)
+	e.leaves(dialOnce(far))
+	if e.Live == nil {
+		e.Live = new(session.Live)
+	}
 	e.Start(near, session.Origin{Source: msaAddr, Destination: mxAddr}, func() {})
 	passesStep(tb, mx, msa, "220 mx\r\n")
 	passesStep(tb, msa, mx, "EHLO msa\r\n")
