@@ -155,6 +155,19 @@ func (d deadline) left(now time.Time) time.Duration {
 	return time.Duration(d) - now.Sub(processBegan)
 }
 
+// lookTogether is how far the looks of sessions that wait long are put off, to be at one time: a processor that is woken up for each of them does more for
+// that than for the look.
+const lookTogether = 100 * time.Millisecond
+
+// untilOthers is how long it is from the deadline to the next time at which all look.
+func (d deadline) untilOthers() time.Duration {
+	past := time.Duration(d) % lookTogether
+	if past <= 0 { // a clock that is not the process' own
+		return -past
+	}
+	return lookTogether - past
+}
+
 // arm sets the read deadline.
 func (l *leg) arm(t time.Time) {
 	l.armed = deadlineAt(t)

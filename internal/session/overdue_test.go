@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,6 +51,44 @@ func TestSilentTarpitIsToldWhileItHolds(t *testing.T) {
 		w.close()
 		if got, want := strings.Join(told.told, ", "), "rcpt 1 10s, rcpt 1 20s, rcpt 1 40s, rcpt 1 1m20s, rcpt 1 2m40s"; got != want {
 			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+}
+
+// Sessions that wait are looked at together: in the second in which each of fifty is due, ten times and not fifty.
+func TestWaitsAreLookedAtTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var mu sync.Mutex
+		told, at := 0, map[time.Time]bool{}
+		w.engine.Recorder = recorderOf(func(r *event.Record) {
+			mu.Lock()
+			defer mu.Unlock()
+			if n, ok := r.News.(event.Wait); ok {
+				told++
+				at[time.Now()] = true
+				if late := n.Waited % event.FirstWait; late > 100*time.Millisecond {
+					t.Errorf("told %v late", late)
+				}
+			}
+		})
+		rcptsAt(&w.mx, smtptest.Delay(15*time.Second)+smtptest.Default)
+		var all sync.WaitGroup
+		for i := range 50 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 19 * time.Millisecond)
+				msa := smtptest.NewMSA(t, w.connect())
+				msa.Expect(220)
+				msa.Command("EHLO msa.example.com")
+				msa.Command("MAIL FROM:<a@example.com>")
+				msa.Command("RCPT TO:<b@example.net>")
+				msa.Quit()
+			})
+		}
+		all.Wait()
+		w.close()
+		if told != 50 || len(at) > 11 {
+			t.Errorf("%d told at %d times", told, len(at))
 		}
 	})
 }

@@ -152,11 +152,12 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	if s.talk.orphan {
 		s.waiting.end = min(s.waiting.end, now+orphanWait)
 	}
-	slice := s.lookIn(longSlice) // one look soon, then few: ten thousand sessions may be waiting
+	slice := longSlice // one look soon, then few: ten thousand sessions may be waiting
 	if l != &s.msa {
 		slice = min(slice, s.overdue(phase, now-s.waiting.began))
 	}
-	l.arm(s.at(now + min(slice, s.waiting.end-now)))
+	slice += deadlineAt(s.at(now + slice)).untilOthers()
+	l.arm(s.at(now + min(s.lookIn(slice), s.waiting.end-now)))
 	switch {
 	case l == &s.msa:
 	case s.talk.watched:
