@@ -52,10 +52,3 @@ func (b *bodies) give(s *session, pieces int) {
 		b.pieces.Give(whose)
 	}
 }
-
-// octets is what is kept now.
-func (b *bodies) octets() int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return int64(b.pieces.All()+b.common) * outBuffer
-}

@@ -32,7 +32,7 @@ func TestBodiesAreShared(t *testing.T) {
 		for i, s := range sessions {
 			e.Live.bodies.give(s, got[i])
 		}
-		if n := e.Live.bodies.octets(); n != 0 {
+		if n := KeptOctets(e.Live); n != 0 {
 			t.Errorf("%s: %d octets are left", name, n)
 		}
 	}

@@ -10,7 +10,12 @@ import (
 var FieldsOf = fieldsOf
 
 // KeptOctets is what all sessions keep of messages under way.
-func KeptOctets(l *Live) int64 { return l.bodies.octets() }
+func KeptOctets(l *Live) int64 {
+	b := &l.bodies
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int64(b.pieces.All()+b.common) * outBuffer
+}
 
 // NewID gives an ID.
 func NewID(l *Live, now time.Time) event.ID { return l.newID(now) }

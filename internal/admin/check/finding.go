@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
-	"strings"
 
 	"kanmon/internal/config"
 )
@@ -99,11 +98,6 @@ func Unchecked(findings []Finding) (n int) {
 // Sort puts the worst first, and keeps the order of the checks otherwise.
 func Sort(findings []Finding) {
 	slices.SortStableFunc(findings, func(a, b Finding) int { return cmp.Compare(b.Severity, a.Severity) })
-}
-
-// Kinds gives all kinds, by their ids.
-func Kinds() []*Kind {
-	return slices.SortedFunc(slices.Values(kinds), func(a, b *Kind) int { return strings.Compare(a.ID, b.ID) })
 }
 
 var kinds []*Kind

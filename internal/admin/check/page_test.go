@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -16,11 +17,16 @@ const (
 	pageEnd   = "<!-- end -->\n"
 )
 
+// byID returns all kinds, by their ids.
+func byID() []*Kind {
+	return slices.SortedFunc(slices.Values(kinds), func(a, b *Kind) int { return strings.Compare(a.ID, b.ID) })
+}
+
 // table is what docs/ref/check.md says of all kinds.
 func table() string {
 	var b strings.Builder
 	b.WriteString(pageBegin + "| id | severity | meaning | why it hurts | cure |\n|---|---|---|---|---|\n")
-	for _, k := range Kinds() {
+	for _, k := range byID() {
 		severity := k.Severity.String()
 		if k.Refuses {
 			severity += ", no start"

@@ -142,21 +142,3 @@ func (f *Fold) once(form string) (rest string, did Folded) {
 	}
 	return quoted(rest) + form[at:], did
 }
-
-// SRSDomain gives the domain of the first sender that an SRS address names, in normal form; "" for any other mailbox.
-func SRSDomain(form string) string {
-	at := strings.LastIndexByte(form, '@')
-	if at <= 0 {
-		return ""
-	}
-	local := unquoted(form[:at])
-	for {
-		rest, did := withoutBATV(local)
-		if did == Nothing {
-			break
-		}
-		local = rest
-	}
-	domain, _ := Domain(srsDomain(local))
-	return domain
-}
