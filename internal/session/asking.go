@@ -108,7 +108,7 @@ func (s *session) mayLeave() error {
 	return nil
 }
 
-// contained says whether the gate has something against the sender of what has just been refused: as it is now, since the refusals
+// contained reports whether the gate has something against the sender of what has just been refused: as it is now, since the refusals
 // before this one may have been enough.
 func (s *session) contained() bool {
 	return s.gate.pass.Ask(Question{Step: event.StepRescue}).Contained
@@ -121,7 +121,7 @@ func (s *session) askRcpt(cmd *smtp.Command) *smtp.Reply {
 	return s.ask(cmd, Question{Step: event.StepRecipient, Recipient: s.recipientOf(*cmd)})
 }
 
-// gateReply gives the reply of a refusal, else nil: then no memory is needed for it.
+// gateReply returns the reply of a refusal, else nil: then no memory is needed for it.
 func (s *session) gateReply(d *Decision) *smtp.Reply {
 	var said replies.Said
 	switch d.Refuse {

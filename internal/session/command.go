@@ -52,7 +52,7 @@ func (s *session) awaitCommand() error {
 // sent is never taken for commands.
 const feedWait = 3 * time.Second
 
-// hasLine says whether the next step can be taken: a whole line, or the start of something that is not SMTP.
+// hasLine reports whether the next step can be taken: a whole line, or the start of something that is not SMTP.
 func (s *session) hasLine() bool {
 	b := s.msa.in.Buffered()
 	return s.msa.in.HasCommand() || !s.talk.begun && len(b) > 0 && b[0] == tlsHandshakeRecord
@@ -164,7 +164,7 @@ func (s *session) takeGroup() error {
 	}
 }
 
-// mailComes says whether the next line is a MAIL.
+// mailComes reports whether the next line is a MAIL.
 func (s *session) mailComes() bool {
 	b := s.msa.in.Buffered()
 	return len(b) >= 4 && bytes.EqualFold(b[:4], []byte("MAIL"))
@@ -263,7 +263,7 @@ func (s *session) unasked(phase event.Phase) error {
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.mx.reply.Code)}
 }
 
-// answerSlot gives the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept small:
+// answerSlot returns the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept small:
 // ten thousand stacks are of 4 KiB where what waits needs little more than one.
 func (s *session) answerSlot(i int) (toBody bool, err error) {
 	sl := &s.talk.slots[i]
@@ -296,7 +296,7 @@ func (s *session) answerLocally(sl *slot) error {
 	return nil
 }
 
-// passOn gives the MSA the reply that was read to a command, or what rescue and softening make of it.
+// passOn returns the MSA the reply that was read to a command, or what rescue and softening make of it.
 func (s *session) passOn(i int) (toBody bool, err error) {
 	sl := &s.talk.slots[i]
 	phase := phaseOf(sl.verb)

@@ -216,7 +216,7 @@ func (s *session) forwardMail(cmd smtp.Command) {
 	s.forward(cmd, slot{verb: cmd.Verb})
 }
 
-// announced gives the size of the message that MAIL announces (RFC 1870).
+// announced returns the size of the message that MAIL announces (RFC 1870).
 func announced(params []byte) (octets int64, known bool) {
 	value, has := smtp.Param(params, "SIZE")
 	if !has {

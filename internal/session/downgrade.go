@@ -12,7 +12,7 @@ import (
 // mail in plain text. Directly the MSA would have deferred, or have had TLS of its own. So it gets a 4xx, and the next session tries
 // TLS again.
 
-// refusedForDowngrade says whether the refusal just read is about the plain text that kanmon has fallen back to, and makes the judgement of
+// refusedForDowngrade reports whether the refusal just read is about the plain text that kanmon has fallen back to, and makes the judgement of
 // it that of a refusal to be softened; not where the MX never offered TLS.
 func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
 	if s.mx.info.MX.State != event.TLSDowngraded || s.mx.reply.Class() < 4 || j.Class != event.TLSRequired && !wantsTLS(phase, s.mx.reply.Code, s.mx.reply.Text()) {
@@ -65,7 +65,7 @@ func wantsTLS(phase event.Phase, code int, text []byte) bool {
 	}
 }
 
-// ownDoing says whether a refusal to open a connection comes of kanmon's having connected twice where TLS has failed: in this session,
+// ownDoing reports whether a refusal to open a connection comes of kanmon's having connected twice where TLS has failed: in this session,
 // or, for an MX that says that it counts connections, in another one not long ago. That says nothing of the sending IP.
 func (s *session) ownDoing(phase event.Phase, code int) bool {
 	if phase > event.PhaseEHLOTLS || code >= 500 {
@@ -77,7 +77,7 @@ func (s *session) ownDoing(phase event.Phase, code int) bool {
 	return code != 0 && countsConnections(s.mx.reply.Text()) && s.e.Live.tls.failedLately(s.info.Destination.Addr().Unmap(), time.Now())
 }
 
-// countsConnections says whether a reply speaks of how many connections there are.
+// countsConnections reports whether a reply speaks of how many connections there are.
 func countsConnections(text []byte) bool {
 	lower := bytes.ToLower(text)
 	return bytes.Contains(lower, []byte("connection")) || bytes.Contains(lower, []byte("concurren")) || bytes.Contains(lower, []byte("too many sessions"))

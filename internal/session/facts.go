@@ -211,7 +211,7 @@ func (t *trace) toldDot(code int) {
 	}
 }
 
-// replyOf gives the record of the reply to the command of a slot; nil: there is none.
+// replyOf returns the record of the reply to the command of a slot; nil: there is none.
 func (t *trace) replyOf(sl *slot) *event.Reply {
 	if !t.tx || sl.place < 0 || sl.mail != t.begun {
 		return nil

@@ -53,7 +53,7 @@ var troubleNames = [...]string{
 // EndQuit is the reason of a session's end that is no trouble: the MSA said QUIT.
 const EndQuit = "quit"
 
-// EndReasons gives all reasons that an [event.End] can name. docs/ref/record.md explains each.
+// EndReasons returns all reasons that an [event.End] can name. docs/ref/record.md explains each.
 func EndReasons() []string {
 	reasons := append([]string{EndQuit}, troubleNames[noTrouble+1:]...)
 	for _, r := range refusals {
@@ -161,7 +161,7 @@ func (f *failure) author() event.Side {
 	return event.ByKanmon
 }
 
-// drains says whether a message under way is read to its end before the answer.
+// drains reports whether a message under way is read to its end before the answer.
 func (f *failure) drains() bool {
 	switch f.trouble {
 	case msaLost, msaSilent, msaStuck, stopping, cut, broken:
@@ -201,7 +201,7 @@ func (f *failure) side() event.Side {
 	}
 }
 
-// noSendingIP gives what a mail is told that no sending IP can be used for; nil: that was not the cause.
+// noSendingIP returns what a mail is told that no sending IP can be used for; nil: that was not the cause.
 func (s *session) noSendingIP(err error) *smtp.Reply {
 	var f *failure
 	if !errors.As(err, &f) {

@@ -18,7 +18,7 @@ import (
 // halfClosed is how long behind the dot a FIN may come and stand for "this was all" instead of "I have gone".
 const halfClosed = 2 * time.Second
 
-// msaGone says whether the MSA has hung up and left nothing to be read. One that leaves a command behind its FIN has only closed its
+// msaGone reports whether the MSA has hung up and left nothing to be read. One that leaves a command behind its FIN has only closed its
 // sending side: it still waits for the reply; so has one whose FIN came within [halfClosed] behind its dot.
 func (s *session) msaGone() bool { return s.msaGoneBehind(0) }
 
@@ -40,7 +40,7 @@ func (s *session) msaGoneBehind(n int) bool {
 	return s.talk.openAt >= s.dotArrived()+halfClosed
 }
 
-// lookAtBoth says whether the MX has said something that it was not asked for, and whether the MSA has hung up. Over TCP that is one question
+// lookAtBoth reports whether the MX has said something that it was not asked for, and whether the MSA has hung up. Over TCP that is one question
 // to the kernel: it stands before each dot.
 func (s *session) lookAtBoth() (said, hungUp bool) {
 	said, hungUp, ok := s.askAboutBoth()
@@ -89,11 +89,11 @@ func (s *session) dotArrived() time.Duration {
 	return at
 }
 
-// waitedLong says whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no half-close, and a look at it
+// waitedLong reports whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no half-close, and a look at it
 // costs nothing to speak of.
 func (s *session) waitedLong() bool { return s.mx.came-s.budget.begun > halfClosed }
 
-// unheard says whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
+// unheard reports whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
 // its host answers with RST, or there is no host any more. One that reads on has it acknowledged.
 func (s *session) unheard() bool {
 	if !s.msa.hungUp() {

@@ -93,7 +93,7 @@ func (v *envelope) add(line []byte, group int16) {
 
 func (v *envelope) clear() { v.lines, v.broken, v.ahead = v.lines[:0], false, 0 }
 
-// domain gives the domain of all recipients that the MX has accepted; "" where they are of several, or of none that is known.
+// domain returns the domain of all recipients that the MX has accepted; "" where they are of several, or of none that is known.
 func (v *envelope) domain() (one string) {
 	if v.broken {
 		return ""

@@ -75,7 +75,7 @@ func (s *session) comesBack(cmd smtp.Command) bool {
 	return true
 }
 
-// saidToEHLO gives what the MX said to EHLO before it closed the connection; nil: nothing.
+// saidToEHLO returns what the MX said to EHLO before it closed the connection; nil: nothing.
 func saidToEHLO(err error) *smtp.Reply {
 	var f *failure
 	if !errors.As(err, &f) || f.reply == nil {

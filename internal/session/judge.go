@@ -55,7 +55,7 @@ type Judgement struct {
 	Why      string       // why there is no Rescue though our sending IP may be the cause; for the record
 }
 
-// Temporary gives the 4xx that says of the same thing as a refusal that it is temporary (RFC 5321 §4.2.3): what a judge softens to that knows
+// Temporary returns the 4xx that says of the same thing as a refusal that it is temporary (RFC 5321 §4.2.3): what a judge softens to that knows
 // of no better.
 func Temporary(code int) int {
 	switch {

@@ -101,7 +101,7 @@ func parseEHLO(reply *smtp.Reply, into *capabilities, odd *oddWords) {
 	}
 }
 
-// known gives the bit of a keyword that kanmon understands; 0 for all others.
+// known returns the bit of a keyword that kanmon understands; 0 for all others.
 func known(word []byte) keyword {
 	for _, k := range keywords {
 		if len(word) == len(k.name) && bytes.EqualFold(word, []byte(k.name)) {
@@ -175,7 +175,7 @@ func isKeyword(word []byte) bool {
 	return len(word) > 0
 }
 
-// unheardOf says whether a keyword is neither passed on nor known for being stripped.
+// unheardOf reports whether a keyword is neither passed on nor known for being stripped.
 func unheardOf(word []byte) bool {
 	if strippedKeywords[string(word)] { // the common case, without a copy
 		return false
@@ -199,7 +199,7 @@ func (s *session) promise() {
 	}
 }
 
-// kept says whether another MX leg can do all that was promised. LIMITS must be the same, or none.
+// kept reports whether another MX leg can do all that was promised. LIMITS must be the same, or none.
 func (p *promise) kept(c *capabilities, tls bool) bool {
 	switch {
 	case p.tls && !tls:

@@ -30,9 +30,9 @@ type leg struct {
 
 // prober tells about a connection without reading from it.
 type prober interface {
-	// HungUp says whether the peer has sent FIN or RST, even with unread octets in front of it.
+	// HungUp reports whether the peer has sent FIN or RST, even with unread octets in front of it.
 	HungUp() bool
-	// Broken says whether the connection was reset: then nothing counts any more of what came before.
+	// Broken reports whether the connection was reset: then nothing counts any more of what came before.
 	Broken() bool
 	// Quiet is how long ago the last octets came in.
 	Quiet() time.Duration
@@ -64,7 +64,7 @@ func (l *leg) startTLS(conn *tls.Conn, under *smtp.Under) {
 
 func (l *leg) open() bool { return l.conn != nil }
 
-// hungUp says whether the peer has sent FIN or RST.
+// hungUp reports whether the peer has sent FIN or RST.
 func (l *leg) hungUp() bool { return l.probe != nil && l.probe.HungUp() }
 
 // An ending is what a look at a leg says of its peer's end.
@@ -117,7 +117,7 @@ func (l *leg) unread() int {
 	return 0
 }
 
-// pending says whether the peer has sent something that was not asked for.
+// pending reports whether the peer has sent something that was not asked for.
 func (l *leg) pending() bool {
 	if !l.in.Empty() {
 		return true
@@ -205,7 +205,7 @@ func (l *leg) writeAt(p []byte, timeout time.Duration, now time.Time) error {
 	return err
 }
 
-// buffer gives the slice to append output to.
+// buffer returns the slice to append output to.
 func (l *leg) buffer() []byte {
 	if l.out == nil {
 		l.out = outBuffers.Get().(*[outBuffer]byte)[:0]

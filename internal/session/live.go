@@ -163,7 +163,7 @@ type Holding struct {
 	Slowed   bool         // having more than a part of too much work
 }
 
-// Holdings gives those who have most of the sessions, or were refused some: so many at most.
+// Holdings returns those who have most of the sessions, or were refused some: so many at most.
 func (l *Live) Holdings(most int) []Holding {
 	of := map[holder]Holding{}
 	for _, h := range l.holdings() {
@@ -202,7 +202,7 @@ func (l *Live) turnedAway(whose holder) {
 	l.refused.Put(whose, n+1, whose.tenant)
 }
 
-// waits says whether a refused connection may have a moment to read why. It holds a descriptor, as a session does, and is none.
+// waits reports whether a refused connection may have a moment to read why. It holds a descriptor, as a session does, and is none.
 func (l *Live) waits(whose holder) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -269,6 +269,6 @@ func (l *Live) leave(s *session) {
 	}
 }
 
-// stopping says that no new transaction may begin; cutting that none may go on.
+// stopping reports that no new transaction may begin; cutting that none may go on.
 func (l *Live) stopping() bool { return l.drain.Load() }
 func (l *Live) cutting() bool  { return l.kill.Load() }

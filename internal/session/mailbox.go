@@ -10,7 +10,7 @@ import (
 // Sender and recipients are brought into one form here, and everybody who decides by them is given that form (I17). The command goes
 // to the MX as the MSA wrote it.
 
-// mailboxOf gives the mailbox that a MAIL or RCPT names. What an MX may read in another way than it is read here is
+// mailboxOf returns the mailbox that a MAIL or RCPT names. What an MX may read in another way than it is read here is
 // [mailbox.Unreadable]: it must not pass for somebody else, nor for the null sender.
 func mailboxOf(cmd smtp.Command) string {
 	path, params, ok := cmd.Path()
@@ -29,7 +29,7 @@ func namesNobody(args []byte) bool {
 	return len(args) > 0 && bytes.IndexByte(args, ':') == len(args)-1
 }
 
-// written gives what a MAIL or RCPT has for its mailbox, as it came: between the brackets, or, where that cannot be told, all behind the
+// written returns what a MAIL or RCPT has for its mailbox, as it came: between the brackets, or, where that cannot be told, all behind the
 // keyword. It is for the record: an unreadable sender is not the null sender there, either.
 func written(cmd smtp.Command) []byte {
 	path, params, ok := cmd.Path()
@@ -59,7 +59,7 @@ func (s *session) recipientOf(cmd smtp.Command) string {
 	return recipientOf(cmd)
 }
 
-// recipientOf gives the mailbox of a RCPT. One that cannot be read is told from others by its text: each has an outcome of its own.
+// recipientOf returns the mailbox of a RCPT. One that cannot be read is told from others by its text: each has an outcome of its own.
 func recipientOf(cmd smtp.Command) string {
 	form := mailboxOf(cmd)
 	if form == mailbox.Unreadable {

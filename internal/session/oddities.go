@@ -14,7 +14,7 @@ type Counters struct {
 	Stray           uint64 // times that an MX sent what nobody had asked for
 }
 
-// Counters gives the figures at this moment.
+// Counters returns the figures at this moment.
 func (l *Live) Counters() Counters {
 	return Counters{
 		UnknownKeywords: l.odd.unknownKeywords.Load(), Foreign: l.odd.foreign.Load(), Injected: l.odd.injected.Load(),

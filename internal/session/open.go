@@ -87,7 +87,7 @@ func (r *refused) Error() string {
 	return "refused by the MX"
 }
 
-// refusal gives the MX's no that an error is, or has for its cause; nil: it is something else.
+// refusal returns the MX's no that an error is, or has for its cause; nil: it is something else.
 func refusal(err error) *refused {
 	var no *refused
 	_ = errors.As(err, &no)
@@ -343,7 +343,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	return nil
 }
 
-// observing says whether the MSA's own name goes to the MX.
+// observing reports whether the MSA's own name goes to the MX.
 func (s *session) observing() bool { return !s.mx.info.SendingIP.IsValid() }
 
 // afterHello decides what comes next: what was learned before TLS counts for nothing but for this decision (RFC 3207 §4.2).

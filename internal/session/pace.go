@@ -120,7 +120,7 @@ func (s *session) restFor(wait time.Duration) {
 	}
 }
 
-// isSlowed says whether the session's tenant is.
+// isSlowed reports whether the session's tenant is.
 func (s *session) isSlowed() bool {
 	p := &s.e.Live.pace
 	return p.slows.Load() && p.slowed(s.sharer())

@@ -61,7 +61,7 @@ func (l *mxLeg) startTLS(conn *tls.Conn, under *smtp.Under) {
 	l.mute = false
 }
 
-// mayQuit says whether the leg is in good order: the MX has greeted, waits for a command, and takes one now. Where it owes replies,
+// mayQuit reports whether the leg is in good order: the MX has greeted, waits for a command, and takes one now. Where it owes replies,
 // it takes QUIT behind MAIL, RCPT and RSET only, and only if it offers PIPELINING (RFC 2920 §3.1).
 func (l *mxLeg) mayQuit() bool {
 	if !l.open() || l.stage < stageBanner || l.mute || l.text || l.hungUp() {

@@ -59,7 +59,7 @@ func (t *trace) keepReply(reply *smtp.Reply, short int) event.Span {
 	return trans.Count(addReply(x, reply, trans.Room(short)))
 }
 
-// gathered gives the transaction that is being gathered, and where its texts are.
+// gathered returns the transaction that is being gathered, and where its texts are.
 func (t *trace) gathered() (*event.Transaction, *event.Texts) {
 	if t.kept != nil {
 		return &t.kept.trans, &t.kept.texts

@@ -50,19 +50,19 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	return j
 }
 
-// refusalText gives the refusal just read, as far as anybody looks at it: an MX can say 64 KiB to each of a thousand recipients.
+// refusalText returns the refusal just read, as far as anybody looks at it: an MX can say 64 KiB to each of a thousand recipients.
 func (s *session) refusalText() []byte {
 	text, _ := s.mx.reply.AppendRawPart(nil, event.MaxText)
 	return text
 }
 
-// stuck says that a refusal cannot be answered with another sending IP here.
+// stuck reports that a refusal cannot be answered with another sending IP here.
 func (s *session) stuck(phase event.Phase) bool {
 	return int(s.again.attempts) >= s.e.Rescue.attempts() || s.talk.orphan || !s.mx.info.SendingIP.IsValid() ||
 		phase == event.PhaseDot && !s.bodyAgain() || phase == event.PhaseBody || s.tooLate(phase)
 }
 
-// softens says whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
+// softens reports whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).
 func (j *Judgement) softens(phase event.Phase, reply *smtp.Reply) bool {
 	return j.SoftenTo/100 == 4 && reply.Class() == 5 && (phase == event.PhaseBanner || phase >= event.PhaseMail && phase <= event.PhaseDot)
 }

@@ -279,7 +279,7 @@ func (s *session) worthAnother(err error) bool {
 	return j.Rescue
 }
 
-// ends says whether an error is one that the session cannot survive, whatever becomes of its MX.
+// ends reports whether an error is one that the session cannot survive, whatever becomes of its MX.
 func ends(err error) bool {
 	var f *failure
 	return errors.As(err, &f) && f.trouble > mxSaid

@@ -112,7 +112,7 @@ func (s *session) rescueDot() (Judgement, error) {
 	return Judgement{}, nil
 }
 
-// bodyAgain says whether the message can be sent once more.
+// bodyAgain reports whether the message can be sent once more.
 func (s *session) bodyAgain() bool { return s.mail.kept.whole && s.mail.accepted > 0 && !s.msaGone() }
 
 // reopenForBody opens another leg as far as its 354.

@@ -47,7 +47,7 @@ func (s *session) noteSaid(r *MXRefusal) {
 	}
 }
 
-// saidSoFar gives the mailboxes that the commands of the group name, and those that the MX has accepted before it: as they were written,
+// saidSoFar returns the mailboxes that the commands of the group name, and those that the MX has accepted before it: as they were written,
 // since the MX repeats that, and not the form that kanmon knows them by. An MX may refuse each command of a long group: it is read once.
 func (s *session) saidSoFar() []string {
 	if s.talk.said != nil {
@@ -78,7 +78,7 @@ func (s *session) saidSoFar() []string {
 	return said
 }
 
-// header gives what has been kept of the header of the message under way.
+// header returns what has been kept of the header of the message under way.
 func (k *keptBody) header() []byte {
 	var header []byte
 	for _, piece := range k.pieces {
@@ -92,7 +92,7 @@ func (k *keptBody) header() []byte {
 	return header
 }
 
-// fieldsOf gives the values of all fields of a name in a header, unfolded, a line each.
+// fieldsOf returns the values of all fields of a name in a header, unfolded, a line each.
 func fieldsOf(header []byte, name string) (values []byte) {
 	inside := false
 	for line := range bytes.Lines(header) {

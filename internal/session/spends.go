@@ -68,7 +68,7 @@ type sixteenths [event.SpendingCount]uint32
 
 const sixteenth = time.Millisecond / 16
 
-// times gives them as they go on record.
+// times returns them as they go on record.
 func (x *sixteenths) times() (spent event.Spent) {
 	for i, n := range x {
 		spent[i] = time.Duration(n) * sixteenth

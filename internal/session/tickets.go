@@ -60,7 +60,7 @@ func ticketSize(state *tls.ClientSessionState) int {
 	return len(ticket) + len(all)
 }
 
-// ticketOwner gives the MX's network. With a server's name for a key, which a policy gives, it is nobody's.
+// ticketOwner returns the MX's network. With a server's name for a key, which a policy gives, it is nobody's.
 func ticketOwner(key string) string {
 	mx, err := netip.ParseAddrPort(key)
 	if err != nil {

@@ -17,7 +17,7 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// ClientTLS gives the TLS configuration toward MXs: opportunistic (RFC 7435), so the widest range of servers that Go
+// ClientTLS returns the TLS configuration toward MXs: opportunistic (RFC 7435), so the widest range of servers that Go
 // can speak to, no certificate checked, no server name sent (as Postfix does without a policy), and sessions resumed across all
 // tenants of one MX. Go cannot speak DHE-only, SSLv3 or export suites: such an MX is downgraded, and recorded so.
 func ClientTLS() *tls.Config {
@@ -50,7 +50,7 @@ type tlsForms struct {
 	postQuantum bool              // the first form offers a share
 }
 
-// tlsToMX gives the forms.
+// tlsToMX returns the forms.
 func (e *Engine) tlsToMX() *tlsForms {
 	e.toMX.once.Do(func() {
 		full := e.TLSToMX
@@ -71,7 +71,7 @@ func (e *Engine) tlsToMX() *tlsForms {
 	return &e.toMX
 }
 
-// config gives the configuration for a way.
+// config returns the configuration for a way.
 func (f *tlsForms) config(way tlsWay) *tls.Config {
 	classical, noTickets := 0, 0
 	if way&wayClassical != 0 {
@@ -197,7 +197,7 @@ func (s *session) handshake() error {
 	return nil
 }
 
-// handshakePatience gives the context of a handshake. Where one may hang it ends early, unless another session has shown meanwhile
+// handshakePatience returns the context of a handshake. Where one may hang it ends early, unless another session has shown meanwhile
 // that this MX can do it: then it is the MX, or this host, that is slow.
 func (s *session) handshakePatience(begun time.Time) (_ context.Context, done func()) {
 	if s.mx.way&wayImpatient == 0 {
@@ -213,7 +213,7 @@ func (s *session) handshakePatience(begun time.Time) (_ context.Context, done fu
 	return ctx, func() { timer.Stop(); cancel() }
 }
 
-// hasTicket says whether a hello on this connection will carry a ticket.
+// hasTicket reports whether a hello on this connection will carry a ticket.
 func hasTicket(config *tls.Config, conn net.Conn) bool {
 	if config.ClientSessionCache == nil {
 		return false
@@ -362,7 +362,7 @@ func (s *session) noTLSWithMSA(phase event.Phase, why error) error {
 	return &failure{trouble: msaTLS, phase: phase, cause: why}
 }
 
-// addrPort gives a connection's address as a value; invalid if it is no TCP address.
+// addrPort returns a connection's address as a value; invalid if it is no TCP address.
 func addrPort(a net.Addr) (ap netip.AddrPort) {
 	if t, ok := a.(*net.TCPAddr); ok {
 		return t.AddrPort()

@@ -93,7 +93,7 @@ type rememberedMX struct {
 	inAll, inNetwork *list.Element
 }
 
-// choose gives the way in which a session tries TLS with an MX, or with wayPlain why it does not. Where TLS must be it is always tried.
+// choose returns the way in which a session tries TLS with an MX, or with wayPlain why it does not. Where TLS must be it is always tried.
 func (m *tlsMemory) choose(mx netip.Addr, who event.ID, now time.Time, must bool) (way tlsWay, why string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -217,7 +217,7 @@ func (m *tlsMemory) insists(mx netip.Addr) {
 	}
 }
 
-// workedSince says whether a handshake that has lasted for a while may last longer: somebody has seen that this MX can do it. Of an MX
+// workedSince reports whether a handshake that has lasted for a while may last longer: somebody has seen that this MX can do it. Of an MX
 // that is taken to break on the full hello only the classical one has been seen, which says nothing of the other.
 func (m *tlsMemory) workedSince(mx netip.Addr, way tlsWay, begun time.Time) bool {
 	m.mu.Lock()
@@ -226,7 +226,7 @@ func (m *tlsMemory) workedSince(mx netip.Addr, way tlsWay, begun time.Time) bool
 	return k != nil && k.Worked.After(begun) && (way&wayClassical != 0 || !k.Broke)
 }
 
-// failedLately says whether some session has lately had to connect a second time to an MX.
+// failedLately reports whether some session has lately had to connect a second time to an MX.
 func (m *tlsMemory) failedLately(mx netip.Addr, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -244,7 +244,7 @@ func (k *rememberedMX) whyPlain() string {
 	return why
 }
 
-// entry gives what is known of an MX, and makes room for one that is new.
+// entry returns what is known of an MX, and makes room for one that is new.
 func (m *tlsMemory) entry(mx netip.Addr) *rememberedMX {
 	if k := m.known[mx]; k != nil {
 		m.used.MoveToFront(k.inAll)
@@ -293,7 +293,7 @@ func networkOf(mx netip.Addr) netip.Prefix {
 	return network
 }
 
-// TLSOf gives what is remembered of the TLS of an MX. known is false if nothing is.
+// TLSOf returns what is remembered of the TLS of an MX. known is false if nothing is.
 func (l *Live) TLSOf(mx netip.Addr) (of MXTLS, known bool) {
 	l.tls.mu.Lock()
 	defer l.tls.mu.Unlock()

@@ -8,7 +8,7 @@ import (
 	"kanmon/internal/event"
 )
 
-// tryTLS says whether STARTTLS is to be said to an MX that offers it. The first connection of a leg asks what is known of the MX;
+// tryTLS reports whether STARTTLS is to be said to an MX that offers it. The first connection of a leg asks what is known of the MX;
 // those behind it have what came of the ones before.
 func (s *session) tryTLS() bool {
 	if s.mx.way&wayChosen == 0 {
@@ -76,14 +76,14 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	return nil
 }
 
-// ofHello says whether a handshake may have failed because of the post-quantum key share, or the length that it gives the hello. An
+// ofHello reports whether a handshake may have failed because of the post-quantum key share, or the length that it gives the hello. An
 // MX that answers with something that is no TLS at all does so whatever it is sent.
 func (f *tlsFailure) ofHello(way tlsWay) bool {
 	var foreign tls.RecordHeaderError
 	return f.phase == event.PhaseHandshake && way&wayClassical == 0 && !errors.As(f.cause, &foreign)
 }
 
-// timeForTLS says whether there is time for one more connection with TLS, and for one without behind it.
+// timeForTLS reports whether there is time for one more connection with TLS, and for one without behind it.
 func (s *session) timeForTLS() bool {
 	p := &s.mx.info.Phases
 	opening := p[event.PhaseDial] + p[event.PhaseBanner] + p[event.PhaseEHLO] + p[event.PhaseStartTLS]

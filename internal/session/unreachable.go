@@ -84,7 +84,7 @@ func (f *failure) ofTheMX() parting {
 	}
 }
 
-// RefusedDial says whether a dial was refused, by the MX or by what lies before it: with a RST, or with one of the ICMP errors that
+// RefusedDial reports whether a dial was refused, by the MX or by what lies before it: with a RST, or with one of the ICMP errors that
 // connect(2) ends with (icmp(7); ICMPv6's "administratively prohibited" comes as EACCES).
 func RefusedDial(cause error) bool {
 	for _, errno := range []syscall.Errno{
@@ -98,7 +98,7 @@ func RefusedDial(cause error) bool {
 	return errors.Is(cause, syscall.EACCES) && errors.As(cause, &call) && call.Syscall == "connect"
 }
 
-// UnansweredDial says whether a dial ended because nobody answered it.
+// UnansweredDial reports whether a dial ended because nobody answered it.
 func UnansweredDial(cause error) bool {
 	return errors.Is(cause, context.DeadlineExceeded) || errors.Is(cause, os.ErrDeadlineExceeded) || errors.Is(cause, syscall.ETIMEDOUT)
 }

@@ -73,7 +73,7 @@ func (l *Leaving) Why(way *event.Way) {
 	}
 }
 
-// Whence gives what has been told.
+// Whence returns what has been told.
 func (l *Leaving) Whence() (from netip.Addr, way *event.Way) {
 	if ip := l.from.Load(); ip != nil {
 		from = *ip
