@@ -135,7 +135,7 @@ type Absent struct {
 	State host.State
 }
 
-// list gives those that are absent, in the order of the configuration.
+// list returns those that are absent, in the order of the configuration.
 func (a *absences) list() (list []Absent) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

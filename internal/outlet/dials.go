@@ -73,7 +73,7 @@ func (d *dials) failing(mx, sendingIP netip.Addr, tenant string, unanswered bool
 	f.tenant, f.at, f.until, f.unanswered, f.sure, f.told = tenant, now, now.Add(f.wait), unanswered, false, false
 }
 
-// of gives what is remembered of an MX, by sending IP.
+// of returns what is remembered of an MX, by sending IP.
 func (d *dials) of(mx netip.Addr) map[netip.Addr]*failedDial {
 	all, _ := d.failed.Get(mx)
 	return all
@@ -169,7 +169,7 @@ type shutOut struct {
 	tenant    string // whose mail it was
 }
 
-// shutOuts gives what the standing is to be told of an MX that has taken a message from another sending IP, once for each failure.
+// shutOuts returns what the standing is to be told of an MX that has taken a message from another sending IP, once for each failure.
 func (d *dials) shutOuts(mx netip.Addr) (list []shutOut) {
 	if d == nil {
 		return nil

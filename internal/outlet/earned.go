@@ -172,7 +172,7 @@ func (p *plea) softened() int {
 	return session.Temporary(p.Code)
 }
 
-// beforeMail says that no mail has been spoken of: what is refused is who connects.
+// beforeMail reports that no mail has been spoken of: what is refused is who connects.
 func beforeMail(phase event.Phase) bool { return phase <= event.PhaseEHLOTLS }
 
 // contained asks about the sender, no sooner than it matters.
@@ -195,7 +195,7 @@ func (o *Outlet) silenced(p *plea, j *session.Judgement) {
 	}
 }
 
-// earned says whether it is our IP that was refused: by the MX's own words, or because the standing has come to it.
+// earned reports whether it is our IP that was refused: by the MX's own words, or because the standing has come to it.
 func (p *plea) earned() bool {
 	switch {
 	case p.verdict.Suspend == classify.Yes:
@@ -224,7 +224,7 @@ func (o *Outlet) spend(p *plea, j *session.Judgement) {
 	j.Rescue, j.Avoid = true, avoid
 }
 
-// others gives the other sending IPs that the mail may leave from.
+// others returns the other sending IPs that the mail may leave from.
 func (o *Outlet) others(p *plea) (others []netip.Addr) {
 	choice := p.choice
 	if p.Pool != "" {
@@ -238,13 +238,13 @@ func (o *Outlet) others(p *plea) (others []netip.Addr) {
 	return others
 }
 
-// underWay says that the session began before its sending IP was suspended: it did not choose it, and is helped without being counted,
+// underWay reports that the session began before its sending IP was suspended: it did not choose it, and is helped without being counted,
 // once. Where suspensions are not heeded every session chooses it.
 func (p *plea) underWay() bool {
 	return p.how.Heeds() && !p.Again && p.before.Answer == standing.No && (p.before.State == standing.Suspended || p.before.State == standing.Stopped)
 }
 
-// refusedWith gives the other sending IPs that a refusal is about: those of the same netblock, or of the network that was quoted.
+// refusedWith returns the other sending IPs that a refusal is about: those of the same netblock, or of the network that was quoted.
 func (o *Outlet) refusedWith(p *plea, others []netip.Addr) (also []netip.Addr) {
 	if p.verdict.Scope != classify.ScopeNetblock {
 		return nil
@@ -281,7 +281,7 @@ func (o *Outlet) whyNone(p *plea, others, refusedWith []netip.Addr) string {
 	return whyAlone
 }
 
-// turns says whether a sending IP gives way because it may lately have been refused for what it is, with other mail of the tenant.
+// turns reports whether a sending IP gives way because it may lately have been refused for what it is, with other mail of the tenant.
 func (w *way) turns(choice *route.Choice, how Handling, ip netip.Addr) bool {
 	if !w.o.rescues.any() || how.Rescue != RescueOn {
 		return false
@@ -290,7 +290,7 @@ func (w *way) turns(choice *route.Choice, how Handling, ip netip.Addr) bool {
 	return w.o.rescues.refused(tenant, key) && w.o.rescues.room(spending{tenant: tenant, provider: key.Provider}, how.PerHour)
 }
 
-// turnedAway gives the sending IPs that give way, if there is another to take their place. That counts as a rescue: a sender whose mail is
+// turnedAway returns the sending IPs that give way, if there is another to take their place. That counts as a rescue: a sender whose mail is
 // refused from one after another must not go through the pool by trying again.
 func (w *way) turnedAway(choice *route.Choice, how Handling, req *session.DialRequest) (turned []netip.Addr) {
 	if !w.o.rescues.any() || how.Rescue != RescueOn {

@@ -47,7 +47,7 @@ func (w *way) Accepted(sendingIP netip.Addr) {
 	}
 }
 
-// choiceOf gives what was known of a mail that was refused, and what is chosen for it.
+// choiceOf returns what was known of a mail that was refused, and what is chosen for it.
 func (w *way) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
 	q := w.query(&session.DialRequest{Owner: r.Owner, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient)})
 	choice, _ := w.o.router.Choose(q) // tenant and route are told with an error, too
@@ -68,7 +68,7 @@ func listsOf(named []classify.List) (lists []standing.List) {
 	return lists
 }
 
-// publicOnly gives an address as MXs see it; the zero Addr where that is not known, because it will be translated.
+// publicOnly returns an address as MXs see it; the zero Addr where that is not known, because it will be translated.
 func publicOnly(ip netip.Addr) netip.Addr {
 	if ip.IsPrivate() {
 		return netip.Addr{}

@@ -106,10 +106,10 @@ func domainsOf(providers []provider.Provider) map[string]int {
 // Close ends the lookups that are under way.
 func (o *Outlet) Close() { o.providers.Close() }
 
-// Router gives what says whose a mail is.
+// Router returns what says whose a mail is.
 func (o *Outlet) Router() *route.Router { return o.router }
 
-// Providers gives what is known of whose MX is whose.
+// Providers returns what is known of whose MX is whose.
 func (o *Outlet) Providers() *provider.Lookup { return o.providers }
 
 // dialChosen connects from the sending IP of the chosen pool that may be used.
@@ -223,7 +223,7 @@ func (w *way) dialUnseen(ctx context.Context) (session.Outbound, error) {
 	return out, err
 }
 
-// permitted gives the sending IP to dial from, and whether the session probes it or will with its mail. Those that the
+// permitted returns the sending IP to dial from, and whether the session probes it or will with its mail. Those that the
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
 // rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
 // of the tenant.
@@ -266,7 +266,7 @@ func (w *way) permitted(choice route.Choice, req *session.DialRequest) (ip route
 	return ip, probing, nil
 }
 
-// firstPermitted gives the first that may be used. One that is slowed, and has had its share, or warms up, and has had its amount, is used if there
+// firstPermitted returns the first that may be used. One that is slowed, and has had its share, or warms up, and has had its amount, is used if there
 // is no other: the mail would only wait for it. A rescue goes without.
 func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.DialRequest, who candidate) (first route.SendingIP, probing, found bool) {
 	at := w.placeOf(req.Recipient)
@@ -300,7 +300,7 @@ func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.D
 	return first, false, found
 }
 
-// inShare says whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
+// inShare reports whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
 // the same: what Dial passes over, MayStay does not send the session back to.
 func inShare(permit standing.Permit, s event.ID, ip netip.Addr) bool {
 	if permit.Share >= 1 {
@@ -381,7 +381,7 @@ func errand(q route.Query) route.Errand {
 	return route.Errand{Source: q.Source, Port: q.Port, MX: q.Destination.Addr(), Provider: q.Provider}
 }
 
-// destined gives the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
+// destined returns the index of the sending IP that a mail is to leave from before all others: the one that it was told to come back
 // from or, before its sender is known, the one that is likely to be its sender's. -1: there is none, or it may not be used.
 func (w *way) destined(choice route.Choice, how Handling, req *session.DialRequest, ips []route.SendingIP) int {
 	at := w.placeOf(req.Recipient)

@@ -64,7 +64,7 @@ func pinOptions(log *slog.Logger) keep.Options[pinKey, netip.Addr] {
 	}
 }
 
-// keysFor gives the two keys of a mail. What is not known of it is "". Domains are in the form of the routes' patterns.
+// keysFor returns the two keys of a mail. What is not known of it is "". Domains are in the form of the routes' patterns.
 func keysFor(tenant string, source netip.Addr, sender, recipient string, mx netip.Addr) (byDomain, byMX pinKey) {
 	byMX = pinKey{tenant: tenant, sender: mailbox.DomainOf(sender), mx: mx.Unmap()}
 	if tenant == "" {
@@ -78,7 +78,7 @@ func keysFor(tenant string, source netip.Addr, sender, recipient string, mx neti
 	return byDomain, byMX
 }
 
-// pinned gives the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
+// pinned returns the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
 // only a share of the mail may take this one: the share is of what could as well go elsewhere.
 func (w *way) pinned(choice route.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
 	if w.o.pins == nil || !req.SenderKnown {
@@ -189,7 +189,7 @@ func says(text []byte, words []string) bool {
 	return false
 }
 
-// kept gives a key that does not hold larger texts in memory.
+// kept returns a key that does not hold larger texts in memory.
 func kept(k pinKey) pinKey {
 	k.sender, k.recipient = strings.Clone(k.sender), strings.Clone(k.recipient)
 	return k
@@ -206,7 +206,7 @@ func decoded(text string, count int) (parts []string, ok bool) {
 	return parts, err == nil && len(parts) == count
 }
 
-// addrText gives an address as text, the zero Addr as "".
+// addrText returns an address as text, the zero Addr as "".
 func addrText(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""

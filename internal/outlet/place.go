@@ -95,7 +95,7 @@ func (w *way) placeOf(recipient string) place {
 	return at
 }
 
-// name gives the provider of the standing's key.
+// name returns the provider of the standing's key.
 func (p *place) name() string {
 	if p.provider != "" {
 		return p.provider
@@ -130,7 +130,7 @@ func (o *Outlet) receiver(mx netip.Addr, domain string) witness.Receiver {
 	return r
 }
 
-// speaks gives the recipient domain that a refusal is about. Before a recipient is named that is none. Nobody's is what names no domain,
+// speaks returns the recipient domain that a refusal is about. Before a recipient is named that is none. Nobody's is what names no domain,
 // or comes when the MX has accepted recipients of several: nobody can tell which of them has written it, nor that none has.
 func speaks(r *session.MXRefusal) (domain string, nobodys bool) {
 	switch {
@@ -163,14 +163,14 @@ func (o *Outlet) partOf(p *plea) string {
 	return p.domain
 }
 
-// oneDestination says whether a provider has but one recipient domain, so that doubts cannot be several domains'. One whose customers' domains
+// oneDestination reports whether a provider has but one recipient domain, so that doubts cannot be several domains'. One whose customers' domains
 // it serves may always have another.
 func (o *Outlet) oneDestination(provider string) bool {
 	own, named := o.domains[provider]
 	return (!named || own == 1) && o.sites.oneDestination(provider, own)
 }
 
-// ProviderOf gives the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
+// ProviderOf returns the provider of an MX or, as long as nobody knows whose that is, of a recipient's domain; "" if there is none. It is
 // asked for every recipient, and learns behind each.
 func (o *Outlet) ProviderOf(mx netip.Addr, domain, tenant string) string {
 	name := o.providers.At(mx)

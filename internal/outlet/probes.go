@@ -56,7 +56,7 @@ const (
 	mostOwners   = 16 // whose turns at one key are remembered
 )
 
-// free says whether a session may try the key now: it is its turn, and nobody else has just connected for that. Mail goes before those
+// free reports whether a session may try the key now: it is its turn, and nobody else has just connected for that. Mail goes before those
 // who have only connected.
 func (p *probes) free(key standing.Key, who candidate, hasMail bool) bool {
 	p.mu.Lock()
@@ -80,7 +80,7 @@ func (p *probes) isFree(key standing.Key, who candidate, hasMail bool, now time.
 	return !slices.ContainsFunc(turns, func(t probingTurn) bool { return t.of(who) && now.Sub(t.at) < t.wait })
 }
 
-// of says whether it was the turn of whoever this is.
+// of reports whether it was the turn of whoever this is.
 func (t probingTurn) of(who candidate) bool {
 	return who.tenant != "" && t.tenant == who.tenant || t.source == who.source
 }

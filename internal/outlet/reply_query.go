@@ -33,7 +33,7 @@ func (o *Outlet) readKnown(r *session.MXRefusal, provider string) classify.Verdi
 	return v
 }
 
-// replyQuery gives a refusal to classify, with what the session has said: where the reply repeats it, it is no evidence (I20).
+// replyQuery returns a refusal to classify, with what the session has said: where the reply repeats it, it is no evidence (I20).
 func replyQuery(r *session.MXRefusal, provider string) classify.Query {
 	return classify.Query{
 		Text: string(r.Text), Phase: classify.Phase(r.Phase.String()), Provider: provider, SendingIP: publicOnly(r.SendingIP),

@@ -63,7 +63,7 @@ func (r *rescues) take(s spending, perHour int) bool {
 	return taken
 }
 
-// budgetOf gives what is counted by, and begins it; nil if there is no room for it.
+// budgetOf returns what is counted by, and begins it; nil if there is no room for it.
 func (r *rescues) budgetOf(s spending, now time.Time) *budget {
 	if t := r.tenants[s.tenant]; t != nil && t.spent[s] != nil {
 		return t.spent[s]
@@ -83,7 +83,7 @@ func (r *rescues) budgetOf(s spending, now time.Time) *budget {
 	return b
 }
 
-// room says whether take would count another.
+// room reports whether take would count another.
 func (r *rescues) room(s spending, perHour int) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -93,7 +93,7 @@ func (r *rescues) room(s spending, perHour int) bool {
 	return perHour > 0
 }
 
-// of gives where a tenant's things are remembered.
+// of returns where a tenant's things are remembered.
 func (r *rescues) of(tenant string) *tenantRescues {
 	t := r.tenants[tenant]
 	if t == nil {
@@ -132,10 +132,10 @@ func (r *rescues) knows(tenant string, key standing.Key) bool {
 	return false
 }
 
-// any says whether anything is remembered as refused: hardly ever.
+// any reports whether anything is remembered as refused: hardly ever.
 func (r *rescues) any() bool { return r.turned.Load() > 0 }
 
-// refused says whether a sending IP may lately have been refused for what it is, with mail of the tenant.
+// refused reports whether a sending IP may lately have been refused for what it is, with mail of the tenant.
 func (r *rescues) refused(tenant string, key standing.Key) bool {
 	if !r.any() {
 		return false
@@ -216,7 +216,7 @@ func (b *budget) take(now time.Time, most int) bool {
 	return true
 }
 
-// count gives what was taken and is not out of date, and makes room for now.
+// count returns what was taken and is not out of date, and makes room for now.
 func (b *budget) count(now time.Time) (sum int) {
 	if b.first.IsZero() {
 		b.first = now

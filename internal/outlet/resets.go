@@ -46,7 +46,7 @@ func (r *resets) add(mx, sendingIP netip.Addr, tenant string) (worthIt bool) {
 	return len(kept) < resetsOfMX
 }
 
-// others gives the reset that another sending IP alone had from an MX that has taken a message from this one, and forgets it.
+// others returns the reset that another sending IP alone had from an MX that has taken a message from this one, and forgets it.
 func (r *resets) others(mx, sendingIP netip.Addr) (others []reset) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -52,7 +52,7 @@ func (s *sites) from(source netip.Addr) {
 	}
 }
 
-// oneTenant says whether all mail is of one tenant, where so many are configured. Without any each MSA is one.
+// oneTenant reports whether all mail is of one tenant, where so many are configured. Without any each MSA is one.
 func (s *sites) oneTenant(configured int) bool {
 	return configured == 1 || configured == 0 && !s.many.Load()
 }
@@ -79,7 +79,7 @@ func (s *sites) to(provider, domain string) {
 	}
 }
 
-// oneDestination says whether all mail to a provider is to one domain, as far as is known; configured is how many it is known to have.
+// oneDestination reports whether all mail to a provider is to one domain, as far as is known; configured is how many it is known to have.
 func (s *sites) oneDestination(provider string, configured int) bool {
 	if configured > 1 {
 		return false

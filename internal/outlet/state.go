@@ -60,7 +60,7 @@ func OpenState(o StateOptions) (*State, error) {
 // Watch says which sending IPs there are. Those that this host does not have when it returns are passed over from the next session on.
 func (s *State) Watch(ips []SendingIP, pools []route.Pool) { s.absences.of(ips, pools) }
 
-// Absent gives the sending IPs that this host does not have, in the order in which they were configured.
+// Absent returns the sending IPs that this host does not have, in the order in which they were configured.
 func (s *State) Absent() []Absent { return s.absences.list() }
 
 // Close ends the watch, and writes what has not been written. The book and the file stay open.

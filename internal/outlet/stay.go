@@ -31,7 +31,7 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Sta
 	return stay
 }
 
-// maySendFrom says whether the sending IP is right for a mail, found anew.
+// maySendFrom reports whether the sending IP is right for a mail, found anew.
 func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays bool) {
 	changes := w.o.changes()
 	at := w.placeOf(req.Recipient)
@@ -87,7 +87,7 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	return probing || !elsewhere
 }
 
-// worthMoving says whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
+// worthMoving reports whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it and it is this one's turn: where the senders decide, it may be the first choice of no other connection.
 func (o *Outlet) worthMoving(how Handling, ip netip.Addr, at place, who candidate) bool {
 	if o.isShut(how, ip, at.mx) || !o.hasRoom(ip, &at) || o.hasWarmed(ip, &at) {

@@ -75,7 +75,7 @@ func (w *wording) same(other *wording) bool {
 		slices.ContainsFunc(w.lists, func(l string) bool { return slices.Contains(other.lists, l) }))
 }
 
-// before gives the refusals that another sending IP has met, for the same mail and in the same way, and notes this one.
+// before returns the refusals that another sending IP has met, for the same mail and in the same way, and notes this one.
 func (t *twice) before(mail uint64, m *met, tenant string) (same []met) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -89,7 +89,7 @@ func (t *twice) before(mail uint64, m *met, tenant string) (same []met) {
 	return same
 }
 
-// since gives those again, with what has come since it was noted.
+// since returns those again, with what has come since it was noted.
 func (t *twice) since(mail uint64, m *met) []met {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +97,7 @@ func (t *twice) since(mail uint64, m *met) []met {
 	return m.alike(known)
 }
 
-// alike gives those of another sending IP that were said in the same way.
+// alike returns those of another sending IP that were said in the same way.
 func (m *met) alike(known []met) (same []met) {
 	for i := range known {
 		if known[i].ip != m.ip && known[i].what.same(&m.what) {

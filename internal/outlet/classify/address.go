@@ -126,7 +126,7 @@ func (n *normal) nibbles(host string) bool {
 	return true
 }
 
-// placeholder says whether a word stands for any IPv4 address, as documents and masked logs write it: x.x.x.x, a.b.c.d,
+// placeholder reports whether a word stands for any IPv4 address, as documents and masked logs write it: x.x.x.x, a.b.c.d,
 // 192.0.2.x.
 func placeholder(token string) bool {
 	if strings.Count(token, ".") != 3 || len(token) > 15 {
@@ -199,7 +199,7 @@ func netblock(addr netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(addr, bits).Masked()
 }
 
-// addresses gives all that the reply quotes, for the verdict to keep.
+// addresses returns all that the reply quotes, for the verdict to keep.
 func (n *normal) addresses() []netip.Prefix {
 	out := slices.Clone(n.quoted)
 	for _, addr := range n.reversed {

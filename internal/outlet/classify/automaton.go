@@ -158,7 +158,7 @@ func (b *builder) part(literals []string) int32 {
 	return part
 }
 
-// place gives the place of a part behind another place.
+// place returns the place of a part behind another place.
 func (b *builder) place(part, before, gap int32) int32 {
 	key := use{part, before, gap}
 	place, known := b.places[key]

@@ -13,7 +13,7 @@ import (
 // causeWords is the group of words of which one must be there for a list to be the cause.
 const causeWords = "list_is_cause"
 
-// beside gives the verdict on the rest of a reply whose list is only named, if that is somebody else's. plain is what has been judged.
+// beside returns the verdict on the rest of a reply whose list is only named, if that is somebody else's. plain is what has been judged.
 // A rule that reads addresses wants a whole clause about ours, and is not asked again.
 func (r *Rules) beside(q *Query, v *Verdict, s *scratch, plain []byte) (rest Verdict, theirs bool) {
 	if v.Class != IPBlocklisted || v.Suspend == No || s.decided.quoting {

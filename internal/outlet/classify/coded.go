@@ -38,7 +38,7 @@ func (e *echoes) codes(plain []byte, q *Query) (found bool) {
 	return found
 }
 
-// pastLabel gives where a word ends with those that a dash or an underline joins to it: OU-002, OFR006_102.
+// pastLabel returns where a word ends with those that a dash or an underline joins to it: OU-002, OFR006_102.
 func pastLabel(plain []byte, w word) int {
 	for w.end+1 < len(plain) && (plain[w.end] == '-' || plain[w.end] == '_') && alnum(plain[w.end+1]) && plain[w.end+1] < utf8.RuneSelf {
 		for w.end++; w.end < len(plain) && alnum(plain[w.end]); w.end++ {

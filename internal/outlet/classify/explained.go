@@ -12,7 +12,7 @@ import (
 // maxPages bounds the links that are looked at.
 const maxPages = 4
 
-// explained gives the verdict that the sender's domain has spoken, where what blames our IP stands behind a page of that domain, or of somebody who is
+// explained returns the verdict that the sender's domain has spoken, where what blames our IP stands behind a page of that domain, or of somebody who is
 // told the sender and our IP as the macros of an explanation are filled in, and nothing in front of it does.
 func (r *Rules) explained(q *Query, s *scratch) (v Verdict, theirs bool) {
 	plain, pages := s.normal.plain, 0

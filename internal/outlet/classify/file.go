@@ -17,7 +17,7 @@ type Error struct {
 	Text string
 }
 
-// Error gives file, line and what is wrong.
+// Error returns file, line and what is wrong.
 func (e *Error) Error() string { return fmt.Sprintf("%s:%d: %s", e.File, e.Line, e.Text) }
 
 // A file is the TOML of rules. docs/ref/classification.md explains every key.

@@ -96,7 +96,7 @@ var plainLetters = map[rune]string{
 	'ß': "ss", 'ø': "o", 'Ø': "o", 'ł': "l", 'Ł': "l", 'đ': "d", 'Đ': "d", 'æ': "ae", 'Æ': "ae", 'œ': "oe", 'Œ': "oe", 'ı': "i",
 }
 
-// latin1 gives the letter of an octet of ISO 8859-1 without its accent, and of Windows' own marks what they stand for.
+// latin1 returns the letter of an octet of ISO 8859-1 without its accent, and of Windows' own marks what they stand for.
 func latin1(c byte) rune {
 	switch {
 	case c >= 0xC0:

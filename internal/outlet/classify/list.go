@@ -11,7 +11,7 @@ type List struct {
 	Delist string // where its operator takes requests; "" if unknown. Never a link out of the reply: that is a stranger's
 }
 
-// ListOf gives the list that is asked at a zone.
+// ListOf returns the list that is asked at a zone.
 func (r *Rules) ListOf(zone string) (list List, known bool) {
 	for i := range r.lists {
 		if r.lists[i].Zone != "" && strings.EqualFold(r.lists[i].Zone, zone) {
@@ -21,7 +21,7 @@ func (r *Rules) ListOf(zone string) (list List, known bool) {
 	return List{}, false
 }
 
-// named gives the lists that hits say, without those that another one names more exactly: spamhaus beside spamhaus-zen.
+// named returns the lists that hits say, without those that another one names more exactly: spamhaus beside spamhaus-zen.
 func (r *Rules) named(t *trace) []List {
 	var found []List
 	for i := range r.lists {

@@ -7,7 +7,7 @@ import "bytes"
 // introduce them. Rules whose own phrases say <ip> see the first, all others the second: there "from your host <ip>" changes
 // nothing.
 
-// unquote gives the text of a reply in two forms: with <ip> for each address and the nouns that introduce it, "from <ip>", and
+// unquote returns the text of a reply in two forms: with <ip> for each address and the nouns that introduce it, "from <ip>", and
 // without the addresses and all that introduces them. It reports whether there are any.
 //
 // A URL with an address in it may be a mere pointer to the case, in the midst of a phrase. In the second form it stands at the end, unless

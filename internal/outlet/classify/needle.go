@@ -55,7 +55,7 @@ func (e *echoes) signify(plain []byte) {
 	}
 }
 
-// significant gives the letter or digit that a text begins with, 0 for anything else, and its size: an octet, or one in
+// significant returns the letter or digit that a text begins with, 0 for anything else, and its size: an octet, or one in
 // hexadecimal as URLs (%41) and xtext (+41, RFC 3461 §4) have it.
 func significant(text []byte) (c byte, size int) {
 	if c = text[0]; len(text) > 2 && (c == '%' || c == '+') {
@@ -170,7 +170,7 @@ func (e *echoes) coverBoxes(i, at int) {
 	}
 }
 
-// headOf gives the first four octets, or as many as there are.
+// headOf returns the first four octets, or as many as there are.
 func headOf(sig []byte) (head uint32) {
 	if len(sig) >= 4 {
 		return binary.LittleEndian.Uint32(sig)
@@ -181,7 +181,7 @@ func headOf(sig []byte) (head uint32) {
 	return head
 }
 
-// headOfText gives the head of what is folded, if a look at the first octets of a text tells.
+// headOfText returns the head of what is folded, if a look at the first octets of a text tells.
 func headOfText(text string) (head uint32, known bool) {
 	for i, n := 0, 0; i < len(text) && text[i] < utf8.RuneSelf && text[i] != '%' && text[i] != '+'; i++ {
 		if c := plainOctets[text[i]]; c != 0 {

@@ -80,7 +80,7 @@ func (n *normal) codes(line string) string {
 	return line[len(enhanced):]
 }
 
-// isEnhanced says whether a word is a status code as of RFC 3463. 2.x.x at the front of a refusal is none.
+// isEnhanced reports whether a word is a status code as of RFC 3463. 2.x.x at the front of a refusal is none.
 func isEnhanced(word string) bool {
 	if len(word) < 5 || (word[0] != '4' && word[0] != '5') || word[1] != '.' {
 		return false

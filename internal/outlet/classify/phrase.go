@@ -92,7 +92,7 @@ func (c *compiler) parts(text string) ([]part, error) {
 	return parts, nil
 }
 
-// wordsOf gives the words of a text. Braces, and what stands in them, are in one word.
+// wordsOf returns the words of a text. Braces, and what stands in them, are in one word.
 func wordsOf(text string) (words []string) {
 	depth, start := 0, 0
 	for i := range len(text) {
@@ -135,7 +135,7 @@ func (c *compiler) part(text string) (part, error) {
 	return p, nil
 }
 
-// spell gives all spellings of a text, each text once.
+// spell returns all spellings of a text, each text once.
 func (c *compiler) spell(text string) ([]string, error) {
 	spelled, known := c.spelled[text]
 	if known {
@@ -205,7 +205,7 @@ func choose(s string) (choices []string, rest string, err error) {
 	return nil, "", errors.New("{ without }")
 }
 
-// literal gives what the automaton looks for: the spelling, normalised as replies are, a blank at either end unless * is there.
+// literal returns what the automaton looks for: the spelling, normalised as replies are, a blank at either end unless * is there.
 func literal(spelled string) (string, error) {
 	if plain(spelled) {
 		return " " + strings.Join(strings.Fields(spelled), " ") + " ", nil

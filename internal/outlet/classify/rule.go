@@ -29,7 +29,7 @@ type rule struct {
 	shares    bool // where another rule blames our IP, this one's words share the blame
 }
 
-// holds says whether the rule decides a reply. Conditions that the rule does not have hold.
+// holds reports whether the rule decides a reply. Conditions that the rule does not have hold.
 func (r *rule) holds(q *Query, n *normal, t *trace) bool {
 	return (len(r.any) == 0 || slices.ContainsFunc(r.any, t.said)) &&
 		!slices.ContainsFunc(r.all, func(id int32) bool { return !t.said(id) }) &&

@@ -31,7 +31,7 @@ type knownList struct {
 //go:embed rules/*.toml
 var builtin embed.FS
 
-// Builtin gives the built-in rules. It fails only if the program was built from files that do not compile.
+// Builtin returns the built-in rules. It fails only if the program was built from files that do not compile.
 func Builtin() (*Rules, error) { return builtinRules() }
 
 var builtinRules = sync.OnceValues(func() (*Rules, error) { return compile(nil) })
@@ -190,7 +190,7 @@ func (c *compiler) addLists(f *file) error {
 	return nil
 }
 
-// group gives the phrases of a group of words.
+// group returns the phrases of a group of words.
 func (c *compiler) group(name string) (ids []int32, err error) {
 	for _, text := range c.words[name] {
 		id, err := c.phrase(text)

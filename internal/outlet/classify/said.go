@@ -44,7 +44,7 @@ const (
 	markNone = ' '    // nothing at all
 )
 
-// certain gives a reply without what can only be an echo.
+// certain returns a reply without what can only be an echo.
 func (e *echoes) certain(plain []byte, q *Query) []byte {
 	e.cover = append(e.cover[:0], make([]byte, len(plain))...)
 	found := e.quotedLocals(plain)
@@ -71,7 +71,7 @@ func (e *echoes) certain(plain []byte, q *Query) []byte {
 	return e.blank(plain)
 }
 
-// doubtful gives what certain has given without what may be an echo, too, and reports whether there is any. The slice that
+// doubtful returns what certain has given without what may be an echo, too, and reports whether there is any. The slice that
 // certain gave is overwritten.
 func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 	if !q.saidAnything() {
@@ -108,7 +108,7 @@ func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 	return e.blank(plain), true
 }
 
-// codesAs gives what doubtful has given with the codes that stand apart blanked otherwise, or, with mark 0, left in. The slice that doubtful gave is
+// codesAs returns what doubtful has given with the codes that stand apart blanked otherwise, or, with mark 0, left in. The slice that doubtful gave is
 // overwritten.
 func (e *echoes) codesAs(mark byte, plain []byte) []byte {
 	for _, w := range e.tags {

@@ -187,7 +187,7 @@ func (r *Rules) leadsToList(url []byte, s *scratch) bool {
 	})
 }
 
-// namedBy gives the lists that a reply names, or that the rule says it means.
+// namedBy returns the lists that a reply names, or that the rule says it means.
 func (r *Rules) namedBy(decided *rule, s *scratch) []List {
 	lists := r.named(&s.trace)
 	if len(lists) > 0 {

@@ -37,7 +37,7 @@ func (l *Lookup) lookUp(domain, by string, waited bool) Answer {
 	return answer
 }
 
-// mxOf gives the MXs of a domain, best first. Absent says that there is no MX record: the domain is then its own MX
+// mxOf returns the MXs of a domain, best first. Absent says that there is no MX record: the domain is then its own MX
 // (RFC 5321 section 5.1). A null MX (RFC 7505) is none.
 func (l *Lookup) mxOf(ctx context.Context, domain string) (hosts []*net.MX, absent bool, err error) {
 	list, err := l.resolver.LookupMX(ctx, domain+".") // rooted: no search list

@@ -156,7 +156,7 @@ func (l *Lookup) Close() {
 	l.ended.Wait()
 }
 
-// At gives the provider whose MX has this address, as far as lookups told, this Lookup's or those before it; "" if none did. It
+// At returns the provider whose MX has this address, as far as lookups told, this Lookup's or those before it; "" if none did. It
 // never waits.
 func (l *Lookup) At(addr netip.Addr) string {
 	mx, _, found := l.addresses.Get(addr.Unmap())
@@ -166,7 +166,7 @@ func (l *Lookup) At(addr netip.Addr) string {
 	return l.whose(mx)
 }
 
-// Of gives the provider of a recipient domain, as far as that is known; "" if it is not, or there is none. It never waits.
+// Of returns the provider of a recipient domain, as far as that is known; "" if it is not, or there is none. It never waits.
 func (l *Lookup) Of(domain string) string {
 	provider, _ := l.Heard(domain)
 	return provider
@@ -224,7 +224,7 @@ func (l *Lookup) Until(addr netip.Addr, domain string) time.Time {
 	return end
 }
 
-// Met gives the providers of which an address of an MX is known. It looks at all there are, so ask once for all providers; whose they are it
+// Met returns the providers of which an address of an MX is known. It looks at all there are, so ask once for all providers; whose they are it
 // finds out when At need not wait for it any more.
 func (l *Lookup) Met() map[string]bool {
 	all := map[MX]struct{}{}
@@ -255,7 +255,7 @@ func (l *Lookup) whose(mx MX) string {
 	return p
 }
 
-// Find gives the provider of a recipient domain. It waits for DNS only if nothing usable is kept, and then no longer than
+// Find returns the provider of a recipient domain. It waits for DNS only if nothing usable is kept, and then no longer than
 // Config.Wait or ctx. By is who asks, a tenant: each has a part of the lookups that may be under way.
 func (l *Lookup) Find(ctx context.Context, domain, by string) Answer {
 	domain = normal(domain)
@@ -316,7 +316,7 @@ func addressOf(domain string) (netip.Addr, bool) {
 
 func isLiteral(domain string) bool { return strings.HasPrefix(domain, "[") }
 
-// kept gives what is known of a domain, if it may still be used.
+// kept returns what is known of a domain, if it may still be used.
 func (l *Lookup) kept(domain string) (k kept, usable bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -324,7 +324,7 @@ func (l *Lookup) kept(domain string) (k kept, usable bool) {
 	return k, found && time.Since(k.since) < usableFor
 }
 
-// remembered gives what was known of a domain before this Lookup, to be used until DNS has told anew.
+// remembered returns what was known of a domain before this Lookup, to be used until DNS has told anew.
 func (l *Lookup) remembered(domain string) (k kept, usable bool) {
 	mx, put, found := l.mxs.Get(domain)
 	if !found || time.Since(put) >= usableFor {

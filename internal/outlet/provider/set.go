@@ -63,10 +63,10 @@ func NewSet(list []Provider) *Set {
 // has reports whether there is a provider of this name.
 func (s *Set) has(name string) bool { return s.named[name] }
 
-// OfDomain gives the provider whose own domain this is, and the name in the list that says so; "" for neither.
+// OfDomain returns the provider whose own domain this is, and the name in the list that says so; "" for neither.
 func (s *Set) OfDomain(domain string) (provider, name string) { return find(s.domains, normal(domain)) }
 
-// OfMX gives the provider that an MX of this name belongs to, and the name in the list that says so; "" for neither.
+// OfMX returns the provider that an MX of this name belongs to, and the name in the list that says so; "" for neither.
 func (s *Set) OfMX(host string) (provider, name string) { return find(s.mx, normal(host)) }
 
 // names maps "example.jp", and ".example.jp" for all below it, to a provider. Looking up costs one access for each label.
@@ -92,5 +92,5 @@ func find(in names, host string) (provider, name string) {
 	return "", ""
 }
 
-// normal gives a name in the form of the maps. It allocates only for names with capitals.
+// normal returns a name in the form of the maps. It allocates only for names with capitals.
 func normal(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }

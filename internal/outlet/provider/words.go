@@ -41,7 +41,7 @@ func (c *codes) has(code string) bool {
 	return found && err == nil && n >= c.from && n <= c.to
 }
 
-// Settings gives what is known of a provider beside its names.
+// Settings returns what is known of a provider beside its names.
 func (l *Lookup) Settings(provider string) Settings { return l.set.words[provider].Settings }
 
 // OwnWord reports whether a reply of a provider's MX must be the provider's own word, and speaks for all of it: about a recipient at a domain
@@ -69,7 +69,7 @@ func (l *Lookup) OwnCode(provider string, reply []byte) bool {
 	return false
 }
 
-// enhanced gives the enhanced code at the beginning of a reply, behind the reply code: what a customer may write stands behind it.
+// enhanced returns the enhanced code at the beginning of a reply, behind the reply code: what a customer may write stands behind it.
 func enhanced(reply []byte) string {
 	if len(reply) < 4 {
 		return ""
@@ -79,7 +79,7 @@ func enhanced(reply []byte) string {
 	return code
 }
 
-// Host gives the name of the MX that mail to a domain goes to first, as far as DNS has told lately; "" else. It never waits.
+// Host returns the name of the MX that mail to a domain goes to first, as far as DNS has told lately; "" else. It never waits.
 func (l *Lookup) Host(domain string) string {
 	k, usable := l.kept(normal(domain))
 	if !usable {

@@ -35,7 +35,7 @@ func (a *Absence) Set(ips []netip.Addr) {
 	a.missing.Store(&missing)
 }
 
-// now gives the missing ones; nil in nearly all cases. Nobody may change what it gives.
+// now returns the missing ones; nil in nearly all cases. Nobody may change what it gives.
 func (a *Absence) now() map[netip.Addr]struct{} {
 	if a == nil {
 		return nil

@@ -35,7 +35,7 @@ func newCandidates(ips []WeightedIP, family func(netip.Addr) bool) candidates {
 	return c
 }
 
-// choose gives the index of the candidate with the highest score for the key: rendezvous hashing (Thaler and Ravishankar,
+// choose returns the index of the candidate with the highest score for the key: rendezvous hashing (Thaler and Ravishankar,
 // 1998). Each score depends on the key and on one candidate alone, so adding or removing another one cannot change the
 // order of the rest. There must be one.
 func (c *candidates) choose(key uint64) int {
@@ -77,7 +77,7 @@ func (c *candidates) hasAny(without map[netip.Addr]struct{}) bool {
 	})
 }
 
-// order gives all candidates but some, the one with the highest score first.
+// order returns all candidates but some, the one with the highest score first.
 func (c *candidates) order(key uint64, without map[netip.Addr]struct{}) []SendingIP {
 	type scored struct {
 		score

@@ -52,7 +52,7 @@ type Errand struct {
 	Provider string // "": not known
 }
 
-// keys gives those of the MSA and of its way to the destination: what the choice goes by, too, is the provider where it is known.
+// keys returns those of the MSA and of its way to the destination: what the choice goes by, too, is the provider where it is known.
 func (e *Errand) keys() (msa, way uint64) {
 	msa = mix(hashAddr(e.Source), uint64(e.Port)+pairSalt)
 	to := hashAddr(e.MX.Unmap())
@@ -120,7 +120,7 @@ func (f *Forecast) SenderDomain(e Errand) (domain string, found bool) {
 	return guess(t, &t.domains), true
 }
 
-// track gives that of the key, and begins one of the MSA's.
+// track returns that of the key, and begins one of the MSA's.
 func (f *Forecast) track(key uint64, of *Errand) *track {
 	t, found := f.tracks.Get(key)
 	if !found {
@@ -164,7 +164,7 @@ func seen[T comparable](t *track, tallies *[4]tally[T], what T) (isNew bool) {
 	return isNew
 }
 
-// guess gives the better of both guesses.
+// guess returns the better of both guesses.
 func guess[T comparable](t *track, tallies *[4]tally[T]) T {
 	if t.lastHits > t.mostHits {
 		return tallies[t.last].what

@@ -100,7 +100,7 @@ type Choice struct {
 	without map[netip.Addr]struct{} // of from; shared, and never changed
 }
 
-// IPs gives all sending IPs of the pool and the destination's family that this host has, best first. Who must avoid one takes the
+// IPs returns all sending IPs of the pool and the destination's family that this host has, best first. Who must avoid one takes the
 // next: that, too, is the same one each time.
 func (c Choice) IPs() []SendingIP {
 	if c.from == nil {
@@ -109,7 +109,7 @@ func (c Choice) IPs() []SendingIP {
 	return c.from.order(c.key, c.without)
 }
 
-// Has says whether a sending IP is of the pool and the destination's family, and this host has it. It does not allocate.
+// Has reports whether a sending IP is of the pool and the destination's family, and this host has it. It does not allocate.
 func (c Choice) Has(ip netip.Addr) bool {
 	if _, gone := c.without[ip]; gone || c.from == nil {
 		return false
@@ -117,7 +117,7 @@ func (c Choice) Has(ip netip.Addr) bool {
 	return slices.ContainsFunc(c.from.list, func(m candidate) bool { return m.Address == ip })
 }
 
-// Without gives the choice as it would be if this host did not have the sending IP.
+// Without returns the choice as it would be if this host did not have the sending IP.
 func (c Choice) Without(ip netip.Addr) Choice {
 	fewer := maps.Clone(c.without)
 	if fewer == nil {
@@ -132,7 +132,7 @@ func (c Choice) Without(ip netip.Addr) Choice {
 	return c
 }
 
-// IsOnly says whether there is but one sending IP of the pool and the destination's family.
+// IsOnly reports whether there is but one sending IP of the pool and the destination's family.
 func (c Choice) IsOnly() bool { return c.from != nil && len(c.from.list) == 1 }
 
 // A Router decides which sending IP a mail leaves from. It does no lookups, is immutable and safe for concurrent use.
@@ -224,7 +224,7 @@ func (r *Router) pool(name string) (*addressPool, error) {
 	return &r.pools[i], nil
 }
 
-// Choose gives pool and sending IP for what is known of a mail. [session.ErrNoSendingIP] is seen if the pool has none of the
+// Choose returns pool and sending IP for what is known of a mail. [session.ErrNoSendingIP] is seen if the pool has none of the
 // destination's family, or this host only those of the other one, and [session.ErrNotOnHost] if this host has none of the pool: the choice then tells
 // the rest. Another error is a pool that was asked for and is not there. Choose does not
 // allocate, but for a sender with something to fold where a route goes by senders.
@@ -261,7 +261,7 @@ func (r *Router) Owner(q Query) *whose.Owner {
 	return r.whose.Find(q.Source, q.Port, sender)
 }
 
-// Behind gives all tenants that mail from an MSA may be of, whoever its sender is. It costs a look at each tenant.
+// Behind returns all tenants that mail from an MSA may be of, whoever its sender is. It costs a look at each tenant.
 func (r *Router) Behind(q Query) []string {
 	if r.Owner(q).Apart {
 		return []string{q.Source.String()}
@@ -335,7 +335,7 @@ func (p *addressPool) of(destination netip.Addr) *candidates {
 	return &p.ipv6
 }
 
-// other gives the sending IPs of the other family.
+// other returns the sending IPs of the other family.
 func (p *addressPool) other(than *candidates) *candidates {
 	if than == &p.ipv4 {
 		return &p.ipv6

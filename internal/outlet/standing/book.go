@@ -163,7 +163,7 @@ func (b *Book) answer(k Key, use bool) Permit {
 	return b.decide(k, b.clock(), use)
 }
 
-// Blameless says that nothing stands against an IP at a provider: Peek would give leave for everything. It takes no [Key] because
+// Blameless reports that nothing stands against an IP at a provider: Peek would give leave for everything. It takes no [Key] because
 // it is asked for every mail, and the text of one would have to be made each time.
 func (b *Book) Blameless(ip netip.Addr, provider []byte) bool {
 	b.mu.RLock()
@@ -175,7 +175,7 @@ func (b *Book) Blameless(ip netip.Addr, provider []byte) bool {
 // Changes returns a number that is another one whenever Blameless or InParts may answer otherwise than before.
 func (b *Book) Changes() uint64 { return b.changes.Load() }
 
-// Spotless says that nothing stands against an IP anywhere. Like Blameless it is asked for mail.
+// Spotless reports that nothing stands against an IP anywhere. Like Blameless it is asked for mail.
 func (b *Book) Spotless(ip netip.Addr) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -191,7 +191,7 @@ func (b *Book) Spotless(ip netip.Addr) bool {
 	return at.blameless(nil)
 }
 
-// InParts says that an IP may be suspended at parts of providers: who knows the recipient must ask about those, too ([Key.At]).
+// InParts reports that an IP may be suspended at parts of providers: who knows the recipient must ask about those, too ([Key.At]).
 func (b *Book) InParts(ip netip.Addr) bool {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -199,7 +199,7 @@ func (b *Book) InParts(ip netip.Addr) bool {
 	return at != nil && at.parts > 0
 }
 
-// Probing says whether the probe of that number is under way still: neither its end nor an operator's word has come between.
+// Probing reports whether the probe of that number is under way still: neither its end nor an operator's word has come between.
 func (b *Book) Probing(k Key, probe uint64) bool {
 	k = k.normal()
 	b.mu.Lock()
@@ -211,7 +211,7 @@ func (b *Book) Probing(k Key, probe uint64) bool {
 	return e != nil && e.State == Probing && e.probe == probe
 }
 
-// Barred says whether an operator has suspended or stopped the key, or the whole IP.
+// Barred reports whether an operator has suspended or stopped the key, or the whole IP.
 func (b *Book) Barred(k Key) bool {
 	k = k.normal()
 	b.mu.Lock()

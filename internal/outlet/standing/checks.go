@@ -57,7 +57,7 @@ func newChecks() checks {
 	}
 }
 
-// names gives what a source is counted by: its tenant and its receiver, each for itself.
+// names returns what a source is counted by: its tenant and its receiver, each for itself.
 func (s source) names() [2]string { return [2]string{"tenant " + s.tenant, "by " + s.speaker} }
 
 func (c *checks) full(s source) bool {
@@ -109,13 +109,13 @@ func (b *Book) ask(e *entry, l List, by source, now time.Time) {
 	}
 }
 
-// holds says whether an answer is not out of date, be it that the clock was set back.
+// holds reports whether an answer is not out of date, be it that the clock was set back.
 func (a *answer) holds(now time.Time) bool {
 	wait := a.again.Sub(now)
 	return wait > 0 && wait <= checkAgain
 }
 
-// found says whether the last answer of a list that is not out of date is that it has the IP, whatever has become of those that have named it.
+// found reports whether the last answer of a list that is not out of date is that it has the IP, whatever has become of those that have named it.
 func (c *checks) found(ip netip.Addr, now time.Time) bool {
 	for q, a := range c.known {
 		if q.ip == ip && a.listed && a.holds(now) {

@@ -28,7 +28,7 @@ var (
 	errNoAddress = errors.New("not an IP address")
 )
 
-// Listed says whether the list has the IP. It believes a yes only if the list does not have the address that none may
+// Listed reports whether the list has the IP. It believes a yes only if the list does not have the address that none may
 // have: a list that has ended may say yes to everything.
 func (d DNSBL) Listed(ctx context.Context, ip netip.Addr, zone string) (bool, error) {
 	if !ip.IsValid() {
@@ -52,7 +52,7 @@ func (d DNSBL) Listed(ctx context.Context, ip netip.Addr, zone string) (bool, er
 	return true, nil
 }
 
-// Answers says whether the list has the address that all have (RFC 5782 §5: 127.0.0.2, ::FFFF:7F00:2). Without it, that an IP is not on
+// Answers reports whether the list has the address that all have (RFC 5782 §5: 127.0.0.2, ::FFFF:7F00:2). Without it, that an IP is not on
 // the list says nothing: the zone is none of a list, or has no addresses of the family.
 func (d DNSBL) Answers(ctx context.Context, zone string, v6 bool) (bool, error) {
 	always := netip.AddrFrom4([4]byte{127, 0, 0, 2})

@@ -16,7 +16,7 @@ type address struct {
 	parts int // of keys, those of parts of providers
 }
 
-// blameless says that neither the whole IP nor this entry of it, if there is one, is anything but active.
+// blameless reports that neither the whole IP nor this entry of it, if there is one, is anything but active.
 func (a *address) blameless(e *entry) bool { return a.whole == nil && (e == nil || e.State == Active) }
 
 // An entry is a standing and what led to it.
@@ -85,7 +85,7 @@ func (b *Book) entryBy(k Key, tenant string, now time.Time) *entry {
 	return b.entryOf(k, tenant, now)
 }
 
-// entryFor gives the key's entry, and makes one where there is none.
+// entryFor returns the key's entry, and makes one where there is none.
 func (b *Book) entryFor(k Key, now time.Time) *entry { return b.entryOf(k, "", now) }
 
 func (b *Book) entryOf(k Key, maker string, now time.Time) *entry {

@@ -107,7 +107,7 @@ func (b *Book) resume(e *entry, now time.Time, who string) {
 	}
 }
 
-// List gives all standings that are not plainly active, by IP and provider.
+// List returns all standings that are not plainly active, by IP and provider.
 func (b *Book) List() []Standing {
 	var all []Standing
 	for _, ip := range b.known() {
@@ -119,7 +119,7 @@ func (b *Book) List() []Standing {
 	return all
 }
 
-// known gives all IPs of which something is. Who looks at all keys does it an IP at a time: sessions wait for no more.
+// known returns all IPs of which something is. Who looks at all keys does it an IP at a time: sessions wait for no more.
 func (b *Book) known() []netip.Addr {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -146,7 +146,7 @@ func (b *Book) listOf(ip netip.Addr) (all []Standing) {
 	return all
 }
 
-// Show gives what stands for a key, and the last replies of its provider that were counted. Where that is of the whole
+// Show returns what stands for a key, and the last replies of its provider that were counted. Where that is of the whole
 // IP, the standing's provider is [Every]. What is not known is active.
 func (b *Book) Show(k Key) (Standing, []EvidenceSeen) {
 	k = k.normal()

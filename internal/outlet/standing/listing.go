@@ -91,7 +91,7 @@ func (e *entry) drop(l List) bool {
 	return true
 }
 
-// wholeOf gives the standing of the whole IP, if there is one that has not run out.
+// wholeOf returns the standing of the whole IP, if there is one that has not run out.
 func (b *Book) wholeOf(ip netip.Addr, now time.Time) *entry {
 	at := b.ips[ip]
 	if at == nil || at.whole == nil {

@@ -62,7 +62,7 @@ func (m *meter) add(t Trigger, ev *Evidence, now time.Time) bool {
 	return tenants && destinations && m.apart(t, now)
 }
 
-// apart says whether the refusals would be some without the tenant that was refused by most destinations: one who sends bad mail to
+// apart reports whether the refusals would be some without the tenant that was refused by most destinations: one who sends bad mail to
 // many and a stray refusal of another are one tenant's. If that tenant alone is refused by as many as the trigger wants, the
 // others must have been refused by two; else they must have been by one that it was not refused by.
 func (m *meter) apart(t Trigger, now time.Time) bool {

@@ -179,7 +179,7 @@ func (e *entry) differs(before *Standing) bool {
 	return before.State != e.State || before.Share != e.Share || !before.Until.Equal(e.Until) || before.Strikes != e.Strikes
 }
 
-// oneCustomer says whether a reply is that of the only recipient domain that is known at an MX of no known provider.
+// oneCustomer reports whether a reply is that of the only recipient domain that is known at an MX of no known provider.
 func (ev *Evidence) oneCustomer(e *entry) bool {
 	return ev.OneDestination && ev.Place != "" && strings.HasPrefix(e.Provider, witness.Strange)
 }
@@ -225,7 +225,7 @@ func (b *Book) act(e, whole *entry, ev *Evidence, w weight, slowed bool, now tim
 	}
 }
 
-// ofAll says whether a reply speaks for all of the key. At an MX that is no known provider's all words are about that MX.
+// ofAll reports whether a reply speaks for all of the key. At an MX that is no known provider's all words are about that MX.
 func (ev *Evidence) ofAll(e *entry) bool {
 	return ev.Place == "" || e.part() || strings.HasPrefix(e.Provider, witness.Strange)
 }
@@ -340,7 +340,7 @@ func (b *Book) slowNeighbours(k Key, ev *Evidence, now time.Time) (changed []Sta
 // zero Block has the usual ones, 24 and 48.
 type Block struct{ V4, V6 int }
 
-// Of gives that network.
+// Of returns that network.
 func (b Block) Of(ip netip.Addr) netip.Prefix {
 	ip = ip.Unmap()
 	bits := cmp.Or(b.V6, 48)

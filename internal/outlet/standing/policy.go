@@ -69,7 +69,7 @@ type Numbers struct {
 	IgnoreLists bool
 }
 
-// DefaultNumbers gives the defaults; docs/why/standing.md lists them.
+// DefaultNumbers returns the defaults; docs/why/standing.md lists them.
 func DefaultNumbers() *Numbers {
 	return &Numbers{
 		Listed:           Trigger{Replies: 1, Tenants: 1, Destinations: 1, Within: time.Hour},
@@ -150,7 +150,7 @@ func (p *Numbers) Validate() error {
 	return errors.Join(wrong...)
 }
 
-// rise gives the share above the one given.
+// rise returns the share above the one given.
 func (p *Numbers) rise(share float64) float64 {
 	for _, next := range p.Restore {
 		if next > share {

@@ -70,7 +70,7 @@ func OpenSQLite(path string) (*SQLite, error) {
 	return &SQLite{db}, nil
 }
 
-// Load gives all standings. A row that makes no sense is an error: half a memory would let mail out of suspended IPs.
+// Load returns all standings. A row that makes no sense is an error: half a memory would let mail out of suspended IPs.
 func (s *SQLite) Load() ([]Standing, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
@@ -175,7 +175,7 @@ func save(ctx context.Context, tx *sql.Tx, s *Standing) error {
 	return err
 }
 
-// File gives the open file, for what else is to be kept in it. It is closed with the SQLite.
+// File returns the open file, for what else is to be kept in it. It is closed with the SQLite.
 func (s *SQLite) File() *store.File { return s.db }
 
 // Close closes the file.

@@ -27,7 +27,7 @@ func (k Key) At(place string) Key { return Key{k.IP, k.Provider + partMark + pla
 
 const partMark = "/"
 
-// Split gives the provider of a key, and which part of it is meant; "" for all of it.
+// Split returns the provider of a key, and which part of it is meant; "" for all of it.
 func Split(provider string) (whole, place string) {
 	whole, place, _ = strings.Cut(provider, partMark)
 	return whole, place
@@ -35,7 +35,7 @@ func Split(provider string) (whole, place string) {
 
 func (k Key) part() bool { return strings.Contains(k.Provider, partMark) }
 
-// strange says that there can be any number of such keys.
+// strange reports that there can be any number of such keys.
 func (k Key) strange() bool { return k.part() || strings.HasPrefix(k.Provider, witness.Strange) }
 
 func (k Key) String() string { return k.IP.String() + " " + k.Provider }
@@ -100,10 +100,10 @@ func (s *Standing) byHand() bool {
 	return s.By == ByOperator || strings.HasPrefix(s.By, ByOperator+" ")
 }
 
-// blank says that there is nothing to remember.
+// blank reports that there is nothing to remember.
 func (s *Standing) blank() bool { return s.State == Active && s.Strikes == 0 && len(s.Lists) == 0 }
 
-// onWall gives the copy to show and to store. In here times keep their monotonic reading, so that a step of the wall
+// onWall returns the copy to show and to store. In here times keep their monotonic reading, so that a step of the wall
 // clock moves no deadline; outside, only what the wall clock says now means anything.
 func (s *Standing) onWall(now time.Time) Standing {
 	out := *s
