@@ -37,7 +37,7 @@ const (
 	AlsoRefused              // the sending IP was tried in place of one that had been refused
 )
 
-// String gives the deed as it stands in the records.
+// String returns the deed as it stands in the records.
 func (d Deed) String() string {
 	return [...]string{"rescued", "rescue_failed", "softened", "would_rescue", "would_soften", "not_rescued", "also_refused"}[d]
 }

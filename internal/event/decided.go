@@ -40,7 +40,7 @@ const (
 	StepGivenUp                   // what was to be asked about again is refused instead: nobody can wait any longer
 )
 
-// String gives the step as it stands in the records.
+// String returns the step as it stands in the records.
 func (s Step) String() string {
 	switch s {
 	case StepConnect:

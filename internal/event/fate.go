@@ -15,7 +15,7 @@ const (
 	FateCount
 )
 
-// String gives the fate as it stands in the records.
+// String returns the fate as it stands in the records.
 func (f Fate) String() string {
 	return [...]string{"not_sent", "delivered", "refused", "deferred", "unknown"}[f]
 }
@@ -128,7 +128,7 @@ func (t *Transaction) Means(m Meaning) uint8 {
 	return uint8(len(*t.meanings))
 }
 
-// meaningAt gives the number of a meaning that is there; 0: it is not.
+// meaningAt returns the number of a meaning that is there; 0: it is not.
 func (t *Transaction) meaningAt(m *Meaning) uint8 {
 	for i := range *t.meanings {
 		if (*t.meanings)[i].same(m) {
@@ -138,7 +138,7 @@ func (t *Transaction) meaningAt(m *Meaning) uint8 {
 	return 0
 }
 
-// Meaning gives that of a reply of the transaction; the zero Meaning if there is none.
+// Meaning returns that of a reply of the transaction; the zero Meaning if there is none.
 func (t *Transaction) Meaning(r *Reply) (m Meaning) {
 	if r.Meaning > 0 && t.meanings != nil {
 		m = (*t.meanings)[r.Meaning-1]

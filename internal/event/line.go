@@ -16,7 +16,7 @@ const (
 	MarkFromMSA        // >| came from the MSA and was held, or ended, at kanmon
 )
 
-// String gives the mark as the paper prints it; a note has none.
+// String returns the mark as the paper prints it; a note has none.
 func (m Mark) String() string {
 	return [...]string{"", "<-", "->", "|<", "|>", ">|"}[m]
 }

@@ -52,7 +52,7 @@ const (
 	RulesChanged  // the firewall rules that lead mail here stand in another way than was told last
 )
 
-// String gives the step as it stands in the records.
+// String returns the step as it stands in the records.
 func (s GatewayStep) String() string {
 	return [...]string{"start", "reload", "reload_refused", "drain", "stop", "rules"}[s]
 }

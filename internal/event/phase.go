@@ -62,7 +62,7 @@ var phaseTable = [PhaseCount]phaseRow{
 // DefaultTimeout is how long each wait in the phase may take where nothing else is set.
 func (p Phase) DefaultTimeout() time.Duration { return phaseTable[p].timeout }
 
-// Bounds gives the least and the most that the timeout may be set to, and why it may not be shorter.
+// Bounds returns the least and the most that the timeout may be set to, and why it may not be shorter.
 func (p Phase) Bounds() (least, most time.Duration, why string) {
 	row := &phaseTable[p]
 	return row.least, row.most, row.why
@@ -71,7 +71,7 @@ func (p Phase) Bounds() (least, most time.Duration, why string) {
 // FromBegin reports whether that time counts from when the MSA began to wait, and not only from the wait for the MX.
 func (p Phase) FromBegin() bool { return phaseTable[p].whole }
 
-// String gives the phase's name as it stands in logs, records and configuration.
+// String returns the phase's name as it stands in logs, records and configuration.
 func (p Phase) String() string {
 	if p >= PhaseCount {
 		return "unknown"
@@ -79,7 +79,7 @@ func (p Phase) String() string {
 	return phaseTable[p].name
 }
 
-// PhaseNames gives the names of all phases, in order.
+// PhaseNames returns the names of all phases, in order.
 func PhaseNames() (names []string) {
 	for _, row := range phaseTable {
 		names = append(names, row.name)

@@ -194,7 +194,7 @@ type EntryOctets struct {
 // Milliseconds are a duration as the JSON lines have it.
 type Milliseconds float64
 
-// Duration gives the milliseconds as a duration.
+// Duration returns the milliseconds as a duration.
 func (m Milliseconds) Duration() time.Duration {
 	return time.Duration(float64(m) * float64(time.Millisecond))
 }
@@ -247,10 +247,10 @@ func (e *LineError) Error() string {
 	return fmt.Sprintf("line %d is no record of kanmon's: %v: %.*q", e.Number, e.Err, most, e.Line)
 }
 
-// Unwrap gives what is wrong with the line.
+// Unwrap returns what is wrong with the line.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// Next gives the next entry. The error is a [*LineError], or what reading has come to: at the end io.EOF.
+// Next returns the next entry. The error is a [*LineError], or what reading has come to: at the end io.EOF.
 func (r *Reader) Next() (*Entry, error) {
 	line, err := r.in.ReadBytes('\n')
 	if len(line) == 0 && err != nil {
@@ -264,7 +264,7 @@ func (r *Reader) Next() (*Entry, error) {
 	return e, nil
 }
 
-// All gives all entries, and each line that is none as an error. An error of reading is the last.
+// All returns all entries, and each line that is none as an error. An error of reading is the last.
 func (r *Reader) All() iter.Seq2[*Entry, error] {
 	return func(yield func(*Entry, error) bool) {
 		for {

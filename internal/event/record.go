@@ -30,7 +30,7 @@ type Record struct {
 	facts Facts
 }
 
-// Text gives the octets of a span of this record. They are valid until Release.
+// Text returns the octets of a span of this record. They are valid until Release.
 func (r *Record) Text(s Span) []byte { return r.Texts.Of(s) }
 
 // Add copies text into the record, as far as it is kept, and gives its span.
@@ -45,7 +45,7 @@ func (r *Record) OwnEnd() *End { return &r.end }
 // Octets is how many octets of text are in the record.
 func (r *Record) Octets() int { return len(r.Texts) }
 
-// NewRecord gives an empty record.
+// NewRecord returns an empty record.
 func NewRecord() *Record { return recordPool.Get().(*Record) }
 
 // Release gives the record back for reuse. Nothing of it may be touched afterwards.

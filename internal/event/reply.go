@@ -48,7 +48,7 @@ type Opening struct {
 // Micros is a time of a reply: a transaction of a thousand recipients keeps two of them for each. It is never more than 71 minutes.
 type Micros uint32
 
-// MicrosOf gives a time, rounded.
+// MicrosOf returns a time, rounded.
 func MicrosOf(d time.Duration) Micros {
 	return Micros(min(max(d.Round(time.Microsecond).Microseconds(), 0), 1<<32-1))
 }

@@ -10,7 +10,7 @@ import (
 // time part, for all practical purposes across runs.
 type ID uint64
 
-// String gives the ID as 16 hexadecimal digits.
+// String returns the ID as 16 hexadecimal digits.
 func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 
 // TLS is what is known of the TLS of one leg.
@@ -42,7 +42,7 @@ const (
 	TLSPassthrough                 // not seen: the destination is passed through
 )
 
-// String gives the state as it stands in the records.
+// String returns the state as it stands in the records.
 func (s TLSState) String() string {
 	return [...]string{"none", "tls", "downgraded", "passthrough"}[s]
 }
@@ -85,7 +85,7 @@ type Leg struct {
 // Hundredths are a time of a session in hundredths of seconds.
 type Hundredths uint32
 
-// HundredthsOf gives a time, rounded down.
+// HundredthsOf returns a time, rounded down.
 func HundredthsOf(d time.Duration) Hundredths { return Hundredths(d / (10 * time.Millisecond)) }
 
 // Duration gives it back.
@@ -109,7 +109,7 @@ const (
 	OpeningLeft            // kanmon gave it up: the MSA had gone, or kanmon stopped
 )
 
-// String gives the way to fail as it stands in the records.
+// String returns the way to fail as it stands in the records.
 func (f Failing) String() string {
 	return [...]string{"", "refused", "unanswered", "barred", "not_dialled", "lost", "silent", "turned_away", "garbled", "tls", "left"}[f]
 }

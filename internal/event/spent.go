@@ -24,7 +24,7 @@ const (
 
 var spendings = [SpendingCount]string{"kanmon", "msa", "mx", "body_msa", "body_mx", "held", "opening", "moving", "rescue", "resting", "passing"}
 
-// String gives the spending as it stands in the records.
+// String returns the spending as it stands in the records.
 func (s Spending) String() string { return spendings[s] }
 
 // Spent is where time has gone.

@@ -58,7 +58,7 @@ type Facts struct {
 // MostRecipients is how many a subscriber sees one by one.
 const MostRecipients = 50
 
-// Text gives the octets of a span of the facts.
+// Text returns the octets of a span of the facts.
 func (f *Facts) Text(s Span) []byte { return f.texts.Of(s) }
 
 type subscriber struct {

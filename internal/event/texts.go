@@ -34,7 +34,7 @@ func (s Span) Cut() int { return int(s.size >> sizeBits) }
 // Texts are what spans are pieces of.
 type Texts []byte
 
-// Of gives the octets of a span.
+// Of returns the octets of a span.
 func (x Texts) Of(s Span) []byte { return x[s.off : s.off+s.n()] }
 
 // Add copies text as far as most octets, and gives its span.
@@ -44,7 +44,7 @@ func (x *Texts) Add(text []byte, most int) Span {
 	return x.End(off, len(text)-most)
 }
 
-// End gives the span of what has been appended from off on, behind which so many octets were left out: there, not in the middle of a
+// End returns the span of what has been appended from off on, behind which so many octets were left out: there, not in the middle of a
 // character.
 func (x *Texts) End(off, left int) Span {
 	if left <= 0 {

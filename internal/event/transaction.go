@@ -52,7 +52,7 @@ const (
 	ByKanmon
 )
 
-// String gives the side as it stands in the records.
+// String returns the side as it stands in the records.
 func (s Side) String() string { return [...]string{"msa", "mx", "kanmon"}[s] }
 
 // Outcome says how a transaction ended, for the MSA and for the MX.
@@ -71,7 +71,7 @@ const (
 	OutcomeOrphanAck         // the MX answered 2xx, but the MSA was gone and could not be told
 )
 
-// String gives the outcome as it stands in the records.
+// String returns the outcome as it stands in the records.
 func (o Outcome) String() string {
 	return [...]string{"none", "delivered", "refused", "deferred", "reset", "aborted", "withheld", "ambiguous", "orphan_ack"}[o]
 }

@@ -19,7 +19,7 @@ import (
 // maxLast is how much of the end of a file is looked at. Behind the line of a stop there may be what had been counted until then.
 const maxLast = 4 << 20
 
-// Unclean gives the last run that has written JSON lines to a path, where it did not end with a stop: what it recorded last may be missing. It is
+// Unclean returns the last run that has written JSON lines to a path, where it did not end with a stop: what it recorded last may be missing. It is
 // nil where it did, and where that cannot be known: there is no file, or none that can be read again. Whoever rotates the file may have left an
 // empty one, or none: then the file beside it counts that was written last. It is called before a journal opens the path.
 func Unclean(path string) *event.Run {
@@ -93,7 +93,7 @@ func lastOctets(path string) []byte {
 	return last
 }
 
-// newestBeside gives the file that a rotation has made of one: its name begins with the same, and it is not compressed. "": there is none.
+// newestBeside returns the file that a rotation has made of one: its name begins with the same, and it is not compressed. "": there is none.
 func newestBeside(path string) (newest string) {
 	entries, _ := os.ReadDir(filepath.Dir(path))
 	var last os.FileInfo

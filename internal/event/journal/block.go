@@ -31,10 +31,10 @@ func (b *block) chunk() []byte {
 	return b.data[b.written:end]
 }
 
-// unwritten gives the marks of what is not in the file as a whole.
+// unwritten returns the marks of what is not in the file as a whole.
 func (b *block) unwritten() []mark { return b.marks[b.ended(b.written)+1:] }
 
-// ended gives the last record that ends at an offset or before it; -1 if none does.
+// ended returns the last record that ends at an offset or before it; -1 if none does.
 func (b *block) ended(at int) int {
 	i, exact := slices.BinarySearchFunc(b.marks, at, func(m mark, at int) int { return m.end - at })
 	if exact {
@@ -43,7 +43,7 @@ func (b *block) ended(at int) int {
 	return i - 1
 }
 
-// whole gives the end of the last record that is whole before an offset.
+// whole returns the end of the last record that is whole before an offset.
 func (b *block) whole(at int) int {
 	if i := b.ended(at); i >= 0 {
 		return b.marks[i].end

@@ -48,7 +48,7 @@ func (f *Files) lost(o owner) {
 	f.dropped.add(o, 1)
 }
 
-// take gives the sink of an unopened one, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One
+// take returns the sink of an unopened one, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One
 // that nobody uses any more has to end before: a file has one writer.
 func (f *Files) take(out unopened, limit int, log *teller) (*sink, error) {
 	late := time.After(openPatience)

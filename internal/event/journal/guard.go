@@ -201,7 +201,7 @@ func (g *guard) learn(local []byte) {
 	}
 }
 
-// text gives what may be shown of a text: one line, or lines parted by '\n'. It is all that began in the first maxText octets; left says
+// text returns what may be shown of a text: one line, or lines parted by '\n'. It is all that began in the first maxText octets; left says
 // how many octets that leaves out. Of a text that is cut itself, a last word is left out, too: an address may have been cut.
 // The result is valid until the next call, and is not yet fit for a terminal.
 func (g *guard) text(text []byte, k kind, isCut bool) (shown []byte, left int) {
@@ -237,7 +237,7 @@ func (g *guard) text(text []byte, k kind, isCut bool) (shown []byte, left int) {
 	}
 }
 
-// end gives the offset in a text behind which nothing more is begun.
+// end returns the offset in a text behind which nothing more is begun.
 func (g *guard) end(text []byte, isCut bool) int {
 	switch {
 	case g.mode == AddressesClear:
@@ -251,14 +251,14 @@ func (g *guard) end(text []byte, isCut bool) int {
 	}
 }
 
-// address gives what may be shown of the inside of angle brackets. The result is valid until the next call.
+// address returns what may be shown of the inside of angle brackets. The result is valid until the next call.
 func (g *guard) address(path []byte) []byte {
 	g.out, g.until = g.out[:0], len(path)
 	g.path(path)
 	return g.out
 }
 
-// messageID gives what may be shown of a Message-ID; nil: nothing. It is one name for one message, of which no part is shown without the other.
+// messageID returns what may be shown of a Message-ID; nil: nothing. It is one name for one message, of which no part is shown without the other.
 func (g *guard) messageID(id []byte) []byte {
 	switch g.mode {
 	case AddressesClear:

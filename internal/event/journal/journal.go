@@ -79,7 +79,7 @@ const (
 	logInterval = time.Minute
 )
 
-// Equal says whether two journals would write the same to the same places.
+// Equal reports whether two journals would write the same to the same places.
 func (o Options) Equal(other Options) bool {
 	return o.SessionLog == other.SessionLog && o.JSON == other.JSON && o.Gateway == other.Gateway && o.Run.Equal(other.Run) && o.Identify == other.Identify && o.Addresses == other.Addresses && bytes.Equal(o.HashKey, other.HashKey) &&
 		o.QueueRecords == other.QueueRecords && o.QueueBytes == other.QueueBytes && o.Files == other.Files && o.Log == other.Log
@@ -128,7 +128,7 @@ type unopened struct {
 	open func() (file, error)
 }
 
-// is tells whether two all are one.
+// is reports whether two all are one.
 func (o unopened) is(other unopened) bool { return o.path == other.path && o.name == other.name }
 
 func open(o Options, all []unopened) (*Journal, error) {

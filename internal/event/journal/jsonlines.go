@@ -29,7 +29,7 @@ var jsonSheet = sheet{
 	},
 }
 
-// json gives the record's JSON lines, if it has any. docs/ref/record.md describes them.
+// json returns the record's JSON lines, if it has any. docs/ref/record.md describes them.
 func (f *formatter) json(r *event.Record) []byte {
 	o := object{f: f, r: r, dst: f.out[:0]}
 	actions := r.Actions

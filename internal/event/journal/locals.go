@@ -82,7 +82,7 @@ func (s *localSet) add(local []byte) bool {
 	return fresh
 }
 
-// child gives the node that a character leads to from another one, 0 if there is none; and how many it has looked through.
+// child returns the node that a character leads to from another one, 0 if there is none; and how many it has looked through.
 func (s *localSet) child(at int32, r rune) (child int32, seen int) {
 	c := s.nodes[at].child
 	for ; c != 0 && s.nodes[c].r != r; seen++ {
@@ -94,7 +94,7 @@ func (s *localSet) child(at int32, r rune) (child int32, seen int) {
 	return c, seen
 }
 
-// grow gives a node, which has so many children in its chain, another child.
+// grow returns a node, which has so many children in its chain, another child.
 func (s *localSet) grow(at int32, r rune, chained int) int32 {
 	next := int32(len(s.nodes))
 	if chained < maxChain {
@@ -111,7 +111,7 @@ func (s *localSet) grow(at int32, r rune, chained int) int32 {
 	return next
 }
 
-// mayBegin says whether a local part may begin with the first character of a text, and gives that character's size.
+// mayBegin reports whether a local part may begin with the first character of a text, and gives that character's size.
 func (s *localSet) mayBegin(text []byte) (may bool, size int) {
 	if c := text[0]; c < utf8.RuneSelf {
 		return s.first[c], 1
@@ -120,7 +120,7 @@ func (s *localSet) mayBegin(text []byte) (may bool, size int) {
 	return r < utf8.RuneSelf || s.far[r/64%64]&(1<<(r%64)) != 0, size
 }
 
-// match gives the length of the longest local part that stands in text at offset i; 0 if there is none.
+// match returns the length of the longest local part that stands in text at offset i; 0 if there is none.
 func (s *localSet) match(text []byte, i int) int {
 	if i >= len(text) || s.empty() {
 		return 0
@@ -153,7 +153,7 @@ func wordOctet(c byte) bool {
 	return c >= '0' && c <= '9' || c|0x20 >= 'a' && c|0x20 <= 'z'
 }
 
-// fold gives the first character of text without its letter case. Octets that are no UTF-8 stay apart from all characters.
+// fold returns the first character of text without its letter case. Octets that are no UTF-8 stay apart from all characters.
 func fold(text []byte) (r rune, size int) {
 	if c := text[0]; c < utf8.RuneSelf {
 		if c >= 'A' && c <= 'Z' {

@@ -69,7 +69,7 @@ func (q *queue) put(o owner, r *event.Record) bool {
 	return fits
 }
 
-// get gives the next record, a nil one if there is none; what did not fit since it was last asked; and whether more may come.
+// get returns the next record, a nil one if there is none; what did not fit since it was last asked; and whether more may come.
 func (q *queue) get() (next queued, missed losses, open bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,7 +134,7 @@ func (q *queue) total() uint64 {
 	return q.dropped
 }
 
-// toTell gives what was lost since it was last asked, and in all.
+// toTell returns what was lost since it was last asked, and in all.
 func (q *queue) toTell() (fresh losses, all uint64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -261,7 +261,7 @@ func (g *guard) domain(text []byte, at int) int {
 	return end
 }
 
-// isHost tells whether text from offset at on is a domain of the record, or at least holds no known local part.
+// isHost reports whether text from offset at on is a domain of the record, or at least holds no known local part.
 func (g *guard) isHost(text []byte, at int) bool {
 	host := bytes.TrimRight(text, ".")
 	if len(host) > at && g.domains.match(host, at) == len(host)-at {

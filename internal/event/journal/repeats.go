@@ -32,12 +32,12 @@ type repeat struct {
 	last  []byte    // the line of the latest
 }
 
-// withoutEffect says whether nothing became of a mail by what was decided.
+// withoutEffect reports whether nothing became of a mail by what was decided.
 func withoutEffect(action string) bool {
 	return strings.HasPrefix(action, "would_") || action == "spoofed" || action == "foreign_account"
 }
 
-// take gives the line to be written for a decision whose own line begins in dst at an offset: that, none, or one that counts.
+// take returns the line to be written for a decision whose own line begins in dst at an offset: that, none, or one that counts.
 func (p repeats) take(d *event.Decided, dst []byte, begin int, now time.Time) []byte {
 	if !withoutEffect(d.Did) {
 		return dst

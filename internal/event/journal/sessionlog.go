@@ -49,7 +49,7 @@ const (
 	elapsedWidth = 10
 )
 
-// sessionLog gives the record's lines for the session log; the package comment describes them.
+// sessionLog returns the record's lines for the session log; the package comment describes them.
 func (f *formatter) sessionLog(r *event.Record) []byte {
 	f.out = f.out[:0]
 	for i := range r.Lines {

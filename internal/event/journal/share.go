@@ -28,7 +28,7 @@ func ownerOf(r *event.Record) owner {
 	return owner{source: source}
 }
 
-// String gives the owner as it is told to the operator.
+// String returns the owner as it is told to the operator.
 func (o owner) String() string {
 	switch {
 	case o.tenant != "":
@@ -44,7 +44,7 @@ func (o owner) String() string {
 // there are who write too much, somebody who comes later finds room.
 const shareOfFree = 8
 
-// fits says whether somebody who has so much may have n more where so much is free.
+// fits reports whether somebody who has so much may have n more where so much is free.
 func fits(has, n, free int) bool { return n <= free && has+n <= shareOfFree*free }
 
 // losses are records that are missing, by whose they were.
@@ -66,7 +66,7 @@ func (l *losses) add(o owner, n uint64) {
 	(*l)[o] += n
 }
 
-// owners gives them in the order in which they are told: who has lost most first.
+// owners returns them in the order in which they are told: who has lost most first.
 func (l losses) owners() []owner {
 	list := make([]owner, 0, len(l))
 	for o := range l {

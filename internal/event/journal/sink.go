@@ -27,9 +27,9 @@ type sheet struct {
 // A file is where a sink writes to. Close ends a Write that waits, where the system can do that.
 type file interface {
 	io.WriteCloser
-	// same tells whether the other file is the one that is open here.
+	// same reports whether the other file is the one that is open here.
 	same(other file) bool
-	// endsOpen tells whether what is in it already does not end its last line.
+	// endsOpen reports whether what is in it already does not end its last line.
 	endsOpen() bool
 	// takeBack takes out what has just been written at its end.
 	takeBack(tail []byte) error
@@ -346,7 +346,7 @@ func (s *sink) progress(f file, n int, err error) (replaced bool) {
 	return replaced
 }
 
-// ended says whether run has ended.
+// ended reports whether run has ended.
 func (s *sink) ended() bool {
 	select {
 	case <-s.done:

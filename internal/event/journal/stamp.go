@@ -9,7 +9,7 @@ import (
 // Each JSON line says which gateway wrote it, in which run, and its number there: whoever keeps lines has a key. Numbers are given out where
 // lines are put behind each other, so they rise without a gap in what is written.
 
-// stampOf gives what all lines of a run have.
+// stampOf returns what all lines of a run have.
 func stampOf(gateway string, run time.Time) []byte {
 	stamp := new(formatter).appendJSON([]byte(`,"gateway":`), []byte(gateway), 0)
 	stamp = append(stamp, `,"run":"`...)

@@ -86,7 +86,7 @@ func eastAsian(r rune) bool {
 	return 0x4e00 <= r && r <= 0x9fff || 0x3041 <= r && r <= 0x3096 || 0x30a1 <= r && r <= 0x30fa || 0xac00 <= r && r <= 0xd7a3
 }
 
-// shown tells whether a character has a shape or a width of its own. That leaves out controls, direction marks and
+// shown reports whether a character has a shape or a width of its own. That leaves out controls, direction marks and
 // zero-width characters (Unicode's Cf, and what Default_Ignorable_Code_Point adds), line separators, private use.
 func shown(r rune) bool {
 	switch {
