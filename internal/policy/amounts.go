@@ -7,7 +7,7 @@ import (
 	"kanmon/internal/policy/limit"
 )
 
-// limitFor gives a limit as it holds for the sender at hand: an operator's word goes before the rule's amount, an account's before
+// limitFor returns a limit as it holds for the sender at hand: an operator's word goes before the rule's amount, an account's before
 // its tenant's.
 func (s *settings) limitFor(l *limit.Limit, a *pass) *limit.Limit {
 	given := *a.policy.given.Load()
@@ -43,7 +43,7 @@ func (s *settings) resize(l *limit.Limit, amount int64) *limit.Limit {
 	return known.(*limit.Limit)
 }
 
-// withAmount gives a limit with another amount, its burst in proportion.
+// withAmount returns a limit with another amount, its burst in proportion.
 func withAmount(l *limit.Limit, amount int64) (*limit.Limit, error) {
 	rule := l.Rule()
 	if rule.Burst > 0 {

@@ -57,7 +57,7 @@ func sender(tenant bool) string {
 	return "this account"
 }
 
-// standing gives what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
+// standing returns what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
 // was not folded then, as a stranger whose mail is forwarded, or with all accounts of its domain.
 func (a *pass) standing() contain.Answer {
 	names := a.names()
@@ -71,7 +71,7 @@ func (a *pass) names() [4]string {
 	return [4]string{a.account, a.folded, a.spelled, domainPart(a.folded)}
 }
 
-// domainPart gives "@" and the domain of an account, by which all accounts of that are called; "" for one without a domain.
+// domainPart returns "@" and the domain of an account, by which all accounts of that are called; "" for one without a domain.
 func domainPart(account string) string {
 	if at := strings.LastIndexByte(account, '@'); at > 0 {
 		return account[at:]
@@ -79,7 +79,7 @@ func domainPart(account string) string {
 	return ""
 }
 
-// suspect says whether the sender of the mail at hand is contained at all, or would be if containment were enforced: what was refused
+// suspect reports whether the sender of the mail at hand is contained at all, or would be if containment were enforced: what was refused
 // is then rather the sender's doing than the sending IP's. To be wrong here costs the mail a retry; to be wrong the other way costs
 // another sending IP its reputation, so neither the level nor whether it is enforced makes a difference.
 func (a *pass) suspect() bool {
@@ -146,7 +146,7 @@ func (a *pass) wouldContain(d *session.Decision, answer contain.Answer) {
 	}
 }
 
-// once says whether it is asked about this for the first time in the session.
+// once reports whether it is asked about this for the first time in the session.
 func (a *pass) once(about string) bool {
 	if slices.Contains(a.told, about) {
 		return false

@@ -58,7 +58,7 @@ type place struct {
 // maxHeld is how many sessions of a tenant are held back at once.
 const maxHeld = 100
 
-// delaying says whether one more session may be held back, which needs all of its places, and counts it.
+// delaying reports whether one more session may be held back, which needs all of its places, and counts it.
 func (p *Policy) delaying(places []place) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

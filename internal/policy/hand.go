@@ -88,7 +88,7 @@ func (p *Policy) Unexempt(s contain.Subject, by, why string) error {
 	return p.change(s, "unexempt", by, why, func(s contain.Subject) error { return p.detector.Unexempt(s, by) })
 }
 
-// SetLimit gives a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
+// SetLimit returns a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
 func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why string) error {
 	if err := p.meant(s, false); err != nil {
 		return err
@@ -205,7 +205,7 @@ func (p *Policy) audit(c due) error {
 	return nil
 }
 
-// stamped gives a change with its time, and has it said.
+// stamped returns a change with its time, and has it said.
 func (p *Policy) stamped(c Change) Change {
 	c.At = p.clock().Round(0).UTC()
 	if c.IP.IsValid() {
@@ -219,7 +219,7 @@ func (p *Policy) stamped(c Change) Change {
 // kept it.
 func (p *Policy) AuditIP(c Change) error { return p.audit(due{Change: c}) }
 
-// Audit gives the last changes, the newest last: of a sender, or of an IP; of all if neither is named.
+// Audit returns the last changes, the newest last: of a sender, or of an IP; of all if neither is named.
 func (p *Policy) Audit(s contain.Subject, ip netip.Addr, most int) ([]Change, error) {
 	if p.store == nil {
 		return nil, ErrNoStore
@@ -236,7 +236,7 @@ type Usage struct {
 	Enforced   bool
 }
 
-// Usages gives the limits of a sender that count it alone: the account's; or the tenant's, also at each provider that it sends to. Last
+// Usages returns the limits of a sender that count it alone: the account's; or the tenant's, also at each provider that it sends to. Last
 // comes the rate of a contained sender.
 func (p *Policy) Usages(s contain.Subject) (all []Usage) {
 	s = p.Normal(s)
@@ -276,7 +276,7 @@ func (p *Policy) countedBy(s contain.Subject, do func(*Limit, limit.Want)) {
 	}
 }
 
-// countedAlone gives what a limit counts of a sender, and of nobody else.
+// countedAlone returns what a limit counts of a sender, and of nobody else.
 func (p *Policy) countedAlone(l *limit.Limit, s contain.Subject) []limit.Subject {
 	switch scope := l.Rule().Scope; {
 	case scope.Of() == limit.OfIP, (scope.Of() == limit.OfAccount) != (s.Account != ""):
@@ -294,25 +294,25 @@ func (p *Policy) usage(w limit.Want, configured int64, enforced bool) Usage {
 	return Usage{p.limiter.Explain([]limit.Want{w})[0], configured, enforced}
 }
 
-// Explain gives what is known of a sender's behaviour, with the thresholds.
+// Explain returns what is known of a sender's behaviour, with the thresholds.
 func (p *Policy) Explain(s contain.Subject) contain.Explanation {
 	return p.detector.Explain(p.Normal(s))
 }
 
-// Callouts gives how many recipients a tenant has asked MXs for without sending a message, and how many of them do not exist, in this
+// Callouts returns how many recipients a tenant has asked MXs for without sending a message, and how many of them do not exist, in this
 // hour and the one before.
 func (p *Policy) Callouts(tenant string) (asked, dead int) { return p.detector.Callouts(tenant) }
 
-// List gives all senders that are contained, blocked or exempt.
+// List returns all senders that are contained, blocked or exempt.
 func (p *Policy) List() []contain.Standing { return p.detector.List() }
 
-// Active says whether sessions ask.
+// Active reports whether sessions ask.
 func (p *Policy) Active() bool { return p.settings.Load().Active }
 
-// Kept says whether what people say outlives the process.
+// Kept reports whether what people say outlives the process.
 func (p *Policy) Kept() bool { return p.store != nil }
 
-// Tenants gives the names of all tenants.
+// Tenants returns the names of all tenants.
 func (p *Policy) Tenants() []string { return p.settings.Load().Tenants }
 
 func (s *settings) byName(name string) (*limit.Limit, error) {

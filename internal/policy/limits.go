@@ -35,7 +35,7 @@ var actionDone = [...][2]string{
 // passedOver is done to a sending IP that has no room for a mail which has been refused from another: nothing is done to the mail by that.
 const passedOver = "passed_over"
 
-// applies says whether a limit is for the mail at hand.
+// applies reports whether a limit is for the mail at hand.
 func (l *Limit) applies(a *pass) bool {
 	switch {
 	case len(l.Tenants) > 0 && !slices.Contains(l.Tenants, a.tenant),
@@ -52,7 +52,7 @@ func (l *Limit) applies(a *pass) bool {
 	})
 }
 
-// want gives what a limit is asked for, if it is asked at this step.
+// want returns what a limit is asked for, if it is asked at this step.
 func (l *Limit) want(a *pass, step event.Step, size int64) (w limit.Want, ok bool) {
 	rule := l.Rule()
 	w = limit.Want{Limit: a.set.limitFor(l.Limit, a), Member: a.tenant, N: 1}
@@ -72,7 +72,7 @@ func (l *Limit) want(a *pass, step event.Step, size int64) (w limit.Want, ok boo
 	return w, ok && l.applies(a)
 }
 
-// counter gives whose counter of a scope it is that the session, or the mail at hand, has; false: it has none yet.
+// counter returns whose counter of a scope it is that the session, or the mail at hand, has; false: it has none yet.
 func (a *pass) counter(scope limit.Scope) (s limit.Subject, known bool) {
 	switch scope.Of() {
 	case limit.OfTenant:
@@ -108,7 +108,7 @@ func asked(scope limit.Scope, step event.Step) bool {
 	return step != event.StepConnect && tells(step, scope.Known())
 }
 
-// ofSession says that a limit counts sessions, not mail: once for each session and subject.
+// ofSession reports that a limit counts sessions, not mail: once for each session and subject.
 func (l *Limit) ofSession() bool {
 	m := l.Rule().Measure
 	return m == limit.Sessions || m == limit.Connections

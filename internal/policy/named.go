@@ -30,7 +30,7 @@ type Accounts struct {
 // defaultAccounts are those of tenants about which nothing is said.
 var defaultAccounts = &Accounts{}
 
-// accountsOf gives how the accounts of a tenant are told.
+// accountsOf returns how the accounts of a tenant are told.
 func (s *Settings) accountsOf(tenant string) *Accounts {
 	if s.Accounts != nil {
 		if a := s.Accounts(tenant); a != nil {
@@ -40,7 +40,7 @@ func (s *Settings) accountsOf(tenant string) *Accounts {
 	return defaultAccounts
 }
 
-// Account gives the account of a mailbox, or of a name, in normal form.
+// Account returns the account of a mailbox, or of a name, in normal form.
 func (a *Accounts) Account(form string) string {
 	if form == mailbox.Null {
 		return contain.NullSender
@@ -49,7 +49,7 @@ func (a *Accounts) Account(form string) string {
 	return account
 }
 
-// normal gives a subject as it is kept: its account in normal form, as a mail of it has it.
+// normal returns a subject as it is kept: its account in normal form, as a mail of it has it.
 func (s *Settings) normal(of contain.Subject) contain.Subject {
 	if of.Account != "" {
 		of.Account = s.accountsOf(of.Tenant).Named(of.Account)
@@ -57,7 +57,7 @@ func (s *Settings) normal(of contain.Subject) contain.Subject {
 	return of
 }
 
-// Named gives the account that a person means, in normal form, or "@" and a domain for all accounts of that.
+// Named returns the account that a person means, in normal form, or "@" and a domain for all accounts of that.
 func (a *Accounts) Named(name string) string {
 	if domain, all := strings.CutPrefix(name, "@"); all {
 		if form, ok := mailbox.Domain(domain); ok {
@@ -67,7 +67,7 @@ func (a *Accounts) Named(name string) string {
 	return a.Account(mailbox.Named(name))
 }
 
-// Normal gives a subject as it is kept: whatever a person calls an account by, it is the one that the mail of that sender has.
+// Normal returns a subject as it is kept: whatever a person calls an account by, it is the one that the mail of that sender has.
 func (p *Policy) Normal(of contain.Subject) contain.Subject { return p.settings.Load().normal(of) }
 
 // sentBy makes a mailbox, or the name of an account, the sender of the mail at hand. Named is an account that a header has said.
@@ -129,7 +129,7 @@ func (a *pass) isForeign(name string) bool {
 	return domain != "" && len(of.Domains) > 0 && !of.Domains.Has(domain)
 }
 
-// agreed gives the one account that all fields name.
+// agreed returns the one account that all fields name.
 func (r *reading) agreed(of *Accounts) (name string, ok bool) {
 	for i, next := range r.names {
 		if next == mailbox.Null || next == mailbox.Unreadable || i > 0 && of.Account(next) != of.Account(r.names[0]) {

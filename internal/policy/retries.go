@@ -192,13 +192,13 @@ func (r *retries) grow(t *putOff) bool {
 	return true
 }
 
-// set gives the entries that a tag can be in.
+// set returns the entries that a tag can be in.
 func (t *putOff) set(tag uint32) []put {
 	first := int(tag) % (len(t.entries) / setEntries) * setEntries
 	return t.entries[first : first+setEntries]
 }
 
-// find gives a tag's entry, nil if there is none.
+// find returns a tag's entry, nil if there is none.
 func (t *putOff) find(tag uint32) *put {
 	if t == nil {
 		return nil

@@ -146,7 +146,7 @@ func write[T any](ctx context.Context, tx *sql.Tx, list []T, query string, args 
 	return nil
 }
 
-// withJSON gives values, and another as a text behind them.
+// withJSON returns values, and another as a text behind them.
 func withJSON(state any, before ...any) ([]any, error) {
 	text, err := json.Marshal(state)
 	return append(before, string(text)), err

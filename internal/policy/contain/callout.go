@@ -44,7 +44,7 @@ func (d *Detector) Callout(c Callout) (apart bool) {
 	return t.calls.dead[0]+t.calls.dead[1] <= mostDeadCallouts
 }
 
-// Callouts gives how many recipients a tenant has asked for with the null sender, or that of a program that verifies, and no message, in this hour and the one before, and how
+// Callouts returns how many recipients a tenant has asked for with the null sender, or that of a program that verifies, and no message, in this hour and the one before, and how
 // many of them do not exist.
 func (d *Detector) Callouts(tenant string) (asked, dead int) {
 	d.mu.Lock()

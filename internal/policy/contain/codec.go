@@ -36,7 +36,7 @@ func number[T int32 | int64 | uint8 | uint32 | uint64 | witness.Mark](c *codec, 
 	c.octets = c.octets[size:]
 }
 
-// flag says whether something is there.
+// flag reports whether something is there.
 func (c *codec) flag(there bool) bool {
 	var n uint8
 	if there {

@@ -41,7 +41,7 @@ var levelWords = word.List[Level]("level", "normal", "slow", "divert", "stop")
 
 func (l Level) String() string { return levelWords.Text(l) }
 
-// MarshalText gives the name, as JSON has it.
+// MarshalText returns the name, as JSON has it.
 func (l Level) MarshalText() ([]byte, error) { return []byte(l.String()), nil }
 
 // UnmarshalText reads a level by its name.

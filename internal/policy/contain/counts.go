@@ -11,7 +11,7 @@ import (
 // countsForm is the version of the form.
 const countsForm = 1
 
-// savedCounts gives what was counted of a subject. Of lists and forwarders it is nothing: which of their messages and recipients were counted is not
+// savedCounts returns what was counted of a subject. Of lists and forwarders it is nothing: which of their messages and recipients were counted is not
 // kept, and would count again.
 func (d *Detector) savedCounts(e *entry) []byte {
 	if e.Account == "" {

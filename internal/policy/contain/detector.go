@@ -169,7 +169,7 @@ func (d *Detector) askOf(t *tenant, a *entry) Answer {
 	return d.answer(t, a)
 }
 
-// BlockedUntil gives when the block ends that a sender's mail meets: its tenant's, or its own. The zero time: there is no end, or no block.
+// BlockedUntil returns when the block ends that a sender's mail meets: its tenant's, or its own. The zero time: there is no end, or no block.
 func (d *Detector) BlockedUntil(s Subject) (end time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -209,7 +209,7 @@ func (d *Detector) answer(t *tenant, a *entry) Answer {
 	return Answer{Level: d.policy.Enforce.cap(level), Would: level, Tenant: ofTenant}
 }
 
-// tenant gives what is known by a name, as it came. Most names are kept as they came, so that is tried first.
+// tenant returns what is known by a name, as it came. Most names are kept as they came, so that is tried first.
 func (d *Detector) tenant(name string) *tenant {
 	if t := d.tenants[name]; t != nil {
 		return t
@@ -224,7 +224,7 @@ func (t *tenant) account(name string) *entry {
 	return t.accounts[accountName(name)]
 }
 
-// accountName gives the account as it is kept.
+// accountName returns the account as it is kept.
 func accountName(account string) string {
 	if account == "" {
 		return NullSender
@@ -238,7 +238,7 @@ func (d *Detector) Tick() {
 	d.standing(d.settle)
 }
 
-// Decisions gives those after seq, oldest first; 0 gives all. The last 1,024 are kept.
+// Decisions returns those after seq, oldest first; 0 gives all. The last 1,024 are kept.
 func (d *Detector) Decisions(seq uint64) []Decision {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -257,7 +257,7 @@ type Stats struct {
 	Folded            uint64 // contained accounts that were forgotten: their tenant had too many, and is contained in their place
 }
 
-// Stats gives them.
+// Stats returns them.
 func (d *Detector) Stats() Stats {
 	contained := 0
 	d.standing(func(e *entry) {

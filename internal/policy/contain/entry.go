@@ -120,7 +120,7 @@ func (u *usual) learn() {
 	}
 }
 
-// share gives the usual share, 0 if too little is known.
+// share returns the usual share, 0 if too little is known.
 func (u *usual) share() float64 {
 	if u.cases < 300 {
 		return 0

@@ -66,7 +66,7 @@ func (n *counts) shown() Counts {
 	}
 }
 
-// Explain gives all numbers of a subject, with thresholds.
+// Explain returns all numbers of a subject, with thresholds.
 func (d *Detector) Explain(s Subject) Explanation {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -122,7 +122,7 @@ type Standing struct {
 	Exempt  *ByHand   `json:"exempt,omitempty"`
 }
 
-// List gives all subjects that are contained, blocked or exempt, by name.
+// List returns all subjects that are contained, blocked or exempt, by name.
 func (d *Detector) List() []Standing {
 	var all []Standing
 	d.standing(func(e *entry) {

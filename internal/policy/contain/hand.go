@@ -33,7 +33,7 @@ type hand struct {
 
 func (h *hand) over(age time.Duration) bool { return h != nil && h.ends > 0 && age >= h.ends }
 
-// shown gives the ByHand, its end by what the wall clock says now.
+// shown returns the ByHand, its end by what the wall clock says now.
 func (h *hand) shown(t *timeline) *ByHand {
 	if h == nil {
 		return nil
@@ -146,7 +146,7 @@ func (d *Detector) byHand(s Subject, until time.Time, said ByHand, do func(*entr
 	return nil
 }
 
-// entryFor gives a subject's entry, made if need be; nil if there is no room. For a person there always is.
+// entryFor returns a subject's entry, made if need be; nil if there is no room. For a person there always is.
 func (d *Detector) entryFor(s Subject, person bool) *entry {
 	t := d.tenantFor(s.Tenant, person)
 	if t == nil {
@@ -158,7 +158,7 @@ func (d *Detector) entryFor(s Subject, person bool) *entry {
 	return d.accountFor(t, s.Account, person)
 }
 
-// find gives a subject's entry, nil if nothing is known of it.
+// find returns a subject's entry, nil if nothing is known of it.
 func (d *Detector) find(s Subject) *entry {
 	t := d.tenant(s.Tenant)
 	switch {

@@ -16,7 +16,7 @@ var kindWords = word.List[Kind]("kind", "none", "list", "forwarder")
 
 func (k Kind) String() string { return kindWords.Text(k) }
 
-// MarshalText gives the name, as JSON has it.
+// MarshalText returns the name, as JSON has it.
 func (k Kind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads a kind by its name.

@@ -64,7 +64,7 @@ func (d *Detector) foreign(t *tenant, r *Reading) bool {
 // fewDomains are not yet many: one customer may have some.
 const fewDomains = 5
 
-// domainOf gives what stands behind the last @; "" if there is none.
+// domainOf returns what stands behind the last @; "" if there is none.
 func domainOf(account string) string {
 	at := strings.LastIndexByte(account, '@')
 	if at < 0 {

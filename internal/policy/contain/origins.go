@@ -110,7 +110,7 @@ func (o *refusers) attested() (part, divert float64) {
 	return part, max(part, named+(1-named)*o.strangers.Many())
 }
 
-// named gives the part of providers with a name.
+// named returns the part of providers with a name.
 func (o *origins) named() (only origins) {
 	only = origins{turn: o.turn, rest: o.restNamed, restNamed: o.restNamed}
 	for i, who := range o.who {
@@ -121,7 +121,7 @@ func (o *origins) named() (only origins) {
 	return only
 }
 
-// most gives who has most outcomes, and what share; the share is 0 if that is one of the rest.
+// most returns who has most outcomes, and what share; the share is 0 if that is one of the rest.
 func (o *origins) most() (who witness.Mark, share float64) {
 	total, top := o.total(), 0
 	for i, n := range o.n {

@@ -111,7 +111,7 @@ type Numbers struct {
 	HandMost time.Duration // caps a block until a time: a slip of the year must not block for ever
 }
 
-// DefaultNumbers gives the defaults. They enforce nothing.
+// DefaultNumbers returns the defaults. They enforce nothing.
 func DefaultNumbers() *Numbers {
 	return &Numbers{
 		Enforce: Enforce{Slow: true, Divert: true, Stop: true},

@@ -175,7 +175,7 @@ func (d *Detector) makeRoom(t *tenant) bool {
 // forgettable is how many accounts may make room for any other.
 func (t *tenant) forgettable() int { return t.strangers.n + t.known.n }
 
-// tenantFor gives the tenant's entry, made if need be; nil if there is no room. For a person there always is.
+// tenantFor returns the tenant's entry, made if need be; nil if there is no room. For a person there always is.
 func (d *Detector) tenantFor(name string, person bool) *tenant {
 	if t := d.tenant(name); t != nil {
 		d.heardOf(t)
@@ -214,7 +214,7 @@ func (t *tenant) mustStay() bool {
 	return t.level > Normal || t.block != nil || t.exempt != nil || t.held.n > 0 || len(t.ordered) > 0
 }
 
-// accountFor gives the account's entry, made if need be; nil if there is no room. For a person there always is.
+// accountFor returns the account's entry, made if need be; nil if there is no room. For a person there always is.
 func (d *Detector) accountFor(t *tenant, name string, person bool) *entry {
 	if e := t.account(name); e != nil {
 		t.touch(e, d.time.age)

@@ -101,7 +101,7 @@ func (d *Detector) saved(e *entry) Saved {
 	return out
 }
 
-// saved gives a copy in which an account's name does not stand with each of its replies.
+// saved returns a copy in which an account's name does not stand with each of its replies.
 func (n *Decision) saved() *Decision {
 	if n == nil {
 		return nil
@@ -283,7 +283,7 @@ func (h *SavedHand) restored(age time.Duration) *hand {
 	return out
 }
 
-// bounded gives a copy no larger than a decision of our own.
+// bounded returns a copy no larger than a decision of our own.
 func (n *Decision) bounded() *Decision {
 	if n == nil {
 		return nil

@@ -1,6 +1,6 @@
 package contain
 
-// spreads says whether an account's outcomes count for its tenant's spread. Those of a contained one do not: it is being
+// spreads reports whether an account's outcomes count for its tenant's spread. Those of a contained one do not: it is being
 // dealt with, and its tenant must not be contained for it.
 func (d *Detector) spreads(a *entry) bool {
 	return a == nil || a.block == nil && a.exempt == nil && (a.level == Normal || !a.outcomes)

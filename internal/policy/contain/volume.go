@@ -57,7 +57,7 @@ func slotOf(hour int64) int {
 	return int(hour - floorDiv(hour, historyHours)*historyHours)
 }
 
-// around gives the largest of an hour and those beside it: mail is an hour late, and summer time comes and goes.
+// around returns the largest of an hour and those beside it: mail is an hour late, and summer time comes and goes.
 func (h *history) around(hour int64) uint8 {
 	return max(h[slotOf(hour-1)], h[slotOf(hour)], h[slotOf(hour+1)])
 }
@@ -112,7 +112,7 @@ func (d *Detector) turnHour(e *entry) {
 	d.allow(e)
 }
 
-// volumeNow gives what history would have of this hour if it were over; 0 where it is not learnt.
+// volumeNow returns what history would have of this hour if it were over; 0 where it is not learnt.
 func (d *Detector) volumeNow(e *entry) uint8 {
 	if e.history == nil && e.distinct <= d.cold(e)/4 && e.carried == 0 || e.spoiled {
 		return 0

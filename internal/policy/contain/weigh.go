@@ -2,7 +2,7 @@ package contain
 
 import "math/bits"
 
-// elsewhere says whether one provider refuses, and others, who get at least half of the mail, do not: that is rather the
+// elsewhere reports whether one provider refuses, and others, who get at least half of the mail, do not: that is rather the
 // provider's filter than the sender. Who sends more than ever has no such excuse.
 func (e *entry) elsewhere(r *Reading, of *circle) bool {
 	if r.Bad == 0 || r.Providers >= 2 || e.evidence == nil || e.loud {
@@ -13,7 +13,7 @@ func (e *entry) elsewhere(r *Reading, of *circle) bool {
 	return !refuser.Same(receiver) || share < 0.5
 }
 
-// of gives who has refused in the signal's way; nil: nobody.
+// of returns who has refused in the signal's way; nil: nobody.
 func (x *evidence) of(s Signal) *refusers {
 	if x == nil {
 		return nil
@@ -68,7 +68,7 @@ func (d *Detector) readOne(e *entry, r *Reading, n *counts, of *circle) {
 	d.weigh(e, r, of.divert)
 }
 
-// of gives a signal's bad outcomes, and of how many cases.
+// of returns a signal's bad outcomes, and of how many cases.
 func (n *counts) of(s Signal) (bad, cases int) {
 	switch s {
 	case UnknownRecipients, Backscatter, SpreadUnknown:
@@ -119,7 +119,7 @@ func (d *Detector) weigh(e *entry, r *Reading, divert float64) {
 	}
 }
 
-// part gives a reading with a part of what is bad.
+// part returns a reading with a part of what is bad.
 func (r *Reading) part(of, z float64) Reading {
 	less := *r
 	less.Bad = int(float64(r.Bad) * of)
@@ -188,7 +188,7 @@ func (p *Numbers) of(s Signal) *Steps {
 	return &p.SpreadContent
 }
 
-// enough says whether a reading is enough for a level's step.
+// enough reports whether a reading is enough for a level's step.
 func (p *Numbers) enough(l Level, step *Step, r *Reading) bool {
 	bad := step.Bad
 	if r.Providers < step.Providers {

@@ -35,7 +35,7 @@ var namedOf = [counters]counter{
 	refusedIP: namedRefusedIP, followed: namedFollowed,
 }
 
-// by gives what an answer of a receiver counts as.
+// by returns what an answer of a receiver counts as.
 func (n counts) by(named bool) counts {
 	for of, c := range namedOf {
 		if named && c != 0 {
@@ -45,7 +45,7 @@ func (n counts) by(named bool) counts {
 	return n
 }
 
-// named gives counts as if there were nobody but providers with a name.
+// named returns counts as if there were nobody but providers with a name.
 func (n *counts) named() (only counts) {
 	for of, c := range namedOf {
 		if c != 0 {
@@ -122,7 +122,7 @@ func (w *windows) clear() {
 	w.day.clear()
 }
 
-// wilson gives the lower bound of a share of which bad of cases were seen (Wilson 1927): with few cases it is low, so
+// wilson returns the lower bound of a share of which bad of cases were seen (Wilson 1927): with few cases it is low, so
 // that 3 of 5 are not taken for 60 %.
 func wilson(bad, cases int, z float64) float64 {
 	if cases <= 0 || bad <= 0 {

@@ -38,7 +38,7 @@ func newTimeline(clock func() time.Time) *timeline {
 	return t
 }
 
-// read gives the time in ns. If the clock is set back, time goes on from where it was; if it leaps by more than Longest, or
+// read returns the time in ns. If the clock is set back, time goes on from where it was; if it leaps by more than Longest, or
 // nothing was read for so long, by Longest, in which every counter has become free anyway.
 func (t *timeline) read() int64 {
 	s := t.now.Load()

@@ -52,7 +52,7 @@ func (e *entry) used(now int64) int64 {
 // forgive takes debt away. Charges that are out may be part of it: what is gone is not given back again.
 func (e *entry) forgive(now, most int64) { e.free, e.dirty = min(e.free, now+most), true }
 
-// idle says that nothing is lost with it.
+// idle reports that nothing is lost with it.
 func (e *entry) idle(now int64) bool {
 	return e.pins == 0 && e.free <= now && e.asked < now/int64(shareWindow)-1 && (e.pool == nil || e.pool.count(now) == 0)
 }
@@ -134,7 +134,7 @@ func (s *shard) stranger(l *Limit, now int64) *entry {
 	return e
 }
 
-// room says whether an entry may be added, and forgets some that need not be kept: a few picked at random each time, so that
+// room reports whether an entry may be added, and forgets some that need not be kept: a few picked at random each time, so that
 // those that are free are gone after about as many new ones. When all places are taken, the one of those it looked at that
 // loses the least must go; it is not one that has used up half its burst.
 func (s *shard) room(now int64) bool {

@@ -56,7 +56,7 @@ func (b *bid) copy(now int64) {
 	b.main.forgive(now, b.want.Limit.farthest())
 }
 
-// Seen gives what a limit counts of a sender or a sending IP at present, by name. It looks at all there is: it is for people.
+// Seen returns what a limit counts of a sender or a sending IP at present, by name. It looks at all there is: it is for people.
 func (m *Memory) Seen(l *Limit, of string) (all []Subject) {
 	for i := range m.shards {
 		s := &m.shards[i]

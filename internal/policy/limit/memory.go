@@ -150,7 +150,7 @@ type Stats struct {
 	Shared    int64 // times that a subject was counted with all others for which there was no place
 }
 
-// Stats gives the totals.
+// Stats returns the totals.
 func (m *Memory) Stats() Stats {
 	var total Stats
 	for i := range m.shards {

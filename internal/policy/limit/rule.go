@@ -102,7 +102,7 @@ type name = unique.Handle[string]
 
 func counterID(measure, rule string) name { return unique.Make(measure + " " + rule) }
 
-// Rule gives the rule, with its Burst filled in.
+// Rule returns the rule, with its Burst filled in.
 func (l *Limit) Rule() Rule { return l.rule }
 
 // cost is the time in which the units come back, rounded up so that rounding never allows more, and at most Longest.

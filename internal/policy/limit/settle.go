@@ -19,7 +19,7 @@ func (e *entry) charge(now, units int64) charge {
 	return charge{entry: e, units: units, upTo: e.taken}
 }
 
-// follows says that nobody came between the charge and the earlier one.
+// follows reports that nobody came between the charge and the earlier one.
 func (c *charge) follows(earlier *charge) bool {
 	return c.units == 0 || earlier.units == 0 || c.upTo-c.units == earlier.upTo
 }
