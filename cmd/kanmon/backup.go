@@ -104,7 +104,7 @@ func stateOfHost(given config.Directories) (dirs config.Directories, guessed boo
 	return given, guessed
 }
 
-// itemsOf gives what a configuration names, and itself; and which state there is none of. What is not named may be anywhere where the place of
+// itemsOf returns what a configuration names, and itself; and which state there is none of. What is not named may be anywhere where the place of
 // the databases is guessed.
 func itemsOf(cfg *config.Config, path string, guessed bool) (items []backup.Item, missing []string) {
 	items = []backup.Item{{Kind: backup.Configuration, Path: path}}

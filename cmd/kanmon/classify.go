@@ -192,7 +192,7 @@ func classifyLines(rules *classify.Rules, defaults classify.Query, in io.Reader,
 	}
 }
 
-// readLine gives a line without its end. Of a line that is too long it gives the beginning.
+// readLine returns a line without its end. Of a line that is too long it gives the beginning.
 func readLine(r *bufio.Reader) (string, error) {
 	piece, err := r.ReadSlice('\n')
 	line := string(piece)

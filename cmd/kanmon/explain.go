@@ -167,7 +167,7 @@ func (e *explainCommand) provider(ctx context.Context, p *explanation, set *prov
 	}
 }
 
-// destinations gives an address of the MX for each family; an unspecified one where it is not known.
+// destinations returns an address of the MX for each family; an unspecified one where it is not known.
 func (e *explainCommand) destinations(ctx context.Context, p *explanation, lookup *provider.Lookup, domain string) []netip.Addr {
 	if e.MX.IsValid() {
 		p.line("mx", e.MX.Unmap().String())

@@ -101,7 +101,7 @@ func helpWords(app *kong.Kong, words []string) ([]manual.Word, error) {
 	return offered, nil
 }
 
-// known gives what the configuration knows by a name: the one that the words name, if it can be read.
+// known returns what the configuration knows by a name: the one that the words name, if it can be read.
 func known(words []string, name string) []manual.Word {
 	file := config.DefaultPath
 	for i, w := range words[:max(0, len(words)-1)] {

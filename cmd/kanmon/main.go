@@ -125,7 +125,7 @@ func run(args []string, c *console) int {
 	return exitOK
 }
 
-// newParser gives the command line. --help and --version are answered by it, and then call exit.
+// newParser returns the command line. --help and --version are answered by it, and then call exit.
 func newParser(c *console, exit func(status int)) (*kong.Kong, error) {
 	parser, err := kong.New(&commandLine{},
 		kong.Name("kanmon"),

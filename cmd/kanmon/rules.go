@@ -215,7 +215,7 @@ func (*rulesStatus) Run(c *console) error {
 	return nil
 }
 
-// rules gives the rules of the configuration.
+// rules returns the rules of the configuration.
 func (f *configFlag) rules() (intercept.Rules, error) {
 	cfg, err := f.load()
 	if err != nil {

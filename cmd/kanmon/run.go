@@ -116,7 +116,7 @@ func reopen(d running, log *slog.Logger) error {
 	return err
 }
 
-// newLogger gives kanmon's own log, which nobody who logs waits for. The function writes the last lines.
+// newLogger returns kanmon's own log, which nobody who logs waits for. The function writes the last lines.
 func newLogger(out io.Writer, format config.LogFormat, level slog.Leveler) (log *slog.Logger, end func()) {
 	to := func(w io.Writer) *slog.Logger {
 		options := &slog.HandlerOptions{Level: level}

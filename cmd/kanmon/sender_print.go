@@ -233,7 +233,7 @@ func printReadings(w io.Writer, all []admin.Reading) {
 	_ = table.Flush() // the writer's next error is the same
 }
 
-// counted says that a signal's threshold is for a number, not for a share.
+// counted reports that a signal's threshold is for a number, not for a share.
 func counted(r *admin.Reading) bool { return r.Signal == "volume" || r.Signal == "many_accounts" }
 
 func printCounts(w io.Writer, hour, day *admin.Counts) {

@@ -33,7 +33,7 @@ func NewClient(socket string) *Client {
 	}}
 }
 
-// Standings gives those of one sending IP, or with the zero Addr of all.
+// Standings returns those of one sending IP, or with the zero Addr of all.
 func (c *Client) Standings(ctx context.Context, ip netip.Addr) ([]Standing, error) {
 	path := "/v1/ips"
 	if ip.IsValid() {
@@ -59,17 +59,17 @@ func (c *Client) Resume(ctx context.Context, ip netip.Addr, provider string) ([]
 	return answer[[]Standing](ctx, c, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/resume", change{Provider: provider})
 }
 
-// Tenants gives all of the configuration, and others that an operator has said something of.
+// Tenants returns all of the configuration, and others that an operator has said something of.
 func (c *Client) Tenants(ctx context.Context) ([]Sender, error) {
 	return answer[[]Sender](ctx, c, http.MethodGet, "/v1/tenants", nil)
 }
 
-// Accounts gives those that are contained, blocked or exempt; with "" of all tenants.
+// Accounts returns those that are contained, blocked or exempt; with "" of all tenants.
 func (c *Client) Accounts(ctx context.Context, tenant string) ([]Sender, error) {
 	return answer[[]Sender](ctx, c, http.MethodGet, "/v1/accounts"+asking("tenant", tenant), nil)
 }
 
-// Sender gives all of a tenant, or of an account. An account may come without its tenant.
+// Sender returns all of a tenant, or of an account. An account may come without its tenant.
 func (c *Client) Sender(ctx context.Context, of Subject) (SenderDetail, error) {
 	return answer[SenderDetail](ctx, c, http.MethodGet, pathOf(of, ""), nil)
 }
@@ -86,7 +86,7 @@ func (c *Client) Carry(ctx context.Context, of Subject, o Order) (SenderDetail, 
 	return answer[SenderDetail](ctx, c, http.MethodPost, pathOf(of, "/"+o.Do), body)
 }
 
-// Changes gives the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP; with
+// Changes returns the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP; with
 // none of them all.
 func (c *Client) Changes(ctx context.Context, of Subject, ip netip.Addr, most int) ([]Change, error) {
 	asked := []string{"tenant", of.Tenant, "account", of.Account, "most", strconv.Itoa(most)}
@@ -150,7 +150,7 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 // A NoAnswer is why no kanmon has answered: there is none at the socket, or none that may be asked.
 type NoAnswer struct{ error }
 
-// Unwrap gives the cause.
+// Unwrap returns the cause.
 func (e NoAnswer) Unwrap() error { return e.error }
 
 // explain says what an operator can do about a socket that does not answer.

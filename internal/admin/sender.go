@@ -201,11 +201,11 @@ type Order struct {
 // Senders is what the daemon offers for the API to work on tenants and accounts. A Subject with an account may come without
 // a tenant: the daemon finds it, or says that it must be named.
 type Senders interface {
-	// Tenants gives all of the configuration, and others that an operator has said something of.
+	// Tenants returns all of the configuration, and others that an operator has said something of.
 	Tenants() ([]Sender, error)
-	// Accounts gives those that are contained, blocked or exempt; with "" of all tenants.
+	// Accounts returns those that are contained, blocked or exempt; with "" of all tenants.
 	Accounts(tenant string) ([]Sender, error)
-	// Sender gives all of one.
+	// Sender returns all of one.
 	Sender(Subject) (SenderDetail, error)
 }
 
@@ -213,7 +213,7 @@ type Senders interface {
 type SenderOrders interface {
 	// Carry carries out an order, and gives the subject with its tenant. An error may come of what is done but not kept.
 	Carry(s Subject, o Order, who string) (Subject, error)
-	// Changes gives the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP;
+	// Changes returns the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP;
 	// with none of them all.
 	Changes(s Subject, ip netip.Addr, most int) ([]Change, error)
 }

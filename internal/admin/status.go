@@ -86,7 +86,7 @@ func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
 
 func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.process.Status()) }
 
-// Status gives how kanmon is.
+// Status returns how kanmon is.
 func (c *Client) Status(ctx context.Context) (Status, error) {
 	return answer[Status](ctx, c, http.MethodGet, "/v1/status", nil)
 }

@@ -138,7 +138,7 @@ type Route struct {
 	PerHour int              `toml:"rescue_per_hour"`
 }
 
-// Handling gives what holds for the mail of a route, counted from 1; 0: for mail without one.
+// Handling returns what holds for the mail of a route, counted from 1; 0: for mail without one.
 func (c *Config) Handling(number int) route.Handling {
 	if number == 0 {
 		return route.Handling{Rescue: c.Rescue.Mode, Soften: c.Rescue.Soften, Suspend: c.Standing.Suspend, PerHour: c.Rescue.PerHour}
@@ -191,7 +191,7 @@ type Timeouts struct {
 	Quit      time.Duration `toml:"quit"`
 }
 
-// Of gives that of a phase.
+// Of returns that of a phase.
 func (t *Timeouts) Of(phase event.Phase) *time.Duration {
 	return reflect.ValueOf(t).Elem().Field(int(phase)).Addr().Interface().(*time.Duration)
 }
@@ -287,7 +287,7 @@ func parse(name string, doc []byte, dirs Directories) (*Config, error) {
 	return cfg, nil
 }
 
-// File gives the path as it was given to Load or Parse.
+// File returns the path as it was given to Load or Parse.
 func (c *Config) File() string { return c.file }
 
 // Where names a key with the line of the file that sets it; a default has no line.
@@ -298,5 +298,5 @@ func (c *Config) Where(key string) string {
 	return key
 }
 
-// Line gives the line of the file that a key stands in, such as "route[2]"; 0 for a default.
+// Line returns the line of the file that a key stands in, such as "route[2]"; 0 for a default.
 func (c *Config) Line(key string) int { return c.lines[key] }

@@ -78,7 +78,7 @@ func (d *decoder) line(key string) int {
 	return place(d.file, d.doc, d.places[key]).Line
 }
 
-// lines gives the line of every key.
+// lines returns the line of every key.
 func (d *decoder) lines() map[string]int {
 	keys := slices.SortedFunc(maps.Keys(d.places), func(a, b string) int { return d.places[a].off - d.places[b].off })
 	lines := make(map[string]int, len(keys))
@@ -313,7 +313,7 @@ func join(path, name string) string {
 	return path + "." + name
 }
 
-// fieldOf gives the field of a key. The keys of an embedded struct, which may be another package's, are the table's own.
+// fieldOf returns the field of a key. The keys of an embedded struct, which may be another package's, are the table's own.
 func fieldOf(v reflect.Value, name string) (reflect.Value, bool) {
 	for _, field := range reflect.VisibleFields(v.Type()) {
 		if tag := field.Tag.Get("toml"); tag != "" && tag == name {

@@ -7,7 +7,7 @@ import (
 	"kanmon/internal/who/mailbox"
 )
 
-// Forestalled gives the first route that takes all the mail of a later one, which so never matches. Both count from 0.
+// Forestalled returns the first route that takes all the mail of a later one, which so never matches. Both count from 0.
 func (c *Config) Forestalled(route int) (by int, found bool) {
 	for j := range c.Routes[:route] {
 		if c.Routes[j].covers(&c.Routes[route]) {
@@ -51,7 +51,7 @@ func coversNetwork(wider, narrower netip.Prefix) bool {
 	return wider.Bits() <= narrower.Bits() && wider.Contains(narrower.Addr())
 }
 
-// formsOf gives the mailboxes of senders, however they are written.
+// formsOf returns the mailboxes of senders, however they are written.
 func formsOf(senders Names) (forms Names) {
 	for _, s := range senders {
 		forms = append(forms, mailbox.Form([]byte(s)))

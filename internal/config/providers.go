@@ -30,7 +30,7 @@ type providersFile struct {
 //go:embed providers.toml
 var defaultProviders []byte
 
-// Providers gives all providers: kanmon's own, in place of which, by name, those of providers_file stand, and then the
+// Providers returns all providers: kanmon's own, in place of which, by name, those of providers_file stand, and then the
 // others of that file. A name of an MX that two of them claim is the later one's.
 func (c *Config) Providers() (list []provider.Provider) {
 	for i := range c.providers {

@@ -44,7 +44,7 @@ func riskOf(p *Provider, name string) string {
 // A RiskyName is a name of an MX, in an operator's own file of providers, by which a stranger may speak for the provider.
 type RiskyName struct{ Provider, Name, Why string }
 
-// RiskyNames gives those of providers_file.
+// RiskyNames returns those of providers_file.
 func (c *Config) RiskyNames() (list []RiskyName) {
 	own := c.providers[len(c.providers)-c.ownProviders:]
 	for i := range own {

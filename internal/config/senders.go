@@ -244,7 +244,7 @@ func (d *decoder) validateContainment(cfg *Config) {
 	)
 }
 
-// isFieldName says whether a text is a header field's name (RFC 5322 §2.2).
+// isFieldName reports whether a text is a header field's name (RFC 5322 §2.2).
 func isFieldName(name string) bool {
 	return name != "" && len(name) <= 64 && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || r == ':' })
 }

@@ -74,7 +74,7 @@ type Level string
 // Words returns the levels.
 func (Level) Words() []string { return []string{"debug", "info", "warn", "error"} }
 
-// Slog gives the level as log/slog wants it.
+// Slog returns the level as log/slog wants it.
 func (l Level) Slog() slog.Level {
 	switch l {
 	case "debug":

@@ -96,7 +96,7 @@ func blockOf(cfg *config.Config) standing.Block {
 	return standing.Block{V4: cfg.Rescue.NetblockV4, V6: cfg.Rescue.NetblockV6}
 }
 
-// handlingsOf gives what is done about refusals: without a route, and with each.
+// handlingsOf returns what is done about refusals: without a route, and with each.
 func handlingsOf(cfg *config.Config) (list []outlet.Handling) {
 	for number := range len(cfg.Routes) + 1 {
 		list = append(list, cfg.Handling(number))
@@ -177,7 +177,7 @@ func limitsOf(cfg *config.Config) session.Limits {
 	return out
 }
 
-// severalTenants says whether there is anybody to hold sessions back for.
+// severalTenants reports whether there is anybody to hold sessions back for.
 func severalTenants(cfg *config.Config) bool { return len(cfg.Tenants) > 1 }
 
 // holders tells whose sessions are; nil where there are no tenants that could take them from each other.
@@ -189,7 +189,7 @@ func holders(cfg *config.Config, router *route.Router) func(session.Origin) stri
 	return func(origin session.Origin) string { return ownerOf(origin, nil).Name() }
 }
 
-// Rules gives the firewall rules that a configuration asks for.
+// Rules returns the firewall rules that a configuration asks for.
 func Rules(cfg *config.Config) intercept.Rules {
 	in := &cfg.Intercept
 	var dedicated []intercept.Dedicated

@@ -200,7 +200,7 @@ func (d *Daemon) leadHere(ctx context.Context) error {
 	return nil
 }
 
-// Addrs gives the addresses listened on.
+// Addrs returns the addresses listened on.
 func (d *Daemon) Addrs() []netip.AddrPort {
 	d.change.Lock()
 	defer d.change.Unlock()
@@ -268,7 +268,7 @@ func (d *Daemon) exchange(ctx context.Context, cfg *config.Config, next *generat
 	return nil
 }
 
-// configure gives their settings to those who decide about senders and about sending IPs.
+// configure returns their settings to those who decide about senders and about sending IPs.
 func (d *Daemon) configure(cfg *config.Config, next *generation) error {
 	senders, err := policySettings(cfg, next.out)
 	if err != nil {

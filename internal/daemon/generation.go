@@ -142,7 +142,7 @@ func (d *Daemon) endGenerations(ctx context.Context) error {
 	}
 }
 
-// openJournal gives a journal with these options: the one in use if it is the same, else a new one, which writes nothing before that one has
+// openJournal returns a journal with these options: the one in use if it is the same, else a new one, which writes nothing before that one has
 // written all it has.
 func (d *Daemon) openJournal(o journal.Options, inUse *openedJournal) (*openedJournal, error) {
 	if o.SessionLog == "" && o.JSON == "" {

@@ -103,7 +103,7 @@ func (l *lingering) remove(one *lingeringDoor) (found bool) {
 	return i >= 0
 }
 
-// take gives the listener of these addresses, which then lingers no more; nil: there is none.
+// take returns the listener of these addresses, which then lingers no more; nil: there is none.
 func (l *lingering) take(addresses []netip.AddrPort) *lingeringDoor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -117,7 +117,7 @@ func (l *lingering) take(addresses []netip.AddrPort) *lingeringDoor {
 	return one
 }
 
-// list gives those that linger.
+// list returns those that linger.
 func (l *lingering) list() []*lingeringDoor {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -157,7 +157,7 @@ func (d *Daemon) settle(cfg *config.Config) (todo []string) {
 	return todo
 }
 
-// toDo gives what the last reload has left.
+// toDo returns what the last reload has left.
 func (d *Daemon) toDo() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -59,7 +59,7 @@ func behind(router *route.Router) func(session.Origin) []string {
 	}
 }
 
-// OnUnreachable gives what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
+// OnUnreachable returns what an MSA gets whose MX cannot be reached: as its tenant wants it, as far as that is known without a sender.
 func OnUnreachable(cfg *config.Config, router *route.Router) func(session.Origin) session.Unreachable {
 	ownerOf, tenants := identify(router), map[string]session.Unreachable{}
 	for _, t := range cfg.Tenants {
@@ -165,7 +165,7 @@ func (d *Daemon) openPolicy(first *generation) error {
 	return nil
 }
 
-// gated says whether a configuration has anybody to decide about.
+// gated reports whether a configuration has anybody to decide about.
 func gated(cfg *config.Config) bool {
 	return len(cfg.Tenants) > 0 || len(cfg.SenderLimits) > 0 || cfg.Containment.Enforce
 }

@@ -23,7 +23,7 @@ func Router(cfg *config.Config) (*route.Router, error) {
 	return route.NewRouter(routes)
 }
 
-// routesOf gives the pools, tenants and routes of a configuration.
+// routesOf returns the pools, tenants and routes of a configuration.
 func routesOf(cfg *config.Config) (route.Config, error) {
 	r := route.Config{Pools: poolsOf(cfg), Unknown: cfg.Senders.UnknownTenant}
 	accounts, err := accountsOf(cfg)
@@ -53,7 +53,7 @@ func routesOf(cfg *config.Config) (route.Config, error) {
 	return r, nil
 }
 
-// poolsOf gives the pools in the order of their names. Without any there is one of all sending IPs, whose choice does not
+// poolsOf returns the pools in the order of their names. Without any there is one of all sending IPs, whose choice does not
 // depend on the sender: nothing in the file asks for a second connection.
 func poolsOf(cfg *config.Config) []route.Pool {
 	names := map[netip.Addr]string{}
@@ -81,7 +81,7 @@ func weighted(address netip.Addr, name string, weight int) route.WeightedIP {
 	return route.WeightedIP{SendingIP: route.SendingIP{Address: address, Name: name}, Weight: weight}
 }
 
-// sendingIPsOf gives the sending IPs, and what the operator says of the absence of each.
+// sendingIPsOf returns the sending IPs, and what the operator says of the absence of each.
 func sendingIPsOf(cfg *config.Config) (list []outlet.SendingIP) {
 	for _, ip := range cfg.SendingIPs {
 		list = append(list, outlet.SendingIP{Address: ip.Address, Required: ip.Required, Floating: ip.Floating})

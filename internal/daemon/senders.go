@@ -23,7 +23,7 @@ const lastChanges = 10
 // senders is what the admin API works on for tenants and accounts.
 type senders struct{ *Daemon }
 
-// absent says that nobody is known: kanmon lets everybody send.
+// absent reports that nobody is known: kanmon lets everybody send.
 func (s *senders) absent() bool { return !s.policy.Active() && len(s.policy.List()) == 0 }
 
 var errNoTenants = &admin.Error{Status: http.StatusNotFound, Err: errors.New("no tenant is configured: kanmon lets everybody send; add a [[tenant]] to its configuration")}
@@ -118,7 +118,7 @@ func (s *senders) note(of *admin.Sender) string {
 	return notKept("senders")
 }
 
-// mark gives what holds for a sender; nil where nothing was said of it.
+// mark returns what holds for a sender; nil where nothing was said of it.
 func (s *senders) mark(of contain.Subject) *admin.Mark {
 	m, own := s.policy.MarkOf(of)
 	if m.Kind == contain.Plain && m.By == "" {
@@ -237,7 +237,7 @@ func (s *senders) Changes(asked admin.Subject, ip netip.Addr, most int) ([]admin
 	return shown, nil
 }
 
-// find gives the subject that is meant: an account without a tenant is the only tenant's, or of the only one whose account
+// find returns the subject that is meant: an account without a tenant is the only tenant's, or of the only one whose account
 // of this name is contained, blocked or exempt.
 func (s *senders) find(asked admin.Subject) (contain.Subject, error) {
 	of := contain.Subject{Tenant: asked.Tenant, Account: asked.Account}

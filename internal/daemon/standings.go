@@ -152,7 +152,7 @@ func notKept(section string) string {
 	return fmt.Sprintf("a restart forgets this order: there is no file in [%s]", section)
 }
 
-// absent gives the sending IPs that this host does not have, or whether one is among them.
+// absent returns the sending IPs that this host does not have, or whether one is among them.
 func (o *operator) absent(ip netip.Addr) (all []admin.Standing) {
 	for _, missing := range o.d.outlets.Absent() {
 		if ip.IsValid() && missing.Address != ip {

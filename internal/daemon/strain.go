@@ -27,7 +27,7 @@ func newStrain() *strain {
 	return &strain{sample: [1]metrics.Sample{{Name: "/sched/latencies:seconds"}}}
 }
 
-// strained says whether there was too much work since it was asked last.
+// strained reports whether there was too much work since it was asked last.
 func (s *strain) strained() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -48,7 +48,7 @@ func (s *strain) strained() bool {
 	return busy && long > (1-waitingTo)*all
 }
 
-// busy says whether it was this process that kept the processors busy since the last look.
+// busy reports whether it was this process that kept the processors busy since the last look.
 func (s *strain) busy(now time.Time, used time.Duration) bool {
 	part := float64(used-s.used) / float64(now.Sub(s.at)) / float64(runtime.GOMAXPROCS(0))
 	s.used, s.at = used, now

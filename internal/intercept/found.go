@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// asFound gives the rules that the kernel has, where nothing else is known of them. They can be guarded and put back as they are, and not be
+// asFound returns the rules that the kernel has, where nothing else is known of them. They can be guarded and put back as they are, and not be
 // written down: what they were made of is not in them.
 func asFound(ctx context.Context) (kept Kept, err error) {
 	table := Rules{}.table()
@@ -27,7 +27,7 @@ func asFound(ctx context.Context) (kept Kept, err error) {
 	return kept, nil
 }
 
-// foundRoutes gives rules that have the policy routes of those in force, and nothing else.
+// foundRoutes returns rules that have the policy routes of those in force, and nothing else.
 func foundRoutes() (r Rules, err error) {
 	for _, f := range []family{ipv4, ipv6} {
 		rules, err := rulesOf(f)

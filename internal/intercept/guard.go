@@ -135,7 +135,7 @@ func (g *Guard) look(ctx context.Context) {
 	g.repair(ctx, kept)
 }
 
-// remember gives what is kept. Where that is damaged, it is what the guard knows itself: the way stays closed unless a person opens it.
+// remember returns what is kept. Where that is damaged, it is what the guard knows itself: the way stays closed unless a person opens it.
 func (g *Guard) remember(ctx context.Context) (Kept, error) {
 	kept, err := g.Keeper.read()
 	if !errors.Is(err, ErrDamaged) {

@@ -28,7 +28,7 @@ type heldConn struct {
 // ends are what its packets are known by.
 func (c heldConn) ends() [2]netip.AddrPort { return [2]netip.AddrPort{c.source, c.destination} }
 
-// held gives the connections that were open before the rules, and that rules look for in another zone: sessions of rules before, and
+// held returns the connections that were open before the rules, and that rules look for in another zone: sessions of rules before, and
 // direct connections. What conntrack cannot tell ends, as it does when a host boots.
 func (r Rules) held(ctx context.Context, before Rules) []heldConn {
 	zones := r.zones()
@@ -60,7 +60,7 @@ func (r Rules) held(ctx context.Context, before Rules) []heldConn {
 	return slices.Compact(list) // a dump may tell of one twice
 }
 
-// zones gives the interfaces whose connections each zone has.
+// zones returns the interfaces whose connections each zone has.
 func (r Rules) zones() map[uint16]string {
 	zones := map[uint16]string{}
 	for _, d := range r.Dedicated {

@@ -43,7 +43,7 @@ func imprint(table string) (string, error) {
 // An object is what the kernel says of a table, a chain, a rule, a set or elements of a set.
 type object []syscall.NetlinkRouteAttr
 
-// get gives an attribute; nil: there is none.
+// get returns an attribute; nil: there is none.
 func (o object) get(kind uint16) []byte {
 	i := slices.IndexFunc(o, func(a syscall.NetlinkRouteAttr) bool { return a.Attr.Type&nl.NLA_TYPE_MASK == kind })
 	if i < 0 {
@@ -109,7 +109,7 @@ func objectsOf(table string, get, answer uint16) ([]object, error) {
 	return slices.DeleteFunc(list, func(o object) bool { return o.text(name) != table }), err
 }
 
-// chainsOf gives the names of a table's chains.
+// chainsOf returns the names of a table's chains.
 func chainsOf(table string) (names []string, err error) {
 	list, err := objectsOf(table, unix.NFT_MSG_GETCHAIN, unix.NFT_MSG_NEWCHAIN)
 	for _, o := range list {
@@ -137,7 +137,7 @@ func chainParts(table string) (parts [][]byte, err error) {
 	return parts, err
 }
 
-// ruleParts gives the rules in their order, chain by chain.
+// ruleParts returns the rules in their order, chain by chain.
 func ruleParts(table string) (parts [][]byte, err error) {
 	list, err := objectsOf(table, unix.NFT_MSG_GETRULE, unix.NFT_MSG_NEWRULE)
 	slices.SortStableFunc(list, func(a, b object) int {

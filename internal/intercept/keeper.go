@@ -17,7 +17,7 @@ const DefaultKept = "/var/lib/kanmon-rules"
 // keptVariable names another folder, in the environment of all of them.
 const keptVariable = "KANMON_RULES_STATE"
 
-// Here gives the keeper of this host's rules, and where their guard tells how it is.
+// Here returns the keeper of this host's rules, and where their guard tells how it is.
 func Here() (*Keeper, *Report) {
 	if dir := os.Getenv(keptVariable); dir != "" {
 		return &Keeper{Dir: dir}, &Report{Dir: filepath.Join(dir, "run")}
@@ -201,7 +201,7 @@ func (k Kept) Are(r Rules) bool { return same(k.Rules, r) }
 // none reports whether all that is remembered is that a person has removed the rules.
 func (k Kept) none() bool { return k.Removed != nil && same(k.Rules, Rules{}) }
 
-// Opened gives a person's removal that a service which starts must respect, or nil.
+// Opened returns a person's removal that a service which starts must respect, or nil.
 func (k *Keeper) Opened() (*Removal, error) {
 	kept, err := k.read()
 	if err != nil || kept.Removed == nil || kept.Removed.UntilStart {
@@ -210,7 +210,7 @@ func (k *Keeper) Opened() (*Removal, error) {
 	return kept.Removed, nil
 }
 
-// Last gives what is kept, or ErrNothingKept, or ErrDamaged.
+// Last returns what is kept, or ErrNothingKept, or ErrDamaged.
 func (k *Keeper) Last() (Kept, error) { return k.read() }
 
 func ignore(err, none error) error {

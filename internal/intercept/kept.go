@@ -17,7 +17,7 @@ import (
 // keptVersion is the version of the file's format. Files of versions that named none have 0, and the same format.
 const keptVersion = 1
 
-// read gives what is remembered. What was written aside is newer than what the disk has.
+// read returns what is remembered. What was written aside is newer than what the disk has.
 func (k *Keeper) read() (Kept, error) {
 	kept, err := readKept(k.asideFile())
 	if errors.Is(err, ErrNothingKept) {

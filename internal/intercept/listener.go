@@ -107,7 +107,7 @@ func (l *Listener) Open(ctx context.Context, addresses []netip.AddrPort) error {
 	return nil
 }
 
-// networkFor gives package net's name of the network to listen on. Plain "tcp" would make even 0.0.0.0 an IPv6 socket.
+// networkFor returns package net's name of the network to listen on. Plain "tcp" would make even 0.0.0.0 an IPv6 socket.
 func networkFor(a netip.AddrPort, all []netip.AddrPort) string {
 	if a.Addr().Unmap().Is4() {
 		return "tcp4"
@@ -192,7 +192,7 @@ func (l *Listener) take(s socket) {
 	}
 }
 
-// Addrs gives the addresses listened on, on whatever wires.
+// Addrs returns the addresses listened on, on whatever wires.
 func (l *Listener) Addrs() []netip.AddrPort {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -280,7 +280,7 @@ func (l *Listener) admit(conn *net.TCPConn, port uint16) {
 	}
 }
 
-// destination gives where the peer wanted to go: the zero AddrPort if here.
+// destination returns where the peer wanted to go: the zero AddrPort if here.
 func (l *Listener) destination(conn *net.TCPConn, local netip.AddrPort) (netip.AddrPort, error) {
 	if l.Mode == TProxy {
 		return local, nil
@@ -311,7 +311,7 @@ func (l *Listener) log() *slog.Logger {
 	return l.Log
 }
 
-// unmap gives a TCP address with an IPv4-mapped IPv6 address as the IPv4 address it is.
+// unmap returns a TCP address with an IPv4-mapped IPv6 address as the IPv4 address it is.
 func unmap(a net.Addr) netip.AddrPort {
 	ap := a.(*net.TCPAddr).AddrPort()
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())

@@ -50,7 +50,7 @@ type Episode struct {
 // ErrNoGuard is seen where no guard runs.
 var ErrNoGuard = errors.New("no guard runs: rules that another program takes away stay away")
 
-// Read gives how a running guard is.
+// Read returns how a running guard is.
 func (r *Report) Read() (Guarding, error) {
 	g, err := r.read()
 	if errors.Is(err, fs.ErrNotExist) || err == nil && (!g.Ended.IsZero() || time.Since(g.Told) > 3*guardLook) {

@@ -280,7 +280,7 @@ func (r Rules) excludeOwn(t *script) {
 	}
 }
 
-// routeCommands gives the commands that make the policy routes.
+// routeCommands returns the commands that make the policy routes.
 func (r Rules) routeCommands() (list []string) {
 	for _, p := range r.policyRoutes() {
 		list = append(list,

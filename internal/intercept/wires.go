@@ -50,7 +50,7 @@ func (l *Listener) SetWires(patterns []string) {
 	}
 }
 
-// wanted gives the wires that there should be sockets for.
+// wanted returns the wires that there should be sockets for.
 func (l *Listener) wanted() ([]wire, error) {
 	l.mu.Lock()
 	patterns := l.patterns

@@ -75,7 +75,7 @@ const (
 // maxIdentified is how much of a header is looked at for what identifies its message.
 const maxIdentified = 16 << 10
 
-// NewHeaderFilter gives a filter for the fields of a name. With strip their lines do not pass. Without a name there are none, and all passes.
+// NewHeaderFilter returns a filter for the fields of a name. With strip their lines do not pass. Without a name there are none, and all passes.
 func NewHeaderFilter(name string, strip bool) *HeaderFilter {
 	h := &HeaderFilter{names: [soughtCount]string{name, "Message-ID", "Received"}, strip: strip}
 	if name != "" {
@@ -87,7 +87,7 @@ func NewHeaderFilter(name string, strip bool) *HeaderFilter {
 // Identify has the filter look for what tells the message from others, too, in the first 16 KiB.
 func (h *HeaderFilter) Identify() { h.sought |= soughtIdentity }
 
-// Identity gives the first Message-ID and the topmost Received field, as far as they have been found.
+// Identity returns the first Message-ID and the topmost Received field, as far as they have been found.
 func (h *HeaderFilter) Identity() (messageID, received HeaderField) { return h.messageID, h.received }
 
 // Asks reports whether there is a name to look for: else all passes as it comes, and need not be taken from the filter.
@@ -182,13 +182,13 @@ func (h *HeaderFilter) End() (pass []byte, over bool) {
 	return h.release(nil), over
 }
 
-// Done says whether whatever follows passes as it is, and need not be given to Take.
+// Done reports whether whatever follows passes as it is, and need not be given to Take.
 func (h *HeaderFilter) Done() bool { return h.told && len(h.held) == 0 || !h.seeks() }
 
-// Fields gives the fields found, in their order. Of more than can be kept, one in the middle stands for all that are not, and is cut.
+// Fields returns the fields found, in their order. Of more than can be kept, one in the middle stands for all that are not, and is cut.
 func (h *HeaderFilter) Fields() []HeaderField { return h.fields }
 
-// fieldEnds says whether an octet at the start of a line shows that the field in the lines before is complete.
+// fieldEnds reports whether an octet at the start of a line shows that the field in the lines before is complete.
 func (h *HeaderFilter) fieldEnds(c byte) bool {
 	return h.field && !isBlank(c) && (h.state == behindDot || h.state == atLineStart && c != '.')
 }
@@ -272,7 +272,7 @@ func (h *HeaderFilter) goesOn(c byte) bool {
 	return true
 }
 
-// decided says whether it is known what the line at hand is, or none has begun.
+// decided reports whether it is known what the line at hand is, or none has begun.
 func (h *HeaderFilter) decided() bool {
 	return h.state != behindDot && h.state != inName && h.state != behindName
 }
@@ -338,7 +338,7 @@ func (v *fieldValue) octet(c byte) {
 	}
 }
 
-// end gives what was gathered, and forgets it.
+// end returns what was gathered, and forgets it.
 func (v *fieldValue) end() HeaderField {
 	f := HeaderField{string(v.text), v.cut}
 	*v = fieldValue{text: v.text[:0]}

@@ -51,7 +51,7 @@ type waiter interface {
 	WaitRead() error
 }
 
-// NewReader gives a Reader of conn. TCP connections are read without holding a buffer while waiting.
+// NewReader returns a Reader of conn. TCP connections are read without holding a buffer while waiting.
 func NewReader(conn net.Conn) *Reader {
 	r := new(Reader)
 	if c, isTCP := conn.(*net.TCPConn); isTCP {
@@ -65,7 +65,7 @@ func NewReader(conn net.Conn) *Reader {
 	return r
 }
 
-// Buffered gives the octets read and not yet consumed. They are valid until the next Fill or Park.
+// Buffered returns the octets read and not yet consumed. They are valid until the next Fill or Park.
 func (r *Reader) Buffered() []byte {
 	if r.buf == nil {
 		return r.stash
@@ -73,7 +73,7 @@ func (r *Reader) Buffered() []byte {
 	return r.buf[r.r:r.w]
 }
 
-// Empty says whether nothing is buffered. It must hold when a leg turns into TLS (RFC 3207 §4.2, I8).
+// Empty reports whether nothing is buffered. It must hold when a leg turns into TLS (RFC 3207 §4.2, I8).
 func (r *Reader) Empty() bool { return len(r.Buffered()) == 0 }
 
 // Total is the number of octets read so far.

@@ -50,7 +50,7 @@ func idOf(words []string) (id string) {
 	return ""
 }
 
-// splitReceived gives what stands before the last semicolon without comments, and what stands behind it.
+// splitReceived returns what stands before the last semicolon without comments, and what stands behind it.
 func splitReceived(field string) (clauses, date string) {
 	var out strings.Builder
 	depth, quoted, end, semicolon := 0, false, 0, -1

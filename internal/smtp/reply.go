@@ -67,7 +67,7 @@ func (p *Reply) Soften(to int) {
 	}
 }
 
-// Clone gives a copy that shares no memory.
+// Clone returns a copy that shares no memory.
 func (p *Reply) Clone() Reply {
 	c := *p
 	c.text, c.lent = bytes.Clone(p.text), nil
@@ -77,24 +77,24 @@ func (p *Reply) Clone() Reply {
 // Class is the first digit of the code.
 func (p *Reply) Class() int { return p.Code / 100 }
 
-// Positive says whether the reply is a 2xx.
+// Positive reports whether the reply is a 2xx.
 func (p *Reply) Positive() bool { return p.Class() == 2 }
 
-// Mixed gives a code that differs from [Reply.Code] and stands on a line before the last one; 0 if all lines carry the same. RFC 5321
+// Mixed returns a code that differs from [Reply.Code] and stands on a line before the last one; 0 if all lines carry the same. RFC 5321
 // §4.2.1 demands one code. Who breaks that is taken at the last line's word, as Postfix' client does: postscreen greets with 220
 // and a hyphen, and when it has found the client on a list, the same reply ends in 521.
 func (p *Reply) Mixed() int { return int(p.other) }
 
-// Contradicts says whether some lines are 2xx and others are not: then nobody knows what the server has done.
+// Contradicts reports whether some lines are 2xx and others are not: then nobody knows what the server has done.
 func (p *Reply) Contradicts() bool {
 	const positive = 1 << 2
 	return p.classes&positive != 0 && p.classes != positive
 }
 
-// Text gives all lines, separated by '\n', without their codes: as they came, not sanitised.
+// Text returns all lines, separated by '\n', without their codes: as they came, not sanitised.
 func (p *Reply) Text() []byte { return p.text }
 
-// Enhanced gives the enhanced status code at the start of the text, or with lines of different codes of the last one; "" if there is
+// Enhanced returns the enhanced status code at the start of the text, or with lines of different codes of the last one; "" if there is
 // none or if its class is not the code's: then the code is what counts (RFC 2034 §4).
 func (p *Reply) Enhanced() string {
 	text := p.text
@@ -122,10 +122,10 @@ func (p *Reply) Reset() {
 // says that more follow. Call it, behind Reset, only where no other reply is to come: else a line dropped could be what parts two of them.
 func (p *Reply) Tolerate() { p.loose = true }
 
-// Junk says whether such lines were dropped.
+// Junk reports whether such lines were dropped.
 func (p *Reply) Junk() bool { return p.junk }
 
-// Begun says whether some of the reply has been read.
+// Begun reports whether some of the reply has been read.
 func (p *Reply) Begun() bool { return p.begun }
 
 // Pieces is how many times octets of the reply were found in what had been read: once for a reply that was there as a whole. It counts as far
@@ -172,7 +172,7 @@ func (r *Reader) Reply(into *Reply) (ok bool, err error) {
 	}
 }
 
-// drops says whether a line that gave an error is left out of the reply.
+// drops reports whether a line that gave an error is left out of the reply.
 func (p *Reply) drops(err error) bool {
 	if !p.loose || p.lines == 0 || !errors.Is(err, errNoReplyLine) {
 		return false

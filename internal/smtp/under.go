@@ -18,7 +18,7 @@ type Under struct {
 
 const none = -1
 
-// Below gives what stands below a layer of conn. The layer reads and writes that, and nothing else reads conn.
+// Below returns what stands below a layer of conn. The layer reads and writes that, and nothing else reads conn.
 func Below(conn net.Conn) *Under {
 	u := &Under{Conn: conn, fd: none}
 	if c, isTCP := conn.(*net.TCPConn); isTCP {
@@ -46,7 +46,7 @@ func (u *Under) Read(p []byte) (int, error) {
 	}
 }
 
-// NewReaderOver gives a Reader of a layer.
+// NewReaderOver returns a Reader of a layer.
 func NewReaderOver(layer net.Conn, under *Under) *Reader {
 	under.layer = layer
 	r := &Reader{raw: under.raw, layer: under}

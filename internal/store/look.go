@@ -46,7 +46,7 @@ func Check(ctx context.Context, path string) (versions map[string]int, err error
 	return versions, err
 }
 
-// Versions gives which versions the parts of a file have, as far as it can be read.
+// Versions returns which versions the parts of a file have, as far as it can be read.
 func Versions(ctx context.Context, path string) (versions map[string]int, err error) {
 	err = look(path, func(f *File) (err error) {
 		versions, err = f.versions(ctx)

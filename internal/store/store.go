@@ -71,7 +71,7 @@ func open(path string, patience time.Duration, s Schema) (*File, error) {
 	return f, nil
 }
 
-// connect gives the one connection of a handle, which is made when it is needed.
+// connect returns the one connection of a handle, which is made when it is needed.
 func connect(path string, patience time.Duration, more string) (*File, error) {
 	name := url.URL{Scheme: "file", Path: path, RawQuery: fmt.Sprintf("_pragma=busy_timeout(%d)&%s", patience.Milliseconds(), more)}
 	db, err := sql.Open("sqlite", name.String())

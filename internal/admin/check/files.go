@@ -117,7 +117,7 @@ func (c *checker) readable(u User, n need) bool {
 	return false
 }
 
-// closedFolder gives the topmost folder on the way to a file that cannot be entered; "": all can.
+// closedFolder returns the topmost folder on the way to a file that cannot be entered; "": all can.
 func closedFolder(path string) string {
 	for at := 1; at < len(path); at++ {
 		if path[at] == '/' && unix.Faccessat(unix.AT_FDCWD, path[:at], unix.X_OK, unix.AT_EACCESS) != nil {

@@ -22,7 +22,7 @@ const (
 
 var severities = [...]string{Note: "note", Warning: "warning", Error: "error"}
 
-// String gives the severity as it stands in front of a finding.
+// String returns the severity as it stands in front of a finding.
 func (s Severity) String() string { return severities[s] }
 
 // MarshalText implements [encoding.TextMarshaler].
@@ -107,7 +107,7 @@ func declare(k Kind) *Kind {
 	return &k
 }
 
-// Wrong gives the errors of a file as findings.
+// Wrong returns the errors of a file as findings.
 func Wrong(errs config.Errors) (list []Finding) {
 	for _, e := range errs {
 		where := fmt.Sprintf("%s:%d:%d", e.File, e.Line, e.Column)

@@ -76,7 +76,7 @@ func (c *checker) dial(ip netip.Addr) (p packet, ok bool) {
 	return p, true
 }
 
-// masqueraded gives the address that masquerade would put in the place of another one; zero: it is not known. A host with one address
+// masqueraded returns the address that masquerade would put in the place of another one; zero: it is not known. A host with one address
 // there masquerades it by itself, which changes nothing.
 func (c *checker) masqueraded(route Route, ip netip.Addr) netip.Addr {
 	link := c.link(route.Interface)
@@ -110,7 +110,7 @@ func six(ip netip.Addr) string {
 	return ""
 }
 
-// ruleset gives all rules of the kernel.
+// ruleset returns all rules of the kernel.
 func (h *Host) ruleset(ctx context.Context) ([]byte, error) {
 	if h.Ruleset != nil {
 		return h.Ruleset(ctx)

@@ -87,7 +87,7 @@ func (h *Host) find(program string) (path string, err error) {
 	return path, err
 }
 
-// FindUser gives a user by name or number.
+// FindUser returns a user by name or number.
 func (h *Host) FindUser(name string) (*User, error) {
 	if h.LookupUser != nil {
 		return h.LookupUser(name)
@@ -166,7 +166,7 @@ func (h *Host) capable(capability uint) bool {
 	return false
 }
 
-// sysctl gives a setting of the kernel, which older kernels and some namespaces lack.
+// sysctl returns a setting of the kernel, which older kernels and some namespaces lack.
 func (h *Host) sysctl(path string) (string, bool) {
 	text, err := os.ReadFile(h.proc(filepath.Join("sys", path)))
 	return strings.TrimSpace(string(text)), err == nil
@@ -181,7 +181,7 @@ func (h *Host) number(path string) (uint64, bool) {
 	return n, err == nil
 }
 
-// effective gives a setting of an interface for which the kernel takes the larger one of the interface's and of "all".
+// effective returns a setting of an interface for which the kernel takes the larger one of the interface's and of "all".
 func (h *Host) effective(link, setting string) (n uint64, file string) {
 	for _, name := range []string{"all", link} {
 		path := "net/ipv4/conf/" + name + "/" + setting
@@ -195,7 +195,7 @@ func (h *Host) effective(link, setting string) (n uint64, file string) {
 // has reports whether the host has an address.
 func (c *checker) has(a netip.Addr) bool { return c.linkOf(a) != nil }
 
-// linkOf gives the interface that has an address; nil: none has.
+// linkOf returns the interface that has an address; nil: none has.
 func (c *checker) linkOf(a netip.Addr) *Interface {
 	for i := range c.links {
 		if slices.ContainsFunc(c.links[i].Addresses, func(p netip.Prefix) bool { return p.Addr() == a }) {
@@ -205,7 +205,7 @@ func (c *checker) linkOf(a netip.Addr) *Interface {
 	return nil
 }
 
-// link gives an interface by its name; nil: there is none.
+// link returns an interface by its name; nil: there is none.
 func (c *checker) link(name string) *Interface {
 	i := slices.IndexFunc(c.links, func(l Interface) bool { return l.Name == name })
 	if i < 0 {
@@ -214,7 +214,7 @@ func (c *checker) link(name string) *Interface {
 	return &c.links[i]
 }
 
-// named gives the interfaces that a name of the configuration stands for: "msa*" for all that begin so.
+// named returns the interfaces that a name of the configuration stands for: "msa*" for all that begin so.
 func (c *checker) named(name string) (list []*Interface) {
 	for i := range c.links {
 		if intercept.Meets(name, c.links[i].Name) {

@@ -82,7 +82,7 @@ func (c *checker) seeing(fn func(u User)) (ok bool) {
 	return true
 }
 
-// eyes gives who kanmon runs as; nil: as this process.
+// eyes returns who kanmon runs as; nil: as this process.
 func (c *checker) eyes() (*User, error) {
 	switch {
 	case c.Host.As != nil:

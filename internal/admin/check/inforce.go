@@ -77,7 +77,7 @@ func aside(fn func() ([]byte, error)) (text []byte, err error) {
 	return text, err
 }
 
-// difference gives the first line that one text has more of than the other, either way.
+// difference returns the first line that one text has more of than the other, either way.
 func difference(want, have string) (missing, extra string) {
 	count := map[string]int{}
 	for line := range strings.Lines(want) {

@@ -38,7 +38,7 @@ func (c *checker) descriptors() {
 	}
 }
 
-// limitOf gives the hard limit of open files of a process.
+// limitOf returns the hard limit of open files of a process.
 func (h *Host) limitOf(pid int) (uint64, bool) {
 	text, err := os.ReadFile(h.proc(filepath.Join(strconv.Itoa(pid), "limits")))
 	if pid == 0 || err != nil {
@@ -95,7 +95,7 @@ func (c *checker) ports(sessions uint64) {
 	}
 }
 
-// portRange gives the source ports that the kernel chooses from.
+// portRange returns the source ports that the kernel chooses from.
 func (h *Host) portRange() (low, high uint64, ok bool) {
 	text, ok := h.sysctl("net/ipv4/ip_local_port_range")
 	if !ok {

@@ -209,7 +209,7 @@ func (s socket) collides(a netip.AddrPort) bool {
 	return s.at.Port() == a.Port() && (s.at.Addr() == a.Addr() || wide && sameFamily)
 }
 
-// sockets gives the listening TCP sockets of this network namespace (proc_net_tcp).
+// sockets returns the listening TCP sockets of this network namespace (proc_net_tcp).
 func (h *Host) sockets() (list []socket) {
 	for _, file := range []string{"thread-self/net/tcp", "thread-self/net/tcp6"} {
 		f, err := os.Open(h.proc(file))

@@ -36,7 +36,7 @@ func (w *walker) match(value json.RawMessage) certainty {
 	}
 }
 
-// field gives what the packet has where a condition looks: a text, a number or an address; nil: not known.
+// field returns what the packet has where a condition looks: a text, a number or an address; nil: not known.
 func (w *walker) field(left map[string]json.RawMessage) any {
 	if text, ok := left["meta"]; ok {
 		return w.meta(text)

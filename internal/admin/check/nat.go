@@ -51,7 +51,7 @@ func (r *ruleset) rewrites(p packet) (found *rewrite, sure bool) {
 	return r.first(sourceNAT, p, func(c *nftChain) bool { return c.Type == "nat" && c.Hook == "postrouting" })
 }
 
-// first gives the first rule in some chains that does to a packet what is looked for; sure is false where a condition before it is not
+// first returns the first rule in some chains that does to a packet what is looked for; sure is false where a condition before it is not
 // understood, and another one is not sure either. Where packets are looked for that go no further, a chain's policy counts.
 func (r *ruleset) first(what search, p packet, in func(*nftChain) bool) (found *rewrite, sure bool) {
 	for i := range r.chains {
@@ -199,7 +199,7 @@ func (w *walker) verdictMap(rule *nftRule, value json.RawMessage, reached, met c
 	return next, false
 }
 
-// after gives the certainty of going on behind a rule that ends the way of what matches it.
+// after returns the certainty of going on behind a rule that ends the way of what matches it.
 func after(reached, matched certainty) certainty {
 	switch matched {
 	case yes:

@@ -59,7 +59,7 @@ func (c *checker) remembered() {
 	}
 }
 
-// removed gives when a person has removed the rules; zero: nobody has.
+// removed returns when a person has removed the rules; zero: nobody has.
 func (c *checker) removed() time.Time {
 	keeper, _ := c.Host.kept()
 	kept, err := keeper.Last()

@@ -67,7 +67,7 @@ func (c *checker) letInOwn(all *ruleset) {
 	}
 }
 
-// ends gives an address that mail comes from, and the one of this host that it is redirected to.
+// ends returns an address that mail comes from, and the one of this host that it is redirected to.
 func (c *checker) ends(at ingress, v6 bool) (from, to netip.Addr, ok bool) {
 	if at.family != familyBoth && at.family != familyOf(v6) || !c.Config.Intercept.ListensFor(!v6) {
 		return from, to, false

@@ -55,7 +55,7 @@ type ingress struct {
 	port   uint16       // of a tenant's own; 0: that of all
 }
 
-// ingress gives the interfaces that are named, or those that the routes to the sources lead to.
+// ingress returns the interfaces that are named, or those that the routes to the sources lead to.
 func (c *checker) ingress() (list []ingress) {
 	in := &c.Config.Intercept
 	for i, name := range in.Interfaces {
@@ -81,7 +81,7 @@ func (c *checker) ingress() (list []ingress) {
 	return list
 }
 
-// toward gives the interface that leads to a network; nil: it is this host itself, or there is no way.
+// toward returns the interface that leads to a network; nil: it is this host itself, or there is no way.
 func (c *checker) toward(network netip.Prefix) *Interface {
 	host := network.Masked().Addr()
 	for range 4 { // the first ones may be this host's own

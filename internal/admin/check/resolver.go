@@ -89,7 +89,7 @@ func (r *Resolver) exchange(ctx context.Context, q *dns.Msg, server string) (*dn
 	return answer, err
 }
 
-// LookupNetIP gives a host's addresses of one family ("ip4", "ip6") or both ("ip").
+// LookupNetIP returns a host's addresses of one family ("ip4", "ip6") or both ("ip").
 func (r *Resolver) LookupNetIP(ctx context.Context, network, host string) (list []netip.Addr, err error) {
 	kinds := map[string][]uint16{"ip4": {dns.TypeA}, "ip6": {dns.TypeAAAA}, "ip": {dns.TypeA, dns.TypeAAAA}}[network]
 	for _, kind := range kinds {
@@ -125,7 +125,7 @@ func (r *Resolver) LookupIPAddr(ctx context.Context, host string) (list []net.IP
 	return list, err
 }
 
-// LookupAddr gives the names in an address's PTR records.
+// LookupAddr returns the names in an address's PTR records.
 func (r *Resolver) LookupAddr(ctx context.Context, address string) (names []string, err error) {
 	name, err := dns.ReverseAddr(address)
 	if err != nil {
@@ -140,7 +140,7 @@ func (r *Resolver) LookupAddr(ctx context.Context, address string) (names []stri
 	return names, err
 }
 
-// LookupTXT gives the texts of a name, each as one.
+// LookupTXT returns the texts of a name, each as one.
 func (r *Resolver) LookupTXT(ctx context.Context, name string) (texts []string, err error) {
 	found, err := r.query(ctx, name, dns.TypeTXT)
 	for _, rr := range found {
@@ -151,7 +151,7 @@ func (r *Resolver) LookupTXT(ctx context.Context, name string) (texts []string, 
 	return texts, err
 }
 
-// LookupMX gives the MXs of a domain.
+// LookupMX returns the MXs of a domain.
 func (r *Resolver) LookupMX(ctx context.Context, name string) (list []*net.MX, err error) {
 	found, err := r.query(ctx, name, dns.TypeMX)
 	for _, rr := range found {

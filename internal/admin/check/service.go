@@ -74,7 +74,7 @@ func Systemd(ctx context.Context) (*Service, error) {
 	return s, nil
 }
 
-// show gives the properties of a unit; several values of one are joined by a space.
+// show returns the properties of a unit; several values of one are joined by a space.
 func show(ctx context.Context, unit string) (map[string]string, error) {
 	cmd := exec.CommandContext(ctx, "systemctl", "show", unit, "--property=LoadState,ActiveState,UnitFileState,MainPID,User,LimitNOFILE,AmbientCapabilities,"+
 		"ProtectSystem,ProtectHome,ReadWritePaths,StateDirectory,LogsDirectory,RuntimeDirectory,Listen,ExecStart")

@@ -21,7 +21,7 @@ var (
 	FishScript string
 )
 
-// Complete gives the words that may stand in place of the last one, the words before being those behind the program's name. values gives
+// Complete returns the words that may stand in place of the last one, the words before being those behind the program's name. values gives
 // what a flag or an argument of this name may be, beyond what its type says; nil for a file, or where nothing is known.
 func Complete(app *kong.Application, words []string, values func(name string) []Word) []Word {
 	if len(words) == 0 {
@@ -72,7 +72,7 @@ func childOf(n *kong.Node, name string) *kong.Node {
 	return nil
 }
 
-// awaiting gives the flag whose value is the next word.
+// awaiting returns the flag whose value is the next word.
 func awaiting(n *kong.Node, word string) *kong.Flag {
 	if strings.Contains(word, "=") {
 		return nil

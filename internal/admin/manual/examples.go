@@ -18,7 +18,7 @@ type Example struct{ Line, Output string }
 
 var exampleLine = regexp.MustCompile(`(?m)^-- (kanmon .+) --\n`)
 
-// Examples gives those of the file, in its order.
+// Examples returns those of the file, in its order.
 func Examples() []Example {
 	var all []Example
 	at := exampleLine.FindAllStringSubmatchIndex(ExamplesFile, -1)
@@ -32,7 +32,7 @@ func Examples() []Example {
 	return all
 }
 
-// examplesOf gives those of one command, as a block of Markdown.
+// examplesOf returns those of one command, as a block of Markdown.
 func examplesOf(n *kong.Node) string {
 	var b strings.Builder
 	for _, e := range Examples() {

@@ -159,7 +159,7 @@ func (a *Answers) tenantsInside() error {
 	return nil
 }
 
-// nameless gives the sending IPs that have no name yet.
+// nameless returns the sending IPs that have no name yet.
 func (a *Answers) nameless() []string {
 	var addrs []string
 	for _, ip := range a.SendingIPs {

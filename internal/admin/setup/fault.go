@@ -54,7 +54,7 @@ func topicOf(f Fault) topic {
 	return ""
 }
 
-// wrongIn gives what is wrong with the answer to one question, or nil.
+// wrongIn returns what is wrong with the answer to one question, or nil.
 func (a *Answers) wrongIn(of topic, faults func(text string) []Fault) error {
 	if of == "" || faults == nil {
 		return nil

@@ -122,7 +122,7 @@ func hostInterfaces() ([]Interface, error) {
 	return all, nil
 }
 
-// lines gives the fields of the lines of a file of /proc/net; none where there is no such file.
+// lines returns the fields of the lines of a file of /proc/net; none where there is no such file.
 func (h *Host) lines(file string) [][]string {
 	root := h.Proc
 	if root == "" {

@@ -45,7 +45,7 @@ func Aside(path string) (string, error) {
 	return old, os.Rename(path, old)
 }
 
-// unused gives a path at which nothing is: the given one, or it with a number.
+// unused returns a path at which nothing is: the given one, or it with a number.
 func unused(path string) string {
 	for n, free := 2, path; ; n++ {
 		if _, err := os.Lstat(free); err != nil {

@@ -51,7 +51,7 @@ func (s *Section) add(e Entry) *Entry {
 	return &e
 }
 
-// Catalogue gives all there is, in the order of the page.
+// Catalogue returns all there is, in the order of the page.
 func Catalogue() []*Section {
 	return []*Section{ofSender, ofDestination, ofMessage, ofConnection, ofCommand}
 }
@@ -76,10 +76,10 @@ func (e *Entry) Say(values ...string) Said {
 	return Said{e, e.Codes[0], text}
 }
 
-// Plain gives the reply of an entry that has nothing to fill in. It can be shared.
+// Plain returns the reply of an entry that has nothing to fill in. It can be shared.
 func (e *Entry) Plain() smtp.Reply { return e.Say().Reply("") }
 
-// As gives it with that code of its entry.
+// As returns it with that code of its entry.
 func (s Said) As(code int) Said {
 	if i := slices.IndexFunc(s.entry.Codes, func(c Code) bool { return c.Code == code }); i >= 0 {
 		s.code = s.entry.Codes[i]
@@ -87,13 +87,13 @@ func (s Said) As(code int) Said {
 	return s
 }
 
-// Of says whether it is that entry.
+// Of reports whether it is that entry.
 func (s Said) Of(e *Entry) bool { return s.entry == e }
 
-// String gives the text, without codes and mark.
+// String returns the text, without codes and mark.
 func (s Said) String() string { return s.text }
 
-// Code gives the reply code; 0 if nothing is said.
+// Code returns the reply code; 0 if nothing is said.
 func (s Said) Code() int { return s.code.Code }
 
 // Reply makes the reply. It says which gateway gave it, if the operator has named that one.
@@ -108,7 +108,7 @@ func (s Said) Reply(host string) smtp.Reply {
 	return smtp.NewReply(s.code.Code, s.code.Enhanced, text)
 }
 
-// Find gives the entry that a kanmon has said, from the whole reply as somebody has it from a log or a bounce; nil if it is none of this version.
+// Find returns the entry that a kanmon has said, from the whole reply as somebody has it from a log or a bounce; nil if it is none of this version.
 func Find(reply string) *Entry {
 	if !IsOwn([]byte(reply)) {
 		return nil

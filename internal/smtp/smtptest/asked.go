@@ -173,7 +173,7 @@ func (d *Dialogue) wantNoNews(unwanted string) error {
 	return nil
 }
 
-// newsOf gives all news that the same one has heard.
+// newsOf returns all news that the same one has heard.
 func (d *Dialogue) newsOf(text string) []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -26,7 +26,7 @@ type CertificateOptions struct {
 	Expired    bool
 }
 
-// Certificate gives a certificate with its key. The same options give the same one for as long as the test binary
+// Certificate returns a certificate with its key. The same options give the same one for as long as the test binary
 // runs: making them is slow. They are valid in real time and in the virtual time of testing/synctest.
 func Certificate(t testing.TB, o CertificateOptions) tls.Certificate {
 	t.Helper()
@@ -40,7 +40,7 @@ func Certificate(t testing.TB, o CertificateOptions) tls.Certificate {
 	return c
 }
 
-// Roots gives the pool with the authority that signs certificates which are not self-signed.
+// Roots returns the pool with the authority that signs certificates which are not self-signed.
 func Roots(t testing.TB) *x509.CertPool {
 	t.Helper()
 	ca, err := made.authority()

@@ -53,7 +53,7 @@ type link struct {
 	stalled bool // nothing passes any more, in neither direction
 }
 
-// Pair gives the two ends of a connection between the addresses a and b.
+// Pair returns the two ends of a connection between the addresses a and b.
 func Pair(a, b netip.AddrPort) (*Conn, *Conn) {
 	l := new(link)
 	for i, addr := range []netip.AddrPort{a, b} {
@@ -273,21 +273,21 @@ func (c *Conn) SetLinger(seconds int) error {
 	return nil
 }
 
-// HungUp says whether the peer has sent a FIN or a RST, even if octets before it are unread. It is true after Close.
+// HungUp reports whether the peer has sent a FIN or a RST, even if octets before it are unread. It is true after Close.
 func (c *Conn) HungUp() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	return c.closed || c.rst || c.fin && !c.tap.cutsBefore(c.readTotal+c.in.len())
 }
 
-// Broken says whether the connection was reset, or the peer has answered octets with a RST because it has closed. It is true after Close.
+// Broken reports whether the connection was reset, or the peer has answered octets with a RST because it has closed. It is true after Close.
 func (c *Conn) Broken() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
 	return c.closed || c.rst || c.writeErr != nil
 }
 
-// Room says whether the peer's buffer is half empty.
+// Room reports whether the peer's buffer is half empty.
 func (c *Conn) Room() bool {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()

@@ -40,7 +40,7 @@ func (c *Conn) Chunk(sizes ...int) {
 	c.tapped(func(t *tap) { t.sizes, t.next = sizes, 0 })
 }
 
-// Record gives all octets that Read has returned since the first call of Record, which switches the recording on.
+// Record returns all octets that Read has returned since the first call of Record, which switches the recording on.
 func (c *Conn) Record() []byte {
 	var octets []byte
 	c.tapped(func(t *tap) {
@@ -90,7 +90,7 @@ func (t *tap) beforeCut(n, total int) int {
 	return min(n, t.readCut.after-total)
 }
 
-// cutsBefore says whether the read cut comes before what stands behind the first total octets.
+// cutsBefore reports whether the read cut comes before what stands behind the first total octets.
 func (t *tap) cutsBefore(total int) bool {
 	return t != nil && t.readCut != nil && total >= t.readCut.after
 }

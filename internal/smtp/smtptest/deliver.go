@@ -27,7 +27,7 @@ type Delivery struct {
 	Err      error     // why the connection cannot be used any more; nil if it can
 }
 
-// All says whether every recipient got this verdict.
+// All reports whether every recipient got this verdict.
 func (d Delivery) All(v Verdict) bool {
 	return !slices.ContainsFunc(d.Verdicts, func(got Verdict) bool { return got != v })
 }

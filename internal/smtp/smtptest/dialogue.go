@@ -117,7 +117,7 @@ func (d *Dialogue) run(steps []step) error {
 	return nil
 }
 
-// party gives who has the name; nil without an error for "".
+// party returns who has the name; nil without an error for "".
 func (d *Dialogue) party(name string) (*party, error) {
 	if name == "msa" {
 		return d.msa, nil

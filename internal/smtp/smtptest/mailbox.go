@@ -32,7 +32,7 @@ type Mailbox struct {
 	numbers  int
 }
 
-// Transactions gives the accepted messages in order of acceptance.
+// Transactions returns the accepted messages in order of acceptance.
 func (b *Mailbox) Transactions() []Transaction {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -60,14 +60,14 @@ func (b *Mailbox) Count(body []byte) int {
 	return n
 }
 
-// Commands gives all command lines of all connections, without CRLF, in the order they came.
+// Commands returns all command lines of all connections, without CRLF, in the order they came.
 func (b *Mailbox) Commands() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.commands)
 }
 
-// nextNumber gives the number for a queue id.
+// nextNumber returns the number for a queue id.
 func (b *Mailbox) nextNumber() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -26,7 +26,7 @@ type MSA struct {
 	keywords  map[string]bool // of the last EHLO; nil before the first
 }
 
-// NewMSA gives a client on an open connection, on which nothing has been read.
+// NewMSA returns a client on an open connection, on which nothing has been read.
 func NewMSA(t testing.TB, c net.Conn) *MSA {
 	return &MSA{t: t, raw: c, conn: c, r: bufio.NewReader(c)}
 }
@@ -37,7 +37,7 @@ type Reply struct {
 	Lines []string // text behind the code and its separator
 }
 
-// String gives the reply as on the wire, lines separated by " | ".
+// String returns the reply as on the wire, lines separated by " | ".
 func (r Reply) String() string { return fmt.Sprintf("%d %s", r.Code, strings.Join(r.Lines, " | ")) }
 
 // Class is the first digit of the code; 0 in the zero Reply.

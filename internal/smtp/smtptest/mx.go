@@ -338,7 +338,7 @@ func replyClass(text, usual string) byte {
 	return text[0]
 }
 
-// path gives what stands between the angle brackets after FROM: or TO:.
+// path returns what stands between the angle brackets after FROM: or TO:.
 func path(arg, before string) (string, bool) {
 	if len(arg) < len(before) || !strings.EqualFold(arg[:len(before)], before) {
 		return "", false

@@ -230,7 +230,7 @@ func checkValue(key, value string) error {
 	return nil
 }
 
-// split gives the words of a text. A value with spaces stands in quotes: why="no other".
+// split returns the words of a text. A value with spaces stands in quotes: why="no other".
 func split(text string) ([]string, error) {
 	var words []string
 	for text = strings.TrimLeft(text, " "); text != ""; text = strings.TrimLeft(text, " ") {

@@ -59,7 +59,7 @@ type File struct {
 	Schemas map[string]int `json:"schemas,omitempty"` // of a database: versions by part
 }
 
-// filesOf gives what is to be saved, each file once.
+// filesOf returns what is to be saved, each file once.
 func filesOf(items []Item) ([]File, error) {
 	var all []File
 	for _, item := range items {
@@ -97,7 +97,7 @@ func nameOf(item Item) string {
 	return item.Key
 }
 
-// seen gives the file that is the same one, by whatever name.
+// seen returns the file that is the same one, by whatever name.
 func seen(all []File, info os.FileInfo) *File {
 	for i := range all {
 		if other, err := os.Stat(all[i].Path); err == nil && os.SameFile(other, info) {
@@ -107,7 +107,7 @@ func seen(all []File, info os.FileInfo) *File {
 	return nil
 }
 
-// ownerOf gives names: numbers differ from host to host. Where there is none, the number has to do.
+// ownerOf returns names: numbers differ from host to host. Where there is none, the number has to do.
 func ownerOf(info os.FileInfo) (owner, group string) {
 	uid, gid := numbersOf(info)
 	owner, group = strconv.Itoa(uid), strconv.Itoa(gid)
@@ -120,7 +120,7 @@ func ownerOf(info os.FileInfo) (owner, group string) {
 	return owner, group
 }
 
-// numbersOf gives a file's user and group; -1 where they are not known.
+// numbersOf returns a file's user and group; -1 where they are not known.
 func numbersOf(info os.FileInfo) (uid, gid int) {
 	stat, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
@@ -129,7 +129,7 @@ func numbersOf(info os.FileInfo) (uid, gid int) {
 	return int(stat.Uid), int(stat.Gid)
 }
 
-// idsOf gives the numbers that the names have here; -1 for one that is unknown here: the file keeps that of whoever restores it.
+// idsOf returns the numbers that the names have here; -1 for one that is unknown here: the file keeps that of whoever restores it.
 func (f *File) idsOf() (uid, gid int) {
 	uid, gid = -1, -1
 	if u, err := user.Lookup(f.Owner); err == nil {

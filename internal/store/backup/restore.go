@@ -198,7 +198,7 @@ func (t *Target) now() time.Time {
 	return time.Now().UTC()
 }
 
-// Wants says whether a file of a backup is restored.
+// Wants reports whether a file of a backup is restored.
 func (t *Target) Wants(f *File) bool { return len(t.Kinds) == 0 || slices.Contains(t.Kinds, f.Kind) }
 
 // At says where.
@@ -267,7 +267,7 @@ func (r *restoring) makeDir(dir string, f *File) error {
 	return err
 }
 
-// own gives a file to whom the one in its place belongs, else to whom it belonged when it was saved; who is not root keeps it.
+// own returns a file to whom the one in its place belongs, else to whom it belonged when it was saved; who is not root keeps it.
 func (r *restoring) own(out *os.File, f *File, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
@@ -294,7 +294,7 @@ func (r *restoring) place() (all []Placed, err error) {
 	return all, nil
 }
 
-// putAside gives what is there its second name, and keeps its first: whenever the power fails, there is something in the place. The files of a
+// putAside returns what is there its second name, and keeps its first: whenever the power fails, there is something in the place. The files of a
 // WAL lose theirs before what is new comes.
 func (r *restoring) putAside(path, kind string) (kept string, err error) {
 	info, err := os.Lstat(path)

@@ -110,7 +110,7 @@ func KeepDatabase(ctx context.Context, from, to string) (err error) {
 	return syncDir(filepath.Dir(to))
 }
 
-// syncFile gives a file its mode, and lets it survive a loss of power.
+// syncFile returns a file its mode, and lets it survive a loss of power.
 func syncFile(path string, mode fs.FileMode) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

@@ -66,7 +66,7 @@ func New[K comparable, V any](o Options[K, V]) (*Memory[K, V], error) {
 	return m, nil
 }
 
-// Get gives what was put, and when.
+// Get returns what was put, and when.
 func (m *Memory[K, V]) Get(k K) (v V, put time.Time, found bool) {
 	if m == nil {
 		return v, put, false
@@ -138,7 +138,7 @@ func (m *Memory[K, V]) All(each func(K, V) bool) {
 	}
 }
 
-// Len gives the number of entries.
+// Len returns the number of entries.
 func (m *Memory[K, V]) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()

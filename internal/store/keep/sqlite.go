@@ -19,7 +19,7 @@ type Row struct {
 
 // A Store keeps rows.
 type Store interface {
-	// Load gives all rows, those put first at the front, and the number of those that are no rows of ours.
+	// Load returns all rows, those put first at the front, and the number of those that are no rows of ours.
 	Load() (rows []Row, ignored int, err error)
 	// Save writes all or nothing.
 	Save(changed []Row) error
@@ -55,7 +55,7 @@ func NewTable(db *store.File, name string, version int) (*Table, error) {
 	return t, nil
 }
 
-// String gives the table's name.
+// String returns the table's name.
 func (t *Table) String() string { return t.name }
 
 // longest is of a key and of a value, in octets.

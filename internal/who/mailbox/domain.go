@@ -15,7 +15,7 @@ var profile = idna.New(
 	idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(false), idna.CheckHyphens(false), idna.BidiRule(),
 )
 
-// Domain gives the normal form of a domain or an address literal. ok is false for what is neither.
+// Domain returns the normal form of a domain or an address literal. ok is false for what is neither.
 func Domain(name string) (form string, ok bool) {
 	if areLabels([]byte(name)) && strings.IndexFunc(name, notDomainRune) < 0 {
 		return name, true
@@ -23,7 +23,7 @@ func Domain(name string) (form string, ok bool) {
 	return domainForm([]byte(name))
 }
 
-// Pattern gives the normal form of a domain with perhaps "*." in front, which stands for all below it.
+// Pattern returns the normal form of a domain with perhaps "*." in front, which stands for all below it.
 func Pattern(text string) (form string, ok bool) {
 	if below, cut := strings.CutPrefix(text, "*."); cut {
 		form, ok = Domain(below)
@@ -52,7 +52,7 @@ func domainForm(name []byte) (string, bool) {
 	return form, strings.IndexFunc(form, notDomainRune) < 0 && areLabels([]byte(form))
 }
 
-// literal gives the form of an address literal (RFC 5321 §4.1.3).
+// literal returns the form of an address literal (RFC 5321 §4.1.3).
 func literal(text string) (string, bool) {
 	inside, closed := strings.CutSuffix(text[1:], "]")
 	inside = strings.ToLower(strings.Trim(inside, " \t"))

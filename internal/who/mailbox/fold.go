@@ -20,7 +20,7 @@ const (
 	Nothing Folded = 0
 )
 
-// String gives the names, joined by "+".
+// String returns the names, joined by "+".
 func (f Folded) String() string {
 	var names []string
 	for i, name := range [...]string{"tag", "batv", "verp", "srs", "pattern"} {
@@ -89,7 +89,7 @@ func CompilePattern(text string) (*regexp.Regexp, error) {
 // maxAccount is the longest name of an account, in octets: what is longer is a suspect.
 const maxAccount = 255
 
-// Account gives the account of a mailbox in normal form, and what was folded to find it. The account of an account is itself. It does
+// Account returns the account of a mailbox in normal form, and what was folded to find it. The account of an account is itself. It does
 // not allocate where nothing is folded, nor where only a domain is joined to what is left.
 func (f *Fold) Account(form string) (account string, how Folded) {
 	if f == nil {

@@ -13,7 +13,7 @@ const Null = ""
 // Unreadable is the form of what cannot be brought into it. No mailbox equals it: an angle bracket stands in no form but inside quotes.
 const Unreadable = "<unreadable>"
 
-// Form gives the normal form of what stands in a path, between its angle brackets. It allocates nothing but the string.
+// Form returns the normal form of what stands in a path, between its angle brackets. It allocates nothing but the string.
 func Form(path []byte) string {
 	if IsForm(path) {
 		return string(path)
@@ -57,7 +57,7 @@ func IsForm(path []byte) bool {
 	return len(path) == 0 || at > 0 && areLabels(path[at+1:])
 }
 
-// foldCase gives a local part composed and in small letters. ok is false for what is no text.
+// foldCase returns a local part composed and in small letters. ok is false for what is no text.
 func foldCase(local []byte) (_ string, ok bool) {
 	for _, c := range local {
 		if c >= utf8.RuneSelf {
@@ -71,7 +71,7 @@ func foldCase(local []byte) (_ string, ok bool) {
 	return strings.ToLower(string(local)), true
 }
 
-// withoutDomain gives the form of a mailbox without a domain: "postmaster". Some MXs read a!b and b%a as b@a, and some a parameter
+// withoutDomain returns the form of a mailbox without a domain: "postmaster". Some MXs read a!b and b%a as b@a, and some a parameter
 // of MAIL as a mailbox.
 func withoutDomain(local string) string {
 	if strings.Trim(local, ".") == "" {
@@ -85,7 +85,7 @@ func withoutDomain(local string) string {
 	return local
 }
 
-// quoted gives a local part with the quotes that it needs (RFC 5321 §4.1.2). Dots in wrong places need none: some people have them.
+// quoted returns a local part with the quotes that it needs (RFC 5321 §4.1.2). Dots in wrong places need none: some people have them.
 func quoted(local string) string {
 	need := local == ""
 	for i := range len(local) {
@@ -121,7 +121,7 @@ func unquoted(local string) string {
 	return b.String()
 }
 
-// DomainOf gives the domain of a mailbox in normal form: "" for the null sender, for Unreadable, and where there is none.
+// DomainOf returns the domain of a mailbox in normal form: "" for the null sender, for Unreadable, and where there is none.
 func DomainOf(form string) string {
 	if at := strings.LastIndexByte(form, '@'); at >= 0 && !strings.HasPrefix(form, Unreadable) {
 		return form[at+1:]

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Named gives the name of an account as a header field or a person writes it: an address in any form that a header has it in
+// Named returns the name of an account as a header field or a person writes it: an address in any form that a header has it in
 // ("Bob <bob@example.com>", with comments), one of this package's own names, or a login name that is no address, in small letters.
 // It is "" for what names nobody, and [Unreadable] for what may name several, or whom is not clear.
 func Named(text string) string {
@@ -48,7 +48,7 @@ func Named(text string) string {
 // maxNamed bounds what is read: a line of a header has no more (RFC 5322 §2.1.1).
 const maxNamed = 998
 
-// displayed gives the one address in a text that is more than an address.
+// displayed returns the one address in a text that is more than an address.
 func displayed(text string) string {
 	list, err := mail.ParseAddressList(text)
 	if err != nil {

@@ -44,7 +44,7 @@ func parse(text []byte) (p path, ok bool) {
 
 func (r *parser) over() bool { return r.at == len(r.text) }
 
-// peek gives the next octet, 0 at the end.
+// peek returns the next octet, 0 at the end.
 func (r *parser) peek() byte {
 	if r.over() {
 		return 0

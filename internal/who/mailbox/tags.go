@@ -35,7 +35,7 @@ func isPRVSTag(tag string) bool {
 	return (len(tag) == 9 || len(tag) == 10) && isHex(tag) && strings.ContainsAny(tag, "0123456789")
 }
 
-// isSRS says whether a forwarder has written the local part: what is inside is a stranger's (openspf.org's SRS, and Microsoft's).
+// isSRS reports whether a forwarder has written the local part: what is inside is a stranger's (openspf.org's SRS, and Microsoft's).
 func isSRS(local string) bool {
 	if len(local) > 5 && strings.IndexByte("=+-", local[4]) >= 0 {
 		if kind := local[:4]; kind == "srs0" || kind == "srs1" {
@@ -52,7 +52,7 @@ func isSRS(local string) bool {
 	return isSRSHash(hash) && isSRSDay(day) && (!more || isName(domain) && user != "")
 }
 
-// srsDomain gives the first sender's domain of SRS0=hash=day=domain=user, SRS1=hash=forwarder==hash=day=domain=user, and of
+// srsDomain returns the first sender's domain of SRS0=hash=day=domain=user, SRS1=hash=forwarder==hash=day=domain=user, and of
 // forwarder+SRS=hash=day=domain=user.
 func srsDomain(local string) string {
 	switch {
@@ -135,7 +135,7 @@ func withoutVERP(local string) (rest string, did Folded) {
 	return local, Nothing
 }
 
-// endOfList gives the end of the list's name behind a word that begins the local part: up to the hyphen before the user, and
+// endOfList returns the end of the list's name behind a word that begins the local part: up to the hyphen before the user, and
 // without the numbers of messages behind the list's own. A list that is named in front of the word has none behind it.
 func endOfList(local string, word, user int, begins bool) int {
 	hyphen := strings.LastIndexByte(local[:user], '-')
@@ -151,7 +151,7 @@ func endOfList(local string, word, user int, begins bool) int {
 	}
 }
 
-// recipientIn gives the place of the "=" in "user=example.com" at the end; 0 if there is none, or no user before it.
+// recipientIn returns the place of the "=" in "user=example.com" at the end; 0 if there is none, or no user before it.
 func recipientIn(local string) int {
 	i := strings.LastIndexByte(local, '=')
 	if i <= 0 || strings.IndexByte("+=-_.", local[i-1]) >= 0 || !isDotted(local[i+1:]) {
@@ -160,7 +160,7 @@ func recipientIn(local string) int {
 	return i
 }
 
-// wordIn gives the end of a word that begins the local part, or stands behind one of the octets given, and behind which there is a
+// wordIn returns the end of a word that begins the local part, or stands behind one of the octets given, and behind which there is a
 // separator and what fits; 0 if there is none.
 func wordIn(local, word, before string, fits func(behind string) bool) int {
 	for from := 0; ; {

@@ -32,7 +32,7 @@ func (m *Map[K, V]) Grow(most int) {
 	m.order.Grow(m.most)
 }
 
-// Get gives an entry, which is used by that. It does not allocate. The nil Map has none.
+// Get returns an entry, which is used by that. It does not allocate. The nil Map has none.
 func (m *Map[K, V]) Get(k K) (v V, found bool) {
 	if m == nil {
 		return v, false
@@ -61,7 +61,7 @@ func (m *Map[K, V]) Put(k K, v V, owner string) (gone K, forgot bool) {
 	return gone, forgot
 }
 
-// leaves gives the entry that must go before one more of an owner's comes.
+// leaves returns the entry that must go before one more of an owner's comes.
 func (m *Map[K, V]) leaves(owner string) *Entry[pair[K, V]] {
 	if e := m.order.Unused(); m.outOfDate != nil && m.outOfDate(e.Value.value) {
 		return e
@@ -79,7 +79,7 @@ func (m *Map[K, V]) Delete(k K) {
 	}
 }
 
-// All gives all entries, in no order. What it gives may be deleted meanwhile.
+// All returns all entries, in no order. What it gives may be deleted meanwhile.
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
 	return func(yield func(K, V) bool) {
 		if m == nil {

@@ -92,7 +92,7 @@ func (o *Order[T]) Remove(e *Entry[T]) {
 	}
 }
 
-// Leaves gives the entry that makes room for one of an owner: the longest unused one of whoever has most, which is the owner himself if
+// Leaves returns the entry that makes room for one of an owner: the longest unused one of whoever has most, which is the owner himself if
 // nobody has more; and if nobody has more than a part, of all. Nil: there is none.
 func (o *Order[T]) Leaves(owner string) *Entry[T] {
 	if len(o.above) == 0 {
@@ -107,7 +107,7 @@ func (o *Order[T]) Leaves(owner string) *Entry[T] {
 	return most.order.Back().Value.(*Entry[T])
 }
 
-// Unused gives the entry that was not used for longest; nil: there is none.
+// Unused returns the entry that was not used for longest; nil: there is none.
 func (o *Order[T]) Unused() *Entry[T] {
 	if last := o.all.Back(); last != nil {
 		return last.Value.(*Entry[T])
@@ -115,7 +115,7 @@ func (o *Order[T]) Unused() *Entry[T] {
 	return nil
 }
 
-// All gives all entries, those used last first.
+// All returns all entries, those used last first.
 func (o *Order[T]) All() iter.Seq[*Entry[T]] {
 	return func(yield func(*Entry[T]) bool) {
 		for at := o.all.Front(); at != nil; at = at.Next() {

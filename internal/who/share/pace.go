@@ -92,13 +92,13 @@ func (p *Pace[K]) Owes(owner K, now time.Time) time.Duration {
 	return max(0, w.owes.Sub(now))
 }
 
-// Slowed says whether an owner is slowed down.
+// Slowed reports whether an owner is slowed down.
 func (p *Pace[K]) Slowed(owner K) bool {
 	w := p.owners[owner]
 	return w != nil && w.most > 0
 }
 
-// SlowsAny says whether any owner is slowed down.
+// SlowsAny reports whether any owner is slowed down.
 func (p *Pace[K]) SlowsAny() bool { return p.slowed > 0 }
 
 func (p *Pace[K]) look(since time.Duration, strained bool) {

@@ -33,7 +33,7 @@ func (p *Places[K]) Take(owner K, b Bounds) bool {
 	return true
 }
 
-// Room says whether Take would give a place.
+// Room reports whether Take would give a place.
 func (p *Places[K]) Room(owner K, b Bounds) bool {
 	free, held := b.Most-p.all, p.held[owner]
 	return free > 0 && (free > b.Reserve || held < free) && (b.Each == 0 || held < b.Each)
@@ -47,7 +47,7 @@ func (p *Places[K]) Give(owner K) {
 	}
 }
 
-// Each gives all owners that have any, and how many, in no order.
+// Each returns all owners that have any, and how many, in no order.
 func (p *Places[K]) Each() iter.Seq2[K, int] { return maps.All(p.held) }
 
 // All is how many are taken.

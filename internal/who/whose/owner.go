@@ -20,7 +20,7 @@ func (o *Owner) Number() int {
 	return o.number
 }
 
-// Name gives the tenant's name; "" where there is none.
+// Name returns the tenant's name; "" where there is none.
 func (o *Owner) Name() string {
 	if o == nil {
 		return ""

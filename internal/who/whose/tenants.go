@@ -126,7 +126,7 @@ type Sender struct {
 // SenderOf is an envelope sender, as mailbox.Form gives it.
 func SenderOf(address string) Sender { return Sender{mailbox.DomainOf(address), true} }
 
-// claims gives the index of the tenant that claims a mail.
+// claims returns the index of the tenant that claims a mail.
 func (t *Tenants) claims(source netip.Addr, port uint16, senderDomain string) (i int, claimed bool) {
 	if i, claimed = t.byPort[port]; claimed {
 		return i, true
@@ -151,7 +151,7 @@ func (t *Tenants) isShared(source netip.Addr) bool {
 	return shared
 }
 
-// Behind gives the names of all tenants that have the listener or, where none has, the source: whoever the sender is. It costs a look at
+// Behind returns the names of all tenants that have the listener or, where none has, the source: whoever the sender is. It costs a look at
 // each tenant.
 func (t *Tenants) Behind(source netip.Addr, port uint16) (names []string) {
 	if i, dedicated := t.byPort[port]; dedicated {
@@ -169,7 +169,7 @@ func (t *Tenants) Behind(source netip.Addr, port uint16) (names []string) {
 	return names
 }
 
-// names gives the index of a tenant that names the sender's domain as its own, wherever its mail comes from; or nobody.
+// names returns the index of a tenant that names the sender's domain as its own, wherever its mail comes from; or nobody.
 func (t *Tenants) names(senderDomain string) int {
 	for members := range t.byDomain.Of(senderDomain) {
 		return members[0].tenant

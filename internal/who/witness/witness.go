@@ -100,7 +100,7 @@ func prefix(addr netip.Addr, bits int) netip.Prefix {
 	return netip.PrefixFrom(addr.WithZone(""), bits).Masked()
 }
 
-// Registered gives the part of a domain name that somebody has registered: one label below what a registry sells names under. Names
+// Registered returns the part of a domain name that somebody has registered: one label below what a registry sells names under. Names
 // below domains that private persons give away (dynamic DNS, hosting) are their giver's: anybody can have a thousand of them.
 func Registered(domain string) string {
 	domain = strings.ToLower(strings.Trim(domain, "."))
@@ -143,7 +143,7 @@ type Marker struct {
 // NewMarker makes one.
 func NewMarker(secret Secret) *Marker { return &Marker{secret: secret} }
 
-// Mark gives the mark of a receiver.
+// Mark returns the mark of a receiver.
 func (k *Marker) Mark(r *Receiver) Mark {
 	if r.Provider != "" {
 		return Called(r.Provider, k.secret.Hash)
@@ -219,10 +219,10 @@ func Called(name string, hash func(string) uint64) Mark {
 	return Mark(h) | named
 }
 
-// Named says that it is a provider with a name.
+// Named reports that it is a provider with a name.
 func (m Mark) Named() bool { return m&named != 0 }
 
-// Same says that two marks may be of one receiver: a name, or anything that is known of two strangers, is the same.
+// Same reports that two marks may be of one receiver: a name, or anything that is known of two strangers, is the same.
 func (m Mark) Same(other Mark) bool {
 	if m == other {
 		return true
