@@ -13,7 +13,7 @@ import (
 )
 
 // Absences know which of the configured sending IPs this host does not have at the moment, tell the operator of each that goes and comes
-// back, and tell the routers, for which an absent one is none of its pool. All generations share one.
+// back, and tell the routers, for which an absent one is none of its pool. All outlets share one.
 type absences struct {
 	log     *slog.Logger
 	missing *route.Absence
@@ -62,7 +62,7 @@ func (a *absences) of(ips []SendingIP, pools []route.Pool) {
 
 // look has the host looked at soon: a dial has failed as it does where an address is gone.
 func (a *absences) look() {
-	if a != nil && a.watch != nil {
+	if a.watch != nil {
 		a.watch.Look()
 	}
 }

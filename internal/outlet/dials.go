@@ -11,7 +11,7 @@ import (
 // Dials remember which sending IPs an MX does not let connect, while it does others: a firewall there drops the SYNs of one, or refuses
 // them. Such an IP is passed over at that MX, until a session that tries it again gets through. An MX that lets nobody connect
 // is down, and says nothing of any IP. Refusals are no evidence of an IP's standing; dropped SYNs are, once a message of
-// another IP has been taken. The zero value, and a nil one, are ready; all generations share one.
+// another IP has been taken. The zero value is ready; all outlets share one.
 type dials struct {
 	mu     sync.Mutex
 	failed *share.Map[netip.Addr, map[netip.Addr]*failedDial] // by MX, and by sending IP
@@ -41,9 +41,6 @@ const (
 
 // failing notes a dial that failed.
 func (d *dials) failing(mx, sendingIP netip.Addr, tenant string, unanswered bool) {
-	if d == nil {
-		return
-	}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -82,9 +79,6 @@ func (d *dials) of(mx netip.Addr) map[netip.Addr]*failedDial {
 // connected notes a dial that succeeded. What failed together with it is about the IPs that failed; but where this very IP has failed
 // just now, too, it was the MX.
 func (d *dials) connected(mx, sendingIP netip.Addr) {
-	if d == nil {
-		return
-	}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -111,9 +105,6 @@ func (d *dials) connected(mx, sendingIP netip.Addr) {
 
 // passesOver reports whether an MX has not let the sending IP connect lately, and it is not yet time to try again.
 func (d *dials) passesOver(mx, sendingIP netip.Addr) bool {
-	if d == nil {
-		return false
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.of(mx)[sendingIP]
@@ -122,9 +113,6 @@ func (d *dials) passesOver(mx, sendingIP netip.Addr) bool {
 
 // shutsOut reports whether an MX has let others connect when it did not let this sending IP.
 func (d *dials) shutsOut(mx, sendingIP netip.Addr) bool {
-	if d == nil {
-		return false
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.of(mx)[sendingIP]
@@ -133,9 +121,6 @@ func (d *dials) shutsOut(mx, sendingIP netip.Addr) bool {
 
 // retry reports whether a dial that begins now tries an IP again that has failed there. No other one does so for a while.
 func (d *dials) retry(mx, sendingIP netip.Addr) bool {
-	if d == nil {
-		return false
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	f := d.of(mx)[sendingIP]
@@ -148,9 +133,6 @@ func (d *dials) retry(mx, sendingIP netip.Addr) bool {
 
 // worthAnother reports whether another sending IP may fare better than those that have just failed.
 func (d *dials) worthAnother(mx netip.Addr) bool {
-	if d == nil {
-		return true
-	}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -171,9 +153,6 @@ type shutOut struct {
 
 // shutOuts returns what the standing is to be told of an MX that has taken a message from another sending IP, once for each failure.
 func (d *dials) shutOuts(mx netip.Addr) (list []shutOut) {
-	if d == nil {
-		return nil
-	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ip, f := range d.of(mx) {

@@ -41,7 +41,7 @@ type Outlet struct {
 	// Of the state.
 	learnt   *learnt
 	book     *standing.Book
-	pins     *keep.Memory[pinKey, netip.Addr] // nil: none
+	pins     *keep.Memory[pinKey, netip.Addr]
 	forecast *route.Forecast
 	dials    *dials
 	ports    *portless
@@ -344,7 +344,7 @@ func (w *way) queryAt(at *place, req *session.DialRequest) route.Query {
 // foresee takes the choice that the MSA's next sender would get, as far as what it has sent before tells: where senders decide, and none is
 // known yet. Only within the pool: whose mail it is, and which route holds, is not to be guessed.
 func (o *Outlet) foresee(choice route.Choice, q route.Query) route.Choice {
-	if !choice.BySender || q.SenderKnown || o.forecast == nil {
+	if !choice.BySender || q.SenderKnown {
 		return choice
 	}
 	domain, found := o.forecast.SenderDomain(errand(q))

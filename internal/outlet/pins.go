@@ -81,7 +81,7 @@ func keysFor(tenant string, source netip.Addr, sender, recipient string, mx neti
 // pinned returns the sending IP that a mail has been told to come back from, if it may leave from there; else the zero Addr. One that has
 // only a share of the mail may take this one: the share is of what could as well go elsewhere.
 func (w *way) pinned(choice route.Choice, how Handling, req *session.DialRequest, at place) netip.Addr {
-	if w.o.pins == nil || !req.SenderKnown {
+	if !req.SenderKnown {
 		return netip.Addr{}
 	}
 	byDomain, byMX := keysFor(choice.Tenant, w.source, req.Sender, req.Recipient, at.mx)
@@ -124,7 +124,7 @@ func (w *way) isRetry(choice *route.Choice, req *session.DialRequest, ip netip.A
 // pin notes what a refusal says of the retry: back from the same IP, or not from it.
 func (o *Outlet) pin(r *plea) {
 	greylisted, ours := mayBeGreylisting(r.Code, r.Text, &r.verdict), classes[r.verdict.Class].stake == ofOurIP
-	if o.pins == nil || r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
+	if r.Sender == nil || !r.SendingIP.IsValid() || !greylisted && !ours {
 		return
 	}
 	byDomain, byMX := keysFor(r.choice.Tenant, r.source, string(r.Sender), string(r.Recipient), r.mx())

@@ -11,7 +11,7 @@ import (
 )
 
 // Portless remembers, for a moment, which sending IPs had no free source port toward an MX: the kernel looks at all there are before it says so,
-// and the next sessions would have it look again. The zero value, and a nil one, are ready; all generations share one.
+// and the next sessions would have it look again. The zero value is ready; all outlets share one.
 type portless struct {
 	log   *slog.Logger // nil: nobody is told
 	until atomic.Int64 // Unix nanoseconds of the last one's end: hardly ever is there any
@@ -31,9 +31,6 @@ const (
 
 // exhausted notes that no source port was free.
 func (p *portless) exhausted(mx, sendingIP netip.Addr) {
-	if p == nil {
-		return
-	}
 	end := time.Now().Add(portsWait)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -53,9 +50,6 @@ func (p *portless) exhausted(mx, sendingIP netip.Addr) {
 
 // lacks reports whether no source port was free just now.
 func (p *portless) lacks(mx, sendingIP netip.Addr) bool {
-	if p == nil {
-		return false
-	}
 	if p.until.Load() == 0 {
 		return false
 	}
