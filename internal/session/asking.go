@@ -16,7 +16,7 @@ type gating struct {
 	left  time.Duration // that the commands at hand may still be held for, all together
 }
 
-// bannerDelay is the same behind the banner: clients wait for that half a minute (I12).
+// bannerDelay is how long a session can be held before its banner: clients wait for that half a minute (I12).
 const bannerDelay = 10 * time.Second
 
 // ask asks the gate about a command that is next. It returns the reply of a refusal, else nil. There may be a wait.

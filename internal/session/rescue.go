@@ -16,7 +16,7 @@ import (
 // again is what a session knows for a leg that may have to follow the present one, and of those before it.
 type again struct {
 	tried    []netip.Addr // sending IPs that this MX does not want in this session
-	promised promise      // zero without a [Judge] and a [Mover]: then no mail is said again
+	promised promise      // zero with Engine.Observe: then no mail is said again
 	attempts int32        // at other sending IPs in this transaction, or during the opening
 	trying   bool         // one of tried was tried for the mail at hand, and another is to take its place
 	helo     heloNeed

@@ -10,9 +10,9 @@ import (
 
 // What the session has said to the MX may come back in a refusal, and is no evidence then (I20). Of a message that is its header: the
 // first of the pieces that are kept for a rescue is kept of every message while it is under way, and read only if the message is refused. Where
-// a message has more than is kept, the Judge is told.
+// a message has more than is kept, the judge is told that.
 
-// Bounds of what a Judge is told.
+// Bounds of what [Way.Judge] is told.
 const (
 	maxHeader     = 64 << 10 // octets of a message in which its header is looked for
 	maxFields     = 1 << 10  // octets of all fields of one name
@@ -22,7 +22,7 @@ const (
 // saidInHeader are the fields that filters quote beside Subject.
 var saidInHeader = [...]string{"from", "reply-to", "message-id"}
 
-// noteSaid tells a Judge what has been said so far that a refusal in a phase can repeat.
+// noteSaid tells the judge what has been said so far that a refusal in a phase can repeat.
 func (s *session) noteSaid(r *MXRefusal) {
 	r.EHLO = [2]string{s.info.HeloMSA, s.mx.info.HeloMX}
 	if r.Phase < event.PhaseMail || r.Phase > event.PhaseDot {
