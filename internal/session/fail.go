@@ -221,6 +221,14 @@ func (s *session) noSendingIP(err error) *smtp.Reply {
 	}
 }
 
+// strands is noSendingIP for a mail that is refused by that: it has the refusal name the rule, where want of room is the cause.
+func (s *session) strands(err error) *smtp.Reply {
+	if full := noRoom(err); full != nil {
+		s.log.refusedBy(full.Note.Rule)
+	}
+	return s.noSendingIP(err)
+}
+
 // Replies of kanmon to commands that never reach the MX. Shared by all sessions, never changed.
 var (
 	replyBadSyntax    = replies.BadSyntax.Plain()

@@ -87,7 +87,7 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out = gathered
-		if no := s.noSendingIP(err); no != nil {
+		if no := s.strands(err); no != nil {
 			return no
 		}
 		return &replyElsewhere

@@ -107,7 +107,11 @@ func (s *session) dial() error {
 		}
 		step := s.stepOfDial()
 		if s.again.trying || !s.awaitRoom(step, full, waited) {
-			if step != event.StepConnect { // else it waits again with its mail
+			switch {
+			case step == event.StepConnect: // it waits again with its mail
+			case s.again.trying: // in place of another, whose refusal stands
+				s.noteRoom(step, full, "passed_over")
+			default:
 				s.noteRoom(step, full, "deferred")
 			}
 			return err

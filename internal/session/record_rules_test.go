@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -80,4 +81,65 @@ func TestEachRecipientOfAStrandedMailNamesTheRule(t *testing.T) {
 		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@other.example>", "RCPT TO:<s@other.example>")
 	})
 	c.wants(t, "a@x deferred by limit hourly; r@other.example deferred told 451 by kanmon by limit hourly; s@other.example deferred told 451 by kanmon")
+}
+
+// What is refused for want of room names what has none: where the mail stands, where another connection is wanted, and where a recipient is added.
+func TestWantOfRoomIsTheRuleOfItsRefusal(t *testing.T) {
+	const rule = " by shaping of orange: connections"
+	for name, test := range map[string]struct {
+		set  func(*roomRig)
+		want string
+	}{
+		"MAIL": {func(r *roomRig) {
+			r.stay = func(session.DialRequest) session.Stay { return session.Stay{Full: full(time.Hour, false)} }
+		}, "a@x deferred" + rule + "; r@x deferred told 451 by kanmon"},
+		"dial": {func(r *roomRig) { r.open = time.Hour }, "a@x deferred" + rule + "; r@x deferred told 451 by kanmon"},
+		"RCPT": {func(r *roomRig) {
+			r.add = func() session.Stay { return session.Stay{Full: full(time.Hour, false)} }
+		}, "a@x deferred" + rule + "; r@x deferred told 451 by kanmon"},
+	} {
+		t.Run(name, bubble(func(t *testing.T) {
+			var c clerk
+			r := newRoomRig()
+			r.engine.Recorder = &c
+			test.set(r)
+			msa := r.msa(t)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>")
+			_ = msa.Quit()
+			finishSession(msa)
+			c.wants(t, test.want)
+		}))
+	}
+}
+
+// crampedDialer has room for one connection.
+type crampedDialer struct {
+	dialer
+	dials int
+}
+
+func (d *crampedDialer) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+	if d.dials++; d.dials > 1 {
+		return session.Outbound{}, full(time.Hour, false)
+	}
+	return d.dialer.Dial(ctx, req)
+}
+
+// A rescue that finds no room refuses nothing by that: no reply of kanmon's own behind it names what has none.
+func TestARescueWithoutRoomIsNoRule(t *testing.T) {
+	c := recorded(t, func(r *manyIPs) {
+		r.mx.Reply = refuseAt("RCPT", 1, listed)
+		r.engine.Limits.Recipients = 2
+		r.engine.Dialer = &crampedDialer{dialer: r.engine.Dialer}
+	}, func(msa *smtptest.MSA) {
+		msa.Pipeline("MAIL FROM:<a@x>", "RCPT TO:<r@x>", "RCPT TO:<s@x>")
+		msa.Command("RCPT TO:<t@x>")
+		msa.Command("RSET")
+	})
+	c.wants(t, "a@x reset; r@x deferred told 450 by kanmon; s@x not_sent told 0 by msa; t@x deferred told 452 by kanmon")
+	if len(c.decisions) != 1 || c.decisions[0].Did != "passed_over" {
+		t.Errorf("%+v", c.decisions)
+	}
 }

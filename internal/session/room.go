@@ -97,6 +97,7 @@ func (s *session) awaitRoom(step event.Step, full *NoRoom, waited bool) bool {
 // full refuses a mail, or a recipient, that there is no room for.
 func (s *session) full(step event.Step, n *NoRoom) *smtp.Reply {
 	s.noteRoom(step, n, "deferred")
+	s.log.refusedBy(n.Note.Rule)
 	if n.Ends {
 		return &replyNoMoreRcpts
 	}
@@ -144,8 +145,8 @@ func (s *session) renew(next smtp.Verb) *smtp.Reply {
 	s.closeMX()
 	s.freshLeg()
 	no := &replyElsewhere
-	if full := s.noSendingIP(err); full != nil {
-		no = full
+	if none := s.strands(err); none != nil {
+		no = none
 	}
 	s.shut(shutNoIP, no) // the next mail tries again
 	return no

@@ -196,9 +196,16 @@ func (t *trace) refuses(d *Decision) {
 		return
 	}
 	for _, n := range d.Notes {
-		if t.tx && !isObserved(n) {
-			t.rule = t.transaction().Means(event.Meaning{Rule: n.Rule})
+		if !isObserved(n) {
+			t.refusedBy(n.Rule)
 		}
+	}
+}
+
+// refusedBy keeps the rule by which kanmon refuses, for its own reply that follows.
+func (t *trace) refusedBy(rule string) {
+	if t.tx {
+		t.rule = t.transaction().Means(event.Meaning{Rule: rule})
 	}
 }
 
