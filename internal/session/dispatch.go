@@ -324,6 +324,13 @@ func (s *session) answerAndEnd(cmd smtp.Command, reply *smtp.Reply, why trouble)
 	s.talk.slots[len(s.talk.slots)-1].end = why
 }
 
+// answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
+func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
+	s.log.notForwarded(cmd)
+	place := s.log.answeredHere(cmd, reply, by)
+	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
+}
+
 // answerAbuse has the last command of the group, which is one too many, answered with the end of the session, in its place behind the replies to
 // those before it. It stays unsaid to the MX, for which so many octets were gathered before.
 func (s *session) answerAbuse(out int) {
@@ -332,13 +339,6 @@ func (s *session) answerAbuse(out int) {
 	last := &s.talk.slots[len(s.talk.slots)-1]
 	last.local, last.tls, last.end = &reply, false, msaAbusive
 	s.log.answeredInstead(last, &reply)
-}
-
-// answerAs is answerHere with what kanmon says, or with what the MX has said before it went.
-func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
-	s.log.notForwarded(cmd)
-	place := s.log.answeredHere(cmd, reply, by)
-	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }
 
 // forward puts a command into the group for the MX, octet-identical but for its line end.

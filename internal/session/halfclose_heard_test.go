@@ -28,10 +28,10 @@ func sayAndShut(late time.Duration) func(*smtptest.MSA) {
 func TestWhoReadsBehindItsFINIsTold(t *testing.T) {
 	for _, late := range []time.Duration{0, 40 * time.Millisecond, 210 * time.Millisecond, 600 * time.Millisecond, 1500 * time.Millisecond} {
 		for reply, want := range map[string]string{
-			smtptest.Default:           "a@x delivered; r@x delivered told 250 by mx",
-			"451 4.3.0 later\r\n":      "a@x deferred; r@x deferred told 451 by mx",
-			"421 4.3.2 closing\r\n":    "a@x deferred; r@x deferred told 421 by mx",
-			smtptest.CloseConn:         "a@x ambiguous; r@x unknown told 451 by kanmon",
+			smtptest.Default:             "a@x delivered; r@x delivered told 250 by mx",
+			"451 4.3.0 later\r\n":        "a@x deferred; r@x deferred told 451 by mx",
+			"421 4.3.2 closing\r\n":      "a@x deferred; r@x deferred told 421 by mx",
+			smtptest.CloseConn:           "a@x ambiguous; r@x unknown told 451 by kanmon",
 			"550-no\r\n250 2.0.0 ok\r\n": "a@x ambiguous; r@x unknown told 451 by kanmon",
 		} {
 			c := recorded(t, func(r *manyIPs) {

@@ -105,4 +105,3 @@ func codes(msa *smtptest.MSA) (heard []string) {
 		heard = append(heard, fmt.Sprint(reply.Code))
 	}
 }
-

@@ -39,7 +39,7 @@ type Conn struct {
 
 	lastCame time.Time     // octets from the peer
 	acksIn   time.Duration // see AcksLate
-	tell     func()    // of the peer's hang-up; nil: nobody wants to know
+	tell     func()        // of the peer's hang-up; nil: nobody wants to know
 
 	readBy, writeBy      alarm
 	readTotal, sentTotal int
