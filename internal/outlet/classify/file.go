@@ -47,6 +47,7 @@ type ruleTable struct {
 	Class     Class       `toml:"class"`
 	Scope     *Scope      `toml:"scope"`
 	Suspend   *Suspend    `toml:"suspend"`
+	Count     Count       `toml:"count"`
 	Phases    []string    `toml:"phases"`
 	Providers []string    `toml:"providers"`
 	Codes     []codeRange `toml:"codes"`
@@ -100,7 +101,7 @@ func decode(name string, data []byte) (*file, error) {
 func knownKeys(key []string) string {
 	switch key[0] {
 	case "rule":
-		return "a [[rule]] has name, class, scope, suspend, phases, providers, codes, nested, any, all, none, regexps, lists, source, advice, shares"
+		return "a [[rule]] has name, class, scope, suspend, count, phases, providers, codes, nested, any, all, none, regexps, lists, source, advice, shares"
 	case "list":
 		return "a [[list]] has name, kind, weight, names, zones, delist"
 	case "test":

@@ -13,6 +13,9 @@ type Scope = event.Scope
 // Suspend says whether it is a reason to stop sending from the IP to the provider.
 type Suspend = event.Suspend
 
+// Count is what a provider takes only so much of.
+type Count = event.Count
+
 // Weight is what a listing is worth.
 type Weight = event.Weight
 

@@ -14,6 +14,7 @@ type rule struct {
 	class     Class
 	scope     Scope
 	suspend   Suspend
+	count     Count
 	phases    []string
 	providers []string
 	codes     []codeRange

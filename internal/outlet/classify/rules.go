@@ -221,12 +221,14 @@ func (c *compiler) addRules(f *file, own bool) error {
 }
 
 func (c *compiler) rule(t ruleTable) (rule, error) {
-	r := rule{name: t.Name, class: t.Class, phases: t.Phases, providers: t.Providers, codes: t.Codes, nested: t.Nested, source: t.Source, advice: t.Advice, shares: t.Shares}
+	r := rule{name: t.Name, class: t.Class, count: t.Count, phases: t.Phases, providers: t.Providers, codes: t.Codes, nested: t.Nested, source: t.Source, advice: t.Advice, shares: t.Shares}
 	switch {
 	case t.Name == "":
 		return r, fmt.Errorf("no name: want one like \"my MX, blocked\"")
 	case t.Class == event.Unjudged:
 		return r, fmt.Errorf("no class: want one of %s", strings.Join(t.Class.Words(), ", "))
+	case t.Count != event.Uncounted && t.Class != Throttled:
+		return r, fmt.Errorf("count %q: class %s does not say that there is too much of anything; want class %s, or no count", t.Count, t.Class, Throttled)
 	case len(t.Any)+len(t.All)+len(t.Codes)+len(t.Nested)+len(t.Regexps) == 0:
 		return r, fmt.Errorf("it matches every reply: want any, all, codes, nested or regexps")
 	}

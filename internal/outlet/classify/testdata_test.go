@@ -73,6 +73,8 @@ func expect(t *testing.T, file string, n int, reply string, words []string) {
 			q.Subject = strings.ReplaceAll(value, "_", " ")
 		case "lists", "rule", "guard", "retry", "only":
 			want[key] = strings.ReplaceAll(value, "_", " ")
+		case "count":
+			want[key] = value
 		default:
 			t.Fatalf("%s:%d: %q", file, n, w)
 		}
@@ -85,7 +87,7 @@ func expect(t *testing.T, file string, n int, reply string, words []string) {
 	for _, l := range v.Lists {
 		lists = append(lists, l.Name)
 	}
-	got := map[string]string{"lists": strings.Join(lists, ","), "rule": v.Rule, "guard": v.Guard, "retry": v.RetryAfter.String(), "only": strconv.FormatBool(v.Only)}
+	got := map[string]string{"lists": strings.Join(lists, ","), "rule": v.Rule, "guard": v.Guard, "retry": v.RetryAfter.String(), "only": strconv.FormatBool(v.Only), "count": v.Count.String()}
 	for key, value := range want {
 		if got[key] != value {
 			t.Errorf("%s:%d: %.100q: %s %q, want %q", file, n, reply, key, got[key], value)

@@ -34,7 +34,8 @@ type Verdict struct {
 	Class      Class
 	Scope      Scope
 	Suspend    Suspend
-	Only       bool // the words blame nothing but our IP: neither content nor sender nor recipient
+	Count      Count // what there was too much of; event.Uncounted: the rule does not say
+	Only       bool  // the words blame nothing but our IP: neither content nor sender nor recipient
 	Lists      []List
 	Rule       string         // the name of the rule that decided
 	Source     string         // the document the rule is from
@@ -143,7 +144,7 @@ func (r *Rules) judge(q *Query, s *scratch, plain []byte) Verdict {
 		}
 		if decided.holds(q, &s.normal, said) {
 			s.decided = decided
-			v.Class, v.Scope, v.Suspend = decided.class, decided.scope, decided.suspend
+			v.Class, v.Scope, v.Suspend, v.Count = decided.class, decided.scope, decided.suspend, decided.count
 			v.Rule, v.Source, v.Advice = decided.name, decided.source, decided.advice
 			v.Lists = r.namedBy(decided, s)
 			break

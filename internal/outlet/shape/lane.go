@@ -54,6 +54,7 @@ type Lane struct {
 	place limit.Ticket // among the connections at once
 
 	mails, recipients, ofMail int32
+	largest                   int32 // recipients of a mail
 }
 
 // Full says what there is no room for. The zero Full is that there is.
@@ -73,9 +74,9 @@ func (f *Full) Is() bool { return f.Count != None }
 // String says it for people: "2 of 2 connections at once".
 func (f *Full) String() string {
 	if !f.Count.IsRate() {
-		return fmt.Sprintf("%d of %d %s", f.Used, f.Max, f.Count.unit())
+		return fmt.Sprintf("%d of %d %s", f.Used, f.Max, unitOf(f.Count))
 	}
-	return fmt.Sprintf("%s at %d in %s, at most %d at once", f.Count.unit(), f.Max, f.Per, f.Used)
+	return fmt.Sprintf("%s at %d in %s, at most %d at once", unitOf(f.Count), f.Max, f.Per, f.Used)
 }
 
 // Connect takes what a connection needs, and with mail what a message on it needs: all or nothing. Where there is no room for it the Lane is nil, or
@@ -159,15 +160,15 @@ func (l *Lane) fullOf(v *limit.Verdict) Full {
 	return full
 }
 
-// Mail takes what one more message needs. Where the connection has had all that one may have, the Full says so, and nothing is taken.
+// Mail takes what one more message needs. Where the connection has had all that one may have, the Full says so, and nothing is taken. Of recipients
+// that is where there may not be room for all of the message: for half of what a connection may have, or for as many as the largest one so far had.
 func (l *Lane) Mail(observe bool) (full Full) {
-	for _, of := range [...]struct {
-		count Count
-		had   int32
-	}{{MessagesPerConnection, l.mails}, {RecipientsPerConnection, l.recipients}} {
-		if most := l.m.amountOf(l.takes, of.count, l.ip); most > 0 && int64(of.had) >= most {
-			full = Full{Count: of.count, Used: int64(of.had), Max: most}
-		}
+	if most := l.m.Amount(l.takes, MessagesPerConnection, l.ip); most > 0 && int64(l.mails) >= most {
+		full = Full{Count: MessagesPerConnection, Used: int64(l.mails), Max: most}
+	}
+	most := l.m.Amount(l.takes, RecipientsPerConnection, l.ip)
+	if had := int64(l.recipients); most > 0 && had > 0 && had+max(most/2, int64(l.largest)) > most {
+		full = Full{Count: RecipientsPerConnection, Used: had, Max: most}
 	}
 	if full.Is() && !observe {
 		return full
@@ -191,7 +192,7 @@ func (l *Lane) Recipient(observe bool) (full Full) {
 		count Count
 		had   int32
 	}{{RecipientsPerMessage, l.ofMail}, {RecipientsPerConnection, l.recipients}} {
-		if most := l.m.amountOf(l.takes, of.count, l.ip); most > 0 && int64(of.had) >= most {
+		if most := l.m.Amount(l.takes, of.count, l.ip); most > 0 && int64(of.had) >= most {
 			full = Full{Count: of.count, Used: int64(of.had), Max: most}
 		}
 	}
@@ -214,6 +215,7 @@ func (l *Lane) Recipient(observe bool) (full Full) {
 func (l *Lane) Said(n int) {
 	l.recipients += int32(n) //nolint:gosec // a session bounds them
 	l.ofMail += int32(n)     //nolint:gosec // likewise
+	l.largest = max(l.largest, l.ofMail)
 }
 
 // OfMail gives how many recipients the mail at hand has on the connection.

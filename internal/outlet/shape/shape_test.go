@@ -90,10 +90,32 @@ func TestRecipientsAreThoseOfAMessageAndOfAConnection(t *testing.T) {
 		wantFull(t, l.Recipient(false), None)
 	}
 	wantFull(t, l.Recipient(false), RecipientsPerMessage)
-	wantFull(t, l.Mail(false), None)
-	wantFull(t, l.Recipient(false), None)
-	wantFull(t, l.Recipient(false), RecipientsPerConnection)
 	wantFull(t, l.Mail(false), RecipientsPerConnection)
+}
+
+// A message that may have more recipients than the connection has left begins on another one: MSAs do not come back at once with those that are
+// refused.
+func TestAMessageBeginsWhereThereIsRoomForItsRecipients(t *testing.T) {
+	m, _ := newMemory()
+	of := takes(t, Limit{Count: RecipientsPerConnection, Amount: 10})
+	l := connect(t, m, of, ip)
+	add := func(n int, want Count) {
+		t.Helper()
+		for i := range n {
+			if full := l.Recipient(false); full.Is() != (want != None && i == n-1) {
+				t.Errorf("recipient %d: %s", i+1, &full)
+			}
+		}
+	}
+	add(4, None)
+	wantFull(t, l.Mail(false), None) // half of it is left
+	add(2, None)
+	wantFull(t, l.Mail(false), RecipientsPerConnection)
+	wantFull(t, l.Again(true), None)
+	add(11, RecipientsPerConnection) // nothing helps one that has more
+	wantFull(t, l.Again(true), None)
+	add(1, None)
+	wantFull(t, l.Mail(false), RecipientsPerConnection) // there was one with ten
 }
 
 func TestMessagesInATimeSayWhenThereIsRoom(t *testing.T) {
@@ -147,7 +169,7 @@ func TestAReplyHalvesAtMostEveryTenMinutesAndNeverBelowOne(t *testing.T) {
 	of := takes(t, Limit{Count: Connections, Amount: 10})
 	has := func(want int64) {
 		t.Helper()
-		if got := m.amountOf(of, Connections, ip); got != want {
+		if got := m.Amount(of, Connections, ip); got != want {
 			t.Errorf("%d connections at once, want %d", got, want)
 		}
 	}
@@ -163,7 +185,7 @@ func TestAReplyHalvesAtMostEveryTenMinutesAndNeverBelowOne(t *testing.T) {
 		has(want)
 		c.now = c.now.Add(time.Second)
 	}
-	if m.amountOf(of, Connections, other) != 10 {
+	if m.Amount(of, Connections, other) != 10 {
 		t.Error("another sending IP is tightened, too")
 	}
 	connect(t, m, of, ip)
@@ -177,7 +199,7 @@ func TestACleanHourGivesATenthBack(t *testing.T) {
 	m.Tighten(of, ip, MessagesPerConnection, nil)
 	var got []int64
 	for range 6 {
-		got = append(got, m.amountOf(of, MessagesPerConnection, ip))
+		got = append(got, m.Amount(of, MessagesPerConnection, ip))
 		c.now = c.now.Add(time.Hour)
 	}
 	if want := []int64{10, 12, 14, 16, 18, 20}; !slices.Equal(got, want) {
@@ -190,7 +212,7 @@ func TestACleanHourGivesATenthBack(t *testing.T) {
 	c.now = c.now.Add(50 * time.Minute)
 	m.Tighten(of, ip, MessagesPerConnection, nil) // that hour is not clean
 	c.now = c.now.Add(59 * time.Minute)
-	if got := m.amountOf(of, MessagesPerConnection, ip); got != 5 {
+	if got := m.Amount(of, MessagesPerConnection, ip); got != 5 {
 		t.Errorf("%d within the hour behind the second reply, want 5", got)
 	}
 }
@@ -232,7 +254,7 @@ func TestATighteningOutlivesARestart(t *testing.T) {
 	for _, tight := range kept {
 		next.Restore(tight)
 	}
-	if got := next.amountOf(of, Connections, ip); got != 6 {
+	if got := next.Amount(of, Connections, ip); got != 6 {
 		t.Errorf("%d connections behind the restart, want 6", got)
 	}
 	c.now = c.now.Add(9 * time.Hour)

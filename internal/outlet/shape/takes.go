@@ -5,44 +5,29 @@ import (
 	"sync"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/event/word"
 	"kanmon/internal/policy/limit"
 )
 
 // A Count is what is counted.
-type Count uint8
+type Count = event.Count
 
 // The counts. None is no count.
 const (
-	None                    Count = iota
-	Connections                   // at once
-	NewConnections                // in a time
-	Messages                      // in a time
-	Recipients                    // in a time
-	MessagesPerConnection         // of one
-	RecipientsPerConnection       // of one
-	RecipientsPerMessage          // of one
-	countCount
+	None                    = event.Uncounted
+	Connections             = event.Connections
+	NewConnections          = event.NewConnections
+	Messages                = event.Messages
+	Recipients              = event.Recipients
+	MessagesPerConnection   = event.MessagesPerConnection
+	RecipientsPerConnection = event.RecipientsPerConnection
+	RecipientsPerMessage    = event.RecipientsPerMessage
+	countCount              = event.CountCount
 )
 
-var counts = word.List[Count](
-	"count", "", "connections", "new_connections", "messages", "recipients", "messages_per_connection", "recipients_per_connection", "recipients_per_message",
-)
-
-// String returns the count as the configuration has it.
-func (c Count) String() string { return counts.Text(c) }
-
-// UnmarshalText reads a count.
-func (c *Count) UnmarshalText(text []byte) error { return counts.Read(text, c) }
-
-// Words returns the counts.
-func (Count) Words() []string { return counts.Words() }
-
-// IsRate reports whether so many are allowed in a time.
-func (c Count) IsRate() bool { return c >= NewConnections && c <= Recipients }
-
-// unit names what is counted, for people.
-func (c Count) unit() string {
+// unitOf names what is counted, for people.
+func unitOf(c Count) string {
 	switch c {
 	case Connections:
 		return "connections at once"
@@ -87,6 +72,15 @@ type Limit struct {
 	Per    time.Duration // of a rate
 	Source string        // where that is known from
 	Keep   bool          // it is kept to; else it is only shown
+}
+
+// String says it for people: "2 connections at once".
+func (l *Limit) String() string {
+	text := fmt.Sprintf("%d %s", l.Amount, unitOf(l.Count))
+	if l.Per > 0 {
+		text += " in " + l.Per.String()
+	}
+	return text
 }
 
 // leastShared is what is enough to share: of less, a tenant that is alone would have to leave too much of it.
@@ -159,6 +153,9 @@ func (t *Takes) compile(c Count, amount int64, per time.Duration) (*limit.Limit,
 
 // Provider names whose it is.
 func (t *Takes) Provider() string { return t.provider }
+
+// Keeps reports whether an amount of a count is known that is kept to.
+func (t *Takes) Keeps(c Count) bool { return t.kept[c].amount > 0 }
 
 // Limits gives all that is known, what is only shown included.
 func (t *Takes) Limits() []Limit { return t.limits }

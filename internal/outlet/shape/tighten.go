@@ -102,9 +102,16 @@ func (m *Memory) inUse(t *Takes, ip netip.Addr, c Count, l *Lane) int64 {
 
 // Restore takes over what a process before has tightened.
 func (m *Memory) Restore(t Tightening) {
+	now := m.clock()
+	if t.At.After(now) { // the clock was set back
+		t.At = now
+	}
+	if t.Heard.After(now) {
+		t.Heard = now
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if _, known := m.tight[t.key()]; !known && !t.over(m.clock()) {
+	if _, known := m.tight[t.key()]; !known && !t.over(now) {
 		m.tightened.Add(1)
 		m.tight[t.key()] = t
 	}
@@ -133,8 +140,8 @@ func (m *Memory) held(provider string, c Count, ip netip.Addr) (t Tightening, no
 	return t, now, found
 }
 
-// amountOf is how much of a count a sending IP may have now; 0: nobody knows of a bound.
-func (m *Memory) amountOf(t *Takes, c Count, ip netip.Addr) int64 {
+// Amount is how much of a count a sending IP may have now; 0: nobody knows of a bound.
+func (m *Memory) Amount(t *Takes, c Count, ip netip.Addr) int64 {
 	amount := t.kept[c].amount
 	if tight, now, found := m.held(t.provider, c, ip); found {
 		amount = tight.of(amount, now)
