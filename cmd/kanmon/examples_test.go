@@ -38,7 +38,7 @@ func TestExamplesOfTheManual(t *testing.T) {
 	for _, e := range manual.Examples() {
 		args := shellWords(e.Line)[1:]
 		switch {
-		case args[0] == "explain":
+		case args[0] == "explain", args[0] == "provider":
 			args = append(args, "--config", routes)
 		case args[0] != "classify" && args[0] != "help":
 			args = append(args, "--socket", socket)
@@ -151,6 +151,14 @@ func (listedIPs) WarmUps(netip.Addr) ([]admin.WarmUp, error) {
 			{Provider: "yahoo", Step: 3, Mails: 12, Amount: 100, Over: 0, Tried: 31, Accepted: 29, Rests: at("12:12")},
 			{Step: 4, Mails: 60, Amount: 270, Tried: 151, Accepted: 150},
 		},
+	}}, nil
+}
+
+func (listedIPs) Shaping(netip.Addr) (admin.Shaping, error) {
+	ip := netip.MustParseAddr("203.0.113.10")
+	return admin.Shaping{Mode: "on", Takes: []admin.Takes{
+		{IP: ip, Provider: "orange", Count: "connections", Amount: 2, Kept: true, Now: 1, Used: 1, Since: at("10:12"), Source: "postmaster.orange.fr"},
+		{IP: ip, Provider: "orange", Count: "messages_per_connection", Amount: 100, Kept: true, Now: 100, Source: "postmaster.orange.fr"},
 	}}, nil
 }
 

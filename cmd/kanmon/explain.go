@@ -64,6 +64,7 @@ func (e *explainCommand) Run(c *console) error {
 	if q.RecipientDomain != "" {
 		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
 	}
+	p.takes(q.Provider)
 	destinations := e.destinations(ctx, p, lookup, q.RecipientDomain)
 	p.choices(router, q, destinations)
 	if len(cfg.Tenants) > 0 {
@@ -240,6 +241,28 @@ func (p *explanation) destinations(rule func(netip.Addr) session.Destination, de
 			p.line("", "who is blocked by hand, or is no tenant, is refused all the same")
 		}
 	}
+}
+
+// takes says how much the provider takes from one sending IP, and what is done where that is all used.
+func (p *explanation) takes(provider string) {
+	if provider == "" {
+		return
+	}
+	what := "takes"
+	all, _ := takesOf(p.cfg, provider)
+	for i := range all {
+		how := shapingText[p.cfg.Shaping.Mode.String()]
+		if !all[i].Kept {
+			how = "only shown"
+		}
+		p.line(what, fmt.Sprintf("%s from each sending IP (%s): %s", all[i].words, all[i].Source, how))
+		what = ""
+	}
+}
+
+// shapingText is what is done about what a provider takes, by the mode of [shaping].
+var shapingText = map[string]string{
+	"on": "beyond it mail goes from another sending IP, waits, or gets 451", "observe": "the records tell what would be done, and nothing is done", "off": "nothing is done",
 }
 
 func poolText(c route.Choice) string {

@@ -20,6 +20,7 @@ type ipCommands struct {
 	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing."`
 	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
 	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`
+	Shaping ipShapingCommand `cmd:"" help:"Show what providers take from each sending IP, how much of it is used, and what their replies have taken from it."`
 	Warm    ipWarmCommand    `cmd:"" help:"Show how far new sending IPs have warmed up, or have one go on at another step, or end."`
 }
 
@@ -85,9 +86,21 @@ type ipShowCommand struct {
 
 // Run shows one sending IP.
 func (k *ipShowCommand) Run(c *console) error {
-	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
-		return a.Standings(ctx, k.IP)
-	}, printOne(k.IP))
+	var shaping admin.Shaping
+	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) (all []admin.Standing, err error) {
+		if all, err = a.Standings(ctx, k.IP); err == nil {
+			shaping, err = a.Shaping(ctx, k.IP)
+		}
+		return all, err
+	}, func(w io.Writer, all []admin.Standing) error {
+		if err := printOne(k.IP)(w, all); err != nil || len(shaping.Takes) == 0 {
+			return err
+		}
+		if _, err := fmt.Fprint(w, "\nWhat providers take from it, "); err != nil {
+			return err
+		}
+		return printShaping(w, shaping)
+	})
 }
 
 type ipSuspendCommand struct {

@@ -52,6 +52,7 @@ type commandLine struct {
 	Rules    rulesCommands   `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
 	Classify classifyCommand `cmd:"" help:"Explain what an MX's reply means and who or what it is about."`
 	IP       ipCommands      `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
+	Provider providerCommand `cmd:"" help:"Show how much each provider takes from one sending IP, as far as that is known, and from where."`
 	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
 	Status   statusCommand   `cmd:"" help:"Show how a running kanmon is: sessions, memory, records that were dropped."`
 	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`

@@ -16,6 +16,8 @@
 //	GET  /v1/warm-ups                     how far along the sending IPs with warm_up are
 //	GET  /v1/ips/{ip}/warm-up             one of them
 //	POST /v1/ips/{ip}/warm-up             {"step": 7, "reason": "..."} or {"finish": true, …}: it goes on there, or is warm
+//	GET  /v1/shaping                      what of providers' limits the sending IPs use
+//	GET  /v1/ips/{ip}/shaping             one of them
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	POST /v1/reload                       the configuration is read anew; answered when it holds, or with why it does not
@@ -78,6 +80,8 @@ type SendingIPs interface {
 	Resume(ip netip.Addr, provider, who string) error
 	// WarmUps says how far along the sending IPs with warm_up are; with an address one of them.
 	WarmUps(ip netip.Addr) ([]WarmUp, error)
+	// Shaping says what of providers' limits the sending IPs use; with an address one of them.
+	Shaping(ip netip.Addr) (Shaping, error)
 	// WarmUp has one go on at another step, or end.
 	WarmUp(ip netip.Addr, order WarmUpOrder, who string) error
 }

@@ -53,6 +53,13 @@ func (f *fakeIPs) WarmUps(asked netip.Addr) ([]WarmUp, error) {
 	return []WarmUp{{IP: ip, State: Warming, Step: 4, Steps: 30, Classes: []WarmUpClass{{Provider: "google", Mails: 3, Amount: 50}}}}, nil
 }
 
+func (f *fakeIPs) Shaping(asked netip.Addr) (s Shaping, err error) {
+	if asked.IsValid() && asked != ip {
+		return s, errors.New(asked.String() + " is no sending IP of this kanmon")
+	}
+	return Shaping{Mode: "on", Takes: []Takes{{IP: ip, Provider: "orange", Count: "connections", Amount: 2, Kept: true, Now: 1, Used: 1}}}, nil
+}
+
 func (f *fakeIPs) WarmUp(ip netip.Addr, o WarmUpOrder, who string) error {
 	f.calls = append(f.calls, fmt.Sprintf("warm-up|%s|%d|%v|%s|%s", ip, o.Step, o.Finish, o.Reason, who))
 	return nil

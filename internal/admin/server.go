@@ -49,6 +49,8 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.HandleFunc("GET /v1/warm-ups", s.listWarmUps)
 	mux.HandleFunc("GET /v1/ips/{ip}/warm-up", s.showWarmUp)
 	mux.HandleFunc("POST /v1/ips/{ip}/warm-up", s.orderWarmUp)
+	mux.HandleFunc("GET /v1/shaping", s.listShaping)
+	mux.HandleFunc("GET /v1/ips/{ip}/shaping", s.showShaping)
 	mux.HandleFunc("GET /v1/mxs/{ip}", s.showMX)
 	mux.HandleFunc("GET /v1/status", s.showStatus)
 	mux.HandleFunc("POST /v1/reload", s.reload)

@@ -49,6 +49,8 @@ type Config struct {
 	Classification Classification `toml:"classification"`
 	Standing       Standing       `toml:"standing"`
 	Rescue         Rescue         `toml:"rescue"`
+	Shaping        Shaping        `toml:"shaping"`
+	ShapingLimits  []ShapingLimit `toml:"shaping_limit"`
 	Senders        Senders        `toml:"senders"`
 	SenderLimits   []SenderLimit  `toml:"sender_limit"`
 	Containment    Containment    `toml:"containment"`

@@ -103,7 +103,7 @@ func TestStepsOfTheGuideLoad(t *testing.T) {
 
 // Whole examples of the documentation are files that load.
 func TestDocumentedFiles(t *testing.T) {
-	for _, page := range []string{"ref/configuration.md", "why/routing.md", "howto/tls.md", "howto/warm-up.md"} {
+	for _, page := range []string{"ref/configuration.md", "why/routing.md", "why/shaping.md", "howto/tls.md", "howto/warm-up.md"} {
 		text, err := os.ReadFile("../../docs/" + page)
 		if err != nil {
 			t.Fatal(err)

@@ -19,6 +19,8 @@ type Provider struct {
 	MX      Names  `toml:"mx"`      // names of its MXs, "*.example.jp" for all below example.jp
 	Source  string `toml:"source"`  // where this is known from
 
+	Takes []KnownTake `toml:"takes"` // from one sending IP
+
 	provider.Settings
 }
 
@@ -108,6 +110,7 @@ func (d *decoder) validateProvider(key string, p Provider, names, claimed map[st
 		d.wrong(key+".mx", "missing: nothing would belong to the provider", `add mx = ["*.example.jp"], the names of its MXs`)
 	}
 	d.validateCodes(key+".block_codes", p.BlockCodes)
+	d.validateTakes(key+".takes", p.Takes)
 	for _, list := range []struct {
 		key   string
 		names Names

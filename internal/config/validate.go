@@ -26,6 +26,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateTimeouts(&cfg.Timeouts)
 	d.validateJournal(&cfg.Journal)
 	d.validateRescue(&cfg.Rescue)
+	d.validateShaping(cfg)
 	d.validateStanding(&cfg.Standing)
 	d.validatePaths(map[string]string{
 		"classification.rules": cfg.Classification.Rules, "standing.file": cfg.Standing.File, "senders.file": cfg.Senders.File,

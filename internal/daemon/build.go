@@ -79,6 +79,10 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet.Outlet, error) {
 	if err != nil {
 		return nil, err
 	}
+	shaping, err := shapingOf(cfg)
+	if err != nil {
+		return nil, err
+	}
 	return outlet.New(outlet.Options{
 		State:      d.outlets,
 		Routes:     routes,
@@ -89,6 +93,7 @@ func (d *Daemon) outlet(cfg *config.Config) (*outlet.Outlet, error) {
 		Rules:      rules,
 		Handlings:  handlingsOf(cfg),
 		Block:      blockOf(cfg),
+		Shaping:    shaping,
 	})
 }
 

@@ -60,7 +60,7 @@ func (d *Daemon) openBook() error {
 
 // openOutlets opens what outlets have learnt; it outlives reloads, too.
 func (d *Daemon) openOutlets(book *standing.SQLite) (err error) {
-	options := outlet.StateOptions{Book: d.book, Log: d.log, Warmed: d.tellWarm}
+	options := outlet.StateOptions{Book: d.book, Log: d.log, Warmed: d.tellWarm, Tightened: d.tellTightened}
 	if book != nil {
 		options.File = book.File()
 	}

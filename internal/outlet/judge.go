@@ -27,6 +27,7 @@ func (w *way) Judge(r session.MXRefusal) session.Judgement {
 	o.hear(p)
 	o.answer(p, &j)
 	w.judgeWarming(p)
+	w.judgeAmount(p)
 	return j
 }
 

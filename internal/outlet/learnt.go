@@ -9,6 +9,7 @@ import (
 
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/shape"
 	"kanmon/internal/store"
 	"kanmon/internal/store/keep"
 )
@@ -16,10 +17,11 @@ import (
 // learnt is what kanmon has learnt of destinations. It outlives reloads; what is lost with it costs a detour or a delay, so that it
 // outlives restarts in the file of the standing, where there is one.
 type learnt struct {
-	addresses *keep.Memory[netip.Addr, provider.MX] // whose MX an address is
-	mxs       *keep.Memory[string, provider.MX]     // which MX a recipient domain has
-	pins      *keep.Memory[pinKey, netip.Addr]      // which sending IP a mail was told to come back from
-	forecast  *route.Forecast                       // where an MSA's next mail will leave from; of this process alone
+	addresses *keep.Memory[netip.Addr, provider.MX]    // whose MX an address is
+	mxs       *keep.Memory[string, provider.MX]        // which MX a recipient domain has
+	pins      *keep.Memory[pinKey, netip.Addr]         // which sending IP a mail was told to come back from
+	tight     *keep.Memory[tightKey, shape.Tightening] // what a provider found too much of
+	forecast  *route.Forecast                          // where an MSA's next mail will leave from; of this process alone
 }
 
 // openLearnt reads what the file has; without one nothing survives the process.
@@ -44,7 +46,8 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 		},
 	}
 	pins := pinOptions(log)
-	pins.Clock = clock
+	tight := tightOptions(log)
+	pins.Clock, tight.Clock = clock, clock
 	var err error
 	if file != nil {
 		if addresses.Store, err = keep.NewTable(file, "learnt_address", 1); err != nil {
@@ -56,11 +59,16 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 		if pins.Store, err = keep.NewTable(file, "learnt_pin", 1); err != nil {
 			return nil, err
 		}
+		if tight.Store, err = keep.NewTable(file, "learnt_tightening", 1); err != nil {
+			return nil, err
+		}
 	}
 	l := &learnt{forecast: route.NewForecast()}
 	if l.addresses, err = keep.New(addresses); err == nil {
 		if l.mxs, err = keep.New(mxs); err == nil {
-			l.pins, err = keep.New(pins)
+			if l.pins, err = keep.New(pins); err == nil {
+				l.tight, err = keep.New(tight)
+			}
 		}
 	}
 	if err != nil {
@@ -71,7 +79,7 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 
 // close writes what has not been written. The file stays open.
 func (l *learnt) close() error {
-	return errors.Join(l.addresses.Close(), l.mxs.Close(), l.pins.Close())
+	return errors.Join(l.addresses.Close(), l.mxs.Close(), l.pins.Close(), l.tight.Close())
 }
 
 func mxOf(value string) (mx provider.MX, ok bool) {

@@ -37,6 +37,7 @@ type Outlet struct {
 	resets     resets
 	probes     probes
 	shaping    *shaping // nil: nothing is counted of what providers take
+	tightened  func(Tightened)
 
 	// Of the state.
 	learnt   *learnt
@@ -88,7 +89,7 @@ func New(o Options) (*Outlet, error) {
 			Set: provider.NewSet(o.Providers), Resolver: o.Resolver, Wait: cmp.Or(o.Wait, defaultWait),
 			Addresses: o.State.learnt.addresses, MXs: o.State.learnt.mxs,
 		}),
-		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms),
+		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms), tightened: o.State.tightened,
 		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
 		absences: o.State.absences, warm: o.State.warm, shares: o.State.shares, rescues: o.State.rescues, sites: o.State.sites,
 	}, nil

@@ -3,6 +3,7 @@ package outlet
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -54,6 +55,29 @@ func (s *shaping) of(mx netip.Addr, provider string) *shape.Takes {
 		return nil
 	}
 	return takes
+}
+
+// Shaped is how a sending IP stands with one of a provider's limits.
+type Shaped struct {
+	Provider string
+	shape.Shown
+}
+
+// Shaped says how a sending IP stands at the providers where something is counted of it, or has been taken from an amount.
+func (o *Outlet) Shaped(ip netip.Addr) (all []Shaped) {
+	if o.shaping == nil {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.shaping.takes)) {
+		shown := o.shaping.rooms.Show(o.shaping.takes[name], ip)
+		if !slices.ContainsFunc(shown, func(s shape.Shown) bool { return s.Used > 0 || s.Tightened() }) {
+			continue
+		}
+		for _, s := range shown {
+			all = append(all, Shaped{name, s})
+		}
+	}
+	return all
 }
 
 // A lane is what is counted of a connection, or of the one that is to take its place.

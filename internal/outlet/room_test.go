@@ -131,6 +131,8 @@ func TestAConnectionGoesElsewhereBeforeItWaits(t *testing.T) {
 }
 
 // Greylisting: the mail comes again from the IP that it has come from before, and waits for that.
+//
+// law: I11
 func TestAGreylistedMailWaitsForItsIP(t *testing.T) {
 	roomTest(func(t *testing.T) {
 		w := newRoomy(t, sending("203.0.113.10", "203.0.113.11"), shaped(t, shape.On, shape.Limit{Count: shape.Connections, Amount: 1}))

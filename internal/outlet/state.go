@@ -14,16 +14,17 @@ import (
 
 // A State is what is known of sending IPs and destinations, whatever the configuration: all outlets of a process share one.
 type State struct {
-	book     *standing.Book
-	learnt   *learnt
-	dials    dials
-	ports    portless
-	rescues  *rescues
-	sites    *sites
-	absences *absences
-	rooms    *shape.Memory
-	warm     *warm.Book
-	shares   *route.Shares // of those that warm up
+	book      *standing.Book
+	learnt    *learnt
+	dials     dials
+	ports     portless
+	rescues   *rescues
+	sites     *sites
+	absences  *absences
+	rooms     *shape.Memory
+	tightened func(Tightened) // nil: nobody hears of it
+	warm      *warm.Book
+	shares    *route.Shares // of those that warm up
 }
 
 // StateOptions are what a [State] is made from.
@@ -33,7 +34,8 @@ type StateOptions struct {
 	Log   *slog.Logger     // nil: nobody is told
 	Clock func() time.Time // nil: time.Now
 
-	Warmed func(warm.News) // hears of each step of a sending IP that warms up; nil: nobody does
+	Warmed    func(warm.News) // hears of each step of a sending IP that warms up; nil: nobody does
+	Tightened func(Tightened) // hears of each amount that a provider found too much; it must not wait. Nil: nobody does
 }
 
 // OpenState reads what was learnt before.
@@ -52,8 +54,8 @@ func OpenState(o StateOptions) (*State, error) {
 	}
 	return &State{
 		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
-		rooms: shape.New(shape.Options{Clock: o.Clock}),
-		warm:  warming, shares: shares,
+		rooms: openRooms(o.Clock, learnt), tightened: o.Tightened,
+		warm: warming, shares: shares,
 	}, nil
 }
 

@@ -61,6 +61,7 @@ func took(step func()) time.Duration {
 	return time.Since(begun)
 }
 
+// law: I12 I13
 func TestAnMSAWaitsForRoom(t *testing.T) {
 	for name, test := range map[string]struct {
 		room             time.Duration // from when there is room for a connection
@@ -154,6 +155,8 @@ func TestAMailThatStaysWaitsWhereItIs(t *testing.T) {
 }
 
 // A connection that has carried what one may carry is left with QUIT before the next one begins, and no mail is lost or doubled.
+//
+// law: I11
 func TestAConnectionFollowsAnotherFromTheSameIP(t *testing.T) {
 	for _, pipelined := range []bool{true, false} {
 		bubble(func(t *testing.T) {
@@ -224,6 +227,7 @@ func TestAConnectionThatCannotFollowCostsOneMail(t *testing.T) {
 	})(t)
 }
 
+// law: B8
 func TestRecipientsBeyondWhatIsTakenComeWithAnotherMail(t *testing.T) {
 	bubble(func(t *testing.T) {
 		r := newRoomRig()

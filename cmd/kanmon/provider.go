@@ -1,0 +1,77 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"kanmon/internal/config"
+)
+
+type providerCommand struct {
+	configFlag
+	Name string `arg:"" optional:"" help:"The provider; default: all of which something is known."`
+	JSON bool   `name:"json" help:"Print JSON."`
+}
+
+// A takes is one limit of a provider, as it is printed.
+type takes struct {
+	Provider string `json:"provider"`
+	Count    string `json:"count"`
+	Amount   int64  `json:"amount"`
+	Every    string `json:"every,omitempty"`
+	Kept     bool   `json:"kept"`
+	Source   string `json:"source"`
+
+	words string
+}
+
+// Run prints what is known of how much providers take from one sending IP, and from where.
+func (k *providerCommand) Run(c *console) error {
+	cfg, err := k.load()
+	if err != nil {
+		return err
+	}
+	all, known := takesOf(cfg, k.Name)
+	switch {
+	case !known:
+		return fmt.Errorf("there is no provider %q; `kanmon explain --recipient ADDRESS` shows a recipient's", k.Name)
+	case k.JSON:
+		out := json.NewEncoder(c.stdout)
+		out.SetIndent("", "  ")
+		return out.Encode(all)
+	case len(all) == 0:
+		_, err := fmt.Fprintf(c.stdout, "nothing is known of how much %s takes\n", k.Name)
+		return err
+	}
+	table := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "PROVIDER\tTAKES FROM ONE SENDING IP\tKEPT TO\tSOURCE")
+	for i := range all {
+		kept := "no"
+		if all[i].Kept {
+			kept = "yes"
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", all[i].Provider, all[i].words, kept, all[i].Source)
+	}
+	return table.Flush()
+}
+
+// takesOf gives what is known of one provider, or of all; known is false where there is none of that name.
+func takesOf(cfg *config.Config, name string) (all []takes, known bool) {
+	all, known = []takes{}, name == ""
+	for _, p := range cfg.Shaped() {
+		if name != "" && p.Provider != name {
+			continue
+		}
+		known = true
+		for i := range p.Limits {
+			l := &p.Limits[i]
+			t := takes{Provider: p.Provider, Count: l.Count.String(), Amount: l.Amount, Kept: l.Keep, Source: l.Source, words: l.String()}
+			if l.Per > 0 {
+				t.Every = l.Per.String()
+			}
+			all = append(all, t)
+		}
+	}
+	return all, known
+}

@@ -1,0 +1,71 @@
+package daemon
+
+import (
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"kanmon/internal/admin"
+)
+
+// A provider takes a message an hour. Without a word of the operator's the records say what would be done; with one it is done, and the MX is not
+// bothered; a provider inside takes anything.
+func TestWhatAProviderTakesIsObservedThenKept(t *testing.T) {
+	const limited = "[admin]\nsocket = 'DIR/s'\n[journal]\nrecords = 'DIR/records.jsonl'\n[[shaping_limit]]\nprovider = 'google'\ncount = 'messages'\nlimit = 1\nevery = '1h'\n"
+	w := newWorld(t, listenTable+sending("out")+limited)
+	w.daemon.resolver = atGoogle(w.mxAddr.Addr())
+	w.start()
+	if err := deliverTo(w, "x@gmail.com"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.out.Providers().At(w.mxAddr.Addr()) == "google" })
+	for range 3 { // the first connection was to nobody's MX that is known
+		if err := deliverTo(w, "x@gmail.com"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ours := netip.MustParseAddr("127.0.0.1")
+	client := admin.NewClient(filepath.Join(w.dir, "s"))
+	for _, asked := range []netip.Addr{{}, ours} {
+		got, err := client.Shaping(t.Context(), asked)
+		i := slices.IndexFunc(got.Takes, func(one admin.Takes) bool { return one.Count == "messages" })
+		if err != nil || got.Mode != "observe" || i < 0 || got.Takes[i].Used != 1 || got.Takes[i].Now != 1 || got.Takes[i].Every != "1h0m0s" || !got.Takes[i].Kept || got.Takes[i].IP != ours {
+			t.Errorf("asked for %v: %+v, %v", asked, got, err)
+		}
+	}
+	if _, err := client.Shaping(t.Context(), netip.MustParseAddr("192.0.2.1")); err == nil || !strings.Contains(err.Error(), "no sending IP") {
+		t.Errorf("of a stranger: %v", err)
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(sending("out")+limited+"[shaping]\nmode = 'on'\n")); err != nil {
+		t.Fatal(err)
+	}
+	before := len(w.mx.Mailbox.Commands())
+	msa := w.session()
+	d := msa.Deliver("a@example.com", []string{"x@gmail.com"}, []byte("Subject: x\r\n\r\nx\r\n"), false)
+	_ = msa.Quit()
+	if got := d.Replies[0].String(); d.Replies[0].Code != 451 || !strings.Contains(got, "google takes no more from this gateway") || !strings.Contains(got, "try again in ") {
+		t.Errorf("with mode on: %q", got)
+	}
+	if seen := w.mx.Mailbox.Commands()[before:]; slices.ContainsFunc(seen, func(c string) bool { return strings.HasPrefix(c, "MAIL") }) {
+		t.Errorf("the MX has seen %q", seen)
+	}
+	if err := w.daemon.Reload(t.Context(), w.with(sending("out")+limited+"[shaping]\nmode = 'on'\n[senders]\ninternal = ['127.0.0.1/32']\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := deliverTo(w, "x@gmail.com"); err != nil {
+		t.Errorf("an MX inside: %v", err)
+	}
+	w.stop()
+
+	var did []string
+	for _, e := range w.entries(t, "records.jsonl") {
+		if e.Type == "decision" && e.Rule == "shaping of google: messages" {
+			did = append(did, e.Action)
+		}
+	}
+	if !slices.Contains(did, "would_defer") || !slices.Contains(did, "deferred") {
+		t.Errorf("on record: %q", did)
+	}
+}
