@@ -25,7 +25,7 @@ func (k *ipShapingCommand) Run(c *console) error {
 
 func printShaping(w io.Writer, s admin.Shaping) error {
 	if len(s.Takes) == 0 {
-		_, err := fmt.Fprintf(w, "mode %q: no provider with a known limit has had a connection lately, and none has said that it is too much\n", s.Mode)
+		_, err := fmt.Fprintf(w, "mode %q: no MX of a provider with a known limit has been met yet\n", s.Mode)
 		return err
 	}
 	if _, err := fmt.Fprintf(w, "mode %q\n", s.Mode); err != nil {

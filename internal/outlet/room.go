@@ -63,14 +63,15 @@ type Shaped struct {
 	shape.Shown
 }
 
-// Shaped says how a sending IP stands at the providers where something is counted of it, or has been taken from an amount.
+// Shaped says how a sending IP stands at the providers that an MX is known of, and where a reply has taken from an amount.
 func (o *Outlet) Shaped(ip netip.Addr) (all []Shaped) {
 	if o.shaping == nil {
 		return nil
 	}
+	met := o.providers.Met()
 	for _, name := range slices.Sorted(maps.Keys(o.shaping.takes)) {
 		shown := o.shaping.rooms.Show(o.shaping.takes[name], ip)
-		if !slices.ContainsFunc(shown, func(s shape.Shown) bool { return s.Used > 0 || s.Tightened() }) {
+		if !met[name] && !slices.ContainsFunc(shown, func(s shape.Shown) bool { return s.Tightened() }) {
 			continue
 		}
 		for _, s := range shown {

@@ -82,7 +82,7 @@ func (m *narrowMX) refusals() int {
 
 // A real Postfix sends as much at once as it likes to an MX that takes two connections from an address. While kanmon observes, the MX refuses; with
 // shaping it never has to, and all mails arrive at their first attempt, each once.
-func TestPostfixAndAnMXThatTakesTwoConnections(t *testing.T) {
+func TestMXThatTakesTwo(t *testing.T) {
 	for _, mode := range []string{"observe", "on"} {
 		t.Run(mode, func(t *testing.T) { sendThrough(t, mode) })
 	}
