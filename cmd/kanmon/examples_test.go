@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -139,7 +140,13 @@ func (listedIPs) Standings(ip netip.Addr) ([]admin.Standing, error) {
 			Sample: "550 5.7.1 Service unavailable, Client host [203.0.113.10] blocked using Spamhaus",
 		}}
 	}
-	return []admin.Standing{listed}, nil
+	tarpitted := admin.Standing{
+		IP: netip.MustParseAddr("203.0.113.11"), Provider: "docomo", State: "active", Since: at("09:40"), Share: .05, By: "timing",
+		Timing: &admin.Timing{
+			Scope: "this IP here", Phase: "rcpt", Since: at("09:40"), Mails: 14, Tenants: 3, Here: 14.2, Others: .3, Before: .3, Waits: 47, Done: "moved",
+		},
+	}
+	return slices.DeleteFunc([]admin.Standing{listed, tarpitted}, func(s admin.Standing) bool { return ip.IsValid() && s.IP != ip }), nil
 }
 
 func (listedIPs) WarmUps(netip.Addr) ([]admin.WarmUp, error) {

@@ -217,6 +217,7 @@ func (p *explanation) choices(router *route.Router, q route.Query, destinations 
 			}
 			p.line("pool", poolText(choice))
 			p.line("refusals", refusalsText(choice, p.cfg.Handling(choice.Number)))
+			p.timing(choice, p.cfg.Handling(choice.Number))
 			told = why
 		}
 		p.sendingIPs(router, q, choice, err)

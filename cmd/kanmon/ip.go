@@ -68,9 +68,7 @@ type ipListCommand struct{ adminFlag }
 
 // Run lists what is not plainly active.
 func (k *ipListCommand) Run(c *console) error {
-	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
-		return a.Standings(ctx, netip.Addr{})
-	}, printStandings)
+	return askAll(&k.adminFlag, c.stdout, netip.Addr{}, nil, printStandings)
 }
 
 // An ipArgument is the sending IP that a command is about, and where.
@@ -87,11 +85,9 @@ type ipShowCommand struct {
 // Run shows one sending IP.
 func (k *ipShowCommand) Run(c *console) error {
 	var shaping admin.Shaping
-	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) (all []admin.Standing, err error) {
-		if all, err = a.Standings(ctx, k.IP); err == nil {
-			shaping, err = a.Shaping(ctx, k.IP)
-		}
-		return all, err
+	return askAll(&k.adminFlag, c.stdout, k.IP, func(ctx context.Context, a *admin.Client) (err error) {
+		shaping, err = a.Shaping(ctx, k.IP)
+		return err
 	}, func(w io.Writer, all []admin.Standing) error {
 		if err := printOne(k.IP)(w, all); err != nil || len(shaping.Takes) == 0 {
 			return err
@@ -152,12 +148,13 @@ func printTable(w io.Writer, all []admin.Standing) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "SENDING IP\tPROVIDER\tSTATE\tSHARE\tSINCE\tUNTIL\tBY\tREASON")
 	for _, s := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s\t%s\n", s.IP, orDash(s.Provider, "all"), s.State, 100*s.Share, when(s.Since), when(s.Until),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.0f %%\t%s\t%s\t%s\t%s\n", ipOf(&s), orDash(s.Provider, "all"), standsAs(&s), 100*s.Share, when(s.Since), when(s.Until),
 			orDash(s.By, "-"), reasonOf(&s))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
+	printTimings(w, all)
 	for _, s := range all {
 		if s.Note != "" {
 			fmt.Fprintf(w, "\n%s at %s: %s\n", s.IP, orDash(s.Provider, "all"), s.Note)
@@ -173,6 +170,9 @@ func printTable(w io.Writer, all []admin.Standing) error {
 
 func reasonOf(s *admin.Standing) string {
 	reason := s.Reason
+	if t := s.Timing; t != nil && reason == "" {
+		reason = inShort(t)
+	}
 	if len(s.Lists) > 0 {
 		reason += " (" + strings.Join(s.Lists, ", ") + ")"
 	}

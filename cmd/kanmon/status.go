@@ -29,6 +29,9 @@ func printStatus(w io.Writer, s admin.Status) error {
 	for _, ip := range s.Absent {
 		fmt.Fprintf(table, "absent\t%s: no mail leaves from it, see \"kanmon ip show %s\"\n", ip, ip)
 	}
+	if m := s.Timing; m != nil {
+		fmt.Fprintf(table, "timing\t%d findings stand, %d since the start, act = %q; %d looked at, %d left out\n", m.Standing, m.Findings, m.Act, m.Seen, m.LeftOut)
+	}
 	fmt.Fprintf(table, "records dropped\t%d\n", s.RecordsDropped)
 	for _, whose := range slices.Sorted(maps.Keys(s.RecordsDroppedOf)) {
 		fmt.Fprintf(table, "  of %s\t%d\n", whose, s.RecordsDroppedOf[whose])

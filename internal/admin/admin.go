@@ -9,7 +9,7 @@
 //
 // The API (JSON; errors are {"error": "..."} with a 4xx or 5xx status):
 //
-//	GET  /v1/ips                          all standings that are not plainly active
+//	GET  /v1/ips                          all standings that are not plainly active, and all that are answered slowly
 //	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
 //	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; with a reason; without "for" until resumed
 //	POST /v1/ips/{ip}/resume              {"provider": ""}
@@ -55,6 +55,26 @@ type Standing struct {
 	By       string     `json:"by,omitempty"`
 	Note     string     `json:"note,omitempty"` // why it may not act as it seems to
 	Evidence []Evidence `json:"evidence,omitempty"`
+	Timing   *Timing    `json:"timing,omitempty"` // what the times of its mail say; nil: nothing
+}
+
+// A Timing is what the times of an IP's mail to a provider say, by docs/why/timing.md.
+type Timing struct {
+	Suspected bool      `json:"suspected,omitempty"` // it is no finding yet: the scope is what it would be reported as, or why it is not
+	Scope     string    `json:"scope"`               // whom it concerns, in words
+	Phase     string    `json:"phase"`               // what is slow
+	Since     time.Time `json:"since,omitzero"`
+	Mails     int       `json:"mails,omitempty"`   // that it rests on
+	Tenants   int       `json:"tenants,omitempty"` // whose mail was slow
+	Host      string    `json:"host,omitempty"`
+	Tenant    string    `json:"tenant,omitempty"`
+	Here      float64   `json:"here_s,omitempty"`   // seconds that the phase takes; 0: not known
+	Others    float64   `json:"others_s,omitempty"` // from other sending IPs
+	Before    float64   `json:"before_s,omitempty"` // from this one before
+	Refuses   float64   `json:"refuses,omitempty"`  // of connections: which part the provider usually refuses
+	Waits     float64   `json:"waits_s,omitempty"`  // seconds that a mail waits there in all
+	Done      string    `json:"done"`               // told, split, slowed, moved
+	Why       string    `json:"why,omitempty"`      // no more is done
 }
 
 // Absent is the state of a sending IP that the host does not have: whatever else stands, nothing leaves from it.

@@ -17,6 +17,8 @@ type Status struct {
 
 	Absent []netip.Addr `json:"absent,omitempty"` // sending IPs that this host does not have
 
+	Timing *Measuring `json:"timing,omitempty"` // nil: nothing is measured
+
 	Rules string `json:"rules,omitempty"` // of the firewall: whether they are in force, and guarded
 
 	RecordsDroppedOf map[string]uint64 `json:"records_dropped_of,omitempty"` // by tenant; by source where none is known
@@ -26,6 +28,16 @@ type Status struct {
 	HeapFreed  uint64 `json:"heap_freed"` // octets that are free and not given back to the system yet
 	Stacks     uint64 `json:"stacks"`     // octets
 	Mapped     uint64 `json:"mapped"`     // octets that the runtime has from the system in all
+}
+
+// A Measuring is what is done with the times of mail.
+type Measuring struct {
+	Act        string `json:"act"`         // what follows of a finding, as configured
+	SendingIPs int    `json:"sending_ips"` // configured: with one, or two, less can be found, and done
+	Findings   uint64 `json:"findings"`    // that have begun since the start
+	Standing   int    `json:"standing"`    // that there are now
+	Seen       uint64 `json:"seen"`        // mails, connections and waits that were looked at, since the start
+	LeftOut    uint64 `json:"left_out"`    // that came too fast
 }
 
 // A Holder is a tenant, or without one a source, and what it has of the sessions.

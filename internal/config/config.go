@@ -20,6 +20,7 @@ import (
 	"kanmon/internal/event/journal"
 	"kanmon/internal/intercept"
 	"kanmon/internal/outlet/route"
+	"kanmon/internal/outlet/slow"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
 	"kanmon/internal/who/mailbox"
@@ -48,6 +49,7 @@ type Config struct {
 
 	Classification Classification `toml:"classification"`
 	Standing       Standing       `toml:"standing"`
+	Timing         Timing         `toml:"timing"`
 	Rescue         Rescue         `toml:"rescue"`
 	Shaping        Shaping        `toml:"shaping"`
 	ShapingLimits  []ShapingLimit `toml:"shaping_limit"`
@@ -236,6 +238,11 @@ type Standing struct {
 	RefusedDestinations int           `toml:"refused_destinations"`
 	RefusedFor          time.Duration `toml:"refused_for"`
 	Longest             time.Duration `toml:"longest"`
+}
+
+// Timing is what follows of how soon MXs answer.
+type Timing struct {
+	Act slow.Act `toml:"act"`
 }
 
 // Rescue says what is done about refusals that a sending IP of ours has caused.

@@ -39,6 +39,7 @@ import (
 	"kanmon/internal/intercept"
 	"kanmon/internal/outlet"
 	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/slow"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
@@ -78,6 +79,8 @@ type Daemon struct {
 	book       *standing.Book
 	outlets    *outlet.State                // what outlives them
 	hearing    atomic.Pointer[outlet.State] // the same, for what is told of standings: the book is there before
+	times      *slow.Watch                  // likewise: against which sending IP time speaks
+	deafen     func()                       // has it hear nothing any more; nil: it hears nothing
 	policy     *policy.Policy               // who may send, and how much
 	doors      []*door
 	lingering  lingering
@@ -240,6 +243,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	}
 	// From here on nothing can fail.
 	d.watchSendingIPs(cfg)
+	d.hearTimes(timesOf(cfg))
 	previous := d.install(next)
 	d.retire(previous)
 	d.carryOut(plan, cfg.Intercept.ManageRules)

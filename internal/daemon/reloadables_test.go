@@ -84,6 +84,15 @@ var reloadables = []reloadable{
 		"Top level hostname", "hostname = 'a.example'\n", "hostname = 'b.example'\n", func(p *asker) string { return p.daemon.current.engine.Hostname },
 		[2]string{"a.example", "b.example"},
 	},
+	{
+		"[timing] act", "[timing]\nact = 'move'\n", "[timing]\nact = 'off'\n", func(p *asker) string {
+			if m := (&operator{p.daemon}).measuring(); m != nil {
+				return m.Act
+			}
+			return "nothing is measured"
+		},
+		[2]string{"move", "nothing is measured"},
+	},
 	{"[containment] enforce", acmeTenant, acmeTenant + "[containment]\nenforce = true\n", inForce, [2]string{"normal", "stop"}},
 	{
 		"[containment] most", acmeTenant + "[containment]\nenforce = true\nmost = 'slow'\n", acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\n", inForce,

@@ -64,6 +64,10 @@ func (d *Daemon) openOutlets(book *standing.SQLite) (err error) {
 	if book != nil {
 		options.File = book.File()
 	}
+	if err := d.openTimes(options.File); err != nil {
+		return err
+	}
+	options.Times = d.times
 	if d.outlets, err = outlet.OpenState(options); err != nil {
 		return fmt.Errorf("standing.file: %w", err)
 	}
@@ -136,7 +140,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 		}
 		all = append(all, shown)
 	}
-	return all, nil
+	return o.withTimes(all, ip), nil
 }
 
 // classSeen names the class of a piece of evidence; what was no refusal is a probe that was let in.

@@ -50,6 +50,7 @@ func (o *operator) Status() admin.Status {
 		RecordsDropped:   o.d.files.Dropped(),
 		RecordsDroppedOf: o.d.files.DroppedOf(),
 	}
+	status.Timing = o.measuring()
 	for _, missing := range o.d.outlets.Absent() {
 		status.Absent = append(status.Absent, missing.Address)
 	}

@@ -1,11 +1,12 @@
 package event
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 )
 
-// News is what happened beside the mail itself: [Gateway], [Heartbeat], [Order], [Changed], [Wait].
+// News is what happened beside the mail itself: [Gateway], [Heartbeat], [Order], [Changed], [Wait], [Finding].
 type News interface{ cause() Cause }
 
 // A Cause says in which session news had its cause. The zero Cause is of news that has none, or none that is known.
@@ -123,3 +124,65 @@ type Wait struct {
 
 // FirstWait is from when on a wait is told of.
 const FirstWait = 10 * time.Second
+
+// A Finding is what the times of mail tell of a sending IP, by docs/why/timing.md.
+type Finding struct {
+	uncaused
+	Did      FindingStep
+	Scope    string        // whom it concerns, in words
+	Phase    string        // what is slow
+	IP       netip.Addr    // the zero Addr: all
+	Provider string        // "": several
+	Host     string        // with the scope "one host"
+	Tenant   string        // with the scope "one tenant"
+	Since    time.Time     // the first mail that it rests on
+	Mails    int           // of the IP at the provider since then
+	Tenants  int           // whose mail was slow
+	Here     time.Duration // what such a phase takes there; 0: not known
+	Others   time.Duration // from other sending IPs, likewise
+	Before   time.Duration // from this one before, likewise
+	Refuses  float64       // of connections, with the phase "refused": which part the provider usually refuses
+	Acted    string        // what is done about it
+}
+
+// String says in a line what there is to know.
+func (f *Finding) String() string {
+	where := []string{"all sending IPs", "several providers"}
+	if f.IP.IsValid() {
+		where[0] = f.IP.String()
+	}
+	if f.Provider != "" {
+		where[1] = f.Provider
+	}
+	text := fmt.Sprintf("timing, %s: %s at %s, phase %s, %s", f.Did, where[0], where[1], f.Phase, f.Scope)
+	for _, part := range [...]string{f.Host, f.Tenant} {
+		if part != "" {
+			text += " (" + part + ")"
+		}
+	}
+	for _, took := range [...]struct {
+		what string
+		d    time.Duration
+	}{{"here", f.Here}, {"other IPs", f.Others}, {"before", f.Before}} {
+		if took.d > 0 {
+			text += fmt.Sprintf(", %s %.1f s", took.what, took.d.Seconds())
+		}
+	}
+	return text + fmt.Sprintf(", %d mails of %d tenants; %s", f.Mails, f.Tenants, f.Acted)
+}
+
+// A FindingStep is what has become of a finding.
+type FindingStep uint8
+
+// The steps of a finding.
+const (
+	FindingBegun     FindingStep = iota
+	FindingContinued             // it has come back before long, or concerns somebody else
+	FindingActed                 // what is done about it has changed
+	FindingCleared
+)
+
+// String gives the step as it stands in the records.
+func (s FindingStep) String() string {
+	return [...]string{"begun", "continued", "acted", "cleared"}[s]
+}

@@ -33,6 +33,7 @@ type Entry struct {
 	SendingIP   netip.Addr              `json:"sending_ip"`
 	Pool        string                  `json:"pool"`
 	Route       string                  `json:"route"`
+	InsteadOf   netip.Addr              `json:"instead_of"`
 	EHLOMSA     string                  `json:"ehlo_msa"`
 	EHLOMX      string                  `json:"ehlo_mx"`
 	TLSMX       EntryTLS                `json:"tls_mx"`
@@ -103,6 +104,16 @@ type Entry struct {
 	Resent     int          `json:"resent"`
 	RTT        Milliseconds `json:"rtt_ms"`
 	Refused    int          `json:"recipients_refused"`
+	Scope      string       `json:"scope"` // of a finding
+	Host       string       `json:"host"`
+	Since      time.Time    `json:"since"`
+	Mails      int          `json:"mails"`
+	Tenants    int          `json:"tenants"`
+	Here       Milliseconds `json:"here_ms"`
+	Others     Milliseconds `json:"others_ms"`
+	BeforeIt   Milliseconds `json:"before_ms"`
+	Refuses    float64      `json:"refuses"`
+	Acted      string       `json:"acted"`
 	Version    string       `json:"version"`
 	Rules      string       `json:"rules"`
 	Sessions   int          `json:"sessions"`
@@ -127,6 +138,7 @@ type EntryLeg struct {
 	Pool      string                  `json:"pool"`
 	Route     string                  `json:"route"`
 	Provider  string                  `json:"provider"`
+	InsteadOf netip.Addr              `json:"instead_of"`
 	EHLOMX    string                  `json:"ehlo_mx"`
 	TLSMX     EntryTLS                `json:"tls_mx"`
 	Phases    map[string]Milliseconds `json:"phases"`

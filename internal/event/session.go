@@ -74,6 +74,8 @@ type Leg struct {
 	RTT       Micros         // a round trip, as the kernel had it at its end; 0: not known
 	Stalled   Micros         // between At and Opened this process stood still
 	Resent    uint16         // segments that were sent again in it, without those SYNs; so many or more
+	Mails     uint8          // transactions that have ended on it, the one at hand among them; so many or more
+	From      Phase          // the step of its first mail from which on that was said here, and before on another connection; [PhaseDial]: all of it was
 	Local     netip.AddrPort // address kanmon dialled the MX from
 	Way       *Way           // nil: not known
 	SendingIP netip.Addr     // configured sending IP; invalid in observe mode
@@ -119,7 +121,8 @@ type Way struct {
 	Tenant   string
 	Pool     string
 	Route    string
-	Provider string // whose MX it is known to be
+	Provider string     // whose MX it is known to be
+	Instead  netip.Addr // the sending IP that it would have left from, which has only a share of the sessions there by its times
 }
 
 // An End is set on the last record of a session.

@@ -25,6 +25,7 @@ type Stream struct {
 	identity atomic.Bool // likewise
 	replaced atomic.Uint32
 	off      atomic.Uint64
+	findings atomic.Uint64
 
 	mu    sync.RWMutex // held over nothing that waits
 	later Later
@@ -97,6 +98,9 @@ func (s *Stream) exchange(change func([]*subscriber) []*subscriber) {
 // Off is how many subscribers have been switched off.
 func (s *Stream) Off() uint64 { return s.off.Load() }
 
+// Findings is how many findings by timing have begun.
+func (s *Stream) Findings() uint64 { return s.findings.Load() }
+
 // Replace has everything from now on go to another Later, or to none. No record is lost between them: what has gone to the one before has
 // been taken by it when Replace returns.
 func (s *Stream) Replace(later Later) {
@@ -136,8 +140,14 @@ func (s *Stream) Tell(n News) {
 	r := NewRecord()
 	r.News = n
 	r.Session.ID = n.cause().Session
-	if of, ok := n.(Changed); ok {
+	switch of := n.(type) {
+	case Changed:
 		r.Tenant = cmp.Or(of.Tenant, of.Owner)
+	case Finding:
+		r.Tenant = of.Tenant
+		if of.Did == FindingBegun {
+			s.findings.Add(1)
+		}
 	}
 	s.Record(r)
 }

@@ -52,6 +52,7 @@ type Outlet struct {
 	warming  warmings
 	rescues  *rescues
 	sites    *sites
+	times    Times
 }
 
 // Options are what an [Outlet] is made from.
@@ -92,6 +93,7 @@ func New(o Options) (*Outlet, error) {
 		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms), tightened: o.State.tightened,
 		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
 		absences: o.State.absences, warm: o.State.warm, shares: o.State.shares, rescues: o.State.rescues, sites: o.State.sites,
+		times: o.State.times,
 	}, nil
 }
 
@@ -268,9 +270,9 @@ func (w *way) permitted(choice route.Choice, req *session.DialRequest) (ip route
 }
 
 // firstPermitted returns the first that may be used. One that is slowed, and has had its share, or warms up, and has had its amount, is used if there
-// is no other: the mail would only wait for it. A rescue goes without.
+// is no other: the mail would only wait for it. So is one that warms up in place of one that the times have the session pass over. A rescue goes without.
 func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.DialRequest, who candidate) (first route.SendingIP, probing, found bool) {
-	at := w.placeOf(req.Recipient)
+	at, inPlace := w.placeOf(req.Recipient), false
 	for _, ip := range ips {
 		key := w.o.key(ip.Address, at.mx)
 		alsoThere := w.o.peekAt(how, ip.Address, at.domains)
@@ -279,12 +281,13 @@ func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.D
 		}
 		permit := w.o.may(how, key)
 		permit.Share = min(permit.Share, alsoThere.Share)
+		part := w.portionOf(permit, how, ip.Address, &at)
 		switch {
 		case permit.Answer == standing.No:
 			if w.probeOf(key) != 0 {
 				return ip, true, true
 			}
-		case w.hasWarmed(ip.Address, &at):
+		case w.hasWarmed(ip.Address, &at), inPlace && w.o.isWarming(ip.Address, &at):
 			if !found && !req.Rescue {
 				first, found = ip, true
 			}
@@ -292,11 +295,12 @@ func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.D
 			if inShare(permit, w.session, ip.Address) && w.tries(key, who, req.SenderKnown) {
 				return ip, true, true
 			}
-		case inShare(permit, w.session, ip.Address):
+		case part == inPortion:
 			return ip, false, true
 		case !found && !req.Rescue:
 			first, found = ip, true
 		}
+		inPlace = inPlace || part == spared && permit.Answer == standing.Yes
 	}
 	return first, false, found
 }
@@ -392,8 +396,8 @@ func (w *way) destined(choice route.Choice, how Handling, req *session.DialReque
 	}
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
 		ip = w.o.forecast.IP(route.Errand{Source: w.source, Port: w.port, MX: at.mx, Provider: at.provider})
-		permit := w.o.peek(how, ip, at)
-		if permit.Answer != standing.Yes || !inShare(permit, w.session, ip) || w.hasWarmed(ip, &at) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
+		permit := w.o.stands(how, ip, at)
+		if permit.Answer != standing.Yes || w.portionOf(permit, how, ip, &at) != inPortion || w.hasWarmed(ip, &at) || slices.Contains(req.Avoid, ip) || w.o.isShut(how, ip, at.mx) {
 			return -1
 		}
 	}

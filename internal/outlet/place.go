@@ -16,8 +16,15 @@ import (
 // Where a mail goes, what stands against a sending IP there, and whose word a refusal is.
 
 // peek is what holds at the MX, and as long as nobody knows whose MX it is what holds at the
-// provider of the recipient's domain, too.
+// provider of the recipient's domain, too. The share is that of the times as well.
 func (o *Outlet) peek(how Handling, ip netip.Addr, at place) standing.Permit {
+	permit := o.stands(how, ip, at)
+	permit.Share *= o.byTime(how, ip, &at)
+	return permit
+}
+
+// stands is peek without the times.
+func (o *Outlet) stands(how Handling, ip netip.Addr, at place) standing.Permit {
 	var name [64]byte
 	here := freely
 	if !o.book.Blameless(ip, append(name[:0], at.name()...)) {

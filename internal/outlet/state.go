@@ -25,6 +25,7 @@ type State struct {
 	tightened func(Tightened) // nil: nobody hears of it
 	warm      *warm.Book
 	shares    *route.Shares // of those that warm up
+	times     Times
 }
 
 // StateOptions are what a [State] is made from.
@@ -33,6 +34,7 @@ type StateOptions struct {
 	File  *store.File      // of the standing; nil: what is learnt does not survive the process
 	Log   *slog.Logger     // nil: nobody is told
 	Clock func() time.Time // nil: time.Now
+	Times Times            // against which sending IP they speak; nil: nobody measures
 
 	Warmed    func(warm.News) // hears of each step of a sending IP that warms up; nil: nobody does
 	Tightened func(Tightened) // hears of each amount that a provider found too much; it must not wait. Nil: nobody does
@@ -42,6 +44,9 @@ type StateOptions struct {
 func OpenState(o StateOptions) (*State, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Times == nil {
+		o.Times = nobodys{}
 	}
 	learnt, err := openLearnt(o.File, o.Log, o.Clock)
 	if err != nil {
@@ -56,6 +61,7 @@ func OpenState(o StateOptions) (*State, error) {
 		book: o.Book, learnt: learnt, ports: portless{log: o.Log}, rescues: newRescues(o.Log), sites: newSites(), absences: newAbsences(o.Log),
 		rooms: openRooms(o.Clock, learnt), tightened: o.Tightened,
 		warm: warming, shares: shares,
+		times: o.Times,
 	}, nil
 }
 

@@ -77,7 +77,7 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	if slices.Contains(req.Avoid, sendingIP) || w.turns(&choice, how, sendingIP) {
 		return !slices.ContainsFunc(choice.IPs(), better)
 	}
-	elsewhere := choice.Prefers(sendingIP) && better(choice.IP)
+	elsewhere := choice.Prefers(sendingIP) && (better(choice.IP) || w.isInPlace(how, choice.IP.Address, sendingIP, &at))
 	if elsewhere || choice.IP.Address == sendingIP {
 		w.o.foretell(choice, q, choice.IP.Address)
 	}

@@ -57,6 +57,11 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 	if err == nil {
 		out.Notes = append(w.leftFrom(&choice, &req, out.SendingIP), out.Notes...)
 	}
+	if instead, notes := w.sparedFor(&choice, &req, out.SendingIP); instead.IsValid() {
+		with := *why // the session knows the other one already
+		with.Instead = instead
+		why, out.Notes = &with, append(out.Notes, notes...)
+	}
 	out.Way = why
 	return out, err
 }

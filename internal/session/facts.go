@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -332,6 +333,9 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 		}
 	}
 	trans.Outcome, trans.EndedBy, trans.Cause, trans.Leg = o, by, cause, t.leg.Number
+	if t.leg.Number > 0 && t.leg.Mails < math.MaxUint8 {
+		t.leg.Mails++
+	}
 	t.count++
 	full := t.record()
 	if t.kept != nil {

@@ -120,6 +120,7 @@ func (s *session) reopen(next smtp.Verb) error {
 			return err
 		}
 	}
+	s.mx.info.From = phaseOf(next)
 	return nil
 }
 

@@ -138,5 +138,6 @@ func (s *session) reopenForBody() error {
 	if s.held != nil && s.held.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)
 		return errUnfit
 	}
+	s.mx.info.From = event.PhaseBody
 	return nil
 }

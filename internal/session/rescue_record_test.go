@@ -147,3 +147,45 @@ func TestRescueAcceptedPanics(t *testing.T) {
 		t.Errorf("acknowledged; outcome %v", k.outcomes)
 	}
 }
+
+// A connection has on record how many mails have ended on it, and from which step on the first of them was said there: what was said before was said
+// to another MX, and took it its time.
+func TestWhichConnectionAMailWasSaidOn(t *testing.T) {
+	type leg struct {
+		mails uint8
+		from  event.Phase
+	}
+	for verb, want := range map[string][]leg{
+		"":     {{2, event.PhaseDial}},
+		"MAIL": {{0, event.PhaseDial}, {2, event.PhaseDial}},
+		"RCPT": {{0, event.PhaseDial}, {2, event.PhaseRcpt}},
+		"DATA": {{0, event.PhaseDial}, {2, event.PhaseData}},
+		".":    {{0, event.PhaseDial}, {2, event.PhaseBody}},
+	} {
+		t.Run(verb, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newManyIPs(2)
+				var c clerk
+				r.engine.Recorder = &c
+				if verb != "" {
+					r.mxs[0].Reply = always(verb, listed)
+				}
+				msa := r.msa(t)
+				for range 2 {
+					if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !got.All(smtptest.Accepted) {
+						t.Fatalf("%v", got.Verdicts)
+					}
+				}
+				_ = msa.Quit()
+				time.Sleep(3 * time.Hour)
+				var legs []leg
+				for i := range c.end.Legs {
+					legs = append(legs, leg{c.end.Legs[i].Mails, c.end.Legs[i].From})
+				}
+				if !slices.Equal(legs, want) {
+					t.Errorf("%v, want %v", legs, want)
+				}
+			})
+		})
+	}
+}

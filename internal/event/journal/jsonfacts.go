@@ -141,6 +141,7 @@ func (o *object) way(w *event.Way) {
 	o.own("pool", w.Pool)
 	o.own("route", w.Route)
 	o.own("provider", w.Provider)
+	o.ip("instead_of", w.Instead)
 }
 
 // wire appends what the kernel knew of a connection.

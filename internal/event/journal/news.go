@@ -23,6 +23,8 @@ func (o *object) news(n event.News) {
 		o.order(&n)
 	case event.Changed:
 		o.changed(&n)
+	case event.Finding:
+		o.finding(&n)
 	case event.Wait:
 		o.begin("wait", o.r.At)
 		o.id(n.Session)
@@ -118,6 +120,36 @@ func (o *object) changed(n *event.Changed) {
 	o.own("by", n.By)
 	o.own("rule", n.Rule)
 	o.foreign("cause", n.Why)
+	o.end()
+}
+
+func (o *object) finding(n *event.Finding) {
+	o.begin("finding", o.r.At)
+	o.word("action", n.Did.String())
+	o.word("scope", n.Scope)
+	o.word("phase", n.Phase)
+	o.ip("sending_ip", n.IP)
+	o.foreign("provider", n.Provider)
+	o.foreign("host", n.Host)
+	o.foreign("tenant", n.Tenant)
+	if !n.Since.IsZero() {
+		o.moment("since", n.Since)
+	}
+	o.integer("mails", int64(n.Mails))
+	o.integer("tenants", int64(n.Tenants))
+	for _, took := range [...]struct {
+		name string
+		d    time.Duration
+	}{{"here_ms", n.Here}, {"others_ms", n.Others}, {"before_ms", n.Before}} {
+		if took.d > 0 {
+			o.milliseconds(took.name, took.d)
+		}
+	}
+	if n.Refuses > 0 {
+		o.open("refuses", 0)
+		o.dst = strconv.AppendFloat(o.dst, n.Refuses, 'g', 4, 64)
+	}
+	o.word("acted", n.Acted)
 	o.end()
 }
 

@@ -30,6 +30,10 @@ func allNews() []event.News {
 		event.Order{By: "alice", Did: "suspend", IP: ip, Provider: "docomo", Before: "active", After: "suspended"},
 		event.Changed{IP: ip, Provider: "docomo", State: "slowed", Until: start.Add(time.Hour), Share: 0.25, By: "evidence", Rule: "listed", Why: "550 5.7.1 listed"},
 		event.Changed{Cause: of, Tenant: "acme", Account: "news@acme.example", State: "slow", Was: "normal", Would: true, By: "evidence", Why: "7 of 10 in a sliding 1h"},
+		event.Finding{Scope: "this IP here", Phase: "rcpt", IP: ip, Provider: "docomo", Since: start.Add(-time.Hour), Mails: 14, Tenants: 3, Here: 14 * time.Second, Others: 120 * time.Millisecond, Before: 90 * time.Millisecond, Acted: "slowed"},
+		event.Finding{Did: event.FindingActed, Scope: "one tenant", Phase: "dot", IP: ip, Provider: "docomo", Tenant: "acme", Since: start, Mails: 9, Tenants: 1, Acted: "told"},
+		event.Finding{Did: event.FindingContinued, Scope: "one host", Phase: "banner", IP: ip, Provider: "docomo", Host: "198.51.100.1", Since: start, Acted: "told"},
+		event.Finding{Did: event.FindingCleared, Scope: "this IP here", Phase: "refused", IP: ip, Provider: "docomo", Since: start, Refuses: .004, Acted: "told"},
 		event.Wait{
 			Cause: of, Phase: event.PhaseRcpt, Waited: 20 * time.Second, Began: true, Pieces: 17, First: 3 * time.Second, Tenant: "acme",
 			Resent: 3, RTT: event.MicrosOf(45 * time.Millisecond), RcptsRefused: 1, Stalled: 300 * time.Millisecond,

@@ -32,7 +32,7 @@ var sessionLogSheet = sheet{
 	append: (*formatter).sessionLog,
 	gap: func(dst []byte, now time.Time, of owner, records uint64) []byte {
 		dst = now.AppendFormat(dst, timeFormat)
-		dst = append(dst, " ----------------          - -- journal lost "...)
+		dst = append(append(dst, noSession...), "journal lost "...)
 		dst = strconv.AppendUint(dst, records, 10)
 		dst = append(dst, " records"...)
 		if of != (owner{}) {
@@ -52,6 +52,11 @@ const (
 // sessionLog returns the record's lines for the session log; the package comment describes them.
 func (f *formatter) sessionLog(r *event.Record) []byte {
 	f.out = f.out[:0]
+	if n, of := r.News.(event.Finding); of {
+		f.out = r.At.AppendFormat(f.out, timeFormat)
+		f.out = appendSafe(append(f.out, noSession...), []byte(n.String()))
+		f.out = append(f.out, '\n')
+	}
 	for i := range r.Lines {
 		l := &r.Lines[i]
 		shown, left := f.guard.text(r.Text(l.Text), kindOf(l.Mark), l.Text.Cut() > 0)
@@ -85,7 +90,10 @@ func (f *formatter) sessionLog(r *event.Record) []byte {
 	return f.out
 }
 
-const noElapsed = "         -"
+const (
+	noElapsed = "         -"
+	noSession = " ----------------          - -- " // of a line that is no session's
+)
 
 func appendElapsed(dst []byte, l *event.Line) []byte {
 	if l.Took <= 0 {
