@@ -13,7 +13,10 @@ import (
 	"path/filepath"
 	"sort"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // A grading plays worlds of a simulator and adds up its marks.
@@ -22,6 +25,7 @@ type grading struct {
 	dir      string // where it runs: it looks for its families there
 	worlds   int    // a family
 	seed     int    // of the first
+	jobs     int    // worlds at a time
 	until    time.Time
 	families []string
 }
@@ -42,38 +46,76 @@ func newMarks() *marks {
 	return &marks{kinds: map[string]*found20{}, large: map[string]*found20{}, causes: map[string]int{}}
 }
 
-// gradeAll builds the simulator where it is a folder, and grades.
-func gradeAll(sim string, families []string, worlds, seed int, most time.Duration) error {
-	info, err := os.Stat(sim)
+// all builds the simulator where it is a folder, and grades.
+func (g *grading) all(out io.Writer) error {
+	info, err := os.Stat(g.sim)
 	if err != nil {
-		return fmt.Errorf("-sim %s: the simulator's folder or program: %w", sim, err)
+		return fmt.Errorf("-sim %s: the simulator's folder or program: %w", g.sim, err)
 	}
 	scratch, err := os.MkdirTemp("", "kanmon-timing")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(scratch) //nolint:errcheck // it was for this run
-	g := grading{sim: sim, dir: filepath.Dir(sim), worlds: worlds, seed: seed, until: time.Now().Add(most), families: families}
+	g.dir = filepath.Dir(g.sim)
 	if info.IsDir() {
-		g.dir, g.sim = sim, filepath.Join(scratch, "sim")
+		g.dir, g.sim = g.sim, filepath.Join(scratch, "sim")
 		build := exec.Command("go", "build", "-o", g.sim, ".")
-		build.Dir = sim
+		build.Dir = g.dir
 		if out, err := build.CombinedOutput(); err != nil {
-			return fmt.Errorf("building the simulator in %s: %w\n%s", sim, err, out)
+			return fmt.Errorf("building the simulator in %s: %w\n%s", g.dir, err, out)
 		}
-	} else if g.sim, err = filepath.Abs(sim); err != nil {
+	} else if g.sim, err = filepath.Abs(g.sim); err != nil {
 		return err
 	}
-	for _, f := range families {
-		m := newMarks()
-		for s := seed; s < seed+worlds && time.Now().Before(g.until); s++ {
-			if err := g.world(m, f, s, filepath.Join(scratch, "world")); err != nil {
-				return err
-			}
+	for _, f := range g.families {
+		began := time.Now()
+		m, err := g.family(f, scratch)
+		if err != nil {
+			return err
 		}
-		m.print(os.Stdout, f, seed)
+		m.print(out, f, g.seed, time.Since(began))
 	}
 	return nil
+}
+
+// family plays the worlds of one, some at a time.
+func (g *grading) family(name, scratch string) (*marks, error) {
+	sum, worlds := newMarks(), errgroup.Group{}
+	worlds.SetLimit(g.jobs)
+	var adding sync.Mutex
+	for s := g.seed; s < g.seed+g.worlds; s++ {
+		worlds.Go(func() error {
+			if time.Now().After(g.until) {
+				return nil
+			}
+			m := newMarks()
+			if err := g.world(m, name, s, filepath.Join(scratch, fmt.Sprint("world", s))); err != nil {
+				return err
+			}
+			adding.Lock()
+			defer adding.Unlock()
+			sum.sum(m)
+			return nil
+		})
+	}
+	return sum, worlds.Wait()
+}
+
+// sum adds the marks of another world.
+func (m *marks) sum(of *marks) {
+	m.worlds += of.worlds
+	m.wrong += of.wrong
+	m.months += of.months
+	for name, k := range of.kinds {
+		add(m.kinds, name, *k)
+	}
+	for name, k := range of.large {
+		add(m.large, name, *k)
+	}
+	for cause, n := range of.causes {
+		m.causes[cause] += n
+	}
 }
 
 // world plays one and adds its marks.
@@ -82,8 +124,12 @@ func (g *grading) world(m *marks, family string, seed int, dir string) error {
 	if _, err := g.run("-stream", dir, "-family", family, "-seed", fmt.Sprint(seed)); err != nil {
 		return err
 	}
+	keys, err := restricted(filepath.Join(dir, "truth.json"))
+	if err != nil {
+		return err
+	}
 	findings := filepath.Join(dir, "findings.jsonl")
-	if err := feedFile(filepath.Join(dir, "obs.jsonl"), findings); err != nil {
+	if err := feedFile(filepath.Join(dir, "obs.jsonl"), findings, keys); err != nil {
 		return err
 	}
 	said, err := g.run("-grade", dir, "-findings", findings)
@@ -151,9 +197,26 @@ func add(to map[string]*found20, name string, k found20) {
 	n.n, n.found, n.in20 = n.n+k.n, n.found+k.found, n.in20+k.in20
 }
 
-// feedFile feeds a stream from a file, and leaves in its place what the marks need of it: when mails began and ended. That is two lines in
-// seven, and most of the time that marking takes.
-func feedFile(stream, findings string) error {
+// restricted reads which keys a world restricts.
+func restricted(truth string) (map[key]bool, error) {
+	b, err := os.ReadFile(truth)
+	if err != nil {
+		return nil, err
+	}
+	var t struct{ Restrictions []key }
+	if err := json.Unmarshal(b, &t); err != nil {
+		return nil, fmt.Errorf("%s: %w", truth, err)
+	}
+	keys := map[key]bool{}
+	for _, k := range t.Restrictions {
+		keys[k] = true
+	}
+	return keys, nil
+}
+
+// feedFile feeds a stream from a file, and leaves in its place what the marks need of it: when mails of restricted keys began and ended.
+// That is a small part of it, and marking would take longer than all else.
+func feedFile(stream, findings string, keys map[key]bool) error {
 	in, err := os.Open(stream)
 	if err != nil {
 		return err
@@ -164,12 +227,12 @@ func feedFile(stream, findings string) error {
 		return err
 	}
 	short := stream + ".ends"
-	ends, err := os.Create(short)
+	file, err := os.Create(short)
 	if err != nil {
 		return errors.Join(err, out.Close())
 	}
-	few := bufio.NewWriter(ends)
-	if err := errors.Join(feed(in, out, few, false), few.Flush(), ends.Close(), out.Close()); err != nil {
+	few := bufio.NewWriter(file)
+	if err := errors.Join(feed(in, out, &ends{few, keys}, false), few.Flush(), file.Close(), out.Close()); err != nil {
 		return err
 	}
 	return os.Rename(short, stream)
@@ -226,8 +289,8 @@ func (m *marks) blame(causes string) {
 	}
 }
 
-func (m *marks) print(out io.Writer, family string, seed int) {
-	fmt.Fprintf(out, "## %s, %d worlds from seed %d\n\n| restriction | number | found at all | within 20 mails | 95 %% | of 60 mails a day and more | within 20 | 95 %% |\n|---|---|---|---|---|---|---|---|\n", family, m.worlds, seed)
+func (m *marks) print(out io.Writer, family string, seed int, took time.Duration) {
+	fmt.Fprintf(out, "## %s, %d worlds from seed %d, in %s\n\n| restriction | number | found at all | within 20 mails | 95 %% | of 60 mails a day and more | within 20 | 95 %% |\n|---|---|---|---|---|---|---|---|\n", family, m.worlds, seed, took.Round(time.Second))
 	for _, name := range sorted(m.kinds) {
 		k := m.kinds[name]
 		fmt.Fprintf(out, "| %s | %d | %d | %s |", name, k.n, k.found, share(k.in20, k.n))

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"strings"
 	"time"
 
@@ -27,11 +28,13 @@ func main() {
 	families := flag.String("families", "dev-plain,dev-mild,dev-benign,dev-few", "which families of it")
 	worlds := flag.Int("worlds", 4, "how many worlds of each family")
 	seed := flag.Int("seed", 1000, "the seed of the first of them")
+	jobs := flag.Int("jobs", runtime.NumCPU(), "how many worlds at a time; one takes half a GB of disk meanwhile")
 	most := flag.Duration("for", 15*time.Minute, "begin no further world after so long")
 	flag.Parse()
 	var err error
 	if *sim != "" {
-		err = gradeAll(*sim, strings.Split(*families, ","), *worlds, *seed, *most)
+		g := grading{sim: *sim, families: strings.Split(*families, ","), worlds: *worlds, seed: *seed, jobs: max(1, *jobs), until: time.Now().Add(*most)}
+		err = g.all(os.Stdout)
 	} else {
 		err = run(*file, *all)
 	}
@@ -67,8 +70,25 @@ type found struct {
 	Scope    string  `json:"scope,omitempty"`
 }
 
-// feed writes what the detector raises of a stream, and to ends, where it is not nil, the first and the last line of each mail.
-func feed(in io.Reader, out, ends io.Writer, all bool) error {
+// key is a sending IP at a provider.
+type key struct{ IP, Provider string }
+
+// ends takes the first and the last line of each mail of some keys.
+type ends struct {
+	to   io.Writer
+	keys map[key]bool
+}
+
+func (e *ends) take(l *line, text []byte) error {
+	if e == nil || !e.keys[key{l.IP, l.Provider}] {
+		return nil
+	}
+	_, err := fmt.Fprintf(e.to, "%s\n", text)
+	return err
+}
+
+// feed writes what the detector raises of a stream.
+func feed(in io.Reader, out io.Writer, ends *ends, all bool) error {
 	d := timing.New()
 	mails := newMails()
 	write := json.NewEncoder(out)
@@ -83,8 +103,8 @@ func feed(in io.Reader, out, ends io.Writer, all bool) error {
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
-		if ends != nil && (mails.new || o != nil) {
-			if _, err := fmt.Fprintf(ends, "%s\n", lines.Bytes()); err != nil {
+		if mails.new || o != nil {
+			if err := ends.take(&l, lines.Bytes()); err != nil {
 				return err
 			}
 		}

@@ -31,14 +31,15 @@ func TestAFindingIsWrittenBeforeTheNextLineIsRead(t *testing.T) {
 	}
 }
 
-func TestTheMarksAreLeftTheFirstAndTheLastLineOfEachMail(t *testing.T) {
-	var ends bytes.Buffer
+func TestTheMarksAreLeftTheFirstAndTheLastLineOfEachMailOfARestrictedKey(t *testing.T) {
+	var few bytes.Buffer
 	three := strings.Replace(dripped(1), "\n", "\n"+strings.Replace(strings.SplitAfter(dripped(1), "\n")[0], `"mail","first`, `"data","first`, 1), 1)
-	if err := feed(strings.NewReader(three+dripped(2)), &bytes.Buffer{}, &ends, false); err != nil {
+	elsewhere := strings.ReplaceAll(dripped(3), `"p0"`, `"p1"`)
+	if err := feed(strings.NewReader(three+dripped(2)+elsewhere), &bytes.Buffer{}, &ends{&few, map[key]bool{{"ip0", "p0"}: true}}, false); err != nil {
 		t.Fatal(err)
 	}
-	if want := dripped(1) + dripped(2); ends.String() != want {
-		t.Errorf("%s\nit has to be\n%s", ends.String(), want)
+	if want := dripped(1) + dripped(2); few.String() != want {
+		t.Errorf("%s\nit has to be\n%s", few.String(), want)
 	}
 }
 
@@ -73,14 +74,27 @@ func TestOfWhatIsPromisedOnlyKeysThatSendMuchCount(t *testing.T) {
 	}
 }
 
+func TestTheKeysThatAWorldRestrictsAreRead(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "truth.json")
+	if err := os.WriteFile(file, []byte(`{"restrictions":[{"kind":"drip","ip":"ip1","provider":"p2"}],"benign":[{"kind":"usual","provider":"p3"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	keys, err := restricted(file)
+	if err != nil || len(keys) != 1 || !keys[key{"ip1", "p2"}] {
+		t.Errorf("%v %v, it has to be ip1 at p2", keys, err)
+	}
+}
+
 func TestTheMarksOfASimulatorAreAddedUp(t *testing.T) {
-	m := newMarks()
+	sum := newMarks()
 	for range 2 {
+		m := newMarks()
 		if err := m.add([]byte("dev seed 1\nkind   n  found within 20  median\nadd@rcpt  4  3  2  12\nfalse findings: 3 in 4.0 IP-months: 0.75 (95 %: 0.15 to 2.19) map[nothing:2 usual dot :1]\n")); err != nil {
 			t.Fatal(err)
 		}
+		sum.sum(m)
 	}
-	if k := m.kinds["add@rcpt"]; k == nil || *k != (found20{8, 6, 4}) || m.wrong != 6 || m.months != 8 || m.causes["nothing"] != 4 || m.causes["usual dot"] != 2 {
-		t.Errorf("%+v %+v", m, m.kinds["add@rcpt"])
+	if k := sum.kinds["add@rcpt"]; k == nil || *k != (found20{8, 6, 4}) || sum.wrong != 6 || sum.months != 8 || sum.causes["nothing"] != 4 || sum.causes["usual dot"] != 2 {
+		t.Errorf("%+v %+v", sum, sum.kinds["add@rcpt"])
 	}
 }
