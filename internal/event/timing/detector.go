@@ -59,6 +59,7 @@ func (d *Detector) Observe(o *Observation) []Finding {
 	d.out = d.out[:0]
 	d.tick(o.At)
 	k := d.keyOf(o.IP, o.Provider)
+	gap := d.now - k.seen
 	k.seen = d.now
 	if !o.Waits {
 		k.mails++
@@ -68,7 +69,7 @@ func (d *Detector) Observe(o *Observation) []Finding {
 		d.dialled(k, o)
 	}
 	if !o.Refused && !o.Stalled {
-		m := k.measure(o)
+		m := k.measure(o, gap)
 		if !o.Waits {
 			k.place.remember(k, &m, o.New)
 			d.vote(k, &m)

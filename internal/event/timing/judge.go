@@ -213,7 +213,7 @@ func (d *Detector) scope(k *key, f Phase) Scope {
 			return OneHost
 		}
 	}
-	if f >= Mail && !k.splitSays() && !k.severalTenants(f) {
+	if f >= Mail && !k.splitSays() && !k.severalTenants(f) && (f >= Write || !k.paced(f, &c)) {
 		return OneTenant
 	}
 	return ThisIPHere

@@ -64,6 +64,7 @@ type met struct {
 // A brief is what is kept of a mail of the key that has been weighed.
 type brief struct {
 	r    [Phases]int8
+	gap  uint8 // since the key's mail before it: eighths of an octave of seconds
 	used bool
 	tag  uint8 // of the tenant: an octet of its hash
 	host uint8
@@ -78,6 +79,7 @@ type told struct {
 // A mail is what is compared.
 type mail struct {
 	at     float64
+	gap    float32         // s since the key's mail before it
 	r      [Phases]float32 // residual: logarithm less the key's usual one; NaN: absent
 	id     uint64
 	tenant uint32
@@ -107,8 +109,8 @@ const (
 )
 
 // measure makes residuals of an observation.
-func (k *key) measure(o *Observation) mail {
-	m := mail{at: k.seen, id: o.ID, tenant: hash(o.Tenant), host: hash(o.Host), number: k.number, wait: o.Waits}
+func (k *key) measure(o *Observation, gap float64) mail {
+	m := mail{at: k.seen, gap: float32(gap), id: o.ID, tenant: hash(o.Tenant), host: hash(o.Host), number: k.number, wait: o.Waits}
 	k.count(o.Tenant, m.tenant)
 	m.where = k.hostSlot(o.Host, m.host)
 	class := sizeClass(o.Size)

@@ -321,7 +321,7 @@ func (k *key) learn(f Phase, m *mail, odd float32, calm bool, now float64) {
 func (k *key) note(m *mail, says *[Phases]said) {
 	k.at = (k.at + 1) % uint8(len(k.recent))
 	b := &k.recent[k.at]
-	*b = brief{used: true, tag: uint8(m.tenant), host: m.where}
+	*b = brief{used: true, gap: gapByte(m.gap), tag: uint8(m.tenant), host: m.where}
 	for f := range Phases {
 		b.r[f] = toByte(says[f].odd)
 	}
