@@ -16,6 +16,8 @@ type finding struct {
 const (
 	leastTimes   = 1.7 // times the usual
 	leastSeconds = .5  // and so much above it
+	littleUnder  = 1.0 // s above the usual: accidents of that size are frequent, so it takes more evidence
+	littleMore   = 2.0 // of evidence
 	leastSlow    = 4   // of the last recent ones
 
 	severalEnough = 3.0 // of evidence, without the tenant that gives most
@@ -30,7 +32,7 @@ func (d *Detector) judge(k *key) {
 		if f == Refused {
 			least = enoughRefused
 		}
-		if e.weight() < least {
+		if e.weight() < least || e.weight() < least+littleMore && k.little(f) {
 			continue
 		}
 		s := d.scopeNow(k, f)
@@ -188,11 +190,24 @@ func (k *key) recently(f Phase) (c counts) {
 
 // small reports whether what is slow is too little to be worth a word.
 func (k *key) small(f Phase, c *counts) bool {
-	usual := math.Exp(float64(k.usually(f))) // what it takes, with the floor
-	if f == Write {
-		usual = math.Exp(float64(k.usually(Dot)))
+	return c.slow < leastSlow || c.typical < math.Log(leastTimes) || k.above(f, c) < leastSeconds
+}
+
+// little reports whether what is slow is little in seconds.
+func (k *key) little(f Phase) bool {
+	if f >= Phases {
+		return false
 	}
-	return c.slow < leastSlow || c.typical < math.Log(leastTimes) || usual*(math.Exp(c.typical)-1) < leastSeconds
+	c := k.recently(f)
+	return k.above(f, &c) < littleUnder
+}
+
+// above is by how many seconds what is slow is typically above the usual.
+func (k *key) above(f Phase, c *counts) float64 {
+	if f == Write {
+		f = Dot
+	}
+	return math.Exp(float64(k.usually(f))) * (math.Exp(c.typical) - 1) // the floor is in both
 }
 
 // scope says whom what is slow in a phase concerns.
