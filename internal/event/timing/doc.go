@@ -54,16 +54,23 @@
 //
 // # When it is told
 //
-// At evidence 10.7; of refusals at 7.5, of which at least three counted. Then the scope, in this order:
+// At evidence 10.7; at 12.7 where what is slow is less than a second longer: accidents of that size are frequent. Of refusals at 7.5, of which
+// at least three counted. Then the scope, in this order:
 //
 //	small        fewer than 4 of the last 14 slow, or these less than 1.7 times as long, or less than 0.5 s longer
 //	one host     nine tenths of what is slow went to one host, where no other IP was in time and fast; or three quarters of it, and mail
 //	             to the other hosts is mostly fast
 //	one tenant   from MAIL on: without the tenant that gives most the evidence is under 3.0, or the recent mail of the others is
-//	             not slow at least half as often as that tenant's; unless its mail that was split away is three times as often fast as slow
+//	             not slow at least half as often as that tenant's; unless its mail that was split away is three times as often fast as
+//	             slow, or the IP's rate is limited
 //	everywhere   30 % of the IP's votes at other places since then are slow too: the evidence is dropped
 //	unpaired     fewer than 4 votes elsewhere: it waits, three hours at most
 //	this IP here what is left
+//
+// The IP's rate is limited where mail is slow that follows the key's last one soon, and mail that comes late is not: of the last 14, the times
+// since the mail before lie lower for the slow ones by 2.33 standard deviations of the rank sum, a chance of one in a hundred. Of a slow tenant
+// all mail is slow, so two quick ones of it are needed, and one slow one of another. It is asked from MAIL to DATA: from the body on a
+// newsletter, which comes close together, may be slow for its content.
 //
 // Evidence is kept apart for four tenants of a key, those that send most, and for all others together. Where the latter gives most, what is slow
 // has to be of many of them, none with more than a third.
@@ -106,6 +113,7 @@
 //	drip.go      drip
 //	vote.go      what is slow everywhere
 //	judge.go     findings: scope, beginning, end
+//	pace.go      a limit of an IP's rate
 //	split.go     the answers: MayAct, Split, Keep
 //	look.go      how an IP stands at a provider, told or not
 //	memory.go    room
