@@ -41,7 +41,9 @@ func (o *Outlet) byTime(how Handling, ip netip.Addr, at *place) float64 {
 }
 
 // isWarming reports whether a plan says what a sending IP takes where a mail goes.
-func (o *Outlet) isWarming(ip netip.Addr, at *place) bool { return o.warm.Room(ip, at.class()) != warm.Free }
+func (o *Outlet) isWarming(ip netip.Addr, at *place) bool {
+	return o.warm.Room(ip, at.class()) != warm.Free
+}
 
 // A portion is which of all sessions a sending IP may take.
 type portion uint8
