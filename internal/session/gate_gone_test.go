@@ -37,10 +37,11 @@ func TestWhoLeavesWhileItIsHeldIsNotSpokenFor(t *testing.T) {
 				if step != event.StepConnect {
 					msa.Expect(220)
 					msa.Command("EHLO msa.example.com")
-					msa.Send("MAIL FROM:<a@x>")
-				}
-				if step == event.StepRecipient {
-					msa.Send("RCPT TO:<r@x>")
+					lines := []string{"MAIL FROM:<a@x>", "RCPT TO:<r@x>"}
+					if step != event.StepRecipient {
+						lines = lines[:1]
+					}
+					msa.Send(lines...)
 				}
 				time.Sleep(3 * time.Second)
 			})
