@@ -337,7 +337,7 @@ func (s *session) answerAbuse(out int) {
 	s.mx.out = s.mx.out[:out]
 	reply := replies.Abusive.Say().Reply(s.e.Hostname)
 	last := &s.talk.slots[len(s.talk.slots)-1]
-	last.local, last.tls, last.end = &reply, false, msaAbusive
+	last.local, last.tls, last.end, last.past = &reply, false, msaAbusive, last.begin
 	s.log.answeredInstead(last, &reply)
 }
 

@@ -61,6 +61,28 @@ func TestAGroupOfRefusedMailsIsOnRecordAsItWasTold(t *testing.T) {
 	}
 }
 
+// The command that is one too many goes to no MX, not even with those before it when they are said again through another sending IP.
+func TestOneCommandTooManyIsSaidToNoMX(t *testing.T) {
+	for _, rescued := range []bool{false, true} {
+		var rig *manyIPs
+		recorded(t, func(r *manyIPs) {
+			rig, r.engine.Limits.IdleCommands = r, 1
+			if rescued {
+				r.mx.Reply = always("RCPT", listed)
+			}
+		}, func(msa *smtptest.MSA) {
+			_, _ = msa.Conn().Write([]byte("MAIL FROM:<a@x>\r\nRCPT TO:<r@x>\r\nNOOP\r\n"))
+			if got := codes(msa); !slices.Equal(got, []string{"250", "250", "421"}) {
+				t.Errorf("rescued %t: heard %v", rescued, got)
+			}
+		})
+		mx := rig.mxs[map[bool]int{true: 1}[rescued]]
+		if got := strings.Join(verbs(mx.Mailbox.Commands()), " "); got != "EHLO MAIL RCPT QUIT" {
+			t.Errorf("rescued %t: the MX heard %q", rescued, got)
+		}
+	}
+}
+
 // Where a refusal was about to be rescued when kanmon stopped, the MSA was told 421: the mail is in its queue.
 func TestWhoWasToldSomethingElseIsNotRefused(t *testing.T) {
 	for verb, want := range map[string]string{

@@ -12,11 +12,11 @@ import (
 // which may be long behind its coming.
 func TestRefusalsAndDecisionsStandInOrderOfTime(t *testing.T) {
 	r := newRecord()
-	for _, at := range []time.Duration{2, 3, 7} {
-		r.Actions = append(r.Actions, event.Action{At: time.Second, Done: at * time.Second, Code: 550, Did: event.AlsoRefused})
+	for _, at := range []time.Duration{2 * time.Second, 3 * time.Second, 7 * time.Second} {
+		r.Actions = append(r.Actions, event.Action{At: time.Second, Done: at, Code: 550, Did: event.AlsoRefused})
 	}
-	for _, at := range []time.Duration{1, 5, 6, 8} {
-		r.Decisions = append(r.Decisions, event.Decided{At: at * time.Second, Note: event.Note{Did: "deferred", Rule: "limit"}})
+	for _, at := range []time.Duration{time.Second, 5 * time.Second, 6 * time.Second, 8 * time.Second} {
+		r.Decisions = append(r.Decisions, event.Decided{At: at, Note: event.Note{Did: "deferred", Rule: "limit"}})
 	}
 	var got strings.Builder
 	for e, err := range event.NewReader(strings.NewReader(string(jsonOf(AddressesClear, r)))).All() {
