@@ -61,7 +61,7 @@ type Arrival struct {
 	Destination netip.AddrPort // the MX it wanted, and got
 	Port        uint16         // of the listener that took it
 	HeloMSA     string         // name the MSA gave in EHLO or HELO: not sanitised
-	MSA         TLS
+	MSA         *TLS           // nil: there is none
 }
 
 // Leg is what is known of the MX leg: the last one, if there were several.

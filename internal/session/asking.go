@@ -13,6 +13,7 @@ import (
 type gating struct {
 	pass  Pass
 	owner *whose.Owner  // whose the mail at hand is, or before any the session; nil: nobody has asked
+	pool  string        // that the mail at hand is to leave from; "": what the routes say
 	left  time.Duration // that the commands at hand may still be held for, all together
 }
 
@@ -49,7 +50,7 @@ func (s *session) consult(q Question) Decision {
 		s.log.whose(d.Whose, d.Sender)
 	}
 	if q.Step == event.StepMail {
-		s.mail.pool = d.Pool
+		s.gate.pool = d.Pool
 		s.wantHeader(&d)
 	}
 	return d

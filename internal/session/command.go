@@ -34,7 +34,7 @@ func (s *session) awaitCommand() error {
 			s.settle()
 		}
 		if s.waiting.fed == 0 && s.msa.in.BareFeed() {
-			s.waiting.fed = max(1, s.now()-s.waiting.began)
+			s.waiting.fed = max(1, event.MicrosOf(s.now()-s.waiting.began))
 		}
 		if s.e.Live.stopping() && !s.mail.underWay() {
 			return &failure{trouble: stopping, phase: event.PhaseIdle}

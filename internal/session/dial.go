@@ -109,7 +109,7 @@ func (s *session) dialRequest() DialRequest {
 		Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded,
 	}
 	if s.gate != nil {
-		req.Owner, req.Pool = s.gate.owner, s.mail.pool
+		req.Owner, req.Pool = s.gate.owner, s.gate.pool
 	}
 	if s.mail.recipientKnown {
 		req.Recipient = s.mail.recipient

@@ -102,7 +102,7 @@ func (s *session) tellHello(c *capabilities) {
 	if s.talk.hello == smtp.VerbHELO {
 		s.msa.out = c.appendHELO(s.msa.buffer())
 	} else {
-		offerTLS := s.e.Certificate != nil && s.info.MSA.State == event.TLSNone
+		offerTLS := s.e.Certificate != nil && s.msaTLS().State == event.TLSNone
 		s.msa.out = c.appendEHLO(s.msa.buffer(), offerTLS, s.e.Limits.withDefaults())
 	}
 	s.log.sentToMSA(s.msa.out[before:])

@@ -150,7 +150,7 @@ func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 	if e.Destination != nil {
 		s.dest = e.Destination(origin.Destination.Addr())
 	}
-	s.log = trace{to: e.Recorder, info: &s.info, leg: &s.mx.info}
+	s.log = trace{of: s}
 	if e.Recorder != nil {
 		s.log.own = new(lasting)
 	}

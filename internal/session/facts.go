@@ -16,7 +16,7 @@ import (
 
 // beginsMail is called with each MAIL that becomes the mail at hand, as it comes: what is decided about it from now on is about this one.
 func (t *trace) beginsMail(cmd smtp.Command) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
 	t.tellsAhead()
@@ -27,7 +27,7 @@ func (t *trace) beginsMail(cmd smtp.Command) {
 	t.own.anew()
 	own.Sender = t.keepText(written(cmd), event.MaxText)
 	t.tx, t.rule, t.named = true, 0, 0
-	if l, chooses := t.to.(Listener); chooses {
+	if l, chooses := t.to().(Listener); chooses {
 		t.heard = l.Listeners()
 	}
 	t.alsoNames(cmd)
@@ -60,7 +60,7 @@ func (t *trace) tellsAhead() {
 // command adds a command that was put into the group for the MX. It gives the place that its reply has in the record: for an RCPT the
 // recipient, for MAIL and DATA any; -1 for none.
 func (t *trace) command(cmd smtp.Command) (place int32) {
-	if t.to == nil {
+	if t.to() == nil {
 		return -1
 	}
 	t.line(event.MarkToMX, cmd.Line)
@@ -77,7 +77,7 @@ func (t *trace) command(cmd smtp.Command) (place int32) {
 // answeredHere adds the answer to a MAIL or RCPT that the MX does not get to see: kanmon's own, or what the MX said before it went. It gives
 // the place of the reply as command does.
 func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, by event.Side) (place int32) {
-	if t.to == nil {
+	if t.to() == nil {
 		return -1
 	}
 	switch {
@@ -301,7 +301,7 @@ func (t *trace) dotted() {
 }
 
 func (t *trace) bodyEnds(size int64, body *smtp.Body) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
 	if t.talks() {
@@ -314,7 +314,7 @@ func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 	}
 	if t.tx {
 		tx := t.transaction()
-		tx.Body, tx.BodyBytes = time.Since(t.info.Start)-t.body, size
+		tx.Body, tx.BodyBytes = time.Since(t.of.info.Start)-t.body, size
 	}
 }
 
@@ -332,9 +332,9 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 			o = decided
 		}
 	}
-	trans.Outcome, trans.EndedBy, trans.Cause, trans.Leg = o, by, cause, t.leg.Number
-	if t.leg.Number > 0 && t.leg.Mails < math.MaxUint8 {
-		t.leg.Mails++
+	trans.Outcome, trans.EndedBy, trans.Cause, trans.Leg = o, by, cause, t.of.mx.info.Number
+	if t.of.mx.info.Number > 0 && t.of.mx.info.Mails < math.MaxUint8 {
+		t.of.mx.info.Mails++
 	}
 	t.count++
 	full := t.record()
@@ -348,5 +348,5 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 	t.own.anew()
 	full.Transaction = full.OwnTransaction()
 	full.Session = t.session()
-	t.to.Record(full)
+	t.to().Record(full)
 }

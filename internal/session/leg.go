@@ -20,11 +20,9 @@ type leg struct {
 	base    net.Conn     // the connection itself
 	in      *smtp.Reader // octets of conn
 	out     []byte       // to be written with the next flush; nil when empty
-	closed  func()       // tells the dialler; nil for none
 	probe   prober
 	armed   deadline // of reads, in force
 	armedW  deadline // of writes, in force
-	read    int64    // octets read through Readers that have been replaced
 	written int64
 }
 
@@ -57,9 +55,7 @@ func newLeg(conn net.Conn) leg {
 
 // startTLS replaces the conversation by one inside TLS. The Reader before it must be empty (I8).
 func (l *leg) startTLS(conn *tls.Conn, under *smtp.Under) {
-	l.read += l.in.Total()
-	l.in.Close()
-	l.conn, l.in = conn, smtp.NewReaderOver(conn, under)
+	l.conn, l.in = conn, l.in.Over(conn, under)
 }
 
 func (l *leg) open() bool { return l.conn != nil }
@@ -230,7 +226,7 @@ func (l *leg) park() {
 	}
 }
 
-func (l *leg) total() int64 { return l.read + l.in.Total() }
+func (l *leg) total() int64 { return l.in.Total() }
 
 // close closes the connection as it is: what was not flushed is dropped, so no abort can complete a message (I4).
 func (l *leg) close() {
@@ -242,9 +238,6 @@ func (l *leg) close() {
 	l.out = nil
 	l.conn = nil
 	_ = l.base.Close() // not through TLS: a close_notify would wait for a peer that may be stuck
-	if l.closed != nil {
-		l.closed()
-	}
 }
 
 // sayEnd tells a peer inside TLS that the stream ends here and was not cut (RFC 8446 §6.1). It is for a peer that reads: else it may take

@@ -53,7 +53,6 @@ type mail struct {
 
 	sender    string             // in the form of package mailbox
 	recipient string             // the first, likewise
-	pool      string             // that the gate wants it to leave from; "": what the routes say
 	no        *smtp.Reply        // with mailStranded: what its recipients get
 	header    *smtp.HeaderFilter // that the gate wants its message to pass; nil: it does not, or the header has passed
 	envelope  envelope
@@ -95,7 +94,7 @@ func (s *session) beginMail(cmd smtp.Command) {
 	keepMailbox(&s.mail.sender, cmd)
 	s.mail.senderKnown = true
 	if s.gate != nil {
-		s.gate.owner = nil // of this sender's mail the gate has yet to say
+		s.gate.owner, s.gate.pool = nil, "" // of this sender's mail the gate has yet to say
 	}
 }
 
@@ -104,6 +103,9 @@ func (s *session) endMail() {
 	s.forgetBody()
 	s.mail.anew()
 	s.mx.transaction = false
+	if s.gate != nil {
+		s.gate.pool = ""
+	}
 	s.tellOver()
 }
 

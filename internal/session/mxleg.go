@@ -24,6 +24,18 @@ type mxLeg struct {
 	shut        shut         // why no mail may go to this MX
 	probed      bool         // whether it is still there: keep-alive is on
 	toMail      *smtp.Reply  // with shut: what every MAIL gets
+	closed      func()       // tells the dialler; nil for none
+}
+
+// close closes the connection as it is.
+func (l *mxLeg) close() {
+	if !l.open() {
+		return
+	}
+	l.leg.close()
+	if l.closed != nil {
+		l.closed()
+	}
 }
 
 // An exchange is the last question to the MX and its answer. Points in time are durations since the session began.

@@ -13,7 +13,7 @@ func (t *trace) nameGathered(r *event.Record) {
 	if !t.tx {
 		return
 	}
-	l, chooses := t.to.(Listener)
+	l, chooses := t.to().(Listener)
 	others := chooses && t.heard != l.Listeners()
 	if others { // who has heard the names until now has gone
 		t.heard, t.named = l.Listeners(), 0

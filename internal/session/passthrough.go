@@ -18,7 +18,7 @@ import (
 // Only the connection is recorded, and the gate has been asked about no more than that. It lasts until both sides have closed, one was
 // reset, or nothing moved for long.
 func (s *session) passThrough() error {
-	s.mx.info.MX.State, s.info.MSA.State = event.TLSPassthrough, event.TLSPassthrough
+	s.mx.info.MX.State, s.info.MSA = event.TLSPassthrough, &event.TLS{State: event.TLSPassthrough}
 	if err := s.openMX(stageDialled); err != nil {
 		return s.ungreeted(err)
 	}

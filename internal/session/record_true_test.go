@@ -57,7 +57,9 @@ func (c *clerk) Record(r *event.Record) {
 	if r.End != nil {
 		c.end = *r.End
 		c.end.Legs, c.end.Opening = slices.Clone(r.End.Legs), slices.Clone(r.End.Opening)
-		c.tls = r.Session.MSA
+		if r.Session.MSA != nil {
+			c.tls = *r.Session.MSA
+		}
 	}
 	r.Release()
 }

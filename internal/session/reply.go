@@ -91,8 +91,8 @@ func (s *session) mayWait(phase event.Phase) error {
 		s.msa.park()
 		return s.tellSoFar(phase, now)
 	}
-	if past := now - s.waiting.began; past-s.waiting.looked > time.Second {
-		s.waiting.looked = past
+	if past := now - s.waiting.began; past-s.waiting.looked.Duration() > time.Second {
+		s.waiting.looked = event.MicrosOf(past)
 		_ = s.overdue(phase, past) // the next octets wake it
 		if err := s.lookAround(&s.mx.leg, phase); err != nil {
 			return err

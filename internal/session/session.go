@@ -105,8 +105,8 @@ func (s *session) await(l *leg, phase event.Phase) error {
 type waiting struct {
 	began  time.Duration // since the session began
 	end    time.Duration // of the phase's time, likewise; 0: it has just begun
-	looked time.Duration // behind began, at the other leg, while a reply is coming in pieces
-	fed    time.Duration // behind began, when a line was seen that only LF ends; 0: none was
+	looked event.Micros  // behind began, at the other leg, while a reply is coming in pieces
+	fed    event.Micros  // behind began, when a line was seen that only LF ends; 0: none was
 	forMX  bool          // it is for a reply, and has begun
 	told   uint8         // how often it has been told of
 }
@@ -124,7 +124,7 @@ func (s *session) armWait(l *leg, phase event.Phase) {
 	if l == &s.msa { // a server's patience is the same in every phase (RFC 5321 §4.5.3.2.7)
 		end = s.waiting.began + s.e.timeout(event.PhaseIdle)
 		if s.waiting.fed > 0 {
-			end = min(end, s.waiting.began+s.waiting.fed+feedWait)
+			end = min(end, s.waiting.began+s.waiting.fed.Duration()+feedWait)
 		}
 	} else if s.mx.reply.Junk() {
 		end = min(end, now+junkWait)

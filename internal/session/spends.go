@@ -11,7 +11,7 @@ import (
 
 // book counts the time until now, and gives it: since the session began. What is less than is counted in is left for the next time.
 func (t *trace) book() time.Duration {
-	now := time.Since(t.info.Start)
+	now := time.Since(t.of.info.Start)
 	if t.own != nil {
 		spent := (now - t.since).Truncate(sixteenth)
 		t.own.spent[t.on] += uint32(spent / sixteenth) //nolint:gosec // of 74 hours

@@ -312,7 +312,7 @@ func (s *session) noTLSNow(cmd smtp.Command) *smtp.Reply {
 	switch {
 	case s.e.Certificate == nil:
 		return &replyNotOffered
-	case s.info.MSA.State == event.TLSOn:
+	case s.msaTLS().State == event.TLSOn:
 		return &replyTLSTwice
 	case len(cmd.Args) > 0:
 		return &replyNoParams
@@ -341,7 +341,7 @@ func (s *session) startTLSToMSA() error {
 	s.work += workOfHandshake
 	var f *failure
 	if errors.As(err, &f) {
-		s.info.MSA.Err = f.Error()
+		s.noteMSATLS(f)
 		return f
 	}
 	if err != nil {
@@ -350,15 +350,31 @@ func (s *session) startTLSToMSA() error {
 	_ = s.msa.base.SetDeadline(time.Time{})
 	s.msa.armed, s.msa.armedW = 0, 0
 	s.msa.startTLS(conn, under)
-	s.info.MSA = s.describeTLS(conn.ConnectionState(), "")
-	s.log.notef("tls with the MSA, %s", tls.VersionName(s.info.MSA.Version))
+	now := s.describeTLS(conn.ConnectionState(), "")
+	s.info.MSA = &now
+	s.log.notef("tls with the MSA, %s", tls.VersionName(now.Version))
 	s.talk.hello = smtp.VerbUnknown
 	return nil
 }
 
+// msaTLS is what is known of the MSA's TLS. Records have it: it is not changed, but another takes its place.
+func (s *session) msaTLS() (t event.TLS) {
+	if s.info.MSA != nil {
+		t = *s.info.MSA
+	}
+	return t
+}
+
+// noteMSATLS notes what has kept the MSA from TLS.
+func (s *session) noteMSATLS(why error) {
+	t := s.msaTLS()
+	t.Err = why.Error()
+	s.info.MSA = &t
+}
+
 // noTLSWithMSA ends a session whose MSA's TLS has failed, and notes why.
 func (s *session) noTLSWithMSA(phase event.Phase, why error) error {
-	s.info.MSA.Err = why.Error()
+	s.noteMSATLS(why)
 	return &failure{trouble: msaTLS, phase: phase, cause: why}
 }
 

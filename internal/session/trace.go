@@ -14,9 +14,7 @@ import (
 // trace gathers what a session sees into the Record at hand, and hands that over at the end of a transaction, of the
 // session, or before a long wait. With no Recorder it does nothing.
 type trace struct {
-	to   Recorder
-	info *event.Arrival
-	leg  *event.Leg       // the present one
+	of   *session         // that it is of
 	rec  *event.Record    // nil: nothing gathered
 	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
 	body time.Duration    // when its message began
@@ -50,8 +48,11 @@ type lasting struct {
 	toMX    int64
 }
 
+// to is who gets the records; nil: nothing is recorded.
+func (t *trace) to() Recorder { return t.of.e.Recorder }
+
 // session is what is known of the session now.
-func (t *trace) session() event.Session { return event.Session{Arrival: *t.info, Leg: *t.leg} }
+func (t *trace) session() event.Session { return event.Session{Arrival: t.of.info, Leg: t.of.mx.info} }
 
 func (t *trace) record() *event.Record {
 	if t.rec == nil {
@@ -68,16 +69,16 @@ func (t *trace) transaction() *event.Transaction {
 
 // talks reports whether the dialogue is wanted.
 func (t *trace) talks() bool {
-	if t.to == nil {
+	if t.to() == nil {
 		return false
 	}
-	l, chooses := t.to.(Listener)
+	l, chooses := t.to().(Listener)
 	return !chooses || l.Dialogue()
 }
 
 // identifies reports whether how others name a message is wanted.
 func (t *trace) identifies() bool {
-	l, chooses := t.to.(Listener)
+	l, chooses := t.to().(Listener)
 	return chooses && l.Identity()
 }
 
@@ -87,7 +88,7 @@ func (t *trace) line(m event.Mark, text []byte) {
 		return
 	}
 	r := t.record()
-	r.Lines = append(r.Lines, event.Line{Mark: m, Text: r.Add(text), At: time.Since(t.info.Start)})
+	r.Lines = append(r.Lines, event.Line{Mark: m, Text: r.Add(text), At: time.Since(t.of.info.Start)})
 }
 
 func (t *trace) note(text string) { t.line(event.MarkNote, []byte(text)) }
@@ -108,12 +109,12 @@ func (t *trace) replyAsFar(m event.Mark, reply *smtp.Reply, most int, first, too
 		return
 	}
 	r := t.record()
-	r.Lines = append(r.Lines, event.Line{Mark: m, Text: addReply(&r.Texts, reply, most), At: time.Since(t.info.Start), First: first, Took: took})
+	r.Lines = append(r.Lines, event.Line{Mark: m, Text: addReply(&r.Texts, reply, most), At: time.Since(t.of.info.Start), First: first, Took: took})
 }
 
 // opened adds a reply to a step of opening the MX leg. It is kept for the session's last record.
 func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Duration) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
 	o := t.own
@@ -123,7 +124,7 @@ func (t *trace) opened(phase event.Phase, reply *smtp.Reply, first, took time.Du
 	if len(o.opening) >= maxOpenings {
 		return
 	}
-	o.opening = append(o.opening, event.Opening{Phase: phase, Leg: t.leg.Number, Reply: event.Reply{
+	o.opening = append(o.opening, event.Opening{Phase: phase, Leg: t.of.mx.info.Number, Reply: event.Reply{
 		Code: reply.Code, Text: addReply(&o.texts, reply, event.MaxText), First: event.MicrosOf(first), Took: event.MicrosOf(took), Pieces: reply.Pieces(),
 	}})
 }
@@ -155,11 +156,11 @@ const maxOpenings = 32
 
 // acted adds what was done about a refusal, with as much of the reply as is kept; where it has no code, there was no reply.
 func (t *trace) acted(a event.Action, refusal *smtp.Reply) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
 	r := t.record()
-	a.Done = time.Since(t.info.Start)
+	a.Done = time.Since(t.of.info.Start)
 	if a.Code != 0 {
 		a.Reply = addReply(&r.Texts, refusal, event.MaxText)
 	}
@@ -171,11 +172,11 @@ func (t *trace) acted(a event.Action, refusal *smtp.Reply) {
 
 // decided adds what the gate has decided.
 func (t *trace) decided(step event.Step, n event.Note) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
 	r := t.record()
-	d := event.Decided{At: time.Since(t.info.Start), Step: step, Note: n}
+	d := event.Decided{At: time.Since(t.of.info.Start), Step: step, Note: n}
 	if t.tx {
 		d.Transaction = t.transaction().Number
 	}
@@ -287,17 +288,17 @@ func (t *trace) handOver() {
 	}
 	t.nameGathered(full)
 	full.Session = t.session()
-	t.to.Record(full)
+	t.to().Record(full)
 }
 
 // waits tells of something of the MX that has not come yet.
 func (t *trace) waits(w event.Wait) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
-	w.Session = t.info.ID
-	if t.leg.Way != nil {
-		w.Tenant = t.leg.Way.Tenant
+	w.Session = t.of.info.ID
+	if t.of.mx.info.Way != nil {
+		w.Tenant = t.of.mx.info.Way.Tenant
 	}
 	if t.tx {
 		trans, texts := t.gathered()
@@ -310,7 +311,7 @@ func (t *trace) waits(w event.Wait) {
 	t.handOver() // it was before
 	r := event.NewRecord()
 	r.Session, r.News = t.session(), w
-	t.to.Record(r)
+	t.to().Record(r)
 }
 
 // octets counts those of a leg that is about to be closed.
@@ -332,7 +333,7 @@ func (t *trace) over() (total time.Duration) {
 
 // end hands over the last record of a session, of whose end the duration, the phase, the reason and the cause are given.
 func (t *trace) end(s *session, how event.End) {
-	if t.to == nil {
+	if t.to() == nil {
 		return
 	}
 	t.note("connections closed")
@@ -356,5 +357,5 @@ func (t *trace) end(s *session, how event.End) {
 	}
 	r.End = own
 	t.rec = nil
-	t.to.Record(r)
+	t.to().Record(r)
 }

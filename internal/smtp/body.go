@@ -19,8 +19,8 @@ const EndOfData = ".\r\n"
 // (CVE-2023-51764, -51765, -51766): a dot between two line breaks of any kind, where a break is CRLF, a bare LF, a bare CR, or
 // a break with NUL beside it. The zero Body is at the start of a message, right after 354.
 type Body struct {
-	BareCR int64 // CRs not followed by LF
-	BareLF int64 // LFs not preceded by CR
+	BareCR uint32 // CRs not followed by LF
+	BareLF uint32 // LFs not preceded by CR
 
 	state bodyState
 }

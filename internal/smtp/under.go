@@ -46,12 +46,13 @@ func (u *Under) Read(p []byte) (int, error) {
 	}
 }
 
-// NewReaderOver returns a Reader of a layer.
-func NewReaderOver(layer net.Conn, under *Under) *Reader {
+// Over returns the Reader of a layer that takes the place of this one, which must be empty. It counts on.
+func (r *Reader) Over(layer net.Conn, under *Under) *Reader {
+	r.Close()
 	under.layer = layer
-	r := &Reader{raw: under.raw, layer: under}
-	r.try = r.tryLayer
-	return r
+	over := &Reader{raw: under.raw, layer: under, total: r.total}
+	over.try = over.tryLayer
+	return over
 }
 
 // tryLayer is tryRead through a layer.

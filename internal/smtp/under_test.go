@@ -35,6 +35,10 @@ func TestALayerIsReadWithoutHoldingABufferMeanwhile(t *testing.T) {
 			t.Error(err)
 			return
 		}
+		if _, err := io.WriteString(far, "220 go\r\n"); err != nil {
+			t.Error(err)
+			return
+		}
 		server := tls.Server(far, &tls.Config{Certificates: []tls.Certificate{cert}})
 		defer server.Close()
 		w := rand.New(rand.NewPCG(3, 4))
@@ -54,12 +58,22 @@ func TestALayerIsReadWithoutHoldingABufferMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer near.Close()
+	clear := smtp.NewReader(near)
+	var reply smtp.Reply
+	for whole := false; !whole; {
+		if err := clear.Fill(); err != nil {
+			t.Fatal(err)
+		}
+		if whole, err = clear.Reply(&reply); err != nil {
+			t.Fatal(err)
+		}
+	}
 	under := smtp.Below(near)
 	layer := tls.Client(under, &tls.Config{InsecureSkipVerify: true})
 	if err := layer.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	r := smtp.NewReaderOver(layer, under)
+	r := clear.Over(layer, under)
 	defer r.Close()
 	var got bytes.Buffer
 	for err := error(nil); !errors.Is(err, io.EOF); {
@@ -74,6 +88,9 @@ func TestALayerIsReadWithoutHoldingABufferMeanwhile(t *testing.T) {
 		}
 		got.Write(r.Buffered())
 		r.Discard(len(r.Buffered()))
+	}
+	if want := int64(len("220 go\r\n") + len(sent)); r.Total() != want {
+		t.Errorf("%d octets read, in clear and inside, not %d", r.Total(), want)
 	}
 	if !bytes.Equal(got.Bytes(), sent) {
 		t.Errorf("got %d octets, not the %d that were sent", got.Len(), len(sent))

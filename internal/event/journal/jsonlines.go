@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net/netip"
 	"strconv"
@@ -206,7 +207,7 @@ func (o *object) identity(at time.Duration) {
 	o.foreign("ehlo_msa", s.HeloMSA)
 	o.foreign("ehlo_mx", s.HeloMX)
 	o.tls("tls_mx", &s.MX)
-	o.tls("tls_msa", &s.MSA)
+	o.tls("tls_msa", cmp.Or(s.MSA, &event.TLS{}))
 	o.phases(&s.Leg)
 }
 

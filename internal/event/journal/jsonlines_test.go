@@ -29,7 +29,7 @@ func fullRecord() *event.Record {
 			Names: []string{"mx.example.net", "*.example.net\r\n\""}, Verified: true, NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 	}
-	r.Session.MSA = event.TLS{State: event.TLSDowngraded, Err: "handshake: EOF"}
+	r.Session.MSA = &event.TLS{State: event.TLSDowngraded, Err: "handshake: EOF"}
 	r.Session.Way = &event.Way{Tenant: "acme", Pool: "transactional", Route: "route 3 (line 41)", Provider: "docomo"}
 	r.Session.Phases[event.PhaseDial] = event.MicrosOf(12 * ms)
 	r.Session.Phases[event.PhaseEHLOTLS] = event.MicrosOf(1234567)
