@@ -38,6 +38,7 @@ type Outlet struct {
 	probes     probes
 	shaping    *shaping // nil: nothing is counted of what providers take
 	tightened  func(Tightened)
+	known      knownWays
 
 	// Of the state.
 	learnt   *learnt

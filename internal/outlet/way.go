@@ -3,7 +3,9 @@ package outlet
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"net/netip"
+	"sync/atomic"
 
 	"kanmon/internal/event"
 	"kanmon/internal/outlet/standing"
@@ -51,7 +53,7 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination(), err)
 	}
 	choice = w.o.foresee(choice, q)
-	why := &event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider}
+	why := w.o.known.of(&event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider})
 	req.Leaving.Why(why)
 	out, err := w.dialChosen(ctx, choice, &req)
 	if err == nil {
@@ -60,10 +62,27 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 	if instead, notes := w.sparedFor(&choice, &req, out.SendingIP); instead.IsValid() {
 		with := *why // the session knows the other one already
 		with.Instead = instead
-		why, out.Notes = &with, append(out.Notes, notes...)
+		why, out.Notes = w.o.known.of(&with), append(out.Notes, notes...)
 	}
 	out.Way = why
 	return out, err
+}
+
+// knownWays have sessions that leave alike share what their records say of it. Which ways are known is left to chance where there are many.
+type knownWays [256]atomic.Pointer[event.Way]
+
+var waysSeed = maphash.MakeSeed()
+
+// of gives what equals a way, and lasts.
+func (k *knownWays) of(way *event.Way) *event.Way {
+	at := &k[maphash.Comparable(waysSeed, *way)%uint64(len(k))]
+	known := at.Load()
+	if known == nil || *known != *way {
+		fresh := *way
+		known = &fresh
+		at.Store(known)
+	}
+	return known
 }
 
 // Close implements [session.Way].
