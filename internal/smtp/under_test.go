@@ -58,13 +58,13 @@ func TestALayerIsReadWithoutHoldingABufferMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer near.Close()
-	clear := smtp.NewReader(near)
+	inClear := smtp.NewReader(near)
 	var reply smtp.Reply
 	for whole := false; !whole; {
-		if err := clear.Fill(); err != nil {
+		if err := inClear.Fill(); err != nil {
 			t.Fatal(err)
 		}
-		if whole, err = clear.Reply(&reply); err != nil {
+		if whole, err = inClear.Reply(&reply); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestALayerIsReadWithoutHoldingABufferMeanwhile(t *testing.T) {
 	if err := layer.Handshake(); err != nil {
 		t.Fatal(err)
 	}
-	r := clear.Over(layer, under)
+	r := inClear.Over(layer, under)
 	defer r.Close()
 	var got bytes.Buffer
 	for err := error(nil); !errors.Is(err, io.EOF); {
