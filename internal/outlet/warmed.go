@@ -84,13 +84,15 @@ func (w *way) warmsUp(req *session.DialRequest, ip netip.Addr) (moves bool, note
 	if !w.o.warm.Any() {
 		return false, nil
 	}
+	known := w.o.warm.Knows(ip)
+	if !known && (req.Recipient == "" || !w.o.warm.Tight()) {
+		return false, nil
+	}
 	at := w.placeOf(req.Recipient)
 	class := at.class()
-	if !w.o.warm.Knows(ip) {
-		if req.Recipient != "" {
-			if choice, err := w.o.router.Choose(w.queryAt(&at, req)); err == nil {
-				notes = w.movedOff(&choice, ip, class)
-			}
+	if !known {
+		if choice, err := w.o.router.Choose(w.queryAt(&at, req)); err == nil {
+			notes = w.movedOff(&choice, ip, class)
 		}
 		return false, notes
 	}
@@ -174,7 +176,7 @@ func (w *way) leftFrom(choice *route.Choice, req *session.DialRequest, ip netip.
 	if has := w.o.warming.get(w); has != nil && has.ip != ip {
 		w.endWarming()
 	}
-	if req.Recipient == "" || w.o.warm.Knows(ip) {
+	if req.Recipient == "" || w.o.warm.Knows(ip) || !w.o.warm.Tight() {
 		return nil
 	}
 	at := w.placeOf(req.Recipient)

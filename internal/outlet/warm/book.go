@@ -39,6 +39,7 @@ var ErrNoPlan = errors.New("the sending IP has no warm_up")
 type Book struct {
 	o       Options
 	members atomic.Pointer[map[netip.Addr]*member] // nil: no IP has a plan
+	tight   atomic.Bool                            // somebody has been told today that there is no room
 
 	disk sync.Mutex // held while the store is used, and taken before the others
 
@@ -160,6 +161,9 @@ func (b *Book) of(ip netip.Addr) *member {
 	return all[ip.Unmap()]
 }
 
+// Tight reports whether anybody has been told today that an IP has no room. Where not, nothing has gone another way.
+func (b *Book) Tight() bool { return b.tight.Load() }
+
 // Any reports whether any IP has a plan.
 func (b *Book) Any() bool { return b.all() != nil }
 
@@ -188,6 +192,7 @@ func (m *member) upToDate(now time.Time) {
 	}
 	news, told := m.turn(&m.Member, today)
 	m.dirty = true
+	m.b.tight.Store(false)
 	if told {
 		m.b.tellLater(news)
 	}

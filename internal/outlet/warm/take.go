@@ -39,13 +39,22 @@ func (b *Book) Room(ip netip.Addr, class string) Room {
 // Lacks reports whether there is none.
 func (r Room) Lacks() bool { return r > Some }
 
+// room is called with mu held.
 func (m *member) room(class string, now time.Time) Room {
-	step, warming := m.stepOf(class, m.Plan)
-	c := m.Classes[class]
+	room := m.roomAt(m.Plan, class, now)
+	if room.Lacks() && !m.b.tight.Load() {
+		m.b.tight.Store(true)
+	}
+	return room
+}
+
+func (s *State) roomAt(p *Plan, class string, now time.Time) Room {
+	step, warming := s.stepOf(class, p)
+	c := s.Classes[class]
 	switch {
 	case !warming:
 		return Free
-	case m.Step == 0:
+	case s.Step == 0:
 		return Early
 	case now.Before(c.Until):
 		return Rests

@@ -371,3 +371,45 @@ func TestAClockThatWasWrongAtBootIsNoIdleness(t *testing.T) {
 		t.Fatalf("29 days behind the last mail at step %d, want %d", e.Step, before)
 	}
 }
+
+func TestItIsKnownWhetherAnyMailHasMetAnIPWithoutRoomToday(t *testing.T) {
+	r := newRig(t, nil)
+	r.fill("google")
+	if !r.Tight() {
+		t.Error("a full IP was asked")
+	}
+	r.next(1)
+	if r.Tight() {
+		t.Error("there is room again")
+	}
+	r.Throttled(ip, "google", "too fast")
+	if r.Room(ip, "google"); !r.Tight() {
+		t.Error("one that rests was asked")
+	}
+}
+
+// BenchmarkRoom is what a choice of a sending IP pays for each that it looks at.
+func BenchmarkRoom(b *testing.B) {
+	other := netip.MustParseAddr("203.0.113.31")
+	for name, c := range map[string]struct {
+		ip      netip.Addr
+		members []Member
+	}{
+		"no IP has a plan":    {other, nil},
+		"another one has one": {other, []Member{{IP: ip, Start: DayOf(time.Now()), Plan: plan()}}},
+		"it has one":          {ip, []Member{{IP: ip, Start: DayOf(time.Now()), Plan: plan()}}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			book, err := New(Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer book.Close()
+			book.Configure(c.members)
+			b.ReportAllocs()
+			for b.Loop() {
+				book.Room(c.ip, "google")
+			}
+		})
+	}
+}
