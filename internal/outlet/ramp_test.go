@@ -32,6 +32,7 @@ type season struct {
 
 const (
 	tooMuchText = "421 4.7.0 too many messages from your IP address, slow down"
+	laterText   = "451 4.7.1 deferred, try again later"
 	tssText     = "421 4.7.0 [TSS04] Messages from 203.0.113.13 temporarily deferred due to unexpected volume or user complaints"
 )
 
@@ -50,6 +51,7 @@ func seasonsOf(t testing.TB) []season {
 		{"take half of the plan", 700, small, tooMuchText, func(_ string, _, plan int) int { return plan / 2 }},
 		{"take a tenth more each day, from 15", 700, small, tooMuchText, func(_ string, day, _ int) int { return int(15 * math.Pow(1.1, float64(day-1))) }},
 		{"take twice as much each week, and say that it is reputation", 700, small, tssText, func(_ string, day, _ int) int { return 20 << ((day - 1) / 7) }},
+		{"the same, and do not say why", 700, small, laterText, func(_ string, day, _ int) int { return 20 << ((day - 1) / 7) }},
 		{"one takes 25 for ever", 700, small, tooMuchText, func(class string, _, _ int) int {
 			if class == "yahoo" {
 				return 25

@@ -26,6 +26,7 @@ type warming struct {
 	ip    netip.Addr
 	class string
 	told  bool // the mail has been refused for the IP, and that has been counted
+	vague bool // it has been put off without a reason, and that has been counted
 }
 
 // warmings are those of all sessions: hardly any has one, so none has room for it of its own.
@@ -242,6 +243,12 @@ func (w *way) judgeWarming(p *plea) {
 	about := p.Code == 0 && p.Phase != event.PhaseDial || tooMuch || classes[v.Class].stake == ofOurIP && v.Suspend != classify.No
 	switch {
 	case !about:
+		if p.isVague() && (has == nil || !has.vague) {
+			book.PutOff(ip, class, v.Rule)
+			if has != nil {
+				has.vague = true
+			}
+		}
 		if p.Phase > event.PhaseRcpt && has != nil {
 			w.endWarming()
 		}
@@ -254,4 +261,16 @@ func (w *way) judgeWarming(p *plea) {
 	if about && p.Code != 0 {
 		book.Throttled(ip, class, v.Rule)
 	}
+}
+
+// isVague reports whether a mail was put off in words that name no cause: "try again later".
+func (p *plea) isVague() bool {
+	if p.Code/100 != 4 {
+		return false
+	}
+	switch p.verdict.Class {
+	case event.SystemError, event.PolicyUnspecified, event.Throttled:
+		return true
+	}
+	return false
 }

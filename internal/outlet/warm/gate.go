@@ -13,6 +13,7 @@ const (
 	leastAccepted = 0.90 // of them
 	leastOfClass  = 5    // fewer mails say nothing of a class
 	idleDays      = 30   // without mail an IP is as good as new
+	mostPutOff    = 5    // mails in a row, for no reason that is said: it is too much, and not said so
 )
 
 // A News is a step that begins or is repeated, or the end.
@@ -147,7 +148,7 @@ func (c *Class) trouble() string {
 // endDay forgets what was the day's.
 func (s *State) endDay(today Day) {
 	for name, c := range s.Classes {
-		c.Taken, c.Over, c.Finding, c.Pauses, c.Until = 0, 0, "", 0, time.Time{}
+		c.Taken, c.Over, c.Finding, c.Pauses, c.PutOff, c.Until = 0, 0, "", 0, 0, time.Time{}
 		if c == (Class{}) || s.Done {
 			delete(s.Classes, name)
 			continue

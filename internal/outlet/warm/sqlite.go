@@ -64,7 +64,7 @@ func (s *State) bound() {
 	s.Step, s.Times = min(max(s.Step, 0), most), min(max(s.Times, 0), most)
 	for name, c := range s.Classes {
 		c.Behind, c.Taken, c.Over = min(max(c.Behind, 0), s.Step), min(max(c.Taken, 0), most), min(max(c.Over, 0), most)
-		c.Tried = min(max(c.Tried, 0), most)
+		c.Tried, c.PutOff = min(max(c.Tried, 0), most), min(max(c.PutOff, 0), most)
 		c.Accepted = min(max(c.Accepted, 0), c.Tried)
 		s.Classes[name] = c
 	}

@@ -32,6 +32,7 @@ type Class struct {
 	Accepted int       `json:"accepted,omitempty"` // of Tried
 	Finding  string    `json:"finding,omitempty"`  // of the day; "": none
 	Pauses   int       `json:"pauses,omitempty"`   // today
+	PutOff   int       `json:"put_off,omitempty"`  // mails in a row, today: none was accepted since
 	Until    time.Time `json:"until,omitzero"`     // the class pauses
 }
 

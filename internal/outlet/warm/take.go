@@ -2,6 +2,7 @@ package warm
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"time"
 )
@@ -112,7 +113,7 @@ func (m *member) count(class string, do func(*Class)) {
 
 // Accepted tells that the receiver has taken the mail.
 func (t Ticket) Accepted() {
-	t.settle(func(c *Class) { c.Tried++; c.Accepted++ })
+	t.settle(func(c *Class) { c.Tried, c.Accepted, c.PutOff = c.Tried+1, c.Accepted+1, 0 })
 }
 
 // Refused tells that the mail was refused for the IP: what it has taken stays taken.
@@ -159,6 +160,18 @@ func (b *Book) Refused(ip netip.Addr, class string) {
 func (b *Book) Throttled(ip netip.Addr, class, why string) {
 	b.hear(ip, class, func(m *member, now time.Time) {
 		m.count(class, func(c *Class) { c.pause(now, why) })
+	})
+}
+
+// PutOff tells of a mail that was put off for no reason that was said. One may have been greylisted, or the receiver was out of order; several in a row, with
+// none accepted between, have met a receiver that takes no more and does not say so.
+func (b *Book) PutOff(ip netip.Addr, class, why string) {
+	b.hear(ip, class, func(m *member, now time.Time) {
+		m.count(class, func(c *Class) {
+			if c.PutOff++; c.PutOff >= mostPutOff {
+				c.pause(now, fmt.Sprintf("%d mails in a row were put off: %s", c.PutOff, why))
+			}
+		})
 	})
 }
 

@@ -372,6 +372,36 @@ func TestAClockThatWasWrongAtBootIsNoIdleness(t *testing.T) {
 	}
 }
 
+func TestAReceiverThatTakesNoMoreAndDoesNotSayWhyIsLeftAlone(t *testing.T) {
+	r := newRig(t, nil)
+	putOff := func(times int) {
+		for range times {
+			r.PutOff(ip, "google", "try again later")
+		}
+	}
+	for range 3 { // one here and there is greylisting
+		putOff(4)
+		ticket, _, _ := r.Take(ip, "google", false)
+		ticket.Accepted()
+	}
+	if room := r.Room(ip, "google"); room != Some {
+		t.Fatalf("room %v, and between the mails that were put off others were accepted", room)
+	}
+	putOff(5)
+	if room := r.Room(ip, "google"); room != Rests {
+		t.Fatalf("room %v behind five in a row", room)
+	}
+	r.now = r.now.Add(time.Hour)
+	if room := r.Room(ip, "google"); room != Some {
+		t.Fatalf("room %v behind the rest", room)
+	}
+	putOff(1)
+	r.now = r.now.Add(3 * time.Hour)
+	if e, _ := r.Get(ip); r.Room(ip, "google") != Rests || !strings.Contains(e.Classes["google"].Finding, "6 mails in a row were put off: try again later") {
+		t.Fatalf("one more is enough then: %+v", e.Classes["google"])
+	}
+}
+
 func TestItIsKnownWhetherAnyMailHasMetAnIPWithoutRoomToday(t *testing.T) {
 	r := newRig(t, nil)
 	r.fill("google")
