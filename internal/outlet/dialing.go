@@ -44,6 +44,18 @@ func (w *way) dialFrom(ctx context.Context, choice route.Choice, ip route.Sendin
 	return out, err
 }
 
+// dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
+// kernel does.
+func (w *way) dialUnseen(ctx context.Context) (session.Outbound, error) {
+	var from netip.Addr
+	if w.o.ownAddress != nil && w.o.ownAddress(w.source) {
+		from = w.source
+	}
+	out, err := w.o.dialer.DialFrom(ctx, from, w.destination())
+	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
+	return out, err
+}
+
 // hasSpare reports whether a session whose dial fails will turn to another sending IP.
 func (w *way) hasSpare(choice route.Choice, sendingIP netip.Addr, req *session.DialRequest) bool {
 	how, at, who := w.o.handlings[choice.Number], w.placeOf(req.Recipient), w.candidate(&choice)

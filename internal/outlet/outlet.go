@@ -215,18 +215,6 @@ func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingI
 	return out, nil
 }
 
-// dialUnseen connects from where the MX would be called without kanmon: an MSA on this host has chosen one of its addresses, and else the
-// kernel does.
-func (w *way) dialUnseen(ctx context.Context) (session.Outbound, error) {
-	var from netip.Addr
-	if w.o.ownAddress != nil && w.o.ownAddress(w.source) {
-		from = w.source
-	}
-	out, err := w.o.dialer.DialFrom(ctx, from, w.destination())
-	out.SendingIP = netip.Addr{} // it is the MSA's choice, and none of the gateway's
-	return out, err
-}
-
 // permitted returns the sending IP to dial from, and whether the session probes it or will with its mail. Those that the
 // MX does not let connect come late, and those that it has refused in this session last: that may have been another tenant's mail. A
 // rescue cannot have these, nor those that are known to be shut out. Before these come those that it has lately refused with other mail
