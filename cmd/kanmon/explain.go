@@ -244,7 +244,7 @@ func (p *explanation) destinations(rule func(netip.Addr) session.Destination, de
 	}
 }
 
-// takes says how much the provider takes from one sending IP, and what is done where that is all used.
+// takes says how much the provider takes from one sending IP, as far as that is to be kept to.
 func (p *explanation) takes(provider string) {
 	if provider == "" {
 		return
@@ -252,19 +252,15 @@ func (p *explanation) takes(provider string) {
 	what := "takes"
 	all, _ := takesOf(p.cfg, provider)
 	for i := range all {
-		how := shapingText[p.cfg.Shaping.Mode.String()]
-		if !all[i].Kept {
-			how = "only shown"
+		if all[i].Kept {
+			p.line(what, fmt.Sprintf("%s, from each sending IP: %s (mode of [shaping])", all[i].words, shapingText[p.cfg.Shaping.Mode.String()]))
+			what = ""
 		}
-		p.line(what, fmt.Sprintf("%s from each sending IP (%s): %s", all[i].words, all[i].Source, how))
-		what = ""
 	}
 }
 
 // shapingText is what is done about what a provider takes, by the mode of [shaping].
-var shapingText = map[string]string{
-	"on": "beyond it mail goes from another sending IP, waits, or gets 451", "observe": "the records tell what would be done, and nothing is done", "off": "nothing is done",
-}
+var shapingText = map[string]string{"on": "kept to", "observe": "observed", "off": "not counted"}
 
 func poolText(c route.Choice) string {
 	text := cmp.Or(c.Pool, "none") + ", by: " + c.Route
