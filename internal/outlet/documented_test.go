@@ -231,7 +231,7 @@ func (x *strictMX) send(t *testing.T, msa *smtptest.MSA, q *queue, m *waiting, t
 }
 
 // shapingOf is the shaping of a configuration that says no more than its mode.
-func shapingOf(t *testing.T, mode shape.Mode) *Shaping {
+func shapingOf(t testing.TB, mode shape.Mode) *Shaping {
 	t.Helper()
 	cfg, err := config.Parse("kanmon.toml", nil)
 	if err != nil {
