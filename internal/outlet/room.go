@@ -12,6 +12,7 @@ import (
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/shape"
 	"kanmon/internal/session"
+	"kanmon/internal/who/witness"
 )
 
 // Is there room for this mail, or this connection, at this sending IP now? That is asked before each dial (enterLane), at each MAIL (roomFor) and at
@@ -88,6 +89,7 @@ type lane struct {
 	told   bool // of a recipient too many, of the mail at hand
 	over   bool // it has been closed, and another one from the same sending IP is to follow
 	renews bool // it has carried what one may carry
+	late   bool // it was there before it was known whose the MX is: nobody tells when it is closed
 	beside *lane
 }
 
@@ -134,7 +136,7 @@ func (w *way) enterLane(choice *route.Choice, ip netip.Addr, req *session.DialRe
 	var full shape.Full
 	if before != nil {
 		full = before.Again(mail)
-		if before.over, before.renews = false, false; full.Is() {
+		if before.over, before.renews, before.late = false, false, false; full.Is() {
 			w.leaveLane(before)
 		}
 		l = before
@@ -191,9 +193,10 @@ func (w *way) roomFor(req *session.DialRequest, ip netip.Addr) (stay session.Sta
 	if s == nil || req.Recipient != "" || !ip.IsValid() {
 		return stay
 	}
+	w.leaveLate(ip)
 	l := w.laneAt(ip)
 	if l == nil {
-		if l = w.adopt(ip, req.Owner.Name()); l == nil {
+		if l = w.adopt(ip, witness.Tenant(req.Owner.Name(), w.source)); l == nil {
 			return stay
 		}
 	}
@@ -212,7 +215,7 @@ func (w *way) roomFor(req *session.DialRequest, ip netip.Addr) (stay session.Sta
 	case s.observe:
 		stay.Notes = []event.Note{w.would(&choice, takes, &full, ip, req)}
 	case !full.Count.IsRate():
-		l.renews = true
+		l.renews, l.over = true, l.late
 		stay.Moves, stay.Anew = true, true
 		stay.Notes = []event.Note{noteOf(&choice, takes, &full, "reconnected")}
 	case w.elsewhere(&choice, takes, ip, req):
@@ -231,8 +234,17 @@ func (w *way) adopt(ip netip.Addr, tenant string) *lane {
 		return nil
 	}
 	of, _ := s.rooms.Connect(takes, ip, tenant, false, true)
-	w.lane = &lane{Lane: of, ip: ip, beside: w.lane}
+	w.lane = &lane{Lane: of, ip: ip, late: true, beside: w.lane}
 	return w.lane
+}
+
+// leaveLate gives up what is counted of a connection that was adopted, once the session has gone on from another sending IP.
+func (w *way) leaveLate(ip netip.Addr) {
+	for l := w.lane; l != nil; l = l.beside {
+		if l.late && l.ip != ip {
+			w.leaveLane(l)
+		}
+	}
 }
 
 // MayAdd implements [session.Way].
