@@ -173,7 +173,10 @@ socket = %[6]q
 	for i := range 30 {
 		domains = append(domains, fmt.Sprintf("sender%d.example", i))
 	}
-	arrive(send(domains...))
+	begun := time.Now()
+	first := send(domains...)
+	eventually(t, "a mail waits", func() bool { return mx.visitsOf(third) > 0 })
+	arrive(first)
 	if mx.visitsOf(third) < 2 {
 		t.Fatalf("the slow one had %d sessions", mx.visitsOf(third))
 	}
@@ -181,6 +184,7 @@ socket = %[6]q
 	if f := slow(); f.Phase != "drip" || f.Scope != "this IP here" || f.Done != "told" || f.Waits < 30 {
 		t.Errorf("found %+v", f)
 	}
+	t.Logf("told within %s, of %d mails from the IP", time.Since(begun).Round(time.Second), mx.visitsOf(third))
 	out, err := kanmon.IP("list")
 	must(t, err)
 	if !strings.Contains(out, "active, slow there") || !strings.Contains(out, `act = "tell"`) {
@@ -200,6 +204,7 @@ socket = %[6]q
 	before := mx.visitsOf(third)
 	moved := send(append(append(append([]string(nil), own...), own...), own...)...)
 	arrive(moved)
+	t.Logf("moved: of %d mails whose own IP is the slow one %d left from it", len(moved), mx.visitsOf(third)-before)
 	if n := mx.visitsOf(third) - before; n > max(2, len(moved)/5) {
 		t.Errorf("%d sessions of %d mails left from the IP that is to have 1 in 20", n, len(moved))
 	}
@@ -208,12 +213,14 @@ socket = %[6]q
 	}
 
 	mx.kind.Store(true)
-	for begun := time.Now(); slow() != nil; {
-		if time.Since(begun) > 3*time.Minute {
+	kind, after := time.Now(), sent
+	for before = mx.visitsOf(third); slow() != nil; {
+		if time.Since(kind) > 3*time.Minute {
 			t.Fatalf("still found after %d mails, %d from the IP: %+v", sent, mx.visitsOf(third), slow())
 		}
 		arrive(send(own...))
 	}
+	t.Logf("over within %s, of %d mails of which %d left from the IP", time.Since(kind).Round(time.Second), sent-after, mx.visitsOf(third)-before)
 	before = mx.visitsOf(third)
 	arrive(send(own...))
 	if mx.visitsOf(third) == before {

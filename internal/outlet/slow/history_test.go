@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -16,16 +17,21 @@ import (
 
 // A shelf is a store in memory.
 type shelf struct {
+	mu     sync.Mutex
 	rows   map[string]keep.Row
 	broken error
 	saves  int
 }
 
 func (s *shelf) Load() (rows []keep.Row, ignored int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.rows)), 0, s.broken
 }
 
 func (s *shelf) Save(changed []keep.Row) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.saves++
 	if s.broken != nil {
 		return s.broken
@@ -36,6 +42,13 @@ func (s *shelf) Save(changed []keep.Row) error {
 		}
 	}
 	return nil
+}
+
+// breaks has it take nothing from now on; nil: it does again.
+func (s *shelf) breaks(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = err
 }
 
 func (s *shelf) String() string { return "shelf" }
@@ -70,10 +83,9 @@ func TestWhatIsUsualIsWrittenOnceAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		g, store := newGateway(t, Tell, 2), &shelf{rows: map[string]keep.Row{}}
-		g.w.log = slog.New(slog.NewTextHandler(&log, nil))
 		g.end()
+		g.log = slog.New(slog.NewTextHandler(&log, nil))
 		g.begin(Tell, store)
-		g.w.log = slog.New(slog.NewTextHandler(&log, nil))
 		hours := func(n int) {
 			time.Sleep(time.Duration(n) * saveEvery)
 			synctest.Wait()
@@ -82,12 +94,12 @@ func TestWhatIsUsualIsWrittenOnceAnHour(t *testing.T) {
 			time.Sleep(time.Second)
 			g.sendFrom(g.ips[0], google)
 		}
-		store.broken = errors.New("the disk is full")
+		store.breaks(errors.New("the disk is full"))
 		hours(3)
 		if told := strings.Count(log.String(), "not written"); told != 1 || store.saves < 2 {
 			t.Errorf("%d tries, told %d times", store.saves, told)
 		}
-		store.broken = nil
+		store.breaks(nil)
 		hours(1)
 		if saves := store.saves; len(store.rows) == 0 {
 			t.Error("not written when the disk works again")

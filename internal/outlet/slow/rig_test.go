@@ -1,6 +1,7 @@
 package slow
 
 import (
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"net/netip"
@@ -27,6 +28,7 @@ type gateway struct {
 	tenants int
 	session event.ID
 	told    []Found
+	log     *slog.Logger // nil: the usual one
 
 	end     func()               // of the watch
 	trouble func(f *event.Facts) // what happens to a mail on its way; nil: nothing
@@ -47,7 +49,7 @@ func newGateway(t *testing.T, act Act, ips int) *gateway {
 
 // begin has the gateway's times be watched, by what a store has.
 func (g *gateway) begin(act Act, store keep.Store) {
-	g.w = New(Options{Tell: func(f Found) { g.told = append(g.told, f) }, Store: store})
+	g.w = New(Options{Tell: func(f Found) { g.told = append(g.told, f) }, Store: store, Log: g.log})
 	ended := false
 	g.end = func() {
 		if !ended {
