@@ -96,7 +96,8 @@ func (k *backupCommand) mayReplace() error {
 	return nil
 }
 
-// stateOfHost says where the databases are that the configuration does not name, for who is not told: at their usual place, if anywhere known.
+// stateOfHost says where the databases are that the configuration does not name, for who is not told: at their usual
+// place, if anywhere known.
 func stateOfHost(given config.Directories) (dirs config.Directories, guessed bool) {
 	if given.State == "" {
 		given.State, guessed = config.UsualDirectories().State, true
@@ -104,8 +105,8 @@ func stateOfHost(given config.Directories) (dirs config.Directories, guessed boo
 	return given, guessed
 }
 
-// itemsOf returns what a configuration names, and itself; and which state there is none of. What is not named may be anywhere where the place of
-// the databases is guessed.
+// itemsOf returns what a configuration names, and itself; and which state there is none of. What is not named may be
+// anywhere where the place of the databases is guessed.
 func itemsOf(cfg *config.Config, path string, guessed bool) (items []backup.Item, missing []string) {
 	items = []backup.Item{{Kind: backup.Configuration, Path: path}}
 	for _, plan := range cfg.PlanFiles() {

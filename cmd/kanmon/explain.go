@@ -290,8 +290,8 @@ func refusalsText(c route.Choice, h route.Handling) string {
 	}
 }
 
-// sendingIPs prints which sending IP the mail leaves from. That is where its session has got to (see route.Router.Course), and it may depend
-// on whether the gateway has learnt yet whose the MX is.
+// sendingIPs prints which sending IP the mail leaves from. That is where its session has got to (see
+// route.Router.Course), and it may depend on whether the gateway has learnt yet whose the MX is.
 func (p *explanation) sendingIPs(router *route.Router, q route.Query, choice route.Choice, err error) {
 	to, family := q.Destination.Addr(), "IPv6"
 	if to.Is4() {

@@ -18,8 +18,8 @@ type warmToday struct {
 	source string        // "": none warms up
 }
 
-// today asks the running kanmon, if any sending IP has a warm_up: how far it has come is state, and not in the file. Where none answers, their
-// start dates say.
+// today asks the running kanmon, if any sending IP has a warm_up: how far it has come is state, and not in the file.
+// Where none answers, their start dates say.
 func (e *explainCommand) today(cfg *config.Config) (*warmToday, error) {
 	var t warmToday
 	var said []admin.WarmUp

@@ -4,7 +4,8 @@
 //go:debug x509negativeserial=1
 //go:debug tlssha1=1
 
-// Command kanmon is a transparent SMTP proxy for outbound mail. "kanmon help" says what it can do; docs/ref/cli.md is made of the same texts.
+// Command kanmon is a transparent SMTP proxy for outbound mail. "kanmon help" says what it can do; docs/ref/cli.md is
+// made of the same texts.
 package main
 
 import (

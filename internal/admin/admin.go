@@ -32,7 +32,8 @@
 //	…    /v1/accounts/{account}?tenant=   as with a tenant; its tenant can be left out where kanmon finds it
 //	GET  /v1/audit?tenant=&account=&ip=&most= what was changed by operators and by limits that block, the newest last
 //
-// A body is one JSON object, and nothing behind it. An empty provider means all of them. Without "for" and "until" a block or an exemption lasts until it is ended.
+// A body is one JSON object, and nothing behind it. An empty provider means all of them. Without "for" and "until" a
+// block or an exemption lasts until it is ended.
 package admin
 
 import (

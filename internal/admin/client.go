@@ -86,8 +86,8 @@ func (c *Client) Carry(ctx context.Context, of Subject, o Order) (SenderDetail, 
 	return answer[SenderDetail](ctx, c, http.MethodPost, pathOf(of, "/"+o.Do), body)
 }
 
-// Changes returns the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP; with
-// none of them all.
+// Changes returns the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account,
+// or of a sending IP; with none of them all.
 func (c *Client) Changes(ctx context.Context, of Subject, ip netip.Addr, most int) ([]Change, error) {
 	asked := []string{"tenant", of.Tenant, "account", of.Account, "most", strconv.Itoa(most)}
 	if ip.IsValid() {

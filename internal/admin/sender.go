@@ -213,8 +213,8 @@ type Senders interface {
 type SenderOrders interface {
 	// Carry carries out an order, and gives the subject with its tenant. An error may come of what is done but not kept.
 	Carry(s Subject, o Order, who string) (Subject, error)
-	// Changes returns the last lines of the audit, the newest last: of a tenant with those of its accounts, of an account, or of a sending IP;
-	// with none of them all.
+	// Changes returns the last lines of the audit, the newest last: of a tenant with those of its accounts, of an
+	// account, or of a sending IP; with none of them all.
 	Changes(s Subject, ip netip.Addr, most int) ([]Change, error)
 }
 

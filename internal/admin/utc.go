@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// inUTC gives an answer whose times are all in UTC, whatever zone the host is in: what reads JSON is elsewhere. The answer was made for this
-// request, and is nobody else's.
+// inUTC gives an answer whose times are all in UTC, whatever zone the host is in: what reads JSON is elsewhere. The
+// answer was made for this request, and is nobody else's.
 func inUTC(answer any) any {
 	v := reflect.New(reflect.TypeOf(answer)).Elem()
 	v.Set(reflect.ValueOf(answer))

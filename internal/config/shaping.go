@@ -41,8 +41,8 @@ type Shaped struct {
 	Limits   []shape.Limit
 }
 
-// Shaped gives what all providers take: what a receiver documents is kept to, and what the operator says; all else is only shown. Of two limits
-// of a count that are both kept to, the lower one is.
+// Shaped gives what all providers take: what a receiver documents is kept to, and what the operator says; all else is
+// only shown. Of two limits of a count that are both kept to, the lower one is.
 func (c *Config) Shaped() (all []Shaped) {
 	for i := range c.providers {
 		p := &c.providers[i]

@@ -82,8 +82,9 @@ func dedicated(cfg *config.Config, addresses []netip.AddrPort) bool {
 	return !slices.Contains(cfg.Intercept.Listen, addresses[0])
 }
 
-// errPlacesChanged tells that a port that was for all tenants is to be a single one's, or the other way round: the sockets of one cannot serve
-// as the other's, nor stand beside them, and until the rules have changed, too, one's mail would be taken for the other's.
+// errPlacesChanged tells that a port that was for all tenants is to be a single one's, or the other way round: the
+// sockets of one cannot serve as the other's, nor stand beside them, and until the rules have changed, too, one's mail
+// would be taken for the other's.
 func errPlacesChanged(cfg *config.Config, addresses []netip.AddrPort) error {
 	return fmt.Errorf("%v was in intercept.listen and is a tenant's listen_port now, or the other way round: %s", addresses, anew(cfg))
 }

@@ -142,8 +142,8 @@ func (d *Daemon) endGenerations(ctx context.Context) error {
 	}
 }
 
-// openJournal returns a journal with these options: the one in use if it is the same, else a new one, which writes nothing before that one has
-// written all it has.
+// openJournal returns a journal with these options: the one in use if it is the same, else a new one, which writes
+// nothing before that one has written all it has.
 func (d *Daemon) openJournal(o journal.Options, inUse *openedJournal) (*openedJournal, error) {
 	if o.SessionLog == "" && o.JSON == "" {
 		return nil, nil

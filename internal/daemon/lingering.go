@@ -10,8 +10,8 @@ import (
 	"kanmon/internal/config"
 )
 
-// Lingering listeners are those that a reload has dropped, and that the firewall may lead to still: where kanmon does not manage the rules, until
-// somebody has applied them. A listener that closed before would refuse mail.
+// Lingering listeners are those that a reload has dropped, and that the firewall may lead to still: where kanmon does
+// not manage the rules, until somebody has applied them. A listener that closed before would refuse mail.
 
 type lingering struct {
 	mu    sync.Mutex

@@ -158,8 +158,8 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 		shown.Accounts = s.accounts()[of.Tenant]
 	}
 	shown.Limits = append(shown.Limits, shownUses(s.policy.Usages(contain.Subject{Tenant: of.Tenant}))...)
-	// Without the audit there is all the rest to be seen, and an order that this is the answer to has been carried out. Whoever asks for the
-	// audit itself is told what keeps it.
+	// Without the audit there is all the rest to be seen, and an order that this is the answer to has been carried out.
+	// Whoever asks for the audit itself is told what keeps it.
 	shown.Changes, _ = s.Changes(admin.Subject{Tenant: of.Tenant, Account: of.Account}, netip.Addr{}, lastChanges)
 	return shown, nil
 }

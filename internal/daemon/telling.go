@@ -68,8 +68,8 @@ func (d *Daemon) startHeartbeat() {
 	})
 }
 
-// pulseEvery is how often it is looked whether this process stands still, while there are sessions. Without any nobody would ask, and it need
-// not wake up.
+// pulseEvery is how often it is looked whether this process stands still, while there are sessions. Without any nobody
+// would ask, and it need not wake up.
 const pulseEvery = 100 * time.Millisecond
 
 // beat has the stream know when this process stood still.
@@ -119,8 +119,8 @@ func eachMinute(ctx context.Context, do func()) {
 	}
 }
 
-// tellStanding tells what is thought of a sending IP from now on. What the MX said about it stands, with the people in it hidden, in the record of the
-// session that heard it.
+// tellStanding tells what is thought of a sending IP from now on. What the MX said about it stands, with the people in
+// it hidden, in the record of the session that heard it.
 func (d *Daemon) tellStanding(s standing.Change) {
 	if outlets := d.hearing.Load(); outlets != nil {
 		outlets.StandingChanged(&s)

@@ -6,8 +6,8 @@
 //  3. Whoever has it reads texts by [Record.Text], and gives it back by [Record.Release]. Texts are strangers' octets: they are not
 //     sanitised.
 //
-// A [Stream] has it go to all who listen: subscribers, who hear of facts at once, and what writes it down. [News] is what happened beside the
-// mail. A [Reader] reads the JSON lines that were written.
+// A [Stream] has it go to all who listen: subscribers, who hear of facts at once, and what writes it down. [News] is
+// what happened beside the mail. A [Reader] reads the JSON lines that were written.
 //
 // A [Phase] is where in a session something was waited for, a [Step] where somebody was asked whether a mail may pass.
 // docs/ref/record.md says how all of this is written.

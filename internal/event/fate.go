@@ -20,8 +20,8 @@ func (f Fate) String() string {
 	return [...]string{"not_sent", "delivered", "refused", "deferred", "unknown"}[f]
 }
 
-// Decides is the reply that decides about a recipient whose own is given: its own or, where that is a yes, the one that all recipients share.
-// Nil: there is none.
+// Decides is the reply that decides about a recipient whose own is given: its own or, where that is a yes, the one that
+// all recipients share. Nil: there is none.
 func (t *Transaction) Decides(own *Reply) *Reply {
 	switch {
 	case t.Mail.Code >= 400: // what is said to its recipients says no more than that
@@ -97,8 +97,9 @@ type Meaning struct {
 	Lists []string
 }
 
-// Bounds of what is kept of a transaction: its recipients are mostly refused for a few reasons. From the 129th on the lists are left out, which
-// strangers can make up without end, and from the 201st on the rule: class and scope there is always room for.
+// Bounds of what is kept of a transaction: its recipients are mostly refused for a few reasons. From the 129th on the
+// lists are left out, which strangers can make up without end, and from the 201st on the rule: class and scope there is
+// always room for.
 const (
 	maxListed   = 128
 	maxRuled    = 200

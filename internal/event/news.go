@@ -101,9 +101,10 @@ type Changed struct {
 	Why      string
 }
 
-// A Wait is something of the MX that has not come yet: a connection, a handshake, a reply or, in [PhaseBody], room for more of a message. It is
-// told after ten seconds, and each time that its length has doubled, so that what never ends counts as well. Whence and where to is said by the
-// session that it is told of, also of a connection that is not there yet.
+// A Wait is something of the MX that has not come yet: a connection, a handshake, a reply or, in [PhaseBody], room for
+// more of a message. It is told after ten seconds, and each time that its length has doubled, so that what never ends
+// counts as well. Whence and where to is said by the session that it is told of, also of a connection that is not there
+// yet.
 type Wait struct {
 	Cause
 	Phase  Phase

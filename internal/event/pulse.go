@@ -6,9 +6,10 @@ import (
 	"time"
 )
 
-// A Pulse knows when this process stood still: it had no processor, or was stopped. Somebody has it beat, ten times a second while there is
-// something to do. A beat that comes late tells that nothing else was done in time either, so what took long meanwhile says nothing of others. Who
-// asks pays two loads of a number. The zero Pulse has not beaten, and knows of nothing.
+// A Pulse knows when this process stood still: it had no processor, or was stopped. Somebody has it beat, ten times a
+// second while there is something to do. A beat that comes late tells that nothing else was done in time either, so
+// what took long meanwhile says nothing of others. Who asks pays two loads of a number. The zero Pulse has not beaten,
+// and knows of nothing.
 type Pulse struct {
 	began  atomic.Pointer[time.Time] // when it beat first; nil: it does not beat
 	next   atomic.Int64              // when it is to beat next, since then

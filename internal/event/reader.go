@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// An Entry is one JSON line, as docs/ref/record.md has it. Members that a type does not have, or that are not known, are zero. Whoever keeps
-// entries may tell them apart by (Gateway, Run, Line).
+// An Entry is one JSON line, as docs/ref/record.md has it. Members that a type does not have, or that are not known,
+// are zero. Whoever keeps entries may tell them apart by (Gateway, Run, Line).
 type Entry struct {
 	Type    string    `json:"type"`
 	At      time.Time `json:"at"`

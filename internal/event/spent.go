@@ -5,8 +5,8 @@ import "time"
 // A Spending is what a session spends time on.
 type Spending uint8
 
-// What there is. Each moment is one of these, so that they add up to the whole; those from SpentHeld on are taken as a whole, whatever is waited
-// for meanwhile.
+// What there is. Each moment is one of these, so that they add up to the whole; those from SpentHeld on are taken as a
+// whole, whatever is waited for meanwhile.
 const (
 	SpentByKanmon  Spending = iota // none of the others
 	SpentOnMSA                     // waiting for the MSA to say or to read something

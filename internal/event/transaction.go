@@ -76,8 +76,8 @@ func (o Outcome) String() string {
 	return [...]string{"none", "delivered", "refused", "deferred", "reset", "aborted", "withheld", "ambiguous", "orphan_ack"}[o]
 }
 
-// OfReplies is how a transaction ended that was not delivered: by the MX's replies and what the MSA was told in their place, else by the MSA's wish.
-// What kanmon itself said of a message decides nothing: it does not know.
+// OfReplies is how a transaction ended that was not delivered: by the MX's replies and what the MSA was told in their
+// place, else by the MSA's wish. What kanmon itself said of a message decides nothing: it does not know.
 func (t *Transaction) OfReplies() Outcome {
 	classes := []int{t.Mail.class(), t.Data.class()}
 	if len(t.Recipients) > 0 {

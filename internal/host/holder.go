@@ -7,8 +7,9 @@ import (
 	"strings"
 )
 
-// Holder names the process that has a socket open, as "master (process 812)", by the number of its inode (proc_net_tcp(5)) and the folder of
-// /proc; "" where that is not told: the processes of others are shown to root alone.
+// Holder names the process that has a socket open, as "master (process 812)", by the number of its inode
+// (proc_net_tcp(5)) and the folder of /proc; "" where that is not told: the processes of others are shown to root
+// alone.
 func Holder(proc, inode string) string {
 	want := "socket:[" + inode + "]"
 	processes, err := filepath.Glob(filepath.Join(proc, "[0-9]*"))

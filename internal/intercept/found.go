@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// asFound returns the rules that the kernel has, where nothing else is known of them. They can be guarded and put back as they are, and not be
-// written down: what they were made of is not in them.
+// asFound returns the rules that the kernel has, where nothing else is known of them. They can be guarded and put back
+// as they are, and not be written down: what they were made of is not in them.
 func asFound(ctx context.Context) (kept Kept, err error) {
 	table := Rules{}.table()
 	if kept.Imprint, err = imprint(table); err != nil {

@@ -17,8 +17,8 @@ import (
 // heldTimeout is how long a held connection may be quiet: kanmon's probes make the MSA answer every 40 seconds.
 const heldTimeout = "10m"
 
-// A heldConn is a connection to port 25 that conntrack knows in another zone than the rules would look for it in. Left to them, it would not be
-// found and be reset, with a mail in its body, or with one whose answer is waited for.
+// A heldConn is a connection to port 25 that conntrack knows in another zone than the rules would look for it in. Left
+// to them, it would not be found and be reset, with a mail in its body, or with one whose answer is waited for.
 type heldConn struct {
 	source, destination netip.AddrPort
 	zone                uint16
@@ -50,8 +50,8 @@ func (r Rules) held(ctx context.Context, before Rules) []heldConn {
 	})
 	var own hostAddresses
 	list = slices.DeleteFunc(list, func(c heldConn) bool {
-		// Of a session whose rules were away for a moment conntrack has learnt a direct connection beside it. What this host sends is none of
-		// the rules' that tell zones apart.
+		// Of a session whose rules were away for a moment conntrack has learnt a direct connection beside it. What this
+		// host sends is none of the rules' that tell zones apart.
 		return !c.redirected && (c.zone != 0 || zoned[c.ends()] || own.has(c.source.Addr()))
 	})
 	slices.SortFunc(list, func(a, b heldConn) int {

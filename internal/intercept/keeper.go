@@ -75,9 +75,9 @@ func (k *Keeper) Apply(ctx context.Context, r Rules, managed bool) error {
 	return k.put(ctx, Kept{Rules: r, Managed: managed})
 }
 
-// put is Apply for whoever has the lock. What is wanted is written down before it is loaded, and its imprint behind: whatever fails, a
-// guard does not undo it. What can be written down nowhere is not loaded where other rules are kept, or a person's removal: there would be two
-// truths, and a guard or a boot would go by the other one.
+// put is Apply for whoever has the lock. What is wanted is written down before it is loaded, and its imprint behind:
+// whatever fails, a guard does not undo it. What can be written down nowhere is not loaded where other rules are kept,
+// or a person's removal: there would be two truths, and a guard or a boot would go by the other one.
 func (k *Keeper) put(ctx context.Context, kept Kept) error {
 	if kept.found != "" {
 		return kept.putFound(ctx)

@@ -75,8 +75,8 @@ func trusted(path string) error {
 	return nil
 }
 
-// write replaces the file as a whole: a host that loses its power has the old one or the new. Where the disk cannot be written to (read-only,
-// full), it writes aside.
+// write replaces the file as a whole: a host that loses its power has the old one or the new. Where the disk cannot be
+// written to (read-only, full), it writes aside.
 func (k *Keeper) write(kept Kept) error {
 	kept.Version = keptVersion
 	data, err := json.MarshalIndent(kept, "", "\t")

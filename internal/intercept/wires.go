@@ -18,8 +18,8 @@ import (
 // wireEvery is how long an interface that has come up may go without sockets of its own: its connections are refused as long.
 const wireEvery = 2 * time.Second
 
-// maxWires is how many interfaces a Listener has sockets of their own for: each takes descriptors that sessions need. More of them are links
-// of single customers, which have a route each.
+// maxWires is how many interfaces a Listener has sockets of their own for: each takes descriptors that sessions need.
+// More of them are links of single customers, which have a route each.
 const maxWires = 100
 
 // A wire is an interface that a Listener has sockets for. A socket of a wire, and all that it accepts, receives and sends by that interface

@@ -290,8 +290,8 @@ func (w *way) turns(choice *route.Choice, how Handling, ip netip.Addr) bool {
 	return w.o.rescues.refused(tenant, key) && w.o.rescues.room(spending{tenant: tenant, provider: key.Provider}, how.PerHour)
 }
 
-// turnedAway returns the sending IPs that give way, if there is another to take their place. That counts as a rescue: a sender whose mail is
-// refused from one after another must not go through the pool by trying again.
+// turnedAway returns the sending IPs that give way, if there is another to take their place. That counts as a rescue: a
+// sender whose mail is refused from one after another must not go through the pool by trying again.
 func (w *way) turnedAway(choice *route.Choice, how Handling, req *session.DialRequest) (turned []netip.Addr) {
 	if !w.o.rescues.any() || how.Rescue != RescueOn {
 		return nil

@@ -101,8 +101,8 @@ func (w *way) pinned(choice route.Choice, how Handling, req *session.DialRequest
 	return ip
 }
 
-// Pins hold for all mail of a domain to another. From an IP that warms up, and has had its amount, none but the very mail that met the 4xx may leave: so at
-// such IPs a third pin is made, of the mail.
+// Pins hold for all mail of a domain to another. From an IP that warms up, and has had its amount, none but the very
+// mail that met the 4xx may leave: so at such IPs a third pin is made, of the mail.
 
 // nameOf gives the key of a mail's own pin.
 func nameOf(byDomain pinKey, sender, recipient string) pinKey {
@@ -145,9 +145,9 @@ func (o *Outlet) pin(r *plea) {
 	}
 }
 
-// mayBeGreylisting: many who greylist do not say so (450 "service currently unavailable", 451 "try again later", 450 "mailbox unavailable"),
-// and some speak as if they were throttling. A fault that was one costs nothing but that its retry does not change its IP. What says of
-// our IP that it sends too much, or is listed, is none.
+// mayBeGreylisting: many who greylist do not say so (450 "service currently unavailable", 451 "try again later", 450
+// "mailbox unavailable"), and some speak as if they were throttling. A fault that was one costs nothing but that its
+// retry does not change its IP. What says of our IP that it sends too much, or is listed, is none.
 func mayBeGreylisting(code int, text []byte, v *classify.Verdict) bool {
 	deferral := code == 450 || code == 451
 	switch classes[v.Class].putOff {

@@ -154,9 +154,9 @@ func speaks(r *session.MXRefusal) (domain string, nobodys bool) {
 	return domain, domain == ""
 }
 
-// partOf says which part of its provider has spoken, where the words may be those of one of its customers: a recipient domain or, before
-// there is one, an MX. "" is all of the provider. So also at an MX that is no known provider's: that no mail for another domain has been seen
-// there does not make the one that has the MX's owner.
+// partOf says which part of its provider has spoken, where the words may be those of one of its customers: a recipient
+// domain or, before there is one, an MX. "" is all of the provider. So also at an MX that is no known provider's: that
+// no mail for another domain has been seen there does not make the one that has the MX's owner.
 func (o *Outlet) partOf(p *plea) string {
 	name := p.receiver.Provider
 	switch {
@@ -170,8 +170,8 @@ func (o *Outlet) partOf(p *plea) string {
 	return p.domain
 }
 
-// oneDestination reports whether a provider has but one recipient domain, so that doubts cannot be several domains'. One whose customers' domains
-// it serves may always have another.
+// oneDestination reports whether a provider has but one recipient domain, so that doubts cannot be several domains'.
+// One whose customers' domains it serves may always have another.
 func (o *Outlet) oneDestination(provider string) bool {
 	own, named := o.domains[provider]
 	return (!named || own == 1) && o.sites.oneDestination(provider, own)
@@ -217,7 +217,8 @@ func (o *Outlet) learnBehind(q *route.Query, at *place, sendingIP netip.Addr) (m
 	return true
 }
 
-// asker is whose part of the lookups a mail's are: its tenant's, and of all sources that are of none together; without tenants the source's.
+// asker is whose part of the lookups a mail's are: its tenant's, and of all sources that are of none together; without
+// tenants the source's.
 func (o *Outlet) asker(q route.Query) string {
 	if o.tenants == 0 {
 		return witness.Tenant("", q.Source)

@@ -10,8 +10,9 @@ import (
 	"kanmon/internal/who/share"
 )
 
-// Portless remembers, for a moment, which sending IPs had no free source port toward an MX: the kernel looks at all there are before it says so,
-// and the next sessions would have it look again. The zero value is ready; all outlets share one.
+// Portless remembers, for a moment, which sending IPs had no free source port toward an MX: the kernel looks at all
+// there are before it says so, and the next sessions would have it look again. The zero value is ready; all outlets
+// share one.
 type portless struct {
 	log   *slog.Logger // nil: nobody is told
 	until atomic.Int64 // Unix nanoseconds of the last one's end: hardly ever is there any

@@ -12,9 +12,10 @@ import (
 	"kanmon/internal/who/witness"
 )
 
-// Probes know whose turn it is to try a sending IP whose suspension has run out, one session at a time for each key. A session that connects
-// has the IP reserved for a short time and nothing more: it becomes the probe with its mail, at MAIL. So one that says nothing holds up nobody for
-// long, and neither do tenants whose probes tell nothing: each has had its turn then, and others go first.
+// Probes know whose turn it is to try a sending IP whose suspension has run out, one session at a time for each key. A
+// session that connects has the IP reserved for a short time and nothing more: it becomes the probe with its mail, at
+// MAIL. So one that says nothing holds up nobody for long, and neither do tenants whose probes tell nothing: each has
+// had its turn then, and others go first.
 type probes struct {
 	mu    sync.Mutex
 	taken map[standing.Key]taken                 // by the last session that tries it and is not over
@@ -85,8 +86,8 @@ func (t probingTurn) of(who candidate) bool {
 	return who.tenant != "" && t.tenant == who.tenant || t.source == who.source
 }
 
-// reserve keeps the key for a session that connects, until its mail begins; false if it is not free, or nobody may probe it any more: another
-// session may have become its probe since this one asked, and keeps it.
+// reserve keeps the key for a session that connects, until its mail begins; false if it is not free, or nobody may
+// probe it any more: another session may have become its probe since this one asked, and keeps it.
 func (p *probes) reserve(key standing.Key, who candidate, mayBeProbed func() bool) bool {
 	now := time.Now()
 	p.mu.Lock()

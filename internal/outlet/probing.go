@@ -9,8 +9,9 @@ import (
 	"kanmon/internal/who/witness"
 )
 
-// A probe is what a session has of a sending IP whose suspension has run out, and that it tries. It is over with the session, and before that
-// where the session has gone on from another sending IP; not while it only connects anew, in plain text after TLS has failed.
+// A probe is what a session has of a sending IP whose suspension has run out, and that it tries. It is over with the
+// session, and before that where the session has gone on from another sending IP; not while it only connects anew, in
+// plain text after TLS has failed.
 type probe struct {
 	key         standing.Key
 	number      uint64 // of the permit; 0: no mail has begun, and the key is only reserved
@@ -108,7 +109,8 @@ func (w *way) connected(p *probe) {
 	w.endLeft(nil)
 }
 
-// disconnected is the end of a connection. Behind the one that was made last another may follow from there, also beside a leg that has been set aside.
+// disconnected is the end of a connection. Behind the one that was made last another may follow from there, also beside
+// a leg that has been set aside.
 func (w *way) disconnected(p *probe) {
 	w.legs--
 	if p != nil {
@@ -124,7 +126,8 @@ func (w *way) failed(p *probe) {
 	}
 }
 
-// endLeft ends the probes of the sending IPs that the session has left for another one; one may be that which it has just lost its newest connection of.
+// endLeft ends the probes of the sending IPs that the session has left for another one; one may be that which it has
+// just lost its newest connection of.
 func (w *way) endLeft(lost *probe) {
 	for p := w.probe; p != nil && w.legs > 0; p = p.beside {
 		if p.connections == 0 && (p != lost || !p.newest) {

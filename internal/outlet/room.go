@@ -15,10 +15,10 @@ import (
 	"kanmon/internal/who/witness"
 )
 
-// Is there room for this mail, or this connection, at this sending IP now? That is asked before each dial (enterLane), at each MAIL (roomFor) and at
-// each RCPT (MayAdd), once it is known that the mail may leave from there. Where there is none, in this order: a mail that was told to come back
-// from an IP waits for it; a pool of one has no other; another IP of the pool that has room takes it; it waits; it gets a 4xx that says when to
-// come back.
+// Is there room for this mail, or this connection, at this sending IP now? That is asked before each dial (enterLane),
+// at each MAIL (roomFor) and at each RCPT (MayAdd), once it is known that the mail may leave from there. Where there is
+// none, in this order: a mail that was told to come back from an IP waits for it; a pool of one has no other; another
+// IP of the pool that has room takes it; it waits; it gets a 4xx that says when to come back.
 
 // Shaping says what is done about what providers take.
 type Shaping struct {

@@ -11,8 +11,9 @@ import (
 	"kanmon/internal/who/witness"
 )
 
-// Sites know what cannot be told apart because there is but one of it: MSAs, and recipient domains of a provider. The standing asks for
-// several of both before it takes doubts for our IP's, which a small gateway and a small provider could never give it. They outlive reloads.
+// Sites know what cannot be told apart because there is but one of it: MSAs, and recipient domains of a provider. The
+// standing asks for several of both before it takes doubts for our IP's, which a small gateway and a small provider
+// could never give it. They outlive reloads.
 type sites struct {
 	seed maphash.Seed
 

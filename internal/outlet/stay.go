@@ -9,9 +9,10 @@ import (
 	"kanmon/internal/session"
 )
 
-// MayStay implements [session.Way]: the sending IP must be of the pool, and usable or probed by this very session. It must give way to
-// the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it; and there must be room for the mail. Where
-// nothing is held against the IPs it does not allocate: it is asked for every mail.
+// MayStay implements [session.Way]: the sending IP must be of the pool, and usable or probed by this very session. It
+// must give way to the sender's own in a pool that is sticky by sender, and to any other where this MX has refused it;
+// and there must be room for the mail. Where nothing is held against the IPs it does not allocate: it is asked for
+// every mail.
 func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Stay {
 	if req.Recipient == "" {
 		w.mails = min(w.mails+1, 2)

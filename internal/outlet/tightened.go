@@ -14,8 +14,9 @@ import (
 	"kanmon/internal/store/keep"
 )
 
-// A provider that says that there is too much of us takes less from the sending IP than anybody knew: shape halves what it said so of. Only its
-// own word does. One customer's MX, and what a message makes an MX say, would else slow everybody's mail there.
+// A provider that says that there is too much of us takes less from the sending IP than anybody knew: shape halves what
+// it said so of. Only its own word does. One customer's MX, and what a message makes an MX say, would else slow
+// everybody's mail there.
 
 // tightKey is what a tightening is of.
 type tightKey struct {

@@ -186,8 +186,8 @@ func (o *Outlet) weigh(p *plea) {
 	}
 }
 
-// weighAgain is for a refusal that the standing has heard: another session's, of another sending IP, that was weighed between the two has found
-// nothing yet to take back.
+// weighAgain is for a refusal that the standing has heard: another session's, of another sending IP, that was weighed
+// between the two has found nothing yet to take back.
 func (o *Outlet) weighAgain(p *plea) {
 	if p.mail == 0 || p.twice {
 		return

@@ -10,10 +10,11 @@ import (
 	"kanmon/internal/who/whose"
 )
 
-// A usual answer of MayStay is that a mail stays with the sending IP that it would have anyway, nothing being held against that IP, and nothing
-// to be learnt. It holds for the next mail of the same sender to the same domain as long as nothing has changed that it was made from: whatever may
-// change says so (Outlet.changes), or is known to grow old at a time. All else is found anew each time: whatever goes by shares, probes, pins, other
-// IPs that are better, what was refused in this session.
+// A usual answer of MayStay is that a mail stays with the sending IP that it would have anyway, nothing being held
+// against that IP, and nothing to be learnt. It holds for the next mail of the same sender to the same domain as long
+// as nothing has changed that it was made from: whatever may change says so (Outlet.changes), or is known to grow old
+// at a time. All else is found anew each time: whatever goes by shares, probes, pins, other IPs that are better, what
+// was refused in this session.
 type usual struct {
 	changes   uint64        // when the answer was made
 	until     time.Duration // since started
@@ -95,8 +96,8 @@ func (w *way) remember(req *session.DialRequest, sendingIP netip.Addr, changes u
 	}
 }
 
-// isUsual reports whether nothing stands against a sending IP that a mail has as its own, nothing is pinned, and the provider is known, or need
-// not be.
+// isUsual reports whether nothing stands against a sending IP that a mail has as its own, nothing is pinned, and the
+// provider is known, or need not be.
 func (w *way) isUsual(req *session.DialRequest, sendingIP netip.Addr, at *place, q *route.Query, choice *route.Choice) bool {
 	if at.recipient != q.RecipientDomain || q.Provider != at.provider || q.Provider == "" && at.recipient != "" && w.o.router.NeedsProvider(*q) {
 		return false

@@ -16,9 +16,10 @@ import (
 	"kanmon/internal/session"
 )
 
-// A sending IP that warms up takes so many mails a day. A mail takes its place there when its first recipient is said, or where it is to be said again,
-// and nothing was asked before but whether there is one. It keeps it if it is accepted, or refused for the IP; else it gives it back: where that is heard, or at
-// the latest with the session's next mail, or its end.
+// A sending IP that warms up takes so many mails a day. A mail takes its place there when its first recipient is said,
+// or where it is to be said again, and nothing was asked before but whether there is one. It keeps it if it is
+// accepted, or refused for the IP; else it gives it back: where that is heard, or at the latest with the session's next
+// mail, or its end.
 
 // warming is what a session has of a sending IP that warms up.
 type warming struct {
@@ -76,8 +77,9 @@ func (w *way) hasPlace(ip netip.Addr, class string) bool {
 	return has != nil && has.ip == ip && has.class == class
 }
 
-// warmsUp says whether a mail must leave a sending IP because that warms up, and takes room for it there when its first recipient is known. Where there is
-// none it goes elsewhere, but for a mail that was told to come back from this IP, and where nothing else is there: warm-up defers no mail.
+// warmsUp says whether a mail must leave a sending IP because that warms up, and takes room for it there when its first
+// recipient is known. Where there is none it goes elsewhere, but for a mail that was told to come back from this IP,
+// and where nothing else is there: warm-up defers no mail.
 func (w *way) warmsUp(req *session.DialRequest, ip netip.Addr) (moves bool, notes []event.Note) {
 	if req.Recipient == "" {
 		w.endWarming()
@@ -144,8 +146,9 @@ func (o *Outlet) warmNote(did string, ip netip.Addr, class string, room warm.Roo
 // errAmountTaken says that others have taken the last room at a sending IP that warms up since it was chosen.
 var errAmountTaken = errors.New("the sending IP warms up, and the amount of its day is taken")
 
-// reserve takes room for the mail that a connection is made for, if its recipient is known, before that is dialled: of two at once only one may have the
-// last place. Over is the sending IP that the mail leaves from although there is none.
+// reserve takes room for the mail that a connection is made for, if its recipient is known, before that is dialled: of
+// two at once only one may have the last place. Over is the sending IP that the mail leaves from although there is
+// none.
 func (w *way) reserve(ip netip.Addr, req *session.DialRequest, over netip.Addr) ([]event.Note, error) {
 	if req.Recipient == "" || !w.o.warm.Knows(ip) {
 		return nil, nil
@@ -228,7 +231,8 @@ func (w *way) acceptWarming(ip netip.Addr) {
 	}
 }
 
-// judgeWarming hears of a refusal, or of an MX that does not speak. It counts once for a mail, or a connection, where it is about the sending IP.
+// judgeWarming hears of a refusal, or of an MX that does not speak. It counts once for a mail, or a connection, where
+// it is about the sending IP.
 func (w *way) judgeWarming(p *plea) {
 	ip, book := p.SendingIP, w.o.warm
 	if p.own || !book.Knows(ip) {

@@ -21,8 +21,9 @@ func openWarm(o *StateOptions, shares *route.Shares) (*warm.Book, error) {
 // Warming gives what is known of the sending IPs that warm up.
 func (s *State) Warming() *warm.Book { return s.warm }
 
-// StandingChanged tells of a standing that has changed. What evidence has suspended or slowed is a finding of the day for an IP that warms up: about
-// the provider alone, but where a provider with a name has suspended it, or the whole IP is.
+// StandingChanged tells of a standing that has changed. What evidence has suspended or slowed is a finding of the day
+// for an IP that warms up: about the provider alone, but where a provider with a name has suspended it, or the whole IP
+// is.
 func (s *State) StandingChanged(c *standing.Change) {
 	if c.State != standing.Suspended && c.State != standing.Slowed || c.Session == 0 && c.By != standing.ByCheck {
 		return // it was ordered, or is better than before

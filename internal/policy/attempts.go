@@ -5,9 +5,9 @@ import (
 	"kanmon/internal/policy/limit"
 )
 
-// attemptsEach is how many attempts a limit on messages, recipients or octets allows for each that it counts. What MXs put off is tried again
-// without being counted, and what is refused or given up is given back: without a bound, MAIL, RCPT and RSET would ask MXs about any number of people,
-// and one large message that is refused could be sent for ever.
+// attemptsEach is how many attempts a limit on messages, recipients or octets allows for each that it counts. What MXs
+// put off is tried again without being counted, and what is refused or given up is given back: without a bound, MAIL,
+// RCPT and RSET would ask MXs about any number of people, and one large message that is refused could be sent for ever.
 const attemptsEach = 5
 
 // attempt counts what the MX is about to be asked.
@@ -40,7 +40,8 @@ func (l *Limit) boundsAttempts() bool {
 	return !l.lets() && !l.ofSession() && l.Rule().Scope.Of() != limit.OfIP
 }
 
-// attemptOf adds what the bound of attempts is asked for beside a limit. It is never given back, and of octets it is what has gone to an MX.
+// attemptOf adds what the bound of attempts is asked for beside a limit. It is never given back, and of octets it is
+// what has gone to an MX.
 func (a *pass) attemptOf(wants []limit.Want, of limit.Want) []limit.Want {
 	if of.Limit, of.Spent = a.set.attemptsOf(of.Limit), true; of.Limit == nil {
 		return wants

@@ -57,8 +57,9 @@ func sender(tenant bool) string {
 	return "this account"
 }
 
-// standing returns what the detector says of the sender. Where a person has blocked it by another of its names, that holds, too: by one that
-// was not folded then, as a stranger whose mail is forwarded, or with all accounts of its domain.
+// standing returns what the detector says of the sender. Where a person has blocked it by another of its names, that
+// holds, too: by one that was not folded then, as a stranger whose mail is forwarded, or with all accounts of its
+// domain.
 func (a *pass) standing() contain.Answer {
 	names := a.names()
 	answer, name := a.policy.detector.AskAs(a.tenant, names[0], names[1:]...)

@@ -164,8 +164,8 @@ func (a *pass) limits(step event.Step, size int64) (d session.Decision) {
 	return d
 }
 
-// takeAtOnce takes the attempt together with what else is asked for, where that is of one ticket: nearly always there is room for both. Where
-// there is not, nothing is taken, and the one is asked for behind the other.
+// takeAtOnce takes the attempt together with what else is asked for, where that is of one ticket: nearly always there
+// is room for both. Where there is not, nothing is taken, and the one is asked for behind the other.
 func (a *pass) takeAtOnce(step event.Step) bool {
 	var only *group
 	for i := range a.groups {

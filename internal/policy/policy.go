@@ -65,8 +65,8 @@ type Options struct {
 
 	// These hear of what was decided, in order, while others wait: they must not. Nil: nobody does.
 	Changed func(contain.Decision) // another level of a sender, by evidence, quiet or an end of time
-	// Ordered hears of what people, and limits that block, have ordered: when it is kept. What could not be is told as unkept, once, and again when
-	// it is kept after all. Without a store it is told at once.
+	// Ordered hears of what people, and limits that block, have ordered: when it is kept. What could not be is told as
+	// unkept, once, and again when it is kept after all. Without a store it is told at once.
 	Ordered func(c Change, unkept bool)
 }
 

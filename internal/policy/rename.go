@@ -11,10 +11,11 @@ import (
 	"kanmon/internal/policy/limit"
 )
 
-// rename brings the accounts of a state into normal form: one of an older kanmon, or of a configuration that folded less, has them by
-// other names, and a person's block must go on. Of several that are one account now the strictest stays; of people's orders, what was said by
-// the account's own name, else the smallest amount and the latest mark. What it returns has to be kept, else the rows of the other names would come back with the next start, whatever
-// people had said meanwhile.
+// rename brings the accounts of a state into normal form: one of an older kanmon, or of a configuration that folded
+// less, has them by other names, and a person's block must go on. Of several that are one account now the strictest
+// stays; of people's orders, what was said by the account's own name, else the smallest amount and the latest mark.
+// What it returns has to be kept, else the rows of the other names would come back with the next start, whatever people
+// had said meanwhile.
 func (s *Settings) rename(state *State) *renamed {
 	var r renamed
 	senders := renaming[contain.Saved]{list: state.Containment.Subjects}
@@ -99,7 +100,8 @@ func (r *renaming[T]) ownFirst(before func(a, b *T) bool) func(a, b int) bool {
 	}
 }
 
-// fold leaves one of each name, the first if none goes before another. Moved are those that stand for one that was renamed: they are to be kept.
+// fold leaves one of each name, the first if none goes before another. Moved are those that stand for one that was
+// renamed: they are to be kept.
 func fold[T any, K comparable](r *renaming[T], name func(*T) K, before func(a, b int) bool) (all, moved []T) {
 	if !slices.Contains(r.renamed, true) { // as nearly always: a file has each name once
 		return r.list, nil

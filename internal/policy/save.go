@@ -205,8 +205,8 @@ func (p *Policy) saveAll(ctx context.Context) error {
 	}
 }
 
-// write has the store keep changes, and the part of the state that is gathered, if there is anything in it. Nobody else writes how anything stands
-// between the reading and the writing: what was written last was read last.
+// write has the store keep changes, and the part of the state that is gathered, if there is anything in it. Nobody else
+// writes how anything stands between the reading and the writing: what was written last was read last.
 func (p *Policy) write(ctx context.Context, all []due, gather func(*Part) (anything bool)) error {
 	select {
 	case p.keeping <- struct{}{}:

@@ -166,8 +166,8 @@ func keepSenders(ctx context.Context, tx *sql.Tx, part *Part) error {
 	if err := write(ctx, tx, c.Gone, "DELETE FROM policy_sender WHERE tenant = ? AND account = ?", ofSubject); err != nil {
 		return err
 	}
-	// In place of the row, under its number: what has not changed of it, its place in the index, is not written. The history, which is most of a row,
-	// is no JSON: so a start reads it faster.
+	// In place of the row, under its number: what has not changed of it, its place in the index, is not written. The
+	// history, which is most of a row, is no JSON: so a start reads it faster.
 	return write(ctx, tx, c.Subjects, `INSERT INTO policy_sender (history, tenant, account, state) VALUES (?, ?, ?, ?)
 		ON CONFLICT (tenant, account) DO UPDATE SET state = excluded.state, history = excluded.history`,
 		func(s *contain.Saved) ([]any, error) {

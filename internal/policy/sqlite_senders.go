@@ -16,8 +16,8 @@ type senderRow struct{ state, history []byte }
 // rowsAtOnce are handed on together.
 const rowsAtOnce = 256
 
-// senders reads the rows of all senders, of which there are about so many, and has them understood meanwhile: they are nearly all of a state, and
-// a start waits for them.
+// senders reads the rows of all senders, of which there are about so many, and has them understood meanwhile: they are
+// nearly all of a state, and a start waits for them.
 func (s *sqlite) senders(ctx context.Context, about int) ([]contain.Saved, error) {
 	read, done := make(chan []senderRow, 4), make(chan error)
 	all := make([]contain.Saved, 0, about)

@@ -101,8 +101,8 @@ func (a *pass) toldRecipient(n session.News) {
 	a.tellRecipient(&r)
 }
 
-// classOf is what an answer means. That a person does not exist, only a 5xx says: 450 is "mailbox unavailable" (RFC 5321 §4.2.3), and what is
-// being looked up.
+// classOf is what an answer means. That a person does not exist, only a 5xx says: 450 is "mailbox unavailable" (RFC
+// 5321 §4.2.3), and what is being looked up.
 func classOf(n *session.News) event.Class {
 	switch {
 	case n.Code > 0 && n.Code < 400:
@@ -168,9 +168,9 @@ func (a *pass) toldMessage(n session.News) {
 	}
 }
 
-// keyOf is what a recipient of this mail is remembered by, as long as it is put off: the sender, how large the mail is said to be, and the
-// provider that has put it off. More is not known of it at RCPT. Strangers are one: a domain's MXs may have nothing else in common, and nobody
-// but a provider's name gives a refusal its full weight.
+// keyOf is what a recipient of this mail is remembered by, as long as it is put off: the sender, how large the mail is
+// said to be, and the provider that has put it off. More is not known of it at RCPT. Strangers are one: a domain's MXs
+// may have nothing else in common, and nobody but a provider's name gives a refusal its full weight.
 func (a *pass) keyOf(recipient uint64) uint64 {
 	key := recipient ^ a.policy.hash(a.sender) + uint64(a.size)*spreadSize
 	who := a.witness

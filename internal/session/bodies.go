@@ -6,8 +6,8 @@ import (
 	"kanmon/internal/who/share"
 )
 
-// Bodies count the memory of all messages that are kept in case their dot is refused, in pieces of outBuffer octets. Where there are several
-// tenants each has a part of it. The zero bodies are ready.
+// Bodies count the memory of all messages that are kept in case their dot is refused, in pieces of outBuffer octets.
+// Where there are several tenants each has a part of it. The zero bodies are ready.
 type bodies struct {
 	mu     sync.Mutex
 	pieces share.Places[holder]

@@ -331,8 +331,9 @@ func (s *session) answerAs(cmd smtp.Command, reply *smtp.Reply, by event.Side) {
 	s.talk.slots = append(s.talk.slots, slot{verb: cmd.Verb, local: reply, place: place, mail: s.log.begun})
 }
 
-// answerAbuse has the last command of the group, which is one too many, answered with the end of the session, in its place behind the replies to
-// those before it. It stays unsaid to the MX, for which so many octets were gathered before.
+// answerAbuse has the last command of the group, which is one too many, answered with the end of the session, in its
+// place behind the replies to those before it. It stays unsaid to the MX, for which so many octets were gathered
+// before.
 func (s *session) answerAbuse(out int) {
 	s.mx.out = s.mx.out[:out]
 	reply := replies.Abusive.Say().Reply(s.e.Hostname)

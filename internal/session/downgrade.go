@@ -12,8 +12,8 @@ import (
 // mail in plain text. Directly the MSA would have deferred, or have had TLS of its own. So it gets a 4xx, and the next session tries
 // TLS again.
 
-// refusedForDowngrade reports whether the refusal just read is about the plain text that kanmon has fallen back to, and makes the judgement of
-// it that of a refusal to be softened; not where the MX never offered TLS.
+// refusedForDowngrade reports whether the refusal just read is about the plain text that kanmon has fallen back to, and
+// makes the judgement of it that of a refusal to be softened; not where the MX never offered TLS.
 func (s *session) refusedForDowngrade(phase event.Phase, j *Judgement) bool {
 	if s.mx.info.MX.State != event.TLSDowngraded || s.mx.reply.Class() < 4 || j.Class != event.TLSRequired && !wantsTLS(phase, s.mx.reply.Code, s.mx.reply.Text()) {
 		return false

@@ -25,7 +25,8 @@ func newLimit(name, most int) limit { return limit(name<<limitBits | most) } //n
 func (l limit) name() int           { return int(l >> limitBits) }
 func (l limit) most() int           { return int(l & (1<<limitBits - 1)) }
 
-// parseLimits reads valid arguments of LIMITS. Unknown names are for nobody (RFC 9422 §3); of a name that comes twice the lower limit counts.
+// parseLimits reads valid arguments of LIMITS. Unknown names are for nobody (RFC 9422 §3); of a name that comes twice
+// the lower limit counts.
 func parseLimits(args []byte) (list limitList) {
 	for field := range bytes.FieldsSeq(args) {
 		word, value, _ := bytes.Cut(field, []byte("="))

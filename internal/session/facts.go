@@ -11,8 +11,9 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// The facts of the mail at hand, as they go on record: what was said to each of its commands, by whom and how soon, what it was taken for, and
-// whether the MSA was told. Each is noted where it becomes one. What became of the mail and of its recipients follows from them.
+// The facts of the mail at hand, as they go on record: what was said to each of its commands, by whom and how soon,
+// what it was taken for, and whether the MSA was told. Each is noted where it becomes one. What became of the mail and
+// of its recipients follows from them.
 
 // beginsMail is called with each MAIL that becomes the mail at hand, as it comes: what is decided about it from now on is about this one.
 func (t *trace) beginsMail(cmd smtp.Command) {
@@ -74,8 +75,8 @@ func (t *trace) command(cmd smtp.Command) (place int32) {
 	return -1
 }
 
-// answeredHere adds the answer to a MAIL or RCPT that the MX does not get to see: kanmon's own, or what the MX said before it went. It gives
-// the place of the reply as command does.
+// answeredHere adds the answer to a MAIL or RCPT that the MX does not get to see: kanmon's own, or what the MX said
+// before it went. It gives the place of the reply as command does.
 func (t *trace) answeredHere(cmd smtp.Command, reply *smtp.Reply, by event.Side) (place int32) {
 	if t.to() == nil {
 		return -1
@@ -230,8 +231,8 @@ func (t *trace) replyOf(sl *slot) *event.Reply {
 	}
 }
 
-// lastWord notes the reply that ends the session, and gives its record, if it has one: it stands for the one that the MSA waits for, to a message
-// where the slot is nil, and in place of what kanmon was about to answer there.
+// lastWord notes the reply that ends the session, and gives its record, if it has one: it stands for the one that the
+// MSA waits for, to a message where the slot is nil, and in place of what kanmon was about to answer there.
 func (t *trace) lastWord(sl *slot, reply *smtp.Reply, by event.Side) *event.Reply {
 	if !t.tx {
 		return nil
@@ -271,8 +272,8 @@ func (t *trace) bodyGoes(size int64) {
 	}
 }
 
-// windowFull notes for how long a piece of a message could not be written, since there was no room for it. It gives for how long all of it was
-// kept before, and is now.
+// windowFull notes for how long a piece of a message could not be written, since there was no room for it. It gives for
+// how long all of it was kept before, and is now.
 func (t *trace) windowFull(long time.Duration) (before, now time.Duration) {
 	if !t.tx || long <= 0 {
 		return 0, 0

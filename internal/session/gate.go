@@ -34,8 +34,8 @@ type Question struct {
 	Recipient string     // of StepRecipient, as mailbox.Form gives it; behind mailbox.Unreadable stands what it could not read
 	Unseen    bool       // of StepConnect: the session is passed through, and this is the only question
 
-	// Instead is of StepLeave: a second sending IP is asked for while the mail still has the first, which has been refused. Nobody can wait: a
-	// Delay counts as a refusal. The mail has both until there is News from the second.
+	// Instead is of StepLeave: a second sending IP is asked for while the mail still has the first, which has been
+	// refused. Nobody can wait: a Delay counts as a refusal. The mail has both until there is News from the second.
 	Instead bool
 
 	// Fields of StepAccount: what the message's fields of that name say, in their order. Anything but a true line end may stand in them.

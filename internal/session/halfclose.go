@@ -40,8 +40,8 @@ func (s *session) msaGoneBehind(n int) bool {
 	return s.talk.openAt >= s.dotArrived()+halfClosed
 }
 
-// lookAtBoth reports whether the MX has said something that it was not asked for, and whether the MSA has hung up. Over TCP that is one question
-// to the kernel: it stands before each dot.
+// lookAtBoth reports whether the MX has said something that it was not asked for, and whether the MSA has hung up. Over
+// TCP that is one question to the kernel: it stands before each dot.
 func (s *session) lookAtBoth() (said, hungUp bool) {
 	said, hungUp, ok := s.askAboutBoth()
 	if !ok {
@@ -89,8 +89,8 @@ func (s *session) dotArrived() time.Duration {
 	return at
 }
 
-// waitedLong reports whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no half-close, and a look at it
-// costs nothing to speak of.
+// waitedLong reports whether the MSA has waited for the reply at hand for so long that a FIN of its before that is no
+// half-close, and a look at it costs nothing to speak of.
 func (s *session) waitedLong() bool { return s.mx.came-s.budget.begun > halfClosed }
 
 // unheard reports whether an MSA that has closed its sending side did not get what was written last: then it has closed altogether, and
@@ -116,8 +116,9 @@ func (s *session) unheard() bool {
 	}
 }
 
-// leftBefore is for an MSA that hung up where its next command, or its message, was waited for. Where its host answers what was written last with RST, it had
-// closed before it could hear that: it was told nothing, and left in the phase of that command.
+// leftBefore is for an MSA that hung up where its next command, or its message, was waited for. Where its host answers
+// what was written last with RST, it had closed before it could hear that: it was told nothing, and left in the phase
+// of that command.
 func (s *session) leftBefore(f *failure) {
 	if f.trouble != msaLost || f.phase != event.PhaseIdle && f.phase != event.PhaseBody || !errors.Is(f.cause, io.EOF) {
 		return
@@ -130,9 +131,10 @@ func (s *session) leftBefore(f *failure) {
 	s.log.untold(s.talk.slots[first:end])
 }
 
-// lastAck is how long the acknowledgement, or a RST, is waited for, for the record only. A host that has nothing to say may keep it back for
-// half a second (RFC 1122 §4.2.3.2). Where an MSA closes as soon as it has read, Linux forgets one that it keeps back, and gives it when the kernel
-// here says the reply again, 200 ms and a round trip later: most often it comes so. Only who has hung up is waited for.
+// lastAck is how long the acknowledgement, or a RST, is waited for, for the record only. A host that has nothing to say
+// may keep it back for half a second (RFC 1122 §4.2.3.2). Where an MSA closes as soon as it has read, Linux forgets one
+// that it keeps back, and gives it when the kernel here says the reply again, 200 ms and a round trip later: most often
+// it comes so. Only who has hung up is waited for.
 const lastAck = 2 * time.Second
 
 // errMSAGone ends a write of the last octets of a message.

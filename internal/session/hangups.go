@@ -26,8 +26,8 @@ type hangUps struct {
 // A hangUpTeller is a connection that tells itself when its peer hangs up, or at once where that has happened. Nil: no more.
 type hangUpTeller interface{ TellHangUp(tell func()) }
 
-// watch ends the reads of the MX's connection that wait, once, when the MSA hangs up, or at once where it has. It reports whether there is something
-// to forget.
+// watch ends the reads of the MX's connection that wait, once, when the MSA hangs up, or at once where it has. It
+// reports whether there is something to forget.
 func (h *hangUps) watch(s *session) bool {
 	if conn, tells := s.msa.base.(hangUpTeller); tells {
 		conn.TellHangUp(s.hangsUp)
@@ -115,17 +115,18 @@ func (s *session) hangsUp() {
 // endWait lets the deadline of a read pass: to a session that is the end of a slice.
 func endWait(conn net.Conn) { _ = conn.SetReadDeadline(time.Unix(1, 0)) }
 
-// watchMSA has the wait for an MX end as soon as the MSA hangs up: from the first look on that has seen it there, behind the deadline of the
-// slice, which would else undo that end. It stays watched until the wait is over. An MSA that has closed its sending side, and counts as there, is looked
-// at in slices alone; so is one that waits for what is no part of a mail.
+// watchMSA has the wait for an MX end as soon as the MSA hangs up: from the first look on that has seen it there,
+// behind the deadline of the slice, which would else undo that end. It stays watched until the wait is over. An MSA
+// that has closed its sending side, and counts as there, is looked at in slices alone; so is one that waits for what is
+// no part of a mail.
 func (s *session) watchMSA(phase event.Phase) {
 	if phase < event.PhaseReset && !s.talk.orphan {
 		s.talk.watched = s.e.Live.hangUps.watch(s)
 	}
 }
 
-// stillThere reports whether the MSA is watched, and nobody has heard that it has hung up: then it need not be looked at, but where it must be known
-// that a half-close came no later than in its time.
+// stillThere reports whether the MSA is watched, and nobody has heard that it has hung up: then it need not be looked
+// at, but where it must be known that a half-close came no later than in its time.
 func (s *session) stillThere() bool {
 	return s.talk.watched && !s.hungUp.Load() && (s.mail.dotAt == 0 || s.talk.openAt >= s.mail.dotAt+halfClosed)
 }

@@ -55,8 +55,8 @@ type Judgement struct {
 	Why      string       // why there is no Rescue though our sending IP may be the cause; for the record
 }
 
-// Temporary returns the 4xx that says of the same thing as a refusal that it is temporary (RFC 5321 §4.2.3): what a judge softens to that knows
-// of no better.
+// Temporary returns the 4xx that says of the same thing as a refusal that it is temporary (RFC 5321 §4.2.3): what a
+// judge softens to that knows of no better.
 func Temporary(code int) int {
 	switch {
 	case code/100 == 4:

@@ -24,8 +24,9 @@ const (
 	kwSizeNamed // not a keyword: SIZE came with a figure
 )
 
-// ownKeywords are what the MSA is told where there is no MX to ask: all that an MSA bounces mail for, or changes it, where it is missing. Its
-// mail gets 4xx at MAIL anyway; what of the list the MX lacks that is then found after all is told at MAIL and RCPT, by unkept.
+// ownKeywords are what the MSA is told where there is no MX to ask: all that an MSA bounces mail for, or changes it,
+// where it is missing. Its mail gets 4xx at MAIL anyway; what of the list the MX lacks that is then found after all is
+// told at MAIL and RCPT, by unkept.
 const ownKeywords = kwSize | kw8BitMIME | kwSMTPUTF8 | kwDSN | kwEnhancedStatusCodes | kwPipelining
 
 var keywords = []struct {

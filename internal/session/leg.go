@@ -151,8 +151,8 @@ func (d deadline) left(now time.Time) time.Duration {
 	return time.Duration(d) - now.Sub(processBegan)
 }
 
-// lookTogether is how far the looks of sessions that wait long are put off, to be at one time: a processor that is woken up for each of them does more for
-// that than for the look.
+// lookTogether is how far the looks of sessions that wait long are put off, to be at one time: a processor that is
+// woken up for each of them does more for that than for the look.
 const lookTogether = 100 * time.Millisecond
 
 // untilOthers is how long it is from the deadline to the next time at which all look.

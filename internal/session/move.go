@@ -52,9 +52,9 @@ func keepText(s *string, text []byte) {
 	}
 }
 
-// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of
-// the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is done for is next there. It returns
-// what the mail is told that has no sending IP to leave from; nil: it has moved.
+// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has.
+// What of the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is
+// done for is next there. It returns what the mail is told that has no sending IP to leave from; nil: it has moved.
 func (s *session) move(next smtp.Verb) *smtp.Reply {
 	s.budget.hides()
 	now := s.now()

@@ -8,8 +8,8 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// An mxLeg is the MX's side, with all that is known of it. Nothing of it is another's memory, so that it can be set aside, replaced, and taken
-// back, as one value.
+// An mxLeg is the MX's side, with all that is known of it. Nothing of it is another's memory, so that it can be set
+// aside, replaced, and taken back, as one value.
 type mxLeg struct {
 	leg
 	exchange

@@ -8,7 +8,8 @@ import (
 // What an MX says may name people of the mail at hand, and a record of it may go before that mail has ended. Whoever hides people has to
 // know them by then: from the commands among the lines, or, where nobody wants these, from the names.
 
-// nameGathered adds to a record that goes without the transaction under way whom that names and no record has named, to those who listen now.
+// nameGathered adds to a record that goes without the transaction under way whom that names and no record has named, to
+// those who listen now.
 func (t *trace) nameGathered(r *event.Record) {
 	if !t.tx {
 		return

@@ -7,8 +7,9 @@ import (
 	"kanmon/internal/who/share"
 )
 
-// Notices keep strangers from filling kanmon's own log. What happens again is told again only after a while, with how often it has happened
-// meanwhile; and all that is of one kind has a bounded number of lines, however many peers there are to tell of. The zero notices are ready.
+// Notices keep strangers from filling kanmon's own log. What happens again is told again only after a while, with how
+// often it has happened meanwhile; and all that is of one kind has a bounded number of lines, however many peers there
+// are to tell of. The zero notices are ready.
 type notices struct {
 	mu    sync.Mutex
 	known *share.Map[subject, *noticed]

@@ -6,8 +6,9 @@ import (
 	"kanmon/internal/event"
 )
 
-// overdue tells of a wait for the MX that has lasted for so long, after ten seconds and each time that its length has doubled: a tarpit that
-// never answers is seen while it holds, and not when the phase's time is over. It gives how long until it is to be called again.
+// overdue tells of a wait for the MX that has lasted for so long, after ten seconds and each time that its length has
+// doubled: a tarpit that never answers is seen while it holds, and not when the phase's time is over. It gives how long
+// until it is to be called again.
 func (s *session) overdue(phase event.Phase, waited time.Duration) time.Duration {
 	due := event.FirstWait << s.waiting.told
 	if waited >= due {

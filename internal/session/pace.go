@@ -14,8 +14,8 @@ import (
 // those who have more than a part of the work rest between two groups of commands, which are short as long as they do. A session counts
 // its work for itself, and tells it in pieces: one with an ordinary mail never gets that far.
 
-// A piece of work is some three microseconds of a processor. BenchmarkWork measures what each kind costs of a session's thread, BenchmarkJudge of package
-// outlet a refusal; a command costs in other packages twice what it costs here.
+// A piece of work is some three microseconds of a processor. BenchmarkWork measures what each kind costs of a session's
+// thread, BenchmarkJudge of package outlet a refusal; a command costs in other packages twice what it costs here.
 const (
 	workOfSession   = 16      // beside that of its commands
 	workOfCommand   = 2       // and of its reply
@@ -93,8 +93,8 @@ func (s *session) rest() {
 	s.restFor(wait)
 }
 
-// restFirst lets a session wait whose tenant has had others that took handshakes and brought no mail, while it is slowed: such a session is over
-// before it could rest.
+// restFirst lets a session wait whose tenant has had others that took handshakes and brought no mail, while it is
+// slowed: such a session is over before it could rest.
 func (s *session) restFirst() {
 	if s.isSlowed() {
 		s.restFor(s.e.Live.pace.owes(s.sharer()))

@@ -124,8 +124,8 @@ func (l *mxLeg) catchUp() {
 // quitPatience is how long a socket may take to take a QUIT.
 const quitPatience = 50 * time.Millisecond
 
-// quitAnyway is called where QUIT could not be forwarded. An MSA that reads anything else than 221 here may take the mail before for failed; an
-// MX's own 421 is passed on.
+// quitAnyway is called where QUIT could not be forwarded. An MSA that reads anything else than 221 here may take the
+// mail before for failed; an MX's own 421 is passed on.
 func (s *session) quitAnyway(err error) error {
 	if ends(err) || isSaid(err) {
 		return err

@@ -8,9 +8,9 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// A message whose dot the MX has refused will never be delivered by that MX. If all of it has been kept, it can be sent once
-// more through another sending IP (I3). What is kept is bounded, for one message, for a tenant and for all together. Of a message that is too big for it
-// the first piece stays, for what a refusal may repeat of its header.
+// A message whose dot the MX has refused will never be delivered by that MX. If all of it has been kept, it can be sent
+// once more through another sending IP (I3). What is kept is bounded, for one message, for a tenant and for all
+// together. Of a message that is too big for it the first piece stays, for what a refusal may repeat of its header.
 
 // keptBody is the message under way, in pieces: what grows as one would be copied again and again.
 type keptBody struct {

@@ -9,11 +9,12 @@ import (
 	"kanmon/internal/smtp/replies"
 )
 
-// Room: a provider takes only so much from one sending IP. Where none that a mail may leave from has room, the MSA waits a little, and is then told
-// when to come back, before the MX is bothered.
+// Room: a provider takes only so much from one sending IP. Where none that a mail may leave from has room, the MSA
+// waits a little, and is then told when to come back, before the MX is bothered.
 
 const (
-	// roomAtBanner is how long an MSA may wait for room before it is greeted, what else was held back included: then it waits again at MAIL.
+	// roomAtBanner is how long an MSA may wait for room before it is greeted, what else was held back included: then it
+	// waits again at MAIL.
 	roomAtBanner = bannerDelay
 	// roomAtMail is the same behind one group of commands.
 	roomAtMail = 30 * time.Second

@@ -8,9 +8,9 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// What the session has said to the MX may come back in a refusal, and is no evidence then (I20). Of a message that is its header: the
-// first of the pieces that are kept for a rescue is kept of every message while it is under way, and read only if the message is refused. Where
-// a message has more than is kept, the judge is told that.
+// What the session has said to the MX may come back in a refusal, and is no evidence then (I20). Of a message that is
+// its header: the first of the pieces that are kept for a rescue is kept of every message while it is under way, and
+// read only if the message is refused. Where a message has more than is kept, the judge is told that.
 
 // Bounds of what [Way.Judge] is told.
 const (

@@ -12,8 +12,9 @@ import (
 	"kanmon/internal/event"
 )
 
-// session is one intercepted connection. Its goroutine owns everything in it; Live may only move deadlines. What changes while it runs is in
-// five nouns: what the MSA has said and what this MX has, the mail at hand, the time of the reply that is next, and what is left of MXs before.
+// session is one intercepted connection. Its goroutine owns everything in it; Live may only move deadlines. What
+// changes while it runs is in five nouns: what the MSA has said and what this MX has, the mail at hand, the time of the
+// reply that is next, and what is left of MXs before.
 type session struct {
 	e    *Engine
 	info event.Arrival

@@ -6,8 +6,8 @@ import (
 	"kanmon/internal/event"
 )
 
-// Where a session's time goes is kept as it goes: there is one thing at a time that it is spent on, so that all of them add up. What is done
-// as a whole, to open a leg, to move or to rescue, counts as that, whatever is waited for in it.
+// Where a session's time goes is kept as it goes: there is one thing at a time that it is spent on, so that all of them
+// add up. What is done as a whole, to open a leg, to move or to rescue, counts as that, whatever is waited for in it.
 
 // book counts the time until now, and gives it: since the session began. What is less than is counted in is left for the next time.
 func (t *trace) book() time.Duration {

@@ -8,8 +8,9 @@ import (
 	"kanmon/internal/who/share"
 )
 
-// Tickets keep what resumes a TLS session with an MX. crypto/tls keeps the whole chain of certificates with each, which an MX makes as long as
-// it likes: what is larger than such a thing is, as a rule, is not kept, and the next handshake is a full one. A network of MXs has its part.
+// Tickets keep what resumes a TLS session with an MX. crypto/tls keeps the whole chain of certificates with each, which
+// an MX makes as long as it likes: what is larger than such a thing is, as a rule, is not kept, and the next handshake
+// is a full one. A network of MXs has its part.
 type tickets struct {
 	mu    sync.Mutex
 	known *share.Map[string, *tls.ClientSessionState]

@@ -189,8 +189,8 @@ func (t *trace) decided(step event.Step, n event.Note) {
 // isObserved reports whether a note tells what would be done, and is not.
 func isObserved(n event.Note) bool { return strings.HasPrefix(n.Did, "would_") }
 
-// refuses keeps the rule by which a decision refuses, for kanmon's own reply that follows: the last one that has done anything. What is asked
-// about again behind a delay has said it before; what passes is refused by none.
+// refuses keeps the rule by which a decision refuses, for kanmon's own reply that follows: the last one that has done
+// anything. What is asked about again behind a delay has said it before; what passes is refused by none.
 func (t *trace) refuses(d *Decision) {
 	if d.Refuse == RefuseNot {
 		t.rule = 0

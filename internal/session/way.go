@@ -26,8 +26,9 @@ type Way interface {
 	// Dial connects to the MX. The caller closes the connection. The error is shown to nobody but the operator; it wraps the cause
 	// (syscall.Errno, context.DeadlineExceeded).
 	Dial(ctx context.Context, req DialRequest) (Outbound, error)
-	// MayStay says whether a mail may leave from the sending IP that the session has, and on the connection that it has from there. MSAs reuse
-	// connections for the mail of many senders, so it is asked at every MAIL, and again at a transaction's first RCPT (I11).
+	// MayStay says whether a mail may leave from the sending IP that the session has, and on the connection that it has
+	// from there. MSAs reuse connections for the mail of many senders, so it is asked at every MAIL, and again at a
+	// transaction's first RCPT (I11).
 	MayStay(req DialRequest, sendingIP netip.Addr) Stay
 	// MayAdd says the same of one more recipient of the mail at hand, before each RCPT. There is no moving then.
 	MayAdd(sendingIP netip.Addr) Stay
@@ -53,7 +54,8 @@ type DialRequest struct {
 	Leaving     *Leaving
 }
 
-// A Leaving is where a dial leaves from while it is under way: who dials tells who waits. A nil one takes what it is told, and nobody waits.
+// A Leaving is where a dial leaves from while it is under way: who dials tells who waits. A nil one takes what it is
+// told, and nobody waits.
 type Leaving struct {
 	from atomic.Pointer[netip.Addr]
 	way  atomic.Pointer[event.Way]
@@ -101,8 +103,9 @@ type Stay struct {
 	Notes  []event.Note // for the record
 }
 
-// A NoRoom says that a provider takes no more from a sending IP now. [Way.Dial] returns one, as an error, when none of the sending IPs that the
-// mail may leave from has room: it is not that which is asked for again behind the wait, but the way, for whatever has room then.
+// A NoRoom says that a provider takes no more from a sending IP now. [Way.Dial] returns one, as an error, when none of
+// the sending IPs that the mail may leave from has room: it is not that which is asked for again behind the wait, but
+// the way, for whatever has room then.
 type NoRoom struct {
 	Provider string
 	Wait     time.Duration // until there is room, if nobody else takes it

@@ -11,8 +11,8 @@ import (
 	"kanmon/internal/event"
 )
 
-// What goes on record of a connection itself: how its opening failed, and what the kernel knows of the way. The kernel is asked once, at its
-// end; behind a dial only where a SYN may have been lost; and once for each wait that is told of.
+// What goes on record of a connection itself: how its opening failed, and what the kernel knows of the way. The kernel
+// is asked once, at its end; behind a dial only where a SYN may have been lost; and once for each wait that is told of.
 
 // wired is a [prober] that knows of the way.
 type wired interface {

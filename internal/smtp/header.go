@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// A HeaderFilter looks for the fields of a name in the header of a message that passes through it, and can leave them out; or for what tells
-// one message from others ([HeaderFilter.Identify]); or for both. A field is its name in any letter case, blanks perhaps, a colon, and the folded lines behind (RFC 5322 §2.2, §4.5).
+// A HeaderFilter looks for the fields of a name in the header of a message that passes through it, and can leave them
+// out; or for what tells one message from others ([HeaderFilter.Identify]); or for both. A field is its name in any
+// letter case, blanks perhaps, a colon, and the folded lines behind (RFC 5322 §2.2, §4.5).
 //
 // It is for octets that [Body.Scan] has found safe: dots are stuffed, only CRLF ends a line, and a line is taken as it is without
 // its first dot (RFC 5321 §4.5.2), as the receiver will take it. The header ends at the first empty line and nowhere else: where it
@@ -75,7 +76,8 @@ const (
 // maxIdentified is how much of a header is looked at for what identifies its message.
 const maxIdentified = 16 << 10
 
-// NewHeaderFilter returns a filter for the fields of a name. With strip their lines do not pass. Without a name there are none, and all passes.
+// NewHeaderFilter returns a filter for the fields of a name. With strip their lines do not pass. Without a name there
+// are none, and all passes.
 func NewHeaderFilter(name string, strip bool) *HeaderFilter {
 	h := &HeaderFilter{names: [soughtCount]string{name, "Message-ID", "Received"}, strip: strip}
 	if name != "" {

@@ -95,7 +95,8 @@ func (r *Reader) Discard(n int) {
 // slices of Buffered and Commands are invalid afterwards.
 func (r *Reader) Park() { r.putStash() }
 
-// WaitsLong tells, behind a Fill that has met its deadline, that it may be long until there is more: Fill then holds nothing meanwhile, also not inside TLS.
+// WaitsLong tells, behind a Fill that has met its deadline, that it may be long until there is more: Fill then holds
+// nothing meanwhile, also not inside TLS.
 func (r *Reader) WaitsLong() {
 	r.putStash()
 	r.long = true

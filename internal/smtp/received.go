@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// ParseReceived reads a Received field, unfolded, for what the MTA that wrote it calls the message in its own log, and for when it took it. Either
-// is zero where the field does not say it, or not in a way that is known. What stands in comments is mostly what others have said: it counts for
-// nothing, but for qmail, which says all in one.
+// ParseReceived reads a Received field, unfolded, for what the MTA that wrote it calls the message in its own log, and
+// for when it took it. Either is zero where the field does not say it, or not in a way that is known. What stands in
+// comments is mostly what others have said: it counts for nothing, but for qmail, which says all in one.
 //
 //	Postfix, Exim, OpenSMTPD, sendmail   … id 4jYHGY1Bkqz3Z …; date
 //	Exchange                             … with Microsoft SMTP Server … id 15.2.1544.11 …; date: the program's version, which names no message

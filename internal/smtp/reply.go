@@ -128,8 +128,8 @@ func (p *Reply) Junk() bool { return p.junk }
 // Begun reports whether some of the reply has been read.
 func (p *Reply) Begun() bool { return p.begun }
 
-// Pieces is how many times octets of the reply were found in what had been read: once for a reply that was there as a whole. It counts as far
-// as 255.
+// Pieces is how many times octets of the reply were found in what had been read: once for a reply that was there as a
+// whole. It counts as far as 255.
 func (p *Reply) Pieces() uint8 { return p.pieces }
 
 // Reply reads, from what is buffered, into a reply that is zero or [Reply.Reset]. ok is false if it is not whole yet:

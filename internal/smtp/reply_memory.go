@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// A reply of more than some lines is read into memory that all share, given back with the next Reset or Park: an MX can say 64 KiB to each of
-// a thousand recipients. It comes in sizes of powers of two, so that a reply which stops in the middle does not hold much more than it has.
+// A reply of more than some lines is read into memory that all share, given back with the next Reset or Park: an MX can
+// say 64 KiB to each of a thousand recipients. It comes in sizes of powers of two, so that a reply which stops in the
+// middle does not hold much more than it has.
 
 const (
 	ownText  = 1 << 10 // is the reply's own

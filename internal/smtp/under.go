@@ -7,8 +7,9 @@ import (
 	"syscall"
 )
 
-// An Under is the connection below a layer: TLS. A [Reader] of the layer that waits long has it read what is there, and waits for more where the layer
-// is not on the stack: so it holds no buffer, and little stack. A short wait is cheaper inside.
+// An Under is the connection below a layer: TLS. A [Reader] of the layer that waits long has it read what is there, and
+// waits for more where the layer is not on the stack: so it holds no buffer, and little stack. A short wait is cheaper
+// inside.
 type Under struct {
 	net.Conn
 	layer net.Conn        // once a Reader reads it
@@ -27,8 +28,8 @@ func Below(conn net.Conn) *Under {
 	return u
 }
 
-// Read implements [net.Conn]. Where a Reader reads, an error that says that there is nothing yet is one that the layer forgets: so it does with
-// deadlines.
+// Read implements [net.Conn]. Where a Reader reads, an error that says that there is nothing yet is one that the layer
+// forgets: so it does with deadlines.
 func (u *Under) Read(p []byte) (int, error) {
 	if u.fd == none {
 		return u.Conn.Read(p)

@@ -41,8 +41,9 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// create makes a file that a database is to be in, if there is none, and says why one that is there cannot be used. That one it does not open,
-// since to close it would take the locks of a part of this process that has it open already. SQLite gives the files beside it the same mode.
+// create makes a file that a database is to be in, if there is none, and says why one that is there cannot be used.
+// That one it does not open, since to close it would take the locks of a part of this process that has it open already.
+// SQLite gives the files beside it the same mode.
 func create(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
 	switch {

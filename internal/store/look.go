@@ -26,8 +26,8 @@ func look(path string, do func(*File) error) error {
 	return errors.Join(told(do(f)), f.Close())
 }
 
-// Copy copies a file that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL. There must be no such
-// copy yet, or an empty file.
+// Copy copies a file that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL.
+// There must be no such copy yet, or an empty file.
 func Copy(ctx context.Context, from, to string) error {
 	return look(from, func(f *File) error {
 		_, err := f.ExecContext(ctx, "VACUUM INTO ?", to)

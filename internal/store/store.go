@@ -38,8 +38,9 @@ type File struct{ *sql.DB }
 // openTime is what the disk is given to open a file, to look through it and to bring it up to date: mail waits.
 const openTime = 60 * time.Second
 
-// Open opens a file, makes it if there is none, and brings the part's tables up to date. It fails for a file that is damaged, no database, or
-// of a newer kanmon. The patience is for another process that has the file locked, at each transaction.
+// Open opens a file, makes it if there is none, and brings the part's tables up to date. It fails for a file that is
+// damaged, no database, or of a newer kanmon. The patience is for another process that has the file locked, at each
+// transaction.
 func Open(path string, patience time.Duration, s Schema) (*File, error) {
 	f, err := open(path, patience, s)
 	if err != nil {

@@ -226,8 +226,8 @@ func (d *DNS) sender(c *checker, key string, t *config.Tenant, domain string) {
 	}
 }
 
-// outOf returns the sending IPs that a tenant's mail can leave from: those of its pool, of the routes that can match it, and of the pool for
-// diverted mail.
+// outOf returns the sending IPs that a tenant's mail can leave from: those of its pool, of the routes that can match
+// it, and of the pool for diverted mail.
 func (d *DNS) outOf(t *config.Tenant) []config.SendingIP {
 	cfg := d.Config
 	if len(cfg.Pools) == 0 {

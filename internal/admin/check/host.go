@@ -39,8 +39,8 @@ type Host struct {
 	SocketsGiven bool  // systemd has opened the listeners
 	Serving      bool  // kanmon runs: the listeners are its own
 
-	// InUse reports the databases that this process has open; nil: none. It must not open and close such a file: SQLite's locks on it would be
-	// gone. What it has open it has looked at.
+	// InUse reports the databases that this process has open; nil: none. It must not open and close such a file:
+	// SQLite's locks on it would be gone. What it has open it has looked at.
 	InUse func(fs.FileInfo) bool
 }
 

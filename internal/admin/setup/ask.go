@@ -20,8 +20,8 @@ type question struct {
 // errEnd is a terminal that was closed in the middle of the questions.
 var errEnd = errors.New("no more answers: nothing is written")
 
-// Ask asks a person for everything, and offers what flags say and what suits the host. file, unless it is "-" for standard output, is where to
-// write; force allows it to be there.
+// Ask asks a person for everything, and offers what flags say and what suits the host. file, unless it is "-" for
+// standard output, is where to write; force allows it to be there.
 func Ask(in io.Reader, out io.Writer, s *Sight, g *Given, file *string, force bool) (Answers, error) {
 	lines := bufio.NewScanner(in)
 	if g.Role == "" {

@@ -13,15 +13,16 @@ import (
 	"kanmon/internal/event"
 )
 
-// Who kills kanmon takes with it what waited to be written: for some milliseconds, or for as long as the disk did not answer. Nobody is left
-// to count that, so the next run looks at how the lines before its own end.
+// Who kills kanmon takes with it what waited to be written: for some milliseconds, or for as long as the disk did not
+// answer. Nobody is left to count that, so the next run looks at how the lines before its own end.
 
 // maxLast is how much of the end of a file is looked at. Behind the line of a stop there may be what had been counted until then.
 const maxLast = 4 << 20
 
-// Unclean returns the last run that has written JSON lines to a path, where it did not end with a stop: what it recorded last may be missing. It is
-// nil where it did, and where that cannot be known: there is no file, or none that can be read again. Whoever rotates the file may have left an
-// empty one, or none: then the file beside it counts that was written last. It is called before a journal opens the path.
+// Unclean returns the last run that has written JSON lines to a path, where it did not end with a stop: what it
+// recorded last may be missing. It is nil where it did, and where that cannot be known: there is no file, or none that
+// can be read again. Whoever rotates the file may have left an empty one, or none: then the file beside it counts that
+// was written last. It is called before a journal opens the path.
 func Unclean(path string) *event.Run {
 	if path == "" || path == "-" {
 		return nil
@@ -93,7 +94,8 @@ func lastOctets(path string) []byte {
 	return last
 }
 
-// newestBeside returns the file that a rotation has made of one: its name begins with the same, and it is not compressed. "": there is none.
+// newestBeside returns the file that a rotation has made of one: its name begins with the same, and it is not
+// compressed. "": there is none.
 func newestBeside(path string) (newest string) {
 	entries, _ := os.ReadDir(filepath.Dir(path))
 	var last os.FileInfo

@@ -5,8 +5,8 @@ import (
 )
 
 const (
-	// maxCarried bounds the sessions, maxCarriedLocals the local parts of one, and maxCarriedOctets those of all, that are remembered between
-	// records. Of the octets nobody has more than eight times what is left, as of the queue.
+	// maxCarried bounds the sessions, maxCarriedLocals the local parts of one, and maxCarriedOctets those of all, that
+	// are remembered between records. Of the octets nobody has more than eight times what is left, as of the queue.
 	maxCarried       = 1 << 15
 	maxCarriedLocals = 1 << 12
 	maxCarriedOctets = 32 << 20
@@ -14,8 +14,8 @@ const (
 	carriedOverhead = 32
 )
 
-// carried are the local parts that later records of a session may name again: a session that waits hands over its lines before its transaction
-// has ended.
+// carried are the local parts that later records of a session may name again: a session that waits hands over its lines
+// before its transaction has ended.
 type carried struct {
 	of     map[event.ID]*carriedBy
 	octets int

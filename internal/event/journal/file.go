@@ -61,8 +61,8 @@ func openFile(path string) (file, error) {
 	open := func(how int) (*os.File, error) {
 		return os.OpenFile(path, how|os.O_APPEND|os.O_CREATE|unix.O_NONBLOCK, 0o640)
 	}
-	// To be read, too: a FIFO with a reading end of our own lets readers come and go, and what they missed waits in the pipe (fifo(7)); of a
-	// file the end is looked at.
+	// To be read, too: a FIFO with a reading end of our own lets readers come and go, and what they missed waits in the
+	// pipe (fifo(7)); of a file the end is looked at.
 	f, err := open(os.O_RDWR)
 	if errors.Is(err, os.ErrPermission) {
 		f, err = open(os.O_WRONLY)

@@ -48,8 +48,8 @@ func (f *Files) lost(o owner) {
 	f.dropped.add(o, 1)
 }
 
-// take returns the sink of an unopened one, with one more user: the one there is, which goes on with what stands at the path now, else a new one. One
-// that nobody uses any more has to end before: a file has one writer.
+// take returns the sink of an unopened one, with one more user: the one there is, which goes on with what stands at the
+// path now, else a new one. One that nobody uses any more has to end before: a file has one writer.
 func (f *Files) take(out unopened, limit int, log *teller) (*sink, error) {
 	late := time.After(openPatience)
 	opened, err := openBefore(late, out)
@@ -75,8 +75,8 @@ func (f *Files) take(out unopened, limit int, log *teller) (*sink, error) {
 	}
 }
 
-// enter counts one more user of the sink of an unopened one, or begins one. Where there is one that nobody uses any more, it gives what is closed when
-// that has ended.
+// enter counts one more user of the sink of an unopened one, or begins one. Where there is one that nobody uses any
+// more, it gives what is closed when that has ended.
 func (f *Files) enter(out unopened, opened file, limit int, log *teller) (s *sink, fresh bool, ended <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

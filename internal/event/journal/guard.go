@@ -258,7 +258,8 @@ func (g *guard) address(path []byte) []byte {
 	return g.out
 }
 
-// messageID returns what may be shown of a Message-ID; nil: nothing. It is one name for one message, of which no part is shown without the other.
+// messageID returns what may be shown of a Message-ID; nil: nothing. It is one name for one message, of which no part
+// is shown without the other.
 func (g *guard) messageID(id []byte) []byte {
 	switch g.mode {
 	case AddressesClear:

@@ -37,10 +37,11 @@
 //
 // # What is not written
 //
-// Bodies, headers and credentials are not in the records; of a header, with Options.Identify, what identifies its message. As a second line of defence the arguments of AUTH and the AUTH
-// parameter of MAIL (RFC 4954 §5) are replaced by "[redacted]". Texts are attackers' octets: control and
-// invisible characters and invalid UTF-8 are written as \xHH or \u{H…}, a backslash as \\, and what exceeds 2,048
-// octets is cut and marked \[N octets cut]. [AddressMode] hides the people behind mail addresses.
+// Bodies, headers and credentials are not in the records; of a header, with Options.Identify, what identifies its
+// message. As a second line of defence the arguments of AUTH and the AUTH parameter of MAIL (RFC 4954 §5) are replaced
+// by "[redacted]". Texts are attackers' octets: control and invisible characters and invalid UTF-8 are written as \xHH
+// or \u{H…}, a backslash as \\, and what exceeds 2,048 octets is cut and marked \[N octets cut]. [AddressMode] hides
+// the people behind mail addresses.
 package journal
 
 import (
@@ -273,8 +274,9 @@ func (j *Journal) run() {
 	j.writeRepeats(true)
 }
 
-// hasTurn waits until the journals before have formatted all they have: so lines have one order, and it is known whom to hide in sessions that go
-// on. It is false where this one is closed before, and nothing has come to it; whoever comes behind it waits for the same then.
+// hasTurn waits until the journals before have formatted all they have: so lines have one order, and it is known whom
+// to hide in sessions that go on. It is false where this one is closed before, and nothing has come to it; whoever
+// comes behind it waits for the same then.
 func (j *Journal) hasTurn() bool {
 	for j.behind != nil {
 		select {

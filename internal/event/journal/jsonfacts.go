@@ -108,8 +108,8 @@ func (o *object) whose(t *event.Transaction) {
 	o.address("account", t.Account)
 }
 
-// tenant appends whose a record is, where the gate has not said so: of a mail that by its sender, of a session that as far as the connection
-// tells. Whose mail a leg was made for is another question.
+// tenant appends whose a record is, where the gate has not said so: of a mail that by its sender, of a session that as
+// far as the connection tells. Whose mail a leg was made for is another question.
 func (o *object) tenant() {
 	if o.t == nil || o.t.Tenant == (event.Span{}) {
 		o.own("tenant", o.r.Tenant)

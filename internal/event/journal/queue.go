@@ -7,8 +7,9 @@ import (
 	"kanmon/internal/event"
 )
 
-// A queue holds records that wait for formatting, so many and no more, and the one count of losses. Its lock is never held over anything but
-// a few assignments, so put does not wait. What an owner has in it decides what fits, and owners take turns in what is taken out.
+// A queue holds records that wait for formatting, so many and no more, and the one count of losses. Its lock is never
+// held over anything but a few assignments, so put does not wait. What an owner has in it decides what fits, and owners
+// take turns in what is taken out.
 type queue struct {
 	wake  chan struct{} // holds a token when there may be something to get
 	hurry chan struct{} // holds a token when that should not wait for more

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Each JSON line says which gateway wrote it, in which run, and its number there: whoever keeps lines has a key. Numbers are given out where
-// lines are put behind each other, so they rise without a gap in what is written.
+// Each JSON line says which gateway wrote it, in which run, and its number there: whoever keeps lines has a key.
+// Numbers are given out where lines are put behind each other, so they rise without a gap in what is written.
 
 // stampOf returns what all lines of a run have.
 func stampOf(gateway string, run time.Time) []byte {

@@ -6,9 +6,9 @@ import (
 	"kanmon/internal/event"
 )
 
-// turns say whose record is taken out next. Owners take turns by octets, so that nobody's records wait for all that another one has there, from
-// however many addresses it came. Within an owner its sessions take turns: behind one address there may be several owners. A session's records
-// stay in order, whosever they are.
+// turns say whose record is taken out next. Owners take turns by octets, so that nobody's records wait for all that
+// another one has there, from however many addresses it came. Within an owner its sessions take turns: behind one
+// address there may be several owners. A session's records stay in order, whosever they are.
 type turns struct {
 	owners   fifo[*use] // that have lanes
 	sessions map[event.ID]*lane

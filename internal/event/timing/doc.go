@@ -20,10 +20,11 @@
 // this IP lies to it, a running median too. Both learn from a key at most every ten minutes, so that a newsletter is not what is usual, and
 // not while anything stands against the key or its IP. So r is against the key's own history.
 //
-// A mail waits until two mails of other IPs at the provider have ended after it, half an hour at most. odd = r − the median of the eight
-// nearest mails of other IPs, before it and after it. So what is always slow, and what is slow for all, are both ordinary: the worse of the
-// two comparisons counts for the IP. Of others only mail counts in this against whose IP nothing stood when it ended (evidence under 5), where
-// there are three such: beside a restricted IP the rest would look fast, and slow when its restriction ends.
+// A mail waits until two mails of other IPs at the provider have ended after it, half an hour at most. odd = r − the
+// median of the eight nearest mails of other IPs, before it and after it. So what is always slow, and what is slow for
+// all, are both ordinary: the worse of the two comparisons counts for the IP. Of others only mail counts in this
+// against whose IP nothing stood when it ended (evidence under 5), where there are three such: beside a restricted IP
+// the rest would look fast, and slow when its restriction ends.
 //
 // # What is bet
 //
@@ -46,11 +47,12 @@
 //     quarter or more. Three, and two fifths, take the evidence back to 2. The same of other IPs' votes: then it is us;
 //   - once in 90 s, unless a mail of another IP has ended between, and one and a half times for each mail of others (six saved up).
 //
-// Refused connections: a refusal counts when the provider next lets anybody in, at any host. It does not count, or is taken back, if its
-// host refuses another IP before it lets somebody in; of several that one host gives an IP until then, one counts: the host may be down. It
-// does not count either if two of the last 16 connections of others were refused, or fewer than three are known; with one it counts half. It
-// gives ln(p1/p0), a connection that was let in ln((1−p1)/(1−p0)); p0 = max(.003, the provider's long run), p1 = max(.3, 5 p0). The long run
-// is learnt of refusals that came alone: those of a restriction would weaken their own evidence.
+// Refused connections: a refusal counts when the provider next lets anybody in, at any host. It does not count, or is
+// taken back, if its host refuses another IP before it lets somebody in; of several that one host gives an IP until
+// then, one counts: the host may be down. It does not count either if two of the last 16 connections of others were
+// refused, or fewer than three are known; with one it counts half. It gives ln(p1/p0), a connection that was let in
+// ln((1−p1)/(1−p0)); p0 = max(.003, the provider's long run), p1 = max(.3, 5 p0). The long run is learnt of refusals
+// that came alone: those of a restriction would weaken their own evidence.
 //
 // # When it is told
 //
@@ -78,16 +80,16 @@
 // Widely slow IPs are told apart from that: eight votes within half an hour, half of them slow in a phase, at three providers, for five
 // minutes, are [ThisIPEverywhere]; if two fifths of the other IPs' votes say the same, [Everything]. They end at less than a seventh.
 //
-// Drip needs no comparison: a session with one-line replies in four reads over a second, in two phases, is +1, another −½, at 2 it is told. If half
-// of the other IPs at the provider are dripped at, it is the MX's way with everybody.
+// Drip needs no comparison: a session with one-line replies in four reads over a second, in two phases, is +1, another
+// −½, at 2 it is told. If half of the other IPs at the provider are dripped at, it is the MX's way with everybody.
 //
-// A finding holds evidence of 14 at most, so about 25 ordinary mails clear it: evidence under 1. A day without mail clears it too. What comes
-// back within six hours continues. After a week what is slow is learnt to be usual.
+// A finding holds evidence of 14 at most, so about 25 ordinary mails clear it: evidence under 1. A day without mail
+// clears it too. What comes back within six hours continues. After a week what is slow is learnt to be usual.
 //
 // # What is promised, and what is not caught
 //
-// With one sending IP only drip is told: nothing else can be told from a slow receiver. With two [Detector.MayAct] is never true. It is never
-// true of half or more of the IPs at a provider either.
+// With one sending IP only drip is told: nothing else can be told from a slow receiver. With two [Detector.MayAct] is
+// never true. It is never true of half or more of the IPs at a provider either.
 //
 // Not caught, or late: a restriction of all our IPs at once; of one IP at several providers at once (that is told as everywhere); of a key
 // whose mail is nearly all one tenant's, from MAIL on, unless its mail is split; before 24 mails of history; below 1.7 times or half a
@@ -96,11 +98,12 @@
 //
 // # Memory
 //
-// A key costs at most 1.5 KiB of the heap with its share of a provider of four IPs, and 1.3 KiB where it is alone there; what few keys have at
-// a time (evidence, mail that waits for others) is pooled, and a provider remembers mail to compare with from its second IP on. An IP has
-// 0.9 KiB. There are at most MaxKeys keys. If a new one finds no room, of sixteen keys the one
-// goes that was unused for longest; one with a history counts as unused an eighth of the time, one with a finding an eighth of that. So
-// whoever invents destinations displaces others that were invented. No mail allocates.
+// A key costs at most 1.5 KiB of the heap with its share of a provider of four IPs, and 1.3 KiB where it is alone
+// there; what few keys have at a time (evidence, mail that waits for others) is pooled, and a provider remembers mail
+// to compare with from its second IP on. An IP has 0.9 KiB. There are at most MaxKeys keys. If a new one finds no room,
+// of sixteen keys the one goes that was unused for longest; one with a history counts as unused an eighth of the time,
+// one with a finding an eighth of that. So whoever invents destinations displaces others that were invented. No mail
+// allocates.
 //
 // Reading order:
 //

@@ -246,9 +246,10 @@ func (k *key) othersFast(f Phase, host uint32) bool {
 	return false
 }
 
-// severalTenants reports whether the recent mail of others than the tenant most of what is slow is of is slow at least half as often: chance
-// makes one or two of it very slow. And whether the evidence would be enough without the tenant that gives most of it; or, where that are
-// all who send little and have their evidence in one place, what is slow is of many of them.
+// severalTenants reports whether the recent mail of others than the tenant most of what is slow is of is slow at least
+// half as often: chance makes one or two of it very slow. And whether the evidence would be enough without the tenant
+// that gives most of it; or, where that are all who send little and have their evidence in one place, what is slow is
+// of many of them.
 func (k *key) severalTenants(f Phase) bool {
 	tag, many := k.slowest(f)
 	if !k.slowWithout(f, tag) {

@@ -9,8 +9,8 @@ import (
 
 // Whose listing it is stands in the clause that names the list: "origin 198.51.100.7 is on SpamCop, 203.0.113.10 forwarded it".
 
-// clausal lets a verdict that our IP is listed stand only if that clause, or the nearest one in front of it that tells whose it is, is not about a
-// stranger: by address, or by a host's name where we know the names of ours.
+// clausal lets a verdict that our IP is listed stand only if that clause, or the nearest one in front of it that tells
+// whose it is, is not about a stranger: by address, or by a host's name where we know the names of ours.
 func (v *Verdict) clausal(q *Query, s *scratch, plain []byte) {
 	if v.Suspend == No || v.Class != IPBlocklisted || !q.SendingIP.IsValid() || v.Scope == ScopeNetblock {
 		return
@@ -75,7 +75,8 @@ func relative(clause []byte) bool {
 	return false
 }
 
-// endsWithHost reports whether a clause ends with a host that something is done for, or comes from: "203.0.113.10 relayed mail for web3.shop.example".
+// endsWithHost reports whether a clause ends with a host that something is done for, or comes from: "203.0.113.10
+// relayed mail for web3.shop.example".
 func (s *scratch) endsWithHost(clause []byte) bool {
 	s.side.read(string(clause))
 	words := bytes.Fields(s.side.text)
@@ -121,8 +122,8 @@ func namesList(clause []byte, lists []List) bool {
 	return false
 }
 
-// namesHost reports whether a host that is not ours, whose names are blanked, is what a normalised text says is on a list: at once behind its
-// name. An MX's own name stands at the front of what it says, and not there.
+// namesHost reports whether a host that is not ours, whose names are blanked, is what a normalised text says is on a
+// list: at once behind its name. An MX's own name stands at the front of what it says, and not there.
 func namesHost(text []byte) bool {
 	var before []byte
 	for word := range bytes.FieldsSeq(text) {
@@ -137,8 +138,8 @@ func namesHost(text []byte) bool {
 	return false
 }
 
-// ofStranger reports whether it is a stranger alone of whom a reply that quotes his address and ours says what blames an IP: "198.51.100.7 is known for
-// spam; you, 203.0.113.10, have relayed it".
+// ofStranger reports whether it is a stranger alone of whom a reply that quotes his address and ours says what blames
+// an IP: "198.51.100.7 is known for spam; you, 203.0.113.10, have relayed it".
 func (r *Rules) ofStranger(q *Query, s *scratch, v *Verdict, plain []byte) bool {
 	if v.Suspend == No || v.Class != IPReputation || !q.SendingIP.IsValid() {
 		return false

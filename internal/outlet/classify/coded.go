@@ -7,12 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// Providers refuse an IP by codes of a few letters and digits: S3140, BL21, CXBL. A mailbox can have such a name, and a rule that knows the code
-// would take its echo for a refusal of our IP. What is that short is else no echo: "user" and "host" are the MX's words.
+// Providers refuse an IP by codes of a few letters and digits: S3140, BL21, CXBL. A mailbox can have such a name, and a
+// rule that knows the code would take its echo for a refusal of our IP. What is that short is else no echo: "user" and
+// "host" are the MX's words.
 //
-// Who sends can write such a code as well in order to hide a listing that is known by its code alone. So a code that the session has said is the
-// provider's all the same where it stands as providers place them, apart from the sentence, and the rest says what providers say beside it (group
-// beside_code): neither a sender, a recipient nor a message has its name there.
+// Who sends can write such a code as well in order to hide a listing that is known by its code alone. So a code that
+// the session has said is the provider's all the same where it stands as providers place them, apart from the sentence,
+// and the rest says what providers say beside it (group beside_code): neither a sender, a recipient nor a message has
+// its name there.
 
 // Bounds of what can be a code.
 const (
@@ -47,7 +49,8 @@ func pastLabel(plain []byte, w word) int {
 	return w.end
 }
 
-// coded reports whether a word is like no word of a language: letters with digits, or without a vowel; nor does one end as the names of lists do.
+// coded reports whether a word is like no word of a language: letters with digits, or without a vowel; nor does one end
+// as the names of lists do.
 func coded(word []byte) bool {
 	letters, digits, joined := false, false, false
 	for _, c := range word {
@@ -99,8 +102,9 @@ func labels(text []byte) bool {
 	return coded(text) && bytes.Equal(text, bytes.ToUpper(text))
 }
 
-// standsApart reports whether a code is no part of a sentence: at the start of a line, or behind the host's name there, in brackets or with a new
-// sentence behind it; in brackets, or behind a full stop, at the end of a sentence; or behind a word that says that a code follows.
+// standsApart reports whether a code is no part of a sentence: at the start of a line, or behind the host's name there,
+// in brackets or with a new sentence behind it; in brackets, or behind a full stop, at the end of a sentence; or behind
+// a word that says that a code follows.
 func standsApart(plain []byte, w word) bool {
 	before, behind := plain[:w.begin], plain[w.end:]
 	bracketed := len(before) > 0 && len(behind) > 0 && (before[len(before)-1] == '[' && behind[0] == ']' || before[len(before)-1] == '(' && behind[0] == ')')
@@ -176,9 +180,9 @@ func onlyHosts(text []byte) bool {
 	return true
 }
 
-// ofTheMX reports whether a piece of a reply is the MX's own word by its place, whoever has said it, too: a code behind "AUP#", or the name of a list,
-// "blocked using zen.example", "listed by CSS". An MX says that of a list, and of no sender, recipient or host; who calls himself like a list hides no
-// listing.
+// ofTheMX reports whether a piece of a reply is the MX's own word by its place, whoever has said it, too: a code behind
+// "AUP#", or the name of a list, "blocked using zen.example", "listed by CSS". An MX says that of a list, and of no
+// sender, recipient or host; who calls himself like a list hides no listing.
 func ofTheMX(plain []byte, from, to int32) bool {
 	name, before := plain[from:to], plain[:from]
 	if n := len(before); n > 1 && before[n-1] == '#' && alnum(before[n-2]) {
@@ -207,8 +211,8 @@ func ofTheMX(plain []byte, from, to int32) bool {
 	return false
 }
 
-// ofProvider reports whether codes that stand apart are the provider's: the rest of the reply, on which a verdict is given and whose words are in
-// the scratch, has nobody else to blame, and is what providers say beside a code.
+// ofProvider reports whether codes that stand apart are the provider's: the rest of the reply, on which a verdict is
+// given and whose words are in the scratch, has nobody else to blame, and is what providers say beside a code.
 func (r *Rules) ofProvider(rest *Verdict, s *scratch) bool {
 	if code := s.normal.enhanced; code != "" && (code[2:4] == "1." || code[2:] == "2.1" || code[2:] == "2.2") { // an address, a mailbox: RFC 3463 §3.2, §3.3
 		return false

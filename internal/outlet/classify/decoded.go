@@ -10,8 +10,9 @@ import (
 // minBase64 is how long a line must be to be taken for base64, which any word could be.
 const minBase64 = 24
 
-// Decoded returns a message as its reader and a content filter see it, behind the message as it is: lines of base64 and of quoted-printable, encoded words
-// of the header (RFC 2047) and parameters (RFC 2231). It looks at no structure: what is decoded for nothing says nothing.
+// Decoded returns a message as its reader and a content filter see it, behind the message as it is: lines of base64 and
+// of quoted-printable, encoded words of the header (RFC 2047) and parameters (RFC 2231). It looks at no structure: what
+// is decoded for nothing says nothing.
 func Decoded(message []byte) []byte {
 	out := append(bytes.Clone(message), '\n')
 	var run []byte

@@ -6,14 +6,16 @@ import (
 	"strings"
 )
 
-// A domain that refuses a mail by its SPF policy may say why (RFC 7208 §6.2), and an MX hands that on: in its own words, or behind the address of a
-// page, "Please see https://acme.example/why?i=203.0.113.10 : your IP is listed". Rules know the words; whose page it is, the session knows.
+// A domain that refuses a mail by its SPF policy may say why (RFC 7208 §6.2), and an MX hands that on: in its own
+// words, or behind the address of a page, "Please see https://acme.example/why?i=203.0.113.10 : your IP is listed".
+// Rules know the words; whose page it is, the session knows.
 
 // maxPages bounds the links that are looked at.
 const maxPages = 4
 
-// explained returns the verdict that the sender's domain has spoken, where what blames our IP stands behind a page of that domain, or of somebody who is
-// told the sender and our IP as the macros of an explanation are filled in, and nothing in front of it does.
+// explained returns the verdict that the sender's domain has spoken, where what blames our IP stands behind a page of
+// that domain, or of somebody who is told the sender and our IP as the macros of an explanation are filled in, and
+// nothing in front of it does.
 func (r *Rules) explained(q *Query, s *scratch) (v Verdict, theirs bool) {
 	plain, pages := s.normal.plain, 0
 	for at := 0; at < len(plain) && pages < maxPages; {
@@ -69,7 +71,8 @@ func (q *Query) explains(page string) bool {
 	return q.SendingIP.IsValid() && told(q.SendingIP.Unmap().String()) && (told(sender) || len(q.EHLO) > 0 && told(strings.ToLower(q.EHLO[0])))
 }
 
-// aboutSPF reports whether a page says by its name that it is about SPF, what stands in front of it does, or the reply's enhanced code (RFC 7372 §3.2).
+// aboutSPF reports whether a page says by its name that it is about SPF, what stands in front of it does, or the
+// reply's enhanced code (RFC 7372 §3.2).
 func aboutSPF(page string, front []byte, enhanced string) bool {
 	spoken := func(text []byte) bool {
 		for w := (word{}); w.next(text); {

@@ -108,8 +108,8 @@ func (e *echoes) doubtful(plain []byte, q *Query) ([]byte, bool) {
 	return e.blank(plain), true
 }
 
-// codesAs returns what doubtful has given with the codes that stand apart blanked otherwise, or, with mark 0, left in. The slice that doubtful gave is
-// overwritten.
+// codesAs returns what doubtful has given with the codes that stand apart blanked otherwise, or, with mark 0, left in.
+// The slice that doubtful gave is overwritten.
 func (e *echoes) codesAs(mark byte, plain []byte) []byte {
 	for _, w := range e.tags {
 		for i := w.begin; i < w.end; i++ {
@@ -209,8 +209,8 @@ func (e *echoes) name(plain []byte, name string, mark byte) {
 	})
 }
 
-// whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation. A bare word, which the MX may have
-// said of its own accord, stands for nobody.
+// whole covers a short thing said where it stands as a whole. Where it is very short it must look like a quotation. A
+// bare word, which the MX may have said of its own accord, stands for nobody.
 func (e *echoes) whole(plain []byte, n *needle) (found bool) {
 	e.each(e.letter[n.from:n.to], func(from, to int32) {
 		quoted, mark := delimited(plain, from, to), n.mark

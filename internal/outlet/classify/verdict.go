@@ -236,8 +236,8 @@ func (v *Verdict) guard(quotes whose) {
 	}
 }
 
-// ofRange takes a refusal that says nothing but a network that our IP is in for one of that network. Receivers quote the address that connects whatever
-// they refuse; its network they quote because that is what they refuse.
+// ofRange takes a refusal that says nothing but a network that our IP is in for one of that network. Receivers quote
+// the address that connects whatever they refuse; its network they quote because that is what they refuse.
 func (v *Verdict) ofRange(quotes whose) {
 	if quotes == quotesRange && v.Class == PolicyUnspecified {
 		*v = Verdict{Class: IPReputation, Scope: ScopeNetblock, Suspend: May, Only: true, Rule: ruleRange, Quoted: v.Quoted}

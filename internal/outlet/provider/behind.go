@@ -53,8 +53,9 @@ func (b *bucket) take(now time.Time, rate, burst float64) bool {
 	return true
 }
 
-// Learn looks up whose MXs a domain has, behind the mail of the asker, a tenant. It never waits, and it does nothing while that is known and
-// fresh, or where there is no room: the next mail asks again. Where there is nothing to do it does not allocate.
+// Learn looks up whose MXs a domain has, behind the mail of the asker, a tenant. It never waits, and it does nothing
+// while that is known and fresh, or where there is no room: the next mail asks again. Where there is nothing to do it
+// does not allocate.
 func (l *Lookup) Learn(domain, by string) {
 	if !l.Due(domain) {
 		return
@@ -76,7 +77,8 @@ func (l *Lookup) Due(domain string) bool {
 	return !found || !time.Now().Before(k.until)
 }
 
-// mayAsk takes one of the asker's questions, if there is room for a lookup of his. Until there is an answer nobody asks about the domain again.
+// mayAsk takes one of the asker's questions, if there is room for a lookup of his. Until there is an answer nobody asks
+// about the domain again.
 func (l *Lookup) mayAsk(domain, by string) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

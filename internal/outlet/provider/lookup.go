@@ -195,8 +195,8 @@ func (l *Lookup) Heard(domain string) (provider string, due bool) {
 // Changes returns a number that is another one whenever this Lookup has learnt something of a domain. What outlives it counts apart.
 func (l *Lookup) Changes() uint64 { return l.changes.Load() }
 
-// Until returns when At, Heard and Due may answer otherwise about an MX and a domain, "": none, although nothing is learnt until then: what is
-// known grows old.
+// Until returns when At, Heard and Due may answer otherwise about an MX and a domain, "": none, although nothing is
+// learnt until then: what is known grows old.
 func (l *Lookup) Until(addr netip.Addr, domain string) time.Time {
 	end := time.Now().Add(usableFor)
 	ends := func(at time.Time) {
@@ -224,8 +224,8 @@ func (l *Lookup) Until(addr netip.Addr, domain string) time.Time {
 	return end
 }
 
-// Met returns the providers of which an address of an MX is known. It looks at all there are, so ask once for all providers; whose they are it
-// finds out when At need not wait for it any more.
+// Met returns the providers of which an address of an MX is known. It looks at all there are, so ask once for all
+// providers; whose they are it finds out when At need not wait for it any more.
 func (l *Lookup) Met() map[string]bool {
 	all := map[MX]struct{}{}
 	l.addresses.All(func(_ netip.Addr, mx MX) bool {

@@ -18,8 +18,8 @@ import (
 	"kanmon/internal/who/mailbox"
 )
 
-// A Provider is a group of destinations run by one operator. Names are in any form that package mailbox reads; "*.example.jp" stands for all
-// names below example.jp, and not for example.jp itself.
+// A Provider is a group of destinations run by one operator. Names are in any form that package mailbox reads;
+// "*.example.jp" stands for all names below example.jp, and not for example.jp itself.
 type Provider struct {
 	Name    string
 	Domains []string // recipient domains that are its own: they need no lookup

@@ -44,9 +44,10 @@ func (c *codes) has(code string) bool {
 // Settings returns what is known of a provider beside its names.
 func (l *Lookup) Settings(provider string) Settings { return l.set.words[provider].Settings }
 
-// OwnWord reports whether a reply of a provider's MX must be the provider's own word, and speaks for all of it: about a recipient at a domain
-// of its own, with a code that none of its customers can set, or before anybody knows which customer's recipient it will be. Else it may be
-// what one customer, who is anybody, has written. The domain is "" before a recipient is known.
+// OwnWord reports whether a reply of a provider's MX must be the provider's own word, and speaks for all of it: about a
+// recipient at a domain of its own, with a code that none of its customers can set, or before anybody knows which
+// customer's recipient it will be. Else it may be what one customer, who is anybody, has written. The domain is ""
+// before a recipient is known.
 func (l *Lookup) OwnWord(provider, domain string, reply []byte) bool {
 	if domain == "" {
 		if !l.Settings(provider).CustomersRunMX {
@@ -58,7 +59,8 @@ func (l *Lookup) OwnWord(provider, domain string, reply []byte) bool {
 	return l.OwnCode(provider, reply)
 }
 
-// OwnCode reports whether a reply of a provider's MX has a code by which the provider refuses an IP, and which none of its customers can set.
+// OwnCode reports whether a reply of a provider's MX has a code by which the provider refuses an IP, and which none of
+// its customers can set.
 func (l *Lookup) OwnCode(provider string, reply []byte) bool {
 	w, code := l.set.words[provider], enhanced(reply)
 	for i := range w.codes {

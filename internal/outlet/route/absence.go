@@ -5,9 +5,10 @@ import (
 	"sync/atomic"
 )
 
-// An Absence knows which sending IPs this host does not have at the moment: removed, moved to another gateway, behind an interface that is
-// down. To a [Router] they are not there: what they would take goes to the next of their pool, and comes back with them. All routers of a process
-// share one. It is safe for concurrent use; the zero value, and a nil one, lack none.
+// An Absence knows which sending IPs this host does not have at the moment: removed, moved to another gateway, behind
+// an interface that is down. To a [Router] they are not there: what they would take goes to the next of their pool, and
+// comes back with them. All routers of a process share one. It is safe for concurrent use; the zero value, and a nil
+// one, lack none.
 type Absence struct {
 	missing atomic.Pointer[map[netip.Addr]struct{}]
 	changes atomic.Uint64

@@ -14,9 +14,10 @@ func (c *Choice) Keeps(ip netip.Addr) bool {
 // Prefers reports whether the mail must leave from the best IP of its pool, and this is another.
 func (c *Choice) Prefers(ip netip.Addr) bool { return c.BySender && c.IP.Address != ip }
 
-// Course returns the choice for the first mail of a session, with the sending IP that the session has got to: from the connection, where the
-// MX's provider is known or not, by way of MAIL to the first recipient. It goes by the configuration alone, as if nothing stood against
-// any sending IP. The error is that of the first step that has one: there the mail ends.
+// Course returns the choice for the first mail of a session, with the sending IP that the session has got to: from the
+// connection, where the MX's provider is known or not, by way of MAIL to the first recipient. It goes by the
+// configuration alone, as if nothing stood against any sending IP. The error is that of the first step that has one:
+// there the mail ends.
 func (r *Router) Course(q Query, providerOfMX string) (Choice, error) {
 	at := q
 	at.Owner = nil // the mail's may not be the connection's

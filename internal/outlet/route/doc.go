@@ -4,10 +4,10 @@
 // cannot be sent from a configured sending IP is not sent: without one of the destination's family there is no choice. With no sending IP
 // configured at all, the kernel chooses (observe mode).
 //
-// Routes, tenants and pools say which sending IPs a mail may leave from. Within a pool the choice is rendezvous hashing on who sends (tenant
-// and sender domain, or the MSA's address) and where to (provider, or the MX's address): a mail that is tried again leaves from the same
-// address, across restarts and across gateways with the same pools, and an edit of a pool moves only what its address was removed for or
-// what a new one takes over.
+// Routes, tenants and pools say which sending IPs a mail may leave from. Within a pool the choice is rendezvous hashing
+// on who sends (tenant and sender domain, or the MSA's address) and where to (provider, or the MX's address): a mail
+// that is tried again leaves from the same address, across restarts and across gateways with the same pools, and an
+// edit of a pool moves only what its address was removed for or what a new one takes over.
 //
 // Normal use:
 //

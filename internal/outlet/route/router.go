@@ -224,10 +224,10 @@ func (r *Router) pool(name string) (*addressPool, error) {
 	return &r.pools[i], nil
 }
 
-// Choose returns pool and sending IP for what is known of a mail. [session.ErrNoSendingIP] is seen if the pool has none of the
-// destination's family, or this host only those of the other one, and [session.ErrNotOnHost] if this host has none of the pool: the choice then tells
-// the rest. Another error is a pool that was asked for and is not there. Choose does not
-// allocate, but for a sender with something to fold where a route goes by senders.
+// Choose returns pool and sending IP for what is known of a mail. [session.ErrNoSendingIP] is seen if the pool has none
+// of the destination's family, or this host only those of the other one, and [session.ErrNotOnHost] if this host has
+// none of the pool: the choice then tells the rest. Another error is a pool that was asked for and is not there. Choose
+// does not allocate, but for a sender with something to fold where a route goes by senders.
 func (r *Router) Choose(q Query) (choice Choice, err error) {
 	f := r.factsOf(&q)
 	choice.Tenant = f.tenant.name

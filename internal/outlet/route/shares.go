@@ -6,9 +6,10 @@ import (
 	"sync/atomic"
 )
 
-// Shares know which sending IPs have not the part of their pools that their weights say, but less of it: those that warm up. What they will have with
-// their full weight comes to them bit by bit as the share grows, and nothing goes back. All routers of a process share one. It is safe for
-// concurrent use; the zero value, and a nil one, leave all weights as they are.
+// Shares know which sending IPs have not the part of their pools that their weights say, but less of it: those that
+// warm up. What they will have with their full weight comes to them bit by bit as the share grows, and nothing goes
+// back. All routers of a process share one. It is safe for concurrent use; the zero value, and a nil one, leave all
+// weights as they are.
 type Shares struct {
 	parts   atomic.Pointer[parts]
 	changes atomic.Uint64

@@ -15,9 +15,10 @@
 //
 // # Tightening
 //
-// A reply that says too many, or too fast, halves the amount that it is about, for this sending IP at this provider: at most every ten
-// minutes, and never below one. Each hour without such a reply gives back a tenth of the amount. Where nobody knows an amount, what was in use
-// when the reply came stands for it. It needs no timer: what holds follows from when it was tightened last.
+// A reply that says too many, or too fast, halves the amount that it is about, for this sending IP at this provider: at
+// most every ten minutes, and never below one. Each hour without such a reply gives back a tenth of the amount. Where
+// nobody knows an amount, what was in use when the reply came stands for it. It needs no timer: what holds follows from
+// when it was tightened last.
 //
 // Reading order: takes.go (what a provider takes), lane.go (one connection), tighten.go, show.go (for the operator).
 package shape

@@ -62,8 +62,8 @@ type Full struct {
 	Count     Count
 	Used, Max int64
 	Per       time.Duration // of a rate
-	// Wait is when there will be room if nobody else takes it. Guess: nobody can know. Of what one connection, or one message, may have it is 0: no
-	// wait helps.
+	// Wait is when there will be room if nobody else takes it. Guess: nobody can know. Of what one connection, or one
+	// message, may have it is 0: no wait helps.
 	Wait  time.Duration
 	Guess bool
 }
@@ -79,8 +79,8 @@ func (f *Full) String() string {
 	return fmt.Sprintf("%s at %d in %s, at most %d at once", unitOf(f.Count), f.Max, f.Per, f.Used)
 }
 
-// Connect takes what a connection needs, and with mail what a message on it needs: all or nothing. Where there is no room for it the Lane is nil, or
-// with observe one that has taken what there was.
+// Connect takes what a connection needs, and with mail what a message on it needs: all or nothing. Where there is no
+// room for it the Lane is nil, or with observe one that has taken what there was.
 func (m *Memory) Connect(t *Takes, ip netip.Addr, tenant string, mail, observe bool) (*Lane, Full) {
 	l := &Lane{m: m, takes: t, ip: ip, text: m.textOf(ip), whose: tenant}
 	full := l.connect(mail, observe)
@@ -90,8 +90,8 @@ func (m *Memory) Connect(t *Takes, ip netip.Addr, tenant string, mail, observe b
 	return l, full
 }
 
-// Again is Connect for the connection that takes the place of this one, which is over: what it has among the connections is kept. Where there is
-// no room for a new one, that is given up.
+// Again is Connect for the connection that takes the place of this one, which is over: what it has among the
+// connections is kept. Where there is no room for a new one, that is given up.
 func (l *Lane) Again(mail bool) (full Full) {
 	var room [2]limit.Want
 	wants := l.want(room[:0], NewConnections)
@@ -160,8 +160,9 @@ func (l *Lane) fullOf(v *limit.Verdict) Full {
 	return full
 }
 
-// Mail takes what one more message needs. Where the connection has had all that one may have, the Full says so, and nothing is taken. Of recipients
-// that is where there may not be room for all of the message: for half of what a connection may have, or for as many as the largest one so far had.
+// Mail takes what one more message needs. Where the connection has had all that one may have, the Full says so, and
+// nothing is taken. Of recipients that is where there may not be room for all of the message: for half of what a
+// connection may have, or for as many as the largest one so far had.
 func (l *Lane) Mail(observe bool) (full Full) {
 	if most := l.m.Amount(l.takes, MessagesPerConnection, l.ip); most > 0 && int64(l.mails) >= most {
 		full = Full{Count: MessagesPerConnection, Used: int64(l.mails), Max: most}

@@ -109,8 +109,8 @@ type resizing struct {
 	amount int64
 }
 
-// Compile makes Takes of what is known of a provider. What is not kept to, or of which nothing is known, bounds nothing. Where several tenants share
-// it, a part is kept for those who use little, if there is enough to share.
+// Compile makes Takes of what is known of a provider. What is not kept to, or of which nothing is known, bounds
+// nothing. Where several tenants share it, a part is kept for those who use little, if there is enough to share.
 func Compile(provider string, limits []Limit, shared bool) (*Takes, error) {
 	t := &Takes{provider: provider, limits: limits, shared: shared}
 	for _, l := range limits {

@@ -31,8 +31,9 @@ type Options struct {
 	MaxKeys int              // 0: DefaultMaxKeys; with more than 50 sending IPs 200 for each of them
 }
 
-// DefaultMaxKeys bounds how many keys are remembered. One costs about 1 KB with a refusal, mostly for the replies that are shown, and 5 KB with as
-// many as are kept (go test -bench Standings); 32 KB if every text in them is as long as it may be.
+// DefaultMaxKeys bounds how many keys are remembered. One costs about 1 KB with a refusal, mostly for the replies that
+// are shown, and 5 KB with as many as are kept (go test -bench Standings); 32 KB if every text in them is as long as it
+// may be.
 const DefaultMaxKeys = 10_000
 
 // keysOfIP is for how many providers there is room for each sending IP, where these are many: who has them has the memory for them.

@@ -76,8 +76,9 @@ func (c *checks) count(s source, n int) {
 	}
 }
 
-// ask has a list asked about an IP that an entry names, or the IP as a whole, unless the answer is known. Only lists of the table are: a reply can name any zone, also one that
-// nobody answers for. Where there is no room the next reply, or the sweep, comes back to it.
+// ask has a list asked about an IP that an entry names, or the IP as a whole, unless the answer is known. Only lists of
+// the table are: a reply can name any zone, also one that nobody answers for. Where there is no room the next reply, or
+// the sweep, comes back to it.
 func (b *Book) ask(e *entry, l List, by source, now time.Time) {
 	if b.check == nil || !worths[l.Weight].asked || !isZone(l.Zone) {
 		return
@@ -115,7 +116,8 @@ func (a *answer) holds(now time.Time) bool {
 	return wait > 0 && wait <= checkAgain
 }
 
-// found reports whether the last answer of a list that is not out of date is that it has the IP, whatever has become of those that have named it.
+// found reports whether the last answer of a list that is not out of date is that it has the IP, whatever has become of
+// those that have named it.
 func (c *checks) found(ip netip.Addr, now time.Time) bool {
 	for q, a := range c.known {
 		if q.ip == ip && a.listed && a.holds(now) {
@@ -238,8 +240,8 @@ func (b *Book) checkOne(ctx context.Context, q question) {
 	}
 }
 
-// askAgain asks about every listing that matters still, and forgets answers that nobody needs. It looks at all keys once a minute, those of one IP at
-// a time, and each question costs no more than maxChecks answers looked at.
+// askAgain asks about every listing that matters still, and forgets answers that nobody needs. It looks at all keys
+// once a minute, those of one IP at a time, and each question costs no more than maxChecks answers looked at.
 func (b *Book) askAgain() {
 	b.dropAnswers()
 	for _, ip := range b.known() {

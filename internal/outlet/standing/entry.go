@@ -39,8 +39,9 @@ type entry struct {
 	place *share.Entry[*entry] // in the queue of its rank; whose it is there is the tenant whose mail's refusal made it, or nobody
 }
 
-// A rank is how dear a key is: when there are too many, one of the lowest rank is forgotten, the longest untouched of the tenant that has made
-// most of them. So a stranger with a thousand domains can push out strangers, but neither a provider that has a name nor an operator's word.
+// A rank is how dear a key is: when there are too many, one of the lowest rank is forgotten, the longest untouched of
+// the tenant that has made most of them. So a stranger with a thousand domains can push out strangers, but neither a
+// provider that has a name nor an operator's word.
 type rank uint8
 
 const (
@@ -214,8 +215,8 @@ func (e *entry) see(ev *Evidence, now time.Time) {
 	})
 }
 
-// shareWith takes what a key's reply has in common with those that are kept from these: most say the same again, and their texts are most of what a key
-// costs.
+// shareWith takes what a key's reply has in common with those that are kept from these: most say the same again, and
+// their texts are most of what a key costs.
 func (ev *Evidence) shareWith(seen []EvidenceSeen) {
 	for i := range seen {
 		for _, text := range []struct {

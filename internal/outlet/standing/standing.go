@@ -21,8 +21,8 @@ type Key struct {
 	Provider string // a provider's name, or the MX ("mx:192.0.2.25") where none is known; a part of either ("google/example.net"); or Every
 }
 
-// At is the key of a part of a provider: a recipient domain, or one of its MXs. A single reply suspends an IP there, as long as the reply may
-// be what one of the provider's customers has written.
+// At is the key of a part of a provider: a recipient domain, or one of its MXs. A single reply suspends an IP there, as
+// long as the reply may be what one of the provider's customers has written.
 func (k Key) At(place string) Key { return Key{k.IP, k.Provider + partMark + place} }
 
 const partMark = "/"

@@ -64,8 +64,8 @@ func (b *Book) tell(s *Change) {
 	}
 }
 
-// mayTell bounds the lines about MXs that a stranger may have any number of, by the tenant whose mail met them. Of a provider with a name, and of
-// what a person has ordered, each change is told.
+// mayTell bounds the lines about MXs that a stranger may have any number of, by the tenant whose mail met them. Of a
+// provider with a name, and of what a person has ordered, each change is told.
 func (b *Book) mayTell(s *Change) (left int, tell bool) {
 	if !s.strange() || s.byHand() {
 		return 0, true

@@ -7,7 +7,8 @@ import (
 	"slices"
 )
 
-// Projected gives the day on which the IP will be warm if it goes on as it does, and why not sooner; the zero Day where that cannot be said.
+// Projected gives the day on which the IP will be warm if it goes on as it does, and why not sooner; the zero Day where
+// that cannot be said.
 func (e *Entry) Projected(today Day) (ends Day, why string) {
 	switch {
 	case e.Done:

@@ -54,8 +54,8 @@ func (s *State) total() (all Class) {
 	return all
 }
 
-// begin puts the IP where the date says that it is: at its first step on its first day, and where nothing is known of it as many days later as
-// many steps on. Of what was lost it is not known that it went badly.
+// begin puts the IP where the date says that it is: at its first step on its first day, and where nothing is known of
+// it as many days later as many steps on. Of what was lost it is not known that it went badly.
 func (s *State) begin(m *Member, today Day) {
 	*s = State{IP: m.IP, Start: m.Start, Begun: m.Start, Since: today, Day: today, Used: s.Used, Classes: map[string]Class{}}
 	s.Step = max(0, int(today-m.Start)+1)

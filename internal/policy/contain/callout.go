@@ -1,7 +1,7 @@
 package contain
 
-// Callouts are counted apart from everything else: they lead to no level. They are shown, since receivers list hosts that ask much. There is
-// a bound to that: who would look which addresses exist could ask in the same way.
+// Callouts are counted apart from everything else: they lead to no level. They are shown, since receivers list hosts
+// that ask much. There is a bound to that: who would look which addresses exist could ask in the same way.
 
 // mostDeadCallouts is how many recipients who do not exist a tenant may have asked for in this hour and the one before. What goes
 // beyond is told as of any mail.
@@ -44,8 +44,8 @@ func (d *Detector) Callout(c Callout) (apart bool) {
 	return t.calls.dead[0]+t.calls.dead[1] <= mostDeadCallouts
 }
 
-// Callouts returns how many recipients a tenant has asked for with the null sender, or that of a program that verifies, and no message, in this hour and the one before, and how
-// many of them do not exist.
+// Callouts returns how many recipients a tenant has asked for with the null sender, or that of a program that verifies,
+// and no message, in this hour and the one before, and how many of them do not exist.
 func (d *Detector) Callouts(tenant string) (asked, dead int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

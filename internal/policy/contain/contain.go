@@ -81,8 +81,9 @@ type Recipient struct {
 	Cause           Cause
 }
 
-// A Callout is the MX's answer to a RCPT of mail without a sender, or of a verifying program's, that came to no DATA. Receivers verify addresses that way: it is no
-// bounce. Whoever does it much gets onto block lists. Where the mail is refused as spam, it is a [Recipient].
+// A Callout is the MX's answer to a RCPT of mail without a sender, or of a verifying program's, that came to no DATA.
+// Receivers verify addresses that way: it is no bounce. Whoever does it much gets onto block lists. Where the mail is
+// refused as spam, it is a [Recipient].
 type Callout struct {
 	Tenant string
 	Dead   bool // the recipient does not exist

@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// What was counted of a subject lately is kept as octets, most of which are small numbers: an account that sends some mails a day has a hundred. What
-// is of another form, or makes no sense, says nothing: the subject begins anew.
+// What was counted of a subject lately is kept as octets, most of which are small numbers: an account that sends some
+// mails a day has a hundred. What is of another form, or makes no sense, says nothing: the subject begins anew.
 
 // countsForm is the version of the form.
 const countsForm = 1
 
-// savedCounts returns what was counted of a subject. Of lists and forwarders it is nothing: which of their messages and recipients were counted is not
-// kept, and would count again.
+// savedCounts returns what was counted of a subject. Of lists and forwarders it is nothing: which of their messages and
+// recipients were counted is not kept, and would count again.
 func (d *Detector) savedCounts(e *entry) []byte {
 	if e.Account == "" {
 		e.owner.spread.expire(d.time.minute)

@@ -136,8 +136,8 @@ func (d *Detector) Ask(tenantName, account string) Answer {
 	return answer
 }
 
-// AskAs is Ask for a sender that has further names, by which a person may have blocked it: where that is so, the answer is of that name, whose number
-// among them it gives; else -1.
+// AskAs is Ask for a sender that has further names, by which a person may have blocked it: where that is so, the answer
+// is of that name, whose number among them it gives; else -1.
 func (d *Detector) AskAs(tenantName, account string, further ...string) (answer Answer, name int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,7 +169,8 @@ func (d *Detector) askOf(t *tenant, a *entry) Answer {
 	return d.answer(t, a)
 }
 
-// BlockedUntil returns when the block ends that a sender's mail meets: its tenant's, or its own. The zero time: there is no end, or no block.
+// BlockedUntil returns when the block ends that a sender's mail meets: its tenant's, or its own. The zero time: there
+// is no end, or no block.
 func (d *Detector) BlockedUntil(s Subject) (end time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -23,8 +23,8 @@ func (c *Changes) gone(s Subject) {
 // Empty reports that nothing has changed.
 func (c *Changes) Empty() bool { return len(c.Subjects)+len(c.Gone) == 0 }
 
-// Changed adds what has changed since it was last given, of at most so many subjects, and returns of about how many there is more to give. What
-// could not be kept goes to [Detector.PutBack].
+// Changed adds what has changed since it was last given, of at most so many subjects, and returns of about how many
+// there is more to give. What could not be kept goes to [Detector.PutBack].
 func (d *Detector) Changed(c *Changes, most int) (left int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -98,8 +98,8 @@ func (d *Detector) take(c *Changes, e *entry) {
 	}
 }
 
-// worth reports whether something is known of a subject that others do not have. The made-up senders of a flood, whom nobody knows for a day, cost the
-// disk nothing.
+// worth reports whether something is known of a subject that others do not have. The made-up senders of a flood, whom
+// nobody knows for a day, cost the disk nothing.
 func (d *Detector) worth(e *entry) bool {
 	return e.stands() || e.seasoned && e.counted() || e.history != nil || d.volumeNow(e) > 0 || e.usual[0].cases+e.usual[1].cases > 0 ||
 		e.seasoned && e.usual[0].casesToday+e.usual[1].casesToday > 0
@@ -120,7 +120,8 @@ func (d *Detector) mark(e *entry) {
 	}
 }
 
-// lose notes that the row of a subject that is forgotten is to go. Beyond a bound that is left to the next process, which forgets it as others.
+// lose notes that the row of a subject that is forgotten is to go. Beyond a bound that is left to the next process,
+// which forgets it as others.
 func (d *Detector) lose(s Subject) {
 	if d.kept && len(d.forgotten.all) < d.maxAccounts {
 		d.forgotten.push(s)
@@ -146,8 +147,8 @@ func (d *Detector) drop(c *Changes, s Subject) {
 	c.gone(s)
 }
 
-// dropTenant does the same with accounts of a tenant that is forgotten, and with the tenant behind them. It returns how many it has looked at, no
-// more than most: 0 if there is no such tenant.
+// dropTenant does the same with accounts of a tenant that is forgotten, and with the tenant behind them. It returns how
+// many it has looked at, no more than most: 0 if there is no such tenant.
 func (d *Detector) dropTenant(c *Changes, most int) (looks int) {
 	if len(d.forgottenTenants.all) == 0 {
 		return 0

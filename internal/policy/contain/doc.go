@@ -94,20 +94,22 @@
 //
 // # Memory
 //
-// An account costs about 1 KiB: the entry, and a bucket of 76 octets for each minute of the last hour and each hour of the
-// last day in which something was counted, so 7 KiB at most where that is all of them. The first bad outcome adds 0.6 KiB
-// and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark as a list or a forwarder, what it needs
-// to know messages and recipients again, 400 KiB at most. At most 100,000
-// accounts are kept, of all tenants together, or ten for each tenant of the configuration if that is more ([Detector.Grow]). When there are more, the longest untouched one is forgotten: of the tenant
-// that wants room if it has more than its part, else of the one with most; those known for less than a day first. What there is no room
-// for counts for its tenant.
+// An account costs about 1 KiB: the entry, and a bucket of 76 octets for each minute of the last hour and each hour of
+// the last day in which something was counted, so 7 KiB at most where that is all of them. The first bad outcome adds
+// 0.6 KiB and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark
+// as a list or a forwarder, what it needs to know messages and recipients again, 400 KiB at most. At most 100,000
+// accounts are kept, of all tenants together, or ten for each tenant of the configuration if that is more
+// ([Detector.Grow]). When there are more, the longest untouched one is forgotten: of the tenant that wants room if it
+// has more than its part, else of the one with most; those known for less than a day first. What there is no room for
+// counts for its tenant.
 //
-// Accounts that are contained, blocked by a limit or have fallen lately are not forgotten for those: but of one tenant there are 1,000 at
-// most, and of all a tenth. Beyond that the one that was longest without a mail goes, of the tenant with most, and a tenant that has as many as
-// it may is contained, up to divert. What a person has said is never forgotten, and always has room; it counts against nobody's bound.
+// Accounts that are contained, blocked by a limit or have fallen lately are not forgotten for those: but of one tenant
+// there are 1,000 at most, and of all a tenth. Beyond that the one that was longest without a mail goes, of the tenant
+// with most, and a tenant that has as many as it may is contained, up to divert. What a person has said is never
+// forgotten, and always has room; it counts against nobody's bound.
 //
-// Of tenants 10,000 are kept, or as many as are configured. The one that was not heard of for longest goes, with its accounts; those of which something
-// stands are not among those that may.
+// Of tenants 10,000 are kept, or as many as are configured. The one that was not heard of for longest goes, with its
+// accounts; those of which something stands are not among those that may.
 //
 // Nothing looks at all accounts at once while sessions wait: at most 256, and then they have their turn.
 //

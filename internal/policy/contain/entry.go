@@ -49,8 +49,8 @@ type tenant struct {
 	entry
 	bit      uint64 // see sendingIP
 	accounts map[string]*entry
-	// Accounts that may be forgotten, in the order they were touched: those known for a day, and those that are not; those that evidence has
-	// contained, of which there are only so many. The others are a person's.
+	// Accounts that may be forgotten, in the order they were touched: those known for a day, and those that are not;
+	// those that evidence has contained, of which there are only so many. The others are a person's.
 	strangers, known, held line
 	ordered                map[*entry]struct{}
 	places                 [rankings]int // in the Detector's
@@ -80,8 +80,8 @@ func (d *Detector) learn(e *entry, n *counts) {
 	}
 }
 
-// learnUsual adds to today. A day is learned when it has passed without the subject being contained. It reports whether what was of today is no
-// more.
+// learnUsual adds to today. A day is learned when it has passed without the subject being contained. It reports whether
+// what was of today is no more.
 func (e *entry) learnUsual(n *counts, age time.Duration) (turned bool) {
 	some := e.usual[0].today() || e.usual[1].today()
 	if e.level > Normal && e.outcomes {

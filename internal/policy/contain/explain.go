@@ -27,8 +27,9 @@ type Explanation struct {
 	Day      Counts        `json:"day"`
 	Samples  []Sample      `json:"samples,omitempty"`
 
-	// Distinct recipients in this hour of the clock, with a standard error of 13 %, and of them those that count against the allowance: of a tenant not
-	// those of accounts that are contained, exempt, lists or forwarders, nor of bounces.
+	// Distinct recipients in this hour of the clock, with a standard error of 13 %, and of them those that count
+	// against the allowance: of a tenant not those of accounts that are contained, exempt, lists or forwarders, nor of
+	// bounces.
 	Distinct      int    `json:"distinct"`
 	Counting      int    `json:"counting"`
 	Allowance     int    `json:"allowance"`

@@ -51,8 +51,9 @@ func (d *Detector) Block(s Subject, until time.Time, by, why string) error {
 	return d.byHand(s, until, ByHand{By: by, Why: why}, d.block)
 }
 
-// BlockByRule is Block by a limit, until a person lifts it. Of one tenant's accounts only so many are: the bounds are those of what evidence
-// has contained. It reports whether it has blocked the subject; who is blocked already stays so, by whom he is.
+// BlockByRule is Block by a limit, until a person lifts it. Of one tenant's accounts only so many are: the bounds are
+// those of what evidence has contained. It reports whether it has blocked the subject; who is blocked already stays so,
+// by whom he is.
 func (d *Detector) BlockByRule(s Subject, rule, why string) (done bool, err error) {
 	err = d.byHand(s, time.Time{}, ByHand{By: rule, Why: why, Rule: true}, func(e *entry, h *hand) {
 		if done = e.block == nil; done {

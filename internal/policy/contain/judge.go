@@ -61,8 +61,8 @@ func (d *Detector) read(e *entry, yield func(Reading)) {
 	}
 }
 
-// many says whether enough of a tenant's accounts are contained for their outcomes to contain the tenant. Where as many are as there is room
-// for, it stands for those that were forgotten.
+// many says whether enough of a tenant's accounts are contained for their outcomes to contain the tenant. Where as many
+// are as there is room for, it stands for those that were forgotten.
 func (d *Detector) many(t *tenant) Reading {
 	need := max(float64(d.policy.ManyAccounts), math.Ceil(math.Sqrt(float64(len(t.accounts)))))
 	r := Reading{Signal: ManyAccounts, Cases: len(t.accounts), Threshold: need}

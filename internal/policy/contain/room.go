@@ -7,8 +7,9 @@ import (
 	"kanmon/internal/event"
 )
 
-// Parts of all accounts that evidence may hold on to. Each contained account costs some kilobytes, and whoever invents senders has as many
-// contained as he likes: beyond these bounds the one that was longest without a mail is forgotten, and its tenant is contained in its place.
+// Parts of all accounts that evidence may hold on to. Each contained account costs some kilobytes, and whoever invents
+// senders has as many contained as he likes: beyond these bounds the one that was longest without a mail is forgotten,
+// and its tenant is contained in its place.
 const (
 	heldPart    = 100 // of one tenant: 1,000 of 100,000
 	heldPartAll = 10

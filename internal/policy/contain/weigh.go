@@ -28,8 +28,9 @@ type circle struct {
 	attested, divert float64 // see refusers.attested
 }
 
-// readBoth gives a signal in both windows. What providers with a name refuse is also read as a share of what they alone have answered: who has
-// a receiver of his own can have as much accepted there as he likes. The worse of the two counts.
+// readBoth gives a signal in both windows. What providers with a name refuse is also read as a share of what they alone
+// have answered: who has a receiver of his own can have as much accepted there as he likes. The worse of the two
+// counts.
 func (d *Detector) readBoth(e *entry, s Signal, w *windows, by *refusers, accounts int, yield func(Reading)) {
 	all, named := circle{to: e.to}, circle{to: e.to.named(), attested: 1, divert: 1}
 	if by != nil {

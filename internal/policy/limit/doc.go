@@ -33,10 +33,11 @@
 //
 // # Octets
 //
-// How many pass is known when they have. Take charges what MAIL declares, at most Burst; if it declares nothing, something
-// must be left (d < full). Of a mail that was delivered Settle puts what passed in its place and may so leave a debt, d > full,
-// which all later ones wait for; of another one all is given back. It is cut at full + Per: nobody waits for longer than Per, and a body of more than Burst + Amount costs no more than
-// that. Bodies that are under way at the same time do not see each other beyond what they declared.
+// How many pass is known when they have. Take charges what MAIL declares, at most Burst; if it declares nothing,
+// something must be left (d < full). Of a mail that was delivered Settle puts what passed in its place and may so leave
+// a debt, d > full, which all later ones wait for; of another one all is given back. It is cut at full + Per: nobody
+// waits for longer than Per, and a body of more than Burst + Amount costs no more than that. Bodies that are under way
+// at the same time do not see each other beyond what they declared.
 //
 // # Shares
 //

@@ -34,8 +34,8 @@ type Want struct {
 //
 // Every method is safe for concurrent use.
 type Limiter interface {
-	// Take takes all the wants and adds those to the ticket that can be given back, or takes none and says which limit refuses for the longest. The
-	// wants are not kept.
+	// Take takes all the wants and adds those to the ticket that can be given back, or takes none and says which limit
+	// refuses for the longest. The wants are not kept.
 	Take(wants []Want, t *Ticket) Verdict
 	// Settle ends the ticket: it gives the sessions back; all else too, unless the mail was delivered (the MX has
 	// acknowledged it, or may have): then it counts the octets that passed in place of those that were declared. What is

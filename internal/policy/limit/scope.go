@@ -6,7 +6,8 @@ import (
 	"kanmon/internal/event/word"
 )
 
-// A Scope says whose use a rule counts. What a rule is applied to is the caller's choice of [Subject]; the scope's row says how to choose it.
+// A Scope says whose use a rule counts. What a rule is applied to is the caller's choice of [Subject]; the scope's row
+// says how to choose it.
 type Scope uint8
 
 // The scopes.
@@ -18,8 +19,8 @@ const (
 	scopeCount
 )
 
-// rows are all that tells scopes apart. A new scope is a row; where it needs a [Party], a [Place] or a [Moment] that there is not yet, whoever
-// makes subjects of them has to know that, too.
+// rows are all that tells scopes apart. A new scope is a row; where it needs a [Party], a [Place] or a [Moment] that
+// there is not yet, whoever makes subjects of them has to know that, too.
 var rows = [scopeCount]row{
 	PerTenant: {word: "tenant", shown: "tenant", of: OfTenant, told: "your organisation"},
 

@@ -30,9 +30,9 @@ type Debt struct {
 // Parts is how many parts [Memory.Changed] gives the debts in.
 const Parts = shards
 
-// Changed adds debts of a part that have changed since they were last given, otherwise than by time; the first time all that there are. It adds so
-// many at most, and reports whether there may be more. It goes through the part's counters for them, whose subjects are locked meanwhile. What could
-// not be kept goes to [Memory.PutBack].
+// Changed adds debts of a part that have changed since they were last given, otherwise than by time; the first time all
+// that there are. It adds so many at most, and reports whether there may be more. It goes through the part's counters
+// for them, whose subjects are locked meanwhile. What could not be kept goes to [Memory.PutBack].
 func (m *Memory) Changed(to []Debt, part, most int) (all []Debt, more bool) {
 	s := &m.shards[part]
 	taken := m.time.clock().Round(0).UTC()

@@ -34,8 +34,8 @@ func (m *Measure) UnmarshalText(text []byte) error { return measures.Read(text, 
 // Words returns the measures as the configuration has them.
 func (Measure) Words() []string { return measures.Words() }
 
-// Can reports whether a limit of what is measured can do this where it is reached: what is counted when the sending IP has been chosen diverts
-// nothing.
+// Can reports whether a limit of what is measured can do this where it is reached: what is counted when the sending IP
+// has been chosen diverts nothing.
 func (m Measure) Can(a Action) bool { return a != Divert || m == Messages || m == Octets }
 
 // An Action is what the caller does with a mail for which a limit has no room.

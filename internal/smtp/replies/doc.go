@@ -1,6 +1,6 @@
-// Package replies is the catalogue of what kanmon itself says to an MSA: each reply with its codes, its text, and what it means for the
-// mail, for the tenant's postmaster and for the operator. Nowhere else is a reply made up, so docs/ref/replies.md, which is written from the
-// catalogue, lacks none.
+// Package replies is the catalogue of what kanmon itself says to an MSA: each reply with its codes, its text, and what
+// it means for the mail, for the tenant's postmaster and for the operator. Nowhere else is a reply made up, so
+// docs/ref/replies.md, which is written from the catalogue, lacks none.
 //
 // Normal use:
 //

@@ -10,7 +10,8 @@ import (
 	"kanmon/internal/smtp"
 )
 
-// Mark starts the text of every reply that kanmon makes itself, so that operators, and kanmon's own evidence, can tell it from what an MX said.
+// Mark starts the text of every reply that kanmon makes itself, so that operators, and kanmon's own evidence, can tell
+// it from what an MX said.
 const Mark = "kanmon: "
 
 // A Code is a reply code with its enhanced code (RFC 3463); "" for none.
@@ -108,7 +109,8 @@ func (s Said) Reply(host string) smtp.Reply {
 	return smtp.NewReply(s.code.Code, s.code.Enhanced, text)
 }
 
-// Find returns the entry that a kanmon has said, from the whole reply as somebody has it from a log or a bounce; nil if it is none of this version.
+// Find returns the entry that a kanmon has said, from the whole reply as somebody has it from a log or a bounce; nil if
+// it is none of this version.
 func Find(reply string) *Entry {
 	if !IsOwn([]byte(reply)) {
 		return nil

@@ -30,8 +30,8 @@ func asText(who string, words []string) string {
 	return text
 }
 
-// Ask puts a question to one whom the script plays, and gives what the line says that answers it; nil if none does. A line answers if all words
-// that it asks for are among these.
+// Ask puts a question to one whom the script plays, and gives what the line says that answers it; nil if none does. A
+// line answers if all words that it asks for are among these.
 func (d *Dialogue) Ask(who string, words ...string) Answer {
 	return d.ask(&question{who: who, words: words, answer: make(chan Answer, 1)})
 }

@@ -196,8 +196,8 @@ type Call struct {
 	Failed string // why: "refused" or "silent" by the MX, else the line's word; "": connected
 }
 
-// Dial asks the script where the proxy connects, and from which sending IP. Without a line for it the first call gives the first leg, and the MX
-// refuses any other. What the words say can be asked for in the line.
+// Dial asks the script where the proxy connects, and from which sending IP. Without a line for it the first call gives
+// the first leg, and the MX refuses any other. What the words say can be asked for in the line.
 func (d *Dialogue) Dial(ctx context.Context, words ...string) Call {
 	q := &question{who: "dial", words: words, answer: make(chan Answer, 1)}
 	if d.ask(q) == nil {

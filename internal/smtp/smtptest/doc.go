@@ -77,8 +77,8 @@
 //	untold: gate message …               this has not been told, in all of the session so far
 //	untold: asked gate: mail from=b…     every question is news, too
 //
-// Which words there are is up to whoever runs the proxy: see the judge, the gate, the mover and the recorder that package session's tests make of a
-// [Dialogue].
+// Which words there are is up to whoever runs the proxy: see the judge, the gate, the mover and the recorder that
+// package session's tests make of a [Dialogue].
 //
 // # An example
 //

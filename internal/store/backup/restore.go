@@ -294,8 +294,8 @@ func (r *restoring) place() (all []Placed, err error) {
 	return all, nil
 }
 
-// putAside returns what is there its second name, and keeps its first: whenever the power fails, there is something in the place. The files of a
-// WAL lose theirs before what is new comes.
+// putAside returns what is there its second name, and keeps its first: whenever the power fails, there is something in
+// the place. The files of a WAL lose theirs before what is new comes.
 func (r *restoring) putAside(path, kind string) (kept string, err error) {
 	info, err := os.Lstat(path)
 	switch {

@@ -84,8 +84,8 @@ func (m *Memory[K, V]) Get(k K) (v V, put time.Time, found bool) {
 	return e.value, e.put, true
 }
 
-// Changes returns a number that is another one whenever something was put or forgotten. An entry that has not been used for its Life is gone
-// without one.
+// Changes returns a number that is another one whenever something was put or forgotten. An entry that has not been used
+// for its Life is gone without one.
 func (m *Memory[K, V]) Changes() uint64 {
 	if m == nil {
 		return 0

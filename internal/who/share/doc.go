@@ -1,6 +1,7 @@
-// Package share divides what there is only so much of among those who want it: places, room in a memory, and time. Strangers decide how much is
-// wanted, so everything that they can make kanmon hold is bounded, and each owner, a tenant or a network, has a part. Nobody has to know
-// how many owners there are, and nothing lies idle for those who never come.
+// Package share divides what there is only so much of among those who want it: places, room in a memory, and time.
+// Strangers decide how much is wanted, so everything that they can make kanmon hold is bounded, and each owner, a
+// tenant or a network, has a part. Nobody has to know how many owners there are, and nothing lies idle for those who
+// never come.
 //
 //  1. [Places] are taken and given back: sessions, lookups. Who has as much as is free gets no more, so that there is always one left for
 //     the next (dynamic thresholds, Choudhury and Hahne, 1998). One owner alone gets half; a second one who is as greedy a quarter.

@@ -43,7 +43,8 @@ type member struct {
 	sources []netip.Prefix
 }
 
-// New makes Tenants. Unknown is the tenant whose the mail is that no tenant claims; "" is nobody's. An error is an unknown that is no tenant.
+// New makes Tenants. Unknown is the tenant whose the mail is that no tenant claims; "" is nobody's. An error is an
+// unknown that is no tenant.
 func New(list []Tenant, unknown string) (*Tenants, error) {
 	t := &Tenants{list: list, byPort: map[uint16]int{}, byDomain: mailbox.DomainMap[[]member]{}, unknown: nobody}
 	if unknown != "" {

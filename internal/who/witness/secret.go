@@ -7,8 +7,8 @@ import (
 	"github.com/dchest/siphash"
 )
 
-// A Secret makes hashes of names that nobody outside can choose to be the same. They last as long as it does: what is kept under it means the same in
-// the next process. It hides nothing: who has it can try names.
+// A Secret makes hashes of names that nobody outside can choose to be the same. They last as long as it does: what is
+// kept under it means the same in the next process. It hides nothing: who has it can try names.
 type Secret [16]byte
 
 // NewSecret makes one.

@@ -40,7 +40,8 @@ type Receiver struct {
 	MX       netip.Addr // its address
 }
 
-// Organisation names who answers: the provider, else whoever owns the MX's name, the recipient's domain or, if neither is known, the network.
+// Organisation names who answers: the provider, else whoever owns the MX's name, the recipient's domain or, if neither
+// is known, the network.
 func (r *Receiver) Organisation() string {
 	switch {
 	case r.Provider != "":
@@ -68,8 +69,8 @@ func Tenant(name string, source netip.Addr) string {
 	return Source(source).String()
 }
 
-// Source is what of an MSA's address tells it from others: all of an IPv4 address, of an IPv6 one the /64 that any host can choose its address
-// from (RFC 4291 section 2.5.4).
+// Source is what of an MSA's address tells it from others: all of an IPv4 address, of an IPv6 one the /64 that any host
+// can choose its address from (RFC 4291 section 2.5.4).
 func Source(source netip.Addr) netip.Addr { return SourceBlock(source).Addr() }
 
 // SourceBlock is Source as a block of addresses.
@@ -161,8 +162,8 @@ func (k *Marker) Mark(r *Receiver) Mark {
 	return m
 }
 
-// ofOwner is the bits of a domain's owner. A mark is made for every recipient, and the list of suffixes takes some microseconds: what was asked
-// lately is remembered, in as many places as there are.
+// ofOwner is the bits of a domain's owner. A mark is made for every recipient, and the list of suffixes takes some
+// microseconds: what was asked lately is remembered, in as many places as there are.
 func (k *Marker) ofOwner(domain string) Mark {
 	place := &k.lately[maphash.String(seed, domain)%uint64(len(k.lately))]
 	if known := place.Load(); known != nil && known.domain == domain {
@@ -189,8 +190,8 @@ func facetOf(h uint64) Mark {
 // Strange is what the names of strangers begin with where they stand beside those of providers.
 const Strange = "mx:"
 
-// Stranger is the name of a stranger: an MX of which only the address is known. It is asked for with every mail: the names that were asked for
-// lately are remembered, in as many places as there are.
+// Stranger is the name of a stranger: an MX of which only the address is known. It is asked for with every mail: the
+// names that were asked for lately are remembered, in as many places as there are.
 func Stranger(mx netip.Addr) string {
 	mx = mx.Unmap()
 	octets := mx.As16()
@@ -240,8 +241,9 @@ func (m Mark) Same(other Mark) bool {
 	}
 }
 
-// A Crowd is how much strangers have said, and how many of them there are, about, and never more than there are: of each thing that can be known
-// of them as many as differ in it, and the least of these counts. The zero Crowd is nobody.
+// A Crowd is how much strangers have said, and how many of them there are, about, and never more than there are: of
+// each thing that can be known of them as many as differ in it, and the least of these counts. The zero Crowd is
+// nobody.
 type Crowd [facets][crowdPlaces]uint8
 
 const crowdPlaces = 32
@@ -266,8 +268,9 @@ func (c *Crowd) Add(m Mark) {
 	}
 }
 
-// Many is the part of what was said that is left without the few who have said most, if there are so many strangers that it is more
-// than what one person with some addresses, domains and mailboxes can arrange; else 0. Who has said little makes nobody else's word that of many.
+// Many is the part of what was said that is left without the few who have said most, if there are so many strangers
+// that it is more than what one person with some addresses, domains and mailboxes can arrange; else 0. Who has said
+// little makes nobody else's word that of many.
 func (c *Crowd) Many() (part float64) {
 	part = 1
 	known := false
