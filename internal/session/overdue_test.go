@@ -73,6 +73,11 @@ func TestWaitsAreLookedAtTogether(t *testing.T) {
 			}
 		})
 		rcptsAt(&w.mx, smtptest.Delay(15*time.Second)+smtptest.Default)
+		w.engine.Dialer = dialFunc(func(ctx context.Context, r session.DialRequest) (session.Outbound, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			return w.dial(ctx, r)
+		})
 		var all sync.WaitGroup
 		for i := range 50 {
 			all.Go(func() {
