@@ -3,11 +3,8 @@ package outlet
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -292,17 +289,6 @@ func (w *way) firstPermitted(ips []route.SendingIP, how Handling, req *session.D
 		inPlace = inPlace || part == spared && permit.Answer == standing.Yes
 	}
 	return first, false, found
-}
-
-// inShare reports whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
-// the same: what Dial passes over, MayStay does not send the session back to.
-func inShare(permit standing.Permit, s event.ID, ip netip.Addr) bool {
-	if permit.Share >= 1 {
-		return true
-	}
-	all := ip.As16() // of IPv6, addresses of different networks often end in the same
-	high, low := binary.BigEndian.Uint64(all[:8]), binary.BigEndian.Uint64(all[8:])
-	return rand.New(rand.NewPCG(uint64(s), low^bits.RotateLeft64(high, 32))).Float64() < permit.Share
 }
 
 // may asks the standing. It gives no probe away.

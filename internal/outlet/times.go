@@ -1,7 +1,10 @@
 package outlet
 
 import (
+	"encoding/binary"
 	"fmt"
+	"math/bits"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 
@@ -65,6 +68,17 @@ func (w *way) portionOf(permit standing.Permit, how Handling, ip netip.Addr, at 
 		}
 	}
 	return inPortion
+}
+
+// inShare reports whether a session is of the part of all sessions that the sending IP may take. The draw is the session's own and always
+// the same: what Dial passes over, MayStay does not send the session back to.
+func inShare(permit standing.Permit, s event.ID, ip netip.Addr) bool {
+	if permit.Share >= 1 {
+		return true
+	}
+	all := ip.As16() // of IPv6, addresses of different networks often end in the same
+	high, low := binary.BigEndian.Uint64(all[:8]), binary.BigEndian.Uint64(all[8:])
+	return rand.New(rand.NewPCG(uint64(s), low^bits.RotateLeft64(high, 32))).Float64() < permit.Share
 }
 
 // isInPlace reports whether a mail is at a sending IP that warms up only because the times have its own one passed over: it is no control, and its plan
