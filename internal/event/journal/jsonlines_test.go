@@ -295,6 +295,18 @@ func TestWhoseARecordIsTheLegDoesNotTell(t *testing.T) {
 	}
 }
 
+// A session, and each of its connections, says which sending IP it has left from another one in place of.
+func TestWhatLeavesInPlaceOfAnotherSaysSo(t *testing.T) {
+	r := newRecord()
+	slow := netip.MustParseAddr("203.0.113.77")
+	r.Session.Way = &event.Way{Pool: "default", Instead: slow}
+	r.End = &event.End{Reason: "quit", Legs: []event.Leg{{Number: 1, Way: &event.Way{Pool: "default"}}, {Number: 2, Way: r.Session.Way}}}
+	e, err := event.ParseEntry(jsonOf(AddressesClear, r))
+	if err != nil || e.InsteadOf != slow || len(e.Legs) != 2 || e.Legs[0].InsteadOf.IsValid() || e.Legs[1].InsteadOf != slow {
+		t.Errorf("%+v, %v", e, err)
+	}
+}
+
 // What refused in the opening has a meaning on record, too.
 func TestAnOpeningHasItsMeaning(t *testing.T) {
 	r := newRecord()

@@ -129,9 +129,9 @@ func (o *object) finding(n *event.Finding) {
 	o.word("scope", n.Scope)
 	o.word("phase", n.Phase)
 	o.ip("sending_ip", n.IP)
-	o.foreign("provider", n.Provider)
-	o.foreign("host", n.Host)
-	o.foreign("tenant", n.Tenant)
+	o.own("provider", n.Provider)
+	o.own("host", n.Host)
+	o.own("tenant", n.Tenant)
 	if !n.Since.IsZero() {
 		o.moment("since", n.Since)
 	}
