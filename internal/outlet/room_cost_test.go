@@ -40,7 +40,7 @@ func mailTo(t testing.TB, mode shape.Mode, host, recipient string) (mail func())
 		w.MayStay(rcpt, out.SendingIP)
 		w.MayAdd(out.SendingIP)
 		if mails++; mails%40 == 0 && w.lane != nil { // before it has carried what one may
-			w.lane.Lane.Again(false)
+			w.lane.Again(false)
 		}
 		w.Accepted(netip.Addr{})
 	}

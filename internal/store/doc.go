@@ -30,8 +30,8 @@
 //
 // # A damaged file
 //
-// Open looks through the whole file (PRAGMA quick_check) and returns [ErrDamaged] where its structure is not whole; it
-// repairs nothing and throws nothing away, since whoever begins with half a memory lets blocked senders send. People
-// decide: a backup, or without. What is found damaged later is an error of the call that meets it; what runs goes on in
-// memory.
+// Open looks through the whole file (PRAGMA quick_check) and returns [ErrDamaged] where its structure is not whole; it repairs nothing and
+// throws nothing away, since whoever begins with half a memory lets blocked senders send. People decide: a backup, or without. A file of 0 octets
+// was emptied: [Lock] and [Open] give a file its name when there is a database in it. What is found damaged later is an error of the call that
+// meets it; what runs goes on in memory.
 package store

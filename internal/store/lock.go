@@ -5,7 +5,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"syscall"
 
@@ -25,7 +24,10 @@ var ErrLink = errors.New("it is a symbolic link: name the file that it leads to,
 // Lock makes a file this process's own for as long as what it gives is open, and makes the file if there is none. A descriptor of a
 // database must not be closed while SQLite has it open in this process: the process's fcntl locks would go with it.
 func Lock(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o640)
+	if err := create(path); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ELOOP) {
 		return nil, ErrLink
 	}
@@ -39,27 +41,6 @@ func Lock(path string) (*os.File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
-}
-
-// create makes a file that a database is to be in, if there is none, and says why one that is there cannot be used.
-// That one it does not open, since to close it would take the locks of a part of this process that has it open already.
-// SQLite gives the files beside it the same mode.
-func create(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o640)
-	switch {
-	case err == nil:
-		return f.Close()
-	case !errors.Is(err, fs.ErrExist):
-		return errors.Unwrap(err) // who calls has named the path
-	}
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return errors.Unwrap(err)
-	case info.IsDir():
-		return unix.EISDIR
-	}
-	return unix.Faccessat(unix.AT_FDCWD, path, unix.R_OK|unix.W_OK, unix.AT_EACCESS)
 }
 
 // holderOf names the process that has the lock of a file, as far as the kernel shows it (proc(5), /proc/locks); else "".

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -18,6 +19,9 @@ func look(path string, do func(*File) error) error {
 	path, err := filepath.Abs(path)
 	if err != nil {
 		return err
+	}
+	if err := filled(path); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	f, err := connect(path, lookPatience, "mode=rw")
 	if err != nil {
@@ -58,6 +62,9 @@ func Versions(ctx context.Context, path string) (versions map[string]int, err er
 // Peek asks a file that nobody writes to for one value. It leaves no trace: as immutable, SQLite neither locks the file nor makes others
 // beside it, which would be root's where root looks.
 func Peek(ctx context.Context, path, query string, value any) error {
+	if err := filled(path); err != nil {
+		return err
+	}
 	name := url.URL{Scheme: "file", Path: path, RawQuery: "mode=ro&immutable=1"}
 	db, err := sql.Open("sqlite", name.String())
 	if err != nil {

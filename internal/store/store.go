@@ -57,6 +57,9 @@ func open(path string, patience time.Duration, s Schema) (*File, error) {
 	if err := create(path); err != nil {
 		return nil, err
 	}
+	if err := usable(path); err != nil {
+		return nil, err
+	}
 	f, err := connect(path, patience, "_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=journal_size_limit(16777216)&_txlock=immediate")
 	if err != nil {
 		return nil, err
@@ -90,13 +93,13 @@ func (f *File) whole(ctx context.Context) error {
 		return told(err)
 	}
 	if verdict != "ok" {
-		return fmt.Errorf("%w: %s; %s", ErrDamaged, verdict, remedy)
+		return fmt.Errorf("%w: %s; %s", ErrDamaged, verdict, Remedy)
 	}
 	return nil
 }
 
-// remedy is what people can do about a file that is not read.
-const remedy = "restore a backup of it (kanmon restore), or move the file away to begin without what it has"
+// Remedy is what people can do about a file that is not read.
+const Remedy = "restore a backup of it (kanmon restore), or move the file away to begin without what it has"
 
 // bring does the steps that the part's tables have not been through.
 func (s Schema) bring(ctx context.Context, tx *sql.Tx) error {
@@ -146,7 +149,7 @@ func told(err error) error {
 	case lib.SQLITE_BUSY:
 		return fmt.Errorf("%w: %w", ErrBusy, err)
 	case lib.SQLITE_CORRUPT, lib.SQLITE_NOTADB:
-		return fmt.Errorf("%w: %w; %s", ErrDamaged, err, remedy)
+		return fmt.Errorf("%w: %w; %s", ErrDamaged, err, Remedy)
 	}
 	return err
 }

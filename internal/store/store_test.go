@@ -5,12 +5,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // words is a part with a table of words.
@@ -124,6 +127,7 @@ func TestUnusableFilesAreSaidAndLeftAlone(t *testing.T) {
 		{made("torn.db", words, func(b []byte) []byte { return b[:5000] }), ErrDamaged, "kanmon restore"},
 		{made("holed.db", words, func(b []byte) []byte { clear(b[4096:12288]); return b }), ErrDamaged, "kanmon restore"},
 		{made("garbage.db", words, func([]byte) []byte { return bytes.Repeat([]byte("no database "), 1000) }), ErrDamaged, "move the file away"},
+		{made("emptied.db", words, func([]byte) []byte { return nil }), ErrDamaged, "it has 0 octets, and none that kanmon makes has; restore a backup"},
 	} {
 		before, err := os.ReadFile(c.path)
 		if err != nil {
@@ -188,5 +192,73 @@ func TestLookingLeavesNoTrace(t *testing.T) {
 	}
 	if _, err := os.Stat(missing); err == nil {
 		t.Error("a look has made a file")
+	}
+}
+
+// Nobody who looks takes a file of 0 octets for one that has nothing in it: a backup of it would be one of nothing.
+func TestAnEmptiedFileIsNoDatabase(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, look := range map[string]func() error{
+		"Copy":     func() error { return Copy(t.Context(), path, path+".copy") },
+		"Check":    func() error { _, err := Check(t.Context(), path); return err },
+		"Versions": func() error { _, err := Versions(t.Context(), path); return err },
+		"Peek":     func() error { return Peek(t.Context(), path, "SELECT 1", new(int)) },
+	} {
+		if err := look(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "it has 0 octets") {
+			t.Errorf("%s = %v", name, err)
+		}
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() != 0 {
+		t.Errorf("it has changed: %v, %v", info, err)
+	}
+}
+
+// Whatever ends the process while it makes a file: under its name there is none, or one that has a database in it. So one of 0 octets is none that
+// kanmon made.
+func TestAFileIsMadeInOnePiece(t *testing.T) {
+	for name, makes := range map[string]func(path string) (io.Closer, error){
+		"Lock": func(path string) (io.Closer, error) { return Lock(path) },
+		"Open": func(path string) (io.Closer, error) { return Open(path, time.Second, words) },
+	} {
+		dir := t.TempDir()
+		path := filepath.Join(dir, "state.db")
+		watch, err := unix.InotifyInit1(unix.IN_NONBLOCK)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(watch)
+		if _, err := unix.InotifyAddWatch(watch, dir, unix.IN_CREATE|unix.IN_MODIFY); err != nil {
+			t.Fatal(err)
+		}
+		f, err := makes(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		events := make([]byte, 1<<16)
+		n, err := unix.Read(watch, events)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The first words of the folder about this name: it is there. What has been written by then, has been under another one.
+		about := bytes.Index(events[:n], append([]byte("state.db"), 0))
+		if written := bytes.Index(events[:n], []byte("state.db.new")); written < 0 || about < written {
+			t.Errorf("%s: its name is there at %d, that which it is written under at %d", name, about, written)
+		}
+		if name == "Lock" && bytes.Count(events[:n], append([]byte("state.db"), 0)) != 1 {
+			t.Errorf("%s: it has been written to under its name", name)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if info, err := os.Stat(path); err != nil || info.Size() == 0 || info.Mode().Perm() != 0o640 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+		if all, err := filepath.Glob(path + "*"); err != nil || len(all) != 1 {
+			t.Errorf("%s: beside it: %q, %v", name, all, err)
+		}
+		opened(t, path, words)
 	}
 }

@@ -16,6 +16,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/outlet/classify"
+	"kanmon/internal/store"
 )
 
 // What kanmon does with a file.
@@ -191,6 +192,9 @@ func (c *checker) makeable(u User, n need) {
 		return
 	case err == nil && n.use == keeps && !c.Host.inUse(n.path) && !isDatabase(n.path):
 		c.find(stateWrong, n.key, n.path+" is no SQLite file", "")
+		return
+	case err == nil && n.use == keeps && info.Mode().IsRegular() && info.Size() == 0:
+		c.find(stateWrong, n.key, n.path+" has 0 octets, and none that kanmon makes has: it was emptied", store.Remedy)
 		return
 	case err == nil && n.use == writes:
 		return

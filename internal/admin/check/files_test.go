@@ -46,7 +46,13 @@ func fileRows() []row {
 		{id: "path-wrong", name: "records", doc: recorded, host: func(r *rig) { r.folder("log/records.jsonl") }, want: "DIR/log/records.jsonl is a directory", good: recorded, goodHost: func(r *rig) { r.folder("log") }},
 		{id: "path-wrong", name: "socket", doc: plain + "[admin]\nsocket = 'DIR/admin.sock'\n", host: file("admin.sock", ""), want: "admin.socket: DIR/admin.sock is a file that is no socket", good: plain + "[admin]\nsocket = 'DIR/admin.sock'\n"},
 		{id: "path-wrong", name: "hash key", doc: hashedDoc(), host: func(r *rig) { r.folder("key") }, want: "DIR/key is a directory", good: hashedDoc(), goodHost: file("key", "0123456789abcdef")},
-		{id: "state-wrong", name: "no database", doc: plain, host: file("standing.db", "[standing]\n"), want: "DIR/standing.db is no SQLite file", goodHost: file("standing.db", "")},
+		{id: "state-wrong", name: "no database", doc: plain, host: file("standing.db", "[standing]\n"), want: "DIR/standing.db is no SQLite file"},
+		{
+			id: "state-wrong", name: "emptied", doc: plain, host: file("standing.db", ""), goodHost: database3,
+			want: "DIR/standing.db has 0 octets, and none that kanmon makes has: it was emptied [state-wrong]\n" +
+				"      why: kanmon does not start: it would lose what stands there\n" +
+				"      = restore a backup of it (kanmon restore), or move the file away to begin without what it has",
+		},
 		{id: "state-wrong", name: "damaged", doc: plain, host: func(r *rig) { database3(r); r.damage("standing.db") }, want: "DIR/standing.db ", goodHost: database3},
 		{id: "state-newer", name: "of a newer kanmon", doc: plain, host: stateOf(4), want: "DIR/standing.db is of a newer kanmon: it has schema 4, this one reads up to 3", goodHost: database3},
 		{id: "folder-missing", name: "records", doc: recorded, want: "journal.records: DIR/log: no such file or directory [folder-missing]\n      why: kanmon does not start; a reload changes nothing\n      = install -d -o kanmon -m 0750 DIR/log", good: recorded, goodHost: func(r *rig) { r.folder("log") }},

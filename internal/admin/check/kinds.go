@@ -57,9 +57,9 @@ var (
 	})
 	stateWrong = declare(Kind{
 		ID: "state-wrong", Severity: Error, Refuses: true,
-		Meaning: "file of [standing] or [senders] is not a SQLite file, or is damaged",
+		Meaning: "file of [standing] or [senders] is not a SQLite file, is damaged, or was emptied",
 		Why:     "kanmon does not start: it would lose what stands there",
-		Cure:    "want another path, or restore the file from a backup",
+		Cure:    "want another path, restore a backup of the file (kanmon restore), or move it away to begin without what it has",
 	})
 	stateNewer = declare(Kind{
 		ID: "state-newer", Severity: Error, Refuses: true,
