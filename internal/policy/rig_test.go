@@ -256,6 +256,8 @@ func (s *State) follow(part *Part) {
 	s.Marks = append(slices.DeleteFunc(s.Marks, func(old Mark) bool { return slices.Contains(unmarked, old.Subject) }), part.Marks...)
 }
 
+func (m *memory) Misread(err error) error { return err }
+
 func (m *memory) Changes(_ context.Context, s contain.Subject, ip netip.Addr, most int) ([]Change, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

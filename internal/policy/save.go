@@ -41,6 +41,7 @@ type Part struct {
 // A Store keeps the state and the audit. It is safe for concurrent use. What it is asked for ends with the context, or soon after.
 type Store interface {
 	Load() (s State, found bool, err error)
+	Misread(err error) error // says of an error in what Load has returned whose it is
 	// Keep adds to the audit, and keeps a part of the state: all of it or nothing.
 	Keep(ctx context.Context, changes []Change, part *Part) error
 	Changes(ctx context.Context, s contain.Subject, ip netip.Addr, most int) ([]Change, error) // the newest last; of all if neither is named
@@ -250,7 +251,7 @@ func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
 	case errors.Is(err, contain.ErrFull):
 		p.log.Error("some senders are forgotten: there is no room for all", "error", err)
 	case err != nil:
-		return limit.Snapshot{}, fmt.Errorf("containment: %w", err)
+		return limit.Snapshot{}, p.store.Misread(fmt.Errorf("containment: %w", err))
 	}
 	for _, g := range s.Given {
 		p.give(override{g.Subject, g.Limit}, g.Amount)

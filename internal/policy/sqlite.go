@@ -42,6 +42,11 @@ func OpenStore(path string) (Store, error) {
 
 // Load implements [Store]. A state that makes no sense is an error: half a memory would let blocked senders send.
 func (s *sqlite) Load() (state State, found bool, err error) {
+	state, found, err = s.load()
+	return state, found, s.db.Misread(err)
+}
+
+func (s *sqlite) load() (state State, found bool, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
 	senders := 0
@@ -111,6 +116,9 @@ func (s *sqlite) each(ctx context.Context, query string, do func(*sql.Rows) erro
 	}
 	return rows.Err()
 }
+
+// Misread implements [Store].
+func (s *sqlite) Misread(err error) error { return s.db.Misread(err) }
 
 // Keep implements [Store].
 func (s *sqlite) Keep(ctx context.Context, changes []Change, part *Part) error {

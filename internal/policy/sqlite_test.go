@@ -238,10 +238,12 @@ func TestUnreadableRowsAreSaidAtOnce(t *testing.T) {
 	for i, damage := range []string{
 		"UPDATE policy_clock SET state = '{'", `UPDATE policy_clock SET state = '{"version": 99}'`, `UPDATE policy_sender SET state = '{"level": "asleep"}'`,
 		`UPDATE policy_sender SET state = '{"tenant": "acme", "known": -1}'`, `INSERT INTO policy_debt VALUES ('hour', 'messages', 'acme', '', 'much', 0, 0)`,
-		`INSERT INTO policy_given VALUES ('acme', '', 'hour', 'many')`, `INSERT INTO policy_mark VALUES ('acme', '', '{"kind": "odd"}')`,
+		`INSERT INTO policy_given VALUES ('acme', '', 'hour', 'many')`, `INSERT INTO policy_mark VALUES ('acme', '', '{"kind": "odd"}')`, "DROP TABLE policy_given",
 	} {
-		store := open(t, edit(fmt.Sprintf("row%d.db", i), damage))
-		if _, err := over(store); err == nil || !strings.Contains(err.Error(), "containment") {
+		path := edit(fmt.Sprintf("row%d.db", i), damage)
+		_, err := over(open(t, path))
+		if !errors.Is(err, file.ErrDamaged) || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), "containment") ||
+			!strings.Contains(err.Error(), "kanmon restore") {
 			t.Errorf("%s: %v", damage, err)
 		}
 	}

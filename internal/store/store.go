@@ -33,7 +33,10 @@ type Schema struct {
 func (s Schema) Version() int { return len(s.Steps) }
 
 // A File is an open database. It is safe for concurrent use.
-type File struct{ *sql.DB }
+type File struct {
+	*sql.DB
+	path string
+}
 
 // openTime is what the disk is given to open a file, to look through it and to bring it up to date: mail waits.
 const openTime = 60 * time.Second
@@ -70,7 +73,7 @@ func open(path string, patience time.Duration, s Schema) (*File, error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	if err := f.Within(ctx, func(tx *sql.Tx) error { return s.bring(ctx, tx) }); err != nil {
-		return nil, errors.Join(err, f.Close())
+		return nil, errors.Join(misread(err), f.Close())
 	}
 	return f, nil
 }
@@ -83,7 +86,7 @@ func connect(path string, patience time.Duration, more string) (*File, error) {
 		return nil, err
 	}
 	db.SetMaxOpenConns(1)
-	return &File{db}, nil
+	return &File{db, path}, nil
 }
 
 // whole looks through the file.
@@ -137,6 +140,26 @@ func (f *File) Within(ctx context.Context, do func(*sql.Tx) error) error {
 		return told(err)
 	}
 	return told(tx.Commit())
+}
+
+// Misread says of an error in what a part has read that its file is damaged, which file that is, and what people can do: a row, a table is not as
+// kanmon makes it. What is the disk's doing, or another process's, damages nothing.
+func (f *File) Misread(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", f.path, misread(err))
+}
+
+func misread(err error) error {
+	var of *driver.Error
+	switch err = told(err); {
+	case errors.Is(err, ErrDamaged), errors.Is(err, ErrNewer), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		return err
+	case errors.As(err, &of) && of.Code()&0xff != lib.SQLITE_ERROR: // which is that of a statement that the tables do not fit
+		return err
+	}
+	return fmt.Errorf("%w: %w; %s", ErrDamaged, err, Remedy)
 }
 
 // told says of an error what it means for the file, where that is known.

@@ -116,6 +116,15 @@ func TestUnusableFilesAreSaidAndLeftAlone(t *testing.T) {
 		}
 		return path
 	}
+	changed := func(name, how string) string {
+		path := filepath.Join(dir, name)
+		f := opened(t, path, words)
+		_, err := f.Exec(how)
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
 	same := func(b []byte) []byte { return b }
 	newer := Schema{Part: "words", Steps: append(words.Steps[:2:2], "CREATE TABLE words_more (x)")}
 	for _, c := range []struct {
@@ -128,6 +137,8 @@ func TestUnusableFilesAreSaidAndLeftAlone(t *testing.T) {
 		{made("holed.db", words, func(b []byte) []byte { clear(b[4096:12288]); return b }), ErrDamaged, "kanmon restore"},
 		{made("garbage.db", words, func([]byte) []byte { return bytes.Repeat([]byte("no database "), 1000) }), ErrDamaged, "move the file away"},
 		{made("emptied.db", words, func([]byte) []byte { return nil }), ErrDamaged, "it has 0 octets, and none that kanmon makes has; restore a backup"},
+		{changed("bare.db", "DROP TABLE words_schema"), ErrDamaged, "make schema 1: SQL logic error: table words_word already exists (1); restore a backup"},
+		{changed("versions.db", "UPDATE words_schema SET version = 'x'"), ErrDamaged, "restore a backup"},
 	} {
 		before, err := os.ReadFile(c.path)
 		if err != nil {

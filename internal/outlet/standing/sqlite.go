@@ -72,6 +72,11 @@ func OpenSQLite(path string) (*SQLite, error) {
 
 // Load returns all standings. A row that makes no sense is an error: half a memory would let mail out of suspended IPs.
 func (s *SQLite) Load() ([]Standing, error) {
+	all, err := s.load()
+	return all, s.db.Misread(err)
+}
+
+func (s *SQLite) load() ([]Standing, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
 	rows, err := s.db.QueryContext(ctx, `SELECT ip, provider, state, since_ms, lasts_ms, reason, rule, sample, lists, strikes,

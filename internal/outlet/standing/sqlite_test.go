@@ -19,6 +19,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	file "kanmon/internal/store"
 )
 
 // childEnv makes this binary a process that is there to be killed.
@@ -238,7 +240,7 @@ func TestRestartKeepsWhatWas(t *testing.T) {
 	again.want(key("google"), Suspended, 0, 8*time.Hour) // strikes are kept, too
 }
 
-// A row that cannot be read is said at once: what it says would else be forgotten.
+// A row that cannot be read is said at once, with its file and what people can do: what it says would else be forgotten.
 func TestUnreadableRowsAreSaidAtOnce(t *testing.T) {
 	dir := t.TempDir()
 	edit := func(name, statement string) string {
@@ -256,10 +258,15 @@ func TestUnreadableRowsAreSaidAtOnce(t *testing.T) {
 		return path
 	}
 	for i, s := range []string{"ip = 'x'", "state = 'asleep'", "lists = '{'", "since_ms = 'soon'"} {
-		store := open(t, edit(fmt.Sprintf("row%d.db", i), "UPDATE standing_key SET "+s))
-		if _, err := New(Options{Store: store}); err == nil {
-			t.Errorf("%s: no error", s)
+		path := edit(fmt.Sprintf("row%d.db", i), "UPDATE standing_key SET "+s)
+		_, err := New(Options{Store: open(t, path)})
+		if !errors.Is(err, file.ErrDamaged) || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), "kanmon restore") {
+			t.Errorf("%s: %v", s, err)
 		}
+	}
+	path := edit("table.db", "DROP TABLE standing_key")
+	if _, err := New(Options{Store: open(t, path)}); !errors.Is(err, file.ErrDamaged) || !strings.Contains(err.Error(), path+": ") {
+		t.Errorf("no table: %v", err)
 	}
 }
 

@@ -24,7 +24,12 @@ const (
 func NewTable(db *store.File) Table { return Table{db} }
 
 // Load implements [Store]. A row that makes no sense is an error: an IP whose progress is forgotten would be taken for a warm one.
-func (t Table) Load() (all []State, err error) {
+func (t Table) Load() ([]State, error) {
+	all, err := t.load()
+	return all, t.db.Misread(err)
+}
+
+func (t Table) load() (all []State, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
 	rows, err := t.db.QueryContext(ctx, `SELECT ip, start_day, step, done, times, begun_day, since_day, repeats, why, day, used_day, finding, classes

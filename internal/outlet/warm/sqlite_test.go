@@ -1,14 +1,17 @@
 package warm_test
 
 import (
+	"errors"
 	"net/netip"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/outlet/warm"
+	"kanmon/internal/store"
 )
 
 // open opens the file of the standing, as the daemon does.
@@ -63,7 +66,8 @@ func TestWhatIsKeptOfAnIPSurvivesTheProcess(t *testing.T) {
 }
 
 func TestARowThatMakesNoSenseStopsTheStart(t *testing.T) {
-	file, table := open(t, filepath.Join(t.TempDir(), "standing.db"))
+	path := filepath.Join(t.TempDir(), "standing.db")
+	file, table := open(t, path)
 	defer file.Close()
 	if err := table.Save([]warm.State{{IP: ip, Step: 3, Classes: map[string]warm.Class{"google": {Taken: 5, Tried: 3, Accepted: 9}}}}); err != nil {
 		t.Fatal(err)
@@ -75,7 +79,8 @@ func TestARowThatMakesNoSenseStopsTheStart(t *testing.T) {
 	if _, err := file.File().Exec("UPDATE standing_warm_up SET classes = '{'"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := warm.New(warm.Options{Store: table}); err == nil {
-		t.Error("half a memory is read")
+	_, err = warm.New(warm.Options{Store: table})
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), "kanmon restore") {
+		t.Errorf("half a memory: %v", err)
 	}
 }

@@ -254,6 +254,22 @@ func TestTableName(t *testing.T) {
 	}
 }
 
+// A table that is not as it was made is a damaged file, which is named.
+func TestAnotherTableOfThatName(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.db")
+	db := database(t, path)
+	if _, err := db.Exec("CREATE TABLE test_words_1 (x TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	table, err := NewTable(db, "test_words", 1)
+	if err == nil {
+		_, _, err = table.Load()
+	}
+	if !errors.Is(err, store.ErrDamaged) || !strings.Contains(err.Error(), path+": ") || !strings.Contains(err.Error(), "kanmon restore") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestGetDoesNotAllocate(t *testing.T) {
 	m := newRig(10).open(t)
 	m.Put("a/x", 1)

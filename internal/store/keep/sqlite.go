@@ -50,7 +50,7 @@ func NewTable(db *store.File, name string, version int) (*Table, error) {
 	_, err := db.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS "+t.name+
 		" (key TEXT PRIMARY KEY, value TEXT NOT NULL, put_ms INTEGER NOT NULL) WITHOUT ROWID")
 	if err != nil {
-		return nil, fmt.Errorf("make the table %s: %w", t.name, err)
+		return nil, db.Misread(fmt.Errorf("make the table %s: %w", t.name, err))
 	}
 	return t, nil
 }
@@ -63,6 +63,11 @@ const longest = 4096
 
 // Load implements [Store].
 func (t *Table) Load() (rows []Row, ignored int, err error) {
+	rows, ignored, err = t.load()
+	return rows, ignored, t.db.Misread(err)
+}
+
+func (t *Table) load() (rows []Row, ignored int, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), loadTime)
 	defer cancel()
 	const sensible = "typeof(key) = 'text' AND typeof(value) = 'text' AND typeof(put_ms) = 'integer' AND length(key) <= ? AND length(value) <= ?"
