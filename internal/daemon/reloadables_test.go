@@ -54,6 +54,8 @@ var shownElsewhere = map[string]string{
 	"[rescue] mode":                "internal/daemon TestRouteDefaults",
 	"[rescue] soften":              "internal/daemon TestRouteDefaults",
 	"[rescue] per_hour":            "internal/outlet TestRescuesPerHourAreConfigured",
+	"[shaping] *":                  "internal/daemon TestAReloadChangesWhatAProviderTakes",
+	"[[shaping_limit]] *":          "internal/daemon TestAReloadChangesWhatAProviderTakes",
 	"[rescue] netblock_v4":         "internal/outlet/standing TestNetblockIsConfigurable",
 	"[rescue] netblock_v6":         "internal/outlet/standing TestNetblockIsConfigurable",
 	"[[sender_limit]] provider":    "internal/policy TestProvidersLimitCountsFromTheFirstMail",

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"fmt"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -68,4 +69,49 @@ func TestWhatAProviderTakesIsObservedThenKept(t *testing.T) {
 	if !slices.Contains(did, "would_defer") || !slices.Contains(did, "deferred") {
 		t.Errorf("on record: %q", did)
 	}
+}
+
+// A reload changes each key of it for the next that is asked.
+func TestAReloadChangesWhatAProviderTakes(t *testing.T) {
+	limit := func(provider, count, rest string) string {
+		return "[[shaping_limit]]\nprovider = '" + provider + "'\ncount = '" + count + "'\n" + rest + "\n"
+	}
+	w := newWorld(t, listenTable+sending("out"))
+	w.daemon.resolver = atGoogle(w.mxAddr.Addr())
+	w.start()
+	if err := deliverTo(w, "x@gmail.com"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "the MX is known to be Google's", func() bool { return w.daemon.current.out.Providers().At(w.mxAddr.Addr()) == "google" })
+	for _, step := range []struct{ tables, want string }{
+		{"", "observe"},
+		{"[shaping]\nmode = 'on'\n", "on"},
+		{"[shaping]\nenforce = 'google'\n", "observe, 5 connections, 50 messages_per_connection"},
+		{limit("orange", "connections", "limit = 3"), "observe"},
+		{limit("google", "connections", "limit = 3"), "observe, 3 connections"},
+		{limit("google", "connections", "limit = 4"), "observe, 4 connections"},
+		{limit("google", "messages", "limit = 4\nevery = '1m'"), "observe, 4 messages in 1m0s"},
+		{limit("google", "messages", "limit = 4\nevery = '1h'"), "observe, 4 messages in 1h0m0s"},
+		{"[shaping]\nmode = 'off'\n", "off"},
+	} {
+		if err := w.daemon.Reload(t.Context(), w.with(sending("out")+step.tables)); err != nil {
+			t.Fatal(err)
+		}
+		shaping, err := (&operator{w.daemon}).Shaping(netip.Addr{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := shaping.Mode
+		for _, one := range shaping.Takes {
+			if one.Kept && one.Amount > 0 {
+				if got += fmt.Sprintf(", %d %s", one.Now, one.Count); one.Every != "" {
+					got += " in " + one.Every
+				}
+			}
+		}
+		if got != step.want {
+			t.Errorf("behind a reload with %q: %q, want %q", step.tables, got, step.want)
+		}
+	}
+	w.stop()
 }
