@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -15,14 +16,18 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/event"
+	"kanmon/internal/event/timing"
+	"kanmon/internal/outlet/standing"
 	"kanmon/internal/smtp/smtptest"
+	tables "kanmon/internal/store/keep"
 	"kanmon/test/netlab"
 )
 
 // A stutteringMX says each octet of what it says to one client a second after the one before, until it is kind.
 type stutteringMX struct {
-	to   netip.Addr
-	kind atomic.Bool
+	to    netip.Addr
+	holds time.Duration // its greeting, in place of stuttering
+	kind  atomic.Bool
 	smtptest.MX
 
 	mu     sync.Mutex
@@ -52,10 +57,16 @@ func (m *stutteringMX) serve(t *testing.T, host *netlab.Host) {
 			m.mu.Lock()
 			m.visits[client]++
 			m.mu.Unlock()
-			if client == m.to {
-				conn = &stutteringConn{conn, m}
-			}
-			sessions.Go(func() { m.ServeConn(conn) })
+			sessions.Go(func() {
+				switch {
+				case client != m.to:
+				case m.holds > 0:
+					time.Sleep(m.holds)
+				default:
+					conn = &stutteringConn{conn, m}
+				}
+				m.ServeConn(conn)
+			})
 		}
 	})
 	t.Cleanup(func() {
@@ -88,9 +99,12 @@ func (c *stutteringConn) Write(p []byte) (n int, err error) {
 	return n + rest, err
 }
 
-// TestATarpitIsToldOfAndLeft has an MX stutter to one of three sending IPs. That is told; with act = "move" new mail leaves from the others, but for 1 session
-// in 20, and none is lost; and when the MX is kind again all of it leaves as before.
-func TestATarpitIsToldOfAndLeft(t *testing.T) {
+// third is a sending IP beside those of all worlds.
+var third = netip.MustParseAddr("203.0.113.12")
+
+// newWorldOfThreeIPs builds a tenant, a gateway with three sending IPs, and MXs on which nothing runs yet.
+func newWorldOfThreeIPs(t *testing.T, mxs int) *netlab.Outbound {
+	t.Helper()
 	t.Parallel()
 	lab, err := netlab.New(t.Name())
 	must(t, err)
@@ -102,16 +116,15 @@ func TestATarpitIsToldOfAndLeft(t *testing.T) {
 			t.Errorf("close the lab: %v", err)
 		}
 	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
+	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: mxs})
 	must(t, err)
-	third := netip.MustParseAddr("203.0.113.12")
 	must(t, world.Gateway.Address("out0", netip.PrefixFrom(third, 32)))
-	mx := &stutteringMX{to: third}
-	mx.serve(t, world.MXs[0])
-	msa := newMSA(t, world.MSAs[0], "may")
-	kanmon := newKanmon(t, world)
-	configured := func(act string) string {
-		return forwardedRedirect + sendingIPs + otherSendingIPs + fmt.Sprintf(`
+	return world
+}
+
+// threeIPs is a configuration with all three in one pool.
+func threeIPs(kanmon *netlab.Kanmon, act string) string {
+	return forwardedRedirect + sendingIPs + otherSendingIPs + fmt.Sprintf(`
 [[sending_ip]]
 address = %[1]q
 ehlo    = "out12.example"
@@ -124,9 +137,20 @@ file = %[4]q
 act = %[5]q
 [admin]
 socket = %[6]q
-`, third, netlab.SendingIPv4, netlab.OtherSendingIPv4, filepath.Join(kanmon.Folder(), "standing.db"), act, kanmon.Socket())
-	}
-	must(t, kanmon.Configure(configured("tell")))
+`, third, netlab.SendingIPv4, netlab.OtherSendingIPv4, standingFile(kanmon), act, kanmon.Socket())
+}
+
+func standingFile(kanmon *netlab.Kanmon) string { return filepath.Join(kanmon.Folder(), "standing.db") }
+
+// TestATarpitIsToldOfAndLeft has an MX stutter to one of three sending IPs. That is told; with act = "move" new mail leaves from the others, but for 1 session
+// in 20, and none is lost; and when the MX is kind again all of it leaves as before.
+func TestATarpitIsToldOfAndLeft(t *testing.T) {
+	world := newWorldOfThreeIPs(t, 1)
+	mx := &stutteringMX{to: third}
+	mx.serve(t, world.MXs[0])
+	msa := newMSA(t, world.MSAs[0], "may")
+	kanmon := newKanmon(t, world)
+	must(t, kanmon.Configure(threeIPs(kanmon, "tell")))
 	rules(t, kanmon, "apply")
 	must(t, kanmon.Start())
 
@@ -198,7 +222,7 @@ socket = %[6]q
 		}
 	}
 
-	must(t, kanmon.Configure(configured("move")))
+	must(t, kanmon.Configure(threeIPs(kanmon, "move")))
 	must(t, kanmon.Reload())
 	eventually(t, "the move", func() bool { return slow().Done == "moved" })
 	before := mx.visitsOf(third)
@@ -229,4 +253,70 @@ socket = %[6]q
 	if n := mx.Mailbox.Len(); n != sent {
 		t.Errorf("of %d mails %d arrived", sent, n)
 	}
+}
+
+// TestAHeldGreetingIsFoundAgainstWhatIsUsual has an MX hold its greeting for one of three sending IPs. What is usual is in a file that the same detector
+// has written, in virtual time.
+func TestAHeldGreetingIsFoundAgainstWhatIsUsual(t *testing.T) {
+	world := newWorldOfThreeIPs(t, 3)
+	ips := []netip.Addr{netlab.SendingIPv4, netlab.OtherSendingIPv4, third}
+	mxs := []*stutteringMX{{to: third, holds: 10 * time.Second}, {}, {}}
+	for i, mx := range mxs {
+		mx.serve(t, world.MXs[i])
+	}
+	msa := newMSA(t, world.MSAs[0], "may")
+	kanmon := newKanmon(t, world)
+	learnUsual(t, standingFile(kanmon), ips, len(mxs))
+	must(t, kanmon.Configure(threeIPs(kanmon, "tell")))
+	rules(t, kanmon, "apply")
+	must(t, kanmon.Start())
+
+	begun, sent := time.Now(), 0
+	var found []event.Entry
+	for ; len(found) == 0; time.Sleep(200 * time.Millisecond) {
+		if time.Since(begun) > 4*time.Minute {
+			t.Fatalf("nothing found after %d mails, %d sessions from the IP", sent, mxs[0].visitsOf(third))
+		}
+		sent++
+		m := note(fmt.Sprint("mail-", sent), netlab.Domain(1+[...]int{0, 0, 1, 2}[sent%4], false))
+		_, err := msa.Submit(fmt.Sprintf("sender@sender%d.example", sent%60), []string{m.to}, m.content)
+		must(t, err)
+		for e, err := range event.NewReader(strings.NewReader(kanmon.Records())).All() {
+			if err == nil && e.Type == "finding" {
+				found = append(found, *e)
+			}
+		}
+	}
+	f := &found[0]
+	t.Logf("told within %s, of %d mails of the IP there and %d in all: here %s, other IPs %s, before %s", time.Since(begun).Round(time.Second), mxs[0].visitsOf(third), sent,
+		f.Here.Duration(), f.Others.Duration(), f.BeforeIt.Duration())
+	if len(found) != 1 || f.SendingIP != third || f.Phase != "banner" || f.Scope != "this IP here" || f.Provider != "mx:"+netlab.MXAddr(1, false).String() || f.Here.Duration() < 5*time.Second {
+		t.Errorf("found %+v", found)
+	}
+}
+
+// learnUsual writes what a detector has learnt in three days in which nothing was slow.
+func learnUsual(t *testing.T, file string, ips []netip.Addr, mxs int) {
+	t.Helper()
+	d, now, r := timing.New(), time.Now(), mathrand.New(mathrand.NewPCG(1, 2))
+	id := uint64(0)
+	for at := now.Add(-72 * time.Hour); at.Before(now); at = at.Add(time.Duration(r.Int64N(int64(time.Minute)))) {
+		mx := netlab.MXAddr(1+r.IntN(mxs), false).String()
+		id++
+		o := timing.Observation{At: at, ID: id, IP: ips[r.IntN(len(ips))].String(), Provider: "mx:" + mx, Host: mx, Tenant: netlab.MSAAddr(1, false).String(), New: true, Size: 600}
+		for f := range o.Took {
+			o.Took[f] = .02 + .05*r.Float64()
+		}
+		d.Observe(&o)
+	}
+	store, err := standing.OpenSQLite(file)
+	must(t, err)
+	table, err := tables.NewTable(store.File(), "learnt_times", 1)
+	must(t, err)
+	var rows []tables.Row
+	for _, row := range d.Export(time.Time{}) {
+		rows = append(rows, tables.Row{Key: row.IP + " " + row.Provider, Value: string(row.Data), Put: row.Seen})
+	}
+	must(t, table.Save(rows))
+	must(t, store.Close())
 }
