@@ -37,7 +37,7 @@ func (w *way) dialFrom(ctx context.Context, choice route.Choice, ip route.Sendin
 	case err == nil:
 		w.o.dials.connected(mx, ip.Address)
 	case errors.Is(ctx.Err(), context.Canceled): // the MSA has gone
-	case req.Further: // an MX that takes no second connection so soon says nothing of the IP
+	case req.Further, req.Beside: // an MX that takes no second connection so soon says nothing of the IP
 	case session.UnansweredDial(err) && time.Since(begun) >= leastPatience, session.RefusedDial(err):
 		w.o.dials.failing(mx, ip.Address, tenantOf(&choice, w.source), !session.RefusedDial(err))
 	}
@@ -74,10 +74,13 @@ func (o *Outlet) isShut(how Handling, ip, mx netip.Addr) bool {
 func (o *Outlet) judgeSilence(p *plea, j *session.Judgement) {
 	var worthIt bool
 	j.Class = event.SilentReset // what it means is not said; the standing judges by others'
-	if p.Phase == event.PhaseDial {
+	switch {
+	case p.Phase == event.PhaseDial:
 		j.Class = event.SilentDial
 		j.Rule, worthIt = "connection refused or not answered", o.dials.worthAnother(p.mx().Unmap())
-	} else {
+	case p.Beside: // it may be that there are two
+		j.Rule, worthIt = "connection reset", true
+	default:
 		j.Rule, worthIt = "connection reset", o.resets.add(p.mx(), p.SendingIP, p.tenant)
 	}
 	if worthIt {

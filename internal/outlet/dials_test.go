@@ -69,6 +69,10 @@ func newShutOutWorld(t *testing.T, g gateway) *shutOutWorld {
 // deliver sends one message through a session of its own, and says from which IPs the MX was dialled, and how long the MSA waited for its
 // greeting, or for the connection's end.
 func (w *shutOutWorld) deliver(t *testing.T) (ok bool, dialled []netip.Addr, waited time.Duration) {
+	return w.deliverFor(t, "a@example.com")
+}
+
+func (w *shutOutWorld) deliverFor(t *testing.T, sender string) (ok bool, dialled []netip.Addr, waited time.Duration) {
 	far, near := smtptest.Pair(netip.AddrPortFrom(msa, 40000), mxAddr)
 	ended := make(chan struct{})
 	w.fw.dialled = nil
@@ -80,7 +84,7 @@ func (w *shutOutWorld) deliver(t *testing.T) (ok bool, dialled []netip.Addr, wai
 	_ = far.WaitRead()
 	waited = time.Since(begun)
 	client := smtptest.NewMSA(t, far)
-	got := client.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+	got := client.Deliver(sender, []string{"b@example.net"}, []byte("text\r\n"), true)
 	_ = client.Quit()
 	<-ended
 	return got.All(smtptest.Accepted), w.fw.dialled, waited

@@ -3,6 +3,7 @@ package outlet
 import (
 	"net/netip"
 
+	"kanmon/internal/event"
 	"kanmon/internal/outlet/classify"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
@@ -23,12 +24,24 @@ func (w *way) Judge(r session.MXRefusal) session.Judgement {
 	p.own = r.Own() // another kanmon's word is about its own sending IPs
 	p.verdict = o.readReply(&r, p.key.Provider)
 	j.Class, j.Scope, j.Rule, j.Lists = p.verdict.Class, p.verdict.Scope, p.verdict.Rule, namesOf(p.verdict.Lists)
+	if p.mindsBeside() {
+		return j
+	}
 	o.pin(p)
 	o.hear(p)
 	o.answer(p, &j)
 	w.judgeWarming(p)
 	w.judgeAmount(p)
 	return j
+}
+
+// mindsBeside reports whether an MX finds too much of what kanmon alone has made: a connection beside another one of the session. That says nothing
+// of the sending IP, which it would have taken alone.
+func (p *plea) mindsBeside() bool {
+	if !p.Beside || classes[p.verdict.Class].stake != ofTooMuch {
+		return false
+	}
+	return beforeMail(p.Phase) || p.verdict.Count == event.Connections || p.verdict.Count == event.NewConnections
 }
 
 // Accepted implements [session.Way].

@@ -43,6 +43,7 @@ type Outlet struct {
 	pins     *keep.Memory[pinKey, netip.Addr]
 	forecast *route.Forecast
 	dials    *dials
+	stuck    *stuck
 	ports    *portless
 	absences *absences
 	warm     *warm.Book
@@ -89,7 +90,7 @@ func New(o Options) (*Outlet, error) {
 			Addresses: o.State.learnt.addresses, MXs: o.State.learnt.mxs,
 		}),
 		tenants: len(o.Routes.Tenants), domains: domainsOf(o.Providers), shaping: o.Shaping.begin(o.State.rooms), tightened: o.State.tightened,
-		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, ports: &o.State.ports,
+		learnt: o.State.learnt, book: o.State.book, pins: o.State.learnt.pins, forecast: o.State.learnt.forecast, dials: &o.State.dials, stuck: &o.State.stuck, ports: &o.State.ports,
 		absences: o.State.absences, warm: o.State.warm, shares: o.State.shares, rescues: o.State.rescues, sites: o.State.sites,
 		times: o.State.times,
 	}, nil

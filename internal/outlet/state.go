@@ -17,6 +17,7 @@ type State struct {
 	book      *standing.Book
 	learnt    *learnt
 	dials     dials
+	stuck     stuck
 	ports     portless
 	rescues   *rescues
 	sites     *sites

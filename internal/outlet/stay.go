@@ -20,8 +20,10 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Sta
 	if w.probe != nil {
 		w.endLeft(nil) // it has gone on from here, or come back
 	}
-	if !w.holds(&req, sendingIP) && !w.maySendFrom(&req, sendingIP) {
-		return session.Stay{Moves: true}
+	if !w.holds(&req, sendingIP) {
+		if stays, would := w.maySendFrom(&req, sendingIP); !stays {
+			return session.Stay{Moves: true, Rather: would}
+		}
 	}
 	moves, notes := w.warmsUp(&req, sendingIP)
 	if moves {
@@ -32,8 +34,9 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Sta
 	return stay
 }
 
-// maySendFrom reports whether the sending IP is right for a mail, found anew.
-func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays bool) {
+// maySendFrom reports whether the sending IP is right for a mail, found anew. One that is not may still do: nothing is against it but that the
+// sender has another one.
+func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays, would bool) {
 	changes := w.o.changes()
 	at := w.placeOf(req.Recipient)
 	q := w.queryAt(&at, req)
@@ -42,20 +45,20 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	}
 	choice, err := w.o.router.Choose(q)
 	if err != nil {
-		return false
+		return false, false
 	}
 	if choice.Pool == "" {
 		w.remember(req, sendingIP, changes, &at, &q, &choice)
-		return true
+		return true, false
 	}
 	if !choice.Has(sendingIP) {
-		return false
+		return false, false
 	}
 	how, who := w.o.handlings[choice.Number], w.candidate(&choice)
 	probing := false
 	if permit := w.o.peek(how, sendingIP, at); permit.Answer != standing.Yes {
 		if probing = w.mayProbe(at.key(sendingIP), permit, req); !probing {
-			return false
+			return false, false
 		}
 		defer func() { stays = stays && w.begins(at.key(sendingIP), permit, who, req) }()
 	}
@@ -65,18 +68,18 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	if choice.IsOnly() { // whatever could speak for another one
 		w.o.foretell(choice, q, sendingIP)
 		w.remember(req, sendingIP, changes, &at, &q, &choice)
-		return true
+		return true, false
 	}
 	if pin := w.pinned(choice, how, req, at); pin.IsValid() {
 		w.o.foretell(choice, q, pin)
-		return pin == sendingIP
+		return pin == sendingIP, false
 	}
 	better := func(ip route.SendingIP) bool {
 		return ip.Address != sendingIP && !slices.Contains(req.Avoid, ip.Address) && w.o.worthMoving(how, ip.Address, at, who) &&
 			!w.turns(&choice, how, ip.Address)
 	}
 	if slices.Contains(req.Avoid, sendingIP) || w.turns(&choice, how, sendingIP) {
-		return !slices.ContainsFunc(choice.IPs(), better)
+		return !slices.ContainsFunc(choice.IPs(), better), false
 	}
 	elsewhere := choice.Prefers(sendingIP) && (better(choice.IP) || w.isInPlace(how, choice.IP.Address, sendingIP, &at))
 	if elsewhere || choice.IP.Address == sendingIP {
@@ -85,7 +88,15 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	if choice.IP.Address == sendingIP {
 		w.remember(req, sendingIP, changes, &at, &q, &choice)
 	}
-	return probing || !elsewhere
+	switch {
+	case probing || !elsewhere:
+		return true, false
+	case req.Stuck:
+		w.o.stuck.add(w.mx().Unmap(), tenantOf(&choice, w.source))
+		return true, false
+	default:
+		return w.o.stuck.has(w.mx().Unmap()), true
+	}
 }
 
 // worthMoving reports whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,

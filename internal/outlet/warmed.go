@@ -244,7 +244,7 @@ func (w *way) judgeWarming(p *plea) {
 	}
 	v := &p.verdict
 	tooMuch := classes[v.Class].stake == ofTooMuch && standing.AboutIP(v.Scope)
-	about := p.Code == 0 && p.Phase != event.PhaseDial || tooMuch || classes[v.Class].stake == ofOurIP && v.Suspend != classify.No
+	about := p.Code == 0 && p.Phase != event.PhaseDial && !p.Beside || tooMuch || classes[v.Class].stake == ofOurIP && v.Suspend != classify.No
 	switch {
 	case !about:
 		if p.isVague() && (has == nil || !has.vague) {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"kanmon/internal/event"
@@ -106,7 +108,10 @@ func dialTrouble(err error) trouble {
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
 		Rescue: s.again.trying, Avoid: s.again.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown,
-		Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded,
+		Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded, Beside: s.isBeside(),
+	}
+	if req.Rescue && req.Beside && !slices.Contains(req.Avoid, s.held.info.SendingIP) {
+		req.Avoid = slices.Concat(req.Avoid, []netip.Addr{s.held.info.SendingIP}) // the mail is there already
 	}
 	if s.gate != nil {
 		req.Owner, req.Pool = s.gate.owner, s.gate.pool

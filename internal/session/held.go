@@ -20,7 +20,20 @@ func (s *session) setAside() {
 	}
 	held := s.mx
 	s.held, s.mx = &held, mxLeg{}
+	s.again.dials = s.log.dials
 }
+
+// maxBeside bounds the connections that are made for one mail while another leg is set aside. The MX counts them, too.
+const maxBeside = 5
+
+// mayConnectAnew reports whether a connection that has failed may be followed by another one. Where the leg that is set aside would do,
+// none is.
+func (s *session) mayConnectAnew() bool {
+	return s.held == nil || !s.again.rather && s.log.dials-s.again.dials < maxBeside
+}
+
+// isBeside reports whether the session has another connection to its MX: kanmon's doing, and the MX may mind.
+func (s *session) isBeside() bool { return s.held != nil && s.held.open() }
 
 // freshLeg begins a new attempt: nothing of the leg before it counts.
 func (s *session) freshLeg() {

@@ -22,6 +22,7 @@ type MXRefusal struct {
 	Domain    string // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
 	Pool      string // that the gate wants the mail to leave from; "": what the routes say
 	Again     bool   // another sending IP was tried for this mail, or this opening, already
+	Beside    bool   // another leg of the session was there meanwhile: the MX may count connections
 	Stuck     bool   // the session cannot go on from another one, whatever is judged
 
 	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.

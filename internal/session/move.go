@@ -1,6 +1,8 @@
 package session
 
 import (
+	"time"
+
 	"kanmon/internal/event"
 	"kanmon/internal/smtp"
 )
@@ -26,12 +28,15 @@ func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
 	case stay.Anew:
 		return s.renew(cmd.Verb)
 	}
-	no := s.move(cmd.Verb)
+	no := s.move(cmd.Verb, stay.Rather)
 	if no != nil && stay.Rather && s.staysAfterAll() {
 		return nil
 	}
 	return no
 }
+
+// ratherPatience is how long a mail that could leave from where it is waits for another connection. MXs that greet late do so within it.
+const ratherPatience = 30 * time.Second
 
 // staysAfterAll reports whether a mail that could not move leaves from where it is.
 func (s *session) staysAfterAll() bool {
@@ -52,13 +57,17 @@ func keepText(s *string, text []byte) {
 	}
 }
 
-// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has.
-// What of the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is
-// done for is next there. It returns what the mail is told that has no sending IP to leave from; nil: it has moved.
-func (s *session) move(next smtp.Verb) *smtp.Reply {
+// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of
+// the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is done for is next there. It returns
+// what the mail is told that has no sending IP to leave from; nil: it has moved. A mail that would only rather leave from elsewhere gets one
+// connection, and a shorter wait for it: its MSA would have neither directly.
+func (s *session) move(next smtp.Verb, rather bool) *smtp.Reply {
 	s.budget.hides()
 	now := s.now()
 	patience := min(s.e.Rescue.time(), s.budget.spare(now))
+	if rather {
+		patience = min(patience, ratherPatience)
+	}
 	if patience < leastAttempt {
 		s.log.note("no time left for another connection")
 		return &replyElsewhere
@@ -70,10 +79,11 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 	outer := s.budget.narrow(now + patience)
 	defer s.budget.widen(outer)
 	s.setAside()
+	s.again.rather = rather
 	err := s.reopen(next)
 	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && s.budget.left(s.now()) > 0 && !ends(err); tries++ {
 		s.noteAttempt(err)
-		if !s.worthAnother(err) {
+		if !s.worthAnother(err) || !s.mayConnectAnew() {
 			break
 		}
 		s.again.refusedBy(s)
@@ -82,7 +92,7 @@ func (s *session) move(next smtp.Verb) *smtp.Reply {
 		s.freshLeg()
 		err = s.reopen(next)
 	}
-	s.again.trying = false
+	s.again.trying, s.again.rather = false, false
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait

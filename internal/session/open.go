@@ -61,7 +61,7 @@ func (s *session) openStages(goal stage) error {
 		}
 		s.mx.opens(s.now(), err)
 		var tlsErr *tlsFailure
-		if errors.As(err, &tlsErr) {
+		if errors.As(err, &tlsErr) && s.mayConnectAnew() {
 			err = s.tlsFailed(tlsErr)
 		}
 		if err != nil {

@@ -16,7 +16,7 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 		return Judgement{}
 	}
 	r := MXRefusal{SendingIP: s.mx.info.SendingIP, Phase: phase, Code: code, Mails: int(s.talk.mails)}
-	r.Again, r.Stuck = s.again.attempts > 0, s.stuck(phase)
+	r.Again, r.Beside, r.Stuck = s.again.attempts > 0, s.isBeside(), s.again.rather || s.stuck(phase)
 	if s.gate != nil {
 		r.Owner, r.Pool, r.Contained = s.gate.owner, s.gate.pool, s.contained
 	}

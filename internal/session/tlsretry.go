@@ -70,6 +70,8 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 		s.mx.info.MX.State = event.TLSNone
 		s.shut(shutNoTLS, &replyNoTLS)
 		return errNoMail
+	case s.again.promised.tls: // without, the leg could not take over
+		return errUnfit
 	default:
 		s.mx.way |= wayPlain
 	}

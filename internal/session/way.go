@@ -51,6 +51,7 @@ type DialRequest struct {
 	Rescue      bool   // another one was tried for this mail: none of Avoid will do
 	Stuck       bool   // with MayStay: no connection could be made that should have taken the place of this one
 	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
+	Beside      bool   // another leg of the session is there meanwhile: the MX may count connections
 	Leaving     *Leaving
 }
 
