@@ -284,6 +284,9 @@ func (s *session) answerSlot(i int) (toBody bool, err error) {
 }
 
 func (s *session) answerLocally(sl *slot) error {
+	if sl.tls && !s.msa.in.Empty() {
+		return s.refuseAhead(sl)
+	}
 	s.toMSA(sl.local, event.ByKanmon)
 	s.log.told(sl, sl.local.Code)
 	if sl.tls {

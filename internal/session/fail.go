@@ -254,6 +254,7 @@ var (
 	replyMXRefused    = replies.Refused.Plain()
 	replyGoAhead      = replies.GoAhead.Plain()
 	replyNoParams     = replies.NoParams.Plain()
+	replyAhead        = replies.Ahead.Plain()
 	replyTLSTwice     = replies.TLSTwice.Plain()
 	replyOK           = replies.OK.Plain()
 	replyNeedHello    = replies.NeedHello.Plain()

@@ -324,11 +324,8 @@ func (s *session) noTLSNow(cmd smtp.Command) *smtp.Reply {
 }
 
 // startTLSToMSA completes the handshake that the MSA asked for. What it said before is forgotten (RFC 3207 §4.2):
-// it must say EHLO again, and octets sent ahead of the handshake end the session (CVE-2011-0411).
+// it must say EHLO again.
 func (s *session) startTLSToMSA() error {
-	if !s.msa.in.Empty() {
-		return s.noTLSWithMSA(event.PhaseStartTLS, errors.New("octets behind STARTTLS"))
-	}
 	if err := s.flushMSA(event.PhaseStartTLS); err != nil {
 		return err
 	}
@@ -370,6 +367,20 @@ func (s *session) noteMSATLS(why error) {
 	t := s.msaTLS()
 	t.Err = why.Error()
 	s.info.MSA = &t
+}
+
+// refuseAhead ends a session whose MSA has sent more behind STARTTLS: nobody knows who has, and it must not be taken for what is said inside TLS
+// (CVE-2011-0411).
+func (s *session) refuseAhead(sl *slot) error {
+	s.toMSA(&replyAhead, event.ByKanmon)
+	s.log.told(sl, replyAhead.Code)
+	err := s.endAfterReply(event.PhaseStartTLS, msaTLS)
+	var f *failure
+	if errors.As(err, &f) && f.trouble == msaTLS {
+		f.cause = errors.New("octets behind STARTTLS")
+		s.noteMSATLS(f.cause)
+	}
+	return err
 }
 
 // noTLSWithMSA ends a session whose MSA's TLS has failed, and notes why.

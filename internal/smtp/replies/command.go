@@ -43,6 +43,7 @@ var (
 	NeedRcpt   = command("need-rcpt", outOfPlace, "need RCPT first", "DATA came without a recipient that was let pass.")
 	NotNow     = command("not-now", outOfPlace, "not during a mail transaction", "STARTTLS came within a mail.")
 	NoParams   = command("no-parameters", []Code{{501, "5.5.4"}}, "STARTTLS takes no parameters", "STARTTLS came with some.")
+	Ahead      = command("ahead-of-tls", outOfPlace, "nothing may follow STARTTLS before TLS; closing the connection", "More stood behind STARTTLS, which the handshake must follow: faulty software, or somebody between (CVE-2011-0411).")
 	TLSTwice   = command("tls-twice", outOfPlace, "TLS is active already", "STARTTLS came inside of TLS.")
 	GoAhead    = command("go-ahead", []Code{{220, "2.0.0"}}, "ready to start TLS", "STARTTLS between the MSA and kanmon.")
 	CannotVRFY = command("cannot-vrfy", []Code{{252, "2.5.2"}}, "cannot VRFY, send some mail", "VRFY is never asked of an MX.")
