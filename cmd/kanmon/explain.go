@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -39,7 +38,8 @@ func (e *explainCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
-	today, err := e.today(cfg)
+	seen := c.seenOf(cfg)
+	today, err := e.today(cfg, seen.lacks)
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (e *explainCommand) Run(c *console) error {
 	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
 
-	p := &explanation{c.stdout, cfg, e.exact(cfg), today}
+	p := &explanation{c.stdout, cfg, e.exact(cfg), today, daemon.Destinations(cfg)}
 	p.line("tenant", e.tenantText(router, q))
 	p.line("sender", e.senderText())
 	p.line("recipient", cmp.Or(e.Recipient, "not known"))
@@ -65,12 +65,16 @@ func (e *explainCommand) Run(c *console) error {
 		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
 	}
 	p.takes(q.Provider)
+	if seen.words != "" {
+		p.line("host", seen.words)
+	}
 	destinations := e.destinations(ctx, p, lookup, q.RecipientDomain)
 	p.choices(router, q, destinations)
 	if len(cfg.Tenants) > 0 {
-		p.nobodys(router, q)
+		p.refused(router, q, destinations)
 	}
-	p.destinations(daemon.Destinations(cfg), destinations)
+	p.destinations(destinations)
+	p.unasked()
 	p.line("no MX", unreachableText(daemon.OnUnreachable(cfg, router)(session.Origin{
 		Source: netip.AddrPortFrom(q.Source, 0), Destination: q.Destination, Port: q.Port,
 	})))
@@ -200,6 +204,24 @@ type explanation struct {
 	cfg   *config.Config
 	exact bool // it is known which MSA sends
 	today *warmToday
+	rules func(netip.Addr) session.Destination
+}
+
+// rule returns what holds of a destination; nothing where it is not known.
+func (p *explanation) rule(to netip.Addr) session.Destination {
+	if to.IsUnspecified() {
+		return session.Destination{}
+	}
+	return p.rules(to)
+}
+
+// known returns what a session toward an address ever knows of a mail: where it is passed through, no more than the connection.
+func (p *explanation) known(q route.Query, to netip.Addr) route.Query {
+	if p.rule(to).Passthrough {
+		q.Sender, q.SenderKnown, q.RecipientDomain, q.Provider = "", false, "", ""
+	}
+	q.Destination = netip.AddrPortFrom(to, 25)
+	return q
 }
 
 func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
@@ -208,7 +230,7 @@ func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", w
 func (p *explanation) choices(router *route.Router, q route.Query, destinations []netip.Addr) {
 	told := ""
 	for _, to := range destinations {
-		q.Destination = netip.AddrPortFrom(to, 25)
+		q := p.known(q, to)
 		choice, err := router.Explain(q)
 		why := strings.Join(append(choice.Why, choice.Route), "\n")
 		if why != told {
@@ -216,28 +238,23 @@ func (p *explanation) choices(router *route.Router, q route.Query, destinations 
 				p.line("", reason)
 			}
 			p.line("pool", poolText(choice))
-			p.line("refusals", refusalsText(choice, p.cfg.Handling(choice.Number)))
-			p.timing(choice, p.cfg.Handling(choice.Number))
+			if !p.rule(to).Passthrough {
+				p.line("refusals", refusalsText(choice, p.cfg.Handling(choice.Number)))
+				p.timing(choice, p.cfg.Handling(choice.Number))
+			}
 			told = why
 		}
 		p.sendingIPs(router, q, choice, err)
 	}
 }
 
-// nobodys says of mail that no tenant claims that it does not leave at all.
-func (p *explanation) nobodys(router *route.Router, q route.Query) {
-	if owner := router.Owner(q); q.Source.IsValid() && owner.Tenant == "" && !owner.Later {
-		p.line("refused", "451: no tenant claims this mail, and it leaves from nowhere (unknown_tenant of [senders])")
-	}
-}
-
 // destinations says of which kanmon sees no more than the connection, and which must have TLS.
-func (p *explanation) destinations(rule func(netip.Addr) session.Destination, destinations []netip.Addr) {
+func (p *explanation) destinations(destinations []netip.Addr) {
 	for _, to := range destinations {
-		if !to.IsUnspecified() && rule(to).TLS == session.TLSRequire && !rule(to).Passthrough {
+		if !to.IsUnspecified() && p.rule(to).TLS == session.TLSRequire && !p.rule(to).Passthrough {
 			p.line("tls", to.String()+" must have TLS: where it offers none, or TLS fails, the mail gets 451 and leaves from nowhere")
 		}
-		if !to.IsUnspecified() && rule(to).Passthrough {
+		if p.rule(to).Passthrough {
 			p.line("unseen", to.String()+" is passed through: routes by sender or recipient, limits of mail and containment do not hold there;")
 			p.line("", "who is blocked by hand, or is no tenant, is refused all the same")
 		}
@@ -288,67 +305,4 @@ func refusalsText(c route.Choice, h route.Handling) string {
 	default:
 		return text + "; sending IPs are used although evidence has suspended them"
 	}
-}
-
-// sendingIPs prints which sending IP the mail leaves from. That is where its session has got to (see
-// route.Router.Course), and it may depend on whether the gateway has learnt yet whose the MX is.
-func (p *explanation) sendingIPs(router *route.Router, q route.Query, choice route.Choice, err error) {
-	to, family := q.Destination.Addr(), "IPv6"
-	if to.Is4() {
-		family = "IPv4"
-	}
-	course, notYet := router.Course(q, q.Provider)
-	if notYet != nil {
-		err = notYet // the connection, ahead of the mail, has no way out
-	}
-	ips := choice.IPs()
-	switch {
-	case errors.Is(err, session.ErrNoSendingIP):
-		p.line(family, "none: connections to this family are reset, and the MSA goes on to the MX's other one")
-	case len(ips) == 0:
-		p.line(family, "the kernel's choice")
-	case len(ips) > 1 && to.IsUnspecified() && q.Provider == "":
-		p.line(family, "one of "+addresses(ips)+": it depends on the MX's address (--mx)")
-	case len(ips) > 1 && !p.exact && goesBySource(router, q, choice):
-		p.line(family, "one of "+addresses(ips)+": it depends on the MSA's address (--source)")
-	default:
-		p.line(family, p.leavesFrom(router, q, course, ips))
-		p.warmUp(q, course, ips)
-	}
-}
-
-// goesBySource reports whether the choice within the pool is the MSA's address's: its session began before anybody knew the tenant.
-func goesBySource(router *route.Router, q route.Query, choice route.Choice) bool {
-	if !choice.BySender {
-		q.Sender, q.SenderKnown = "", false
-		choice, _ = router.Choose(q) // the tenant is told with an error, too
-	}
-	return choice.Tenant == ""
-}
-
-// leavesFrom says where a mail leaves from whose MSA and MX are known.
-func (p *explanation) leavesFrom(router *route.Router, q route.Query, course route.Choice, ips []route.SendingIP) string {
-	text := fmt.Sprintf("%s (%s)", course.IP.Address, course.IP.Name)
-	if to := q.Destination.Addr(); !to.IsUnspecified() {
-		text += " toward " + to.String()
-	}
-	switch untaught, err := router.Course(q, ""); {
-	case q.Destination.Addr().IsUnspecified() && q.Provider != "" && len(ips) > 1:
-		text += fmt.Sprintf(" once an earlier mail has taught kanmon that the MX is of %s; before that it depends on the MX's address (--mx)", q.Provider)
-	case err == nil && untaught.IP != course.IP:
-		text += fmt.Sprintf(" once an earlier mail has taught kanmon that this MX is of %s, and %s (%s) before that", q.Provider,
-			untaught.IP.Address, untaught.IP.Name)
-	}
-	if others := slices.DeleteFunc(ips, func(ip route.SendingIP) bool { return ip == course.IP }); len(others) > 0 {
-		text += "; if it must be avoided: " + addresses(others)
-	}
-	return text
-}
-
-func addresses(ips []route.SendingIP) string {
-	texts := make([]string, len(ips))
-	for i, ip := range ips {
-		texts[i] = ip.Address.String()
-	}
-	return strings.Join(texts, ", ")
 }

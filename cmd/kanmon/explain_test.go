@@ -108,7 +108,9 @@ IPv6       2001:db8::10 (out10.example.jp)
 	}
 }
 
-const notGreeted = "no MX      an MSA whose MX cannot be reached is not greeted, so that it tries the next one: its connection is reset, or closed\n"
+const notGreeted = "not seen   what people have blocked or suspended, containment, limits, and what stands against sending IPs:\n" +
+	"           kanmon account explain ADDRESS, kanmon tenant explain NAME, kanmon ip list\n" +
+	"no MX      an MSA whose MX cannot be reached is not greeted, so that it tries the next one: its connection is reset, or closed\n"
 
 // What is passed through is said to be so: nothing that needs a look at the mail holds there.
 //

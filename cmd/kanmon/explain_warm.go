@@ -20,7 +20,7 @@ type warmToday struct {
 
 // today asks the running kanmon, if any sending IP has a warm_up: how far it has come is state, and not in the file.
 // Where none answers, their start dates say.
-func (e *explainCommand) today(cfg *config.Config) (*warmToday, error) {
+func (e *explainCommand) today(cfg *config.Config, lacks []netip.Addr) (*warmToday, error) {
 	var t warmToday
 	var said []admin.WarmUp
 	if slices.ContainsFunc(cfg.SendingIPs, func(ip config.SendingIP) bool { return ip.Warms() }) {
@@ -28,7 +28,7 @@ func (e *explainCommand) today(cfg *config.Config) (*warmToday, error) {
 	}
 	var err error
 	if t.full, err = daemon.Router(cfg); err == nil {
-		t.Today, err = daemon.NewToday(cfg, said)
+		t.Today, err = daemon.NewToday(cfg, said, lacks)
 	}
 	return &t, err
 }

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"os/signal"
 	"strings"
@@ -23,6 +24,7 @@ import (
 
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
+	"kanmon/internal/daemon"
 	"kanmon/internal/outlet/provider"
 )
 
@@ -91,14 +93,15 @@ type console struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	watch          func() *signals
-	resolver       provider.Resolver // nil: the host's
-	terminal       func() bool       // whether a person is at stdin; nil: never
+	resolver       provider.Resolver                          // nil: the host's
+	terminal       func() bool                                // whether a person is at stdin; nil: never
+	lacks          func(*config.Config) ([]netip.Addr, error) // which sending IPs this host does not have; nil: nobody asks
 }
 
 func (c *console) isTerminal() bool { return c.terminal != nil && c.terminal() }
 
 func main() {
-	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals, nil, onTerminal}))
+	os.Exit(run(os.Args[1:], &console{os.Stdin, os.Stdout, os.Stderr, watchSignals, nil, onTerminal, daemon.Lacks}))
 }
 
 func run(args []string, c *console) int {

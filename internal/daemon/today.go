@@ -3,10 +3,12 @@ package daemon
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
+	"kanmon/internal/host"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/warm"
 )
@@ -19,8 +21,18 @@ type Today struct {
 	book *warm.Book
 }
 
-// NewToday goes by what a running kanmon has said of them, and of those that it has not named by their start dates.
-func NewToday(cfg *config.Config, said []admin.WarmUp) (*Today, error) {
+// Lacks returns which of a configuration's sending IPs mail cannot leave from on this host.
+func Lacks(cfg *config.Config) (list []netip.Addr, err error) {
+	for i := range cfg.SendingIPs {
+		list = append(list, cfg.SendingIPs[i].Address.Unmap())
+	}
+	states, err := host.Look(list)
+	return slices.DeleteFunc(list, func(a netip.Addr) bool { return states[a] == host.Here }), err
+}
+
+// NewToday goes by what a running kanmon has said of them, and of those that it has not named by their start dates. No
+// mail leaves from sending IPs that the host lacks.
+func NewToday(cfg *config.Config, said []admin.WarmUp, lacks []netip.Addr) (*Today, error) {
 	members, known := warmUpsOf(cfg), heard{}
 	for _, m := range members {
 		for i := range said {
@@ -37,7 +49,8 @@ func NewToday(cfg *config.Config, said []admin.WarmUp) (*Today, error) {
 	book.Configure(members)
 	routes, err := routesOf(cfg)
 	if err == nil {
-		routes.Shares = shares
+		routes.Shares, routes.Absent = shares, &route.Absence{}
+		routes.Absent.Set(lacks)
 		var router *route.Router
 		if router, err = route.NewRouter(routes); err == nil {
 			return &Today{router, book}, nil
