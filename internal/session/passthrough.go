@@ -83,6 +83,9 @@ func (s *session) pump(to, from *leg, flow *flow) error {
 			time.Sleep(pokeEvery) // woken by a drain, or while the other direction was busy
 			continue
 		}
+		if errors.Is(err, os.ErrDeadlineExceeded) && s.e.Live.cutting() {
+			err = &failure{trouble: cut, phase: event.PhaseBody, parting: partInTheMiddle}
+		}
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF):

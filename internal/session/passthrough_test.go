@@ -162,3 +162,37 @@ func TestPassthroughWaitsForAPeerThatDoesNotRead(t *testing.T) {
 		<-ended
 	})
 }
+
+// What kanmon's own stop cuts has not broken, and no MX was silent: the record says who has ended it, and not an octet of kanmon's own goes into the stream.
+//
+// audit-F15
+func TestPassthroughThatIsCutSaysSo(t *testing.T) {
+	for name, busy := range map[string]bool{"idle": false, "an MX that does not read": true} {
+		synctest.Test(t, func(t *testing.T) {
+			r := passRig()
+			far := make(chan *smtptest.Conn, 1)
+			r.engine.Dialer = dialOnceTo(func(_, mx *smtptest.Conn) { far <- mx })
+			conn, _, ended := r.connect()
+			mx := <-far
+			if busy {
+				go func() { _, _ = io.WriteString(conn, strings.Repeat("x", 1<<20)) }()
+			}
+			time.Sleep(time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 12*time.Second)
+			defer cancel()
+			begun := time.Now()
+			_ = r.live.Drain(ctx)
+			<-ended
+			if took := time.Since(begun); took < 12*time.Second || took > 15*time.Second {
+				t.Errorf("%s: it ended behind %s", name, took)
+			}
+			if end := r.log.lastEnd(); end != "cut" {
+				t.Errorf("%s: on record is %q", name, end)
+			}
+			if heard := readAll(conn); heard != "" {
+				t.Errorf("%s: the MSA was told %q", name, heard)
+			}
+			_ = mx.Close()
+		})
+	}
+}

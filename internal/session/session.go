@@ -311,7 +311,7 @@ func (s *session) part(f *failure) {
 	if f == nil {
 		s.msa.sayEnd()
 	}
-	if f == nil || f.parting == partInWords {
+	if f == nil || f.parting == partInWords || f.parting == partInTheMiddle {
 		if f != nil && f.told {
 			s.msa.closeGently(lingerTime)
 		}

@@ -38,13 +38,14 @@ func (Unreachable) Words() []string { return unreachables.Words() }
 // no way there.
 var ErrNoSendingIP = errors.New("no sending IP of the destination's address family")
 
-// A parting is how a session leaves an MSA that a failure has ended it for.
+// A parting is how a session leaves an MSA that a failure has ended it for: in silence, or by a reset, only one that has not been greeted.
 type parting uint8
 
 const (
-	partInWords   parting = iota // with a reply
-	partInSilence                // closed without one
-	partByReset                  // reset without one
+	partInWords     parting = iota // with a reply
+	partInSilence                  // closed without one
+	partByReset                    // reset without one
+	partInTheMiddle                // of a stream that nobody has looked at: whatever is said there would be taken for its own
 )
 
 // partings name the parting in records.
