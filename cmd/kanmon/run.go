@@ -44,7 +44,7 @@ func (r *runCommand) Run(c *console) error {
 
 // A running kanmon, as signals act on it.
 type running interface {
-	Reload(context.Context, *config.Config) error
+	ReloadFrom(ctx context.Context, read func() (*config.Config, error)) (*config.Config, error)
 	ReopenLogs() error
 	Stop(context.Context) error
 }
@@ -96,10 +96,7 @@ func (r *runCommand) reload(d running, s *signals, log *slog.Logger, level *slog
 		log.Warn("not reloaded: stopping", "file", r.Config)
 		return errors.Join(errors.New("not reloaded: kanmon is stopping"), reopen(d, log))
 	}
-	cfg, err := config.Load(r.Config)
-	if err == nil {
-		err = d.Reload(s.stop, cfg)
-	}
+	cfg, err := d.ReloadFrom(s.stop, func() (*config.Config, error) { return config.Load(r.Config) })
 	if err != nil {
 		log.Error("not reloaded; still running with the old configuration", "file", r.Config, "error", err)
 		return errors.Join(fmt.Errorf("not reloaded; still running with the old configuration: %w", err), reopen(d, log))

@@ -19,9 +19,12 @@ type slowStop struct {
 	did    []string
 }
 
-func (d *slowStop) Reload(context.Context, *config.Config) error {
-	d.did = append(d.did, "reload")
-	return nil
+func (d *slowStop) ReloadFrom(_ context.Context, read func() (*config.Config, error)) (*config.Config, error) {
+	cfg, err := read()
+	if err == nil {
+		d.did = append(d.did, "reload")
+	}
+	return cfg, err
 }
 
 func (d *slowStop) ReopenLogs() error {

@@ -210,6 +210,16 @@ func (d *Daemon) Addrs() []netip.AddrPort {
 	return d.addrs()
 }
 
+// ReloadFrom reads a configuration and exchanges it. One that cannot be read is a reload that was refused, as any other.
+func (d *Daemon) ReloadFrom(ctx context.Context, read func() (*config.Config, error)) (*config.Config, error) {
+	cfg, err := read()
+	if err != nil {
+		d.tellStep(event.ReloadRefused, err)
+		return nil, err
+	}
+	return cfg, d.Reload(ctx, cfg)
+}
+
 // Reload exchanges the configuration. On an error everything is as before; [ErrRestart] is one of them.
 func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.change.Lock()

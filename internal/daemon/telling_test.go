@@ -55,6 +55,9 @@ func TestRecordsTellOfTheProcess(t *testing.T) {
 	if err := w.daemon.Reload(t.Context(), &bad); err == nil {
 		t.Fatal("a reload that needs a restart was taken")
 	}
+	if _, err := w.daemon.ReloadFrom(t.Context(), func() (*config.Config, error) { return config.Load(w.dir + "/gone.toml") }); err == nil {
+		t.Fatal("a reload from a file that is gone was taken")
+	}
 	ip := w.daemon.cfg.SendingIPs[0].Address
 	if err := (&operator{w.daemon}).Suspend(ip, "docomo", time.Time{}, "they asked", "alice"); err != nil {
 		t.Fatal(err)
@@ -70,7 +73,7 @@ func TestRecordsTellOfTheProcess(t *testing.T) {
 		switch e.Type {
 		case "gateway":
 			told = append(told, e.Action)
-			if e.Version != "1.2.3" || e.SendingIPs != 1 || (e.Action == "reload_refused") != strings.Contains(e.Cause, "needs a restart") {
+			if e.Version != "1.2.3" || e.SendingIPs != 1 || (e.Action == "reload_refused") != (strings.Contains(e.Cause, "needs a restart") || strings.Contains(e.Cause, "gone.toml: no such file")) {
 				t.Errorf("%s: version %q, %d sending IPs, cause %q", e.Action, e.Version, e.SendingIPs, e.Cause)
 			}
 		case "order":
@@ -83,7 +86,7 @@ func TestRecordsTellOfTheProcess(t *testing.T) {
 	}
 	slices.Sort(told)
 	want := []string{
-		fmt.Sprintf("%v at docomo is stopped", ip), "drain", "reload", "reload_refused", "session", "start", "stop",
+		fmt.Sprintf("%v at docomo is stopped", ip), "drain", "reload", "reload_refused", "reload_refused", "session", "start", "stop",
 		fmt.Sprintf("suspend by alice of %v at docomo: they asked", ip), "transaction",
 	}
 	slices.Sort(want)
