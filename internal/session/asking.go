@@ -104,7 +104,7 @@ func (s *session) mayLeave() error {
 	}
 	refused := s.consult(Question{Step: event.StepLeave, SendingIP: s.mx.info.SendingIP, Instead: true}).Refuse != RefuseNot
 	if s.log.rule = 0; refused { // the IP, not the mail
-		return errUnfit
+		return errUnlet
 	}
 	return nil
 }

@@ -24,8 +24,13 @@ type again struct {
 	helo     heloNeed
 }
 
-// errUnfit says that another MX leg cannot take the place of the one before.
-var errUnfit = errors.New("the other connection offers less")
+// Why another MX leg cannot take the place of the one before.
+var (
+	errUnfit  = errors.New("the other connection offers less")
+	errLong   = errors.New("sender and recipients so far are too long to be said again, or not all of them count")
+	errUnlet  = errors.New("a limit does not let the mail leave from the other sending IP")
+	errTaking = errors.New("the refusal goes on: the MX may have taken the message")
+)
 
 // rescueOpening tries other sending IPs when the MX has refused before any mail was spoken of. It gives what openMX gives.
 func (s *session) rescueOpening(goal stage, err error) error {
@@ -100,7 +105,7 @@ func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued
 func (s *session) reopen(next smtp.Verb) error {
 	again := next != smtp.VerbMAIL
 	if again && s.mail.envelope.broken {
-		return errUnfit
+		return errLong
 	}
 	if err := s.openAsFar(stageReady); err != nil {
 		return err
@@ -177,6 +182,10 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		s.log.acted(action, &s.mx.reply)
 		return false, nil
 	}
+	if phase > event.PhaseMail && s.mail.envelope.broken { // no other connection is made for that
+		s.noteNoRescue(action, errLong)
+		return false, nil
+	}
 	begun := s.now()
 	if err := s.tellSoFar(phase, begun); err != nil {
 		return false, err
@@ -191,7 +200,11 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 	var why error
 	for int(s.again.attempts) < limit && s.budget.left(s.now()) > 0 {
 		s.again.attempts++
-		if why = takeOver(); why == nil {
+		err := takeOver()
+		if why == nil || !errors.Is(err, ErrNoOtherIP) { // else what the others met says more
+			why = err
+		}
+		if err == nil {
 			s.logRescued(phase, code)
 			action.Did, action.To, action.Took = event.Rescued, s.mx.info.SendingIP, s.now()-begun
 			s.log.acted(action, &s.held.reply)
@@ -199,27 +212,32 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 			s.drop()
 			return true, nil
 		}
-		if ends(why) {
+		if ends(err) {
 			break
 		}
 		s.again.refusedBy(s) // or failed: it would fare no better the next time
-		s.noteAttempt(why)
-		if !s.worthAnother(why) {
+		s.noteAttempt(err)
+		if !s.worthAnother(err) {
 			break
 		}
 		s.closeMX()
 		s.freshLeg()
 	}
 	s.takeBack()
-	action.Did, action.Took = event.RescueFailed, s.now()-begun
-	if why != nil {
-		action.Why = why.Error()
-	}
-	s.log.acted(action, &s.mx.reply)
+	action.Took = s.now() - begun
+	s.noteNoRescue(action, why)
 	if ends(why) {
 		return false, why
 	}
 	return false, nil
+}
+
+// noteNoRescue records that no other sending IP could take over, and why; nil: there was no time for any.
+func (s *session) noteNoRescue(action event.Action, why error) {
+	if action.Did = event.RescueFailed; why != nil {
+		action.Why = why.Error()
+	}
+	s.log.acted(action, &s.mx.reply)
 }
 
 // noteNotRescued records that no other sending IP was spent, and why, where nothing else will: what is softened says it itself.

@@ -136,7 +136,7 @@ func (s *session) reopenForBody() error {
 		return &refused{phase: event.PhaseData}
 	}
 	if s.held != nil && s.held.saysMore() { // a refusal that goes on, with a 250 perhaps: the message may have been taken (I3)
-		return errUnfit
+		return errTaking
 	}
 	s.mx.info.From = event.PhaseBody
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -186,6 +187,53 @@ func TestWhichConnectionAMailWasSaidOn(t *testing.T) {
 					t.Errorf("%v, want %v", legs, want)
 				}
 			})
+		})
+	}
+}
+
+// The cause of a rescue that could not be is what kept it from being, and where that is known beforehand nothing is tried.
+//
+// law: I5
+func TestWhyARescueCouldNotBeIsOnRecord(t *testing.T) {
+	long := strings.Repeat("a", 60) + "@" + strings.Repeat("b", 60) + ".example"
+	for name, test := range map[string]struct {
+		recipients int
+		refused    string
+		set        func(*manyIPs)
+		why        string
+		dials      int
+	}{
+		"a long envelope, at the dot": {800, ".", func(*manyIPs) {}, "too long to be said again", 1},
+		"a long envelope, at DATA":    {800, "DATA", func(*manyIPs) {}, "too long to be said again", 1},
+		"a limit of the other IP": {1, "RCPT", func(r *manyIPs) {
+			r.engine.Gate = refusing(func(q session.Question) bool { return q.Step == event.StepLeave && q.Instead }, tooMuch)
+		}, "limit", 2},
+		"the other offers less": {1, "RCPT", func(r *manyIPs) { r.mxs[1].Keywords = []string{"PIPELINING"} }, "offers less", 2},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var whys []string
+			r := newManyIPs(2)
+			r.engine.Recorder = recorderOf(func(rec *event.Record) {
+				for _, a := range rec.Actions {
+					if a.Did == event.RescueFailed {
+						whys = append(whys, a.Why)
+					}
+				}
+				rec.Release()
+			})
+			r.mxs[0].Reply = always(test.refused, listed)
+			test.set(r)
+			var to []string
+			for i := range test.recipients {
+				to = append(to, fmt.Sprintf("r%d.%s", i, long))
+			}
+			msa := r.msa(t)
+			msa.Deliver("a@example.com", to, []byte("text\r\n"), true)
+			_ = msa.Quit()
+			time.Sleep(3 * time.Hour)
+			if len(whys) != 1 || !strings.Contains(whys[0], test.why) || len(r.dialed) != test.dials {
+				t.Errorf("%s: %q; dialled %v", name, whys, r.dialed)
+			}
 		})
 	}
 }
