@@ -65,9 +65,14 @@ func (c *checker) files() {
 		if c.isItsOwn(c.Config.File()) {
 			c.readable(u, need{"the configuration", c.Config.File(), reads})
 		}
+		before := []need{{"the configuration", c.Config.File(), reads}}
 		for _, n := range needs(c.Config) {
+			other := n.among(before)
+			before = append(before, n)
 			switch {
 			case c.hidden(n):
+			case other != "":
+				c.find(pathWrong, n.key, fmt.Sprintf("%s is the file of %s, too: what is written there would leave neither to be read", n.path, other), "want another path")
 			case n.use != keeps && c.Host.inUse(n.path):
 				c.find(pathWrong, n.key, n.path+" is a database of kanmon's state", "want another path")
 			case n.use == reads:
@@ -79,6 +84,20 @@ func (c *checker) files() {
 			}
 		}
 	})
+}
+
+// among returns what else a file that kanmon writes to is for; "": nothing. The databases of state may be one.
+func (n need) among(list []need) string {
+	info, err := os.Stat(n.path)
+	if err != nil || !info.Mode().IsRegular() || n.use == reads {
+		return ""
+	}
+	for _, other := range list {
+		if both, err := os.Stat(other.path); err == nil && os.SameFile(info, both) && (n.use != keeps || other.use != keeps) {
+			return other.key
+		}
+	}
+	return ""
 }
 
 // isItsOwn reports whether a configuration is that of the service: an operator's draft need not be readable for it.

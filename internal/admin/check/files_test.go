@@ -12,6 +12,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -44,6 +45,16 @@ func fileRows() []row {
 		{id: "rules-file-wrong", name: "classifier's rules", doc: ownRules, host: file("rules.toml", "[[rule\n"), want: "classification.rules: ", good: ownRules, goodHost: file("rules.toml", "")},
 		{id: "hash-key-short", name: "hash key", doc: hashedDoc(), host: file("key", "0123456789abcde"), want: "has 15 octets, want at least 16", good: hashedDoc(), goodHost: file("key", "0123456789abcdef")},
 		{id: "path-wrong", name: "records", doc: recorded, host: func(r *rig) { r.folder("log/records.jsonl") }, want: "DIR/log/records.jsonl is a directory", good: recorded, goodHost: func(r *rig) { r.folder("log") }},
+		{
+			id: "path-wrong", name: "records in a file that is read", doc: edited(ownRules, "[journal]", "[journal]\nrecords = 'DIR/rules.toml'"),
+			host: file("rules.toml", ""), want: "journal.records: DIR/rules.toml is the file of classification.rules, too", good: ownRules, goodHost: file("rules.toml", ""),
+		},
+		{
+			id: "path-wrong", name: "session log in the records, by another name",
+			doc:  edited(recorded, "[journal]", "[journal]\nsession_log = 'DIR/alias'"),
+			host: func(r *rig) { r.folder("log"); file("log/records.jsonl", "")(r); r.alias("log/records.jsonl", "alias") },
+			want: "journal.session_log: DIR/alias is the file of journal.records, too", good: recorded, goodHost: func(r *rig) { r.folder("log") },
+		},
 		{id: "path-wrong", name: "socket", doc: plain + "[admin]\nsocket = 'DIR/admin.sock'\n", host: file("admin.sock", ""), want: "admin.socket: DIR/admin.sock is a file that is no socket", good: plain + "[admin]\nsocket = 'DIR/admin.sock'\n"},
 		{id: "path-wrong", name: "hash key", doc: hashedDoc(), host: func(r *rig) { r.folder("key") }, want: "DIR/key is a directory", good: hashedDoc(), goodHost: file("key", "0123456789abcdef")},
 		{id: "state-wrong", name: "no database", doc: plain, host: file("standing.db", "[standing]\n"), want: "DIR/standing.db is no SQLite file"},
@@ -165,6 +176,22 @@ func stateOf(version int) func(*rig) {
 }
 
 func database3(r *rig) { stateOf(3)(r) }
+
+// alias makes a second name of a file.
+func (r *rig) alias(name, alias string) {
+	r.Helper()
+	if err := os.Symlink(filepath.Join(r.dir, name), filepath.Join(r.dir, alias)); err != nil {
+		r.Fatal(err)
+	}
+}
+
+// The records are not written to the end of the configuration, which no start could read any more.
+func TestTheConfigurationIsNotWrittenTo(t *testing.T) {
+	r := newRig(t)
+	path := filepath.Join(r.dir, "kanmon.toml")
+	r.write(path, edited(strings.ReplaceAll(plain, "DIR", r.dir), "[journal]", "[journal]\nrecords = '"+path+"'"))
+	r.wantOnly(r.checkFile(path), "path-wrong", "journal.records: "+path+" is the file of the configuration, too")
+}
 
 // damage writes nonsense into the middle of a file.
 func (r *rig) damage(name string) {

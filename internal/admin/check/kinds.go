@@ -33,7 +33,7 @@ var (
 	})
 	pathWrong = declare(Kind{
 		ID: "path-wrong", Severity: Error, Refuses: true,
-		Meaning: "a path names a directory, or the path of the admin socket names a file",
+		Meaning: "a path names a directory, a file that is for something else as well, or, of the admin socket, a file",
 		Why:     "kanmon does not start; a reload changes nothing",
 		Cure:    "name a file in it, or remove what is in the way",
 	})
