@@ -254,6 +254,9 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	// From here on nothing can fail.
 	d.watchSendingIPs(cfg)
 	d.hearTimes(timesOf(cfg))
+	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
+		d.tellStep(event.Left, nil)
+	}
 	previous := d.install(next)
 	d.retire(previous)
 	d.carryOut(plan, cfg.Intercept.ManageRules)

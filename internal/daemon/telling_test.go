@@ -95,6 +95,32 @@ func TestRecordsTellOfTheProcess(t *testing.T) {
 	}
 }
 
+// A run that a reload had write its records elsewhere is not told to have been killed, where a later one begins in the file that it left. One that has
+// come back is, if it was.
+func TestARunThatWentOnElsewhereWasNotKilled(t *testing.T) {
+	in := func(name string) string { return sending("out") + "[journal]\nrecords = 'DIR/" + name + ".jsonl'\n" }
+	w := newWorld(t, listenTable+in("a"))
+	w.start()
+	for _, name := range []string{"b", "a", "b"} {
+		if err := w.daemon.Reload(t.Context(), w.with(in(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.stop()
+	w.daemon = w.newDaemon(w.parse(listenTable + in("a")))
+	w.start()
+	w.stop()
+	var steps []string
+	for _, e := range w.entries(t, "a.jsonl") {
+		if steps = append(steps, e.Action); e.Unclean {
+			t.Errorf("%s: the run %s was killed, it says", e.Action, e.LastRun)
+		}
+	}
+	if got := strings.Join(steps, " "); got != "start leave reload leave start drain stop" {
+		t.Errorf("a.jsonl has %q", got)
+	}
+}
+
 // Each minute the process tells that it is there, and only when that has changed how the rules stand, until it is stopped.
 func TestHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -51,11 +51,12 @@ const (
 	Draining      // no new sessions
 	Stopped       // the last line of a run that was not killed
 	RulesChanged  // the firewall rules that lead mail here stand in another way than was told last
+	Left          // a reload has the records elsewhere, or nowhere, from here on: the run goes on, and not where this stands
 )
 
 // String returns the step as it stands in the records.
 func (s GatewayStep) String() string {
-	return [...]string{"start", "reload", "reload_refused", "drain", "stop", "rules"}[s]
+	return [...]string{"start", "reload", "reload_refused", "drain", "stop", "rules", "leave"}[s]
 }
 
 // A Heartbeat is told each minute: where it is missing, the process was not there, or hung.

@@ -21,8 +21,8 @@ const maxLast = 4 << 20
 
 // Unclean returns the last run that has written JSON lines to a path, where it did not end with a stop: what it
 // recorded last may be missing. It is nil where it did, and where that cannot be known: there is no file, or none that
-// can be read again. Whoever rotates the file may have left an empty one, or none: then the file beside it counts that
-// was written last. It is called before a journal opens the path.
+// can be read again, or a reload had the run go on elsewhere. Whoever rotates the file may have left an empty one, or
+// none: then the file beside it counts that was written last. It is called before a journal opens the path.
 func Unclean(path string) *event.Run {
 	if path == "" || path == "-" {
 		return nil
@@ -37,7 +37,7 @@ func Unclean(path string) *event.Run {
 // uncleanIn looks for the stop of the run that has written the last line. One that could not start has a stop and no start: it has told
 // nobody of the run before it.
 func uncleanIn(lines []byte) (run *event.Run) {
-	stopped, of := false, []byte(nil) // what all lines of that run have
+	stopped, back, of := false, false, []byte(nil) // what all lines of that run have
 	for len(lines) > 0 {
 		at := bytes.LastIndexByte(bytes.TrimSuffix(lines, newline), '\n') + 1
 		line := lines[at:]
@@ -45,7 +45,7 @@ func uncleanIn(lines []byte) (run *event.Run) {
 			if !stopped {
 				return run
 			}
-			run, stopped = nil, false
+			run, stopped, back = nil, false, false
 		}
 		lines = lines[:at]
 		if run != nil && !bytes.HasPrefix(line, gatewayLine) {
@@ -62,8 +62,10 @@ func uncleanIn(lines []byte) (run *event.Run) {
 		}
 		switch {
 		case e.Type != "gateway":
-		case e.Action == event.Stopped.String():
-			stopped = true
+		case e.Action == event.Stopped.String(), e.Action == event.Left.String() && !back:
+			stopped = true // or went on elsewhere, where nobody looks
+		case e.Action == event.Reloaded.String():
+			back = true
 		case e.Action == event.Started.String():
 			lines = nil
 		}

@@ -30,6 +30,7 @@ func runTells(t *testing.T, path string, run time.Time, news ...event.News) {
 // audit-D22: who was killed has lost lines that nobody counts; the next run knows of it by how the lines end, and whose and which was the last.
 func TestARunThatWasKilledIsKnownByItsLastLine(t *testing.T) {
 	began, stopped, beat := event.Gateway{Did: event.Started}, event.Gateway{Did: event.Stopped}, event.Heartbeat{Sessions: 1}
+	left := event.Gateway{Did: event.Left}
 	first, second := start, start.Add(time.Hour)
 	for _, c := range []struct {
 		name   string
@@ -52,6 +53,15 @@ func TestARunThatWasKilledIsKnownByItsLastLine(t *testing.T) {
 			runTells(t, p, first, began, stopped)
 			runTells(t, p, second, stopped)
 		}, 0, first},
+		{"stopped elsewhere: a reload had the records go there", func(p string) { runTells(t, p, first, began, left, beat) }, 0, first},
+		{"killed, and the records had come back", func(p string) {
+			runTells(t, p, first, began, left)
+			runTells(t, p, first, event.Gateway{Did: event.Reloaded}, beat)
+		}, 2, first},
+		{"stopped elsewhere, behind one that was killed", func(p string) {
+			runTells(t, p, first, began, beat)
+			runTells(t, p, second, began, left)
+		}, 0, second},
 		{"killed in the middle of a line", func(p string) {
 			runTells(t, p, first, began, beat)
 			appendTo(t, p, `{"type":"heartbeat","at":"20`)
