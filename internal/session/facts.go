@@ -247,7 +247,11 @@ func (t *trace) lastWord(sl *slot, reply *smtp.Reply, by event.Side) *event.Repl
 	return r
 }
 
-func (t *trace) bodyBegins(now time.Duration) { t.body = now }
+func (t *trace) bodyBegins(now time.Duration) {
+	if t.own != nil {
+		t.own.body = now
+	}
+}
 
 // identified notes how others name the message, as its header says.
 func (t *trace) identified(header *smtp.HeaderFilter) {
@@ -315,7 +319,7 @@ func (t *trace) bodyEnds(size int64, body *smtp.Body) {
 	}
 	if t.tx {
 		tx := t.transaction()
-		tx.Body, tx.BodyBytes = time.Since(t.of.info.Start)-t.body, size
+		tx.Body, tx.BodyBytes = time.Since(t.of.info.Start)-t.own.body, size
 	}
 }
 

@@ -13,9 +13,9 @@ import (
 func (t *trace) book() time.Duration {
 	now := time.Since(t.of.info.Start)
 	if t.own != nil {
-		spent := (now - t.since).Truncate(sixteenth)
+		spent := (now - t.own.since).Truncate(sixteenth)
 		t.own.spent[t.on] += uint32(spent / sixteenth) //nolint:gosec // of 74 hours
-		t.since += spent
+		t.own.since += spent
 	}
 	return now
 }

@@ -17,7 +17,6 @@ type trace struct {
 	of   *session         // that it is of
 	rec  *event.Record    // nil: nothing gathered
 	kept *keptTransaction // the transaction under way, once lines of it have been handed over; nil: it is in rec
-	body time.Duration    // when its message began
 
 	own *lasting // until the session ends; nil: nothing is recorded
 
@@ -27,8 +26,7 @@ type trace struct {
 	tx      bool    // a transaction is being gathered
 	heard   uint16  // as Listener.Listeners: who these records went to
 
-	since    time.Duration  // from then on, time is spent
-	on       event.Spending // on this
+	on       event.Spending // what time is spent on
 	rule     uint8          // meaning of kanmon's own refusal that is next; 0: none
 	dials    uint16         // connections to MXs that were tried
 	refusals uint16         // of MXs that were judged
@@ -41,9 +39,11 @@ type trace struct {
 type lasting struct {
 	opening []event.Opening // with their texts in texts
 	texts   event.Texts
-	legs    *legs      // nil: there is none but the present one
-	spent   sixteenths // since the last transaction began, or ended
-	before  sixteenths // that
+	legs    *legs         // nil: there is none but the present one
+	spent   sixteenths    // since the last transaction began, or ended
+	before  sixteenths    // that
+	since   time.Duration // from then on, since the session began, time is spent that is in neither
+	body    time.Duration // when the message of the transaction began, likewise
 	fromMX  int64
 	toMX    int64
 }
