@@ -98,7 +98,7 @@ func TestHELOBehindADroppedEHLO(t *testing.T) {
 }
 
 // Where HELO does no better the MSA hears what the MX has said: to HELO, else to EHLO; else that the connection was lost. No third
-// connection is made for it. (A RST destroys what was not read yet.)
+// connection is made for it. (A RST destroys what was not read yet, which is either the reply before it or nothing.)
 //
 // law: S2/MX-lost S2/MX-refuses S2/MX-421 N-a
 func TestHELOInVain(t *testing.T) {
@@ -124,7 +124,8 @@ func TestHELOInVain(t *testing.T) {
 				msa := r.msa(t)
 				msa.Expect(220)
 				got := msa.Command("HELO pc.example.com")
-				if !strings.HasPrefix(got.String(), want) || r.dials != 2 {
+				readBefore := first.name == "500, then RST" && want == first.want && strings.HasPrefix(got.String(), "500 5.5.1 unknown")
+				if !readBefore && !strings.HasPrefix(got.String(), want) || r.dials != 2 {
 					t.Errorf("answered %q after %d connections, want %q", got, r.dials, want)
 				}
 				if got.Code == 500 { // and nothing is left of it for what comes next

@@ -173,6 +173,7 @@ func (s *session) helloOnce(verb string, phase event.Phase) error {
 	s.mx.out = append(line, '\r', '\n')
 	s.mx.ehloSaid = s.mx.ehloSaid || verb == "EHLO"
 	s.mx.sent = s.now()
+	s.mx.reply.Reset() // where this cannot be written, a refusal of EHLO before it is no answer to it
 	if err := s.flushMX(); err != nil {
 		return s.mxFailure(phase, err)
 	}

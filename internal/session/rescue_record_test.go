@@ -179,6 +179,7 @@ func TestWhichConnectionAMailWasSaidOn(t *testing.T) {
 				}
 				_ = msa.Quit()
 				time.Sleep(3 * time.Hour)
+				synctest.Wait()
 				var legs []leg
 				for i := range c.end.Legs {
 					legs = append(legs, leg{c.end.Legs[i].Mails, c.end.Legs[i].From})
