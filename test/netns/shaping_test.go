@@ -29,8 +29,6 @@ type narrowMX struct {
 
 func (m *narrowMX) serve(t *testing.T, host *netlab.Host) {
 	t.Helper()
-	l, err := host.Listen("0.0.0.0:25")
-	must(t, err)
 	m.open = map[netip.Addr]int{}
 	m.taken.Reply = func(verb string, _ int) string {
 		if verb == "." {
@@ -38,17 +36,7 @@ func (m *narrowMX) serve(t *testing.T, host *netlab.Host) {
 		}
 		return smtptest.Default
 	}
-	var sessions sync.WaitGroup
-	sessions.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			sessions.Go(func() { m.meet(conn) })
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); sessions.Wait() })
+	meetAll(t, host, m.meet)
 }
 
 func (m *narrowMX) meet(conn net.Conn) {

@@ -62,20 +62,8 @@ type spamFilter struct {
 
 func (m *spamFilter) serve(t *testing.T, host *netlab.Host) {
 	t.Helper()
-	l, err := host.Listen("0.0.0.0:25")
-	must(t, err)
 	m.visits = map[netip.Addr]int{}
-	var sessions sync.WaitGroup
-	sessions.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			sessions.Go(func() { m.meet(conn) })
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); sessions.Wait() })
+	meetAll(t, host, m.meet)
 }
 
 func (m *spamFilter) meet(conn net.Conn) {

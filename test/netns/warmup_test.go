@@ -30,19 +30,7 @@ type greylister struct {
 
 func (g *greylister) serve(t *testing.T, host *netlab.Host) {
 	t.Helper()
-	l, err := host.Listen("0.0.0.0:25")
-	must(t, err)
-	var sessions sync.WaitGroup
-	sessions.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			sessions.Go(func() { g.meet(conn) })
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); sessions.Wait() })
+	meetAll(t, host, g.meet)
 }
 
 func (g *greylister) meet(conn net.Conn) {

@@ -18,6 +18,24 @@ import (
 	"kanmon/test/netlab"
 )
 
+// meetAll has an MX of a host meet each of its clients, until the test ends.
+func meetAll(t *testing.T, host *netlab.Host, meet func(net.Conn)) {
+	t.Helper()
+	l, err := host.Listen("0.0.0.0:25")
+	must(t, err)
+	var sessions sync.WaitGroup
+	sessions.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			sessions.Go(func() { meet(conn) })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); sessions.Wait() })
+}
+
 // A way is how connections come to kanmon.
 type way struct {
 	name      string
