@@ -87,8 +87,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// WaitRead blocks, without a buffer, until Read would not: octets or the FIN are there. It honours the read
-// deadline; its errors are those of Read, but never io.EOF.
+// WaitRead blocks, without a buffer, until Read would not: octets or the FIN are there. It honours the read deadline; its errors are Read's, but never io.EOF.
 func (c *Conn) WaitRead() error {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
@@ -212,8 +211,7 @@ func (c *Conn) CloseWrite() error {
 	return nil
 }
 
-// Reset closes this end with a RST: the peer's reads and writes fail with syscall.ECONNRESET, and what it has not
-// read is lost.
+// Reset closes this end with a RST: the peer's reads and writes fail with syscall.ECONNRESET, and what it has not read is lost.
 func (c *Conn) Reset() {
 	c.link.mu.Lock()
 	defer c.link.mu.Unlock()
