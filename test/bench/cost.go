@@ -22,7 +22,7 @@ var costCells = []cell{
 
 const (
 	leastTurns = 8
-	mostTurns  = 40
+	mostTurns  = 160
 	narrow     = 0.015 // half the width of the interval at which no more turns are needed
 )
 

@@ -102,6 +102,7 @@ func (g *gateway) hear(f *event.Facts) {
 		g.trouble(f)
 	}
 	g.w.Hear(f)
+	time.Sleep(together) // mails are taken together
 	synctest.Wait()
 }
 

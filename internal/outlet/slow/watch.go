@@ -23,7 +23,9 @@ type Watch struct {
 	tell  func(Found)
 
 	settings atomic.Pointer[Settings] // nil: off
+	thin     *thinner
 	samples  chan sample
+	hasten   chan struct{} // the samples are to be taken before their time
 	seen     atomic.Uint64
 	lost     atomic.Uint64
 
@@ -50,15 +52,18 @@ type Options struct {
 	Clock func() time.Time // nil: time.Now
 }
 
-// queued is how many mails may wait for the detector: it takes a few µs for one.
-const queued = 512
+// Mails wait for the detector, so many at most, and are taken together: waking for each would cost more than the detector does. It takes a few µs for one.
+const (
+	queued   = 512
+	together = 50 * time.Millisecond
+)
 
 // again is how often it is looked whether what was found still stands, where no mail says so.
 const again = time.Minute
 
 // New makes a Watch that is off until [Watch.Configure].
 func New(o Options) *Watch {
-	w := &Watch{log: o.Log, clock: o.Clock, tell: o.Tell, samples: make(chan sample, queued), stop: make(chan struct{})}
+	w := &Watch{log: o.Log, clock: o.Clock, tell: o.Tell, thin: newThinner(), samples: make(chan sample, queued), hasten: make(chan struct{}, 1), stop: make(chan struct{})}
 	if w.log == nil {
 		w.log = slog.Default()
 	}
@@ -136,10 +141,19 @@ func (s *Settings) internal(mx netip.Addr) bool {
 }
 
 func (w *Watch) put(s *sample) {
+	if !w.thin.takes(s, w.clock()) {
+		return
+	}
 	select {
 	case w.samples <- *s:
 	default:
 		w.lost.Add(1)
+	}
+	if len(w.samples) > queued/2 {
+		select {
+		case w.hasten <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -152,13 +166,29 @@ func (w *Watch) run() {
 	for {
 		select {
 		case s := <-w.samples:
-			w.safely(func() { w.take(&s) })
+			w.safely(func() { w.takeAll(&s) })
+			if !w.rests() {
+				return
+			}
 		case <-tick.C:
 			w.safely(w.look)
 		case <-w.stop:
 			return
 		}
 	}
+}
+
+// rests lets mails come together. It is false at the end.
+func (w *Watch) rests() bool {
+	rest := time.NewTimer(together)
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-w.hasten:
+	case <-w.stop:
+		return false
+	}
+	return true
 }
 
 // safely does something with the detector and tells what has come of it. A panic ends the measuring, and nothing else: mail does not need it.
@@ -178,6 +208,18 @@ func (w *Watch) safely(do func()) {
 		}
 	}()
 	w.tellAll()
+}
+
+// takeAll feeds the detector with a mail and what has come behind it.
+func (w *Watch) takeAll(s *sample) {
+	for {
+		w.take(s)
+		select {
+		case *s = <-w.samples:
+		default:
+			return
+		}
+	}
 }
 
 // take feeds the detector.
