@@ -22,8 +22,9 @@ var costCells = []cell{
 
 const (
 	leastTurns = 8
-	mostTurns  = 160
-	narrow     = 0.015 // half the width of the interval at which no more turns are needed
+	mostTurns  = 40
+	quickTurns = 4 * mostTurns // a quick run's windows are that much shorter
+	narrow     = 0.015         // half the width of the interval at which no more turns are needed
 )
 
 // A costResult is what the two cost in a cell, turn by turn.
@@ -37,11 +38,15 @@ func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
 	if r.conf.before == "" {
 		return nil, errors.New("want -before FILE, the program to compare with")
 	}
+	most := mostTurns
+	if r.conf.quick {
+		most = quickTurns
+	}
 	var out []costResult
 	err := r.withProxies(pair, copyBufferSpeed, func() error {
 		for _, cell := range costCells {
 			result := costResult{cell: cell}
-			for turn := range mostTurns {
+			for turn := range most {
 				one := make(round)
 				for i := range pair {
 					c := pair[(i+turn)%2] // neither is always the one behind

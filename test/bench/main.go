@@ -35,7 +35,7 @@ import (
 // deadline bounds a run, whatever happens.
 const (
 	deadline      = 25 * time.Minute
-	quickDeadline = 4 * time.Minute
+	quickDeadline = 9 * time.Minute
 )
 
 func main() {
