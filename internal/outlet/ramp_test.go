@@ -106,7 +106,7 @@ var receivers = []struct {
 	{"yahoo", "192.0.2.20:25", "yahoo.com", "mta5.am0.yahoodns.net", 0.15},
 	{"docomo", "192.0.2.30:25", "docomo.ne.jp", "mfsmax.docomo.ne.jp", 0.10},
 	{warm.Others, "198.51.100.7:25", "x.example", "", 0.20},
-	{warm.Others, "198.51.100.8:25", "y.example", "", 0.10},
+	{warm.Others, "198.18.0.8:25", "y.example", "", 0.10},
 }
 
 func (s *season) run(t *testing.T) (g grown) {

@@ -191,19 +191,27 @@ func TestTheTimesLeaveAWarmingIPToItsPlan(t *testing.T) {
 			t.Errorf("with findings of %v %v leave from where, before %v", ip, after, before)
 		}
 	}
-	found := slow.Found{Key: slow.Key{IP: warming, Provider: "mx:" + mxAddr.Addr().String()}}
+	found := slow.Found{Key: slow.Key{IP: warming, Provider: "google"}}
 	found.Scope = timing.ThisIPHere
-	r.state.TimesSpeak(&found, "slow at mx:198.51.100.1: rcpt")
+	r.state.TimesSpeak(&found, "slow at google: rcpt")
 	e, _ := r.state.Warming().Get(warming)
-	if c := e.Classes[warm.Others]; c.Finding != "slow at mx:198.51.100.1: rcpt" || e.Finding != "" {
+	if c := e.Classes["google"]; c.Finding != "slow at google: rcpt" || e.Finding != "" {
 		t.Errorf("a finding at one destination is noted as %q, and of the IP as %q", c.Finding, e.Finding)
 	}
+	for i, want := range []string{"", "slow there, too"} { // of all others one is not all of them
+		found.Key.Provider = fmt.Sprintf("mx:198.51.%d.1", i)
+		r.state.TimesSpeak(&found, "slow there, too")
+		e, _ = r.state.Warming().Get(warming)
+		if c := e.Classes[warm.Others]; c.Finding != want {
+			t.Errorf("of %d others it is noted as %q", i+1, c.Finding)
+		}
+	}
 	found.Scope = timing.OneTenant
-	found.Key.Provider = "google"
-	r.state.TimesSpeak(&found, "slow at google: rcpt")
+	found.Key.Provider = "outlook"
+	r.state.TimesSpeak(&found, "slow at outlook: rcpt")
 	found.Scope = timing.ThisIPEverywhere
 	r.state.TimesSpeak(&found, "slow everywhere")
-	if e, _ = r.state.Warming().Get(warming); e.Finding != "slow everywhere" || e.Classes["google"].Finding != "" {
+	if e, _ = r.state.Warming().Get(warming); e.Finding != "slow everywhere" || e.Classes["outlook"].Finding != "" {
 		t.Errorf("%+v", e.State)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/outlet/warm"
 	"kanmon/internal/session"
+	"kanmon/internal/who/witness"
 )
 
 // A sending IP that warms up takes so many mails a day. A mail takes its place there when its first recipient is said,
@@ -59,8 +60,9 @@ func (all *warmings) set(w *way, has *warming) {
 	all.count.Store(int64(len(all.of)))
 }
 
-// class says which amount a mail to a place is of.
-func (p *place) class() string { return cmp.Or(p.provider, p.domains, warm.Others) }
+// class says which amount a mail to a place is of. What its recipient's domain says does not count: any host can be
+// given mail for any domain.
+func (p *place) class() string { return cmp.Or(p.provider, warm.Others) }
 
 // hasWarmed reports whether a sending IP warms up, and has had what it may take there for the time being.
 func (o *Outlet) hasWarmed(ip netip.Addr, at *place) bool {
@@ -238,7 +240,7 @@ func (w *way) judgeWarming(p *plea) {
 	if p.own || !book.Knows(ip) {
 		return
 	}
-	class, has := p.at.class(), w.o.warming.get(w)
+	class, whose, has := p.at.class(), witness.Network(p.mx()).String(), w.o.warming.get(w)
 	if has != nil && has.ip != ip {
 		has = nil
 	}
@@ -248,7 +250,7 @@ func (w *way) judgeWarming(p *plea) {
 	switch {
 	case !about:
 		if p.isVague() && (has == nil || !has.vague) {
-			book.PutOff(ip, class, v.Rule)
+			book.PutOff(ip, class, whose, v.Rule)
 			if has != nil {
 				has.vague = true
 			}
@@ -257,13 +259,13 @@ func (w *way) judgeWarming(p *plea) {
 			w.endWarming()
 		}
 	case has == nil:
-		book.Refused(ip, class)
+		book.Refused(ip, class, whose)
 	case !has.told:
 		has.told = true
-		has.Refused()
+		has.Refused(whose)
 	}
 	if about && p.Code != 0 {
-		book.Throttled(ip, class, v.Rule)
+		book.Throttled(ip, class, whose, v.Rule)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/outlet/warm"
 	"kanmon/internal/session"
@@ -314,7 +315,7 @@ func TestWhatCountsOfAMail(t *testing.T) {
 			}
 			l.close()
 			got := r.class(warm.Others)
-			got.Finding, got.Pauses, got.Until = "", 0, time.Time{}
+			got.Against = warm.Class{}.Against
 			if got != c.want {
 				t.Errorf("counted %+v, want %+v", got, c.want)
 			}
@@ -325,11 +326,42 @@ func TestWhatCountsOfAMail(t *testing.T) {
 func TestAReceiverThatHasHadTooMuchGetsItsMailFromOthers(t *testing.T) {
 	r := newRamp(t, poolOf(4), amounts(50, 50), new1)
 	sender := r.ownSender(0)
-	l := r.write(sender, "r@x.example", mailbox1)
-	l.refused(event.PhaseRcpt, 421, "421 4.7.0 too many messages from your IP address, slow down")
-	l.close()
-	if l = r.write(sender, "r@x.example", mailbox1); l.ip == new1 || len(l.notes) == 0 || !strings.Contains(l.notes[0].Why, "had too much") {
+	tooMuchAt := func(mx string) {
+		l := r.write(sender, "r@x.example", mx)
+		l.refused(event.PhaseRcpt, 421, "421 4.7.0 too many messages from your IP address, slow down")
+		l.close()
+	}
+	for range 3 { // of all others one speaks for itself
+		tooMuchAt(mailbox1)
+	}
+	if c := r.class(warm.Others); c.Pauses != 0 || c.Finding != "" {
+		t.Errorf("one stranger has all others rest: %+v", c)
+	}
+	if l := r.write(sender, "r@y.example", "198.51.100.7:25"); l.ip != new1 {
+		t.Errorf("mail to another one leaves from %s", l.ip)
+	}
+	tooMuchAt("198.51.100.7:25")
+	if l := r.write(sender, "r@x.example", mailbox1); l.ip == new1 || len(l.notes) == 0 || !strings.Contains(l.notes[0].Why, "had too much") {
 		t.Errorf("the next mail leaves from %s, %+v", l.ip, l.notes)
+	}
+}
+
+// Any host can be given mail for any domain: neither its amount nor what it says is of the provider that the
+// recipient's domain names.
+func TestWhatAnMXOfNobodysTakesAndSaysIsOfAllOthers(t *testing.T) {
+	r := newRamp(t, poolOf(4), amounts(50, 50), new1)
+	r.learnt.mxs.Put("gmail.com", provider.MX{Host: "aspmx.l.google.com", Domain: "google.com"})
+	for range 2 {
+		l := r.write(r.ownSender(0), "r@gmail.com", mailbox1)
+		l.refused(event.PhaseRcpt, 421, "421 4.7.0 too many messages from your IP address, slow down")
+		l.close()
+	}
+	r.write(r.ownSender(0), "r@gmail.com", mailbox1).accepted()
+	if c := r.class("google"); c != (warm.Class{}) {
+		t.Errorf("of google: %+v", c)
+	}
+	if c := r.class(warm.Others); c.Taken == 0 {
+		t.Errorf("of all others: %+v", c)
 	}
 }
 

@@ -1,6 +1,7 @@
 package outlet
 
 import (
+	"net/netip"
 	"strings"
 
 	"kanmon/internal/outlet/route"
@@ -31,7 +32,7 @@ func (s *State) StandingChanged(c *standing.Change) {
 	name, part := standing.Split(c.Provider)
 	class := classOf(name)
 	whole := c.State == standing.Suspended && part == "" && class != warm.Others || c.Provider == standing.Every
-	s.warm.Found(c.IP, class, whole, findingOf(c))
+	s.warm.Found(c.IP, class, strangerOf(name), whole, findingOf(c))
 }
 
 func findingOf(c *standing.Change) string {
@@ -43,6 +44,14 @@ func findingOf(c *standing.Change) string {
 		text += ": " + c.Reason
 	}
 	return text
+}
+
+// strangerOf names, of all others, the one at a destination, by the provider of its standing's key: its network.
+func strangerOf(provider string) string {
+	if mx, err := netip.ParseAddr(strings.TrimPrefix(provider, witness.Strange)); err == nil {
+		return witness.Network(mx).String()
+	}
+	return ""
 }
 
 // classOf gives the class of a destination by the provider of its standing's key.

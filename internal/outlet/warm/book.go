@@ -97,7 +97,8 @@ func (b *Book) Configure(list []Member) {
 		one.IP = one.IP.Unmap()
 		m := before[one.IP]
 		if m == nil {
-			m = &member{b: b, State: b.kept[one.IP]}
+			_, unsaved := b.unsaved[one.IP]
+			m = &member{b: b, State: b.kept[one.IP], dirty: unsaved}
 			delete(b.kept, one.IP)
 		}
 		m.mu.Lock()

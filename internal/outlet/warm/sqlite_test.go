@@ -50,8 +50,9 @@ func TestWhatIsKeptOfAnIPSurvivesTheProcess(t *testing.T) {
 		ticket, _, _ := b.Take(ip, "google", false)
 		ticket.Accepted()
 	}
-	b.Found(ip, "yahoo", false, "slowed")
-	b.Throttled(ip, "docomo", "too fast")
+	b.Found(ip, "yahoo", "", false, "slowed")
+	b.Throttled(ip, "docomo", "", "too fast")
+	b.Refused(ip, warm.Others, "192.0.2.0/24")
 	before, _ := b.Get(ip)
 	end()
 	b, end = begin()
@@ -63,6 +64,33 @@ func TestWhatIsKeptOfAnIPSurvivesTheProcess(t *testing.T) {
 		t.Error("who had too much is sent to again after a restart")
 	}
 	end()
+}
+
+// What has changed and is not written yet when an IP loses its plan is written also where it has one again before that.
+func TestWhatHasChangedBeforeTwoReloadsIsKept(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "standing.db")
+	now := time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
+	file, table := open(t, path)
+	defer file.Close()
+	b, err := warm.New(warm.Options{Store: table, Clock: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := []warm.Member{{IP: ip, Start: warm.DayOf(now), Plan: &warm.Plan{Steps: []warm.Step{{Share: 0.01, Provider: 30, Others: 60}}}}}
+	b.Configure(plan)
+	for range 5 {
+		ticket, _, _ := b.Take(ip, "google", false)
+		ticket.Accepted()
+	}
+	b.Configure(nil)
+	b.Configure(plan)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	all, err := table.Load()
+	if err != nil || len(all) != 1 || all[0].Classes["google"].Taken != 5 {
+		t.Errorf("kept %+v, %v", all, err)
+	}
 }
 
 func TestARowThatMakesNoSenseStopsTheStart(t *testing.T) {

@@ -85,7 +85,7 @@ func (b *Book) Take(ip netip.Addr, class string, over bool) (t Ticket, room Room
 	if room = m.room(class, now); room.Lacks() && !over {
 		return t, room, false
 	}
-	if today := DayOf(now); m.Used != today {
+	if today := DayOf(now); m.Used < today { // a clock that was set back knows less
 		m.Used = today
 		m.dirty = true
 	}
@@ -113,12 +113,21 @@ func (m *member) count(class string, do func(*Class)) {
 
 // Accepted tells that the receiver has taken the mail.
 func (t Ticket) Accepted() {
-	t.settle(func(c *Class) { c.Tried, c.Accepted, c.PutOff = c.Tried+1, c.Accepted+1, 0 })
+	t.settle(func(c *Class) { c.Tried, c.Accepted, c.PutOff, c.PutBy = c.Tried+1, c.Accepted+1, 0, "" })
 }
 
-// Refused tells that the mail was refused for the IP: what it has taken stays taken.
-func (t Ticket) Refused() {
-	t.settle(func(c *Class) { c.Tried++ })
+// Refused tells that the mail was refused for the IP: what it has taken stays taken. Who has refused it is told from
+// other strangers by a name.
+func (t Ticket) Refused(who string) {
+	t.settle(func(c *Class) { c.refused(t.class, who) })
+}
+
+// refused counts a refusal for the IP, of a stranger one a day: an MX that is broken, and is tried again and again, is
+// no reason to begin anew.
+func (c *Class) refused(class, who string) {
+	if again, _ := c.objects(class, who); !again {
+		c.Tried++
+	}
 }
 
 // Back tells that the mail has not left, or was refused for what is not the IP's: it has taken nothing.
@@ -150,24 +159,33 @@ func (t Ticket) settle(do func(*Class)) {
 }
 
 // Refused tells of a connection that was refused for the IP before there was a mail.
-func (b *Book) Refused(ip netip.Addr, class string) {
+func (b *Book) Refused(ip netip.Addr, class, who string) {
 	b.hear(ip, class, func(m *member, _ time.Time) {
-		m.count(class, func(c *Class) { c.Tried++ })
+		m.count(class, func(c *Class) { c.refused(class, who) })
 	})
 }
 
 // Throttled tells that a receiver has said that the IP sends too much, or too fast: the class rests, and its mail takes other ways.
-func (b *Book) Throttled(ip netip.Addr, class, why string) {
+func (b *Book) Throttled(ip netip.Addr, class, who, why string) {
 	b.hear(ip, class, func(m *member, now time.Time) {
-		m.count(class, func(c *Class) { c.pause(now, why) })
+		m.count(class, func(c *Class) {
+			if _, all := c.objects(class, who); all {
+				c.pause(now, why)
+			}
+		})
 	})
 }
 
-// PutOff tells of a mail that was put off for no reason that was said. One may have been greylisted, or the receiver was out of order; several in a row, with
-// none accepted between, have met a receiver that takes no more and does not say so.
-func (b *Book) PutOff(ip netip.Addr, class, why string) {
+// PutOff tells of a mail that was put off for no reason that was said. One may have been greylisted, or the receiver
+// was out of order; several in a row, with none accepted between, have met a receiver that takes no more and does not
+// say so. Of all others those count that another one has put off than the one before.
+func (b *Book) PutOff(ip netip.Addr, class, who, why string) {
 	b.hear(ip, class, func(m *member, now time.Time) {
 		m.count(class, func(c *Class) {
+			if class == Others && c.PutBy == who {
+				return
+			}
+			c.PutBy = who
 			if c.PutOff++; c.PutOff >= mostPutOff {
 				c.pause(now, fmt.Sprintf("%d mails in a row were put off: %s", c.PutOff, why))
 			}
@@ -176,14 +194,18 @@ func (b *Book) PutOff(ip netip.Addr, class, why string) {
 }
 
 // Found tells of a finding about an IP: at a class, which repeats its step then, or whole, about the IP as it is everywhere.
-func (b *Book) Found(ip netip.Addr, class string, whole bool, why string) {
+func (b *Book) Found(ip netip.Addr, class, who string, whole bool, why string) {
 	b.hear(ip, class, func(m *member, _ time.Time) {
 		if whole {
 			m.Finding = cmp.Or(m.Finding, why)
 			m.dirty = true
 			return
 		}
-		m.count(class, func(c *Class) { c.Finding = cmp.Or(c.Finding, why) })
+		m.count(class, func(c *Class) {
+			if _, all := c.objects(class, who); all {
+				c.Finding = cmp.Or(c.Finding, why)
+			}
+		})
 	})
 }
 

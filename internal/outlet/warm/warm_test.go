@@ -1,6 +1,7 @@
 package warm
 
 import (
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -59,7 +60,7 @@ func (r *rig) day(class string, accepted, refused int) {
 		case i < accepted:
 			ticket.Accepted()
 		default:
-			ticket.Refused()
+			ticket.Refused(fmt.Sprint("receiver ", i))
 		}
 	}
 	r.next(1)
@@ -109,7 +110,7 @@ func TestAStepIsRepeatedWhereTheGateIsShut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
 			if c.finding {
-				r.Found(ip, "google", true, "listed")
+				r.Found(ip, "google", "", true, "listed")
 			}
 			r.day("google", c.accepted, c.refused)
 			r.is(1, c.share)
@@ -131,7 +132,7 @@ func TestMailsOfSeveralDaysMakeAStepWhereThereAreFew(t *testing.T) {
 
 func TestAFindingAtOneProviderHoldsThatOneAlone(t *testing.T) {
 	r := newRig(t, nil)
-	r.Found(ip, "yahoo", false, "slowed")
+	r.Found(ip, "yahoo", "", false, "slowed")
 	r.day("google", 25, 0)
 	r.is(2, 0.05)
 	for _, c := range []struct {
@@ -301,7 +302,7 @@ func TestAnIPWithoutAPlanCostsNothing(t *testing.T) {
 func TestAPlanThatHasBecomeShorterThanTheStepIsOver(t *testing.T) {
 	r := newRig(t, nil)
 	r.day("google", 25, 0)
-	r.Found(ip, "yahoo", false, "slowed")
+	r.Found(ip, "yahoo", "", false, "slowed")
 	r.day("google", 25, 0)
 	r.is(3, 0.2)
 	shorter := func(steps int) {
@@ -330,6 +331,7 @@ func TestAClockThatWasWrongAtBootIsNoIdleness(t *testing.T) {
 	before, right := 3, r.now
 	r.now = time.Date(1980, 1, 1, 0, 0, 7, 0, time.UTC)
 	r.Tick()
+	r.Take(ip, "google", true) // mail leaves at once
 	r.now = right
 	r.Tick()
 	if e, _ := r.Get(ip); e.Step != before {
