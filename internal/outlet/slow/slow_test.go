@@ -249,6 +249,11 @@ func TestAPanicSwitchesItOff(t *testing.T) {
 		if g.w.On() || g.w.Speaks() {
 			t.Error("it is still on")
 		}
+		g.w.Configure(Settings{Act: Slow}) // a reload
+		g.sendFrom(g.ips[0], google)
+		if keys := g.w.detector.Keys(); !g.w.On() || keys != 1 || len(g.w.Found()) > 0 {
+			t.Errorf("on again: %t, with %d keys, %+v", g.w.On(), keys, g.w.Found())
+		}
 	})
 }
 

@@ -197,6 +197,10 @@ func (w *Watch) safely(do func()) {
 		if p := recover(); p != nil {
 			w.settings.Store(nil)
 			w.shares.Store(nil)
+			w.mu.Lock()
+			w.forget() // who switches it on again begins anew
+			w.told = nil
+			w.mu.Unlock()
 			w.log.Error("timing is switched off: it panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 		}
 	}()
