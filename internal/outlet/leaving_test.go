@@ -6,6 +6,8 @@ import (
 	"syscall"
 	"testing"
 
+	"kanmon/internal/outlet/provider"
+	"kanmon/internal/outlet/route"
 	"kanmon/internal/session"
 )
 
@@ -46,5 +48,22 @@ func TestDialTellsWhenceItLeaves(t *testing.T) {
 	}
 	if _, way := h.leaving.Whence(); out.Way != way {
 		t.Error("what is told in the end is something else")
+	}
+}
+
+// A route by provider may go by the recipient's domain. Whose the MX is that says nothing of: any host can be given
+// mail for any domain, and what a connection to it takes would speak of the provider's.
+func TestTheWayNamesTheProviderOfTheMXAlone(t *testing.T) {
+	o := newOutlet(t, twoIPs.pool("default", "203.0.113.10").pool("other", "203.0.113.11").route(route.Route{Providers: []string{"google"}, Pool: "other"}, nil))
+	o.dialer = plainDialer{}
+	o.learnt.mxs.Put("gmail.com", provider.MX{Host: "aspmx.l.google.com", Domain: "google.com"})
+	req := request{Source: msa, Destination: mxAddr, DialRequest: session.DialRequest{Sender: "a@b.example", SenderKnown: true, Recipient: "c@gmail.com"}}
+	out, err := o.Dial(t.Context(), req)
+	if err != nil || out.Way.Pool != "other" || out.Way.Provider != "" {
+		t.Errorf("%+v, %v", out.Way, err)
+	}
+	o.learnt.addresses.Put(mxAddr.Addr(), provider.MX{Host: "aspmx.l.google.com", Domain: "google.com"})
+	if out, err = o.Dial(t.Context(), req); err != nil || out.Way.Provider != "google" {
+		t.Errorf("where it is known: %+v, %v", out.Way, err)
 	}
 }

@@ -53,7 +53,7 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination(), err)
 	}
 	choice = w.o.foresee(choice, q)
-	why := w.o.known.of(&event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: q.Provider})
+	why := w.o.known.of(&event.Way{Tenant: choice.Tenant, Pool: choice.Pool, Route: choice.Route, Provider: w.o.providers.At(w.mx())})
 	req.Leaving.Why(why)
 	out, err := w.dialChosen(ctx, choice, &req)
 	if err == nil {
