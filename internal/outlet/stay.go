@@ -92,7 +92,9 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	case probing || !elsewhere:
 		return true, false
 	case req.Stuck:
-		w.o.stuck.add(w.mx().Unmap(), tenantOf(&choice, w.source))
+		if req.ByMX {
+			w.o.stuck.add(w.mx().Unmap(), tenantOf(&choice, w.source))
+		}
 		return true, false
 	default:
 		return w.o.stuck.has(w.mx().Unmap()), true

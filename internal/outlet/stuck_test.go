@@ -159,8 +159,41 @@ func TestWhatMayStayWhereItCannotMove(t *testing.T) {
 			t.Errorf("%s: %+v", name, stay)
 		}
 		req.Stuck = true
-		if stay := w.MayStay(req, at); stay.Moves == test.stays {
-			t.Errorf("%s, and there is no way elsewhere: %+v", name, stay)
+		for _, req.ByMX = range []bool{false, true} {
+			if stay := w.MayStay(req, at); stay.Moves == test.stays {
+				t.Errorf("%s, and there is no way elsewhere: %+v", name, stay)
+			}
+			if s.stuck.has(mxAddr.Addr()) != (test.stays && req.ByMX) {
+				t.Errorf("%s: where the MX has let nobody connect again (%t) nobody tries: %t", name, req.ByMX, s.stuck.has(mxAddr.Addr()))
+			}
 		}
 	}
+}
+
+// Who hangs up while kanmon connects elsewhere for his mail says nothing of the MX: the mail of other tenants still
+// goes where it belongs.
+//
+// law: I11
+func TestAnMSAThatGoesWhileItsMailMovesKeepsNobodyFromMoving(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newShutOutWorld(t, threeOfAPool.pool("default", threeOfAPool.ips...))
+		w.dialer = &oneAtATime{firewalled: &w.fw, second: dropsSYNs}
+		for i := range 6 { // of one of them or another the own IP is not that of the connection
+			far, near := smtptest.Pair(netip.AddrPortFrom(msa, 40000), mxAddr)
+			go w.engine.Serve(near, session.Origin{Source: netip.AddrPortFrom(msa, 40000), Destination: mxAddr})
+			client := smtptest.NewMSA(t, far)
+			client.Expect(220)
+			client.Command("EHLO msa.example.com")
+			client.Send(fmt.Sprintf("MAIL FROM:<u@s%d.example>", i))
+			time.Sleep(time.Second)
+			_ = far.Close()
+			time.Sleep(time.Minute)
+		}
+		if len(w.fw.dialled) < 7 {
+			t.Fatalf("nobody has tried to move: %v", w.fw.dialled)
+		}
+		if w.stuck.has(mxAddr.Addr()) {
+			t.Error("nobody moves there any more")
+		}
+	})
 }

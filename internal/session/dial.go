@@ -23,10 +23,11 @@ func (s *session) dial() error {
 			return err
 		}
 		step := s.stepOfDial()
-		if s.again.trying || !s.awaitRoom(step, full, waited) {
+		spare := s.again.trying || s.again.rather // in place of another, whose refusal stands, or that does as well
+		if spare || !s.awaitRoom(step, full, waited) {
 			switch {
 			case step == event.StepConnect: // it waits again with its mail
-			case s.again.trying: // in place of another, whose refusal stands
+			case spare:
 				s.noteRoom(step, full, "passed_over")
 			default:
 				s.noteRoom(step, full, "deferred")

@@ -279,7 +279,7 @@ func (s *session) mailWithoutMX(cmd smtp.Command) {
 	outlive(&cmd)
 	no := s.askMail(&cmd)
 	if no == nil && !s.talk.left {
-		no = s.move(cmd.Verb, false)
+		no, _ = s.move(cmd.Verb, false)
 	}
 	if no == nil && !s.talk.left {
 		s.promise() // what another leg must be able to do for this mail

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"time"
 
 	"kanmon/internal/event"
@@ -28,9 +29,9 @@ func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
 	case stay.Anew:
 		return s.renew(cmd.Verb)
 	}
-	no := s.move(cmd.Verb, stay.Rather)
-	if no != nil && stay.Rather && s.staysAfterAll() {
-		return nil
+	no, byMX := s.move(cmd.Verb, stay.Rather)
+	if no != nil && stay.Rather {
+		return s.staysAfterAll(cmd, no, byMX)
 	}
 	return no
 }
@@ -38,13 +39,22 @@ func (s *session) leaveRightly(cmd *smtp.Command) *smtp.Reply {
 // ratherPatience is how long a mail that could leave from where it is waits for another connection. MXs that greet late do so within it.
 const ratherPatience = 30 * time.Second
 
-// staysAfterAll reports whether a mail that could not move leaves from where it is.
-func (s *session) staysAfterAll() bool {
-	req := s.dialRequest()
-	req.Stuck = true
-	stay := s.way.MayStay(req, s.mx.info.SendingIP)
-	s.noted(event.StepLeave, stay.Notes)
-	return !stay.Moves && stay.Full == nil
+// staysAfterAll has a mail that could not move leave from where it is, if it may: over the connection at hand, or the
+// one that is to follow it. Else it is told why it could not.
+func (s *session) staysAfterAll(cmd *smtp.Command, no *smtp.Reply, byMX bool) *smtp.Reply {
+	stuck := s.dialRequest()
+	stuck.Stuck, stuck.ByMX = true, byMX
+	ask := func() Stay { return s.way.MayStay(stuck, s.mx.info.SendingIP) }
+	switch stay := s.roomFor(ask(), event.StepLeave, ask); {
+	case stay.Full != nil:
+		return s.full(event.StepLeave, stay.Full)
+	case stay.Anew:
+		return s.renew(cmd.Verb)
+	case stay.Moves:
+		return no
+	}
+	s.log.rule = 0 // nothing is refused
+	return nil
 }
 
 // askStay asks whether the mail may stay where it is.
@@ -57,20 +67,21 @@ func keepText(s *string, text []byte) {
 	}
 }
 
-// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has. What of
-// the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is done for is next there. It returns
-// what the mail is told that has no sending IP to leave from; nil: it has moved. A mail that would only rather leave from elsewhere gets one
-// connection, and a shorter wait for it: its MSA would have neither directly.
-func (s *session) move(next smtp.Verb, rather bool) *smtp.Reply {
+// move replaces the MX leg by one from the right sending IP and says there what the MX has accepted already, if it has.
+// What of the group at hand is gathered for the MX, and not yet written, goes to the new leg; the command that it is
+// done for is next there. It returns what the mail is told that has no sending IP to leave from, and whether that is
+// the MX's doing; nil: it has moved. A mail that would only rather leave from elsewhere gets one connection, and a
+// shorter wait for it: its MSA would have neither directly.
+func (s *session) move(next smtp.Verb, rather bool) (no *smtp.Reply, byMX bool) {
 	s.budget.hides()
-	now := s.now()
-	patience := min(s.e.Rescue.time(), s.budget.spare(now))
+	now, most := s.now(), s.e.Rescue.time()
 	if rather {
-		patience = min(patience, ratherPatience)
+		most = min(most, ratherPatience)
 	}
+	patience := min(most, s.budget.spare(now))
 	if patience < leastAttempt {
 		s.log.note("no time left for another connection")
-		return &replyElsewhere
+		return &replyElsewhere, false
 	}
 	before := s.log.spends(event.SpentMoving)
 	defer func() { s.log.back(before) }()
@@ -98,9 +109,9 @@ func (s *session) move(next smtp.Verb, rather bool) *smtp.Reply {
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out = gathered
 		if no := s.strands(err); no != nil {
-			return no
+			return no, false
 		}
-		return &replyElsewhere
+		return &replyElsewhere, hasMet(err, patience == most)
 	}
 	s.log.notef("goes on from %s", s.mx.info.SendingIP)
 	s.drop()
@@ -108,5 +119,23 @@ func (s *session) move(next smtp.Verb, rather bool) *smtp.Reply {
 		s.mx.out = append(s.mx.buffer(), gathered...)
 		putOut(gathered)
 	}
-	return nil
+	return nil, false
+}
+
+// hasMet reports whether a connection has failed by what the MX did. That it has not answered is its doing only where
+// it had all the time that there is: who was kept waiting by others before has less.
+func hasMet(err error, patient bool) bool {
+	var f *failure
+	var inTLS *tlsFailure
+	switch {
+	case errors.Is(err, errUnfit), refusal(err) != nil, errors.As(err, &inTLS):
+		return true
+	case !errors.As(err, &f) || f.side() != event.ByMX:
+		return false
+	case f.trouble == mxSilent:
+		return patient
+	case f.trouble == mxUnreachable:
+		return RefusedDial(f.cause) || patient && UnansweredDial(f.cause)
+	}
+	return true
 }

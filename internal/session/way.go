@@ -50,6 +50,7 @@ type DialRequest struct {
 	Pool        string // that the gate wants it to leave from; "": what the routes say
 	Rescue      bool   // another one was tried for this mail: none of Avoid will do
 	Stuck       bool   // with MayStay: no connection could be made that should have taken the place of this one
+	ByMX        bool   // with Stuck: by what the MX did; else there was no time for it, or no room, or its MSA has gone
 	Further     bool   // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
 	Beside      bool   // another leg of the session is there meanwhile: the MX may count connections
 	Leaving     *Leaving
