@@ -368,7 +368,9 @@ func (w *way) destined(choice route.Choice, how Handling, req *session.DialReque
 	at := w.placeOf(req.Recipient)
 	ip := w.pinned(choice, how, req, at)
 	if !ip.IsValid() {
-		ip = w.renewing()
+		if ip = w.renewing(); ip.IsValid() && (slices.Contains(req.Avoid, ip) || w.o.stands(how, ip, at).Answer == standing.No) {
+			ip = netip.Addr{}
+		}
 	}
 	if !ip.IsValid() && choice.BySender && !req.SenderKnown {
 		ip = w.o.forecast.IP(route.Errand{Source: w.source, Port: w.port, MX: at.mx, Provider: at.provider})

@@ -130,6 +130,7 @@ func (w *way) enterLane(choice *route.Choice, ip netip.Addr, req *session.DialRe
 		w.leaveLane(before)
 		before = nil
 	}
+	w.leaveLate(func(at netip.Addr) bool { return at == ip })
 	if takes == nil {
 		return nil, nil, nil
 	}
@@ -193,7 +194,7 @@ func (w *way) roomFor(req *session.DialRequest, ip netip.Addr) (stay session.Sta
 	if s == nil || req.Recipient != "" || !ip.IsValid() {
 		return stay
 	}
-	w.leaveLate(ip)
+	w.leaveLate(func(at netip.Addr) bool { return at != ip })
 	l := w.laneAt(ip)
 	if l == nil {
 		if l = w.adopt(ip, witness.Tenant(req.Owner.Name(), w.source)); l == nil {
@@ -238,10 +239,11 @@ func (w *way) adopt(ip netip.Addr, tenant string) *lane {
 	return w.lane
 }
 
-// leaveLate gives up what is counted of a connection that was adopted, once the session has gone on from another sending IP.
-func (w *way) leaveLate(ip netip.Addr) {
+// leaveLate gives up what is counted of connections that were adopted and are over: the session has gone on from
+// another sending IP, or connects anew from the same one.
+func (w *way) leaveLate(over func(ip netip.Addr) bool) {
 	for l := w.lane; l != nil; l = l.beside {
-		if l.late && l.ip != ip {
+		if l.late && !l.over && over(l.ip) {
 			w.leaveLane(l)
 		}
 	}
@@ -294,8 +296,8 @@ func (w *way) elsewhere(choice *route.Choice, takes *shape.Takes, ip netip.Addr,
 	})
 }
 
-// hasRoom reports whether a sending IP has room for one more mail, on a connection of its own.
-func (o *Outlet) hasRoom(ip netip.Addr, at *place) bool {
+// hasRoom reports whether a sending IP has room for one more mail of a tenant, on a connection of its own.
+func (o *Outlet) hasRoom(ip netip.Addr, at *place, tenant string) bool {
 	s := o.shaping
 	if s == nil || s.observe {
 		return true
@@ -304,7 +306,7 @@ func (o *Outlet) hasRoom(ip netip.Addr, at *place) bool {
 	if takes == nil {
 		return true
 	}
-	full := s.rooms.Room(takes, ip, "", true)
+	full := s.rooms.Room(takes, ip, tenant, true)
 	return !full.Is()
 }
 

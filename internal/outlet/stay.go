@@ -7,6 +7,7 @@ import (
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
+	"kanmon/internal/who/witness"
 )
 
 // MayStay implements [session.Way]: the sending IP must be of the pool, and usable or probed by this very session. It
@@ -104,7 +105,7 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 // worthMoving reports whether a sending IP is worth a new connection: Dial must then give it. One whose suspension has run out is, too,
 // as long as nobody probes it and it is this one's turn: where the senders decide, it may be the first choice of no other connection.
 func (o *Outlet) worthMoving(how Handling, ip netip.Addr, at place, who candidate) bool {
-	if o.isShut(how, ip, at.mx) || !o.hasRoom(ip, &at) || o.hasWarmed(ip, &at) {
+	if o.isShut(how, ip, at.mx) || !o.hasRoom(ip, &at, witness.Tenant(who.tenant, who.source)) || o.hasWarmed(ip, &at) {
 		return false
 	}
 	permit := o.peek(how, ip, at)
