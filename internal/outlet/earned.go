@@ -217,7 +217,7 @@ func (o *Outlet) spend(p *plea, j *session.Judgement) {
 	if j.Why = o.whyNone(p, others, avoid); j.Why != "" {
 		return
 	}
-	if !p.underWay() && !o.rescues.take(spending{p.tenant, p.key.Provider, p.Code == 0}, p.how.PerHour) {
+	if !p.Unkept && !p.underWay() && !o.rescues.take(spending{p.tenant, p.key.Provider, p.Code == 0}, p.how.PerHour) {
 		j.Why = fmt.Sprintf("%d rescues of tenant %s at %s within an hour already", p.how.PerHour, p.tenant, p.key.Provider)
 		return
 	}

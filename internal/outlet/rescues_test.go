@@ -84,6 +84,19 @@ func TestRescuesPerHourAreConfigured(t *testing.T) {
 	}
 }
 
+// Where the mail cannot be said again there is no rescue, and none is counted.
+//
+// law: I19
+func TestARescueThatCannotBeDoesNotCount(t *testing.T) {
+	o := newOutlet(t, threeIPs.handling(noSuspending).handling(func(h *Handling) { h.PerHour = 1 }))
+	for range 3 {
+		o.judged(with(listed(1, first, "b@example.net"), func(r *refused) { r.Unkept = true }))
+	}
+	if j := o.judged(listed(1, first, "b@example.net")); !j.Rescue {
+		t.Errorf("%+v", j)
+	}
+}
+
 // What a tenant makes kanmon remember is bounded, and is not at the others' expense.
 func TestWhatIsRememberedOfRescuesIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -24,6 +24,7 @@ type MXRefusal struct {
 	Again     bool   // another sending IP was tried for this mail, or this opening, already
 	Beside    bool   // another leg of the session was there meanwhile: the MX may count connections
 	Stuck     bool   // the session cannot go on from another one, whatever is judged
+	Unkept    bool   // the mail so far is not kept, to be said again: a Rescue is only put on record
 
 	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.
 	Contained func() bool

@@ -17,6 +17,7 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	}
 	r := MXRefusal{SendingIP: s.mx.info.SendingIP, Phase: phase, Code: code, Mails: int(s.talk.mails)}
 	r.Again, r.Beside, r.Stuck = s.again.attempts > 0, s.isBeside(), s.again.rather || s.stuck(phase)
+	r.Unkept = s.isUnkept(phase)
 	if s.gate != nil {
 		r.Owner, r.Pool, r.Contained = s.gate.owner, s.gate.pool, s.contained
 	}
@@ -60,6 +61,11 @@ func (s *session) refusalText() []byte {
 func (s *session) stuck(phase event.Phase) bool {
 	return int(s.again.attempts) >= s.e.Rescue.attempts() || s.talk.orphan || !s.mx.info.SendingIP.IsValid() ||
 		phase == event.PhaseDot && !s.bodyAgain() || phase == event.PhaseBody || s.tooLate(phase)
+}
+
+// isUnkept reports whether what a mail has said so far is not kept, so that it cannot be said again.
+func (s *session) isUnkept(phase event.Phase) bool {
+	return phase > event.PhaseMail && s.mail.envelope.broken
 }
 
 // softens reports whether a refusal goes to the MSA as a temporary one. At EHLO none does: it refuses no mail (I10).

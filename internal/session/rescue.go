@@ -182,7 +182,7 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		s.log.acted(action, &s.mx.reply)
 		return false, nil
 	}
-	if phase > event.PhaseMail && s.mail.envelope.broken { // no other connection is made for that
+	if s.isUnkept(phase) { // no other connection is made for that
 		s.noteNoRescue(action, errLong)
 		return false, nil
 	}

@@ -235,6 +235,9 @@ func TestWhyARescueCouldNotBeIsOnRecord(t *testing.T) {
 			if len(whys) != 1 || !strings.Contains(whys[0], test.why) || len(r.dialed) != test.dials {
 				t.Errorf("%s: %q; dialled %v", name, whys, r.dialed)
 			}
+			if first := r.judge.asked[0]; first.Unkept != (test.dials == 1) {
+				t.Errorf("%s: judged as one that cannot be said again: %t", name, first.Unkept)
+			}
 		})
 	}
 }
