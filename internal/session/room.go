@@ -127,6 +127,8 @@ func (s *session) askAdd() Stay { return s.way.MayAdd(s.mx.info.SendingIP) }
 // the other one begins: the MX counts them. It returns what the mail is told if there is no other one; nil: the session goes on there.
 func (s *session) renew(next smtp.Verb) *smtp.Reply {
 	s.budget.hides()
+	before := s.log.spendsIn(event.SpentOpening)
+	defer func() { s.log.back(before) }()
 	gathered := s.mx.out
 	s.mx.out = nil
 	defer putOut(gathered)

@@ -199,6 +199,43 @@ func TestAConnectionFollowsAnotherFromTheSameIP(t *testing.T) {
 	}
 }
 
+// What the MX takes to let a connection follow is the time of opening it, and not kanmon's own.
+func TestTheTimeOfAConnectionThatFollowsIsThatOfOpeningIt(t *testing.T) {
+	bubble(func(t *testing.T) {
+		r := newRoomRig()
+		mails, dials := 0, 0
+		r.stay = func(req session.DialRequest) (stay session.Stay) {
+			if req.Recipient == "" {
+				mails++
+				stay.Moves, stay.Anew = mails == 2, mails == 2
+			}
+			return stay
+		}
+		r.engine.Dialer = dialFunc(func(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
+			if dials++; dials == 2 {
+				time.Sleep(5 * time.Second)
+			}
+			return r.Dial(ctx, req)
+		})
+		var spent []event.Spent
+		r.engine.Recorder = recorderOf(func(rec *event.Record) {
+			if rec.Transaction != nil {
+				spent = append(spent, rec.Spent)
+			}
+			rec.Release()
+		})
+		msa := r.msa(t)
+		for range 2 {
+			msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), false)
+		}
+		finishSession(msa)
+		time.Sleep(time.Hour)
+		if len(spent) != 2 || spent[1][event.SpentOpening] < 5*time.Second || spent[1][event.SpentByKanmon] > time.Second {
+			t.Errorf("spent %v", spent)
+		}
+	})(t)
+}
+
 func TestAConnectionThatCannotFollowCostsOneMail(t *testing.T) {
 	bubble(func(t *testing.T) {
 		r := newRoomRig()
