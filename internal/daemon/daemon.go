@@ -285,7 +285,7 @@ func (d *Daemon) exchange(ctx context.Context, cfg *config.Config, next *generat
 	return nil
 }
 
-// configure returns their settings to those who decide about senders and about sending IPs.
+// configure gives their settings to those who decide about senders and about sending IPs.
 func (d *Daemon) configure(cfg *config.Config, next *generation) error {
 	senders, err := policySettings(cfg, next.out)
 	if err != nil {

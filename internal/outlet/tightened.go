@@ -1,7 +1,6 @@
 package outlet
 
 import (
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -103,9 +102,4 @@ func (w *way) judgeAmount(p *plea) {
 // mayRepeat reports whether a refusal may say what the message has said: nobody has looked, or not all of it is known.
 func mayRepeat(p *plea) bool {
 	return p.Phase >= event.PhaseBody && (p.Partial || p.verdict.Suspend == classify.No)
-}
-
-// Words says a tightening for people: "connections: 1 of 2".
-func (t *Tightened) Words() string {
-	return fmt.Sprintf("%s: %d left", t.Count, t.Amount)
 }

@@ -98,7 +98,9 @@ func TestOnlyTheProvidersOwnWordTightens(t *testing.T) {
 	} {
 		t.Run(name, roomTest(func(t *testing.T) {
 			w := newRoomy(t, sending("203.0.113.10"), shaped(t, shape.On, shape.Limit{Count: shape.Connections, Amount: 4}))
-			w.tightened = func(got Tightened) { t.Errorf("%s left of %s, by %s", got.Words(), got.Provider, got.Rule) }
+			w.tightened = func(got Tightened) {
+				t.Errorf("%d %s left of %s, by %s", got.Amount, got.Count, got.Provider, got.Rule)
+			}
 			s := w.session(1, "a@b.example")
 			s.dial(t)
 			r := s.said(event.PhaseRcpt, tooManyAtOnce)

@@ -88,7 +88,7 @@ func (p *Policy) Unexempt(s contain.Subject, by, why string) error {
 	return p.change(s, "unexempt", by, why, func(s contain.Subject) error { return p.detector.Unexempt(s, by) })
 }
 
-// SetLimit returns a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
+// SetLimit gives a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
 func (p *Policy) SetLimit(s contain.Subject, name string, amount int64, by, why string) error {
 	if err := p.meant(s, false); err != nil {
 		return err

@@ -140,7 +140,8 @@ func isSaid(err error) bool {
 	return errors.As(err, &f) && f.trouble == mxSaid
 }
 
-// dropBody returns a message up: finish cuts the MX off without a dot (I4), reads the MSA's message to its end, and answers it.
+// dropBody gives a message up: finish cuts the MX off without a dot (I4), reads the MSA's message to its end, and
+// answers it.
 func (s *session) dropBody(why trouble) error {
 	return &failure{trouble: why, phase: event.PhaseBody}
 }

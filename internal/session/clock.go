@@ -95,7 +95,7 @@ func (s *session) now() time.Duration { return time.Since(s.info.Start) }
 // at is the time of that.
 func (s *session) at(now time.Duration) time.Time { return s.info.Start.Add(now) }
 
-// tellSoFar returns the MSA the replies that there are, ahead of a wait: with them begins its wait for the next one.
+// tellSoFar gives the MSA the replies that there are, ahead of a wait: with them begins its wait for the next one.
 func (s *session) tellSoFar(phase event.Phase, now time.Duration) error {
 	if len(s.msa.out) == 0 {
 		return nil

@@ -263,8 +263,8 @@ func (s *session) unasked(phase event.Phase) error {
 	return &failure{trouble: mxGarbled, phase: phase, cause: fmt.Errorf("reply %d without a command", s.mx.reply.Code)}
 }
 
-// answerSlot returns the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept small:
-// ten thousand stacks are of 4 KiB where what waits needs little more than one.
+// answerSlot gives the MSA the reply to one command. Sessions wait in here for most of their life, so frames are kept
+// small: ten thousand stacks are of 4 KiB where what waits needs little more than one.
 func (s *session) answerSlot(i int) (toBody bool, err error) {
 	sl := &s.talk.slots[i]
 	if sl.local != nil {
@@ -299,7 +299,7 @@ func (s *session) answerLocally(sl *slot) error {
 	return nil
 }
 
-// passOn returns the MSA the reply that was read to a command, or what rescue and softening make of it.
+// passOn gives the MSA the reply that was read to a command, or what rescue and softening make of it.
 func (s *session) passOn(i int) (toBody bool, err error) {
 	sl := &s.talk.slots[i]
 	phase := phaseOf(sl.verb)

@@ -37,7 +37,7 @@ func (j *judging) window(x *transaction) {
 	}
 }
 
-// opened compares what was said to the steps of opening: on which connection, and whether that has failed by it.
+// opened compares on which connection what was said to the steps of opening was said.
 func (j *judging) opened(e *ending) {
 	byLeg := map[int]*mx{}
 	for _, l := range e.Legs {
@@ -45,12 +45,10 @@ func (j *judging) opened(e *ending) {
 			byLeg[l.Leg] = j.mxs[len(byLeg)]
 		}
 	}
-	last := map[int]*reply{}
 	for _, o := range e.Opening {
 		if _, of := j.ofMX(o.Reply.Text); of != byLeg[o.Leg] {
 			j.errorf("opening", "%q is not of connection %d", o.Reply.Text, o.Leg)
 		}
-		last[o.Leg] = o.Reply
 	}
 }
 

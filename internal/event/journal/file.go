@@ -73,7 +73,7 @@ func openFile(path string) (file, error) {
 	return diskFile{f}, nil
 }
 
-// openStdout returns standard output a descriptor of its own: on descriptor 1 the Go runtime answers a broken pipe with
+// openStdout gives standard output a descriptor of its own: on descriptor 1 the Go runtime answers a broken pipe with
 // SIGPIPE, which would end kanmon. Pipes and terminals are opened anew, so that not blocking concerns only
 // this descriptor and not the programs that share the terminal; files keep the shared offset, sockets cannot be opened.
 func openStdout() (file, error) {

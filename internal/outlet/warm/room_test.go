@@ -75,9 +75,9 @@ func TestOfAllOthersOneSpeaksForItself(t *testing.T) {
 		holds   func(r *rig) bool
 		because string
 	}{
-		"too much": {func(r *rig, who string) { r.Throttled(ip, Others, who, "too fast") }, (*rig).rests, "rests"},
+		"too much":        {func(r *rig, who string) { r.Throttled(ip, Others, who, "too fast") }, (*rig).rests, "rests"},
 		"try again later": {func(r *rig, who string) { r.PutOff(ip, Others, who, "try again later") }, (*rig).rests, "rests"},
-		"a finding": {func(r *rig, who string) { r.Found(ip, Others, who, false, "suspended") }, (*rig).found, "has a finding"},
+		"a finding":       {func(r *rig, who string) { r.Found(ip, Others, who, false, "suspended") }, (*rig).found, "has a finding"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)

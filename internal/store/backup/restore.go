@@ -267,7 +267,8 @@ func (r *restoring) makeDir(dir string, f *File) error {
 	return err
 }
 
-// own returns a file to whom the one in its place belongs, else to whom it belonged when it was saved; who is not root keeps it.
+// own gives a file to whom the one in its place belongs, else to whom it belonged when it was saved; who is not root
+// keeps it.
 func (r *restoring) own(out *os.File, f *File, path string) error {
 	if os.Geteuid() != 0 {
 		return nil
