@@ -243,6 +243,39 @@ func TestWhereNobodyKnowsAnAmountHalfOfWhatWasInUseIsLeft(t *testing.T) {
 	}
 }
 
+// What one sending IP has lost is in nobody's way where another one is told the same.
+func TestTwoIPsAreTightenedWhereNobodyKnowsAnAmount(t *testing.T) {
+	m, _ := newMemory()
+	of := takes(t)
+	for _, from := range []netip.Addr{ip, other} {
+		for range 4 {
+			connect(t, m, of, from)
+		}
+	}
+	done := make(chan bool)
+	go func() {
+		for _, from := range []netip.Addr{ip, other} {
+			_, tightened := m.Tighten(of, from, Connections, nil)
+			done <- tightened
+		}
+	}()
+	for range 2 {
+		select {
+		case tightened := <-done:
+			if !tightened {
+				t.Error("not tightened")
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("it waits for itself")
+		}
+	}
+	for _, from := range []netip.Addr{ip, other} {
+		if got := m.Amount(of, Connections, from); got != 2 {
+			t.Errorf("%d connections at once from %s, want 2", got, from)
+		}
+	}
+}
+
 func TestATighteningOutlivesARestart(t *testing.T) {
 	m, c := newMemory()
 	of := takes(t, Limit{Count: Connections, Amount: 10})

@@ -53,6 +53,10 @@ func (t *Tightening) of(amount int64, now time.Time) int64 {
 func (m *Memory) Tighten(t *Takes, ip netip.Addr, c Count, l *Lane) (tightened Tightening, done bool) {
 	now := m.clock()
 	key := tightKey{ip, t.provider, c}
+	var inUse int64
+	if t.kept[c].amount == 0 {
+		inUse = m.inUse(t, ip, c, l) // of what may be tightened elsewhere: before the lock
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	was, known := m.tight[key]
@@ -68,11 +72,9 @@ func (m *Memory) Tighten(t *Takes, ip netip.Addr, c Count, l *Lane) (tightened T
 	case known:
 		was.Part = was.partAt(now)
 	default:
-		was = Tightening{IP: ip, Provider: t.provider, Count: c, Part: 1}
-		if t.kept[c].amount == 0 {
-			if was.Base = m.inUse(t, ip, c, l); was.Base < 1 {
-				return was, false
-			}
+		was = Tightening{IP: ip, Provider: t.provider, Count: c, Base: inUse, Part: 1}
+		if t.kept[c].amount == 0 && inUse < 1 {
+			return was, false
 		}
 	}
 	was.Part, was.At, was.Heard = was.Part/2, now, now
