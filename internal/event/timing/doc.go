@@ -118,5 +118,7 @@
 //	pace.go      a limit of an IP's rate
 //	split.go     the answers: MayAct, Split, Keep
 //	look.go      how an IP stands at a provider, told or not
+//	history.go   what is usual, beyond the process
+//	stood.go     what stands, beyond the process
 //	memory.go    room
 package timing

@@ -5,6 +5,7 @@ import "math/bits"
 const (
 	dripPhases = 2 // of a session, at least
 	dripEnough = 2 // sessions
+	mostDrip   = 6 // that count
 )
 
 // drips counts sessions in which replies were dripped. It needs nothing to compare with.
@@ -16,7 +17,7 @@ func (d *Detector) drips(k *key, o *Observation) {
 		k.drip = max(0, k.drip-.5)
 		return
 	}
-	k.drip = min(6, k.drip+1)
+	k.drip = min(mostDrip, k.drip+1)
 	if k.place.dripsForAll(k) {
 		return
 	}

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// What a detector has learnt of a key outlives the process, if somebody keeps it: how long its mail usually takes. What is suspected or
-// found, and the mail that others are compared with, is of the last hours, and is found again.
+// What a detector has learnt of a key outlives the process, if somebody keeps it: how long its mail usually takes, and what stands against it
+// (stood.go). What is only suspected, and the mail that others are compared with, is of the last hours, and is found again.
 
 // A Row is what was learnt of a sending IP at a provider. Data is this package's own.
 type Row struct {
@@ -30,6 +30,7 @@ type memo struct {
 	Tenants []once    `json:"tenants,omitempty"`
 	Hosts   []visit   `json:"hosts,omitempty"`
 	Place   inCommon  `json:"place"`
+	Stands  json.RawMessage `json:"stands,omitempty"` // read apart: what makes no sense there is no reason to forget the rest
 }
 
 type once struct {
@@ -57,26 +58,40 @@ type inCommon struct {
 func (d *Detector) Export(since time.Time) (rows []Row) {
 	late := since.Sub(d.began).Seconds()
 	for _, k := range d.order {
-		if !k.hasHistory() || !slices.ContainsFunc(k.place.keys, func(o *key) bool { return o.seen >= late }) {
-			continue
-		}
-		if data := d.remember(k); data != nil {
-			rows = append(rows, Row{IP: k.ip, Provider: k.place.name, Seen: d.timeOf(k.seen), Data: data})
+		if k.hasHistory() && k.place.heard(late) {
+			rows = d.row(rows, k, nil)
 		}
 	}
 	return rows
 }
 
-// Knows reports whether anything is remembered of an IP at a provider.
-func (d *Detector) Knows(ip, provider string) bool { return d.keys[pair{ip, provider}] != nil }
+// heard reports whether any mail has come since a time.
+func (p *place) heard(since float64) bool {
+	return slices.ContainsFunc(p.keys, func(o *key) bool { return o.seen >= since })
+}
+
+func (d *Detector) row(rows []Row, k *key, stands json.RawMessage) []Row {
+	data := d.remember(k, stands)
+	if data == nil {
+		return rows
+	}
+	return append(rows, Row{IP: k.ip, Provider: k.place.name, Seen: d.timeOf(k.seen), Data: data})
+}
+
+// Knows reports whether there is anything to be kept of an IP at a provider.
+func (d *Detector) Knows(ip, provider string) bool {
+	k := d.keys[pair{ip, provider}]
+	return k != nil && (k.hasHistory() || k.finding.scope != 0)
+}
 
 func (k *key) hasHistory() bool {
 	return slices.ContainsFunc(k.learnt[:], func(n uint16) bool { return n >= needHistory })
 }
 
-func (d *Detector) remember(k *key) []byte {
+func (d *Detector) remember(k *key, stands json.RawMessage) []byte {
 	p := k.place
 	m := memo{
+		Stands: stands,
 		Mails: k.mails, Taught: d.second(k.taught), Beside: k.beside[:], Learnt: k.learnt[:],
 		Place: inCommon{Base: p.base[:], Based: p.based[:], Tail: p.tail[:], Known: p.known[:], Sized: p.sized[:], Turned: p.turned},
 	}
@@ -99,9 +114,14 @@ func (d *Detector) remember(k *key) []byte {
 	return append([]byte{rowVersion}, data...)
 }
 
-// Import takes over what Export has given, now, at the beginning of a detector. It gives how many rows make no sense; those are left out, as are the
-// oldest where there is no room.
+// Import takes over what Export has given, now, at the beginning of a detector, and nothing of what stood. It gives how many rows make no sense; those
+// are left out, as are the oldest where there is no room.
 func (d *Detector) Import(now time.Time, rows []Row) (senseless int) {
+	return d.imports(now, rows, func(*key, *memo) bool { return true })
+}
+
+// imports takes rows over, each of which it has somebody have a look at: false: a part of it makes no sense, and was left out.
+func (d *Detector) imports(now time.Time, rows []Row, look func(*key, *memo) bool) (senseless int) {
 	d.began = now
 	rows = slices.Clone(rows)
 	slices.SortStableFunc(rows, func(a, b Row) int { return cmp.Or(b.Seen.Compare(a.Seen), cmp.Compare(a.IP, b.IP)) })
@@ -112,7 +132,9 @@ func (d *Detector) Import(now time.Time, rows []Row) (senseless int) {
 		case !ok || d.keys[pair{r.IP, r.Provider}] != nil:
 			senseless++
 		case len(d.keys) < d.room:
-			d.recall(r, m)
+			if k := d.recall(r, m); !look(k, m) {
+				senseless++
+			}
 		}
 	}
 	return senseless
@@ -151,7 +173,7 @@ func sane(logarithms []float32) bool {
 }
 
 // recall makes a key of a row. Of a place the newest row counts.
-func (d *Detector) recall(r *Row, m *memo) {
+func (d *Detector) recall(r *Row, m *memo) *key {
 	known := d.places[r.Provider] != nil
 	k := d.keyOf(r.IP, r.Provider)
 	k.seen, k.mails, k.taught = d.ago(r.Seen), m.Mails, d.ago(time.Unix(m.Taught, 0))
@@ -168,7 +190,7 @@ func (d *Detector) recall(r *Row, m *memo) {
 		k.hosts = append(k.hosts, h)
 	}
 	if known {
-		return
+		return k
 	}
 	p, c := k.place, &m.Place
 	copy(p.base[:], c.Base)
@@ -177,6 +199,7 @@ func (d *Detector) recall(r *Row, m *memo) {
 	copy(p.known[:], c.Known)
 	copy(p.sized[:], c.Sized)
 	p.turned = c.Turned
+	return k
 }
 
 // second is a time of this detector in Unix seconds.

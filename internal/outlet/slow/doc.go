@@ -8,6 +8,7 @@
 //     does not fit is counted, and missing. One goroutine feeds the detector.
 //  3. What is found goes to Options.Tell, and what has come of it is shown by [Watch.Found].
 //  4. Whoever chooses asks [Watch.Share]. As long as there is nothing to say, that is one atomic load.
+//  5. What is usual, and what was found, is kept in Options.Store: the next process goes on with both.
 //
 // # What follows of a finding
 //
@@ -18,7 +19,8 @@
 //	the same, with act = "move", as long as its mail waits for more than 30 s there: 1/20, or nobody would see it end
 //
 // All of it with act other than "tell" alone; a finding only where [timing.Detector.MayAct] says so. A share moves new sessions, and those alone. It
-// never makes an IP unusable: where there is no other, it takes the mail.
+// never makes an IP unusable: where there is no other, it takes the mail. A finding with one is told again every ten minutes: who
+// tightens what the IP may have there (package shape) lets go when it is not.
 //
 // Reading order:
 //
@@ -26,4 +28,5 @@
 //	sample.go  from facts to what is put into the queue
 //	watch.go   queue, goroutine
 //	stand.go   what follows: shares, and what is shown
+//	history.go what outlives the process
 package slow

@@ -38,7 +38,7 @@ type Found struct {
 	Key   Key
 	Did   Deed
 	Acted bool          // it is told because what is done has changed
-	Still bool          // it is told because it still stands on another day
+	Still bool          // it is told because it still stands: on another day, or since something follows from it
 	Told  bool          // it is a finding; else only suspected: its scope is what it would be told as, or why it would not
 	Waits time.Duration // that the last mails have had in all, in the middle; 0: not known
 	Why   string        // why no more is done; "": it is
@@ -64,10 +64,8 @@ func (w *Watch) Share(k Key) float64 {
 
 // found takes what the detector has found.
 func (w *Watch) found(f *timing.Finding) {
-	k := Key{Provider: f.Provider}
-	if f.IP != "" {
-		k.IP = netip.MustParseAddr(f.IP) // its own text
-	}
+	k := keyOf(f)
+	w.history.due.Store(true)
 	if f.Change == timing.Cleared {
 		w.end(k, f)
 		return
@@ -79,6 +77,14 @@ func (w *Watch) found(f *timing.Finding) {
 	}
 	e.finding = *f
 	w.told = append(w.told, Found{Finding: *f, Key: k, Did: e.did, Told: true})
+}
+
+// keyOf says whom a finding is about.
+func keyOf(f *timing.Finding) (k Key) {
+	if k.Provider = f.Provider; f.IP != "" {
+		k.IP = netip.MustParseAddr(f.IP) // its own text
+	}
+	return k
 }
 
 // end takes a finding away, as the detector tells it or, where that has forgotten the key, as it was.
@@ -93,11 +99,13 @@ func (w *Watch) end(k Key, as *timing.Finding) {
 	}
 	last.Change, last.At = timing.Cleared, w.clock()
 	w.told = append(w.told, Found{Finding: last, Key: k, Told: true})
+	w.history.due.Store(true)
 	delete(w.eyed, k)
 }
 
 // endAll takes everything away.
 func (w *Watch) endAll() {
+	w.withoutFindings()
 	for _, k := range slices.SortedFunc(maps.Keys(w.eyed), byName) {
 		w.end(k, nil)
 	}

@@ -42,6 +42,8 @@ type Watch struct {
 	names    map[netip.Addr]string // of sending IPs
 	told     []Found               // that is to be told
 	day      int64                 // since 1970 in UTC, on which what stands was told last
+	still    time.Time             // when what something follows from was
+	late     []keep.Row            // to be written although it is switched off
 }
 
 // Options are what a [Watch] is made from.
@@ -252,16 +254,20 @@ func (w *Watch) take(s *sample) {
 	}
 }
 
-// look is what is done where no mail is: what stands is judged anew, and told to whoever goes by days.
+// stillEvery is how often is told that something still follows from what stands: whoever heeds that lets go when it is not told any more.
+const stillEvery = 10 * time.Minute
+
+// look is what is done where no mail is: what stands is judged anew, and told to whoever goes by days, and by hours where anything follows.
 func (w *Watch) look() {
 	w.judge()
-	day := w.clock().Unix() / 86400
-	if day == w.day {
-		return
+	now := w.clock()
+	day := now.Unix() / 86400
+	anew, due := day != w.day, now.Sub(w.still) >= stillEvery
+	if w.day = day; due {
+		w.still = now
 	}
-	w.day = day
 	for k, e := range w.eyed {
-		if e.finding.Scope != 0 {
+		if e.finding.Scope != 0 && (anew || due && e.did >= Slowed) {
 			w.told = append(w.told, Found{Finding: e.finding, Key: k, Did: e.did, Still: true})
 		}
 	}
