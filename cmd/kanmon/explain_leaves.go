@@ -25,7 +25,7 @@ func (p *explanation) sendingIPs(router *route.Router, q route.Query, choice rou
 	ips := choice.IPs()
 	switch {
 	case err != nil:
-		p.line(family, p.leavesNot(router, q, err))
+		p.line(family, "none: "+noneText(err))
 	case len(ips) == 0:
 		p.line(family, "the kernel's choice")
 	case len(ips) > 1 && to.IsUnspecified() && q.Provider == "":
@@ -38,24 +38,13 @@ func (p *explanation) sendingIPs(router *route.Router, q route.Query, choice rou
 	}
 }
 
-// leavesNot says that a mail has no way out, and where that is so only once something has been learnt, from where it leaves before.
-func (p *explanation) leavesNot(router *route.Router, q route.Query, err error) string {
-	none := "none: " + noneText(err)
-	untaught, before := router.Course(q, "")
-	if q.Provider == "" || before != nil {
-		return none
-	}
-	text := fmt.Sprintf("%s (%s)", untaught.IP.Address, untaught.IP.Name)
-	if to := q.Destination.Addr(); to.IsUnspecified() && len(untaught.IPs()) > 1 {
-		text = "one of " + addresses(untaught.IPs())
-	}
-	return fmt.Sprintf("%s until an earlier mail has taught kanmon that this MX is of %s; then %s", text, q.Provider, none)
-}
-
 // noneText says what the MSA meets where there is no sending IP.
 func noneText(err error) string {
-	if errors.Is(err, session.ErrNotOnHost) {
+	switch {
+	case errors.Is(err, session.ErrNotOnHost):
 		return "this host has no sending IP of the pool; the MSA is greeted, and the mail gets 451 until it has one"
+	case errors.Is(err, route.ErrGreeted):
+		return "the MSA is greeted, and the mail gets 451: its pool has no address of this family; the MSA goes on to the MX's other one"
 	}
 	return "connections to this family are reset, and the MSA goes on to the MX's other one"
 }
@@ -78,9 +67,7 @@ func (p *explanation) leavesFrom(router *route.Router, q route.Query, course rou
 	switch untaught, err := router.Course(q, ""); {
 	case q.Destination.Addr().IsUnspecified() && q.Provider != "" && len(ips) > 1:
 		text += fmt.Sprintf(" once an earlier mail has taught kanmon that the MX is of %s; before that it depends on the MX's address (--mx)", q.Provider)
-	case err != nil:
-		text += fmt.Sprintf(" once an earlier mail has taught kanmon that this MX is of %s; before that none: %s", q.Provider, noneText(err))
-	case untaught.IP != course.IP:
+	case err == nil && untaught.IP != course.IP:
 		text += fmt.Sprintf(" once an earlier mail has taught kanmon that this MX is of %s, and %s (%s) before that", q.Provider,
 			untaught.IP.Address, untaught.IP.Name)
 	}

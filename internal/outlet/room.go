@@ -206,7 +206,7 @@ func (w *way) roomFor(req *session.DialRequest, ip netip.Addr) (stay session.Sta
 	if !full.Is() {
 		return stay
 	}
-	choice, err := w.o.router.Choose(w.query(req))
+	choice, err := w.o.router.Begin(w.query(req))
 	if err != nil {
 		return stay
 	}

@@ -44,7 +44,7 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	if w.o.learnBehind(&q, &at, sendingIP) {
 		at = w.placeOf(req.Recipient)
 	}
-	choice, err := w.o.router.Choose(q)
+	choice, err := w.o.router.Begin(q)
 	if err != nil {
 		return false, false
 	}

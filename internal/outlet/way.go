@@ -48,7 +48,7 @@ func (w *way) key(ip netip.Addr) standing.Key { return w.o.key(ip, w.mx()) }
 func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbound, error) {
 	w.o.sites.from(w.source)
 	q := w.query(&req)
-	choice, err := w.o.router.Choose(q)
+	choice, err := w.o.router.Begin(q)
 	if err != nil {
 		return session.Outbound{}, fmt.Errorf("dial %s: %w", w.destination(), err)
 	}

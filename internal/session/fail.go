@@ -216,9 +216,12 @@ func (s *session) noSendingIP(err error) *smtp.Reply {
 		return &replyPorts
 	case noRoomThere:
 		return s.noRoomReply(noRoom(f.cause))
-	default:
-		return nil
+	case mxUnreachable:
+		if errors.Is(f.cause, ErrNotYet) {
+			return &replyElsewhere
+		}
 	}
+	return nil
 }
 
 // strands is noSendingIP for a mail that is refused by that: it has the refusal name the rule, where want of room is the cause.

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"syscall"
 
@@ -37,6 +38,10 @@ func (Unreachable) Words() []string { return unreachables.Words() }
 // ErrNoSendingIP is what [Way.Dial] returns where no sending IP is of the MX's address family: to its MSA that is as if this host had
 // no way there.
 var ErrNoSendingIP = errors.New("no sending IP of the destination's address family")
+
+// ErrNotYet is an ErrNoSendingIP before the sender of any mail is known, where there may be a mail that has one: the MSA is greeted, and the MX is
+// connected to with that mail. A stream that is passed through has no mail: there it is what it was.
+var ErrNotYet = fmt.Errorf("%w, unless a mail's sender has one", ErrNoSendingIP)
 
 // A parting is how a session leaves an MSA that a failure has ended it for: in silence, or by a reset, only one that has not been greeted.
 type parting uint8
