@@ -117,6 +117,7 @@ type Wait struct {
 	Resent uint16        // segments that the kernel has sent again in the connection so far
 	RTT    Micros        // a round trip; 0: not known
 
+	InAll   time.Duration // that the MX has been waited for on this connection for the mail at hand, its opening included, where that was for it
 	Stalled time.Duration // of Waited this process stood still
 
 	RcptsRefused int           // of the mail at hand: see [Transaction]

@@ -84,6 +84,14 @@ type Leg struct {
 	Phases    [PhaseIdle]Micros // time the phases of opening took: dial, banner, EHLO, STARTTLS, handshake, EHLO after TLS
 }
 
+// Opening is how long the phases of opening it took.
+func (l *Leg) Opening() (sum time.Duration) {
+	for _, took := range l.Phases {
+		sum += took.Duration()
+	}
+	return sum
+}
+
 // Hundredths are a time of a session in hundredths of seconds.
 type Hundredths uint32
 

@@ -29,3 +29,6 @@ func (s Spending) String() string { return spendings[s] }
 
 // Spent is where time has gone.
 type Spent [SpendingCount]time.Duration
+
+// ForMX is what went to waiting for an MX that is spoken with.
+func (s *Spent) ForMX() time.Duration { return s[SpentOnMX] + s[SpentOnBodyMX] }

@@ -47,6 +47,7 @@ type Facts struct {
 	Actions     []Action
 	Decisions   []Decided
 	Transaction *Transaction   // nil if none ended
+	Spent       *Spent         // what its time went to
 	Recipients  []Recipient    // of the transaction; nil where there are more than [MostRecipients]: Results tells of them, and Transaction.Recipients has all on record
 	Results     [FateCount]int // of all recipients, also of those that the record does not list
 	End         *End           // nil if no session ended
@@ -158,7 +159,7 @@ func (s *Stream) tellNow(r *Record) {
 		return
 	}
 	f := &r.facts
-	*f = Facts{Session: &r.Session, Actions: r.Actions, Decisions: r.Decisions, Transaction: r.Transaction, End: r.End, News: r.News, Tenant: r.Tenant, texts: r.Texts}
+	*f = Facts{Session: &r.Session, Actions: r.Actions, Decisions: r.Decisions, Transaction: r.Transaction, Spent: &r.Spent, End: r.End, News: r.News, Tenant: r.Tenant, texts: r.Texts}
 	if f.nothing() {
 		return
 	}

@@ -98,6 +98,42 @@ func TestWaitsAreLookedAtTogether(t *testing.T) {
 	})
 }
 
+// What is told of a wait says how long its mail has waited in all: replies to pipelined commands are waited for together, and a connection is opened for
+// its first mail.
+func TestAWaitSaysWhatItsMailHasWaitedInAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		var inAll []string
+		w.engine.Recorder = recorderOf(func(r *event.Record) {
+			if n, ok := r.News.(event.Wait); ok {
+				inAll = append(inAll, fmt.Sprintf("%v %v", n.Phase, n.InAll.Round(time.Second)))
+			}
+			r.Release()
+		})
+		w.mx.Reply = func(verb string, n int) string {
+			switch {
+			case verb == "EHLO":
+				return smtptest.Delay(7*time.Second) + "250-mx.example\r\n250 PIPELINING\r\n"
+			case verb == "MAIL" && n == 1:
+				return smtptest.Delay(5*time.Second) + smtptest.Default
+			case verb == "RCPT", verb == "DATA" && n == 1:
+				return smtptest.Delay(11*time.Second) + smtptest.Default
+			}
+			return smtptest.Default
+		}
+		msa := smtptest.NewMSA(t, w.connect())
+		for range 2 {
+			msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
+			time.Sleep(time.Minute)
+		}
+		msa.Quit()
+		w.close()
+		if got, want := strings.Join(inAll, ", "), "rcpt 22s, data 33s, rcpt 10s"; got != want {
+			t.Errorf("told %q, want %q", got, want)
+		}
+	})
+}
+
 // One that drips is told of, too, and what an MX answers in time is not.
 func TestDrippingReplyIsTold(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -51,6 +51,21 @@ func (s *session) arrives(now time.Duration) {
 	s.mx.came, s.mx.lain = now, 0
 }
 
+// waitedForMX is how long a mail has waited for the MX on the connection at hand, with a wait in progress. Where a part of it was said on another
+// connection, only the wait itself is known to be of this one.
+func (t *trace) waitedForMX(w *event.Wait) (sum time.Duration) {
+	leg := &t.of.mx.info
+	if leg.Mails == 0 {
+		sum = leg.Opening()
+	}
+	if !t.tx || w.Phase < event.PhaseIdle || leg.Mails == 0 && leg.From != event.PhaseDial {
+		return sum + w.Waited
+	}
+	t.book()
+	spent := t.own.spent.times()
+	return sum + spent.ForMX()
+}
+
 // spending is what a wait is for.
 func (s *session) spending(l *leg, phase event.Phase) event.Spending {
 	switch {

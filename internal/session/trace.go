@@ -308,6 +308,7 @@ func (t *trace) waits(w event.Wait) {
 			w.Tenant = string(whose)
 		}
 	}
+	w.InAll = t.waitedForMX(&w)
 	t.handOver() // it was before
 	r := event.NewRecord()
 	r.Session, r.News = t.session(), w

@@ -101,9 +101,19 @@ func (g *gateway) hear(f *event.Facts) {
 	if g.trouble != nil {
 		g.trouble(f)
 	}
+	if f.Transaction != nil {
+		f.Spent = spentOn(f)
+	}
 	g.w.Hear(f)
 	time.Sleep(together) // mails are taken together
 	synctest.Wait()
+}
+
+// spentOn is what a mail has spent without pipelining.
+func spentOn(f *event.Facts) *event.Spent {
+	t := f.Transaction
+	took := t.Mail.Took + t.Recipients[0].Reply.Took + t.Data.Took + t.Dot.Took
+	return &event.Spent{event.SpentOnMX: took.Duration(), event.SpentOnBodyMX: t.Window}
 }
 
 // sends lets mail flow until something holds, or so much of it has gone.

@@ -19,6 +19,7 @@ type sample struct {
 	id             uint64
 	size           int64
 	took           [timing.Phases]event.Micros
+	inAll          event.Micros // that the mail has waited for the MX; replies to pipelined commands are waited for together
 	dripped        uint16
 
 	opened, refused, badRecipient, stalled, waits bool
@@ -71,6 +72,13 @@ func (s *sample) ofMail(f *event.Facts) bool {
 		s.took[timing.Write] = event.MicrosOf(t.Window)
 	}
 	s.reply(f, timing.Dot, &t.Dot)
+	s.inAll = s.sum()
+	if f.Spent != nil && (leg.Mails > 1 || leg.From == event.PhaseDial) { // else a part of it was spent on another connection
+		s.inAll = event.MicrosOf(f.Spent.ForMX())
+		if leg.Mails <= 1 {
+			s.inAll += event.MicrosOf(leg.Opening())
+		}
+	}
 	return s.took != nothing
 }
 
@@ -107,6 +115,7 @@ func (s *sample) ofLeg(f *event.Facts, leg *event.Leg) bool {
 		return true
 	case event.DialUnanswered:
 		s.took[timing.Dial] = leg.Phases[event.PhaseDial]
+		s.inAll = s.sum()
 		return true
 	case event.OpeningLost:
 		if leg.Phases[event.PhaseBanner] == 0 { // as good as refused
@@ -115,6 +124,7 @@ func (s *sample) ofLeg(f *event.Facts, leg *event.Leg) bool {
 		}
 	}
 	s.opening(leg)
+	s.inAll = s.sum()
 	for i := range f.End.Opening {
 		if o := &f.End.Opening[i]; o.Leg == leg.Number && o.Phase < event.PhaseIdle {
 			s.drips(f, phases[o.Phase], &o.Reply)
@@ -129,7 +139,7 @@ func (s *sample) ofWait(f *event.Facts, w *event.Wait) bool {
 	if !timed || !s.begin(f.Session, &f.Session.Leg, w.Tenant) {
 		return false
 	}
-	s.id, s.size, s.waits = mailID(w.Session, max(1, w.Transaction)), w.Size, true
+	s.id, s.size, s.waits, s.inAll = mailID(w.Session, max(1, w.Transaction)), w.Size, true, event.MicrosOf(w.InAll)
 	s.badRecipient, s.stalled = w.RcptsRefused > 0, w.Stalled > 0
 	if w.Phase >= event.PhaseBody {
 		s.took[timing.Write] = event.MicrosOf(w.Window)
@@ -194,12 +204,15 @@ func (s *sample) key() Key {
 	return Key{s.ip.Unmap(), name}
 }
 
-// waited is how long the mail has waited for the MX in all.
-func (s *sample) waited() (sum time.Duration) {
+// sum is of all phases.
+func (s *sample) sum() (sum event.Micros) {
 	for _, took := range s.took {
 		if took != absent {
-			sum += took.Duration()
+			sum += took
 		}
 	}
 	return sum
 }
+
+// waited is how long the mail has waited for the MX in all.
+func (s *sample) waited() time.Duration { return s.inAll.Duration() }

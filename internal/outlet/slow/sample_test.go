@@ -83,6 +83,28 @@ func TestWhatTimesAreWorth(t *testing.T) {
 	}
 }
 
+// A mail has waited for the MX once for replies that were waited for together, and for the opening of a connection with its first mail. Where a part
+// of it was said elsewhere, what is known is what was said here.
+func TestWhatAMailHasWaited(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(f *event.Facts)
+		waited time.Duration
+	}{
+		"pipelined":      {func(*event.Facts) {}, 10*time.Millisecond + 30*time.Second},
+		"the second one": {func(f *event.Facts) { f.Session.Mails = 2 }, 30 * time.Second},
+		"moved at RCPT":  {func(f *event.Facts) { f.Session.From = event.PhaseRcpt }, 94 * time.Millisecond},
+		"not known":      {func(f *event.Facts) { f.Spent = nil }, 45 * time.Millisecond},
+	} {
+		f := spoken()
+		f.Spent = &event.Spent{event.SpentOnMX: 20 * time.Second, event.SpentOnBodyMX: 10 * time.Second, event.SpentOnMSA: time.Hour, event.SpentOpening: time.Hour}
+		test.change(f)
+		var s sample
+		if !s.ofMail(f) || s.waited() != test.waited {
+			t.Errorf("%s: %v", name, s.waited())
+		}
+	}
+}
+
 // A reply drips if it has one line, and took a second in four pieces at least.
 func TestWhatDrips(t *testing.T) {
 	for name, test := range map[string]struct {
