@@ -76,7 +76,7 @@ demo: setup ## two tenants, a gateway, an MX and a slow MX on this host; real ma
 	$(GO) run ./test/demo
 
 .PHONY: figures
-figures: setup ## the paper's experiments with real Postfix, and their figures: docs/experiments (root, under 15 minutes; QUICK=1: build/experiments, under 4)
+figures: setup ## the paper's experiments with real Postfix, and their figures: docs/experiments (root, under 18 minutes; QUICK=1: build/experiments, under 6)
 	$(GO) run ./lab
 
 .PHONY: compromised
@@ -116,9 +116,10 @@ netns: # real mail servers in network namespaces (root)
 	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -timeout=10m $(NETNS)
 
 .PHONY: rough
-rough: # samples of the soak and of the hostile tenant (root, two minutes)
+rough: # samples of the soak, of the hostile tenant and of the restrictions (root, three minutes)
 	QUICK=1 $(GO) run ./test/soak
 	QUICK=1 $(GO) run ./test/hostile
+	QUICK=1 $(GO) run ./test/restricted
 
 .PHONY: law
 law: ## the table: which test proves each line of docs/engine.md
@@ -168,6 +169,11 @@ timing: ## the timing detector on labelled streams: SIM=folder or program of the
 timing-long: ## 400 IP-months without restrictions, and 45 worlds a family with, 40 of each kind: SIM=folder or program of the simulator, SEED=of the first world (two free cores: under 30 minutes)
 	$(GO) run ./test/timing -sim "$(SIM)" -seed $(or $(SEED),7001) -families dev-plain,dev-mild,dev-few -worlds 45 -for 25m
 	$(GO) run ./test/timing -sim "$(SIM)" -seed $(or $(SEED),7001) -families dev-benign -worlds 100 -for 25m
+
+.PHONY: timing-real
+timing-real: setup ## restrictions of one sending IP by real mail servers, and what only looks like them: told or not, how soon, what is moved (root, under 15 minutes; QUICK=1: under one)
+	@mkdir -p $(BUILD)
+	$(GO) run ./test/restricted -out $(BUILD)/timing-real.md
 
 .PHONY: test-systemd
 test-systemd: ## units, package and guide on a booted Debian 12: other programs flush, the configuration breaks, the host boots, upgrade, removal; what the pages have a person type (root, under 10 minutes)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -75,26 +77,31 @@ func queuedAs(reply string) string {
 type Attempt struct {
 	QueueID   string // the MSA's own
 	Recipient string
-	Relay     string // name[address]:port of the MX, or "none"
-	Status    string // sent, deferred or bounced
-	Reply     string // the MX's reply, or why there was none
+	Relay     string        // name[address]:port of the MX, or "none"
+	Delay     time.Duration // since the MSA had the mail
+	Status    string        // sent, deferred or bounced
+	Reply     string        // the MX's reply, or why there was none
 }
 
 // RemoteQueueID is the queue id that the MX named in its reply; "" if it named none.
 func (a Attempt) RemoteQueueID() string { return queuedAs(a.Reply) }
 
 var attemptPattern = regexp.MustCompile(
-	`postfix/(?:smtp|error)\[\d+\]: (\w+): to=<([^>]*)>,.* relay=([^,]+),.* status=(\w+) \((.*)\)`)
+	`postfix/(?:smtp|error)\[\d+\]: (\w+): to=<([^>]*)>,.* relay=([^,]+),.* delay=([\d.]+),.* status=(\w+) \((.*)\)`)
 
 // Attempts gives all tries to deliver to a recipient so far.
 func (p *Postfix) Attempts(recipient string) []Attempt {
-	var attempts []Attempt
+	return slices.DeleteFunc(p.AllAttempts(), func(a Attempt) bool { return a.Recipient != recipient })
+}
+
+// AllAttempts gives all tries to deliver so far, in their order.
+func (p *Postfix) AllAttempts() (attempts []Attempt) {
 	for _, found := range attemptPattern.FindAllStringSubmatch(p.Log(), -1) {
-		if found[2] == recipient {
-			attempts = append(attempts, Attempt{
-				QueueID: found[1], Recipient: found[2], Relay: found[3], Status: found[4], Reply: found[5],
-			})
-		}
+		delay, _ := strconv.ParseFloat(found[4], 64)
+		attempts = append(attempts, Attempt{
+			QueueID: found[1], Recipient: found[2], Relay: found[3],
+			Delay: time.Duration(delay * float64(time.Second)), Status: found[5], Reply: found[6],
+		})
 	}
 	return attempts
 }
@@ -151,6 +158,15 @@ func head(path string) []byte {
 	defer func() { _ = file.Close() }()
 	content, _ := io.ReadAll(io.LimitReader(file, 8<<10))
 	return content
+}
+
+// Inbox gives what the MX has stored so far, of each message the beginning.
+func (p *Postfix) Inbox() (all []Stored) {
+	files, _ := filepath.Glob(filepath.Join(p.dir, "store/inbox/new/*"))
+	for _, file := range files {
+		all = append(all, parseStored(head(file)))
+	}
+	return all
 }
 
 // Count is the number of messages the MX has stored.

@@ -24,6 +24,7 @@ type PostfixOptions struct {
 	Hostname string            // name in EHLO or in the banner; "": the host's name
 	TLS      string            // MSA: smtp_tls_security_level, "" is "may"; MX: smtpd_tls_security_level, "" is "none"
 	Settings map[string]string // further parameters of main.cf
+	Screen   bool              // MX: postscreen meets its clients first
 }
 
 // A Postfix is one instance, with its configuration, queue and log in a folder of its own. It runs from the

@@ -121,12 +121,7 @@ func (p *Postfix) receiving() map[string]string {
 
 // services is master.cf. Nothing is chrooted: a chrooted client would not see the host's own resolv.conf.
 func (p *Postfix) services() []string {
-	port := "587"
-	if p.Options.Role == MX {
-		port = "25"
-	}
-	return []string{
-		port + " inet n - n - - smtpd",
+	return append(p.front(),
 		"pickup unix n - n 60 1 pickup",
 		"cleanup unix n - n - 0 cleanup",
 		"qmgr unix n - n 300 1 qmgr",
@@ -150,7 +145,18 @@ func (p *Postfix) services() []string {
 		"anvil unix - - n - 1 anvil",
 		"scache unix - - n - 1 scache",
 		"postlog unix-dgram n - n - 1 postlogd",
+	)
+}
+
+// front is what meets clients.
+func (p *Postfix) front() []string {
+	switch {
+	case p.Options.Role == MSA:
+		return []string{"587 inet n - n - - smtpd"}
+	case p.Options.Screen:
+		return []string{"25 inet n - n - 1 postscreen", "smtpd pass - - n - - smtpd", "dnsblog unix - - n - 0 dnsblog", "tlsproxy unix - - n - 0 tlsproxy"}
 	}
+	return []string{"25 inet n - n - - smtpd"}
 }
 
 // writeCertificate writes a key and a self-signed certificate for it, as mail servers usually have.

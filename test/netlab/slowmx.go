@@ -2,8 +2,6 @@ package netlab
 
 import (
 	"bufio"
-	"errors"
-	"io"
 	"net"
 	"net/textproto"
 	"strings"
@@ -21,6 +19,10 @@ type SlowMX struct {
 	// Refuse gives the reply to a client's connection ("BANNER") or command, a whole line with its verb in capitals, in place of the
 	// usual one; "" is the usual one. A refused connection is closed. Sessions call it at the same time, before they wait. It may be nil.
 	Refuse func(client net.Addr, command string) string
+
+	// Tarpit gives how long a client waits after each octet of a reply, in place of PerByte. It is asked before each octet, so that it may
+	// change while one waits; 0: no octet is waited for. Sessions call it at the same time. It may be nil.
+	Tarpit func(client net.Addr) time.Duration
 
 	// Received is called with the client and the whole message when its end has come, before the reply to it. Sessions call it at
 	// the same time. It may be nil.
@@ -143,16 +145,23 @@ func (s *SlowMX) data(conn net.Conn, in *textproto.Reader) error {
 
 func (s *SlowMX) reply(conn net.Conn, lines ...string) error {
 	time.Sleep(s.PerReply)
-	text := strings.Join(lines, "\r\n") + "\r\n"
-	if s.PerByte == 0 {
-		_, err := io.WriteString(conn, text)
-		return err
-	}
-	for i := range len(text) {
-		if n, err := conn.Write([]byte{text[i]}); err != nil || n != 1 {
-			return errors.Join(err, net.ErrClosed)
+	for text := []byte(strings.Join(lines, "\r\n") + "\r\n"); len(text) > 0; {
+		pace, n := s.pace(conn), 1
+		if pace == 0 {
+			n = len(text)
 		}
-		time.Sleep(s.PerByte)
+		if _, err := conn.Write(text[:n]); err != nil {
+			return err
+		}
+		text = text[n:]
+		time.Sleep(pace)
 	}
 	return nil
+}
+
+func (s *SlowMX) pace(conn net.Conn) time.Duration {
+	if s.Tarpit == nil {
+		return s.PerByte
+	}
+	return s.Tarpit(conn.RemoteAddr())
 }

@@ -3,6 +3,7 @@ package netlab
 import (
 	"fmt"
 	"net/netip"
+	"time"
 )
 
 // A Port is one end of a wire.
@@ -84,6 +85,14 @@ func (h *Host) Own(networks ...netip.Prefix) error {
 		}
 	}
 	return h.Sysctl("net.ipv6.ip_nonlocal_bind", "1") // with IPv4 the route is enough
+}
+
+// Narrow has an interface send no more than so many bits a second. What is more waits in a queue for so long at most, and is lost behind it:
+// as where a line is full.
+func (h *Host) Narrow(device string, bits int, queue time.Duration) error {
+	_, err := h.Run("tc", "qdisc", "add", "dev", device, "root", "tbf",
+		"rate", fmt.Sprint(bits, "bit"), "burst", "4kb", "latency", fmt.Sprint(queue.Milliseconds(), "ms"))
+	return err
 }
 
 // Route adds a route, "default" or a network, by way of a neighbour of the same family.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	mathrand "math/rand/v2"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -16,11 +15,9 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/event"
-	"kanmon/internal/event/timing"
-	"kanmon/internal/outlet/standing"
 	"kanmon/internal/smtp/smtptest"
-	tables "kanmon/internal/store/keep"
 	"kanmon/test/netlab"
+	"kanmon/test/usual"
 )
 
 // A stutteringMX says each octet of what it says to one client a second after the one before, until it is kind.
@@ -266,7 +263,10 @@ func TestAHeldGreetingIsFoundAgainstWhatIsUsual(t *testing.T) {
 	}
 	msa := newMSA(t, world.MSAs[0], "may")
 	kanmon := newKanmon(t, world)
-	learnUsual(t, standingFile(kanmon), ips, len(mxs))
+	must(t, usual.Write(standingFile(kanmon), usual.Site{
+		IPs: ips, MXs: []netip.Addr{netlab.MXAddr(1, false), netlab.MXAddr(2, false), netlab.MXAddr(3, false)},
+		Tenants: []string{netlab.MSAAddr(1, false).String()}, Reply: 50 * time.Millisecond,
+	}))
 	must(t, kanmon.Configure(threeIPs(kanmon, "tell")))
 	rules(t, kanmon, "apply")
 	must(t, kanmon.Start())
@@ -293,30 +293,4 @@ func TestAHeldGreetingIsFoundAgainstWhatIsUsual(t *testing.T) {
 	if len(found) != 1 || f.SendingIP != third || f.Phase != "banner" || f.Scope != "this IP here" || f.Provider != "mx:"+netlab.MXAddr(1, false).String() || f.Here.Duration() < 5*time.Second {
 		t.Errorf("found %+v", found)
 	}
-}
-
-// learnUsual writes what a detector has learnt in three days in which nothing was slow.
-func learnUsual(t *testing.T, file string, ips []netip.Addr, mxs int) {
-	t.Helper()
-	d, now, r := timing.New(), time.Now(), mathrand.New(mathrand.NewPCG(1, 2))
-	id := uint64(0)
-	for at := now.Add(-72 * time.Hour); at.Before(now); at = at.Add(time.Duration(r.Int64N(int64(time.Minute)))) {
-		mx := netlab.MXAddr(1+r.IntN(mxs), false).String()
-		id++
-		o := timing.Observation{At: at, ID: id, IP: ips[r.IntN(len(ips))].String(), Provider: "mx:" + mx, Host: mx, Tenant: netlab.MSAAddr(1, false).String(), New: true, Size: 600}
-		for f := range o.Took {
-			o.Took[f] = .02 + .05*r.Float64()
-		}
-		d.Observe(&o)
-	}
-	store, err := standing.OpenSQLite(file)
-	must(t, err)
-	table, err := tables.NewTable(store.File(), "learnt_times", 1)
-	must(t, err)
-	var rows []tables.Row
-	for _, row := range d.Export(time.Time{}) {
-		rows = append(rows, tables.Row{Key: row.IP + " " + row.Provider, Value: string(row.Data), Put: row.Seen})
-	}
-	must(t, table.Save(rows))
-	must(t, store.Close())
 }
