@@ -24,7 +24,7 @@ const (
 
 // A history is what is kept in a store.
 type history struct {
-	store keep.Store // nil: none
+	store keep.Store  // nil: none
 	due   atomic.Bool // something has begun or ended since it was written
 
 	mu    sync.Mutex          // held while the store is used, and taken before the Watch's
