@@ -16,10 +16,8 @@ import (
 	"kanmon/test/traffic"
 )
 
-// thirdSendingIPv4 is on an interface of its own, which can be taken down.
-var thirdSendingIPv4 = netip.MustParseAddr("203.0.113.12")
-
-// A pooledWorld is a gateway with three IPv4 sending IPs in one pool, and an MX that notes where mail comes from.
+// A pooledWorld is a gateway with three IPv4 sending IPs in one pool, of which the third is on an interface of its own,
+// that can be taken down, and an MX that notes where mail comes from.
 type pooledWorld struct {
 	*netlab.Outbound
 	kanmon *netlab.Kanmon
@@ -33,19 +31,7 @@ type pooledWorld struct {
 func newPooledWorld(t *testing.T) *pooledWorld {
 	t.Helper()
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	w := &pooledWorld{last: map[netip.Addr]time.Time{}}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	w.Outbound, err = netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
-	must(t, err)
+	w := &pooledWorld{Outbound: newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 1}), last: map[netip.Addr]time.Time{}}
 	for _, command := range []string{
 		"link add spare0 type veth peer name spare1", "link set spare1 up", "link set spare0 up", "address add " + thirdSendingIPv4.String() + "/32 dev spare0",
 	} {

@@ -19,10 +19,9 @@ var families = []struct {
 	v6   bool
 }{{"IPv4", false}, {"IPv6", true}}
 
-// newWorld builds tenants, a gateway and one MX that is a Postfix with STARTTLS.
-func newWorld(t *testing.T, tenants int) (*netlab.Outbound, *netlab.Postfix) {
+// newLab begins a lab that lasts as long as the test.
+func newLab(t *testing.T) *netlab.Lab {
 	t.Helper()
-	t.Parallel()
 	lab, err := netlab.New(t.Name())
 	must(t, err)
 	t.Cleanup(func() {
@@ -33,8 +32,34 @@ func newWorld(t *testing.T, tenants int) (*netlab.Outbound, *netlab.Postfix) {
 			t.Errorf("close the lab: %v", err)
 		}
 	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: tenants, MXs: 1})
+	return lab
+}
+
+// newOutbound builds a world in a lab of its own.
+func newOutbound(t *testing.T, options netlab.OutboundOptions) *netlab.Outbound {
+	t.Helper()
+	world, err := netlab.NewOutbound(newLab(t), options)
 	must(t, err)
+	return world
+}
+
+// thirdSendingIPv4 is a sending IP beside those of all worlds.
+var thirdSendingIPv4 = netip.MustParseAddr("203.0.113.12")
+
+// newWorldOfThreeIPs builds a tenant, a gateway with three sending IPs, and MXs on which nothing runs yet.
+func newWorldOfThreeIPs(t *testing.T, mxs int) *netlab.Outbound {
+	t.Helper()
+	t.Parallel()
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: mxs})
+	must(t, world.Gateway.Address("out0", netip.PrefixFrom(thirdSendingIPv4, 32)))
+	return world
+}
+
+// newWorld builds tenants, a gateway and one MX that is a Postfix with STARTTLS.
+func newWorld(t *testing.T, tenants int) (*netlab.Outbound, *netlab.Postfix) {
+	t.Helper()
+	t.Parallel()
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: tenants, MXs: 1})
 	mx, err := netlab.NewPostfix(world.MXs[0], netlab.PostfixOptions{
 		Role: netlab.MX, Hostname: netlab.MXName(1), TLS: "may",
 	})

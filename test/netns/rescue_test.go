@@ -115,18 +115,7 @@ func TestRescue(t *testing.T) {
 
 func rescueFrom(t *testing.T, name string, refuse refusal) {
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 3})
-	must(t, err)
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 3})
 	mx := &listingMX{refuse: refuse}
 	mx.serve(t, world.MXs[0])
 	others := []*listingMX{{forgiven: true}, {forgiven: true}} // one for each sending IP
@@ -203,7 +192,7 @@ func rescueFrom(t *testing.T, name string, refuse refusal) {
 	mx.forgiven = true
 	mx.mu.Unlock()
 	standing := standingOf(t, kanmon, listed)
-	_, err = kanmon.IP("suspend", listed.String(), "--provider", standing.Provider, "--for", "1s", "--reason", "the MX has forgiven")
+	_, err := kanmon.IP("suspend", listed.String(), "--provider", standing.Provider, "--for", "1s", "--reason", "the MX has forgiven")
 	must(t, err)
 	time.Sleep(1100 * time.Millisecond)
 	send("the-probe", 1)

@@ -74,17 +74,6 @@ func TestRulesAreMendedUnderSteadyMail(t *testing.T) {
 // newSteadyWorld has a tenant and an MX, and no mail server.
 func newSteadyWorld(t *testing.T) *netlab.Outbound {
 	t.Helper()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
-	must(t, err)
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 1})
 	return world
 }

@@ -78,18 +78,7 @@ func TestMXThatTakesTwo(t *testing.T) {
 
 func sendThrough(t *testing.T, mode string) {
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
-	must(t, err)
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 1})
 	mx := &narrowMX{}
 	mx.serve(t, world.MXs[0])
 	msa := newMSA(t, world.MSAs[0], "may")

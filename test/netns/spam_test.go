@@ -92,21 +92,8 @@ func (m *spamFilter) meet(conn net.Conn) {
 // A burst of spam is the account's, whatever its refusals say beside that: none of it is sent again through another sending IP of the
 // pool, no sending IP loses standing, the account is contained, and nobody else's mail is held.
 func TestSpamDoesNotWalkThroughThePool(t *testing.T) {
-	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
 	const mxs, spams = 3, 500
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: mxs})
-	must(t, err)
-	must(t, world.Gateway.Address("out0", netip.MustParsePrefix("203.0.113.12/32")))
+	world := newWorldOfThreeIPs(t, mxs)
 	const eve = "eve@acme.example"
 	filters := make([]*spamFilter, mxs)
 	for i := range filters {

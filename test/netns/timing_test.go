@@ -33,8 +33,6 @@ type stutteringMX struct {
 
 func (m *stutteringMX) serve(t *testing.T, host *netlab.Host) {
 	t.Helper()
-	l, err := host.Listen("0.0.0.0:25")
-	must(t, err)
 	m.visits = map[netip.Addr]int{}
 	m.Name, m.Keywords = "mx", []string{}
 	m.Reply = func(verb string, _ int) string {
@@ -43,34 +41,23 @@ func (m *stutteringMX) serve(t *testing.T, host *netlab.Host) {
 		}
 		return smtptest.Default
 	}
-	var sessions sync.WaitGroup
-	sessions.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
-			m.mu.Lock()
-			m.visits[client]++
-			m.mu.Unlock()
-			sessions.Go(func() {
-				switch {
-				case client != m.to:
-				case m.holds > 0:
-					time.Sleep(m.holds)
-				default:
-					conn = &stutteringConn{conn, m}
-				}
-				m.ServeConn(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		m.kind.Store(true)
-		_ = l.Close()
-		sessions.Wait()
-	})
+	meetAll(t, host, m.meet)
+	t.Cleanup(func() { m.kind.Store(true) }) // or its clients would still be met at the end
+}
+
+func (m *stutteringMX) meet(conn net.Conn) {
+	client := conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr().Unmap()
+	m.mu.Lock()
+	m.visits[client]++
+	m.mu.Unlock()
+	switch {
+	case client != m.to:
+	case m.holds > 0:
+		time.Sleep(m.holds)
+	default:
+		conn = &stutteringConn{conn, m}
+	}
+	m.ServeConn(conn)
 }
 
 func (m *stutteringMX) visitsOf(ip netip.Addr) int {
@@ -96,29 +83,6 @@ func (c *stutteringConn) Write(p []byte) (n int, err error) {
 	return n + rest, err
 }
 
-// third is a sending IP beside those of all worlds.
-var third = netip.MustParseAddr("203.0.113.12")
-
-// newWorldOfThreeIPs builds a tenant, a gateway with three sending IPs, and MXs on which nothing runs yet.
-func newWorldOfThreeIPs(t *testing.T, mxs int) *netlab.Outbound {
-	t.Helper()
-	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: mxs})
-	must(t, err)
-	must(t, world.Gateway.Address("out0", netip.PrefixFrom(third, 32)))
-	return world
-}
-
 // threeIPs is a configuration with all three in one pool.
 func threeIPs(kanmon *netlab.Kanmon, act string) string {
 	return forwardedRedirect + sendingIPs + otherSendingIPs + fmt.Sprintf(`
@@ -134,7 +98,7 @@ file = %[4]q
 act = %[5]q
 [admin]
 socket = %[6]q
-`, third, netlab.SendingIPv4, netlab.OtherSendingIPv4, standingFile(kanmon), act, kanmon.Socket())
+`, thirdSendingIPv4, netlab.SendingIPv4, netlab.OtherSendingIPv4, standingFile(kanmon), act, kanmon.Socket())
 }
 
 func standingFile(kanmon *netlab.Kanmon) string { return filepath.Join(kanmon.Folder(), "standing.db") }
@@ -143,7 +107,7 @@ func standingFile(kanmon *netlab.Kanmon) string { return filepath.Join(kanmon.Fo
 // in 20, and none is lost; and when the MX is kind again all of it leaves as before.
 func TestATarpitIsToldOfAndLeft(t *testing.T) {
 	world := newWorldOfThreeIPs(t, 1)
-	mx := &stutteringMX{to: third}
+	mx := &stutteringMX{to: thirdSendingIPv4}
 	mx.serve(t, world.MXs[0])
 	msa := newMSA(t, world.MSAs[0], "may")
 	kanmon := newKanmon(t, world)
@@ -182,7 +146,7 @@ func TestATarpitIsToldOfAndLeft(t *testing.T) {
 			if s.Timing == nil {
 				continue
 			}
-			if s.IP != third || s.Provider != "mx:"+netlab.MXAddr(1, false).String() || of != nil {
+			if s.IP != thirdSendingIPv4 || s.Provider != "mx:"+netlab.MXAddr(1, false).String() || of != nil {
 				t.Fatalf("told of what is not slow: %s", out)
 			}
 			of = s.Timing
@@ -196,16 +160,16 @@ func TestATarpitIsToldOfAndLeft(t *testing.T) {
 	}
 	begun := time.Now()
 	first := send(domains...)
-	eventually(t, "a mail waits", func() bool { return mx.visitsOf(third) > 0 })
+	eventually(t, "a mail waits", func() bool { return mx.visitsOf(thirdSendingIPv4) > 0 })
 	arrive(first)
-	if mx.visitsOf(third) < 2 {
-		t.Fatalf("the slow one had %d sessions", mx.visitsOf(third))
+	if mx.visitsOf(thirdSendingIPv4) < 2 {
+		t.Fatalf("the slow one had %d sessions", mx.visitsOf(thirdSendingIPv4))
 	}
 	eventually(t, "the finding", func() bool { return slow() != nil })
 	if f := slow(); f.Phase != "drip" || f.Scope != "this IP here" || f.Done != "told" || f.Waits < 30 {
 		t.Errorf("found %+v", f)
 	}
-	t.Logf("told within %s, of %d mails from the IP", time.Since(begun).Round(time.Second), mx.visitsOf(third))
+	t.Logf("told within %s, of %d mails from the IP", time.Since(begun).Round(time.Second), mx.visitsOf(thirdSendingIPv4))
 	out, err := kanmon.IP("list")
 	must(t, err)
 	if !strings.Contains(out, "active, slow there") || !strings.Contains(out, `act = "tell"`) {
@@ -213,7 +177,7 @@ func TestATarpitIsToldOfAndLeft(t *testing.T) {
 	}
 	var own []string // domains whose mail leaves from the slow one
 	for e, err := range event.NewReader(strings.NewReader(kanmon.Records())).All() {
-		if must(t, err); e.Type == "transaction" && e.SendingIP == third {
+		if must(t, err); e.Type == "transaction" && e.SendingIP == thirdSendingIPv4 {
 			_, domain, _ := strings.Cut(e.Sender, "@")
 			own = append(own, domain)
 		}
@@ -222,29 +186,29 @@ func TestATarpitIsToldOfAndLeft(t *testing.T) {
 	must(t, kanmon.Configure(threeIPs(kanmon, "move")))
 	must(t, kanmon.Reload())
 	eventually(t, "the move", func() bool { return slow().Done == "moved" })
-	before := mx.visitsOf(third)
+	before := mx.visitsOf(thirdSendingIPv4)
 	moved := send(append(append(append([]string(nil), own...), own...), own...)...)
 	arrive(moved)
-	t.Logf("moved: of %d mails whose own IP is the slow one %d left from it", len(moved), mx.visitsOf(third)-before)
-	if n := mx.visitsOf(third) - before; n > max(2, len(moved)/5) {
+	t.Logf("moved: of %d mails whose own IP is the slow one %d left from it", len(moved), mx.visitsOf(thirdSendingIPv4)-before)
+	if n := mx.visitsOf(thirdSendingIPv4) - before; n > max(2, len(moved)/5) {
 		t.Errorf("%d sessions of %d mails left from the IP that is to have 1 in 20", n, len(moved))
 	}
-	if n := strings.Count(kanmon.Records(), fmt.Sprintf(`"instead_of":"%s"`, third)); n == 0 {
+	if n := strings.Count(kanmon.Records(), fmt.Sprintf(`"instead_of":"%s"`, thirdSendingIPv4)); n == 0 {
 		t.Error("no record says that a session has left from another IP")
 	}
 
 	mx.kind.Store(true)
 	kind, after := time.Now(), sent
-	for before = mx.visitsOf(third); slow() != nil; {
+	for before = mx.visitsOf(thirdSendingIPv4); slow() != nil; {
 		if time.Since(kind) > 3*time.Minute {
-			t.Fatalf("still found after %d mails, %d from the IP: %+v", sent, mx.visitsOf(third), slow())
+			t.Fatalf("still found after %d mails, %d from the IP: %+v", sent, mx.visitsOf(thirdSendingIPv4), slow())
 		}
 		arrive(send(own...))
 	}
-	t.Logf("over within %s, of %d mails of which %d left from the IP", time.Since(kind).Round(time.Second), sent-after, mx.visitsOf(third)-before)
-	before = mx.visitsOf(third)
+	t.Logf("over within %s, of %d mails of which %d left from the IP", time.Since(kind).Round(time.Second), sent-after, mx.visitsOf(thirdSendingIPv4)-before)
+	before = mx.visitsOf(thirdSendingIPv4)
 	arrive(send(own...))
-	if mx.visitsOf(third) == before {
+	if mx.visitsOf(thirdSendingIPv4) == before {
 		t.Error("none leaves from it when it is over")
 	}
 	if n := mx.Mailbox.Len(); n != sent {
@@ -256,8 +220,8 @@ func TestATarpitIsToldOfAndLeft(t *testing.T) {
 // has written, in virtual time.
 func TestAHeldGreetingIsFoundAgainstWhatIsUsual(t *testing.T) {
 	world := newWorldOfThreeIPs(t, 3)
-	ips := []netip.Addr{netlab.SendingIPv4, netlab.OtherSendingIPv4, third}
-	mxs := []*stutteringMX{{to: third, holds: 10 * time.Second}, {}, {}}
+	ips := []netip.Addr{netlab.SendingIPv4, netlab.OtherSendingIPv4, thirdSendingIPv4}
+	mxs := []*stutteringMX{{to: thirdSendingIPv4, holds: 10 * time.Second}, {}, {}}
 	for i, mx := range mxs {
 		mx.serve(t, world.MXs[i])
 	}
@@ -275,7 +239,7 @@ func TestAHeldGreetingIsFoundAgainstWhatIsUsual(t *testing.T) {
 	var found []event.Entry
 	for ; len(found) == 0; time.Sleep(200 * time.Millisecond) {
 		if time.Since(begun) > 4*time.Minute {
-			t.Fatalf("nothing found after %d mails, %d sessions from the IP", sent, mxs[0].visitsOf(third))
+			t.Fatalf("nothing found after %d mails, %d sessions from the IP", sent, mxs[0].visitsOf(thirdSendingIPv4))
 		}
 		sent++
 		m := note(fmt.Sprint("mail-", sent), netlab.Domain(1+[...]int{0, 0, 1, 2}[sent%4], false))
@@ -288,9 +252,9 @@ func TestAHeldGreetingIsFoundAgainstWhatIsUsual(t *testing.T) {
 		}
 	}
 	f := &found[0]
-	t.Logf("told within %s, of %d mails of the IP there and %d in all: here %s, other IPs %s, before %s", time.Since(begun).Round(time.Second), mxs[0].visitsOf(third), sent,
+	t.Logf("told within %s, of %d mails of the IP there and %d in all: here %s, other IPs %s, before %s", time.Since(begun).Round(time.Second), mxs[0].visitsOf(thirdSendingIPv4), sent,
 		f.Here.Duration(), f.Others.Duration(), f.BeforeIt.Duration())
-	if len(found) != 1 || f.SendingIP != third || f.Phase != "banner" || f.Scope != "this IP here" || f.Provider != "mx:"+netlab.MXAddr(1, false).String() || f.Here.Duration() < 5*time.Second {
+	if len(found) != 1 || f.SendingIP != thirdSendingIPv4 || f.Phase != "banner" || f.Scope != "this IP here" || f.Provider != "mx:"+netlab.MXAddr(1, false).String() || f.Here.Duration() < 5*time.Second {
 		t.Errorf("found %+v", found)
 	}
 }

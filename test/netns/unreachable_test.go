@@ -125,21 +125,10 @@ func whereQmailGoes(t *testing.T, msa *netlab.Host, v6 bool) int {
 func newWorldOfTwoMXs(t *testing.T) (*netlab.Outbound, *netlab.Postfix) {
 	t.Helper()
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
 	options := netlab.OutboundOptions{Tenants: 1, MXs: 2}
 	options.Zone.MX(netlab.Domain(2, false), "a.mx1.example", 5)
 	options.Zone.MX(netlab.Domain(2, true), "aaaa.mx1.example", 5)
-	world, err := netlab.NewOutbound(lab, options)
-	must(t, err)
+	world := newOutbound(t, options)
 	mx, err := netlab.NewPostfix(world.MXs[1], netlab.PostfixOptions{Role: netlab.MX, Hostname: netlab.MXName(2), TLS: "may"})
 	must(t, err)
 	return world, mx

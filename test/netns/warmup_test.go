@@ -71,18 +71,7 @@ func (g *greylister) taken() map[netip.Addr]int {
 // others leave from the other one. None is deferred by kanmon, which says so, and goes on with the same count after a restart and a kill.
 func TestWarmUp(t *testing.T) {
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
-	must(t, err)
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 1})
 	mx := &greylister{recipient: "grey@"}
 	mx.serve(t, world.MXs[0])
 	msa := newMSA(t, world.MSAs[0], "may")

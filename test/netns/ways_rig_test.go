@@ -130,19 +130,8 @@ var manners = []manner{
 func newWayRig(t *testing.T, w way) *wayRig {
 	t.Helper()
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
 	r := &wayRig{way: w, tenant: w.tenant}
-	r.world, err = netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: len(r.mxs)})
-	must(t, err)
+	r.world = newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: len(r.mxs)})
 	if r.host = r.world.MSAs[0]; w.local {
 		r.host = r.world.Gateway
 	}
