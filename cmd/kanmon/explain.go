@@ -274,6 +274,9 @@ func (p *explanation) takes(provider string) {
 			what = ""
 		}
 	}
+	if text := tightensByTime(p.cfg, all); text != "" {
+		p.line(what, text)
+	}
 }
 
 // shapingText is what is done about what a provider takes, by the mode of [shaping].

@@ -20,7 +20,7 @@ type ipCommands struct {
 	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing."`
 	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
 	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`
-	Shaping ipShapingCommand `cmd:"" help:"Show what providers take from each sending IP, how much of it is used, and what their replies have taken from it."`
+	Shaping ipShapingCommand `cmd:"" help:"Show what providers take from each sending IP, how much of it is used, and what their replies, or timing, have taken from it."`
 	Warm    ipWarmCommand    `cmd:"" help:"Show how far new sending IPs have warmed up, or have one go on at another step, or end."`
 }
 

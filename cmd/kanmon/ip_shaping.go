@@ -35,7 +35,7 @@ func printShaping(w io.Writer, s admin.Shaping) error {
 	fmt.Fprintln(table, "SENDING IP\tPROVIDER\tCOUNT\tUSED\tNOW\tKNOWN\tTIGHTENED\tSOURCE")
 	for i := range s.Takes {
 		t := &s.Takes[i]
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.IP, t.Provider, t.Count, usedOf(t), anyIfNone(t.Now), knownOf(t), when(t.Since), orDash(t.Source, "-"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", t.IP, t.Provider, t.Count, usedOf(t), anyIfNone(t.Now), knownOf(t), tightenedOf(t), orDash(t.Source, "-"))
 	}
 	return table.Flush()
 }
@@ -46,6 +46,15 @@ func usedOf(t *admin.Takes) string {
 		return "-"
 	}
 	return fmt.Sprint(t.Used)
+}
+
+// tightenedOf says since when less is left than is known, and by what, where that is no reply.
+func tightenedOf(t *admin.Takes) string {
+	text := when(t.Since)
+	if t.ByTime {
+		text += ", by timing"
+	}
+	return text
 }
 
 func anyIfNone(n int64) string {

@@ -98,6 +98,9 @@ func printTimings(w io.Writer, all []admin.Standing) {
 			line("a mail waits", fmt.Sprintf("%.1f s in all, of the last ones", t.Waits))
 		}
 		line("done", done(t))
+		if t.Shaping != "" {
+			line("shaping", t.Shaping)
+		}
 		_ = table.Flush() // of w, whose next error counts
 	}
 }

@@ -19,10 +19,10 @@ func TestWhatIsSlowIsPrinted(t *testing.T) {
 		want   []string
 	}{
 		"moved": {
-			admin.Timing{Scope: "this IP here", Phase: "rcpt", Mails: 14, Tenants: 3, Here: 14.2, Others: .3, Before: .25, Waits: 47, Done: "moved"},
+			admin.Timing{Scope: "this IP here", Phase: "rcpt", Mails: 14, Tenants: 3, Here: 14.2, Others: .3, Before: .25, Waits: 47, Done: "moved", Shaping: "1 connections at once are left"},
 			[]string{
 				"active, slow there", "answered slowly: rcpt 14.2 s, other IPs 0.3 s (this IP here)", "here 14.2 s, other IPs 0.3 s, before 0.2 s",
-				"14 mails, of 3 tenants that were slow", "47.0 s in all", "1 in 20 stays",
+				"14 mails, of 3 tenants that were slow", "47.0 s in all", "1 in 20 stays", "shaping       1 connections at once are left",
 			},
 		},
 		"told": {

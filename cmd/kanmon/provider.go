@@ -3,9 +3,12 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"kanmon/internal/config"
+	"kanmon/internal/outlet/shape"
+	"kanmon/internal/outlet/slow"
 )
 
 type providerCommand struct {
@@ -23,7 +26,8 @@ type takes struct {
 	Kept     bool   `json:"kept"`
 	Source   string `json:"source"`
 
-	words string
+	words    string
+	together bool // it is counted for all connections together
 }
 
 // Run prints what is known of how much providers take from one sending IP, and from where.
@@ -53,7 +57,31 @@ func (k *providerCommand) Run(c *console) error {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", all[i].Provider, all[i].words, kept, all[i].Source)
 	}
-	return table.Flush()
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	if text := tightensByTime(cfg, all); text != "" {
+		_, err = fmt.Fprintf(c.stdout, "\ntiming: %s (kanmon ip shaping)\n", text)
+	}
+	return err
+}
+
+// tightensByTime says what is left of that where a provider is slow to answer a sending IP; "": all of it.
+func tightensByTime(cfg *config.Config, all []takes) string {
+	if act := cfg.Timing.Act; act != slow.Slow && act != slow.Move || cfg.Shaping.Mode == shape.Off {
+		return ""
+	}
+	if !slices.ContainsFunc(all, func(t takes) bool { return t.Kept && t.together }) {
+		return "nothing is tightened where the provider is slow to answer a sending IP: nobody knows how much it takes at once, or in a time"
+	}
+	text := "a sending IP that the provider is slow to answer has half of what is kept to of connections at once, and of anything in a time"
+	if cfg.Timing.Act == slow.Move {
+		text += "; a quarter while mail waits there for more than 30 s"
+	}
+	if cfg.Shaping.Mode == shape.Observe {
+		text += "; observed, and not enforced"
+	}
+	return text
 }
 
 // takesOf gives what is known of one provider, or of all; known is false where there is none of that name.
@@ -66,7 +94,7 @@ func takesOf(cfg *config.Config, name string) (all []takes, known bool) {
 		known = true
 		for i := range p.Limits {
 			l := &p.Limits[i]
-			t := takes{Provider: p.Provider, Count: l.Count.String(), Amount: l.Amount, Kept: l.Keep, Source: l.Source, words: l.String()}
+			t := takes{Provider: p.Provider, Count: l.Count.String(), Amount: l.Amount, Kept: l.Keep, Source: l.Source, words: l.String(), together: l.Count.IsTogether()}
 			if l.Per > 0 {
 				t.Every = l.Per.String()
 			}

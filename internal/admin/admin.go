@@ -76,6 +76,7 @@ type Timing struct {
 	Waits     float64   `json:"waits_s,omitempty"`  // seconds that a mail waits there in all
 	Done      string    `json:"done"`               // told, split, slowed, moved
 	Why       string    `json:"why,omitempty"`      // no more is done
+	Shaping   string    `json:"shaping,omitempty"`  // what is left of what the provider takes, or why nothing is tightened
 }
 
 // Absent is the state of a sending IP that the host does not have: whatever else stands, nothing leaves from it.

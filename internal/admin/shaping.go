@@ -24,7 +24,8 @@ type Takes struct {
 	Kept     bool       `json:"kept"`            // kanmon keeps to it; else it is only known
 	Now      int64      `json:"now"`             // how much of it there may be: Amount, or what replies have left of it; 0: any
 	Used     int64      `json:"used"`            // of what is counted for all connections together
-	Since    time.Time  `json:"since,omitzero"`  // when a reply has last taken from it
+	Since    time.Time  `json:"since,omitzero"`  // when a reply, or timing, has last taken from it
+	ByTime   bool       `json:"by_time,omitempty"`
 	Source   string     `json:"source,omitempty"`
 }
 

@@ -162,6 +162,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 		d.discard(first)
 		return err
 	}
+	d.outlets.Lead(first.out)
 	d.install(first)
 	d.onStop("generations", d.endGenerations)
 
@@ -253,6 +254,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	}
 	// From here on nothing can fail.
 	d.watchSendingIPs(cfg)
+	d.outlets.Lead(next.out)
 	d.hearTimes(timesOf(cfg))
 	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
 		d.tellStep(event.Left, nil)

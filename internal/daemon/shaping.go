@@ -9,11 +9,12 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/outlet"
 	"kanmon/internal/outlet/shape"
+	"kanmon/internal/outlet/slow"
 )
 
 // shapingOf gives what a configuration says of what providers take from one sending IP.
 func shapingOf(cfg *config.Config) (outlet.Shaping, error) {
-	s := outlet.Shaping{Mode: cfg.Shaping.Mode, Internal: cfg.Senders.Internal}
+	s := outlet.Shaping{Mode: cfg.Shaping.Mode, Internal: cfg.Senders.Internal, ByTime: cfg.Timing.Act == slow.Slow || cfg.Timing.Act == slow.Move}
 	for _, p := range cfg.Shaped() {
 		takes, err := shape.Compile(p.Provider, p.Limits, severalTenants(cfg))
 		if err != nil {
@@ -26,10 +27,13 @@ func shapingOf(cfg *config.Config) (outlet.Shaping, error) {
 
 // tellTightened tells that a provider takes less from a sending IP than was thought.
 func (d *Daemon) tellTightened(t outlet.Tightened) {
-	why := fmt.Sprintf("halved: %d %s are left", t.Amount, t.Count)
-	go d.log.Info("a provider says that it is too much", "sending_ip", t.IP, "provider", t.Provider, "count", t.Count, "left", t.Amount, "rule", t.Rule)
+	text, by := "a provider says that it is too much", byShaping
+	if t.ByTime() {
+		text, by = "a provider is slow to answer a sending IP: it gets less from there", byTiming
+	}
+	go d.log.Info(text, "sending_ip", t.IP, "provider", t.Provider, "left", t.Left, "rule", t.Rule, "observed", t.Observed) //nolint:sloglint // one of two texts, each a constant
 	d.stream.Tell(event.Changed{
-		Cause: event.Cause{Session: t.Session}, IP: t.IP, Provider: t.Provider, State: tightened, By: byShaping, Rule: t.Rule, Why: why,
+		Cause: event.Cause{Session: t.Session}, IP: t.IP, Provider: t.Provider, State: tightened, Would: t.Observed, By: by, Rule: t.Rule, Why: "halved: " + t.Left + " are left",
 	})
 }
 
@@ -37,6 +41,7 @@ func (d *Daemon) tellTightened(t outlet.Tightened) {
 const (
 	tightened = "tightened"
 	byShaping = "shaping"
+	byTiming  = "timing"
 )
 
 // Shaping implements [admin.SendingIPs].
@@ -63,7 +68,7 @@ func (o *operator) Shaping(ip netip.Addr) (all admin.Shaping, err error) {
 
 func takesShown(ip netip.Addr, s *outlet.Shaped) admin.Takes {
 	t := admin.Takes{
-		IP: ip, Provider: s.Provider, Count: s.Count.String(), Amount: s.Amount, Kept: s.Keep, Now: s.Now, Used: s.Used, Since: s.Since, Source: s.Source,
+		IP: ip, Provider: s.Provider, Count: s.Count.String(), Amount: s.Amount, Kept: s.Keep, Now: s.Now, Used: s.Used, Since: s.Since, ByTime: s.ByTime, Source: s.Source,
 	}
 	if s.Per > 0 {
 		t.Every = s.Per.String()

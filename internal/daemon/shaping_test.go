@@ -9,6 +9,9 @@ import (
 	"testing"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/event"
+	"kanmon/internal/event/timing"
+	"kanmon/internal/outlet/slow"
 )
 
 // A provider takes a message an hour. Without a word of the operator's the records say what would be done; with one it is done, and the MX is not
@@ -114,4 +117,49 @@ func TestAReloadChangesWhatAProviderTakes(t *testing.T) {
 		}
 	}
 	w.stop()
+}
+
+// What the times tighten is told and shown as theirs, as long as the operator wants anything to follow from them; a reload that does not gives it back at once.
+func TestWhatTimeTightensIsToldShownAndGivenBack(t *testing.T) {
+	const limited = "[admin]\nsocket = 'DIR/s'\n[journal]\nrecords = 'DIR/records.jsonl'\n[[shaping_limit]]\nprovider = 'google'\ncount = 'connections'\nlimit = 8\n"
+	w := newWorld(t, listenTable+sending("out")+limited+"[timing]\nact = 'move'\n")
+	w.start()
+	ours := netip.MustParseAddr("127.0.0.1")
+	found := slow.Found{Finding: timing.Finding{Change: timing.Begun, Scope: timing.ThisIPHere, Provider: "google"}, Key: slow.Key{IP: ours, Provider: "google"}, Told: true, Did: slow.Slowed}
+	w.daemon.tellFinding(found)
+	found.Still = true
+	w.daemon.tellFinding(found)
+	client := admin.NewClient(filepath.Join(w.dir, "s"))
+	has := func() admin.Takes {
+		got, err := client.Shaping(t.Context(), ours)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := slices.IndexFunc(got.Takes, func(one admin.Takes) bool { return one.Provider == "google" && one.Count == "connections" && one.Kept })
+		if i < 0 {
+			return admin.Takes{}
+		}
+		return got.Takes[i]
+	}
+	if got := has(); got.Now != 4 || got.Amount != 8 || !got.ByTime || got.Since.IsZero() {
+		t.Errorf("shown is %+v", got)
+	}
+	for _, tables := range []string{"[timing]\nact = 'slow'\n", "[timing]\nact = 'tell'\n", "[timing]\nact = 'slow'\n"} {
+		if err := w.daemon.Reload(t.Context(), w.with(sending("out")+limited+tables)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := has(); got.ByTime || got.Now == 4 {
+		t.Errorf("behind a reload that has had nothing follow: %+v", got)
+	}
+	w.stop()
+	var told []*event.Entry
+	for _, e := range w.entries(t, "records.jsonl") {
+		if e.Type == "changed" {
+			told = append(told, e)
+		}
+	}
+	if len(told) != 1 || told[0].State != "tightened" || told[0].By != "timing" || told[0].Cause != "halved: 4 connections at once are left" || !told[0].Would {
+		t.Errorf("on record: %+v", told)
+	}
 }

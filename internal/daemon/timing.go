@@ -134,11 +134,17 @@ func (o *operator) measuring() *admin.Measuring {
 
 // withTimes adds to standings what the times of mail say: of one sending IP, or with the zero Addr of all.
 func (o *operator) withTimes(all []admin.Standing, ip netip.Addr) []admin.Standing {
+	o.d.mu.Lock()
+	current := o.d.current
+	o.d.mu.Unlock()
 	for _, f := range o.d.times.Found() {
 		if ip.IsValid() && f.Key.IP.IsValid() && f.Key.IP != ip || !ip.IsValid() && !f.Told && f.Did == slow.Told {
 			continue // what is only suspected, and nothing is done about, is shown to whoever asks about the IP
 		}
 		shown := shownTiming(&f)
+		if current != nil && f.Did >= slow.Slowed {
+			shown.Shaping = current.out.Spared(f.Key)
+		}
 		at := slices.IndexFunc(all, func(s admin.Standing) bool {
 			return s.IP == f.Key.IP && s.Provider == f.Key.Provider && s.State != admin.Absent && s.State != admin.Warming
 		})

@@ -31,5 +31,8 @@ func (c *Count) UnmarshalText(text []byte) error { return counts.Read(text, c) }
 // Words returns the counts.
 func (Count) Words() []string { return counts.Words() }
 
+// IsTogether reports whether it is counted for all connections together.
+func (c Count) IsTogether() bool { return c >= Connections && c <= Recipients }
+
 // IsRate reports whether so many are allowed in a time.
 func (c Count) IsRate() bool { return c >= NewConnections && c <= Recipients }

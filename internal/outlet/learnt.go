@@ -21,6 +21,7 @@ type learnt struct {
 	mxs       *keep.Memory[string, provider.MX]        // which MX a recipient domain has
 	pins      *keep.Memory[pinKey, netip.Addr]         // which sending IP a mail was told to come back from
 	tight     *keep.Memory[tightKey, shape.Tightening] // what a provider found too much of
+	timed     *keep.Memory[tightKey, shape.Tightening] // what time speaks against
 	forecast  *route.Forecast                          // where an MSA's next mail will leave from; of this process alone
 }
 
@@ -46,8 +47,8 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 		},
 	}
 	pins := pinOptions(log)
-	tight := tightOptions(log)
-	pins.Clock, tight.Clock = clock, clock
+	tight, timed := tightOptions(log, false), tightOptions(log, true)
+	pins.Clock, tight.Clock, timed.Clock = clock, clock, clock
 	var err error
 	if file != nil {
 		if addresses.Store, err = keep.NewTable(file, "learnt_address", 1); err != nil {
@@ -62,12 +63,17 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 		if tight.Store, err = keep.NewTable(file, "learnt_tightening", 1); err != nil {
 			return nil, err
 		}
+		if timed.Store, err = keep.NewTable(file, "learnt_tightening_by_time", 1); err != nil {
+			return nil, err
+		}
 	}
 	l := &learnt{forecast: route.NewForecast()}
 	if l.addresses, err = keep.New(addresses); err == nil {
 		if l.mxs, err = keep.New(mxs); err == nil {
 			if l.pins, err = keep.New(pins); err == nil {
-				l.tight, err = keep.New(tight)
+				if l.tight, err = keep.New(tight); err == nil {
+					l.timed, err = keep.New(timed)
+				}
 			}
 		}
 	}
@@ -79,7 +85,7 @@ func openLearnt(file *store.File, log *slog.Logger, clock func() time.Time) (*le
 
 // close writes what has not been written. The file stays open.
 func (l *learnt) close() error {
-	return errors.Join(l.addresses.Close(), l.mxs.Close(), l.pins.Close(), l.tight.Close())
+	return errors.Join(l.addresses.Close(), l.mxs.Close(), l.pins.Close(), l.tight.Close(), l.timed.Close())
 }
 
 func mxOf(value string) (mx provider.MX, ok bool) {

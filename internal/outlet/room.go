@@ -3,7 +3,6 @@ package outlet
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -25,11 +24,13 @@ type Shaping struct {
 	Mode     shape.Mode
 	Takes    []*shape.Takes
 	Internal []netip.Prefix // MXs that are none of this
+	ByTime   bool           // what the times of mail say tightens it
 }
 
 // shaping is Shaping as it is asked.
 type shaping struct {
 	observe  bool
+	byTime   bool
 	takes    map[string]*shape.Takes // by provider
 	internal []netip.Prefix
 	rooms    *shape.Memory
@@ -39,7 +40,7 @@ func (s *Shaping) begin(rooms *shape.Memory) *shaping {
 	if s.Mode == shape.Off || len(s.Takes) == 0 {
 		return nil
 	}
-	of := &shaping{observe: s.Mode == shape.Observe, takes: map[string]*shape.Takes{}, internal: s.Internal, rooms: rooms}
+	of := &shaping{observe: s.Mode == shape.Observe, byTime: s.ByTime, takes: map[string]*shape.Takes{}, internal: s.Internal, rooms: rooms}
 	for _, t := range s.Takes {
 		of.takes[t.Provider()] = t
 	}
@@ -56,30 +57,6 @@ func (s *shaping) of(mx netip.Addr, provider string) *shape.Takes {
 		return nil
 	}
 	return takes
-}
-
-// Shaped is how a sending IP stands with one of a provider's limits.
-type Shaped struct {
-	Provider string
-	shape.Shown
-}
-
-// Shaped says how a sending IP stands at the providers that an MX is known of, and where a reply has taken from an amount.
-func (o *Outlet) Shaped(ip netip.Addr) (all []Shaped) {
-	if o.shaping == nil {
-		return nil
-	}
-	met := o.providers.Met()
-	for _, name := range slices.Sorted(maps.Keys(o.shaping.takes)) {
-		shown := o.shaping.rooms.Show(o.shaping.takes[name], ip)
-		if !met[name] && !slices.ContainsFunc(shown, func(s shape.Shown) bool { return s.Tightened() }) {
-			continue
-		}
-		for _, s := range shown {
-			all = append(all, Shaped{name, s})
-		}
-	}
-	return all
 }
 
 // A lane is what is counted of a connection, or of the one that is to take its place.

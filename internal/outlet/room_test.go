@@ -46,7 +46,7 @@ func (d pipeDialer) DialFrom(_ context.Context, from netip.Addr, _ netip.AddrPor
 func newRoomy(t *testing.T, g gateway, s Shaping) *roomy {
 	t.Helper()
 	dns := &smtptest.DNS{MXs: map[string]string{"hosted.example.": "aspmx.l.google.com."}, Addrs: []netip.Addr{mxAddr.Addr()}}
-	o, _, end := g.begin(t, part{dns: dns, wait: 50 * time.Millisecond})
+	o, state, end := g.begin(t, part{dns: dns, wait: 50 * time.Millisecond})
 	t.Cleanup(func() {
 		for _, err := range end() {
 			if err != nil {
@@ -61,10 +61,13 @@ func newRoomy(t *testing.T, g gateway, s Shaping) *roomy {
 	if got := o.Provider(mxAddr.Addr()); got != "google" {
 		t.Fatalf("the MX is %s's", got)
 	}
-	return &roomy{o}
+	return &roomy{o, state}
 }
 
-type roomy struct{ *rig }
+type roomy struct {
+	*rig
+	state *State
+}
 
 func (w *roomy) session(id event.ID, sender string) *roomySession {
 	return &roomySession{w.enter(originOf(request{Session: id, Source: msa, Destination: mxAddr})), session.DialRequest{Sender: sender, SenderKnown: sender != ""}, session.Outbound{}}

@@ -24,6 +24,7 @@ type State struct {
 	absences  *absences
 	rooms     *shape.Memory
 	tightened func(Tightened) // nil: nobody hears of it
+	lead      lead
 	warm      *warm.Book
 	shares    *route.Shares // of those that warm up
 	times     Times
@@ -38,7 +39,7 @@ type StateOptions struct {
 	Times Times            // against which sending IP they speak; nil: nobody measures
 
 	Warmed    func(warm.News) // hears of each step of a sending IP that warms up; nil: nobody does
-	Tightened func(Tightened) // hears of each amount that a provider found too much; it must not wait. Nil: nobody does
+	Tightened func(Tightened) // hears of each amount that a provider found too much, or time speaks against; it must not wait. Nil: nobody does
 }
 
 // OpenState reads what was learnt before.

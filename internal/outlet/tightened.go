@@ -1,6 +1,7 @@
 package outlet
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strconv"
@@ -31,23 +32,34 @@ const (
 	mostTight = 4096
 )
 
-func tightOptions(log *slog.Logger) keep.Options[tightKey, shape.Tightening] {
+// tightOptions are those of what replies have tightened or, by time, of what times have: each has a table of its own.
+func tightOptions(log *slog.Logger, byTime bool) keep.Options[tightKey, shape.Tightening] {
 	return keep.Options[tightKey, shape.Tightening]{
 		Most: mostTight, Life: tightLife, Log: log,
 		Encode: func(k tightKey, t shape.Tightening) (string, string) {
-			return encoded(k.ip.String(), k.provider, k.count.String()), encoded(
+			whose := []string{k.ip.String(), k.provider}
+			if !byTime {
+				whose = append(whose, k.count.String())
+			}
+			return encoded(whose...), encoded(
 				strconv.FormatInt(t.Base, 10), strconv.FormatFloat(t.Part, 'g', -1, 64), t.At.Format(time.RFC3339), t.Heard.Format(time.RFC3339),
 			)
 		},
 		Decode: func(key, value string) (k tightKey, t shape.Tightening, ok bool) {
-			whose, ok1 := decoded(key, 3)
+			parts := 3
+			if byTime {
+				parts = 2
+			}
+			whose, ok1 := decoded(key, parts)
 			what, ok2 := decoded(value, 4)
 			if !ok1 || !ok2 {
 				return k, t, false
 			}
 			var errs [6]error
 			k.ip, errs[0] = netip.ParseAddr(whose[0])
-			k.provider, errs[1] = whose[1], k.count.UnmarshalText([]byte(whose[2]))
+			if k.provider = whose[1]; !byTime {
+				errs[1] = k.count.UnmarshalText([]byte(whose[2]))
+			}
 			t.Base, errs[2] = strconv.ParseInt(what[0], 10, 64)
 			t.Part, errs[3] = strconv.ParseFloat(what[1], 64)
 			t.At, errs[4] = time.Parse(time.RFC3339, what[2])
@@ -60,20 +72,41 @@ func tightOptions(log *slog.Logger) keep.Options[tightKey, shape.Tightening] {
 
 // openRooms makes what counts, and takes over what a process before has tightened.
 func openRooms(clock func() time.Time, l *learnt) *shape.Memory {
-	rooms := shape.New(shape.Options{Clock: clock, Changed: func(t shape.Tightening) { l.tight.Put(tightKey{t.IP, t.Provider, t.Count}, t) }})
-	l.tight.All(func(_ tightKey, t shape.Tightening) bool {
-		rooms.Restore(t)
-		return true
-	})
+	rooms := shape.New(shape.Options{Clock: clock, Changed: func(t shape.Tightening) {
+		to := l.tight
+		if t.ByTime() {
+			to = l.timed
+		}
+		to.Put(tightKey{t.IP, t.Provider, t.Count}, t)
+	}})
+	for _, from := range [...]*keep.Memory[tightKey, shape.Tightening]{l.tight, l.timed} {
+		from.All(func(_ tightKey, t shape.Tightening) bool {
+			rooms.Restore(t)
+			return true
+		})
+	}
 	return rooms
 }
 
-// A Tightened is an amount that was halved.
+// forgetTimes forgets what the times have tightened.
+func (l *learnt) forgetTimes() {
+	var keys []tightKey
+	l.timed.All(func(k tightKey, _ shape.Tightening) bool {
+		keys = append(keys, k)
+		return true
+	})
+	for _, k := range keys {
+		l.timed.Drop(k)
+	}
+}
+
+// A Tightened is an amount that was halved, or several of which time does not tell which there is too much of.
 type Tightened struct {
 	shape.Tightening
-	Amount  int64    // that holds now
-	Session event.ID // whose mail met the reply
-	Rule    string   // of the classification
+	Left     string   // what holds now, for people
+	Observed bool     // it is only shown
+	Session  event.ID // whose mail met the reply; 0: the times say it
+	Rule     string   // of the classification
 }
 
 // judgeAmount takes a refusal into account that says what there is too much of.
@@ -95,7 +128,8 @@ func (w *way) judgeAmount(p *plea) {
 		lane = l.Lane
 	}
 	if t, done := s.rooms.Tighten(takes, p.SendingIP, count, lane); done && w.o.tightened != nil {
-		w.o.tightened(Tightened{Tightening: t, Amount: s.rooms.Amount(takes, count, p.SendingIP), Session: w.session, Rule: p.verdict.Rule})
+		left := fmt.Sprintf("%d %s", s.rooms.Amount(takes, count, p.SendingIP), count)
+		w.o.tightened(Tightened{Tightening: t, Left: left, Observed: s.observe, Session: w.session, Rule: p.verdict.Rule})
 	}
 }
 

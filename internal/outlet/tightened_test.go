@@ -42,7 +42,7 @@ func TestAProviderThatSaysSoTakesHalf(t *testing.T) {
 		last := open[3]
 		last.Judge(last.said(event.PhaseBanner, tooManyAtOnce))
 		last.Judge(last.said(event.PhaseBanner, tooManyAtOnce)) // within ten minutes
-		if len(told) != 1 || told[0].Provider != "google" || told[0].Count != event.Connections || told[0].Amount != 2 || told[0].Session != 4 || told[0].Rule == "" {
+		if len(told) != 1 || told[0].Provider != "google" || told[0].Count != event.Connections || told[0].Left != "2 connections" || told[0].Session != 4 || told[0].Rule == "" {
 			t.Fatalf("told %+v", told)
 		}
 		open[0].Close()
@@ -98,9 +98,7 @@ func TestOnlyTheProvidersOwnWordTightens(t *testing.T) {
 	} {
 		t.Run(name, roomTest(func(t *testing.T) {
 			w := newRoomy(t, sending("203.0.113.10"), shaped(t, shape.On, shape.Limit{Count: shape.Connections, Amount: 4}))
-			w.tightened = func(got Tightened) {
-				t.Errorf("%d %s left of %s, by %s", got.Amount, got.Count, got.Provider, got.Rule)
-			}
+			w.tightened = func(got Tightened) { t.Errorf("%s left at %s, by %s", got.Left, got.Provider, got.Rule) }
 			s := w.session(1, "a@b.example")
 			s.dial(t)
 			r := s.said(event.PhaseRcpt, tooManyAtOnce)

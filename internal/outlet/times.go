@@ -117,9 +117,11 @@ func (w *way) sparedFor(choice *route.Choice, req *session.DialRequest, sendingI
 	return ip, nil
 }
 
-// TimesSpeak is told of a finding by timing that begins, goes on, or stands on another day: it is a finding of the day for an IP that warms up.
+// TimesSpeak is told of a finding by timing that begins, goes on, or still stands: it is a finding of the day for an IP that warms up, and tightens
+// what another one may have, where anything follows from it.
 func (s *State) TimesSpeak(f *slow.Found, words string) {
 	if is, everywhere := f.OfIP(); is {
 		s.warm.Found(f.Key.IP, classOf(f.Key.Provider), strangerOf(f.Key.Provider), everywhere, words)
 	}
+	s.slowsDown(f)
 }

@@ -23,13 +23,13 @@ const rowVersion = '1'
 
 // A memo is Data behind its version: what is kept of a key, and of its place.
 type memo struct {
-	Mails   uint32    `json:"mails"`
-	Taught  int64     `json:"taught"` // Unix seconds
-	Beside  []float32 `json:"beside"`
-	Learnt  []uint16  `json:"learnt"`
-	Tenants []once    `json:"tenants,omitempty"`
-	Hosts   []visit   `json:"hosts,omitempty"`
-	Place   inCommon  `json:"place"`
+	Mails   uint32          `json:"mails"`
+	Taught  int64           `json:"taught"` // Unix seconds
+	Beside  []float32       `json:"beside"`
+	Learnt  []uint16        `json:"learnt"`
+	Tenants []once          `json:"tenants,omitempty"`
+	Hosts   []visit         `json:"hosts,omitempty"`
+	Place   inCommon        `json:"place"`
 	Stands  json.RawMessage `json:"stands,omitempty"` // read apart: what makes no sense there is no reason to forget the rest
 }
 
@@ -92,7 +92,7 @@ func (d *Detector) remember(k *key, stands json.RawMessage) []byte {
 	p := k.place
 	m := memo{
 		Stands: stands,
-		Mails: k.mails, Taught: d.second(k.taught), Beside: k.beside[:], Learnt: k.learnt[:],
+		Mails:  k.mails, Taught: d.second(k.taught), Beside: k.beside[:], Learnt: k.learnt[:],
 		Place: inCommon{Base: p.base[:], Based: p.based[:], Tail: p.tail[:], Known: p.known[:], Sized: p.sized[:], Turned: p.turned},
 	}
 	for i := range k.tenants {

@@ -64,8 +64,9 @@ type Full struct {
 	Per       time.Duration // of a rate
 	// Wait is when there will be room if nobody else takes it. Guess: nobody can know. Of what one connection, or one
 	// message, may have it is 0: no wait helps.
-	Wait  time.Duration
-	Guess bool
+	Wait   time.Duration
+	Guess  bool
+	ByTime bool // the times of mail have tightened it
 }
 
 // Is reports whether there is no room.
@@ -73,10 +74,14 @@ func (f *Full) Is() bool { return f.Count != None }
 
 // String says it for people: "2 of 2 connections at once".
 func (f *Full) String() string {
-	if !f.Count.IsRate() {
-		return fmt.Sprintf("%d of %d %s", f.Used, f.Max, unitOf(f.Count))
+	text := fmt.Sprintf("%d of %d %s", f.Used, f.Max, unitOf(f.Count))
+	if f.Count.IsRate() {
+		text = fmt.Sprintf("%s at %d in %s, at most %d at once", unitOf(f.Count), f.Max, f.Per, f.Used)
 	}
-	return fmt.Sprintf("%s at %d in %s, at most %d at once", unitOf(f.Count), f.Max, f.Per, f.Used)
+	if f.ByTime {
+		text += ", tightened by timing"
+	}
+	return text
 }
 
 // Connect takes what a connection needs, and with mail what a message on it needs: all or nothing. Where there is no
@@ -157,6 +162,8 @@ func (l *Lane) fullOf(v *limit.Verdict) Full {
 	default:
 		full.Count = Messages
 	}
+	_, by, tight := l.m.left(l.takes, full.Count, l.ip)
+	full.ByTime = tight && by.ByTime()
 	return full
 }
 

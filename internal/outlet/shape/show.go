@@ -11,6 +11,8 @@ type Shown struct {
 	Now   int64 // what it may have now: Amount, or what is left of it; 0: there is no bound
 	Used  int64 // of what is counted for all connections together, and kept to
 	Since time.Time
+
+	ByTime bool // what is left is what the times of mail have left
 }
 
 // Tightened reports whether less is left than the amount.
@@ -20,11 +22,8 @@ func (s *Shown) Tightened() bool { return !s.Since.IsZero() }
 func (m *Memory) Show(t *Takes, ip netip.Addr) (all []Shown) {
 	l := Lane{m: m, takes: t, ip: ip, text: m.textOf(ip)}
 	for c := Connections; c < countCount; c++ {
-		tight, now, found := m.held(t.provider, c, ip)
-		shown := Shown{Limit: Limit{Count: c, Amount: t.kept[c].amount, Keep: true}, Now: t.kept[c].amount}
-		if found {
-			shown.Now, shown.Since = tight.of(t.kept[c].amount, now), tight.At
-		}
+		left, by, found := m.left(t, c, ip)
+		shown := Shown{Limit: Limit{Count: c, Amount: t.kept[c].amount, Keep: true}, Now: left, Since: by.At, ByTime: found && by.ByTime()}
 		if wants := l.want(nil, c); len(wants) > 0 {
 			shown.Used = m.counter.Explain(wants)[0].Used
 		}
@@ -33,7 +32,7 @@ func (m *Memory) Show(t *Takes, ip netip.Addr) (all []Shown) {
 			if known.Count == c {
 				if listed = true; known.Keep {
 					known.Amount = t.kept[c].amount
-					all = append(all, Shown{Limit: known, Now: shown.Now, Used: shown.Used, Since: shown.Since})
+					all = append(all, Shown{Limit: known, Now: shown.Now, Used: shown.Used, Since: shown.Since, ByTime: shown.ByTime})
 				} else {
 					all = append(all, Shown{Limit: known})
 				}

@@ -83,6 +83,9 @@ func (l *Limit) String() string {
 	return text
 }
 
+// IsShared reports whether it is enough to share among tenants.
+func (l *Limit) IsShared() bool { return l.Amount >= leastShared }
+
 // leastShared is what is enough to share: of less, a tenant that is alone would have to leave too much of it.
 const leastShared = 5
 
@@ -117,7 +120,7 @@ func Compile(provider string, limits []Limit, shared bool) (*Takes, error) {
 		if l.Keep {
 			b := &t.kept[l.Count]
 			b.amount = l.Amount
-			if l.Count <= Recipients {
+			if l.Count.IsTogether() {
 				var err error
 				if b.limit, err = t.compile(l.Count, l.Amount, l.Per); err != nil {
 					return nil, err
@@ -156,6 +159,20 @@ func (t *Takes) Provider() string { return t.provider }
 
 // Keeps reports whether an amount of a count is known that is kept to.
 func (t *Takes) Keeps(c Count) bool { return t.kept[c].amount > 0 }
+
+// together are the counts of what all connections have together.
+var together = [...]Count{Connections, NewConnections, Messages, Recipients}
+
+// KeepsTogether reports whether any amount is kept to of what is counted for all connections together.
+func (t *Takes) KeepsTogether() bool { return t.mostTogether() > 0 }
+
+// mostTogether gives the largest such amount; 0: there is none.
+func (t *Takes) mostTogether() (most int64) {
+	for _, c := range together {
+		most = max(most, t.kept[c].amount)
+	}
+	return most
+}
 
 // Limits gives all that is known, what is only shown included.
 func (t *Takes) Limits() []Limit { return t.limits }

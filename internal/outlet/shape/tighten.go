@@ -14,7 +14,8 @@ const (
 	givenBack = 0.1
 )
 
-// A Tightening is an amount that a provider found too much.
+// A Tightening is an amount that a provider found too much; or, with the count None, all amounts of what is counted for all connections
+// together, since the times of mail speak against the sending IP there: times do not tell of what there is too much.
 type Tightening struct {
 	IP       netip.Addr
 	Provider string
@@ -22,8 +23,11 @@ type Tightening struct {
 	Base     int64     // what it is a part of, where nobody knows an amount; 0: that of the Limit
 	Part     float64   // that was left when it was tightened last
 	At       time.Time // when that was
-	Heard    time.Time // when such a reply came last
+	Heard    time.Time // when such a reply came last, or the times still spoke
 }
+
+// ByTime reports whether it is for what the times say, and not for a reply.
+func (t *Tightening) ByTime() bool { return t.Count == None }
 
 type tightKey struct {
 	ip       netip.Addr
@@ -102,6 +106,56 @@ func (m *Memory) inUse(t *Takes, ip netip.Addr, c Count, l *Lane) int64 {
 	}
 }
 
+// How far the times tighten: half is left of what they speak against, and half of that where it is worse. A finding is one word, said again as
+// long as it stands; it is no reply to each of many mails.
+const (
+	leftByTime  = 1. / 2
+	leftOfWorst = 1. / 4
+)
+
+// TightenByTime halves all that a sending IP may have at a provider that answers it slowly, once, and with worst once more, and holds it so until
+// it is not called any more. It reports whether less is left than before: nothing is, where nobody knows how much the provider takes.
+func (m *Memory) TightenByTime(t *Takes, ip netip.Addr, worst bool) (tightened Tightening, done bool) {
+	most := t.mostTogether()
+	if most == 0 {
+		return tightened, false
+	}
+	now, key, least := m.clock(), tightKey{ip, t.provider, None}, leftByTime
+	if worst {
+		least = leftOfWorst
+	}
+	least = max(least, 1/float64(max(most, 2))) // what is one everywhere is whole again no later than others
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	was, known := m.tight[key]
+	if known && was.over(now) {
+		known = false
+		m.drop(key)
+	}
+	if !known {
+		was = Tightening{IP: ip, Provider: t.provider, Part: 1, Heard: now}
+		m.tightened.Add(1)
+	}
+	was.Part, was.Heard = was.partAt(now), now
+	if done = !known || was.Part > least && now.Sub(was.At) >= TightenEvery; done {
+		was.Part, was.At = max(was.Part/2, least), now
+	}
+	m.tight[key] = was
+	m.changed(was)
+	return was, done
+}
+
+// ForgetTimes gives back what the times have taken.
+func (m *Memory) ForgetTimes() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key := range m.tight {
+		if key.count == None {
+			m.drop(key)
+		}
+	}
+}
+
 // Restore takes over what a process before has tightened.
 func (m *Memory) Restore(t Tightening) {
 	now := m.clock()
@@ -125,37 +179,52 @@ func (m *Memory) drop(key tightKey) {
 	m.tightened.Add(-1)
 }
 
-// held gives the tightening that holds.
-func (m *Memory) held(provider string, c Count, ip netip.Addr) (t Tightening, now time.Time, found bool) {
+// left gives how much of a count a sending IP may have now, 0 where nobody knows of a bound, and what has tightened it: of what a reply and what the
+// times have left, the lower amount holds.
+func (m *Memory) left(t *Takes, c Count, ip netip.Addr) (amount int64, by Tightening, tight bool) {
+	amount = t.kept[c].amount
 	if m.tightened.Load() == 0 {
-		return t, now, false
+		return amount, by, false
 	}
+	whole, now := amount, m.clock()
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	key := tightKey{ip, provider, c}
-	if t, found = m.tight[key]; found {
-		if now = m.clock(); t.over(now) {
+	for _, key := range [...]tightKey{{ip, t.provider, c}, {ip, t.provider, None}} {
+		held, found := m.tight[key]
+		switch {
+		case !found || key.count == None && (!c.IsTogether() || whole == 0):
+		case held.over(now):
 			m.drop(key)
-			return t, now, false
+		default:
+			if of := held.of(whole, now); !tight || of < amount {
+				amount, by, tight = of, held, true
+			}
 		}
 	}
-	return t, now, found
+	return amount, by, tight
 }
 
 // Amount is how much of a count a sending IP may have now; 0: nobody knows of a bound.
 func (m *Memory) Amount(t *Takes, c Count, ip netip.Addr) int64 {
-	amount := t.kept[c].amount
-	if tight, now, found := m.held(t.provider, c, ip); found {
-		amount = tight.of(amount, now)
-	}
+	amount, _, _ := m.left(t, c, ip)
 	return amount
 }
 
 // limitOf is the same of what is counted for all connections together.
 func (m *Memory) limitOf(t *Takes, c Count, ip netip.Addr) *limit.Limit {
 	l := t.kept[c].limit
-	if tight, now, found := m.held(t.provider, c, ip); found {
-		l = t.resize(c, tight.of(t.kept[c].amount, now))
+	if amount, _, tight := m.left(t, c, ip); tight {
+		l = t.resize(c, amount)
 	}
 	return l
+}
+
+// ByTime gives what the times have left of what a sending IP may have at a provider; nil: they have taken nothing there.
+func (m *Memory) ByTime(t *Takes, ip netip.Addr) (all []Limit) {
+	for _, c := range together {
+		if amount, by, tight := m.left(t, c, ip); tight && by.ByTime() {
+			all = append(all, Limit{Count: c, Amount: amount, Per: t.kept[c].limit.Rule().Per, Keep: true})
+		}
+	}
+	return all
 }
