@@ -74,6 +74,21 @@ func (c *Config) Shaped() (all []Shaped) {
 	return all
 }
 
+// Documented gives what a provider's receiver documents.
+func (c *Config) Documented(provider string) (all []KnownTake) {
+	for i := range c.providers {
+		if c.providers[i].Name != provider {
+			continue
+		}
+		for _, k := range c.providers[i].Takes {
+			if k.Documented {
+				all = append(all, k)
+			}
+		}
+	}
+	return all
+}
+
 func (d *decoder) validateShaping(cfg *Config) {
 	var providers []string
 	for _, p := range cfg.providers {

@@ -55,6 +55,7 @@ var checks = []check{
 	{true, (*checker).journal},
 	{true, (*checker).memory},
 	{true, (*checker).drain},
+	{false, (*checker).shaping},
 	{false, (*checker).whole},
 	{false, (*checker).reach},
 	{false, (*checker).families},

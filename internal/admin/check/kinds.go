@@ -272,3 +272,37 @@ var (
 		Cure:    `timeout = "15m" in [drain]`,
 	})
 )
+
+// What providers take from one sending IP.
+var (
+	shaping = declare(Kind{
+		ID: "shaping", Severity: Note,
+		Meaning: "the configuration says something of [shaping]; the text says what is kept to, by whose word, and what is only shown",
+		Why:     "mail that is too much for a provider leaves from another sending IP, waits, or gets 451; with observe the records tell which would",
+		Cure:    "`kanmon provider` lists all of it; `kanmon ip shaping` what is in use, and what is tightened",
+	})
+	shapingIdle = declare(Kind{
+		ID: "shaping-idle", Severity: Warning,
+		Meaning: "something is said of [shaping] that nothing comes of",
+		Why:     "providers get as much as there is, whatever the configuration says",
+		Cure:    "what the text says",
+	})
+	shapingBelowWarmUp = declare(Kind{
+		ID: "shaping-below-warm-up", Severity: Warning,
+		Meaning: "a provider's limit of messages in a time is less in a day than the plan of a sending IP that warms up has for it",
+		Why:     "from that day on the sending IP does not get what its plan says: it is not warm at the provider when the plan is over",
+		Cure:    "raise the limit, or use a plan with less a day",
+	})
+	shapingBeyond = declare(Kind{
+		ID: "shaping-beyond", Severity: Note,
+		Meaning: "a [[shaping_limit]] is higher than what the receiver documents",
+		Why:     "yours holds; the receiver may defer what is beyond its own, or shut the sending IP out",
+		Cure:    "nothing, if the receiver has told you so; else take the [[shaping_limit]] out",
+	})
+	shapingUnshared = declare(Kind{
+		ID: "shaping-unshared", Severity: Note,
+		Meaning: "with several tenants a provider takes less than 5 of something at once, or in a time: too little to keep a part for each",
+		Why:     "one tenant's mail can have all of it, while that of others waits or gets 451",
+		Cure:    "more sending IPs in the pool: each has its own",
+	})
+)
