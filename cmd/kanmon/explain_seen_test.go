@@ -105,7 +105,7 @@ func TestExplainKnowsWhatTheHostLacks(t *testing.T) {
 }
 
 // A mail whose own route has a way is told to leave, before an MX is known to be a provider's and behind that. One that has none is told what its MSA meets.
-func TestExplainTellsAWayBeforeAndAfterAMailHasTaught(t *testing.T) {
+func TestExplainTellsAResetBeforeAndAfterAMailHasTaught(t *testing.T) {
 	text := sendingTables("203.0.113.11", "2001:db8::10") + "[pool.default]\nips = ['203.0.113.11', '2001:db8::10']\n[pool.news]\nips = ['2001:db8::10']\n"
 	other := sendingTables("203.0.113.11", "2001:db8::10") + "[pool.default]\nips = ['2001:db8::10']\n[pool.news]\nips = ['203.0.113.11']\n"
 	taught := "[[route]]\nprovider = 'google'\npool = 'news'\n"
