@@ -48,6 +48,7 @@ func (s *session) consult(q Question) Decision {
 	}
 	if q.Step == event.StepMail || q.Step == event.StepAccount {
 		s.log.whose(d.Whose, d.Sender)
+		s.showsMail(d.Whose, d.Sender)
 	}
 	if q.Step == event.StepMail {
 		s.gate.pool = d.Pool
@@ -144,6 +145,7 @@ func (s *session) hold(d time.Duration) {
 	s.msa.park()
 	s.mx.park()
 	before := s.log.spendsIn(event.SpentHeld)
+	s.shown.does(event.SpentHeld, s.now()) // whatever it is a part of
 	defer func() { s.log.back(before) }()
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)

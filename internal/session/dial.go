@@ -49,13 +49,17 @@ func (s *session) dialOnce() error {
 	req.Leaving = new(Leaving)
 	s.dials(begun)
 	var out Outbound
-	err := s.aside(event.PhaseDial, func() { s.mx.info.SendingIP, s.mx.info.Way = req.Leaving.Whence() }, cancel, func() (err error) {
+	err := s.aside(event.PhaseDial, func() {
+		s.mx.info.SendingIP, s.mx.info.Way = req.Leaving.Whence()
+		s.showsLeg()
+	}, cancel, func() (err error) {
 		out, err = s.way.Dial(ctx, req)
 		return err
 	})
 	s.noted(s.stepOfDial(), out.Notes)
 	s.mx.info.Phases[event.PhaseDial] = event.MicrosOf(s.now() - begun)
 	s.mx.info.SendingIP, s.mx.info.Way = out.SendingIP, out.Way // also of a dial that failed
+	s.showsLeg()
 	var f *failure
 	if errors.As(err, &f) {
 		if out.Conn != nil {
@@ -108,7 +112,7 @@ func dialTrouble(err error) trouble {
 
 func (s *session) dialRequest() DialRequest {
 	req := DialRequest{
-		Rescue: s.again.trying, Avoid: s.again.tried, Sender: s.mail.sender, SenderKnown: s.mail.senderKnown,
+		Rescue: s.again.trying, Avoid: s.again.tried(), Sender: s.mail.sender, SenderKnown: s.mail.senderKnown,
 		Further: s.mx.way&wayAgain != 0 || s.again.helo == heloNeeded, Beside: s.isBeside(),
 	}
 	if req.Rescue && req.Beside && !slices.Contains(req.Avoid, s.held.info.SendingIP) {
@@ -135,6 +139,7 @@ func (s *session) aside(phase event.Phase, look, cancel func(), step func() erro
 		}()
 		done <- step()
 	}()
+	s.shown.waits(s.log.on, phase, s.now())
 	begun, ofMX := time.Now(), phase == event.PhaseDial || s.mx.stage == stageHello // else the MSA's handshake
 	s.waiting.told = 0
 	tick := time.NewTimer(s.lookIn(watchEvery))

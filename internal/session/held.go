@@ -82,6 +82,7 @@ func (s *session) drop() {
 func (s *session) watchCuts() {
 	conn := s.mx.base // a variable of its own: Live reads it in another goroutine
 	s.cuts.Store(&conn)
+	s.showsLeg()
 }
 
 // An envelope is what the MX has accepted of a transaction: lines of MAIL and RCPT.
@@ -132,16 +133,25 @@ func (v *envelope) spoil() { v.lines, v.broken = nil, true }
 
 // refusedBy notes a sending IP that this MX does not want in this session.
 func (a *again) refusedBy(s *session) {
-	if ip := s.mx.info.SendingIP; ip.IsValid() && !slices.Contains(a.tried, ip) {
-		a.tried = append(a.tried, ip)
+	if ip := s.mx.info.SendingIP; ip.IsValid() {
+		a.avoid([]netip.Addr{ip})
 	}
+}
+
+// tried are the sending IPs that this MX does not want in this session.
+func (a *again) tried() []netip.Addr {
+	if a.refused == nil {
+		return nil
+	}
+	return *a.refused
 }
 
 // avoid notes sending IPs that would fare like the one that was refused.
 func (a *again) avoid(ips []netip.Addr) {
 	for _, ip := range ips {
-		if !slices.Contains(a.tried, ip) {
-			a.tried = append(a.tried, ip)
+		if !slices.Contains(a.tried(), ip) {
+			all := append(a.tried(), ip)
+			a.refused = &all
 		}
 	}
 }

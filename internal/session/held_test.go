@@ -11,7 +11,7 @@ import (
 
 // TestLegIsTakenBackWhole: whatever another MX leg says and is told meanwhile, of the one that was set aside nothing has changed.
 func TestLegIsTakenBackWhole(t *testing.T) {
-	s := &session{e: new(Engine), mx: mxLeg{leg: newLeg(endless{})}}
+	s := &session{e: &Engine{Live: new(Live)}, mx: mxLeg{leg: newLeg(endless{})}}
 	ehlo := smtp.NewReply(250, "", "mx.example\nSIZE 1000\nLIMITS RCPTMAX=5 MAILMAX=7\nPIPELINING")
 	parseEHLO(&ehlo, &s.mx.caps, new(oddWords))
 	s.mx.reply = smtp.NewReply(550, "5.7.1", "your address is on a list")

@@ -37,8 +37,11 @@ type Live struct {
 	// Busy is called when there is a session where there was none. It must not wait. Nil: nobody wants to know.
 	Busy func()
 
+	running running
+	facts   knownFacts // what they show
+
 	mu       sync.Mutex
-	sessions map[*session]struct{}
+	sessions int
 	sources  share.Places[netip.Prefix]
 	holders  share.Places[holder]
 	sharers  share.Places[holder]       // the same places, by who has a part of them
@@ -65,7 +68,7 @@ func (l *Live) newID(now time.Time) event.ID {
 func (l *Live) Count() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.sessions)
+	return l.sessions
 }
 
 // Drain lets transactions finish: sessions between transactions end now, the next MAIL gets 421. When ctx ends,
@@ -104,11 +107,12 @@ func (l *Live) poke() {
 	past := time.Unix(1, 0)
 	kill := l.kill.Load()
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for s := range l.sessions {
-		_ = s.msa.base.SetReadDeadline(past)
+	killBy := l.killBy
+	l.mu.Unlock()
+	for s := range l.running.all() {
+		_ = s.msa.base.SetReadDeadline(past) // fails where it has ended meanwhile
 		if kill {
-			_ = s.msa.base.SetWriteDeadline(l.killBy)
+			_ = s.msa.base.SetWriteDeadline(killBy)
 		}
 		if mx := s.cuts.Load(); kill && mx != nil {
 			_ = (*mx).SetDeadline(past)
@@ -121,7 +125,7 @@ func (l *Live) whenEmpty() <-chan struct{} {
 	defer l.mu.Unlock()
 	if l.empty == nil {
 		l.empty = make(chan struct{})
-		if len(l.sessions) == 0 {
+		if l.sessions == 0 {
 			close(l.empty)
 		}
 	}
@@ -144,11 +148,8 @@ func (l *Live) enter(s *session) (why Refusal, full bool) {
 		return RefuseTenant, true
 	}
 	l.holders.Take(s.holder(), share.Bounds{Most: all.Most})
-	if l.sessions == nil {
-		l.sessions = make(map[*session]struct{})
-	}
-	l.sessions[s] = struct{}{}
-	if len(l.sessions) == 1 && l.Busy != nil {
+	l.running.add(s)
+	if l.sessions++; l.sessions == 1 && l.Busy != nil {
 		l.Busy()
 	}
 	return 0, false
@@ -254,13 +255,14 @@ func (s *session) source() netip.Prefix { return witness.SourceBlock(s.info.Sour
 
 func (l *Live) leave(s *session) {
 	source, whose, sharer := s.source(), s.holder(), s.sharer()
+	l.running.remove(s)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.sessions, s)
+	l.sessions--
 	l.sources.Give(source)
 	l.holders.Give(whose)
 	l.sharers.Give(sharer)
-	if len(l.sessions) == 0 && l.empty != nil && l.drain.Load() {
+	if l.sessions == 0 && l.empty != nil && l.drain.Load() {
 		select {
 		case <-l.empty:
 		default:

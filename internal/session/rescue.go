@@ -15,12 +15,12 @@ import (
 
 // again is what a session knows for a leg that may have to follow the present one, and of those before it.
 type again struct {
-	tried    []netip.Addr // sending IPs that this MX does not want in this session
-	promised promise      // zero with Engine.Observe: then no mail is said again
-	attempts uint16       // at other sending IPs in this transaction, or during the opening
-	dials    uint16       // connections that there were when the leg that is set aside was
-	trying   bool         // one of tried was tried for the mail at hand, and another is to take its place
-	rather   bool         // the leg that is set aside would do for the mail at hand
+	refused  *[]netip.Addr // sending IPs that this MX does not want in this session; nil: there is none
+	promised promise       // zero with Engine.Observe: then no mail is said again
+	attempts uint16        // at other sending IPs in this transaction, or during the opening
+	dials    uint16        // connections that there were when the leg that is set aside was
+	trying   bool          // one of those was tried for the mail at hand, and another is to take its place
+	rather   bool          // the leg that is set aside would do for the mail at hand
 	helo     heloNeed
 }
 

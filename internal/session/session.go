@@ -16,10 +16,11 @@ import (
 // changes while it runs is in five nouns: what the MSA has said and what this MX has, the mail at hand, the time of the
 // reply that is next, and what is left of MXs before.
 type session struct {
-	e    *Engine
-	info event.Arrival
-	log  trace
-	gate *gating // nil: there is none
+	e     *Engine
+	shown shown // beside what else others look at
+	info  event.Arrival
+	log   trace
+	gate  *gating // nil: there is none
 
 	way Way // out
 
@@ -83,7 +84,7 @@ func (s *session) converse() error {
 // sessions spend their lives: what is not needed to wait is in functions of its own, off the stack.
 func (s *session) await(l *leg, phase event.Phase) error {
 	s.armWait(l, phase)
-	before := s.log.spendsIn(s.spending(l, phase))
+	before := s.log.waitsIn(s.spending(l, phase), phase)
 	for {
 		err := l.in.Fill()
 		if errors.Is(err, os.ErrDeadlineExceeded) {

@@ -22,8 +22,9 @@ func (t *trace) book() time.Duration {
 
 // spends says what the time is spent on from now on, and gives what it was spent on before.
 func (t *trace) spends(on event.Spending) (before event.Spending) {
-	t.book()
+	now := t.book()
 	before, t.on = t.on, on
+	t.of.shown.does(on, now)
 	return before
 }
 
@@ -35,10 +36,21 @@ func (t *trace) spendsIn(on event.Spending) (before event.Spending) {
 	return t.spends(on)
 }
 
+// waitsIn is spendsIn for the wait that has begun in a phase.
+func (t *trace) waitsIn(on event.Spending, phase event.Phase) (before event.Spending) {
+	t.book()
+	if before = t.on; before < event.SpentHeld {
+		t.on = on
+	}
+	t.of.shown.waits(t.on, phase, t.of.waiting.began)
+	return before
+}
+
 // back is the end of what spends, or spendsIn, has begun. It gives the time since the session began.
 func (t *trace) back(to event.Spending) time.Duration {
 	now := t.book()
 	t.on = to
+	t.of.shown.does(to, now)
 	return now
 }
 
