@@ -84,6 +84,15 @@ func (fakeProcess) Status() Status {
 	return Status{Sessions: 7, RecordsDropped: 3, Goroutines: 12, HeapLive: 5 << 20, Mapped: 9 << 20}
 }
 
+// Sessions has one for whoever asks rightly.
+func (fakeProcess) Sessions(q SessionQuery) (Sessions, error) {
+	if q.State == "asleep" {
+		return Sessions{}, errors.New("\"asleep\" is no state")
+	}
+	s := Session{Session: "64d9a07b2e1c8f35", State: "mx", Step: "rcpt", For: 61.5, Held: true, Tenant: q.Tenant, MX: netip.AddrPortFrom(q.MX, 25)}
+	return Sessions{Running: 3, Most: 10000, Matching: 1, Held: 1, Sessions: []Session{s}[:min(q.Most, 1)]}, nil
+}
+
 // Reload refuses.
 func (fakeProcess) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{}, errors.New("kanmon.toml:3: no such key")

@@ -52,6 +52,8 @@ type Holder struct {
 // A Process is what the daemon knows of itself, and can do with itself.
 type Process interface {
 	Status() Status
+	// Sessions gives those that run and are asked for; an error says what is wrong with the question.
+	Sessions(SessionQuery) (Sessions, error)
 	// Reload reads the configuration anew, and returns when it holds; an error says why everything is as it was.
 	Reload(ctx context.Context) (Reloaded, error)
 }

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"kanmon/internal/admin"
+)
+
+// Sessions are four, of which two are held.
+func (c *customers) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
+	ip, docomo := netip.MustParseAddr("203.0.113.10"), netip.MustParseAddrPort("192.0.2.25:25")
+	all := admin.Sessions{Running: 4, Most: 10000}
+	for _, s := range []admin.Session{
+		{
+			Session: "64d9a07b2e1c8f35", State: "mx", Step: "rcpt", For: 252, WaitsFor: admin.WaitsForMX, Held: true, Tenant: "acme",
+			Account: "news@acme.example", Provider: "docomo", SendingIP: ip, MX: docomo,
+		},
+		{Session: "64d9a07b2e1c9a01", State: "opening", Step: "dial", For: 12, WaitsFor: admin.WaitsForMX, Held: true, Tenant: "acme", MX: docomo},
+		{
+			Session: "64d9a07b2e1c9a44", State: "msa", Step: "idle", For: 31, WaitsFor: admin.WaitsForMSA, Tenant: "acme", Account: "bob@acme.example",
+			Provider: "google", SendingIP: ip, MX: netip.MustParseAddrPort("192.0.2.26:25"),
+		},
+		{Session: "64d9a07b2e1c9b00", State: "body_msa", Step: "body", For: 1, WaitsFor: admin.WaitsForMSA, SendingIP: ip, MX: docomo},
+	} {
+		if q.Matches(&s) {
+			all.Matching++
+			if s.Held {
+				all.Held++
+			}
+			if len(all.Sessions) < q.Most {
+				all.Sessions = append(all.Sessions, s)
+			}
+		}
+	}
+	return all, nil
+}
+
+// What strangers have chosen reaches no terminal as it is.
+func TestSessionsAreFitForATerminal(t *testing.T) {
+	evil := "\x1b]0;owned\x07\u202eevil\r\n"
+	var out bytes.Buffer
+	err := printSessions(&out, admin.Sessions{Sessions: []admin.Session{{Account: evil, Provider: evil, Tenant: evil, MX: netip.MustParseAddrPort("192.0.2.25:25")}}})
+	if err != nil || strings.ContainsAny(out.String(), "\x1b\x07\u202e\r") || strings.Count(out.String(), "\n") != 3 {
+		t.Errorf("%v: %q", err, out.String())
+	}
+}
