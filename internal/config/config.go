@@ -57,6 +57,7 @@ type Config struct {
 	SenderLimits   []SenderLimit  `toml:"sender_limit"`
 	Containment    Containment    `toml:"containment"`
 	Admin          Admin          `toml:"admin"`
+	Metrics        Metrics        `toml:"metrics"`
 
 	file         string                 // as given to Load or Parse
 	lines        map[string]int         // where each key of the file stands, for findings
@@ -261,6 +262,13 @@ type Rescue struct {
 // Admin is the socket that the operator's commands speak to.
 type Admin struct {
 	Socket string `toml:"socket"` // path; "": none
+}
+
+// Metrics says whether what happens is counted, for Prometheus, and where it may be asked for.
+type Metrics struct {
+	On      bool           `toml:"on"`
+	Listen  netip.AddrPort `toml:"listen"`
+	Tenants bool           `toml:"tenants"` // what is counted by tenant, too
 }
 
 // Load reads and parses a file. The error is Errors if the file could be read and is wrong.

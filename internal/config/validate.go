@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateRescue(&cfg.Rescue)
 	d.validateShaping(cfg)
 	d.validateStanding(&cfg.Standing)
+	d.validateMetrics(cfg)
 	d.validatePaths(map[string]string{
 		"classification.rules": cfg.Classification.Rules, "standing.file": cfg.Standing.File, "senders.file": cfg.Senders.File,
 		"admin.socket": cfg.Admin.Socket,
@@ -39,6 +41,17 @@ func (d *decoder) validate(cfg *Config) {
 		},
 		rule{"drain.timeout", Short(cfg.Drain.Timeout), cfg.Drain.Timeout <= 24*time.Hour, "%s is too long", `want at most "24h"`},
 	)
+}
+
+func (d *decoder) validateMetrics(cfg *Config) {
+	for _, key := range [...]string{"metrics.listen", "metrics.tenants"} {
+		if d.has(key) && !d.has("metrics.on") && d.good(key) {
+			d.wrong(key, "it is about metrics, and there are none", "add on = true; with on = false the other keys may stay for later")
+		}
+	}
+	m := &cfg.Metrics
+	ofMail := m.On && slices.ContainsFunc(cfg.Listeners(), func(mail netip.AddrPort) bool { return mail.Port() == m.Listen.Port() })
+	d.judge(rule{"metrics.listen", m.Listen, !ofMail, "%v: mail comes in by this port", `want one of its own, such as "127.0.0.1:9725"`})
 }
 
 func (d *decoder) validateStanding(s *Standing) {

@@ -91,17 +91,14 @@ type Daemon struct {
 	memory     int64       // soft memory limit before Start
 	started    time.Time
 
+	meter     meter
+	rulesTold atomic.Pointer[string] // how the firewall rules stand, as it was last told; nil: it was not
+
 	mu      sync.Mutex // guards the generations, todo, and cfg beside change
 	current *generation
 	journal *openedJournal // that all sessions record to; nil: none
 	todo    []string       // that the last reload has left to the operator
 	ended   sync.WaitGroup
-}
-
-// A cleanup undoes a step of Start.
-type cleanup struct {
-	name string
-	run  func(context.Context) error
 }
 
 // New makes a daemon that is not started.
@@ -164,6 +161,11 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.outlets.Lead(first.out)
 	d.install(first)
+	d.measure(d.cfg)
+	d.onStop("metrics", func(context.Context) error {
+		d.endMeasuring()
+		return nil
+	})
 	d.onStop("generations", d.endGenerations)
 
 	if err := d.openFirstDoors(ctx, sockets); err != nil {
@@ -256,6 +258,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.watchSendingIPs(cfg)
 	d.outlets.Lead(next.out)
 	d.hearTimes(timesOf(cfg))
+	d.measure(cfg)
 	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
 		d.tellStep(event.Left, nil)
 	}
@@ -333,52 +336,6 @@ func (d *Daemon) Stop(ctx context.Context) error {
 		"foreign_protocols", odd.Foreign, "injections", odd.Injected, "stray_replies", odd.Stray)
 	return err
 }
-
-// onStop notes what undoes a step, for Stop and for a Start that fails later.
-func (d *Daemon) onStop(name string, run func(context.Context) error) {
-	d.cleanups = append(d.cleanups, cleanup{name, run})
-}
-
-// undo runs the cleanups, last in first out. They get some time even where the caller's is over, and no more than that even where what
-// they wait for hangs: a disk, or a database that another process has locked.
-func (d *Daemon) undo(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*flushTimeout)
-	defer cancel()
-	var errs []error
-	for i := len(d.cleanups) - 1; i >= 0; i-- {
-		c := d.cleanups[i]
-		if err := c.within(ctx); err != nil {
-			d.givenUp = d.givenUp || errors.Is(err, errGivenUp)
-			errs = append(errs, fmt.Errorf("end %s: %w", c.name, err))
-		}
-	}
-	d.cleanups = nil
-	debug.SetMemoryLimit(d.memory)
-	return errors.Join(errs...)
-}
-
-// within runs the cleanup until ctx ends, or for a moment if that has ended: then what it has not done is left undone.
-func (c *cleanup) within(ctx context.Context) error {
-	done := make(chan error, 1)
-	go func() { done <- c.run(ctx) }()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-	}
-	select {
-	case err := <-done:
-		return err
-	case <-time.After(cleanupMoment):
-		return fmt.Errorf("%w: %w", errGivenUp, ctx.Err())
-	}
-}
-
-// errGivenUp is what a cleanup returns that goes on behind the stop.
-var errGivenUp = errors.New("given up")
-
-// cleanupMoment is what a cleanup gets behind one that has taken all the time there was.
-const cleanupMoment = time.Second
 
 // Site is what is checked of a configuration and a host, by a start and by an operator.
 func Site(cfg *config.Config, host *check.Host) check.Site {

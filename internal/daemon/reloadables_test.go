@@ -23,6 +23,7 @@ type reloadable struct {
 // Keys that are not probed here, with the test that shows them in force. What is built anew for each configuration, and asked by each new
 // session, is in force with the first session behind a reload: its test need not reload.
 var shownElsewhere = map[string]string{
+	"[metrics] *":                  "internal/daemon TestReloadMovesMetrics",
 	"Top level providers_file":     "internal/daemon TestProvidersReachTheSet",
 	"Top level on_unreachable":     "internal/session TestDialoguesWithUnreachableMXsTold",
 	"[[tenant]] on_unreachable":    "internal/session TestDialoguesWithUnreachableMXsTold",

@@ -41,6 +41,7 @@ func (d *Daemon) step(did event.GatewayStep) event.Gateway {
 	step := event.Gateway{Did: did, Version: d.version, SendingIPs: ips, Sessions: d.live.Count()}
 	if did != event.Draining && did != event.Stopped { // a stop waits for no disk
 		step.Rules = d.rulesState()
+		d.rulesTold.Store(&step.Rules)
 	}
 	return step
 }

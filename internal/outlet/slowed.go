@@ -92,11 +92,21 @@ type Shaped struct {
 }
 
 // Shaped says how a sending IP stands at the providers that an MX is known of, and where a reply, or time, has taken from an amount.
-func (o *Outlet) Shaped(ip netip.Addr) (all []Shaped) {
+func (o *Outlet) Shaped(ip netip.Addr) []Shaped { return o.ShapedAt([]netip.Addr{ip})[ip] }
+
+// ShapedAt is Shaped for several sending IPs.
+func (o *Outlet) ShapedAt(ips []netip.Addr) map[netip.Addr][]Shaped {
 	if o.shaping == nil {
 		return nil
 	}
-	met := o.providers.Met()
+	all, met := map[netip.Addr][]Shaped{}, o.providers.Met()
+	for _, ip := range ips {
+		all[ip] = o.shapedAt(ip, met)
+	}
+	return all
+}
+
+func (o *Outlet) shapedAt(ip netip.Addr, met map[string]bool) (all []Shaped) {
 	for _, name := range slices.Sorted(maps.Keys(o.shaping.takes)) {
 		shown := o.shaping.rooms.Show(o.shaping.takes[name], ip)
 		if !met[name] && !slices.ContainsFunc(shown, func(s shape.Shown) bool { return s.Tightened() }) {

@@ -306,6 +306,9 @@ func (p *Policy) Callouts(tenant string) (asked, dead int) { return p.detector.C
 // List returns all senders that are contained, blocked or exempt.
 func (p *Policy) List() []contain.Standing { return p.detector.List() }
 
+// Unsaved is how often the store could not take something.
+func (p *Policy) Unsaved() uint64 { return p.unsaved.Load() }
+
 // Active reports whether sessions ask.
 func (p *Policy) Active() bool { return p.settings.Load().Active }
 

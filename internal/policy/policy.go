@@ -90,6 +90,7 @@ type Policy struct {
 
 	store   Store
 	keeping chan struct{} // has one in it while somebody writes to the store how subjects stand; saved is his
+	unsaved atomic.Uint64 // times that the store could not take something
 	saved   time.Time     // when something was last kept beside orders
 	pending chan due      // what sessions have led to, for the audit
 	unkept  []due         // of them: taken out, and not kept yet; the loop's, and after it Close's

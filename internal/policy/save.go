@@ -226,6 +226,7 @@ func (p *Policy) write(ctx context.Context, all []due, gather func(*Part) (anyth
 	p.detector.Changed(&part.Senders, 0) // as of when all of it is, whatever it is about
 	err := p.store.Keep(ctx, changes, &part)
 	if err != nil {
+		p.unsaved.Add(1)
 		p.detector.PutBack(&part.Senders)
 		p.limiter.PutBack(part.Debts)
 		return err

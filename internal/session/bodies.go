@@ -52,3 +52,10 @@ func (b *bodies) give(s *session, pieces int) {
 		b.pieces.Give(whose)
 	}
 }
+
+// octets is the memory of all pieces.
+func (b *bodies) octets() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int64(b.pieces.All()+b.common) * outBuffer
+}

@@ -71,6 +71,9 @@ func (l *Live) Count() int {
 	return l.sessions
 }
 
+// Kept is the memory of the messages that are kept in case their dot is refused.
+func (l *Live) Kept() int64 { return l.bodies.octets() }
+
 // Drain lets transactions finish: sessions between transactions end now, the next MAIL gets 421. When ctx ends,
 // what is left is cut (the MX never sees a dot that the MSA did not send). It returns when no session is left:
 // nil, or ctx's error if sessions had to be cut.

@@ -30,6 +30,9 @@ func (f *Files) Dropped() uint64 {
 	return f.dropped.sum()
 }
 
+// Taken is the number of records that were taken to be written, of all journals that there were.
+func (f *Files) Taken() uint64 { return f.records.Load() }
+
 // DroppedOf is [Files.Dropped] by tenant, or by source where no tenant is known. Those beyond 64 are "others".
 func (f *Files) DroppedOf() map[string]uint64 {
 	f.counting.Lock()

@@ -196,6 +196,13 @@ func (j *Journal) Identity() bool {
 // Dropped is the number of records that at least one sink has lost, since New. [Files.DroppedOf] says whose.
 func (j *Journal) Dropped() uint64 { return j.queue.total() }
 
+// Waiting is how many octets of records wait to be formatted, about.
+func (j *Journal) Waiting() int {
+	j.queue.mu.Lock()
+	defer j.queue.mu.Unlock()
+	return j.queue.bytes
+}
+
 // Reopen opens the paths of the sinks anew, for log rotation. A path that still names the open file is left as it is.
 // On an error the sink concerned goes on with the file it has.
 func (j *Journal) Reopen() error {

@@ -61,6 +61,8 @@ type Book struct {
 	dirty    map[Key]struct{}
 	hearing  uint64 // the session whose evidence is being looked at; 0: none
 	checks   checks
+	counts   Counts
+	unsaved  atomic.Uint64
 
 	news    chan Change
 	unheard int                              // news that did not fit

@@ -291,6 +291,7 @@ func (b *Book) answered(q question, listed bool, err error) {
 	if a == nil {
 		return
 	}
+	b.heard(a.list, listed, err)
 	now := b.clock()
 	a.waiting, a.listed, a.again = false, listed && err == nil, now.Add(checkAgain)
 	switch {

@@ -45,6 +45,7 @@
 //	observe.go    Observe: from evidence to suspended or slowed
 //	meter.go      counting within a window: replies, tenants, destinations
 //	recover.go    Succeeded, Abandon: from a probe back to active
+//	counts.go     what has happened, in numbers
 //	hand.go       List, Show, Suspend, Stop, Resume
 //	checks.go     which lists are asked, when, and how many at once
 //	listing.go    public lists: confirm, judge other providers, notice a delisting

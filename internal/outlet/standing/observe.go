@@ -152,6 +152,9 @@ func (b *Book) Observe(ev Evidence) (changed []Standing) {
 	case e.State == Probing && w >= may:
 		b.set(e, now, Suspended, b.policy(k.Provider).ProbeRetry) // it has told nothing; the next one may
 	}
+	if before.State == Probing && e.State == Suspended {
+		b.tried(e, "refused")
+	}
 	if e.differs(&before) {
 		changed = append(changed, e.onWall(now))
 	}

@@ -32,6 +32,7 @@ func (b *Book) Succeeded(k Key, tenant string) {
 	p := b.policy(k.Provider)
 	switch e.State {
 	case Probing:
+		b.tried(e, "accepted")
 		e.startAfresh()
 		e.see(&Evidence{Tenant: event.Printable(tenant, maxName), Class: event.NoRefusal}, now)
 		e.Reason, e.By, e.Share = "probe accepted", ByEvidence, p.Restore[0]
@@ -51,6 +52,7 @@ func (b *Book) Abandon(k Key, probe uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if e := b.entry(k); e != nil && e.State == Probing && e.probe == probe {
+		b.tried(e, "silent")
 		b.set(e, b.clock(), Suspended, b.policy(k.Provider).ProbeRetry)
 	}
 }

@@ -125,6 +125,7 @@ func (b *Book) saveAll() (count int, err error) {
 func (b *Book) save(batch []Standing) error {
 	err := b.store.Save(batch)
 	if err != nil {
+		b.unsaved.Add(1)
 		b.putBack(batch)
 	}
 	return err

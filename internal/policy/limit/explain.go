@@ -71,3 +71,18 @@ func (m *Memory) Seen(l *Limit, of string) (all []Subject) {
 	slices.SortFunc(all, func(a, b Subject) int { return cmp.Compare(a.To, b.To) })
 	return all
 }
+
+// SeenAll is Seen of all whom the limit has counted.
+func (m *Memory) SeenAll(l *Limit) (all []Subject) {
+	for i := range m.shards {
+		s := &m.shards[i]
+		s.mu.Lock()
+		for k := range s.entries {
+			if k.limit == l.id {
+				all = append(all, Subject{Of: k.of, To: k.to})
+			}
+		}
+		s.mu.Unlock()
+	}
+	return all
+}

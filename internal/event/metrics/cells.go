@@ -1,0 +1,136 @@
+package metrics
+
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kanmon/internal/event"
+)
+
+// A slot is a counter that is made when it counts first, and found without a look-up from then on.
+type slot struct {
+	c atomic.Pointer[prometheus.Counter]
+}
+
+// add counts, if the counter is there.
+func (s *slot) add(n float64) (done bool) {
+	c := s.c.Load()
+	if c == nil {
+		return false
+	}
+	(*c).Add(n)
+	return true
+}
+
+// first counts with a counter of a family that is not there yet.
+func (s *slot) first(of *prometheus.CounterVec, n float64, labels ...string) {
+	c := of.WithLabelValues(labels...)
+	s.c.Store(&c)
+	c.Add(n)
+}
+
+const outcomes = int(event.OutcomeOrphanAck) + 1
+
+// A cell has the counters of a sending IP at a provider.
+type cell struct {
+	provider, ip int
+
+	outcomes [outcomes]slot
+	refusals [event.ClassCount][kindCount]slot
+	drips    slot
+	waits    [waitCount]observer
+}
+
+// A providerCell has those of a provider.
+type providerCell struct {
+	fates      [event.FateCount]slot
+	bytes      slot
+	handshakes [tlsCount]slot
+	phases     [event.PhaseCount]observer
+	delay      observer
+}
+
+// A tenantCell has those of a tenant.
+type tenantCell struct {
+	outcomes [outcomes]slot
+	refusals [event.ClassCount]slot
+}
+
+// at returns the cell of a place.
+func (m *Metrics) at(provider, ip int) *cell {
+	if c := m.cells[provider][ip].Load(); c != nil {
+		return c
+	}
+	m.cells[provider][ip].CompareAndSwap(nil, &cell{provider: provider, ip: ip})
+	return m.cells[provider][ip].Load()
+}
+
+func (m *Metrics) ofTenant(name string) *tenantCell {
+	i := tenantUnknown
+	if name != "" {
+		i = m.tenants.at(name)
+	}
+	return &m.tenantCells[i]
+}
+
+func (m *Metrics) countOutcome(c *cell, o event.Outcome) {
+	if !c.outcomes[o].add(1) {
+		c.outcomes[o].first(m.of.transactions, 1, m.providers.text(c.provider), m.ips.text(c.ip), o.String())
+	}
+}
+
+func (m *Metrics) countRefusals(c *cell, tenant string, class event.Class, kind int, n float64) {
+	if s := &c.refusals[class][kind]; !s.add(n) {
+		s.first(m.of.refusals, n, m.providers.text(c.provider), m.ips.text(c.ip), className(class), kinds[kind])
+	}
+	if !m.countsTenants.Load() {
+		return
+	}
+	if s := &m.ofTenant(tenant).refusals[class]; !s.add(n) {
+		s.first(m.of.tenantRefusals, n, m.tenantName(tenant), className(class))
+	}
+}
+
+func (m *Metrics) countDrips(c *cell, n float64) {
+	if n > 0 && !c.drips.add(n) {
+		c.drips.first(m.of.drips, n, m.providers.text(c.provider), m.ips.text(c.ip))
+	}
+}
+
+func (m *Metrics) countTenant(tenant string, o event.Outcome) {
+	if !m.countsTenants.Load() {
+		return
+	}
+	if s := &m.ofTenant(tenant).outcomes[o]; !s.add(1) {
+		s.first(m.of.tenantTransactions, 1, m.tenantName(tenant), o.String())
+	}
+}
+
+func (m *Metrics) tenantName(name string) string {
+	if name == "" {
+		return m.tenants.text(tenantUnknown)
+	}
+	return m.tenants.of(name)
+}
+
+func (m *Metrics) countRecipients(provider int, n *[event.FateCount]int) {
+	of := &m.providerCells[provider]
+	for fate := range event.FateCount {
+		if n[fate] > 0 && !of.fates[fate].add(float64(n[fate])) {
+			of.fates[fate].first(m.of.recipients, float64(n[fate]), m.providers.text(provider), fate.String())
+		}
+	}
+}
+
+func (m *Metrics) countBytes(provider int, n int64) {
+	if s := &m.providerCells[provider].bytes; !s.add(float64(n)) {
+		s.first(m.of.bytes, float64(n), m.providers.text(provider))
+	}
+}
+
+func (m *Metrics) countHandshake(provider, result int) {
+	if s := &m.providerCells[provider].handshakes[result]; !s.add(1) {
+		s.first(m.of.handshakes, 1, m.providers.text(provider), tlsResults[result])
+	}
+}
