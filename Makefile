@@ -9,9 +9,9 @@ BUILD    = build
 FUZZTIME ?= 30s
 MINUTES  ?= 40
 
-# The namespace tests bring real mail servers up; the others need nothing but Go.
+# The namespace tests bring real mail servers up, those of rules and dashboards run promtool; the others need nothing but Go.
 NETNS = ./test/netns/...
-UNIT  = $(shell $(GO) list ./... | grep -v '/test/netns')
+UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/monitoring')
 
 TESTSUM = $(TOOL) gotestsum --format standard-quiet
 
@@ -88,7 +88,7 @@ kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the t
 	$(GO) test ./internal/policy -run TestListsAndForwarders -count 1 -v
 
 .PHONY: test
-test: setup build vet lint unit netns rough proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
+test: setup build vet lint unit monitoring netns rough proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
 
 .PHONY: setup
 setup: # install what the tests run, where it is missing; costs nothing when it is there
@@ -109,6 +109,10 @@ unit: # unit tests, dialogues and the fuzz targets' seeds
 	@mkdir -p $(BUILD)
 	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m $(UNIT)
 	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation|SmallStacks' ./internal/session
+
+.PHONY: monitoring
+monitoring: ## the rules for Prometheus, their runbooks and the dashboards, against the metrics that there are
+	$(GO) test -count=1 ./test/monitoring
 
 .PHONY: netns
 netns: # real mail servers in network namespaces (root)

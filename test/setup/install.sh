@@ -25,7 +25,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab"
+	groups="lab monitoring"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -61,6 +61,7 @@ main() {
 packages_of() {
 	case $1 in
 	lab) echo postfix dnsmasq-base ;;
+	monitoring) echo prometheus ;;
 	bench) echo haproxy nginx ;;
 	esac
 }
@@ -69,6 +70,7 @@ packages_of() {
 programs_of() {
 	case $1 in
 	lab) printf '%s\n' "usr/sbin/postconf -dh mail_version" "usr/sbin/dnsmasq --version" ;;
+	monitoring) printf '%s\n' "usr/bin/promtool --version" ;;
 	bench) printf '%s\n' "usr/sbin/haproxy -v" "usr/sbin/nginx -v" ;;
 	esac
 }
@@ -140,7 +142,7 @@ unpack() {
 	mkdir -p "$new/deb" "$new/root"
 	with_lists resolvable "$@"
 	# shellcheck disable=SC2046 # the packages are words
-	(cd "$new/deb" && with_lists quiet apt-get -o APT::Sandbox::User=root download $(closure "$@"))
+	(cd "$new/deb" && with_lists quiet apt-get -o APT::Sandbox::User=root download $(wanted "$group" "$@"))
 	for deb in "$new"/deb/*.deb; do
 		dpkg-deb -x "$deb" "$new/root"
 	done
@@ -150,6 +152,16 @@ unpack() {
 	rm -rf "${cache:?}/$group"
 	mv "$new/root" "$cache/$group"
 	rm -rf "$new"
+}
+
+# wanted GROUP PACKAGE... lists what is to be unpacked. promtool is one static program: it needs nothing of what its server does.
+wanted() {
+	group=$1
+	shift
+	case $group in
+	monitoring) printf '%s\n' "$@" ;;
+	*) closure "$@" ;;
+	esac
 }
 
 # closure PACKAGE... lists the packages themselves and every package that apt would install with them. Apt is only

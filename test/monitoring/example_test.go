@@ -1,0 +1,142 @@
+package monitoring
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/event/metrics"
+	"kanmon/internal/session"
+)
+
+// exposed is what a kanmon answers to which everything has happened that is counted.
+var exposed = sync.OnceValue(func() string {
+	out10, yes := netip.MustParseAddr("203.0.113.10"), true
+	m := metrics.New(metrics.Options{Version: "1.2.3", Revision: "0", EndReasons: session.EndReasons(), Ask: func() metrics.State {
+		return metrics.State{
+			Sessions: map[string]int{"idle": 1}, SessionsMost: 10, Held: []metrics.Held{{Provider: "docomo", Waited: time.Minute}}, KeptBytes: 1,
+			Standings: []metrics.Standing{{IP: out10, Provider: "docomo", State: "slowed", Share: 0.5}}, Listed: []metrics.Listed{{IP: out10, List: "spamhaus-zen"}},
+			Pools: []metrics.Pool{{Name: "default", Family: "ipv4", Usable: 1}}, Senders: []metrics.Senders{{Scope: "account", Level: "stop", Count: 1}},
+			TenantLevels: map[string]int{"acme": 1}, TenantLimits: []metrics.Limit{{Name: "hour", Tenant: "acme", Used: 1}},
+			IPLimits: []metrics.Limit{{Name: "messages", IP: out10, Provider: "docomo", Used: 1}}, StoreErrors: map[string]uint64{"senders": 0},
+			ListQueries: map[[2]string]uint64{{"spamhaus-zen", "no"}: 1}, Probes: map[[2]string]uint64{{"docomo", "accepted"}: 1},
+			RulesApplied: &yes, Certificate: time.Now(),
+		}
+	}})
+	m.Configure(metrics.Labels{SendingIPs: []netip.Addr{out10}, Providers: []string{"docomo"}, Tenants: []string{"acme"}, ByTenant: true})
+	everything(m, out10)
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	m.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+})
+
+// everything has all happen once.
+func everything(m *metrics.Metrics, from netip.Addr) {
+	const took = event.Micros(300_000)
+	leg := event.Leg{Number: 1, Mails: 1, SendingIP: from, Way: &event.Way{Provider: "docomo"}, MX: event.TLS{State: event.TLSOn, Version: tls.VersionTLS13}}
+	for p := event.PhaseDial; p < event.PhaseIdle; p++ {
+		leg.Phases[p] = took
+	}
+	said := func(code int) event.Reply { return event.Reply{Code: code, Took: took} }
+	t := &event.Transaction{
+		Number: 1, Leg: 1, Mail: said(250), Data: said(354), Dot: said(250), BodyBytes: 1, Outcome: event.OutcomeDelivered,
+		Recipients: []event.Recipient{{Reply: said(250)}, {Reply: said(550)}}, Identity: &event.Identity{Received: time.Now().Add(-time.Minute)},
+	}
+	failed := leg
+	failed.Failed = event.DialRefused
+	of := &event.Session{Leg: leg}
+	for _, f := range []*event.Facts{
+		{
+			Session: of, Transaction: t, Results: t.Results(), Tenant: "acme", Decisions: []event.Decided{{Note: event.Note{Did: "delayed", Rule: "limit hour"}}},
+			Actions: []event.Action{{Did: event.Softened, SendingIP: from, Code: 550}},
+		},
+		{Session: of, End: &event.End{Reason: "quit", Legs: []event.Leg{failed, leg}}},
+		{News: event.Changed{IP: from, Provider: "docomo", State: "suspended"}},
+		{News: event.Gateway{Did: event.Started}},
+	} {
+		m.Hear(f)
+	}
+}
+
+// A metric is what kanmon answers of one.
+type metric struct {
+	kind   string
+	labels []string
+}
+
+var (
+	typeLine   = regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`)
+	sampleLine = regexp.MustCompile(`(?m)^([a-z_0-9]+)(?:\{(.*)\})? \S+$`)
+	labelName  = regexp.MustCompile(`([a-z_]+)="`)
+)
+
+// answered are all metrics that kanmon has, with their labels.
+func answered(t *testing.T) map[string]*metric {
+	t.Helper()
+	all := map[string]*metric{}
+	for _, m := range typeLine.FindAllStringSubmatch(exposed(), -1) {
+		all[m[1]] = &metric{kind: m[2]}
+	}
+	for _, m := range sampleLine.FindAllStringSubmatch(exposed(), -1) {
+		name := m[1]
+		for _, end := range []string{"_bucket", "_count", "_sum"} {
+			if short := strings.TrimSuffix(name, end); all[short] != nil && all[short].kind != "gauge" {
+				name = short
+			}
+		}
+		of := all[name]
+		if of == nil {
+			t.Fatalf("%s has no type", m[1])
+		}
+		for _, label := range labelName.FindAllStringSubmatch(m[2], -1) {
+			if label[1] != "le" && label[1] != "quantile" && !slices.Contains(of.labels, label[1]) {
+				of.labels = append(of.labels, label[1])
+			}
+		}
+	}
+	return all
+}
+
+var pageRow = regexp.MustCompile("(?m)^\\| `(kanmon_[a-z_]+)` \\| (\\w+) \\|(.*?)\\|")
+
+// The page of metrics has those that there are, each with its type and its labels.
+func TestThePageHasAllMetrics(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "ref", "metrics.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := answered(t)
+	for _, row := range pageRow.FindAllStringSubmatch(string(page), -1) {
+		of := all[row[1]]
+		if of == nil {
+			t.Errorf("there is no %s", row[1])
+			continue
+		}
+		var labels []string
+		if cell := strings.Trim(row[3], " `"); cell != "" {
+			labels = strings.Split(cell, "`, `")
+		}
+		slices.Sort(labels)
+		slices.Sort(of.labels)
+		if row[2] != of.kind || !slices.Equal(labels, of.labels) {
+			t.Errorf("%s is said to be a %s by %q, and is a %s by %q", row[1], row[2], labels, of.kind, of.labels)
+		}
+		delete(all, row[1])
+	}
+	for name := range all {
+		if strings.HasPrefix(name, "kanmon_") {
+			t.Errorf("%s has no row in docs/ref/metrics.md", name)
+		}
+	}
+}
