@@ -140,11 +140,11 @@ func (s *sample) ofWait(f *event.Facts, w *event.Wait) bool {
 		return false
 	}
 	s.id, s.size, s.waits, s.inAll = mailID(w.Session, max(1, w.Transaction)), w.Size, true, event.MicrosOf(w.InAll)
-	s.badRecipient, s.stalled = w.RcptsRefused > 0, w.Stalled > 0
+	s.badRecipient, s.stalled = w.RcptsRefused > 0, 2*w.Stalled > w.Waited
 	if w.Phase >= event.PhaseBody {
 		s.took[timing.Write] = event.MicrosOf(w.Window)
 	}
-	s.took[phases[w.Phase]] = event.MicrosOf(w.Waited)
+	s.took[phases[w.Phase]] = event.MicrosOf(w.Waited - w.Stalled) // so long at least
 	return true
 }
 

@@ -83,6 +83,26 @@ func TestWhatTimesAreWorth(t *testing.T) {
 	}
 }
 
+// A wait during which kanmon stood still for a little has lasted for the rest of it at least: at a busy gateway no wait for a tarpit is without that. Where
+// it stood still for long, nothing is known.
+func TestAWaitIsWorthWhatKanmonWatched(t *testing.T) {
+	for stood, want := range map[time.Duration]sample{
+		0:                       {waits: true},
+		1500 * time.Millisecond: {waits: true},
+		12 * time.Second:        {waits: true, stalled: true},
+	} {
+		f := spoken()
+		f.Transaction, f.Session.Mails = nil, 0
+		var s sample
+		if !s.ofWait(f, &event.Wait{Phase: event.PhaseBanner, Waited: 20 * time.Second, Stalled: stood}) || s.stalled != want.stalled || s.waits != want.waits {
+			t.Errorf("kanmon stood still for %v: %+v", stood, s)
+		}
+		if took := s.took[timing.Banner].Duration(); took != 20*time.Second-stood {
+			t.Errorf("kanmon stood still for %v: the greeting takes %v", stood, took)
+		}
+	}
+}
+
 // A mail has waited for the MX once for replies that were waited for together, and for the opening of a connection with its first mail. Where a part
 // of it was said elsewhere, what is known is what was said here.
 func TestWhatAMailHasWaited(t *testing.T) {
