@@ -154,6 +154,31 @@ func TestWhatIsSlowForOthersTooIsNotARestriction(t *testing.T) {
 	}
 }
 
+// What is slow widely is told as that after five minutes, however much mail there is: of a busy gateway the newest mails are of the last seconds.
+func TestWhatIsSlowWidelyIsToldOfABusyGateway(t *testing.T) {
+	for _, c := range imitations {
+		if c.wide == 0 {
+			continue
+		}
+		t.Run(c.name, func(t *testing.T) {
+			for seed := range uint64(3) {
+				w := newWorld(t, seed+50, 4)
+				w.run(history)
+				w.apart = time.Second / 2
+				w.run(10 * time.Minute)
+				w.trouble = func(o *timing.Observation) { c.by(w, o) }
+				if told := w.run(5 * time.Minute); len(told) > 0 {
+					t.Errorf("seed %d: within five minutes %+v", seed, told)
+				}
+				told := w.run(5 * time.Minute)
+				if len(told) != 1 || told[0].Scope != c.wide {
+					t.Errorf("seed %d: within ten minutes %+v, it has to be %q", seed, told, c.wide)
+				}
+			}
+		})
+	}
+}
+
 func TestOrdinaryMailIsNoFinding(t *testing.T) {
 	told := 0
 	for seed := range uint64(4) {

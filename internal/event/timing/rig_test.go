@@ -19,6 +19,7 @@ type world struct {
 	ips       int
 	providers int
 	tenants   int
+	apart     time.Duration // two mails, on average
 	id        uint64
 
 	trouble func(o *timing.Observation) // what happens to a mail on its way
@@ -26,16 +27,16 @@ type world struct {
 }
 
 func newWorld(t *testing.T, seed uint64, ips int) *world {
-	return &world{t: t, d: timing.New(), r: rand.New(rand.NewPCG(seed, 3)), now: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), ips: ips, providers: 4, tenants: 8}
+	return &world{t: t, d: timing.New(), r: rand.New(rand.NewPCG(seed, 3)), now: time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), ips: ips, providers: 4, tenants: 8, apart: 40 * time.Second}
 }
 
 func ip(i int) string { return fmt.Sprintf("192.0.2.%d", i+1) }
 
 func provider(i int) string { return fmt.Sprintf("provider%d", i) }
 
-// next gives the next mail of the world: about one in 40 s, with the spread of ordinary receivers.
+// next gives the next mail of the world, with the spread of ordinary receivers.
 func (w *world) next() timing.Observation {
-	w.now = w.now.Add(time.Duration(w.r.ExpFloat64() * 40 * float64(time.Second)))
+	w.now = w.now.Add(time.Duration(w.r.ExpFloat64() * float64(w.apart)))
 	w.id++
 	around := func(median, sd float64) float64 { return median * math.Exp(sd*w.r.NormFloat64()) }
 	p := w.r.IntN(w.providers)

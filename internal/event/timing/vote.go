@@ -25,10 +25,7 @@ type vote struct {
 	had   uint16 // phases
 }
 
-const (
-	votesApart = 20   // s between two of one key that say the same
-	votesFor   = 3600 // s
-)
+const votesFor = 3600 // s
 
 func (v *voting) put(x vote) {
 	own := 0
@@ -114,6 +111,26 @@ type breadth struct {
 	phase Phase
 	since float64
 	ended float64
+	grows [Phases]growth
+}
+
+// growth is how long it has been so that it would be a finding. The newest votes alone do not tell: at a busy gateway they are of the last seconds.
+type growth struct {
+	from float64
+	seen float64 // when it was so last
+}
+
+// lasts takes whether it is so now, by votes since a time, and reports whether it has been for long enough.
+func (g *growth) lasts(is bool, since, now float64) bool {
+	switch {
+	case !is:
+		*g = growth{}
+		return false
+	case g.seen == 0 || now-g.seen > wideFor || since < g.from:
+		g.from = since
+	}
+	g.seen = now
+	return now-g.from >= wideFor
 }
 
 const (
@@ -146,13 +163,13 @@ func (d *Detector) vote(k *key, m *mail) {
 // tell the two apart.
 func (d *Detector) widely(s *source, slow uint16) {
 	if d.ours.on {
-		if n, of := d.share(&d.votes, nil, d.ours.phase, 0); of >= wideVotes && 7*n < of {
+		if n, of, _ := d.share(&d.votes, nil, d.ours.phase); of >= wideVotes && 7*n < of {
 			d.ours = breadth{ended: d.now, phase: d.ours.phase, since: d.ours.since}
 			d.tellWide(Cleared, Everything, &d.ours, "")
 		}
 	}
 	if s.wide.on {
-		if n, of := d.share(&s.votes, nil, s.wide.phase, 0); of >= wideVotes && 7*n < of {
+		if n, of, _ := d.share(&s.votes, nil, s.wide.phase); of >= wideVotes && 7*n < of {
 			s.wide = breadth{ended: d.now, phase: s.wide.phase, since: s.wide.since}
 			d.tellWide(Cleared, ThisIPEverywhere, &s.wide, s.ip)
 		}
@@ -161,12 +178,16 @@ func (d *Detector) widely(s *source, slow uint16) {
 		return
 	}
 	f := Phase(bits.TrailingZeros16(slow))
-	n, of := d.share(&s.votes, nil, f, wideFor)
-	if of < wideVotes || 2*n < of {
+	n, of, since := d.share(&s.votes, nil, f)
+	own := s.wide.grows[f].lasts(of >= wideVotes && 2*n >= of, since, d.now)
+	n, of, since = d.share(&d.votes, s, f)
+	others := of >= wideVotes && 5*n >= 2*of
+	ours := d.ours.grows[f].lasts(others, since, d.now)
+	if !own || others && !ours { // what may be ours is not told to be this IP's meanwhile
 		return
 	}
 	b, scope, ip := &s.wide, ThisIPEverywhere, s.ip
-	if n, of := d.share(&d.votes, s, f, wideFor); of >= wideVotes && 5*n >= 2*of {
+	if ours {
 		b, scope, ip = &d.ours, Everything, ""
 	}
 	change := Begun
@@ -177,11 +198,12 @@ func (d *Detector) widely(s *source, slow uint16) {
 	d.tellWide(change, scope, b, ip)
 }
 
-// share counts the votes of late, and those that say that it is slow: at three places at least, and for some time.
-func (d *Detector) share(v *voting, nor *source, f Phase, lasts float64) (slow, of int) {
+// share counts the votes of late, and those that say that it is slow, at three places at least; and gives since when they do.
+func (d *Detector) share(v *voting, nor *source, f Phase) (slow, of int, since float64) {
 	var votes [votesMost]*vote
 	var at [3]*place
-	places, since := 0, d.now
+	places := 0
+	since = d.now
 	for _, b := range votes[:v.pick(&votes, nil, nor, d.now-wideWithin)] {
 		if b.had>>f&1 == 0 {
 			continue
@@ -197,10 +219,10 @@ func (d *Detector) share(v *voting, nor *source, f Phase, lasts float64) (slow, 
 			places++
 		}
 	}
-	if places < len(at) || d.now-since < lasts {
+	if places < len(at) {
 		slow = 0
 	}
-	return slow, of
+	return slow, of, since
 }
 
 func (d *Detector) tellWide(c Change, s Scope, b *breadth, ip string) {
