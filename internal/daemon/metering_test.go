@@ -66,7 +66,7 @@ func TestMetricsSeeMail(t *testing.T) {
 	w.start()
 	msa := w.session()
 	msa.Deliver("a@example.com", []string{"b@example.net", "nobody@example.net"}, []byte("text\r\n"), true)
-	has(t, scraped(t, address), `kanmon_sessions{state="active"} 1`, `kanmon_sessions_limit 10000`)
+	has(t, scraped(t, address), `kanmon_sessions{state="idle"} 1`, `kanmon_sessions_limit 10000`)
 	_ = msa.Quit()
 	waitUntil(t, "the end of the session", func() bool { return w.daemon.live.Count() == 0 })
 	ip := w.daemon.cfg.SendingIPs[0].Address.String()
@@ -77,7 +77,7 @@ func TestMetricsSeeMail(t *testing.T) {
 		`kanmon_refusals_total{class="recipient_invalid",kind="permanent",provider="other",sending_ip="`+ip+`"} 1`,
 		`kanmon_mx_phase_seconds_count{phase="dot",provider="other"} 1`,
 		`kanmon_sessions_total{end_reason="quit"} 1`,
-		`kanmon_sessions{state="active"} 0`,
+		`kanmon_sessions{state="idle"} 0`,
 		`kanmon_pool_usable_ips{family="ipv4",pool="default",provider="all"} 1`,
 		`kanmon_draining 0`,
 	)

@@ -60,7 +60,10 @@ func applied(told *string) *bool {
 }
 
 func (d *Daemon) addSessions(s *metrics.State) {
-	s.Sessions = map[string]int{}
+	s.Sessions = map[string]int{"idle": 0}
+	for on := range event.SpendingCount {
+		s.Sessions[doingOf(&session.Seen{Doing: on, Phase: event.PhaseMail})] = 0
+	}
 	now := time.Now()
 	for one := range d.live.All() {
 		s.Sessions[doingOf(one)]++
