@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"errors"
+	"net/netip"
+	"slices"
 	"testing"
 	"time"
 
@@ -93,4 +95,58 @@ func TestWhatIsUsualIsKeptOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.stop()
+}
+
+// What was found is there again behind a restart, with its since and what is done about it, and nobody is told that it has begun.
+func TestWhatWasFoundIsKeptOverARestart(t *testing.T) {
+	w := newWorld(t, listenTable+sending("out")+"[standing]\nfile = 'DIR/standing.db'\n[timing]\nact = 'move'\n[journal]\nrecords = 'DIR/records.jsonl'\n")
+	w.start()
+	dripped := func(ip byte, pieces uint8) {
+		reply := event.Reply{Code: 250, Took: 1000}
+		if pieces > 1 {
+			reply.Pieces, reply.First, reply.Took = pieces, event.MicrosOf(time.Second), event.MicrosOf(20*time.Second)
+		}
+		addr := netip.AddrFrom4([4]byte{127, 0, 0, ip})
+		to := []event.Recipient{{Reply: reply}}
+		w.daemon.times.Hear(&event.Facts{
+			Session: &event.Session{
+				Arrival: event.Arrival{ID: event.ID(ip), Source: netip.MustParseAddrPort("10.20.0.1:4711"), Destination: netip.MustParseAddrPort("198.51.100.25:25")},
+				Leg:     event.Leg{Number: 1, Mails: 1, SendingIP: addr, Way: &event.Way{Provider: "docomo"}},
+			},
+			Recipients: to, Transaction: &event.Transaction{Number: 1, Leg: 1, Mail: reply, Recipients: to, Dot: reply},
+		})
+	}
+	for ip := range byte(4) {
+		dripped(1+ip, 1)
+	}
+	for range 3 {
+		dripped(1, 12)
+	}
+	found := func() (all []slow.Found) {
+		for _, f := range w.daemon.times.Found() {
+			if f.Told {
+				all = append(all, f)
+			}
+		}
+		return all
+	}
+	waitUntil(t, "it is found", func() bool { all := found(); return len(all) == 1 && all[0].Did == slow.Moved })
+	before := found()[0]
+	w.stop()
+	w.daemon = w.newDaemon(w.daemon.cfg)
+	w.start()
+	after := found()
+	if len(after) != 1 || after[0].Key != before.Key || after[0].Did != slow.Moved || after[0].Since.Sub(before.Since).Abs() > time.Second || w.daemon.times.Share(before.Key) == 1 {
+		t.Errorf("it was %+v\nand is %+v", before, after)
+	}
+	w.stop()
+	var steps []string
+	for _, e := range w.entries(t, "records.jsonl") {
+		if e.Type == "finding" {
+			steps = append(steps, e.Action)
+		}
+	}
+	if !slices.Equal(steps, []string{"begun"}) {
+		t.Errorf("on record: %q", steps)
+	}
 }

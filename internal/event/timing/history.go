@@ -81,7 +81,7 @@ func (d *Detector) row(rows []Row, k *key, stands json.RawMessage) []Row {
 // Knows reports whether there is anything to be kept of an IP at a provider.
 func (d *Detector) Knows(ip, provider string) bool {
 	k := d.keys[pair{ip, provider}]
-	return k != nil && (k.hasHistory() || k.finding.scope != 0)
+	return k != nil && (k.hasHistory() || k.place.stands())
 }
 
 func (k *key) hasHistory() bool {

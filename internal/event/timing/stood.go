@@ -52,7 +52,7 @@ type broad struct {
 func (d *Detector) ExportStanding(since time.Time, also func(ip, provider string) string) (rows []Row) {
 	late := since.Sub(d.began).Seconds()
 	for _, k := range d.order {
-		if k.hasHistory() && (k.place.heard(late) || k.finding.cleared >= late) || k.finding.scope != 0 {
+		if k.hasHistory() && (k.place.heard(late) || k.finding.cleared >= late) || k.place.stands() {
 			var text json.RawMessage
 			if s := d.standing(k, also); s != nil {
 				text, _ = json.Marshal(s) // its numbers are ones
@@ -61,6 +61,11 @@ func (d *Detector) ExportStanding(since time.Time, also func(ip, provider string
 		}
 	}
 	return rows
+}
+
+// stands reports whether anything stands against an IP there. Then the others are kept, too, whatever is known of them: it is acted on if there are enough.
+func (p *place) stands() bool {
+	return slices.ContainsFunc(p.keys, func(k *key) bool { return k.finding.scope != 0 })
 }
 
 // standing gives what stands; nil: nothing.

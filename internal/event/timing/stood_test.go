@@ -241,7 +241,8 @@ func TestFindingsThatWereDamaged(t *testing.T) {
 	}
 }
 
-// A row has room in a file of state, and a key of which nothing is usual yet is there as long as something stands against it.
+// A row has room in a file of state, and keys of which nothing is usual yet are there as long as something stands against one of them: by how many there are
+// it is said whether anything follows.
 func TestRowsOfWhatStands(t *testing.T) {
 	none := func(string, string) string { return "" }
 	w := newWorld(t, 1, 3)
@@ -258,11 +259,11 @@ func TestRowsOfWhatStands(t *testing.T) {
 		w.observe(&o)
 	}
 	rows := w.d.ExportStanding(time.Time{}, none)
-	if len(rows) != 1 || rows[0].IP != ip(1) || !w.d.Knows(ip(1), provider(0)) || w.d.Knows(ip(0), provider(0)) || len(rows[0].Data) > 4096 {
+	if len(rows) != 3 || len(rows[0].Data) > 4096 || !w.d.Knows(ip(0), provider(0)) || w.d.Knows(ip(0), provider(1)) {
 		t.Errorf("%d rows, with %d octets", len(rows), len(rows[0].Data))
 	}
-	if stood := w.restart(time.Minute); len(stood) != 1 {
-		t.Errorf("stood: %+v", stood)
+	if stood := w.restart(time.Minute); len(stood) != 1 || !w.d.MayAct(ip(1), provider(0)) {
+		t.Errorf("stood: %+v; it may be acted on: %v", stood, w.d.MayAct(ip(1), provider(0)))
 	}
 	big := standing(t, 2, slowRcpt)
 	for _, r := range big.d.ExportStanding(time.Time{}, none) {
