@@ -180,6 +180,40 @@ func TestNoUsableSendingIPIsToldAtMAIL(t *testing.T) {
 	}
 }
 
+// Where only a mail's sender can tell whether there is a sending IP of the MX's family, the MSA is greeted. What is passed through has no sender: it is reset, as
+// where there is none.
+//
+// law: S0/MX-lost I13
+func TestWhatASenderMayHaveIsWaitedFor(t *testing.T) {
+	for _, passthrough := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			e := session.Engine{Live: new(session.Live), Observe: true, Ways: dialFunc(func(context.Context, session.DialRequest) (session.Outbound, error) {
+				return session.Outbound{}, fmt.Errorf("dial: %w", session.ErrNotYet)
+			})}
+			e.Destination = func(netip.Addr) session.Destination { return session.Destination{Passthrough: passthrough} }
+			far, near := smtptest.Pair(msaAddr, mxAddr)
+			go e.Serve(near, session.Origin{Source: msaAddr, Destination: mxAddr})
+			if passthrough {
+				if heard, err := io.ReadAll(far); len(heard) > 0 || !errors.Is(err, syscall.ECONNRESET) {
+					t.Errorf("passed through: heard %q, %v", heard, err)
+				}
+				far.Close()
+				synctest.Wait()
+				return
+			}
+			msa := smtptest.NewMSA(t, far)
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			if r := msa.Command("MAIL FROM:<a@example.com>"); !strings.HasPrefix(r.String(), "451 4.4.1 kanmon: the sending IP for this mail cannot reach the destination now") {
+				t.Errorf("MAIL was answered %s", r)
+			}
+			if err := msa.Quit(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
 // law: S0/MSA-lost
 func TestLostMSACancelsTheDial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -63,10 +63,10 @@ var (
 	})
 	Elsewhere = ofDestination.add(Entry{
 		Name: "elsewhere", Codes: []Code{{451, "4.4.1"}}, Text: "the sending IP for this mail cannot reach the destination now" + retried,
-		Happened:   "The session began from one sending IP, this mail must leave from another one, and the MX did not let that one connect.",
+		Happened:   "The session began from one sending IP, this mail must leave from another one, and the MX did not let that one connect; or the pool of this mail has no address of the MX's family (IPv4, IPv6).",
 		Mail:       staysQueued,
 		Postmaster: nothing,
-		Operator:   seeIPs + " Look whether the MX lets the IP connect.",
+		Operator:   seeIPs + " Look whether the MX lets the IP connect, and with `kanmon explain` whether the mail's pool has an address of the family.",
 	})
 	Lost = ofDestination.add(Entry{
 		Name: "lost", Codes: failing("4.4.2"), Text: "connection to %s lost at %s" + retried, Holds: []string{"MX", "STEP"},
