@@ -71,7 +71,7 @@ func (d *Detector) Observe(o *Observation) []Finding {
 	if !o.Refused && !o.Stalled {
 		m := k.measure(o, gap)
 		if !o.Waits {
-			k.place.remember(k, &m, o.New)
+			k.place.remember(k, &m)
 			d.vote(k, &m)
 			if o.SplitFrom != "" && o.SplitFrom != o.IP {
 				d.control(o, &m)

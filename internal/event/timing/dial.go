@@ -41,13 +41,14 @@ func (d *Detector) dialled(k *key, o *Observation) {
 		}
 		return
 	}
-	p.rememberRefused(k.number, h, d.now)
+	p.rememberRefused(k, h, d.now)
 	state := alone
 	for _, other := range p.keys {
-		if q := other.refusedBy(h); q != nil {
-			if other == k {
-				return // of several in a row one counts: the host may be down
-			}
+		switch q := other.refusedBy(h); {
+		case q == nil:
+		case other == k:
+			return // of several in a row one counts: the host may be down
+		case !other.standsRefused():
 			state = shared
 		}
 	}
@@ -59,6 +60,9 @@ func (d *Detector) dialled(k *key, o *Observation) {
 	}
 	*free = refusal{host: h, at: d.now, state: state}
 }
+
+// standsRefused reports whether refused connections stand against the key: they are its own then, and say nothing of the host's mind to others.
+func (k *key) standsRefused() bool { return k.proof[Refused].weight() >= suspicious }
 
 // refusedBy gives the refusal of a host that has let nobody in since.
 func (k *key) refusedBy(host uint32) *refusal {
@@ -78,12 +82,13 @@ func (p *place) refuses() (ordinary, restricted float64) {
 
 // othersLetIn counts the new connections of other IPs to the place of late, and those of them that were refused.
 func (p *place) othersLetIn(number uint16, now float64) (n, refused int) {
-	for i := range p.filled {
-		s := p.back(i)
+	g := p.ring(opening)
+	for i := range g.filled {
+		s := g.back(i)
 		if now-s.at > farTime || n == 16 {
 			break
 		}
-		if s.number != number && s.fresh {
+		if s.number != number && s.out>>Refused&1 == 0 {
 			n++
 			if s.shut {
 				refused++
@@ -102,7 +107,7 @@ func (d *Detector) settle(k *key, host uint32, refused bool) {
 				continue
 			}
 			if refused {
-				if q.host == host && o != k {
+				if q.host == host && o != k && !k.standsRefused() {
 					d.takeBack(o, q)
 				}
 				continue

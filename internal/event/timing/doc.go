@@ -12,8 +12,8 @@
 //
 // Of each phase of a mail y = ln(x + 0.1 s) is taken. The dot's x includes the writing of the body (the kernel takes 64 KiB at once, so a
 // slow window is waited for there), less what bodies of its size take at the provider, by octaves. Write is seconds a MB beyond those
-// 64 KiB, of bodies of 96 KiB and more; of a smaller body the dot says what a slow window costs, where its size at 30 KB/s would be seen
-// above the dot's spread. A greeting to an IP that was not at the host for 20 h is 7 s shorter: it may be a test of newcomers. Nothing is
+// 64 KiB, of bodies of 96 KiB and more; of a smaller body the dot says what a slow window costs, where its size at 30 KB/s would lie
+// beyond the dot's first point (below). A greeting to an IP that was not at the host for 20 h is 7 s shorter: it may be a test of newcomers. Nothing is
 // taken of mail during which kanmon stood still, and from RCPT on of mail with a refused recipient.
 //
 // A key is a sending IP at a provider. r = y − base − beside: base is a running median of the provider's mail, of all IPs; beside is how
@@ -21,10 +21,14 @@
 // not while anything stands against the key or its IP. So r is against the key's own history.
 //
 // A mail waits until two mails of other IPs at the provider have ended after it, half an hour at most. odd = r − the
-// median of the eight nearest mails of other IPs, before it and after it. So what is always slow, and what is slow for
-// all, are both ordinary: the worse of the two comparisons counts for the IP. Of others only mail counts in this
-// against whose IP nothing stood when it ended (evidence under 5), where there are three such: beside a restricted IP
-// the rest would look fast, and slow when its restriction ends.
+// median of the eight nearest mails of other IPs that have the phase, before it and after it. So what is always slow, and what is slow for
+// all, are both ordinary: the worse of the two comparisons counts for the IP. Of others only mail counts, in this and in
+// what follows, against whose IP nothing stood in the phase when it ended (evidence under 5), where there are five such: beside a restricted
+// IP the rest would look fast, and slow when its restriction ends; and a second restricted IP would look like a provider that is slow for all.
+//
+// Mails are remembered in three lots, of a key and of a provider: of those that opened a connection, of all, of bodies of 96 KiB and more (of
+// a key: of those that a slow window would show in). Else, where most mail goes over connections that stand, few of the last mails would tell
+// of a greeting, and everywhere few of a body.
 //
 // # What is bet
 //
@@ -44,13 +48,13 @@
 //     the gain is multiplied by .4, of more it is a loss of .2;
 //   - if at the same host, within an hour, not half of up to four mails of others were as slow;
 //   - if the IP is not slow elsewhere in that phase, or in two phases: of its last eight votes at other providers not two at two providers, a
-//     quarter or more. Three, and two fifths, take the evidence back to 2. The same of other IPs' votes: then it is us;
+//     quarter or more. A key of which a restriction has been told has no vote. Three, and two fifths, take the evidence back to 2. The same of other IPs' votes: then it is us;
 //   - once in 90 s, unless a mail of another IP has ended between, and one and a half times for each mail of others (six saved up).
 //
 // Refused connections: a refusal counts when the provider next lets anybody in, at any host. It does not count, or is
 // taken back, if its host refuses another IP before it lets somebody in; of several that one host gives an IP until
 // then, one counts: the host may be down. It does not count either if two of the last 16 connections of others were
-// refused, or fewer than three are known; with one it counts half. It gives ln(p1/p0), a connection that was let in
+// refused, or fewer than three are known; with one it counts half. In all this an IP that refused connections stand against is none of the others. It gives ln(p1/p0), a connection that was let in
 // ln((1−p1)/(1−p0)); p0 = max(.003, the provider's long run), p1 = max(.3, 5 p0). The long run is learnt of refusals
 // that came alone: those of a restriction would weaken their own evidence.
 //
@@ -59,7 +63,7 @@
 // At evidence 10.7; at 12.7 where what is slow is less than a second longer: accidents of that size are frequent. Of refusals at 7.5, of which
 // at least three counted. Then the scope, in this order:
 //
-//	small        fewer than 4 of the last 14 slow, or these less than 1.7 times as long, or less than 0.5 s longer
+//	small        fewer than 4 of the last 14 of the lot slow, or these less than 1.7 times as long, or less than 0.5 s longer
 //	one host     nine tenths of what is slow went to one host, where no other IP was in time and fast; or three quarters of it, and mail
 //	             to the other hosts is mostly fast
 //	one tenant   from MAIL on: without the tenant that gives most the evidence is under 3.0, or the recent mail of the others is
@@ -98,7 +102,7 @@
 //
 // # Memory
 //
-// A key costs at most 1.6 KiB of the heap with its share of a provider of four IPs, and 1.3 KiB where it is alone there; what few keys have at
+// A key costs at most 1.95 KiB of the heap with its share of a provider of four IPs, and 1.5 KiB where it is alone there; what few keys have at
 // a time (evidence, mail that waits for others) is pooled, and a provider remembers mail to compare with from its second IP on. An IP has
 // 0.9 KiB. There are at most MaxKeys keys. If a new one finds no room, of sixteen keys the one
 // goes that was unused for longest; one with a history counts as unused an eighth of the time, one with a finding an eighth of that. So
@@ -109,11 +113,13 @@
 //	words.go     Observation, Finding, the scopes
 //	detector.go  Observe
 //	key.go       what is kept of a key, and how a mail is measured
-//	place.go     what is kept of a provider: the nearest mails, the points of the tail
+//	place.go     what is kept of a provider: the base, the points of the tail
+//	ring.go      the mails of a provider, and the nearest of others to one
 //	weigh.go     comparing, betting, learning
 //	dial.go      refused connections
 //	drip.go      drip
 //	vote.go      what is slow everywhere
+//	recent.go    the last mails of a key, in lots
 //	judge.go     findings: scope, beginning, end
 //	pace.go      a limit of an IP's rate
 //	split.go     the answers: MayAct, Split, Keep

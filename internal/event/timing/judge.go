@@ -4,11 +4,11 @@ import "math"
 
 // A finding is what stands against a key.
 type finding struct {
-	scope   Scope // 0: none
-	phase   Phase
 	since   float64
-	mails   uint32  // the key's, when it began
 	cleared float64 // when one ended
+	mails   uint32  // the key's, when it began
+	scope   Scope   // 0: none
+	phase   Phase
 	was     Phase
 	wasOf   Scope
 }
@@ -87,15 +87,15 @@ func (k *key) figures(t *Finding) {
 	if f >= Phases {
 		return
 	}
-	var slow [len(k.recent)]float32
+	var slow [latelyMost]float32
 	n := 0
 	var where [hostsMost]int
-	for i := range k.recent {
-		b := &k.recent[i]
-		if r := fromByte(b.r[f]); b.used && present(r) && r > k.place.tail[f][0] {
-			slow[n] = r
+	last := k.last(f)
+	for i := range last.of {
+		if last.slow(i) {
+			slow[n] = last.r(i)
 			n++
-			where[b.host]++
+			where[last.of[i].host]++
 		}
 	}
 	usual := float64(k.usually(f))
@@ -106,10 +106,10 @@ func (k *key) figures(t *Finding) {
 		t.Here = max(0, math.Exp(usual+float64(median(slow[:n])+beside))-floor[f])
 	}
 	host := 0
-	for i := range k.recent {
-		first := k.slowAt(i, f)
+	for i := range last.of {
+		first := last.slow(i)
 		for j := range i {
-			first = first && (k.recent[j].tag != k.recent[i].tag || !k.slowAt(j, f))
+			first = first && (last.of[j].tag != last.of[i].tag || !last.slow(j))
 		}
 		if first {
 			t.Tenants++
@@ -120,7 +120,7 @@ func (k *key) figures(t *Finding) {
 			host = i
 		}
 	}
-	if tag, _ := k.slowest(f); t.Scope == OneTenant {
+	if tag, _ := last.slowest(); t.Scope == OneTenant {
 		for i := range k.tenants {
 			if uint8(k.tenants[i].hash) == tag && k.tenants[i].n > 0 {
 				t.Tenant = k.tenants[i].name
@@ -143,12 +143,12 @@ func (d *Detector) scopeNow(k *key, f Phase) Scope {
 
 // othersNow gives what mail of other IPs takes in a phase of late, in seconds, and how much longer that is than usual, in logarithms.
 func (k *key) othersNow(f Phase) (seconds float64, longer float32) {
-	p := k.place
+	p, g, at := k.place, k.place.lot(f), inLot[f].at
 	var others, more [nearMost]float32
 	m := 0
-	for i := 0; i < p.filled && m < len(others); i++ {
-		if s := p.back(i); s.number != k.number && present(fromByte(s.r[f])) {
-			r := fromByte(s.r[f])
+	for i := 0; i < g.filled && m < len(others); i++ {
+		if s := g.back(i); s.number != k.number && s.r[at] != noByte {
+			r := fromByte(s.r[at])
 			more[m], others[m] = r, r+p.besideOf(s.number, f)
 			m++
 		}
@@ -157,35 +157,6 @@ func (k *key) othersNow(f Phase) (seconds float64, longer float32) {
 		return 0, 0
 	}
 	return max(0, math.Exp(float64(p.base[f]+median(others[:m])))-floor[f]), max(0, median(more[:m]))
-}
-
-// counts are of the recent mail of a key: which was slow in a phase, by how much, and at which of its hosts.
-type counts struct {
-	slow, fast     int
-	typical        float64 // of the slow, above the usual, in logarithms
-	slowAt, fastAt [hostsMost]int
-}
-
-func (k *key) recently(f Phase) (c counts) {
-	var slow [len(k.recent)]float32
-	for i := range k.recent {
-		b := &k.recent[i]
-		r := fromByte(b.r[f])
-		switch {
-		case !b.used || !present(r):
-		case r > max(.4, k.place.tail[f][0]):
-			slow[c.slow] = r
-			c.slow++
-			c.slowAt[b.host]++
-		default:
-			c.fastAt[b.host]++
-			c.fast++
-		}
-	}
-	if c.slow > 0 {
-		c.typical = float64(median(slow[:c.slow]))
-	}
-	return c
 }
 
 // small reports whether what is slow is too little to be worth a word.
@@ -236,10 +207,10 @@ func (d *Detector) scope(k *key, f Phase) Scope {
 
 // othersFast reports whether other IPs were at a host in the last hours and not slow there.
 func (k *key) othersFast(f Phase, host uint32) bool {
-	p := k.place
-	for i := range p.filled {
-		s := p.back(i)
-		if r := fromByte(s.r[f]); s.number != k.number && s.host == host && !s.shut && present(r) && r < p.tail[f][1] && s.at > k.proof[f].begun-3600 {
+	p, g := k.place, k.place.lot(f)
+	for i := range g.filled {
+		s := g.back(i)
+		if r := fromByte(s.r[inLot[f].at]); s.number != k.number && s.host == host && !s.shut && present(r) && r < p.tail[f][1] && s.at > k.proof[f].begun-3600 {
 			return true
 		}
 	}
@@ -251,8 +222,9 @@ func (k *key) othersFast(f Phase, host uint32) bool {
 // that gives most of it; or, where that are all who send little and have their evidence in one place, what is slow is
 // of many of them.
 func (k *key) severalTenants(f Phase) bool {
-	tag, many := k.slowest(f)
-	if !k.slowWithout(f, tag) {
+	last := k.last(f)
+	tag, many := last.slowest()
+	if !last.slowWithout(tag) {
 		return false
 	}
 	for _, parts := range k.proof[f].parts {
@@ -268,54 +240,6 @@ func (k *key) severalTenants(f Phase) bool {
 		}
 	}
 	return false
-}
-
-// slowest gives the tenant most of the recent slow mail is of, and whether that is a third of it at most.
-func (k *key) slowest(f Phase) (tag uint8, many bool) {
-	best, n := 0, 0
-	for i := range k.recent {
-		if !k.slowAt(i, f) {
-			continue
-		}
-		n++
-		same := 0
-		for j := range k.recent {
-			if k.recent[j].tag == k.recent[i].tag && k.slowAt(j, f) {
-				same++
-			}
-		}
-		if same > best {
-			best, tag = same, k.recent[i].tag
-		}
-	}
-	return tag, 3*best <= n && n >= leastSlow+2
-}
-
-// slowAt reports whether a recent mail was slow.
-func (k *key) slowAt(i int, f Phase) bool {
-	b := &k.recent[i]
-	r := fromByte(b.r[f])
-	return b.used && present(r) && r > k.place.tail[f][0]
-}
-
-// slowWithout reports whether the recent mail of other tenants than one was slow at least half as often as that one's.
-func (k *key) slowWithout(f Phase, tag uint8) bool {
-	var n, slow [2]int
-	for i := range k.recent {
-		b := &k.recent[i]
-		if !b.used || !present(fromByte(b.r[f])) {
-			continue
-		}
-		other := 0
-		if b.tag != tag {
-			other = 1
-		}
-		n[other]++
-		if k.slowAt(i, f) {
-			slow[other]++
-		}
-	}
-	return slow[1] >= 2 && 2*slow[1]*n[0] >= slow[0]*n[1]
 }
 
 // endings clears what has ended.

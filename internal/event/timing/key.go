@@ -20,8 +20,7 @@ type key struct {
 	proof    [kinds]proof
 	tenants  [4]named // whose evidence is kept apart
 	hosts    []met    // hostsMost at most
-	recent   [14]brief
-	at       uint8 // in recent
+	recent   [lots]lately
 	credit   float32
 	taught   float64         // when it last learnt
 	piece    float64         // when mail last spoke against it
@@ -61,15 +60,6 @@ type met struct {
 	last float64
 }
 
-// A brief is what is kept of a mail of the key that has been weighed.
-type brief struct {
-	r    [Phases]int8
-	gap  uint8 // since the key's mail before it: eighths of an octave of seconds
-	used bool
-	tag  uint8 // of the tenant: an octet of its hash
-	host uint8
-}
-
 // told are the phases of a mail of which its wait has told.
 type told struct {
 	id     uint64
@@ -89,7 +79,7 @@ type mail struct {
 	where  uint8 // host's
 	wait   bool
 	class  uint8
-	heavy  bool // the body is large enough that a slow window would show at the dot
+	slowed float32 // by how much a slow window would make the dot longer, in logarithms
 }
 
 var nan = float32(math.NaN())
@@ -146,8 +136,7 @@ func (k *key) measure(o *Observation, gap float64) mail {
 	}
 	if present(m.r[Dot]) {
 		usual := math.Exp(float64(k.usually(Dot) + k.place.sized[class]))
-		shift := math.Log(1 + float64(o.Size)/slowWindow/usual)
-		m.heavy = shift > 1.5*float64(k.place.tail[Dot][0])
+		m.slowed = float32(math.Log(1 + float64(o.Size)/slowWindow/usual))
 	}
 	if o.Waits {
 		for f := range Phases {
@@ -280,7 +269,7 @@ func (k *key) weighs(more float32) bool {
 
 // stands gives the phases in which something stands against the key.
 func (k *key) stands() (phases uint16) {
-	for f := range Phases {
+	for f := range k.proof {
 		if k.proof[f].weight() >= suspicious {
 			phases |= 1 << f
 		}

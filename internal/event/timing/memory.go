@@ -36,8 +36,8 @@ func (d *Detector) keyOf(ip, provider string) *key {
 	p.number++
 	s.keys++
 	k := &key{ip: ip, place: p, source: s, number: p.number, seen: d.now}
-	if p.keys = append(p.keys, k); len(p.keys) == 2 && p.ring == nil {
-		p.ring = new([ringSize]seen)
+	if p.keys = append(p.keys, k); len(p.keys) == 2 {
+		p.begin()
 	}
 	d.keys[pair{ip, provider}] = k
 	d.order = append(d.order, k)

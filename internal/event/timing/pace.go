@@ -14,13 +14,13 @@ func gapByte(gap float32) uint8 {
 // rate, whoever sends. Of a slow tenant all mail is slow, so both have to be of the tenant that most of what is slow is of, and one of what
 // is slow another's. It is not to be asked from the body on: a newsletter comes close together, and its content may be slow.
 func (k *key) paced(f Phase, c *counts) bool {
-	tag, _ := k.slowest(f)
+	last := k.last(f)
+	tag, _ := last.slowest()
 	much := float32(max(c.typical/2, float64(k.place.tail[f][1])))
 	n, of, own, other, above, pairs := 0, 0, 0, 0, 0, 0
-	for i := range k.recent {
-		a := &k.recent[i]
-		r := fromByte(a.r[f])
-		if !a.used || !present(r) {
+	for i := range last.of {
+		a, r := &last.of[i], last.r(i)
+		if !present(r) {
 			continue
 		}
 		of++
@@ -34,9 +34,9 @@ func (k *key) paced(f Phase, c *counts) bool {
 		if a.tag != tag {
 			other++
 		}
-		for j := range k.recent {
-			b := &k.recent[j]
-			if r := fromByte(b.r[f]); b.used && present(r) && r <= much {
+		for j := range last.of {
+			b := &last.of[j]
+			if r := last.r(j); present(r) && r <= much {
 				pairs++
 				switch {
 				case a.gap < b.gap:

@@ -3,8 +3,7 @@ package timing
 import "math"
 
 const (
-	ringSize = 48
-	sizes    = 9
+	sizes = 9
 
 	usualClass    = 3   // 16 to 32 KiB: what the base of the dot is of
 	recentreEvery = 128 // mails learnt
@@ -17,9 +16,7 @@ type place struct {
 	number uint16 // of the next key
 	waits  int    // keys that hold mail or refusals back
 
-	ring   *[ringSize]seen // the newest mails, of all IPs; nil while there was only one
-	newest int
-	filled int
+	rings *[lots]ring // the newest mails, of all IPs; nil while there was only one
 
 	sized  [sizes]float32  // the dot's logarithm, by size of the body
 	base   [Phases]float32 // running median of logarithms, of all keys less what each is beside it
@@ -27,17 +24,6 @@ type place struct {
 	tail   [Phases][3]float32 // points of how much slower than others a calm mail is: exceeded by the shares in tailShare
 	known  [Phases]uint16     // mails they rest on
 	turned float32            // share of connections refused, long run
-}
-
-// seen is a mail in the ring.
-type seen struct {
-	at     float64
-	host   uint32
-	number uint16
-	out    uint16 // phases in which something stands against its IP: others are not measured by it
-	fresh  bool   // on a new connection
-	shut   bool   // that was refused
-	r      [Phases]int8
 }
 
 const (
@@ -66,46 +52,6 @@ func newPlace(name string) *place {
 	}
 	return p
 }
-
-// remember puts a mail into the ring. One IP has no more than three places in a row: a newsletter would push all others out.
-func (p *place) remember(k *key, m *mail, fresh bool) {
-	if p.ring == nil {
-		return
-	}
-	s := p.slot(m.number)
-	*s = seen{at: m.at, host: m.host, number: m.number, fresh: fresh, out: k.stands()}
-	for f := range Phases {
-		s.r[f] = toByte(m.r[f])
-	}
-}
-
-func (p *place) rememberRefused(number uint16, host uint32, at float64) {
-	if p.ring == nil {
-		return
-	}
-	s := p.slot(number)
-	*s = seen{at: at, host: host, number: number, fresh: true, shut: true}
-	for f := range s.r {
-		s.r[f] = noByte
-	}
-}
-
-func (p *place) slot(number uint16) *seen {
-	row := 0
-	for i := range min(3, p.filled) {
-		if p.back(i).number == number {
-			row++
-		}
-	}
-	if row < 3 {
-		p.newest = (p.newest + 1) % ringSize
-		p.filled = min(p.filled+1, ringSize)
-	}
-	return &p.ring[p.newest]
-}
-
-// back gives the mail that was remembered i mails ago.
-func (p *place) back(i int) *seen { return &p.ring[(p.newest-i+ringSize)%ringSize] }
 
 // follow lets the base follow mail.
 func (p *place) follow(f Phase, r float32) {
@@ -197,74 +143,3 @@ func (p *place) learn(f Phase, odd float32) {
 }
 
 const minSpread = .12
-
-// others are the mails of other IPs nearest to one of a key.
-type others struct {
-	of [24]int16 // how far back in the ring, nearest in time first
-	n  int
-}
-
-const (
-	afterMost = 4
-	nearMost  = 8
-	nearTime  = 3 * 3600
-	farTime   = 24 * 3600
-)
-
-// around finds the mails of other IPs before and after one.
-func (p *place) around(m *mail) others {
-	var o others
-	var later [ringSize]int16
-	nl, i := 0, 0
-	for ; i < p.filled; i++ {
-		s := p.back(i)
-		if s.at < m.at || s.at == m.at && s.number == m.number {
-			break
-		}
-		if s.number != m.number && !s.shut {
-			later[nl] = int16(i)
-			nl++
-		}
-	}
-	for j := nl - 1; j >= 0 && o.n < afterMost; j-- {
-		o.of[o.n] = later[j]
-		o.n++
-	}
-
-	for ; i < p.filled && o.n < len(o.of); i++ {
-		s := p.back(i)
-		if m.at-s.at > farTime {
-			break
-		}
-		if s.number != m.number && !s.shut {
-			o.of[o.n] = int16(i)
-			o.n++
-		}
-	}
-	return o
-}
-
-// compares reports whether there is mail of other IPs, of late, to compare with.
-func (p *place) compares(number uint16, now float64) bool {
-	n := 0
-	for i := range p.filled {
-		if s := p.back(i); s.number != number && !s.shut && now-s.at < farTime {
-			n++
-		}
-	}
-	return n >= needOthers
-}
-
-// between reports whether a mail of another IP ended between two times.
-func (p *place) between(number uint16, from, to float64) bool {
-	for i := range p.filled {
-		s := p.back(i)
-		if s.at <= from {
-			return false
-		}
-		if s.at < to && s.number != number && !s.shut {
-			return true
-		}
-	}
-	return false
-}

@@ -25,8 +25,8 @@ type stands struct {
 	LnR     []float32    `json:"ln_r,omitempty"`  // the evidence of the phase
 	Begun   int64        `json:"begun,omitempty"`
 	Claimed uint32       `json:"claimed,omitempty"`
-	Parts   [][5]float32 `json:"parts,omitempty"` // by the tenants of the memo; the last is of all others
-	Recent  []byte       `json:"recent,omitempty"`
+	Parts   [][5]float32 `json:"parts,omitempty"`  // by the tenants of the memo; the last is of all others
+	Lately  []byte       `json:"lately,omitempty"` // the last mails, by lot, the oldest first
 	Drip    float32      `json:"drip,omitempty"`
 	Refused uint16       `json:"refused,omitempty"`
 	Also    string       `json:"also,omitempty"`
@@ -88,19 +88,20 @@ func (d *Detector) standing(k *key, also func(ip, provider string) string) *stan
 			s.Begun, s.Claimed, s.Parts = d.second(e.begun), e.mails, k.partsByTenant(e)
 		}
 	}
-	for i := range k.recent {
-		if b := &k.recent[(int(k.at)+1+i)%len(k.recent)]; b.used {
-			s.Recent = append(s.Recent, b.gap, b.tag, b.host)
+	for lot := range k.recent {
+		for l, i := &k.recent[lot], uint8(0); i < l.n; i++ {
+			b := &l.of[(l.next+latelyMost-l.n+i)%latelyMost]
+			s.Lately = append(s.Lately, byte(lot), b.gap, b.tag, b.host) //nolint:gosec // there are three lots
 			for _, r := range b.r {
-				s.Recent = append(s.Recent, byte(r)) //nolint:gosec // as it is
+				s.Lately = append(s.Lately, byte(r)) //nolint:gosec // as it is
 			}
 		}
 	}
 	return &s
 }
 
-// briefOctets is what a brief takes.
-const briefOctets = 3 + int(Phases)
+// briefOctets is what a brief takes: its lot, three of its own, its phases.
+const briefOctets = 4 + len(brief{}.r)
 
 // partsByTenant gives the evidence in the order in which a memo has the tenants: those without mail are left out there.
 func (k *key) partsByTenant(e *proof) [][5]float32 {
@@ -203,14 +204,13 @@ func (d *Detector) stand(stood []Stood, k *key, s *stands) []Stood {
 		*e.claim = claim{begun: d.ago(time.Unix(s.Begun, 0)), mails: min(s.Claimed, k.mails)}
 		copy(e.parts[:], s.Parts)
 	}
-	for i := 0; i+briefOctets <= len(s.Recent); i += briefOctets {
-		of := s.Recent[i : i+briefOctets]
-		k.at = (k.at + 1) % uint8(len(k.recent))
-		b := brief{used: true, gap: of[0], tag: of[1], host: of[2]}
+	for i := 0; i+briefOctets <= len(s.Lately); i += briefOctets {
+		of := s.Lately[i : i+briefOctets]
+		b := brief{gap: of[1], tag: of[2], host: of[3]}
 		for f := range b.r {
-			b.r[f] = int8(of[3+f]) //nolint:gosec // as it was
+			b.r[f] = int8(of[4+f]) //nolint:gosec // as it was
 		}
-		k.recent[k.at] = b
+		k.recent[of[0]].add(&b)
 	}
 	return append(stood, Stood{f, s.Also})
 }
@@ -231,11 +231,11 @@ func (s *stands) sane(hosts int) bool {
 	if s.Scope == "" {
 		return true
 	}
-	if !couldStand(s.Scope, s.Phase) || !within(s.Drip, 0, mostDrip) || len(s.Recent)%briefOctets != 0 || len(s.Recent) > briefOctets*len(key{}.recent) {
+	if !couldStand(s.Scope, s.Phase) || !within(s.Drip, 0, mostDrip) || len(s.Lately)%briefOctets != 0 || len(s.Lately) > briefOctets*lots*latelyMost {
 		return false
 	}
-	for i := 0; i < len(s.Recent); i += briefOctets {
-		if int(s.Recent[i+2]) >= max(hosts, 1) {
+	for i := 0; i < len(s.Lately); i += briefOctets {
+		if s.Lately[i] >= lots || int(s.Lately[i+3]) >= max(hosts, 1) {
 			return false
 		}
 	}

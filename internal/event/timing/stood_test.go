@@ -186,7 +186,8 @@ func TestSenselessFindingsAreNone(t *testing.T) {
 		{`"ln_r":[`, `"ln_r":[99,`},
 		{`"ln_r":[`, `"ln_r":[],"x":[`},
 		{`"parts":[[`, `"parts":[[1e9,`},
-		{`"recent":"`, `"recent":"AAAA`},
+		{`"lately":"`, `"lately":"AAAA`},
+		{`"lately":"`, `"lately":"CQAAAAAAAAAJAAAAAAAAAAkAAAAAAAAA`}, // a fourth lot
 		{`"stands":{`, `"stands":[],"x":{`},
 		{`"stands":{`, `"stands":{"wide":{"phase":"drip"},`},
 		{`"stands":{`, `"stands":{"ended":{"scope":"","phase":"rcpt"},`},

@@ -139,8 +139,11 @@ const (
 	wideWithin = 1800 // s
 )
 
-// vote tells what a mail was, by the key's own history.
+// vote tells what a mail was, by the key's own history. What is told as a restriction here says nothing of the IP elsewhere.
 func (d *Detector) vote(k *key, m *mail) {
+	if k.finding.scope == ThisIPHere {
+		return
+	}
 	x := vote{at: m.at, place: k.place, from: k.source}
 	for f := range Phases {
 		if !present(m.r[f]) || k.learnt[f] < needHistory {

@@ -18,18 +18,26 @@ var stakes = [bettors][4]float64{
 	{.68, 0, .1, .22},
 }
 
+// sure is what the first stakes where a restriction would be beyond all points, as a slow window is on a large body.
+var sure = [4]float64{.15, .05, .2, .6}
+
 // lnBets are the logarithms of what a bettor has after a mail that is beyond none, one, two or three points of its tail.
-var lnBets = func() (l [bettors][4]float32) {
+var lnBets, lnSure = func() (l [bettors][4]float32, s [4]float32) {
 	for b, stake := range stakes {
-		sum := stake[0]
-		l[b][0] = float32(math.Log(sum))
-		for i, share := range tailShare {
-			sum += stake[i+1] / float64(share)
-			l[b][i+1] = float32(math.Log(sum))
-		}
+		l[b] = lnOf(stake)
+	}
+	return l, lnOf(sure)
+}()
+
+func lnOf(stake [4]float64) (l [4]float32) {
+	sum := stake[0]
+	l[0] = float32(math.Log(sum))
+	for i, share := range tailShare {
+		sum += stake[i+1] / float64(share)
+		l[i+1] = float32(math.Log(sum))
 	}
 	return l
-}()
+}
 
 // A doubt is how far mail of others takes the weight from a slow one.
 type doubt uint8
@@ -46,10 +54,14 @@ type said struct {
 	odd   float32 // how much slower than others, in logarithms; NaN: nothing
 	level uint8   // points of the tail it is beyond
 	doubt doubt
+	sure  bool // a restriction would be beyond all of them
 }
 
 func (s said) lnE(bettor int) float32 {
 	l := lnBets[bettor][s.level]
+	if s.sure && bettor == 0 {
+		l = lnSure[s.level]
+	}
 	if l <= 0 {
 		return l
 	}
@@ -107,13 +119,13 @@ func (d *Detector) release(p *place) {
 
 // since counts the mails of others after one, as far as it matters.
 func (p *place) since(m *mail) int {
-	n := 0
-	for i := 0; i < p.filled && n < wantAfter; i++ {
-		s := p.back(i)
+	n, g := 0, p.ring(talk)
+	for i := 0; i < g.filled && n < wantAfter; i++ {
+		s := g.back(i)
 		if s.at <= m.at {
 			break
 		}
-		if s.number != m.number && !s.shut {
+		if s.number != m.number {
 			n++
 		}
 	}
@@ -123,7 +135,12 @@ func (p *place) since(m *mail) int {
 // weigh compares a mail with those of others and with what is usual for the key, phase by phase.
 func (d *Detector) weigh(k *key, m *mail) {
 	p := k.place
-	o := p.around(m)
+	var near [lots]others
+	for l := range near {
+		if _, ok := m.inLot(l); ok {
+			near[l] = p.ring(l).around(m)
+		}
+	}
 	m.who = k.slot(m.tenant) // not when it came: a newsletter's first mail would be another tenant's than the rest
 	k.credit = min(6, k.credit+1.5*float32(p.since(m)))
 	var slow uint16
@@ -131,16 +148,19 @@ func (d *Detector) weigh(k *key, m *mail) {
 	for f := range Phases {
 		says[f].odd = nan
 		if present(m.r[f]) {
-			says[f] = p.compare(m, f, &o)
+			says[f] = p.compare(m, f, &near[inLot[f].lot])
 			if says[f].odd > max(.4, 1.15*p.tail[f][1]) {
 				slow |= 1 << f
 			}
 		}
 	}
-	if m.heavy && present(m.r[Dot]) { // a slow window shows at the dot before it shows in the writing
-		if !present(m.r[Write]) || says[Dot].lnE(0) > says[Write].lnE(0) {
-			says[Write] = says[Dot]
-		}
+	wrote, byDot := says[Write], false
+	switch tells := present(wrote.odd) && wrote.doubt != silent && k.learnt[Write] >= needHistory; {
+	case tells:
+		says[Write].sure = k.windowShows()
+	case m.slowed > p.tail[Dot][0] && present(m.r[Dot]): // of a smaller body the dot tells
+		says[Write], byDot = says[Dot], true
+		says[Write].sure = m.slowed > p.tail[Dot][2]+p.tail[Dot][0]
 	}
 	elsewhere := d.around(k, m.at-2*votesFor)
 	calm := !k.weighs(2)
@@ -162,20 +182,22 @@ func (d *Detector) weigh(k *key, m *mail) {
 				k.proof[f].cap(2)
 			}
 		}
-		h := f
-		if f == Write && !present(m.r[f]) {
-			h = Dot
-		}
-		if k.learnt[h] >= needHistory {
-			if lesson && !wide && k.proof[f].weight() < suspicious {
-				p.learn(f, v.odd)
-			}
-			if o.n >= needOthers && (v.level == 0 || k.credit >= 1 && !one) {
-				d.add(k, f, v.lnE(0), v.lnE(1), m.who, m.at)
+		h, own := f, v.odd
+		if f == Write {
+			own = wrote.odd
+			if byDot {
+				h = Dot
 			}
 		}
-		if !wide && lesson {
-			k.learn(f, m, v.odd, calm, d.now)
+		fresh := k.proof[f].weight() < suspicious
+		if k.learnt[h] >= needHistory && near[inLot[h].lot].n >= needOthers && (v.level == 0 || k.credit >= 1 && !one) {
+			d.add(k, f, v.lnE(0), v.lnE(1), m.who, m.at)
+		}
+		if lesson && !wide && present(own) {
+			if k.learnt[f] >= needHistory && fresh {
+				p.learn(f, own)
+			}
+			k.learn(f, m, own, calm, d.now)
 		}
 	}
 	if slow != 0 && !one {
@@ -186,15 +208,25 @@ func (d *Detector) weigh(k *key, m *mail) {
 	d.judge(k)
 }
 
+// windowShows reports whether a slow window would be beyond all points of what the writing of a MB takes.
+func (k *key) windowShows() bool {
+	tail := &k.place.tail[Write]
+	return float32(math.Log(1e6/slowWindow+floor[Write]))-k.usually(Write) > tail[2]+tail[0]
+}
+
 // compare gives how much slower a mail is than those of others at the time, and the bet on it.
 func (p *place) compare(m *mail, f Phase, o *others) said {
-	var near, calm [nearMost]float32
-	n, nClear, slowNear, all, slowAll, sameHost, slowHost := 0, 0, 0, 0, 0, 0, 0
-	r := m.r[f]
+	var near [nearMost]float32
+	n, slowNear, all, slowAll, sameHost, slowHost := 0, 0, 0, 0, 0, 0
+	r, at := m.r[f], inLot[f].at
+	not := uint16(0)
+	if o.clear(f) >= needOthers {
+		not = 1 << f
+	}
 	for i := range o.n {
-		s := p.back(int(o.of[i]))
-		c := fromByte(s.r[f])
-		if !present(c) {
+		s := o.ring.back(int(o.of[i]))
+		c := fromByte(s.r[at])
+		if !present(c) || s.out&not != 0 {
 			continue
 		}
 		as := c+.22 >= r || c > .7*r && c > p.tail[f][1]
@@ -202,17 +234,11 @@ func (p *place) compare(m *mail, f Phase, o *others) said {
 		if as {
 			slowAll++
 		}
-		if math.Abs(s.at-m.at) < nearTime {
-			if n < nearMost {
-				near[n] = c
-				n++
-				if as {
-					slowNear++
-				}
-			}
-			if nClear < nearMost && s.out>>f&1 == 0 {
-				calm[nClear] = c
-				nClear++
+		if math.Abs(s.at-m.at) < nearTime && n < nearMost {
+			near[n] = c
+			n++
+			if as {
+				slowNear++
 			}
 		}
 		if s.host == m.host && sameHost < 4 && math.Abs(s.at-m.at) < 3600 {
@@ -223,10 +249,7 @@ func (p *place) compare(m *mail, f Phase, o *others) said {
 		}
 	}
 	usual := float32(0)
-	switch {
-	case nClear >= 3:
-		usual = max(-.2, median(calm[:nClear]))
-	case n >= 3:
+	if n >= 3 {
 		usual = max(-.2, median(near[:n]))
 	}
 	v := said{odd: r - usual}
@@ -315,14 +338,5 @@ func (k *key) learn(f Phase, m *mail, odd float32, calm bool, now float64) {
 	k.beside[f] += step
 	if k.place.based[f]%recentreEvery == 0 {
 		k.place.recentre(f)
-	}
-}
-
-func (k *key) note(m *mail, says *[Phases]said) {
-	k.at = (k.at + 1) % uint8(len(k.recent))
-	b := &k.recent[k.at]
-	*b = brief{used: true, gap: gapByte(m.gap), tag: uint8(m.tenant), host: m.where}
-	for f := range Phases {
-		b.r[f] = toByte(says[f].odd)
 	}
 }
