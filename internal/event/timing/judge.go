@@ -141,22 +141,31 @@ func (d *Detector) scopeNow(k *key, f Phase) Scope {
 	return s
 }
 
-// othersNow gives what mail of other IPs takes in a phase of late, in seconds, and how much longer that is than usual, in logarithms.
+// othersNow gives what mail of other IPs takes in a phase of late, in seconds, and how much longer that is than usual, in logarithms. IPs that
+// something stands against in the phase are left out, where there are others.
 func (k *key) othersNow(f Phase) (seconds float64, longer float32) {
-	p, g, at := k.place, k.place.lot(f), inLot[f].at
-	var others, more [nearMost]float32
-	m := 0
-	for i := 0; i < g.filled && m < len(others); i++ {
-		if s := g.back(i); s.number != k.number && s.r[at] != noByte {
-			r := fromByte(s.r[at])
-			more[m], others[m] = r, r+p.besideOf(s.number, f)
-			m++
-		}
+	var took, more [nearMost]float32
+	n := k.newestOf(f, 1<<f, &took, &more)
+	if n < 3 {
+		n = k.newestOf(f, 0, &took, &more)
 	}
-	if m == 0 {
+	if n == 0 {
 		return 0, 0
 	}
-	return max(0, math.Exp(float64(p.base[f]+median(others[:m])))-floor[f]), max(0, median(more[:m]))
+	return max(0, math.Exp(float64(k.place.base[f]+median(took[:n])))-floor[f]), max(0, median(more[:n]))
+}
+
+// newestOf gives the newest mails of other IPs in a phase, but for those that something stands against in some phases.
+func (k *key) newestOf(f Phase, not uint16, took, more *[nearMost]float32) (n int) {
+	p, g, at := k.place, k.place.lot(f), inLot[f].at
+	for i := 0; i < g.filled && n < nearMost; i++ {
+		if s := g.back(i); s.number != k.number && s.r[at] != noByte && s.out&not == 0 {
+			r := fromByte(s.r[at])
+			more[n], took[n] = r, r+p.besideOf(s.number, f)
+			n++
+		}
+	}
+	return n
 }
 
 // small reports whether what is slow is too little to be worth a word.

@@ -1,7 +1,9 @@
 package timing
 
+const ringMost = 48
+
 // ringSizes is how many mails of a lot a place remembers.
-var ringSizes = [lots]int{opening: 24, talk: 48, body: 12}
+var ringSizes = [lots]int{opening: 24, talk: ringMost, body: 12}
 
 // A ring is the newest mails of all IPs that tell of a lot: a mail is compared in a phase with those that have it.
 type ring struct {
@@ -100,7 +102,7 @@ const (
 // around finds the mails of other IPs before and after one.
 func (g *ring) around(m *mail) others {
 	o := others{ring: g}
-	var later [48]int16
+	var later [ringMost]int16
 	nl, i := 0, 0
 	for ; i < g.filled; i++ {
 		s := g.back(i)
