@@ -52,6 +52,32 @@ func TestAFindingEndsWithTheRestrictionAndIsNotRaisedWhileItLasts(t *testing.T) 
 	}
 }
 
+// Mail that was on its way when a tarpit began has one phase of its replies dripped: that is nothing against the finding that mail behind it has made.
+func TestMailThatATarpitMetOnItsWayEndsNoFinding(t *testing.T) {
+	w := newWorld(t, 4, 4)
+	w.run(history)
+	from := func(dripped uint16) []timing.Finding {
+		o := w.next()
+		o.IP, o.Provider, o.Dripped = ip(1), provider(2), dripped
+		return w.observe(&o)
+	}
+	from(1<<timing.Data | 1<<timing.Dot)
+	if told := here(from(1<<timing.Data | 1<<timing.Dot)); len(told) != 1 {
+		t.Fatalf("%+v, it has to be one finding", told)
+	}
+	for range 8 {
+		if told := from(1 << timing.Dot); len(told) > 0 {
+			t.Fatalf("told by mail that was on its way: %+v", told)
+		}
+	}
+	for range 8 {
+		from(0)
+	}
+	if last := w.told[len(w.told)-1]; last.Change != timing.Cleared {
+		t.Errorf("mail that nothing was dripped of ends nothing: %+v", last)
+	}
+}
+
 func TestAFindingThatComesBackContinues(t *testing.T) {
 	w := restricted(t, 3)
 	trouble := w.trouble

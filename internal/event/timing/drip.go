@@ -13,8 +13,11 @@ func (d *Detector) drips(k *key, o *Observation) {
 	if o.Refused {
 		return
 	}
-	if bits.OnesCount16(o.Dripped) < dripPhases {
+	switch n := bits.OnesCount16(o.Dripped); {
+	case n == 0:
 		k.drip = max(0, k.drip-.5)
+		return
+	case n < dripPhases: // it may have been on its way when the tarpit began
 		return
 	}
 	k.drip = min(mostDrip, k.drip+1)
