@@ -32,13 +32,17 @@ type SlowMX struct {
 	open map[net.Conn]struct{}
 }
 
-// Serve runs the MX on port 25 of a host, over both families, until the lab is closed.
+// Serve runs the MX on port 25 of a host, over both families, until the lab is closed. It may have several hosts.
 func (s *SlowMX) Serve(host *Host) error {
 	listener, err := host.Listen("[::]:25")
 	if err != nil {
 		return err
 	}
-	s.open = map[net.Conn]struct{}{}
+	s.mu.Lock()
+	if s.open == nil {
+		s.open = map[net.Conn]struct{}{}
+	}
+	s.mu.Unlock()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

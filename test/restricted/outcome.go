@@ -15,7 +15,7 @@ type outcome struct {
 	mails   int
 	lost    int // not arrived
 	twice   int
-	bounced int // tries that the MSAs took for the last
+	bounced int // tries behind which an MSA gave up
 	split   int // mails that left from another IP than their own, of IPs that nothing was found of
 
 	found  []foundRestriction
@@ -44,8 +44,10 @@ type delays struct {
 
 // notice is what an MSA's log says of a mail.
 type notice struct {
+	sent     bool
 	delay    time.Duration
 	deferred int
+	bounced  int
 }
 
 // outcome reads what MSAs, MXs and kanmon know in the end.
@@ -55,8 +57,9 @@ func (s *stage) outcome() (*outcome, error) {
 		return nil, err
 	}
 	o := &outcome{scene: s.scene, mails: len(s.mails)}
-	taken := s.taken()
+	taken, noticed := s.taken(), s.noticed()
 	for token := range s.mails {
+		o.bounced += noticed[token].bounced
 		switch n := taken[token]; {
 		case n == 0:
 			o.lost++
@@ -64,7 +67,6 @@ func (s *stage) outcome() (*outcome, error) {
 			o.twice++
 		}
 	}
-	noticed := s.noticed(o)
 	arrived := slices.DeleteFunc(slices.Clone(v.mails), func(m sight) bool { return !m.delivered })
 	for _, r := range s.want {
 		o.found = append(o.found, s.foundOf(r, &v, arrived, noticed))
@@ -94,7 +96,7 @@ func (s *stage) concerned(m sight) bool {
 }
 
 // noticed reads the MSAs' logs.
-func (s *stage) noticed(o *outcome) map[string]notice {
+func (s *stage) noticed() map[string]notice {
 	all := map[string]notice{}
 	for _, msa := range s.msas {
 		for _, a := range msa.AllAttempts() {
@@ -104,9 +106,9 @@ func (s *stage) noticed(o *outcome) map[string]notice {
 			case "deferred":
 				n.deferred++
 			case "bounced":
-				o.bounced++
-			default:
-				n.delay = a.Delay
+				n.bounced++
+			case "sent":
+				n.sent, n.delay = true, a.Delay
 			}
 			all[token] = n
 		}

@@ -28,6 +28,7 @@ type scene struct {
 	// Of an imitation: which mail is slow, and what may be told of it, for it is true.
 	slow func(m *mail) bool
 	may  func(f *event.Entry) bool
+	must bool // be told, and not only may
 }
 
 // A restriction is of one sending IP at one MX.
@@ -51,9 +52,13 @@ const (
 	oneIn      = 6 * time.Second // a mail of the throttled IP
 	waitsMost  = 20 * time.Second
 	sleeps     = 4 * time.Second
-	uplinkRate = 64_000 // bits a second
-	uplinkFull = 3 * time.Second
+
+	uplinkRate  = 2_000_000 // bits a second
+	uplinkQueue = 700 * time.Millisecond
 )
+
+// uplinkTo is where what fills our uplink goes.
+var uplinkTo = netip.MustParseAddrPort("203.0.113.254:9")
 
 // scenes gives all, or a sample.
 func scenes(quick bool) []scene {
@@ -81,9 +86,10 @@ func scenes(quick bool) []scene {
 			may:  func(f *event.Entry) bool { return f.Scope == oneTenant && f.Tenant == tenantName(1) },
 		},
 		{
-			name: "uplink", what: "our uplink is full: 64 kbit/s, and 3 s of packets before it", mxs: []server{plain, plain, plain}, narrow: true,
+			name: "uplink", what: "our uplink is full: each packet waits 0.7 s in its queue (tc tbf)", mxs: []server{plain, plain, plain}, narrow: true,
 			slow: func(*mail) bool { return true },
 			may:  func(f *event.Entry) bool { return f.Scope == everything },
+			must: true,
 		},
 	}
 }

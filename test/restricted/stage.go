@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -115,7 +117,7 @@ func (s *stage) build() (err error) {
 		return err
 	}
 	if s.narrow {
-		if err := s.world.Gateway.Narrow("out0", uplinkRate, uplinkFull); err != nil {
+		if err := s.fillUplink(); err != nil {
 			return err
 		}
 	}
@@ -132,6 +134,32 @@ func (s *stage) build() (err error) {
 		s.msas = append(s.msas, msa)
 	}
 	return s.open()
+}
+
+// fillUplink has the gateway's uplink full of something else, which takes all that it can carry: so whatever leaves waits in its queue.
+func (s *stage) fillUplink() error {
+	gateway := s.world.Gateway
+	if err := gateway.Narrow("out0", uplinkRate, uplinkQueue); err != nil {
+		return err
+	}
+	conn, err := gateway.ListenPacket("203.0.113.1:0")
+	if err != nil {
+		return err
+	}
+	s.lab.Cleanup(conn.Close)
+	go func() {
+		packet, to := make([]byte, 1400), net.UDPAddrFromAddrPort(uplinkTo)
+		tick := time.NewTicker(10 * time.Millisecond)
+		defer tick.Stop()
+		for octets, begun := 0, time.Now(); ; <-tick.C {
+			for ; float64(8*octets) < uplinkRate*time.Since(begun).Seconds(); octets += len(packet) {
+				if _, err := conn.WriteTo(packet, to); errors.Is(err, net.ErrClosed) {
+					return
+				}
+			}
+		}
+	}()
+	return nil
 }
 
 func recipientDomain(mx, d int) string { return fmt.Sprintf("d%d.r%d.example", d, mx) }
@@ -262,21 +290,16 @@ func (s *stage) watch(ctx context.Context) error {
 	}
 }
 
-// drain waits until all mail has arrived. The MSAs try by themselves much later what was deferred.
+// drain waits until all mail has arrived, and the MSAs know it. They try by themselves much later what was deferred.
 func (s *stage) drain(ctx context.Context) error {
 	for until := time.Now().Add(s.plan.drain); ; {
-		taken := s.taken()
-		var waiting []string
-		for token := range s.mails {
-			if taken[token] == 0 {
-				waiting = append(waiting, token)
-			}
-		}
+		taken, noticed := s.taken(), s.noticed()
+		waiting := slices.DeleteFunc(slices.Sorted(maps.Keys(s.mails)), func(token string) bool { return taken[token] > 0 && noticed[token].sent })
 		switch {
 		case len(waiting) == 0:
 			return nil
 		case time.Now().After(until):
-			return fmt.Errorf("%d of %d mails have not arrived: %.200v", len(waiting), len(s.mails), waiting)
+			return fmt.Errorf("%d of %d mails have not arrived, %s among them", len(waiting), len(s.mails), waiting[0])
 		}
 		for _, msa := range s.msas {
 			if err := msa.Flush(); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,6 +118,9 @@ func (s *stage) missing(v view) string {
 	}
 	if len(s.want) > 0 {
 		return ""
+	}
+	if s.must && !slices.ContainsFunc(v.findings, s.may) {
+		return "that it is told what it is"
 	}
 	n := map[key]int{}
 	for _, m := range v.mails {
