@@ -21,7 +21,7 @@ var updateExamples = flag.Bool("update", false, "write what the examples of the 
 // The examples of the manual print what it shows: they are all that says what these commands print, and "make docs" brings them up to date.
 func TestExamplesOfTheManual(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
-	end, err := serveCustomers(socket)
+	end, err := serveCustomers(socket, newCustomers())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestExplainSaysWhatWarmUpDecidesToday(t *testing.T) {
 	if got := explain("a@s.example", "x@gmail.com"); strings.Contains(got, "warm-up") && !strings.Contains(got, "(by their start dates: the running kanmon was not heard)") {
 		t.Errorf("nobody can be asked:\n%s", got)
 	}
-	end, err := serveCustomers(socket)
+	end, err := serveCustomers(socket, newCustomers())
 	if err != nil {
 		t.Fatal(err)
 	}

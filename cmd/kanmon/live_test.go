@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/rogpeppe/go-internal/testscript"
+
 	"kanmon/internal/admin"
 )
 
@@ -36,6 +38,21 @@ func (c *customers) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
 		}
 	}
 	return all, nil
+}
+
+// serveTroubled is a command of the scripts: a kanmon that is not as it should be.
+func serveTroubled(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: serve-troubled SOCKET")
+	}
+	all := newCustomers()
+	all.problems = []admin.Problem{
+		{ID: "suspended", What: "sending IP 203.0.113.10 is suspended at microsoft: a reply says that it is listed\x1b\u202e[31m", Do: "kanmon ip show 203.0.113.10"},
+		{ID: "held", What: "3 sessions are held for 10 minutes or longer", Do: "kanmon sessions --held 10m"},
+	}
+	end, err := serveCustomers(ts.MkAbs(args[0]), all)
+	ts.Check(err)
+	ts.Defer(func() { ts.Check(end()) })
 }
 
 // What strangers have chosen reaches no terminal as it is.

@@ -57,7 +57,7 @@ type commandLine struct {
 	IP       ipCommands      `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
 	Provider providerCommand `cmd:"" help:"Show how much each provider takes from one sending IP, as far as that is known, and from where."`
 	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
-	Status   statusCommand   `cmd:"" help:"Show how a running kanmon is: sessions, memory, records that were dropped."`
+	Status   statusCommand   `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
 	Sessions sessionsCommand `cmd:"" help:"List the sessions that run, those that are held first: since when, and for whom they wait."`
 	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
 	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`

@@ -23,7 +23,7 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"serve-senders": serveSenders},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"serve-senders": serveSenders, "serve-troubled": serveTroubled},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin:/sbin")
 			env.Setenv("KANMON_RULES_STATE", filepath.Join(env.WorkDir, ".rules"))

@@ -29,9 +29,10 @@ func at(clock string) time.Time {
 
 // customers are what scripts see: two tenants, the accounts of one in every state that there is.
 type customers struct {
-	senders []*admin.SenderDetail
-	kinds   []*admin.SenderDetail // lists, forwarders and what looks like one; not in the lists
-	changes []admin.Change
+	problems []admin.Problem
+	senders  []*admin.SenderDetail
+	kinds    []*admin.SenderDetail // lists, forwarders and what looks like one; not in the lists
+	changes  []admin.Change
 }
 
 func newCustomers() *customers {
@@ -160,6 +161,8 @@ func (c *customers) Changes(of admin.Subject, ip netip.Addr, most int) (all []ad
 // Status is the same at any time.
 func (c *customers) Status() admin.Status {
 	return admin.Status{
+		Problems: c.problems, SessionsMost: 10000, Held: admin.HeldCounts{All: 5, Minute: 1}, IPs: admin.IPCounts{Configured: 12, Slowed: 1, Warming: 1},
+		Senders: admin.SenderCounts{Slowed: 2, Blocked: 1},
 		Started: at("08:00"), Sessions: 42, Holders: []admin.Holder{{Tenant: "acme", Sessions: 40, Refused: 3}, {Source: "10.20.9.1", Sessions: 2}},
 		RecordsDropped: 7, RecordsDroppedOf: map[string]uint64{"acme": 5, "10.20.1.10": 2}, Goroutines: 99,
 		HeapLive: 21 << 20, HeapFreed: 3 << 19, Stacks: 2 << 20, Mapped: 40 << 20,
@@ -194,18 +197,17 @@ func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {
 		ts.Fatalf("usage: serve-senders SOCKET")
 	}
-	end, err := serveCustomers(ts.MkAbs(args[0]))
+	end, err := serveCustomers(ts.MkAbs(args[0]), newCustomers())
 	ts.Check(err)
 	ts.Defer(func() { ts.Check(end()) })
 }
 
 // serveCustomers serves the admin socket of a kanmon that has nothing else, but for its customers and two sending IPs. The function ends it.
-func serveCustomers(socket string) (end func() error, err error) {
+func serveCustomers(socket string, all *customers) (end func() error, err error) {
 	l, err := admin.Listen(socket)
 	if err != nil {
 		return nil, err
 	}
-	all := newCustomers()
 	server := admin.NewServer(listedIPs{}, all, all, all, all, slog.New(slog.DiscardHandler))
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()

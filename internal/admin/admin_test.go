@@ -81,7 +81,7 @@ func (fakeMXs) MX(addr netip.Addr) MX {
 type fakeProcess struct{}
 
 func (fakeProcess) Status() Status {
-	return Status{Sessions: 7, RecordsDropped: 3, Goroutines: 12, HeapLive: 5 << 20, Mapped: 9 << 20}
+	return Status{Problems: []Problem{}, Sessions: 7, RecordsDropped: 3, Goroutines: 12, HeapLive: 5 << 20, Mapped: 9 << 20}
 }
 
 // Sessions has one for whoever asks rightly.

@@ -10,6 +10,9 @@ import (
 
 // A Status is how a running kanmon is.
 type Status struct {
+	Problems []Problem `json:"problems"` // what is not normal; none: all is
+
+	Version        string    `json:"version,omitempty"`
 	Started        time.Time `json:"started"`
 	Sessions       int       `json:"sessions"`        // running now
 	Holders        []Holder  `json:"holders"`         // who has most of them, or was refused some
@@ -23,11 +26,60 @@ type Status struct {
 
 	RecordsDroppedOf map[string]uint64 `json:"records_dropped_of,omitempty"` // by tenant; by source where none is known
 
+	SessionsMost  int          `json:"sessions_most"` // that there can be
+	Held          HeldCounts   `json:"held"`
+	IPs           IPCounts     `json:"sending_ips"`
+	Senders       SenderCounts `json:"senders"`
+	Stopped       []string     `json:"stopped,omitempty"` // tenants that evidence has stopped
+	Lately        Lately       `json:"lately"`
+	ListenersOff  uint64       `json:"listeners_off"` // subscribers of what happens that have failed
+	ReloadRefused string       `json:"reload_refused,omitempty"`
+
 	Goroutines int    `json:"goroutines"`
 	HeapLive   uint64 `json:"heap_live"`  // octets that the last collection has found in use
 	HeapFreed  uint64 `json:"heap_freed"` // octets that are free and not given back to the system yet
 	Stacks     uint64 `json:"stacks"`     // octets
 	Mapped     uint64 `json:"mapped"`     // octets that the runtime has from the system in all
+}
+
+// A Problem is something that is not normal.
+type Problem struct {
+	ID   string `json:"id"` // of the list in docs/howto/monitor.md
+	What string `json:"what"`
+	Do   string `json:"do,omitempty"` // where to look, or what to do
+}
+
+// HeldCounts are sessions whose MSA waits, by for how long.
+type HeldCounts struct {
+	All    int `json:"all"`
+	Minute int `json:"minute"`      // for a minute or longer
+	Long   int `json:"ten_minutes"` // for ten minutes or longer
+}
+
+// IPCounts are the sending IPs, and of them those that stand so anywhere.
+type IPCounts struct {
+	Configured int `json:"configured"`
+	Absent     int `json:"absent"`
+	Suspended  int `json:"suspended"`
+	Probing    int `json:"probing"`
+	Slowed     int `json:"slowed"`
+	Stopped    int `json:"stopped"`
+	Warming    int `json:"warming"`
+}
+
+// SenderCounts are the tenants and accounts that are treated otherwise than others.
+type SenderCounts struct {
+	Slowed   int `json:"slowed"`
+	Diverted int `json:"diverted"`
+	Stopped  int `json:"stopped"`
+	Blocked  int `json:"blocked"`
+	Exempt   int `json:"exempt"`
+}
+
+// Lately is what was lost in the last ten minutes.
+type Lately struct {
+	Dropped uint64 `json:"records_dropped"`
+	Refused uint64 `json:"sessions_refused"` // because they were too many
 }
 
 // A Measuring is what is done with the times of mail.
@@ -98,7 +150,13 @@ func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
 	return answer[Reloaded](ctx, &patient, http.MethodPost, "/v1/reload", nil)
 }
 
-func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) { s.answer(w, s.process.Status()) }
+func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) {
+	status := s.process.Status()
+	if status.Problems == nil {
+		status.Problems = []Problem{}
+	}
+	s.answer(w, status)
+}
 
 // Status returns how kanmon is.
 func (c *Client) Status(ctx context.Context) (Status, error) {

@@ -98,6 +98,7 @@ type Daemon struct {
 	current *generation
 	journal *openedJournal // that all sessions record to; nil: none
 	todo    []string       // that the last reload has left to the operator
+	lately  lately
 	ended   sync.WaitGroup
 }
 
@@ -218,6 +219,7 @@ func (d *Daemon) ReloadFrom(ctx context.Context, read func() (*config.Config, er
 	cfg, err := read()
 	if err != nil {
 		d.tellStep(event.ReloadRefused, err)
+		d.lately.reloaded(err)
 		return nil, err
 	}
 	return cfg, d.Reload(ctx, cfg)
@@ -228,6 +230,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.change.Lock()
 	defer d.change.Unlock()
 	defer func() {
+		d.lately.reloaded(err)
 		if err != nil {
 			d.tellStep(event.ReloadRefused, err)
 		}

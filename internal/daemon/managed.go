@@ -129,20 +129,26 @@ func (d *Daemon) rulesToDo(cfg *config.Config) (todo []string) {
 
 // rulesState says how the firewall rules are; "" where kanmon has put none in force.
 func rulesState() string {
+	state, _ := rulesNow()
+	return state
+}
+
+// rulesNow is rulesState, with whether they are as they should be.
+func rulesNow() (state string, fine bool) {
 	keeper, report := intercept.Here()
 	kept, err := keeper.Last()
 	if errors.Is(err, intercept.ErrNothingKept) {
-		return ""
+		return "", true
 	}
 	if err != nil {
-		return err.Error()
+		return err.Error(), false
 	}
 	if kept.Removed != nil {
-		return "removed by a person at " + kept.Removed.At.UTC().Format(time.RFC3339) + ": mail leaves directly"
+		return "removed by a person at " + kept.Removed.At.UTC().Format(time.RFC3339) + ": mail leaves directly", false
 	}
 	guarding, err := report.Read()
 	if err != nil {
-		return "not known: " + err.Error()
+		return "not known: " + err.Error(), false
 	}
-	return guarding.String()
+	return guarding.String(), guarding.Fine()
 }

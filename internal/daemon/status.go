@@ -38,6 +38,7 @@ func (o *operator) Status() admin.Status {
 	}
 	metrics.Read(samples)
 	status := admin.Status{
+		Version:    o.d.version,
 		Started:    o.d.started,
 		Sessions:   o.d.live.Count(),
 		Goroutines: runtime.NumGoroutine(),
@@ -46,11 +47,16 @@ func (o *operator) Status() admin.Status {
 		Stacks:     samples[2].Value.Uint64(),
 		Mapped:     samples[3].Value.Uint64() - samples[4].Value.Uint64(),
 
-		Rules:            rulesState(),
 		RecordsDropped:   o.d.files.Dropped(),
 		RecordsDroppedOf: o.d.files.DroppedOf(),
 	}
-	status.Timing = o.measuring()
+	rules, fine := rulesNow()
+	status.Rules, status.Timing, status.IPs, status.Held = rules, o.measuring(), o.standingIPs(), o.held()
+	status.Senders, status.Stopped = o.standingSenders()
+	status.Lately, status.ListenersOff, status.ReloadRefused = o.d.lately.since(o.d.lost()), o.d.stream.Off(), o.d.lately.reloadRefused()
+	o.d.mu.Lock()
+	status.SessionsMost = o.d.cfg.Limits.Sessions
+	o.d.mu.Unlock()
 	for _, missing := range o.d.outlets.Absent() {
 		status.Absent = append(status.Absent, missing.Address)
 	}
@@ -61,5 +67,6 @@ func (o *operator) Status() admin.Status {
 		}
 		status.Holders = append(status.Holders, shown)
 	}
+	status.Problems = o.problems(&status, fine)
 	return status
 }

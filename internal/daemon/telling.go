@@ -53,6 +53,7 @@ const heartbeatEvery = time.Minute
 func (d *Daemon) startHeartbeat() {
 	ctx, cancel := context.WithCancel(context.Background())
 	go eachMinute(ctx, func() {
+		d.lately.note(d.lost())
 		d.stream.Tell(event.Heartbeat{Up: time.Since(d.started), Sessions: d.live.Count(), Dropped: d.files.Dropped(), Stalled: d.stream.Pulse.Total()})
 	})
 	go d.beat(ctx)

@@ -96,6 +96,9 @@ func (r *Report) write(g Guarding) error {
 func (r *Report) dir() string  { return cmp.Or(r.Dir, DefaultReport) }
 func (r *Report) file() string { return filepath.Join(r.dir(), "guard.json") }
 
+// Fine reports whether the rules are in force and guarded, and remembered.
+func (g Guarding) Fine() bool { return g.Unguarded == "" && g.Damaged == "" && len(g.Lost) == 0 }
+
 // String tells it in a line.
 func (g Guarding) String() string {
 	if g.Damaged != "" && g.Unguarded == "" {

@@ -46,6 +46,7 @@ type Live struct {
 	holders  share.Places[holder]
 	sharers  share.Places[holder]       // the same places, by who has a part of them
 	refused  *share.Map[holder, uint64] // sessions that were too many
+	turned   uint64                     // all of them
 	waiting  share.Places[holder]       // refused connections that have a moment to read why
 	killBy   time.Time                  // when an MSA that does not read is let go of
 	empty    chan struct{}              // closed when the last session has gone; nil if nobody waits
@@ -73,6 +74,13 @@ func (l *Live) Count() int {
 
 // Kept is the memory of the messages that are kept in case their dot is refused.
 func (l *Live) Kept() int64 { return l.bodies.octets() }
+
+// Refused is how many sessions were too many, since the start.
+func (l *Live) Refused() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.turned
+}
 
 // Drain lets transactions finish: sessions between transactions end now, the next MAIL gets 421. When ctx ends,
 // what is left is cut (the MX never sees a dot that the MSA did not send). It returns when no session is left:
@@ -199,6 +207,7 @@ func (l *Live) holdings() (all []Holding) {
 func (l *Live) turnedAway(whose holder) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	l.turned++
 	if l.refused == nil {
 		l.refused = share.NewMap[holder, uint64](maxMemo)
 	}

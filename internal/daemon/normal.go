@@ -1,0 +1,181 @@
+package daemon
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/outlet/standing"
+	"kanmon/internal/policy/contain"
+	"kanmon/internal/who/witness"
+)
+
+// What is not normal, for whoever asks every minute whether a person has to look: docs/howto/monitor.md has the list.
+
+// From when on it is not normal.
+const (
+	heldLong     = 10 * time.Minute // that sessions are held
+	sessionsMany = .8               // of those that there can be
+)
+
+// problems are what is not normal of a status.
+func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Problem) {
+	add := func(is bool, id, do, what string, args ...any) {
+		if is {
+			all = append(all, admin.Problem{ID: id, What: fmt.Sprintf(what, args...), Do: do})
+		}
+	}
+	add(!rulesFine, "rules", "kanmon rules status", "firewall rules: %s", s.Rules)
+	for _, missing := range o.d.outlets.Absent() {
+		add(!missing.Floating, "absent", "kanmon ip show "+missing.Address.String(), "sending IP %s: %s", missing.Address, missing.State)
+	}
+	all = append(all, suspended(o.d.book.List())...)
+	for _, t := range s.Stopped {
+		add(true, "stopped", "kanmon tenant explain "+t, "all mail of %s waits: replies to it are against it", t)
+	}
+	if s.Timing != nil {
+		add(s.Timing.Standing > 0, "slow", "kanmon ip list", "%d times a provider answers a sending IP slowly", s.Timing.Standing)
+	}
+	add(s.Held.Long > 0, "held", "kanmon sessions --held 10m", "%d sessions are held for 10 minutes or longer", s.Held.Long)
+	add(float64(s.Sessions) >= sessionsMany*float64(s.SessionsMost), "sessions", "raise limits.sessions", "%d of at most %d sessions run", s.Sessions, s.SessionsMost)
+	add(s.Lately.Refused > 0, "refused", "see who has the sessions below", "%d sessions were refused in the last ten minutes, as too many", s.Lately.Refused)
+	for _, h := range s.Holders {
+		add(h.Slowed, "busy", "docs/bounds.md", "this host has more to do than it can, and sessions of %s rest for the others", cmp.Or(h.Tenant, h.Source))
+	}
+	add(s.Lately.Dropped > 0, "records", "see that the disk keeps up", "%d records were dropped in the last ten minutes", s.Lately.Dropped)
+	add(s.ListenersOff > 0, "defect", "see kanmon's log, restart it, report it", "%d listeners of what happens have failed", s.ListenersOff)
+	add(s.ReloadRefused != "", "reload", "kanmon check", "the last reload was refused, and what was before holds: %s", s.ReloadRefused)
+	for _, what := range o.d.toDo() {
+		add(true, "reload", "", "the last reload is not all: %s", what)
+	}
+	return all
+}
+
+// suspended are the sending IPs that evidence keeps from a provider, or from all. What one MX of a stranger's says is none of it.
+func suspended(stand []standing.Standing) (all []admin.Problem) {
+	for _, s := range stand {
+		name, place := standing.Split(s.Provider)
+		if s.State != standing.Suspended && s.State != standing.Probing || place != "" || strings.HasPrefix(name, witness.Strange) || strings.HasPrefix(s.By, standing.ByOperator) {
+			continue
+		}
+		all = append(all, admin.Problem{
+			ID: "suspended", Do: "kanmon ip show " + s.IP.String(),
+			What: fmt.Sprintf("sending IP %s is %s at %s: %s", s.IP, s.State, cmp.Or(strings.TrimPrefix(name, standing.Every), "all providers"), s.Reason),
+		})
+	}
+	return all
+}
+
+// standingIPs counts the sending IPs by how they stand anywhere.
+func (o *operator) standingIPs() admin.IPCounts {
+	o.d.mu.Lock()
+	n := admin.IPCounts{Configured: len(o.d.cfg.SendingIPs)}
+	o.d.mu.Unlock()
+	n.Absent = len(o.d.outlets.Absent())
+	ips := map[standing.State]map[netip.Addr]bool{}
+	for _, s := range o.d.book.List() {
+		if ips[s.State] == nil {
+			ips[s.State] = map[netip.Addr]bool{}
+		}
+		ips[s.State][s.IP] = true
+	}
+	n.Suspended, n.Probing, n.Slowed, n.Stopped = len(ips[standing.Suspended]), len(ips[standing.Probing]), len(ips[standing.Slowed]), len(ips[standing.Stopped])
+	n.Warming = len(o.warming(netip.Addr{}))
+	return n
+}
+
+// standingSenders counts the tenants and accounts by how they stand, and gives the tenants that evidence has stopped.
+func (o *operator) standingSenders() (n admin.SenderCounts, stopped []string) {
+	for _, s := range o.d.policy.List() {
+		switch {
+		case s.Block != nil:
+			n.Blocked++
+		case s.Exempt != nil:
+			n.Exempt++
+		case s.Level == contain.Slow:
+			n.Slowed++
+		case s.Level == contain.Divert:
+			n.Diverted++
+		case s.Level == contain.Stop:
+			n.Stopped++
+			if s.Subject.Account == "" {
+				stopped = append(stopped, s.Subject.Tenant)
+			}
+		}
+	}
+	return n, stopped
+}
+
+// held counts the sessions that are held, by for how long.
+func (o *operator) held() (n admin.HeldCounts) {
+	now := time.Now()
+	for s := range o.d.live.All() {
+		if !s.Held() {
+			continue
+		}
+		n.All++
+		switch long := now.Sub(s.Start) - s.Since; {
+		case long >= heldLong:
+			n.Long++
+			fallthrough
+		case long >= time.Minute:
+			n.Minute++
+		}
+	}
+	return n
+}
+
+// lately knows what some counts were ten minutes ago: what was lost then is over.
+type lately struct {
+	mu      sync.Mutex
+	minutes []admin.Lately // the oldest first
+	refused string         // why the last reload was; "": it was not
+}
+
+const latelyMinutes = 10
+
+// note is called each minute with the counts since the start.
+func (l *lately) note(now admin.Lately) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.minutes = append(l.minutes, now)
+	if len(l.minutes) > latelyMinutes {
+		l.minutes = slices.Delete(l.minutes, 0, 1)
+	}
+}
+
+// since gives what has been added to the counts in these minutes.
+func (l *lately) since(now admin.Lately) admin.Lately {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.minutes) > 0 {
+		now.Dropped -= l.minutes[0].Dropped
+		now.Refused -= l.minutes[0].Refused
+	}
+	return now
+}
+
+// reloaded notes how a reload has ended.
+func (l *lately) reloaded(refused error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused = ""; refused != nil {
+		l.refused, _, _ = strings.Cut(refused.Error(), "\n")
+	}
+}
+
+func (l *lately) reloadRefused() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.refused
+}
+
+// lost are the counts of what was lost since the start.
+func (d *Daemon) lost() admin.Lately {
+	return admin.Lately{Dropped: d.files.Dropped(), Refused: d.live.Refused()}
+}
