@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"kanmon/internal/policy/contain"
 	"kanmon/internal/smtp/smtptest"
 )
 
@@ -82,6 +84,53 @@ func TestMetricsSeeMail(t *testing.T) {
 		`kanmon_draining 0`,
 	)
 	w.stop()
+}
+
+// Who scrapes sees what people have ordered, what is written, and how the firewall rules stand.
+func TestMetricsSeeWhatStands(t *testing.T) {
+	address := freeAddress(t)
+	w := newWorld(t, listenTable+sending("out")+acmeTenant+"[journal]\nrecords = 'DIR/records.jsonl'\n"+metered(address))
+	w.daemon.rulesState = func() string { return "in force" }
+	w.start()
+	ip := w.daemon.cfg.SendingIPs[0].Address
+	if err := (&operator{w.daemon}).Suspend(ip, "docomo", time.Time{}, "they asked", "alice"); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.daemon.policy.Block(contain.Subject{Tenant: "acme"}, time.Time{}, "alice", "unpaid"); err != nil {
+		t.Fatal(err)
+	}
+	waitUntil(t, "a change that is told", func() bool {
+		return strings.Contains(scraped(t, address), `kanmon_standing_changes_total{provider="docomo",sending_ip="`+ip.String()+`",to="stopped"} 1`)
+	})
+	has(t, scraped(t, address),
+		`kanmon_standing{provider="docomo",sending_ip="`+ip.String()+`",state="stopped"} 1`,
+		`kanmon_standing_share_ratio{provider="docomo",sending_ip="`+ip.String()+`"} 0`,
+		`kanmon_pool_usable_ips{family="ipv4",pool="default",provider="docomo"} 0`,
+		`kanmon_pool_usable_ips{family="ipv4",pool="default",provider="all"} 1`,
+		`kanmon_senders_contained{enforced="true",level="blocked",scope="tenant"} 1`,
+		`kanmon_tenant_level{tenant="acme"} 4`,
+		`kanmon_rules_applied 1`,
+		`kanmon_journal_dropped_records_total 0`,
+		`kanmon_store_errors_total{store="senders"} 0`,
+	)
+	waitUntil(t, "a record that is counted", func() bool { return !strings.Contains(scraped(t, address), "\nkanmon_journal_records_total 0\n") })
+	w.stop()
+}
+
+// Firewall rules are in force, or not, or nobody knows.
+func TestRulesApplied(t *testing.T) {
+	for told, want := range map[string]string{
+		"in force": "true", "in force; taken away 2 times since …": "true", "NOT in force: the table": "false", "removed by a person at …": "false",
+		"": "unknown", "not known: no such file": "unknown", "not guarded: nobody": "unknown",
+	} {
+		got := "unknown"
+		if is := applied(&told); is != nil {
+			got = fmt.Sprint(*is)
+		}
+		if got != want {
+			t.Errorf("%q: %s, want %s", told, got, want)
+		}
+	}
 }
 
 // Without [metrics] nobody listens, and nobody hears of mail.

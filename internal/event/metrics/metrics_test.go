@@ -227,14 +227,14 @@ func TestWhatStandsIsShown(t *testing.T) {
 		return State{
 			Sessions: map[string]int{"idle": 3, "waiting_mx": 2}, SessionsMost: 10_000,
 			Held:         []Held{{"docomo", 61 * time.Second}, {"docomo", 11 * time.Second}, {"nobody knows it", time.Hour}},
-			Standings:    []Standing{{out10, "docomo", "suspended", 0}, {out10, "~192.0.2.1", "slowed", 0.5}, {out10, "~192.0.2.2", "slowed", 0.25}, {out11, "", "stopped", 0}},
+			Standings:    []Standing{{out10, "docomo", "suspended", 0}, {out10, "mx:192.0.2.1", "slowed", 0.5}, {out10, "mx:192.0.2.2", "slowed", 0.25}, {out11, "", "stopped", 0}},
 			Listed:       []Listed{{out10, "spamhaus-zen", true}},
 			Pools:        []Pool{{"default", "", "ipv4", 1}, {"default", "docomo", "ipv4", 0}},
 			Senders:      []Senders{{"account", "stop", true, 4}},
 			TenantLevels: map[string]int{"acme": 2},
 			TenantLimits: []Limit{{Name: "hour", Tenant: "acme", Used: 0.75}, {Name: "day", Tenant: "acme", Used: 0.25}},
 			RulesApplied: &yes, StoreErrors: map[string]uint64{"senders": 2},
-			Probes: map[[2]string]uint64{{"docomo", "refused"}: 5},
+			Probes: map[[2]string]uint64{{"docomo", "refused"}: 5, {"", "silent"}: 2},
 		}
 	})
 	counted(t, m, map[string]float64{
@@ -256,6 +256,7 @@ func TestWhatStandsIsShown(t *testing.T) {
 		`kanmon_rules_applied{}`:                                                         1,
 		`kanmon_store_errors_total{store="senders"}`:                                     2,
 		`kanmon_probes_total{provider="docomo",result="refused"}`:                        5,
+		`kanmon_probes_total{provider="other",result="silent"}`:                          2,
 	})
 	if _, shown := gathered(t, m)[`kanmon_tenant_limit_used_ratio{limit="day",tenant="acme"}`]; shown {
 		t.Error("a limit of which little is used is shown")

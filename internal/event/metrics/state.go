@@ -243,14 +243,14 @@ func (s *stands) standings(t tally, now *State) {
 		t.add(float64(n), listQueries, of[0], of[1])
 	}
 	for of, n := range now.Probes {
-		t.add(float64(n), probes, s.m.providerName(of[0]), of[1])
+		t.add(float64(n), probes, s.m.providers.of(of[0]), of[1])
 	}
 	for _, p := range now.Pools {
 		t.least(float64(p.Usable), poolUsable, p.Name, s.m.providerName(p.Provider), p.Family)
 	}
 	for _, l := range now.IPLimits {
 		if l.Used >= Nearly {
-			t.most(l.Used, ipLimit, l.Name, s.m.ips.of(l.IP), s.m.providerName(l.Provider))
+			t.most(l.Used, ipLimit, l.Name, s.m.ips.of(l.IP), s.m.providers.of(l.Provider))
 		}
 	}
 }
