@@ -204,6 +204,16 @@ file = "%[2]s/standing.db"
 file = "%[2]s/senders.db"
 `
 
+// metricsConfig has what happens counted, for nobody who asks.
+const metricsConfig = `
+[metrics]
+on     = true
+listen = "127.0.0.1:%d"
+`
+
+// metricsPort is so far ahead of the port that the kanmon takes mail at.
+const metricsPort = 1000
+
 func (r *rig) launchKanmon(c *contender) error {
 	text := fmt.Sprintf(kanmonConfig, c.port, sourceNetwork(c.network), gatewayOutside, r.conf.held+normalSessions)
 	if c.name != quiet {
@@ -215,6 +225,9 @@ func (r *rig) launchKanmon(c *contender) error {
 	}
 	if r.conf.senders {
 		text += fmt.Sprintf(sendersConfig, sourceNetwork(c.network), c.journal)
+	}
+	if r.conf.metrics && c.name != before {
+		text += fmt.Sprintf(metricsConfig, c.port-metricsPort)
 	}
 	file := filepath.Join(r.world.gateway.Dir, fmt.Sprintf("kanmon-%d.toml", c.port))
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {

@@ -65,6 +65,7 @@ type config struct {
 	parts      []string
 	before     string // the program of the contender of that name
 	senders    bool   // kanmon has a tenant, a limit, containment and files of state
+	metrics    bool   // kanmon counts for Prometheus; the one before does not
 }
 
 func configFromArgs() config {
@@ -78,6 +79,7 @@ func configFromArgs() config {
 	flag.StringVar(&parts, "parts", "speed,latency,held,drip", "what is measured; cost, too")
 	flag.StringVar(&c.before, "before", "", "the `program` of another kanmon: the contender \"before\"")
 	flag.BoolVar(&c.senders, "senders", false, "kanmon has a tenant, a limit, containment and files of state")
+	flag.BoolVar(&c.metrics, "metrics", false, "kanmon counts for Prometheus; the contender \"before\" does not")
 	flag.Parse()
 	if c.before != "" {
 		if path, err := filepath.Abs(c.before); err == nil {
