@@ -68,7 +68,7 @@ func TestMetricsSeeMail(t *testing.T) {
 	w.start()
 	msa := w.session()
 	msa.Deliver("a@example.com", []string{"b@example.net", "nobody@example.net"}, []byte("text\r\n"), true)
-	has(t, scraped(t, address), `kanmon_sessions{state="idle"} 1`, `kanmon_sessions_limit 10000`)
+	has(t, scraped(t, address), `kanmon_sessions{state="idle"} 1`, `kanmon_sessions{state="waiting_mx"} 0`, `kanmon_sessions_limit 10000`)
 	_ = msa.Quit()
 	waitUntil(t, "the end of the session", func() bool { return w.daemon.live.Count() == 0 })
 	ip := w.daemon.cfg.SendingIPs[0].Address.String()

@@ -60,10 +60,11 @@ func applied(told *string) *bool {
 }
 
 func (d *Daemon) addSessions(s *metrics.State) {
-	s.Sessions = map[string]int{"idle": 0}
-	for on := range event.SpendingCount {
-		s.Sessions[doingOf(&session.Seen{Doing: on, Phase: event.PhaseMail})] = 0
+	s.Sessions = map[string]int{}
+	for doing := range event.SpendingCount {
+		s.Sessions[doingOf(&session.Seen{Doing: doing})] = 0
 	}
+	s.Sessions[idle] = 0
 	now := time.Now()
 	for one := range d.live.All() {
 		s.Sessions[doingOf(one)]++
@@ -74,12 +75,15 @@ func (d *Daemon) addSessions(s *metrics.State) {
 	s.KeptBytes = d.live.Kept()
 }
 
+// idle is what a session is called whose MSA says nothing.
+const idle = "idle"
+
 // doingOf says what a session is doing in the words of metrics.
 func doingOf(s *session.Seen) string {
 	switch s.Doing {
 	case event.SpentOnMSA:
 		if s.Phase == event.PhaseIdle {
-			return "idle"
+			return idle
 		}
 		return "waiting_msa"
 	case event.SpentOnMX:

@@ -33,11 +33,12 @@ func threadTime() time.Duration {
 }
 
 // BenchmarkMessage is what counting takes of a processor: of a message, of a session's end with the opening of its connection, and of both
-// together, which is a session of one message.
+// together, which is a session of one message; and of a message whose reply has an exemplar.
 func BenchmarkMessage(b *testing.B) {
 	m := newMetrics(nil)
 	sent, ended := mail(leg("docomo", out10), nil), over("quit", opened())
-	for name, all := range map[string][]*event.Facts{"message": {sent}, "end": {ended}, "both": {sent, ended}} {
+	slow := mail(leg("docomo", out10), func(t *event.Transaction) { t.Dot = reply(250, time.Minute) })
+	for name, all := range map[string][]*event.Facts{"message": {sent}, "end": {ended}, "both": {sent, ended}, "slow": {slow}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			runtime.LockOSThread()
