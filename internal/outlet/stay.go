@@ -93,12 +93,17 @@ func (w *way) maySendFrom(req *session.DialRequest, sendingIP netip.Addr) (stays
 	case probing || !elsewhere:
 		return true, false
 	case req.Stuck:
-		if req.ByMX {
-			w.o.stuck.add(w.mx().Unmap(), tenantOf(&choice, w.source))
-		}
+		w.hasNotMoved(req, &choice)
 		return true, false
 	default:
 		return w.o.stuck.has(w.mx().Unmap()), true
+	}
+}
+
+// hasNotMoved remembers an MX that has kept a mail from moving by what it did.
+func (w *way) hasNotMoved(req *session.DialRequest, choice *route.Choice) {
+	if req.ByMX {
+		w.o.stuck.add(w.mx().Unmap(), tenantOf(choice, w.source))
 	}
 }
 
