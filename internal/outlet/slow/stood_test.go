@@ -183,6 +183,7 @@ func TestWhatSomethingFollowsFromIsToldAgain(t *testing.T) {
 			time.Sleep(2 * time.Minute) // of this day it has been told
 			synctest.Wait()
 			told := len(g.told)
+			g.sendFrom(g.ips[1], google) // mail goes on
 			time.Sleep(2 * time.Hour)
 			synctest.Wait()
 			if n := len(g.told) - told; n < want[0] || n > want[1] || !onlyStill(g.told[told:]) {
