@@ -135,12 +135,7 @@ func (p *place) since(m *mail) int {
 // weigh compares a mail with those of others and with what is usual for the key, phase by phase.
 func (d *Detector) weigh(k *key, m *mail) {
 	p := k.place
-	var near [lots]others
-	for l := range near {
-		if _, ok := m.inLot(l); ok {
-			near[l] = p.ring(l).around(m)
-		}
-	}
+	near := p.near(m)
 	m.who = k.slot(m.tenant) // not when it came: a newsletter's first mail would be another tenant's than the rest
 	k.credit = min(6, k.credit+1.5*float32(p.since(m)))
 	var slow uint16
@@ -154,14 +149,8 @@ func (d *Detector) weigh(k *key, m *mail) {
 			}
 		}
 	}
-	wrote, byDot := says[Write], false
-	switch tells := present(wrote.odd) && wrote.doubt != silent && k.learnt[Write] >= needHistory; {
-	case tells:
-		says[Write].sure = k.windowShows()
-	case m.slowed > p.tail[Dot][0] && present(m.r[Dot]): // of a smaller body the dot tells
-		says[Write], byDot = says[Dot], true
-		says[Write].sure = m.slowed > p.tail[Dot][2]+p.tail[Dot][0]
-	}
+	wrote := says[Write].odd
+	byDot := k.window(m, &says)
 	elsewhere := d.around(k, m.at-2*votesFor)
 	calm := !k.weighs(2)
 	lesson := m.at-k.taught >= learnEvery || k.mails < 2*needHistory
@@ -184,7 +173,7 @@ func (d *Detector) weigh(k *key, m *mail) {
 		}
 		h, own := f, v.odd
 		if f == Write {
-			own = wrote.odd
+			own = wrote
 			if byDot {
 				h = Dot
 			}
@@ -206,6 +195,31 @@ func (d *Detector) weigh(k *key, m *mail) {
 	}
 	k.note(m, &says)
 	d.judge(k)
+}
+
+// near gives the mails of others near to one, of the lots that it tells of.
+func (p *place) near(m *mail) (near [lots]others) {
+	for l := range near {
+		if _, ok := m.inLot(l); ok {
+			near[l] = p.ring(l).around(m)
+		}
+	}
+	return near
+}
+
+// window lets the dot tell of a slow window where the writing does not: of a smaller body, or of one with nothing to compare it with.
+func (k *key) window(m *mail, says *[Phases]said) (byDot bool) {
+	wrote, tail := &says[Write], &k.place.tail[Dot]
+	if present(wrote.odd) && wrote.doubt != silent && k.learnt[Write] >= needHistory {
+		wrote.sure = k.windowShows()
+		return false
+	}
+	if m.slowed <= tail[0] || !present(m.r[Dot]) {
+		return false
+	}
+	*wrote = says[Dot]
+	wrote.sure = m.slowed > tail[2]+tail[0]
+	return true
 }
 
 // windowShows reports whether a slow window would be beyond all points of what the writing of a MB takes.
