@@ -30,7 +30,7 @@ const (
 var compromisedAddress = fmt.Sprintf("%s@msa%d.example", compromisedName, brokenInto)
 
 // highRiskIP is the sending IP of the high-risk pool; the other two are shared by all.
-var highRiskIP = netip.MustParseAddr("203.0.113.12")
+var highRiskIP = thirdIP
 
 // compromisedConfig is that of both set-ups: all else is kanmon's default.
 func compromisedConfig(folder string, enforce bool) string {

@@ -28,6 +28,9 @@ func (r *results) drawAll(folder string) error {
 	if r.Listing != nil {
 		charts["listing"] = r.listingChart()
 	}
+	if r.Restricted != nil {
+		charts["restricted"] = r.restrictedChart()
+	}
 	if r.Compromised != nil {
 		charts["compromised"] = r.compromisedChart()
 	}

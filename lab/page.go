@@ -20,11 +20,14 @@ import (
 //go:embed page.md
 var pageText string
 
-// writePages writes the page of what ran, and that of the compromised account if that did.
+// writePages writes the page of what ran, and those of what has a page of its own.
 func (r *results) writePages(folder string) error {
 	var errs []error
 	if r.Compromised != nil {
 		errs = append(errs, r.writePage(filepath.Join(folder, "compromised.md"), compromisedText))
+	}
+	if r.Restricted != nil {
+		errs = append(errs, r.writePage(filepath.Join(folder, "restricted.md"), restrictedText))
 	}
 	if r.ofPaper() {
 		errs = append(errs, r.writePage(filepath.Join(folder, "README.md"), pageText))
@@ -35,22 +38,23 @@ func (r *results) writePages(folder string) error {
 // writePage writes a page. Every number of a result in it comes from the run.
 func (r *results) writePage(path, text string) error {
 	page, err := template.New("page").Funcs(template.FuncMap{
-		"farMX":        func() time.Duration { return farMX },
-		"pace":         func() time.Duration { return tarpitPace },
-		"listedIP":     func() netip.Addr { return listedIP },
-		"highRiskIP":   func() netip.Addr { return highRiskIP },
-		"slowRate":     func() int { return policy.DefaultSlowRate },
-		"unknownReply": func() string { return fmt.Sprintf(unknownReply, "recipient") },
-		"listedReply":  func() string { return fmt.Sprintf(listedReply, netlab.SendingIPv4) },
-		"held":         func() string { return fmt.Sprintf("%.0f s to %.0f s", heldFrom.Seconds(), heldUntil.Seconds()) },
-		"s":            func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
-		"fine":         func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) },
-		"ms":           milliseconds,
-		"one":          func(x float64) string { return fmt.Sprintf("%.1f", x) },
-		"signed":       func(x float64) string { return fmt.Sprintf("%+.1f %%", x) },
-		"settings":     addedText,
-		"clients":      clientsText,
-		"mib":          func(kib int) string { return fmt.Sprintf("%.0f MiB", float64(kib)/1024) },
+		"farMX":            func() time.Duration { return farMX },
+		"pace":             func() time.Duration { return tarpitPace },
+		"listedIP":         func() netip.Addr { return listedIP },
+		"highRiskIP":       func() netip.Addr { return highRiskIP },
+		"slowRate":         func() int { return policy.DefaultSlowRate },
+		"unknownReply":     func() string { return fmt.Sprintf(unknownReply, "recipient") },
+		"listedReply":      func() string { return fmt.Sprintf(listedReply, netlab.SendingIPv4) },
+		"held":             func() string { return fmt.Sprintf("%.0f s to %.0f s", heldFrom.Seconds(), heldUntil.Seconds()) },
+		"restrictedBefore": func() time.Duration { return restrictedBefore },
+		"s":                func(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) },
+		"fine":             func(d time.Duration) string { return fmt.Sprintf("%.2f s", d.Seconds()) },
+		"ms":               milliseconds,
+		"one":              func(x float64) string { return fmt.Sprintf("%.1f", x) },
+		"signed":           func(x float64) string { return fmt.Sprintf("%+.1f %%", x) },
+		"settings":         addedText,
+		"clients":          clientsText,
+		"mib":              func(kib int) string { return fmt.Sprintf("%.0f MiB", float64(kib)/1024) },
 	}).Parse(text)
 	if err != nil {
 		return fmt.Errorf("page: %w", err)
@@ -82,6 +86,9 @@ func (r *results) Quick() bool { return r.plan.quick }
 
 // WarmUp is how long normal mail of Fig. 4 was submitted before the start.
 func (r *results) WarmUp() time.Duration { return r.plan.fig4.warmUp }
+
+// RestrictedStuck is how long after the restriction the rate was measured again.
+func (r *results) RestrictedStuck() time.Duration { return r.plan.restricted.stuck }
 
 // MeasuredBefore is how long before the tarpit mails the rate was measured.
 func (r *results) MeasuredBefore() time.Duration { return r.plan.fig4.before }

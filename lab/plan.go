@@ -49,6 +49,12 @@ type plan struct {
 		submit time.Duration // until when mail is submitted
 		drain  time.Duration
 	}
+	restricted struct {
+		warmUp time.Duration // how long normal mail is submitted before the start
+		at     time.Duration // when the culprit submits its mass, and the MX restricts its sending IP
+		stuck  time.Duration // how long then all processes of a Postfix may take to be held: the rate is measured after it
+		submit time.Duration // until when normal mail is submitted
+	}
 	compromised struct {
 		warmUp     time.Duration // how long the others submit before the start, while the servers start their processes
 		mails      int           // of the compromised account
@@ -67,6 +73,7 @@ func newPlan(quick bool) plan {
 	p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 20_000, 10*time.Second, 60*time.Second, 4*time.Minute
 	p.scale.tenants, p.scale.calm, p.scale.quiet, p.scale.window = 200, 8*time.Second, 20*time.Second, 20*time.Second
 	p.listing.at, p.listing.submit, p.listing.drain = 50*time.Second, 100*time.Second, 20*time.Second
+	p.restricted.warmUp, p.restricted.at, p.restricted.stuck, p.restricted.submit = 10*time.Second, 30*time.Second, 65*time.Second, 140*time.Second
 	p.compromised.warmUp, p.compromised.mails = 10*time.Second, 20_000
 	p.compromised.breakIn, p.compromised.submit, p.compromised.drain = 12*time.Second, 140*time.Second, 10*time.Second
 	p.compromised.reputation = reputation{Unknown: 500, Within: 10 * time.Minute}
@@ -79,6 +86,7 @@ func newPlan(quick bool) plan {
 		p.mass.mails, p.mass.inject, p.mass.submit, p.mass.drain = 1_500, 4*time.Second, 20*time.Second, time.Minute
 		p.scale.calm, p.scale.quiet, p.scale.window = 4*time.Second, 5*time.Second, 6*time.Second
 		p.listing.at, p.listing.submit = 5*time.Second, 10*time.Second
+		p.restricted.at, p.restricted.submit = 10*time.Second, 90*time.Second
 	}
 	return p
 }

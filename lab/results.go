@@ -29,7 +29,9 @@ type results struct {
 	Listing []*listingRun
 	Notes   []note
 
-	Compromised []*compromisedRun // it has a page of its own
+	// They have pages of their own.
+	Restricted  []*restrictedRun
+	Compromised []*compromisedRun
 }
 
 // PostfixDefaults are Postfix's own answers.
@@ -80,7 +82,7 @@ func (r *results) NoteOf(part string) *note {
 	return nil
 }
 
-func (r *results) empty() bool { return !r.ofPaper() && r.Compromised == nil }
+func (r *results) empty() bool { return !r.ofPaper() && r.Restricted == nil && r.Compromised == nil }
 
 // ofPaper says whether any of the experiments ran that share a page.
 func (r *results) ofPaper() bool {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/event"
 	"kanmon/test/netlab"
 )
 
@@ -53,8 +54,35 @@ func example() *results {
 		r.Listing = append(r.Listing, exampleListing(s, p))
 	}
 	r.Memory = []memoryRun{{Sessions: 10, Heap: 3000}, {Sessions: 1000, Heap: 3100}}
+	r.Restricted = exampleRestricted(p)
 	r.Compromised = exampleCompromised(p)
 	return r
+}
+
+// exampleRestricted has six tenants, of which two share the culprit's IP. Without a move all of these wait once it is restricted.
+func exampleRestricted(p plan) (runs []*restrictedRun) {
+	for _, s := range restrictedSetups() {
+		run := &restrictedRun{setup: s, IP: thirdIP, lasted: p.restricted.submit + restrictedDrain, Told: 11 * time.Second}
+		run.Culprit.Tenants, run.Neighbours.Tenants, run.Others.Tenants = []int{culprit}, []int{2, 3}, []int{4, 5, 6}
+		run.Finding = &event.Entry{SendingIP: thirdIP, Phase: "banner", Here: event.Milliseconds(12)}
+		run.Acts = []act{{11 * time.Second, "told"}}
+		l := newLedger()
+		for due := time.Duration(0); due < p.restricted.submit; due += 500 * time.Millisecond {
+			for tenant := 1; tenant <= restrictedTenants; tenant++ {
+				m := l.enter(sender{tenant: tenant, kind: normal, address: halfToProvider}, int(due/time.Second), due)
+				if m.accepted = true; !run.moves() && tenant <= 3 && due >= p.restricted.at {
+					continue
+				}
+				m.arrivals, m.client = []time.Duration{due + time.Second}, netlab.SendingIPv4
+			}
+		}
+		if run.moves() {
+			run.Acts = append(run.Acts, act{15 * time.Second, "moved"})
+		}
+		run.measure(p, l, queued{})
+		runs = append(runs, run)
+	}
+	return runs
 }
 
 // exampleCompromised has an account of which a quarter gets through with containment, and too much without.
@@ -141,6 +169,11 @@ func TestVerdicts(t *testing.T) {
 		{"others' mail is delayed", func(r *results) { r.Compromised[0].Others.Then.P95 = 2001 * time.Millisecond }, "the other tenants' delay"},
 		{"nothing to contain", func(r *results) { r.Compromised[1].Attack.Unknown = r.plan.compromised.reputation.Unknown }, "no containment: "},
 		{"nobody is listed", func(r *results) { r.Compromised[1].Listings = nil }, "no containment: "},
+		{"no restriction is told", func(r *results) { r.Restricted[0].Finding = nil }, "it is told that the IP is restricted"},
+		{"another thing is told", func(r *results) { r.Restricted[1].Untrue = []string{"one host"} }, "nothing else is told"},
+		{"the move costs those of other IPs", func(r *results) { r.Restricted[1].Others.After *= .8 }, "tenants of other IPs keep"},
+		{"the move does not help", func(r *results) { r.Restricted[1].Neighbours.After *= .8 }, "tenants that share the restricted IP keep"},
+		{"the restriction does no harm", func(r *results) { r.Restricted[0].Neighbours.After = r.Restricted[0].Neighbours.Before }, "tenants that share the restricted IP lose"},
 		{"memory grows", func(r *results) { r.Memory[1].Stack = 300 }, "the memory of a session"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -191,7 +224,7 @@ func TestPublish(t *testing.T) {
 	want := []string{
 		"README.md", "compromised.csv", "compromised.md", "compromised.png", "compromised.svg", "fig4-delays.csv", "fig4-delays.png", "fig4-delays.svg", "fig4-rates.png", "fig4-rates.svg", "fig4.csv", "fig4.png", "fig4.svg",
 		"listing.csv", "listing.png", "listing.svg", "mass-times.csv", "mass-times.png", "mass-times.svg", "mass.csv", "mass.png", "mass.svg", "memory.csv", "memory.png", "memory.svg",
-		"scale-delays.csv", "scale.csv", "scale.png", "scale.svg",
+		"restricted.csv", "restricted.md", "restricted.png", "restricted.svg", "scale-delays.csv", "scale.csv", "scale.png", "scale.svg",
 	}
 	if got := names(t, folder); !slices.Equal(got, want) {
 		t.Errorf("made %v, want %v", got, want)
@@ -221,6 +254,15 @@ func TestPublish(t *testing.T) {
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("compromised.md does not say %q", want)
+		}
+	}
+	page = read(t, folder, "restricted.md")
+	for _, want := range []string{
+		"| `act = \"move\"` | 203.0.113.12 | 11 s | ", "| told after 11 s, moved after 15 s |\n", "| `act = \"tell\"` | share the restricted IP | 2, 3 | 1.8 → 0.0 | -100.0 % |",
+		"| 203.0.113.10: ", "holds |\n",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("restricted.md does not say %q", want)
 		}
 	}
 	for _, name := range []string{"fig4.svg", "fig4-rates.svg", "fig4-delays.svg"} {

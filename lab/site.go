@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"kanmon/test/netlab"
@@ -29,6 +30,7 @@ type setup struct {
 	Refusal       *refusal      // what the normal MX does to the listed IP; then no tarpit is served, but the tenants' mailboxes
 	Reputation    *reputation   // of providers, which are there instead of the normal MX and the tarpit, with the tenants' mailboxes
 	Contain       bool          // kanmon enforces containment
+	Restrict      bool          // the MX of the tarpit domains is a normal one until it restricts the culprit's sending IP, of three; kanmon knows what mail usually takes
 
 	Config func(folder string) string // of kanmon, which may keep files in the folder; nil: kanmonConfig
 }
@@ -45,6 +47,8 @@ type site struct {
 	list   *list // of the normal MX; nil if it lists nobody
 
 	providers []*provider // where there are some
+
+	restricted atomic.Pointer[netip.Addr] // by the MX of the tarpit domains; nil: none
 }
 
 const kanmonConfig = `
@@ -70,12 +74,23 @@ const sharedRules = `table ip lab {
 }
 `
 
+// thirdIP is a sending IP beside those of all worlds.
+var thirdIP = netip.MustParseAddr("203.0.113.12")
+
 const (
 	tarpitMX = 1 // MXs of the world
 	normalMX = 2
 
 	mailboxMX = tarpitMX // the tenants' mailboxes, where no tarpit is served
 )
+
+// normalMXs is how many MXs the normal domains have, one provider each.
+func (s setup) normalMXs() int {
+	if s.Restrict {
+		return otherProviders
+	}
+	return 1
+}
 
 // newSite builds a world and starts everything. Close it.
 func newSite(s setup) (_ *site, err error) {
@@ -100,13 +115,16 @@ func newSite(s setup) (_ *site, err error) {
 	if s.Reputation != nil {
 		options.MXs = mailboxMX + len(providerNames)
 	}
+	if s.Restrict {
+		options.MXs = tarpitMX + s.normalMXs()
+	}
 	if s.Light > 0 {
 		options.Tenants++
 	}
 	if st.world, err = netlab.NewOutbound(lab, options); err != nil {
 		return nil, err
 	}
-	for _, step := range []func() error{st.serveMXs, st.startMSAs, st.addLight, st.addHighRisk, st.openGate} {
+	for _, step := range []func() error{st.serveMXs, st.startMSAs, st.addLight, st.addThirdIP, st.openGate} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -116,7 +134,7 @@ func newSite(s setup) (_ *site, err error) {
 
 func zone(s setup) (z netlab.Zone) {
 	for n := range normalDomains {
-		z.MX(fmt.Sprintf("d%d.normal.example", n), fmt.Sprintf("a.mx%d.example", normalMX), 10)
+		z.MX(fmt.Sprintf("d%d.normal.example", n), fmt.Sprintf("a.mx%d.example", normalMX+n%s.normalMXs()), 10)
 	}
 	for n := range tarpitMails {
 		z.MX(fmt.Sprintf("t%d.tarpit.example", n), fmt.Sprintf("a.mx%d.example", tarpitMX), 10)
@@ -139,13 +157,21 @@ func (s *site) serveMXs() error {
 		s.list = &list{refusal: *s.setup.Refusal, now: s.ledger.now}
 		far.Refuse = s.list.refuse
 	}
-	if err := far.Serve(s.world.MXs[normalMX-1]); err != nil || s.setup.Light > 0 {
-		return err
+	for n := range s.setup.normalMXs() {
+		if err := far.Serve(s.world.MXs[normalMX-1+n]); err != nil {
+			return err
+		}
+	}
+	if s.setup.Light > 0 {
+		return nil
 	}
 	if s.setup.Refusal != nil {
 		return s.serveMailboxes()
 	}
 	slow := &netlab.SlowMX{Name: netlab.MXName(tarpitMX), PerByte: tarpitPace, Received: s.ledger.receive}
+	if s.setup.Restrict {
+		slow.PerReply, slow.Tarpit = farMX, s.pace
+	}
 	return slow.Serve(s.world.MXs[tarpitMX-1])
 }
 
@@ -180,12 +206,12 @@ func (s *site) addLight() error {
 	return nil
 }
 
-// addHighRisk gives the gateway the sending IP of the high-risk pool, where there is one.
-func (s *site) addHighRisk() error {
-	if s.setup.Reputation == nil {
+// addThirdIP gives the gateway another sending IP, where there is use for one.
+func (s *site) addThirdIP() error {
+	if s.setup.Reputation == nil && !s.setup.Restrict {
 		return nil
 	}
-	return s.world.Gateway.Address("out0", netip.PrefixFrom(highRiskIP, highRiskIP.BitLen()))
+	return s.world.Gateway.Address("out0", netip.PrefixFrom(thirdIP, thirdIP.BitLen()))
 }
 
 // openGate has mail leave from the two sending IPs: through kanmon, or as the shared Postfixes send it.
@@ -209,6 +235,11 @@ func (s *site) openGate() (err error) {
 	if s.setup.Reputation != nil {
 		path, content := providersFile(s.kanmon.Folder())
 		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			return err
+		}
+	}
+	if s.setup.Restrict {
+		if err := writeUsual(s.kanmon.Folder()); err != nil {
 			return err
 		}
 	}

@@ -38,6 +38,9 @@ func (r *results) writeTables(folder string) error {
 	if r.Listing != nil {
 		tables["listing.csv"] = listingTable(r.Listing)
 	}
+	if r.Restricted != nil {
+		tables["restricted.csv"] = restrictedTable(r.Restricted)
+	}
 	if r.Compromised != nil {
 		tables["compromised.csv"] = compromisedTable(r.Compromised)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"kanmon/internal/admin"
@@ -123,7 +124,7 @@ func (r *results) listingVerdicts() (all []verdict) {
 // judge gives an error for each thing that does not hold.
 func (r *results) judge() error {
 	var errs []error
-	for _, v := range append(r.Verdicts(), r.CompromisedVerdicts()...) {
+	for _, v := range slices.Concat(r.Verdicts(), r.RestrictedVerdicts(), r.CompromisedVerdicts()) {
 		if !v.Holds {
 			errs = append(errs, fmt.Errorf("does not hold: %s: %s", v.Claim, v.Measured))
 		}

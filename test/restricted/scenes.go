@@ -53,8 +53,8 @@ const (
 	waitsMost  = 20 * time.Second
 	sleeps     = 4 * time.Second
 
-	uplinkRate  = 2_000_000 // bits a second
-	uplinkQueue = 700 * time.Millisecond
+	uplinkRate  = 1_000_000 // bits a second
+	uplinkQueue = 2 * time.Second
 )
 
 // uplinkTo is where what fills our uplink goes.
@@ -86,7 +86,7 @@ func scenes(quick bool) []scene {
 			may:  func(f *event.Entry) bool { return f.Scope == oneTenant && f.Tenant == tenantName(1) },
 		},
 		{
-			name: "uplink", what: "our uplink is full: each packet waits 0.7 s in its queue (tc tbf)", mxs: []server{plain, plain, plain}, narrow: true,
+			name: "uplink", what: "our uplink is full: something else takes all of its 1 Mbit/s (tc tbf)", mxs: []server{plain, plain, plain}, narrow: true,
 			slow: func(*mail) bool { return true },
 			may:  func(f *event.Entry) bool { return f.Scope == everything },
 			must: true,
