@@ -121,7 +121,7 @@ func (s *stage) build() (err error) {
 			return err
 		}
 	}
-	for i, serve := range s.scene.mxs {
+	for i, serve := range s.mxs {
 		if err := serve(s, i+1); err != nil {
 			return err
 		}
