@@ -36,7 +36,7 @@ func (e *explainCommand) today(cfg *config.Config, lacks []netip.Addr) (*warmTod
 func (e *explainCommand) askWarmUps() (said []admin.WarmUp, source string) {
 	ctx, cancel := context.WithTimeout(context.Background(), explainTimeout)
 	defer cancel()
-	client, _, err := (&adminFlag{configFlag: e.configFlag}).client()
+	client, _, err := (&socketFlag{configFlag: e.configFlag}).client()
 	if err == nil {
 		said, err = client.WarmUps(ctx, netip.Addr{})
 	}

@@ -24,16 +24,21 @@ type ipCommands struct {
 	Warm    ipWarmCommand    `cmd:"" help:"Show how far new sending IPs have warmed up, or have one go on at another step, or end."`
 }
 
-// An adminFlag finds the running kanmon.
-type adminFlag struct {
+// A socketFlag finds the running kanmon.
+type socketFlag struct {
 	configFlag
 	Socket string `help:"Admin socket of the running kanmon; default: admin.socket of the configuration, else ${socket}." placeholder:"PATH"`
-	JSON   bool   `name:"json" help:"Print JSON."`
+}
+
+// An adminFlag is that of a command that can print what it is answered in two ways.
+type adminFlag struct {
+	socketFlag
+	JSON bool `name:"json" help:"Print JSON."`
 }
 
 // client gives the way to the running kanmon. The error says why the configuration did not tell where it is, which is only to be told where
 // it is not at its usual place.
-func (a *adminFlag) client() (client *admin.Client, unread error, err error) {
+func (a *socketFlag) client() (client *admin.Client, unread error, err error) {
 	if a.Socket != "" {
 		return admin.NewClient(a.Socket), nil, nil
 	}
@@ -51,10 +56,7 @@ func ask[T any](a *adminFlag, w io.Writer, call func(context.Context, *admin.Cli
 	}
 	answer, err := call(context.Background(), client)
 	if err != nil {
-		if nobody := (admin.NoAnswer{}); unread != nil && errors.As(err, &nobody) {
-			err = fmt.Errorf("%w\nThe socket is that of the service, because the configuration could not be read; --socket names another: %w", err, unread)
-		}
-		return err
+		return unheard(err, unread)
 	}
 	if a.JSON {
 		out := json.NewEncoder(w)
@@ -62,6 +64,14 @@ func ask[T any](a *adminFlag, w io.Writer, call func(context.Context, *admin.Cli
 		return out.Encode(answer)
 	}
 	return shown(w, answer)
+}
+
+// unheard adds to why nobody has answered why that socket was asked.
+func unheard(err, unread error) error {
+	if nobody := (admin.NoAnswer{}); unread != nil && errors.As(err, &nobody) {
+		err = fmt.Errorf("%w\nThe socket is that of the service, because the configuration could not be read; --socket names another: %w", err, unread)
+	}
+	return err
 }
 
 type ipListCommand struct{ adminFlag }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"net/netip"
 	"strings"
 	"testing"
@@ -39,6 +40,30 @@ func (c *customers) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
 	}
 	return all, nil
 }
+
+// A toldTrace says what it has, and then nothing more.
+type toldTrace string
+
+// Trace is of a mail that an MX answers slowly.
+func (c *customers) Trace(admin.SessionQuery) (admin.Tracing, error) {
+	told := toldTrace(`2026-07-01T10:12:00.012Z 64d9a07b2e1c8f35          - -> RCPT TO:<bob@docomo.example>
+2026-07-01T10:12:00.013Z 64d9a07b2e1c8f35          - -- waits for a reply of the MX
+2026-07-01T10:12:31.120Z 64d9a07b2e1c8f35  31107.412 <- 250 2.1.5 Ok
+2026-07-01T10:12:31.121Z 64d9a07b2e1c8f35          - -> DATA
+`)
+	return &told, nil
+}
+
+func (x *toldTrace) Next(ctx context.Context) ([]byte, error) {
+	if said := *x; said != "" {
+		*x = ""
+		return []byte(said), nil
+	}
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func (x *toldTrace) Close() {}
 
 // serveTroubled is a command of the scripts: a kanmon that is not as it should be.
 func serveTroubled(ts *testscript.TestScript, _ bool, args []string) {

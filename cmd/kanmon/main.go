@@ -59,6 +59,7 @@ type commandLine struct {
 	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
 	Status   statusCommand   `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
 	Sessions sessionsCommand `cmd:"" help:"List the sessions that run, those that are held first: since when, and for whom they wait."`
+	Trace    traceCommand    `cmd:"" help:"Show the dialogue of sessions while it happens, as the session log has it, until Ctrl-C."`
 	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
 	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
 	Audit    auditCommand    `cmd:"" help:"Show who has blocked, exempted or limited whom, or suspended a sending IP, when and why."`

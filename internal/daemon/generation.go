@@ -37,13 +37,8 @@ type openedJournal struct {
 func (d *Daemon) install(next *generation) (previous *generation) {
 	d.mu.Lock()
 	previous, d.current = d.current, next
-	before := d.journal
-	d.journal = next.journal
 	d.mu.Unlock()
-	if before != next.journal {
-		d.stream.Replace(next.journal.later())
-		d.ended.Go(func() { d.closeJournal(before) })
-	}
+	d.exchangeJournal(next.journal)
 	return previous
 }
 
@@ -143,9 +138,9 @@ func (d *Daemon) endGenerations(ctx context.Context) error {
 }
 
 // openJournal returns a journal with these options: the one in use if it is the same, else a new one, which writes
-// nothing before that one has written all it has.
+// nothing before that one has written all it has; nil where nothing is to be written, and nobody traces.
 func (d *Daemon) openJournal(o journal.Options, inUse *openedJournal) (*openedJournal, error) {
-	if o.SessionLog == "" && o.JSON == "" {
+	if !writes(o) && !d.files.Traced() {
 		return nil, nil
 	}
 	if inUse != nil && inUse.options.Equal(o) {

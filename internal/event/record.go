@@ -10,6 +10,7 @@ import (
 type Record struct {
 	At          time.Time // when it was told; zero: not yet
 	Tenant      string    // whose mail it is of, as far as is known: nobody's records keep another's out
+	Account     string    // of the mail at hand, or of the last one, as far as is known: not sanitised
 	Session     Session
 	Lines       []Line       // in order; each line of a session is in exactly one record
 	Names       []Span       // people that no Line names and no Transaction here: mailboxes, or commands with further addresses

@@ -21,15 +21,21 @@ type Stream struct {
 
 	now atomic.Pointer[[]*subscriber]
 
-	dialogue atomic.Bool // what later says
-	identity atomic.Bool // likewise
-	replaced atomic.Uint32
+	wanted   atomic.Uint32 // of later's answers, and how often they, or who gives them, have changed: one word, so that nobody sees half of a change
 	off      atomic.Uint64
 	findings atomic.Uint64
 
 	mu    sync.RWMutex // held over nothing that waits
 	later Later
+	over  int // how many overhear the dialogue
 }
+
+// In Stream.wanted.
+const (
+	wantsDialogue = 1 << iota
+	wantsIdentity
+	wantedChanged
+)
 
 // A Later keeps records and works on them behind the session's back.
 type Later interface {
@@ -108,19 +114,42 @@ func (s *Stream) Replace(later Later) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.later = later
-	s.dialogue.Store(later != nil && later.Dialogue())
-	s.identity.Store(later != nil && later.Identity())
-	s.replaced.Add(1)
+	s.wantAnew()
+}
+
+// Overhear has what is said told to the Later, whether it wants that by itself or not, until leave is called.
+func (s *Stream) Overhear() (leave func()) {
+	change := func(by int) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.over += by
+		s.wantAnew()
+	}
+	change(1)
+	return func() { change(-1) }
+}
+
+// wantAnew is called with mu held when what is wanted may have changed, or by whom.
+func (s *Stream) wantAnew() {
+	wanted := s.wanted.Load() &^ (wantsDialogue | wantsIdentity)
+	if s.over > 0 || s.later != nil && s.later.Dialogue() {
+		wanted |= wantsDialogue
+	}
+	if s.later != nil && s.later.Identity() {
+		wanted |= wantsIdentity
+	}
+	s.wanted.Store(wanted + wantedChanged)
 }
 
 // Dialogue reports whether anybody wants what is said, and not only the facts.
-func (s *Stream) Dialogue() bool { return s.dialogue.Load() }
+func (s *Stream) Dialogue() bool { return s.wanted.Load()&wantsDialogue != 0 }
 
-// Listeners changes whenever others listen: they have heard nothing of what was told before.
-func (s *Stream) Listeners() uint16 { return uint16(s.replaced.Load()) } //nolint:gosec // that it differs is all that counts
+// Listeners changes whenever others listen, or to more: they have heard nothing of what was told before. Whoever sees that the dialogue
+// is wanted sees that change, too.
+func (s *Stream) Listeners() uint16 { return uint16(s.wanted.Load() / wantedChanged) } //nolint:gosec // that it differs is all that counts
 
 // Identity reports whether anybody wants to know how others name a message.
-func (s *Stream) Identity() bool { return s.identity.Load() }
+func (s *Stream) Identity() bool { return s.wanted.Load()&wantsIdentity != 0 }
 
 // Record tells a session's record, and takes it over. It does not wait.
 func (s *Stream) Record(r *Record) {

@@ -176,3 +176,28 @@ func BenchmarkSubscribers(b *testing.B) {
 		s.Record(ofRecipients(250))
 	}
 }
+
+// Whoever overhears has the dialogue told, and who is to be hidden in it told anew: whoever sees the one sees the other.
+func TestWhatIsOverheardIsTold(t *testing.T) {
+	var s event.Stream
+	s.Replace(&kept{})
+	before := s.Listeners()
+	if s.Dialogue() {
+		t.Fatal("told to one who does not want it")
+	}
+	first, second := s.Overhear(), s.Overhear()
+	if !s.Dialogue() || s.Identity() || s.Listeners() == before {
+		t.Errorf("overheard: dialogue %v, identity %v, listeners %d, before %d", s.Dialogue(), s.Identity(), s.Listeners(), before)
+	}
+	s.Replace(&kept{talks: true})
+	s.Replace(&kept{})
+	first()
+	if !s.Dialogue() {
+		t.Error("one still overhears")
+	}
+	heard := s.Listeners()
+	second()
+	if s.Dialogue() || s.Listeners() == heard {
+		t.Error("nobody overhears")
+	}
+}

@@ -352,6 +352,6 @@ func (t *trace) endTransaction(o event.Outcome, by event.Side, cause string) {
 	full.Took, full.Spent = now-trans.At, t.own.spent.times()
 	t.own.anew()
 	full.Transaction = full.OwnTransaction()
-	full.Session = t.session()
+	t.isOf(full)
 	t.to().Record(full)
 }

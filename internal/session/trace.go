@@ -54,6 +54,14 @@ func (t *trace) to() Recorder { return t.of.e.Recorder }
 // session is what is known of the session now.
 func (t *trace) session() event.Session { return event.Session{Arrival: t.of.info, Leg: t.of.mx.info} }
 
+// isOf notes what a record is of that is about to be handed over.
+func (t *trace) isOf(r *event.Record) {
+	r.Session = t.session()
+	if f := t.of.shown.whose.Load(); f != nil {
+		r.Account = f.account
+	}
+}
+
 func (t *trace) record() *event.Record {
 	if t.rec == nil {
 		t.rec = event.NewRecord()
@@ -287,7 +295,7 @@ func (t *trace) handOver() {
 		return
 	}
 	t.nameGathered(full)
-	full.Session = t.session()
+	t.isOf(full)
 	t.to().Record(full)
 }
 
@@ -311,7 +319,8 @@ func (t *trace) waits(w event.Wait) {
 	w.InAll = t.waitedForMX(&w)
 	t.handOver() // it was before
 	r := event.NewRecord()
-	r.Session, r.News = t.session(), w
+	t.isOf(r)
+	r.News = w
 	t.to().Record(r)
 }
 
@@ -339,7 +348,7 @@ func (t *trace) end(s *session, how event.End) {
 	}
 	t.note("connections closed")
 	r := t.record()
-	r.Session = t.session()
+	t.isOf(r)
 	own := r.OwnEnd()
 	how.Opening, how.Legs = own.Opening, own.Legs
 	*own = how

@@ -15,7 +15,7 @@ import (
 )
 
 // A real MSA's mail that an MX does not answer is seen within a second: for whom it waits, with what, since when, from where and of whom. The
-// same words find it, and others do not; when the MX answers it is gone.
+// same words find it, and others do not; a trace hears of it, and when the MX answers it is gone.
 func TestHeldSessionIsSeen(t *testing.T) {
 	t.Parallel()
 	lab, err := netlab.New(t.Name())
@@ -83,6 +83,15 @@ func TestHeldSessionIsSeen(t *testing.T) {
 	if out, err := kanmon.Ask("sessions", "--state", "asleep"); err == nil {
 		t.Errorf("--state asleep: %s", out)
 	}
+	traced := make(chan string, 1)
+	go func() {
+		out, err := kanmon.Ask("trace", "--mx", s.MX.Addr().String(), "--session", s.Session, "-n", "2")
+		traced <- fmt.Sprint(out, err)
+	}()
+	eventually(t, "the trace has begun", func() bool { return strings.Contains(kanmon.Log(), "traced by the operator") })
 	close(answer)
+	if got := <-traced; !strings.Contains(got, s.Session) || strings.Count(got, "\n") != 2 {
+		t.Errorf("traced:\n%s", got)
+	}
 	eventually(t, "it is over", func() bool { return look().Running == 0 || look("--state", "msa").Matching == look().Running })
 }

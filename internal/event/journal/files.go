@@ -19,6 +19,8 @@ type Files struct {
 	records atomic.Uint64 // that have been numbered
 	lines   atomic.Uint64 // of JSON, likewise
 
+	traces traces
+
 	counting sync.Mutex
 	dropped  losses
 }

@@ -355,6 +355,7 @@ func (j *Journal) drain(tick <-chan time.Time) (more bool) {
 			for _, s := range j.sinks {
 				s.skip(missed)
 			}
+			j.files.traces.skip(missed)
 		}
 		if next.record == nil {
 			for _, s := range j.sinks {
@@ -388,6 +389,7 @@ func (j *Journal) write(next queued) (fits bool) {
 	for _, s := range j.sinks {
 		fits = s.add(&next.of.owner, next.seq, s.append(j.format, r)) && fits
 	}
+	j.files.traces.tell(j.format, r)
 	r.Release()
 	return fits
 }
