@@ -117,6 +117,31 @@ func TestMetricsSeeWhatStands(t *testing.T) {
 	w.stop()
 }
 
+// Whatever people and MXs are called, and say, nothing of it stands in metrics. (faults-G17)
+func TestMetricsHoldNobodysWords(t *testing.T) {
+	address := freeAddress(t)
+	mx := &smtptest.MX{Name: "canary.example", Reply: func(verb string, n int) string {
+		if verb == "RCPT" && n == 2 {
+			return "550 5.1.1 canary is listed at canary.example, see http://canary.example/\r\n"
+		}
+		return smtptest.Default
+	}}
+	w := newWorldWith(t, mx, listenTable+sending("out")+acmeTenant+"[senders]\nunknown_tenant = 'acme'\n"+metered(address))
+	w.start()
+	msa := w.session()
+	msa.Deliver("canary@canary.example", []string{"canary@example.net", "nocanary@canary.example"}, []byte("Subject: canary\r\n\r\ncanary\r\n"), true)
+	_ = msa.Quit()
+	waitUntil(t, "the end of the session", func() bool { return w.daemon.live.Count() == 0 })
+	text := scraped(t, address)
+	has(t, text, `kanmon_tenant_transactions_total{outcome="delivered",tenant="acme"} 1`)
+	for line := range strings.Lines(text) {
+		if strings.Contains(line, "canary") || strings.Contains(line, w.mxAddr.String()) {
+			t.Errorf("metrics say %s", line)
+		}
+	}
+	w.stop()
+}
+
 // Firewall rules are in force, or not, or nobody knows.
 func TestRulesApplied(t *testing.T) {
 	for told, want := range map[string]string{

@@ -108,6 +108,19 @@ func hostRows() []row {
 		},
 		{id: "listen-absent", name: "listener not here", doc: in(plain, "listen = ['10.20.0.2:10025', '10.20.0.1:10025']"), want: "intercept.listen[0]: 10.20.0.2 is not an address of this host", good: in(plain, "listen = ['10.20.0.1:10025']")},
 		{
+			id: "metrics-open", name: "metrics for everybody", doc: plain + "[metrics]\non = true\nlisten = '0.0.0.0:9725'\n", good: plain + "[metrics]\non = true\n",
+			want: "metrics.listen: 0.0.0.0:9725 is every address of this host: whoever reaches it sees the names of tenants and how much they send [metrics-open]",
+		},
+		{
+			id: "metrics-absent", name: "metrics elsewhere", doc: plain + "[metrics]\non = true\nlisten = '10.20.0.2:9725'\n", good: plain + "[metrics]\non = true\nlisten = '10.20.0.1:9725'\n",
+			want: "metrics.listen: 10.20.0.2 is not an address of this host [metrics-absent]",
+		},
+		{
+			id: "metrics-taken", name: "port of metrics taken", doc: plain + "[metrics]\non = true\n", want: "metrics.listen: something else listens on 127.0.0.1:9725, where metrics are to be answered",
+			host:     proc("thread-self/net/tcp", "  sl  local_address\n   0: 0100007F:25FD 00000000:0000 0A 0:0 0:0 0 1000 0 77\n"),
+			goodHost: proc("thread-self/net/tcp", "  sl  local_address\n   0: 0100007F:25FE 00000000:0000 0A 0:0 0:0 0 1000 0 77\n"),
+		},
+		{
 			id: "port-taken", name: "port taken", doc: plain, want: "something else listens on [::]:10025",
 			host:     proc("thread-self/net/tcp6", "  sl  local_address\n   0: 00000000000000000000000000000000:2729 00000000000000000000000000000000:0000 0A 0:0 0:0 0 1000 0 77\n"),
 			goodHost: proc("thread-self/net/tcp", "  sl  local_address\n   0: 00000000:272A 00000000:0000 0A 0:0 0:0 0 1000 0 77\n   1: 0100007F:2729 00000000:0000 01 0:0 0:0 0 1000 0 77\n"),

@@ -39,6 +39,7 @@ var checks = []check{
 	{true, (*checker).versions},
 	{true, (*checker).addresses},
 	{true, (*checker).listeners},
+	{true, (*checker).metrics},
 	{true, (*checker).user},
 	{true, (*checker).programs},
 	{true, (*checker).privileges},

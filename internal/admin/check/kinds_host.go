@@ -231,3 +231,25 @@ var (
 		Cure:    `sysctl -w net.ipv4.ip_local_port_range="1024 65535", or more sending IPs`,
 	})
 )
+
+// Where metrics are answered.
+var (
+	metricsOpen = declare(Kind{
+		ID: "metrics-open", Severity: Warning,
+		Meaning: "[metrics] listen is every address of this host",
+		Why:     "there is no login: tenants, and whoever else reaches this host, see whose mail kanmon sends, and how much",
+		Cure:    "listen on the address that Prometheus reaches, or on 127.0.0.1",
+	})
+	metricsAbsent = declare(Kind{
+		ID: "metrics-absent", Severity: Warning,
+		Meaning: "the address of [metrics] listen is not on this host",
+		Why:     "no metrics are answered until it is; mail goes on",
+		Cure:    "listen on an address of this host, such as 127.0.0.1",
+	})
+	metricsTaken = declare(Kind{
+		ID: "metrics-taken", Severity: Warning,
+		Meaning: "another program listens where metrics are to be answered",
+		Why:     "no metrics are answered as long as it does; mail goes on",
+		Cure:    "ss -ltnp shows which; stop it, or want another port",
+	})
+)
