@@ -72,11 +72,11 @@ type Full struct {
 // Is reports whether there is no room.
 func (f *Full) Is() bool { return f.Count != None }
 
-// String says it for people: "2 of 2 connections at once".
+// String says it for people: "2 of 2 connections at once", "60 messages in 1m0s".
 func (f *Full) String() string {
 	text := fmt.Sprintf("%d of %d %s", f.Used, f.Max, unitOf(f.Count))
 	if f.Count.IsRate() {
-		text = fmt.Sprintf("%s at %d in %s, at most %d at once", unitOf(f.Count), f.Max, f.Per, f.Used)
+		text = fmt.Sprintf("%d %s in %s", f.Max, unitOf(f.Count), f.Per)
 	}
 	if f.ByTime {
 		text += ", tightened by timing"
@@ -164,6 +164,9 @@ func (l *Lane) fullOf(v *limit.Verdict) Full {
 	}
 	_, by, tight := l.m.left(l.takes, full.Count, l.ip)
 	full.ByTime = tight && by.ByTime()
+	if full.Count.IsRate() {
+		full.Max = l.m.Amount(l.takes, full.Count, l.ip) // the limit has it in two parts
+	}
 	return full
 }
 

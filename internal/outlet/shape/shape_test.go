@@ -68,7 +68,7 @@ func TestConnectionsAtOnceAreThoseThatAreNotOver(t *testing.T) {
 
 func TestAConnectionInPlaceOfAnotherHasItsPlace(t *testing.T) {
 	m, c := newMemory()
-	of := takes(t, Limit{Count: Connections, Amount: 1}, Limit{Count: NewConnections, Amount: 2, Per: time.Minute}, Limit{Count: MessagesPerConnection, Amount: 2})
+	of := takes(t, Limit{Count: Connections, Amount: 1}, Limit{Count: NewConnections, Amount: 8, Per: time.Minute}, Limit{Count: MessagesPerConnection, Amount: 2})
 	l := connect(t, m, of, ip)
 	wantFull(t, l.Mail(false), None)
 	wantFull(t, l.Mail(false), MessagesPerConnection)
@@ -120,12 +120,12 @@ func TestAMessageBeginsWhereThereIsRoomForItsRecipients(t *testing.T) {
 
 func TestMessagesInATimeSayWhenThereIsRoom(t *testing.T) {
 	m, c := newMemory()
-	l := connect(t, m, takes(t, Limit{Count: Messages, Amount: 2, Per: time.Minute}), ip)
-	wantFull(t, l.Mail(false), None)
+	l := connect(t, m, takes(t, Limit{Count: Messages, Amount: 8, Per: time.Minute}), ip)
+	wantFull(t, l.Mail(false), None) // a quarter may come at once
 	full := l.Mail(false)
 	wantFull(t, full, Messages)
-	if full.Guess || full.Wait != 30*time.Second {
-		t.Errorf("wait %s", full.Wait)
+	if full.Guess || full.Wait != 10*time.Second || full.String() != "8 messages in 1m0s" {
+		t.Errorf("wait %s: %s", full.Wait, &full)
 	}
 	c.now = c.now.Add(full.Wait)
 	wantFull(t, l.Mail(false), None)

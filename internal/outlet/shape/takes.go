@@ -149,9 +149,19 @@ func (t *Takes) compile(c Count, amount int64, per time.Duration) (*limit.Limit,
 		return nil, fmt.Errorf("%s are not counted together", c)
 	}
 	if c.IsRate() {
-		r.Fair = t.shared && amount >= leastShared // and so is their burst
+		r.Fair = t.shared && amount >= leastShared
+		r.Burst, r.Amount = window(amount)
 	}
 	return limit.Compile(r)
+}
+
+// window parts what a provider takes in a time into what may come at once, and what comes back meanwhile: both together are the amount, so that no such
+// time has more, wherever it begins. What little may come at once has a place for somebody else.
+func window(amount int64) (burst, back int64) {
+	if burst = max(1, amount/4); amount >= leastShared {
+		burst = max(burst, 2)
+	}
+	return burst, max(1, amount-burst)
 }
 
 // Provider names whose it is.
@@ -180,7 +190,7 @@ func (t *Takes) Limits() []Limit { return t.limits }
 // resize gives the limit of a count with another amount.
 func (t *Takes) resize(c Count, amount int64) *limit.Limit {
 	l := t.kept[c].limit
-	if l == nil || l.Rule().Amount == amount {
+	if l == nil || c.IsRate() && t.kept[c].amount == amount || !c.IsRate() && l.Rule().Amount == amount {
 		return l
 	}
 	if known, ok := t.resized.Load(resizing{c, amount}); ok {
