@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kanmon/internal/event"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
@@ -21,17 +22,19 @@ func (w *way) MayStay(req session.DialRequest, sendingIP netip.Addr) session.Sta
 	if w.probe != nil {
 		w.endLeft(nil) // it has gone on from here, or come back
 	}
+	var spared []event.Note
 	if !w.holds(&req, sendingIP) {
 		if stays, would := w.maySendFrom(&req, sendingIP); !stays {
 			return session.Stay{Moves: true, Rather: would}
 		}
+		spared = w.staysSpared(&req, sendingIP)
 	}
 	moves, notes := w.warmsUp(&req, sendingIP)
 	if moves {
 		return session.Stay{Moves: true, Rather: true}
 	}
 	stay := w.roomFor(&req, sendingIP)
-	stay.Notes = append(notes, stay.Notes...)
+	stay.Notes = append(append(spared, notes...), stay.Notes...)
 	return stay
 }
 

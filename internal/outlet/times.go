@@ -117,6 +117,20 @@ func (w *way) sparedFor(choice *route.Choice, req *session.DialRequest, sendingI
 	return ip, nil
 }
 
+// staysSpared tells, once in a session, of a mail that would have another sending IP, and stays where it is only because the times speak against that.
+func (w *way) staysSpared(req *session.DialRequest, sendingIP netip.Addr) []event.Note {
+	if w.told || !w.o.times.Speaks() {
+		return nil
+	}
+	choice, err := w.o.router.Choose(w.query(req))
+	if err != nil || !choice.Prefers(sendingIP) {
+		return nil
+	}
+	instead, notes := w.sparedFor(&choice, req, sendingIP)
+	w.told = instead.IsValid()
+	return notes
+}
+
 // TimesSpeak is told of a finding by timing that begins, goes on, or still stands: it is a finding of the day for an IP that warms up, and tightens
 // what another one may have, where anything follows from it.
 func (s *State) TimesSpeak(f *slow.Found, words string) {

@@ -90,6 +90,47 @@ func TestTheTimesMoveNewSessions(t *testing.T) {
 	}
 }
 
+// A mail whose session has begun at another IP, and that stays there because the times speak against its own, says so, once; a session that has said so
+// when it was connected does not say it again.
+func TestAMailThatStaysForTheTimesSakeSaysSo(t *testing.T) {
+	o, said := newOutlet(t, poolOf(3)), &verdicts{}
+	o.times, o.dialer = said, instantDialer{}
+	notesOf := func(req request, at netip.Addr) (notes []event.Note) {
+		for _, recipient := range []string{"", "b@own.example"} {
+			req.Recipient = recipient
+			notes = append(notes, o.wayOf(req).MayStay(req.DialRequest, at).Notes...)
+		}
+		return notes
+	}
+	own := func(i int) netip.Addr {
+		out, err := o.Dial(t.Context(), ofSender(i, "a@sender.example"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out.SendingIP
+	}(0)
+	said.says(own, 1e-12)
+	out, err := o.Dial(t.Context(), ofSender(1, "a@sender.example"))
+	if err != nil || out.SendingIP == own || len(out.Notes) != 1 {
+		t.Fatalf("%+v, %v", out, err)
+	}
+	other := out.SendingIP
+	if notes := notesOf(ofSender(1, "a@sender.example"), other); len(notes) > 0 {
+		t.Errorf("told again: %+v", notes)
+	}
+	for _, mail := range []string{"first", "second"} {
+		notes := notesOf(ofSender(2, "a@sender.example"), other)
+		if told := len(notes) == 1 && notes[0].Did == "moved" && notes[0].Rule == "timing of "+own.String(); told != (mail == "first") {
+			t.Errorf("%s mail: %+v", mail, notes)
+		}
+	}
+	for name, at := range map[string]netip.Addr{"at its own": own} {
+		if notes := notesOf(ofSender(3, "a@sender.example"), at); len(notes) > 0 {
+			t.Errorf("%s: %+v", name, notes)
+		}
+	}
+}
+
 // A share is of what could as well go elsewhere: a greylister's mail, a pool of one, a pool whose others are suspended, a route whose standings are
 // only shown, and a rescue are as they were.
 //

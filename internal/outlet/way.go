@@ -21,6 +21,7 @@ type way struct {
 	at      uint16     // its port
 	port    uint16     // of the listener that took the session
 	mails   uint8      // that it has asked about, as far as two
+	told    bool       // that the times have it leave from another sending IP than its own
 	legs    int16      // connections to the MX that the session has
 	probe   *probe     // of a sending IP that it tries; nil: of none
 	usual   *usual     // what holds for the next mail as well; nil: nothing
@@ -61,7 +62,7 @@ func (w *way) Dial(ctx context.Context, req session.DialRequest) (session.Outbou
 	}
 	if instead, notes := w.sparedFor(&choice, &req, out.SendingIP); instead.IsValid() {
 		with := *why // the session knows the other one already
-		with.Instead = instead
+		with.Instead, w.told = instead, true
 		why, out.Notes = w.o.known.of(&with), append(out.Notes, notes...)
 	}
 	out.Way = why
