@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"kanmon/internal/outlet/shape"
@@ -54,7 +55,7 @@ func (c *Config) Shaped() (all []Shaped) {
 		for i := range of.Limits {
 			l := &of.Limits[i]
 			l.Keep = l.Keep && !slices.ContainsFunc(of.Limits, func(other shape.Limit) bool {
-				return other.Keep && other.Count == l.Count && other.Amount < l.Amount
+				return other.Keep && other.Count == l.Count && other.Lower(l)
 			})
 		}
 		for n, own := range c.ShapingLimits {
@@ -142,6 +143,7 @@ func (d *decoder) validateTakes(key string, takes []KnownTake) {
 		}
 		d.validateTake(item, &takes[i].Take, 1)
 		d.must(item+".source", `source = "postmaster.example.jp"`)
+		d.judge(rule{item + ".source", nil, strings.TrimSpace(takes[i].Source) != "", "empty", "want where the figure is from, such as \"postmaster.example.jp\""})
 		for j := range i {
 			if takes[j].Count == takes[i].Count && takes[j].Documented && takes[i].Documented && d.has(item+".count") {
 				d.wrong(item+".count", fmt.Sprintf("its receiver documents a limit of %s already, in line %d", takes[i].Count, d.line(fmt.Sprintf("%s[%d]", key, j))), "remove one of them")

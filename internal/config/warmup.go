@@ -70,7 +70,7 @@ func (d *decoder) loadPlans(cfg *Config) (wrong Errors) {
 		if d.must(key+".start", "start = 2026-12-01, the IP's first day (UTC)"); w.Start.IsZero() {
 			continue
 		}
-		if w.Plan == "" {
+		if d.judge(rule{key + ".plan", nil, w.Plan != "" || !d.has(key+".plan"), "empty", `want "standard", or the absolute path of a file with [[day]] tables`}); w.Plan == "" {
 			w.Plan = StandardPlan
 		}
 		if cfg.plans[w.Plan] == nil {

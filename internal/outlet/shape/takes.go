@@ -86,6 +86,14 @@ func (l *Limit) String() string {
 // IsShared reports whether it is enough to share among tenants.
 func (l *Limit) IsShared() bool { return l.Amount >= leastShared }
 
+// Lower reports whether a limit of the same count lets less through than another: of what is counted in a time, in the same time.
+func (l *Limit) Lower(other *Limit) bool {
+	if l.Per == 0 || other.Per == 0 {
+		return l.Amount < other.Amount
+	}
+	return float64(l.Amount)*float64(other.Per) < float64(other.Amount)*float64(l.Per)
+}
+
 // leastShared is what is enough to share: of less, a tenant that is alone would have to leave too much of it.
 const leastShared = 5
 
