@@ -48,9 +48,11 @@ func TestTheTimesHalveWhatAllConnectionsHaveTogether(t *testing.T) {
 		t.Errorf("left is %v", left)
 	}
 	for range 5 {
-		connect(t, m, of, ip)
+		if _, full := m.Connect(of, ip, "", false, false); full.Is() {
+			t.Fatalf("no room: %s", &full)
+		}
 	}
-	_, full := m.Connect(of, ip, "", true, false)
+	_, full := m.Connect(of, ip, "", false, false)
 	wantFull(t, full, Connections)
 	if !full.ByTime || full.String() != "5 of 5 connections at once, tightened by timing" {
 		t.Errorf("full: %s", &full)
