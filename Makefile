@@ -171,8 +171,8 @@ timing: ## the timing detector on labelled streams: SIM=folder or program of the
 
 .PHONY: timing-long
 timing-long: ## 400 IP-months without restrictions, and 45 worlds a family with, 40 of each kind: SIM=folder or program of the simulator, SEED=of the first world (two free cores: under 30 minutes)
-	$(GO) run ./test/timing -sim "$(SIM)" -seed $(or $(SEED),7001) -families dev-plain,dev-mild,dev-few -worlds 45 -for 25m
-	$(GO) run ./test/timing -sim "$(SIM)" -seed $(or $(SEED),7001) -families dev-benign -worlds 100 -for 25m
+	$(GO) run ./test/timing -sim "$(SIM)" -seed $(or $(SEED),9001) -families dev-plain,dev-mild,dev-few -worlds 45 -for 25m
+	$(GO) run ./test/timing -sim "$(SIM)" -seed $(or $(SEED),9001) -families dev-benign -worlds 100 -for 25m
 
 .PHONY: timing-real
 timing-real: setup ## restrictions of one sending IP by real mail servers, and what only looks like them: told or not, how soon, what is moved (root, under 15 minutes; QUICK=1: under one)

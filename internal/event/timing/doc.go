@@ -102,7 +102,7 @@
 //
 // # Memory
 //
-// A key costs at most 1.95 KiB of the heap with its share of a provider of four IPs, and 1.5 KiB where it is alone there; what few keys have at
+// A key costs at most 1.9 KiB of the heap with its share of a provider of four IPs, and 1.5 KiB where it is alone there; what few keys have at
 // a time (evidence, mail that waits for others) is pooled, and a provider remembers mail to compare with from its second IP on. An IP has
 // 0.9 KiB. There are at most MaxKeys keys. If a new one finds no room, of sixteen keys the one
 // goes that was unused for longest; one with a history counts as unused an eighth of the time, one with a finding an eighth of that. So
