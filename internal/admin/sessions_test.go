@@ -37,7 +37,7 @@ func TestSessionsAreAskedFor(t *testing.T) {
 // A question that is none is answered with what would be one, and with no sessions.
 func TestWrongQuestionsAboutSessionsAreRefused(t *testing.T) {
 	path, _ := serve(t, &fakeIPs{}, nil)
-	http := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	client := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", path)
 	}, DisableKeepAlives: true}}
 	for query, want := range map[string]string{
@@ -51,12 +51,12 @@ func TestWrongQuestionsAboutSessionsAreRefused(t *testing.T) {
 		"?state=asleep":   `"asleep" is no state`,
 		"?state=asleep&x": "nothing that sessions can be asked by",
 	} {
-		resp, err := http.Get("http://kanmon/v1/sessions" + query)
+		resp, err := client.Get("http://kanmon/v1/sessions" + query)
 		if err != nil {
 			t.Fatal(err)
 		}
 		said := bodyOf(t, resp)
-		if resp.StatusCode != 400 || !strings.Contains(strings.ReplaceAll(said, `\"`, `"`), want) {
+		if resp.StatusCode != http.StatusBadRequest || !strings.Contains(strings.ReplaceAll(said, `\"`, `"`), want) {
 			t.Errorf("%s: %s %s, want %q", query, resp.Status, said, want)
 		}
 	}

@@ -46,7 +46,7 @@ func reloadBroken(r *rig) error {
 		return fmt.Errorf("kanmon ip list, while the configuration is broken: %w: %s", err, out)
 	}
 	if out, err := r.machine.run("kanmon", "status"); err == nil || !strings.Contains(out, "the last reload was refused, and what was before holds") {
-		return fmt.Errorf("kanmon status does not say that the configuration is broken: %v: %s", err, out)
+		return fmt.Errorf("kanmon status does not say that the configuration is broken: %w: %s", err, out)
 	}
 	if err := r.machine.write(configFile, r.config(), 0o644); err != nil {
 		return err
