@@ -59,6 +59,7 @@ type commandLine struct {
 	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
 	Status   statusCommand   `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
 	Sessions sessionsCommand `cmd:"" help:"List the sessions that run, those that are held first: since when, and for whom they wait."`
+	Top      topCommand      `cmd:"" help:"Show what happens now, again and again: held sessions, providers, sending IPs, tenants, refusals."`
 	Trace    traceCommand    `cmd:"" help:"Show the dialogue of sessions while it happens, as the session log has it, until Ctrl-C."`
 	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
 	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
@@ -147,8 +148,10 @@ func newParser(c *console, exit func(status int)) (*kong.Kong, error) {
 	return parser, err
 }
 
-func onTerminal() bool {
-	_, err := unix.IoctlGetTermios(int(os.Stdin.Fd()), unix.TCGETS)
+func onTerminal() bool { return isTerminal(os.Stdin) }
+
+func isTerminal(f *os.File) bool {
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS) //nolint:gosec // a descriptor is no large number
 	return err == nil
 }
 

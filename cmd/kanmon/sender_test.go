@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -29,6 +30,7 @@ func at(clock string) time.Time {
 
 // customers are what scripts see: two tenants, the accounts of one in every state that there is.
 type customers struct {
+	looks    atomic.Int64
 	problems []admin.Problem
 	senders  []*admin.SenderDetail
 	kinds    []*admin.SenderDetail // lists, forwarders and what looks like one; not in the lists

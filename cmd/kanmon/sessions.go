@@ -56,11 +56,7 @@ func printSessions(w io.Writer, all admin.Sessions) error {
 		table := newTable(w, "FOR\tWAITS FOR\tTENANT\tPROVIDER\tSENDING IP\tMX\tSESSION\tACCOUNT")
 		for i := range all.Sessions {
 			s := &all.Sessions[i]
-			ip := "-"
-			if s.SendingIP.IsValid() {
-				ip = s.SendingIP.String()
-			}
-			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", span(lasts(s)), waiting(s), shownName(s.Tenant), shownName(s.Provider), ip, s.MX.Addr(), s.Session,
+			fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", span(lasts(s)), waiting(s), shownName(s.Tenant), shownName(s.Provider), shownIP(s), s.MX.Addr(), s.Session,
 				shownName(s.Account))
 		}
 		if err := table.Flush(); err != nil {
@@ -77,6 +73,13 @@ func printSessions(w io.Writer, all admin.Sessions) error {
 	}
 	_, err := fmt.Fprintln(w, line)
 	return err
+}
+
+func shownIP(s *admin.Session) string {
+	if !s.SendingIP.IsValid() {
+		return "-"
+	}
+	return s.SendingIP.String()
 }
 
 func lasts(s *admin.Session) time.Duration {

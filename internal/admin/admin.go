@@ -21,6 +21,7 @@
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	GET  /v1/sessions?held=1m&tenant=     the sessions that run, held ones first; also by session, account, provider, ip, mx, state; most=50
+//	GET  /v1/top?tenant=                  what happens now, at a glance: status, sessions as above, what becomes of mail, refusals
 //	GET  /v1/trace?provider=              the session log of what is asked for, from now on, as text; by all but state, held and most
 //	POST /v1/reload                       the configuration is read anew; answered when it holds, or with why it does not
 //	GET  /v1/tenants                      all tenants

@@ -55,6 +55,7 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.HandleFunc("GET /v1/status", s.showStatus)
 	mux.HandleFunc("GET /v1/sessions", s.listSessions)
 	mux.HandleFunc("GET /v1/trace", s.trace)
+	mux.HandleFunc("GET /v1/top", s.top)
 	mux.HandleFunc("POST /v1/reload", s.reload)
 	s.handleSenders(mux)
 	s.http = http.Server{

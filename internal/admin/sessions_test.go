@@ -34,6 +34,18 @@ func TestSessionsAreAskedFor(t *testing.T) {
 	}
 }
 
+// What happens now is asked for in the same way.
+func TestTopIsAskedFor(t *testing.T) {
+	path, _ := serve(t, &fakeIPs{}, nil)
+	got, err := NewClient(path).Top(t.Context(), SessionQuery{Tenant: "acme", Most: 9})
+	if err != nil || len(got.Tenants) != 1 || got.Tenants[0] != (TopGroup{Name: "acme", Sessions: 9}) || got.Flow.Mails != 3 {
+		t.Errorf("%v, %+v", err, got)
+	}
+	if _, err := NewClient(path).Top(t.Context(), SessionQuery{Most: -1}); err == nil {
+		t.Error("asked for less than nothing")
+	}
+}
+
 // A question that is none is answered with what would be one, and with no sessions.
 func TestWrongQuestionsAboutSessionsAreRefused(t *testing.T) {
 	path, _ := serve(t, &fakeIPs{}, nil)

@@ -106,6 +106,8 @@ type Process interface {
 	Status() Status
 	// Sessions gives those that run and are asked for; an error says what is wrong with the question.
 	Sessions(SessionQuery) (Sessions, error)
+	// Top gives what happens now, at a glance.
+	Top(SessionQuery) (Top, error)
 	// Trace gives the dialogue of the sessions that are asked for, from now on, until it is closed.
 	Trace(SessionQuery) (Tracing, error)
 	// Reload reads the configuration anew, and returns when it holds; an error says why everything is as it was.

@@ -26,6 +26,11 @@ func (fakeProcess) Trace(q SessionQuery) (Tracing, error) {
 	return &fakeTrace{"a line about " + q.Provider + "\n", &tracesClosed}, nil
 }
 
+// Top says whom it was asked for.
+func (fakeProcess) Top(q SessionQuery) (Top, error) {
+	return Top{Tenants: []TopGroup{{Name: q.Tenant, Sessions: q.Most}}, Flow: Flow{Mails: 3}}, nil
+}
+
 func (f *fakeTrace) Next(ctx context.Context) ([]byte, error) {
 	if said := f.said; said != "" {
 		f.said = ""

@@ -99,6 +99,7 @@ type Daemon struct {
 	journal *openedJournal // that all sessions record to; nil: none
 	todo    []string       // that the last reload has left to the operator
 	lately  lately
+	look    look
 	ended   sync.WaitGroup
 }
 

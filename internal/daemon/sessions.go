@@ -12,6 +12,11 @@ import (
 
 // Sessions implements [admin.Process].
 func (o *operator) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
+	return o.eachSession(q, func(*admin.Session) {})
+}
+
+// eachSession is Sessions, for whoever wants to see each of them.
+func (o *operator) eachSession(q admin.SessionQuery, see func(*admin.Session)) (admin.Sessions, error) {
 	if states := stateNames(); q.State != "" && !slices.Contains(states, q.State) {
 		return admin.Sessions{}, fmt.Errorf("%.40q is no state of a session: want one of %q", q.State, states)
 	}
@@ -30,6 +35,7 @@ func (o *operator) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
 		if shown.Held {
 			all.Held++
 		}
+		see(&shown)
 		first.add(&shown)
 	}
 	all.Sessions = first.list()

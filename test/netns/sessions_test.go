@@ -83,6 +83,9 @@ func TestHeldSessionIsSeen(t *testing.T) {
 	if out, err := kanmon.Ask("sessions", "--state", "asleep"); err == nil {
 		t.Errorf("--state asleep: %s", out)
 	}
+	if out, err := kanmon.Ask("top", "--once", "--tenant", "acme"); err != nil || !strings.Contains(out, s.Session) || !strings.Contains(out, "SENDING IPS") {
+		t.Errorf("at a glance, %v:\n%s", err, out)
+	}
 	traced := make(chan string, 1)
 	go func() {
 		out, err := kanmon.Ask("trace", "--mx", s.MX.Addr().String(), "--session", s.Session, "-n", "2")

@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+
+	"kanmon/internal/admin"
+)
+
+type topCommand struct {
+	adminFlag
+	sessionFlags
+	Once  bool          `help:"Print it once, as text, and end; it looks for one interval."`
+	Every time.Duration `help:"Interval between two looks; default: ${default}." default:"1s" placeholder:"DURATION"`
+}
+
+// topListed is how many held sessions are asked for: more than there are lines on a screen.
+const topListed = 200
+
+// Run shows what happens, again and again.
+func (k *topCommand) Run(c *console) error {
+	const shortest = 100 * time.Millisecond
+	if k.Every < shortest {
+		return fmt.Errorf("--every %s: want %s or longer", k.Every, shortest)
+	}
+	client, unread, err := k.client()
+	if err != nil {
+		return err
+	}
+	q := k.query()
+	q.Most = topListed
+	look := func() (admin.Top, error) { return client.Top(context.Background(), q) }
+	first, err := look()
+	if err != nil {
+		return unheard(err, unread)
+	}
+	if k.Once || k.JSON {
+		time.Sleep(k.Every)
+		second, err := look()
+		if err != nil {
+			return unheard(err, unread)
+		}
+		return k.printOnce(c.stdout, &second, &first)
+	}
+	out, isFile := c.stdout.(*os.File)
+	if !isFile || !isTerminal(out) {
+		return errors.New("standard output is no terminal: --once prints what there is as text, --json as JSON")
+	}
+	_, err = tea.NewProgram(&topModel{look: look, every: k.Every, now: first, width: 80, height: 24}, tea.WithInput(c.stdin), tea.WithOutput(out)).Run()
+	return err
+}
+
+func (k *topCommand) printOnce(w io.Writer, now, before *admin.Top) error {
+	if k.JSON {
+		out := json.NewEncoder(w)
+		out.SetIndent("", "  ")
+		return out.Encode(now)
+	}
+	const width = 120
+	_, err := fmt.Fprintln(w, drawTop(&screen{width: width}, now, before, ""))
+	return err
+}
+
+// A topModel is what is on the screen.
+type topModel struct {
+	look          func() (admin.Top, error)
+	every         time.Duration
+	now           admin.Top
+	before        *admin.Top
+	err           error // of the last look; nil: what is shown is of now
+	width, height int
+
+	paused    bool
+	help      bool
+	typing    bool // of the filter
+	filter    string
+	wasFilter string // when typing began
+}
+
+// A looked is what a look has given.
+type looked struct {
+	top admin.Top
+	err error
+}
+
+type lookAgain struct{}
+
+// Init begins to look.
+func (m *topModel) Init() tea.Cmd { return m.later() }
+
+func (m *topModel) later() tea.Cmd {
+	return tea.Tick(m.every, func(time.Time) tea.Msg { return lookAgain{} })
+}
+
+// Update takes what has happened.
+func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+	case lookAgain:
+		if m.paused {
+			return m, m.later()
+		}
+		return m, func() tea.Msg {
+			top, err := m.look()
+			return looked{top, err}
+		}
+	case looked:
+		if m.err = msg.err; m.err == nil && !m.paused {
+			was := m.now
+			m.now, m.before = msg.top, &was
+		}
+		return m, m.later()
+	case tea.KeyPressMsg:
+		return m, m.key(msg.String(), msg.Text)
+	}
+	return m, nil
+}
+
+func (m *topModel) key(name, text string) tea.Cmd {
+	switch {
+	case name == "ctrl+c":
+		return tea.Quit
+	case m.typing:
+		m.types(name, text)
+	case m.help:
+		m.help = false
+	case name == "q" || name == "esc" && m.filter == "":
+		return tea.Quit
+	case name == "esc":
+		m.filter = ""
+	case name == "p":
+		m.paused = !m.paused
+	case name == "/":
+		m.typing, m.wasFilter = true, m.filter
+	case name == "?" || name == "h":
+		m.help = true
+	}
+	return nil
+}
+
+// types changes the filter.
+func (m *topModel) types(name, text string) {
+	const most = 60
+	switch name {
+	case "enter":
+		m.typing = false
+	case "esc":
+		m.typing, m.filter = false, m.wasFilter
+	case "backspace":
+		if runes := []rune(m.filter); len(runes) > 0 {
+			m.filter = string(runes[:len(runes)-1])
+		}
+	default:
+		if len(m.filter)+len(text) <= most {
+			m.filter += text
+		}
+	}
+}
+
+// View draws it.
+func (m *topModel) View() tea.View {
+	s := &screen{width: m.width, height: max(m.height-1, 1), bold: os.Getenv("NO_COLOR") == ""}
+	text := topHelp
+	if !m.help {
+		text = drawTop(s, &m.now, m.before, m.filter)
+		for len(s.lines) < s.height {
+			s.lines = append(s.lines, "")
+			text += "\n"
+		}
+	}
+	v := tea.NewView(text + "\n" + pad(m.foot(), m.width, false))
+	v.AltScreen = true
+	return v
+}
+
+func (m *topModel) foot() string {
+	switch {
+	case m.typing:
+		return "/" + printable(m.filter) + "_"
+	case m.err != nil:
+		return "no answer since then: " + printable(m.err.Error())
+	case m.paused:
+		return "paused; p goes on"
+	case m.filter != "":
+		return "only rows with " + printable(m.filter) + "; esc: all"
+	default:
+		return "q quit  p pause  / filter  ? help"
+	}
+}
+
+const topHelp = `kanmon top shows what happens now, and changes nothing.
+
+  q, Ctrl-C   end
+  p           stop the picture, and go on
+  /           show only rows with a text: type it, Enter; Esc takes it back
+  ?           this
+
+HELD         sessions whose MSA waits, what lasts longest first: for how long, for whom and in
+             which step, tenant, provider, sending IP, MX, session
+PROVIDERS, SENDING IPS, TENANTS
+             sessions, those that are held, and for how long the longest is
+REFUSALS     what MXs said no to since somebody began to look: how often, provider, code, meaning
+
+More of a session: kanmon trace --session ID. Of a sending IP: kanmon ip show.
+`

@@ -1,0 +1,79 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+	"net/netip"
+	"time"
+)
+
+// A Top is what happens now, at a glance.
+type Top struct {
+	At       time.Time `json:"at"`
+	Status   Status    `json:"status"`
+	Sessions Sessions  `json:"sessions"` // that are asked for
+
+	// Of these, the ones with most that are held first; TopGroups of each at most.
+	Providers  []TopGroup `json:"providers"`
+	SendingIPs []TopGroup `json:"sending_ips"`
+	Tenants    []TopGroup `json:"tenants"`
+
+	Flow     Flow         `json:"flow"`
+	Refusals []TopRefusal `json:"refusals"` // since Flow.Since, those that came last first
+}
+
+// TopGroups is how many groups, and refusals, are told of at most.
+const TopGroups = 50
+
+// A TopGroup are sessions that have something in common.
+type TopGroup struct {
+	Name     string  `json:"name"` // "": of which it is not known
+	Sessions int     `json:"sessions"`
+	Held     int     `json:"held"`
+	Longest  float64 `json:"longest_s"` // seconds that one of them is held
+}
+
+// Before orders groups: those first that have most that are held.
+func (g *TopGroup) Before(other *TopGroup) int {
+	return cmp.Or(cmp.Compare(other.Held, g.Held), cmp.Compare(other.Sessions, g.Sessions), cmp.Compare(g.Name, other.Name))
+}
+
+// A Flow is what has become of mail since somebody began to look.
+type Flow struct {
+	Since     time.Time `json:"since"`
+	Mails     uint64    `json:"mails"` // that have ended, whatever became of them
+	Delivered uint64    `json:"delivered"`
+	Deferred  uint64    `json:"deferred"`
+	Refused   uint64    `json:"refused"`
+	Other     uint64    `json:"other"` // recipients to whom none of that has happened, as are the ones before
+}
+
+// A TopRefusal are refusals of a provider's MXs that mean the same.
+type TopRefusal struct {
+	Provider  string     `json:"provider,omitempty"`
+	SendingIP netip.Addr `json:"sending_ip,omitzero"` // of the last one
+	Tenant    string     `json:"tenant,omitempty"`    // likewise
+	Code      int        `json:"code"`                // likewise
+	Class     string     `json:"class"`
+	Rule      string     `json:"rule,omitempty"`
+	Count     uint64     `json:"count"`
+	Last      time.Time  `json:"last"`
+}
+
+func (s *Server) top(w http.ResponseWriter, r *http.Request) {
+	q, err := sessionQuery(r.URL.Query())
+	if err == nil {
+		var top Top
+		if top, err = s.process.Top(q); err == nil {
+			s.answer(w, top)
+			return
+		}
+	}
+	s.refuse(w, http.StatusBadRequest, err)
+}
+
+// Top gives what happens now. What becomes of mail is counted from the first call on, for as long as the calls go on.
+func (c *Client) Top(ctx context.Context, q SessionQuery) (Top, error) {
+	return answer[Top](ctx, c, http.MethodGet, "/v1/top"+q.asking(), nil)
+}

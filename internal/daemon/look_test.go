@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"testing"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/event"
+	"kanmon/internal/smtp/smtptest"
+)
+
+// Whoever looks sees what becomes of mail from then on, and what MXs refuse; when nobody has looked for a while nothing is counted any more.
+func TestWhatHappensIsCountedWhileSomebodyLooks(t *testing.T) {
+	mx := &smtptest.MX{Reply: func(verb string, n int) string {
+		if verb == "RCPT" && n == 2 {
+			return "550 5.1.1 no such user here\r\n"
+		}
+		return smtptest.Default
+	}}
+	w := newWorldWith(t, mx, listenTable+sending("here"))
+	w.start()
+	o := &operator{w.daemon}
+	deliver := func() {
+		t.Helper()
+		msa := w.session()
+		msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("Subject: hello\r\n\r\n"), true)
+		if err := msa.Quit(); err != nil {
+			t.Error(err)
+		}
+		waitUntil(t, "it is over", func() bool { return w.daemon.live.Count() == 0 })
+	}
+	look := func() admin.Top {
+		t.Helper()
+		top, err := o.Top(admin.SessionQuery{Most: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return top
+	}
+	deliver() // nobody has looked
+	if top := look(); top.Flow.Mails != 0 || len(top.Refusals) != 0 {
+		t.Errorf("before anybody has looked: %+v", top.Flow)
+	}
+	deliver()
+	deliver()
+	top := look()
+	if f := top.Flow; f.Mails != 2 || f.Delivered != 2 || f.Refused != 2 || f.Deferred != 0 || f.Other != 0 {
+		t.Errorf("two mails to two: %+v", f)
+	}
+	if len(top.Refusals) != 1 || top.Refusals[0].Count != 2 || top.Refusals[0].Code != 550 || top.Refusals[0].Class != "recipient_invalid" || top.Refusals[0].SendingIP.String() != "127.0.0.1" {
+		t.Errorf("refused: %+v", top.Refusals)
+	}
+	msa := w.session()
+	msa.Expect(220)
+	waitUntil(t, "it is seen", func() bool {
+		ips := look().SendingIPs
+		return len(ips) == 1 && ips[0] == (admin.TopGroup{Name: "127.0.0.1", Sessions: 1})
+	})
+	if err := msa.Quit(); err != nil {
+		t.Error(err)
+	}
+	l := &w.daemon.look
+	l.mu.Lock()
+	l.asked = l.asked.Add(-lookFor)
+	l.mu.Unlock()
+	l.looksStill()
+	w.daemon.stream.Tell(event.Heartbeat{Sessions: 1})
+	if again := look(); again.Flow.Mails != 0 || !again.Flow.Since.After(top.Flow.Since) || time.Since(again.Flow.Since) > time.Minute {
+		t.Errorf("nobody has looked for long: %+v", again.Flow)
+	}
+	w.stop()
+}
