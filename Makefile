@@ -196,9 +196,9 @@ bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (
 	$(GO) run ./test/bench -out $(BUILD)/bench.md
 
 .PHONY: cost
-cost: ## CPU a message and memory of held sessions beside another kanmon, in one run: BEFORE=program (root, about 15 minutes)
+cost: ## CPU a message and memory of held sessions beside another kanmon, in one run: BEFORE=program [ARGS=-metrics] (root, about 15 minutes)
 	test/setup/install.sh bench
-	$(GO) run ./test/bench -parts cost,held -contenders before,kanmon -before $(BEFORE) -senders -out $(BUILD)/cost.md
+	$(GO) run ./test/bench -parts cost,held -contenders before,kanmon -before $(BEFORE) -senders $(ARGS) -out $(BUILD)/cost.md
 
 .PHONY: mtas
 mtas: ## how fast real MTAs and clients reach the next address, direct and through kanmon (root, under 20 minutes)

@@ -3,6 +3,8 @@ package metrics
 import (
 	"crypto/tls"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"testing"
@@ -217,6 +219,19 @@ func TestExemplarsAreOfSlowReplies(t *testing.T) {
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) { t.Dot = reply(250, 10*time.Second) }))
 	if got := strings.Join(exemplars(), ", "); got != "kanmon_mx_phase_seconds session=64d9a07b2e1c8f35" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Who asks for OpenMetrics gets the exemplar beside its bucket; names and all else are the same.
+func TestOpenMetricsHasExemplars(t *testing.T) {
+	m := newMetrics(nil)
+	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) { t.Dot = reply(250, 40*time.Second) }))
+	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
+	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
+	m.Handler().ServeHTTP(w, r)
+	want := `kanmon_mx_phase_seconds_bucket{phase="dot",provider="docomo",le="60.0"} 1 # {session="64d9a07b2e1c8f35"} 40.0`
+	if text := w.Body.String(); !strings.Contains(text, want) || !strings.HasSuffix(text, "# EOF\n") {
+		t.Errorf("no %s in %d octets", want, len(text))
 	}
 }
 
