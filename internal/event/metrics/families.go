@@ -24,10 +24,10 @@ type families struct {
 // shows.
 var (
 	buckets      = []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900}
-	delayBuckets = seconds(time.Second, 10*time.Second, time.Minute, 5*time.Minute, 15*time.Minute, time.Hour, 4*time.Hour, 12*time.Hour, 24*time.Hour, 48*time.Hour, 120*time.Hour)
+	delayBuckets = inSeconds(time.Second, 10*time.Second, time.Minute, 5*time.Minute, 15*time.Minute, time.Hour, 4*time.Hour, 12*time.Hour, 24*time.Hour, 48*time.Hour, 120*time.Hour)
 )
 
-func seconds(all ...time.Duration) (list []float64) {
+func inSeconds(all ...time.Duration) (list []float64) {
 	for _, d := range all {
 		list = append(list, d.Seconds())
 	}

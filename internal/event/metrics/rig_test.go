@@ -2,6 +2,7 @@ package metrics
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -101,4 +102,22 @@ func counted(t *testing.T, m *Metrics, want map[string]float64) {
 			t.Errorf("%s is %v (found: %v), want %v", name, has, found, n)
 		}
 	}
+}
+
+// seconds is the sum of what a histogram was told, in whole milliseconds.
+func seconds(t testing.TB, m *Metrics, name string) float64 {
+	t.Helper()
+	families, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		for _, one := range family.GetMetric() {
+			if family.GetName()+labels(one) == name {
+				return math.Round(one.GetHistogram().GetSampleSum()*1000) / 1000
+			}
+		}
+	}
+	t.Errorf("there is no %s", name)
+	return 0
 }
