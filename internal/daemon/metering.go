@@ -56,6 +56,7 @@ func (d *Daemon) endMeasuring() {
 	m.endServing()
 	if m.deafen != nil {
 		m.deafen()
+		m.metrics.Close()
 	}
 	*m = meter{}
 }

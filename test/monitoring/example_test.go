@@ -34,6 +34,7 @@ var exposed = sync.OnceValue(func() string {
 		}
 	}})
 	m.Configure(metrics.Labels{SendingIPs: []netip.Addr{out10}, Providers: []string{"docomo"}, Tenants: []string{"acme"}, ByTenant: true})
+	defer m.Close()
 	everything(m, out10)
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))

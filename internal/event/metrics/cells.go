@@ -23,11 +23,16 @@ func (s *slot) add(n float64) (done bool) {
 	return true
 }
 
-// first counts with a counter of a family that is not there yet.
-func (s *slot) first(of *prometheus.CounterVec, n float64, labels ...string) {
+// begin makes the counter of a family.
+func (s *slot) begin(of *prometheus.CounterVec, labels ...string) prometheus.Counter {
 	c := of.WithLabelValues(labels...)
 	s.c.Store(&c)
-	c.Add(n)
+	return c
+}
+
+// first counts with a counter that is not there yet.
+func (m *Metrics) first(s *slot, of *prometheus.CounterVec, n float64, labels ...string) {
+	m.aside(func() { s.begin(of, labels...).Add(n) })
 }
 
 const outcomes = int(event.OutcomeOrphanAck) + 1
@@ -76,25 +81,25 @@ func (m *Metrics) ofTenant(name string) *tenantCell {
 
 func (m *Metrics) countOutcome(c *cell, o event.Outcome) {
 	if !c.outcomes[o].add(1) {
-		c.outcomes[o].first(m.of.transactions, 1, m.providers.text(c.provider), m.ips.text(c.ip), o.String())
+		m.first(&c.outcomes[o], m.of.transactions, 1, m.providers.text(c.provider), m.ips.text(c.ip), o.String())
 	}
 }
 
 func (m *Metrics) countRefusals(c *cell, tenant string, class event.Class, kind int, n float64) {
 	if s := &c.refusals[class][kind]; !s.add(n) {
-		s.first(m.of.refusals, n, m.providers.text(c.provider), m.ips.text(c.ip), className(class), kinds[kind])
+		m.first(s, m.of.refusals, n, m.providers.text(c.provider), m.ips.text(c.ip), className(class), kinds[kind])
 	}
 	if !m.countsTenants.Load() {
 		return
 	}
 	if s := &m.ofTenant(tenant).refusals[class]; !s.add(n) {
-		s.first(m.of.tenantRefusals, n, m.tenantName(tenant), className(class))
+		m.first(s, m.of.tenantRefusals, n, m.tenantName(tenant), className(class))
 	}
 }
 
 func (m *Metrics) countDrips(c *cell, n float64) {
 	if n > 0 && !c.drips.add(n) {
-		c.drips.first(m.of.drips, n, m.providers.text(c.provider), m.ips.text(c.ip))
+		m.first(&c.drips, m.of.drips, n, m.providers.text(c.provider), m.ips.text(c.ip))
 	}
 }
 
@@ -103,7 +108,7 @@ func (m *Metrics) countTenant(tenant string, o event.Outcome) {
 		return
 	}
 	if s := &m.ofTenant(tenant).outcomes[o]; !s.add(1) {
-		s.first(m.of.tenantTransactions, 1, m.tenantName(tenant), o.String())
+		m.first(s, m.of.tenantTransactions, 1, m.tenantName(tenant), o.String())
 	}
 }
 
@@ -118,19 +123,19 @@ func (m *Metrics) countRecipients(provider int, n *[event.FateCount]int) {
 	of := &m.providerCells[provider]
 	for fate := range event.FateCount {
 		if n[fate] > 0 && !of.fates[fate].add(float64(n[fate])) {
-			of.fates[fate].first(m.of.recipients, float64(n[fate]), m.providers.text(provider), fate.String())
+			m.first(&of.fates[fate], m.of.recipients, float64(n[fate]), m.providers.text(provider), fate.String())
 		}
 	}
 }
 
 func (m *Metrics) countBytes(provider int, n int64) {
 	if s := &m.providerCells[provider].bytes; !s.add(float64(n)) {
-		s.first(m.of.bytes, float64(n), m.providers.text(provider))
+		m.first(s, m.of.bytes, float64(n), m.providers.text(provider))
 	}
 }
 
 func (m *Metrics) countHandshake(provider, result int) {
 	if s := &m.providerCells[provider].handshakes[result]; !s.add(1) {
-		s.first(m.of.handshakes, 1, m.providers.text(provider), tlsResults[result])
+		m.first(s, m.of.handshakes, 1, m.providers.text(provider), tlsResults[result])
 	}
 }

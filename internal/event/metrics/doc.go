@@ -4,6 +4,7 @@
 //  2. [Metrics.Configure] says which sending IPs, providers and tenants have a name of their own; each reload says it anew.
 //  3. [Metrics.Hear] subscribes to an [event.Stream]. It counts on the goroutine of whoever tells, so that no count stands behind a
 //     queue that loses; it does not wait, and for a message it allocates nothing.
+//     What counts for the first time is counted a moment later, by a goroutine of its own.
 //  4. What stands, and does not happen, is asked of a [State] when somebody scrapes.
 //  5. A [Server] listens, and tries again where it cannot.
 //
@@ -19,6 +20,7 @@
 //	hear.go       from facts to counts: news, mail
 //	end.go        what a session's end tells: connections, their opening
 //	cells.go      the counters of a place, made when they count first
+//	aside.go      who makes them
 //	histograms.go durations; how many native ones there may be
 //	state.go      what stands, asked by a scrape
 //	serve.go      the listener

@@ -71,7 +71,7 @@ func (m *Metrics) hearLeg(f *event.Facts, leg *event.Leg) {
 // countFailure counts a connection that has failed: there are few, and they took long.
 func (m *Metrics) countFailure(leg *event.Leg, how string) {
 	provider, ip := m.place(leg)
-	m.of.failures.WithLabelValues(m.providers.text(provider), m.ips.text(ip), how).Inc()
+	m.aside(func() { m.of.failures.WithLabelValues(m.providers.text(provider), m.ips.text(ip), how).Inc() })
 }
 
 // tlsOf says what TLS a connection has had, if it came as far as that.

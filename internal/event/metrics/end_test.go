@@ -10,7 +10,7 @@ import (
 
 // A refusal at the opening of a connection is counted once, also where another sending IP has gone on.
 func TestARescuedOpeningIsRefusedOnce(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	first, second := leg("google", out10), leg("google", out11)
 	first.Failed, second.Number = event.OpeningRefused, 2
 	f := over("quit", first, second)
@@ -27,7 +27,7 @@ func TestARescuedOpeningIsRefusedOnce(t *testing.T) {
 // What was said from another sending IP is no time of the one that has gone on: its own begin where it has taken over.
 func TestWaitsAreOfTheIPThatWaited(t *testing.T) {
 	for from, want := range map[event.Phase]float64{event.PhaseDial: 0.023, event.PhaseRcpt: 0.021, event.PhaseData: 0.001} {
-		m := newMetrics(nil)
+		m := newMetrics(t, nil)
 		at := leg("docomo", out11)
 		at.From = from
 		m.Hear(mail(at, nil)) // 2 ms, 20 ms, 1 ms
@@ -39,7 +39,7 @@ func TestWaitsAreOfTheIPThatWaited(t *testing.T) {
 
 // Of several recipients the slowest reply is the one that is told.
 func TestOfRecipientsTheSlowestCounts(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) {
 		t.Recipients = []event.Recipient{{Reply: reply(250, 20*time.Millisecond)}, {Reply: reply(250, 4*time.Second)}, {Reply: reply(250, time.Millisecond)}}
 	}))
@@ -50,7 +50,7 @@ func TestOfRecipientsTheSlowestCounts(t *testing.T) {
 
 // A session that ends since its connection never opened has one failed connection, and not two.
 func TestAConnectionFailsOnce(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	at := leg("google", out10)
 	at.Failed = event.OpeningLost
 	m.Hear(over("mx_lost", at))
@@ -78,7 +78,7 @@ func TestConnectionsAreCountedByTheirTLS(t *testing.T) {
 		at := leg("google", out10)
 		at.MX, at.Failed = event.TLS{State: c.state, Version: c.version}, c.failed
 		at.Phases[event.PhaseEHLO] = event.MicrosOf(time.Millisecond)
-		m := newMetrics(nil)
+		m := newMetrics(t, nil)
 		m.Hear(over("quit", at))
 		all := gathered(t, m)
 		for result, text := range tlsResults {
@@ -95,7 +95,7 @@ func TestConnectionsAreCountedByTheirTLS(t *testing.T) {
 
 // What a message took from its MSA on is known where the records identify it.
 func TestDelayIsOfIdentifiedMessages(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(mail(leg("docomo", out10), nil))
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) { t.Identity = &event.Identity{Received: time.Now().Add(-time.Hour)} }))
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) {

@@ -39,15 +39,17 @@ func (m *Metrics) hearNews(news event.News) {
 	switch n := news.(type) {
 	case event.Changed:
 		if n.IP.IsValid() {
-			m.of.standingChanges.WithLabelValues(m.ips.of(n.IP), m.providerName(n.Provider), n.State).Inc()
+			m.aside(func() {
+				m.of.standingChanges.WithLabelValues(m.ips.of(n.IP), m.providerName(n.Provider), n.State).Inc()
+			})
 		}
 	case event.Gateway:
 		switch n.Did {
 		case event.Reloaded:
-			m.of.reloads.WithLabelValues(reloadSucceeded).Inc()
+			m.aside(func() { m.of.reloads.WithLabelValues(reloadSucceeded).Inc() })
 			m.stands.reloaded.Store(time.Now().Unix())
 		case event.ReloadRefused:
-			m.of.reloads.WithLabelValues(reloadRefused).Inc()
+			m.aside(func() { m.of.reloads.WithLabelValues(reloadRefused).Inc() })
 		case event.Draining:
 			m.stands.draining.Store(true)
 		case event.Started:
@@ -81,7 +83,7 @@ func (m *Metrics) place(leg *event.Leg) (provider, ip int) {
 func (m *Metrics) hearDecision(n *event.Note) {
 	action, rule := m.actions.learn(n.Did, n.Did), m.rules.learn(n.Rule, n.Rule)
 	if s := &m.decided[action][rule]; !s.add(1) {
-		s.first(m.of.decisions, 1, m.actions.text(action), m.rules.text(rule))
+		m.first(s, m.of.decisions, 1, m.actions.text(action), m.rules.text(rule))
 	}
 }
 
@@ -95,11 +97,15 @@ func (m *Metrics) hearActions(f *event.Facts) {
 		if a.SendingIP.IsValid() {
 			ip = m.ips.at(a.SendingIP)
 		}
-		m.of.rescues.WithLabelValues(m.providers.text(provider), m.ips.text(ip), a.Did.String()).Inc()
+		m.countRescue(provider, ip, a.Did)
 		if (a.Did == event.Rescued || a.Did == event.AlsoRefused) && a.Code >= 400 && a.Phase >= event.PhaseMail {
 			m.countRefusals(m.at(provider, ip), f.Tenant, a.Class, kindOf(a.Code), 1)
 		}
 	}
+}
+
+func (m *Metrics) countRescue(provider, ip int, did event.Deed) {
+	m.aside(func() { m.of.rescues.WithLabelValues(m.providers.text(provider), m.ips.text(ip), did.String()).Inc() })
 }
 
 // hearMail counts an attempt that has ended.

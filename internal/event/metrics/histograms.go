@@ -39,46 +39,41 @@ func (o *observer) see(took time.Duration, of event.ID) (done bool) {
 	return true
 }
 
-func (o *observer) first(h prometheus.Observer, took time.Duration, of event.ID) {
-	o.o.Store(&h)
-	o.see(took, of)
+// firstSeen tells a histogram that is not there yet.
+func (m *Metrics) firstSeen(o *observer, begin func() prometheus.Observer, took time.Duration, of event.ID) {
+	m.aside(func() {
+		if o.o.Load() == nil {
+			h := begin()
+			o.o.Store(&h)
+		}
+		o.see(took, of)
+	})
 }
 
 // seePhase tells what an MX took for a reply.
 func (m *Metrics) seePhase(p event.Phase, provider int, took time.Duration, of event.ID) {
 	if o := &m.providerCells[provider].phases[p]; !o.see(took, of) {
-		o.first(m.phaseOf(p, provider), took, of)
+		m.firstSeen(o, func() prometheus.Observer { return m.made(m.of.phases, p.String(), m.providers.text(provider)) }, took, of)
 	}
-}
-
-func (m *Metrics) phaseOf(p event.Phase, provider int) prometheus.Observer {
-	m.native.Lock()
-	defer m.native.Unlock()
-	return m.made(m.of.phases, p.String(), m.providers.text(provider))
 }
 
 // seeDelay tells how long a message was on its way.
 func (m *Metrics) seeDelay(provider int, took time.Duration) {
 	if o := &m.providerCells[provider].delay; !o.see(took, 0) {
-		m.native.Lock()
-		h := m.made(m.of.delay, m.providers.text(provider))
-		m.native.Unlock()
-		o.first(h, took, 0)
+		m.firstSeen(o, func() prometheus.Observer { return m.made(m.of.delay, m.providers.text(provider)) }, took, 0)
 	}
 }
 
 // seeWait tells for how long a step of a mail was waited for.
 func (m *Metrics) seeWait(step int, c *cell, took time.Duration) {
 	if o := &c.waits[step]; !o.see(took, 0) {
-		o.first(m.waitOf(step, c), took, 0)
+		m.firstSeen(o, func() prometheus.Observer { return m.waitOf(step, c) }, took, 0)
 	}
 }
 
 // waitOf returns the histogram of a place: its own as long as there is room beside those that the phases may still need, else that of all
 // others.
 func (m *Metrics) waitOf(step int, c *cell) prometheus.Observer {
-	m.native.Lock()
-	defer m.native.Unlock()
 	reserved := m.providers.count()*phasesAndDelay - (m.native.series - m.native.ofWaits) // of the phases, that are not there yet
 	if m.native.series+reserved >= mostNative-waitCount {
 		return m.made(m.of.waits, waitSteps[step], m.providers.text(providerOther), m.ips.text(ipOther))
@@ -89,7 +84,7 @@ func (m *Metrics) waitOf(step int, c *cell) prometheus.Observer {
 	return h
 }
 
-// made returns a histogram of a family, and counts it if it is new. It is called with the lock held.
+// made returns a histogram of a family, and counts it if it is new. One goroutine at a time makes them.
 func (m *Metrics) made(of *prometheus.HistogramVec, labels ...string) prometheus.Observer {
 	name := [4]string{}
 	copy(name[:], labels)

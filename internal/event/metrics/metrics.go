@@ -4,7 +4,6 @@ import (
 	"log/slog"
 	"net/netip"
 	"runtime"
-	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,14 +55,14 @@ type Metrics struct {
 	refused       map[string]*slot // connections, likewise
 	decided       [mostActions + 1][mostRules + 1]slot
 
-	native struct {
-		sync.Mutex
+	native struct { // of whoever makes
 		known   map[histogram]struct{}
 		series  int
 		ofWaits int
 	}
 
 	stands stands
+	later  aside
 }
 
 // Options are what [Metrics] are made from.
@@ -82,7 +81,7 @@ type Labels struct {
 	ByTenant   bool // whether anything is counted by tenant
 }
 
-// New makes metrics of which nothing is counted yet.
+// New makes metrics of which nothing is counted yet. They work until [Metrics.Close].
 func New(o Options) *Metrics {
 	m := &Metrics{
 		log: o.Log, registry: prometheus.NewRegistry(), of: newFamilies(),
@@ -103,6 +102,8 @@ func New(o Options) *Metrics {
 	m.registry.MustRegister(&sometimes{shown: &m.countsTenants, of: ofTenants}, &m.stands,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), buildInfo(o))
 	m.begin(o.EndReasons)
+	m.later.begin()
+	go m.run()
 	return m
 }
 
@@ -118,10 +119,10 @@ func (m *Metrics) begin(reasons []string) {
 	for _, reason := range reasons {
 		if why, refused := refusedFor(reason); refused {
 			m.refused[why] = new(slot)
-			m.refused[why].first(m.of.connectionsRefused, 0, why)
+			m.refused[why].begin(m.of.connectionsRefused, why)
 		} else {
 			m.ended[reason] = new(slot)
-			m.ended[reason].first(m.of.sessions, 0, reason)
+			m.ended[reason].begin(m.of.sessions, reason)
 		}
 	}
 	for _, result := range []string{reloadSucceeded, reloadRefused} {
@@ -137,12 +138,12 @@ func (m *Metrics) beginProviders(from, to int) {
 		}
 		of, name := &m.providerCells[i], m.providers.text(i)
 		for fate := range event.FateCount {
-			of.fates[fate].first(m.of.recipients, 0, name, fate.String())
+			of.fates[fate].begin(m.of.recipients, name, fate.String())
 		}
 		for result, text := range tlsResults {
-			of.handshakes[result].first(m.of.handshakes, 0, name, text)
+			of.handshakes[result].begin(m.of.handshakes, name, text)
 		}
-		of.bytes.first(m.of.bytes, 0, name)
+		of.bytes.begin(m.of.bytes, name)
 	}
 }
 

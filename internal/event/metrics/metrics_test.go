@@ -15,7 +15,7 @@ import (
 
 // A mail is counted by its provider, sending IP and tenant, its recipients by their fate, and the MX's times by their phase.
 func TestMailIsCounted(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(mail(leg("docomo", out10), nil))
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) {
 		t.Recipients = append(t.Recipients, event.Recipient{Reply: reply(250, 4*time.Second)})
@@ -36,7 +36,7 @@ func TestMailIsCounted(t *testing.T) {
 // Refusals are counted by what they mean, each reply once, those of a thousand recipients as well; and those that were rescued, which stand
 // in no reply of the mail.
 func TestRefusalsAreCountedByTheirMeaning(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) {
 		unknown, full := t.Means(event.Meaning{Class: event.RecipientInvalid, Rule: "a"}), t.Means(event.Meaning{Class: event.MailboxFull, Rule: "b"})
 		t.Recipients = nil
@@ -68,7 +68,7 @@ func TestRefusalsAreCountedByTheirMeaning(t *testing.T) {
 
 // The end of a session counts its connections: what opening them took, the TLS they had, and how they failed.
 func TestConnectionsAreCounted(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	refused := leg("google", out10)
 	refused.Failed, refused.Phases[event.PhaseDial] = event.DialRefused, event.MicrosOf(time.Millisecond)
 	open := leg("google", out11)
@@ -104,7 +104,7 @@ func TestConnectionsAreCounted(t *testing.T) {
 
 // News of standings, of decisions and of the process is counted.
 func TestNewsIsCounted(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(&event.Facts{News: event.Changed{IP: out10, Provider: "docomo", State: "suspended"}})
 	m.Hear(&event.Facts{News: event.Changed{IP: out10, State: "suspended"}})
 	m.Hear(&event.Facts{News: event.Changed{Tenant: "acme", Account: "bob@acme.example", State: "slow"}})
@@ -125,7 +125,7 @@ func TestNewsIsCounted(t *testing.T) {
 
 // Whatever strangers and a configuration bring, there are no more series than the bounds say, and what is beyond them is counted as other.
 func TestLabelsAreBounded(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	var l Labels
 	for i := range 1000 {
 		l.Providers = append(l.Providers, fmt.Sprintf("provider%d", i))
@@ -143,6 +143,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.Hear(over("quit", at))
 	}
 	values := map[string]map[string]bool{}
+	m.makeDue()
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +178,7 @@ func TestLabelsAreBounded(t *testing.T) {
 
 // A name that a reload takes away keeps what it has counted, and one that it adds gets a place.
 func TestReloadsResetNothing(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(mail(leg("docomo", out10), nil))
 	m.Configure(Labels{SendingIPs: []netip.Addr{out11}, Providers: []string{"yahoo"}})
 	m.Hear(mail(leg("docomo", out10), nil))
@@ -195,8 +196,9 @@ func TestReloadsResetNothing(t *testing.T) {
 
 // An exemplar names the session of a reply that took ten seconds or more, and no other.
 func TestExemplarsAreOfSlowReplies(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	exemplars := func() (list []string) {
+		m.makeDue()
 		families, err := m.registry.Gather()
 		if err != nil {
 			t.Fatal(err)
@@ -224,7 +226,7 @@ func TestExemplarsAreOfSlowReplies(t *testing.T) {
 
 // Who asks for OpenMetrics gets the exemplar beside its bucket; names and all else are the same.
 func TestOpenMetricsHasExemplars(t *testing.T) {
-	m := newMetrics(nil)
+	m := newMetrics(t, nil)
 	m.Hear(mail(leg("docomo", out10), func(t *event.Transaction) { t.Dot = reply(250, 40*time.Second) }))
 	w, r := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil)
 	r.Header.Set("Accept", "application/openmetrics-text; version=1.0.0")
@@ -238,7 +240,7 @@ func TestOpenMetricsHasExemplars(t *testing.T) {
 // What stands is shown with the names that are bounded; what is beyond them is added up.
 func TestWhatStandsIsShown(t *testing.T) {
 	yes := true
-	m := newMetrics(func() State {
+	m := newMetrics(t, func() State {
 		return State{
 			Sessions: map[string]int{"idle": 3, "waiting_mx": 2}, SessionsMost: 10_000,
 			Held:         []Held{{"docomo", 61 * time.Second}, {"docomo", 11 * time.Second}, {"nobody knows it", time.Hour}},

@@ -20,9 +20,10 @@ var (
 )
 
 // newMetrics makes metrics for two sending IPs, two providers and a tenant.
-func newMetrics(stands func() State) *Metrics {
+func newMetrics(t testing.TB, stands func() State) *Metrics {
 	m := New(Options{Version: "1.2.3", EndReasons: []string{"quit", "mx_lost", "mx_silent", "broken", "refused_limit", "refused_loop"}, Ask: stands})
 	m.Configure(Labels{SendingIPs: []netip.Addr{out10, out11}, Providers: []string{"docomo", "google"}, Tenants: []string{"acme"}, ByTenant: true})
+	t.Cleanup(m.Close)
 	return m
 }
 
@@ -60,6 +61,7 @@ func over(reason string, legs ...event.Leg) *event.Facts {
 // gathered are all series with their values, those of histograms by their count.
 func gathered(t testing.TB, m *Metrics) map[string]float64 {
 	t.Helper()
+	m.makeDue()
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +109,7 @@ func counted(t *testing.T, m *Metrics, want map[string]float64) {
 // seconds is the sum of what a histogram was told, in whole milliseconds.
 func seconds(t testing.TB, m *Metrics, name string) float64 {
 	t.Helper()
+	m.makeDue()
 	families, err := m.registry.Gather()
 	if err != nil {
 		t.Fatal(err)

@@ -16,9 +16,13 @@ import (
 
 // Handler answers scrapes.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	answer := promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		ErrorLog: complaints{m.log}, ErrorHandling: promhttp.ContinueOnError, Registry: m.registry,
 		EnableOpenMetrics: true, MaxRequestsInFlight: 4, Timeout: scrapeTime,
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.makeDue() // what was counted before is in the answer
+		answer.ServeHTTP(w, r)
 	})
 }
 

@@ -88,7 +88,7 @@ func TestServerHasOnePage(t *testing.T) {
 		t.Fatal(err)
 	}
 	address := l.Addr().(*net.TCPAddr).AddrPort()
-	s := &Server{Address: address, Handler: newMetrics(nil).Handler(), Log: slog.New(slog.DiscardHandler)}
+	s := &Server{Address: address, Handler: newMetrics(t, nil).Handler(), Log: slog.New(slog.DiscardHandler)}
 	s.listen = func(context.Context, string) (net.Listener, error) { return l, nil }
 	ctx, stop := context.WithCancel(t.Context())
 	var ended sync.WaitGroup
