@@ -151,4 +151,3 @@ func (l *look) refused(f *event.Facts, r *event.Reply, means event.Meaning) {
 	seen.Count++
 	seen.Code, seen.Tenant, seen.SendingIP, seen.Last = r.Code, f.Tenant, leftFrom(f.Session), time.Now()
 }
-
