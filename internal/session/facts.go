@@ -24,7 +24,9 @@ func (t *trace) beginsMail(cmd smtp.Command) {
 	t.endTransaction(event.OutcomeReset, event.ByMSA, "")
 	t.begun++
 	own := t.record().OwnTransaction()
-	*own = event.Transaction{Number: int(t.begun), At: t.book(), Recipients: own.Recipients[:0]}
+	recipients := own.Recipients[:0]
+	*own = event.Transaction{} // in place: it is large, and made anew for each mail
+	own.Number, own.At, own.Recipients = int(t.begun), t.book(), recipients
 	t.own.anew()
 	own.Sender = t.keepText(written(cmd), event.MaxText)
 	t.tx, t.rule, t.named = true, 0, 0
