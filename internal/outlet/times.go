@@ -135,7 +135,7 @@ func (w *way) staysSpared(req *session.DialRequest, sendingIP netip.Addr) []even
 // what another one may have, where anything follows from it.
 func (s *State) TimesSpeak(f *slow.Found, words string) {
 	if is, everywhere := f.OfIP(); is {
-		s.warm.Found(f.Key.IP, classOf(f.Key.Provider), strangerOf(f.Key.Provider), everywhere, words)
+		s.warm.Found(f.Key.IP, classOf(f.Key.Provider), voiceAt(f.Key.Provider, ""), everywhere, words)
 	}
 	s.slowsDown(f)
 }

@@ -14,7 +14,6 @@ import (
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/outlet/warm"
 	"kanmon/internal/session"
-	"kanmon/internal/who/witness"
 )
 
 // A sending IP that warms up takes so many mails a day. A mail takes its place there when its first recipient is said,
@@ -240,17 +239,18 @@ func (w *way) judgeWarming(p *plea) {
 	if p.own || !book.Knows(ip) {
 		return
 	}
-	class, whose, has := p.at.class(), witness.Network(p.mx()).String(), w.o.warming.get(w)
+	class, has := p.at.class(), w.o.warming.get(w)
 	if has != nil && has.ip != ip {
 		has = nil
 	}
 	v := &p.verdict
+	by, spoken := p.speaker()
 	tooMuch := classes[v.Class].stake == ofTooMuch && standing.AboutIP(v.Scope)
 	about := p.Code == 0 && p.Phase != event.PhaseDial && !p.Beside || tooMuch || classes[v.Class].stake == ofOurIP && v.Suspend != classify.No
 	switch {
 	case !about:
-		if p.isVague() && (has == nil || !has.vague) {
-			book.PutOff(ip, class, whose, v.Rule)
+		if spoken && p.isVague() && (has == nil || !has.vague) {
+			book.PutOff(ip, class, by, v.Rule)
 			if has != nil {
 				has.vague = true
 			}
@@ -258,14 +258,18 @@ func (w *way) judgeWarming(p *plea) {
 		if p.Phase > event.PhaseRcpt && has != nil {
 			w.endWarming()
 		}
+	case !spoken:
+		if has != nil {
+			has.told = true // its place stays taken
+		}
 	case has == nil:
-		book.Refused(ip, class, whose)
+		book.Refused(ip, class, by)
 	case !has.told:
 		has.told = true
-		has.Refused(whose)
+		has.Refused(by)
 	}
-	if about && p.Code != 0 {
-		book.Throttled(ip, class, whose, v.Rule)
+	if about && spoken && p.Code != 0 {
+		book.Throttled(ip, class, by, v.Rule)
 	}
 }
 

@@ -110,8 +110,9 @@ func (l *letter) accepted() {
 }
 
 func (l *letter) refused(phase event.Phase, code int, text string) session.Judgement {
+	_, domain, _ := strings.Cut(l.req.Recipient, "@")
 	return l.r.wayOf(l.req).Judge(session.MXRefusal{
-		SendingIP: l.ip, Phase: phase, Mails: 1, Code: code, Text: []byte(text), Sender: []byte(l.req.Sender), Recipient: []byte(l.req.Recipient), Domain: "x.example",
+		SendingIP: l.ip, Phase: phase, Mails: 1, Code: code, Text: []byte(text), Sender: []byte(l.req.Sender), Recipient: []byte(l.req.Recipient), Domain: domain,
 	})
 }
 
@@ -305,8 +306,9 @@ func TestWhatCountsOfAMail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRamp(t, poolOf(4), amounts(5, 5), new1)
-			l := r.write(r.ownSender(0), "r@x.example", mailbox1)
-			if got := r.class(warm.Others); got.Taken != 1 {
+			r.state.learnt.addresses.Put(netip.MustParseAddrPort(mailbox1).Addr(), provider.MX{Host: "aspmx.l.google.com"})
+			l := r.write(r.ownSender(0), "r@gmail.com", mailbox1)
+			if got := r.class("google"); got.Taken != 1 {
 				t.Fatalf("at its first recipient %+v", got)
 			}
 			if c.code != 250 {
@@ -314,8 +316,8 @@ func TestWhatCountsOfAMail(t *testing.T) {
 				l.refused(c.phase, c.code, c.text) // of the next recipient
 			}
 			l.close()
-			got := r.class(warm.Others)
-			got.Against = warm.Class{}.Against
+			got := r.class("google")
+			got.Pauses, got.Until = 0, time.Time{}
 			if got != c.want {
 				t.Errorf("counted %+v, want %+v", got, c.want)
 			}
@@ -326,13 +328,13 @@ func TestWhatCountsOfAMail(t *testing.T) {
 func TestAReceiverThatHasHadTooMuchGetsItsMailFromOthers(t *testing.T) {
 	r := newRamp(t, poolOf(4), amounts(50, 50), new1)
 	sender := r.ownSender(0)
-	tooMuchAt := func(mx string) {
-		l := r.write(sender, "r@x.example", mx)
+	tooMuchAt := func(recipient, mx string) {
+		l := r.write(sender, recipient, mx)
 		l.refused(event.PhaseRcpt, 421, "421 4.7.0 too many messages from your IP address, slow down")
 		l.close()
 	}
 	for range 3 { // of all others one speaks for itself
-		tooMuchAt(mailbox1)
+		tooMuchAt("r@x.example", mailbox1)
 	}
 	if c := r.class(warm.Others); c.Pauses != 0 || c.Finding != "" {
 		t.Errorf("one stranger has all others rest: %+v", c)
@@ -340,7 +342,7 @@ func TestAReceiverThatHasHadTooMuchGetsItsMailFromOthers(t *testing.T) {
 	if l := r.write(sender, "r@y.example", "198.51.100.7:25"); l.ip != new1 {
 		t.Errorf("mail to another one leaves from %s", l.ip)
 	}
-	tooMuchAt("198.51.100.7:25")
+	tooMuchAt("r@y.example", "198.51.100.7:25") // of one tenant, since there is but one
 	if l := r.write(sender, "r@x.example", mailbox1); l.ip == new1 || len(l.notes) == 0 || !strings.Contains(l.notes[0].Why, "had too much") {
 		t.Errorf("the next mail leaves from %s, %+v", l.ip, l.notes)
 	}
@@ -375,17 +377,56 @@ func TestWhatEvidenceHasSuspendedOrSlowedIsAFindingOfTheDay(t *testing.T) {
 	}{
 		"slowed at a provider":             {"google", standing.Slowed, 1, false, "google"},
 		"suspended at a provider":          {"google", standing.Suspended, 1, true, ""},
-		"suspended for one customer":       {"google/x.example", standing.Suspended, 1, false, "google"},
-		"suspended at a stranger's MX":     {"mx:192.0.2.25", standing.Suspended, 1, false, warm.Others},
+		"suspended for one customer":       {"google/x.example", standing.Suspended, 1, false, ""},
+		"suspended at a stranger's MX":     {"mx:192.0.2.25", standing.Suspended, 1, false, ""},
+		"everywhere":                       {standing.Every, standing.Suspended, 1, true, ""},
 		"better than before, or by a hand": {"google", standing.Slowed, 0, false, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRamp(t, poolOf(4), amounts(5, 5), new1)
-			r.state.StandingChanged(&standing.Change{Standing: standing.Standing{Key: standing.Key{IP: new1, Provider: c.provider}, State: c.state}, Session: c.session})
+			r.state.StandingChanged(&standing.Change{Standing: standing.Standing{Key: standing.Key{IP: new1, Provider: c.provider}, State: c.state}, Session: c.session, Tenant: "acme"})
 			e, _ := r.state.Warming().Get(new1)
-			_, known := e.Classes[c.class]
-			if (e.Finding != "") != c.whole || known != (c.session != 0 && !c.whole) {
+			found := ""
+			for name, of := range e.Classes {
+				if of.Finding != "" {
+					found = name
+				}
+			}
+			if (e.Finding != "") != c.whole || found != c.class {
 				t.Errorf("found %q, classes %+v", e.Finding, e.Classes)
+			}
+		})
+	}
+}
+
+// What one customer, or one MX of nobody's, has led to is a finding where another has led to the same with another tenant's mail; not where nobody knows
+// any more whose mail it was.
+//
+// law: I19
+func TestWhatTwoWitnessesHaveLedToIsAFindingOfTheDay(t *testing.T) {
+	at := func(provider, tenant string) standing.Change {
+		return standing.Change{Standing: standing.Standing{Key: standing.Key{IP: new1, Provider: provider}, State: standing.Suspended}, Session: 1, Tenant: tenant}
+	}
+	for name, c := range map[string]struct {
+		changes []standing.Change
+		found   bool
+	}{
+		"two of one tenant":               {[]standing.Change{at("mx:192.0.2.25", "acme"), at("mx:198.51.100.7", "acme")}, false},
+		"two of two":                      {[]standing.Change{at("mx:192.0.2.25", "acme"), at("mx:198.51.100.7", "blue")}, true},
+		"one of a tenant, one of nobody":  {[]standing.Change{at("mx:192.0.2.25", "acme"), at("mx:198.51.100.7", "")}, false},
+		"one network of two tenants":      {[]standing.Change{at("mx:192.0.2.25", "acme"), at("mx:192.0.2.26", "blue")}, false},
+		"two customers of one tenant":     {[]standing.Change{at("google/x.example", "acme"), at("google/y.example", "acme")}, false},
+		"two customers of two":            {[]standing.Change{at("google/x.example", "acme"), at("google/y.example", "blue")}, true},
+		"two names of a customer, of two": {[]standing.Change{at("google/a.x.example", "acme"), at("google/b.x.example", "blue")}, false},
+		"two customers' MXs, of two":      {[]standing.Change{at("google/[192.0.2.25]", "acme"), at("google/[198.51.100.7]", "blue")}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRamp(t, poolOf(4), amounts(5, 5), new1)
+			for i := range c.changes {
+				r.state.StandingChanged(&c.changes[i])
+			}
+			if found := r.class("google").Finding + r.class(warm.Others).Finding; (found != "") != c.found {
+				t.Errorf("found %q", found)
 			}
 		})
 	}

@@ -4,7 +4,7 @@
 //  1. [New], and [Book.Configure] with the IPs that have a plan, again at each reload.
 //  2. [Book.Room] before a mail is sent to an IP, [Book.Take] where it leaves; the [Ticket] is told what became of it: [Ticket.Accepted],
 //     [Ticket.Refused], [Ticket.Back]. An IP without a plan costs one atomic load.
-//  3. [Book.Throttled] and [Book.Found] tell what was said of the IP.
+//  3. [Book.Throttled] and [Book.Found] tell what was said of the IP, and a [Voice] by whom: a provider speaks for its class, of witnesses it takes two.
 //  4. [Book.Close] writes what has not been written.
 //
 // # What is kept

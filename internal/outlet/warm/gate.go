@@ -148,7 +148,7 @@ func (c *Class) trouble() string {
 // endDay forgets what was the day's.
 func (s *State) endDay(today Day) {
 	for name, c := range s.Classes {
-		c.Taken, c.Over, c.Finding, c.Pauses, c.PutOff, c.PutBy, c.Until, c.Against = 0, 0, "", 0, 0, "", time.Time{}, strangers{}
+		c.Taken, c.Over, c.Finding, c.Pauses, c.PutOff, c.PutBy, c.Until, c.Against = 0, 0, "", 0, 0, nil, time.Time{}, nil
 		if c == (Class{}) || s.Done {
 			delete(s.Classes, name)
 			continue

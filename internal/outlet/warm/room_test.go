@@ -11,8 +11,8 @@ import (
 func TestAReceiverThatHasHadTooMuchIsLeftAloneAWhileAndThenForTheDay(t *testing.T) {
 	r := newRig(t, nil)
 	for _, rest := range []time.Duration{time.Hour, 4 * time.Hour} {
-		r.Throttled(ip, "google", "", "too fast")
-		r.Throttled(ip, "google", "", "too fast") // of what was under way
+		r.Throttled(ip, "google", Voice{}, "too fast")
+		r.Throttled(ip, "google", Voice{}, "too fast") // of what was under way
 		if room := r.Room(ip, "google"); room != Rests {
 			t.Fatalf("room %v while it rests", room)
 		}
@@ -24,7 +24,7 @@ func TestAReceiverThatHasHadTooMuchIsLeftAloneAWhileAndThenForTheDay(t *testing.
 			t.Fatalf("room %v behind the rest", room)
 		}
 	}
-	r.Throttled(ip, "google", "", "too fast")
+	r.Throttled(ip, "google", Voice{}, "too fast")
 	r.now = time.Date(2026, 12, 1, 23, 59, 59, 0, time.UTC)
 	if room := r.Room(ip, "google"); room != Rests {
 		t.Fatalf("room %v on the same day", room)
@@ -39,7 +39,7 @@ func TestAReceiverThatTakesNoMoreAndDoesNotSayWhyIsLeftAlone(t *testing.T) {
 	r := newRig(t, nil)
 	putOff := func(times int) {
 		for range times {
-			r.PutOff(ip, "google", "", "try again later")
+			r.PutOff(ip, "google", Voice{}, "try again later")
 		}
 	}
 	for range 3 { // one here and there is greylisting
@@ -75,9 +75,9 @@ func TestOfAllOthersOneSpeaksForItself(t *testing.T) {
 		holds   func(r *rig) bool
 		because string
 	}{
-		"too much":        {func(r *rig, who string) { r.Throttled(ip, Others, who, "too fast") }, (*rig).rests, "rests"},
-		"try again later": {func(r *rig, who string) { r.PutOff(ip, Others, who, "try again later") }, (*rig).rests, "rests"},
-		"a finding":       {func(r *rig, who string) { r.Found(ip, Others, who, false, "suspended") }, (*rig).found, "has a finding"},
+		"too much":        {func(r *rig, who string) { r.Throttled(ip, Others, Voice{Receiver: who}, "too fast") }, (*rig).rests, "rests"},
+		"try again later": {func(r *rig, who string) { r.PutOff(ip, Others, Voice{Receiver: who}, "try again later") }, (*rig).rests, "rests"},
+		"a finding":       {func(r *rig, who string) { r.Found(ip, Others, Voice{Receiver: who}, false, "suspended") }, (*rig).found, "has a finding"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
@@ -113,17 +113,17 @@ func (r *rig) found() bool { return r.others().Finding != "" }
 func TestAnMXThatIsBrokenKeepsNoIPFromWarmingUp(t *testing.T) {
 	r := newRig(t, nil)
 	for range 300 { // it is tried again all day
-		r.Refused(ip, Others, "192.0.2.0/24")
+		r.Refused(ip, Others, Voice{Receiver: "192.0.2.0/24"})
 	}
 	if ticket, _, ok := r.Take(ip, Others, false); ok {
-		ticket.Refused("192.0.2.0/24")
+		ticket.Refused(Voice{Receiver: "192.0.2.0/24"})
 	}
 	r.day(Others, 20, 0)
 	if r.is(2, 0.05); r.others().Behind != 0 {
 		t.Errorf("%+v", r.others())
 	}
 	for i := range 20 { // a listing is met at many
-		r.Refused(ip, Others, fmt.Sprintf("198.51.%d.0/24", i))
+		r.Refused(ip, Others, Voice{Receiver: fmt.Sprintf("198.51.%d.0/24", i)})
 	}
 	r.day(Others, 20, 0)
 	r.is(2, 0.05)
@@ -139,7 +139,7 @@ func TestItIsKnownWhetherAnyMailHasMetAnIPWithoutRoomToday(t *testing.T) {
 	if r.Tight() {
 		t.Error("there is room again")
 	}
-	r.Throttled(ip, "google", "", "too fast")
+	r.Throttled(ip, "google", Voice{}, "too fast")
 	if r.Room(ip, "google"); !r.Tight() {
 		t.Error("one that rests was asked")
 	}

@@ -71,6 +71,7 @@ func (s *State) bound() {
 		c.Behind, c.Taken, c.Over = min(max(c.Behind, 0), s.Step), min(max(c.Taken, 0), most), min(max(c.Over, 0), most)
 		c.Tried, c.PutOff = min(max(c.Tried, 0), most), min(max(c.PutOff, 0), most)
 		c.Accepted = min(max(c.Accepted, 0), c.Tried)
+		c.Against, c.PutBy = c.Against.bound(), c.PutBy.bound()
 		s.Classes[name] = c
 	}
 }

@@ -50,9 +50,9 @@ func TestWhatIsKeptOfAnIPSurvivesTheProcess(t *testing.T) {
 		ticket, _, _ := b.Take(ip, "google", false)
 		ticket.Accepted()
 	}
-	b.Found(ip, "yahoo", "", false, "slowed")
-	b.Throttled(ip, "docomo", "", "too fast")
-	b.Refused(ip, warm.Others, "192.0.2.0/24")
+	b.Found(ip, "yahoo", warm.Voice{}, false, "slowed")
+	b.Throttled(ip, "docomo", warm.Voice{}, "too fast")
+	b.Refused(ip, warm.Others, warm.Voice{Receiver: "192.0.2.0/24", Tenant: "acme"})
 	before, _ := b.Get(ip)
 	end()
 	b, end = begin()
@@ -90,6 +90,43 @@ func TestWhatHasChangedBeforeTwoReloadsIsKept(t *testing.T) {
 	all, err := table.Load()
 	if err != nil || len(all) != 1 || all[0].Classes["google"].Taken != 5 {
 		t.Errorf("kept %+v, %v", all, err)
+	}
+}
+
+// Rows of before tenants were told, and of a file that has more than there may be, are read.
+func TestWhoHasObjectedIsReadFromOlderRows(t *testing.T) {
+	file, table := open(t, filepath.Join(t.TempDir(), "standing.db"))
+	defer file.Close()
+	now := time.Date(2026, 12, 1, 9, 0, 0, 0, time.UTC)
+	start := warm.DayOf(now)
+	if err := table.Save([]warm.State{{IP: ip, Start: start, Step: 1, Day: start}}); err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		against string
+		rests   bool
+	}{
+		"a receiver":             {`"192.0.2.0/24","","","","","","",""`, true},
+		"with its tenant":        {`"192.0.2.0/24 x.example|acme"`, false},
+		"with another one":       {`"192.0.2.0/24 x.example|blue"`, true},
+		"of another's name":      {`"192.0.2.0/24 y.example|blue"`, false},
+		"more than there may be": {`"1 |blue",` + strings.Repeat(`"2 |blue",`, 20) + `"3 |blue"`, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := file.File().Exec("UPDATE standing_warm_up SET classes = ?", `{"":{"put_by":"192.0.2.0/24","against":[`+c.against+`]}}`); err != nil {
+				t.Fatal(err)
+			}
+			b, err := warm.New(warm.Options{Store: table, Clock: func() time.Time { return now }})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.Close()
+			b.Configure([]warm.Member{{IP: ip, Start: start, Plan: &warm.Plan{Steps: []warm.Step{{Share: 0.01, Provider: 30, Others: 60}}}}})
+			b.Throttled(ip, warm.Others, warm.Voice{Receiver: "198.51.100.0/24 y.example", Tenant: "acme"}, "too fast")
+			if rests := b.Room(ip, warm.Others) == warm.Rests; rests != c.rests {
+				t.Errorf("rests: %v", rests)
+			}
+		})
 	}
 }
 

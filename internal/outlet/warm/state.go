@@ -32,31 +32,10 @@ type Class struct {
 	Accepted int       `json:"accepted,omitempty"` // of Tried
 	Finding  string    `json:"finding,omitempty"`  // of the day; "": none
 	Pauses   int       `json:"pauses,omitempty"`   // today
-	PutOff   int       `json:"put_off,omitempty"`  // mails in a row, today: none was accepted since
-	PutBy    string    `json:"put_by,omitempty"`   // who has put off the last of them
+	PutOff   int       `json:"put_off,omitempty"`  // mails in a row, today, by what speaks for the class: none was accepted since
+	PutBy    *voices   `json:"put_row,omitempty"`  // likewise, by witnesses
 	Until    time.Time `json:"until,omitzero"`     // the class pauses
-	Against  strangers `json:"against,omitzero"`   // of Others: who has had something against the IP today
-}
-
-// Strangers are the last ones of some, the newest first.
-type strangers [8]string
-
-// objects notes that a receiver of a class has something against the IP. It reports whether that one has had today
-// already, and whether the class is against it: a provider with a name speaks for its class, one stranger for himself,
-// and two of them for all others.
-func (c *Class) objects(class, who string) (again, all bool) {
-	if class != Others {
-		return false, true
-	}
-	for _, other := range c.Against {
-		again = again || other == who
-		all = all || other != "" && other != who
-	}
-	if !again {
-		copy(c.Against[1:], c.Against[:])
-		c.Against[0] = who
-	}
-	return again, all
+	Against  *voices   `json:"against,omitempty"`  // witnesses who have had something against the IP today
 }
 
 // clone gives a copy that shares nothing.

@@ -2,7 +2,6 @@ package warm
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"time"
 )
@@ -113,19 +112,18 @@ func (m *member) count(class string, do func(*Class)) {
 
 // Accepted tells that the receiver has taken the mail.
 func (t Ticket) Accepted() {
-	t.settle(func(c *Class) { c.Tried, c.Accepted, c.PutOff, c.PutBy = c.Tried+1, c.Accepted+1, 0, "" })
+	t.settle(func(c *Class) { c.Tried, c.Accepted, c.PutOff, c.PutBy = c.Tried+1, c.Accepted+1, 0, nil })
 }
 
-// Refused tells that the mail was refused for the IP: what it has taken stays taken. Who has refused it is told from
-// other strangers by a name.
-func (t Ticket) Refused(who string) {
-	t.settle(func(c *Class) { c.refused(t.class, who) })
+// Refused tells that the mail was refused for the IP: what it has taken stays taken.
+func (t Ticket) Refused(by Voice) {
+	t.settle(func(c *Class) { c.refused(t.class, by) })
 }
 
-// refused counts a refusal for the IP, of a stranger one a day: an MX that is broken, and is tried again and again, is
-// no reason to begin anew.
-func (c *Class) refused(class, who string) {
-	if again, _ := c.objects(class, who); !again {
+// refused counts a refusal for the IP: what speaks for the class, and of witnesses the second one, and each one a day. An MX that is broken, and is tried
+// again and again, is no reason to begin anew.
+func (c *Class) refused(class string, by Voice) {
+	if again, all := c.objects(class, by); all && !again {
 		c.Tried++
 	}
 }
@@ -159,17 +157,17 @@ func (t Ticket) settle(do func(*Class)) {
 }
 
 // Refused tells of a connection that was refused for the IP before there was a mail.
-func (b *Book) Refused(ip netip.Addr, class, who string) {
+func (b *Book) Refused(ip netip.Addr, class string, by Voice) {
 	b.hear(ip, class, func(m *member, _ time.Time) {
-		m.count(class, func(c *Class) { c.refused(class, who) })
+		m.count(class, func(c *Class) { c.refused(class, by) })
 	})
 }
 
 // Throttled tells that a receiver has said that the IP sends too much, or too fast: the class rests, and its mail takes other ways.
-func (b *Book) Throttled(ip netip.Addr, class, who, why string) {
+func (b *Book) Throttled(ip netip.Addr, class string, by Voice, why string) {
 	b.hear(ip, class, func(m *member, now time.Time) {
 		m.count(class, func(c *Class) {
-			if _, all := c.objects(class, who); all {
+			if _, all := c.objects(class, by); all {
 				c.pause(now, why)
 			}
 		})
@@ -178,23 +176,15 @@ func (b *Book) Throttled(ip netip.Addr, class, who, why string) {
 
 // PutOff tells of a mail that was put off for no reason that was said. One may have been greylisted, or the receiver
 // was out of order; several in a row, with none accepted between, have met a receiver that takes no more and does not
-// say so. Of all others those count that another one has put off than the one before.
-func (b *Book) PutOff(ip netip.Addr, class, who, why string) {
+// say so. Of witnesses it takes two, in turns.
+func (b *Book) PutOff(ip netip.Addr, class string, by Voice, why string) {
 	b.hear(ip, class, func(m *member, now time.Time) {
-		m.count(class, func(c *Class) {
-			if class == Others && c.PutBy == who {
-				return
-			}
-			c.PutBy = who
-			if c.PutOff++; c.PutOff >= mostPutOff {
-				c.pause(now, fmt.Sprintf("%d mails in a row were put off: %s", c.PutOff, why))
-			}
-		})
+		m.count(class, func(c *Class) { c.putOff(class, by, now, why) })
 	})
 }
 
 // Found tells of a finding about an IP: at a class, which repeats its step then, or whole, about the IP as it is everywhere.
-func (b *Book) Found(ip netip.Addr, class, who string, whole bool, why string) {
+func (b *Book) Found(ip netip.Addr, class string, by Voice, whole bool, why string) {
 	b.hear(ip, class, func(m *member, _ time.Time) {
 		if whole {
 			m.Finding = cmp.Or(m.Finding, why)
@@ -202,7 +192,7 @@ func (b *Book) Found(ip netip.Addr, class, who string, whole bool, why string) {
 			return
 		}
 		m.count(class, func(c *Class) {
-			if _, all := c.objects(class, who); all {
+			if _, all := c.objects(class, by); all {
 				c.Finding = cmp.Or(c.Finding, why)
 			}
 		})

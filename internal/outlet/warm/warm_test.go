@@ -1,7 +1,6 @@
 package warm
 
 import (
-	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -60,7 +59,7 @@ func (r *rig) day(class string, accepted, refused int) {
 		case i < accepted:
 			ticket.Accepted()
 		default:
-			ticket.Refused(fmt.Sprint("receiver ", i))
+			ticket.Refused(Voice{})
 		}
 	}
 	r.next(1)
@@ -110,7 +109,7 @@ func TestAStepIsRepeatedWhereTheGateIsShut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)
 			if c.finding {
-				r.Found(ip, "google", "", true, "listed")
+				r.Found(ip, "google", Voice{}, true, "listed")
 			}
 			r.day("google", c.accepted, c.refused)
 			r.is(1, c.share)
@@ -132,7 +131,7 @@ func TestMailsOfSeveralDaysMakeAStepWhereThereAreFew(t *testing.T) {
 
 func TestAFindingAtOneProviderHoldsThatOneAlone(t *testing.T) {
 	r := newRig(t, nil)
-	r.Found(ip, "yahoo", "", false, "slowed")
+	r.Found(ip, "yahoo", Voice{}, false, "slowed")
 	r.day("google", 25, 0)
 	r.is(2, 0.05)
 	for _, c := range []struct {
@@ -302,7 +301,7 @@ func TestAnIPWithoutAPlanCostsNothing(t *testing.T) {
 func TestAPlanThatHasBecomeShorterThanTheStepIsOver(t *testing.T) {
 	r := newRig(t, nil)
 	r.day("google", 25, 0)
-	r.Found(ip, "yahoo", "", false, "slowed")
+	r.Found(ip, "yahoo", Voice{}, false, "slowed")
 	r.day("google", 25, 0)
 	r.is(3, 0.2)
 	shorter := func(steps int) {
