@@ -2,11 +2,13 @@ package outlet
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"testing"
 	"testing/synctest"
 
+	"kanmon/internal/event"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/session"
 )
@@ -67,6 +69,51 @@ func TestAMailToARecipientThatHasAWayIsBegun(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What is asked of such a mail before its recipient is known is asked of the pool that it was begun with: a refusal of it is one of an IP of that pool, whose
+// others may take it, and one that warms up and has had its amount gives way to them.
+//
+// law: I13, I19
+func TestWhatAMailIsBegunWithIsWhatItIsJudgedBy(t *testing.T) {
+	g := sending("203.0.113.10", "203.0.113.13", "2001:db8::10").pool(route.DefaultPool, "203.0.113.10", "203.0.113.13").pool("six", "2001:db8::10").
+		route(ofThere, nil).route(toSix, nil)
+	begin := func(t *testing.T) (*ramp, *letter) {
+		r := newRamp(t, g, amounts(1, 1), new1)
+		return r, r.begunAtNew()
+	}
+	t.Run("a refusal", func(t *testing.T) {
+		_, l := begin(t)
+		l.req.Recipient = ""
+		if j := l.refused(event.PhaseMail, 550, "550 5.7.1 your IP 203.0.113.13 is on our block list"); !j.Rescue {
+			t.Errorf("no other sending IP is spent: %q", j.Why)
+		}
+	})
+	t.Run("warm-up", func(t *testing.T) {
+		r, l := begin(t)
+		l.mail(l.req.Sender, "b@example.net")
+		l.accepted()
+		l.req.Recipient = ""
+		if stay := r.wayOf(l.req).MayStay(l.req.DialRequest, new1); !stay.Moves {
+			t.Error("beyond the day's amount it stays, and another IP of its pool would take it")
+		}
+	})
+}
+
+// begunAtNew begins a mail at the IP that warms up, before its recipient is known.
+func (r *ramp) begunAtNew() *letter {
+	r.t.Helper()
+	for i := range 1000 {
+		l := &letter{r: r, req: request{Session: 1, Source: msa, Destination: netip.MustParseAddrPort(mailbox1), DialRequest: session.DialRequest{
+			Sender: fmt.Sprintf("a@t%d.example", i), SenderKnown: true,
+		}}}
+		if l.dial(); l.ip == new1 {
+			return l
+		}
+		l.close()
+	}
+	r.t.Fatal("no mail is begun there")
+	return nil
 }
 
 // Where no mail can have a way there, the MSA's connection is reset as directly, so that it takes the MX's other family.

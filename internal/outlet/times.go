@@ -122,7 +122,7 @@ func (w *way) staysSpared(req *session.DialRequest, sendingIP netip.Addr) []even
 	if w.told || !w.o.times.Speaks() {
 		return nil
 	}
-	choice, err := w.o.router.Choose(w.query(req))
+	choice, err := w.o.router.Begin(w.query(req))
 	if err != nil || !choice.Prefers(sendingIP) {
 		return nil
 	}

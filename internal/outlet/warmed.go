@@ -95,7 +95,7 @@ func (w *way) warmsUp(req *session.DialRequest, ip netip.Addr) (moves bool, note
 	at := w.placeOf(req.Recipient)
 	class := at.class()
 	if !known {
-		if choice, err := w.o.router.Choose(w.queryAt(&at, req)); err == nil {
+		if choice, err := w.o.router.Begin(w.queryAt(&at, req)); err == nil {
 			notes = w.movedOff(&choice, ip, class)
 		}
 		return false, notes
@@ -119,7 +119,7 @@ func (w *way) warmsElsewhere(req *session.DialRequest, ip netip.Addr, at place) 
 	if req.Stuck {
 		return false
 	}
-	choice, err := w.o.router.Choose(w.queryAt(&at, req))
+	choice, err := w.o.router.Begin(w.queryAt(&at, req))
 	if err != nil || choice.IsOnly() || !choice.Has(ip) {
 		return false
 	}
