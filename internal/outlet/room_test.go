@@ -157,7 +157,7 @@ func TestAGreylistedMailWaitsForItsIP(t *testing.T) {
 func TestAFailedDialHoldsNoPlaceAndCounts(t *testing.T) {
 	roomTest(func(t *testing.T) {
 		w := newRoomy(t, sending("203.0.113.10"), shaped(t, shape.On,
-			shape.Limit{Count: shape.Connections, Amount: 1}, shape.Limit{Count: shape.NewConnections, Amount: 3, Per: time.Minute}))
+			shape.Limit{Count: shape.Connections, Amount: 1}, shape.Limit{Count: shape.NewConnections, Amount: 12, Per: 3 * time.Minute}))
 		refused := errors.New("refused")
 		w.dialer = pipeDialer{&refused}
 		s := w.session(1, "")
@@ -169,7 +169,7 @@ func TestAFailedDialHoldsNoPlaceAndCounts(t *testing.T) {
 		refused = nil
 		full := s.dial(t)
 		if full == nil || full.Guess || full.Wait != 20*time.Second {
-			t.Fatalf("a fourth dial within the minute: %+v", full)
+			t.Fatalf("a fourth dial at once, of twelve in three minutes: %+v", full)
 		}
 		time.Sleep(full.Wait)
 		if full := s.dial(t); full != nil {
