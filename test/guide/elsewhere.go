@@ -19,6 +19,7 @@ var Exceptions = []Exception{
 	{"systemctl kill --kill-who=main kanmon", "cuts sessions of a stop that takes its time, and the one of its page does not"},
 	{"kanmon ip warm …", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon ip warm", "ip_warm.txtar in cmd/kanmon"},
+	{"kanmon trace …", "live.txtar in cmd/kanmon: it goes on until somebody ends it"},
 	{"kanmon ip show", "names a command; the page that explains it has it whole"},
 	{"kanmon explain", "names a command; the page that explains it has it whole"},
 }
