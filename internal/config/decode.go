@@ -23,6 +23,7 @@ type decoder struct {
 	top    reflect.Type    // of the whole file
 	places map[string]span // "intercept.sources[2]" → its value; tables → their header
 	failed []string        // keys whose value did not parse: rules about them say nothing
+	beyond map[string]int  // of failed, numbers that are out of any range: the index of the error
 	off    []string        // keys of paths that say "off"
 	dirs   Directories
 	errs   Errors
@@ -223,6 +224,10 @@ func (d *decoder) number(n *node, key string, bits int, store func(uint64)) {
 	i, err := strconv.ParseUint(strings.TrimPrefix(n.text, "+"), 0, bits)
 	if err != nil {
 		d.failed = append(d.failed, key)
+		if d.beyond == nil {
+			d.beyond = map[string]int{}
+		}
+		d.beyond[key] = len(d.errs)
 		d.wrong(key, n.text+" is out of range", fmt.Sprintf("want a number from 0 to %d", uint64(1)<<bits-1))
 		return
 	}

@@ -18,9 +18,13 @@ type rule struct {
 	want    string
 }
 
-// judge asks rules.
+// judge asks rules. A number that does not even fit is out of the range that its key's first rule tells.
 func (d *decoder) judge(rules ...rule) {
 	for _, r := range rules {
+		if i, beyond := d.beyond[r.key]; beyond && r.want != "" {
+			d.errs[i].Want = r.want
+			delete(d.beyond, r.key)
+		}
 		if r.holds || !d.has(r.key) || !d.good(r.key) {
 			continue
 		}
