@@ -93,7 +93,11 @@ func printTimings(w io.Writer, all []admin.Standing) {
 		line("scope", whom(t))
 		line("phase", t.Phase)
 		line("time", times(t))
-		line("rests on", fmt.Sprintf("%d mails, of %d tenants that were slow, since %s", t.Mails, t.Tenants, when(t.Since)))
+		rests := fmt.Sprintf("%d mails", t.Mails)
+		if t.Tenants > 0 { // of connections that were refused nobody knows whose mail it was to be
+			rests += fmt.Sprintf(", of %d tenants that were slow", t.Tenants)
+		}
+		line("rests on", rests+", since "+when(t.Since))
 		if t.Waits > 0 {
 			line("a mail waits", fmt.Sprintf("%.1f s in all, of the last ones", t.Waits))
 		}

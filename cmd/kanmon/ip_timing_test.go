@@ -30,8 +30,8 @@ func TestWhatIsSlowIsPrinted(t *testing.T) {
 			[]string{"replies come in pieces", "nothing but this report: two sending IPs send there"},
 		},
 		"refused": {
-			admin.Timing{Scope: "this IP here", Phase: "refused", Refuses: .004, Done: "slowed"},
-			[]string{"connections are refused; usually 0.4 % of them are", "half of its new sessions leave from other sending IPs"},
+			admin.Timing{Scope: "this IP here", Phase: "refused", Mails: 5, Refuses: .004, Done: "slowed"},
+			[]string{"5 mails, since", "connections are refused; usually 0.4 % of them are", "half of its new sessions leave from other sending IPs"},
 		},
 		"suspected": {
 			admin.Timing{Suspected: true, Scope: "one tenant", Phase: "dot", Tenant: "acme", Here: 3, Done: "split"},

@@ -171,7 +171,11 @@ func (f *Finding) String() string {
 			text += fmt.Sprintf(", %s %.1f s", took.what, took.d.Seconds())
 		}
 	}
-	return text + fmt.Sprintf(", %d mails of %d tenants; %s", f.Mails, f.Tenants, f.Acted)
+	text += fmt.Sprintf(", %d mails", f.Mails)
+	if f.Tenants > 0 { // of refused connections nobody knows whose mail it was to be
+		text += fmt.Sprintf(" of %d tenants", f.Tenants)
+	}
+	return text + "; " + f.Acted
 }
 
 // A FindingStep is what has become of a finding.

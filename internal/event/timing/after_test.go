@@ -167,6 +167,31 @@ func TestWithOneIPOnlyDripIsTold(t *testing.T) {
 	}
 }
 
+// Drip rests on the mail since the first that was dripped, and on those whose mail that was.
+func TestADripFindingTellsWhatItRestsOn(t *testing.T) {
+	w := newWorld(t, 7, 1)
+	w.providers = 1
+	w.run(time.Hour)
+	var told []timing.Finding
+	var began time.Time
+	for i, dripped := range []string{"a", "", "b", "b"} {
+		o := w.next()
+		if dripped != "" {
+			o.Tenant, o.Dripped = dripped, 1<<timing.Mail|1<<timing.Dot
+		}
+		if i == 0 {
+			began = o.At
+		}
+		told = append(told, w.d.Observe(&o)...)
+	}
+	if len(told) != 1 || told[0].Phase != timing.Dripped || told[0].Mails != 4 || told[0].Tenants != 2 || told[0].Since.Sub(began).Abs() > time.Second {
+		t.Errorf("told %+v, want one of 4 mails since %v, of which 2 tenants' was slow", told, began)
+	}
+	if v, _ := w.d.Look(ip(0), provider(0)); v.Finding.Mails != 4 || v.Finding.Tenants != 2 {
+		t.Errorf("shown %+v", v.Finding)
+	}
+}
+
 func TestDripAtEverybodyIsNotARestriction(t *testing.T) {
 	w := newWorld(t, 8, 4)
 	w.trouble = func(o *timing.Observation) {

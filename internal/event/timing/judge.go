@@ -63,6 +63,8 @@ func (d *Detector) raise(k *key, f Phase, s Scope, since float64) {
 	*g = finding{scope: s, phase: f, since: since, mails: k.mails, cleared: g.cleared, was: g.was, wasOf: g.wasOf}
 	if f < Dripped {
 		g.mails = k.proof[f].mails
+	} else {
+		g.mails = k.drips.mails
 	}
 	d.tell(k, change)
 }
@@ -83,6 +85,9 @@ func (k *key) figures(t *Finding) {
 	f := t.Phase
 	if f == Refused {
 		t.Before = float64(k.place.turned)
+	}
+	if f == Dripped {
+		t.Tenants = k.drips.count()
 	}
 	if f >= Phases {
 		return

@@ -31,7 +31,8 @@ type key struct {
 	refused  uint16     // that counted since there was evidence
 
 	drip    float32
-	split   [2]uint8 // split mails of the most suspicious tenant: fast, slow
+	drips   *dripping // what that rests on; nil: nothing has dripped yet
+	split   [2]uint8  // split mails of the most suspicious tenant: fast, slow
 	finding finding
 }
 

@@ -28,6 +28,7 @@ type stands struct {
 	Parts   [][5]float32 `json:"parts,omitempty"`  // by the tenants of the memo; the last is of all others
 	Lately  []byte       `json:"lately,omitempty"` // the last mails, by lot, the oldest first
 	Drip    float32      `json:"drip,omitempty"`
+	DripsOf [4]uint64    `json:"drips_of,omitzero"` // tenants
 	Refused uint16       `json:"refused,omitempty"`
 	Also    string       `json:"also,omitempty"`
 	Ended   *ended       `json:"ended,omitempty"`
@@ -82,6 +83,9 @@ func (d *Detector) standing(k *key, also func(ip, provider string) string) *stan
 	}
 	s.Scope, s.Phase, s.Since, s.From = g.scope.String(), g.phase.String(), d.second(g.since), g.mails
 	s.Drip, s.Refused, s.Also = k.drip, k.refused, also(k.ip, k.place.name)
+	if k.drips != nil {
+		s.DripsOf = k.drips.tenants
+	}
 	if g.phase < Dripped {
 		e := &k.proof[g.phase]
 		if s.LnR = slices.Clone(e.lnR[:]); e.claim != nil {
@@ -197,6 +201,9 @@ func (d *Detector) stand(stood []Stood, k *key, s *stands) []Stood {
 		return append(stood, Stood{f, s.Also})
 	}
 	k.drip, k.refused = s.Drip, s.Refused
+	if s.Drip > 0 {
+		k.drips = &dripping{begun: g.since, mails: g.mails, tenants: s.DripsOf}
+	}
 	if g.phase < Dripped {
 		e := &k.proof[g.phase]
 		copy(e.lnR[:], s.LnR)
