@@ -129,7 +129,9 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 		ip, probing, err := w.permitted(choice, &ask)
 		if err != nil {
 			switch {
-			case full != nil && !req.Rescue:
+			case full != nil && req.Rescue: // it does not wait, and what the record says of it is this
+				err = fmt.Errorf("%w has room: %s: %s", session.ErrNoOtherIP, full.Note.Rule, full)
+			case full != nil:
 				err = full
 			case own != nil:
 				err = own

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -119,7 +120,7 @@ func TestAConnectionGoesElsewhereBeforeItWaits(t *testing.T) {
 			t.Fatalf("the third: %+v", full)
 		}
 		c.req.Rescue = true
-		if _, err := c.Dial(t.Context(), c.req); !errors.Is(err, session.ErrNoOtherIP) {
+		if _, err := c.Dial(t.Context(), c.req); !errors.Is(err, session.ErrNoOtherIP) || noRoom(err) != nil || !strings.Contains(err.Error(), "shaping of google: connections") {
 			t.Errorf("a rescue gets %v", err)
 		}
 		c.req.Rescue = false
