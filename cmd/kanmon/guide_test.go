@@ -15,9 +15,6 @@ import (
 var elsewhere = map[string]string{
 	"rules remove": "TestTutorialObservesAndRollsBack",
 	"rules status": "TestTutorialObservesAndRollsBack",
-	"sessions":     "TestHeldSessionIsSeen",
-	"top":          "TestHeldSessionIsSeen",
-	"trace":        "TestHeldSessionIsSeen",
 }
 
 // Each command that the guide has an operator type is run by a test: by a script of this package, or by what elsewhere names.
