@@ -130,7 +130,7 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 		if err != nil {
 			switch {
 			case full != nil && req.Rescue: // it does not wait, and what the record says of it is this
-				err = fmt.Errorf("%w has room: %s: %s", session.ErrNoOtherIP, full.Note.Rule, full.Error())
+				err = fmt.Errorf("%w has room: %s: %s", session.ErrNoOtherIP, full.Note.Rule, full.Note.Why)
 			case full != nil:
 				err = full
 			case own != nil:
