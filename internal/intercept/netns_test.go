@@ -173,11 +173,13 @@ func TestMailForTheGatewayIsNotIntercepted(t *testing.T) {
 				if a := l.send(l.gw, sending{Target: port25(target)}); a.Line != "220 mx\r\n" {
 					t.Errorf("gateway to %s: %+v", target, a)
 				}
+				own.expect("mail") // it says so behind its answer
 			}
 			for _, target := range []string{"10.77.1.1", "fd77:1::1", "10.77.2.1"} {
 				if a := l.send(l.msa, sending{Target: port25(target)}); a.Line != "220 mx\r\n" {
 					t.Errorf("MSA to %s: %+v", target, a)
 				}
+				own.expect("mail")
 			}
 			gw.tell("close")
 			if n := gw.count("handled") + gw.count("refused"); n != 0 {

@@ -189,6 +189,7 @@ func TestAnMSAThatGoesWhileItsMailMovesKeepsNobodyFromMoving(t *testing.T) {
 			_ = far.Close()
 			time.Sleep(time.Minute)
 		}
+		synctest.Wait()
 		if len(w.fw.dialled) < 7 {
 			t.Fatalf("nobody has tried to move: %v", w.fw.dialled)
 		}

@@ -125,6 +125,7 @@ func TestAMailThatCannotMoveForWhatIsNotTheMXsDoing(t *testing.T) {
 				t.Errorf("%s: %v behind %s", name, got.Replies, time.Since(begun))
 			}
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if m.stuck == 0 || m.byMX {
 				t.Errorf("%s: asked %d times, told that it is the MX's doing: %t", name, m.stuck, m.byMX)
 			}
