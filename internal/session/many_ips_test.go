@@ -98,9 +98,11 @@ func bubble(test func(*testing.T)) func(*testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
 }
 
+// finishSession ends a session, and what it has left can be read.
 func finishSession(msa *smtptest.MSA) {
 	_ = msa.Conn().Close()
 	time.Sleep(3 * time.Hour)
+	synctest.Wait()
 }
 
 const listed = "550 5.7.1 listed\r\n"
