@@ -193,6 +193,7 @@ func TestTheLastOfThreeIsFound(t *testing.T) {
 		w.deliver(t)
 		for range 5 {
 			time.Sleep(time.Minute)
+			synctest.Wait()
 			if ok, dialled, waited := w.deliver(t); !ok || !slices.Equal(dialled, []netip.Addr{third}) || waited > time.Second {
 				t.Errorf("delivered %t from %v after %s", ok, dialled, waited)
 			}

@@ -45,6 +45,7 @@ func newProbingWorld(t *testing.T) *probingWorld {
 	w.key = w.rig.key(w.ip, reviewMX.Addr())
 	w.listed("10.40.0.1", w.ip, reviewMX)
 	time.Sleep(3 * time.Hour)
+	synctest.Wait()
 	if got := w.book.Peek(w.key).Answer; got != standing.Probe {
 		t.Fatalf("the suspension has run out, and the answer is %v", got)
 	}

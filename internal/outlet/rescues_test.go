@@ -120,6 +120,7 @@ func TestWhatIsRememberedOfRescuesIsBounded(t *testing.T) {
 			t.Errorf("%d, %d of %d tenants are remembered", r.budgets, r.turned.Load(), len(r.tenants))
 		}
 		time.Sleep(5 * time.Hour)
+		synctest.Wait()
 		if !r.take(spending{tenant: "late", provider: "google"}, 20) || r.budgets > 2 {
 			t.Errorf("%d are remembered for ever", r.budgets)
 		}

@@ -144,6 +144,7 @@ func TestAnIPThatWeHaveFoundOnTheListIsMeantToo(t *testing.T) {
 		}
 		refuse(second, 1)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if !o.book.Listed(second) || o.book.Listed(first) {
 			t.Fatal("the list was not asked")
 		}

@@ -36,6 +36,7 @@ func TestOneReplyIsJudgedOnce(t *testing.T) {
 				_ = msa.Quit()
 				_ = msa.Conn().Close()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if len(r.judge.asked) != 1 || r.judge.asked[0].Code != 421 {
 					t.Errorf("%d judgements of one reply: %+v", len(r.judge.asked), r.judge.asked)
 				}

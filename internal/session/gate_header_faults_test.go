@@ -108,6 +108,7 @@ func TestMSALostWhileItsAccountIsDelayed(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				_ = msa.Conn().Close()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if encrypted && len(rest) > 1000 {
 					return // kanmon reads the dot later: see TestLateFINInsideTLS
 				}

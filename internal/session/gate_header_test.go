@@ -182,6 +182,7 @@ func TestAccountMustBeNamed(t *testing.T) {
 				msa.Expect(code)
 				_ = conn.Close()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if asked := len(gate.accounts()) == 1; asked != must || (r.mx.Mailbox.Len() == 0) != must {
 					t.Errorf("%q, must %t: asked %q, %d delivered", message, must, gate.accounts(), r.mx.Mailbox.Len())
 				}
@@ -217,6 +218,7 @@ func TestAccountIsRefused(t *testing.T) {
 					}
 					_ = conn.Close()
 					time.Sleep(time.Hour)
+					synctest.Wait()
 					if got := mxEnd.Record(); r.mx.Mailbox.Len() != 0 || bytes.Contains(got, []byte("\n.\r\n")) || bytes.Contains(got, []byte("text")) {
 						t.Errorf("%.30q: %d delivered, the MX got %q", message, r.mx.Mailbox.Len(), got)
 					}
@@ -291,6 +293,7 @@ func TestAccountAndRescueAtTheDot(t *testing.T) {
 				got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte(message), true)
 				_ = msa.Quit()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if !strip {
 					rest = message
 				}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kanmon/internal/session"
@@ -236,6 +237,7 @@ func TestHELOComesBeforeARescue(t *testing.T) {
 		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
 		_ = msa.Quit()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if !got.All(smtptest.Accepted) || !slices.Equal(r.dialed, []netip.Addr{sendingIPs[0], sendingIPs[0], sendingIPs[1]}) {
 			t.Errorf("%v, dials from %v", got.Verdicts, r.dialed)
 		}

@@ -31,6 +31,7 @@ func TestGreetingOfTwoCodes(t *testing.T) {
 				got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
 				_ = msa.Quit()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if len(r.judge.asked) == 0 || r.judge.asked[0].Code < 421 || !strings.HasPrefix(string(r.judge.asked[0].Text), code+"-mx.example.net") {
 					t.Fatalf("judged: %+v", r.judge.asked)
 				}

@@ -53,6 +53,7 @@ func TestEachMailLeavesFromItsIP(t *testing.T) {
 			}
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if got := senders(&r.mx); !slices.Equal(got, []string{"a@example.com", "", "a@example.com"}) {
 				t.Errorf("pipelined %t: from the first IP %q", pipelined, got)
 			}

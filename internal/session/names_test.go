@@ -81,6 +81,7 @@ func TestARefusalWrittenBeforeItsMailEndsHidesWhomItNames(t *testing.T) {
 				}
 				_ = msa.Conn().Close()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if err := j.Close(t.Context()); err != nil {
 					t.Error(err)
 				}
@@ -124,6 +125,7 @@ func TestWhoIsHiddenFromNowOnWasNamedBefore(t *testing.T) {
 			time.Sleep(time.Minute)
 			_ = msa.Conn().Close()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if err := behind.Close(t.Context()); err != nil {
 				t.Error(err)
 			}

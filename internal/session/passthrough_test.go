@@ -88,6 +88,7 @@ func TestPassthroughGoesOnFromAnotherIP(t *testing.T) {
 			got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true)
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if !got.All(smtptest.Accepted) || r.mxs[1].Mailbox.Len() != 1 {
 				t.Errorf("%v %v", got.Verdicts, got.Err)
 			}

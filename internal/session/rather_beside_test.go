@@ -53,6 +53,7 @@ func TestAMailThatWouldRatherMoveCostsOneConnection(t *testing.T) {
 			}
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if len(r.dialed) != 2 || len(r.mx.Mailbox.Transactions()) != 1 {
 				t.Errorf("%s: dialled %v; %d messages over the leg at hand", name, r.dialed, len(r.mx.Mailbox.Transactions()))
 			}
@@ -99,6 +100,7 @@ func TestAMailThatMustMoveMakesFewConnections(t *testing.T) {
 			got := msa.Deliver("b@example.com", []string{"c@example.net"}, []byte("text\r\n"), false)
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if got.All(smtptest.Accepted) || len(r.dialed) > 6 {
 				t.Errorf("%s: %v; dialled %v", name, got.Verdicts, r.dialed)
 			}

@@ -74,6 +74,7 @@ func TestAMailThatWouldRatherMoveIsNotPutOffWhereThereIsNoWayThere(t *testing.T)
 				}
 				_ = msa.Quit()
 				time.Sleep(time.Hour)
+				synctest.Wait()
 				if first, second := len(r.mx.Mailbox.Transactions()), len(r.mxs[1].Mailbox.Transactions()); first != 2 || second != 0 || m.stuck != 2 || !m.byMX {
 					t.Errorf("%s, %s: %d messages from the first sending IP, %d from the second; asked %d times behind an attempt, which the MX has failed: %t", name, at, first, second, m.stuck, m.byMX)
 				}
@@ -153,6 +154,7 @@ func TestAMailThatCannotMoveGoesOnInTheNextConnection(t *testing.T) {
 		}
 		_ = msa.Quit()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(r.dialed) != 2 || r.dialed[1] != sendingIPs[0] {
 			t.Errorf("dialled %v", r.dialed)
 		}

@@ -232,6 +232,7 @@ func TestWhyARescueCouldNotBeIsOnRecord(t *testing.T) {
 			msa.Deliver("a@example.com", to, []byte("text\r\n"), true)
 			_ = msa.Quit()
 			time.Sleep(3 * time.Hour)
+			synctest.Wait()
 			if len(whys) != 1 || !strings.Contains(whys[0], test.why) || len(r.dialed) != test.dials {
 				t.Errorf("%s: %q; dialled %v", name, whys, r.dialed)
 			}

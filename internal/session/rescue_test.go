@@ -127,6 +127,7 @@ func rescueOnce(t *testing.T, name string, stage refusalStage, on bool, course r
 	got := msa.Deliver("a@example.com", to, body, random.IntN(2) == 0)
 	_ = msa.Quit()
 	time.Sleep(time.Hour)
+	synctest.Wait()
 	if leftovers := r.live.Count(); leftovers != 0 {
 		t.Errorf("%s: %d sessions are still there", name, leftovers)
 	}
@@ -215,6 +216,7 @@ func TestJudgeIsTold(t *testing.T) {
 		msa.Deliver("a@example.com", []string{"b@example.net", "c@example.net"}, []byte("text\r\n"), true)
 		_ = msa.Quit()
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(r.judge.asked) != 1 {
 			t.Fatalf("asked %d times", len(r.judge.asked))
 		}

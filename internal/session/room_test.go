@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kanmon/internal/event"
@@ -93,6 +94,7 @@ func TestAnMSAWaitsForRoom(t *testing.T) {
 			}
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if (r.dials() == 1) != (test.refusal == "") {
 				t.Errorf("%d dials", r.dials())
 			}
@@ -179,6 +181,7 @@ func TestAConnectionFollowsAnotherFromTheSameIP(t *testing.T) {
 			}
 			_ = msa.Quit()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if got := len(r.mx.Mailbox.Transactions()); got != 5 || r.dials() != 3 {
 				t.Errorf("%d mails, %d connections", got, r.dials())
 			}
@@ -230,6 +233,7 @@ func TestTheTimeOfAConnectionThatFollowsIsThatOfOpeningIt(t *testing.T) {
 		}
 		finishSession(msa)
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if len(spent) != 2 || spent[1][event.SpentOpening] < 5*time.Second || spent[1][event.SpentByKanmon] > time.Second {
 			t.Errorf("spent %v", spent)
 		}

@@ -107,6 +107,7 @@ func TestHalfClosedBehindQuitNotYetRead(t *testing.T) {
 			heard := readAll(conn)
 			_ = conn.Close()
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if !strings.Contains(heard, "queued as") || r.mx.Mailbox.Len() != 1 {
 				t.Errorf("the MSA heard %q, %d in the mailbox", heard, r.mx.Mailbox.Len())
 			}

@@ -272,6 +272,7 @@ func TestMSAInTLSHangsUp(t *testing.T) {
 			_ = msa.Conn().Close()
 			<-ended
 			time.Sleep(time.Hour)
+			synctest.Wait()
 			if n := r.mx.Mailbox.Len(); n > 0 {
 				t.Errorf("the MX got a dot for an MSA that is gone: %d messages", n)
 			}
