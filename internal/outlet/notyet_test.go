@@ -74,7 +74,7 @@ func TestAMailToARecipientThatHasAWayIsBegun(t *testing.T) {
 // What is asked of such a mail before its recipient is known is asked of the pool that it was begun with: a refusal of it is one of an IP of that pool, whose
 // others may take it, and one that warms up and has had its amount gives way to them.
 //
-// law: I13, I19
+// law: I13 I19
 func TestWhatAMailIsBegunWithIsWhatItIsJudgedBy(t *testing.T) {
 	g := sending("203.0.113.10", "203.0.113.13", "2001:db8::10").pool(route.DefaultPool, "203.0.113.10", "203.0.113.13").pool("six", "2001:db8::10").
 		route(ofThere, nil).route(toSix, nil)
