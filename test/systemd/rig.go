@@ -43,6 +43,7 @@ type rig struct {
 	source  string // folder of kanmon's source
 	debs    string // folder of the packages; "": kanmon is installed by hand
 	logged  int    // lines of the guard's log that were seen
+	typed   string // of a page, last
 	errs    []error
 }
 
