@@ -18,18 +18,7 @@ import (
 // same words find it, and others do not; a trace hears of it, and when the MX answers it is gone.
 func TestHeldSessionIsSeen(t *testing.T) {
 	t.Parallel()
-	lab, err := netlab.New(t.Name())
-	must(t, err)
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("the lab's logs:\n%s", lab.Logs(40))
-		}
-		if err := lab.Close(); err != nil {
-			t.Errorf("close the lab: %v", err)
-		}
-	})
-	world, err := netlab.NewOutbound(lab, netlab.OutboundOptions{Tenants: 1, MXs: 1})
-	must(t, err)
+	world := newOutbound(t, netlab.OutboundOptions{Tenants: 1, MXs: 1})
 	var asked atomic.Int64 // when RCPT was, in Unix nanoseconds
 	answer := make(chan struct{})
 	mx := &smtptest.MX{Keywords: []string{}, Reply: func(verb string, _ int) string {
@@ -47,7 +36,7 @@ func TestHeldSessionIsSeen(t *testing.T) {
 	rules(t, kanmon, "apply")
 	must(t, kanmon.Start())
 	m := note("held", netlab.Domain(1, false))
-	_, err = msa.Submit("news@"+msa.Options.Hostname, []string{m.to}, m.content)
+	_, err := msa.Submit("news@"+msa.Options.Hostname, []string{m.to}, m.content)
 	must(t, err)
 	eventually(t, "the MX is asked for the recipient", func() bool { return asked.Load() > 0 })
 
