@@ -8,7 +8,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/config"
-	"kanmon/internal/host"
+	"kanmon/internal/outlet/host"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/warm"
 )

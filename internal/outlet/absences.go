@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"kanmon/internal/host"
+	"kanmon/internal/outlet/host"
 	"kanmon/internal/outlet/route"
 )
 

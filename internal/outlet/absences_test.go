@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"kanmon/internal/host"
+	"kanmon/internal/outlet/host"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
 )

@@ -18,7 +18,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/host"
+	"kanmon/internal/outlet/host"
 	"kanmon/internal/intercept"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"kanmon/internal/host"
+	"kanmon/internal/outlet/host"
 )
 
 // metrics: they can be answered where they are to be, and not to everybody. Mail needs none of it.

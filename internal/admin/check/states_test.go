@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"kanmon/internal/host"
+	"kanmon/internal/outlet/host"
 )
 
 // A required sending IP that is on the host, but that no mail can leave from, is as good as none.
