@@ -45,6 +45,9 @@ func (r *rig) measureCost(ctx context.Context) ([]costResult, error) {
 	var out []costResult
 	err := r.withProxies(pair, copyBufferSpeed, func() error {
 		for _, cell := range costCells {
+			if r.conf.cells != nil && !r.conf.cells.MatchString(cell.name) {
+				continue
+			}
 			result := costResult{cell: cell}
 			for turn := range most {
 				one := make(round)

@@ -24,6 +24,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -63,9 +64,10 @@ type config struct {
 	idle       time.Duration
 	contenders []string
 	parts      []string
-	before     string // the program of the contender of that name
-	senders    bool   // kanmon has a tenant, a limit, containment and files of state
-	metrics    bool   // kanmon counts for Prometheus; the one before does not
+	cells      *regexp.Regexp // of the part cost; nil: all
+	before     string         // the program of the contender of that name
+	senders    bool           // kanmon has a tenant, a limit, containment and files of state
+	metrics    bool           // kanmon counts for Prometheus; the one before does not
 }
 
 func configFromArgs() config {
@@ -78,6 +80,10 @@ func configFromArgs() config {
 	flag.StringVar(&contenders, "contenders", "direct,haproxy,copy,kanmon", "who takes part; nginx can too")
 	flag.StringVar(&parts, "parts", "speed,latency,held,drip", "what is measured; cost, too")
 	flag.StringVar(&c.before, "before", "", "the `program` of another kanmon: the contender \"before\"")
+	flag.Func("cells", "the loads of the part cost that are measured: those whose name matches this `pattern`; all without it", func(pattern string) (err error) {
+		c.cells, err = regexp.Compile(pattern)
+		return err
+	})
 	flag.BoolVar(&c.senders, "senders", false, "kanmon has a tenant, a limit, containment and files of state")
 	flag.BoolVar(&c.metrics, "metrics", false, "kanmon counts for Prometheus; the contender \"before\" does not")
 	flag.Parse()
