@@ -30,6 +30,33 @@ func look(path string, do func(*File) error) error {
 	return errors.Join(told(do(f)), f.Close())
 }
 
+// Read opens a file for reading alone, by so many at once, while others write to it. Who may not write to it, nor in its folder, may read it, too: but
+// for the moments in which its last writer leaves it. What part it must have, and in which version at most, the schema says.
+func Read(path string, atOnce int, s Schema) (*File, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := filled(path); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	f, err := connect(path, lookPatience, "mode=ro&_pragma=query_only(1)")
+	if err != nil {
+		return nil, err
+	}
+	f.SetMaxOpenConns(atOnce)
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	version, err := versionIn(ctx, f, s.Part+"_schema")
+	if err == nil && version != s.Version() {
+		err = fmt.Errorf("%w: it has schema %d, this one reads %d", ErrNewer, version, s.Version())
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", path, misread(err)), f.Close())
+	}
+	return f, nil
+}
+
 // Copy copies a file that others may write to: SQLite reads it as it was when the copy began, with what is in its WAL.
 // There must be no such copy yet, or an empty file.
 func Copy(ctx context.Context, from, to string) error {

@@ -27,6 +27,8 @@ type Schema struct {
 	Part string
 	// Steps lead from one version to the next: SQL, each as many statements as it needs. Add to the end; see the package page.
 	Steps []string
+	// Vast says that the files are too large to look through at each start, and that whoever reads them bears to meet their damage there.
+	Vast bool
 }
 
 // Version is the version that the steps lead to.
@@ -69,8 +71,10 @@ func open(path string, patience time.Duration, s Schema) (*File, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	if err := f.whole(ctx); err != nil {
-		return nil, errors.Join(err, f.Close())
+	if !s.Vast {
+		if err := f.whole(ctx); err != nil {
+			return nil, errors.Join(err, f.Close())
+		}
 	}
 	if err := f.Within(ctx, func(tx *sql.Tx) error { return s.bring(ctx, tx) }); err != nil {
 		return nil, errors.Join(misread(err), f.Close())

@@ -1,0 +1,123 @@
+package days
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"kanmon/internal/event"
+	"kanmon/internal/view/history"
+)
+
+// Events gives news; see [history.Store].
+func (s *Store) Events(ctx context.Context, of history.EventsOf, page history.Page) (all []event.Entry, next history.Next, err error) {
+	ctx, done, err := s.reading.ask(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer done()
+	behind, err := fingerOf(page.After)
+	if err != nil {
+		return nil, "", err
+	}
+	in, err := s.reading.between(of.From, of.To)
+	if err != nil {
+		return nil, "", err
+	}
+	limit := limitOf(page)
+	var last finger
+	take := func(at finger, e *event.Entry) bool {
+		if len(all) == limit {
+			next = last.next()
+			return false
+		}
+		last = at
+		all = append(all, *e)
+		return true
+	}
+	for _, l := range in {
+		if next != "" || behind.day != 0 && l.day > behind.day {
+			continue
+		}
+		before := id(-1)
+		if l.day == behind.day {
+			before = behind.id
+		}
+		if err := s.reading.with(l.day, func(v *volume) error { return v.news(ctx, &of, before, take) }); err != nil {
+			return nil, "", err
+		}
+	}
+	return all, next, nil
+}
+
+// newsOf gives the kinds of lines that are asked for. What happens with every other mail, and each minute, is given by its name alone.
+func newsOf(of *history.EventsOf) (all []kind) {
+	for _, name := range of.Types {
+		all = append(all, kindOf(name))
+	}
+	if len(of.Types) > 0 {
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	for k := refusals; k <= unknown; k++ {
+		if of.Session != 0 || k >= outside && k != kinds["heartbeat"] {
+			all = append(all, k)
+		}
+	}
+	return all
+}
+
+func (v *volume) news(ctx context.Context, of *history.EventsOf, before id, take func(finger, *event.Entry) bool) error {
+	filter := history.Filter{From: of.From, To: of.To, Gateway: of.Gateway, Tenant: of.Tenant, Provider: of.Provider, SendingIP: of.SendingIP}
+	c, err := v.common(ctx, &filter)
+	if err != nil || c.none {
+		return err
+	}
+	if of.Session != 0 {
+		c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", termOfSession(of.Session))
+	}
+	first, last := rangeOf(v.day, &filter)
+	if before >= 0 {
+		last = min(last, before)
+	}
+	asked := newsOf(of)
+	reads := v.reader()
+	for {
+		var hits []hit
+		for _, k := range asked {
+			p := &plan{v: v, args: append([]any{k}, c.args...), query: "SELECT " + hitColumns + " FROM day_line l WHERE l.kind = ? AND l.kind > 2 AND " + c.String() +
+				" AND l.id < ? AND l.id >= ? ORDER BY l.id DESC LIMIT ?"}
+			some, err := p.some(ctx, first, last, chunk)
+			if err != nil {
+				return err
+			}
+			hits = append(hits, some...)
+		}
+		slices.SortFunc(hits, func(a, b hit) int { return cmp.Compare(b.id, a.id) })
+		if len(hits) == 0 {
+			return nil
+		}
+		for _, h := range hits[:min(len(hits), chunk)] {
+			e, err := reads.entry(ctx, h.place)
+			if err != nil {
+				return err
+			}
+			if isNews(of, e) && !take(finger{v.day, h.id}, e) {
+				return nil
+			}
+			last = h.id
+		}
+	}
+}
+
+func isNews(of *history.EventsOf, e *event.Entry) bool {
+	switch {
+	case len(of.Types) > 0 && !slices.Contains(of.Types, e.Type),
+		of.Account != "" && !strings.EqualFold(of.Account, e.Account),
+		of.Session != 0 && of.Session != e.Session,
+		!of.From.IsZero() && e.At.Before(of.From), !of.To.IsZero() && !e.At.Before(of.To):
+		return false
+	}
+	return true
+}

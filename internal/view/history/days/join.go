@@ -1,0 +1,321 @@
+package days
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/store"
+	"kanmon/internal/view/history"
+)
+
+// Attempts are joined to mails as they come: the main file has who waits for mail, and which. An attempt is of the mail that waits for one of its
+// recipients, of the same message id, or else of the same queue id of the same MSA, or else of the same sender and about the same size.
+
+// A joining is what a day's lines change in the main file. It is written behind them, and stands among them until it is: so it is done exactly once,
+// whenever the process ends.
+type joining struct {
+	ctx  context.Context //nolint:containedctx // it lasts as long as the call
+	tx   *sql.Tx
+	do   map[string]*sql.Stmt
+	owed owed
+	seen map[int64]int64 // shapes, and the day on which each was told of last
+}
+
+// owed are changes of the main file, in order: each says how something is from then on, so done twice they are done once.
+type owed struct {
+	Waits  []waiting
+	For    []waitsFor
+	Shapes []firstSeen
+	Expire int64 // unix milliseconds; 0: none
+}
+
+// A waiting is a mail of which recipients wait. Times are unix milliseconds.
+type waiting struct {
+	Mail                 int64
+	Tenant, Provider, IP string
+	First, Last, Size    int64
+	Deferred, Gone       bool
+}
+
+type waitsFor struct {
+	Key, Mail int64
+	Gone      bool
+}
+
+type firstSeen struct {
+	Hash               int64
+	Class, Rule, Shape string
+	First, Last        int64
+	Gateway, Run       string
+	Line               uint64
+}
+
+var mainWrites = map[string]string{
+	"waits": `INSERT INTO main_waits VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET tenant = excluded.tenant, provider = excluded.provider,
+		ip = excluded.ip, first = excluded.first, last = excluded.last, size = excluded.size, deferred = excluded.deferred`,
+	"gone":    "DELETE FROM main_waits WHERE mail = ?",
+	"for":     "INSERT OR IGNORE INTO main_for VALUES (?, ?)",
+	"settled": "DELETE FROM main_for WHERE key = ? AND mail = ?",
+	"shape": `INSERT INTO main_shape VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+		gateway = iif(excluded.first < first, excluded.gateway, gateway), run = iif(excluded.first < first, excluded.run, run),
+		line = iif(excluded.first < first, excluded.line, line), first = min(first, excluded.first), last = max(last, excluded.last)`,
+	"expire":     "DELETE FROM main_waits WHERE last < ?",
+	"expire for": "DELETE FROM main_for WHERE mail IN (SELECT mail FROM main_waits WHERE last < ?)",
+	"day":        "INSERT INTO main_day VALUES (?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation",
+	"mark": `INSERT INTO main_mark VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file,
+		offset = excluded.offset, at = excluded.at`,
+	"asked": `SELECT w.mail, w.tenant, w.provider, w.ip, w.first, w.last, w.size, w.deferred FROM main_for f JOIN main_waits w ON w.mail = f.mail
+		WHERE f.key = ?`,
+	"left": "SELECT EXISTS (SELECT 1 FROM main_for WHERE mail = ?)",
+}
+
+// A ledger is the main file as it is written to.
+type ledger struct {
+	f    *store.File
+	do   map[string]*sql.Stmt
+	seen map[int64]int64
+}
+
+func openLedger(path string) (*ledger, error) {
+	f, err := store.Open(path, patience, mainSchema)
+	if err != nil {
+		return nil, err
+	}
+	l := &ledger{f, map[string]*sql.Stmt{}, map[int64]int64{}}
+	for name, text := range mainWrites {
+		if l.do[name], err = f.Prepare(text); err != nil {
+			return nil, errors.Join(f.Misread(err), f.Close())
+		}
+	}
+	return l, nil
+}
+
+func (l *ledger) close() error {
+	var errs []error
+	for _, stmt := range l.do {
+		errs = append(errs, stmt.Close())
+	}
+	return errors.Join(append(errs, l.f.Close())...)
+}
+
+func (l *ledger) begin(ctx context.Context) (*joining, error) {
+	tx, err := l.f.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	const most = 100_000
+	if len(l.seen) > most {
+		clear(l.seen)
+	}
+	return &joining{ctx: ctx, tx: tx, do: l.do, seen: l.seen}, nil
+}
+
+func (j *joining) put(name string, args ...any) error {
+	_, err := j.tx.StmtContext(j.ctx, j.do[name]).ExecContext(j.ctx, args...)
+	return err
+}
+
+// apply does what is owed.
+func (j *joining) apply(o *owed) error {
+	if o.Expire != 0 {
+		if err := errors.Join(j.put("expire for", o.Expire), j.put("expire", o.Expire)); err != nil {
+			return err
+		}
+	}
+	for i := range o.Waits {
+		if err := j.wait(&o.Waits[i]); err != nil {
+			return err
+		}
+	}
+	for _, f := range o.For {
+		if err := j.waitFor(f); err != nil {
+			return err
+		}
+	}
+	for i := range o.Shapes {
+		if err := j.first(&o.Shapes[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (j *joining) wait(w *waiting) error {
+	if w.Gone {
+		return j.put("gone", w.Mail)
+	}
+	return j.put("waits", w.Mail, w.Tenant, w.Provider, w.IP, w.First, w.Last, w.Size, w.Deferred)
+}
+
+func (j *joining) waitFor(f waitsFor) error {
+	if f.Gone {
+		return j.put("settled", f.Key, f.Mail)
+	}
+	return j.put("for", f.Key, f.Mail)
+}
+
+func (j *joining) first(s *firstSeen) error {
+	return j.put("shape", s.Hash, s.Class, s.Rule, s.Shape, s.First, s.Gateway, s.Run, int64(s.Line), s.Last) //nolint:gosec // SQLite has no more
+}
+
+// mostJoined is how many recipients of an attempt it is joined by.
+const mostJoined = 100
+
+// keysOf gives by which a mail is asked for that waits for a recipient, and its number where an id says it.
+func keysOf(a *history.Attempt) (keys []int64, mail int64) {
+	of := []string{a.Tenant, "sender", fold(a.Sender)}
+	switch {
+	case a.MessageID != "":
+		of = []string{a.Tenant, "message", a.MessageID}
+	case a.QueueID != "":
+		of = []string{a.Tenant, "queue", a.Source.Addr().String(), a.QueueID}
+	}
+	if of[1] != "sender" {
+		mail = byID | hashOf('M', of...)
+	}
+	for i := range a.Recipients[:min(len(a.Recipients), mostJoined)] {
+		keys = append(keys, hashOf('K', append(of, fold(a.Recipients[i].Address))...))
+	}
+	return keys, mail
+}
+
+// join says of which mail an attempt is, 0 where it is the first of one that has no id, and whether mail waited for it.
+func (j *joining) join(d day, of id, a *history.Attempt) (mail int64, joined bool, err error) {
+	keys, byID := keysOf(a)
+	found, err := j.asked(a, keys, byID)
+	if err != nil {
+		return 0, false, err
+	}
+	mail = byID
+	if mail == 0 && found != nil {
+		mail = found.Mail
+	}
+	number := mail
+	if number == 0 {
+		number = mailOfFirst(d, of)
+	}
+	return mail, found != nil, j.settle(number, a, keys, found)
+}
+
+// asked finds the mail that waits for one of the recipients; nil: none does.
+func (j *joining) asked(a *history.Attempt, keys []int64, mail int64) (found *waiting, err error) {
+	stmt := j.tx.StmtContext(j.ctx, j.do["asked"])
+	for _, key := range keys {
+		rows, err := stmt.QueryContext(j.ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		for rows.Next() {
+			var w waiting
+			if err := rows.Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred); err != nil {
+				return nil, errors.Join(err, rows.Close())
+			}
+			if (mail == w.Mail || mail == 0 && mayBe(a, &w)) && (found == nil || nearer(a, &w, found)) {
+				found = &w
+			}
+		}
+		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
+const (
+	sizeMayDiffer = 64 // octets: a Received field more
+	timeMayDiffer = time.Second
+)
+
+// mayBe reports whether an attempt may be one of a mail that no id names.
+func mayBe(a *history.Attempt, w *waiting) bool {
+	if w.Mail&byID != 0 {
+		return false
+	}
+	since := a.Start.UnixMilli() - w.Last
+	if since < -timeMayDiffer.Milliseconds() || since > history.Keeps.Milliseconds() {
+		return false
+	}
+	return a.Octets == 0 || w.Size == 0 || max(a.Octets-w.Size, w.Size-a.Octets) <= sizeMayDiffer // of what was refused early nobody knows the size
+}
+
+// nearer reports which of two mails an attempt is rather of: that whose size it has, then that which has waited longer for its turn.
+func nearer(a *history.Attempt, w, than *waiting) bool {
+	if same := w.Size == a.Octets; same != (than.Size == a.Octets) {
+		return same
+	}
+	return w.Last < than.Last
+}
+
+// settle notes who waits for a mail behind an attempt.
+func (j *joining) settle(mail int64, a *history.Attempt, keys []int64, was *waiting) error {
+	at := a.At.UnixMilli()
+	if was != nil && at < was.Last { // it came late: what was told behind it stands
+		return nil
+	}
+	w := waiting{Mail: mail, Tenant: a.Tenant, Provider: a.Provider, First: a.Start.UnixMilli(), Last: at, Size: a.Octets}
+	if a.SendingIP.IsValid() {
+		w.IP = a.SendingIP.String()
+	}
+	if was != nil {
+		w.First = min(w.First, was.First)
+		if w.Size == 0 {
+			w.Size = was.Size
+		}
+	}
+	open := false
+	for i, key := range keys {
+		switch fate := a.Recipients[i].Fate; {
+		case fate == "delivered" || fate == "refused":
+			if was != nil {
+				if err := j.noteFor(waitsFor{key, mail, true}); err != nil {
+					return err
+				}
+			}
+		case fate == "not_sent" && a.Outcome == "reset" && was == nil: // it asked, and sent nothing
+		default:
+			open = true
+			w.Deferred = w.Deferred || fate == "deferred"
+			if err := j.noteFor(waitsFor{key, mail, false}); err != nil {
+				return err
+			}
+		}
+	}
+	if !open {
+		if was == nil {
+			return nil
+		}
+		if err := j.tx.StmtContext(j.ctx, j.do["left"]).QueryRowContext(j.ctx, mail).Scan(&open); err != nil {
+			return err
+		}
+		w.Gone, w.Deferred = !open, was.Deferred
+	}
+	j.owed.Waits = append(j.owed.Waits, w)
+	return j.wait(&w)
+}
+
+func (j *joining) noteFor(f waitsFor) error {
+	j.owed.For = append(j.owed.For, f)
+	return j.waitFor(f)
+}
+
+// saw notes a refusal's shape, once a day.
+func (j *joining) saw(r *history.Refusal, e *event.Entry) error {
+	hash, today := hashOf('S', r.Class, r.Rule, r.Shape), int64(dayOf(e.At))
+	if last, known := j.seen[hash]; known && last == today {
+		return nil
+	}
+	j.seen[hash] = today
+	s := firstSeen{hash, r.Class, r.Rule, r.Shape, e.At.UnixMilli(), e.At.UnixMilli(), e.Gateway, e.Run, e.Line}
+	j.owed.Shapes = append(j.owed.Shapes, s)
+	return j.first(&s)
+}
+
+// expire forgets mail that nobody waits for any more.
+func (j *joining) expire(before time.Time) error {
+	o := owed{Expire: before.UnixMilli()}
+	j.owed.Expire = o.Expire
+	return j.apply(&o)
+}

@@ -1,0 +1,279 @@
+package days
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"database/sql"
+
+	"kanmon/internal/store"
+	"kanmon/internal/view/history"
+)
+
+// A grouping adds up refusals by meaning and shape.
+type grouping struct {
+	of   *history.Filter
+	sums map[shapeKey]*shapeSum
+}
+
+type shapeKey struct{ class, rule, shape string }
+
+type shapeSum struct {
+	shapeKey
+	count       int64
+	first, last time.Time
+	tenants     map[string]bool
+	ips         map[string]bool
+	providers   map[string]bool
+	text        string
+}
+
+func (g *grouping) sum(key shapeKey) *shapeSum {
+	s := g.sums[key]
+	if s == nil {
+		s = &shapeSum{shapeKey: key, tenants: map[string]bool{}, ips: map[string]bool{}, providers: map[string]bool{}}
+		g.sums[key] = s
+	}
+	return s
+}
+
+func (s *shapeSum) add(count int64, first, last time.Time) {
+	s.count += count
+	if s.first.IsZero() || first.Before(s.first) {
+		s.first = first
+	}
+	if last.After(s.last) {
+		s.last = last
+	}
+}
+
+// Shapes groups refusals; see [history.Store].
+func (s *Store) Shapes(ctx context.Context, of history.Filter, page history.Page) ([]history.Shape, history.Next, error) {
+	ctx, done, err := s.reading.ask(ctx)
+	if err != nil {
+		return nil, "", err
+	}
+	defer done()
+	from := 0
+	if page.After != "" {
+		if from, err = strconv.Atoi(string(page.After)); err != nil || from < 0 {
+			return nil, "", errNext
+		}
+	}
+	g := &grouping{of: &of, sums: map[shapeKey]*shapeSum{}}
+	if err := s.group(ctx, g); err != nil {
+		return nil, "", err
+	}
+	sums := make([]*shapeSum, 0, len(g.sums))
+	for _, sum := range g.sums {
+		sums = append(sums, sum)
+	}
+	slices.SortFunc(sums, func(a, b *shapeSum) int {
+		return cmp.Or(cmp.Compare(b.count, a.count), cmp.Compare(a.class, b.class), cmp.Compare(a.rule, b.rule), cmp.Compare(a.shape, b.shape))
+	})
+	sums = sums[min(from, len(sums)):]
+	next := history.Next("")
+	if limit := limitOf(page); len(sums) > limit {
+		sums, next = sums[:limit], history.Next(strconv.Itoa(from+limit))
+	}
+	all, err := s.shapes(ctx, g, sums)
+	return all, next, err
+}
+
+// group finds how many refusals there were of each shape; where terms are asked for, also whose.
+func (s *Store) group(ctx context.Context, g *grouping) error {
+	if len(wanted(g.of)) > 0 {
+		return s.reading.walk(ctx, g.of, finger{}, func(_ finger, f *found) bool {
+			g.line(f)
+			return true
+		})
+	}
+	in, err := s.reading.between(g.of.From, g.of.To)
+	if err != nil {
+		return err
+	}
+	for _, l := range in {
+		if err := s.reading.with(l.day, func(v *volume) error { return g.day(ctx, v, nil) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *grouping) line(f *found) {
+	for _, r := range history.Refusals(f.entry) {
+		if r.Local || g.of.Class != "" && g.of.Class != r.Class || g.of.Shape != "" && g.of.Shape != r.Shape {
+			continue
+		}
+		sum := g.sum(shapeKey{r.Class, r.Rule, r.Shape})
+		sum.add(1, f.At, f.At)
+		sum.text = r.Text
+		sum.tenants[f.Tenant], sum.providers[f.Provider], sum.ips[ipOf(f.SendingIP)] = true, true, true
+	}
+}
+
+func ipOf(ip netip.Addr) string {
+	if !ip.IsValid() {
+		return ""
+	}
+	return ip.String()
+}
+
+// day adds those of a day: of all shapes how many, or of one who.
+func (g *grouping) day(ctx context.Context, v *volume, only *shapeSum) (err error) {
+	c := new(condition)
+	name := func(column, text string) {
+		if err == nil && text != "" {
+			err = c.named(ctx, v, column, text)
+		}
+	}
+	if only != nil {
+		err = errors.Join(c.named(ctx, v, "class", only.class), c.named(ctx, v, "rule", only.rule), c.named(ctx, v, "shape", only.shape))
+	} else {
+		name("class", g.of.Class)
+		name("shape", g.of.Shape)
+	}
+	name("tenant", g.of.Tenant)
+	name("provider", g.of.Provider)
+	if g.of.SendingIP.IsValid() {
+		name("ip", g.of.SendingIP.String())
+	}
+	if err != nil || c.none {
+		return err
+	}
+	table, sums := "day_refusal", "sum(count), min(first), max(last)"
+	if first, last := rangeOf(v.day, g.of); v.level > counts && (first > 0 || last <= idAt(aDay.Milliseconds())) {
+		table = "day_trouble"
+		begin := strconv.FormatInt(v.day.begin().UnixMilli(), 10)
+		sums = "count(*), min(id) / 4096 + " + begin + ", max(id) / 4096 + " + begin
+		c.and("id >= ? AND id < ? AND shape > 0", first, last)
+	}
+	text := func(column string) string { return "(SELECT text FROM day_name WHERE id = " + column + ")" }
+	if only != nil {
+		return each(ctx, v.f, "SELECT DISTINCT "+text("tenant")+", "+text("provider")+", "+text("ip")+" FROM "+table+" WHERE "+c.String(), func(scan func(...any) error) error {
+			var tenant, provider, ip string
+			err := scan(&tenant, &provider, &ip)
+			only.tenants[tenant], only.providers[provider], only.ips[ip] = true, true, true
+			return err
+		}, c.args...)
+	}
+	return each(ctx, v.f, "SELECT "+text("class")+", "+text("rule")+", "+text("shape")+", "+sums+" FROM "+table+" WHERE "+c.String()+" GROUP BY class, rule, shape",
+		func(scan func(...any) error) error {
+			var key shapeKey
+			var count, first, last int64
+			err := scan(&key.class, &key.rule, &key.shape, &count, &first, &last)
+			g.sum(key).add(count, time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC())
+			return err
+		}, c.args...)
+}
+
+// shapes finds out the rest of those that are given.
+func (s *Store) shapes(ctx context.Context, g *grouping, sums []*shapeSum) (all []history.Shape, err error) {
+	in, err := s.reading.between(g.of.From, g.of.To)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range in {
+		err := s.reading.with(l.day, func(v *volume) error {
+			for _, sum := range sums {
+				if len(wanted(g.of)) > 0 {
+					break // it is known already
+				}
+				if err := g.day(ctx, v, sum); err != nil {
+					return err
+				}
+				if err := v.example(ctx, sum); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	err = s.reading.mainly(func(f *store.File) error {
+		for _, sum := range sums {
+			shape, err := sum.given(ctx, f)
+			if err != nil {
+				return err
+			}
+			all = append(all, shape)
+		}
+		return nil
+	})
+	return all, err
+}
+
+// example finds a reply of a shape.
+func (v *volume) example(ctx context.Context, sum *shapeSum) error {
+	if sum.text != "" || v.level == counts {
+		return nil
+	}
+	shape, ok, err := v.number(ctx, sum.shape)
+	if err != nil || !ok {
+		return err
+	}
+	var at place
+	err = v.f.QueryRowContext(ctx, "SELECT l.place FROM day_trouble t CROSS JOIN day_line l ON l.id = t.id WHERE t.shape = ? ORDER BY t.id DESC LIMIT 1", shape).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e, err := v.reader().entry(ctx, at)
+	if err != nil {
+		return err
+	}
+	for _, r := range history.Refusals(e) {
+		if r.Shape == sum.shape {
+			sum.text = r.Text
+		}
+	}
+	return nil
+}
+
+func (s *shapeSum) given(ctx context.Context, main *store.File) (history.Shape, error) {
+	shape := history.Shape{
+		Class: s.class, Rule: s.rule, Shape: s.shape, Text: cmp.Or(s.text, s.shape), Count: s.count, First: s.first, Last: s.last, Tenants: len(s.tenants),
+		Providers: sorted(s.providers),
+	}
+	for _, text := range sorted(s.ips) {
+		if ip, err := netip.ParseAddr(text); err == nil {
+			shape.SendingIPs = append(shape.SendingIPs, ip)
+		}
+	}
+	if len(s.tenants) == 1 {
+		shape.One = sorted(s.tenants)[0]
+	}
+	var first, line int64
+	err := main.QueryRowContext(ctx, "SELECT first, gateway, run, line FROM main_shape WHERE hash = ?", hashOf('S', s.class, s.rule, s.shape)).
+		Scan(&first, &shape.Seen.Gateway, &shape.Seen.Run, &line)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return shape, nil
+	case err != nil:
+		return shape, err
+	}
+	shape.Seen.Line = uint64(line) //nolint:gosec // as it was written
+	if at := time.UnixMilli(first).UTC(); at.Before(shape.First) {
+		shape.First = at
+	}
+	return shape, nil
+}
+
+func sorted(set map[string]bool) (all []string) {
+	for text := range set {
+		if text != "" {
+			all = append(all, text)
+		}
+	}
+	slices.Sort(all)
+	return all
+}

@@ -1,0 +1,269 @@
+package days
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"kanmon/internal/store"
+	"kanmon/internal/view/history"
+)
+
+// Reading: each question has 5 seconds, and there are four at once. Nobody's page makes the others wait for long.
+const (
+	questionTime = 5 * time.Second
+	atOnce       = 4
+	mostVolumes  = 48 // files held open for reading
+)
+
+// A shelf is a folder as who reads sees it: days come, lose detail and go while it is looked at.
+type shelf struct {
+	dir  string
+	room chan struct{}
+
+	mu   sync.Mutex
+	open map[string]*volume // by name of the file
+	turn int64
+}
+
+// A volume is a day's file that is read.
+type volume struct {
+	day   day
+	level level
+	f     *store.File
+	used  int64 // when last, by the shelf's turn
+	users int
+	gone  bool
+}
+
+func newShelf(dir string) *shelf {
+	return &shelf{dir: dir, room: make(chan struct{}, atOnce), open: map[string]*volume{}}
+}
+
+// ask waits for room, and gives what a question may take.
+func (s *shelf) ask(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	ctx, cancel := context.WithTimeout(ctx, questionTime)
+	select {
+	case s.room <- struct{}{}:
+		return ctx, func() { <-s.room; cancel() }, nil
+	case <-ctx.Done():
+		cancel()
+		return nil, nil, ctx.Err()
+	}
+}
+
+// A listed is a file of a day; of a day with two, that which has more.
+type listed struct {
+	day   day
+	level level
+}
+
+// list gives the days that there are, in order.
+func (s *shelf) list() ([]listed, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, err
+	}
+	most := map[day]level{}
+	for _, e := range entries {
+		d, l, err := fileOf(e.Name())
+		if err != nil {
+			continue // of main.db, of SQLite's own beside a file
+		}
+		if was, ok := most[d]; !ok || l > was {
+			most[d] = l
+		}
+	}
+	all := make([]listed, 0, len(most))
+	for d, l := range most {
+		all = append(all, listed{d, l})
+	}
+	slices.SortFunc(all, func(a, b listed) int { return int(a.day) - int(b.day) })
+	return all, nil
+}
+
+// has says what is kept of a day.
+func (s *shelf) has(d day) (level, bool) {
+	for l := detail + 1; l > 0; l-- {
+		if _, err := os.Stat(filepath.Join(s.dir, d.file(l-1))); err == nil {
+			return l - 1, true
+		}
+	}
+	return 0, false
+}
+
+// between gives the days of a time, the newest first.
+func (s *shelf) between(from, to time.Time) ([]listed, error) {
+	all, err := s.list()
+	if err != nil {
+		return nil, err
+	}
+	all = slices.DeleteFunc(all, func(l listed) bool {
+		return !to.IsZero() && !l.day.begin().Before(to) || !from.IsZero() && !(l.day+1).begin().After(from)
+	})
+	slices.Reverse(all)
+	return all, nil
+}
+
+// with calls a function with a day's file; with none if there is none.
+func (s *shelf) with(d day, do func(*volume) error) error {
+	l, ok := s.has(d)
+	if !ok {
+		return nil
+	}
+	v, err := s.take(d, l)
+	if errors.Is(err, fs.ErrNotExist) { // it lost detail just now
+		if l, ok = s.has(d); !ok {
+			return nil
+		}
+		v, err = s.take(d, l)
+	}
+	if err != nil {
+		return err
+	}
+	defer s.giveBack(v)
+	return do(v)
+}
+
+func (s *shelf) take(d day, l level) (*volume, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := d.file(l)
+	v := s.open[name]
+	if v == nil {
+		f, err := store.Read(filepath.Join(s.dir, name), atOnce, daySchema)
+		if err != nil {
+			return nil, err
+		}
+		v = &volume{day: d, level: l, f: f}
+		s.open[name] = v
+		s.makeRoom()
+	}
+	s.turn++
+	v.used, v.users = s.turn, v.users+1
+	return v, nil
+}
+
+// makeRoom closes what has not been read for longest, and what is not there any more.
+func (s *shelf) makeRoom() {
+	for len(s.open) > mostVolumes {
+		oldest := ""
+		for name, v := range s.open {
+			if v.users == 0 && (oldest == "" || v.used < s.open[oldest].used) && v.used != 0 {
+				oldest = name
+			}
+		}
+		if oldest == "" {
+			return
+		}
+		s.forget(oldest)
+	}
+}
+
+func (s *shelf) forget(name string) {
+	v := s.open[name]
+	if v == nil {
+		return
+	}
+	delete(s.open, name)
+	if v.gone = true; v.users == 0 {
+		_ = v.f.Close() // it was read
+	}
+}
+
+func (s *shelf) giveBack(v *volume) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v.users--; v.gone && v.users == 0 {
+		_ = v.f.Close() // it was read
+	}
+}
+
+func (s *shelf) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.open {
+		s.forget(name)
+	}
+	return nil
+}
+
+// mainly calls a function with the main file.
+func (s *shelf) mainly(do func(*store.File) error) error {
+	f, err := store.Read(filepath.Join(s.dir, mainFile), 1, mainSchema)
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(f), f.Close())
+}
+
+func (s *shelf) marks(ctx context.Context) (marks map[string]marked, err error) {
+	marks = map[string]marked{}
+	err = s.mainly(func(f *store.File) error { return readMarks(ctx, f, "main_mark", marks) })
+	return marks, err
+}
+
+// number gives what a name is in a day; ok is false where no line has it.
+func (v *volume) number(ctx context.Context, text string) (n int64, ok bool, err error) {
+	err = each(ctx, v.f, "SELECT id FROM day_name WHERE text = ?", func(scan func(...any) error) error {
+		ok = true
+		return scan(&n)
+	}, text)
+	return n, ok, err
+}
+
+// rangeOf gives the ids of a time in a day: first ≤ id < last.
+func rangeOf(d day, of *history.Filter) (first, last id) {
+	first, last = 0, idAt(aDay.Milliseconds()+1)
+	if begin := d.begin(); of.From.After(begin) {
+		first = idAt(of.From.Sub(begin).Milliseconds())
+	}
+	if end := of.To; !end.IsZero() && end.Before((d + 1).begin()) {
+		last = idAt(end.Add(time.Millisecond - 1).Sub(d.begin()).Milliseconds())
+	}
+	return first, last
+}
+
+// condition gathers what rows must be.
+type condition struct {
+	where []string
+	args  []any
+	none  bool // nothing can be
+}
+
+func (c *condition) and(where string, args ...any) {
+	c.where, c.args = append(c.where, where), append(c.args, args...)
+}
+
+// named wants a column to be a name of the day.
+func (c *condition) named(ctx context.Context, v *volume, column string, texts ...string) error {
+	var in []any
+	for _, text := range texts {
+		n, ok, err := v.number(ctx, text)
+		if err != nil {
+			return err
+		}
+		if ok {
+			in = append(in, n)
+		}
+	}
+	if len(in) == 0 {
+		c.none = true
+		return nil
+	}
+	c.and(column+" IN (?"+strings.Repeat(", ?", len(in)-1)+")", in...)
+	return nil
+}
+
+func (c *condition) String() string {
+	if len(c.where) == 0 {
+		return "1"
+	}
+	return strings.Join(c.where, " AND ")
+}

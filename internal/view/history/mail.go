@@ -1,0 +1,75 @@
+package history
+
+import (
+	"slices"
+	"time"
+)
+
+// Keeps is how long an MSA is taken to try a mail again: five days are usual, and RFC 5321's (section 4.5.4.1).
+const Keeps = 5 * 24 * time.Hour
+
+// StateOf says what attempts tell of a mail, the oldest first: which of its recipients have it, are refused, are waited for.
+func StateOf(attempts []Attempt, now time.Time) MailState {
+	fates := map[string]string{}
+	for i := range attempts {
+		for name, fate := range fatesOf(&attempts[i]) {
+			if fates[name] != "delivered" {
+				fates[name] = fate
+			}
+		}
+	}
+	var has, refused, unclear, waits int
+	for _, fate := range fates {
+		switch fate {
+		case "delivered":
+			has++
+		case "refused":
+			refused++
+		case "unknown":
+			unclear++
+		default:
+			waits++
+		}
+	}
+	switch {
+	case has > 0 && refused+unclear+waits == 0:
+		return Delivered
+	case has > 0:
+		return Partly
+	case unclear > 0:
+		return Unclear
+	case waits > 0 && len(attempts) > 0 && now.Sub(attempts[len(attempts)-1].At) > Keeps:
+		return GivenUp
+	case waits > 0 || refused == 0:
+		return Waits
+	}
+	return Refused
+}
+
+// beyond stands for the recipients that are not on record.
+const beyond = "\x00"
+
+// fatesOf gives what an attempt tells of its recipients. Where none is known, of it as a whole.
+func fatesOf(a *Attempt) map[string]string {
+	fates := make(map[string]string, len(a.Recipients))
+	for _, r := range a.Recipients {
+		fates[r.Address] = r.Fate
+	}
+	if a.More > 0 || len(fates) == 0 {
+		fates[beyond] = map[string]string{
+			"delivered": "delivered", "orphan_ack": "delivered", "refused": "refused", "deferred": "deferred", "ambiguous": "unknown",
+		}[a.Outcome]
+	}
+	return fates
+}
+
+// MailOf makes a mail of its attempts.
+func MailOf(id string, probably bool, attempts []Attempt, now time.Time) Mail {
+	slices.SortStableFunc(attempts, func(a, b Attempt) int { return a.At.Compare(b.At) })
+	m := Mail{ID: id, Probably: probably, State: StateOf(attempts, now), Tries: len(attempts)}
+	m.Attempts = attempts[max(0, len(attempts)-MaxAttempts):]
+	if len(attempts) > 0 {
+		m.First, m.Last = attempts[0].At, attempts[len(attempts)-1].At
+	}
+	return m
+}
