@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// News is what happened beside the mail itself: [Gateway], [Heartbeat], [Order], [Changed], [Wait], [Finding].
+// News is what happened beside the mail itself: [Gateway], [Heartbeat], [Order], [Changed], [Wait], [Finding],
+// [Sighting].
 type News interface{ cause() Cause }
 
 // A Cause says in which session news had its cause. The zero Cause is of news that has none, or none that is known.

@@ -114,6 +114,10 @@ type Entry struct {
 	BeforeIt   Milliseconds `json:"before_ms"`
 	Refuses    float64      `json:"refuses"`
 	Acted      string       `json:"acted"`
+	List       string       `json:"list"` // of a sighting
+	Names      []string     `json:"names"`
+	NamesOnce  []string     `json:"names_before"`
+	Answers    []string     `json:"answers"`
 	Version    string       `json:"version"`
 	Rules      string       `json:"rules"`
 	Sessions   int          `json:"sessions"`

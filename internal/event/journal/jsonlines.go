@@ -225,14 +225,7 @@ func (o *object) tls(name string, t *event.TLS) {
 		if cert == nil {
 			cert = &event.Certificate{}
 		}
-		o.open("names", '[')
-		for i, n := range cert.Names {
-			if i > 0 {
-				o.dst = append(o.dst, ',')
-			}
-			o.text(n)
-		}
-		o.dst = append(o.dst, ']')
+		o.texts("names", cert.Names)
 		if !cert.NotAfter.IsZero() {
 			o.open("not_after", '"')
 			o.dst = cert.NotAfter.UTC().AppendFormat(o.dst, time.RFC3339)
@@ -284,6 +277,18 @@ func (o *object) text(text string) {
 	o.f.guard.foreign = append(o.f.guard.foreign[:0], text...)
 	shown, left := o.f.guard.text(o.f.guard.foreign, kindNote, false)
 	o.dst = o.f.appendJSON(o.dst, shown, left)
+}
+
+// texts appends a list of texts that others may have made.
+func (o *object) texts(name string, all []string) {
+	o.open(name, '[')
+	for i, text := range all {
+		if i > 0 {
+			o.dst = append(o.dst, ',')
+		}
+		o.text(text)
+	}
+	o.dst = append(o.dst, ']')
 }
 
 // word appends a word of our own or of crypto/tls.

@@ -52,14 +52,7 @@ func (o *object) meaning(m *event.Meaning) {
 	if len(m.Lists) == 0 {
 		return
 	}
-	o.open("lists", '[')
-	for i, list := range m.Lists {
-		if i > 0 {
-			o.dst = append(o.dst, ',')
-		}
-		o.text(list)
-	}
-	o.dst = append(o.dst, ']')
+	o.texts("lists", m.Lists)
 }
 
 // enhancedCode is the enhanced status code (RFC 2034 §4) of a reply, nil where it has none or one of another class than the

@@ -25,6 +25,8 @@ func (o *object) news(n event.News) {
 		o.changed(&n)
 	case event.Finding:
 		o.finding(&n)
+	case event.Sighting:
+		o.sighting(&n)
 	case event.Wait:
 		o.begin("wait", o.r.At)
 		o.id(n.Session)
@@ -150,6 +152,24 @@ func (o *object) finding(n *event.Finding) {
 		o.dst = strconv.AppendFloat(o.dst, n.Refuses, 'g', 4, 64)
 	}
 	o.word("acted", n.Acted)
+	o.end()
+}
+
+func (o *object) sighting(n *event.Sighting) {
+	o.begin("sighting", o.r.At)
+	o.ip("sending_ip", n.IP)
+	o.own("list", n.List)
+	o.word("state", n.State.String())
+	o.word("was", n.Was.String())
+	for _, many := range [...]struct {
+		name string
+		all  []string
+	}{{"names", n.Names}, {"names_before", n.Before}, {"answers", n.Codes}} {
+		if len(many.all) > 0 {
+			o.texts(many.name, many.all)
+		}
+	}
+	o.foreign("cause", n.Why)
 	o.end()
 }
 

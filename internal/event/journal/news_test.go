@@ -34,6 +34,9 @@ func allNews() []event.News {
 		event.Finding{Did: event.FindingActed, Scope: "one tenant", Phase: "dot", IP: ip, Provider: "docomo", Tenant: "acme", Since: start, Mails: 9, Tenants: 1, Acted: "told"},
 		event.Finding{Did: event.FindingContinued, Scope: "one host", Phase: "banner", IP: ip, Provider: "docomo", Host: "198.51.100.1", Since: start, Acted: "told"},
 		event.Finding{Did: event.FindingCleared, Scope: "this IP here", Phase: "refused", IP: ip, Provider: "docomo", Since: start, Refuses: .004, Acted: "told"},
+		event.Sighting{IP: ip, List: "spamhaus-zen", State: event.SightListed, Was: event.SightClear, Codes: []string{"127.0.0.2", "127.0.0.9"}},
+		event.Sighting{IP: ip, State: event.SightOtherName, Was: event.SightNamed, Names: []string{"x\x1b[2J.example"}, Before: []string{"out10.example.jp"}, Why: "EHLO out10.example.jp"},
+		event.Sighting{List: "bl.example", State: event.SightNotBelievable, Was: event.SightBelieved, Why: "the list refuses to answer this resolver"},
 		event.Wait{
 			Cause: of, Phase: event.PhaseRcpt, Waited: 20 * time.Second, Began: true, Pieces: 17, First: 3 * time.Second, Tenant: "acme",
 			Resent: 3, RTT: event.MicrosOf(45 * time.Millisecond), RcptsRefused: 1, Stalled: 300 * time.Millisecond,
