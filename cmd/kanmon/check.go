@@ -9,6 +9,7 @@ import (
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
+	"kanmon/internal/outlet/watch"
 )
 
 type checkCommand struct {
@@ -70,7 +71,7 @@ func (k *checkCommand) findings() ([]check.Finding, error) {
 	if !k.DNS {
 		return findings, nil
 	}
-	resolver, err := check.NewResolver(k.Resolver)
+	resolver, err := watch.NewResolver(k.Resolver)
 	if err != nil {
 		return nil, err
 	}

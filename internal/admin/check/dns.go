@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"kanmon/internal/config"
 	"kanmon/internal/outlet/classify"
 	"kanmon/internal/outlet/standing"
+	"kanmon/internal/outlet/watch"
 )
 
 // Blocklists are the DNSBLs that are asked where an operator names none: those that many receivers ask.
@@ -23,7 +23,7 @@ var Blocklists = []string{"zen.spamhaus.org", "b.barracudacentral.org", "bl.spam
 // DNS asks what receivers would see of the sending IPs.
 type DNS struct {
 	Config     *config.Config
-	Resolver   *Resolver
+	Resolver   *watch.Resolver
 	Blocklists []string
 }
 
@@ -45,54 +45,29 @@ func (d *DNS) Run(ctx context.Context) []Finding {
 
 // names: the address has a name, the name has the address, and kanmon says the same name.
 func (d *DNS) names(c *checker, key string, ip config.SendingIP) {
-	address := ip.Address.String()
-	names, err := d.Resolver.LookupAddr(c.ctx, address)
-	if err != nil && !missing(err) {
-		c.unchecked("the PTR of "+address, err.Error())
+	n := watch.LookUp(c.ctx, d.Resolver, watch.Own{IP: ip.Address, EHLO: ip.EHLO})
+	for _, un := range n.Unasked {
+		c.unchecked(un.What, un.Err.Error())
+	}
+	if !n.PTRKnown {
 		return
 	}
-	for i := range names {
-		names[i] = strings.TrimSuffix(names[i], ".")
-	}
-	same := slices.ContainsFunc(names, func(n string) bool { return strings.EqualFold(n, ip.EHLO) })
-	switch back, known := d.anyLeadsTo(c, names, ip.Address); {
-	case len(names) == 0:
+	address, ptr := ip.Address.String(), strings.Join(n.PTR, ", ")
+	switch {
+	case len(n.PTR) == 0:
 		c.find(ptrMissing, key+".address", address+" has no PTR", "have the owner of the network set the PTR of "+address+" to "+ip.EHLO)
-	case known && !back:
-		c.find(ptrNotForward, key+".address", fmt.Sprintf("the PTR of %s is %s, which does not lead back to it", address, strings.Join(names, ", ")), record(names[0], ip.Address))
-		if same {
+	case n.BackKnown && !n.Back:
+		c.find(ptrNotForward, key+".address", fmt.Sprintf("the PTR of %s is %s, which does not lead back to it", address, ptr), record(n.PTR[0], ip.Address))
+		if n.Same {
 			return // the EHLO name is one of them
 		}
 	}
-	if len(names) > 0 && !same {
-		c.find(ehloNotPTR, key+".ehlo", fmt.Sprintf("kanmon says EHLO %s, and the PTR of %s is %s", ip.EHLO, address, strings.Join(names, ", ")), fmt.Sprintf("ehlo = %q", names[0]))
+	if len(n.PTR) > 0 && !n.Same {
+		c.find(ehloNotPTR, key+".ehlo", fmt.Sprintf("kanmon says EHLO %s, and the PTR of %s is %s", ip.EHLO, address, ptr), fmt.Sprintf("ehlo = %q", n.PTR[0]))
 	}
-	if leads, known := d.anyLeadsTo(c, []string{ip.EHLO}, ip.Address); known && !leads {
+	if n.LeadsKnown && !n.Leads {
 		c.find(ehloUnresolved, key+".ehlo", fmt.Sprintf("%s does not lead to %s", ip.EHLO, address), record(ip.EHLO, ip.Address))
 	}
-}
-
-// anyLeadsTo reports whether a name has an address; known is false where a name could not be asked about.
-func (d *DNS) anyLeadsTo(c *checker, names []string, a netip.Addr) (leads, known bool) {
-	known = true
-	for _, name := range names {
-		found, err := d.Resolver.LookupNetIP(c.ctx, networkOf(a), name)
-		if err != nil && !missing(err) {
-			c.unchecked("the address of "+name, err.Error())
-			known = false
-		}
-		if slices.Contains(found, a) {
-			return true, true
-		}
-	}
-	return false, known
-}
-
-func networkOf(a netip.Addr) string {
-	if a.Is6() {
-		return "ip6"
-	}
-	return "ip4"
 }
 
 func addresses(list []netip.Addr) string {
@@ -110,11 +85,6 @@ func record(name string, a netip.Addr) string {
 		kind = "AAAA"
 	}
 	return fmt.Sprintf("%s. IN %s %s", name, kind, a)
-}
-
-func missing(err error) bool {
-	var dnsErr *net.DNSError
-	return errors.As(err, &dnsErr) && dnsErr.IsNotFound
 }
 
 // blocklists asks them about all sending IPs. That an address is not on a list means something only if the list has addresses of its

@@ -1,13 +1,12 @@
 package check
 
 import (
-	"fmt"
-	"net"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/miekg/dns"
+	"kanmon/internal/outlet/watch"
+	"kanmon/test/dnszone"
 )
 
 // zone is what the world says of the sending IPs of ips, where all is well; a line of a test stands in place of those of its name and type.
@@ -118,133 +117,8 @@ func TestACureOfAListingNamesThePage(t *testing.T) {
 	}
 }
 
-// What stands in /etc/hosts is not what receivers see: localhost is there, and in no zone.
-func TestHostsAreNotTheDNS(t *testing.T) {
-	r := serveDNS(t, "")
-	if found, err := r.LookupNetIP(t.Context(), "ip4", "localhost"); !missing(err) {
-		t.Errorf("localhost: %v, %v", found, err)
-	}
-	if names, err := r.LookupAddr(t.Context(), "127.0.0.1"); !missing(err) {
-		t.Errorf("127.0.0.1: %v, %v", names, err)
-	}
-}
-
-// An answer too long for UDP comes by TCP, and a server that does not answer has the next one asked.
-func TestTheResolverDoesNotGiveUpEarly(t *testing.T) {
-	dead, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = dead.Close() })
-	var records strings.Builder
-	for i := range 300 {
-		fmt.Fprintf(&records, "long.example. A 192.0.2.%d\n", i%250)
-	}
-	r := serveDNS(t, records.String())
-	r.Servers, r.Timeout = append([]string{dead.LocalAddr().String()}, r.Servers...), time.Second
-	if found, err := r.LookupNetIP(t.Context(), "ip", "long.example"); err != nil || len(found) != 300 {
-		t.Errorf("%d addresses, %v", len(found), err)
-	}
-}
-
-func TestNewResolver(t *testing.T) {
-	for given, want := range map[string]string{"192.0.2.53": "192.0.2.53:53", "192.0.2.53:5353": "192.0.2.53:5353", "2001:db8::53": "[2001:db8::53]:53", "[2001:db8::53]:5353": "[2001:db8::53]:5353"} {
-		if r, err := NewResolver(given); err != nil || r.Servers[0] != want {
-			t.Errorf("%s: %v, %v", given, r, err)
-		}
-	}
-	if _, err := NewResolver("dns.example"); err == nil || !strings.Contains(err.Error(), `"dns.example" is not an address`) {
-		t.Errorf("a name: %v", err)
-	}
-}
-
 // serveDNS answers with the zone and a test's own records until the test ends.
-func serveDNS(t *testing.T, records string) *Resolver {
+func serveDNS(t *testing.T, records string) *watch.Resolver {
 	t.Helper()
-	z := parseZone(t, records)
-	packets, listener := listenBoth(t)
-	ready := make(chan struct{}, 2)
-	for _, server := range []*dns.Server{{PacketConn: packets}, {Listener: listener}} {
-		server.Handler = z
-		server.NotifyStartedFunc = func() { ready <- struct{}{} }
-		go func() { _ = server.ActivateAndServe() }() // its end is that of the test
-		t.Cleanup(func() { _ = server.Shutdown() })
-	}
-	<-ready
-	<-ready
-	return &Resolver{Servers: []string{packets.LocalAddr().String()}, Timeout: 5 * time.Second}
-}
-
-// listenBoth finds a port that is free for UDP and for TCP.
-func listenBoth(t *testing.T) (net.PacketConn, net.Listener) {
-	t.Helper()
-	for range 100 {
-		packets, err := net.ListenPacket("udp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if listener, err := net.Listen("tcp", packets.LocalAddr().String()); err == nil {
-			return packets, listener
-		}
-		_ = packets.Close()
-	}
-	t.Fatal("no port is free for both")
-	return nil, nil
-}
-
-// A zoneServer answers from records, by name and type.
-type zoneServer struct {
-	records map[string][]dns.RR
-	names   map[string]bool
-	fails   map[string]bool
-}
-
-func parseZone(t *testing.T, own string) *zoneServer {
-	t.Helper()
-	z := &zoneServer{records: map[string][]dns.RR{}, names: map[string]bool{}, fails: map[string]bool{}}
-	for _, text := range []string{zone, own} {
-		fresh := map[string]bool{}
-		for line := range strings.Lines(strings.TrimSpace(text)) {
-			fields := strings.Fields(line)
-			if len(fields) < 2 {
-				continue
-			}
-			key := fields[0] + " " + fields[1]
-			if !fresh[key] {
-				fresh[key] = true
-				delete(z.records, key)
-			}
-			switch {
-			case fields[1] == "SERVFAIL":
-				z.fails[fields[0]] = true
-			case fields[2] == "none":
-			default:
-				rr, err := dns.NewRR(fields[0] + " 60 IN " + strings.Join(fields[1:], " "))
-				if err != nil {
-					t.Fatal(err)
-				}
-				z.records[key] = append(z.records[key], rr)
-				z.names[fields[0]] = true
-			}
-		}
-	}
-	return z
-}
-
-// ServeDNS implements [dns.Handler].
-func (z *zoneServer) ServeDNS(w dns.ResponseWriter, q *dns.Msg) {
-	name := strings.ToLower(q.Question[0].Name)
-	answer := new(dns.Msg).SetReply(q)
-	switch {
-	case z.fails[name]:
-		answer.Rcode = dns.RcodeServerFailure
-	case !z.names[name]:
-		answer.Rcode = dns.RcodeNameError
-	default:
-		answer.Answer = z.records[name+" "+dns.TypeToString[q.Question[0].Qtype]]
-	}
-	if _, udp := w.RemoteAddr().(*net.UDPAddr); udp {
-		answer.Truncate(1232)
-	}
-	_ = w.WriteMsg(answer) // whoever asked does not wait any more
+	return &watch.Resolver{Servers: []string{dnszone.Serve(t, zone, records).Addr}, Timeout: 5 * time.Second}
 }

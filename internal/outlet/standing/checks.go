@@ -297,13 +297,7 @@ func (b *Book) answered(q question, listed bool, err error) {
 	switch {
 	case err != nil:
 		a.again = now.Add(checkFailed)
-	case listed:
-		b.confirm(q.ip, a.list, now)
-		if w := b.entry(Key{q.ip, Every}); w != nil && !w.byHand() {
-			w.Since, w.Until = now, now.Add(listingKept)
-			b.markDirty(w.Key)
-		}
 	default:
-		b.delist(q.ip, a.list, now)
+		b.learn(q.ip, a.list, listed, now)
 	}
 }

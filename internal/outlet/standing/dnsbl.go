@@ -25,31 +25,56 @@ var (
 	ErrRefused   = errors.New("the list refuses to answer this resolver")     // 127.255.255.x, 127.0.0.1
 	ErrNoList    = errors.New("the answer is not that of a block list")       // outside 127.0.0.0/8: a parked domain, a resolver that lies
 	ErrListsAll  = errors.New("the list has everybody: it is out of service") // RFC 5782 §5: 127.0.0.1 must not be listed
+	ErrListsNone = errors.New("the list lacks the address that every list has (RFC 5782): it has none of this family, or it is no list, or the resolver says no to everything")
 	errNoAddress = errors.New("not an IP address")
 )
 
 // Listed reports whether the list has the IP. It believes a yes only if the list does not have the address that none may
 // have: a list that has ended may say yes to everything.
 func (d DNSBL) Listed(ctx context.Context, ip netip.Addr, zone string) (bool, error) {
+	codes, err := d.Codes(ctx, ip, zone)
+	return len(codes) > 0, err
+}
+
+// Codes is Listed, with what the list answers: which of its parts have the IP; none: it does not have it.
+func (d DNSBL) Codes(ctx context.Context, ip netip.Addr, zone string) ([]netip.Addr, error) {
 	if !ip.IsValid() {
-		return false, errNoAddress
+		return nil, errNoAddress
 	}
 	ip = ip.Unmap()
-	listed, err := d.query(ctx, ip, zone)
-	if err != nil || !listed {
-		return false, err
+	codes, err := d.query(ctx, ip, zone)
+	if err != nil || len(codes) == 0 {
+		return nil, err
 	}
+	if err := d.hasNotEverybody(ctx, zone, ip.Is6()); err != nil {
+		return nil, err
+	}
+	return codes, nil
+}
+
+func (d DNSBL) hasNotEverybody(ctx context.Context, zone string, v6 bool) error {
 	never := netip.AddrFrom4([4]byte{127, 0, 0, 1})
-	if ip.Is6() {
+	if v6 {
 		never = netip.AddrFrom16(never.As16()) // ::FFFF:7F00:1
 	}
 	switch all, err := d.query(ctx, never, zone); {
 	case err != nil:
-		return false, err
-	case all:
-		return false, fmt.Errorf("%s: %w", zone, ErrListsAll)
+		return err
+	case len(all) > 0:
+		return fmt.Errorf("%s: %w", zone, ErrListsAll)
 	}
-	return true, nil
+	return nil
+}
+
+// Believe asks for what every list has, and for what none may have: an error says why an answer of the list means nothing.
+func (d DNSBL) Believe(ctx context.Context, zone string, v6 bool) error {
+	switch has, err := d.Answers(ctx, zone, v6); {
+	case err != nil:
+		return err
+	case !has:
+		return fmt.Errorf("%s: %w", zone, ErrListsNone)
+	}
+	return d.hasNotEverybody(ctx, zone, v6)
 }
 
 // Answers reports whether the list has the address that all have (RFC 5782 §5: 127.0.0.2, ::FFFF:7F00:2). Without it, that an IP is not on
@@ -59,10 +84,12 @@ func (d DNSBL) Answers(ctx context.Context, zone string, v6 bool) (bool, error) 
 	if v6 {
 		always = netip.AddrFrom16(always.As16())
 	}
-	return d.query(ctx, always, zone)
+	codes, err := d.query(ctx, always, zone)
+	return len(codes) > 0, err
 }
 
-func (d DNSBL) query(ctx context.Context, ip netip.Addr, zone string) (bool, error) {
+// query gives what a list answers about an address, none where it does not have it.
+func (d DNSBL) query(ctx context.Context, ip netip.Addr, zone string) (codes []netip.Addr, err error) {
 	resolver := d.Resolver
 	if resolver == nil {
 		resolver = net.DefaultResolver
@@ -71,22 +98,21 @@ func (d DNSBL) query(ctx context.Context, ip netip.Addr, zone string) (bool, err
 	answers, err := resolver.LookupNetIP(ctx, "ip4", reverse(ip)+"."+zone+".")
 	var dns *net.DNSError
 	if errors.As(err, &dns) && dns.IsNotFound {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("ask %s: %w", zone, err)
+		return nil, fmt.Errorf("ask %s: %w", zone, err)
 	}
-	listed := false
 	for _, a := range answers {
 		switch octets := a.Unmap().As4(); {
 		case octets[0] != 127:
-			return false, fmt.Errorf("%s answers %v: %w", zone, a, ErrNoList)
+			return nil, fmt.Errorf("%s answers %v: %w", zone, a, ErrNoList)
 		case octets[1] == 255 && octets[2] == 255, octets == [4]byte{127, 0, 0, 1}:
-			return false, fmt.Errorf("%s answers %v: %w", zone, a, ErrRefused)
+			return nil, fmt.Errorf("%s answers %v: %w", zone, a, ErrRefused)
 		}
-		listed = true
+		codes = append(codes, a.Unmap())
 	}
-	return listed, nil
+	return codes, nil
 }
 
 // reverse writes an address as the name under which lists have it: octets (RFC 5782 §2.1) or nibbles (§2.4), last first.

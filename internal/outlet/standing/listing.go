@@ -19,6 +19,34 @@ const (
 	reasonListed = "on a public list"
 )
 
+// Found takes what somebody else has found by asking a list, as if the Book had asked. Of a listing only what is news suspends: one that an
+// operator has resumed is not suspended again, as long as the list has not let go of it.
+func (b *Book) Found(ip netip.Addr, l List, listed, news bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	ip, now := ip.Unmap(), b.clock()
+	if listed && news {
+		b.confirmWhole(ip, l, now)
+	}
+	if w := b.entry(Key{ip, Every}); listed && (w == nil || w.list(l) == nil) {
+		return
+	}
+	b.learn(ip, l, listed, now)
+}
+
+// learn takes what a question of our own has found. A listing holds until it is found to be over, or nothing is heard of it for long.
+func (b *Book) learn(ip netip.Addr, l List, listed bool, now time.Time) {
+	if !listed {
+		b.delist(ip, l, now)
+		return
+	}
+	b.confirm(ip, l, now)
+	if w := b.entry(Key{ip, Every}); w != nil && !w.byHand() {
+		w.Since, w.Until = now, now.Add(listingKept)
+		b.markDirty(w.Key)
+	}
+}
+
 // confirm notes a listing that our own query found, with all that have named it.
 func (b *Book) confirm(ip netip.Addr, l List, now time.Time) {
 	at := b.ips[ip]

@@ -1,4 +1,4 @@
-package check
+package watch
 
 import (
 	"context"
@@ -41,7 +41,7 @@ func NewResolver(server string) (*Resolver, error) {
 		r.Servers = append(r.Servers, net.JoinHostPort(s, system.Port))
 	}
 	if len(r.Servers) == 0 {
-		return nil, fmt.Errorf("%s names no nameserver: give one with --resolver ADDRESS", file)
+		return nil, fmt.Errorf("%s names no nameserver: name one", file)
 	}
 	return r, nil
 }
@@ -80,11 +80,25 @@ func (r *Resolver) query(ctx context.Context, name string, kind uint16) ([]dns.R
 
 // exchange asks by UDP, and again by TCP where the answer is too long for it.
 func (r *Resolver) exchange(ctx context.Context, q *dns.Msg, server string) (*dns.Msg, error) {
-	client := &dns.Client{Timeout: r.Timeout}
-	answer, _, err := client.ExchangeContext(ctx, q, server)
+	answer, err := r.exchangeBy(ctx, "udp", q, server)
 	if err == nil && answer.Truncated {
-		client.Net = "tcp"
-		answer, _, err = client.ExchangeContext(ctx, q, server)
+		return r.exchangeBy(ctx, "tcp", q, server)
+	}
+	return answer, err
+}
+
+// exchangeBy ends with the context: the library heeds its deadline alone.
+func (r *Resolver) exchangeBy(ctx context.Context, network string, q *dns.Msg, server string) (*dns.Msg, error) {
+	client := &dns.Client{Net: network, Timeout: r.Timeout}
+	conn, err := client.DialContext(ctx, server)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	answer, _, err := client.ExchangeWithConnContext(ctx, q, conn)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
 	}
 	return answer, err
 }
