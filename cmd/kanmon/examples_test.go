@@ -169,6 +169,18 @@ func (listedIPs) Shaping(netip.Addr) (admin.Shaping, error) {
 	}}, nil
 }
 
+func (listedIPs) Sightings(asked netip.Addr) ([]admin.Sighting, error) {
+	ip := netip.MustParseAddr("203.0.113.10")
+	if asked != ip {
+		return nil, nil
+	}
+	return []admin.Sighting{
+		{IP: ip, State: "named", Since: at("08:00"), Asked: at("10:40"), Names: []string{"out10.example.jp"}},
+		{IP: ip, List: "spamhaus-zen", State: "listed", Bad: true, Since: at("10:05"), Asked: at("11:05"), Answers: []string{"127.0.0.4"}},
+		{IP: ip, List: "spamcop", State: "clear", Since: at("08:00"), Asked: at("10:52")},
+	}, nil
+}
+
 func (listedIPs) WarmUp(netip.Addr, admin.WarmUpOrder, string) error { return nil }
 
 func (listedIPs) Suspend(netip.Addr, string, time.Time, string, string) error { return nil }

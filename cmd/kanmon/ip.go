@@ -16,8 +16,8 @@ import (
 )
 
 type ipCommands struct {
-	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped, warming, absent), and why."`
-	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing."`
+	List    ipListCommand    `cmd:"" help:"List the sending IPs that are not active (slowed, suspended, probing, stopped, warming, absent), or that others see as they should not (listed, misnamed), and why."`
+	Show    ipShowCommand    `cmd:"" help:"Show one sending IP, with the replies behind its standing, and how others see it."`
 	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
 	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`
 	Shaping ipShapingCommand `cmd:"" help:"Show what providers take from each sending IP, how much of it is used, and what their replies, or timing, have taken from it."`
@@ -95,11 +95,14 @@ type ipShowCommand struct {
 // Run shows one sending IP.
 func (k *ipShowCommand) Run(c *console) error {
 	var shaping admin.Shaping
+	var seen []admin.Sighting
 	return askAll(&k.adminFlag, c.stdout, k.IP, func(ctx context.Context, a *admin.Client) (err error) {
-		shaping, err = a.Shaping(ctx, k.IP)
+		if seen, err = a.Sightings(ctx, k.IP); err == nil {
+			shaping, err = a.Shaping(ctx, k.IP)
+		}
 		return err
 	}, func(w io.Writer, all []admin.Standing) error {
-		if err := printOne(k.IP)(w, all); err != nil || len(shaping.Takes) == 0 {
+		if err := errors.Join(printOne(k.IP)(w, all), printSeen(w, seen)); err != nil || len(shaping.Takes) == 0 {
 			return err
 		}
 		if _, err := fmt.Fprint(w, "\nWhat providers take from it, "); err != nil {

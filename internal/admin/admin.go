@@ -18,6 +18,8 @@
 //	POST /v1/ips/{ip}/warm-up             {"step": 7, "reason": "..."} or {"finish": true, …}: it goes on there, or is warm
 //	GET  /v1/shaping                      what of providers' limits the sending IPs use
 //	GET  /v1/ips/{ip}/shaping             one of them
+//	GET  /v1/sightings                    how others see the sending IPs: public lists, names; and how these lists are
+//	GET  /v1/ips/{ip}/sightings           how one of them is seen
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	GET  /v1/sessions?held=1m&tenant=     the sessions that run, held ones first; also by session, account, provider, ip, mx, state; most=50
@@ -48,7 +50,7 @@ import (
 type Standing struct {
 	IP       netip.Addr `json:"ip"`
 	Provider string     `json:"provider"` // "": all
-	State    string     `json:"state"`    // of package standing, Absent or Warming
+	State    string     `json:"state"`    // of package standing, Absent, Warming, Listed or Misnamed
 	Since    time.Time  `json:"since,omitzero"`
 	Until    time.Time  `json:"until,omitzero"`
 	Reason   string     `json:"reason,omitempty"`
@@ -107,6 +109,8 @@ type SendingIPs interface {
 	WarmUps(ip netip.Addr) ([]WarmUp, error)
 	// Shaping says what of providers' limits the sending IPs use; with an address one of them.
 	Shaping(ip netip.Addr) (Shaping, error)
+	// Sightings says how others see the sending IPs, and how the lists are that are asked; with an address how one IP is seen.
+	Sightings(ip netip.Addr) ([]Sighting, error)
 	// WarmUp has one go on at another step, or end.
 	WarmUp(ip netip.Addr, order WarmUpOrder, who string) error
 }

@@ -60,6 +60,13 @@ func (f *fakeIPs) Shaping(asked netip.Addr) (s Shaping, err error) {
 	return Shaping{Mode: "on", Takes: []Takes{{IP: ip, Provider: "orange", Count: "connections", Amount: 2, Kept: true, Now: 1, Used: 1}}}, nil
 }
 
+func (f *fakeIPs) Sightings(asked netip.Addr) ([]Sighting, error) {
+	if asked.IsValid() && asked != ip {
+		return nil, errors.New(asked.String() + " is no sending IP of this kanmon")
+	}
+	return []Sighting{{IP: ip, List: "spamhaus-zen", State: "listed", Bad: true, Answers: []string{"127.0.0.4"}}}, nil
+}
+
 func (f *fakeIPs) WarmUp(ip netip.Addr, o WarmUpOrder, who string) error {
 	f.calls = append(f.calls, fmt.Sprintf("warm-up|%s|%d|%v|%s|%s", ip, o.Step, o.Finish, o.Reason, who))
 	return nil

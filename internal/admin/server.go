@@ -51,6 +51,8 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.HandleFunc("POST /v1/ips/{ip}/warm-up", s.orderWarmUp)
 	mux.HandleFunc("GET /v1/shaping", s.listShaping)
 	mux.HandleFunc("GET /v1/ips/{ip}/shaping", s.showShaping)
+	mux.HandleFunc("GET /v1/sightings", s.listSightings)
+	mux.HandleFunc("GET /v1/ips/{ip}/sightings", s.showSightings)
 	mux.HandleFunc("GET /v1/mxs/{ip}", s.showMX)
 	mux.HandleFunc("GET /v1/status", s.showStatus)
 	mux.HandleFunc("GET /v1/sessions", s.listSessions)

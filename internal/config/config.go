@@ -50,6 +50,7 @@ type Config struct {
 	Classification Classification `toml:"classification"`
 	Standing       Standing       `toml:"standing"`
 	Timing         Timing         `toml:"timing"`
+	Watch          Watch          `toml:"watch"`
 	Rescue         Rescue         `toml:"rescue"`
 	Shaping        Shaping        `toml:"shaping"`
 	ShapingLimits  []ShapingLimit `toml:"shaping_limit"`

@@ -178,6 +178,7 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		Containment: Containment{Enforce: true, Most: contain.Divert, SlowRate: 120, Pool: "default", AccountVolume: 1000, TenantVolume: 9000},
 		Admin:       Admin{Socket: "/run/kanmon/admin.sock"},
+		Watch:       Watch{Lists: Names{"zen.spamhaus.org", "bl.spamcop.net"}, Names: true, Every: 2 * time.Hour, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Suspend: true},
 		Metrics:     Metrics{On: true, Listen: netip.MustParseAddrPort("[2001:db8::1]:9726")},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),

@@ -33,6 +33,7 @@ func defaults() *Config {
 			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
 		},
+		Watch:       Watch{Every: time.Hour},
 		Metrics:     Metrics{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), metricsPort), Tenants: true},
 		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
 		Containment: Containment{Most: contain.Stop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},

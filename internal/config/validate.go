@@ -29,6 +29,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateRescue(&cfg.Rescue)
 	d.validateShaping(cfg)
 	d.validateStanding(&cfg.Standing)
+	d.validateWatch(&cfg.Watch)
 	d.validateMetrics(cfg)
 	d.validatePaths(map[string]string{
 		"classification.rules": cfg.Classification.Rules, "standing.file": cfg.Standing.File, "senders.file": cfg.Senders.File,

@@ -23,7 +23,11 @@ import (
 
 // build makes a generation from a configuration. Nothing of it is in use yet.
 func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, error) {
-	out, err := d.outlet(cfg)
+	rules, err := rulesOf(&cfg.Classification)
+	if err != nil {
+		return nil, err
+	}
+	out, err := d.outlet(cfg, rules)
 	if err != nil {
 		return nil, err
 	}
@@ -65,16 +69,12 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 		g.sendingIPs = append(g.sendingIPs, ip.Address)
 	}
 	g.engine.Observe = len(g.sendingIPs) == 0 && !gated(cfg) // a gate is told what refusals mean
-	g.out = out
+	g.out, g.rules = out, rules
 	return g, nil
 }
 
 // outlet makes what a generation's sessions leave through.
-func (d *Daemon) outlet(cfg *config.Config) (*outlet.Outlet, error) {
-	rules, err := rulesOf(&cfg.Classification)
-	if err != nil {
-		return nil, err
-	}
+func (d *Daemon) outlet(cfg *config.Config, rules *classify.Rules) (*outlet.Outlet, error) {
 	routes, err := routesOf(cfg)
 	if err != nil {
 		return nil, err

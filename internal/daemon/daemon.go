@@ -92,6 +92,7 @@ type Daemon struct {
 	started    time.Time
 
 	meter     meter
+	lookout   lookout
 	rulesTold atomic.Pointer[string] // how the firewall rules stand, as it was last told; nil: it was not
 
 	mu      sync.Mutex // guards the generations, todo, and cfg beside change
@@ -164,6 +165,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	d.outlets.Lead(first.out)
 	d.install(first)
 	d.measure(d.cfg)
+	d.lookOut(d.cfg, first.rules)
 	d.onStop("metrics", func(context.Context) error {
 		d.endMeasuring()
 		return nil
@@ -263,6 +265,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.outlets.Lead(next.out)
 	d.hearTimes(timesOf(cfg))
 	d.measure(cfg)
+	d.lookOut(cfg, next.rules)
 	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
 		d.tellStep(event.Left, nil)
 	}

@@ -9,6 +9,7 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/event/journal"
 	"kanmon/internal/outlet"
+	"kanmon/internal/outlet/classify"
 	"kanmon/internal/session"
 )
 
@@ -20,6 +21,7 @@ type generation struct {
 	journal *openedJournal // nil: nothing is written down
 
 	out        *outlet.Outlet
+	rules      *classify.Rules
 	sendingIPs []netip.Addr
 
 	running int // connections in it; guarded by Daemon.mu, as is retired

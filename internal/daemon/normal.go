@@ -35,6 +35,7 @@ func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Proble
 		add(!missing.Floating, "absent", "kanmon ip show "+missing.Address.String(), "sending IP %s: %s", missing.Address, missing.State)
 	}
 	all = append(all, suspended(o.d.book.List())...)
+	all = append(all, o.unseemly()...)
 	for _, t := range s.Stopped {
 		add(true, "stopped", "kanmon tenant explain "+t, "all mail of %s waits: replies to it are against it", t)
 	}

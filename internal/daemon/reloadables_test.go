@@ -24,6 +24,7 @@ type reloadable struct {
 // session, is in force with the first session behind a reload: its test need not reload.
 var shownElsewhere = map[string]string{
 	"[metrics] *":                  "internal/daemon TestReloadMovesMetrics",
+	"[watch] *":                    "internal/daemon TestWhatListsSayIsToldAndSuspendsWhereConfigured",
 	"Top level providers_file":     "internal/daemon TestProvidersReachTheSet",
 	"Top level on_unreachable":     "internal/session TestDialoguesWithUnreachableMXsTold",
 	"[[tenant]] on_unreachable":    "internal/session TestDialoguesWithUnreachableMXsTold",

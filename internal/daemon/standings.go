@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -26,7 +25,7 @@ import (
 // openBook opens what kanmon thinks of its sending IPs; it outlives reloads.
 func (d *Daemon) openBook() error {
 	options := standing.Options{
-		Settings: bookSettings(d.cfg), Check: standing.DNSBL{Resolver: net.DefaultResolver}, Log: d.log,
+		Settings: bookSettings(d.cfg), Check: standing.DNSBL{Resolver: &d.lookout}, Log: d.log,
 		Changed: d.tellStanding,
 	}
 	var store *standing.SQLite
@@ -65,6 +64,9 @@ func (d *Daemon) openOutlets(book *standing.SQLite) (err error) {
 		options.File = book.File()
 	}
 	if err := d.openTimes(options.File); err != nil {
+		return err
+	}
+	if err := d.openLookout(options.File); err != nil {
 		return err
 	}
 	options.Times = d.times
@@ -117,7 +119,7 @@ func (o *operator) Standings(ip netip.Addr) ([]admin.Standing, error) {
 	o.d.mu.Lock()
 	current, kept := o.d.current, o.d.cfg.Standing.File != ""
 	o.d.mu.Unlock()
-	all := append(o.absent(ip), o.warming(ip)...)
+	all := slices.Concat(o.absent(ip), o.misseen(ip), o.warming(ip))
 	met := sync.OnceValue(func() map[string]bool { return current.out.Providers().Met() })
 	for _, s := range o.d.book.List() {
 		if ip.IsValid() && s.IP != ip {

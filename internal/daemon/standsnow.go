@@ -124,10 +124,24 @@ func (d *Daemon) addStandings(s *metrics.State, cfg *config.Config) {
 	for _, l := range d.book.Listings() {
 		s.Listed = append(s.Listed, metrics.Listed{IP: l.IP, List: l.List, Is: l.Listed})
 	}
+	for _, seen := range d.lookout.watch.Seen() {
+		switch {
+		case seen.State == event.SightUnknown:
+		case !seen.IP.IsValid():
+			s.Lists = append(s.Lists, metrics.List{Name: seen.List, Believed: !seen.State.Bad()})
+		case seen.List == "":
+			s.Named = append(s.Named, metrics.Named{IP: seen.IP, Right: !seen.State.Bad()})
+		default:
+			s.Listed = append(s.Listed, metrics.Listed{IP: seen.IP, List: seen.List, Is: seen.State == event.SightListed})
+		}
+	}
 	counts := d.book.Counts()
 	s.ListQueries, s.Probes = map[[2]string]uint64{}, map[[2]string]uint64{}
 	for at, n := range counts.Asked {
 		s.ListQueries[[2]string{at.List, at.Result}] = n
+	}
+	for at, n := range d.lookout.watch.Counts() {
+		s.ListQueries[[2]string{at.List, at.Result}] += n
 	}
 	for at, n := range counts.Probes {
 		s.Probes[[2]string{at.Provider, at.Result}] = n

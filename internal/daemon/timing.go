@@ -132,6 +132,9 @@ func (o *operator) measuring() *admin.Measuring {
 	return m
 }
 
+// notOfStanding are the states that say something else than how an IP stands.
+var notOfStanding = []string{admin.Absent, admin.Warming, admin.Listed, admin.Misnamed}
+
 // withTimes adds to standings what the times of mail say: of one sending IP, or with the zero Addr of all.
 func (o *operator) withTimes(all []admin.Standing, ip netip.Addr) []admin.Standing {
 	o.d.mu.Lock()
@@ -146,7 +149,7 @@ func (o *operator) withTimes(all []admin.Standing, ip netip.Addr) []admin.Standi
 			shown.Shaping = current.out.Spared(f.Key)
 		}
 		at := slices.IndexFunc(all, func(s admin.Standing) bool {
-			return s.IP == f.Key.IP && s.Provider == f.Key.Provider && s.State != admin.Absent && s.State != admin.Warming
+			return s.IP == f.Key.IP && s.Provider == f.Key.Provider && !slices.Contains(notOfStanding, s.State)
 		})
 		if at < 0 {
 			all = append(all, admin.Standing{IP: f.Key.IP, Provider: f.Key.Provider, State: standing.Active.String(), Since: f.Since, Share: 1, By: "timing"})

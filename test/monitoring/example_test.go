@@ -26,6 +26,7 @@ var exposed = sync.OnceValue(func() string {
 		return metrics.State{
 			Sessions: map[string]int{"idle": 1}, SessionsMost: 10, Held: []metrics.Held{{Provider: "docomo", Waited: time.Minute}}, KeptBytes: 1,
 			Standings: []metrics.Standing{{IP: out10, Provider: "docomo", State: "slowed", Share: 0.5}}, Listed: []metrics.Listed{{IP: out10, List: "spamhaus-zen"}},
+			Lists: []metrics.List{{Name: "spamhaus-zen", Believed: true}}, Named: []metrics.Named{{IP: out10, Right: true}},
 			Pools: []metrics.Pool{{Name: "default", Family: "ipv4", Usable: 1}}, Senders: []metrics.Senders{{Scope: "account", Level: "stop", Count: 1}},
 			TenantLevels: map[string]int{"acme": 1}, TenantLimits: []metrics.Limit{{Name: "hour", Tenant: "acme", Used: 1}},
 			IPLimits: []metrics.Limit{{Name: "messages", IP: out10, Provider: "docomo", Used: 1}}, StoreErrors: map[string]uint64{"senders": 0},

@@ -18,6 +18,8 @@ type State struct {
 
 	Standings []Standing // what is not as it should be
 	Listed    []Listed
+	Lists     []List
+	Named     []Named
 	Pools     []Pool
 
 	Senders      []Senders
@@ -54,6 +56,18 @@ type Listed struct {
 	IP   netip.Addr
 	List string
 	Is   bool
+}
+
+// List is whether a public list is believed.
+type List struct {
+	Name     string
+	Believed bool
+}
+
+// Named is whether the names of a sending IP agree.
+type Named struct {
+	IP    netip.Addr
+	Right bool
 }
 
 // Pool is how many sending IPs of one can be used for a provider.
@@ -131,6 +145,8 @@ var (
 	standingShare  = gauge("standing_share_ratio", "Part of the traffic that a sending IP may take, where it is not all.", "sending_ip", "provider")
 	listedNow      = gauge("listed", "Whether a public list that kanmon has asked has a sending IP.", "sending_ip", "list")
 	listQueries    = count("list_queries_total", "Questions to public lists.", "list", "result")
+	listBelieved   = gauge("list_believed", "Whether the answers of a public list are believed, of those that are asked on a schedule.", "list")
+	namesRight     = gauge("sending_ip_names_right", "Whether the PTR of a sending IP, the way back from it and the name in EHLO agree.", "sending_ip")
 	probes         = count("probes_total", "Sessions that were let try a suspended sending IP, by what came of it.", "provider", "result")
 	poolUsable     = gauge("pool_usable_ips", "Sending IPs of a pool that mail can leave from: for all providers, and for each where one cannot be used.", "pool", "provider", "family")
 	contained      = gauge("senders_contained", "Tenants and accounts that are contained or blocked.", "scope", "level", "enforced")
@@ -149,7 +165,7 @@ var (
 )
 
 var figures = []*figure{
-	sessionsNow, sessionsLimit, sessionsHeld, keptBytes, standingNow, standingShare, listedNow, listQueries, probes, poolUsable, contained, tenantLevel, tenantLimit,
+	sessionsNow, sessionsLimit, sessionsHeld, keptBytes, standingNow, standingShare, listedNow, listBelieved, namesRight, listQueries, probes, poolUsable, contained, tenantLevel, tenantLimit,
 	ipLimit, journalRecords, journalDropped, journalQueue, storeErrors, lastReload, rulesApplied, drainingNow, certificate, listenersOff,
 }
 
@@ -238,6 +254,12 @@ func (s *stands) standings(t tally, now *State) {
 	}
 	for _, one := range now.Listed {
 		t.most(truth(one.Is), listedNow, s.m.ips.of(one.IP), one.List)
+	}
+	for _, one := range now.Lists {
+		t.least(truth(one.Believed), listBelieved, one.Name)
+	}
+	for _, one := range now.Named {
+		t.least(truth(one.Right), namesRight, s.m.ips.of(one.IP))
 	}
 	for of, n := range now.ListQueries {
 		t.add(float64(n), listQueries, of[0], of[1])

@@ -1,6 +1,9 @@
 package classify
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // A List is a block list that a reply names.
 type List struct {
@@ -14,7 +17,7 @@ type List struct {
 // ListOf returns the list that is asked at a zone.
 func (r *Rules) ListOf(zone string) (list List, known bool) {
 	for i := range r.lists {
-		if r.lists[i].Zone != "" && strings.EqualFold(r.lists[i].Zone, zone) {
+		if slices.ContainsFunc(r.lists[i].zones, func(z string) bool { return strings.EqualFold(z, zone) }) {
 			return r.lists[i].List, true
 		}
 	}

@@ -25,7 +25,8 @@ type Rules struct {
 
 type knownList struct {
 	List
-	ids []int32 // phrases that name it
+	zones []string // all of them
+	ids   []int32  // phrases that name it
 }
 
 //go:embed rules/*.toml
@@ -168,7 +169,7 @@ func (c *compiler) addLists(f *file) error {
 		if slices.ContainsFunc(c.out.lists, func(l knownList) bool { return l.Name == t.Name }) {
 			continue // the operator's own word on it came first
 		}
-		k := knownList{List: List{Name: t.Name, Kind: t.Kind, Weight: t.Weight, Delist: t.Delist}}
+		k := knownList{List: List{Name: t.Name, Kind: t.Kind, Weight: t.Weight, Delist: t.Delist}, zones: t.Zones}
 		spelled := slices.Clone(t.Names)
 		for _, zone := range t.Zones {
 			spelled = append(spelled, "*"+zone+"*")

@@ -393,3 +393,40 @@ func TestAnAnswerOfAListOutlivesTheReplyThatNamedIt(t *testing.T) {
 		}
 	})
 }
+
+// What another part of kanmon has found on a list suspends the whole IP once; a person who resumes it has the last word, until the list has let
+// go of it. It runs out if nothing more is heard of it.
+func TestWhatOthersHaveFoundSuspendsOnce(t *testing.T) {
+	listed := List{Name: "spamhaus-zen", Weight: event.WeightStrong}
+	inBubble(t, Options{}, &zones{}, func(t *testing.T, r *rig) {
+		r.Found(ours, listed, true, true)
+		r.wantMay(key("google"), No)
+		r.wantMay(Key{beside, "google"}, Yes)
+		for range 5 { // it is heard again, and so does not run out
+			time.Sleep(20 * time.Hour)
+			r.Found(ours, listed, true, false)
+		}
+		if s, _ := r.Show(key(Every)); s.State != Suspended {
+			t.Errorf("%+v", s)
+		}
+		if err := r.Resume(key(Every), "alice"); err != nil {
+			t.Fatal(err)
+		}
+		r.Found(ours, listed, true, false)
+		r.wantMay(key("google"), Yes)
+		r.Found(ours, listed, false, true)
+		r.Found(ours, listed, true, true)
+		r.wantMay(key("google"), No)
+		r.Found(ours, listed, false, true)
+		if s, _ := r.Show(key(Every)); s.State != Active {
+			t.Errorf("the list has let it go, and it is %+v", s)
+		}
+		r.Found(ours, List{Name: "small", Weight: event.WeightWeak}, true, true)
+		r.wantMay(key("yahoo"), Yes)
+		r.Found(ours, listed, true, true)
+		time.Sleep(25 * time.Hour)
+		if s, _ := r.Show(key(Every)); s.State != Active {
+			t.Errorf("unheard of for a day, it is %+v", s)
+		}
+	})
+}

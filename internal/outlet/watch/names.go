@@ -22,6 +22,9 @@ type Answerer interface {
 // failure is how a question has failed.
 type failure = net.DNSError
 
+// mostName is how long a name in the DNS is at most.
+const mostName = 253
+
 // mostNames is how many names of a PTR are looked at.
 const mostNames = 4
 
@@ -50,7 +53,7 @@ func LookUp(ctx context.Context, r Answerer, own Own) (n Names) {
 		return n
 	}
 	for _, name := range found[:min(len(found), mostNames)] {
-		n.PTR = append(n.PTR, strings.ToLower(strings.TrimSuffix(name, ".")))
+		n.PTR = append(n.PTR, event.Printable(strings.ToLower(strings.TrimSuffix(name, ".")), mostName))
 	}
 	slices.Sort(n.PTR)
 	n.PTRKnown = true
@@ -158,7 +161,7 @@ func (r *round) names(ctx context.Context, own Own) (now Seen, why string) {
 	n := LookUp(limited, r.resolver, own)
 	now = Seen{IP: own.IP, Names: n.PTR}
 	if now.State, now.Why = n.Sight(own); now.State == event.SightUnknown && len(n.Unasked) > 0 {
-		why = fmt.Sprintf("%s: %v", n.Unasked[0].What, n.Unasked[0].Err)
+		why = event.Printable(fmt.Sprintf("%s: %v", n.Unasked[0].What, n.Unasked[0].Err), 2*mostName)
 	}
 	return now, why
 }

@@ -57,6 +57,7 @@ type Seen struct {
 	Names []string
 	Codes []string
 	Why   string // it is bad
+	News  bool   // with Looked: it has just become so
 	Fails string // why there was no answer, if there was none when it was asked last
 }
 
@@ -209,6 +210,7 @@ func (w *Watch) note(now Seen) {
 		}
 	}
 	if now.List != "" && now.IP.IsValid() {
+		now.News = before.State != now.State
 		w.o.Looked(now)
 	}
 }
