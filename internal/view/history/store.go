@@ -10,7 +10,8 @@ import (
 // A Store keeps what happened. Several may read while one writes. Whatever keeps it behaves the same: package historytest says how.
 type Store interface {
 	// Add keeps lines, counts those that it did not have yet, and notes how far their source has been read: all of it or nothing, a day at a
-	// time, and the mark with the last.
+	// time, and the mark with the last. There may be no lines, and of the source "" there is no mark. A line without an entry is no record: it
+	// is counted, each time.
 	Add(ctx context.Context, lines []Line, source string, read Mark) error
 	// Mark says how far a source has been read.
 	Mark(ctx context.Context, source string) (Mark, error)

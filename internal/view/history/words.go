@@ -25,9 +25,9 @@ type Line struct {
 
 // A Mark is how far a source, a file of records, has been read.
 type Mark struct {
-	File   string // which file: device, inode and its first octets, as the reader names it
-	Offset int64  // behind the last whole line that was taken in
-	At     time.Time
+	File   string    // which file, and which others have been read to their end, by their first octets, as the reader names them
+	Offset int64     // behind the last whole line that was taken in
+	At     time.Time // of that line
 }
 
 // Keep is how long what is kept, and how much.
