@@ -20,6 +20,7 @@ import (
 type Client struct {
 	socket string
 	http   http.Client
+	person string // in whose name it speaks; "": of the user whose process this is
 }
 
 // NewClient makes a client of the kanmon that listens on a Unix socket. It connects with each call.
@@ -31,6 +32,23 @@ func NewClient(socket string) *Client {
 	return &Client{socket: socket, http: http.Client{
 		Timeout: patience, Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true},
 	}}
+}
+
+// As gives a client that speaks in the name of a person. kanmon takes that from the user of the web process alone.
+func (c *Client) As(person string) *Client {
+	in := *c
+	in.person = person
+	return &in
+}
+
+// PersonHeader names the person who has the web process ask.
+const PersonHeader = "Kanmon-Person"
+
+// sign names the person in a request.
+func (c *Client) sign(req *http.Request) {
+	if c.person != "" {
+		req.Header.Set(PersonHeader, c.person)
+	}
 }
 
 // Standings returns those of one sending IP, or with the zero Addr of all.
@@ -129,6 +147,7 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 	if err != nil {
 		return value, err
 	}
+	c.sign(req)
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return value, c.explain(ctx, err)

@@ -47,6 +47,11 @@ type Problem struct {
 	ID   string `json:"id"` // of the list in docs/howto/monitor.md
 	What string `json:"what"`
 	Do   string `json:"do,omitempty"` // where to look, or what to do
+
+	// What it is about, as far as it is about one.
+	IP       netip.Addr `json:"ip,omitzero"`
+	Provider string     `json:"provider,omitempty"`
+	Tenant   string     `json:"tenant,omitempty"`
 }
 
 // HeldCounts are sessions whose MSA waits, by for how long.
@@ -144,12 +149,12 @@ const aliveWithin = 5 * time.Second
 
 // Reload has the configuration read anew, and waits until it holds. Who does not say soon that he is there is not waited for.
 func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
-	hasty := Client{c.socket, c.http}
+	hasty := Client{c.socket, c.http, c.person}
 	hasty.http.Timeout = aliveWithin
 	if _, err := hasty.Status(ctx); err != nil {
 		return Reloaded{}, err
 	}
-	patient := Client{c.socket, c.http}
+	patient := Client{c.socket, c.http, c.person}
 	patient.http.Timeout = reloadPatience + patience
 	return answer[Reloaded](ctx, &patient, http.MethodPost, "/v1/reload", nil)
 }

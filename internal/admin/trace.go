@@ -64,17 +64,18 @@ func (s *Server) trace(w http.ResponseWriter, r *http.Request) {
 
 // Trace writes the dialogue of the sessions that are asked for, from now on, until the context ends.
 func (c *Client) Trace(ctx context.Context, q SessionQuery, to io.Writer) error {
-	hasty := Client{c.socket, c.http}
+	hasty := Client{c.socket, c.http, c.person}
 	hasty.http.Timeout = aliveWithin
 	if _, err := hasty.Status(ctx); err != nil {
 		return err
 	}
-	endless := Client{c.socket, c.http}
+	endless := Client{c.socket, c.http, c.person}
 	endless.http.Timeout = 0
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://kanmon/v1/trace"+q.asking(), http.NoBody)
 	if err != nil {
 		return err
 	}
+	c.sign(req)
 	resp, err := endless.http.Do(req)
 	if err != nil {
 		return endless.explain(ctx, err)

@@ -25,19 +25,25 @@ const (
 
 // problems are what is not normal of a status.
 func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Problem) {
+	about := func(p admin.Problem, what string, args ...any) {
+		p.What = fmt.Sprintf(what, args...)
+		all = append(all, p)
+	}
 	add := func(is bool, id, do, what string, args ...any) {
 		if is {
-			all = append(all, admin.Problem{ID: id, What: fmt.Sprintf(what, args...), Do: do})
+			about(admin.Problem{ID: id, Do: do}, what, args...)
 		}
 	}
 	add(!rulesFine, "rules", "kanmon rules status", "firewall rules: %s", s.Rules)
 	for _, missing := range o.d.outlets.Absent() {
-		add(!missing.Floating, "absent", "kanmon ip show "+missing.Address.String(), "sending IP %s: %s", missing.Address, missing.State)
+		if !missing.Floating {
+			about(admin.Problem{ID: "absent", Do: "kanmon ip show " + missing.Address.String(), IP: missing.Address}, "sending IP %s: %s", missing.Address, missing.State)
+		}
 	}
 	all = append(all, suspended(o.d.book.List())...)
 	all = append(all, o.unseemly()...)
 	for _, t := range s.Stopped {
-		add(true, "stopped", "kanmon tenant explain "+t, "all mail of %s waits: replies to it are against it", t)
+		about(admin.Problem{ID: "stopped", Do: "kanmon tenant explain " + t, Tenant: t}, "all mail of %s waits: replies to it are against it", t)
 	}
 	if s.Timing != nil {
 		add(s.Timing.Standing > 0, "slow", "kanmon ip list", "%d times a provider answers a sending IP slowly", s.Timing.Standing)
@@ -65,7 +71,7 @@ func suspended(stand []standing.Standing) (all []admin.Problem) {
 			continue
 		}
 		all = append(all, admin.Problem{
-			ID: "suspended", Do: "kanmon ip show " + s.IP.String(),
+			ID: "suspended", Do: "kanmon ip show " + s.IP.String(), IP: s.IP, Provider: strings.TrimPrefix(name, standing.Every),
 			What: fmt.Sprintf("sending IP %s is %s at %s: %s", s.IP, s.State, cmp.Or(strings.TrimPrefix(name, standing.Every), "all providers"), s.Reason),
 		})
 	}

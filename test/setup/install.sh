@@ -25,7 +25,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab monitoring"
+	groups="lab monitoring web"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -62,6 +62,7 @@ packages_of() {
 	case $1 in
 	lab) echo postfix dnsmasq-base ;;
 	monitoring) echo prometheus ;;
+	web) echo chromium fonts-dejavu-core ;;
 	bench) echo haproxy nginx ;;
 	esac
 }
@@ -71,6 +72,7 @@ programs_of() {
 	case $1 in
 	lab) printf '%s\n' "usr/sbin/postconf -dh mail_version" "usr/sbin/dnsmasq --version" ;;
 	monitoring) printf '%s\n' "usr/bin/promtool --version" ;;
+	web) printf '%s\n' "usr/lib/chromium/chromium --version" ;;
 	bench) printf '%s\n' "usr/sbin/haproxy -v" "usr/sbin/nginx -v" ;;
 	esac
 }
@@ -102,7 +104,7 @@ broken() {
 
 libraries() {
 	printf '%s' "$cache/$1/usr/lib/postfix"
-	for dir in "$cache/$1"/usr/lib/*-linux-gnu* "$cache/$1"/lib/*-linux-gnu*; do
+	for dir in "$cache/$1"/usr/lib/*-linux-gnu* "$cache/$1"/lib/*-linux-gnu* "$cache/$1"/usr/lib/*-linux-gnu*/pulseaudio; do
 		[ ! -d "$dir" ] || printf ':%s' "$dir"
 	done
 }

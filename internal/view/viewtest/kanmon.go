@@ -1,0 +1,259 @@
+package viewtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"kanmon/internal/admin"
+)
+
+// A Kanmon is what a kanmon on an admin socket answers. It is changed under its lock.
+type Kanmon struct {
+	Socket string
+
+	mu        sync.Mutex
+	status    admin.Status
+	sessions  []admin.Session
+	standings []admin.Standing
+	warmUps   []admin.WarmUp
+	shaping   admin.Shaping
+	tenants   []admin.SenderDetail
+	accounts  []admin.SenderDetail
+	refusals  []admin.TopRefusal
+	flow      admin.Flow
+	lines     []string
+	orders    []string
+	audit     []admin.Change
+}
+
+// Start has one answer until the test ends.
+func Start(t testing.TB, options ...func(*admin.Server)) *Kanmon {
+	t.Helper()
+	k := &Kanmon{Socket: filepath.Join(t.TempDir(), "admin.sock")}
+	k.status = admin.Status{Started: Noon.Add(-90 * time.Hour), SessionsMost: 10000, IPs: admin.IPCounts{Configured: 3}, Version: "v1.0.0"}
+	l, err := admin.Listen(k.Socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := admin.NewServer(k, k, k, k, k, slog.New(slog.DiscardHandler))
+	for _, o := range options {
+		o(server)
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	t.Cleanup(func() {
+		if err := errors.Join(server.Close(), <-served); err != nil {
+			t.Error(err)
+		}
+	})
+	return k
+}
+
+// Noon is when what is made up here has happened.
+var Noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
+
+// Set changes what it answers.
+func (k *Kanmon) Set(change func(*Kanmon)) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	change(k)
+}
+
+// Orders are those that it was given.
+func (k *Kanmon) Orders() []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return append([]string{}, k.orders...)
+}
+
+// SetProblems, and those below, are called inside of Set.
+func (k *Kanmon) SetProblems(all ...admin.Problem)       { k.status.Problems = all }
+func (k *Kanmon) SetStatus(change func(s *admin.Status)) { change(&k.status) } //nolint:revive // as above
+func (k *Kanmon) SetSessions(all ...admin.Session)       { k.sessions = all }  //nolint:revive // as above
+func (k *Kanmon) SetStandings(all ...admin.Standing)     { k.standings = all } //nolint:revive // as above
+func (k *Kanmon) SetWarmUps(all ...admin.WarmUp)         { k.warmUps = all }   //nolint:revive // as above
+func (k *Kanmon) SetShaping(s admin.Shaping)             { k.shaping = s }     //nolint:revive // as above
+func (k *Kanmon) SetTenants(all ...admin.SenderDetail)   { k.tenants = all }   //nolint:revive // as above
+func (k *Kanmon) SetAccounts(all ...admin.SenderDetail)  { k.accounts = all }  //nolint:revive // as above
+func (k *Kanmon) SetRefusals(all ...admin.TopRefusal)    { k.refusals = all }  //nolint:revive // as above
+func (k *Kanmon) SetFlow(f admin.Flow)                   { k.flow = f }        //nolint:revive // as above
+func (k *Kanmon) SetTrace(lines ...string)               { k.lines = lines }   //nolint:revive // as above
+func (k *Kanmon) SetAudit(all ...admin.Change)           { k.audit = all }     //nolint:revive // as above
+
+// Status implements [admin.Process].
+func (k *Kanmon) Status() admin.Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.status
+}
+
+// Sessions implements [admin.Process].
+func (k *Kanmon) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	all := admin.Sessions{Running: len(k.sessions), Most: k.status.SessionsMost}
+	for _, s := range k.sessions {
+		if !q.Matches(&s) {
+			continue
+		}
+		all.Matching++
+		if s.Held {
+			all.Held++
+		}
+		if len(all.Sessions) < q.Most || q.Most == 0 {
+			all.Sessions = append(all.Sessions, s)
+		}
+	}
+	return all, nil
+}
+
+// Top implements [admin.Process].
+func (k *Kanmon) Top(q admin.SessionQuery) (admin.Top, error) {
+	sessions, err := k.Sessions(q)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return admin.Top{At: time.Now(), Status: k.status, Sessions: sessions, Flow: k.flow, Refusals: k.refusals}, err
+}
+
+// Trace implements [admin.Process].
+func (k *Kanmon) Trace(admin.SessionQuery) (admin.Tracing, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return &tracing{lines: k.lines}, nil
+}
+
+type tracing struct{ lines []string }
+
+// Next gives one line after the other, and then waits.
+func (t *tracing) Next(ctx context.Context) ([]byte, error) {
+	if len(t.lines) == 0 {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	line := t.lines[0]
+	t.lines = t.lines[1:]
+	return []byte(line + "\n"), nil
+}
+
+// Close ends it.
+func (t *tracing) Close() {}
+
+// Reload implements [admin.Process].
+func (k *Kanmon) Reload(context.Context) (admin.Reloaded, error) { return admin.Reloaded{}, nil }
+
+// Standings implements [admin.SendingIPs].
+func (k *Kanmon) Standings(ip netip.Addr) (all []admin.Standing, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.standings {
+		if !ip.IsValid() || s.IP == ip {
+			all = append(all, s)
+		}
+	}
+	return all, nil
+}
+
+func (k *Kanmon) ordered(format string, args ...any) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.orders = append(k.orders, fmt.Sprintf(format, args...))
+}
+
+// Suspend implements [admin.SendingIPs].
+func (k *Kanmon) Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error {
+	lasts := "until resumed"
+	if !until.IsZero() {
+		lasts = "for a time"
+	}
+	k.ordered("suspend %s at %q %s, because %s, by %s", ip, provider, lasts, reason, who)
+	return nil
+}
+
+// Resume implements [admin.SendingIPs].
+func (k *Kanmon) Resume(ip netip.Addr, provider, who string) error {
+	k.ordered("resume %s at %q by %s", ip, provider, who)
+	return nil
+}
+
+// WarmUps implements [admin.SendingIPs].
+func (k *Kanmon) WarmUps(netip.Addr) ([]admin.WarmUp, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.warmUps, nil
+}
+
+// Shaping implements [admin.SendingIPs].
+func (k *Kanmon) Shaping(netip.Addr) (admin.Shaping, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.shaping, nil
+}
+
+// WarmUp implements [admin.SendingIPs].
+func (k *Kanmon) WarmUp(ip netip.Addr, o admin.WarmUpOrder, who string) error {
+	k.ordered("warm-up %s step %d, because %s, by %s", ip, o.Step, o.Reason, who)
+	return nil
+}
+
+// MX implements [admin.MXs].
+func (k *Kanmon) MX(addr netip.Addr) admin.MX { return admin.MX{MX: addr} }
+
+// Tenants implements [admin.Senders].
+func (k *Kanmon) Tenants() ([]admin.Sender, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return sendersOf(k.tenants, ""), nil
+}
+
+// Accounts implements [admin.Senders].
+func (k *Kanmon) Accounts(tenant string) ([]admin.Sender, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return sendersOf(k.accounts, tenant), nil
+}
+
+func sendersOf(all []admin.SenderDetail, tenant string) (list []admin.Sender) {
+	for i := range all {
+		if tenant == "" || all[i].Tenant == tenant {
+			list = append(list, all[i].Sender)
+		}
+	}
+	return list
+}
+
+// Sender implements [admin.Senders].
+func (k *Kanmon) Sender(of admin.Subject) (admin.SenderDetail, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, x := range append(k.tenants[:len(k.tenants):len(k.tenants)], k.accounts...) {
+		if x.Account == of.Account && (of.Tenant == "" || x.Tenant == of.Tenant) {
+			return x, nil
+		}
+	}
+	return admin.SenderDetail{}, &admin.Error{Status: http.StatusNotFound, Err: fmt.Errorf("there is no tenant %q", of.Tenant)}
+}
+
+// Carry implements [admin.SenderOrders].
+func (k *Kanmon) Carry(of admin.Subject, o admin.Order, who string) (admin.Subject, error) {
+	lasts := ""
+	if !o.Until.IsZero() {
+		lasts = " for a time"
+	}
+	k.ordered("%s %s/%s%s %s%d%s, because %s, by %s", o.Do, of.Tenant, of.Account, lasts, o.Limit, o.Amount, o.Kind, o.Reason, who)
+	return of, nil
+}
+
+// Changes implements [admin.SenderOrders].
+func (k *Kanmon) Changes(admin.Subject, netip.Addr, int) ([]admin.Change, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.audit, nil
+}

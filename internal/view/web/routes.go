@@ -1,0 +1,187 @@
+package web
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"kanmon/internal/admin"
+	"kanmon/internal/view/history"
+)
+
+// A route is a page, a change or a stream: what can be asked for, by whom, and what answers.
+type route struct {
+	path    string // as http.ServeMux has it: "GET /sessions/{session}"
+	title   string // of a page
+	menu    string // as the menu calls a page; "": it is not in the menu
+	key     string // behind "g": goes there
+	role    Role   // that it wants; Nobody: it is for those who are not logged in, too
+	shows   string // the file of templates
+	history bool   // it shows nothing without a history
+
+	// One of these.
+	model  func(*request) (any, error)               // what the template shows
+	act    func(*request) (done, error)              // changes something
+	stream func(*request, http.ResponseWriter) error // writes by itself; an error before the first octet is shown
+}
+
+// done is what came of a change: where the browser goes then, and what is said there.
+type done struct{ to, said string }
+
+// routes are all there are, in the order of the menu.
+func routes() []route {
+	return slices.Concat(
+		nowRoutes,
+		entryRoutes,
+		liveRoutes,
+	)
+}
+
+// A request is one, with all that its answer may be made of.
+type request struct {
+	*http.Request
+	server  *Server
+	route   *route
+	Who     Person
+	admin   *admin.Client // in the name of the person
+	history history.Store // nil: there is none
+	now     time.Time
+}
+
+// may says whether the person may what a role may.
+func (r *request) may(role Role) bool { return r.Who.Role >= role }
+
+// ask gives a value of the query or of the form, without white space around it.
+func (r *request) ask(name string) string { return strings.TrimSpace(r.FormValue(name)) }
+
+// A Problem is an error that is no defect, with the status of the answer.
+type Problem struct {
+	Status int
+	Text   string
+	Do     string // what can be done about it
+}
+
+func (p *Problem) Error() string { return p.Text }
+
+func notFound(*request) (any, error) {
+	return nil, &Problem{Status: http.StatusNotFound, Text: "There is no such page.", Do: "The menu has all that there are."}
+}
+
+// Paths that a person who is not logged in comes back to after the login.
+const loginPath = "/login"
+
+// serve answers the requests of a route.
+func (s *Server) serve(to *route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, plain *http.Request) {
+		who, known := s.whoAsks(plain)
+		r := &request{Request: plain, server: s, route: to, Who: who, now: s.Now()}
+		if s.Admin != nil {
+			r.admin = s.Admin.As(who.Name)
+		}
+		r.history = s.History
+		switch {
+		case to.role == Nobody:
+		case !known:
+			s.askWho(w, r)
+			return
+		case !r.may(to.role):
+			s.showProblem(w, r, &Problem{
+				Status: http.StatusForbidden, Text: "You may not do this: it wants the role “" + to.role.String() + "”, and yours is “" + who.Role.String() + "”.",
+				Do: "Somebody with access to the host can change that: kanmon web user add " + cmp.Or(who.Name, "NAME") + " --role " + to.role.String(),
+			})
+			return
+		}
+		if to.stream != nil {
+			s.answerStream(w, r)
+			return
+		}
+		select {
+		case s.working <- struct{}{}:
+			defer func() { <-s.working }()
+		case <-time.After(patience):
+			s.showProblem(w, r, &Problem{Status: http.StatusServiceUnavailable, Text: "Too many pages are being made at once.", Do: "Try again in a minute."})
+			return
+		case <-r.Context().Done():
+			return
+		}
+		if to.act != nil {
+			s.answerAct(w, r)
+			return
+		}
+		s.answerPage(w, r)
+	})
+}
+
+func (s *Server) answerPage(w http.ResponseWriter, r *request) {
+	if r.route.history && r.history == nil {
+		s.showProblem(w, r, &Problem{Status: http.StatusOK, Text: "There is no history.", Do: "Add [history] to the configuration and run kanmon view: docs/howto/history.md."})
+		return
+	}
+	model, err := r.route.model(r)
+	if err != nil {
+		s.showProblem(w, r, err)
+		return
+	}
+	s.render(w, r, http.StatusOK, r.route.shows, r.route.title, model)
+}
+
+func (s *Server) answerAct(w http.ResponseWriter, r *request) {
+	come, err := r.route.act(r)
+	if err != nil {
+		s.showProblem(w, r, err)
+		return
+	}
+	if come.said != "" {
+		s.logins.tell(r.Who.Name, come.said)
+	}
+	http.Redirect(w, r.Request, come.to, http.StatusSeeOther)
+}
+
+func (s *Server) answerStream(w http.ResponseWriter, r *request) {
+	s.streams.Add(1)
+	defer s.streams.Done()
+	begun := &beginning{ResponseWriter: w}
+	if err := r.route.stream(r, begun); err != nil && !begun.has && r.Context().Err() == nil {
+		s.showProblem(w, r, err)
+	}
+}
+
+// beginning knows whether anything of an answer is written.
+type beginning struct {
+	http.ResponseWriter
+	has bool
+}
+
+func (b *beginning) Write(p []byte) (int, error) {
+	b.has = true
+	return b.ResponseWriter.Write(p)
+}
+
+func (b *beginning) WriteHeader(status int) {
+	b.has = true
+	b.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (b *beginning) Unwrap() http.ResponseWriter { return b.ResponseWriter }
+
+// problem says what an error is to whoever looks.
+func problem(err error) *Problem {
+	var own *Problem
+	var silent admin.NoAnswer
+	switch {
+	case errors.As(err, &own):
+		return own
+	case errors.Is(err, history.ErrGone):
+		return &Problem{Status: http.StatusNotFound, Text: "History does not have this, or no more.", Do: "How long it keeps what is in [history] of the configuration."}
+	case errors.As(err, &silent):
+		return &Problem{Status: http.StatusBadGateway, Text: "kanmon does not answer: " + err.Error(), Do: "systemctl status kanmon"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &Problem{Status: http.StatusGatewayTimeout, Text: "This took too long and was given up.", Do: "Ask for less: a shorter time, or one provider."}
+	}
+	return &Problem{Status: http.StatusBadRequest, Text: err.Error()}
+}

@@ -1,0 +1,111 @@
+package web
+
+import (
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// tries slows down who guesses passwords, and nobody else: what somebody gets wrong elsewhere, or for another name, keeps no one out. A name
+// that is guessed from many places is slow only from places where it has never been right.
+type tries struct {
+	mu    sync.Mutex
+	pairs map[[2]string]*guesses // by address and name
+	from  map[string]*guesses    // by address; those of this host are of many people: ssh brings them here
+	names map[string]*guesses    // by name
+	right map[[2]string]bool     // where a name has been right
+}
+
+// guesses are wrong ones, which are forgotten one a minute.
+type guesses struct {
+	wrong float64
+	last  time.Time
+}
+
+// How many wrong ones cost nothing: then each costs twice the time of the one before, up to the longest.
+const (
+	freePair    = 5
+	freeAddress = 20
+	freeName    = 50
+	longestWait = 2 * time.Minute
+	maxTries    = 10_000
+)
+
+func (g *guesses) now(at time.Time) float64 {
+	if g == nil {
+		return 0
+	}
+	return max(0, g.wrong-at.Sub(g.last).Minutes())
+}
+
+func (g *guesses) wait(free float64, at time.Time) time.Duration {
+	if g == nil || g.now(g.last) < free {
+		return 0
+	}
+	over := min(7, int(g.wrong-free))
+	return min(longestWait, time.Second<<over) - at.Sub(g.last)
+}
+
+// wait is how long a password from there for that name is not even looked at.
+func (t *tries) wait(from, name string, at time.Time) (wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	from = network(from)
+	wait = t.pairs[[2]string{from, name}].wait(freePair, at)
+	if !ofThisHost(from) {
+		wait = max(wait, t.from[from].wait(freeAddress, at))
+	}
+	if !t.right[[2]string{from, name}] {
+		wait = max(wait, t.names[name].wait(freeName, at))
+	}
+	return max(0, wait)
+}
+
+// tried notes how a password was.
+func (t *tries) tried(from, name string, right bool, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.pairs == nil || len(t.pairs) > maxTries || len(t.names) > maxTries || len(t.right) > maxTries {
+		t.pairs, t.from, t.names, t.right = map[[2]string]*guesses{}, map[string]*guesses{}, map[string]*guesses{}, map[[2]string]bool{}
+	}
+	from = network(from)
+	pair := [2]string{from, name}
+	if right {
+		delete(t.pairs, pair)
+		t.right[pair] = true
+		return
+	}
+	note(t.pairs, pair, at)
+	note(t.from, from, at)
+	note(t.names, name, at)
+}
+
+func note[K comparable](in map[K]*guesses, key K, at time.Time) {
+	g := in[key]
+	if g == nil {
+		g = &guesses{}
+		in[key] = g
+	}
+	g.wrong, g.last = g.now(at)+1, at
+}
+
+// network is what one person may have many addresses of.
+func network(from string) string {
+	addr, err := netip.ParseAddr(from)
+	if err != nil || addr.Unmap().Is4() {
+		return from
+	}
+	prefix, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return from
+	}
+	return prefix.String()
+}
+
+func ofThisHost(from string) bool {
+	addr, err := netip.ParseAddr(from)
+	return err != nil || addr.IsLoopback()
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d/time.Second) + 1) }

@@ -1,0 +1,80 @@
+package web
+
+import (
+	"reflect"
+	"regexp"
+)
+
+// An address is hidden up to its @: which domain mail is for is what an operator needs, and who it is for is not. It may stand in a
+// reply, in a link (%40) or be quoted.
+var addressed = regexp.MustCompile(`(?:"(?:[^"\\]|\\.)*"|[^\s<>()\[\],;:"@/=?&]+)(@|%40)`)
+
+// veilText hides the people in a text.
+func veilText(text string) string { return addressed.ReplaceAllString(text, "…$1") }
+
+// veiled gives a copy of a value in which no text has an address. What was given is everybody's, and stays as it is.
+func veiled(model any) any {
+	if model == nil {
+		return nil
+	}
+	v := reflect.ValueOf(model)
+	copied := reflect.New(v.Type()).Elem()
+	veilInto(copied, v)
+	return copied.Interface()
+}
+
+func veilInto(to, from reflect.Value) {
+	if to.CanSet() { // not an embedded type of this package: of that its fields can
+		to.Set(from)
+	}
+	switch from.Kind() {
+	case reflect.String:
+		to.SetString(veilText(from.String()))
+	case reflect.Pointer:
+		if !from.IsNil() {
+			fresh := reflect.New(from.Type().Elem())
+			veilInto(fresh.Elem(), from.Elem())
+			to.Set(fresh)
+		}
+	case reflect.Interface:
+		if !from.IsNil() {
+			fresh := reflect.New(from.Elem().Type()).Elem()
+			veilInto(fresh, from.Elem())
+			to.Set(fresh)
+		}
+	case reflect.Slice:
+		if !from.IsNil() {
+			to.Set(reflect.MakeSlice(from.Type(), from.Len(), from.Len()))
+			veilItems(to, from)
+		}
+	case reflect.Array:
+		veilItems(to, from)
+	case reflect.Map:
+		veilMap(to, from)
+	case reflect.Struct:
+		for i := range from.NumField() {
+			if f := from.Type().Field(i); f.IsExported() || f.Anonymous && f.Type.Kind() == reflect.Struct {
+				veilInto(to.Field(i), from.Field(i))
+			}
+		}
+	}
+}
+
+func veilItems(to, from reflect.Value) {
+	for i := range from.Len() {
+		veilInto(to.Index(i), from.Index(i))
+	}
+}
+
+func veilMap(to, from reflect.Value) {
+	if from.IsNil() {
+		return
+	}
+	to.Set(reflect.MakeMapWithSize(from.Type(), from.Len()))
+	for at := from.MapRange(); at.Next(); {
+		key, value := reflect.New(from.Type().Key()).Elem(), reflect.New(from.Type().Elem()).Elem()
+		veilInto(key, at.Key())
+		veilInto(value, at.Value())
+		to.SetMapIndex(key, value)
+	}
+}
