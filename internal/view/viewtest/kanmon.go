@@ -15,30 +15,35 @@ import (
 	"kanmon/internal/admin"
 )
 
-// A Kanmon is what a kanmon on an admin socket answers. It is changed under its lock.
+// A Kanmon answers on an admin socket what a test says.
 type Kanmon struct {
 	Socket string
 
-	mu        sync.Mutex
-	status    admin.Status
-	sessions  []admin.Session
-	standings []admin.Standing
-	warmUps   []admin.WarmUp
-	shaping   admin.Shaping
-	tenants   []admin.SenderDetail
-	accounts  []admin.SenderDetail
-	refusals  []admin.TopRefusal
-	flow      admin.Flow
-	lines     []string
-	orders    []string
-	audit     []admin.Change
+	mu     sync.Mutex
+	says   Answers
+	orders []string
+}
+
+// Answers are what a Kanmon answers.
+type Answers struct {
+	Status    admin.Status
+	Sessions  []admin.Session
+	Standings []admin.Standing
+	WarmUps   []admin.WarmUp
+	Shaping   admin.Shaping
+	Tenants   []admin.SenderDetail
+	Accounts  []admin.SenderDetail
+	Refusals  []admin.TopRefusal
+	Flow      admin.Flow
+	Trace     []string // lines
+	Audit     []admin.Change
 }
 
 // Start has one answer until the test ends.
 func Start(t testing.TB, options ...func(*admin.Server)) *Kanmon {
 	t.Helper()
 	k := &Kanmon{Socket: filepath.Join(t.TempDir(), "admin.sock")}
-	k.status = admin.Status{Started: Noon.Add(-90 * time.Hour), SessionsMost: 10000, IPs: admin.IPCounts{Configured: 3}, Version: "v1.0.0"}
+	k.says.Status = admin.Status{Started: Noon.Add(-90 * time.Hour), SessionsMost: 10000, IPs: admin.IPCounts{Configured: 3}, Version: "v1.0.0"}
 	l, err := admin.Listen(k.Socket)
 	if err != nil {
 		t.Fatal(err)
@@ -61,10 +66,10 @@ func Start(t testing.TB, options ...func(*admin.Server)) *Kanmon {
 var Noon = time.Date(2026, 12, 1, 12, 0, 0, 0, time.UTC)
 
 // Set changes what it answers.
-func (k *Kanmon) Set(change func(*Kanmon)) {
+func (k *Kanmon) Set(change func(*Answers)) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	change(k)
+	change(&k.says)
 }
 
 // Orders are those that it was given.
@@ -74,33 +79,19 @@ func (k *Kanmon) Orders() []string {
 	return append([]string{}, k.orders...)
 }
 
-// SetProblems, and those below, are called inside of Set.
-func (k *Kanmon) SetProblems(all ...admin.Problem)       { k.status.Problems = all }
-func (k *Kanmon) SetStatus(change func(s *admin.Status)) { change(&k.status) } //nolint:revive // as above
-func (k *Kanmon) SetSessions(all ...admin.Session)       { k.sessions = all }  //nolint:revive // as above
-func (k *Kanmon) SetStandings(all ...admin.Standing)     { k.standings = all } //nolint:revive // as above
-func (k *Kanmon) SetWarmUps(all ...admin.WarmUp)         { k.warmUps = all }   //nolint:revive // as above
-func (k *Kanmon) SetShaping(s admin.Shaping)             { k.shaping = s }     //nolint:revive // as above
-func (k *Kanmon) SetTenants(all ...admin.SenderDetail)   { k.tenants = all }   //nolint:revive // as above
-func (k *Kanmon) SetAccounts(all ...admin.SenderDetail)  { k.accounts = all }  //nolint:revive // as above
-func (k *Kanmon) SetRefusals(all ...admin.TopRefusal)    { k.refusals = all }  //nolint:revive // as above
-func (k *Kanmon) SetFlow(f admin.Flow)                   { k.flow = f }        //nolint:revive // as above
-func (k *Kanmon) SetTrace(lines ...string)               { k.lines = lines }   //nolint:revive // as above
-func (k *Kanmon) SetAudit(all ...admin.Change)           { k.audit = all }     //nolint:revive // as above
-
 // Status implements [admin.Process].
 func (k *Kanmon) Status() admin.Status {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.status
+	return k.says.Status
 }
 
 // Sessions implements [admin.Process].
 func (k *Kanmon) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	all := admin.Sessions{Running: len(k.sessions), Most: k.status.SessionsMost}
-	for _, s := range k.sessions {
+	all := admin.Sessions{Running: len(k.says.Sessions), Most: k.says.Status.SessionsMost}
+	for _, s := range k.says.Sessions {
 		if !q.Matches(&s) {
 			continue
 		}
@@ -120,14 +111,14 @@ func (k *Kanmon) Top(q admin.SessionQuery) (admin.Top, error) {
 	sessions, err := k.Sessions(q)
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return admin.Top{At: time.Now(), Status: k.status, Sessions: sessions, Flow: k.flow, Refusals: k.refusals}, err
+	return admin.Top{At: time.Now(), Status: k.says.Status, Sessions: sessions, Flow: k.says.Flow, Refusals: k.says.Refusals}, err
 }
 
 // Trace implements [admin.Process].
 func (k *Kanmon) Trace(admin.SessionQuery) (admin.Tracing, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return &tracing{lines: k.lines}, nil
+	return &tracing{lines: k.says.Trace}, nil
 }
 
 type tracing struct{ lines []string }
@@ -153,7 +144,7 @@ func (k *Kanmon) Reload(context.Context) (admin.Reloaded, error) { return admin.
 func (k *Kanmon) Standings(ip netip.Addr) (all []admin.Standing, err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, s := range k.standings {
+	for _, s := range k.says.Standings {
 		if !ip.IsValid() || s.IP == ip {
 			all = append(all, s)
 		}
@@ -187,14 +178,14 @@ func (k *Kanmon) Resume(ip netip.Addr, provider, who string) error {
 func (k *Kanmon) WarmUps(netip.Addr) ([]admin.WarmUp, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.warmUps, nil
+	return k.says.WarmUps, nil
 }
 
 // Shaping implements [admin.SendingIPs].
 func (k *Kanmon) Shaping(netip.Addr) (admin.Shaping, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.shaping, nil
+	return k.says.Shaping, nil
 }
 
 // WarmUp implements [admin.SendingIPs].
@@ -210,14 +201,14 @@ func (k *Kanmon) MX(addr netip.Addr) admin.MX { return admin.MX{MX: addr} }
 func (k *Kanmon) Tenants() ([]admin.Sender, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return sendersOf(k.tenants, ""), nil
+	return sendersOf(k.says.Tenants, ""), nil
 }
 
 // Accounts implements [admin.Senders].
 func (k *Kanmon) Accounts(tenant string) ([]admin.Sender, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return sendersOf(k.accounts, tenant), nil
+	return sendersOf(k.says.Accounts, tenant), nil
 }
 
 func sendersOf(all []admin.SenderDetail, tenant string) (list []admin.Sender) {
@@ -233,7 +224,7 @@ func sendersOf(all []admin.SenderDetail, tenant string) (list []admin.Sender) {
 func (k *Kanmon) Sender(of admin.Subject) (admin.SenderDetail, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for _, x := range append(k.tenants[:len(k.tenants):len(k.tenants)], k.accounts...) {
+	for _, x := range append(k.says.Tenants[:len(k.says.Tenants):len(k.says.Tenants)], k.says.Accounts...) {
 		if x.Account == of.Account && (of.Tenant == "" || x.Tenant == of.Tenant) {
 			return x, nil
 		}
@@ -255,5 +246,5 @@ func (k *Kanmon) Carry(of admin.Subject, o admin.Order, who string) (admin.Subje
 func (k *Kanmon) Changes(admin.Subject, netip.Addr, int) ([]admin.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.audit, nil
+	return k.says.Audit, nil
 }

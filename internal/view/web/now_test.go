@@ -15,9 +15,11 @@ func TestNowSaysWhatIsNotNormal(t *testing.T) {
 	b := g.as(Look)
 	b.get("/").want(t, 200, "All is normal.", "gw1")
 	ip := netip.MustParseAddr("192.0.2.1")
-	g.kanmon.Set(func(k *viewtest.Kanmon) {
-		k.SetProblems(admin.Problem{ID: "records", What: "7 records were dropped"},
-			admin.Problem{ID: "suspended", What: "sending IP 192.0.2.1 is suspended at docomo: listed", IP: ip, Provider: "docomo"})
+	g.kanmon.Set(func(a *viewtest.Answers) {
+		a.Status.Problems = []admin.Problem{
+			{ID: "records", What: "7 records were dropped"},
+			{ID: "suspended", What: "sending IP 192.0.2.1 is suspended at docomo: listed", IP: ip, Provider: "docomo"},
+		}
 	})
 	page := b.get("/").want(t, 200, "2 things are not normal, first of all: sending IP 192.0.2.1 is suspended", `href="/ips/192.0.2.1"`)
 	if strings.Index(page.body, "<h2>suspended") > strings.Index(page.body, "<h2>records") {
