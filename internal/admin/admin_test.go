@@ -143,12 +143,18 @@ func TestShowMX(t *testing.T) {
 // serve gives the path of a socket that a server listens on, and its log.
 func serve(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log *strings.Builder) {
 	t.Helper()
+	path, log, _ = serveAs(t, ips, senders)
+	return path, log
+}
+
+func serveAs(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log *strings.Builder, s *Server) {
+	t.Helper()
 	path, log = filepath.Join(t.TempDir(), "admin.sock"), new(strings.Builder)
 	l, err := Listen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := NewServer(ips, senders, senders, fakeMXs{}, fakeProcess{}, slog.New(slog.NewTextHandler(log, nil)))
+	s = NewServer(ips, senders, senders, fakeMXs{}, fakeProcess{}, slog.New(slog.NewTextHandler(log, nil)))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {
@@ -156,7 +162,7 @@ func serve(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, log
 			t.Error(err)
 		}
 	})
-	return path, log
+	return path, log, s
 }
 
 func TestCommands(t *testing.T) {

@@ -20,6 +20,7 @@ type connections struct {
 type connection struct {
 	net     net.Conn
 	user    string // at the other end
+	uid     int64  // likewise; -1: nobody knows
 	number  uint64
 	waiting bool // its request has come, and it waits for the answer
 }
@@ -31,7 +32,8 @@ type connectionKey struct{}
 
 // enter makes room for a new connection, and notes who is at its other end, as the kernel says (SO_PEERCRED, unix(7)).
 func (c *connections) enter(ctx context.Context, conn net.Conn) context.Context {
-	entered := &connection{net: conn, user: peerName(conn)}
+	entered := &connection{net: conn}
+	entered.user, entered.uid = peerOfConn(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.open == nil {
@@ -98,7 +100,11 @@ func connectionOf(ctx context.Context) *connection {
 	return one
 }
 
+// peerOf says who asks: the person, where the view has said so.
 func peerOf(ctx context.Context) string {
+	if as, _ := ctx.Value(asKey{}).(viewing); as.person != "" {
+		return as.person + " (web)"
+	}
 	if one := connectionOf(ctx); one != nil {
 		return one.user
 	}

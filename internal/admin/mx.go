@@ -44,7 +44,7 @@ type MXs interface {
 
 func (s *Server) showMX(w http.ResponseWriter, r *http.Request) {
 	if addr, ok := s.ip(w, r); ok {
-		s.answer(w, s.mxs.MX(addr))
+		s.answer(w, r, s.mxs.MX(addr))
 	}
 }
 

@@ -22,27 +22,27 @@ const (
 
 var errBadReason = fmt.Errorf("want a \"reason\" of at most %d octets in one line", maxReason)
 
-func (s *Server) handleSenders(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/tenants", s.listTenants)
-	mux.HandleFunc("GET /v1/tenants/{tenant}", s.showSender)
-	mux.HandleFunc("POST /v1/tenants/{tenant}/{do}", s.carry)
-	mux.HandleFunc("GET /v1/accounts", s.listAccounts)
-	mux.HandleFunc("GET /v1/accounts/{account}", s.showSender)
-	mux.HandleFunc("POST /v1/accounts/{account}/{do}", s.carry)
-	mux.HandleFunc("GET /v1/audit", s.listChanges)
+func (s *Server) handleSenders(mux *doors) {
+	mux.open(MayLook, "GET /v1/tenants", s.listTenants)
+	mux.open(MayLook, "GET /v1/tenants/{tenant}", s.showSender)
+	mux.open(MayAct, "POST /v1/tenants/{tenant}/{do}", s.carry)
+	mux.open(MaySearch, "GET /v1/accounts", s.listAccounts)
+	mux.open(MaySearch, "GET /v1/accounts/{account}", s.showSender)
+	mux.open(MayAct, "POST /v1/accounts/{account}/{do}", s.carry)
+	mux.open(MaySearch, "GET /v1/audit", s.listChanges)
 }
 
-func (s *Server) listTenants(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) listTenants(w http.ResponseWriter, r *http.Request) {
 	all, err := s.senders.Tenants()
-	s.answerList(w, all, err)
+	s.answerList(w, r, all, err)
 }
 
 func (s *Server) listAccounts(w http.ResponseWriter, r *http.Request) {
 	all, err := s.senders.Accounts(r.URL.Query().Get("tenant"))
-	s.answerList(w, all, err)
+	s.answerList(w, r, all, err)
 }
 
-func (s *Server) answerList(w http.ResponseWriter, all []Sender, err error) {
+func (s *Server) answerList(w http.ResponseWriter, r *http.Request, all []Sender, err error) {
 	if err != nil {
 		s.refuseFor(w, err)
 		return
@@ -50,22 +50,22 @@ func (s *Server) answerList(w http.ResponseWriter, all []Sender, err error) {
 	if all == nil {
 		all = []Sender{}
 	}
-	s.answer(w, all)
+	s.answer(w, r, all)
 }
 
 func (s *Server) showSender(w http.ResponseWriter, r *http.Request) {
 	if of, ok := s.subject(w, r); ok {
-		s.answerSender(w, of)
+		s.answerSender(w, r, of)
 	}
 }
 
-func (s *Server) answerSender(w http.ResponseWriter, of Subject) {
+func (s *Server) answerSender(w http.ResponseWriter, r *http.Request, of Subject) {
 	x, err := s.senders.Sender(of)
 	if err != nil {
 		s.refuseFor(w, err)
 		return
 	}
-	s.answer(w, x)
+	s.answer(w, r, x)
 }
 
 func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) {
@@ -94,7 +94,7 @@ func (s *Server) listChanges(w http.ResponseWriter, r *http.Request) {
 	if all == nil {
 		all = []Change{}
 	}
-	s.answer(w, all)
+	s.answer(w, r, all)
 }
 
 // carry has an order carried out, logs who gave it, and shows what came of it.
@@ -124,7 +124,7 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request) {
 	}
 	s.log.Info("changed by the operator", "request", r.URL.Path, "tenant", of.Tenant, "account", of.Account, "until", o.Until,
 		"limit", o.Limit, "amount", o.Amount, "kind", o.Kind, "reason", o.Reason, "who", who)
-	s.answerSender(w, of)
+	s.answerSender(w, r, of)
 }
 
 // An order is the body of a request that changes a sender.

@@ -14,6 +14,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +31,8 @@ type Server struct {
 	log     *slog.Logger
 	now     func() time.Time
 	conns   connections
+	doors   doors
+	view    atomic.Pointer[view]
 }
 
 // Bounds of a request: all are small, and none waits for anything.
@@ -41,27 +44,28 @@ const (
 // NewServer makes a server that is not serving yet.
 func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, process Process, log *slog.Logger) *Server {
 	s := &Server{ips: ips, senders: senders, orders: orders, mxs: mxs, process: process, log: log, now: time.Now}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/ips", s.list)
-	mux.HandleFunc("GET /v1/ips/{ip}", s.show)
-	mux.HandleFunc("POST /v1/ips/{ip}/suspend", s.suspend)
-	mux.HandleFunc("POST /v1/ips/{ip}/resume", s.resume)
-	mux.HandleFunc("GET /v1/warm-ups", s.listWarmUps)
-	mux.HandleFunc("GET /v1/ips/{ip}/warm-up", s.showWarmUp)
-	mux.HandleFunc("POST /v1/ips/{ip}/warm-up", s.orderWarmUp)
-	mux.HandleFunc("GET /v1/shaping", s.listShaping)
-	mux.HandleFunc("GET /v1/ips/{ip}/shaping", s.showShaping)
-	mux.HandleFunc("GET /v1/sightings", s.listSightings)
-	mux.HandleFunc("GET /v1/ips/{ip}/sightings", s.showSightings)
-	mux.HandleFunc("GET /v1/mxs/{ip}", s.showMX)
-	mux.HandleFunc("GET /v1/status", s.showStatus)
-	mux.HandleFunc("GET /v1/sessions", s.listSessions)
-	mux.HandleFunc("GET /v1/trace", s.trace)
-	mux.HandleFunc("GET /v1/top", s.top)
-	mux.HandleFunc("POST /v1/reload", s.reload)
+	mux := &s.doors
+	mux.mux = http.NewServeMux()
+	mux.open(MayLook, "GET /v1/ips", s.list)
+	mux.open(MayLook, "GET /v1/ips/{ip}", s.show)
+	mux.open(MayAct, "POST /v1/ips/{ip}/suspend", s.suspend)
+	mux.open(MayAct, "POST /v1/ips/{ip}/resume", s.resume)
+	mux.open(MayLook, "GET /v1/warm-ups", s.listWarmUps)
+	mux.open(MayLook, "GET /v1/ips/{ip}/warm-up", s.showWarmUp)
+	mux.open(MayAct, "POST /v1/ips/{ip}/warm-up", s.orderWarmUp)
+	mux.open(MayLook, "GET /v1/shaping", s.listShaping)
+	mux.open(MayLook, "GET /v1/ips/{ip}/shaping", s.showShaping)
+	mux.open(MayLook, "GET /v1/sightings", s.listSightings)
+	mux.open(MayLook, "GET /v1/ips/{ip}/sightings", s.showSightings)
+	mux.open(MayLook, "GET /v1/mxs/{ip}", s.showMX)
+	mux.open(MayLook, "GET /v1/status", s.showStatus)
+	mux.open(MayLook, "GET /v1/sessions", s.listSessions)
+	mux.open(MaySearch, "GET /v1/trace", s.trace)
+	mux.open(MayLook, "GET /v1/top", s.top)
+	mux.open(MayAct, "POST /v1/reload", s.reload)
 	s.handleSenders(mux)
 	s.http = http.Server{
-		Handler: http.MaxBytesHandler(s.conns.whenHeard(mux), maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
+		Handler: http.MaxBytesHandler(s.conns.whenHeard(s.asView(mux.mux)), maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
 		ConnContext: s.conns.enter, ConnState: s.conns.changed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	return s
@@ -78,17 +82,17 @@ func (s *Server) Serve(l net.Listener) error {
 // Close stops at once; the socket's file goes with it.
 func (s *Server) Close() error { return s.http.Close() }
 
-func (s *Server) list(w http.ResponseWriter, _ *http.Request) {
-	s.answerStandings(w, netip.Addr{})
+func (s *Server) list(w http.ResponseWriter, r *http.Request) {
+	s.answerStandings(w, r, netip.Addr{})
 }
 
 func (s *Server) show(w http.ResponseWriter, r *http.Request) {
 	if ip, ok := s.ip(w, r); ok {
-		s.answerStandings(w, ip)
+		s.answerStandings(w, r, ip)
 	}
 }
 
-func (s *Server) answerStandings(w http.ResponseWriter, ip netip.Addr) {
+func (s *Server) answerStandings(w http.ResponseWriter, r *http.Request, ip netip.Addr) {
 	all, err := s.ips.Standings(ip)
 	if err != nil {
 		s.refuse(w, http.StatusNotFound, err)
@@ -97,7 +101,7 @@ func (s *Server) answerStandings(w http.ResponseWriter, ip netip.Addr) {
 	if all == nil {
 		all = []Standing{}
 	}
-	s.answer(w, all)
+	s.answer(w, r, all)
 }
 
 // A change is the body of a request that changes something.
@@ -143,7 +147,7 @@ func (s *Server) change(w http.ResponseWriter, r *http.Request, do func(netip.Ad
 		return
 	}
 	s.log.Info("changed by the operator", "request", r.URL.Path, "provider", c.Provider, "for", c.For, "reason", c.Reason, "who", who)
-	s.answerStandings(w, ip)
+	s.answerStandings(w, r, ip)
 }
 
 // read reads the body of a request: one JSON object and nothing behind it. An order that is cut short, or is two, is none.
@@ -193,14 +197,19 @@ func (s *Server) ip(w http.ResponseWriter, r *http.Request) (netip.Addr, bool) {
 	return ip.Unmap(), true
 }
 
-func (s *Server) answer(w http.ResponseWriter, v any) {
+func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any) {
 	w.Header().Set("Content-Type", "application/json")
+	if ofView(r).veils {
+		v = Veiled(v)
+	}
 	if err := json.NewEncoder(w).Encode(inUTC(v)); err != nil {
 		s.log.Warn("admin answer not sent", "error", err)
 	}
 }
 
-func (s *Server) refuse(w http.ResponseWriter, status int, err error) {
+func (s *Server) refuse(w http.ResponseWriter, status int, err error) { refuse(w, status, err) }
+
+func refuse(w http.ResponseWriter, status int, err error) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(failure{err.Error()})
@@ -210,28 +219,36 @@ type failure struct {
 	Error string `json:"error"`
 }
 
-func peerName(c net.Conn) string {
-	unixConn, ok := c.(*net.UnixConn)
-	if !ok {
-		return "unknown"
-	}
-	raw, err := unixConn.SyscallConn()
-	if err != nil {
-		return "unknown"
-	}
-	var cred *unix.Ucred
-	_ = raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
-	if err != nil || cred == nil {
-		return "unknown"
-	}
-	if hidden(cred.Uid) {
-		return "unknown (user namespace)"
+// peerOfConn says who is at the other end, as the kernel does: the name, and the number, or -1.
+func peerOfConn(c net.Conn) (string, int64) {
+	cred := credOf(c)
+	switch {
+	case cred == nil:
+		return "unknown", -1
+	case hidden(cred.Uid):
+		return "unknown (user namespace)", -1
 	}
 	id := strconv.Itoa(int(cred.Uid))
 	if u, err := user.LookupId(id); err == nil {
-		return u.Username
+		return u.Username, int64(cred.Uid)
 	}
-	return "uid " + id
+	return "uid " + id, int64(cred.Uid)
+}
+
+func credOf(c net.Conn) (cred *unix.Ucred) {
+	unixConn, ok := c.(*net.UnixConn)
+	if !ok {
+		return nil
+	}
+	raw, err := unixConn.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	_ = raw.Control(func(fd uintptr) { cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED) })
+	if err != nil {
+		return nil
+	}
+	return cred
 }
 
 // hidden says of a user that it is not the one at the other end: the kernel shows one that this process's user namespace does not have as

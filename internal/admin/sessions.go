@@ -96,7 +96,7 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) {
 	if all.Sessions == nil {
 		all.Sessions = []Session{}
 	}
-	s.answer(w, all)
+	s.answer(w, r, all)
 }
 
 var sessionParameters = []string{"session", "tenant", "account", "provider", "ip", "mx", "state", "held", "most"}

@@ -29,17 +29,17 @@ type Takes struct {
 	Source   string     `json:"source,omitempty"`
 }
 
-func (s *Server) listShaping(w http.ResponseWriter, _ *http.Request) {
-	s.answerShaping(w, netip.Addr{})
+func (s *Server) listShaping(w http.ResponseWriter, r *http.Request) {
+	s.answerShaping(w, r, netip.Addr{})
 }
 
 func (s *Server) showShaping(w http.ResponseWriter, r *http.Request) {
 	if ip, ok := s.ip(w, r); ok {
-		s.answerShaping(w, ip)
+		s.answerShaping(w, r, ip)
 	}
 }
 
-func (s *Server) answerShaping(w http.ResponseWriter, ip netip.Addr) {
+func (s *Server) answerShaping(w http.ResponseWriter, r *http.Request, ip netip.Addr) {
 	shaping, err := s.ips.Shaping(ip)
 	if err != nil {
 		s.refuse(w, http.StatusNotFound, err)
@@ -48,7 +48,7 @@ func (s *Server) answerShaping(w http.ResponseWriter, ip netip.Addr) {
 	if shaping.Takes == nil {
 		shaping.Takes = []Takes{}
 	}
-	s.answer(w, shaping)
+	s.answer(w, r, shaping)
 }
 
 // Shaping gives what of providers' limits all sending IPs use, or with an address one of them.

@@ -141,7 +141,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.Info("reloaded by the operator", "who", peerOf(r.Context()))
-	s.answer(w, done)
+	s.answer(w, r, done)
 }
 
 // aliveWithin is how soon a kanmon answers what it need not think about, on a host with much to do, too.
@@ -159,12 +159,12 @@ func (c *Client) Reload(ctx context.Context) (Reloaded, error) {
 	return answer[Reloaded](ctx, &patient, http.MethodPost, "/v1/reload", nil)
 }
 
-func (s *Server) showStatus(w http.ResponseWriter, _ *http.Request) {
+func (s *Server) showStatus(w http.ResponseWriter, r *http.Request) {
 	status := s.process.Status()
 	if status.Problems == nil {
 		status.Problems = []Problem{}
 	}
-	s.answer(w, status)
+	s.answer(w, r, status)
 }
 
 // Status returns how kanmon is.

@@ -66,7 +66,7 @@ func (s *Server) top(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		var top Top
 		if top, err = s.process.Top(q); err == nil {
-			s.answer(w, top)
+			s.answer(w, r, top)
 			return
 		}
 	}

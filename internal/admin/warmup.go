@@ -72,17 +72,17 @@ func (o *WarmUpOrder) check() error {
 	return nil
 }
 
-func (s *Server) listWarmUps(w http.ResponseWriter, _ *http.Request) {
-	s.answerWarmUps(w, netip.Addr{})
+func (s *Server) listWarmUps(w http.ResponseWriter, r *http.Request) {
+	s.answerWarmUps(w, r, netip.Addr{})
 }
 
 func (s *Server) showWarmUp(w http.ResponseWriter, r *http.Request) {
 	if ip, ok := s.ip(w, r); ok {
-		s.answerWarmUps(w, ip)
+		s.answerWarmUps(w, r, ip)
 	}
 }
 
-func (s *Server) answerWarmUps(w http.ResponseWriter, ip netip.Addr) {
+func (s *Server) answerWarmUps(w http.ResponseWriter, r *http.Request, ip netip.Addr) {
 	all, err := s.ips.WarmUps(ip)
 	if err != nil {
 		s.refuse(w, http.StatusNotFound, err)
@@ -91,7 +91,7 @@ func (s *Server) answerWarmUps(w http.ResponseWriter, ip netip.Addr) {
 	if all == nil {
 		all = []WarmUp{}
 	}
-	s.answer(w, all)
+	s.answer(w, r, all)
 }
 
 func (s *Server) orderWarmUp(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +113,7 @@ func (s *Server) orderWarmUp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.log.Info("changed by the operator", "request", r.URL.Path, "step", o.Step, "finish", o.Finish, "reason", o.Reason, "who", who)
-	s.answerWarmUps(w, ip)
+	s.answerWarmUps(w, r, ip)
 }
 
 // WarmUps gives how far along all sending IPs with warm_up are, or with an address one of them.

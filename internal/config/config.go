@@ -59,6 +59,7 @@ type Config struct {
 	Containment    Containment    `toml:"containment"`
 	Admin          Admin          `toml:"admin"`
 	Metrics        Metrics        `toml:"metrics"`
+	Web            Web            `toml:"web"`
 
 	file         string                 // as given to Load or Parse
 	lines        map[string]int         // where each key of the file stands, for findings

@@ -86,7 +86,8 @@ func TestGoodFiles(t *testing.T) {
 }
 
 // everything.toml sets every key to something that is not its default, so that no key is read into a wrong field. But
-// for providers_file: it is read at once, so it must be there; TestProvidersFile has one.
+// for providers_file: it is read at once, so it must be there; TestProvidersFile has one; and for TLS of the page, which has none at the socket
+// that is here: TestPageWithTLS.
 func TestEverythingIsRead(t *testing.T) {
 	got, err := Load("testdata/good/everything.toml")
 	if err != nil {
@@ -180,6 +181,11 @@ func TestEverythingIsRead(t *testing.T) {
 		Admin:       Admin{Socket: "/run/kanmon/admin.sock"},
 		Watch:       Watch{Lists: Names{"zen.spamhaus.org", "bl.spamcop.net"}, Names: true, Every: 2 * time.Hour, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Suspend: true},
 		Metrics:     Metrics{On: true, Listen: netip.MustParseAddrPort("[2001:db8::1]:9726")},
+		Web: Web{
+			Listen: "unix:/run/kanmon-view/web.sock", Users: "/etc/kanmon/people", Directory: "/srv/kanmon-view", May: WebSearch, User: "kanmon-web",
+			UserHeader: "X-Remote-User", GroupsHeader: "X-Remote-Groups", Roles: map[string]WebRole{"ops": WebAct, "helpdesk": WebSearch}, ProxyUser: "www-data",
+			Idle: 15 * time.Minute, Longest: 8 * time.Hour,
+		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

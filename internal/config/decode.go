@@ -128,6 +128,9 @@ func (d *decoder) value(n *node, v reflect.Value, key string) {
 func (d *decoder) namedValues(n *node, v reflect.Value, key string) {
 	if n.kind != unstable.Table {
 		hint := `write { "203.0.113.10" = 2 }`
+		if _, roles := v.Interface().(map[string]WebRole); roles {
+			hint = `write { ops = "act" }`
+		}
 		if isTable(v.Type().Elem()) {
 			hint = fmt.Sprintf("write [%s.NAME] on a line of its own, its keys below", key)
 		}

@@ -35,6 +35,7 @@ func defaults() *Config {
 		},
 		Watch:       Watch{Every: time.Hour},
 		Metrics:     Metrics{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), metricsPort), Tenants: true},
+		Web:         defaultWeb(),
 		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
 		Containment: Containment{Most: contain.Stop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
 		Rescue: Rescue{

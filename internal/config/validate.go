@@ -31,6 +31,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateStanding(&cfg.Standing)
 	d.validateWatch(&cfg.Watch)
 	d.validateMetrics(cfg)
+	d.validateWeb(cfg)
 	d.validatePaths(map[string]string{
 		"classification.rules": cfg.Classification.Rules, "standing.file": cfg.Standing.File, "senders.file": cfg.Senders.File,
 		"admin.socket": cfg.Admin.Socket,

@@ -11,6 +11,8 @@ import (
 	"path"
 	"strings"
 	"time"
+
+	"kanmon/internal/admin"
 )
 
 //go:embed templates
@@ -80,7 +82,7 @@ func (s *Server) render(w http.ResponseWriter, r *request, status int, shows, ti
 	}
 	_, v.Live = model.(live)
 	if !r.may(Search) {
-		v.Title, v.Model = veilText(v.Title), veiled(v.Model)
+		v.Title, v.Model = admin.VeilText(v.Title), admin.Veiled(v.Model)
 	}
 	var page bytes.Buffer
 	if err := s.pages[shows].ExecuteTemplate(&page, "layout", v); err != nil {

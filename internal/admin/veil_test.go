@@ -1,13 +1,10 @@
-package web
+package admin
 
 import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time"
-
-	"kanmon/internal/admin"
-)
+	"time")
 
 // Of an address what stands before the @ is hidden, in whatever it stands.
 func TestAddressesAreVeiled(t *testing.T) {
@@ -20,30 +17,30 @@ func TestAddressesAreVeiled(t *testing.T) {
 		"no address at all":                       "no address at all",
 		"ボブ@example.jp":                           "…@example.jp",
 	} {
-		if got := veilText(text); got != want {
+		if got := VeilText(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
 		}
 	}
 }
 
 type shown struct {
-	admin.Sender
+	Sender
 	When time.Time
 	IP   netip.Addr
 	Any  any
 	Map  map[string][]string
-	Near *admin.Sample
-	List [1]admin.Sample
+	Near *Sample
+	List [1]Sample
 }
 
 // All of a model is looked through, and what it was made of stays as it is.
 func TestModelsAreVeiledAsAWhole(t *testing.T) {
 	const bob = "bob@example.com"
 	own := shown{
-		Sender: admin.Sender{Subject: admin.Subject{Tenant: "acme", Account: bob}, Block: &admin.ByHand{Why: bob}}, When: time.Unix(1, 0), IP: netip.MustParseAddr("::1"),
-		Any: []any{bob, map[string]any{bob: bob}}, Map: map[string][]string{bob: {bob}}, Near: &admin.Sample{Reply: bob}, List: [1]admin.Sample{{Account: bob}},
+		Sender: Sender{Subject: Subject{Tenant: "acme", Account: bob}, Block: &ByHand{Why: bob}}, When: time.Unix(1, 0), IP: netip.MustParseAddr("::1"),
+		Any: []any{bob, map[string]any{bob: bob}}, Map: map[string][]string{bob: {bob}}, Near: &Sample{Reply: bob}, List: [1]Sample{{Account: bob}},
 	}
-	got := veiled(own).(shown)
+	got := Veiled(own).(shown)
 	for name, text := range map[string]string{
 		"embedded": got.Account, "pointer": got.Block.Why, "interface": got.Any.([]any)[0].(string), "map": got.Map["…@example.com"][0], "near": got.Near.Reply, "array": got.List[0].Account,
 	} {

@@ -1,4 +1,4 @@
-package web
+package admin
 
 import (
 	"reflect"
@@ -9,11 +9,11 @@ import (
 // reply, in a link (%40) or be quoted.
 var addressed = regexp.MustCompile(`(?:"(?:[^"\\]|\\.)*"|[^\s<>()\[\],;:"@/=?&]+)(@|%40)`)
 
-// veilText hides the people in a text.
-func veilText(text string) string { return addressed.ReplaceAllString(text, "…$1") }
+// VeilText hides the people in a text.
+func VeilText(text string) string { return addressed.ReplaceAllString(text, "…$1") }
 
-// veiled gives a copy of a value in which no text has an address. What was given is everybody's, and stays as it is.
-func veiled(model any) any {
+// Veiled gives a copy of a value in which no text has an address. What was given is everybody's, and stays as it is.
+func Veiled(model any) any {
 	if model == nil {
 		return nil
 	}
@@ -29,7 +29,7 @@ func veilInto(to, from reflect.Value) {
 	}
 	switch from.Kind() {
 	case reflect.String:
-		to.SetString(veilText(from.String()))
+		to.SetString(VeilText(from.String()))
 	case reflect.Pointer:
 		if !from.IsNil() {
 			fresh := reflect.New(from.Type().Elem())
