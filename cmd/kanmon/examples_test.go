@@ -185,4 +185,4 @@ func (listedIPs) WarmUp(netip.Addr, admin.WarmUpOrder, string) error { return ni
 
 func (listedIPs) Suspend(netip.Addr, string, time.Time, string, string) error { return nil }
 
-func (listedIPs) Resume(netip.Addr, string, string) error { return nil }
+func (listedIPs) Resume(netip.Addr, string, string, string) error { return nil }

@@ -129,12 +129,13 @@ func (k *ipSuspendCommand) Run(c *console) error {
 type ipResumeCommand struct {
 	adminFlag
 	ipArgument
+	Reason string `help:"The reason, for whoever reads it later." placeholder:"TEXT"`
 }
 
 // Run takes a sending IP back into use.
 func (k *ipResumeCommand) Run(c *console) error {
 	return ask(&k.adminFlag, c.stdout, func(ctx context.Context, a *admin.Client) ([]admin.Standing, error) {
-		return a.Resume(ctx, k.IP, k.Provider)
+		return a.Resume(ctx, k.IP, k.Provider, k.Reason)
 	}, printOne(k.IP))
 }
 

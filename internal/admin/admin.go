@@ -12,7 +12,7 @@
 //	GET  /v1/ips                          all standings that are not plainly active, and all that are answered slowly
 //	GET  /v1/ips/{ip}                     those of one sending IP, with the evidence behind them
 //	POST /v1/ips/{ip}/suspend             {"provider": "", "for": "2h", "reason": "..."}; with a reason; without "for" until resumed
-//	POST /v1/ips/{ip}/resume              {"provider": ""}
+//	POST /v1/ips/{ip}/resume              {"provider": "", "reason": "..."}
 //	GET  /v1/warm-ups                     how far along the sending IPs with warm_up are
 //	GET  /v1/ips/{ip}/warm-up             one of them
 //	POST /v1/ips/{ip}/warm-up             {"step": 7, "reason": "..."} or {"finish": true, …}: it goes on there, or is warm
@@ -104,7 +104,7 @@ type SendingIPs interface {
 	// Suspend takes a sending IP out of use, until the time or, with the zero Time, until it is resumed.
 	Suspend(ip netip.Addr, provider string, until time.Time, reason, who string) error
 	// Resume lifts every suspension.
-	Resume(ip netip.Addr, provider, who string) error
+	Resume(ip netip.Addr, provider, reason, who string) error
 	// WarmUps says how far along the sending IPs with warm_up are; with an address one of them.
 	WarmUps(ip netip.Addr) ([]WarmUp, error)
 	// Shaping says what of providers' limits the sending IPs use; with an address one of them.

@@ -72,8 +72,8 @@ func (f *fakeIPs) WarmUp(ip netip.Addr, o WarmUpOrder, who string) error {
 	return nil
 }
 
-func (f *fakeIPs) Resume(ip netip.Addr, provider, who string) error {
-	f.calls = append(f.calls, strings.Join([]string{"resume", ip.String(), provider, who}, "|"))
+func (f *fakeIPs) Resume(ip netip.Addr, provider, reason, who string) error {
+	f.calls = append(f.calls, strings.Join([]string{"resume", ip.String(), provider, reason, who}, "|"))
 	return nil
 }
 
@@ -183,11 +183,11 @@ func TestCommands(t *testing.T) {
 	if _, err := c.Suspend(t.Context(), ip, "", 0, "until I say so"); err != nil || !ips.until.IsZero() {
 		t.Errorf("suspend without an end: %v, until %v", err, ips.until)
 	}
-	if _, err := c.Resume(t.Context(), ip, "google"); err != nil {
+	if _, err := c.Resume(t.Context(), ip, "google", "mended"); err != nil {
 		t.Error(err)
 	}
 	me := peerNameOfTest(t)
-	if diff := cmp.Diff([]string{"suspend|203.0.113.10|google|asked by phone|" + me, "suspend|203.0.113.10||until I say so|" + me, "resume|203.0.113.10|google|" + me}, ips.calls); diff != "" {
+	if diff := cmp.Diff([]string{"suspend|203.0.113.10|google|asked by phone|" + me, "suspend|203.0.113.10||until I say so|" + me, "resume|203.0.113.10|google|mended|" + me}, ips.calls); diff != "" {
 		t.Error(diff)
 	}
 	if n := strings.Count(log.String(), "changed by the operator"); n != 3 || !strings.Contains(log.String(), "who="+me) {

@@ -73,8 +73,8 @@ func (c *Client) Suspend(ctx context.Context, ip netip.Addr, provider string, d 
 }
 
 // Resume lifts every suspension of a sending IP at a provider ("": all).
-func (c *Client) Resume(ctx context.Context, ip netip.Addr, provider string) ([]Standing, error) {
-	return answer[[]Standing](ctx, c, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/resume", change{Provider: provider})
+func (c *Client) Resume(ctx context.Context, ip netip.Addr, provider, reason string) ([]Standing, error) {
+	return answer[[]Standing](ctx, c, http.MethodPost, "/v1/ips/"+url.PathEscape(ip.String())+"/resume", change{Provider: provider, Reason: reason})
 }
 
 // Tenants returns all of the configuration, and others that an operator has said something of.

@@ -29,17 +29,17 @@ type Sighting struct {
 	Fails   string     `json:"fails,omitempty"` // why there was no answer, if there was none when it was asked last
 }
 
-func (s *Server) listSightings(w http.ResponseWriter, _ *http.Request) {
-	s.answerSightings(w, netip.Addr{})
+func (s *Server) listSightings(w http.ResponseWriter, r *http.Request) {
+	s.answerSightings(w, r, netip.Addr{})
 }
 
 func (s *Server) showSightings(w http.ResponseWriter, r *http.Request) {
 	if ip, ok := s.ip(w, r); ok {
-		s.answerSightings(w, ip)
+		s.answerSightings(w, r, ip)
 	}
 }
 
-func (s *Server) answerSightings(w http.ResponseWriter, ip netip.Addr) {
+func (s *Server) answerSightings(w http.ResponseWriter, r *http.Request, ip netip.Addr) {
 	all, err := s.ips.Sightings(ip)
 	if err != nil {
 		s.refuse(w, http.StatusNotFound, err)
@@ -48,7 +48,7 @@ func (s *Server) answerSightings(w http.ResponseWriter, ip netip.Addr) {
 	if all == nil {
 		all = []Sighting{}
 	}
-	s.answer(w, all)
+	s.answer(w, r, all)
 }
 
 // Sightings gives how others see the sending IPs, and how the lists that are asked are; or with an address how one IP is seen.

@@ -128,7 +128,12 @@ func (s *Server) suspend(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
-	s.change(w, r, func(ip netip.Addr, c change, who string) error { return s.ips.Resume(ip, c.Provider, who) })
+	s.change(w, r, func(ip netip.Addr, c change, who string) error {
+		if len(c.Reason) > maxReason || !printable(c.Reason) {
+			return errBadReason
+		}
+		return s.ips.Resume(ip, c.Provider, c.Reason, who)
+	})
 }
 
 // change does one, logs who asked for it, and shows what came of it.

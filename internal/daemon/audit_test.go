@@ -27,8 +27,8 @@ func TestOrdersAboutSendingIPsAreInTheAudit(t *testing.T) {
 	do(c.Suspend(ctx, ours, "google", 2*time.Hour, "asked by phone"))
 	do(c.Carry(ctx, admin.Subject{Tenant: "acme"}, admin.Order{Do: "block", Reason: "x"}))
 	do(c.Suspend(ctx, ours, "", 0, "down"))
-	do(c.Resume(ctx, ours, ""))
-	do(c.Resume(ctx, ours, ""))
+	do(c.Resume(ctx, ours, "", ""))
+	do(c.Resume(ctx, ours, "", ""))
 	check := func(c *admin.Client) {
 		t.Helper()
 		all, err := c.Changes(ctx, admin.Subject{}, netip.Addr{}, 100)

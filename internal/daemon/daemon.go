@@ -32,6 +32,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 	sd "github.com/coreos/go-systemd/v22/daemon"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/event"
@@ -90,6 +91,7 @@ type Daemon struct {
 	givenUp    bool        // a cleanup that has not ended
 	memory     int64       // soft memory limit before Start
 	started    time.Time
+	operators  *admin.Server // on the admin socket; nil: there is none
 
 	meter     meter
 	lookout   lookout
@@ -266,6 +268,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.hearTimes(timesOf(cfg))
 	d.measure(cfg)
 	d.lookOut(cfg, next.rules)
+	d.boundView(cfg)
 	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
 		d.tellStep(event.Left, nil)
 	}

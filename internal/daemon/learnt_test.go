@@ -94,7 +94,7 @@ func TestStandingOfNobody(t *testing.T) {
 			t.Errorf("%q: told %q, want %q", provider, got, want)
 		}
 	}
-	if err := o.Resume(ip, "", "me"); err != nil {
+	if err := o.Resume(ip, "", "", "me"); err != nil {
 		t.Fatal(err)
 	}
 	if err := deliverTo(w, "x@gmail.com"); err != nil {

@@ -25,6 +25,9 @@ type reloadable struct {
 var shownElsewhere = map[string]string{
 	"[metrics] *":                  "internal/daemon TestReloadMovesMetrics",
 	"[watch] *":                    "internal/daemon TestWhatListsSayIsToldAndSuspendsWhereConfigured",
+	"[web] user":                   "internal/daemon TestTheViewSpeaksForPersons",
+	"[web] may":                    "internal/daemon TestTheViewSpeaksForPersons",
+	"[web] *":                      "cmd/kanmon TestPageIsServed", // the web process reads them when it starts
 	"Top level providers_file":     "internal/daemon TestProvidersReachTheSet",
 	"Top level on_unreachable":     "internal/session TestDialoguesWithUnreachableMXsTold",
 	"[[tenant]] on_unreachable":    "internal/session TestDialoguesWithUnreachableMXsTold",

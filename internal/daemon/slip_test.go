@@ -17,7 +17,7 @@ type slip struct {
 }
 
 func (*slip) Standings(netip.Addr) ([]admin.Standing, error) { return nil, nil }
-func (*slip) Resume(netip.Addr, string, string) error        { return nil }
+func (*slip) Resume(netip.Addr, string, string, string) error        { return nil }
 func (s *slip) Suspend(_ netip.Addr, _ string, until time.Time, _, _ string) error {
 	s.stopped = until.IsZero()
 	return nil

@@ -102,6 +102,8 @@ func (d *Daemon) openAdmin() error {
 	}
 	customers := &senders{d}
 	server := admin.NewServer(&operator{d}, customers, customers, &operator{d}, &operator{d}, d.log)
+	d.operators = server
+	d.boundView(d.cfg)
 	done := make(chan error, 1)
 	go func() { done <- server.Serve(l) }()
 	d.onStop("admin socket", func(context.Context) error { return errors.Join(server.Close(), <-done) })
@@ -243,9 +245,9 @@ func asOrder(err error) error {
 }
 
 // Resume implements [admin.SendingIPs]. Without a provider it lifts all that stands for the IP.
-func (o *operator) Resume(ip netip.Addr, provider, who string) error {
+func (o *operator) Resume(ip netip.Addr, provider, reason, who string) error {
 	resume := func(key standing.Key) error {
-		return o.ordered(key, policy.Change{Did: "resume", By: who}, func() error { return o.d.book.Resume(key, who) })
+		return o.ordered(key, policy.Change{Did: "resume", By: who, Why: reason}, func() error { return o.d.book.Resume(key, who) })
 	}
 	if provider != "" {
 		return resume(standing.Key{IP: ip, Provider: provider})

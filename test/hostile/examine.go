@@ -86,7 +86,7 @@ func (r *rig) examine(ctx context.Context, res *result) error {
 			continue
 		}
 		res.harm = append(res.harm, fmt.Sprintf("%s %s at %s", s.IP, s.State, s.Provider))
-		if _, err := r.admin.Resume(ctx, s.IP, whole(s.Provider)); err != nil {
+		if _, err := r.admin.Resume(ctx, s.IP, whole(s.Provider), ""); err != nil {
 			return fmt.Errorf("resume %s: %w", s.IP, err)
 		}
 	}

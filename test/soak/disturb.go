@@ -123,7 +123,7 @@ func (r *rig) order(ctx context.Context) {
 	case 5:
 		_, err = r.admin.Suspend(ctx, ip, "", time.Second, "soak")
 	case 6:
-		_, err = r.admin.Resume(ctx, ip, "")
+		_, err = r.admin.Resume(ctx, ip, "", "")
 	default:
 		do := []string{"block", "unblock", "exempt", "unexempt"}[rand.IntN(4)]
 		_, err = r.admin.Carry(ctx, pawn, admin.Order{Do: do, Reason: "soak"})
@@ -161,5 +161,5 @@ func (r *rig) lift(ctx context.Context) {
 // pardon lifts what orders have left, so that the end of the run is like its beginning.
 func (r *rig) pardon(ctx context.Context) {
 	ctx = context.WithoutCancel(ctx)
-	_, _ = r.admin.Resume(ctx, netlab.StreetSendingIPs()[2], "")
+	_, _ = r.admin.Resume(ctx, netlab.StreetSendingIPs()[2], "", "")
 }

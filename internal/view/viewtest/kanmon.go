@@ -31,6 +31,7 @@ type Answers struct {
 	Standings []admin.Standing
 	WarmUps   []admin.WarmUp
 	Shaping   admin.Shaping
+	Sightings []admin.Sighting
 	Tenants   []admin.SenderDetail
 	Accounts  []admin.SenderDetail
 	Refusals  []admin.TopRefusal
@@ -169,8 +170,8 @@ func (k *Kanmon) Suspend(ip netip.Addr, provider string, until time.Time, reason
 }
 
 // Resume implements [admin.SendingIPs].
-func (k *Kanmon) Resume(ip netip.Addr, provider, who string) error {
-	k.ordered("resume %s at %q by %s", ip, provider, who)
+func (k *Kanmon) Resume(ip netip.Addr, provider, reason, who string) error {
+	k.ordered("resume %s at %q, because %s, by %s", ip, provider, reason, who)
 	return nil
 }
 
@@ -186,6 +187,18 @@ func (k *Kanmon) Shaping(netip.Addr) (admin.Shaping, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.says.Shaping, nil
+}
+
+// Sightings implements [admin.SendingIPs].
+func (k *Kanmon) Sightings(ip netip.Addr) (all []admin.Sighting, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, s := range k.says.Sightings {
+		if !ip.IsValid() || s.IP == ip {
+			all = append(all, s)
+		}
+	}
+	return all, nil
 }
 
 // WarmUp implements [admin.SendingIPs].
