@@ -64,6 +64,8 @@ type commandLine struct {
 	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
 	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
 	Audit    auditCommand    `cmd:"" help:"Show who has blocked, exempted or limited whom, or suspended a sending IP, when and why."`
+	Web      webCommands     `cmd:"" help:"Show kanmon in a browser, and say who may see it."`
+	View     viewCommand     `cmd:"" help:"Show kanmon in a browser, with the history of mail, until SIGTERM."`
 	Backup   backupCommand   `cmd:"" help:"Save what kanmon keeps and its configuration to a file, also while it runs."`
 	Restore  restoreCommand  `cmd:"" help:"Put a backup in the place of what is there, while kanmon is stopped."`
 

@@ -55,8 +55,8 @@ func showNow(r *request) (any, error) {
 	if p.Cards, p.Known, err = r.cards(s.Top.Status.Problems); err != nil {
 		return nil, err
 	}
-	if p.Flow == nil && s.Top.Sessions.Running == 0 && r.server.Empty != nil {
-		p.Empty = r.server.Empty()
+	if p.Flow == nil && s.Top.Sessions.Running == 0 {
+		p.Empty = r.server.whyEmpty(r.now)
 	}
 	return p, nil
 }
@@ -159,4 +159,17 @@ func (p nowPage) State() string {
 		return "warn"
 	}
 	return "good"
+}
+
+// whyEmpty says why no connection has been seen yet. To find out takes a while: it holds for a minute.
+func (s *Server) whyEmpty(now time.Time) string {
+	if s.Empty == nil {
+		return ""
+	}
+	s.emptied.Lock()
+	defer s.emptied.Unlock()
+	if now.Sub(s.emptyAt) > time.Minute {
+		s.emptyAt, s.empty = now, s.Empty()
+	}
+	return s.empty
 }

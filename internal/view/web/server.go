@@ -55,6 +55,10 @@ type Server struct {
 	working chan struct{}
 	stop    context.CancelFunc
 	streams sync.WaitGroup
+
+	emptied sync.Mutex // guards these
+	empty   string
+	emptyAt time.Time
 }
 
 // New makes a server that is not serving yet.
