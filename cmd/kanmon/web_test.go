@@ -107,7 +107,7 @@ func TestPageIsServed(t *testing.T) {
 			}
 			log := g.serve(c.command)
 			b := newPageBrowser(t, c.scheme+"://"+at)
-			smtptest.WaitUntil(t, func() bool { return strings.Contains(log.String(), "the page is served") })
+			smtptest.WaitUntil(t, "the page is served", func() bool { return strings.Contains(log.String(), "the page is served") })
 			if c.scheme == "https" && !regexp.MustCompile(`sha256=([0-9A-F]{2}:){31}[0-9A-F]{2}`).MatchString(log.String()) {
 				t.Errorf("no fingerprint: %s", log)
 			}
