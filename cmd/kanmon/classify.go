@@ -63,7 +63,7 @@ func (k *classifyCommand) Run(c *console) error {
 		explainOwn(c.stdout, own)
 		return nil
 	}
-	explain(c.stdout, rules.Classify(query))
+	explainVerdict(c.stdout, rules.Classify(query))
 	return nil
 }
 
@@ -76,8 +76,8 @@ func explainOwn(w io.Writer, e *replies.Entry) {
 	}
 }
 
-// explain writes a verdict for humans.
-func explain(w io.Writer, v classify.Verdict) {
+// explainVerdict writes a verdict for humans.
+func explainVerdict(w io.Writer, v classify.Verdict) {
 	row := func(name, text string) {
 		if text != "" {
 			fmt.Fprintf(w, "%-8s %s\n", name, smtp.AppendSanitised(nil, []byte(text), true))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/admin/explain"
 	"kanmon/internal/config"
 )
 
@@ -200,9 +201,4 @@ func orDash(text, instead string) string {
 	return text
 }
 
-func when(t time.Time) string {
-	if t.IsZero() {
-		return "-"
-	}
-	return t.Local().Format("2006-01-02 15:04:05 -07:00")
-}
+func when(t time.Time) string { return explain.When(t) }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"strings"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/admin/explain"
 )
 
 // printReasons says how a sender's mail is treated, why, and what an operator can do.
@@ -18,11 +18,9 @@ func printReasons(w io.Writer, x admin.SenderDetail) error {
 	}
 	r.say("%s", name)
 	r.say("")
-	r.treated()
-	r.kind()
-	r.why()
-	r.nowThen()
-	r.limits()
+	for _, line := range explain.Sender(&x) {
+		r.say("%s", line)
+	}
 	r.say("")
 	r.actions()
 	_, err := io.WriteString(w, r.text.String())
@@ -37,225 +35,13 @@ type reasons struct {
 
 func (r *reasons) say(format string, args ...any) { fmt.Fprintf(&r.text, format+"\n", args...) }
 
-// treatments say what is done with mail at a level.
-var treatments = map[string]string{
-	admin.LevelNormal: "Its mail passes.",
-	admin.LevelSlow:   "Its mail is slowed: few mails an hour pass, others are held or deferred (4xx) and wait in the tenant's own queue.",
-	admin.LevelDivert: "Its mail is diverted: it is slowed and leaves from the high-risk pool, if there is one.",
-	admin.LevelStop:   "Its mail is stopped: all of it is deferred (4xx) and waits in the tenant's own queue.",
-}
-
-// treated says what happens to mail now.
-func (r *reasons) treated() {
-	x := r.x
-	switch {
-	case x.Blocked:
-		r.say("Its mail is blocked: all of it is deferred (4xx) and waits in the tenant's own queue.")
-	default:
-		r.say("%s", cmp.Or(treatments[x.InForce], "Its level is "+x.InForce+"."))
-	}
-	if x.ByTenant {
-		r.say("All mail of its tenant is treated so: see kanmon tenant explain %s.", shellWord(x.Tenant))
-	}
-	if x.Block != nil {
-		r.say("Blocked %s.", handText(x.Block))
-	}
-	if x.Exempt != nil {
-		r.say("Exempt from containment by evidence, %s.", handText(x.Exempt))
-	}
-	if x.Would == x.InForce {
-		return
-	}
-	because := "the configuration does not enforce it"
-	switch {
-	case x.Exempt != nil:
-		because = "it is exempt"
-	case x.Account != "":
-		because = "the configuration does not enforce it, or the tenant is exempt"
-	}
-	r.say("By evidence it would be %s, but %s.", cmp.Or(participles[x.Would], x.Would), because)
-}
-
-// kind says what it is marked as, and what that changes.
-func (r *reasons) kind() {
-	x := r.x
-	if x.Mark != nil {
-		r.say("It is %s.", markText(x.Mark))
-	}
-	switch {
-	case x.Mark == nil:
-	case x.Account == "" && x.Mark.Kind == admin.KindForwarder:
-		r.say("Mail whose sender's domain is not one of its sender_domains (without any: all of it) counts for its account %s, and neither for the tenant nor for its people.", forwarded)
-	case x.Mark.Kind == admin.KindList:
-		r.say("One message that a provider refuses is one refusal, one recipient who does not exist is one, and neither counts for the tenant; volume slows no list.")
-	case x.Mark.Kind == admin.KindForwarder:
-		r.say("One message that a provider refuses is one refusal, one recipient who does not exist is one, and neither counts for the tenant.")
-	}
-	if x.CountsFor != "" {
-		r.say("What becomes of its mail counts for the account %s: see kanmon account explain %s --tenant %s.", x.CountsFor, shellWord(x.CountsFor), shellWord(x.Tenant))
-	}
-	if c := x.Callouts; c != nil {
-		r.say("Callouts: %d recipients were asked for with the null sender and no message in this hour and the one before, %d of them unknown.", c.Asked, c.Dead)
-		r.say("They are no bounces and count for nothing here, but receivers list hosts that ask much: a limit of recipients per account bounds them, and kanmon account limit '<>' sets it for them alone.")
-	}
-}
-
-// forwarded is the account of what a tenant forwards.
-const forwarded = "<forwarded>"
-
-// looks says what else than abuse the numbers may come of.
-func (r *reasons) looks() {
-	switch r.x.Last.Looks {
-	case admin.KindList:
-		r.say("It looks like a mailing list, or like an account that was stolen: look at what it sends.")
-	case admin.KindForwarder:
-		r.say("It looks like forwarding, or like a relay that was stolen: look at whose mail it is.")
-	}
-}
-
-// why says what evidence its own level rests on, and how it ends.
-func (r *reasons) why() {
-	x := r.x
-	if x.Level == admin.LevelNormal {
-		if x.Block == nil && x.Last != nil {
-			r.say("Its own level is normal; the last change, at %s: %s.", when(x.Last.At), x.Last.Why)
-		}
-		return
-	}
-	last := x.Last
-	state := strings.ToUpper(participles[x.Level][:1]) + participles[x.Level][1:] // all are ASCII
-	if x.InForce != x.Level {
-		state = "Found to be " + participles[x.Level]
-	}
-	switch {
-	case last != nil && last.To == x.Level && last.By == "evidence":
-		r.say("%s since %s: %s.", state, when(x.Since), measured(&last.Reading, "the "+last.Reading.Window+" before"))
-	case last != nil && last.To == x.Level && last.By == "quiet":
-		r.say("%s since %s, down from %s: %s.", state, when(x.Since), last.From, last.Why)
-	default:
-		r.say("%s since %s, by the signal %s.", state, when(x.Since), x.Signal)
-	}
-	if last != nil && x.Mark == nil {
-		r.looks()
-	}
-	if last != nil && len(last.Samples) > 0 {
-		s := last.Samples[len(last.Samples)-1]
-		r.say("A reply that counted, of %s at %s: %s", s.Provider, when(s.At), s.Reply)
-	}
-	r.say("If nothing more of that kind happens, it comes down to %s in %s.", below[x.Level], span(x.DownIn))
-	if x.Strikes > 1 {
-		r.say("It was contained %d times in short succession; each time the way down takes longer.", x.Strikes)
-	}
-}
-
-// below is a level's next one down.
-var below = map[string]string{
-	admin.LevelSlow: admin.LevelNormal, admin.LevelDivert: admin.LevelSlow, admin.LevelStop: admin.LevelDivert,
-}
-
-// misdeeds say what a signal's numbers count: bad outcomes, of cases, in a window.
-var misdeeds = map[string]string{
-	"unknown_recipients": "%d of %d recipients answered in %s do not exist",
-	"content":            "%d of %d messages answered in %s were refused as spam or for what is in them",
-	"sender":             "%d of %d answers in %s refuse the sender or its domain",
-	"listing":            "%d of %d answers in %s refuse our sending IPs, which others' mail is accepted from",
-	"backscatter":        "%d of %d bounces in %s went to recipients that do not exist",
-	"spread_unknown":     "%d of %d recipients answered in %s, of many accounts, do not exist",
-	"spread_content":     "%d of %d messages answered in %s, of many accounts, were refused as spam or for what is in them",
-}
-
-// measured says a reading in words: "37 of 210 recipients answered in the last hour do not exist (18 %, …)".
-func measured(r *admin.Reading, window string) string {
-	switch r.Signal {
-	case "volume":
-		return fmt.Sprintf("about %d distinct recipients in one hour, %.0f are allowed without a look at what became of them", r.Bad, r.Threshold)
-	case "many_accounts":
-		return fmt.Sprintf("%d of its %d accounts are contained, %.0f are enough", r.Bad, r.Cases, r.Threshold)
-	}
-	does := map[string]string{
-		admin.LevelNormal: "slow", admin.LevelSlow: "slow", admin.LevelDivert: "divert", admin.LevelStop: "stop",
-	}[r.Level]
-	text := fmt.Sprintf(cmp.Or(misdeeds[r.Signal], "%d of %d in %s were bad"), r.Bad, r.Cases, window)
-	text += fmt.Sprintf(" (%s, at least %s with confidence; %s %s a sender)", percent(r.Share), percent(r.Low), percent(r.Threshold), does)
-	if r.Named {
-		text += "; these are what providers with a name have said, whatever strangers accept"
-	}
-	if r.Elsewhere {
-		text += "; one provider refuses what others accept, which counts less"
-	}
-	return text
-}
-
-// nowThen says which signals are near what would contain it, or raise its level.
-func (r *reasons) nowThen() {
-	x := r.x
-	if !x.Known {
-		r.say("Nothing has been heard of its mail, or it is forgotten.")
-		return
-	}
-	near := 0
-	for i := range x.Readings {
-		one := &x.Readings[i]
-		if i > 0 && sameNumbers(one, &x.Readings[i-1]) {
-			continue
-		}
-		reached := one.Low
-		if counted(one) {
-			reached = float64(one.Bad)
-		}
-		if reached > 0 && (one.Level != admin.LevelNormal || reached >= one.Threshold/2) {
-			near++
-			r.say("Now: %s.", measured(one, "the last "+one.Window))
-		}
-	}
-	if near == 0 {
-		r.say("Now no signal is near a threshold: in the last hour %d of %d recipients answered were unknown, %d of %d messages refused for what is in them.",
-			x.Hour.Unknown, x.Hour.Answered, x.Hour.Content, x.Hour.Judged)
-	}
-}
-
-// sameNumbers says that all of the day was in the last hour.
-func sameNumbers(day, hour *admin.Reading) bool {
-	return day.Signal == hour.Signal && day.Bad == hour.Bad && day.Cases == hour.Cases
-}
-
-// limits tells of those that are close to their end.
-func (r *reasons) limits() {
-	near := 0
-	for i := range r.x.Limits {
-		l := &r.x.Limits[i]
-		if !nearEnd(l) {
-			continue
-		}
-		near++
-		text := fmt.Sprintf("Limit %s of the %s is close to its end", l.Name, l.Scope)
-		if !l.Room {
-			text = fmt.Sprintf("Limit %s of the %s has no room for %s", l.Name, l.Scope, span(l.Wait))
-		}
-		text += fmt.Sprintf(": %d of %d %s at once are used; it allows %s", l.Used, l.Max, l.Measure, amountOf(l))
-		if !l.Enforced {
-			text += "; it only tells, and refuses nothing"
-		}
-		r.say("%s.", text)
-	}
-	switch {
-	case len(r.x.Limits) == 0:
-		r.say("No limit counts it by itself.")
-	case near == 0:
-		r.say("No limit is close to its end.")
-	}
-}
-
-// nearEnd is four fifths.
-func nearEnd(l *admin.LimitUse) bool { return !l.Room || float64(l.Used) >= 0.8*float64(l.Max) }
-
 // actions are what an operator can do now.
 func (r *reasons) actions() {
 	x := r.x
 	command := func(do, rest, what string) {
-		line := "kanmon tenant " + do + " " + shellWord(x.Tenant)
+		line := "kanmon tenant " + do + " " + explain.ShellWord(x.Tenant)
 		if x.Account != "" {
-			line = "kanmon account " + do + " " + shellWord(x.Account) + " --tenant " + shellWord(x.Tenant)
+			line = "kanmon account " + do + " " + explain.ShellWord(x.Account) + " --tenant " + explain.ShellWord(x.Tenant)
 		}
 		r.say("  %s%s\n      %s", line, rest, what)
 	}
@@ -285,19 +71,8 @@ func (r *reasons) actions() {
 	}
 	for i := range r.x.Limits {
 		l := &r.x.Limits[i]
-		if nearEnd(l) && (l.Scope == "account") == (x.Account != "") {
-			command("limit", " "+shellWord(l.Name)+" AMOUNT", fmt.Sprintf("give it another amount than %s", amountOf(l)))
+		if explain.NearEnd(l) && (l.Scope == "account") == (x.Account != "") {
+			command("limit", " "+explain.ShellWord(l.Name)+" AMOUNT", fmt.Sprintf("give it another amount than %s", explain.Amount(l)))
 		}
 	}
-}
-
-// shellWord makes a name fit for a shell's command line.
-func shellWord(name string) string {
-	plain := func(c rune) bool {
-		return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.ContainsRune("@.-_+=:,/%", c)
-	}
-	if name != "" && strings.IndexFunc(name, func(c rune) bool { return !plain(c) }) < 0 {
-		return name
-	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
 }

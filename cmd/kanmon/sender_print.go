@@ -5,11 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/admin/explain"
 )
 
 func newTable(w io.Writer, header string) *tabwriter.Writer {
@@ -58,7 +58,7 @@ func printNotes(w io.Writer, all []admin.Sender) (err error) {
 type senderRow struct{ state, since, until, by, why string }
 
 func rowOf(s *admin.Sender) senderRow {
-	row := senderRow{stateOf(s), when(s.Since), "-", "-", "-"}
+	row := senderRow{explain.State(s), when(s.Since), "-", "-", "-"}
 	hand := s.Block
 	if hand == nil {
 		hand = s.Exempt
@@ -81,57 +81,6 @@ func untilOf(h *admin.ByHand) string {
 	return when(h.Until)
 }
 
-// participles say what a level does.
-var participles = map[string]string{
-	admin.LevelNormal: "normal", admin.LevelSlow: "slowed", admin.LevelDivert: "diverted", admin.LevelStop: "stopped",
-}
-
-// stateOf is how a sender's mail is treated, in a few words.
-func stateOf(s *admin.Sender) string {
-	state := cmp.Or(participles[s.InForce], s.InForce)
-	switch {
-	case s.Blocked:
-		state = "blocked"
-	case s.Exempt != nil && s.InForce == admin.LevelNormal:
-		state = "exempt"
-	}
-	if s.ByTenant && (s.Blocked || s.InForce != admin.LevelNormal) {
-		state += " with its tenant"
-	}
-	if s.Would != s.InForce {
-		state += ", would be " + cmp.Or(participles[s.Would], s.Would)
-	}
-	if s.Mark != nil {
-		state += ", " + kindNames[s.Mark.Kind]
-	}
-	return state
-}
-
-// kindNames are what a sender is said to be.
-var kindNames = map[string]string{
-	admin.KindList: "a list", admin.KindForwarder: "a forwarder", admin.KindNone: "neither list nor forwarder",
-}
-
-// markText says what a sender is said to be, and by whom.
-func markText(m *admin.Mark) string {
-	text := kindNames[m.Kind]
-	switch m.Of {
-	case "":
-	case "tenant":
-		text += ", as its tenant"
-	default:
-		text += ", as all of " + m.Of
-	}
-	if m.Hand == nil {
-		return text + ", by the configuration"
-	}
-	text += fmt.Sprintf(", by %s since %s", m.Hand.By, when(m.Hand.At))
-	if m.Hand.Why != "" {
-		text += ": " + m.Hand.Why
-	}
-	return text
-}
-
 // printDetail prints all numbers of a sender.
 func printDetail(w io.Writer, x admin.SenderDetail) error {
 	p := &explanation{w: w}
@@ -141,15 +90,15 @@ func printDetail(w io.Writer, x admin.SenderDetail) error {
 	} else {
 		p.line("accounts", fmt.Sprintf("%d contained, blocked or exempt", x.Accounts))
 	}
-	p.line("state", stateOf(&x.Sender))
+	p.line("state", explain.State(&x.Sender))
 	if x.Block != nil {
-		p.line("block", handText(x.Block))
+		p.line("block", explain.Hand(x.Block))
 	}
 	if x.Exempt != nil {
-		p.line("exemption", handText(x.Exempt))
+		p.line("exemption", explain.Hand(x.Exempt))
 	}
 	if x.Mark != nil {
-		p.line("kind", markText(x.Mark))
+		p.line("kind", explain.Mark(x.Mark))
 	}
 	if x.CountsFor != "" {
 		p.line("counts for", x.CountsFor)
@@ -177,10 +126,10 @@ func printKnown(p *explanation, x *admin.SenderDetail) {
 	}
 	p.line("evidence", level)
 	if x.Last != nil {
-		p.line("decided", decidedText(x.Last))
+		p.line("decided", explain.Decided(x.Last))
 	}
 	p.line("usual", fmt.Sprintf("%s of recipients unknown, %s of messages refused", percent(x.Usual.Unknown), percent(x.Usual.Content)))
-	p.line("volume", volumeText(x))
+	p.line("volume", explain.Volume(x))
 	p.line("accepted", fmt.Sprintf("%d octets and %d recipients, as long as it is known", x.Octets, x.Recipients))
 	fmt.Fprintln(p.w)
 	printReadings(p.w, x.Readings)
@@ -190,27 +139,6 @@ func printKnown(p *explanation, x *admin.SenderDetail) {
 	for _, s := range x.Samples {
 		fmt.Fprintf(p.w, "\n%s  %s: %s, account %s\n    %s\n", when(s.At), s.Provider, s.Class, orDash(s.Account, "-"), s.Reply)
 	}
-}
-
-// decidedText says what was decided, and in which mail that ended: its lines are in the records.
-func decidedText(last *admin.Decision) string {
-	text := fmt.Sprintf("%s from %s to %s by %s: %s", when(last.At), last.From, last.To, last.By, last.Why)
-	if last.Session != "" {
-		text += fmt.Sprintf("; with transaction %d of session %s", last.Number, last.Session)
-	}
-	return text
-}
-
-// volumeText says how many recipients there were, and what of that is compared with what.
-func volumeText(x *admin.SenderDetail) string {
-	text := fmt.Sprintf("about %d distinct recipients in this hour (estimated, ±13 %%), %d allowed", x.Distinct, x.Allowance)
-	if x.AllowanceFrom != "" {
-		text += ": " + x.AllowanceFrom
-	}
-	if x.Counting < x.Distinct {
-		text += fmt.Sprintf("; about %d of them count, not those of accounts that are contained, exempt or marked, nor of bounces", x.Counting)
-	}
-	return text
 }
 
 // countedSince says that the counts begin where the level was last set, if that was within them: all but volume begins anew there.
@@ -225,16 +153,13 @@ func printReadings(w io.Writer, all []admin.Reading) {
 	table := newTable(w, "SIGNAL\tWINDOW\tBAD\tOF\tSHARE\tAT LEAST\tNEEDED\tENOUGH FOR\tPROVIDERS\tACCOUNTS")
 	for _, r := range all {
 		share, low, needed := percent(r.Share), percent(r.Low), percent(r.Threshold)
-		if counted(&r) {
+		if explain.Counted(&r) {
 			share, low, needed = "-", "-", fmt.Sprintf("%.0f", r.Threshold)
 		}
 		fmt.Fprintf(table, "%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\t%d\t%d\n", r.Signal, orDash(r.Window, "-"), r.Bad, r.Cases, share, low, needed, r.Level, r.Providers, r.Accounts)
 	}
 	_ = table.Flush() // the writer's next error is the same
 }
-
-// counted reports that a signal's threshold is for a number, not for a share.
-func counted(r *admin.Reading) bool { return r.Signal == "volume" || r.Signal == "many_accounts" }
 
 func printCounts(w io.Writer, hour, day *admin.Counts) {
 	table := newTable(w, "COUNT\tHOUR\tDAY")
@@ -266,37 +191,9 @@ func printLimits(w io.Writer, all []admin.LimitUse) error {
 	}
 	table := newTable(w, "LIMIT\tOF\tAMOUNT\tUSED\tAT ONCE\tALL FREE IN\tNOTE")
 	for _, l := range all {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", l.Name, scopeOf(&l), amountOf(&l), l.Used, l.Max, span(l.Free), noteOf(&l))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%d\t%s\t%s\n", l.Name, explain.LimitOf(&l), explain.Amount(&l), l.Used, l.Max, span(l.Free), explain.LimitNote(&l))
 	}
 	return table.Flush()
-}
-
-func scopeOf(l *admin.LimitUse) string {
-	if l.Provider != "" {
-		return "tenant at " + l.Provider
-	}
-	return l.Scope
-}
-
-func amountOf(l *admin.LimitUse) string {
-	if l.Per == 0 {
-		return fmt.Sprintf("%d %s", l.Amount, l.Measure)
-	}
-	return fmt.Sprintf("%d %s in %s", l.Amount, l.Measure, span(l.Per))
-}
-
-func noteOf(l *admin.LimitUse) string {
-	var notes []string
-	if !l.Room {
-		notes = append(notes, "no room for "+span(l.Wait))
-	}
-	if !l.Enforced {
-		notes = append(notes, "not enforced")
-	}
-	if l.Amount != l.Configured {
-		notes = append(notes, fmt.Sprintf("by hand, %d configured", l.Configured))
-	}
-	return orDash(strings.Join(notes, "; "), "-")
 }
 
 func printChanges(w io.Writer, all []admin.Change) error {
@@ -324,39 +221,8 @@ func changedText(c *admin.Change) string {
 	return "tenant " + c.Tenant
 }
 
-func handText(h *admin.ByHand) string {
-	text := fmt.Sprintf("by %s since %s until ", h.By, when(h.At))
-	if h.Until.IsZero() {
-		text += "it is ended by hand"
-	} else {
-		text += when(h.Until)
-	}
-	if h.Why != "" {
-		text += ": " + h.Why
-	}
-	return text
-}
-
 // percent has a decimal where it matters.
-func percent(share float64) string {
-	n := 100 * share
-	if n >= 10 {
-		return fmt.Sprintf("%.0f %%", n)
-	}
-	return strings.TrimSuffix(fmt.Sprintf("%.1f", n), ".0") + " %"
-}
+func percent(share float64) string { return explain.Percent(share) }
 
 // span is a duration without what is 0 at its end, and without seconds where there are hours.
-func span(d time.Duration) string {
-	if d > time.Hour {
-		d = d.Round(time.Minute)
-	}
-	text := d.Round(time.Second).String()
-	if strings.HasSuffix(text, "m0s") {
-		text = strings.TrimSuffix(text, "0s")
-	}
-	if strings.HasSuffix(text, "h0m") {
-		text = strings.TrimSuffix(text, "0m")
-	}
-	return text
-}
+func span(d time.Duration) string { return explain.Span(d) }
