@@ -60,6 +60,7 @@ type Config struct {
 	Admin          Admin          `toml:"admin"`
 	Metrics        Metrics        `toml:"metrics"`
 	Web            Web            `toml:"web"`
+	History        History        `toml:"history"`
 
 	file         string                 // as given to Load or Parse
 	lines        map[string]int         // where each key of the file stands, for findings

@@ -186,6 +186,10 @@ func TestEverythingIsRead(t *testing.T) {
 			UserHeader: "X-Remote-User", GroupsHeader: "X-Remote-Groups", Roles: map[string]WebRole{"ops": WebAct, "helpdesk": WebSearch}, ProxyUser: "www-data",
 			Idle: 15 * time.Minute, Longest: 8 * time.Hour,
 		},
+		History: History{
+			On: true, Directory: "/srv/history", Records: Names{"/var/log/kanmon/records.jsonl", "/srv/gw2/records.jsonl"}, Gateways: Names{"gw1", "gw2"},
+			Detail: 30 * day, Trouble: 60 * day, Counts: 730 * day, Size: 50e9, Metrics: netip.MustParseAddrPort("127.0.0.1:9727"),
+		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

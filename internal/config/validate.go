@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -32,6 +31,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateWatch(&cfg.Watch)
 	d.validateMetrics(cfg)
 	d.validateWeb(cfg)
+	d.validateHistory(cfg)
 	d.validatePaths(map[string]string{
 		"classification.rules": cfg.Classification.Rules, "standing.file": cfg.Standing.File, "senders.file": cfg.Senders.File,
 		"admin.socket": cfg.Admin.Socket,
@@ -52,8 +52,7 @@ func (d *decoder) validateMetrics(cfg *Config) {
 		}
 	}
 	m := &cfg.Metrics
-	ofMail := m.On && slices.ContainsFunc(cfg.Listeners(), func(mail netip.AddrPort) bool { return mail.Port() == m.Listen.Port() })
-	d.judge(rule{"metrics.listen", m.Listen, !ofMail, "%v: mail comes in by this port", `want one of its own, such as "127.0.0.1:9725"`})
+	d.judge(rule{"metrics.listen", m.Listen, !m.On || !d.portOfMail(cfg, m.Listen), "%v: mail comes in by this port", `want one of its own, such as "127.0.0.1:9725"`})
 }
 
 func (d *decoder) validateStanding(s *Standing) {

@@ -156,9 +156,12 @@ func parseAddrPort(s string) (netip.AddrPort, error) {
 }
 
 func parseDuration(s string) (time.Duration, error) {
+	if d, ok := inDays(s); ok {
+		return d, nil
+	}
 	d, err := time.ParseDuration(s)
 	if err != nil {
-		return 0, &wrongValue{fmt.Sprintf("%q is not a duration", s), `want a number with a unit such as "30s", "5m" or "1h30m"`}
+		return 0, &wrongValue{fmt.Sprintf("%q is not a duration", s), `want a number with a unit such as "30s", "5m", "1h30m" or "14d"`}
 	}
 	if d < 0 {
 		return 0, &wrongValue{fmt.Sprintf("%q is negative", s), `want a duration such as "5m"`}

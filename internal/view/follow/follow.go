@@ -33,9 +33,6 @@ const (
 	// lookAgain is how soon what nobody has told of is found, such as a folder that is there only now.
 	lookAgain = 5 * time.Second
 
-	mostLines  = 2000
-	mostOctets = 4 << 20
-
 	firstRetry = time.Second
 	lastRetry  = 30 * time.Second
 )
@@ -67,7 +64,7 @@ func New(o Options) *Follower {
 		o.Log = slog.Default()
 	}
 	return &Follower{
-		Options: o, teller: teller{log: o.Log.With("records", o.Path)},
+		Options: o, batch: batch{gateways: o.Gateways}, teller: teller{log: o.Log.With("records", o.Path)},
 		gather: gather, lookAgain: lookAgain, firstRetry: firstRetry,
 	}
 }
@@ -249,53 +246,30 @@ func (f *Follower) stands(t *text) standing {
 	return replaced
 }
 
-// A batch is lines that are kept together.
-type batch struct {
-	lines  []history.Line
-	octets int
-	dirty  bool // something was read, be it no record
-	newest time.Time
-
-	bad, foreign, lost int64
+// add takes a line up, and tells of one that is not kept.
+func (f *Follower) add(line []byte, err error) {
+	switch err := f.batch.add(line, err); {
+	case errors.Is(err, errForeign):
+		f.teller.once("a record of another gateway", err.Error(), "line", shown(line))
+	case err != nil:
+		f.teller.once("a line that is no record", err.Error(), "line", shown(line))
+	}
 }
 
-func (b *batch) isFull() bool { return len(b.lines) >= mostLines || b.octets >= mostOctets }
-
-// add takes a line up, if it is a record of a gateway whose records are kept.
-func (f *Follower) add(line []byte, err error) {
-	b := &f.batch
-	b.dirty = true
-	b.octets += len(line)
-	var e *event.Entry
-	if err == nil {
-		e, err = event.ParseEntry(line)
-	}
-	switch {
-	case err != nil:
-		b.bad++
-		f.teller.once("a line that is no record", err.Error(), "line", event.Printable(string(line[:min(len(line), mostShown)]), mostShown))
-		b.lines = append(b.lines, history.Line{Raw: slices.Clone(line)})
-		return
-	case len(f.Gateways) > 0 && !slices.Contains(f.Gateways, e.Gateway):
-		b.foreign++
-		f.teller.once("a record of a gateway that is not in history.gateways", event.Printable(e.Gateway, 64))
-		return
-	case e.Type == "dropped":
-		b.lost += int64(e.Records)
-	}
-	b.newest = e.At
-	b.lines = append(b.lines, history.Line{Raw: slices.Clone(line), Entry: e})
+// shown is what a log shows of a line.
+func shown(line []byte) string {
+	return event.Printable(string(line[:min(len(line), mostShown)]), mostShown)
 }
 
 // keep has history keep what was taken up, with how far it goes. Where somebody has emptied the file meanwhile, what was read may be of both
 // that it has been: then it is read again, from where it is now.
 func (f *Follower) keep(ctx context.Context, t *text) error {
 	b := &f.batch
-	if !b.dirty {
+	if !b.read {
 		return nil
 	}
 	if !t.isAsRead() {
-		f.batch = batch{}
+		f.batch = batch{gateways: f.Gateways}
 		return errOver
 	}
 	f.place.at, f.place.offset = headOf(t.head), t.offset
@@ -321,8 +295,7 @@ func (f *Follower) keep(ctx context.Context, t *text) error {
 	if !m.At.IsZero() {
 		f.counts.newest.Store(m.At.UnixNano())
 	}
-	*b = batch{lines: b.lines[:0]}
-	clear(b.lines[:cap(b.lines)])
+	*b = batch{gateways: f.Gateways}
 	return nil
 }
 

@@ -166,7 +166,7 @@ func TestWhatIsNoRecordIsPassedOver(t *testing.T) {
 func TestOtherGatewaysAreLeftOut(t *testing.T) {
 	r := newRig(t)
 	r.up("gw1")
-	r.raw(strings.Replace(r.next(), "gw1", "gw2", 1))
+	r.raw(strings.Replace(r.next(), `"gw1"`, `"gw2"`, 1))
 	r.write(2)
 	r.until(func() bool { n, _ := r.store.has(); return n == 2 })
 	if n := r.f.counts.foreign.Load(); n != 1 || !strings.Contains(r.log.String(), "gw2") {

@@ -26,6 +26,8 @@ type fakeStore struct {
 	marks map[string]history.Mark
 	bad   int
 	fails error
+
+	counts []history.Count
 }
 
 func newFake() *fakeStore {
@@ -58,6 +60,18 @@ func (s *fakeStore) Mark(_ context.Context, source string) (history.Mark, error)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.marks[source], s.fails
+}
+
+func (s *fakeStore) Status(context.Context) (history.Status, error) {
+	return history.Status{Octets: 4096}, nil
+}
+
+func (s *fakeStore) Counts(context.Context, history.CountsOf) ([]history.Count, error) {
+	return s.counts, nil
+}
+
+func (s *fakeStore) Prune(context.Context, time.Time, history.Keep) (history.Pruned, error) {
+	return history.Pruned{Detail: 1}, nil
 }
 
 func (s *fakeStore) fail(err error) {

@@ -18,7 +18,7 @@ import (
 
 // A text is a file of records that is being read, line by line.
 type text struct {
-	file    *os.File
+	file    *os.File      // nil: it is no file
 	unzip   io.ReadCloser // nil: it is plain
 	in      *bufio.Reader
 	offset  int64  // behind the last line that was read whole, in what is written there uncompressed
@@ -58,16 +58,18 @@ func openText(path string) (*text, error) {
 	if t.unzip, err = unzip(f, filepath.Ext(path)); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, err), f.Close())
 	}
-	t.in = bufio.NewReaderSize(t.source(), readBuffer)
+	t.in = newReader(t.source())
 	return t, nil
 }
+
+func newReader(from io.Reader) *bufio.Reader { return bufio.NewReaderSize(from, readBuffer) }
 
 func unzip(from io.Reader, kind string) (io.ReadCloser, error) {
 	switch kind {
 	case ".gz":
-		return gzip.NewReader(bufio.NewReaderSize(from, readBuffer))
+		return gzip.NewReader(newReader(from))
 	case ".bz2":
-		return io.NopCloser(bzip2.NewReader(bufio.NewReaderSize(from, readBuffer))), nil
+		return io.NopCloser(bzip2.NewReader(newReader(from))), nil
 	case ".zst":
 		z, err := zstd.NewReader(from, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(256<<20))
 		if err != nil {
@@ -89,7 +91,9 @@ func (t *text) close() {
 	if t.unzip != nil {
 		_ = t.unzip.Close() // nothing was written
 	}
-	_ = t.file.Close()
+	if t.file != nil {
+		_ = t.file.Close()
+	}
 }
 
 // begin goes to where a line begins, in a file whose first octets are known. Of a compressed file everything before it is read.

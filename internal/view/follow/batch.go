@@ -1,0 +1,56 @@
+package follow
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/view/history"
+)
+
+// A batch is lines that are kept together.
+type batch struct {
+	gateways []string // whose lines are kept; none: all
+	lines    []history.Line
+	octets   int
+	read     bool // something was, be it no record
+	newest   time.Time
+
+	bad, foreign, lost int64
+}
+
+const (
+	mostLines  = 2000
+	mostOctets = 4 << 20
+)
+
+func (b *batch) isFull() bool { return len(b.lines) >= mostLines || b.octets >= mostOctets }
+
+// errForeign is a record of a gateway whose records are not kept.
+var errForeign = errors.New("it is of a gateway that history.gateways does not name")
+
+// add takes a line up, if it is a record of a gateway whose records are kept; else the error says why not.
+func (b *batch) add(line []byte, err error) error {
+	b.read = true
+	b.octets += len(line)
+	var e *event.Entry
+	if err == nil {
+		e, err = event.ParseEntry(line)
+	}
+	switch {
+	case err != nil:
+		b.bad++
+		b.lines = append(b.lines, history.Line{Raw: slices.Clone(line[:min(len(line), mostShown)])})
+		return err
+	case len(b.gateways) > 0 && !slices.Contains(b.gateways, e.Gateway):
+		b.foreign++
+		return fmt.Errorf("%w: %s", errForeign, event.Printable(e.Gateway, 64))
+	case e.Type == "dropped":
+		b.lost += int64(e.Records)
+	}
+	b.newest = e.At
+	b.lines = append(b.lines, history.Line{Raw: slices.Clone(line), Entry: e})
+	return nil
+}
