@@ -67,6 +67,7 @@ type commandLine struct {
 	Web      webCommands     `cmd:"" help:"Show kanmon in a browser, and say who may see it."`
 	View     viewCommand     `cmd:"" help:"Show kanmon in a browser, with the history of mail, until SIGTERM."`
 	History  historyCommands `cmd:"" help:"Keep what has happened to mail, for weeks and months, and say how far that is."`
+	Notify   notifyCommands  `cmd:"" help:"Tell people what has happened: by webhook, by mail."`
 	Backup   backupCommand   `cmd:"" help:"Save what kanmon keeps and its configuration to a file, also while it runs."`
 	Restore  restoreCommand  `cmd:"" help:"Put a backup in the place of what is there, while kanmon is stopped."`
 

@@ -62,6 +62,10 @@ type Config struct {
 	Web            Web            `toml:"web"`
 	History        History        `toml:"history"`
 
+	Notify         Notify          `toml:"notify"`
+	NotifyWebhooks []NotifyWebhook `toml:"notify_webhook"`
+	NotifyMails    []NotifyMail    `toml:"notify_mail"`
+
 	file         string                 // as given to Load or Parse
 	lines        map[string]int         // where each key of the file stands, for findings
 	providers    []Provider             // the defaults and those of ProvidersFile

@@ -190,6 +190,18 @@ func TestEverythingIsRead(t *testing.T) {
 			On: true, Directory: "/srv/history", Records: Names{"/var/log/kanmon/records.jsonl", "/srv/gw2/records.jsonl"}, Gateways: Names{"gw1", "gw2"},
 			Detail: 30 * day, Trouble: 60 * day, Counts: 730 * day, Size: 50e9, Metrics: netip.MustParseAddrPort("127.0.0.1:9727"),
 		},
+		Notify: Notify{Language: Japanese, Zone: "Asia/Tokyo", Digest: "07:30", PageURL: "https://kanmon.example.jp"},
+		NotifyWebhooks: []NotifyWebhook{{
+			Name: "panel", URL: "https://panel.example.jp/hooks/kanmon", Format: FormatSlack, SecretFile: "/etc/kanmon/webhook.secret",
+			Events: Names{"account.*", "ip.listed"},
+		}},
+		NotifyMails: []NotifyMail{
+			{
+				Name: "oncall", To: Names{"oncall@example.jp"}, From: "kanmon@example.jp", Smarthost: "smtp.example.jp:465", TLS: MailTLSStart,
+				User: "kanmon", PasswordFile: "/etc/kanmon/smarthost.password", Events: Names{"digest"},
+			},
+			{Name: "local", To: Names{"root@example.jp"}, From: "kanmon@example.jp", TLS: MailTLSByPort, Sendmail: "/usr/sbin/sendmail"},
+		},
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Config{}), cmp.Comparer(func(a, b netip.Prefix) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.Addr) bool { return a == b }), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

@@ -37,6 +37,7 @@ func defaults() *Config {
 		Metrics:     Metrics{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), metricsPort), Tenants: true},
 		Web:         defaultWeb(),
 		History:     defaultHistory(),
+		Notify:      Notify{Language: English, Digest: "08:00"},
 		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
 		Containment: Containment{Most: contain.Stop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
 		Rescue: Rescue{
@@ -95,6 +96,7 @@ func (d *decoder) complete(cfg *Config) {
 		}
 	}
 	d.completeSenders(cfg)
+	d.completeNotify(cfg)
 	d.completePaths(cfg)
 	d.completeHistory(cfg)
 	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {

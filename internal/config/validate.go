@@ -32,6 +32,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateMetrics(cfg)
 	d.validateWeb(cfg)
 	d.validateHistory(cfg)
+	d.validateNotify(cfg)
 	d.validatePaths(map[string]string{
 		"classification.rules": cfg.Classification.Rules, "standing.file": cfg.Standing.File, "senders.file": cfg.Senders.File,
 		"admin.socket": cfg.Admin.Socket,

@@ -1,0 +1,240 @@
+package notify
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/event"
+)
+
+// happenings adds what a line says of any subject. Most lines say nothing: they are of mail that went as it should.
+func (n *Notifier) happenings(to []happening, e *event.Entry) []happening {
+	switch e.Type {
+	case "transaction":
+		if e.Outcome == "ambiguous" {
+			to = append(to, ambiguous(e))
+		}
+		if len(n.pools) > 0 && e.SendingIP.IsValid() {
+			to = n.usable(to, e, e.Pool, e.Provider)
+		}
+	case "session":
+		return n.sessionEnds(to, e)
+	case "changed":
+		return n.changed(to, e)
+	case "order":
+		return ordered(to, e)
+	case "finding":
+		return append(to, found(e))
+	case "decision":
+		if e.Action == "spoofed" {
+			d := ofEntry(e)
+			return append(to, happening{key: key("spoofing", e.Tenant), moment: true, every: longest, event: newEvent("spoofing.first", e.At, d)})
+		}
+	case "gateway":
+		return gatewaySteps(to, e)
+	case "dropped":
+		d := ofEntry(e)
+		d.Numbers = []Number{{Name: "records", Value: float64(e.Records)}}
+		return append(to, happening{key: key("dropped", e.Gateway), moment: true, event: newEvent("gateway.records_dropped", e.At, d)})
+	}
+	return to
+}
+
+func ambiguous(e *event.Entry) happening {
+	d := ofEntry(e)
+	d.Sender, d.MessageID, d.IP = e.Sender, e.MessageID, addressOf(e.Source)
+	return happening{key: key("ambiguous", e.Provider), moment: true, event: newEvent("mail.ambiguous", e.At, d)}
+}
+
+// A pool is exhausted if nothing of it could be used for two minutes: a probe takes less.
+const poolWait = 2 * time.Minute
+
+func poolKey(pool, provider string) string { return key("pool", pool, provider) }
+
+func (n *Notifier) sessionEnds(to []happening, e *event.Entry) []happening {
+	none := e.EndReason == "ips_suspended" || e.EndReason == "ips_missing"
+	if none {
+		to = n.exhausted(to, e, e.Pool, e.Provider)
+	}
+	for i := range e.Legs {
+		switch leg := &e.Legs[i]; {
+		case leg.Failed == "not_dialled" && !none:
+			to = n.exhausted(to, e, leg.Pool, leg.Provider)
+		case leg.SendingIP.IsValid():
+			to = n.usable(to, e, leg.Pool, leg.Provider)
+		}
+	}
+	return to
+}
+
+func (n *Notifier) exhausted(to []happening, e *event.Entry, pool, provider string) []happening {
+	k := poolKey(pool, provider)
+	n.pools[k] = true
+	d := ofEntry(e)
+	d.Pool, d.Provider, d.Condition = pool, provider, e.EndReason
+	return append(to, happening{key: k, state: "exhausted", wait: poolWait, event: newEvent("pool.exhausted", e.At, d)})
+}
+
+func (n *Notifier) usable(to []happening, e *event.Entry, pool, provider string) []happening {
+	k := poolKey(pool, provider)
+	if !n.pools[k] {
+		return to
+	}
+	delete(n.pools, k)
+	d := ofEntry(e)
+	d.Pool, d.Provider, d.Session, d.Transaction = pool, provider, 0, 0
+	return append(to, happening{key: k, event: newEvent("pool.usable", e.At, d)})
+}
+
+// changed is about a sending IP, or a sender.
+func (n *Notifier) changed(to []happening, e *event.Entry) []happening {
+	if !e.SendingIP.IsValid() {
+		return level(to, e)
+	}
+	d, ip := ofEntry(e), addr(e.SendingIP)
+	switch k := key("ip", ip, e.Provider); e.State {
+	case "suspended", "stopped":
+		if e.By == byList {
+			return append(to, happening{key: key("listed", ip), state: "listed", event: newEvent("ip.listed", e.At, d)})
+		}
+		if n.probing[k] && e.Until.Sub(e.At) >= refusedFor {
+			to = append(to, happening{key: key("probes", ip, e.Provider), state: "failing", over: mostProbes, event: newEvent("ip.probe_failing", e.At, d)})
+		}
+		delete(n.probing, k)
+		return append(to, happening{key: k, state: e.State, event: newEvent("ip.suspended", e.At, d)})
+	case "probing":
+		n.probing[k] = true
+	case "active", "slowed":
+		delete(n.probing, k)
+		if e.Was == "warming" {
+			return append(to, happening{key: key("warmup", ip), moment: true, event: newEvent("warmup.stage", e.At, d)})
+		}
+		if e.Provider == "" {
+			to = append(to, happening{key: key("listed", ip), event: newEvent("ip.delisted", e.At, d)})
+		}
+		return append(to, happening{key: k, event: newEvent("ip.recovered", e.At, d)}, happening{key: key("probes", ip, e.Provider), event: newEvent("ip.probe_passed", e.At, d)})
+	case "warming":
+		return append(to, happening{key: key("warmup", ip), moment: true, event: newEvent("warmup.stage", e.At, d)})
+	}
+	return to
+}
+
+// Probes that are refused are counted for a day. A probe that had no answer, which tells nothing, is followed by the next after two minutes.
+const (
+	mostProbes = 3
+	refusedFor = 5 * time.Minute
+)
+
+// byList is who has decided, where a list said so that kanmon has asked itself.
+const byList = "dnsbl"
+
+// level is what has been decided about a sender. What is only observed is a condition of its own.
+func level(to []happening, e *event.Entry) []happening {
+	if e.Tenant == "" {
+		return to
+	}
+	d := ofEntry(e)
+	if e.State == "normal" {
+		released := newEvent(ofTenant("account.released", e), e.At, d)
+		return append(to, happening{key: key("contained", e.Tenant, e.Account), event: released}, happening{key: key("would", e.Tenant, e.Account), event: released})
+	}
+	if e.Would {
+		return append(to, happening{key: key("would", e.Tenant, e.Account), state: e.State, event: newEvent(ofTenant("account.would_be_contained", e), e.At, d)})
+	}
+	return append(to, happening{key: key("contained", e.Tenant, e.Account), state: e.State, event: newEvent(ofTenant("account.contained", e), e.At, d)})
+}
+
+func ordered(to []happening, e *event.Entry) []happening {
+	d := ofEntry(e)
+	d.Was, d.State = e.Before, e.After
+	limited := key("limited", e.Tenant, e.Account)
+	if e.Limit {
+		return append(to, happening{key: limited, state: "block", event: newEvent("limit.blocked", e.At, d)})
+	}
+	if e.Action == "unblock" {
+		to = append(to, happening{key: limited, event: newEvent("limit.released", e.At, d)})
+	}
+	return append(to, happening{key: key("order", e.Action, addr(e.SendingIP), e.Provider, e.Tenant, e.Account), moment: true, event: newEvent("order.done", e.At, d)})
+}
+
+// found is a finding of times.
+func found(e *event.Entry) happening {
+	d := ofEntry(e)
+	d.Condition, d.Did, d.Since = e.Scope, e.Acted, e.Since
+	for _, number := range [...]Number{
+		{Name: "here_ms", Value: float64(e.Here)},
+		{Name: "others_ms", Value: float64(e.Others)},
+		{Name: "before_ms", Value: float64(e.BeforeIt)},
+		{Name: "mails", Value: float64(e.Mails)},
+		{Name: "tenants", Value: float64(e.Tenants)},
+	} {
+		if number.Value > 0 {
+			d.Numbers = append(d.Numbers, number)
+		}
+	}
+	h := happening{key: key("slow", addr(e.SendingIP), e.Provider, e.Phase), state: e.Scope, event: newEvent("provider.slow", e.At, d)}
+	if e.Action == "cleared" {
+		h.state, h.event.Type = "", "provider.normal"
+		h.event.Data.Severity = Info
+	}
+	return h
+}
+
+func gatewaySteps(to []happening, e *event.Entry) []happening {
+	if e.Action != "drain" && e.Action != "stop" && e.Action != "reload_refused" {
+		to = rulesLost(to, e)
+	}
+	d := ofEntry(e)
+	step := func(name config.NotifyEvent) happening {
+		return happening{key: key("gateway", e.Action, e.Gateway), moment: true, event: newEvent(name, e.At, d)}
+	}
+	switch e.Action {
+	case "start":
+		if e.Unclean {
+			d.Severity = Warning
+		}
+		return append(to, step("gateway.started"))
+	case "reload":
+		return append(to, step("gateway.reloaded"))
+	case "reload_refused":
+		return append(to, step("gateway.reload_refused"))
+	case "drain":
+		return append(to, step("gateway.draining"))
+	}
+	return to
+}
+
+// rulesLost is about the firewall rules: without them mail leaves directly.
+func rulesLost(to []happening, e *event.Entry) []happening {
+	d := ofEntry(e)
+	d.Condition = e.Rules
+	h := happening{key: key("rules", e.Gateway), event: newEvent("gateway.rules_in_force", e.At, d)}
+	if e.Rules != "" && !strings.HasPrefix(e.Rules, "in force") {
+		h.state, h.event = "lost", newEvent("gateway.rules_lost", e.At, d)
+		if e.Action != "rules" { // a process that begins puts them in force
+			h.wait = rulesWait
+		}
+	}
+	return append(to, h)
+}
+
+const rulesWait = 2 * time.Minute
+
+// addressOf takes the address of an address and port.
+func addressOf(source string) netip.Addr {
+	of, err := netip.ParseAddrPort(source)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return of.Addr()
+}
+
+// ofTenant names the event about an account as it is called of a whole tenant.
+func ofTenant(name config.NotifyEvent, e *event.Entry) config.NotifyEvent {
+	if e.Account == "" {
+		return "tenant" + name[len("account"):]
+	}
+	return name
+}

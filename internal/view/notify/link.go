@@ -1,0 +1,36 @@
+package notify
+
+import (
+	"net/url"
+	"strings"
+)
+
+// link is where the page shows what an event is about; "" without a page.
+func (w *words) link(e *Event) string {
+	if w.page == "" {
+		return ""
+	}
+	d, query, at := &e.Data, url.Values{}, "/"
+	group, _, _ := strings.Cut(string(e.Type), ".")
+	switch {
+	case group == "ip" || group == "warmup" || group == "pool":
+		at = "/ips"
+	case group == "provider" && d.Provider != "":
+		at = "/provider/" + url.PathEscape(d.Provider)
+	case group == "account" || group == "tenant" || group == "limit" || group == "spoofing":
+		at = "/tenants"
+	case group == "refusal":
+		at = "/refusals"
+	case group == "gateway":
+		at = "/timeline"
+	case group == "order":
+		at = "/audit"
+	case group == "mail" && d.Session != 0:
+		at = "/find"
+		query.Set("q", d.Session.String())
+	}
+	if len(query) > 0 {
+		at += "?" + query.Encode()
+	}
+	return w.page + at
+}

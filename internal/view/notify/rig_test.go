@@ -1,0 +1,225 @@
+package notify
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/event"
+	"kanmon/internal/view/history"
+)
+
+// A rig is a notifier in virtual time, with one channel that a test is the receiver of.
+type rig struct {
+	t      *testing.T
+	n      *Notifier
+	past   *past
+	folder string
+	line   uint64
+	silent bool // the gateway's heart does not beat
+	stop   context.CancelFunc
+	done   chan struct{}
+
+	mu     sync.Mutex
+	got    []Event
+	tries  []time.Time
+	answer func(try int) error // nil: it takes all
+	counts map[string]int
+}
+
+// inTime runs a test in virtual time, from a moment when nothing is due.
+func inTime(t *testing.T, test func(*rig)) {
+	t.Helper()
+	folder := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		r := &rig{t: t, folder: folder, past: &past{}, counts: map[string]int{}}
+		r.begin()
+		defer func() { r.end() }()
+		test(r)
+	})
+}
+
+const oneHook = `
+[notify]
+zone = "UTC"
+digest = "off"
+page_url = "https://page.example"
+[[notify_webhook]]
+name = "hook"
+url = "https://hook.example"
+format = "slack"
+`
+
+func (r *rig) begin() { r.beginWith(oneHook) }
+
+func (r *rig) beginWith(doc string) {
+	r.t.Helper()
+	cfg, err := config.Parse("kanmon.toml", []byte(doc))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	count := func(channel, result string) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.counts[channel+" "+result]++
+	}
+	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Log: slog.New(slog.DiscardHandler), Count: count}); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, c := range r.n.channels {
+		c.send = r.take
+	}
+	ctx, stop := context.WithCancel(r.t.Context())
+	r.stop, r.done = stop, make(chan struct{})
+	go func() {
+		defer close(r.done)
+		if err := r.n.Run(ctx); err != nil {
+			r.t.Error(err)
+		}
+	}()
+}
+
+// end stops the notifier, as a kill would as far as the disk goes: what is not in its file is forgotten.
+func (r *rig) end() {
+	r.stop()
+	<-r.done
+	if err := r.n.Close(); err != nil {
+		r.t.Error(err)
+	}
+}
+
+func (r *rig) again() {
+	r.end()
+	r.begin()
+}
+
+func (r *rig) take(_ context.Context, e *Event) (string, error) {
+	r.mu.Lock()
+	r.tries = append(r.tries, time.Now())
+	answer, try := r.answer, len(r.tries)
+	r.mu.Unlock()
+	if answer != nil {
+		if err := answer(try); err != nil {
+			return "", err
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.got = append(r.got, *e)
+	return "taken", nil
+}
+
+// hear has the notifier hear a line that is of now, but for what the test has said.
+func (r *rig) hear(entries ...event.Entry) {
+	r.t.Helper()
+	var lines []history.Line
+	for i := range entries {
+		e := &entries[i]
+		if e.At.IsZero() {
+			e.At = time.Now()
+		}
+		if e.Gateway == "" {
+			e.Gateway, e.Run = "gw1", "run1"
+		}
+		if e.Line == 0 {
+			r.line++
+			e.Line = r.line
+		}
+		lines = append(lines, history.Line{Entry: e})
+	}
+	if err := r.n.Hear(r.t.Context(), lines); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// pass lets time pass, in which the gateway's heart beats.
+func (r *rig) pass(in time.Duration) {
+	r.t.Helper()
+	for ; in >= time.Minute; in -= time.Minute {
+		time.Sleep(time.Minute)
+		if !r.silent {
+			r.hear(event.Entry{Type: "heartbeat"})
+		}
+	}
+	time.Sleep(in)
+	synctest.Wait()
+}
+
+// told lets time pass, and gives what has been told meanwhile.
+func (r *rig) told(in time.Duration) []string {
+	r.t.Helper()
+	r.pass(in)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []string
+	for i := range r.got {
+		e := &r.got[i]
+		text := string(e.Type)
+		if e.Data.More > 0 {
+			text += fmt.Sprintf(" +%d", e.Data.More)
+		}
+		list = append(list, text)
+	}
+	r.got = nil
+	return list
+}
+
+func (r *rig) wants(in time.Duration, want ...string) {
+	r.t.Helper()
+	if got := r.told(in); fmt.Sprint(got) != fmt.Sprint(want) {
+		r.t.Errorf("told %v, want %v", got, want)
+	}
+}
+
+// past is a history that has what a test says.
+type past struct {
+	history.Store // what no test asks for
+
+	attempts []history.Attempt
+	lines    []event.Entry
+	events   []event.Entry
+	counts   func(history.CountsOf) []history.Count
+	shapes   func(history.Filter) []history.Shape
+	status   history.Status
+}
+
+func (p *past) Attempts(context.Context, history.Filter, history.Page) ([]history.Attempt, history.Next, error) {
+	return p.attempts, "", nil
+}
+
+func (p *past) Session(_ context.Context, id event.ID) (list []event.Entry, err error) {
+	for i := range p.lines {
+		if p.lines[i].Session == id {
+			list = append(list, p.lines[i])
+		}
+	}
+	if list == nil {
+		err = history.ErrGone
+	}
+	return list, err
+}
+
+func (p *past) Counts(_ context.Context, of history.CountsOf) ([]history.Count, error) {
+	if p.counts == nil {
+		return nil, nil
+	}
+	return p.counts(of), nil
+}
+
+func (p *past) Shapes(_ context.Context, of history.Filter, _ history.Page) ([]history.Shape, history.Next, error) {
+	if p.shapes == nil {
+		return nil, "", nil
+	}
+	return p.shapes(of), "", nil
+}
+
+func (p *past) Events(context.Context, history.EventsOf, history.Page) ([]event.Entry, history.Next, error) {
+	return p.events, "", nil
+}
+
+func (p *past) Status(context.Context) (history.Status, error) { return p.status, nil }
