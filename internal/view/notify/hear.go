@@ -2,10 +2,12 @@ package notify
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/store"
 	"kanmon/internal/view/history"
 )
 
@@ -13,10 +15,30 @@ import (
 // nothing in it to tell.
 const saveEvery = 30 * time.Second
 
-// Hear takes lines, in order, before history keeps them. What an error leaves undone must be heard again.
-func (n *Notifier) Hear(ctx context.Context, lines []history.Line) error {
+// Hear takes lines, in order, before history keeps them. A disk that takes nothing is waited for, as history waits for it: nothing is forgotten
+// meanwhile. A file that is damaged is not.
+func (n *Notifier) Hear(ctx context.Context, lines []history.Line) {
 	n.ordered.Lock()
 	defer n.ordered.Unlock()
+	for wait := firstRetry; ; wait = min(2*wait, lastRetry) {
+		err := n.hear(ctx, lines)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		n.log.Error("notifications cannot be kept", "error", err, "again_in", wait)
+		if errors.Is(err, store.ErrDamaged) {
+			return
+		}
+		pause(ctx, wait)
+	}
+}
+
+const (
+	firstRetry = time.Second
+	lastRetry  = 30 * time.Second
+)
+
+func (n *Notifier) hear(ctx context.Context, lines []history.Line) error {
 	var found []happening
 	heard, gateways, step := map[run]uint64{}, map[string]*event.Entry{}, false
 	for i := range lines {
