@@ -102,7 +102,8 @@ type NotifyEvent string
 
 // NotifyEvents are all events, in the order in which docs/howto/notify.md has them.
 var NotifyEvents = []NotifyEvent{
-	"ip.suspended", "ip.recovered", "ip.listed", "ip.delisted", "ip.probe_failing", "ip.probe_passed",
+	"ip.suspended", "ip.recovered", "ip.listed", "ip.delisted", "ip.probe_failing", "ip.probe_passed", "ip.names_wrong", "ip.names_right",
+	"list.not_believed", "list.believed",
 	"pool.exhausted", "pool.usable",
 	"provider.slow", "provider.deferring", "provider.normal",
 	"account.contained", "account.would_be_contained", "account.released", "tenant.contained", "tenant.would_be_contained", "tenant.released",

@@ -29,6 +29,8 @@ type Data struct {
 	SendingIP netip.Addr `json:"sending_ip,omitzero"`
 	Provider  string     `json:"provider,omitempty"`
 	Pool      string     `json:"pool,omitempty"`
+	List      string     `json:"list,omitempty"`  // public list
+	Names     []string   `json:"names,omitempty"` // of the PTR of the sending IP
 	Tenant    string     `json:"tenant,omitempty"`
 	Account   string     `json:"account,omitempty"`
 	Phase     string     `json:"phase,omitempty"`
@@ -78,13 +80,13 @@ const (
 
 // ends says of each event that ends a condition which begins it.
 var ends = map[config.NotifyEvent]bool{
-	"ip.recovered": true, "ip.delisted": true, "ip.probe_passed": true, "pool.usable": true, "provider.normal": true, "account.released": true,
+	"ip.recovered": true, "ip.delisted": true, "ip.probe_passed": true, "ip.names_right": true, "list.believed": true, "pool.usable": true, "provider.normal": true, "account.released": true,
 	"tenant.released": true, "limit.released": true, "gateway.heard": true, "gateway.rules_in_force": true,
 }
 
 // severities are those of events that begin something; what is not here is for information.
 var severities = map[config.NotifyEvent]Severity{
-	"ip.suspended": Warning, "ip.listed": Critical, "ip.probe_failing": Warning, "pool.exhausted": Critical, "provider.slow": Warning,
+	"ip.suspended": Warning, "ip.listed": Critical, "ip.probe_failing": Warning, "ip.names_wrong": Warning, "list.not_believed": Warning, "pool.exhausted": Critical, "provider.slow": Warning,
 	"provider.deferring": Warning, "account.contained": Warning, "tenant.contained": Critical, "limit.blocked": Warning,
 	"refusal.new_kind": Warning, "spoofing.first": Warning, "mail.ambiguous": Warning, "gateway.reload_refused": Warning,
 	"gateway.rules_lost": Critical, "gateway.silent": Critical, "gateway.records_dropped": Warning,
@@ -103,7 +105,7 @@ func newEvent(t config.NotifyEvent, at time.Time, d Data) Event {
 // ofEntry begins the data of an event with what its line has.
 func ofEntry(e *event.Entry) Data {
 	return Data{
-		Gateway: e.Gateway, SendingIP: e.SendingIP, Provider: e.Provider, Pool: e.Pool, Tenant: e.Tenant, Account: e.Account, Phase: e.Phase,
+		Gateway: e.Gateway, SendingIP: e.SendingIP, Provider: e.Provider, Pool: e.Pool, List: e.List, Names: e.Names, Tenant: e.Tenant, Account: e.Account, Phase: e.Phase,
 		State: e.State, Was: e.Was, Action: e.Action, By: e.By, Rule: e.Rule, Until: e.Until, Condition: e.Cause, Session: e.Session,
 		Transaction: e.Number, Version: e.Version, Unclean: e.Unclean, Unkept: e.Unkept,
 	}

@@ -25,6 +25,8 @@ func (n *Notifier) happenings(to []happening, e *event.Entry) []happening {
 		return n.changed(to, e)
 	case "order":
 		return ordered(to, e)
+	case "sighting":
+		return n.sighted(to, e)
 	case "finding":
 		return append(to, found(e))
 	case "decision":
@@ -96,7 +98,7 @@ func (n *Notifier) changed(to []happening, e *event.Entry) []happening {
 	d, ip := ofEntry(e), addr(e.SendingIP)
 	switch k := key("ip", ip, e.Provider); e.State {
 	case "suspended", "stopped":
-		if e.By == byList {
+		if e.By == byList && !n.isListed(ip) {
 			return append(to, happening{key: key("listed", ip), state: "listed", event: newEvent("ip.listed", e.At, d)})
 		}
 		if n.probing[k] && e.Until.Sub(e.At) >= refusedFor {
@@ -119,6 +121,41 @@ func (n *Notifier) changed(to []happening, e *event.Entry) []happening {
 		return append(to, happening{key: key("warmup", ip), moment: true, event: newEvent("warmup.stage", e.At, d)})
 	}
 	return to
+}
+
+// sighted is how others see a sending IP, or whether a list can be believed.
+func (n *Notifier) sighted(to []happening, e *event.Entry) []happening {
+	d, h := ofEntry(e), happening{}
+	name := func(begins, is config.NotifyEvent, bad bool) {
+		if h.event = newEvent(is, e.At, d); bad {
+			h.state, h.event = e.State, newEvent(begins, e.At, d)
+		}
+	}
+	switch {
+	case !e.SendingIP.IsValid():
+		h.key = key("list", e.List)
+		name("list.not_believed", "list.believed", e.State == "not_believed")
+	case e.List != "":
+		h.key = key("listed", addr(e.SendingIP), e.List)
+		name("ip.listed", "ip.delisted", e.State == "listed")
+		if n.listed[h.key] = h.state != ""; h.state == "" {
+			delete(n.listed, h.key)
+		}
+	default:
+		h.key = key("names", addr(e.SendingIP))
+		name("ip.names_wrong", "ip.names_right", e.State != "named" && e.State != "unknown")
+	}
+	return append(to, h)
+}
+
+// isListed says whether it is known which list has a sending IP.
+func (n *Notifier) isListed(ip string) bool {
+	for k := range n.listed {
+		if strings.HasPrefix(k, key("listed", ip, "")) {
+			return true
+		}
+	}
+	return false
 }
 
 // Probes that are refused are counted for a day. A probe that had no answer, which tells nothing, is followed by the next after two minutes.

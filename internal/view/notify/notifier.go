@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type Notifier struct {
 	lines   map[string]*event.Entry // the last of each gateway, likewise
 	saved   time.Time               // when that was done last
 	pools   map[string]bool         // that are exhausted
+	listed  map[string]bool         // sending IPs on lists
 	probing map[string]bool         // sending IPs at providers that are probed
 
 	looked time.Time // when the keeper has looked at history last
@@ -81,7 +83,7 @@ CREATE TABLE notify_digests (day TEXT PRIMARY KEY) WITHOUT ROWID;
 func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	n := &Notifier{
 		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, count: o.Count, keeper: make(chan struct{}, 1),
-		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, pools: map[string]bool{}, probing: map[string]bool{},
+		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, pools: map[string]bool{}, listed: map[string]bool{}, probing: map[string]bool{},
 	}
 	if n.count == nil {
 		n.count = func(string, string) {}
@@ -126,16 +128,21 @@ func (n *Notifier) load() error {
 		if err := rows.Err(); err != nil {
 			return err
 		}
-		open, err := b.tx.QueryContext(ctx, "SELECT key FROM notify_subjects WHERE state <> '' AND key LIKE 'pool' || char(10) || '%'")
+		open, err := b.tx.QueryContext(ctx, "SELECT key FROM notify_subjects WHERE state <> ''")
 		if err != nil {
 			return err
 		}
 		keys, err := texts(open)
-		for _, k := range keys {
-			n.pools[k] = true
-		}
 		if err != nil {
 			return err
+		}
+		for _, k := range keys {
+			switch parts := strings.Split(k, "\n"); {
+			case parts[0] == "pool":
+				n.pools[k] = true
+			case parts[0] == "listed" && len(parts) > 2:
+				n.listed[k] = true
+			}
 		}
 		return b.targets()
 	})

@@ -27,6 +27,7 @@ type rig struct {
 
 	mu     sync.Mutex
 	got    []Event
+	last   Event // that was told
 	tries  []time.Time
 	answer func(try int) error // nil: it takes all
 	counts map[string]int
@@ -158,6 +159,7 @@ func (r *rig) told(in time.Duration) []string {
 	for i := range r.got {
 		e := &r.got[i]
 		text := string(e.Type)
+		r.last = *e
 		if e.Data.More > 0 {
 			text += fmt.Sprintf(" +%d", e.Data.More)
 		}
@@ -178,6 +180,7 @@ func (r *rig) wants(in time.Duration, want ...string) {
 type past struct {
 	history.Store // what no test asks for
 
+	mu       sync.Mutex
 	attempts []history.Attempt
 	lines    []event.Entry
 	events   []event.Entry
@@ -203,6 +206,8 @@ func (p *past) Session(_ context.Context, id event.ID) (list []event.Entry, err 
 }
 
 func (p *past) Counts(_ context.Context, of history.CountsOf) ([]history.Count, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.counts == nil {
 		return nil, nil
 	}

@@ -13,17 +13,24 @@ var english = map[config.NotifyEvent]phrase{
 		`The provider has taken mail from it{{if .Was}} (it was {{.Was}}){{end}}. kanmon raises its part step by step.`, ``,
 	},
 	"ip.listed": {
-		`{{.IP}} is on a public list`,
+		`{{.IP}} is on {{.List}}`,
 		`kanmon has asked the list itself, and {{if .Until}}sends nothing from this IP until {{.Until}}{{else}}goes by what standing says about it{{end}}.`,
 		`First stop the cause: find the tenant (kanmon refusals --ip {{.IP}}). Then ask the list for removal with its own form. kanmon notices a removal by itself.`,
 	},
-	"ip.delisted": {`{{.IP}} is on no public list any more`, `kanmon uses it again, step by step.`, ``},
+	"ip.delisted": {`{{.IP}} is not on {{.List}} any more`, ``, ``},
 	"ip.probe_failing": {
 		`{{.Provider}} has refused {{.N_times_in_24h}} probes from {{.IP}} within a day`,
 		`kanmon waits longer after each of them, up to a day.`,
 		`The provider does not forget by itself. Fill in its form for removal, then: kanmon ip resume {{.IP}} --provider NAME`,
 	},
 	"ip.probe_passed": {`{{.Provider}} has taken a probe from {{.IP}}`, `kanmon uses the IP there again, step by step.`, ``},
+	"ip.names_wrong": {
+		`the names of {{.IP}} do not agree: {{.State}}`, `Nothing: receivers look at the PTR, and whether it leads back. Many refuse mail from an IP without.`,
+		`PTR now: {{.Names}}. It must be the name that kanmon says in EHLO, and that name must lead to the IP: docs/howto/sending-ips.md.`,
+	},
+	"ip.names_right":    {`the names of {{.IP}} agree again`, ``, ``},
+	"list.not_believed": {`{{.List}} cannot be believed`, `kanmon asks it again later, and goes by nothing that it says.`, `A public resolver may be in the way: most lists refuse those. See resolver in [watch].`},
+	"list.believed":     {`{{.List}} can be believed again`, ``, ``},
 	"pool.exhausted": {
 		`no sending IP of pool {{.Pool}} can be used at {{.Provider}}`,
 		`kanmon defers the pool's mail there with 451. It waits in the MSAs; nothing is lost.`,
@@ -112,7 +119,7 @@ var english = map[config.NotifyEvent]phrase{
 	testEvent:   {`this is a test`, `Somebody has run kanmon notify test.`, `Nothing. If you can read this, the channel works.`},
 }
 
-var englishNone = map[string]string{"Provider": "all providers", "Gateway": "the gateway", "By": "somebody", "Pool": "(none)", "State": "-", "Acted": "told"}
+var englishNone = map[string]string{"Provider": "all providers", "Gateway": "the gateway", "By": "somebody", "Pool": "(none)", "State": "-", "Acted": "told", "List": "a public list", "Names": "no name"}
 
 var englishLabels = map[string]string{
 	"critical": "[critical] ", "at": "at: ", "since": "since: ", "until": "until: ", "gateway": "gateway: ", "condition": "found: ", "by": "by: ",

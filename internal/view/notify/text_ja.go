@@ -12,16 +12,23 @@ var japanese = map[config.NotifyEvent]phrase{
 		`{{.IP}} は {{.Provider}} 宛ての送信を再開しました`, `受信側がこの IP からのメールを受け取りました{{if .Was}}(これまで: {{.Was}}){{end}}。送信量を段階的に戻します。`, ``,
 	},
 	"ip.listed": {
-		`{{.IP}} が公開ブロックリストに載っています`,
+		`{{.IP}} が {{.List}} に載っています`,
 		`kanmon がリストに直接問い合わせて確認しました。{{if .Until}}{{.Until}} まで、この IP からは送信しません。{{else}}扱いは standing の判断に従います。{{end}}`,
 		`まず原因を止めてください。原因のテナントは kanmon refusals --ip {{.IP}} で分かります。その後、リストの解除フォームから申請してください。解除は kanmon が自動で検知します。`,
 	},
-	"ip.delisted": {`{{.IP}} は公開ブロックリストから解除されました`, `段階的に送信を再開します。`, ``},
+	"ip.delisted": {`{{.IP}} は {{.List}} から解除されました`, ``, ``},
 	"ip.probe_failing": {
 		`{{.Provider}} が {{.IP}} からの確認用メールを 24 時間に {{.N_times_in_24h}} 回拒否しました`, `拒否されるたびに次の確認までの時間を延ばします(最長 1 日)。`,
 		`待っていても解除されません。受信側のフォームで解除を申請し、kanmon ip resume {{.IP}} --provider 名前 で再開してください。`,
 	},
 	"ip.probe_passed": {`{{.Provider}} が {{.IP}} からの確認用メールを受け取りました`, `段階的に送信を再開します。`, ``},
+	"ip.names_wrong": {
+		`{{.IP}} の逆引きと名前が一致していません({{.State}})`, `何もしていません。受信側は逆引きと正引きの一致を確認し、一致しない IP からのメールを拒否することがあります。`,
+		`現在の PTR: {{.Names}}。kanmon が EHLO で名乗る名前と同じにし、その名前の正引きが IP を指すようにしてください(docs/howto/sending-ips.md)。`,
+	},
+	"ip.names_right":    {`{{.IP}} の逆引きと名前が一致しました`, ``, ``},
+	"list.not_believed": {`{{.List}} の回答が信頼できません`, `このリストの回答は判断に使わず、後で再び問い合わせます。`, `公開リゾルバー経由の問い合わせは、多くのリストが拒否します。[watch] の resolver を確認してください。`},
+	"list.believed":     {`{{.List}} の回答が再び信頼できるようになりました`, ``, ``},
 	"pool.exhausted": {
 		`プール {{.Pool}} には {{.Provider}} 宛てに使える送信 IP がありません`, `このプールのメールは 451 で保留しています。メールは MSA のキューに残り、失われません。`,
 		`kanmon ip で各 IP が使えない理由を確かめ、どれかを再開するか、プールに IP を追加してください。`,
@@ -100,7 +107,7 @@ var japanese = map[config.NotifyEvent]phrase{
 	testEvent:   {`テスト通知です`, `kanmon notify test が実行されました。`, `対処は不要です。これが読めれば、通知は届いています。`},
 }
 
-var japaneseNone = map[string]string{"Provider": "すべてのプロバイダ", "Gateway": "ゲートウェイ", "By": "不明", "Pool": "(なし)", "State": "-", "Acted": "told"}
+var japaneseNone = map[string]string{"Provider": "すべてのプロバイダ", "Gateway": "ゲートウェイ", "By": "不明", "Pool": "(なし)", "State": "-", "Acted": "told", "List": "公開ブロックリスト", "Names": "名前なし"}
 
 var japaneseLabels = map[string]string{
 	"critical": "[重大] ", "at": "時刻: ", "since": "開始: ", "until": "終了予定: ", "gateway": "ゲートウェイ: ", "condition": "検知内容: ", "by": "実行者: ",

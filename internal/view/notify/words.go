@@ -63,7 +63,7 @@ func (w *words) values(e *Event, quote func(string) string) map[string]string {
 	values := map[string]string{
 		"IP": addr(d.SendingIP), "Provider": d.Provider, "Pool": d.Pool, "Tenant": d.Tenant, "Account": d.Account, "Phase": d.Phase, "State": d.State,
 		"Was": d.Was, "Gateway": d.Gateway, "By": d.By, "Action": d.Action, "Rule": d.Rule, "Condition": d.Condition, "Class": d.Class, "Version": d.Version,
-		"Acted": d.Did,
+		"Acted": d.Did, "List": d.List, "Names": strings.Join(d.Names, ", "),
 	}
 	for name, value := range values {
 		if value = event.Printable(value, mostValue); value != "" {
