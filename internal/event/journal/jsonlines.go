@@ -42,7 +42,7 @@ func (f *formatter) json(r *event.Record) []byte {
 		}
 		begin := len(o.dst)
 		o.decision(d)
-		o.dst = f.repeats.take(d, o.dst, begin, time.Now())
+		o.dst = f.repeats.take(d, o.dst, begin, f.now())
 	}
 	for i := range actions {
 		o.refusal(&actions[i])

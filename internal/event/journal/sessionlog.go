@@ -18,10 +18,11 @@ type formatter struct {
 	utc     clock // the same, of the JSON lines
 
 	identify bool // messages
+	now      func() time.Time
 }
 
 func newFormatter(o Options) *formatter {
-	return &formatter{guard: newGuard(o.Addresses, o.HashKey), repeats: make(repeats), identify: o.Identify}
+	return &formatter{guard: newGuard(o.Addresses, o.HashKey), repeats: make(repeats), identify: o.Identify, now: time.Now}
 }
 
 // beginOf must come before a record is formatted for the first sink.
