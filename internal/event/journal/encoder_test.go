@@ -23,13 +23,13 @@ func TestEncoderWritesWhatAJournalWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		var got []byte
-		for _, make := range []func() *event.Record{
+		for _, record := range []func() *event.Record{
 			func() *event.Record { return transactionRecord("alice@b.example", "carol@d.example") },
 			func() *event.Record { return observed(0) },
 			func() *event.Record { return observed(time.Minute) },
 		} {
-			j.Record(make())
-			got = e.Append(got, make())
+			j.Record(record())
+			got = e.Append(got, record())
 		}
 		got = e.Due(got, start.Add(time.Hour), true)
 		closeNow(t, j)
