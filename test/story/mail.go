@@ -80,7 +80,10 @@ type try struct {
 	queue     string // that the reply to the dot names
 	sender    string // instead of the draft's
 	helo      string
-	then      func(*try) // when it is on record, or would be
+	waits     []event.Wait
+	failed    event.Failing // to be opened
+	banner    string        // instead of one that lets in
+	then      func(*try)    // when it is on record, or would be
 }
 
 type option func(*try)
@@ -108,7 +111,7 @@ func accountOf(sender string) string {
 }
 
 // at has a mail tried.
-func (d *draft) at(at time.Time, options ...option) *draft {
+func (d *draft) at(at time.Time, options ...option) {
 	t := &try{draft: d, at: at, ip: d.ip, mx: d.site.mx[0], sender: d.Sender, body: 40 * time.Millisecond, dial: 12 * time.Millisecond, reason: "quit", phase: event.PhaseQuit}
 	if d.tried++; d.tried == 1 {
 		d.received = at.Add(-1500 * time.Millisecond)
@@ -122,19 +125,22 @@ func (d *draft) at(at time.Time, options ...option) *draft {
 		o(t)
 	}
 	d.w.push(t)
-	return d
 }
 
-// through has a mail go through another gateway.
-func (d *draft) through(name string) *draft {
-	d.gateway = d.w.gateway(name)
+// throughOsaka has a mail go through the other gateway.
+func (d *draft) throughOsaka() *draft {
+	d.gateway = d.w.gateway(Osaka)
 	d.ip = d.gateway.ips[0]
 	return d
 }
 
-func from(ip netip.Addr) option { return func(t *try) { t.ip = ip } }
+// named gives a mail the ids that it has in its header.
+func (d *draft) named(messageID, queueID string) *draft {
+	d.msgID, d.queueID = messageID, queueID
+	return d
+}
 
-func toMX(n int) option { return func(t *try) { t.mx = t.site.mx[n] } }
+func from(ip netip.Addr) option { return func(t *try) { t.ip = ip } }
 
 // only has only some of the recipients named.
 func only(which ...int) option { return func(t *try) { t.to = which } }
@@ -217,7 +223,34 @@ func decided(step event.Step, did, rule, why string) option {
 	}
 }
 
-func then(do func(*try)) option { return func(t *try) { t.then = do } }
+// localAt is a reply of kanmon's own to a command, by a rule.
+func localAt(p event.Phase, text, rule string) option {
+	return func(t *try) {
+		refusedAt(p, text)(t)
+		a := &t.mail
+		switch p {
+		case event.PhaseRcpt:
+			a = &t.each
+		case event.PhaseDot:
+			a = &t.dot
+		}
+		a.local, a.rule = true, rule
+	}
+}
+
+// softened has the MSA told a 4xx where the MX said 5xx to MAIL.
+func softened(t *try) { t.mail.softened = true }
+
+// waited has it told how long something is waited for, each time that the wait has doubled.
+func waited(p event.Phase, pieces uint8, times ...time.Duration) option {
+	return func(t *try) {
+		for _, d := range times {
+			t.waits = append(t.waits, event.Wait{Phase: p, Waited: d, Began: pieces > 0, Pieces: pieces, First: d / 10, Tenant: t.Tenant, RTT: event.MicrosOf(18 * time.Millisecond)})
+		}
+	}
+}
+
+func greets(helo string) option { return func(t *try) { t.helo = helo } }
 
 // did notes what was done about a refusal of another sending IP, or of this one.
 func did(deed event.Deed, ip netip.Addr, p event.Phase, text string, to netip.Addr, why string) option {

@@ -5,10 +5,23 @@ import (
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kanmon/internal/event"
 )
+
+// A mood is what a site does to all mail for a while.
+type mood struct {
+	begin, end time.Time
+	provider   string
+	ips        []netip.Addr
+	does       option
+}
+
+func (m *mood) takes(t *try) bool {
+	return t.site.provider == m.provider && !t.at.Before(m.begin) && t.at.Before(m.end) && slices.Contains(m.ips, t.ip)
+}
 
 // draft makes a mail ready to be tried.
 func (w *world) draft(r *rand.Rand, from *tenant, m *Mail, to *site) *draft {
@@ -123,6 +136,11 @@ func (w *world) oneOfMany(r *rand.Rand, d *draft, at time.Time, tried int) *try 
 			}
 			refusedAt(u.phase, text)(t)
 			break
+		}
+	}
+	for _, m := range w.moods {
+		if m.takes(t) {
+			m.does(t)
 		}
 	}
 	if t.result(t.fates()) == "deferred" || d.gateway.out(at.Add(t.takes())) {

@@ -78,6 +78,17 @@ func (w *world) push(t *try) { w.pushIn(w.begin(t), t) }
 
 func (w *world) pushIn(s *session, t *try) {
 	end := t.at.Add(t.takes())
+	for _, n := range t.waits {
+		at := t.at.Add(t.mail.took + n.Waited)
+		w.later(at, t.gateway, func(heard bool) {
+			if heard {
+				r := told(at, n)
+				n.Cause = event.Cause{Session: s.ID, Transaction: s.tries + 1}
+				r.News, r.Session, r.Tenant = n, s.Session, t.Tenant
+				w.write(t.gateway, r)
+			}
+		})
+	}
 	w.later(end, t.gateway, func(heard bool) {
 		s.left--
 		if heard {
@@ -196,6 +207,29 @@ func (w *world) reply(r *event.Record, x *event.Transaction, t *try, p event.Pha
 	return reply
 }
 
+// opens says how the connection to the MX was opened.
+func (w *world) opens(r *event.Record, e *event.End, s *session, t *try) {
+	leg := &e.Legs[0]
+	leg.Failed = t.failed
+	a := answer{text: "220 mx." + t.site.domain + " ESMTP"}
+	switch {
+	case t.banner != "":
+		a.text = t.banner
+	case !t.ip.IsValid(): // it was never tried
+		e.Legs = e.Legs[:0]
+		return
+	case t.failed != event.FailedNot:
+		leg.Local = netip.AddrPort{}
+		return
+	}
+	o := event.Opening{Phase: event.PhaseBanner, Leg: 1, Reply: event.Reply{Code: a.code(), Text: r.Add([]byte(a.text)), Took: s.Phases[event.PhaseBanner], First: s.Phases[event.PhaseBanner], Pieces: 1}}
+	if a.code() >= 400 {
+		v := w.verdict(t, event.PhaseBanner, a.text, t.ip, "")
+		o.Meaning = &event.Meaning{Class: v.Class, Scope: v.Scope, Rule: v.Rule}
+	}
+	e.Opening = append(e.Opening, o)
+}
+
 // ends has a session end.
 func (w *world) ends(s *session, t *try, at time.Time) {
 	w.later(at, s.of, func(heard bool) {
@@ -213,10 +247,7 @@ func (w *world) ends(s *session, t *try, at time.Time) {
 		e.Spent[event.SpentOpening] = s.Opening()
 		e.Spent[event.SpentOnMX] = s.spent
 		e.Spent[event.SpentByKanmon] = e.Duration - s.spent - s.Opening()
-		said := func(p event.Phase, text string) {
-			e.Opening = append(e.Opening, event.Opening{Phase: p, Leg: 1, Reply: event.Reply{Code: 220, Text: r.Add([]byte(text)), Took: s.Phases[p], First: s.Phases[p], Pieces: 1}})
-		}
-		said(event.PhaseBanner, "220 mx."+t.site.domain+" ESMTP")
+		w.opens(r, e, s, t)
 		r.End = e
 		w.ledger.Sessions++
 		w.write(s.of, r)

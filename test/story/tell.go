@@ -75,6 +75,7 @@ type world struct {
 	seq      uint64
 	ids      uint64
 	tellers  []*teller
+	moods    []mood
 }
 
 func newWorld(o Options, line func(gateway string, line []byte) error) (*world, error) {
@@ -196,8 +197,7 @@ func (w *world) news(gateway string, at time.Time, n event.News) {
 		if !heard {
 			return
 		}
-		r := event.NewRecord()
-		r.At, r.News = at, n
+		r := told(at, n)
 		if c, of := n.(event.Changed); of {
 			r.Session.ID = c.Session
 		}
