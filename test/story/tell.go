@@ -25,6 +25,11 @@ type Options struct {
 // Fortnight is how many days stories take.
 const Fortnight = 14
 
+// Before is when so many days begin that end with a minute.
+func Before(end time.Time, days int) time.Time {
+	return end.UTC().Truncate(time.Minute).AddDate(0, 0, -days)
+}
+
 var monday = time.Date(2026, 11, 16, 0, 0, 0, 0, time.UTC)
 
 // Tell gives every line, with its newline, and who wrote it, in the order in which they were written; a line is valid until the next. An
