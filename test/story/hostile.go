@@ -1,6 +1,8 @@
 package story
 
 import (
+	"math/rand/v2"
+	"strings"
 	"time"
 
 	"kanmon/internal/event"
@@ -32,4 +34,36 @@ var HostileTexts = []string{
 // HostileAddresses are what recipients' addresses hold of it: all are at hostile.example.
 var HostileAddresses = []string{
 	"\"<script>alert(1)</script>\"@hostile.example", "=1+1@hostile.example", "+cmd@hostile.example", "-x@hostile.example", "\"a,b\"@hostile.example", "\"\x1b[2J\"@hostile.example", "\u202eevil@hostile.example", "\"a b\"@hostile.example", "'or'1'='1@hostile.example", "%s%n@hostile.example", "a\\b@hostile.example", "\xff\xfe@hostile.example",
+}
+
+// Hostile makes up texts that want to act on their readers: pieces of what is known to do so, cut and joined by chance, many overlong, in wrong
+// encodings, and without an end. None has a newline, which ends a line of SMTP.
+func Hostile(seed uint64, n int) []string {
+	r := rand.New(rand.NewPCG(seed, 99)) //nolint:gosec // it is to be the same each time
+	texts := make([]string, n)
+	for i := range texts {
+		var b strings.Builder
+		for range 1 + r.IntN(5) {
+			piece := HostileTexts[r.IntN(len(HostileTexts))]
+			switch r.IntN(8) {
+			case 0: // half of it
+				piece = piece[:r.IntN(len(piece)+1)]
+			case 1: // as if it were somewhere else
+				piece = []string{"\"", "'", ">", "-->", "]]>", "*/", "</td>", "\x1b", "\u202e", "=", ";", ",", "\\"}[r.IntN(13)] + piece
+			case 2: // any octets
+				for range 1 + r.IntN(12) {
+					b.WriteByte(byte(r.IntN(256)))
+				}
+			case 3: // any characters
+				for range 1 + r.IntN(6) {
+					b.WriteRune(rune(r.IntN(0x11_0000)))
+				}
+			case 4:
+				piece = strings.Repeat(piece, 1+r.IntN(40))
+			}
+			b.WriteString(piece)
+		}
+		texts[i] = strings.ReplaceAll(b.String(), "\n", " ")
+	}
+	return texts
 }

@@ -57,8 +57,8 @@ func nullSenders(w *world) {
 	}
 }
 
-// utf8: addresses that are not ASCII.
-func utf8(w *world) {
+// smtputf8: addresses that are not ASCII.
+func smtputf8(w *world) {
 	s := w.story("utf8", "sender and recipient in Japanese", w.day(4, "18:00"), w.day(4, "18:10"))
 	s.mail("hinode", "用户", "受信者@例え.example").at(s.Begin)
 	s.mail("hinode", "chiaki", "plain@xn--r8jz45g.example").at(s.Begin.Add(time.Minute))

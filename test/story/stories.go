@@ -73,7 +73,7 @@ func (w *world) stories() {
 		slowProvider, fifthTry, fifthTryUnnamed, waitsFour, arrived, listed, hacked, newsletter, exhausted, warming, fortnightOfAcme, restart,
 		twice, twiceByHangUp, wouldHave,
 		greylisted, downgraded, needsTLS, tarpit, rescued, notRescued, softenedOnce, limited, limitRejects, unknownUsers, receiverDown, lostAtData,
-		alike, missing, killed, sameQueueID, overTwoGateways, ipv6, nullSenders, utf8, thousand, identical, identicalUnnamed, sameMessageID, noQueueID, partly,
+		alike, missing, killed, sameQueueID, overTwoGateways, ipv6, nullSenders, smtputf8, thousand, identical, identicalUnnamed, sameMessageID, noQueueID, partly,
 		hostile, quota, spam, unauthenticated, gaveUpItself, withheld, tooBig, spoofing, foreignAccount, newWords, givenUp, large, noPTR, tightened,
 		reloadRefused, rulesChanged, moved, turnedAway, limitBlocks, oftenWritten, letters, tagged, sentAgain, overMidnight, slowDot, canaries,
 	} {
