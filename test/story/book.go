@@ -1,6 +1,7 @@
 package story
 
 import (
+	"slices"
 	"time"
 
 	"kanmon/internal/event"
@@ -92,12 +93,11 @@ func (t *try) result(fates []string) string {
 func (w *world) book(s *session, t *try, end time.Time, key history.Key) {
 	a := Attempt{Key: key, At: end, Start: t.at, Session: s.ID, Number: s.tries, SendingIP: t.ip, MX: s.Destination, Rescued: t.rescued}
 	a.To = t.recipients()
-	a.Fates = make([]string, len(a.To))
-	decided := false
+	a.Fates = t.fates()
+	decided, taken := false, slices.Contains(a.Fates, fateDelivered) // then it is the reply to the dot
 	for n := range a.To {
 		which := t.which(n)
-		a.Fates[n] = t.fate(which)
-		if reply, p := t.decides(which); !decided && reply.text != "" && (a.Fates[n] != fateDelivered || n == len(a.To)-1) {
+		if reply, p := t.decides(which); !decided && reply.text != "" && (a.Fates[n] == fateDelivered) == taken {
 			decided = true
 			a.Text, a.Code = reply.text, reply.code()
 			if a.Code >= 400 && !reply.local {

@@ -56,6 +56,7 @@ func (a *answer) counts() int {
 // A try is one attempt to hand a draft to an MX.
 type try struct {
 	*draft
+	gateway   *gateway  // that it goes through
 	at        time.Time // MAIL
 	ip        netip.Addr
 	mx        netip.Addr
@@ -112,7 +113,7 @@ func accountOf(sender string) string {
 
 // at has a mail tried.
 func (d *draft) at(at time.Time, options ...option) {
-	t := &try{draft: d, at: at, ip: d.ip, mx: d.site.mx[0], sender: d.Sender, body: 40 * time.Millisecond, dial: 12 * time.Millisecond, reason: "quit", phase: event.PhaseQuit}
+	t := &try{draft: d, gateway: d.gateway, at: at, ip: d.ip, mx: d.site.mx[0], sender: d.Sender, body: 40 * time.Millisecond, dial: 12 * time.Millisecond, reason: "quit", phase: event.PhaseQuit}
 	if d.tried++; d.tried == 1 {
 		d.received = at.Add(-1500 * time.Millisecond)
 	}

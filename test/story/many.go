@@ -114,7 +114,7 @@ func (w *world) oneOfMany(r *rand.Rand, d *draft, at time.Time, tried int) *try 
 	pause := func(least int) time.Duration { return time.Duration(least+r.IntN(4*least)) * 100 * time.Microsecond }
 	text, id := d.site.taken(r)
 	t := &try{
-		draft: d, at: at, ip: d.ip, mx: d.site.mx[0], sender: d.Sender, body: pause(100), dial: pause(80), reason: "quit", phase: event.PhaseQuit,
+		draft: d, gateway: d.gateway, at: at, ip: d.ip, mx: d.site.mx[0], sender: d.Sender, body: pause(100), dial: pause(80), reason: "quit", phase: event.PhaseQuit,
 		mail: answer{text: "250 2.1.0 Ok", took: pause(80)}, each: answer{text: "250 2.1.5 Ok", took: pause(90)},
 		data: answer{text: "354 End data with <CR><LF>.<CR><LF>", took: pause(60)}, dot: answer{text: text, took: pause(900)}, queue: id,
 	}

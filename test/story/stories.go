@@ -59,7 +59,7 @@ func (s *teller) close() {
 // refusedSession is one that came to nothing: no mail was begun in it.
 func (s *teller) refusedSession(at time.Time, tenant, to, reason string, p event.Phase, failed event.Failing, said string) {
 	d := s.w.draft(s.rand, tenantOf(tenant), &Mail{Tenant: tenant, Recipients: []string{to}}, siteOf(to))
-	t := &try{draft: d, at: at, ip: d.ip, mx: d.site.mx[0], reason: reason, phase: p, dial: 10 * time.Millisecond, failed: failed, banner: said}
+	t := &try{draft: d, gateway: d.gateway, at: at, ip: d.ip, mx: d.site.mx[0], reason: reason, phase: p, dial: 10 * time.Millisecond, failed: failed, banner: said}
 	if reason == "refused_stopping" {
 		t.ip = netip.Addr{}
 	}
