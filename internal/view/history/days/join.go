@@ -12,7 +12,9 @@ import (
 )
 
 // Attempts are joined to mails as they come: the main file has who waits for mail, and which. An attempt is of the mail that waits for one of its
-// recipients, of the same message id, or else of the same queue id of the same MSA, or else of the same sender and about the same size.
+// recipients, of the same message id, or else of the same queue id of the same MSA, or else of the same sender and about the same size. What is refused
+// before its header has come has no id and no size, whatever its gateway looks for: so a mail is asked for by its ids and by its sender, and who has an id
+// is never one whose id is another.
 
 // A joining is what a day's lines change in the main file. It is written behind them, and stands among them until it is: so it is done exactly once,
 // whenever the process ends.
@@ -38,11 +40,12 @@ type waiting struct {
 	Tenant, Provider, IP string
 	First, Last, Size    int64
 	Deferred, Gone       bool
+	Named                bool // an attempt had an id
 }
 
 type waitsFor struct {
-	Key, Mail int64
-	Gone      bool
+	Key, Mail, Who int64
+	Gone           bool // whatever the key is
 }
 
 type firstSeen struct {
@@ -54,11 +57,12 @@ type firstSeen struct {
 }
 
 var mainWrites = map[string]string{
-	"waits": `INSERT INTO main_waits VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET tenant = excluded.tenant, provider = excluded.provider,
-		ip = excluded.ip, first = excluded.first, last = excluded.last, size = excluded.size, deferred = excluded.deferred`,
+	"waits": `INSERT INTO main_waits VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET tenant = excluded.tenant, provider = excluded.provider,
+		ip = excluded.ip, first = excluded.first, last = excluded.last, size = excluded.size, deferred = excluded.deferred,
+		named = excluded.named`,
 	"gone":    "DELETE FROM main_waits WHERE mail = ?",
-	"for":     "INSERT OR IGNORE INTO main_for VALUES (?, ?)",
-	"settled": "DELETE FROM main_for WHERE key = ? AND mail = ?",
+	"for":     "INSERT OR IGNORE INTO main_for VALUES (?, ?, ?)",
+	"settled": "DELETE FROM main_for WHERE mail = ? AND who = ?",
 	"shape": `INSERT INTO main_shape VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
 		gateway = iif(excluded.first < first, excluded.gateway, gateway), run = iif(excluded.first < first, excluded.run, run),
 		line = iif(excluded.first < first, excluded.line, line), first = min(first, excluded.first), last = max(last, excluded.last)`,
@@ -67,7 +71,7 @@ var mainWrites = map[string]string{
 	"day":        "INSERT INTO main_day VALUES (?, ?) ON CONFLICT DO UPDATE SET generation = excluded.generation",
 	"mark": `INSERT INTO main_mark VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file,
 		offset = excluded.offset, at = excluded.at`,
-	"asked": `SELECT w.mail, w.tenant, w.provider, w.ip, w.first, w.last, w.size, w.deferred FROM main_for f JOIN main_waits w ON w.mail = f.mail
+	"asked": `SELECT w.mail, w.tenant, w.provider, w.ip, w.first, w.last, w.size, w.deferred, w.named FROM main_for f JOIN main_waits w ON w.mail = f.mail
 		WHERE f.key = ?`,
 	"left": "SELECT EXISTS (SELECT 1 FROM main_for WHERE mail = ?)",
 }
@@ -147,14 +151,14 @@ func (j *joining) wait(w *waiting) error {
 	if w.Gone {
 		return j.put("gone", w.Mail)
 	}
-	return j.put("waits", w.Mail, w.Tenant, w.Provider, w.IP, w.First, w.Last, w.Size, w.Deferred)
+	return j.put("waits", w.Mail, w.Tenant, w.Provider, w.IP, w.First, w.Last, w.Size, w.Deferred, w.Named)
 }
 
 func (j *joining) waitFor(f waitsFor) error {
 	if f.Gone {
-		return j.put("settled", f.Key, f.Mail)
+		return j.put("settled", f.Mail, f.Who)
 	}
-	return j.put("for", f.Key, f.Mail)
+	return j.put("for", f.Key, f.Mail, f.Who)
 }
 
 func (j *joining) first(s *firstSeen) error {
@@ -164,44 +168,59 @@ func (j *joining) first(s *firstSeen) error {
 // mostJoined is how many recipients of an attempt it is joined by.
 const mostJoined = 100
 
-// keysOf gives by which a mail is asked for that waits for a recipient, and its number where an id says it.
-func keysOf(a *history.Attempt) (keys []int64, mail int64) {
-	of := []string{a.Tenant, "sender", fold(a.Sender)}
+// keys are by which a mail is asked for, each for one of its recipients.
+type keys struct {
+	ids     []int64 // nil: it has none
+	senders []int64
+	who     []int64 // the recipients themselves
+	mail    int64   // its number by its id; 0: it has none
+}
+
+func keysOf(a *history.Attempt) (k keys) {
+	var id []string
 	switch {
 	case a.MessageID != "":
-		of = []string{a.Tenant, "message", a.MessageID}
+		id = []string{a.Tenant, "message", a.MessageID}
 	case a.QueueID != "":
-		of = []string{a.Tenant, "queue", a.Source.Addr().String(), a.QueueID}
+		id = []string{a.Tenant, "queue", a.Source.Addr().String(), a.QueueID}
 	}
-	if of[1] != "sender" {
-		mail = byID | hashOf('M', of...)
+	if id != nil {
+		k.mail = byID | hashOf('M', id...)
 	}
 	for i := range a.Recipients[:min(len(a.Recipients), mostJoined)] {
-		keys = append(keys, hashOf('K', append(of, fold(a.Recipients[i].Address))...))
+		who := fold(a.Recipients[i].Address)
+		k.who = append(k.who, hashOf('W', who))
+		k.senders = append(k.senders, hashOf('K', a.Tenant, "sender", fold(a.Sender), who))
+		if id != nil {
+			k.ids = append(k.ids, hashOf('K', append(id, who)...))
+		}
 	}
-	return keys, mail
+	return k
 }
 
 // join says of which mail an attempt is, 0 where it is the first of one that has no id, and whether mail waited for it.
 func (j *joining) join(d day, of id, a *history.Attempt) (mail int64, joined bool, err error) {
-	keys, byID := keysOf(a)
-	found, err := j.asked(a, keys, byID)
+	k := keysOf(a)
+	found, err := j.asked(a, k.ids, func(*waiting) bool { return true }) // of that id
+	if err == nil && found == nil {
+		found, err = j.asked(a, k.senders, func(w *waiting) bool { return mayBe(a, w) })
+	}
 	if err != nil {
 		return 0, false, err
 	}
-	mail = byID
-	if mail == 0 && found != nil {
+	mail = k.mail
+	if found != nil {
 		mail = found.Mail
 	}
 	number := mail
 	if number == 0 {
 		number = mailOfFirst(d, of)
 	}
-	return mail, found != nil, j.settle(number, a, keys, found)
+	return mail, found != nil, j.settle(number, a, &k, found)
 }
 
 // asked finds the mail that waits for one of the recipients; nil: none does.
-func (j *joining) asked(a *history.Attempt, keys []int64, mail int64) (found *waiting, err error) {
+func (j *joining) asked(a *history.Attempt, keys []int64, is func(*waiting) bool) (found *waiting, err error) {
 	stmt := j.tx.StmtContext(j.ctx, j.do["asked"])
 	for _, key := range keys {
 		rows, err := stmt.QueryContext(j.ctx, key)
@@ -210,10 +229,10 @@ func (j *joining) asked(a *history.Attempt, keys []int64, mail int64) (found *wa
 		}
 		for rows.Next() {
 			var w waiting
-			if err := rows.Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred); err != nil {
+			if err := rows.Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred, &w.Named); err != nil {
 				return nil, errors.Join(err, rows.Close())
 			}
-			if (mail == w.Mail || mail == 0 && mayBe(a, &w)) && (found == nil || nearer(a, &w, found)) {
+			if is(&w) && (found == nil || nearer(a, &w, found)) {
 				found = &w
 			}
 		}
@@ -229,9 +248,9 @@ const (
 	timeMayDiffer = time.Second
 )
 
-// mayBe reports whether an attempt may be one of a mail that no id names.
+// mayBe reports whether an attempt may be one of a mail, where no id says so.
 func mayBe(a *history.Attempt, w *waiting) bool {
-	if w.Mail&byID != 0 {
+	if w.Named && (a.MessageID != "" || a.QueueID != "") {
 		return false
 	}
 	since := a.Start.UnixMilli() - w.Last
@@ -250,27 +269,27 @@ func nearer(a *history.Attempt, w, than *waiting) bool {
 }
 
 // settle notes who waits for a mail behind an attempt.
-func (j *joining) settle(mail int64, a *history.Attempt, keys []int64, was *waiting) error {
+func (j *joining) settle(mail int64, a *history.Attempt, k *keys, was *waiting) error {
 	at := a.At.UnixMilli()
 	if was != nil && at < was.Last { // it came late: what was told behind it stands
 		return nil
 	}
-	w := waiting{Mail: mail, Tenant: a.Tenant, Provider: a.Provider, First: a.Start.UnixMilli(), Last: at, Size: a.Octets}
+	w := waiting{Mail: mail, Tenant: a.Tenant, Provider: a.Provider, First: a.Start.UnixMilli(), Last: at, Size: a.Octets, Named: k.mail != 0}
 	if a.SendingIP.IsValid() {
 		w.IP = a.SendingIP.String()
 	}
 	if was != nil {
-		w.First = min(w.First, was.First)
+		w.First, w.Named = min(w.First, was.First), w.Named || was.Named
 		if w.Size == 0 {
 			w.Size = was.Size
 		}
 	}
 	open := false
-	for i, key := range keys {
+	for i, who := range k.who {
 		switch fate := a.Recipients[i].Fate; {
-		case fate == "delivered" || fate == "refused":
+		case (fate == "delivered" || fate == "refused") && a.Outcome != "orphan_ack": // of which the MSA has not heard
 			if was != nil {
-				if err := j.noteFor(waitsFor{key, mail, true}); err != nil {
+				if err := j.noteFor(waitsFor{Mail: mail, Who: who, Gone: true}); err != nil {
 					return err
 				}
 			}
@@ -278,7 +297,13 @@ func (j *joining) settle(mail int64, a *history.Attempt, keys []int64, was *wait
 		default:
 			open = true
 			w.Deferred = w.Deferred || fate == "deferred"
-			if err := j.noteFor(waitsFor{key, mail, false}); err != nil {
+			if err := j.noteFor(waitsFor{Key: k.senders[i], Mail: mail, Who: who}); err != nil {
+				return err
+			}
+			if k.ids == nil {
+				continue
+			}
+			if err := j.noteFor(waitsFor{Key: k.ids[i], Mail: mail, Who: who}); err != nil {
 				return err
 			}
 		}

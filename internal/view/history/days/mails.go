@@ -3,6 +3,7 @@ package days
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"kanmon/internal/view/history"
@@ -192,7 +193,9 @@ func (l *letter) mail(of *history.Filter, now time.Time) history.Mail {
 	if len(attempts) == 0 {
 		attempts = append(attempts, l.by.Attempt)
 	}
-	m := history.MailOf(mailName(l.number), !l.sure && l.tries > 1, attempts, now)
+	unnamed := func(a history.Attempt) bool { return a.MessageID == "" && a.QueueID == "" } // its sender and its recipients have led to it
+	probably := !l.sure || slices.ContainsFunc(attempts, unnamed)
+	m := history.MailOf(mailName(l.number), probably && l.tries > 1, attempts, now)
 	m.Tries = max(l.tries, len(attempts))
 	return m
 }

@@ -55,11 +55,11 @@ var mainSchema = store.Schema{Part: "main", Vast: true, Steps: []string{`
 	CREATE TABLE main_mark (source TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, offset INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 	CREATE TABLE main_waits (
 		mail INTEGER PRIMARY KEY, tenant TEXT NOT NULL, provider TEXT NOT NULL, ip TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
-		size INTEGER NOT NULL, deferred INTEGER NOT NULL
+		size INTEGER NOT NULL, deferred INTEGER NOT NULL, named INTEGER NOT NULL
 	);
 	CREATE INDEX main_waits_last ON main_waits (last);
-	CREATE TABLE main_for (key INTEGER NOT NULL, mail INTEGER NOT NULL, PRIMARY KEY (key, mail)) WITHOUT ROWID;
-	CREATE INDEX main_for_mail ON main_for (mail);
+	CREATE TABLE main_for (key INTEGER NOT NULL, mail INTEGER NOT NULL, who INTEGER NOT NULL, PRIMARY KEY (key, mail)) WITHOUT ROWID;
+	CREATE INDEX main_for_mail ON main_for (mail, who);
 	CREATE TABLE main_shape (
 		hash INTEGER PRIMARY KEY, class TEXT NOT NULL, rule TEXT NOT NULL, shape TEXT NOT NULL, first INTEGER NOT NULL,
 		gateway TEXT NOT NULL, run TEXT NOT NULL, line INTEGER NOT NULL, last INTEGER NOT NULL
