@@ -51,7 +51,9 @@ func (t Teller) Sentence(m *Mail) string {
 }
 
 // decided reports whether a reply has decided about an attempt.
-func decided(a *history.Attempt) bool { return a.Reply.Code >= 400 || a.Outcome == "deferred" || a.Outcome == "refused" }
+func decided(a *history.Attempt) bool {
+	return a.Reply.Code >= 400 || a.Outcome == "deferred" || a.Outcome == "refused"
+}
 
 // began is when an MSA began to count a mail's days: when it took it, where that is known.
 func began(m *Mail) time.Time {

@@ -1,0 +1,12 @@
+package find
+
+import "strings"
+
+// Cell makes a text fit for a cell of CSV that is opened in a spreadsheet: one that would be a formula there begins with an apostrophe.
+// The writer of CSV sees to quotes and commas.
+func Cell(text string) string {
+	if strings.HasPrefix(text, "\n") || strings.IndexAny(text, "=+-@\t\r＝＋－＠") == 0 {
+		return "'" + text
+	}
+	return text
+}
