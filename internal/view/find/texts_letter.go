@@ -49,7 +49,7 @@ var (
 		"unknown":   {"not certain: the receiver did not answer", "不明（受信側の返答なし）"},
 		"not_sent":  {"not sent yet", "未送信"},
 	}
-	customerAs  = text{", as %s", "（受付ID：%s）"}
+	customerAs = text{", as %s", "（受付ID：%s）"}
 
 	ownLimitSays  = text{"Our mail service holds the message back: sending from your account, or from your organisation, is limited at the moment.", "現在、お客様のアカウントまたは組織からの送信が制限されているため、当社のメールサービスで保留しています。"}
 	ownLimitDo    = text{"Please contact our support.", "当社サポートまでお問い合わせください。"}
