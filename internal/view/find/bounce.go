@@ -1,6 +1,7 @@
 package find
 
 import (
+	"cmp"
 	"errors"
 	"regexp"
 	"slices"
@@ -131,20 +132,20 @@ func (b *Bounce) field(name, value string, returned bool) bool {
 	case "x-failed-recipients":
 		b.recipient(value)
 	case "action":
-		b.Action = first(b.Action, strings.ToLower(value))
+		b.Action = cmp.Or(b.Action, strings.ToLower(value))
 	case "status":
-		b.Status = first(b.Status, statusCode.FindString(value))
+		b.Status = cmp.Or(b.Status, statusCode.FindString(value))
 	case "diagnostic-code":
 		if hasType {
 			value = typed
 		}
 		b.reply(value)
 	case "remote-mta":
-		b.RemoteMTA = first(b.RemoteMTA, typed)
+		b.RemoteMTA = cmp.Or(b.RemoteMTA, typed)
 	case "x-postfix-queue-id", "x-sendmail-queue-id", "original-message-id", "x-original-message-id", "original-envelope-id":
 		b.id(bareID(value))
 	case "x-postfix-sender", "x-original-sender":
-		b.Sender = first(b.Sender, bare(typed))
+		b.Sender = cmp.Or(b.Sender, bare(typed))
 	case "arrival-date":
 		b.Arrived = date(value)
 	case "last-attempt-date":
@@ -159,7 +160,7 @@ func (b *Bounce) field(name, value string, returned bool) bool {
 		}
 	case "return-path":
 		if returned {
-			b.Sender = first(b.Sender, bare(value))
+			b.Sender = cmp.Or(b.Sender, bare(value))
 		}
 	case "date":
 		if d := date(value); returned && b.Arrived.IsZero() {
@@ -250,14 +251,7 @@ func (b *Bounce) reply(said string) {
 	if m := replyInText.FindStringSubmatch(said); m != nil && b.Code == 0 {
 		b.Code, _ = strconv.Atoi(m[1])
 	}
-	b.Status = first(b.Status, statusCode.FindString(said))
-}
-
-func first(have, new string) string {
-	if have != "" {
-		return have
-	}
-	return new
+	b.Status = cmp.Or(b.Status, statusCode.FindString(said))
 }
 
 // bareID is what stands in angle brackets, or the first word.

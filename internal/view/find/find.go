@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/event/journal"
@@ -15,16 +14,8 @@ import (
 // A Finder asks a history.
 type Finder struct {
 	Store history.Store
-	Rules *classify.Rules  // what refusals mean, and where lists take requests; nil: what the records say
-	Shown journal.Mask     // how the records show names
-	Now   func() time.Time // nil: time.Now
-}
-
-func (f *Finder) now() time.Time {
-	if f.Now == nil {
-		return time.Now()
-	}
-	return f.Now()
+	Rules *classify.Rules // what refusals mean, and where lists take requests; nil: what the records say
+	Shown journal.Mask    // how the records show names
 }
 
 // A Mail is one that was found.
@@ -132,7 +123,7 @@ func both[T comparable](a *T, b T, can *bool) {
 // A Detail is a mail with all that is kept of its attempts.
 type Detail struct {
 	Mail
-	Tries  []Try
+	Each   []Try
 	Before int // attempts that are not among them: only the newest are read
 }
 
@@ -166,7 +157,7 @@ func (f *Finder) Detail(ctx context.Context, m Mail) (*Detail, error) {
 			try.Steps = stepsOf(try.Entry)
 		}
 		try.Deeds = deedsOf(lines, &a, try.Entry)
-		d.Tries = append(d.Tries, try)
+		d.Each = append(d.Each, try)
 	}
 	return d, nil
 }

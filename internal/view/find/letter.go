@@ -52,20 +52,20 @@ const mostInLetter = 10
 
 // reason says why a mail is not where it should be.
 func (t Teller) reason(w *letter, d *Detail) {
-	if len(d.Tries) == 0 {
+	if len(d.Each) == 0 {
 		return
 	}
-	try := &d.Tries[len(d.Tries)-1]
+	try := &d.Each[len(d.Each)-1]
 	if !try.Reply.Local && try.Reply.Code >= 400 {
 		w.part(letterSaid.in(t.Lang), try.Reply.Text)
 	}
 	says, remedy := t.toCustomer(&try.Sense)
-	w.part(letterMean.in(t.Lang), says)
+	w.part(letterMean.in(t.Lang), Fold(says, letterWidth-2))
 	if remedy == "" && d.State == history.Waits {
 		remedy = waitForIt.in(t.Lang)
 	}
 	if remedy != "" {
-		w.part(letterDo.in(t.Lang), remedy)
+		w.part(letterDo.in(t.Lang), Fold(remedy, letterWidth-2))
 	}
 }
 
@@ -123,8 +123,8 @@ func NamesOf(ctx context.Context, r Resolver, d *Detail) Names {
 	ctx, end := context.WithTimeout(ctx, enough)
 	defer end()
 	names := Names{}
-	for i := range d.Tries {
-		ip := d.Tries[i].SendingIP
+	for i := range d.Each {
+		ip := d.Each[i].SendingIP
 		if _, known := names[ip]; known || !ip.IsValid() || ctx.Err() != nil {
 			continue
 		}
@@ -142,7 +142,10 @@ func (t Teller) ForPostmaster(d *Detail, names Names) string {
 	var w letter
 	utc := Teller{t.Lang, time.UTC}
 	about := aboutOf(&d.Mail)
-	answer := cmp.Or(firstLine(about.Reply.Text), string(d.State))
+	answer := postmasterNone.in(t.Lang)
+	if !about.Reply.Local {
+		answer = cmp.Or(firstLine(about.Reply.Text), answer)
+	}
 	w.line(utc.subject(d, about, answer))
 	w.line("")
 	w.line(postmasterGreets.in(t.Lang) + "\x00")
@@ -151,14 +154,14 @@ func (t Teller) ForPostmaster(d *Detail, names Names) string {
 	if name := names[about.SendingIP]; name != "" {
 		from += " (" + name + ")"
 	}
-	w.line(postmasterAsk(d, about).in(t.Lang, from) + "\x00")
+	w.line(postmasterAsk(about).in(t.Lang, from) + "\x00")
 	w.line("")
 	w.row(postmasterIP.in(t.Lang), ip(about.SendingIP))
 	if name := names[about.SendingIP]; name != "" {
 		w.row(postmasterPTR.in(t.Lang), name)
 	}
-	for i := range d.Tries {
-		try := &d.Tries[i]
+	for i := range d.Each {
+		try := &d.Each[i]
 		if try.Key == about.Key {
 			if try.Entry != nil && try.Entry.EHLOMX != "" {
 				w.row(postmasterEHLO.in(t.Lang), try.Entry.EHLOMX)
@@ -198,7 +201,7 @@ func firstLine(text string) string {
 	return line
 }
 
-func postmasterAsk(d *Detail, about *history.Attempt) text {
+func postmasterAsk(about *history.Attempt) text {
 	s := (&Finder{}).Sense(&about.Reply, about)
 	switch {
 	case taken(about.Outcome):
@@ -214,7 +217,7 @@ func postmasterAsk(d *Detail, about *history.Attempt) text {
 
 // tries lists the attempts that reached the receiver, the newest last.
 func (t Teller) tries(w *letter, d *Detail) {
-	reached := slices.DeleteFunc(slices.Clone(d.Tries), func(y Try) bool { return y.Reply.Local && y.Outcome != "ambiguous" })
+	reached := slices.DeleteFunc(slices.Clone(d.Each), func(y Try) bool { return y.Reply.Local && y.Outcome != "ambiguous" })
 	for i := range reached[max(0, len(reached)-mostInLetter):] {
 		y := &reached[max(0, len(reached)-mostInLetter)+i]
 		w.line("  " + postmasterTo.in(t.Lang, t.local(y.At).Format("2006-01-02 15:04:05"), cmp.Or(ip(y.SendingIP), "?"), ip(y.Destination.Addr())))
@@ -229,14 +232,16 @@ func (t Teller) tries(w *letter, d *Detail) {
 	}
 }
 
-// A letter is plain text in lines of at most 76 signs where they are sentences of ours; what others wrote is left as it is.
+const letterWidth = 76
+
+// A letter is plain text in lines of at most so many columns where they are sentences of ours; what others wrote is left as it is.
 type letter struct{ strings.Builder }
 
 // line writes a line. One that ends in NUL is a sentence, and is folded.
 func (w *letter) line(text string) {
 	sentence, is := strings.CutSuffix(text, "\x00")
 	if is {
-		text = Fold(sentence, 76)
+		text = Fold(sentence, letterWidth)
 	}
 	w.WriteString(text)
 	w.WriteByte('\n')

@@ -110,7 +110,7 @@ func detail(t testing.TB, m Mail, lines ...event.Entry) *Detail {
 			try.Steps = stepsOf(try.Entry)
 		}
 		try.Deeds = deedsOf(lines, &a, try.Entry)
-		d.Tries = append(d.Tries, try)
+		d.Each = append(d.Each, try)
 	}
 	return d
 }

@@ -108,8 +108,8 @@ func (t Teller) Tell(d *Detail) Told {
 	if d.Before > 0 {
 		told.Notes = append(told.Notes, notesEarlier.in(t.Lang, d.Before))
 	}
-	for i := range d.Tries {
-		try := t.try(&d.Tries[i])
+	for i := range d.Each {
+		try := t.try(&d.Each[i])
 		try.Number = d.Before + i + 1
 		told.Attempts = append(told.Attempts, try)
 	}
@@ -254,9 +254,9 @@ func (t Teller) span(d time.Duration) string {
 		if len(said) == 0 && i < len(spanTexts)-1 {
 			d = d.Round(spanTexts[min(i+1, len(spanTexts)-1)].of)
 		}
-		if n := d / u.of; n > 0 {
-			said = append(said, u.unit.in(t.Lang, int(n)))
-			d -= n * u.of
+		if n := int(d / u.of); n > 0 {
+			said = append(said, u.unit.in(t.Lang, n))
+			d %= u.of
 		} else if len(said) > 0 {
 			break
 		}
