@@ -87,3 +87,6 @@ func Between(since, from, to string, usual time.Duration, now time.Time, in *tim
 	}
 	return begin, end, nil
 }
+
+// LongAgo is longer than history is kept.
+const LongAgo = 10 * 366 * 24 * time.Hour
