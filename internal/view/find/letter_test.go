@@ -126,7 +126,7 @@ func TestDeedsAreThoseOfTheAttempt(t *testing.T) {
 		said = append(said, d.Text)
 	}
 	want := []string{
-		"went on through 203.0.113.10 after 1 s, unseen by the MSA, when 203.0.113.11 was refused",
+		"went on through 203.0.113.10 after 1.5 s, unseen by the MSA, when 203.0.113.11 was refused",
 		"held it back: limit account-hour (500 of 500)",
 		"waited for the MX at rcpt for 20 s and longer",
 		"sent it from 203.0.113.10 in place of 203.0.113.12, which the provider is slow to answer",

@@ -26,6 +26,7 @@ var (
 	labelAttempt  = text{"attempt %d", "%d回目の試行"}
 	labelWay      = text{"way", "経路"}
 	labelSession  = text{"session", "セッション"}
+	labelAt       = text{"ended at", "終了段階"}
 	labelReply    = text{"reply", "応答"}
 	labelMeaning  = text{"meaning", "意味"}
 	labelWhose    = text{"whose", "原因側"}
@@ -37,7 +38,7 @@ var (
 	labelQueueID  = text{"queue id %s", "キューID %s"}
 	labelOfMSA    = text{" of %s", "（%s）"}
 	labelMXID     = text{"queue id %s of the MX", "MXの受付ID %s"}
-	labelOwn      = text{" (kanmon's own)", "（kanmon自身の応答）"}
+	labelOwn      = text{", by a reply of kanmon's own", "（kanmon自身の応答）"}
 	labelPool     = text{" (pool %s)", "（プール %s）"}
 	labelProvider = text{" (%s)", "（%s）"}
 	labelTwice    = text{", %d times", "（%d回）"}
@@ -188,15 +189,14 @@ func (t Teller) printTry(p *printer, y *ToldTry, longest float64) {
 	for _, s := range y.Steps {
 		p.line(t.bar(s, longest))
 	}
-	reply := cmp.Or(y.Reply, labelNoReply.in(t.Lang))
-	at := ""
 	if y.Phase != "" {
-		at = "(" + y.Phase + ")"
+		own := ""
+		if y.Local {
+			own = labelOwn.in(t.Lang)
+		}
+		p.row(2, labelAt.in(t.Lang), y.Phase+own, false)
 	}
-	if y.Local {
-		at += labelOwn.in(t.Lang)
-	}
-	p.row(2, labelReply.in(t.Lang), strings.TrimSuffix(reply+" "+at, " "), false)
+	p.row(2, labelReply.in(t.Lang), cmp.Or(y.Reply, labelNoReply.in(t.Lang)), false)
 	if y.MXQueueID != "" {
 		p.row(2, "", labelMXID.in(t.Lang, y.MXQueueID), false)
 	}

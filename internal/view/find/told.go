@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -246,6 +247,9 @@ var spanTexts = [...]struct {
 
 // span writes a duration in its two largest units.
 func (t Teller) span(d time.Duration) string {
+	if exact := 10 * time.Second; d < exact && d >= time.Second && d%time.Second != 0 {
+		return text{"%s s", "%s秒"}.in(t.Lang, strconv.FormatFloat(d.Seconds(), 'f', 1, 64))
+	}
 	var said []string
 	for i, u := range spanTexts {
 		if d < u.of || len(said) == 2 {
