@@ -12,7 +12,7 @@ import (
 // Columns of a terminal that a mail is written for.
 const (
 	columns    = 80
-	labelWidth = 10
+	labelWidth = 12
 	barWidth   = 44
 )
 
@@ -31,7 +31,7 @@ var (
 	labelMeaning  = text{"meaning", "意味"}
 	labelWhose    = text{"whose", "原因側"}
 	labelLists    = text{"list", "リスト"}
-	labelDid      = text{"did", "kanmonの処理"}
+	labelDid      = text{"did", "処理"}
 	labelDo       = text{"do", "対応"}
 	labelNote     = text{"note", "注意"}
 	labelTook     = text{"%s in %s", "%s、所要 %s"}
