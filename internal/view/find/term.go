@@ -1,10 +1,12 @@
 package find
 
 import (
+	"cmp"
 	"fmt"
 	"net/mail"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -100,6 +102,27 @@ func Parse(written string, shown journal.Mask) (Term, error) {
 }
 
 const termsThatAre = "want an address, @domain, a queue id, a Message-ID, a session's id, an IP address, or a whole bounce"
+
+// Noted is what is noted of a search: the term in the form in which the records have it, so that nobody stands there in plain text whom
+// they hide.
+func (t *Term) Noted() string {
+	if t.Kind != KindAddress && t.Kind != KindBounce {
+		return t.Text
+	}
+	var said []string
+	for _, f := range t.Any {
+		if as := cmp.Or(f.Recipient, f.ID); as != "" && !slices.Contains(said, as) {
+			said = append(said, as)
+		}
+		if t.Kind == KindAddress {
+			break
+		}
+	}
+	if t.Kind == KindBounce {
+		return "bounce: " + strings.Join(said, ", ")
+	}
+	return strings.Join(said, ", ")
+}
 
 // ofSession takes 16 hexadecimal digits; they may be an MSA's queue id, too.
 func (t *Term) ofSession(parts []string) {

@@ -1,0 +1,87 @@
+package find
+
+import (
+	"strings"
+	"testing"
+
+	"kanmon/internal/event/journal"
+)
+
+// A term is taken for what people mean by it, in whatever brackets they have copied it.
+func TestATermIsTakenForWhatPeopleMean(t *testing.T) {
+	for written, want := range map[string]struct {
+		kind  Kind
+		first string // what is looked for first
+	}{
+		"alice@example.net": {KindAddress, "alice@example.net"}, "<alice@example.net>": {KindAddress, "alice@example.net"}, `"Alice" <alice@example.net>`: {KindAddress, "alice@example.net"},
+		"mailto:alice@example.net": {KindAddress, "alice@example.net"}, " alice@example.net, ": {KindAddress, "alice@example.net"}, "@example.net": {KindDomain, "@example.net"},
+		"4jYHGY1Bkqz3Z": {KindID, "4jYHGY1Bkqz3Z"}, "4jYHGY1Bkqz3Z:": {KindID, "4jYHGY1Bkqz3Z"}, "1tABCD-0001xY-2z": {KindID, "1tABCD-0001xY-2z"}, "example.net": {KindID, "example.net"},
+		"17f3a9c2b4d5e6f0": {KindSession, "17f3a9c2b4d5e6f0"}, "17f3a9c2b4d5e6f0-3": {KindSession, "17f3a9c2b4d5e6f0"}, "203.0.113.10": {KindIP, "203.0.113.10"},
+		"[2001:db8::25]": {KindIP, "2001:db8::25"}, "鈴木@example.jp": {KindAddress, "鈴木@example.jp"},
+	} {
+		term, err := Parse(written, journal.Mask{})
+		if err != nil {
+			t.Errorf("%q: %v", written, err)
+			continue
+		}
+		f := term.Any[0]
+		got := f.Recipient + f.ID
+		if f.Session != 0 {
+			got += f.Session.String()
+		}
+		if f.SendingIP.IsValid() {
+			got += f.SendingIP.String()
+		}
+		if term.Kind != want.kind || got != want.first {
+			t.Errorf("%q is taken for %s %q, want %s %q", written, term.Kind, got, want.kind, want.first)
+		}
+	}
+	for _, written := range []string{"", "  ", "@", "@nodots", "alice@", "two words", "a b@c d"} {
+		if term, err := Parse(written, journal.Mask{}); err == nil {
+			t.Errorf("%q is taken for %s", written, term.Kind)
+		}
+	}
+}
+
+// In records that hide people a term is what they have in its place, and nothing that is noted or looked for has the person.
+func TestATermHidesWhomTheRecordsHide(t *testing.T) {
+	bounce := "<canary.local@example.net>: host mx said: 550 5.1.1 no\n\nMessage-ID: <canary.local.1@acme.example>\n"
+	for _, mode := range []journal.AddressMode{journal.AddressesHashed, journal.AddressesDomain} {
+		shown := journal.Mask{Mode: mode, Key: []byte("0123456789abcdef")}
+		for _, written := range []string{"canary.local@example.net", bounce} {
+			term, err := Parse(written, shown)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(term.Noted(), "canary") || term.Noted() == "" {
+				t.Errorf("%s: noted is %q", mode, term.Noted())
+			}
+			for _, f := range term.Any {
+				if strings.Contains(f.Recipient+f.Sender+f.ID, "canary") {
+					t.Errorf("%s: looked for is %+v", mode, f)
+				}
+			}
+			if term.Blind != (mode == journal.AddressesDomain) {
+				t.Errorf("%s: blind %v", mode, term.Blind)
+			}
+		}
+		if hashed := shown.Address("alice@example.net"); mode == journal.AddressesHashed {
+			if term, err := Parse(hashed, shown); err != nil || term.Any[0].Recipient != hashed {
+				t.Errorf("what the records show, %q, is looked for as %+v", hashed, term.Any)
+			}
+		}
+	}
+}
+
+// Lines of single words are a list; a bounce is none.
+func TestAListIsTold(t *testing.T) {
+	list, is := Terms("alice@example.net,\r\n\r\n  \"Bob\" <bob@example.net>;\n4jYHGY1Bkqz3Z\n")
+	if !is || strings.Join(list, " ") != "alice@example.net bob@example.net 4jYHGY1Bkqz3Z" {
+		t.Errorf("%v, %q", is, list)
+	}
+	for _, name := range []string{"postfix-whole.txt", "exim-text.txt", "qmail.txt", "exchange.txt", "one-line.txt", "quoted-printable.txt"} {
+		if list, is := Terms(bounceOf(t, name)); is {
+			t.Errorf("%s is taken for a list: %q", name, list)
+		}
+	}
+}
