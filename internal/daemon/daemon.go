@@ -166,8 +166,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.outlets.Lead(first.out)
 	d.install(first)
-	d.measure(d.cfg)
-	d.lookOut(d.cfg, first.rules)
+	d.oversee(d.cfg, first)
 	d.onStop("metrics", func(context.Context) error {
 		d.endMeasuring()
 		return nil
@@ -266,8 +265,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.watchSendingIPs(cfg)
 	d.outlets.Lead(next.out)
 	d.hearTimes(timesOf(cfg))
-	d.measure(cfg)
-	d.lookOut(cfg, next.rules)
+	d.oversee(cfg, next)
 	d.boundView(cfg)
 	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
 		d.tellStep(event.Left, nil)

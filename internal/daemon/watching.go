@@ -49,6 +49,12 @@ func (d *Daemon) openLookout(file *store.File) error {
 	return nil
 }
 
+// oversee has counted what happens, and looked at the sending IPs, as a configuration says.
+func (d *Daemon) oversee(cfg *config.Config, g *generation) {
+	d.measure(cfg)
+	d.lookOut(cfg, g.rules)
+}
+
 // lookOut has the sending IPs looked at as a configuration says, from now on.
 func (d *Daemon) lookOut(cfg *config.Config, rules *classify.Rules) {
 	c := &cfg.Watch
@@ -139,9 +145,14 @@ func (d *Daemon) tellSighting(n event.Sighting) {
 		of   any
 		told bool
 	}{
-		{"sending_ip", n.IP, n.IP.IsValid()}, {"list", n.List, n.List != ""}, {"state", n.State.String(), true}, {"was", n.Was.String(), true},
-		{"names", strings.Join(n.Names, " "), len(n.Names) > 0}, {"names_before", strings.Join(n.Before, " "), len(n.Before) > 0},
-		{"answers", strings.Join(n.Codes, " "), len(n.Codes) > 0}, {"cause", n.Why, n.Why != ""},
+		{"sending_ip", n.IP, n.IP.IsValid()},
+		{"list", n.List, n.List != ""},
+		{"state", n.State.String(), true},
+		{"was", n.Was.String(), true},
+		{"names", strings.Join(n.Names, " "), len(n.Names) > 0},
+		{"names_before", strings.Join(n.Before, " "), len(n.Before) > 0},
+		{"answers", strings.Join(n.Codes, " "), len(n.Codes) > 0},
+		{"cause", n.Why, n.Why != ""},
 	} {
 		if arg.told {
 			args = append(args, arg.key, arg.of)
