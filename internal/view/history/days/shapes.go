@@ -187,7 +187,7 @@ func (s *Store) shapes(ctx context.Context, g *grouping, sums []*shapeSum) (all 
 				if err := g.day(ctx, v, sum); err != nil {
 					return err
 				}
-				if err := v.example(ctx, sum); err != nil {
+				if err := v.example(ctx, g.of, sum); err != nil {
 					return err
 				}
 			}
@@ -210,17 +210,25 @@ func (s *Store) shapes(ctx context.Context, g *grouping, sums []*shapeSum) (all 
 	return all, err
 }
 
-// example finds a reply of a shape.
-func (v *volume) example(ctx context.Context, sum *shapeSum) error {
+// example finds a reply of a shape, of those that are asked for: what another tenant was told is nobody else's.
+func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum) error {
 	if sum.text != "" || v.level == counts {
 		return nil
 	}
-	shape, ok, err := v.number(ctx, sum.shape)
-	if err != nil || !ok {
+	c := new(condition)
+	err := c.named(ctx, v, "t.shape", sum.shape)
+	for _, is := range [...]struct{ column, text string }{{"t.tenant", of.Tenant}, {"t.provider", of.Provider}, {"t.ip", ipOf(of.SendingIP)}} {
+		if err == nil && is.text != "" {
+			err = c.named(ctx, v, is.column, is.text)
+		}
+	}
+	if err != nil || c.none {
 		return err
 	}
+	first, last := rangeOf(v.day, of)
+	c.and("t.id >= ? AND t.id < ?", first, last)
 	var at place
-	err = v.f.QueryRowContext(ctx, "SELECT l.place FROM day_trouble t CROSS JOIN day_line l ON l.id = t.id WHERE t.shape = ? ORDER BY t.id DESC LIMIT 1", shape).Scan(&at)
+	err = v.f.QueryRowContext(ctx, "SELECT l.place FROM day_trouble t CROSS JOIN day_line l ON l.id = t.id WHERE "+c.String()+" ORDER BY t.id DESC LIMIT 1", c.args...).Scan(&at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package historytest
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,12 @@ func shapes(t *testing.T, s history.Store) {
 		got, _, err := s.Shapes(t.Context(), of.Filter, history.Page{})
 		if err != nil || len(got) != of.shapes || len(got) > 0 && got[0].Count > of.count {
 			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+	for tenant, who := range map[string]string{"acme": "b@y.example", "other": "c@z.example"} { // not what somebody else was told
+		got, _, err := s.Shapes(t.Context(), history.Filter{Tenant: tenant, Class: "greylisted"}, history.Page{})
+		if err != nil || len(got) != 1 || !strings.Contains(got[0].Text, who) {
+			t.Errorf("an example for %s: %+v, %v; want one with %s", tenant, got, err, who)
 		}
 	}
 	late, _, err := s.Shapes(t.Context(), history.Filter{From: Noon.Add(30 * time.Hour)}, history.Page{})
