@@ -141,6 +141,8 @@ func (f *Frame) canvas() *drawing {
 			continue
 		}
 		from, to := f.place(g.From), f.place(g.To)
+		const seen = 0.004 // however short it was
+		to = max(to, from+seen)
 		d.Blank = append(d.Blank, block{X: percent(from), Y: pixels(top), W: percent(to - from), H: pixels(bottom - top), Text: g.Text})
 	}
 	for _, m := range f.Marks {

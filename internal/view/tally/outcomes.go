@@ -55,10 +55,10 @@ func (o *Outcomes) Add(c *history.Count) {
 }
 
 // Part is how much of the attempts one number of them is, 0 to 1.
-func (o *Outcomes) Part(of int64) float64 { return part(of, o.Attempts) }
+func (o Outcomes) Part(of int64) float64 { return part(of, o.Attempts) }
 
 // AtOnce is how much of new mail was delivered at its first attempt, 0 to 1.
-func (o *Outcomes) AtOnce() float64 { return part(o.FirstDelivered, o.First) }
+func (o Outcomes) AtOnce() float64 { return part(o.FirstDelivered, o.First) }
 
 func part(of, all int64) float64 {
 	if all == 0 {

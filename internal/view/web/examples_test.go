@@ -7,5 +7,10 @@ type example struct {
 }
 
 var examples = map[string]example{
-	"POST /login": {form: []string{"name", "act", "password", password}},
+	"POST /login":                   {form: []string{"name", "act", "password", password}},
+	"GET /providers/{provider}":     {path: "/providers/docomo"},
+	"GET /mails/{mail}":             {path: "/mails/0000000000000001"},
+	"GET /tenants/{tenant}/history": {path: "/tenants/acme/history"},
+	"POST /find":                    {form: []string{"term", "bob@receiver.example"}},
+	"POST /find.csv":                {form: []string{"term", "bob@receiver.example"}},
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/view/chart"
 )
 
 //go:embed templates
@@ -20,7 +21,7 @@ var templates embed.FS
 
 // parsePages reads all templates: each file that is no piece is a page.
 func parsePages() (map[string]*template.Template, error) {
-	common, err := template.New("").Funcs(functions).ParseFS(templates, "templates/layout.html", "templates/pieces.html")
+	common, err := template.New("").Funcs(functions).ParseFS(templates, "templates/layout.html", "templates/pieces*.html")
 	if err != nil {
 		return nil, err
 	}
@@ -31,7 +32,7 @@ func parsePages() (map[string]*template.Template, error) {
 	pages := map[string]*template.Template{}
 	for _, file := range files {
 		name := path.Base(file)
-		if name == "layout.html" || name == "pieces.html" {
+		if name == "layout.html" || strings.HasPrefix(name, "pieces") {
 			continue
 		}
 		own, err := common.Clone()
@@ -122,18 +123,24 @@ func (s *Server) menu(r *request) (items []menuItem) {
 
 // functions are those that templates have.
 var functions = template.FuncMap{
-	"iso":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"when":    func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
-	"clock":   func(t time.Time) string { return t.Local().Format("15:04:05") },
-	"zone":    func(t time.Time) string { return t.Local().Format("-07:00") },
-	"utc":     func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-	"span":    span,
-	"seconds": func(s float64) string { return span(time.Duration(s * float64(time.Second))) },
-	"percent": percent,
-	"times":   func(n int, one, many string) string { return counted(n, one, many) },
-	"join":    func(list []string) string { return strings.Join(list, ", ") },
-	"pairs":   pairs,
-	"link":    link,
+	"iso":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"when":     func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05") },
+	"clock":    func(t time.Time) string { return t.Local().Format("15:04:05") },
+	"zone":     func(t time.Time) string { return t.Local().Format("-07:00") },
+	"utc":      func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"span":     span,
+	"seconds":  func(s float64) string { return span(time.Duration(s * float64(time.Second))) },
+	"percent":  percent,
+	"times":    func(n int, one, many string) string { return counted(n, one, many) },
+	"join":     func(list []string) string { return strings.Join(list, ", ") },
+	"pairs":    pairs,
+	"link":     link,
+	"took":     chart.Seconds,
+	"commands": commands,
+	"day":      func(t time.Time) string { return t.UTC().Format(time.DateOnly) },
+	"octets":   octets,
+	"ages":     ageHead,
+	"inc":      func(n int) int { return n + 1 },
 }
 
 // counted is a number with its noun.
@@ -180,6 +187,33 @@ func two(d, unit time.Duration, name string, smaller time.Duration, small string
 		text += fmt.Sprintf(" %d %s", rest, small)
 	}
 	return text
+}
+
+// A said is a part of a text, or a command in it, which is typed.
+type said struct {
+	Text  string
+	Typed bool
+}
+
+// commands parts a text of ours at the backticks around commands.
+func commands(text string) (parts []said) {
+	for i, part := range strings.Split(text, "`") {
+		if part != "" {
+			parts = append(parts, said{part, i%2 == 1})
+		}
+	}
+	return parts
+}
+
+// octets writes a size in the unit in which it has no more than three digits.
+func octets(n int64) string {
+	size, unit := float64(n), 0
+	units := [...]string{"octets", "KiB", "MiB", "GiB", "TiB"}
+	for size >= 1000 && unit < len(units)-1 {
+		size /= 1024
+		unit++
+	}
+	return fmt.Sprintf("%.3g %s", size, units[unit])
 }
 
 // pairs makes a map of names and values, for a piece that wants several.

@@ -38,6 +38,15 @@ func routes() []route {
 		nowRoutes,
 		entryRoutes,
 		liveRoutes,
+		providerRoutes,
+		refusalRoutes,
+		findRoutes,
+		timelineRoutes,
+		auditRoutes,
+		attemptRoutes,
+		whoseRoutes,
+		wouldRoutes,
+		aboutRoutes,
 	)
 }
 
@@ -95,6 +104,10 @@ func (s *Server) serve(to *route) http.Handler {
 			})
 			return
 		}
+		if to.history && r.history == nil {
+			s.showProblem(w, r, &Problem{Status: http.StatusOK, Text: "There is no history.", Do: "Add [history] to the configuration and run kanmon view: docs/howto/history.md."})
+			return
+		}
 		if to.stream != nil {
 			s.answerStream(w, r)
 			return
@@ -117,10 +130,6 @@ func (s *Server) serve(to *route) http.Handler {
 }
 
 func (s *Server) answerPage(w http.ResponseWriter, r *request) {
-	if r.route.history && r.history == nil {
-		s.showProblem(w, r, &Problem{Status: http.StatusOK, Text: "There is no history.", Do: "Add [history] to the configuration and run kanmon view: docs/howto/history.md."})
-		return
-	}
 	model, err := r.route.model(r)
 	if err != nil {
 		s.showProblem(w, r, err)

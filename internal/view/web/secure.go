@@ -1,8 +1,12 @@
 package web
 
 import (
+	"bytes"
 	"embed"
 	"net/http"
+	"time"
+
+	"kanmon/internal/view/chart"
 )
 
 //go:embed static
@@ -30,5 +34,12 @@ func secured(next http.Handler, tls bool) http.Handler {
 	})
 }
 
-// staticFiles are the style sheet and the scripts. They are of the program, and change with it: a browser asks each time.
-func staticFiles() http.Handler { return http.FileServerFS(static) }
+// staticFiles are the style sheets and the scripts. They are of the program, and change with it: a browser asks each time.
+func staticFiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServerFS(static))
+	mux.HandleFunc("/static/chart.css", func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "chart.css", time.Time{}, bytes.NewReader(chart.Style))
+	})
+	return mux
+}

@@ -11,24 +11,31 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/event/journal"
+	"kanmon/internal/outlet/classify"
+	"kanmon/internal/view/find"
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/notes"
 )
 
 // Options say what a server shows, and to whom.
 type Options struct {
-	Gateway string        // as the records name it
-	Admin   *admin.Client // of the kanmon that is shown
-	History history.Store // nil: there is none
-	Notes   *notes.Book   // nil: none are kept
-	Users   *Users        // who may log in; nil: nobody, a proxy says who it is
-	Proxy   *Proxy        // that says who it is; nil: none
-	May     Role          // what is possible at most, whoever it is
-	TLS     bool          // browsers reach it by TLS
-	Idle    time.Duration // after which a login ends; 0: DefaultIdle
-	Longest time.Duration // that a login lasts; 0: DefaultLongest
-	Live    time.Duration // between two looks at what is live; 0: a second
-	Empty   func() string // why there is nothing yet to be seen, as package check finds; nil: nobody knows
+	Gateway string                               // as the records name it
+	Admin   *admin.Client                        // of the kanmon that is shown
+	History history.Store                        // nil: there is none
+	Rules   *classify.Rules                      // what refusals mean, beside what the records say of it; nil: only that
+	Shown   journal.Mask                         // how the records show addresses
+	Names   find.Resolver                        // asked for the names of sending IPs; nil: nobody is
+	Notes   *notes.Book                          // nil: none are kept
+	Users   *Users                               // who may log in; nil: nobody, a proxy says who it is
+	Proxy   *Proxy                               // that says who it is; nil: none
+	May     Role                                 // what is possible at most, whoever it is
+	TLS     bool                                 // browsers reach it by TLS
+	Idle    time.Duration                        // after which a login ends; 0: DefaultIdle
+	Longest time.Duration                        // that a login lasts; 0: DefaultLongest
+	Site    func(context.Context) (*Site, error) // what is configured, and what kanmon check finds; nil: nobody knows
+	Live    time.Duration                        // between two looks at what is live; 0: a second
+	Empty   func() string                        // why there is nothing yet to be seen, as package check finds; nil: nobody knows
 	Log     *slog.Logger
 	Now     func() time.Time // nil: the clock
 }

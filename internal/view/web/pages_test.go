@@ -1,0 +1,222 @@
+package web
+
+import (
+	"encoding/csv"
+	"html"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+
+	"kanmon/internal/view/history"
+)
+
+// plain is the text of a page as a reader sees it, in one line.
+func plain(body string) string {
+	text := regexp.MustCompile(`(?s)<(script|style|title)\b.*?</(script|style|title)>|<[^>]*>`).ReplaceAllString(body, " ")
+	return strings.Join(strings.Fields(html.UnescapeString(text)), " ")
+}
+
+// wants fails unless all texts are read on a page.
+func (a answer) reads(t *testing.T, texts ...string) {
+	t.Helper()
+	if a.status != 200 {
+		t.Errorf("status %d", a.status)
+	}
+	text := plain(a.body)
+	for _, want := range texts {
+		if !strings.Contains(text, want) {
+			t.Errorf("nobody reads %q in\n%s", want, text)
+		}
+	}
+}
+
+func TestAProvidersPageSaysWhereItIsSlowFromWhichIPAndForWhom(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	got := b.get("/providers/docomo")
+	got.reads(
+		t, "50 % of 60 attempts were delivered, 50 % deferred", "It is slow: 9 of 10 replies to rcpt come within 54 s; a week before within 9 ms.", "Only acme is concerned.", "It is slow to 203.0.113.11, and not to the other 1.", "30 mails wait, as far as is known. Last: docomo is slow to answer",
+		old, fresh, "● slow", "30 mails of 1 tenant,", "docomo is slow to answer 203.0.113.11: rcpt takes 41 s", "203.0.113.11 at docomo is slowed, with 25 % of its mail (later)",
+		"451 4.7.1 Try again later, please", "gw1: 3 records lost",
+	)
+	for _, link := range []string{
+		`href="/attempts?ip=203.0.113.11&amp;last=24h&amp;outcome=deferred&amp;provider=docomo"`, `href="/attempts?last=24h&amp;outcome=deferred&amp;provider=docomo"`, `href="/sessions?provider=docomo"`,
+	} {
+		if !strings.Contains(got.body, link) {
+			t.Errorf("there is no link %s", link)
+		}
+	}
+}
+
+func TestAFigureIsALinkToAsManyAttempts(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	for path, n := range map[string]int{
+		"/attempts.csv?provider=docomo&outcome=deferred": 30, "/attempts.csv?provider=docomo&ip=203.0.113.12": 30, "/attempts.csv?tenant=acme": 31,
+		"/attempts.csv?class=throttled": 30, "/attempts.csv?last=10d": 101, "/attempts.csv?outcome=refused": 1, "/attempts.csv?provider=docomo&outcome=unclear": 0,
+	} {
+		rows := table(t, b.get(path))
+		if len(rows) != n+1 {
+			t.Errorf("%s has %d rows, want %d", path, len(rows)-1, n)
+		}
+	}
+}
+
+func table(t *testing.T, a answer) [][]string {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(a.want(t, 200).body)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rows
+}
+
+func TestAPageShowsAPastTimeAsItWasThen(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	for _, ask := range []string{"last=24h&at=2026-11-23T14:00:00Z", "from=2026-11-22T14:00:00Z&to=2026-11-23T14:00:00Z"} {
+		b.get("/providers/docomo?"+ask).reads(t, "100 % of 40 attempts were delivered, 0 % deferred", "(a past time)")
+	}
+	for _, ask := range []string{"from=tomorrow", "last=-3h", "last=9000d", "from=2026-11-30T14:00:00Z&to=2026-11-29T14:00:00Z", "ip=nobody"} {
+		if got := b.get("/attempts?" + ask); got.status != 400 {
+			t.Errorf("%s: status %d, want 400", ask, got.status)
+		}
+	}
+}
+
+func TestAListGoesOnBehindItsLastRowAndEndsOnce(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	next, seen := "/attempts?last=10d", 0
+	href := regexp.MustCompile(`<a href="([^"]*)" rel="next"`)
+	for pages := 0; next != ""; pages++ {
+		if pages > 5 {
+			t.Fatal("the list has no end")
+		}
+		body := b.get(next).want(t, 200).body
+		seen += strings.Count(body, "all attempts</a>")
+		next = ""
+		if m := href.FindStringSubmatch(body); m != nil {
+			next = html.UnescapeString(m[1])
+		}
+	}
+	if seen != 101 {
+		t.Errorf("%d attempts on all pages, want 101", seen)
+	}
+}
+
+func TestRefusalsStandByMeaningWithWhatIsNewOnTop(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	got := b.get("/refusals")
+	got.reads(t, "New within the last day", "throttled", "Try again later", "only acme", "content_rejected")
+	rule := regexp.MustCompile(`href="(/refusals/rule\?[^"]*)"`).FindStringSubmatch(got.body)
+	if rule == nil {
+		t.Fatal("no rule is offered")
+	}
+	b.get(html.UnescapeString(rule[1])).reads(t, "[[rule]]", "[[test]]", "Nothing has been changed")
+}
+
+func TestWhatIsLookedForIsNotedAndFound(t *testing.T) {
+	p := site(t)
+	g := look(t, p)
+	b := g.as(Search)
+	one := b.post("/find", "term", "4jHOSTILE", "why", "ticket 7")
+	one.reads(t, "refused for good", "content_rejected", secret, "For the customer, English", "For the receiver's postmaster, 日本語")
+	b.get("/find?term=4jHOSTILE").reads(t, "refused for good")
+	b.post("/find", "term", "@docomo.example").reads(t, "waiting")
+	b.post("/find", "term", "b1@docomo.example\nnobody@docomo.example\n=cmd@docomo.example").reads(t, "b1@docomo.example", "waiting", "nobody@docomo.example 0 not found")
+	if rows := table(t, b.post("/find.csv", "term", "b1@docomo.example\n=cmd@docomo.example")); len(rows) != 3 || rows[1][3] != "waiting" || rows[2][0] != "'=cmd@docomo.example" || rows[2][1] != "not found" {
+		t.Errorf("the table of a list is %q", rows)
+	}
+	bounce := "Final-Recipient: rfc822; " + secret + "\nAction: failed\nStatus: 5.7.1\nDiagnostic-Code: smtp; 550 5.7.1 rejected\nX-Postfix-Queue-ID: 4jHOSTILE\n"
+	b.post("/find", "term", bounce).reads(t, "refused for good", secret)
+	b.get("/find?term="+url.QueryEscape(secret)).reads(t, "Nobody is looked for by a link")
+	searches, _, err := p.store.Searches(t.Context(), history.Page{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(searches) != 6 || searches[5].By != "search" || searches[5].Why != "ticket 7" || searches[5].What != "4jHOSTILE" || !strings.Contains(searches[0].What, secret) {
+		t.Errorf("noted was %+v", searches)
+	}
+	g.as(Act).get("/audit/searches").reads(t, "ticket 7", "4jHOSTILE")
+}
+
+func TestWhoMayOnlyLookSeesNobodysAddressOnAnyPageOrTable(t *testing.T) {
+	p := site(t)
+	g := look(t, p)
+	mails, _, err := p.store.Mails(t.Context(), history.Filter{Recipient: secret}, history.Page{})
+	if err != nil || len(mails) != 1 {
+		t.Fatalf("%d mails, %v", len(mails), err)
+	}
+	b := g.as(Look)
+	for _, path := range []string{
+		"/providers", "/providers/other", "/providers.csv", "/refusals", "/refusals.csv", "/attempts", "/attempts.csv", "/timeline", "/timeline.txt", "/audit", "/audit.csv",
+		"/tenants/acme/history", "/would", "/would.csv", "/about", "/mails/" + mails[0].ID,
+	} {
+		got := b.get(path).want(t, 200)
+		for _, person := range []string{"kanarienvogel", "news@acme", "z@zeta"} {
+			if strings.Contains(got.body, person) {
+				t.Errorf("%s shows %s", path, person)
+			}
+		}
+	}
+	g.as(Search).get("/attempts").reads(t, secret, sender)
+}
+
+func TestAStrangersTextIsReadAsItIsAndDoesNothing(t *testing.T) {
+	p := site(t)
+	g := look(t, p)
+	mails, _, err := p.store.Mails(t.Context(), history.Filter{ID: "4jHOSTILE"}, history.Page{})
+	if err != nil || len(mails) != 1 {
+		t.Fatalf("%d mails, %v", len(mails), err)
+	}
+	b := g.as(Act)
+	for _, path := range []string{"/attempts?provider=other", "/refusals?provider=other", "/providers/other", "/timeline?provider=other", "/tenants/acme/history", "/mails/" + mails[0].ID} {
+		got := b.get(path).want(t, 200)
+		if strings.Contains(got.body, "<script>document") || strings.Contains(got.body, "<img") {
+			t.Errorf("%s: what a stranger wrote is markup", path)
+		}
+		if !strings.Contains(html.UnescapeString(got.body), hostile) {
+			t.Errorf("%s does not show what they said", path)
+		}
+		for _, at := range regexp.MustCompile(`.{30}&lt;script`).FindAllString(got.body, -1) {
+			if !strings.Contains(at, "550 5.7.1") {
+				t.Errorf("%s: %q", path, at)
+			}
+		}
+	}
+	isolated := regexp.MustCompile(`<bdi[^>]*>[^<]*gnp\.exe|<title>[^<]*gnp\.exe`)
+	body := b.get("/mails/" + mails[0].ID).body
+	if all, in := strings.Count(body, "gnp.exe"), len(isolated.FindAllString(body, -1)); in != all {
+		t.Errorf("of %d places with a text that turns around %d are isolated", all, in)
+	}
+}
+
+func TestATimelineHasWhatHappenedAndIsTextForAReport(t *testing.T) {
+	b := look(t, site(t)).as(Search)
+	happened := []string{"alice (web)", "block account " + sender + " of acme (none → blocked): hacked <b>account</b>", "203.0.113.11 at docomo is slowed", "3 records were lost", "docomo is slow to answer"}
+	b.get("/timeline").reads(t, append(happened, "Refusals of a kind that was not seen before")...)
+	text := b.get("/timeline.txt").want(t, 200, happened...).body
+	if strings.ContainsAny(text, "\u202e\x1b") || strings.Contains(text, hostile) {
+		t.Error("the text turns around")
+	}
+	b.get("/timeline?provider=other").reads(t, "content_rejected")
+	b.get("/audit").reads(t, "alice (web)", "hacked")
+}
+
+func TestATenantsHistoryHasItsAccountsAndNobodyElses(t *testing.T) {
+	b := look(t, site(t)).as(Search)
+	got := b.get("/tenants/acme/history?last=24h")
+	got.reads(t, "History of acme", sender, "Try again later", "block account")
+	if strings.Contains(got.body, "zeta") {
+		t.Error("another tenant stands there")
+	}
+	b.get("/tenants/acme/history?account="+url.QueryEscape(sender)).reads(t, "History of "+sender)
+}
+
+func TestWhatWouldHaveBeenDoneAgreesWithTheRecords(t *testing.T) {
+	b := look(t, site(t)).as(Search)
+	b.get("/would").reads(t, "limit account-hour : would_defer", "8 times, of 2 accounts of 2 tenants.", "501 of 500", sender, "71 attempts: 40 delivered, 30 deferred, 1 refused")
+}
+
+func TestAboutSaysWhatOfThePastIsKept(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	b.get("/about").reads(t, "Newest line", "gw1 started, kanmon 1.2 with 2 sending IPs", "Records lost 3", "2026-11-21 to 2026-11-30")
+}
