@@ -164,7 +164,7 @@ func TestFilesOfThePageAreThere(t *testing.T) {
 
 // find gives the files, or folders, that a name of the page stands for: in the folders of those before it, behind a door below internal, or from the root.
 func find(folders []string, name string) []string {
-	for _, in := range append(slices.Clone(folders), "internal", "internal/*", "") {
+	for _, in := range append(slices.Clone(folders), "internal", "internal/*", "internal/*/*", "") {
 		if found, _ := filepath.Glob(filepath.Join(root, in, name)); len(found) > 0 {
 			return found
 		}
