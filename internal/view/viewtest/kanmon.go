@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -40,7 +41,7 @@ type Answers struct {
 	Audit     []admin.Change
 }
 
-// Start has one answer until the test ends.
+// Start has one answer until the test ends. It takes the names of persons from this process.
 func Start(t testing.TB, options ...func(*admin.Server)) *Kanmon {
 	t.Helper()
 	k := &Kanmon{Socket: filepath.Join(t.TempDir(), "admin.sock")}
@@ -50,6 +51,7 @@ func Start(t testing.TB, options ...func(*admin.Server)) *Kanmon {
 		t.Fatal(err)
 	}
 	server := admin.NewServer(k, k, k, k, k, slog.New(slog.DiscardHandler))
+	server.SetView(int64(os.Getuid()), "kanmon-view", admin.MayAct)
 	for _, o := range options {
 		o(server)
 	}

@@ -36,6 +36,7 @@ type done struct{ to, said string }
 func routes() []route {
 	return slices.Concat(
 		nowRoutes,
+		sessionRoutes,
 		entryRoutes,
 		liveRoutes,
 		providerRoutes,

@@ -157,7 +157,7 @@ func newEvents(w http.ResponseWriter) (*events, error) {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // of a proxy in between
-	return e, nil
+	return e, e.send("", "")                  // what there is to tell may take a while
 }
 
 // send sends one; without a name, that the connection lives. The data is of one line.
