@@ -51,7 +51,7 @@ func parsePages() (map[string]*template.Template, error) {
 type view struct {
 	Title   string
 	Gateway string
-	Path    string // of the page, for the menu
+	Here    string // the path and the query of the page, to come back to
 	Who     Person
 	Proxied bool // there is no log-out: a proxy says who it is
 	Menu    []menuItem
@@ -74,7 +74,7 @@ func (v *view) May(word string) bool {
 
 // render writes a page, all of it or an error.
 func (s *Server) render(w http.ResponseWriter, r *request, status int, shows, title string, model any) {
-	v := &view{Title: title, Gateway: s.Gateway, Path: r.URL.Path, Who: r.Who, Proxied: s.Proxy != nil, Model: model, Now: r.now, Menu: s.menu(r)}
+	v := &view{Title: title, Gateway: s.Gateway, Here: r.URL.RequestURI(), Who: r.Who, Proxied: s.Proxy != nil, Model: model, Now: r.now, Menu: s.menu(r)}
 	if titled, has := model.(interface{ PageTitle() string }); has {
 		v.Title = titled.PageTitle()
 	}
@@ -135,6 +135,7 @@ var functions = template.FuncMap{
 	"join":     func(list []string) string { return strings.Join(list, ", ") },
 	"pairs":    pairs,
 	"link":     link,
+	"mark":     markOfState,
 	"took":     chart.Seconds,
 	"commands": commands,
 	"day":      func(t time.Time) string { return t.UTC().Format(time.DateOnly) },

@@ -37,9 +37,9 @@ func routes() []route {
 	return slices.Concat(
 		nowRoutes,
 		sessionRoutes,
-		entryRoutes,
-		liveRoutes,
+		ipRoutes,
 		providerRoutes,
+		tenantRoutes,
 		refusalRoutes,
 		findRoutes,
 		timelineRoutes,
@@ -48,6 +48,9 @@ func routes() []route {
 		whoseRoutes,
 		wouldRoutes,
 		aboutRoutes,
+		noteRoutes,
+		entryRoutes,
+		liveRoutes,
 	)
 }
 

@@ -34,6 +34,7 @@ type Options struct {
 	Idle    time.Duration                        // after which a login ends; 0: DefaultIdle
 	Longest time.Duration                        // that a login lasts; 0: DefaultLongest
 	Site    func(context.Context) (*Site, error) // what is configured, and what kanmon check finds; nil: nobody knows
+	Ways    func() Ways                          // whence mail may leave; nil: nobody knows
 	Live    time.Duration                        // between two looks at what is live; 0: a second
 	Empty   func() string                        // why there is nothing yet to be seen, as package check finds; nil: nobody knows
 	Log     *slog.Logger
