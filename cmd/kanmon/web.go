@@ -55,11 +55,7 @@ func serveView(c *console, file *configFlag, serve func(context.Context, *config
 
 // loadForView reads the configuration as kanmon.service does: the folders of this process are others.
 func loadForView(file *configFlag) (*config.Config, error) {
-	dirs := config.GivenDirectories()
-	if config.HasSystemd() {
-		dirs = config.UsualDirectories()
-	}
-	return config.LoadIn(file.Config, dirs)
+	return config.LoadIn(file.Config, config.ViewDirectories())
 }
 
 // A usersFlag finds the file of those who may log in.

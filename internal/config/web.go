@@ -44,14 +44,12 @@ func (WebRole) Words() []string { return words(WebLook, WebSearch, WebAct) }
 // Where the page is, and what it keeps, as kanmon-view.service is shipped.
 const (
 	DefaultWebListen    = "127.0.0.1:8460"
-	DefaultWebUser      = "kanmon-view"
 	defaultWebUsers     = "/etc/kanmon/web-users"
-	defaultWebDirectory = "/var/lib/kanmon-view"
 )
 
 func defaultWeb() Web {
 	return Web{
-		Listen: DefaultWebListen, Users: defaultWebUsers, Directory: defaultWebDirectory, May: WebAct, User: DefaultWebUser,
+		Listen: DefaultWebListen, Users: defaultWebUsers, Directory: ViewState, May: WebAct, User: ViewUser,
 		Idle: time.Hour, Longest: 12 * time.Hour,
 	}
 }

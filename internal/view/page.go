@@ -39,9 +39,18 @@ func OpenPage(cfg *config.Config, store history.Store, empty func() string, log 
 		return nil, errors.New(`admin.socket is "off": the page shows what kanmon says there`)
 	}
 	role, _ := web.ParseRole(string(w.May))
+	file := &configured{cfg: cfg, log: log}
+	file.now()
 	o := web.Options{
 		Gateway: nameOf(cfg), Admin: admin.NewClient(cfg.Admin.Socket), History: store, Users: web.OpenUsers(w.Users), May: role,
 		TLS: w.TLS || w.UnixSocket() != "", Idle: w.Idle, Longest: w.Longest, Empty: empty, Log: log,
+		Ways: file.ways, Names: net.DefaultResolver,
+	}
+	if o.Rules, err = rulesOf(cfg); err != nil {
+		return nil, err
+	}
+	if o.Shown, err = maskOf(cfg); err != nil {
+		return nil, err
 	}
 	if w.UserHeader != "" {
 		if o.Proxy, err = proxyOf(w); err != nil {
@@ -68,13 +77,6 @@ func OpenPage(cfg *config.Config, store history.Store, empty func() string, log 
 		return nil, err
 	}
 	return p, p.listen(cfg)
-}
-
-func nameOf(cfg *config.Config) string {
-	if cfg.Journal.Gateway != "" {
-		return cfg.Journal.Gateway
-	}
-	return cfg.Hostname
 }
 
 func proxyOf(w *config.Web) (*web.Proxy, error) {
