@@ -339,10 +339,13 @@ func (k *historyImportCommand) into(cfg *config.Config, i *follow.Import) (prune
 	if err != nil {
 		return nil, nil, err
 	}
-	i.Keep = func(ctx context.Context, lines []history.Line) error { return s.Add(ctx, lines, "", history.Mark{}) }
-	return func(ctx context.Context) (history.Pruned, error) {
-		return follow.Prune(ctx, s, dir, keepOf(cfg), time.Now())
-	}, s.Close, nil
+	i.Keep = func(ctx context.Context, lines []history.Line) error {
+		if err := follow.Room(dir); err != nil {
+			return err
+		}
+		return s.Add(ctx, lines, "", history.Mark{})
+	}
+	return func(ctx context.Context) (history.Pruned, error) { return s.Prune(ctx, time.Now(), keepOf(cfg)) }, s.Close, nil
 }
 
 func printProgress(c *console, p follow.Progress) {

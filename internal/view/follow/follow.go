@@ -21,6 +21,7 @@ type Options struct {
 	Path     string        // of the records
 	Store    history.Store // where they are kept
 	Gateways []string      // whose lines are kept; none: those of all
+	Room     func() error  // why nothing more may be kept; nil: something may, always
 	Log      *slog.Logger  // nil: slog.Default()
 
 	// Hear is told of lines before they are kept, each batch once, unless the process ends in between: then it is told again by the next.
@@ -282,6 +283,11 @@ func (f *Follower) keep(ctx context.Context, t *text) error {
 	}
 	f.counts.stuck.Store(true)
 	kept := f.insist(ctx, "history keeps nothing; records wait in their file, and mail goes on", func() error {
+		if f.Room != nil {
+			if err := f.Room(); err != nil {
+				return err
+			}
+		}
 		return f.Store.Add(ctx, b.lines, f.Path, m)
 	})
 	if !kept {

@@ -70,9 +70,7 @@ func (m *meter) Collect(to chan<- prometheus.Metric) {
 	count(rowsDesc, kept)
 	count(badDesc, bad)
 	count(gapsDesc, lost)
-	if free, _, err := room(m.k.Dir); err == nil {
-		gauge(freeDesc, float64(free))
-	}
+	gauge(freeDesc, float64(Free(m.k.Dir)))
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.ask()

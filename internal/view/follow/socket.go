@@ -40,7 +40,7 @@ func (k *Keeper) serve(ctx context.Context) {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /import", k.takeIn)
 	mux.HandleFunc("POST /prune", func(w http.ResponseWriter, r *http.Request) {
-		p, err := k.Prune(r.Context(), time.Now())
+		p, err := k.Prune(r.Context())
 		reply(w, p, err)
 	})
 	server := &http.Server{Handler: mux, ReadTimeout: requestTime, WriteTimeout: requestTime, BaseContext: func(net.Listener) context.Context { return ctx }}
@@ -67,7 +67,11 @@ func (k *Keeper) takeIn(w http.ResponseWriter, r *http.Request) {
 		}
 		_ = b.add(line, err) // who imports has told of it
 	}
-	reply(w, struct{}{}, k.Store.Add(r.Context(), b.lines, "", history.Mark{}))
+	err := k.room()
+	if err == nil {
+		err = k.Store.Add(r.Context(), b.lines, "", history.Mark{})
+	}
+	reply(w, struct{}{}, err)
 }
 
 func reply(w http.ResponseWriter, answer any, err error) {
