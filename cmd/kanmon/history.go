@@ -15,6 +15,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/store"
+	"kanmon/internal/view"
 	"kanmon/internal/view/follow"
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/history/days"
@@ -32,55 +33,15 @@ type viewFlag struct{ configFlag }
 
 // loadHistory reads a configuration that has history kept.
 func (f *viewFlag) loadHistory() (*config.Config, error) {
-	cfg, err := config.LoadIn(f.Config, config.ViewDirectories())
-	if err != nil {
-		return nil, err
+	cfg, err := loadForView(&f.configFlag)
+	if err == nil {
+		err = view.WantsHistory(cfg)
 	}
-	if !cfg.History.On {
-		return nil, fmt.Errorf("there is no [history] in %s: add a line \"[history]\", and history is kept from then on", f.Config)
-	}
-	return cfg, nil
+	return cfg, err
 }
 
 // openHistory opens history for reading.
-func openHistory(cfg *config.Config) (history.Store, error) {
-	if err := follow.ActAsOwner(cfg.History.Directory); err != nil {
-		return nil, err
-	}
-	s, err := days.Read(cfg.History.Directory)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// keeperOf makes what keeps the history of a configuration. The error says what is missing.
-func keeperOf(cfg *config.Config, log *slog.Logger) (*follow.Keeper, error) {
-	h := &cfg.History
-	if len(h.Records) == 0 {
-		return nil, fmt.Errorf("%s: kanmon writes no records to a file, so there is nothing to keep: add records = \"/var/log/kanmon/records.jsonl\" to [journal], and reload kanmon", cfg.Where("journal.records"))
-	}
-	if err := follow.ActAsOwner(h.Directory); err != nil {
-		return nil, err
-	}
-	s, err := days.Open(h.Directory)
-	if err != nil {
-		return nil, inUse(err)
-	}
-	return &follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: keepOf(cfg), Metrics: h.Metrics, Log: log}, nil
-}
-
-func inUse(err error) error {
-	if errors.Is(err, store.ErrInUse) {
-		return fmt.Errorf("%w: history has one writer, \"kanmon history run\" or \"kanmon view\" (systemctl status kanmon-history kanmon-view)", err)
-	}
-	return err
-}
-
-func keepOf(cfg *config.Config) history.Keep {
-	h := &cfg.History
-	return history.Keep{Detail: h.Detail, Trouble: h.Trouble, Counts: h.Counts, Octets: int64(h.Size)}
-}
+func openHistory(cfg *config.Config) (history.Store, error) { return view.ReadHistory(cfg) }
 
 type historyRunCommand struct{ viewFlag }
 
@@ -91,22 +52,18 @@ func (*historyRunCommand) Help() string {
 
 // Run keeps history until it is told to stop.
 func (k *historyRunCommand) Run(c *console) error {
-	s := c.watch()
-	cfg, err := k.loadHistory()
-	if err != nil {
-		return err
-	}
-	level := &slog.LevelVar{}
-	level.Set(cfg.Log.Level.Slog())
-	log, end := newLogger(c.stderr, cfg.Log.Format, level)
-	defer end()
-	keeper, err := keeperOf(cfg, log)
+	return serveView(c, &k.configFlag, keepHistory)
+}
+
+// keepHistory keeps it until the context ends.
+func keepHistory(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	k, err := view.OpenHistory(cfg, log)
 	if err != nil {
 		return err
 	}
 	log.Info("history is kept", "directory", cfg.History.Directory, "records", strings.Join(cfg.History.Records, ", "))
-	keeper.Run(s.stop)
-	return keeper.Store.Close()
+	k.Run(ctx)
+	return k.Close()
 }
 
 type historyStatusCommand struct {
@@ -193,7 +150,7 @@ func statusOfHistory(cfg *config.Config) (*historyStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	keep := keepOf(cfg)
+	keep := view.KeepFor(&cfg.History)
 	st := &historyStatus{
 		Problems: []string{}, Directory: cfg.History.Directory, Attempts: of.Attempts, Octets: of.Octets, Most: keep.Octets, Free: follow.Free(cfg.History.Directory),
 		Detail: keptFor(of.Detail, keep.Detail), Trouble: keptFor(of.Trouble, keep.Trouble), Counts: keptFor(of.Counts, keep.Counts),
@@ -345,7 +302,9 @@ func (k *historyImportCommand) into(cfg *config.Config, i *follow.Import) (prune
 		}
 		return s.Add(ctx, lines, "", history.Mark{})
 	}
-	return func(ctx context.Context) (history.Pruned, error) { return s.Prune(ctx, time.Now(), keepOf(cfg)) }, s.Close, nil
+	return func(ctx context.Context) (history.Pruned, error) {
+		return s.Prune(ctx, time.Now(), view.KeepFor(&cfg.History))
+	}, s.Close, nil
 }
 
 func printProgress(c *console, p follow.Progress) {

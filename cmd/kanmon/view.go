@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
 	"kanmon/internal/view"
+	"kanmon/internal/view/history"
 )
 
 type viewCommand struct{ configFlag }
@@ -23,12 +25,40 @@ func (*viewCommand) Help() string {
 
 // Run serves the page, and keeps the history behind it.
 func (k *viewCommand) Run(c *console) error {
-	return serveView(c, &k.configFlag, servePage)
+	return serveView(c, &k.configFlag, func(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+		if !cfg.History.On {
+			log.Warn("the page shows what is now, and nothing of before", "because", view.WantsHistory(cfg))
+			return servePage(ctx, cfg, nil, log)
+		}
+		k, err := view.OpenHistory(cfg, log)
+		if err != nil {
+			return err
+		}
+		keeping, stop := context.WithCancel(ctx)
+		var kept sync.WaitGroup
+		kept.Go(func() { k.Run(keeping) })
+		err = servePage(ctx, cfg, k.Store, log)
+		stop()
+		kept.Wait()
+		return errors.Join(err, k.Close())
+	})
 }
 
-// servePage serves the page until the context ends.
-func servePage(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
-	page, err := view.OpenPage(cfg, nil, func() string { return whyEmpty(cfg) }, log)
+// serveWeb serves the page, of what another process keeps.
+func serveWeb(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
+	if !cfg.History.On {
+		return servePage(ctx, cfg, nil, log)
+	}
+	s, err := view.ReadHistory(cfg)
+	if err != nil {
+		return fmt.Errorf("%w (systemctl status kanmon-history)", err)
+	}
+	return errors.Join(servePage(ctx, cfg, s, log), s.Close())
+}
+
+// servePage serves the page until the context ends; past is nil where no history is kept.
+func servePage(ctx context.Context, cfg *config.Config, past history.Store, log *slog.Logger) error {
+	page, err := view.OpenPage(cfg, past, func() string { return whyEmpty(cfg) }, log)
 	if err != nil {
 		return err
 	}

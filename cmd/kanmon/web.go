@@ -32,7 +32,7 @@ type webRunCommand struct{ configFlag }
 
 // Run serves the page.
 func (k *webRunCommand) Run(c *console) error {
-	return serveView(c, &k.configFlag, servePage)
+	return serveView(c, &k.configFlag, serveWeb)
 }
 
 // serveView runs what shows kanmon until it is told to stop.

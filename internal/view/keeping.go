@@ -1,0 +1,111 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kanmon/internal/config"
+	"kanmon/internal/store"
+	"kanmon/internal/view/follow"
+	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/days"
+	"kanmon/internal/view/notify"
+)
+
+// A Keeping keeps history, and tells people of what happens if there is anybody to be told.
+type Keeping struct {
+	Store history.Store
+
+	keeper   follow.Keeper
+	notifier *notify.Notifier // nil: nobody is told
+	log      *slog.Logger
+}
+
+// KeepFor says what is to be kept, for how long.
+func KeepFor(h *config.History) history.Keep {
+	return history.Keep{Detail: h.Detail, Trouble: h.Trouble, Counts: h.Counts, Octets: int64(h.Size)}
+}
+
+// ErrNoHistory is what a configuration gives that has no history kept.
+var ErrNoHistory = errors.New("no history is kept")
+
+// WantsHistory says why a configuration has no history kept; nil: it has.
+func WantsHistory(cfg *config.Config) error {
+	if !cfg.History.On {
+		return fmt.Errorf("%w: there is no [history] in %s; add a line \"[history]\", and it is kept from then on", ErrNoHistory, cfg.File())
+	}
+	return nil
+}
+
+// OpenHistory opens the history of a configuration, to be kept. One process may. Root becomes the owner of its directory.
+func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
+	if err := WantsHistory(cfg); err != nil {
+		return nil, err
+	}
+	h := &cfg.History
+	if len(h.Records) == 0 {
+		return nil, fmt.Errorf("%s: kanmon writes no records to a file, so there is no history to be kept: add records = \"/var/log/kanmon/records.jsonl\" to [journal], then: systemctl reload kanmon", cfg.Where("journal.records"))
+	}
+	if err := follow.ActAsOwner(h.Directory); err != nil {
+		return nil, err
+	}
+	s, err := days.Open(h.Directory)
+	if errors.Is(err, store.ErrInUse) {
+		return nil, fmt.Errorf("%w: one process keeps history, \"kanmon history run\" or \"kanmon view\" (systemctl status kanmon-history kanmon-view)", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	k := &Keeping{Store: s, log: log, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
+	if cfg.Notifies() {
+		told := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kanmon_notifications_total", Help: "Notifications that were sent, or tried, by channel and what came of it."}, []string{"channel", "result"})
+		k.notifier, err = notify.Open(cfg, notify.Options{Folder: h.Directory, History: s, Log: log, Count: func(channel, result string) { told.WithLabelValues(channel, result).Inc() }})
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		k.keeper.Hear, k.keeper.Collectors = k.notifier.Hear, []prometheus.Collector{told}
+	}
+	return k, nil
+}
+
+// Run keeps history until ctx ends.
+func (k *Keeping) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() { k.keeper.Run(ctx) })
+	if k.notifier != nil {
+		all.Go(func() {
+			if err := k.notifier.Run(ctx); err != nil {
+				k.log.Error("nobody is told any more of what happens", "error", err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Close is called behind Run, or in place of it.
+func (k *Keeping) Close() (err error) {
+	if k.notifier != nil {
+		err = k.notifier.Close()
+	}
+	return errors.Join(err, k.Store.Close())
+}
+
+// ReadHistory opens the history of a configuration for reading. Root becomes the owner of its directory.
+func ReadHistory(cfg *config.Config) (history.Store, error) {
+	if err := WantsHistory(cfg); err != nil {
+		return nil, err
+	}
+	if err := follow.ActAsOwner(cfg.History.Directory); err != nil {
+		return nil, err
+	}
+	s, err := days.Read(cfg.History.Directory)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
