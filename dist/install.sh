@@ -125,7 +125,7 @@ uninstall_all() {
 		fi
 	done
 	rm -rf "$DESTDIR${doc:?}"
-	[ -n "$DESTDIR" ] || echo "kanmon is uninstalled. These stay: $SYSCONFDIR/kanmon, /var/lib/kanmon, /var/log/kanmon, the user kanmon."
+	[ -n "$DESTDIR" ] || echo "kanmon is uninstalled. These stay: $SYSCONFDIR/kanmon, /var/lib/kanmon, /var/lib/kanmon-view, /var/log/kanmon, the users kanmon and kanmon-view."
 }
 
 die() {

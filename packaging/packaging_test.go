@@ -267,7 +267,7 @@ func TestEveryUnitIsInEveryList(t *testing.T) {
 			continue // goes with another one
 		}
 		lists := []string{"prerm.sh", "postrm.sh", "kanmon.preset"}
-		if strings.Contains(content, "WantedBy=multi-user.target") {
+		if strings.Contains(read(t, "kanmon.preset"), "enable "+unit) {
 			lists = append(lists, "postinst.sh")
 		}
 		for _, list := range lists {

@@ -1,8 +1,8 @@
 #!/bin/sh
 # After the files are there. A .deb is told "configure [OLD VERSION]"; an .rpm how many versions there are: 1 (new) or 2.
 #
-# Nothing is started, stopped or restarted, and no firewall rule is touched: when a new version takes the mail is an
-# operator's to choose.
+# Nothing that mail needs is started, stopped or restarted, and no firewall rule is touched: when a new version takes the mail
+# is an operator's to choose.
 set -e
 
 case $1 in
@@ -27,7 +27,7 @@ for unit in kanmon.service kanmon-rules.service; do
 done
 
 # Units of an installation from source, or of an operator, come before the package's.
-for unit in kanmon.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket; do
+for unit in kanmon.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket kanmon-history.service; do
 	for dir in /etc/systemd/system /usr/local/lib/systemd/system; do
 		if [ -f "$dir/$unit" ] && [ ! -L "$dir/$unit" ]; then
 			echo "kanmon: $dir/$unit hides the package's unit. If it is of an earlier installation, remove it."
@@ -38,6 +38,11 @@ done
 active() { [ -d /run/systemd/system ] && systemctl --quiet is-active "$1"; }
 
 [ ! -d /run/systemd/system ] || systemctl --system daemon-reload || true
+
+# No mail goes through it.
+if active kanmon-history.service; then
+	systemctl restart kanmon-history.service || true
+fi
 
 if active kanmon.service; then
 	echo "kanmon: the version that was running goes on running, with its sessions and firewall rules."
