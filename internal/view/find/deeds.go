@@ -65,8 +65,8 @@ func deedsOf(lines []event.Entry, a *history.Attempt, e *event.Entry) (all []Dee
 		}
 		all = append(all, d)
 	}
-	if a.Reply.Local {
-		all = append(all, Deed{At: a.At, Action: AnsweredFor, Rule: a.Reply.Rule, Cause: a.Reply.Text})
+	if a.Reply.Local && a.Reply.Rule != "" {
+		all = append(all, Deed{At: a.At, Action: AnsweredFor, Rule: a.Reply.Rule})
 	}
 	return all
 }

@@ -43,7 +43,8 @@ var (
 	labelProvider = text{" (%s)", "（%s）"}
 	labelTwice    = text{", %d times", "（%d回）"}
 	labelOthers   = text{"and %d others", "ほか%d件"}
-	labelDrip     = text{", octet by octet: a tarpit", "、1バイトずつ応答（ターピット）"}
+	labelDrip     = text{" in drops", " 小刻みな応答"}
+	labelMute     = text{" no reply", " 応答なし"}
 	labelNoReply  = text{"none", "なし"}
 	labelAccount  = text{", account %s", "、アカウント %s"}
 	labelWayTo    = text{"%s to %s", "%s から %s へ"}
@@ -221,11 +222,14 @@ func (t Teller) bar(s ToldStep, longest float64) string {
 		n = int(s.Seconds/longest*barWidth + 0.5)
 	}
 	bar := strings.Repeat("#", max(n, 1))
-	drip := ""
-	if s.Drip {
-		drip = labelDrip.in(t.Lang)
+	how := ""
+	switch {
+	case s.Drip:
+		how = labelDrip.in(t.Lang)
+	case s.Mute:
+		how = labelMute.in(t.Lang)
 	}
-	return fmt.Sprintf("    %-10s %8s  %s%s", s.Name, seconds(s.Seconds), bar, drip)
+	return fmt.Sprintf("    %-10s %8s  %s%s", s.Name, seconds(s.Seconds), bar, how)
 }
 
 // seconds writes a short time with as many digits as matter.

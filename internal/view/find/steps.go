@@ -1,9 +1,11 @@
 package find
 
 import (
+	"cmp"
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/view/history"
 )
 
 // A Step is a phase of an attempt, or a wait in it, and how long it took.
@@ -11,6 +13,7 @@ type Step struct {
 	Name string
 	Took time.Duration
 	Drip bool // its reply came in pieces, far apart: a tarpit
+	Mute bool // no reply came at all
 }
 
 // opening are the phases until a mail may go, in order.
@@ -27,9 +30,11 @@ func stepsOf(e *event.Entry) (all []Step) {
 			all = append(all, Step{Name: name, Took: took.Duration()})
 		}
 	}
+	var answered event.Milliseconds
 	reply := func(name string, r *event.EntryReply) {
 		if r.Took > 0 && !r.Local {
-			all = append(all, Step{name, r.Took.Duration(), r.First > 0 && (r.Took-r.First).Duration() >= dripped})
+			all = append(all, Step{Name: name, Took: r.Took.Duration(), Drip: r.First > 0 && (r.Took-r.First).Duration() >= dripped})
+			answered += r.Took
 		}
 	}
 	if e.Number == 1 || e.Times["opening_ms"] > 0 || e.Times["rescue_ms"] > 0 || e.Times["moving_ms"] > 0 {
@@ -51,6 +56,11 @@ func stepsOf(e *event.Entry) (all []Step) {
 	reply("data", &e.Data)
 	add("body", e.Body)
 	reply("dot", &e.Dot)
+	// What the MX was waited for beyond its replies: one that never came has no time of its own.
+	const felt = 1000
+	if mute := e.Times["mx_ms"] - answered; mute >= felt {
+		all = append(all, Step{Name: cmp.Or(history.ReplyOf(e).Phase, "mx"), Took: mute.Duration(), Mute: true})
+	}
 	add("resting", e.Times["resting_ms"])
 	return all
 }

@@ -85,7 +85,7 @@ func Parse(written string, shown journal.Mask) (Term, error) {
 	}
 	if strings.ContainsAny(word, " \t") {
 		if inside, err := mail.ParseAddress(word); err == nil {
-			word = inside.Address
+			word = (&mail.Address{Address: inside.Address}).String() // with the quotes that its local part needs
 		} else {
 			return ofBounce(word, shown)
 		}
@@ -164,7 +164,12 @@ func domainOf(domain string) []history.Filter {
 
 // bare takes a term out of the brackets and quotes that it stands in where it was copied from.
 func bare(word string) string {
-	word = strings.Trim(word, `"'`+"`,;")
+	word = strings.Trim(word, ",;")
+	for _, quote := range []string{`"`, "'", "`"} {
+		if inside, is := strings.CutPrefix(word, quote); is && strings.HasSuffix(inside, quote) {
+			word = strings.TrimSuffix(inside, quote)
+		}
+	}
 	if len(word) > 1 && word[0] == '<' {
 		word = strings.TrimSuffix(word[1:], ">")
 	}

@@ -17,7 +17,8 @@ func TestATermIsTakenForWhatPeopleMean(t *testing.T) {
 		"mailto:alice@example.net": {KindAddress, "alice@example.net"}, " alice@example.net, ": {KindAddress, "alice@example.net"}, "@example.net": {KindDomain, "@example.net"},
 		"4jYHGY1Bkqz3Z": {KindID, "4jYHGY1Bkqz3Z"}, "4jYHGY1Bkqz3Z:": {KindID, "4jYHGY1Bkqz3Z"}, "1tABCD-0001xY-2z": {KindID, "1tABCD-0001xY-2z"}, "example.net": {KindID, "example.net"},
 		"17f3a9c2b4d5e6f0": {KindSession, "17f3a9c2b4d5e6f0"}, "17f3a9c2b4d5e6f0-3": {KindSession, "17f3a9c2b4d5e6f0"}, "203.0.113.10": {KindIP, "203.0.113.10"},
-		"[2001:db8::25]": {KindIP, "2001:db8::25"}, "鈴木@example.jp": {KindAddress, "鈴木@example.jp"},
+		"[2001:db8::25]": {KindIP, "2001:db8::25"}, "'or'1'='1@example.net": {KindAddress, "'or'1'='1@example.net"}, `"a b"@example.net`: {KindAddress, `"a b"@example.net`},
+		`'alice@example.net'`: {KindAddress, "alice@example.net"}, "鈴木@example.jp": {KindAddress, "鈴木@example.jp"},
 	} {
 		term, err := Parse(written, journal.Mask{})
 		if err != nil {

@@ -114,5 +114,5 @@ var deedTexts = map[string]text{
 	WaitedLong:  {"waited for the MX at %[3]s for %[5]s and longer", "MXの応答（%[3]s）を%[5]s以上待ちました"},
 	WentAround:  {"sent it from %[2]s in place of %[1]s, which the provider is slow to answer", "プロバイダーの応答が遅い %[1]s に代えて、%[2]s から送信しました"},
 	PlainText:   {"sent it in plain text, since TLS with this MX failed: %[4]s", "このMXとのTLSに失敗したため、平文で送信しました：%[4]s"},
-	AnsweredFor: {"gave this reply itself: %[3]s%[4]s", "この応答はkanmon自身が返しました：%[3]s%[4]s"},
+	AnsweredFor: {"gave this reply itself, by %[3]s%[4]s", "この応答は %[3]s%[4]s によりkanmon自身が返しました"},
 }

@@ -95,6 +95,7 @@ type ToldStep struct {
 	Name    string  `json:"name"`
 	Seconds float64 `json:"seconds"`
 	Drip    bool    `json:"drip,omitempty"`
+	Mute    bool    `json:"no_reply,omitempty"`
 }
 
 // A Teller says things in a language, with the times of a place.
@@ -151,7 +152,12 @@ func (t Teller) try(y *Try) ToldTry {
 		Local: r.Local, Took: y.Duration.Seconds(), TLS: y.TLS, MXQueueID: y.MXQueueID, Octets: y.Octets, More: y.More, Recipients: []ToldRecipient{},
 	}
 	told.Meaning, told.Whose, told.Advice = t.meaning(y), y.Sense.Whose, y.Sense.Advice(t.Lang)
-	if taken(y.Outcome) && y.Sense.Class == event.Unjudged {
+	switch {
+	case y.Outcome == "ambiguous":
+		told.Whose, told.Advice = FaultReceiver, doesAmbiguous.in(t.Lang)
+	case y.Outcome == "orphan_ack":
+		told.Whose, told.Advice = FaultAccount, doesOrphan.in(t.Lang)
+	case taken(y.Outcome) && y.Sense.Class == event.Unjudged:
 		told.Whose, told.Advice = FaultNobody, classTexts[event.NoRefusal].do.in(t.Lang)
 	}
 	told.WhoseText = told.Whose.In(t.Lang)
@@ -162,7 +168,7 @@ func (t Teller) try(y *Try) ToldTry {
 		told.Recipients = append(told.Recipients, ToldRecipient{Address: rcpt.Address, Fate: rcpt.Fate})
 	}
 	for _, s := range y.Steps {
-		told.Steps = append(told.Steps, ToldStep{s.Name, s.Took.Seconds(), s.Drip})
+		told.Steps = append(told.Steps, ToldStep{s.Name, s.Took.Seconds(), s.Drip, s.Mute})
 	}
 	for i := range y.Deeds {
 		told.Did = append(told.Did, t.deed(&y.Deeds[i]))
@@ -197,6 +203,17 @@ var (
 	meansOrphan = text{
 		"the receiver took it, and the MSA had gone before it could be told: it sends it again",
 		"受信側は受け取りましたが、結果を伝える前に送信側のメールサーバーが接続を切りました。再送されます",
+	}
+)
+
+var (
+	doesAmbiguous = text{
+		"Ask the receiver's postmaster whether the message was taken. Nobody needs to send it again: its MSA does so by itself.",
+		"受信側のポストマスターに、受け取ったかどうかを確認してください。送信側のサーバーが自動で再送するため、手動での再送は不要です。",
+	}
+	doesOrphan = text{
+		"Look why the MSA hangs up before it has the answer: a time-out that is too short, a restart, or a firewall between.",
+		"送信側のメールサーバーが応答を待たずに切断した理由（短すぎるタイムアウト、再起動、途中のファイアウォール）を確認してください。",
 	}
 )
 
