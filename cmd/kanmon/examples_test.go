@@ -35,10 +35,13 @@ func TestExamplesOfTheManual(t *testing.T) {
 	if err := os.WriteFile(routes, []byte(firstTOML(t, routingPage)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	past := pastOfADay(t)
 	var all strings.Builder
 	for _, e := range manual.Examples() {
 		args := shellWords(e.Line)[1:]
 		switch {
+		case asksThePast(args):
+			args = append(args, "--config", past)
 		case args[0] == "explain", args[0] == "provider":
 			args = append(args, "--config", routes)
 		case args[0] != "classify" && args[0] != "help":
@@ -56,6 +59,11 @@ func TestExamplesOfTheManual(t *testing.T) {
 		}
 	}
 	examplesOfAPage(t, routingPage, routes)
+}
+
+// asksThePast reports whether a command reads history.
+func asksThePast(args []string) bool {
+	return slices.Contains([]string{"mail", "refusals", "timeline"}, args[0]) || args[0] == "provider" && args[1] == "show"
 }
 
 // routingPage has a configuration, and what "kanmon explain" says of it.

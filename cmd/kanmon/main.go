@@ -55,7 +55,7 @@ type commandLine struct {
 	Rules    rulesCommands   `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
 	Classify classifyCommand `cmd:"" help:"Explain what an MX's reply means and who or what it is about."`
 	IP       ipCommands      `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
-	Provider providerCommand `cmd:"" help:"Show how much each provider takes from one sending IP, as far as that is known, and from where."`
+	Provider providerCommand `cmd:"" help:"Show what came of mail to a provider, and how much each of them takes from one sending IP."`
 	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
 	Status   statusCommand   `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
 	Sessions sessionsCommand `cmd:"" help:"List the sessions that run, those that are held first: since when, and for whom they wait."`
@@ -70,6 +70,8 @@ type commandLine struct {
 	Notify   notifyCommands  `cmd:"" help:"Tell people what has happened: by webhook, by mail."`
 	Backup   backupCommand   `cmd:"" help:"Save what kanmon keeps and its configuration to a file, also while it runs."`
 	Restore  restoreCommand  `cmd:"" help:"Put a backup in the place of what is there, while kanmon is stopped."`
+
+	pastCommands `embed:""`
 
 	Help       helpCommand       `cmd:"" help:"Show the help of a command, or of a key of the configuration."`
 	Completion completionCommand `cmd:"" help:"Print the completion script of a shell."`

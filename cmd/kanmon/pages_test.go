@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,10 +81,10 @@ func unknownIn(n *kong.Node, words []string) string {
 			}
 		case len(n.Children) > 0:
 			child := childNamed(n, flag)
-			if child == nil {
+			if child == nil && n.DefaultCmd == nil {
 				return "command " + flag
 			}
-			n = child
+			n = cmp.Or(child, n.DefaultCmd) // whose argument it is
 		}
 	}
 	return ""

@@ -11,7 +11,7 @@ import (
 	"kanmon/internal/outlet/slow"
 )
 
-type providerCommand struct {
+type providerTakesCommand struct {
 	configFlag
 	Name string `arg:"" optional:"" help:"The provider; default: all of which something is known."`
 	JSON bool   `name:"json" help:"Print JSON."`
@@ -31,7 +31,7 @@ type takes struct {
 }
 
 // Run prints what is known of how much providers take from one sending IP, and from where.
-func (k *providerCommand) Run(c *console) error {
+func (k *providerTakesCommand) Run(c *console) error {
 	cfg, err := k.load()
 	if err != nil {
 		return err

@@ -31,7 +31,7 @@ func TestProviderSaysWhatTimeTightens(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		k := providerCommand{configFlag: configFlag{Config: path}, Name: test.provider}
+		k := providerTakesCommand{configFlag: configFlag{Config: path}, Name: test.provider}
 		if err := k.Run(&console{stdout: &out}); err != nil || !strings.Contains(out.String(), test.want) || strings.Contains(out.String(), test.not) {
 			t.Errorf("%s: %v, want %q, and not %q\n%s", name, err, test.want, test.not, out.String())
 		}

@@ -20,6 +20,11 @@ var Exceptions = []Exception{
 	{"kanmon ip warm …", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon ip warm", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon trace …", "live.txtar in cmd/kanmon: it goes on until somebody ends it"},
+	{"kanmon mail …", "past_test.go in cmd/kanmon, where there is a past to find something in"},
+	{"kanmon refusals …", "past_test.go in cmd/kanmon"},
+	{"kanmon waiting", "past_test.go in cmd/kanmon"},
+	{"kanmon provider show …", "past_test.go in cmd/kanmon"},
+	{"kanmon timeline …", "past_test.go in cmd/kanmon"},
 	{"kanmon ip show", "names a command; the page that explains it has it whole"},
 	{"kanmon explain", "names a command; the page that explains it has it whole"},
 }

@@ -114,6 +114,9 @@ func argumentWords(n *kong.Node, before int, values func(string) []Word) []Word 
 			words = append(words, Word{c.Name, c.Help})
 		}
 	}
+	if n.DefaultCmd != nil { // whose arguments may stand here, too
+		n = n.DefaultCmd
+	}
 	if last := len(n.Positional) - 1; last >= 0 && (before <= last || n.Positional[last].IsCumulative()) {
 		words = append(words, valuesOf(n.Positional[min(before, last)], values)...)
 	}
