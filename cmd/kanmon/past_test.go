@@ -75,8 +75,15 @@ func TestAMailIsFoundByWhatPeopleHave(t *testing.T) {
 	config := pastOfADay(t)
 	bounce := "This is the mail system at host msa1.acme.example.\n\n<alice@example.net>: host mx2.example.net[198.51.100.22] said: 550 5.1.1\n    <alice@example.net>: no such user here (in reply to RCPT TO command)\n"
 	for _, c := range []struct{ name, stdin, term string }{
-		{"recipient", "", "alice@example.net"}, {"in capitals", "", "Alice@Example.NET"}, {"queue id of the MSA", "", "4jYHGY1Bkqz3Z"}, {"Message-ID", "", "<july.2@acme.example>"},
-		{"session", "", "17f3a9c2b4d5e811"}, {"session and number", "", "17f3a9c2b4d5e811-1"}, {"domain", "", "@example.net"}, {"bounce", bounce, "-"}, {"a bare domain", "", "example.net"},
+		{"recipient", "", "alice@example.net"},
+		{"in capitals", "", "Alice@Example.NET"},
+		{"queue id of the MSA", "", "4jYHGY1Bkqz3Z"},
+		{"Message-ID", "", "<july.2@acme.example>"},
+		{"session", "", "17f3a9c2b4d5e811"},
+		{"session and number", "", "17f3a9c2b4d5e811-1"},
+		{"domain", "", "@example.net"},
+		{"bounce", bounce, "-"},
+		{"a bare domain", "", "example.net"},
 	} {
 		code, out, wrong := says(t, c.stdin, "mail", "find", c.term, "--config", config)
 		if code != exitOK || !strings.HasPrefix(out, "refused for good at ") || !strings.Contains(out, "no such recipient") {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -167,8 +168,9 @@ func (s *providerShown) print(w io.Writer) error {
 			}
 		}
 	}
-	s.printTimes(w)
-	s.printSenders(w)
+	if err := errors.Join(s.printTimes(w), s.printSenders(w)); err != nil {
+		return err
+	}
 	if len(s.Refusals) > 0 {
 		fmt.Fprintln(w, "\nRefusals")
 		for i := range s.Refusals {
@@ -185,7 +187,7 @@ func (s *providerShown) print(w io.Writer) error {
 	return nil
 }
 
-func (s *providerShown) printTimes(w io.Writer) {
+func (s *providerShown) printTimes(w io.Writer) (err error) {
 	if len(s.Phases) > 0 {
 		fmt.Fprintln(w)
 		table := newTable(w, "PHASE\tP50\tP90\tMAILS\tA WEEK BEFORE: P50\tP90")
@@ -198,7 +200,7 @@ func (s *providerShown) printTimes(w io.Writer) {
 			fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\n", ph.Phase, longest(ph.Now.Count, ph.Now.P50), longest(ph.Now.Count, ph.Now.P90), ph.Now.Count,
 				longest(week.Count, week.P50), longest(week.Count, week.P90))
 		}
-		table.Flush()
+		err = errors.Join(err, table.Flush())
 	}
 	if len(s.IPs) > 0 {
 		fmt.Fprintln(w)
@@ -209,11 +211,12 @@ func (s *providerShown) printTimes(w io.Writer) {
 			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\t%s\t%s\n", ip.SendingIP, o.Attempts, share(o, o.Delivered), share(o, o.Deferred), share(o, o.Refused),
 				longest(ip.Worst.Count, ip.Worst.P50), longest(ip.Worst.Count, ip.Worst.P90))
 		}
-		table.Flush()
+		err = errors.Join(err, table.Flush())
 	}
+	return err
 }
 
-func (s *providerShown) printSenders(w io.Writer) {
+func (s *providerShown) printSenders(w io.Writer) (err error) {
 	if len(s.Tenants) > 0 {
 		fmt.Fprintln(w)
 		table := newTable(w, "TENANT\tATTEMPTS\tDELIVERED\tDEFERRED\tREFUSED")
@@ -221,12 +224,13 @@ func (s *providerShown) printSenders(w io.Writer) {
 			o := &s.Tenants[i].Outcomes
 			fmt.Fprintf(table, "%s\t%d\t%s\t%s\t%s\n", shownName(s.Tenants[i].Tenant), o.Attempts, share(o, o.Delivered), share(o, o.Deferred), share(o, o.Refused))
 		}
-		table.Flush()
+		err = errors.Join(err, table.Flush())
 	}
 	if s.Waiting.Mails > 0 {
 		fmt.Fprintf(w, "\n%s of %s wait, by age\n", plural(s.Waiting.Mails, "mail"), plural(int64(s.Waiting.Tenants), "tenant"))
-		printWaiting(w, []waits{s.Waiting})
+		err = errors.Join(err, printWaiting(w, []waits{s.Waiting}))
 	}
+	return err
 }
 
 func share(o *tally.Outcomes, n int64) string {

@@ -51,7 +51,7 @@ func (k *refusalsCommand) Run(c *console) error {
 	case len(all) == 0:
 		return fmt.Errorf("no refusal from %s to %s: %s", when(of.From), when(of.To), p.kept())
 	default:
-		err = k.print(c.stdout, all, more)
+		k.print(c.stdout, all, more)
 	}
 	if err == nil && len(all) == 0 {
 		err = errNothing
@@ -86,7 +86,7 @@ func (k *refusalsCommand) shapes(ctx context.Context, p *past, of history.Filter
 }
 
 // print writes a section for each meaning, that with the most refusals first.
-func (k *refusalsCommand) print(w io.Writer, all []find.Refused, more bool) error {
+func (k *refusalsCommand) print(w io.Writer, all []find.Refused, more bool) {
 	counts, order := map[string]int64{}, []string{}
 	for i := range all {
 		class := cmp.Or(all[i].Class, "kanmon")
@@ -117,7 +117,6 @@ func (k *refusalsCommand) print(w io.Writer, all []find.Refused, more bool) erro
 	if more {
 		fmt.Fprintln(w, "\nthere are more: --most")
 	}
-	return nil
 }
 
 // columns of a terminal.
