@@ -141,3 +141,8 @@ func faultOf(c event.Class, s event.Scope) Fault {
 		return classTexts[c].whose
 	}
 }
+
+// ForSender says what a class of refusals means to whoever sent the mail, and what he can do; "" where that is nothing.
+func ForSender(c event.Class, l Lang) (says, remedy string) {
+	return classTexts[c].customer.in(l), classTexts[c].remedy.in(l)
+}
