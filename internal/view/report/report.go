@@ -216,10 +216,12 @@ const mostAccounts = 20
 func (g *gathering) accounts(ctx context.Context) error {
 	all, err := g.counts(ctx, g.Options.From, g.Options.To, 0, history.ByAccount)
 	var found []Account
+	known := map[string]int{} // a tenant may have thousands
 	for i := range all {
-		at := slices.IndexFunc(found, func(a Account) bool { return a.Name == all[i].Account })
-		if at < 0 {
+		at, is := known[all[i].Account]
+		if !is {
 			at, found = len(found), append(found, Account{Name: all[i].Account})
+			known[all[i].Account] = at
 		}
 		found[at].add(&all[i])
 	}
