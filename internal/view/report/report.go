@@ -27,7 +27,7 @@ type Report struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
 	Made   time.Time `json:"made"`
-	Zone   string    `json:"zone"` // days are those of this time zone
+	Zone   string    `json:"zone"` // of its beginning: days are those of its place
 
 	Total     Sums       `json:"total"`
 	Before    *Sums      `json:"before,omitempty"` // of a time as long, or the month before; nil: nothing is kept of it
@@ -123,7 +123,7 @@ func Make(ctx context.Context, s history.Store, o Options) (*Report, error) {
 	if o.Tenant == "" || !o.From.Before(o.To) || !o.From.Truncate(time.Hour).Equal(o.From) || !o.To.Truncate(time.Hour).Equal(o.To) {
 		return nil, fmt.Errorf("%w: from %s to %s", ErrSpan, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
 	}
-	r := &Report{Tenant: o.Tenant, From: o.From.In(o.In), To: o.To.In(o.In), Made: o.Now.In(o.In).Truncate(time.Second), Zone: o.In.String()}
+	r := &Report{Tenant: o.Tenant, From: o.From.In(o.In), To: o.To.In(o.In), Made: o.Now.In(o.In).Truncate(time.Second), Zone: zoneOf(o.From.In(o.In))}
 	g := &gathering{Report: r, Options: o, store: s, of: history.Filter{Tenant: o.Tenant, From: o.From, To: o.To}}
 	for _, gather := range []func(context.Context) error{
 		g.kept, g.days, g.before, g.providers, g.accounts, g.refusals, g.replies, g.waits, g.missing, g.measures, g.gaps,
@@ -133,6 +133,12 @@ func Make(ctx context.Context, s history.Store, o Options) (*Report, error) {
 		}
 	}
 	return r, nil
+}
+
+// zoneOf names the time zone of a time, as people there do.
+func zoneOf(at time.Time) string {
+	name, _ := at.Zone()
+	return name
 }
 
 // A gathering fills in a report.
