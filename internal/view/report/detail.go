@@ -60,7 +60,7 @@ func (g *gathering) waits(ctx context.Context) error {
 // waited notes what has become of a mail that was not delivered at once.
 func (g *gathering) waited(m *history.Mail, took []float64) []float64 {
 	last := &m.Attempts[len(m.Attempts)-1]
-	switch m.State {
+	switch history.StateOf(m.Attempts, g.Now) {
 	case history.Delivered:
 		if last.At.Before(g.Options.To) {
 			begun := m.First
@@ -90,7 +90,7 @@ func (g *gathering) detailFrom() time.Time {
 	if d := g.status.Detail[0]; first.IsZero() || !d.IsZero() && d.Before(first) {
 		first = d
 	}
-	if first.After(g.Options.From) {
+	if first.After(g.Options.From) && first.After(g.status.Counts[0]) {
 		return first
 	}
 	return time.Time{}

@@ -34,12 +34,12 @@ var (
 	delivered  = text{"Delivered", "配送済み"}
 	first      = text{"On the first try", "初回で配送"}
 	later      = text{"After waiting", "再送で配送"}
-	deferred   = text{"Put off by the receiver", "一時的な拒否"}
+	deferred   = text{"Put off for now", "一時的な拒否"}
 	refused    = text{"Refused for good", "恒久的な拒否"}
 	unclear    = text{"Unclear (no answer at the end)", "不明（最後の応答なし）"}
 	other      = text{"Ended by the sender or on the way", "送信側または途中で終了"}
 	recipients = text{"Recipients", "宛先数"}
-	octets     = text{"Size delivered and tried", "送信サイズ"}
+	octets     = text{"Octets of messages", "メールの総バイト数"}
 	rescued    = text{"Bounces avoided (sent from another address of ours)", "回避したバウンス（別の送信元から配送）"}
 	encrypted  = text{"Encrypted", "暗号化（TLS）"}
 
