@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"kanmon/internal/event"
 	"kanmon/internal/view/find"
 	"kanmon/internal/view/history"
 )
@@ -57,7 +58,7 @@ func showFind(r *request) (any, error) {
 		p.Notice = "Nobody is looked for by a link: press Find."
 		return p, nil
 	}
-	if err := r.searched(p.Term, term); err != nil {
+	if err := r.searched(term); err != nil {
 		return nil, err
 	}
 	p.Asked = true
@@ -84,16 +85,13 @@ func (r *request) finder() *find.Finder {
 
 func (r *request) teller() find.Teller { return find.Teller{In: time.Local} }
 
-// searched notes who looked for what before anything is shown.
-func (r *request) searched(written string, term find.Term) error {
-	what := strings.Join(strings.Fields(written), " ")
-	if term.Bounce != nil {
-		what = "a bounce: " + strings.Join(append(term.Bounce.Recipients, term.Bounce.IDs...), ", ")
+// searched notes who looked for what before anything is shown, in the form in which the records have it.
+func (r *request) searched(terms ...find.Term) error {
+	var noted []string
+	for i := range terms {
+		noted = append(noted, terms[i].Noted())
 	}
-	const most = 500
-	if len(what) > most {
-		what = what[:most] + "…"
-	}
+	what := event.Printable(strings.Join(noted, ", "), 2048)
 	return r.history.Searched(r.Context(), history.Search{At: r.now, By: r.Who.Name, What: what, Why: r.ask("why")})
 }
 

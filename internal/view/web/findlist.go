@@ -3,7 +3,6 @@ package web
 import (
 	"fmt"
 	"net/http"
-	"strings"
 
 	"kanmon/internal/view/find"
 	"kanmon/internal/view/history"
@@ -37,7 +36,13 @@ func (r *request) found(list []string) ([]find.Row, error) {
 	if len(list) > find.MaxList {
 		return nil, &Problem{Status: http.StatusBadRequest, Text: fmt.Sprintf("The list has %d terms.", len(list)), Do: fmt.Sprintf("Look for %d at once at most.", find.MaxList)}
 	}
-	if err := r.searched("a list: "+strings.Join(list, " "), find.Term{}); err != nil {
+	var terms []find.Term
+	for _, written := range list {
+		if term, err := find.Parse(written, r.server.Shown); err == nil { // what is none finds nobody
+			terms = append(terms, term)
+		}
+	}
+	if err := r.searched(terms...); err != nil {
 		return nil, err
 	}
 	return r.teller().Rows(r.Context(), r.finder(), list, history.Filter{})

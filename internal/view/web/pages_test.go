@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"kanmon/internal/event/journal"
 	"kanmon/internal/view/history"
 )
 
@@ -219,4 +220,27 @@ func TestWhatWouldHaveBeenDoneAgreesWithTheRecords(t *testing.T) {
 func TestAboutSaysWhatOfThePastIsKept(t *testing.T) {
 	b := look(t, site(t)).as(Look)
 	b.get("/about").reads(t, "Newest line", "gw1 started, kanmon 1.2 with 2 sending IPs", "Records lost 3", "2026-11-21 to 2026-11-30")
+}
+
+func TestASearchIsNotedAsTheRecordsShowWhoItIsFor(t *testing.T) {
+	p := site(t)
+	store := p.kept()
+	key := []byte("0123456789abcdef")
+	g := newRig(t, func(o *Options) {
+		o.History, o.Shown = store, journal.Mask{Mode: journal.AddressesHashed, Key: key}
+	})
+	b := g.as(Search)
+	b.post("/find", "term", secret).want(t, 200)
+	b.post("/find", "term", secret+"\n"+sender).want(t, 200)
+	b.post("/find", "term", "Final-Recipient: rfc822; "+secret+"\nAction: failed\nStatus: 5.7.1\n").want(t, 200)
+	searches, _, err := store.Searches(t.Context(), history.Page{})
+	if err != nil || len(searches) != 3 {
+		t.Fatalf("%d are noted, %v", len(searches), err)
+	}
+	hashed := journal.Mask{Mode: journal.AddressesHashed, Key: key}.Address(secret)
+	for _, s := range searches {
+		if strings.Contains(s.What, "kanarienvogel") || !strings.Contains(s.What, hashed) {
+			t.Errorf("noted is %q, want %s in it", s.What, hashed)
+		}
+	}
 }
