@@ -16,7 +16,7 @@ func (w *words) link(e *Event) string {
 	case group == "ip" || group == "warmup" || group == "pool":
 		at = "/ips"
 	case group == "provider" && d.Provider != "":
-		at = "/provider/" + url.PathEscape(d.Provider)
+		at = "/providers/" + url.PathEscape(d.Provider)
 	case group == "account" || group == "tenant" || group == "limit" || group == "spoofing":
 		at = "/tenants"
 	case group == "refusal":
@@ -27,7 +27,7 @@ func (w *words) link(e *Event) string {
 		at = "/audit"
 	case group == "mail" && d.Session != 0:
 		at = "/find"
-		query.Set("q", d.Session.String())
+		query.Set("term", d.Session.String())
 	}
 	if len(query) > 0 {
 		at += "?" + query.Encode()
