@@ -38,6 +38,8 @@ func NewsOf(e *event.Entry) News {
 		d.What = changed(e)
 	case "finding":
 		d.What = found(e)
+	case "sighting":
+		d.What = seen(e)
 	case "gateway":
 		d.What = stepped(e)
 	case "dropped":
@@ -157,6 +159,37 @@ var acts = map[string]string{
 	"split":  "half of its new sessions leave from other IPs, to compare with",
 	"slowed": "the IP keeps half of its new sessions there",
 	"moved":  "the IP keeps 1 in 20 of its new sessions there",
+}
+
+// sights are how a sending IP, or a list, is seen.
+var sights = map[string]string{
+	"unknown":           "nothing is known any more of %s",
+	"clear":             "%s is not listed",
+	"listed":            "%s is listed",
+	"named":             "the names of %s agree",
+	"no_ptr":            "%s has no PTR",
+	"ptr_elsewhere":     "no name of the PTR of %s leads back to it",
+	"other_name":        "the PTR of %s has other names than kanmon says in EHLO",
+	"ehlo_not_resolved": "the EHLO name of %s does not lead to it",
+	"believed":          "%s answers as lists do",
+	"not_believed":      "%s cannot be believed",
+}
+
+// seen says how others see a sending IP.
+func seen(e *event.Entry) string {
+	whom := e.List
+	if e.SendingIP.IsValid() {
+		whom = e.SendingIP.String()
+	}
+	form := sights[e.State]
+	if form == "" {
+		form = "%s: " + e.State
+	}
+	what := fmt.Sprintf(form, whom)
+	if e.SendingIP.IsValid() && e.List != "" {
+		what += " at " + e.List
+	}
+	return because(what, e.Cause)
 }
 
 func stepped(e *event.Entry) string {

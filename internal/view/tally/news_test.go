@@ -20,6 +20,9 @@ func TestADeedIsToldInASentenceWithWhoWhomAndWhy(t *testing.T) {
 		`{"type":"gateway","gateway":"gw1","action":"start","version":"1.2","sending_ips":1,"unclean":true}`:                                                               "kanmon | gw1 started, kanmon 1.2 with 1 sending IP; the run before was killed",
 		`{"type":"gateway","gateway":"gw1","action":"drain","sessions":214}`:                                                                                               "kanmon | gw1 takes no new sessions: 214 are under way",
 		`{"type":"gateway","gateway":"gw1","action":"reload_refused","cause":"line 3"}`:                                                                                    "kanmon | gw1 refused a new configuration and goes on with the one before: line 3",
+		`{"type":"sighting","sending_ip":"203.0.113.11","list":"zen.example","state":"listed","was":"clear","cause":"127.0.0.4"}`:                                          "kanmon | 203.0.113.11 is listed at zen.example: 127.0.0.4",
+		`{"type":"sighting","list":"zen.example","state":"not_believed"}`:                                                                                                  "kanmon | zen.example cannot be believed",
+		`{"type":"sighting","sending_ip":"203.0.113.11","state":"no_ptr"}`:                                                                                                 "kanmon | 203.0.113.11 has no PTR",
 		`{"type":"dropped","records":1}`: "kanmon | 1 record was lost: the record does not have all of this time",
 	} {
 		e, err := event.ParseEntry([]byte(line))
@@ -36,6 +39,11 @@ func TestEachStepOfAGatewayAndEachDeedOfAFindingHasWords(t *testing.T) {
 	for step := event.Started; step <= event.Left; step++ {
 		if what := stepped(&event.Entry{Gateway: "gw1", Action: step.String()}); what == "gw1 "+step.String() {
 			t.Errorf("the step %s is not told in words", step)
+		}
+	}
+	for sight := event.SightUnknown; sight <= event.SightNotBelievable; sight++ {
+		if sights[sight.String()] == "" {
+			t.Errorf("the sight %s is not told in words", sight)
 		}
 	}
 	for _, acted := range []string{"told", "split", "slowed", "moved"} {

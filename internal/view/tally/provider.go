@@ -76,7 +76,7 @@ func OfProvider(ctx context.Context, store history.Store, name string, from, to 
 			p.Waiting = w
 		}
 	}
-	p.Did, _, err = store.Events(ctx, of.events(from, to, "changed", "order", "finding"), history.Page{Limit: mostRows})
+	p.Did, _, err = store.Events(ctx, of.events(from, to, "changed", "order", "finding", "sighting"), history.Page{Limit: mostRows})
 	return p, err
 }
 

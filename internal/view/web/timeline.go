@@ -35,7 +35,7 @@ func (p *timelinePage) Link(path string, parts ...any) string {
 }
 
 // newsTypes are those that a timeline has.
-var newsTypes = []string{"gateway", "order", "changed", "finding", "dropped"}
+var newsTypes = []string{"gateway", "order", "changed", "finding", "sighting", "dropped"}
 
 func (r *request) timeline() (page *timelinePage, err error) {
 	p, err := r.period(aDay)
