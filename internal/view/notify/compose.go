@@ -24,7 +24,7 @@ func (n *Notifier) compose(ctx context.Context) (next time.Duration, err error) 
 	}
 	var ready []Event
 	for i := range waiting {
-		if left := settle - time.Since(waiting[i].made); left > 0 {
+		if left := n.settle - time.Since(waiting[i].made); left > 0 {
 			next = left
 			break
 		}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/store"
@@ -25,9 +27,10 @@ type Notifier struct {
 	file  *store.File
 	lock  *os.File
 	past  history.Store
-	count func(channel, result string)
+	ended *prometheus.CounterVec
 
 	channels []*channel
+	settle   time.Duration // for how long an event waits for what stands around it
 	keeper   chan struct{} // wakes the keeper
 
 	ordered sync.Mutex              // one Hear at a time: lines come in order. It guards what follows
@@ -48,10 +51,9 @@ type run struct{ gateway, name string }
 
 // Options are what a Notifier needs beside its configuration.
 type Options struct {
-	Folder  string                       // for its own state
-	History history.Store                // who keeps the lines that it hears
-	Log     *slog.Logger                 // of the process
-	Count   func(channel, result string) // each notification that has come to an end, or has been tried; nil: nobody counts
+	Folder  string        // for its own state
+	History history.Store // who keeps the lines that it hears
+	Log     *slog.Logger  // of the process
 }
 
 // FileName is that of the state inside the folder.
@@ -82,15 +84,17 @@ CREATE TABLE notify_digests (day TEXT PRIMARY KEY) WITHOUT ROWID;
 // Open makes a Notifier. Another process may not have its state open.
 func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	n := &Notifier{
-		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, count: o.Count, keeper: make(chan struct{}, 1),
+		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, ended: newCounter(), settle: settle, keeper: make(chan struct{}, 1),
 		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, pools: map[string]bool{}, listed: map[string]bool{}, probing: map[string]bool{},
-	}
-	if n.count == nil {
-		n.count = func(string, string) {}
 	}
 	var err error
 	if n.channels, err = channelsOf(cfg); err != nil {
 		return nil, err
+	}
+	for _, c := range n.channels {
+		for _, result := range results {
+			n.ended.WithLabelValues(c.name, result)
+		}
 	}
 	path := filepath.Join(o.Folder, FileName)
 	if n.lock, err = store.Lock(path); err != nil {
@@ -104,6 +108,17 @@ func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	}
 	return n, nil
 }
+
+func newCounter() *prometheus.CounterVec {
+	return prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "kanmon_notifications_total", Help: "Notifications by what has come of them: sent, failed (tried again), given_up, dropped, gone.",
+	}, []string{"channel", "result"})
+}
+
+// Collector gives what is counted, for Prometheus.
+func (n *Notifier) Collector() prometheus.Collector { return n.ended }
+
+func (n *Notifier) count(channel, result string) { n.ended.WithLabelValues(channel, result).Inc() }
 
 // Close is for behind Run.
 func (n *Notifier) Close() error { return errors.Join(n.file.Close(), n.lock.Close()) }

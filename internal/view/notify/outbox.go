@@ -36,6 +36,8 @@ const (
 	gone    = "gone"     // the receiver wants no more
 )
 
+var results = [...]string{sent, failed, givenUp, dropped, gone}
+
 // A waiting is an event that is to be sent to a channel.
 type waiting struct {
 	Event

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus/testutil"
+
 	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
@@ -30,7 +32,6 @@ type rig struct {
 	last   Event // that was told
 	tries  []time.Time
 	answer func(try int) error // nil: it takes all
-	counts map[string]int
 }
 
 // inTime runs a test in virtual time, from a moment when nothing is due.
@@ -38,7 +39,7 @@ func inTime(t *testing.T, test func(*rig)) {
 	t.Helper()
 	folder := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, folder: folder, past: &past{}, counts: map[string]int{}}
+		r := &rig{t: t, folder: folder, past: &past{}}
 		r.begin()
 		defer func() { r.end() }()
 		test(r)
@@ -64,12 +65,7 @@ func (r *rig) beginWith(doc string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	count := func(channel, result string) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.counts[channel+" "+result]++
-	}
-	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Log: slog.New(slog.DiscardHandler), Count: count}); err != nil {
+	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, c := range r.n.channels {
@@ -134,6 +130,11 @@ func (r *rig) hear(entries ...event.Entry) {
 		lines = append(lines, history.Line{Entry: e})
 	}
 	r.n.Hear(r.t.Context(), lines)
+}
+
+// counted gives how often something has come of a notification, since the process began.
+func (r *rig) counted(result string) int {
+	return int(testutil.ToFloat64(r.n.ended.WithLabelValues("hook", result)))
 }
 
 // pass lets time pass, in which the gateway's heart beats.
