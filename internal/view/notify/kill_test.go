@@ -3,7 +3,6 @@ package notify
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -49,6 +48,7 @@ func beKilled(folder string) error {
 	}
 	n.settle = 20 * time.Millisecond
 	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
 	var all sync.WaitGroup
 	all.Go(func() { _ = n.Run(ctx) })
 	records, err := os.Open(filepath.Join(folder, "records.jsonl"))
@@ -125,16 +125,15 @@ func TestKills(t *testing.T) {
 		child := exec.CommandContext(ctx, os.Args[0])
 		child.Env = append(os.Environ(), killedFolder+"="+folder)
 		out, err := child.CombinedOutput()
-		cancel()
-		var exit *exec.ExitError
-		switch {
+		switch killed := ctx.Err() != nil; {
 		case err == nil:
 			ended = true
-		case errors.As(err, &exit) && exit.ExitCode() == -1:
+		case killed:
 			kills++
 		default:
 			t.Fatalf("%v: %s", err, out)
 		}
+		cancel()
 	}
 	mu.Lock()
 	defer mu.Unlock()

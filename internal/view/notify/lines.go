@@ -9,24 +9,35 @@ import (
 	"kanmon/internal/event"
 )
 
+// An ear understands lines. It remembers what only several of them say.
+type ear struct {
+	pools   map[string]bool // that are exhausted
+	listed  map[string]bool // sending IPs on lists
+	probing map[string]bool // sending IPs at providers that are probed
+}
+
+func newEar() *ear {
+	return &ear{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+}
+
 // happenings adds what a line says of any subject. Most lines say nothing: they are of mail that went as it should.
-func (n *Notifier) happenings(to []happening, e *event.Entry) []happening {
+func (r *ear) happenings(to []happening, e *event.Entry) []happening {
 	switch e.Type {
 	case "transaction":
 		if e.Outcome == "ambiguous" {
 			to = append(to, ambiguous(e))
 		}
-		if len(n.pools) > 0 && e.SendingIP.IsValid() {
-			to = n.usable(to, e, e.Pool, e.Provider)
+		if len(r.pools) > 0 && e.SendingIP.IsValid() {
+			to = r.usable(to, e, e.Pool, e.Provider)
 		}
 	case "session":
-		return n.sessionEnds(to, e)
+		return r.sessionEnds(to, e)
 	case "changed":
-		return n.changed(to, e)
+		return r.changed(to, e)
 	case "order":
 		return ordered(to, e)
 	case "sighting":
-		return n.sighted(to, e)
+		return r.sighted(to, e)
 	case "finding":
 		return append(to, found(e))
 	case "decision":
@@ -55,61 +66,61 @@ const poolWait = 2 * time.Minute
 
 func poolKey(pool, provider string) string { return key("pool", pool, provider) }
 
-func (n *Notifier) sessionEnds(to []happening, e *event.Entry) []happening {
+func (r *ear) sessionEnds(to []happening, e *event.Entry) []happening {
 	none := e.EndReason == "ips_suspended" || e.EndReason == "ips_missing"
 	if none {
-		to = n.exhausted(to, e, e.Pool, e.Provider)
+		to = r.exhausted(to, e, e.Pool, e.Provider)
 	}
 	for i := range e.Legs {
 		switch leg := &e.Legs[i]; {
 		case leg.Failed == "not_dialled" && !none:
-			to = n.exhausted(to, e, leg.Pool, leg.Provider)
+			to = r.exhausted(to, e, leg.Pool, leg.Provider)
 		case leg.SendingIP.IsValid():
-			to = n.usable(to, e, leg.Pool, leg.Provider)
+			to = r.usable(to, e, leg.Pool, leg.Provider)
 		}
 	}
 	return to
 }
 
-func (n *Notifier) exhausted(to []happening, e *event.Entry, pool, provider string) []happening {
+func (r *ear) exhausted(to []happening, e *event.Entry, pool, provider string) []happening {
 	k := poolKey(pool, provider)
-	n.pools[k] = true
+	r.pools[k] = true
 	d := ofEntry(e)
 	d.Pool, d.Provider, d.Condition = pool, provider, e.EndReason
 	return append(to, happening{key: k, state: "exhausted", wait: poolWait, event: newEvent("pool.exhausted", e.At, d)})
 }
 
-func (n *Notifier) usable(to []happening, e *event.Entry, pool, provider string) []happening {
+func (r *ear) usable(to []happening, e *event.Entry, pool, provider string) []happening {
 	k := poolKey(pool, provider)
-	if !n.pools[k] {
+	if !r.pools[k] {
 		return to
 	}
-	delete(n.pools, k)
+	delete(r.pools, k)
 	d := ofEntry(e)
 	d.Pool, d.Provider, d.Session, d.Transaction = pool, provider, 0, 0
 	return append(to, happening{key: k, event: newEvent("pool.usable", e.At, d)})
 }
 
 // changed is about a sending IP, or a sender.
-func (n *Notifier) changed(to []happening, e *event.Entry) []happening {
+func (r *ear) changed(to []happening, e *event.Entry) []happening {
 	if !e.SendingIP.IsValid() {
 		return level(to, e)
 	}
 	d, ip := ofEntry(e), addr(e.SendingIP)
 	switch k := key("ip", ip, e.Provider); e.State {
 	case "suspended", "stopped":
-		if e.By == byList && !n.isListed(ip) {
+		if e.By == byList && !r.isListed(ip) {
 			return append(to, happening{key: key("listed", ip), state: "listed", event: newEvent("ip.listed", e.At, d)})
 		}
-		if n.probing[k] && e.Until.Sub(e.At) >= refusedFor {
+		if r.probing[k] && e.Until.Sub(e.At) >= refusedFor {
 			to = append(to, happening{key: key("probes", ip, e.Provider), state: "failing", over: mostProbes, event: newEvent("ip.probe_failing", e.At, d)})
 		}
-		delete(n.probing, k)
+		delete(r.probing, k)
 		return append(to, happening{key: k, state: e.State, event: newEvent("ip.suspended", e.At, d)})
 	case "probing":
-		n.probing[k] = true
+		r.probing[k] = true
 	case "active", "slowed":
-		delete(n.probing, k)
+		delete(r.probing, k)
 		if e.Was == "warming" {
 			return append(to, happening{key: key("warmup", ip), moment: true, event: newEvent("warmup.stage", e.At, d)})
 		}
@@ -124,7 +135,7 @@ func (n *Notifier) changed(to []happening, e *event.Entry) []happening {
 }
 
 // sighted is how others see a sending IP, or whether a list can be believed.
-func (n *Notifier) sighted(to []happening, e *event.Entry) []happening {
+func (r *ear) sighted(to []happening, e *event.Entry) []happening {
 	d, h := ofEntry(e), happening{}
 	name := func(begins, is config.NotifyEvent, bad bool) {
 		if h.event = newEvent(is, e.At, d); bad {
@@ -138,8 +149,8 @@ func (n *Notifier) sighted(to []happening, e *event.Entry) []happening {
 	case e.List != "":
 		h.key = key("listed", addr(e.SendingIP), e.List)
 		name("ip.listed", "ip.delisted", e.State == "listed")
-		if n.listed[h.key] = h.state != ""; h.state == "" {
-			delete(n.listed, h.key)
+		if r.listed[h.key] = h.state != ""; h.state == "" {
+			delete(r.listed, h.key)
 		}
 	default:
 		h.key = key("names", addr(e.SendingIP))
@@ -149,8 +160,8 @@ func (n *Notifier) sighted(to []happening, e *event.Entry) []happening {
 }
 
 // isListed says whether it is known which list has a sending IP.
-func (n *Notifier) isListed(ip string) bool {
-	for k := range n.listed {
+func (r *ear) isListed(ip string) bool {
+	for k := range r.listed {
 		if strings.HasPrefix(k, key("listed", ip, "")) {
 			return true
 		}

@@ -145,7 +145,7 @@ func TestSilence(t *testing.T) {
 		r.wants(3 * time.Minute)
 		r.wants(2*time.Minute, "gateway.silent")
 		r.silent = false
-		r.wants(2*time.Minute, "gateway.heard")
+		r.wants(3*time.Minute, "gateway.heard")
 		r.hear(event.Entry{Type: "gateway", Action: "stop"})
 		r.silent = true
 		r.wants(5 * time.Hour)

@@ -1,9 +1,6 @@
 package notify
 
-import (
-	"net/url"
-	"strings"
-)
+import "net/url"
 
 // link is where the page shows what an event is about; "" without a page.
 func (w *words) link(e *Event) string {
@@ -11,8 +8,7 @@ func (w *words) link(e *Event) string {
 		return ""
 	}
 	d, query, at := &e.Data, url.Values{}, "/"
-	group, _, _ := strings.Cut(string(e.Type), ".")
-	switch {
+	switch group := group(e.Type); {
 	case group == "ip" || group == "warmup" || group == "pool":
 		at = "/ips"
 	case group == "provider" && d.Provider != "":

@@ -38,9 +38,10 @@ type Notifier struct {
 	unsaved map[run]uint64          // those that were not kept yet
 	lines   map[string]*event.Entry // the last of each gateway, likewise
 	saved   time.Time               // when that was done last
-	pools   map[string]bool         // that are exhausted
-	listed  map[string]bool         // sending IPs on lists
-	probing map[string]bool         // sending IPs at providers that are probed
+	ear                             // what they say
+
+	digester *digester
+	digested string // the day that has had its digest last
 
 	looked time.Time // when the keeper has looked at history last
 	forgot time.Time // when it has removed what is old last
@@ -53,6 +54,7 @@ type run struct{ gateway, name string }
 type Options struct {
 	Folder  string        // for its own state
 	History history.Store // who keeps the lines that it hears
+	Notes   string        // path of the file of notes and acknowledgements; it need not be there
 	Log     *slog.Logger  // of the process
 }
 
@@ -85,8 +87,9 @@ CREATE TABLE notify_digests (day TEXT PRIMARY KEY) WITHOUT ROWID;
 func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	n := &Notifier{
 		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, ended: newCounter(), settle: settle, keeper: make(chan struct{}, 1),
-		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, pools: map[string]bool{}, listed: map[string]bool{}, probing: map[string]bool{},
+		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, ear: *newEar(),
 	}
+	n.digester = &digester{past: o.History, words: wordsOf(&cfg.Notify), notes: o.Notes, open: n.open}
 	var err error
 	if n.channels, err = channelsOf(cfg); err != nil {
 		return nil, err

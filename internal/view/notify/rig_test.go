@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -65,7 +66,7 @@ func (r *rig) beginWith(doc string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Notes: filepath.Join(r.folder, "notes.db"), Log: slog.New(slog.DiscardHandler)}); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, c := range r.n.channels {
@@ -140,8 +141,9 @@ func (r *rig) counted(result string) int {
 // pass lets time pass, in which the gateway's heart beats.
 func (r *rig) pass(in time.Duration) {
 	r.t.Helper()
-	for ; in >= time.Minute; in -= time.Minute {
-		time.Sleep(time.Minute)
+	const beat = 2 * time.Minute
+	for ; in >= beat; in -= beat {
+		time.Sleep(beat)
 		if !r.silent {
 			r.hear(event.Entry{Type: "heartbeat"})
 		}
@@ -188,6 +190,11 @@ type past struct {
 	counts   func(history.CountsOf) []history.Count
 	shapes   func(history.Filter) []history.Shape
 	status   history.Status
+	waiting  []history.Waiting
+}
+
+func (p *past) Waiting(context.Context, history.Filter, time.Time) ([]history.Waiting, error) {
+	return p.waiting, nil
 }
 
 func (p *past) Attempts(context.Context, history.Filter, history.Page) ([]history.Attempt, history.Next, error) {
@@ -226,4 +233,8 @@ func (p *past) Events(context.Context, history.EventsOf, history.Page) ([]event.
 	return p.events, "", nil
 }
 
-func (p *past) Status(context.Context) (history.Status, error) { return p.status, nil }
+func (p *past) Status(context.Context) (history.Status, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status, nil
+}

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -246,7 +245,7 @@ func (b *batch) post(e Event) error {
 		return err
 	}
 	b.posted = true
-	_, err = b.tx.ExecContext(b.ctx, "INSERT INTO notify_events (id, made, ready, event) VALUES (?, ?, 0, ?)", "msg_"+rand.Text(), b.now.UnixMilli(), string(text))
+	_, err = b.tx.ExecContext(b.ctx, "INSERT INTO notify_events (id, made, ready, event) VALUES (?, ?, 0, ?)", newID(), b.now.UnixMilli(), string(text))
 	return err
 }
 
@@ -265,6 +264,9 @@ func (b *batch) forget() error {
 		if _, err := b.tx.ExecContext(b.ctx, query, old); err != nil {
 			return err
 		}
+	}
+	if _, err := b.tx.ExecContext(b.ctx, "DELETE FROM notify_digests WHERE day < ?", b.now.Add(-2*longest).Format(time.DateOnly)); err != nil {
+		return err
 	}
 	_, err := b.tx.ExecContext(b.ctx, `DELETE FROM notify_subjects WHERE key IN (SELECT key FROM notify_subjects ORDER BY at DESC LIMIT -1 OFFSET ?)`, mostSubjects)
 	return err

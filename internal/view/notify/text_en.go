@@ -127,5 +127,11 @@ var englishLabels = map[string]string{
 	"more": "more of this that you were not told of: ", "replies": "The receiver says:", "did": "What kanmon did:", "todo": "What to do:",
 	"N_deferred_ratio": "deferred: ", "N_deferred_ratio_a_week_ago": "deferred a week ago: ", "N_mails": "mails: ", "N_tenants": "tenants: ",
 	"N_replies": "replies: ", "N_records": "records: ", "N_times_in_24h": "times within 24 h: ", "N_silent_seconds": "silent for: ",
+	"d_quiet": "%s: nothing has happened. %s", "d_head": "%s: %s", "d_none": "No mail was seen.",
+	"d_mails": "%d attempts: %s delivered, %s deferred, %s refused.", "d_rescued": " %d were rescued by another sending IP.", "d_more": "and %d more", "d_since": ", since %s",
+	"d_now": "Not normal now:", "d_senders": "Senders:", "d_ips": "Sending IPs:", "d_providers": "Providers:", "d_orders": "Orders:", "d_gateways": "Gateways:",
+	"d_refusals": "Refusals by meaning (an average day of the week before; ! = twice or half as many):", "d_tenants": "Tenants that have sent more than twice as much as usual:",
+	"d_waiting": "Mails that have waited for more than 4 hours, by provider:", "d_gaps": "%d records are missing.", "d_shortened": "History was shortened: it has reached its size.",
+	"d_trend": "%s: %d (%.0f)", "d_acknowledged": " [%s knows, until %s: %s]",
 	"N_here_ms": "here: ", "N_others_ms": "other sending IPs: ", "N_before_ms": "before: ",
 }

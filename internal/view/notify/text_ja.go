@@ -115,5 +115,11 @@ var japaneseLabels = map[string]string{
 	"more": "通知していない同種の件数: ", "replies": "受信側の応答:", "did": "kanmon の処置:", "todo": "対処:",
 	"N_deferred_ratio": "一時拒否の割合: ", "N_deferred_ratio_a_week_ago": "1 週間前の割合: ", "N_mails": "メール数: ", "N_tenants": "テナント数: ",
 	"N_replies": "応答数: ", "N_records": "記録数: ", "N_times_in_24h": "24 時間の回数: ", "N_silent_seconds": "途絶時間: ",
+	"d_quiet": "%s: 特記事項はありません。%s", "d_head": "%s: %s", "d_none": "メールはありませんでした。",
+	"d_mails": "送信試行 %d 件: 配送 %s、一時拒否 %s、拒否 %s。", "d_rescued": "うち %d 件は別の送信 IP で救済しました。", "d_more": "ほか %d 件", "d_since": "(%s から)",
+	"d_now": "現在の異常:", "d_senders": "送信者:", "d_ips": "送信 IP:", "d_providers": "プロバイダ:", "d_orders": "操作:", "d_gateways": "ゲートウェイ:",
+	"d_refusals": "拒否の内訳(括弧内は前週の 1 日平均、! は 2 倍以上または半分以下):", "d_tenants": "送信量が普段の 2 倍を超えたテナント:",
+	"d_waiting": "4 時間を超えて待っているメール(プロバイダ別):", "d_gaps": "記録が %d 件欠けています。", "d_shortened": "容量の上限に達したため、履歴を短縮しました。",
+	"d_trend": "%s: %d(%.0f)", "d_acknowledged": " [%s が確認済み、%s まで: %s]",
 	"N_here_ms": "この IP: ", "N_others_ms": "ほかの送信 IP: ", "N_before_ms": "以前: ",
 }

@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/rand"
 	"time"
 
 	"kanmon/internal/config"
@@ -31,7 +30,7 @@ func Test(ctx context.Context, cfg *config.Config, only string, tried func(Tried
 			continue
 		}
 		e := newEvent(testEvent, time.Now(), Data{Gateway: cfg.Journal.Gateway})
-		e.ID = "msg_" + rand.Text()
+		e.ID = newID()
 		began := time.Now()
 		answer, err := c.send(ctx, &e)
 		tried(Tried{c.name, c.kind, c.target, time.Since(began), answer, err})
