@@ -226,7 +226,8 @@ type Shape struct {
 	Seen        Key    // the first that is kept
 }
 
-// EventsOf asks for news.
+// EventsOf asks for news. What holds for a sending IP everywhere is of each provider, too; and steps of a gateway, where they are asked for by their
+// type, are of all whose mail it has.
 type EventsOf struct {
 	From, To  time.Time
 	Gateway   string

@@ -68,26 +68,59 @@ func newsOf(of *history.EventsOf) (all []kind) {
 	return all
 }
 
+// askedNews says how the news that is asked for is found, by its kind.
+func (v *volume) askedNews(ctx context.Context, of *history.EventsOf) (all []*plan, err error) {
+	session := func(c *condition) {
+		if of.Session != 0 {
+			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", termOfSession(of.Session))
+		}
+	}
+	add := func(kinds []kind, of history.Filter, more func(*condition)) {
+		if err != nil {
+			return
+		}
+		c, failed := v.common(ctx, &of)
+		if err = failed; err != nil || c.none {
+			return
+		}
+		more(c)
+		for _, k := range kinds {
+			all = append(all, &plan{v: v, args: append([]any{k}, c.args...), query: "SELECT " + hitColumns + " FROM day_line l WHERE l.kind = ? AND l.kind > 2 AND " +
+				c.String() + " AND l.id < ? AND l.id >= ? ORDER BY l.id DESC LIMIT ?"})
+		}
+	}
+	kinds := newsOf(of)
+	if slices.Contains(of.Types, aGateway) {
+		kinds = slices.DeleteFunc(kinds, func(k kind) bool { return k == kindOf(aGateway) })
+		add([]kind{kindOf(aGateway)}, history.Filter{Gateway: of.Gateway}, session)
+	}
+	add(kinds, history.Filter{Gateway: of.Gateway, Tenant: of.Tenant, Provider: of.Provider, SendingIP: of.SendingIP}, session)
+	if of.Provider != "" {
+		add(kinds, history.Filter{Gateway: of.Gateway, Tenant: of.Tenant, SendingIP: of.SendingIP}, func(c *condition) {
+			session(c)
+			const none = "(SELECT id FROM day_name WHERE text = '')"
+			c.and("l.provider = " + none + " AND l.ip <> " + none) // everywhere
+		})
+	}
+	return all, err
+}
+
+// aGateway is the type of steps of gateways.
+const aGateway = "gateway"
+
 func (v *volume) news(ctx context.Context, of *history.EventsOf, before id, take func(finger, *event.Entry) bool) error {
-	filter := history.Filter{From: of.From, To: of.To, Gateway: of.Gateway, Tenant: of.Tenant, Provider: of.Provider, SendingIP: of.SendingIP}
-	c, err := v.common(ctx, &filter)
-	if err != nil || c.none {
+	asked, err := v.askedNews(ctx, of)
+	if err != nil {
 		return err
 	}
-	if of.Session != 0 {
-		c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", termOfSession(of.Session))
-	}
-	first, last := rangeOf(v.day, &filter)
+	first, last := rangeOf(v.day, &history.Filter{From: of.From, To: of.To})
 	if before >= 0 {
 		last = min(last, before)
 	}
-	asked := newsOf(of)
 	reads := v.reader()
 	for {
 		var hits []hit
-		for _, k := range asked {
-			p := &plan{v: v, args: append([]any{k}, c.args...), query: "SELECT " + hitColumns + " FROM day_line l WHERE l.kind = ? AND l.kind > 2 AND " + c.String() +
-				" AND l.id < ? AND l.id >= ? ORDER BY l.id DESC LIMIT ?"}
+		for _, p := range asked {
 			some, err := p.some(ctx, first, last, chunk)
 			if err != nil {
 				return err
@@ -114,7 +147,7 @@ func (v *volume) news(ctx context.Context, of *history.EventsOf, before id, take
 func isNews(of *history.EventsOf, e *event.Entry) bool {
 	switch {
 	case len(of.Types) > 0 && !slices.Contains(of.Types, e.Type),
-		of.Account != "" && !strings.EqualFold(of.Account, e.Account),
+		of.Account != "" && !strings.EqualFold(of.Account, e.Account) && (e.Type != aGateway || len(of.Types) == 0),
 		of.Session != 0 && of.Session != e.Session,
 		!of.From.IsZero() && e.At.Before(of.From), !of.To.IsZero() && !e.At.Before(of.To):
 		return false

@@ -18,7 +18,9 @@ func news(t *testing.T, s history.Store) {
 		f.Line("heartbeat", Noon.Add(2*time.Minute), M{"up_ms": 1}),
 		f.Line("refusal", Noon.Add(3*time.Minute), M{"session": "00000000000000aa", "action": "softened"}),
 		f.Line("dropped", Noon.Add(4*time.Minute), M{"records": 7, "tenant": "acme"}),
-		f.Line("unheard_of", Noon.Add(5*time.Minute), M{}))
+		f.Line("unheard_of", Noon.Add(5*time.Minute), M{}),
+		f.Line("changed", Noon.Add(6*time.Minute), M{"sending_ip": "203.0.113.12", "state": "suspended"}),
+		f.Line("changed", Noon.Add(7*time.Minute), M{"tenant": "beta", "state": "slow"}))
 	ask := func(of history.EventsOf) (types []string) {
 		t.Helper()
 		page := history.Page{Limit: 2}
@@ -35,12 +37,16 @@ func news(t *testing.T, s history.Store) {
 			}
 		}
 	}
-	is(t, "all", ask(history.EventsOf{}), []string{"order", "unheard_of", "dropped", "changed", "gateway"})
+	is(t, "all", ask(history.EventsOf{}), []string{"order", "changed", "changed", "unheard_of", "dropped", "changed", "gateway"})
 	is(t, "types", ask(history.EventsOf{Types: []string{"heartbeat", "refusal"}}), []string{"refusal", "heartbeat"})
 	is(t, "of a session", ask(history.EventsOf{Session: 0xaa}), []string{"refusal", "changed"})
 	is(t, "of an account", ask(history.EventsOf{Account: "news@acme.example"}), []string{"order"})
 	is(t, "of a tenant", ask(history.EventsOf{Tenant: "acme"}), []string{"order", "dropped"})
 	is(t, "of an IP", ask(history.EventsOf{SendingIP: netip.MustParseAddr("203.0.113.11"), Provider: "docomo"}), []string{"changed"})
+	is(t, "of a provider, what holds everywhere as well", ask(history.EventsOf{Provider: "docomo"}), []string{"changed", "changed"})
+	is(t, "of a provider, with steps of the gateways", ask(history.EventsOf{Provider: "docomo", Types: []string{"gateway", "changed"}}), []string{"changed", "changed", "gateway"})
+	is(t, "of an account, with steps of the gateways", ask(history.EventsOf{Tenant: "acme", Account: "news@acme.example", Types: []string{"gateway", "order"}}), []string{"order", "gateway"})
+	is(t, "of an IP nobody knows, with steps of the gateways", ask(history.EventsOf{SendingIP: netip.MustParseAddr("203.0.113.99"), Types: []string{"gateway", "order"}}), []string{"gateway"})
 	is(t, "of a time", ask(history.EventsOf{From: Noon.Add(time.Minute), To: Noon.Add(5 * time.Minute)}), []string{"dropped", "changed"})
 }
 
