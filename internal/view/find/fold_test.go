@@ -32,7 +32,7 @@ func TestTextIsFolded(t *testing.T) {
 
 // No cell is a formula, whatever it begins with.
 func TestNoCellIsAFormula(t *testing.T) {
-	for _, text := range []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1"} {
+	for _, text := range []string{"=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1", " =1", "\u00a0@x"} {
 		if got := Cell(text); got != "'"+text {
 			t.Errorf("%q becomes %q", text, got)
 		}
