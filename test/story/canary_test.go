@@ -2,9 +2,18 @@ package story
 
 import (
 	"bytes"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"kanmon/internal/event/journal"
+	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/days"
 )
 
 var canaryKey = []byte("a key of canaries")
@@ -40,5 +49,68 @@ func TestNoCanaryIsOnRecord(t *testing.T) {
 				t.Errorf("%d lines show canaries where nothing is hidden", seen)
 			}
 		})
+	}
+}
+
+// Where addresses are hidden, no canary is in history, not in the octets of its files, nor on a page, nor in a table; who knows an address finds its
+// mail where names are hashed, and what was looked for is noted hashed as well.
+func TestNoCanaryIsSeenBehindTheRecords(t *testing.T) {
+	for _, mode := range hiding {
+		t.Run(mode.String(), func(t *testing.T) {
+			all, dir := new(lines), t.TempDir()
+			l, err := Tell(Options{Addresses: mode, HashKey: canaryKey}, all.take)
+			if err != nil {
+				t.Fatal(err)
+			}
+			store, err := days.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = store.Close() }()
+			if err := store.Add(t.Context(), all.list, "story", history.Mark{File: "story"}); err != nil {
+				t.Fatal(err)
+			}
+			s := l.Story("canaries")
+			p := newPage(t, store, journal.Mask{Mode: mode, Key: canaryKey}, s.End.Add(time.Minute))
+			in := "from=" + url.QueryEscape(stamp(s.Begin)) + "&to=" + url.QueryEscape(stamp(s.End.Add(time.Second)))
+			for _, path := range []string{
+				"/", "/attempts?" + in, "/refusals?" + in, "/timeline?" + in, "/tenants/hinode/history?" + in, "/would?" + in, "/audit?" + in, "/about",
+				"/attempts.csv?" + in, "/refusals.csv?" + in, "/audit.csv?" + in, "/would.csv?" + in, "/timeline.txt?" + in,
+			} {
+				text := p.get(t, http.MethodGet, path)
+				if place := shows([]byte(text)); place != "" {
+					t.Errorf("%s: …%s…", path, place)
+				}
+			}
+			if mode == journal.AddressesHashed {
+				text := p.get(t, http.MethodPost, "/find?term="+url.QueryEscape(s.Mails[0].Recipients[0]))
+				if !strings.Contains(text, "Recipient address rejected") {
+					t.Errorf("whoever knows the address does not find its mail:\n%s", text)
+				}
+			}
+			noCanaryIn(t, dir)
+		})
+	}
+}
+
+// noCanaryIn looks into the octets of all files of a folder.
+func noCanaryIn(t *testing.T, dir string) {
+	t.Helper()
+	files := 0
+	if err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		files++
+		text, err := os.ReadFile(path)
+		if place := shows(text); place != "" {
+			t.Errorf("%s: …%q…", path, place)
+		}
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if files < 10 {
+		t.Errorf("%d files", files)
 	}
 }
