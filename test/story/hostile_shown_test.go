@@ -104,4 +104,3 @@ func formula(cell string) bool {
 	cell = strings.TrimLeft(cell, " \u00a0\u3000")
 	return cell != "" && strings.ContainsAny(cell[:1], "=+-@\t\r\n") || strings.HasPrefix(cell, "＝") || strings.HasPrefix(cell, "＋") || strings.HasPrefix(cell, "－") || strings.HasPrefix(cell, "＠")
 }
-

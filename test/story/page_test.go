@@ -205,3 +205,20 @@ func mailIsText(t *testing.T, store history.Store, d *document, mail string) {
 	}
 }
 func stamp(at time.Time) string { return at.Format(time.RFC3339) }
+
+// rows gives CSV as maps by the names of its columns.
+func rows(t *testing.T, text string) (all []map[string]string) {
+	t.Helper()
+	lines, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil || len(lines) == 0 {
+		t.Fatalf("no CSV: %v\n%s", err, text)
+	}
+	for _, line := range lines[1:] {
+		row := make(map[string]string)
+		for i, cell := range line {
+			row[lines[0][i]] = cell
+		}
+		all = append(all, row)
+	}
+	return all
+}
