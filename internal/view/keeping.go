@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -63,12 +64,11 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	}
 	k := &Keeping{Store: s, log: log, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {
-		told := prometheus.NewCounterVec(prometheus.CounterOpts{Name: "kanmon_notifications_total", Help: "Notifications that were sent, or tried, by channel and what came of it."}, []string{"channel", "result"})
-		k.notifier, err = notify.Open(cfg, notify.Options{Folder: h.Directory, History: s, Log: log, Count: func(channel, result string) { told.WithLabelValues(channel, result).Inc() }})
+		k.notifier, err = notify.Open(cfg, notify.Options{Folder: h.Directory, History: s, Notes: filepath.Join(cfg.Web.Directory, notesFile), Log: log})
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		k.keeper.Hear, k.keeper.Collectors = k.notifier.Hear, []prometheus.Collector{told}
+		k.keeper.Hear, k.keeper.Collectors = k.notifier.Hear, []prometheus.Collector{k.notifier.Collector()}
 	}
 	return k, nil
 }

@@ -32,6 +32,9 @@ type Page struct {
 // closing is how long answers that are under way may take when it ends.
 const closing = 5 * time.Second
 
+// notesFile is the file of notes inside the directory of the page.
+const notesFile = "notes.db"
+
 // OpenPage makes the page of a configuration: of a history, if there is one, and what says why nothing is to be seen yet.
 func OpenPage(cfg *config.Config, store history.Store, empty func() string, log *slog.Logger) (p *Page, err error) {
 	w := &cfg.Web
@@ -69,7 +72,7 @@ func OpenPage(cfg *config.Config, store history.Store, empty func() string, log 
 	if err := os.MkdirAll(w.Directory, 0o750); err != nil {
 		return nil, fmt.Errorf("web.directory: %w", err)
 	}
-	if p.book, err = notes.Open(filepath.Join(w.Directory, "notes.db")); err != nil {
+	if p.book, err = notes.Open(filepath.Join(w.Directory, notesFile)); err != nil {
 		return nil, err
 	}
 	o.Notes = p.book
