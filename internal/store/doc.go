@@ -6,7 +6,7 @@
 //  3. [File.Within] does all of something or nothing; what it returns is on the disk. Reading is that of database/sql.
 //  4. Close it, and then what [Lock] gave.
 //
-// Who only looks does without 1 and 2: [Copy], [Check] and [Versions] while somebody else writes, [Peek] where nobody does.
+// Who only looks does without 1 and 2: [Read], [Copy], [Check] and [Versions] while somebody else writes, [Peek] where nobody does.
 //
 // # How a file is used
 //

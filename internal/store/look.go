@@ -30,8 +30,8 @@ func look(path string, do func(*File) error) error {
 	return errors.Join(told(do(f)), f.Close())
 }
 
-// Read opens a file for reading alone, by so many at once, while others write to it. Who may not write to it, nor in its folder, may read it, too: but
-// for the moments in which its last writer leaves it. What part it must have, and in which version at most, the schema says.
+// Read opens a file for reading alone, by so many at once, while others write to it. Who may not write to it, nor in its folder, may read it, too, if who
+// writes leaves it with [File.Rest]. It must have the schema's part, in that version.
 func Read(path string, atOnce int, s Schema) (*File, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -45,11 +45,24 @@ func Read(path string, atOnce int, s Schema) (*File, error) {
 		return nil, err
 	}
 	f.SetMaxOpenConns(atOnce)
+	f.SetMaxIdleConns(1) // each has a cache of its own
+	f.SetConnMaxIdleTime(time.Minute)
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	version, err := versionIn(ctx, f, s.Part+"_schema")
-	if err == nil && version != s.Version() {
+	var made bool
+	err = f.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?)", s.Part+"_schema").Scan(&made)
+	if err == nil && !made {
+		err = ErrUnmade
+	}
+	version := 0
+	if err == nil {
+		version, err = versionIn(ctx, f, s.Part+"_schema")
+	}
+	switch {
+	case err == nil && version > s.Version():
 		err = fmt.Errorf("%w: it has schema %d, this one reads %d", ErrNewer, version, s.Version())
+	case err == nil && version < s.Version():
+		err = fmt.Errorf("%w: it has schema %d, this one reads %d, to which it is brought by who writes it", ErrOlder, version, s.Version())
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", path, misread(err)), f.Close())

@@ -16,6 +16,12 @@ import (
 // ErrNewer is what [Open] gives for a file that a later kanmon has written.
 var ErrNewer = errors.New("the file is of a newer kanmon")
 
+// ErrOlder is what [Read] gives for a file that nobody has brought up to date yet.
+var ErrOlder = errors.New("the file is of an older kanmon")
+
+// ErrUnmade is what [Read] gives for a file in which nobody has made the part's tables yet: who does may be about to.
+var ErrUnmade = errors.New("the file has no such part yet")
+
 // ErrBusy is seen while another process has the file locked.
 var ErrBusy = errors.New("another process has the file locked")
 
@@ -146,6 +152,12 @@ func (f *File) Within(ctx context.Context, do func(*sql.Tx) error) error {
 	return told(tx.Commit())
 }
 
+// Rest closes the file, and leaves it without a WAL where nobody else has it open: who may only read finds all that they need in it.
+func (f *File) Rest() error {
+	_, _ = f.Exec("PRAGMA busy_timeout = 0; PRAGMA journal_mode = DELETE") // else its WAL stays beside it, and they find it there
+	return f.Close()
+}
+
 // Misread says of an error in what a part has read that its file is damaged, which file that is, and what people can do: a row, a table is not as
 // kanmon makes it. What is the disk's doing, or another process's, damages nothing.
 func (f *File) Misread(err error) error {
@@ -158,7 +170,7 @@ func (f *File) Misread(err error) error {
 func misread(err error) error {
 	var of *driver.Error
 	switch err = told(err); {
-	case errors.Is(err, ErrDamaged), errors.Is(err, ErrNewer), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrDamaged), errors.Is(err, ErrNewer), errors.Is(err, ErrOlder), errors.Is(err, ErrUnmade), errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return err
 	case errors.As(err, &of) && of.Code()&0xff != lib.SQLITE_ERROR: // which is that of a statement that the tables do not fit
 		return err

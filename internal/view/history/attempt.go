@@ -75,7 +75,7 @@ func Took(e *event.Entry) (all []Wait) {
 	return all
 }
 
-// Replies gives the replies of a line by which something was refused, each with its phase and how many recipients it was said to; that which decided
+// Refusals gives the replies of a line by which something was refused, each with its phase and how many recipients it was said to; that which decided
 // about an attempt is the first.
 func Refusals(e *event.Entry) (all []Refusal) {
 	add := func(phase string, r *event.EntryReply) {

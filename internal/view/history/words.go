@@ -164,11 +164,11 @@ const (
 	ByClass    = "class"
 )
 
-// CountsOf asks for counts. A step of less than an hour is kept as long as detail, and is not by tenant; a step of less than a day is not
-// by account.
+// CountsOf asks for counts. A step of less than an hour is kept as long as detail, and is not by tenant; a step of less than a day (of UTC) is not
+// by account, nor is any by account and provider or sending IP. From and To that lie within what is counted together are taken to its begin, or its end.
 type CountsOf struct {
 	Filter               // From, To, Gateway, Tenant, Account, Provider, SendingIP, Outcomes and Class of it
-	Step   time.Duration // 5 minutes, an hour, a day, or a multiple of one of these; 0: all of it in one
+	Step   time.Duration // 5 minutes, an hour, a day, or a multiple of one of these, counted from From; 0: all of it in one
 	By     []string
 }
 
@@ -190,7 +190,7 @@ type Count struct {
 	TLS        int64 // that went out encrypted
 }
 
-// TimesOf asks for how long phases took, by hour or less.
+// TimesOf asks for how long phases took. A step of less than an hour is kept as long as detail, and is not by sending IP.
 type TimesOf struct {
 	From, To  time.Time
 	Provider  string
@@ -227,7 +227,8 @@ type Shape struct {
 }
 
 // EventsOf asks for news. What holds for a sending IP everywhere is of each provider, too; and steps of a gateway, where they are asked for by their
-// type, are of all whose mail it has.
+// type, are of all whose mail it has. Without Types and Session all are given but heartbeats and what comes with single mails ("refusal", "decision",
+// "wait").
 type EventsOf struct {
 	From, To  time.Time
 	Gateway   string

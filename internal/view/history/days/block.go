@@ -10,7 +10,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// Lines are kept whole, several in a block: a block is as many lines of one Add as make 32 KiB. What stands in nearly every line is in words.txt, which
+// Lines are kept whole, several in a block: a block is as many lines of one Add as make 64 KiB. What stands in nearly every line is in words.txt, which
 // the compression refers to: lines that come one by one take little room, too. A file that has been written with it needs it for ever: a better one gets
 // the next number, and this one stays.
 
@@ -19,14 +19,14 @@ var words []byte
 
 const (
 	wordsNumber = 1
-	blockOctets = 32 << 10
+	blockOctets = 64 << 10
 	perBlock    = 1 << 10  // lines, at most
 	mostOctets  = 64 << 20 // of what one may unpack to
 )
 
 var packer = sync.OnceValues(func() (*zstd.Encoder, error) {
 	return zstd.NewWriter(nil, zstd.WithEncoderDictRaw(wordsNumber, words), zstd.WithEncoderConcurrency(1), zstd.WithEncoderCRC(true),
-		zstd.WithEncoderLevel(zstd.SpeedDefault))
+		zstd.WithEncoderLevel(zstd.SpeedFastest))
 })
 
 var unpacker = sync.OnceValues(func() (*zstd.Decoder, error) {

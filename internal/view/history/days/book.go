@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"kanmon/internal/store"
+	"kanmon/internal/view/history"
 )
 
 // A book is the file of a day that is written to, with what is remembered of it so that not every line has to ask. After a failure it is thrown away
@@ -26,7 +29,7 @@ type book struct {
 	block      int64 // the last
 	newest     int64 // millisecond
 	generation int64
-	do         map[string]*sql.Stmt
+	tables     map[string]*table
 }
 
 type runName struct{ gateway, run string }
@@ -39,7 +42,7 @@ type rescue struct {
 // patience is for whoever has a file locked: a reader never does, a backup for moments.
 const patience = 10 * time.Second
 
-const writeCache = 48 << 20 // octets of pages: terms lie anywhere
+const writeCache = 24 << 20 // octets of pages: terms lie anywhere
 
 func openBook(dir string, d day, l level) (*book, error) {
 	f, err := store.Open(filepath.Join(dir, d.file(l)), patience, daySchema)
@@ -47,7 +50,7 @@ func openBook(dir string, d day, l level) (*book, error) {
 		return nil, err
 	}
 	b := &book{
-		day: d, level: l, f: f, names: map[string]int64{}, runs: map[runName]int64{}, seen: map[int64]*spans{}, rescued: map[rescue]bool{}, do: map[string]*sql.Stmt{},
+		day: d, level: l, f: f, names: map[string]int64{}, runs: map[runName]int64{}, seen: map[int64]*spans{}, rescued: map[rescue]bool{}, tables: map[string]*table{},
 	}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(f.Misread(err), f.Close())
@@ -57,7 +60,7 @@ func openBook(dir string, d day, l level) (*book, error) {
 
 func (b *book) load() error {
 	ctx := context.Background()
-	if _, err := b.f.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size = -%d", writeCache>>10)); err != nil {
+	if _, err := b.f.ExecContext(ctx, fmt.Sprintf("PRAGMA cache_size = -%d; PRAGMA temp_store = MEMORY", writeCache>>10)); err != nil {
 		return err
 	}
 	err := errors.Join(
@@ -97,8 +100,13 @@ func (b *book) load() error {
 	if err != nil {
 		return err
 	}
-	for name, text := range writes {
-		if b.do[name], err = b.f.PrepareContext(ctx, text); err != nil {
+	for name, w := range writings {
+		t := &table{writing: w}
+		b.tables[name] = t
+		var err2 error
+		t.one, err = b.f.PrepareContext(ctx, w.statement(1))
+		t.many, err2 = b.f.PrepareContext(ctx, w.statement(perStatement))
+		if err := errors.Join(err, err2); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
@@ -116,10 +124,10 @@ func (b *book) seenOf(run int64) *spans {
 
 func (b *book) close() error {
 	var errs []error
-	for _, stmt := range b.do {
-		errs = append(errs, stmt.Close())
+	for _, t := range b.tables {
+		errs = append(errs, t.one.Close(), t.many.Close())
 	}
-	return errors.Join(append(errs, b.f.Close())...)
+	return errors.Join(append(errs, b.f.Rest())...)
 }
 
 type querier interface {
@@ -142,34 +150,82 @@ func each(ctx context.Context, of querier, query string, take func(scan func(...
 	return rows.Err()
 }
 
-// writes are the statements by which a day is written.
-var writes = map[string]string{
-	"name":    "INSERT INTO day_name VALUES (?, ?)",
-	"run":     "INSERT INTO day_run VALUES (?, ?, ?)",
-	"block":   "INSERT INTO day_block VALUES (?, ?)",
-	"line":    "INSERT INTO day_line VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	"term":    "INSERT OR IGNORE INTO day_term VALUES (?, ?)",
-	"trouble": "INSERT INTO day_trouble VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-	"rescued": "INSERT OR IGNORE INTO day_rescued VALUES (?, ?)",
-	"count": `INSERT INTO day_count VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts,
-		first = first + excluded.first, recipients = recipients + excluded.recipients, octets = octets + excluded.octets,
-		rescued = rescued + excluded.rescued, tls = tls + excluded.tls`,
-	"account": `INSERT INTO day_account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts,
-		first = first + excluded.first, recipients = recipients + excluded.recipients, octets = octets + excluded.octets,
-		rescued = rescued + excluded.rescued, tls = tls + excluded.tls`,
-	"took": `INSERT INTO day_took VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
-		c0 = c0 + excluded.c0, c1 = c1 + excluded.c1, c2 = c2 + excluded.c2, c3 = c3 + excluded.c3, c4 = c4 + excluded.c4, c5 = c5 + excluded.c5,
-		c6 = c6 + excluded.c6, c7 = c7 + excluded.c7, c8 = c8 + excluded.c8, c9 = c9 + excluded.c9, c10 = c10 + excluded.c10,
-		c11 = c11 + excluded.c11, c12 = c12 + excluded.c12, c13 = c13 + excluded.c13, c14 = c14 + excluded.c14`,
-	"refusal": `INSERT INTO day_refusal VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET count = count + excluded.count,
-		first = min(first, excluded.first), last = max(last, excluded.last)`,
-	"mark": `INSERT INTO day_mark VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file,
-		offset = excluded.offset, at = excluded.at`,
-	"state": "INSERT INTO day_state VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value",
-	"more":  "INSERT INTO day_state VALUES (?, ?) ON CONFLICT DO UPDATE SET value = value + excluded.value",
-	"unsee": "DELETE FROM day_seen WHERE run = ? AND first >= ? AND first <= ?",
-	"see":   "INSERT INTO day_seen VALUES (?, ?, ?)",
-	"paid":  "DELETE FROM day_owed",
-	"owe":   "INSERT INTO day_owed VALUES (?, ?)",
-	"in":    "SELECT coalesce(max(id) % 4096 + 1, 0) FROM day_line WHERE id >= ? AND id < ?",
+// A writing is how rows of one kind are written: what stands before their values, and behind. Many are written by one statement: what a statement costs by
+// itself is most of what a row costs.
+type writing struct {
+	columns      int
+	into, behind string
+}
+
+const (
+	addUp = ` ON CONFLICT DO UPDATE SET attempts = attempts + excluded.attempts, first = first + excluded.first, recipients = recipients + excluded.recipients,
+		octets = octets + excluded.octets, rescued = rescued + excluded.rescued, tls = tls + excluded.tls`
+	perStatement = 40 // rows
+)
+
+var writings = map[string]writing{
+	"name":    {2, "INSERT INTO day_name", ""},
+	"run":     {3, "INSERT INTO day_run", ""},
+	"block":   {2, "INSERT INTO day_block", ""},
+	"line":    {12, "INSERT INTO day_line", ""},
+	"term":    {2, "INSERT OR IGNORE INTO day_term", ""},
+	"trouble": {10, "INSERT INTO day_trouble", ""},
+	"rescued": {2, "INSERT OR IGNORE INTO day_rescued", ""},
+	"count":   {14, "INSERT INTO day_count", addUp},
+	"account": {11, "INSERT INTO day_account", addUp},
+	"took":    {20, "INSERT INTO day_took", tookUp()},
+	"refusal": {9, "INSERT INTO day_refusal", " ON CONFLICT DO UPDATE SET count = count + excluded.count, first = min(first, excluded.first), last = max(last, excluded.last)"},
+	"mark": {5, "INSERT INTO day_mark", ` ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file, offset = excluded.offset,
+		at = excluded.at`},
+	"state": {2, "INSERT INTO day_state", " ON CONFLICT DO UPDATE SET value = excluded.value"},
+	"more":  {2, "INSERT INTO day_state", " ON CONFLICT DO UPDATE SET value = value + excluded.value"},
+	"see":   {3, "INSERT INTO day_seen", ""},
+	"owe":   {2, "INSERT INTO day_owed", ""},
+}
+
+func tookUp() string {
+	sums := make([]string, len(history.Buckets)+1)
+	for i := range sums {
+		sums[i] = fmt.Sprintf("c%[1]d = c%[1]d + excluded.c%[1]d", i)
+	}
+	return " ON CONFLICT DO UPDATE SET " + strings.Join(sums, ", ")
+}
+
+func (w writing) statement(rows int) string {
+	row := "(?" + strings.Repeat(", ?", w.columns-1) + ")"
+	return w.into + " VALUES " + row + strings.Repeat(", "+row, rows-1) + w.behind
+}
+
+// A table gathers rows of one kind.
+type table struct {
+	writing
+	one, many *sql.Stmt
+	args      []any
+}
+
+// put adds a row.
+func (b *book) put(ctx context.Context, tx *sql.Tx, name string, row ...any) error {
+	t := b.tables[name]
+	if t.args = append(t.args, row...); len(t.args) < t.columns*perStatement {
+		return nil
+	}
+	_, err := tx.StmtContext(ctx, t.many).ExecContext(ctx, t.args...)
+	t.args = t.args[:0]
+	return err
+}
+
+// flushTable writes what has been gathered of a table.
+func (b *book) flushTable(ctx context.Context, tx *sql.Tx, name string) error {
+	t := b.tables[name]
+	if len(t.args) == 0 {
+		return nil
+	}
+	one := tx.StmtContext(ctx, t.one)
+	for row := range slices.Chunk(t.args, t.columns) {
+		if _, err := one.ExecContext(ctx, row...); err != nil {
+			return err
+		}
+	}
+	t.args = t.args[:0]
+	return nil
 }

@@ -145,8 +145,8 @@ func (q *countsQuery) fits() error {
 		}
 	}
 	if q.accounts() {
-		if q.of.SendingIP.IsValid() || slices.Contains(q.of.By, history.BySending) {
-			return errors.New("counts of accounts are not kept by sending IP")
+		if q.of.SendingIP.IsValid() || q.of.Provider != "" || slices.Contains(q.of.By, history.BySending) || slices.Contains(q.of.By, history.ByProvider) {
+			return errors.New("counts of accounts are not kept by provider, nor by sending IP")
 		}
 		return q.check(aDay)
 	}

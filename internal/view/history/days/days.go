@@ -1,6 +1,7 @@
 package days
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -50,6 +51,9 @@ const (
 // Open opens the history of a folder for writing and reading, and makes it if there is none. One process may.
 func Open(dir string) (*Store, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, err
+	}
+	if err := sweep(dir); err != nil {
 		return nil, err
 	}
 	path := filepath.Join(dir, mainFile)
@@ -119,14 +123,14 @@ func (s *Store) Add(ctx context.Context, lines []history.Line, source string, re
 	}
 	in := slices.Sorted(maps.Keys(parts))
 	if len(in) == 0 {
-		if bad == 0 && len(s.books) == 0 {
+		if bad == 0 && (source == "" || len(s.books) == 0) {
 			return s.markOnly(ctx, source, read)
 		}
-		in = append(in, s.newestBook(read.At))
+		in = append(in, s.newestBook(cmp.Or(read.At, time.Now())))
 	}
 	for i, d := range in {
 		var mark *marked
-		if i == len(in)-1 {
+		if i == len(in)-1 && source != "" {
 			mark = &marked{read, source, s.last + 1}
 		}
 		if err := s.addDay(ctx, d, parts[d], mark, bad); err != nil {
@@ -157,11 +161,11 @@ func (s *Store) addDay(ctx context.Context, d day, lines []history.Line, mark *m
 	defer func() {
 		if err != nil { // what is remembered of either is not so
 			err = errors.Join(err, j.tx.Rollback(), s.drop(d))
-			clear(s.main.seen)
+			s.main.forget()
 		}
 	}()
 	if b.generation == 0 { // a day begins
-		if err := j.expire(d.begin().Add(-history.Keeps - aDay)); err != nil {
+		if err := j.expire(d.begin()); err != nil {
 			return err
 		}
 	}
@@ -175,7 +179,7 @@ func (s *Store) addDay(ctx context.Context, d day, lines []history.Line, mark *m
 				return err
 			}
 		}
-		return w.end(mark)
+		return w.end(ctx, mark)
 	})
 	if err != nil {
 		return err
@@ -199,6 +203,9 @@ func (j *joining) done(b *book, mark *marked) error {
 
 // markOnly notes how far a source without lines has been read.
 func (s *Store) markOnly(ctx context.Context, source string, read history.Mark) error {
+	if source == "" {
+		return nil
+	}
 	mark := marked{read, source, s.last + 1}
 	j, err := s.main.begin(ctx)
 	if err != nil {
@@ -211,8 +218,8 @@ func (s *Store) markOnly(ctx context.Context, source string, read history.Mark) 
 	return nil
 }
 
-// mostBooks is how many days are held open for writing: at midnight two are written to, by an import one.
-const mostBooks = 3
+// mostBooks is how many days are held open for writing: at midnight two are.
+const mostBooks = 2
 
 func (s *Store) book(d day) (*book, error) {
 	if b := s.books[d]; b != nil {

@@ -56,16 +56,16 @@ func newsOf(of *history.EventsOf) (all []kind) {
 	for _, name := range of.Types {
 		all = append(all, kindOf(name))
 	}
-	if len(of.Types) > 0 {
-		slices.Sort(all)
-		return slices.Compact(all)
-	}
-	for k := refusals; k <= unknown; k++ {
-		if of.Session != 0 || k >= outside && k != kinds["heartbeat"] {
-			all = append(all, k)
+	if len(of.Types) == 0 {
+		for name, k := range kinds {
+			if k > sessions && of.Session != 0 || k >= outside && name != "heartbeat" {
+				all = append(all, k)
+			}
 		}
 	}
-	return all
+	all = append(all, unknown) // which it was when it was written
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // askedNews says how the news that is asked for is found, by its kind.

@@ -5,39 +5,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"math"
 	"slices"
-	"time"
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
 )
-
-// A kind is a line's type. Those above outside are kept longest.
-type kind = int64
-
-const (
-	transactions kind = iota + 1
-	sessions
-	refusals
-	decisions
-	waits
-	outside // and those behind it
-)
-
-var kinds = map[string]kind{
-	"transaction": transactions, "session": sessions, "refusal": refusals, "decision": decisions, "wait": waits,
-	"gateway": outside, "heartbeat": outside + 1, "order": outside + 2, "changed": outside + 3, "finding": outside + 4, "dropped": outside + 5,
-}
-
-const unknown = outside + 6 // a type that a later kanmon writes
-
-func kindOf(name string) kind {
-	if k, ok := kinds[name]; ok {
-		return k
-	}
-	return unknown
-}
 
 // Flags of a line.
 const (
@@ -69,49 +41,21 @@ type termed struct {
 	id   id
 }
 
-type countKey struct{ unit, tenant, at, gateway, provider, ip, outcome, class int64 }
-
-type accountKey struct {
-	tenant                            int64
-	account                           string
-	gateway, provider, outcome, class int64
-}
-
-type tookKey struct{ unit, phase, provider, at, ip int64 }
-
-type refusedKey struct{ class, rule, shape, tenant, provider, ip int64 }
-
-type refused struct{ count, first, last int64 }
-
-type tally struct{ attempts, first, recipients, octets, rescued, tls int64 }
-
-func (t *tally) add(o tally) {
-	t.attempts += o.attempts
-	t.first += o.first
-	t.recipients += o.recipients
-	t.octets += o.octets
-	t.rescued += o.rescued
-	t.tls += o.tls
-}
-
 func (b *book) fill(ctx context.Context, tx *sql.Tx, main *joining, lines []history.Line) (*filling, error) {
 	w := &filling{
-		book: b, ctx: ctx, tx: tx, main: main, used: map[int64]int64{}, counts: map[countKey]*tally{}, account: map[accountKey]*tally{},
+		book: b, ctx: context.WithoutCancel(ctx), tx: tx, main: main, used: map[int64]int64{}, counts: map[countKey]*tally{}, account: map[accountKey]*tally{},
 		took: map[tookKey]*[len(history.Buckets) + 1]int64{}, refused: map[refusedKey]*refused{}, changed: map[int64]bool{}, more: map[string]int64{},
 	}
-	for i := range lines {
-		if err := w.line(&lines[i]); err != nil {
+	for i := range lines { // to look whether it is called off in each statement costs more than the statement
+		if err := cmp.Or(ctx.Err(), w.line(&lines[i])); err != nil {
 			return nil, err
 		}
 	}
 	return w, w.flush()
 }
 
-// put executes one of writes.
-func (w *filling) put(name string, args ...any) error {
-	_, err := w.tx.StmtContext(w.ctx, w.do[name]).ExecContext(w.ctx, args...)
-	return err
-}
+// put adds a row to a table.
+func (w *filling) put(name string, row ...any) error { return w.book.put(w.ctx, w.tx, name, row...) }
 
 // A row is what stands of a line beside it.
 type row struct {
@@ -207,7 +151,11 @@ func (w *filling) closeBlock() error {
 func (w *filling) newID(ms int64) (id, error) {
 	n, known := w.used[ms]
 	if !known && ms <= w.newest {
-		if err := w.tx.StmtContext(w.ctx, w.do["in"]).QueryRowContext(w.ctx, idAt(ms), idAt(ms+1)).Scan(&n); err != nil {
+		if err := w.flushTable(w.ctx, w.tx, "line"); err != nil {
+			return 0, err
+		}
+		err := w.tx.QueryRowContext(w.ctx, "SELECT coalesce(max(id) % 4096 + 1, 0) FROM day_line WHERE id >= ? AND id < ?", idAt(ms), idAt(ms+1)).Scan(&n)
+		if err != nil {
 			return 0, err
 		}
 	}
@@ -366,93 +314,6 @@ func (w *filling) troubles(r *row, e *event.Entry) error {
 	return nil
 }
 
-// Units of roll-ups, in minutes.
-const (
-	unitFive = 5
-	unitHour = 60
-	unitDay  = 24 * 60
-)
-
-var units = [...]int64{unitFive, unitHour, unitDay}
-
-func unitOf(unit, ms int64) int64 {
-	if unit == unitDay {
-		return 0
-	}
-	return ms / (unit * time.Minute.Milliseconds())
-}
-
-func (w *filling) count(r *row, e *event.Entry, a *history.Attempt, joined bool) error {
-	gateway, err := w.name(a.Gateway)
-	if err != nil {
-		return err
-	}
-	one := tally{attempts: 1, recipients: int64(len(a.Recipients) + a.More), octets: a.Octets}
-	if !joined {
-		one.first = 1
-	}
-	if r.flags&isRescued != 0 {
-		one.rescued = 1
-	}
-	if a.TLS == "tls" {
-		one.tls = 1
-	}
-	ms := r.id / perMilli
-	for _, unit := range units {
-		key := countKey{unit, 0, unitOf(unit, ms), gateway, r.provider, r.ip, r.outcome, r.class}
-		addTo(w.counts, key, one)
-		if unit != unitFive {
-			key.tenant = r.tenant
-			addTo(w.counts, key, one)
-		}
-	}
-	if a.Account != "" {
-		addTo(w.account, accountKey{r.tenant, a.Account, gateway, r.provider, r.outcome, r.class}, one)
-	}
-	w.more["attempts"]++
-	return w.times(r, e)
-}
-
-func addTo[K comparable](all map[K]*tally, key K, one tally) {
-	sum := all[key]
-	if sum == nil {
-		sum = new(tally)
-		all[key] = sum
-	}
-	sum.add(one)
-}
-
-func (w *filling) times(r *row, e *event.Entry) error {
-	ms := r.id / perMilli
-	for _, t := range history.Took(e) {
-		phase, err := w.name(t.Phase)
-		if err != nil {
-			return err
-		}
-		provider, err := w.name(t.Provider)
-		if err != nil {
-			return err
-		}
-		ip := ""
-		if t.SendingIP.IsValid() {
-			ip = t.SendingIP.String()
-		}
-		from, err := w.name(ip)
-		if err != nil {
-			return err
-		}
-		bucket, _ := slices.BinarySearch(history.Buckets[:], t.For.Seconds())
-		for _, unit := range [...]int64{unitFive, unitHour} {
-			key := tookKey{unit, phase, provider, unitOf(unit, ms), from}
-			if w.took[key] == nil {
-				w.took[key] = new([len(history.Buckets) + 1]int64)
-			}
-			w.took[key][bucket]++
-		}
-	}
-	return nil
-}
-
 // flush writes what has been gathered.
 func (w *filling) flush() error {
 	if err := w.closeBlock(); err != nil {
@@ -472,53 +333,9 @@ func (w *filling) flush() error {
 	return w.flushSums()
 }
 
-func (w *filling) flushSums() error {
-	for k, t := range w.counts {
-		if k.unit == unitFive && w.level != detail {
-			continue
-		}
-		if err := w.put("count", k.unit, k.tenant, k.at, k.gateway, k.provider, k.ip, k.outcome, k.class, t.attempts, t.first, t.recipients, t.octets, t.rescued, t.tls); err != nil {
-			return err
-		}
-	}
-	for k, t := range w.account {
-		if err := w.put("account", k.tenant, k.account, k.gateway, k.provider, k.outcome, k.class, t.attempts, t.first, t.recipients, t.octets, t.rescued, t.tls); err != nil {
-			return err
-		}
-	}
-	for k, c := range w.took {
-		if k.unit == unitFive && w.level != detail {
-			continue
-		}
-		args := []any{k.unit, k.phase, k.provider, k.at, k.ip}
-		for _, n := range c {
-			args = append(args, n)
-		}
-		if err := w.put("took", args...); err != nil {
-			return err
-		}
-	}
-	for k, r := range w.refused {
-		if err := w.put("refusal", k.class, k.rule, k.shape, k.tenant, k.provider, k.ip, r.count, r.first, r.last); err != nil {
-			return err
-		}
-	}
-	for run := range w.changed {
-		if err := w.flushSeen(run); err != nil {
-			return err
-		}
-	}
-	for key, n := range w.more {
-		if err := w.put("more", key, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // flushSeen writes which lines of a run have come.
 func (w *filling) flushSeen(run int64) error {
-	if err := w.put("unsee", run, int64(0), int64(math.MaxInt64)); err != nil {
+	if _, err := w.tx.ExecContext(w.ctx, "DELETE FROM day_seen WHERE run = ?", run); err != nil {
 		return err
 	}
 	for _, s := range w.seen[run].all {
@@ -530,7 +347,7 @@ func (w *filling) flushSeen(run int64) error {
 }
 
 // end notes what comes with the last of the lines: how far their source has been read, and what is owed to the main file.
-func (w *filling) end(mark *marked) error {
+func (w *filling) end(ctx context.Context, mark *marked) error {
 	w.generation++
 	owed, err := json.Marshal(&w.main.owed)
 	if err != nil {
@@ -539,14 +356,21 @@ func (w *filling) end(mark *marked) error {
 	if err := w.put("state", "generation", w.generation); err != nil {
 		return err
 	}
-	if err := w.put("paid"); err != nil {
+	if _, err := w.tx.ExecContext(w.ctx, "DELETE FROM day_owed"); err != nil {
 		return err
 	}
 	if err := w.put("owe", w.generation, owed); err != nil {
 		return err
 	}
-	if mark == nil {
-		return nil
+	if mark != nil {
+		if err := w.put("mark", mark.source, mark.number, mark.File, mark.Offset, mark.At.UnixMilli()); err != nil {
+			return err
+		}
 	}
-	return w.put("mark", mark.source, mark.number, mark.File, mark.Offset, mark.At.UnixMilli())
+	for name := range writings {
+		if err := w.flushTable(w.ctx, w.tx, name); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"kanmon/internal/event"
@@ -21,9 +22,8 @@ import (
 type joining struct {
 	ctx  context.Context //nolint:containedctx // it lasts as long as the call
 	tx   *sql.Tx
-	do   map[string]*sql.Stmt
 	owed owed
-	seen map[int64]int64 // shapes, and the day on which each was told of last
+	*ledger
 }
 
 // owed are changes of the main file, in order: each says how something is from then on, so done twice they are done once.
@@ -51,7 +51,8 @@ type waitsFor struct {
 type firstSeen struct {
 	Hash               int64
 	Class, Rule, Shape string
-	First, Last        int64
+	First              int64 // unix milliseconds
+	Last               int64 // day
 	Gateway, Run       string
 	Line               uint64
 }
@@ -73,14 +74,41 @@ var mainWrites = map[string]string{
 		offset = excluded.offset, at = excluded.at`,
 	"asked": `SELECT w.mail, w.tenant, w.provider, w.ip, w.first, w.last, w.size, w.deferred, w.named FROM main_for f JOIN main_waits w ON w.mail = f.mail
 		WHERE f.key = ?`,
-	"left": "SELECT EXISTS (SELECT 1 FROM main_for WHERE mail = ?)",
+	"left":  "SELECT count(DISTINCT who) FROM main_for WHERE mail = ?",
+	"which": "SELECT mail, tenant, provider, ip, first, last, size, deferred, named FROM main_waits WHERE mail = ?",
 }
 
 // A ledger is the main file as it is written to.
 type ledger struct {
 	f    *store.File
 	do   map[string]*sql.Stmt
-	seen map[int64]int64
+	seen map[int64]int64    // shapes, and the day on which each was told of last
+	keys map[int64]struct{} // for which mail may wait; nil: it is not known
+}
+
+// mostKeys is how many keys are remembered. Beyond, the file is asked each time.
+const mostKeys = 1_000_000
+
+// forget has everything read anew: what was remembered has been taken back.
+func (l *ledger) forget() {
+	l.seen, l.keys = map[int64]int64{}, nil
+}
+
+func (l *ledger) remember(ctx context.Context) error {
+	if l.keys != nil {
+		return nil
+	}
+	keys := map[int64]struct{}{}
+	err := each(ctx, l.f, "SELECT key FROM main_for LIMIT ?", func(scan func(...any) error) error {
+		var key int64
+		err := scan(&key)
+		keys[key] = struct{}{}
+		return err
+	}, mostKeys)
+	if err == nil && len(keys) < mostKeys {
+		l.keys = keys
+	}
+	return err
 }
 
 func openLedger(path string) (*ledger, error) {
@@ -88,7 +116,7 @@ func openLedger(path string) (*ledger, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &ledger{f, map[string]*sql.Stmt{}, map[int64]int64{}}
+	l := &ledger{f: f, do: map[string]*sql.Stmt{}, seen: map[int64]int64{}}
 	for name, text := range mainWrites {
 		if l.do[name], err = f.Prepare(text); err != nil {
 			return nil, errors.Join(f.Misread(err), f.Close())
@@ -102,10 +130,13 @@ func (l *ledger) close() error {
 	for _, stmt := range l.do {
 		errs = append(errs, stmt.Close())
 	}
-	return errors.Join(append(errs, l.f.Close())...)
+	return errors.Join(append(errs, l.f.Rest())...)
 }
 
 func (l *ledger) begin(ctx context.Context) (*joining, error) {
+	if err := l.remember(ctx); err != nil {
+		return nil, err
+	}
 	tx, err := l.f.BeginTx(ctx, nil)
 	if err != nil {
 		return nil, err
@@ -114,7 +145,7 @@ func (l *ledger) begin(ctx context.Context) (*joining, error) {
 	if len(l.seen) > most {
 		clear(l.seen)
 	}
-	return &joining{ctx: ctx, tx: tx, do: l.do, seen: l.seen}, nil
+	return &joining{ctx: context.WithoutCancel(ctx), tx: tx, ledger: l}, nil
 }
 
 func (j *joining) put(name string, args ...any) error {
@@ -157,6 +188,9 @@ func (j *joining) wait(w *waiting) error {
 func (j *joining) waitFor(f waitsFor) error {
 	if f.Gone {
 		return j.put("settled", f.Mail, f.Who)
+	}
+	if j.keys != nil {
+		j.keys[f.Key] = struct{}{}
 	}
 	return j.put("for", f.Key, f.Mail, f.Who)
 }
@@ -223,6 +257,9 @@ func (j *joining) join(d day, of id, a *history.Attempt) (mail int64, joined boo
 func (j *joining) asked(a *history.Attempt, keys []int64, is func(*waiting) bool) (found *waiting, err error) {
 	stmt := j.tx.StmtContext(j.ctx, j.do["asked"])
 	for _, key := range keys {
+		if _, may := j.keys[key]; !may && j.keys != nil {
+			continue
+		}
 		rows, err := stmt.QueryContext(j.ctx, key)
 		if err != nil {
 			return nil, err
@@ -268,8 +305,35 @@ func nearer(a *history.Attempt, w, than *waiting) bool {
 	return w.Last < than.Last
 }
 
+// waitingFor gives a mail that is waited for; nil: it is not.
+func (j *joining) waitingFor(mail int64) (*waiting, error) {
+	var w waiting
+	err := j.tx.StmtContext(j.ctx, j.do["which"]).QueryRowContext(j.ctx, mail).
+		Scan(&w.Mail, &w.Tenant, &w.Provider, &w.IP, &w.First, &w.Last, &w.Size, &w.Deferred, &w.Named)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil //nolint:nilnil // it is said so
+	}
+	return &w, err
+}
+
+// opens reports whether a recipient waits behind an attempt, as far as it tells.
+func opens(a *history.Attempt, fate string, known bool) bool {
+	switch fate {
+	case "delivered", "refused":
+		return a.Outcome == "orphan_ack" // the MSA has not heard of it
+	case "not_sent":
+		return known || a.Outcome != "reset" // which asked, and sent nothing
+	}
+	return true
+}
+
 // settle notes who waits for a mail behind an attempt.
-func (j *joining) settle(mail int64, a *history.Attempt, k *keys, was *waiting) error {
+func (j *joining) settle(mail int64, a *history.Attempt, k *keys, was *waiting) (err error) {
+	if was == nil && mail&byID != 0 && slices.ContainsFunc(a.Recipients, func(r history.Recipient) bool { return opens(a, r.Fate, false) }) {
+		if was, err = j.waitingFor(mail); err != nil { // by others of its recipients
+			return err
+		}
+	}
 	at := a.At.UnixMilli()
 	if was != nil && at < was.Last { // it came late: what was told behind it stands
 		return nil
@@ -284,38 +348,32 @@ func (j *joining) settle(mail int64, a *history.Attempt, k *keys, was *waiting) 
 			w.Size = was.Size
 		}
 	}
-	open := false
+	open := 0
 	for i, who := range k.who {
-		switch fate := a.Recipients[i].Fate; {
-		case (fate == "delivered" || fate == "refused") && a.Outcome != "orphan_ack": // of which the MSA has not heard
+		fate := a.Recipients[i].Fate
+		if !opens(a, fate, was != nil) {
 			if was != nil {
-				if err := j.noteFor(waitsFor{Mail: mail, Who: who, Gone: true}); err != nil {
-					return err
-				}
+				err = errors.Join(err, j.noteFor(waitsFor{Mail: mail, Who: who, Gone: true}))
 			}
-		case fate == "not_sent" && a.Outcome == "reset" && was == nil: // it asked, and sent nothing
-		default:
-			open = true
-			w.Deferred = w.Deferred || fate == "deferred"
-			if err := j.noteFor(waitsFor{Key: k.senders[i], Mail: mail, Who: who}); err != nil {
-				return err
-			}
-			if k.ids == nil {
-				continue
-			}
-			if err := j.noteFor(waitsFor{Key: k.ids[i], Mail: mail, Who: who}); err != nil {
-				return err
-			}
+			continue
+		}
+		open++
+		w.Deferred = w.Deferred || fate == "deferred"
+		err = errors.Join(err, j.noteFor(waitsFor{Key: k.senders[i], Mail: mail, Who: who}))
+		if k.ids != nil {
+			err = errors.Join(err, j.noteFor(waitsFor{Key: k.ids[i], Mail: mail, Who: who}))
 		}
 	}
-	if !open {
-		if was == nil {
-			return nil
-		}
-		if err := j.tx.StmtContext(j.ctx, j.do["left"]).QueryRowContext(j.ctx, mail).Scan(&open); err != nil {
+	if err != nil || open == 0 && was == nil {
+		return err
+	}
+	if was != nil {
+		var left int
+		if err := j.tx.StmtContext(j.ctx, j.do["left"]).QueryRowContext(j.ctx, mail).Scan(&left); err != nil {
 			return err
 		}
-		w.Gone, w.Deferred = !open, was.Deferred
+		w.Gone = left == 0
+		w.Deferred = w.Deferred || was.Deferred && left > open
 	}
 	j.owed.Waits = append(j.owed.Waits, w)
 	return j.wait(&w)
@@ -333,14 +391,7 @@ func (j *joining) saw(r *history.Refusal, e *event.Entry) error {
 		return nil
 	}
 	j.seen[hash] = today
-	s := firstSeen{hash, r.Class, r.Rule, r.Shape, e.At.UnixMilli(), e.At.UnixMilli(), e.Gateway, e.Run, e.Line}
+	s := firstSeen{hash, r.Class, r.Rule, r.Shape, e.At.UnixMilli(), today, e.Gateway, e.Run, e.Line}
 	j.owed.Shapes = append(j.owed.Shapes, s)
 	return j.first(&s)
-}
-
-// expire forgets mail that nobody waits for any more.
-func (j *joining) expire(before time.Time) error {
-	o := owed{Expire: before.UnixMilli()}
-	j.owed.Expire = o.Expire
-	return j.apply(&o)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"slices"
 	"time"
 
 	"kanmon/internal/event"
@@ -43,7 +42,11 @@ func (s *Store) Attempt(ctx context.Context, key history.Key) (*history.Attempt,
 		return nil, nil, err
 	}
 	defer done()
-	in, err := s.reading.between(time.Time{}, time.Time{})
+	began, err := time.Parse(time.RFC3339Nano, key.Run) // no line of a run is of a day before it
+	if err != nil {
+		began = time.Time{}
+	}
+	in, err := s.reading.between(began, time.Time{})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,41 +86,46 @@ func (s *Store) Session(ctx context.Context, of event.ID) (all []event.Entry, er
 	if err != nil {
 		return nil, err
 	}
-	slices.Reverse(in)
-	for _, l := range in {
-		err := s.reading.with(l.day, func(v *volume) error {
-			reads := v.reader()
-			return v.lines(ctx, "SELECT l.place FROM day_term t JOIN day_line l ON l.id = t.id WHERE t.term = ? ORDER BY l.run, l.line", func(at place) error {
-				e, err := reads.entry(ctx, at)
-				if err == nil && e.Session == of {
-					all = append(all, *e)
-				}
-				return err
-			}, termOfSession(of))
+	for _, l := range in { // the newest first: a session is of one day, or of some that follow each other
+		if l.level == counts {
+			continue
+		}
+		var some []event.Entry
+		err := s.reading.with(l.day, func(v *volume) (err error) {
+			some, err = v.session(ctx, of)
+			return err
 		})
 		if err != nil {
 			return nil, err
 		}
+		if len(some) == 0 && len(all) > 0 {
+			break
+		}
+		all = append(some, all...)
 	}
 	return all, nil
 }
 
-// lines calls a function with the places of lines.
-func (v *volume) lines(ctx context.Context, query string, take func(place) error, args ...any) error {
+func (v *volume) session(ctx context.Context, of event.ID) (all []event.Entry, err error) {
 	var places []place
-	err := each(ctx, v.f, query, func(scan func(...any) error) error {
+	err = each(ctx, v.f, "SELECT l.place FROM day_term t CROSS JOIN day_line l ON l.id = t.id WHERE t.term = ? ORDER BY l.run, l.line", func(scan func(...any) error) error {
 		var at place
 		err := scan(&at)
 		places = append(places, at)
 		return err
-	}, args...)
+	}, termOfSession(of))
 	if err != nil {
-		return err
+		return nil, err
 	}
+	reads := v.reader()
 	for _, at := range places {
-		if err := take(at); err != nil {
-			return err
+		e, err := reads.entry(ctx, at)
+		if err != nil {
+			return nil, err
+		}
+		if e.Session == of {
+			all = append(all, *e)
 		}
 	}
-	return nil
+	return all, nil
 }

@@ -1,4 +1,117 @@
 package days
 
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kanmon/internal/view/history"
+)
+
+// Remake makes the main file anew of what the days have.
+func (s *Store) Remake(ctx context.Context) (err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock == nil {
+		return ErrReadOnly
+	}
+	j, err := s.main.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		s.main.forget()
+		if err != nil {
+			err = errors.Join(err, j.tx.Rollback())
+		}
+	}()
+	for _, table := range [...]string{"main_day", "main_waits", "main_for", "main_shape"} {
+		if _, err := j.tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
+			return err
+		}
+	}
+	in, err := s.reading.list()
+	if err != nil {
+		return err
+	}
+	for _, l := range in {
+		err := s.reading.with(l.day, func(v *volume) error {
+			var generation int64
+			if err := v.f.QueryRowContext(ctx, "SELECT coalesce((SELECT value FROM day_state WHERE key = 'generation'), 0)").Scan(&generation); err != nil {
+				return err
+			}
+			return errors.Join(j.replay(v), j.put("day", l.day, generation))
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return j.tx.Commit()
+}
+
 // replay does again what a day's attempts did to the main file.
-func (j *joining) replay(*volume) error { return nil }
+func (j *joining) replay(v *volume) error {
+	if err := j.expire(v.day.begin()); err != nil {
+		return err
+	}
+	if err := j.replayShapes(v); err != nil || v.level == counts {
+		return err
+	}
+	reads, last := v.reader(), id(-1)
+	for {
+		var hits []hit
+		err := each(j.ctx, v.f, "SELECT "+hitColumns+` FROM day_trouble t CROSS JOIN day_line l ON l.id = t.id
+			WHERE t.n = 0 AND t.kind = 1 AND t.id > ? ORDER BY t.id LIMIT ?`, func(scan func(...any) error) error {
+			var h hit
+			err := scan(&h.id, &h.place, &h.flags, &h.mail)
+			hits = append(hits, h)
+			return err
+		}, last, chunk)
+		if err != nil || len(hits) == 0 {
+			return err
+		}
+		for _, h := range hits {
+			f, err := reads.attempt(j.ctx, h)
+			if err != nil {
+				return err
+			}
+			k := keysOf(&f.Attempt)
+			was, err := j.waitingFor(f.mail)
+			if err != nil {
+				return err
+			}
+			if err := j.settle(f.mail, &f.Attempt, &k, was); err != nil {
+				return err
+			}
+			last = h.id
+		}
+	}
+}
+
+func (j *joining) replayShapes(v *volume) error {
+	var all []firstSeen
+	err := each(j.ctx, v.f, `SELECT (SELECT text FROM day_name WHERE id = s.class), (SELECT text FROM day_name WHERE id = s.rule), (SELECT text FROM day_name WHERE id = s.shape),
+		s.first, coalesce(r.gateway, ''), coalesce(r.run, ''), coalesce(l.line, 0)
+		FROM (SELECT class, rule, shape, min(first) AS first,
+			(SELECT min(t.id) FROM day_trouble t WHERE t.shape = o.shape AND t.class = o.class AND t.rule = o.rule) AS line_id FROM day_refusal o GROUP BY class, rule, shape) s
+		LEFT JOIN day_line l ON l.id = s.line_id LEFT JOIN day_run r ON r.id = l.run`, func(scan func(...any) error) error {
+		var s firstSeen
+		var line int64
+		err := scan(&s.Class, &s.Rule, &s.Shape, &s.First, &s.Gateway, &s.Run, &line)
+		s.Hash, s.Last, s.Line = hashOf('S', s.Class, s.Rule, s.Shape), int64(v.day), uint64(line) //nolint:gosec // as it was written
+		all = append(all, s)
+		return err
+	})
+	for i := range all {
+		err = errors.Join(err, j.first(&all[i]))
+	}
+	return err
+}
+
+// expire forgets mail that nobody waits for any more when a day begins.
+func (j *joining) expire(begin time.Time) error {
+	o := owed{Expire: begin.Add(-history.Keeps - aDay).UnixMilli()}
+	j.owed.Expire = o.Expire
+	j.keys = nil // read anew by who begins next
+	return j.apply(&o)
+}

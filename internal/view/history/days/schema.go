@@ -33,9 +33,9 @@ var daySchema = store.Schema{Part: "day", Vast: true, Steps: []string{`
 		PRIMARY KEY (unit, tenant, at, gateway, provider, ip, outcome, class)
 	) WITHOUT ROWID;
 	CREATE TABLE day_account (
-		tenant INTEGER NOT NULL, account TEXT NOT NULL, gateway INTEGER NOT NULL, provider INTEGER NOT NULL, outcome INTEGER NOT NULL, class INTEGER NOT NULL,
+		tenant INTEGER NOT NULL, account TEXT NOT NULL, gateway INTEGER NOT NULL, outcome INTEGER NOT NULL, class INTEGER NOT NULL,
 		attempts INTEGER NOT NULL, first INTEGER NOT NULL, recipients INTEGER NOT NULL, octets INTEGER NOT NULL, rescued INTEGER NOT NULL, tls INTEGER NOT NULL,
-		PRIMARY KEY (tenant, account, gateway, provider, outcome, class)
+		PRIMARY KEY (tenant, account, gateway, outcome, class)
 	) WITHOUT ROWID;
 	CREATE TABLE day_took (
 		unit INTEGER NOT NULL, phase INTEGER NOT NULL, provider INTEGER NOT NULL, at INTEGER NOT NULL, ip INTEGER NOT NULL,

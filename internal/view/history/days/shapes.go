@@ -3,13 +3,14 @@ package days
 import (
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
-
-	"database/sql"
 
 	"kanmon/internal/store"
 	"kanmon/internal/view/history"
@@ -31,12 +32,16 @@ type shapeSum struct {
 	ips         map[string]bool
 	providers   map[string]bool
 	text        string
+	in          map[day]shapeNumbers // days that have it
 }
+
+// shapeNumbers are the names of a shape in a day.
+type shapeNumbers struct{ class, rule, shape int64 }
 
 func (g *grouping) sum(key shapeKey) *shapeSum {
 	s := g.sums[key]
 	if s == nil {
-		s = &shapeSum{shapeKey: key, tenants: map[string]bool{}, ips: map[string]bool{}, providers: map[string]bool{}}
+		s = &shapeSum{shapeKey: key, tenants: map[string]bool{}, ips: map[string]bool{}, providers: map[string]bool{}, in: map[day]shapeNumbers{}}
 		g.sums[key] = s
 	}
 	return s
@@ -98,7 +103,7 @@ func (s *Store) group(ctx context.Context, g *grouping) error {
 		return err
 	}
 	for _, l := range in {
-		if err := s.reading.with(l.day, func(v *volume) error { return g.day(ctx, v, nil) }); err != nil {
+		if err := s.reading.with(l.day, func(v *volume) error { return g.day(ctx, v) }); err != nil {
 			return err
 		}
 	}
@@ -124,52 +129,117 @@ func ipOf(ip netip.Addr) string {
 	return ip.String()
 }
 
-// day adds those of a day: of all shapes how many, or of one who.
-func (g *grouping) day(ctx context.Context, v *volume, only *shapeSum) (err error) {
-	c := new(condition)
+// refusals says where those of a day stand that a filter asks for, and what they are added up by.
+func (g *grouping) refusals(ctx context.Context, v *volume) (table, sums string, c *condition, err error) {
+	c = new(condition)
 	name := func(column, text string) {
 		if err == nil && text != "" {
 			err = c.named(ctx, v, column, text)
 		}
 	}
-	if only != nil {
-		err = errors.Join(c.named(ctx, v, "class", only.class), c.named(ctx, v, "rule", only.rule), c.named(ctx, v, "shape", only.shape))
-	} else {
-		name("class", g.of.Class)
-		name("shape", g.of.Shape)
-	}
+	name("class", g.of.Class)
+	name("shape", g.of.Shape)
 	name("tenant", g.of.Tenant)
 	name("provider", g.of.Provider)
 	if g.of.SendingIP.IsValid() {
 		name("ip", g.of.SendingIP.String())
 	}
-	if err != nil || c.none {
-		return err
-	}
-	table, sums := "day_refusal", "sum(count), min(first), max(last)"
+	table, sums = "day_refusal", "sum(count), min(first), max(last)"
 	if first, last := rangeOf(v.day, g.of); v.level > counts && (first > 0 || last <= idAt(aDay.Milliseconds())) {
 		table = "day_trouble"
 		begin := strconv.FormatInt(v.day.begin().UnixMilli(), 10)
 		sums = "count(*), min(id) / 4096 + " + begin + ", max(id) / 4096 + " + begin
 		c.and("id >= ? AND id < ? AND shape > 0", first, last)
 	}
-	text := func(column string) string { return "(SELECT text FROM day_name WHERE id = " + column + ")" }
-	if only != nil {
-		return each(ctx, v.f, "SELECT DISTINCT "+text("tenant")+", "+text("provider")+", "+text("ip")+" FROM "+table+" WHERE "+c.String(), func(scan func(...any) error) error {
-			var tenant, provider, ip string
-			err := scan(&tenant, &provider, &ip)
-			only.tenants[tenant], only.providers[provider], only.ips[ip] = true, true, true
-			return err
-		}, c.args...)
+	return table, sums, c, err
+}
+
+// day adds how many there were in a day.
+func (g *grouping) day(ctx context.Context, v *volume) error {
+	table, sums, c, err := g.refusals(ctx, v)
+	if err != nil || c.none {
+		return err
 	}
-	return each(ctx, v.f, "SELECT "+text("class")+", "+text("rule")+", "+text("shape")+", "+sums+" FROM "+table+" WHERE "+c.String()+" GROUP BY class, rule, shape",
-		func(scan func(...any) error) error {
-			var key shapeKey
-			var count, first, last int64
-			err := scan(&key.class, &key.rule, &key.shape, &count, &first, &last)
-			g.sum(key).add(count, time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC())
+	text := func(column string) string { return "(SELECT text FROM day_name WHERE id = " + column + ")" }
+	return each(ctx, v.f, "SELECT class, rule, shape, "+text("class")+", "+text("rule")+", "+text("shape")+", "+sums+" FROM "+table+" WHERE "+c.String()+
+		" GROUP BY class, rule, shape", func(scan func(...any) error) error {
+		var in shapeNumbers
+		var key shapeKey
+		var count, first, last int64
+		err := scan(&in.class, &in.rule, &in.shape, &key.class, &key.rule, &key.shape, &count, &first, &last)
+		sum := g.sum(key)
+		sum.in[v.day] = in
+		sum.add(count, time.UnixMilli(first).UTC(), time.UnixMilli(last).UTC())
+		return err
+	}, c.args...)
+}
+
+// who finds out of some whose they were in a day, and what one of them said.
+func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
+	table, _, c, err := g.refusals(ctx, v)
+	if err != nil || c.none {
+		return err
+	}
+	names := map[int64]string{}
+	nameOf := func(n int64) (string, error) {
+		text, ok := names[n]
+		if ok {
+			return text, nil
+		}
+		err := v.f.QueryRowContext(ctx, "SELECT text FROM day_name WHERE id = ?", n).Scan(&text)
+		names[n] = text
+		return text, err
+	}
+	parts := make([]string, 0, len(whoseColumns))
+	for i, column := range whoseColumns { // the columns by themselves: all that there are together are far more
+		parts = append(parts, fmt.Sprintf("SELECT DISTINCT %d, %s FROM %s WHERE class = ?1 AND rule = ?2 AND shape = ?3 AND %s", i, column, table, c.numbered(len(whoseColumns))))
+	}
+	stmt, err := v.f.PrepareContext(ctx, strings.Join(parts, " UNION ALL "))
+	if err != nil {
+		return err
+	}
+	defer stmt.Close()
+	for _, sum := range sums {
+		in, ok := sum.in[v.day]
+		if !ok {
+			continue
+		}
+		if err := whose(ctx, stmt, append([]any{in.class, in.rule, in.shape}, c.args...), nameOf, sum); err != nil {
 			return err
-		}, c.args...)
+		}
+		if err := v.example(ctx, g.of, sum, in.shape); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var whoseColumns = [...]string{"tenant", "provider", "ip"}
+
+func whose(ctx context.Context, stmt *sql.Stmt, args []any, nameOf func(int64) (string, error), sum *shapeSum) error {
+	rows, err := stmt.QueryContext(ctx, args...)
+	if err != nil {
+		return err
+	}
+	var all [][2]int64
+	for rows.Next() {
+		var row [2]int64
+		if err := rows.Scan(&row[0], &row[1]); err != nil {
+			return errors.Join(err, rows.Close())
+		}
+		all = append(all, row)
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return err
+	}
+	for _, row := range all {
+		text, err := nameOf(row[1])
+		if err != nil {
+			return err
+		}
+		[...]map[string]bool{sum.tenants, sum.providers, sum.ips}[row[0]][text] = true
+	}
+	return nil
 }
 
 // shapes finds out the rest of those that are given.
@@ -179,21 +249,7 @@ func (s *Store) shapes(ctx context.Context, g *grouping, sums []*shapeSum) (all 
 		return nil, err
 	}
 	for _, l := range in {
-		err := s.reading.with(l.day, func(v *volume) error {
-			for _, sum := range sums {
-				if len(wanted(g.of)) > 0 {
-					break // it is known already
-				}
-				if err := g.day(ctx, v, sum); err != nil {
-					return err
-				}
-				if err := v.example(ctx, g.of, sum); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
-		if err != nil {
+		if err := s.reading.with(l.day, func(v *volume) error { return g.who(ctx, v, sums) }); err != nil {
 			return nil, err
 		}
 	}
@@ -211,12 +267,13 @@ func (s *Store) shapes(ctx context.Context, g *grouping, sums []*shapeSum) (all 
 }
 
 // example finds a reply of a shape, of those that are asked for: what another tenant was told is nobody else's.
-func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum) error {
+func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum, shape int64) error {
 	if sum.text != "" || v.level == counts {
 		return nil
 	}
 	c := new(condition)
-	err := c.named(ctx, v, "t.shape", sum.shape)
+	c.and("t.shape = ?", shape)
+	var err error
 	for _, is := range [...]struct{ column, text string }{{"t.tenant", of.Tenant}, {"t.provider", of.Provider}, {"t.ip", ipOf(of.SendingIP)}} {
 		if err == nil && is.text != "" {
 			err = c.named(ctx, v, is.column, is.text)

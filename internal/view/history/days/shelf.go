@@ -3,6 +3,7 @@ package days
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -80,6 +81,7 @@ func (s *shelf) list() ([]listed, error) {
 			most[d] = l
 		}
 	}
+	s.forgetGone(most)
 	all := make([]listed, 0, len(most))
 	for d, l := range most {
 		all = append(all, listed{d, l})
@@ -124,11 +126,17 @@ func (s *shelf) with(d day, do func(*volume) error) error {
 		}
 		v, err = s.take(d, l)
 	}
+	if errors.Is(err, store.ErrUnmade) { // it begins just now
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer s.giveBack(v)
-	return do(v)
+	if err := do(v); err != nil {
+		return fmt.Errorf("%s: %w", d.file(l), err)
+	}
+	return nil
 }
 
 func (s *shelf) take(d day, l level) (*volume, error) {
@@ -166,6 +174,17 @@ func (s *shelf) makeRoom() {
 	}
 }
 
+// forgetGone closes the files of days that are not there any more.
+func (s *shelf) forgetGone(has map[day]level) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, v := range s.open {
+		if l, ok := has[v.day]; !ok || l < v.level {
+			s.forget(name)
+		}
+	}
+}
+
 func (s *shelf) forget(name string) {
 	v := s.open[name]
 	if v == nil {
@@ -197,6 +216,9 @@ func (s *shelf) close() error {
 // mainly calls a function with the main file.
 func (s *shelf) mainly(do func(*store.File) error) error {
 	f, err := store.Read(filepath.Join(s.dir, mainFile), 1, mainSchema)
+	if errors.Is(err, store.ErrUnmade) { // it begins just now
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -266,4 +288,16 @@ func (c *condition) String() string {
 		return "1"
 	}
 	return strings.Join(c.where, " AND ")
+}
+
+// numbered is the same with its arguments by number, behind so many others.
+func (c *condition) numbered(behind int) string {
+	var to strings.Builder
+	for part := range strings.SplitAfterSeq(c.String(), "?") {
+		if to.WriteString(part); strings.HasSuffix(part, "?") {
+			behind++
+			fmt.Fprint(&to, behind)
+		}
+	}
+	return to.String()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"kanmon/internal/view/history"
@@ -83,7 +84,8 @@ func octets(dir string) (sum int64, err error) {
 		return 0, err
 	}
 	for _, e := range entries {
-		if info, err := os.Stat(filepath.Join(dir, e.Name())); err == nil && info.Mode().IsRegular() { // else it went meanwhile
+		info, err := os.Stat(filepath.Join(dir, e.Name()))
+		if err == nil && info.Mode().IsRegular() && !strings.HasSuffix(e.Name(), "-shm") { // which comes and goes with who reads
 			sum += info.Size()
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"kanmon/internal/view/history"
 )
@@ -18,7 +19,11 @@ func (s *Store) Times(ctx context.Context, of history.TimesOf) ([]history.Times,
 	}
 	defer done()
 	q := timesQuery{summing: summing{of.From, of.To, of.Step}, of: of, sums: map[string]*history.Times{}}
-	if err := q.check(fiveMinutes); err != nil {
+	least := fiveMinutes
+	if q.byIP() {
+		least = time.Hour
+	}
+	if err := q.check(least); err != nil {
 		return nil, err
 	}
 	in, err := s.reading.between(of.From, of.To)
@@ -46,9 +51,11 @@ type timesQuery struct {
 	order []string
 }
 
+func (q *timesQuery) byIP() bool { return q.of.ByIP || q.of.SendingIP.IsValid() }
+
 func (q *timesQuery) add(ctx context.Context, v *volume) (err error) {
 	finest := int64(unitFive)
-	if v.level != detail {
+	if v.level != detail || q.byIP() {
 		finest = unitHour
 	}
 	unit := q.unit(v.day, unitHour, finest)

@@ -32,11 +32,11 @@ func (f *Feed) Line(kind string, at time.Time, members M) history.Line {
 	maps.Copy(all, members)
 	raw, err := json.Marshal(all)
 	if err != nil {
-		panic(err) // the test's own words
+		panic(err) //nolint:forbidigo // a test's own words
 	}
 	e, err := event.ParseEntry(raw)
 	if err != nil {
-		panic(fmt.Sprintf("%s: %v", raw, err))
+		panic(fmt.Sprintf("%s: %v", raw, err)) //nolint:forbidigo // a test's own words
 	}
 	return history.Line{Raw: raw, Entry: e}
 }

@@ -20,7 +20,8 @@ func news(t *testing.T, s history.Store) {
 		f.Line("dropped", Noon.Add(4*time.Minute), M{"records": 7, "tenant": "acme"}),
 		f.Line("unheard_of", Noon.Add(5*time.Minute), M{}),
 		f.Line("changed", Noon.Add(6*time.Minute), M{"sending_ip": "203.0.113.12", "state": "suspended"}),
-		f.Line("changed", Noon.Add(7*time.Minute), M{"tenant": "beta", "state": "slow"}))
+		f.Line("changed", Noon.Add(7*time.Minute), M{"tenant": "beta", "state": "slow"}),
+		f.Line("sighting", Noon.Add(8*time.Minute), M{"sending_ip": "203.0.113.13", "list": "a.example", "state": "listed"}))
 	ask := func(of history.EventsOf) (types []string) {
 		t.Helper()
 		page := history.Page{Limit: 2}
@@ -37,13 +38,14 @@ func news(t *testing.T, s history.Store) {
 			}
 		}
 	}
-	is(t, "all", ask(history.EventsOf{}), []string{"order", "changed", "changed", "unheard_of", "dropped", "changed", "gateway"})
+	is(t, "all", ask(history.EventsOf{}), []string{"order", "sighting", "changed", "changed", "unheard_of", "dropped", "changed", "gateway"})
 	is(t, "types", ask(history.EventsOf{Types: []string{"heartbeat", "refusal"}}), []string{"refusal", "heartbeat"})
+	is(t, "of a type that nobody knows yet", ask(history.EventsOf{Types: []string{"unheard_of"}}), []string{"unheard_of"})
 	is(t, "of a session", ask(history.EventsOf{Session: 0xaa}), []string{"refusal", "changed"})
 	is(t, "of an account", ask(history.EventsOf{Account: "news@acme.example"}), []string{"order"})
 	is(t, "of a tenant", ask(history.EventsOf{Tenant: "acme"}), []string{"order", "dropped"})
 	is(t, "of an IP", ask(history.EventsOf{SendingIP: netip.MustParseAddr("203.0.113.11"), Provider: "docomo"}), []string{"changed"})
-	is(t, "of a provider, what holds everywhere as well", ask(history.EventsOf{Provider: "docomo"}), []string{"changed", "changed"})
+	is(t, "of a provider, what holds everywhere as well", ask(history.EventsOf{Provider: "docomo"}), []string{"sighting", "changed", "changed"})
 	is(t, "of a provider, with steps of the gateways", ask(history.EventsOf{Provider: "docomo", Types: []string{"gateway", "changed"}}), []string{"changed", "changed", "gateway"})
 	is(t, "of an account, with steps of the gateways", ask(history.EventsOf{Tenant: "acme", Account: "news@acme.example", Types: []string{"gateway", "order"}}), []string{"order", "gateway"})
 	is(t, "of an IP nobody knows, with steps of the gateways", ask(history.EventsOf{SendingIP: netip.MustParseAddr("203.0.113.99"), Types: []string{"gateway", "order"}}), []string{"gateway"})
@@ -68,6 +70,19 @@ func marks(t *testing.T, s history.Store) {
 		if got, err := s.Mark(t.Context(), "a"); err != nil || got != want {
 			t.Errorf("%+v, want %+v, %v", got, want, err)
 		}
+	}
+	before, err := s.Mark(t.Context(), "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Add(t.Context(), []history.Line{f.Attempt(plain(Noon, "z@x.example")), {Raw: []byte("{")}}, "", history.Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := s.Mark(t.Context(), ""); err != nil || got != (history.Mark{}) {
+		t.Errorf("of no source: %+v, %v", got, err)
+	}
+	if got, err := s.Mark(t.Context(), "a"); err != nil || got != before {
+		t.Errorf("behind lines without a source: %+v, %v", got, err)
 	}
 	if got, err := s.Mark(t.Context(), "b"); err != nil || got != (history.Mark{}) {
 		t.Errorf("of another source: %+v, %v", got, err)

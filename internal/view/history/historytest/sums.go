@@ -8,9 +8,10 @@ import (
 	"kanmon/internal/view/history"
 )
 
-func counts(t *testing.T, s history.Store) {
+// sown adds 60 attempts, one an hour.
+func sown(t *testing.T, s history.Store, begin time.Time) {
+	t.Helper()
 	f := NewFeed("gw1", Noon)
-	begin := Noon.Truncate(24 * time.Hour)
 	var lines []history.Line
 	for i := range 60 {
 		m := plain(begin.Add(time.Duration(i)*time.Hour+7*time.Minute), "a@x.example")
@@ -23,6 +24,11 @@ func counts(t *testing.T, s history.Store) {
 		lines = append(lines, f.Attempt(m))
 	}
 	add(t, s, lines...)
+}
+
+func counts(t *testing.T, s history.Store) {
+	begin := Noon.Truncate(24 * time.Hour)
+	sown(t, s, begin)
 	ask := func(of history.CountsOf) []history.Count {
 		t.Helper()
 		all, err := s.Counts(t.Context(), of)

@@ -1,0 +1,167 @@
+package days
+
+import (
+	"slices"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/view/history"
+)
+
+type countKey struct{ unit, tenant, at, gateway, provider, ip, outcome, class int64 }
+
+type accountKey struct {
+	tenant                  int64
+	account                 string
+	gateway, outcome, class int64
+}
+
+type tookKey struct{ unit, phase, provider, at, ip int64 }
+
+type refusedKey struct{ class, rule, shape, tenant, provider, ip int64 }
+
+type refused struct{ count, first, last int64 }
+
+type tally struct{ attempts, first, recipients, octets, rescued, tls int64 }
+
+func (t *tally) add(o tally) {
+	t.attempts += o.attempts
+	t.first += o.first
+	t.recipients += o.recipients
+	t.octets += o.octets
+	t.rescued += o.rescued
+	t.tls += o.tls
+}
+
+// Units of roll-ups, in minutes.
+const (
+	unitFive = 5
+	unitHour = 60
+	unitDay  = 24 * 60
+)
+
+var units = [...]int64{unitFive, unitHour, unitDay}
+
+func unitOf(unit, ms int64) int64 {
+	if unit == unitDay {
+		return 0
+	}
+	return ms / (unit * time.Minute.Milliseconds())
+}
+
+// count adds an attempt to what is counted.
+func (w *filling) count(r *row, e *event.Entry, a *history.Attempt, joined bool) error {
+	gateway, err := w.name(a.Gateway)
+	if err != nil {
+		return err
+	}
+	one := tally{attempts: 1, recipients: int64(len(a.Recipients) + a.More), octets: a.Octets}
+	if !joined {
+		one.first = 1
+	}
+	if r.flags&isRescued != 0 {
+		one.rescued = 1
+	}
+	if a.TLS == "tls" {
+		one.tls = 1
+	}
+	ms := r.id / perMilli
+	for _, unit := range units {
+		key := countKey{unit, 0, unitOf(unit, ms), gateway, r.provider, r.ip, r.outcome, r.class}
+		addTo(w.counts, key, one)
+		if unit != unitFive {
+			key.tenant = r.tenant
+			addTo(w.counts, key, one)
+		}
+	}
+	if a.Account != "" {
+		addTo(w.account, accountKey{r.tenant, a.Account, gateway, r.outcome, r.class}, one)
+	}
+	w.more["attempts"]++
+	return w.times(r, e)
+}
+
+func addTo[K comparable](all map[K]*tally, key K, one tally) {
+	sum := all[key]
+	if sum == nil {
+		sum = new(tally)
+		all[key] = sum
+	}
+	sum.add(one)
+}
+
+// times adds what the MX took.
+func (w *filling) times(r *row, e *event.Entry) error {
+	ms := r.id / perMilli
+	for _, t := range history.Took(e) {
+		phase, err := w.name(t.Phase)
+		if err != nil {
+			return err
+		}
+		provider, err := w.name(t.Provider)
+		if err != nil {
+			return err
+		}
+		ip := ""
+		if t.SendingIP.IsValid() {
+			ip = t.SendingIP.String()
+		}
+		from, err := w.name(ip)
+		if err != nil {
+			return err
+		}
+		bucket, _ := slices.BinarySearch(history.Buckets[:], t.For.Seconds())
+		for _, key := range [...]tookKey{{unitFive, phase, provider, unitOf(unitFive, ms), 0}, {unitHour, phase, provider, unitOf(unitHour, ms), from}} {
+			if w.took[key] == nil {
+				w.took[key] = new([len(history.Buckets) + 1]int64)
+			}
+			w.took[key][bucket]++
+		}
+	}
+	return nil
+}
+
+// flushSums writes roll-ups.
+func (w *filling) flushSums() error {
+	for k, t := range w.counts {
+		if k.unit == unitFive && w.level != detail {
+			continue
+		}
+		if err := w.put("count", k.unit, k.tenant, k.at, k.gateway, k.provider, k.ip, k.outcome, k.class, t.attempts, t.first, t.recipients, t.octets, t.rescued, t.tls); err != nil {
+			return err
+		}
+	}
+	for k, t := range w.account {
+		if err := w.put("account", k.tenant, k.account, k.gateway, k.outcome, k.class, t.attempts, t.first, t.recipients, t.octets, t.rescued, t.tls); err != nil {
+			return err
+		}
+	}
+	for k, c := range w.took {
+		if k.unit == unitFive && w.level != detail {
+			continue
+		}
+		args := []any{k.unit, k.phase, k.provider, k.at, k.ip}
+		for _, n := range c {
+			args = append(args, n)
+		}
+		if err := w.put("took", args...); err != nil {
+			return err
+		}
+	}
+	for k, r := range w.refused {
+		if err := w.put("refusal", k.class, k.rule, k.shape, k.tenant, k.provider, k.ip, r.count, r.first, r.last); err != nil {
+			return err
+		}
+	}
+	for run := range w.changed {
+		if err := w.flushSeen(run); err != nil {
+			return err
+		}
+	}
+	for key, n := range w.more {
+		if err := w.put("more", key, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
