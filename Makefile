@@ -8,6 +8,8 @@ TOOL     = $(GO) tool -modfile=tools/go.mod
 BUILD    = build
 FUZZTIME ?= 30s
 MINUTES  ?= 40
+ATTEMPTS ?= 1000000
+DAYS     ?= 14
 
 # The namespace tests bring real mail servers up, those of rules and dashboards run promtool; the others need nothing but Go.
 NETNS = ./test/netns/...
@@ -199,6 +201,10 @@ bench: ## speed and memory beside direct, HAProxy and a plain copy, in one run (
 cost: ## CPU a message and memory of held sessions beside another kanmon, in one run: BEFORE=program [ARGS=-metrics] (root, about 15 minutes)
 	test/setup/install.sh bench
 	$(GO) run ./test/bench -parts cost,held -contenders before,kanmon -before $(BEFORE) -senders $(ARGS) -out $(BUILD)/cost.md
+
+.PHONY: history-scale
+history-scale: ## 14 days of ATTEMPTS (1000000) each are kept, and what people ask of them is answered in time (an hour, 12 GB; DAYS=14)
+	KANMON_HISTORY=$(ATTEMPTS) KANMON_HISTORY_DAYS=$(DAYS) $(GO) test -count=1 -timeout=4h -v -run TestQuestionsAreAnsweredInTime ./test/history | grep -v '^=== '
 
 .PHONY: mtas
 mtas: ## how fast real MTAs and clients reach the next address, direct and through kanmon (root, under 20 minutes)
