@@ -90,7 +90,7 @@ kinds: ## what a list and a forwarder do to a tenant, marked and unmarked: the t
 	$(GO) test ./internal/policy -run TestListsAndForwarders -count 1 -v
 
 .PHONY: test
-test: setup build vet lint unit monitoring netns rough proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
+test: setup build vet lint unit monitoring page netns rough proven interop ## everything that must be true before a change goes in (root, under 20 minutes)
 
 .PHONY: setup
 setup: # install what the tests run, where it is missing; costs nothing when it is there
@@ -100,11 +100,13 @@ setup: # install what the tests run, where it is missing; costs nothing when it 
 vet:
 	$(GO) vet ./...
 	cd test/interop && $(GO) vet ./...
+	cd test/web && $(GO) vet ./...
 
 .PHONY: lint
 lint: ## golangci-lint, gofumpt and the direction of imports
 	$(TOOL) golangci-lint run ./...
 	cd test/interop && $(GO) tool -modfile=../../tools/go.mod golangci-lint run ./...
+	cd test/web && $(GO) tool -modfile=../../tools/go.mod golangci-lint run ./...
 
 .PHONY: unit
 unit: # unit tests, dialogues and the fuzz targets' seeds
@@ -115,6 +117,10 @@ unit: # unit tests, dialogues and the fuzz targets' seeds
 .PHONY: monitoring
 monitoring: ## the rules for Prometheus, their runbooks and the dashboards, against the metrics that there are
 	$(GO) test -count=1 ./test/monitoring
+
+.PHONY: page
+page: ## the page in a real browser: every page, without scripts, by keys, on a telephone; pictures of them in build/pages
+	cd test/web && $(GO) test -count=1 -timeout=5m .
 
 .PHONY: netns
 netns: # real mail servers in network namespaces (root)

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes ready what the namespace tests, the demo and the benchmarks run, on Debian and Ubuntu, as root.
 #
-#   test/setup/install.sh          what `make test` and `make demo` need
+#   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, and axe-core
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh systemd  and the Debian that `make test-systemd` boots
@@ -25,7 +25,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab monitoring web"
+	groups="lab monitoring web axe"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -50,6 +50,8 @@ main() {
 			images
 		elif [ "$group" = systemd ]; then
 			debian
+		elif [ "$group" = axe ]; then
+			axe
 		elif ! ready "$group"; then
 			# shellcheck disable=SC2046 # the packages are words
 			unpack "$group" $(packages_of "$group")
@@ -84,6 +86,8 @@ all_ready() {
 			[ -z "$(missing_images)" ] || return 1
 		elif [ "$g" = systemd ]; then
 			has_debian || return 1
+		elif [ "$g" = axe ]; then
+			has_axe || return 1
 		else
 			ready "$g" || return 1
 		fi
@@ -117,6 +121,9 @@ missing_host_packages() {
 			command -v "$tool" >/dev/null || echo "$tool"
 		done
 		;;
+	esac
+	case " $1 " in
+	*" axe "*) has_axe || command -v npm >/dev/null || echo npm ;;
 	esac
 	command -v nft >/dev/null || echo nftables
 	command -v ip >/dev/null || echo iproute2
@@ -260,6 +267,27 @@ debian() {
 	echo "$debian_packages" >"$new/made-of"
 	rm -rf "${cache:?}/debian12"
 	mv "$new" "$cache/debian12"
+}
+
+# axe-core looks for what keeps people from using a page. It is pinned, and no part of kanmon.
+axe_version=4.14.1
+axe_sha512=1477dafa598d8d065f273d6af302aa203c02e83131707b7fa648cd41bd3d6b734f8c22a0dab86ee6a6f64b8afbe804b214d36db85a2826965edfb3a0b9d546b5
+
+has_axe() { [ -f "$cache/axe/axe-$axe_version.js" ]; }
+
+axe() {
+	! has_axe || return 0
+	say "fetching axe-core $axe_version into $cache/axe"
+	new=$cache/axe.new
+	rm -rf "$new"
+	mkdir -p "$new"
+	(cd "$new" && quiet npm pack --cache "$new/npm" "axe-core@$axe_version") || die "axe-core cannot be fetched"
+	echo "$axe_sha512  $new/axe-core-$axe_version.tgz" | sha512sum --check --quiet || die "axe-core is not the one that is pinned"
+	tar -xzf "$new/axe-core-$axe_version.tgz" -C "$new" package/axe.min.js
+	rm -rf "${cache:?}/axe"
+	mkdir "$cache/axe"
+	mv "$new/package/axe.min.js" "$cache/axe/axe-$axe_version.js"
+	rm -rf "$new"
 }
 
 resolvable() {

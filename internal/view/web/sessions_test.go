@@ -12,7 +12,7 @@ import (
 	"kanmon/internal/view/viewtest"
 )
 
-const held64 = "64d9a07b2e1c8f35"
+const held64 = viewtest.Held
 
 func withSessions(g *rig) {
 	g.kanmon.Set(func(a *viewtest.Answers) {
