@@ -62,21 +62,31 @@ func become(u *User) error {
 
 // seeing runs fn with the eyes of the user that kanmon runs as, and names him. ok is false where that cannot be; fn has not run then.
 func (c *checker) seeing(fn func(u User)) (ok bool) {
-	own := c.Host.own()
 	u, err := c.eyes()
 	switch {
 	case err != nil:
 		c.unchecked("files", err.Error())
 		return false
-	case u == nil || u.ID == own.ID:
+	case u == nil:
+		fn(c.Host.own())
+		return true
+	}
+	return c.seeingAs("files", "kanmon runs", u, fn)
+}
+
+// seeingAs runs fn with the eyes of a user that something runs as, as seeing does.
+func (c *checker) seeingAs(what, runs string, u *User, fn func(u User)) (ok bool) {
+	own := c.Host.own()
+	switch {
+	case u.ID == own.ID:
 		fn(own)
 		return true
 	case own.ID != 0:
-		c.unchecked("files", fmt.Sprintf("kanmon runs as %s, and only root can see with its eyes: sudo kanmon check", u.Name))
+		c.unchecked(what, fmt.Sprintf("%s as %s, and only root can see with its eyes: sudo kanmon check", runs, u.Name))
 		return false
 	}
 	if err := as(u, func() { fn(*u) }); err != nil {
-		c.unchecked("files", err.Error())
+		c.unchecked(what, err.Error())
 		return false
 	}
 	return true
