@@ -15,8 +15,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/outlet/host"
 	"kanmon/internal/intercept"
+	"kanmon/internal/outlet/host"
 )
 
 // A Host answers what the checks ask about the machine. The zero value asks this one, as the process that runs kanmon; tests set fields.

@@ -18,8 +18,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"kanmon/internal/outlet/host"
 	"kanmon/internal/intercept"
+	"kanmon/internal/outlet/host"
 )
 
 // addresses: mail can only leave from an address that the host has.
