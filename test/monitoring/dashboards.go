@@ -64,6 +64,7 @@ var dashboards = []dashboard{
 		one("Failed connections", lines, "ops", `sum by (reason) (rate(kanmon_mx_failures_total{provider=~"$provider"}[$__rate_interval]))`, "{{reason}}"),
 		one("Tarpits", lines, "ops", `sum by (sending_ip) (rate(kanmon_mx_drip_total{provider=~"$provider"}[$__rate_interval]))`, "{{sending_ip}}"),
 		one("TLS", lines, "ops", `sum by (result) (rate(kanmon_tls_handshakes_total{provider=~"$provider"}[$__rate_interval]))`, "{{result}}"),
+		one("Delivered with the first attempt", lines, "percentunit", `sum by (provider) (rate(kanmon_first_attempts_total{provider=~"$provider", outcome="delivered"}[$__rate_interval])) / sum by (provider) (rate(kanmon_first_attempts_total{provider=~"$provider"}[$__rate_interval]))`, "{{provider}}"),
 		one("Held sessions", lines, "short", `sum by (least) (kanmon_sessions_held{provider=~"$provider"})`, "{{least}}"),
 		one("Part of the traffic that a sending IP may take", lines, "percentunit", `min by (sending_ip) (kanmon_standing_share_ratio{provider=~"$provider|all"})`, "{{sending_ip}}"),
 		one("Delay from the MSA to the delivery, 90th percentile", lines, "s", `histogram_quantile(0.9, sum by (le) (rate(kanmon_delivery_delay_seconds_bucket{provider=~"$provider"}[$__rate_interval])))`, "p90"),
@@ -97,6 +98,8 @@ var dashboards = []dashboard{
 		one("Databases not written", lines, "short", `increase(kanmon_store_errors_total{instance=~"$instance"}[$__rate_interval])`, "{{instance}} {{store}}"),
 		one("Questions to public lists", lines, "ops", `sum by (list, result) (rate(kanmon_list_queries_total{instance=~"$instance"}[$__rate_interval]))`, "{{list}} {{result}}"),
 		one("Probes", lines, "short", `sum by (provider, result) (increase(kanmon_probes_total{instance=~"$instance"}[$__range]))`, "{{provider}} {{result}}"),
+		one("History behind the records", lines, "s", `kanmon_history_lag_seconds`, "{{instance}}"),
+		one("History on the disk", lines, "bytes", `kanmon_history_bytes`, "{{instance}}"),
 		one("Message octets delivered", lines, "Bps", `sum by (provider) (rate(kanmon_message_bytes_total{instance=~"$instance"}[$__rate_interval]))`, "{{provider}}"),
 	}},
 }

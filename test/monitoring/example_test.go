@@ -1,6 +1,7 @@
 package monitoring
 
 import (
+	"context"
 	"crypto/tls"
 	"net/http"
 	"net/http/httptest"
@@ -14,9 +15,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
+	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/event/metrics"
 	"kanmon/internal/session"
+	"kanmon/internal/view/follow"
+	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/days"
+	"kanmon/internal/view/history/historytest"
+	"kanmon/internal/view/notify"
 )
 
 // exposed is what a kanmon answers to which everything has happened that is counted.
@@ -40,8 +49,44 @@ var exposed = sync.OnceValue(func() string {
 	w := httptest.NewRecorder()
 	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	m.Handler().ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	return w.Body.String()
+	return w.Body.String() + exposedByHistory()
 })
+
+// exposedByHistory is what a process answers that keeps history, of what is its own.
+func exposedByHistory() string {
+	dir, err := os.MkdirTemp("", "kanmon-monitoring-")
+	if err != nil {
+		panic(err)
+	}
+	defer os.RemoveAll(dir)
+	s, err := days.Open(filepath.Join(dir, "history"))
+	if err != nil {
+		panic(err)
+	}
+	defer s.Close()
+	now := time.Now()
+	line := historytest.NewFeed("gw1", now).Attempt(historytest.Mail{At: now, Provider: "docomo", Sender: "a@acme.example", To: []string{"b@docomo.example"}})
+	if err := s.Add(context.Background(), []history.Line{line}, "", history.Mark{}); err != nil {
+		panic(err)
+	}
+	told, err := notify.Open(&config.Config{
+		Notify: config.Notify{Language: config.English}, NotifyWebhooks: []config.NotifyWebhook{{Name: "ops", URL: "http://127.0.0.1:1/", Format: config.FormatSlack}},
+	}, notify.Options{Folder: dir, History: s})
+	if err != nil {
+		panic(err)
+	}
+	defer told.Close()
+	w := httptest.NewRecorder()
+	k := &follow.Keeper{Store: s, Dir: dir, Collectors: []prometheus.Collector{told.Collector()}}
+	k.Handler(now).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	var own strings.Builder
+	for l := range strings.Lines(w.Body.String()) {
+		if strings.HasPrefix(strings.TrimPrefix(strings.TrimPrefix(l, "# HELP "), "# TYPE "), "kanmon_") {
+			own.WriteString(l)
+		}
+	}
+	return own.String()
+}
 
 // everything has all happen once.
 func everything(m *metrics.Metrics, from netip.Addr) {

@@ -191,7 +191,7 @@ func TestMetricsTellHowHistoryGoes(t *testing.T) {
 	r.raw(r.next())
 	k := &Keeper{Store: r.store, Dir: filepath.Dir(r.path), Records: []string{r.path}, followers: []*Follower{r.f}}
 	w := httptest.NewRecorder()
-	k.handler(time.Now()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	k.Handler(time.Now()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for _, want := range []string{
 		"kanmon_history_rows_total 11", "kanmon_history_gap_records_total 7", "kanmon_history_bad_lines_total 1", "kanmon_history_bytes 4096", "kanmon_history_shortened 0",
 		`kanmon_first_attempts_total{outcome="delivered",provider="google"} 5`, `kanmon_first_attempts_total{outcome="deferred",provider="unknown"} 2`,

@@ -124,10 +124,11 @@ func (m *meter) named(provider string) string {
 
 // answer answers Prometheus until ctx ends.
 func (k *Keeper) answer(ctx context.Context) {
-	(&metrics.Server{Address: k.Metrics, Handler: k.handler(time.Now()), Log: k.Log}).Run(ctx)
+	(&metrics.Server{Address: k.Metrics, Handler: k.Handler(time.Now()), Log: k.Log}).Run(ctx)
 }
 
-func (k *Keeper) handler(since time.Time) http.Handler {
+// Handler answers Prometheus. First attempts are counted of records that were written since then.
+func (k *Keeper) Handler(since time.Time) http.Handler {
 	r := prometheus.NewRegistry()
 	r.MustRegister(&meter{k: k, since: since.Truncate(time.Hour), names: map[string]bool{}, first: map[[2]string]int64{}}, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
