@@ -29,7 +29,7 @@ type tellFlags struct {
 
 type mailFindCommand struct {
 	pastFlag
-	Term []string `arg:"" optional:"" help:"An address, @domain, a queue id of the MSA or the MX, a Message-ID, a session, an IP address. With - standard input is read: a bounce, or a list of addresses and ids, one a line."`
+	Term []string `arg:"" optional:"" help:"An address, @domain of recipients, a queue id of the MSA or the MX, a Message-ID, a session, an IP address. With - standard input is read: a bounce, or a list of addresses and ids, one a line."`
 	File string   `help:"Read a bounce or a list from this file." short:"f" placeholder:"FILE"`
 	spanFlags
 	aboutFlags

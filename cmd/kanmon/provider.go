@@ -13,7 +13,7 @@ import (
 
 type providerTakesCommand struct {
 	configFlag
-	Name string `arg:"" optional:"" help:"The provider; default: all of which something is known."`
+	Name string `arg:"" optional:"" name:"provider" help:"The provider; default: all of which something is known."`
 	JSON bool   `name:"json" help:"Print JSON."`
 }
 

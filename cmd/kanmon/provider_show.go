@@ -22,7 +22,7 @@ type providerCommand struct {
 
 type providerShowCommand struct {
 	pastFlag
-	Name string `arg:"" help:"The provider."`
+	Name string `arg:"" name:"provider" help:"The provider."`
 	spanFlags
 	Lang find.Lang `help:"Language of what refusals mean: en or ja." default:"en" placeholder:"LANG"`
 }

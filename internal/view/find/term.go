@@ -23,7 +23,7 @@ type Kind uint8
 const (
 	KindID      Kind = iota // a message id, a queue id of the MSA or of the MX
 	KindAddress             // a sender or a recipient
-	KindDomain              // @domain
+	KindDomain              // @domain, of recipients
 	KindSession             // perhaps with the number of a transaction
 	KindIP                  // a sending IP or an MX
 	KindBounce              // all that a bounce tells
@@ -80,7 +80,7 @@ func Parse(written string, shown journal.Mask) (Term, error) {
 		if !isDomain(domain) {
 			return t, fmt.Errorf("%q is no domain: %s", word, termsThatAre)
 		}
-		t.Kind, t.Any = KindDomain, domainOf(domain)
+		t.Kind, t.Any = KindDomain, domainOf(domain, shown)
 		return t, nil
 	}
 	if strings.ContainsAny(word, " \t") {
@@ -96,12 +96,12 @@ func Parse(written string, shown journal.Mask) (Term, error) {
 	}
 	t.Any = []history.Filter{{ID: word}}
 	if isDomain(word) {
-		t.Any = append(t.Any, domainOf(word)...)
+		t.Any = append(t.Any, domainOf(word, shown)...)
 	}
 	return t, nil
 }
 
-const termsThatAre = "want an address, @domain, a queue id, a Message-ID, a session's id, an IP address, or a whole bounce"
+const termsThatAre = "want an address, @domain of recipients, a queue id, a Message-ID, a session's id, an IP address, or a whole bounce"
 
 // Noted is what is noted of a search: the term in the form in which the records have it, so that nobody stands there in plain text whom
 // they hide.
@@ -145,7 +145,7 @@ func (t Term) ofAddress(address string, shown journal.Mask) (Term, error) {
 	}
 	if shown.Mode == journal.AddressesDomain {
 		t.Blind = true
-		t.Any = domainOf(address[at+1:])
+		t.Any = domainOf(address[at+1:], shown)
 		return t, nil
 	}
 	as := shown.Address(address)
@@ -158,8 +158,13 @@ func (t Term) ofAddress(address string, shown journal.Mask) (Term, error) {
 
 var hashedTerm = regexp.MustCompile(`^[0-9a-f]{12}@`)
 
-func domainOf(domain string) []history.Filter {
-	return []history.Filter{{Recipient: "@" + domain}, {Sender: "@" + domain}}
+// domainOf is all mail to a domain, and what the records of all its senders make one.
+func domainOf(domain string, shown journal.Mask) []history.Filter {
+	all := []history.Filter{{Recipient: "@" + domain}}
+	if shown.Mode == journal.AddressesDomain {
+		all = append(all, history.Filter{Sender: shown.Address("any@" + domain)})
+	}
+	return all
 }
 
 // bare takes a term out of the brackets and quotes that it stands in where it was copied from.
