@@ -125,7 +125,7 @@ func (k *mailFindCommand) one(ctx context.Context, c *console, p *past, f *find.
 	case k.CSV:
 		rows := make([]find.Row, len(mails))
 		for i := range mails {
-			rows[i] = t.Row(f, &mails[i])
+			rows[i] = t.Row(ctx, f, &mails[i])
 			rows[i].Term = term.Text
 		}
 		return writeRows(c.stdout, rows)
@@ -136,7 +136,7 @@ func (k *mailFindCommand) one(ctx context.Context, c *console, p *past, f *find.
 	case len(mails) > 1 && k.For != "":
 		return fmt.Errorf("%d mails are found: choose one, and have it written with \"kanmon mail show ID --for %s\"", len(mails), k.For)
 	case len(mails) > 1:
-		return printMails(c.stdout, t, f, mails, next != "")
+		return printMails(ctx, c.stdout, t, f, mails, next != "")
 	default:
 		return showMail(ctx, c, f, t, mails[0], k.For)
 	}
@@ -222,7 +222,7 @@ func (k *mailShowCommand) Run(c *console) error {
 	case len(mails) == 0:
 		return nothing(p, &find.Term{Text: k.ID})
 	case len(mails) > 1:
-		return errors.Join(printMails(c.stdout, t, f, mails, false), fmt.Errorf("%d mails are meant by %s: choose one of them", len(mails), event.Printable(k.ID, find.MaxTerm)))
+		return errors.Join(printMails(ctx, c.stdout, t, f, mails, false), fmt.Errorf("%d mails are meant by %s: choose one of them", len(mails), event.Printable(k.ID, find.MaxTerm)))
 	case k.JSON:
 		d, err := f.Detail(ctx, mails[0])
 		if err != nil {
@@ -263,10 +263,10 @@ func printLetter(w io.Writer, letter string) error {
 	return nil
 }
 
-func printMails(w io.Writer, t find.Teller, f *find.Finder, mails []find.Mail, more bool) error {
+func printMails(ctx context.Context, w io.Writer, t find.Teller, f *find.Finder, mails []find.Mail, more bool) error {
 	table := newTable(w, "MAIL\tLAST\tSTATE\tTRIES\tTENANT\tSENDER\tRECIPIENT\tMEANING")
 	for i := range mails {
-		r := t.Row(f, &mails[i])
+		r := t.Row(ctx, f, &mails[i])
 		fmt.Fprintf(table, "%s\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", r.ID, when(*r.Last), stateOfRow(&r), r.Tries, shownName(r.Tenant), shownName(r.Sender), shownName(r.Recipient), r.Meaning)
 	}
 	if err := table.Flush(); err != nil {

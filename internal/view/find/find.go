@@ -21,7 +21,8 @@ type Finder struct {
 // A Mail is one that was found.
 type Mail struct {
 	history.Mail
-	Guessed bool // no id says that it is the one that is meant: recipient, time and reply do
+	Guessed bool   // no id says that it is the one that is meant: recipient, time and reply do
+	Asked   string // the recipient that was looked for, as the records have him; "": it was found otherwise
 }
 
 // Mails finds the mails that a term means, that with the newest attempt first. Of gives what must hold beside; its page goes on where the
@@ -67,7 +68,7 @@ func (f *Finder) any(ctx context.Context, filters []history.Filter, of history.F
 		for _, m := range mails {
 			if !seen[m.ID] {
 				seen[m.ID] = true
-				all = append(all, Mail{Mail: m})
+				all = append(all, Mail{Mail: m, Asked: askedIn(one.Recipient, &m)})
 			}
 		}
 	}
@@ -76,6 +77,21 @@ func (f *Finder) any(ctx context.Context, filters []history.Filter, of history.F
 		next = history.Next(strings.Join(marks, pageMark))
 	}
 	return all, next, nil
+}
+
+// askedIn gives the recipient of a mail that a filter means, if it means one.
+func askedIn(recipient string, m *history.Mail) string {
+	if recipient == "" || recipient[0] == '@' {
+		return ""
+	}
+	for i := range m.Attempts {
+		for _, r := range m.Attempts[i].Recipients {
+			if strings.EqualFold(r.Address, recipient) {
+				return r.Address
+			}
+		}
+	}
+	return ""
 }
 
 func newestFirst(all []Mail) {
@@ -132,6 +148,7 @@ type Try struct {
 	history.Attempt
 	Entry *event.Entry // nil: no more kept
 	Sense Sense
+	Parts []Part // what single recipients were told beside that
 	Steps []Step
 	Deeds []Deed
 }
@@ -155,6 +172,7 @@ func (f *Finder) Detail(ctx context.Context, m Mail) (*Detail, error) {
 		try := Try{Attempt: a, Sense: f.Sense(&a.Reply, &a), Entry: entryOf(lines, &a)}
 		if try.Entry != nil {
 			try.Steps = stepsOf(try.Entry)
+			try.Parts = f.partsOf(try.Entry, &a, m.Asked)
 		}
 		try.Deeds = deedsOf(lines, &a, try.Entry)
 		d.Each = append(d.Each, try)

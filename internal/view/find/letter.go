@@ -18,7 +18,7 @@ import (
 func (t Teller) ForCustomer(d *Detail) string {
 	var w letter
 	last := latest(&d.Mail)
-	all := fates(&d.Mail)
+	all := ordered(fates(&d.Mail), d.Asked)
 	w.line(customerTitle.in(t.Lang, t.some(all)))
 	w.line("")
 	w.row(letterFrom.in(t.Lang), last.Sender)
@@ -52,14 +52,14 @@ const mostInLetter = 10
 
 // reason says why a mail is not where it should be.
 func (t Teller) reason(w *letter, d *Detail) {
-	if len(d.Each) == 0 {
+	reply, sense := d.reason()
+	if reply == nil {
 		return
 	}
-	try := &d.Each[len(d.Each)-1]
-	if !try.Reply.Local && try.Reply.Code >= 400 {
-		w.part(letterSaid.in(t.Lang), try.Reply.Text)
+	if !reply.Local {
+		w.part(letterSaid.in(t.Lang), reply.Text)
 	}
-	says, remedy := t.toCustomer(&try.Sense)
+	says, remedy := t.toCustomer(sense)
 	w.part(letterMean.in(t.Lang), Fold(says, letterWidth-2))
 	if remedy == "" && d.State == history.Waits {
 		remedy = waitForIt.in(t.Lang)
@@ -87,8 +87,16 @@ func (t Teller) toCustomer(s *Sense) (says, remedy string) {
 	}
 }
 
-// aboutOf is the attempt that a letter is about: that by which it was delivered, else the last.
+// aboutOf is the attempt that most is to be said about: that which decided for whom was looked for; else that by which the mail was delivered,
+// else the last.
 func aboutOf(m *Mail) *history.Attempt {
+	if fate := m.fateOfAsked(); fate != "" {
+		for i := len(m.Attempts) - 1; i >= 0; i-- {
+			if a := &m.Attempts[i]; fateIn(a, m.Asked) == fate {
+				return a
+			}
+		}
+	}
 	for i := range m.Attempts {
 		if taken(m.Attempts[i].Outcome) {
 			return &m.Attempts[i]
@@ -172,7 +180,7 @@ func (t Teller) ForPostmaster(d *Detail, names Names) string {
 		}
 	}
 	w.row(letterFrom.in(t.Lang), "<"+about.Sender+">")
-	w.row(letterTo.in(t.Lang), t.some(fates(&d.Mail)))
+	w.row(letterTo.in(t.Lang), t.some(ordered(fates(&d.Mail), d.Asked)))
 	if about.MessageID != "" {
 		w.row(letterMessageID.in(t.Lang), "<"+about.MessageID+">")
 	}
@@ -226,6 +234,11 @@ func (t Teller) tries(w *letter, d *Detail) {
 			answer = y.Reply.Text
 		}
 		w.indented("    ", postmasterAt.in(t.Lang, strings.ToUpper(cmp.Or(y.Reply.Phase, "dot")), answer))
+		for j := range y.Parts {
+			if !y.Parts[j].Local {
+				w.indented("    ", postmasterAt.in(t.Lang, "RCPT", y.Parts[j].Text))
+			}
+		}
 		if y.MXQueueID != "" {
 			w.line("    " + postmasterID.in(t.Lang, y.MXQueueID))
 		}

@@ -1,6 +1,7 @@
 package find
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"strings"
@@ -51,7 +52,13 @@ func concerned(mails []Mail, recipients []history.Filter) []Mail {
 	if !slices.ContainsFunc(mails, has) {
 		return mails
 	}
-	return slices.DeleteFunc(mails, func(m Mail) bool { return !has(m) })
+	mails = slices.DeleteFunc(mails, func(m Mail) bool { return !has(m) })
+	for i := range mails {
+		for _, f := range recipients {
+			mails[i].Asked = cmp.Or(mails[i].Asked, askedIn(f.Recipient, &mails[i].Mail))
+		}
+	}
+	return mails
 }
 
 // likeness is how much of what a bounce says is said by an attempt of a mail, the one that says most: the reply's words, its codes, its sender.

@@ -31,6 +31,7 @@ var (
 	labelMeaning  = text{"meaning", "意味"}
 	labelWhose    = text{"whose", "原因側"}
 	labelLists    = text{"list", "リスト"}
+	labelBut      = text{"but not to", "不達の宛先"}
 	labelDid      = text{"did", "処理"}
 	labelDo       = text{"do", "対応"}
 	labelNote     = text{"note", "注意"}
@@ -206,6 +207,9 @@ func (t Teller) printTry(p *printer, y *ToldTry, longest float64) {
 	for _, l := range y.Lists {
 		p.row(2, labelLists.in(t.Lang), strings.TrimSpace(l.Name+" "+l.Delist), false)
 	}
+	for i := range y.Parts {
+		t.printPart(p, &y.Parts[i])
+	}
 	for _, d := range y.Did {
 		p.row(2, labelDid.in(t.Lang), d.Text, true)
 	}
@@ -213,6 +217,20 @@ func (t Teller) printTry(p *printer, y *ToldTry, longest float64) {
 	if y.Gone != "" {
 		p.row(2, labelNote.in(t.Lang), y.Gone, true)
 	}
+}
+
+// printPart writes what some recipients were told.
+func (t Teller) printPart(p *printer, part *ToldPart) {
+	const few = 3
+	whom := strings.Join(part.Recipients[:min(few, len(part.Recipients))], ", ")
+	if left := len(part.Recipients) - few; left > 0 {
+		whom += " " + labelOthers.in(t.Lang, left)
+	}
+	p.row(2, labelBut.in(t.Lang), whom, false)
+	p.row(4, labelReply.in(t.Lang), part.Reply, false)
+	p.row(4, labelMeaning.in(t.Lang), part.Meaning, true)
+	p.row(4, labelWhose.in(t.Lang), part.WhoseText, true)
+	p.row(4, labelDo.in(t.Lang), part.Advice, true)
 }
 
 // bar draws how long a step took, all of a mail on one scale.

@@ -18,6 +18,7 @@ type Row struct {
 	More      bool              `json:"more,omitempty"`
 	ID        string            `json:"id,omitempty"`
 	State     history.MailState `json:"state,omitempty"`
+	Fate      string            `json:"fate,omitempty"`    // of the recipient that was looked for
 	Outcome   string            `json:"outcome,omitempty"` // of the last attempt
 	First     *time.Time        `json:"first,omitempty"`
 	Last      *time.Time        `json:"last,omitempty"`
@@ -37,13 +38,16 @@ type Row struct {
 	Wrong     string            `json:"error,omitempty"` // why nothing was looked for
 }
 
-// Row says a mail in few words.
-func (t Teller) Row(f *Finder, m *Mail) Row {
-	a := aboutOf(m)
+// Row says a mail in few words: of whom was looked for what became of it for him.
+func (t Teller) Row(ctx context.Context, f *Finder, m *Mail) Row {
+	a, fate := aboutOf(m), m.fateOfAsked()
 	try := Try{Attempt: *a, Sense: f.Sense(&a.Reply, a)}
+	if reply, sense, other := f.told(ctx, a, m.Asked); other {
+		try.Reply, try.Sense, try.Outcome = reply, sense, fate
+	}
 	said := t.try(&try)
 	return Row{
-		Found: 1, ID: m.ID, State: m.State, Outcome: a.Outcome, First: &m.First, Last: &m.Last, Tries: m.Tries, Tenant: a.Tenant, Sender: cmp.Or(a.Sender, "<>"), Recipient: t.some(fates(m)),
+		Found: 1, ID: m.ID, State: m.State, Fate: fate, Outcome: a.Outcome, First: &m.First, Last: &m.Last, Tries: m.Tries, Tenant: a.Tenant, Sender: cmp.Or(a.Sender, "<>"), Recipient: t.some(ordered(fates(m), m.Asked)),
 		SendingIP: said.SendingIP, Code: said.Code, Reply: said.Reply, Class: said.Class, Whose: said.Whose.String(), Meaning: said.Meaning, QueueID: a.QueueID, MXQueueID: a.MXQueueID,
 		Probably: m.Probably || m.Guessed,
 	}
@@ -65,7 +69,7 @@ func (t Teller) Rows(ctx context.Context, f *Finder, terms []string, of history.
 				return nil, err
 			}
 			if len(mails) > 0 {
-				row = t.Row(f, &mails[0])
+				row = t.Row(ctx, f, &mails[0])
 				row.Found, row.More = len(mails), next != ""
 			}
 		} else {
@@ -79,7 +83,7 @@ func (t Teller) Rows(ctx context.Context, f *Finder, terms []string, of history.
 
 // RowHead are the columns of Cells.
 var RowHead = []string{
-	"term", "found", "mail", "state", "outcome", "first_utc", "last_utc", "attempts", "tenant", "sender", "recipient", "sending_ip", "code", "reply", "class", "whose", "meaning",
+	"term", "found", "mail", "state", "fate", "outcome", "first_utc", "last_utc", "attempts", "tenant", "sender", "recipient", "sending_ip", "code", "reply", "class", "whose", "meaning",
 	"msa_queue_id", "mx_queue_id", "probably",
 }
 
@@ -95,7 +99,7 @@ func (r *Row) Cells() []string {
 		found += "+"
 	}
 	cells := []string{
-		r.Term, found, r.ID, string(r.State), r.Outcome, utc(r.First), utc(r.Last), strconv.Itoa(r.Tries), r.Tenant, r.Sender, r.Recipient, r.SendingIP, strconv.Itoa(r.Code),
+		r.Term, found, r.ID, string(r.State), r.Fate, r.Outcome, utc(r.First), utc(r.Last), strconv.Itoa(r.Tries), r.Tenant, r.Sender, r.Recipient, r.SendingIP, strconv.Itoa(r.Code),
 		strings.ReplaceAll(r.Reply, "\n", " "), r.Class, r.Whose, r.Meaning, r.QueueID, r.MXQueueID, strconv.FormatBool(r.Probably),
 	}
 	for i := range cells {

@@ -143,6 +143,14 @@ func fates(m *Mail) []ToldRecipient {
 	return all
 }
 
+// fateOfAsked is what became of the mail for whom was looked for; "": nobody was.
+func (m *Mail) fateOfAsked() string {
+	if all := fates(m); m.Asked != "" && len(all) > 0 {
+		return ordered(all, m.Asked)[0].Fate
+	}
+	return ""
+}
+
 // twice says which recipients have a mail twice, or may have.
 func (t Teller) twice(m *Mail) (notes []string) {
 	for _, r := range fates(m) {

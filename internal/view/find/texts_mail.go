@@ -43,6 +43,10 @@ var (
 	saysMaybe     = text{"%d nobody knows", "%d件は不明"}
 	saysListComma = text{", ", "、"}
 
+	notesAsked = text{
+		"%s: %s.",
+		"%s：%s。",
+	}
 	notesTwice = text{
 		"Delivered twice to %s: at %s%s, and at %s%s. %s",
 		"%s に二重に配送されました：%s%sと、%s%sです。%s",

@@ -74,7 +74,23 @@ type ToldTry struct {
 	Octets     int64           `json:"octets"`
 	Recipients []ToldRecipient `json:"recipients"`
 	More       int             `json:"more_recipients,omitempty"`
+	Parts      []ToldPart      `json:"parts,omitempty"`
 	Gone       string          `json:"gone,omitempty"` // that details are no more kept
+}
+
+// A ToldPart is what some recipients were told beside the reply that decided.
+type ToldPart struct {
+	Recipients []string `json:"recipients"`
+	Reply      string   `json:"reply"`
+	Code       int      `json:"code"`
+	Enhanced   string   `json:"enhanced,omitempty"`
+	Class      string   `json:"class,omitempty"`
+	Rule       string   `json:"rule,omitempty"`
+	Local      bool     `json:"local"`
+	Meaning    string   `json:"meaning"`
+	Whose      Fault    `json:"whose"`
+	WhoseText  string   `json:"whose_text"`
+	Advice     string   `json:"advice"`
 }
 
 // A ToldList is a block list that a refusal names.
@@ -123,7 +139,7 @@ func (t Teller) mail(m *Mail) Told {
 	last := latest(m)
 	told := Told{
 		ID: m.ID, State: m.State, Sentence: t.Sentence(m), Probably: m.Probably || m.Guessed, Tenant: last.Tenant, Account: last.Account, Sender: last.Sender,
-		Recipients: fates(m), MessageID: last.MessageID, QueueID: last.QueueID, First: m.First, Last: m.Last, Tries: m.Tries, Attempts: []ToldTry{},
+		Recipients: ordered(fates(m), m.Asked), MessageID: last.MessageID, QueueID: last.QueueID, First: m.First, Last: m.Last, Tries: m.Tries, Attempts: []ToldTry{},
 	}
 	if last.Source.IsValid() {
 		told.MSA = last.Source.Addr().String()
@@ -131,7 +147,10 @@ func (t Teller) mail(m *Mail) Told {
 	if !last.Received.IsZero() {
 		told.Received = &last.Received
 	}
-	told.Notes = t.twice(m)
+	if m.Asked != "" && len(told.Recipients) > 1 {
+		told.Notes = append(told.Notes, notesAsked.in(t.Lang, m.Asked, t.Outcome(told.Recipients[0].Fate)))
+	}
+	told.Notes = append(told.Notes, t.twice(m)...)
 	if m.Guessed {
 		told.Notes = append(told.Notes, notesGuessed.in(t.Lang))
 	}
@@ -163,6 +182,12 @@ func (t Teller) try(y *Try) ToldTry {
 	told.WhoseText = told.Whose.In(t.Lang)
 	for _, l := range y.Sense.Lists {
 		told.Lists = append(told.Lists, ToldList{l.Name, l.Delist})
+	}
+	for i := range y.Parts {
+		p := &y.Parts[i]
+		told.Parts = append(told.Parts, ToldPart{
+			p.Recipients, p.Text, p.Code, p.Enhanced, p.Class, p.Rule, p.Local, p.Sense.Meaning(t.Lang), p.Sense.Whose, p.Sense.Whose.In(t.Lang), p.Sense.Advice(t.Lang),
+		})
 	}
 	for _, rcpt := range y.Recipients {
 		told.Recipients = append(told.Recipients, ToldRecipient{Address: rcpt.Address, Fate: rcpt.Fate})
