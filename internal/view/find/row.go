@@ -43,12 +43,12 @@ func (t Teller) Row(ctx context.Context, f *Finder, m *Mail) Row {
 	a, fate := aboutOf(m), m.fateOfAsked()
 	try := Try{Attempt: *a, Sense: f.Sense(&a.Reply, a)}
 	if reply, sense, other := f.told(ctx, a, m.Asked); other {
-		try.Reply, try.Sense, try.Outcome = reply, sense, fate
+		try.Reply, try.Sense, try.Outcome, try.MXQueueID = reply, sense, fate, ""
 	}
 	said := t.try(&try)
 	return Row{
-		Found: 1, ID: m.ID, State: m.State, Fate: fate, Outcome: a.Outcome, First: &m.First, Last: &m.Last, Tries: m.Tries, Tenant: a.Tenant, Sender: cmp.Or(a.Sender, "<>"), Recipient: t.some(ordered(fates(m), m.Asked)),
-		SendingIP: said.SendingIP, Code: said.Code, Reply: said.Reply, Class: said.Class, Whose: said.Whose.String(), Meaning: said.Meaning, QueueID: a.QueueID, MXQueueID: a.MXQueueID,
+		Found: 1, ID: m.ID, State: m.State, Fate: fate, Outcome: try.Outcome, First: &m.First, Last: &m.Last, Tries: m.Tries, Tenant: a.Tenant, Sender: cmp.Or(a.Sender, "<>"), Recipient: t.some(ordered(fates(m), m.Asked)),
+		SendingIP: said.SendingIP, Code: said.Code, Reply: said.Reply, Class: said.Class, Whose: said.Whose.String(), Meaning: said.Meaning, QueueID: a.QueueID, MXQueueID: try.MXQueueID,
 		Probably: m.Probably || m.Guessed,
 	}
 }

@@ -107,7 +107,7 @@ func detail(t testing.TB, m Mail, lines ...event.Entry) *Detail {
 	for _, a := range m.Attempts {
 		try := Try{Attempt: a, Sense: f.Sense(&a.Reply, &a), Entry: entryOf(lines, &a)}
 		if try.Entry != nil {
-			try.Steps = stepsOf(try.Entry)
+			try.Steps, try.Parts = stepsOf(try.Entry), f.partsOf(try.Entry, &a, m.Asked)
 		}
 		try.Deeds = deedsOf(lines, &a, try.Entry)
 		d.Each = append(d.Each, try)
