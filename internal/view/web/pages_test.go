@@ -7,9 +7,11 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"kanmon/internal/event/journal"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/history/historytest"
 )
 
 // plain is the text of a page as a reader sees it, in one line.
@@ -137,6 +139,20 @@ func TestWhatIsLookedForIsNotedAndFound(t *testing.T) {
 		t.Errorf("noted was %+v", searches)
 	}
 	g.as(Act).get("/audit/searches").reads(t, "ticket 7", "4jHOSTILE")
+}
+
+// In a mail that others got, who did not get it is told with what was said to him.
+func TestWhoDidNotGetAMailThatOthersGotIsTold(t *testing.T) {
+	p := newPast(t)
+	p.mail(time.Hour, historytest.Mail{
+		Tenant: "acme", Account: sender, Sender: sender, To: []string{"a@receiver.example", secret}, QueueID: "4jPART",
+		Refused: map[string]historytest.M{secret: historytest.Meaning(historytest.M{"code": 550, "text": hostile, "took_ms": 3.0, "first_ms": 3.0}, "recipient_invalid", "recipient", "unknown")},
+	})
+	got := look(t, p).as(Search).post("/find", "term", "4jPART")
+	got.reads(t, "partly delivered: 1 have it, 1 refused for good", "But not to "+secret, "there is no such recipient")
+	if strings.Contains(got.body, "<script>document") {
+		t.Error("what was said to one recipient is no text")
+	}
 }
 
 func TestWhoMayOnlyLookSeesNobodysAddressOnAnyPageOrTable(t *testing.T) {
