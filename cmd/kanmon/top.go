@@ -53,7 +53,10 @@ func (k *topCommand) Run(c *console) error {
 	if !isFile || !isTerminal(out) {
 		return errors.New("standard output is no terminal: --once prints what there is as text, --json as JSON")
 	}
-	_, err = tea.NewProgram(&topModel{look: look, every: k.Every, now: first, width: 80, height: 24}, tea.WithInput(c.stdin), tea.WithOutput(out)).Run()
+	follow := func(ctx context.Context, session string, to io.Writer) error {
+		return client.Trace(ctx, admin.SessionQuery{Session: session}, to)
+	}
+	_, err = tea.NewProgram(&topModel{look: look, follow: follow, every: k.Every, now: first, width: 80, height: 24}, tea.WithInput(c.stdin), tea.WithOutput(out)).Run()
 	return err
 }
 
@@ -64,24 +67,27 @@ func (k *topCommand) printOnce(w io.Writer, now, before *admin.Top) error {
 		return out.Encode(now)
 	}
 	const width = 120
-	_, err := fmt.Fprintln(w, drawTop(&screen{width: width}, now, before, ""))
+	_, err := fmt.Fprintln(w, drawTop(&screen{width: width}, now, before, shows{}))
 	return err
 }
 
 // A topModel is what is on the screen.
 type topModel struct {
 	look          func() (admin.Top, error)
+	follow        func(ctx context.Context, session string, to io.Writer) error // what is said in a session
 	every         time.Duration
 	now           admin.Top
 	before        *admin.Top
 	err           error // of the last look; nil: what is shown is of now
 	width, height int
 
+	shows
 	paused    bool
 	help      bool
-	typing    bool // of the filter
-	filter    string
-	wasFilter string // when typing began
+	typing    bool           // of the filter
+	wasFilter string         // when typing began
+	shown     *admin.Session // in place of all; nil: all
+	trace     *tracing       // of it; nil: none
 }
 
 // A looked is what a look has given.
@@ -118,6 +124,8 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			m.now, m.before = msg.top, &was
 		}
 		return m, m.later()
+	case traced:
+		return m, m.heard(msg)
 	case tea.KeyPressMsg:
 		return m, m.key(msg.String(), msg.Text)
 	}
@@ -132,18 +140,43 @@ func (m *topModel) key(name, text string) tea.Cmd {
 		m.types(name, text)
 	case m.help:
 		m.help = false
-	case name == "q" || name == "esc" && m.filter == "":
+	case name == "q":
+		m.closeSession()
 		return tea.Quit
-	case name == "esc":
-		m.filter = ""
-	case name == "p":
-		m.paused = !m.paused
-	case name == "/":
-		m.typing, m.wasFilter = true, m.filter
-	case name == "?" || name == "h":
-		m.help = true
+	case name == "t":
+		return m.beginTrace()
+	case m.shown != nil:
+		if name == "esc" || name == "enter" {
+			m.closeSession()
+		}
+	case name == "esc" && m.filter == "" && m.chosen == "":
+		return tea.Quit
+	default:
+		m.keyOfAll(name)
 	}
 	return nil
+}
+
+// keyOfAll is a key where all that happens is shown.
+func (m *topModel) keyOfAll(name string) {
+	switch name {
+	case "esc":
+		m.filter, m.chosen = "", ""
+	case "p":
+		m.paused = !m.paused
+	case "s":
+		m.order = (m.order + 1) % orderCount
+	case "/":
+		m.typing, m.wasFilter = true, m.filter
+	case "?", "h":
+		m.help = true
+	case "down", "j":
+		m.choose(1)
+	case "up", "k":
+		m.choose(-1)
+	case "enter":
+		m.open()
+	}
 }
 
 // types changes the filter.
@@ -170,7 +203,11 @@ func (m *topModel) View() tea.View {
 	s := &screen{width: m.width, height: max(m.height-1, 1), bold: os.Getenv("NO_COLOR") == ""}
 	text := topHelp
 	if !m.help {
-		text = drawTop(s, &m.now, m.before, m.filter)
+		if m.shown != nil {
+			text = m.drawSession(s)
+		} else {
+			text = drawTop(s, &m.now, m.before, m.shows)
+		}
 		for len(s.lines) < s.height {
 			s.lines = append(s.lines, "")
 			text += "\n"
@@ -189,10 +226,12 @@ func (m *topModel) foot() string {
 		return "no answer since then: " + printable(m.err.Error())
 	case m.paused:
 		return "paused; p goes on"
+	case m.shown != nil:
+		return "esc back  t trace  q quit"
 	case m.filter != "":
 		return "only rows with " + printable(m.filter) + "; esc: all"
 	default:
-		return "q quit  p pause  / filter  ? help"
+		return "q quit  p pause  / filter  s by " + orders.Text(m.order) + "  enter session  t trace  ? help"
 	}
 }
 
@@ -201,6 +240,9 @@ const topHelp = `kanmon top shows what happens now, and changes nothing.
   q, Ctrl-C   end
   p           stop the picture, and go on
   /           show only rows with a text: type it, Enter; Esc takes it back
+  s           sort: by what is held, by how many, by name
+  up, down    choose a held session; Enter shows all of it, Esc goes back
+  t           show what is said in it from now on
   ?           this
 
 HELD         sessions whose MSA waits, what lasts longest first: for how long, for whom and in
@@ -208,6 +250,7 @@ HELD         sessions whose MSA waits, what lasts longest first: for how long, f
 PROVIDERS, SENDING IPS, TENANTS
              sessions, those that are held, and for how long the longest is
 REFUSALS     what MXs said no to since somebody began to look: how often, provider, code, meaning
+LOG          what else has happened since then: standing, levels, orders, reloads, lists
 
-More of a session: kanmon trace --session ID. Of a sending IP: kanmon ip show.
+More of a sending IP: kanmon ip show.
 `

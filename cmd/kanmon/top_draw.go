@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -9,6 +11,7 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/event"
+	"kanmon/internal/event/word"
 )
 
 // A screen is what "kanmon top" is drawn on. Whatever stands on it is fit for a terminal: names that strangers have chosen are made so here.
@@ -37,11 +40,31 @@ func (s *screen) room() int {
 	return s.height - len(s.lines)
 }
 
+// What of it is shown, and how.
+type shows struct {
+	filter string
+	order  topOrder
+	chosen string // session that the mark stands at
+}
+
+// A topOrder is what rows are sorted by.
+type topOrder uint8
+
+const (
+	byHeld topOrder = iota
+	byCount
+	byName
+	orderCount
+)
+
+var orders = word.List[topOrder]("order", "held", "how many", "name")
+
 // A pane is a table under a title.
 type pane struct {
 	title string
 	rows  [][]string
 	right []bool // of the columns: numbers
+	mark  int    // number of the row that is marked, from 1; 0: none
 }
 
 // lines give the pane in so many columns of the screen and so many lines.
@@ -56,12 +79,17 @@ func (p *pane) lines(width, height int) []string {
 	if len(p.rows) == 0 {
 		text = append(text, pad("  -", width, false))
 	}
-	for n, row := range p.rows {
+	from := max(0, p.mark-max(1, height-2)) // so that the marked one is on the screen
+	for n, row := range p.rows[from:] {
+		n += from
 		if len(text) == height-1 && len(p.rows)-n > 1 {
 			text = append(text, pad(fmt.Sprintf("  … %d more", len(p.rows)-n), width, false))
 			break
 		}
 		line := " "
+		if n+1 == p.mark {
+			line = ">"
+		}
 		for i, cell := range row {
 			line += " " + pad(cell, widths[i], p.right[i])
 		}
@@ -101,29 +129,37 @@ func (s *screen) beside(a, b *pane, height int) {
 }
 
 // drawTop draws what happens now. A row that has none of the filter's text is left out.
-func drawTop(s *screen, t, before *admin.Top, filter string) string {
+func drawTop(s *screen, t, before *admin.Top, how shows) string {
 	s.drawHead(t, before)
-	held := heldPane(t, filter)
-	panes := [4]*pane{groupPane("PROVIDERS", t.Providers, filter), groupPane("SENDING IPS", t.SendingIPs, filter), groupPane("TENANTS", t.Tenants, filter), refusalPane(t, filter)}
-	two := func(a, b *pane) int { return 1 + max(1, len(a.rows), len(b.rows)) }
-	first, second := two(panes[0], panes[1]), two(panes[2], panes[3])
-	if s.height > 0 { // what is held gets what the others leave, and half at least
-		first, second = min(first, max(3, s.room()/4)), min(second, max(3, s.room()/4))
+	held, log := heldPane(t, how), logPane(t, how)
+	panes := [4]*pane{
+		groupPane("PROVIDERS", t.Providers, how), groupPane("SENDING IPS", t.SendingIPs, how), groupPane("TENANTS", t.Tenants, how), refusalPane(t, how),
 	}
-	most := max(2, s.room()-first-second)
-	for i, line := range held.lines(s.width, most) {
+	two := func(a, b *pane) int { return 1 + max(1, len(a.rows), len(b.rows)) }
+	first, second, last := two(panes[0], panes[1]), two(panes[2], panes[3]), two(log, log)
+	if s.height > 0 { // what is held gets what the others leave, and a third at least
+		part := max(3, s.room()/4)
+		first, second, last = min(first, part), min(second, part), min(last, max(2, s.room()/6))
+	}
+	s.whole(held, max(2, s.room()-first-second-last))
+	s.beside(panes[0], panes[1], first)
+	s.beside(panes[2], panes[3], second)
+	s.whole(log, last)
+	if s.height > 0 && len(s.lines) > s.height {
+		s.lines = s.lines[:s.height]
+	}
+	return strings.Join(s.lines, "\n")
+}
+
+// whole draws a pane over the whole width.
+func (s *screen) whole(p *pane, height int) {
+	for i, line := range p.lines(s.width, height) {
 		if line = strings.TrimRight(line, " "); i == 0 {
 			s.title(line)
 		} else {
 			s.line(line)
 		}
 	}
-	s.beside(panes[0], panes[1], first)
-	s.beside(panes[2], panes[3], second)
-	if s.height > 0 && len(s.lines) > s.height {
-		s.lines = s.lines[:s.height]
-	}
-	return strings.Join(s.lines, "\n")
 }
 
 func (s *screen) drawHead(t, before *admin.Top) {
@@ -162,44 +198,104 @@ func keep(row []string, filter string) bool {
 	return filter == "" || strings.Contains(strings.ToLower(strings.Join(row, " ")), strings.ToLower(filter))
 }
 
-func heldPane(t *admin.Top, filter string) *pane {
-	p := &pane{title: "HELD", right: []bool{true, false, false, false, false, false, false}}
+// heldSessions are those that are held and have the filter's text, in order.
+func heldSessions(t *admin.Top, filter string, by topOrder) (all []*admin.Session) {
 	for i := range t.Sessions.Sessions {
 		s := &t.Sessions.Sessions[i]
-		if !s.Held {
-			break
+		if s.Held && keep(heldRow(s), filter) {
+			all = append(all, s)
 		}
-		row := []string{span(lasts(s)), waiting(s), cell(s.Tenant, 12), cell(s.Provider, 12), shownIP(s), s.MX.Addr().String(), s.Session}
-		if keep(row, filter) {
-			p.rows = append(p.rows, row)
+	}
+	if by == byName {
+		slices.SortStableFunc(all, func(a, b *admin.Session) int {
+			return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Provider, b.Provider))
+		})
+	}
+	return all
+}
+
+func heldRow(s *admin.Session) []string {
+	return []string{span(lasts(s)), waiting(s), cell(s.Tenant, 12), cell(s.Provider, 12), shownIP(s), s.MX.Addr().String(), s.Session}
+}
+
+func heldPane(t *admin.Top, how shows) *pane {
+	p := &pane{title: "HELD", right: []bool{true, false, false, false, false, false, false}}
+	for i, s := range heldSessions(t, how.filter, how.order) {
+		p.rows = append(p.rows, heldRow(s))
+		if s.Session == how.chosen {
+			p.mark = i + 1
 		}
 	}
 	return p
 }
 
-func groupPane(title string, groups []admin.TopGroup, filter string) *pane {
+func groupPane(title string, groups []admin.TopGroup, how shows) *pane {
 	p := &pane{title: title, right: []bool{false, true, true, true}}
+	groups = slices.Clone(groups)
+	switch how.order {
+	case byCount:
+		slices.SortStableFunc(groups, func(a, b admin.TopGroup) int { return cmp.Compare(b.Sessions, a.Sessions) })
+	case byName:
+		slices.SortStableFunc(groups, func(a, b admin.TopGroup) int { return cmp.Compare(a.Name, b.Name) })
+	default: // as they come
+	}
 	for i := range groups {
 		g := &groups[i]
 		held, longest := "", ""
 		if g.Held > 0 {
 			held, longest = fmt.Sprintf("%d held", g.Held), span(time.Duration(g.Longest*float64(time.Second)))
 		}
-		if row := []string{cell(g.Name, 16), fmt.Sprint(g.Sessions), held, longest}; keep(row, filter) {
+		if row := []string{cell(g.Name, 16), fmt.Sprint(g.Sessions), held, longest}; keep(row, how.filter) {
 			p.rows = append(p.rows, row)
 		}
 	}
 	return p
 }
 
-func refusalPane(t *admin.Top, filter string) *pane {
+func refusalPane(t *admin.Top, how shows) *pane {
 	p := &pane{title: "REFUSALS since " + t.Flow.Since.Local().Format("15:04:05"), right: []bool{true, false, false, false}}
-	for _, r := range t.Refusals {
-		if row := []string{fmt.Sprint(r.Count), cell(r.Provider, 10), fmt.Sprint(r.Code), printable(r.Class)}; keep(row, filter) {
+	all := slices.Clone(t.Refusals)
+	switch how.order {
+	case byCount:
+		slices.SortStableFunc(all, func(a, b admin.TopRefusal) int { return cmp.Compare(b.Count, a.Count) })
+	case byName:
+		slices.SortStableFunc(all, func(a, b admin.TopRefusal) int {
+			return cmp.Or(cmp.Compare(a.Provider, b.Provider), cmp.Compare(a.Class, b.Class))
+		})
+	default: // the last first
+	}
+	for _, r := range all {
+		if row := []string{fmt.Sprint(r.Count), cell(r.Provider, 10), fmt.Sprint(r.Code), printable(r.Class)}; keep(row, how.filter) {
 			p.rows = append(p.rows, row)
 		}
 	}
 	return p
+}
+
+func logPane(t *admin.Top, how shows) *pane {
+	p := &pane{title: "LOG since " + t.Flow.Since.Local().Format("15:04:05"), right: []bool{false, false}}
+	for i := range t.News {
+		if row := []string{t.News[i].At.Local().Format("15:04:05"), newsLine(&t.News[i])}; keep(row, how.filter) {
+			p.rows = append(p.rows, row)
+		}
+	}
+	return p
+}
+
+// newsLine says news in a line.
+func newsLine(n *admin.TopNews) string {
+	text := n.Type
+	if n.SendingIP.IsValid() {
+		text += " " + n.SendingIP.String()
+	}
+	for _, part := range [...]struct{ before, text string }{
+		{" at ", n.Provider}, {" at ", n.List}, {" ", n.Tenant}, {" ", n.Account}, {": ", n.What}, {", was ", n.Was}, {", by ", n.By}, {": ", n.Why},
+	} {
+		if part.text != "" {
+			text += part.before + part.text
+		}
+	}
+	return printable(text)
 }
 
 // cell is a name in a table, so wide and no wider: what stands behind it is to be seen, too.

@@ -29,6 +29,7 @@ func (c *customers) Top(q admin.SessionQuery) (admin.Top, error) {
 		Refusals: []admin.TopRefusal{
 			{Provider: "docomo", Code: 450, Class: "throttled", Count: 4, Last: at("12:00")}, {Provider: "google", Code: 550, Class: "recipient_invalid", Count: 1},
 		},
+		News: []admin.TopNews{{At: at("11:59"), Type: "order", Tenant: "acme", Account: "news@acme.example", What: "block", Was: "normal", By: "alice", Why: "spam"}},
 	}, err
 }
 
@@ -42,6 +43,7 @@ func busy() *admin.Top {
 		})
 		group := admin.TopGroup{Name: fmt.Sprint(i, evil), Sessions: 100000, Held: 90000, Longest: 36000}
 		top.Providers, top.SendingIPs, top.Tenants = append(top.Providers, group), append(top.SendingIPs, group), append(top.Tenants, group)
+		top.News = append(top.News, admin.TopNews{At: at("12:00"), Type: evil, Provider: evil, Tenant: evil, Account: evil, What: evil, By: evil, Why: evil})
 		top.Refusals = append(top.Refusals, admin.TopRefusal{Provider: evil, Class: evil, Code: 550, Count: 1 << 40})
 	}
 	return top
@@ -51,7 +53,7 @@ func busy() *admin.Top {
 func TestTopFitsTheScreen(t *testing.T) {
 	for _, size := range [][2]int{{80, 24}, {120, 50}, {40, 12}, {20, 5}, {300, 200}} {
 		s := &screen{width: size[0], height: size[1]}
-		text := drawTop(s, busy(), nil, "")
+		text := drawTop(s, busy(), nil, shows{})
 		if n := strings.Count(text, "\n") + 1; n > size[1] {
 			t.Errorf("%v: %d lines", size, n)
 		}
@@ -63,7 +65,7 @@ func TestTopFitsTheScreen(t *testing.T) {
 		if strings.ContainsAny(text, "\x1b\x07\u202e") {
 			t.Errorf("%v: a stranger writes to the terminal: %q", size, text)
 		}
-		for _, title := range []string{"HELD", "PROVIDERS", "SENDING IPS", "TENANTS", "REFUSALS", "64d9a07b2e1c0000", "more", "NOT normal"} {
+		for _, title := range []string{"HELD", "PROVIDERS", "SENDING IPS", "TENANTS", "REFUSALS", "LOG", "64d9a07b2e1c0000", "more", "NOT normal"} {
 			if size[0] >= 80 && !strings.Contains(text, title) {
 				t.Errorf("%v: no %s:\n%s", size, title, text)
 			}
@@ -76,12 +78,12 @@ func TestTopShowsWhatIsAskedFor(t *testing.T) {
 	c := newCustomers()
 	before, _ := c.Top(admin.SessionQuery{Most: 50})
 	now, _ := c.Top(admin.SessionQuery{Most: 50})
-	text := drawTop(&screen{width: 120}, &now, &before, "DOCOMO")
+	text := drawTop(&screen{width: 120}, &now, &before, shows{filter: "DOCOMO"})
 	if !strings.Contains(text, "mail 10.0/s, delivered 95 %, deferred 4 %, refused 1 %") || strings.Contains(text, "google") || !strings.Contains(text, "throttled") {
 		t.Error(text)
 	}
 	now.Flow.Since = at("12:00")
-	if text := drawTop(&screen{width: 120}, &now, &before, ""); !strings.Contains(text, "mail -/s") {
+	if text := drawTop(&screen{width: 120}, &now, &before, shows{}); !strings.Contains(text, "mail -/s") {
 		t.Errorf("counts from the beginning and from before are compared:\n%s", text)
 	}
 }

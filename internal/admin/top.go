@@ -21,6 +21,7 @@ type Top struct {
 
 	Flow     Flow         `json:"flow"`
 	Refusals []TopRefusal `json:"refusals"` // since Flow.Since, those that came last first
+	News     []TopNews    `json:"news"`     // likewise: TopMostNews at most
 }
 
 // TopGroups is how many groups, and refusals, are told of at most.
@@ -59,6 +60,30 @@ type TopRefusal struct {
 	Rule      string     `json:"rule,omitempty"`
 	Count     uint64     `json:"count"`
 	Last      time.Time  `json:"last"`
+}
+
+// TopMostNews is how much news is told at most.
+const TopMostNews = 50
+
+// A TopNews is what happened beside the mail: what a record of this type has, in short.
+type TopNews struct {
+	At        time.Time  `json:"at"`
+	Type      string     `json:"type"` // of docs/ref/record.md
+	SendingIP netip.Addr `json:"sending_ip,omitzero"`
+	Provider  string     `json:"provider,omitempty"`
+	List      string     `json:"list,omitempty"`
+	Tenant    string     `json:"tenant,omitempty"`
+	Account   string     `json:"account,omitempty"`
+	What      string     `json:"what"` // state or action
+	Was       string     `json:"was,omitempty"`
+	By        string     `json:"by,omitempty"`
+	Why       string     `json:"why,omitempty"`
+}
+
+// Matches reports whether news concerns what is asked for: news of all concerns everybody.
+func (n *TopNews) Matches(q *SessionQuery) bool {
+	about := func(want, is string) bool { return want == "" || is == "" || want == is }
+	return about(q.Tenant, n.Tenant) && about(q.Account, n.Account) && about(q.Provider, n.Provider) && (!q.IP.IsValid() || !n.SendingIP.IsValid() || q.IP == n.SendingIP)
 }
 
 func (s *Server) top(w http.ResponseWriter, r *http.Request) {

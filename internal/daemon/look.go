@@ -34,6 +34,7 @@ func (o *operator) Top(q admin.SessionQuery) (admin.Top, error) {
 	}
 	top := admin.Top{At: time.Now(), Status: o.Status(), Sessions: sessions, Providers: inOrder(groups[0]), SendingIPs: inOrder(groups[1]), Tenants: inOrder(groups[2])}
 	top.Flow, top.Refusals = o.d.look.at(o.d.stream)
+	top.News = o.d.look.newsSince(&q)
 	return top, nil
 }
 
@@ -53,6 +54,7 @@ type look struct {
 	leave    func() // nil: nobody looks
 	flow     admin.Flow
 	refusals map[refusedAs]*admin.TopRefusal
+	news     []admin.TopNews // the oldest first
 }
 
 // refusedAs are refusals that are told of together.
@@ -95,18 +97,21 @@ func (l *look) looksStill() {
 	}
 	if l.leave != nil {
 		l.leave()
-		l.leave, l.refusals = nil, nil
+		l.leave, l.refusals, l.news = nil, nil, nil
 	}
 }
 
 func (l *look) hear(f *event.Facts) {
-	if f.Transaction == nil && f.End == nil {
+	if f.Transaction == nil && f.End == nil && f.News == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.refusals == nil {
 		return // it has just ended
+	}
+	if f.News != nil {
+		l.told(f.News)
 	}
 	if t := f.Transaction; t != nil {
 		l.flow.Mails++

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -67,6 +68,45 @@ func TestWhatHappensIsCountedWhileSomebodyLooks(t *testing.T) {
 	w.daemon.stream.Tell(event.Heartbeat{Sessions: 1})
 	if again := look(); again.Flow.Mails != 0 || !again.Flow.Since.After(top.Flow.Since) || time.Since(again.Flow.Since) > time.Minute {
 		t.Errorf("nobody has looked for long: %+v", again.Flow)
+	}
+	w.stop()
+}
+
+// Whoever looks is told what else happens, the last first and no more than fits: by tenant, provider or sending IP where these are asked for, and
+// nothing that comes each minute.
+func TestNewsIsToldWhileSomebodyLooks(t *testing.T) {
+	w := newWorld(t, listenTable+sending("here"))
+	w.start()
+	o := &operator{w.daemon}
+	look := func(q admin.SessionQuery) []admin.TopNews {
+		t.Helper()
+		top, err := o.Top(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return top.News
+	}
+	w.daemon.stream.Tell(event.Changed{Tenant: "early", State: "slow"})
+	look(admin.SessionQuery{})
+	for range admin.TopMostNews {
+		w.daemon.stream.Tell(event.Changed{Tenant: "acme", Account: "bob@acme.example", State: "slow", Was: "normal", Would: true, By: "evidence", Why: "18 % unknown"})
+	}
+	ip := w.daemon.cfg.SendingIPs[0].Address
+	w.daemon.stream.Tell(event.Heartbeat{Sessions: 1})
+	w.daemon.stream.Tell(event.Finding{Scope: "this IP here", Phase: "rcpt", IP: ip, Provider: "docomo"})
+	w.daemon.stream.Tell(event.Sighting{IP: ip, List: "spamhaus-zen", State: event.SightListed})
+	w.daemon.stream.Tell(event.Order{By: "alice", Did: "block", Tenant: "blue"})
+	w.daemon.stream.Tell(event.Gateway{Did: event.ReloadRefused, Why: "no such key"})
+	all := look(admin.SessionQuery{})
+	var first []string
+	for _, n := range all[:5] {
+		first = append(first, n.Type+" "+n.What)
+	}
+	if want := []string{"gateway reload_refused", "order block", "sighting listed", "finding begun", "changed slow (only observed)"}; len(all) != admin.TopMostNews || !slices.Equal(first, want) {
+		t.Errorf("%d, the last of them %q, want %q", len(all), first, want)
+	}
+	if only := look(admin.SessionQuery{Tenant: "blue", Provider: "google"}); len(only) != 3 { // the order, what lists see and the gateway's
+		t.Errorf("%+v", only)
 	}
 	w.stop()
 }
