@@ -79,7 +79,7 @@ func (r *request) cards(problems []admin.Problem) (all []card, known int, err er
 		}
 	}
 	for _, p := range problems {
-		c := card{Problem: p, About: alarm(&p), Page: pageOf(&p)}
+		c := card{Problem: p, About: alarm(&p), Page: r.pageOf(&p)}
 		if n, is := acked[c.About]; is {
 			c.Ack = &n
 			known++
@@ -119,8 +119,10 @@ func compareBool(a, b bool) int {
 }
 
 // pageOf is the page that shows more of a problem; "": there is none.
-func pageOf(p *admin.Problem) string {
+func (r *request) pageOf(p *admin.Problem) string {
 	switch {
+	case p.ID == "slow" && p.Provider != "" && r.history != nil:
+		return link("/providers", p.Provider)
 	case p.IP.IsValid():
 		return link("/ips", p.IP)
 	case p.Tenant != "":

@@ -66,7 +66,7 @@ func (r *request) period(usual string) (p period, err error) {
 func (p period) asks() []any {
 	switch {
 	case p.Last == "":
-		return []any{"from", p.From.UTC().Format(time.RFC3339), "to", p.To.UTC().Format(time.RFC3339)}
+		return []any{"from", p.From.UTC().Format(time.RFC3339Nano), "to", p.To.UTC().Format(time.RFC3339Nano)}
 	case p.Past:
 		return []any{"last", p.Last, "at", p.To.UTC().Format(time.RFC3339)}
 	}
