@@ -28,7 +28,10 @@ func TestNoCommandShowsACanary(t *testing.T) {
 			s := x.Story("canaries")
 			span := []string{"--from", stamp(s.Begin), "--to", stamp(s.End.Add(time.Second))}
 			for _, args := range [][]string{
-				{"refusals", "--tenant", "hinode"}, {"timeline", "--tenant", "hinode"}, {"mail", "find", "@strict.example", "--most", "100"}, {"mail", "find", "@strict.example", "--most", "100", "--csv"},
+				{"refusals", "--tenant", "hinode"},
+				{"timeline", "--tenant", "hinode"},
+				{"mail", "find", "@strict.example", "--most", "100"},
+				{"mail", "find", "@strict.example", "--most", "100", "--csv"},
 				{"mail", "find", "@strict.example", "--most", "100", "--json"},
 			} {
 				if place := shows([]byte(x.types(t, "", append(args, span...)...))); place != "" {

@@ -193,8 +193,11 @@ func gotTwiceByHangUp(j *journey) {
 func hostileIsShown(j *journey) {
 	in := j.span(0, time.Hour)
 	for _, args := range [][]string{
-		{"mail", "find", "@hostile.example", "--most", "100"}, {"mail", "find", "@hostile.example", "--most", "100", "--lang", "ja"}, {"refusals", "--tenant", "granite"},
-		{"timeline", "--tenant", "granite"}, {"mail", "find", "@hostile.example", "--most", "100", "--json"},
+		{"mail", "find", "@hostile.example", "--most", "100"},
+		{"mail", "find", "@hostile.example", "--most", "100", "--lang", "ja"},
+		{"refusals", "--tenant", "granite"},
+		{"timeline", "--tenant", "granite"},
+		{"mail", "find", "@hostile.example", "--most", "100", "--json"},
 	} {
 		said := j.types("", append(args, in...)...)
 		if at, is := acts([]byte(said)); is {
