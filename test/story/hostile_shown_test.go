@@ -88,7 +88,7 @@ func harmless(t *testing.T, f *find.Finder, m find.Mail, lang find.Lang) {
 			t.Errorf("%s acts at %q:\n%q", what, text[at:min(len(text), at+40)], text)
 		}
 	}
-	row := teller.Row(f, &m)
+	row := teller.Row(context.Background(), f, &m)
 	for _, cell := range row.Cells() {
 		if formula(cell) {
 			t.Errorf("a cell is a formula: %q", cell)
