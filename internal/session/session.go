@@ -83,8 +83,8 @@ func (s *session) converse() error {
 // began at s.waiting.began. The common case is one read; whoever waits longer is looked after in slices. This is where
 // sessions spend their lives: what is not needed to wait is in functions of its own, off the stack.
 func (s *session) await(l *leg, phase event.Phase) error {
-	s.armWait(l, phase)
-	before := s.log.waitsIn(s.spending(l, phase), phase)
+	now := s.armWait(l, phase)
+	before := s.log.waitsIn(s.spending(l, phase), phase, now)
 	for {
 		err := l.in.Fill()
 		if errors.Is(err, os.ErrDeadlineExceeded) {
@@ -113,9 +113,10 @@ type waiting struct {
 	told   uint8         // how often it has been told of
 }
 
-func (s *session) armWait(l *leg, phase event.Phase) {
+// armWait sets the deadline of the next read, and gives the time that it is.
+func (s *session) armWait(l *leg, phase event.Phase) (now time.Duration) {
 	began := s.waiting.began
-	now := began
+	now = began
 	if s.waiting.end != 0 {
 		now = s.now()
 	}
@@ -139,6 +140,7 @@ func (s *session) armWait(l *leg, phase event.Phase) {
 	if left := l.armed.left(s.at(now)); left < slice/2 || left > min(2*slice, end-now) {
 		l.arm(s.at(now + min(2*slice, max(end-now, 0))))
 	}
+	return now
 }
 
 // waitOn is called when a slice of a wait is over: it looks around and begins the next.

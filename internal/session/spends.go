@@ -9,20 +9,29 @@ import (
 // Where a session's time goes is kept as it goes: there is one thing at a time that it is spent on, so that all of them
 // add up. What is done as a whole, to open a leg, to move or to rescue, counts as that, whatever is waited for in it.
 
-// book counts the time until now, and gives it: since the session began. What is less than is counted in is left for the next time.
+// book counts the time until now, and gives it: since the session began.
 func (t *trace) book() time.Duration {
-	now := time.Since(t.of.info.Start)
-	if t.own != nil {
-		spent := (now - t.own.since).Truncate(sixteenth)
-		t.own.spent[t.on] += uint32(spent / sixteenth) //nolint:gosec // of 74 hours
-		t.own.since += spent
-	}
+	now := t.of.now()
+	t.bookAt(now)
 	return now
 }
 
+// bookAt is book where it is known what time it is. What is less than is counted in is left for the next time.
+func (t *trace) bookAt(now time.Duration) {
+	if t.own == nil || now < t.own.since+sixteenth {
+		return
+	}
+	spent := (now - t.own.since) / sixteenth
+	t.own.spent[t.on] += uint32(spent) //nolint:gosec // of 74 hours
+	t.own.since += spent * sixteenth
+}
+
 // spends says what the time is spent on from now on, and gives what it was spent on before.
-func (t *trace) spends(on event.Spending) (before event.Spending) {
-	now := t.book()
+func (t *trace) spends(on event.Spending) (before event.Spending) { return t.spendsFrom(on, t.of.now()) }
+
+// spendsFrom is spends where it is known what time it is.
+func (t *trace) spendsFrom(on event.Spending, now time.Duration) (before event.Spending) {
+	t.bookAt(now)
 	before, t.on = t.on, on
 	t.of.shown.does(on, now)
 	return before
@@ -36,9 +45,9 @@ func (t *trace) spendsIn(on event.Spending) (before event.Spending) {
 	return t.spends(on)
 }
 
-// waitsIn is spendsIn for the wait that has begun in a phase.
-func (t *trace) waitsIn(on event.Spending, phase event.Phase) (before event.Spending) {
-	t.book()
+// waitsIn is spendsIn for the wait that has begun in a phase, or goes on now.
+func (t *trace) waitsIn(on event.Spending, phase event.Phase, now time.Duration) (before event.Spending) {
+	t.bookAt(now)
 	if before = t.on; before < event.SpentHeld {
 		t.on = on
 	}
