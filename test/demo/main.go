@@ -22,15 +22,21 @@ import (
 const limit = 55 * time.Second
 
 func main() {
+	closePort, err := openPort()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
 	code, done := netlab.Isolate()
 	if done {
+		closePort()
 		os.Exit(code)
 	}
 	interrupted, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	ctx, cancel := context.WithTimeout(interrupted, limit)
 	defer cancel()
-	err := show(ctx)
+	err = show(interrupted, ctx)
 	switch {
 	case interrupted.Err() != nil:
 		fmt.Println("\nInterrupted. Everything is cleaned up.")
@@ -41,7 +47,8 @@ func main() {
 	}
 }
 
-func show(ctx context.Context) (err error) {
+// show shows mail going through kanmon, within ctx, and what there is to be seen of it, as long as somebody looks.
+func show(looking, ctx context.Context) (err error) {
 	began := time.Now()
 	lab, err := netlab.New("demo")
 	if err != nil {
@@ -75,6 +82,10 @@ func show(ctx context.Context) (err error) {
 		return err
 	}
 	printSummary(paint, log, results)
-	fmt.Printf("\nDone in %.1f s. All of it ran in namespaces of its own, and they are gone.\n", time.Since(began).Seconds())
+	took := time.Since(began)
+	if err := s.showPage(looking); err != nil {
+		return err
+	}
+	fmt.Printf("\nDone in %.1f s. All of it ran in namespaces of its own, and they are gone.\n", took.Seconds())
 	return nil
 }

@@ -70,6 +70,9 @@ func build(ctx context.Context, lab *netlab.Lab) (*stage, error) {
 	if s.kanmon, err = netlab.NewKanmon(world.Gateway, config); err != nil {
 		return nil, err
 	}
+	if err := s.kanmon.Configure(config + pageConfig(s.kanmon)); err != nil {
+		return nil, err
+	}
 	if _, err := s.kanmon.Rules("apply"); err != nil {
 		return nil, err
 	}

@@ -248,8 +248,10 @@ func canaries(r *rig) (tokens []string, lines []history.Line) {
 		r.Line("decision", at, m{"tenant": "acme", "rule": "limit", "action": "deferred", "session": "17f3a9c2b4d5e6f1"}),
 		r.Line("dropped", at, m{"tenant": "blue", "records": 987654, "source": token("source")}),
 		r.Line("finding", at, m{"tenant": "blue", "scope": "one tenant", "provider": token("finding")}),
-		r.Line("session", at, m{"session": "17f3a9c2b4d5e6f2", "tenant": "blue", "provider": "google", "end_reason": "mx_refused",
-			"opening": []m{{"phase": "banner", "reply": historytest.Meaning(historytest.Reply(554, token("banner"), 0), "ip_blocklisted", "ip", "listed")}}}),
+		r.Line("session", at, m{
+			"session": "17f3a9c2b4d5e6f2", "tenant": "blue", "provider": "google", "end_reason": "mx_refused",
+			"opening": []m{{"phase": "banner", "reply": historytest.Meaning(historytest.Reply(554, token("banner"), 0), "ip_blocklisted", "ip", "listed")}},
+		}),
 	}
 	return append(tokens, "blue", "987654"), lines
 }
