@@ -190,7 +190,7 @@ type Count struct {
 	TLS        int64 // that went out encrypted
 }
 
-// TimesOf asks for how long phases took. A step of less than an hour is kept as long as detail, and is not by sending IP.
+// TimesOf asks for how long phases took. A step of less than an hour is kept as long as detail.
 type TimesOf struct {
 	From, To  time.Time
 	Provider  string

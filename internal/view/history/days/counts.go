@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -166,14 +167,9 @@ func (q *countsQuery) add(ctx context.Context, v *volume) error {
 			finest = unitHour
 		}
 		unit = q.unit(v.day, unitDay, finest)
+		table += q.counted(c, unit)
 		first, last := q.edges(v.day, unit)
-		c.and("unit = ? AND at >= ? AND at < ?", unit, first, last)
-		switch {
-		case !q.tenants():
-			c.and("tenant = 0")
-		case q.of.Tenant == "":
-			c.and("tenant > 0")
-		}
+		c.and("at >= ? AND at < ?", first, last)
 	}
 	if err := q.filter(ctx, v, c); err != nil || c.none {
 		return err
@@ -198,6 +194,24 @@ func (q *countsQuery) add(ctx context.Context, v *volume) error {
 		"sum(attempts) AS a, sum(first) AS f, sum(recipients) AS n, sum(octets) AS o, sum(rescued) AS r, sum(tls) AS e FROM " + table + " WHERE " + c.String() +
 		" GROUP BY " + strings.Join(append([]string{"bucket"}, columns...), ", ") + ")"
 	return each(ctx, v.f, query, q.take, append(args, c.args...)...)
+}
+
+// counted chooses the rows that are added up the most, and how they are found.
+func (q *countsQuery) counted(c *condition, unit int64) (indexed string) {
+	c.and("unit = " + strconv.FormatInt(unit, 10))
+	providers := q.of.Provider != "" || q.of.SendingIP.IsValid() || slices.Contains(q.of.By, history.ByProvider) || slices.Contains(q.of.By, history.BySending)
+	switch {
+	case !q.tenants() && !providers:
+		c.and("tenant = 0 AND provider = 0")
+	case !q.tenants():
+		c.and("tenant = 0 AND provider > 0")
+	case q.of.Tenant == "":
+		c.and("tenant > 0")
+		if unit == unitDay && q.of.Provider != "" {
+			return " INDEXED BY day_count_provider"
+		}
+	}
+	return ""
 }
 
 func (q *countsQuery) filter(ctx context.Context, v *volume, c *condition) (err error) {

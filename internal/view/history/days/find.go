@@ -246,8 +246,12 @@ func (v *volume) hours(ctx context.Context, of *history.Filter) (all []int64, er
 			err = c.named(ctx, v, column, texts...)
 		}
 	}
-	if of.Tenant == "" {
-		c.and("tenant = 0")
+	switch {
+	case of.Tenant != "":
+	case of.Provider == "" && !of.SendingIP.IsValid():
+		c.and("tenant = 0 AND provider = 0")
+	default:
+		c.and("tenant = 0 AND provider > 0")
 	}
 	name("tenant", of.Tenant)
 	name("provider", of.Provider)

@@ -2,7 +2,8 @@ package days
 
 import "kanmon/internal/store"
 
-// What a day has. Times of day are milliseconds; names are numbers of day_name, of which 0 is none, and in day_count all.
+// What a day has. Times of day are milliseconds; names are numbers of day_name. In day_count the tenant 0 is all tenants, and the provider 0 and the ip 0
+// are all of those: what is asked most is added up already.
 var daySchema = store.Schema{Part: "day", Vast: true, Steps: []string{`
 	CREATE TABLE day_state (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
 	CREATE TABLE day_mark (source TEXT PRIMARY KEY, number INTEGER NOT NULL, file TEXT NOT NULL, offset INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
@@ -32,6 +33,7 @@ var daySchema = store.Schema{Part: "day", Vast: true, Steps: []string{`
 		octets INTEGER NOT NULL, rescued INTEGER NOT NULL, tls INTEGER NOT NULL,
 		PRIMARY KEY (unit, tenant, at, gateway, provider, ip, outcome, class)
 	) WITHOUT ROWID;
+	CREATE INDEX day_count_provider ON day_count (provider, ip) WHERE unit = 1440 AND tenant > 0;
 	CREATE TABLE day_account (
 		tenant INTEGER NOT NULL, account TEXT NOT NULL, gateway INTEGER NOT NULL, outcome INTEGER NOT NULL, class INTEGER NOT NULL,
 		attempts INTEGER NOT NULL, first INTEGER NOT NULL, recipients INTEGER NOT NULL, octets INTEGER NOT NULL, rescued INTEGER NOT NULL, tls INTEGER NOT NULL,

@@ -67,11 +67,14 @@ func (w *filling) count(r *row, e *event.Entry, a *history.Attempt, joined bool)
 	}
 	ms := r.id / perMilli
 	for _, unit := range units {
-		key := countKey{unit, 0, unitOf(unit, ms), gateway, r.provider, r.ip, r.outcome, r.class}
-		addTo(w.counts, key, one)
+		all := countKey{unit: unit, at: unitOf(unit, ms), gateway: gateway, outcome: r.outcome, class: r.class}
+		addTo(w.counts, all, one)
+		of := all
+		of.provider, of.ip = r.provider, r.ip
+		addTo(w.counts, of, one)
 		if unit != unitFive {
-			key.tenant = r.tenant
-			addTo(w.counts, key, one)
+			of.tenant = r.tenant
+			addTo(w.counts, of, one)
 		}
 	}
 	if a.Account != "" {
@@ -111,7 +114,8 @@ func (w *filling) times(r *row, e *event.Entry) error {
 			return err
 		}
 		bucket, _ := slices.BinarySearch(history.Buckets[:], t.For.Seconds())
-		for _, key := range [...]tookKey{{unitFive, phase, provider, unitOf(unitFive, ms), 0}, {unitHour, phase, provider, unitOf(unitHour, ms), from}} {
+		for _, unit := range [...]int64{unitFive, unitHour} {
+			key := tookKey{unit, phase, provider, unitOf(unit, ms), from}
 			if w.took[key] == nil {
 				w.took[key] = new([len(history.Buckets) + 1]int64)
 			}

@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
 
 	"kanmon/internal/view/history"
 )
@@ -19,11 +18,7 @@ func (s *Store) Times(ctx context.Context, of history.TimesOf) ([]history.Times,
 	}
 	defer done()
 	q := timesQuery{summing: summing{of.From, of.To, of.Step}, of: of, sums: map[string]*history.Times{}}
-	least := fiveMinutes
-	if q.byIP() {
-		least = time.Hour
-	}
-	if err := q.check(least); err != nil {
+	if err := q.check(fiveMinutes); err != nil {
 		return nil, err
 	}
 	in, err := s.reading.between(of.From, of.To)
@@ -51,11 +46,9 @@ type timesQuery struct {
 	order []string
 }
 
-func (q *timesQuery) byIP() bool { return q.of.ByIP || q.of.SendingIP.IsValid() }
-
 func (q *timesQuery) add(ctx context.Context, v *volume) (err error) {
 	finest := int64(unitFive)
-	if v.level != detail || q.byIP() {
+	if v.level != detail {
 		finest = unitHour
 	}
 	unit := q.unit(v.day, unitHour, finest)
