@@ -158,6 +158,15 @@ func (q *countsQuery) fits() error {
 }
 
 func (q *countsQuery) add(ctx context.Context, v *volume) error {
+	query, args, err := q.statement(ctx, v)
+	if err != nil || query == "" {
+		return err
+	}
+	return each(ctx, v.f, query, q.take, args...)
+}
+
+// statement is how a day is asked; "": it has nothing of that.
+func (q *countsQuery) statement(ctx context.Context, v *volume) (query string, args []any, err error) {
 	table, unit := "day_account", int64(unitDay)
 	c := new(condition)
 	if !q.accounts() {
@@ -172,7 +181,7 @@ func (q *countsQuery) add(ctx context.Context, v *volume) error {
 		c.and("at >= ? AND at < ?", first, last)
 	}
 	if err := q.filter(ctx, v, c); err != nil || c.none {
-		return err
+		return "", nil, err
 	}
 	columns := make([]string, 0, len(q.of.By))
 	for _, by := range q.of.By {
@@ -190,10 +199,10 @@ func (q *countsQuery) add(ctx context.Context, v *volume) error {
 			names += ", (SELECT text FROM day_name WHERE id = " + column + ")"
 		}
 	}
-	query := "SELECT bucket" + names + ", a, f, n, o, r, e FROM (SELECT " + bucket + " AS bucket, " + strings.Join(append(columns, ""), ", ") +
+	query = "SELECT bucket" + names + ", a, f, n, o, r, e FROM (SELECT " + bucket + " AS bucket, " + strings.Join(append(columns, ""), ", ") +
 		"sum(attempts) AS a, sum(first) AS f, sum(recipients) AS n, sum(octets) AS o, sum(rescued) AS r, sum(tls) AS e FROM " + table + " WHERE " + c.String() +
 		" GROUP BY " + strings.Join(append([]string{"bucket"}, columns...), ", ") + ")"
-	return each(ctx, v.f, query, q.take, append(args, c.args...)...)
+	return query, append(args, c.args...), nil
 }
 
 // counted chooses the rows that are added up the most, and how they are found.

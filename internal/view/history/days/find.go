@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kanmon/internal/event"
 	"kanmon/internal/view/history"
@@ -220,7 +221,7 @@ func (v *volume) common(ctx context.Context, of *history.Filter) (*condition, er
 		}
 	}
 	if of.Gateway != "" {
-		c.and("l.run IN (SELECT id FROM day_run WHERE gateway = ?)", of.Gateway)
+		c.and("+l.run IN (SELECT id FROM day_run WHERE gateway = ?)", of.Gateway) // by its number a line stands in no order of time
 	}
 	return c, nil
 }
@@ -229,8 +230,8 @@ func (v *volume) common(ctx context.Context, of *history.Filter) (*condition, er
 func troubled(c *condition) *condition {
 	t := &condition{args: c.args, none: c.none}
 	for _, where := range c.where {
-		if where[:2] == "l." && where[:5] != "l.run" {
-			where = "t." + where[2:]
+		if rest, is := strings.CutPrefix(where, "l."); is {
+			where = "t." + rest
 		}
 		t.where = append(t.where, where)
 	}
