@@ -22,7 +22,8 @@ type book struct {
 	f     *store.File
 
 	names      map[string]int64
-	shapes     int // of the names
+	shapes     int           // of the names
+	shapesOf   map[int64]int // the same by tenant
 	runs       map[runName]int64
 	seen       map[int64]*spans
 	rescued    map[rescue]bool
@@ -50,7 +51,7 @@ func openBook(dir string, d day, l level) (*book, error) {
 		return nil, err
 	}
 	b := &book{
-		day: d, level: l, f: f, names: map[string]int64{}, runs: map[runName]int64{}, seen: map[int64]*spans{}, rescued: map[rescue]bool{}, tables: map[string]*table{},
+		day: d, level: l, f: f, names: map[string]int64{}, runs: map[runName]int64{}, seen: map[int64]*spans{}, rescued: map[rescue]bool{}, shapesOf: map[int64]int{}, tables: map[string]*table{},
 	}
 	if err := b.load(); err != nil {
 		return nil, errors.Join(f.Misread(err), f.Close())
@@ -92,6 +93,14 @@ func (b *book) load() error {
 			return err
 		}),
 		b.f.QueryRowContext(ctx, "SELECT coalesce((SELECT max(id) FROM day_block), 0), coalesce((SELECT max(id) FROM day_line), -1)").Scan(&b.block, &b.newest),
+		each(ctx, b.f, "SELECT tenant, count(DISTINCT shape) FROM day_refusal GROUP BY tenant", func(scan func(...any) error) error {
+			var tenant int64
+			var n int
+			err := scan(&tenant, &n)
+			b.shapesOf[tenant] = n
+			return err
+		}),
+		b.f.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT DISTINCT shape FROM day_refusal)").Scan(&b.shapes),
 		b.f.QueryRowContext(ctx, "SELECT coalesce((SELECT value FROM day_state WHERE key = 'generation'), 0)").Scan(&b.generation),
 	)
 	if b.newest >= 0 {

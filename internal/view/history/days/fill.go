@@ -90,8 +90,7 @@ func (w *filling) line(l *history.Line) error {
 	case sessions:
 		err = w.session(&r, e)
 	case refusals:
-		if e.Action == "rescued" {
-			of := rescue{int64(e.Session), e.Number} //nolint:gosec // all bits stay
+		if of := (rescue{int64(e.Session), e.Number}); e.Action == "rescued" && len(w.rescued) < mostRescued { //nolint:gosec // all bits stay
 			w.rescued[of] = true
 			err = w.put("rescued", of.session, of.number)
 		}
@@ -188,15 +187,18 @@ func (w *filling) name(text string) (int64, error) {
 	return n, w.put("name", n, text)
 }
 
-// mostShapes is how many a day tells apart: a stranger who never says the same twice costs no more.
+// mostShapes is how many a day tells apart: a stranger who never says the same twice costs no more. Of these, who has as many as are left gets no more.
 const mostShapes = 20_000
 
-func (w *filling) shape(text string) (int64, error) {
+const otherShape = "(other)"
+
+func (w *filling) shape(text string, tenant int64) (int64, error) {
 	if _, known := w.names[text]; !known {
-		if w.shapes >= mostShapes {
-			text = "(other)"
+		if w.shapesOf[tenant] >= mostShapes-w.shapes {
+			return w.name(otherShape)
 		}
 		w.shapes++
+		w.shapesOf[tenant]++
 	}
 	return w.name(text)
 }
@@ -235,8 +237,11 @@ func (w *filling) transaction(r *row, e *event.Entry) (err error) {
 	if joined || a.Outcome != "delivered" || len(e.Results) > 1 {
 		r.flags |= isTrouble
 	}
-	if w.rescued[rescue{int64(e.Session), e.Number}] { //nolint:gosec // all bits stay
+	if of := (rescue{int64(e.Session), e.Number}); w.rescued[of] { //nolint:gosec // all bits stay
 		r.flags |= isRescued
+		if err := w.over(of); err != nil {
+			return err
+		}
 	}
 	if err := w.troubles(r, e); err != nil {
 		return err
@@ -247,6 +252,19 @@ func (w *filling) transaction(r *row, e *event.Entry) (err error) {
 		}
 	}
 	return w.count(r, e, &a, joined)
+}
+
+// mostRescued is of how many rescues the attempt is waited for: it comes behind them.
+const mostRescued = 100_000
+
+// over forgets a rescue whose attempt has come.
+func (w *filling) over(of rescue) error {
+	delete(w.rescued, of)
+	if err := w.flushTable(w.ctx, w.tx, "rescued"); err != nil {
+		return err
+	}
+	_, err := w.tx.ExecContext(w.ctx, "DELETE FROM day_rescued WHERE session = ? AND number = ?", of.session, of.number)
+	return err
 }
 
 func (w *filling) session(r *row, e *event.Entry) error {
@@ -288,7 +306,7 @@ func (w *filling) troubles(r *row, e *event.Entry) error {
 		}
 		shape := int64(0)
 		if of.Code > 0 && !of.Local {
-			if shape, err = w.shape(of.Shape); err != nil {
+			if shape, err = w.shape(of.Shape, r.tenant); err != nil {
 				return err
 			}
 		}
