@@ -180,13 +180,18 @@ func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
 	if err != nil || c.none {
 		return err
 	}
+	named, err := v.f.PrepareContext(ctx, "SELECT text FROM day_name WHERE id = ?")
+	if err != nil {
+		return err
+	}
+	defer named.Close()
 	names := map[int64]string{}
 	nameOf := func(n int64) (string, error) {
 		text, ok := names[n]
 		if ok {
 			return text, nil
 		}
-		err := v.f.QueryRowContext(ctx, "SELECT text FROM day_name WHERE id = ?", n).Scan(&text)
+		err := named.QueryRowContext(ctx, n).Scan(&text)
 		names[n] = text
 		return text, err
 	}
