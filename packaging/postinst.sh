@@ -27,7 +27,7 @@ for unit in kanmon.service kanmon-rules.service; do
 done
 
 # Units of an installation from source, or of an operator, come before the package's.
-for unit in kanmon.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket kanmon-history.service; do
+for unit in kanmon.service kanmon-rules.service kanmon-rules-guard.service kanmon.socket kanmon-history.service kanmon-view.service; do
 	for dir in /etc/systemd/system /usr/local/lib/systemd/system; do
 		if [ -f "$dir/$unit" ] && [ ! -L "$dir/$unit" ]; then
 			echo "kanmon: $dir/$unit hides the package's unit. If it is of an earlier installation, remove it."
@@ -40,9 +40,11 @@ active() { [ -d /run/systemd/system ] && systemctl --quiet is-active "$1"; }
 [ ! -d /run/systemd/system ] || systemctl --system daemon-reload || true
 
 # No mail goes through it.
-if active kanmon-history.service; then
-	systemctl restart kanmon-history.service || true
-fi
+for unit in kanmon-history.service kanmon-view.service; do
+	if active "$unit"; then
+		systemctl restart "$unit" || true
+	fi
+done
 
 if active kanmon.service; then
 	echo "kanmon: the version that was running goes on running, with its sessions and firewall rules."

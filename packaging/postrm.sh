@@ -10,11 +10,12 @@ remove | 0)
 	echo "kanmon: these stay: /etc/kanmon (configuration), /var/lib/kanmon* (state), /var/log/kanmon (records of who wrote to whom)."
 	;;
 purge)
-	deb-systemd-helper purge kanmon-history.service kanmon.socket kanmon.service kanmon-rules.service >/dev/null || true
-	rm -f /etc/systemd/system/sockets.target.wants/kanmon.socket /etc/systemd/system/multi-user.target.wants/kanmon-history.service # which a person has enabled
+	deb-systemd-helper purge kanmon-history.service kanmon-view.service kanmon.socket kanmon.service kanmon-rules.service >/dev/null || true
+	rm -f /etc/systemd/system/sockets.target.wants/kanmon.socket /etc/systemd/system/multi-user.target.wants/kanmon-history.service \
+		/etc/systemd/system/multi-user.target.wants/kanmon-view.service # which a person has enabled
 	echo "kanmon: purging /var/lib/kanmon, /var/lib/kanmon-rules, /var/lib/kanmon-view, /var/log/kanmon and /etc/kanmon/kanmon.toml"
 	rm -rf /var/lib/kanmon /var/lib/kanmon-rules /var/lib/kanmon-view /var/log/kanmon
-	rm -f /etc/kanmon/kanmon.toml /etc/kanmon/kanmon.toml.*
+	rm -f /etc/kanmon/kanmon.toml /etc/kanmon/kanmon.toml.* /etc/kanmon/web-users
 	# Keys and certificates are not the package's: it has not made them.
 	if [ -d /etc/kanmon ] && ! rmdir /etc/kanmon 2>/dev/null; then
 		echo "kanmon: left, because others have made them: $(find /etc/kanmon -mindepth 1 -maxdepth 1 | sort | tr '\n' ' ')"

@@ -34,7 +34,7 @@ if [ "$was_in_force" = yes ]; then
 fi
 
 if systemd_runs; then
-	systemctl stop kanmon-history.service || true
+	systemctl stop kanmon-history.service kanmon-view.service || true
 	systemctl stop kanmon.socket || true
 	if systemctl --quiet is-active kanmon.service; then
 		echo "kanmon: waiting for sessions to finish; this may take as long as [drain] timeout, 15 minutes by default."
@@ -42,7 +42,7 @@ if systemd_runs; then
 	fi
 	systemctl stop kanmon.service
 	if [ "$1" = 0 ]; then
-		systemctl --no-reload disable kanmon-history.service kanmon.socket kanmon.service kanmon-rules.service >/dev/null 2>&1 || true
+		systemctl --no-reload disable kanmon-history.service kanmon-view.service kanmon.socket kanmon.service kanmon-rules.service >/dev/null 2>&1 || true
 	fi
 fi
 # A kanmon with manage_rules may have put its rules back until it stopped.

@@ -23,6 +23,7 @@ var wanted = map[string]string{
 	"/usr/lib/systemd/system/kanmon.socket":                       "-rw-r--r--",
 	"/usr/lib/systemd/system/kanmon-rules.service":                "-rw-r--r--",
 	"/usr/lib/systemd/system/kanmon-history.service":              "-rw-r--r--",
+	"/usr/lib/systemd/system/kanmon-view.service":                 "-rw-r--r--",
 	"/usr/lib/sysusers.d/kanmon.conf":                             "-rw-r--r--",
 	"/usr/lib/tmpfiles.d/kanmon.conf":                             "-rw-r--r--",
 	"/etc/logrotate.d/kanmon":                                     "-rw-r--r--",

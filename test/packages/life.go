@@ -131,7 +131,7 @@ func (h *host) fresh(said string) error {
 	if err != nil || !strings.HasPrefix(version, "kanmon "+older+",") {
 		return fmt.Errorf("kanmon version says %q, %w", version, err)
 	}
-	_, err = h.run("systemd-analyze", "verify", "--man=no", "kanmon.service", "kanmon.socket", "kanmon-rules.service", "kanmon-history.service")
+	_, err = h.run("systemd-analyze", "verify", "--man=no", "kanmon.service", "kanmon.socket", "kanmon-rules.service", "kanmon-history.service", "kanmon-view.service")
 	return err
 }
 

@@ -24,6 +24,7 @@ type nowPage struct {
 	Held    []admin.Session
 	Refused []admin.TopRefusal
 	Empty   string // no mail has been seen yet, because …
+	Past    bool   // there is a history
 	At      time.Time
 }
 
@@ -48,7 +49,7 @@ func showNow(r *request) (any, error) {
 	case err != nil:
 		return nowPage{Silent: err.Error(), At: s.At}, nil
 	}
-	p := nowPage{Status: s.Top.Status, At: s.At, Held: held(s.Top.Sessions.Sessions), Refused: s.Top.Refusals[:min(len(s.Top.Refusals), 10)]}
+	p := nowPage{Past: r.history != nil, Status: s.Top.Status, At: s.At, Held: held(s.Top.Sessions.Sessions), Refused: s.Top.Refusals[:min(len(s.Top.Refusals), 10)]}
 	if f := s.Top.Flow; f.Mails > 0 {
 		p.Flow = &f
 	}

@@ -109,7 +109,7 @@ func (s *Server) serve(to *route) http.Handler {
 			return
 		}
 		if to.history && r.history == nil {
-			s.showProblem(w, r, &Problem{Status: http.StatusOK, Text: "There is no history.", Do: "Add [history] to the configuration and run kanmon view: docs/howto/history.md."})
+			s.showProblem(w, r, &Problem{Status: http.StatusOK, Text: "There is no history.", Do: "Add a line “[history]” to the configuration, then: systemctl restart kanmon-view. What is kept begins then."})
 			return
 		}
 		if to.stream != nil {
