@@ -19,6 +19,7 @@ var Exceptions = []Exception{
 	{"systemctl kill --kill-who=main kanmon", "cuts sessions of a stop that takes its time, and the one of its page does not"},
 	{"kanmon ip warm …", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon ip warm", "ip_warm.txtar in cmd/kanmon"},
+	{"kanmon web user …", "it asks for a password: the step \"the page is opened\" of test/systemd"},
 	{"kanmon trace …", "live.txtar in cmd/kanmon: it goes on until somebody ends it"},
 	{"kanmon mail …", "past_test.go in cmd/kanmon, where there is a past to find something in"},
 	{"kanmon refusals …", "past_test.go in cmd/kanmon"},

@@ -19,6 +19,7 @@ const (
 var steps = []step{
 	{name: "boot", do: boot},
 	{name: "orders, a backup, a restore", do: operate},
+	{name: "the page is opened", do: openPage},
 
 	// Debian's /etc/nftables.conf begins with "flush ruleset".
 	{name: "nftables starts", do: systemctl("start", "nftables"), thief: true},
