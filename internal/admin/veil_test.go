@@ -4,7 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
-	"time")
+	"time"
+)
 
 // Of an address what stands before the @ is hidden, in whatever it stands.
 func TestAddressesAreVeiled(t *testing.T) {

@@ -43,8 +43,8 @@ func (WebRole) Words() []string { return words(WebLook, WebSearch, WebAct) }
 
 // Where the page is, and what it keeps, as kanmon-view.service is shipped.
 const (
-	DefaultWebListen    = "127.0.0.1:8460"
-	defaultWebUsers     = "/etc/kanmon/web-users"
+	DefaultWebListen = "127.0.0.1:8460"
+	defaultWebUsers  = "/etc/kanmon/web-users"
 )
 
 func defaultWeb() Web {

@@ -16,8 +16,8 @@ type slip struct {
 	stopped bool
 }
 
-func (*slip) Standings(netip.Addr) ([]admin.Standing, error) { return nil, nil }
-func (*slip) Resume(netip.Addr, string, string, string) error        { return nil }
+func (*slip) Standings(netip.Addr) ([]admin.Standing, error)  { return nil, nil }
+func (*slip) Resume(netip.Addr, string, string, string) error { return nil }
 func (s *slip) Suspend(_ netip.Addr, _ string, until time.Time, _, _ string) error {
 	s.stopped = until.IsZero()
 	return nil

@@ -81,6 +81,7 @@ func Volume(x *admin.SenderDetail) string {
 	return text
 }
 
+// LimitOf says whose a limit is.
 func LimitOf(l *admin.LimitUse) string {
 	if l.Provider != "" {
 		return "tenant at " + l.Provider
@@ -88,6 +89,7 @@ func LimitOf(l *admin.LimitUse) string {
 	return l.Scope
 }
 
+// Amount says how much a limit allows.
 func Amount(l *admin.LimitUse) string {
 	if l.Per == 0 {
 		return fmt.Sprintf("%d %s", l.Amount, l.Measure)
@@ -95,6 +97,7 @@ func Amount(l *admin.LimitUse) string {
 	return fmt.Sprintf("%d %s in %s", l.Amount, l.Measure, Span(l.Per))
 }
 
+// LimitNote says what else is to be known of how a limit stands.
 func LimitNote(l *admin.LimitUse) string {
 	var notes []string
 	if !l.Room {
@@ -109,6 +112,7 @@ func LimitNote(l *admin.LimitUse) string {
 	return cmp.Or(strings.Join(notes, "; "), "-")
 }
 
+// Hand says who has ordered something, since when, until when, and why.
 func Hand(h *admin.ByHand) string {
 	text := fmt.Sprintf("by %s since %s until ", h.By, When(h.At))
 	if h.Until.IsZero() {
