@@ -30,6 +30,7 @@ const (
 	freeName    = 50
 	longestWait = 2 * time.Minute
 	maxTries    = 10_000
+	half        = .5 // what may have been forgotten between them
 )
 
 func (g *guesses) now(at time.Time) float64 {
@@ -40,10 +41,10 @@ func (g *guesses) now(at time.Time) float64 {
 }
 
 func (g *guesses) wait(free float64, at time.Time) time.Duration {
-	if g == nil || g.now(g.last) < free {
+	if g == nil || g.wrong < free-half {
 		return 0
 	}
-	over := min(7, int(g.wrong-free))
+	over := min(7, int(g.wrong-free+half))
 	return min(longestWait, time.Second<<over) - at.Sub(g.last)
 }
 
@@ -105,7 +106,7 @@ func network(from string) string {
 
 func ofThisHost(from string) bool {
 	addr, err := netip.ParseAddr(from)
-	return err != nil || addr.IsLoopback()
+	return from == "" || err == nil && addr.IsLoopback()
 }
 
 func seconds(d time.Duration) string { return strconv.Itoa(int(d/time.Second) + 1) }
