@@ -7,13 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
-	"time"
 
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
 	"kanmon/internal/view"
 	"kanmon/internal/view/history"
+	"kanmon/internal/view/web"
 )
 
 type viewCommand struct{ configFlag }
@@ -58,7 +58,7 @@ func serveWeb(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 
 // servePage serves the page until the context ends; past is nil where no history is kept.
 func servePage(ctx context.Context, cfg *config.Config, past history.Store, log *slog.Logger) error {
-	page, err := view.OpenPage(cfg, past, func() string { return whyEmpty(cfg) }, log)
+	page, err := view.OpenPage(cfg, past, pageChecks, log)
 	if err != nil {
 		return err
 	}
@@ -66,14 +66,12 @@ func servePage(ctx context.Context, cfg *config.Config, past history.Store, log 
 	return errors.Join(page.Serve(ctx), page.Close())
 }
 
-// whyEmpty says why no connection has been seen yet, as far as "kanmon check" knows.
-func whyEmpty(cfg *config.Config) string {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
+// pageChecks are what "kanmon check" finds, but what it could not see.
+func pageChecks(ctx context.Context, cfg *config.Config) (all []web.Finding) {
 	for _, f := range check.Run(ctx, daemon.Site(cfg, &check.Host{})) { // the worst first
 		if f.Severity >= check.Warning {
-			return fmt.Sprintf("“kanmon check” finds: %s: %s. %s", f.Where, f.What, cmp.Or(f.Cure, f.Kind.Cure))
+			all = append(all, web.Finding{Severity: f.Severity.String(), What: f.Where + ": " + f.What, Do: cmp.Or(f.Cure, f.Kind.Cure)})
 		}
 	}
-	return "no mail server has sent through kanmon yet: is its network in [intercept] sources, and are the firewall rules in force (kanmon rules status)?"
+	return all
 }

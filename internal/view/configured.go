@@ -2,9 +2,11 @@ package view
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -17,7 +19,8 @@ import (
 
 // A configured is a configuration as its file has it now: kanmon is reloaded, and what is shown follows without a restart.
 type configured struct {
-	log *slog.Logger
+	log    *slog.Logger
+	checks Checks
 
 	mu  sync.Mutex
 	cfg *config.Config
@@ -64,6 +67,36 @@ func (c *configured) ways() (w web.Ways) {
 		w.IPs = append(w.IPs, one)
 	}
 	return w
+}
+
+// checkPatience is for all checks together.
+const checkPatience = 10 * time.Second
+
+// site is the configuration as it stands in its file, without what is secret, and what checks find in it.
+func (c *configured) site(ctx context.Context) (*web.Site, error) {
+	cfg := c.now()
+	text, err := os.ReadFile(cfg.File())
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, checkPatience)
+	defer cancel()
+	return &web.Site{File: cfg.File(), Configuration: secretless(string(text)), Findings: c.checks(ctx, cfg)}, nil
+}
+
+// secret is a value that lets whoever has it do something. Paths of files with such values are none.
+var secret = regexp.MustCompile(`(?i)\b(url|[\w-]*(?:secret|password|token)|[\w-]*(?:secret|password|token)s)\s*=\s*("""(?s:.*?)"""|\'\'\'(?s:.*?)\'\'\'|"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\')`)
+
+func secretless(text string) string { return secret.ReplaceAllString(text, `$1 = "…"`) }
+
+// whyEmpty says why no connection has been seen yet, as far as checks know.
+func (c *configured) whyEmpty() string {
+	ctx, cancel := context.WithTimeout(context.Background(), checkPatience)
+	defer cancel()
+	if found := c.checks(ctx, c.now()); len(found) > 0 {
+		return "“kanmon check” finds: " + found[0].What + ". " + found[0].Do
+	}
+	return "no mail server has sent through kanmon yet: is its network in [intercept] sources, and are the firewall rules in force (kanmon rules status)?"
 }
 
 // rulesOf are the rules by which replies are understood.

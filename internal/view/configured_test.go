@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -42,5 +43,13 @@ func TestThePageFollowsTheConfiguration(t *testing.T) {
 	write("[[sending_ip]]\naddress = '192.0.2.3'\nehlo = 'out3.example.jp'\n[standing]\nrefused_tenants = 4\n")
 	if w := c.ways(); len(w.IPs) != 1 || w.IPs[0].EHLO != "out3.example.jp" || w.Thresholds.RefusedTenants != 4 {
 		t.Errorf("behind a change: %+v", w)
+	}
+}
+
+// What is shown of a configuration has nothing that lets anybody do something.
+func TestTheConfigurationIsShownWithoutSecrets(t *testing.T) {
+	shown := secretless("[notify]\nurl = 'https://hooks.example/T0K3N'\n  password=\"x\\\"T0K3N\"\nhook = { url = \"https://a:T0K3N@b\", secrets = 'T0K3N' }\nsecret_file = '/etc/kanmon/s'\n")
+	if strings.Contains(shown, "T0K3N") || !strings.Contains(shown, "secret_file = '/etc/kanmon/s'") || strings.Count(shown, "…") != 4 {
+		t.Errorf("shown is %s", shown)
 	}
 }

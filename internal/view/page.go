@@ -35,19 +35,22 @@ const closing = 5 * time.Second
 // notesFile is the file of notes inside the directory of the page.
 const notesFile = "notes.db"
 
-// OpenPage makes the page of a configuration: of a history, if there is one, and what says why nothing is to be seen yet.
-func OpenPage(cfg *config.Config, store history.Store, empty func() string, log *slog.Logger) (p *Page, err error) {
+// Checks is what looks for what would hurt: the worst first.
+type Checks func(context.Context, *config.Config) []web.Finding
+
+// OpenPage makes the page of a configuration: of a history, if there is one, and of what checks find.
+func OpenPage(cfg *config.Config, store history.Store, checks Checks, log *slog.Logger) (p *Page, err error) {
 	w := &cfg.Web
 	if cfg.Admin.Socket == "" {
 		return nil, errors.New(`admin.socket is "off": the page shows what kanmon says there`)
 	}
 	role, _ := web.ParseRole(string(w.May))
-	file := &configured{cfg: cfg, log: log}
+	file := &configured{cfg: cfg, log: log, checks: checks}
 	file.now()
 	o := web.Options{
 		Gateway: nameOf(cfg), Admin: admin.NewClient(cfg.Admin.Socket), History: store, Users: web.OpenUsers(w.Users), May: role,
-		TLS: w.TLS || w.UnixSocket() != "", Idle: w.Idle, Longest: w.Longest, Empty: empty, Log: log,
-		Ways: file.ways, Names: net.DefaultResolver,
+		TLS: w.TLS || w.UnixSocket() != "", Idle: w.Idle, Longest: w.Longest, Log: log,
+		Ways: file.ways, Site: file.site, Empty: file.whyEmpty, Names: net.DefaultResolver,
 	}
 	if o.Rules, err = rulesOf(cfg); err != nil {
 		return nil, err
