@@ -13,6 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	sd "github.com/coreos/go-systemd/v22/daemon"
+
 	"kanmon/internal/config"
 	"kanmon/internal/store"
 	"kanmon/internal/view"
@@ -62,6 +64,7 @@ func keepHistory(ctx context.Context, cfg *config.Config, log *slog.Logger) erro
 		return err
 	}
 	log.Info("history is kept", "directory", cfg.History.Directory, "records", strings.Join(cfg.History.Records, ", "))
+	_, _ = sd.SdNotify(false, sd.SdNotifyReady) // without systemd nobody listens
 	k.Run(ctx)
 	return k.Close()
 }
