@@ -40,7 +40,7 @@ type Progress struct {
 }
 
 // tellProgress is how often that is told.
-const tellProgress = time.Second
+const tellProgress = 10 * time.Second
 
 // Open opens all files, so that one that cannot be read hinders all: then nothing was begun.
 func (i *Import) Open(names []string) error {
