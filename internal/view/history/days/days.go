@@ -284,7 +284,11 @@ func (s *Store) mend(ctx context.Context) error {
 		return err
 	}
 	for _, v := range listed {
-		if err := s.mendDay(ctx, v.day, has[v.day], marks); err != nil {
+		err := s.mendDay(ctx, v.day, has[v.day], marks)
+		if err != nil && ctx.Err() == nil && s.finish(v) == nil {
+			err = s.mendDay(ctx, v.day, has[v.day], marks)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -294,6 +298,15 @@ func (s *Store) mend(ctx context.Context) error {
 	}
 	s.stale = false
 	return nil
+}
+
+// finish has SQLite take back or end what a kill has cut off in the making of a day's file: who only reads may not.
+func (s *Store) finish(l listed) error {
+	b, err := openBook(s.dir, l.day, l.level)
+	if err != nil {
+		return err
+	}
+	return b.close()
 }
 
 func (s *Store) mendDay(ctx context.Context, d day, has int64, marks map[string]marked) error {
