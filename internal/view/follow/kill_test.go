@@ -244,7 +244,8 @@ func TestKilledAtAnyMomentEachRecordIsKeptOnce(t *testing.T) {
 	if len(want) != g.mails {
 		t.Fatalf("%d mails are on record, of %d", len(want), g.mails)
 	}
-	defer startKeeper(t, kept, roomy).kill()
+	last := startKeeper(t, kept, roomy)
+	defer last.kill()
 	var got map[history.Key]bool
 	for end := time.Now().Add(30 * time.Second); len(got) != len(want); time.Sleep(50 * time.Millisecond) {
 		got = keptIn(t, kept)
@@ -253,7 +254,12 @@ func TestKilledAtAnyMomentEachRecordIsKeptOnce(t *testing.T) {
 		}
 	}
 	if !maps.Equal(got, want) {
-		t.Fatalf("%d attempts are kept, of %d", len(got), len(want))
+		for key := range want {
+			if !got[key] {
+				t.Logf("not kept: %v", key)
+			}
+		}
+		t.Fatalf("%d attempts are kept, of %d; %s", len(got), len(want), last.said())
 	}
 	s, err := days.Read(kept)
 	if err != nil {
