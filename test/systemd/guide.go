@@ -206,6 +206,7 @@ func (r *rig) asBefore() error {
 		systemctl start kanmon kanmon-rules kanmon-rules-guard
 		kanmon reload
 		kanmon rules apply
+		systemctl start kanmon-history
 		kanmon tenant unblock acme || true # nothing may be known of it yet
 		kanmon ip resume 203.0.113.10`)
 	return err
@@ -219,7 +220,7 @@ func (r *rig) unconfigured() error {
 	return r.machine.unlink(configFile)
 }
 
-// pagesTenant is the tenant of the pages, and the limit that they have an operator change.
+// pagesTenant is the tenant of the pages, the limit that they have an operator change, and that history is kept.
 const pagesTenant = `
 [[tenant]]
 name    = "acme"
@@ -232,4 +233,6 @@ count   = "messages"
 limit   = 500
 every   = "1h"
 enforce = false
+
+[history]
 `
