@@ -155,7 +155,7 @@ func (b *Bounce) field(name, value string, returned bool) bool {
 			b.id(bareID(value))
 		}
 	case "received":
-		if m := receivedID.FindStringSubmatch(value); returned && m != nil {
+		if m := receivedID.FindStringSubmatch(value); returned && m != nil && !version.MatchString(m[1]) {
 			b.id(m[1])
 		}
 	case "return-path":
@@ -177,6 +177,7 @@ func (b *Bounce) field(name, value string, returned bool) bool {
 var (
 	statusCode = regexp.MustCompile(`\b[245]\.[0-9]{1,3}\.[0-9]{1,3}\b`)
 	receivedID = regexp.MustCompile(`(?i)\bid\s+<?([A-Za-z0-9][A-Za-z0-9.-]{5,40}[A-Za-z0-9])`)
+	version    = regexp.MustCompile(`^[0-9]+(?:\.[0-9]+)+$`) // Exchange's
 	// A reply in a sentence: "said: 550 5.1.1 …", "(reason: 550 …)", "<<< 550 …", "550-5.1.1 …" alone in its line.
 	replyInText = regexp.MustCompile(`(?:^|[\s:<>"'(])([45][0-9]{2})[ -]((?:[45]\.[0-9]{1,3}\.[0-9]{1,3}\b)?.*)$`)
 	// A line of an MSA's log.

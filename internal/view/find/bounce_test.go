@@ -33,6 +33,11 @@ func TestABounceIsReadInEachForm(t *testing.T) {
 		"quoted-printable.txt": {Recipients: []string{"alice@example.net"}, IDs: []string{"4jYHGY1Bkqz3Z"}, Code: 550, Status: "5.1.1", Action: "failed"},
 		"qmail.txt":            {Recipients: []string{"bob@example.org"}, Sender: "news@acme.example", IDs: []string{"july.2@acme.example"}, Code: 550, Status: "5.1.1"},
 		"exchange.txt":         {Recipients: []string{"bob@example.org"}, IDs: []string{"july.3@acme.example"}, Code: 550, Status: "5.7.26", Written: time.Date(2026, 7, 1, 0, 40, 2, 0, time.UTC)},
+		"gmail.txt":            {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1"},
+		"sendmail.txt":         {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.7.1"},
+		"delayed.txt":          {Recipients: []string{"erin@example.com", "frank@example.com"}, Sender: "news@acme.example", IDs: []string{"4jYK4411ddz4D", "july.9@acme.example"}, Code: 451, Status: "4.7.1", Action: "delayed", Arrived: arrived},
+		"forwarded.txt":        {Recipients: []string{"bob@example.org"}, Code: 552, Status: "5.2.2", Written: time.Date(2026, 7, 1, 0, 40, 2, 0, time.UTC)},
+		"exchange-online.txt":  {Recipients: []string{"bob@example.org"}, IDs: []string{"july.10@acme.example"}, Code: 550, Status: "5.4.316"},
 		"one-line.txt":         {Recipients: []string{"bob@example.org"}, IDs: []string{"4jYHGY2Ccrz4A"}, Code: 451, Status: "4.7.1"},
 	} {
 		t.Run(name, func(t *testing.T) {
