@@ -158,9 +158,12 @@ const maxTries = 30
 
 // Detail reads all that is kept of a mail.
 func (f *Finder) Detail(ctx context.Context, m Mail) (*Detail, error) {
+	m.Attempts = slices.Clone(m.Attempts)
 	d := &Detail{Mail: m, Before: max(0, m.Tries-min(len(m.Attempts), maxTries))}
 	sessions := map[event.ID][]event.Entry{}
-	for _, a := range m.Attempts[max(0, len(m.Attempts)-maxTries):] {
+	shown := m.Attempts[max(0, len(m.Attempts)-maxTries):]
+	for i := range shown {
+		a := shown[i]
 		lines, is := sessions[a.Session]
 		if !is {
 			var err error
@@ -169,7 +172,12 @@ func (f *Finder) Detail(ctx context.Context, m Mail) (*Detail, error) {
 			}
 			sessions[a.Session] = lines
 		}
-		try := Try{Attempt: a, Sense: f.Sense(&a.Reply, &a), Entry: entryOf(lines, &a)}
+		entry := entryOf(lines, &a)
+		if entry != nil && !a.SendingIP.IsValid() { // none is configured: the one that the kernel chose
+			a.SendingIP = entry.Local.Addr()
+			shown[i].SendingIP = a.SendingIP
+		}
+		try := Try{Attempt: a, Sense: f.Sense(&a.Reply, &a), Entry: entry}
 		if try.Entry != nil {
 			try.Steps = stepsOf(try.Entry)
 			try.Parts = f.partsOf(try.Entry, &a, m.Asked)
