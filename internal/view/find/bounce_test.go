@@ -66,6 +66,21 @@ func TestATextThatNamesNobodyIsNoBounce(t *testing.T) {
 	}
 }
 
+// Whatever somebody has made up to be read, it is read in the time of its length.
+func TestNoBounceTakesLong(t *testing.T) {
+	begin := time.Now()
+	for _, hostile := range []string{
+		strings.Repeat("a", MaxBounce), strings.Repeat("a@b.c ", MaxBounce/6), "Subject: y\n" + strings.Repeat(" a\n", MaxBounce/3), strings.Repeat("<", MaxBounce), strings.Repeat(">", MaxBounce),
+		strings.Repeat("Received: from x id abcdefgh\n", MaxBounce/29), "MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=x\n\n" + strings.Repeat("--x\n\n", MaxBounce/5),
+	} {
+		ParseBounce(hostile)
+	}
+	const enough = 30 * time.Second // a second of a machine that has nothing else to do
+	if took := time.Since(begin); took > enough {
+		t.Errorf("%s", took)
+	}
+}
+
 func FuzzBounce(f *testing.F) {
 	files, err := filepath.Glob("testdata/bounces/*.txt")
 	if err != nil || len(files) == 0 {

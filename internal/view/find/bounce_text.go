@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	maxDepth = 5   // of parts in parts
-	maxParts = 100 // of one
+	maxDepth = 5       // of parts in parts
+	maxParts = 100     // of one
+	maxLine  = 8 << 10 // octets that are read of one, unfolded about as many
 )
 
 // unquoted takes off the marks of whoever has quoted a text, and makes line ends alike.
@@ -135,8 +136,11 @@ func textPart(body string, returned bool) part {
 	goesOn := false
 	for line := range strings.SplitSeq(body, "\n") {
 		folded := strings.HasPrefix(line, " ") || strings.HasPrefix(line, "\t")
+		line = line[:min(len(line), maxLine)]
 		if folded && goesOn {
-			lines[len(lines)-1] += " " + strings.TrimSpace(line)
+			if whole := &lines[len(lines)-1]; len(*whole) < maxLine {
+				*whole += " " + strings.TrimSpace(line)
+			}
 			continue
 		}
 		_, _, isField := headerField(line)
