@@ -128,7 +128,9 @@ func (t *Term) Noted() string {
 func (t *Term) ofSession(parts []string) {
 	t.Kind = KindSession
 	id, _ := strconv.ParseUint(parts[1], 16, 64)
-	t.Any = []history.Filter{{Session: event.ID(id)}}
+	if id != 0 { // which asks for nothing, and no session has
+		t.Any = []history.Filter{{Session: event.ID(id)}}
+	}
 	if parts[2] == "" {
 		t.Any = append(t.Any, history.Filter{ID: parts[1]})
 		return

@@ -37,6 +37,11 @@ func TestATermIsTakenForWhatPeopleMean(t *testing.T) {
 			t.Errorf("%q is taken for %s %q, want %s %q", written, term.Kind, got, want.kind, want.first)
 		}
 	}
+	for _, none := range []string{"0000000000000000", "0000000000000000-1"} {
+		if term, err := Parse(none, journal.Mask{}); err != nil || len(term.Any) > 0 && term.Any[0].ID != none {
+			t.Errorf("%q, which no session has, is looked for as %+v (%v)", none, term.Any, err)
+		}
+	}
 	for _, written := range []string{"", "  ", "@", "@nodots", "alice@", "two words", "a b@c d"} {
 		if term, err := Parse(written, journal.Mask{}); err == nil {
 			t.Errorf("%q is taken for %s", written, term.Kind)
