@@ -231,7 +231,7 @@ func (m *topModel) foot() string {
 	case m.filter != "":
 		return "only rows with " + printable(m.filter) + "; esc: all"
 	default:
-		return "q quit  p pause  / filter  s by " + orders.Text(m.order) + "  enter session  t trace  ? help"
+		return "q quit  p pause  / filter  s by " + m.order.String() + "  enter session  t trace  ? help"
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"kanmon/internal/admin"
 	"kanmon/internal/event"
-	"kanmon/internal/event/word"
 )
 
 // A screen is what "kanmon top" is drawn on. Whatever stands on it is fit for a terminal: names that strangers have chosen are made so here.
@@ -57,7 +56,7 @@ const (
 	orderCount
 )
 
-var orders = word.List[topOrder]("order", "held", "how many", "name")
+func (o topOrder) String() string { return [...]string{"held", "how many", "name"}[o%orderCount] }
 
 // A pane is a table under a title.
 type pane struct {
