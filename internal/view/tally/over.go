@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
-	"slices"
 	"time"
 
 	"kanmon/internal/event"
@@ -124,43 +123,6 @@ func gaps(ctx context.Context, store history.Store, gateway string, from, to, la
 		list = append(list, Gap{last, to, "history has nothing from here on"})
 	}
 	return list, nil
-}
-
-// Happened gives what happened that may have to do with a subject, the newest first: news about it, and what concerns all: steps of the
-// gateways, gaps, what holds for a sending IP everywhere. Not more than so many, but never a part of what happened at the same moment; all is
-// false where there is more.
-func Happened(ctx context.Context, store history.Store, of Subject, from, to time.Time, most int) (list []event.Entry, all bool, err error) {
-	own, err := events(ctx, store, of.events(from, to, "order", "changed", "finding", "sighting"))
-	if err != nil {
-		return nil, false, err
-	}
-	common, err := events(ctx, store, history.EventsOf{From: from, To: to, Gateway: of.Gateway, Types: []string{"gateway", "dropped"}})
-	if err != nil {
-		return nil, false, err
-	}
-	list = append(own, common...)
-	if of.Provider != "" {
-		everywhere := of
-		everywhere.Provider = ""
-		wide, err := events(ctx, store, everywhere.events(from, to, "order", "changed", "finding", "sighting"))
-		if err != nil {
-			return nil, false, err
-		}
-		for i := range wide {
-			if wide[i].Provider == "" && wide[i].SendingIP.IsValid() {
-				list = append(list, wide[i])
-			}
-		}
-	}
-	slices.SortStableFunc(list, func(a, b event.Entry) int { return b.At.Compare(a.At) })
-	if len(list) <= most {
-		return list, true, nil
-	}
-	end := most
-	for end < len(list) && list[end].At.Equal(list[most-1].At) {
-		end++
-	}
-	return list[:end], end == len(list), nil
 }
 
 // mostEvents is how many a page has at most: who wants more looks at less time.

@@ -34,8 +34,8 @@ func (p *timelinePage) Link(path string, parts ...any) string {
 	return p.Period.Link(path, append(asksOf(&p.Filter, ""), parts...)...)
 }
 
-// mostNews is how much a timeline has at once. What was before it stands on another page.
-const mostNews = 200
+// newsTypes are those that a timeline has.
+var newsTypes = []string{"gateway", "order", "changed", "finding", "sighting", "dropped"}
 
 func (r *request) timeline() (page *timelinePage, err error) {
 	p, err := r.period(aDay)
@@ -51,7 +51,9 @@ func (r *request) timeline() (page *timelinePage, err error) {
 	if page.Over, err = tally.Over(r.Context(), r.history, of, p.From, p.To); err != nil {
 		return nil, err
 	}
-	news, all, err := tally.Happened(r.Context(), r.history, of, p.From, p.To, mostNews)
+	news, next, err := r.history.Events(r.Context(), history.EventsOf{
+		From: p.From, To: p.To, Gateway: of.Gateway, Tenant: of.Tenant, Account: of.Account, Provider: of.Provider, SendingIP: of.SendingIP, Types: newsTypes,
+	}, r.page())
 	if err != nil {
 		return nil, err
 	}
@@ -67,9 +69,8 @@ func (r *request) timeline() (page *timelinePage, err error) {
 	}
 	page.Strip = stripOf("outcomes", "Outcome of mail", page.Over, page.News)
 	page.Text = page.Link("/timeline.txt")
-	if !all {
-		before := period{From: p.From, To: news[len(news)-1].At}
-		page.Next = before.Link("/timeline", asksOf(&page.Filter, "")...)
+	if next != "" {
+		page.Next = page.Link("/timeline", "after", string(next))
 	}
 	return page, nil
 }
