@@ -32,6 +32,7 @@ var (
 	axeFile  = filepath.Join(cache, "axe/axe-4.14.1.js")
 	shots    = "../../build/pages"
 
+	scratch string          // a folder that goes with this process
 	program string          // that was built for these tests
 	browser context.Context // one for all tests, each in a window of its own
 )
@@ -57,6 +58,7 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
+	scratch = dir
 	program = filepath.Join(dir, "kanmon")
 	build := exec.Command("go", "build", "-o", program, "./cmd/kanmon")
 	build.Dir = "../.."
