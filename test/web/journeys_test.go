@@ -22,6 +22,7 @@ func TestJourneys(t *testing.T) {
 		"may we enforce what we have observed?": mayEnforce,
 		"an IP is listed":                       listed,
 		"an upgrade at night":                   upgraded,
+		"a new IP beside the old ones":          warming,
 	} {
 		t.Run(name, func(t *testing.T) { walk(t, s, s.person(t, "act")) })
 	}
@@ -134,6 +135,18 @@ func listed(t *testing.T, s *storied, p *walker) {
 	p.click(`a[href^="/attempts?class=ip_blocklisted"]`)
 	p.within(1)
 	p.sees("promo@borealis.example")
+}
+
+func warming(_ *testing.T, s *storied, p *walker) {
+	of := s.story("warming")
+	p.goTo("/ips/" + of.SendingIP.String() + "/history?from=" + of.Begin.Format(time.RFC3339) + "&to=" + of.End.Format(time.RFC3339))
+	p.sees("step 1 of 10 begins", "Others: attempts", "google", "docomo")
+	for day := 4; day < 14; day++ {
+		if n := of.Numbers[fmt.Sprintf("day %d", day)]; n > 0 {
+			first := s.ledger.From.AddDate(0, 0, day)
+			p.sees(fmt.Sprintf("%s %d ", first.Format(time.DateOnly), n+n/16)) // every sixteenth comes again
+		}
+	}
 }
 
 func upgraded(t *testing.T, s *storied, p *walker) {

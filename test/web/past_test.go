@@ -20,7 +20,7 @@ func (s *storied) pages() map[string]string {
 	return map[string]string{
 		"/providers?last=7d": "docomo", "/providers/docomo": "It is slow", "/refusals?last=7d": "What they say", "/attempts?last=7d": "Next page", "/find": "It is noted",
 		"/timeline?last=14d": "What happened", "/audit": "mika (uid 1000)", "/audit/searches": "Looked for", "/tenants/acme/history?last=14d": "Its accounts",
-		"/would?last=14d": "limit observed", "/about": "Newest line", "/mails/" + found[0].ID: "5. ",
+		"/ips/203.0.113.13/history": "Day by day", "/would?last=14d": "limit observed", "/about": "Newest line", "/mails/" + found[0].ID: "5. ",
 	}
 }
 

@@ -9,6 +9,7 @@ type example struct {
 var examples = map[string]example{
 	"POST /login":                             {form: []string{"name", "act", "password", password}},
 	"GET /providers/{provider}":               {path: "/providers/docomo"},
+	"GET /ips/{ip}/history":                   {path: "/ips/203.0.113.11/history"},
 	"GET /mails/{mail}":                       {path: "/mails/0000000000000001"},
 	"GET /tenants/{tenant}/history":           {path: "/tenants/acme/history"},
 	"POST /find":                              {form: []string{"term", "bob@receiver.example"}},

@@ -260,3 +260,18 @@ func TestASearchIsNotedAsTheRecordsShowWhoItIsFor(t *testing.T) {
 		}
 	}
 }
+
+func TestASendingIPStandsDayByDayBesideTheOthers(t *testing.T) {
+	b := look(t, site(t)).as(Look)
+	got := b.get("/ips/" + old + "/history")
+	got.reads(t, "History of "+old, "2026-11-30 31 30 97 % 1 3.2 % 30 0 0", "2026-11-23 40 0 0 0 0 0", "docomo 70 30 43 % 0 30 0 0", "203.0.113.11 at docomo is slowed")
+	if strings.Contains(got.body, "other</bdi></a></th><td class=\"n\">0") {
+		t.Error("a provider stands there that nothing went to")
+	}
+	if rows := table(t, b.get("/attempts.csv?from=2026-11-30T00:00:00Z&to=2026-12-01T00:00:00Z&ip="+old)); len(rows) != 32 {
+		t.Errorf("the day's list has %d rows, want 31", len(rows)-1)
+	}
+	if got := b.get("/ips/nobody/history"); got.status != 404 {
+		t.Errorf("of no address: status %d", got.status)
+	}
+}

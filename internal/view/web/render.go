@@ -57,6 +57,7 @@ type view struct {
 	Menu    []menuItem
 	Said    string // what came of a change
 	Live    bool
+	Past    bool // there is a history
 	Model   any
 	Now     time.Time
 }
@@ -74,7 +75,7 @@ func (v *view) May(word string) bool {
 
 // render writes a page, all of it or an error.
 func (s *Server) render(w http.ResponseWriter, r *request, status int, shows, title string, model any) {
-	v := &view{Title: title, Gateway: s.Gateway, Here: r.URL.RequestURI(), Who: r.Who, Proxied: s.Proxy != nil, Model: model, Now: r.now, Menu: s.menu(r)}
+	v := &view{Title: title, Gateway: s.Gateway, Here: r.URL.RequestURI(), Who: r.Who, Proxied: s.Proxy != nil, Model: model, Now: r.now, Menu: s.menu(r), Past: s.History != nil}
 	if titled, has := model.(interface{ PageTitle() string }); has {
 		v.Title = titled.PageTitle()
 	}

@@ -46,6 +46,7 @@ func routes() []route {
 		auditRoutes,
 		attemptRoutes,
 		whoseRoutes,
+		ipPastRoutes,
 		wouldRoutes,
 		aboutRoutes,
 		noteRoutes,
