@@ -24,7 +24,6 @@ type Keeping struct {
 
 	keeper   follow.Keeper
 	notifier *notify.Notifier // nil: nobody is told
-	log      *slog.Logger
 }
 
 // KeepFor says what is to be kept, for how long.
@@ -62,9 +61,11 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &Keeping{Store: s, log: log, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
+	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {
-		k.notifier, err = notify.Open(cfg, notify.Options{Folder: h.Directory, History: s, Notes: filepath.Join(cfg.Web.Directory, notesFile), Log: log})
+		o := Tells(cfg, s)
+		o.Log = log
+		k.notifier, err = notify.Open(cfg, o)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
@@ -73,16 +74,17 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	return k, nil
 }
 
+// Tells gives what whoever tells people of a history needs: its state lies beside the history, and the page's notes are read.
+func Tells(cfg *config.Config, past history.Store) notify.Options {
+	return notify.Options{Folder: cfg.History.Directory, History: past, Notes: filepath.Join(cfg.Web.Directory, notesFile)}
+}
+
 // Run keeps history until ctx ends.
 func (k *Keeping) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() { k.keeper.Run(ctx) })
 	if k.notifier != nil {
-		all.Go(func() {
-			if err := k.notifier.Run(ctx); err != nil {
-				k.log.Error("nobody is told any more of what happens", "error", err)
-			}
-		})
+		all.Go(func() { k.notifier.Run(ctx) })
 	}
 	all.Wait()
 }

@@ -50,7 +50,7 @@ func beKilled(folder string) error {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var all sync.WaitGroup
-	all.Go(func() { _ = n.Run(ctx) })
+	all.Go(func() { n.Run(ctx) })
 	records, err := os.Open(filepath.Join(folder, "records.jsonl"))
 	if err != nil {
 		return err

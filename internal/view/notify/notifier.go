@@ -174,14 +174,13 @@ func (n *Notifier) wake(who chan struct{}) {
 }
 
 // Run tells people, until it is stopped. What is under way then is sent again by the next Run, under the same id.
-func (n *Notifier) Run(ctx context.Context) error {
+func (n *Notifier) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	for _, c := range n.channels {
 		all.Go(func() { n.serve(ctx, c) })
 	}
 	all.Go(func() { n.keep(ctx) })
 	all.Wait()
-	return nil
 }
 
 // keepEvery is how often the keeper looks at what no event wakes it for.
