@@ -57,6 +57,7 @@ var checks = []check{
 	{true, (*checker).memory},
 	{true, (*checker).drain},
 	{false, (*checker).history},
+	{false, (*checker).notify},
 	{false, (*checker).shaping},
 	{false, (*checker).whole},
 	{false, (*checker).reach},
