@@ -29,6 +29,7 @@ format = "slack"
 func TestDigestOnceADay(t *testing.T) {
 	inTime(t, func(r *rig) { // it is midnight UTC of 2000-01-01, 9 o'clock in Tokyo
 		r.end()
+		r.silent = true // nobody has heard of any gateway
 		r.beginWith(withDigest)
 		r.past.status.Last = time.Now().AddDate(1, 0, 0)
 		r.wants(22*time.Hour + 58*time.Minute)
@@ -57,6 +58,7 @@ func TestDigestOnceADay(t *testing.T) {
 func TestDigestWaitsForHistory(t *testing.T) {
 	inTime(t, func(r *rig) {
 		r.end()
+		r.silent = true // nobody has heard of any gateway
 		r.beginWith(withDigest)
 		r.past.status.Last = time.Now().Add(time.Hour)
 		r.wants(23*time.Hour + 10*time.Minute)

@@ -46,7 +46,7 @@ func beKilled(folder string) error {
 	if err != nil {
 		return err
 	}
-	n.settle = 20 * time.Millisecond
+	n.settle, n.most = 20*time.Millisecond, 1000
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	var all sync.WaitGroup

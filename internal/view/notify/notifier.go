@@ -30,6 +30,7 @@ type Notifier struct {
 	ended *prometheus.CounterVec
 
 	channels []*channel
+	most     int           // events of one name in an hour
 	settle   time.Duration // for how long an event waits for what stands around it
 	keeper   chan struct{} // wakes the keeper
 
@@ -86,7 +87,7 @@ CREATE TABLE notify_digests (day TEXT PRIMARY KEY) WITHOUT ROWID;
 // Open makes a Notifier. Another process may not have its state open.
 func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	n := &Notifier{
-		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, ended: newCounter(), settle: settle, keeper: make(chan struct{}, 1),
+		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, ended: newCounter(), most: mostOfAKind, settle: settle, keeper: make(chan struct{}, 1),
 		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, ear: *newEar(),
 	}
 	n.digester = &digester{past: o.History, words: wordsOf(&cfg.Notify), notes: o.Notes, open: n.open}

@@ -48,6 +48,7 @@ func TestRetries(t *testing.T) {
 // A receiver that hangs costs the oldest, and they are counted; who waits behind it is told in order once it answers.
 func TestTheOldestIsDropped(t *testing.T) {
 	inTime(t, func(r *rig) {
+		r.n.most = 2 * mostWaiting
 		answers := make(chan struct{})
 		r.answer = func(int) error { <-answers; return nil }
 		r.hear(contained("stop", "first@acme.example"))

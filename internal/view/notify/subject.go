@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 )
 
@@ -140,7 +141,7 @@ func (b *batch) ended(s *subject, h happening) error {
 		return nil
 	}
 	h.event.Data.Was = was
-	return b.post(h.event)
+	return b.postFew(h.event)
 }
 
 // tell tells people, and remembers that.
@@ -149,7 +150,37 @@ func (b *batch) tell(s *subject, state string, e Event) error {
 	s.told, s.due = state, time.Time{}
 	s.times[state] = b.now
 	s.last = e
-	return b.post(e)
+	return b.postFew(e)
+}
+
+// mostOfAKind is how many events of one name people are told of in an hour: an attack, or a sending IP that all the world refuses, has thousands of
+// subjects, and nobody reads so many messages.
+const mostOfAKind = 30
+
+// postFew posts an event unless there were so many of its name within the hour. Those are counted, and the last of them stands for all when an hour
+// is over.
+func (b *batch) postFew(e Event) error {
+	k := key("kind", string(e.Type))
+	var n int
+	err := b.tx.QueryRowContext(b.ctx, "SELECT count(*) FROM notify_counts WHERE key = ? AND at > ?", k, b.now.Add(-anHour).UnixMilli()).Scan(&n)
+	if err != nil {
+		return err
+	}
+	if n < b.n.most {
+		if _, err := b.tx.ExecContext(b.ctx, "INSERT INTO notify_counts (key, at) VALUES (?, ?)", k, b.now.UnixMilli()); err != nil {
+			return err
+		}
+		return b.post(e)
+	}
+	s, err := b.subject(k)
+	if err != nil {
+		return err
+	}
+	if s.held++; s.due.IsZero() {
+		s.due = b.now.Add(anHour)
+	}
+	s.at, s.last = b.now, e
+	return b.keep(k, s)
 }
 
 // overdue tells what was held back and whose hour is over.
@@ -170,7 +201,13 @@ func (b *batch) overdue() error {
 		if s.held > 0 {
 			s.held-- // the one that is told
 		}
-		if err := errors.Join(b.tell(s, s.state, s.last), b.keep(k, s)); err != nil {
+		if strings.HasPrefix(k, key("kind", "")) {
+			s.last.Data.More, s.held, s.due = s.last.Data.More+s.held, 0, time.Time{}
+			err = b.post(s.last)
+		} else {
+			err = b.tell(s, s.state, s.last)
+		}
+		if err := errors.Join(err, b.keep(k, s)); err != nil {
 			return err
 		}
 	}

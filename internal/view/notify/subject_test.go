@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -89,6 +90,25 @@ func TestMomentsAreCounted(t *testing.T) {
 		r.wants(10*time.Second, "mail.ambiguous")
 		r.wants(54*time.Minute, "mail.ambiguous +5")
 		r.wants(2 * time.Hour)
+	})
+}
+
+// An attack has thousands of subjects: people are told of thirty in an hour, and how many more there are.
+func TestThousandsOfSubjects(t *testing.T) {
+	inTime(t, func(r *rig) {
+		for i := range 1000 {
+			r.hear(contained("stop", fmt.Sprintf("a%d@acme.example", i)))
+		}
+		r.hear(standing("suspended"))
+		got := r.told(10 * time.Second)
+		if len(got) != mostOfAKind+1 || got[mostOfAKind-1] != "account.contained" || got[mostOfAKind] != "ip.suspended" {
+			t.Errorf("%d told: %v", len(got), got)
+		}
+		r.wants(59 * time.Minute)
+		r.again()
+		r.wants(2*time.Minute, "account.contained +969")
+		r.hear(contained("stop", "late@acme.example"))
+		r.wants(10*time.Second, "account.contained")
 	})
 }
 

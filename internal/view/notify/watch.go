@@ -227,7 +227,7 @@ func (n *Notifier) newKinds(ctx context.Context, now time.Time) (found []happeni
 		if len(s.Providers) == 1 {
 			d.Provider = s.Providers[0]
 		}
-		found = append(found, happening{key: key("kind", s.Class, s.Shape), moment: true, every: longest, event: newEvent("refusal.new_kind", now, d)})
+		found = append(found, happening{key: key("refusal", s.Class, s.Shape), moment: true, every: longest, event: newEvent("refusal.new_kind", now, d)})
 	}
 	return found, nil
 }
