@@ -144,8 +144,8 @@ Gateways:
   12:00 gw1 has a new configuration
 
 Refusals by meaning (an average day of the week before; ! = twice or half as many):
-  throttled: 20 (2) !
-  recipient_invalid: 9 (9)
+  throttled: 20 (2) ! – too much in too short a time, for the receiver
+  recipient_invalid: 9 (9) – there is no such recipient
 
 Tenants that have sent more than twice as much as usual:
   acme: 700 (100) !
@@ -177,8 +177,8 @@ https://page.example/
   12:00 gw1 が新しい設定を読み込みました
 
 拒否の内訳(括弧内は前週の 1 日平均、! は 2 倍以上または半分以下):
-  throttled: 20(2) !
-  recipient_invalid: 9(9)
+  throttled: 20(2) ! – 短時間の送信量や接続数が、受信側の制限を超えました
+  recipient_invalid: 9(9) – 宛先のメールアドレスが存在しません
 
 送信量が普段の 2 倍を超えたテナント:
   acme: 700(100) !

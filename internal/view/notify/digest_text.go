@@ -54,7 +54,14 @@ func (w *words) digest(d *digest) string {
 			return e.At.In(w.zone).Format("15:04") + " " + w.titled(e) + w.why(e)
 		})
 	}
-	part("d_refusals", len(d.refusals), func(i int) string { return w.trend(&d.refusals[i]) })
+	part("d_refusals", len(d.refusals), func(i int) string {
+		t := &d.refusals[i]
+		text := w.trend(t)
+		if meaning := w.meaning(t.name); meaning != "" {
+			text += " – " + meaning
+		}
+		return text
+	})
 	part("d_tenants", len(d.tenants), func(i int) string { return w.trend(&d.tenants[i]) })
 	part("d_waiting", len(d.waiting), func(i int) string {
 		return fmt.Sprintf("%s: %d", shownName(d.waiting[i].Provider), lateOf(&d.waiting[i]))

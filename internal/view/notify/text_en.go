@@ -77,7 +77,7 @@ var english = map[config.NotifyEvent]phrase{
 	"limit.released": {`the block of {{if .Account}}account {{.Account}} of {{end}}tenant {{.Tenant}} is lifted`, ``, ``},
 	"refusal.new_kind": {
 		`{{.N_tenants}} tenants get a refusal that nobody has seen for a month{{if .Class}}: {{.Class}}{{end}}`,
-		`kanmon treats it as its class says.`,
+		`kanmon takes it to mean: {{if .Meaning}}{{.Meaning}}{{else}}nothing that it knows{{end}}.`,
 		`Read it. If kanmon takes it for something else than it is, write a rule: docs/ref/classification.md.`,
 	},
 	"spoofing.first": {

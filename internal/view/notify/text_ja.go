@@ -69,7 +69,7 @@ var japanese = map[config.NotifyEvent]phrase{
 	},
 	"limit.released": {`{{if .Account}}{{.Tenant}} のアカウント {{.Account}} {{else}}テナント {{.Tenant}} {{end}}のブロックを解除しました`, ``, ``},
 	"refusal.new_kind": {
-		`この 1 か月なかった種類の拒否が {{.N_tenants}} テナントで発生しています{{if .Class}}({{.Class}}){{end}}`, `分類に従って扱っています。`,
+		`この 1 か月なかった種類の拒否が {{.N_tenants}} テナントで発生しています{{if .Class}}({{.Class}}){{end}}`, `kanmon の解釈: {{if .Meaning}}{{.Meaning}}{{else}}不明{{end}}。`,
 		`内容を確認してください。分類が誤っていれば、規則を追加してください(docs/ref/classification.md)。`,
 	},
 	"spoofing.first": {

@@ -9,6 +9,7 @@ import (
 
 	"kanmon/internal/config"
 	"kanmon/internal/event"
+	"kanmon/internal/view/find"
 )
 
 // A phrase is what people are told of an event.
@@ -25,6 +26,7 @@ type language struct {
 	parsed   map[string]*template.Template
 	noValues map[string]string // what stands for a value that is not there
 	wide     bool              // its letters are no ASCII
+	lang     find.Lang         // in which meanings are said
 }
 
 // words are texts in the operator's language and time zone.
@@ -36,7 +38,7 @@ type words struct {
 
 var languages = map[config.Language]*language{
 	config.English:  parsed(&language{phrases: english, labels: englishLabels, noValues: englishNone}),
-	config.Japanese: parsed(&language{phrases: japanese, labels: japaneseLabels, noValues: japaneseNone, wide: true}),
+	config.Japanese: parsed(&language{phrases: japanese, labels: japaneseLabels, noValues: japaneseNone, wide: true, lang: find.Japanese}),
 }
 
 // parsed reads the templates of a language. They are constants, and a test executes each.
@@ -75,6 +77,7 @@ func (w *words) values(e *Event, quote func(string) string) map[string]string {
 	}
 	values["Until"], values["Since"], values["Day"] = w.time(d.Until), w.time(d.Since), e.At.In(w.zone).Format(time.DateOnly)
 	values["Unclean"], values["Unkept"] = truth(d.Unclean), truth(d.Unkept)
+	values["Meaning"] = w.meaning(d.Class)
 	for _, n := range d.Numbers {
 		values["N_"+n.Name] = number(n.Name, n.Value)
 	}
@@ -84,6 +87,14 @@ func (w *words) values(e *Event, quote func(string) string) map[string]string {
 		}
 	}
 	return values
+}
+
+// meaning says in a few words what refusals of a class mean; "" of what is none.
+func (w *words) meaning(class string) string {
+	if class == "" {
+		return ""
+	}
+	return find.Meaning(find.ClassOf(class), w.lang)
 }
 
 func truth(is bool) string {
