@@ -1,7 +1,9 @@
 package story
 
 import (
+	"encoding/csv"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -59,6 +61,8 @@ func TestJourneysInTheShell(t *testing.T) {
 		{"6 you slow our newsletter", "newsletter", 2, newsletterIsSlow},
 		{"7 Gmail defers everybody", "exhausted", 2, gmailDefers},
 		{"8 a new IP", "warming", 1, newIPWarms},
+		{"9 a report for acme", "acme's fortnight", 5, reportIsTrue},
+		{"9 a report says what is missing", "missing", 1, gapsAreStated},
 		{"10 an upgrade at night", "restart", 1, upgradeAtNight},
 		{"11 they got it twice", "twice", 1, gotTwice},
 		{"11 they got it twice, by a hang-up", "twice, hung up", 1, gotTwiceByHangUp},
@@ -215,4 +219,89 @@ func hostileIsShown(j *journey) {
 			}
 		}
 	}
+}
+
+// A tenant's report has its days as the ledger has them, and nothing of anybody else, nor of what is the operator's.
+func reportIsTrue(j *journey) {
+	const aDay = 24 * time.Hour
+	from, to := j.From.Truncate(aDay).Add(aDay), j.To.Truncate(aDay)
+	of := []string{"report", "--tenant", j.story.Tenant, "--from", from.Format(time.DateOnly), "--to", to.Format(time.DateOnly)}
+	want := j.CountsBy(func(k CountKey) (CountKey, bool) {
+		return CountKey{Day: k.Day, Outcome: k.Outcome}, k.Tenant == j.story.Tenant && !k.Day.Before(from) && k.Day.Before(to)
+	})
+	table := sections(j.T, j.types("", append(of, "--as", "csv")...))["days"]
+	if len(table) != int(to.Sub(from)/aDay) {
+		j.Errorf("%d days, want %d", len(table), to.Sub(from)/aDay)
+	}
+	for _, row := range table {
+		day, err := time.Parse(time.DateOnly, row["Day"])
+		if err != nil {
+			j.Fatal(err)
+		}
+		var all Count
+		for k, n := range want {
+			if k.Day.Equal(day) {
+				all.Attempts, all.Recipients, all.First = all.Attempts+n.Attempts, all.Recipients+n.Recipients, all.First+n.First
+			}
+		}
+		for name, n := range map[string]int64{
+			"Attempts to deliver": all.Attempts, "Recipients": all.Recipients, "Mails": all.First, "Refused for good": want[CountKey{Day: day, Outcome: "refused"}].Attempts,
+			"Put off for now": want[CountKey{Day: day, Outcome: "deferred"}].Attempts,
+			"Delivered":       want[CountKey{Day: day, Outcome: "delivered"}].Attempts + want[CountKey{Day: day, Outcome: "orphan_ack"}].Attempts,
+		} {
+			if row[name] != fmt.Sprint(n) {
+				j.Errorf("%s, %s: %s, want %d", row["Day"], name, row[name], n)
+			}
+		}
+	}
+	for _, form := range []string{"html", "text", "csv", "json"} {
+		said := j.types("", append(of, "--as", form)...)
+		for _, other := range tenants {
+			if other.name != j.story.Tenant && strings.Contains(strings.ToLower(said), other.name) {
+				j.Errorf("as %s: %s is in the report of %s", form, other.name, j.story.Tenant)
+			}
+		}
+		for _, ip := range append(append(append([]netip.Addr{newIP}, tokyoIPs...), osakaIPs...), tenantOf("borealis").source) {
+			if strings.Contains(said, ip.String()) {
+				j.Errorf("as %s: %s is in the report", form, ip)
+			}
+		}
+		for _, who := range []string{"mika", "uid 100"} {
+			if strings.Contains(said, who) {
+				j.Errorf("as %s: %s is in the report", form, who)
+			}
+		}
+	}
+}
+
+// gapsAreStated: whose records are missing is told so.
+func gapsAreStated(j *journey) {
+	said := j.types("", "report", "--tenant", j.story.Tenant, "--from", j.From.Truncate(24*time.Hour).AddDate(0, 0, 1).Format(time.DateOnly), "--to", j.To.Format(time.DateOnly))
+	j.shows(said, "37 records of your mail were lost", "5 records were lost of which nobody knows")
+}
+
+// sections are the tables of a report's CSV, each line of which begins with the name of its table.
+func sections(t *testing.T, text string) map[string][]map[string]string {
+	t.Helper()
+	in := csv.NewReader(strings.NewReader(text))
+	in.FieldsPerRecord = -1
+	lines, err := in.ReadAll()
+	if err != nil {
+		t.Fatalf("%v:\n%s", err, text)
+	}
+	heads, all := make(map[string][]string), make(map[string][]map[string]string)
+	for _, line := range lines {
+		name := line[0]
+		head, begun := heads[name]
+		if !begun {
+			heads[name] = line
+			continue
+		}
+		row := make(map[string]string)
+		for i := 1; i < min(len(line), len(head)); i++ {
+			row[head[i]] = line[i]
+		}
+		all[name] = append(all[name], row)
+	}
+	return all
 }

@@ -269,7 +269,7 @@ const mostReplies = 20
 func (g *gathering) replies(ctx context.Context) error {
 	all, _, err := g.store.Shapes(ctx, g.of, history.Page{Limit: mostReplies})
 	for i := range all {
-		g.Replies = append(g.Replies, Reply{Class: all[i].Class, Count: all[i].Count, Text: all[i].Text, Providers: all[i].Providers})
+		g.Replies = append(g.Replies, Reply{Class: all[i].Class, Count: all[i].Count, Text: withoutOurs(all[i].Text, all[i].SendingIPs), Providers: all[i].Providers})
 	}
 	return err
 }

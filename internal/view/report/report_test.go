@@ -124,7 +124,7 @@ func TestAReportSaysWhatHasBecomeOfTheMail(t *testing.T) {
 	greeted := answered(identified(mail("acme", 30, "c@y.example"), "c@acme.example"), 450, "4.2.0 come again", "greylisted")
 	again := identified(mail("acme", 31, "c@y.example"), "c@acme.example")
 	full := answered(identified(mail("acme", 50, "d@y.example"), "d@acme.example"), 452, "4.2.2 mailbox full", "mailbox_full") // nobody came again
-	gone := answered(mail("acme", 700, "gone@x.example"), 550, "5.1.1 no such user", "recipient_invalid")
+	gone := answered(mail("acme", 700, "gone@x.example"), 550, "5.1.1 no such user, said to [203.0.113.11].", "recipient_invalid")
 	docomo := mail("acme", 20, "b@docomo.example")
 	docomo.Provider, docomo.More = "docomo", m{"tls_mx": m{"state": "none"}}
 	before := mail("acme", -24*20, "a@x.example")
