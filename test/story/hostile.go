@@ -1,6 +1,7 @@
 package story
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -14,6 +15,9 @@ func hostile(w *world) {
 	for n, text := range HostileTexts {
 		m := s.mail("granite", "desk", "victim@hostile.example")
 		m.at(s.Begin.Add(time.Duration(n)*time.Minute), atDot("550 5.7.1 "+text), greets("msa"+text))
+		who := fmt.Sprintf("hostile%d@granite.example", n)
+		w.news(Tokyo, s.Begin.Add(time.Duration(n)*time.Minute+10*time.Second), event.Changed{Tenant: "granite", Account: who, State: "stop", Was: "normal", By: "evidence", Why: "9 of 9 refused: " + text})
+		w.news(Tokyo, s.Begin.Add(time.Duration(n)*time.Minute+20*time.Second), event.Order{By: "mika (uid 1000)", Did: "unblock", Tenant: "granite", Account: who, Before: "stop", After: "normal", Why: text})
 	}
 	for n, to := range HostileAddresses {
 		m := s.mail("granite", "desk", to)
