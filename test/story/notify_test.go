@@ -80,13 +80,11 @@ func notified(t *testing.T, o Options, story string, end time.Duration, format, 
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- n.Run(ctx) }()
+	var running sync.WaitGroup
+	running.Go(func() { n.Run(ctx) })
 	defer func() {
 		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
+		running.Wait()
 		_ = n.Close()
 	}()
 	about := l.Story(story)
