@@ -48,7 +48,7 @@ files() {
 	fi
 	echo file 644 dist/kanmon.toml "$doc/examples/kanmon.toml"
 	echo file 644 dist/site.toml "$doc/examples/site.toml"
-	for example in dist/prometheus/*.yml dist/grafana/*.json dist/proxy/*.conf; do
+	for example in dist/prometheus/*.yml dist/grafana/*.json dist/proxy/*.conf dist/shipping/*; do
 		echo file 644 "$example" "$doc/examples/${example#dist/}"
 	done
 	for page in README.md CHANGELOG.md CONTRIBUTING.md LICENSE; do
