@@ -131,7 +131,7 @@ func (m *topModel) heard(got traced) tea.Cmd {
 
 // A traceWriter hands lines to the screen.
 type traceWriter struct {
-	ctx context.Context //nolint:containedctx // it lives as long as one copy
+	ctx context.Context // of the trace: it lives as long as one copy
 	to  *tracing
 }
 
