@@ -3,15 +3,18 @@ package web
 import (
 	"encoding/csv"
 	"html"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/event/journal"
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/history/historytest"
+	"kanmon/internal/view/viewtest"
 )
 
 // plain is the text of a page as a reader sees it, in one line.
@@ -273,5 +276,26 @@ func TestASendingIPStandsDayByDayBesideTheOthers(t *testing.T) {
 	}
 	if got := b.get("/ips/nobody/history"); got.status != 404 {
 		t.Errorf("of no address: status %d", got.status)
+	}
+}
+
+func TestAProvidersPageHasWhatIsSoNowAndOfAPastTimeNothingOfIt(t *testing.T) {
+	g := look(t, site(t))
+	g.kanmon.Set(func(a *viewtest.Answers) {
+		a.Standings = []admin.Standing{
+			{IP: netip.MustParseAddr(old), Provider: "docomo", State: "suspended", Share: 1, Reason: "2 refusals"},
+			{IP: netip.MustParseAddr(fresh), Provider: "google", State: "slowed", Share: 0.5},
+		}
+		a.Shaping = admin.Shaping{Mode: "on", Takes: []admin.Takes{{IP: netip.MustParseAddr(old), Provider: "docomo", Count: "connections", Amount: 20, Now: 5, Used: 4, Kept: true}, {IP: netip.MustParseAddr(old), Provider: "google", Count: "messages"}}}
+		a.Sessions = []admin.Session{{Session: "64d9a07b2e1c8f35", Provider: "docomo", Held: true, For: 41, WaitsFor: "mx", Step: "rcpt", Tenant: "acme"}}
+	})
+	b := g.as(Look)
+	now := b.get("/providers/docomo")
+	now.reads(t, "At this moment", "1 session , of them 1 held.", old+" is suspended here: 2 refusals", "connections 4 5 20", "64d9a07b2e1c8f35")
+	if text := plain(now.body); strings.Contains(text, fresh+" is slowed") || strings.Contains(text, "messages 0") {
+		t.Error("what is so at another provider stands there")
+	}
+	if past := b.get("/providers/docomo?last=24h&at=2026-11-23T14:00:00Z").want(t, 200); strings.Contains(past.body, "At this moment") {
+		t.Error("a page of a past time says what is so now")
 	}
 }

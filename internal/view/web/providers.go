@@ -139,6 +139,7 @@ type providerPage struct {
 	News     []tally.News
 	Refused  []refusalLine
 	Waits    waitsLine
+	Now      *providerNow // nil: a past time is shown
 }
 
 // PageTitle names it.
@@ -157,6 +158,9 @@ func showProvider(r *request) (any, error) {
 	page.Strip = stripOf("outcomes", "Outcome of mail to "+of.Name, of.Over, page.News)
 	page.Lines = linesOf("phase", fmt.Sprintf("How long %s takes at %s", of.Worst, of.Name), of.Over, of.Course, of.Before)
 	page.Sentence = sentenceOf(of)
+	if !p.Past {
+		page.Now = r.providerNow(of.Name)
+	}
 	return page, nil
 }
 
