@@ -56,15 +56,15 @@ func TestHostileTextsActOnNobodyWhoLooks(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range mails {
-			seen++
-			harmless(t, f, find.Mail{Mail: mails[i]}, find.Lang(seen%2)) //nolint:gosec // one of two
+			seen += mails[i].Tries                                    // what is the same, its ids included, is one mail
+			harmless(t, f, find.Mail{Mail: mails[i]}, find.Lang(i%2)) //nolint:gosec // one of two
 		}
 		if page.After = next; next == "" || t.Failed() {
 			break
 		}
 	}
 	if seen != 10_000 {
-		t.Errorf("%d mails", seen)
+		t.Errorf("%d attempts are told of", seen)
 	}
 }
 
