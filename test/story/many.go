@@ -120,9 +120,9 @@ func (w *world) oneOfMany(r *rand.Rand, d *draft, at time.Time, tried int) *try 
 	}
 	n := r.IntN(10_000)
 	if tried > 0 {
-		n = 700 + r.IntN(12_00) // it is deferred again, or delivered
-		if tried > 3 && r.IntN(10) > 0 {
-			n = 10_000
+		n = 10_000 // it is delivered, or deferred again
+		if r.IntN(3) == 0 {
+			n = r.IntN(300)
 		}
 	}
 	for _, u := range usual {
