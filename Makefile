@@ -122,6 +122,11 @@ monitoring: ## the rules for Prometheus, their runbooks and the dashboards, agai
 page: ## the page in a real browser: every page, without scripts, by keys, on a telephone; pictures of them in build/pages
 	cd test/web && $(GO) test -count=1 -timeout=5m .
 
+.PHONY: picture
+picture: setup ## the picture of the page in the README: docs/page.png
+	cd test/web && $(GO) test -count=1 -timeout=5m -run TestEachPageOfHistoryIsFitForAll/past-providers-docomo .
+	cp $(BUILD)/pages/picture.png docs/page.png
+
 .PHONY: netns
 netns: # real mail servers in network namespaces (root)
 	@mkdir -p $(BUILD)

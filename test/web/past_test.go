@@ -37,6 +37,9 @@ func TestEachPageOfHistoryIsFitForAll(t *testing.T) {
 			w.goTo(path)
 			w.sees(text)
 			w.shot(name)
+			if path == "/providers/docomo" {
+				w.keep("picture", get(w.window, chromedp.CaptureScreenshot())) // of the README: make picture
+			}
 			for _, found := range w.barriers() {
 				t.Errorf("it keeps people out: %s", found)
 			}

@@ -289,7 +289,11 @@ func (w *window) quiet(where string) {
 // shot keeps how it looks.
 func (w *window) shot(name string) {
 	w.t.Helper()
-	picture := get(w, chromedp.FullScreenshot(100))
+	w.keep(name, get(w, chromedp.FullScreenshot(100)))
+}
+
+func (w *window) keep(name string, picture []byte) {
+	w.t.Helper()
 	if err := os.WriteFile(filepath.Join(shots, name+".png"), picture, 0o644); err != nil {
 		w.t.Fatal(err)
 	}
