@@ -180,21 +180,6 @@ func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
 	if err != nil || c.none {
 		return err
 	}
-	named, err := v.f.PrepareContext(ctx, "SELECT text FROM day_name WHERE id = ?")
-	if err != nil {
-		return err
-	}
-	defer named.Close()
-	names := map[int64]string{}
-	nameOf := func(n int64) (string, error) {
-		text, ok := names[n]
-		if ok {
-			return text, nil
-		}
-		err := named.QueryRowContext(ctx, n).Scan(&text)
-		names[n] = text
-		return text, err
-	}
 	parts := make([]string, 0, len(whoseColumns))
 	for i, column := range whoseColumns { // the columns by themselves: all that there are together are far more
 		parts = append(parts, fmt.Sprintf("SELECT DISTINCT %d, %s FROM %s WHERE class = ?1 AND rule = ?2 AND shape = ?3 AND %s", i, column, table, c.numbered(len(whoseColumns))))
@@ -209,7 +194,7 @@ func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
 		if !ok {
 			continue
 		}
-		if err := whose(ctx, stmt, append([]any{in.class, in.rule, in.shape}, c.args...), nameOf, sum); err != nil {
+		if err := v.whose(ctx, stmt, append([]any{in.class, in.rule, in.shape}, c.args...), sum); err != nil {
 			return err
 		}
 		if err := v.example(ctx, g.of, sum, in.shape); err != nil {
@@ -221,7 +206,7 @@ func (g *grouping) who(ctx context.Context, v *volume, sums []*shapeSum) error {
 
 var whoseColumns = [...]string{"tenant", "provider", "ip"}
 
-func whose(ctx context.Context, stmt *sql.Stmt, args []any, nameOf func(int64) (string, error), sum *shapeSum) error {
+func (v *volume) whose(ctx context.Context, stmt *sql.Stmt, args []any, sum *shapeSum) error {
 	rows, err := stmt.QueryContext(ctx, args...)
 	if err != nil {
 		return err
@@ -238,7 +223,7 @@ func whose(ctx context.Context, stmt *sql.Stmt, args []any, nameOf func(int64) (
 		return err
 	}
 	for _, row := range all {
-		text, err := nameOf(row[1])
+		text, err := v.name(ctx, row[1])
 		if err != nil {
 			return err
 		}

@@ -38,7 +38,8 @@ type volume struct {
 	day   day
 	level level
 	f     *store.File
-	used  int64 // when last, by the shelf's turn
+	names sync.Map // of tenants, providers and sending IPs, by their numbers, which stay
+	used  int64    // when last, by the shelf's turn
 	users int
 	gone  bool
 }
@@ -238,6 +239,18 @@ func (v *volume) number(ctx context.Context, text string) (n int64, ok bool, err
 		return scan(&n)
 	}, text)
 	return n, ok, err
+}
+
+// name gives the name of a tenant, a provider or a sending IP.
+func (v *volume) name(ctx context.Context, n int64) (text string, err error) {
+	if known, ok := v.names.Load(n); ok {
+		text, _ = known.(string)
+		return text, nil
+	}
+	if err = v.f.QueryRowContext(ctx, "SELECT text FROM day_name WHERE id = ?", n).Scan(&text); err == nil {
+		v.names.Store(n, text)
+	}
+	return text, err
 }
 
 // rangeOf gives the ids of a time in a day: first ≤ id < last.
