@@ -120,7 +120,7 @@ monitoring: ## the rules for Prometheus, their runbooks and the dashboards, agai
 
 .PHONY: page
 page: ## the page in a real browser: every page, without scripts, by keys, on a telephone; pictures of them in build/pages
-	cd test/web && $(GO) test -count=1 -timeout=5m .
+	cd test/web && $(GO) test -count=1 -timeout=15m .
 
 .PHONY: picture
 picture: setup ## the picture of the page in the README: docs/page.png
