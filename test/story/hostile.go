@@ -16,8 +16,12 @@ func hostile(w *world) {
 		m := s.mail("granite", "desk", "victim@hostile.example")
 		m.at(s.Begin.Add(time.Duration(n)*time.Minute), atDot("550 5.7.1 "+text), greets("msa"+text))
 		who := fmt.Sprintf("hostile%d@granite.example", n)
-		w.news(Tokyo, s.Begin.Add(time.Duration(n)*time.Minute+10*time.Second), event.Changed{Tenant: "granite", Account: who, State: "stop", Was: "normal", By: "evidence", Why: "9 of 9 refused: " + text})
-		w.news(Tokyo, s.Begin.Add(time.Duration(n)*time.Minute+20*time.Second), event.Order{By: "mika (uid 1000)", Did: "unblock", Tenant: "granite", Account: who, Before: "stop", After: "normal", Why: text})
+		told := s.Begin.Add(time.Duration(n)*time.Minute + 10*time.Second)
+		if n%2 == 0 { // of one kind people are not told of very many
+			w.news(Tokyo, told, event.Changed{Tenant: "granite", Account: who, State: "stop", Was: "normal", By: "evidence", Why: "9 of 9 refused: " + text})
+		} else {
+			w.news(Tokyo, told, event.Order{By: "mika (uid 1000)", Did: "unblock", Tenant: "granite", Account: who, Before: "stop", After: "normal", Why: text})
+		}
 	}
 	for n, to := range HostileAddresses {
 		m := s.mail("granite", "desk", to)
