@@ -27,7 +27,11 @@ var shownElsewhere = map[string]string{
 	"[watch] *":                    "internal/daemon TestWhatListsSayIsToldAndSuspendsWhereConfigured",
 	"[web] user":                   "internal/daemon TestTheViewSpeaksForPersons",
 	"[web] may":                    "internal/daemon TestTheViewSpeaksForPersons",
-	"[web] *":                      "cmd/kanmon TestPageIsServed", // the web process reads them when it starts
+	"[web] *":                      "cmd/kanmon TestPageIsServed", // the process of the page reads them when it starts, as it does those below
+	"[history] *":                  "internal/config TestHistoryIsKeptWhereTheFileHasItsTable",
+	"[notify] *":                   "internal/view/notify TestDigestOnceADay",
+	"[[notify_webhook]] *":         "internal/view/notify TestEveryEventComesOfLines",
+	"[[notify_mail]] *":            "internal/view/notify TestSmarthostTakesAMessage",
 	"Top level providers_file":     "internal/daemon TestProvidersReachTheSet",
 	"Top level on_unreachable":     "internal/session TestDialoguesWithUnreachableMXsTold",
 	"[[tenant]] on_unreachable":    "internal/session TestDialoguesWithUnreachableMXsTold",
