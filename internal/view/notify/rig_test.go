@@ -221,6 +221,8 @@ func (p *past) Counts(_ context.Context, of history.CountsOf) ([]history.Count, 
 }
 
 func (p *past) Shapes(_ context.Context, of history.Filter, _ history.Page) ([]history.Shape, history.Next, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.shapes == nil {
 		return nil, "", nil
 	}

@@ -12,6 +12,7 @@ func TestProviderDeferring(t *testing.T) {
 	inTime(t, func(r *rig) {
 		now := map[string]int64{}
 		weekAgo := time.Now().AddDate(0, 0, -3)
+		r.past.mu.Lock()
 		r.past.counts = func(of history.CountsOf) []history.Count {
 			deferred := map[string]int64{"usual": 30}
 			if of.From.After(weekAgo) {
@@ -27,6 +28,7 @@ func TestProviderDeferring(t *testing.T) {
 			}
 			return list
 		}
+		r.past.mu.Unlock()
 		set := func(deferred int64) {
 			r.n.past.(*past).mu.Lock()
 			defer r.n.past.(*past).mu.Unlock()
@@ -55,6 +57,7 @@ func TestProviderDeferring(t *testing.T) {
 func TestNewKindOfRefusal(t *testing.T) {
 	inTime(t, func(r *rig) {
 		began := time.Now()
+		r.past.mu.Lock()
 		r.past.status.Detail[0] = began.Add(-48 * time.Hour)
 		r.past.shapes = func(of history.Filter) []history.Shape {
 			if of.Shape == "new" || of.Shape == "two" {
@@ -67,6 +70,7 @@ func TestNewKindOfRefusal(t *testing.T) {
 				{Shape: "known", Tenants: 9}, {Shape: "two", Tenants: 2}, {Shape: "new", Class: "policy_unspecified", Text: "550 new rules", Tenants: 3, Count: 12, Providers: []string{"docomo"}},
 			}
 		}
+		r.past.mu.Unlock()
 		r.wants(23 * time.Hour)
 		r.wants(2*time.Hour, "refusal.new_kind")
 		if d := &r.last.Data; d.Provider != "docomo" || d.Replies[0] != "550 new rules" || d.Numbers[0].Value != 3 {
