@@ -21,17 +21,14 @@ func (t *trace) bookAt(now time.Duration) {
 	if t.own == nil || now < t.own.since+sixteenth {
 		return
 	}
-	spent := (now - t.own.since) / sixteenth
-	t.own.spent[t.on] += uint32(spent) //nolint:gosec // of 74 hours
-	t.own.since += spent * sixteenth
+	spent := (now - t.own.since).Truncate(sixteenth)
+	t.own.spent[t.on] += uint32(spent / sixteenth) //nolint:gosec // of 74 hours
+	t.own.since += spent
 }
 
 // spends says what the time is spent on from now on, and gives what it was spent on before.
-func (t *trace) spends(on event.Spending) (before event.Spending) { return t.spendsFrom(on, t.of.now()) }
-
-// spendsFrom is spends where it is known what time it is.
-func (t *trace) spendsFrom(on event.Spending, now time.Duration) (before event.Spending) {
-	t.bookAt(now)
+func (t *trace) spends(on event.Spending) (before event.Spending) {
+	now := t.book()
 	before, t.on = t.on, on
 	t.of.shown.does(on, now)
 	return before

@@ -69,7 +69,7 @@ func showIPPast(r *request) (any, error) {
 		return nil, err
 	}
 	page.News = tally.AllNews(news)
-	page.Strip = stripOf("outcomes", "Outcome of mail from "+page.IP.String(), page.Over, page.News)
+	page.Strip = stripOf("Outcome of mail from "+page.IP.String(), page.Over, page.News)
 	if up, err := r.admin.WarmUps(r.Context(), page.IP); err == nil { // one that is not warming up has none
 		page.WarmUps = up
 	}

@@ -131,8 +131,8 @@ func (p period) Whole() time.Duration { return p.To.Sub(p.From) }
 const mostMarks = 30
 
 // stripOf draws what came of mail, with news as marks: their labels are those of the list below.
-func stripOf(id, title string, s *tally.Series, news []tally.News) *chart.Strip {
-	strip := &chart.Strip{Frame: frameOf(id, title, s, news)}
+func stripOf(title string, s *tally.Series, news []tally.News) *chart.Strip {
+	strip := &chart.Strip{Frame: frameOf("outcomes", title, s, news)}
 	parts := []chart.Part{
 		{Name: "delivered", Kind: chart.Good},
 		{Name: "deferred", Kind: chart.Wait},

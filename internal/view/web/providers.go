@@ -155,7 +155,7 @@ func showProvider(r *request) (any, error) {
 		return nil, err
 	}
 	page := &providerPage{Provider: of, Period: p.form(link("/providers", of.Name)), News: tally.AllNews(of.Did), Refused: r.refusalLines(of.Refusals, p), Waits: waitsOf(&of.Waiting)}
-	page.Strip = stripOf("outcomes", "Outcome of mail to "+of.Name, of.Over, page.News)
+	page.Strip = stripOf("Outcome of mail to "+of.Name, of.Over, page.News)
 	page.Lines = linesOf("phase", fmt.Sprintf("How long %s takes at %s", of.Worst, of.Name), of.Over, of.Course, of.Before)
 	page.Sentence = sentenceOf(of)
 	if !p.Past {

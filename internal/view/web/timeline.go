@@ -67,7 +67,7 @@ func (r *request) timeline() (page *timelinePage, err error) {
 			page.First = append(page.First, l)
 		}
 	}
-	page.Strip = stripOf("outcomes", "Outcome of mail", page.Over, page.News)
+	page.Strip = stripOf("Outcome of mail", page.Over, page.News)
 	page.Text = page.Link("/timeline.txt")
 	if next != "" {
 		page.Next = page.Link("/timeline", "after", string(next))

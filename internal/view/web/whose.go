@@ -71,7 +71,7 @@ func showWhose(r *request) (any, error) {
 	if next != "" {
 		page.Next = page.Link("/refusals", "after", string(next))
 	}
-	page.Strip = stripOf("outcomes", "Outcome of mail of "+cmp.Or(page.Account, page.Tenant), page.Over, page.News)
+	page.Strip = stripOf("Outcome of mail of "+cmp.Or(page.Account, page.Tenant), page.Over, page.News)
 	if page.Account == "" {
 		page.Accounts, err = r.accountLines(of, p)
 	}
