@@ -132,8 +132,8 @@ func TestNoReplyIsMadeUpElsewhere(t *testing.T) {
 			}
 			return true
 		})
-		if own || !strings.Contains(files.Position(file.Pos()).Filename, "/internal/") {
-			return
+		if own || strings.HasSuffix(file.Name.Name, "test") || !strings.Contains(files.Position(file.Pos()).Filename, "/internal/") {
+			return // what tests alone use may say what MXs say
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if lit, ok := n.(*ast.BasicLit); ok && lit.Kind == token.STRING && looksLikeReply(lit.Value) {
