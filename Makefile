@@ -13,7 +13,10 @@ DAYS     ?= 14
 
 # The namespace tests bring real mail servers up, those of rules and dashboards run promtool; the others need nothing but Go.
 NETNS = ./test/netns/...
-UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/monitoring')
+UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/monitoring' -e '/test/story' -e '/test/history')
+
+# What takes long in databases and kills, and shows nothing more with the race detector.
+LONG = TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestManyReadWhileOneWrites|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing
 
 TESTSUM = $(TOOL) gotestsum --format standard-quiet
 
@@ -111,7 +114,9 @@ lint: ## golangci-lint, gofumpt and the direction of imports
 .PHONY: unit
 unit: # unit tests, dialogues and the fuzz targets' seeds
 	@mkdir -p $(BUILD)
-	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m $(UNIT)
+	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m -skip '^($(LONG))$$' $(UNIT)
+	$(TESTSUM) --jsonfile $(BUILD)/long.json -- -count=1 -timeout=10m -run '^($(LONG))$$' ./internal/view/...
+	$(TESTSUM) --jsonfile $(BUILD)/story.json -- -count=1 -timeout=10m ./test/story ./test/history
 	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation|SmallStacks' ./internal/session
 
 .PHONY: monitoring

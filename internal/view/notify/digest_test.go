@@ -31,7 +31,7 @@ func TestDigestOnceADay(t *testing.T) {
 		r.end()
 		r.silent = true // nobody has heard of any gateway
 		r.beginWith(withDigest)
-		r.past.status.Last = time.Now().AddDate(1, 0, 0)
+		r.past.is(func() { r.past.status.Last = time.Now().AddDate(1, 0, 0) })
 		r.wants(22*time.Hour + 58*time.Minute)
 		r.wants(3*time.Minute, "digest")
 		if want := "2000-01-01: nothing has happened. No mail was seen.\n"; r.last.Data.Text != want || !r.last.Data.Since.Equal(time.Date(1999, 12, 31, 15, 0, 0, 0, time.UTC)) {
@@ -60,15 +60,11 @@ func TestDigestWaitsForHistory(t *testing.T) {
 		r.end()
 		r.silent = true // nobody has heard of any gateway
 		r.beginWith(withDigest)
-		r.past.status.Last = time.Now().Add(time.Hour)
+		r.past.is(func() { r.past.status.Last = time.Now().Add(time.Hour) })
 		r.wants(23*time.Hour + 10*time.Minute)
-		r.past.mu.Lock()
-		r.past.status.Last = time.Now()
-		r.past.mu.Unlock()
+		r.past.is(func() { r.past.status.Last = time.Now() })
 		r.wants(2*time.Minute, "digest")
-		r.past.mu.Lock()
-		r.past.status.Last = time.Time{}
-		r.past.mu.Unlock()
+		r.past.is(func() { r.past.status.Last = time.Time{} })
 		r.wants(24*time.Hour + 40*time.Minute)
 		r.wants(10*time.Minute, "digest")
 	})

@@ -162,6 +162,7 @@ func TestWhatStandsAroundAnEvent(t *testing.T) {
 	inTime(t, func(r *rig) {
 		const id = event.ID(7)
 		reply := func(text string) event.EntryReply { return event.EntryReply{Code: 550, Text: text} }
+		r.past.mu.Lock()
 		r.past.lines = []event.Entry{
 			{Type: "transaction", Session: id, Number: 1, Source: "10.20.1.9:4711", Sender: "other@acme.example"},
 			{
@@ -174,6 +175,7 @@ func TestWhatStandsAroundAnEvent(t *testing.T) {
 			return history.Attempt{Reply: history.Reply{Code: 550, Shape: shape, Text: text}}
 		}
 		r.past.attempts = []history.Attempt{attempt("a", "550 a1"), attempt("a", "550 a2"), attempt("b", "550 b"), attempt("c", "550 c")}
+		r.past.mu.Unlock()
 		e := contained("stop", "bob@acme.example")
 		e.Session, e.Number = id, 2
 		r.hear(e)

@@ -192,14 +192,27 @@ type past struct {
 }
 
 func (p *past) Waiting(context.Context, history.Filter, time.Time) ([]history.Waiting, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.waiting, nil
 }
 
+// is has a test say what history has.
+func (p *past) is(change func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change()
+}
+
 func (p *past) Attempts(context.Context, history.Filter, history.Page) ([]history.Attempt, history.Next, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.attempts, "", nil
 }
 
 func (p *past) Session(_ context.Context, id event.ID) (list []event.Entry, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i := range p.lines {
 		if p.lines[i].Session == id {
 			list = append(list, p.lines[i])
@@ -230,6 +243,8 @@ func (p *past) Shapes(_ context.Context, of history.Filter, _ history.Page) ([]h
 }
 
 func (p *past) Events(context.Context, history.EventsOf, history.Page) ([]event.Entry, history.Next, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return p.events, "", nil
 }
 
