@@ -15,8 +15,8 @@ DAYS     ?= 14
 NETNS = ./test/netns/...
 UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/monitoring' -e '/test/story' -e '/test/history')
 
-# What takes long in databases and kills, and shows nothing more with the race detector.
-LONG = TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestManyReadWhileOneWrites|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing
+# What is much work of one goroutine, or of a database, and shows nothing more with the race detector, which makes it ten times as long.
+LONG = TestMemoryIsBounded|TestReplayAbuse|TestEchoIsNoEvidence|TestANewSendingIPGrowsUpWithinAReceiversSecretCurve|TestOutsider|TestARestrictionOfOneIPAtOneProviderIsFound|TestWhatIsSlowForOthersTooIsNotARestriction|TestShapingHalvesWhatReceiversWithDocumentedLimitsDefer|TestContainedSendersFillTheRoomOfTheirTenant|TestPinsAreSharedAmongTenants|TestExplainSaysWhatWarmUpDecidesToday|TestOrdinaryMailIsNoFinding|TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestManyReadWhileOneWrites|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing
 
 TESTSUM = $(TOOL) gotestsum --format standard-quiet
 
@@ -115,7 +115,7 @@ lint: ## golangci-lint, gofumpt and the direction of imports
 unit: # unit tests, dialogues and the fuzz targets' seeds
 	@mkdir -p $(BUILD)
 	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m -skip '^($(LONG))$$' $(UNIT)
-	$(TESTSUM) --jsonfile $(BUILD)/long.json -- -count=1 -timeout=10m -run '^($(LONG))$$' ./internal/view/...
+	$(TESTSUM) --jsonfile $(BUILD)/long.json -- -count=1 -timeout=10m -run '^($(LONG))$$' ./internal/view/... ./internal/outlet/... ./internal/policy/contain ./internal/event/timing ./cmd/kanmon
 	$(TESTSUM) --jsonfile $(BUILD)/story.json -- -count=1 -timeout=10m ./test/story ./test/history
 	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation|SmallStacks' ./internal/session
 
@@ -149,7 +149,7 @@ law: ## the table: which test proves each line of docs/engine.md
 
 .PHONY: proven
 proven: # as law, without the table, and only what passed in the runs of unit and netns counts
-	@cat $(BUILD)/unit.json $(BUILD)/netns.json > $(BUILD)/test.json
+	@cat $(BUILD)/unit.json $(BUILD)/long.json $(BUILD)/netns.json > $(BUILD)/test.json
 	$(GO) run ./test/law -summary -results $(BUILD)/test.json
 
 .PHONY: interop
