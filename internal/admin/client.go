@@ -158,7 +158,7 @@ func answer[T any](ctx context.Context, c *Client, method, path string, body any
 		if err := json.NewDecoder(resp.Body).Decode(&f); err != nil || f.Error == "" {
 			return value, fmt.Errorf("kanmon answered %s", resp.Status)
 		}
-		return value, errors.New(f.Error)
+		return value, &Error{resp.StatusCode, errors.New(f.Error)}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&value); err != nil {
 		return value, fmt.Errorf("kanmon's answer is not understood: %w", err)

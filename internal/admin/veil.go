@@ -1,16 +1,23 @@
 package admin
 
 import (
+	"cmp"
 	"reflect"
 	"regexp"
 )
 
-// An address is hidden up to its @: which domain mail is for is what an operator needs, and who it is for is not. It may stand in a
-// reply, in a link (%40) or be quoted.
-var addressed = regexp.MustCompile(`(?:"(?:[^"\\]|\\.)*"|[^\s<>()\[\],;:"@/=?&]+)(@|%40)`)
+// An address is hidden up to its @: which domain mail is for is what an operator needs, and who it is for is not. It may be quoted, and the @
+// may be written otherwise, as in links (%40). Before an @ all counts that RFC 5322, 3.2.3 has, a "=" and a "/" too: one part of it may be
+// somebody else's address, as in bounces+bob=example.com@lists.example. In a link the name of the value is left, so that it stays one.
+var addressed = regexp.MustCompile(`"(?:[^"\\]|\\.)*"@|[^\s<>()\[\],;:"@＠]+[@＠]|([?&][a-z_]+=)?[^\s<>()\[\],;:"@/?&]+?(%(?:25)*40|&#64;|&#[xX]40;)`)
 
 // VeilText hides the people in a text.
-func VeilText(text string) string { return addressed.ReplaceAllString(text, "…$1") }
+func VeilText(text string) string {
+	return addressed.ReplaceAllStringFunc(text, func(found string) string {
+		parts := addressed.FindStringSubmatch(found)
+		return parts[1] + "…" + cmp.Or(parts[2], "@")
+	})
+}
 
 // Veiled gives a copy of a value in which no text has an address. What was given is everybody's, and stays as it is.
 func Veiled(model any) any {

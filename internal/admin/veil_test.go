@@ -10,13 +10,21 @@ import (
 // Of an address what stands before the @ is hidden, in whatever it stands.
 func TestAddressesAreVeiled(t *testing.T) {
 	for text, want := range map[string]string{
-		"bob@example.com":                         "…@example.com",
-		"550 <bob.smith+x@example.com>: no":       "550 <…@example.com>: no",
-		`"b o b"@example.com and al@b.example`:    "…@example.com and …@b.example",
-		"/accounts/bob%40example.com?tenant=acme": "/accounts/…%40example.com?tenant=acme",
-		"user=bob@example.com":                    "user=…@example.com",
-		"no address at all":                       "no address at all",
-		"ボブ@example.jp":                           "…@example.jp",
+		"bob@example.com":                            "…@example.com",
+		"550 <bob.smith+x@example.com>: no":          "550 <…@example.com>: no",
+		`"b o b"@example.com and al@b.example`:       "…@example.com and …@b.example",
+		"/accounts/bob%40example.com?tenant=acme":    "/accounts/…%40example.com?tenant=acme",
+		"user=bob@example.com":                       "…@example.com",
+		"/attempts?account=bob%40a.example&last=1":   "/attempts?account=…%40a.example&last=1",
+		"/refusals?last=1&shape=no+bob%40a.example":  "/refusals?last=1&shape=…%40a.example",
+		"bounces+bob=example.com@lists.example":      "…@lists.example",
+		"SRS0=x=y=a.example=bob@b.example":           "…@b.example",
+		"bob/sales@example.com":                      "…@example.com",
+		"see https://a.example/?e=bob%2540b.example": "see https://a.example/?e=…%2540b.example",
+		"bob&#64;example.com":                        "…&#64;example.com",
+		"bob＠example.com":                            "…@example.com",
+		"no address at all":                          "no address at all",
+		"ボブ@example.jp":                              "…@example.jp",
 	} {
 		if got := VeilText(text); got != want {
 			t.Errorf("%q: %q, want %q", text, got, want)
