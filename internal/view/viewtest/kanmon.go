@@ -39,6 +39,7 @@ type Answers struct {
 	Flow      admin.Flow
 	Trace     []string // lines
 	Audit     []admin.Change
+	Absent    string // why there are no tenants and no audit; "": there are
 }
 
 // Start has one answer until the test ends. It takes the names of persons from this process.
@@ -216,7 +217,7 @@ func (k *Kanmon) MX(addr netip.Addr) admin.MX { return admin.MX{MX: addr} }
 func (k *Kanmon) Tenants() ([]admin.Sender, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return sendersOf(k.says.Tenants, ""), nil
+	return sendersOf(k.says.Tenants, ""), k.absent()
 }
 
 // Accounts implements [admin.Senders].
@@ -261,5 +262,13 @@ func (k *Kanmon) Carry(of admin.Subject, o admin.Order, who string) (admin.Subje
 func (k *Kanmon) Changes(admin.Subject, netip.Addr, int) ([]admin.Change, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.says.Audit, nil
+	return k.says.Audit, k.absent()
+}
+
+// absent is the error of what there is not.
+func (k *Kanmon) absent() error {
+	if k.says.Absent == "" {
+		return nil
+	}
+	return &admin.Error{Status: http.StatusNotFound, Err: errors.New(k.says.Absent)}
 }

@@ -32,16 +32,18 @@ type peerKey struct{}
 type peer struct {
 	uid  uint32
 	unix bool
+	conn *one
 }
 
 // meet notes who is at the other end.
 func (s *Server) meet(ctx context.Context, c net.Conn) context.Context {
 	uid, is := peerUID(c)
-	return context.WithValue(ctx, peerKey{}, peer{uid, is})
+	conn, _ := c.(*one)
+	return context.WithValue(ctx, peerKey{}, peer{uid, is, conn})
 }
 
-// whoAsks says whose request it is, and whether anybody is known by it.
-func (s *Server) whoAsks(r *http.Request) (Person, bool) {
+// whoAsks says whose request it is, and whether anybody is known by it. Only what a person asks for by hand keeps him logged in.
+func (s *Server) whoAsks(r *http.Request, byHand bool) (Person, bool) {
 	if s.Proxy != nil {
 		return s.proxied(r)
 	}
@@ -49,7 +51,7 @@ func (s *Server) whoAsks(r *http.Request) (Person, bool) {
 	if err != nil {
 		return Person{}, false
 	}
-	one, is := s.logins.find(c.Value, s.Now(), r.Header.Get("Kanmon-Refresh") == "")
+	one, is := s.logins.find(c.Value, s.Now(), byHand)
 	if !is {
 		return Person{}, false
 	}
@@ -136,20 +138,20 @@ func tryLogin(r *request, w http.ResponseWriter) error {
 	}
 	name, password, from := r.ask("name"), r.FormValue("password"), addressOf(r.RemoteAddr)
 	form := loginForm{To: local(r.ask("to")), Name: event.Printable(name, maxName)}
-	if wait := s.tries.wait(from, name, r.now); wait > 0 {
+	if wait := s.tries.begin(from, name, r.now); wait > 0 {
 		form.Wrong = "Too many wrong passwords from where you are. Try again in " + span(wait.Round(time.Second)) + "."
 		w.Header().Set("Retry-After", seconds(wait))
 		s.render(w, r, http.StatusTooManyRequests, "login.html", "Log in", form)
 		return nil
 	}
 	user, right := s.Users.Check(name, password)
-	s.tries.tried(from, name, right, s.Now())
 	if !right {
 		s.Log.Warn("a login has failed", "name", form.Name, "from", from)
 		form.Wrong = "Name and password do not belong together."
 		s.render(w, r, http.StatusUnauthorized, "login.html", "Log in", form)
 		return nil
 	}
+	s.tries.right(from, name)
 	s.Log.Info("logged in", "name", user.Name, "role", min(user.Role, s.May).String(), "from", from)
 	http.SetCookie(w, s.cookie(s.logins.add(user, s.Now())))
 	http.Redirect(w, r.Request, form.To, http.StatusSeeOther)

@@ -1,11 +1,16 @@
 package web
 
 import (
+	"context"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,42 +99,85 @@ func TestAChangeOfAUserHoldsAtOnce(t *testing.T) {
 func TestWhoGuessesWaitsAlone(t *testing.T) {
 	var tr tries
 	at := time.Now()
-	tr.tried("192.0.2.7", "alice", true, at)
+	if wait := tr.begin("192.0.2.7", "alice", at); wait > 0 {
+		t.Fatalf("the first waits for %s", wait)
+	}
+	tr.right("192.0.2.7", "alice")
 	for range freePair {
-		if wait := tr.wait("198.51.100.1", "alice", at); wait > 0 {
+		if wait := tr.begin("198.51.100.1", "alice", at); wait > 0 {
 			t.Fatalf("a first mistake costs %s", wait)
 		}
-		tr.tried("198.51.100.1", "alice", false, at)
 	}
-	first := tr.wait("198.51.100.1", "alice", at)
-	tr.tried("198.51.100.1", "alice", false, at)
-	if second := tr.wait("198.51.100.1", "alice", at); first <= 0 || second <= first || second > longestWait {
+	first := tr.begin("198.51.100.1", "alice", at)
+	if wait := tr.begin("198.51.100.1", "alice", at.Add(first)); wait > 0 {
+		t.Errorf("behind the wait there is another of %s", wait)
+	}
+	if second := tr.begin("198.51.100.1", "alice", at.Add(first)); first <= 0 || second <= first || second > longestWait {
 		t.Errorf("waits of %s, then %s", first, second)
 	}
-	if wait := tr.wait("198.51.100.1", "bob", at); wait > 0 {
+	if wait := tr.begin("198.51.100.1", "bob", at); wait > 0 {
 		t.Errorf("another from there waits for %s", wait)
 	}
 	for i := range freeName { // from everywhere
-		tr.tried(net.IPv4(203, 0, 113, byte(i)).String(), "alice", false, at)
+		tr.begin(net.IPv4(203, 0, 113, byte(i)).String(), "alice", at)
 	}
-	if wait := tr.wait("203.0.113.250", "alice", at); wait <= 0 {
+	if wait := tr.begin("203.0.113.250", "alice", at); wait <= 0 {
 		t.Error("a name that is guessed from everywhere is open to the next one")
 	}
-	if wait := tr.wait("192.0.2.7", "alice", at); wait > 0 {
+	if wait := tr.begin("192.0.2.7", "alice", at); wait > 0 {
 		t.Errorf("alice herself waits for %s", wait)
 	}
-	for range 3 * freeAddress {
-		tr.tried("2001:db8::1", "u", false, at)
-		tr.tried("127.0.0.1", "u", false, at)
+	for i := range 3 * freeAddress {
+		tr.begin("2001:db8::1", "u"+strconv.Itoa(i), at)
+		tr.begin("127.0.0.1", "u"+strconv.Itoa(i), at)
 	}
-	if wait := tr.wait("2001:db8::2", "v", at); wait <= 0 {
+	if wait := tr.begin("2001:db8::2", "v", at); wait <= 0 {
 		t.Error("a network of one person guesses names")
 	}
-	if wait := tr.wait("127.0.0.1", "v", at); wait > 0 {
+	if wait := tr.begin("127.0.0.1", "v", at); wait > 0 {
 		t.Errorf("another who comes by ssh waits for %s", wait)
 	}
-	if wait := tr.wait("2001:db8::2", "v", at.Add(2*time.Hour)); wait > 0 {
+	if wait := tr.begin("2001:db8::2", "v", at.Add(2*time.Hour)); wait > 0 {
 		t.Errorf("two hours later it still waits for %s", wait)
+	}
+}
+
+// Passwords that are tried at once are as many as those that are tried one after the other: each counts before it is looked at.
+func TestManyGuessesAtOnceAreAsManyAsOneByOne(t *testing.T) {
+	g := newRig(t)
+	var looked, waited atomic.Int64
+	var all sync.WaitGroup
+	for range 3 * freePair {
+		b := g.as(Nobody)
+		all.Go(func() {
+			switch got := b.post("/login", "name", "act", "password", "a wrong one, really"); got.status {
+			case http.StatusUnauthorized:
+				looked.Add(1)
+			case http.StatusTooManyRequests:
+				waited.Add(1)
+			default:
+				t.Errorf("status %d", got.status)
+			}
+		})
+	}
+	all.Wait()
+	if looked.Load() != freePair || waited.Load() != 2*freePair {
+		t.Errorf("%d were looked at and %d had to wait, want %d looked at", looked.Load(), waited.Load(), freePair)
+	}
+}
+
+// Who is right costs others nothing: not those from the same address, and not the same name.
+func TestWhoIsRightIsNoGuess(t *testing.T) {
+	var tr tries
+	at := time.Now()
+	for i := range 3 * freeName {
+		if wait := tr.begin("192.0.2.7", "alice", at); wait > 0 {
+			t.Fatalf("login %d waits for %s", i, wait)
+		}
+		tr.right("192.0.2.7", "alice")
+	}
+	if wait := tr.begin("192.0.2.8", "alice", at); wait > 0 {
+		t.Errorf("alice waits for %s elsewhere", wait)
 	}
 }
 
@@ -137,12 +185,64 @@ func TestWhoGuessesWaitsAlone(t *testing.T) {
 func TestTheLoginSaysHowLongOneWaits(t *testing.T) {
 	g := newRig(t)
 	for range freePair {
-		g.server.tries.tried("127.0.0.1", "act", false, g.server.Now())
+		g.server.tries.begin("127.0.0.1", "act", g.server.Now())
 	}
 	got := g.as(Nobody).post("/login", "name", "act", "password", password).want(t, 429, "Too many wrong passwords")
 	if got.header.Get("Retry-After") == "" {
 		t.Error("it does not say when")
 	}
+}
+
+// Who is logged out hears nothing more of what he was hearing, whoever did it.
+func TestStreamsEndWithTheLogin(t *testing.T) {
+	for path, end := range map[string]func(*rig) error{
+		"/live":                          func(g *rig) error { return g.server.Users.Remove("search") },
+		"/sessions/" + held64 + "/trace": func(g *rig) error { return g.server.Users.Set("search", Look, "") },
+	} {
+		g := newRig(t)
+		withSessions(g)
+		b := g.as(Search)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, b.url+path, http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := b.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := end(g); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil { // until it ends
+			t.Errorf("%s: %v", path, err)
+		}
+		_ = resp.Body.Close()
+	}
+}
+
+// A page that asks by itself for what happens now keeps nobody logged in.
+func TestTheStreamOfChangesKeepsNobodyLoggedIn(t *testing.T) {
+	at := time.Now()
+	var now atomic.Pointer[time.Time]
+	now.Store(&at)
+	g := newRig(t, func(o *Options) { o.Now = func() time.Time { return *now.Load() }; o.Live = time.Hour })
+	b := g.as(Look)
+	later := at.Add(DefaultIdle - time.Minute)
+	now.Store(&later)
+	ctx, leave := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, b.url+"/live", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := b.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	_ = resp.Body.Close()
+	last := at.Add(DefaultIdle + time.Minute)
+	now.Store(&last)
+	b.get("/").want(t, 303)
 }
 
 // A proxy says who it is and of which groups, on the socket and from its own user alone.

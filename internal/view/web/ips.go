@@ -212,6 +212,7 @@ type ipPage struct {
 	WarmUps  []admin.WarmUp
 	Takes    []admin.Takes
 	Changes  []admin.Change
+	Unkept   string // why there are none
 	Notes    []notes.Note
 	About    notes.Subject
 	Needed   Thresholds
@@ -253,7 +254,9 @@ func showIP(r *request) (any, error) {
 		return nil, err
 	}
 	if r.may(Search) {
-		if p.Changes, err = r.admin.Changes(r.Context(), admin.Subject{}, ip, 20); err != nil {
+		if p.Changes, err = r.admin.Changes(r.Context(), admin.Subject{}, ip, 20); isAbsent(err) {
+			p.Unkept = err.Error() // where no audit is kept a sending IP is suspended, too
+		} else if err != nil {
 			return nil, err
 		}
 		slices.Reverse(p.Changes)

@@ -23,6 +23,8 @@ type route struct {
 	shows   string // the file of templates
 	history bool   // it shows nothing without a history
 
+	byItself bool // a page asks for it again and again: that keeps nobody logged in
+
 	// One of these.
 	model  func(*request) (any, error)               // what the template shows
 	act    func(*request) (done, error)              // changes something
@@ -77,6 +79,8 @@ type Problem struct {
 	Status int
 	Text   string
 	Do     string // what can be done about it
+	Page   string // that shows more; "": there is none
+	Shows  string // what that is
 }
 
 func (p *Problem) Error() string { return p.Text }
@@ -91,7 +95,10 @@ const loginPath = "/login"
 // serve answers the requests of a route.
 func (s *Server) serve(to *route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, plain *http.Request) {
-		who, known := s.whoAsks(plain)
+		who, known := s.whoAsks(plain, !to.byItself && plain.Header.Get("Kanmon-Refresh") == "")
+		if end, _ := plain.Context().Value(peerKey{}).(peer); known && end.conn != nil {
+			end.conn.isKnown()
+		}
 		r := &request{Request: plain, server: s, route: to, Who: who, now: s.Now()}
 		if s.Admin != nil {
 			r.admin = s.Admin.As(who.Name)
@@ -107,6 +114,10 @@ func (s *Server) serve(to *route) http.Handler {
 				Status: http.StatusForbidden, Text: "You may not do this: it wants the role “" + to.role.String() + "”, and yours is “" + who.Role.String() + "”.",
 				Do: "Somebody with access to the host can change that: kanmon web user add " + cmp.Or(who.Name, "NAME") + " --role " + to.role.String(),
 			})
+			return
+		}
+		if !r.may(Search) && r.ask("account") != "" {
+			s.showProblem(w, r, &Problem{Status: http.StatusForbidden, Text: "To look for an account wants the role “search”.", Do: "Who may not see an address may not guess it either."})
 			return
 		}
 		if to.history && r.history == nil {
@@ -158,9 +169,35 @@ func (s *Server) answerAct(w http.ResponseWriter, r *request) {
 func (s *Server) answerStream(w http.ResponseWriter, r *request) {
 	s.streams.Add(1)
 	defer s.streams.Done()
+	ctx, end := context.WithCancel(r.Context())
+	defer end()
+	r.Request = r.WithContext(ctx)
+	if r.route.role > Nobody {
+		go r.whileKnown(end)
+	}
 	begun := &beginning{ResponseWriter: w}
 	if err := r.route.stream(r, begun); err != nil && !begun.has && r.Context().Err() == nil {
 		s.showProblem(w, r, err)
+	}
+}
+
+// knownAgain is how often it is looked whether who hears a stream still may.
+const knownAgain = time.Second
+
+// whileKnown ends a stream when the person has logged out, or may not hear it any more: it has no next request that would be refused.
+func (r *request) whileKnown(end context.CancelFunc) {
+	tick := time.NewTicker(knownAgain)
+	defer tick.Stop()
+	for {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-tick.C:
+			if who, known := r.server.whoAsks(r.Request, false); !known || who.Role < r.route.role {
+				end()
+				return
+			}
+		}
 	}
 }
 
@@ -187,11 +224,14 @@ func (b *beginning) Unwrap() http.ResponseWriter { return b.ResponseWriter }
 func problem(err error) *Problem {
 	var own *Problem
 	var silent admin.NoAnswer
+	var said *admin.Error
 	switch {
 	case errors.As(err, &own):
 		return own
 	case errors.Is(err, history.ErrGone):
 		return &Problem{Status: http.StatusNotFound, Text: "History does not have this, or no more.", Do: "How long it keeps what is in [history] of the configuration."}
+	case errors.As(err, &said):
+		return &Problem{Status: said.Status, Text: said.Error()}
 	case errors.As(err, &silent):
 		return &Problem{Status: http.StatusBadGateway, Text: "kanmon does not answer: " + err.Error(), Do: "systemctl status kanmon"}
 	case errors.Is(err, context.DeadlineExceeded):

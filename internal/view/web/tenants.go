@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -24,6 +25,7 @@ var tenantRoutes = []route{
 type tenantsPage struct {
 	Tenants  []senderRow
 	Accounts []senderRow
+	None     bool // no tenant is configured
 	Would    bool // those alone that would be treated otherwise if all evidence were enforced
 	Hidden   bool // accounts are not for this person
 }
@@ -38,6 +40,10 @@ type senderRow struct {
 func showTenants(r *request) (any, error) {
 	p := tenantsPage{Would: r.ask("would") != "", Hidden: !r.may(Search)}
 	tenants, err := r.admin.Tenants(r.Context())
+	if isAbsent(err) { // all mail is one's
+		p.None = true
+		return p, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +71,12 @@ func rowsOf(all []admin.Sender, would bool) (rows []senderRow) {
 		return min(slices.Index(worst, a.InForce), slices.Index(worst, a.Would)) - min(slices.Index(worst, b.InForce), slices.Index(worst, b.Would))
 	})
 	return rows
+}
+
+// isAbsent says whether kanmon has answered that it does not have this.
+func isAbsent(err error) bool {
+	var said *admin.Error
+	return errors.As(err, &said) && said.Status == http.StatusNotFound
 }
 
 func pageOfSender(of admin.Subject) string {
@@ -122,6 +134,9 @@ type order struct {
 func showSender(r *request) (any, error) {
 	of := r.subject()
 	x, err := r.admin.Sender(r.Context(), of)
+	if isAbsent(err) && r.history != nil {
+		return nil, &Problem{Status: http.StatusNotFound, Text: err.Error(), Do: "Another gateway may have it, or this one once had it.", Page: link("/tenants", of.Tenant, "history"), Shows: "What history has of " + of.Tenant}
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -1,9 +1,12 @@
 package web
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
+
+	"kanmon/internal/view/viewtest"
 )
 
 // Tenants, and accounts that are treated otherwise, are listed with why; a page of each has the numbers and what they are compared with.
@@ -39,5 +42,29 @@ func TestSendersAreBlockedAndExempted(t *testing.T) {
 	}
 	if got := g.kanmon.Orders(); !slices.Equal(got, want) {
 		t.Errorf("ordered %q, want %q", got, want)
+	}
+}
+
+// A site without tenants and without an audit has its pages all the same, and what history alone knows of is found there.
+func TestWhatIsNotConfiguredIsSaidOnThePage(t *testing.T) {
+	g := newFilledRig(t)
+	g.kanmon.Set(func(a *viewtest.Answers) { a.Absent = "nothing is kept <b>" })
+	g.as(Look).get("/tenants").want(t, 200, "No tenant is configured")
+	g.as(Act).get("/ips/192.0.2.1").want(t, 200, "nothing is kept &lt;b&gt;", "Suspend")
+	g.as(Look).get("/tenants/elsewhere").want(t, 404, "there is no tenant")
+	past := newRig(t, func(o *Options) { o.History = empty{} })
+	past.as(Look).get("/tenants/else%2Fwhere").want(t, 404, "there is no tenant", `href="/tenants/else%2Fwhere/history"`)
+}
+
+// Who may not see accounts can ask no page for one: whether there is mail of it would be told by what is shown.
+func TestNobodyGuessesAccounts(t *testing.T) {
+	g := newRig(t, func(o *Options) { o.History = empty{} })
+	for _, to := range routes() {
+		method, path, _ := strings.Cut(to.path, " ")
+		if method != "GET" || to.role == Nobody || to.byItself {
+			continue
+		}
+		path = cmp.Or(examples[to.path].path, strings.TrimSuffix(path, "{$}"))
+		g.as(Look).get(path+"?account=bob%40acme.example").want(t, 403)
 	}
 }

@@ -14,7 +14,7 @@ type tries struct {
 	pairs map[[2]string]*guesses // by address and name
 	from  map[string]*guesses    // by address; those of this host are of many people: ssh brings them here
 	names map[string]*guesses    // by name
-	right map[[2]string]bool     // where a name has been right
+	known map[[2]string]bool     // where a name has been right
 }
 
 // guesses are wrong ones, which are forgotten one a minute.
@@ -48,38 +48,55 @@ func (g *guesses) wait(free float64, at time.Time) time.Duration {
 	return min(longestWait, time.Second<<over) - at.Sub(g.last)
 }
 
-// wait is how long a password from there for that name is not even looked at.
-func (t *tries) wait(from, name string, at time.Time) (wait time.Duration) {
+// begin says how long a password from there for that name is not even looked at. 0: it is looked at now, and counts as wrong until it is known
+// to be right; else many at once would all be looked at before the first of them counts.
+func (t *tries) begin(from, name string, at time.Time) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.pairs == nil || len(t.pairs) > maxTries || len(t.names) > maxTries || len(t.known) > maxTries {
+		t.pairs, t.from, t.names, t.known = map[[2]string]*guesses{}, map[string]*guesses{}, map[string]*guesses{}, map[[2]string]bool{}
+	}
 	from = network(from)
-	wait = t.pairs[[2]string{from, name}].wait(freePair, at)
+	pair := [2]string{from, name}
+	if wait = t.wait(pair, at); wait > 0 {
+		return wait
+	}
+	note(t.pairs, pair, at)
+	note(t.from, from, at)
+	note(t.names, name, at)
+	return 0
+}
+
+func (t *tries) wait(pair [2]string, at time.Time) (wait time.Duration) {
+	from, name := pair[0], pair[1]
+	wait = t.pairs[pair].wait(freePair, at)
 	if !ofThisHost(from) {
 		wait = max(wait, t.from[from].wait(freeAddress, at))
 	}
-	if !t.right[[2]string{from, name}] {
+	if !t.known[pair] {
 		wait = max(wait, t.names[name].wait(freeName, at))
 	}
 	return max(0, wait)
 }
 
-// tried notes how a password was.
-func (t *tries) tried(from, name string, right bool, at time.Time) {
+// right takes back what begin has counted.
+func (t *tries) right(from, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.pairs == nil || len(t.pairs) > maxTries || len(t.names) > maxTries || len(t.right) > maxTries {
-		t.pairs, t.from, t.names, t.right = map[[2]string]*guesses{}, map[string]*guesses{}, map[string]*guesses{}, map[[2]string]bool{}
-	}
 	from = network(from)
 	pair := [2]string{from, name}
-	if right {
-		delete(t.pairs, pair)
-		t.right[pair] = true
-		return
+	delete(t.pairs, pair)
+	takeBack(t.from, from)
+	takeBack(t.names, name)
+	t.known[pair] = true
+}
+
+func takeBack[K comparable](in map[K]*guesses, key K) {
+	if g := in[key]; g != nil {
+		if g.wrong--; g.wrong <= 0 {
+			delete(in, key)
+		}
 	}
-	note(t.pairs, pair, at)
-	note(t.from, from, at)
-	note(t.names, name, at)
 }
 
 func note[K comparable](in map[K]*guesses, key K, at time.Time) {

@@ -91,7 +91,7 @@ func markOf(s *snapshot) string {
 	return fmt.Sprintf("%x", h.Sum64())
 }
 
-var liveRoutes = []route{{path: "GET /live", role: Look, stream: tellChanges}}
+var liveRoutes = []route{{path: "GET /live", role: Look, byItself: true, stream: tellChanges}}
 
 // tellChanges tells a browser, for as long as it listens, when there is something new to be seen.
 func tellChanges(r *request, w http.ResponseWriter) error {
