@@ -36,8 +36,9 @@ func (s *Store) Mails(ctx context.Context, of history.Filter, page history.Page)
 		return nil, "", err
 	}
 	limit, now := limitOf(page), time.Now()
+	known := map[int64]bool{}
 	for {
-		some, err := s.reading.letters(ctx, &of, behind, limit+1-len(all))
+		some, err := s.reading.letters(ctx, &of, behind, limit+1-len(all), known)
 		if err != nil || len(some) == 0 {
 			return all, "", err
 		}
@@ -55,9 +56,9 @@ func (s *Store) Mails(ctx context.Context, of history.Filter, page history.Page)
 	}
 }
 
-// letters gives the mails of the next attempts, each once, with what belongs to them.
-func (s *shelf) letters(ctx context.Context, of *history.Filter, behind finger, most int) (all []*letter, err error) {
-	known := map[int64]bool{}
+// letters gives the mails of the next attempts, each once, with what belongs to them: none that is known, and what it gives is known then. A mail
+// of many attempts is gathered for the first of them alone.
+func (s *shelf) letters(ctx context.Context, of *history.Filter, behind finger, most int, known map[int64]bool) (all []*letter, err error) {
 	err = s.walk(ctx, of, behind, func(at finger, f *found) bool {
 		if !known[f.mail] {
 			known[f.mail] = true
