@@ -2,11 +2,13 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"strconv"
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/view/history"
 	"kanmon/internal/view/notes"
 )
 
@@ -23,8 +25,9 @@ type nowPage struct {
 	Flow    *admin.Flow
 	Held    []admin.Session
 	Refused []admin.TopRefusal
-	Empty   string // no mail has been seen yet, because …
-	Past    bool   // there is a history
+	Empty   string    // no mail has been seen yet, because …
+	Before  time.Time // there is none at this moment; when the last one was, as history has it
+	Past    bool      // there is a history
 	At      time.Time
 }
 
@@ -57,7 +60,7 @@ func showNow(r *request) (any, error) {
 		return nil, err
 	}
 	if p.Flow == nil && s.Top.Sessions.Running == 0 {
-		p.Empty = r.server.whyEmpty(r.now)
+		p.Before, p.Empty = r.server.whyEmpty(r.Context(), r.now)
 	}
 	return p, nil
 }
@@ -164,15 +167,24 @@ func (p nowPage) State() string {
 	return "good"
 }
 
-// whyEmpty says why no connection has been seen yet. To find out takes a while: it holds for a minute.
-func (s *Server) whyEmpty(now time.Time) string {
-	if s.Empty == nil {
-		return ""
-	}
+// whyEmpty says why no connection has been seen yet; or when the last mail was, where history has one: kanmon counts since somebody looks. To find
+// out takes a while: it holds for a minute.
+func (s *Server) whyEmpty(ctx context.Context, now time.Time) (last time.Time, why string) {
 	s.emptied.Lock()
 	defer s.emptied.Unlock()
-	if now.Sub(s.emptyAt) > time.Minute {
-		s.emptyAt, s.empty = now, s.Empty()
+	if now.Sub(s.emptyAt) <= time.Minute {
+		return s.before, s.empty
 	}
-	return s.empty
+	s.emptyAt, s.before, s.empty = now, time.Time{}, ""
+	if s.History != nil {
+		of := history.Filter{Gateway: s.Gateway, To: now}
+		if all, _, err := s.History.Attempts(ctx, of, history.Page{Limit: 1}); err == nil && len(all) > 0 {
+			s.before = all[0].At
+			return s.before, ""
+		}
+	}
+	if s.Empty != nil {
+		s.empty = s.Empty()
+	}
+	return s.before, s.empty
 }

@@ -66,6 +66,7 @@ type Server struct {
 
 	emptied sync.Mutex // guards these
 	empty   string
+	before  time.Time
 	emptyAt time.Time
 }
 

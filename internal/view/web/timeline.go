@@ -13,7 +13,7 @@ import (
 )
 
 var timelineRoutes = []route{
-	{path: "GET /timeline", title: "Timeline", menu: "Timeline", key: "t", role: Look, shows: "timeline.html", model: showTimeline, history: true},
+	{path: "GET /timeline", title: "Timeline", menu: "Timeline", key: "l", role: Look, shows: "timeline.html", model: showTimeline, history: true},
 	{path: "GET /timeline.txt", role: Look, stream: writeTimeline, history: true},
 }
 
