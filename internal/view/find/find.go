@@ -197,9 +197,15 @@ func entryOf(lines []event.Entry, a *history.Attempt) *event.Entry {
 	return nil
 }
 
+// ByID finds the mail that has this id, and nothing by any other word: whoever has a link to a mail looks for nobody.
+func (f *Finder) ByID(ctx context.Context, id string) ([]Mail, error) {
+	mails, _, err := f.any(ctx, []history.Filter{{Mail: id}}, history.Filter{}, history.Page{Limit: 2})
+	return mails, err
+}
+
 // One finds the mail that an id names: of a mail, as others print it, or whatever else means one and no other.
 func (f *Finder) One(ctx context.Context, id string, of history.Filter) ([]Mail, error) {
-	mails, _, err := f.any(ctx, []history.Filter{{Mail: id}}, of, history.Page{Limit: 2})
+	mails, err := f.ByID(ctx, id)
 	if err != nil || len(mails) > 0 {
 		return mails, err
 	}

@@ -112,7 +112,7 @@ type letter struct{ Lang, Name, Text string }
 var languages = map[find.Lang]string{find.English: "English", find.Japanese: "日本語"}
 
 func showMail(r *request) (any, error) {
-	mails, err := r.finder().One(r.Context(), r.PathValue("mail"), history.Filter{})
+	mails, err := r.finder().ByID(r.Context(), r.PathValue("mail"))
 	if err != nil {
 		return nil, err
 	}

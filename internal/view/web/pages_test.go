@@ -180,6 +180,16 @@ func TestWhoMayOnlyLookSeesNobodysAddressOnAnyPageOrTable(t *testing.T) {
 	g.as(Search).get("/attempts").reads(t, secret, sender)
 }
 
+// The page of a mail is that of its id alone: else whoever has no right to look for people would do so by an address, and unseen.
+func TestNobodyIsLookedForByTheAddressOfAMailsPage(t *testing.T) {
+	g := look(t, site(t))
+	for _, role := range []Role{Look, Act} {
+		for _, word := range []string{secret, sender, "4jHOSTILE", "acme.example", "203.0.113.11"} {
+			g.as(role).get("/mails/"+url.PathEscape(word)).want(t, 404, "History does not have this")
+		}
+	}
+}
+
 func TestAStrangersTextIsReadAsItIsAndDoesNothing(t *testing.T) {
 	p := site(t)
 	g := look(t, p)

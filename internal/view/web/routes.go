@@ -68,6 +68,15 @@ type request struct {
 	now     time.Time
 }
 
+// unread says why what was asked for cannot be read: what is left out of it silently would be shown as another answer.
+func unread(err error) *Problem {
+	var big *http.MaxBytesError
+	if errors.As(err, &big) {
+		return &Problem{Status: http.StatusRequestEntityTooLarge, Text: "What was sent is larger than " + octets(big.Limit) + ".", Do: "Of a bounce the first part is enough; of a list send one part after the other."}
+	}
+	return &Problem{Status: http.StatusBadRequest, Text: "What is asked for cannot be read: " + err.Error(), Do: "Is the address complete? In the values of an address %, & and ; are written %25, %26 and %3B."}
+}
+
 // may says whether the person may what a role may.
 func (r *request) may(role Role) bool { return r.Who.Role >= role }
 
@@ -114,6 +123,10 @@ func (s *Server) serve(to *route) http.Handler {
 				Status: http.StatusForbidden, Text: "You may not do this: it wants the role “" + to.role.String() + "”, and yours is “" + who.Role.String() + "”.",
 				Do: "Somebody with access to the host can change that: kanmon web user add " + cmp.Or(who.Name, "NAME") + " --role " + to.role.String(),
 			})
+			return
+		}
+		if err := r.ParseForm(); err != nil {
+			s.showProblem(w, r, unread(err))
 			return
 		}
 		if !r.may(Search) && r.ask("account") != "" {

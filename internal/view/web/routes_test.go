@@ -121,3 +121,11 @@ func TestEachAnswerBindsTheBrowser(t *testing.T) {
 		t.Errorf("a page that there is not: status %d", got.status)
 	}
 }
+
+// What cannot be read whole is refused with why, and not answered as if less had been asked for.
+func TestWhatCannotBeReadIsRefused(t *testing.T) {
+	b := newRig(t, func(o *Options) { o.History = empty{} }).as(Act)
+	b.post("/find", "term", strings.Repeat("a", maxRequest)).want(t, 413, "larger than 256 KiB")
+	b.get("/attempts?tenant=%zz").want(t, 400, "cannot be read")
+	b.get("/attempts?tenant=a;b").want(t, 400, "cannot be read")
+}
