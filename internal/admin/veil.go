@@ -9,7 +9,7 @@ import (
 // An address is hidden up to its @: which domain mail is for is what an operator needs, and who it is for is not. It may be quoted, and the @
 // may be written otherwise, as in links (%40). Before an @ all counts that RFC 5322, 3.2.3 has, a "=" and a "/" too: one part of it may be
 // somebody else's address, as in bounces+bob=example.com@lists.example. In a link the name of the value is left, so that it stays one.
-var addressed = regexp.MustCompile(`"(?:[^"\\]|\\.)*"@|[^\s<>()\[\],;:"@＠]+[@＠]|([?&][a-z_]+=)?[^\s<>()\[\],;:"@/?&]+?(%(?:25)*40|&#64;|&#[xX]40;)`)
+var addressed = regexp.MustCompile(`"(?:[^"\\]|\\.)*"@|[^\s<>()\[\],;:"@＠]+[@＠]|([?&][a-z_]+=)?[^\s<>()\[\],;:"@/?&]+?(%(?:25)*40|%[eE][fF]%[bB][cC]%[aA]0|&#64;|&#[xX]40;)`)
 
 // VeilText hides the people in a text.
 func VeilText(text string) string {

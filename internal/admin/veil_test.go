@@ -22,6 +22,7 @@ func TestAddressesAreVeiled(t *testing.T) {
 		"bob/sales@example.com":                      "…@example.com",
 		"see https://a.example/?e=bob%2540b.example": "see https://a.example/?e=…%2540b.example",
 		"bob&#64;example.com":                        "…&#64;example.com",
+		"?shape=bob%EF%BC%A0b.example":               "?shape=…%EF%BC%A0b.example",
 		"bob＠example.com":                            "…@example.com",
 		"no address at all":                          "no address at all",
 		"ボブ@example.jp":                              "…@example.jp",
