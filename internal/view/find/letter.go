@@ -34,7 +34,7 @@ func (t Teller) ForCustomer(d *Detail) string {
 	if about.MXQueueID != "" {
 		as = customerAs.in(t.Lang, about.MXQueueID)
 	}
-	w.line(customerStates[d.State].in(t.Lang, ip(about.Destination.Addr()), t.stamp(about.At), as, d.Tries, t.day(began(&d.Mail).Add(givesUp))) + "\x00")
+	w.line(customerStates[d.State].in(t.Lang, ip(about.Destination.Addr()), t.stamp(about.At), as, d.tries(), t.day(began(&d.Mail).Add(givesUp))) + "\x00")
 	if len(all) > 1 {
 		w.line("")
 		for _, r := range all[:min(len(all), mostInLetter)] {
@@ -112,6 +112,8 @@ func (t Teller) some(all []ToldRecipient) string {
 		return "-"
 	case 1:
 		return all[0].Address
+	case 2:
+		return letterTo1.in(t.Lang, all[0].Address)
 	default:
 		return letterTo2.in(t.Lang, all[0].Address, len(all)-1)
 	}
@@ -150,6 +152,7 @@ func (t Teller) ForPostmaster(d *Detail, names Names) string {
 	var w letter
 	utc := Teller{t.Lang, time.UTC}
 	about := aboutOf(&d.Mail)
+	d = d.atReceiverOf(about)
 	answer := postmasterNone.in(t.Lang)
 	if !about.Reply.Local {
 		answer = cmp.Or(firstLine(about.Reply.Text), answer)
@@ -192,10 +195,32 @@ func (t Teller) ForPostmaster(d *Detail, names Names) string {
 	return w.String()
 }
 
+// atReceiverOf leaves of a mail what one receiver had to do with: what others said, and to whom, is not to be told to it.
+func (d *Detail) atReceiverOf(about *history.Attempt) *Detail {
+	elsewhere := func(a *history.Attempt) bool {
+		switch {
+		case a.Key == about.Key:
+			return false
+		case a.Provider != "" || about.Provider != "":
+			return a.Provider != about.Provider
+		default:
+			return !slices.ContainsFunc(a.Recipients, func(r history.Recipient) bool {
+				return slices.ContainsFunc(about.Recipients, func(of history.Recipient) bool { return strings.EqualFold(domain(r.Address), domain(of.Address)) })
+			})
+		}
+	}
+	one := *d
+	one.Attempts = slices.DeleteFunc(slices.Clone(d.Attempts), func(a history.Attempt) bool { return elsewhere(&a) })
+	one.Each = slices.DeleteFunc(slices.Clone(d.Each), func(y Try) bool { return elsewhere(&y.Attempt) })
+	return &one
+}
+
+func domain(address string) string { return address[strings.LastIndexByte(address, '@')+1:] }
+
 func (t Teller) subject(d *Detail, about *history.Attempt, answer string) string {
 	to := ip(about.Destination.Addr())
-	if all := fates(&d.Mail); len(all) > 0 {
-		to = all[0].Address[strings.LastIndexByte(all[0].Address, '@')+1:]
+	if all := ordered(fates(&d.Mail), d.Asked); len(all) > 0 {
+		to = domain(all[0].Address)
 	}
 	return postmasterSubject.in(t.Lang, cmp.Or(ip(about.SendingIP), "?"), to, answer)
 }

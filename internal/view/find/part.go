@@ -72,6 +72,9 @@ func (p *Part) has(address string) bool {
 func (d *Detail) reason() (*history.Reply, *Sense) {
 	for i := len(d.Each) - 1; i >= 0; i-- {
 		y := &d.Each[i]
+		if asked := d.fateOfAsked(); asked != "delivered" && !d.asks(&y.Attempt) {
+			continue // what another receiver said of others
+		}
 		for j := range y.Parts {
 			if p := &y.Parts[j]; p.has(d.Asked) {
 				return &p.Reply, &p.Sense

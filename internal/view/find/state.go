@@ -25,7 +25,7 @@ func (t Teller) Sentence(m *Mail) string {
 	case history.Delivered:
 		took := last
 		for i := range m.Attempts {
-			if a := &m.Attempts[i]; taken(a.Outcome) {
+			if a := &m.Attempts[i]; m.asks(a) && taken(a.Outcome) {
 				took = a
 			}
 		}
@@ -37,17 +37,48 @@ func (t Teller) Sentence(m *Mail) string {
 	case history.Partly:
 		return saysPartly.in(l, t.shares(m), t.stamp(last.At), t.nth(m, last))
 	case history.Refused:
+		last = m.lastAsked()
 		return saysRefused.in(l, t.stamp(last.At), t.nth(m, last), t.why(last))
 	case history.Waits:
+		last = m.lastAsked()
 		if !decided(last) {
 			return saysEnded.in(l, t.stamp(last.At), t.nth(m, last))
 		}
-		return saysWaits.in(l, t.attempts(m.Tries), t.stamp(last.At), t.why(last), t.day(began(m).Add(givesUp)))
+		return saysWaits.in(l, t.attempts(m.tries()), t.stamp(last.At), t.why(last), t.day(began(m).Add(givesUp)))
 	case history.GivenUp:
-		return saysGivenUp.in(l, t.attempts(m.Tries), t.stamp(last.At), t.why(last))
+		last = m.lastAsked()
+		return saysGivenUp.in(l, t.attempts(m.tries()), t.stamp(last.At), t.why(last))
 	default:
+		last = m.lastAsked()
 		return saysUnclear.in(l, t.stamp(last.At), t.nth(m, last))
 	}
+}
+
+// asks reports whether an attempt is about whom was looked for: any is where nobody was, or where none that is kept names him.
+func (m *Mail) asks(a *history.Attempt) bool { return m.fateOfAsked() == "" || fateIn(a, m.Asked) != "" }
+
+// lastAsked is the last attempt that is about whom was looked for: what another receiver said of others of its recipients is no answer.
+func (m *Mail) lastAsked() *history.Attempt {
+	for i := len(m.Attempts) - 1; i >= 0; i-- {
+		if m.asks(&m.Attempts[i]) {
+			return &m.Attempts[i]
+		}
+	}
+	return latest(m)
+}
+
+// tries is how many attempts were made for whom was looked for, as far as all are at hand.
+func (m *Mail) tries() int {
+	if m.Tries > len(m.Attempts) {
+		return m.Tries
+	}
+	n := 0
+	for i := range m.Attempts {
+		if m.asks(&m.Attempts[i]) {
+			n++
+		}
+	}
+	return n
 }
 
 // decided reports whether a reply has decided about an attempt.
@@ -78,18 +109,25 @@ func (t Teller) attempts(n int) string {
 	return saysAttempts.in(t.Lang, n)
 }
 
-// nth says which attempt of its mail one is.
+// nth says which attempt of its mail one is, of those for whom was looked for.
 func (t Teller) nth(m *Mail, a *history.Attempt) string {
-	n := m.Tries - len(m.Attempts)
+	n, first := m.Tries-len(m.Attempts), m.First
 	for i := range m.Attempts {
-		if n++; &m.Attempts[i] == a {
+		one := &m.Attempts[i]
+		if !m.asks(one) {
+			continue
+		}
+		if n++; n == 1 {
+			first = one.At
+		}
+		if one == a {
 			break
 		}
 	}
 	if n <= 1 {
 		return saysFirst.in(t.Lang)
 	}
-	return saysNth.in(t.Lang, n, t.span(a.At.Sub(m.First)))
+	return saysNth.in(t.Lang, n, t.span(a.At.Sub(first)))
 }
 
 // as says under which id an MX has taken a mail: what its postmaster is to be asked for.

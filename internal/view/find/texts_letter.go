@@ -8,6 +8,7 @@ var (
 	letterTo        = text{"To", "宛先"}
 	letterMessageID = text{"Message-ID", "Message-ID（メール識別子）"}
 	letterSent      = text{"Sent", "送信日時"}
+	letterTo1       = text{"%s and 1 other", "%s ほか1件"}
 	letterTo2       = text{"%s and %d others", "%s ほか%d件"}
 
 	letterSaid = text{"What the receiver's mail server answered:", "受信側のメールサーバーの応答："}

@@ -138,6 +138,7 @@ func TestTheStateOfAMailIsThatOfItsRecipients(t *testing.T) {
 		"waits, and refused":      {history.Waits, []history.Attempt{mail(historytest.Mail{To: []string{a, b}, Refused: map[string]historytest.M{a: unknown, b: busy}})}},
 		"one has it":              {history.Partly, []history.Attempt{mail(historytest.Mail{To: []string{a, b}, Refused: map[string]historytest.M{b: busy}})}},
 		"the other one, too":      {history.Delivered, []history.Attempt{mail(historytest.Mail{To: []string{a, b}, Refused: map[string]historytest.M{b: busy}}), mail(historytest.Mail{To: []string{b}})}},
+		"spelt in another way":    {history.Delivered, []history.Attempt{mail(historytest.Mail{To: []string{"A@X.example"}, Dot: busy}), mail(historytest.Mail{To: []string{a}})}},
 		"nobody answered":         {history.Unclear, []history.Attempt{mail(historytest.Mail{To: []string{a}, Dot: silent})}},
 		"had it, and came again":  {history.Delivered, []history.Attempt{mail(historytest.Mail{To: []string{a}}), mail(historytest.Mail{To: []string{a}, Dot: busy})}},
 		"more than are on record": {history.Waits, []history.Attempt{mail(historytest.Mail{To: []string{a}, Dot: busy, More: historytest.M{"more_recipients": 7}})}},

@@ -2,6 +2,7 @@ package history
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -53,7 +54,7 @@ const beyond = "\x00"
 func fatesOf(a *Attempt) map[string]string {
 	fates := make(map[string]string, len(a.Recipients))
 	for _, r := range a.Recipients {
-		fates[r.Address] = r.Fate
+		fates[strings.ToLower(r.Address)] = r.Fate // an MSA that spells it in another way means the same
 	}
 	if a.More > 0 || len(fates) == 0 {
 		fates[beyond] = map[string]string{
