@@ -55,7 +55,9 @@ func (t Teller) Sentence(m *Mail) string {
 }
 
 // asks reports whether an attempt is about whom was looked for: any is where nobody was, or where none that is kept names him.
-func (m *Mail) asks(a *history.Attempt) bool { return m.fateOfAsked() == "" || fateIn(a, m.Asked) != "" }
+func (m *Mail) asks(a *history.Attempt) bool {
+	return m.fateOfAsked() == "" || fateIn(a, m.Asked) != ""
+}
 
 // lastAsked is the last attempt that is about whom was looked for: what another receiver said of others of its recipients is no answer.
 func (m *Mail) lastAsked() *history.Attempt {

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -106,6 +107,9 @@ func (s *Store) Add(ctx context.Context, lines []history.Line, source string, re
 	if s.lock == nil {
 		return ErrReadOnly
 	}
+	if err := s.there(); err != nil {
+		return err
+	}
 	if s.stale {
 		if err := s.mend(ctx); err != nil {
 			return err
@@ -139,6 +143,23 @@ func (s *Store) Add(ctx context.Context, lines []history.Line, source string, re
 		bad = 0
 	}
 	return nil
+}
+
+// there makes sure that the folder is the one that was opened. What is written to files that somebody has removed nobody ever reads, and days that are
+// made anew behind them say of all before that it has been read.
+func (s *Store) there() error {
+	own, err := s.lock.Stat()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(s.dir, mainFile)
+	now, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), err == nil && !os.SameFile(own, now):
+		return fmt.Errorf("%s was removed or replaced while history was kept: restart what keeps it (systemctl restart kanmon-history or kanmon-view); it reads all records that there are anew", path)
+	default:
+		return err
+	}
 }
 
 // newestBook is where something is noted that has no day of its own.
