@@ -26,6 +26,7 @@ type Bounce struct {
 	RemoteMTA  string    // who said so
 	Arrived    time.Time // when the MSA took the mail
 	Written    time.Time // when the bounce was written, or the last attempt was made
+	perhaps    []string  // recipients if there are no others: so a text names whom the mail, or the bounce, was for
 }
 
 var errNoBounce = errors.New("this is neither a bounce nor a list: no line of it names a recipient, an id or a reply; paste all of the bounce, or a list with one address or id a line")
@@ -78,12 +79,15 @@ func (b *Bounce) around() (from, to time.Time) {
 // ParseBounce reads whatever a bounce has.
 func ParseBounce(written string) *Bounce {
 	b := new(Bounce)
-	own, bodies := parts(unquoted(written), 0)
+	own, bodies := parts(unquoted(readable(written)), 0)
 	for _, p := range bodies {
 		b.read(p)
 	}
 	if own != "" && len(b.Recipients) == 0 { // the header of the bounce itself
 		b.recipient(field(own, "X-Failed-Recipients"))
+	}
+	if len(b.Recipients) == 0 {
+		b.Recipients = b.perhaps
 	}
 	if b.Written.IsZero() {
 		b.Written = date(field(own, "Date"))
@@ -179,7 +183,7 @@ var (
 	receivedID = regexp.MustCompile(`(?i)\bid\s+<?([A-Za-z0-9][A-Za-z0-9.-]{5,40}[A-Za-z0-9])`)
 	version    = regexp.MustCompile(`^[0-9]+(?:\.[0-9]+)+$`) // Exchange's
 	// A reply in a sentence: "said: 550 5.1.1 …", "(reason: 550 …)", "<<< 550 …", "550-5.1.1 …" alone in its line.
-	replyInText = regexp.MustCompile(`(?:^|[\s:<>"'(])([45][0-9]{2})[ -]((?:[45]\.[0-9]{1,3}\.[0-9]{1,3}\b)?.*)$`)
+	replyInText = regexp.MustCompile(`(?:^|[\s:：<>"'(「（])([45][0-9]{2})[ -]((?:[45]\.[0-9]{1,3}\.[0-9]{1,3}\b)?.*)$`)
 	// A line of an MSA's log.
 	logLine = regexp.MustCompile(`(?:([0-9A-Za-z]{6,20}): )?\bto=<([^>]{1,320})>`)
 	// Who is said to have failed: "<bob@example.net>: host …", "bob@example.net" alone, "delivery to bob@example.net failed".
@@ -204,14 +208,22 @@ func (b *Bounce) words(line string) {
 			b.reply(strings.TrimSuffix(said, ")"))
 		}
 	}
-	if failed := addressInText.FindString(before); failed != "" && saysFailed(before, failed) {
+	failed := addressInText.FindString(before)
+	switch {
+	case failed == "":
+	case saysFailed(before, failed):
 		b.recipient(failed)
+	case saysFor.MatchString(before) && len(b.perhaps) < maxOfBounce:
+		b.perhaps = append(b.perhaps, failed)
 	}
 }
 
+// saysFor is how a line begins that says for whom a mail was, in programs whose users read Japanese.
+var saysFor = regexp.MustCompile(`^[\s>■・*【＜<]*(?:宛先|あて先|宛て先|送信先|受信者|配送先)`)
+
 func saysReply(before string) bool {
-	before = strings.ToLower(strings.TrimRight(before, " :'\"<("))
-	return slices.ContainsFunc([]string{"said", "reason", "response was", "responded with", "returned", "error", "reply"}, func(end string) bool { return strings.HasSuffix(before, end) })
+	before = strings.ToLower(strings.TrimRight(before, " :：'\"<(「（"))
+	return slices.ContainsFunc([]string{"said", "reason", "response was", "responded with", "returned", "error", "reply", "応答", "エラー", "応答しました", "理由"}, func(end string) bool { return strings.HasSuffix(before, end) })
 }
 
 // saysFailed reports whether an address in a line is one that could not be reached: it stands alone or first, or the line says so.

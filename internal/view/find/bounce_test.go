@@ -39,6 +39,16 @@ func TestABounceIsReadInEachForm(t *testing.T) {
 		"forwarded.txt":        {Recipients: []string{"bob@example.org"}, Code: 552, Status: "5.2.2", Written: time.Date(2026, 7, 1, 0, 40, 2, 0, time.UTC)},
 		"exchange-online.txt":  {Recipients: []string{"bob@example.org"}, IDs: []string{"july.10@acme.example"}, Code: 550, Status: "5.4.316"},
 		"one-line.txt":         {Recipients: []string{"bob@example.org"}, IDs: []string{"4jYHGY2Ccrz4A"}, Code: 451, Status: "4.7.1"},
+		"html-source.txt":          {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1"},
+		"japanese.txt":             {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1"},
+		"japanese-iso-2022-jp.txt": {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1", Written: time.Date(2026, 7, 1, 0, 40, 2, 0, time.UTC)},
+		"japanese-base64.txt":      {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1", Written: time.Date(2026, 7, 1, 0, 40, 2, 0, time.UTC)},
+		"japanese-shift-jis.txt":   {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1"},
+		"japanese-euc-jp.txt":      {Recipients: []string{"bob@example.org"}, Code: 550, Status: "5.1.1"},
+		"attached.txt": {
+			Recipients: []string{"alice@example.net"}, Sender: "news@acme.example", IDs: []string{"4jYHGY1Bkqz3Z", "july.1@acme.example"}, Code: 550, Status: "5.1.1",
+			Action: "failed", RemoteMTA: "mx2.example.net", Arrived: arrived, Written: time.Date(2026, 7, 1, 0, 40, 2, 0, time.UTC),
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, written := range []string{bounceOf(t, name), strings.ReplaceAll(bounceOf(t, name), "\n", "\r\n"), "> " + strings.ReplaceAll(bounceOf(t, name), "\n", "\n> ")} {

@@ -2,6 +2,7 @@ package find
 
 import (
 	"encoding/base64"
+	"html"
 	"io"
 	"mime"
 	"mime/quotedprintable"
@@ -49,13 +50,31 @@ func parts(written string, depth int) (own string, all []part) {
 	written = strings.TrimLeft(written, "\n")
 	header, body, whole := strings.Cut(written, "\n\n")
 	if !whole || depth > maxDepth || !isHeader(header) || !isMail(header) {
-		return "", []part{textPart(softened(written), false)}
+		written = softened(written)
+		if tagged.MatchString(written) { // the source of what a mail program shows
+			written = withoutTags(written)
+		}
+		return "", []part{textPart(written, false)}
 	}
-	return header, contents(header, body, depth)
+	return header, contents(header, body, depth, false)
 }
 
-// contents gives the texts in the body of a mail or a part.
-func contents(header, body string, depth int) []part {
+// forwarded gives the texts of a bounce that somebody has attached to a mail of his, and what its header says of it.
+func forwarded(written string, depth int) []part {
+	own, all := parts(written, depth)
+	said := part{lines: []string{"Date: " + field(own, "Date"), "X-Failed-Recipients: " + field(own, "X-Failed-Recipients")}}
+	return append(all, said)
+}
+
+// isBounce tells the header of a bounce from that of the mail that came back.
+func isBounce(header string) bool {
+	from, kind := strings.ToLower(field(header, "From")), strings.ToLower(field(header, "Content-Type"))
+	return strings.Contains(kind, "multipart/report") || field(header, "X-Failed-Recipients") != "" || bare(field(header, "Return-Path")) == "" && field(header, "Return-Path") != "" ||
+		strings.Contains(from, "mailer-daemon") || strings.Contains(from, "postmaster@")
+}
+
+// contents gives the texts in the body of a mail or a part; in a report a mail is what came back.
+func contents(header, body string, depth int, ofReport bool) []part {
 	kind, params, err := mime.ParseMediaType(field(header, "Content-Type"))
 	if err != nil {
 		kind = "text/plain"
@@ -68,14 +87,18 @@ func contents(header, body string, depth int) []part {
 			if strings.HasPrefix(piece, "\n") { // without a header
 				head, rest = "", piece
 			}
-			all = append(all, contents(head, rest, depth+1)...)
+			all = append(all, contents(head, rest, depth+1, ofReport || kind == "multipart/report")...)
 		}
 		return all
 	case kind == "message/rfc822", kind == "message/global", kind == "text/rfc822-headers", kind == "message/global-headers":
-		head, _, _ := strings.Cut(strings.TrimLeft(decoded(header, body), "\n"), "\n\n")
+		inside := strings.TrimLeft(decoded(header, body), "\n")
+		head, _, _ := strings.Cut(inside, "\n\n")
+		if !ofReport && depth <= maxDepth && isBounce(head) {
+			return forwarded(inside, depth+1)
+		}
 		return []part{textPart(head, true)} // what it says is of no matter
 	case kind == "text/html":
-		return []part{textPart(tag.ReplaceAllString(decoded(header, body), "\n"), false)}
+		return []part{textPart(withoutTags(decoded(header, body)), false)}
 	case strings.HasPrefix(kind, "text/"), strings.HasPrefix(kind, "message/"):
 		return []part{textPart(decoded(header, body), false)}
 	default:
@@ -83,7 +106,13 @@ func contents(header, body string, depth int) []part {
 	}
 }
 
-var tag = regexp.MustCompile(`<[^<>@]{0,500}>`)
+var (
+	tag    = regexp.MustCompile(`<[^<>@]{0,500}>`)
+	tagged = regexp.MustCompile(`(?i)<(?:html|body|div|p|br|table|td|font|span)[ />]`)
+)
+
+// withoutTags is what people see of HTML, nearly.
+func withoutTags(text string) string { return html.UnescapeString(tag.ReplaceAllString(text, "\n")) }
 
 // pieces parts a body at its boundary. One that is cut off is taken as far as it goes.
 func pieces(body, boundary string) (all []string) {
@@ -105,7 +134,7 @@ func decoded(header, body string) string {
 		return fromQuoted(body)
 	case "base64":
 		octets, _ := io.ReadAll(base64.NewDecoder(base64.StdEncoding, strings.NewReader(body)))
-		return strings.ReplaceAll(string(octets), "\r\n", "\n")
+		return strings.ReplaceAll(readable(string(octets)), "\r\n", "\n")
 	default:
 		return softened(body)
 	}
@@ -126,7 +155,7 @@ func fromQuoted(body string) string {
 	if err != nil {
 		return body
 	}
-	return strings.ReplaceAll(string(octets), "\r\n", "\n")
+	return strings.ReplaceAll(readable(string(octets)), "\r\n", "\n")
 }
 
 // textPart unfolds lines: those that begin with a blank go on with the line before, where that is a field of a header or a sentence about

@@ -22,6 +22,7 @@ type Finder struct {
 type Mail struct {
 	history.Mail
 	Guessed bool   // no id says that it is the one that is meant: recipient, time and reply do
+	Unlike  bool   // it was guessed, and no reply on record is such as the one that is quoted
 	Asked   string // the recipient that was looked for, as the records have him; "": it was found otherwise
 }
 

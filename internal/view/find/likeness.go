@@ -33,7 +33,7 @@ func (f *Finder) returned(ctx context.Context, t Term, of history.Filter, page h
 	}
 	mails = slices.DeleteFunc(mails, func(m Mail) bool { return t.Bounce.likeness(&m.Mail) < best })
 	for i := range mails {
-		mails[i].Guessed = true
+		mails[i].Guessed, mails[i].Unlike = true, t.Bounce.isUnlike(&mails[i].Mail)
 	}
 	return mails, nil
 }
@@ -70,7 +70,7 @@ func (b *Bounce) likeness(m *history.Mail) int {
 		for _, said := range b.Replies {
 			n = max(n, alike(said, a.Reply.Text))
 		}
-		if b.Code > 0 && a.Reply.Code == b.Code {
+		if b.quotes(a) {
 			n += 20
 		}
 		if b.Status != "" && a.Reply.Enhanced == b.Status {
@@ -85,6 +85,24 @@ func (b *Bounce) likeness(m *history.Mail) int {
 		best = max(best, n)
 	}
 	return best
+}
+
+// quotes reports whether an attempt's reply, or what one of the bounce's recipients was told in it, has the code that a bounce quotes.
+func (b *Bounce) quotes(a *history.Attempt) bool {
+	if b.Code == 0 {
+		return false
+	}
+	if softened := a.Outcome == "deferred" && a.Reply.Code >= 500; softened && b.Code/100 == 4 { // the MSA was told so
+		return true
+	}
+	return a.Reply.Code == b.Code || slices.ContainsFunc(a.Recipients, func(r history.Recipient) bool {
+		return r.Code == b.Code && (len(b.Recipients) == 0 || slices.ContainsFunc(b.Recipients, func(of string) bool { return strings.EqualFold(of, r.Address) }))
+	})
+}
+
+// isUnlike reports whether a bounce quotes a reply, and no attempt of a mail had such a one.
+func (b *Bounce) isUnlike(m *history.Mail) bool {
+	return b.Code > 0 && !slices.ContainsFunc(m.Attempts, func(a history.Attempt) bool { return b.quotes(&a) })
 }
 
 // alike is how many of a hundred words of one text the other has, too.

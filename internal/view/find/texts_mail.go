@@ -71,6 +71,10 @@ var (
 		"Probably the one that is meant: found by recipient, time and reply; no id names it.",
 		"推定：宛先、時刻、応答の内容から見つけました。このメールであることを示すIDはありません。",
 	}
+	notesUnlike = text{
+		"Perhaps another mail: it has the recipient and the time, but no reply on record is such as the one that the bounce quotes. That one may have come from another server than those behind kanmon.",
+		"別のメールの可能性があります：宛先と時刻は合っていますが、エラーメールにある応答と一致する記録がありません。kanmon を通らない別のサーバーの応答かもしれません。",
+	}
 	notesEarlier = text{
 		"%d earlier attempts are not shown.",
 		"それ以前の%d回の試行は表示していません。",

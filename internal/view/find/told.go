@@ -151,7 +151,10 @@ func (t Teller) mail(m *Mail) Told {
 		told.Notes = append(told.Notes, notesAsked.in(t.Lang, m.Asked, t.Outcome(told.Recipients[0].Fate)))
 	}
 	told.Notes = append(told.Notes, t.twice(m)...)
-	if m.Guessed {
+	switch {
+	case m.Unlike:
+		told.Notes = append(told.Notes, notesUnlike.in(t.Lang))
+	case m.Guessed:
 		told.Notes = append(told.Notes, notesGuessed.in(t.Lang))
 	}
 	if m.Probably && m.Tries > 1 {
