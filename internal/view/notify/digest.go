@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"slices"
@@ -344,12 +345,32 @@ func (n *Notifier) open(ctx context.Context) ([]standingNow, error) { return ope
 // Digest gives the text of the digest of a day, for whoever asks. Another process may tell people meanwhile.
 func Digest(ctx context.Context, cfg *config.Config, o Options, day time.Time) (string, error) {
 	g := &digester{past: o.History, words: wordsOf(&cfg.Notify), notes: o.Notes, open: func(ctx context.Context) ([]standingNow, error) { return peek(ctx, o.Folder) }}
-	zone := cfg.Notify.Location()
-	d, err := g.make(ctx, time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, zone))
+	begin := time.Date(day.Year(), day.Month(), day.Day(), 0, 0, 0, 0, cfg.Notify.Location())
+	if err := g.knows(ctx, begin); err != nil {
+		return "", err
+	}
+	d, err := g.make(ctx, begin)
 	if err != nil {
 		return "", err
 	}
 	return g.words.digest(d), nil
+}
+
+// knows reports a day of which nothing can be said: that nothing has happened would be no answer.
+func (g *digester) knows(ctx context.Context, day time.Time) error {
+	status, err := g.past.Status(ctx)
+	name := day.Format(time.DateOnly)
+	switch first := status.Counts[0]; {
+	case err != nil:
+		return err
+	case day.After(time.Now()):
+		return fmt.Errorf("%s is still to come", name)
+	case first.IsZero():
+		return fmt.Errorf("nothing is kept of %s: history is empty", name)
+	case !day.AddDate(0, 0, 1).After(first):
+		return fmt.Errorf("nothing is kept of %s: the first day of which there is something is %s", name, first.Format(time.DateOnly))
+	}
+	return nil
 }
 
 // newID is that of a message, as the standard shows it.

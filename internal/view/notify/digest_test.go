@@ -156,15 +156,15 @@ https://page.example/
 		config.Japanese: `2026-11-29: 送信試行 1000 件: 配送 97.0 %、一時拒否 2.0 %、拒否 0.9 %。うち 4 件は別の送信 IP で救済しました。
 
 現在の異常:
-  203.0.113.10 は docomo 宛ての送信を一時停止しました(2026-11-29 23:00 JST から) [alice が確認済み、2099-01-01 09:00 JST まで: form filled in]
+  203.0.113.10 から docomo 宛ての送信を一時停止しました(2026-11-29 23:00 JST から) [alice が確認済み、2099-01-01 09:00 JST まで: form filled in]
 
 送信者:
   10:00 acme のアカウント bob@acme.example の送信を抑制しました(stop) (18 % unknown of 210)
   10:30 acme のアカウント bob@acme.example の抑制を解除しました
 
 送信 IP:
-  09:14 203.0.113.10 は docomo 宛ての送信を一時停止しました (refused by 2 tenants)
-  09:45 203.0.113.10 は docomo 宛ての送信を再開しました
+  09:14 203.0.113.10 から docomo 宛ての送信を一時停止しました (refused by 2 tenants)
+  09:45 203.0.113.10 から docomo 宛ての送信を再開しました
 
 操作:
   10:30 alice: unblock bob@acme.example acme (password changed)
@@ -227,7 +227,20 @@ func TestDigestOnRequest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		text, err := Digest(r.t.Context(), cfg, Options{Folder: r.folder, History: r.past}, time.Now())
+		o := Options{Folder: r.folder, History: r.past}
+		today := time.Now()
+		if _, err := Digest(r.t.Context(), cfg, o, today); err == nil || !strings.Contains(err.Error(), "history is empty") {
+			t.Errorf("of a day of which there is no history: %v", err)
+		}
+		r.past.mu.Lock()
+		r.past.status.Counts = [2]time.Time{today.Truncate(24 * time.Hour), today.Truncate(24 * time.Hour)}
+		r.past.mu.Unlock()
+		for days, want := range map[int]string{-2: "nothing is kept of 1999-12-30: the first day of which there is something is 2000-01-01", 1: "2000-01-02 is still to come"} {
+			if text, err := Digest(r.t.Context(), cfg, o, today.AddDate(0, 0, days)); err == nil || err.Error() != want {
+				t.Errorf("%+d days: %q, %v; want %q", days, text, err, want)
+			}
+		}
+		text, err := Digest(r.t.Context(), cfg, o, today)
 		if err != nil {
 			t.Fatal(err)
 		}

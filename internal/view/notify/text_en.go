@@ -91,7 +91,7 @@ var english = map[config.NotifyEvent]phrase{
 		`One is no reason to do anything. If there are many, see docs/howto/slow-provider.md.`,
 	},
 	"order.done": {
-		`{{.By}}: {{.Action}}{{if .IP}} {{.IP}}{{end}}{{if .Account}} {{.Account}}{{end}}{{if .Tenant}} {{.Tenant}}{{end}}`,
+		`{{.By}}: {{.Action}}{{if .IP}} {{.IP}} at {{.Provider}}{{end}}{{if .Account}} {{.Account}}{{end}}{{if .Tenant}} {{.Tenant}}{{end}}`,
 		`{{.Was}} → {{.State}}{{if .Unkept}}. It could not be saved: a restart may lose it{{end}}`, ``,
 	},
 	"warmup.stage": {`warm-up of {{.IP}}: {{if .Condition}}{{.Condition}}{{else}}{{.State}}{{end}}`, ``, ``},

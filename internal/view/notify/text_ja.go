@@ -4,12 +4,12 @@ import "kanmon/internal/config"
 
 var japanese = map[config.NotifyEvent]phrase{
 	"ip.suspended": {
-		`{{.IP}} は {{.Provider}} 宛ての送信を{{if .Until}}一時停止{{else}}停止{{end}}しました`,
+		`{{.IP}} から {{.Provider}} 宛ての送信を{{if .Until}}一時停止{{else}}停止{{end}}しました`,
 		`{{if .Until}}{{.Until}} まで{{else}}手動で再開するまで{{end}}、この IP からは送信しません。{{if .Until}}その後、1 通だけ送って確かめます。{{end}}同じプールのほかの送信 IP が代わりに送ります。`,
 		`どのテナントのメールが原因かを調べ(kanmon refusals --ip {{.IP}})、docs/howto/ip-refused.md に従って対処してください。`,
 	},
 	"ip.recovered": {
-		`{{.IP}} は {{.Provider}} 宛ての送信を再開しました`, `受信側がこの IP からのメールを受け取りました{{if .Was}}(これまで: {{.Was}}){{end}}。送信量を段階的に戻します。`, ``,
+		`{{.IP}} から {{.Provider}} 宛ての送信を再開しました`, `受信側がこの IP からのメールを受け取りました{{if .Was}}(これまで: {{.Was}}){{end}}。送信量を段階的に戻します。`, ``,
 	},
 	"ip.listed": {
 		`{{.IP}} が {{.List}} に載っています`,
@@ -81,7 +81,7 @@ var japanese = map[config.NotifyEvent]phrase{
 		`1 通だけなら対処は不要です。多発している場合は docs/howto/slow-provider.md を参照してください。`,
 	},
 	"order.done": {
-		`{{.By}}: {{.Action}}{{if .IP}} {{.IP}}{{end}}{{if .Account}} {{.Account}}{{end}}{{if .Tenant}} {{.Tenant}}{{end}}`,
+		`{{.By}}: {{.Action}}{{if .IP}} {{.IP}}({{.Provider}}){{end}}{{if .Account}} {{.Account}}{{end}}{{if .Tenant}} {{.Tenant}}{{end}}`,
 		`{{.Was}} → {{.State}}{{if .Unkept}}。保存できていないため、再起動で失われる可能性があります{{end}}`, ``,
 	},
 	"warmup.stage": {`{{.IP}} のウォームアップ: {{if .Condition}}{{.Condition}}{{else}}{{.State}}{{end}}`, ``, ``},

@@ -78,6 +78,22 @@ func TestEveryEventHasWords(t *testing.T) {
 	}
 }
 
+// An order about a sending IP says where it holds: at one provider, or at all.
+func TestAnOrderSaysAtWhichProvider(t *testing.T) {
+	for provider, want := range map[string]map[config.Language]string{
+		"google": {"en": "rin: suspend 203.0.113.10 at google", "ja": "rin: suspend 203.0.113.10(google)"},
+		"":       {"en": "rin: suspend 203.0.113.10 at all providers", "ja": "rin: suspend 203.0.113.10(すべてのプロバイダ)"},
+	} {
+		e := newEvent("order.done", time.Unix(0, 0), Data{By: "rin", Action: "suspend", SendingIP: ip10, Provider: provider})
+		for lang, title := range want {
+			w := &words{language: languages[lang], zone: time.UTC}
+			if got := w.titled(&e); got != title {
+				t.Errorf("%s: %q, want %q", lang, got, title)
+			}
+		}
+	}
+}
+
 // hostile are texts that somebody may write into an address, a reply, a name.
 var hostile = []string{
 	"a\r\nBcc: victim@example.com\r\n\r\nbody", "\x1b]0;owned\x07\x1b[31m", "<script>alert(1)</script>", "<!channel> <@U1> <https://evil.example|click>",
