@@ -80,6 +80,7 @@ func (k *providerShowCommand) Run(c *console) error {
 	if err != nil {
 		return err
 	}
+	from = from.UTC().Truncate(time.Hour).In(time.Local) // as history has tenants: so all sums are of one time, which is the one that is printed
 	found, err := tally.OfProvider(ctx, p, k.Name, from, to)
 	if err != nil {
 		return err

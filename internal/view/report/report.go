@@ -121,7 +121,11 @@ var ErrSpan = errors.New("a report is about a time from one full hour to another
 // Make gathers a report.
 func Make(ctx context.Context, s history.Store, o Options) (*Report, error) {
 	if o.Tenant == "" || !o.From.Before(o.To) || !o.From.Truncate(time.Hour).Equal(o.From) || !o.To.Truncate(time.Hour).Equal(o.To) {
-		return nil, fmt.Errorf("%w: from %s to %s", ErrSpan, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
+		err := fmt.Errorf("%w: from %s to %s", ErrSpan, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
+		if _, offset := o.From.In(o.In).Zone(); time.Duration(offset)*time.Second%time.Hour != 0 {
+			err = fmt.Errorf("%w; history counts by hours of UTC, and days of this time zone begin between two: run it with TZ=UTC, or another zone of full hours", err)
+		}
+		return nil, err
 	}
 	r := &Report{Tenant: o.Tenant, From: o.From.In(o.In), To: o.To.In(o.In), Made: o.Now.In(o.In).Truncate(time.Second), Zone: zoneOf(o.From.In(o.In))}
 	g := &gathering{Report: r, Options: o, store: s, of: history.Filter{Tenant: o.Tenant, From: o.From, To: o.To}}

@@ -43,7 +43,8 @@ type Tenant struct {
 // mostRows is how many tenants, refusals, deeds a summary has: each stands over a list that has the rest.
 const mostRows = 20
 
-// OfProvider adds up what history has of a provider between two times.
+// OfProvider adds up what history has of a provider between two times. It begins with the first step of its series, so that all its sums are of one time: those of
+// tenants, which history has by the hour, where that is a full hour.
 func OfProvider(ctx context.Context, store history.Store, name string, from, to time.Time) (*Provider, error) {
 	of := Subject{Provider: name}
 	p := &Provider{Name: name, From: from, To: to}
@@ -51,6 +52,7 @@ func OfProvider(ctx context.Context, store history.Store, name string, from, to 
 	if p.Over, err = Over(ctx, store, of, from, to); err != nil {
 		return nil, err
 	}
+	from, p.From = p.Over.From, p.Over.From
 	if p.Phases, err = Phases(ctx, store, of, from, to); err != nil {
 		return nil, err
 	}

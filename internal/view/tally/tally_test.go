@@ -173,6 +173,24 @@ func TestTheMiddleAndTheWorstTenthLieInTheirBuckets(t *testing.T) {
 	}
 }
 
+// All sums about a provider are of the time that is told, which begins where the first step does.
+func TestTheSumsOfAProviderAreOfOneTime(t *testing.T) {
+	for asked, want := range map[time.Time]time.Time{
+		noon.Add(-6*time.Hour + 7*time.Minute): noon.Add(-6*time.Hour + 5*time.Minute),
+		noon.Add(-9*day + time.Hour):           noon.Add(-9 * day),
+	} {
+		store := &canned{status: history.Status{Last: noon, Detail: [2]time.Time{noon.Add(-99 * day), noon}}}
+		store.counts = []history.Count{{Begin: want, SendingIP: netip.MustParseAddr("203.0.113.11"), Tenant: "acme", Outcome: "delivered", Attempts: 3}}
+		p, err := OfProvider(t.Context(), store, "docomo", asked, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !p.From.Equal(want) || p.Over.Sum.Attempts != 3 || len(p.IPs) != 1 || p.IPs[0].Outcomes.Attempts != 3 || len(p.Tenants) != 1 || p.Tenants[0].Outcomes.Attempts != 3 {
+			t.Errorf("from %v: from %v, %d in all, sending IPs %+v, tenants %+v", asked, p.From, p.Over.Sum.Attempts, p.IPs, p.Tenants)
+		}
+	}
+}
+
 func TestAProviderIsLookedAtWhereItIsSlowerThanAWeekAgo(t *testing.T) {
 	one, two := netip.MustParseAddr("203.0.113.11"), netip.MustParseAddr("203.0.113.12")
 	at, before := noon.Add(-time.Hour), noon.Add(-time.Hour-7*day)
