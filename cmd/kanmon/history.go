@@ -322,7 +322,7 @@ func printProgress(c *console, p follow.Progress) {
 	}
 	fmt.Fprintf(c.stdout, "%s: read; %s so far, %.0f in a second", p.File, count(int(p.Records), "record"), rate)
 	if p.Bad > 0 {
-		fmt.Fprintf(c.stdout, "; %s that is no record, the first: %v", count(int(p.Bad), "line"), p.First)
+		fmt.Fprintf(c.stdout, "; left out as no record: %s, the first: %v", count(int(p.Bad), "line"), p.First)
 	}
 	if p.Foreign > 0 {
 		fmt.Fprintf(c.stdout, "; %s left out of gateways that history.gateways does not name", count(int(p.Foreign), "record"))

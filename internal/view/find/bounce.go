@@ -35,12 +35,16 @@ var errNoBounce = errors.New("this is neither a bounce nor a list: no line of it
 func ofBounce(written string, shown journal.Mask) (Term, error) {
 	b := ParseBounce(written)
 	t := Term{Text: "bounce", Kind: KindBounce, Bounce: b}
-	for _, id := range b.IDs {
+	for _, plain := range b.IDs {
+		id := plain
 		if strings.Contains(id, "@") {
 			id = shown.MessageID(id)
 		}
 		if id != "" {
 			t.Any = append(t.Any, history.Filter{ID: id})
+		}
+		if id != plain {
+			t.Plain = append(t.Plain, history.Filter{ID: plain})
 		}
 	}
 	from, to := b.around()
@@ -51,6 +55,10 @@ func ofBounce(written string, shown journal.Mask) (Term, error) {
 			f.Recipient = r[strings.LastIndexByte(r, '@'):]
 		}
 		t.Any = append(t.Any, f)
+		if !t.Blind && f.Recipient != r {
+			f.Recipient = r
+			t.Plain = append(t.Plain, f)
+		}
 	}
 	if len(t.Any) == 0 {
 		return t, errNoBounce

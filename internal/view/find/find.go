@@ -33,7 +33,7 @@ func (f *Finder) Mails(ctx context.Context, t Term, of history.Filter, page hist
 		mails, err := f.returned(ctx, t, of, page)
 		return mails, "", err
 	}
-	all, next, err := f.any(ctx, t.Any, of, page)
+	all, next, err := f.any(ctx, slices.Concat(t.Any, t.Plain), of, page)
 	if err == nil && t.Number > 0 {
 		all = slices.DeleteFunc(all, func(m Mail) bool {
 			return !slices.ContainsFunc(m.Attempts, func(a history.Attempt) bool { return a.Session == t.Any[0].Session && a.Number == t.Number })

@@ -13,7 +13,7 @@ import (
 // another mail. Without one the recipient says who, the time says when, and the reply which: that whose reply is most like it.
 func (f *Finder) returned(ctx context.Context, t Term, of history.Filter, page history.Page) ([]Mail, error) {
 	ids, likes := t.Any[:0:0], t.Any[:0:0]
-	for _, one := range t.Any {
+	for _, one := range slices.Concat(t.Any, t.Plain) {
 		if one.ID != "" {
 			ids = append(ids, one)
 		} else {

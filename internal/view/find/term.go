@@ -42,6 +42,7 @@ type Term struct {
 	Text   string
 	Kind   Kind
 	Any    []history.Filter // what holds of one of these is meant
+	Plain  []history.Filter // or of these: the same as records have it that are older than the mask. Nobody notes it
 	Number int              // of the transaction, with KindSession; 0: any
 	Bounce *Bounce          // with KindBounce
 	Blind  bool             // the records show no local parts: of an address its domain is looked for
@@ -155,6 +156,9 @@ func (t Term) ofAddress(address string, shown journal.Mask) (Term, error) {
 		as = address // from a record
 	}
 	t.Any = []history.Filter{{Recipient: as}, {Sender: as}, {ID: shown.MessageID(address)}}
+	if as != address {
+		t.Plain = []history.Filter{{Recipient: address}, {Sender: address}, {ID: address}}
+	}
 	return t, nil
 }
 

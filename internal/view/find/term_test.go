@@ -79,6 +79,37 @@ func TestATermHidesWhomTheRecordsHide(t *testing.T) {
 	}
 }
 
+// Mail of before the records began to hide people is found as it was recorded; what is noted of the search is what they show now.
+func TestMailOfBeforeTheMaskIsFound(t *testing.T) {
+	const who, id = "canary.local@example.net", "canary.local.1@acme.example"
+	bounce := "<" + who + ">: host mx said: 550 5.1.1 no\n\nReturn-Path: <>\nMessage-ID: <" + id + ">\n"
+	key := []byte("0123456789abcdef")
+	for mode, want := range map[journal.AddressMode]map[string]string{ // recipients and ids that are looked for beside
+		journal.AddressesClear:  {who: "", bounce: ""},
+		journal.AddressesHashed: {who: who + " " + who, bounce: id + " " + who},
+		journal.AddressesDomain: {who: "", bounce: id},
+	} {
+		for written, wants := range want {
+			term, err := Parse(written, journal.Mask{Mode: mode, Key: key})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range term.Plain {
+				if as := f.Recipient + f.ID; as != "" {
+					got = append(got, as)
+				}
+			}
+			if strings.Join(got, " ") != wants {
+				t.Errorf("%s: %s is looked for also as %q, want %q", mode, term.Text, got, wants)
+			}
+			if mode != journal.AddressesClear && strings.Contains(term.Noted(), "canary") {
+				t.Errorf("%s: noted is %q", mode, term.Noted())
+			}
+		}
+	}
+}
+
 // Lines of single words are a list; a bounce is none.
 func TestAListIsTold(t *testing.T) {
 	list, is := Terms("alice@example.net,\r\n\r\n  \"Bob\" <bob@example.net>;\n4jYHGY1Bkqz3Z\n")
