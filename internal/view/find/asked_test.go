@@ -35,6 +35,7 @@ func TestOfSeveralReceiversTheAskedOnesAnswerIsSaid(t *testing.T) {
 		{toTwo(history.Refused, no, later, alice), []string{"2026-07-01 03:00:00", "no such recipient", "on the first attempt"}, []string{"block list"}},
 		{toTwo(history.Waits, wait, waitLater, alice), []string{"waiting: 1 attempt, the last at 2026-07-01 03:00:00", "second attempt"}, []string{"limit"}},
 		{toTwo(history.GivenUp, wait, waitLater, alice), []string{"1 attempt, the last at 2026-07-01 03:00:00", "second attempt"}, []string{"limit"}},
+		{toTwo(history.Partly, took, waitLater, alice), []string{"the last attempt was at 2026-07-01 03:01:00 +00:00 (attempt 2, 1 min after the first)"}, nil},
 	} {
 		got := Teller{}.Sentence(&c.mail)
 		for _, want := range c.says {

@@ -111,12 +111,12 @@ func (t Teller) attempts(n int) string {
 	return saysAttempts.in(t.Lang, n)
 }
 
-// nth says which attempt of its mail one is, of those for whom was looked for.
+// nth says which attempt of its mail one is: of those for whom was looked for, if it is one of them.
 func (t Teller) nth(m *Mail, a *history.Attempt) string {
-	n, first := m.Tries-len(m.Attempts), m.First
+	n, first, his := m.Tries-len(m.Attempts), m.First, m.asks(a)
 	for i := range m.Attempts {
 		one := &m.Attempts[i]
-		if !m.asks(one) {
+		if his && !m.asks(one) {
 			continue
 		}
 		if n++; n == 1 {
