@@ -11,27 +11,7 @@ const Keeps = 5 * 24 * time.Hour
 
 // StateOf says what attempts tell of a mail, the oldest first: which of its recipients have it, are refused, are waited for.
 func StateOf(attempts []Attempt, now time.Time) MailState {
-	fates := map[string]string{}
-	for i := range attempts {
-		for name, fate := range fatesOf(&attempts[i]) {
-			if fates[name] != "delivered" {
-				fates[name] = fate
-			}
-		}
-	}
-	var has, refused, unclear, waits int
-	for _, fate := range fates {
-		switch fate {
-		case "delivered":
-			has++
-		case "refused":
-			refused++
-		case "unknown":
-			unclear++
-		default:
-			waits++
-		}
-	}
+	has, refused, unclear, waits := count(attempts)
 	switch {
 	case has > 0 && refused+unclear+waits == 0:
 		return Delivered
@@ -45,6 +25,37 @@ func StateOf(attempts []Attempt, now time.Time) MailState {
 		return Waits
 	}
 	return Refused
+}
+
+// Waited reports whether one of the recipients is waited for, whatever became of the others: of a mail that is delivered to a part, the rest may be refused.
+func Waited(attempts []Attempt) bool {
+	_, _, unclear, waits := count(attempts)
+	return unclear+waits > 0
+}
+
+// count says how many recipients have a mail, are refused, nobody knows of, are waited for.
+func count(attempts []Attempt) (has, refused, unclear, waits int) {
+	fates := map[string]string{}
+	for i := range attempts {
+		for name, fate := range fatesOf(&attempts[i]) {
+			if fates[name] != "delivered" {
+				fates[name] = fate
+			}
+		}
+	}
+	for _, fate := range fates {
+		switch fate {
+		case "delivered":
+			has++
+		case "refused":
+			refused++
+		case "unknown":
+			unclear++
+		default:
+			waits++
+		}
+	}
+	return has, refused, unclear, waits
 }
 
 // beyond stands for the recipients that are not on record.

@@ -60,7 +60,16 @@ func (g *gathering) waits(ctx context.Context) error {
 // waited notes what has become of a mail that was not delivered at once.
 func (g *gathering) waited(m *history.Mail, took []float64) []float64 {
 	last := &m.Attempts[len(m.Attempts)-1]
-	switch history.StateOf(m.Attempts, g.Now) {
+	state := history.StateOf(m.Attempts, g.Now)
+	if state == history.Partly { // what became of the rest
+		switch {
+		case !history.Waited(m.Attempts):
+			state = history.Refused
+		case g.Now.Sub(last.At) > history.Keeps:
+			state = history.GivenUp
+		}
+	}
+	switch state {
 	case history.Delivered:
 		if last.At.Before(g.Options.To) {
 			begun := m.First
