@@ -109,10 +109,15 @@ func (b *book) load() error {
 	if err != nil {
 		return err
 	}
+	return b.prepare(ctx)
+}
+
+// prepare makes the statements that write rows: one at a time, and many.
+func (b *book) prepare(ctx context.Context) error {
 	for name, w := range writings {
 		t := &table{writing: w}
 		b.tables[name] = t
-		var err2 error
+		var err, err2 error
 		t.one, err = b.f.PrepareContext(ctx, w.statement(1))
 		t.many, err2 = b.f.PrepareContext(ctx, w.statement(perStatement))
 		if err := errors.Join(err, err2); err != nil {

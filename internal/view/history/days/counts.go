@@ -101,15 +101,8 @@ func (s *Store) Counts(ctx context.Context, of history.CountsOf) ([]history.Coun
 	if err := q.fits(); err != nil {
 		return nil, err
 	}
-	in, err := s.reading.between(of.From, of.To)
-	if err != nil {
+	if err := s.reading.oldestFirst(of.From, of.To, func(v *volume) error { return q.add(ctx, v) }); err != nil {
 		return nil, err
-	}
-	slices.Reverse(in)
-	for _, l := range in {
-		if err := s.reading.with(l.day, func(v *volume) error { return q.add(ctx, v) }); err != nil {
-			return nil, err
-		}
 	}
 	all := make([]history.Count, 0, len(q.order))
 	for _, key := range q.order {

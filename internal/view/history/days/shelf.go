@@ -114,6 +114,20 @@ func (s *shelf) between(from, to time.Time) ([]listed, error) {
 	return all, nil
 }
 
+// oldestFirst calls a function with the file of each day of a time.
+func (s *shelf) oldestFirst(from, to time.Time, do func(*volume) error) error {
+	all, err := s.between(from, to)
+	if err != nil {
+		return err
+	}
+	for _, l := range slices.Backward(all) {
+		if err := s.with(l.day, do); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // with calls a function with a day's file; with none if there is none.
 func (s *shelf) with(d day, do func(*volume) error) error {
 	l, ok := s.has(d)

@@ -21,15 +21,8 @@ func (s *Store) Times(ctx context.Context, of history.TimesOf) ([]history.Times,
 	if err := q.check(fiveMinutes); err != nil {
 		return nil, err
 	}
-	in, err := s.reading.between(of.From, of.To)
-	if err != nil {
+	if err := s.reading.oldestFirst(of.From, of.To, func(v *volume) error { return q.add(ctx, v) }); err != nil {
 		return nil, err
-	}
-	slices.Reverse(in)
-	for _, l := range in {
-		if err := s.reading.with(l.day, func(v *volume) error { return q.add(ctx, v) }); err != nil {
-			return nil, err
-		}
 	}
 	all := make([]history.Times, 0, len(q.order))
 	for _, key := range q.order {
