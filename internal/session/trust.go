@@ -1,0 +1,66 @@
+package session
+
+import (
+	"crypto/tls"
+	"net/netip"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/smtp/replies"
+)
+
+// Trust says what an MX must prove before a recipient is named to it. It is to the MX what a [Gate] is to the sender. All of it is
+// safe for concurrent use, and nothing in it blocks.
+type Trust interface {
+	// Need returns what a recipient's domain asks of the MX, and begins what must be looked up for that.
+	Need(TrustQuestion) Need
+	// ServerName returns the name to show to an MX in the first handshake with it, when no recipient is known: the one
+	// that was last proved there; "": none.
+	ServerName(mx netip.AddrPort) string
+	// Proved is told which name an MX has proved, Unknown which it could not bear.
+	Proved(mx netip.AddrPort, name string)
+	Unknown(mx netip.AddrPort, name string)
+}
+
+// A TrustQuestion is about the recipients in one domain of a mail to one MX.
+type TrustQuestion struct {
+	Domain string         // as package mailbox gives it; "": the recipient has none (<postmaster>), or nobody can read it
+	MX     netip.AddrPort // as the MSA dialled it
+	Rule   Destination    // what the operator has said about the MX's address
+	Source netip.Addr     // the MSA's
+	Sender string         // envelope sender, as mailbox.Form gives it
+	By     string         // in whose part of what is kept and asked it counts
+}
+
+// A Need is what one domain asks of one MX. It never changes once it is ready.
+type Need interface {
+	// Ready is closed when it is known; nil: it is known now, or nobody waits for it.
+	Ready() <-chan struct{}
+	// Judge says whether a leg is what is asked: a pure function of the leg, the need and now. It may be asked before Ready
+	// is closed, when no more time is left: then what is not known decides.
+	Judge(TrustLeg) Verdict
+}
+
+// A TrustLeg is what a connection to an MX has shown.
+type TrustLeg struct {
+	TLS        *tls.ConnectionState // nil: plain text
+	Offered    bool                 // STARTTLS was; without TLS it has failed then
+	Failed     string               // how
+	ServerName string               // that was shown to it; "": none
+	MX         netip.AddrPort
+	Now        time.Time
+}
+
+// A Verdict is what a [Need] says of a leg. The zero Verdict refuses.
+type Verdict struct {
+	Pass  bool
+	Until time.Time // with Pass: it holds for this leg until then
+	Name  string    // with Pass: the MX name that was proved; "": none had to be
+
+	// Without Pass: what another connection should show, if there may be one. With neither none would do better.
+	ServerName string // the name of the MX that is asked for; "": as this one
+	Fresh      bool   // no ticket of an earlier session: this leg was resumed
+
+	Say  replies.Said // without Pass: the reply to the recipient, 451
+	Told *event.Trust // for the record; nil: nothing is to be said
+}
