@@ -41,6 +41,8 @@ type Config struct {
 	Routes        []Route             `toml:"route"`
 	Destinations  []Destination       `toml:"destination"`
 	TLS           TLS                 `toml:"tls"`
+	TLSPolicy     TLSPolicy           `toml:"tls_policy"`
+	TLSReport     TLSReport           `toml:"tls_report"`
 	Limits        Limits              `toml:"limits"`
 	Timeouts      Timeouts            `toml:"timeouts"`
 	Journal       Journal             `toml:"journal"`
@@ -163,6 +165,7 @@ func (c *Config) Handling(number int) route.Handling {
 type Destination struct {
 	Networks    []netip.Prefix  `toml:"networks"`
 	TLS         session.TLSRule `toml:"tls"`
+	Names       Names           `toml:"names"` // with TLSVerify: those that the MX may prove
 	Passthrough bool            `toml:"passthrough"`
 }
 

@@ -141,6 +141,7 @@ func TestEverythingIsRead(t *testing.T) {
 		Destinations: []Destination{
 			{Networks: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24"), netip.MustParsePrefix("192.0.2.7/32")}, TLS: session.TLSRequire},
 			{Networks: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, TLS: session.TLSOpportunistic, Passthrough: true},
+			{Networks: []netip.Prefix{netip.MustParsePrefix("203.0.113.5/32")}, TLS: session.TLSVerify, Names: Names{"relay.example.net"}},
 		},
 		TLS: TLS{MSACertificate: "/etc/kanmon/msa.pem", MSAKey: "/etc/kanmon/msa.key"},
 		Limits: Limits{
@@ -179,6 +180,13 @@ func TestEverythingIsRead(t *testing.T) {
 		},
 		Containment: Containment{Enforce: true, Most: contain.Divert, SlowRate: 120, Pool: "default", AccountVolume: 1000, TenantVolume: 9000},
 		Admin:       Admin{Socket: "/run/kanmon/admin.sock"},
+		TLSPolicy: TLSPolicy{
+			On: true, Mode: TLSEnforce, MTASTS: true, DANE: true, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), TrustAD: true,
+			Store: "/srv/kanmon/tls.db", Roots: "/etc/kanmon/roots.pem", FirstContact: 3 * time.Second, Wait: 10 * time.Second, DNSFailure: DNSPass,
+			ExemptDomains: Names{"partner.example", "*.lab.example"}, ExemptSources: []netip.Prefix{netip.MustParsePrefix("192.0.2.25/32")},
+			ExemptSenders: Names{"TLS-Reports@example.jp"},
+		},
+		TLSReport:   TLSReport{Socket: "/run/tlsrpt/collectd.sock"},
 		Watch:       Watch{Lists: Names{"zen.spamhaus.org", "bl.spamcop.net"}, Names: true, Every: 2 * time.Hour, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Suspend: true},
 		Metrics:     Metrics{On: true, Listen: netip.MustParseAddrPort("[2001:db8::1]:9726")},
 		Web: Web{

@@ -33,6 +33,7 @@ func defaults() *Config {
 			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,
 		},
+		TLSPolicy:   defaultTLSPolicy(),
 		Watch:       Watch{Every: time.Hour},
 		Metrics:     Metrics{Listen: netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), metricsPort), Tenants: true},
 		Web:         defaultWeb(),
@@ -99,6 +100,7 @@ func (d *decoder) complete(cfg *Config) {
 	d.completeNotify(cfg)
 	d.completePaths(cfg)
 	d.completeHistory(cfg)
+	d.completeTLSPolicy(cfg)
 	if cfg.Limits.SessionsPerSource > cfg.Limits.Sessions && !d.has("limits.sessions_per_source") {
 		cfg.Limits.SessionsPerSource = cfg.Limits.Sessions
 	}

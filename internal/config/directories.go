@@ -76,6 +76,7 @@ func (d *decoder) completePaths(cfg *Config) {
 	}{
 		{"standing.file", &cfg.Standing.File, d.dirs.State, "standing.db"},
 		{"senders.file", &cfg.Senders.File, d.dirs.State, "senders.db"},
+		{"tls_policy.store", &cfg.TLSPolicy.Store, d.dirs.State, "tls.db"},
 		{"journal.records", &cfg.Journal.Records, d.dirs.Logs, "records.jsonl"},
 		{"journal.session_log", &cfg.Journal.SessionLog, d.dirs.Logs, "session.log"},
 		{"admin.socket", &cfg.Admin.Socket, d.dirs.Runtime, socketName},

@@ -29,6 +29,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateShaping(cfg)
 	d.validateStanding(&cfg.Standing)
 	d.validateWatch(&cfg.Watch)
+	d.validateTLSPolicy(cfg)
 	d.validateMetrics(cfg)
 	d.validateWeb(cfg)
 	d.validateHistory(cfg)
@@ -159,6 +160,7 @@ func (d *decoder) validateDestinations(destinations []Destination) {
 			}
 			seen[network] = item
 		}
+		d.validateNames(key, &destinations[i])
 		if dest.Passthrough && d.has(key+".tls") {
 			d.wrong(key+".tls", "tls has no effect with passthrough = true: kanmon does not see inside those sessions", "remove tls or passthrough")
 		}

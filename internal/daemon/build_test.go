@@ -147,7 +147,7 @@ func TestMostSpecificDestinationWins(t *testing.T) {
 		"2001:db8::25":     {TLS: session.TLSRequire},
 		"2001:db9::25":     {},
 	} {
-		if got := find(netip.MustParseAddr(addr)); got != want {
+		if got := find(netip.MustParseAddr(addr)); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %+v, want %+v", addr, got, want)
 		}
 	}

@@ -15,7 +15,7 @@ func Destinations(cfg *config.Config) func(netip.Addr) session.Destination {
 	var rules bart.Table[session.Destination]
 	for _, rule := range cfg.Destinations {
 		for _, network := range rule.Networks {
-			rules.Insert(network, session.Destination{TLS: rule.TLS, Passthrough: rule.Passthrough})
+			rules.Insert(network, session.Destination{TLS: rule.TLS, Passthrough: rule.Passthrough, Names: rule.Names})
 		}
 	}
 	return func(addr netip.Addr) session.Destination {

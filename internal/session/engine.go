@@ -74,7 +74,8 @@ type Listener interface {
 // A Destination is what the operator has said about an MX's address.
 type Destination struct {
 	TLS         TLSRule
-	Passthrough bool // relay octets, look at nothing
+	Passthrough bool     // relay octets, look at nothing
+	Names       []string // with TLSVerify: of which the MX must prove one
 }
 
 // TLSRule says what TLS toward a destination must be.
@@ -85,9 +86,13 @@ const (
 	TLSOpportunistic TLSRule = iota // use it where offered; plain text on a fresh connection after a failed handshake
 	TLSRequire                      // no mail without TLS: 451 4.7.5 otherwise. The certificate is not checked.
 	TLSOff                          // do not use it
+	TLSVerify                       // as TLSRequire, and the certificate must be for one of [Destination.Names]; [Engine.Trust] sees to that
 )
 
-var tlsRules = word.List[TLSRule]("TLS rule", "opportunistic", "require", "off")
+var tlsRules = word.List[TLSRule]("TLS rule", "opportunistic", "require", "off", "verify")
+
+// must reports whether there is no mail without TLS.
+func (r TLSRule) must() bool { return r == TLSRequire || r == TLSVerify }
 
 // String returns the rule as the configuration has it.
 func (r TLSRule) String() string { return tlsRules.Text(r) }

@@ -26,7 +26,7 @@ const (
 // wantsHELO reports whether the way that the MX leg failed to open is worth another connection, with HELO.
 func (s *session) wantsHELO(err error) bool {
 	var f *failure
-	if s.again.helo != heloUnknown || s.dest.TLS == TLSRequire || !s.mx.ehloSaid || !s.mayConnectAnew() || !errors.As(err, &f) || f.phase != event.PhaseEHLO {
+	if s.again.helo != heloUnknown || s.dest.TLS.must() || !s.mx.ehloSaid || !s.mayConnectAnew() || !errors.As(err, &f) || f.phase != event.PhaseEHLO {
 		return false
 	}
 	said := s.talk.hello == smtp.VerbHELO

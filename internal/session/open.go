@@ -212,7 +212,7 @@ func (s *session) afterHello(verb string, phase event.Phase) {
 		s.mx.stage = stageHello
 		return
 	}
-	if s.dest.TLS == TLSRequire && s.mx.info.MX.State != event.TLSOn {
+	if s.dest.TLS.must() && s.mx.info.MX.State != event.TLSOn {
 		s.shut(shutNoTLS, &replyNoTLS)
 	}
 }

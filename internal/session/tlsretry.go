@@ -12,7 +12,7 @@ import (
 // those behind it have what came of the ones before.
 func (s *session) tryTLS() bool {
 	if s.mx.way&wayChosen == 0 {
-		must := s.dest.TLS == TLSRequire
+		must := s.dest.TLS.must()
 		way, why := s.e.Live.tls.choose(s.info.Destination.Addr().Unmap(), s.info.ID, time.Now(), must)
 		s.mx.way |= way | wayChosen
 		if way&wayPlain != 0 {
@@ -58,7 +58,7 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 		s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why.Error()}
 	}
 	s.mx.way = way&^(wayTicket|wayTicketFailed) | wayAgain
-	if why.hung && s.dest.TLS != TLSRequire {
+	if why.hung && !s.dest.TLS.must() {
 		s.mx.way |= wayImpatient
 	}
 	switch {
@@ -66,7 +66,7 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 		s.mx.way |= wayNoTicket | wayTicketFailed
 	case why.ofHello(way) && s.timeForTLS():
 		s.mx.way |= wayNoTicket | wayClassical
-	case s.dest.TLS == TLSRequire:
+	case s.dest.TLS.must():
 		s.mx.info.MX.State = event.TLSNone
 		s.shut(shutNoTLS, &replyNoTLS)
 		return errNoMail
