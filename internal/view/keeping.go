@@ -64,7 +64,7 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {
 		o := Tells(cfg, s)
-		o.Log = log
+		o.Log, o.Held = log, k.keeper.Held
 		k.notifier, err = notify.Open(cfg, o)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())

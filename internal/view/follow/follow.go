@@ -26,6 +26,8 @@ type Options struct {
 
 	// Hear is told of lines before they are kept, each batch once, unless the process ends in between: then it is told again by the next.
 	Hear func(context.Context, []history.Line)
+	// Held counts those who wait for history to keep what they have read, and read nothing meanwhile; nil: nobody wants to know.
+	Held *atomic.Int32
 }
 
 const (
@@ -56,7 +58,6 @@ type Follower struct {
 type counts struct {
 	kept, bad, foreign, lost atomic.Int64
 	newest                   atomic.Int64 // when the newest line that is kept was written, in nanoseconds; 0: none is
-	stuck                    atomic.Bool  // what was read cannot be kept
 }
 
 // New makes a Follower, which does nothing before Run.
@@ -281,7 +282,10 @@ func (f *Follower) keep(ctx context.Context, t *text) error {
 	if newest := f.counts.newest.Load(); m.At.IsZero() && newest != 0 {
 		m.At = time.Unix(0, newest).UTC()
 	}
-	f.counts.stuck.Store(true)
+	if f.Held != nil {
+		f.Held.Add(1)
+		defer f.Held.Add(-1)
+	}
 	kept := f.insist(ctx, "history keeps nothing; records wait in their file, and mail goes on", func() error {
 		if f.Room != nil {
 			if err := f.Room(); err != nil {
@@ -293,7 +297,6 @@ func (f *Follower) keep(ctx context.Context, t *text) error {
 	if !kept {
 		return ctx.Err()
 	}
-	f.counts.stuck.Store(false)
 	f.counts.kept.Add(int64(len(b.lines)) - b.bad)
 	f.counts.bad.Add(b.bad)
 	f.counts.foreign.Add(b.foreign)

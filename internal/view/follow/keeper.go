@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -26,7 +27,11 @@ type Keeper struct {
 	Collectors []prometheus.Collector // what else it is told
 
 	followers []*Follower
+	held      atomic.Int32 // as of [Options]
 }
+
+// Held reports whether lines wait to be kept: nothing newer is read of their file until then.
+func (k *Keeper) Held() bool { return k.held.Load() > 0 }
 
 const (
 	pruneEvery = time.Hour
@@ -39,7 +44,7 @@ func (k *Keeper) Run(ctx context.Context) {
 		k.Log = slog.Default()
 	}
 	for _, path := range k.Records {
-		k.followers = append(k.followers, New(Options{Path: path, Store: k.Store, Room: k.room, Gateways: k.Gateways, Hear: k.Hear, Log: k.Log}))
+		k.followers = append(k.followers, New(Options{Path: path, Store: k.Store, Room: k.room, Gateways: k.Gateways, Hear: k.Hear, Held: &k.held, Log: k.Log}))
 	}
 	var all sync.WaitGroup
 	for _, f := range k.followers {

@@ -12,9 +12,9 @@ import (
 	"kanmon/internal/store"
 )
 
-// openIn reads which conditions hold, the oldest first. What is only observed, and what has not stood for long enough to be told, is none.
+// openIn reads which conditions hold, the oldest first: all of them, since what is not shown is counted. What is only observed, and what has not stood for long enough to be told, is none.
 func openIn(ctx context.Context, f *store.File) (list []standingNow, err error) {
-	rows, err := f.QueryContext(ctx, "SELECT last FROM notify_subjects WHERE state <> '' AND (told <> '' OR due = 0 OR held > 0) AND key NOT LIKE 'would%' ORDER BY since, key LIMIT ?", mostShown)
+	rows, err := f.QueryContext(ctx, "SELECT last FROM notify_subjects WHERE state <> '' AND (told <> '' OR due = 0 OR held > 0) AND key NOT LIKE 'would%' ORDER BY since, key LIMIT ?", mostSubjects)
 	if err != nil {
 		return nil, err
 	}

@@ -40,6 +40,7 @@ const (
 
 func (n *Notifier) hear(ctx context.Context, lines []history.Line) error {
 	var found []happening
+	before := n.ear.clone()
 	heard, gateways, step := map[run]uint64{}, map[string]*event.Entry{}, false
 	for i := range lines {
 		e := lines[i].Entry
@@ -62,6 +63,7 @@ func (n *Notifier) hear(ctx context.Context, lines []history.Line) error {
 	maps.Copy(n.lines, gateways)
 	if len(found) > 0 || step || time.Since(n.saved) >= saveEvery {
 		if err := n.within(ctx, func(b *batch) error { return b.heard(found) }); err != nil {
+			n.ear = before
 			return err // and n.heard says that the lines are not heard yet
 		}
 		n.saved = time.Now()

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"maps"
 	"net/netip"
 	"strings"
 	"time"
@@ -9,7 +10,8 @@ import (
 	"kanmon/internal/event"
 )
 
-// An ear understands lines. It remembers what only several of them say.
+// An ear understands lines. It remembers what only several of them say. What a gateway has decided by itself is a subject of that gateway: another one
+// with a pool or a tenant of the same name says nothing of it.
 type ear struct {
 	pools   map[string]bool // that are exhausted
 	listed  map[string]bool // sending IPs on lists
@@ -18,6 +20,11 @@ type ear struct {
 
 func newEar() *ear {
 	return &ear{map[string]bool{}, map[string]bool{}, map[string]bool{}}
+}
+
+// clone is for who may have to hear the same lines again.
+func (r *ear) clone() ear {
+	return ear{maps.Clone(r.pools), maps.Clone(r.listed), maps.Clone(r.probing)}
 }
 
 // happenings adds what a line says of any subject. Most lines say nothing: they are of mail that went as it should.
@@ -64,7 +71,7 @@ func ambiguous(e *event.Entry) happening {
 // A pool is exhausted if nothing of it could be used for two minutes: a probe takes less.
 const poolWait = 2 * time.Minute
 
-func poolKey(pool, provider string) string { return key("pool", pool, provider) }
+func poolKey(gateway, pool, provider string) string { return key("pool", gateway, pool, provider) }
 
 func (r *ear) sessionEnds(to []happening, e *event.Entry) []happening {
 	none := e.EndReason == "ips_suspended" || e.EndReason == "ips_missing"
@@ -83,7 +90,7 @@ func (r *ear) sessionEnds(to []happening, e *event.Entry) []happening {
 }
 
 func (r *ear) exhausted(to []happening, e *event.Entry, pool, provider string) []happening {
-	k := poolKey(pool, provider)
+	k := poolKey(e.Gateway, pool, provider)
 	r.pools[k] = true
 	d := ofEntry(e)
 	d.Pool, d.Provider, d.Condition = pool, provider, e.EndReason
@@ -91,7 +98,7 @@ func (r *ear) exhausted(to []happening, e *event.Entry, pool, provider string) [
 }
 
 func (r *ear) usable(to []happening, e *event.Entry, pool, provider string) []happening {
-	k := poolKey(pool, provider)
+	k := poolKey(e.Gateway, pool, provider)
 	if !r.pools[k] {
 		return to
 	}
@@ -107,13 +114,13 @@ func (r *ear) changed(to []happening, e *event.Entry) []happening {
 		return level(to, e)
 	}
 	d, ip := ofEntry(e), addr(e.SendingIP)
-	switch k := key("ip", ip, e.Provider); e.State {
+	switch k := key("ip", e.Gateway, ip, e.Provider); e.State {
 	case "suspended", "stopped":
 		if e.By == byList && !r.isListed(ip) {
 			return append(to, happening{key: key("listed", ip), state: "listed", event: newEvent("ip.listed", e.At, d)})
 		}
 		if r.probing[k] && e.Until.Sub(e.At) >= refusedFor {
-			to = append(to, happening{key: key("probes", ip, e.Provider), state: "failing", over: mostProbes, event: newEvent("ip.probe_failing", e.At, d)})
+			to = append(to, happening{key: key("probes", e.Gateway, ip, e.Provider), state: "failing", over: mostProbes, event: newEvent("ip.probe_failing", e.At, d)})
 		}
 		delete(r.probing, k)
 		return append(to, happening{key: k, state: e.State, event: newEvent("ip.suspended", e.At, d)})
@@ -127,7 +134,7 @@ func (r *ear) changed(to []happening, e *event.Entry) []happening {
 		if e.Provider == "" {
 			to = append(to, happening{key: key("listed", ip), event: newEvent("ip.delisted", e.At, d)})
 		}
-		return append(to, happening{key: k, event: newEvent("ip.recovered", e.At, d)}, happening{key: key("probes", ip, e.Provider), event: newEvent("ip.probe_passed", e.At, d)})
+		return append(to, happening{key: k, event: newEvent("ip.recovered", e.At, d)}, happening{key: key("probes", e.Gateway, ip, e.Provider), event: newEvent("ip.probe_passed", e.At, d)})
 	case "warming":
 		return append(to, happening{key: key("warmup", ip), moment: true, event: newEvent("warmup.stage", e.At, d)})
 	}
@@ -144,7 +151,7 @@ func (r *ear) sighted(to []happening, e *event.Entry) []happening {
 	}
 	switch {
 	case !e.SendingIP.IsValid():
-		h.key = key("list", e.List)
+		h.key = key("list", e.Gateway, e.List)
 		name("list.not_believed", "list.believed", e.State == "not_believed")
 	case e.List != "":
 		h.key = key("listed", addr(e.SendingIP), e.List)
@@ -186,18 +193,18 @@ func level(to []happening, e *event.Entry) []happening {
 	d := ofEntry(e)
 	if e.State == "normal" {
 		released := newEvent(ofTenant("account.released", e), e.At, d)
-		return append(to, happening{key: key("contained", e.Tenant, e.Account), event: released}, happening{key: key("would", e.Tenant, e.Account), event: released})
+		return append(to, happening{key: key("contained", e.Gateway, e.Tenant, e.Account), event: released}, happening{key: key("would", e.Gateway, e.Tenant, e.Account), event: released})
 	}
 	if e.Would {
-		return append(to, happening{key: key("would", e.Tenant, e.Account), state: e.State, event: newEvent(ofTenant("account.would_be_contained", e), e.At, d)})
+		return append(to, happening{key: key("would", e.Gateway, e.Tenant, e.Account), state: e.State, event: newEvent(ofTenant("account.would_be_contained", e), e.At, d)})
 	}
-	return append(to, happening{key: key("contained", e.Tenant, e.Account), state: e.State, event: newEvent(ofTenant("account.contained", e), e.At, d)})
+	return append(to, happening{key: key("contained", e.Gateway, e.Tenant, e.Account), state: e.State, event: newEvent(ofTenant("account.contained", e), e.At, d)})
 }
 
 func ordered(to []happening, e *event.Entry) []happening {
 	d := ofEntry(e)
 	d.Was, d.State = e.Before, e.After
-	limited := key("limited", e.Tenant, e.Account)
+	limited := key("limited", e.Gateway, e.Tenant, e.Account)
 	if e.Limit {
 		return append(to, happening{key: limited, state: "block", event: newEvent("limit.blocked", e.At, d)})
 	}
@@ -222,7 +229,7 @@ func found(e *event.Entry) happening {
 			d.Numbers = append(d.Numbers, number)
 		}
 	}
-	h := happening{key: key("slow", addr(e.SendingIP), e.Provider, e.Phase), state: e.Scope, event: newEvent("provider.slow", e.At, d)}
+	h := happening{key: key("slow", e.Gateway, addr(e.SendingIP), e.Provider, e.Phase), state: e.Scope, event: newEvent("provider.slow", e.At, d)}
 	if e.Action == "cleared" {
 		h.state, h.event.Type = "", "provider.normal"
 		h.event.Data.Severity = Info

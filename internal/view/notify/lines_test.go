@@ -109,6 +109,38 @@ func TestPoolExhausted(t *testing.T) {
 	})
 }
 
+// Another gateway's pool of the same name, and its account, are others.
+func TestGatewaysSpeakForThemselves(t *testing.T) {
+	stuck := event.Entry{Type: "session", EndReason: "quit", Gateway: "gw1", Legs: []event.EntryLeg{{Failed: "not_dialled", Pool: "default", Provider: "docomo"}}}
+	mail := event.Entry{Type: "transaction", Outcome: "deferred", Gateway: "gw2", SendingIP: ip10, Pool: "default", Provider: "docomo"}
+	held, free := contained("stop", "bob@acme.example"), contained("normal", "bob@acme.example")
+	held.Gateway, free.Gateway = "gw1", "gw2"
+	inTime(t, func(r *rig) {
+		r.hear(stuck)
+		r.pass(100 * time.Second)
+		r.hear(mail)
+		r.wants(30*time.Second, "pool.exhausted")
+		r.hear(held)
+		r.wants(10*time.Second, "account.contained")
+		r.hear(free)
+		r.wants(time.Minute)
+	})
+}
+
+// Nobody is silent while history cannot keep what was said; behind that there is time to be heard.
+func TestSilenceOfOurOwn(t *testing.T) {
+	inTime(t, func(r *rig) {
+		held := true
+		r.n.held = func() bool { return held }
+		r.hear(event.Entry{Type: "heartbeat"})
+		r.silent = true
+		r.wants(time.Hour)
+		held = false
+		r.wants(3 * time.Minute)
+		r.wants(4*time.Minute, "gateway.silent")
+	})
+}
+
 // The fourth probe that a provider refuses within a day is told; what a probe had no answer to does not count.
 func TestProbeFailing(t *testing.T) {
 	inTime(t, func(r *rig) {

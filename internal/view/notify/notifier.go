@@ -46,6 +46,9 @@ type Notifier struct {
 
 	looked time.Time // when the keeper has looked at history last
 	forgot time.Time // when it has removed what is old last
+
+	held func() bool // as of [Options]
+	deaf bool        // it was when it was asked last
 }
 
 // A run is one process of a gateway.
@@ -56,6 +59,7 @@ type Options struct {
 	Folder  string        // for its own state
 	History history.Store // who keeps the lines that it hears
 	Notes   string        // path of the file of notes and acknowledgements; it need not be there
+	Held    func() bool   // reports whether nothing is heard because history cannot keep what was heard; nil: it never is
 	Log     *slog.Logger  // of the process
 }
 
@@ -87,7 +91,7 @@ CREATE TABLE notify_digests (day TEXT PRIMARY KEY) WITHOUT ROWID;
 // Open makes a Notifier. Another process may not have its state open.
 func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	n := &Notifier{
-		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, ended: newCounter(), most: mostOfAKind, settle: settle, keeper: make(chan struct{}, 1),
+		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, held: o.Held, ended: newCounter(), most: mostOfAKind, settle: settle, keeper: make(chan struct{}, 1),
 		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, ear: *newEar(),
 	}
 	n.digester = &digester{past: o.History, words: wordsOf(&cfg.Notify), notes: o.Notes, open: n.open}

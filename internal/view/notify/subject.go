@@ -289,11 +289,11 @@ func (b *batch) post(e Event) error {
 // longest is for how long a subject is remembered about which nothing is heard.
 const longest = 30 * 24 * time.Hour
 
-// forget removes what nobody needs any more.
+// forget removes what nobody needs any more. A condition that holds is needed until it ends: its end is told.
 func (b *batch) forget() error {
 	old := b.now.Add(-longest).UnixMilli()
 	for _, query := range [...]string{
-		"DELETE FROM notify_subjects WHERE at < ?",
+		"DELETE FROM notify_subjects WHERE at < ? AND state = ''",
 		"DELETE FROM notify_heard WHERE at < ?",
 		"DELETE FROM notify_counts WHERE at < ?",
 		"DELETE FROM notify_gateways WHERE heard < ?",
@@ -305,11 +305,25 @@ func (b *batch) forget() error {
 	if _, err := b.tx.ExecContext(b.ctx, "DELETE FROM notify_digests WHERE day < ?", b.now.Add(-2*longest).Format(time.DateOnly)); err != nil {
 		return err
 	}
-	_, err := b.tx.ExecContext(b.ctx, `DELETE FROM notify_subjects WHERE key IN (SELECT key FROM notify_subjects ORDER BY at DESC LIMIT -1 OFFSET ?)`, mostSubjects)
+	return b.forgetMost()
+}
+
+// forgetMost keeps to what may be remembered. What does not hold any more goes first; then what one tenant has most of, since strangers choose the
+// names of accounts: no sending IP, gateway or other tenant is forgotten for them.
+func (b *batch) forgetMost() error {
+	const query = `DELETE FROM notify_subjects WHERE key IN (
+		SELECT key FROM (
+			SELECT key, at, state, row_number() OVER (PARTITION BY coalesce(last ->> '$.data.tenant', '') ORDER BY at DESC) AS nth FROM notify_subjects
+		) ORDER BY state = '', nth, at DESC LIMIT -1 OFFSET ?)`
+	var all int
+	if err := b.tx.QueryRowContext(b.ctx, "SELECT count(*) FROM notify_subjects").Scan(&all); err != nil || all <= mostSubjects {
+		return err
+	}
+	_, err := b.tx.ExecContext(b.ctx, query, mostSubjects)
 	return err
 }
 
-// mostSubjects bounds what strangers can have remembered, who choose the names of accounts.
+// mostSubjects bounds what is remembered.
 const mostSubjects = 20_000
 
 func texts(rows *sql.Rows) (list []string, err error) {

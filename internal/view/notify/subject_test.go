@@ -36,6 +36,46 @@ func TestAConditionIsToldWithItsEnd(t *testing.T) {
 	})
 }
 
+// The end of what holds is told, however long it has held.
+func TestWhatHoldsIsNotForgotten(t *testing.T) {
+	inTime(t, func(r *rig) {
+		r.hear(standing("suspended"))
+		r.wants(10*time.Second, "ip.suspended")
+		if err := r.n.within(r.t.Context(), func(b *batch) error { b.now = b.now.Add(longest + time.Hour); return b.forget() }); err != nil {
+			t.Fatal(err)
+		}
+		r.hear(standing("active"))
+		r.wants(10*time.Second, "ip.recovered")
+	})
+}
+
+// A tenant's accounts press out neither sending IPs nor other tenants.
+func TestForgottenAreThoseOfWhoHasMost(t *testing.T) {
+	inTime(t, func(r *rig) {
+		other := contained("stop", "bob@blue.example")
+		other.Tenant = "blue"
+		r.hear(standing("suspended"), other)
+		err := r.n.within(r.t.Context(), func(b *batch) error {
+			for i := range mostSubjects {
+				e := contained("stop", fmt.Sprintf("u%d@acme.example", i))
+				s := &subject{state: "stop", at: b.now.Add(time.Minute), last: newEvent("account.contained", b.now, ofEntry(&e))}
+				if err := b.keep(key("contained", "", "acme", e.Account), s); err != nil {
+					return err
+				}
+			}
+			return b.forget()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var left int
+		row := r.n.file.QueryRowContext(r.t.Context(), "SELECT count(*) FROM notify_subjects WHERE key NOT LIKE ?", key("contained", "", "acme")+"%")
+		if err := row.Scan(&left); err != nil || left != 2 {
+			t.Errorf("%d others left, %v", left, err)
+		}
+	})
+}
+
 // A subject that comes and goes is told of once in an hour, and its end; what came between is counted in the next.
 func TestOnceASubjectAndHour(t *testing.T) {
 	inTime(t, func(r *rig) {

@@ -43,12 +43,12 @@ const lookEvery = 5 * time.Minute
 
 // look finds gateways that are silent, providers that defer, and refusals that nobody has seen before.
 func (n *Notifier) look(ctx context.Context) (time.Duration, error) {
-	err := n.within(ctx, (*batch).silent)
+	err := n.listen(ctx)
 	if time.Since(n.looked) < lookEvery {
 		return 0, err
 	}
 	n.looked = time.Now()
-	deferring, more := n.deferring(ctx, n.looked)
+	deferring, between, more := n.deferring(ctx, n.looked)
 	kinds, evenMore := n.newKinds(ctx, n.looked)
 	err = errors.Join(err, more, evenMore)
 	return 0, errors.Join(err, n.within(ctx, func(b *batch) error {
@@ -57,8 +57,24 @@ func (n *Notifier) look(ctx context.Context) (time.Duration, error) {
 				return err
 			}
 		}
+		if err := b.stays(between, n.looked); err != nil {
+			return err
+		}
 		return b.dealtWith(deferring)
 	}))
+}
+
+// listen finds gateways that are silent, unless it is history that holds up what they say: behind that they have the time to be heard.
+func (n *Notifier) listen(ctx context.Context) error {
+	was := n.deaf
+	switch n.deaf = n.held != nil && n.held(); {
+	case n.deaf:
+		return nil
+	case was:
+		n.began(ctx)
+		return nil
+	}
+	return n.within(ctx, (*batch).silent)
 }
 
 // silent finds gateways that run, and of which no line has come.
@@ -104,16 +120,17 @@ const (
 	deferNormal = .1 // it is over
 )
 
-// deferring compares what providers defer with what they did a week ago.
-func (n *Notifier) deferring(ctx context.Context, now time.Time) (found []happening, err error) {
+// deferring compares what providers defer with what they did a week ago. Between are those that defer less than is told, and more than is normal:
+// what was told of them holds.
+func (n *Notifier) deferring(ctx context.Context, now time.Time) (found []happening, between []string, err error) {
 	to := now.Truncate(deferWindow / 3)
 	here, err := n.rates(ctx, to)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	before, err := n.rates(ctx, to.AddDate(0, 0, -7))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for provider, r := range here {
 		if r.all < deferLeast || provider == "" {
@@ -132,11 +149,22 @@ func (n *Notifier) deferring(ctx context.Context, now time.Time) (found []happen
 		case r.ratio() > deferMuch && r.ratio() > deferTimes*was.ratio():
 			h.state, h.event = "much", newEvent("provider.deferring", now, d)
 		case r.ratio() >= deferNormal:
-			continue // neither the one nor the other: it stays as it was
+			between = append(between, h.key)
+			continue
 		}
 		found = append(found, h)
 	}
-	return found, nil
+	return found, between, nil
+}
+
+// stays notes that conditions hold as they were told, so that their age does not end them.
+func (b *batch) stays(keys []string, now time.Time) error {
+	for _, k := range keys {
+		if _, err := b.tx.ExecContext(b.ctx, "UPDATE notify_subjects SET at = ? WHERE key = ? AND state <> ''", now.UnixMilli(), k); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 type rate struct{ all, deferred int64 }

@@ -56,4 +56,8 @@ func TestAStrangersWordsTakeOnlySoMuch(t *testing.T) {
 	if err != nil || b.shapes > mostShapes/2+2 {
 		t.Errorf("%d shapes, %v", b.shapes, err)
 	}
+	var kept int
+	if err := s.main.f.QueryRowContext(t.Context(), "SELECT count(*) FROM main_shape").Scan(&kept); err != nil || kept > b.shapes+2 {
+		t.Errorf("of %d it is kept when they were seen first, %v", kept, err)
+	}
 }

@@ -59,7 +59,7 @@ func (b *book) copyOf(ctx context.Context, path string, forSize bool) error {
 // copyLines packs the lines that stay into blocks of their own.
 func (b *book) copyLines(ctx context.Context, tx *sql.Tx) error {
 	w := &filling{book: b, ctx: ctx, tx: tx}
-	from := &lineCopy{filling: w, last: -1}
+	from := &lineCopy{filling: w, last: -1, blocks: map[int64][][]byte{}}
 	for {
 		n, err := from.some()
 		if err != nil {
@@ -77,10 +77,16 @@ func (b *book) copyLines(ctx context.Context, tx *sql.Tx) error {
 
 type lineCopy struct {
 	*filling
-	last   place
-	number int64 // of the block at hand
-	lines  [][]byte
+	last   int64              // id
+	blocks map[int64][][]byte // those at hand, by their number
 }
+
+// mostBlocks is how many blocks are at hand. Lines are copied by their times, and lie as they came: those of several gateways, and of files that were
+// read late, lie in turns.
+const mostBlocks = 32
+
+const nextLines = `SELECT id, run, line, kind, place, tenant, provider, ip, outcome, class, flags, coalesce(mail, 0) FROM old.day_line
+	WHERE id > ? ORDER BY id LIMIT ?`
 
 // some copies the next lines, and says how many there were.
 func (c *lineCopy) some() (n int, err error) {
@@ -91,8 +97,7 @@ func (c *lineCopy) some() (n int, err error) {
 		place place
 	}
 	var rows []copied
-	err = each(c.ctx, c.tx, `SELECT id, run, line, kind, place, tenant, provider, ip, outcome, class, flags, coalesce(mail, 0) FROM old.day_line
-		WHERE place > ? ORDER BY place LIMIT ?`, func(scan func(...any) error) error {
+	err = each(c.ctx, c.tx, nextLines, func(scan func(...any) error) error {
 		var r copied
 		err := scan(&r.id, &r.run, &r.line, &r.kind, &r.place, &r.tenant, &r.provider, &r.ip, &r.outcome, &r.class, &r.flags, &r.mail)
 		rows = append(rows, r)
@@ -103,7 +108,7 @@ func (c *lineCopy) some() (n int, err error) {
 	}
 	for i := range rows {
 		r := &rows[i]
-		c.last = r.place
+		c.last = int64(r.id)
 		if !c.keeps(&r.row) {
 			continue
 		}
@@ -119,20 +124,25 @@ func (c *lineCopy) some() (n int, err error) {
 }
 
 func (c *lineCopy) raw(at place) ([]byte, error) {
-	if number := at / perBlock; number != c.number {
+	number := int64(at / perBlock)
+	lines, known := c.blocks[number]
+	if !known {
 		var data []byte
-		if err := c.tx.QueryRowContext(c.ctx, "SELECT data FROM old.day_block WHERE id = ?", number).Scan(&data); err != nil {
-			return nil, err
-		}
-		lines, err := unpack(data)
+		err := c.tx.QueryRowContext(c.ctx, "SELECT data FROM old.day_block WHERE id = ?", number).Scan(&data)
 		if err != nil {
 			return nil, err
 		}
-		c.number, c.lines = number, lines
+		if lines, err = unpack(data); err != nil {
+			return nil, err
+		}
+		if len(c.blocks) == mostBlocks {
+			clear(c.blocks)
+		}
+		c.blocks[number] = lines
 	}
 	nth := int(at % perBlock)
-	if nth >= len(c.lines) {
+	if nth >= len(lines) {
 		return nil, errPlace
 	}
-	return c.lines[nth], nil
+	return lines[nth], nil
 }

@@ -192,15 +192,17 @@ const mostShapes = 20_000
 
 const otherShape = "(other)"
 
-func (w *filling) shape(text string, tenant int64) (int64, error) {
-	if _, known := w.names[text]; !known {
+// shape gives the number of a shape. One that is not told apart is another one from here on.
+func (w *filling) shape(text *string, tenant int64) (int64, error) {
+	if _, known := w.names[*text]; !known {
 		if w.shapesOf[tenant] >= mostShapes-w.shapes {
-			return w.name(otherShape)
+			*text = otherShape
+			return w.name(*text)
 		}
 		w.shapes++
 		w.shapesOf[tenant]++
 	}
-	return w.name(text)
+	return w.name(*text)
 }
 
 func (w *filling) whence(e *event.Entry) (tenant, provider, ip int64, err error) {
@@ -306,7 +308,7 @@ func (w *filling) troubles(r *row, e *event.Entry) error {
 		}
 		shape := int64(0)
 		if of.Code > 0 && !of.Local {
-			if shape, err = w.shape(of.Shape, r.tenant); err != nil {
+			if shape, err = w.shape(&of.Shape, r.tenant); err != nil {
 				return err
 			}
 		}

@@ -73,7 +73,7 @@ var mainWrites = map[string]string{
 	"mark": `INSERT INTO main_mark VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET number = excluded.number, file = excluded.file,
 		offset = excluded.offset, at = excluded.at`,
 	"asked": `SELECT w.mail, w.tenant, w.provider, w.ip, w.first, w.last, w.size, w.deferred, w.named FROM main_for f JOIN main_waits w ON w.mail = f.mail
-		WHERE f.key = ?`,
+		WHERE f.key = ? LIMIT 500`, // who has one recipient wait for more mails than that has none of them told apart
 	"left":  "SELECT count(DISTINCT who) FROM main_for WHERE mail = ?",
 	"which": "SELECT mail, tenant, provider, ip, first, last, size, deferred, named FROM main_waits WHERE mail = ?",
 }
@@ -84,6 +84,7 @@ type ledger struct {
 	do   map[string]*sql.Stmt
 	seen map[int64]int64    // shapes, and the day on which each was told of last
 	keys map[int64]struct{} // for which mail may wait; nil: it is not known
+	many bool               // there are more keys than are remembered
 }
 
 // mostKeys is how many keys are remembered. Beyond, the file is asked each time.
@@ -91,24 +92,35 @@ const mostKeys = 1_000_000
 
 // forget has everything read anew: what was remembered has been taken back.
 func (l *ledger) forget() {
-	l.seen, l.keys = map[int64]int64{}, nil
+	l.seen, l.keys, l.many = map[int64]int64{}, nil, false
 }
 
 func (l *ledger) remember(ctx context.Context) error {
-	if l.keys != nil {
+	if l.keys != nil || l.many {
 		return nil
 	}
 	keys := map[int64]struct{}{}
-	err := each(ctx, l.f, "SELECT key FROM main_for LIMIT ?", func(scan func(...any) error) error {
+	err := each(ctx, l.f, "SELECT DISTINCT key FROM main_for LIMIT ?", func(scan func(...any) error) error {
 		var key int64
 		err := scan(&key)
 		keys[key] = struct{}{}
 		return err
 	}, mostKeys)
-	if err == nil && len(keys) < mostKeys {
+	if l.many = len(keys) == mostKeys; err == nil && !l.many {
 		l.keys = keys
 	}
 	return err
+}
+
+// waitsFor remembers a key, as long as there are not too many.
+func (l *ledger) waitsFor(key int64) {
+	if l.keys == nil {
+		return
+	}
+	l.keys[key] = struct{}{}
+	if len(l.keys) > mostKeys {
+		l.keys, l.many = nil, true
+	}
 }
 
 func openLedger(path string) (*ledger, error) {
@@ -189,9 +201,7 @@ func (j *joining) waitFor(f waitsFor) error {
 	if f.Gone {
 		return j.put("settled", f.Mail, f.Who)
 	}
-	if j.keys != nil {
-		j.keys[f.Key] = struct{}{}
-	}
+	j.waitsFor(f.Key)
 	return j.put("for", f.Key, f.Mail, f.Who)
 }
 

@@ -87,3 +87,24 @@ func TestNoQuestionReadsAWholeDay(t *testing.T) {
 		}
 	}
 }
+
+// A day is made anew in one go through its lines, however many there are.
+func TestLessOfADayIsReadInOrder(t *testing.T) {
+	s, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Add(t.Context(), story()[:2000], source, history.Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	err = s.reading.with(dayOf(historytest.Noon), func(v *volume) error {
+		if steps := v.steps(t, strings.ReplaceAll(nextLines, "old.", ""), -1, 2000); !strings.HasPrefix(steps, "SEARCH day_line USING INTEGER PRIMARY KEY") || strings.Contains(steps, "TEMP B-TREE") {
+			t.Errorf("%s", steps)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

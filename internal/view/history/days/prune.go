@@ -47,10 +47,25 @@ func (s *Store) Prune(ctx context.Context, now time.Time, keep history.Keep) (go
 			left = append(left, l)
 		}
 	}
+	if err := s.forgetShapes(ctx); err != nil {
+		return gone, err
+	}
 	if keep.Octets > 0 {
 		err = s.pruneForSize(ctx, left, keep.Octets, &gone)
 	}
 	return gone, err
+}
+
+// mostKnownShapes is of how many refusals it is known when they were seen first.
+const mostKnownShapes = 200_000
+
+// forgetShapes takes away those that were not seen for the longest time, where there are too many.
+func (s *Store) forgetShapes(ctx context.Context) error {
+	_, err := s.main.f.ExecContext(ctx, "DELETE FROM main_shape WHERE hash IN (SELECT hash FROM main_shape ORDER BY last DESC LIMIT -1 OFFSET ?)", mostKnownShapes)
+	if err == nil {
+		clear(s.main.seen)
+	}
+	return err
 }
 
 // leftOf is how much is to be left of a day, or that nothing is.
