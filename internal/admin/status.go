@@ -52,6 +52,7 @@ type Problem struct {
 	IP       netip.Addr `json:"ip,omitzero"`
 	Provider string     `json:"provider,omitempty"`
 	Tenant   string     `json:"tenant,omitempty"`
+	Of       string     `json:"of,omitempty"` // what else it is about: a public list, the address of an MSA, a setting
 }
 
 // HeldCounts are sessions whose MSA waits, by for how long.

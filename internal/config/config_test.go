@@ -186,9 +186,9 @@ func TestEverythingIsRead(t *testing.T) {
 			ExemptDomains: Names{"partner.example", "*.lab.example"}, ExemptSources: []netip.Prefix{netip.MustParsePrefix("192.0.2.25/32")},
 			ExemptSenders: Names{"TLS-Reports@example.jp"},
 		},
-		TLSReport:   TLSReport{Socket: "/run/tlsrpt/collectd.sock"},
-		Watch:       Watch{Lists: Names{"zen.spamhaus.org", "bl.spamcop.net"}, Names: true, Every: 2 * time.Hour, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Suspend: true},
-		Metrics:     Metrics{On: true, Listen: netip.MustParseAddrPort("[2001:db8::1]:9726")},
+		TLSReport: TLSReport{Socket: "/run/tlsrpt/collectd.sock"},
+		Watch:     Watch{Lists: Names{"zen.spamhaus.org", "bl.spamcop.net"}, Names: true, Every: 2 * time.Hour, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), Suspend: true},
+		Metrics:   Metrics{On: true, Listen: netip.MustParseAddrPort("[2001:db8::1]:9726")},
 		Web: Web{
 			Listen: "unix:/run/kanmon-view/web.sock", Users: "/etc/kanmon/people", Directory: "/srv/kanmon-view", May: WebSearch, User: "kanmon-web",
 			UserHeader: "X-Remote-User", GroupsHeader: "X-Remote-Groups", Roles: map[string]WebRole{"ops": WebAct, "helpdesk": WebSearch}, ProxyUser: "www-data",

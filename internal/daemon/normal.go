@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/outlet/slow"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/who/witness"
@@ -45,20 +46,20 @@ func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Proble
 	for _, t := range s.Stopped {
 		about(admin.Problem{ID: "stopped", Do: "kanmon tenant explain " + t, Tenant: t}, "all mail of %s waits: replies to it are against it", t)
 	}
-	if s.Timing != nil {
-		add(s.Timing.Standing > 0, "slow", "kanmon ip list", "%d times a provider answers a sending IP slowly", s.Timing.Standing)
-	}
+	all = append(all, slowly(o.d.times.Found())...)
 	add(s.Held.Long > 0, "held", "kanmon sessions --held 10m", "%d sessions are held for 10 minutes or longer", s.Held.Long)
 	add(float64(s.Sessions) >= sessionsMany*float64(s.SessionsMost), "sessions", "raise limits.sessions", "%d of at most %d sessions run", s.Sessions, s.SessionsMost)
 	add(s.Lately.Refused > 0, "refused", "see who has the sessions below", "%d sessions were refused in the last ten minutes, as too many", s.Lately.Refused)
 	for _, h := range s.Holders {
-		add(h.Slowed, "busy", "docs/bounds.md", "this host has more to do than it can, and sessions of %s rest for the others", cmp.Or(h.Tenant, h.Source))
+		if h.Slowed {
+			about(admin.Problem{ID: "busy", Do: "docs/bounds.md", Tenant: h.Tenant, Of: h.Source}, "this host has more to do than it can, and sessions of %s rest for the others", cmp.Or(h.Tenant, h.Source))
+		}
 	}
 	add(s.Lately.Dropped > 0, "records", "see that the disk keeps up", "%d records were dropped in the last ten minutes", s.Lately.Dropped)
 	add(s.ListenersOff > 0, "defect", "see kanmon's log, restart it, report it", "%d listeners of what happens have failed", s.ListenersOff)
 	add(s.ReloadRefused != "", "reload", "kanmon check", "the last reload was refused, and what was before holds: %s", s.ReloadRefused)
 	for _, what := range o.d.toDo() {
-		add(true, "reload", "", "the last reload is not all: %s", what)
+		about(admin.Problem{ID: "reload", Of: what}, "the last reload is not all: %s", what)
 	}
 	return all
 }
@@ -74,6 +75,32 @@ func suspended(stand []standing.Standing) (all []admin.Problem) {
 			ID: "suspended", Do: "kanmon ip show " + s.IP.String(), IP: s.IP, Provider: strings.TrimPrefix(name, standing.Every),
 			What: fmt.Sprintf("sending IP %s is %s at %s: %s", s.IP, s.State, cmp.Or(strings.TrimPrefix(name, standing.Every), "all providers"), s.Reason),
 		})
+	}
+	return all
+}
+
+// mostSlow is how many findings by timing are told one by one.
+const mostSlow = 20
+
+// slowly are the findings by timing that people have been told of.
+func slowly(found []slow.Found) (all []admin.Problem) {
+	more := 0
+	for i := range found {
+		switch f := &found[i]; {
+		case !f.Told:
+		case len(all) == mostSlow:
+			more++
+		case !f.Key.IP.IsValid():
+			all = append(all, admin.Problem{ID: "slow", Do: "kanmon provider show " + f.Key.Provider, Provider: f.Key.Provider, What: f.Key.Provider + " is slow to answer all sending IPs"})
+		default:
+			all = append(all, admin.Problem{
+				ID: "slow", Do: "kanmon ip show " + f.Key.IP.String(), IP: f.Key.IP, Provider: f.Key.Provider,
+				What: fmt.Sprintf("%s is slow to answer sending IP %s", cmp.Or(f.Key.Provider, "an MX of no provider that is known"), f.Key.IP),
+			})
+		}
+	}
+	if more > 0 {
+		all = append(all, admin.Problem{ID: "slow", Do: "kanmon ip list", Of: "others", What: fmt.Sprintf("%d more times a provider is slow to answer a sending IP", more)})
 	}
 	return all
 }

@@ -203,7 +203,7 @@ func (o *operator) unseemly() (all []admin.Problem) {
 		if !s.Bad {
 			continue
 		}
-		p := admin.Problem{ID: "names", Do: "kanmon ip show " + s.IP.String(), What: s.Why}
+		p := admin.Problem{ID: "names", Do: "kanmon ip show " + s.IP.String(), What: s.Why, IP: s.IP, Of: s.List}
 		switch {
 		case !s.IP.IsValid():
 			p.ID, p.Do = "list", "see watch.resolver and watch.lists"

@@ -23,11 +23,28 @@ type Subject struct {
 	SendingIP string
 	Provider  string
 	Tenant    string
+	Of        string // with Alarm: what else it is about, such as a public list
 }
 
 // key is the subject as the file has it: parts that cannot run into each other.
 func (s Subject) key() string {
-	return fmt.Sprintf("%q %q %q %q", s.Alarm, s.SendingIP, s.Provider, s.Tenant)
+	key := fmt.Sprintf("%q %q %q %q", s.Alarm, s.SendingIP, s.Provider, s.Tenant)
+	if s.Of != "" {
+		key += fmt.Sprintf(" %q", s.Of)
+	}
+	return key
+}
+
+// Acknowledges gives the note by which an alarm is acknowledged: one on this alarm, or on what it is about.
+func Acknowledges(acknowledged map[Subject]Note, alarm Subject) (n Note, is bool) {
+	for _, about := range [...]Subject{
+		alarm, {SendingIP: alarm.SendingIP, Provider: alarm.Provider}, {SendingIP: alarm.SendingIP}, {Provider: alarm.Provider}, {Tenant: alarm.Tenant},
+	} {
+		if n, is = acknowledged[about]; is && about != (Subject{}) {
+			return n, true
+		}
+	}
+	return Note{}, false
 }
 
 // A Note is one.
@@ -60,6 +77,8 @@ CREATE TABLE notes_note (
 );
 CREATE INDEX notes_about ON notes_note (about, at);
 CREATE INDEX notes_until ON notes_note (until);
+`, `
+ALTER TABLE notes_note ADD COLUMN of TEXT NOT NULL DEFAULT '';
 `}}
 
 // A Book is a file of notes. It is safe for concurrent use.
@@ -97,8 +116,8 @@ func (b *Book) Write(ctx context.Context, n Note) error {
 		until = n.Until.UnixMilli()
 	}
 	return b.file.Within(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO notes_note (about, alarm, sending_ip, provider, tenant, at, by, text, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-			n.About.key(), n.About.Alarm, n.About.SendingIP, n.About.Provider, n.About.Tenant, n.At.UnixMilli(), n.By, event.Printable(n.Text, maxText), until)
+		_, err := tx.ExecContext(ctx, "INSERT INTO notes_note (about, alarm, sending_ip, provider, tenant, of, at, by, text, until) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			n.About.key(), n.About.Alarm, n.About.SendingIP, n.About.Provider, n.About.Tenant, n.About.Of, n.At.UnixMilli(), n.By, event.Printable(n.Text, maxText), until)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, "DELETE FROM notes_note WHERE id <= (SELECT max(id) FROM notes_note) - ?", maxNotes)
 		}
@@ -133,7 +152,7 @@ func (b *Book) Acknowledged(ctx context.Context, at time.Time) (map[Subject]Note
 }
 
 func (b *Book) read(ctx context.Context, where string, args ...any) (all []Note, err error) {
-	rows, err := b.file.QueryContext(ctx, "SELECT id, alarm, sending_ip, provider, tenant, at, by, text, until FROM notes_note "+where, args...)
+	rows, err := b.file.QueryContext(ctx, "SELECT id, alarm, sending_ip, provider, tenant, of, at, by, text, until FROM notes_note "+where, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +160,7 @@ func (b *Book) read(ctx context.Context, where string, args ...any) (all []Note,
 	for rows.Next() {
 		var n Note
 		var at, until int64
-		if err := rows.Scan(&n.ID, &n.About.Alarm, &n.About.SendingIP, &n.About.Provider, &n.About.Tenant, &at, &n.By, &n.Text, &until); err != nil {
+		if err := rows.Scan(&n.ID, &n.About.Alarm, &n.About.SendingIP, &n.About.Provider, &n.About.Tenant, &n.About.Of, &at, &n.By, &n.Text, &until); err != nil {
 			return nil, b.file.Misread(err)
 		}
 		n.At = time.UnixMilli(at)

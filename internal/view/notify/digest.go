@@ -100,17 +100,21 @@ func (g *digester) standing(ctx context.Context, d *digest) (err error) {
 	defer book.Close()
 	acknowledged, err := book.Acknowledged(ctx, time.Now())
 	for i := range d.now {
-		of := &d.now[i].Data
-		for _, about := range []notes.Subject{
-			{SendingIP: addr(of.SendingIP), Provider: of.Provider}, {SendingIP: addr(of.SendingIP)}, {Provider: of.Provider}, {Tenant: of.Tenant},
-		} {
-			if n, found := acknowledged[about]; found && about != (notes.Subject{}) {
-				d.now[i].note = g.words.acknowledged(&n)
-				break
-			}
+		if n, is := notes.Acknowledges(acknowledged, alarmOf(&d.now[i].Event)); is {
+			d.now[i].note = g.words.acknowledged(&n)
 		}
 	}
 	return err
+}
+
+// alarms are what the first page calls the conditions that events tell of.
+var alarms = map[config.NotifyEvent]string{
+	"ip.suspended": "suspended", "ip.listed": "listed", "ip.names_wrong": "names", "list.not_believed": "list", "provider.slow": "slow", "tenant.contained": "stopped",
+}
+
+// alarmOf is what an acknowledgement of a condition is about.
+func alarmOf(e *Event) notes.Subject {
+	return notes.Subject{Alarm: alarms[e.Type], SendingIP: addr(e.Data.SendingIP), Provider: e.Data.Provider, Tenant: e.Data.Tenant, Of: e.Data.List}
 }
 
 func (g *digester) counted(ctx context.Context, d *digest) error {

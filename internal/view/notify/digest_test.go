@@ -193,7 +193,7 @@ https://page.example/
 			t.Fatal(err)
 		}
 		until := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
-		n := notes.Note{About: notes.Subject{SendingIP: "203.0.113.10", Provider: "docomo"}, At: until.Add(-24 * time.Hour), By: "alice", Text: "form filled in", Until: until}
+		n := notes.Note{About: notes.Subject{Alarm: "suspended", SendingIP: "203.0.113.10", Provider: "docomo"}, At: until.Add(-24 * time.Hour), By: "alice", Text: "form filled in", Until: until}
 		if err := book.Write(t.Context(), n); err != nil {
 			t.Fatal(err)
 		}

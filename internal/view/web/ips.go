@@ -68,6 +68,7 @@ type stateMark struct{ Shape, Letter, Word, Kind string }
 var stateMarks = map[string]stateMark{
 	"active": {"●", "a", "active", "good"}, "slowed": {"◐", "s", "slowed", "warn"}, "suspended": {"✕", "x", "suspended", "bad"}, "probing": {"?", "p", "probing", "warn"},
 	"stopped": {"■", "o", "stopped by an operator", "bad"}, admin.Warming: {"▲", "w", "warming up", "warn"}, admin.Absent: {"○", "–", "not on this host", "bad"},
+	admin.Listed: {"✕", "l", "on a public list", "bad"}, admin.Misnamed: {"◇", "n", "names do not agree", "warn"},
 }
 
 func markOfState(state string) stateMark {
@@ -196,7 +197,7 @@ func cellOf(ip netip.Addr, provider string, stand []admin.Standing, counts map[p
 			c.Deferred += o.deferred
 		}
 	}
-	if n, is := acked[notes.Subject{Alarm: "suspended", SendingIP: ip.String(), Provider: provider}]; is {
+	if n, is := notes.Acknowledges(acked, notes.Subject{Alarm: "suspended", SendingIP: ip.String(), Provider: provider}); is {
 		c.Ack = &n
 	}
 	return c

@@ -21,7 +21,7 @@ func writeNote(r *request) (done, error) {
 		return done{}, errNoNotes
 	}
 	n := notes.Note{
-		About: notes.Subject{Alarm: r.ask("alarm"), SendingIP: r.ask("sending_ip"), Provider: r.ask("provider"), Tenant: r.ask("tenant")},
+		About: notes.Subject{Alarm: r.ask("alarm"), SendingIP: r.ask("sending_ip"), Provider: r.ask("provider"), Tenant: r.ask("tenant"), Of: r.ask("of")},
 		At:    r.now, By: r.Who.Name, Text: r.ask("text"),
 	}
 	lasts, err := r.lasting()

@@ -42,7 +42,7 @@ type card struct {
 }
 
 // ranks puts first what keeps mail from leaving, and behind it what may.
-var ranks = []string{"rules", "defect", "sessions", "refused", "stopped", "absent", "suspended", "busy", "held", "slow", "reload", "records"}
+var ranks = []string{"rules", "defect", "sessions", "refused", "stopped", "absent", "suspended", "listed", "busy", "held", "slow", "names", "list", "reload", "records"}
 
 func showNow(r *request) (any, error) {
 	s, err := r.server.watch.now(r.Context())
@@ -84,7 +84,7 @@ func (r *request) cards(problems []admin.Problem) (all []card, known int, err er
 	}
 	for _, p := range problems {
 		c := card{Problem: p, About: alarm(&p), Page: r.pageOf(&p)}
-		if n, is := acked[c.About]; is {
+		if n, is := notes.Acknowledges(acked, c.About); is {
 			c.Ack = &n
 			known++
 		}
@@ -98,7 +98,7 @@ func (r *request) cards(problems []admin.Problem) (all []card, known int, err er
 
 // alarm is what an acknowledgement of a problem is about.
 func alarm(p *admin.Problem) notes.Subject {
-	about := notes.Subject{Alarm: p.ID, Provider: p.Provider, Tenant: p.Tenant}
+	about := notes.Subject{Alarm: p.ID, Provider: p.Provider, Tenant: p.Tenant, Of: p.Of}
 	if p.IP.IsValid() {
 		about.SendingIP = p.IP.String()
 	}
