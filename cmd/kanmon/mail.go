@@ -70,7 +70,13 @@ func (k *mailFindCommand) Run(c *console) error {
 		}
 	}
 	if len(terms) > 1 {
-		p.searched(ctx, c, fmt.Sprintf("a list of %d", len(terms)), k.Reason)
+		var parsed []find.Term
+		for _, written := range terms[:min(len(terms), find.MaxList)] {
+			if term, err := find.Parse(written, f.Shown); err == nil { // what is none finds nobody
+				parsed = append(parsed, term)
+			}
+		}
+		p.searched(ctx, c, k.Reason, find.Noted(parsed)...)
 		return k.list(ctx, c, f, terms, of)
 	}
 	return k.one(ctx, c, p, f, terms[0], of)
@@ -115,7 +121,7 @@ func (k *mailFindCommand) one(ctx context.Context, c *console, p *past, f *find.
 	if term.Blind {
 		fmt.Fprintf(c.stderr, "kanmon: the records show no local parts ([journal] addresses = \"domain\"): all mail of %s is looked for\n", event.Printable(term.Any[0].Recipient, find.MaxTerm))
 	}
-	p.searched(ctx, c, term.Noted(), k.Reason)
+	p.searched(ctx, c, k.Reason, term.Noted())
 	mails, next, err := f.Mails(ctx, term, of, history.Page{Limit: k.Most})
 	if err != nil {
 		return err
@@ -186,7 +192,7 @@ func (k *mailFindCommand) list(ctx context.Context, c *console, f *find.Finder, 
 	case k.JSON:
 		err = printJSON(c.stdout, rows)
 	default:
-		err = printRows(c.stdout, t, rows)
+		err = printRows(c.stdout, rows)
 	}
 	for i := range rows {
 		if rows[i].Found > 0 {
@@ -213,6 +219,9 @@ func (k *mailShowCommand) Run(c *console) error {
 	f, err := p.finder()
 	if err != nil {
 		return err
+	}
+	if term, err := find.Parse(k.ID, f.Shown); err == nil && term.Kind == find.KindAddress {
+		p.searched(ctx, c, "", term.Noted())
 	}
 	mails, err := f.One(ctx, k.ID, history.Filter{})
 	t := find.Teller{Lang: k.Lang, In: time.Local}
@@ -288,7 +297,7 @@ func stateOfRow(r *find.Row) string {
 }
 
 // printRows prints what was found of a list.
-func printRows(w io.Writer, _ find.Teller, rows []find.Row) error {
+func printRows(w io.Writer, rows []find.Row) error {
 	table := newTable(w, "TERM\tSTATE\tLAST\tTRIES\tMAIL\tMAILS\tMEANING")
 	for i := range rows {
 		r := &rows[i]

@@ -112,11 +112,13 @@ func (p *past) finder() (*find.Finder, error) {
 }
 
 // searched notes who looks for whom. Who may read a history and not write there is told that it is not noted.
-func (p *past) searched(ctx context.Context, c *console, what, why string) {
-	const most = 500
-	err := p.Searched(ctx, history.Search{At: time.Now(), By: p.who, What: event.Printable(what, most), Why: event.Printable(why, most)})
-	if err != nil {
-		fmt.Fprintf(c.stderr, "kanmon: this search is not noted: %v\n", err)
+func (p *past) searched(ctx context.Context, c *console, why string, what ...string) {
+	for _, one := range what {
+		err := p.Searched(ctx, history.Search{At: time.Now(), By: p.who, What: event.Printable(one, find.MaxNoted), Why: event.Printable(why, find.MaxNoted)})
+		if err != nil {
+			fmt.Fprintf(c.stderr, "kanmon: this search is not noted: %v\n", err)
+			return
+		}
 	}
 }
 

@@ -44,7 +44,7 @@ func (k *reportCommand) Run(c *console) error {
 		return err
 	}
 	defer p.Close()
-	p.searched(ctx, c, fmt.Sprintf("report about tenant %s, %s to %s", k.Tenant, from.Format(time.DateOnly), to.Format(time.DateOnly)), "")
+	p.searched(ctx, c, "", fmt.Sprintf("report about tenant %s, %s to %s", k.Tenant, from.Format(time.DateOnly), to.Format(time.DateOnly)))
 	r, err := report.Make(ctx, p.Store, report.Options{Tenant: k.Tenant, From: from, To: to, In: time.Local, Clear: p.shown.Mode == journal.AddressesClear, Now: now})
 	if err != nil {
 		return err

@@ -125,6 +125,22 @@ func (t *Term) Noted() string {
 	return strings.Join(said, ", ")
 }
 
+// MaxNoted is how many octets of one search are noted in one place.
+const MaxNoted = 2000
+
+// Noted is what is noted of terms that are looked for at once: all of them, in as many places as that takes.
+func Noted(terms []Term) (places []string) {
+	for i := range terms {
+		term := event.Printable(terms[i].Noted(), MaxNoted)
+		if last := len(places) - 1; last >= 0 && len(places[last])+len(", ")+len(term) <= MaxNoted {
+			places[last] += ", " + term
+		} else {
+			places = append(places, term)
+		}
+	}
+	return places
+}
+
 // ofSession takes 16 hexadecimal digits; they may be an MSA's queue id, too.
 func (t *Term) ofSession(parts []string) {
 	t.Kind = KindSession

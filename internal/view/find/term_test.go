@@ -1,6 +1,7 @@
 package find
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -119,6 +120,27 @@ func TestAListIsTold(t *testing.T) {
 	for _, name := range []string{"postfix-whole.txt", "exim-text.txt", "qmail.txt", "exchange.txt", "one-line.txt", "quoted-printable.txt"} {
 		if list, is := Terms(bounceOf(t, name)); is {
 			t.Errorf("%s is taken for a list: %q", name, list)
+		}
+	}
+}
+
+// Of a list all is noted, however long it is.
+func TestAllOfAListIsNoted(t *testing.T) {
+	var terms []Term
+	for i := range MaxList {
+		term, err := Parse(fmt.Sprintf("person-with-a-long-name-%d@customer.example", i), journal.Mask{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		terms = append(terms, term)
+	}
+	places := Noted(terms)
+	if all := strings.Split(strings.Join(places, ", "), ", "); len(all) != MaxList || all[MaxList-1] != terms[MaxList-1].Text {
+		t.Errorf("%d of %d are noted, the last is %s", len(all), MaxList, all[len(all)-1])
+	}
+	for _, place := range places {
+		if len(place) > MaxNoted {
+			t.Errorf("%d octets in one place", len(place))
 		}
 	}
 }

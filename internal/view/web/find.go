@@ -2,7 +2,6 @@ package web
 
 import (
 	"net/http"
-	"strings"
 	"time"
 
 	"kanmon/internal/event"
@@ -87,12 +86,12 @@ func (r *request) teller() find.Teller { return find.Teller{In: time.Local} }
 
 // searched notes who looked for what before anything is shown, in the form in which the records have it.
 func (r *request) searched(terms ...find.Term) error {
-	var noted []string
-	for i := range terms {
-		noted = append(noted, terms[i].Noted())
+	for _, what := range find.Noted(terms) {
+		if err := r.history.Searched(r.Context(), history.Search{At: r.now, By: r.Who.Name, What: what, Why: event.Printable(r.ask("why"), find.MaxNoted)}); err != nil {
+			return err
+		}
 	}
-	what := event.Printable(strings.Join(noted, ", "), 2048)
-	return r.history.Searched(r.Context(), history.Search{At: r.now, By: r.Who.Name, What: what, Why: r.ask("why")})
+	return nil
 }
 
 // A mailPage is a mail with its attempts, and what may be written to others about it.

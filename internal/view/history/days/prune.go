@@ -47,7 +47,7 @@ func (s *Store) Prune(ctx context.Context, now time.Time, keep history.Keep) (go
 			left = append(left, l)
 		}
 	}
-	if err := s.forgetShapes(ctx); err != nil {
+	if err := errors.Join(s.forgetShapes(ctx), s.forgetSearches(ctx, now, keep.Counts)); err != nil {
 		return gone, err
 	}
 	if keep.Octets > 0 {

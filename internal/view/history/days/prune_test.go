@@ -220,3 +220,25 @@ func TestHalfAPruneIsDoneAnew(t *testing.T) {
 	}
 	is(t, "done anew", leftIn(t, s, 0), troubled)
 }
+
+// What is noted of searches is kept for as long as anything is.
+func TestOldSearchesAreForgotten(t *testing.T) {
+	s, err := days.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	now := historytest.Noon
+	for _, age := range []time.Duration{50 * time.Hour, time.Hour} {
+		if err := s.Searched(t.Context(), history.Search{At: now.Add(-age), By: "alice", What: age.String()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Prune(t.Context(), now, history.Keep{Counts: 48 * time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	all, _, err := s.Searches(t.Context(), history.Page{})
+	if err != nil || len(all) != 1 || all[0].What != "1h0m0s" {
+		t.Errorf("%+v, %v", all, err)
+	}
+}

@@ -69,6 +69,6 @@ var mainSchema = store.Schema{Part: "main", Vast: true, Steps: []string{`
 	CREATE INDEX main_shape_last ON main_shape (last);
 `}}
 
-var searchSchema = store.Schema{Part: "search", Steps: []string{
+var searchSchema = store.Schema{Part: "search", Vast: true, Steps: []string{
 	`CREATE TABLE search_done (id INTEGER PRIMARY KEY, at INTEGER NOT NULL, by TEXT NOT NULL, what TEXT NOT NULL, why TEXT NOT NULL)`,
 }}

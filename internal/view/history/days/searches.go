@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -20,6 +21,27 @@ func (s *Store) Searched(ctx context.Context, of history.Search) error {
 		return fmt.Errorf("note who searches: %w", err)
 	}
 	_, err = f.ExecContext(ctx, "INSERT INTO search_done (at, by, what, why) VALUES (?, ?, ?, ?)", of.At.UnixMilli(), of.By, of.What, of.Why)
+	return errors.Join(err, f.Close())
+}
+
+// mostSearches bounds what is noted: who searches by a program presses out what was noted first, and no mail.
+const mostSearches = 1_000_000
+
+// forgetSearches takes away what was noted longer ago than anything is kept, and what is too much.
+func (s *Store) forgetSearches(ctx context.Context, now time.Time, keeps time.Duration) error {
+	path := filepath.Join(s.dir, searchFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	f, err := store.Open(path, patience, searchSchema)
+	if err != nil {
+		return fmt.Errorf("forget old searches: %w", err)
+	}
+	oldest := int64(0)
+	if keeps > 0 {
+		oldest = now.Add(-keeps).UnixMilli()
+	}
+	_, err = f.ExecContext(ctx, "DELETE FROM search_done WHERE at < ? OR id <= (SELECT coalesce(max(id), 0) FROM search_done) - ?", oldest, mostSearches)
 	return errors.Join(err, f.Close())
 }
 

@@ -19,7 +19,8 @@ function fetchPage(url) {
     request.responseType = "document";
     request.setRequestHeader("Kanmon-Refresh", "1");
     request.timeout = 15000;
-    request.onload = () => (request.status === 401 ? location.reload() : request.response ? resolve(request.response) : reject(new Error("no page")));
+    // What is no page of kanmon's, such as a proxy's word that kanmon-view starts anew, changes nothing that is shown.
+    request.onload = () => (request.status === 401 ? location.reload() : request.status === 200 && request.response ? resolve(request.response) : reject(new Error("no page")));
     request.onerror = request.ontimeout = () => reject(new Error("no answer"));
     request.send();
   });
