@@ -47,13 +47,17 @@ func showProviders(r *request) (any, error) {
 // sparks is how many bars a spark has.
 const sparks = 24
 
-// providerLines gives all providers, those with the most mail first.
+// providerLines gives all providers, those with the most mail first. Sums are of the time that is asked for; a spark begins with the step that its
+// beginning is in.
 func (r *request) providerLines(p period) ([]providerLine, error) {
-	step := sparkStep(p.Whole())
-	from := p.From.UTC().Truncate(step)
-	counts, err := r.history.Counts(r.Context(), history.CountsOf{
-		Filter: history.Filter{From: from, To: p.To}, Step: step, By: []string{history.ByProvider, history.ByOutcome},
-	})
+	of := history.CountsOf{Filter: history.Filter{From: p.From, To: p.To}, By: []string{history.ByProvider, history.ByOutcome}}
+	sums, err := r.history.Counts(r.Context(), of)
+	if err != nil {
+		return nil, err
+	}
+	of.Step = sparkStep(p.Whole())
+	of.From = p.From.UTC().Truncate(of.Step)
+	counts, err := r.history.Counts(r.Context(), of)
 	if err != nil {
 		return nil, err
 	}
@@ -61,14 +65,17 @@ func (r *request) providerLines(p period) ([]providerLine, error) {
 	for i := range counts {
 		byName[counts[i].Provider] = append(byName[counts[i].Provider], counts[i])
 	}
-	lines := make([]providerLine, 0, len(byName))
-	for name, of := range byName {
-		l := providerLine{Name: name}
-		for i := range of {
-			l.Outcomes.Add(&of[i])
+	outcomes := map[string]*tally.Outcomes{}
+	for i := range sums {
+		name := sums[i].Provider
+		if outcomes[name] == nil {
+			outcomes[name] = new(tally.Outcomes)
 		}
-		l.Deferred = deferredSpark(of, from, p.To, step)
-		lines = append(lines, l)
+		outcomes[name].Add(&sums[i])
+	}
+	lines := make([]providerLine, 0, len(outcomes))
+	for name, sum := range outcomes {
+		lines = append(lines, providerLine{name, *sum, deferredSpark(byName[name], of.From, p.To, of.Step)})
 	}
 	slices.SortFunc(lines, func(a, b providerLine) int {
 		return cmp.Or(cmp.Compare(b.Outcomes.Attempts, a.Outcomes.Attempts), cmp.Compare(a.Name, b.Name))
