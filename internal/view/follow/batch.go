@@ -46,6 +46,7 @@ func (b *batch) add(line []byte, err error) error {
 		return err
 	case len(b.gateways) > 0 && !slices.Contains(b.gateways, e.Gateway):
 		b.foreign++
+		b.newest = e.At // the file is read as far as that
 		return fmt.Errorf("%w: %s", errForeign, event.Printable(e.Gateway, 64))
 	case e.Type == "dropped":
 		b.lost += int64(e.Records)

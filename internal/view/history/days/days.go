@@ -31,6 +31,9 @@ type Store struct {
 	marks map[string]marked
 	last  int64 // number of the last mark
 	stale bool  // the main file has not all that the days owe it
+
+	saying sync.Mutex
+	said   map[day]said // what days say of themselves
 }
 
 var _ history.Store = (*Store)(nil)

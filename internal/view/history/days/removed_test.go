@@ -9,6 +9,58 @@ import (
 	"kanmon/internal/view/history"
 )
 
+// Who reads sees what is there, also where history was put back, or made anew, by another process meanwhile.
+func TestWhoReadsSeesWhatIsThereNow(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "history")
+	lines := story()
+	keep := func(n int) {
+		t.Helper()
+		s, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Add(t.Context(), lines[:n], source, history.Mark{Offset: int64(n)}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	keep(100)
+	reader, err := Read(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	attempts := func() (n int64) {
+		t.Helper()
+		counts, err := reader.Counts(t.Context(), history.CountsOf{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range counts {
+			n += counts[i].Attempts
+		}
+		st, err := reader.Status(t.Context())
+		if err != nil || st.Attempts != n {
+			t.Errorf("it says that there are %d attempts, and counts %d: %v", st.Attempts, n, err)
+		}
+		return n
+	}
+	before := attempts()
+	all, err := filepath.Glob(filepath.Join(dir, "*"))
+	for _, path := range all {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	keep(300)
+	if now := attempts(); now <= before {
+		t.Errorf("of %d attempts %d are seen", now, before)
+	}
+}
+
 // Somebody removes history while it is kept: nothing is written to what is gone, nor a half made beside it, and who keeps it next begins anew, with all.
 func TestNothingIsKeptInAFolderThatWasRemoved(t *testing.T) {
 	for name, remove := range map[string]func(dir string) error{

@@ -38,8 +38,9 @@ type volume struct {
 	day   day
 	level level
 	f     *store.File
-	names sync.Map // of tenants, providers and sending IPs, by their numbers, which stay
-	used  int64    // when last, by the shelf's turn
+	is    fs.FileInfo // of its file
+	names sync.Map    // of tenants, providers and sending IPs, by their numbers, which stay
+	used  int64       // when last, by the shelf's turn
 	users int
 	gone  bool
 }
@@ -158,13 +159,19 @@ func (s *shelf) take(d day, l level) (*volume, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := d.file(l)
+	path := filepath.Join(s.dir, name)
+	is, err := os.Stat(path)
 	v := s.open[name]
+	if v != nil && (err != nil || !os.SameFile(v.is, is)) { // somebody has put another in its place, or none
+		s.forget(name)
+		v = nil
+	}
 	if v == nil {
-		f, err := store.Read(filepath.Join(s.dir, name), atOnce, daySchema)
+		f, err := store.Read(path, atOnce, daySchema)
 		if err != nil {
 			return nil, err
 		}
-		v = &volume{day: d, level: l, f: f}
+		v = &volume{day: d, level: l, f: f, is: is}
 		s.open[name] = v
 		s.makeRoom()
 	}

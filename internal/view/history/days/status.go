@@ -42,20 +42,80 @@ func (s *Store) Status(ctx context.Context) (history.Status, error) {
 			}
 			of[1] = l.day.begin()
 		}
-		if err := s.reading.with(l.day, func(v *volume) error { return v.status(ctx, &st) }); err != nil {
+		one, err := s.statusOf(ctx, l)
+		if err != nil {
 			return st, err
 		}
+		one.addTo(&st)
 	}
 	return st, nil
 }
 
-func (v *volume) status(ctx context.Context, st *history.Status) error {
+// A dayStatus is what a day says of itself.
+type dayStatus struct {
+	last                time.Time
+	attempts, gaps, bad int64
+	shortened           bool
+}
+
+func (d *dayStatus) addTo(st *history.Status) {
+	if !d.last.IsZero() {
+		st.Last = d.last
+	}
+	st.Attempts += d.attempts
+	st.Gaps += d.gaps
+	st.BadLines += d.bad
+	st.Shortened = st.Shortened || d.shortened
+}
+
+// A said is what a day has said, as long as nothing was written to its files.
+type said struct {
+	files [2]written // the day's own, and what SQLite has beside it
+	dayStatus
+}
+
+type written struct {
+	octets int64
+	at     time.Time
+}
+
+// statusOf asks a day about itself: one to which nothing has been written since it was asked last has said it.
+func (s *Store) statusOf(ctx context.Context, l listed) (dayStatus, error) {
+	path := filepath.Join(s.dir, l.day.file(l.level))
+	var now said
+	for i, suffix := range [...]string{"", "-wal"} {
+		if info, err := os.Stat(path + suffix); err == nil {
+			now.files[i] = written{info.Size(), info.ModTime()}
+		}
+	}
+	s.saying.Lock()
+	known, asked := s.said[l.day]
+	s.saying.Unlock()
+	if asked && known.files == now.files {
+		return known.dayStatus, nil
+	}
+	if err := s.reading.with(l.day, func(v *volume) error { return v.status(ctx, &now.dayStatus) }); err != nil {
+		return now.dayStatus, err
+	}
+	s.saying.Lock()
+	defer s.saying.Unlock()
+	if s.said == nil || len(s.said) > mostSaid {
+		s.said = map[day]said{}
+	}
+	s.said[l.day] = now
+	return now.dayStatus, nil
+}
+
+// mostSaid is of how many days it is remembered what they say of themselves.
+const mostSaid = 1000
+
+func (v *volume) status(ctx context.Context, st *dayStatus) error {
 	var newest int64
 	if err := v.f.QueryRowContext(ctx, "SELECT coalesce((SELECT max(id) FROM day_line), -1)").Scan(&newest); err != nil {
 		return err
 	}
 	if newest >= 0 {
-		st.Last = v.day.begin().Add(time.Duration(newest/perMilli) * time.Millisecond)
+		st.last = v.day.begin().Add(time.Duration(newest/perMilli) * time.Millisecond)
 	}
 	return each(ctx, v.f, "SELECT key, value FROM day_state", func(scan func(...any) error) error {
 		var key string
@@ -65,13 +125,13 @@ func (v *volume) status(ctx context.Context, st *history.Status) error {
 		}
 		switch key {
 		case "attempts":
-			st.Attempts += n
+			st.attempts += n
 		case "gaps":
-			st.Gaps += n
+			st.gaps += n
 		case "bad":
-			st.BadLines += n
+			st.bad += n
 		case "shortened":
-			st.Shortened = true
+			st.shortened = true
 		}
 		return nil
 	})
