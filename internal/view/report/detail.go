@@ -229,7 +229,8 @@ func (g *gathering) measures(ctx context.Context) error {
 	err := g.events(ctx, []string{"decision"}, g.Options.Tenant, func(e *event.Entry) bool {
 		limits[[2]string{e.Rule, e.Action}] += int64(max(1, e.Count))
 		seen++
-		return seen < mostDecisions
+		g.LimitsCut = seen > mostDecisions
+		return !g.LimitsCut
 	})
 	for at, n := range limits {
 		g.Limits = append(g.Limits, Limit{at[0], at[1], n})
@@ -248,8 +249,10 @@ func (g *gathering) measures(ctx context.Context) error {
 		if e.Type == "order" {
 			d.Did = e.Action
 		}
-		g.Deeds = append(g.Deeds, d)
-		return len(g.Deeds) < mostMeasures
+		if g.DeedsCut = len(g.Deeds) == mostMeasures; !g.DeedsCut {
+			g.Deeds = append(g.Deeds, d)
+		}
+		return !g.DeedsCut
 	})
 }
 

@@ -226,6 +226,9 @@ func (r *Report) limits(l find.Lang) Section {
 		}
 		s.Rows = append(s.Rows, []string{at.Rule, says, number(at.Count)})
 	}
+	if r.LimitsCut {
+		s.Text = append(s.Text, newestOnly.in(l))
+	}
 	return s
 }
 
@@ -241,6 +244,9 @@ func (r *Report) measures(l find.Lang) Section {
 			did = would.in(l, did)
 		}
 		s.Rows = append(s.Rows, []string{stamp(d.At.In(r.From.Location())), who, did, d.Why})
+	}
+	if r.DeedsCut {
+		s.Text = append(s.Text, newestOnly.in(l))
 	}
 	return s
 }

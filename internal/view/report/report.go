@@ -40,7 +40,9 @@ type Report struct {
 	Accounts  []Account  `json:"accounts"`
 	Missing   Missing    `json:"missing_recipients"`
 	Limits    []Limit    `json:"limits"`
+	LimitsCut bool       `json:"limits_cut,omitempty"` // not all decisions were looked at
 	Deeds     []Deed     `json:"measures"`
+	DeedsCut  bool       `json:"measures_cut,omitempty"`
 	Gaps      Gaps       `json:"gaps"`
 }
 

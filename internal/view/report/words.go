@@ -95,6 +95,8 @@ var (
 	why        = text{"Why", "理由"}
 	would      = text{"%s (only observed)", "%s（観察のみ）"}
 
+	newestOnly = text{"Only the newest are here: there were more.", "最新のもののみを記載しています。これより前にもあります。"}
+
 	gapsTitle = text{"What is not known", "記録の欠落"}
 	noGaps    = text{"The records of this period are whole.", "この期間の記録に欠落はありません。"}
 	keptFrom  = text{"Nothing is kept of the time before %s.", "%s より前の記録はありません。"}

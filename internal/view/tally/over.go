@@ -100,9 +100,11 @@ func gaps(ctx context.Context, store history.Store, gateway string, from, to, la
 	if err != nil {
 		return nil, err
 	}
-	stopped := map[string]time.Time{}
+	stopped, there := map[string]time.Time{}, map[string]bool{}
 	for i := len(steps) - 1; i >= 0; i-- { // the oldest first
 		e := &steps[i]
+		first := !there[e.Gateway] && len(steps) < mostEvents
+		there[e.Gateway] = true
 		switch {
 		case e.Type == "dropped":
 			list = append(list, Gap{e.At, e.At, fmt.Sprintf("%s: %d records lost", e.Gateway, e.Records)})
@@ -113,6 +115,8 @@ func gaps(ctx context.Context, store history.Store, gateway string, from, to, la
 		case e.Action == "start" && !stopped[e.Gateway].IsZero():
 			list = append(list, Gap{stopped[e.Gateway], e.At, e.Gateway + " was stopped"})
 			delete(stopped, e.Gateway)
+		case e.Action == "start" && first && !e.Unclean:
+			list = append(list, Gap{from, e.At, e.Gateway + " was stopped, or was not there yet"})
 		}
 	}
 	for name, at := range stopped {

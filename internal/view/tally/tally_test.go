@@ -143,6 +143,7 @@ func TestAGapIsShownAsAGap(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []Gap{
+		{at(0), at(5), "gw1 was stopped, or was not there yet"},
 		{at(10), at(12), "gw1 was stopped"},
 		{at(19), at(20), "gw1 was killed: its last records may be missing"},
 		{at(30), at(30), "gw1: 7 records lost"},
