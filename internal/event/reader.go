@@ -185,11 +185,25 @@ type EntryReply struct {
 
 // An EntryRecipient is one RCPT.
 type EntryRecipient struct {
-	Address string     `json:"address"`
-	Reply   EntryReply `json:"reply"`
-	Told    int        `json:"told"`
-	Fate    string     `json:"fate"`
-	By      string     `json:"by"`
+	Address   string      `json:"address"`
+	Reply     EntryReply  `json:"reply"`
+	Told      int         `json:"told"`
+	Fate      string      `json:"fate"`
+	By        string      `json:"by"`
+	TLSPolicy *EntryTrust `json:"tls_policy"` // nil: nobody has looked, or the domain asks nothing
+}
+
+// An EntryTrust is what a recipient's domain asks of the TLS with the MX, and what came of that.
+type EntryTrust struct {
+	Domain  string       `json:"domain"`
+	Policy  string       `json:"policy"`
+	Verdict string       `json:"verdict"`
+	Reason  string       `json:"reason"`
+	Name    string       `json:"mx"`
+	SNI     string       `json:"sni"`
+	Detail  string       `json:"detail"`
+	Age     Milliseconds `json:"age_ms"`
+	Waited  Milliseconds `json:"waited_ms"`
 }
 
 // An EntryOpening is a reply while the MX leg was opened.

@@ -33,6 +33,7 @@ type Transaction struct {
 type Recipient struct {
 	Address Span // as inside the angle brackets: not sanitised
 	Reply   Reply
+	Trust   *Trust // what its domain asks of the TLS with the MX; the same for all of the domain; nil: nothing is to be said
 }
 
 // An Identity is how others name a message.

@@ -15,6 +15,34 @@ func (o *object) becameOf(p *event.Recipient) {
 	o.word("by", o.t.By(&p.Reply).String())
 }
 
+// trust appends what a recipient's domain asks of the TLS with the MX, and what came of that.
+func (o *object) trust(t *event.Trust) {
+	if t == nil {
+		return
+	}
+	o.open("tls_policy", '{')
+	o.own("domain", t.Domain)
+	if t.Policy != event.TrustUnasked {
+		o.word("policy", t.Policy.String())
+	}
+	if t.Verdict != event.TrustUnjudged {
+		o.word("verdict", t.Verdict.String())
+	}
+	if t.Why != event.TrustWhyNot {
+		o.word("reason", t.Why.String())
+	}
+	o.own("mx", t.Name)
+	o.own("sni", t.ServerName)
+	o.foreign("detail", t.Detail)
+	if t.Age > 0 {
+		o.milliseconds("age_ms", t.Age)
+	}
+	if t.Waited > 0 {
+		o.milliseconds("waited_ms", t.Waited.Duration())
+	}
+	o.dst = append(o.dst, '}')
+}
+
 // results appends how many recipients met each fate.
 func (o *object) results(t *event.Transaction) {
 	o.open("results", '{')

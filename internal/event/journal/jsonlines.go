@@ -86,6 +86,7 @@ func (o *object) transaction(t *event.Transaction) {
 		o.address("address", t.Recipients[i].Address)
 		o.reply("reply", &t.Recipients[i].Reply)
 		o.becameOf(&t.Recipients[i])
+		o.trust(t.Recipients[i].Trust)
 		o.dst = append(o.dst, '}')
 	}
 	o.dst = append(o.dst, ']')

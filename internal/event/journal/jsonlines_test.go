@@ -37,7 +37,10 @@ func fullRecord() *event.Record {
 		Number: 2, At: 1500 * ms, Sender: r.Add([]byte("news@acme.example")),
 		Mail: reply(r, 250, "250 2.1.0 Ok", ms, ms),
 		Recipients: []event.Recipient{
-			{Address: r.Add([]byte("alice@example.net")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, 2*ms)},
+			{Address: r.Add([]byte("alice@example.net")), Reply: reply(r, 250, "250 2.1.5 Ok", ms, 2*ms), Trust: &event.Trust{
+				Domain: "example.net", Policy: event.TrustSTS, Verdict: event.TrustWouldRefuse, Why: event.HostMismatch, Name: "mx\"1.example.net", ServerName: "mx1.example.net",
+				Detail: "the certificate is for \x1b[2J other.example", Age: 3 * time.Hour, Waited: event.MicrosOf(120 * ms),
+			}},
 			{Address: r.Add([]byte("bob@example.net")), Reply: reply(r, 550, "550-5.1.1 <bob@example.net>\n550 5.1.1 \x1b[2Jno \"bob\" here\\", ms, 900*ms)},
 			{Address: r.Add([]byte("carol@example.net"))},
 			{Address: r.Add([]byte("dave@example.net")), Reply: event.Reply{Code: 550, Softened: true, Text: r.Add([]byte("550 5.7.1 listed"))}},
