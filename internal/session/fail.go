@@ -238,6 +238,7 @@ var (
 	replyBadOctet     = replies.BadOctet.Plain()
 	replyUnknown      = replies.Unknown.Plain()
 	replyNotOffered   = replies.NotOffered.Plain()
+	replyNoTLSHere    = replies.TLSNotOffered.Plain()
 	replyNoAuth       = replies.NoAuth.Plain()
 	replyNoBDAT       = replies.NoBDAT.Plain()
 	replyVRFY         = replies.CannotVRFY.Plain()

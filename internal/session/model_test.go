@@ -345,7 +345,9 @@ func ownReply(s said, hello, refused bool) string {
 		return "252"
 	case verb == "HELP":
 		return "214"
-	case verb == "EXPN", verb == "STARTTLS", verb == "XCLIENT", verb == "ETRN":
+	case verb == "STARTTLS":
+		return "454"
+	case verb == "EXPN", verb == "XCLIENT", verb == "ETRN":
 		return "502"
 	case verb == "AUTH", verb == "MAIL" && !hello:
 		return "503"

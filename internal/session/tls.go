@@ -311,7 +311,7 @@ func certificateNames(cert *x509.Certificate) []string {
 func (s *session) noTLSNow(cmd smtp.Command) *smtp.Reply {
 	switch {
 	case s.e.Certificate == nil:
-		return &replyNotOffered
+		return &replyNoTLSHere // never 5xx: an MSA that a policy has cached says STARTTLS unasked, and would return the mail
 	case s.msaTLS().State == event.TLSOn:
 		return &replyTLSTwice
 	case len(cmd.Args) > 0:

@@ -30,12 +30,19 @@ var (
 		Postmaster: nothing,
 		Operator:   nothing,
 	})
-	NoAuth     = command("no-auth", outOfPlace, "AUTH is not available on port 25; use submission on port 587", "The client wanted to log in.")
-	NoBDAT     = command("no-bdat", outOfPlace, "CHUNKING was not offered; closing the connection", "BDAT came although CHUNKING is never offered.")
-	BadSyntax  = command("bad-syntax", []Code{{500, "5.5.2"}}, "line too long or not SMTP", "A line was longer than 4,096 octets, or no command.")
-	BadOctet   = command("bad-octet", []Code{{501, "5.5.2"}}, "bare CR or LF, control or 8-bit character in command", "A command has octets that SMTP does not allow there.")
-	Unknown    = command("unknown", []Code{{500, "5.5.1"}}, "command not recognised", "A verb that SMTP does not have.")
-	NotOffered = command("not-offered", []Code{{502, "5.5.1"}}, "command not offered", "A command of an extension that was not offered, such as STARTTLS or ETRN.")
+	NoAuth        = command("no-auth", outOfPlace, "AUTH is not available on port 25; use submission on port 587", "The client wanted to log in.")
+	NoBDAT        = command("no-bdat", outOfPlace, "CHUNKING was not offered; closing the connection", "BDAT came although CHUNKING is never offered.")
+	BadSyntax     = command("bad-syntax", []Code{{500, "5.5.2"}}, "line too long or not SMTP", "A line was longer than 4,096 octets, or no command.")
+	BadOctet      = command("bad-octet", []Code{{501, "5.5.2"}}, "bare CR or LF, control or 8-bit character in command", "A command has octets that SMTP does not allow there.")
+	Unknown       = command("unknown", []Code{{500, "5.5.1"}}, "command not recognised", "A verb that SMTP does not have.")
+	NotOffered    = command("not-offered", []Code{{502, "5.5.1"}}, "command not offered", "A command of an extension that was not offered, such as ETRN.")
+	TLSNotOffered = ofCommand.add(Entry{
+		Name: "tls-not-offered", Codes: []Code{{454, "4.7.0"}}, Text: "TLS was not offered: this gateway speaks TLS with the destination by itself; your mail stays queued",
+		Happened:   "The MSA said STARTTLS though it was not offered: its own policy for the destination (MTA-STS, DANE, or a setting) asks for TLS with the MX. Temporary, so that no MSA returns the mail.",
+		Mail:       "It goes on in plain text, as far as kanmon, or stays queued: the MSA decides.",
+		Postmaster: "Switch such policies off in the MSA, or have the mail service pass the destination through.",
+		Operator:   "[Settings for MSAs](../howto/msa.md); or `passthrough` in a `[[destination]]`.",
+	})
 	NeedName   = command("need-name", []Code{{501, "5.5.4"}}, "EHLO and HELO need a name", "EHLO or HELO came without one.")
 	NeedHello  = command("need-hello", outOfPlace, "send EHLO first", "MAIL came before EHLO or HELO.")
 	Nested     = command("nested", outOfPlace, "the sender is given already", "A second MAIL came within one mail.")

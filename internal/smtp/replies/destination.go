@@ -124,6 +124,13 @@ var (
 		Postmaster: "Ask the mail service, if it lasts.",
 		Operator:   seeTLS + " Change the `[[destination]]` if the rule is wrong.",
 	})
+	AnotherName = ofDestination.add(Entry{
+		Name: "another-name", Codes: []Code{{451, "4.7.5"}}, Text: "%s asks for TLS with %s, in a mail of its own; your mail stays queued, and goes out with the next attempt", Holds: []string{"DOMAIN", "MX NAME"},
+		Happened:   "The TLS policy of the recipient's domain (MTA-STS, DANE) asks the MX to prove another name than the other recipients' domains do. TLS has to be begun anew for that, and this mail has recipients already.",
+		Mail:       "The other recipients get it now. This one stays queued, and is the first of its mail then.",
+		Postmaster: nothing,
+		Operator:   nothing,
+	})
 	TLSWanted = ofDestination.add(Entry{
 		Name: "tls-wanted", Codes: []Code{{451, "4.7.0"}}, Text: "TLS with the destination failed, and it takes no mail without; your mail stays queued and is retried with TLS",
 		Happened:   "kanmon sent in plain text because TLS with this MX had failed, and the MX refused that. This stands in place of its 5xx, since the refusal is of kanmon's doing.",
