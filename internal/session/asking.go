@@ -140,12 +140,7 @@ func (s *session) gateReply(d *Decision) *smtp.Reply {
 
 // hold lets time pass. Whoever hangs up meanwhile, or a drain, is looked after by the next wait.
 func (s *session) hold(d time.Duration) {
-	s.log.handOver()
-	s.mx.reply.Park()
-	s.msa.park()
-	s.mx.park()
-	before := s.log.spendsIn(event.SpentHeld)
-	s.shown.does(event.SpentHeld, s.now()) // whatever it is a part of
+	before := s.parkHeld()
 	defer func() { s.log.back(before) }()
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
@@ -154,6 +149,17 @@ func (s *session) hold(d time.Duration) {
 		}
 		time.Sleep(min(left, s.lookIn(time.Second)))
 	}
+}
+
+// parkHeld holds as little as possible before a wait in which an MSA is held. It gives what the time was spent on before.
+func (s *session) parkHeld() (before event.Spending) {
+	s.log.handOver()
+	s.mx.reply.Park()
+	s.msa.park()
+	s.mx.park()
+	before = s.log.spendsIn(event.SpentHeld)
+	s.shown.does(event.SpentHeld, s.now()) // whatever it is a part of
+	return before
 }
 
 // tell passes the MX's reply on to the gate. The MSA has it already, or will have it whatever the gate thinks (I2).
@@ -185,7 +191,7 @@ func (s *session) news(step event.Step, class event.Class) News {
 		news.Own = replies.IsOwn(news.Text, s.mail.sender, s.mail.recipient, s.info.HeloMSA, s.mx.info.HeloMX)
 	}
 	if step == event.StepMessage {
-		news.Octets, news.Recipients = s.mail.octets, int(s.mail.accepted)
+		news.Octets, news.Recipients = s.mail.octets, int(s.mail.envelope.accepted)
 	}
 	return news
 }
@@ -232,6 +238,6 @@ func (s *session) tellOver() {
 func (s *session) leaveGate() {
 	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
 	if s.mail.state == mailDotted {
-		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.mail.octets, Recipients: int(s.mail.accepted), SendingIP: s.mx.info.SendingIP})
+		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.mail.octets, Recipients: int(s.mail.envelope.accepted), SendingIP: s.mx.info.SendingIP})
 	}
 }

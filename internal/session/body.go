@@ -60,7 +60,7 @@ func (s *session) unwanted(size int64, safe int, verdict smtp.Verdict) (why trou
 	switch {
 	case s.e.Limits.BodyBytes > 0 && size > s.e.Limits.BodyBytes:
 		return bodyTooBig, true
-	case s.mail.accepted == 0 && (safe > 0 || verdict == smtp.BodySmuggle):
+	case s.mail.envelope.accepted == 0 && (safe > 0 || verdict == smtp.BodySmuggle):
 		return bodyUnwanted, true
 	case verdict == smtp.BodySmuggle:
 		return bodySmuggled, true
@@ -290,7 +290,7 @@ func (s *session) tellDot(judged Judgement) error {
 	}
 	s.log.reply(event.MarkToMSA, &s.mx.reply, s.mx.first, s.mx.took)
 	outcome := dotOutcome(s.mx.reply.Class())
-	nobody := outcome == event.OutcomeDelivered && s.mail.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
+	nobody := outcome == event.OutcomeDelivered && s.mail.envelope.accepted == 0 // a lone dot (RFC 2920 §3.1): the recipients' replies are what it came to
 	switch {
 	case nobody:
 		outcome = event.OutcomeReset

@@ -93,6 +93,7 @@ func (s *session) serveGroup() (toBody bool, err error) {
 	if err := s.takeGroup(); err != nil {
 		return false, err
 	}
+	s.keepBack()
 	if len(s.talk.slots) == 0 {
 		return false, nil
 	}

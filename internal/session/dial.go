@@ -118,6 +118,9 @@ func (s *session) dialRequest() DialRequest {
 	if req.Rescue && req.Beside && !slices.Contains(req.Avoid, s.held.info.SendingIP) {
 		req.Avoid = slices.Concat(req.Avoid, []netip.Addr{s.held.info.SendingIP}) // the mail is there already
 	}
+	if s.trust.isRedialling() {
+		req.From, req.Further = s.trust.from, true
+	}
 	if s.gate != nil {
 		req.Owner, req.Pool = s.gate.owner, s.gate.pool
 	}

@@ -106,6 +106,7 @@ func (s *session) admitMail(cmd *smtp.Command) *smtp.Reply {
 	if no := s.askMail(cmd); no != nil || s.talk.left {
 		return no
 	}
+	s.foresee()
 	if no := s.leaveRightly(cmd); no != nil {
 		return no
 	}
@@ -128,29 +129,54 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		s.answerHere(cmd, &replyTooManyRcpts)
 		return
 	}
-	if s.mail.asked == 0 {
-		if no := s.firstRecipient(&cmd); no != nil {
-			s.mail.state, s.mail.no, s.mail.noBy = mailStranded, no, s.log.rule
-			s.answerHere(cmd, no)
-			return
-		}
+	waited := s.askTrust(&cmd)
+	if waited && s.e.Live.stopping() && !s.talk.left {
+		s.trust.denied = &replyStopping
+		s.answerAndEnd(cmd, &replyStopping, stopping)
+		return
 	}
-	no := s.unkept(cmd)
-	if no == nil {
-		no = s.addRecipient(&cmd)
-	}
-	if no == nil {
-		no = s.askRcpt(&cmd) // last of all: what it has let pass is forwarded, and told of
-	}
+	no := s.admitRcpt(&cmd)
+	p := s.trust.endRcpt()
 	switch {
 	case no != nil:
 		s.answerHere(cmd, no)
 	case s.talk.left:
 		s.log.unsaid(cmd)
+		return
 	default:
 		s.mail.asked++
 		s.forward(cmd, slot{verb: cmd.Verb})
 	}
+	s.log.trusts(&s.talk.slots[len(s.talk.slots)-1], p)
+}
+
+// admitRcpt sees to it that a recipient may be named to the MX, as admitMail does for the sender; else it says why not.
+func (s *session) admitRcpt(cmd *smtp.Command) *smtp.Reply {
+	if s.talk.left {
+		return nil
+	}
+	if s.mail.asked == 0 {
+		no := s.firstRecipient(cmd)
+		switch p := s.trust.atHand(); {
+		case no == nil:
+		case p != nil && p.no == no && s.mx.shut == shutNot: // it is this recipient's alone
+			return s.denies(p)
+		default:
+			s.mail.state, s.mail.no, s.mail.noBy = mailStranded, no, s.log.rule
+			return no
+		}
+	}
+	no := s.unkept(*cmd)
+	if no == nil {
+		no = s.proves(cmd)
+	}
+	if no == nil {
+		no = s.addRecipient(cmd)
+	}
+	if no == nil {
+		no = s.askRcpt(cmd) // last of all: what it has let pass is forwarded, and told of
+	}
+	return no
 }
 
 // firstRecipient sees to it that the mail may leave, as admitMail does, now that it is known where to.
@@ -279,6 +305,7 @@ func (s *session) mailWithoutMX(cmd smtp.Command) {
 	outlive(&cmd)
 	no := s.askMail(&cmd)
 	if no == nil && !s.talk.left {
+		s.foresee()
 		no, _ = s.move(cmd.Verb, false)
 	}
 	if no == nil && !s.talk.left {
@@ -346,7 +373,7 @@ func (s *session) answerAbuse(out int) {
 func (s *session) forward(cmd smtp.Command, sl slot) {
 	s.mx.out = append(append(s.mx.buffer(), cmd.Line...), '\r', '\n')
 	sl.place, sl.mail = s.log.command(cmd), s.log.begun
-	if !s.e.Observe {
+	if s.replays() {
 		sl.begin = int32(len(s.talk.group)) //nolint:gosec // a group is of 64 KiB
 		s.talk.group = append(s.talk.group, cmd.Line...)
 		sl.past = int32(len(s.talk.group)) //nolint:gosec // as above

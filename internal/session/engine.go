@@ -29,6 +29,7 @@ type Engine struct {
 	Timeouts    Timeouts                         // zero entries: the phase's default
 	Limits      Limits                           // zero entries: the default
 	Gate        Gate                             // nil: everybody may send what they like
+	Trust       Trust                            // nil: no MX has to prove anything
 	Rescue      Rescue                           // zero entries: the default
 	Log         *slog.Logger                     // nil: slog.Default()
 

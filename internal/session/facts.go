@@ -1,6 +1,7 @@
 package session
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"strconv"
@@ -134,6 +135,27 @@ func (t *trace) recipient(cmd smtp.Command) int32 {
 }
 
 const maxRecordedRcpts = 1000
+
+// trusts adds what the domain of a slot's recipient asks for; nil: nobody has asked.
+func (t *trace) trusts(sl *slot, p *proof) {
+	if p != nil && t.tx && sl.place >= 0 && int(sl.place) < len(t.transaction().Recipients) {
+		t.transaction().Recipients[sl.place].Trust = p.forRecord()
+	}
+}
+
+// keptBack notes that a MAIL, which was to go to the MX, does not.
+func (t *trace) keptBack(line []byte) {
+	t.note("MAIL is kept back: none of its recipients may be named to this MX")
+	if t.rec == nil {
+		return
+	}
+	for i := len(t.rec.Lines) - 1; i >= 0; i-- {
+		if l := &t.rec.Lines[i]; l.Mark == event.MarkToMX && bytes.HasPrefix(line, t.rec.Text(l.Text)) {
+			l.Mark = event.MarkFromMSA
+			return
+		}
+	}
+}
 
 // A heard is a reply of the MX with all that is known of it.
 type heard struct {

@@ -87,9 +87,10 @@ func (s *session) watchCuts() {
 
 // An envelope is what the MX has accepted of a transaction: lines of MAIL and RCPT.
 type envelope struct {
-	lines  []byte
-	broken bool  // not whole: nothing can be said again
-	ahead  int16 // most commands that the MSA has sent in one group
+	lines    []byte
+	broken   bool  // not whole: nothing can be said again
+	ahead    int16 // most commands that the MSA has sent in one group
+	accepted int32 // recipients, also where the lines are not kept
 }
 
 // maxEnvelope bounds what a session keeps to say again.
@@ -105,6 +106,7 @@ func (v *envelope) add(line []byte, group int16) {
 	}
 }
 
+// clear forgets the lines.
 func (v *envelope) clear() { v.lines, v.broken, v.ahead = v.lines[:0], false, 0 }
 
 // domain returns the domain of all recipients that the MX has accepted; "" where they are of several, or of none that is known.

@@ -194,7 +194,7 @@ type promise struct {
 }
 
 func (s *session) promise() {
-	if !s.e.Observe {
+	if s.replays() {
 		c := &s.mx.caps
 		s.again.promised = promise{c.has, s.mx.info.MX.State == event.TLSOn, c.limits, c.size}
 	}

@@ -49,8 +49,6 @@ type mail struct {
 
 	senderKnown, recipientKnown bool // else what stands there is of a mail before it
 
-	asked, accepted int32 // RCPTs that were forwarded, or came behind a refusal; those that the MX accepted
-
 	sender    string             // in the form of package mailbox
 	recipient string             // the first, likewise
 	no        *smtp.Reply        // with mailStranded: what its recipients get
@@ -58,6 +56,7 @@ type mail struct {
 	envelope  envelope
 	kept      keptBody
 	body      smtp.Body
+	asked     int32         // RCPTs that were forwarded, or came behind a refusal
 	octets    int64         // of its message
 	dotAt     time.Duration // when its dot was read, since the session began; 0: it was not
 }
@@ -73,6 +72,7 @@ func (m *mail) underWay() bool {
 // anew makes a mail none. Memory that the next one can use stays.
 func (m *mail) anew() {
 	m.envelope.clear()
+	m.envelope.accepted = 0
 	*m = mail{sender: m.sender, recipient: m.recipient, envelope: m.envelope, kept: m.kept}
 }
 
@@ -90,6 +90,7 @@ func (m *mail) park() {
 func (s *session) beginMail(cmd smtp.Command) {
 	s.log.beginsMail(cmd)
 	s.mail.anew()
+	s.trust.anew()
 	s.again.attempts = 0
 	keepMailbox(&s.mail.sender, cmd)
 	s.mail.senderKnown = true
@@ -152,7 +153,7 @@ func (s *session) follow(sl *slot, judged *Judgement) error {
 		s.followMail(sl, class)
 	case smtp.VerbRCPT:
 		if class == 2 && s.mail.admitted() {
-			s.mail.accepted++
+			s.mail.envelope.accepted++
 			s.accepted(sl)
 		}
 	case smtp.VerbDATA:

@@ -92,6 +92,7 @@ func (s *session) move(next smtp.Verb, rather bool) (no *smtp.Reply, byMX bool) 
 	s.setAside()
 	s.again.rather = rather
 	err := s.reopen(next)
+	denied := notProved(err)
 	for tries := 0; err != nil && tries < s.e.Rescue.attempts() && s.budget.left(s.now()) > 0 && !ends(err); tries++ {
 		s.noteAttempt(err)
 		if !s.worthAnother(err) || !s.mayConnectAnew() {
@@ -102,12 +103,18 @@ func (s *session) move(next smtp.Verb, rather bool) (no *smtp.Reply, byMX bool) 
 		s.closeMX()
 		s.freshLeg()
 		err = s.reopen(next)
+		if no := notProved(err); no != nil {
+			denied = no
+		}
 	}
 	s.again.trying, s.again.rather = false, false
 	if err != nil {
 		s.log.notef("no other connection: %s", err)
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out = gathered
+		if denied != nil { // more than that there is no other sending IP either
+			return denied, false
+		}
 		if no := s.strands(err); no != nil {
 			return no, false
 		}

@@ -21,6 +21,7 @@ const (
 	workOfCommand   = 2       // and of its reply
 	workOfHandshake = 128     // of TLS, with the MX or the MSA
 	workOfRefusal   = 6       // that is judged
+	workOfProof     = 64      // that an MX has given, or not
 	repliesForWork  = 256     // octets of replies to the MSA that are as much as one piece of work
 	bodyForWork     = 4 << 10 // and of messages
 	workTold        = 192     // at once

@@ -33,6 +33,14 @@ func TestDialoguesOfRescues(t *testing.T) { runDialogues(t, "testdata/rescue", p
 // Dialogues in which a mail is to leave from another sending IP than the one at hand.
 func TestDialoguesOfMoves(t *testing.T) { runDialogues(t, "testdata/move", played.all) }
 
+// Dialogues in which the domains of recipients ask the MX to prove who it is.
+func TestDialoguesOfTrust(t *testing.T) {
+	runDialogues(t, "testdata/trust", func(p played, e *testEngine) {
+		p.all(e)
+		e.Trust = playedTrust{p}
+	})
+}
+
 // Dialogues in which the gate has something against a mail.
 func TestDialoguesOfTheGate(t *testing.T) { runDialogues(t, "testdata/gate", played.all) }
 
@@ -79,7 +87,7 @@ func requestWords(req session.DialRequest) []string {
 	if len(avoid) > 0 {
 		words = append(words, "avoid="+strings.Join(avoid, ","))
 	}
-	return append(words, named(map[string]bool{"rescue": req.Rescue, "further": req.Further})...)
+	return append(words, named(map[string]bool{"rescue": req.Rescue, "further": req.Further, "same": req.From.IsValid()})...)
 }
 
 func addressWords(senderKnown bool, sender string, rcptKnown bool, rcpt, pool string) (words []string) {
@@ -109,7 +117,11 @@ func (p played) Dial(ctx context.Context, req session.DialRequest) (session.Outb
 			"none": session.ErrNoOtherIP, "suspended": session.ErrSuspended, "absent": session.ErrNotOnHost, "portless": session.ErrPortsExhausted,
 		}[call.Failed]
 	}
-	out := session.Outbound{SendingIP: legIP(call.Leg), Name: fmt.Sprintf("out%d.example.jp", 10+call.Leg)}
+	ip := legIP(call.Leg)
+	if call.Same {
+		ip = req.From
+	}
+	out := session.Outbound{SendingIP: ip, Name: fmt.Sprintf("out%d.example.jp", ip.As4()[3])}
 	switch call.Failed {
 	case "refused":
 		return out, fmt.Errorf("dial: %w", syscall.ECONNREFUSED)
@@ -139,6 +151,11 @@ func (p played) Record(r *event.Record) {
 		p.Tell(text)
 	}
 	if r.Transaction != nil {
+		for i := range r.Transaction.Recipients {
+			if of := &r.Transaction.Recipients[i]; of.Trust != nil {
+				p.Tell(fmt.Sprintf("record trust %s %s %s %s", r.Text(of.Address), of.Trust.Policy, of.Trust.Verdict, of.Trust.Why))
+			}
+		}
 		p.Tell("record mail " + r.Transaction.Outcome.String())
 	}
 	if r.End != nil {
@@ -219,6 +236,8 @@ func readWord(j *session.Judgement, word, value string) error {
 		return j.Class.UnmarshalText([]byte(value))
 	case "scope":
 		return j.Scope.UnmarshalText([]byte(value))
+	case "policy":
+		return new(event.TrustPolicy).UnmarshalText([]byte(value))
 	case "soften_to":
 		code, err := strconv.Atoi(value)
 		j.SoftenTo = code

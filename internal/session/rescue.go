@@ -101,16 +101,14 @@ func (s *session) rescueGroup(from int, phase event.Phase, j Judgement) (rescued
 }
 
 // reopen opens another leg for a command of the mail at hand and what follows it. Behind MAIL it says there again what the MX before has
-// accepted. Only if all of that is accepted can the leg take over (I5).
+// accepted. Only if all of that is accepted can the leg take over (I5); and nothing of it is said before the leg has proved what is asked
+// of it (I22).
 func (s *session) reopen(next smtp.Verb) error {
 	again := next != smtp.VerbMAIL
 	if again && s.mail.envelope.broken {
 		return errLong
 	}
-	if err := s.openAsFar(stageReady); err != nil {
-		return err
-	}
-	if err := s.stillFits(stageReady); err != nil {
+	if err := s.openProved(); err != nil {
 		return err
 	}
 	if !again {
@@ -308,7 +306,7 @@ func ends(err error) bool {
 
 // accepted notes a command that the MX has said yes to, for a replay.
 func (s *session) accepted(sl *slot) {
-	if s.e.Observe {
+	if !s.replays() {
 		return
 	}
 	if sl.verb == smtp.VerbMAIL {

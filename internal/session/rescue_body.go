@@ -113,7 +113,9 @@ func (s *session) rescueDot() (Judgement, error) {
 }
 
 // bodyAgain reports whether the message can be sent once more.
-func (s *session) bodyAgain() bool { return s.mail.kept.whole && s.mail.accepted > 0 && !s.msaGone() }
+func (s *session) bodyAgain() bool {
+	return s.mail.kept.whole && s.mail.envelope.accepted > 0 && !s.msaGone()
+}
 
 // reopenForBody opens another leg as far as its 354.
 func (s *session) reopenForBody() error {

@@ -151,6 +151,9 @@ func (s *session) renew(next smtp.Verb) *smtp.Reply {
 	if none := s.strands(err); none != nil {
 		no = none
 	}
+	if none := notProved(err); none != nil {
+		no = none
+	}
 	s.shut(shutNoIP, no) // the next mail tries again
 	return no
 }

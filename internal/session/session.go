@@ -32,6 +32,7 @@ type session struct {
 	budget  budget
 	again   again
 	waiting waiting
+	trust   *trusting // nil: nothing of it has been asked
 
 	dest          Destination
 	hungUp        atomic.Bool              // the MSA has, while it is watched
@@ -46,6 +47,7 @@ func (s *session) run() {
 	defer s.survivePanic()
 	err := s.converse()
 	s.finish(err)
+	s.endTrust()
 }
 
 func (s *session) converse() error {

@@ -3,6 +3,7 @@ package session
 import (
 	"crypto/tls"
 	"net/netip"
+	"strings"
 	"sync"
 
 	"kanmon/internal/who/share"
@@ -48,6 +49,20 @@ func (t *tickets) Put(key string, state *tls.ClientSessionState) {
 	t.known.Put(key, state, owner)
 }
 
+// A namedTicket is what one configuration sees of the tickets that shows a name to an MX. By itself crypto/tls keeps tickets by that name
+// alone then, and would show that of one host to every other one of its name: to whoever stands at another address, and may have been
+// made to stand there.
+type namedTicket struct {
+	all tls.ClientSessionCache
+	key string // the MX's address, and the name
+}
+
+// Get implements [tls.ClientSessionCache].
+func (t *namedTicket) Get(string) (*tls.ClientSessionState, bool) { return t.all.Get(t.key) }
+
+// Put implements [tls.ClientSessionCache].
+func (t *namedTicket) Put(_ string, state *tls.ClientSessionState) { t.all.Put(t.key, state) }
+
 // ticketSize says how many octets are kept with a ticket.
 func ticketSize(state *tls.ClientSessionState) int {
 	ticket, session, err := state.ResumptionState()
@@ -61,9 +76,10 @@ func ticketSize(state *tls.ClientSessionState) int {
 	return len(ticket) + len(all)
 }
 
-// ticketOwner returns the MX's network. With a server's name for a key, which a policy gives, it is nobody's.
+// ticketOwner returns the MX's network.
 func ticketOwner(key string) string {
-	mx, err := netip.ParseAddrPort(key)
+	address, _, _ := strings.Cut(key, " ") // from the name that was shown to it
+	mx, err := netip.ParseAddrPort(address)
 	if err != nil {
 		return ""
 	}

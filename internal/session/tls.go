@@ -48,6 +48,15 @@ type tlsForms struct {
 	once        sync.Once
 	forms       [2][2]*tls.Config // [classical][no tickets]
 	postQuantum bool              // the first form offers a share
+
+	named memo[namedForm, *tls.Config] // those that show a name, so that sessions with one MX share them
+}
+
+// A namedForm is a form that shows a name to an MX.
+type namedForm struct {
+	form *tls.Config
+	mx   netip.AddrPort
+	name string
 }
 
 // tlsToMX returns the forms.
@@ -71,8 +80,26 @@ func (e *Engine) tlsToMX() *tlsForms {
 	return &e.toMX
 }
 
-// config returns the configuration for a way.
-func (f *tlsForms) config(way tlsWay) *tls.Config {
+// config returns the configuration for a way, which shows a name to the MX; "": none.
+func (f *tlsForms) config(way tlsWay, mx netip.AddrPort, name string) *tls.Config {
+	form := f.form(way)
+	if name == "" {
+		return form
+	}
+	key := namedForm{form, mx, name}
+	if known, ok := f.named.get(key); ok {
+		return known
+	}
+	config := form.Clone()
+	config.ServerName = name
+	if form.ClientSessionCache != nil {
+		config.ClientSessionCache = &namedTicket{form.ClientSessionCache, mx.String() + " " + name}
+	}
+	f.named.put(key, config, networkOf(mx.Addr()).String())
+	return config
+}
+
+func (f *tlsForms) form(way tlsWay) *tls.Config {
 	classical, noTickets := 0, 0
 	if way&wayClassical != 0 {
 		classical = 1
@@ -113,7 +140,7 @@ func (s *session) startTLS() error {
 	if err := s.flushMX(); err != nil {
 		return s.mxFailure(event.PhaseStartTLS, err)
 	}
-	s.mx.way &^= wayTicket
+	s.mx.way &^= wayTicket | wayNamed
 	if err := s.readStartTLSReply(begun); err != nil {
 		var f *failure
 		if errors.As(err, &f) && (f.trouble == mxLost || f.trouble == mxSilent) {
@@ -166,7 +193,7 @@ func (s *session) handshake() error {
 	if !forms.postQuantum {
 		s.mx.way |= wayClassical
 	}
-	config := forms.config(s.mx.way)
+	config := forms.config(s.mx.way, s.info.Destination, s.showsName())
 	if hasTicket(config, s.mx.base) {
 		s.mx.way |= wayTicket
 	}

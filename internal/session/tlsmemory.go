@@ -52,6 +52,8 @@ const (
 	wayTicket                          // the hello of this connection carried a ticket
 	wayTicketFailed                    // that of the connection before it did, and failed
 	wayAgain                           // TLS has failed on a connection before this one
+	wayNamed                           // the hello of this connection showed a name
+	wayNoName                          // that of one before it did, and failed
 )
 
 // A TLSFailure is one that is remembered of an MX.
@@ -163,7 +165,7 @@ func (m *tlsMemory) failed(mx netip.Addr, way tlsWay, why *tlsFailure, now time.
 	if why.hung && now.After(k.Hung) && !k.Worked.After(why.begun) {
 		k.Hung = now
 	}
-	if way&wayTicket != 0 {
+	if way&(wayTicket|wayNamed) != 0 {
 		return plainUntil // it is tried without, and that counts
 	}
 	k.Tester, k.TestEnds = 0, time.Time{}

@@ -12,7 +12,7 @@ import (
 // those behind it have what came of the ones before.
 func (s *session) tryTLS() bool {
 	if s.mx.way&wayChosen == 0 {
-		must := s.dest.TLS.must()
+		must := s.dest.TLS.must() || s.trust.isRedialling()
 		way, why := s.e.Live.tls.choose(s.info.Destination.Addr().Unmap(), s.info.ID, time.Now(), must)
 		s.mx.way |= way | wayChosen
 		if way&wayPlain != 0 {
@@ -42,14 +42,13 @@ func (s *session) abandonTLS() {
 }
 
 // tlsFailed decides what follows where TLS has failed on this connection: always a fresh one, since what came on this one cannot be
-// trusted. It is tried there without what may have broken it: first the ticket, then the post-quantum key share. Then comes plain
-// text, or no mail where TLS must be.
+// trusted. It is tried there without what may have broken it: first the ticket, then the name that was shown, then the post-quantum
+// key share. Then comes plain text, or no mail where TLS must be.
 func (s *session) tlsFailed(why *tlsFailure) error {
 	s.log.notef("%s", why)
 	way := s.mx.way
-	if cache := s.e.tlsToMX().config(way).ClientSessionCache; cache != nil {
-		cache.Put(ticketKey(s.e.tlsToMX().config(way), s.mx.base), nil) // also one that came before the MX changed its mind
-	}
+	name := s.trust.shownName(way)
+	s.forgetTicket(way, name) // also one that came before the MX changed its mind
 	s.closeMX()
 	s.rememberFailure(why)
 	if before := s.mx.info.MX.Err; before != "" {
@@ -57,13 +56,16 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	} else {
 		s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why.Error()}
 	}
-	s.mx.way = way&^(wayTicket|wayTicketFailed) | wayAgain
+	s.mx.way = way&^(wayTicket|wayTicketFailed|wayNamed) | wayAgain
 	if why.hung && !s.dest.TLS.must() {
 		s.mx.way |= wayImpatient
 	}
 	switch {
 	case way&wayTicket != 0:
 		s.mx.way |= wayNoTicket | wayTicketFailed
+	case name != "":
+		s.mx.way |= wayNoName
+		s.e.Trust.Unknown(s.info.Destination, name)
 	case why.ofHello(way) && s.timeForTLS():
 		s.mx.way |= wayNoTicket | wayClassical
 	case s.dest.TLS.must():
@@ -76,6 +78,14 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 		s.mx.way |= wayPlain
 	}
 	return nil
+}
+
+// forgetTicket drops what would resume TLS with the MX of the leg at hand, where such a name was shown to it; "": none was.
+func (s *session) forgetTicket(way tlsWay, name string) {
+	config := s.e.tlsToMX().config(way&^wayNoTicket, s.info.Destination, name)
+	if cache := config.ClientSessionCache; cache != nil {
+		cache.Put(ticketKey(config, s.mx.base), nil)
+	}
 }
 
 // ofHello reports whether a handshake may have failed because of the post-quantum key share, or the length that it gives the hello. An

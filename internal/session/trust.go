@@ -30,20 +30,24 @@ type TrustQuestion struct {
 	Source netip.Addr     // the MSA's
 	Sender string         // envelope sender, as mailbox.Form gives it
 	By     string         // in whose part of what is kept and asked it counts
+
+	// Unreadable says that nobody can read the recipient, though an MX may. Beside, of such a one: another recipient of the mail is of a
+	// domain that asks for proof, and this one could be, too.
+	Unreadable, Beside bool
 }
 
-// A Need is what one domain asks of one MX. It never changes once it is ready.
+// A Need is what one domain asks of one MX. It never changes once it is ready. Needs are compared: two that are equal ask the same.
 type Need interface {
-	// Ready is closed when it is known; nil: it is known now, or nobody waits for it.
+	// Ready is closed when it is known, or when it is not to be waited for any more; nil: it is known now, or nobody waits for it.
 	Ready() <-chan struct{}
 	// Judge says whether a leg is what is asked: a pure function of the leg, the need and now. It may be asked before Ready
 	// is closed, when no more time is left: then what is not known decides.
 	Judge(TrustLeg) Verdict
 }
 
-// A TrustLeg is what a connection to an MX has shown.
+// A TrustLeg is what a connection to an MX has shown. It is good during the call.
 type TrustLeg struct {
-	TLS        *tls.ConnectionState // nil: plain text
+	TLS        *tls.ConnectionState // nil: plain text. Its memory is another's behind the call
 	Offered    bool                 // STARTTLS was; without TLS it has failed then
 	Failed     string               // how
 	ServerName string               // that was shown to it; "": none

@@ -11,7 +11,7 @@
 //
 // # Items
 //
-//	I1 … I21         an invariant
+//	I1 … I22         an invariant
 //	S6/MSA-lost      a cell of the state × event table: state, slash, event. The events are MX-lost, MX-silent,
 //	                 MX-refuses, MX-421, malformed, MSA-lost, replay and kill. A cell with only a dash is no item.
 //	N-a … N-g        a note under that table

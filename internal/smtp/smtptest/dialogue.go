@@ -194,6 +194,7 @@ type Call struct {
 	Leg    int    // 0 for the first sending IP, and so on; -1: there was none to dial from
 	Conn   *Conn  // the proxy's end; nil: it was not connected
 	Failed string // why: "refused" or "silent" by the MX, else the line's word; "": connected
+	Same   bool   // it is no other sending IP, but a second connection from that of the leg that the proxy has
 }
 
 // Dial asks the script where the proxy connects, and from which sending IP. Without a line for it the first call gives
@@ -212,7 +213,7 @@ func (d *Dialogue) Dial(ctx context.Context, words ...string) Call {
 func (d *Dialogue) connect(answer Answer) Call {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	call := Call{Leg: -1}
+	call := Call{Leg: -1, Same: answer.Has("same")}
 	for name, leg := range legs {
 		if answer.Has(name) {
 			call.Leg = leg

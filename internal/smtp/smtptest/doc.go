@@ -45,13 +45,14 @@
 //
 //	dial: mx2            the proxy connects, and it is the second sending IP that it leaves from
 //	dial: mx2 refused    the MX's host refuses the connection; silent: it does not answer until the proxy gives up
+//	dial: mx2 same       the proxy connects once more from the sending IP that it has: that connection is called mx2
 //	dial: none           there is no sending IP to connect from; suspended, absent, portless: and why
 //
 // The first connection from the first sending IP needs no line. Where a leg connects once more, the one before has ended: eof-mx2.
 //
 // # Whoever decides
 //
-// What the proxy asks its judge, its gate and its mover, the script answers. A line waits for the question, as S waits for a reply:
+// What the proxy asks its judge, its gate, its mover and its trust, the script answers. A line waits for the question, as S waits for a reply:
 //
 //	judge: rcpt 550 mx => rescue soften class=ip_blocklisted
 //	gate: mail from=a@example.com => delay=10s
@@ -68,7 +69,9 @@
 //	         says    pass, or defer (4xx) reject (5xx) delay=10s again pool= header= strip must
 //	mover:   about   leg, from=, to=, pool=
 //	         says    stay or move
-//	dial:    about   from=, to=, pool=, rescue, further, avoid=mx,mx2
+//	trust:   about   need and domain=; judge, domain=, plain, resumed, sni=, early (the need is not known yet); hello
+//	         says    of a need: wait=3s; of a leg: pass, or refuse name= until=1h sni= fresh policy=; of a hello: sni=
+//	dial:    about   from=, to=, pool=, rescue, further, same, avoid=mx,mx2
 //
 // What the proxy tells, without an answer, is news. The first word is who hears it:
 //

@@ -151,14 +151,15 @@ var vocabulary = map[string][]string{
 	"judge": {"pass", "rescue", "soften", "soften_to=", "observe", "class=", "scope=", "rule=", "why=", "avoid="},
 	"gate":  {"pass", "defer", "reject", "delay=", "again", "pool=", "header=", "strip", "must"},
 	"mover": {"stay", "move"},
-	"dial":  append(slices.Sorted(maps.Keys(legs)), failures...),
+	"trust": {"pass", "refuse", "wait=", "until=", "name=", "sni=", "fresh", "policy="},
+	"dial":  append(append(slices.Sorted(maps.Keys(legs)), failures...), "same"),
 }
 
 // failures are what can become of a dial but a connection: by the MX, or because there is no sending IP to dial from.
 var failures = []string{"refused", "silent", "none", "suspended", "absent", "portless"}
 
 // alternatives are words of which an answer has one at most.
-var alternatives = [][]string{{"defer", "reject"}, {"stay", "move"}, failures, slices.Sorted(maps.Keys(legs))}
+var alternatives = [][]string{{"defer", "reject"}, {"stay", "move"}, {"pass", "refuse"}, failures, slices.Sorted(maps.Keys(legs))}
 
 // asking is a line that answers a question: "judge: rcpt 550 => rescue", or "judge: rescue" whatever the question.
 func asking(who, arg string, check Check) (step, error) {
@@ -216,9 +217,9 @@ func parseAnswer(who, said string, check Check) (Answer, error) {
 
 func checkValue(key, value string) error {
 	switch key {
-	case "delay=":
+	case "delay=", "wait=", "until=":
 		if _, err := time.ParseDuration(value); err != nil {
-			return fmt.Errorf("%w: want delay=10s or delay=5m", err)
+			return fmt.Errorf("%w: want %s10s or %[2]s5m", err, key)
 		}
 	case "avoid=":
 		for name := range strings.SplitSeq(value, ",") {
