@@ -122,6 +122,9 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 		}
 		return w.dialUnseen(ctx)
 	}
+	if req.From.IsValid() {
+		return w.dialAgain(ctx, choice, req)
+	}
 	var own error                           // kanmon's own trouble with the sending IPs tried so far
 	var full *session.NoRoom                // at the first of those that the provider takes no more from
 	var over netip.Addr                     // warms up, and takes the mail beyond its amount if it is chosen again
@@ -158,6 +161,17 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 	}
 }
 
+// dialAgain connects once more from the sending IP of a connection that the session has, in place of that one: nothing is counted of the mail
+// again.
+func (w *way) dialAgain(ctx context.Context, choice route.Choice, req *session.DialRequest) (session.Outbound, error) {
+	ips := choice.IPs()
+	at := slices.IndexFunc(ips, func(ip route.SendingIP) bool { return ip.Address == req.From })
+	if at < 0 || w.o.stands(w.o.handlings[choice.Number], req.From, w.placeOf(req.Recipient)).Answer == standing.No {
+		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination(), choice.Pool, session.ErrNoOtherIP)
+	}
+	return w.dialAs(ctx, choice, ips[at], req, w.probeAt(w.key(req.From)) != nil, netip.Addr{})
+}
+
 // unusable reports whether a sending IP cannot be dialled from at all, and has those know who must: the MX has no part in it.
 func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
 	switch {
@@ -180,7 +194,11 @@ func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingI
 	var out session.Outbound
 	var l *lane
 	var notes []event.Note
-	beyond, err := w.reserve(ip.Address, req, over)
+	var beyond []event.Note
+	var err error
+	if !req.From.IsValid() { // else the mail has that already
+		beyond, err = w.reserve(ip.Address, req, over)
+	}
 	if err == nil {
 		l, notes, err = w.enterLane(&choice, ip.Address, req)
 	}
@@ -190,7 +208,9 @@ func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingI
 		}
 	}
 	if err != nil {
-		w.notFrom(ip.Address)
+		if !req.From.IsValid() {
+			w.notFrom(ip.Address)
+		}
 		w.failed(p)
 		return out, err
 	}

@@ -67,6 +67,7 @@ type lane struct {
 	over   bool // it has been closed, and another one from the same sending IP is to follow
 	renews bool // it has carried what one may carry
 	late   bool // it was there before it was known whose the MX is: nobody tells when it is closed
+	more   int8 // connections that are made to take its place; while there are two, one of them is over in a moment
 	beside *lane
 }
 
@@ -91,6 +92,12 @@ func (w *way) renewing() (ip netip.Addr) {
 
 // enterLane takes what a dial from a sending IP needs. The error is a [session.NoRoom].
 func (w *way) enterLane(choice *route.Choice, ip netip.Addr, req *session.DialRequest) (l *lane, notes []event.Note, err error) {
+	if req.From.IsValid() {
+		if l = w.laneAt(req.From); l != nil {
+			l.more++
+		}
+		return l, nil, nil
+	}
 	shaping := w.o.shaping
 	takes := shaping.of(w.mx(), w.o.providerOf(shaping, w.mx()))
 	mail := req.SenderKnown && !req.Further
@@ -148,6 +155,10 @@ func (o *Outlet) providerOf(s *shaping, mx netip.Addr) string {
 // leaveLane is told that a connection is over; nil: nothing was counted of it. Where another one is to take its place, that has its place.
 func (w *way) leaveLane(l *lane) {
 	if l == nil {
+		return
+	}
+	if l.more > 0 {
+		l.more--
 		return
 	}
 	if l.renews && !l.over {
