@@ -67,8 +67,8 @@ func TestS13WhatIsNoPolicy(t *testing.T) {
 		{"TLS 1.1", ststest.Host{Text: goodText, MaxVersion: tls.VersionTLS11}, event.FetchError, "protocol version"},
 		{"no policy", ststest.Host{Text: "hello"}, event.PolicyInvalid, "line 1"},
 		{"shorter than it says", ststest.Host{Raw: answer("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 1000\r\n\r\n" + goodText)}, event.FetchError, "unexpected EOF"},
-		{"no HTTP", ststest.Host{Raw: answer("220 mx.example.test ESMTP\r\n")}, event.FetchError, "malformed HTTP response"},
-		{"hangs up", ststest.Host{Raw: func(net.Conn) {}}, event.FetchError, "EOF"},
+		{"no HTTP", ststest.Host{Raw: answer("220 mx.example.test ESMTP\r\n")}, event.FetchError, "malformed HTTP"},
+		{"hangs up", ststest.Host{Raw: answer("")}, event.FetchError, "EOF"},
 	} {
 		p, why, err := fetchFrom(r, c.host)
 		switch {
@@ -132,7 +132,7 @@ func TestA7HostileHosts(t *testing.T) {
 		if p != nil || why != event.FetchError || err == nil {
 			t.Errorf("%s: %+v, %s, %v", what, p, why, err)
 		}
-		if took > 10*time.Second {
+		if took > fetchTime/2 { // it was not time that ended it
 			t.Errorf("%s: it took %s", what, took)
 		}
 		if n := after.TotalAlloc - before.TotalAlloc; n > 16<<20 { // the host's side is in it
@@ -162,7 +162,7 @@ func TestA7AHostThatTakesItsTime(t *testing.T) {
 	if fetchTime > time.Minute {
 		t.Errorf("a fetch may take %s", fetchTime)
 	}
-	smtptest.WaitUntil(t, "connections end", func() bool { open, _ := r.hosts.Open(); return open == 0 })
+	smtptest.WaitUntil(t, "connections end", func() bool { return r.hosts.Open() == 0 })
 }
 
 // A host that keeps the connection open behind its policy is left.
@@ -183,7 +183,7 @@ func TestA7NoConnectionIsKept(t *testing.T) {
 	if p, _, err := f.fetch(t.Context(), "example.test", "a"); err != nil || p.Mode != Enforce {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	smtptest.WaitUntil(t, "the connection ends", func() bool { open, _ := r.hosts.Open(); return open == 0 })
+	smtptest.WaitUntil(t, "the connection ends", func() bool { return r.hosts.Open() == 0 })
 }
 
 // TestA25 has a proxy in the environment: it is told nothing.

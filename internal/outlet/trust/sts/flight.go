@@ -136,7 +136,7 @@ func (k *Keeper) wants(f *flight, l *landing, now time.Time) bool {
 func (k *Keeper) settle(f *flight, l *landing, now time.Time) (stale bool) {
 	e := k.find(f.domain)
 	if e == nil {
-		e = &entry{domain: f.domain, owner: f.by, used: dayOf(now)}
+		e = &entry{domain: f.domain, owner: f.by, used: dayOf(now), stored: k.dirty[f.domain]}
 	}
 	held := e.holds(now)
 	e.again = now.Add(l.until)

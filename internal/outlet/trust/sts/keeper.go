@@ -56,7 +56,7 @@ type Keeper struct {
 	behind  share.Places[string]              // of those that nobody waits for
 	fetches share.Places[string]              // of flights that are at the policy host
 	queue   []*waiter                         // flights that wait for such a place
-	dirty   map[string]struct{}               // domains whose rows are to be written
+	dirty   map[string]bool                   // domains whose rows are to be written, or removed; true: the store has one
 	lines   map[event.TrustReason]share.Lines // of the log, by what went wrong
 }
 
@@ -96,7 +96,7 @@ func New(o Options) (*Keeper, error) {
 	k := &Keeper{
 		o: o, fetcher: newFetcher(&o), wake: make(chan struct{}, 1),
 		shelf: newShelf(), passing: share.NewMap[string, *entry](mostPassing),
-		flights: map[string]*flight{}, dirty: map[string]struct{}{}, lines: map[event.TrustReason]share.Lines{},
+		flights: map[string]*flight{}, dirty: map[string]bool{}, lines: map[event.TrustReason]share.Lines{},
 	}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	if o.Store != nil {

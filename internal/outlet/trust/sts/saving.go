@@ -2,7 +2,6 @@ package sts
 
 import (
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -14,6 +13,8 @@ type Row struct {
 	Policy  *Policy
 	Fetched time.Time
 	Used    int // day, since 1970
+
+	had bool // the store had a row of the domain before
 }
 
 // A Store keeps policies beyond the process. Save writes each in place of what there is of the domain, and what time it is. One goroutine calls it
@@ -32,16 +33,17 @@ const (
 	seenEvery        = time.Hour // without any change what time it is, is written so often
 )
 
-// markDirty has the row of an entry written, or removed where it has no place on the shelf.
+// markDirty has the row of an entry written, or removed where it has no place on the shelf. Of one that never had a row nothing is left to be
+// done: so what waits for a disk that takes nothing is bounded by what has a place, and the rows that the disk has.
 func (k *Keeper) markDirty(e *entry) {
-	if k.o.Store != nil && (e.units > 0 || e.stored && len(k.dirty) < mostDirty) {
-		k.dirty[e.domain] = struct{}{}
+	switch {
+	case k.o.Store == nil:
+	case e.units > 0 || e.stored:
+		k.dirty[e.domain] = e.stored
+	default:
+		delete(k.dirty, e.domain)
 	}
 }
-
-// mostDirty is how many domains may wait to be written before rows of policies that are gone are left where they are: the next process finds
-// that they have ended.
-const mostDirty = 2 * (mostFirm + mostLoose)
 
 // writeSoon wakes the loop that writes.
 func (k *Keeper) writeSoon() {
@@ -136,8 +138,9 @@ func (k *Keeper) saveAll() (count int, err error) {
 		if len(rows) == 0 && now.Sub(k.seen) < seenEvery {
 			return count, nil
 		}
-		if err := k.o.Store.Save(rows, now); err != nil {
-			k.putBack(rows)
+		err := k.o.Store.Save(rows, now)
+		k.saved(rows, err == nil)
+		if err != nil {
 			return count, err
 		}
 		k.seen = now
@@ -145,37 +148,44 @@ func (k *Keeper) saveAll() (count int, err error) {
 	}
 }
 
-// takeDirty copies what is to be written, as much as a batch has, and counts it as written.
+// takeDirty copies what is to be written, as much as a batch has.
 func (k *Keeper) takeDirty() (rows []Row, now time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	for domain := range k.dirty {
+	for domain, stored := range k.dirty {
 		if len(rows) == saveBatch {
 			break
 		}
 		delete(k.dirty, domain)
-		e := k.find(domain)
-		if e == nil || e.units == 0 {
-			if e != nil {
-				e.stored = false
-			}
-			rows = append(rows, Row{Domain: domain, Gone: true})
-			continue
+		r := Row{Domain: domain, Gone: true, had: stored}
+		if e := k.shelf.all[domain]; e != nil {
+			r = Row{Domain: domain, Owner: e.owner, Policy: e.policy, Fetched: e.fetched, Used: e.used, had: stored}
 		}
-		e.stored = true
-		rows = append(rows, Row{Domain: e.domain, Owner: strings.Clone(e.owner), Policy: e.policy, Fetched: e.fetched, Used: e.used})
+		rows = append(rows, r)
 	}
 	return rows, k.now()
 }
 
-// putBack has rows written later that could not be written. Nobody knows which of them the store has.
-func (k *Keeper) putBack(rows []Row) {
+// saved notes which rows the store has now, and what is still to be done: entries have come and gone meanwhile.
+func (k *Keeper) saved(rows []Row, done bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for i := range rows {
-		if e := k.find(rows[i].Domain); e != nil {
-			e.stored = true
+		r := &rows[i]
+		stored := r.had
+		if done {
+			stored = !r.Gone
 		}
-		k.dirty[rows[i].Domain] = struct{}{}
+		e := k.find(r.Domain)
+		if e != nil {
+			e.stored = stored
+		}
+		_, due := k.dirty[r.Domain]
+		switch has := e != nil && e.units > 0; {
+		case !has && !stored:
+			delete(k.dirty, r.Domain)
+		case has && (due || !done), !has:
+			k.dirty[r.Domain] = stored
+		}
 	}
 }

@@ -56,7 +56,6 @@ type Server struct {
 	hosts map[string]*Host // by server name
 	gets  map[string]int   // by server name
 	open  map[net.Conn]struct{}
-	most  int // that were open at once
 }
 
 // New listens on a free port of the loopback.
@@ -116,11 +115,11 @@ func (s *Server) Gets(domain string) int {
 	return s.gets["mta-sts."+domain]
 }
 
-// Open is how many connections there are, and Most how many there were at once.
-func (s *Server) Open() (open, most int) {
+// Open is how many connections there are.
+func (s *Server) Open() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.open), s.most
+	return len(s.open)
 }
 
 func (s *Server) accept() {
@@ -131,7 +130,6 @@ func (s *Server) accept() {
 		}
 		s.mu.Lock()
 		s.open[conn] = struct{}{}
-		s.most = max(s.most, len(s.open))
 		s.mu.Unlock()
 		s.tasks.Go(func() {
 			s.serve(conn)
@@ -166,8 +164,12 @@ func (s *Server) serve(conn net.Conn) {
 		return
 	}
 	if host.Wait != nil {
+		left := make(chan struct{})
+		s.tasks.Go(func() { _, _ = io.Copy(io.Discard, inside); close(left) })
 		select {
 		case <-host.Wait:
+		case <-left:
+			return
 		case <-s.end.Done():
 			return
 		}
