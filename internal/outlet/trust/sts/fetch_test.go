@@ -107,7 +107,7 @@ func TestA7HostileHosts(t *testing.T) {
 	r := newRig(t)
 	var bomb bytes.Buffer
 	z := gzip.NewWriter(&bomb)
-	_, _ = z.Write(bytes.Repeat([]byte("x: y\n"), 10<<20))
+	_, _ = z.Write(bytes.Repeat([]byte("x: y\n"), 1<<20))
 	_ = z.Close()
 	const head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 	for what, raw := range map[string]func(net.Conn){

@@ -158,6 +158,18 @@ func (r *rig) wantPolicy(f Found, mode Mode, id string, mxs ...string) {
 	}
 }
 
+// kept returns what is shown of a domain with a policy.
+func (r *rig) kept(k *Keeper, domain string) (one Kept) {
+	r.Helper()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.find(domain)
+	if !e.holds(k.now()) {
+		r.Fatalf("%s has no policy", domain)
+	}
+	return Kept{Domain: domain, Found: e.found(k.now()), Stays: e.units > 0}
+}
+
 // A diskOfTest is a [Store] in memory, which can be full.
 type diskOfTest struct {
 	mu   sync.Mutex

@@ -73,10 +73,10 @@ func On(t testing.TB, address string) *Server {
 	s.tasks.Go(s.accept)
 	t.Cleanup(func() {
 		cancel()
-		listener.Close()
+		_ = listener.Close()
 		s.mu.Lock()
 		for c := range s.open {
-			c.Close()
+			_ = c.Close()
 		}
 		s.mu.Unlock()
 		s.tasks.Wait()
@@ -133,7 +133,7 @@ func (s *Server) accept() {
 		s.mu.Unlock()
 		s.tasks.Go(func() {
 			s.serve(conn)
-			conn.Close()
+			_ = conn.Close()
 			s.mu.Lock()
 			delete(s.open, conn)
 			s.mu.Unlock()
