@@ -17,7 +17,7 @@ type Tools struct {
 	root string
 }
 
-// FindTools gives the tools of a group of test/setup/install.sh: "lab" or "bench".
+// FindTools gives the tools of a group of test/setup/install.sh: "lab", "dns" or "bench".
 func FindTools(group string) (*Tools, error) {
 	root := filepath.Join(cacheDir(), group)
 	if _, err := os.Stat(filepath.Join(root, "usr")); err != nil {
@@ -45,8 +45,14 @@ func cacheDir() string {
 	return "/var/cache/kanmon-test"
 }
 
-// Path gives the path of a program under /usr/sbin of the packages, such as "smtp-sink".
-func (t *Tools) Path(program string) string { return filepath.Join(t.root, "usr/sbin", program) }
+// Path gives the path of a program under /usr/sbin of the packages, such as "smtp-sink", or else under /usr/bin.
+func (t *Tools) Path(program string) string {
+	path := filepath.Join(t.root, "usr/sbin", program)
+	if _, err := os.Stat(path); err != nil {
+		return filepath.Join(t.root, "usr/bin", program)
+	}
+	return path
+}
 
 // Libraries is the value of LD_LIBRARY_PATH that the programs need.
 func (t *Tools) Libraries() string {

@@ -25,7 +25,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab monitoring web axe"
+	groups="lab dns monitoring web axe"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -63,6 +63,7 @@ main() {
 packages_of() {
 	case $1 in
 	lab) echo postfix dnsmasq-base ;;
+	dns) echo unbound nsd ldnsutils ;;
 	monitoring) echo prometheus ;;
 	web) echo chromium fonts-dejavu-core ;;
 	bench) echo haproxy nginx ;;
@@ -73,6 +74,7 @@ packages_of() {
 programs_of() {
 	case $1 in
 	lab) printf '%s\n' "usr/sbin/postconf -dh mail_version" "usr/sbin/dnsmasq --version" ;;
+	dns) printf '%s\n' "usr/sbin/unbound -V" "usr/sbin/nsd -v" "usr/bin/ldns-keygen -v" ;;
 	monitoring) printf '%s\n' "usr/bin/promtool --version" ;;
 	web) printf '%s\n' "usr/lib/chromium/chromium --version" ;;
 	bench) printf '%s\n' "usr/sbin/haproxy -v" "usr/sbin/nginx -v" ;;
