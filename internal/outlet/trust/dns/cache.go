@@ -28,13 +28,13 @@ const (
 // kept is what is known about one question.
 type kept struct {
 	sure Answer  // the last answer; Failed: there was none
-	now  *Answer // the last one, if it failed or is Unsure; nil: sure is
+	now  *Answer // the last one, if it failed or is Unsure, for when sure is out of time; nil: sure is the last
 	fail int     // times in a row
 }
 
 // at returns what is known at a time. If the resolver is down, that is the last answer.
 func (k *kept) at(t time.Time, down bool) (Answer, bool) {
-	if k.now == nil && t.Before(k.sure.Until) {
+	if t.Before(k.sure.Until) {
 		return k.sure, true
 	}
 	if down && k.sure.Outcome != Failed && t.Sub(k.sure.Heard) < usableFor {
@@ -42,11 +42,14 @@ func (k *kept) at(t time.Time, down bool) (Answer, bool) {
 		a.Until = t.Add(staleFor)
 		return a, true
 	}
-	if k.now != nil && t.Before(k.now.Until) {
+	if k.failedAt(t) {
 		return *k.now, true
 	}
 	return Answer{}, false
 }
+
+// failedAt reports whether the last answer was none, or Unsure, and is not to be asked for again yet.
+func (k *kept) failedAt(t time.Time) bool { return k.now != nil && t.Before(k.now.Until) }
 
 // note takes a new answer.
 func (k *kept) note(a Answer) {

@@ -106,7 +106,7 @@ func (c *Client) lookAt(s *server) {
 	s.validated = s.validated || s.validates
 	switch {
 	case !s.answers && a.Err != nil:
-		s.why = a.Err.Error()
+		s.why = s.address + ": " + a.Err.Error()
 	case !s.answers:
 		s.why = s.address + " does not know the root of the DNS"
 	case !s.trusted:

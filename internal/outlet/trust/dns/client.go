@@ -122,7 +122,7 @@ func (c *Client) Ask(ctx context.Context, name string, kind Kind, by string) Ans
 	return c.ask(ctx, name, kind, by, time.Time{})
 }
 
-// Renew is Ask for whoever does not want an answer that is older than a minute.
+// Renew is Ask for whoever does not want an answer that is older than a minute. If no other one comes it still is what there is.
 func (c *Client) Renew(ctx context.Context, name string, kind Kind, by string) Answer {
 	return c.ask(ctx, name, kind, by, time.Now().Add(-renewFrom))
 }
@@ -148,7 +148,8 @@ func (c *Client) ask(ctx context.Context, name string, kind Kind, by string, sin
 func (c *Client) begin(q question, by string, since time.Time) (Answer, *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if a, known := c.at(q, time.Now()); known && (a.Outcome == Failed || !a.Heard.Before(since)) {
+	now := time.Now()
+	if a, known := c.at(q, now); known && (!a.Heard.Before(since) || c.known.get(q).failedAt(now)) {
 		return a, nil
 	}
 	if f := c.flights[q]; f != nil {
@@ -223,6 +224,7 @@ func (c *Client) askServers(ctx context.Context, q question) (a Answer, by strin
 		}
 		if silent || !none {
 			a = said
+			a.Err = fmt.Errorf("%s: %w", s.address, said.Err)
 		}
 		silent, judged = silent && none, judged || s.validates && !none
 	}

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"testing"
 	"time"
+
+	miekg "github.com/miekg/dns"
 )
 
 // What is found, and in which form.
@@ -138,7 +140,7 @@ func TestAnswersAreKept(t *testing.T) {
 	})
 }
 
-// Renew asks again for what is kept for longer than a minute.
+// Renew asks again for what is kept for longer than a minute. If that fails, what is kept is not lost, and nobody asks again for a while.
 func TestRenew(t *testing.T) {
 	inWorld(t, Settings{}, func(t *testing.T, w *world) {
 		w.zone().Handle("signed.test.", reply(func(m *message) { m.rr("signed.test. 600 IN MX 10 mx1.signed.test.") }))
@@ -147,8 +149,16 @@ func TestRenew(t *testing.T) {
 		w.ask("signed.test", TypeMX)
 		w.Renew(t.Context(), "signed.test", TypeMX, "tenant")
 		w.Renew(t.Context(), "signed.test", TypeMX, "tenant")
-		if asked := w.zone().Asked("signed.test."); asked != 2 {
-			t.Errorf("asked %d times, want 2", asked)
+		w.zone().Handle("signed.test.", reply(func(m *message) { m.Rcode = miekg.RcodeServerFailure }))
+		time.Sleep(2 * minute)
+		for range 3 {
+			if a := w.Renew(t.Context(), "signed.test", TypeMX, "tenant"); a.Outcome != Found {
+				t.Errorf("%+v", a)
+			}
+		}
+		w.want("signed.test", TypeMX, Found, false)
+		if asked := w.zone().Asked("signed.test."); asked != 3 {
+			t.Errorf("asked %d times, want 3", asked)
 		}
 	})
 }

@@ -44,11 +44,11 @@ type question struct {
 	kind Kind
 }
 
-// exchange is Exchange; silent reports whether nothing came that the server has said.
+// exchange is [Exchange]; silent reports whether nothing came that the server has said.
 func exchange(ctx context.Context, dial Dial, server string, q question, try time.Duration) (a Answer, silent bool) {
 	defer func() {
 		if p := recover(); p != nil { // strangers write what is read here: it costs this question, and not the process
-			a, silent = failed(fmt.Errorf("%s: %w: panic: %v", server, errMalformed, p)), false
+			a, silent = failed(fmt.Errorf("%w: panic: %v", errMalformed, p)), false
 		}
 	}()
 	m := new(miekg.Msg).SetQuestion(q.name+".", uint16(q.kind))
@@ -63,9 +63,9 @@ func exchange(ctx context.Context, dial Dial, server string, q question, try tim
 		answer, err = by(ctx, dial, "tcp", server, wire, try)
 	}
 	if err != nil {
-		return failed(fmt.Errorf("%s: %w", server, err)), !errors.Is(err, errMalformed) && !errors.Is(err, errCut)
+		return failed(err), !errors.Is(err, errMalformed) && !errors.Is(err, errCut)
 	}
-	return read(answer, q, server), false
+	return read(answer, q), false
 }
 
 // by asks by UDP or TCP. It ends with the context.

@@ -46,7 +46,7 @@ func FuzzAnswer(f *testing.F) {
 			}
 			return
 		}
-		a := read(m, q, here)
+		a := read(m, q)
 		a.trim()
 		records := len(a.MX) + len(a.Addrs) + len(a.TLSA) + len(a.TXT) + len(a.PTR)
 		soa := q.kind == TypeSOA && a.Outcome == Found

@@ -32,13 +32,13 @@ var (
 )
 
 // read says what a server's message means.
-func read(m *miekg.Msg, q question, server string) Answer {
+func read(m *miekg.Msg, q question) Answer {
 	now := time.Now()
 	a := Answer{Name: q.name, Heard: now}
 	bogus, said := extended(m)
 	if m.Rcode != miekg.RcodeSuccess && m.Rcode != miekg.RcodeNameError {
 		a.Bogus = bogus
-		a.Err = fmt.Errorf("%s answers %s%s", server, rcode(m.Rcode), said)
+		a.Err = fmt.Errorf("the server answers %s%s", rcode(m.Rcode), said)
 		return a
 	}
 	ttl := mostTTL
@@ -47,7 +47,7 @@ func read(m *miekg.Msg, q question, server string) Answer {
 		err = a.conclude(m, q.kind, &ttl)
 	}
 	if err != nil {
-		return Answer{Name: q.name, Heard: now, Err: fmt.Errorf("%s: %w", server, err)}
+		return Answer{Name: q.name, Heard: now, Err: err}
 	}
 	a.Secure = m.AuthenticatedData
 	a.Until = now.Add(max(leastTTL, ttl))
