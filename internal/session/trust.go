@@ -61,9 +61,14 @@ type Verdict struct {
 	Until time.Time // with Pass: it holds for this leg until then
 	Name  string    // with Pass: the MX name that was proved; "": none had to be
 
-	// Without Pass: what another connection should show, if there may be one. With neither none would do better.
+	// Without Pass: what another connection should show, if there may be one. With neither none would do better. With Pass, of a policy that
+	// is being tested: what another one would have to show for the record to be true; nobody has to make it.
 	ServerName string // the name of the MX that is asked for; "": as this one
 	Fresh      bool   // no ticket of an earlier session: this leg was resumed
+
+	// Without Pass: what is known may be old. Before the recipient is refused, and before another connection is made, the Need is asked
+	// for anew, waited for as any other, and judged in place of this one; nil: it would be no other.
+	Anew Need
 
 	Say  replies.Said // without Pass: the reply to the recipient, 451
 	Told *event.Trust // for the record; nil: nothing is to be said

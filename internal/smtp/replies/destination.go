@@ -131,6 +131,22 @@ var (
 		Postmaster: nothing,
 		Operator:   nothing,
 	})
+	TLSUnproved = ofDestination.add(Entry{
+		Name: "tls-unproved", Codes: []Code{{451, "4.7.5"}}, Text: "%s asks for verified TLS (%s), but %s" + retried, Holds: []string{"DOMAIN", "POLICY", "WHAT"},
+		Happened: "The recipient's domain has published what TLS its MXs have (MTA-STS, DANE), or the operator has named the MX (`tls = \"verify\"`), and the MX did not prove that it is one of them. " +
+			"No recipient was named to it. Either that domain has made a mistake, or somebody is between.",
+		Mail:       staysQueued + " Most MSAs try the domain's other MXs at once.",
+		Postmaster: "If it lasts, tell the domain's postmaster what the text says. If the MX is a relay that your server was told to use, ask the mail service to name it.",
+		Operator: "`kanmon tls DOMAIN` shows each step. A relay that is no MX of its recipients' domains needs a `[[destination]]` with `tls = \"verify\"` and its name. " +
+			"`exempt_domains` lets mail to a domain pass unverified.",
+	})
+	TLSUnknown = ofDestination.add(Entry{
+		Name: "tls-unknown", Codes: []Code{{451, "4.4.3"}}, Text: "DNS does not tell what TLS %s asks for (%s)" + retried, Holds: []string{"DOMAIN", "WHAT"},
+		Happened:   "The name servers of the recipient's domain, or of its MXs, gave no answer, or one that DNSSEC finds forged. Without it nobody knows whether the MX has to prove who it is (RFC 7672 §2.1.2).",
+		Mail:       staysQueued,
+		Postmaster: "If it lasts, tell the domain's postmaster that its DNS fails.",
+		Operator:   "`kanmon tls DOMAIN` shows which question gets no answer. If it is all domains, look at the resolver. `dns_failure = \"pass\"` lets such mail pass unverified.",
+	})
 	TLSWanted = ofDestination.add(Entry{
 		Name: "tls-wanted", Codes: []Code{{451, "4.7.0"}}, Text: "TLS with the destination failed, and it takes no mail without; your mail stays queued and is retried with TLS",
 		Happened:   "kanmon sent in plain text because TLS with this MX had failed, and the MX refused that. This stands in place of its 5xx, since the refusal is of kanmon's doing.",
