@@ -1,0 +1,129 @@
+package trust
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/outlet/trust/dns"
+	"kanmon/internal/outlet/trust/sts"
+	"kanmon/internal/session"
+)
+
+// An Explanation is each step to what a domain asks of its MXs, for people.
+type Explanation struct {
+	Domain   string
+	Unasked  event.TrustPolicy // why nothing of the domain counts: exempt, overridden, named; TrustUnasked: it counts
+	Enforce  bool
+	Resolver dns.State
+	DANE     bool // TLSA records would count
+
+	MX       dns.Outcome // of the question for MX records; also Found where the operator has named the hosts
+	Err      error       // with Failed
+	Bogus    bool        // DNSSEC finds an answer forged
+	Signed   bool        // the MX records, or their absence, are validated
+	Alias    string      // where the domain leads, if it is an alias
+	Null     bool        // the domain takes no mail (RFC 7505)
+	Implicit bool        // the domain is its own MX
+	More     bool        // there are more hosts than are looked at
+	Hosts    []ExplainedHost
+
+	Policy      *sts.Policy // of MTA-STS; nil: none
+	PolicyKnown bool        // without a policy: there is none; else nobody knows
+	PolicyWhy   event.TrustReason
+	PolicyErr   error
+
+	Heard, Until time.Time // when the oldest answer came, and until when all of it is used
+
+	need session.Need
+}
+
+// An ExplainedHost is one MX name of a domain.
+type ExplainedHost struct {
+	Name    string
+	Addrs   []netip.Addr // of the family that was asked for
+	Here    bool         // the address in question is one of them
+	Signed  bool         // the addresses are validated
+	Gone    bool         // it was answered that there are none
+	Base    string       // where TLSA records were found or looked for
+	Records int          // of TLSA that count, usable or not
+	Usable  []dns.TLSA
+	Unknown bool  // whether there are TLSA records, nobody knows
+	Err     error // why not
+	Allowed bool  // by the policy of MTA-STS
+}
+
+// Explain asks what a Need would be made of, and waits for it. The MX's address may have no port, or be the zero one: then IPv4 is asked for.
+func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanation {
+	e := &Explanation{Domain: q.Domain, Enforce: t.c.Enforce, DANE: t.c.DANE, Resolver: t.c.DNS.State()}
+	mx := q.MX.Addr().Unmap()
+	if !mx.IsValid() {
+		mx = netip.IPv4Unspecified()
+		q.MX = netip.AddrPortFrom(mx, q.MX.Port())
+	}
+	of := key{domain: q.Domain, four: mx.Is4()}
+	switch n := t.Need(q).(type) {
+	case unasked:
+		if e.need = n; n.told != nil {
+			e.Unasked = n.told.Policy
+		}
+		if q.Domain == "" || q.Domain[0] == '[' {
+			return e
+		}
+	case *namedNeed:
+		e.need, e.Unasked, of = n, event.TrustNamed, n.need.key
+	}
+	found := sts.Found{Known: true}
+	if t.c.STS != nil && of.named == nil {
+		var coming <-chan struct{}
+		if found, coming = t.c.STS.Look(q.Domain, q.By); coming != nil {
+			select {
+			case <-coming:
+				found, _ = t.c.STS.Look(q.Domain, q.By)
+			case <-ctx.Done():
+			}
+		}
+	}
+	l := t.lookup(of, asker(ctx, t.c.DNS.Ask, q.By))
+	l.aside = true
+	e.Resolver = t.c.DNS.State()
+	e.fill(t, of, q.By, t.explained(l, of, found), mx)
+	return e
+}
+
+// explained is gather for people, who want to see the MXs although nothing is asked of them.
+func (t *Trust) explained(l *lookup, of key, found sts.Found) *known {
+	if of.named != nil {
+		k := l.named(of.named.Names)
+		l.hosts(k, (*lookup).where)
+		return k
+	}
+	k := l.domain(of.domain)
+	if k.dane != daneHosts {
+		l.hosts(k, (*lookup).where)
+	}
+	k.sts = found
+	return k.settle()
+}
+
+func (e *Explanation) fill(t *Trust, of key, by string, k *known, mx netip.Addr) {
+	e.MX, e.Err, e.Bogus, e.Signed, e.Alias = k.mx, k.err, k.bogus, k.dane == daneHosts, k.expanded
+	e.Null, e.Implicit, e.More, e.Heard, e.Until = k.null, k.implicit, k.more, k.heard, k.until
+	e.Policy, e.PolicyKnown, e.PolicyWhy, e.PolicyErr = k.sts.Policy, k.sts.Known, k.sts.Why, k.sts.Err
+	for i := range k.hosts {
+		h := &k.hosts[i]
+		e.Hosts = append(e.Hosts, ExplainedHost{
+			Name: h.name, Addrs: h.addrs, Here: h.has(mx), Signed: h.signed, Gone: h.gone, Base: h.base, Records: h.records, Usable: h.tlsa,
+			Unknown: h.asks == asksUnknown, Err: h.err, Allowed: e.Policy != nil && e.Policy.Allows(h.name),
+		})
+	}
+	if e.need == nil {
+		n := &need{t: t, key: of, by: by, renewed: time.Now()}
+		n.settle(k)
+		e.need = n
+	}
+}
+
+// Judge says what would come of a leg.
+func (e *Explanation) Judge(l session.TrustLeg) session.Verdict { return e.need.Judge(l) }

@@ -1,0 +1,296 @@
+package trust
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/outlet/trust/dns"
+	"kanmon/internal/outlet/trust/sts"
+	"kanmon/internal/session"
+)
+
+// A need is what one domain asks, as it is known or is being asked. All sessions have the same one. It implements [session.Need].
+type need struct {
+	t       *Trust
+	key     key
+	by      string
+	ready   chan struct{} // closed when it is known; nil: it was at once
+	settled atomic.Bool   // it is known
+	known   atomic.Pointer[known]
+	renewed time.Time // when it was asked for anew; zero: it was not
+}
+
+var (
+	errPending = errors.New("the DNS has not answered in time")
+	errBusy    = errors.New("too many look-ups are under way")
+)
+
+// need returns what is asked, as far as it is known, and begins to ask for the rest.
+func (t *Trust) need(k key, by string) *need {
+	found, coming := sts.Found{Known: true}, (<-chan struct{})(nil)
+	if t.c.STS != nil && k.named == nil {
+		found, coming = t.c.STS.Look(k.domain, by)
+	}
+	now := time.Now()
+	t.mu.Lock()
+	n := t.flights[k]
+	if n == nil {
+		if last, kept := t.needs.Get(k); kept && last.holds(found, now) {
+			n = last
+		}
+	}
+	t.mu.Unlock()
+	if n != nil {
+		return n
+	}
+	return t.begin(k, by, found, coming)
+}
+
+// holds reports whether what is known may still be used, with what is known of the policy.
+func (n *need) holds(found sts.Found, now time.Time) bool {
+	k := n.known.Load()
+	return now.Before(k.until) && k.sts.Policy == found.Policy && k.sts.Known == found.Known
+}
+
+// isOver reports whether it is of no use any more.
+func (n *need) isOver() bool { return !time.Now().Before(n.known.Load().until) }
+
+// begin makes a need of what is known already, or has it asked.
+func (t *Trust) begin(k key, by string, found sts.Found, coming <-chan struct{}) *need {
+	if coming == nil || t.waitedBefore(k) {
+		l := t.lookup(k, func(name string, kind dns.Kind) (dns.Answer, bool) { return t.c.DNS.Known(name, kind) })
+		if known := t.gather(l, k, found); known != nil {
+			n := &need{t: t, key: k, by: by}
+			n.settle(known)
+			t.keep(n)
+			return n
+		}
+	}
+	n := &need{t: t, key: k, by: by, ready: make(chan struct{})}
+	n.known.Store(t.pending(k, found, errPending))
+	return t.start(n, t.flights, t.pending(k, found, errBusy), func(ctx context.Context) { t.ask(ctx, n, coming) })
+}
+
+// waitedBefore reports whether somebody has waited for the domain's policy before, and it has not come yet: nobody waits twice.
+func (t *Trust) waitedBefore(k key) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last, kept := t.needs.Get(k)
+	return kept && !last.known.Load().sts.Known
+}
+
+// pending is what is known while nothing of the DNS is.
+func (t *Trust) pending(k key, found sts.Found, err error) *known {
+	p := &known{domain: k.domain, failed: true, err: err, sts: found}
+	switch {
+	case k.named != nil:
+		p = (&lookup{}).named(k.named.Names)
+	case t.c.DANE:
+		p.dane = daneUnknown
+	}
+	return p.settle()
+}
+
+// start has somebody ask, unless somebody does already. If there is no place for that, other things decide.
+func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func(context.Context)) *need {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if other := flights[n.key]; other != nil {
+		return other
+	}
+	if t.closed || !t.places.Take(n.by, flightBounds) {
+		n.settle(otherwise)
+		close(n.ready)
+		return n
+	}
+	flights[n.key] = n
+	t.ended.Go(func() {
+		ctx, cancel := context.WithTimeout(t.ctx, t.c.Wait)
+		defer cancel()
+		ask(ctx)
+		t.keep(n)
+		t.mu.Lock()
+		delete(flights, n.key)
+		t.places.Give(n.by)
+		t.mu.Unlock()
+		close(n.ready)
+	})
+	return n
+}
+
+// ask asks the DNS, and waits for the policy.
+func (t *Trust) ask(ctx context.Context, n *need, coming <-chan struct{}) {
+	patience := time.NewTimer(t.c.FirstContact)
+	defer patience.Stop()
+	l := t.lookup(n.key, asker(ctx, t.c.DNS.Ask, n.by))
+	l.aside = true
+	k := t.gather(l, n.key, n.known.Load().sts)
+	if coming != nil && !k.isDecidedByDANE() {
+		n.known.Store(k)
+		select {
+		case <-coming:
+		case <-patience.C:
+		case <-ctx.Done():
+		}
+		k = t.withPolicy(l, k, n)
+	}
+	n.settle(k)
+}
+
+// isDecidedByDANE reports whether every host has TLSA records to be authenticated by: then no policy is asked.
+func (k *known) isDecidedByDANE() bool {
+	if k.dane != daneHosts || k.more || len(k.hosts) == 0 {
+		return false
+	}
+	for i := range k.hosts {
+		if k.hosts[i].asks != asksDANE {
+			return false
+		}
+	}
+	return true
+}
+
+// withPolicy adds the policy that has come meanwhile, if one has.
+func (t *Trust) withPolicy(l *lookup, k *known, n *need) *known {
+	found, _ := t.c.STS.Look(n.key.domain, n.by)
+	if found.Policy == k.sts.Policy && found.Known == k.sts.Known {
+		return k
+	}
+	return t.gather(l, n.key, found)
+}
+
+// lookup is how the DNS is asked for a need.
+func (t *Trust) lookup(k key, ask func(string, dns.Kind) (dns.Answer, bool)) *lookup {
+	return &lookup{ask: ask, state: t.c.DNS.State, dane: t.c.DANE, four: k.four}
+}
+
+// gather asks all that has to be asked; nil: something has to be, and nobody may.
+func (t *Trust) gather(l *lookup, of key, found sts.Found) *known {
+	if of.named != nil {
+		return l.named(of.named.Names)
+	}
+	k := &known{domain: of.domain, until: time.Now().Add(usableFor)}
+	if wants := found.Policy != nil && found.Policy.Mode != sts.None; t.c.DANE || wants {
+		if k = l.domain(of.domain); k == nil {
+			return nil
+		}
+		if wants && k.dane != daneHosts && !l.hosts(k, (*lookup).where) {
+			return nil
+		}
+	}
+	k.sts = found
+	return k.settle()
+}
+
+// settle says that it is known.
+func (n *need) settle(k *known) {
+	n.known.Store(k)
+	n.settled.Store(true)
+}
+
+// keep keeps a need for whoever asks next.
+func (t *Trust) keep(n *need) {
+	if k := n.known.Load(); k.isSmall() && time.Now().Before(k.until) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.needs.Put(n.key, n, n.by)
+	}
+}
+
+// Ready implements [session.Need].
+func (n *need) Ready() <-chan struct{} {
+	if n.settled.Load() || !n.t.c.Enforce {
+		return nil
+	}
+	return n.ready
+}
+
+// Judge implements [session.Need]. Where nothing is asked it does not allocate.
+func (n *need) Judge(l session.TrustLeg) session.Verdict {
+	k := n.known.Load()
+	if k.nothing != nil {
+		return session.Verdict{Pass: true, Until: k.until, Told: k.nothing}
+	}
+	return n.judge(n.key.domain, l)
+}
+
+func (n *need) judge(domain string, l session.TrustLeg) session.Verdict {
+	settled := n.settled.Load() // before what is known, which comes first
+	k := n.known.Load()
+	j := n.t.rules.judge(k, &l)
+	v := n.t.verdict(domain, k, &l, &j, settled)
+	if !v.Pass && n.mayBeOld(k, &j, l.Now) {
+		v.Anew = &renewal{of: n, domain: domain}
+	}
+	if !j.pass && v.Pass && !n.t.c.Enforce && settled && j.policy != event.TrustTesting {
+		n.t.memory.note(domain, n.by, &l, &j)
+	}
+	return v
+}
+
+// mayBeOld reports whether there may be something newer than what refuses.
+func (n *need) mayBeOld(k *known, j *judged, now time.Time) bool {
+	if n.key.named != nil || j.why == event.DNSFailed || j.why == event.DNSSECInvalid || now.Sub(n.renewed) < anew {
+		return false
+	}
+	return k.asked() != nil || now.Sub(k.heard) > anew
+}
+
+// A namedNeed is what the operator asks of an MX, for one domain.
+type namedNeed struct {
+	*need
+	domain string
+}
+
+// Judge implements [session.Need].
+func (n *namedNeed) Judge(l session.TrustLeg) session.Verdict { return n.judge(n.domain, l) }
+
+// A renewal is a need as it will be when it has been asked for anew. Nobody asks before somebody waits for it.
+type renewal struct {
+	of     *need
+	domain string
+	once   sync.Once
+	next   *need
+}
+
+// Ready implements [session.Need].
+func (r *renewal) Ready() <-chan struct{} {
+	r.once.Do(func() { r.next = r.of.t.renew(r.of) })
+	return r.next.Ready()
+}
+
+// Judge implements [session.Need].
+func (r *renewal) Judge(l session.TrustLeg) session.Verdict {
+	r.once.Do(func() { r.next = r.of }) // nobody has waited
+	return r.next.judge(r.domain, l)
+}
+
+// renew asks again for all that a need is made of.
+func (t *Trust) renew(of *need) *need {
+	n := &need{t: t, key: of.key, by: of.by, ready: make(chan struct{}), renewed: time.Now()}
+	last := of.known.Load()
+	n.known.Store(last)
+	return t.start(n, t.anew, last, func(ctx context.Context) {
+		var coming <-chan struct{}
+		if t.c.STS != nil {
+			coming = t.c.STS.Renew(n.key.domain, n.by)
+		}
+		l := t.lookup(n.key, asker(ctx, t.c.DNS.Renew, n.by))
+		l.aside = true
+		if coming != nil {
+			select {
+			case <-coming:
+			case <-ctx.Done():
+			}
+		}
+		found := last.sts
+		if t.c.STS != nil {
+			found, _ = t.c.STS.Look(n.key.domain, n.by)
+		}
+		n.settle(t.gather(l, n.key, found))
+	})
+}
