@@ -2,7 +2,7 @@ package trust
 
 import (
 	"context"
-	"net/netip"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +29,8 @@ const (
 	usableFor  = time.Hour        // whatever the TTL
 	mostDomain = 253 - len(port)  // RFC 1035 section 2.3.4
 	anew       = 60 * time.Second // what is older is asked for anew before it refuses
+	shortRest  = 10 * time.Millisecond
+	longRest   = 200 * time.Millisecond
 )
 
 // domain returns what is known of a domain; nil: something has to be asked, and nobody may.
@@ -236,10 +238,21 @@ func (k *known) merge(other *known) {
 	}
 }
 
-// asker returns how a lookup asks a resolver, in somebody's part.
+// asker returns how a lookup asks a resolver, in somebody's part. Where that has no place for a question now, it may have one soon.
 func asker(ctx context.Context, ask func(context.Context, string, dns.Kind, string) dns.Answer, by string) func(string, dns.Kind) (dns.Answer, bool) {
-	return func(name string, kind dns.Kind) (dns.Answer, bool) { return ask(ctx, name, kind, by), true }
+	return func(name string, kind dns.Kind) (dns.Answer, bool) {
+		for rest := shortRest; ; rest = min(2*rest, longRest) {
+			a := ask(ctx, name, kind, by)
+			if a.Outcome != dns.Failed || !errors.Is(a.Err, dns.ErrBusy) {
+				return a, true
+			}
+			timer := time.NewTimer(rest)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+				timer.Stop()
+				return a, true
+			}
+		}
+	}
 }
-
-// isFour reports the family of an address.
-func isFour(mx netip.Addr) bool { return mx.Unmap().Is4() }

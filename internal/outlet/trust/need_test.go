@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"fmt"
 	"net/netip"
 	"sync"
 	"testing"
@@ -158,6 +159,21 @@ func TestS52A26OneFlightOfADomain(t *testing.T) {
 			if n := r.z.times(name); n != 1 {
 				t.Errorf("%s was asked %d times", name, n)
 			}
+		}
+		r.the.Close()
+	})
+}
+
+// A DNS that has no place for a question is asked again: that it is busy is not the domain's fault.
+func TestBusyDNS(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.z.set(domain, dns.TypeMX, dns.Answer{Err: fmt.Errorf("ask: %w", dns.ErrBusy)})
+		time.AfterFunc(3*time.Second, func() { r.z.set(domain, dns.TypeMX, mxs(mx1)) })
+		began := time.Now()
+		r.passes(plainText(at1, false, ""), event.TrustNone)
+		if took := time.Since(began); took < 3*time.Second || took > 3*time.Second+longRest {
+			t.Errorf("it took %v", took)
 		}
 		r.the.Close()
 	})
