@@ -202,12 +202,12 @@ func TestA17StrangersText(t *testing.T) {
 		"MX":    func(r *rig) { r.z.set(long, dns.TypeMX, mxs(nasty)); r.p.set(long, enforce("other.test")) },
 		"EDE":   func(r *rig) { r.z.set(long, dns.TypeMX, alone) },
 		"relay": func(r *rig) { r.z.set(long, dns.TypeMX, mxs(mx1)); r.p.set(long, enforce(mx1)) },
-		"named": func(r *rig) { r.c.Named = func(netip.Addr) *Named { return &Named{[]string{long}} } },
+		"named": func(r *rig) { r.named = []string{long} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t)
 			set(r)
-			q := question(six)
+			q := r.question(six)
 			q.Domain = long
 			v := judge(wait(r.trust().Need(q)), with(six, []*x509.Certificate{&cert, between.cert}))
 			if v.Pass {
@@ -265,7 +265,7 @@ func TestA20Shut(t *testing.T) {
 	r.p.set(domain, nil) // kanmon tls forget
 	r.passes(l, event.TrustNone)
 	r.p.set(domain, p)
-	r.c.Exempt = []string{domain}
+	r.c.ExemptDomains = []string{domain}
 	r.the = nil
 	r.passes(l, event.TrustExempt)
 }

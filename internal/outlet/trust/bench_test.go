@@ -70,7 +70,7 @@ func loop(b *testing.B, t *Trust, l session.TrustLeg) {
 // Where nothing is asked nothing is allocated, whatever the operator has exempted.
 func TestNothingIsAllocated(t *testing.T) {
 	r := newRig(t)
-	r.c.Exempt = []string{"exempt.test"}
+	r.c.ExemptDomains = []string{"exempt.test"}
 	q, l := question(at1), with(at1, between.issue([]string{mx1}))
 	r.need(at1)
 	if n := testing.AllocsPerRun(100, func() { r.the.Need(q).Judge(l) }); n != 0 {

@@ -11,15 +11,6 @@ import (
 	"kanmon/internal/outlet/trust/sts"
 )
 
-func namedAt(n *Named) func(netip.Addr) *Named {
-	return func(mx netip.Addr) *Named {
-		if mx == other.Addr() {
-			return n
-		}
-		return nil
-	}
-}
-
 func TestS27EndEntity(t *testing.T) {
 	for name, chain := range map[string][]*x509.Certificate{
 		"expired": between.issue([]string{mx1}, expired), "self-signed": selfSigned(nil), "another name": between.issue([]string{"x.test"}),
@@ -366,12 +357,12 @@ func TestNamedByDANE(t *testing.T) {
 	const relay = "relay.example.net"
 	chain := selfSigned(nil)
 	r := newRig(t)
-	r.c.Named = namedAt(&Named{[]string{relay}})
+	r.named = []string{relay}
 	r.z.set(relay, dns.TypeA, secure(addrs(other))).set(port+relay, dns.TypeTLSA, secure(tlsas(record(3, 1, 1, chain[0]))))
 	r.passes(with(other, chain), event.TrustDANE)
 	r.refuses(with(other, between.issue([]string{relay})), event.ValidationFailure)
 	r = newRig(t)
-	r.c.Named = namedAt(&Named{[]string{relay}})
+	r.named = []string{relay}
 	r.z.set(relay, dns.TypeA, servfail()) // the name must be proved in any case
 	r.passes(with(other, between.issue([]string{relay})), event.TrustNamed)
 	r.refuses(with(other, chain), event.NotTrusted)

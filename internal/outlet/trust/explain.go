@@ -62,7 +62,7 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 		mx = netip.IPv4Unspecified()
 		q.MX = netip.AddrPortFrom(mx, q.MX.Port())
 	}
-	of := key{domain: q.Domain, four: mx.Is4()}
+	of := subject{key: key{domain: q.Domain, four: mx.Is4()}}
 	switch n := t.Need(q).(type) {
 	case unasked:
 		if e.need = n; n.told != nil {
@@ -72,7 +72,7 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 			return e
 		}
 	case *namedNeed:
-		e.need, e.Unasked, of = n, event.TrustNamed, n.need.key
+		e.need, e.Unasked, of = n, event.TrustNamed, n.need.of
 	}
 	found := sts.Found{Known: true}
 	if t.c.STS != nil && of.named == nil {
@@ -93,9 +93,9 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 }
 
 // explained is gather for people, who want to see the MXs although nothing is asked of them.
-func (t *Trust) explained(l *lookup, of key, found sts.Found) *known {
+func (t *Trust) explained(l *lookup, of subject, found sts.Found) *known {
 	if of.named != nil {
-		k := l.named(of.named.Names)
+		k := l.named(of.names)
 		l.hosts(k, (*lookup).where)
 		return k
 	}
@@ -107,7 +107,7 @@ func (t *Trust) explained(l *lookup, of key, found sts.Found) *known {
 	return k.settle()
 }
 
-func (e *Explanation) fill(t *Trust, of key, by string, k *known, mx netip.Addr) {
+func (e *Explanation) fill(t *Trust, of subject, by string, k *known, mx netip.Addr) {
 	e.MX, e.Err, e.Bogus, e.Signed, e.Alias = k.mx, k.err, k.bogus, k.dane == daneHosts, k.expanded
 	e.Null, e.Implicit, e.More, e.Heard, e.Until = k.null, k.implicit, k.more, k.heard, k.until
 	e.Policy, e.PolicyKnown, e.PolicyWhy, e.PolicyErr = k.sts.Policy, k.sts.Known, k.sts.Why, k.sts.Err
@@ -119,8 +119,9 @@ func (e *Explanation) fill(t *Trust, of key, by string, k *known, mx netip.Addr)
 		})
 	}
 	if e.need == nil {
-		n := &need{t: t, key: of, by: by, renewed: time.Now()}
-		n.settle(k)
+		n := &need{t: t, of: of, by: by, renewed: time.Now()}
+		n.known.Store(k)
+		n.settled.Store(true)
 		e.need = n
 	}
 }

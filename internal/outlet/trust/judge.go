@@ -29,6 +29,7 @@ type judged struct {
 	named  bool              // the certificate is for that name: it may be shown to the MX from now on
 	shows  string            // without pass: the name that another connection should show; "": none
 	fresh  bool              // without pass: another connection without a ticket may do better
+	here   bool              // the address is one of the domain's
 	until  time.Time
 }
 
@@ -52,6 +53,7 @@ func (r *rules) judge(k *known, l *session.TrustLeg) judged {
 		g.chain = newChain(l.TLS.PeerCertificates, l.Now)
 	}
 	j := g.judge()
+	j.here = own > 0
 	if j.until.IsZero() || k.until.Before(j.until) {
 		j.until = k.until
 	}

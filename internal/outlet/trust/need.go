@@ -16,7 +16,7 @@ import (
 // A need is what one domain asks, as it is known or is being asked. All sessions have the same one. It implements [session.Need].
 type need struct {
 	t       *Trust
-	key     key
+	of      subject
 	by      string
 	ready   chan struct{} // closed when it is known; nil: it was at once
 	settled atomic.Bool   // it is known
@@ -30,16 +30,16 @@ var (
 )
 
 // need returns what is asked, as far as it is known, and begins to ask for the rest.
-func (t *Trust) need(k key, by string) *need {
+func (t *Trust) need(of subject, by string) *need {
 	found, coming := sts.Found{Known: true}, (<-chan struct{})(nil)
-	if t.c.STS != nil && k.named == nil {
-		found, coming = t.c.STS.Look(k.domain, by)
+	if t.c.STS != nil && of.named == nil {
+		found, coming = t.c.STS.Look(of.domain, by)
 	}
 	now := time.Now()
 	t.mu.Lock()
-	n := t.flights[k]
+	n := t.flights[of.key]
 	if n == nil {
-		if last, kept := t.needs.Get(k); kept && last.holds(found, now) {
+		if last, kept := t.needs.Get(of.key); kept && last.holds(found, now) {
 			n = last
 		}
 	}
@@ -47,7 +47,7 @@ func (t *Trust) need(k key, by string) *need {
 	if n != nil {
 		return n
 	}
-	return t.begin(k, by, found, coming)
+	return t.begin(of, by, found, coming)
 }
 
 // holds reports whether what is known may still be used, with what is known of the policy.
@@ -60,19 +60,22 @@ func (n *need) holds(found sts.Found, now time.Time) bool {
 func (n *need) isOver() bool { return !time.Now().Before(n.known.Load().until) }
 
 // begin makes a need of what is known already, or has it asked.
-func (t *Trust) begin(k key, by string, found sts.Found, coming <-chan struct{}) *need {
-	if coming == nil || t.waitedBefore(k) {
-		l := t.lookup(k, func(name string, kind dns.Kind) (dns.Answer, bool) { return t.c.DNS.Known(name, kind) })
-		if known := t.gather(l, k, found); known != nil {
-			n := &need{t: t, key: k, by: by}
-			n.settle(known)
+func (t *Trust) begin(of subject, by string, found sts.Found, coming <-chan struct{}) *need {
+	if coming == nil || t.waitedBefore(of.key) {
+		l := t.lookup(of, func(name string, kind dns.Kind) (dns.Answer, bool) { return t.c.DNS.Known(name, kind) })
+		if known := t.gather(l, of, found); known != nil {
+			n := &need{t: t, of: of, by: by}
+			n.known.Store(known)
+			n.settled.Store(true)
+			t.mu.Lock()
 			t.keep(n)
+			t.mu.Unlock()
 			return n
 		}
 	}
-	n := &need{t: t, key: k, by: by, ready: make(chan struct{})}
-	n.known.Store(t.pending(k, found, errPending))
-	return t.start(n, t.flights, t.pending(k, found, errBusy), func(ctx context.Context) { t.ask(ctx, n, coming) })
+	n := &need{t: t, of: of, by: by, ready: make(chan struct{})}
+	n.known.Store(t.pending(of, found, errPending))
+	return t.start(n, t.flights, t.pending(of, found, errBusy), func(ctx context.Context) *known { return t.ask(ctx, n, coming) })
 }
 
 // waitedBefore reports whether somebody has waited for the domain's policy before, and it has not come yet: nobody waits twice.
@@ -84,11 +87,11 @@ func (t *Trust) waitedBefore(k key) bool {
 }
 
 // pending is what is known while nothing of the DNS is.
-func (t *Trust) pending(k key, found sts.Found, err error) *known {
-	p := &known{domain: k.domain, failed: true, err: err, sts: found}
+func (t *Trust) pending(of subject, found sts.Found, err error) *known {
+	p := &known{domain: of.domain, failed: true, err: err, sts: found}
 	switch {
-	case k.named != nil:
-		p = (&lookup{}).named(k.named.Names)
+	case of.named != nil:
+		p = (&lookup{}).named(of.names)
 	case t.c.DANE:
 		p.dane = daneUnknown
 	}
@@ -96,39 +99,41 @@ func (t *Trust) pending(k key, found sts.Found, err error) *known {
 }
 
 // start has somebody ask, unless somebody does already. If there is no place for that, other things decide.
-func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func(context.Context)) *need {
+func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func(context.Context) *known) *need {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if other := flights[n.key]; other != nil {
+	if other := flights[n.of.key]; other != nil {
 		return other
 	}
 	if t.closed || !t.places.Take(n.by, flightBounds) {
-		n.settle(otherwise)
+		n.known.Store(otherwise)
+		n.settled.Store(true)
 		close(n.ready)
 		return n
 	}
-	flights[n.key] = n
+	flights[n.of.key] = n
 	t.ended.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, t.c.Wait)
 		defer cancel()
-		ask(ctx)
-		t.keep(n)
+		n.known.Store(ask(ctx))
 		t.mu.Lock()
-		delete(flights, n.key)
+		t.keep(n)
+		delete(flights, n.of.key)
 		t.places.Give(n.by)
 		t.mu.Unlock()
+		n.settled.Store(true) // last: whoever asks from now on has what is newest
 		close(n.ready)
 	})
 	return n
 }
 
 // ask asks the DNS, and waits for the policy.
-func (t *Trust) ask(ctx context.Context, n *need, coming <-chan struct{}) {
+func (t *Trust) ask(ctx context.Context, n *need, coming <-chan struct{}) *known {
 	patience := time.NewTimer(t.c.FirstContact)
 	defer patience.Stop()
-	l := t.lookup(n.key, asker(ctx, t.c.DNS.Ask, n.by))
+	l := t.lookup(n.of, asker(ctx, t.c.DNS.Ask, n.by))
 	l.aside = true
-	k := t.gather(l, n.key, n.known.Load().sts)
+	k := t.gather(l, n.of, n.known.Load().sts)
 	if coming != nil && !k.isDecidedByDANE() {
 		n.known.Store(k)
 		select {
@@ -138,7 +143,7 @@ func (t *Trust) ask(ctx context.Context, n *need, coming <-chan struct{}) {
 		}
 		k = t.withPolicy(l, k, n)
 	}
-	n.settle(k)
+	return k
 }
 
 // isDecidedByDANE reports whether every host has TLSA records to be authenticated by: then no policy is asked.
@@ -156,22 +161,22 @@ func (k *known) isDecidedByDANE() bool {
 
 // withPolicy adds the policy that has come meanwhile, if one has.
 func (t *Trust) withPolicy(l *lookup, k *known, n *need) *known {
-	found, _ := t.c.STS.Look(n.key.domain, n.by)
+	found, _ := t.c.STS.Look(n.of.domain, n.by)
 	if found.Policy == k.sts.Policy && found.Known == k.sts.Known {
 		return k
 	}
-	return t.gather(l, n.key, found)
+	return t.gather(l, n.of, found)
 }
 
 // lookup is how the DNS is asked for a need.
-func (t *Trust) lookup(k key, ask func(string, dns.Kind) (dns.Answer, bool)) *lookup {
-	return &lookup{ask: ask, state: t.c.DNS.State, dane: t.c.DANE, four: k.four}
+func (t *Trust) lookup(of subject, ask func(string, dns.Kind) (dns.Answer, bool)) *lookup {
+	return &lookup{ask: ask, state: t.c.DNS.State, dane: t.c.DANE, four: of.four}
 }
 
 // gather asks all that has to be asked; nil: something has to be, and nobody may.
-func (t *Trust) gather(l *lookup, of key, found sts.Found) *known {
+func (t *Trust) gather(l *lookup, of subject, found sts.Found) *known {
 	if of.named != nil {
-		return l.named(of.named.Names)
+		return l.named(of.names)
 	}
 	k := &known{domain: of.domain, until: time.Now().Add(usableFor)}
 	if wants := found.Policy != nil && found.Policy.Mode != sts.None; t.c.DANE || wants {
@@ -186,18 +191,10 @@ func (t *Trust) gather(l *lookup, of key, found sts.Found) *known {
 	return k.settle()
 }
 
-// settle says that it is known.
-func (n *need) settle(k *known) {
-	n.known.Store(k)
-	n.settled.Store(true)
-}
-
-// keep keeps a need for whoever asks next.
+// keep keeps a need for whoever asks next; t.mu is held.
 func (t *Trust) keep(n *need) {
 	if k := n.known.Load(); k.isSmall() && time.Now().Before(k.until) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.needs.Put(n.key, n, n.by)
+		t.needs.Put(n.of.key, n, n.by)
 	}
 }
 
@@ -215,7 +212,7 @@ func (n *need) Judge(l session.TrustLeg) session.Verdict {
 	if k.nothing != nil {
 		return session.Verdict{Pass: true, Until: k.until, Told: k.nothing}
 	}
-	return n.judge(n.key.domain, l)
+	return n.judge(n.of.domain, l)
 }
 
 func (n *need) judge(domain string, l session.TrustLeg) session.Verdict {
@@ -234,8 +231,11 @@ func (n *need) judge(domain string, l session.TrustLeg) session.Verdict {
 
 // mayBeOld reports whether there may be something newer than what refuses.
 func (n *need) mayBeOld(k *known, j *judged, now time.Time) bool {
-	if n.key.named != nil || j.why == event.DNSFailed || j.why == event.DNSSECInvalid || now.Sub(n.renewed) < anew {
+	switch {
+	case n.of.named != nil, j.why == event.DNSFailed, j.why == event.DNSSECInvalid, now.Sub(n.renewed) < anew:
 		return false
+	case j.here && (j.shows != "" || j.fresh):
+		return false // the address is one of the domain's: another connection is the better question
 	}
 	return k.asked() != nil || now.Sub(k.heard) > anew
 }
@@ -271,15 +271,15 @@ func (r *renewal) Judge(l session.TrustLeg) session.Verdict {
 
 // renew asks again for all that a need is made of.
 func (t *Trust) renew(of *need) *need {
-	n := &need{t: t, key: of.key, by: of.by, ready: make(chan struct{}), renewed: time.Now()}
+	n := &need{t: t, of: of.of, by: of.by, ready: make(chan struct{}), renewed: time.Now()}
 	last := of.known.Load()
 	n.known.Store(last)
-	return t.start(n, t.anew, last, func(ctx context.Context) {
+	return t.start(n, t.anew, last, func(ctx context.Context) *known {
 		var coming <-chan struct{}
 		if t.c.STS != nil {
-			coming = t.c.STS.Renew(n.key.domain, n.by)
+			coming = t.c.STS.Renew(n.of.domain, n.by)
 		}
-		l := t.lookup(n.key, asker(ctx, t.c.DNS.Renew, n.by))
+		l := t.lookup(n.of, asker(ctx, t.c.DNS.Renew, n.by))
 		l.aside = true
 		if coming != nil {
 			select {
@@ -289,8 +289,8 @@ func (t *Trust) renew(of *need) *need {
 		}
 		found := last.sts
 		if t.c.STS != nil {
-			found, _ = t.c.STS.Look(n.key.domain, n.by)
+			found, _ = t.c.STS.Look(n.of.domain, n.by)
 		}
-		n.settle(t.gather(l, n.key, found))
+		return t.gather(l, n.of, found)
 	})
 }

@@ -352,6 +352,8 @@ type rig struct {
 	p   *policies
 	m   *Memory
 	the *Trust
+
+	named []string // what the operator says of the MX at other
 }
 
 // newRig makes one of a domain with one MX, insecure, in mode enforce.
@@ -383,8 +385,17 @@ func question(mx netip.AddrPort) session.TrustQuestion {
 	return session.TrustQuestion{Domain: domain, MX: mx, Source: netip.MustParseAddr("10.0.0.1"), Sender: "a@tenant.example", By: "tenant"}
 }
 
+// question is question, with what the operator says.
+func (r *rig) question(mx netip.AddrPort) session.TrustQuestion {
+	q := question(mx)
+	if r.named != nil {
+		q.Rule = session.Destination{TLS: session.TLSVerify, Names: r.named}
+	}
+	return q
+}
+
 // need waits for what the domain asks.
-func (r *rig) need(mx netip.AddrPort) session.Need { return wait(r.trust().Need(question(mx))) }
+func (r *rig) need(mx netip.AddrPort) session.Need { return wait(r.trust().Need(r.question(mx))) }
 
 func wait(n session.Need) session.Need {
 	if ready := n.Ready(); ready != nil {

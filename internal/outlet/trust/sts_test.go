@@ -201,7 +201,10 @@ func TestS16MovedMX(t *testing.T) {
 func TestAnewOncePerMinute(t *testing.T) {
 	r := newRig(t)
 	r.p.set(domain, enforce(mx1))
-	l := with(at1, between.issue([]string{"wrong.test"}))
+	if v := r.need(at1).Judge(with(at1, between.issue([]string{"wrong.test"}))); v.ServerName != mx1 || v.Anew != nil {
+		t.Errorf("another connection comes first: %s", text(v))
+	}
+	l := with(at1, between.issue([]string{"wrong.test"}), sni(mx1))
 	for range 5 {
 		r.refuses(l, event.HostMismatch)
 	}
@@ -236,8 +239,7 @@ func TestS19Relay(t *testing.T) {
 	for name, want := range map[string]bool{"relay.example.net": true, "wrong.example.net": false} {
 		r := newRig(t)
 		r.p.set(domain, enforce(mx1))
-		named := &Named{[]string{name}}
-		r.c.Named = namedAt(named)
+		r.named = []string{name}
 		if want {
 			if v := r.passes(with(other, relay), event.TrustNamed); v.Name != name || v.Told.Domain != domain {
 				t.Errorf("%s", text(v))
@@ -381,6 +383,25 @@ func TestC11ImplicitMX(t *testing.T) {
 	r.passes(with(at1, between.issue([]string{domain})), event.TrustSTS)
 	r.p.set(domain, enforce("*.example.test"))
 	r.refuses(with(at1, between.issue([]string{domain})), event.NotInPolicy)
+}
+
+// Of several chains to a root the one that is good for longest counts.
+func TestUntilOfSeveralChains(t *testing.T) {
+	roots := x509.NewCertPool()
+	roots.AddCert(public.cert)
+	leaf := between.issue([]string{mx1})[0]
+	crossed := *template(nil, []wish{asAuthority, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(time.Hour) }})
+	crossed.Subject, crossed.SubjectKeyId = between.cert.Subject, between.cert.SubjectKeyId
+	short := signed(&crossed, public.cert, between.key, public.key)
+	for _, chain := range [][]*x509.Certificate{{leaf, short, between.cert}, {leaf, between.cert, short}} {
+		p := newChain(chain, time.Now()).verify(roots)
+		if !p.ok || !p.until.Equal(public.cert.NotAfter) { // the oldest of the other chain
+			t.Errorf("%+v, want it until %v", p, public.cert.NotAfter)
+		}
+	}
+	if p := newChain([]*x509.Certificate{leaf, short}, time.Now()).verify(roots); !p.ok || !p.until.Equal(short.NotAfter) {
+		t.Errorf("%+v, want it until %v", p, short.NotAfter)
+	}
 }
 
 // C7: of several names at one address any that passes will do.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -40,23 +41,14 @@ type Config struct {
 	Pass    bool           // what nobody knows is let pass
 	Roots   *x509.CertPool // for MTA-STS, and for names that the operator gives; nil: nothing is good
 
-	Exempt        mailbox.Domains // of recipients
+	ExemptDomains mailbox.Domains // of recipients
 	ExemptMXs     []netip.Prefix  // what is dialled there is asked nothing: it is the operator's own
-	ExemptSenders []ExemptSender
-	Named         func(mx netip.Addr) *Named // what the operator says of an MX; nil: nothing
+	ExemptSources []netip.Prefix  // of MSAs
+	ExemptSenders []string        // of these sources alone, as mailbox.Form gives them; none: all
 
 	FirstContact time.Duration // that a recipient waits for a policy of MTA-STS of which nothing is known; 0: 5 s
 	Wait         time.Duration // that one waits for the DNS; 0: 15 s
 }
-
-// An ExemptSender is a sender whose mail is asked nothing, if it comes from there: reports of failures must reach who has them (RFC 8460 section 5.3).
-type ExemptSender struct {
-	Sender  string // as mailbox.Form gives it
-	Sources []netip.Prefix
-}
-
-// A Named is who the MXs of a destination must be, as the operator says: a relay is no MX of its recipients' domains.
-type Named struct{ Names []string }
 
 // A Trust says what is asked of MXs. It implements [session.Trust].
 type Trust struct {
@@ -84,12 +76,21 @@ const (
 // Look-ups under way. A mail can have a hundred recipients, each in a domain of its own.
 var flightBounds = share.Bounds{Most: 4096, Reserve: 4096}
 
-// A key is whose need it is.
+// A key says whose need it is.
 type key struct {
 	domain string
-	named  *Named // then the domain is ""
-	four   bool
+	named  *string // the first of the names that the operator says, which the configuration has; then the domain is ""
+	four   bool    // the MX was dialled by IPv4
 }
+
+// A subject is what a need is of.
+type subject struct {
+	key
+	names []string // with named: all of them
+}
+
+// nobody is what an operator says who names nobody: no MX is that.
+var nobody = []string{""}
 
 // New makes a Trust. The Memory outlives it.
 func New(c Config, m *Memory) *Trust {
@@ -119,12 +120,9 @@ func (t *Trust) Close() {
 // Need implements [session.Trust].
 func (t *Trust) Need(q session.TrustQuestion) session.Need {
 	mx := q.MX.Addr().Unmap()
-	if t.c.Named != nil {
-		if named := t.c.Named(mx); named != nil {
-			return &namedNeed{need: t.need(key{named: named, four: mx.Is4()}, q.By), domain: q.Domain}
-		}
-	}
 	switch {
+	case q.Rule.TLS == session.TLSVerify:
+		return &namedNeed{need: t.need(named(q.Rule.Names, mx), q.By), domain: q.Domain}
 	case q.Rule.TLS == session.TLSOff:
 		return unasked{&event.Trust{Domain: q.Domain, Policy: event.TrustOverridden}}
 	case q.Domain == "", q.Domain[0] == '[': // nobody, or an address: neither has a policy (RFC 8461 section 3.4)
@@ -132,20 +130,21 @@ func (t *Trust) Need(q session.TrustQuestion) session.Need {
 	case t.isExempt(&q, mx):
 		return unasked{&event.Trust{Domain: q.Domain, Policy: event.TrustExempt}}
 	}
-	return t.need(key{domain: q.Domain, four: mx.Is4()}, q.By)
+	return t.need(subject{key: key{domain: q.Domain, four: mx.Is4()}}, q.By)
+}
+
+// named is the subject where the operator says who the MX must be.
+func named(names []string, mx netip.Addr) subject {
+	if len(names) == 0 {
+		names = nobody
+	}
+	return subject{key{named: &names[0], four: mx.Is4()}, names}
 }
 
 // isExempt reports whether the operator asks nothing of the MX.
 func (t *Trust) isExempt(q *session.TrustQuestion, mx netip.Addr) bool {
-	if len(t.c.Exempt) > 0 && t.c.Exempt.Has(q.Domain) || within(t.c.ExemptMXs, mx) {
-		return true
-	}
-	for i := range t.c.ExemptSenders {
-		if e := &t.c.ExemptSenders[i]; e.Sender == q.Sender && within(e.Sources, q.Source.Unmap()) {
-			return true
-		}
-	}
-	return false
+	return t.c.ExemptDomains.Has(q.Domain) || within(t.c.ExemptMXs, mx) ||
+		within(t.c.ExemptSources, q.Source.Unmap()) && (len(t.c.ExemptSenders) == 0 || slices.Contains(t.c.ExemptSenders, q.Sender))
 }
 
 func within(networks []netip.Prefix, addr netip.Addr) bool {
