@@ -105,7 +105,7 @@ func (g *leg) byDANE() (j judged, decided bool) {
 	worst := judged{policy: event.TrustDANE}
 	var bases []string
 	for i, h := range g.from {
-		if h.asks != asksDANE || h.gone {
+		if h.asks != asksDANE {
 			continue
 		}
 		one := g.hostByDANE(h)
@@ -149,7 +149,7 @@ func (g *leg) strictest() (asked asks) {
 		}
 	}
 	for _, h := range hosts {
-		if !h.gone && g.r.rank(h.asks) > g.r.rank(asked) {
+		if g.r.rank(h.asks) > g.r.rank(asked) {
 			asked = h.asks
 		}
 	}

@@ -47,14 +47,14 @@ type host struct {
 	name  string       // as the MX record has it
 	addrs []netip.Addr // of the family that was dialled
 	sure  bool         // these are all
-	gone  bool         // it was answered that there are none: nobody dials it
 	asks  asks
 	base  string     // the name that has the TLSA records, and that is shown to the MX
 	tlsa  []dns.TLSA // with asksDANE: the usable ones, of the strongest digest
 	bogus bool       // with asksUnknown: DNSSEC finds the answer forged
 	err   error      // with asksUnknown, for people
 
-	signed  bool // the addresses are validated
+	gone    bool // it was answered that there are no addresses
+	signed  bool // they are validated
 	records int  // of TLSA that count
 }
 
@@ -105,7 +105,7 @@ func (k *known) asked() *sts.Policy {
 // asksAny reports whether anything is asked of the MXs, or may be.
 func (k *known) asksAny() bool {
 	return k.asked() != nil || k.dane == daneUnknown ||
-		k.dane == daneHosts && (k.more || slices.ContainsFunc(k.hosts, func(h host) bool { return h.asks != asksNothing && !h.gone }))
+		k.dane == daneHosts && (k.more || slices.ContainsFunc(k.hosts, func(h host) bool { return h.asks != asksNothing }))
 }
 
 // settle ends the making of it.

@@ -142,7 +142,7 @@ func (l *lookup) host(k *known, h *host) bool {
 		h.unknown(&a)
 		return true
 	case a.Outcome != dns.Found:
-		return true // nobody dials it
+		return true // nobody dials it, so it asks nothing
 	case a.Secure && a.Aliased:
 		return l.bases(k, h, a.Name, h.name) // RFC 7672 section 2.2.2: where the alias ends counts before the name
 	case a.Secure:
@@ -186,7 +186,6 @@ func (l *lookup) addresses(k *known, h *host) (dns.Answer, bool) {
 // where asks for the addresses of a host that DANE has not asked about: they say which names to try first.
 func (l *lookup) where(k *known, h *host) bool {
 	_, ok := l.addresses(k, h)
-	h.gone = false // for MTA-STS the name counts, not where it leads
 	return ok
 }
 

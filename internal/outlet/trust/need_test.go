@@ -301,6 +301,21 @@ func TestExempt(t *testing.T) {
 	}
 }
 
+// C36: whom nobody can read may be in the domain of the recipient beside, who asks for proof.
+func TestC36Unreadable(t *testing.T) {
+	for _, c := range []struct{ beside, enforce, want bool }{{true, true, false}, {false, true, true}, {true, false, true}} {
+		r := newRig(t)
+		r.c.Enforce = c.enforce
+		q := question(at1)
+		q.Domain, q.Unreadable, q.Beside = "", true, c.beside
+		n := r.trust().Need(q)
+		v := n.Judge(with(at1, between.issue([]string{mx1})))
+		if n.Ready() != nil || v.Pass != c.want || v.Told.Policy != event.TrustUnknown || (v.Say.Code() == 451) == c.want {
+			t.Errorf("%+v: %s", c, text(v))
+		}
+	}
+}
+
 // A Trust that is closed answers, and asks nobody.
 func TestClosed(t *testing.T) {
 	r := newRig(t)

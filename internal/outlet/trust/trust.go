@@ -12,6 +12,7 @@ import (
 	"kanmon/internal/outlet/trust/dns"
 	"kanmon/internal/outlet/trust/sts"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/replies"
 	"kanmon/internal/who/mailbox"
 	"kanmon/internal/who/share"
 )
@@ -125,6 +126,8 @@ func (t *Trust) Need(q session.TrustQuestion) session.Need {
 		return &namedNeed{need: t.need(named(q.Rule.Names, mx), q.By), domain: q.Domain}
 	case q.Rule.TLS == session.TLSOff:
 		return unasked{&event.Trust{Domain: q.Domain, Policy: event.TrustOverridden}}
+	case q.Unreadable:
+		return t.unread(&q)
 	case q.Domain == "", q.Domain[0] == '[': // nobody, or an address: neither has a policy (RFC 8461 section 3.4)
 		return unasked{}
 	case t.isExempt(&q, mx):
@@ -139,6 +142,14 @@ func named(names []string, mx netip.Addr) subject {
 		names = nobody
 	}
 	return subject{key{named: &names[0], four: mx.Is4()}, names}
+}
+
+// unread is the need of a recipient whom nobody can read. An MX may: beside one who asks for proof it may be in the same domain.
+func (t *Trust) unread(q *session.TrustQuestion) session.Need {
+	if q.Beside && t.c.Enforce {
+		return unread{}
+	}
+	return unasked{&event.Trust{Policy: event.TrustUnknown}}
 }
 
 // isExempt reports whether the operator asks nothing of the MX.
@@ -165,6 +176,21 @@ func (unasked) Ready() <-chan struct{} { return nil }
 // Judge implements [session.Need].
 func (u unasked) Judge(l session.TrustLeg) session.Verdict {
 	return session.Verdict{Pass: true, Until: l.Now.Add(usableFor), Told: u.told}
+}
+
+// An unread is the need of a recipient who may ask for proof, for all that anybody knows.
+type unread struct{}
+
+const whyUnread = "its domain cannot be read"
+
+// Ready implements [session.Need].
+func (unread) Ready() <-chan struct{} { return nil }
+
+// Judge implements [session.Need].
+func (unread) Judge(l session.TrustLeg) session.Verdict {
+	return session.Verdict{Say: replies.TLSUnknown.Say("this recipient", whyUnread), Told: &event.Trust{
+		Policy: event.TrustUnknown, Verdict: event.TrustRefused, Why: event.DNSFailed, ServerName: l.ServerName, Detail: whyUnread,
+	}}
 }
 
 // ServerName implements [session.Trust].
