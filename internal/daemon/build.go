@@ -39,12 +39,17 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 	if err != nil {
 		return nil, err
 	}
-	records, err := d.openJournal(options, inUse)
+	asks, err := d.trust(cfg)
 	if err != nil {
 		return nil, err
 	}
+	records, err := d.openJournal(options, inUse)
+	if err != nil {
+		return nil, errors.Join(err, asks.close(&d.trusting))
+	}
 	g := &generation{
 		journal: records,
+		trust:   asks,
 		over:    make(chan struct{}),
 		engine: &session.Engine{
 			Ways:        out,
@@ -59,6 +64,9 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 			Limits:      limitsOf(cfg),
 			Log:         d.log,
 		},
+	}
+	if asks != nil {
+		g.engine.Trust = asks.Trust
 	}
 	of := recorder{Stream: d.stream}
 	if len(cfg.Tenants) > 0 {

@@ -95,6 +95,8 @@ type Daemon struct {
 
 	meter     meter
 	lookout   lookout
+	trusting  trusting
+	reporting func()                 // ends it; nil: nobody is told of TLS
 	rulesTold atomic.Pointer[string] // how the firewall rules stand, as it was last told; nil: it was not
 
 	mu      sync.Mutex // guards the generations, todo, and cfg beside change
@@ -169,6 +171,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	d.oversee(d.cfg, first)
 	d.onStop("metrics", func(context.Context) error {
 		d.endMeasuring()
+		d.endReporting()
 		return nil
 	})
 	d.onStop("generations", d.endGenerations)
@@ -267,6 +270,7 @@ func (d *Daemon) Reload(ctx context.Context, cfg *config.Config) (err error) {
 	d.hearTimes(timesOf(cfg))
 	d.oversee(cfg, next)
 	d.boundView(cfg)
+	d.tellEnforced(d.cfg, cfg)
 	if was := d.cfg.Journal.Records; was != "" && was != cfg.Journal.Records {
 		d.tellStep(event.Left, nil)
 	}

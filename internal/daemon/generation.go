@@ -22,6 +22,7 @@ type generation struct {
 
 	out        *outlet.Outlet
 	rules      *classify.Rules
+	trust      *trustInUse // nil: nothing is asked of MXs
 	sendingIPs []netip.Addr
 
 	running int // connections in it; guarded by Daemon.mu, as is retired
@@ -105,15 +106,23 @@ func (d *Daemon) retire(g *generation) {
 	g.closeIfOver()
 	d.ended.Go(func() {
 		<-g.over
-		g.out.Close()
+		d.endGeneration(g)
 	})
 }
 
 // discard drops a generation that was never installed.
 func (d *Daemon) discard(g *generation) {
-	g.out.Close()
+	d.endGeneration(g)
 	if g.journal != d.journalInUse() {
 		d.closeJournal(g.journal)
+	}
+}
+
+// endGeneration gives back what only a generation has.
+func (d *Daemon) endGeneration(g *generation) {
+	g.out.Close()
+	if err := g.trust.close(&d.trusting); err != nil {
+		d.log.Error("what MXs must prove is not kept", "error", err)
 	}
 }
 

@@ -49,10 +49,11 @@ func (d *Daemon) openLookout(file *store.File) error {
 	return nil
 }
 
-// oversee has counted what happens, and looked at the sending IPs, as a configuration says.
+// oversee has counted what happens, looked at the sending IPs, and told of TLS, as a configuration says.
 func (d *Daemon) oversee(cfg *config.Config, g *generation) {
 	d.measure(cfg)
 	d.lookOut(cfg, g.rules)
+	d.report(cfg, g.trust)
 }
 
 // lookOut has the sending IPs looked at as a configuration says, from now on.

@@ -78,6 +78,9 @@ func (s *session) proves(cmd *smtp.Command) *smtp.Reply {
 		return nil
 	}
 	v, known := s.judgeProof(p)
+	if !known && !v.Pass && v.Anew != nil {
+		v = s.judgeAnew(cmd, p, v.Anew)
+	}
 	switch {
 	case known || v.Pass:
 		return s.denies(p)
@@ -89,6 +92,16 @@ func (s *session) proves(cmd *smtp.Command) *smtp.Reply {
 		s.redial(cmd.Verb, p, &v)
 	}
 	return s.denies(p)
+}
+
+// judgeAnew has a leg judged by what is asked now, where what was known may be old: a domain may have moved, and its policy with it.
+func (s *session) judgeAnew(cmd *smtp.Command, p *proof, anew Need) Verdict {
+	p.need, p.leg, p.until, p.no = anew, 0, 0, nil
+	if ready := anew.Ready(); ready != nil {
+		s.awaitNeeds(cmd, []<-chan struct{}{ready})
+	}
+	v, _ := s.judgeProof(p)
+	return v
 }
 
 // denies returns why a recipient may not be named to the MX of the leg at hand; nil: it may.

@@ -1,0 +1,302 @@
+package daemon
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/outlet/trust"
+	"kanmon/internal/outlet/trust/dns"
+	"kanmon/internal/outlet/trust/report"
+	"kanmon/internal/outlet/trust/sts"
+	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
+)
+
+// A trusting is what outlives a configuration of what MXs must prove. Generations that want the same share it; where none does nothing of it runs.
+type trusting struct {
+	mu       sync.Mutex
+	memory   *trust.Memory // nil: nothing was ever asked
+	resolver *askedDNS
+	policies *keptPolicies
+}
+
+// An askedDNS is a resolver that generations ask.
+type askedDNS struct {
+	*dns.Client
+	of    dnsOptions
+	users int
+}
+
+type dnsOptions struct {
+	resolver netip.AddrPort
+	trustAD  bool
+}
+
+// keptPolicies are the policies of MTA-STS. The file has one owner, so there is one at a time.
+type keptPolicies struct {
+	*sts.Keeper
+	file  *sts.SQLite // nil: nothing survives the process
+	dns   *dns.Client // guarded by trusting.mu: of the newest generation
+	users int
+}
+
+// A trustInUse is what a generation has of it.
+type trustInUse struct {
+	*trust.Trust
+	resolver *askedDNS
+	policies *keptPolicies // nil: nobody asks for policies
+}
+
+// report has a collector told of what comes of TLS, as a configuration says, from now on. The one before may have been another.
+func (d *Daemon) report(cfg *config.Config, asks *trustInUse) {
+	d.endReporting()
+	if cfg.TLSReport.Socket == "" || asks == nil || !cfg.TLSPolicy.On || cfg.TLSPolicy.Mode != config.TLSEnforce {
+		return
+	}
+	o := report.Options{Socket: cfg.TLSReport.Socket, Resolver: asks.resolver.Client, Log: d.log}
+	if asks.policies != nil {
+		o.Policies = asks.policies.Keeper
+	}
+	r := report.New(o)
+	leave := d.stream.Subscribe("TLS reports", r.Hear)
+	d.reporting = func() {
+		leave()
+		r.Close()
+	}
+}
+
+// endReporting ends that.
+func (d *Daemon) endReporting() {
+	if d.reporting != nil {
+		d.reporting()
+		d.reporting = nil
+	}
+}
+
+// asksOfMXs reports whether a configuration has anything asked of MXs.
+func asksOfMXs(cfg *config.Config) bool {
+	return cfg.TLSPolicy.On || slices.ContainsFunc(cfg.Destinations, func(d config.Destination) bool { return d.TLS == session.TLSVerify })
+}
+
+// trust makes what a generation's sessions ask of MXs; nil: nothing.
+func (d *Daemon) trust(cfg *config.Config) (_ *trustInUse, err error) {
+	if !asksOfMXs(cfg) {
+		return nil, nil
+	}
+	p := &cfg.TLSPolicy
+	roots, err := rootsOf(p)
+	if err != nil {
+		return nil, err
+	}
+	t := &d.trusting
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.memory == nil {
+		t.memory = trust.NewMemory()
+	}
+	use := &trustInUse{}
+	if use.resolver, err = t.ask(dnsOptions{p.Resolver, p.TrustAD}, d.log); err != nil {
+		return nil, err
+	}
+	c := trust.Config{
+		Enforce: p.On && p.Mode == config.TLSEnforce, DNS: use.resolver.Client, DANE: p.On && p.DANE, Pass: p.DNSFailure == config.DNSPass, Roots: roots,
+		ExemptDomains: mailbox.NewDomains(p.ExemptDomains), ExemptMXs: cfg.Senders.Internal, ExemptSources: p.ExemptSources, ExemptSenders: exemptSenders(p),
+		FirstContact: p.FirstContact, Wait: p.Wait,
+	}
+	if p.On && p.MTASTS {
+		if use.policies, err = t.keep(p.Store, roots, use.resolver.Client, d.log); err != nil {
+			return nil, errors.Join(err, t.leave(use))
+		}
+		c.STS = use.policies.Keeper
+	}
+	use.Trust = trust.New(c, t.memory)
+	return use, nil
+}
+
+// ask gives the resolver; t.mu is held.
+func (t *trusting) ask(of dnsOptions, log *slog.Logger) (*askedDNS, error) {
+	if t.resolver != nil && t.resolver.of == of {
+		t.resolver.users++
+		return t.resolver, nil
+	}
+	given := ""
+	if of.resolver.IsValid() {
+		given = of.resolver.String()
+	}
+	servers, err := dns.Servers(given)
+	if err != nil {
+		return nil, fmt.Errorf("tls_policy.resolver: %w", err)
+	}
+	client, err := dns.New(dns.Settings{Servers: servers, TrustAD: of.trustAD, Log: log, Tell: func(s dns.State) { tellResolver(log, s) }})
+	if err != nil {
+		return nil, fmt.Errorf("tls_policy.resolver: %w", err)
+	}
+	t.resolver = &askedDNS{client, of, 1}
+	return t.resolver, nil
+}
+
+// tellResolver tells an operator how the resolver is. Without DNSSEC there is no DANE, and nobody else would say so.
+func tellResolver(log *slog.Logger, s dns.State) {
+	switch {
+	case !s.Answers:
+		log.Warn("the resolver does not answer: what recipients' domains ask of MXs is not known", "cause", s.Why)
+	case s.Lost:
+		log.Warn("the resolver does not validate DNSSEC any more: mail to domains whose MXs may ask for DANE waits", "cause", s.Why)
+	case !s.Validates:
+		log.Warn("the resolver does not validate DNSSEC: there is no DANE", "cause", s.Why)
+	default:
+		log.Info("the resolver validates DNSSEC")
+	}
+}
+
+// keep gives the policies; t.mu is held.
+func (t *trusting) keep(path string, roots *x509.CertPool, client *dns.Client, log *slog.Logger) (*keptPolicies, error) {
+	if t.policies == nil {
+		k := &keptPolicies{}
+		options := sts.Options{Resolver: newestDNS{t, k}, Roots: roots, Log: log}
+		if path != "" {
+			file, err := sts.OpenSQLite(path)
+			if err != nil {
+				return nil, fmt.Errorf("tls_policy.store: %w", err)
+			}
+			k.file, options.Store = file, file
+		}
+		keeper, err := sts.New(options)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("tls_policy.store: %w", err), k.closeFile())
+		}
+		k.Keeper = keeper
+		t.policies = k
+	}
+	t.policies.users++
+	t.policies.dns = client
+	return t.policies, nil
+}
+
+func (k *keptPolicies) closeFile() error {
+	if k.file == nil {
+		return nil
+	}
+	return k.file.Close()
+}
+
+// Close ends what a generation has of it, and what nobody has any more.
+func (u *trustInUse) close(t *trusting) error {
+	if u == nil {
+		return nil
+	}
+	u.Trust.Close()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.leave(u)
+}
+
+// leave is close with t.mu held.
+func (t *trusting) leave(u *trustInUse) (err error) {
+	if k := u.policies; k != nil {
+		if k.users--; k.users == 0 {
+			t.policies = nil
+			err = errors.Join(k.Keeper.Close(), k.closeFile())
+		}
+	}
+	if r := u.resolver; r != nil {
+		if r.users--; r.users == 0 {
+			if t.resolver == r {
+				t.resolver = nil
+			}
+			err = errors.Join(err, r.Client.Close())
+		}
+	}
+	return err
+}
+
+// rootsOf gives who may vouch for an MX. A host without any would refuse all.
+func rootsOf(p *config.TLSPolicy) (roots *x509.CertPool, err error) {
+	if p.Roots == "" {
+		if roots, err = x509.SystemCertPool(); err != nil {
+			return nil, fmt.Errorf("this host's roots: %w: install ca-certificates, or set tls_policy.roots", err)
+		}
+	} else {
+		text, err := os.ReadFile(p.Roots)
+		if err != nil {
+			return nil, fmt.Errorf("tls_policy.roots: %w", err)
+		}
+		roots = x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(text) {
+			return nil, fmt.Errorf("tls_policy.roots: %s has no certificate: want one or several in PEM", p.Roots)
+		}
+	}
+	if roots.Equal(x509.NewCertPool()) {
+		return nil, errors.New("this host has no roots, so no MX could prove its name: install ca-certificates, or set tls_policy.roots")
+	}
+	return roots, nil
+}
+
+// exemptSenders gives senders in the form that they are compared in.
+func exemptSenders(p *config.TLSPolicy) (all []string) {
+	for _, sender := range p.ExemptSenders {
+		all = append(all, mailbox.Named(sender))
+	}
+	return all
+}
+
+// A newestDNS is the DNS as policies are looked up by: the resolver may change, and they stay.
+type newestDNS struct {
+	t *trusting
+	k *keptPolicies
+}
+
+func (n newestDNS) now() trust.Texts {
+	n.t.mu.Lock()
+	defer n.t.mu.Unlock()
+	return trust.Texts{DNS: n.k.dns}
+}
+
+// Texts implements [sts.Resolver].
+func (n newestDNS) Texts(ctx context.Context, name, by string) sts.Texts {
+	return n.now().Texts(ctx, name, by)
+}
+
+// Addresses implements [sts.Resolver].
+func (n newestDNS) Addresses(ctx context.Context, name, by string) ([]netip.Addr, error) {
+	return n.now().Addresses(ctx, name, by)
+}
+
+// tellEnforced names, where a reload begins to refuse, what it would have refused until now.
+func (d *Daemon) tellEnforced(was, will *config.Config) {
+	enforces := func(cfg *config.Config) bool { return cfg.TLSPolicy.On && cfg.TLSPolicy.Mode == config.TLSEnforce }
+	if enforces(was) || !enforces(will) {
+		return
+	}
+	all := d.trusting.wouldRefuse()
+	for i := range all[:min(len(all), mostTold)] {
+		r := &all[i]
+		d.log.Warn("mail to this domain is refused from now on, if nothing has changed", "domain", r.Domain, "times", r.Times, "last", r.Last.Round(time.Second),
+			"destination", r.MX.String(), "policy", r.Policy.String(), "cause", r.Why.String(), "detail", r.Detail)
+	}
+	if len(all) > mostTold {
+		d.log.Warn("and to more domains: kanmon tls list --refused", "count", len(all)-mostTold)
+	}
+}
+
+// wouldRefuse is what would have been refused, had it been enforced.
+func (t *trusting) wouldRefuse() []trust.Refusal {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.memory == nil {
+		return nil
+	}
+	return t.memory.WouldRefuse(time.Now())
+}
+
+// mostTold is how many domains a reload names.
+const mostTold = 50
