@@ -15,8 +15,13 @@ type playedTrust struct{ played }
 func (p playedTrust) Need(q session.TrustQuestion) session.Need {
 	words := append([]string{"need", "domain=" + q.Domain}, named(map[string]bool{"unreadable": q.Unreadable, "beside": q.Beside})...)
 	a := p.Ask("trust", words...)
-	n := &playedNeed{playedTrust: p, domain: q.Domain}
-	if wait, err := time.ParseDuration(a["wait"]); err == nil {
+	return p.need(q.Domain, a["wait"])
+}
+
+// need is one that is known so much later.
+func (p playedTrust) need(domain, wait string) *playedNeed {
+	n := &playedNeed{playedTrust: p, domain: domain}
+	if wait, err := time.ParseDuration(wait); err == nil {
 		ready := make(chan struct{})
 		time.AfterFunc(wait, func() { close(ready) })
 		n.ready = ready
@@ -43,6 +48,9 @@ func (n *playedNeed) Judge(leg session.TrustLeg) session.Verdict {
 	})...)
 	a := n.Ask("trust", words...)
 	v := session.Verdict{Pass: !a.Has("refuse"), Name: a["name"], ServerName: a["sni"], Fresh: a.Has("fresh"), Until: leg.Now.Add(time.Hour)}
+	if a.Has("anew") {
+		v.Anew = n.need(n.domain, a["anew"])
+	}
 	if until, err := time.ParseDuration(a["until"]); err == nil {
 		v.Until = leg.Now.Add(until)
 	}

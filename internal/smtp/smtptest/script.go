@@ -151,7 +151,7 @@ var vocabulary = map[string][]string{
 	"judge": {"pass", "rescue", "soften", "soften_to=", "observe", "class=", "scope=", "rule=", "why=", "avoid="},
 	"gate":  {"pass", "defer", "reject", "delay=", "again", "pool=", "header=", "strip", "must"},
 	"mover": {"stay", "move"},
-	"trust": {"pass", "refuse", "wait=", "until=", "name=", "sni=", "fresh", "policy="},
+	"trust": {"pass", "refuse", "wait=", "until=", "name=", "sni=", "fresh", "anew=", "policy="},
 	"dial":  append(append(slices.Sorted(maps.Keys(legs)), failures...), "same"),
 }
 
