@@ -163,12 +163,13 @@ func (s *session) admitRcpt(cmd *smtp.Command) *smtp.Reply {
 			return s.denies(p)
 		default:
 			s.mail.state, s.mail.no, s.mail.noBy = mailStranded, no, s.log.rule
+			s.alsoDenies(no)
 			return no
 		}
 	}
-	no := s.unkept(*cmd)
+	no := s.proves(cmd) // before all that may refuse the recipient and leave its MAIL to go
 	if no == nil {
-		no = s.proves(cmd)
+		no = s.unkept(*cmd)
 	}
 	if no == nil {
 		no = s.addRecipient(cmd)

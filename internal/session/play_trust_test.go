@@ -30,8 +30,8 @@ func (p playedTrust) need(domain, wait string) *playedNeed {
 }
 
 func (p playedTrust) ServerName(netip.AddrPort) string      { return p.Ask("trust", "hello")["sni"] }
-func (p playedTrust) Proved(_ netip.AddrPort, name string)  { p.played.Tell("trust proved " + name) }
-func (p playedTrust) Unknown(_ netip.AddrPort, name string) { p.played.Tell("trust unknown " + name) }
+func (p playedTrust) Proved(_ netip.AddrPort, name string)  { p.Tell("trust proved " + name) }
+func (p playedTrust) Unknown(_ netip.AddrPort, name string) { p.Tell("trust unknown " + name) }
 
 // playedNeed is what one domain asks.
 type playedNeed struct {

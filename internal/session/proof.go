@@ -104,12 +104,22 @@ func (s *session) judgeAnew(cmd *smtp.Command, p *proof, anew Need) Verdict {
 	return v
 }
 
-// denies returns why a recipient may not be named to the MX of the leg at hand; nil: it may.
+// denies returns why a recipient may not be named to the MX of the leg at hand; nil: it may. A verdict of another leg says nothing of this one.
 func (s *session) denies(p *proof) *smtp.Reply {
+	if p.no == nil && p.leg != s.mx.info.Number {
+		_, _ = s.judgeProof(p)
+	}
 	if p.no != nil {
 		s.trust.denied = p.no
 	}
 	return p.no
+}
+
+// alsoDenies is for a recipient that is refused for another reason: its MAIL must not go to an MX that it may not be named to either.
+func (s *session) alsoDenies(no *smtp.Reply) {
+	if p := s.trust.atHand(); p != nil && s.mx.open() && s.denies(p) != nil {
+		s.trust.denied = no
+	}
 }
 
 // judgeProof asks whether the leg at hand is what a domain asks. known is true where that was asked before.

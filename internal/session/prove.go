@@ -181,7 +181,7 @@ func (s *session) redial(next smtp.Verb, p *proof, v *Verdict) {
 	outer := s.budget.narrow(now + patience)
 	defer s.budget.widen(outer)
 	s.log.notef("%s asks for another connection: name %q", p.domain, v.ServerName)
-	way := s.redialsFor(v)
+	way, was := s.redialsFor(v), *p
 	s.setAside()
 	s.mx.way = way
 	err := s.reopen(next)
@@ -189,7 +189,9 @@ func (s *session) redial(next smtp.Verb, p *proof, v *Verdict) {
 	if err != nil {
 		s.noteAttempt(err)
 		s.log.notef("no other connection: %s", err)
-		s.trust.want = ""
+		if s.trust.want = ""; notProved(err) == nil {
+			*p = was // what the other connection has proved is no proof of this one
+		}
 		s.takeBack() // a lost MSA, or a drain, is seen by the next wait
 		s.mx.out = gathered
 		return
