@@ -177,6 +177,10 @@ classify-grammar: ## judge the reply rules on all refusals of the grammar, 82,00
 faults: ## the fault tests in full: every cut and kill of the reference sessions, not the sample that test takes
 	KANMON_FAULTS=full $(GO) test -count=1 -timeout=80m -v -run 'Fault|Cut|Kill|Model' ./internal/...
 
+.PHONY: attacks
+attacks: ## 10,000 random sessions whose connections are attacked: no recipient is named to an MX that has not proved what its domain asks
+	KANMON_TRUST=full $(GO) test -count=1 -timeout=30m -v -run TestAttacksOnTLSOfDomainsThatAsk ./internal/session
+
 .PHONY: truth
 truth: ## 12,000 random sessions between ends that log all, and what is on record of them must be what happened (two minutes)
 	KANMON_TRUTH=full $(GO) test -count=1 -timeout=20m -v ./test/truth

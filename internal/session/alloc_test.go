@@ -11,9 +11,13 @@ import (
 
 // TestNoAllocationPerMessage: in steady state a message through a long session allocates nothing in the relay.
 func TestNoAllocationPerMessage(t *testing.T) {
-	for name, rec := range map[string]session.Recorder{"unrecorded": nil, "recorded": release{}} {
+	for name, e := range map[string]*testEngine{
+		"unrecorded": {}, "recorded": {Engine: session.Engine{Recorder: release{}}},
+		"recorded, domains are asked about": {Engine: session.Engine{Recorder: release{}, Trust: newEarnest(t, nil)}},
+	} {
 		t.Run(name, func(t *testing.T) {
-			msa, mx := relay(t, rec)
+			e.Judge, e.Mover = indifferent{}, indifferent{}
+			msa, mx := relayThrough(t, e)
 			defer msa.Close()
 			defer mx.Close()
 			toMX, toMSA := messageSteps(4096)

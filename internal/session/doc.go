@@ -17,7 +17,7 @@
 //	session.go      a session from greeting to farewell; await, the one place that waits
 //	greet.go        may the MSA come in, and what it is greeted with
 //	open.go dial.go tls.go  the MX leg: dial, banner, EHLO, STARTTLS, EHLO; a step that blocks, aside
-//	tlsretry.go tlsmemory.go tickets.go  what is tried behind a failure of TLS, and what is remembered of an MX's
+//	tlsforms.go tlsretry.go tlsmemory.go tickets.go  how TLS is tried, what is tried behind a failure of TLS, and what is remembered of an MX's
 //	talk.go         what the MSA has said, and what it has been told
 //	command.go      a group of commands: take, forward, answer in order
 //	helo.go         the MX that drops EHLO
@@ -26,6 +26,8 @@
 //	mail.go         the mail at hand, from its MAIL to its end: whether what follows may pass
 //	mailbox.go      whose mailbox a MAIL or RCPT names
 //	gate.go asking.go  who may send, and how much: what is asked and told, and when
+//	trust.go trusting.go  what the domains of recipients ask an MX to prove: who is asked, and what a session keeps of that
+//	proof.go prove.go  whether the leg at hand has proved it, and another one that is to take its place
 //	reply.go        reading the MX's reply, writing to the MSA, naming what an error of a leg is
 //	keywords.go     which EHLO keywords the MSA sees, with an MX and without, and what another MX leg must keep of them
 //	ehlo.go         EHLO answered, LIMITS

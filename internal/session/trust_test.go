@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
@@ -323,5 +324,46 @@ func TestTrustIsNotForWhatIsPassedThrough(t *testing.T) {
 		if !got.All(smtptest.Accepted) || trust.asked > 0 {
 			t.Errorf("%v, asked %d times", got.Verdicts, trust.asked)
 		}
+	})
+}
+
+// silentDNS is a Trust whose needs are never known.
+type silentDNS struct{ *earnest }
+
+func (silentDNS) Need(session.TrustQuestion) session.Need { return unansweredNeed{make(chan struct{})} }
+
+type unansweredNeed struct{ ready chan struct{} }
+
+func (n unansweredNeed) Ready() <-chan struct{} { return n.ready }
+func (unansweredNeed) Judge(session.TrustLeg) session.Verdict {
+	return session.Verdict{Say: own.NoTLS.Say()}
+}
+
+// A drain ends the wait for what a domain asks, and the session, within a second; nothing of its group is said to the MX.
+//
+// law: I22
+func TestDrainWhileANeedIsAwaited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newManyIPs(1)
+		r.engine.Trust, r.engine.Judge = silentDNS{newEarnest(t, nil)}, nil
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Send("MAIL FROM:<a@example.com>", "RCPT TO:<b@one.test>", "RCPT TO:<c@two.test>", "DATA")
+		time.Sleep(2 * time.Second)
+		begun := time.Now()
+		go func() { _ = r.live.Drain(context.Background()) }()
+		msa.Expect(421)
+		_ = conn.Close()
+		if <-ended; time.Since(begun) > time.Second {
+			t.Errorf("it went on for %s", time.Since(begun))
+		}
+		for _, line := range r.mx.Mailbox.Commands() {
+			if line != "EHLO out0.example.jp" && line != "QUIT" {
+				t.Errorf("the MX has heard %q", line)
+			}
+		}
+		time.Sleep(time.Hour)
 	})
 }
