@@ -96,7 +96,7 @@ func (c *Client) lookNow() {
 func (c *Client) lookAt(s *server) {
 	var a Answer
 	for range lookTries {
-		silent := false
+		var silent bool
 		if a, silent = exchange(c.ctx, c.s.Dial, s.address, canary, lookTime); !silent {
 			break
 		}

@@ -234,6 +234,30 @@ func TestADownResolverIsSeenByAQuestion(t *testing.T) {
 	})
 }
 
+// A resolver that was down for a moment is looked at before what it says is unsure: it may validate as it did.
+//
+// tls-C32, tls-C33
+func TestAResolverThatIsBackIsLookedAt(t *testing.T) {
+	for _, blind := range []bool{false, true} {
+		inWorld(t, Settings{}, func(t *testing.T, w *world) {
+			w.want("signed.test", TypeMX, Found, true)
+			w.set(w.down, here, true)
+			time.Sleep(minute)
+			if w.State().Answers {
+				t.Fatal("it is taken to answer")
+			}
+			w.zone().Validates(!blind)
+			w.set(w.down, here, false)
+			if a := w.ask("unsigned.test", TypeMX); a.Outcome != Found || a.Secure || a.Unsure != blind {
+				t.Errorf("blind %t: %+v", blind, a)
+			}
+			if !w.State().Answers {
+				t.Error("nobody has looked")
+			}
+		})
+	}
+}
+
 // If a domain's own servers fail and the resolver is well, nobody knows what the domain has now.
 //
 // tls-C32

@@ -191,8 +191,9 @@ func (c *Client) lookUp(ctx context.Context, q question) Answer {
 	case <-c.looked: // before that nobody knows which server validates
 	case <-ctx.Done():
 	}
-	a, by, silent := failed(errors.New("nobody has answered in time")), "", true
+	a, by := failed(errLate{}), ""
 	for wait := pause; ctx.Err() == nil; wait *= 2 {
+		var silent bool
 		if a, by, silent = c.askServers(ctx, q); !silent {
 			break
 		}

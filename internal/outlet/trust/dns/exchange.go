@@ -70,28 +70,48 @@ func exchange(ctx context.Context, dial Dial, server string, q question, try tim
 
 // by asks by UDP or TCP. It ends with the context.
 func by(ctx context.Context, dial Dial, network, server string, wire []byte, try time.Duration) (*miekg.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, try)
+	end := time.Now().Add(try)
+	dialing, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
-	conn, err := dial(ctx, network, server) // connected: the kernel drops what comes from elsewhere
+	conn, err := dial(dialing, network, server) // connected: the kernel drops what comes from elsewhere
 	if err != nil {
-		return nil, err
+		return nil, why(ctx, err)
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	if err := conn.SetDeadline(end); err != nil {
+		return nil, err
+	}
 	var packet []byte
 	if network == "udp" {
 		packet, err = overUDP(conn, wire)
 	} else {
 		packet, err = overTCP(conn, wire)
 	}
-	if ctx.Err() != nil {
-		return nil, ctx.Err()
-	}
 	if err != nil {
-		return nil, err
+		return nil, why(ctx, err)
 	}
 	return unpack(packet, wire)
 }
+
+// why makes an error one for people: it is that of the context if that has ended, and there is one for all that took too long.
+func why(ctx context.Context, err error) error {
+	var late net.Error
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case ctx.Err() != nil, errors.As(err, &late) && late.Timeout():
+		return errLate{}
+	}
+	return err
+}
+
+// errLate is that nothing came in time. It is a [net.Error].
+type errLate struct{}
+
+func (errLate) Error() string   { return "no answer in time" }
+func (errLate) Timeout() bool   { return true }
+func (errLate) Temporary() bool { return true }
 
 func overUDP(conn net.Conn, wire []byte) ([]byte, error) {
 	if _, err := conn.Write(wire); err != nil {

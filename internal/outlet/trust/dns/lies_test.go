@@ -268,7 +268,7 @@ func TestMessagesWithoutSense(t *testing.T) {
 		"a DNAME and its CNAME":      {Found, []string{"test. 60 IN DNAME other.", "c0.test. 60 IN CNAME c0.other.", "c0.other. 60 IN A 192.0.2.1"}, nil},
 		"a DNAME alone":              {Failed, []string{"test. 60 IN DNAME other."}, nil},
 		"a record of somebody else":  {NoData, []string{"x.test. 60 IN A 192.0.2.1"}, nil},
-		"another class":              {NoData, []string{"c0.test. 60 CH TXT a", "c0.test. 60 IN AAAA 2001:db8::1"}, nil},
+		"another class":              {NoData, []string{"c0.test. 60 CH A 192.0.2.1", "c0.test. 60 IN AAAA 2001:db8::1"}, nil},
 		"an address of no octets":    {Failed, nil, func(m *message) { m.raw(TypeA, "") }},
 		"an address of three octets": {Failed, nil, func(m *message) { m.raw(TypeA, "c00002") }},
 		"records of no name":         {Failed, []string{"c0.test. 60 IN A 192.0.2.1"}, func(m *message) { m.Rcode = miekg.RcodeNameError }},
