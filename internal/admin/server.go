@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"kanmon/internal/who/veil"
 )
 
 // A Server answers the API.
@@ -205,7 +207,7 @@ func (s *Server) ip(w http.ResponseWriter, r *http.Request) (netip.Addr, bool) {
 func (s *Server) answer(w http.ResponseWriter, r *http.Request, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	if ofView(r).veils {
-		v = Veiled(v)
+		v = veil.Model(v)
 	}
 	if err := json.NewEncoder(w).Encode(inUTC(v)); err != nil {
 		s.log.Warn("admin answer not sent", "error", err)

@@ -11,6 +11,7 @@ import (
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/outlet/standing"
 	"kanmon/internal/session"
+	"kanmon/internal/who/veil"
 	"kanmon/internal/who/witness"
 )
 
@@ -94,7 +95,7 @@ func (o *Outlet) observe(p *plea) {
 		Session: uint64(p.session), IP: p.SendingIP, Provider: p.key.Provider, Tenant: p.tenant, Destination: cmp.Or(domain, bracketed(mx)),
 		Witness: witness.Destination(domain, mx), Place: part, Nobodys: p.nobodys, Again: p.Again, Speaker: p.receiver.Organisation(),
 		Message: witness.Message(uint64(p.session), p.Mails), Class: v.Class,
-		Scope: v.Scope, Suspend: v.Suspend, Lists: listsOf(v.Lists), Rule: v.Rule, Sample: string(p.Text), Own: p.own,
+		Scope: v.Scope, Suspend: v.Suspend, Lists: listsOf(v.Lists), Rule: v.Rule, Sample: p.sample(), Own: p.own,
 		Final: p.Code >= 500, Contained: v.Suspend == classify.May && p.contained(),
 		OneTenant: o.sites.oneTenant(o.tenants), OneDestination: o.oneDestination(p.key.Provider),
 	})
@@ -105,6 +106,14 @@ func (o *Outlet) observe(p *plea) {
 		p.after = at
 	}
 }
+
+// sample is the reply as it is kept: whom it names is not kept with it, so nobody could hide that later.
+func (p *plea) sample() string {
+	return veil.Said(string(p.Text[:min(len(p.Text), sampleOctets)]), slices.Concat([]string{string(p.Sender), string(p.Recipient)}, p.Said)...)
+}
+
+// sampleOctets is how much of a reply is looked at for that: more than the standing keeps.
+const sampleOctets = 1024
 
 // What the record says where no other sending IP was spent.
 const (

@@ -5,10 +5,12 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"kanmon/internal/event"
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/session"
+	"kanmon/internal/who/veil"
 	"kanmon/internal/who/witness"
 )
 
@@ -67,7 +69,7 @@ func (a *pass) senderRefused(n session.News) {
 	mail ^= a.policy.hash(a.provider)
 	a.policy.detector.Message(contain.Message{
 		Tenant: a.tenant, Account: a.account, Provider: a.provider, Witness: a.witness, Hash: mail, IP: n.SendingIP, Class: n.Class,
-		Sample: sampleOf(n.Text), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class, 0),
+		Sample: sampleOf(&n), Own: n.Own, Again: a.triedAgain(n.Code, mail, n.Class, 0),
 		Kind: a.kind, Traits: a.traits, Message: a.identity(a.size), Cause: a.cause(),
 	})
 }
@@ -84,7 +86,7 @@ func (a *pass) toldRecipient(n session.News) {
 	a.tried += hash // in any order; and twice the same is not nothing
 	again := a.saidBefore(hash, class) || a.triedAgain(n.Code, hash, class, 0)
 	r := contain.Recipient{
-		Tenant: a.tenant, Provider: a.provider, Witness: a.witness, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(n.Text), Own: n.Own,
+		Tenant: a.tenant, Provider: a.provider, Witness: a.witness, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(&n), Own: n.Own,
 		Again: again,
 	}
 	if n.Code/100 == 2 {
@@ -123,8 +125,20 @@ func (a *pass) saidBefore(recipient uint64, class event.Class) bool {
 	return found
 }
 
-// sampleOf is what of a reply is evidence: the detector shows no more, and an MX can say 64 KiB to each of a thousand recipients.
-func sampleOf(reply []byte) string { return string(reply[:min(len(reply), sampleOctets)]) }
+// sampleOf is what of a reply is evidence: the detector shows no more, and an MX can say 64 KiB to each of a thousand recipients. Whom it names is
+// not kept with it, so nobody could hide that later: it is hidden now.
+func sampleOf(n *session.News) string {
+	if n.Code < 400 {
+		return ""
+	}
+	const wholeNames = 4 * sampleOctets // an address at the cut is known for one
+	sample := veil.Said(string(n.Text[:min(len(n.Text), wholeNames)]), n.Names...)
+	end := min(len(sample), sampleOctets)
+	for end < len(sample) && end > 0 && !utf8.RuneStart(sample[end]) {
+		end--
+	}
+	return sample[:end]
+}
 
 const sampleOctets = 160
 
@@ -159,7 +173,7 @@ func (a *pass) toldMessage(n session.News) {
 	if a.attribute(); n.Code > 0 {
 		a.policy.detector.Message(contain.Message{
 			Tenant: a.tenant, Account: a.account, Provider: a.provider, Witness: a.witness, Hash: a.tried, IP: n.SendingIP, Class: class,
-			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(n.Text), Own: n.Own,
+			Octets: n.Octets, Recipients: n.Recipients, Sample: sampleOf(&n), Own: n.Own,
 			Again: a.triedAgain(n.Code, ^a.tried, class, n.Octets), Kind: a.kind, Traits: a.traits, Message: a.identity(cmp.Or(n.Octets, a.size)), Cause: a.cause(),
 		})
 		for _, hash := range a.reached {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"time"
 
 	"kanmon/internal/event"
@@ -188,6 +189,7 @@ func (s *session) news(step event.Step, class event.Class) News {
 	news := News{Step: step, Code: s.mx.reply.Code, SendingIP: s.mx.info.SendingIP}
 	if s.mx.reply.Class() >= 4 {
 		news.Class, news.Text = class, s.refusalText()
+		news.Names = append(slices.Clip(s.saidSoFar()), s.mail.sender, s.mail.recipient)
 		news.Own = replies.IsOwn(news.Text, s.mail.sender, s.mail.recipient, s.info.HeloMSA, s.mx.info.HeloMX)
 	}
 	if step == event.StepMessage {

@@ -80,6 +80,7 @@ type News struct {
 	Recipients int         // of a message: that the MX accepted
 	SendingIP  netip.Addr  // that it left from
 	Own        bool        // the refusal is another kanmon's: no evidence of anybody's conduct
+	Names      []string    // of a refusal: whom it may name, those of its mail, as they were written and in the form of package mailbox; valid during the call
 }
 
 // MaxDelay is how long the commands of a group, or a message, can be held: well within the five minutes of an MSA (RFC 5321

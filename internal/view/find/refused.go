@@ -26,6 +26,7 @@ type Refused struct {
 	Tenant     string       `json:"only_tenant,omitempty"`
 	SendingIPs []netip.Addr `json:"sending_ips"`
 	Providers  []string     `json:"providers"`
+	To         []string     `json:"-"` // whom the text may name; not shown, so that it is known whom to hide where people are
 	seen       history.Key
 }
 
@@ -45,7 +46,7 @@ func (t Teller) Refused(f *Finder, s *history.Shape, newSince time.Time) Refused
 	told := Refused{
 		Class: s.Class, Rule: s.Rule, Meaning: sense.Meaning(t.Lang), Whose: sense.Whose, WhoseText: sense.Whose.In(t.Lang), Advice: sense.Advice(t.Lang), Shape: s.Shape,
 		Text: s.Text, Count: s.Count, First: s.First, Last: s.Last, New: !s.First.Before(newSince), Tenants: s.Tenants, Tenant: s.One, SendingIPs: s.SendingIPs,
-		Providers: s.Providers, seen: s.Seen,
+		Providers: s.Providers, To: s.To, seen: s.Seen,
 	}
 	for _, l := range sense.Lists {
 		told.Lists = append(told.Lists, ToldList{l.Name, l.Delist})

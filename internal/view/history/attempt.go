@@ -78,7 +78,7 @@ func Took(e *event.Entry) (all []Wait) {
 // Refusals gives the replies of a line by which something was refused, each with its phase and how many recipients it was said to; that which decided
 // about an attempt is the first.
 func Refusals(e *event.Entry) (all []Refusal) {
-	add := func(phase string, r *event.EntryReply) {
+	add := func(phase string, r *event.EntryReply, to ...string) {
 		if r.Code < 400 {
 			return
 		}
@@ -88,7 +88,7 @@ func Refusals(e *event.Entry) (all []Refusal) {
 				return
 			}
 		}
-		all = append(all, Refusal{replyIn(phase, r, nil), 1})
+		all = append(all, Refusal{replyIn(phase, r, nil), 1, to})
 	}
 	if e.Type != "transaction" {
 		for i := range e.Opening {
@@ -99,7 +99,7 @@ func Refusals(e *event.Entry) (all []Refusal) {
 		add("dot", &e.Dot)
 		add("data", &e.Data)
 		for i := range e.Recipients {
-			add("rcpt", &e.Recipients[i].Reply)
+			add("rcpt", &e.Recipients[i].Reply, e.Recipients[i].Address)
 		}
 		decided := ReplyOf(e)
 		for i := range all {
@@ -112,6 +112,7 @@ func Refusals(e *event.Entry) (all []Refusal) {
 	hide := hidden(e)
 	for i := range all {
 		all[i].Shape = ShapeOf(all[i].Text, hide...)
+		all[i].To = append(append(all[i].To, hide...), e.Account)
 	}
 	return all
 }
@@ -119,7 +120,8 @@ func Refusals(e *event.Entry) (all []Refusal) {
 // A Refusal is a reply by which something was refused.
 type Refusal struct {
 	Reply
-	Times int // recipients whom it was said to
+	Times int      // recipients whom it was said to
+	To    []string // whom it may name: the recipient, if it was said to one, then others of the mail, its sender and account
 }
 
 // ReplyOf is the reply that decided about an attempt; the zero Reply where none did.

@@ -27,6 +27,7 @@ func TestLikeRefusalsHaveOneShape(t *testing.T) {
 		{"550 5.1.1 No such user alice here", "550 5.1.1 No such user bob.b here"},
 		{"550 5.1.1 user unknown at x.example", "550 5.1.1 user unknown at y.example"},
 		{"554 5.7.1 blocked, see https://a.example/q?ip=203.0.113.11", "554 5.7.1 blocked, see https://a.example/q?ip=203.0.113.12"},
+		{"550 5.1.1 user=alice: not one of ours, neither is alice's", "550 5.1.1 user=bob.b: not one of ours, neither is bob.b's"},
 		{"451 try again (AbCdEfGhIj)", "451 try again (ZyXwVuTsRq)"},
 	} {
 		var shapes []string

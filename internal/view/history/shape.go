@@ -3,6 +3,7 @@ package history
 import (
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // maxShape is how much of a reply its shape has, in octets.
@@ -15,7 +16,7 @@ func ShapeOf(text string, hide ...string) string {
 	for _, h := range hide {
 		local, domain, _ := strings.Cut(strings.ToLower(h), "@")
 		for _, w := range []string{h, local, domain} {
-			if len(w) > 2 {
+			if len(w) > 1 {
 				words[strings.ToLower(w)] = true
 			}
 		}
@@ -74,7 +75,31 @@ func wordOf(word string, hide map[string]bool) string {
 		}
 		return lead + "#" + tail
 	}
-	return word
+	return lead + parted(core, hide) + tail
+}
+
+// parted hides what stands in a part of a word: "user=alice", "alice's". An address may be a part of a link, which is hidden, too.
+func parted(core string, hide map[string]bool) string {
+	const between = "='`’\"/&?|\\()<>[]{},;:!*"
+	if !strings.ContainsAny(core, between) {
+		return core
+	}
+	var to strings.Builder
+	for core != "" {
+		end := strings.IndexAny(core, between)
+		if end < 0 {
+			end = len(core)
+		}
+		part := core[:end]
+		if hide[strings.ToLower(part)] {
+			part = "#"
+		}
+		to.WriteString(part)
+		_, size := utf8.DecodeRuneInString(core[end:])
+		to.WriteString(core[end : end+size])
+		core = core[end+size:]
+	}
+	return to.String()
 }
 
 // plain reports whether what stands around a word matters not even to people.

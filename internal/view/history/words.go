@@ -216,7 +216,8 @@ var Buckets = [...]float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 12
 type Shape struct {
 	Class, Rule string
 	Shape       string
-	Text        string // one of them
+	Text        string   // one of them
+	To          []string // whom that may name
 	Count       int64
 	First, Last time.Time
 	Tenants     int

@@ -16,7 +16,7 @@
 //     query must say something, examples_test.go says with which.
 //  3. templates/refusals.html, which defines "main". The layout is around it. The functions that templates have are in render.go; the
 //     pieces that they share are in templates/pieces.html. All that strangers may have written stands in <bdi>.
-//  4. The model is any value. Of whoever may not see addresses, all addresses in it are hidden before the template sees it (admin.Veiled): a page
+//  4. The model is any value. Of whoever may not see addresses, all addresses in it are hidden before the template sees it (veil.Model): a page
 //     need not think of it, and has nothing to show that is not in its model.
 //  5. The error of a model is shown instead of it: a [Problem] says with which status. history.ErrGone is a 404.
 //  6. In tests, newRig gives a server with a real admin socket behind it, and rig.as(Look).get("/refusals") what it shows.

@@ -7,10 +7,10 @@ import (
 	"net/netip"
 	"time"
 
-	"kanmon/internal/admin"
 	"kanmon/internal/view/find"
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/tally"
+	"kanmon/internal/who/veil"
 )
 
 // A list shows so many rows at a time, and where the next ones are. There is no "all".
@@ -46,10 +46,10 @@ func writeCSV(r *request, w http.ResponseWriter, name string, head []string, row
 	}
 	for written := 0; ; {
 		for _, row := range list {
+			if !r.may(Search) {
+				row, _ = veil.Model(row).([]string)
+			}
 			for i, cell := range row {
-				if !r.may(Search) {
-					cell = admin.VeilText(cell)
-				}
 				row[i] = find.Cell(cell)
 			}
 			if err := out.Write(row); err != nil {

@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/csv"
+	"fmt"
 	"html"
 	"net/netip"
 	"net/url"
@@ -160,24 +161,36 @@ func TestWhoDidNotGetAMailThatOthersGotIsTold(t *testing.T) {
 
 func TestWhoMayOnlyLookSeesNobodysAddressOnAnyPageOrTable(t *testing.T) {
 	p := site(t)
+	const bare = "wolf@receiver.example" // whom replies name without his domain
+	p.mail(15*time.Minute, historytest.Mail{
+		Tenant: "acme", Account: "tiger@acme.example", Sender: "tiger@acme.example", Provider: "other", SendingIP: old, To: []string{bare}, QueueID: "4jBARE",
+		Refused: map[string]historytest.M{bare: historytest.Meaning(historytest.Reply(550, "5.1.1 user=wolf: mailbox (Wolf) of tiger's is no more", time.Second), "recipient_invalid", "recipient", "unknown")},
+	})
 	g := look(t, p)
 	mails, _, err := p.store.Mails(t.Context(), history.Filter{Recipient: secret}, history.Page{})
 	if err != nil || len(mails) != 1 {
 		t.Fatalf("%d mails, %v", len(mails), err)
 	}
+	bares, _, err := p.store.Mails(t.Context(), history.Filter{Recipient: bare}, history.Page{})
+	if err != nil || len(bares) != 1 {
+		t.Fatalf("%d mails, %v", len(bares), err)
+	}
+	line := bares[0].Attempts[0].Key
 	b := g.as(Look)
 	for _, path := range []string{
+		"/mails/" + bares[0].ID, fmt.Sprintf("/refusals/rule?gateway=%s&run=%s&line=%d", line.Gateway, line.Run, line.Line), "/providers/other?last=1h", "/tenants/acme/history?last=1h",
 		"/providers", "/providers/other", "/providers.csv", "/refusals", "/refusals.csv", "/attempts", "/attempts.csv", "/timeline", "/timeline.txt", "/audit", "/audit.csv",
 		"/tenants/acme/history", "/would", "/would.csv", "/about", "/mails/" + mails[0].ID,
 	} {
 		got := b.get(path).want(t, 200)
-		for _, person := range []string{"kanarienvogel", "news@acme", "z@zeta"} {
+		for _, person := range []string{"kanarienvogel", "news@acme", "z@zeta", "wolf", "Wolf", "tiger"} {
 			if strings.Contains(got.body, person) {
 				t.Errorf("%s shows %s", path, person)
 			}
 		}
 	}
 	g.as(Search).get("/attempts").reads(t, secret, sender)
+	g.as(Search).get("/refusals").reads(t, "mailbox (Wolf) of tiger's is no more")
 }
 
 // The page of a mail is that of its id alone: else whoever has no right to look for people would do so by an address, and unseen.

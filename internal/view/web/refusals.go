@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"kanmon/internal/view/history"
+	"kanmon/internal/who/veil"
 )
 
 var refusalRoutes = []route{
@@ -69,7 +70,11 @@ func writeRefusals(r *request, w http.ResponseWriter) error {
 	return writeCSV(r, w, "refusals", head, func(page history.Page) ([][]string, history.Next, error) {
 		shapes, next, err := r.history.Shapes(r.Context(), f, page)
 		rows := make([][]string, len(shapes))
-		for i, l := range r.refusalLines(shapes, p) {
+		lines := r.refusalLines(shapes, p)
+		if !r.may(Search) {
+			lines, _ = veil.Model(lines).([]refusalLine)
+		}
+		for i, l := range lines {
 			ips := make([]string, len(l.SendingIPs))
 			for j := range ips {
 				ips[j] = l.SendingIPs[j].String()
@@ -87,6 +92,7 @@ func writeRefusals(r *request, w http.ResponseWriter) error {
 type rulePage struct {
 	Reply history.Reply
 	TOML  string
+	To    []string // whose mail it was about; not shown, so that whoever may not see people is not shown them by the reply either
 }
 
 func showRule(r *request) (any, error) {
@@ -102,7 +108,11 @@ func showRule(r *request) (any, error) {
 		return nil, &Problem{Status: http.StatusBadRequest, Text: "No rule is made of this: it is no refusal of an MX.", Do: "Rules say what a refusal of an MX means."}
 	}
 	rule, err := ruleFor(a)
-	return &rulePage{Reply: a.Reply, TOML: rule}, err
+	page := &rulePage{Reply: a.Reply, TOML: rule, To: []string{a.Sender, a.Account}}
+	for i := range a.Recipients {
+		page.To = append(page.To, a.Recipients[i].Address)
+	}
+	return page, err
 }
 
 // key reads which line of the records is meant.

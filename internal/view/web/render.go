@@ -12,8 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"kanmon/internal/admin"
 	"kanmon/internal/view/chart"
+	"kanmon/internal/who/veil"
 )
 
 //go:embed templates
@@ -84,7 +84,7 @@ func (s *Server) render(w http.ResponseWriter, r *request, status int, shows, ti
 	}
 	_, v.Live = model.(live)
 	if !r.may(Search) {
-		v.Title, v.Model = admin.VeilText(v.Title), admin.Veiled(v.Model)
+		v.Title, v.Model = veil.Text(v.Title), veil.Model(v.Model)
 	}
 	var page bytes.Buffer
 	if err := s.pages[shows].ExecuteTemplate(&page, "layout", v); err != nil {

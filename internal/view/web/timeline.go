@@ -5,11 +5,11 @@ import (
 	"net/http"
 	"time"
 
-	"kanmon/internal/admin"
 	"kanmon/internal/event"
 	"kanmon/internal/view/chart"
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/tally"
+	"kanmon/internal/who/veil"
 )
 
 var timelineRoutes = []route{
@@ -84,7 +84,7 @@ func writeTimeline(r *request, w http.ResponseWriter) error {
 		return err
 	}
 	if !r.may(Search) {
-		page, _ = admin.Veiled(page).(*timelinePage)
+		page, _ = veil.Model(page).(*timelinePage)
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	text := func(format string, values ...any) {

@@ -32,6 +32,7 @@ type shapeSum struct {
 	ips         map[string]bool
 	providers   map[string]bool
 	text        string
+	to          []string             // whom the text may name
 	in          map[day]shapeNumbers // days that have it
 }
 
@@ -117,7 +118,7 @@ func (g *grouping) line(f *found) {
 		}
 		sum := g.sum(shapeKey{r.Class, r.Rule, r.Shape})
 		sum.add(1, f.At, f.At)
-		sum.text = r.Text
+		sum.text, sum.to = r.Text, r.To
 		sum.tenants[f.Tenant], sum.providers[f.Provider], sum.ips[ipOf(f.SendingIP)] = true, true, true
 	}
 }
@@ -288,7 +289,7 @@ func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum,
 	}
 	for _, r := range history.Refusals(e) {
 		if r.Shape == sum.shape {
-			sum.text = r.Text
+			sum.text, sum.to = r.Text, r.To
 		}
 	}
 	return nil
@@ -296,7 +297,7 @@ func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum,
 
 func (s *shapeSum) given(ctx context.Context, main *store.File) (history.Shape, error) {
 	shape := history.Shape{
-		Class: s.class, Rule: s.rule, Shape: s.shape, Text: cmp.Or(s.text, s.shape), Count: s.count, First: s.first, Last: s.last, Tenants: len(s.tenants),
+		Class: s.class, Rule: s.rule, Shape: s.shape, Text: cmp.Or(s.text, s.shape), To: s.to, Count: s.count, First: s.first, Last: s.last, Tenants: len(s.tenants),
 		Providers: sorted(s.providers),
 	}
 	for _, text := range sorted(s.ips) {
