@@ -136,8 +136,9 @@ func tryLogin(r *request, w http.ResponseWriter) error {
 	if s.Proxy != nil {
 		return &Problem{Status: http.StatusNotFound, Text: "Nobody logs in here: a proxy says who you are."}
 	}
-	name, password, from := r.ask("name"), r.FormValue("password"), addressOf(r.RemoteAddr)
+	name, password, from := r.ask("name"), r.FormValue("password"), placeOf(r.Request)
 	form := loginForm{To: local(r.ask("to")), Name: event.Printable(name, maxName)}
+	at := addressOf(r.RemoteAddr)
 	if wait := s.tries.begin(from, name, r.now); wait > 0 {
 		form.Wrong = "Too many wrong passwords from where you are. Try again in " + span(wait.Round(time.Second)) + "."
 		w.Header().Set("Retry-After", seconds(wait))
@@ -146,13 +147,13 @@ func tryLogin(r *request, w http.ResponseWriter) error {
 	}
 	user, right := s.Users.Check(name, password)
 	if !right {
-		s.Log.Warn("a login has failed", "name", form.Name, "from", from)
+		s.Log.Warn("a login has failed", "name", form.Name, "from", at, "place", from)
 		form.Wrong = "Name and password do not belong together."
 		s.render(w, r, http.StatusUnauthorized, "login.html", "Log in", form)
 		return nil
 	}
 	s.tries.right(from, name)
-	s.Log.Info("logged in", "name", user.Name, "role", min(user.Role, s.May).String(), "from", from)
+	s.Log.Info("logged in", "name", user.Name, "role", min(user.Role, s.May).String(), "from", at, "place", from)
 	http.SetCookie(w, s.cookie(s.logins.add(user, s.Now())))
 	http.Redirect(w, r.Request, form.To, http.StatusSeeOther)
 	return nil

@@ -5,11 +5,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -95,101 +94,26 @@ func TestAChangeOfAUserHoldsAtOnce(t *testing.T) {
 	b.get("/").want(t, 303)
 }
 
-// Who guesses waits longer each time, and nobody else: not others from there, not the same person from where he has been right.
-func TestWhoGuessesWaitsAlone(t *testing.T) {
-	var tr tries
-	at := time.Now()
-	if wait := tr.begin("192.0.2.7", "alice", at); wait > 0 {
-		t.Fatalf("the first waits for %s", wait)
+// Two gateways that are reached at one host have cookies of their own, and so has each by TLS.
+func TestGatewaysHaveCookiesOfTheirOwn(t *testing.T) {
+	one, other := newRig(t, func(o *Options) { o.Gateway = "gw1" }), newRig(t, func(o *Options) { o.Gateway = "gw2" })
+	b := one.as(Look)
+	there := &browser{other, b.http} // which is one browser: both are at 127.0.0.1
+	user, err := other.server.Users.Find("look")
+	if err != nil {
+		t.Fatal(err)
 	}
-	tr.right("192.0.2.7", "alice")
-	for range freePair {
-		if wait := tr.begin("198.51.100.1", "alice", at); wait > 0 {
-			t.Fatalf("a first mistake costs %s", wait)
-		}
+	at, err := url.Parse(other.url)
+	if err != nil {
+		t.Fatal(err)
 	}
-	first := tr.begin("198.51.100.1", "alice", at)
-	if wait := tr.begin("198.51.100.1", "alice", at.Add(first)); wait > 0 {
-		t.Errorf("behind the wait there is another of %s", wait)
-	}
-	if second := tr.begin("198.51.100.1", "alice", at.Add(first)); first <= 0 || second <= first || second > longestWait {
-		t.Errorf("waits of %s, then %s", first, second)
-	}
-	if wait := tr.begin("198.51.100.1", "bob", at); wait > 0 {
-		t.Errorf("another from there waits for %s", wait)
-	}
-	for i := range freeName { // from everywhere
-		tr.begin(net.IPv4(203, 0, 113, byte(i)).String(), "alice", at)
-	}
-	if wait := tr.begin("203.0.113.250", "alice", at); wait <= 0 {
-		t.Error("a name that is guessed from everywhere is open to the next one")
-	}
-	if wait := tr.begin("192.0.2.7", "alice", at); wait > 0 {
-		t.Errorf("alice herself waits for %s", wait)
-	}
-	for i := range 3 * freeAddress {
-		tr.begin("2001:db8::1", "u"+strconv.Itoa(i), at)
-		tr.begin("127.0.0.1", "u"+strconv.Itoa(i), at)
-	}
-	if wait := tr.begin("2001:db8::2", "v", at); wait <= 0 {
-		t.Error("a network of one person guesses names")
-	}
-	if wait := tr.begin("127.0.0.1", "v", at); wait > 0 {
-		t.Errorf("another who comes by ssh waits for %s", wait)
-	}
-	if wait := tr.begin("2001:db8::2", "v", at.Add(2*time.Hour)); wait > 0 {
-		t.Errorf("two hours later it still waits for %s", wait)
-	}
-}
-
-// Passwords that are tried at once are as many as those that are tried one after the other: each counts before it is looked at.
-func TestManyGuessesAtOnceAreAsManyAsOneByOne(t *testing.T) {
-	g := newRig(t)
-	var looked, waited atomic.Int64
-	var all sync.WaitGroup
-	for range 3 * freePair {
-		b := g.as(Nobody)
-		all.Go(func() {
-			switch got := b.post("/login", "name", "act", "password", "a wrong one, really"); got.status {
-			case http.StatusUnauthorized:
-				looked.Add(1)
-			case http.StatusTooManyRequests:
-				waited.Add(1)
-			default:
-				t.Errorf("status %d", got.status)
-			}
-		})
-	}
-	all.Wait()
-	if looked.Load() != freePair || waited.Load() != 2*freePair {
-		t.Errorf("%d were looked at and %d had to wait, want %d looked at", looked.Load(), waited.Load(), freePair)
-	}
-}
-
-// Who is right costs others nothing: not those from the same address, and not the same name.
-func TestWhoIsRightIsNoGuess(t *testing.T) {
-	var tr tries
-	at := time.Now()
-	for i := range 3 * freeName {
-		if wait := tr.begin("192.0.2.7", "alice", at); wait > 0 {
-			t.Fatalf("login %d waits for %s", i, wait)
-		}
-		tr.right("192.0.2.7", "alice")
-	}
-	if wait := tr.begin("192.0.2.8", "alice", at); wait > 0 {
-		t.Errorf("alice waits for %s elsewhere", wait)
-	}
-}
-
-// The login itself says how long one waits, and does not look at the password.
-func TestTheLoginSaysHowLongOneWaits(t *testing.T) {
-	g := newRig(t)
-	for range freePair {
-		g.server.tries.begin("127.0.0.1", "act", g.server.Now())
-	}
-	got := g.as(Nobody).post("/login", "name", "act", "password", password).want(t, 429, "Too many wrong passwords")
-	if got.header.Get("Retry-After") == "" {
-		t.Error("it does not say when")
+	b.http.Jar.SetCookies(at, []*http.Cookie{other.server.cookie(other.server.logins.add(user, time.Now()))})
+	b.get("/").want(t, 200)
+	there.get("/").want(t, 200)
+	b.post("/logout").want(t, 303)
+	there.get("/").want(t, 200)
+	if plain, secure := cookieNamed("gw1", false), cookieNamed("gw1", true); secure != "__Host-"+plain {
+		t.Errorf("%q and %q", plain, secure)
 	}
 }
 

@@ -3,6 +3,7 @@ package web
 import (
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"sync"
 	"time"
@@ -137,17 +138,25 @@ func (l *logins) told(name string) string {
 	return what
 }
 
-// Names of the cookie. That with the prefix is taken by browsers only over TLS, from this host, for all of it (RFC 6265bis, 4.1.3.2).
+// Names of the cookie begin with these. That with the prefix is taken by browsers only over TLS, from this host, for all of it (RFC 6265bis, 4.1.3.2).
 const (
-	cookieName    = "kanmon"
-	cookieNameTLS = "__Host-kanmon"
+	cookieName    = "kanmon-"
+	cookieNameTLS = "__Host-kanmon-"
 )
 
-func (s *Server) cookie(value string) *http.Cookie {
-	c := &http.Cookie{Name: cookieName, Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: s.TLS}
-	if s.TLS {
-		c.Name = cookieNameTLS
+// cookieNamed is the name of the cookie of a gateway. Cookies know no ports (RFC 6265, 8.5): of two gateways that are reached by "ssh -L" at two ports
+// of one host, each would take that of the other for its own, and write over it.
+func cookieNamed(gateway string, secure bool) string {
+	name := cookieName
+	if secure {
+		name = cookieNameTLS
 	}
+	of := sha256.Sum256([]byte(gateway))
+	return name + hex.EncodeToString(of[:6])
+}
+
+func (s *Server) cookie(value string) *http.Cookie {
+	c := &http.Cookie{Name: cookieNamed(s.Gateway, s.TLS), Value: value, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: s.TLS}
 	if value == "" {
 		c.MaxAge = -1
 	}

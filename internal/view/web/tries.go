@@ -3,16 +3,18 @@ package web
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 )
 
 // tries slows down who guesses passwords, and nobody else: what somebody gets wrong elsewhere, or for another name, keeps no one out. A name
-// that is guessed from many places is slow only from places where it has never been right.
+// that is guessed from many places is slow only from places where it has never been right, and not from where a user of this host is: there are few of
+// those, and each is slowed down by himself.
 type tries struct {
 	mu    sync.Mutex
 	pairs map[[2]string]*guesses // by address and name
-	from  map[string]*guesses    // by address; those of this host are of many people: ssh brings them here
+	from  map[string]*guesses    // by address, of this host by user
 	names map[string]*guesses    // by name
 	known map[[2]string]bool     // where a name has been right
 }
@@ -29,6 +31,7 @@ const (
 	freeAddress = 20
 	freeName    = 50
 	longestWait = 2 * time.Minute
+	longestHere = 10 * time.Second // where many people are, and nobody can tell who of them it is
 	maxTries    = 10_000
 	half        = .5 // what may have been forgotten between them
 )
@@ -40,15 +43,15 @@ func (g *guesses) now(at time.Time) float64 {
 	return max(0, g.wrong-at.Sub(g.last).Minutes())
 }
 
-func (g *guesses) wait(free float64, at time.Time) time.Duration {
+func (g *guesses) wait(free float64, longest time.Duration, at time.Time) time.Duration {
 	if g == nil || g.wrong < free-half {
 		return 0
 	}
 	over := min(7, int(g.wrong-free+half))
-	return min(longestWait, time.Second<<over) - at.Sub(g.last)
+	return min(longest, time.Second<<over) - at.Sub(g.last)
 }
 
-// begin says how long a password from there for that name is not even looked at. 0: it is looked at now, and counts as wrong until it is known
+// begin says how long a password from there, as placeOf has it, for that name is not even looked at. 0: it is looked at now, and counts as wrong until it is known
 // to be right; else many at once would all be looked at before the first of them counts.
 func (t *tries) begin(from, name string, at time.Time) (wait time.Duration) {
 	t.mu.Lock()
@@ -56,7 +59,6 @@ func (t *tries) begin(from, name string, at time.Time) (wait time.Duration) {
 	if t.pairs == nil || len(t.pairs) > maxTries || len(t.names) > maxTries || len(t.known) > maxTries {
 		t.pairs, t.from, t.names, t.known = map[[2]string]*guesses{}, map[string]*guesses{}, map[string]*guesses{}, map[[2]string]bool{}
 	}
-	from = network(from)
 	pair := [2]string{from, name}
 	if wait = t.wait(pair, at); wait > 0 {
 		return wait
@@ -69,12 +71,15 @@ func (t *tries) begin(from, name string, at time.Time) (wait time.Duration) {
 
 func (t *tries) wait(pair [2]string, at time.Time) (wait time.Duration) {
 	from, name := pair[0], pair[1]
-	wait = t.pairs[pair].wait(freePair, at)
-	if !ofThisHost(from) {
-		wait = max(wait, t.from[from].wait(freeAddress, at))
+	longest := longestWait
+	if from == thisHost {
+		longest = longestHere
+	} else {
+		wait = t.from[from].wait(freeAddress, longest, at)
 	}
-	if !t.known[pair] {
-		wait = max(wait, t.names[name].wait(freeName, at))
+	wait = max(wait, t.pairs[pair].wait(freePair, longest, at))
+	if !t.known[pair] && !strings.HasPrefix(from, ofUser) {
+		wait = max(wait, t.names[name].wait(freeName, longest, at))
 	}
 	return max(0, wait)
 }
@@ -83,7 +88,6 @@ func (t *tries) wait(pair [2]string, at time.Time) (wait time.Duration) {
 func (t *tries) right(from, name string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	from = network(from)
 	pair := [2]string{from, name}
 	delete(t.pairs, pair)
 	takeBack(t.from, from)
