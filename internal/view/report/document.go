@@ -37,6 +37,9 @@ type Column struct {
 func (r *Report) Document(l find.Lang) *Document {
 	d := &Document{Lang: l, Title: title.in(l, r.Tenant)}
 	d.Facts = [][2]string{{period.in(l), until.in(l, stamp(r.From), stamp(r.To), r.Zone)}, {made.in(l), stamp(r.Made)}}
+	if r.Early > 0 {
+		d.Facts = append(d.Facts, [2]string{counted.in(l), countedHours.in(l, r.Early)})
+	}
 	for _, section := range []func(find.Lang) Section{
 		r.summary, r.waits, r.byDay, r.byDestination, r.objections, r.words, r.byAccount, r.missing, r.limits, r.measures, r.gaps,
 	} {

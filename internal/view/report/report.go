@@ -15,7 +15,7 @@ import (
 // Options say what is reported.
 type Options struct {
 	Tenant   string
-	From, To time.Time // From ≤ t < To, both at a full hour
+	From, To time.Time // From ≤ t < To, both at a full hour of In
 	In       *time.Location
 	Clear    bool      // addresses stand in the records as they were
 	Now      time.Time // when it is made
@@ -27,7 +27,8 @@ type Report struct {
 	From   time.Time `json:"from"`
 	To     time.Time `json:"to"`
 	Made   time.Time `json:"made"`
-	Zone   string    `json:"zone"` // of its beginning: days are those of its place
+	Zone   string    `json:"zone"`                    // of its beginning: days are those of its place
+	Early  int       `json:"early_minutes,omitempty"` // days begin, and end, so much sooner than there: history counts by hours of UTC
 
 	Total     Sums       `json:"total"`
 	Before    *Sums      `json:"before,omitempty"` // of a time as long, or the month before; nil: nothing is kept of it
@@ -122,15 +123,19 @@ var ErrSpan = errors.New("a report is about a time from one full hour to another
 
 // Make gathers a report.
 func Make(ctx context.Context, s history.Store, o Options) (*Report, error) {
-	if o.Tenant == "" || !o.From.Before(o.To) || !o.From.Truncate(time.Hour).Equal(o.From) || !o.To.Truncate(time.Hour).Equal(o.To) {
-		err := fmt.Errorf("%w: from %s to %s", ErrSpan, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
-		if _, offset := o.From.In(o.In).Zone(); time.Duration(offset)*time.Second%time.Hour != 0 {
-			err = fmt.Errorf("%w; history counts by hours of UTC, and days of this time zone begin between two: run it with TZ=UTC, or another zone of full hours", err)
-		}
-		return nil, err
+	o.From, o.To = o.From.In(o.In), o.To.In(o.In)
+	if o.Tenant == "" || !o.From.Before(o.To) || !fullHour(o.From) || !fullHour(o.To) {
+		return nil, fmt.Errorf("%w: from %s to %s", ErrSpan, o.From.Format(time.RFC3339), o.To.Format(time.RFC3339))
 	}
-	r := &Report{Tenant: o.Tenant, From: o.From.In(o.In), To: o.To.In(o.In), Made: o.Now.In(o.In).Truncate(time.Second), Zone: zoneOf(o.From.In(o.In))}
-	g := &gathering{Report: r, Options: o, store: s, of: history.Filter{Tenant: o.Tenant, From: o.From, To: o.To}}
+	// Days of a time zone of half hours begin within an hour of UTC, which is counted as a whole: each of these hours is of the day in which it ends.
+	// So days do not overlap, none is left out, and neither are months.
+	days := [2]time.Time{o.From, o.To}
+	o.From, o.To = o.From.Truncate(time.Hour), o.To.Truncate(time.Hour)
+	r := &Report{
+		Tenant: o.Tenant, From: o.From, To: o.To, Made: o.Now.In(o.In).Truncate(time.Second), Zone: zoneOf(o.From),
+		Early: int(max(days[0].Sub(o.From), days[1].Sub(o.To)) / time.Minute),
+	}
+	g := &gathering{Report: r, Options: o, store: s, of: history.Filter{Tenant: o.Tenant, From: o.From, To: o.To}, asked: days}
 	for _, gather := range []func(context.Context) error{
 		g.kept, g.days, g.before, g.providers, g.accounts, g.refusals, g.replies, g.waits, g.missing, g.measures, g.gaps,
 	} {
@@ -140,6 +145,8 @@ func Make(ctx context.Context, s history.Store, o Options) (*Report, error) {
 	}
 	return r, nil
 }
+
+func fullHour(at time.Time) bool { return at.Minute() == 0 && at.Second() == 0 && at.Nanosecond() == 0 }
 
 // zoneOf names the time zone of a time, as people there do.
 func zoneOf(at time.Time) string {
@@ -153,6 +160,7 @@ type gathering struct {
 	Options
 	store  history.Store
 	of     history.Filter
+	asked  [2]time.Time // where the days that were asked for begin and end
 	status history.Status
 }
 
@@ -173,12 +181,12 @@ func (g *gathering) days(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for day := g.Report.From; day.Before(g.Report.To); day = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, g.In) {
+	for day := g.asked[0]; day.Before(g.asked[1]); day = time.Date(day.Year(), day.Month(), day.Day()+1, 0, 0, 0, 0, g.In) {
 		g.Days = append(g.Days, Day{Date: day.Format(time.DateOnly)})
 	}
 	for i := range hours {
 		g.Total.add(&hours[i])
-		date := hours[i].Begin.In(g.In).Format(time.DateOnly)
+		date := hours[i].Begin.Add(time.Hour - 1).In(g.In).Format(time.DateOnly)
 		if at := slices.IndexFunc(g.Days, func(d Day) bool { return d.Date == date }); at >= 0 {
 			g.Days[at].add(&hours[i])
 		}
@@ -188,9 +196,9 @@ func (g *gathering) days(ctx context.Context) error {
 
 // before compares with the month before, or with a time as long.
 func (g *gathering) before(ctx context.Context) error {
-	from := g.Report.From.Add(-g.Report.To.Sub(g.Report.From))
-	if g.Report.From.AddDate(0, 1, 0).Equal(g.Report.To) {
-		from = g.Report.From.AddDate(0, -1, 0)
+	from := g.asked[0].Add(-g.asked[1].Sub(g.asked[0]))
+	if g.asked[0].AddDate(0, 1, 0).Equal(g.asked[1]) {
+		from = g.asked[0].AddDate(0, -1, 0)
 	}
 	if first := g.status.Counts[0]; first.IsZero() || first.After(from) {
 		return nil

@@ -23,6 +23,12 @@ var (
 	until  = text{"%s to %s (%s)", "%s ～ %s（%s）"}
 	made   = text{"Made", "作成日時"}
 
+	counted      = text{"Counted", "集計"}
+	countedHours = text{
+		"by whole hours of UTC: each day begins and ends %d minutes sooner than in this time zone",
+		"UTC の1時間単位で集計しているため、各日はこのタイムゾーンより %d 分早く始まり、早く終わります",
+	}
+
 	summary    = text{"Summary", "概要"}
 	thisTime   = text{"This period", "当期間"}
 	timeBefore = text{"From %s", "%s からの同期間"}
