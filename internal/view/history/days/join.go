@@ -209,39 +209,6 @@ func (j *joining) first(s *firstSeen) error {
 	return j.put("shape", s.Hash, s.Class, s.Rule, s.Shape, s.First, s.Gateway, s.Run, int64(s.Line), s.Last) //nolint:gosec // SQLite has no more
 }
 
-// mostJoined is how many recipients of an attempt it is joined by.
-const mostJoined = 100
-
-// keys are by which a mail is asked for, each for one of its recipients.
-type keys struct {
-	ids     []int64 // nil: it has none
-	senders []int64
-	who     []int64 // the recipients themselves
-	mail    int64   // its number by its id; 0: it has none
-}
-
-func keysOf(a *history.Attempt) (k keys) {
-	var id []string
-	switch {
-	case a.MessageID != "":
-		id = []string{a.Tenant, "message", a.MessageID}
-	case a.QueueID != "":
-		id = []string{a.Tenant, "queue", a.Source.Addr().String(), a.QueueID}
-	}
-	if id != nil {
-		k.mail = byID | hashOf('M', id...)
-	}
-	for i := range a.Recipients[:min(len(a.Recipients), mostJoined)] {
-		who := fold(a.Recipients[i].Address)
-		k.who = append(k.who, hashOf('W', who))
-		k.senders = append(k.senders, hashOf('K', a.Tenant, "sender", fold(a.Sender), who))
-		if id != nil {
-			k.ids = append(k.ids, hashOf('K', append(id, who)...))
-		}
-	}
-	return k
-}
-
 // join says of which mail an attempt is, 0 where it is the first of one that has no id, and whether mail waited for it.
 func (j *joining) join(d day, of id, a *history.Attempt) (mail int64, joined bool, err error) {
 	k := keysOf(a)

@@ -40,6 +40,38 @@ func joinedByID(t *testing.T, s history.Store) {
 	}
 }
 
+// oneIDApart: what a list sends has one Message-ID, and is many mails. One mail that its MSA has taken apart is one.
+func oneIDApart(t *testing.T, s history.Store) {
+	f := NewFeed("gw1", Noon)
+	of := func(id string, after time.Duration, to string) Mail {
+		m := plain(Noon.Add(after), to)
+		m.MessageID = id + "@list.example"
+		return m
+	}
+	for i, to := range []string{"a@x.example", "b@y.example", "c@z.example"} {
+		verp := of("verp", time.Duration(i)*time.Second, to)
+		verp.Sender = "bounces+" + to[:1] + "@list.example"
+		batch := of("batch", time.Duration(i)*time.Second, to)
+		batch.QueueID = []string{"4jA", "4jB", "4jC"}[i]
+		later := of("later", time.Duration(i)*2*time.Hour, to)
+		again := of("again", time.Duration(i)*24*time.Hour, to)
+		again.QueueID, again.More = "4jX", M{"msa_received": stamp(again.At)} // its queue ids come again
+		one := of("one", time.Duration(i)*retry, to)
+		one.QueueID, one.More = "4jONE", M{"msa_received": stamp(Noon)}
+		if i == 2 {
+			add(t, s, f.Attempt(greylisted(one, to)))
+			one.At = one.At.Add(48 * time.Hour)
+		}
+		add(t, s, f.Attempt(verp), f.Attempt(batch), f.Attempt(later), f.Attempt(again), f.Attempt(one))
+	}
+	for id, want := range map[string]int{"verp": 3, "batch": 3, "later": 3, "again": 3, "one": 1} {
+		all := mails(t, s, history.Filter{ID: id + "@list.example"})
+		if is(t, id, len(all), want); want == 1 && len(all) == 1 && (all[0].Tries != 4 || all[0].State != history.Delivered) {
+			t.Errorf("%s: %+v", id, all)
+		}
+	}
+}
+
 func joinedProbably(t *testing.T, s history.Store) {
 	f := NewFeed("gw1", Noon)
 	to := "a@x.example"

@@ -26,6 +26,7 @@ func Run(t *testing.T, open Opener) {
 		"a whole line comes back":                                 wholeLine,
 		"attempts are joined by message id":                       joinedByID,
 		"attempts are joined probably where no id says so":        joinedProbably,
+		"mails of one message id are told apart":                  oneIDApart,
 		"two mails to one recipient are told apart by their size": toldApart,
 		"what some recipients have the others wait for":           partly,
 		"counts are the sum of attempts":                          counts,
