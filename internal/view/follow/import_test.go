@@ -176,6 +176,22 @@ func TestLagIsFromTheNewestWrittenToTheNewestKept(t *testing.T) {
 	}
 }
 
+// A file that is gone is what a rotation leaves, until the next record comes a minute later; behind that something is wrong.
+func TestAFileThatIsGoneIsNotNormalForLong(t *testing.T) {
+	r := newRig(t)
+	path := r.path + "-gone"
+	for age, normal := range map[time.Duration]bool{time.Minute: true, Late + time.Minute: false} {
+		r.store.marks = map[string]history.Mark{path: {At: time.Now().Add(-age)}}
+		l, err := Lags(t.Context(), r.store, []string{path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (l[0].Err == nil) != normal {
+			t.Errorf("behind %s: %v", age, l[0].Err)
+		}
+	}
+}
+
 // What Prometheus is told is true: how far it is, what was lost, what came of first attempts.
 func TestMetricsTellHowHistoryGoes(t *testing.T) {
 	r := newRig(t)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -91,6 +92,15 @@ func (f *Follower) Lag() Lag {
 	return LagOf(f.Path, read)
 }
 
+// gone says what is wrong where the file of records is not there, and the newest that is kept is so old. A rotation moves the file away, and the next
+// record makes another: kanmon writes one each minute, even where there is no mail.
+func gone(path string, age time.Duration) error {
+	if age <= Late {
+		return nil
+	}
+	return fmt.Errorf("%s is gone, and nothing has been written there for %s: does kanmon run, and has somebody moved the file away? systemctl kill -s USR1 --kill-who=main kanmon makes it anew", path, age.Round(time.Second))
+}
+
 // Lags asks history how far it is with each file.
 func Lags(ctx context.Context, s history.Store, paths []string) (list []Lag, err error) {
 	for _, path := range paths {
@@ -100,7 +110,7 @@ func Lags(ctx context.Context, s history.Store, paths []string) (list []Lag, err
 		}
 		l := LagOf(path, m)
 		if errors.Is(l.Err, fs.ErrNotExist) && !l.Kept.IsZero() {
-			l.Err = nil // between a rotation and the next record
+			l.Err = gone(path, time.Since(l.Kept))
 		}
 		list = append(list, l)
 	}
