@@ -133,10 +133,9 @@ func NamesOf(ctx context.Context, r Resolver, d *Detail) Names {
 	ctx, end := context.WithTimeout(ctx, enough)
 	defer end()
 	names := Names{}
-	for i := range d.Each {
-		ip := d.Each[i].SendingIP
-		if _, known := names[ip]; known || !ip.IsValid() || ctx.Err() != nil {
-			continue
+	for _, ip := range d.SendingIPs() {
+		if ctx.Err() != nil {
+			break
 		}
 		names[ip] = ""
 		if found, err := r.LookupAddr(ctx, ip.String()); err == nil && len(found) > 0 {
@@ -144,6 +143,16 @@ func NamesOf(ctx context.Context, r Resolver, d *Detail) Names {
 		}
 	}
 	return names
+}
+
+// SendingIPs are those that a mail left from, each once.
+func (d *Detail) SendingIPs() (all []netip.Addr) {
+	for i := range d.Each {
+		if ip := d.Each[i].SendingIP; ip.IsValid() && !slices.Contains(all, ip) {
+			all = append(all, ip)
+		}
+	}
+	return all
 }
 
 // ForPostmaster writes to the receiver's postmaster, or into the form of a list: which sending IP, what was said to it and when (UTC), and

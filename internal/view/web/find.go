@@ -132,7 +132,7 @@ func (r *request) mailPage(m find.Mail) (*mailPage, error) {
 	}
 	names := find.Names{}
 	if r.server.Names != nil {
-		names = find.NamesOf(r.Context(), r.server.Names, detail)
+		names = r.server.ptrs.of(r.server, detail.SendingIPs())
 	}
 	for l := find.English; l <= find.Japanese; l++ {
 		t := find.Teller{Lang: l, In: time.Local}

@@ -61,6 +61,8 @@ type Server struct {
 	tries   tries
 	watch   *watch
 	working chan struct{}
+	ptrs    ptrBook
+	life    context.Context //nolint:containedctx // of the server: what goes on behind a page ends with it
 	stop    context.CancelFunc
 	streams sync.WaitGroup
 
@@ -89,7 +91,7 @@ func New(o Options) (*Server, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	s.stop = cancel
+	s.life, s.stop = ctx, cancel
 	s.http = http.Server{
 		Handler: s.handler(), ReadHeaderTimeout: patience, ReadTimeout: patience, WriteTimeout: answerPatience, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(o.Log.Handler(), slog.LevelDebug), ConnContext: s.meet,
