@@ -17,6 +17,21 @@ type Watch struct {
 	Suspend  bool           `toml:"suspend"`
 }
 
+// listsDomains reports whether a zone is one of those that are asked about domains: by its name, as far as these are known, and by the words that others
+// are called by. A key may stand in front (DQS).
+func listsDomains(zone string) bool {
+	for label := range strings.SplitSeq(zone, ".") {
+		switch label {
+		case "dbl", "zrd", "surbl", "uri", "urired", "ivmuri", "fresh", "fresh10", "fresh15":
+			return true
+		}
+		if strings.HasPrefix(label, "rhsbl") || strings.HasPrefix(label, "uribl") {
+			return true
+		}
+	}
+	return false
+}
+
 // MostLists bounds the public lists that are asked.
 const MostLists = 32
 
@@ -45,6 +60,8 @@ func (d *decoder) validateWatch(w *Watch) {
 			d.wrong(key, fmt.Sprintf("%q is not the zone of a list: %s", zone, err), `want the name that is asked, such as "zen.spamhaus.org"`)
 		case !strings.Contains(zone, "."):
 			d.wrong(key, fmt.Sprintf("%q is not the zone of a list: it has no dot", zone), `want the name that is asked, such as "zen.spamhaus.org"`)
+		case listsDomains(w.Lists[i]):
+			d.wrong(key, fmt.Sprintf("%q lists domains, not IP addresses: asked about an address it answers with nonsense, or refuses", zone), `want a list of IP addresses, such as "zen.spamhaus.org"`)
 		case slices.Contains(w.Lists[:i], w.Lists[i]):
 			d.wrong(key, fmt.Sprintf("%q is in the list twice", zone), "take one of them away")
 		}
