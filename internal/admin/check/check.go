@@ -58,6 +58,7 @@ var checks = []check{
 	{true, (*checker).drain},
 	{false, (*checker).history},
 	{false, (*checker).notify},
+	{false, (*checker).page},
 	{false, (*checker).shaping},
 	{false, (*checker).whole},
 	{false, (*checker).reach},
