@@ -191,6 +191,7 @@ func (s *providerShown) print(w io.Writer) error {
 func (s *providerShown) printTimes(w io.Writer) (err error) {
 	if len(s.Phases) > 0 {
 		fmt.Fprintln(w)
+		fmt.Fprintln(w, "Times are coarse: each is counted in one of 15 classes, from 10 ms to 15 minutes. P50 and P90 lie in the class, no more is known.")
 		table := newTable(w, "PHASE\tP50\tP90\tMAILS\tA WEEK BEFORE: P50\tP90")
 		for i := range s.Phases {
 			ph := &s.Phases[i]

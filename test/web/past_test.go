@@ -17,9 +17,11 @@ func (s *storied) pages() map[string]string {
 	if err != nil || len(found) != 1 {
 		s.t.Fatalf("%d mails, %v", len(found), err)
 	}
+	at := s.story("slow provider").End.Format("2006-01-02T15:04:05Z")
 	return map[string]string{
 		"/providers?last=7d": "docomo", "/providers/docomo": "It is slow", "/refusals?last=7d": "What they say", "/attempts?last=7d": "Next page", "/find": "It is noted",
 		"/timeline?last=14d": "What happened", "/audit": "mika (uid 1000)", "/audit/searches": "Looked for", "/tenants/acme/history?last=14d": "Its accounts",
+		"/waiting": "Waits since", "/?at=" + at: "As it was", "/sessions?at=" + at: "Mails that were under way", "/ips?at=" + at: "How mail left", "/tenants?at=" + at: "as far as the records tell",
 		"/ips/203.0.113.13/history": "Day by day", "/would?last=14d": "limit observed", "/about": "Newest line", "/mails/" + found[0].ID: "5. ",
 	}
 }

@@ -31,9 +31,8 @@ type matrix struct {
 	Not       []admin.Standing // that are not plainly active
 	Counted   bool             // there is a history, and cells have what came of mail
 	Unlisted  int              // providers without a column
+	Past      *time.Time       // when they stood so; nil: now
 }
-
-func (matrix) isLive() {}
 
 type matrixRow struct {
 	IP    netip.Addr
@@ -53,6 +52,9 @@ type cell struct {
 	Deferred int64 // of them
 	Ack      *notes.Note
 }
+
+// Page is that of the sending IP there.
+func (c cell) Page() string { return link("/ips", c.IP) + link("?", "provider", c.Provider) }
 
 // Share is what part of attempts was deferred.
 func (c cell) Share() float64 {
@@ -79,30 +81,42 @@ func markOfState(state string) stateMark {
 }
 
 func showIPs(r *request) (any, error) {
+	if past, err := r.asOf("ips", "/ips"); past != nil || err != nil {
+		return r.past(past, err, r.ipsAsOf)
+	}
 	s, err := r.server.watch.now(r.Context())
 	if err != nil {
 		return nil, err
 	}
-	m := matrix{Not: s.Standings, Counted: r.history != nil}
-	counts, err := r.countsByIP(netip.Addr{})
+	counts, err := r.countsByIP(netip.Addr{}, r.now)
 	if err != nil {
 		return nil, err
 	}
-	m.columns(s.Standings, counts)
 	acked := map[notes.Subject]notes.Note{}
 	if r.server.Notes != nil {
 		if acked, err = r.server.Notes.Acknowledged(r.Context(), r.now); err != nil {
 			return nil, err
 		}
 	}
-	for _, ip := range allIPs(r.server.ways().IPs, s.Standings, counts) {
-		row := matrixRow{IP: ip.Address, EHLO: ip.EHLO, Pools: ip.Pools, All: cellOf(ip.Address, "", s.Standings, counts, acked)}
+	return liveMatrix{*r.matrixOf(s.Standings, counts, acked)}, nil
+}
+
+// A liveMatrix is one of this moment.
+type liveMatrix struct{ matrix }
+
+func (liveMatrix) isLive() {}
+
+func (r *request) matrixOf(stand []admin.Standing, counts map[place]outcomes, acked map[notes.Subject]notes.Note) *matrix {
+	m := &matrix{Not: stand, Counted: r.history != nil}
+	m.columns(stand, counts)
+	for _, ip := range allIPs(r.server.ways().IPs, stand, counts) {
+		row := matrixRow{IP: ip.Address, EHLO: ip.EHLO, Pools: ip.Pools, All: cellOf(ip.Address, "", stand, counts, acked)}
 		for _, p := range m.Providers {
-			row.Cells = append(row.Cells, cellOf(ip.Address, p, s.Standings, counts, acked))
+			row.Cells = append(row.Cells, cellOf(ip.Address, p, stand, counts, acked))
 		}
 		m.Rows = append(m.Rows, row)
 	}
-	return m, nil
+	return m
 }
 
 // columns chooses the providers: those that something stands at, then those with most mail.
@@ -138,14 +152,14 @@ type place struct {
 
 type outcomes struct{ all, deferred int64 }
 
-// countsByIP counts the attempts of 24 hours, of one sending IP or of all.
-func (r *request) countsByIP(ip netip.Addr) (map[place]outcomes, error) {
+// countsByIP counts the attempts of 24 hours before a time, of one sending IP or of all.
+func (r *request) countsByIP(ip netip.Addr, at time.Time) (map[place]outcomes, error) {
 	of := map[place]outcomes{}
 	if r.history == nil {
 		return of, nil
 	}
 	all, err := r.history.Counts(r.Context(), history.CountsOf{
-		Filter: history.Filter{From: r.now.Add(-24 * time.Hour), To: r.now, SendingIP: ip}, By: []string{history.ByProvider, history.BySending, history.ByOutcome},
+		Filter: history.Filter{From: at.Add(-24 * time.Hour), To: at, SendingIP: ip}, By: []string{history.ByProvider, history.BySending, history.ByOutcome},
 	})
 	if err != nil {
 		return nil, err
@@ -266,7 +280,7 @@ func showIP(r *request) (any, error) {
 	if p.Notes, err = r.notesOf(p.About); err != nil {
 		return nil, err
 	}
-	counts, err := r.countsByIP(ip)
+	counts, err := r.countsByIP(ip, r.now)
 	if err != nil {
 		return nil, err
 	}

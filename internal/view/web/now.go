@@ -45,6 +45,9 @@ type card struct {
 var ranks = []string{"rules", "defect", "sessions", "refused", "stopped", "absent", "suspended", "listed", "busy", "held", "slow", "names", "list", "reload", "records"}
 
 func showNow(r *request) (any, error) {
+	if past, err := r.asOf("now", "/"); past != nil || err != nil {
+		return r.past(past, err, r.nowAsOf)
+	}
 	s, err := r.server.watch.now(r.Context())
 	switch {
 	case s == nil:

@@ -241,6 +241,9 @@ type waitsLine struct {
 	Ages     []int64
 }
 
+// Count is All, for texts.
+func (l waitsLine) Count() int { return int(l.All) }
+
 func waitsOf(w *history.Waiting) waitsLine {
 	l := waitsLine{Provider: w.Provider, Tenants: w.Tenants, Ages: w.Ages[:]}
 	for _, n := range w.Ages {

@@ -47,6 +47,7 @@ func routes() []route {
 		timelineRoutes,
 		auditRoutes,
 		attemptRoutes,
+		waitingRoutes,
 		whoseRoutes,
 		ipPastRoutes,
 		wouldRoutes,
@@ -164,7 +165,11 @@ func (s *Server) answerPage(w http.ResponseWriter, r *request) {
 		s.showProblem(w, r, err)
 		return
 	}
-	s.render(w, r, http.StatusOK, r.route.shows, r.route.title, model)
+	shows := r.route.shows
+	if of, has := model.(interface{ ShownBy() string }); has {
+		shows = of.ShownBy()
+	}
+	s.render(w, r, http.StatusOK, shows, r.route.title, model)
 }
 
 func (s *Server) answerAct(w http.ResponseWriter, r *request) {

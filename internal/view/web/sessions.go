@@ -37,6 +37,9 @@ type sessionsPage struct {
 func (sessionsPage) isLive() {}
 
 func showSessions(r *request) (any, error) {
+	if past, err := r.asOf("sessions", "/sessions"); past != nil || err != nil {
+		return r.past(past, err, r.sessionsAsOf)
+	}
 	q, err := r.sessionQuery()
 	if err != nil {
 		return nil, err

@@ -38,6 +38,9 @@ type senderRow struct {
 }
 
 func showTenants(r *request) (any, error) {
+	if past, err := r.asOf("tenants", "/tenants"); past != nil || err != nil {
+		return r.past(past, err, r.tenantsAsOf)
+	}
 	p := tenantsPage{Would: r.ask("would") != "", Hidden: !r.may(Search)}
 	tenants, err := r.admin.Tenants(r.Context())
 	if isAbsent(err) { // all mail is one's
