@@ -107,9 +107,10 @@ var NotifyEvents = []NotifyEvent{
 	"pool.exhausted", "pool.usable",
 	"provider.slow", "provider.deferring", "provider.normal",
 	"account.contained", "account.would_be_contained", "account.released", "tenant.contained", "tenant.would_be_contained", "tenant.released",
-	"limit.blocked", "limit.released",
+	"limit.near", "limit.far", "limit.blocked", "limit.released",
 	"refusal.new_kind", "spoofing.first", "mail.ambiguous", "order.done", "warmup.stage",
 	"gateway.started", "gateway.reloaded", "gateway.reload_refused", "gateway.draining", "gateway.rules_lost", "gateway.rules_in_force", "gateway.silent", "gateway.heard", "gateway.records_dropped",
+	"gateway.disk_low", "gateway.disk_room", "certificate.ending", "certificate.renewed",
 	"digest",
 }
 

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/config"
 	"kanmon/internal/store"
 	"kanmon/internal/view/follow"
@@ -64,7 +66,7 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {
 		o := Tells(cfg, s)
-		o.Log, o.Held = log, k.keeper.Held
+		o.Log, o.Held, o.Host = log, k.keeper.Held, hostOf(cfg)
 		k.notifier, err = notify.Open(cfg, o)
 		if err != nil {
 			return nil, errors.Join(err, s.Close())
@@ -72,6 +74,47 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 		k.keeper.Hear, k.keeper.Collectors = k.notifier.Hear, []prometheus.Collector{k.notifier.Collector()}
 	}
 	return k, nil
+}
+
+// hostOf is what people are told of beside what the records say.
+func hostOf(cfg *config.Config) notify.Host {
+	h := notify.Host{Disks: []string{cfg.History.Directory}}
+	for _, path := range cfg.History.Records {
+		h.Disks = append(h.Disks, filepath.Dir(path))
+	}
+	for _, file := range []string{cfg.TLS.MSACertificate, cfg.Web.Certificate} {
+		if file != "" {
+			h.Certificates = append(h.Certificates, file)
+		}
+	}
+	if cfg.Admin.Socket != "" && len(cfg.Tenants) > 0 {
+		h.Limits = func(ctx context.Context) ([]notify.LimitReading, error) {
+			return limitsOf(ctx, admin.NewClient(cfg.Admin.Socket), cfg.Tenants)
+		}
+	}
+	return h
+}
+
+// mostAsked is how many tenants kanmon is asked about in one look.
+const mostAsked = 200
+
+// limitsOf asks kanmon how far tenants have used their limits.
+func limitsOf(ctx context.Context, of *admin.Client, tenants []config.Tenant) (all []notify.LimitReading, err error) {
+	const patience = 10 * time.Second
+	ctx, end := context.WithTimeout(ctx, patience)
+	defer end()
+	for i := range tenants[:min(len(tenants), mostAsked)] {
+		x, err := of.Sender(ctx, admin.Subject{Tenant: tenants[i].Name})
+		if err != nil {
+			return all, err
+		}
+		for _, l := range x.Limits {
+			if l.Enforced && l.Scope != "account" {
+				all = append(all, notify.LimitReading{Tenant: x.Tenant, Name: l.Name, Provider: l.Provider, Used: l.Used, Max: l.Max})
+			}
+		}
+	}
+	return all, nil
 }
 
 // Tells gives what whoever tells people of a history needs: its state lies beside the history, and the page's notes are read.

@@ -27,6 +27,7 @@ type Notifier struct {
 	file  *store.File
 	lock  *os.File
 	past  history.Store
+	host  Host
 	ended *prometheus.CounterVec
 
 	channels []*channel
@@ -60,6 +61,7 @@ type Options struct {
 	History history.Store // who keeps the lines that it hears
 	Notes   string        // path of the file of notes and acknowledgements; it need not be there
 	Held    func() bool   // reports whether nothing is heard because history cannot keep what was heard; nil: it never is
+	Host    Host          // what is looked at beside the records
 	Log     *slog.Logger  // of the process
 }
 
@@ -91,7 +93,7 @@ CREATE TABLE notify_digests (day TEXT PRIMARY KEY) WITHOUT ROWID;
 // Open makes a Notifier. Another process may not have its state open.
 func Open(cfg *config.Config, o Options) (*Notifier, error) {
 	n := &Notifier{
-		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, held: o.Held, ended: newCounter(), most: mostOfAKind, settle: settle, keeper: make(chan struct{}, 1),
+		cfg: cfg.Notify, zone: cfg.Notify.Location(), log: o.Log, past: o.History, held: o.Held, host: o.Host, ended: newCounter(), most: mostOfAKind, settle: settle, keeper: make(chan struct{}, 1),
 		heard: map[run]uint64{}, unsaved: map[run]uint64{}, lines: map[string]*event.Entry{}, ear: *newEar(),
 	}
 	n.digester = &digester{past: o.History, words: wordsOf(&cfg.Notify), notes: o.Notes, open: n.open}

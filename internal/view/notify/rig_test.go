@@ -25,6 +25,7 @@ type rig struct {
 	folder string
 	line   uint64
 	silent bool // the gateway's heart does not beat
+	host   Host
 	stop   context.CancelFunc
 	done   chan struct{}
 
@@ -66,7 +67,7 @@ func (r *rig) beginWith(doc string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Notes: filepath.Join(r.folder, "notes.db"), Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Host: r.host, Notes: filepath.Join(r.folder, "notes.db"), Log: slog.New(slog.DiscardHandler)}); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, c := range r.n.channels {

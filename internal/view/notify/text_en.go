@@ -75,6 +75,12 @@ var english = map[config.NotifyEvent]phrase{
 		`If the mail is in order: kanmon account unblock, and a higher limit.`,
 	},
 	"limit.released": {`the block of {{if .Account}}account {{.Account}} of {{end}}tenant {{.Tenant}} is lifted`, ``, ``},
+	"limit.near": {
+		`tenant {{.Tenant}} has used {{.N_used_ratio}} of its limit {{.Rule}}{{if .Provider}} at {{.Provider}}{{end}}`,
+		`Nothing yet. Beyond the limit kanmon does what its action says.`,
+		`kanmon tenant show says how far each limit is. If the mail is in order: kanmon tenant limit sets another amount.`,
+	},
+	"limit.far": {`tenant {{.Tenant}} is far from its limit {{.Rule}} again`, ``, ``},
 	"refusal.new_kind": {
 		`{{.N_tenants}} tenants get a refusal that nobody has seen for a month{{if .Class}}: {{.Class}}{{end}}`,
 		`kanmon takes it to mean: {{if .Meaning}}{{.Meaning}}{{else}}nothing that it knows{{end}}.`,
@@ -115,8 +121,20 @@ var english = map[config.NotifyEvent]phrase{
 	"gateway.records_dropped": {
 		`records of {{.Gateway}} have gaps: {{.N_records}} are missing`, `Mail is unharmed. A disk or a pipe was too slow.`, `kanmon status says whose records they were.`,
 	},
-	digestEvent: {`what happened until {{.Day}}`, ``, ``},
-	testEvent:   {`this is a test`, `Somebody has run kanmon notify test.`, `Nothing. If you can read this, the channel works.`},
+	"gateway.disk_low": {
+		`the disk of {{.Condition}} has only {{.N_free_ratio}} free`,
+		`Mail goes on. Where the disk is full, records are dropped, history stops, and what is decided about IPs and senders is not saved.`,
+		`Make room: df -h. A smaller size of [history], or fewer days of records (logrotate), keep it free.`,
+	},
+	"gateway.disk_room": {`the disk of {{.Condition}} has room again`, ``, ``},
+	"certificate.ending": {
+		`the certificate in {{.Condition}} ends at {{.Until}}`,
+		`Nothing. Behind its end, MSAs that verify it deliver nothing, and browsers warn.`,
+		`Renew it. The files are read anew: kanmon reload for MSAs; the page does it by itself.`,
+	},
+	"certificate.renewed": {`the certificate in {{.Condition}} is good until {{.Until}}`, ``, ``},
+	digestEvent:           {`what happened until {{.Day}}`, ``, ``},
+	testEvent:             {`this is a test`, `Somebody has run kanmon notify test.`, `Nothing. If you can read this, the channel works.`},
 }
 
 var englishNone = map[string]string{"Provider": "all providers", "Gateway": "the gateway", "By": "somebody", "Pool": "(none)", "State": "-", "Acted": "told", "List": "a public list", "Names": "no name"}
@@ -133,5 +151,6 @@ var englishLabels = map[string]string{
 	"d_refusals": "Refusals by meaning (an average day of the week before; ! = twice or half as many):", "d_tenants": "Tenants that have sent more than twice as much as usual:",
 	"d_waiting": "Mails that have waited for more than 4 hours, by provider:", "d_gaps": "%d records are missing.", "d_shortened": "History was shortened: it has reached its size.",
 	"d_trend": "%s: %d (%.0f)", "d_acknowledged": " [%s knows, until %s: %s]",
+	"N_used_ratio": "used: ", "N_free_ratio": "free: ", "N_days_left": "days left: ",
 	"N_here_ms": "here: ", "N_others_ms": "other sending IPs: ", "N_before_ms": "before: ",
 }

@@ -68,6 +68,12 @@ var japanese = map[config.NotifyEvent]phrase{
 		`正当なメールなら kanmon account unblock で解除し、制限値を上げてください。`,
 	},
 	"limit.released": {`{{if .Account}}{{.Tenant}} のアカウント {{.Account}} {{else}}テナント {{.Tenant}} {{end}}のブロックを解除しました`, ``, ``},
+	"limit.near": {
+		`テナント {{.Tenant}} が制限 {{.Rule}}{{if .Provider}}({{.Provider}}){{end}} の {{.N_used_ratio}} を使用しています`,
+		`まだ何もしていません。制限を超えると、設定された処置を行います。`,
+		`kanmon tenant show で各制限の使用量を確認してください。正当なメールなら kanmon tenant limit で制限値を変更できます。`,
+	},
+	"limit.far": {`テナント {{.Tenant}} の制限 {{.Rule}} に余裕が戻りました`, ``, ``},
 	"refusal.new_kind": {
 		`この 1 か月なかった種類の拒否が {{.N_tenants}} テナントで発生しています{{if .Class}}({{.Class}}){{end}}`, `kanmon の解釈: {{if .Meaning}}{{.Meaning}}{{else}}不明{{end}}。`,
 		`内容を確認してください。分類が誤っていれば、規則を追加してください(docs/ref/classification.md)。`,
@@ -103,8 +109,20 @@ var japanese = map[config.NotifyEvent]phrase{
 	"gateway.records_dropped": {
 		`{{.Gateway}} の記録が {{.N_records}} 件欠けました`, `メールへの影響はありません。ディスクまたはパイプが間に合いませんでした。`, `kanmon status でどのテナントの記録かを確認できます。`,
 	},
-	digestEvent: {`{{.Day}} までの状況`, ``, ``},
-	testEvent:   {`テスト通知です`, `kanmon notify test が実行されました。`, `対処は不要です。これが読めれば、通知は届いています。`},
+	"gateway.disk_low": {
+		`{{.Condition}} のディスクの空きが {{.N_free_ratio}} しかありません`,
+		`メールは止まりません。ディスクが満杯になると、記録が欠け、履歴が止まり、送信 IP や送信者についての判断が保存されません。`,
+		`df -h で確認し、空きを作ってください。[history] の size を小さくするか、記録の保存日数(logrotate)を減らしてください。`,
+	},
+	"gateway.disk_room": {`{{.Condition}} のディスクの空きが回復しました`, ``, ``},
+	"certificate.ending": {
+		`{{.Condition}} の証明書は {{.Until}} に期限切れになります`,
+		`何もしていません。期限を過ぎると、証明書を検証する MSA は配送できず、ブラウザは警告します。`,
+		`更新してください。MSA 用は kanmon reload で、ページ用は自動で読み直します。`,
+	},
+	"certificate.renewed": {`{{.Condition}} の証明書は {{.Until}} まで有効です`, ``, ``},
+	digestEvent:           {`{{.Day}} までの状況`, ``, ``},
+	testEvent:             {`テスト通知です`, `kanmon notify test が実行されました。`, `対処は不要です。これが読めれば、通知は届いています。`},
 }
 
 var japaneseNone = map[string]string{"Provider": "すべてのプロバイダ", "Gateway": "ゲートウェイ", "By": "不明", "Pool": "(なし)", "State": "-", "Acted": "told", "List": "公開ブロックリスト", "Names": "名前なし"}
@@ -121,5 +139,6 @@ var japaneseLabels = map[string]string{
 	"d_refusals": "拒否の内訳(括弧内は前週の 1 日平均、! は 2 倍以上または半分以下):", "d_tenants": "送信量が普段の 2 倍を超えたテナント:",
 	"d_waiting": "4 時間を超えて待っているメール(プロバイダ別):", "d_gaps": "記録が %d 件欠けています。", "d_shortened": "容量の上限に達したため、履歴を短縮しました。",
 	"d_trend": "%s: %d(%.0f)", "d_acknowledged": " [%s が確認済み、%s まで: %s]",
+	"N_used_ratio": "使用率: ", "N_free_ratio": "空き: ", "N_days_left": "残り日数: ",
 	"N_here_ms": "この IP: ", "N_others_ms": "ほかの送信 IP: ", "N_before_ms": "以前: ",
 }

@@ -41,7 +41,7 @@ func (n *Notifier) began(ctx context.Context) {
 // lookEvery is how often history is asked for what no single line says.
 const lookEvery = 5 * time.Minute
 
-// look finds gateways that are silent, providers that defer, and refusals that nobody has seen before.
+// look finds gateways that are silent, providers that defer, refusals that nobody has seen before, and what no line says.
 func (n *Notifier) look(ctx context.Context) (time.Duration, error) {
 	err := n.listen(ctx)
 	if time.Since(n.looked) < lookEvery {
@@ -50,10 +50,11 @@ func (n *Notifier) look(ctx context.Context) (time.Duration, error) {
 	n.looked = time.Now()
 	deferring, between, more := n.deferring(ctx, n.looked)
 	kinds, evenMore := n.newKinds(ctx, n.looked)
+	kinds = append(kinds, n.atHost(ctx, n.looked)...)
 	err = errors.Join(err, more, evenMore)
 	return 0, errors.Join(err, n.within(ctx, func(b *batch) error {
 		for _, h := range append(deferring, kinds...) {
-			if err := b.happened(h); err != nil {
+			if err := b.happenedOrEnded(h); err != nil {
 				return err
 			}
 		}
@@ -75,6 +76,16 @@ func (n *Notifier) listen(ctx context.Context) error {
 		return nil
 	}
 	return n.within(ctx, (*batch).silent)
+}
+
+// happenedOrEnded is happened for what is found again and again: that something is as it should be is no news of what nobody remembers.
+func (b *batch) happenedOrEnded(h happening) error {
+	if h.state == "" && !h.moment {
+		if s, err := b.subject(h.key); err != nil || s.at.IsZero() {
+			return err
+		}
+	}
+	return b.happened(h)
 }
 
 // silent finds gateways that run, and of which no line has come.

@@ -81,7 +81,7 @@ func (w *words) values(e *Event, quote func(string) string) map[string]string {
 	for _, n := range d.Numbers {
 		values["N_"+n.Name] = number(n.Name, n.Value)
 	}
-	for _, name := range [...]string{"N_deferred_ratio", "N_tenants", "N_replies", "N_records", "N_times_in_24h", "N_silent_seconds", "N_mails"} {
+	for _, name := range [...]string{"N_deferred_ratio", "N_tenants", "N_replies", "N_records", "N_times_in_24h", "N_silent_seconds", "N_mails", "N_used_ratio", "N_free_ratio"} {
 		if values[name] == "" {
 			values[name] = "?"
 		}
@@ -218,6 +218,8 @@ func number(name string, value float64) string {
 	switch {
 	case strings.Contains(name, "_ratio"):
 		return fmt.Sprintf("%.1f %%", value*100)
+	case strings.HasPrefix(name, "days"):
+		return fmt.Sprintf("%.0f", value)
 	case strings.HasSuffix(name, "_ms"):
 		return fmt.Sprintf("%.1f s", value/1000)
 	case strings.HasSuffix(name, "_seconds"):
