@@ -56,7 +56,7 @@ func (k *topCommand) Run(c *console) error {
 	follow := func(ctx context.Context, session string, to io.Writer) error {
 		return client.Trace(ctx, admin.SessionQuery{Session: session}, to)
 	}
-	_, err = tea.NewProgram(&topModel{look: look, follow: follow, every: k.Every, now: first, width: 80, height: 24}, tea.WithInput(c.stdin), tea.WithOutput(out)).Run()
+	_, err = tea.NewProgram(&topModel{look: look, follow: follow, orders: client, every: k.Every, now: first, width: 80, height: 24}, tea.WithInput(c.stdin), tea.WithOutput(out)).Run()
 	return err
 }
 
@@ -75,6 +75,7 @@ func (k *topCommand) printOnce(w io.Writer, now, before *admin.Top) error {
 type topModel struct {
 	look          func() (admin.Top, error)
 	follow        func(ctx context.Context, session string, to io.Writer) error // what is said in a session
+	orders        orders                                                        // who carries out what is ordered
 	every         time.Duration
 	now           admin.Top
 	before        *admin.Top
@@ -88,6 +89,9 @@ type topModel struct {
 	wasFilter string         // when typing began
 	shown     *admin.Session // in place of all; nil: all
 	trace     *tracing       // of it; nil: none
+	asked     *question      // that stands before an order; nil: none
+	reasons   *answered      // in place of all; nil: all
+	said      string         // what came of the last order
 }
 
 // A looked is what a look has given.
@@ -126,6 +130,8 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.later()
 	case traced:
 		return m, m.heard(msg)
+	case answered:
+		m.came(msg)
 	case tea.KeyPressMsg:
 		return m, m.key(msg.String(), msg.Text)
 	}
@@ -133,9 +139,16 @@ func (m *topModel) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 }
 
 func (m *topModel) key(name, text string) tea.Cmd {
+	if m.asked == nil {
+		m.said = ""
+	}
 	switch {
 	case name == "ctrl+c":
 		return tea.Quit
+	case m.asked != nil:
+		return m.answers(name, text)
+	case m.reasons != nil:
+		m.reasons = nil
 	case m.typing:
 		m.types(name, text)
 	case m.help:
@@ -145,6 +158,8 @@ func (m *topModel) key(name, text string) tea.Cmd {
 		return tea.Quit
 	case name == "t":
 		return m.beginTrace()
+	case name == "b", name == "i", name == "e":
+		return m.keyOfOrder(name)
 	case m.shown != nil:
 		if name == "esc" || name == "enter" {
 			m.closeSession()
@@ -203,9 +218,12 @@ func (m *topModel) View() tea.View {
 	s := &screen{width: m.width, height: max(m.height-1, 1), bold: os.Getenv("NO_COLOR") == ""}
 	text := topHelp
 	if !m.help {
-		if m.shown != nil {
+		switch {
+		case m.reasons != nil:
+			text = m.drawReasons(s)
+		case m.shown != nil:
 			text = m.drawSession(s)
-		} else {
+		default:
 			text = drawTop(s, &m.now, m.before, m.shows)
 		}
 		for len(s.lines) < s.height {
@@ -220,14 +238,18 @@ func (m *topModel) View() tea.View {
 
 func (m *topModel) foot() string {
 	switch {
+	case m.asked != nil:
+		return m.asking()
 	case m.typing:
 		return "/" + printable(m.filter) + "_"
+	case m.said != "":
+		return printable(m.said)
 	case m.err != nil:
 		return "no answer since then: " + printable(m.err.Error())
 	case m.paused:
 		return "paused; p goes on"
 	case m.shown != nil:
-		return "esc back  t trace  q quit"
+		return "esc back  t trace  e explain  b block  i suspend IP  q quit"
 	case m.filter != "":
 		return "only rows with " + printable(m.filter) + "; esc: all"
 	default:
@@ -235,7 +257,7 @@ func (m *topModel) foot() string {
 	}
 }
 
-const topHelp = `kanmon top shows what happens now, and changes nothing.
+const topHelp = `kanmon top shows what happens now, and changes only what you give a reason for.
 
   q, Ctrl-C   end
   p           stop the picture, and go on
@@ -243,6 +265,9 @@ const topHelp = `kanmon top shows what happens now, and changes nothing.
   s           sort: by what is held, by how many, by name
   up, down    choose a held session; Enter shows all of it, Esc goes back
   t           show what is said in it from now on
+  e           why the sender of the chosen session is treated as it is
+  b           block its account for two hours: a question, and a reason
+  i           suspend its sending IP at the provider for two hours, likewise
   ?           this
 
 HELD         sessions whose MSA waits, what lasts longest first: for how long, for whom and in

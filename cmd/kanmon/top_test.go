@@ -132,7 +132,7 @@ func TestTopFollowsTheKeys(t *testing.T) {
 	shows("paused")
 	shows("mail 10.0/s")
 	press("p", "?")
-	if view := m.View(); !strings.Contains(view.Content, "shows what happens now, and changes nothing") {
+	if view := m.View(); !strings.Contains(view.Content, "shows what happens now, and changes only what you give a reason for") {
 		t.Errorf("help:\n%s", view.Content)
 	}
 	press("x")
