@@ -26,6 +26,7 @@ type pastCommands struct {
 	Refusals refusalsCommand `cmd:"" help:"Show what receivers refuse, grouped by what it means and in which words."`
 	Timeline timelineCommand `cmd:"" help:"Show what came of mail in steps of time, with what happened between."`
 	Waiting  waitingCommand  `cmd:"" help:"Show for which providers mail waits in the queues of MSAs, and how old it is."`
+	Would    wouldCommand    `cmd:"" help:"Show what limits and containment that only observe would have done, to whom, and what came of their mail."`
 	Report   reportCommand   `cmd:"" help:"Tell a tenant what has become of its mail in a month, with nothing of anybody else: as HTML, text, CSV or JSON."`
 }
 

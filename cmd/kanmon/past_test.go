@@ -197,7 +197,7 @@ func TestTheLastHoursAreTold(t *testing.T) {
 			t.Errorf("%s --json: %d\n%s", args, code, out)
 		}
 	}
-	for _, args := range []string{"refusals", "timeline", "waiting --provider nobody", "provider show nobody"} {
+	for _, args := range []string{"refusals", "timeline", "would", "waiting --provider nobody", "provider show nobody"} {
 		if code, _, wrong := says(t, "", append(strings.Fields(args), "--config", config)...); code != exitError || !strings.Contains(wrong, "since 2026-07-01") {
 			t.Errorf("%s, where there is nothing: %d %s", args, code, wrong)
 		}
