@@ -185,6 +185,10 @@ attacks: ## 10,000 random sessions whose connections are attacked: no recipient 
 truth: ## 12,000 random sessions between ends that log all, and what is on record of them must be what happened (two minutes)
 	KANMON_TRUTH=full $(GO) test -count=1 -timeout=20m -v ./test/truth
 
+.PHONY: hostile-texts
+hostile-texts: ## 10,000 hostile replies, addresses and header values through record, history, page, table, webhook, mail and terminal: none acts (ten minutes)
+	KANMON_HOSTILE=full $(GO) test -count=1 -timeout=60m -run Hostile -v ./test/story ./internal/view/notify | grep -v '^=== '
+
 SIM ?=
 
 .PHONY: timing
