@@ -142,8 +142,22 @@ func serve(t *testing.T, more string) *site {
 			t.Fatal(err)
 		}
 	}
+	s.begins("view", conf, func() bool {
+		resp, err := http.Get(s.url + "/login") //nolint:noctx // it answers at once, or is not there
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return err == nil
+	})
+	return s
+}
+
+// begins starts a process of the program, which ends with the test, and waits for it to answer.
+func (s *site) begins(command, conf string, answers func() bool) {
+	t := s.t
+	t.Helper()
 	var log bytes.Buffer
-	process := exec.Command(program, "view", "--config", conf)
+	process := exec.Command(program, command, "--config", conf)
 	process.Stdout, process.Stderr = &log, &log
 	process.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := process.Start(); err != nil {
@@ -152,17 +166,12 @@ func serve(t *testing.T, more string) *site {
 	t.Cleanup(func() {
 		_ = process.Process.Signal(syscall.SIGTERM)
 		if err := process.Wait(); err != nil || t.Failed() {
-			t.Logf("the page's process: %v\n%s", err, &log)
+			t.Logf("kanmon %s: %v\n%s", command, err, &log)
 		}
 	})
-	for end := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		resp, err := http.Get(s.url + "/login") //nolint:noctx // it answers at once, or is not there
-		if err == nil {
-			_ = resp.Body.Close()
-			return s
-		}
+	for end := time.Now().Add(time.Minute); !answers(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("the page does not answer: %v", err)
+			t.Fatalf("kanmon %s does not answer", command)
 		}
 	}
 }
