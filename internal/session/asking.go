@@ -67,7 +67,7 @@ func (s *session) waitOut(q Question, d Decision) Decision {
 		s.hold(min(d.Delay, s.gate.left))
 		s.gate.left = max(0, end-s.now())
 		s.talk.left = s.msaGone()
-		if s.talk.left || !d.Again || s.gate.left == 0 || s.e.Live.stopping() {
+		if s.talk.left || !d.Again || s.gate.left == 0 || s.stops() {
 			break
 		}
 		d = s.consult(q)
@@ -139,13 +139,13 @@ func (s *session) gateReply(d *Decision) *smtp.Reply {
 	return &reply
 }
 
-// hold lets time pass. Whoever hangs up meanwhile, or a drain, is looked after by the next wait.
+// hold lets time pass. Whoever hangs up meanwhile, a drain, or an order to end, is looked after by the next wait.
 func (s *session) hold(d time.Duration) {
 	before := s.parkHeld()
 	defer func() { s.log.back(before) }()
 	for end := time.Now().Add(d); ; {
 		left := time.Until(end)
-		if left <= 0 || s.e.Live.stopping() || s.msaGone() {
+		if left <= 0 || s.stops() || s.msaGone() {
 			return
 		}
 		time.Sleep(min(left, s.lookIn(time.Second)))

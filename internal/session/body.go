@@ -237,6 +237,9 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	if gone || hungUp && s.msaGone() {
 		return s.withhold()
 	}
+	if s.mustEnd() { // from here on there is only waiting
+		return s.ends(event.PhaseBody)
+	}
 	before := s.log.spendsIn(event.SpentOnBodyMX)
 	s.mail.state = mailDotted
 	err := s.writeText(last, lastPiece)

@@ -36,8 +36,8 @@ func (s *session) awaitCommand() error {
 		if s.waiting.fed == 0 && s.msa.in.BareFeed() {
 			s.waiting.fed = max(1, event.MicrosOf(s.now()-s.waiting.began))
 		}
-		if s.e.Live.stopping() && !s.mail.underWay() {
-			return &failure{trouble: stopping, phase: event.PhaseIdle}
+		if s.marks.has(markOrdered) || s.e.Live.stopping() && !s.mail.underWay() {
+			return s.ends(event.PhaseIdle)
 		}
 		if err := s.await(&s.msa, event.PhaseIdle); err != nil {
 			if s.waiting.fed > 0 && (errors.Is(err, errTimeout) || errors.Is(err, io.EOF)) { // it may read on behind its FIN

@@ -169,8 +169,8 @@ func (s *session) aside(phase event.Phase, look, cancel func(), step func() erro
 			case s.msaGone():
 				lost = &failure{trouble: msaLost, phase: phase}
 				cancel()
-			case s.e.Live.cutting():
-				lost = &failure{trouble: cut, phase: phase}
+			case s.mustEnd():
+				lost = s.ends(phase)
 				cancel()
 			}
 			tick.Reset(s.lookIn(watchEvery))

@@ -53,8 +53,8 @@ func (s *session) dispatchBadOctet(cmd smtp.Command) {
 
 func (s *session) dispatchMail(cmd smtp.Command) {
 	switch {
-	case s.e.Live.stopping():
-		s.answerAndEnd(cmd, &replyStopping, stopping)
+	case s.stops():
+		s.answerStop(cmd)
 	case s.mx.open() && (s.mx.stage != stageReady || s.talk.hello == smtp.VerbUnknown): // RFC 5321 §4.1.4; and before EHLO there is no TLS yet
 		s.turnAway(cmd)
 		s.answerBad(cmd, &replyNeedHello)
@@ -92,8 +92,8 @@ func (s *session) forwardAdmitted(cmd smtp.Command, no *smtp.Reply) {
 		s.answerHere(cmd, no)
 	case s.talk.left:
 		s.log.unsaid(cmd)
-	case s.e.Live.stopping():
-		s.answerAndEnd(cmd, &replyStopping, stopping)
+	case s.stops():
+		s.answerStop(cmd)
 	default:
 		s.talk.mails++
 		s.mail.state = mailAsked

@@ -40,13 +40,14 @@ const (
 	accountRefused         // the gate does not want a message of the account that its header names
 	stopping               // kanmon drains
 	cut                    // kanmon stops now
+	byOrder                // a person has ordered this session to end
 	passedThrough          // a stream that was passed through broke
 	broken                 // a panic in kanmon
 )
 
 var troubleNames = [...]string{
 	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "no_room", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_refused", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
-	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut",
+	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut", "ended",
 	"passed_through", "broken",
 }
 
@@ -140,6 +141,8 @@ func (f *failure) says(mx netip.AddrPort) replies.Said {
 		return replies.Unwanted.Say()
 	case stopping, cut:
 		return replies.Stopping.Say()
+	case byOrder:
+		return replies.Ended.Say()
 	default:
 		return replies.Internal.Say()
 	}
@@ -164,7 +167,7 @@ func (f *failure) author() event.Side {
 // drains reports whether a message under way is read to its end before the answer.
 func (f *failure) drains() bool {
 	switch f.trouble {
-	case msaLost, msaSilent, msaStuck, stopping, cut, broken:
+	case msaLost, msaSilent, msaStuck, stopping, cut, byOrder, broken:
 		return false
 	default:
 		return true
@@ -253,6 +256,7 @@ var (
 	replyNoMoreRcpts  = replies.NoMoreRecipients.Plain()
 	replyElsewhere    = replies.Elsewhere.Plain()
 	replyStopping     = replies.Stopping.Plain()
+	replyEnded        = replies.Ended.Plain()
 	replyTooManyMails = replies.TooManyMails.Plain()
 	replyMXGone       = replies.Gone.Plain()
 	replyMXRefused    = replies.Refused.Plain()

@@ -202,6 +202,8 @@ func (c *steady) Write(p []byte) (written int, err error) {
 			return written, err
 		case !time.Now().Before(c.end), c.s.e.Live.cutting():
 			return written, err
+		case c.s.mustEnd():
+			return written, c.s.ends(event.PhaseBody)
 		case c.s.goneWhileWriting(c.which):
 			return written, errMSAGone
 		}

@@ -108,7 +108,7 @@ func (h *hangUps) listen(list syscall.RawConn) {
 
 // hangsUp is called, while the MSA is watched and by another goroutine, when it has hung up.
 func (s *session) hangsUp() {
-	s.hungUp.Store(true)
+	s.marks.set(markHungUp)
 	endWait(s.mx.base)
 }
 
@@ -128,12 +128,12 @@ func (s *session) watchMSA(phase event.Phase) {
 // stillThere reports whether the MSA is watched, and nobody has heard that it has hung up: then it need not be looked
 // at, but where it must be known that a half-close came no later than in its time.
 func (s *session) stillThere() bool {
-	return s.talk.watched && !s.hungUp.Load() && (s.mail.dotAt == 0 || s.talk.openAt >= s.mail.dotAt+halfClosed)
+	return s.talk.watched && !s.marks.has(markHungUp) && (s.mail.dotAt == 0 || s.talk.openAt >= s.mail.dotAt+halfClosed)
 }
 
 func (s *session) unwatchMSA(mx *leg) {
 	s.talk.watched = false
 	s.e.Live.hangUps.forget(s)
-	s.hungUp.Store(false)
+	s.marks.clear(markHungUp)
 	mx.armed = 0 // whatever it was, it may have been moved
 }

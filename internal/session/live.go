@@ -46,6 +46,7 @@ type Live struct {
 	holders  share.Places[holder]
 	sharers  share.Places[holder]       // the same places, by who has a part of them
 	refused  *share.Map[holder, uint64] // sessions that were too many
+	orders   map[event.ID]*order        // for sessions to end, until they have
 	turned   uint64                     // all of them
 	waiting  share.Places[holder]       // refused connections that have a moment to read why
 	killBy   time.Time                  // when an MSA that does not read is let go of
@@ -271,6 +272,7 @@ func (l *Live) leave(s *session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sessions--
+	delete(l.orders, s.info.ID)
 	l.sources.Give(source)
 	l.holders.Give(whose)
 	l.sharers.Give(sharer)

@@ -116,7 +116,7 @@ func (s *session) restFor(wait time.Duration) {
 	}
 	before := s.log.spends(event.SpentResting)
 	defer func() { s.log.back(before) }()
-	for end := time.Now().Add(wait); wait > 0 && !s.e.Live.stopping(); wait = time.Until(end) {
+	for end := time.Now().Add(wait); wait > 0 && !s.stops(); wait = time.Until(end) {
 		time.Sleep(min(wait, pokeEvery))
 	}
 }

@@ -92,7 +92,7 @@ func (s *session) awaitRoom(step event.Step, full *NoRoom, waited bool) bool {
 		s.noteRoom(step, full, "delayed")
 	}
 	s.hold(max(wait, time.Millisecond))
-	return !s.e.Live.stopping() && !s.msaGone()
+	return !s.stops() && !s.msaGone()
 }
 
 // full refuses a mail, or a recipient, that there is no room for.

@@ -154,6 +154,19 @@ func (r *running) remove(s *session) {
 	delete(part.of, s)
 }
 
+// find gives the one with an ID; nil: it does not run, or no more.
+func (r *running) find(id event.ID) *session {
+	part := &r[id%event.ID(len(r))]
+	part.mu.Lock()
+	defer part.mu.Unlock()
+	for s := range part.of {
+		if s.info.ID == id {
+			return s
+		}
+	}
+	return nil
+}
+
 // all gives those that run now. Nothing is locked while one of them is looked at: it may end meanwhile.
 func (r *running) all() iter.Seq[*session] {
 	return func(yield func(*session) bool) {

@@ -35,7 +35,7 @@ type session struct {
 	trust   *trusting // nil: nothing of it has been asked
 
 	dest          Destination
-	hungUp        atomic.Bool              // the MSA has, while it is watched
+	marks         marks                    // that others set
 	work          int32                    // done since it was last counted (pace.go)
 	msaDescriptor int32                    // of the MSA's connection, which its session alone closes; 0: it has none
 	cuts          atomic.Pointer[net.Conn] // the MX connection, for Live to cut
@@ -151,7 +151,7 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	if now >= s.waiting.end {
 		return errTimeout
 	}
-	hungUp := s.hungUp.Load()
+	hungUp := s.marks.has(markHungUp)
 	if err := s.lookAround(l, phase); err != nil {
 		return err
 	}
@@ -167,7 +167,7 @@ func (s *session) waitOn(l *leg, phase event.Phase) error {
 	switch {
 	case l == &s.msa:
 	case s.talk.watched:
-		if !hungUp && s.hungUp.Load() { // since it was looked at, perhaps in front of the deadline that was set then
+		if !hungUp && s.marks.has(markHungUp) { // since it was looked at, perhaps in front of the deadline that was set then
 			endWait(l.base)
 		}
 	case s.talk.openAt >= now: // it has just been seen to be there
@@ -189,11 +189,8 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	s.mail.park()
 	s.mx.keepAlive()
 	if waiting == &s.msa {
-		if phase == event.PhaseIdle && s.e.Live.stopping() && !s.mail.underWay() {
-			return &failure{trouble: stopping, phase: phase}
-		}
-		if s.e.Live.cutting() {
-			return &failure{trouble: cut, phase: phase}
+		if s.mustEnd() || phase == event.PhaseIdle && s.stops() && !s.mail.underWay() {
+			return s.ends(phase)
 		}
 		s.mx.park()
 		switch {
@@ -205,8 +202,8 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 		}
 		return nil
 	}
-	if s.e.Live.cutting() {
-		return &failure{trouble: cut, phase: phase}
+	if s.mustEnd() {
+		return s.ends(phase)
 	}
 	if phase == event.PhaseBanner && s.msa.pending() {
 		if err := s.peekForeign(); err != nil {

@@ -45,6 +45,9 @@ func (s *session) abandonTLS() {
 // trusted. It is tried there without what may have broken it: first the ticket, then the name that was shown, then the post-quantum
 // key share. Then comes plain text, or no mail where TLS must be.
 func (s *session) tlsFailed(why *tlsFailure) error {
+	if s.mustEnd() { // its waits are being ended, which says nothing of the MX's TLS
+		return s.ends(why.phase)
+	}
 	s.log.notef("%s", why)
 	way := s.mx.way
 	name := s.trust.shownName(way)

@@ -44,6 +44,13 @@ var (
 		Postmaster: nothing,
 		Operator:   nothing,
 	})
+	Ended = ofConnection.add(Entry{
+		Name: "ended", Codes: []Code{{421, "4.3.2"}, {451, "4.3.2"}}, Text: "an operator has ended this session; your mail stays queued and is retried",
+		Happened:   "A person has had kanmon end this one session: `kanmon sessions end`, or on the page.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "`kanmon audit` says who did it, and why.",
+	})
 	NotIntercepted = ofConnection.add(Entry{
 		Name: "not-intercepted", Codes: []Code{{421, "4.3.5"}}, Text: "this port takes redirected connections only",
 		Happened:   "Somebody connected to kanmon's own port. It has no idea where the mail should go.",
