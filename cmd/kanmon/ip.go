@@ -22,6 +22,7 @@ type ipCommands struct {
 	Suspend ipSuspendCommand `cmd:"" help:"Take a sending IP out of use, at one provider or everywhere."`
 	Resume  ipResumeCommand  `cmd:"" help:"Take a sending IP back into use, at one provider or everywhere."`
 	Shaping ipShapingCommand `cmd:"" help:"Show what providers take from each sending IP, how much of it is used, and what their replies, or timing, have taken from it."`
+	Try     ipTryCommand     `cmd:"" help:"Ask one MX from each sending IP, side by side, how it answers: as far as RCPT, and never with a message."`
 	Warm    ipWarmCommand    `cmd:"" help:"Show how far new sending IPs have warmed up, or have one go on at another step, or end."`
 }
 

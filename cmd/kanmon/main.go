@@ -47,29 +47,29 @@ var errShown = errors.New("failed")
 
 // A commandLine is what kanmon understands.
 type commandLine struct {
-	Init     initCommand     `cmd:"" help:"Write a first configuration for this host, by a few questions."`
-	Run      runCommand      `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
-	Reload   reloadCommand   `cmd:"" help:"Have a running kanmon read its configuration again, and wait for the result."`
-	Check    checkCommand    `cmd:"" help:"Find what would hurt: in the configuration, on this host, and at receivers."`
-	Explain  explainCommand  `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
-	Rules    rulesCommands   `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
-	Classify classifyCommand `cmd:"" help:"Explain what an MX's reply means and who or what it is about."`
-	IP       ipCommands      `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
-	Provider providerCommand `cmd:"" help:"Show what came of mail to a provider, and how much each of them takes from one sending IP."`
-	MX       mxCommand       `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
-	Status   statusCommand   `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
-	Sessions sessionsCommand `cmd:"" help:"List the sessions that run, those that are held first: since when, and for whom they wait."`
-	Top      topCommand      `cmd:"" help:"Show what happens now, again and again: held sessions, providers, sending IPs, tenants, refusals."`
-	Trace    traceCommand    `cmd:"" help:"Show the dialogue of sessions while it happens, as the session log has it, until Ctrl-C."`
-	Tenant   tenantCommands  `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
-	Account  accountCommands `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
-	Audit    auditCommand    `cmd:"" help:"Show who has blocked, exempted or limited whom, or suspended a sending IP, when and why."`
-	Web      webCommands     `cmd:"" help:"Show kanmon in a browser, and say who may see it."`
-	View     viewCommand     `cmd:"" help:"Show kanmon in a browser, with the history of mail, until SIGTERM."`
-	History  historyCommands `cmd:"" help:"Keep what has happened to mail, for weeks and months, and say how far that is."`
-	Notify   notifyCommands  `cmd:"" help:"Tell people what has happened: by webhook, by mail."`
-	Backup   backupCommand   `cmd:"" help:"Save what kanmon keeps and its configuration to a file, also while it runs."`
-	Restore  restoreCommand  `cmd:"" help:"Put a backup in the place of what is there, while kanmon is stopped."`
+	Init     initCommand      `cmd:"" help:"Write a first configuration for this host, by a few questions."`
+	Run      runCommand       `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
+	Reload   reloadCommand    `cmd:"" help:"Have a running kanmon read its configuration again, and wait for the result."`
+	Check    checkCommand     `cmd:"" help:"Find what would hurt: in the configuration, on this host, and at receivers."`
+	Explain  explainCommand   `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
+	Rules    rulesCommands    `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
+	Classify classifyCommand  `cmd:"" help:"Explain what an MX's reply means and who or what it is about."`
+	IP       ipCommands       `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
+	Provider providerCommand  `cmd:"" help:"Show what came of mail to a provider, and how much each of them takes from one sending IP."`
+	MX       mxCommand        `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
+	Status   statusCommand    `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
+	Sessions sessionsCommands `cmd:"" help:"List the sessions that run, those that are held first, or have one end."`
+	Top      topCommand       `cmd:"" help:"Show what happens now, again and again: held sessions, providers, sending IPs, tenants, refusals."`
+	Trace    traceCommand     `cmd:"" help:"Show the dialogue of sessions while it happens, as the session log has it, until Ctrl-C."`
+	Tenant   tenantCommands   `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
+	Account  accountCommands  `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
+	Audit    auditCommand     `cmd:"" help:"Show who has blocked, exempted or limited whom, or suspended a sending IP, when and why."`
+	Web      webCommands      `cmd:"" help:"Show kanmon in a browser, and say who may see it."`
+	View     viewCommand      `cmd:"" help:"Show kanmon in a browser, with the history of mail, until SIGTERM."`
+	History  historyCommands  `cmd:"" help:"Keep what has happened to mail, for weeks and months, and say how far that is."`
+	Notify   notifyCommands   `cmd:"" help:"Tell people what has happened: by webhook, by mail."`
+	Backup   backupCommand    `cmd:"" help:"Save what kanmon keeps and its configuration to a file, also while it runs."`
+	Restore  restoreCommand   `cmd:"" help:"Put a backup in the place of what is there, while kanmon is stopped."`
 
 	pastCommands `embed:""`
 

@@ -76,7 +76,7 @@ func unknownIn(n *kong.Node, words []string) string {
 			return "" // alternatives, or what the shell is to do
 		case flag == "-": // standard input or output
 		case strings.HasPrefix(flag, "-"):
-			if !hasFlag(n, flag) {
+			if !hasFlag(n, flag) && !hasFlag(n.DefaultCmd, flag) {
 				return "flag " + flag
 			}
 		case len(n.Children) > 0:

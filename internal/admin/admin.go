@@ -21,8 +21,11 @@
 //	GET  /v1/sightings                    how others see the sending IPs: public lists, names; and how these lists are
 //	GET  /v1/ips/{ip}/sightings           how one of them is seen
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
+//	POST /v1/tries                        {"mx": "192.0.2.25"} or {"domain": "example.net"}, and "from", "sender", "recipient", "reason": how an MX answers each sending IP
+//	GET  /v1/tries/{try}                  one of the last tries, as far as it is
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	GET  /v1/sessions?held=1m&tenant=     the sessions that run, held ones first; also by session, account, provider, ip, mx, state; most=50
+//	POST /v1/sessions/{session}/end       {"reason": "..."}: it ends, with 421 where a reply is possible, never between a dot and its reply
 //	GET  /v1/top?tenant=                  what happens now, at a glance: status, sessions as above, what becomes of mail, refusals
 //	GET  /v1/trace?provider=              the session log of what is asked for, from now on, as text; by all but state, held and most
 //	POST /v1/reload                       the configuration is read anew; answered when it holds, or with why it does not

@@ -84,6 +84,19 @@ func (fakeMXs) MX(addr netip.Addr) MX {
 	return MX{MX: addr, Known: addr == ip, Strikes: 1, Failures: []MXFailure{{Phase: "handshake", Cause: "EOF"}}}
 }
 
+// Try says what has arrived.
+func (fakeMXs) Try(_ context.Context, o TryOrder, who string) (Try, error) {
+	return Try{ID: "t1", By: who, MX: o.MX, Domain: o.Domain, Sender: o.Sender, Recipient: o.Recipient, Dialogues: []TryDialogue{{IP: ip, State: TryWaiting}}}, nil
+}
+
+// Tried knows one.
+func (fakeMXs) Tried(id string) (Try, error) {
+	if id != "t1" {
+		return Try{}, &Error{http.StatusNotFound, errors.New("there is no such try, or no more")}
+	}
+	return Try{ID: id, MX: ip, Over: true, Dialogues: []TryDialogue{{IP: ip, State: TryRefused, Steps: []TryStep{{Phase: "rcpt", Code: 550, Reply: "550 bob@example.net"}}}}}, nil
+}
+
 // fakeProcess is how the server's tests are.
 type fakeProcess struct{}
 
@@ -98,6 +111,14 @@ func (fakeProcess) Sessions(q SessionQuery) (Sessions, error) {
 	}
 	s := Session{Session: "64d9a07b2e1c8f35", State: "mx", Step: "rcpt", For: 61.5, Held: true, Tenant: q.Tenant, MX: netip.AddrPortFrom(q.MX, 25)}
 	return Sessions{Running: 3, Most: 10000, Matching: 1, Held: 1, Sessions: []Session{s}[:min(q.Most, 1)]}, nil
+}
+
+// EndSession ends one, and says for whom.
+func (fakeProcess) EndSession(_ context.Context, session, reason, who string) (SessionEnd, error) {
+	if session != "64d9a07b2e1c8f35" {
+		return SessionEnd{}, &Error{http.StatusNotFound, errors.New("it does not run")}
+	}
+	return SessionEnd{Session: session, Came: SessionWaits + ", " + reason + ", " + who}, nil
 }
 
 // Reload refuses.

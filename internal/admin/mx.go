@@ -40,6 +40,10 @@ type MXFailure struct {
 // MXs is what the daemon knows of MXs.
 type MXs interface {
 	MX(addr netip.Addr) MX
+	// Try begins to ask one how it answers each sending IP, in somebody's name.
+	Try(ctx context.Context, o TryOrder, who string) (Try, error)
+	// Tried gives one of the last tries, as far as it is.
+	Tried(id string) (Try, error)
 }
 
 func (s *Server) showMX(w http.ResponseWriter, r *http.Request) {

@@ -116,6 +116,8 @@ type Process interface {
 	Top(SessionQuery) (Top, error)
 	// Trace gives the dialogue of the sessions that are asked for, from now on, until it is closed.
 	Trace(SessionQuery) (Tracing, error)
+	// EndSession has one end, in somebody's name, and waits a moment for it.
+	EndSession(ctx context.Context, session, reason, who string) (SessionEnd, error)
 	// Reload reads the configuration anew, and returns when it holds; an error says why everything is as it was.
 	Reload(ctx context.Context) (Reloaded, error)
 }

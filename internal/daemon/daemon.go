@@ -93,6 +93,7 @@ type Daemon struct {
 	started    time.Time
 	operators  *admin.Server // on the admin socket; nil: there is none
 
+	trying    trying
 	meter     meter
 	lookout   lookout
 	trusting  trusting

@@ -100,6 +100,7 @@ func (d *Daemon) openAdmin() error {
 	if err != nil {
 		return err
 	}
+	d.openTrying()
 	customers := &senders{d}
 	server := admin.NewServer(&operator{d}, customers, customers, &operator{d}, &operator{d}, d.log)
 	d.operators = server
@@ -213,7 +214,7 @@ func (o *operator) ordered(key standing.Key, c policy.Change, do func() error) e
 	}
 	c.IP, c.Provider, c.Before, c.After = key.IP, strings.TrimPrefix(key.Provider, standing.Every), before, o.stands(key)
 	if c.Before != c.After {
-		if unkept := o.d.policy.AuditIP(c); unkept != nil {
+		if unkept := o.d.policy.AuditOrder(c); unkept != nil {
 			err = errors.Join(err, &admin.Error{Status: http.StatusInternalServerError, Err: unkept})
 		}
 	}

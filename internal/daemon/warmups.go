@@ -145,7 +145,7 @@ func (o *operator) WarmUp(ip netip.Addr, order admin.WarmUpOrder, who string) er
 	}
 	after, _ := book.Get(ip)
 	change := policy.Change{Did: "warm_up", By: who, Why: order.Reason, IP: ip, Before: before.Words(), After: after.Words()}
-	if unkept := o.d.policy.AuditIP(change); unkept != nil {
+	if unkept := o.d.policy.AuditOrder(change); unkept != nil {
 		err = errors.Join(err, unkept)
 	}
 	if err != nil {

@@ -29,7 +29,7 @@ type Change struct {
 	Subject  contain.Subject `json:"subject"`
 	IP       netip.Addr      `json:"ip,omitzero"`
 	Provider string          `json:"provider,omitempty"` // where the IP's standing was changed; "": everywhere
-	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume"
+	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"
 	Before   string          `json:"before"`
 	After    string          `json:"after"`
 	Why      string          `json:"why,omitempty"`
@@ -215,9 +215,9 @@ func (p *Policy) stamped(c Change) Change {
 	return c
 }
 
-// AuditIP puts into the audit what an operator has done to a sending IP. It is no order of this package's: whoever keeps the standing has
-// kept it.
-func (p *Policy) AuditIP(c Change) error { return p.audit(due{Change: c}) }
+// AuditOrder puts into the audit what an operator has done that is no order of this package's: to a sending IP, whose standing somebody else
+// keeps, to a session, or with a try.
+func (p *Policy) AuditOrder(c Change) error { return p.audit(due{Change: c}) }
 
 // Audit returns the last changes, the newest last: of a sender, or of an IP; of all if neither is named.
 func (p *Policy) Audit(s contain.Subject, ip netip.Addr, most int) ([]Change, error) {

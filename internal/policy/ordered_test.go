@@ -65,7 +65,7 @@ func TestAnOrderIsToldWhenItIsKept(t *testing.T) {
 		wants("a person's, that is not kept", "unblock acme/bob@acme.example true false")
 		over("dan@acme.example")
 		wants("a limit's, that is not kept", "block acme/dan@acme.example true false")
-		if p.AuditIP(Change{IP: netip.MustParseAddr("203.0.113.10"), Did: "suspend"}) == nil {
+		if p.AuditOrder(Change{IP: netip.MustParseAddr("203.0.113.10"), Did: "suspend"}) == nil {
 			t.Error("the audit is said to be kept")
 		}
 		wants("an IP's, that its own store has", "suspend  false false")

@@ -17,6 +17,8 @@ var Exceptions = []Exception{
 	{"ip -4 rule delete …", "only tproxy mode has these rules: the step \"policy rules deleted\" of test/systemd"},
 	{"systemctl edit …", "opens an editor"},
 	{"systemctl kill --kill-who=main kanmon", "cuts sessions of a stop that takes its time, and the one of its page does not"},
+	{"kanmon ip try …", "ip_try.txtar in cmd/kanmon, and with a real MX TestTryShowsWhomAnMXRefuses in test/netns"},
+	{"kanmon sessions end …", "live.txtar in cmd/kanmon, and with a real MSA TestSessionEndsByOrder in test/netns"},
 	{"kanmon ip warm …", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon ip warm", "ip_warm.txtar in cmd/kanmon"},
 	{"kanmon web user …", "it asks for a password: the step \"the page is opened\" of test/systemd"},

@@ -36,7 +36,7 @@ func Examples() []Example {
 func examplesOf(n *kong.Node) string {
 	var b strings.Builder
 	for _, e := range Examples() {
-		if e.Line != n.FullPath() && !strings.HasPrefix(e.Line, n.FullPath()+" ") {
+		if !isOf(e.Line, n) {
 			continue
 		}
 		b.WriteString("\nExample:\n\n    # " + e.Line + "\n")
@@ -45,4 +45,16 @@ func examplesOf(n *kong.Node) string {
 		}
 	}
 	return b.String()
+}
+
+// isOf reports whether a line is a call of a command: by its name, or without it where the command above takes it for what is meant.
+func isOf(line string, n *kong.Node) bool {
+	if rest, is := strings.CutPrefix(line, n.FullPath()); is && (rest == "" || rest[0] == ' ') {
+		return true
+	}
+	if n.Parent == nil || n.Parent.DefaultCmd != n {
+		return false
+	}
+	rest, is := strings.CutPrefix(line, n.Parent.FullPath())
+	return is && (rest == "" || strings.HasPrefix(rest, " -"))
 }

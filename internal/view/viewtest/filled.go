@@ -10,6 +10,9 @@ import (
 // Strange is what a stranger may write: all that is shown of it is text.
 const Strange = `550 <script>alert(1)</script> "'><img src=x onerror=alert(2)> {{.}} ` + "\u202e" + `drowssap canary.eve@victim.example`
 
+// Tried is a try.
+const Tried = "abcdefgh23456723"
+
 // Held is a session that is held.
 const Held = "64d9a07b2e1c8f35"
 
@@ -55,5 +58,17 @@ func Fill(a *Answers) {
 	a.Refusals = []admin.TopRefusal{{Provider: "docomo", SendingIP: ip, Tenant: "acme", Code: 550, Class: "ip_reputation", Count: 3, Last: Noon}}
 	a.Flow = admin.Flow{Since: Noon, Mails: 100, Delivered: 90, Deferred: 7, Refused: 3}
 	a.Trace = []string{Strange}
+	a.Try = admin.Try{
+		ID: Tried, At: Noon, By: "alice (web)", MX: netip.MustParseAddr("198.51.100.25"), Host: "mx1.docomo.example", Domain: "docomo.example", Provider: "docomo",
+		Sender: "<canary.bob@acme.example>", Recipient: "<canary.eve@victim.example>", Over: true,
+		Dialogues: []admin.TryDialogue{
+			{IP: ip, EHLO: "out1.example", Stands: "suspended until 2026-12-01T14:00:00Z", State: admin.TryRefused, TLS: "TLS 1.3, TLS_AES_128_GCM_SHA256", Steps: []admin.TryStep{
+				{Phase: "dial", Took: .02}, {Phase: "banner", Took: .1, Code: 220, Reply: "220 " + Strange}, {Phase: "ehlo", Said: "EHLO out1.example", Took: .02, Code: 250, Reply: "250 ok"},
+				{Phase: "rcpt", Said: "RCPT TO:<canary.eve@victim.example>", Took: 6.2, Code: 550, Reply: Strange, Class: "ip_reputation", Scope: "ip", Rule: "docomo-550", Meaning: "our sending IP has a bad reputation there", Advice: "wait", Counts: true},
+			}},
+			{IP: other, EHLO: "out2.example", State: admin.TryFailed, Ended: "no connection: i/o timeout", Steps: []admin.TryStep{{Phase: "dial", Took: 30}}},
+		},
+		LeftOut: []admin.TryLeftOut{{IP: netip.MustParseAddr("2001:db8::1"), Why: "the MX's address is of the other family"}},
+	}
 	a.Audit = tenant.Changes
 }

@@ -1,6 +1,7 @@
 package viewtest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,9 @@ type Answers struct {
 	Flow      admin.Flow
 	Trace     []string // lines
 	Audit     []admin.Change
-	Absent    string // why there are no tenants and no audit; "": there are
+	Ends      string    // what comes of the order to end a session; "": it has ended
+	Try       admin.Try // of which there is one
+	Absent    string    // why there are no tenants and no audit; "": there are
 }
 
 // Start has one answer until the test ends. It takes the names of persons from this process.
@@ -141,6 +144,19 @@ func (t *tracing) Next(ctx context.Context) ([]byte, error) {
 // Close ends it.
 func (t *tracing) Close() {}
 
+// EndSession implements [admin.Process].
+func (k *Kanmon) EndSession(_ context.Context, session, reason, who string) (admin.SessionEnd, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for i := range k.says.Sessions {
+		if k.says.Sessions[i].Session == session {
+			k.orders = append(k.orders, fmt.Sprintf("end session %s, because %s, by %s", session, reason, who))
+			return admin.SessionEnd{Session: session, Came: cmp.Or(k.says.Ends, admin.SessionEnded)}, nil
+		}
+	}
+	return admin.SessionEnd{}, &admin.Error{Status: http.StatusNotFound, Err: fmt.Errorf("session %s does not run, or no more", session)}
+}
+
 // Reload implements [admin.Process].
 func (k *Kanmon) Reload(context.Context) (admin.Reloaded, error) { return admin.Reloaded{}, nil }
 
@@ -212,6 +228,25 @@ func (k *Kanmon) WarmUp(ip netip.Addr, o admin.WarmUpOrder, who string) error {
 
 // MX implements [admin.MXs].
 func (k *Kanmon) MX(addr netip.Addr) admin.MX { return admin.MX{MX: addr} }
+
+// Try implements [admin.MXs].
+func (k *Kanmon) Try(_ context.Context, o admin.TryOrder, who string) (admin.Try, error) {
+	k.ordered("try %v%s from %q as %q to %q, because %s, by %s", o.MX, o.Domain, o.From, o.Sender, o.Recipient, o.Reason, who)
+	k.mu.Lock()
+	id := k.says.Try.ID
+	k.mu.Unlock()
+	return k.Tried(id)
+}
+
+// Tried implements [admin.MXs].
+func (k *Kanmon) Tried(id string) (admin.Try, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if id == "" || id != k.says.Try.ID {
+		return admin.Try{}, &admin.Error{Status: http.StatusNotFound, Err: errors.New("there is no such try, or no more")}
+	}
+	return k.says.Try, nil
+}
 
 // Tenants implements [admin.Senders].
 func (k *Kanmon) Tenants() ([]admin.Sender, error) {
