@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+
+	"kanmon/internal/view/viewtest"
 )
 
 // What keeps people out is found: else that nothing is found says nothing.
@@ -74,4 +76,41 @@ func TestASuspendedSendingIPIsAcknowledged(t *testing.T) {
 	if w.clicks > 3 {
 		t.Errorf("%d clicks, want 3 at most", w.clicks)
 	}
+}
+
+// A session is held: from the first page it is ended with a reason, and what has come of that is said.
+func TestASessionIsEnded(t *testing.T) {
+	s := serve(t, "")
+	w := &clicker{window: s.open("act")}
+	w.goTo("/sessions")
+	w.click(`a[href="/sessions/`+viewtest.Held+`"]`, `#end-reason`)
+	w.do(chromedp.SendKeys("#end-reason", "it hangs"))
+	w.click(`form[action$="/end"] button`, `.said`)
+	if said := get(w.window, chromedp.Text(".said")); said != "It has ended." {
+		t.Errorf("it says %q", said)
+	}
+	if got := s.kanmon.Orders(); !slices.Equal(got, []string{"end session " + viewtest.Held + ", because it hangs, by act (web)"}) {
+		t.Errorf("ordered %q", got)
+	}
+	w.quiet("end")
+}
+
+// A try is ordered by a form, runs before one's eyes, and shows the dialogues side by side.
+func TestATryIsFollowed(t *testing.T) {
+	s := serve(t, "")
+	s.kanmon.Set(func(a *viewtest.Answers) { a.Try.Over = false })
+	w := &clicker{window: s.open("act")}
+	w.goTo("/ips")
+	w.click(`a[href="/try"]`, `#to`)
+	w.do(chromedp.SendKeys("#to", "docomo.example"), chromedp.SendKeys("#sender", "a@acme.example"))
+	w.click(`form[action="/try"] button`, `[data-again]`)
+	s.kanmon.Set(func(a *viewtest.Answers) { a.Try.Over = true })
+	w.do(chromedp.WaitNotPresent(`[data-again]`))
+	if text := get(w.window, chromedp.Text("#state")); !strings.Contains(text, "All have answered, or will not.") {
+		t.Errorf("it says %q", text)
+	}
+	if text := get(w.window, chromedp.Text("#beside")); !strings.Contains(text, viewtest.Strange) {
+		t.Errorf("what a stranger has said is not in %q", text)
+	}
+	w.quiet("try")
 }

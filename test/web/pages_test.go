@@ -15,7 +15,7 @@ import (
 // pages are those that there are without a history.
 var pages = []string{
 	"/", "/sessions", "/sessions?held=1m", "/sessions/" + viewtest.Held, "/ips", "/ips/192.0.2.1", "/ips/192.0.2.1?provider=docomo", "/ips/192.0.2.2", "/tenants", "/tenants?would=1",
-	"/tenants/acme", "/tenants/acme/a/bob@acme.example", "/about", "/nowhere",
+	"/tenants/acme", "/tenants/acme/a/bob@acme.example", "/about", "/try?to=198.51.100.25", "/tries/" + viewtest.Tried, "/nowhere",
 }
 
 var unsafe = regexp.MustCompile(`[^a-z0-9]+`)

@@ -1,5 +1,7 @@
 package web
 
+import "kanmon/internal/view/viewtest"
+
 // An example is with what a route can be asked for: where its path has {names}, or its query, or form, must say something.
 type example struct {
 	path string   // in place of that of the route
@@ -15,6 +17,9 @@ var examples = map[string]example{
 	"POST /find":                              {form: []string{"term", "bob@receiver.example"}},
 	"POST /find.csv":                          {form: []string{"term", "bob@receiver.example"}},
 	"GET /sessions/{session}":                 {path: "/sessions/" + held64},
+	"POST /sessions/{session}/end":            {path: "/sessions/" + held64 + "/end", form: []string{"reason", "x"}},
+	"POST /try":                               {form: []string{"to", "192.0.2.25"}},
+	"GET /tries/{try}":                        {path: "/tries/" + viewtest.Tried},
 	"GET /sessions/{session}/trace":           {path: "/sessions/" + held64 + "/trace"},
 	"GET /ips/{ip}":                           {path: "/ips/192.0.2.1"},
 	"POST /ips/{ip}/suspend":                  {path: "/ips/192.0.2.1/suspend", form: []string{"provider", "docomo", "for", "2h", "reason", "x"}},

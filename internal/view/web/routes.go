@@ -40,6 +40,7 @@ func routes() []route {
 		nowRoutes,
 		sessionRoutes,
 		ipRoutes,
+		trialRoutes,
 		providerRoutes,
 		tenantRoutes,
 		refusalRoutes,

@@ -17,6 +17,7 @@ var sessionRoutes = []route{
 	{path: "GET /sessions", title: "Sessions", menu: "Sessions", key: "s", role: Look, shows: "sessions.html", model: showSessions},
 	{path: "GET /sessions/{session}", title: "Session", role: Look, shows: "session.html", model: showSession},
 	{path: "GET /sessions/{session}/trace", role: Search, stream: traceSession},
+	{path: "POST /sessions/{session}/end", role: Act, act: endSession},
 }
 
 // mostSessions is how many are listed on one page.

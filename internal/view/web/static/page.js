@@ -116,6 +116,19 @@ function trace(into) {
   });
 }
 
+// again fetches a page that is about to say more, until it has said all.
+async function again() {
+  while (document.querySelector("[data-again]")) {
+    await new Promise((done) => setTimeout(done, 1000));
+    if (document.hidden) continue;
+    try {
+      swap(await fetchPage(location.href));
+    } catch {
+      // the next time
+    }
+  }
+}
+
 // keys: / is the search, g and a letter a page of the menu.
 function keys() {
   let went = 0;
@@ -137,4 +150,5 @@ function keys() {
 
 keys();
 if (main.hasAttribute("data-live")) follow();
+again();
 for (const into of document.querySelectorAll("[data-trace]")) trace(into);
