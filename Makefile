@@ -12,8 +12,8 @@ ATTEMPTS ?= 1000000
 DAYS     ?= 14
 
 # The namespace tests bring real mail servers up, those of rules and dashboards run promtool; the others need nothing but Go.
-NETNS = ./test/netns/...
-UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/monitoring' -e '/test/story' -e '/test/history')
+NETNS = ./test/netns/... ./test/parity
+UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/parity' -e '/test/monitoring' -e '/test/story' -e '/test/history')
 
 # What is much work of one goroutine, or of a database, and shows nothing more with the race detector, which makes it ten times as long.
 LONG = TestMemoryIsBounded|TestReplayAbuse|TestEchoIsNoEvidence|TestANewSendingIPGrowsUpWithinAReceiversSecretCurve|TestOutsider|TestARestrictionOfOneIPAtOneProviderIsFound|TestWhatIsSlowForOthersTooIsNotARestriction|TestShapingHalvesWhatReceiversWithDocumentedLimitsDefer|TestContainedSendersFillTheRoomOfTheirTenant|TestPinsAreSharedAmongTenants|TestExplainSaysWhatWarmUpDecidesToday|TestOrdinaryMailIsNoFinding|TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing
@@ -211,6 +211,11 @@ test-systemd: ## units, package and guide on a booted Debian 12: other programs 
 	VERSION=1.2.3 ARCHES=$$($(GO) env GOARCH) FORMATS=deb OUT=$(BUILD)/systemd/older packaging/build.sh
 	VERSION=1.2.4 ARCHES=$$($(GO) env GOARCH) FORMATS=deb OUT=$(BUILD)/systemd/newer packaging/build.sh
 	$(GO) run ./test/systemd -packages $(BUILD)/systemd
+
+.PHONY: tls-parity
+tls-parity: ## mail to 80 kinds of MXs by Postfix, which has OpenSSL, and through kanmon: the table of docs/ref/tls.md (root, under 10 minutes; ARGS=-update)
+	test/setup/install.sh parity
+	KANMON_PARITY=full $(GO) test -count=1 -timeout=10m -v ./test/parity $(ARGS) | grep -v '^=== '
 
 .PHONY: hang
 hang: setup ## logs, databases, the resolver and kanmon's own log hang one after the other, and nobody's mail waits (root, under 15 minutes)

@@ -24,6 +24,7 @@ type PostfixOptions struct {
 	Hostname string            // name in EHLO or in the banner; "": the host's name
 	TLS      string            // MSA: smtp_tls_security_level, "" is "may"; MX: smtpd_tls_security_level, "" is "none"
 	Settings map[string]string // further parameters of main.cf
+	Services []string          // further lines of master.cf
 	Screen   bool              // MX: postscreen meets its clients first
 }
 

@@ -121,7 +121,7 @@ func (p *Postfix) receiving() map[string]string {
 
 // services is master.cf. Nothing is chrooted: a chrooted client would not see the host's own resolv.conf.
 func (p *Postfix) services() []string {
-	return append(p.front(),
+	return append(slices.Concat(p.front(), p.Options.Services),
 		"pickup unix n - n 60 1 pickup",
 		"cleanup unix n - n - 0 cleanup",
 		"qmgr unix n - n 300 1 qmgr",

@@ -4,6 +4,7 @@
 #   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, and axe-core
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
+#   test/setup/install.sh parity   and those of them that are MXs of `make tls-parity`
 #   test/setup/install.sh systemd  and the Debian that `make test-systemd` boots
 #   test/setup/install.sh packages only that Debian, and what `make test-packages` judges packages with
 #
@@ -29,10 +30,10 @@ main() {
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
-	mtas) groups="lab mtas" ;;
+	mtas | parity) groups="lab $1" ;;
 	packages) groups="systemd judges" ;;
 	systemd) groups="lab systemd" ;;
-	*) die "unknown group \"$1\"; known: bench, mtas, packages, systemd" ;;
+	*) die "unknown group \"$1\"; known: bench, mtas, packages, parity, systemd" ;;
 	esac
 
 	command -v apt-get >/dev/null || die "this script knows Debian and Ubuntu only: no apt-get here"
@@ -46,8 +47,8 @@ main() {
 	flock 9
 	host_tools "$groups"
 	for group in $groups; do
-		if [ "$group" = mtas ]; then
-			images
+		if [ "$group" = mtas ] || [ "$group" = parity ]; then
+			images "$group"
 		elif [ "$group" = systemd ]; then
 			debian
 		elif [ "$group" = axe ]; then
@@ -84,8 +85,8 @@ programs_of() {
 all_ready() {
 	[ -z "$(missing_host_packages "$1")" ] || return 1
 	for g in $1; do
-		if [ "$g" = mtas ]; then
-			[ -z "$(missing_images)" ] || return 1
+		if [ "$g" = mtas ] || [ "$g" = parity ]; then
+			[ -z "$(missing_images "$g")" ] || return 1
 		elif [ "$g" = systemd ]; then
 			has_debian || return 1
 		elif [ "$g" = axe ]; then
@@ -184,7 +185,7 @@ closure() {
 	} | sort -u
 }
 
-# The images of the group mtas, each with the packages in it. Those from npm are marked.
+# The images of the group mtas, each with the packages in it. Those from npm are marked. The group parity has some of them.
 images_of_mtas() {
 	cat <<-'END'
 		exim exim4-daemon-light
@@ -199,12 +200,16 @@ images_of_mtas() {
 
 missing_images() {
 	images_of_mtas | while read -r image packages; do
+		case $1:$image in
+		mtas:* | parity:exim | parity:sendmail) ;;
+		*) continue ;;
+		esac
 		[ "$(cat "$cache/mtas/$image/made-of" 2>/dev/null)" = "$packages" ] || echo "$image"
 	done
 }
 
 images() {
-	for image in $(missing_images); do
+	for image in $(missing_images "$1"); do
 		packages=$(images_of_mtas | sed -n "s/^$image //p")
 		say "installing $packages into $cache/mtas/$image"
 		new=$cache/mtas.new
@@ -228,7 +233,7 @@ images() {
 		rm -rf "${cache:?}/mtas/$image" "$new/work" "$new/root"
 		mv "$new" "$cache/mtas/$image"
 	done
-	missing=$(missing_images)
+	missing=$(missing_images "$1")
 	[ -z "$missing" ] || die "missing images:" $missing
 }
 
