@@ -164,6 +164,7 @@ type EntryTLS struct {
 	NotAfter time.Time `json:"not_after"`
 	Verified bool      `json:"verified"`
 	Error    string    `json:"error"`
+	Cause    string    `json:"cause"`
 }
 
 // An EntryReply is a reply; the zero one was never waited for.

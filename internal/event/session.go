@@ -16,7 +16,7 @@ func (id ID) String() string { return fmt.Sprintf("%016x", uint64(id)) }
 // TLS is what is known of the TLS of one leg.
 type TLS struct {
 	State       TLSState
-	Resumed     bool         // the handshake resumed an earlier session
+	Cause       TLSCause     // of the failure that Err tells last, where there is no TLS; with TLS whether it was resumed
 	Version     uint16       // crypto/tls version; 0 without TLS
 	Cipher      uint16       // crypto/tls cipher suite; 0 without TLS
 	Curve       uint16       // crypto/tls CurveID; 0 without TLS

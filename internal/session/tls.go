@@ -45,6 +45,9 @@ type tlsFailure struct {
 func (f *tlsFailure) Error() string { return fmt.Sprintf("TLS failed at %s: %v", f.phase, f.cause) }
 func (f *tlsFailure) Unwrap() error { return f.cause }
 
+// errRefusesTLS says that an MX that offers TLS does not begin it.
+var errRefusesTLS = errors.New("STARTTLS was answered")
+
 // errNoMail says that the destination must have TLS and its handshake failed: the session goes on without an MX.
 var errNoMail = errors.New("no TLS where it must be")
 
@@ -79,7 +82,7 @@ func (s *session) startTLS() error {
 	case 421:
 		return s.saidGoodbye(event.PhaseStartTLS)
 	default:
-		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("STARTTLS was answered with %d", s.mx.reply.Code), begun: s.at(begun)}
+		return &tlsFailure{phase: event.PhaseStartTLS, cause: fmt.Errorf("%w with %d", errRefusesTLS, s.mx.reply.Code), begun: s.at(begun)}
 	}
 	return s.handshake()
 }
@@ -193,7 +196,10 @@ func (e *Engine) tlsToMSA() *tls.Config {
 func (s *session) describeTLS(state tls.ConnectionState, earlier string) event.TLS {
 	r := event.TLS{
 		State: event.TLSOn, Version: state.Version, Cipher: state.CipherSuite, Curve: uint16(state.CurveID),
-		Resumed: state.DidResume, Err: earlier,
+		Err: earlier,
+	}
+	if state.DidResume {
+		r.Cause = event.TLSResumed
 	}
 	if len(state.PeerCertificates) > 0 {
 		r.Certificate = s.e.Live.certs.describe(state.PeerCertificates, s.sharer())

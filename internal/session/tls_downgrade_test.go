@@ -359,3 +359,30 @@ func TestMXThatCountsConnections(t *testing.T) {
 		}
 	})
 }
+
+// Plain text has a cause, also where TLS is not tried any more.
+func TestPlainTextHasACause(t *testing.T) {
+	for want, makeMX := range map[event.TLSCause]func(*testing.T) *brokenMX{
+		event.TLSRefused:           replies("STARTTLS", 1, "454 4.7.0 TLS not available due to temporary reason\r\n"),
+		event.TLSForeign:           sawHello(everyHello(garbageForHello)),
+		event.TLSSilent:            sawHello(everyHello(hang)),
+		event.TLSLost:              replies("EHLO", 2, smtptest.CloseConn),
+		event.TLSClientCertificate: wantsCertificate(tls.VersionTLS13),
+	} {
+		t.Run(want.String(), func(t *testing.T) {
+			mx := makeMX(t)
+			synctest.Test(t, func(t *testing.T) {
+				s := newBrokenSite(mx)
+				for n := range 5 {
+					if m := s.mail(t); m.tls.State != event.TLSDowngraded || m.tls.Cause != want {
+						t.Errorf("mail %d: %s, %s, want the cause %s: %s", n+1, m.tls.State, m.tls.Cause, want, m.tls.Err)
+					}
+					time.Sleep(2 * time.Minute)
+				}
+				if plain, _ := s.live.InPlainText(); len(plain) != 1 {
+					t.Errorf("in plain text: %v", plain)
+				}
+			})
+		})
+	}
+}

@@ -61,6 +61,7 @@ type TLSFailure struct {
 	At    time.Time
 	Phase event.Phase
 	Cause string // sanitised
+	Why   event.TLSCause
 }
 
 // MXTLS is what is remembered of the TLS of an MX. A time that is zero, or over, says nothing.
@@ -158,7 +159,7 @@ func (m *tlsMemory) failed(mx netip.Addr, way tlsWay, why *tlsFailure, now time.
 	defer m.mu.Unlock()
 	k := m.entry(mx)
 	cause := smtp.AppendSanitised(nil, []byte(why.cause.Error()), false)
-	k.Failures = append(k.Failures, TLSFailure{now, why.phase, string(cause[:min(len(cause), maxShownCause)])})
+	k.Failures = append(k.Failures, TLSFailure{now, why.phase, string(cause[:min(len(cause), maxShownCause)]), why.why()})
 	if len(k.Failures) > maxShownFailures {
 		k.Failures = slices.Delete(k.Failures, 0, 1)
 	}
@@ -303,7 +304,5 @@ func (l *Live) TLSOf(mx netip.Addr) (of MXTLS, known bool) {
 	if k == nil {
 		return of, false
 	}
-	of = k.MXTLS
-	of.Failures = slices.Clone(of.Failures)
-	return of, true
+	return k.MXTLS.clone(), true
 }

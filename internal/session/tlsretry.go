@@ -16,7 +16,7 @@ func (s *session) tryTLS() bool {
 		way, why := s.e.Live.tls.choose(s.info.Destination.Addr().Unmap(), s.info.ID, time.Now(), must)
 		s.mx.way |= way | wayChosen
 		if way&wayPlain != 0 {
-			s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why}
+			s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why, Cause: s.e.Live.tls.lastCause(s.info.Destination.Addr().Unmap())}
 			s.log.notef("plain text: %s", why)
 		}
 	}
@@ -27,11 +27,20 @@ func (s *session) tryTLS() bool {
 // the server has judged it.
 func (s *session) tlsWorked() {
 	mx := s.info.Destination.Addr().Unmap()
-	if s.e.Live.tls.worked(mx, s.mx.way, tls.CurveID(s.mx.info.MX.Curve) == tls.X25519MLKEM768, time.Now()) {
+	if s.e.Live.tls.worked(mx, s.mx.way, postQuantum(s.mx.info.MX.Curve), time.Now()) {
 		if line, tell := s.e.Live.odd.notices.happened(noticeTLS, mx.String(), time.Now()); tell {
 			s.e.logger().Info("TLS with an MX works again", "session", s.info.ID.String(), "destination", mx.String(), "left_out", line.left)
 		}
 	}
+}
+
+// postQuantum reports whether a key exchange is one of those that the hello offers beside the classical ones.
+func postQuantum(curve uint16) bool {
+	switch tls.CurveID(curve) {
+	case tls.X25519MLKEM768, tls.SecP256r1MLKEM768, tls.SecP384r1MLKEM1024:
+		return true
+	}
+	return false
 }
 
 // abandonTLS is called where the leg does not come up for another reason, so that somebody else may find out about the MX.
@@ -54,11 +63,11 @@ func (s *session) tlsFailed(why *tlsFailure) error {
 	s.forgetTicket(way, name) // also one that came before the MX changed its mind
 	s.closeMX()
 	s.rememberFailure(why)
+	said := why.Error()
 	if before := s.mx.info.MX.Err; before != "" {
-		s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: before + "; " + why.Error()}
-	} else {
-		s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: why.Error()}
+		said = before + "; " + said
 	}
+	s.mx.info.MX = event.TLS{State: event.TLSDowngraded, Err: said, Cause: why.why()}
 	s.mx.way = way&^(wayTicket|wayTicketFailed|wayNamed) | wayAgain
 	if why.hung && !s.dest.TLS.must() {
 		s.mx.way |= wayImpatient

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"kanmon/internal/event"
 )
 
 var update = flag.Bool("update", false, "write the table of docs/ref/tls.md anew; why something is so must be written by hand")
@@ -30,6 +32,9 @@ func TestEncryptedWhereverAnMSAWithOpenSSLIs(t *testing.T) {
 		if !*update && is != page[m.name] {
 			t.Errorf("%s: encrypted by Postfix: %s, by kanmon: %s (%s); %s says %s, %s", is.mx, is.openssl, is.kanmon, of.Error, pageFile, page[m.name].openssl, page[m.name].kanmon)
 		}
+		if of.State == event.TLSDowngraded.String() && of.Cause != causeOf(is) {
+			t.Errorf("%s: the records give the cause %q, want %q", is.mx, of.Cause, causeOf(is))
+		}
 		if behind := bare[m.name] == encrypted && relayed[m.name] != encrypted; behind != (is.why != "") {
 			t.Errorf("%s: kanmon is behind: %t; %s says why: %q", is.mx, behind, pageFile, is.why)
 		}
@@ -44,6 +49,18 @@ func TestEncryptedWhereverAnMSAWithOpenSSLIs(t *testing.T) {
 		if !slices.ContainsFunc(rows, func(r row) bool { return r.mx == name }) {
 			t.Errorf("%s has %q, which is no MX of the corpus", pageFile, name)
 		}
+	}
+}
+
+// causeOf is why TLS fails there, as the records are to have it: in most cases the MX finds nothing in common, and says no more than that.
+func causeOf(r row) string {
+	switch {
+	case strings.Contains(r.mx, "must have a client certificate"):
+		return event.TLSClientCertificate.String()
+	case slices.ContainsFunc([]string{"Go cannot read the certificate", "Go reads all certificates", "Go takes RSA keys"}, func(why string) bool { return strings.HasPrefix(r.why, why) }):
+		return event.TLSCertificate.String()
+	default:
+		return event.TLSNothingInCommon.String()
 	}
 }
 

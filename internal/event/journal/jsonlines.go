@@ -221,7 +221,7 @@ func (o *object) tls(name string, t *event.TLS) {
 		if t.Curve != 0 {
 			o.word("curve", tls.CurveID(t.Curve).String())
 		}
-		o.boolean("resumed", t.Resumed)
+		o.boolean("resumed", t.Cause == event.TLSResumed)
 		cert := t.Certificate
 		if cert == nil {
 			cert = &event.Certificate{}
@@ -235,6 +235,9 @@ func (o *object) tls(name string, t *event.TLS) {
 		o.boolean("verified", cert.Verified)
 	}
 	o.foreign("error", t.Err)
+	if t.Cause != event.TLSNoCause && t.Cause != event.TLSResumed {
+		o.word("cause", t.Cause.String())
+	}
 	o.dst = append(o.dst, '}')
 }
 

@@ -25,7 +25,7 @@ func fullRecord() *event.Record {
 	ms := time.Millisecond
 	r.Session.MX = event.TLS{
 		State: event.TLSOn, Version: tls.VersionTLS13, Cipher: tls.TLS_AES_128_GCM_SHA256, Curve: uint16(tls.X25519),
-		Resumed: true, Certificate: &event.Certificate{
+		Cause: event.TLSResumed, Certificate: &event.Certificate{
 			Names: []string{"mx.example.net", "*.example.net\r\n\""}, Verified: true, NotAfter: time.Date(2027, 1, 2, 3, 4, 5, 0, time.UTC),
 		},
 	}

@@ -52,6 +52,7 @@ type providerCell struct {
 	fates      [event.FateCount]slot
 	bytes      slot
 	handshakes [tlsCount]slot
+	downgrades [event.TLSCauseCount]slot
 	phases     [event.PhaseCount]observer
 	delay      observer
 }
@@ -131,6 +132,12 @@ func (m *Metrics) countRecipients(provider int, n *[event.FateCount]int) {
 func (m *Metrics) countBytes(provider int, n int64) {
 	if s := &m.providerCells[provider].bytes; !s.add(float64(n)) {
 		m.first(s, m.of.bytes, float64(n), m.providers.text(provider))
+	}
+}
+
+func (m *Metrics) countDowngrade(provider int, why event.TLSCause) {
+	if s := &m.providerCells[provider].downgrades[why]; !s.add(1) {
+		m.first(s, m.of.downgrades, 1, m.providers.text(provider), why.String())
 	}
 }
 

@@ -65,6 +65,9 @@ func (m *Metrics) hearLeg(f *event.Facts, leg *event.Leg) {
 	}
 	if result, known := tlsOf(leg); known {
 		m.countHandshake(provider, result)
+		if result == tlsDowngraded {
+			m.countDowngrade(provider, leg.MX.Cause)
+		}
 	}
 }
 

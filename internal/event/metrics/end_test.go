@@ -93,6 +93,27 @@ func TestConnectionsAreCountedByTheirTLS(t *testing.T) {
 	}
 }
 
+// What is in plain text although TLS was offered has a cause; what has TLS has none.
+func TestDowngradesAreCountedByCause(t *testing.T) {
+	m := newMetrics(t, nil)
+	for _, c := range []event.TLS{
+		{State: event.TLSDowngraded, Cause: event.TLSCertificate}, {State: event.TLSDowngraded, Cause: event.TLSCertificate},
+		{State: event.TLSDowngraded, Cause: event.TLSSilent}, {State: event.TLSOn, Version: tls.VersionTLS13, Cause: event.TLSLost},
+	} {
+		at := leg("google", out10)
+		at.MX = c
+		at.Phases[event.PhaseEHLO] = event.MicrosOf(time.Millisecond)
+		m.Hear(over("quit", at))
+	}
+	counted(t, m, map[string]float64{
+		`kanmon_tls_downgrades_total{cause="certificate",provider="google"}`: 2,
+		`kanmon_tls_downgrades_total{cause="silent",provider="google"}`:      1,
+	})
+	if n, is := gathered(t, m)[`kanmon_tls_downgrades_total{cause="lost",provider="google"}`]; is {
+		t.Errorf("%v are counted that have TLS", n)
+	}
+}
+
 // What a message took from its MSA on is known where the records identify it.
 func TestDelayIsOfIdentifiedMessages(t *testing.T) {
 	m := newMetrics(t, nil)

@@ -14,6 +14,7 @@ type families struct {
 	transactions, recipients, bytes, refusals       *prometheus.CounterVec
 	tenantTransactions, tenantRefusals              *prometheus.CounterVec
 	drips, failures, handshakes, rescues, decisions *prometheus.CounterVec
+	downgrades                                      *prometheus.CounterVec
 	standingChanges, reloads                        *prometheus.CounterVec
 	panics                                          prometheus.Counter
 
@@ -50,6 +51,7 @@ func newFamilies() *families {
 		drips:              counter("mx_drip_total", "Replies of MXs whose octets came 100 ms or more apart.", "provider", "sending_ip"),
 		failures:           counter("mx_failures_total", "Connections to MXs that failed, at their opening or later, by how.", "provider", "sending_ip", "reason"),
 		handshakes:         counter("tls_handshakes_total", "Connections to MXs, by the TLS that they have.", "provider", "result"),
+		downgrades:         counter("tls_downgrades_total", "Connections to MXs in plain text although TLS was offered, by why it has failed.", "provider", "cause"),
 		rescues:            counter("rescues_total", "Refusals that kanmon did something about, or would have, by the sending IP that was refused.", "provider", "sending_ip", "action"),
 		standingChanges:    counter("standing_changes_total", "Changes of what is thought of a sending IP.", "sending_ip", "provider", "to"),
 		decisions:          counter("decisions_total", "What limits, containment and rules have done about mail, or would have.", "action", "rule"),
@@ -79,7 +81,7 @@ func native(o prometheus.HistogramOpts) prometheus.HistogramOpts {
 // all are the collectors, those of tenants apart.
 func (f *families) all() (always, ofTenants []prometheus.Collector) {
 	return []prometheus.Collector{
-		f.sessions, f.connectionsRefused, f.transactions, f.recipients, f.bytes, f.refusals, f.drips, f.failures, f.handshakes, f.rescues,
+		f.sessions, f.connectionsRefused, f.transactions, f.recipients, f.bytes, f.refusals, f.drips, f.failures, f.handshakes, f.downgrades, f.rescues,
 		f.standingChanges, f.decisions, f.reloads, f.panics, f.phases, f.waits, f.delay,
 	}, []prometheus.Collector{f.tenantTransactions, f.tenantRefusals}
 }
