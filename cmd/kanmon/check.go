@@ -13,22 +13,23 @@ import (
 )
 
 type checkCommand struct {
-	configFlag
+	socketFlag
 	JSON      bool     `help:"Print the findings as JSON."`
 	Strict    bool     `help:"Exit with 1 for warnings, and for what could not be checked, too."`
 	User      string   `help:"See files as this user does; default: the user of kanmon.service. Only root can." placeholder:"NAME"`
 	DNS       bool     `name:"dns" help:"Ask the DNS as well: PTR and EHLO names of the sending IPs, blocklists, SPF of the tenants' sender_domains."`
 	Resolver  string   `help:"With --dns: the resolver to ask, in place of the system's." placeholder:"ADDR"`
+	TLS       bool     `name:"tls" help:"Ask the running kanmon as well with which MXs it has no TLS, and why."`
 	Blocklist []string `help:"With --dns: a blocklist to ask; can be given several times. Default: ${default}." default:"${blocklists}" placeholder:"ZONE"`
 }
 
 // Help implements kong.HelpProvider.
 func (*checkCommand) Help() string {
-	return "It compares the configuration with this host, the firewall and kanmon.service. It changes nothing, and sends nothing but DNS queries with --dns. Run it as root: what it cannot see otherwise, it reports as not checked. docs/ref/check.md lists all findings.\n\n" +
+	return "It compares the configuration with this host, the firewall and kanmon.service. It changes nothing, and sends nothing but DNS queries with --dns. With --tls it lists the MXs that kanmon sends mail to in plain text although they offer TLS, and says what to do; kanmon remembers them from its start on. Run it as root: what it cannot see otherwise, it reports as not checked. docs/ref/check.md lists all findings.\n\n" +
 		"The exit code is 0 if there is no error, 1 if there is one, and 2 if nothing could be checked: the file cannot be read, or the command line is wrong."
 }
 
-// Run prints what would hurt: in the configuration, on this host, and with --dns at receivers.
+// Run prints what would hurt: in the configuration, on this host, with --dns at receivers, and with --tls in the memory of the running kanmon.
 func (k *checkCommand) Run(c *console) error {
 	findings, err := k.findings()
 	var wrong config.Errors
@@ -68,16 +69,39 @@ func (k *checkCommand) findings() ([]check.Finding, error) {
 	}
 	ctx := context.Background()
 	findings := check.Run(ctx, daemon.Site(cfg, host))
-	if !k.DNS {
-		return findings, nil
+	if k.TLS {
+		findings = append(findings, (&check.TLS{Config: cfg, Ask: k.remembered}).Run(ctx)...)
 	}
-	resolver, err := watch.NewResolver(k.Resolver)
-	if err != nil {
-		return nil, err
+	if k.DNS {
+		resolver, err := watch.NewResolver(k.Resolver)
+		if err != nil {
+			return nil, err
+		}
+		findings = append(findings, (&check.DNS{Config: cfg, Resolver: resolver, Blocklists: k.Blocklist}).Run(ctx)...)
 	}
-	findings = append(findings, (&check.DNS{Config: cfg, Resolver: resolver, Blocklists: k.Blocklist}).Run(ctx)...)
 	check.Sort(findings)
 	return findings, nil
+}
+
+// remembered asks the running kanmon what it knows of the TLS of MXs.
+func (k *checkCommand) remembered(ctx context.Context) (known check.Remembered, err error) {
+	client, unread, err := k.client()
+	if err != nil {
+		return known, err
+	}
+	all, err := client.PlainMXs(ctx)
+	if err != nil {
+		return known, unheard(err, unread)
+	}
+	known.Since, known.MXs = all.Since, all.Remembered
+	for i := range all.MXs {
+		mx := &all.MXs[i]
+		if n := len(mx.Failures); n > 0 {
+			last := mx.Failures[n-1]
+			known.Failed = append(known.Failed, check.FailedTLS{MX: mx.MX, At: last.At, Why: last.Why, Said: last.Cause, Lack: last.Lack})
+		}
+	}
+	return known, nil
 }
 
 func (k *checkCommand) print(c *console, findings []check.Finding) {

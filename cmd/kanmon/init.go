@@ -125,7 +125,7 @@ func (k *initCommand) write(c *console, text string) error {
 	if k.Config != config.DefaultPath || !config.HasSystemd() {
 		check, run = "kanmon check --config "+k.Config, "kanmon run --config "+k.Config
 	}
-	if err := (&checkCommand{configFlag: configFlag{k.Config}}).Run(c); err != nil {
+	if err := (&checkCommand{socketFlag: socketFlag{configFlag: configFlag{k.Config}}}).Run(c); err != nil {
 		fmt.Fprintf(c.stdout, "\nNext: mend the errors above, then: %s\n", check)
 		return err
 	}

@@ -173,12 +173,12 @@ func (c *customers) Status() admin.Status {
 // MX knows one that has been given up, one that is about to be tested, and one that is as it should be but for its age.
 func (c *customers) MX(addr netip.Addr) admin.MX {
 	later := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)
-	alert := admin.MXFailure{At: at("10:12"), Phase: "handshake", Cause: "remote error: tls: handshake failure"}
+	alert := admin.MXFailure{At: at("10:12"), Phase: "handshake", Why: "nothing_in_common", Lack: true, Cause: "remote error: tls: handshake failure"}
 	switch addr.String() {
 	case "192.0.2.25":
 		return admin.MX{
 			MX: addr, Known: true, PlainUntil: later, ClassicalUntil: later, ClassicalCause: admin.ClassicalFailed, NoTicketsUntil: later, Hung: at("09:00"),
-			Strikes: 3, Failures: []admin.MXFailure{alert, {At: at("10:14"), Phase: "ehlo_tls", Cause: "EOF"}}, Tester: "64d9a07b2e1c8f35", TestEnds: later,
+			Strikes: 3, Failures: []admin.MXFailure{alert, {At: at("10:14"), Phase: "ehlo_tls", Why: "lost", Cause: "EOF"}}, Tester: "64d9a07b2e1c8f35", TestEnds: later,
 		}
 	case "192.0.2.26":
 		return admin.MX{MX: addr, Known: true, TLSWorked: at("08:00"), PlainUntil: at("11:00"), Strikes: 3, Failures: []admin.MXFailure{alert}}
@@ -186,6 +186,21 @@ func (c *customers) MX(addr netip.Addr) admin.MX {
 		return admin.MX{MX: addr, Known: true, TLSWorked: at("08:00"), ClassicalUntil: later, ClassicalCause: admin.ClassicalNoOther, Strikes: 1}
 	}
 	return admin.MX{MX: addr}
+}
+
+// PlainMXs has the first two of them, and others near and far.
+func (c *customers) PlainMXs() admin.PlainMXs {
+	all := admin.PlainMXs{Remembered: 312, Since: at("07:00")}
+	for _, addr := range []string{"192.0.2.25", "192.0.2.26", "192.0.2.27", "2001:db8::26"} {
+		mx := c.MX(netip.MustParseAddr(addr))
+		if !mx.Known {
+			mx = admin.MX{MX: mx.MX, Known: true, Strikes: 1, Failures: []admin.MXFailure{{
+				At: at("11:00"), Phase: "handshake", Why: "certificate", Lack: true, Cause: "tls: failed to parse certificate from server: x509: invalid RDNSequence",
+			}}}
+		}
+		all.MXs = append(all.MXs, mx)
+	}
+	return all
 }
 
 // Reload takes the configuration, and leaves something to do.

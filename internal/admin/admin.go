@@ -20,6 +20,7 @@
 //	GET  /v1/ips/{ip}/shaping             one of them
 //	GET  /v1/sightings                    how others see the sending IPs: public lists, names; and how these lists are
 //	GET  /v1/ips/{ip}/sightings           how one of them is seen
+//	GET  /v1/mxs                          the MXs whose TLS has failed and not worked since
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	POST /v1/tries                        {"mx": "192.0.2.25"} or {"domain": "example.net"}, and "from", "sender", "recipient", "reason": how an MX answers each sending IP
 //	GET  /v1/tries/{try}                  one of the last tries, as far as it is

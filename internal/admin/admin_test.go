@@ -97,6 +97,10 @@ func (fakeMXs) Tried(id string) (Try, error) {
 	return Try{ID: id, MX: ip, Over: true, Dialogues: []TryDialogue{{IP: ip, State: TryRefused, Steps: []TryStep{{Phase: "rcpt", Code: 550, Reply: "550 bob@example.net"}}}}}, nil
 }
 
+func (fakeMXs) PlainMXs() PlainMXs {
+	return PlainMXs{MXs: []MX{fakeMXs{}.MX(ip)}, Remembered: 2}
+}
+
 // fakeProcess is how the server's tests are.
 type fakeProcess struct{}
 
@@ -154,6 +158,9 @@ func TestShowMX(t *testing.T) {
 	want := fakeMXs{}.MX(ip)
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); err != nil || diff != "" {
 		t.Errorf("%v\n%s", err, diff)
+	}
+	if all, err := NewClient(path).PlainMXs(t.Context()); err != nil || len(all.MXs) != 1 || all.MXs[0].MX != ip || all.Remembered != 2 {
+		t.Errorf("in plain text: %v, %v", all, err)
 	}
 	mapped, err := NewClient(path).MX(t.Context(), netip.MustParseAddr("::ffff:203.0.113.10"))
 	if err != nil || mapped.MX != ip {

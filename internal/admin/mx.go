@@ -34,7 +34,16 @@ const (
 type MXFailure struct {
 	At    time.Time `json:"at"`
 	Phase string    `json:"phase"`
-	Cause string    `json:"cause"`
+	Cause string    `json:"cause"`          // as it was said
+	Why   string    `json:"why,omitempty"`  // one of a few words for it, as the records have them
+	Lack  bool      `json:"lack,omitempty"` // an MSA with OpenSSL may have TLS where this is why
+}
+
+// PlainMXs are the MXs whose TLS has failed and not worked since. kanmon gives them mail in plain text, and none where TLS must be.
+type PlainMXs struct {
+	MXs        []MX      `json:"mxs"`
+	Remembered int       `json:"remembered"` // MXs in all, with TLS that works or not
+	Since      time.Time `json:"since"`      // from when on kanmon remembers: its start
 }
 
 // MXs is what the daemon knows of MXs.
@@ -44,12 +53,22 @@ type MXs interface {
 	Try(ctx context.Context, o TryOrder, who string) (Try, error)
 	// Tried gives one of the last tries, as far as it is.
 	Tried(id string) (Try, error)
+	PlainMXs() PlainMXs
 }
 
 func (s *Server) showMX(w http.ResponseWriter, r *http.Request) {
 	if addr, ok := s.ip(w, r); ok {
 		s.answer(w, r, s.mxs.MX(addr))
 	}
+}
+
+func (s *Server) listPlainMXs(w http.ResponseWriter, r *http.Request) {
+	s.answer(w, r, s.mxs.PlainMXs())
+}
+
+// PlainMXs gives the MXs whose TLS has failed and not worked since.
+func (c *Client) PlainMXs(ctx context.Context) (PlainMXs, error) {
+	return answer[PlainMXs](ctx, c, http.MethodGet, "/v1/mxs", nil)
 }
 
 // MX gives what is remembered of the TLS of an MX.

@@ -59,6 +59,7 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.open(MayLook, "GET /v1/ips/{ip}/shaping", s.showShaping)
 	mux.open(MayLook, "GET /v1/sightings", s.listSightings)
 	mux.open(MayLook, "GET /v1/ips/{ip}/sightings", s.showSightings)
+	mux.open(MayLook, "GET /v1/mxs", s.listPlainMXs)
 	mux.open(MayLook, "GET /v1/mxs/{ip}", s.showMX)
 	mux.open(MayAct, "POST /v1/tries", s.try)
 	mux.open(MayAct, "GET /v1/tries/{try}", s.showTry)

@@ -248,6 +248,9 @@ func (k *Kanmon) Tried(id string) (admin.Try, error) {
 	return k.says.Try, nil
 }
 
+// PlainMXs implements [admin.MXs].
+func (k *Kanmon) PlainMXs() admin.PlainMXs { return admin.PlainMXs{} }
+
 // Tenants implements [admin.Senders].
 func (k *Kanmon) Tenants() ([]admin.Sender, error) {
 	k.mu.Lock()
