@@ -81,7 +81,7 @@ func (t *TLS) groups(failed []FailedTLS) []*tlsGroup {
 			bits = 24
 		}
 		network, _ := f.MX.Prefix(bits) // fails only for lengths that the family does not have
-		must := rule == session.TLSRequire
+		must := rule == session.TLSRequire || rule == session.TLSVerify
 		at := slices.IndexFunc(all, func(g *tlsGroup) bool { return g.network == network && g.why == f.Why && g.must == must })
 		if at < 0 {
 			at = len(all)
@@ -127,7 +127,7 @@ func (g *tlsGroup) find(c *checker) {
 	last := slices.MaxFunc(g.mxs, func(a, b FailedTLS) int { return a.At.Compare(b.At) })
 	what := "mail leaves in plain text"
 	if g.must {
-		what = `no mail leaves, since tls = "require"`
+		what = "no mail leaves, since there must be TLS"
 	}
 	what = fmt.Sprintf("%s: %s: %s (%s)", g.names(), what, cmp.Or(tlsCauses[g.why], "TLS fails"), last.Said)
 	kind, cure := tlsBroken, ""

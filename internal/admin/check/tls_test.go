@@ -58,7 +58,7 @@ func TestConfiguredDestinationsAreToldApart(t *testing.T) {
 		{Networks: networks("198.51.100.0/24"), TLS: session.TLSOff},
 	}
 	got := tlsOf(destinations, lacking("192.0.2.25"), lacking("192.0.2.26"), broken("198.51.100.7"))
-	if len(got) != 2 || !strings.HasPrefix(got[0].What, `192.0.2.25: no mail leaves, since tls = "require": `) {
+	if len(got) != 2 || !strings.HasPrefix(got[0].What, "192.0.2.25: no mail leaves, since there must be TLS: ") {
 		t.Errorf("%v", got)
 	}
 }
