@@ -112,7 +112,8 @@ func itemsOf(cfg *config.Config, path string, guessed bool) (items []backup.Item
 	for _, plan := range cfg.PlanFiles() {
 		items = append(items, backup.Item{Kind: backup.Configuration, Key: plan.Key, Path: plan.Path})
 	}
-	for _, named := range []struct{ kind, key, path string }{
+	type file struct{ kind, key, path string }
+	files := []file{
 		{backup.Configuration, "providers_file", cfg.ProvidersFile},
 		{backup.Configuration, "classification.rules", cfg.Classification.Rules},
 		{backup.Configuration, "tls.msa_certificate", cfg.TLS.MSACertificate},
@@ -120,7 +121,11 @@ func itemsOf(cfg *config.Config, path string, guessed bool) (items []backup.Item
 		{backup.Configuration, "journal.hash_key_file", cfg.Journal.HashKeyFile},
 		{backup.Database, "standing.file", cfg.Standing.File},
 		{backup.Database, "senders.file", cfg.Senders.File},
-	} {
+	}
+	if cfg.TLSPolicy.On && cfg.TLSPolicy.MTASTS { // else there are no policies
+		files = append(files, file{backup.Configuration, "tls_policy.roots", cfg.TLSPolicy.Roots}, file{backup.Database, "tls_policy.store", cfg.TLSPolicy.Store})
+	}
+	for _, named := range files {
 		state := named.kind == backup.Database
 		if named.path == "" {
 			if state {

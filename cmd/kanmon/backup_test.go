@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -46,5 +47,34 @@ func TestABackupByHandDoesNotCallOffWhatItHasNotFound(t *testing.T) {
 	dir := t.TempDir()
 	if said := missing(config.Directories{State: dir}); !strings.Contains(said, "standing.file: there is no "+dir+"/standing.db yet") {
 		t.Errorf("with the folder: %s", said)
+	}
+}
+
+// A backup has the MTA-STS policies, if there are any: who begins without them can be made to send without.
+func TestABackupHasPolicies(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"kanmon.toml": "[tls_policy]\nroots = \"" + dir + "/roots.pem\"\n", "off.toml": "[tls_policy]\nmta_sts = false\n", "none.toml": "", "roots.pem": "x", "tls.db": "x",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]bool{"kanmon.toml": true, "off.toml": false, "none.toml": false} {
+		cfg, err := config.LoadIn(filepath.Join(dir, name), config.Directories{State: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		items, missing := itemsOf(cfg, filepath.Join(dir, name), false)
+		for _, item := range []backup.Item{
+			{Kind: backup.Database, Key: "tls_policy.store", Path: dir + "/tls.db"}, {Kind: backup.Configuration, Key: "tls_policy.roots", Path: dir + "/roots.pem"},
+		} {
+			if has := slices.Contains(items, item); has != want {
+				t.Errorf("%s: %+v is among the items: %t", name, item, has)
+			}
+		}
+		if strings.Contains(strings.Join(missing, "\n"), "tls_policy") {
+			t.Errorf("%s: missing %q", name, missing)
+		}
 	}
 }
