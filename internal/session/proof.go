@@ -82,7 +82,7 @@ func (s *session) proves(cmd *smtp.Command) *smtp.Reply {
 		v = s.judgeAnew(cmd, p, v.Anew)
 	}
 	switch {
-	case known || v.Pass:
+	case known || v.Pass || s.talk.left:
 		return s.denies(p)
 	case !s.wantsAnother(&v):
 	case s.hasBegun() || !s.mayRedial():

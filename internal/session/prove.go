@@ -107,6 +107,9 @@ func (s *session) mayTrustLine(line []byte) error {
 
 func (s *session) mayTrustFor(p *proof) error {
 	v, _ := s.judgeProof(p)
+	if v.Anew != nil {
+		v.Anew.Ready() // it is asked for, so that the next attempt has it; this one does not wait
+	}
 	if p.no != nil {
 		return &unproved{p.domain, p.no, v}
 	}
