@@ -79,6 +79,12 @@ type Destination struct {
 	Names       []string // with TLSVerify: of which the MX must prove one
 }
 
+// A rule is what a session keeps of a [Destination]; trusting has the names, which few have.
+type rule struct {
+	TLS         TLSRule
+	Passthrough bool
+}
+
 // TLSRule says what TLS toward a destination must be.
 type TLSRule uint8
 
@@ -154,7 +160,11 @@ func (e *Engine) newSession(conn net.Conn, origin Origin) *session {
 	s := &session{e: e, msa: newLeg(conn)}
 	s.info = event.Arrival{ID: e.Live.newID(now), Start: now, Source: origin.Source, Destination: origin.Destination, Port: origin.Port}
 	if e.Destination != nil {
-		s.dest = e.Destination(origin.Destination.Addr())
+		dest := e.Destination(origin.Destination.Addr())
+		s.dest = rule{dest.TLS, dest.Passthrough}
+		if len(dest.Names) > 0 {
+			s.trusts().names = dest.Names
+		}
 	}
 	s.log = trace{of: s}
 	if e.Recorder != nil {

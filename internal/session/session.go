@@ -34,7 +34,7 @@ type session struct {
 	waiting waiting
 	trust   *trusting // nil: nothing of it has been asked
 
-	dest          Destination
+	dest          rule
 	marks         marks                    // that others set
 	work          int32                    // done since it was last counted (pace.go)
 	msaDescriptor int32                    // of the MSA's connection, which its session alone closes; 0: it has none

@@ -25,6 +25,7 @@ type trusting struct {
 	denied *smtp.Reply // that a recipient of the group at hand has been refused with; nil: none was
 	mail   uint32      // counts the mails
 
+	names   []string     // as of [Destination]
 	by      string       // in whose part it counts, as owner says
 	owner   *whose.Owner // nil: as the MSA's address does
 	byKnown bool
@@ -179,7 +180,7 @@ func (s *session) asked(domain []byte) (at int) {
 // need asks what a domain asks.
 func (s *session) need(domain string) Need {
 	q := TrustQuestion{
-		Domain: domain, MX: s.info.Destination, Rule: s.dest, Source: s.info.Source.Addr(), Sender: s.mail.sender, By: s.trustedBy(),
+		Domain: domain, MX: s.info.Destination, Rule: Destination{TLS: s.dest.TLS, Names: s.trust.names}, Source: s.info.Source.Addr(), Sender: s.mail.sender, By: s.trustedBy(),
 	}
 	if domain == mailbox.Unreadable {
 		q.Domain, q.Unreadable, q.Beside = "", true, s.trust.asks()
