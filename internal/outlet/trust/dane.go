@@ -88,14 +88,14 @@ func (k *known) proveDANE(c *chain, h *host) proof {
 	if matches(h.tlsa, usageEE, c.leaf()) {
 		return proof{ok: true}
 	}
-	roots, any := x509.NewCertPool(), false
+	roots, presented := x509.NewCertPool(), false
 	for _, cert := range c.above() {
 		if matches(h.tlsa, usageTA, cert) {
 			roots.AddCert(cert)
-			any = true
+			presented = true
 		}
 	}
-	if !any {
+	if !presented {
 		return proof{why: event.ValidationFailure}
 	}
 	p := c.verify(roots)

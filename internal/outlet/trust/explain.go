@@ -72,7 +72,7 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 			return e
 		}
 	case *namedNeed:
-		e.need, e.Unasked, of = n, event.TrustNamed, n.need.of
+		e.need, e.Unasked, of = n, event.TrustNamed, n.of
 	}
 	found := sts.Found{Known: true}
 	if t.c.STS != nil && of.named == nil {

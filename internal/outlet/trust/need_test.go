@@ -61,6 +61,33 @@ func TestFirstContactInTime(t *testing.T) {
 	})
 }
 
+// Where DANE decides for every host nobody waits for a policy, and that one becomes known is seen.
+func TestNobodyWaitsForAPolicyBehindDANE(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chain := selfSigned(nil)
+		r := newRig(t).dane(record(3, 1, 1, chain[0]))
+		r.p.coming[domain] = make(chan struct{})
+		began := time.Now()
+		r.passes(with(at1, chain), event.TrustDANE)
+		if took := time.Since(began); took != 0 {
+			t.Errorf("it took %v", took)
+		}
+		const late = "late.test"
+		q, coming := question(at1), make(chan struct{})
+		q.Domain = late
+		r.p.coming[late] = coming
+		if v := wait(r.trust().Need(q)).Judge(plainText(at1, false, "")); v.Told.Policy != event.TrustUnknown {
+			t.Errorf("%s", text(v))
+		}
+		r.p.set(late, nil)
+		close(coming)
+		if v := wait(r.trust().Need(q)).Judge(plainText(at1, false, "")); v.Told.Policy != event.TrustNone {
+			t.Errorf("%s", text(v))
+		}
+		r.the.Close()
+	})
+}
+
 // The caller's time may end first: then the policy that is not known is none, and the DNS that has not answered refuses.
 func TestJudgeBeforeReady(t *testing.T) {
 	for _, c := range []struct {

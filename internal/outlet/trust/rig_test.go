@@ -263,10 +263,13 @@ type wish func(*x509.Certificate)
 func expired(c *x509.Certificate) {
 	c.NotBefore, c.NotAfter = time.Now().Add(-48*time.Hour), time.Now().Add(-time.Hour)
 }
+
 func notServer(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }
+
 func commonName(name string) wish {
 	return func(c *x509.Certificate) { c.Subject.CommonName = name }
 }
+
 func forAddr(addr string) wish {
 	return func(c *x509.Certificate) { c.IPAddresses = append(c.IPAddresses, netip.MustParseAddr(addr).AsSlice()) }
 }

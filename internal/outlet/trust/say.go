@@ -61,15 +61,13 @@ func say(domain string, k *known, j *judged) replies.Said {
 	if j.why == event.DNSFailed || j.why == event.DNSSECInvalid {
 		return replies.TLSUnknown.Say(end(domain, mostName), begin(j.detail, mostWhat))
 	}
-	asks := ""
-	switch j.policy {
-	case event.TrustSTS:
-		asks = "MTA-STS"
-	case event.TrustNamed:
+	asks := "DANE"
+	switch {
+	case k.domain == "":
 		asks = end(k.hosts[0].name, mostName/2)
 		domain = "this gateway"
-	default:
-		asks = "DANE"
+	case j.policy == event.TrustSTS:
+		asks = "MTA-STS"
 	}
 	return replies.TLSUnproved.Say(end(domain, mostName), asks, begin(j.detail, mostWhat))
 }

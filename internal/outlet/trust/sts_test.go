@@ -139,8 +139,12 @@ func TestS11Patterns(t *testing.T) {
 		pattern, mx string
 		want        bool
 	}{
-		{"*.example.test", mx1, true}, {"*.example.test", "a.mx1.example.test", false}, {"*.example.test", domain, false},
-		{"mx*.example.test", mx1, false}, {"*", mx1, false}, {mx1, mx1, true},
+		{"*.example.test", mx1, true},
+		{"*.example.test", "a.mx1.example.test", false},
+		{"*.example.test", domain, false},
+		{"mx*.example.test", mx1, false},
+		{"*", mx1, false},
+		{mx1, mx1, true},
 	} {
 		r := newRig(t)
 		r.z.set(domain, dns.TypeMX, mxs(c.mx)).set(c.mx, dns.TypeA, addrs(at1))
