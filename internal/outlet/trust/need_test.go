@@ -32,6 +32,13 @@ func TestS17FirstContact(t *testing.T) {
 		if n := r.trust().Need(question(at1)); n.Ready() != nil {
 			t.Error("somebody waits again")
 		}
+		r.z.mu.Lock()
+		r.z.known = true
+		r.z.mu.Unlock()
+		time.Sleep(usableFor)
+		if n := r.trust().Need(question(at1)); n.Ready() != nil {
+			t.Error("somebody waits again when the DNS has been asked again")
+		}
 		r.p.set(domain, enforce(mx1))
 		close(coming)
 		if v := n.Judge(plainText(at1, false, "")); !v.Pass {
