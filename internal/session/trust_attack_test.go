@@ -101,7 +101,10 @@ type attackWorld struct {
 	mails  map[string]attackedMail // by sender
 
 	pipelining bool // of this session's MXs
-	legs       []*attackedLeg
+
+	mu   sync.Mutex
+	path *rand.Rand // what becomes of connections
+	legs []*attackedLeg
 }
 
 type attackedMail struct {
@@ -110,7 +113,7 @@ type attackedMail struct {
 }
 
 func newAttackWorld(t *testing.T, seed uint64, certs map[string]tls.Certificate, tally *attackTally) *attackWorld {
-	w := &attackWorld{random: rand.New(rand.NewPCG(seed, 17)), certs: certs, tally: tally, mails: map[string]attackedMail{}}
+	w := &attackWorld{random: rand.New(rand.NewPCG(seed, 17)), path: rand.New(rand.NewPCG(seed, 18)), certs: certs, tally: tally, mails: map[string]attackedMail{}}
 	w.engine.Engine = session.Engine{Live: &w.live, Recorder: w, TLSToMX: session.ClientTLS(), Log: slog.New(slog.DiscardHandler), Trust: newEarnest(t, asksFor)}
 	w.engine.leaves(dialFunc(w.dial))
 	judge := &listingJudge{Judgement: session.Judgement{Rescue: true, SoftenTo: 450, Class: event.IPBlocklisted, Rule: "test"}}
@@ -151,6 +154,8 @@ func (w *attackWorld) dial(_ context.Context, req session.DialRequest) (session.
 			return session.Outbound{}, session.ErrNoOtherIP
 		}
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	leg := w.newLeg()
 	w.legs = append(w.legs, leg)
 	proxy, far := smtptest.Pair(netip.AddrPortFrom(ip, 50000), mxAddr)
@@ -174,7 +179,7 @@ func (w *attackWorld) newLeg() *attackedLeg {
 	if w.pipelining {
 		leg.mx.Keywords = append(leg.mx.Keywords, "PIPELINING")
 	}
-	random := rand.New(rand.NewPCG(w.random.Uint64(), 5))
+	random := rand.New(rand.NewPCG(w.path.Uint64(), 5))
 	shown := []string{"another one's", "expired", "nobody's", "mx.one.test", "mx.two.test"}[random.IntN(5)]
 	kind := random.IntN(10)
 	if kind > 0 {
@@ -266,9 +271,9 @@ func (w *attackWorld) session(t *testing.T) {
 			mail.rcpts = append(mail.rcpts, fmt.Sprintf("r%d@%s", len(mail.rcpts), []string{"one.test", "one.test", "two.test", "free.test"}[w.random.IntN(4)]))
 		}
 		w.mails[from] = mail
-		before := len(w.legs)
+		before := w.connections()
 		got := msa.Deliver(from, mail.rcpts, []byte("text\r\n"), mail.pipelined)
-		if before > 0 && len(w.legs) > before {
+		if before > 0 && w.connections() > before {
 			w.tally.replaced.Add(1)
 		}
 		for _, reply := range got.Replies {
@@ -290,6 +295,13 @@ func (w *attackWorld) session(t *testing.T) {
 			t.Errorf("connection %d of %d, which has shown %q: %v\n%s", i, len(w.legs), leg.shown(), err, strings.Join(leg.mx.Mailbox.Commands(), "\n"))
 		}
 	}
+}
+
+// connections is how many there were of this session.
+func (w *attackWorld) connections() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.legs)
 }
 
 // judgeLeg looks at all that was said on one connection.

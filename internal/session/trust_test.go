@@ -145,8 +145,8 @@ func TestNameThatIsAskedFor(t *testing.T) {
 				t.Errorf("session %d: %d connections, want %d", n, len(r.dialed), want)
 			}
 		}
-		msa := r.msa(t)
 		before, refused := len(r.dialed), 0
+		msa := r.msa(t)
 		for n := range 12 {
 			to := []string{"b@two.test", "b@one.test"}[n%2]
 			if got := msa.Deliver("a@example.com", []string{to}, []byte("text\r\n"), true); !got.All(smtptest.Accepted) {
