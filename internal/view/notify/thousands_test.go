@@ -22,7 +22,7 @@ func TestThousandsOfHostileTextsAreTold(t *testing.T) {
 	shown := func(r rune) bool { return r == '\n' || unicode.IsPrint(r) }
 	for i, text := range story.Hostile(3, n) {
 		name := config.NotifyEvents[i%len(config.NotifyEvents)]
-		if name == digestEvent {
+		if name == digestEvent || text == "" { // where nothing was said there are fewer lines
 			continue
 		}
 		for _, l := range languages {
@@ -49,7 +49,7 @@ func TestThousandsOfHostileTextsAreTold(t *testing.T) {
 			if strings.ContainsAny(title, "\r\n") || strings.Count(mail, "\n") != strings.Count(plainMail(w, name), "\n") {
 				t.Errorf("%s: a stranger has made a line of %q:\n%s", name, text, mail)
 			}
-			if outside := outsideCode(chat); strings.ContainsAny(outside, "<>@") {
+			if outside := outsideCode(chat); strings.ContainsAny(outside, "<@") { // ">" begins a reply
 				t.Errorf("%s: outside of code: %s", name, outside)
 			}
 		}
