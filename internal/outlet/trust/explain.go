@@ -36,7 +36,9 @@ type Explanation struct {
 
 	Heard, Until time.Time // when the oldest answer came, and until when all of it is used
 
-	need session.Need
+	domain string // that is judged
+	need   *need  // nil: nothing is asked
+	told   *event.Trust
 }
 
 // An ExplainedHost is one MX name of a domain.
@@ -56,7 +58,7 @@ type ExplainedHost struct {
 
 // Explain asks what a Need would be made of, and waits for it. The MX's address may have no port, or be the zero one: then IPv4 is asked for.
 func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanation {
-	e := &Explanation{Domain: q.Domain, Enforce: t.c.Enforce, DANE: t.c.DANE, Resolver: t.c.DNS.State()}
+	e := &Explanation{Domain: q.Domain, domain: q.Domain, Enforce: t.c.Enforce, DANE: t.c.DANE, Resolver: t.c.DNS.State()}
 	mx := q.MX.Addr().Unmap()
 	if !mx.IsValid() {
 		mx = netip.IPv4Unspecified()
@@ -65,14 +67,14 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 	of := subject{key: key{domain: q.Domain, four: mx.Is4()}}
 	switch n := t.Need(q).(type) {
 	case unasked:
-		if e.need = n; n.told != nil {
+		if e.told = n.told; n.told != nil {
 			e.Unasked = n.told.Policy
 		}
 		if q.Domain == "" || q.Domain[0] == '[' {
 			return e
 		}
 	case *namedNeed:
-		e.need, e.Unasked, of = n, event.TrustNamed, n.of
+		e.Unasked, of = event.TrustNamed, n.of
 	}
 	found := sts.Found{Known: true}
 	if t.c.STS != nil && of.named == nil {
@@ -118,13 +120,21 @@ func (e *Explanation) fill(t *Trust, of subject, by string, k *known, mx netip.A
 			Unknown: h.asks == asksUnknown, Err: h.err, Allowed: e.Policy != nil && e.Policy.Allows(h.name),
 		})
 	}
-	if e.need == nil {
-		n := &need{t: t, of: of, by: by, renewed: time.Now()}
-		n.known.Store(k)
-		n.settled.Store(true)
-		e.need = n
+	if e.Unasked == event.TrustUnasked || e.Unasked == event.TrustNamed {
+		e.need = &need{t: t, of: of, by: by, renewed: time.Now()}
+		e.need.known.Store(k)
+		e.need.settled.Store(true)
 	}
 }
 
-// Judge says what would come of a leg.
-func (e *Explanation) Judge(l session.TrustLeg) session.Verdict { return e.need.Judge(l) }
+// Judge says what would come of a leg. Nobody is told of it: no mail has been there.
+func (e *Explanation) Judge(l session.TrustLeg) session.Verdict {
+	if e.need == nil {
+		return unasked{e.told}.Judge(l)
+	}
+	if k := e.need.known.Load(); k.nothing != nil {
+		return session.Verdict{Pass: true, Until: k.until, Told: k.nothing}
+	}
+	v, _ := e.need.verdict(e.domain, &l)
+	return v
+}

@@ -92,3 +92,30 @@ func TestExplainFirstContact(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+// What people are shown is what decides about mail; that they have looked is noted nowhere.
+func TestExplainShowsWhatDecides(t *testing.T) {
+	z := newZone().set(domain, dns.TypeMX, mxs(mx1, mx2)).set(mx1, dns.TypeA, addrs(at1)).set(mx2, dns.TypeA, addrs(at2))
+	memory := NewMemory()
+	trust := New(Config{DNS: z, DANE: true, STS: newPolicies().set(domain, enforce(mx2)), Wait: time.Second, FirstContact: time.Second}, memory)
+	t.Cleanup(trust.Close)
+	e := trust.Explain(t.Context(), session.TrustQuestion{Domain: domain})
+	if len(e.Hosts) != 2 || e.Hosts[0].Allowed || !e.Hosts[1].Allowed || e.Policy == nil || e.Signed || e.MX != dns.Found {
+		t.Fatalf("%+v", e)
+	}
+	for _, test := range []struct {
+		leg  session.TrustLeg
+		want event.TrustReason
+	}{
+		{session.TrustLeg{MX: at1, Offered: true}, event.NotInPolicy},
+		{session.TrustLeg{MX: at2}, event.NoStartTLS},
+	} {
+		test.leg.Now = time.Now()
+		if v := e.Judge(test.leg); !v.Pass || v.Told.Verdict != event.TrustWouldRefuse || v.Told.Why != test.want {
+			t.Errorf("%s: %+v", test.leg.MX, v.Told)
+		}
+	}
+	if all := memory.WouldRefuse(time.Now()); len(all) != 0 {
+		t.Errorf("noted: %+v", all)
+	}
+}

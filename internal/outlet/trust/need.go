@@ -216,17 +216,23 @@ func (n *need) Judge(l session.TrustLeg) session.Verdict {
 }
 
 func (n *need) judge(domain string, l session.TrustLeg) session.Verdict {
-	settled := n.settled.Load() // before what is known, which comes first
-	k := n.known.Load()
-	j := n.t.rules.judge(k, &l)
-	v := n.t.verdict(domain, k, &l, &j, settled)
-	if !v.Pass && n.mayBeOld(k, &j, l.Now) {
-		v.Anew = &renewal{of: n, domain: domain}
-	}
-	if !j.pass && v.Pass && !n.t.c.Enforce && settled && j.policy != event.TrustTesting {
+	v, j := n.verdict(domain, &l)
+	if v.Told.Verdict == event.TrustWouldRefuse && j.policy != event.TrustTesting {
 		n.t.memory.note(domain, n.by, &l, &j)
 	}
 	return v
+}
+
+// verdict is judge without a note of it.
+func (n *need) verdict(domain string, l *session.TrustLeg) (session.Verdict, judged) {
+	settled := n.settled.Load() // before what is known, which comes first
+	k := n.known.Load()
+	j := n.t.rules.judge(k, l)
+	v := n.t.verdict(domain, k, l, &j, settled)
+	if !v.Pass && n.mayBeOld(k, &j, l.Now) {
+		v.Anew = &renewal{of: n, domain: domain}
+	}
+	return v, j
 }
 
 // mayBeOld reports whether there may be something newer than what refuses.
