@@ -57,6 +57,7 @@ type commandLine struct {
 	IP       ipCommands       `cmd:"" name:"ip" help:"Show and change the standing of the sending IPs of a running kanmon."`
 	Provider providerCommand  `cmd:"" help:"Show what came of mail to a provider, and how much each of them takes from one sending IP."`
 	MX       mxCommand        `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
+	TLS      tlsCommands      `cmd:"" name:"tls" help:"Show what recipients' domains ask of the TLS with their MXs (DANE, MTA-STS), and what follows from it."`
 	Status   statusCommand    `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
 	Sessions sessionsCommands `cmd:"" help:"List the sessions that run, those that are held first, or have one end."`
 	Top      topCommand       `cmd:"" help:"Show what happens now, again and again: held sessions, providers, sending IPs, tenants, refusals."`

@@ -217,6 +217,8 @@ func changedText(c *admin.Change) string {
 		return "IP " + c.IP.String()
 	case c.Account != "":
 		return fmt.Sprintf("account %s of %s", c.Account, c.Tenant)
+	case c.Tenant == "": // Before and After name it
+		return "domain"
 	}
 	return "tenant " + c.Tenant
 }

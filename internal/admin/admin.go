@@ -24,6 +24,11 @@
 //	GET  /v1/mxs/{ip}                     what is remembered of the TLS of an MX
 //	POST /v1/tries                        {"mx": "192.0.2.25"} or {"domain": "example.net"}, and "from", "sender", "recipient", "reason": how an MX answers each sending IP
 //	GET  /v1/tries/{try}                  one of the last tries, as far as it is
+//	GET  /v1/domains/{domain}/tls?destination= what a recipient's domain asks of its MXs, step by step; by asking for it
+//	POST /v1/domains/{domain}/tls/refresh {}; its MTA-STS policy is fetched now, and answered as above
+//	POST /v1/domains/{domain}/tls/forget  {"reason": "..."}; its MTA-STS policy is forgotten
+//	GET  /v1/tls/policies                 the MTA-STS policies that are kept
+//	GET  /v1/tls/refusals                 what mode "observe" has let pass in seven days
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
 //	GET  /v1/sessions?held=1m&tenant=     the sessions that run, held ones first; also by session, account, provider, ip, mx, state; most=50
 //	POST /v1/sessions/{session}/end       {"reason": "..."}: it ends, with 421 where a reply is possible, never between a dot and its reply

@@ -78,7 +78,7 @@ func (f *fakeIPs) Resume(ip netip.Addr, provider, reason, who string) error {
 }
 
 // fakeMXs remembers one MX.
-type fakeMXs struct{}
+type fakeMXs struct{ *fakeDomains }
 
 func (fakeMXs) MX(addr netip.Addr) MX {
 	return MX{MX: addr, Known: addr == ip, Strikes: 1, Failures: []MXFailure{{Phase: "handshake", Cause: "EOF"}}}
@@ -182,7 +182,7 @@ func serveAs(t *testing.T, ips SendingIPs, senders *fakeSenders) (path string, l
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = NewServer(ips, senders, senders, fakeMXs{}, fakeProcess{}, slog.New(slog.NewTextHandler(log, nil)))
+	s = NewServer(ips, senders, senders, fakeMXs{&fakeDomains{}}, fakeProcess{}, slog.New(slog.NewTextHandler(log, nil)))
 	done := make(chan error, 1)
 	go func() { done <- s.Serve(l) }()
 	t.Cleanup(func() {

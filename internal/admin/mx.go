@@ -54,6 +54,7 @@ type MXs interface {
 	// Tried gives one of the last tries, as far as it is.
 	Tried(id string) (Try, error)
 	PlainMXs() PlainMXs
+	Domains
 }
 
 func (s *Server) showMX(w http.ResponseWriter, r *http.Request) {

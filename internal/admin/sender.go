@@ -182,7 +182,7 @@ type Change struct {
 	Subject
 	IP       netip.Addr `json:"ip,omitzero"`        // instead of a Subject: it is of a sending IP
 	Provider string     `json:"provider,omitempty"` // of the IP's standing; "": all
-	Did      string     `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"
+	Did      string     `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"; "tls forget", whose domain stands in Before
 	Before   string     `json:"before"`
 	After    string     `json:"after"`
 	Why      string     `json:"why,omitempty"`

@@ -70,6 +70,7 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.open(MayLook, "GET /v1/top", s.top)
 	mux.open(MayAct, "POST /v1/reload", s.reload)
 	s.handleSenders(mux)
+	s.handleDomains(mux)
 	s.http = http.Server{
 		Handler: http.MaxBytesHandler(s.conns.whenHeard(s.asView(mux.mux)), maxRequest), ReadTimeout: patience, WriteTimeout: patience, IdleTimeout: patience,
 		ConnContext: s.conns.enter, ConnState: s.conns.changed, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),

@@ -41,6 +41,8 @@ func TestKanmonBoundsTheView(t *testing.T) {
 	wants := map[string]May{
 		"GET /v1/ips": MayLook, "GET /v1/ips/203.0.113.10": MayLook, "GET /v1/warm-ups": MayLook, "GET /v1/ips/203.0.113.10/warm-up": MayLook, "GET /v1/shaping": MayLook, "GET /v1/sightings": MayLook, "GET /v1/ips/203.0.113.10/sightings": MayLook,
 		"GET /v1/ips/203.0.113.10/shaping": MayLook, "GET /v1/mxs": MayLook, "GET /v1/mxs/203.0.113.10": MayLook, "GET /v1/status": MayLook, "GET /v1/sessions": MayLook, "GET /v1/sessions?account=bob@acme.example": MaySearch, "GET /v1/top": MayLook,
+		"GET /v1/domains/example.com/tls?destination=192.0.2.1": MaySearch, "GET /v1/tls/policies": MayLook, "GET /v1/tls/refusals": MayLook,
+		"POST /v1/domains/example.com/tls/refresh": MayAct, "POST /v1/domains/example.com/tls/forget": MayAct,
 		"GET /v1/tenants": MayLook, "GET /v1/tenants/acme": MayLook,
 		"GET /v1/accounts": MaySearch, "GET /v1/accounts/bob@acme.example?tenant=acme": MaySearch, "GET /v1/audit": MaySearch, "GET /v1/trace?held=1m": MaySearch,
 		"POST /v1/ips/203.0.113.10/suspend": MayAct, "POST /v1/ips/203.0.113.10/resume": MayAct, "POST /v1/ips/203.0.113.10/warm-up": MayAct, "POST /v1/reload": MayAct,
@@ -84,4 +86,4 @@ func TestKanmonBoundsTheView(t *testing.T) {
 	}
 }
 
-var asPattern = strings.NewReplacer("64d9a07b2e1c8f35", "{session}", "tries/t1", "tries/{try}", "203.0.113.10", "{ip}", "tenants/acme/block", "tenants/{tenant}/{do}", "tenants/acme", "tenants/{tenant}", "bob@acme.example/block", "{account}/{do}", "bob@acme.example", "{account}")
+var asPattern = strings.NewReplacer("64d9a07b2e1c8f35", "{session}", "tries/t1", "tries/{try}", "203.0.113.10", "{ip}", "example.com", "{domain}", "tenants/acme/block", "tenants/{tenant}/{do}", "tenants/acme", "tenants/{tenant}", "bob@acme.example/block", "{account}/{do}", "bob@acme.example", "{account}")

@@ -54,6 +54,7 @@ type trustInUse struct {
 	*trust.Trust
 	resolver *askedDNS
 	policies *keptPolicies // nil: nobody asks for policies
+	mode     string        // "": there is no [tls_policy]
 }
 
 // report has a collector told of what comes of TLS, as a configuration says, from now on. The one before may have been another.
@@ -104,6 +105,9 @@ func (d *Daemon) trust(cfg *config.Config) (_ *trustInUse, err error) {
 		t.memory = trust.NewMemory()
 	}
 	use := &trustInUse{}
+	if p.On {
+		use.mode = string(p.Mode)
+	}
 	if use.resolver, err = t.ask(dnsOptions{p.Resolver, p.TrustAD}, d.log); err != nil {
 		return nil, err
 	}

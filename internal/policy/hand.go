@@ -29,7 +29,7 @@ type Change struct {
 	Subject  contain.Subject `json:"subject"`
 	IP       netip.Addr      `json:"ip,omitzero"`
 	Provider string          `json:"provider,omitempty"` // where the IP's standing was changed; "": everywhere
-	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"
+	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"; "tls forget", whose domain stands in Before
 	Before   string          `json:"before"`
 	After    string          `json:"after"`
 	Why      string          `json:"why,omitempty"`
@@ -208,8 +208,8 @@ func (p *Policy) audit(c due) error {
 // stamped returns a change with its time, and has it said.
 func (p *Policy) stamped(c Change) Change {
 	c.At = p.clock().Round(0).UTC()
-	if c.IP.IsValid() {
-		return c // the standing's own log has it
+	if c.Subject == (contain.Subject{}) {
+		return c // whoever has done it has a log of it
 	}
 	p.tell(slog.LevelInfo, "sender changed", "by", c.By, "tenant", c.Subject.Tenant, "account", c.Subject.Account, "did", c.Did, "before", c.Before, "after", c.After, "why", c.Why)
 	return c

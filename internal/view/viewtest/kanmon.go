@@ -251,6 +251,29 @@ func (k *Kanmon) Tried(id string) (admin.Try, error) {
 // PlainMXs implements [admin.MXs].
 func (k *Kanmon) PlainMXs() admin.PlainMXs { return admin.PlainMXs{} }
 
+// DomainTLS implements [admin.Domains].
+func (k *Kanmon) DomainTLS(_ context.Context, domain string, at netip.Addr) (admin.TLSDomain, error) {
+	return admin.TLSDomain{Domain: domain, Destination: at}, nil
+}
+
+// TLSPolicies implements [admin.Domains].
+func (k *Kanmon) TLSPolicies() ([]admin.TLSPolicy, error) { return nil, nil }
+
+// TLSRefusals implements [admin.Domains].
+func (k *Kanmon) TLSRefusals() ([]admin.TLSRefusal, error) { return nil, nil }
+
+// RefreshTLS implements [admin.Domains].
+func (k *Kanmon) RefreshTLS(_ context.Context, domain string) error {
+	k.ordered("refresh %s", domain)
+	return nil
+}
+
+// ForgetTLS implements [admin.Domains].
+func (k *Kanmon) ForgetTLS(domain, reason, who string) error {
+	k.ordered("forget %s, because %s, by %s", domain, reason, who)
+	return nil
+}
+
 // Tenants implements [admin.Senders].
 func (k *Kanmon) Tenants() ([]admin.Sender, error) {
 	k.mu.Lock()
