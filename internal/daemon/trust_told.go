@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/config"
 	"kanmon/internal/event"
 	"kanmon/internal/outlet/trust"
 	"kanmon/internal/outlet/trust/dns"
@@ -316,4 +317,34 @@ func (o *operator) ForgetTLS(name, reason, who string) error {
 		err = errors.Join(err, &admin.Error{Status: http.StatusInternalServerError, Err: unkept})
 	}
 	return err
+}
+
+// unresolved is what is not normal of the resolver, where something is asked of MXs.
+func (o *operator) unresolved() []admin.Problem {
+	g, done, err := o.asking()
+	if err != nil {
+		return nil
+	}
+	defer done()
+	return resolverProblems(g.trust.resolver.State(), g.trust.mode)
+}
+
+// resolverProblems judges a resolver. One that has never validated is as the host was set up: kanmon check tells of it.
+func resolverProblems(s dns.State, mode string) []admin.Problem {
+	waits := "what recipients' domains ask of MXs is not known"
+	if mode == string(config.TLSEnforce) {
+		waits = "mail to domains whose MXs may ask for DANE waits"
+	}
+	what := ""
+	switch {
+	case s.Since.IsZero(): // nobody has looked yet
+	case !s.Answers:
+		what = "no DNS resolver answers: "
+	case s.Lost:
+		what = "the DNS resolver has stopped validating DNSSEC: "
+	}
+	if what == "" {
+		return nil
+	}
+	return []admin.Problem{{ID: "resolver", Do: "see to the resolver: " + event.Printable(s.Why, mostShownText), What: what + waits}}
 }

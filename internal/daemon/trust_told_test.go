@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kanmon/internal/admin"
+	"kanmon/internal/outlet/trust/dns"
 	"kanmon/internal/outlet/trust/sts"
 	"kanmon/test/dnszone"
 )
@@ -154,5 +155,31 @@ func TestWithoutATLSPolicyThereIsNothingToSee(t *testing.T) {
 	}
 	if _, err := c.TLSPolicies(t.Context()); asRefused(err) != http.StatusNotFound {
 		t.Error(err)
+	}
+}
+
+// A resolver that has failed is not normal; one that has never validated, and one that nobody has asked yet, is no news.
+func TestAResolverThatFailsIsNotNormal(t *testing.T) {
+	for name, test := range map[string]struct {
+		state dns.State
+		mode  string
+		want  string
+	}{
+		"well":            {dns.State{Answers: true, Validates: true, Since: time.Now()}, "enforce", ""},
+		"not asked yet":   {dns.State{}, "enforce", ""},
+		"never validated": {dns.State{Answers: true, Since: time.Now()}, "enforce", ""},
+		"silent":          {dns.State{Since: time.Now(), Why: "i/o timeout"}, "observe", "no DNS resolver answers: what recipients' domains ask of MXs is not known"},
+		"lost": {
+			dns.State{Answers: true, Lost: true, Since: time.Now()}, "enforce",
+			"the DNS resolver has stopped validating DNSSEC: mail to domains whose MXs may ask for DANE waits",
+		},
+	} {
+		got := resolverProblems(test.state, test.mode)
+		if test.want == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || got[0].ID != "resolver" || got[0].What != test.want {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
