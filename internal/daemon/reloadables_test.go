@@ -24,6 +24,8 @@ type reloadable struct {
 // session, is in force with the first session behind a reload: its test need not reload.
 var shownElsewhere = map[string]string{
 	"[metrics] *":                  "internal/daemon TestReloadMovesMetrics",
+	"[tls_policy] *":               "internal/daemon TestWhatMXsMustProveIsAsConfigured",
+	"[tls_report] *":               "internal/daemon TestWhatMXsMustProveIsAsConfigured",
 	"[watch] *":                    "internal/daemon TestWhatListsSayIsToldAndSuspendsWhereConfigured",
 	"[web] user":                   "internal/daemon TestTheViewSpeaksForPersons",
 	"[web] may":                    "internal/daemon TestTheViewSpeaksForPersons",

@@ -111,11 +111,8 @@ func (d *Daemon) trust(cfg *config.Config) (_ *trustInUse, err error) {
 	if use.resolver, err = t.ask(dnsOptions{p.Resolver, p.TrustAD}, d.log); err != nil {
 		return nil, err
 	}
-	c := trust.Config{
-		Enforce: p.On && p.Mode == config.TLSEnforce, DNS: use.resolver.Client, DANE: p.On && p.DANE, Pass: p.DNSFailure == config.DNSPass, Roots: roots,
-		ExemptDomains: mailbox.NewDomains(p.ExemptDomains), ExemptMXs: cfg.Senders.Internal, ExemptSources: p.ExemptSources, ExemptSenders: exemptSenders(p),
-		FirstContact: p.FirstContact, Wait: p.Wait,
-	}
+	c := trustConfig(cfg)
+	c.DNS, c.Roots = use.resolver.Client, roots
 	if p.On && p.MTASTS {
 		if use.policies, err = t.keep(p.Store, roots, use.resolver.Client, d.log); err != nil {
 			return nil, errors.Join(err, t.leave(use))
@@ -124,6 +121,16 @@ func (d *Daemon) trust(cfg *config.Config) (_ *trustInUse, err error) {
 	}
 	use.Trust = trust.New(c, t.memory)
 	return use, nil
+}
+
+// trustConfig is what a configuration says, but for who is asked.
+func trustConfig(cfg *config.Config) trust.Config {
+	p := &cfg.TLSPolicy
+	return trust.Config{
+		Enforce: p.On && p.Mode == config.TLSEnforce, DANE: p.On && p.DANE, Pass: p.DNSFailure == config.DNSPass,
+		ExemptDomains: mailbox.NewDomains(p.ExemptDomains), ExemptMXs: cfg.Senders.Internal, ExemptSources: p.ExemptSources, ExemptSenders: exemptSenders(p),
+		FirstContact: p.FirstContact, Wait: p.Wait,
+	}
 }
 
 // ask gives the resolver; t.mu is held.

@@ -1,0 +1,101 @@
+package daemon
+
+import (
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"kanmon/internal/event"
+	"kanmon/internal/outlet/trust"
+	"kanmon/internal/session"
+	"kanmon/test/dnszone"
+)
+
+// What the file says reaches those who ask MXs, also by a reload; what it does not say is not there; and what two configurations want alike they share.
+func TestWhatMXsMustProveIsAsConfigured(t *testing.T) {
+	server := dnszone.Serve(t, "example.com. MX 10 mx.example.com.\nmx.example.com. A 192.0.2.25\n")
+	d := &Daemon{log: slog.New(slog.DiscardHandler), stream: &event.Stream{}}
+	use := func(doc string) *trustInUse {
+		t.Helper()
+		u, err := d.trust(configOf(t, doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	if u := use(""); u != nil || d.trusting.resolver != nil || d.trusting.memory != nil {
+		t.Fatal("something is asked of MXs, though nothing says so")
+	}
+	resolver := "resolver = '" + server.Addr + "'\n"
+	whole := "[senders]\ninternal = ['10.0.0.0/8']\n[tls_policy]\nmode = 'enforce'\ndane = false\n" + resolver + "store = '" + filepath.Join(t.TempDir(), "tls.db") + "'\n" +
+		"first_contact = '2s'\nwait = '7s'\ndns_failure = 'pass'\nexempt_domains = '*.partner.example'\nexempt_sources = ['192.0.2.9/32']\nexempt_senders = 'Reports@gw.example'\n"
+	want := trust.Config{
+		Enforce: true, Pass: true, ExemptDomains: []string{"*.partner.example"}, ExemptMXs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
+		ExemptSources: []netip.Prefix{netip.MustParsePrefix("192.0.2.9/32")}, ExemptSenders: []string{"reports@gw.example"}, FirstContact: 2 * time.Second, Wait: 7 * time.Second,
+	}
+	if got := trustConfig(configOf(t, whole)); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	first, second := use(whole), use("[tls_policy]\n"+resolver)
+	if first.resolver != second.resolver || first.policies != second.policies {
+		t.Error("a reload asks another resolver, or has other policies")
+	}
+	if e := second.Explain(t.Context(), session.TrustQuestion{Domain: "example.com"}); e.Enforce || !e.DANE || len(e.Hosts) != 1 {
+		t.Errorf("observed: %+v", e)
+	}
+	if e := first.Explain(t.Context(), session.TrustQuestion{Domain: "x.partner.example"}); !e.Enforce || e.DANE || e.Unasked != event.TrustExempt {
+		t.Errorf("enforced: %+v", e)
+	}
+	trusts := use("[tls_policy]\nmta_sts = false\ntrust_ad = true\n" + resolver)
+	if trusts.resolver == first.resolver || trusts.policies != nil {
+		t.Error("trust_ad and mta_sts are not as configured")
+	}
+	verify := use("[tls_policy]\nmta_sts = false\n" + resolver + "[[destination]]\nnetworks = ['192.0.2.0/24']\ntls = 'verify'\nnames = ['relay.example.net']\n")
+	q := session.TrustQuestion{
+		Domain: "example.com", MX: netip.MustParseAddrPort("192.0.2.25:25"), Rule: Destinations(configOf(t, "[[destination]]\nnetworks = ['192.0.2.0/24']\ntls = 'verify'\nnames = ['relay.example.net']\n"))(netip.MustParseAddr("192.0.2.25")),
+	}
+	if e := verify.Explain(t.Context(), q); e.Unasked != event.TrustNamed || len(e.Hosts) != 1 || e.Hosts[0].Name != "relay.example.net" {
+		t.Errorf("named: %+v", e)
+	}
+
+	socket := "[tls_report]\nsocket = '" + filepath.Join(t.TempDir(), "collector") + "'\n"
+	for doc, reports := range map[string]bool{whole + socket: true, "[tls_policy]\n" + resolver + socket: false, whole: false} {
+		if d.report(configOf(t, doc), first); (d.reporting != nil) != reports {
+			t.Errorf("reports: %v for\n%s", !reports, doc)
+		}
+	}
+	d.endReporting()
+	for _, u := range []*trustInUse{first, second, trusts, verify} {
+		if err := u.close(&d.trusting); err != nil {
+			t.Error(err)
+		}
+	}
+	if d.trusting.resolver != nil || d.trusting.policies != nil {
+		t.Error("what nobody asks runs on")
+	}
+}
+
+// Without roots nobody could prove anything: that is said before mail waits for it.
+func TestNoRoots(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "roots.pem")
+	d := &Daemon{log: slog.New(slog.DiscardHandler), stream: &event.Stream{}}
+	doc := "[tls_policy]\nresolver = '127.0.0.1:9'\nroots = '" + path + "'\n"
+	for _, step := range []struct{ text, want string }{{"", "no such file"}, {"nothing", "has no certificate"}} {
+		if step.text != "" {
+			if err := os.WriteFile(path, []byte(step.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := d.trust(configOf(t, doc)); err == nil || !strings.Contains(err.Error(), "tls_policy.roots") || !strings.Contains(err.Error(), step.want) {
+			t.Errorf("%q: %v", step.text, err)
+		}
+	}
+	if d.trusting.resolver != nil {
+		t.Error("a resolver is asked all the same")
+	}
+}
