@@ -57,6 +57,7 @@ type Keeper struct {
 	fetches share.Places[string]              // of flights that are at the policy host
 	queue   []*waiter                         // flights that wait for such a place
 	dirty   map[string]bool                   // domains whose rows are to be written, or removed; true: the store has one
+	saving  int                               // rows that the store has not taken yet
 	lines   map[event.TrustReason]share.Lines // of the log, by what went wrong
 }
 

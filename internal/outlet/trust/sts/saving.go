@@ -163,6 +163,7 @@ func (k *Keeper) takeDirty() (rows []Row, now time.Time) {
 		}
 		rows = append(rows, r)
 	}
+	k.saving = len(rows)
 	return rows, k.now()
 }
 
@@ -170,6 +171,7 @@ func (k *Keeper) takeDirty() (rows []Row, now time.Time) {
 func (k *Keeper) saved(rows []Row, done bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.saving = 0
 	for i := range rows {
 		r := &rows[i]
 		stored := r.had

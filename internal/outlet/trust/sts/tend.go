@@ -88,5 +88,5 @@ type Sizes struct {
 func (k *Keeper) Sizes() Sizes {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return Sizes{len(k.shelf.all), k.passing.Len(), len(k.flights), k.fetches.All(), len(k.dirty)}
+	return Sizes{len(k.shelf.all), k.passing.Len(), len(k.flights), k.fetches.All(), len(k.dirty) + k.saving}
 }
