@@ -56,6 +56,7 @@ var checks = []check{
 	{true, (*checker).journal},
 	{true, (*checker).memory},
 	{true, (*checker).drain},
+	{false, (*checker).tlsPolicy},
 	{false, (*checker).history},
 	{false, (*checker).notify},
 	{false, (*checker).page},

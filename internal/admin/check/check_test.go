@@ -94,7 +94,7 @@ func proc(path, content string) func(*rig) { return func(r *rig) { r.proc(path, 
 func tproxy(doc string) string { return in(doc, "mode = 'tproxy'") }
 
 func rows() []row {
-	return slices.Concat(configRows(), shapingRows(), hostRows(), fileRows(), historyRows(), notifyRows(), pageRows())
+	return slices.Concat(configRows(), shapingRows(), hostRows(), fileRows(), historyRows(), notifyRows(), policyRows(), pageRows())
 }
 
 func withoutNft(r *rig) {

@@ -17,6 +17,7 @@ import (
 
 	"kanmon/internal/intercept"
 	"kanmon/internal/outlet/host"
+	"kanmon/internal/outlet/trust/dns"
 )
 
 // A Host answers what the checks ask about the machine. The zero value asks this one, as the process that runs kanmon; tests set fields.
@@ -33,6 +34,7 @@ type Host struct {
 	LegacyTables func() []string                                       // of iptables-legacy that there are; nil: the kernel's list
 	Kept         func() (*intercept.Keeper, *intercept.Report)         // what is remembered of kanmon's own rules; nil: intercept.Here
 	Own          func() User                                           // the user of this process; nil: the kernel's word
+	Root         func(server string) dns.Answer                        // what a DNS server says of the root; nil: it is asked
 	Now          func() time.Time                                      // nil: time.Now
 
 	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process
