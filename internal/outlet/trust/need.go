@@ -200,7 +200,7 @@ func (t *Trust) keep(n *need) {
 
 // Ready implements [session.Need].
 func (n *need) Ready() <-chan struct{} {
-	if n.settled.Load() || !n.t.c.Enforce {
+	if n.settled.Load() || !n.t.c.Enforce && n.of.named == nil { // whom the operator names must be who it says in every mode
 		return nil
 	}
 	return n.ready

@@ -32,6 +32,8 @@ func (t *Trust) verdict(domain string, k *known, l *session.TrustLeg, j *judged,
 	}
 	told.Verdict, told.Detail = event.TrustRefused, event.Printable(j.detail, mostDetail)
 	switch {
+	case k.domain == "": // by the operator's own word, whatever is done about what domains ask
+		v.Until, v.ServerName, v.Fresh, v.Say = time.Time{}, j.shows, j.fresh, say(domain, k, j)
 	case !t.c.Enforce && !settled:
 		told.Verdict, v.Pass = event.TrustUnjudged, true
 	case !t.c.Enforce:
