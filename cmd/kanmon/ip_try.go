@@ -49,8 +49,12 @@ func (k *ipTryCommand) Run(c *console) error {
 
 // What stands in the columns of a try.
 var tryColumns = []struct{ phase, title string }{
-	{event.PhaseDial.String(), "CONNECT"}, {event.PhaseBanner.String(), "BANNER"}, {event.PhaseEHLO.String(), "EHLO"}, {event.PhaseHandshake.String(), "TLS"},
-	{event.PhaseMail.String(), "MAIL"}, {event.PhaseRcpt.String(), "RCPT"},
+	{event.PhaseDial.String(), "CONNECT"},
+	{event.PhaseBanner.String(), "BANNER"},
+	{event.PhaseEHLO.String(), "EHLO"},
+	{event.PhaseHandshake.String(), "TLS"},
+	{event.PhaseMail.String(), "MAIL"},
+	{event.PhaseRcpt.String(), "RCPT"},
 }
 
 // printTry shows the dialogues side by side, then what was refused, and what that means.

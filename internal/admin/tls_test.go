@@ -19,6 +19,7 @@ func (f *fakeDomains) DomainTLS(_ context.Context, domain string, at netip.Addr)
 	}
 	return TLSDomain{Domain: domain, Destination: at, Refused: true, Hosts: []TLSHost{{Name: "mx1.example.com", Asks: TLSRefused}}}, nil
 }
+
 func (f *fakeDomains) TLSPolicies() ([]TLSPolicy, error) {
 	return []TLSPolicy{{Domain: "example.com", Mode: "enforce"}}, nil
 }
@@ -27,6 +28,7 @@ func (f *fakeDomains) RefreshTLS(_ context.Context, domain string) error {
 	f.did = append(f.did, "refresh "+domain)
 	return nil
 }
+
 func (f *fakeDomains) ForgetTLS(domain, reason, who string) error {
 	f.did = append(f.did, "forget "+domain+": "+reason+", "+who)
 	return nil

@@ -170,11 +170,7 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	d.outlets.Lead(first.out)
 	d.install(first)
 	d.oversee(d.cfg, first)
-	d.onStop("metrics", func(context.Context) error {
-		d.endMeasuring()
-		d.endReporting()
-		return nil
-	})
+	d.onStop("metrics", d.endOverseeing)
 	d.onStop("generations", d.endGenerations)
 
 	if err := d.openFirstDoors(ctx, sockets); err != nil {

@@ -170,7 +170,8 @@ func TestAResolverThatFailsIsNotNormal(t *testing.T) {
 		"never validated": {dns.State{Answers: true, Since: time.Now()}, "enforce", ""},
 		"silent":          {dns.State{Since: time.Now(), Why: "i/o timeout"}, "observe", "no DNS resolver answers: what recipients' domains ask of MXs is not known"},
 		"lost": {
-			dns.State{Answers: true, Lost: true, Since: time.Now()}, "enforce",
+			dns.State{Answers: true, Lost: true, Since: time.Now()},
+			"enforce",
 			"the DNS resolver has stopped validating DNSSEC: mail to domains whose MXs may ask for DANE waits",
 		},
 	} {

@@ -205,7 +205,7 @@ func (u *trustInUse) close(t *trusting) error {
 	if u == nil {
 		return nil
 	}
-	u.Trust.Close()
+	u.Close()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.leave(u)
@@ -216,7 +216,7 @@ func (t *trusting) leave(u *trustInUse) (err error) {
 	if k := u.policies; k != nil {
 		if k.users--; k.users == 0 {
 			t.policies = nil
-			err = errors.Join(k.Keeper.Close(), k.closeFile())
+			err = errors.Join(k.Close(), k.closeFile())
 		}
 	}
 	if r := u.resolver; r != nil {
@@ -224,7 +224,7 @@ func (t *trusting) leave(u *trustInUse) (err error) {
 			if t.resolver == r {
 				t.resolver = nil
 			}
-			err = errors.Join(err, r.Client.Close())
+			err = errors.Join(err, r.Close())
 		}
 	}
 	return err

@@ -196,7 +196,7 @@ func (o *operator) line(cfg *config.Config, order *admin.TryOrder, try *admin.Tr
 	}
 	missing := o.d.outlets.Absent()
 	for _, ip := range cfg.SendingIPs {
-		why := ""
+		var why string
 		switch {
 		case !from(ip.Address):
 			continue

@@ -56,6 +56,13 @@ func (d *Daemon) oversee(cfg *config.Config, g *generation) {
 	d.report(cfg, g.trust)
 }
 
+// endOverseeing ends the counting, and the telling of TLS.
+func (d *Daemon) endOverseeing(context.Context) error {
+	d.endMeasuring()
+	d.endReporting()
+	return nil
+}
+
 // lookOut has the sending IPs looked at as a configuration says, from now on.
 func (d *Daemon) lookOut(cfg *config.Config, rules *classify.Rules) {
 	c := &cfg.Watch

@@ -80,7 +80,7 @@ func (l *Live) InPlainText() (plain []PlainMX, remembered int) {
 	defer l.tls.mu.Unlock()
 	for mx, k := range l.tls.known {
 		if n := len(k.Failures); n > 0 && k.Failures[n-1].At.After(k.Worked) {
-			plain = append(plain, PlainMX{mx, k.MXTLS.clone()})
+			plain = append(plain, PlainMX{mx, k.clone()})
 		}
 	}
 	return plain, len(l.tls.known)

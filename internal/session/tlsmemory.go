@@ -304,5 +304,5 @@ func (l *Live) TLSOf(mx netip.Addr) (of MXTLS, known bool) {
 	if k == nil {
 		return of, false
 	}
-	return k.MXTLS.clone(), true
+	return k.clone(), true
 }

@@ -166,7 +166,6 @@ func (w *attackWorld) dial(_ context.Context, req session.DialRequest) (session.
 // An attackedLeg is one connection to an MX, or to who stands on the way.
 type attackedLeg struct {
 	mx      smtptest.MX
-	keys    *tls.Config
 	mu      sync.Mutex
 	proves  string // the name, or what is wrong with the certificate; "": none was shown
 	resumed bool

@@ -28,7 +28,6 @@ type front struct {
 
 	mu    sync.Mutex
 	mails map[client]way
-	said  strings.Builder // by s_server
 }
 
 // A client is who sends.
@@ -133,7 +132,6 @@ var ports atomic.Uint32
 func (f *front) encrypt(conn net.Conn, by client) {
 	address := netip.AddrPortFrom(loopback, uint16(20000+ports.Add(1)))
 	cmd := openssl(f.dir, append(f.arguments, "-accept", address.String())...)
-	cmd.Stderr = &saying{f}
 	to, err := cmd.StdinPipe()
 	if err != nil {
 		return
@@ -194,22 +192,6 @@ func closeWrite(conn net.Conn) {
 	if out, ok := conn.(*net.TCPConn); ok {
 		_ = out.CloseWrite()
 	}
-}
-
-// A saying keeps what s_server writes to standard error.
-type saying struct{ *front }
-
-func (s *saying) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.said.Write(p)
-}
-
-// complaints are what s_server has had to say.
-func (f *front) complaints() string {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.said.String()
 }
 
 // A dialogue is SMTP with one client.

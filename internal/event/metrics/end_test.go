@@ -97,8 +97,10 @@ func TestConnectionsAreCountedByTheirTLS(t *testing.T) {
 func TestDowngradesAreCountedByCause(t *testing.T) {
 	m := newMetrics(t, nil)
 	for _, c := range []event.TLS{
-		{State: event.TLSDowngraded, Cause: event.TLSCertificate}, {State: event.TLSDowngraded, Cause: event.TLSCertificate},
-		{State: event.TLSDowngraded, Cause: event.TLSSilent}, {State: event.TLSOn, Version: tls.VersionTLS13, Cause: event.TLSLost},
+		{State: event.TLSDowngraded, Cause: event.TLSCertificate},
+		{State: event.TLSDowngraded, Cause: event.TLSCertificate},
+		{State: event.TLSDowngraded, Cause: event.TLSSilent},
+		{State: event.TLSOn, Version: tls.VersionTLS13, Cause: event.TLSLost},
 	} {
 		at := leg("google", out10)
 		at.MX = c

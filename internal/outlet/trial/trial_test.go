@@ -92,8 +92,8 @@ func TestDialogue(t *testing.T) {
 	none.Sender, none.Recipient = "", ""
 	sender := whole
 	sender.Recipient = ""
-	clear, must := whole, whole
-	clear.TLS, must.TLS = session.TLSOff, session.TLSRequire
+	plain, must := whole, whole
+	plain.TLS, must.TLS = session.TLSOff, session.TLSRequire
 	for name, test := range map[string]struct {
 		mx   *smtptest.MX
 		call Call
@@ -104,7 +104,7 @@ func TestDialogue(t *testing.T) {
 		"no envelope":   {&smtptest.MX{}, none, "dial 0, banner 220, ehlo 250, quit 221", ""},
 		"sender only":   {&smtptest.MX{}, sender, "dial 0, banner 220, ehlo 250, mail 250, reset 250, quit 221", ""},
 		"TLS":           {&smtptest.MX{TLS: withTLS}, whole, "dial 0, banner 220, ehlo 250, starttls 220, handshake 0, ehlo_tls 250, mail 250, rcpt 250, reset 250, quit 221", ""},
-		"TLS is off":    {&smtptest.MX{TLS: withTLS}, clear, "dial 0, banner 220, ehlo 250, mail 250, rcpt 250, reset 250, quit 221", ""},
+		"TLS is off":    {&smtptest.MX{TLS: withTLS}, plain, "dial 0, banner 220, ehlo 250, mail 250, rcpt 250, reset 250, quit 221", ""},
 		"TLS must be":   {&smtptest.MX{}, must, "dial 0, banner 220, ehlo 250", "the MX offers no TLS"},
 		"STARTTLS 454":  {&smtptest.MX{TLS: withTLS, Reply: says("STARTTLS", "454 later\r\n")}, none, "dial 0, banner 220, ehlo 250, starttls 454, quit 221", ""},
 		"banner":        {&smtptest.MX{Reply: says("BANNER", "554 5.7.1 no\r\n")}, whole, "dial 0, banner 554, quit 221", ""},

@@ -40,7 +40,7 @@ const (
 
 func (n *Notifier) hear(ctx context.Context, lines []history.Line) error {
 	var found []happening
-	before := n.ear.clone()
+	before := n.clone()
 	heard, gateways, step := map[run]uint64{}, map[string]*event.Entry{}, false
 	for i := range lines {
 		e := lines[i].Entry

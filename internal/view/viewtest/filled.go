@@ -63,7 +63,9 @@ func Fill(a *Answers) {
 		Sender: "<canary.bob@acme.example>", Recipient: "<canary.eve@victim.example>", Over: true,
 		Dialogues: []admin.TryDialogue{
 			{IP: ip, EHLO: "out1.example", Stands: "suspended until 2026-12-01T14:00:00Z", State: admin.TryRefused, TLS: "TLS 1.3, TLS_AES_128_GCM_SHA256", Steps: []admin.TryStep{
-				{Phase: "dial", Took: .02}, {Phase: "banner", Took: .1, Code: 220, Reply: "220 " + Strange}, {Phase: "ehlo", Said: "EHLO out1.example", Took: .02, Code: 250, Reply: "250 ok"},
+				{Phase: "dial", Took: .02},
+				{Phase: "banner", Took: .1, Code: 220, Reply: "220 " + Strange},
+				{Phase: "ehlo", Said: "EHLO out1.example", Took: .02, Code: 250, Reply: "250 ok"},
 				{Phase: "rcpt", Said: "RCPT TO:<canary.eve@victim.example>", Took: 6.2, Code: 550, Reply: Strange, Class: "ip_reputation", Scope: "ip", Rule: "docomo-550", Meaning: "our sending IP has a bad reputation there", Advice: "wait", Counts: true},
 			}},
 			{IP: other, EHLO: "out2.example", State: admin.TryFailed, Ended: "no connection: i/o timeout", Steps: []admin.TryStep{{Phase: "dial", Took: 30}}},

@@ -68,8 +68,12 @@ type triedCell struct {
 
 // What stands in the columns.
 var trialColumns = []struct{ phase, title string }{
-	{event.PhaseDial.String(), "Connection"}, {event.PhaseBanner.String(), "Greeting"}, {event.PhaseEHLO.String(), "EHLO"}, {event.PhaseHandshake.String(), "TLS"},
-	{event.PhaseMail.String(), "MAIL"}, {event.PhaseRcpt.String(), "RCPT"},
+	{event.PhaseDial.String(), "Connection"},
+	{event.PhaseBanner.String(), "Greeting"},
+	{event.PhaseEHLO.String(), "EHLO"},
+	{event.PhaseHandshake.String(), "TLS"},
+	{event.PhaseMail.String(), "MAIL"},
+	{event.PhaseRcpt.String(), "RCPT"},
 }
 
 var triedMarks = map[string]stateMark{

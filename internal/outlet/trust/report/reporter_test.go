@@ -111,20 +111,24 @@ func TestDatagrams(t *testing.T) {
 	}{
 		{event.TLSOn, event.Trust{Policy: event.TrustSTS, Verdict: event.TrustPassed, Name: "mx.example.test"}, sts + `"t":0,"f":0}]}`},
 		{
-			event.TLSOn, event.Trust{Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.HostMismatch, Name: "mx.example.test", Detail: "for\x1b[1mothers"},
+			event.TLSOn,
+			event.Trust{Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.HostMismatch, Name: "mx.example.test", Detail: "for\x1b[1mothers"},
 			sts + `"failure-details":[{"c":202,"s":"192.0.2.10","n":"mx.example.test","r":"198.51.100.25","a":"for?[1mothers"}],"t":1,"f":1}]}`,
 		},
 		{
-			event.TLSOn, event.Trust{Policy: event.TrustTesting, Verdict: event.TrustWouldRefuse, Why: event.NotInPolicy},
+			event.TLSOn,
+			event.Trust{Policy: event.TrustTesting, Verdict: event.TrustWouldRefuse, Why: event.NotInPolicy},
 			sts + `"failure-details":[{"c":205,"s":"192.0.2.10","r":"198.51.100.25","f":"mx-not-in-policy"}],"t":1,"f":1}]}`,
 		},
 		{
-			event.TLSOn, event.Trust{Policy: event.TrustDANE, Verdict: event.TrustPassed, Name: "mx.example.test"},
+			event.TLSOn,
+			event.Trust{Policy: event.TrustDANE, Verdict: event.TrustPassed, Name: "mx.example.test"},
 			`"policy-type":1,"policy-domain":"mx.example.test","policy-string":["3 1 1 ABCD"],"t":0,"f":0}]}`,
 		},
 		{event.TLSOn, event.Trust{Policy: event.TrustNone}, `"policy-type":9,"policy-domain":"example.test","t":0,"f":0}]}`},
 		{
-			event.TLSNone, event.Trust{Policy: event.TrustNone},
+			event.TLSNone,
+			event.Trust{Policy: event.TrustNone},
 			`"policy-type":9,"policy-domain":"example.test","failure-details":[{"c":201,"s":"192.0.2.10","r":"198.51.100.25"}],"t":1,"f":1}]}`,
 		},
 	} {
@@ -145,13 +149,17 @@ func TestWhatNobodyIsToldOf(t *testing.T) {
 	r := newRig(t)
 	passed := &event.Trust{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustPassed}
 	for _, trust := range []event.Trust{
-		{Domain: "example.test", Policy: event.TrustExempt}, {Domain: "example.test", Policy: event.TrustOverridden}, {Domain: "example.test", Policy: event.TrustNamed},
+		{Domain: "example.test", Policy: event.TrustExempt},
+		{Domain: "example.test", Policy: event.TrustOverridden},
+		{Domain: "example.test", Policy: event.TrustNamed},
 		{Domain: "example.test", Policy: event.TrustUnknown, Verdict: event.TrustRefused, Why: event.DNSFailed},
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.NoCipher},
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.NoTime},
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.AnotherName},
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.NoMX},
-		{Domain: "two.test", Policy: event.TrustNone}, {Domain: "other.test", Policy: event.TrustNone}, {Domain: "silent.test", Policy: event.TrustNone},
+		{Domain: "two.test", Policy: event.TrustNone},
+		{Domain: "other.test", Policy: event.TrustNone},
+		{Domain: "silent.test", Policy: event.TrustNone},
 	} {
 		r.Hear(mail(1, 1, event.TLSOn, &trust))
 	}

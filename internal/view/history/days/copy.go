@@ -108,7 +108,7 @@ func (c *lineCopy) some() (n int, err error) {
 	}
 	for i := range rows {
 		r := &rows[i]
-		c.last = int64(r.id)
+		c.last = r.id
 		if !c.keeps(&r.row) {
 			continue
 		}
@@ -124,7 +124,7 @@ func (c *lineCopy) some() (n int, err error) {
 }
 
 func (c *lineCopy) raw(at place) ([]byte, error) {
-	number := int64(at / perBlock)
+	number := at / perBlock
 	lines, known := c.blocks[number]
 	if !known {
 		var data []byte
