@@ -162,8 +162,8 @@ func toldOf(f *event.Facts, t *event.Trust) *told {
 		return nil
 	}
 	if t.Verdict == event.TrustRefused || t.Verdict == event.TrustWouldRefuse {
-		if t.Why.Standard() == "" {
-			return nil // our own fault
+		if t.Why.Standard() == "" || t.Policy == event.TrustTesting && t.ServerName == "" && ofCertificate[t.Why] {
+			return nil // our own fault: of a policy that is being tested no name was shown to the MX, which may have shown another certificate
 		}
 		one.why = t.Why
 	}
@@ -176,6 +176,9 @@ func toldOf(f *event.Facts, t *event.Trust) *told {
 	}
 	return one
 }
+
+// ofCertificate are reasons that a name in the handshake can change.
+var ofCertificate = map[event.TrustReason]bool{event.HostMismatch: true, event.NotTrusted: true, event.Expired: true, event.ValidationFailure: true}
 
 func (r *Reporter) work() {
 	for {

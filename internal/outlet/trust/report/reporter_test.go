@@ -157,6 +157,7 @@ func TestWhatNobodyIsToldOf(t *testing.T) {
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.NoTime},
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.AnotherName},
 		{Domain: "example.test", Policy: event.TrustSTS, Verdict: event.TrustRefused, Why: event.NoMX},
+		{Domain: "example.test", Policy: event.TrustTesting, Verdict: event.TrustWouldRefuse, Why: event.HostMismatch},
 		{Domain: "two.test", Policy: event.TrustNone},
 		{Domain: "other.test", Policy: event.TrustNone},
 		{Domain: "silent.test", Policy: event.TrustNone},
