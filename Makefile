@@ -16,7 +16,7 @@ NETNS = ./test/netns/... ./test/parity
 UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/parity' -e '/test/monitoring' -e '/test/story' -e '/test/history')
 
 # What is much work of one goroutine, or of a database, and shows nothing more with the race detector, which makes it ten times as long.
-LONG = TestMemoryIsBounded|TestReplayAbuse|TestEchoIsNoEvidence|TestANewSendingIPGrowsUpWithinAReceiversSecretCurve|TestOutsider|TestARestrictionOfOneIPAtOneProviderIsFound|TestWhatIsSlowForOthersTooIsNotARestriction|TestShapingHalvesWhatReceiversWithDocumentedLimitsDefer|TestContainedSendersFillTheRoomOfTheirTenant|TestPinsAreSharedAmongTenants|TestExplainSaysWhatWarmUpDecidesToday|TestOrdinaryMailIsNoFinding|TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing
+LONG = TestMemoryIsBounded|TestReplayAbuse|TestEchoIsNoEvidence|TestANewSendingIPGrowsUpWithinAReceiversSecretCurve|TestOutsider|TestARestrictionOfOneIPAtOneProviderIsFound|TestWhatIsSlowForOthersTooIsNotARestriction|TestShapingHalvesWhatReceiversWithDocumentedLimitsDefer|TestContainedSendersFillTheRoomOfTheirTenant|TestPinsAreSharedAmongTenants|TestExplainSaysWhatWarmUpDecidesToday|TestOrdinaryMailIsNoFinding|TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing|TestScripts
 
 TESTSUM = $(TOOL) gotestsum --format standard-quiet
 

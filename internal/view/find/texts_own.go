@@ -42,6 +42,9 @@ var ownTexts = map[string]ownText{
 	"injected":           {FaultReceiver, "受信側が、TLSの開始前にデータを送ってきました。サーバーの不具合、または通信への介入が疑われます。", "1つのMXだけなら先方のポストマスターに連絡してください。多数のMXで起きる場合は、当方側で通信が書き換えられている可能性があります。"},
 	"no-tls":             {FaultReceiver, "この宛先にはTLSが必須ですが、受信側がTLSを提供しないか、TLSに失敗しました。", ownSeeTLS + "設定が誤っている場合は `[[destination]]` を変更してください。"},
 	"tls-wanted":         {FaultReceiver, "TLSに失敗したため平文で送ろうとしましたが、受信側が平文のメールを受け取りませんでした。", ownSeeTLS},
+	"tls-unproved":       {FaultReceiver, "宛先ドメインのTLSポリシー（MTA-STS、DANE）、または運用者が指定した名前を、受信側のサーバーが証明できませんでした。", "`kanmon tls ドメイン` で各段階を確認できます。中継サーバーであれば `[[destination]]` に `tls = \"verify\"` と `names` を設定してください。"},
+	"tls-unknown":        {FaultReceiver, "宛先ドメインがどのようなTLSを求めているか、DNSから回答がありませんでした。", "`kanmon tls ドメイン` で回答のない質問を確認してください。すべてのドメインで起きる場合は、リゾルバーを確認してください。"},
+	"another-name":       {FaultNobody, "宛先ドメインのTLSポリシーは、同じメールの他の宛先とは別の名前での接続を求めています。次の再送で送られます。", ownNothing},
 	"gone":               {FaultReceiver, "受信側が、このコマンドの前に接続を終了していました。", ownNothing},
 	"refused":            {FaultReceiver, "受信側が最初の応答で接続を拒否しました。", ownNothing},
 	"lacks":              {FaultReceiver, "このメールに必要な拡張機能を、受信側のサーバーが提供していません。", "この宛先の複数のMXで、提供する拡張機能が違っていないかを確認してください。"},
@@ -51,6 +54,7 @@ var ownTexts = map[string]ownText{
 	"unwanted": {FaultRecipient, "宛先がすべて拒否されたのに、本文が送られてきました。", ownNothing},
 
 	"greeting":        {FaultLimit, "現在どのメールも送れないため、受信側には接続していません。", ownNothing},
+	"ended":           {FaultLimit, "運用者がこの接続を終了しました。", "理由は `kanmon audit` に残っています。"},
 	"full":            {FaultLimit, "このゲートウェイの同時接続数の上限に達しました。", "`kanmon status` で接続の内訳を確認し、余裕があれば上限を増やしてください。"},
 	"full-of-source":  {FaultLimit, "1つの送信元アドレスからの接続数の上限に達しました。", "`kanmon status` を確認し、大きなサーバーであれば上限を増やしてください。"},
 	"full-of-tenant":  {FaultLimit, "残りの接続は、接続数の少ないテナントのために確保されています。", "`kanmon status` を確認し、`limits.sessions` を増やしてください。"},
