@@ -102,13 +102,15 @@ func everything(m *metrics.Metrics, from netip.Addr) {
 	}
 	failed := leg
 	failed.Failed = event.DialRefused
+	plain := leg
+	plain.MX = event.TLS{State: event.TLSDowngraded, Cause: event.TLSSilent}
 	of := &event.Session{Leg: leg}
 	for _, f := range []*event.Facts{
 		{
 			Session: of, Transaction: t, Results: t.Results(), Tenant: "acme", Decisions: []event.Decided{{Note: event.Note{Did: "delayed", Rule: "limit hour"}}},
 			Actions: []event.Action{{Did: event.Softened, SendingIP: from, Code: 550}},
 		},
-		{Session: of, End: &event.End{Reason: "quit", Legs: []event.Leg{failed, leg}}},
+		{Session: of, End: &event.End{Reason: "quit", Legs: []event.Leg{failed, plain, leg}}},
 		{News: event.Changed{IP: from, Provider: "docomo", State: "suspended"}},
 		{News: event.Gateway{Did: event.Started}},
 	} {
