@@ -131,12 +131,11 @@ func TestGatewaysSpeakForThemselves(t *testing.T) {
 // Nobody is silent while history cannot keep what was said; behind that there is time to be heard.
 func TestSilenceOfOurOwn(t *testing.T) {
 	inTime(t, func(r *rig) {
-		held := true
-		r.n.held = func() bool { return held }
+		r.held.Store(true)
 		r.hear(event.Entry{Type: "heartbeat"})
 		r.silent = true
 		r.wants(time.Hour)
-		held = false
+		r.held.Store(false)
 		r.wants(3 * time.Minute)
 		r.wants(4*time.Minute, "gateway.silent")
 	})

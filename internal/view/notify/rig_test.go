@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -26,6 +27,7 @@ type rig struct {
 	line   uint64
 	silent bool // the gateway's heart does not beat
 	host   Host
+	held   atomic.Bool // history keeps nothing
 	stop   context.CancelFunc
 	done   chan struct{}
 
@@ -67,7 +69,7 @@ func (r *rig) beginWith(doc string) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Host: r.host, Notes: filepath.Join(r.folder, "notes.db"), Log: slog.New(slog.DiscardHandler)}); err != nil {
+	if r.n, err = Open(cfg, Options{Folder: r.folder, History: r.past, Host: r.host, Notes: filepath.Join(r.folder, "notes.db"), Held: r.held.Load, Log: slog.New(slog.DiscardHandler)}); err != nil {
 		r.t.Fatal(err)
 	}
 	for _, c := range r.n.channels {
