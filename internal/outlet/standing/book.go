@@ -63,6 +63,7 @@ type Book struct {
 	checks   checks
 	counts   Counts
 	unsaved  atomic.Uint64
+	batches  atomic.Uint64 // that the store has taken
 
 	news    chan Change
 	unheard int                              // news that did not fit
@@ -295,15 +296,22 @@ func (b *Book) adjust(e *entry, now time.Time) {
 	b.markDirty(e.Key)
 }
 
-// Close writes what has not been written, and ends the Book's goroutines. It gives a dead disk a few seconds.
+// Close writes what has not been written, and ends the Book's goroutines. It gives a dead disk a few seconds, and a slow one, which
+// goes on taking standings, what it needs.
 func (b *Book) Close() error {
 	b.once.Do(func() { close(b.stop) })
 	ended := make(chan struct{})
 	go func() { b.tasks.Wait(); close(ended) }()
-	select {
-	case <-ended:
-	case <-time.After(closePatience):
-		return errors.New("standing: not everything was written: the disk, the resolver or the log does not answer")
+	for written, open := b.batches.Load(), true; open; {
+		select {
+		case <-ended:
+			open = false
+		case <-time.After(closePatience):
+			if written == b.batches.Load() {
+				return errors.New("standing: not everything was written: the disk, the resolver or the log does not answer")
+			}
+			written = b.batches.Load()
+		}
 	}
 	b.mu.RLock()
 	defer b.mu.RUnlock()
@@ -313,4 +321,5 @@ func (b *Book) Close() error {
 	return nil
 }
 
-const closePatience = 8 * time.Second // more than the store takes to give up
+// closePatience is how long nothing may be written before Close gives up: more than the store takes to give up itself.
+const closePatience = 8 * time.Second

@@ -204,6 +204,26 @@ func TestDeadStoreIsTriedAgain(t *testing.T) {
 	})
 }
 
+// A disk that takes a second for each batch is slow, not dead: what there is is written, however long it takes.
+func TestSlowStoreIsWaitedForWhileItTakesStandings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &memory{takes: time.Second}
+		r := newRig(t, Options{Store: store, Clock: time.Now})
+		const keys = 20 * saveBatch // 20 s: more than Close waits for a dead one
+		for i := range keys {
+			ev := listing(fmt.Sprint("mx:", i))
+			ev.Tenant = fmt.Sprint("t", i)
+			r.Observe(ev)
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(store.rows) < keys {
+			t.Errorf("%d of %d rows", len(store.rows), keys)
+		}
+	})
+}
+
 // Everything at once, for the race detector.
 func TestConcurrentUse(t *testing.T) {
 	r := newRig(t, Options{MaxKeys: 50, Store: &memory{}, Check: &zones{}, Settings: Settings{Neighbours: []netip.Addr{ours, beside, elsewhere}}})

@@ -106,6 +106,7 @@ type memory struct {
 	mu    sync.Mutex
 	rows  map[Key]Standing
 	dead  bool
+	takes time.Duration // that it works on a batch
 	saves int
 }
 
@@ -122,6 +123,7 @@ func (m *memory) Load() ([]Standing, error) {
 }
 
 func (m *memory) Save(changed []Standing) error {
+	time.Sleep(m.takes)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.saves++

@@ -127,8 +127,10 @@ func (b *Book) save(batch []Standing) error {
 	if err != nil {
 		b.unsaved.Add(1)
 		b.putBack(batch)
+		return err
 	}
-	return err
+	b.batches.Add(1)
+	return nil
 }
 
 // keep writes what a person has ordered, before the person is told that it is done. What cannot be written now stays due.
