@@ -30,6 +30,7 @@ const (
 	StepRecipient             // before RCPT is forwarded
 	StepAccount               // in the message, behind its header, if that has fields of the name that the decision of StepMail gave
 	StepRescue                // when the mail at hand has been refused: only whether its sender is contained
+	StepContent               // before DATA is forwarded, where the content of messages may be judged
 )
 
 // What is news without having been asked about.
@@ -55,6 +56,8 @@ func (s Step) String() string {
 		return "account"
 	case StepRescue:
 		return "rescue"
+	case StepContent:
+		return "content"
 	case StepMessage:
 		return "message"
 	case StepData:

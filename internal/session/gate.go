@@ -38,6 +38,9 @@ type Question struct {
 	// refused. Nobody can wait: a Delay counts as a refusal. The mail has both until there is News from the second.
 	Instead bool
 
+	Recipients int           // of StepContent: that the MX has accepted
+	Replied    time.Duration // of StepContent: what the MX has taken for its replies so far in this session
+
 	// Fields of StepAccount: what the message's fields of that name say, in their order. Anything but a true line end may stand in them.
 	Fields []smtp.HeaderField
 }
@@ -57,7 +60,8 @@ type Decision struct {
 	Whose  string        // with StepMail and StepAccount: the tenant whose mail it is, for the record; "": nobody knows
 	Sender string        // likewise: the account
 
-	Contained bool // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it
+	Inspect   Inspection // with StepContent: how the message's content is judged; nil: it is not
+	Contained bool       // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it
 }
 
 // Refuse says how a command is refused, or a message.
