@@ -71,8 +71,10 @@ func (Handling) Words() []string { return handlings.Words() }
 type Scan struct {
 	Scanner   string
 	State     ScanState
+	Lack      Lack    // of a verdict, in one word
 	Why       string  // it was skipped, or has failed: not sanitised
-	Action    string  // in the scanner's own words: not sanitised
+	Action    string  // in the scanner's own words, those of a milter as of Rspamd: not sanitised
+	Code      int     // of the reply that it asks for, 4xx or 5xx; 0: it names none
 	Score     float64 // its points; of a scanner that has none 0
 	Threshold float64 // at which it refuses; 0: it has none
 	Symbols   []Symbol
@@ -110,6 +112,30 @@ func (s *ScanState) UnmarshalText(text []byte) error { return scanStates.Read(te
 
 // Words returns the states.
 func (ScanState) Words() []string { return scanStates.Words() }
+
+// A Lack says why a scanner has given no verdict, as far as something follows from that.
+type Lack uint8
+
+// The lacks.
+const (
+	LackNot         Lack = iota
+	LackBusy             // it has more to do than it takes
+	LackTooLarge         // the message is larger than it takes
+	LackUnavailable      // it cannot be asked, says nothing in time or nothing that is understood, or says itself that it has not seen all
+	LackUnfit            // by the sender's doing the message cannot be put to it: such a message is never accepted for want of a verdict
+	LackCount
+)
+
+var lacks = word.List[Lack]("lack of a verdict", "", "busy", "too_large", "unavailable", "unfit")
+
+// String returns the lack as it stands in the records.
+func (l Lack) String() string { return lacks.Text(l) }
+
+// UnmarshalText reads a lack.
+func (l *Lack) UnmarshalText(text []byte) error { return lacks.Read(text, l) }
+
+// Words returns the lacks.
+func (Lack) Words() []string { return lacks.Words() }
 
 // What is kept of one message.
 const (
