@@ -5,6 +5,7 @@
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh parity   and those of them that are MXs of `make tls-parity`
+#   test/setup/install.sh scanners and the scanners of content that `make scanners` asks
 #   test/setup/install.sh systemd  and the Debian that `make test-systemd` boots
 #   test/setup/install.sh packages only that Debian, and what `make test-packages` judges packages with
 #
@@ -15,7 +16,7 @@
 #
 #   $KANMON_TEST_CACHE, or $XDG_CACHE_HOME/kanmon-test, or /var/cache/kanmon-test
 #
-# MTAs that `make mtas` measures are installed as their packages want it, each on a file system of its own that lies
+# MTAs that `make mtas` measures, and scanners, are installed as their packages want it, each on a file system of its own that lies
 # over the host's: what is written goes to $cache/mtas/NAME, the host's files stay as they are. The Debian that is booted is a root
 # folder of its own, $cache/debian12, made by debootstrap; what a boot writes goes elsewhere.
 #
@@ -30,10 +31,10 @@ main() {
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
-	mtas | parity) groups="lab $1" ;;
+	mtas | parity | scanners) groups="lab $1" ;;
 	packages) groups="systemd judges" ;;
 	systemd) groups="lab systemd" ;;
-	*) die "unknown group \"$1\"; known: bench, mtas, packages, parity, systemd" ;;
+	*) die "unknown group \"$1\"; known: bench, mtas, packages, parity, scanners, systemd" ;;
 	esac
 
 	command -v apt-get >/dev/null || die "this script knows Debian and Ubuntu only: no apt-get here"
@@ -47,7 +48,7 @@ main() {
 	flock 9
 	host_tools "$groups"
 	for group in $groups; do
-		if [ "$group" = mtas ] || [ "$group" = parity ]; then
+		if has_images "$group"; then
 			images "$group"
 		elif [ "$group" = systemd ]; then
 			debian
@@ -85,7 +86,7 @@ programs_of() {
 all_ready() {
 	[ -z "$(missing_host_packages "$1")" ] || return 1
 	for g in $1; do
-		if [ "$g" = mtas ] || [ "$g" = parity ]; then
+		if has_images "$g"; then
 			[ -z "$(missing_images "$g")" ] || return 1
 		elif [ "$g" = systemd ]; then
 			has_debian || return 1
@@ -185,7 +186,15 @@ closure() {
 	} | sort -u
 }
 
-# The images of the group mtas, each with the packages in it. Those from npm are marked. The group parity has some of them.
+# has_images GROUP says whether a group is of images.
+has_images() {
+	case $1 in
+	mtas | parity | scanners) ;;
+	*) return 1 ;;
+	esac
+}
+
+# The images, each with the packages in it. Those from npm are marked. The group parity has some of those of mtas, scanners one of its own.
 images_of_mtas() {
 	cat <<-'END'
 		exim exim4-daemon-light
@@ -195,13 +204,15 @@ images_of_mtas() {
 		dma dma
 		clients curl swaks libio-socket-inet6-perl msmtp esmtp s-nail python3 python3-aiosmtplib
 		node npm:Haraka@3.3.4 npm:nodemailer@7
+		scanners rspamd clamav-daemon opendkim opendkim-tools miltertest python3 python3-milter
 	END
 }
 
 missing_images() {
 	images_of_mtas | while read -r image packages; do
 		case $1:$image in
-		mtas:* | parity:exim | parity:sendmail) ;;
+		mtas:scanners) continue ;;
+		mtas:* | parity:exim | parity:sendmail | scanners:scanners) ;;
 		*) continue ;;
 		esac
 		[ "$(cat "$cache/mtas/$image/made-of" 2>/dev/null)" = "$packages" ] || echo "$image"
