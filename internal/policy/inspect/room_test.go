@@ -268,7 +268,9 @@ func TestAVerdictIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := takes(time.Second, event.Scan{State: event.Scanned, Action: ActionReject, Score: 15})
 		r := room(t, one(e))
-		trace := func(n int) string { return fmt.Sprintf("Received: by x with id %d;\r\n\tto day\r\nDATE: day %d\r\n", n, n) }
+		trace := func(n int) string {
+			return fmt.Sprintf("Received: by x with id %d;\r\n\tto day\r\nDATE: day %d\r\n", n, n)
+		}
 		var all sync.WaitGroup
 		for i := range 200 {
 			all.Go(func() {

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 
@@ -169,6 +170,9 @@ func asciiDomain(d string) (string, error) {
 			return "", errDomain
 		}
 		return d, nil
+	}
+	if !utf8.ValidString(d) {
+		return "", errDomain
 	}
 	ascii, err := idna.Lookup.ToASCII(d)
 	if err != nil { // an underscore is no reason

@@ -20,7 +20,6 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"kanmon/internal/event"
@@ -108,7 +107,7 @@ func (e *Engine) ask(ctx context.Context, m *inspect.Mail) (*reply, event.Scan) 
 	}
 	response, err := e.client.Do(request)
 	if err != nil {
-		return nil, lack(err, body.n.Load(), m.Octets)
+		return nil, lack(ctx, err, body.n.Load(), m.Octets)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -140,19 +139,19 @@ func (e *Engine) request(ctx context.Context, method, path string, body io.Reade
 }
 
 // lack says what a request without an answer means, of which so many octets were sent.
-func lack(err error, sent, octets int64) event.Scan {
+func lack(ctx context.Context, err error, sent, octets int64) event.Scan {
 	switch {
-	case errors.Is(err, io.EOF):
-		return inspect.Failed(event.LackBusy, "it has hung up without a word: it has as many tasks as it takes")
-	case sent >= resetFrom && sent < octets && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)):
+	case sent >= hungUpFrom && sent < octets && ctx.Err() == nil:
 		// Its 413 is lost to a client that is still writing.
 		return inspect.Failed(event.LackTooLarge, "it has hung up behind %d of %d octets: more than its max_message?", sent, octets)
+	case errors.Is(err, io.EOF):
+		return inspect.Failed(event.LackBusy, "it has hung up without a word: it has as many tasks as it takes")
 	}
 	return inspect.Failed(event.LackUnavailable, "%v", unwrapped(err))
 }
 
-// resetFrom is from how many octets sent on a reset is rather about the size of the message.
-const resetFrom = 64 << 10
+// hungUpFrom is from how many octets sent on a connection that ends before the message does is rather about the message's size.
+const hungUpFrom = 64 << 10
 
 // unwrapped is an error without the method and the URL, which are the same in each.
 func unwrapped(err error) error {
