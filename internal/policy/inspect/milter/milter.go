@@ -147,6 +147,8 @@ func verdict(action *milter.Action, err error) event.Scan {
 	}
 	said := event.Scan{State: event.Scanned, Action: inspect.ActionNone}
 	switch action.Type {
+	case milter.ActionSkip:
+		return inspect.Failed(event.LackUnavailable, "it wants to hear no more, and has not judged")
 	case milter.ActionReject:
 		said.Action = inspect.ActionReject
 	case milter.ActionTempFail:

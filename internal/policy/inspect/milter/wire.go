@@ -26,6 +26,7 @@ type wire struct {
 	out  *bufio.Writer
 	left int64  // octets that the filter may still send
 	rest []byte // of a frame that is being read
+	head [5]byte
 
 	changes    int
 	quarantine bool
@@ -55,7 +56,7 @@ func (w *wire) Read(p []byte) (int, error) {
 
 // next reads a frame: a length of four octets, a command of one, and data.
 func (w *wire) next() error {
-	var head [5]byte
+	head := &w.head
 	if _, err := io.ReadFull(w.in, head[:4]); err != nil {
 		return err
 	}
@@ -70,7 +71,7 @@ func (w *wire) next() error {
 		return fmt.Errorf("it sends half a frame: %w", err)
 	}
 	if w.isDropped(head[4]) {
-		_, err := io.CopyN(io.Discard, w.in, length-1)
+		_, err := w.in.Discard(int(length - 1))
 		return err
 	}
 	if length > mostAnswer {
