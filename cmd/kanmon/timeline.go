@@ -67,7 +67,7 @@ func timelineOf(ctx context.Context, store history.Store, of tally.Subject, from
 	}
 	line := &timeline{Series: series, StepSeconds: series.Step.Seconds(), News: []tally.News{}}
 	list, next, err := store.Events(ctx, history.EventsOf{
-		From: series.From, To: to, Types: []string{"gateway", "order", "changed", "finding", "dropped"}, Gateway: of.Gateway, Provider: of.Provider, SendingIP: of.SendingIP,
+		From: series.From, To: to, Types: tally.Told, Gateway: of.Gateway, Provider: of.Provider, SendingIP: of.SendingIP,
 		Tenant: of.Tenant, Account: of.Account,
 	}, history.Page{Limit: mostNews})
 	if err != nil {

@@ -44,7 +44,7 @@ func (k *wouldCommand) Run(c *console) error {
 	}
 	s := wouldShown{From: from, To: to}
 	of := tally.Subject{Provider: k.Provider, Tenant: k.Tenant, SendingIP: k.IP.Unmap()}
-	if s.Rules, s.All, err = tally.WouldHave(ctx, p, of, from, to); err != nil {
+	if s.Rules, s.All, err = tally.WouldHave(ctx, p, of, from, to, tally.MostHit); err != nil {
 		return err
 	}
 	switch {

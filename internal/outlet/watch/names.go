@@ -52,10 +52,18 @@ func LookUp(ctx context.Context, r Answerer, own Own) (n Names) {
 		n.Unasked = append(n.Unasked, Unasked{"the PTR of " + own.IP.String(), err})
 		return n
 	}
-	for _, name := range found[:min(len(found), mostNames)] {
+	for _, name := range found {
 		n.PTR = append(n.PTR, event.Printable(strings.ToLower(strings.TrimSuffix(name, ".")), mostName))
 	}
-	slices.Sort(n.PTR)
+	// An answer has them in any order: of many always the same are looked at, and first that which kanmon says itself.
+	slices.SortFunc(n.PTR, func(a, b string) int {
+		if own, other := strings.EqualFold(a, own.EHLO), strings.EqualFold(b, own.EHLO); own != other {
+			return map[bool]int{true: -1, false: 1}[own]
+		}
+		return strings.Compare(a, b)
+	})
+	n.PTR = slices.Compact(n.PTR)
+	n.PTR = n.PTR[:min(len(n.PTR), mostNames)]
 	n.PTRKnown = true
 	n.Same = slices.ContainsFunc(n.PTR, func(name string) bool { return strings.EqualFold(name, own.EHLO) })
 	n.Back, n.BackKnown = n.anyLeadsTo(ctx, r, n.PTR, own.IP)

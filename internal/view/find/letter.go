@@ -139,7 +139,7 @@ func NamesOf(ctx context.Context, r Resolver, d *Detail) Names {
 		}
 		names[ip] = ""
 		if found, err := r.LookupAddr(ctx, ip.String()); err == nil && len(found) > 0 {
-			names[ip] = strings.TrimSuffix(found[0], ".")
+			names[ip] = strings.TrimSuffix(slices.Min(found), ".") // of several always the same
 		}
 	}
 	return names

@@ -44,7 +44,7 @@ func concerned(mails []Mail, recipients []history.Filter) []Mail {
 		return slices.ContainsFunc(m.Attempts, func(a history.Attempt) bool {
 			return slices.ContainsFunc(a.Recipients, func(r history.Recipient) bool {
 				return slices.ContainsFunc(recipients, func(f history.Filter) bool {
-					return strings.HasSuffix(strings.ToLower(r.Address), strings.ToLower(f.Recipient))
+					return isOf(r.Address, f.Recipient)
 				})
 			})
 		})
@@ -59,6 +59,14 @@ func concerned(mails []Mail, recipients []history.Filter) []Mail {
 		}
 	}
 	return mails
+}
+
+// isOf reports whether an address is the one that a filter names, or of the domain that it names as "@domain".
+func isOf(address, named string) bool {
+	if strings.HasPrefix(named, "@") {
+		return strings.EqualFold(address[max(0, strings.LastIndexByte(address, '@')):], named)
+	}
+	return strings.EqualFold(address, named)
 }
 
 // likeness is how much of what a bounce says is said by an attempt of a mail, the one that says most: the reply's words, its codes, its sender.

@@ -7,6 +7,29 @@ import (
 	"kanmon/internal/view/history"
 )
 
+// A mail to somebody whose address ends like that of the recipient of a bounce is not the bounce's.
+func TestABounceIsOfItsRecipientAlone(t *testing.T) {
+	for _, c := range []struct {
+		address, named string
+		is             bool
+	}{
+		{"bob@example.net", "Bob@Example.net", true}, {"jim.bob@example.net", "bob@example.net", false},
+		{"bob@example.net", "@example.net", true}, {"@example.net", "@example.net", true}, {"bob@sub.example.net", "@example.net", false},
+		{"bob@notexample.net", "@example.net", false}, {"bob", "@example.net", false}, {"bob@example.net", "", false},
+	} {
+		if got := isOf(c.address, c.named); got != c.is {
+			t.Errorf("%q of %q: %v", c.address, c.named, got)
+		}
+	}
+	mail := func(id, to string) Mail {
+		return Mail{Mail: history.Mail{ID: id, Attempts: []history.Attempt{{Recipients: []history.Recipient{{Address: to}}}}}}
+	}
+	left := concerned([]Mail{mail("1", "jim.bob@example.net"), mail("2", "bob@example.net")}, []history.Filter{{Recipient: "bob@example.net"}})
+	if len(left) != 1 || left[0].ID != "2" {
+		t.Errorf("%+v", left)
+	}
+}
+
 // A bounce whose reply nobody on record has said may be of another mail, and the answer says so; what one recipient alone was told is such a reply, and what
 // kanmon has told an MSA in place of one.
 func TestABounceOfAReplyThatIsNotOnRecordIsSaidToBeUnlike(t *testing.T) {

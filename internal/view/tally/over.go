@@ -24,6 +24,9 @@ func (s *Subject) Filter(from, to time.Time) history.Filter {
 	return history.Filter{From: from, To: to, Gateway: s.Gateway, Provider: s.Provider, SendingIP: s.SendingIP, Tenant: s.Tenant, Account: s.Account}
 }
 
+// Told are the types of news that a timeline has.
+var Told = []string{"gateway", "order", "changed", "finding", "sighting", "dropped"}
+
 func (s *Subject) events(from, to time.Time, types ...string) history.EventsOf {
 	return history.EventsOf{From: from, To: to, Types: types, Gateway: s.Gateway, Provider: s.Provider, SendingIP: s.SendingIP, Tenant: s.Tenant, Account: s.Account}
 }

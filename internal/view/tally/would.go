@@ -19,7 +19,7 @@ type Would struct {
 	Times    int    `json:"times"` // that it would have acted
 	Tenants  int    `json:"tenants"`
 	Accounts int    `json:"accounts"`
-	Most     []Hit  `json:"most"` // whom most often; at most MostHit
+	Most     []Hit  `json:"most"` // whom most often
 }
 
 // A Hit is whom a rule would have acted upon.
@@ -50,13 +50,14 @@ type reference struct {
 
 // Bounds of what is told of a rule.
 const (
-	MostHit       = 10
+	MostHit       = 10 // that people are shown of one
 	mostExamples  = 3
 	mostDecisions = 100_000 // that are read: whoever has more looks at less time
 )
 
-// WouldHave adds up decisions that were not enforced. All is false where there are more than are read.
-func WouldHave(ctx context.Context, store history.Store, of Subject, from, to time.Time) (rules []Would, all bool, err error) {
+// WouldHave adds up decisions that were not enforced, and names those that a rule would have acted upon most often, at most so many. Of more than MostHit
+// no examples are looked for. All is false where there are more decisions than are read.
+func WouldHave(ctx context.Context, store history.Store, of Subject, from, to time.Time, most int) (rules []Would, all bool, err error) {
 	type ruleKey struct{ action, rule string }
 	type whoKey struct{ tenant, account string }
 	found := map[ruleKey]map[whoKey]*Hit{}
@@ -87,11 +88,14 @@ func WouldHave(ctx context.Context, store history.Store, of Subject, from, to ti
 		}
 	}
 	for rule, hits := range found {
-		rules = append(rules, wouldOf(rule.action, rule.rule, slices.Collect(maps.Values(hits))))
+		rules = append(rules, wouldOf(rule.action, rule.rule, slices.Collect(maps.Values(hits)), most))
 	}
 	slices.SortFunc(rules, func(a, b Would) int {
 		return cmp.Or(cmp.Compare(b.Times, a.Times), strings.Compare(a.Rule, b.Rule), strings.Compare(a.Action, b.Action))
 	})
+	if most > MostHit {
+		return rules, read < mostDecisions, cameToAll(ctx, store, from, to, rules)
+	}
 	for i := range rules {
 		for j := range rules[i].Most {
 			if err := rules[i].Most[j].cameTo(ctx, store, from, to); err != nil {
@@ -109,7 +113,7 @@ func (h *Hit) add(e *event.Entry) {
 	}
 }
 
-func wouldOf(action, rule string, hits []*Hit) Would {
+func wouldOf(action, rule string, hits []*Hit, most int) Would {
 	w := Would{Action: action, Rule: rule}
 	tenants := map[string]bool{}
 	for _, h := range hits {
@@ -123,10 +127,42 @@ func wouldOf(action, rule string, hits []*Hit) Would {
 	slices.SortFunc(hits, func(a, b *Hit) int {
 		return cmp.Or(cmp.Compare(b.Times, a.Times), strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Account, b.Account))
 	})
-	for _, h := range hits[:min(len(hits), MostHit)] {
+	for _, h := range hits[:min(len(hits), most)] {
 		w.Most = append(w.Most, *h)
 	}
 	return w
+}
+
+// cameToAll says of many at once what came of their mail.
+func cameToAll(ctx context.Context, store history.Store, from, to time.Time, rules []Would) error {
+	came := map[[2]string]*Outcomes{}
+	of := Subject{}
+	for _, by := range [][]string{{history.ByTenant}, {history.ByTenant, history.ByAccount}} {
+		counts, err := store.Counts(ctx, history.CountsOf{Filter: of.Filter(from.UTC().Truncate(day), to), Step: day, By: append(by, history.ByOutcome)})
+		if err != nil {
+			return err
+		}
+		for i := range counts {
+			c := &counts[i]
+			who := [2]string{c.Tenant, c.Account}
+			if c.Account == "" && len(by) > 1 {
+				continue
+			}
+			if came[who] == nil {
+				came[who] = new(Outcomes)
+			}
+			came[who].Add(c)
+		}
+	}
+	for i := range rules {
+		for j := range rules[i].Most {
+			h := &rules[i].Most[j]
+			if sum := came[[2]string{h.Tenant, h.Account}]; sum != nil {
+				h.Came = *sum
+			}
+		}
+	}
+	return nil
 }
 
 // cameTo says what came of the mail.

@@ -21,13 +21,9 @@ type auditPage struct {
 	more
 }
 
-func (r *request) orders(p period, page history.Page) ([]tally.News, history.Next, error) {
-	f, err := r.filter(p)
-	if err != nil {
-		return nil, "", err
-	}
+func (r *request) orders(f *history.Filter, page history.Page) ([]tally.News, history.Next, error) {
 	entries, next, err := r.history.Events(r.Context(), history.EventsOf{
-		From: p.From, To: p.To, Types: []string{"order"}, Gateway: f.Gateway, Tenant: f.Tenant, Account: f.Account, Provider: f.Provider, SendingIP: f.SendingIP,
+		From: f.From, To: f.To, Types: []string{"order"}, Gateway: f.Gateway, Tenant: f.Tenant, Account: f.Account, Provider: f.Provider, SendingIP: f.SendingIP,
 	}, page)
 	return tally.AllNews(entries), next, err
 }
@@ -40,14 +36,19 @@ func showAudit(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := &auditPage{Period: p.form("/audit")}
-	orders, next, err := r.orders(p, r.page())
+	f, err := r.filter(p)
 	if err != nil {
 		return nil, err
 	}
-	page.Orders, page.CSV = orders, p.Link("/audit.csv")
+	also := asksOf(&f, "")
+	page := &auditPage{Period: p.form("/audit", also...)}
+	orders, next, err := r.orders(&f, r.page())
+	if err != nil {
+		return nil, err
+	}
+	page.Orders, page.CSV = orders, p.Link("/audit.csv", also...)
 	if next != "" {
-		page.Next = p.Link("/audit", "after", string(next))
+		page.Next = p.Link("/audit", append(also, "after", string(next))...)
 	}
 	return page, nil
 }
@@ -57,8 +58,12 @@ func writeAudit(r *request, w http.ResponseWriter) error {
 	if err != nil {
 		return err
 	}
+	f, err := r.filter(p)
+	if err != nil {
+		return err
+	}
 	return writeCSV(r, w, "audit", []string{"at_utc", "gateway", "who", "what"}, func(page history.Page) ([][]string, history.Next, error) {
-		orders, next, err := r.orders(p, page)
+		orders, next, err := r.orders(&f, page)
 		rows := make([][]string, len(orders))
 		for i, o := range orders {
 			rows[i] = []string{stamp(o.At), o.Gateway, o.Who, o.What}

@@ -259,6 +259,46 @@ func TestWhatWouldHaveBeenDoneAgreesWithTheRecords(t *testing.T) {
 	b.get("/would").reads(t, "limit account-hour : would_defer", "8 times, of 2 accounts of 2 tenants.", "501 of 500", sender, "71 attempts: 40 delivered, 30 deferred, 1 refused")
 }
 
+// The page names the ten most often hit, the table all of them.
+func TestTheTableOfWhatWouldHaveBeenDoneHasAll(t *testing.T) {
+	p := newPast(t)
+	for n := range 15 {
+		who := fmt.Sprintf("user%02d@acme.example", n)
+		id := p.mail(time.Hour, historytest.Mail{Tenant: "acme", Account: who, Provider: "docomo", SendingIP: "203.0.113.10", Sender: who, To: []string{"a@docomo.example"}})
+		p.news("decision", time.Hour, historytest.M{"session": id.String(), "number": 1, "tenant": "acme", "account": who, "action": "would_defer", "rule": "limit account-hour", "cause": "501 of 500"})
+	}
+	p.news("decision", time.Hour, historytest.M{"tenant": "acme", "action": "would_defer", "rule": "limit account-hour", "cause": "of the tenant"})
+	b := look(t, p).as(Search)
+	if n := strings.Count(b.get("/would").want(t, 200).body, "501 of 500"); n >= 15 {
+		t.Errorf("the page has %d rows", n)
+	}
+	table := b.get("/would.csv").want(t, 200, "acme,user00@acme.example,1,501 of 500,1,1,0,0\n", "acme,user14@acme.example,1,501 of 500,1,1,0,0\n", "acme,,1,of the tenant,15,15,0,0\n")
+	if n := strings.Count(table.body, "501 of 500"); n != 15 {
+		t.Errorf("the table has %d accounts, want 15", n)
+	}
+}
+
+// Where the list of orders goes on, and its table, are of the same subject as the list.
+func TestTheAuditGoesOnWithWhomItIsAbout(t *testing.T) {
+	p := newPast(t)
+	for n := range rowsShown + 1 {
+		for _, tenant := range []string{"acme", "zeta"} {
+			p.news("order", time.Duration(n+1)*time.Minute, historytest.M{"by": "alice", "tenant": tenant, "action": "block", "cause": "of " + tenant})
+		}
+	}
+	b := look(t, p).as(Search)
+	page := b.get("/audit?tenant=acme").want(t, 200, "of acme", `name="tenant" value="acme"`)
+	for what, at := range map[string]string{"the next page": `href="(/audit\?[^"]*after=[^"]*)"`, "the table": `href="(/audit\.csv[^"]*)"`} {
+		found := regexp.MustCompile(at).FindStringSubmatch(page.body)
+		if found == nil {
+			t.Fatalf("%s is not there: %s", what, page.body)
+		}
+		if got := b.get(html.UnescapeString(found[1])).want(t, 200, "of acme"); strings.Contains(got.body, "of zeta") {
+			t.Errorf("%s has another tenant's", what)
+		}
+	}
+}
+
 func TestAboutSaysWhatOfThePastIsKept(t *testing.T) {
 	b := look(t, site(t)).as(Look)
 	b.get("/about").reads(t, "Newest line", "gw1 started, kanmon 1.2 with 2 sending IPs", "Records lost 3", "2026-11-21 to 2026-11-30")

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,7 +88,7 @@ func (b *ptrBook) look(s *Server, ip netip.Addr, one *ptrName, first bool) {
 	defer b.mu.Unlock()
 	one.until = time.Now().Add(ptrFailed)
 	if err == nil && len(found) > 0 {
-		one.name, one.until = strings.TrimSuffix(found[0], "."), time.Now().Add(ptrHolds)
+		one.name, one.until = strings.TrimSuffix(slices.Min(found), "."), time.Now().Add(ptrHolds) // of several always the same
 	}
 	if first {
 		close(one.looking)

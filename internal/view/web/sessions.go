@@ -119,7 +119,7 @@ func showSession(r *request) (any, error) {
 
 // traceSession tells a browser what is said in a session from now on.
 func traceSession(r *request, w http.ResponseWriter) error {
-	leave, err := r.server.watch.join()
+	leave, err := r.server.watch.join(r.Who.Name)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -91,20 +92,28 @@ func TestWhoLooksShares(t *testing.T) {
 		t.Error("kanmon is asked again within the time")
 	}
 	var leaves []func()
-	for range maxStreams {
-		leave, err := g.server.watch.join()
+	join := func(who string) {
+		t.Helper()
+		leave, err := g.server.watch.join(who)
 		if err != nil {
 			t.Fatal(err)
 		}
 		leaves = append(leaves, leave)
 	}
-	g.as(Look).get("/live").want(t, 503, "32 browsers are told of changes already")
+	for range maxStreamsOf {
+		join(Look.String())
+	}
+	g.as(Look).get("/live").want(t, 503, "8 of your browsers or tabs are told of changes already")
+	for n := range maxStreams - maxStreamsOf {
+		join("another " + strconv.Itoa(n))
+	}
+	g.as(Act).get("/live").want(t, 503, "32 browsers are told of changes already")
 	for _, leave := range leaves {
 		leave()
 	}
-	if leave, err := g.server.watch.join(); err != nil {
-		t.Error(err)
-	} else {
-		leave()
+	if n := len(g.server.watch.streams); n > 0 {
+		t.Errorf("%d persons are remembered who hear nothing", n)
 	}
+	join(Look.String())
+	leaves[len(leaves)-1]()
 }

@@ -34,9 +34,6 @@ func (p *timelinePage) Link(path string, parts ...any) string {
 	return p.Period.Link(path, append(asksOf(&p.Filter, ""), parts...)...)
 }
 
-// newsTypes are those that a timeline has.
-var newsTypes = []string{"gateway", "order", "changed", "finding", "sighting", "dropped"}
-
 func (r *request) timeline() (page *timelinePage, err error) {
 	p, err := r.period(aDay)
 	if err != nil {
@@ -52,7 +49,7 @@ func (r *request) timeline() (page *timelinePage, err error) {
 		return nil, err
 	}
 	news, next, err := r.history.Events(r.Context(), history.EventsOf{
-		From: p.From, To: p.To, Gateway: of.Gateway, Tenant: of.Tenant, Account: of.Account, Provider: of.Provider, SendingIP: of.SendingIP, Types: newsTypes,
+		From: p.From, To: p.To, Gateway: of.Gateway, Tenant: of.Tenant, Account: of.Account, Provider: of.Provider, SendingIP: of.SendingIP, Types: tally.Told,
 	}, r.page())
 	if err != nil {
 		return nil, err

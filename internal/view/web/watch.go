@@ -29,17 +29,21 @@ type watch struct {
 
 	mu      sync.Mutex
 	last    *snapshot
-	looking chan struct{} // closed when the look that is under way has ended; nil: none is
-	streams int
+	looking chan struct{}  // closed when the look that is under way has ended; nil: none is
+	streams map[string]int // by the name of the person
 }
 
-// maxStreams is how many browsers are told of changes at once. Others ask again and again.
-const maxStreams = 32
+// How many browsers are told of changes, or hear a session, at once; and how many of one person, so that nobody has all of them. Others ask again and
+// again.
+const (
+	maxStreams   = 32
+	maxStreamsOf = 8
+)
 
 // lookPatience is for kanmon to answer.
 const lookPatience = 5 * time.Second
 
-func newWatch(s *Server) *watch { return &watch{server: s} }
+func newWatch(s *Server) *watch { return &watch{server: s, streams: map[string]int{}} }
 
 // now gives a snapshot that is not older than the time between two looks.
 func (w *watch) now(ctx context.Context) (*snapshot, error) {
@@ -95,7 +99,7 @@ var liveRoutes = []route{{path: "GET /live", role: Look, byItself: true, stream:
 
 // tellChanges tells a browser, for as long as it listens, when there is something new to be seen.
 func tellChanges(r *request, w http.ResponseWriter) error {
-	leave, err := r.server.watch.join()
+	leave, err := r.server.watch.join(r.Who.Name)
 	if err != nil {
 		return err
 	}
@@ -126,18 +130,28 @@ func tellChanges(r *request, w http.ResponseWriter) error {
 	}
 }
 
-// join lets one more listen, if there is room.
-func (w *watch) join() (leave func(), err error) {
+// join lets a person listen once more, if there is room.
+func (w *watch) join(who string) (leave func(), err error) {
+	const do = "The page shows what is new when it is loaded again."
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.streams >= maxStreams {
-		return nil, &Problem{Status: http.StatusServiceUnavailable, Text: fmt.Sprintf("%d browsers are told of changes already, and more are not.", maxStreams), Do: "The page shows what is new when it is loaded again."}
+	if w.streams[who] >= maxStreamsOf {
+		return nil, &Problem{Status: http.StatusServiceUnavailable, Text: fmt.Sprintf("%d of your browsers or tabs are told of changes already, and more are not.", maxStreamsOf), Do: do}
 	}
-	w.streams++
+	all := 0
+	for _, n := range w.streams {
+		all += n
+	}
+	if all >= maxStreams {
+		return nil, &Problem{Status: http.StatusServiceUnavailable, Text: fmt.Sprintf("%d browsers are told of changes already, and more are not.", maxStreams), Do: do}
+	}
+	w.streams[who]++
 	return func() {
 		w.mu.Lock()
 		defer w.mu.Unlock()
-		w.streams--
+		if w.streams[who]--; w.streams[who] == 0 {
+			delete(w.streams, who)
+		}
 	}, nil
 }
 

@@ -26,7 +26,8 @@ type wouldPage struct {
 	CSV    string
 }
 
-func (r *request) would() (*wouldPage, error) {
+// would reads what would have been done; of each rule so many are named whom it would have acted upon.
+func (r *request) would(most int) (*wouldPage, error) {
 	p, err := r.period(aWeek)
 	if err != nil {
 		return nil, err
@@ -36,16 +37,16 @@ func (r *request) would() (*wouldPage, error) {
 		return nil, err
 	}
 	page := &wouldPage{Period: p.form("/would", asksOf(&f, "")...), Filter: f, CSV: p.Link("/would.csv", asksOf(&f, "")...)}
-	page.Rules, page.All, err = tally.WouldHave(r.Context(), r.history, subject(&f), p.From, p.To)
+	page.Rules, page.All, err = tally.WouldHave(r.Context(), r.history, subject(&f), p.From, p.To, most)
 	return page, err
 }
 
-func showWould(r *request) (any, error) { return r.would() }
+func showWould(r *request) (any, error) { return r.would(tally.MostHit) }
 
 func writeWould(r *request, w http.ResponseWriter) error {
 	head := []string{"action", "rule", "times", "tenants", "accounts", "tenant", "account", "times_there", "cause", "attempts", "delivered", "deferred", "refused"}
 	return writeCSV(r, w, "would", head, func(history.Page) (rows [][]string, next history.Next, err error) {
-		page, err := r.would()
+		page, err := r.would(mostCSV)
 		if err != nil {
 			return nil, "", err
 		}

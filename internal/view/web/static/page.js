@@ -94,7 +94,12 @@ function follow() {
     } else if (!source) {
       source = new EventSource("/live");
       source.addEventListener("changed", refresh);
-      source.onerror = () => { if (note) note.textContent = "no answer: what is shown is of then"; };
+      source.onerror = () => {
+        if (note) note.textContent = "no answer: what is shown is of then";
+        if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
+        source = null; // too many are told of changes: the page asks, and whether there is room by then
+        setTimeout(() => { if (!document.hidden && !source) { refresh(); listen(); } }, 10000);
+      };
     }
   };
   document.addEventListener("visibilitychange", listen);
