@@ -31,6 +31,13 @@ func (b *batch) isFull() bool { return len(b.lines) >= mostLines || b.octets >= 
 // errForeign is a record of a gateway whose records are not kept.
 var errForeign = errors.New("it is of a gateway that history.gateways does not name")
 
+// ahead is how far a gateway's clock may be ahead of ours. A day that is named too early by more would be the newest for years: mail that waits would be
+// forgotten, and today shortened, for its sake.
+const ahead = 24 * time.Hour
+
+// errAhead is a record of a time that is still to come.
+var errAhead = errors.New("it says a time that is still to come: the clock of the gateway, or of this host, is wrong")
+
 // add takes a line up, if it is a record of a gateway whose records are kept; else the error says why not.
 func (b *batch) add(line []byte, err error) error {
 	b.read = true
@@ -38,6 +45,9 @@ func (b *batch) add(line []byte, err error) error {
 	var e *event.Entry
 	if err == nil {
 		e, err = event.ParseEntry(line)
+	}
+	if err == nil && time.Until(e.At) > ahead {
+		err = fmt.Errorf("%w: %s", errAhead, e.At.Format(time.RFC3339))
 	}
 	switch {
 	case err != nil:

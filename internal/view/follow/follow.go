@@ -251,6 +251,8 @@ func (f *Follower) stands(t *text) standing {
 // add takes a line up, and tells of one that is not kept.
 func (f *Follower) add(line []byte, err error) {
 	switch err := f.batch.add(line, err); {
+	case errors.Is(err, errAhead):
+		f.teller.once("a record of a time to come", err.Error(), "line", shown(line))
 	case errors.Is(err, errForeign):
 		f.teller.once("a record of another gateway", err.Error(), "line", shown(line))
 	case err != nil:

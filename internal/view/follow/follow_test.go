@@ -2,9 +2,11 @@ package follow
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // What is written while somebody follows is kept, and what stood there before.
@@ -159,6 +161,25 @@ func TestWhatIsNoRecordIsPassedOver(t *testing.T) {
 	}
 	if strings.ContainsRune(r.log.String(), 0x1b) {
 		t.Error("the log has what a terminal obeys")
+	}
+}
+
+// A gateway whose clock is years ahead does not make a day of then the newest; one that is some hours ahead is heard.
+func TestWhatIsStillToComeIsPassedOver(t *testing.T) {
+	r := newRig(t)
+	r.up()
+	for _, after := range []time.Duration{time.Hour, 48 * time.Hour, 10 * 365 * 24 * time.Hour} {
+		line := r.next()
+		var at string
+		if _, err := fmt.Sscanf(line, `{"type":"heartbeat","at":%q`, &at); err != nil {
+			t.Fatal(err)
+		}
+		r.raw(strings.Replace(line, at, time.Now().UTC().Add(after).Format(time.RFC3339), 1))
+	}
+	r.write(1)
+	r.until(func() bool { n, _ := r.store.has(); return n == 2 })
+	if n := r.f.counts.bad.Load(); n != 2 || strings.Count(r.log.String(), "a record of a time to come") != 2 {
+		t.Errorf("%d lines\n%s", n, r.log)
 	}
 }
 

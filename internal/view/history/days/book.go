@@ -101,8 +101,10 @@ func (b *book) load() error {
 			return err
 		}),
 		b.f.QueryRowContext(ctx, "SELECT count(*) FROM (SELECT DISTINCT shape FROM day_refusal)").Scan(&b.shapes),
-		b.f.QueryRowContext(ctx, "SELECT coalesce((SELECT value FROM day_state WHERE key = 'generation'), 0)").Scan(&b.generation),
 	)
+	if err == nil {
+		b.generation, err = generationOf(ctx, b.f)
+	}
 	if b.newest >= 0 {
 		b.newest /= perMilli
 	}

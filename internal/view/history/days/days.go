@@ -24,6 +24,8 @@ type Store struct {
 	dir     string
 	reading *shelf
 
+	pruning sync.Mutex // of who takes away; it is taken before mu
+
 	mu    sync.Mutex // of who writes
 	lock  *os.File   // nil: it only reads
 	main  *ledger
@@ -85,6 +87,8 @@ func Read(dir string) (*Store, error) {
 
 // Close closes all files.
 func (s *Store) Close() error {
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	errs := []error{s.reading.close()}

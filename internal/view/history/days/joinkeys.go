@@ -1,6 +1,7 @@
 package days
 
 import (
+	"net/netip"
 	"time"
 
 	"kanmon/internal/view/history"
@@ -19,11 +20,12 @@ type keys struct {
 
 func keysOf(a *history.Attempt) (k keys) {
 	var id []string
+	tenant := tenantOf(a)
 	switch {
 	case a.MessageID != "":
-		id = []string{a.Tenant, "message", a.MessageID}
+		id = []string{tenant, "message", a.MessageID}
 	case a.QueueID != "":
-		id = []string{a.Tenant, "queue", a.Source.Addr().String(), a.QueueID}
+		id = []string{tenant, "queue", a.Source.Addr().String(), a.QueueID}
 	}
 	if id != nil {
 		k.mail = byID | hashOf('M', append(id, copyOf(a)...)...)
@@ -31,12 +33,26 @@ func keysOf(a *history.Attempt) (k keys) {
 	for i := range a.Recipients[:min(len(a.Recipients), mostJoined)] {
 		who := fold(a.Recipients[i].Address)
 		k.who = append(k.who, hashOf('W', who))
-		k.senders = append(k.senders, hashOf('K', a.Tenant, "sender", fold(a.Sender), who))
+		k.senders = append(k.senders, hashOf('K', tenant, "sender", fold(a.Sender), who))
 		if id != nil {
 			k.ids = append(k.ids, hashOf('K', append(id, who)...))
 		}
 	}
 	return k
+}
+
+// tenantOf is whose mail an attempt is of. Where no tenant is known each source counts as one, of IPv6 its /64, as it does elsewhere: two of them may send
+// what has one Message-ID to one recipient.
+func tenantOf(a *history.Attempt) string {
+	from := a.Source.Addr().Unmap()
+	switch {
+	case a.Tenant != "" || !from.IsValid():
+		return a.Tenant
+	case from.Is6():
+		const network = 64
+		return "\x00" + netip.PrefixFrom(from, network).Masked().String()
+	}
+	return "\x00" + from.String()
 }
 
 // copyOf tells mails apart that have one Message-ID. A list sends many: to each of its people one of his own, or one after the other to some of them, each

@@ -7,31 +7,25 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"kanmon/internal/view/history"
 )
 
-// Prune takes away what is older than is to be kept, or more; see [history.Store]. A time of 0 is for ever.
+// Prune takes away what is older than is to be kept, or more; see [history.Store]. A time of 0 is for ever. Who writes waits for moments of it alone: a day
+// is made anew beside them.
 func (s *Store) Prune(ctx context.Context, now time.Time, keep history.Keep) (gone history.Pruned, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lock == nil {
-		return gone, ErrReadOnly
-	}
-	if s.stale {
-		if err := s.mend(ctx); err != nil {
-			return gone, err
-		}
-	}
-	all, err := s.reading.list()
+	s.pruning.Lock()
+	defer s.pruning.Unlock()
+	all, err := s.toPrune(ctx)
 	if err != nil {
 		return gone, err
 	}
 	left := all[:0]
 	for _, l := range all {
-		to, stays := leftOf(&keep, now, l.day)
+		to, stays := leftOf(&keep, s.age(now, l))
 		if !stays {
 			gone.Counts++
 			err = s.remove(ctx, l)
@@ -47,13 +41,57 @@ func (s *Store) Prune(ctx context.Context, now time.Time, keep history.Keep) (go
 			left = append(left, l)
 		}
 	}
-	if err := errors.Join(s.forgetShapes(ctx), s.forgetSearches(ctx, now, keep.Counts)); err != nil {
+	if err := s.forgetOld(ctx, now, keep.Counts); err != nil {
 		return gone, err
 	}
 	if keep.Octets > 0 {
-		err = s.pruneForSize(ctx, left, keep.Octets, &gone)
+		err = s.pruneForSize(ctx, oldestFirst(left, dayOf(now)), keep.Octets, &gone)
 	}
 	return gone, err
+}
+
+// toPrune gives the days that there are, with the main file having what they owe it.
+func (s *Store) toPrune(ctx context.Context) ([]listed, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.lock == nil {
+		return nil, ErrReadOnly
+	}
+	if s.stale {
+		if err := s.mend(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.reading.list()
+}
+
+func (s *Store) forgetOld(ctx context.Context, now time.Time, keep time.Duration) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return errors.Join(s.forgetShapes(ctx), s.forgetSearches(ctx, now, keep))
+}
+
+// age is how long ago a day ended. One that a clock gone wrong has named is as old as its file: it would stay for ever.
+func (s *Store) age(now time.Time, l listed) time.Duration {
+	age := now.Sub((l.day + 1).begin())
+	if l.day <= dayOf(now)+1 {
+		return age
+	}
+	if is, err := os.Stat(filepath.Join(s.dir, l.day.file(l.level))); err == nil {
+		age = now.Sub(is.ModTime())
+	}
+	return age
+}
+
+// oldestFirst gives days that may be shortened, in that order: those first that are still to come, and today not.
+func oldestFirst(all []listed, today day) []listed {
+	due := slices.DeleteFunc(slices.Clone(all), func(l listed) bool { return l.day == today || l.day == today+1 })
+	ahead, _ := slices.BinarySearchFunc(due, today, func(l listed, d day) int { return int(l.day) - int(d) })
+	due = slices.Concat(due[ahead:], due[:ahead])
+	if len(due) == len(all) { // the newest there is stays, whenever it was
+		due = due[:max(0, len(due)-1)]
+	}
+	return due
 }
 
 // mostKnownShapes is of how many refusals it is known when they were seen first.
@@ -69,8 +107,7 @@ func (s *Store) forgetShapes(ctx context.Context) error {
 }
 
 // leftOf is how much is to be left of a day, or that nothing is.
-func leftOf(keep *history.Keep, now time.Time, d day) (l level, stays bool) {
-	age := now.Sub((d + 1).begin())
+func leftOf(keep *history.Keep, age time.Duration) (l level, stays bool) {
 	past := func(keeps time.Duration) bool { return keeps > 0 && age > keeps }
 	switch {
 	case past(keep.Counts):
@@ -83,11 +120,10 @@ func leftOf(keep *history.Keep, now time.Time, d day) (l level, stays bool) {
 	return detail, true
 }
 
-// pruneForSize takes from the oldest days, first what was delivered, then all that is known of single mails, until the files are small enough. The newest
-// day stays as it is.
+// pruneForSize takes from days, the first of them first, what was delivered, then all that is known of single mails, until the files are small enough.
 func (s *Store) pruneForSize(ctx context.Context, all []listed, most int64, gone *history.Pruned) error {
 	for _, to := range [...]level{trouble, counts} {
-		for i := range max(0, len(all)-1) {
+		for i := range all {
 			has, err := octets(s.dir)
 			if err != nil || has <= most {
 				return err
@@ -114,27 +150,81 @@ func countGone(gone *history.Pruned, of level) {
 	}
 }
 
-// lessen makes a day's file anew with less in it, and puts it in the place of the one that it has.
+// mostAnew is how often a day is made anew beside those who write to it; then they wait for it.
+const mostAnew = 3
+
+// lessen makes a day's file anew with less in it, and puts it in the place of the one that it has. While it is made whoever writes goes on: the day is read,
+// and written to, as it was. If something was, it is made once more.
 func (s *Store) lessen(ctx context.Context, l listed, to level, forSize bool) error {
-	if err := s.drop(l.day); err != nil {
+	for range mostAnew {
+		made, err := s.lessened(ctx, l, to, forSize)
+		if err != nil {
+			return err
+		}
+		if done, err := s.replace(ctx, l, to, made); done || err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, err := s.lessened(ctx, l, to, forSize); err != nil {
 		return err
 	}
+	return s.leave(l)
+}
+
+// lessened makes the file, and says how far the day had come that it was made of.
+func (s *Store) lessened(ctx context.Context, l listed, to level, forSize bool) (generation int64, err error) {
 	path := filepath.Join(s.dir, l.day.file(to))
 	if err := discard(path); err != nil { // begun before, and not done
-		return err
+		return 0, err
 	}
 	b, err := openBook(s.dir, l.day, to)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	if err := errors.Join(b.copyOf(ctx, filepath.Join(s.dir, l.day.file(l.level)), forSize), b.close()); err != nil {
-		return errors.Join(err, discard(path))
+	err = b.copyOf(ctx, filepath.Join(s.dir, l.day.file(l.level)), forSize)
+	if err == nil {
+		generation, err = generationOf(ctx, b.f)
+	}
+	if err := errors.Join(err, b.close()); err != nil {
+		return 0, errors.Join(err, discard(path))
+	}
+	return generation, nil
+}
+
+// replace puts the file that was made of a day in its place, unless the day has come further meanwhile.
+func (s *Store) replace(ctx context.Context, l listed, to level, made int64) (done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	has := made
+	err = s.reading.with(l.day, func(v *volume) error {
+		has, err = generationOf(ctx, v.f)
+		return err
+	})
+	if err != nil || has != made {
+		return false, errors.Join(err, discard(filepath.Join(s.dir, l.day.file(to))))
+	}
+	return true, s.leave(l)
+}
+
+// leave takes away the file of a day that has another one now.
+func (s *Store) leave(l listed) error {
+	if err := s.drop(l.day); err != nil {
+		return err
 	}
 	return discard(filepath.Join(s.dir, l.day.file(l.level)))
 }
 
+func generationOf(ctx context.Context, f querier) (n int64, err error) {
+	err = f.QueryRowContext(ctx, "SELECT coalesce((SELECT value FROM day_state WHERE key = 'generation'), 0)").Scan(&n)
+	return n, err
+}
+
 // remove takes away a day.
 func (s *Store) remove(ctx context.Context, l listed) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if err := s.drop(l.day); err != nil {
 		return err
 	}

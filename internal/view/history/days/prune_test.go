@@ -155,10 +155,13 @@ func TestDaysLoseWhatIsOlderThanIsKept(t *testing.T) {
 			t.Errorf("%s is still there", name)
 		}
 	}
-	if err := s.Remake(t.Context()); err != nil {
+	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	is(t, "refusals behind Remake", leftIn(t, s, 3), counted)
+	if err := os.Remove(filepath.Join(dir, "main.db")); err != nil {
+		t.Fatal(err)
+	}
+	is(t, "refusals where the main file is made anew", leftIn(t, open(t, dir), 3), counted)
 }
 
 // Where the files have more than they may, detail goes first, from the oldest day on, and Status says so. The newest day stays.
@@ -185,6 +188,38 @@ func TestDetailGoesFirstForSize(t *testing.T) {
 	if err != nil || !after.Shortened || after.Octets >= before.Octets || after.Attempts != before.Attempts {
 		t.Errorf("%+v, before %+v, %v", after, before, err)
 	}
+}
+
+// A day that a clock gone wrong has named stays as long as others, counted from when it was written, and is the first that loses detail for size: today is not
+// shortened for its sake.
+func TestADayThatIsStillToComeIsNotKeptForEver(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	month(t, s, 3)
+	ahead := 2000
+	f := historytest.NewFeed("gw2", historytest.Noon)
+	line := f.Line("order", historytest.Noon.Add(time.Duration(ahead)*aDay), historytest.M{"by": "root", "tenant": "acme", "action": "block"})
+	if err := s.Add(t.Context(), []history.Line{line}, "", history.Mark{}); err != nil {
+		t.Fatal(err)
+	}
+	now := historytest.Noon.Add(2 * aDay)
+	if gone, err := s.Prune(t.Context(), now, history.Keep{Octets: 1}); err != nil || gone != (history.Pruned{Detail: 3, Trouble: 3, ForSize: true}) {
+		t.Errorf("for size: %+v, %v", gone, err)
+	}
+	is(t, "today", leftIn(t, s, 2), whole)
+	is(t, "to come", leftIn(t, s, ahead).events, 1)
+	name, err := filepath.Glob(filepath.Join(dir, "2032-*.counts.db"))
+	if err != nil || len(name) != 1 {
+		t.Fatal(name, err)
+	}
+	written := now.Add(-8 * aDay)
+	if err := os.Chtimes(name[0], written, written); err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := s.Prune(t.Context(), now, history.Keep{Counts: 7 * aDay}); err != nil || gone.Counts != 1 {
+		t.Errorf("by time: %+v, %v", gone, err)
+	}
+	is(t, "to come", leftIn(t, s, ahead).events, 0)
 }
 
 // What a crash leaves of a file that was being made, or discarded, harms nothing.

@@ -1,53 +1,11 @@
 package days
 
 import (
-	"context"
 	"errors"
 	"time"
 
 	"kanmon/internal/view/history"
 )
-
-// Remake makes the main file anew of what the days have.
-func (s *Store) Remake(ctx context.Context) (err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.lock == nil {
-		return ErrReadOnly
-	}
-	j, err := s.main.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		s.main.forget()
-		if err != nil {
-			err = errors.Join(err, j.tx.Rollback())
-		}
-	}()
-	for _, table := range [...]string{"main_day", "main_waits", "main_for", "main_shape"} {
-		if _, err := j.tx.ExecContext(ctx, "DELETE FROM "+table); err != nil {
-			return err
-		}
-	}
-	in, err := s.reading.list()
-	if err != nil {
-		return err
-	}
-	for _, l := range in {
-		err := s.reading.with(l.day, func(v *volume) error {
-			var generation int64
-			if err := v.f.QueryRowContext(ctx, "SELECT coalesce((SELECT value FROM day_state WHERE key = 'generation'), 0)").Scan(&generation); err != nil {
-				return err
-			}
-			return errors.Join(j.replay(v), j.put("day", l.day, generation))
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return j.tx.Commit()
-}
 
 // replay does again what a day's attempts did to the main file.
 func (j *joining) replay(v *volume) error {

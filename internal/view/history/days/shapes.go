@@ -146,13 +146,46 @@ func (g *grouping) refusals(ctx context.Context, v *volume) (table, sums string,
 		name("ip", g.of.SendingIP.String())
 	}
 	table, sums = "day_refusal", "sum(count), min(first), max(last)"
-	if first, last := rangeOf(v.day, g.of); v.level > counts && (first > 0 || last <= idAt(aDay.Milliseconds())) {
+	first, last := rangeOf(v.day, g.of)
+	single, known := v.single(ctx, g.of, c)
+	if err = errors.Join(err, known); err != nil {
+		return table, sums, c, err
+	}
+	if single && v.level == counts { // sums alone are left, and say neither
+		c.none = true
+	}
+	if v.level > counts && (single || first > 0 || last <= idAt(aDay.Milliseconds())) {
 		table = "day_trouble"
 		begin := strconv.FormatInt(v.day.begin().UnixMilli(), 10)
 		sums = "count(*), min(id) / 4096 + " + begin + ", max(id) / 4096 + " + begin
 		c.and("id >= ? AND id < ? AND shape > 0", first, last)
 	}
 	return table, sums, c, err
+}
+
+// single adds to a condition what sums of refusals do not tell: by which gateway they came, and what became of the mail. It reports whether there is any: of
+// a day of one gateway there is none.
+func (v *volume) single(ctx context.Context, of *history.Filter, c *condition) (bool, error) {
+	needs := false
+	if len(of.Outcomes) > 0 {
+		needs = true
+		if err := c.named(ctx, v, "outcome", of.Outcomes...); err != nil {
+			return needs, err
+		}
+	}
+	if of.Gateway == "" {
+		return needs, nil
+	}
+	var has, others bool
+	err := v.f.QueryRowContext(ctx, "SELECT EXISTS (SELECT 1 FROM day_run WHERE gateway = ?1), EXISTS (SELECT 1 FROM day_run WHERE gateway <> ?1)", of.Gateway).Scan(&has, &others)
+	if !has {
+		c.none = true
+	}
+	if has && others {
+		needs = true
+		c.and("EXISTS (SELECT 1 FROM day_line o WHERE o.id = day_trouble.id AND o.run IN (SELECT id FROM day_run WHERE gateway = ?))", of.Gateway)
+	}
+	return needs, err
 }
 
 // day adds how many there were in a day.
@@ -272,6 +305,14 @@ func (v *volume) example(ctx context.Context, of *history.Filter, sum *shapeSum,
 	}
 	if err != nil || c.none {
 		return err
+	}
+	if of.Gateway != "" {
+		c.and("l.run IN (SELECT id FROM day_run WHERE gateway = ?)", of.Gateway)
+	}
+	if len(of.Outcomes) > 0 {
+		if err := c.named(ctx, v, "t.outcome", of.Outcomes...); err != nil || c.none {
+			return err
+		}
 	}
 	first, last := rangeOf(v.day, of)
 	c.and("t.id >= ? AND t.id < ?", first, last)

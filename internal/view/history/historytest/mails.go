@@ -40,6 +40,25 @@ func joinedByID(t *testing.T, s history.Store) {
 	}
 }
 
+// sourcesApart: two mail servers of nobody known send what has one Message-ID to one recipient; IPv6 hosts of one network are one.
+func sourcesApart(t *testing.T, s history.Store) {
+	f := NewFeed("gw1", Noon)
+	of := func(after time.Duration, source, id string) Mail {
+		m := plain(Noon.Add(after), "a@x.example")
+		m.Tenant, m.MessageID, m.More = "", id, M{"source": source}
+		return m
+	}
+	add(t, s, f.Attempt(greylisted(of(0, "10.20.1.10:36806", "1@list.example"), "a@x.example")), f.Attempt(of(retry, "10.20.1.11:36806", "1@list.example")),
+		f.Attempt(greylisted(of(0, "[2001:db8::a]:36806", "2@list.example"), "a@x.example")), f.Attempt(of(retry, "[2001:db8::b]:36806", "2@list.example")))
+	all := mails(t, s, history.Filter{ID: "1@list.example"})
+	if len(all) != 2 || all[0].State != history.Delivered || all[1].State == history.Delivered {
+		t.Errorf("two sources: %+v", all)
+	}
+	if all = mails(t, s, history.Filter{ID: "2@list.example"}); len(all) != 1 || all[0].Tries != 2 || all[0].State != history.Delivered {
+		t.Errorf("one network: %+v", all)
+	}
+}
+
 // oneIDApart: what a list sends has one Message-ID, and is many mails. One mail that its MSA has taken apart is one.
 func oneIDApart(t *testing.T, s history.Store) {
 	f := NewFeed("gw1", Noon)

@@ -32,6 +32,8 @@ func Run(t *testing.T, open Opener) {
 		"counts are the sum of attempts":                          counts,
 		"times are counted in buckets":                            times,
 		"refusals are grouped by meaning and shape":               shapes,
+		"refusals of one gateway, or outcome, are told apart":     shapesOfOne,
+		"sources without a tenant are no one's others":            sourcesApart,
 		"news come newest first and by type":                      news,
 		"what waits is what was deferred and not seen since":      waiting,
 		"a mark stands with what came before it":                  marks,

@@ -104,6 +104,35 @@ func times(t *testing.T, s history.Store) {
 	}
 }
 
+func shapesOfOne(t *testing.T, s history.Store) {
+	f, other := NewFeed("gw1", Noon), NewFeed("gw2", Noon)
+	grey := greylisted(plain(Noon, "a@x.example"), "a@x.example")
+	full := plain(Noon, "d@x.example")
+	full.Refused = map[string]M{"d@x.example": Meaning(Reply(552, "5.2.2 d@x.example is over quota by 12", 0), "mailbox_full", "recipient", "quota")}
+	add(t, s, f.Attempt(grey), f.Attempt(full), other.Attempt(grey), other.Attempt(grey))
+	next := grey
+	next.At = Noon.Add(24 * time.Hour)
+	add(t, s, f.Attempt(next)) // a day of one gateway
+	for name, of := range map[string]struct {
+		history.Filter
+		shapes int
+		count  int64
+	}{
+		"one gateway":       {history.Filter{Gateway: "gw1"}, 2, 2},
+		"the other":         {history.Filter{Gateway: "gw2"}, 1, 2},
+		"one of no line":    {history.Filter{Gateway: "gw3"}, 0, 0},
+		"hours of one":      {history.Filter{Gateway: "gw2", From: Noon.Add(-time.Hour), To: Noon.Add(time.Hour)}, 1, 2},
+		"deferred":          {history.Filter{Outcomes: []string{"deferred"}}, 1, 4},
+		"refused":           {history.Filter{Outcomes: []string{"refused"}}, 1, 1},
+		"refused elsewhere": {history.Filter{Gateway: "gw2", Outcomes: []string{"refused"}}, 0, 0},
+	} {
+		got, _, err := s.Shapes(t.Context(), of.Filter, history.Page{})
+		if err != nil || len(got) != of.shapes || len(got) > 0 && (got[0].Count != of.count || got[0].Text == "" || got[0].Text == got[0].Shape) {
+			t.Errorf("%s: %+v, %v", name, got, err)
+		}
+	}
+}
+
 func shapes(t *testing.T, s history.Store) {
 	f := NewFeed("gw1", Noon)
 	for i, to := range []string{"a@x.example", "b@y.example", "c@z.example"} {
