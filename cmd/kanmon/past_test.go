@@ -182,7 +182,7 @@ func TestTheLastHoursAreTold(t *testing.T) {
 	for args, want := range map[string][]string{
 		"refusals":                   {"ip_blocklisted: the sending IP", "NEW", "recipient_invalid", "https://check.spamhaus.org/", "microsoft"},
 		"refusals --new --lang ja":   {"ブロックリスト"},
-		"timeline":                   {"hana: suspend 203.0.113.10 at microsoft", "docomo is slow to answer 203.0.113.10", "in all: 7 attempts, 3 delivered"},
+		"timeline":                   {"hana: suspend 203.0.113.10 at microsoft", "docomo is slow to answer 203.0.113.10", "203.0.113.10 is listed at bl.example", "in all: 7 attempts, 3 delivered"},
 		"timeline --provider docomo": {"in all: 2 attempts, 1 delivered, 1 deferred"},
 		"provider show docomo":       {"docomo, ", "2 attempts: delivered 50.0 %", "PHASE", "203.0.113.10", "acme", "greylisted", "the IP keeps half"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
@@ -34,13 +35,11 @@ func (k *viewCommand) Run(c *console) error {
 		if err != nil {
 			return err
 		}
-		keeping, stop := context.WithCancel(ctx)
 		var kept sync.WaitGroup
-		kept.Go(func() { k.Run(keeping) })
-		err = servePage(ctx, cfg, k.Store, log)
-		stop()
+		kept.Go(func() { k.Run(ctx) })
+		insistPage(ctx, cfg, k.Store, log)
 		kept.Wait()
-		return errors.Join(err, k.Close())
+		return k.Close()
 	})
 }
 
@@ -54,6 +53,30 @@ func serveWeb(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 		return fmt.Errorf("%w (systemctl status kanmon-history)", err)
 	}
 	return errors.Join(servePage(ctx, cfg, s, log), s.Close())
+}
+
+// How soon a page that is not served is tried again.
+const (
+	firstPageRetry = time.Second
+	lastPageRetry  = time.Minute
+)
+
+// insistPage serves the page until the context ends. History does not depend on it: what keeps the page from being served is told, and tried again.
+func insistPage(ctx context.Context, cfg *config.Config, past history.Store, log *slog.Logger) {
+	for wait := firstPageRetry; ctx.Err() == nil; wait = min(2*wait, lastPageRetry) {
+		err := servePage(ctx, cfg, past, log)
+		if ctx.Err() != nil {
+			if err != nil {
+				log.Error("the page did not end well", "error", err)
+			}
+			return
+		}
+		log.Error("the page is not served; history is kept, and it is tried again", "error", err, "again_in", wait)
+		select {
+		case <-ctx.Done():
+		case <-time.After(wait):
+		}
+	}
 }
 
 // servePage serves the page until the context ends; past is nil where no history is kept.

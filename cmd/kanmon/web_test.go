@@ -135,6 +135,38 @@ func TestPageIsServed(t *testing.T) {
 	}
 }
 
+// A page that cannot open its file of notes does not end the history that is kept beside it: it is told, and served once it can be.
+func TestHistoryIsKeptWhileThePageIsNotServed(t *testing.T) {
+	at := freePort(t)
+	g := newPageRig(t, fmt.Sprintf("listen = %q\n[journal]\nrecords = 'DIR/records.jsonl'\n[history]\ndirectory = 'DIR/history'\n", at))
+	inTheWay := filepath.Join(g.dir, "view", "notes.db")
+	past, err := os.ReadFile("testdata/past.jsonl")
+	if err == nil {
+		err = os.WriteFile(filepath.Join(g.dir, "records.jsonl"), past, 0o600)
+	}
+	if err == nil {
+		err = os.MkdirAll(inTheWay, 0o750)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := g.serve("view")
+	smtptest.WaitUntil(t, "it is told", func() bool {
+		return strings.Contains(log.String(), "the page is not served; history is kept, and it is tried again")
+	})
+	smtptest.WaitUntil(t, "history is kept", func() bool {
+		_, out := g.do("", "history", "status", "--json")
+		return strings.Contains(out, `"attempts": 7`)
+	})
+	if err := os.Remove(inTheWay); err != nil {
+		t.Fatal(err)
+	}
+	smtptest.WaitUntil(t, "the page is served", func() bool { return strings.Contains(log.String(), "the page is served") })
+	if got := newPageBrowser(t, "http://"+at).get("/"); !strings.Contains(got, "Password") {
+		t.Errorf("it shows %s", got)
+	}
+}
+
 type pageBrowser struct {
 	t    *testing.T
 	at   *url.URL

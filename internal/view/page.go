@@ -39,7 +39,7 @@ const notesFile = "notes.db"
 type Checks func(context.Context, *config.Config) []web.Finding
 
 // OpenPage makes the page of a configuration: of a history, if there is one, and of what checks find.
-func OpenPage(cfg *config.Config, store history.Store, checks Checks, log *slog.Logger) (p *Page, err error) {
+func OpenPage(cfg *config.Config, store history.Store, checks Checks, log *slog.Logger) (_ *Page, err error) {
 	w := &cfg.Web
 	if cfg.Admin.Socket == "" {
 		return nil, errors.New(`admin.socket is "off": the page shows what kanmon says there`)
@@ -66,7 +66,7 @@ func OpenPage(cfg *config.Config, store history.Store, checks Checks, log *slog.
 	if _, err := o.Users.List(); err != nil {
 		return nil, fmt.Errorf("web.users: %w", err)
 	}
-	p = &Page{log: log}
+	p := &Page{log: log}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.Close())
@@ -82,7 +82,10 @@ func OpenPage(cfg *config.Config, store history.Store, checks Checks, log *slog.
 	if p.server, err = web.New(o); err != nil {
 		return nil, err
 	}
-	return p, p.listen(cfg)
+	if err = p.listen(cfg); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 func proxyOf(w *config.Web) (*web.Proxy, error) {
