@@ -273,12 +273,12 @@ func (n newestDNS) now() trust.Texts {
 }
 
 // Texts implements [sts.Resolver].
-func (n newestDNS) Texts(ctx context.Context, name, by string) sts.Texts {
+func (n newestDNS) Texts(ctx context.Context, name string, by func() string) sts.Texts {
 	return n.now().Texts(ctx, name, by)
 }
 
 // Addresses implements [sts.Resolver].
-func (n newestDNS) Addresses(ctx context.Context, name, by string) ([]netip.Addr, error) {
+func (n newestDNS) Addresses(ctx context.Context, name string, by func() string) ([]netip.Addr, error) {
 	return n.now().Addresses(ctx, name, by)
 }
 

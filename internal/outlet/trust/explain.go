@@ -87,7 +87,7 @@ func (t *Trust) Explain(ctx context.Context, q session.TrustQuestion) *Explanati
 			}
 		}
 	}
-	l := t.lookup(of, asker(ctx, t.c.DNS.Ask, q.By))
+	l := t.lookup(of, asker(ctx, t.c.DNS.Ask, func() string { return q.By }))
 	l.aside = true
 	e.Resolver = t.c.DNS.State()
 	e.fill(t, of, q.By, t.explained(l, of, found), mx)

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -131,6 +132,11 @@ func (k *known) isSmall() bool {
 		}
 	}
 	return octets <= mostOctets
+}
+
+// isCrowded reports whether a look-up had no place to ask something: that is news of who wanted to know, and not of the domain.
+func (k *known) isCrowded() bool {
+	return errors.Is(k.err, dns.ErrBusy) || slices.ContainsFunc(k.hosts, func(h host) bool { return errors.Is(h.err, dns.ErrBusy) })
 }
 
 // mostOctets is what one that is kept may have.

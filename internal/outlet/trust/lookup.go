@@ -237,11 +237,12 @@ func (k *known) merge(other *known) {
 	}
 }
 
-// asker returns how a lookup asks a resolver, in somebody's part. Where that has no place for a question now, it may have one soon.
-func asker(ctx context.Context, ask func(context.Context, string, dns.Kind, string) dns.Answer, by string) func(string, dns.Kind) (dns.Answer, bool) {
+// asker returns how a lookup asks a resolver, in the part of whom by gives. Where that has no place for a question now, it may have one soon, or
+// the next one that by gives.
+func asker(ctx context.Context, ask func(context.Context, string, dns.Kind, string) dns.Answer, by func() string) func(string, dns.Kind) (dns.Answer, bool) {
 	return func(name string, kind dns.Kind) (dns.Answer, bool) {
 		for rest := shortRest; ; rest = min(2*rest, longRest) {
-			a := ask(ctx, name, kind, by)
+			a := ask(ctx, name, kind, by())
 			if a.Outcome != dns.Failed || !errors.Is(a.Err, dns.ErrBusy) {
 				return a, true
 			}

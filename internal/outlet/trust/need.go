@@ -11,15 +11,17 @@ import (
 	"kanmon/internal/outlet/trust/dns"
 	"kanmon/internal/outlet/trust/sts"
 	"kanmon/internal/session"
+	"kanmon/internal/who/share"
 )
 
 // A need is what one domain asks, as it is known or is being asked. All sessions have the same one. It implements [session.Need].
 type need struct {
 	t       *Trust
 	of      subject
-	by      string
-	ready   chan struct{} // closed when it is known; nil: it was at once
-	settled atomic.Bool   // it is known
+	by      string              // has begun it
+	wanted  share.Party[string] // who want to know, while it is being asked; guarded by Trust.mu
+	ready   chan struct{}       // closed when it is known; nil: it was at once
+	settled atomic.Bool         // it is known
 	known   atomic.Pointer[known]
 	renewed time.Time // when it was asked for anew; zero: it was not
 }
@@ -38,7 +40,9 @@ func (t *Trust) need(of subject, by string) *need {
 	now := time.Now()
 	t.mu.Lock()
 	n := t.flights[of.key]
-	if n == nil {
+	if n != nil {
+		n.wanted.Join(by)
+	} else {
 		if last, kept := t.needs.Get(of.key); kept && last.holds(found, now) {
 			n = last
 		}
@@ -103,6 +107,7 @@ func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if other := flights[n.of.key]; other != nil {
+		other.wanted.Join(n.by)
 		return other
 	}
 	if t.closed || !t.places.Take(n.by, flightBounds) {
@@ -111,6 +116,7 @@ func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func
 		close(n.ready)
 		return n
 	}
+	n.wanted.Join(n.by)
 	flights[n.of.key] = n
 	t.ended.Go(func() {
 		ctx, cancel := context.WithTimeout(t.ctx, t.c.Wait)
@@ -127,11 +133,18 @@ func (t *Trust) start(n *need, flights map[key]*need, otherwise *known, ask func
 	return n
 }
 
+// next says in whose part the DNS is asked next.
+func (n *need) next() string {
+	n.t.mu.Lock()
+	defer n.t.mu.Unlock()
+	return n.wanted.Next()
+}
+
 // ask asks the DNS, and waits for the policy.
 func (t *Trust) ask(ctx context.Context, n *need, coming <-chan struct{}) *known {
 	patience := time.NewTimer(t.c.FirstContact)
 	defer patience.Stop()
-	l := t.lookup(n.of, asker(ctx, t.c.DNS.Ask, n.by))
+	l := t.lookup(n.of, asker(ctx, t.c.DNS.Ask, n.next))
 	l.aside = true
 	k := t.gather(l, n.of, n.known.Load().sts)
 	if coming != nil && !k.isDecidedByDANE() {
@@ -193,7 +206,7 @@ func (t *Trust) gather(l *lookup, of subject, found sts.Found) *known {
 
 // keep keeps a need for whoever asks next; t.mu is held.
 func (t *Trust) keep(n *need) {
-	if k := n.known.Load(); k.isSmall() && time.Now().Before(k.until) {
+	if k := n.known.Load(); k.isSmall() && !k.isCrowded() && time.Now().Before(k.until) {
 		t.needs.Put(n.of.key, n, n.by)
 	}
 }
@@ -285,7 +298,7 @@ func (t *Trust) renew(of *need) *need {
 		if t.c.STS != nil {
 			coming = t.c.STS.Renew(n.of.domain, n.by)
 		}
-		l := t.lookup(n.of, asker(ctx, t.c.DNS.Renew, n.by))
+		l := t.lookup(n.of, asker(ctx, t.c.DNS.Renew, n.next))
 		l.aside = true
 		if coming != nil {
 			select {

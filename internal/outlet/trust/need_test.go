@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"sync"
@@ -358,4 +359,46 @@ func TestClosed(t *testing.T) {
 	if v := n.Judge(plainText(at1, false, "")); n.Ready() != nil || v.Pass || len(r.z.asked) != 0 {
 		t.Errorf("%s", text(v))
 	}
+}
+
+// A crowded zone has no place for the questions of one tenant.
+type crowded struct {
+	*zone
+	by string
+}
+
+func (z *crowded) Ask(ctx context.Context, name string, kind dns.Kind, by string) dns.Answer {
+	if by == z.by {
+		return dns.Answer{Err: fmt.Errorf("ask: %w", dns.ErrBusy)}
+	}
+	return z.zone.Ask(ctx, name, kind, by)
+}
+
+// A tenant whose questions to the DNS have no place asks for a domain: another tenant who asks for it, too, neither waits for his nor is told
+// what came of them.
+func TestATenantWhoHasNoPlaceHoldsNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.c.DNS = &crowded{r.z, "greedy"}
+		ask := func(by string) session.Need {
+			q := question(at1)
+			q.By = by
+			return r.trust().Need(q)
+		}
+		first := ask("greedy")
+		time.Sleep(time.Second)
+		began := time.Now()
+		if v := wait(ask("other")).Judge(plainText(at1, false, "")); !v.Pass || time.Since(began) > time.Second {
+			t.Errorf("another tenant waits for %v: %s", time.Since(began), text(v))
+		}
+		wait(first)
+		r.the.Close()
+
+		r.the = nil
+		wait(ask("greedy")) // has waited in vain
+		if v := wait(ask("other")).Judge(plainText(at1, false, "")); !v.Pass {
+			t.Errorf("another tenant is told that nobody knows: %s", text(v))
+		}
+		r.the.Close()
+	})
 }

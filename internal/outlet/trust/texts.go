@@ -2,6 +2,8 @@ package trust
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net/netip"
 
 	"kanmon/internal/outlet/trust/dns"
@@ -12,13 +14,13 @@ import (
 type Texts struct{ DNS Resolver }
 
 // Texts implements [sts.Resolver]. The Keeper keeps what it hears: whenever it asks it wants to know whether that has changed.
-func (t Texts) Texts(ctx context.Context, name, by string) sts.Texts {
+func (t Texts) Texts(ctx context.Context, name string, by func() string) sts.Texts {
 	a, _ := asker(ctx, t.DNS.Renew, by)(name, dns.TypeTXT)
-	return sts.Texts{All: a.TXT, Answered: a.Outcome != dns.Failed, Until: a.Until, Err: a.Err}
+	return sts.Texts{All: a.TXT, Answered: a.Outcome != dns.Failed, Until: a.Until, Err: busy(a.Err)}
 }
 
 // Addresses implements [sts.Resolver]. One family is enough: the other one may have no way out.
-func (t Texts) Addresses(ctx context.Context, name, by string) ([]netip.Addr, error) {
+func (t Texts) Addresses(ctx context.Context, name string, by func() string) ([]netip.Addr, error) {
 	ask := asker(ctx, t.DNS.Ask, by)
 	four := make(chan dns.Answer, 1)
 	go func() {
@@ -31,10 +33,18 @@ func (t Texts) Addresses(ctx context.Context, name, by string) ([]netip.Addr, er
 		return all, nil
 	}
 	if first.Outcome == dns.Failed {
-		return nil, first.Err
+		return nil, busy(first.Err)
 	}
 	if six.Outcome == dns.Failed {
-		return nil, six.Err
+		return nil, busy(six.Err)
 	}
 	return nil, nil
+}
+
+// busy makes what the DNS had no place for what the policies had none for: it says nothing of the domain.
+func busy(err error) error {
+	if errors.Is(err, dns.ErrBusy) {
+		return fmt.Errorf("%w: %w", sts.ErrBusy, err)
+	}
+	return err
 }

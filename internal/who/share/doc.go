@@ -11,7 +11,8 @@
 //     Where they are more, and nobody has more than a 64th, that goes which nobody has used for longest: who makes himself a thousand owners
 //     presses nobody below a 64th, nor what is in use out of it. A Map keeps its entries in an [Order], which others may have that forget
 //     by further rules.
-//  3. A [Pace] slows down whoever has far more of the work done than others, while there is too much of it.
+//  3. A [Party] is of owners who want the same thing: it is done in the part of whoever has a place.
+//  4. A [Pace] slows down whoever has far more of the work done than others, while there is too much of it.
 //
 // None is safe for concurrent use: they lie inside of what has a lock.
 package share

@@ -201,3 +201,41 @@ func TestAnOrderGrows(t *testing.T) {
 		}
 	}
 }
+
+// Of a party each has his turn, and the first who has a place takes it; it is of so many at most.
+func TestParty(t *testing.T) {
+	var p Party[int]
+	if p.Next() != 0 {
+		t.Error("nobody has a turn")
+	}
+	for owner := range 2 * mostOfParty {
+		p.Join(1 + owner/2)
+	}
+	var turns []int
+	for range mostOfParty + 1 {
+		turns = append(turns, p.Next())
+	}
+	if turns[0] != 1 || turns[mostOfParty-1] != mostOfParty || turns[mostOfParty] != 1 || len(p.all) != mostOfParty {
+		t.Errorf("the turns are %v", turns)
+	}
+	p.Join(mostOfParty + 1)
+	if len(p.all) != mostOfParty {
+		t.Error("there is no end of it")
+	}
+	var places Places[int]
+	bounds := Bounds{Most: 4, Reserve: 4}
+	for range 2 {
+		if owner, taken := p.Take(&places, bounds); owner != 1 || !taken {
+			t.Fatalf("%d, %v", owner, taken)
+		}
+	}
+	if owner, taken := p.Take(&places, bounds); owner != 2 || !taken {
+		t.Errorf("%d, %v: the first one has no place left", owner, taken)
+	}
+	if owner, taken := p.Take(&places, bounds); owner != 3 || !taken {
+		t.Errorf("%d, %v: one place is left for who has none", owner, taken)
+	}
+	if _, taken := p.Take(&places, bounds); taken {
+		t.Error("a place more than there may be")
+	}
+}

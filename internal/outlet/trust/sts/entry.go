@@ -27,6 +27,7 @@ type entry struct {
 	refresh   time.Time         // then the policy is fetched anew behind the mail
 	why       event.TrustReason // of the last lookup
 	err       error
+	crowded   string // with err ErrBusy: who had no room, and he alone
 
 	used      int  // the last day on which mail went to it
 	usedSince bool // since it was fetched
@@ -46,6 +47,11 @@ const (
 
 // holds reports whether there is a policy that has not ended. The nil entry has none.
 func (e *entry) holds(now time.Time) bool { return e != nil && e.policy != nil && now.Before(e.ends) }
+
+// isFresh reports whether it is known that there is no policy, or for an owner, that he had no room to ask.
+func (e *entry) isFresh(by string, now time.Time) bool {
+	return e != nil && e.policy == nil && now.Before(e.again) && (!errors.Is(e.err, ErrBusy) || e.crowded == by)
+}
 
 // found is what is told of an entry. Of the nil one nothing is known.
 func (e *entry) found(now time.Time) Found {

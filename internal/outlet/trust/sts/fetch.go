@@ -53,9 +53,9 @@ func newFetcher(o *Options) fetcher {
 	return f
 }
 
-// fetch gets a domain's policy (RFC 8461 section 3.3); by is whose part the lookup of the host's addresses counts in. The reason
+// fetch gets a domain's policy (RFC 8461 section 3.3); by says in whose part the lookup of the host's addresses counts. The reason
 // is that of an error.
-func (f *fetcher) fetch(ctx context.Context, domain, by string) (*Policy, event.TrustReason, error) {
+func (f *fetcher) fetch(ctx context.Context, domain string, by func() string) (*Policy, event.TrustReason, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTime)
 	defer cancel()
 	host := policyPrefix + domain
@@ -79,7 +79,7 @@ func (f *fetcher) fetch(ctx context.Context, domain, by string) (*Policy, event.
 }
 
 // addresses returns those of the host that may be connected to.
-func (f *fetcher) addresses(ctx context.Context, host, by string) ([]netip.Addr, error) {
+func (f *fetcher) addresses(ctx context.Context, host string, by func() string) ([]netip.Addr, error) {
 	all, err := f.resolver.Addresses(ctx, host, by)
 	if err != nil {
 		return nil, fmt.Errorf("look up the policy host %s: %w", host, err)

@@ -8,22 +8,26 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/who/share"
 )
 
 const (
 	recordPrefix = "_mta-sts."
-	flightTime   = 60 * time.Second // of a lookup in all: the record, waiting for a place, the policy
+	flightTime   = 60 * time.Second // of a lookup until its policy is fetched: the record, and waiting for a place
 	mostErr      = 300              // octets of an error that are kept: it may be of strangers' text, and hold their certificates
 )
 
-// A flight is one lookup of a domain, which all share who want to know. All but done is guarded by Keeper.mu.
+// A flight is one lookup of a domain, which all share who want to know. All but the channels is guarded by Keeper.mu.
 type flight struct {
-	domain, by string
-	behind     bool // nobody waits for it
-	renew      bool // the policy is fetched although its id is the same
-	refresh    bool // and although there is no record: it is time to
-	order      bool // and although that was tried just now: a person says so
-	void       bool // a person has had the domain forgotten meanwhile
+	domain, by string              // by has begun it
+	wanted     share.Party[string] // who want to know
+	payer      string              // whose place at the policy hosts it has
+	behind     bool                // nobody waits for it
+	renew      bool                // the policy is fetched although its id is the same
+	refresh    bool                // and although there is no record: it is time to
+	order      bool                // and although that was tried just now: a person says so
+	void       bool                // a person has had the domain forgotten meanwhile
+	place      chan struct{}       // closed when it has a place at the policy hosts
 	done       chan struct{}
 }
 
@@ -45,6 +49,7 @@ func (k *Keeper) begin(domain, by string, want flight) *flight {
 	f := k.flights[domain]
 	if f != nil {
 		f.renew, f.refresh, f.order = f.renew || want.renew, f.refresh || want.refresh, f.order || want.order
+		k.join(f, by)
 		return f
 	}
 	places, bounds := &k.waited, flightBounds
@@ -56,17 +61,34 @@ func (k *Keeper) begin(domain, by string, want flight) *flight {
 	}
 	f = &flight{
 		domain: strings.Clone(domain), by: strings.Clone(by), // they may be part of something large
-		behind: want.behind, renew: want.renew, refresh: want.refresh, order: want.order, done: make(chan struct{}),
+		behind: want.behind, renew: want.renew, refresh: want.refresh, order: want.order,
+		place: make(chan struct{}), done: make(chan struct{}),
 	}
+	f.wanted.Join(f.by)
 	k.flights[f.domain] = f
 	k.tasks.Go(func() { k.fly(f) })
 	return f
 }
 
+// join adds who wants to know: what waits in the part of another one goes on in his.
+func (k *Keeper) join(f *flight, by string) {
+	f.wanted.Join(strings.Clone(by))
+	if i := slices.Index(k.queue, f); i >= 0 && k.seat(f) {
+		k.queue = slices.Delete(k.queue, i, i+1)
+	}
+}
+
+// nextOf says in whose part a flight asks DNS next.
+func (k *Keeper) nextOf(f *flight) string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return f.wanted.Next()
+}
+
 func (k *Keeper) fly(f *flight) {
 	ctx, cancel := context.WithTimeout(k.ctx, flightTime)
 	defer cancel()
-	l := k.heard(k.o.Resolver.Texts(ctx, recordPrefix+f.domain, f.by))
+	l := k.heard(k.o.Resolver.Texts(ctx, recordPrefix+f.domain, func() string { return k.nextOf(f) }))
 	for !k.land(f, &l) {
 		k.fetchFor(ctx, f, &l)
 	}
@@ -147,7 +169,7 @@ func (k *Keeper) settle(f *flight, l *landing, now time.Time) (stale bool) {
 	case l.tried:
 		stale = k.failed(e, f, l, now)
 	case !l.answered:
-		e.why, e.err = event.DNSFailed, brief(l.recorded)
+		e.why, e.err, e.crowded = event.DNSFailed, brief(l.recorded), f.by
 	case l.id == "":
 		e.why, e.err = event.TrustWhyNot, brief(l.recorded)
 	case l.id == e.failed && now.Before(e.retry): // and it is known why
@@ -202,7 +224,7 @@ func (k *Keeper) keep(e *entry, l *landing, now time.Time) {
 func (k *Keeper) failed(e *entry, f *flight, l *landing, now time.Time) (stale bool) {
 	held := e.holds(now)
 	if e.why, e.err = l.why, brief(l.err); errors.Is(l.err, ErrBusy) {
-		e.again = now.Add(busyFor)
+		e.again, e.err, e.crowded = now.Add(busyFor), ErrBusy, f.by
 	} else {
 		e.failed, e.retry = l.id, now.Add(failedFor)
 		e.renewable = e.retry
@@ -240,58 +262,50 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// A waiter is a flight that waits for a place at the policy hosts.
-type waiter struct {
-	by    string
-	place chan struct{} // closed when it has one
-}
-
-// fetchFor fetches the policy as soon as there is a place.
+// fetchFor fetches the policy as soon as there is a place. That takes its own time: who has waited for long has as much as others.
 func (k *Keeper) fetchFor(ctx context.Context, f *flight, l *landing) {
 	l.tried = true
-	if !k.board(ctx, f.by) {
+	if !k.board(ctx, f) {
 		l.err = ErrBusy
 		return
 	}
-	l.policy, l.why, l.err = k.fetcher.fetch(ctx, f.domain, f.by)
+	l.policy, l.why, l.err = k.fetcher.fetch(k.ctx, f.domain, func() string { return k.nextOf(f) })
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.leave(f.by)
+	k.leave(f)
 }
 
 // board waits for a place, and reports whether there was one in time.
-func (k *Keeper) board(ctx context.Context, by string) bool {
+func (k *Keeper) board(ctx context.Context, f *flight) bool {
 	k.mu.Lock()
-	if k.fetches.Take(by, fetchBounds) {
-		k.mu.Unlock()
-		return true
+	if !k.seat(f) {
+		k.queue = append(k.queue, f)
 	}
-	w := &waiter{by: by, place: make(chan struct{})}
-	k.queue = append(k.queue, w)
 	k.mu.Unlock()
 	select {
-	case <-w.place:
+	case <-f.place:
 		return true
 	case <-ctx.Done():
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if i := slices.Index(k.queue, w); i >= 0 {
+	i := slices.Index(k.queue, f)
+	if i >= 0 {
 		k.queue = slices.Delete(k.queue, i, i+1)
-	} else {
-		k.leave(by) // it was given one just now
 	}
-	return false
+	return i < 0 // it was given one just now
+}
+
+// seat gives a flight a place, if one of those who want to know may have one. It is called with mu held.
+func (k *Keeper) seat(f *flight) (seated bool) {
+	if f.payer, seated = f.wanted.Take(&k.fetches, fetchBounds); seated {
+		close(f.place)
+	}
+	return seated
 }
 
 // leave gives a place back, to whoever has waited longest of those who may have one. It is called with mu held.
-func (k *Keeper) leave(by string) {
-	k.fetches.Give(by)
-	k.queue = slices.DeleteFunc(k.queue, func(w *waiter) bool {
-		if !k.fetches.Take(w.by, fetchBounds) {
-			return false
-		}
-		close(w.place)
-		return true
-	})
+func (k *Keeper) leave(f *flight) {
+	k.fetches.Give(f.payer)
+	k.queue = slices.DeleteFunc(k.queue, k.seat)
 }

@@ -55,7 +55,7 @@ type Keeper struct {
 	waited  share.Places[string]              // of flights that a session waits for
 	behind  share.Places[string]              // of those that nobody waits for
 	fetches share.Places[string]              // of flights that are at the policy host
-	queue   []*waiter                         // flights that wait for such a place
+	queue   []*flight                         // that wait for such a place
 	dirty   map[string]bool                   // domains whose rows are to be written, or removed; true: the store has one
 	saving  int                               // rows that the store has not taken yet
 	lines   map[event.TrustReason]share.Lines // of the log, by what went wrong
@@ -128,7 +128,7 @@ func (k *Keeper) Look(domain, by string) (Found, <-chan struct{}) {
 			k.begin(domain, by, flight{behind: true})
 		}
 		return e.found(now), nil
-	case e != nil && e.policy == nil && now.Before(e.again):
+	case e.isFresh(by, now):
 		return e.found(now), nil
 	}
 	f := k.begin(domain, by, flight{})

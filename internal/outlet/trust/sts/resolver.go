@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// A Resolver asks DNS. It is safe for concurrent use; by is in whose part of what is under way a question counts.
+// A Resolver asks DNS. It is safe for concurrent use; by says in whose part of what is under way a question counts: where that has no place for
+// it, the next one that by gives may have one. If there is none in time, the error is [ErrBusy].
 type Resolver interface {
 	// Texts returns the TXT records of a name.
-	Texts(ctx context.Context, name, by string) Texts
+	Texts(ctx context.Context, name string, by func() string) Texts
 	// Addresses returns the addresses of a name, those that are to be tried first in front. No address and no error: it has none.
-	Addresses(ctx context.Context, name, by string) ([]netip.Addr, error)
+	Addresses(ctx context.Context, name string, by func() string) ([]netip.Addr, error)
 }
 
 // Texts are what DNS says of the TXT records of a name.

@@ -26,10 +26,10 @@ type zone struct {
 	hang  chan struct{} // closed: answers come again
 }
 
-func (z *zone) Texts(ctx context.Context, name, by string) Texts {
+func (z *zone) Texts(ctx context.Context, name string, by func() string) Texts {
 	z.mu.Lock()
 	z.asked[name]++
-	z.by[by]++
+	z.by[by()]++
 	t, known := z.texts[name]
 	hang := z.hang
 	z.mu.Unlock()
@@ -50,7 +50,7 @@ func (z *zone) Texts(ctx context.Context, name, by string) Texts {
 // somewhere is an address of the public Internet, to which nothing is sent.
 var somewhere = netip.MustParseAddr("11.1.2.3")
 
-func (z *zone) Addresses(_ context.Context, name, _ string) ([]netip.Addr, error) {
+func (z *zone) Addresses(_ context.Context, name string, _ func() string) ([]netip.Addr, error) {
 	z.mu.Lock()
 	defer z.mu.Unlock()
 	if addrs, known := z.addrs[name]; known {
