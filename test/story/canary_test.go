@@ -3,7 +3,9 @@ package story
 import (
 	"bytes"
 	"io/fs"
+	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"kanmon/internal/event/journal"
+	"kanmon/internal/view/follow"
 	"kanmon/internal/view/history"
 	"kanmon/internal/view/history/days"
 )
@@ -81,6 +84,12 @@ func TestNoCanaryIsSeenBehindTheRecords(t *testing.T) {
 				if place := shows([]byte(text)); place != "" {
 					t.Errorf("%s: …%s…", path, place)
 				}
+			}
+			told := httptest.NewRecorder()
+			keeper := &follow.Keeper{Store: store, Dir: dir, Log: slog.New(slog.DiscardHandler)}
+			keeper.Handler(s.Begin).ServeHTTP(told, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+			if text := told.Body.Bytes(); !bytes.Contains(text, []byte("kanmon_first_attempts_total{")) || shows(text) != "" {
+				t.Errorf("metrics: …%s… in\n%s", shows(text), text)
 			}
 			if mode == journal.AddressesHashed {
 				text := p.get(t, http.MethodPost, "/find?term="+url.QueryEscape(s.Mails[0].Recipients[0]))

@@ -3,15 +3,20 @@ package story
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
+	"mime/quotedprintable"
 	"net/http"
 	"net/http/httptest"
+	"net/mail"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -38,6 +43,59 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bodies = append(h.bodies, body)
+}
+
+// A mailbox is a folder into which what stands for sendmail puts each message.
+type mailbox string
+
+// sendmail makes that program.
+func (m mailbox) sendmail(t *testing.T) string {
+	t.Helper()
+	path := filepath.Join(string(m), "sendmail")
+	script := "#!/bin/sh\nf=$(mktemp '" + string(m) + "/new.XXXXXX') && cat >\"$f\" && mv \"$f\" \"$f.mail\"\n"
+	if err := os.WriteFile(path, []byte(script), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// got gives the messages that have come so far, as a person reads them.
+func (m mailbox) got(t *testing.T) (all [][]byte) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(string(m), "*.mail"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := mail.ReadMessage(bytes.NewReader(raw))
+		if err != nil {
+			t.Fatalf("%v: %s", err, raw)
+		}
+		var body io.Reader = read.Body
+		switch way := strings.ToLower(read.Header.Get("Content-Transfer-Encoding")); way {
+		case "quoted-printable":
+			body = quotedprintable.NewReader(body)
+		case "base64":
+			body = base64.NewDecoder(base64.StdEncoding, body)
+		case "", "7bit", "8bit":
+		default:
+			t.Fatalf("a message in %s", way)
+		}
+		text, err := io.ReadAll(body)
+		if err != nil {
+			t.Fatalf("%v: %s", err, raw)
+		}
+		subject, err := new(mime.WordDecoder).DecodeHeader(read.Header.Get("Subject"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, bytes.ReplaceAll(slices.Concat([]byte(subject+"\n"), text, []byte("\n"), raw), []byte("\r\n"), []byte("\n")))
+	}
+	return all
 }
 
 // got gives what has come so far, without the form that some chats want.
@@ -67,9 +125,15 @@ func notified(t *testing.T, o Options, story string, end time.Duration, format, 
 	if err := os.WriteFile(secret, []byte("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	text := fmt.Sprintf("[notify]\nzone = \"UTC\"\ndigest = \"off\"\n[[notify_webhook]]\nname = \"hook\"\nurl = %q\nformat = %q\n", receiver.URL, format)
-	if format == "standard" {
-		text += fmt.Sprintf("secret_file = %q\n", secret)
+	text, got := "[notify]\nzone = \"UTC\"\ndigest = \"off\"\n", h.got
+	switch box := mailbox(t.TempDir()); format {
+	case "mail":
+		text += fmt.Sprintf("[[notify_mail]]\nname = \"hook\"\nfrom = \"kanmon@gw.example\"\nto = [\"oncall@gw.example\"]\nsendmail = %q\n", box.sendmail(t))
+		got = func() [][]byte { return box.got(t) }
+	case "standard":
+		text += fmt.Sprintf("[[notify_webhook]]\nname = \"hook\"\nurl = %q\nformat = %q\nsecret_file = %q\n", receiver.URL, format, secret)
+	default:
+		text += fmt.Sprintf("[[notify_webhook]]\nname = \"hook\"\nurl = %q\nformat = %q\n", receiver.URL, format)
 	}
 	cfg, err := config.Parse("kanmon.toml", []byte(text))
 	if err != nil {
@@ -96,12 +160,35 @@ func notified(t *testing.T, o Options, story string, end time.Duration, format, 
 		t.Fatal(err)
 	}
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
-		if slices.ContainsFunc(h.got(), func(body []byte) bool { return bytes.Contains(body, []byte(last)) }) {
-			return h.got()
+		if all := got(); slices.ContainsFunc(all, func(body []byte) bool { return bytes.Contains(body, []byte(last)) }) {
+			return all
 		}
 	}
-	t.Fatalf("nobody is told of %s, but of %d others: %.3000s", last, len(h.got()), bytes.Join(h.got(), []byte("\n")))
+	t.Fatalf("nobody is told of %s, but of %d others: %.3000s", last, len(got()), bytes.Join(got(), []byte("\n")))
 	return nil
+}
+
+// No mail is sent that shows a canary where addresses are hidden, and none that acts on a terminal; where they are not hidden, they are shown.
+func TestNoMailTellsOfACanaryNorActs(t *testing.T) {
+	const end = (12*24 + 19) * time.Hour
+	for mode, hides := range map[journal.AddressMode]bool{journal.AddressesHashed: true, journal.AddressesDomain: true, journal.AddressesClear: false} {
+		t.Run(mode.String(), func(t *testing.T) {
+			shown := false
+			for _, text := range notified(t, Options{Addresses: mode, HashKey: canaryKey}, "canaries", end, "mail", "10 of 10 refused") {
+				place := shows(text)
+				shown = shown || place != ""
+				if hides && place != "" {
+					t.Errorf("…%s…", place)
+				}
+				if at, is := acts(text); is {
+					t.Errorf("it acts at %q: %q", text[at:min(len(text), at+20)], text)
+				}
+			}
+			if !hides && !shown {
+				t.Error("nobody is shown where nobody is hidden: this test cannot fail")
+			}
+		})
+	}
 }
 
 // No webhook is told of a canary where addresses are hidden, and no text in it that a stranger has made acts on whoever shows it.

@@ -8,15 +8,18 @@ import (
 
 // People are local parts that texts are searched for, in any letter case. The zero value is nobody.
 type People struct {
-	root  branch
+	tree  []branch // the first is the root
 	count int
 	full  bool // there are more than are remembered
 }
 
-// A branch of the tree of local parts: by their next character.
+// A branch of the tree of local parts: by their next character. Branches name each other by where they stand, so that a reply's few people cost one piece of
+// memory: they are made anew for each refusal that is kept.
 type branch struct {
-	next map[rune]*branch
-	ends bool
+	is    rune
+	first int32 // of those that go on from here; 0: none does
+	next  int32 // that goes on from where this one does; 0: it is the last
+	ends  bool
 	// anywhere: it is so long, or so foreign, that it is hidden inside words, too. A shorter one ("info") is part of too many words, and stands by
 	// itself where a reply names it. It is so in the records, too (docs/ref/record.md).
 	anywhere bool
@@ -77,25 +80,38 @@ func (p *People) learn(local string) {
 	if p.full = p.full || p.count >= mostPeople; p.full || local == "" || local == hidden || len(local) > longest {
 		return
 	}
-	at, long, foreign := &p.root, 0, false
+	if p.tree == nil {
+		const ofReply = 64
+		p.tree = append(make([]branch, 0, ofReply), branch{})
+	}
+	at, long, foreign := int32(0), 0, false
 	for _, r := range local {
 		r = fold(r)
 		long++
 		foreign = foreign || r >= utf8.RuneSelf
-		if at.next == nil {
-			at.next = map[rune]*branch{}
-		}
-		next := at.next[r]
-		if next == nil {
-			next = &branch{}
-			at.next[r] = next
+		next := p.next(at, r)
+		if next == 0 {
+			next = int32(len(p.tree)) //nolint:gosec // mostPeople of so many octets
+			p.tree = append(p.tree, branch{is: r, next: p.tree[at].first})
+			p.tree[at].first = next
 		}
 		at = next
 	}
-	if !at.ends {
+	end := &p.tree[at]
+	if !end.ends {
 		p.count++
 	}
-	at.ends, at.anywhere = true, long >= inWords || foreign
+	end.ends, end.anywhere = true, long >= inWords || foreign
+}
+
+// next gives where a character leads from a branch; 0: nowhere.
+func (p *People) next(at int32, r rune) int32 {
+	for n := p.tree[at].first; n != 0; n = p.tree[n].next {
+		if p.tree[n].is == r {
+			return n
+		}
+	}
+	return 0
 }
 
 // Hide gives a text without the people, where they stand by themselves. Where there were too many to remember, all of it is hidden.
@@ -109,6 +125,11 @@ func (p *People) Hide(text string) string {
 	var to strings.Builder
 	from, inside := 0, false // what is shown and not written yet; i stands inside a word
 	for i := 0; i < len(text); {
+		if c := rune(text[i]); c < utf8.RuneSelf && c != '@' && p.next(0, fold(c)) == 0 { // nobody begins so
+			inside = ofWord(c)
+			i++
+			continue
+		}
 		if n := domain(text[i:]); n > 0 { // which may be called as a person is
 			i += n
 			inside = true
@@ -150,16 +171,16 @@ func domain(text string) int {
 
 // match gives the length of the longest local part that a text begins with; inside: it begins in the middle of a word.
 func (p *People) match(text string, inside bool) (longest int) {
-	at := &p.root
+	at := int32(0)
 	for i, r := range text {
-		if at = at.next[fold(r)]; at == nil {
+		if at = p.next(at, fold(r)); at == 0 {
 			return longest
 		}
-		if at.ends {
+		if p.tree[at].ends {
 			_, size := utf8.DecodeRuneInString(text[i:])
 			end := i + size
 			behind, _ := utf8.DecodeRuneInString(text[end:])
-			if at.anywhere || !inside && (!ofWord(r) || !ofWord(behind)) {
+			if p.tree[at].anywhere || !inside && (!ofWord(r) || !ofWord(behind)) {
 				longest = end
 			}
 		}
@@ -172,4 +193,12 @@ func ofWord(r rune) bool {
 	return r >= '0' && r <= '9' || r|0x20 >= 'a' && r|0x20 <= 'z'
 }
 
-func fold(r rune) rune { return unicode.ToLower(unicode.ToUpper(r)) }
+func fold(r rune) rune {
+	switch {
+	case r >= utf8.RuneSelf:
+		return unicode.ToLower(unicode.ToUpper(r))
+	case r >= 'A' && r <= 'Z':
+		return r | 0x20
+	}
+	return r
+}
