@@ -21,9 +21,10 @@ type refusalsCommand struct {
 	pastFlag
 	spanFlags
 	aboutFlags
-	New  bool      `help:"Only those whose like was first seen in that time."`
-	Most int       `help:"How many kinds are listed; default: ${default}." default:"30" placeholder:"NUMBER"`
-	Lang find.Lang `help:"Language: en or ja." default:"en" placeholder:"LANG"`
+	Gateway string    `help:"Only what this gateway was told." placeholder:"NAME"`
+	New     bool      `help:"Only those whose like was first seen in that time."`
+	Most    int       `help:"How many kinds are listed; default: ${default}." default:"30" placeholder:"NUMBER"`
+	Lang    find.Lang `help:"Language: en or ja." default:"en" placeholder:"LANG"`
 }
 
 // Run shows what receivers refuse, grouped by what it means.
@@ -38,6 +39,7 @@ func (k *refusalsCommand) Run(c *console) error {
 	}
 	defer p.Close()
 	of := k.filter()
+	of.Gateway = k.Gateway
 	if of.From, of.To, err = k.between(aDay); err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes ready what the namespace tests, the demo and the benchmarks run, on Debian and Ubuntu, as root.
 #
-#   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, and axe-core
+#   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, axe-core, and a Japanese font
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh parity   and those of them that are MXs of `make tls-parity`
@@ -27,7 +27,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab dns monitoring web axe"
+	groups="lab dns monitoring web axe fonts"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;
@@ -54,6 +54,8 @@ main() {
 			debian
 		elif [ "$group" = axe ]; then
 			axe
+		elif [ "$group" = fonts ]; then
+			fonts
 		elif ! ready "$group"; then
 			# shellcheck disable=SC2046 # the packages are words
 			unpack "$group" $(packages_of "$group")
@@ -92,6 +94,8 @@ all_ready() {
 			has_debian || return 1
 		elif [ "$g" = axe ]; then
 			has_axe || return 1
+		elif [ "$g" = fonts ]; then
+			has_fonts || return 1
 		else
 			ready "$g" || return 1
 		fi
@@ -306,6 +310,15 @@ axe() {
 	mkdir "$cache/axe"
 	mv "$new/package/axe.min.js" "$cache/axe/axe-$axe_version.js"
 	rm -rf "$new"
+}
+
+# Japanese texts of pages are looked at in pictures: without a font that has them they are boxes.
+has_fonts() { [ -f "$cache/fonts/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf" ]; }
+
+fonts() {
+	! has_fonts || return 0
+	unpack fonts fonts-ipafont-gothic
+	has_fonts || die "fonts-ipafont-gothic has not the font that was expected"
 }
 
 resolvable() {

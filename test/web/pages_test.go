@@ -15,7 +15,7 @@ import (
 // pages are those that there are without a history.
 var pages = []string{
 	"/", "/sessions", "/sessions?held=1m", "/sessions/" + viewtest.Held, "/ips", "/ips/192.0.2.1", "/ips/192.0.2.1?provider=docomo", "/ips/192.0.2.2", "/tenants", "/tenants?would=1",
-	"/tenants/acme", "/tenants/acme/a/bob@acme.example", "/about", "/try?to=198.51.100.25", "/tries/" + viewtest.Tried, "/nowhere",
+	"/tenants/acme", "/tenants/acme/a/bob@acme.example", "/about", "/try", "/try?to=198.51.100.25", "/tries/" + viewtest.Tried, "/nowhere",
 }
 
 var unsafe = regexp.MustCompile(`[^a-z0-9]+`)
@@ -42,6 +42,18 @@ func TestEachPageIsFitForAll(t *testing.T) {
 			t.Errorf("%s is %d wide on a telephone: %s", path, wide, ask[string](w, `[...document.querySelectorAll("body *")].filter((e) => e.getBoundingClientRect().right > 361 && !e.closest(".wide")).map((e) => e.outerHTML.slice(0, 120)).slice(0, 3).join(" | ")`))
 		}
 		w.shot(name + "-360")
+	}
+}
+
+// Pictures of Japanese texts show them: each character looks another, and not as one that no font has.
+func TestJapaneseIsDrawn(t *testing.T) {
+	w := serve(t, "").open("look")
+	w.goTo("/")
+	const draw = `[..."受信者\u{10FFFD}"].map((c) => { const p = document.createElement("canvas").getContext("2d"); p.font = "40px sans-serif"; p.fillText(c, 10, 60); return p.canvas.toDataURL(); })`
+	drawn := ask[[]string](w, draw)
+	slices.Sort(drawn)
+	if n := len(slices.Compact(drawn)); n != 4 {
+		t.Errorf("of 4 characters %d look different", n)
 	}
 }
 

@@ -70,8 +70,13 @@ func runAll(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	fontsFile := filepath.Join(dir, "fonts.conf")
+	if err := os.WriteFile(fontsFile, []byte(fonts(dir)), 0o600); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(chromium), chromedp.NoSandbox, chromedp.UserDataDir(filepath.Join(dir, "profile")),
-		chromedp.Env("LD_LIBRARY_PATH="+libraries(), "HOME="+dir, "FONTCONFIG_PATH="+filepath.Join(cache, "web/etc/fonts")), chromedp.Flag("disable-gpu", true),
+		chromedp.Env("LD_LIBRARY_PATH="+libraries(), "HOME="+dir, "FONTCONFIG_FILE="+fontsFile), chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("disable-component-update", true), chromedp.WSURLReadTimeout(40*time.Second))
 	allocated, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	defer stop()
@@ -83,6 +88,15 @@ func runAll(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// fonts says where they are: those that test/setup/install.sh has unpacked, so that pages look the same on each host, in Japanese, too.
+func fonts(dir string) string {
+	return fmt.Sprintf(`<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
+<dir>%[1]s/web/usr/share/fonts</dir><dir>%[1]s/fonts/usr/share/fonts</dir><cachedir>%[2]s/fontcache</cachedir>
+<alias><family>sans-serif</family><prefer><family>DejaVu Sans</family><family>IPAGothic</family></prefer></alias>
+<alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family><family>IPAGothic</family></prefer></alias>
+</fontconfig>`, cache, dir)
 }
 
 func libraries() string {

@@ -104,11 +104,12 @@ func (r *request) nowAsOf(p *asOf) (any, error) {
 	if p.Hour, err = tally.Over(r.Context(), r.history, of, p.At.Add(-time.Hour), p.At); err != nil {
 		return nil, err
 	}
-	shapes, _, err := r.history.Shapes(r.Context(), of.Filter(p.At.Add(-time.Hour), p.At), history.Page{Limit: 10})
+	f := of.Filter(p.At.Add(-time.Hour), p.At)
+	shapes, _, err := r.history.Shapes(r.Context(), f, history.Page{Limit: 10})
 	if err != nil {
 		return nil, err
 	}
-	p.Refused = r.refusalLines(shapes, period{From: p.At.Add(-time.Hour), To: p.At})
+	p.Refused = r.refusalLines(shapes, period{From: f.From, To: f.To}, asksOf(&f, ""))
 	return p, nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"kanmon/internal/view/find"
@@ -81,6 +82,31 @@ func (r *request) filter(p period) (f history.Filter, err error) {
 	}
 	f.SendingIP, err = r.address("ip")
 	return f, err
+}
+
+// A gatewayLink leads to the same list of one gateway, or of all.
+type gatewayLink struct {
+	Name, Link string // no name: all
+	Here       bool
+}
+
+// gateways gives the lists of each gateway that had mail in a time, where there are several; group is that of the outcomes.
+func (r *request) gateways(p period, f *history.Filter, group, path string) (all []gatewayLink, err error) {
+	counts, err := r.history.Counts(r.Context(), history.CountsOf{Filter: history.Filter{From: p.From, To: p.To}, By: []string{history.ByGateway}})
+	if err != nil || len(counts) < 2 && f.Gateway == "" {
+		return nil, err
+	}
+	names := []string{""}
+	for i := range counts {
+		names = append(names, counts[i].Gateway)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		of := *f
+		of.Gateway = name
+		all = append(all, gatewayLink{name, p.Link(path, asksOf(&of, group)...), name == f.Gateway})
+	}
+	return all, nil
 }
 
 // address reads an IP address of the query.

@@ -278,6 +278,34 @@ func TestTheTableOfWhatWouldHaveBeenDoneHasAll(t *testing.T) {
 	}
 }
 
+// Of several gateways refusals and the timeline are shown of all, or of one.
+func TestRefusalsOfOneGatewayAreShown(t *testing.T) {
+	p := newPast(t)
+	other := historytest.NewFeed("gw2", today.Add(-time.Hour))
+	of := func(f *historytest.Feed, text string) history.Line {
+		return f.Attempt(historytest.Mail{
+			At: today.Add(-time.Hour), Tenant: "acme", Provider: "docomo", SendingIP: "203.0.113.10", Sender: sender, To: []string{"a@docomo.example"},
+			Dot: historytest.Meaning(historytest.Reply(554, text, time.Second), "content_rejected", "message", "spam"),
+		})
+	}
+	p.lines = append(p.lines, of(p.feed, "5.7.1 said to the one"))
+	b := look(t, p).as(Search)
+	if got := b.get("/refusals").want(t, 200, "said to the one"); strings.Contains(got.body, "Gateway:") {
+		t.Error("of one gateway there is a choice")
+	}
+	if err := p.store.Add(t.Context(), []history.Line{of(other, "5.7.1 said to the other")}, "records", history.Mark{File: "1", Offset: 2, At: today}); err != nil {
+		t.Fatal(err)
+	}
+	b.get("/refusals").want(t, 200, "said to the one", "said to the other", `gateway=gw1`, `gateway=gw2`)
+	got := b.get("/refusals?gateway=gw2&outcome=refused").want(t, 200, "said to the other", "<b><bdi>gw2</bdi></b>", "/refusals.csv?gateway=gw2&amp;last=24h&amp;outcome=refused", "/attempts?class=content_rejected&amp;gateway=gw2&amp;last=24h&amp;outcome=refused&amp;shape=")
+	if strings.Contains(got.body, "said to the one") {
+		t.Error("another gateway's are there")
+	}
+	if got := b.get("/refusals?outcome=delivered").want(t, 200); strings.Contains(got.body, "said to") {
+		t.Error("those of mail with another outcome are there")
+	}
+}
+
 // Where the list of orders goes on, and its table, are of the same subject as the list.
 func TestTheAuditGoesOnWithWhomItIsAbout(t *testing.T) {
 	p := newPast(t)

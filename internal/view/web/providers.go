@@ -161,7 +161,7 @@ func showProvider(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := &providerPage{Provider: of, Period: p.form(link("/providers", of.Name)), News: tally.AllNews(of.Did), Refused: r.refusalLines(of.Refusals, p), Waits: waitsOf(&of.Waiting)}
+	page := &providerPage{Provider: of, Period: p.form(link("/providers", of.Name)), News: tally.AllNews(of.Did), Refused: r.refusalLines(of.Refusals, p, []any{"provider", of.Name}), Waits: waitsOf(&of.Waiting)}
 	page.Strip = stripOf("Outcome of mail to "+of.Name, of.Over, page.News)
 	page.Lines = linesOf("phase", fmt.Sprintf("How long %s takes at %s", of.Worst, of.Name), of.Over, of.Course, of.Before)
 	page.Sentence = sentenceOf(of)
@@ -267,14 +267,14 @@ type refusalLine struct {
 	Make string // a rule of it
 }
 
-// refusalLines says what refusals mean. New is what was seen first in the last day of the time that is shown.
-func (r *request) refusalLines(shapes []history.Shape, p period) []refusalLine {
+// refusalLines says what refusals mean; of is what they were asked for by, as an address has it. New is what was seen first in the last day of the time that is shown.
+func (r *request) refusalLines(shapes []history.Shape, p period, of []any) []refusalLine {
 	lines := make([]refusalLine, len(shapes))
 	for i := range shapes {
 		s := &shapes[i]
 		lines[i] = refusalLine{
 			Refused: r.teller().Refused(r.finder(), s, p.To.Add(-24*time.Hour)),
-			Link:    p.Link("/attempts", "class", s.Class, "shape", s.Shape),
+			Link:    p.Link("/attempts", slices.Concat(of, []any{"class", s.Class, "shape", s.Shape})...),
 			Make:    link("/refusals/rule?", "gateway", s.Seen.Gateway, "run", s.Seen.Run, "line", s.Seen.Line),
 		}
 	}

@@ -19,14 +19,17 @@ var refusalRoutes = []route{
 type refusalsPage struct {
 	Period periodForm
 	Filter history.Filter
-	New    []refusalLine // first seen in the last day
-	Known  []refusalLine
+	Group  string // of outcomes
+
+	Gateways []gatewayLink // none: there is one
+	New      []refusalLine // first seen in the last day
+	Known    []refusalLine
 	more
 }
 
 // Link makes the path of a list of the same subject.
 func (p *refusalsPage) Link(path string, parts ...any) string {
-	return p.Period.Link(path, append(asksOf(&p.Filter, ""), parts...)...)
+	return p.Period.Link(path, append(asksOf(&p.Filter, p.Group), parts...)...)
 }
 
 func showRefusals(r *request) (any, error) {
@@ -42,8 +45,12 @@ func showRefusals(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := &refusalsPage{Period: p.form("/refusals", asksOf(&f, "")...), Filter: f}
-	for _, l := range r.refusalLines(shapes, p) {
+	group := r.ask("outcome")
+	page := &refusalsPage{Period: p.form("/refusals", asksOf(&f, group)...), Filter: f, Group: group}
+	if page.Gateways, err = r.gateways(p, &f, group, "/refusals"); err != nil {
+		return nil, err
+	}
+	for _, l := range r.refusalLines(shapes, p, asksOf(&f, group)) {
 		if l.New {
 			page.New = append(page.New, l)
 		} else {
@@ -70,7 +77,7 @@ func writeRefusals(r *request, w http.ResponseWriter) error {
 	return writeCSV(r, w, "refusals", head, func(page history.Page) ([][]string, history.Next, error) {
 		shapes, next, err := r.history.Shapes(r.Context(), f, page)
 		rows := make([][]string, len(shapes))
-		lines := r.refusalLines(shapes, p)
+		lines := r.refusalLines(shapes, p, nil)
 		if !r.may(Search) {
 			lines, _ = veil.Model(lines).([]refusalLine)
 		}

@@ -22,10 +22,12 @@ type timelinePage struct {
 	Period periodForm
 	Filter history.Filter
 	Over   *tally.Series
-	Strip  *chart.Strip
-	News   []tally.News
-	First  []refusalLine // of which the first was in this time
-	Text   string        // the path of the same as text
+
+	Gateways []gatewayLink // none: there is one
+	Strip    *chart.Strip
+	News     []tally.News
+	First    []refusalLine // of which the first was in this time
+	Text     string        // the path of the same as text
 	more
 }
 
@@ -45,6 +47,9 @@ func (r *request) timeline() (page *timelinePage, err error) {
 	}
 	page.Period = p.form("/timeline", asksOf(&page.Filter, "")...)
 	of := subject(&page.Filter)
+	if page.Gateways, err = r.gateways(p, &page.Filter, "", "/timeline"); err != nil {
+		return nil, err
+	}
 	if page.Over, err = tally.Over(r.Context(), r.history, of, p.From, p.To); err != nil {
 		return nil, err
 	}
@@ -59,7 +64,7 @@ func (r *request) timeline() (page *timelinePage, err error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range r.refusalLines(shapes, p) {
+	for _, l := range r.refusalLines(shapes, p, asksOf(&page.Filter, "")) {
 		if !l.First.Before(p.From) {
 			page.First = append(page.First, l)
 		}

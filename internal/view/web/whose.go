@@ -63,11 +63,12 @@ func showWhose(r *request) (any, error) {
 		return nil, err
 	}
 	page.News = tally.AllNews(news)
-	shapes, next, err := r.history.Shapes(r.Context(), of.Filter(p.From, p.To), history.Page{Limit: rowsShown})
+	f := of.Filter(p.From, p.To)
+	shapes, next, err := r.history.Shapes(r.Context(), f, history.Page{Limit: rowsShown})
 	if err != nil {
 		return nil, err
 	}
-	page.Refused, page.CSV = r.refusalLines(shapes, p), page.Link("/attempts.csv")
+	page.Refused, page.CSV = r.refusalLines(shapes, p, asksOf(&f, "")), page.Link("/attempts.csv")
 	if next != "" {
 		page.Next = page.Link("/refusals", "after", string(next))
 	}
