@@ -41,6 +41,7 @@ func (d *Daemon) install(next *generation) (previous *generation) {
 	d.mu.Lock()
 	previous, d.current = d.current, next
 	d.mu.Unlock()
+	d.trusting.lead(next.trust)
 	d.exchangeJournal(next.journal)
 	return previous
 }

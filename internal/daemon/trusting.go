@@ -45,7 +45,7 @@ type dnsOptions struct {
 type keptPolicies struct {
 	*sts.Keeper
 	file  *sts.SQLite // nil: nothing survives the process
-	dns   *dns.Client // guarded by trusting.mu: of the newest generation
+	dns   *dns.Client // guarded by trusting.mu: of the generation that leads
 	users int
 }
 
@@ -172,7 +172,7 @@ func tellResolver(log *slog.Logger, s dns.State) {
 // keep gives the policies; t.mu is held.
 func (t *trusting) keep(path string, roots *x509.CertPool, client *dns.Client, log *slog.Logger) (*keptPolicies, error) {
 	if t.policies == nil {
-		k := &keptPolicies{}
+		k := &keptPolicies{dns: client}
 		options := sts.Options{Resolver: newestDNS{t, k}, Roots: roots, Log: log}
 		if path != "" {
 			file, err := sts.OpenSQLite(path)
@@ -189,7 +189,6 @@ func (t *trusting) keep(path string, roots *x509.CertPool, client *dns.Client, l
 		t.policies = k
 	}
 	t.policies.users++
-	t.policies.dns = client
 	return t.policies, nil
 }
 
@@ -198,6 +197,16 @@ func (k *keptPolicies) closeFile() error {
 		return nil
 	}
 	return k.file.Close()
+}
+
+// lead has the policies looked up by what a generation asks, from now on: not before it is sure that it takes the place of the one before.
+func (t *trusting) lead(u *trustInUse) {
+	if u == nil || u.policies == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	u.policies.dns = u.resolver.Client
 }
 
 // Close ends what a generation has of it, and what nobody has any more.

@@ -99,3 +99,43 @@ func TestNoRoots(t *testing.T) {
 		t.Error("a resolver is asked all the same")
 	}
 }
+
+// A reload that fails, whose file names another resolver, leaves the policies with the one that is asked: with one that is closed every
+// domain would have none.
+func TestAReloadThatFailsLeavesThePoliciesTheirResolver(t *testing.T) {
+	servers := [...]*dnszone.Server{dnszone.Serve(t, "a.test. A 192.0.2.1\n"), dnszone.Serve(t, "a.test. A 192.0.2.1\n")}
+	d := &Daemon{log: slog.New(slog.DiscardHandler), stream: &event.Stream{}}
+	use := func(server *dnszone.Server) *trustInUse {
+		t.Helper()
+		u, err := d.trust(configOf(t, "[tls_policy]\nresolver = '"+server.Addr+"'\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return u
+	}
+	asked := func(domain string, want *dnszone.Server) {
+		t.Helper()
+		found, err := d.trusting.policies.Refresh(t.Context(), domain)
+		if n := want.Asked("_mta-sts." + domain + ". TXT"); err != nil || !found.Known || found.Why != event.TrustWhyNot || n != 1 {
+			t.Errorf("%s: asked %d times, %+v, %v", domain, n, found, err)
+		}
+	}
+	runs := use(servers[0])
+	d.trusting.lead(runs)
+	asked("one.test", servers[0])
+	if err := use(servers[1]).close(&d.trusting); err != nil { // as where the reload is refused behind it
+		t.Fatal(err)
+	}
+	asked("two.test", servers[0])
+
+	next := use(servers[1])
+	asked("three.test", servers[0])
+	d.trusting.lead(next)
+	if err := runs.close(&d.trusting); err != nil {
+		t.Fatal(err)
+	}
+	asked("four.test", servers[1])
+	if err := next.close(&d.trusting); err != nil {
+		t.Error(err)
+	}
+}
