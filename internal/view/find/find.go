@@ -152,6 +152,8 @@ type Try struct {
 	Parts []Part // what single recipients were told beside that
 	Steps []Step
 	Deeds []Deed
+
+	Policies []Policy // what its recipients' domains ask of TLS
 }
 
 // maxTries is how many attempts of a mail are read in detail.
@@ -182,6 +184,7 @@ func (f *Finder) Detail(ctx context.Context, m Mail) (*Detail, error) {
 		if try.Entry != nil {
 			try.Steps = stepsOf(try.Entry)
 			try.Parts = f.partsOf(try.Entry, &a, m.Asked)
+			try.Policies = policiesOf(try.Entry, m.Asked)
 		}
 		try.Deeds = deedsOf(lines, &a, try.Entry)
 		d.Each = append(d.Each, try)

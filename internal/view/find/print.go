@@ -33,6 +33,7 @@ var (
 	labelLists    = text{"list", "リスト"}
 	labelBut      = text{"but not to", "不達の宛先"}
 	labelDid      = text{"did", "処理"}
+	labelPolicy   = text{"TLS policy", "TLSポリシー"}
 	labelDo       = text{"do", "対応"}
 	labelNote     = text{"note", "注意"}
 	labelTook     = text{"%s in %s", "%s、所要 %s"}
@@ -209,6 +210,13 @@ func (t Teller) printTry(p *printer, y *ToldTry, longest float64) {
 	}
 	for i := range y.Parts {
 		t.printPart(p, &y.Parts[i])
+	}
+	for i := range y.Policies {
+		policy := &y.Policies[i]
+		p.row(2, labelPolicy.in(t.Lang), policy.Text, true)
+		if policy.Detail != "" {
+			p.row(2, "", policy.Detail, true)
+		}
 	}
 	for _, d := range y.Did {
 		p.row(2, labelDid.in(t.Lang), d.Text, true)

@@ -75,6 +75,7 @@ type ToldTry struct {
 	Recipients []ToldRecipient `json:"recipients"`
 	More       int             `json:"more_recipients,omitempty"`
 	Parts      []ToldPart      `json:"parts,omitempty"`
+	Policies   []ToldPolicy    `json:"tls_policies,omitempty"`
 	Gone       string          `json:"gone,omitempty"` // that details are no more kept
 }
 
@@ -191,6 +192,9 @@ func (t Teller) try(y *Try) ToldTry {
 		told.Parts = append(told.Parts, ToldPart{
 			p.Recipients, p.Text, p.Code, p.Enhanced, p.Class, p.Rule, p.Local, p.Sense.Meaning(t.Lang), p.Sense.Whose, p.Sense.Whose.In(t.Lang), p.Sense.Advice(t.Lang),
 		})
+	}
+	for i := range y.Policies {
+		told.Policies = append(told.Policies, t.policy(&y.Policies[i]))
 	}
 	for _, rcpt := range y.Recipients {
 		told.Recipients = append(told.Recipients, ToldRecipient{Address: rcpt.Address, Fate: rcpt.Fate})

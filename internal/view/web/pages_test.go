@@ -390,3 +390,20 @@ func TestAProvidersPageHasWhatIsSoNowAndOfAPastTimeNothingOfIt(t *testing.T) {
 		t.Error("a page of a past time says what is so now")
 	}
 }
+
+// What a recipient's domain asks of TLS stands in the attempt, in words, as text.
+func TestAnAttemptShowsWhatTLSTheDomainAsks(t *testing.T) {
+	p := newPast(t)
+	p.mail(time.Hour, historytest.Mail{
+		Tenant: "acme", Account: sender, Sender: sender, To: []string{"a@receiver.example"}, QueueID: "4jTLS",
+		Refused: map[string]historytest.M{"a@receiver.example": historytest.Reply(451, "4.7.5 kanmon: not proved", 3*time.Millisecond)},
+		Policies: map[string]historytest.M{"a@receiver.example": {
+			"domain": "receiver.example", "policy": "sts", "verdict": "refused", "reason": "certificate-expired", "detail": hostile, "waited_ms": 2000,
+		}},
+	})
+	got := look(t, p).as(Search).post("/find", "term", "4jTLS")
+	got.reads(t, "receiver.example asks for verified TLS (MTA-STS)", "its certificate is out of date", "waited 2 s to know it")
+	if strings.Contains(got.body, "<script>document") {
+		t.Error("what a certificate says is no text")
+	}
+}

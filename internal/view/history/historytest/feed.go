@@ -65,6 +65,7 @@ type Mail struct {
 	Sender    string
 	To        []string
 	Refused   map[string]M // by recipient: the reply to its RCPT
+	Policies  map[string]M // by recipient: what its domain asks of TLS
 	MessageID string
 	QueueID   string
 	Octets    int64
@@ -101,7 +102,11 @@ func (f *Feed) Attempt(m Mail) history.Line {
 			fate = "deferred"
 		}
 		results[fate]++
-		rcpts = append(rcpts, M{"address": to, "reply": reply, "fate": fate, "by": "mx"})
+		rcpt := M{"address": to, "reply": reply, "fate": fate, "by": "mx"}
+		if policy := m.Policies[to]; policy != nil {
+			rcpt["tls_policy"] = policy
+		}
+		rcpts = append(rcpts, rcpt)
 	}
 	all := M{
 		"session": m.Session.String(), "start": stamp(m.At.Add(-time.Second)), "source": "10.20.1.10:36806", "destination": "198.51.100.22:25",
