@@ -110,7 +110,7 @@ var NotifyEvents = []NotifyEvent{
 	"limit.near", "limit.far", "limit.blocked", "limit.released",
 	"refusal.new_kind", "spoofing.first", "mail.ambiguous", "order.done", "warmup.stage",
 	"gateway.started", "gateway.reloaded", "gateway.reload_refused", "gateway.draining", "gateway.rules_lost", "gateway.rules_in_force", "gateway.silent", "gateway.heard", "gateway.records_dropped",
-	"gateway.disk_low", "gateway.disk_room", "certificate.ending", "certificate.renewed",
+	"gateway.disk_low", "gateway.disk_room", "certificate.ending", "certificate.renewed", "resolver.failing", "resolver.well",
 	"digest",
 }
 

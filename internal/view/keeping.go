@@ -92,15 +92,36 @@ func hostOf(cfg *config.Config) notify.Host {
 			return limitsOf(ctx, admin.NewClient(cfg.Admin.Socket), cfg.Tenants)
 		}
 	}
+	if cfg.Admin.Socket != "" && cfg.TLSPolicy.On {
+		waits := cfg.TLSPolicy.Mode == config.TLSEnforce
+		h.Resolver = func(ctx context.Context) (notify.ResolverReading, error) {
+			return resolverOf(ctx, admin.NewClient(cfg.Admin.Socket), notify.ResolverReading{Gateway: cfg.Hostname, Waits: waits})
+		}
+	}
 	return h
+}
+
+// resolverOf asks kanmon how the resolver is that policies need.
+func resolverOf(ctx context.Context, of *admin.Client, r notify.ResolverReading) (notify.ResolverReading, error) {
+	ctx, end := context.WithTimeout(ctx, patience)
+	defer end()
+	status, err := of.Status(ctx)
+	for i := range status.Problems {
+		if p := &status.Problems[i]; p.ID == "resolver" {
+			r.Failing = p.What
+		}
+	}
+	return r, err
 }
 
 // mostAsked is how many tenants kanmon is asked about in one look.
 const mostAsked = 200
 
+// patience is how long one look may take.
+const patience = 10 * time.Second
+
 // limitsOf asks kanmon how far tenants have used their limits.
 func limitsOf(ctx context.Context, of *admin.Client, tenants []config.Tenant) (all []notify.LimitReading, err error) {
-	const patience = 10 * time.Second
 	ctx, end := context.WithTimeout(ctx, patience)
 	defer end()
 	for i := range tenants[:min(len(tenants), mostAsked)] {

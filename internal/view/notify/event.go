@@ -81,13 +81,13 @@ const (
 // ends says of each event that ends a condition which begins it.
 var ends = map[config.NotifyEvent]bool{
 	"ip.recovered": true, "ip.delisted": true, "ip.probe_passed": true, "ip.names_right": true, "list.believed": true, "pool.usable": true, "provider.normal": true, "account.released": true,
-	"tenant.released": true, "limit.released": true, "limit.far": true, "gateway.disk_room": true, "certificate.renewed": true, "gateway.heard": true, "gateway.rules_in_force": true,
+	"tenant.released": true, "limit.released": true, "limit.far": true, "gateway.disk_room": true, "certificate.renewed": true, "resolver.well": true, "gateway.heard": true, "gateway.rules_in_force": true,
 }
 
 // severities are those of events that begin something; what is not here is for information.
 var severities = map[config.NotifyEvent]Severity{
 	"ip.suspended": Warning, "ip.listed": Critical, "ip.probe_failing": Warning, "ip.names_wrong": Warning, "list.not_believed": Warning, "pool.exhausted": Critical, "provider.slow": Warning,
-	"provider.deferring": Warning, "account.contained": Warning, "tenant.contained": Critical, "limit.blocked": Warning, "limit.near": Warning, "gateway.disk_low": Warning, "certificate.ending": Warning,
+	"provider.deferring": Warning, "account.contained": Warning, "tenant.contained": Critical, "limit.blocked": Warning, "limit.near": Warning, "gateway.disk_low": Warning, "certificate.ending": Warning, "resolver.failing": Warning,
 	"refusal.new_kind": Warning, "spoofing.first": Warning, "mail.ambiguous": Warning, "gateway.reload_refused": Warning,
 	"gateway.rules_lost": Critical, "gateway.silent": Critical, "gateway.records_dropped": Warning,
 }

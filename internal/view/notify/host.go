@@ -14,9 +14,17 @@ import (
 
 // A Host is what is looked at beside the records, because no line says it.
 type Host struct {
-	Disks        []string                                      // folders
-	Certificates []string                                      // files with chains, as TLS wants them; one that cannot be read is left out
-	Limits       func(context.Context) ([]LimitReading, error) // how far limits are used; nil: nobody is asked
+	Disks        []string                                       // folders
+	Certificates []string                                       // files with chains, as TLS wants them; one that cannot be read is left out
+	Limits       func(context.Context) ([]LimitReading, error)  // how far limits are used; nil: nobody is asked
+	Resolver     func(context.Context) (ResolverReading, error) // how the resolver is that policies need; nil: none does
+}
+
+// A ResolverReading is how the resolver is that says what TLS recipients' domains ask.
+type ResolverReading struct {
+	Gateway string
+	Failing string // what is wrong with it; "": it is well
+	Waits   bool   // mail does, because of that
 }
 
 // A LimitReading is how far a tenant has used a limit.
@@ -41,6 +49,9 @@ const (
 // looked gives what a look at the host has found. What cannot be looked at says nothing.
 func (n *Notifier) atHost(ctx context.Context, now time.Time) (found []happening) {
 	found = slices.Concat(n.disks(now), n.certificates(now))
+	if h, is := n.resolver(ctx, now); is {
+		found = append(found, h)
+	}
 	if n.host.Limits == nil {
 		return found
 	}
@@ -54,6 +65,33 @@ func (n *Notifier) atHost(ctx context.Context, now time.Time) (found []happening
 		}
 	}
 	return found
+}
+
+// resolver looks how the resolver is.
+func (n *Notifier) resolver(ctx context.Context, now time.Time) (h happening, is bool) {
+	if n.host.Resolver == nil {
+		return h, false
+	}
+	r, err := n.host.Resolver(ctx)
+	if err != nil {
+		if ctx.Err() == nil {
+			n.log.Debug("how the resolver is, is not known", "error", err)
+		}
+		return h, false
+	}
+	return resolverIs(&r, now), true
+}
+
+func resolverIs(r *ResolverReading, now time.Time) happening {
+	d := Data{Gateway: r.Gateway, Condition: r.Failing}
+	h := happening{key: key("resolver", r.Gateway), event: newEvent("resolver.well", now, d)}
+	if r.Failing != "" {
+		if h.state = "failing"; r.Waits {
+			h.state, d.Severity = "waiting", Critical
+		}
+		h.event = newEvent("resolver.failing", now, d)
+	}
+	return h
 }
 
 func limitIs(l *LimitReading, now time.Time) (h happening, is bool) {

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -42,6 +43,35 @@ func TestLimitsThatAreNearAndCertificatesThatEnd(t *testing.T) {
 			t.Errorf("%+v", d)
 		}
 	})
+}
+
+// A resolver that policies need is told to fail once, and to be well when it is; where nobody can be asked nothing is told.
+func TestAResolverThatFailsIsTold(t *testing.T) {
+	inTime(t, func(r *rig) {
+		r.end()
+		var how atomic.Pointer[ResolverReading]
+		r.host = Host{Resolver: func(context.Context) (ResolverReading, error) {
+			if is := how.Load(); is != nil {
+				return *is, nil
+			}
+			return ResolverReading{}, errors.New("kanmon is down")
+		}}
+		r.begin()
+		how.Store(&ResolverReading{Gateway: "gw1"})
+		r.wants(20 * time.Minute)
+		how.Store(&ResolverReading{Gateway: "gw1", Failing: "no DNS resolver answers", Waits: true})
+		r.wants(7*time.Minute, "resolver.failing")
+		if d := &r.last.Data; d.Condition != "no DNS resolver answers" || d.Gateway != "gw1" || d.Severity != Critical {
+			t.Errorf("%+v", d)
+		}
+		how.Store(nil)
+		r.wants(20 * time.Minute)
+		how.Store(&ResolverReading{Gateway: "gw1"})
+		r.wants(7*time.Minute, "resolver.well")
+	})
+	if h := resolverIs(&ResolverReading{Failing: "x"}, time.Now()); h.state != "failing" || h.event.Data.Severity != Warning {
+		t.Errorf("where nothing waits: %+v", h)
+	}
 }
 
 // Nearness is told in two steps of a disk and of a certificate, and is over only where there is room.

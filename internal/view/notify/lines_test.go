@@ -80,7 +80,7 @@ func TestEveryEventComesOfLines(t *testing.T) {
 	}
 	for _, name := range []config.NotifyEvent{ // tests of their own have these
 		"ip.probe_failing", "ip.probe_passed", "pool.exhausted", "pool.usable", "provider.deferring", "refusal.new_kind", "gateway.silent", "gateway.heard",
-		"limit.near", "limit.far", "gateway.disk_low", "gateway.disk_room", "certificate.ending", "certificate.renewed",
+		"limit.near", "limit.far", "gateway.disk_low", "gateway.disk_room", "certificate.ending", "certificate.renewed", "resolver.failing", "resolver.well",
 	} {
 		told[name] = true
 	}

@@ -27,7 +27,7 @@ func (w *words) link(e *Event) string {
 		at = "/tenants"
 	case group == "refusal":
 		at = "/refusals"
-	case group == "certificate" || e.Type == "gateway.disk_low" || e.Type == "gateway.disk_room":
+	case group == "certificate" || group == "resolver" || e.Type == "gateway.disk_low" || e.Type == "gateway.disk_room":
 		at = "/about"
 	case group == "gateway":
 		at = "/timeline"

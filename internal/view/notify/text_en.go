@@ -132,6 +132,12 @@ var english = map[config.NotifyEvent]phrase{
 		`Nothing. Behind its end, MSAs that verify it deliver nothing, and browsers warn.`,
 		`Renew it. The files are read anew: kanmon reload for MSAs; the page does it by itself.`,
 	},
+	"resolver.failing": {
+		`the resolver of {{.Gateway}} fails: {{.Condition}}`,
+		`Answers that are known are used for 24 hours. Mail to domains of which nothing is known waits where policies are enforced and may ask for DANE.`,
+		`See to the resolver that [tls_policy] names. kanmon status and kanmon tls DOMAIN say how it is.`,
+	},
+	"resolver.well":       {`the resolver of {{.Gateway}} answers and validates again`, ``, ``},
 	"certificate.renewed": {`the certificate in {{.Condition}} is good until {{.Until}}`, ``, ``},
 	digestEvent:           {`what happened until {{.Day}}`, ``, ``},
 	testEvent:             {`this is a test`, `Somebody has run kanmon notify test.`, `Nothing. If you can read this, the channel works.`},

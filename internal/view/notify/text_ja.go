@@ -120,6 +120,12 @@ var japanese = map[config.NotifyEvent]phrase{
 		`何もしていません。期限を過ぎると、証明書を検証する MSA は配送できず、ブラウザは警告します。`,
 		`更新してください。MSA 用は kanmon reload で、ページ用は自動で読み直します。`,
 	},
+	"resolver.failing": {
+		`{{.Gateway}} のリゾルバーに問題があります: {{.Condition}}`,
+		`取得済みの回答は 24 時間使い続けます。ポリシーを強制している場合、DANE の有無が分からないドメイン宛てのメールは待ちます。`,
+		`[tls_policy] のリゾルバーを確認してください。状態は kanmon status と kanmon tls ドメイン で分かります。`,
+	},
+	"resolver.well":       {`{{.Gateway}} のリゾルバーは正常に戻りました`, ``, ``},
 	"certificate.renewed": {`{{.Condition}} の証明書は {{.Until}} まで有効です`, ``, ``},
 	digestEvent:           {`{{.Day}} までの状況`, ``, ``},
 	testEvent:             {`テスト通知です`, `kanmon notify test が実行されました。`, `対処は不要です。これが読めれば、通知は届いています。`},
