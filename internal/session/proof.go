@@ -146,7 +146,7 @@ func (s *session) judgeProof(p *proof) (v Verdict, known bool) {
 // judgeNeed has a need judge the leg at hand.
 func (s *session) judgeNeed(need Need) Verdict {
 	leg := TrustLeg{
-		Offered: s.mx.info.MX.State == event.TLSDowngraded || s.mx.caps.offers(kwStartTLS), Failed: s.mx.info.MX.Err,
+		Offered: s.mx.info.MX.State == event.TLSDowngraded || s.mx.caps.offers(kwStartTLS), Failed: s.mx.info.MX.Err, Cause: s.mx.info.MX.Cause,
 		MX: s.info.Destination, Now: time.Now(),
 	}
 	conn, isTLS := s.mx.conn.(*tls.Conn)

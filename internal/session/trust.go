@@ -49,7 +49,8 @@ type Need interface {
 type TrustLeg struct {
 	TLS        *tls.ConnectionState // nil: plain text. Its memory is another's behind the call
 	Offered    bool                 // STARTTLS was; without TLS it has failed then
-	Failed     string               // how
+	Failed     string               // how, for people
+	Cause      event.TLSCause       // likewise
 	ServerName string               // that was shown to it; "": none
 	MX         netip.AddrPort
 	Now        time.Time

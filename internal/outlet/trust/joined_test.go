@@ -112,3 +112,20 @@ func TestJoined(t *testing.T) {
 		t.Errorf("the policy was fetched %d times", n)
 	}
 }
+
+// Of a name with more TXT records than are kept nobody knows whether one announces a policy: that is no answer that there is none, and what is kept counts.
+func TestMoreTXTRecordsThanAreKept(t *testing.T) {
+	many := ""
+	for n := range 80 {
+		many += fmt.Sprintf("_mta-sts.many.test. TXT \"something else, %d\"\n", n)
+	}
+	j := join(t, "many.test. UNSIGNED\nmany.test. MX 10 mx.many.test.\nmx.many.test. A 192.0.2.1\n"+many)
+	client := j.trust.c.DNS
+	texts := Texts{client}.Texts(t.Context(), "_mta-sts.many.test", "")
+	if texts.Answered || texts.Err == nil || len(texts.All) != 0 {
+		t.Errorf("%+v", texts)
+	}
+	if v := j.judge("many.test", with(at1, selfSigned(nil), sni("mx.many.test"))); !v.Pass || v.Told.Why != event.DNSFailed {
+		t.Errorf("%s", text(v))
+	}
+}

@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"fmt"
 	"net/netip"
-	"strings"
 	"time"
 
 	"kanmon/internal/event"
@@ -299,20 +298,17 @@ func (g *leg) plain(policy event.TrustPolicy) judged {
 	j := judged{policy: policy, why: event.NoStartTLS, name: g.first(), detail: fmt.Sprintf("MX %s offers no STARTTLS", g.mx)}
 	if g.Offered {
 		j.why, j.detail = event.ValidationFailure, fmt.Sprintf("TLS with MX %s failed", g.mx)
-		if isOurLack(g.Failed) {
+		if g.Cause.Lacked() { // our own lack: nobody is told of it as the receiver's
 			j.why = event.NoCipher
+		}
+		switch {
+		case g.Cause == event.TLSNothingInCommon:
 			j.detail += ": no common cipher"
-		} else if g.Failed != "" {
+		case g.Failed != "":
 			j.detail += ": " + g.Failed
 		}
 	}
 	return j
-}
-
-// isOurLack reports whether the words of a failed handshake are those of an MX that has no cipher which Go has (RFC 8446 section 6.2:
-// handshake_failure, insufficient_security).
-func isOurLack(words string) bool {
-	return strings.Contains(words, "tls: handshake failure") || strings.Contains(words, "insufficient security")
 }
 
 // blame says for people what is wrong with the certificate.

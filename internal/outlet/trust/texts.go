@@ -16,8 +16,13 @@ type Texts struct{ DNS Resolver }
 // Texts implements [sts.Resolver]. The Keeper keeps what it hears: whenever it asks it wants to know whether that has changed.
 func (t Texts) Texts(ctx context.Context, name string, by func() string) sts.Texts {
 	a, _ := asker(ctx, t.DNS.Renew, by)(name, dns.TypeTXT)
+	if a.Truncated { // one that is left out may announce a policy, or take from another one that it is the only one
+		return sts.Texts{Until: a.Until, Err: errManyTexts}
+	}
 	return sts.Texts{All: a.TXT, Answered: a.Outcome != dns.Failed, Until: a.Until, Err: busy(a.Err)}
 }
+
+var errManyTexts = errors.New("there are more TXT records than are looked at, so whether one announces a policy is not known")
 
 // Addresses implements [sts.Resolver]. One family is enough: the other one may have no way out.
 func (t Texts) Addresses(ctx context.Context, name string, by func() string) ([]netip.Addr, error) {
