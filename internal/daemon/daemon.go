@@ -42,6 +42,7 @@ import (
 	"kanmon/internal/outlet/provider"
 	"kanmon/internal/outlet/slow"
 	"kanmon/internal/outlet/standing"
+	"kanmon/internal/outlet/trust/report"
 	"kanmon/internal/policy"
 	"kanmon/internal/session"
 )
@@ -97,8 +98,9 @@ type Daemon struct {
 	meter     meter
 	lookout   lookout
 	trusting  trusting
-	reporting func()                 // ends it; nil: nobody is told of TLS
-	rulesTold atomic.Pointer[string] // how the firewall rules stand, as it was last told; nil: it was not
+	reporter  atomic.Pointer[report.Reporter] // what a collector is told by; nil: by nobody
+	reporting func()                          // ends it; nil: nobody is told of TLS
+	rulesTold atomic.Pointer[string]          // how the firewall rules stand, as it was last told; nil: it was not
 
 	mu      sync.Mutex // guards the generations, todo, and cfg beside change
 	current *generation

@@ -36,6 +36,7 @@ func (d *Daemon) standsNow() metrics.State {
 		return s
 	}
 	d.addAmounts(&s, current)
+	s.TLSPolicies = d.tlsPolicies(current.trust)
 	if current.engine.Certificate != nil {
 		if pair, err := current.engine.Certificate(); err == nil && pair.Leaf != nil {
 			s.Certificate = pair.Leaf.NotAfter

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -60,7 +59,11 @@ type trustInUse struct {
 // report has a collector told of what comes of TLS, as a configuration says, from now on. The one before may have been another.
 func (d *Daemon) report(cfg *config.Config, asks *trustInUse) {
 	d.endReporting()
-	if cfg.TLSReport.Socket == "" || asks == nil || !cfg.TLSPolicy.On || cfg.TLSPolicy.Mode != config.TLSEnforce {
+	if cfg.TLSReport.Socket == "" {
+		return
+	}
+	if asks == nil || !cfg.TLSPolicy.On || cfg.TLSPolicy.Mode != config.TLSEnforce {
+		d.log.Warn("no TLS report is made: it would say what came of policies, and [tls_policy] does not enforce them", "socket", cfg.TLSReport.Socket)
 		return
 	}
 	o := report.Options{Socket: cfg.TLSReport.Socket, Resolver: asks.resolver.Client, Log: d.log}
@@ -68,9 +71,11 @@ func (d *Daemon) report(cfg *config.Config, asks *trustInUse) {
 		o.Policies = asks.policies.Keeper
 	}
 	r := report.New(o)
+	d.reporter.Store(r)
 	leave := d.stream.Subscribe("TLS reports", r.Hear)
 	d.reporting = func() {
 		leave()
+		d.reporter.Store(nil)
 		r.Close()
 	}
 }
@@ -94,7 +99,7 @@ func (d *Daemon) trust(cfg *config.Config) (_ *trustInUse, err error) {
 		return nil, nil
 	}
 	p := &cfg.TLSPolicy
-	roots, err := rootsOf(p)
+	roots, err := trust.Roots(p.Roots)
 	if err != nil {
 		return nil, err
 	}
@@ -237,28 +242,6 @@ func (t *trusting) leave(u *trustInUse) (err error) {
 		}
 	}
 	return err
-}
-
-// rootsOf gives who may vouch for an MX. A host without any would refuse all.
-func rootsOf(p *config.TLSPolicy) (roots *x509.CertPool, err error) {
-	if p.Roots == "" {
-		if roots, err = x509.SystemCertPool(); err != nil {
-			return nil, fmt.Errorf("this host's roots: %w: install ca-certificates, or set tls_policy.roots", err)
-		}
-	} else {
-		text, err := os.ReadFile(p.Roots)
-		if err != nil {
-			return nil, fmt.Errorf("tls_policy.roots: %w", err)
-		}
-		roots = x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("tls_policy.roots: %s has no certificate: want one or several in PEM", p.Roots)
-		}
-	}
-	if roots.Equal(x509.NewCertPool()) {
-		return nil, errors.New("this host has no roots, so no MX could prove its name: install ca-certificates, or set tls_policy.roots")
-	}
-	return roots, nil
 }
 
 // exemptSenders gives senders in the form that they are compared in.

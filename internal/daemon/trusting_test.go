@@ -13,6 +13,7 @@ import (
 	"kanmon/internal/event"
 	"kanmon/internal/outlet/trust"
 	"kanmon/internal/session"
+	"kanmon/internal/smtp/smtptest"
 	"kanmon/test/dnszone"
 )
 
@@ -70,6 +71,11 @@ func TestWhatMXsMustProveIsAsConfigured(t *testing.T) {
 		}
 	}
 	d.endReporting()
+	var log strings.Builder
+	d.log = slog.New(slog.NewTextHandler(&log, nil))
+	if d.report(configOf(t, "[tls_policy]\n"+resolver+socket), second); !strings.Contains(log.String(), "no TLS report is made") {
+		t.Errorf("that mode observe reports nothing is not said: %q", log.String())
+	}
 	for _, u := range []*trustInUse{first, second, trusts, verify} {
 		if err := u.close(&d.trusting); err != nil {
 			t.Error(err)
@@ -138,4 +144,32 @@ func TestAReloadThatFailsLeavesThePoliciesTheirResolver(t *testing.T) {
 	if err := next.close(&d.trusting); err != nil {
 		t.Error(err)
 	}
+}
+
+// A session that runs keeps what it began with: what a reload enforces holds for those that begin behind it.
+//
+// tls-S61
+func TestPoliciesHoldForSessionsThatBegin(t *testing.T) {
+	server := dnszone.Serve(t, ". SIGNED\nexample.com. MX 10 mx.example.com.\nmx.example.com. A 192.0.2.25\n_25._tcp.mx.example.com. TLSA 3 1 1 "+strings.Repeat("ab", 32)+"\n")
+	w := newWorld(t, listenTable+sending("one"))
+	w.start()
+	older := w.session()
+	older.Expect(220)
+	if err := w.daemon.Reload(t.Context(), w.with(sending("one")+"[senders]\ninternal = ['10.0.0.0/8']\n[tls_policy]\nmode = 'enforce'\nmta_sts = false\nresolver = '"+server.Addr+"'\n")); err != nil {
+		t.Fatal(err)
+	}
+	newer := w.session()
+	newer.Expect(220)
+	for msa, want := range map[*smtptest.MSA]int{older: 250, newer: 451} {
+		for _, line := range []string{"EHLO msa.example.com", "MAIL FROM:<a@example.com>"} {
+			if r := msa.Command(line); r.Class() != 2 {
+				t.Fatal(r)
+			}
+		}
+		if r := msa.Command("RCPT TO:<b@example.com>"); r.Code != want {
+			t.Errorf("%s, want %d", r, want)
+		}
+		_ = msa.Quit()
+	}
+	w.stop()
 }

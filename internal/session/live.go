@@ -32,6 +32,7 @@ type Live struct {
 	hangUps hangUps
 
 	tls       tlsMemory                  // what the TLS of MXs cannot do
+	redials   [2]atomic.Uint64           // that were made for another name, and for a handshake without a ticket
 	offersTLS memo[netip.Addr, struct{}] // MXs that have offered TLS
 
 	// Busy is called when there is a session where there was none. It must not wait. Nil: nobody wants to know.

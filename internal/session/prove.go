@@ -146,6 +146,9 @@ func (s *session) redialsFor(v *Verdict) (way tlsWay) {
 	t.redials++
 	if v.ServerName != "" {
 		t.want = v.ServerName
+		s.e.Live.redials[0].Add(1)
+	} else {
+		s.e.Live.redials[1].Add(1)
 	}
 	conn, isTLS := s.mx.conn.(*tls.Conn)
 	if !isTLS || !v.Fresh {
@@ -154,6 +157,10 @@ func (s *session) redialsFor(v *Verdict) (way tlsWay) {
 	s.forgetTicket(s.mx.way, conn.ConnectionState().ServerName)
 	return wayNoTicket // another session may have brought the ticket back
 }
+
+// Redials counts the connections that were made in place of one which showed too little: to show the MX a name, and to have its certificate
+// anew where a ticket had brought an old one.
+func (l *Live) Redials() (names, tickets uint64) { return l.redials[0].Load(), l.redials[1].Load() }
 
 // redialled is the end of that.
 func (t *trusting) redialled() {

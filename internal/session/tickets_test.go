@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -102,5 +103,39 @@ func BenchmarkTicketSize(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ticketSize(state)
+	}
+}
+
+// The ticket that a host has given under a name is shown to that host alone, under that name: another address of the name, where somebody else may stand,
+// gets none, and neither does the same address under another name.
+//
+// tls-A12
+func TestATicketIsOfOneAddressAndName(t *testing.T) {
+	state := resumes(t, ClientTLS(), 0, tls.VersionTLS13)
+	forms := (&Engine{TLSToMX: ClientTLS()}).tlsToMX()
+	at, other := netip.MustParseAddrPort("192.0.2.25:25"), netip.MustParseAddrPort("198.51.100.25:25")
+	const name = "mx.example.net"
+	forms.config(0, at, name).ClientSessionCache.Put(name, state)
+	for _, c := range []struct {
+		way  tlsWay
+		mx   netip.AddrPort
+		name string
+		has  bool
+	}{
+		{0, at, name, true},
+		{wayClassical, at, name, true},
+		{0, other, name, false},
+		{0, netip.MustParseAddrPort("192.0.2.25:26"), name, false},
+		{0, at, "mx2.example.net", false},
+	} {
+		if got, has := forms.config(c.way, c.mx, c.name).ClientSessionCache.Get(name); has != c.has || has && got != state {
+			t.Errorf("%s at %s, way %d: there is a ticket: %t, want %t", c.name, c.mx, c.way, has, c.has)
+		}
+	}
+	if forms.config(wayNoTicket, at, name).ClientSessionCache != nil {
+		t.Error("a ticket is shown where none may be")
+	}
+	if _, has := forms.config(0, at, "").ClientSessionCache.Get(name); has {
+		t.Error("who shows no name has the ticket of a name")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -26,6 +27,7 @@ type earnest struct {
 	proved  string
 	asked   int // needs
 	judged  int
+	cause   event.TLSCause // of the leg that was judged last
 	unknown []string
 }
 
@@ -76,6 +78,7 @@ func (*earnestNeed) Ready() <-chan struct{} { return nil }
 func (n *earnestNeed) Judge(leg session.TrustLeg) session.Verdict {
 	n.of.mu.Lock()
 	n.of.judged++
+	n.of.cause = leg.Cause
 	n.of.mu.Unlock()
 	if n.name == "" {
 		return session.Verdict{Pass: true, Until: leg.Now.Add(time.Hour)}
@@ -159,6 +162,9 @@ func TestNameThatIsAskedFor(t *testing.T) {
 		if made := len(r.dialed) - before; made != 1+8 || refused == 0 {
 			t.Errorf("one session made %d connections, %d mails refused", made, refused)
 		}
+		if names, tickets := r.live.Redials(); names != 1+8 || tickets != 0 {
+			t.Errorf("counted %d connections for a name, %d without a ticket", names, tickets)
+		}
 	})
 }
 
@@ -234,6 +240,9 @@ func TestTicketIsNoProof(t *testing.T) {
 		if !deliver("b@one.test") || len(r.dialed) != 3 {
 			t.Errorf("%d connections", len(r.dialed))
 		}
+		if names, tickets := r.live.Redials(); names+tickets != 1 {
+			t.Errorf("counted %d connections for a name, %d without a ticket", names, tickets)
+		}
 	})
 }
 
@@ -272,6 +281,9 @@ func TestMemoryIsNotForADomainThatAsks(t *testing.T) {
 		}
 		if ok, made := deliver("b@one.test"); ok || made < 2 {
 			t.Errorf("delivered %t, %d connections", ok, made)
+		}
+		if trust.cause != event.TLSAlert {
+			t.Errorf("whoever judges hears that TLS has failed for %q", trust.cause)
 		}
 		broken = false
 		if ok, made := deliver("b@one.test"); !ok || made != 2 {
@@ -366,4 +378,33 @@ func TestDrainWhileANeedIsAwaited(t *testing.T) {
 		}
 		time.Sleep(time.Hour)
 	})
+}
+
+// Where domains ask nothing a Trust changes no dialogue: what the MSA is told, and what the MX hears, is as without one, also of a MAIL inside of a mail.
+//
+// tls-S54
+func TestDialoguesWhereDomainsAskNothing(t *testing.T) {
+	trust := newEarnest(t, nil)
+	runDialogues(t, "testdata/dialogues", func(_ played, e *testEngine) { e.Trust = trust })
+	said := func(asks bool) (all []string) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			if asks {
+				w.engine.Trust = trust
+			}
+			msa := smtptest.NewMSA(t, w.connect())
+			msa.Expect(220)
+			for _, line := range []string{
+				"EHLO msa.example.com", "MAIL FROM:<a@example.com>", "RCPT TO:<b@one.test>", "MAIL FROM:<x@example.com>", "RCPT TO:<c@two.test>", "RSET", "MAIL FROM:<a@example.com>", "QUIT",
+			} {
+				all = append(all, msa.Command(line).String())
+			}
+			w.close()
+			all = append(all, w.mx.Mailbox.Commands()...)
+		})
+		return all
+	}
+	if with, without := said(true), said(false); !slices.Equal(with, without) {
+		t.Errorf("with policies\n%q\nwithout\n%q", with, without)
+	}
 }

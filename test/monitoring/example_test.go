@@ -40,7 +40,10 @@ var exposed = sync.OnceValue(func() string {
 			TenantLevels: map[string]int{"acme": 1}, TenantLimits: []metrics.Limit{{Name: "hour", Tenant: "acme", Used: 1}},
 			IPLimits: []metrics.Limit{{Name: "messages", IP: out10, Provider: "docomo", Used: 1}}, StoreErrors: map[string]uint64{"senders": 0},
 			ListQueries: map[[2]string]uint64{{"spamhaus-zen", "no"}: 1}, Probes: map[[2]string]uint64{{"docomo", "accepted"}: 1},
-			RulesApplied: &yes, Certificate: time.Now(),
+			RulesApplied: &yes, Certificate: time.Now(), TLSPolicies: &metrics.TLSPolicies{
+				Domains: map[string]int{"kept": 1}, Fetches: map[string]uint64{"fetched": 1}, Answers: map[[2]string]uint64{{"MX", "found"}: 1},
+				Resolver: map[string]bool{"answering": true}, Redials: map[string]uint64{"name": 1}, Reports: map[string]uint64{"sent": 1},
+			},
 		}
 	}})
 	m.Configure(metrics.Labels{SendingIPs: []netip.Addr{out10}, Providers: []string{"docomo"}, Tenants: []string{"acme"}, ByTenant: true})
@@ -98,7 +101,9 @@ func everything(m *metrics.Metrics, from netip.Addr) {
 	said := func(code int) event.Reply { return event.Reply{Code: code, Took: took} }
 	t := &event.Transaction{
 		Number: 1, Leg: 1, Mail: said(250), Data: said(354), Dot: said(250), BodyBytes: 1, Outcome: event.OutcomeDelivered,
-		Recipients: []event.Recipient{{Reply: said(250)}, {Reply: said(550)}}, Identity: &event.Identity{Received: time.Now().Add(-time.Minute)},
+		Recipients: []event.Recipient{
+			{Reply: said(250), Trust: &event.Trust{Policy: event.TrustSTS, Verdict: event.TrustPassed, Waited: took}}, {Reply: said(550)},
+		}, Identity: &event.Identity{Received: time.Now().Add(-time.Minute)},
 	}
 	failed := leg
 	failed.Failed = event.DialRefused

@@ -19,6 +19,7 @@
 //	names.go      the values of a label, and their bound
 //	hear.go       from facts to counts: news, mail
 //	end.go        what a session's end tells: connections, their opening
+//	trust.go      what recipients' domains ask of TLS, and what came of it
 //	cells.go      the counters of a place, made when they count first
 //	aside.go      who makes them
 //	histograms.go durations; how many native ones there may be

@@ -14,11 +14,11 @@ type families struct {
 	transactions, recipients, bytes, refusals       *prometheus.CounterVec
 	tenantTransactions, tenantRefusals              *prometheus.CounterVec
 	drips, failures, handshakes, rescues, decisions *prometheus.CounterVec
-	downgrades                                      *prometheus.CounterVec
+	downgrades, tlsPolicies                         *prometheus.CounterVec
 	standingChanges, reloads                        *prometheus.CounterVec
 	panics                                          prometheus.Counter
 
-	phases, waits, delay *prometheus.HistogramVec
+	phases, waits, delay, tlsWaits *prometheus.HistogramVec
 }
 
 // buckets of what an MX takes: the upper ones are the patience of MSAs and of kanmon's own phases, so that what has died at a time-out
@@ -52,6 +52,7 @@ func newFamilies() *families {
 		failures:           counter("mx_failures_total", "Connections to MXs that failed, at their opening or later, by how.", "provider", "sending_ip", "reason"),
 		handshakes:         counter("tls_handshakes_total", "Connections to MXs, by the TLS that they have.", "provider", "result"),
 		downgrades:         counter("tls_downgrades_total", "Connections to MXs in plain text although TLS was offered, by why it has failed.", "provider", "cause"),
+		tlsPolicies:        counter("tls_policy_recipients_total", "Recipients whose domain was asked what TLS it wants, by who asks, what came of it, and why.", "policy", "verdict", "reason"),
 		rescues:            counter("rescues_total", "Refusals that kanmon did something about, or would have, by the sending IP that was refused.", "provider", "sending_ip", "action"),
 		standingChanges:    counter("standing_changes_total", "Changes of what is thought of a sending IP.", "sending_ip", "provider", "to"),
 		decisions:          counter("decisions_total", "What limits, containment and rules have done about mail, or would have.", "action", "rule"),
@@ -69,6 +70,10 @@ func newFamilies() *families {
 			Name: "kanmon_delivery_delay_seconds", Buckets: delayBuckets,
 			Help: "From when its MSA took a message to its delivery; of messages that the records identify.",
 		}), []string{"provider"}),
+		tlsWaits: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "kanmon_tls_policy_wait_seconds", Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60},
+			Help: "For how long a recipient waited until it was known what TLS its domain wants, where it waited.",
+		}, []string{"policy"}),
 	}
 }
 
@@ -81,8 +86,8 @@ func native(o prometheus.HistogramOpts) prometheus.HistogramOpts {
 // all are the collectors, those of tenants apart.
 func (f *families) all() (always, ofTenants []prometheus.Collector) {
 	return []prometheus.Collector{
-		f.sessions, f.connectionsRefused, f.transactions, f.recipients, f.bytes, f.refusals, f.drips, f.failures, f.handshakes, f.downgrades, f.rescues,
-		f.standingChanges, f.decisions, f.reloads, f.panics, f.phases, f.waits, f.delay,
+		f.sessions, f.connectionsRefused, f.transactions, f.recipients, f.bytes, f.refusals, f.drips, f.failures, f.handshakes, f.downgrades, f.tlsPolicies, f.rescues,
+		f.standingChanges, f.decisions, f.reloads, f.panics, f.phases, f.waits, f.delay, f.tlsWaits,
 	}, []prometheus.Collector{f.tenantTransactions, f.tenantRefusals}
 }
 

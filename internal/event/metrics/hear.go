@@ -122,6 +122,7 @@ func (m *Metrics) hearMail(f *event.Facts) {
 			m.seeDelay(provider, max(0, time.Since(t.Identity.Received)))
 		}
 	}
+	m.hearTrust(t.Recipients)
 	r := replies{m: m, f: f, of: of, from: leg.From}
 	if leg.Mails > 1 { // all of it was said here
 		r.from = event.PhaseDial

@@ -54,6 +54,7 @@ type Metrics struct {
 	ended         map[string]*slot // sessions, by reason; it does not change
 	refused       map[string]*slot // connections, likewise
 	decided       [mostActions + 1][mostRules + 1]slot
+	trust         trustCells
 
 	native struct { // of whoever makes
 		known   map[histogram]struct{}

@@ -35,6 +35,8 @@ type State struct {
 	RulesApplied *bool // nil: this kanmon has put none in force
 	Certificate  time.Time
 	ListenersOff uint64
+
+	TLSPolicies *TLSPolicies // nil: nothing is asked of MXs
 }
 
 // Held is a session that waits for one reply of an MX.
@@ -167,6 +169,7 @@ var (
 var figures = []*figure{
 	sessionsNow, sessionsLimit, sessionsHeld, keptBytes, standingNow, standingShare, listedNow, listBelieved, namesRight, listQueries, probes, poolUsable, contained, tenantLevel, tenantLimit,
 	ipLimit, journalRecords, journalDropped, journalQueue, storeErrors, lastReload, rulesApplied, drainingNow, certificate, listenersOff,
+	policyDomains, policyFetches, policyRedials, dnsAnswers, resolverState, tlsReports,
 }
 
 // Describe implements [prometheus.Collector].
@@ -217,6 +220,7 @@ func (s *stands) Collect(to chan<- prometheus.Metric) {
 	s.standings(t, &now)
 	s.senders(t, &now)
 	s.itself(t, &now)
+	s.policies(t, &now)
 	for at, n := range t {
 		to <- prometheus.MustNewConstMetric(at.of.desc, at.of.kind, n, at.labels[:at.of.labels]...)
 	}

@@ -78,6 +78,13 @@ type Answer struct {
 	Err   error     // with Failed: why, for people
 }
 
+// A Count is one of what has come of questions that servers were asked.
+type Count struct {
+	Kind    Kind
+	Outcome Outcome
+	Bogus   bool
+}
+
 // failed is the answer where there is none.
 func failed(err error) Answer { return Answer{Err: err} }
 

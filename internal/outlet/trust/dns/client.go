@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"slices"
 	"sync"
@@ -60,6 +61,7 @@ type Client struct {
 	known   memory
 	flights map[question]*flight
 	places  share.Places[string]
+	counts  map[Count]uint64
 }
 
 // A flight is a question under way.
@@ -77,7 +79,7 @@ func New(s Settings) (*Client, error) {
 		s.Dial = new(net.Dialer).DialContext
 	}
 	s.Every = cmp.Or(s.Every, lookEvery)
-	c := &Client{s: s, known: newMemory(), flights: map[question]*flight{}, looked: make(chan struct{}), kick: make(chan struct{}, 1)}
+	c := &Client{s: s, known: newMemory(), flights: map[question]*flight{}, counts: map[Count]uint64{}, looked: make(chan struct{}), kick: make(chan struct{}, 1)}
 	for _, address := range s.Servers[:min(len(s.Servers), mostServers)] {
 		c.servers = append(c.servers, server{address: address, trusted: s.TrustAD || isHere(address)})
 	}
@@ -177,12 +179,20 @@ func (c *Client) fly(q question, f *flight, by string) {
 	defer c.mu.Unlock()
 	f.answer = a
 	if c.ctx.Err() == nil {
+		c.counts[Count{q.kind, a.Outcome, a.Bogus}]++
 		k := c.known.put(q, a, by)
 		f.answer, _ = k.at(a.Heard, c.isDown())
 	}
 	delete(c.flights, q)
 	c.places.Give(by)
 	close(f.done)
+}
+
+// Counts returns how many questions servers were asked, by what has come of them. There are as many of these as kinds and outcomes.
+func (c *Client) Counts() map[Count]uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return maps.Clone(c.counts)
 }
 
 // lookUp asks until there is an answer, or no more time.

@@ -137,6 +137,9 @@ func TestAnswersAreKept(t *testing.T) {
 			t.Error("known behind its TTL")
 		}
 		ask(2)
+		if n := w.Counts()[Count{Kind: TypeMX, Outcome: Found}]; n != 2 {
+			t.Errorf("%d answers counted", n)
+		}
 	})
 }
 

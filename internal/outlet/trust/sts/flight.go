@@ -266,12 +266,16 @@ func earlier(a, b time.Time) time.Time {
 func (k *Keeper) fetchFor(ctx context.Context, f *flight, l *landing) {
 	l.tried = true
 	if !k.board(ctx, f) {
+		k.mu.Lock()
+		k.refused++
+		k.mu.Unlock()
 		l.err = ErrBusy
 		return
 	}
 	l.policy, l.why, l.err = k.fetcher.fetch(k.ctx, f.domain, func() string { return k.nextOf(f) })
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.fetched[l.why]++
 	k.leave(f)
 }
 

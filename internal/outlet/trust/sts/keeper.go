@@ -59,6 +59,8 @@ type Keeper struct {
 	dirty   map[string]bool                   // domains whose rows are to be written, or removed; true: the store has one
 	saving  int                               // rows that the store has not taken yet
 	lines   map[event.TrustReason]share.Lines // of the log, by what went wrong
+	fetched [event.TrustReasonCount]uint64    // policies, by why not
+	refused uint64                            // fetches for which there was no place in time
 }
 
 // Bounds. A fetch takes up to fetchTime, so of fetches a tenant has few.
@@ -248,4 +250,15 @@ func (k *Keeper) tell(why event.TrustReason, now time.Time) (left int, tell bool
 	left, tell = lines.Tell(now)
 	k.lines[why] = lines
 	return left, tell
+}
+
+// Fetches returns how many policies were fetched, by why not where they were not, and how many were not for want of a place.
+func (k *Keeper) Fetches() (by map[event.TrustReason]uint64, busy uint64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	by = map[event.TrustReason]uint64{}
+	for _, why := range [...]event.TrustReason{event.TrustWhyNot, event.FetchError, event.PolicyInvalid, event.WebPKIInvalid} {
+		by[why] = k.fetched[why]
+	}
+	return by, k.refused
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -101,6 +102,11 @@ func TestS13InTheKeeper(t *testing.T) {
 		r.publish(domain, "2", "enforce", longestAge, "mx1.example.test")
 		r.clock.Pass(r.zone.life)
 		r.wantPolicy(r.look(k, domain, "a"), Enforce, "2", "mx1.example.test")
+	}
+	by, busy := k.Fetches()
+	want := map[event.TrustReason]uint64{event.TrustWhyNot: 5, event.FetchError: 6, event.WebPKIInvalid: 2, event.PolicyInvalid: 2}
+	if !maps.Equal(by, want) || busy != 0 {
+		t.Errorf("counted %v and %d, want %v", by, busy, want)
 	}
 }
 
