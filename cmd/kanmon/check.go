@@ -61,7 +61,7 @@ func (k *checkCommand) findings() ([]check.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
-	host := &check.Host{Service: check.Systemd}
+	host := &check.Host{Service: check.Systemd, Built: builtAt(buildInfo())}
 	if k.User != "" {
 		if host.As, err = host.FindUser(k.User); err != nil {
 			return nil, err

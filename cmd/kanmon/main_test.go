@@ -45,6 +45,12 @@ func TestDescribeBuild(t *testing.T) {
 	if got := describeBuild(info); !strings.HasPrefix(got, want) {
 		t.Errorf("%q, want %q…", got, want)
 	}
+	if got := builtAt(info); got.Unix() != 1782864000 {
+		t.Errorf("built at %s", got)
+	}
+	if got := builtAt(&debug.BuildInfo{}); !got.IsZero() {
+		t.Errorf("without information built at %s", got)
+	}
 	if got := describeBuild(&debug.BuildInfo{}); !strings.HasPrefix(got, "kanmon (unknown), go") {
 		t.Errorf("without information: %q", got)
 	}

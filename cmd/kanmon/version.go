@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
+	"time"
 )
 
 type versionCommand struct{}
@@ -50,4 +51,14 @@ func describeBuild(info *debug.BuildInfo) string {
 		parts = append(parts, at)
 	}
 	return strings.Join(append(parts, runtime.Version()), ", ")
+}
+
+// builtAt is when the commit was made that the build has noted: no clock that is right shows less. The zero time: it has noted none.
+func builtAt(info *debug.BuildInfo) (at time.Time) {
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			at, _ = time.Parse(time.RFC3339, s.Value)
+		}
+	}
+	return at
 }

@@ -56,6 +56,7 @@ var checks = []check{
 	{true, (*checker).journal},
 	{true, (*checker).memory},
 	{true, (*checker).drain},
+	{true, (*checker).roots},
 	{false, (*checker).tlsPolicy},
 	{false, (*checker).history},
 	{false, (*checker).notify},

@@ -35,6 +35,7 @@ type Host struct {
 	Kept         func() (*intercept.Keeper, *intercept.Report)         // what is remembered of kanmon's own rules; nil: intercept.Here
 	Own          func() User                                           // the user of this process; nil: the kernel's word
 	Root         func(server string) dns.Answer                        // what a DNS server says of the root; nil: it is asked
+	Built        time.Time                                             // when this program was, at the earliest; the zero time: not known
 	Now          func() time.Time                                      // nil: time.Now
 
 	As           *User // whose eyes files are seen with; nil: those of the unit's user, else of this process

@@ -4,10 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"os"
+	"slices"
 	"time"
 
 	"kanmon/internal/config"
+	"kanmon/internal/outlet/trust"
 	"kanmon/internal/outlet/trust/dns"
+	"kanmon/internal/session"
 )
 
 // rootWithin is how long a DNS server may take to answer about the root, which every resolver has at hand.
@@ -25,10 +29,47 @@ func (c *checker) tlsPolicy() {
 			c.find(policyPassed, fmt.Sprintf("destination[%d].passthrough", i), "kanmon asks nothing of the MXs here, which it does not see: the MSA itself must", "")
 		}
 	}
+	if p.On && !enforced {
+		c.find(msaSettings, "tls_policy.mode", "kanmon observes. Before it enforces: MSAs must not want verified TLS themselves, and should ask the same resolver", "")
+	}
 	if p.On {
 		c.resolvers(p)
+		c.clock(p)
 	}
 }
+
+// roots: whether anybody may vouch for MXs that have to prove who they are.
+func (c *checker) roots() {
+	p := &c.Config.TLSPolicy
+	if !p.On && !slices.ContainsFunc(c.Config.Destinations, func(d config.Destination) bool { return d.TLS == session.TLSVerify }) {
+		return
+	}
+	if _, err := trust.Roots(p.Roots); err != nil {
+		c.find(rootsNone, "tls_policy.roots", err.Error(), "")
+	}
+}
+
+// clockSlack is how far clocks may be apart.
+const clockSlack = 10 * time.Minute
+
+// clock: whether it shows a time that has been already. Certificates and policies are judged by it.
+func (c *checker) clock(p *config.TLSPolicy) {
+	now, key := c.Host.now().Add(clockSlack), "tls_policy.mode"
+	if c.Host.Built.After(now) {
+		c.find(clockBehind, key, fmt.Sprintf("this host's clock shows %s, and this kanmon was built at %s", stamped(c.Host.now()), stamped(c.Host.Built)), "")
+		return
+	}
+	d := database{key: "tls_policy.store", path: p.Store}
+	if info, err := os.Stat(p.Store); p.Store == "" || err != nil || c.Host.inUse(p.Store) || !info.Mode().IsRegular() || info.Size() == 0 {
+		return
+	}
+	seen := int64(0)
+	if err := d.ask(c.ctx, "SELECT coalesce(max(seen_ms), 0) FROM sts_clock", &seen); err == nil && time.UnixMilli(seen).After(now) {
+		c.find(clockBehind, d.key, fmt.Sprintf("this host's clock shows %s, and %s has seen %s", stamped(c.Host.now()), p.Store, stamped(time.UnixMilli(seen))), "")
+	}
+}
+
+func stamped(at time.Time) string { return at.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // resolvers asks each DNS server about the root: whether that is signed says whether the server validates.
 func (c *checker) resolvers(p *config.TLSPolicy) {
