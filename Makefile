@@ -15,8 +15,29 @@ DAYS     ?= 14
 NETNS = ./test/netns/... ./test/parity
 UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/parity' -e '/test/monitoring' -e '/test/story' -e '/test/history')
 
-# What is much work of one goroutine, or of a database, and shows nothing more with the race detector, which makes it ten times as long.
-LONG = TestMemoryIsBounded|TestReplayAbuse|TestEchoIsNoEvidence|TestANewSendingIPGrowsUpWithinAReceiversSecretCurve|TestOutsider|TestARestrictionOfOneIPAtOneProviderIsFound|TestWhatIsSlowForOthersTooIsNotARestriction|TestShapingHalvesWhatReceiversWithDocumentedLimitsDefer|TestContainedSendersFillTheRoomOfTheirTenant|TestPinsAreSharedAmongTenants|TestExplainSaysWhatWarmUpDecidesToday|TestOrdinaryMailIsNoFinding|TestStoriesAreToldAndNobodyWhoIsHidden|TestKills|TestTheOldestIsDropped|TestThousandsOfSubjects|TestFullDiskTakesAllOrNothing|TestAStrangersWordsTakeOnlySoMuch|TestKilledAtAnyTimeLosesAndDoublesNothing|TestScripts
+# The packages that begin no goroutine run without the race detector, which makes everything ten times as long; those of their tests that call them from
+# many goroutines run with it, too. test/calm keeps both lists true.
+CALM = internal/event/timing internal/event/word internal/outlet/classify internal/outlet/route internal/outlet/shape internal/policy/contain \
+	internal/policy/limit internal/smtp/replies internal/view/chart internal/view/find internal/view/history internal/view/report internal/view/tally \
+	internal/who/mailbox internal/who/share internal/who/veil internal/who/whose internal/who/witness packaging test/bounds test/calm test/classify \
+	test/classify/grammar test/classify/grammar/refusal test/guide test/law test/pages
+ATONCE = TestClassifyAtOnce TestTwoIPsAreTightenedWhereNobodyKnowsAnAmount TestConcurrentUse TestCrowd TestOrders TestSettleOnce
+ATONCEIN = internal/outlet/classify internal/outlet/shape internal/policy/contain internal/policy/limit
+
+# Tests of other packages that are much work of one goroutine, of a database or of many octets, and that show nothing more with the race detector.
+LONG = TestMemoryIsBounded TestANewSendingIPGrowsUpWithinAReceiversSecretCurve TestOutsider TestShapingHalvesWhatReceiversWithDocumentedLimitsDefer \
+	TestPinsAreSharedAmongTenants TestExplainSaysWhatWarmUpDecidesToday TestStoriesAreToldAndNobodyWhoIsHidden TestKills TestTheOldestIsDropped \
+	TestThousandsOfSubjects TestFullDiskTakesAllOrNothing TestAStrangersWordsTakeOnlySoMuch TestKilledAtAnyTimeLosesAndDoublesNothing TestScripts \
+	TestSpamToTheSamePeopleIsContained TestAuditIsBounded TestListsAndForwarders TestHeaderFilterWithEndlessLines TestEveryKindOfWorkCounts \
+	TestLongRepliesAreNotKept TestSessionLogOfALongTransactionIsCutAsItsRecord TestLongTransactionIsCutAndCounted TestAccountOfAnEndlessMessage \
+	TestLongRefusalsCostWhatIsKeptOfThem
+# Tests of sessions that the race detector sees a part of, and that are run in full without it; or that cannot run with it.
+FULL = TestModelOfPipelinedSessions TestModelOfAdmittedMail TestCutAtEveryOctet TestFaultHostileReplies \
+	TestNoAllocationPerMessage TestHeldSessionsHaveSmallStacks
+LONGIN = internal/session internal/smtp internal/outlet internal/outlet/standing internal/policy internal/view/notify internal/view/history/days cmd/kanmon
+
+# Words as a pattern of test names.
+named = ^($(subst $() ,|,$(strip $(1))))$$
 
 TESTSUM = $(TOOL) gotestsum --format standard-quiet
 
@@ -114,10 +135,11 @@ lint: ## golangci-lint, gofumpt and the direction of imports
 .PHONY: unit
 unit: # unit tests, dialogues and the fuzz targets' seeds
 	@mkdir -p $(BUILD)
-	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m -skip '^($(LONG))$$' $(UNIT)
-	$(TESTSUM) --jsonfile $(BUILD)/long.json -- -count=1 -timeout=10m -run '^($(LONG))$$' ./internal/view/... ./internal/outlet/... ./internal/policy/contain ./internal/event/timing ./cmd/kanmon
+	$(TESTSUM) --jsonfile $(BUILD)/unit.json -- -count=1 -race -shuffle=on -timeout=15m -skip '$(call named,$(LONG))' $(filter-out $(CALM:%=kanmon/%),$(UNIT))
+	$(TESTSUM) --jsonfile $(BUILD)/atonce.json -- -count=1 -race -timeout=5m -run '$(call named,$(ATONCE))' $(ATONCEIN:%=./%)
+	$(TESTSUM) --jsonfile $(BUILD)/calm.json -- -count=1 -shuffle=on -timeout=10m $(CALM:%=./%)
+	$(TESTSUM) --jsonfile $(BUILD)/long.json -- -count=1 -timeout=10m -run '$(call named,$(LONG) $(FULL))' $(LONGIN:%=./%)
 	$(TESTSUM) --jsonfile $(BUILD)/story.json -- -count=1 -timeout=10m ./test/story ./test/history
-	$(TESTSUM) --jsonfile $(BUILD)/norace.json -- -count=1 -timeout=10m -run 'Model|NoAllocation|SmallStacks' ./internal/session
 
 .PHONY: monitoring
 monitoring: ## the rules for Prometheus, their runbooks and the dashboards, against the metrics that there are
@@ -149,7 +171,7 @@ law: ## the table: which test proves each line of docs/engine.md
 
 .PHONY: proven
 proven: # as law, without the table, and only what passed in the runs of unit and netns counts
-	@cat $(BUILD)/unit.json $(BUILD)/long.json $(BUILD)/netns.json > $(BUILD)/test.json
+	@cat $(BUILD)/{unit,atonce,calm,long,netns}.json > $(BUILD)/test.json
 	$(GO) run ./test/law -summary -results $(BUILD)/test.json
 
 .PHONY: interop
