@@ -150,7 +150,7 @@ func TestAKeptHistoryIsMadeOnce(t *testing.T) {
 // Each question of an operator is answered in 200 ms, of 14 days of a million attempts. In the ordinary tests there are fewer, the bound is for machines that
 // have other things to do, and package days looks at how SQLite goes about it.
 func TestQuestionsAreAnsweredInTime(t *testing.T) {
-	const few = 20_000
+	const few = 5_000
 	attempts, bound, times := number(t, "KANMON_HISTORY", few), 200*time.Millisecond, 50
 	if attempts == few {
 		bound, times = 3*time.Second, 10

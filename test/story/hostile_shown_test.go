@@ -3,6 +3,7 @@ package story
 import (
 	"bytes"
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -44,9 +45,14 @@ func keepHostile(t *testing.T, n int) history.Store {
 	return store
 }
 
-// Nothing that strangers wrote acts on a terminal, whoever is told of their mails in which language, and a cell of none of their tables is a formula.
+// Nothing that strangers wrote acts on a terminal, whoever is told of their mails in which language, and a cell of none of their tables is a formula. KANMON_HOSTILE=full
+// looks at ten thousand.
 func TestHostileTextsActOnNobodyWhoLooks(t *testing.T) {
-	store := keepHostile(t, 10_000)
+	n := 2000
+	if os.Getenv("KANMON_HOSTILE") == "full" {
+		n = 10_000
+	}
+	store := keepHostile(t, n)
 	f := &find.Finder{Store: store}
 	ctx := context.Background()
 	seen := 0
@@ -63,7 +69,7 @@ func TestHostileTextsActOnNobodyWhoLooks(t *testing.T) {
 			break
 		}
 	}
-	if seen != 10_000 {
+	if seen != n {
 		t.Errorf("%d attempts are told of", seen)
 	}
 }
