@@ -103,7 +103,7 @@ func (l *lab) start(ns string, o options) *child {
 		stdin.Close()
 		select {
 		case <-done:
-		case <-time.After(5 * time.Second):
+		case <-time.After(time.Minute):
 			l.t.Errorf("%s does not end", o.Role)
 			_ = cmd.Process.Kill()
 		}
@@ -117,7 +117,7 @@ func (l *lab) start(ns string, o options) *child {
 // expect waits for an event that has not been expected before.
 func (c *child) expect(msg string) event {
 	c.t.Helper()
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(time.Minute)
 	for {
 		if i := slices.IndexFunc(c.seen, func(e event) bool { return e.Msg == msg }); i >= 0 {
 			e := c.seen[i]

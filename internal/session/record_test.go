@@ -276,7 +276,7 @@ func TestLastReplyIsRead(t *testing.T) {
 	mx.Write([]byte("421 4.3.0 down\r\n"))
 	mx.Close()
 	time.Sleep(200 * time.Millisecond)
-	_ = msa.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = msa.SetReadDeadline(time.Now().Add(time.Minute))
 	n, err := msa.Read(buf)
 	if err != nil || string(buf[:n]) != "421 4.3.0 down\r\n" {
 		t.Errorf("%q, %v", buf[:n], err)

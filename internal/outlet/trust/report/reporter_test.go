@@ -195,7 +195,7 @@ func TestADeadCollectorCostsNothing(t *testing.T) {
 	for i := range n { // nobody reads: the socket is full soon
 		r.Hear(mail(event.ID(i+1), 1, event.TLSOn, trust))
 	}
-	if took := time.Since(begun); took > 2*time.Second {
+	if took := time.Since(begun); took > 20*time.Second { // one that waited would do so each time
 		t.Errorf("%d took %v", n, took)
 	}
 	r.socket.Close()
