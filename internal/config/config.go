@@ -59,6 +59,7 @@ type Config struct {
 	Senders        Senders        `toml:"senders"`
 	SenderLimits   []SenderLimit  `toml:"sender_limit"`
 	Containment    Containment    `toml:"containment"`
+	Suspicion      Suspicion      `toml:"suspicion"`
 	Admin          Admin          `toml:"admin"`
 	Metrics        Metrics        `toml:"metrics"`
 	Web            Web            `toml:"web"`

@@ -51,6 +51,11 @@ type Containment struct {
 	TenantVolume  int           `toml:"tenant_volume"`
 }
 
+// Suspicion is what is done with what speaks against a mail before its content is known.
+type Suspicion struct {
+	Record bool `toml:"record"`
+}
+
 // Spoofing says what is done about a sender whose domain is another tenant's.
 type Spoofing string
 

@@ -26,6 +26,7 @@ func policySettings(cfg *config.Config, out *outlet.Outlet) (policy.Settings, er
 	s := policy.Settings{
 		Accounts: accounts,
 		Active:   gated(cfg), Identify: identify(out.Router()), Behind: behind(out.Router()), Provider: out.Provider, ProviderOf: out.ProviderOf, Witness: out.Witness, Internal: cfg.Senders.Internal,
+		Suspicion:      suspects(cfg),
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
 	}
 	for _, t := range cfg.Tenants {
@@ -167,5 +168,10 @@ func (d *Daemon) openPolicy(first *generation) error {
 
 // gated reports whether a configuration has anybody to decide about.
 func gated(cfg *config.Config) bool {
-	return len(cfg.Tenants) > 0 || len(cfg.SenderLimits) > 0 || cfg.Containment.Enforce
+	return len(cfg.Tenants) > 0 || len(cfg.SenderLimits) > 0 || cfg.Containment.Enforce || suspects(cfg)
+}
+
+// suspects reports whether a configuration wants to know what speaks against each mail.
+func suspects(cfg *config.Config) bool {
+	return cfg.Suspicion.Record || slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.SuspicionMin > 0 })
 }

@@ -26,7 +26,7 @@ func (r recorder) tenant(rec *event.Record) string {
 		return ""
 	}
 	s := &rec.Session
-	q := route.Query{Source: s.Source.Addr(), Port: s.Port, Destination: s.Destination, Suspicion: -1}
+	q := route.Query{Source: s.Source.Addr(), Port: s.Port, Destination: s.Destination}
 	owner := r.router.Owner(q)
 	if owner.Later && rec.Transaction != nil {
 		q.Sender, q.SenderKnown = mailbox.Form(rec.Text(rec.Transaction.Sender)), true

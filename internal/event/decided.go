@@ -31,6 +31,7 @@ const (
 	StepAccount               // in the message, behind its header, if that has fields of the name that the decision of StepMail gave
 	StepRescue                // when the mail at hand has been refused: only whether its sender is contained
 	StepContent               // before DATA is forwarded, where the content of messages may be judged
+	StepFirst                 // before the first RCPT has the mail leave, where the decision of StepMail has a suspicion: only how large it is now
 )
 
 // What is news without having been asked about.
@@ -58,6 +59,8 @@ func (s Step) String() string {
 		return "rescue"
 	case StepContent:
 		return "content"
+	case StepFirst:
+		return "first"
 	case StepMessage:
 		return "message"
 	case StepData:

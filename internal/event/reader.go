@@ -42,6 +42,7 @@ type Entry struct {
 
 	// A transaction.
 	Sender         string                  `json:"sender"`
+	Suspicion      *EntrySuspicion         `json:"suspicion"` // nil: nobody has asked
 	MessageID      string                  `json:"message_id"`
 	QueueID        string                  `json:"msa_queue_id"`
 	Received       time.Time               `json:"msa_received"`
@@ -192,6 +193,34 @@ type EntryRecipient struct {
 	Fate      string      `json:"fate"`
 	By        string      `json:"by"`
 	TLSPolicy *EntryTrust `json:"tls_policy"` // nil: nobody has looked, or the domain asks nothing
+}
+
+// An EntrySuspicion is what spoke against a mail.
+type EntrySuspicion struct {
+	Score  float64        `json:"score"`
+	Capped bool           `json:"capped"`
+	Parts  []EntrySuspect `json:"parts"`
+}
+
+// An EntrySuspect is one part of it. A line of a newer kanmon may have grounds that this one does not know.
+type EntrySuspect struct {
+	Ground string  `json:"ground"`
+	P      float64 `json:"p"`
+	N      float64 `json:"n"`
+	Of     float64 `json:"of"`
+}
+
+// Says says it in a line, as [Suspicion.Says].
+func (e *EntrySuspicion) Says() string {
+	s := Suspicion{Score: e.Score, Capped: e.Capped}
+	for _, p := range e.Parts {
+		ground, known := grounds.Of(p.Ground)
+		if !known {
+			ground = GroundCount
+		}
+		s.Parts = append(s.Parts, Suspect{Ground: ground, P: p.P, N: p.N, Of: p.Of})
+	}
+	return s.Says()
 }
 
 // An EntryTrust is what a recipient's domain asks of the TLS with the MX, and what came of that.

@@ -15,6 +15,7 @@ type Transaction struct {
 	RcptsRefused int           // recipients, those included, whose RCPT the MX has answered with 4xx or 5xx
 	more         [4]uint32     // of them, those that were answered: by the first digit of that, from 2
 	meanings     *[]Meaning    // that replies refer to
+	Suspicion    *Suspicion    // nil: nobody has asked
 	Identity     *Identity     // of the message; nil: it is not looked for, or has none
 	Data         Reply         // reply to DATA
 	Body         time.Duration // 354 relayed → dot read from the MSA

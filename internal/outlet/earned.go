@@ -237,7 +237,7 @@ func (o *Outlet) spend(p *plea, j *session.Judgement) {
 func (o *Outlet) others(p *plea) (others []netip.Addr) {
 	choice := p.choice
 	if p.Pool != "" {
-		choice, _ = o.router.Choose(route.Query{Owner: p.Owner, Source: p.source, Port: p.port, Destination: p.destination(), Suspicion: -1, Pool: p.Pool})
+		choice, _ = o.router.Choose(route.Query{Owner: p.Owner, Source: p.source, Port: p.port, Destination: p.destination(), Suspicion: scoreOf(p.Suspicion), Pool: p.Pool})
 	}
 	for _, ip := range choice.IPs() {
 		if ip.Address != p.SendingIP.Unmap() {

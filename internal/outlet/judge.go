@@ -63,7 +63,9 @@ func (w *way) Accepted(sendingIP netip.Addr) {
 
 // choiceOf returns what was known of a mail that was refused, and what is chosen for it.
 func (w *way) choiceOf(r *session.MXRefusal) (route.Query, route.Choice) {
-	q := w.query(&session.DialRequest{Owner: r.Owner, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient)})
+	q := w.query(&session.DialRequest{
+		Owner: r.Owner, Sender: string(r.Sender), SenderKnown: r.Sender != nil, Recipient: string(r.Recipient), Suspicion: r.Suspicion,
+	})
 	choice, _ := w.o.router.Begin(q) // as Dial; tenant and route are told with an error, too
 	return q, choice
 }

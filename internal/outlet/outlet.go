@@ -336,12 +336,20 @@ func (w *way) query(req *session.DialRequest) route.Query {
 func (w *way) queryAt(at *place, req *session.DialRequest) route.Query {
 	q := route.Query{
 		Owner: req.Owner, Source: w.source, Port: w.port, Destination: w.destination(), Sender: req.Sender, SenderKnown: req.SenderKnown,
-		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: -1, Pool: req.Pool,
+		RecipientDomain: mailbox.DomainOf(req.Recipient), Provider: at.provider, Suspicion: scoreOf(req.Suspicion), Pool: req.Pool,
 	}
 	if q.Provider == "" && q.RecipientDomain != "" && len(q.RecipientDomain) <= maxDomain && w.o.router.NeedsProvider(q) {
 		q.Provider = w.o.providers.Find(context.Background(), q.RecipientDomain, w.o.asker(q)).Provider
 	}
 	return q
+}
+
+// scoreOf is a suspicion as routes compare it.
+func scoreOf(s *event.Suspicion) float64 {
+	if s == nil {
+		return -1
+	}
+	return s.Score
 }
 
 // foresee takes the choice that the MSA's next sender would get, as far as what it has sent before tells: where senders decide, and none is

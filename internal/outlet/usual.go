@@ -22,6 +22,7 @@ type usual struct {
 	sender    string
 	recipient string // its domain, with atRCPT
 	sendingIP netip.Addr
+	doubts    int    // as Router.Doubts has it
 	errand    *noted // for the forecast; nil: it need not hear
 	atMAIL    bool   // what it holds for
 	atRCPT    bool
@@ -44,7 +45,7 @@ func (o *Outlet) changes() uint64 {
 // holds reports whether the answer is known already, and tells the forecast of the mail if it is.
 func (w *way) holds(req *session.DialRequest, sendingIP netip.Addr) bool {
 	u := w.usual
-	if u == nil || u.sendingIP != sendingIP || u.owner != req.Owner || !plain(req) || u.sender != req.Sender || w.o.rescues.any() {
+	if u == nil || u.sendingIP != sendingIP || u.owner != req.Owner || !plain(req) || u.sender != req.Sender || w.o.rescues.any() || u.doubts != w.o.router.Doubts(scoreOf(req.Suspicion)) {
 		return false
 	}
 	if req.Recipient == "" && !u.atMAIL || req.Recipient != "" && (!u.atRCPT || u.recipient != mailbox.DomainOf(req.Recipient)) {
@@ -80,12 +81,12 @@ func (w *way) remember(req *session.DialRequest, sendingIP netip.Addr, changes u
 	case u == nil:
 		u = &usual{}
 		w.usual = u
-	case now < u.until && u.changes == changes && u.owner == req.Owner && u.sender == req.Sender && u.sendingIP == sendingIP:
+	case now < u.until && u.changes == changes && u.owner == req.Owner && u.sender == req.Sender && u.sendingIP == sendingIP && u.doubts == w.o.router.Doubts(q.Suspicion):
 		until = min(until, u.until)
 	default:
 		*u = usual{}
 	}
-	u.changes, u.until, u.owner, u.sender, u.sendingIP = changes, until, req.Owner, req.Sender, sendingIP
+	u.changes, u.until, u.owner, u.sender, u.sendingIP, u.doubts = changes, until, req.Owner, req.Sender, sendingIP, w.o.router.Doubts(q.Suspicion)
 	if req.Recipient == "" {
 		u.atMAIL = true
 	} else {

@@ -71,8 +71,12 @@ func newPass(p *Policy, set *settings) *pass {
 // Ask implements [session.Pass].
 func (a *pass) Ask(q session.Question) session.Decision {
 	var d session.Decision
-	if q.Step == event.StepRescue {
+	switch q.Step {
+	case event.StepRescue:
 		d.Contained = a.suspect()
+		return d
+	case event.StepFirst:
+		d.Suspicion = a.suspected(a.policy.hash(q.Recipient))
 		return d
 	}
 	a.room = rooms.Get().(*room)
@@ -99,6 +103,9 @@ func (a *pass) Ask(q session.Question) session.Decision {
 	}
 	if q.Step == event.StepMail || q.Step == event.StepAccount {
 		d.Whose, d.Sender = a.tenant, a.account
+		if d.Refuse == session.RefuseNot && !d.Again {
+			d.Suspicion = a.suspected(0)
+		}
 	}
 	if !d.Again {
 		a.decided(d.Refuse != session.RefuseNot)
@@ -118,7 +125,9 @@ func (a *pass) askRecipient(q session.Question) session.Decision {
 	}
 	a.retry = false
 	if d.Refuse == session.RefuseNot {
-		a.asked = append(a.asked, hash)
+		if a.asked = append(a.asked, hash); a.set.Suspicion {
+			a.askedAt = append(a.askedAt, a.policy.hash(mailbox.DomainOf(q.Recipient))|1)
+		}
 	}
 	return d
 }

@@ -12,6 +12,7 @@ import (
 
 	"kanmon/internal/policy/contain"
 	"kanmon/internal/policy/limit"
+	"kanmon/internal/policy/suspect"
 	"kanmon/internal/session"
 	"kanmon/internal/who/share"
 	"kanmon/internal/who/whose"
@@ -35,6 +36,9 @@ type Settings struct {
 	Accounts func(tenant string) *Accounts
 	Tenants  []string // all there are; none: each MSA's address is one
 	Active   bool     // sessions ask: else nobody is anybody's
+	// Suspicion says that somebody wants to know what speaks against each mail: a route that goes by it, the records, or who judges content.
+	// Else it costs nothing, and nothing is kept for it.
+	Suspicion bool
 
 	RefuseSpoofing bool
 	Limits         []*Limit
@@ -82,6 +86,7 @@ type Policy struct {
 	secret   witness.Secret                     // the detector's: what is hashed may be kept
 	marker   *witness.Marker
 	retries  *retries
+	suspects atomic.Pointer[suspect.Memory] // nil: nobody wants to know
 	changed  func(contain.Decision)
 	ordered  func(c Change, unkept bool)
 
@@ -134,11 +139,11 @@ func New(o Options) (*Policy, error) {
 	p.limiter = limit.New(limit.Options{Clock: p.clock})
 	p.retries = newRetries(p.clock())
 	var err error
-	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Numbers: o.Containment.Policy, Kept: o.Store != nil, Decided: p.tellContained}); err != nil {
+	if p.detector, err = contain.New(contain.Options{Clock: p.clock, Numbers: o.Containment.Policy, Kept: o.Store != nil, Decided: p.tellContained, Habits: p.habits}); err != nil {
 		return nil, fmt.Errorf("containment: %w", err)
 	}
 	p.detector.Grow(len(o.Tenants))
-	debts, err := p.load(&o.Settings)
+	debts, kept, err := p.load(&o.Settings)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +152,7 @@ func New(o Options) (*Policy, error) {
 	if err := p.Configure(o.Settings); err != nil {
 		return nil, err
 	}
+	p.restoreHabits(kept)
 	if err := p.owe(debts); err != nil {
 		return nil, err
 	}
@@ -188,6 +194,7 @@ func (p *Policy) Configure(s Settings) error {
 	}
 	p.detector.Grow(len(s.Tenants))
 	p.retries.widen(len(s.Tenants))
+	p.configureSuspicion(&s)
 	set := &settings{Settings: s, slow: slow}
 	set.asked = p.stepsOf(set)
 	p.settings.Store(set)

@@ -235,24 +235,24 @@ func (p *Policy) write(ctx context.Context, all []due, gather func(*Part) (anyth
 	return nil
 }
 
-// load takes over what the last process has kept, but for the debts of limits, which it gives.
-func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
+// load takes over what the last process has kept, but for the debts of limits and the habits of accounts, which it gives.
+func (p *Policy) load(set *Settings) (debts limit.Snapshot, senders []contain.Saved, err error) {
 	if p.store == nil {
-		return limit.Snapshot{}, nil
+		return debts, nil, nil
 	}
 	s, found, err := p.store.Load()
 	if err != nil {
-		return limit.Snapshot{}, fmt.Errorf("read limits and containment: %w", err)
+		return debts, nil, fmt.Errorf("read limits and containment: %w", err)
 	}
 	if !found {
-		return limit.Snapshot{}, nil
+		return debts, nil, nil
 	}
 	renamed := set.rename(&s)
 	switch err := p.detector.Restore(s.Containment); {
 	case errors.Is(err, contain.ErrFull):
 		p.log.Error("some senders are forgotten: there is no room for all", "error", err)
 	case err != nil:
-		return limit.Snapshot{}, p.store.Misread(fmt.Errorf("containment: %w", err))
+		return debts, nil, p.store.Misread(fmt.Errorf("containment: %w", err))
 	}
 	for _, g := range s.Given {
 		p.give(override{g.Subject, g.Limit}, g.Amount)
@@ -262,7 +262,7 @@ func (p *Policy) load(set *Settings) (limit.Snapshot, error) {
 		marked[m.Subject] = m
 	}
 	p.marked.Store(&marked)
-	return s.Limits, p.keepNames(renamed)
+	return s.Limits, s.Containment.Subjects, p.keepNames(renamed)
 }
 
 // owe takes over what the limits of the last process were owed.

@@ -78,17 +78,20 @@ func (a *pass) toldRecipient(n session.News) {
 	if a.replied == len(a.asked) {
 		return
 	}
-	hash := a.asked[a.replied]
+	hash, domain := a.asked[a.replied], uint64(0)
+	if a.replied < len(a.askedAt) {
+		domain = a.askedAt[a.replied]
+	}
 	if a.replied++; a.replied == len(a.asked) {
-		a.asked, a.replied = a.asked[:0], 0
+		a.asked, a.askedAt, a.replied = a.asked[:0], a.askedAt[:0], 0
 	}
 	class := classOf(&n)
 	a.tried += hash // in any order; and twice the same is not nothing
 	again := a.saidBefore(hash, class) || a.triedAgain(n.Code, hash, class, 0)
-	r := contain.Recipient{
+	r := heard{domain: domain, Recipient: contain.Recipient{
 		Tenant: a.tenant, Provider: a.provider, Witness: a.witness, Hash: hash, IP: n.SendingIP, Class: class, Sample: sampleOf(&n), Own: n.Own,
 		Again: again,
-	}
+	}}
 	if n.Code/100 == 2 {
 		a.reached = append(a.reached, hash) // what becomes of it, the reply to the dot says
 	} else {
@@ -160,11 +163,13 @@ func (a *pass) attribute() {
 
 func (a *pass) tellMail() {
 	a.policy.detector.Begin(contain.Mail{Tenant: a.tenant, Account: a.account, Kind: a.kind, Traits: a.traits})
+	a.learnsMail()
 }
 
-func (a *pass) tellRecipient(r *contain.Recipient) {
+func (a *pass) tellRecipient(r *heard) {
 	r.Account, r.Kind, r.Traits, r.Message, r.Cause = a.account, a.kind, a.traits, a.identity(a.size), a.cause()
-	a.policy.detector.Recipient(*r)
+	a.policy.detector.Recipient(r.Recipient)
+	a.learnsRecipient(r)
 }
 
 func (a *pass) toldMessage(n session.News) {
@@ -232,7 +237,7 @@ func (a *pass) endCallout() {
 		return
 	}
 	asMail := false
-	a.events = slices.DeleteFunc(a.events, func(r *contain.Recipient) bool {
+	a.events = slices.DeleteFunc(a.events, func(r *heard) bool {
 		if r == nil {
 			return false
 		}
@@ -245,7 +250,7 @@ func (a *pass) endCallout() {
 	}
 }
 
-func isSpam(r *contain.Recipient) bool { return r != nil && r.Class == event.ContentRejected }
+func isSpam(r *heard) bool { return r != nil && r.Class == event.ContentRejected }
 
 // calling reports whether the mail at hand may be a callout.
 func (a *pass) calling() bool {

@@ -16,6 +16,8 @@ type gating struct {
 	owner *whose.Owner  // whose the mail at hand is, or before any the session; nil: nobody has asked
 	pool  string        // that the mail at hand is to leave from; "": what the routes say
 	left  time.Duration // that the commands at hand may still be held for, all together
+
+	suspicion *event.Suspicion // of the mail at hand; nil: nobody has asked
 }
 
 // bannerDelay is how long a session can be held before its banner: clients wait for that half a minute (I12).
@@ -50,6 +52,10 @@ func (s *session) consult(q Question) Decision {
 	if q.Step == event.StepMail || q.Step == event.StepAccount {
 		s.log.whose(d.Whose, d.Sender)
 		s.showsMail(d.Whose, d.Sender)
+	}
+	if d.Suspicion != nil {
+		s.gate.suspicion = d.Suspicion
+		s.log.suspects(d.Suspicion)
 	}
 	if q.Step == event.StepMail {
 		s.gate.pool = d.Pool
@@ -92,6 +98,13 @@ func (s *session) askMail(cmd *smtp.Command) *smtp.Reply {
 	_, params, _ := cmd.Path()
 	size, _ := announced(params)
 	return s.ask(cmd, Question{Step: event.StepMail, Sender: s.mail.sender, Number: int(s.log.begun), Size: size})
+}
+
+// askFirst asks once more what speaks against the mail, now that its first recipient is known.
+func (s *session) askFirst() {
+	if s.gate != nil && s.gate.suspicion != nil {
+		s.consult(Question{Step: event.StepFirst, Recipient: s.mail.recipient})
+	}
 }
 
 // askLeave asks about the sending IP that the mail is to leave from.

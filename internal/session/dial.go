@@ -122,7 +122,7 @@ func (s *session) dialRequest() DialRequest {
 		req.From, req.Further = s.trust.from, true
 	}
 	if s.gate != nil {
-		req.Owner, req.Pool = s.gate.owner, s.gate.pool
+		req.Owner, req.Pool, req.Suspicion = s.gate.owner, s.gate.pool, s.gate.suspicion
 	}
 	if s.mail.recipientKnown {
 		req.Recipient = s.mail.recipient

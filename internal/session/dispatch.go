@@ -184,6 +184,7 @@ func (s *session) admitRcpt(cmd *smtp.Command) *smtp.Reply {
 func (s *session) firstRecipient(cmd *smtp.Command) *smtp.Reply {
 	keepMailbox(&s.mail.recipient, *cmd)
 	s.mail.recipientKnown = true
+	s.askFirst()
 	before := s.mx.info.SendingIP
 	no := s.leaveRightly(cmd)
 	if no != nil || s.mx.info.SendingIP == before {

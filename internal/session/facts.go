@@ -49,6 +49,13 @@ func (t *trace) whose(tenant, account string) {
 	trans.Tenant, trans.Account = t.keepText([]byte(tenant), shortAddress), t.keepText([]byte(account), shortAddress)
 }
 
+// suspects notes what speaks against the mail at hand.
+func (t *trace) suspects(s *event.Suspicion) {
+	if t.tx {
+		t.transaction().Suspicion = s
+	}
+}
+
 // tellsAhead notes what the MSA will be told by the group of commands at hand, of which the next mail is a part.
 func (t *trace) tellsAhead() {
 	if !t.tx {

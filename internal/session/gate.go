@@ -31,7 +31,7 @@ type Question struct {
 	Number    int        // of StepMail: of the transaction, as the records count
 	Size      int64      // of StepMail: octets that the MSA announces; 0: not known
 	SendingIP netip.Addr // of StepLeave
-	Recipient string     // of StepRecipient, as mailbox.Form gives it; behind mailbox.Unreadable stands what it could not read
+	Recipient string     // of StepRecipient and StepFirst, as mailbox.Form gives it; behind mailbox.Unreadable stands what it could not read
 	Unseen    bool       // of StepConnect: the session is passed through, and this is the only question
 
 	// Instead is of StepLeave: a second sending IP is asked for while the mail still has the first, which has been
@@ -59,6 +59,10 @@ type Decision struct {
 	Notes  []event.Note  // for the record
 	Whose  string        // with StepMail and StepAccount: the tenant whose mail it is, for the record; "": nobody knows
 	Sender string        // likewise: the account
+
+	// Suspicion is what speaks against the mail, with StepMail; nil: nobody has asked. Where it is there, StepFirst is asked, too. With that
+	// and StepAccount it takes the place of the one before.
+	Suspicion *event.Suspicion
 
 	Inspect   Inspection // with StepContent: how the message's content is judged; nil: it is not
 	Contained bool       // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it

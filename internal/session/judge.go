@@ -14,17 +14,18 @@ type MXRefusal struct {
 	Owner     *whose.Owner // whose the mail is, or the session; nil: nobody has asked
 	SendingIP netip.Addr   // it met this sending IP
 	Phase     event.Phase
-	Mails     int    // transactions that the session had begun
-	Code      int    // 0: the dial was refused or not answered (PhaseDial), or the connection reset
-	Text      []byte // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
-	Sender    []byte // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
-	Recipient []byte // that was refused, or the first one of the transaction, likewise; nil before RCPT
-	Domain    string // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
-	Pool      string // that the gate wants the mail to leave from; "": what the routes say
-	Again     bool   // another sending IP was tried for this mail, or this opening, already
-	Beside    bool   // another leg of the session was there meanwhile: the MX may count connections
-	Stuck     bool   // the session cannot go on from another one, whatever is judged
-	Unkept    bool   // the mail so far is not kept, to be said again: a Rescue is only put on record
+	Mails     int              // transactions that the session had begun
+	Code      int              // 0: the dial was refused or not answered (PhaseDial), or the connection reset
+	Text      []byte           // the reply with its codes, lines separated by '\n', as much as a record keeps: not sanitised, valid during the call
+	Sender    []byte           // of the transaction, in the form of package mailbox; nil before MAIL, empty for the null sender
+	Recipient []byte           // that was refused, or the first one of the transaction, likewise; nil before RCPT
+	Domain    string           // at RCPT that of the recipient, behind it that of all recipients that the MX has accepted; "": none, or several
+	Suspicion *event.Suspicion // what speaks against the mail; nil: nobody has asked
+	Pool      string           // that the gate wants the mail to leave from; "": what the routes say
+	Again     bool             // another sending IP was tried for this mail, or this opening, already
+	Beside    bool             // another leg of the session was there meanwhile: the MX may count connections
+	Stuck     bool             // the session cannot go on from another one, whatever is judged
+	Unkept    bool             // the mail so far is not kept, to be said again: a Rescue is only put on record
 
 	// Contained asks the gate whether it has something against whoever sends the mail. Nil where there is no gate; good during the call.
 	Contained func() bool

@@ -95,7 +95,7 @@ func (s *session) beginMail(cmd smtp.Command) {
 	keepMailbox(&s.mail.sender, cmd)
 	s.mail.senderKnown = true
 	if s.gate != nil {
-		s.gate.owner, s.gate.pool = nil, "" // of this sender's mail the gate has yet to say
+		s.gate.owner, s.gate.pool, s.gate.suspicion = nil, "", nil // of this sender's mail the gate has yet to say
 	}
 }
 
@@ -105,7 +105,7 @@ func (s *session) endMail() {
 	s.mail.anew()
 	s.mx.transaction = false
 	if s.gate != nil {
-		s.gate.pool = ""
+		s.gate.pool, s.gate.suspicion = "", nil
 	}
 	s.tellOver()
 }

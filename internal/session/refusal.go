@@ -19,7 +19,7 @@ func (s *session) judge(phase event.Phase, code int, line []byte) Judgement {
 	r.Again, r.Beside, r.Stuck = s.again.attempts > 0, s.isBeside(), s.again.rather || s.stuck(phase)
 	r.Unkept = s.isUnkept(phase)
 	if s.gate != nil {
-		r.Owner, r.Pool, r.Contained = s.gate.owner, s.gate.pool, s.contained
+		r.Owner, r.Pool, r.Suspicion, r.Contained = s.gate.owner, s.gate.pool, s.gate.suspicion, s.contained
 	}
 	if code != 0 {
 		r.Text = s.refusalText()

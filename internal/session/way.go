@@ -47,13 +47,14 @@ type DialRequest struct {
 	Sender      string       // envelope sender, as mailbox.Form gives it; "" is the null sender
 	Recipient   string       // first recipient, likewise; "": not known yet
 	SenderKnown bool
-	Pool        string     // that the gate wants it to leave from; "": what the routes say
-	Rescue      bool       // another one was tried for this mail: none of Avoid will do
-	Stuck       bool       // with MayStay: no connection could be made that should have taken the place of this one
-	ByMX        bool       // with Stuck: by what the MX did; else there was no time for it, or no room, or its MSA has gone
-	Further     bool       // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
-	Beside      bool       // another leg of the session is there meanwhile: the MX may count connections
-	From        netip.Addr // a sending IP: from that and no other, in place of a connection from there; the zero Addr: whichever is right
+	Suspicion   *event.Suspicion // what speaks against the mail; nil: nobody has asked
+	Pool        string           // that the gate wants it to leave from; "": what the routes say
+	Rescue      bool             // another one was tried for this mail: none of Avoid will do
+	Stuck       bool             // with MayStay: no connection could be made that should have taken the place of this one
+	ByMX        bool             // with Stuck: by what the MX did; else there was no time for it, or no room, or its MSA has gone
+	Further     bool             // this leg was connected before: TLS or EHLO has failed, and the MX may count connections
+	Beside      bool             // another leg of the session is there meanwhile: the MX may count connections
+	From        netip.Addr       // a sending IP: from that and no other, in place of a connection from there; the zero Addr: whichever is right
 	Leaving     *Leaving
 }
 

@@ -43,6 +43,35 @@ func (o *object) trust(t *event.Trust) {
 	o.dst = append(o.dst, '}')
 }
 
+// suspicion appends what speaks against a mail.
+func (o *object) suspicion(s *event.Suspicion) {
+	if s == nil {
+		return
+	}
+	o.open("suspicion", '{')
+	o.number("score", s.Score)
+	if s.Capped {
+		o.boolean("capped", true)
+	}
+	if len(s.Parts) > 0 {
+		o.open("parts", '[')
+		for i := range s.Parts {
+			if i > 0 {
+				o.dst = append(o.dst, ',')
+			}
+			p := &s.Parts[i]
+			o.dst = append(o.dst, '{')
+			o.word("ground", p.Ground.String())
+			o.number("p", p.P)
+			o.number("n", p.N)
+			o.number("of", p.Of)
+			o.dst = append(o.dst, '}')
+		}
+		o.dst = append(o.dst, ']')
+	}
+	o.dst = append(o.dst, '}')
+}
+
 // results appends how many recipients met each fate.
 func (o *object) results(t *event.Transaction) {
 	o.open("results", '{')

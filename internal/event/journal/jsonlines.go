@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"crypto/tls"
+	"math"
 	"net/netip"
 	"strconv"
 	"time"
@@ -75,6 +76,7 @@ func (o *object) transaction(t *event.Transaction) {
 	o.integer("number", int64(t.Number))
 	o.address("sender", t.Sender)
 	o.whose(t)
+	o.suspicion(t.Suspicion)
 	o.identified(t.Identity)
 	o.reply("mail", &t.Mail)
 	o.open("recipients", '[')
@@ -305,6 +307,12 @@ func (o *object) word(name, value string) {
 func (o *object) integer(name string, v int64) {
 	o.open(name, 0)
 	o.dst = strconv.AppendInt(o.dst, v, 10)
+}
+
+// number appends one in thousandths.
+func (o *object) number(name string, v float64) {
+	o.open(name, 0)
+	o.dst = strconv.AppendFloat(o.dst, math.Round(v*1000)/1000, 'f', -1, 64)
 }
 
 func (o *object) boolean(name string, v bool) {

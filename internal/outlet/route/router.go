@@ -146,7 +146,8 @@ type Router struct {
 	absent  *Absence
 	shares  *Shares
 
-	bySender bool // a route goes by whole senders
+	bySender bool      // a route goes by whole senders
+	doubts   []float64 // the least suspicion of each route that goes by it
 }
 
 // A tenant is what the choice has to know of one.
@@ -193,6 +194,9 @@ func NewRouter(c Config) (*Router, error) {
 		}
 		r.routes = append(r.routes, compiled)
 		r.bySender = r.bySender || len(compiled.Senders) > 0
+		if compiled.SuspicionMin > 0 {
+			r.doubts = append(r.doubts, compiled.SuspicionMin)
+		}
 	}
 	return r, nil
 }
@@ -267,6 +271,16 @@ func (r *Router) Behind(q Query) []string {
 		return []string{q.Source.String()}
 	}
 	return r.whose.Behind(q.Source, q.Port)
+}
+
+// Doubts is how many routes a suspicion is enough for: two mails that are alike but for that, and have as many, get the same choice.
+func (r *Router) Doubts(suspicion float64) (enough int) {
+	for _, least := range r.doubts {
+		if suspicion >= least {
+			enough++
+		}
+	}
+	return enough
 }
 
 // Explain is Choose with the reasons.

@@ -25,7 +25,10 @@ type Options struct {
 	MaxTenants  int              // 0: DefaultMaxTenants
 	Secret      witness.Secret   // that hashes are made with, unless a snapshot brings another; zero: a new one
 	Kept        bool             // somebody asks what has [Detector.Changed]
-	Decided     func(Decision)   // hears of each as it is made, in order, while everybody waits: it must not block, nor call the Detector. Nil: nobody
+	// Habits gives what is kept of a subject in the same row, by whoever else knows of it; nil, and what it gives nil for: nothing. As Decided
+	// it is called while everybody waits.
+	Habits  func(Subject) []byte
+	Decided func(Decision) // hears of each as it is made, in order, while everybody waits: it must not block, nor call the Detector. Nil: nobody
 }
 
 // A Detector has the levels of all accounts and tenants. It is safe for concurrent use; no call waits for anything but
@@ -48,6 +51,7 @@ type Detector struct {
 	idlest   tenant // is none: the ring of all tenants that may be forgotten, the one that was not heard of for longest next to it
 	ips      map[netip.Addr]*sendingIP
 
+	habits           func(Subject) []byte
 	kept             bool // what follows is asked for
 	dirty            queue[*entry]
 	forgotten        queue[Subject] // whose rows are to go
@@ -64,7 +68,7 @@ type Detector struct {
 func New(o Options) (*Detector, error) {
 	d := &Detector{
 		maxAccounts: o.MaxAccounts, maxTenants: o.MaxTenants,
-		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{}, decided: o.Decided, kept: o.Kept,
+		tenants: map[string]*tenant{}, ips: map[netip.Addr]*sendingIP{}, decided: o.Decided, habits: o.Habits, kept: o.Kept,
 	}
 	if o.Secret == (witness.Secret{}) {
 		o.Secret = witness.NewSecret()

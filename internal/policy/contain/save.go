@@ -57,6 +57,7 @@ type Saved struct {
 	Today   [2]Learned `json:"today,omitzero"`    // of a day that is not over yet
 	Day     int64      `json:"day,omitempty"`     // since it began
 	Counts  []byte     `json:"counts,omitempty"`  // of the last hour and day; see counts.go
+	Habits  []byte     `json:"habits,omitempty"`  // what others keep of it in the same row; see Options.Habits
 }
 
 // SavedHand is what an operator said.
@@ -98,6 +99,9 @@ func (d *Detector) saved(e *entry) Saved {
 		out.Day = seconds(d.time.age - e.usualSince)
 	}
 	out.Counts = d.savedCounts(e)
+	if d.habits != nil {
+		out.Habits = d.habits(e.Subject)
+	}
 	return out
 }
 

@@ -55,3 +55,6 @@ func (p *Places[K]) All() int { return p.all }
 
 // Of is how many an owner has.
 func (p *Places[K]) Of(owner K) int { return p.held[owner] }
+
+// Owners is how many have any.
+func (p *Places[K]) Owners() int { return len(p.held) }
