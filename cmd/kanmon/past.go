@@ -27,7 +27,7 @@ type pastCommands struct {
 	Timeline timelineCommand `cmd:"" help:"Show what came of mail in steps of time, with what happened between."`
 	Waiting  waitingCommand  `cmd:"" help:"Show for which providers mail waits in the queues of MSAs, and how old it is."`
 	Would    wouldCommand    `cmd:"" help:"Show what limits and containment that only observe would have done, to whom, and what came of their mail."`
-	Report   reportCommand   `cmd:"" help:"Tell a tenant what has become of its mail in a month, with nothing of anybody else: as HTML, text, CSV or JSON."`
+	Report   reportCommands  `cmd:"" help:"Reports of what history has: to a tenant about its mail, and about suspicion."`
 }
 
 // A pastFlag is that of a command about what has happened, which kanmon history or kanmon view has kept.

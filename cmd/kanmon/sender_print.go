@@ -111,6 +111,13 @@ func printDetail(w io.Writer, x admin.SenderDetail) error {
 	} else {
 		printKnown(p, &x)
 	}
+	if x.Suspicion != nil {
+		p.line("suspicion", fmt.Sprintf("%.2f of its next mail, as far as that is known without it", x.Suspicion.Score))
+		for i := range x.Suspicion.Parts {
+			part := &x.Suspicion.Parts[i]
+			p.line("", fmt.Sprintf("%.2f %s: %s", part.P, part.Ground, part.Says))
+		}
+	}
 	fmt.Fprintln(w)
 	if err := printLimits(w, x.Limits); err != nil || len(x.Changes) == 0 {
 		return err

@@ -68,6 +68,22 @@ type Callouts struct {
 	Dead  int `json:"dead"` // of them: they do not exist
 }
 
+// A Suspicion is what speaks against a mail before its content is known.
+type Suspicion struct {
+	Score  float64   `json:"score"` // from 0 to 1
+	Capped bool      `json:"capped,omitempty"`
+	Parts  []Suspect `json:"parts"`
+}
+
+// A Suspect is one part of a suspicion.
+type Suspect struct {
+	Ground string  `json:"ground"`
+	P      float64 `json:"p"`
+	N      float64 `json:"n"`
+	Of     float64 `json:"of"`
+	Says   string  `json:"says"` // what N and Of count, in words
+}
+
 // A SenderDetail is all that is known of a tenant or an account.
 type SenderDetail struct {
 	Sender
@@ -88,6 +104,10 @@ type SenderDetail struct {
 	Octets        int64     `json:"octets"` // accepted since kanmon began, or since it was last forgotten
 	Recipients    int64     `json:"recipients"`
 	Samples       []Sample  `json:"samples,omitempty"`
+
+	// Suspicion is what would speak against the next mail of an account, as far as that is known without the mail. Nil: nobody wants to know, by
+	// a route or in the records.
+	Suspicion *Suspicion `json:"suspicion,omitempty"`
 
 	CountsFor string    `json:"counts_for,omitempty"` // another account, which the mail of this one is evidence for
 	Callouts  *Callouts `json:"callouts,omitempty"`   // of a tenant and of the null sender

@@ -152,6 +152,7 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 			shown.Callouts = &admin.Callouts{Asked: asked, Dead: dead}
 		}
 	}
+	shown.Suspicion = shownSuspicion(s.policy.Suspicion(of))
 	if of.Account != "" {
 		shown.Limits = shownUses(s.policy.Usages(of))
 	} else {
@@ -162,6 +163,18 @@ func (s *senders) Sender(asked admin.Subject) (admin.SenderDetail, error) {
 	// Whoever asks for the audit itself is told what keeps it.
 	shown.Changes, _ = s.Changes(admin.Subject{Tenant: of.Tenant, Account: of.Account}, netip.Addr{}, lastChanges)
 	return shown, nil
+}
+
+func shownSuspicion(s *event.Suspicion) *admin.Suspicion {
+	if s == nil {
+		return nil
+	}
+	out := &admin.Suspicion{Score: s.Score, Capped: s.Capped, Parts: []admin.Suspect{}}
+	for i := range s.Parts {
+		p := &s.Parts[i]
+		out.Parts = append(out.Parts, admin.Suspect{Ground: p.Ground.String(), P: p.P, N: p.N, Of: p.Of, Says: p.Says()})
+	}
+	return out
 }
 
 // Carry implements [admin.SenderOrders].

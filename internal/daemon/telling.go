@@ -139,6 +139,7 @@ func (d *Daemon) tellLevel(n contain.Decision) {
 	d.stream.Tell(event.Changed{
 		Cause:  causeOf(n.Cause),
 		Tenant: n.Subject.Tenant, Account: n.Subject.Account, State: n.To.String(), Was: n.From.String(), Would: n.Enforced != n.To, By: n.By, Why: n.Why,
+		Rule: string(n.Reading.Signal),
 	})
 }
 

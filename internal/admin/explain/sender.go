@@ -15,6 +15,7 @@ func Sender(x *admin.SenderDetail) []string {
 	r.kind()
 	r.why()
 	r.nowThen()
+	r.suspicion()
 	r.limits()
 	return r.lines
 }
@@ -170,6 +171,25 @@ func (r *reasons) nowThen() {
 	if near == 0 {
 		r.say("Now no signal is near a threshold: in the last hour %d of %d recipients answered were unknown, %d of %d messages refused for what is in them.",
 			x.Hour.Unknown, x.Hour.Answered, x.Hour.Content, x.Hour.Judged)
+	}
+}
+
+// suspicion tells what would speak against its next mail.
+func (r *reasons) suspicion() {
+	s := r.x.Suspicion
+	if s == nil {
+		return
+	}
+	if len(s.Parts) == 0 {
+		r.say("Suspicion of its next mail: 0, nothing speaks against it.")
+		return
+	}
+	r.say("Suspicion of its next mail: %.2f, before its recipient, its MSA and its sender's domain are known. Of 1, what counts for it:", s.Score)
+	for i := range s.Parts {
+		r.say("%.2f for %s: %s.", s.Parts[i].P, strings.ReplaceAll(s.Parts[i].Ground, "_", " "), s.Parts[i].Says)
+	}
+	if s.Capped {
+		r.say("Conduct alone comes to no more than 0.79, whatever its parts come to together.")
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 func TestSuspicionInItsLine(t *testing.T) {
 	all := &event.Suspicion{Score: 0.512, Capped: true}
 	for g := range event.GroundCount {
-		all.Parts = append(all.Parts, event.Suspect{Ground: g, P: 0.1 + float64(g)/1000, N: float64(g) + 0.25, Of: 100})
+		all.Parts = append(all.Parts, event.Suspect{Ground: g, P: float64(100+int(g)) / 1000, N: float64(g) + 0.25, Of: 100})
 	}
 	for _, s := range []*event.Suspicion{nil, {}, {Score: 0.31, Parts: []event.Suspect{{Ground: event.GroundUnknown, P: 0.31, N: 9, Of: 60}}}, all} {
 		r := event.NewRecord()

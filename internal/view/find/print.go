@@ -32,6 +32,7 @@ var (
 	labelWhose    = text{"whose", "原因側"}
 	labelLists    = text{"list", "リスト"}
 	labelBut      = text{"but not to", "不達の宛先"}
+	labelSuspect  = text{"suspicion", "疑わしさ"}
 	labelDid      = text{"did", "処理"}
 	labelPolicy   = text{"TLS policy", "TLSポリシー"}
 	labelDo       = text{"do", "対応"}
@@ -217,6 +218,9 @@ func (t Teller) printTry(p *printer, y *ToldTry, longest float64) {
 		if policy.Detail != "" {
 			p.row(2, "", policy.Detail, true)
 		}
+	}
+	if y.Suspicion != "" {
+		p.row(2, labelSuspect.in(t.Lang), y.Suspicion, true)
 	}
 	for _, d := range y.Did {
 		p.row(2, labelDid.in(t.Lang), d.Text, true)

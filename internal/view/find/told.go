@@ -71,6 +71,7 @@ type ToldTry struct {
 	Took       float64         `json:"took_seconds"`
 	TLS        string          `json:"tls,omitempty"`
 	MXQueueID  string          `json:"mx_queue_id,omitempty"`
+	Suspicion  string          `json:"suspicion,omitempty"` // what spoke against it before its content was known, with its parts
 	Octets     int64           `json:"octets"`
 	Recipients []ToldRecipient `json:"recipients"`
 	More       int             `json:"more_recipients,omitempty"`
@@ -184,6 +185,9 @@ func (t Teller) try(y *Try) ToldTry {
 		told.Whose, told.Advice = FaultNobody, classTexts[event.NoRefusal].do.in(t.Lang)
 	}
 	told.WhoseText = told.Whose.In(t.Lang)
+	if y.Suspicion != nil {
+		told.Suspicion = y.Suspicion.Says()
+	}
 	for _, l := range y.Sense.Lists {
 		told.Lists = append(told.Lists, ToldList{l.Name, l.Delist})
 	}

@@ -18,6 +18,7 @@ func AttemptOf(e *event.Entry) Attempt {
 		More: e.MoreRecipients, MessageID: e.MessageID, QueueID: e.QueueID, Received: e.Received,
 		Outcome: e.Outcome, Octets: e.BodyBytes, Duration: e.Duration.Duration(), TLS: e.TLSMX.State,
 	}
+	a.Suspicion = e.Suspicion
 	a.Source, _ = netip.ParseAddrPort(e.Source)
 	for i := range e.Recipients {
 		r := &e.Recipients[i]

@@ -68,7 +68,8 @@ type Attempt struct {
 	Reply       Reply  // the one that decided
 	Octets      int64
 	Duration    time.Duration
-	Slowest     string // phase
+	Suspicion   *event.EntrySuspicion // nil: nobody had asked
+	Slowest     string                // phase
 	SlowestTook time.Duration
 	TLS         string // state
 	Rescued     bool
