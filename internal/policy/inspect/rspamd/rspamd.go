@@ -20,6 +20,7 @@ import (
 	"net/url"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"kanmon/internal/event"
@@ -138,19 +139,20 @@ func (e *Engine) request(ctx context.Context, method, path string, body io.Reade
 	return http.NewRequestWithContext(ctx, method, scheme+host+path, body)
 }
 
-// lack says what a request without an answer means, of which so many octets were sent.
+// lack says what a request without an answer means, of which so many octets were read.
 func lack(ctx context.Context, err error, sent, octets int64) event.Scan {
+	hungUp := sent < octets || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) || errors.Is(err, net.ErrClosed)
 	switch {
-	case sent >= hungUpFrom && sent < octets && ctx.Err() == nil:
+	case hungUp && octets >= hungUpFrom && sent > 0 && ctx.Err() == nil:
 		// Its 413 is lost to a client that is still writing.
-		return inspect.Failed(event.LackTooLarge, "it has hung up behind %d of %d octets: more than its max_message?", sent, octets)
+		return inspect.Failed(event.LackTooLarge, "it has hung up before it had all of %d octets: more than its max_message?", octets)
 	case errors.Is(err, io.EOF):
 		return inspect.Failed(event.LackBusy, "it has hung up without a word: it has as many tasks as it takes")
 	}
 	return inspect.Failed(event.LackUnavailable, "%v", unwrapped(err))
 }
 
-// hungUpFrom is from how many octets sent on a connection that ends before the message does is rather about the message's size.
+// hungUpFrom is from how many octets on a connection that ends before it has had all is rather about the message's size.
 const hungUpFrom = 64 << 10
 
 // unwrapped is an error without the method and the URL, which are the same in each.
