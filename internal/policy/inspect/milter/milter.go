@@ -59,7 +59,7 @@ func (e *Engine) Scan(ctx context.Context, m *inspect.Mail) event.Scan {
 	}
 	defer w.stop()
 	defer func() { _ = w.Close() }()
-	c := &conversation{session: session, mail: m}
+	c := &conversation{wire: w, session: session, mail: m}
 	action, err := c.hold()
 	if err == nil {
 		_ = session.Close() // QUIT
@@ -192,6 +192,7 @@ func (e *Engine) Probe(ctx context.Context) []inspect.Proof {
 
 // A conversation is one message's.
 type conversation struct {
+	wire    *wire
 	session *milter.ClientSession
 	mail    *inspect.Mail
 }
@@ -248,7 +249,7 @@ func (c *conversation) recipients() (*milter.Action, error) {
 	return action, nil
 }
 
-// body sends it in chunks, until the filter wants no more. A message without one has one empty chunk, without which the library goes astray.
+// body sends it in chunks, until the filter wants no more.
 func (c *conversation) body(from io.Reader) (*milter.Action, error) {
 	chunk := make([]byte, milter.DataSize64K)
 	for sent := false; ; sent = true {
@@ -258,6 +259,9 @@ func (c *conversation) body(from io.Reader) (*milter.Action, error) {
 		}
 		if n == 0 && sent {
 			return &milter.Action{Type: milter.ActionContinue}, nil
+		}
+		if n == 0 && !c.session.ProtocolOption(milter.OptNoBody) {
+			c.wire.empty(!c.session.ProtocolOption(milter.OptNoBodyReply))
 		}
 		action, chunkErr := c.session.BodyChunk(chunk[:n])
 		if chunkErr != nil || action.Type != milter.ActionContinue || c.session.Skip() || err != nil {

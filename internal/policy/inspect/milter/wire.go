@@ -27,6 +27,8 @@ type wire struct {
 	left int64  // octets that the filter may still send
 	rest []byte // of a frame that is being read
 	head [5]byte
+	lost bool // the next frame that is written is an empty part of a body: see empty
+	said bool // the library waits for an answer to it
 
 	changes    int
 	quarantine bool
@@ -36,8 +38,21 @@ func newWire(conn net.Conn, stop func() bool, answers int64) *wire {
 	return &wire{Conn: conn, stop: stop, in: bufio.NewReaderSize(conn, 2<<10), out: bufio.NewWriterSize(conn, 8<<10), left: answers}
 }
 
+// empty has the next frame, an empty part of a body, not be sent. The library needs one behind a message without a body; filters of libmilter
+// hang up at it. An answer that the library waits for is made here.
+func (w *wire) empty(answered bool) { w.lost, w.said = true, answered }
+
 // Write keeps frames together until an answer is waited for.
-func (w *wire) Write(p []byte) (int, error) { return w.out.Write(p) }
+func (w *wire) Write(p []byte) (int, error) {
+	if w.lost {
+		w.lost = false
+		if w.said {
+			w.rest = []byte{0, 0, 0, 1, 'c'} // SMFIR_CONTINUE
+		}
+		return len(p), nil
+	}
+	return w.out.Write(p)
+}
 
 // Read reads whole frames that may be, one after the other.
 func (w *wire) Read(p []byte) (int, error) {
