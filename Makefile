@@ -12,8 +12,8 @@ ATTEMPTS ?= 1000000
 DAYS     ?= 14
 
 # The namespace tests bring real mail servers up, those of rules and dashboards run promtool; the others need nothing but Go.
-NETNS = ./test/netns/... ./test/parity
-UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/parity' -e '/test/monitoring' -e '/test/story' -e '/test/history')
+NETNS = ./test/netns/... ./test/parity ./test/scanners
+UNIT  = $(shell $(GO) list ./... | grep -v -e '/test/netns' -e '/test/parity' -e '/test/scanners' -e '/test/monitoring' -e '/test/story' -e '/test/history')
 
 # The race detector does not look into SQLite, which is not ours, locks for itself, and is what most tests with a file would spend their time in.
 RACE = -race -gcflags=modernc.org/...=-race=false
@@ -258,6 +258,11 @@ test-systemd: ## units, package and guide on a booted Debian 12: other programs 
 tls-parity: ## mail to 80 kinds of MXs by Postfix, which has OpenSSL, and through kanmon: the table of docs/ref/tls.md (root, under 10 minutes; ARGS=-update)
 	test/setup/install.sh parity
 	KANMON_PARITY=full $(GO) test -count=1 -timeout=10m -v ./test/parity $(ARGS) | grep -v '^=== '
+
+.PHONY: scanners
+scanners: ## real Rspamd, clamd, opendkim and python3-milter, stopped, full, killed, and asked (root, under 5 minutes)
+	test/setup/install.sh scanners
+	$(GO) test -count=1 -timeout=10m -v ./test/scanners | grep -v '^=== '
 
 .PHONY: hang
 hang: setup ## logs, databases, the resolver and kanmon's own log hang one after the other, and nobody's mail waits (root, under 15 minutes)

@@ -78,7 +78,8 @@ func start(t *testing.T, name string, port int, args ...string) *program {
 }
 
 // pause stops all of a program's processes, and resume has them go on.
-func (p *program) pause(t *testing.T)  { t.Helper(); must(t, syscall.Kill(-p.PID(), syscall.SIGSTOP)) }
+func (p *program) pause(t *testing.T) { t.Helper(); must(t, syscall.Kill(-p.PID(), syscall.SIGSTOP)) }
+
 func (p *program) resume(t *testing.T) { t.Helper(); must(t, syscall.Kill(-p.PID(), syscall.SIGCONT)) }
 
 func write(t *testing.T, file, content string) {

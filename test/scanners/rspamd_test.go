@@ -44,6 +44,9 @@ func TestRspamdSaysWhatItThinks(t *testing.T) {
 		string(inspect.GTUBE()):            {Action: "reject", Code: 554},
 		"X-Test-Score: 16\r\nno header":    {Action: "reject", Code: 554},
 		message("X-Test-Score:   16 \r\n"): {Action: "reject", Code: 554},
+		"X-Test-Score: 16\r\n\r\n":         {Action: "reject", Code: 554},
+		"X-Test-Score: 16":                 {Action: "reject", Code: 554},
+		"":                                 {Action: "no action"},
 	} {
 		if got := filter.Scan(t.Context(), mail(text)); got.State != event.Scanned || got.Action != want.Action || got.Code != want.Code {
 			t.Errorf("milter, %q: %+v", text, got)

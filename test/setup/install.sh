@@ -1,11 +1,11 @@
 #!/bin/sh
 # Makes ready what the namespace tests, the demo and the benchmarks run, on Debian and Ubuntu, as root.
 #
-#   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, axe-core, and a Japanese font
+#   test/setup/install.sh          what `make test` and `make demo` need; for the page a Chromium, axe-core, and a Japanese font; scanners of content
 #   test/setup/install.sh bench    and what `make bench` needs besides
 #   test/setup/install.sh mtas     and the MTAs and clients that `make mtas` measures
 #   test/setup/install.sh parity   and those of them that are MXs of `make tls-parity`
-#   test/setup/install.sh scanners and the scanners of content that `make scanners` asks
+#   test/setup/install.sh scanners only what `make scanners` needs
 #   test/setup/install.sh systemd  and the Debian that `make test-systemd` boots
 #   test/setup/install.sh packages only that Debian, and what `make test-packages` judges packages with
 #
@@ -27,7 +27,7 @@ umask 022 # what is unpacked is run under other users too
 cache=${KANMON_TEST_CACHE:-${XDG_CACHE_HOME:-/var/cache}/kanmon-test}
 
 main() {
-	groups="lab dns monitoring web axe fonts"
+	groups="lab dns monitoring web axe fonts scanners"
 	case "${1:-}" in
 	"") ;;
 	bench) groups="lab bench" ;;

@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"errors"
 	"hash"
 	"io"
 	"slices"
@@ -200,12 +201,12 @@ func writeMessage(sum hash.Hash, message io.Reader) error {
 		}
 		isEnd := len(bytes.TrimRight(line, "\r\n")) == 0
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			if len(field) > longestTrace {
 				_, _ = sum.Write(field)
 			}
 			return nil
-		case err != nil && err != bufio.ErrBufferFull:
+		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return err
 		case isEnd, err != nil: // the body, or a line that is no field's
 			if field != nil {

@@ -85,6 +85,9 @@ func (r *Room) Inspect(ctx context.Context, m Mail) []event.Scan {
 	defer r.leave()
 	view, seen := newView(m)
 	defer view.shut()
+	if !slices.ContainsFunc(scanners, func(s *scanner) bool { return s.takes(&m) }) {
+		return askAll(ctx, seen, scanners) // it need not be read to be known again
+	}
 	return r.cache.get(ctx, r.now, seen, scanners, func() []event.Scan { return askAll(ctx, seen, scanners) })
 }
 

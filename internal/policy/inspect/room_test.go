@@ -177,7 +177,7 @@ func TestAScanHoldsItsPlaceTwiceItsTimeAtMost(t *testing.T) {
 		if st := r.State()[0]; st.Taken != 1 {
 			t.Errorf("before: %+v", st)
 		}
-		time.Sleep(2)
+		time.Sleep(2 * time.Nanosecond)
 		synctest.Wait()
 		if st := r.State()[0]; st.Taken != 0 || st.Abandoned != 0 {
 			t.Errorf("behind: %+v", st)
@@ -251,8 +251,11 @@ func TestAnotherUpstreamIsAskedEarlyAlone(t *testing.T) {
 			lack  event.Lack
 			want  event.ScanState
 		}{
-			{0, event.LackUnavailable, event.Scanned}, {7 * time.Second, event.LackBusy, event.Scanned},
-			{9 * time.Second, event.LackUnavailable, event.ScanFailed}, {0, event.LackTooLarge, event.ScanFailed}, {0, event.LackUnfit, event.ScanFailed},
+			{0, event.LackUnavailable, event.Scanned},
+			{7 * time.Second, event.LackBusy, event.Scanned},
+			{9 * time.Second, event.LackUnavailable, event.ScanFailed},
+			{0, event.LackTooLarge, event.ScanFailed},
+			{0, event.LackUnfit, event.ScanFailed},
 		} {
 			bad, good := takes(c.after, Failed(c.lack, "so")), says(clean)
 			r := room(t, one(good, bad)) // the turn begins with the second one

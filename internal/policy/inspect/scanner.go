@@ -15,7 +15,7 @@ import (
 type Scanner struct {
 	Name    string
 	Engines []Engine      // where it can be asked: another one, if the first one fails early
-	AtOnce  int           // messages that it is given at the same time
+	AtOnce  int           // messages that it is given at the same time, at least 1
 	Largest int64         // octets; larger messages are not put to it. 0: all are
 	Within  time.Duration // it must say something; as long again a scan may go on that nobody waits for
 }
@@ -67,8 +67,11 @@ func (s *scanner) ask(ctx context.Context, m *Mail) event.Scan {
 	return said
 }
 
+// takes reports whether a message is not too large for it.
+func (s *scanner) takes(m *Mail) bool { return s.Largest == 0 || m.Octets <= s.Largest }
+
 func (s *scanner) askOnce(ctx context.Context, m *Mail) event.Scan {
-	if s.Largest > 0 && m.Octets > s.Largest {
+	if !s.takes(m) {
 		return skipped(event.LackTooLarge, "%d octets: it is given %d at most", m.Octets, s.Largest)
 	}
 	up, try, why := s.choose(nil)

@@ -175,8 +175,10 @@ func TestConversation(t *testing.T) {
 		protocol   uint32
 		want       []string
 	}{
-		{"all", text, 0, []string{"C[192.0.2.25]|4\x00\x00192.0.2.25|", "Hkanmon.invalid|", "M<probe@kanmon.invalid>|", "R<one@kanmon.invalid>|",
-			"R<two@kanmon.invalid>|", "T", "LSubject|a\n b|", "LTo| c|", "LX||", "N", "Bbody\r\n.\r\n", "E"}},
+		{"all", text, 0, []string{
+			"C[192.0.2.25]|4\x00\x00192.0.2.25|", "Hkanmon.invalid|", "M<probe@kanmon.invalid>|", "R<one@kanmon.invalid>|",
+			"R<two@kanmon.invalid>|", "T", "LSubject|a\n b|", "LTo| c|", "LX||", "N", "Bbody\r\n.\r\n", "E",
+		}},
 		{"leading blanks", "To:  c\r\n\r\nx", 0x100000, []string{"LTo|  c|", "N", "Bx", "E"}},
 		{"no body", "A: b\r\n\r\n", 0, []string{"LA|b|", "N", "E"}},
 		{"no empty line", "A: b\r\n", 0, []string{"LA|b|", "N", "E"}},

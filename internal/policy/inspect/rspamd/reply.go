@@ -20,6 +20,20 @@ type reply struct {
 	Required float64           `json:"required_score"` // at which it rejects
 	TimeReal float64           `json:"time_real"`      // seconds
 	Symbols  map[string]symbol `json:"symbols"`
+	Milter   struct {
+		Add    map[string]any `json:"add_headers"`
+		Remove map[string]any `json:"remove_headers"`
+	} `json:"milter"`
+	Signature any `json:"dkim-signature"`
+}
+
+// changes is how many changes of the message it asks for.
+func (r *reply) changes() int {
+	n := len(r.Milter.Add) + len(r.Milter.Remove)
+	if r.Signature != nil {
+		n++
+	}
+	return n
 }
 
 type symbol struct {
@@ -44,7 +58,7 @@ const mostName = 128
 
 // scan is what a reply says. Where Rspamd has not seen all, only a refusal is a verdict: what it has not seen can only add to that.
 func (r *reply) scan(taskTimeout time.Duration) event.Scan {
-	said := event.Scan{State: event.Scanned, Action: *r.Action, Score: r.Score, Threshold: r.Required, Symbols: r.symbols()}
+	said := event.Scan{State: event.Scanned, Action: *r.Action, Score: r.Score, Threshold: r.Required, Symbols: r.symbols(), Changes: r.changes()}
 	if why := r.incomplete(taskTimeout); why != "" && said.Action != inspect.ActionReject && said.Action != inspect.ActionDiscard {
 		failed := inspect.Failed(event.LackUnavailable, "incomplete: %s", why)
 		said.State, said.Lack, said.Why = failed.State, failed.Lack, failed.Why

@@ -141,7 +141,7 @@ func TestRequest(t *testing.T) {
 	if said := e.Scan(t.Context(), m); said.State != event.Scanned || said.Score != 0.5 || said.Threshold != 10 {
 		t.Errorf("%+v", said)
 	}
-	if got.Method != "POST" || got.URL.Path != "/checkv2" || !got.Close || got.ContentLength != m.Octets || len(got.TransferEncoding) > 0 {
+	if got.Method != http.MethodPost || got.URL.Path != "/checkv2" || !got.Close || got.ContentLength != m.Octets || len(got.TransferEncoding) > 0 {
 		t.Errorf("%+v", got)
 	}
 	if body != "Subject: x\r\n\r\n.\r\n..x\r\n" {
@@ -306,6 +306,18 @@ func TestSymbols(t *testing.T) {
 	got := r.scan(taskTimeout).Symbols
 	if len(got) != event.MaxSymbols || got[0] != (event.Symbol{Name: "S00", Points: -50}) || got[1] != (event.Symbol{Name: "S01", Points: -49}) ||
 		got[2] != (event.Symbol{Name: "S99", Points: 49}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// What Rspamd would change is counted.
+func TestChanges(t *testing.T) {
+	r, err := parse([]byte(`{"action":"add header","milter":{"add_headers":{"X-Spam":{"value":"Yes","order":0},"X-S":[{"value":"a"}]},` +
+		`"remove_headers":{"X-Spam":0}},"dkim-signature":"v=1"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := r.scan(taskTimeout); got.Changes != 4 || got.State != event.Scanned {
 		t.Errorf("%+v", got)
 	}
 }
