@@ -17,6 +17,7 @@ type Content struct {
 	Reference string   // that stands in the reply, and that people may ask for; "": none
 	Octets    int64    // that the scanners were given
 	Waited    Micros   // that the MSA waited for the verdict, or for room
+	Prepended int64    // octets of header fields that were put before the message, beside those that the MSA sent
 	Scans     []Scan
 }
 

@@ -55,6 +55,7 @@ type Entry struct {
 	Stalled        Milliseconds            `json:"stalled_ms"` // of a wait and of a heartbeat, too
 	BodyBytes      int64                   `json:"body_bytes"`
 	Dot            EntryReply              `json:"dot"`
+	Content        *EntryContent           `json:"content"` // nil: nobody was to judge it
 	Outcome        string                  `json:"outcome"`
 	Results        map[string]int          `json:"results"`
 	Times          map[string]Milliseconds `json:"times"` // of a session, too
@@ -234,6 +235,42 @@ type EntryTrust struct {
 	Detail  string       `json:"detail"`
 	Age     Milliseconds `json:"age_ms"`
 	Waited  Milliseconds `json:"waited_ms"`
+}
+
+// An EntryContent is how the content of a message was judged, and what followed.
+type EntryContent struct {
+	Lane      string       `json:"lane"`
+	Wanted    string       `json:"wanted"` // "": that
+	Verdict   string       `json:"verdict"`
+	Done      string       `json:"done"`
+	Rule      string       `json:"rule"`
+	Why       string       `json:"why"`
+	Reference string       `json:"reference"`
+	Octets    int64        `json:"octets"`
+	Prepended int64        `json:"prepended"`
+	Waited    Milliseconds `json:"waited_ms"`
+	Scans     []EntryScan  `json:"scans"`
+}
+
+// An EntryScan is what one scanner said of a message, or why it said nothing.
+type EntryScan struct {
+	Scanner   string        `json:"scanner"`
+	State     string        `json:"state"`
+	Why       string        `json:"why"`
+	Action    string        `json:"action"`
+	Score     float64       `json:"score"`
+	Threshold float64       `json:"threshold"`
+	Virus     string        `json:"virus"`
+	Took      Milliseconds  `json:"took_ms"`
+	Cached    bool          `json:"cached"`
+	Changes   int           `json:"changes"`
+	Symbols   []EntrySymbol `json:"symbols"`
+}
+
+// An EntrySymbol is one of a scanner's rules that a message met.
+type EntrySymbol struct {
+	Name   string  `json:"name"`
+	Points float64 `json:"points"`
 }
 
 // An EntryOpening is a reply while the MX leg was opened.

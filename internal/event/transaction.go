@@ -23,6 +23,7 @@ type Transaction struct {
 	Stalled      time.Duration // of it this process stood still
 	BodyBytes    int64         // octets of the body as the MSA sent it, dot-stuffing and stripped fields included, dot excluded
 	Dot          Reply         // reply to the dot
+	Content      *Content      // how its content was judged; nil: nobody was to
 	Outcome      Outcome
 	EndedBy      Side   // who ended it, where no reply has decided
 	Leg          uint16 // the connection to an MX that it ended on; 0: none

@@ -53,6 +53,9 @@ func (s *session) endIdentity(p []byte) {
 
 // passHeader is sendChunk while the header goes by.
 func (s *session) passHeader(p []byte) error {
+	if s.mail.content.isHeld() {
+		p = bytes.Clone(p) // where there is no room for it any more the MX is waited for
+	}
 	for len(p) > 0 {
 		pass, n, over := s.mail.header.Take(p)
 		if err := s.forwardChunk(pass); err != nil {
@@ -104,7 +107,11 @@ func (s *session) askAccount(behind []byte) ([]byte, error) {
 		d = s.waitOut(q, d)
 		s.budget.hidesNothing() // the MSA waits for no reply while it sends its message
 	}
-	if no := s.gateReply(&d); no != nil {
+	no := s.gateReply(&d)
+	switch {
+	case no != nil && s.mail.content.isHeld(): // the MX has not heard of the message
+		s.refuses(no, "the account that it names is refused")
+	case no != nil:
 		return nil, &failure{trouble: accountRefused, phase: event.PhaseBody, reply: no}
 	}
 	return behind, nil

@@ -252,6 +252,7 @@ func (s *session) tellOver() {
 // leaveGate ends the session's way through the gate. A dot without a reply may have been a message.
 func (s *session) leaveGate() {
 	defer s.gate.pass.Close() // whatever becomes of the news: what the session holds is given back
+	defer s.mail.endContent()
 	if s.mail.state == mailDotted {
 		s.gate.pass.Tell(News{Step: event.StepMessage, Octets: s.mail.octets, Recipients: int(s.mail.envelope.accepted), SendingIP: s.mx.info.SendingIP})
 	}

@@ -82,6 +82,12 @@ func (s *session) sendChunk(p []byte) error {
 }
 
 func (s *session) forwardChunk(p []byte) error {
+	if s.mail.content != nil && len(p) > 0 {
+		var err error
+		if p, err = s.inspectChunk(p); err != nil {
+			return err
+		}
+	}
 	if len(p) == 0 {
 		return nil
 	}
@@ -108,6 +114,9 @@ func (s *session) saidEarly() error {
 	if err := s.readReply(event.PhaseBody); err != nil {
 		return err
 	}
+	if s.mail.content.isHeld() && s.mx.reply.Class() >= 4 && s.mx.reply.Code != 421 {
+		return errEarly
+	}
 	if s.mx.reply.Class() >= 4 {
 		judged := s.judge(event.PhaseBody, s.mx.reply.Code, nil)
 		downgraded := s.refusedForDowngrade(event.PhaseBody, &judged)
@@ -129,7 +138,7 @@ func (s *session) bodyWriteFailed(err error) error {
 	if !s.mx.pending() {
 		return lost
 	}
-	if said := s.saidEarly(); isSaid(said) {
+	if said := s.saidEarly(); isSaid(said) || errors.Is(said, errEarly) {
 		return said
 	}
 	return lost
@@ -199,6 +208,14 @@ func (s *session) sendDot(n int) error {
 		last, gone = []byte(smtp.EndOfData), s.msaGone() // there may have been a wait
 	}
 	s.budget.hidesNothing() // whatever was hidden before: the reply to the dot is waited for as long as the MSA does
+	if s.mail.content.keeps() {
+		return s.inspectEnd(last, gone)
+	}
+	return s.endSent(last, gone)
+}
+
+// endSent writes the last octets of a message that the MX has the rest of, and passes the reply on.
+func (s *session) endSent(last []byte, gone bool) error {
 	s.keep(last)
 	if err := s.writeDot(last, gone); err != nil {
 		return err
@@ -240,7 +257,9 @@ func (s *session) writeDot(last []byte, gone bool) error {
 	if s.mustEnd() { // from here on there is only waiting
 		return s.ends(event.PhaseBody)
 	}
+	s.budget.hidesNothing()
 	before := s.log.spendsIn(event.SpentOnBodyMX)
+	s.mail.content.triesDot()
 	s.mail.state = mailDotted
 	err := s.writeText(last, lastPiece)
 	s.mx.sent = s.log.back(before) // not before the MX has taken it
@@ -303,6 +322,7 @@ func (s *session) tellDot(judged Judgement) error {
 		s.talk.delivered++
 	}
 	code := s.mx.reply.Code
+	s.told(code, gone)
 	s.mx.reply = original
 	if !nobody {
 		s.tell(event.StepMessage, judged.Class)

@@ -129,6 +129,9 @@ func (s *session) takeGroup() error {
 		if s.mailComes() && len(s.mx.out) > 0 {
 			return nil // what becomes of those before it decides about this one
 		}
+		if s.dataWaits() {
+			return nil
+		}
 		out := len(s.mx.out)
 		cmd, ok, err := s.msa.in.Command()
 		switch {
@@ -269,7 +272,7 @@ func (s *session) unasked(phase event.Phase) error {
 func (s *session) answerSlot(i int) (toBody bool, err error) {
 	sl := &s.talk.slots[i]
 	if sl.local != nil {
-		return false, s.answerLocally(sl)
+		return sl.local == &replySend, s.answerLocally(sl)
 	}
 	switch sl.verb {
 	case smtp.VerbEHLO, smtp.VerbHELO:

@@ -198,10 +198,13 @@ func (s *session) dispatchData(cmd smtp.Command) {
 		if s.mail.state == mailNone {
 			s.talk.bad++
 		}
+		s.mail.endContent()
 		s.answerHere(cmd, no)
 		return
 	}
-	s.forward(cmd, slot{verb: cmd.Verb})
+	if !s.dispatchContent(&cmd) {
+		s.forward(cmd, slot{verb: cmd.Verb})
+	}
 }
 
 // dispatchEmpty is for RSET and NOOP. An MX that no mail can go to, or not yet, has nothing to do with them: whatever stands in them

@@ -38,6 +38,7 @@ const (
 	bodyTooBig             // over kanmon's own limit
 	bodyUnwanted           // octets although no recipient was accepted (RFC 2920 §3.1: only a lone dot may follow)
 	accountRefused         // the gate does not want a message of the account that its header names
+	contentRefused         // a message is refused for its content, or because there is no way on for it, once the MX has a part of it
 	stopping               // kanmon drains
 	cut                    // kanmon stops now
 	byOrder                // a person has ordered this session to end
@@ -47,7 +48,7 @@ const (
 
 var troubleNames = [...]string{
 	"", "mx_unreachable", "ips_suspended", "ips_missing", "ports_exhausted", "no_room", "mx_lost", "mx_silent", "mx_garbled", "mx_injected", "mx_refused", "mx_said", "msa_lost", "msa_silent", "msa_stuck",
-	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "stopping", "cut", "ended",
+	"msa_abusive", "msa_foreign", "msa_line_feed", "msa_tls", "too_many_mails", "body_smuggled", "body_too_big", "body_unwanted", "account_refused", "content_refused", "stopping", "cut", "ended",
 	"passed_through", "broken",
 }
 
@@ -68,7 +69,7 @@ type failure struct {
 	trouble trouble
 	phase   event.Phase
 	cause   error       // for the operator; nil if the trouble says it all
-	reply   *smtp.Reply // with mxSaid and mxRefused: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused: what the gate did
+	reply   *smtp.Reply // with mxSaid and mxRefused: what the MX said; with mxLost, if any: what it said to EHLO before; with accountRefused and contentRefused: what kanmon does
 	told    bool        // the MSA knows already
 	parting parting     // how the MSA is left
 }
@@ -93,7 +94,7 @@ func (f *failure) answer(mx netip.AddrPort, host string) (reply smtp.Reply, ok b
 	switch f.trouble {
 	case msaLost, msaStuck, msaTLS, passedThrough:
 		return smtp.Reply{}, false
-	case mxSaid, mxRefused, accountRefused:
+	case mxSaid, mxRefused, accountRefused, contentRefused:
 		return *f.reply, true
 	}
 	said := f.says(mx)
@@ -261,6 +262,7 @@ var (
 	replyMXGone       = replies.Gone.Plain()
 	replyMXRefused    = replies.Refused.Plain()
 	replyGoAhead      = replies.GoAhead.Plain()
+	replySend         = replies.Send.Plain()
 	replyNoParams     = replies.NoParams.Plain()
 	replyAhead        = replies.Ahead.Plain()
 	replyTLSTwice     = replies.TLSTwice.Plain()

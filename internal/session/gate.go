@@ -38,7 +38,7 @@ type Question struct {
 	// refused. Nobody can wait: a Delay counts as a refusal. The mail has both until there is News from the second.
 	Instead bool
 
-	Recipients int           // of StepContent: that the MX has accepted
+	Recipients int           // of StepContent: that the MX has accepted, or has yet to answer in the group at hand
 	Replied    time.Duration // of StepContent: what the MX has taken for its replies so far in this session
 
 	// Fields of StepAccount: what the message's fields of that name say, in their order. Anything but a true line end may stand in them.
@@ -64,7 +64,7 @@ type Decision struct {
 	// and StepAccount it takes the place of the one before.
 	Suspicion *event.Suspicion
 
-	Inspect   Inspection // with StepContent: how the message's content is judged; nil: it is not
+	Inspect   Inspection // with StepContent, which is neither refused nor delayed: how the message's content is judged; nil: it is not
 	Contained bool       // with StepRescue: there is something against who sends the mail at hand; no other sending IP is spent on it
 }
 

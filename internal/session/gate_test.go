@@ -24,6 +24,9 @@ type script struct {
 func (g *script) Enter(session.Origin) session.Pass { return g }
 
 func (g *script) Ask(q session.Question) session.Decision {
+	if q.Step == event.StepContent { // asked at each DATA: who scripts it hears it in what follows
+		return g.decide(q)
+	}
 	g.heard = append(g.heard, strings.TrimSpace(fmt.Sprint(q.Step, "? ", q.Sender, q.Recipient, fieldTexts(q.Fields))))
 	return g.decide(q)
 }

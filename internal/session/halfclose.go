@@ -162,7 +162,7 @@ func (s *session) writeText(p []byte, which piece) (err error) {
 }
 
 func (s *session) writeSteadily(p []byte, which piece) error {
-	w := steady{Conn: s.mx.base, s: s, which: which, end: time.Now().Add(s.e.timeout(event.PhaseBody))}
+	w := steady{Conn: s.mx.base, s: s, which: which, end: time.Now().Add(s.patience(event.PhaseBody, s.now()))}
 	var n int
 	var err error
 	if conn, isTLS := s.mx.conn.(*tls.Conn); isTLS {

@@ -49,12 +49,15 @@ type mail struct {
 
 	senderKnown, recipientKnown bool // else what stands there is of a mail before it
 
+	keptAs keptAs
+
 	sender    string             // in the form of package mailbox
 	recipient string             // the first, likewise
 	no        *smtp.Reply        // with mailStranded: what its recipients get
 	header    *smtp.HeaderFilter // that the gate wants its message to pass; nil: it does not, or the header has passed
 	envelope  envelope
 	kept      keptBody
+	content   *inspected // how its content is judged; nil: nobody has asked, or nobody judges it
 	body      smtp.Body
 	asked     int32         // RCPTs that were forwarded, or came behind a refusal
 	octets    int64         // of its message
@@ -73,7 +76,8 @@ func (m *mail) underWay() bool {
 func (m *mail) anew() {
 	m.envelope.clear()
 	m.envelope.accepted = 0
-	*m = mail{sender: m.sender, recipient: m.recipient, envelope: m.envelope, kept: m.kept}
+	m.endContent()
+	*m = mail{sender: m.sender, recipient: m.recipient, envelope: m.envelope, kept: m.kept, keptAs: m.keptAs}
 }
 
 // park gives back, before a long wait, what only the next message would use.
@@ -188,6 +192,7 @@ func (s *session) followData(class int) error {
 	case class == 3:
 		s.mail.state = mailComing
 	case s.mail.admitted():
+		s.mail.endContent()
 		s.mail.state = mailLeft
 		s.mail.envelope.spoil()
 	}

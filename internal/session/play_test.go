@@ -41,6 +41,9 @@ func TestDialoguesOfTrust(t *testing.T) {
 	})
 }
 
+// Dialogues in which the content of messages is judged.
+func TestDialoguesOfContent(t *testing.T) { runDialogues(t, "testdata/content", played.all) }
+
 // Dialogues in which the gate has something against a mail.
 func TestDialoguesOfTheGate(t *testing.T) { runDialogues(t, "testdata/gate", played.all) }
 
@@ -156,6 +159,16 @@ func (p played) Record(r *event.Record) {
 				p.Tell(fmt.Sprintf("record trust %s %s %s %s", r.Text(of.Address), of.Trust.Policy, of.Trust.Verdict, of.Trust.Why))
 			}
 		}
+		if c := r.Transaction.Content; c != nil {
+			p.Tell(strings.TrimSpace(fmt.Sprintf("record content %s %s %s", c.Lane, c.Verdict, c.Done)))
+			p.Tell(fmt.Sprintf("record waited %s", c.Waited.Duration().Round(time.Second)))
+		}
+		if r.Transaction.Data.Local {
+			p.Tell(fmt.Sprintf("record data %d by kanmon", r.Transaction.Data.Code))
+		}
+		if dot := &r.Transaction.Dot; dot.Code != 0 {
+			p.Tell(fmt.Sprintf("record dot %d local=%t told=%d", dot.Code, dot.Local, dot.Told))
+		}
 		p.Tell("record mail " + r.Transaction.Outcome.String())
 	}
 	if r.End != nil {
@@ -201,6 +214,9 @@ type playedGate struct{ played }
 func (p playedGate) Enter(session.Origin) session.Pass { return p }
 
 func (p playedGate) Ask(q session.Question) session.Decision {
+	if q.Step == event.StepContent {
+		return session.Decision{Inspect: p.inspect(q)}
+	}
 	words := []string{q.Step.String()}
 	switch q.Step {
 	case event.StepMail:

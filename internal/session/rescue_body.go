@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -12,12 +13,25 @@ import (
 // once more through another sending IP (I3). What is kept is bounded, for one message, for a tenant and for all
 // together. Of a message that is too big for it the first piece stays, for what a refusal may repeat of its header.
 
-// keptBody is the message under way, in pieces: what grows as one would be copied again and again.
-type keptBody struct {
-	pieces  [][]byte // of outBuffer octets each
-	whole   bool     // nothing has been left out so far
-	begun   bool     // not even the first piece is complete
-	partial bool     // something of it has been left out
+// keptBody is the message under way, in pieces of outBuffer octets each: what grows as one would be copied again and again.
+type keptBody struct{ pieces [][]byte }
+
+// keptAs is what is known of a message that is kept.
+type keptAs uint8
+
+const (
+	keptWhole   keptAs = 1 << iota // nothing has been left out so far
+	keptBegun                      // not even the first piece is complete
+	keptPartial                    // something of it has been left out
+)
+
+func (m *mail) keptIs(as keptAs) bool { return m.keptAs&as != 0 }
+
+// setKept notes whether the message is kept so.
+func (m *mail) setKept(as keptAs, is bool) {
+	if m.keptAs &^= as; is {
+		m.keptAs |= as
+	}
 }
 
 func (k *keptBody) octets() int {
@@ -29,20 +43,23 @@ func (k *keptBody) octets() int {
 }
 
 func (s *session) beginKeeping() {
-	s.mail.kept.begun = !s.e.Observe
-	s.mail.kept.whole = s.mail.kept.begun && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.mail.large
+	if s.mail.content.isHeld() { // all of it is kept there
+		return
+	}
+	s.mail.setKept(keptBegun, !s.e.Observe)
+	s.mail.setKept(keptWhole, !s.e.Observe && s.e.Rescue.attempts() > 0 && s.e.Rescue.bodyBytes() > 0 && !s.mail.large)
 }
 
 // keep adds what is forwarded of the message, the dot included, or gives up where it becomes too much.
 func (s *session) keep(p []byte) {
-	if s.mail.kept.whole && s.mail.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
-		s.mail.kept.whole = false
+	if s.mail.keptIs(keptWhole) && s.mail.kept.octets()+len(p) > s.e.Rescue.bodyBytes()+len(smtp.EndOfData) {
+		s.mail.setKept(keptWhole, false)
 	}
-	for len(p) > 0 && (s.mail.kept.whole || s.mail.kept.begun) {
+	for len(p) > 0 && s.mail.keptIs(keptWhole|keptBegun) {
 		last := len(s.mail.kept.pieces) - 1
 		if last < 0 || len(s.mail.kept.pieces[last]) == outBuffer {
 			if !s.e.Live.bodies.take(s) {
-				s.mail.kept.whole, s.mail.kept.begun = false, false
+				s.mail.setKept(keptWhole|keptBegun, false)
 				break
 			}
 			s.mail.kept.pieces = append(s.mail.kept.pieces, outBuffers.Get().(*[outBuffer]byte)[:0])
@@ -52,10 +69,14 @@ func (s *session) keep(p []byte) {
 		n := min(len(p), outBuffer-len(piece))
 		s.mail.kept.pieces[last] = append(piece, p[:n]...)
 		p = p[n:]
-		s.mail.kept.begun = s.mail.kept.begun && last == 0 && len(s.mail.kept.pieces[last]) < outBuffer
+		if last > 0 || len(s.mail.kept.pieces[last]) == outBuffer {
+			s.mail.setKept(keptBegun, false)
+		}
 	}
-	s.mail.kept.partial = s.mail.kept.partial || len(p) > 0
-	if !s.mail.kept.whole {
+	if len(p) > 0 {
+		s.mail.setKept(keptPartial, true)
+	}
+	if !s.mail.keptIs(keptWhole) {
 		s.dropPieces(1)
 	}
 }
@@ -76,7 +97,7 @@ func (s *session) dropPieces(keep int) {
 
 func (s *session) forgetBody() {
 	s.dropPieces(0)
-	s.mail.kept = keptBody{pieces: s.mail.kept.pieces[:0]}
+	s.mail.kept, s.mail.keptAs = keptBody{pieces: s.mail.kept.pieces[:0]}, 0
 	if cap(s.mail.kept.pieces) > keptSlots {
 		s.mail.kept.pieces = nil
 	}
@@ -101,8 +122,7 @@ func (s *session) rescueDot() (Judgement, error) {
 			return judged, ended
 		}
 		s.log.bodyAgain()
-		s.log.line(event.MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.mail.kept.octets()-len(smtp.EndOfData)))
-		if err := s.writeDot(slices.Concat(s.mail.kept.pieces...), s.msaGone()); err != nil {
+		if err := s.writeAgain(); err != nil && !errors.Is(err, errEarly) {
 			if s.mail.state != mailDotted && !isSaid(err) { // else there is other news of the message
 				s.tellNews(before)
 			}
@@ -112,9 +132,18 @@ func (s *session) rescueDot() (Judgement, error) {
 	return Judgement{}, nil
 }
 
+// writeAgain is writeDot for a message that another MX leg has had before.
+func (s *session) writeAgain() error {
+	if s.mail.content.isHeld() {
+		return s.writeHeld()
+	}
+	s.log.line(event.MarkToMX, fmt.Appendf(nil, "(message, %d octets, again)", s.mail.kept.octets()-len(smtp.EndOfData)))
+	return s.writeDot(slices.Concat(s.mail.kept.pieces...), s.msaGone())
+}
+
 // bodyAgain reports whether the message can be sent once more.
 func (s *session) bodyAgain() bool {
-	return s.mail.kept.whole && s.mail.envelope.accepted > 0 && !s.msaGone()
+	return (s.mail.keptIs(keptWhole) || s.mail.content.isHeld()) && s.mail.envelope.accepted > 0 && !s.msaGone()
 }
 
 // reopenForBody opens another leg as far as its 354.

@@ -33,11 +33,15 @@ func (s *session) noteSaid(r *MXRefusal) {
 			r.Said = append(r.Said, path)
 		}
 	}
-	r.Partial = s.mail.kept.partial
-	if r.Phase >= event.PhaseBody && len(s.mail.kept.pieces) > 0 {
-		r.Message = func() []byte { return slices.Concat(s.mail.kept.pieces...) }
+	r.Partial = s.mail.keptIs(keptPartial)
+	kept := s.mail.kept
+	if s.mail.content.isHeld() { // then there is nothing else
+		kept.pieces = s.mail.content.pieces
 	}
-	if header := s.mail.kept.header(); r.Phase >= event.PhaseData && len(header) > 0 {
+	if r.Phase >= event.PhaseBody && len(kept.pieces) > 0 {
+		r.Message = func() []byte { return slices.Concat(kept.pieces...) }
+	}
+	if header := kept.header(); r.Phase >= event.PhaseData && len(header) > 0 {
 		r.Subject = string(fieldsOf(header, "subject"))
 		for _, name := range saidInHeader {
 			if value := fieldsOf(header, name); len(value) > 0 {

@@ -195,6 +195,8 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 		s.mx.park()
 		switch {
 		case !s.mx.open():
+		case phase == event.PhaseBody && s.mail.content.isHeld():
+			s.loseHeldMX()
 		case phase == event.PhaseBody && s.mx.pending():
 			return s.saidEarly()
 		case phase == event.PhaseIdle && s.mx.hungUp():
@@ -233,6 +235,19 @@ func (s *session) peekForeign() error {
 
 // loseIdleMX frees the MX leg when the MX has hung up between transactions. A last 421 of its is kept for the next command.
 func (s *session) loseIdleMX() {
+	s.hearOut()
+	s.log.note("MX closed the idle connection")
+	s.tellGoodbye()
+	s.log.endTransaction(event.OutcomeDeferred, event.ByMX, "the MX closed the connection")
+	s.endMail()
+	if s.mx.ehloRefused && s.mx.stage == stageBanner {
+		s.again.helo = heloNext
+	}
+	s.closeMX()
+}
+
+// hearOut reads what an MX has said unasked. Of that a 421 alone is kept.
+func (s *session) hearOut() {
 	s.mx.arm(time.Now().Add(10 * time.Millisecond))
 	s.mx.reply.Reset()
 	for {
@@ -252,14 +267,6 @@ func (s *session) loseIdleMX() {
 			break
 		}
 	}
-	s.log.note("MX closed the idle connection")
-	s.tellGoodbye()
-	s.log.endTransaction(event.OutcomeDeferred, event.ByMX, "the MX closed the connection")
-	s.endMail()
-	if s.mx.ehloRefused && s.mx.stage == stageBanner {
-		s.again.helo = heloNext
-	}
-	s.closeMX()
 }
 
 func (s *session) closeMX() {

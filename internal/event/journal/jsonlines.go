@@ -105,6 +105,7 @@ func (o *object) transaction(t *event.Transaction) {
 	}
 	o.integer("body_bytes", t.BodyBytes)
 	o.reply("dot", &t.Dot)
+	o.content(t.Content)
 	o.word("outcome", t.Outcome.String())
 	o.foreign("cause", t.Cause)
 	o.milliseconds("duration_ms", o.r.Took)

@@ -50,6 +50,17 @@ func fullRecord() *event.Record {
 		Body:      3 * time.Second, Window: 2500 * ms, Stalled: 1200 * ms, BodyBytes: 50 << 20,
 		Dot:     event.Reply{Code: 451, Local: true, Text: r.Add([]byte("451 4.4.2 kanmon: state unknown")), Took: event.MicrosOf(time.Minute)},
 		Outcome: event.OutcomeAmbiguous, Cause: "read: connection reset",
+		Content: &event.Content{
+			Lane: event.LaneTee, Wanted: event.LaneHold, Verdict: event.HandleRefuse, Done: event.HandleAccept, Rule: "reject", Why: "no room \x1b[2Jfor a hold",
+			Reference: "7F3K-20A1", Octets: 4096, Prepended: 30, Waited: event.MicrosOf(1500 * ms),
+			Scans: []event.Scan{
+				{
+					Scanner: "rspamd", State: event.Scanned, Action: "add \"header\"", Score: 6.4, Threshold: 15, Took: event.MicrosOf(3 * ms), Cached: true, Changes: 2,
+					Symbols: []event.Symbol{{Name: "URIBL_X", Points: 4.5}, {Name: "B\x1b", Points: -0.25}},
+				},
+				{Scanner: "clamd", State: event.ScanFailed, Why: "read: connection reset", Virus: "Test\nEICAR"},
+			},
+		},
 		Identity: &event.Identity{
 			MessageID: r.Add([]byte("20261130.1\x1b[2J@acme.example")), QueueID: r.Add([]byte("4jYHGY1Bkqz3Z")), Received: start.Add(-time.Minute),
 		},

@@ -43,16 +43,21 @@ var (
 		Postmaster: "Switch such policies off in the MSA, or have the mail service pass the destination through.",
 		Operator:   "[Settings for MSAs](../howto/msa.md); or `passthrough` in a `[[destination]]`.",
 	})
-	NeedName   = command("need-name", []Code{{501, "5.5.4"}}, "EHLO and HELO need a name", "EHLO or HELO came without one.")
-	NeedHello  = command("need-hello", outOfPlace, "send EHLO first", "MAIL came before EHLO or HELO.")
-	Nested     = command("nested", outOfPlace, "the sender is given already", "A second MAIL came within one mail.")
-	NeedMail   = command("need-mail", outOfPlace, "need MAIL first", "RCPT or DATA came without a MAIL, or behind one that was refused.")
-	NeedRcpt   = command("need-rcpt", outOfPlace, "need RCPT first", "DATA came without a recipient that was let pass.")
-	NotNow     = command("not-now", outOfPlace, "not during a mail transaction", "STARTTLS came within a mail.")
-	NoParams   = command("no-parameters", []Code{{501, "5.5.4"}}, "STARTTLS takes no parameters", "STARTTLS came with some.")
-	Ahead      = command("ahead-of-tls", outOfPlace, "nothing may follow STARTTLS before TLS; closing the connection", "More stood behind STARTTLS, which the handshake must follow: faulty software, or somebody between (CVE-2011-0411).")
-	TLSTwice   = command("tls-twice", outOfPlace, "TLS is active already", "STARTTLS came inside of TLS.")
-	GoAhead    = command("go-ahead", []Code{{220, "2.0.0"}}, "ready to start TLS", "STARTTLS between the MSA and kanmon.")
+	NeedName  = command("need-name", []Code{{501, "5.5.4"}}, "EHLO and HELO need a name", "EHLO or HELO came without one.")
+	NeedHello = command("need-hello", outOfPlace, "send EHLO first", "MAIL came before EHLO or HELO.")
+	Nested    = command("nested", outOfPlace, "the sender is given already", "A second MAIL came within one mail.")
+	NeedMail  = command("need-mail", outOfPlace, "need MAIL first", "RCPT or DATA came without a MAIL, or behind one that was refused.")
+	NeedRcpt  = command("need-rcpt", outOfPlace, "need RCPT first", "DATA came without a recipient that was let pass.")
+	NotNow    = command("not-now", outOfPlace, "not during a mail transaction", "STARTTLS came within a mail.")
+	NoParams  = command("no-parameters", []Code{{501, "5.5.4"}}, "STARTTLS takes no parameters", "STARTTLS came with some.")
+	Ahead     = command("ahead-of-tls", outOfPlace, "nothing may follow STARTTLS before TLS; closing the connection", "More stood behind STARTTLS, which the handshake must follow: faulty software, or somebody between (CVE-2011-0411).")
+	TLSTwice  = command("tls-twice", outOfPlace, "TLS is active already", "STARTTLS came inside of TLS.")
+	GoAhead   = command("go-ahead", []Code{{220, "2.0.0"}}, "ready to start TLS", "STARTTLS between the MSA and kanmon.")
+	Send      = ofCommand.add(Entry{
+		Name: "send", Codes: []Code{{354, ""}}, Text: "End data with <CR><LF>.<CR><LF>", Bare: true,
+		Happened: "The message is judged by its content before the MX hears of it: kanmon takes it, and the reply to it is the MX's, or kanmon's refusal.",
+		Mail:     notMail, Postmaster: nothing, Operator: nothing,
+	})
 	CannotVRFY = command("cannot-vrfy", []Code{{252, "2.5.2"}}, "cannot VRFY, send some mail", "VRFY is never asked of an MX.")
 	Help       = command("help", []Code{{214, "2.0.0"}}, "see RFC 5321", "HELP.")
 	OK         = command("ok", []Code{{250, "2.0.0"}}, "ok", "NOOP or RSET where there is no MX to ask.")

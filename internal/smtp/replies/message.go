@@ -28,4 +28,18 @@ var (
 		Postmaster: "See the replies to the recipients.",
 		Operator:   nothing,
 	})
+	Unjudged = ofMessage.add(Entry{
+		Name: "unjudged", Codes: []Code{{451, "4.7.1"}}, Text: "this message could not be judged in time; your mail stays queued and is retried",
+		Happened:   "The content of the message was to be judged before it leaves, and nobody has said in time what it is.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "Look with `kanmon status` whether a scanner is away.",
+	})
+	TookTooLong = ofMessage.add(Entry{
+		Name: "took-too-long", Codes: []Code{{451, "4.4.2"}}, Text: "the destination took too long for this message; your mail stays queued and is retried",
+		Happened:   "kanmon had kept the message until its content was judged, and the MX did not take it in the time that was left (`content.dot_within`). It has not got the end of it.",
+		Mail:       staysQueued,
+		Postmaster: nothing,
+		Operator:   "Raise `content.dot_within` if that happens again and again with mail servers that wait longer.",
+	})
 )

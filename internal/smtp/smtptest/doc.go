@@ -71,6 +71,9 @@
 //	         says    stay or move
 //	trust:   about   need and domain=; judge, domain=, plain, resumed, sni=, early (the need is not known yet); hello
 //	         says    of a need: wait=3s; of a leg: pass, or refuse name= until=1h sni= fresh policy=; of a hello: sni=
+//	content: about   data recipients= (is it judged?); room; start; grow; full; verdict octets= recipients= utf8
+//	         says    of data: pass or inspect; of room: wait=3s; of start and full: hold tee behind or off, defer or refuse, dot=1m pause=5s;
+//	                 of grow: full; of a verdict: wait=3s, accept divert pool= defer refuse never, fields="X-A: b\r\n"
 //	dial:    about   from=, to=, pool=, rescue, further, same, avoid=mx,mx2
 //
 // What the proxy tells, without an answer, is news. The first word is who hears it:

@@ -151,6 +151,9 @@ var vocabulary = map[string][]string{
 	"judge": {"pass", "rescue", "soften", "soften_to=", "observe", "class=", "scope=", "rule=", "why=", "avoid="},
 	"gate":  {"pass", "defer", "reject", "delay=", "again", "pool=", "header=", "strip", "must"},
 	"mover": {"stay", "move"},
+	"content": {
+		"pass", "inspect", "wait=", "hold", "tee", "behind", "off", "dot=", "pause=", "full", "accept", "divert", "defer", "refuse", "never", "pool=", "fields=",
+	},
 	"trust": {"pass", "refuse", "wait=", "until=", "name=", "sni=", "fresh", "anew=", "policy="},
 	"dial":  append(append(slices.Sorted(maps.Keys(legs)), failures...), "same"),
 }
@@ -159,7 +162,7 @@ var vocabulary = map[string][]string{
 var failures = []string{"refused", "silent", "none", "suspended", "absent", "portless"}
 
 // alternatives are words of which an answer has one at most.
-var alternatives = [][]string{{"defer", "reject"}, {"stay", "move"}, {"pass", "refuse"}, failures, slices.Sorted(maps.Keys(legs))}
+var alternatives = [][]string{{"defer", "reject"}, {"stay", "move"}, {"pass", "refuse"}, {"hold", "tee", "behind", "off"}, {"accept", "divert", "defer", "refuse", "never"}, failures, slices.Sorted(maps.Keys(legs))}
 
 // asking is a line that answers a question: "judge: rcpt 550 => rescue", or "judge: rescue" whatever the question.
 func asking(who, arg string, check Check) (step, error) {
@@ -217,7 +220,7 @@ func parseAnswer(who, said string, check Check) (Answer, error) {
 
 func checkValue(key, value string) error {
 	switch key {
-	case "delay=", "wait=", "until=":
+	case "delay=", "wait=", "until=", "dot=", "pause=":
 		if _, err := time.ParseDuration(value); err != nil {
 			return fmt.Errorf("%w: want %s10s or %[2]s5m", err, key)
 		}

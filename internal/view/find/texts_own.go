@@ -52,6 +52,9 @@ var ownTexts = map[string]ownText{
 	"smuggled": {FaultAccount, "本文に、本文の終わりと紛らわしい不正な改行が含まれています（SMTPスマグリング）。", "同じテナントで繰り返す場合は、何を送っているかを確認してください。"},
 	"too-big":  {FaultLimit, "メールのサイズが、このゲートウェイの上限を超えています。", "受信側が受け取れる大きさであれば、`limits.body_bytes` を増やしてください。"},
 	"unwanted": {FaultRecipient, "宛先がすべて拒否されたのに、本文が送られてきました。", ownNothing},
+	"unjudged": {FaultLimit, "送信前に本文を検査する設定ですが、時間内に結果が得られませんでした。", "`kanmon status` で、応答のない検査サーバーがないかを確認してください。"},
+
+	"took-too-long": {FaultReceiver, "検査のために保留していたメールを、受信側が残り時間内に受け取り終えませんでした。本文の終わりは送っていません。", "送信側がもっと長く待てるのであれば、`content.dot_within` を増やしてください。"},
 
 	"greeting":        {FaultLimit, "現在どのメールも送れないため、受信側には接続していません。", ownNothing},
 	"ended":           {FaultLimit, "運用者がこの接続を終了しました。", "理由は `kanmon audit` に残っています。"},
