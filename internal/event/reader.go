@@ -256,7 +256,9 @@ type EntryContent struct {
 type EntryScan struct {
 	Scanner   string        `json:"scanner"`
 	State     string        `json:"state"`
+	Lack      string        `json:"lack"`
 	Why       string        `json:"why"`
+	Code      int           `json:"code"`
 	Action    string        `json:"action"`
 	Score     float64       `json:"score"`
 	Threshold float64       `json:"threshold"`

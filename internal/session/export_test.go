@@ -26,3 +26,19 @@ func Watched(l *Live) int {
 	defer l.hangUps.mu.Unlock()
 	return len(l.hangUps.waits)
 }
+
+// Unstuffed is what a scanner reads of a message in pieces, so many octets at once.
+func Unstuffed(pieces [][]byte, most int) string {
+	c := contentOf(pieces)
+	var all []byte
+	for in, p := c.open(), make([]byte, most); ; {
+		n, err := in.Read(p)
+		if all = append(all, p[:n]...); err != nil {
+			break
+		}
+	}
+	if int64(len(all)) != c.octets {
+		return "octets do not add up"
+	}
+	return string(all)
+}

@@ -59,8 +59,14 @@ func (o *object) scan(s *event.Scan) {
 	if s.State != event.ScanNot {
 		o.word("state", s.State.String())
 	}
+	if s.Lack != event.LackNot {
+		o.word("lack", s.Lack.String())
+	}
 	o.foreign("why", s.Why)
 	o.foreign("action", s.Action)
+	if s.Code > 0 {
+		o.integer("code", int64(s.Code))
+	}
 	if s.Score != 0 {
 		o.points("score", s.Score)
 	}

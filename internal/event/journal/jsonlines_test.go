@@ -58,7 +58,7 @@ func fullRecord() *event.Record {
 					Scanner: "rspamd", State: event.Scanned, Action: "add \"header\"", Score: 6.4, Threshold: 15, Took: event.MicrosOf(3 * ms), Cached: true, Changes: 2,
 					Symbols: []event.Symbol{{Name: "URIBL_X", Points: 4.5}, {Name: "B\x1b", Points: -0.25}},
 				},
-				{Scanner: "clamd", State: event.ScanFailed, Why: "read: connection reset", Virus: "Test\nEICAR"},
+				{Scanner: "clamd", State: event.ScanFailed, Lack: event.LackUnavailable, Code: 451, Why: "read: connection reset", Virus: "Test\nEICAR"},
 			},
 		},
 		Identity: &event.Identity{
