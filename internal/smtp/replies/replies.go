@@ -54,7 +54,7 @@ func (s *Section) add(e Entry) *Entry {
 
 // Catalogue returns all there is, in the order of the page.
 func Catalogue() []*Section {
-	return []*Section{ofSender, ofDestination, ofMessage, ofConnection, ofCommand}
+	return []*Section{ofSender, ofDestination, ofMessage, ofContent, ofConnection, ofCommand}
 }
 
 // A Said is an entry that is filled in. The zero Said is nothing.

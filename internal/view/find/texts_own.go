@@ -56,6 +56,14 @@ var ownTexts = map[string]ownText{
 
 	"took-too-long": {FaultReceiver, "検査のために保留していたメールを、受信側が残り時間内に受け取り終えませんでした。本文の終わりは送っていません。", "送信側がもっと長く待てるのであれば、`content.dot_within` を増やしてください。"},
 
+	"spam":            {FaultAccount, "本文がスパムと判定されました。", ownSeeContent + "誤判定の場合は `kanmon content allow --account アカウント --for 24h --reason …` を使います。"},
+	"virus":           {FaultAccount, "本文からウイルスが検出されました。", ownSeeContent + "送信元のアカウントと端末を確認するよう、テナントに伝えてください。"},
+	"spam-for-now":    {FaultAccount, "本文の内容により、一時的に送信を保留しています。", ownSeeContent},
+	"virus-for-now":   {FaultAccount, "本文からウイルスが検出されたため、送信を保留しています。", ownSeeContent + "送信元のアカウントと端末を確認するよう、テナントに伝えてください。"},
+	"unscanned":       {FaultOurs, "本文を検査できなかったため、送信を保留しています。", ownSeeContent + "検査プログラムの状態は `kanmon status` で確認してください。"},
+	"unfit":           {FaultAccount, "宛先、送信者、または本文に検査プログラムへ渡せない文字があるため、検査できません。", ownSeeContent + "アドレスの表記を直すよう、テナントに伝えてください。"},
+	"no-room-to-scan": {FaultOurs, "検査待ちのメールが多すぎるため、本文を受け取れません。", "`kanmon status` を確認し、足りなければ `hold_memory` を増やしてください。"},
+
 	"greeting":        {FaultLimit, "現在どのメールも送れないため、受信側には接続していません。", ownNothing},
 	"ended":           {FaultLimit, "運用者がこの接続を終了しました。", "理由は `kanmon audit` に残っています。"},
 	"full":            {FaultLimit, "このゲートウェイの同時接続数の上限に達しました。", "`kanmon status` で接続の内訳を確認し、余裕があれば上限を増やしてください。"},
@@ -80,6 +88,7 @@ const (
 	ownSeeIPs     = "どの送信元IPアドレスが、いつから、なぜ停止しているかは `kanmon ip list` で確認できます。"
 	ownSeeMX      = "受信側の応答と時刻は記録にあります。ほかの宛先が正常なら、相手側の問題です。"
 	ownSeeTLS     = "このMXのTLSの状況は `kanmon mx ADDRESS` で確認できます。"
+	ownSeeContent = "照会番号の詳細は `kanmon content explain 照会番号` で確認できます。"
 	ownPerhaps    = "記録の `outcome` は `ambiguous` です。相手が受け取っていた場合は二重に届きますが、SMTPでは避けられません（RFC 1047）。"
 )
 
