@@ -60,6 +60,8 @@ type Config struct {
 	SenderLimits   []SenderLimit  `toml:"sender_limit"`
 	Containment    Containment    `toml:"containment"`
 	Suspicion      Suspicion      `toml:"suspicion"`
+	Content        Content        `toml:"content"`
+	Scanners       []Scanner      `toml:"scanner"`
 	Admin          Admin          `toml:"admin"`
 	Metrics        Metrics        `toml:"metrics"`
 	Web            Web            `toml:"web"`
@@ -132,6 +134,8 @@ type Tenant struct {
 	Kind       contain.Kind `toml:"kind"`       // of the tenant; contain.Plain: neither
 	Lists      Names        `toml:"lists"`      // accounts, or "@lists.acme.example" for all of a domain
 	Forwarders Names        `toml:"forwarders"` // likewise
+
+	TenantContent
 }
 
 // Route gives mail to a pool, and says what is done about refusals of it, if all its conditions hold; of the values of one

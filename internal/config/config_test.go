@@ -18,6 +18,7 @@ import (
 	"kanmon/internal/intercept"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/content"
 	"kanmon/internal/policy/limit"
 	"kanmon/internal/session"
 	"kanmon/internal/who/mailbox"
@@ -121,13 +122,17 @@ func TestEverythingIsRead(t *testing.T) {
 			"quarantine": {IPs: []netip.Addr{netip.MustParseAddr("203.0.113.11")}, Sticky: StickySenderDomain, HighRisk: true},
 		},
 		Tenants: []Tenant{
-			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: session.UnreachableSilence, AccountHeaderConflict: mailbox.ConflictDefer},
-			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: session.UnreachableReply, AccountHeaderConflict: mailbox.ConflictDefer},
+			{Name: "acme", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.1.0/24")}, SenderDomains: Names{"acme.example", "*.acme.example"}, Pool: "quarantine", OnUnreachable: session.UnreachableSilence, AccountHeaderConflict: mailbox.ConflictDefer, TenantContent: unscanned},
+			{Name: "vlan", ListenPort: 10031, Interfaces: []string{"vlan31", "ppp*"}, Pool: "default", OnUnreachable: session.UnreachableReply, AccountHeaderConflict: mailbox.ConflictDefer, TenantContent: unscanned},
 			{
 				Name: "blue", Sources: []netip.Prefix{netip.MustParsePrefix("10.20.2.0/24")}, Pool: "default", AccountHeader: "X-Authenticated-Sender", StripAccountHeader: true, OnUnreachable: session.UnreachableReply,
 				AccountHeaderConflict: mailbox.ConflictLast, AccountHeaderRequired: true, AccountDomains: Names{"bücher.example", "*.blue.example"},
 				AccountPatterns: Names{`(news)-[0-9]+(@lists\.blue\.example)`},
 				Kind:            contain.Forwarder, Lists: Names{"news@blue.example", "@lists.blue.example"}, Forwarders: Names{"@alumni.blue.example", "<srs>@blue.example"},
+				TenantContent: TenantContent{
+					Scan: content.Sample, Scanners: Names{"rspamd"}, Lacks: Lacks{content.AcceptAll, content.DeferAll, content.AcceptAll}, LackSaid: [3]bool{true, true, true},
+					OnVirus: Defer, OnReject: Divert, OnSoftReject: Accept, OnSpam: Accept, Prepend: Names{"Feedback-ID: blue:kanmon"},
+				},
 			},
 		},
 		Routes: []Route{
@@ -179,7 +184,15 @@ func TestEverythingIsRead(t *testing.T) {
 			{Name: "ip", Per: limit.PerIPProvider, Count: limit.Octets, Limit: 1 << 30, Every: time.Minute, Action: limit.Defer, Enforce: true, Fair: true},
 		},
 		Containment: Containment{Enforce: true, Most: contain.Divert, SlowRate: 120, Pool: "default", AccountVolume: 1000, TenantVolume: 9000},
-		Admin:       Admin{Socket: "/run/kanmon/admin.sock"},
+		Content:     Content{Enforce: true, HoldMemory: 1 << 30, HoldMessage: 4 << 20, VerdictWithin: 20 * time.Second, DotWithin: 3 * time.Minute, Sample: 25},
+		Scanners: []Scanner{
+			{
+				Name: "rspamd", Type: Rspamd, URL: "http://127.0.0.1:11333", SettingsID: "outbound", AtOnce: 32, Largest: 10 << 20,
+				Lacks: Lacks{content.DeferAll, content.AcceptAll, content.DeferAll},
+			},
+			{Name: "clamd", Type: Clamd, URL: "unix:/run/clamav/clamd.ctl", AtOnce: atOnceClamd, Largest: largestDefault},
+		},
+		Admin: Admin{Socket: "/run/kanmon/admin.sock"},
 		TLSPolicy: TLSPolicy{
 			On: true, Mode: TLSEnforce, MTASTS: true, DANE: true, Resolver: netip.MustParseAddrPort("127.0.0.1:53"), TrustAD: true,
 			Store: "/srv/kanmon/tls.db", Roots: "/etc/kanmon/roots.pem", FirstContact: 3 * time.Second, Wait: 10 * time.Second, DNSFailure: DNSPass,
@@ -291,3 +304,6 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// unscanned is what holds for a tenant of which the file says nothing of scanners.
+var unscanned = TenantContent{OnVirus: Refuse, OnReject: Refuse, OnSoftReject: Defer, OnSpam: Divert}

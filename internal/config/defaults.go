@@ -41,6 +41,7 @@ func defaults() *Config {
 		Notify:      Notify{Language: English, Digest: "08:00"},
 		Senders:     Senders{Spoofing: SpoofingRecord, FoldSubaddress: true},
 		Containment: Containment{Most: contain.Stop, SlowRate: 60, AccountVolume: 2000, TenantVolume: 5000},
+		Content:     defaultContent(),
 		Rescue: Rescue{
 			Soften:      true,
 			Attempts:    session.DefaultRescueAttempts,
@@ -97,6 +98,7 @@ func (d *decoder) complete(cfg *Config) {
 		}
 	}
 	d.completeSenders(cfg)
+	d.completeContent(cfg)
 	d.completeNotify(cfg)
 	d.completePaths(cfg)
 	d.completeHistory(cfg)

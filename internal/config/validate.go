@@ -20,6 +20,7 @@ func (d *decoder) validate(cfg *Config) {
 	d.validateTenants(cfg)
 	d.validateRoutes(cfg)
 	d.validatePolicy(cfg)
+	d.validateContent(cfg)
 	d.validateDestinations(cfg.Destinations)
 	d.validateTLS(&cfg.TLS)
 	d.validateLimits(&cfg.Limits)
