@@ -16,6 +16,7 @@ var misdeeds = map[string]string{
 	"backscatter":        "%d of %d bounces in %s went to recipients that do not exist",
 	"spread_unknown":     "%d of %d recipients answered in %s, of many accounts, do not exist",
 	"spread_content":     "%d of %d messages answered in %s, of many accounts, were refused as spam or for what is in them",
+	"scanners":           "%d of %d messages scanned in %s are such that scanners would refuse them",
 }
 
 // Measured says a reading in words: "37 of 210 recipients answered in the last hour do not exist (18 %, …)".
@@ -23,6 +24,8 @@ func Measured(r *admin.Reading, window string) string {
 	switch r.Signal {
 	case "volume":
 		return fmt.Sprintf("about %d distinct recipients in one hour, %.0f are allowed without a look at what became of them", r.Bad, r.Threshold)
+	case "viruses":
+		return fmt.Sprintf("scanners have found a virus in %d of %d messages scanned in one day, %.0f are enough", r.Bad, r.Cases, r.Threshold)
 	case "many_accounts":
 		return fmt.Sprintf("%d of its %d accounts are contained, %.0f are enough", r.Bad, r.Cases, r.Threshold)
 	}
@@ -46,4 +49,6 @@ func sameNumbers(day, hour *admin.Reading) bool {
 }
 
 // Counted reports that a signal's threshold is for a number, not for a share.
-func Counted(r *admin.Reading) bool { return r.Signal == "volume" || r.Signal == "many_accounts" }
+func Counted(r *admin.Reading) bool {
+	return r.Signal == "volume" || r.Signal == "many_accounts" || r.Signal == "viruses"
+}

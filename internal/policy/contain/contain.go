@@ -133,6 +133,9 @@ const (
 	SpreadContent Signal = "spread_content" // many accounts, each with some refused mail
 	ManyAccounts  Signal = "many_accounts"  // many accounts are contained
 
+	ScannersRefuse Signal = "scanners" // messages that scanners of content would refuse
+	Viruses        Signal = "viruses"  // messages in which they have found one
+
 	Quiet Signal = "quiet" // nothing bad for long enough: a step down
 	Hand  Signal = "hand"  // an operator
 )

@@ -37,6 +37,7 @@ var whyOf = map[Signal]string{
 	Backscatter:       "bounces to recipients that do not exist",
 	SpreadUnknown:     "recipients that do not exist",
 	SpreadContent:     "messages refused as spam or for what is in them",
+	ScannersRefuse:    "messages that scanners would refuse",
 }
 
 // why says in words what the numbers mean.
@@ -46,6 +47,8 @@ func (r *Reading) why() string {
 		return fmt.Sprintf("about %d distinct recipients in this hour, allowed without a look at outcomes: %.0f", r.Bad, r.Threshold)
 	case ManyAccounts:
 		return fmt.Sprintf("%d of %d accounts are contained, enough: %.0f", r.Bad, r.Cases, r.Threshold)
+	case Viruses:
+		return fmt.Sprintf("scanners have found a virus in %d messages in a sliding day, enough: %.0f", r.Bad, r.Threshold)
 	case Quiet:
 		return fmt.Sprintf("nothing for %.1f hours that would slow it", r.Threshold)
 	}

@@ -55,6 +55,8 @@
 //	content, held                      -                    10 %, 10             15 %, 25
 //	overwhelming, unknown recipients   -                    -                    30 %, 250 within an hour
 //	overwhelming, content              -                    -                    30 %, 250 within an hour
+//	scanners, refused of scanned/hour  -                    30 %, 3              50 %, 10
+//	viruses in a day                   1                    -                    3
 //	volume: distinct recipients/hour   account 2000, tenant 5000, or its history if that is more
 //
 // A share, the number of bad outcomes, and for tenants the accounts they come from. Momentum throttles from 3 % of bounces
@@ -73,6 +75,9 @@
 // latter only; never with less than what all may. Some thousand recipients within an hour or two are a small tenant's
 // whole list. In an hour in which volume is beyond that, divert for unknown recipients and content begins at half its share.
 // The hours are those of the clock in UTC: at the turn of an hour twice the allowance may pass in a short time.
+//
+// What scanners of content say (of those messages that were scanned, with z = 2) goes to its level at once: it is said of each message by the
+// same rules, where MXs see some. Bounces, reports and forwarded mail go to divert at most. It is not kept over a restart.
 //
 // Quiet doubles with every rise that follows a step down within 7 days, up to 7 days. From slow to divert it takes
 // 2 min, from divert to stop 10 min, at least.
@@ -96,7 +101,7 @@
 //
 // An account costs about 1 KiB: the entry, and a bucket of 76 octets for each minute of the last hour and each hour of
 // the last day in which something was counted, so 7 KiB at most where that is all of them. The first bad outcome adds
-// 0.6 KiB and up to eight replies, 5 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark
+// 0.6 KiB and up to eight replies, 5 KiB at most; mail that is scanned 1.4 KiB at most; an hour beyond a quarter of what all may, 0.8 KiB of history; a mark
 // as a list or a forwarder, what it needs to know messages and recipients again, 400 KiB at most. At most 100,000
 // accounts are kept, of all tenants together, or ten for each tenant of the configuration if that is more
 // ([Detector.Grow]). When there are more, the longest untouched one is forgotten: of the tenant that wants room if it
@@ -134,6 +139,7 @@
 //	count.go      from an MX's answer to what is counted
 //	kind.go       lists and forwarders: what of it is evidence
 //	spread.go     what of it counts for the tenant
+//	scanned.go    what scanners of content have said
 //	judge.go      from numbers to levels, up and down
 //	weigh.go      which level a signal's numbers are enough for
 //	decide.go     what was decided, and why, in words

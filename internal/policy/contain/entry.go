@@ -25,7 +25,7 @@ type entry struct {
 	traits    Traits // of its last mail
 	once      *once  // of another kind than Plain
 
-	block, exempt *hand
+	block, exempt, allow *hand
 
 	windows
 	volume
@@ -34,6 +34,7 @@ type entry struct {
 	octets, recipients int64   // accepted, since the entry was made
 	to                 origins // of answers, good and bad
 	evidence           *evidence
+	scans              *scans // nil: none of its messages was scanned
 
 	born        time.Duration
 	seasoned    bool // known for a day: the made-up senders of a flood are not

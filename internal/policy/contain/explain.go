@@ -20,6 +20,7 @@ type Explanation struct {
 	DownIn   time.Duration `json:"down_in,omitempty"` // one level, if nothing bad happens; nanoseconds
 	Block    *ByHand       `json:"block,omitempty"`
 	Exempt   *ByHand       `json:"exempt,omitempty"`
+	Allow    *ByHand       `json:"allow,omitempty"`
 	Last     *Decision     `json:"last,omitempty"`
 	Readings []Reading     `json:"readings"` // the signals in both windows, Volume among them; since the level was last set
 	Usual    Usual         `json:"usual"`
@@ -91,12 +92,15 @@ func (d *Detector) Explain(s Subject) Explanation {
 	if e.level > Normal {
 		x.DownIn = d.quiet(e) - (d.time.age - e.lastBad)
 	}
-	x.Block, x.Exempt = e.block.shown(&d.time), e.exempt.shown(&d.time)
+	x.Block, x.Exempt, x.Allow = e.block.shown(&d.time), e.exempt.shown(&d.time), e.allow.shown(&d.time)
 	if e.last != nil {
 		last := *e.last
 		x.Last = &last
 	}
 	d.read(e, func(r Reading) { x.Readings = append(x.Readings, r) })
+	if e.scans != nil {
+		x.Readings = append(x.Readings, e.scans.read(d.time.minute)...)
+	}
 	volume := Reading{Signal: Volume, Window: "hour", Bad: int(e.distinct), Cases: int(e.distinct), Threshold: e.allowance}
 	if e.loud {
 		volume.Level = Slow
@@ -121,19 +125,20 @@ type Standing struct {
 	Why     string    `json:"why"`
 	Block   *ByHand   `json:"block,omitempty"`
 	Exempt  *ByHand   `json:"exempt,omitempty"`
+	Allow   *ByHand   `json:"allow,omitempty"`
 }
 
-// List returns all subjects that are contained, blocked or exempt, by name.
+// List returns all subjects that are contained, blocked or exempt, or whose content is allowed, by name.
 func (d *Detector) List() []Standing {
 	var all []Standing
 	d.standing(func(e *entry) {
 		d.settle(e)
-		if e.level == Normal && e.block == nil && e.exempt == nil {
+		if e.level == Normal && e.block == nil && e.exempt == nil && e.allow == nil {
 			return
 		}
 		s := Standing{
 			Subject: e.Subject, Level: e.level, Since: d.time.now.Add(e.since - d.time.age).Round(0),
-			Block: e.block.shown(&d.time), Exempt: e.exempt.shown(&d.time),
+			Block: e.block.shown(&d.time), Exempt: e.exempt.shown(&d.time), Allow: e.allow.shown(&d.time),
 		}
 		if e.last != nil {
 			s.Why = e.last.Why

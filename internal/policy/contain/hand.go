@@ -89,7 +89,7 @@ func (d *Detector) Unblock(s Subject, by string) error {
 		e.since, e.lastBad, e.strikes, e.fell = d.time.age, d.time.age, 0, false
 		e.startAfresh()
 		e.recountVolume()
-		e.once = nil
+		e.once, e.scans = nil, nil
 		if e.Account == "" {
 			d.pardon(e.owner)
 		}
@@ -115,6 +115,42 @@ func (d *Detector) Unexempt(s Subject, by string) error {
 		e.exempt = nil
 		d.decideByHand(e, e.level, e.level, event.Printable(by, 64), "no longer exempt")
 	})
+}
+
+// Allow has what scanners say of a subject's mail, but for viruses, not be held against it; a tenant's is its accounts' as well.
+func (d *Detector) Allow(s Subject, until time.Time, by, why string) error {
+	return d.byHand(s, until, ByHand{By: by, Why: why}, func(e *entry, h *hand) {
+		e.allow = h
+		d.decideByHand(e, e.level, e.level, h.By, "its content is allowed: "+h.Why)
+	})
+}
+
+// Withdraw ends what Allow has said.
+func (d *Detector) Withdraw(s Subject, by string) error {
+	return d.lift(s, func(e *entry) {
+		if e.allow == nil {
+			return
+		}
+		e.allow = nil
+		d.decideByHand(e, e.level, e.level, event.Printable(by, 64), "its content is no longer allowed")
+	})
+}
+
+// Allows reports whether what scanners say of an account's mail is not held against it.
+func (d *Detector) Allows(tenantName, account string) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.time.turn()
+	t := d.tenant(tenantName)
+	if t == nil {
+		return false
+	}
+	d.settle(&t.entry)
+	a := t.account(account)
+	if a != nil {
+		d.settle(a)
+	}
+	return t.allow != nil || a != nil && a.allow != nil
 }
 
 func (d *Detector) decideByHand(e *entry, from, to Level, by, why string) {
@@ -194,6 +230,10 @@ func (d *Detector) endHand(e *entry) {
 	if e.exempt.over(d.time.age) {
 		e.exempt = nil
 		d.decideByHand(e, e.level, e.level, ByTime, "the exemption's end has come")
+	}
+	if e.allow.over(d.time.age) {
+		e.allow = nil
+		d.decideByHand(e, e.level, e.level, ByTime, "what scanners say of its mail counts again")
 	}
 	e.recount()
 	d.place(e)

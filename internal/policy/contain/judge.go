@@ -104,7 +104,7 @@ func (d *Detector) rise(e *entry, r *Reading) {
 // settle does what time does: ends what was by hand until a time, steps down after quiet, forgets strikes.
 func (d *Detector) settle(e *entry) {
 	age := d.time.age
-	if e.block.over(age) || e.exempt.over(age) {
+	if e.block.over(age) || e.exempt.over(age) || e.allow.over(age) {
 		d.endHand(e)
 	}
 	if e.Account == "" {

@@ -76,7 +76,7 @@ func (t *tenant) touch(e *entry, age time.Duration) {
 func (e *entry) lineOf() *line {
 	t := e.owner
 	switch {
-	case e.exempt != nil, e.block != nil && !e.block.Rule:
+	case e.exempt != nil, e.allow != nil, e.block != nil && !e.block.Rule:
 		return nil
 	case e.level > Normal, e.strikes > 0 && e.fell, e.block != nil:
 		return &t.held
@@ -212,7 +212,7 @@ func (d *Detector) forgetTenant() bool {
 
 // mustStay reports whether something stands of a tenant, or of one of its accounts, that must not be forgotten.
 func (t *tenant) mustStay() bool {
-	return t.level > Normal || t.block != nil || t.exempt != nil || t.held.n > 0 || len(t.ordered) > 0
+	return t.level > Normal || t.block != nil || t.exempt != nil || t.allow != nil || t.held.n > 0 || len(t.ordered) > 0
 }
 
 // accountFor returns the account's entry, made if need be; nil if there is no room. For a person there always is.

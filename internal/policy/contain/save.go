@@ -47,6 +47,7 @@ type Saved struct {
 	Last     *Decision  `json:"last,omitempty"`
 	Block    *SavedHand `json:"block,omitempty"`
 	Exempt   *SavedHand `json:"exempt,omitempty"`
+	Allow    *SavedHand `json:"allow,omitempty"`
 
 	Known   int64      `json:"known"`             // since it was first heard of
 	History []byte     `json:"history,omitempty"` // volume of each hour of the last five weeks; see history
@@ -74,13 +75,13 @@ type Learned struct {
 
 // stands reports whether something has been decided of a subject that lasts.
 func (e *entry) stands() bool {
-	return e.level > Normal || e.strikes > 0 || e.block != nil || e.exempt != nil
+	return e.level > Normal || e.strikes > 0 || e.block != nil || e.exempt != nil || e.allow != nil
 }
 
 func (d *Detector) saved(e *entry) Saved {
 	out := Saved{
 		Subject: e.Subject, Age: seconds(d.time.age), Level: e.level, Signal: e.signal, Outcomes: e.outcomes, Strikes: int(e.strikes), Fell: e.fell, Pardoned: e.pardoned,
-		Block: e.block.saved(&d.time), Exempt: e.exempt.saved(&d.time), Known: seconds(d.time.age - e.born),
+		Block: e.block.saved(&d.time), Exempt: e.exempt.saved(&d.time), Allow: e.allow.saved(&d.time), Known: seconds(d.time.age - e.born),
 	}
 	if e.stands() {
 		out.Since, out.Quiet, out.Last = seconds(d.time.age-e.since), seconds(d.time.age-e.lastBad), e.last.saved()
@@ -192,14 +193,16 @@ func (v *Saved) rank() int {
 }
 
 // ordered reports whether a person has spoken of it.
-func (v *Saved) ordered() bool { return v.Exempt != nil || v.Block != nil && !v.Block.byRule() }
+func (v *Saved) ordered() bool {
+	return v.Exempt != nil || v.Allow != nil || v.Block != nil && !v.Block.byRule()
+}
 
 func (v *Saved) validate() error {
 	ok := v.Tenant != "" && v.Level < levels && v.Strikes >= 0 && v.Strikes <= 30
 	for _, n := range []int64{v.Since, v.Quiet, v.Known, v.Age, v.Day} {
 		ok = ok && n >= 0 && n <= maxSeconds
 	}
-	for _, h := range []*SavedHand{v.Block, v.Exempt} {
+	for _, h := range []*SavedHand{v.Block, v.Exempt, v.Allow} {
 		ok = ok && (h == nil || h.Left >= 0 && h.Left <= maxSeconds)
 	}
 	for _, u := range append(v.Usual[:], v.Today[:]...) {
@@ -228,7 +231,7 @@ func (d *Detector) restore(v *Saved, of *Snapshot) bool {
 	e.level, e.signal, e.outcomes = v.Level, Signal(event.Printable(string(v.Signal), 32)), v.Level > Slow || v.Outcomes && v.Level == Slow
 	e.strikes, e.fell, e.pardoned = uint8(v.Strikes), v.Fell, v.Pardoned
 	e.since, e.lastBad = ago(v.Since), ago(v.Quiet)
-	e.block, e.exempt = v.Block.restored(age), v.Exempt.restored(age)
+	e.block, e.exempt, e.allow = v.Block.restored(age), v.Exempt.restored(age), v.Allow.restored(age)
 	e.born = ago(v.Known)
 	e.seasoned = d.time.age-e.born >= seasonedAfter
 	e.last = v.Last.bounded()
