@@ -75,7 +75,7 @@ func (m mailbox) got(t *testing.T) (all [][]byte) {
 		if err != nil {
 			t.Fatalf("%v: %s", err, raw)
 		}
-		var body io.Reader = read.Body
+		body := read.Body
 		switch way := strings.ToLower(read.Header.Get("Content-Transfer-Encoding")); way {
 		case "quoted-printable":
 			body = quotedprintable.NewReader(body)

@@ -13,9 +13,14 @@ func TestABounceIsOfItsRecipientAlone(t *testing.T) {
 		address, named string
 		is             bool
 	}{
-		{"bob@example.net", "Bob@Example.net", true}, {"jim.bob@example.net", "bob@example.net", false},
-		{"bob@example.net", "@example.net", true}, {"@example.net", "@example.net", true}, {"bob@sub.example.net", "@example.net", false},
-		{"bob@notexample.net", "@example.net", false}, {"bob", "@example.net", false}, {"bob@example.net", "", false},
+		{"bob@example.net", "Bob@Example.net", true},
+		{"jim.bob@example.net", "bob@example.net", false},
+		{"bob@example.net", "@example.net", true},
+		{"@example.net", "@example.net", true},
+		{"bob@sub.example.net", "@example.net", false},
+		{"bob@notexample.net", "@example.net", false},
+		{"bob", "@example.net", false},
+		{"bob@example.net", "", false},
 	} {
 		if got := isOf(c.address, c.named); got != c.is {
 			t.Errorf("%q of %q: %v", c.address, c.named, got)
