@@ -225,7 +225,8 @@ func (s *site) open(role string) *window {
 	w := &window{site: s}
 	ctx, end := chromedp.NewContext(browser, chromedp.WithNewBrowserContext(), chromedp.WithListener(w.hear))
 	s.t.Cleanup(end)
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	const patience = 5 * time.Minute // for all that a test does in it, on a host that has other things to do
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	s.t.Cleanup(cancel)
 	w.ctx = ctx
 	tell(w, log.Enable, struct{}{})
