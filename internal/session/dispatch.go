@@ -130,9 +130,8 @@ func (s *session) dispatchRcpt(cmd smtp.Command) {
 		return
 	}
 	waited := s.askTrust(&cmd)
-	if waited && s.e.Live.stopping() && !s.talk.left {
-		s.trust.denied = &replyStopping
-		s.answerAndEnd(cmd, &replyStopping, stopping)
+	if waited && s.stops() && !s.talk.left {
+		s.trust.denied = s.answerStop(cmd)
 		return
 	}
 	no := s.admitRcpt(&cmd)

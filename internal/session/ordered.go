@@ -41,7 +41,7 @@ func (l *Live) End(ctx context.Context, id event.ID, by string) Ending {
 	switch {
 	case s == nil:
 		return EndingNone
-	case event.Spending(s.shown.doing.Load()) == event.SpentPassing: //nolint:gosec // eight bits
+	case s.passes():
 		return EndingPasses
 	}
 	o := l.order(s, by)
@@ -65,12 +65,20 @@ func (l *Live) End(ctx context.Context, id event.ID, by string) Ending {
 				continue
 			}
 		}
-		if dotted {
+		switch {
+		case dotted:
 			return EndingWaits
+		case s.passes(): // it had begun to before it was given the order
+			return EndingPasses
 		}
 		return EndingSoon
 	}
 	return EndingDone
+}
+
+// passes reports whether a session is seen to be passed through.
+func (s *session) passes() bool {
+	return event.Spending(s.shown.doing.Load()) == event.SpentPassing //nolint:gosec // eight bits
 }
 
 // order gives the order for a session to end, the first one that there was.
@@ -141,12 +149,13 @@ func (s *session) ends(phase event.Phase) *failure {
 	}
 }
 
-// answerStop answers a MAIL that comes too late, and ends the session.
-func (s *session) answerStop(cmd smtp.Command) {
+// answerStop answers a command that comes too late, and ends the session. It gives the answer.
+func (s *session) answerStop(cmd smtp.Command) *smtp.Reply {
+	no, why := &replyStopping, stopping
 	if s.marks.has(markOrdered) {
 		s.e.Live.order(s, "").heard.Store(true)
-		s.answerAndEnd(cmd, &replyEnded, byOrder)
-		return
+		no, why = &replyEnded, byOrder
 	}
-	s.answerAndEnd(cmd, &replyStopping, stopping)
+	s.answerAndEnd(cmd, no, why)
+	return no
 }

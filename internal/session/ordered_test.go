@@ -143,6 +143,34 @@ func TestOrderWaitsBehindTheDot(t *testing.T) {
 	})
 }
 
+// A recipient for whom it is being looked up what his domain asks is not waited for, and the MX does not hear of him.
+//
+// law: I4
+func TestOrderEndsAWaitForWhatADomainAsks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.engine.Trust = silentDNS{newEarnest(t, nil)}
+		msa := smtptest.NewMSA(t, w.connect())
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Command("MAIL FROM:<a@example.com>")
+		msa.Send("RCPT TO:<b@example.net>")
+		time.Sleep(3 * time.Second)
+		begun := time.Now()
+		id := w.only(t)
+		w.done.Go(func() { w.engine.Live.End(context.Background(), id, "alice (web)") })
+		msa.Expect(421)
+		if took := time.Since(begun); took > time.Second {
+			t.Errorf("it took %s", took)
+		}
+		_ = msa.Conn().Close()
+		w.close()
+		if said := w.mx.Mailbox.Commands(); slices.ContainsFunc(said, func(line string) bool { return strings.HasPrefix(line, "RCPT") }) {
+			t.Errorf("the MX heard %q", said)
+		}
+	})
+}
+
 // What is passed through is left alone: nobody knows whether it is behind a dot.
 func TestOrderLeavesAloneWhatIsPassedThrough(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

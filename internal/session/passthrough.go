@@ -24,6 +24,9 @@ func (s *session) passThrough() error {
 	}
 	s.mx.keepAlive()
 	s.log.spends(event.SpentPassing)
+	if s.mustEnd() { // from here on nobody can have it end
+		return s.ends(event.PhaseDial)
+	}
 	s.log.note("passed through")
 	s.log.handOver()
 	flow := new(flow)

@@ -50,7 +50,7 @@ func (s *session) awaitNeeds(cmd *smtp.Command, unready []<-chan struct{}) (wait
 	return true
 }
 
-// untilClosed waits until all channels are closed, or the time is over, the MSA gone, or kanmon about to stop.
+// untilClosed waits until all channels are closed, or the time is over, the MSA gone, or the session about to end.
 func (s *session) untilClosed(all []<-chan struct{}, end time.Time) {
 	look := time.NewTimer(0)
 	defer look.Stop()
@@ -61,7 +61,7 @@ func (s *session) untilClosed(all []<-chan struct{}, end time.Time) {
 				closed = true
 			case <-look.C:
 				left := time.Until(end)
-				if left <= 0 || s.e.Live.stopping() || s.msaGone() {
+				if left <= 0 || s.stops() || s.msaGone() {
 					return
 				}
 				look.Reset(min(left, s.lookIn(watchEvery)))

@@ -130,7 +130,7 @@ const maxRedials = 8
 
 // mayRedial reports whether such a connection may be made: once a mail.
 func (s *session) mayRedial() bool {
-	return !s.trust.hasRedialled && s.trust.redials < maxRedials && !s.e.Live.stopping()
+	return !s.trust.hasRedialled && s.trust.redials < maxRedials && !s.stops()
 }
 
 // hasBegun reports whether the mail at hand has recipients, at the MX or gathered for it.
