@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"kanmon/internal/config"
+	"kanmon/internal/outlet/trial"
 	"kanmon/internal/outlet/trust"
 	"kanmon/internal/outlet/trust/dns"
 	"kanmon/internal/outlet/trust/report"
@@ -212,6 +214,26 @@ func (t *trusting) lead(u *trustInUse) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	u.policies.dns = u.resolver.Client
+}
+
+// guard has a try ask of an MX what mail to its recipient's domain asks, before it names anybody there.
+func (u *trustInUse) guard(caller *trial.Caller, rule session.Destination, mx netip.AddrPort) {
+	if u == nil {
+		return
+	}
+	caller.TLS.ServerName = u.ServerName(mx)
+	caller.May = func(ctx context.Context, of *trial.Call, shown session.TrustLeg) error {
+		recipient := mailbox.Named(strings.Trim(of.Recipient, "<>"))
+		e := u.Explain(ctx, session.TrustQuestion{
+			Domain: mailbox.DomainOf(recipient), MX: mx, Rule: rule, By: byOperator, Sender: mailbox.Named(strings.Trim(of.Sender, "<>")),
+			Unreadable: recipient == mailbox.Unreadable,
+		})
+		shown.Now = time.Now()
+		if v := e.Judge(shown); !v.Pass {
+			return fmt.Errorf("nobody is named to it, as with mail: %s", v.Told.Detail)
+		}
+		return nil
+	}
 }
 
 // Close ends what a generation has of it, and what nobody has any more.

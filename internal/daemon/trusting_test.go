@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/event"
+	"kanmon/internal/outlet/trial"
 	"kanmon/internal/outlet/trust"
 	"kanmon/internal/session"
 	"kanmon/internal/smtp/smtptest"
@@ -172,4 +173,43 @@ func TestPoliciesHoldForSessionsThatBegin(t *testing.T) {
 		_ = msa.Quit()
 	}
 	w.stop()
+}
+
+// A try names nobody to an MX that has not shown what mail there would ask of it: what the recipient's domain asks, in mode enforce, and what
+// the operator does, in any.
+func TestATryAsksWhatMailAsks(t *testing.T) {
+	server := dnszone.Serve(t, ". SIGNED\nasks.test. MX 10 mx.asks.test.\nmx.asks.test. A 192.0.2.25\n_25._tcp.mx.asks.test. TLSA 3 1 1 "+strings.Repeat("ab", 32)+
+		"\nplain.test. MX 10 mx.plain.test.\nmx.plain.test. A 192.0.2.25\n")
+	d := &Daemon{log: slog.New(slog.DiscardHandler), stream: &event.Stream{}}
+	mx := netip.MustParseAddrPort("192.0.2.25:25")
+	named := session.Destination{TLS: session.TLSVerify, Names: []string{"relay.example.net"}}
+	for _, test := range []struct {
+		mode, recipient string
+		rule            session.Destination
+		passes          bool
+	}{
+		{"enforce", "<b@asks.test>", session.Destination{}, false},
+		{"observe", "<b@asks.test>", session.Destination{}, true},
+		{"enforce", "<b@plain.test>", session.Destination{}, true},
+		{"enforce", "", session.Destination{}, true},
+		{"observe", "<b@plain.test>", named, false},
+		{"observe", "", named, false},
+	} {
+		u, err := d.trust(configOf(t, "[tls_policy]\nmta_sts = false\nresolver = '"+server.Addr+"'\nmode = '"+test.mode+"'\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		caller := trial.Caller{TLS: session.ClientTLS()}
+		u.guard(&caller, test.rule, mx)
+		err = caller.May(t.Context(), &trial.Call{MX: mx, Sender: "<a@example.jp>", Recipient: test.recipient}, session.TrustLeg{MX: mx})
+		if (err == nil) != test.passes || err != nil && !strings.Contains(err.Error(), "nobody is named to it") {
+			t.Errorf("%+v: %v", test, err)
+		}
+		if seen := d.trusting.wouldRefuse(); len(seen) > 0 {
+			t.Errorf("what a person tries counts as mail: %+v", seen)
+		}
+		if err := u.close(&d.trusting); err != nil {
+			t.Error(err)
+		}
+	}
 }

@@ -77,7 +77,8 @@ func (o *operator) Try(ctx context.Context, order admin.TryOrder, who string) (a
 		return admin.Try{}, err
 	}
 	try.Sender, try.Recipient = call.Sender, call.Recipient
-	call.MX, call.TLS = netip.AddrPortFrom(try.MX, trial.Port), Destinations(cfg)(try.MX).TLS
+	rule := Destinations(cfg)(try.MX)
+	call.MX, call.TLS = netip.AddrPortFrom(try.MX, trial.Port), rule.TLS
 	end, err := o.d.trying.desk.Begin(trial.Where(try.MX, try.Provider), who, try.At)
 	if err != nil {
 		return admin.Try{}, &admin.Error{Status: http.StatusTooManyRequests, Err: err}
@@ -91,6 +92,7 @@ func (o *operator) Try(ctx context.Context, order admin.TryOrder, who string) (a
 		of: &o.d.trying, try: kept, call: call, rules: current.rules,
 		caller: trial.Caller{Dialer: dial.New(dial.Config{Mark: cfg.Intercept.Mark, Guard: o.d.loops}), TLS: session.ClientTLS()},
 	}
+	current.trust.guard(&run.caller, rule, call.MX)
 	o.d.trying.running.Go(func() {
 		defer end()
 		run.all()

@@ -35,6 +35,9 @@ type Dialer interface {
 type Caller struct {
 	Dialer Dialer
 	TLS    *tls.Config // toward MXs
+
+	// May says whether an MX that has shown this may hear of the sender and the recipient, as it may with mail. Nil: it may.
+	May func(context.Context, *Call, session.TrustLeg) error
 }
 
 // A Call is what is asked of an MX.
@@ -66,6 +69,12 @@ func (c *Caller) Call(ctx context.Context, of *Call, tell func(Step)) error {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	t := &talk{of: of, tell: tell, tls: c.TLS, over: ctx.Done()}
+	t.may = func(l session.TrustLeg) error {
+		if c.May == nil {
+			return nil
+		}
+		return c.May(ctx, of, l)
+	}
 	if err := t.dial(ctx, c.Dialer); err != nil {
 		return err
 	}
@@ -89,8 +98,9 @@ type talk struct {
 	conn   net.Conn // base, or TLS over it
 	in     *smtp.Reader
 	closed func()
+	may    func(session.TrustLeg) error // [Caller.May]
 
-	offersTLS bool
+	offersTLS bool // in clear
 	inTLS     bool
 	goodbye   bool            // the MX has said it
 	over      <-chan struct{} // closed when it is given up
@@ -131,7 +141,7 @@ func (t *talk) converse() error {
 			return t.leave(err)
 		}
 	}
-	if t.of.TLS == session.TLSRequire && !t.inTLS {
+	if must := t.of.TLS == session.TLSRequire || t.of.TLS == session.TLSVerify; must && !t.inTLS {
 		return t.leave(errors.New("the MX offers no TLS, and a [[destination]] wants it: no mail would be sent"))
 	}
 	return t.leave(t.envelope())
@@ -141,6 +151,10 @@ func (t *talk) converse() error {
 func (t *talk) envelope() error {
 	if t.of.Sender == "" {
 		return nil
+	}
+	if err := t.may(t.shows()); err != nil {
+		_ = t.leave(nil) // it is told no more than that
+		return err
 	}
 	mail, err := t.say(event.PhaseMail, "MAIL FROM:"+t.of.Sender)
 	if err != nil || mail.Code/100 != 2 {
@@ -153,6 +167,16 @@ func (t *talk) envelope() error {
 	}
 	_, err = t.say(event.PhaseReset, "RSET")
 	return err
+}
+
+// shows is what the MX has shown.
+func (t *talk) shows() session.TrustLeg {
+	l := session.TrustLeg{Offered: t.offersTLS, MX: t.of.MX, Now: time.Now()}
+	if over, is := t.conn.(*tls.Conn); is {
+		state := over.ConnectionState()
+		l.TLS, l.ServerName = &state, state.ServerName
+	}
+	return l
 }
 
 // leave says QUIT to who still listens.

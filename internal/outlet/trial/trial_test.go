@@ -3,6 +3,7 @@ package trial
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -92,30 +93,31 @@ func TestDialogue(t *testing.T) {
 	none.Sender, none.Recipient = "", ""
 	sender := whole
 	sender.Recipient = ""
-	plain, must := whole, whole
-	plain.TLS, must.TLS = session.TLSOff, session.TLSRequire
+	plain, must, proof := whole, whole, whole
+	plain.TLS, must.TLS, proof.TLS = session.TLSOff, session.TLSRequire, session.TLSVerify
 	for name, test := range map[string]struct {
 		mx   *smtptest.MX
 		call Call
 		want string
 		err  string
 	}{
-		"all":           {&smtptest.MX{}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 250, reset 250, quit 221", ""},
-		"no envelope":   {&smtptest.MX{}, none, "dial 0, banner 220, ehlo 250, quit 221", ""},
-		"sender only":   {&smtptest.MX{}, sender, "dial 0, banner 220, ehlo 250, mail 250, reset 250, quit 221", ""},
-		"TLS":           {&smtptest.MX{TLS: withTLS}, whole, "dial 0, banner 220, ehlo 250, starttls 220, handshake 0, ehlo_tls 250, mail 250, rcpt 250, reset 250, quit 221", ""},
-		"TLS is off":    {&smtptest.MX{TLS: withTLS}, plain, "dial 0, banner 220, ehlo 250, mail 250, rcpt 250, reset 250, quit 221", ""},
-		"TLS must be":   {&smtptest.MX{}, must, "dial 0, banner 220, ehlo 250", "the MX offers no TLS"},
-		"STARTTLS 454":  {&smtptest.MX{TLS: withTLS, Reply: says("STARTTLS", "454 later\r\n")}, none, "dial 0, banner 220, ehlo 250, starttls 454, quit 221", ""},
-		"banner":        {&smtptest.MX{Reply: says("BANNER", "554 5.7.1 no\r\n")}, whole, "dial 0, banner 554, quit 221", ""},
-		"banner 421":    {&smtptest.MX{Reply: says("BANNER", "421 4.7.0 no\r\n"+smtptest.CloseConn)}, whole, "dial 0, banner 421", ""},
-		"EHLO":          {&smtptest.MX{Reply: says("EHLO", "550 5.7.1 no\r\n")}, whole, "dial 0, banner 220, ehlo 550, quit 221", ""},
-		"MAIL":          {&smtptest.MX{Reply: says("MAIL", "451 4.7.1 later\r\n")}, whole, "dial 0, banner 220, ehlo 250, mail 451, quit 221", ""},
-		"RCPT":          {&smtptest.MX{Reply: says("RCPT", "550 5.7.1 listed\r\n")}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 550, reset 250, quit 221", ""},
-		"a closed line": {&smtptest.MX{Reply: says("RCPT", smtptest.CloseConn)}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 0", "rcpt: EOF"},
-		"no SMTP":       {&smtptest.MX{Reply: says("BANNER", "HTTP/1.1 400 Bad Request\r\n")}, whole, "dial 0, banner 0", "malformed reply"},
-		"injection":     {&smtptest.MX{Keywords: []string{"STARTTLS"}, Reply: says("STARTTLS", "220 go\r\n250 2.0.0 you are in\r\n")}, whole, "dial 0, banner 220, ehlo 250, starttls 220", "ahead of the handshake"},
-		"354 for RCPT":  {&smtptest.MX{Reply: says("RCPT", "354 go ahead\r\n")}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 354, reset 250, quit 221", ""},
+		"all":            {&smtptest.MX{}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 250, reset 250, quit 221", ""},
+		"no envelope":    {&smtptest.MX{}, none, "dial 0, banner 220, ehlo 250, quit 221", ""},
+		"sender only":    {&smtptest.MX{}, sender, "dial 0, banner 220, ehlo 250, mail 250, reset 250, quit 221", ""},
+		"TLS":            {&smtptest.MX{TLS: withTLS}, whole, "dial 0, banner 220, ehlo 250, starttls 220, handshake 0, ehlo_tls 250, mail 250, rcpt 250, reset 250, quit 221", ""},
+		"TLS is off":     {&smtptest.MX{TLS: withTLS}, plain, "dial 0, banner 220, ehlo 250, mail 250, rcpt 250, reset 250, quit 221", ""},
+		"TLS must be":    {&smtptest.MX{}, must, "dial 0, banner 220, ehlo 250", "the MX offers no TLS"},
+		"TLS must prove": {&smtptest.MX{}, proof, "dial 0, banner 220, ehlo 250", "the MX offers no TLS"},
+		"STARTTLS 454":   {&smtptest.MX{TLS: withTLS, Reply: says("STARTTLS", "454 later\r\n")}, none, "dial 0, banner 220, ehlo 250, starttls 454, quit 221", ""},
+		"banner":         {&smtptest.MX{Reply: says("BANNER", "554 5.7.1 no\r\n")}, whole, "dial 0, banner 554, quit 221", ""},
+		"banner 421":     {&smtptest.MX{Reply: says("BANNER", "421 4.7.0 no\r\n"+smtptest.CloseConn)}, whole, "dial 0, banner 421", ""},
+		"EHLO":           {&smtptest.MX{Reply: says("EHLO", "550 5.7.1 no\r\n")}, whole, "dial 0, banner 220, ehlo 550, quit 221", ""},
+		"MAIL":           {&smtptest.MX{Reply: says("MAIL", "451 4.7.1 later\r\n")}, whole, "dial 0, banner 220, ehlo 250, mail 451, quit 221", ""},
+		"RCPT":           {&smtptest.MX{Reply: says("RCPT", "550 5.7.1 listed\r\n")}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 550, reset 250, quit 221", ""},
+		"a closed line":  {&smtptest.MX{Reply: says("RCPT", smtptest.CloseConn)}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 0", "rcpt: EOF"},
+		"no SMTP":        {&smtptest.MX{Reply: says("BANNER", "HTTP/1.1 400 Bad Request\r\n")}, whole, "dial 0, banner 0", "malformed reply"},
+		"injection":      {&smtptest.MX{Keywords: []string{"STARTTLS"}, Reply: says("STARTTLS", "220 go\r\n250 2.0.0 you are in\r\n")}, whole, "dial 0, banner 220, ehlo 250, starttls 220", "ahead of the handshake"},
+		"354 for RCPT":   {&smtptest.MX{Reply: says("RCPT", "354 go ahead\r\n")}, whole, "dial 0, banner 220, ehlo 250, mail 250, rcpt 354, reset 250, quit 221", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -129,6 +131,39 @@ func TestDialogue(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where the MX has not proved what mail would ask of it, it hears neither of the sender nor of the recipient.
+func TestNobodyIsNamedToAnMXThatMailWouldNotGoTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := &network{}
+		l, err := n.Listen(mxAt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pair := smtptest.Certificate(t, smtptest.CertificateOptions{})
+		mx := &smtptest.MX{TLS: &tls.Config{Certificates: []tls.Certificate{pair}}}
+		done := make(chan struct{})
+		go func() {
+			mx.Serve(l)
+			close(done)
+		}()
+		var shown session.TrustLeg
+		c := Caller{Dialer: n, TLS: session.ClientTLS(), May: func(_ context.Context, _ *Call, l session.TrustLeg) error {
+			shown = l
+			return errors.New("it proves nothing")
+		}}
+		var steps []Step
+		err = c.Call(t.Context(), &whole, func(s Step) { steps = append(steps, s) })
+		_ = l.Close()
+		<-done
+		if got, want := summary(steps), "dial 0, banner 220, ehlo 250, starttls 220, handshake 0, ehlo_tls 250, quit 221"; got != want || err == nil || err.Error() != "it proves nothing" {
+			t.Errorf("%v; heard %s\nwant %s", err, got, want)
+		}
+		if shown.TLS == nil || len(shown.TLS.PeerCertificates) != 1 || shown.MX != mxAt || shown.Now.IsZero() {
+			t.Errorf("it has shown %+v", shown)
+		}
+	})
 }
 
 // A tarpit is waited for, and its time is told; an MX that says nothing is given up, and so is one that drips for ever.
