@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"kanmon/internal/config"
@@ -45,7 +46,7 @@ func (c *checker) roots() {
 		return
 	}
 	if _, err := trust.Roots(p.Roots); err != nil {
-		c.find(rootsNone, "tls_policy.roots", err.Error(), "")
+		c.find(rootsNone, "tls_policy.roots", strings.TrimPrefix(err.Error(), "tls_policy.roots: "), "")
 	}
 }
 

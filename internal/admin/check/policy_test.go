@@ -3,12 +3,14 @@ package check
 import (
 	"errors"
 	"fmt"
+	"net"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"kanmon/internal/outlet/trust/dns"
 	"kanmon/internal/outlet/trust/sts"
+	"kanmon/test/dnszone"
 )
 
 // answers has every DNS server give one answer about the root.
@@ -24,6 +26,20 @@ func builtAt(hours time.Duration) func(*rig) {
 // both does two things to a host.
 func both(first, second func(*rig)) func(*rig) {
 	return func(r *rig) { first(r); second(r) }
+}
+
+// A resolver that answers and validates is asked as it is, and found well; one that is not there is not.
+func TestTheResolverIsAskedAboutTheRoot(t *testing.T) {
+	server := dnszone.Serve(t, ". SIGNED\n")
+	r := newRig(t)
+	doc := plain + "[tls_policy]\nmode = 'enforce'\nresolver = '" + server.Addr + "'\nstore = 'off'\n"
+	r.wantOnly(r.check(doc), "", "")
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0") // who says nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r.wantOnly(r.check(edited(doc, server.Addr, conn.LocalAddr().String())), "tls-resolver-silent", "does not answer")
 }
 
 // A clock that is set back is seen by the time that the file of policies has seen.

@@ -28,9 +28,12 @@ var (
 type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // Exchange asks one server one question, and keeps nothing: by UDP, and again by TCP if that gave no clean and whole answer. Each may
-// take as long as try says. Secure is what the server says: whether that is to be believed is the caller's to know.
-func Exchange(ctx context.Context, server, name string, kind Kind, try time.Duration) Answer {
-	name, ok := canonical(name)
+// take as long as try says. "." is the root. Secure is what the server says: whether that is to be believed is the caller's to know.
+func Exchange(ctx context.Context, server, asked string, kind Kind, try time.Duration) Answer {
+	name, ok := canonical(asked)
+	if asked == "." {
+		name, ok = "", true
+	}
 	if !ok {
 		return failed(ErrName)
 	}

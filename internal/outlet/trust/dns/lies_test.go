@@ -403,6 +403,9 @@ func TestExchange(t *testing.T) {
 	if asked := server.Asked("signed.test."); asked != 2 {
 		t.Errorf("asked %d times", asked)
 	}
+	if a := Exchange(t.Context(), server.Addr, ".", TypeSOA, 10*time.Second); a.Outcome != Found || !a.Secure {
+		t.Errorf("of the root it says %+v", a)
+	}
 	if a := Exchange(t.Context(), server.Addr, "a..b", TypeMX, time.Second); !errors.Is(a.Err, ErrName) {
 		t.Errorf("%+v", a)
 	}
