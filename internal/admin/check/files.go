@@ -40,6 +40,10 @@ func needs(cfg *config.Config) (list []need) {
 	for _, plan := range cfg.PlanFiles() {
 		list = append(list, need{plan.Key, plan.Path, reads})
 	}
+	if p := &cfg.TLSPolicy; p.On {
+		list = append(list, need{"tls_policy.roots", p.Roots, reads}, need{"tls_policy.store", p.Store, keeps})
+		list = slices.DeleteFunc(list, func(n need) bool { return n.path == "" })
+	}
 	for _, n := range []need{
 		{"providers_file", cfg.ProvidersFile, reads},
 		{"classification.rules", cfg.Classification.Rules, reads},

@@ -22,7 +22,7 @@ var (
 	})
 	rootsNone = declare(Kind{
 		ID: "tls-roots-none", Severity: Error, Refuses: true,
-		Meaning: "MXs have to prove who they are, and there are no authorities who may vouch for them: roots of [tls_policy] cannot be read or has no certificate, or this host has none",
+		Meaning: "MXs have to prove who they are, and there are no authorities who may vouch for them: roots of [tls_policy] has no certificate, or this host has none",
 		Why:     "kanmon does not start; a reload changes nothing. Every MX would be refused",
 		Cure:    "install ca-certificates, or name a file with certificates (PEM): roots in [tls_policy]",
 	})

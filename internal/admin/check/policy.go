@@ -2,7 +2,9 @@ package check
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"slices"
@@ -45,7 +47,7 @@ func (c *checker) roots() {
 	if !p.On && !slices.ContainsFunc(c.Config.Destinations, func(d config.Destination) bool { return d.TLS == session.TLSVerify }) {
 		return
 	}
-	if _, err := trust.Roots(p.Roots); err != nil {
+	if _, err := trust.Roots(p.Roots); err != nil && !errors.As(err, new(*fs.PathError)) { // a file that cannot be opened is told as a file
 		c.find(rootsNone, "tls_policy.roots", strings.TrimPrefix(err.Error(), "tls_policy.roots: "), "")
 	}
 }

@@ -85,7 +85,8 @@ func policyRows() []row {
 		{id: "tls-reports-unused", name: "reports of mode observe", doc: observed + reported, host: well, want: "note: kanmon.toml:13: tls_report.socket: no TLS report is made", good: enforced + reported, goodHost: well},
 		{id: "tls-msa-settings", name: "what MSAs want, before they are enforced", doc: observed, host: well, want: "tls_policy.mode: kanmon observes. Before it enforces: MSAs must not want", good: enforced, goodHost: well},
 		{id: "tls-roots-none", name: "no authority", doc: edited(enforced, "store", "roots = '/dev/null'\nstore"), host: well, want: "tls_policy.roots: /dev/null has no certificate", good: enforced, goodHost: well},
-		{id: "tls-roots-none", name: "no file of authorities", doc: edited(enforced, "store", "roots = '/nowhere/roots.pem'\nstore"), host: well, want: "open /nowhere/roots.pem", good: enforced, goodHost: well},
+		{id: "file-missing", name: "no file of authorities", doc: edited(enforced, "store", "roots = '/nowhere/roots.pem'\nstore"), host: well, want: "/nowhere/roots.pem", good: enforced, goodHost: well},
+		{id: "folder-missing", name: "no folder for policies", doc: edited(enforced, "store = 'off'", "store = 'DIR/nowhere/tls.db'"), host: well, want: "tls_policy.store", good: enforced, goodHost: well},
 		{id: "clock-behind", name: "a clock before the build", doc: enforced, host: both(well, builtAt(1)), want: "this host's clock shows 2026-07-01 00:00:00 UTC, and this kanmon was built at 2026-07-01 01:00:00 UTC", good: enforced, goodHost: both(well, builtAt(-1))},
 		{id: "tls-policy-passed", name: "a destination that is passed through", doc: enforced + passing, host: well, want: "destination[0].passthrough: kanmon asks nothing of the MXs here", good: observed + passing, goodHost: well},
 	}
