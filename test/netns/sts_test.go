@@ -13,10 +13,10 @@ import (
 	"kanmon/test/netlab"
 )
 
-// Real MSAs send to real MXs, Postfix and Exim each, whose domains have policies of MTA-STS on a real host, by way of a real resolver. An MX that
-// keeps to the policy has the mail; one that shows another name, an old certificate, one of its own, or no STARTTLS hears not even who has sent
-// it. Of a domain with two MXs the second one has the mail in the same attempt if the first does not keep to the policy. A policy that is kept
-// holds while its host and its record are gone, and behind a kill.
+// Real MSAs send to real MXs, Postfix and Exim each, whose domains have policies of MTA-STS on a real host, by way of a real
+// resolver. An MX that keeps to the policy has the mail; one that shows another name, an old certificate, one of its own, or no
+// STARTTLS hears not even who has sent it. Of a domain with two MXs the second one has the mail in the same attempt if the first
+// does not keep to the policy. A policy that is kept holds while its host is gone, and behind a kill.
 //
 // tls-S1, tls-S2, tls-S3, tls-S4, tls-S5, tls-S15, tls-S20, tls-S62, tls-A1
 func TestPoliciesOfMTASTSAreKept(t *testing.T) {
@@ -62,8 +62,8 @@ func TestPoliciesOfMTASTSAreKept(t *testing.T) {
 	}
 }
 
-// sends has an MSA send one mail to a domain, and says what must come of it in the first attempt: that the MSA is told something, or that the mail goes
-// out, by a relay if one is named.
+// sends has an MSA send one mail to a domain, and says what must come of it in the first attempt: that the MSA is told something,
+// or that the mail goes out, by a relay if one is named.
 func (w *stsWorld) sends(t *testing.T, msa stsSender, domain, said, relay string) {
 	t.Helper()
 	from := fmt.Sprintf("s%d@%s.example", time.Now().UnixNano(), msa.name)
@@ -129,8 +129,8 @@ func (m scriptedMSA) mail(wants map[string]int, to ...string) {
 	m.says("Subject: note\r\n\r\nHello.\r\n.", 250)
 }
 
-// Two domains want two names of one address: in one mail the second one is told to come alone, in two mails of one session both go out, and a
-// policy that no MX fits stops its own domain alone, in whatever order they come.
+// Two domains want two names of one address: in one mail the second one is told to come alone, in two mails of one session both
+// go out. A policy that no MX fits stops its own domain alone, in whatever order they come.
 //
 // tls-S22, tls-S23, tls-S24
 func TestPoliciesAreOfDomainsAtOneAddress(t *testing.T) {
@@ -161,8 +161,8 @@ func TestPoliciesAreOfDomainsAtOneAddress(t *testing.T) {
 	msa.says("QUIT", 221)
 }
 
-// What is a record, a policy's host and a policy, and what is none, is told apart by way of a real resolver and a real host: each of these domains has a
-// policy that its MX does not fit, or else none, and a recipient shows which.
+// What is a record, a policy's host and a policy, and what is none, is told apart by way of a real resolver and a real host: each
+// of these domains has a policy that its MX does not fit, or else none, and a recipient shows which.
 //
 // tls-S12, tls-S13, tls-S14
 func TestWhatIsAPolicyOfMTASTS(t *testing.T) {
