@@ -22,7 +22,7 @@ func TestLimitsThatAreNearAndCertificatesThatEnd(t *testing.T) {
 		r.end()
 		var used atomic.Int64
 		file := filepath.Join(r.folder, "msa.crt")
-		certified(t, file, time.Now().Add(20*24*time.Hour))
+		certified(t, file, time.Now().Add(certificateSoon+3*time.Hour))
 		r.host = Host{Certificates: []string{file, file + "-none"}, Limits: func(context.Context) ([]LimitReading, error) {
 			return []LimitReading{{Tenant: "acme", Name: "tenant-hour", Used: used.Load(), Max: 1000}, {Tenant: "none", Name: "off"}}, nil
 		}}
@@ -38,7 +38,7 @@ func TestLimitsThatAreNearAndCertificatesThatEnd(t *testing.T) {
 		r.again()
 		used.Store(300)
 		r.wants(7*time.Minute, "limit.far")
-		r.wants(6*24*time.Hour, "certificate.ending")
+		r.wants(150*time.Minute, "certificate.ending")
 		if d := &r.last.Data; d.Condition != file || d.Severity != Warning {
 			t.Errorf("%+v", d)
 		}
