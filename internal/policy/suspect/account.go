@@ -16,6 +16,7 @@ type account struct {
 	week    [weekHours]uint8 // the most recipients in each hour of the week, coded; it falls slowly
 	day     [24]uint16       // mails by hour of the day, of each hour a few
 	domains float32          // the most recipient domains in an hour; it falls slowly
+	news    float32          // the largest share of new recipients in an hour; likewise
 	senders places           // sender domains
 	sources places           // MSAs
 
@@ -34,7 +35,9 @@ const weekHours = 7 * 24
 type hourly struct {
 	mails   uint16
 	reached uint32
+	met     recent    // of the hour
 	domains [4]uint64 // a bit for each domain's hash
+	doubted bool      // much spoke against it
 	spoiled bool      // evidence spoke against it: such an hour is nobody's habit
 }
 
@@ -51,19 +54,37 @@ func (a *account) turn(now time.Time) {
 		return
 	}
 	if h := &a.inHour; !h.spoiled && h.mails > 0 {
-		slot := &a.week[slotOf(a.hour)]
-		*slot = fall(*slot, encode(h.reached))
-		a.learnDay(a.hour, h.mails)
-		a.domains = max(float32(h.count()), a.domains*domainsKept)
+		a.learn(h)
 	}
 	a.hour, a.inHour = hour, hourly{}
 }
 
+// learn makes an hour the past. What was doubtful becomes it by and by: a stolen account does not become usual in its first night, and a
+// business that has changed is not suspected for ever.
+func (a *account) learn(h *hourly) {
+	reached, mails, domains := encode(h.reached), min(h.mails, hourCounts), float32(h.count())
+	share := float32(0)
+	if h.met.all >= leastRecent {
+		share = float32(h.met.new) / float32(h.met.all)
+	}
+	slot := &a.week[slotOf(a.hour)]
+	if h.doubted {
+		reached = min(reached, max(*slot, encode(warmRecipients))+risesBy)
+		mails = min(mails, hourCounts/10)
+		domains = min(domains, max(a.domains, warmDomains)*5/4)
+		share = min(share, a.news+0.05)
+	}
+	*slot = fall(*slot, reached)
+	a.learnDay(a.hour, mails)
+	a.domains, a.news = max(domains, a.domains*mostKept), max(share, a.news*mostKept)
+}
+
 const (
-	fallsBy     = 3     // twelfths of a doubling, each time that the hour comes with less
-	domainsKept = 0.995 // each hour with mail
-	hourCounts  = 50    // mails: one burst does not make a habit
-	dayCounts   = 4000  // of which the older half is forgotten
+	risesBy    = 12    // twelfths of a doubling, where it is doubtful
+	fallsBy    = 3     // twelfths of a doubling, each time that the hour comes with less
+	mostKept   = 0.995 // each hour with mail
+	hourCounts = 50    // mails: one burst does not make a habit
+	dayCounts  = 4000  // of which the older half is forgotten
 )
 
 // fall is the most that was seen: at once what is more, else a little less than before.
@@ -75,7 +96,7 @@ func fall(was, now uint8) uint8 {
 }
 
 func (a *account) learnDay(hour int64, mails uint16) {
-	a.day[dayHour(hour)] += min(mails, hourCounts)
+	a.day[dayHour(hour)] += mails
 	if a.inDay() > dayCounts {
 		for i := range a.day {
 			a.day[i] /= 2
@@ -249,9 +270,11 @@ func (a *account) meets(isNew bool, now time.Time) {
 	if a.recent[0].slot != slot {
 		a.recent[0], a.recent[1] = recent{slot: slot}, a.recent[0]
 	}
-	a.recent[0].all++
-	if isNew {
-		a.recent[0].new++
+	for _, r := range [...]*recent{&a.recent[0], &a.inHour.met} {
+		r.all++
+		if isNew {
+			r.new++
+		}
 	}
 }
 

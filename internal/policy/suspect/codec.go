@@ -17,6 +17,7 @@ type kept struct {
 	ScoredAt int64
 	Score    float32
 	Domains  float32
+	News     float32
 	Day      [24]uint16
 	Senders  places
 	Sources  places
@@ -38,7 +39,7 @@ func (m *Memory) Saved(tenant, name string) []byte {
 		return nil
 	}
 	k := kept{
-		Version: keptVersion, Scored: a.scored, Mails: a.mails, Begun: a.begun, ScoredAt: a.scoredAt, Score: a.score, Domains: a.domains,
+		Version: keptVersion, Scored: a.scored, Mails: a.mails, Begun: a.begun, ScoredAt: a.scoredAt, Score: a.score, Domains: a.domains, News: a.news,
 		Day: a.day, Senders: a.senders, Sources: a.sources, Week: a.week,
 	}
 	out := make([]byte, 0, binary.Size(&k))
@@ -62,11 +63,11 @@ func (m *Memory) Restore(tenant, name string, saved []byte, now time.Time) error
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	a := m.account(tenant, m.keyOf(tenant, name), now)
-	a.scored, a.mails, a.begun, a.scoredAt, a.score, a.domains = k.Scored, k.Mails, k.Begun, k.ScoredAt, k.Score, k.Domains
+	a.scored, a.mails, a.begun, a.scoredAt, a.score, a.domains, a.news = k.Scored, k.Mails, k.Begun, k.ScoredAt, k.Score, k.Domains, k.News
 	a.day, a.senders, a.sources, a.week = k.Day, k.Senders, k.Sources, k.Week
 	return nil
 }
 
 func (k *kept) isSound() bool {
-	return k.Version == keptVersion && k.Scored <= ScoredMost && k.Score >= 0 && k.Score <= 1 && k.Domains >= 0 && k.Domains < 1<<20
+	return k.Version == keptVersion && k.Scored <= ScoredMost && k.Score >= 0 && k.Score <= 1 && k.Domains >= 0 && k.Domains < 1<<20 && k.News >= 0 && k.News <= 1
 }

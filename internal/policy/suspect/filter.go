@@ -10,7 +10,7 @@ import (
 // the processor's cache. It has two halves. All goes into the first; behind half its time it takes the place of the second, which is
 // forgotten.
 type filter struct {
-	halves [2][]block // nil until there is something in it
+	halves [2][]block
 	taken  [2]share.Places[string]
 	most   int   // keys in a half: one octet and a half for each
 	turn   int64 // number of the half's time, since 1970
@@ -31,7 +31,11 @@ const (
 )
 
 func newFilter(octets int) *filter {
-	return &filter{most: octets / 2 * 8 / keyBits}
+	f := &filter{most: octets / 2 * 8 / keyBits}
+	for i := range f.halves { // at once: no mail is to wait for so much memory
+		f.halves[i] = make([]block, max(1, octets/2/64))
+	}
+	return f
 }
 
 // turnTo begins a new half where it is time to. Where the clock goes back, what is there stays for as long as it would have.
@@ -68,7 +72,7 @@ func (f *filter) bounds() share.Bounds { return share.Bounds{Most: f.most, Reser
 // has reports whether a key is known, in either half.
 func (f *filter) has(key uint64) bool {
 	for _, half := range f.halves {
-		if half != nil && half[place(key, len(half))].has(key) {
+		if half[place(key, len(half))].has(key) {
 			return true
 		}
 	}
@@ -77,9 +81,6 @@ func (f *filter) has(key uint64) bool {
 
 // add puts a key of a tenant's into the first half, if it is not there and there is room, and reports whether it is there now.
 func (f *filter) add(key uint64, tenant string) bool {
-	if f.halves[0] == nil {
-		f.halves[0] = make([]block, max(1, f.most*keyBits/8/64))
-	}
 	b := &f.halves[0][place(key, len(f.halves[0]))]
 	if b.has(key) {
 		return true

@@ -85,11 +85,16 @@ func (m *Memory) Ask(mail *Mail, now time.Time) *event.Suspicion {
 	case found:
 		m.habits(&f, a, mail, key, now)
 	}
-	if found && f.spoils() {
-		a.inHour.spoiled = true
+	s := Judge(&f)
+	if found {
+		a.inHour.spoiled = a.inHour.spoiled || f.spoils()
+		a.inHour.doubted = a.inHour.doubted || s.Score >= doubtful
 	}
-	return Judge(&f)
+	return s
 }
+
+// doubtful is a suspicion at which what an account does is hardly taken for its habit.
+const doubtful = 0.5
 
 // countsLate is how many minutes after an account was first heard of its mails may begin to be counted.
 const countsLate = 60
@@ -98,7 +103,7 @@ const countsLate = 60
 func (m *Memory) habits(f *Figures, a *account, mail *Mail, key uint64, now time.Time) {
 	hour := hourOf(now)
 	a.inHour.reached = max(a.inHour.reached, uint32(max(0, min(f.Reached, 1<<30))))
-	f.Usual, f.Domains, f.UsualDomains = a.usual(hour), a.inHour.count(), float64(a.domains)
+	f.Usual, f.Domains, f.UsualDomains, f.UsualNew = a.usual(hour), a.inHour.count(), float64(a.domains), float64(a.news)
 	f.InDay, f.AtHour = a.inDay(), a.atHour(hour)
 	f.Foreign = mail.Foreign || mail.Sender != 0 && a.isKnown() && a.senders.isNew(placeOf(mail.Sender), hour)
 	f.NewSource = mail.Source.IsValid() && a.isKnown() && a.sources.isNew(sourceHash(mail.Source), hour)

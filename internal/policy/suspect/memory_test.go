@@ -219,7 +219,9 @@ func TestEvidenceIsNoHabit(t *testing.T) {
 		night := end.Add(18 * time.Hour)
 		for i := range 50 {
 			k := reached(10 * i)
-			k.Level, k.Outcomes = 2, spoken
+			if spoken {
+				k.Level, k.Outcomes = 2, true
+			}
 			m.Ask(&Mail{Tenant: "acme", Account: "a", Known: k}, night)
 			m.Began(&Beginning{Tenant: "acme", Account: "a"}, night)
 		}
@@ -227,6 +229,34 @@ func TestEvidenceIsNoHabit(t *testing.T) {
 		if is := partOf(s, event.GroundBurst) > 0; is != spoken {
 			t.Errorf("contained for outcomes %t: a week later %s", spoken, s.Says())
 		}
+	}
+}
+
+// A night of abuse that nobody has refused is not usual in the next one; what goes on for weeks is.
+func TestDoubtBecomesHabitSlowly(t *testing.T) {
+	m := small()
+	end := office(m, "acme", "a", start, 6)
+	night := func(d int) (worst *event.Suspicion) {
+		now := end.Add(18*time.Hour + time.Duration(d)*day)
+		for i := range 400 {
+			k := reached(i)
+			k.Unknown = i / 8
+			worst = m.Ask(&Mail{Tenant: "acme", Account: "a", Known: k, Recipient: uint64(d*1000 + i)}, now)
+			m.Began(&Beginning{Tenant: "acme", Account: "a"}, now)
+			m.Reached("acme", "a", hash(fmt.Sprint(d, i)), hash(fmt.Sprint(i)), now)
+		}
+		return worst
+	}
+	first, second := night(0), night(1)
+	if first.Score < doubtful || second.Score < doubtful {
+		t.Errorf("%s\nthe next night %s", first.Says(), second.Says())
+	}
+	last := second
+	for d := range 60 {
+		last = night(2 + d)
+	}
+	if last.Score >= first.Score-0.2 {
+		t.Errorf("behind two months still %s", last.Says())
 	}
 }
 

@@ -17,6 +17,7 @@ type Figures struct {
 	Scored int     // how many these were, ScoredMost at most
 
 	Recent, RecentNew int     // recipients within an hour that MXs have accepted, and of them those not written to before
+	UsualNew          float64 // the largest share of these that it had in an hour; 0: not known
 	Usual             float64 // the most recipients an hour at this time of the week; 0: not known
 	Domains           int     // recipient domains in this hour
 	UsualDomains      float64 // the most in an hour; 0: not known
@@ -115,6 +116,8 @@ const (
 	fullScore = 0.6 // at which most scanners' rules mark a mail
 
 	leastRecent   = 20 // recipients, of which a share of new ones says something
+	someNew       = 0.5
+	manyNew       = 0.9
 	leastAnswered = 20 // likewise, of unknown ones
 
 	coldRecipients = 200 // an hour of who has no past: a tenth of what containment lets pass without a look
@@ -158,8 +161,8 @@ func unknown(f *Figures) (p, n, of float64) {
 }
 
 func newRecipients(f *Figures) (p, n, of float64) {
-	if f.Recent >= leastRecent {
-		p = ramp(float64(f.RecentNew)/float64(f.Recent), 0.5, 0, 0.9, most(event.GroundNewRecipient))
+	if f.Recent >= leastRecent && f.UsualNew < manyNew { // else to write to strangers is what it does: a shop
+		p = ramp(float64(f.RecentNew)/float64(f.Recent), max(someNew, f.UsualNew), 0, manyNew, most(event.GroundNewRecipient))
 	}
 	return p, float64(f.RecentNew), float64(f.Recent)
 }

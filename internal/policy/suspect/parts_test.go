@@ -49,6 +49,9 @@ func TestPartsAlone(t *testing.T) {
 		{event.GroundNewRecipient, "70 %", with(func(f *Figures) { f.Recent, f.RecentNew = 20, 14 }), 0.15},
 		{event.GroundNewRecipient, "90 %", with(func(f *Figures) { f.Recent, f.RecentNew = 20, 18 }), 0.3},
 		{event.GroundNewRecipient, "all", with(func(f *Figures) { f.Recent, f.RecentNew = 20, 20 }), 0.3},
+		{event.GroundNewRecipient, "all, as ever: a shop", with(func(f *Figures) { f.Recent, f.RecentNew, f.UsualNew = 20, 20, 0.95 }), 0},
+		{event.GroundNewRecipient, "all, with many as ever", with(func(f *Figures) { f.Recent, f.RecentNew, f.UsualNew = 20, 20, 0.7 }), 0.3},
+		{event.GroundNewRecipient, "80 %, with 70 % as ever", with(func(f *Figures) { f.Recent, f.RecentNew, f.UsualNew = 20, 16, 0.7 }), 0.15},
 		{event.GroundBurst, "twice its most", with(func(f *Figures) { f.Usual, f.Reached = 100, 200 }), 0},
 		{event.GroundBurst, "three times", with(func(f *Figures) { f.Usual, f.Reached = 100, 300 }), 0.1},
 		{event.GroundBurst, "ten times", with(func(f *Figures) { f.Usual, f.Reached = 100, 1000 }), 0.25},
@@ -109,7 +112,7 @@ func random(r *rand.Rand) *Figures {
 			Before: time.Duration(n(40)) * day, TenantBefore: time.Duration(n(40)) * day,
 		},
 		Score: float64(n(100)) / 100, Scored: n(20), Recent: n(200), Usual: float64(n(500)), Domains: n(300), UsualDomains: float64(n(100)),
-		Mails: n(300), Counts: r.IntN(2) == 0, InDay: n(1000), Foreign: r.IntN(2) == 0, NewSource: r.IntN(2) == 0,
+		UsualNew: float64(n(100)) / 100, Mails: n(300), Counts: r.IntN(2) == 0, InDay: n(1000), Foreign: r.IntN(2) == 0, NewSource: r.IntN(2) == 0,
 	}
 	f.Unknown, f.RecentNew, f.AtHour = n(f.Answered), n(f.Recent), n(f.InDay)
 	f.Outcomes = f.Level > 0 && r.IntN(2) == 0
