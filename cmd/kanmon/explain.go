@@ -28,7 +28,7 @@ type explainCommand struct {
 	Sender    *string    `help:"Envelope sender, \"<>\" for the null sender. Without it: what holds before the sender is known." placeholder:"ADDRESS"`
 	Recipient string     `help:"Recipient. Without it: what holds before a recipient is known." placeholder:"ADDRESS"`
 	MX        netip.Addr `help:"Address of the MX. Without it kanmon asks DNS." placeholder:"IP"`
-	Suspicion float64    `help:"Suspicion score of the mail, from 0 to 1." default:"-1" placeholder:"SCORE"`
+	Suspicion float64    `help:"Suspicion of the mail, from 0 to 1. Without it: not known, and no route with suspicion_min matches." default:"-1" placeholder:"SCORE"`
 	NoDNS     bool       `help:"Do not ask DNS."`
 }
 
@@ -58,7 +58,9 @@ func (e *explainCommand) Run(c *console) error {
 	p.line("tenant", e.tenantText(router, q))
 	p.line("sender", e.senderText())
 	p.line("recipient", cmp.Or(e.Recipient, "not known"))
-	p.suspicion(q.Suspicion)
+	if q.Suspicion >= 0 { // that of a mail is computed when it comes, of what is known of its account then
+		p.line("suspicion", fmt.Sprintf("%g, as --suspicion says; what an account has now: kanmon account show ACCOUNT", q.Suspicion))
+	}
 	if q.RecipientDomain != "" {
 		q.Provider = e.provider(ctx, p, daemon.Providers(cfg), lookup, q.RecipientDomain)
 	}
@@ -223,17 +225,6 @@ func (p *explanation) known(q route.Query, to netip.Addr) route.Query {
 }
 
 func (p *explanation) line(what, text string) { fmt.Fprintf(p.w, "%-10s %s\n", what, text) }
-
-// suspicion says what of it is known here: that of a mail is computed when it comes.
-func (p *explanation) suspicion(score float64) {
-	asks := slices.ContainsFunc(p.cfg.Routes, func(r config.Route) bool { return r.SuspicionMin > 0 })
-	switch {
-	case score >= 0:
-		p.line("suspicion", fmt.Sprintf("%g, as --suspicion says: that of a mail is computed when it comes, of what is known of its account then", score))
-	case asks:
-		p.line("suspicion", "not known: it is that of an account at a time (kanmon account show ACCOUNT); without --suspicion no route with suspicion_min matches here")
-	}
-}
 
 // choices prints the decision for each destination. Routes may know networks, so each has its own.
 func (p *explanation) choices(router *route.Router, q route.Query, destinations []netip.Addr) {
