@@ -10,19 +10,20 @@ import (
 
 // When an upstream is taken for away, and how it comes back.
 const (
-	failuresAway = 5           // in a row
-	samples      = 32          // of how long scans took
-	fewSamples   = 8           // fewer say nothing
-	oneOf        = 16          // of the messages, that tries it while only its answer to pings speaks for it
-	lately       = time.Minute // how long another tenant's verdict says that failures are not the upstream's
+	failuresAway  = 5           // in a row
+	failuresDoubt = 2           // from which on it is pinged, if they may be the tenant's doing
+	samples       = 32          // of how long scans took
+	fewSamples    = 8           // fewer say nothing
+	oneOf         = 16          // of the messages, that tries it while only its answer to pings speaks for it
+	lately        = time.Minute // how long another tenant's verdict says that failures are not the upstream's
 )
 
 // A breaker knows whether an upstream is there. Scans that fail are its failures, and so is it if they take so long that half of them take
 // more than half of the time. Then it is away, and nobody waits for it. It is pinged: once it answers it is tried by one message of sixteen,
 // the first one at once, and is there again as soon as one of them has its verdict in good time.
 //
-// A message that makes a scan fail is somebody's. Failures that are all of one tenant are not the upstream's while another tenant's messages
-// get their verdicts; and how long scans take is the median of the tenants' medians.
+// A message that makes a scan fail is somebody's. Failures that are all of one tenant are not the upstream's where another tenant's messages
+// have had their verdicts lately, unless it does not answer a ping, either; and how long scans take is the median of the tenants' medians.
 type breaker struct {
 	within time.Duration // that a scan may take
 	now    func() time.Time
@@ -32,6 +33,8 @@ type breaker struct {
 	since  time.Time // of state, if it is not there
 	why    string
 	row    int        // failures since the last verdict
+	asking bool       // it is pinged because of them
+	silent bool       // and has not answered
 	rowOf  string     // the tenant whose they all are, of two or more ""
 	well   [2]verdict // the last one, and the last one of another tenant
 	took   []sample
@@ -81,8 +84,17 @@ func (b *breaker) untried() {
 	b.trying, b.passed = false, 0
 }
 
-// heard is told what came of a scan. It returns true if the upstream has gone away by that: then it must be pinged.
-func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try bool) (gone bool) {
+// A doubt is what must be done because of what was heard.
+type doubt uint8
+
+const (
+	noDoubt  doubt = iota
+	pingOnce       // and tell answered
+	gone           // it has gone away by that: ping it until pinged says that it is there, and have nobody wait for it
+)
+
+// heard is told what came of a scan.
+func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try bool) doubt {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if try {
@@ -90,7 +102,7 @@ func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try 
 	}
 	failed := said.Lack == event.LackUnavailable
 	if said.State != event.Scanned && !failed {
-		return false // busy, too large, unfit: it is there
+		return noDoubt // busy, too large, unfit: it is there
 	}
 	now := b.now()
 	if b.state != there {
@@ -99,7 +111,7 @@ func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try 
 		} else if try && b.state == tested {
 			b.why = reason(said, took)
 		}
-		return false
+		return noDoubt
 	}
 	b.took = append(b.took, sample{tenant, took})
 	if len(b.took) > samples {
@@ -107,21 +119,42 @@ func (b *breaker) heard(tenant string, said event.Scan, took time.Duration, try 
 	}
 	b.count(tenant, failed, now)
 	switch {
-	case b.row >= failuresAway && !b.isTheTenants(now):
+	case b.row >= failuresAway && (b.silent || !b.isTheTenants(now)):
 		b.why = reason(said, took)
 	case b.median() > b.within/2:
 		b.why = "half of the scans take more than " + (b.within / 2).String()
+	case b.row >= failuresDoubt && b.isTheTenants(now) && !b.asking:
+		b.asking = true
+		return pingOnce
 	default:
-		return false
+		return noDoubt
 	}
-	b.state, b.since, b.took, b.row = away, now, nil, 0
-	return true
+	b.goAway(now)
+	return gone
+}
+
+// answered is told what came of the ping that heard has asked for.
+func (b *breaker) answered(err error) doubt {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.asking, b.silent = false, err != nil
+	if b.state != there || !b.silent || b.row < failuresAway {
+		return noDoubt
+	}
+	b.why = cut(err.Error())
+	b.goAway(b.now())
+	return gone
+}
+
+// goAway has nobody wait for the upstream; b.mu is held.
+func (b *breaker) goAway(now time.Time) {
+	b.state, b.since, b.took, b.row, b.silent = away, now, nil, 0, false
 }
 
 // count counts failures in a row; b.mu is held.
 func (b *breaker) count(tenant string, failed bool, now time.Time) {
 	if !failed {
-		b.row, b.rowOf = 0, ""
+		b.row, b.rowOf, b.silent = 0, "", false
 		if b.well[0].tenant != tenant {
 			b.well[1] = b.well[0]
 		}

@@ -171,8 +171,13 @@ func TestOneTenantDoesNotDriveAScannerAway(t *testing.T) {
 	for _, c := range []struct {
 		name string
 		fail map[string]bool
+		ping error
 		away bool
-	}{{"one of two", map[string]bool{"bad": true}, false}, {"both", map[string]bool{"bad": true, "good": true}, true}} {
+	}{
+		{"one of two", map[string]bool{"bad": true}, nil, false},
+		{"both", map[string]bool{"bad": true, "good": true}, nil, true},
+		{"one of two, and it answers no ping", map[string]bool{"bad": true}, errors.New("silent"), true},
+	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				e := &fake{scan: func(ctx context.Context, m *Mail) event.Scan {
@@ -180,7 +185,7 @@ func TestOneTenantDoesNotDriveAScannerAway(t *testing.T) {
 						return takes(12*time.Second, Failed(event.LackUnavailable, "incomplete")).scan(ctx, m)
 					}
 					return clean
-				}}
+				}, ping: func() error { return c.ping }}
 				s := one(e)
 				s.AtOnce = 64
 				r := room(t, s)

@@ -214,13 +214,20 @@ func (s *scanner) heard(up *upstream, tenant string, said event.Scan, took time.
 		s.n++
 		s.mu.Unlock()
 	}
-	if !up.breaker.heard(tenant, said, took, try) {
-		return
+	s.settle(up, up.breaker.heard(tenant, said, took, try))
+}
+
+// settle does what a doubt in an upstream asks for.
+func (s *scanner) settle(up *upstream, d doubt) {
+	switch d {
+	case pingOnce:
+		s.room.ended.Go(func() { s.settle(up, up.breaker.answered(s.pingOnce(up))) })
+	case gone:
+		if !s.isThere() {
+			s.places.sendAway()
+		}
+		s.room.ended.Go(func() { s.ping(up) })
 	}
-	if !s.isThere() {
-		s.places.sendAway()
-	}
-	s.room.ended.Go(func() { s.ping(up) })
 }
 
 // isThere reports whether one of the upstreams is not away.
