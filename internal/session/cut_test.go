@@ -80,6 +80,8 @@ func cutBody() []byte {
 // A cutter runs the reference session.
 type cutter struct {
 	server *tls.Config
+	lane   event.Lane // that messages are judged in; LaneOff: they are not
+	sparse bool       // fewer octets are cut at
 
 	mu    sync.Mutex
 	known map[cutPoint]cutResult // of sessions without a proxy
@@ -128,6 +130,9 @@ func (c *cutter) rig(p cutPoint) *rig {
 	r := newRig()
 	r.engine.TLSToMX = c.client()
 	c.prepare(&r.mx, p.tls)
+	if c.lane != event.LaneOff {
+		r.engine.Gate = &contentGate{start: session.Start{Lane: c.lane}, wait: time.Second}
+	}
 	return r
 }
 
@@ -358,6 +363,9 @@ func (c *cutter) cutStream(t *testing.T, p cutPoint, tally *cutTally) {
 	step, dense := 7, 80
 	if p.tls {
 		step, dense = 31, 0 // a handshake costs ten plain sessions
+	}
+	if c.sparse {
+		step, dense = 31, 20
 	}
 	switch {
 	case inFull():

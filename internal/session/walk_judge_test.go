@@ -27,6 +27,9 @@ func (w *walk) judge(tally *walkTally) error {
 	if err := view.acknowledgedOnly(); err != nil {
 		return err
 	}
+	if tally.inspected.Add(int64(w.inspections)); w.unclosed != 0 {
+		return fmt.Errorf("%d inspections have not been closed, of %d", w.unclosed, w.inspections)
+	}
 	return w.judgeRecords(view)
 }
 
@@ -41,6 +44,8 @@ func (w *walk) judgeReplies(tally *walkTally) error {
 				return fmt.Errorf("nothing answers what stands behind %q", w.msa.talk[last].line)
 			}
 			return nil
+		case w.inspections > 0 && s.line == "DATA" && strings.HasPrefix(s.reply, "354 End data"):
+		case w.inspections > 0 && s.line == endOfBody && strings.Contains(s.reply, " re DATA") && s.reply[0] >= '4':
 		case strings.HasPrefix(s.reply, "220 kanmon ESMTP") && s.line == connected, strings.HasPrefix(s.reply, "421 re RSET") && verb == "EHLO",
 			strings.HasPrefix(s.reply, "250") && strings.Contains(s.reply[:10], "kanmon") && (verb == "EHLO" || verb == "HELO"):
 		case strings.Contains(s.reply, "kanmon: "):

@@ -225,9 +225,10 @@ func (c *walkMSA) sendBody() {
 
 // walkGate decides by the domain, and keeps what it has let pass.
 type walkGate struct {
-	shut   bool
-	sender string
-	passed map[string]bool // senders, and senders and recipients as "sender recipient"
+	shut     bool
+	sender   string
+	inspects func() session.Inspection // nil: nobody judges
+	passed   map[string]bool           // senders, and senders and recipients as "sender recipient"
 }
 
 func (g *walkGate) Enter(session.Origin) session.Pass { return g }
@@ -237,6 +238,8 @@ func (*walkGate) Close()                              {}
 func (g *walkGate) Ask(q session.Question) session.Decision {
 	no := session.Decision{Refuse: session.RefuseNow, Say: own.LimitReached.Say("this account", "1 message per hour", "1", "retry later")}
 	switch {
+	case q.Step == event.StepContent && g.inspects != nil:
+		return session.Decision{Inspect: g.inspects()}
 	case q.Step == event.StepConnect && g.shut:
 		return no
 	case q.Step == event.StepLeave && strings.HasSuffix(g.sender, "@full.example") && !q.Instead:
@@ -262,3 +265,38 @@ func (g *walkGate) Ask(q session.Question) session.Decision {
 	}
 	return session.Decision{}
 }
+
+// A swiftInspection says at once what it likes.
+type swiftInspection struct {
+	random *rand.Rand
+	open   *int // inspections that have not been closed
+}
+
+func (swiftInspection) Room(int, time.Duration) <-chan struct{} { return nil }
+
+func (i swiftInspection) Start() session.Start {
+	s := session.Start{Lane: event.Lane(i.random.IntN(int(event.LaneCount)))}
+	if i.random.IntN(8) == 0 {
+		s.Refuse = session.RefuseNow
+	}
+	return s
+}
+
+func (i swiftInspection) Grow(int) bool { return i.random.IntN(8) > 0 }
+
+func (i swiftInspection) Full() session.Start {
+	return session.Start{Refuse: session.Refuse(i.random.IntN(3))}
+}
+func (swiftInspection) Judge(session.Message) {}
+
+func (swiftInspection) Done() <-chan struct{} {
+	done := make(chan struct{})
+	close(done)
+	return done
+}
+
+func (i swiftInspection) Verdict() session.Opinion {
+	return session.Opinion{Handle: []event.Handling{event.HandleNot, event.HandleAccept, event.HandleDefer, event.HandleRefuse}[i.random.IntN(4)]}
+}
+
+func (i swiftInspection) Close(session.Came) { *i.open-- }

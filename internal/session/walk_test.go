@@ -35,7 +35,7 @@ func walks() int {
 //
 //   - nothing reaches an MX that was not admitted at MAIL, and at RCPT, and nothing at all one that must have TLS and has none;
 //   - every message that an MX may have taken has its record, with the sender that it was admitted for;
-//   - each command has one reply, its own, and each 2xx is the MX's;
+//   - each command has one reply, its own, and each 2xx is the MX's, also where the content of messages is judged;
 //   - no line of a message is taken for a command, and no command for a line of a message.
 //
 // law: I1 I4 I5 I6 I7 I11 I16 B9 N-e
@@ -56,10 +56,10 @@ func TestModelOfAdmittedMail(t *testing.T) {
 		}
 	})
 	t.Logf("%d walks in %s: %d commands, %d MAILs refused by kanmon, %d RCPTs and DATAs behind none; %d messages at MXs, %d taken, "+
-		"%d walks that begin without an MX; let through 0, without a record 0",
+		"%d walks that begin without an MX, %d messages judged; let through 0, without a record 0",
 		tally.walks.Load(), time.Since(begun).Round(time.Second/10), tally.commands.Load(), tally.refused.Load(), tally.stray.Load(),
-		tally.messages.Load(), tally.taken.Load(), tally.noLeg.Load())
-	for _, n := range []*atomic.Int64{&tally.refused, &tally.stray, &tally.messages, &tally.taken, &tally.noLeg} {
+		tally.messages.Load(), tally.taken.Load(), tally.noLeg.Load(), tally.inspected.Load())
+	for _, n := range []*atomic.Int64{&tally.refused, &tally.stray, &tally.messages, &tally.taken, &tally.noLeg, &tally.inspected} {
 		if n.Load() == 0 {
 			t.Error("the walks did not reach what they are to show")
 		}
@@ -74,7 +74,7 @@ func FuzzModelWalk(f *testing.F) {
 }
 
 type walkTally struct {
-	walks, commands, refused, stray, messages, taken, noLeg atomic.Int64
+	walks, commands, refused, stray, messages, taken, noLeg, inspected atomic.Int64
 }
 
 // walk is one session with its world.
@@ -90,6 +90,8 @@ type walk struct {
 	engine    testEngine
 	live      session.Live
 	records   []walkRecord
+
+	inspections, unclosed int
 }
 
 type walkRecord struct {
@@ -125,7 +127,13 @@ func newWalk(seed uint64) *walk {
 		w.moves, w.suspended = true, random.IntN(4) == 0
 		w.engine.Mover, w.engine.Judge = w, w
 	}
-	w.engine.Observe = !w.moves
+	if w.engine.Observe = !w.moves; w.gate != nil && w.moves && random.IntN(2) == 0 {
+		w.gate.inspects = func() session.Inspection {
+			w.inspections++
+			w.unclosed++
+			return swiftInspection{random, &w.unclosed}
+		}
+	}
 	return w
 }
 
