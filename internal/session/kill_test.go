@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
@@ -38,12 +39,21 @@ func serveOneSession(mx string) {
 		return
 	}
 	var d net.Dialer
-	e := session.Engine{Live: new(session.Live), Observe: true, Ways: dialFunc(func(ctx context.Context, _ session.DialRequest) (session.Outbound, error) {
+	e := testEngine{Engine: session.Engine{Live: new(session.Live), Observe: true}, Mover: killMover{}, Judge: indifferent{}}
+	e.leaves(dialFunc(func(ctx context.Context, _ session.DialRequest) (session.Outbound, error) {
 		c, err := d.DialContext(ctx, "tcp", mx)
 		return session.Outbound{Conn: c, Name: "out.example.jp", SendingIP: ownIP}, err
-	})}
+	}))
+	if lane := os.Getenv(childLaneEnv); lane != "" {
+		e.Observe, e.Gate = false, killGate(lane)
+	}
 	e.Serve(conn, session.Origin{Source: msaAddr, Destination: mxAddr})
 }
+
+// killMover has only mail of a pool of its own leave from elsewhere.
+type killMover struct{}
+
+func (killMover) MayStay(req session.DialRequest, _ netip.Addr) bool { return req.Pool == "" }
 
 // A killPoint is a conversation up to the moment of the kill.
 type killPoint struct {
@@ -121,8 +131,14 @@ func TestKill(t *testing.T) {
 }
 
 func startChild(t *testing.T, mx string) (child *exec.Cmd, addr string) {
+	child, _, addr = startChildIn(t, mx)
+	return child, addr
+}
+
+// startChildIn gives what else the child says, too.
+func startChildIn(t *testing.T, mx string, env ...string) (child *exec.Cmd, said *bufio.Reader, addr string) {
 	child = exec.Command(os.Args[0])
-	child.Env = append(os.Environ(), childEnv+"="+mx)
+	child.Env = append(append(os.Environ(), childEnv+"="+mx), env...)
 	out, err := child.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -131,11 +147,12 @@ func startChild(t *testing.T, mx string) (child *exec.Cmd, addr string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = child.Process.Kill() })
-	line, err := bufio.NewReader(out).ReadString('\n')
+	said = bufio.NewReader(out)
+	line, err := said.ReadString('\n')
 	if err != nil || strings.HasPrefix(line, "error") {
 		t.Fatalf("child: %q, %v", line, err)
 	}
-	return child, strings.TrimSpace(line)
+	return child, said, strings.TrimSpace(line)
 }
 
 // playUntil runs the steps and gives what each end has received.
