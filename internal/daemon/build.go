@@ -43,13 +43,19 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 	if err != nil {
 		return nil, err
 	}
+	judges, err := d.judge(cfg)
+	if err != nil {
+		return nil, errors.Join(err, asks.close(&d.trusting))
+	}
 	records, err := d.openJournal(options, inUse)
 	if err != nil {
+		judges.close(&d.judging)
 		return nil, errors.Join(err, asks.close(&d.trusting))
 	}
 	g := &generation{
 		journal: records,
 		trust:   asks,
+		judge:   judges,
 		over:    make(chan struct{}),
 		engine: &session.Engine{
 			Ways:        out,

@@ -98,6 +98,7 @@ type Daemon struct {
 	meter     meter
 	lookout   lookout
 	trusting  trusting
+	judging   judging
 	reporter  atomic.Pointer[report.Reporter] // what a collector is told by; nil: by nobody
 	reporting func()                          // ends it; nil: nobody is told of TLS
 	rulesTold atomic.Pointer[string]          // how the firewall rules stand, as it was last told; nil: it was not
@@ -303,7 +304,7 @@ func (d *Daemon) exchange(ctx context.Context, cfg *config.Config, next *generat
 
 // configure gives their settings to those who decide about senders and about sending IPs.
 func (d *Daemon) configure(cfg *config.Config, next *generation) error {
-	senders, err := policySettings(cfg, next.out)
+	senders, err := policySettings(cfg, next)
 	if err != nil {
 		return err
 	}

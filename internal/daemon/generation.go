@@ -23,6 +23,7 @@ type generation struct {
 	out        *outlet.Outlet
 	rules      *classify.Rules
 	trust      *trustInUse // nil: nothing is asked of MXs
+	judge      *judgeInUse // nil: nobody looks at content
 	sendingIPs []netip.Addr
 
 	running int // connections in it; guarded by Daemon.mu, as is retired
@@ -122,6 +123,7 @@ func (d *Daemon) discard(g *generation) {
 // endGeneration gives back what only a generation has.
 func (d *Daemon) endGeneration(g *generation) {
 	g.out.Close()
+	g.judge.close(&d.judging)
 	if err := g.trust.close(&d.trusting); err != nil {
 		d.log.Error("what MXs must prove is not kept", "error", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"kanmon/internal/config"
-	"kanmon/internal/outlet"
 	"kanmon/internal/outlet/route"
 	"kanmon/internal/policy"
 	"kanmon/internal/policy/contain"
@@ -18,7 +17,8 @@ import (
 )
 
 // policySettings makes what decides who may send, and how much.
-func policySettings(cfg *config.Config, out *outlet.Outlet) (policy.Settings, error) {
+func policySettings(cfg *config.Config, g *generation) (policy.Settings, error) {
+	out := g.out
 	accounts, err := accountsOf(cfg)
 	if err != nil {
 		return policy.Settings{}, err
@@ -28,6 +28,7 @@ func policySettings(cfg *config.Config, out *outlet.Outlet) (policy.Settings, er
 		Active:   gated(cfg), Identify: identify(out.Router()), Behind: behind(out.Router()), Provider: out.Provider, ProviderOf: out.ProviderOf, Witness: out.Witness, Internal: cfg.Senders.Internal,
 		Suspicion:      suspects(cfg),
 		RefuseSpoofing: cfg.Senders.Spoofing == config.SpoofingRefuse, Containment: containmentOf(&cfg.Containment),
+		Content: g.judgeOf(),
 	}
 	for _, t := range cfg.Tenants {
 		s.Tenants = append(s.Tenants, t.Name)
@@ -140,7 +141,7 @@ func containmentOf(c *config.Containment) policy.Containment {
 
 // openPolicy makes what decides about senders, for the first generation and all that follow.
 func (d *Daemon) openPolicy(first *generation) error {
-	settings, err := policySettings(d.cfg, first.out)
+	settings, err := policySettings(d.cfg, first)
 	if err != nil {
 		return err
 	}
@@ -173,5 +174,5 @@ func gated(cfg *config.Config) bool {
 
 // suspects reports whether a configuration wants to know what speaks against each mail.
 func suspects(cfg *config.Config) bool {
-	return cfg.Suspicion.Record || slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.SuspicionMin > 0 })
+	return cfg.Suspicion.Record || cfg.Scans() || slices.ContainsFunc(cfg.Routes, func(r config.Route) bool { return r.SuspicionMin > 0 })
 }

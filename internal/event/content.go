@@ -1,10 +1,6 @@
 package event
 
-import (
-	"time"
-
-	"kanmon/internal/event/word"
-)
+import "kanmon/internal/event/word"
 
 // A Content is how the content of one message was judged, and what followed. It never changes once it is told.
 type Content struct {
@@ -146,10 +142,8 @@ const (
 
 // A Judged is news: the content of a message was judged behind its end, or what was to be judged could not be.
 type Judged struct {
-	At          time.Time
-	Session     ID
-	Transaction int
-	Tenant      string
-	Account     string
-	Content     *Content
+	Cause   // the mail
+	Tenant  string
+	Account string
+	Content *Content
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // News is what happened beside the mail itself: [Gateway], [Heartbeat], [Order], [Changed], [Wait], [Finding],
-// [Sighting].
+// [Sighting], [Judged].
 type News interface{ cause() Cause }
 
 // A Cause says in which session news had its cause. The zero Cause is of news that has none, or none that is known.

@@ -55,7 +55,7 @@ type Entry struct {
 	Stalled        Milliseconds            `json:"stalled_ms"` // of a wait and of a heartbeat, too
 	BodyBytes      int64                   `json:"body_bytes"`
 	Dot            EntryReply              `json:"dot"`
-	Content        *EntryContent           `json:"content"` // nil: nobody was to judge it
+	Content        *EntryContent           `json:"content"` // also of a judged line; nil: nobody was to judge it
 	Outcome        string                  `json:"outcome"`
 	Results        map[string]int          `json:"results"`
 	Times          map[string]Milliseconds `json:"times"` // of a session, too
@@ -260,6 +260,7 @@ type EntryScan struct {
 	Why       string        `json:"why"`
 	Code      int           `json:"code"`
 	Action    string        `json:"action"`
+	Code      int           `json:"code"`
 	Score     float64       `json:"score"`
 	Threshold float64       `json:"threshold"`
 	Virus     string        `json:"virus"`

@@ -173,6 +173,8 @@ func (s *Stream) Tell(n News) {
 	switch of := n.(type) {
 	case Changed:
 		r.Tenant = cmp.Or(of.Tenant, of.Owner)
+	case Judged:
+		r.Tenant, r.Account = of.Tenant, of.Account
 	case Finding:
 		r.Tenant = of.Tenant
 		if of.Did == FindingBegun {

@@ -29,7 +29,7 @@ type Change struct {
 	Subject  contain.Subject `json:"subject"`
 	IP       netip.Addr      `json:"ip,omitzero"`
 	Provider string          `json:"provider,omitempty"` // where the IP's standing was changed; "": everywhere
-	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"; "tls forget", whose domain stands in Before
+	Did      string          `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind", "allow", "withdraw"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"; "tls forget", whose domain stands in Before
 	Before   string          `json:"before"`
 	After    string          `json:"after"`
 	Why      string          `json:"why,omitempty"`
@@ -86,6 +86,23 @@ func (p *Policy) Exempt(s contain.Subject, until time.Time, by, why string) erro
 // Unexempt ends an exemption.
 func (p *Policy) Unexempt(s contain.Subject, by, why string) error {
 	return p.change(s, "unexempt", by, why, func(s contain.Subject) error { return p.detector.Unexempt(s, by) })
+}
+
+// Allow has what scanners say of a sender's mail not be held against it until a time; with the zero time until a person ends it. What they
+// have said is forgotten: the next try of a message is scanned anew.
+func (p *Policy) Allow(s contain.Subject, until time.Time, by, why string) error {
+	if err := p.meant(s, false); err != nil {
+		return err
+	}
+	err := p.change(s, "allow", by, why, func(s contain.Subject) error { return p.detector.Allow(s, until, by, why) })
+	s = p.Normal(s)
+	p.settings.Load().Content.Forget(s.Tenant, s.Account)
+	return err
+}
+
+// Withdraw ends what Allow has said.
+func (p *Policy) Withdraw(s contain.Subject, by, why string) error {
+	return p.change(s, "withdraw", by, why, func(s contain.Subject) error { return p.detector.Withdraw(s, by) })
 }
 
 // SetLimit gives a subject an amount of its own for a limit; 0 takes it back. A tenant's is its accounts' as well.
@@ -180,6 +197,12 @@ func (p *Policy) stateText(s contain.Subject) string {
 		text += ", exempt by " + x.Exempt.By
 		if !x.Exempt.Until.IsZero() {
 			text += " until " + x.Exempt.Until.UTC().Format(time.RFC3339)
+		}
+	}
+	if x.Allow != nil {
+		text += ", content allowed by " + x.Allow.By
+		if !x.Allow.Until.IsZero() {
+			text += " until " + x.Allow.Until.UTC().Format(time.RFC3339)
 		}
 	}
 	return text

@@ -78,6 +78,8 @@ func (a *pass) Ask(q session.Question) session.Decision {
 	case event.StepFirst:
 		d.Suspicion = a.suspected(a.policy.hash(q.Recipient))
 		return d
+	case event.StepContent:
+		return a.askContent(q)
 	}
 	a.room = rooms.Get().(*room)
 	defer a.leaveRoom()
@@ -105,6 +107,9 @@ func (a *pass) Ask(q session.Question) session.Decision {
 		d.Whose, d.Sender = a.tenant, a.account
 		if d.Refuse == session.RefuseNot && !d.Again {
 			d.Suspicion = a.suspected(0)
+		}
+		if q.Step == event.StepAccount && a.judged != nil {
+			a.judged.Named(a.contentOf())
 		}
 	}
 	if !d.Again {

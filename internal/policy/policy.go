@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"kanmon/internal/policy/contain"
+	"kanmon/internal/policy/content"
 	"kanmon/internal/policy/limit"
 	"kanmon/internal/policy/suspect"
 	"kanmon/internal/session"
@@ -44,6 +45,7 @@ type Settings struct {
 	Limits         []*Limit
 	Internal       []netip.Prefix // MXs that no limit counts which exempts them
 	Containment    Containment
+	Content        *content.Judge // that judges the content of mail; nil: nobody does
 }
 
 // Containment is what is done about a sender who misbehaves.
@@ -87,6 +89,7 @@ type Policy struct {
 	marker   *witness.Marker
 	retries  *retries
 	suspects atomic.Pointer[suspect.Memory] // nil: nobody wants to know
+	scanned  atomic.Uint64                  // mails whose content might have been looked at
 	changed  func(contain.Decision)
 	ordered  func(c Change, unkept bool)
 

@@ -104,3 +104,13 @@ func (o *object) points(name string, n float64) {
 	o.open(name, 0)
 	o.dst = strconv.AppendFloat(o.dst, n, 'f', 2, 64)
 }
+
+// judged gives the line of a message whose content was judged when its transaction had been told.
+func (o *object) judged(n *event.Judged) {
+	o.begin("judged", o.r.At)
+	o.causedBy(n.Cause)
+	o.own("tenant", n.Tenant)
+	o.account(n.Account)
+	o.content(n.Content)
+	o.end()
+}

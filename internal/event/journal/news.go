@@ -27,6 +27,8 @@ func (o *object) news(n event.News) {
 		o.finding(&n)
 	case event.Sighting:
 		o.sighting(&n)
+	case event.Judged:
+		o.judged(&n)
 	case event.Wait:
 		o.begin("wait", o.r.At)
 		o.id(n.Session)

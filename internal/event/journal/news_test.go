@@ -37,12 +37,29 @@ func allNews() []event.News {
 		event.Sighting{IP: ip, List: "spamhaus-zen", State: event.SightListed, Was: event.SightClear, Codes: []string{"127.0.0.2", "127.0.0.9"}},
 		event.Sighting{IP: ip, State: event.SightOtherName, Was: event.SightNamed, Names: []string{"x\x1b[2J.example"}, Before: []string{"out10.example.jp"}, Why: "EHLO out10.example.jp"},
 		event.Sighting{List: "bl.example", State: event.SightNotBelievable, Was: event.SightBelieved, Why: "the list refuses to answer this resolver"},
+		event.Judged{Cause: of, Tenant: "acme", Account: "news@acme.example", Content: allContent()},
 		event.Wait{
 			Cause: of, Phase: event.PhaseRcpt, Waited: 20 * time.Second, Began: true, Pieces: 17, First: 3 * time.Second, Tenant: "acme",
 			Resent: 3, RTT: event.MicrosOf(45 * time.Millisecond), RcptsRefused: 1, Stalled: 300 * time.Millisecond,
 		},
 		event.Wait{Cause: of, Phase: event.PhaseBody, Waited: 12 * time.Second, Tenant: "acme", Size: 81920, Window: 12 * time.Second},
 		event.Wait{Cause: event.Cause{Session: testID}, Phase: event.PhaseDial, Waited: 10 * time.Second},
+	}
+}
+
+// allContent has every member of how content was judged.
+func allContent() *event.Content {
+	return &event.Content{
+		Lane: event.LaneBehind, Wanted: event.LaneHold, Verdict: event.HandleRefuse, Done: event.HandleAccept, Rule: "on_reject", Why: "rspamd: reject, 16.2 of 15",
+		Reference: "7F3K-29CQ", Octets: 4711, Waited: event.MicrosOf(3 * time.Second), Scans: []event.Scan{
+			{
+				Scanner: "rspamd", State: event.Scanned, Action: "reject", Score: 16.2, Threshold: 15, Took: event.MicrosOf(3100 * time.Microsecond),
+				Symbols: []event.Symbol{{Name: "URIBL_X", Points: 4.5}, {Name: "for\x1b[2J bob@acme.example", Points: -0.1}},
+			},
+			{Scanner: "clamd", State: event.Scanned, Virus: "Test.EICAR", Cached: true},
+			{Scanner: "filter", State: event.Scanned, Action: "reject", Code: 552, Changes: 3},
+			{Scanner: "other", State: event.ScanFailed, Lack: event.LackUnavailable, Why: "connect: refused"},
+		},
 	}
 }
 

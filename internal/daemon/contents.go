@@ -1,0 +1,171 @@
+package daemon
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kanmon/internal/config"
+	"kanmon/internal/event"
+	"kanmon/internal/policy/content"
+	"kanmon/internal/policy/inspect"
+	"kanmon/internal/policy/inspect/clamd"
+	"kanmon/internal/policy/inspect/milter"
+	"kanmon/internal/policy/inspect/rspamd"
+)
+
+// A judging is what outlives a configuration of what judges content. Generations that want the same scanners share them: a reload forgets
+// neither which is away nor what they have said. Where no tenant's mail is scanned nothing of it runs.
+type judging struct {
+	mu     sync.Mutex
+	memory *content.Memory // nil: nothing was ever scanned
+	room   *scanRoom       // of the newest generation that has any
+
+	newest atomic.Pointer[content.Judge]
+}
+
+// A scanRoom is scanners that generations share, and the memory for their messages.
+type scanRoom struct {
+	*inspect.Room
+	budget *inspect.Budget
+	of     scanSettings
+	users  int
+}
+
+type scanSettings struct {
+	scanners []config.Scanner
+	within   time.Duration
+	memory   config.Size
+}
+
+// A judgeInUse is what a generation has of it.
+type judgeInUse struct {
+	*content.Judge
+	room *scanRoom
+}
+
+// judge makes what judges the content of a generation's mail; nil: nothing does.
+func (d *Daemon) judge(cfg *config.Config) (*judgeInUse, error) {
+	if !cfg.Scans() {
+		return nil, nil
+	}
+	j := &d.judging
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	want := scanSettings{cfg.Scanners, cfg.Content.VerdictWithin, cfg.Content.HoldMemory}
+	if j.room == nil || j.room.users == 0 || !reflect.DeepEqual(j.room.of, want) {
+		scanners, err := scannersOf(cfg)
+		if err != nil {
+			return nil, err
+		}
+		room := inspect.NewRoom(inspect.Settings{Scanners: scanners, Late: func(m inspect.Mail, said event.Scan) {
+			if newest := j.newest.Load(); newest != nil {
+				newest.Late(m, said)
+			}
+		}})
+		j.room = &scanRoom{Room: room, budget: inspect.NewBudget(int64(cfg.Content.HoldMemory)), of: want}
+	}
+	if j.memory == nil {
+		j.memory = content.NewMemory()
+	}
+	j.room.users++
+	use := &judgeInUse{room: j.room}
+	use.Judge = content.New(content.Options{
+		Settings: contentOf(cfg), Scanners: use.room.Room, Budget: use.room.budget, Memory: j.memory, Heard: d.contentJudged,
+	})
+	j.newest.Store(use.Judge)
+	return use, nil
+}
+
+// judgeOf is what a generation's sessions have judge their content.
+func (g *generation) judgeOf() *content.Judge {
+	if g.judge == nil {
+		return nil
+	}
+	return g.judge.Judge
+}
+
+// close waits for what is being scanned, and ends the scanners where nobody else has them.
+func (u *judgeInUse) close(j *judging) {
+	if u == nil {
+		return
+	}
+	u.Judge.Close()
+	j.mu.Lock()
+	u.room.users--
+	over := u.room.users == 0
+	j.mu.Unlock()
+	if over {
+		u.room.Close()
+	}
+}
+
+// contentJudged hears what the content of a message came to.
+func (d *Daemon) contentJudged(o *content.Outcome) {
+	d.policy.Judged(o)
+	if o.Content != nil {
+		d.stream.Tell(event.Judged{
+			Cause: event.Cause{Session: o.Session, Transaction: o.Transaction}, Tenant: o.Tenant, Account: o.Account, Content: o.Content,
+		})
+	}
+}
+
+// contentOf is what a configuration says of the content of mail.
+func contentOf(cfg *config.Config) content.Settings {
+	c := &cfg.Content
+	s := content.Settings{
+		Enforce: c.Enforce, Sample: c.Sample, Hold: int64(c.HoldMessage), Verdict: c.VerdictWithin, Dot: c.DotWithin, Pool: cfg.Containment.Pool,
+		Scanners: map[string]*content.Scanner{}, Tenants: map[string]*content.Tenant{},
+	}
+	for i := range cfg.Scanners {
+		one := &cfg.Scanners[i]
+		s.Scanners[one.Name] = &content.Scanner{Largest: int64(one.Largest), Lacks: content.Lacks(one.Lacks)}
+	}
+	for i := range cfg.Tenants {
+		t := &cfg.Tenants[i]
+		if t.Scan == content.Off {
+			continue
+		}
+		of := &content.Tenant{
+			Mode: t.Scan, Scanners: t.Scanners, OnVirus: t.OnVirus.Event(), OnReject: t.OnReject.Event(), OnSoftReject: t.OnSoftReject.Event(), OnSpam: t.OnSpam.Event(),
+		}
+		for n, lack := range []content.Lack{t.Unavailable, t.TooLarge, t.Busy} {
+			if t.LackSaid[n] {
+				of.Lacks[n] = &lack
+			}
+		}
+		for _, field := range t.Prepend {
+			of.Fields = fmt.Appendf(of.Fields, "%s\r\n", field)
+		}
+		s.Tenants[t.Name] = of
+	}
+	return s
+}
+
+// scannersOf makes the scanners that a configuration names.
+func scannersOf(cfg *config.Config) (all []inspect.Scanner, err error) {
+	for i := range cfg.Scanners {
+		c := &cfg.Scanners[i]
+		engine, err := engineOf(c)
+		if err != nil {
+			return nil, fmt.Errorf("scanner %s: %w", c.Name, err)
+		}
+		all = append(all, inspect.Scanner{
+			Name: c.Name, Engines: []inspect.Engine{engine}, AtOnce: c.AtOnce, Largest: int64(c.Largest), Within: cfg.Content.VerdictWithin,
+		})
+	}
+	return all, nil
+}
+
+func engineOf(c *config.Scanner) (inspect.Engine, error) {
+	switch c.Type {
+	case config.Clamd:
+		return clamd.New(c.URL, nil)
+	case config.Milter:
+		return milter.New(c.URL, nil)
+	default:
+		return rspamd.New(rspamd.Settings{Address: c.URL, SettingsID: c.SettingsID})
+	}
+}
