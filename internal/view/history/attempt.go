@@ -27,6 +27,9 @@ func AttemptOf(e *event.Entry) Attempt {
 	if e.Dot.Code/100 == 2 {
 		a.MXQueueID = QueueIDIn(e.Dot.Text)
 	}
+	if e.Content != nil {
+		a.Reference = e.Content.Reference
+	}
 	a.Reply = ReplyOf(e)
 	for _, t := range Took(e) {
 		if t.For > a.SlowestTook {

@@ -64,6 +64,7 @@ type Attempt struct {
 	QueueID     string // of the MSA
 	Received    time.Time
 	MXQueueID   string // that the MX's reply to the dot names
+	Reference   string // that the reply of kanmon has, where the content was judged
 	Outcome     string // as docs/ref/record.md has it
 	Reply       Reply  // the one that decided
 	Octets      int64
@@ -240,6 +241,7 @@ type EventsOf struct {
 	Provider  string
 	SendingIP netip.Addr
 	Session   event.ID
+	Reference string // of a verdict about content
 }
 
 // Waiting is how many mails wait, by how long ago the first attempt was.

@@ -58,7 +58,7 @@ func newsOf(of *history.EventsOf) (all []kind) {
 	}
 	if len(of.Types) == 0 {
 		for name, k := range kinds {
-			if k > sessions && of.Session != 0 || k >= outside && name != "heartbeat" {
+			if k > sessions && of.Session != 0 || k >= outside && name != "heartbeat" && k != judged {
 				all = append(all, k)
 			}
 		}
@@ -73,6 +73,9 @@ func (v *volume) askedNews(ctx context.Context, of *history.EventsOf) (all []*pl
 	session := func(c *condition) {
 		if of.Session != 0 {
 			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", termOfSession(of.Session))
+		}
+		if of.Reference != "" {
+			c.and("l.id IN (SELECT id FROM day_term WHERE term = ?)", hashOf(byIdentity, of.Reference))
 		}
 	}
 	add := func(kinds []kind, of history.Filter, more func(*condition)) {
@@ -149,6 +152,7 @@ func isNews(of *history.EventsOf, e *event.Entry) bool {
 	case len(of.Types) > 0 && !slices.Contains(of.Types, e.Type),
 		of.Account != "" && !strings.EqualFold(of.Account, e.Account) && (e.Type != aGateway || len(of.Types) == 0),
 		of.Session != 0 && of.Session != e.Session,
+		of.Reference != "" && (e.Content == nil || of.Reference != e.Content.Reference),
 		!of.From.IsZero() && e.At.Before(of.From), !of.To.IsZero() && !e.At.Before(of.To):
 		return false
 	}

@@ -107,7 +107,7 @@ func (w *filling) line(l *history.Line) error {
 func (w *filling) keeps(r *row) bool {
 	switch w.level {
 	case counts:
-		return r.kind >= outside
+		return r.kind >= outside && r.kind != judged
 	case trouble:
 		return r.kind > sessions || r.flags&isTrouble != 0
 	}
@@ -130,6 +130,9 @@ func (w *filling) keep(r *row, l *history.Line) error {
 	w.block, w.octets = append(w.block, l.Raw), w.octets+len(l.Raw)
 	if l.Entry.Session != 0 {
 		w.terms = append(w.terms, termed{termOfSession(l.Entry.Session), r.id})
+	}
+	if c := l.Entry.Content; r.kind == judged && c != nil && c.Reference != "" {
+		w.terms = append(w.terms, termed{hashOf(byIdentity, c.Reference), r.id})
 	}
 	return w.put("line", r.id, r.run, int64(l.Entry.Line), r.kind, at, r.tenant, r.provider, r.ip, r.outcome, r.class, r.flags, mail) //nolint:gosec // SQLite has no more
 }

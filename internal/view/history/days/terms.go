@@ -18,7 +18,7 @@ const (
 	byDomain    = 'd'
 	bySender    = 's'
 	byAccount   = 'a'
-	byIdentity  = 'i' // a message id, a queue id of the MSA or the MX
+	byIdentity  = 'i' // a message id, a queue id of the MSA or the MX, a reference
 	byMX        = 'x'
 	bySession   = 'e'
 	byMail      = 'm'
@@ -49,7 +49,7 @@ func termsOf(a *history.Attempt) []term {
 	if a.Account != "" {
 		terms = append(terms, hashOf(byAccount, a.Account))
 	}
-	for _, id := range [...]string{a.MessageID, a.QueueID, a.MXQueueID} {
+	for _, id := range [...]string{a.MessageID, a.QueueID, a.MXQueueID, a.Reference} {
 		if id != "" {
 			terms = append(terms, hashOf(byIdentity, id))
 		}
@@ -102,7 +102,7 @@ func meets(of *history.Filter, a *history.Attempt, e *event.Entry) bool {
 		!is(fold(of.Sender), fold(a.Sender)), !is(of.Mail, a.Mail),
 		of.SendingIP.IsValid() && of.SendingIP != a.SendingIP, of.MX.IsValid() && of.MX != a.Destination.Addr(),
 		of.Session != 0 && of.Session != a.Session,
-		of.ID != "" && of.ID != a.MessageID && of.ID != a.QueueID && of.ID != a.MXQueueID,
+		of.ID != "" && of.ID != a.MessageID && of.ID != a.QueueID && of.ID != a.MXQueueID && of.ID != a.Reference,
 		!of.From.IsZero() && a.At.Before(of.From), !of.To.IsZero() && !a.At.Before(of.To):
 		return false
 	}
