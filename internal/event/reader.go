@@ -258,7 +258,6 @@ type EntryScan struct {
 	State     string        `json:"state"`
 	Lack      string        `json:"lack"`
 	Why       string        `json:"why"`
-	Code      int           `json:"code"`
 	Action    string        `json:"action"`
 	Code      int           `json:"code"`
 	Score     float64       `json:"score"`
