@@ -118,7 +118,7 @@ func gaps(ctx context.Context, store history.Store, gateway string, from, to, la
 		case e.Action == "start" && !stopped[e.Gateway].IsZero():
 			list = append(list, Gap{stopped[e.Gateway], e.At, e.Gateway + " was stopped"})
 			delete(stopped, e.Gateway)
-		case e.Action == "start" && first && !e.Unclean:
+		case e.Action == "start" && first && !e.Unclean && e.At.After(from):
 			list = append(list, Gap{from, e.At, e.Gateway + " was stopped, or was not there yet"})
 		}
 	}

@@ -136,6 +136,7 @@ func TestAGapIsShownAsAGap(t *testing.T) {
 	lost := entry(30, "dropped", "")
 	lost.Records = 7
 	store := &canned{status: history.Status{Last: at(50)}, events: []event.Entry{
+		{Type: "gateway", Gateway: "gw2", Action: "start", At: at(0)}, // when the time begins: there is no gap before it
 		entry(5, "gateway", "start"), entry(10, "gateway", "stop"), entry(12, "gateway", "start"), killed, lost, entry(45, "gateway", "stop"),
 	}}
 	s, err := Over(t.Context(), store, Subject{}, at(0), noon)
