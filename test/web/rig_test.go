@@ -94,7 +94,9 @@ func runAll(m *testing.M) int {
 func fonts(dir string) string {
 	return fmt.Sprintf(`<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd"><fontconfig>
 <dir>%[1]s/web/usr/share/fonts</dir><dir>%[1]s/fonts/usr/share/fonts</dir><cachedir>%[2]s/fontcache</cachedir>
+<match><edit name="family" mode="append_last"><string>DejaVu Sans</string><string>IPAGothic</string></edit></match>
 <alias><family>sans-serif</family><prefer><family>DejaVu Sans</family><family>IPAGothic</family></prefer></alias>
+<alias><family>system-ui</family><prefer><family>DejaVu Sans</family><family>IPAGothic</family></prefer></alias>
 <alias><family>monospace</family><prefer><family>DejaVu Sans Mono</family><family>IPAGothic</family></prefer></alias>
 </fontconfig>`, cache, dir)
 }
