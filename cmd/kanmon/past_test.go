@@ -70,6 +70,16 @@ func says(t *testing.T, stdin string, args ...string) (code int, out, wrong stri
 	return code, stdout.String(), stderr.String()
 }
 
+// A timeline has how others see the sending IPs, too.
+func TestATimelineHasSightings(t *testing.T) {
+	config := aPast(t, `{"type":"sighting","at":"2026-07-01T00:52:00.000Z","gateway":"gw1","run":"2026-07-01T00:00:00.000Z","line":1,"sending_ip":"203.0.113.10","list":"bl.example","state":"listed","was":"clear"}`+"\n",
+		"\n[journal]\nrecords = \"/var/log/kanmon/records.jsonl\"\n")
+	code, out, wrong := says(t, "", "timeline", "--from", "2026-07-01T00:00:00Z", "--to", "2026-07-02T00:00:00Z", "--config", config)
+	if code != exitOK || !strings.Contains(out, "203.0.113.10 is listed at bl.example") {
+		t.Errorf("%d, %s%s", code, out, wrong)
+	}
+}
+
 // A mail is found by whatever somebody has of it.
 func TestAMailIsFoundByWhatPeopleHave(t *testing.T) {
 	config := pastOfADay(t)
@@ -182,7 +192,7 @@ func TestTheLastHoursAreTold(t *testing.T) {
 	for args, want := range map[string][]string{
 		"refusals":                   {"ip_blocklisted: the sending IP", "NEW", "recipient_invalid", "https://check.spamhaus.org/", "microsoft"},
 		"refusals --new --lang ja":   {"ブロックリスト"},
-		"timeline":                   {"hana: suspend 203.0.113.10 at microsoft", "docomo is slow to answer 203.0.113.10", "203.0.113.10 is listed at bl.example", "in all: 7 attempts, 3 delivered"},
+		"timeline":                   {"hana: suspend 203.0.113.10 at microsoft", "docomo is slow to answer 203.0.113.10", "in all: 7 attempts, 3 delivered"},
 		"timeline --provider docomo": {"in all: 2 attempts, 1 delivered, 1 deferred"},
 		"provider show docomo":       {"docomo, ", "2 attempts: delivered 50.0 %", "PHASE", "203.0.113.10", "acme", "greylisted", "the IP keeps half"},
 	} {
