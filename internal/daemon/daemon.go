@@ -186,6 +186,16 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	if err := d.openAdmin(); err != nil {
 		return err
 	}
+	d.serve()
+	d.tellStart(unclean)
+	d.startHeartbeat()
+	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.outlets.Absent()),
+		"sessions_max", d.cfg.Limits.Sessions)
+	return nil
+}
+
+// serve lets sessions begin at all doors.
+func (d *Daemon) serve() {
 	debug.FreeOSMemory() // compiling the rules has left some
 	d.limitMemory()
 	d.startPacing()
@@ -194,11 +204,6 @@ func (d *Daemon) Start(ctx context.Context) (err error) {
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
 	d.notify(sd.SdNotifyReady)
-	d.tellStart(unclean)
-	d.startHeartbeat()
-	d.log.Info("started", "mode", d.cfg.Intercept.Mode, "listen", d.addrs(), "sending_ips", len(d.cfg.SendingIPs), "absent", len(d.outlets.Absent()),
-		"sessions_max", d.cfg.Limits.Sessions)
-	return nil
 }
 
 // leadHere puts the firewall rules in force and guards them, where they are kanmon's to manage; else it watches what leads mail here.

@@ -3,6 +3,7 @@ package outlet
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"time"
@@ -94,4 +95,15 @@ func (o *Outlet) observeSilence(sendingIP netip.Addr, tenant string, mx netip.Ad
 		IP: sendingIP, Provider: o.Provider(mx), Tenant: tenant, Destination: bracketed(mx), Witness: witness.Destination("", mx),
 		Class: classify.IPReputation, Scope: classify.ScopeIP, Suspend: classify.May, Rule: rule,
 	})
+}
+
+// dialAgain connects once more from the sending IP of a connection that the session has, in place of that one: nothing is counted of the mail
+// again.
+func (w *way) dialAgain(ctx context.Context, choice route.Choice, req *session.DialRequest) (session.Outbound, error) {
+	ips := choice.IPs()
+	at := slices.IndexFunc(ips, func(ip route.SendingIP) bool { return ip.Address == req.From })
+	if at < 0 || w.o.stands(w.o.handlings[choice.Number], req.From, w.placeOf(req.Recipient)).Answer == standing.No {
+		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination(), choice.Pool, session.ErrNoOtherIP)
+	}
+	return w.dialAs(ctx, choice, ips[at], req, w.probeAt(w.key(req.From)) != nil, netip.Addr{})
 }

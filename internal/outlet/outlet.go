@@ -161,17 +161,6 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 	}
 }
 
-// dialAgain connects once more from the sending IP of a connection that the session has, in place of that one: nothing is counted of the mail
-// again.
-func (w *way) dialAgain(ctx context.Context, choice route.Choice, req *session.DialRequest) (session.Outbound, error) {
-	ips := choice.IPs()
-	at := slices.IndexFunc(ips, func(ip route.SendingIP) bool { return ip.Address == req.From })
-	if at < 0 || w.o.stands(w.o.handlings[choice.Number], req.From, w.placeOf(req.Recipient)).Answer == standing.No {
-		return session.Outbound{}, fmt.Errorf("dial %s from pool %s: %w", w.destination(), choice.Pool, session.ErrNoOtherIP)
-	}
-	return w.dialAs(ctx, choice, ips[at], req, w.probeAt(w.key(req.From)) != nil, netip.Addr{})
-}
-
 // unusable reports whether a sending IP cannot be dialled from at all, and has those know who must: the MX has no part in it.
 func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
 	switch {

@@ -203,11 +203,8 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 			why = err
 		}
 		if err == nil {
-			s.logRescued(phase, code)
-			action.Did, action.To, action.Took = event.Rescued, s.mx.info.SendingIP, s.now()-begun
-			s.log.acted(action, &s.held.reply)
-			s.log.notef("%s goes on from %s instead of %s (%s)", phase, action.To, action.SendingIP, j.Class)
-			s.drop()
+			action.Took = s.now() - begun
+			s.rescuedBy(action, phase, code, j)
 			return true, nil
 		}
 		if ends(err) {
@@ -228,6 +225,15 @@ func (s *session) tryOthers(phase event.Phase, code int, j Judgement, takeOver f
 		return false, why
 	}
 	return false, nil
+}
+
+// rescuedBy records that the leg at hand has taken over from the one that refused, and ends that one.
+func (s *session) rescuedBy(action event.Action, phase event.Phase, code int, j Judgement) {
+	s.logRescued(phase, code)
+	action.Did, action.To = event.Rescued, s.mx.info.SendingIP
+	s.log.acted(action, &s.held.reply)
+	s.log.notef("%s goes on from %s instead of %s (%s)", phase, action.To, action.SendingIP, j.Class)
+	s.drop()
 }
 
 // noteNoRescue records that no other sending IP could take over, and why; nil: there was no time for any.
