@@ -106,6 +106,15 @@ var reloadables = []reloadable{
 		},
 		[2]string{"move", "nothing is measured"},
 	},
+	{
+		"[suspicion] record", acmeTenant, acmeTenant + "[suspicion]\nrecord = true\n",
+		func(p *asker) string {
+			pass := p.daemon.policy.Gate().Enter(reloadOrigin)
+			defer pass.Close()
+			return fmt.Sprint(pass.Ask(session.Question{Step: event.StepMail, Sender: "new@acme.example"}).Suspicion != nil)
+		},
+		[2]string{"false", "true"},
+	},
 	{"[containment] enforce", acmeTenant, acmeTenant + "[containment]\nenforce = true\n", inForce, [2]string{"normal", "stop"}},
 	{
 		"[containment] most", acmeTenant + "[containment]\nenforce = true\nmost = 'slow'\n", acmeTenant + "[containment]\nenforce = true\nmost = 'divert'\n", inForce,

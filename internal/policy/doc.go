@@ -39,6 +39,7 @@
 //	refuse.go   what is done where a limit is reached, and what is said of it
 //	amounts.go  limits as a person has set them
 //	contain.go  what is done about a sender that is contained
+//	suspicion.go how much speaks against its mail
 //	hand.go     what operators do
 //	save.go     over a restart
 package policy
