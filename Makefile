@@ -223,6 +223,10 @@ faults: ## the fault tests in full: every cut and kill of the reference sessions
 attacks: ## 10,000 random sessions whose connections are attacked: no recipient is named to an MX that has not proved what its domain asks
 	KANMON_TRUST=full $(GO) test -count=1 -timeout=30m -v -run TestAttacksOnTLSOfDomainsThatAsk ./internal/session
 
+.PHONY: content
+content: ## 100,000 faults over all lanes that content is judged in: no mail lost, doubled, or delivered where it was closed, nothing left over
+	KANMON_CONTENT=full $(GO) test -count=1 -timeout=60m -v -run TestFaultsOverAllLanes ./internal/session
+
 .PHONY: truth
 truth: ## 12,000 random sessions between ends that log all, and what is on record of them must be what happened (two minutes)
 	KANMON_TRUTH=full $(GO) test -count=1 -timeout=20m -v ./test/truth

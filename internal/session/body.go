@@ -322,7 +322,7 @@ func (s *session) tellDot(judged Judgement) error {
 		s.talk.delivered++
 	}
 	code := s.mx.reply.Code
-	s.told(code, gone)
+	s.told(code)
 	s.mx.reply = original
 	if !nobody {
 		s.tell(event.StepMessage, judged.Class)

@@ -69,8 +69,8 @@ func (c *inspected) triesDot() {
 	}
 }
 
-// told is called once the MSA has been told the MX's reply to its dot, or has gone: a message that is judged behind its end is handed over.
-func (s *session) told(code int, gone bool) {
+// told is called once the MX's reply to the dot has been passed on, or its MSA has gone: a message that is judged behind its end is handed over.
+func (s *session) told(code int) {
 	c := s.mail.content
 	if c == nil {
 		return
