@@ -16,9 +16,10 @@ type families struct {
 	drips, failures, handshakes, rescues, decisions *prometheus.CounterVec
 	downgrades, tlsPolicies                         *prometheus.CounterVec
 	standingChanges, reloads                        *prometheus.CounterVec
+	scans, contents                                 *prometheus.CounterVec
 	panics                                          prometheus.Counter
 
-	phases, waits, delay, tlsWaits *prometheus.HistogramVec
+	phases, waits, delay, tlsWaits, scanTimes *prometheus.HistogramVec
 }
 
 // buckets of what an MX takes: the upper ones are the patience of MSAs and of kanmon's own phases, so that what has died at a time-out
@@ -55,6 +56,8 @@ func newFamilies() *families {
 		tlsPolicies:        counter("tls_policy_recipients_total", "Recipients whose domain was asked what TLS it wants, by who asks, what came of it, and why.", "policy", "verdict", "reason"),
 		rescues:            counter("rescues_total", "Refusals that kanmon did something about, or would have, by the sending IP that was refused.", "provider", "sending_ip", "action"),
 		standingChanges:    counter("standing_changes_total", "Changes of what is thought of a sending IP.", "sending_ip", "provider", "to"),
+		scans:              counter("scans_total", "Messages that a scanner was to be asked about, by what it has said.", "scanner", "result"),
+		contents:           counter("contents_judged_total", "Messages whose content was to be judged, by how and by what was done.", "lane", "done"),
 		decisions:          counter("decisions_total", "What limits, containment and rules have done about mail, or would have.", "action", "rule"),
 		reloads:            counter("config_reloads_total", "Reloads of the configuration.", "result"),
 		panics:             prometheus.NewCounter(prometheus.CounterOpts{Name: "kanmon_panics_total", Help: "Sessions that ended by a defect of kanmon."}),
@@ -74,6 +77,9 @@ func newFamilies() *families {
 			Name: "kanmon_tls_policy_wait_seconds", Buckets: []float64{0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 15, 30, 60},
 			Help: "For how long a recipient waited until it was known what TLS its domain wants, where it waited.",
 		}, []string{"policy"}),
+		scanTimes: prometheus.NewHistogramVec(native(prometheus.HistogramOpts{
+			Name: "kanmon_scan_seconds", Buckets: buckets, Help: "How long a scanner took for its verdict, with the wait for a place.",
+		}), []string{"scanner"}),
 	}
 }
 
@@ -88,6 +94,7 @@ func (f *families) all() (always, ofTenants []prometheus.Collector) {
 	return []prometheus.Collector{
 		f.sessions, f.connectionsRefused, f.transactions, f.recipients, f.bytes, f.refusals, f.drips, f.failures, f.handshakes, f.downgrades, f.tlsPolicies, f.rescues,
 		f.standingChanges, f.decisions, f.reloads, f.panics, f.phases, f.waits, f.delay, f.tlsWaits,
+		f.scans, f.contents, f.scanTimes,
 	}, []prometheus.Collector{f.tenantTransactions, f.tenantRefusals}
 }
 

@@ -43,6 +43,8 @@ func (m *Metrics) hearNews(news event.News) {
 				m.of.standingChanges.WithLabelValues(m.ips.of(n.IP), m.providerName(n.Provider), n.State).Inc()
 			})
 		}
+	case event.Judged:
+		m.hearContent(n.Content)
 	case event.Gateway:
 		switch n.Did {
 		case event.Reloaded:
@@ -111,6 +113,9 @@ func (m *Metrics) countRescue(provider, ip int, did event.Deed) {
 // hearMail counts an attempt that has ended.
 func (m *Metrics) hearMail(f *event.Facts) {
 	t, leg := f.Transaction, &f.Session.Leg
+	if t.Content != nil {
+		m.hearContent(t.Content)
+	}
 	provider, ip := m.place(leg)
 	of := m.at(provider, ip)
 	m.countOutcome(of, t.Outcome)

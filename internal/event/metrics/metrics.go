@@ -19,6 +19,7 @@ const (
 	mostTenants   = 500
 	mostRules     = 64
 	mostActions   = 32
+	mostScanners  = 2 * event.MaxScans
 )
 
 // The fixed names, by number. The last of each stands for all that have no place of their own.
@@ -45,6 +46,7 @@ type Metrics struct {
 	tenants   *names[string]
 	rules     *names[string]
 	actions   *names[string]
+	scanners  *names[string]
 
 	countsTenants atomic.Bool
 
@@ -91,6 +93,7 @@ func New(o Options) *Metrics {
 		tenants:   newNames[string](mostTenants, "unknown", "_other"),
 		rules:     newNames[string](mostRules, "other"),
 		actions:   newNames[string](mostActions, "other"),
+		scanners:  newNames[string](mostScanners, "other"),
 		ended:     map[string]*slot{}, refused: map[string]*slot{},
 	}
 	if m.log == nil {

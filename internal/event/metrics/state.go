@@ -18,6 +18,8 @@ type State struct {
 
 	Standings []Standing // what is not as it should be
 	Listed    []Listed
+	Scanners  []Scanner
+	ScanBytes int64 // of messages that are kept to be scanned
 	Lists     []List
 	Named     []Named
 	Pools     []Pool
@@ -51,6 +53,13 @@ type Standing struct {
 	Provider string // "": all
 	State    string
 	Share    float64 // of the traffic that it may take
+}
+
+// Scanner is how a scanner of content is.
+type Scanner struct {
+	Name           string
+	Taken, Waiting int // scans under way, messages that wait for a place
+	Away           bool
 }
 
 // Listed is what a public list has said of a sending IP.
@@ -163,6 +172,10 @@ var (
 	rulesApplied   = gauge("rules_applied", "Whether the firewall rules are in force, as far as kanmon has put them there.")
 	drainingNow    = gauge("draining", "Whether kanmon is stopping.")
 	certificate    = gauge("certificate_expiry_timestamp_seconds", "When the certificate for MSAs ends.", "leg")
+	scannerTaken   = gauge("scanner_scans", "Messages that a scanner is asked about now.", "scanner")
+	scannerWaiting = gauge("scanner_waiting", "Messages that wait for a place at a scanner.", "scanner")
+	scannerAway    = gauge("scanner_away", "Whether a scanner is taken for away: 1.", "scanner")
+	scanBytes      = gauge("scan_kept_bytes", "Memory of messages that are kept to have them scanned.")
 	listenersOff   = gauge("listeners_off", "What has heard of what happens, and was switched off by a defect.")
 )
 
@@ -170,6 +183,7 @@ var figures = []*figure{
 	sessionsNow, sessionsLimit, sessionsHeld, keptBytes, standingNow, standingShare, listedNow, listBelieved, namesRight, listQueries, probes, poolUsable, contained, tenantLevel, tenantLimit,
 	ipLimit, journalRecords, journalDropped, journalQueue, storeErrors, lastReload, rulesApplied, drainingNow, certificate, listenersOff,
 	policyDomains, policyFetches, policyRedials, dnsAnswers, resolverState, tlsReports,
+	scannerTaken, scannerWaiting, scannerAway, scanBytes,
 }
 
 // Describe implements [prometheus.Collector].
@@ -217,6 +231,7 @@ func (s *stands) Collect(to chan<- prometheus.Metric) {
 	}
 	t := tally{}
 	s.sessions(t, &now)
+	s.scanners(t, &now)
 	s.standings(t, &now)
 	s.senders(t, &now)
 	s.itself(t, &now)
@@ -224,6 +239,18 @@ func (s *stands) Collect(to chan<- prometheus.Metric) {
 	for at, n := range t {
 		to <- prometheus.MustNewConstMetric(at.of.desc, at.of.kind, n, at.labels[:at.of.labels]...)
 	}
+}
+
+func (s *stands) scanners(t tally, now *State) {
+	for i := range now.Scanners {
+		one := &now.Scanners[i]
+		name := s.m.scanners.learn(one.Name, one.Name)
+		text := s.m.scanners.text(name)
+		t.add(float64(one.Taken), scannerTaken, text)
+		t.add(float64(one.Waiting), scannerWaiting, text)
+		t.most(truth(one.Away), scannerAway, text)
+	}
+	t.add(float64(now.ScanBytes), scanBytes)
 }
 
 func (s *stands) sessions(t tally, now *State) {
