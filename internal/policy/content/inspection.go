@@ -77,7 +77,15 @@ func (i *Inspection) Start() session.Start {
 	case !i.hold.Granted():
 		return i.without(event.LackBusy, "no memory for the message")
 	}
-	return session.Start{Lane: i.lane, Dot: i.judge.o.Dot, Pause: min(teePause, i.judge.o.Verdict), Told: i.unjudged()}
+	return session.Start{Lane: i.lane, Dot: i.judge.o.Dot, Pause: i.within() + teeSlack, Told: i.unjudged()}
+}
+
+// within is how long the scanners have. Behind it the rules for a message without a verdict hold, which the session does not know.
+func (i *Inspection) within() time.Duration {
+	if i.lane == event.LaneTee {
+		return min(teePause, i.judge.o.Verdict)
+	}
+	return i.judge.o.Verdict
 }
 
 // unjudged is what there is to tell of a message whose verdict is yet to come.
@@ -111,7 +119,7 @@ func (i *Inspection) without(lack event.Lack, why string) session.Start {
 	for _, name := range s.asked(i.tenant) {
 		told.Scans = append(told.Scans, event.Scan{Scanner: name, State: event.ScanSkipped, Lack: lack, Why: why})
 	}
-	v := s.judge(i.tenant, told.Scans, i.mail.Suspicion, "")
+	v := s.Of(i.tenant, told.Scans, i.mail.Suspicion, "")
 	told.Verdict, told.Rule = v.Handle, v.Rule
 	if told.Wanted == event.LaneOff {
 		told.Wanted = i.lane
@@ -131,7 +139,7 @@ func (i *Inspection) without(lack event.Lack, why string) session.Start {
 
 // Judge implements [session.Inspection].
 func (i *Inspection) Judge(m session.Message) {
-	ctx, cancel := context.WithTimeout(context.Background(), i.judge.o.Verdict)
+	ctx, cancel := context.WithTimeout(context.Background(), i.within())
 	i.begun, i.cancel, i.done, i.running = i.judge.o.Clock(), cancel, make(chan struct{}), true
 	mail := inspect.Mail{
 		ID: fmt.Sprintf("%s-%d", m.Session, m.Number), Tenant: i.mail.Tenant, Account: i.mail.Account, Source: m.Source, Helo: m.Helo, Sender: m.Sender,
@@ -154,7 +162,7 @@ func (i *Inspection) scan(ctx context.Context, m *session.Message, mail inspect.
 	}
 	mild := exemption(m.Sender, recipients, i.mail.Forwarded, m.Open)
 	scans := i.judge.o.Scanners.Inspect(ctx, mail)
-	v := s.judge(i.tenant, scans, i.mail.Suspicion, mild)
+	v := s.Of(i.tenant, scans, i.mail.Suspicion, mild)
 	if i.mail.Allowed && v.Seen && v.Virus == "" && v.Rule != "unfit" && v.Handle > event.HandleAccept {
 		v.Handle, v.Why = event.HandleAccept, v.Why+"; allowed by hand"
 	}

@@ -253,7 +253,7 @@ func TestWhoeverIsAllowedIsNotRefused(t *testing.T) {
 	}
 }
 
-// law: I24
+// law: I25
 func TestAllRoomIsGivenBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := settings(func(s *Settings) { s.Enforce = rapid.Bool().Draw(t, "enforce") })

@@ -14,6 +14,7 @@ const Doubtful = 0.3
 const (
 	SlowReplies = 10 * time.Second // an MX that has taken longer for its replies in a session is slow: the rest would fall into the MSA's wait at its dot
 	teePause    = 8 * time.Second  // that the end of a message is kept back: the MX waits inside of DATA
+	teeSlack    = 2 * time.Second  // for what is decided when that is over
 	FirstMails  = 50               // that an account is new for,
 	FirstDays   = 14               // if it is younger than that
 )

@@ -21,8 +21,8 @@ type Verdict struct {
 	Found  []event.Scan // of those that have a virus
 }
 
-// judge says what follows for a tenant's message. Mild is why it is not refused; "": it may be.
-func (s *Settings) judge(t *Tenant, scans []event.Scan, suspicion float64, mild string) (v Verdict) {
+// Of says what follows for a tenant's message. Mild is why it is not refused; "": it may be.
+func (s *Settings) Of(t *Tenant, scans []event.Scan, suspicion float64, mild string) (v Verdict) {
 	for i := range scans {
 		one := &scans[i]
 		if one.State == event.Scanned {

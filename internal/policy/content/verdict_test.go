@@ -20,6 +20,7 @@ func silent(lack event.Lack) event.Scan {
 
 var virus = event.Scan{Scanner: "clamd", State: event.Scanned, Virus: "Test.EICAR"}
 
+// law: I24
 func TestWhatFollows(t *testing.T) {
 	clean := spoke("no action", 1)
 	for _, c := range []struct {
@@ -81,7 +82,7 @@ func TestWhatFollows(t *testing.T) {
 		if c.change != nil {
 			c.change(s, of)
 		}
-		v := s.judge(of, c.scans, c.suspicion, c.mild)
+		v := s.Of(of, c.scans, c.suspicion, c.mild)
 		if v.Handle != c.want || v.Rule != c.rule {
 			t.Errorf("%s: %v by %q (%s), want %v by %q", c.name, v.Handle, v.Rule, v.Why, c.want, c.rule)
 		}
@@ -109,15 +110,15 @@ func TestNothingThatAScannerSaysMakesAMailEasier(t *testing.T) {
 		more := append(slices.Clone(scans), one.Draw(t, "one more"))
 		doubt := rapid.Float64Range(0, 1).Draw(t, "suspicion")
 		s, of := settings(), tenantOf(All)
-		fewer, all := s.judge(of, scans, doubt, ""), s.judge(of, more, doubt, "")
+		fewer, all := s.Of(of, scans, doubt, ""), s.Of(of, more, doubt, "")
 		if all.Handle < fewer.Handle && !(fewer.Handle == event.HandleAccept && all.Handle == event.HandleNot) || all.P < fewer.P {
 			t.Errorf("with one word more: %+v, was %+v", all, fewer)
 		}
 		slices.Reverse(more)
-		if turned := s.judge(of, more, doubt, ""); turned.Handle != all.Handle || turned.P != all.P {
+		if turned := s.Of(of, more, doubt, ""); turned.Handle != all.Handle || turned.P != all.P {
 			t.Errorf("in another order: %+v, %+v", turned, all)
 		}
-		if higher := s.judge(of, more, math.Max(doubt, Doubtful), ""); higher.Handle < all.Handle {
+		if higher := s.Of(of, more, math.Max(doubt, Doubtful), ""); higher.Handle < all.Handle {
 			t.Errorf("with more suspicion: %+v, was %+v", higher, all)
 		}
 	})
