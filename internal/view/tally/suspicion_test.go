@@ -71,7 +71,8 @@ func TestSuspicionIsAddedUp(t *testing.T) {
 	}
 	store := &pages{attempts: []history.Attempt{
 		mail("acme", "a", "delivered", 0), mail("acme", "b", "delivered", 0.0999), mail("blue", "c", "deferred", 0.95), mail("blue", "c", "refused", 0.95, "burst", "scores"),
-		mail("blue", "d", "delivered", 1, "burst"), mail("acme", "e", "delivered", 0.3, "unusual_hour"), {Outcome: "delivered"},
+		mail("blue", "d", "delivered", 1, "burst"), mail("acme", "e", "delivered", 0.3, "unusual_hour"),
+		{Outcome: "delivered"},
 	}}
 	store.events = []event.Entry{
 		{Type: "changed", At: at.Add(time.Minute), Tenant: "acme", Account: "e", State: "slow", By: "evidence", Rule: "unknown_recipients"},
