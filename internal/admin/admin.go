@@ -42,6 +42,8 @@
 //	POST /v1/tenants/{tenant}/exempt      as block
 //	POST /v1/tenants/{tenant}/unexempt    as unblock
 //	POST /v1/tenants/{tenant}/limit       {"limit": "name", "amount": 500, "reason": "..."}; 0: as it is configured
+//	POST /v1/tenants/{tenant}/allow       as block, with an end; what scanners say of its mail is not held against it
+//	POST /v1/tenants/{tenant}/withdraw    as unblock; that ends
 //	GET  /v1/accounts?tenant=             accounts that are contained, blocked or exempt
 //	…    /v1/accounts/{account}?tenant=   as with a tenant; its tenant can be left out where kanmon finds it
 //	GET  /v1/audit?tenant=&account=&ip=&most= what was changed by operators and by limits that block, the newest last

@@ -33,7 +33,8 @@ type Sender struct {
 	Why      string    `json:"why,omitempty"`       // the last decision
 	Block    *ByHand   `json:"block,omitempty"`     // its own
 	Exempt   *ByHand   `json:"exempt,omitempty"`
-	Mark     *Mark     `json:"mark,omitempty"` // as a list or a forwarder
+	Allow    *ByHand   `json:"allow,omitempty"` // what scanners say of its mail, but for viruses, is not held against it
+	Mark     *Mark     `json:"mark,omitempty"`  // as a list or a forwarder
 
 	Accounts int    `json:"accounts,omitempty"` // of a tenant: those that are contained, blocked or exempt
 	Note     string `json:"note,omitempty"`     // why what an operator has said of it may not last
@@ -202,7 +203,7 @@ type Change struct {
 	Subject
 	IP       netip.Addr `json:"ip,omitzero"`        // instead of a Subject: it is of a sending IP
 	Provider string     `json:"provider,omitempty"` // of the IP's standing; "": all
-	Did      string     `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"; "tls forget", whose domain stands in Before
+	Did      string     `json:"did"`                // "block", "unblock", "exempt", "unexempt", "limit", "kind", "allow", "withdraw"; of an IP "suspend", "resume", "warm_up"; else "end_session", "try"; "tls forget", whose domain stands in Before
 	Before   string     `json:"before"`
 	After    string     `json:"after"`
 	Why      string     `json:"why,omitempty"`

@@ -104,8 +104,8 @@ func (s *Server) carry(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	do := r.PathValue("do")
-	if !slices.Contains([]string{"block", "unblock", "exempt", "unexempt", "limit", "kind"}, do) {
-		s.refuse(w, http.StatusNotFound, fmt.Errorf("%q cannot be done: want block, unblock, exempt, unexempt, limit or kind", do))
+	if !slices.Contains([]string{"block", "unblock", "exempt", "unexempt", "limit", "kind", "allow", "withdraw"}, do) {
+		s.refuse(w, http.StatusNotFound, fmt.Errorf("%q cannot be done: want block, unblock, exempt, unexempt, limit, kind, allow or withdraw", do))
 		return
 	}
 	var body order
@@ -140,7 +140,9 @@ type order struct {
 // checked refuses what an order has no use for: who sends it means something that would not happen.
 func (b *order) checked(do string, now time.Time) (o Order, err error) {
 	switch {
-	case do != "block" && do != "exempt" && b.For+b.Until != "":
+	case do == "allow" && (b.For+b.Until == "" || strings.TrimSpace(b.Reason) == ""):
+		return o, errors.New("an allowance wants \"for\" or \"until\", and a \"reason\": spam passes meanwhile, and somebody will ask why")
+	case do != "block" && do != "exempt" && do != "allow" && b.For+b.Until != "":
 		return o, fmt.Errorf("%s has no end: want neither \"for\" nor \"until\"", do)
 	case do != "limit" && (b.Limit != "" || b.Amount != nil):
 		return o, fmt.Errorf("%s is about no limit: want neither \"limit\" nor \"amount\"", do)

@@ -1,14 +1,18 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/config"
 	"kanmon/internal/event"
+	"kanmon/internal/event/metrics"
 	"kanmon/internal/policy/content"
 	"kanmon/internal/policy/inspect"
 	"kanmon/internal/policy/inspect/clamd"
@@ -32,6 +36,49 @@ type scanRoom struct {
 	budget *inspect.Budget
 	of     scanSettings
 	users  int
+
+	probing sync.WaitGroup
+	stop    context.CancelFunc
+	wrong   atomic.Pointer[[]inspect.Proof] // what the last probe has not shown; nil: there was none yet
+}
+
+// probeEvery is how often scanners have to prove that they work as they are configured, and probeTime how long that may take.
+const (
+	probeEvery = time.Hour
+	probeTime  = time.Minute
+)
+
+// probe has them prove it now and again, and says what they have not.
+func (r *scanRoom) probe(ctx context.Context, log *slog.Logger) {
+	timer := time.NewTimer(probeTime)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		within, cancel := context.WithTimeout(ctx, probeTime)
+		var wrong []inspect.Proof
+		for _, p := range r.Probe(within) {
+			if p.Err != nil {
+				wrong = append(wrong, p)
+				log.Warn("a scanner does not work as it is configured", "scanner", p.Scanner, "address", p.Address, "what", p.What, "error", p.Err)
+			}
+		}
+		if cancel(); ctx.Err() != nil {
+			return
+		}
+		r.wrong.Store(&wrong)
+		timer.Reset(probeEvery)
+	}
+}
+
+// end ends the scanners.
+func (r *scanRoom) end() {
+	r.stop()
+	r.Room.Close()
+	r.probing.Wait()
 }
 
 type scanSettings struct {
@@ -66,6 +113,10 @@ func (d *Daemon) judge(cfg *config.Config) (*judgeInUse, error) {
 			}
 		}})
 		j.room = &scanRoom{Room: room, budget: inspect.NewBudget(int64(cfg.Content.HoldMemory)), of: want}
+		ctx, stop := context.WithCancel(context.Background())
+		j.room.stop = stop
+		shared := j.room
+		shared.probing.Go(func() { shared.probe(ctx, d.log) })
 	}
 	if j.memory == nil {
 		j.memory = content.NewMemory()
@@ -98,8 +149,41 @@ func (u *judgeInUse) close(j *judging) {
 	over := u.room.users == 0
 	j.mu.Unlock()
 	if over {
-		u.room.Close()
+		u.room.end()
 	}
+}
+
+// addScanners adds how the scanners are.
+func (d *Daemon) addScanners(s *metrics.State, current *generation) {
+	if current.judge == nil {
+		return
+	}
+	for _, one := range current.judge.room.State() {
+		s.Scanners = append(s.Scanners, metrics.Scanner{Name: one.Scanner, Taken: one.Taken, Waiting: one.Waiting, Away: !one.Away.IsZero()})
+	}
+	s.ScanBytes, _, _ = current.judge.room.budget.Taken()
+}
+
+// unscanned are the scanners that are away, or that do not work as they are configured.
+func (o *operator) unscanned() (all []admin.Problem) {
+	o.d.mu.Lock()
+	current := o.d.current
+	o.d.mu.Unlock()
+	if current == nil || current.judge == nil {
+		return nil
+	}
+	const do = "see docs/howto/content.md"
+	for _, one := range current.judge.room.State() {
+		if !one.Away.IsZero() {
+			all = append(all, admin.Problem{ID: "scanner", Of: one.Scanner, Do: do, What: fmt.Sprintf("scanner %s is away since %s: %s", one.Scanner, one.Away.UTC().Format(time.RFC3339), one.Why)})
+		}
+	}
+	if wrong := current.judge.room.wrong.Load(); wrong != nil {
+		for _, p := range *wrong {
+			all = append(all, admin.Problem{ID: "scanner", Of: p.Scanner + " " + p.What, Do: "kanmon check", What: fmt.Sprintf("scanner %s does not work as it is configured: %s: %s", p.Scanner, p.What, p.Err)})
+		}
+	}
+	return all
 }
 
 // contentJudged hears what the content of a message came to.

@@ -48,6 +48,7 @@ func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Proble
 	}
 	all = append(all, slowly(o.d.times.Found())...)
 	all = append(all, o.unresolved()...)
+	all = append(all, o.unscanned()...)
 	add(s.Held.Long > 0, "held", "kanmon sessions --held 10m", "%d sessions are held for 10 minutes or longer", s.Held.Long)
 	add(float64(s.Sessions) >= sessionsMany*float64(s.SessionsMost), "sessions", "raise limits.sessions", "%d of at most %d sessions run", s.Sessions, s.SessionsMost)
 	add(s.Lately.Refused > 0, "refused", "see who has the sessions below", "%d sessions were refused in the last ten minutes, as too many", s.Lately.Refused)

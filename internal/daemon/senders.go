@@ -112,7 +112,7 @@ func (s *senders) shown(x *contain.Explanation) admin.Sender {
 
 // note tells of orders that are in memory alone.
 func (s *senders) note(of *admin.Sender) string {
-	if s.policy.Kept() || of.Block == nil && of.Exempt == nil && (of.Mark == nil || of.Mark.Hand == nil) {
+	if s.policy.Kept() || of.Block == nil && of.Exempt == nil && of.Allow == nil && (of.Mark == nil || of.Mark.Hand == nil) {
 		return ""
 	}
 	return notKept("senders")
@@ -192,6 +192,10 @@ func (s *senders) Carry(asked admin.Subject, o admin.Order, who string) (admin.S
 		err = s.policy.Exempt(of, o.Until, who, o.Reason)
 	case "unexempt":
 		err = s.policy.Unexempt(of, who, o.Reason)
+	case "allow":
+		err = s.policy.Allow(of, o.Until, who, o.Reason)
+	case "withdraw":
+		err = s.policy.Withdraw(of, who, o.Reason)
 	case "limit":
 		err = s.policy.SetLimit(of, o.Limit, o.Amount, who, o.Reason)
 	case "kind":
@@ -296,7 +300,7 @@ func shownSender(x *contain.Explanation) admin.Sender {
 		Subject: admin.Subject{Tenant: x.Subject.Tenant, Account: x.Subject.Account},
 		Level:   x.Level.String(), InForce: x.Answer.Level.String(), Would: x.Answer.Would.String(),
 		ByTenant: x.Answer.Tenant && x.Subject.Account != "", Blocked: x.Answer.Hand,
-		Block: shownHand(x.Block), Exempt: shownHand(x.Exempt),
+		Block: shownHand(x.Block), Exempt: shownHand(x.Exempt), Allow: shownHand(x.Allow),
 	}
 	if x.Level > contain.Normal {
 		out.Since = x.Since

@@ -37,6 +37,7 @@ func (d *Daemon) standsNow() metrics.State {
 	}
 	d.addAmounts(&s, current)
 	s.TLSPolicies = d.tlsPolicies(current.trust)
+	d.addScanners(&s, current)
 	if current.engine.Certificate != nil {
 		if pair, err := current.engine.Certificate(); err == nil && pair.Leaf != nil {
 			s.Certificate = pair.Leaf.NotAfter

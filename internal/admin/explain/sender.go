@@ -56,6 +56,9 @@ func (r *reasons) treated() {
 	if x.Exempt != nil {
 		r.say("Exempt from containment by evidence, %s.", Hand(x.Exempt))
 	}
+	if x.Allow != nil {
+		r.say("What scanners say of its mail, but for viruses, is not held against it, %s.", Hand(x.Allow))
+	}
 	if x.Would == x.InForce {
 		return
 	}

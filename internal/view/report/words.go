@@ -119,7 +119,7 @@ var (
 var deedTexts = map[string]text{
 	"normal": {"back to normal", "通常に復帰"}, "slow": {"slowed down", "送信を減速"}, "divert": {"sent from other addresses", "別の送信元に振り分け"},
 	"stop": {"stopped: mail waits", "停止（メールは待機）"}, "block": {"blocked", "ブロック"}, "unblock": {"unblocked", "ブロック解除"},
-	"exempt": {"exempted from measures", "措置の対象外に設定"}, "unexempt": {"no longer exempted", "対象外を解除"}, "limit": {"another limit was set", "制限値を変更"},
+	"exempt": {"exempted from measures", "措置の対象外に設定"}, "unexempt": {"no longer exempted", "対象外を解除"}, "allow": {"content allowed", "本文の検査結果を不問に設定"}, "withdraw": {"content no longer allowed", "不問の設定を解除"}, "limit": {"another limit was set", "制限値を変更"},
 	"kind": {"marked", "種別を設定"},
 }
 
