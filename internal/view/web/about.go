@@ -38,10 +38,15 @@ type aboutPage struct {
 	Unknown string        // why
 	Kept    *history.Status
 	Sources []sourceLine
-	Behind  time.Duration // how old the newest line is
-	Late    bool          // so old that something is wrong
-	Steps   []tally.News  // of the gateways
+	Behind  time.Duration  // how old the newest line is
+	Late    bool           // so old that something is wrong
+	Steps   []tally.News   // of the gateways
+	Content *tally.Content // nil: nothing was judged in the last days
+	Away    []string       // scanners that are, in words
 }
+
+// judgedFor is how far back it is looked what scanners have said.
+const judgedFor = 7 * 24 * time.Hour
 
 // A sourceLine is how far a file of records has been read.
 type sourceLine struct {
@@ -53,6 +58,11 @@ func showAbout(r *request) (any, error) {
 	p := &aboutPage{}
 	if status, err := r.admin.Status(r.Context()); err == nil {
 		p.Status = &status
+		for _, problem := range status.Problems {
+			if problem.ID == "scanner" {
+				p.Away = append(p.Away, problem.What)
+			}
+		}
 	} else {
 		p.Silent = err.Error()
 	}
@@ -85,6 +95,12 @@ func (p *aboutPage) kept(ctx context.Context, r *request) error {
 		p.Late = p.Behind > usual
 	}
 	steps, _, err := r.history.Events(ctx, history.EventsOf{From: r.now.Add(-30 * 24 * time.Hour), To: r.now.Add(time.Hour), Types: []string{"gateway"}}, history.Page{Limit: 20})
-	p.Steps = tally.AllNews(steps)
+	if p.Steps = tally.AllNews(steps); err != nil {
+		return err
+	}
+	content, err := tally.OfContent(ctx, r.history, r.now.Add(-judgedFor), r.now.Add(time.Hour))
+	if err == nil && content.Judged > 0 {
+		p.Content = content
+	}
 	return err
 }
