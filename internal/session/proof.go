@@ -106,7 +106,7 @@ func (s *session) judgeAnew(cmd *smtp.Command, p *proof, anew Need) Verdict {
 
 // denies returns why a recipient may not be named to the MX of the leg at hand; nil: it may. A verdict of another leg says nothing of this one.
 func (s *session) denies(p *proof) *smtp.Reply {
-	if p.no == nil && p.leg != s.mx.info.Number {
+	if p.no == nil { // it passed, or was refused in another mail, or nobody has asked
 		_, _ = s.judgeProof(p)
 	}
 	if p.no != nil {

@@ -34,6 +34,9 @@ func attackedSessions() int {
 	}
 }
 
+// foundIn are the worlds in which something was found once: a sender was named where a mail before had been refused by the same verdict.
+var foundIn = []int{193}
+
 // asksFor are the domains that ask an MX to prove a name; free.test asks nothing.
 var asksFor = map[string]string{"one.test": "mx.one.test", "two.test": "mx.two.test"}
 
@@ -53,13 +56,20 @@ func TestAttacksOnTLSOfDomainsThatAsk(t *testing.T) {
 		for worker := range 2 {
 			t.Run(fmt.Sprint(worker), func(t *testing.T) {
 				t.Parallel()
-				for world := worker; world < attackedSessions()/each && !t.Failed(); world += 2 {
+				worlds := append([]int(nil), foundIn...)
+				for world := range attackedSessions() / each {
+					worlds = append(worlds, world)
+				}
+				for i := worker; i < len(worlds) && !t.Failed(); i += 2 {
 					synctest.Test(t, func(t *testing.T) {
-						w := newAttackWorld(t, uint64(world), certs, &tally)
+						w := newAttackWorld(t, uint64(worlds[i]), certs, &tally) //nolint:gosec // from 0 on
 						for range each {
 							w.session(t)
 						}
 					})
+					if t.Failed() {
+						t.Logf("in world %d", worlds[i])
+					}
 				}
 			})
 		}
