@@ -107,3 +107,16 @@ func (w *way) dialAgain(ctx context.Context, choice route.Choice, req *session.D
 	}
 	return w.dialAs(ctx, choice, ips[at], req, w.probeAt(w.key(req.From)) != nil, netip.Addr{})
 }
+
+// unusable reports whether a sending IP cannot be dialled from at all, and has those know who must: the MX has no part in it.
+func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
+	switch {
+	case errors.Is(err, session.ErrNotOnHost):
+	case errors.Is(err, session.ErrPortsExhausted):
+		o.ports.exhausted(mx.Unmap(), ip)
+	default:
+		return false
+	}
+	o.absences.look()
+	return true
+}

@@ -161,19 +161,6 @@ func (w *way) dialChosen(ctx context.Context, choice route.Choice, req *session.
 	}
 }
 
-// unusable reports whether a sending IP cannot be dialled from at all, and has those know who must: the MX has no part in it.
-func (o *Outlet) unusable(err error, ip, mx netip.Addr) bool {
-	switch {
-	case errors.Is(err, session.ErrNotOnHost):
-	case errors.Is(err, session.ErrPortsExhausted):
-		o.ports.exhausted(mx.Unmap(), ip)
-	default:
-		return false
-	}
-	o.absences.look()
-	return true
-}
-
 // dialAs connects from a sending IP, as its probe or not.
 func (w *way) dialAs(ctx context.Context, choice route.Choice, ip route.SendingIP, req *session.DialRequest, probing bool, over netip.Addr) (session.Outbound, error) {
 	var p *probe
