@@ -69,6 +69,13 @@ func (k *checkCommand) findings() ([]check.Finding, error) {
 	}
 	ctx := context.Background()
 	findings := check.Run(ctx, daemon.Site(cfg, host))
+	findings = append(findings, (&check.Scanners{Config: cfg, Probe: func(ctx context.Context) (all []check.Proof, err error) {
+		proofs, err := probeScanners(ctx, cfg)
+		for _, p := range proofs {
+			all = append(all, check.Proof(p))
+		}
+		return all, err
+	}}).Run(ctx)...)
 	if k.TLS {
 		findings = append(findings, (&check.TLS{Config: cfg, Ask: k.remembered}).Run(ctx)...)
 	}

@@ -64,6 +64,7 @@ type commandLine struct {
 	Trace    traceCommand     `cmd:"" help:"Show the dialogue of sessions while it happens, as the session log has it, until Ctrl-C."`
 	Tenant   tenantCommands   `cmd:"" help:"Show and control how a running kanmon treats the mail of tenants."`
 	Account  accountCommands  `cmd:"" help:"Show and control the accounts (senders) of a tenant."`
+	Content  contentCommands  `cmd:"" help:"Try the scanners of content, explain what they have said, and have it not held against a sender for a time."`
 	Audit    auditCommand     `cmd:"" help:"Show who has blocked, exempted or limited whom, or suspended a sending IP, when and why."`
 	Web      webCommands      `cmd:"" help:"Show kanmon in a browser, and say who may see it."`
 	View     viewCommand      `cmd:"" help:"Show kanmon in a browser, with the history of mail, until SIGTERM."`

@@ -63,6 +63,9 @@ func rowOf(s *admin.Sender) senderRow {
 	if hand == nil {
 		hand = s.Exempt
 	}
+	if hand == nil && s.Level == admin.LevelNormal {
+		hand = s.Allow
+	}
 	switch {
 	case hand != nil:
 		return senderRow{row.state, when(hand.At), untilOf(hand), hand.By, orDash(hand.Why, "-")}
@@ -96,6 +99,9 @@ func printDetail(w io.Writer, x admin.SenderDetail) error {
 	}
 	if x.Exempt != nil {
 		p.line("exemption", explain.Hand(x.Exempt))
+	}
+	if x.Allow != nil {
+		p.line("content allowed", explain.Hand(x.Allow))
 	}
 	if x.Mark != nil {
 		p.line("kind", explain.Mark(x.Mark))

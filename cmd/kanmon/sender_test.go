@@ -143,6 +143,12 @@ func (c *customers) Carry(of admin.Subject, o admin.Order, _ string) (admin.Subj
 		after += " until " + o.Until.UTC().Format(time.DateTime)
 	}
 	c.changes = append(c.changes, admin.Change{At: at("12:00"), By: "bob", Subject: x.Subject, Did: o.Do, Before: "-", After: after, Why: o.Reason})
+	switch o.Do {
+	case "allow":
+		x.Allow = &admin.ByHand{At: at("12:00"), Until: at("15:00"), By: "bob", Why: o.Reason}
+	case "withdraw":
+		x.Allow = nil
+	}
 	if o.Do == "block" {
 		x.Blocked, x.InForce, x.Would = true, "stop", "stop"
 		x.Block = &admin.ByHand{At: at("12:00"), Until: o.Until, By: "bob", Why: o.Reason}
