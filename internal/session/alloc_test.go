@@ -13,7 +13,8 @@ import (
 func TestNoAllocationPerMessage(t *testing.T) {
 	for name, e := range map[string]*testEngine{
 		"unrecorded": {}, "recorded": {Engine: session.Engine{Recorder: release{}}},
-		"recorded, domains are asked about": {Engine: session.Engine{Recorder: release{}, Trust: newEarnest(t, nil)}},
+		"recorded, with a gate that judges nothing": {Engine: session.Engine{Recorder: release{}, Gate: openGate{}}},
+		"recorded, domains are asked about":         {Engine: session.Engine{Recorder: release{}, Trust: newEarnest(t, nil)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e.Judge, e.Mover = indifferent{}, indifferent{}
@@ -54,6 +55,14 @@ func TestNoAllocationPerMessage(t *testing.T) {
 		})
 	}
 }
+
+// openGate lets everything pass, and has nobody's content judged.
+type openGate struct{}
+
+func (g openGate) Enter(session.Origin) session.Pass   { return g }
+func (openGate) Ask(session.Question) session.Decision { return session.Decision{} }
+func (openGate) Tell(session.News)                     {}
+func (openGate) Close()                                {}
 
 // BenchmarkMessage is one 4 KB message through a session that stays open, peers included.
 func BenchmarkMessage(b *testing.B) {
