@@ -259,6 +259,7 @@ type EntryScan struct {
 	Lack      string        `json:"lack"`
 	Why       string        `json:"why"`
 	Action    string        `json:"action"`
+	Code      int           `json:"code"`
 	Score     float64       `json:"score"`
 	Threshold float64       `json:"threshold"`
 	Virus     string        `json:"virus"`
