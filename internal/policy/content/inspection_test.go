@@ -113,7 +113,7 @@ func TestAHeldMessageIsJudged(t *testing.T) {
 	r.says = func(context.Context, *inspect.Mail) []event.Scan { return []event.Scan{spoke("reject", 20)} }
 	_, o = r.play(doubtful, "x")
 	text := o.Say.String()
-	if o.Handle != event.HandleRefuse || !strings.HasPrefix(text, "this message was judged to be spam; reference "+o.Told.Reference+", tell your provider") || o.Told.Done != event.HandleRefuse {
+	if o.Handle != event.HandleRefuse || !strings.HasPrefix(text, "this message was judged to be spam; reference "+o.Told.Reference+"") || o.Told.Done != event.HandleRefuse {
 		t.Errorf("%q, %+v", text, o.Told)
 	}
 	r.says = func(context.Context, *inspect.Mail) []event.Scan { return []event.Scan{spoke("add header", 7)} }

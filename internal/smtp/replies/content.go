@@ -11,14 +11,14 @@ var ofContent = &Section{
 // Replies because of what scanners say, or do not say.
 var (
 	Spam = ofContent.add(Entry{
-		Name: "spam", Codes: []Code{{550, "5.7.1"}, {552, "5.7.1"}, {553, "5.7.1"}, {554, "5.7.1"}}, Text: "this message was judged to be spam; reference %s, tell your provider", Holds: []string{"REFERENCE"},
+		Name: "spam", Codes: []Code{{550, "5.7.1"}, {552, "5.7.1"}, {553, "5.7.1"}, {554, "5.7.1"}}, Text: "this message was judged to be spam; reference %s", Holds: []string{"REFERENCE"},
 		Happened:   "A scanner would reject the message (`on_reject`, `on_spam`). A milter may have chosen the code.",
 		Mail:       isReturned,
 		Postmaster: "If it is no spam, tell the mail service the reference. If nobody knows the message, the account may be stolen.",
 		Operator:   seeExplain + " If it was wrong: `kanmon content allow --account ACCOUNT --for 24h --reason …`.",
 	})
 	Infected = ofContent.add(Entry{
-		Name: "virus", Codes: []Code{{554, "5.7.1"}}, Text: "this message contains %s; reference %s, tell your provider", Holds: []string{"VIRUS", "REFERENCE"},
+		Name: "virus", Codes: []Code{{554, "5.7.1"}}, Text: "this message contains %s; reference %s", Holds: []string{"VIRUS", "REFERENCE"},
 		Happened:   "A scanner has found a virus (`on_virus`).",
 		Mail:       isReturned,
 		Postmaster: "Find out who sent it, and look at that computer.",
@@ -32,7 +32,7 @@ var (
 		Operator:   seeExplain,
 	})
 	InfectedForNow = ofContent.add(Entry{
-		Name: "virus-for-now", Codes: []Code{{451, "4.7.1"}}, Text: "this message contains %s; it stays queued; reference %s, tell your provider", Holds: []string{"VIRUS", "REFERENCE"},
+		Name: "virus-for-now", Codes: []Code{{451, "4.7.1"}}, Text: "this message stays queued because it contains %s; reference %s", Holds: []string{"VIRUS", "REFERENCE"},
 		Happened:   "A scanner has found a virus, and `on_virus` is `\"defer\"`.",
 		Mail:       staysQueued + " It is returned if the scanner says the same for as long as the MSA tries.",
 		Postmaster: "Find out who sent it, look at that computer, and delete the message from the queue.",
