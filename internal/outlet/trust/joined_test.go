@@ -121,7 +121,7 @@ func TestMoreTXTRecordsThanAreKept(t *testing.T) {
 	}
 	j := join(t, "many.test. UNSIGNED\nmany.test. MX 10 mx.many.test.\nmx.many.test. A 192.0.2.1\n"+many)
 	client := j.trust.c.DNS
-	texts := Texts{client}.Texts(t.Context(), "_mta-sts.many.test", "")
+	texts := Texts{client}.Texts(t.Context(), "_mta-sts.many.test", func() string { return "" })
 	if texts.Answered || texts.Err == nil || len(texts.All) != 0 {
 		t.Errorf("%+v", texts)
 	}
