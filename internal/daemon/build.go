@@ -79,12 +79,17 @@ func (d *Daemon) build(cfg *config.Config, inUse *openedJournal) (*generation, e
 		of.router = out.Router()
 	}
 	g.engine.Recorder = of
-	for _, ip := range cfg.SendingIPs {
-		g.sendingIPs = append(g.sendingIPs, ip.Address)
-	}
+	g.sendingIPs = addressesOf(cfg)
 	g.engine.Observe = len(g.sendingIPs) == 0 && !gated(cfg) // a gate is told what refusals mean
 	g.out, g.rules = out, rules
 	return g, nil
+}
+
+func addressesOf(cfg *config.Config) (all []netip.Addr) {
+	for _, ip := range cfg.SendingIPs {
+		all = append(all, ip.Address)
+	}
+	return all
 }
 
 // outlet makes what a generation's sessions leave through.

@@ -77,7 +77,7 @@ func (r *scanRoom) probe(ctx context.Context, log *slog.Logger) {
 // end ends the scanners.
 func (r *scanRoom) end() {
 	r.stop()
-	r.Room.Close()
+	r.Close()
 	r.probing.Wait()
 }
 
@@ -143,7 +143,7 @@ func (u *judgeInUse) close(j *judging) {
 	if u == nil {
 		return
 	}
-	u.Judge.Close()
+	u.Close()
 	j.mu.Lock()
 	u.room.users--
 	over := u.room.users == 0

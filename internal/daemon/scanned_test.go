@@ -97,7 +97,7 @@ func TestContentIsJudgedOnItsWay(t *testing.T) {
 	}
 	// Its first spams pass: what is found in each makes the next one more doubtful, until they are held.
 	passed := 0
-	for text := ""; ; passed++ {
+	for ; ; passed++ {
 		subject := fmt.Sprintf("reject %d", passed)
 		d := send("bob@acme.example", subject)
 		if d.All(smtptest.Accepted) {
@@ -107,7 +107,7 @@ func TestContentIsJudgedOnItsWay(t *testing.T) {
 				continue
 			}
 		}
-		if text = d.Replies[0].String(); !strings.HasPrefix(text, "550 5.7.1 kanmon: this message was judged to be spam; reference ") || w.mx.Mailbox.Count(message(subject)) != 0 {
+		if text := d.Replies[0].String(); !strings.HasPrefix(text, "550 5.7.1 kanmon: this message was judged to be spam; reference ") || w.mx.Mailbox.Count(message(subject)) != 0 {
 			t.Fatalf("behind %d spams: %s", passed, text)
 		}
 		break
@@ -133,7 +133,7 @@ func TestContentIsJudgedOnItsWay(t *testing.T) {
 			t.Errorf("%.40q came from %s", one.Body, from)
 		}
 	}
-	scanner.Server.CloseClientConnections()
+	scanner.CloseClientConnections()
 	scanner.Close()
 	if d := send("bob@acme.example", "hello 4"); !strings.HasPrefix(d.Replies[0].String(), "451 4.7.1 kanmon: this message could not be checked") {
 		t.Errorf("with the scanner away: %+v", d)

@@ -18,9 +18,9 @@ func answers(a dns.Answer) func(*rig) {
 	return func(r *rig) { r.Root = func(string) dns.Answer { return a } }
 }
 
-// builtAt has the program built so many hours behind what the clock shows.
-func builtAt(hours time.Duration) func(*rig) {
-	return func(r *rig) { r.Built = r.Now().Add(hours * time.Hour) }
+// builtAt has the program built so long behind what the clock shows.
+func builtAt(behind time.Duration) func(*rig) {
+	return func(r *rig) { r.Built = r.Now().Add(behind) }
 }
 
 // both does two things to a host.
@@ -87,7 +87,7 @@ func policyRows() []row {
 		{id: "tls-roots-none", name: "no authority", doc: edited(enforced, "store", "roots = '/dev/null'\nstore"), host: well, want: "tls_policy.roots: /dev/null has no certificate", good: enforced, goodHost: well},
 		{id: "file-missing", name: "no file of authorities", doc: edited(enforced, "store", "roots = '/nowhere/roots.pem'\nstore"), host: well, want: "/nowhere/roots.pem", good: enforced, goodHost: well},
 		{id: "folder-missing", name: "no folder for policies", doc: edited(enforced, "store = 'off'", "store = 'DIR/nowhere/tls.db'"), host: well, want: "tls_policy.store", good: enforced, goodHost: well},
-		{id: "clock-behind", name: "a clock before the build", doc: enforced, host: both(well, builtAt(1)), want: "this host's clock shows 2026-07-01 00:00:00 UTC, and this kanmon was built at 2026-07-01 01:00:00 UTC", good: enforced, goodHost: both(well, builtAt(-1))},
+		{id: "clock-behind", name: "a clock before the build", doc: enforced, host: both(well, builtAt(time.Hour)), want: "this host's clock shows 2026-07-01 00:00:00 UTC, and this kanmon was built at 2026-07-01 01:00:00 UTC", good: enforced, goodHost: both(well, builtAt(-time.Hour))},
 		{id: "tls-policy-passed", name: "a destination that is passed through", doc: enforced + passing, host: well, want: "destination[0].passthrough: kanmon asks nothing of the MXs here", good: observed + passing, goodHost: well},
 	}
 }

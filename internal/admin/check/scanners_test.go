@@ -15,8 +15,12 @@ func TestScannersMustProveThemselves(t *testing.T) {
 	cfg := &config.Config{
 		Tenants: []config.Tenant{{Name: "acme", TenantContent: config.TenantContent{Scan: content.Sample}}},
 		Scanners: []config.Scanner{
-			{Name: "a", URL: "http://127.0.0.1:11333"}, {Name: "b", URL: "http://[::1]:11333"}, {Name: "c", URL: "http://192.0.2.1:11333"},
-			{Name: "d", URL: "https://rspamd.example"}, {Name: "e", URL: "unix:/run/clamd.ctl"}, {Name: "f", URL: "tcp://clamd.example:3310"},
+			{Name: "a", URL: "http://127.0.0.1:11333"},
+			{Name: "b", URL: "http://[::1]:11333"},
+			{Name: "c", URL: "http://192.0.2.1:11333"},
+			{Name: "d", URL: "https://rspamd.example"},
+			{Name: "e", URL: "unix:/run/clamd.ctl"},
+			{Name: "f", URL: "tcp://clamd.example:3310"},
 		},
 	}
 	probe := func(context.Context) ([]Proof, error) {

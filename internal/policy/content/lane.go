@@ -82,7 +82,7 @@ func (m *Mail) doubt() string {
 
 // mayNotHold has what cannot be held streamed.
 func (c *choice) mayNotHold(s *Settings, m *Mail) {
-	why := ""
+	var why string
 	switch {
 	case m.Size > s.Hold:
 		why = "too large to be held"

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"kanmon/internal/event"
-	"kanmon/internal/session"
 	"kanmon/internal/smtp/replies"
 )
 
@@ -25,17 +24,6 @@ func (v *Verdict) say(reference string) replies.Said {
 		return replies.InfectedForNow.Say(shown(v.Virus), reference)
 	}
 	return replies.SpamForNow.Say(reference)
-}
-
-// refuse says how.
-func (v *Verdict) refuse() session.Refuse {
-	switch v.Handle {
-	case event.HandleRefuse:
-		return session.RefuseForGood
-	case event.HandleDefer:
-		return session.RefuseNow
-	}
-	return session.RefuseNot
 }
 
 // mostVirus bounds the name of a virus in a reply.

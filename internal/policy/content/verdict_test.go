@@ -111,7 +111,8 @@ func TestNothingThatAScannerSaysMakesAMailEasier(t *testing.T) {
 		doubt := rapid.Float64Range(0, 1).Draw(t, "suspicion")
 		s, of := settings(), tenantOf(All)
 		fewer, all := s.Of(of, scans, doubt, ""), s.Of(of, more, doubt, "")
-		if all.Handle < fewer.Handle && !(fewer.Handle == event.HandleAccept && all.Handle == event.HandleNot) || all.P < fewer.P {
+		unheard := fewer.Handle == event.HandleAccept && all.Handle == event.HandleNot // who has said nothing takes a yes back
+		if all.Handle < fewer.Handle && !unheard || all.P < fewer.P {
 			t.Errorf("with one word more: %+v, was %+v", all, fewer)
 		}
 		slices.Reverse(more)

@@ -52,19 +52,19 @@ type ToldPolicy struct {
 
 func (t Teller) policy(p *Policy) ToldPolicy {
 	return ToldPolicy{
-		p.Domain, p.EntryTrust.Policy, p.Verdict, p.Reason, p.Name, p.Detail, p.Waited.Duration().Seconds(), p.Recipients, t.policyText(p),
+		p.Domain, p.Policy, p.Verdict, p.Reason, p.Name, p.Detail, p.Waited.Duration().Seconds(), p.Recipients, t.policyText(p),
 	}
 }
 
 // policyText says it in one sentence.
 func (t Teller) policyText(p *Policy) string {
 	who := cmp.Or(p.Domain, policyNobody.in(t.Lang))
-	if whole, is := policyWhole[p.EntryTrust.Policy]; is {
+	if whole, is := policyWhole[p.Policy]; is {
 		return whole.in(t.Lang, who) + t.because(p.Reason)
 	}
-	asks, is := policyAsks[p.EntryTrust.Policy]
+	asks, is := policyAsks[p.Policy]
 	if !is {
-		return who + ": " + p.EntryTrust.Policy
+		return who + ": " + p.Policy
 	}
 	said := policyAsked.in(t.Lang, who, asks.in(t.Lang))
 	switch p.Verdict {

@@ -74,6 +74,18 @@ type Mail struct {
 	More      M      // other members
 }
 
+func outcomeOf(results map[string]int) string {
+	switch {
+	case results["delivered"] > 0:
+		return "delivered"
+	case results["unknown"] > 0:
+		return "ambiguous"
+	case results["deferred"] > 0:
+		return "deferred"
+	}
+	return "refused"
+}
+
 // Attempt makes the line of an attempt.
 func (f *Feed) Attempt(m Mail) history.Line {
 	if m.Session == 0 {
@@ -115,16 +127,7 @@ func (f *Feed) Attempt(m Mail) history.Line {
 		"outcome": m.Outcome,
 	}
 	if m.Outcome == "" {
-		switch {
-		case results["delivered"] > 0:
-			all["outcome"] = "delivered"
-		case results["unknown"] > 0:
-			all["outcome"] = "ambiguous"
-		case results["deferred"] > 0:
-			all["outcome"] = "deferred"
-		default:
-			all["outcome"] = "refused"
-		}
+		all["outcome"] = outcomeOf(results)
 	}
 	if len(m.Refused) < len(m.To) {
 		all["data"], all["dot"], all["body_bytes"] = Reply(354, "go on", time.Millisecond), m.Dot, m.Octets
