@@ -149,7 +149,7 @@ func TestExplainSaysWhatItCannotKnow(t *testing.T) {
 			[]string{"--source", "10.20.1.5", "--mx", "192.0.2.25"},
 			[]string{"tls        192.0.2.25 must have TLS: "},
 		},
-		{"a score", two, []string{"--source", "10.20.1.5", "--mx", "192.0.2.25", "--suspicion", "0.9"}, []string{"suspicion  nothing gives a mail a score"}},
+		{"a score", two, []string{"--source", "10.20.1.5", "--mx", "192.0.2.25", "--suspicion", "0.9"}, []string{"suspicion  0.9, as --suspicion says"}},
 	} {
 		file := filepath.Join(t.TempDir(), "kanmon.toml")
 		if err := os.WriteFile(file, []byte(tc.config), 0o600); err != nil {

@@ -40,6 +40,7 @@ var exposed = sync.OnceValue(func() string {
 			TenantLevels: map[string]int{"acme": 1}, TenantLimits: []metrics.Limit{{Name: "hour", Tenant: "acme", Used: 1}},
 			IPLimits: []metrics.Limit{{Name: "messages", IP: out10, Provider: "docomo", Used: 1}}, StoreErrors: map[string]uint64{"senders": 0},
 			ListQueries: map[[2]string]uint64{{"spamhaus-zen", "no"}: 1}, Probes: map[[2]string]uint64{{"docomo", "accepted"}: 1},
+			Scanners: []metrics.Scanner{{Name: "rspamd", Taken: 1}}, ScanBytes: 1,
 			RulesApplied: &yes, Certificate: time.Now(), TLSPolicies: &metrics.TLSPolicies{
 				Domains: map[string]int{"kept": 1}, Fetches: map[string]uint64{"fetched": 1}, Answers: map[[2]string]uint64{{"MX", "found"}: 1},
 				Resolver: map[string]bool{"answering": true}, Redials: map[string]uint64{"name": 1}, Reports: map[string]uint64{"sent": 1},
@@ -104,6 +105,7 @@ func everything(m *metrics.Metrics, from netip.Addr) {
 		Recipients: []event.Recipient{
 			{Reply: said(250), Trust: &event.Trust{Policy: event.TrustSTS, Verdict: event.TrustPassed, Waited: took}}, {Reply: said(550)},
 		}, Identity: &event.Identity{Received: time.Now().Add(-time.Minute)},
+		Content: &event.Content{Lane: event.LaneHold, Done: event.HandleAccept, Scans: []event.Scan{{Scanner: "rspamd", State: event.Scanned, Action: "no action", Took: took}}},
 	}
 	failed := leg
 	failed.Failed = event.DialRefused

@@ -98,8 +98,8 @@ func TestAKillCostsTheCountsOfAMomentAndNoStep(t *testing.T) {
 		if e, _ := second.Get(ip); e.Step != 1 || e.Classes["google"].Taken != 22 || e.Classes["google"].Accepted != 22 {
 			t.Errorf("killed between two saves: %+v", e.State)
 		}
-		time.Sleep(time.Until(start.Time().AddDate(0, 0, 1)))
-		second.mails(1) // turns the day
+		time.Sleep(time.Until(start.Time().AddDate(0, 0, 1)) + SaveEvery/2) // between two saves
+		second.mails(1)                                                     // turns the day
 		leftAtMidnight := left.killed()
 		second.bury(left)
 
