@@ -177,7 +177,7 @@ picture: setup ## the picture of the page in the README: docs/page.png
 .PHONY: netns
 netns: # real mail servers in network namespaces (root)
 	@mkdir -p $(BUILD)
-	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -vet=off -timeout=10m $(NETNS)
+	$(TESTSUM) --jsonfile $(BUILD)/netns.json -- -count=1 -vet=off -timeout=20m $(NETNS)
 
 .PHONY: rough
 rough: # samples of the soak, of the hostile tenant and of the restrictions (root, three minutes)
