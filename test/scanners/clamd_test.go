@@ -88,7 +88,7 @@ func TestAMessageIsTooLargeForClamd(t *testing.T) {
 // time; behind it all is as before. (S10)
 func TestClamdStandsStillWhileItReloads(t *testing.T) {
 	p := startClamd(t, "ConcurrentDatabaseReload no\nMaxThreads 4", nil)
-	const within = time.Second
+	const within = 3 * time.Second
 	r := room(t, p.clamd(t), inspect.Scanner{AtOnce: 8, Within: within}, nil)
 	var n, found, failed, skipped atomic.Int32
 	scan := func() {
@@ -128,7 +128,7 @@ func TestClamdStandsStillWhileItReloads(t *testing.T) {
 	}
 	p.resume(t)
 	before = found.Load()
-	until(t, 20*time.Second, "it finds again", func() bool { scan(); return found.Load() > before })
+	until(t, time.Minute, "it finds again", func() bool { scan(); return found.Load() > before })
 	until(t, 10*time.Second, "all places are back", func() bool { return r.State()[0].Taken == 0 })
 }
 
