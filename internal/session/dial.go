@@ -144,7 +144,7 @@ func (s *session) aside(phase event.Phase, look, cancel func(), step func() erro
 	}()
 	s.shown.waits(s.log.on, phase, s.now())
 	begun, ofMX := time.Now(), phase == event.PhaseDial || s.mx.stage == stageHello // else the MSA's handshake
-	s.waiting.told = 0
+	s.waiting.told, s.waiting.settled = 0, false
 	tick := time.NewTimer(s.lookIn(watchEvery))
 	defer tick.Stop()
 	var lost *failure

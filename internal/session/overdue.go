@@ -19,7 +19,7 @@ func (s *session) overdue(phase event.Phase, waited time.Duration) time.Duration
 		if phase != event.PhaseDial && phase != event.PhaseHandshake && s.mx.reply.Begun() {
 			w.Began, w.Pieces, w.First = true, s.mx.reply.Pieces(), s.mx.first
 		}
-		s.tellWait(w)
+		s.e.Live.tellers.tell(s, w)
 	}
 	return due - waited
 }
@@ -28,13 +28,21 @@ func (s *session) overdue(phase event.Phase, waited time.Duration) time.Duration
 func (s *session) overdueWindow(before, now time.Duration) {
 	for due := event.FirstWait; due <= now; due *= 2 {
 		if before < due {
-			s.tellWait(event.Wait{Phase: event.PhaseBody, Waited: now})
+			s.e.Live.tellers.tell(s, event.Wait{Phase: event.PhaseBody, Waited: now})
 			return
 		}
 	}
 }
 
+// tellWait tells of a wait. The kernel is asked about the way, but not again where everything has been acknowledged and nothing is written.
 func (s *session) tellWait(w event.Wait) {
-	w.Resent, w.RTT = s.mx.wire()
+	leg := &s.mx.info
+	if !s.waiting.settled {
+		leg.Resent, leg.RTT, s.waiting.settled = s.mx.wire()
+	}
+	if w.Phase == event.PhaseHandshake || w.Phase == event.PhaseBody {
+		s.waiting.settled = false
+	}
+	w.Resent, w.RTT = leg.Resent, leg.RTT
 	s.log.waits(w)
 }

@@ -1,10 +1,13 @@
 package session_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -53,6 +56,51 @@ func TestSilentTarpitIsToldWhileItHolds(t *testing.T) {
 			t.Errorf("told %q, want %q", got, want)
 		}
 	})
+}
+
+// What hears of a wait has a stack of its own, however much it needs, and a panic in it is its session's alone.
+func TestWhoHearsOfAWaitHasAStackOfTheirOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		ears := new(ears)
+		w.engine.Recorder = ears
+		rcptsAt(&w.mx, smtptest.Delay(30*time.Second)+smtptest.Default)
+		for range 2 {
+			msa := smtptest.NewMSA(t, w.connect())
+			msa.Expect(220)
+			msa.Command("EHLO msa.example.com")
+			msa.Command("MAIL FROM:<a@example.com>")
+			if got := msa.Command("RCPT TO:<b@example.net>"); ears.broken.Load() != (got.Code == 421) {
+				t.Errorf("the reply is %v", got)
+			}
+			msa.Quit()
+			ears.broken.Store(true)
+		}
+		w.close()
+		if ears.heard.Load() != 3 || ears.onSession.Load() != 0 {
+			t.Errorf("%d waits were heard, %d of them on the session's stack; want 3 and none", ears.heard.Load(), ears.onSession.Load())
+		}
+	})
+}
+
+// ears hear of waits, and see on whose stack they are.
+type ears struct {
+	heard, onSession atomic.Int32
+	broken           atomic.Bool
+}
+
+func (e *ears) Record(r *event.Record) {
+	defer r.Release()
+	if _, isWait := r.News.(event.Wait); !isWait {
+		return
+	}
+	e.heard.Add(1)
+	if bytes.Contains(debug.Stack(), []byte("converse")) {
+		e.onSession.Add(1)
+	}
+	if e.broken.Load() {
+		panic("injected where a wait is heard of")
+	}
 }
 
 // Sessions that wait are looked at together: in the second in which each of fifty is due, ten times and not fifty.

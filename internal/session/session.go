@@ -107,12 +107,13 @@ func (s *session) await(l *leg, phase event.Phase) error {
 
 // waiting is a wait in progress.
 type waiting struct {
-	began  time.Duration // since the session began
-	end    time.Duration // of the phase's time, likewise; 0: it has just begun
-	looked event.Micros  // behind began, at the other leg, while a reply is coming in pieces
-	fed    event.Micros  // behind began, when a line was seen that only LF ends; 0: none was
-	forMX  bool          // it is for a reply, and has begun
-	told   uint8         // how often it has been told of
+	began   time.Duration // since the session began
+	end     time.Duration // of the phase's time, likewise; 0: it has just begun
+	looked  event.Micros  // behind began, at the other leg, while a reply is coming in pieces
+	fed     event.Micros  // behind began, when a line was seen that only LF ends; 0: none was
+	forMX   bool          // it is for a reply, and has begun
+	told    uint8         // how often it has been told of
+	settled bool          // the way has been looked at, and will not change: the MX's host has acknowledged everything
 }
 
 // armWait sets the deadline of the next read, and gives the time that it is.

@@ -16,18 +16,20 @@ import (
 
 // wired is a [prober] that knows of the way.
 type wired interface {
-	// Wire gives how many segments have been sent again since the first SYN, and how long a round trip takes.
-	Wire() (again uint32, roundTrip time.Duration)
+	// Wire gives how many segments have been sent again since the first SYN, how long a round trip takes, and whether the peer's host has
+	// acknowledged everything: then nothing of that changes before something is written.
+	Wire() (again uint32, roundTrip time.Duration, settled bool)
 }
 
 // Wire implements wired.
-func (p *tcpProbe) Wire() (again uint32, roundTrip time.Duration) {
+func (p *tcpProbe) Wire() (again uint32, roundTrip time.Duration, settled bool) {
 	_ = p.raw.Control(func(fd uintptr) {
 		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); err == nil {
 			again, roundTrip = info.Total_retrans, time.Duration(info.Rtt)*time.Microsecond
+			settled = info.Unacked == 0 && info.Notsent_bytes == 0
 		}
 	})
-	return again, roundTrip
+	return again, roundTrip, settled
 }
 
 // lostSYN is less than a dial takes of which a SYN was lost: the kernel sends the next one after a second (RFC 6298 §2).
@@ -36,23 +38,23 @@ const lostSYN = 900 * time.Millisecond
 // notesSYNs is called when a connection is there.
 func (l *mxLeg) notesSYNs() {
 	if of, knows := l.probe.(wired); knows && l.info.Phases[event.PhaseDial].Duration() >= lostSYN {
-		again, _ := of.Wire()
+		again, _, _ := of.Wire()
 		l.info.SYNs = uint8(min(again, math.MaxUint8))
 	}
 }
 
 // notesWire is called before a connection is closed.
-func (l *mxLeg) notesWire() { l.info.Resent, l.info.RTT = l.wire() }
+func (l *mxLeg) notesWire() { l.info.Resent, l.info.RTT, _ = l.wire() }
 
-// wire is what is known of the way now.
-func (l *mxLeg) wire() (resent uint16, roundTrip event.Micros) {
+// wire is what is known of the way now, and whether that is all there will be before something is written.
+func (l *mxLeg) wire() (resent uint16, roundTrip event.Micros, settled bool) {
 	of, knows := l.probe.(wired)
 	if !knows || !l.open() {
-		return 0, 0
+		return 0, 0, false
 	}
-	again, trip := of.Wire()
+	again, trip, settled := of.Wire()
 	again -= min(again, uint32(l.info.SYNs))
-	return uint16(min(again, math.MaxUint16)), event.MicrosOf(trip)
+	return uint16(min(again, math.MaxUint16)), event.MicrosOf(trip), settled
 }
 
 // opens notes that a step of opening the connection is over.

@@ -105,6 +105,7 @@ func TestHowConnectionsFailedIsOnRecord(t *testing.T) {
 type wire struct {
 	*smtptest.Conn
 	asked, again atomic.Uint32
+	unheard      atomic.Bool // something is not acknowledged
 }
 
 // wireOf is one on which so many segments have been sent again.
@@ -114,23 +115,26 @@ func wireOf(conn net.Conn, again uint32) *wire {
 	return w
 }
 
-func (w *wire) Wire() (again uint32, roundTrip time.Duration) {
+func (w *wire) Wire() (again uint32, roundTrip time.Duration, settled bool) {
 	w.asked.Add(1)
-	return w.again.Load(), 45 * time.Millisecond
+	return w.again.Load(), 45 * time.Millisecond, !w.unheard.Load()
 }
 
-// What the kernel knows of the way is asked once a connection, at its end; behind a dial only where a SYN may have been lost.
+// What the kernel knows of the way is asked once a connection, at its end; behind a dial only where a SYN may have been lost; and of a reply that
+// is waited for once, or at each time that it is told of where the MX's host has not acknowledged what was sent.
 func TestWireIsOnRecordAndAskedOnce(t *testing.T) {
 	for name, tc := range map[string]struct {
 		dial, wait time.Duration
 		syns       uint32 // lost
+		unheard    bool   // by the MX's host, all the time
 		asked      uint32
 		want       string
 	}{
-		"quick":             {10 * time.Millisecond, 0, 0, 1, ", 0 SYNs, 2 resent, round trip 45ms"},
-		"SYNs were lost":    {3100 * time.Millisecond, 0, 2, 2, ", 2 SYNs, 2 resent, round trip 45ms"},
-		"it was waited for": {10 * time.Millisecond, 15 * time.Second, 0, 2, ", 0 SYNs, 2 resent, round trip 45ms"},
-		"the way was slow":  {1100 * time.Millisecond, 0, 0, 2, ", 0 SYNs, 2 resent, round trip 45ms"},
+		"quick":             {10 * time.Millisecond, 0, 0, false, 1, ", 0 SYNs, 2 resent, round trip 45ms"},
+		"SYNs were lost":    {3100 * time.Millisecond, 0, 2, false, 2, ", 2 SYNs, 2 resent, round trip 45ms"},
+		"it was waited for": {10 * time.Millisecond, 90 * time.Second, 0, false, 2, ", 0 SYNs, 2 resent, round trip 45ms"},
+		"the way was slow":  {1100 * time.Millisecond, 0, 0, false, 2, ", 0 SYNs, 2 resent, round trip 45ms"},
+		"it is not heard":   {10 * time.Millisecond, 90 * time.Second, 0, true, 5, ", 0 SYNs, 2 resent, round trip 45ms"},
 	} {
 		t.Run(name, bubble(func(t *testing.T) {
 			w := newWorld(t)
@@ -147,6 +151,7 @@ func TestWireIsOnRecordAndAskedOnce(t *testing.T) {
 				time.Sleep(tc.dial)
 				out, err := w.dial(ctx, r)
 				way := wireOf(out.Conn, tc.syns)
+				way.unheard.Store(tc.unheard)
 				dialled.Store(way)
 				out.Conn = way
 				return out, err
