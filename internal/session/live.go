@@ -30,7 +30,6 @@ type Live struct {
 
 	bodies  bodies // messages that are kept in case their dot is refused
 	hangUps hangUps
-	tellers tellers
 
 	tls       tlsMemory                  // what the TLS of MXs cannot do
 	redials   [2]atomic.Uint64           // that were made for another name, and for a handshake without a ticket

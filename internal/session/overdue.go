@@ -1,6 +1,7 @@
 package session
 
 import (
+	"runtime/debug"
 	"time"
 
 	"kanmon/internal/event"
@@ -19,7 +20,7 @@ func (s *session) overdue(phase event.Phase, waited time.Duration) time.Duration
 		if phase != event.PhaseDial && phase != event.PhaseHandshake && s.mx.reply.Begun() {
 			w.Began, w.Pieces, w.First = true, s.mx.reply.Pieces(), s.mx.first
 		}
-		s.e.Live.tellers.tell(s, w)
+		s.tellApart(w)
 	}
 	return due - waited
 }
@@ -28,9 +29,28 @@ func (s *session) overdue(phase event.Phase, waited time.Duration) time.Duration
 func (s *session) overdueWindow(before, now time.Duration) {
 	for due := event.FirstWait; due <= now; due *= 2 {
 		if before < due {
-			s.e.Live.tellers.tell(s, event.Wait{Phase: event.PhaseBody, Waited: now})
+			s.tellApart(event.Wait{Phase: event.PhaseBody, Waited: now})
 			return
 		}
+	}
+}
+
+// tellApart tells of a wait on a stack of its own. What hears of it needs more than the 4 KiB of a session that waits, and a stack that has grown
+// stays so until the next collection, for each of ten thousand held sessions. The session waits meanwhile: a panic is its own.
+func (s *session) tellApart(w event.Wait) {
+	told := make(chan any, 1)
+	go func() {
+		defer func() {
+			fault := recover()
+			if fault != nil { // the session, which panics with it, does not have this stack
+				s.e.logger().Error("telling of a wait panicked", "session", s.info.ID.String(), "stack", string(debug.Stack()))
+			}
+			told <- fault
+		}()
+		s.tellWait(w)
+	}()
+	if fault := <-told; fault != nil {
+		panic(fault) //nolint:forbidigo // as on the session's own stack
 	}
 }
 
