@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -143,5 +144,59 @@ func TestDrainCutsAtTheLimit(t *testing.T) {
 		if w.mx.Mailbox.Len() != 0 {
 			t.Error("half a message was delivered")
 		}
+	})
+}
+
+// A process that another takes the place of lets mail go on, one behind the other, and ends a session that has idled for a minute.
+func TestLeaveLetsMailGoOnAndEndsWhoIdles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		left := make(chan error, 1)
+		go func() { left <- r.live.Leave(t.Context(), time.Minute) }()
+		for range 5 {
+			time.Sleep(50 * time.Second)
+			if got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte("text\r\n"), true); !got.All(smtptest.Accepted) {
+				t.Error(got.Verdicts)
+			}
+		}
+		begun := time.Now()
+		if heard := readAll(conn); !strings.HasPrefix(heard, "421") {
+			t.Errorf("heard %q, want 421", heard)
+		}
+		_ = conn.Close()
+		<-ended
+		if err := <-left; err != nil {
+			t.Error(err)
+		}
+		if idled := time.Since(begun); idled < time.Minute || idled > time.Minute+10*time.Second {
+			t.Errorf("the session idled for %v, want a minute", idled)
+		}
+	})
+}
+
+// Whoever does not end is left where the time is over, and a drain has the last word.
+func TestLeaveGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		conn, _, ended := r.connect()
+		msa := smtptest.NewMSA(t, conn)
+		msa.Expect(220)
+		msa.Command("EHLO msa.example.com")
+		msa.Command("MAIL FROM:<a@example.com>")
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		defer cancel()
+		if err := r.live.Leave(ctx, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("left with %v, want the time to be over: a mail is under way", err)
+		}
+		if got := msa.Command("RCPT TO:<b@example.net>"); got.Code != 250 {
+			t.Errorf("the reply is %v", got)
+		}
+		go func() { _ = r.live.Drain(t.Context()) }()
+		msa.Command("RSET")
+		_ = readAll(conn)
+		_ = conn.Close()
+		<-ended
 	})
 }

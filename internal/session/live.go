@@ -20,6 +20,7 @@ import (
 type Live struct {
 	drain atomic.Bool
 	kill  atomic.Bool
+	idles atomic.Int64  // nanoseconds that a session may idle, while another process takes what is new; 0: as ever
 	last  atomic.Uint64 // the ID given last
 	certs certificates
 	odd   oddities
@@ -108,6 +109,26 @@ func (l *Live) Drain(ctx context.Context) error {
 		}
 	}
 }
+
+// Leave lets all sessions go on, mail by mail, until they end by themselves or have idled for so long: another process takes what is new.
+// It returns when there are none, with the context's error when that has ended before.
+func (l *Live) Leave(ctx context.Context, idle time.Duration) error {
+	l.idles.Store(int64(max(idle, 1)))
+	tick := time.NewTicker(min(max(idle/4, pokeEvery), leavePoke))
+	defer tick.Stop()
+	for l.Count() > 0 {
+		l.poke()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// leavePoke is how often idle sessions are looked at meanwhile.
+const leavePoke = 2 * time.Second
 
 // lastWords is how long an MSA may take to read that its session is cut.
 const lastWords = 2 * time.Second

@@ -130,6 +130,12 @@ func (m *marks) clear(one uint32)    { m.bits.And(^one) }
 // stops reports that no transaction may begin any more, in this session or in any.
 func (s *session) stops() bool { return s.marks.has(markOrdered) || s.e.Live.stopping() }
 
+// idlesTooLong reports that the MSA has begun nothing for longer than a process that is being replaced waits for it.
+func (s *session) idlesTooLong() bool {
+	most := time.Duration(s.e.Live.idles.Load())
+	return most > 0 && s.now()-s.waiting.began >= most
+}
+
 // mustEnd reports that what is under way is given up. What the MX has the dot of is not: by order of a person, that is waited for.
 func (s *session) mustEnd() bool {
 	return s.e.Live.cutting() || s.marks.has(markOrdered) && s.mail.state != mailDotted

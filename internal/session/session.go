@@ -190,7 +190,7 @@ func (s *session) lookAround(waiting *leg, phase event.Phase) error {
 	s.mail.park()
 	s.mx.keepAlive()
 	if waiting == &s.msa {
-		if s.mustEnd() || phase == event.PhaseIdle && s.stops() && !s.mail.underWay() {
+		if s.mustEnd() || phase == event.PhaseIdle && (s.stops() || s.idlesTooLong()) && !s.mail.underWay() {
 			return s.ends(phase)
 		}
 		s.mx.park()
