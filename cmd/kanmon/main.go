@@ -50,6 +50,7 @@ type commandLine struct {
 	Init     initCommand      `cmd:"" help:"Write a first configuration for this host, by a few questions."`
 	Run      runCommand       `cmd:"" help:"Intercept mail and relay it, until SIGTERM."`
 	Reload   reloadCommand    `cmd:"" help:"Have a running kanmon read its configuration again, and wait for the result."`
+	Handover handoverCommand  `cmd:"" help:"Have a running kanmon take no new sessions, and end behind those that there are: another takes what is new."`
 	Check    checkCommand     `cmd:"" help:"Find what would hurt: in the configuration, on this host, and at receivers."`
 	Explain  explainCommand   `cmd:"" help:"Say which pool and sending IP a mail gets, and why."`
 	Rules    rulesCommands    `cmd:"" help:"Print, apply or remove the firewall rules that bring mail to kanmon."`
@@ -189,6 +190,7 @@ type signals struct {
 	reload <-chan os.Signal
 	reopen <-chan os.Signal
 	asked  chan chan<- error // reloads that somebody waits for
+	leave  chan os.Signal    // another takes what is new
 }
 
 func watchSignals() *signals {
@@ -207,5 +209,7 @@ func watchSignals() *signals {
 	reload, reopen := make(chan os.Signal, 1), make(chan os.Signal, 1)
 	signal.Notify(reload, syscall.SIGHUP)
 	signal.Notify(reopen, syscall.SIGUSR1)
-	return &signals{stop, kill, reload, reopen, make(chan chan<- error)}
+	leave := make(chan os.Signal, 1)
+	signal.Notify(leave, syscall.SIGUSR2)
+	return &signals{stop, kill, reload, reopen, make(chan chan<- error), leave}
 }

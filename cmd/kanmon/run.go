@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"syscall"
 
 	"kanmon/internal/config"
 	"kanmon/internal/daemon"
@@ -16,7 +17,7 @@ type runCommand struct{ configFlag }
 
 // Help says how a running kanmon is spoken to.
 func (*runCommand) Help() string {
-	return `SIGTERM and SIGINT let sessions finish, and a second one cuts them. SIGHUP reloads the configuration and opens the files of the journal anew; SIGUSR1 does the latter alone, also while sessions finish.`
+	return `SIGTERM and SIGINT let sessions finish, and a second one cuts them. SIGHUP reloads the configuration and opens the files of the journal anew; SIGUSR1 does the latter alone, also while sessions finish. SIGUSR2 hands over, as "kanmon handover" does.`
 }
 
 // Run runs the daemon until it is told to stop.
@@ -33,6 +34,7 @@ func (r *runCommand) Run(c *console) error {
 	defer end()
 	d := daemon.New(cfg, log)
 	d.OnReload(s.ask)
+	d.OnHandover(s.handOver)
 	d.Version(buildInfo().Main.Version)
 	if err := d.Start(s.stop); err != nil {
 		log.Error("not started", "error", err)
@@ -46,6 +48,7 @@ func (r *runCommand) Run(c *console) error {
 type running interface {
 	ReloadFrom(ctx context.Context, read func() (*config.Config, error)) (*config.Config, error)
 	ReopenLogs() error
+	Leave(context.Context)
 	Stop(context.Context) error
 }
 
@@ -53,17 +56,28 @@ type running interface {
 // away meanwhile is heard.
 func (r *runCommand) serve(d running, s *signals, log *slog.Logger, level *slog.LevelVar) error {
 	stop, stopped := s.stop.Done(), make(chan error, 1)
+	left, leaving := make(chan struct{}), false
 	for {
 		select {
 		case <-s.reload:
-			_ = r.reload(d, s, log, level, stop == nil) // nobody waits for it; the log tells
+			_ = r.reload(d, s, log, level, leaving || stop == nil) // nobody waits for it; the log tells
 		case answer := <-s.asked:
-			answer <- r.reload(d, s, log, level, stop == nil)
+			answer <- r.reload(d, s, log, level, leaving || stop == nil)
 		case <-s.reopen:
 			_ = reopen(d, log) // likewise
-		case <-stop:
-			stop = nil
+		case <-s.leave:
+			if leaving || stop == nil {
+				continue
+			}
+			leaving = true
+			go func() { defer close(left); d.Leave(s.stop) }()
+		case <-left:
+			left, stop = nil, nil
 			go func() { stopped <- d.Stop(s.kill) }()
+		case <-stop:
+			if stop = nil; !leaving { // else Leave ends now, and the stop comes behind it
+				go func() { stopped <- d.Stop(s.kill) }()
+			}
 		case err := <-stopped:
 			if err != nil {
 				log.Error("not stopped cleanly", "error", err)
@@ -87,6 +101,14 @@ func (s *signals) ask(ctx context.Context) error {
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("begun and not ended yet, kanmon's log will tell: %w", ctx.Err())
+	}
+}
+
+// handOver has kanmon hand over, in turn with everything else that signals ask for.
+func (s *signals) handOver() {
+	select {
+	case s.leave <- syscall.SIGUSR2:
+	default: // it has been asked for
 	}
 }
 

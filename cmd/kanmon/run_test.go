@@ -32,6 +32,12 @@ func (d *slowStop) ReopenLogs() error {
 	return nil
 }
 
+func (d *slowStop) Leave(ctx context.Context) {
+	d.did = append(d.did, "leave")
+	<-ctx.Done()
+	d.did = append(d.did, "left")
+}
+
 func (d *slowStop) Stop(context.Context) error {
 	<-d.finish
 	return nil
@@ -66,6 +72,36 @@ func TestLogsAreReopenedDuringADrain(t *testing.T) {
 		close(d.finish)
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+	})
+}
+
+// A handover ends in a stop, is begun once, and is cut short by a stop. Meanwhile the configuration stays as it is.
+func TestAHandoverIsOnceAndEndsInAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		stop, stopNow := context.WithCancel(t.Context())
+		s := &signals{stop: stop, kill: t.Context(), leave: make(chan os.Signal, 1), asked: make(chan chan<- error)}
+		d := &slowStop{finish: make(chan struct{})}
+		ended := make(chan error, 1)
+		go func() {
+			r := runCommand{}
+			ended <- r.serve(d, s, slog.New(slog.DiscardHandler), &slog.LevelVar{})
+		}()
+		for range 3 {
+			s.handOver()
+			synctest.Wait()
+		}
+		if err := s.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "not reloaded: kanmon is stopping") {
+			t.Errorf("a reload: %v", err)
+		}
+		stopNow()
+		synctest.Wait()
+		close(d.finish)
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if got := strings.Join(d.did, " "); got != "leave reopen left" {
+			t.Errorf("it did %q", got)
 		}
 	})
 }

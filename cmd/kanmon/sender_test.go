@@ -214,6 +214,11 @@ func (*customers) Reload(context.Context) (admin.Reloaded, error) {
 	return admin.Reloaded{ToDo: []string{"the firewall rules are those of the configuration before"}}, nil
 }
 
+// HandOver begins.
+func (*customers) HandOver(string) (admin.HandedOver, error) {
+	return admin.HandedOver{Sessions: 12, Notice: 3, Soft: 330, Sockets: true}, nil
+}
+
 // serveSenders is a command of the scripts: a kanmon in which something has happened.
 func serveSenders(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 1 {

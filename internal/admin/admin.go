@@ -35,6 +35,7 @@
 //	GET  /v1/top?tenant=                  what happens now, at a glance: status, sessions as above, what becomes of mail, refusals
 //	GET  /v1/trace?provider=              the session log of what is asked for, from now on, as text; by all but state, held and most
 //	POST /v1/reload                       the configuration is read anew; answered when it holds, or with why it does not
+//	POST /v1/handover                     {}; kanmon takes no new sessions, soon, and ends behind those that there are
 //	GET  /v1/tenants                      all tenants
 //	GET  /v1/tenants/{tenant}             all that is known of one, and why it is treated as it is
 //	POST /v1/tenants/{tenant}/block       {"for": "2h", "reason": "..."} or {"until": "2026-07-01T18:00:00+09:00", …}

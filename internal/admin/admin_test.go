@@ -130,6 +130,22 @@ func (fakeProcess) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{}, errors.New("kanmon.toml:3: no such key")
 }
 
+// HandOver says in whose name it is.
+func (fakeProcess) HandOver(who string) (HandedOver, error) {
+	if !strings.Contains(who, "uid") {
+		return HandedOver{}, fmt.Errorf("in the name of %q", who)
+	}
+	return HandedOver{Sessions: 3, Notice: 3, Soft: 330, Sockets: true}, nil
+}
+
+func TestAHandoverIsAsked(t *testing.T) {
+	path, _ := serve(t, &fakeIPs{}, nil)
+	got, err := NewClient(path).HandOver(t.Context())
+	if want := (HandedOver{Sessions: 3, Notice: 3, Soft: 330, Sockets: true}); err != nil || got != want {
+		t.Errorf("%v, %v", got, err)
+	}
+}
+
 func TestShowStatus(t *testing.T) {
 	path, _ := serve(t, &fakeIPs{}, nil)
 	got, err := NewClient(path).Status(t.Context())

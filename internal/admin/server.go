@@ -69,6 +69,7 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.open(MaySearch, "GET /v1/trace", s.trace)
 	mux.open(MayLook, "GET /v1/top", s.top)
 	mux.open(MayAct, "POST /v1/reload", s.reload)
+	mux.open(MayAct, "POST /v1/handover", s.handOver)
 	s.handleSenders(mux)
 	s.handleDomains(mux)
 	s.http = http.Server{

@@ -120,6 +120,8 @@ type Process interface {
 	EndSession(ctx context.Context, session, reason, who string) (SessionEnd, error)
 	// Reload reads the configuration anew, and returns when it holds; an error says why everything is as it was.
 	Reload(ctx context.Context) (Reloaded, error)
+	// HandOver has the process end behind its sessions, in somebody's name: others take what is new.
+	HandOver(who string) (HandedOver, error)
 }
 
 // A Reloaded is what came of a reload.

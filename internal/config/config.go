@@ -235,6 +235,10 @@ type Log struct {
 // Drain says how long a stopping kanmon lets sessions finish.
 type Drain struct {
 	Timeout time.Duration `toml:"timeout"`
+	// Of "kanmon handover", in front of a drain: how long new sessions are taken still, and how long those that there are may go on and may idle.
+	Notice time.Duration `toml:"notice"`
+	Soft   time.Duration `toml:"soft"`
+	Idle   time.Duration `toml:"idle"`
 }
 
 // Classification says what replies of MXs mean.

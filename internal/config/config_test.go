@@ -163,7 +163,7 @@ func TestEverythingIsRead(t *testing.T) {
 			Gateway: "gw1", Records: "/var/log/kanmon/records.jsonl", SessionLog: "-", Identify: true, Addresses: journal.AddressesHashed, HashKeyFile: "/etc/kanmon/hash.key",
 		},
 		Log:   Log{Level: "warn", Format: FormatJSON},
-		Drain: Drain{Timeout: 20 * time.Minute},
+		Drain: Drain{Timeout: 20 * time.Minute, Notice: 10 * time.Second, Soft: 6 * time.Minute, Idle: 45 * time.Second},
 
 		Classification: Classification{Rules: "/etc/kanmon/rules.toml"},
 		Standing: Standing{

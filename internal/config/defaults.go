@@ -28,7 +28,7 @@ func defaults() *Config {
 			IdleCommands:      session.DefaultIdleCommands,
 		},
 		Log:   Log{Level: "info", Format: FormatText},
-		Drain: Drain{Timeout: 15 * time.Minute},
+		Drain: Drain{Timeout: 15 * time.Minute, Notice: 3 * time.Second, Soft: 330 * time.Second, Idle: time.Minute},
 		Standing: Standing{
 			Suspend: true, Within: time.Hour, ListedReplies: 1, ListedDestinations: 1, ListedFor: 2 * time.Hour,
 			RefusedTenants: 2, RefusedDestinations: 3, RefusedFor: 30 * time.Minute, Longest: 24 * time.Hour,

@@ -45,6 +45,12 @@ func (d *decoder) validate(cfg *Config) {
 			`want at least "1s"; "15m" lets an MX answer for every message it was given`,
 		},
 		rule{"drain.timeout", Short(cfg.Drain.Timeout), cfg.Drain.Timeout <= 24*time.Hour, "%s is too long", `want at most "24h"`},
+		rule{"drain.notice", Short(cfg.Drain.Notice), cfg.Drain.Notice >= 0 && cfg.Drain.Notice <= 5*time.Minute, "%s is no such time", `want "0s" to "5m"`},
+		rule{
+			"drain.soft", Short(cfg.Drain.Soft), cfg.Drain.Soft >= time.Second && cfg.Drain.Soft <= time.Hour, "%s is no such time",
+			`want "1s" to "1h"; Postfix uses a connection again for 300 s`,
+		},
+		rule{"drain.idle", Short(cfg.Drain.Idle), cfg.Drain.Idle >= time.Second && cfg.Drain.Idle <= time.Hour, "%s is no such time", `want "1s" to "1h"`},
 	)
 }
 

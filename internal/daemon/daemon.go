@@ -7,7 +7,8 @@
 //  2. [Daemon.Start] opens the journal and the listeners, applies the firewall rules if it manages them, and serves.
 //  3. [Daemon.Reload] takes a new configuration: it builds every part of it first and then exchanges them at once, or
 //     changes nothing. Running sessions keep the parts they began with. [Daemon.ReopenLogs] after log rotation.
-//  4. [Daemon.Stop] closes the listeners, lets sessions finish, writes out the journal, and undoes the rest of Start,
+//  4. [Daemon.Leave], where others take what is new, lets sessions go on until they end by themselves, within bounds.
+//  5. [Daemon.Stop] closes the listeners, lets sessions finish, writes out the journal, and undoes the rest of Start,
 //     last things first.
 //
 // Firewall rules that the daemon applied stay when it ends, so that mail waits in the MSAs instead of leaving from a wrong
@@ -75,6 +76,7 @@ type Daemon struct {
 	rulesState  func() string
 	resolver    provider.Resolver           // nil: this host's
 	reload      func(context.Context) error // reads the configuration anew; nil: nobody does
+	handOver    func()                      // has Leave called, and Stop; nil: nobody does
 
 	change     sync.Mutex // held by Start, Reload and Stop
 	cfg        *config.Config
@@ -109,6 +111,7 @@ type Daemon struct {
 	todo    []string       // that the last reload has left to the operator
 	lately  lately
 	look    look
+	leaving atomic.Bool // it hands over: it takes nothing new, or soon does not
 	ended   sync.WaitGroup
 }
 
@@ -334,7 +337,9 @@ func (d *Daemon) Stop(ctx context.Context) error {
 	defer d.change.Unlock()
 	d.notify(sd.SdNotifyStopping)
 	began := time.Now()
-	d.tellStep(event.Draining, nil)
+	if !d.leaving.Load() {
+		d.tellStep(event.Draining, nil)
+	}
 	d.log.Info("stopping", "sessions", d.live.Count(), "drain_timeout", d.cfg.Drain.Timeout)
 	errs := []error{d.closeDoors()}
 	drain, cancel := context.WithTimeout(ctx, d.cfg.Drain.Timeout)

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"kanmon/internal/admin"
 	"kanmon/internal/admin/check"
 	"kanmon/internal/config"
 	"kanmon/internal/intercept"
@@ -363,6 +364,47 @@ func TestStopDrains(t *testing.T) {
 	}
 	if n := w.mx.Mailbox.Count(body); n != 1 {
 		t.Errorf("the MX has the message %d times", n)
+	}
+}
+
+// A handover refuses nobody: mail goes on in the sessions that there are, one behind the other, and whoever idles is told that it is over.
+func TestAHandoverLetsSessionsGoOn(t *testing.T) {
+	w := newWorld(t, listenTable+"[drain]\nnotice = '300ms'\nidle = '1s'\nsoft = '1m'\n")
+	w.start()
+	msa := w.session()
+	listening := w.daemon.Addrs()[0].String()
+	left := make(chan struct{})
+	go func() { defer close(left); w.daemon.Leave(t.Context()) }()
+	waitUntil(t, "the handover has begun", w.daemon.leaving.Load)
+	conn, err := net.Dial("tcp", listening) // who leads mail here has a moment
+	if err != nil {
+		t.Error(err)
+	} else {
+		_ = conn.Close()
+	}
+	waitUntil(t, "nothing new is taken", func() bool {
+		conn, err := net.Dial("tcp", listening)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err != nil
+	})
+	for i := range 3 {
+		body := fmt.Appendf(nil, "Subject: %d\r\n\r\nText.\r\n", i)
+		if got := msa.Deliver("a@example.com", []string{"b@example.net"}, body, true); !got.All(smtptest.Accepted) {
+			t.Fatalf("mail %d: %v", i, got.Verdicts)
+		}
+		if n := w.mx.Mailbox.Count(body); n != 1 {
+			t.Errorf("the MX has mail %d %d times", i, n)
+		}
+	}
+	if got := (&operator{w.daemon}).Status().Problems; !slices.ContainsFunc(got, func(p admin.Problem) bool { return p.ID == "leaving" }) {
+		t.Errorf("not normal is %v", got)
+	}
+	msa.Expect(421)
+	<-left
+	if err := w.daemon.Stop(context.Background()); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -59,6 +59,7 @@ func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Proble
 	}
 	add(s.Lately.Dropped > 0, "records", "see that the disk keeps up", "%d records were dropped in the last ten minutes", s.Lately.Dropped)
 	add(s.ListenersOff > 0, "defect", "see kanmon's log, restart it, report it", "%d listeners of what happens have failed", s.ListenersOff)
+	add(o.d.leaving.Load(), "leaving", "nothing: it ends by itself", "kanmon hands over: it takes no new sessions, and ends with those that there are")
 	add(s.ReloadRefused != "", "reload", "kanmon check", "the last reload was refused, and what was before holds: %s", s.ReloadRefused)
 	for _, what := range o.d.toDo() {
 		about(admin.Problem{ID: "reload", Of: what}, "the last reload is not all: %s", what)

@@ -306,6 +306,9 @@ var reloadables = []reloadable{
 	{
 		"[drain] timeout", "", "[drain]\ntimeout = '5m'\n", func(p *asker) string { return fmt.Sprint(p.daemon.cfg.Drain.Timeout) }, [2]string{"15m0s", "5m0s"},
 	},
+	{"[drain] notice", "", "[drain]\nnotice = '1s'\n", func(p *asker) string { return fmt.Sprint(p.daemon.cfg.Drain.Notice) }, [2]string{"3s", "1s"}},
+	{"[drain] soft", "", "[drain]\nsoft = '1m'\n", func(p *asker) string { return fmt.Sprint(p.daemon.cfg.Drain.Soft) }, [2]string{"5m30s", "1m0s"}},
+	{"[drain] idle", "", "[drain]\nidle = '5s'\n", func(p *asker) string { return fmt.Sprint(p.daemon.cfg.Drain.Idle) }, [2]string{"1m0s", "5s"}},
 	{"[rescue] attempts", bothPools, bothPools + "[rescue]\nattempts = 1\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "1 1m0s 262144 67108864"}},
 	{"[rescue] time", bothPools, bothPools + "[rescue]\ntime = '9s'\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 9s 262144 67108864"}},
 	{"[rescue] body_bytes", bothPools, bothPools + "[rescue]\nbody_bytes = 7\n", rescueInForce, [2]string{"2 1m0s 262144 67108864", "2 1m0s 7 67108864"}},

@@ -160,6 +160,9 @@ func (k *Kanmon) EndSession(_ context.Context, session, reason, who string) (adm
 // Reload implements [admin.Process].
 func (k *Kanmon) Reload(context.Context) (admin.Reloaded, error) { return admin.Reloaded{}, nil }
 
+// HandOver implements [admin.Process].
+func (k *Kanmon) HandOver(string) (admin.HandedOver, error) { return admin.HandedOver{}, nil }
+
 // Standings implements [admin.SendingIPs].
 func (k *Kanmon) Standings(ip netip.Addr) (all []admin.Standing, err error) {
 	k.mu.Lock()
