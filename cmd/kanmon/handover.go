@@ -25,8 +25,7 @@ func (k *handoverCommand) Run(c *console) error {
 
 func printHandedOver(w io.Writer, h admin.HandedOver) error {
 	soft := time.Duration(h.Soft * float64(time.Second))
-	_, err := fmt.Fprintf(w, "kanmon takes no new sessions from %s on; %s for at most %s\n",
-		from(time.Duration(h.Notice*float64(time.Second))), goOn(h.Sessions), soft)
+	_, err := fmt.Fprintf(w, "%s kanmon takes no new sessions; %s\n", from(time.Duration(h.Notice*float64(time.Second))), goOn(h.Sessions, soft))
 	if err == nil && h.Sockets {
 		_, err = fmt.Fprintln(w, "systemd holds the sockets: what comes waits there, or another process takes it")
 	}
@@ -35,18 +34,18 @@ func printHandedOver(w io.Writer, h admin.HandedOver) error {
 
 func from(notice time.Duration) string {
 	if notice == 0 {
-		return "now"
+		return "from now on"
 	}
-	return "in " + notice.String()
+	return "in " + notice.String() + " and from then on"
 }
 
-func goOn(sessions int) string {
+func goOn(sessions int, soft time.Duration) string {
 	switch sessions {
 	case 0:
-		return "there are no sessions"
+		return "there are none that go on"
 	case 1:
-		return "1 session goes on"
+		return fmt.Sprintf("1 goes on, for at most %s", soft)
 	default:
-		return fmt.Sprintf("%d sessions go on", sessions)
+		return fmt.Sprintf("%d go on, for at most %s", sessions, soft)
 	}
 }
