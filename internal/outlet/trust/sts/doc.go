@@ -13,8 +13,8 @@
 // has no policy is known for as long as DNS says (30 s to 1 h). A policy that could not be fetched is not asked for again within five minutes
 // while its record has the same id. A policy that is kept counts until its max_age is over, whatever becomes of record and host (RFC 8461
 // section 3.3). Meanwhile the record is asked for again as mail comes, and another id has the policy fetched behind the mail.
-// Policies of domains that mail went to in the last 30 days are fetched anew each day, or when three quarters of a shorter max_age are over, and
-// that whatever the record says: who can suppress the record shall not be able to let a policy run out (RFC 8461 section 10.2).
+// Policies of domains that mail went to in the last 30 days are fetched anew each day, or when three quarters of a shorter max_age are over, if
+// the record is valid then: else that is tried again, at least once an hour, until it is or the policy ends.
 //
 // # What strangers can do
 //

@@ -24,8 +24,8 @@ type flight struct {
 	payer      string              // whose place at the policy hosts it has
 	behind     bool                // nobody waits for it
 	renew      bool                // the policy is fetched although its id is the same
-	refresh    bool                // and although there is no record: it is time to
-	order      bool                // and although that was tried just now: a person says so
+	refresh    bool                // so is it: it is time to
+	order      bool                // although that was tried just now, too: a person says so
 	void       bool                // a person has had the domain forgotten meanwhile
 	place      chan struct{}       // closed when it has a place at the policy hosts
 	done       chan struct{}
@@ -121,27 +121,28 @@ func (k *Keeper) land(f *flight, l *landing) (landed bool) {
 	} else {
 		k.waited.Give(f.by)
 	}
-	left, tell := 0, false
+	left, tell, why := 0, false, error(nil)
 	if stale {
-		left, tell = k.tell(l.why, now)
+		e := k.find(f.domain)
+		why = e.err
+		left, tell = k.tell(e.why, now)
 	}
 	k.mu.Unlock()
 	if tell { // RFC 8461 section 10.2
 		k.o.Log.Warn("an MTA-STS policy cannot be renewed, and more than half of its time is over; it counts until its end",
-			"domain", f.domain, "error", brief(l.err), "left_out", left)
+			"domain", f.domain, "error", why, "left_out", left)
 	}
 	close(f.done)
 	return true
 }
 
-// wants reports whether the policy must be fetched. Without a valid record that is not done but for a policy that is kept, whose domain had one.
+// wants reports whether the policy must be fetched. Without a valid record that is never done, for a policy that is kept neither, nor because a
+// person says so: no host is asked that does not say by the DNS that it has a policy (RFC 8461 section 3.1).
 func (k *Keeper) wants(f *flight, l *landing, now time.Time) bool {
 	e := k.find(f.domain)
 	switch held := e.holds(now); {
-	case l.tried, f.void, k.closed:
+	case l.tried, f.void, k.closed, l.id == "":
 		return false
-	case l.id == "":
-		return held && (f.refresh || f.order)
 	case f.order, e == nil:
 		return true
 	case l.id == e.failed && now.Before(e.retry):
@@ -167,7 +168,7 @@ func (k *Keeper) settle(f *flight, l *landing, now time.Time) (stale bool) {
 		k.keep(e, l, now)
 		return false
 	case l.tried:
-		stale = k.failed(e, f, l, now)
+		k.failed(e, f, l, now)
 	case !l.answered:
 		e.why, e.err, e.crowded = event.DNSFailed, brief(l.recorded), f.by
 	case l.id == "":
@@ -180,18 +181,21 @@ func (k *Keeper) settle(f *flight, l *landing, now time.Time) (stale bool) {
 	default:
 		e.why, e.err = event.TrustWhyNot, nil
 	}
-	if !held {
+	switch {
+	case !held:
 		k.dismiss(e)
+		return false
+	case !f.refresh:
+		return false
 	}
-	return stale
+	e.putOff(now)
+	return e.policy.Mode != None && e.ends.Sub(now) < e.policy.MaxAge/2
 }
 
 // keep takes a policy that was fetched.
 func (k *Keeper) keep(e *entry, l *landing, now time.Time) {
 	p, before := l.policy, e.policy
-	if p.ID = l.id; p.ID == "" && before != nil {
-		p.ID = before.ID // it was fetched without a record, since it was time to
-	}
+	p.ID = l.id
 	p.Fetched = k.o.Clock().Round(0)
 	p.Until = p.Fetched.Add(p.MaxAge)
 	e.take(p, now)
@@ -220,23 +224,18 @@ func (k *Keeper) keep(e *entry, l *landing, now time.Time) {
 	}
 }
 
-// failed notes that a policy was not fetched, and reports whether it has not been renewed and is half over.
-func (k *Keeper) failed(e *entry, f *flight, l *landing, now time.Time) (stale bool) {
+// failed notes that a policy was not fetched.
+func (k *Keeper) failed(e *entry, f *flight, l *landing, now time.Time) {
 	held := e.holds(now)
 	if e.why, e.err = l.why, brief(l.err); errors.Is(l.err, ErrBusy) {
 		e.again, e.err, e.crowded = now.Add(busyFor), ErrBusy, f.by
-	} else {
-		e.failed, e.retry = l.id, now.Add(failedFor)
-		e.renewable = e.retry
-		if !held {
-			e.again = earlier(e.again, e.retry)
-		}
+		return
 	}
-	if !f.refresh || !held {
-		return false
+	e.failed, e.retry = l.id, now.Add(failedFor)
+	e.renewable = e.retry
+	if !held {
+		e.again = earlier(e.again, e.retry)
 	}
-	e.putOff(now)
-	return e.policy.Mode != None && e.ends.Sub(now) < e.policy.MaxAge/2
 }
 
 // dismiss has an entry without a policy remembered among the others.

@@ -2,6 +2,7 @@ package sts
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -163,8 +164,61 @@ func TestC31AShortPolicyIsRenewed(t *testing.T) {
 	}
 }
 
-// A refresh goes on while there is no record: who can suppress that cannot let a policy run out (RFC 8461 section 10.2). One that fails is tried
-// again, and told of when more than half of the time is over.
+// Without a valid record no host is asked: a policy that is kept counts until its end, and is fetched anew when the record is there again, in
+// time or behind the end. That it is not renewed is told when more than half of its time is over.
+func TestC30NoFetchWithoutARecord(t *testing.T) {
+	for name, without := range map[string]Texts{
+		"none":     {Answered: true},
+		"SERVFAIL": {Err: errors.New("SERVFAIL")},
+		"two":      {Answered: true, All: []string{"v=STSv1; id=1;", "v=STSv1; id=2;"}},
+		"no id":    {Answered: true, All: []string{"v=STSv1;"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			var log lines
+			r.options.Log = slog.New(slog.NewTextHandler(&log, nil))
+			k := r.open()
+			r.publish("example.test", "1", "enforce", 10*day, "mx1.example.test")
+			r.look(k, "example.test", "a")
+			r.zone.set("example.test", without)
+			if n := r.daysGoBy(k, "example.test", 4, true); n != 0 || log.String() != "" {
+				t.Errorf("%d fetches in four days, told %q", n, log.String())
+			}
+			asked := r.zone.questions("example.test")
+			if n := r.daysGoBy(k, "example.test", 1, false); n != 0 || r.zone.questions("example.test")-asked > 50 {
+				t.Errorf("%d fetches, %d questions in a day without mail", n, r.zone.questions("example.test")-asked)
+			}
+			if wait := k.Renew("example.test", "a"); wait != nil { // a recipient is about to be refused
+				r.await(wait)
+			}
+			f, err := k.Refresh(t.Context(), "example.test")
+			if r.wantPolicy(f, Enforce, "1", "mx1.example.test"); err != nil || r.hosts.Gets("example.test") != 1 {
+				t.Errorf("a person's order, and a renewal: %d fetches, %v", r.hosts.Gets("example.test")-1, err)
+			}
+			r.daysGoBy(k, "example.test", 1, true)
+			smtptest.WaitUntil(t, "it is told", func() bool { return strings.Contains(log.String(), "cannot be renewed") })
+			r.record("example.test", "1")
+			if n := r.daysGoBy(k, "example.test", 1, true); n < 1 || n > 2 {
+				t.Errorf("the record is there again: %d fetches in a day", n)
+			}
+			r.zone.set("example.test", without)
+			r.daysGoBy(k, "example.test", 8, true)
+			f, _ = k.Look("example.test", "a")
+			r.wantPolicy(f, Enforce, "1", "mx1.example.test")
+			before := r.hosts.Gets("example.test")
+			r.daysGoBy(k, "example.test", 3, true)
+			if f, _ := k.Look("example.test", "a"); f.Policy != nil || r.hosts.Gets("example.test") != before {
+				t.Errorf("behind its end: %+v, %d fetches", f, r.hosts.Gets("example.test")-before)
+			}
+			r.quiet(k)
+			r.record("example.test", "1")
+			r.clock.Pass(time.Hour)
+			r.wantPolicy(r.look(k, "example.test", "a"), Enforce, "1", "mx1.example.test")
+		})
+	}
+}
+
+// A refresh that fails is tried again, and told of when more than half of the policy's time is over.
 func TestC30ARefreshGoesOn(t *testing.T) {
 	r := newRig(t)
 	var log lines
@@ -172,18 +226,12 @@ func TestC30ARefreshGoesOn(t *testing.T) {
 	k := r.open()
 	r.publish("example.test", "1", "enforce", 10*day, "mx1.example.test")
 	r.look(k, "example.test", "a")
-	r.zone.remove("example.test")
-	if n := r.daysGoBy(k, "example.test", 20, true); n < 20 || n > 28 {
-		t.Errorf("%d fetches in 20 days", n)
-	}
-	f, _ := k.Look("example.test", "a")
-	r.wantPolicy(f, Enforce, "1", "mx1.example.test")
 	r.hosts.Set("example.test", ststest.Host{Status: 503})
-	if n := r.daysGoBy(k, "example.test", 3, true); n < 24 || n > 30*3 || log.String() != "" {
-		t.Errorf("%d tries in three days, told %q", n, log.String())
+	if n := r.daysGoBy(k, "example.test", 4, true); n < 24 || n > 30*4 || log.String() != "" {
+		t.Errorf("%d tries in four days, told %q", n, log.String())
 	}
 	r.daysGoBy(k, "example.test", 4, true)
-	f, _ = k.Look("example.test", "a")
+	f, _ := k.Look("example.test", "a")
 	r.wantPolicy(f, Enforce, "1", "mx1.example.test")
 	smtptest.WaitUntil(t, "it is told", func() bool {
 		return strings.Contains(log.String(), "cannot be renewed") && strings.Contains(log.String(), "answers 503")
@@ -191,11 +239,6 @@ func TestC30ARefreshGoesOn(t *testing.T) {
 	r.daysGoBy(k, "example.test", 4, true)
 	if f, _ := k.Look("example.test", "a"); f.Policy != nil {
 		t.Errorf("behind its end: %+v", f)
-	}
-	r.quiet(k)
-	gets := r.hosts.Gets("example.test")
-	if r.daysGoBy(k, "example.test", 1, true); r.hosts.Gets("example.test") != gets {
-		t.Error("the host is asked, without a record and without a policy")
 	}
 }
 
