@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -37,22 +38,31 @@ type Options struct {
 // Bounds. What waits is told within seconds, or not at all.
 const (
 	mostWaiting  = 1024
-	workers      = 8
+	mostTelling  = 64 // of them at once: each asks the DNS first, which can take as long as askTime
 	mostSessions = 16_384
 	mostDomains  = 64 // of one session
 	askTime      = 10 * time.Second
 	sendTime     = 100 * time.Millisecond
 )
 
+// Whoever has as many places as are free gets no more: a tenant, and a recipients' domain, whose DNS may be silent to all tenants.
+var (
+	waitingBounds = share.Bounds{Most: mostWaiting, Reserve: mostWaiting}
+	tellingBounds = share.Bounds{Most: mostTelling, Reserve: mostTelling}
+)
+
 // A Reporter tells a collector. It is safe for concurrent use.
 type Reporter struct {
-	o       Options
-	waiting chan *told
-	ctx     context.Context // of questions
-	cancel  context.CancelFunc
-	ended   sync.WaitGroup
+	o      Options
+	ctx    context.Context // of questions
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
 
 	mu       sync.Mutex
+	closed   bool
+	waiting  parts                      // of all that is to be told
+	telling  parts                      // of them, of what is being told
+	queue    []*told                    // the rest, in the order in which it came
 	sessions *share.Map[event.ID, []of] // what was told of those that run
 	words    share.Lines                // of the log
 
@@ -75,16 +85,16 @@ type told struct {
 
 // New makes a Reporter. Close it.
 func New(o Options) *Reporter {
-	r := &Reporter{o: o, waiting: make(chan *told, mostWaiting), sessions: share.NewMap[event.ID, []of](mostSessions)}
+	r := &Reporter{o: o, sessions: share.NewMap[event.ID, []of](mostSessions)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	for range workers {
-		r.ended.Go(r.work)
-	}
 	return r
 }
 
 // Close ends it. What waits is not told.
 func (r *Reporter) Close() {
+	r.mu.Lock()
+	r.closed, r.queue = true, nil
+	r.mu.Unlock()
 	r.cancel()
 	r.ended.Wait()
 }
@@ -117,20 +127,22 @@ func (r *Reporter) Hear(f *event.Facts) {
 // hear has a collector told of one domain on one connection, once.
 func (r *Reporter) hear(f *event.Facts, t *event.Trust) {
 	one := toldOf(f, t)
-	if one == nil || !r.isNew(f, of{f.Session.Number, t.Domain}) {
+	if one == nil {
 		return
 	}
-	select {
-	case r.waiting <- one:
-	default:
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.closed || !r.isNew(f, of{f.Session.Number, t.Domain}):
+	case !r.waiting.take(one, waitingBounds):
 		r.left.Add(1)
+	case !r.seat(one):
+		r.queue = append(r.queue, one)
 	}
 }
 
-// isNew reports whether nobody was told of it.
+// isNew reports whether nobody was told of it. It is called with mu held.
 func (r *Reporter) isNew(f *event.Facts, one of) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	known, _ := r.sessions.Get(f.Session.ID)
 	for _, was := range known {
 		if was == one {
@@ -180,14 +192,26 @@ func toldOf(f *event.Facts, t *event.Trust) *told {
 // ofCertificate are reasons that a name in the handshake can change.
 var ofCertificate = map[event.TrustReason]bool{event.HostMismatch: true, event.NotTrusted: true, event.Expired: true, event.ValidationFailure: true}
 
-func (r *Reporter) work() {
-	for {
-		select {
-		case <-r.ctx.Done():
-			return
-		case one := <-r.waiting:
-			r.tell(one)
-		}
+// seat has one told of, if there is a place for it. It is called with mu held.
+func (r *Reporter) seat(one *told) bool {
+	if !r.telling.take(one, tellingBounds) {
+		return false
+	}
+	r.ended.Go(func() {
+		r.tell(one)
+		r.leave(one)
+	})
+	return true
+}
+
+// leave gives the places of one back that was told of, to whoever has waited longest of those who may have one.
+func (r *Reporter) leave(one *told) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.telling.give(one)
+	r.waiting.give(one)
+	if !r.closed {
+		r.queue = slices.DeleteFunc(r.queue, r.seat)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -204,6 +205,79 @@ func TestADeadCollectorCostsNothing(t *testing.T) {
 	sent, left := r.Counts()
 	if sent == 0 || left == 0 || sent+left > n+1 {
 		t.Errorf("%d were sent, %d left out", sent, left)
+	}
+}
+
+// A slowZones is zones some of whose texts do not come until the test ends.
+type slowZones struct {
+	zones
+	hang chan struct{} // closed: they do
+}
+
+func (z slowZones) Ask(ctx context.Context, name string, kind dns.Kind, by string) dns.Answer {
+	if strings.HasSuffix(name, ".silent.test") {
+		select {
+		case <-z.hang:
+		case <-ctx.Done():
+		}
+		return dns.Answer{Err: errors.New("no answer in time")}
+	}
+	return z.zones.Ask(ctx, name, kind, by)
+}
+
+// newSlowRig is a rig of whose domains those below silent.test do not answer.
+func newSlowRig(t *testing.T) *rig {
+	t.Helper()
+	r := newRig(t)
+	r.Close()
+	hang := make(chan struct{})
+	t.Cleanup(func() { close(hang) })
+	zones, is := r.o.Resolver.(zones)
+	if !is {
+		t.Fatalf("the resolver is %T", r.o.Resolver)
+	}
+	options := r.o
+	options.Resolver = slowZones{zones, hang}
+	r.Reporter = New(options)
+	return r
+}
+
+// by has a mail be a tenant's.
+func by(tenant string, f *event.Facts) *event.Facts {
+	f.Tenant = tenant
+	return f
+}
+
+// One tenant to whose domains' texts no answer comes, however many they are, keeps nobody else's from being told; nor do a few such tenants.
+func TestATenantWhoseTextsHangHoldsUpNobodyElse(t *testing.T) {
+	r := newSlowRig(t)
+	for i := range 3 * mostWaiting {
+		domain := fmt.Sprintf("d%d.silent.test", i)
+		r.Hear(by(fmt.Sprintf("greedy%d", i%3), mail(event.ID(i+1), 1, event.TLSOn, &event.Trust{Domain: domain, Policy: event.TrustNone})))
+	}
+	if _, left := r.Counts(); left == 0 {
+		t.Error("nothing was left out, so nothing was full")
+	}
+	const own = 20
+	for i := range own {
+		r.Hear(by("quiet", mail(event.ID(100_000+i), 1, event.TLSOn, &event.Trust{Domain: "example.test", Policy: event.TrustNone})))
+	}
+	for n := range own {
+		if got := r.next(); !strings.Contains(got, `"d":"example.test"`) {
+			t.Fatalf("datagram %d is %s", n, got)
+		}
+	}
+}
+
+// One domain to whose text no answer comes, and that all tenants have mail for, keeps no other domain from being told of.
+func TestADomainWhoseTextHangsHoldsUpNoOther(t *testing.T) {
+	r := newSlowRig(t)
+	for i := range 3 * mostWaiting {
+		r.Hear(by(fmt.Sprintf("tenant%d", i%200), mail(event.ID(i+1), 1, event.TLSOn, &event.Trust{Domain: "mx.silent.test", Policy: event.TrustNone})))
+	}
+	r.Hear(by("tenant7", mail(100_000, 1, event.TLSOn, &event.Trust{Domain: "example.test", Policy: event.TrustNone})))
+	if got := r.next(); !strings.Contains(got, `"d":"example.test"`) {
+		t.Errorf("told %s", got)
 	}
 }
 
