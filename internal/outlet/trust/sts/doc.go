@@ -15,6 +15,7 @@
 // section 3.3). Meanwhile the record is asked for again as mail comes, and another id has the policy fetched behind the mail.
 // Policies of domains that mail went to in the last 30 days are fetched anew each day, or when three quarters of a shorter max_age are over, if
 // the record is valid then: else that is tried again, at least once an hour, until it is or the policy ends.
+// That is done in the part of whoever brought the policy, or of whoever has mail for the domain then.
 //
 // # What strangers can do
 //

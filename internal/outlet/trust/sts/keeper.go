@@ -126,8 +126,8 @@ func (k *Keeper) Look(domain, by string) (Found, <-chan struct{}) {
 	switch {
 	case e.holds(now):
 		k.use(e, now)
-		if !now.Before(e.again) {
-			k.begin(domain, by, flight{behind: true})
+		if due := e.isDue(now); due || !now.Before(e.again) { // whose part it counts in may have no place for it
+			k.begin(domain, by, flight{behind: true, refresh: due})
 		}
 		return e.found(now), nil
 	case e.isFresh(by, now):

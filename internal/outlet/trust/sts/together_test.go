@@ -140,3 +140,39 @@ type busyAddresses struct{ *zone }
 func (*busyAddresses) Addresses(context.Context, string, func() string) ([]netip.Addr, error) {
 	return nil, fmt.Errorf("ask: %w", ErrBusy)
 }
+
+// A policy counts in the part of whoever brought it. Where that has no places left for refreshes, since all of them are at hosts that hang,
+// whoever sends mail to the domain has it fetched anew in a part of its own, and the policy does not run out.
+func TestAPolicyIsRefreshedInThePartOfWhoUsesIt(t *testing.T) {
+	r := newRig(t)
+	r.hangs()
+	k := r.open()
+	r.answering("bank.test")
+	r.look(k, "bank.test", "flood")
+	good := parsed(t, goodText)
+	for i := range 200 {
+		domain := fmt.Sprintf("d%d.flood.test", i)
+		r.record(domain, "1")
+		settled(k, domain, "flood", good)
+	}
+	k.mu.Lock()
+	for domain, e := range k.shelf.all { // all of them are due, and the flood's hang
+		if domain != "bank.test" {
+			e.refresh = k.now()
+		}
+	}
+	k.mu.Unlock()
+	k.tend()
+	smtptest.WaitUntil(t, "the flood is at the hosts", func() bool { return k.Sizes().Fetches == ownBehind })
+	r.clock.Pass(day)
+	k.tend()
+	before := r.hosts.Gets("bank.test")
+	if k.Look("bank.test", "flood"); k.Sizes().Lookups != ownBehind {
+		t.Fatalf("%+v: the flood has more than its places", k.Sizes())
+	}
+	f, wait := k.Look("bank.test", "quiet")
+	if r.wantPolicy(f, Enforce, "1", "mx1.quiet.test"); wait != nil {
+		t.Error("mail waits for it")
+	}
+	smtptest.WaitUntil(t, "it is fetched anew", func() bool { return r.hosts.Gets("bank.test") == before+1 })
+}
