@@ -96,6 +96,7 @@ const (
 	NoCipher                      // no cipher that Go has: our own lack
 	AnotherName                   // it must be asked under another name, and the mail has begun: the next attempt is the first
 	NoTime                        // there was no time for another connection
+	UnreadableRcpt                // the recipient's domain cannot be read, so nobody knows what is asked
 	TrustReasonCount
 )
 
@@ -103,6 +104,7 @@ var trustReasons = word.List[TrustReason](
 	"TLS reason", "", "starttls-not-supported", "certificate-host-mismatch", "certificate-not-trusted", "certificate-expired", "validation-failure",
 	"sts-policy-fetch-error", "sts-policy-invalid", "sts-webpki-invalid", "tlsa-invalid", "dnssec-invalid", "dane-required", "mx-not-in-policy",
 	"not-an-mx", "dns-failed", "tls-too-old", "no-common-cipher", "another-name", "no-time",
+	"recipient-unreadable",
 )
 
 // String returns the reason as it stands in the records.

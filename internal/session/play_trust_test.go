@@ -13,7 +13,7 @@ import (
 type playedTrust struct{ played }
 
 func (p playedTrust) Need(q session.TrustQuestion) session.Need {
-	words := append([]string{"need", "domain=" + q.Domain}, named(map[string]bool{"unreadable": q.Unreadable, "beside": q.Beside})...)
+	words := append([]string{"need", "domain=" + q.Domain}, named(map[string]bool{"unreadable": q.Unreadable})...)
 	a := p.Ask("trust", words...)
 	return p.need(q.Domain, a["wait"])
 }

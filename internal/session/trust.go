@@ -24,16 +24,15 @@ type Trust interface {
 
 // A TrustQuestion is about the recipients in one domain of a mail to one MX.
 type TrustQuestion struct {
-	Domain string         // as package mailbox gives it; "": the recipient has none (<postmaster>), or nobody can read it
+	Domain string         // as package mailbox gives it; "": the recipient has none (<postmaster>), or it is Unreadable
 	MX     netip.AddrPort // as the MSA dialled it
 	Rule   Destination    // what the operator has said about the MX's address
 	Source netip.Addr     // the MSA's
 	Sender string         // envelope sender, as mailbox.Form gives it
 	By     string         // in whose part of what is kept and asked it counts
 
-	// Unreadable says that nobody can read the recipient, though an MX may. Beside, of such a one: another recipient of the mail is of a
-	// domain that asks for proof, and this one could be, too.
-	Unreadable, Beside bool
+	// Unreadable says that the recipient's domain cannot be read, or that it has none and is not <postmaster>. An MX may read one, or add its own.
+	Unreadable bool
 }
 
 // A Need is what one domain asks of one MX. It never changes once it is ready. Needs are compared: two that are equal ask the same.

@@ -133,33 +133,22 @@ func (t *trusting) place(domain []byte) int {
 	return at
 }
 
-// asks reports whether a domain of the mail at hand asks the MX for anything.
-func (t *trusting) asks() bool {
-	for i := range t.proofs {
-		p := &t.proofs[i]
-		if p.mail != t.mail || p.told == nil {
-			continue
-		}
-		switch p.told.Policy {
-		case event.TrustSTS, event.TrustDANE, event.TrustEncrypted, event.TrustNamed:
-			return true
-		}
-	}
-	return false
-}
-
-// domainIn returns the domain that a RCPT names, in memory that may be the command's. What nobody can read has one of its own: an MX may
-// read it.
+// domainIn returns the domain that a RCPT names, in memory that may be the command's. What nobody can read has one of its own, and so has a
+// mailbox without a domain: an MX may read one, or add its own. Of <postmaster> every MX knows whose it is (RFC 5321 section 2.3.5).
 func domainIn(cmd smtp.Command) []byte {
 	path, params, ok := cmd.Path()
 	if ok && mailbox.IsForm(path) && smtp.AreParams(params) {
 		return path[bytes.LastIndexByte(path, '@')+1:]
 	}
-	form := mailboxOf(cmd)
-	if form == mailbox.Unreadable {
-		return []byte(form)
+	switch form := mailboxOf(cmd); form {
+	case mailbox.Null, "postmaster":
+		return nil
+	default:
+		if domain := mailbox.DomainOf(form); domain != "" {
+			return []byte(domain)
+		}
+		return []byte(mailbox.Unreadable)
 	}
-	return []byte(mailbox.DomainOf(form))
 }
 
 // asked has a domain of the mail at hand asked about, unless it has been, and gives its place.
@@ -183,7 +172,7 @@ func (s *session) need(domain string) Need {
 		Domain: domain, MX: s.info.Destination, Rule: Destination{TLS: s.dest.TLS, Names: s.trust.names}, Source: s.info.Source.Addr(), Sender: s.mail.sender, By: s.trustedBy(),
 	}
 	if domain == mailbox.Unreadable {
-		q.Domain, q.Unreadable, q.Beside = "", true, s.trust.asks()
+		q.Domain, q.Unreadable = "", true
 	}
 	return s.e.Trust.Need(q)
 }
@@ -218,7 +207,7 @@ func (s *session) foresee() (unready []<-chan struct{}) {
 		}
 		rest = behind
 		switch domain := domainIn(cmd); {
-		case string(domain) == mailbox.Unreadable: // what it asks depends on those before it
+		case string(domain) == mailbox.Unreadable: // nobody is asked about it
 		case t.mayKeep(domain):
 			unready = t.proofs[s.asked(domain)].unready(unready)
 		default:

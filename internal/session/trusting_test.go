@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,16 +80,33 @@ func TestDomainThatIsAskedAbout(t *testing.T) {
 		"u@policy.test": "policy.test", "<@nopolicy.test:u@policy.test>": "policy.test", `"u@nopolicy"@policy.test`: "policy.test",
 		"u%x@policy.test": "policy.test", "u@policy.test.": "policy.test", "U@POLICY.test": "policy.test", "u@b\u00fccher.test": "xn--bcher-kva.test",
 		"postmaster": "", "u@[192.0.2.1]": "[192.0.2.1]", "u@policy.test@nopolicy.test": "<unreadable>",
+		"@a.test,@b.test:u@policy.test": "policy.test", `"u x"@policy.test`: "policy.test", `"u\"@x"@policy.test`: "policy.test", `u\@x@policy.test`: "policy.test",
+		"nopolicy.test!u@policy.test": "policy.test", "u(a comment)@policy.test": "policy.test", " u @ policy . test ": "policy.test", "": "",
+		"PostMaster": "", `"postmaster"`: "", "u@[IPv6:2001:db8::1]": "[ipv6:2001:db8::1]", "u@policy_x.test": "policy_x.test", "u@POLICY\u3002test": "policy.test",
+		"u@poli\u00adcy.test": "policy.test", "u@\u2603.test": "xn--n3h.test", "u@xn--zzzzz.test": "xn--zzzzz.test", "\u00fc@policy.test": "policy.test",
+		"u": "<unreadable>", "postmaster2": "<unreadable>", "u%policy.test": "<unreadable>", "policy.test!u": "<unreadable>", "u@": "<unreadable>",
+		"u@policy.test..": "<unreadable>", "u@policy..test": "<unreadable>", "u@[policy.test]": "<unreadable>", "@policy.test": "<unreadable>",
+		"u\xff@policy.test": "<unreadable>", "u@policy.test\xff": "<unreadable>", "@a.test:u": "<unreadable>", `"u@policy.test"`: "<unreadable>",
 	} {
 		cmd, _ := smtp.ParseCommand([]byte("RCPT TO:<" + trimmed(path) + ">"))
 		if got := string(domainIn(cmd)); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
 		}
 	}
+	for args, want := range map[string]string{
+		"TO:u@policy.test": "policy.test", "TO: <u@policy.test>": "policy.test", "to:<u@policy.test> NOTIFY=NEVER": "policy.test", "TO:postmaster": "",
+		"TO:<u@policy.test": "<unreadable>", "TO:Bob <u@policy.test>": "<unreadable>", "TO:<u@policy.test>>": "<unreadable>", "TO:<postmaster": "<unreadable>",
+		"TO:u@policy.test>": "<unreadable>", "TO :<u@policy.test>": "<unreadable>", "<u@policy.test>": "<unreadable>", "TO:<<u@policy.test>>": "<unreadable>",
+	} {
+		cmd, _ := smtp.ParseCommand([]byte("RCPT " + args))
+		if got := string(domainIn(cmd)); got != want {
+			t.Errorf("RCPT %s: %q, want %q", args, got, want)
+		}
+	}
 }
 
 func trimmed(path string) string {
-	if path[0] == '<' {
+	if strings.HasPrefix(path, "<") {
 		return path[1 : len(path)-1]
 	}
 	return path

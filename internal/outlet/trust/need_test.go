@@ -13,6 +13,7 @@ import (
 	"kanmon/internal/outlet/trust/dns"
 	"kanmon/internal/outlet/trust/sts"
 	"kanmon/internal/session"
+	"kanmon/internal/who/mailbox"
 )
 
 // S17, C27: the first contact waits five seconds for a policy, then nobody waits, and what comes later counts from the next transaction on.
@@ -336,18 +337,38 @@ func TestExempt(t *testing.T) {
 	}
 }
 
-// C36: whom nobody can read may be in the domain of the recipient beside, who asks for proof.
+// C36: a recipient whose domain nobody can read is refused where anything may be asked, whatever the MX shows, and what nobody knows of the DNS
+// being let pass changes nothing: nobody gets around a policy by writing an address badly.
 func TestC36Unreadable(t *testing.T) {
-	for _, c := range []struct{ beside, enforce, want bool }{{true, true, false}, {false, true, true}, {true, false, true}} {
-		r := newRig(t)
-		r.c.Enforce = c.enforce
-		q := question(at1)
-		q.Domain, q.Unreadable, q.Beside = "", true, c.beside
-		n := r.trust().Need(q)
-		v := n.Judge(with(at1, between.issue([]string{mx1})))
-		if n.Ready() != nil || v.Pass != c.want || v.Told.Policy != event.TrustUnknown || (v.Say.Code() == 451) == c.want {
-			t.Errorf("%+v: %s", c, text(v))
-		}
+	inside := netip.PrefixFrom(at1.Addr(), 32)
+	for name, c := range map[string]struct {
+		set  func(*rig)
+		pass bool
+		want event.TrustVerdict
+		is   event.TrustPolicy
+	}{
+		"enforce":           {func(*rig) {}, false, event.TrustRefused, event.TrustUnknown},
+		"pass":              {func(r *rig) { r.c.Pass = true }, false, event.TrustRefused, event.TrustUnknown},
+		"only MTA-STS":      {func(r *rig) { r.c.DANE = false }, false, event.TrustRefused, event.TrustUnknown},
+		"only DANE":         {func(r *rig) { r.c.STS = nil }, false, event.TrustRefused, event.TrustUnknown},
+		"neither":           {func(r *rig) { r.c.DANE, r.c.STS = false, nil }, true, event.TrustUnjudged, event.TrustUnknown},
+		"observe":           {func(r *rig) { r.c.Enforce = false }, true, event.TrustWouldRefuse, event.TrustUnknown},
+		"an MX inside":      {func(r *rig) { r.c.ExemptMXs = []netip.Prefix{inside} }, true, event.TrustUnjudged, event.TrustExempt},
+		"an MSA that may":   {func(r *rig) { r.c.ExemptSources = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")} }, true, event.TrustUnjudged, event.TrustExempt},
+		"a domain that may": {func(r *rig) { r.c.ExemptDomains = mailbox.NewDomains([]string{"example.test", "*.test"}) }, false, event.TrustRefused, event.TrustUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.c.Enforce = true
+			c.set(r)
+			q := question(at1)
+			q.Domain, q.Unreadable = "", true
+			n := r.trust().Need(q)
+			v := n.Judge(with(at1, between.issue([]string{mx1})))
+			if n.Ready() != nil || v.Pass != c.pass || v.Told.Policy != c.is || v.Told.Verdict != c.want || (v.Say.Code() == 451) == c.pass {
+				t.Errorf("%s", text(v))
+			}
+		})
 	}
 }
 

@@ -126,12 +126,12 @@ func (t *Trust) Need(q session.TrustQuestion) session.Need {
 		return &namedNeed{need: t.need(named(q.Rule.Names, mx), q.By), domain: q.Domain}
 	case q.Rule.TLS == session.TLSOff:
 		return unasked{&event.Trust{Domain: q.Domain, Policy: event.TrustOverridden}}
-	case q.Unreadable:
-		return t.unread(&q)
-	case q.Domain == "", q.Domain[0] == '[': // nobody, or an address: neither has a policy (RFC 8461 section 3.4)
+	case !q.Unreadable && (q.Domain == "" || q.Domain[0] == '['): // <postmaster>, or an address: neither has a policy (RFC 8461 section 3.4)
 		return unasked{}
 	case t.isExempt(&q, mx):
 		return unasked{&event.Trust{Domain: q.Domain, Policy: event.TrustExempt}}
+	case q.Unreadable:
+		return t.unread()
 	}
 	return t.need(subject{key: key{domain: q.Domain, four: mx.Is4()}}, q.By)
 }
@@ -144,12 +144,13 @@ func named(names []string, mx netip.Addr) subject {
 	return subject{key{named: &names[0], four: mx.Is4()}, names}
 }
 
-// unread is the need of a recipient whom nobody can read. An MX may: beside one who asks for proof it may be in the same domain.
-func (t *Trust) unread(q *session.TrustQuestion) session.Need {
-	if q.Beside && t.c.Enforce {
-		return unread{}
+// unread is the need of a recipient whose domain nobody can read. An MX may guess one, and that may ask for proof: nobody gets around a policy by
+// writing an address badly, whatever else is in the mail. DNS has nothing to do with it, so Pass does not count.
+func (t *Trust) unread() session.Need {
+	if !t.c.DANE && t.c.STS == nil { // no domain asks anything
+		return unasked{&event.Trust{Policy: event.TrustUnknown}}
 	}
-	return unasked{&event.Trust{Policy: event.TrustUnknown}}
+	return unread{t.c.Enforce}
 }
 
 // isExempt reports whether the operator asks nothing of the MX.
@@ -179,18 +180,21 @@ func (u unasked) Judge(l session.TrustLeg) session.Verdict {
 }
 
 // An unread is the need of a recipient who may ask for proof, for all that anybody knows.
-type unread struct{}
+type unread struct{ enforce bool }
 
-const whyUnread = "its domain cannot be read"
+const whyUnread = "the recipient's domain cannot be read"
 
 // Ready implements [session.Need].
 func (unread) Ready() <-chan struct{} { return nil }
 
 // Judge implements [session.Need].
-func (unread) Judge(l session.TrustLeg) session.Verdict {
-	return session.Verdict{Say: replies.TLSUnknown.Say("this recipient", whyUnread), Told: &event.Trust{
-		Policy: event.TrustUnknown, Verdict: event.TrustRefused, Why: event.DNSFailed, ServerName: l.ServerName, Detail: whyUnread,
-	}}
+func (u unread) Judge(l session.TrustLeg) session.Verdict {
+	told := &event.Trust{Policy: event.TrustUnknown, Verdict: event.TrustRefused, Why: event.UnreadableRcpt, ServerName: l.ServerName, Detail: whyUnread}
+	if !u.enforce {
+		told.Verdict = event.TrustWouldRefuse
+		return session.Verdict{Pass: true, Until: l.Now.Add(usableFor), Told: told}
+	}
+	return session.Verdict{Say: replies.TLSUnreadable.Say(), Told: told}
 }
 
 // ServerName implements [session.Trust].

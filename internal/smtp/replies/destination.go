@@ -147,6 +147,14 @@ var (
 		Postmaster: "If it lasts, tell the domain's postmaster that its DNS fails.",
 		Operator:   "`kanmon tls DOMAIN` shows which question gets no answer. If it is all domains, look at the resolver. `dns_failure = \"pass\"` lets such mail pass unverified.",
 	})
+	TLSUnreadable = ofDestination.add(Entry{
+		Name: "tls-unreadable", Codes: []Code{{451, "4.7.5"}}, Text: "the domain of this recipient address cannot be read, so nobody knows what TLS it asks for; correct the address",
+		Happened: "The mail server wrote the recipient in a way that is no address (`<user@example.com` without its end), or without a domain (only `<postmaster>` has none, RFC 5321 §2.3.5). " +
+			"MXs guess what is meant, and it may be of a domain whose mail must not go to an MX that has proved nothing.",
+		Mail:       staysQueued,
+		Postmaster: "Correct the address, or what writes it, and send the mail again.",
+		Operator:   "The record has the recipient as it was written. If a tenant's software cannot write it otherwise, `exempt_sources` and `exempt_senders` let its mail pass unverified.",
+	})
 	TLSWanted = ofDestination.add(Entry{
 		Name: "tls-wanted", Codes: []Code{{451, "4.7.0"}}, Text: "TLS with the destination failed, and it takes no mail without; your mail stays queued and is retried with TLS",
 		Happened:   "kanmon sent in plain text because TLS with this MX had failed, and the MX refused that. This stands in place of its 5xx, since the refusal is of kanmon's doing.",

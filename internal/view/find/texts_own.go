@@ -44,6 +44,7 @@ var ownTexts = map[string]ownText{
 	"tls-wanted":         {FaultReceiver, "TLSに失敗したため平文で送ろうとしましたが、受信側が平文のメールを受け取りませんでした。", ownSeeTLS},
 	"tls-unproved":       {FaultReceiver, "宛先ドメインのTLSポリシー（MTA-STS、DANE）、または運用者が指定した名前を、受信側のサーバーが証明できませんでした。", "`kanmon tls ドメイン` で各段階を確認できます。中継サーバーであれば `[[destination]]` に `tls = \"verify\"` と `names` を設定してください。"},
 	"tls-unknown":        {FaultReceiver, "宛先ドメインがどのようなTLSを求めているか、DNSから回答がありませんでした。", "`kanmon tls ドメイン` で回答のない質問を確認してください。すべてのドメインで起きる場合は、リゾルバーを確認してください。"},
+	"tls-unreadable":     {FaultAccount, "宛先アドレスのドメインを読み取れないため、必要なTLSを判断できませんでした。", "宛先アドレスの書式を修正してください。"},
 	"another-name":       {FaultNobody, "宛先ドメインのTLSポリシーは、同じメールの他の宛先とは別の名前での接続を求めています。次の再送で送られます。", ownNothing},
 	"gone":               {FaultReceiver, "受信側が、このコマンドの前に接続を終了していました。", ownNothing},
 	"refused":            {FaultReceiver, "受信側が最初の応答で接続を拒否しました。", ownNothing},

@@ -50,5 +50,6 @@ var policyReasons = map[string]text{
 	"tls-too-old":               {"it has nothing newer than TLS 1.1", "TLS 1.1以前しか利用できません"},
 	"no-common-cipher":          {"it has no cipher that kanmon has", "kanmonと共通の暗号方式がありません"},
 	"another-name":              {"it must be asked for under another name than the other recipients of the mail: the next attempt does so", "同じメールの他の宛先とは別の名前で接続する必要があります。次の再送で行います"},
+	"recipient-unreadable":      {"the domain of the recipient's address cannot be read", "宛先アドレスのドメインを読み取れません"},
 	"no-time":                   {"there was no time for another connection", "接続し直す時間がありませんでした"},
 }
