@@ -31,6 +31,8 @@ type known struct {
 	heard time.Time // when the oldest answer of the DNS came
 	until time.Time // it may be used until then
 
+	crowded bool // there was no place for a question to the DNS
+
 	nothing *event.Trust // what is told where nothing is asked; nil: something is
 }
 
@@ -134,10 +136,9 @@ func (k *known) isSmall() bool {
 	return octets <= mostOctets
 }
 
-// isCrowded reports whether a look-up had no place to ask something: that is news of who wanted to know, and not of the domain.
-func (k *known) isCrowded() bool {
-	return errors.Is(k.err, dns.ErrBusy) || slices.ContainsFunc(k.hosts, func(h host) bool { return errors.Is(h.err, dns.ErrBusy) })
-}
+// isCrowded reports whether a look-up had no place to ask something, the DNS or about the policy: that is news of who wanted to know, and not of
+// the domain.
+func (k *known) isCrowded() bool { return k.crowded || errors.Is(k.sts.Err, sts.ErrBusy) }
 
 // mostOctets is what one that is kept may have.
 const mostOctets = 4 << 10

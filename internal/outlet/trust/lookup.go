@@ -114,7 +114,7 @@ func (l *lookup) hosts(k *known, about func(*lookup, *known, *host) bool) bool {
 		return true
 	}
 	var all sync.WaitGroup
-	var mu sync.Mutex // of k's times
+	var mu sync.Mutex // of what merge notes
 	places := make(chan struct{}, atOnce)
 	for i := range k.hosts {
 		places <- struct{}{}
@@ -224,11 +224,12 @@ func (k *known) note(a *dns.Answer) {
 	if a.Outcome == dns.Failed || a.Unsure {
 		until = time.Now().Add(failedFor)
 	}
-	k.merge(&known{heard: a.Heard, until: until})
+	k.merge(&known{heard: a.Heard, until: until, crowded: errors.Is(a.Err, dns.ErrBusy)})
 }
 
-// merge notes the times of something that is known, too.
+// merge notes the times of something that is known, too, and whether there was no place to ask for it.
 func (k *known) merge(other *known) {
+	k.crowded = k.crowded || other.crowded
 	if k.heard.IsZero() || !other.heard.IsZero() && other.heard.Before(k.heard) {
 		k.heard = other.heard
 	}

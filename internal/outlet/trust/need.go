@@ -175,7 +175,7 @@ func (k *known) isDecidedByDANE() bool {
 // withPolicy adds the policy that has come meanwhile, if one has.
 func (t *Trust) withPolicy(l *lookup, k *known, n *need) *known {
 	found, _ := t.c.STS.Look(n.of.domain, n.by)
-	if found.Policy == k.sts.Policy && found.Known == k.sts.Known {
+	if found.Policy == k.sts.Policy && found.Known == k.sts.Known && !errors.Is(found.Err, sts.ErrBusy) {
 		return k
 	}
 	return t.gather(l, n.of, found)

@@ -423,3 +423,76 @@ func TestATenantWhoHasNoPlaceHoldsNobodyElse(t *testing.T) {
 		r.the.Close()
 	})
 }
+
+// A busyKeeper has no place for the questions of one tenant, and a policy for everybody else a moment after he asks.
+type busyKeeper struct {
+	*policies
+	by string
+}
+
+func (k *busyKeeper) Look(domain, by string) (sts.Found, <-chan struct{}) {
+	if by == k.by {
+		return sts.Found{Err: sts.ErrBusy}, nil
+	}
+	return k.policies.Look(domain, by)
+}
+
+// That there was no place for a tenant's question about a policy is news of him: the mail of another one waits for the policy, and is judged by it.
+func TestATenantWhoHasNoPlaceForPoliciesLetsNobodyElsePass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.c.DANE = false
+		r.c.STS = &busyKeeper{r.p, "greedy"}
+		ask := func(by string) session.Need {
+			q := question(at1)
+			q.By = by
+			return wait(r.trust().Need(q))
+		}
+		if v := ask("greedy").Judge(plainText(at1, false, "")); !v.Pass || v.Told.Policy != event.TrustUnknown {
+			t.Errorf("greedy: %s", text(v))
+		}
+		coming := make(chan struct{})
+		r.p.coming[domain] = coming
+		time.AfterFunc(time.Second, func() {
+			r.p.set(domain, enforce(mx1))
+			close(coming)
+		})
+		if v := ask("quiet").Judge(plainText(at1, false, "")); v.Pass || v.Told.Policy != event.TrustSTS {
+			t.Errorf("quiet: %s", text(v))
+		}
+	})
+}
+
+// The addresses of an MX that there was no place to ask for are not kept for another tenant as if nobody knew them.
+func TestATenantWhoHasNoPlaceForAddressesIsNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.p.set(domain, enforce("*.example.test"))
+		r.c.DANE, r.c.Wait = false, time.Second
+		crowded := &crowdedAddresses{zone: r.z, by: "greedy"}
+		r.c.DNS = crowded
+		ask := func(by string) *known {
+			q := question(at1)
+			q.By = by
+			return wait(r.trust().Need(q)).(*need).known.Load()
+		}
+		if k := ask("greedy"); k.hosts[0].sure {
+			t.Fatal("the crowded one has an answer")
+		}
+		if k := ask("quiet"); !k.hosts[0].sure {
+			t.Error("another tenant has what the crowded one could not ask")
+		}
+	})
+}
+
+type crowdedAddresses struct {
+	*zone
+	by string
+}
+
+func (z *crowdedAddresses) Ask(ctx context.Context, name string, kind dns.Kind, by string) dns.Answer {
+	if by == z.by && kind == dns.TypeA {
+		return dns.Answer{Err: dns.ErrBusy}
+	}
+	return z.zone.Ask(ctx, name, kind, by)
+}
