@@ -37,17 +37,17 @@ func StandAt(ctx context.Context, store history.Store, gateway string, at time.T
 	if len(all) >= mostEvents {
 		s.From = all[len(all)-1].At
 	}
-	known := map[[4]string]bool{}
-	for i := range all { // the newest first
+	known := map[[5]string]bool{} // each gateway judges by itself
+	for i := range all {          // the newest first
 		e := &all[i]
-		who := [4]string{"sender", e.Tenant, e.Account}
+		who := [5]string{"sender", e.Gateway, e.Tenant, e.Account}
 		switch {
 		case e.Type == "gateway":
-			who = [4]string{"gateway", e.Gateway}
+			who = [5]string{"gateway", e.Gateway}
 		case e.Type == "finding":
-			who = [4]string{"finding", ipText(e), e.Provider, e.Phase}
+			who = [5]string{"finding", e.Gateway, ipText(e), e.Provider, e.Phase}
 		case e.SendingIP.IsValid():
-			who = [4]string{"ip", ipText(e), e.Provider}
+			who = [5]string{"ip", e.Gateway, ipText(e), e.Provider}
 		}
 		if known[who] || e.Type == "order" && !ofState[e.Action] || e.Type == "changed" && e.Would {
 			continue
@@ -104,14 +104,23 @@ func StateOf(e *event.Entry) string {
 	return e.After
 }
 
-// sessions is what the last heartbeat before has told.
+// sessions is what the last heartbeat of each gateway before has told; they were counted when the one that lies furthest back was.
 func (s *Stand) sessions(ctx context.Context, store history.Store, gateway string) error {
 	const usual = 3 * time.Minute // one comes each minute
-	beats, _, err := store.Events(ctx, history.EventsOf{From: s.At.Add(-usual), To: s.At, Gateway: gateway, Types: []string{"heartbeat"}}, history.Page{Limit: 1})
-	if err == nil && len(beats) > 0 && beats[0].Type == "heartbeat" {
-		s.Sessions, s.Counted = beats[0].Sessions, beats[0].At
+	beats, _, err := store.Events(ctx, history.EventsOf{From: s.At.Add(-usual), To: s.At, Gateway: gateway, Types: []string{"heartbeat"}}, history.Page{})
+	if err != nil {
+		return err
 	}
-	return err
+	known := map[string]bool{}
+	for i := range beats { // the newest first
+		e := &beats[i]
+		if known[e.Gateway] {
+			continue
+		}
+		known[e.Gateway] = true
+		s.Sessions, s.Counted = s.Sessions+e.Sessions, e.At
+	}
+	return nil
 }
 
 // mostUnderWay bounds how many attempts are looked at for those that were under way.
