@@ -107,16 +107,31 @@ func Open(cfg *config.Config, o Options) (*Notifier, error) {
 		}
 	}
 	path := filepath.Join(o.Folder, FileName)
+	err = n.openFile(path)
+	if !errors.Is(err, store.ErrDamaged) {
+		return n, err
+	}
+	// Who keeps history does not stop for it: what people have not been told is worth less than what is on record meanwhile.
+	where, e := store.SetAside(path)
+	if e != nil {
+		return nil, errors.Join(err, fmt.Errorf("move %s away: %w", path, e))
+	}
+	n.log.Error("notifications begin anew: what waited to be sent is lost, and who was told that something began is not told that it ended", "moved_to", where, "error", err)
+	return n, n.openFile(path)
+}
+
+// openFile opens the state, and reads what is remembered.
+func (n *Notifier) openFile(path string) (err error) {
 	if n.lock, err = store.Lock(path); err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+		return fmt.Errorf("open %s: %w", path, err)
 	}
 	if n.file, err = store.Open(path, patience, schema); err != nil {
-		return nil, errors.Join(err, n.lock.Close())
+		return errors.Join(err, n.lock.Close())
 	}
 	if err := n.load(); err != nil {
-		return nil, errors.Join(err, n.Close())
+		return errors.Join(n.file.Misread(err), n.Close())
 	}
-	return n, nil
+	return nil
 }
 
 func newCounter() *prometheus.CounterVec {
