@@ -36,6 +36,7 @@ func (o *operator) problems(s *admin.Status, rulesFine bool) (all []admin.Proble
 		}
 	}
 	add(!rulesFine, "rules", "kanmon rules status", "firewall rules: %s", s.Rules)
+	all = append(all, o.exhausted()...)
 	for _, missing := range o.d.outlets.Absent() {
 		if !missing.Floating {
 			about(admin.Problem{ID: "absent", Do: "kanmon ip show " + missing.Address.String(), IP: missing.Address}, "sending IP %s: %s", missing.Address, missing.State)

@@ -152,10 +152,7 @@ func (d *Daemon) addStandings(s *metrics.State, cfg *config.Config) {
 
 // poolsNow says how many sending IPs of each pool mail can leave from: to any provider, and to each of those where one may not.
 func (d *Daemon) poolsNow(cfg *config.Config, all []standing.Standing) (list []metrics.Pool) {
-	barred := map[string]map[netip.Addr]bool{"": {}}
-	for _, missing := range d.outlets.Absent() {
-		barred[""][missing.Address] = true
-	}
+	barred := map[string]map[netip.Addr]bool{"": d.absent()}
 	for i := range all {
 		one := &all[i]
 		provider, part := standing.Split(one.Provider)
@@ -172,13 +169,10 @@ func (d *Daemon) poolsNow(cfg *config.Config, all []standing.Standing) (list []m
 		for provider := range barred {
 			usable := map[string]int{}
 			for _, of := range pool.IPs {
-				ip, family := of.Address, "ipv6"
-				if ip.Unmap().Is4() {
-					family = "ipv4"
-				}
-				usable[family] += 0
+				ip, of := of.Address, familyOf(pool.Name, of.Address)
+				usable[of.name] += 0
 				if !barred[""][ip] && !barred[provider][ip] {
-					usable[family]++
+					usable[of.name]++
 				}
 			}
 			for family, n := range usable {
@@ -187,6 +181,25 @@ func (d *Daemon) poolsNow(cfg *config.Config, all []standing.Standing) (list []m
 		}
 	}
 	return list
+}
+
+// absent are the sending IPs that are no addresses of this host.
+func (d *Daemon) absent() map[netip.Addr]bool {
+	all := map[netip.Addr]bool{}
+	for _, missing := range d.outlets.Absent() {
+		all[missing.Address] = true
+	}
+	return all
+}
+
+// A family is the addresses of a pool for the MXs of one kind of address.
+type family struct{ pool, name string }
+
+func familyOf(pool string, ip netip.Addr) family {
+	if ip.Unmap().Is4() {
+		return family{pool, "ipv4"}
+	}
+	return family{pool, "ipv6"}
 }
 
 // bars reports whether mail does not leave because of a standing.

@@ -42,7 +42,7 @@ type card struct {
 }
 
 // ranks puts first what keeps mail from leaving, and behind it what may.
-var ranks = []string{"rules", "defect", "sessions", "refused", "stopped", "absent", "suspended", "listed", "busy", "held", "slow", "names", "list", "reload", "records"}
+var ranks = []string{"rules", "defect", "sessions", "refused", "exhausted", "stopped", "absent", "suspended", "listed", "resolver", "scanner", "busy", "held", "slow", "names", "list", "reload", "records"}
 
 func showNow(r *request) (any, error) {
 	if past, err := r.asOf("now", "/"); past != nil || err != nil {
@@ -130,6 +130,10 @@ func (r *request) pageOf(p *admin.Problem) string {
 	switch {
 	case p.ID == "slow" && p.Provider != "" && r.history != nil:
 		return link("/providers", p.Provider)
+	case p.ID == "exhausted" && p.Provider != "" && r.history != nil:
+		return link("/providers", p.Provider)
+	case p.ID == "exhausted":
+		return "/ips"
 	case p.IP.IsValid():
 		return link("/ips", p.IP)
 	case p.Tenant != "":
