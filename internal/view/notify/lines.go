@@ -76,12 +76,12 @@ func poolKey(gateway, pool, provider string) string { return key("pool", gateway
 func (r *ear) sessionEnds(to []happening, e *event.Entry) []happening {
 	none := e.EndReason == "ips_suspended" || e.EndReason == "ips_missing"
 	if none {
-		to = r.exhausted(to, e, e.Pool, e.Provider)
+		to = r.exhausted(to, e, e.Pool, e.Provider, e.EndReason)
 	}
 	for i := range e.Legs {
 		switch leg := &e.Legs[i]; {
 		case leg.Failed == "not_dialled" && !none:
-			to = r.exhausted(to, e, leg.Pool, leg.Provider)
+			to = r.exhausted(to, e, leg.Pool, leg.Provider, "") // how the session has ended has nothing to do with it
 		case leg.SendingIP.IsValid():
 			to = r.usable(to, e, leg.Pool, leg.Provider)
 		}
@@ -89,11 +89,11 @@ func (r *ear) sessionEnds(to []happening, e *event.Entry) []happening {
 	return to
 }
 
-func (r *ear) exhausted(to []happening, e *event.Entry, pool, provider string) []happening {
+func (r *ear) exhausted(to []happening, e *event.Entry, pool, provider, why string) []happening {
 	k := poolKey(e.Gateway, pool, provider)
 	r.pools[k] = true
 	d := ofEntry(e)
-	d.Pool, d.Provider, d.Condition = pool, provider, e.EndReason
+	d.Pool, d.Provider, d.Condition = pool, provider, why
 	return append(to, happening{key: k, state: "exhausted", wait: poolWait, event: newEvent("pool.exhausted", e.At, d)})
 }
 

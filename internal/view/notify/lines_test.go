@@ -105,6 +105,9 @@ func TestPoolExhausted(t *testing.T) {
 		r.hear(stuck)
 		r.again()
 		r.wants(30*time.Second, "pool.exhausted")
+		if found := r.last.Data.Condition; found != "" {
+			t.Errorf("it was found by %q", found)
+		}
 		r.hear(mail)
 		r.wants(10*time.Second, "pool.usable")
 	})

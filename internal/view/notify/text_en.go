@@ -34,7 +34,7 @@ var english = map[config.NotifyEvent]phrase{
 	"pool.exhausted": {
 		`no sending IP of pool {{.Pool}} can be used at {{.Provider}}`,
 		`kanmon defers the pool's mail there with 451. It waits in the MSAs; nothing is lost.`,
-		`kanmon ip says why each IP cannot be used. Resume one of them, or give the pool another one.`,
+		`kanmon ip list says why each IP cannot be used. Resume one of them, or give the pool another one.`,
 	},
 	"pool.usable": {`pool {{.Pool}} has a usable sending IP at {{.Provider}} again`, `Its mail leaves as the MSAs try again.`, ``},
 	"provider.slow": {

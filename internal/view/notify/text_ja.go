@@ -31,7 +31,7 @@ var japanese = map[config.NotifyEvent]phrase{
 	"list.believed":     {`{{.List}} の回答が再び信頼できるようになりました`, ``, ``},
 	"pool.exhausted": {
 		`プール {{.Pool}} には {{.Provider}} 宛てに使える送信 IP がありません`, `このプールのメールは 451 で保留しています。メールは MSA のキューに残り、失われません。`,
-		`kanmon ip で各 IP が使えない理由を確かめ、どれかを再開するか、プールに IP を追加してください。`,
+		`kanmon ip list で各 IP が使えない理由を確かめ、どれかを再開するか、プールに IP を追加してください。`,
 	},
 	"pool.usable": {`プール {{.Pool}} で {{.Provider}} 宛てに使える送信 IP が戻りました`, `MSA の再送に合わせて送信されます。`, ``},
 	"provider.slow": {
