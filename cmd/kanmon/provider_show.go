@@ -34,6 +34,7 @@ type providerShown struct {
 	To       time.Time      `json:"to"`
 	Outcomes tally.Outcomes `json:"outcomes"`
 	Slow     string         `json:"slow_phase,omitempty"` // the one that takes much longer than a week before
+	SlowTo   []string       `json:"slow_to,omitempty"`    // the sending IPs that wait so long there
 	Phases   []phaseShown   `json:"phases"`
 	IPs      []ipShown      `json:"sending_ips"`
 	Refusals []find.Refused `json:"refusals"`
@@ -41,6 +42,7 @@ type providerShown struct {
 	Waiting  waits          `json:"waiting"`
 	Did      []tally.News   `json:"did"` // the newest first
 	worst    string
+	measured int // sending IPs
 }
 
 type phaseShown struct {
@@ -117,6 +119,7 @@ func (k *providerShowCommand) shown(f *find.Finder, p *tally.Provider) *provider
 		}
 		if ph.Slow() && ph.Name == p.Worst {
 			s.Slow = ph.Name
+			s.SlowTo, s.measured = p.SlowTo()
 		}
 		s.Phases = append(s.Phases, one)
 	}
@@ -158,17 +161,7 @@ func (s *providerShown) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s, %s to %s\n", shownName(s.Provider), when(s.From), when(s.To))
 	fmt.Fprintf(w, "%d attempts: delivered %s, deferred %s, refused %s, unclear %s; new mail at once %.0f %%, rescued %d\n", o.Attempts, share(o, o.Delivered), share(o, o.Deferred),
 		share(o, o.Refused), share(o, o.Unclear), 100*o.AtOnce(), o.Rescued)
-	if s.Slow != "" {
-		for i := range s.Phases {
-			if ph := &s.Phases[i]; ph.Phase == s.Slow {
-				before := "nothing is known of a week before"
-				if ph.Week != nil {
-					before = fmt.Sprintf("a week before %s", longest(ph.Week.Count, ph.Week.P90))
-				}
-				fmt.Fprintf(w, "SLOW: %s takes %s in the worst tenth, %s\n", s.Slow, longest(ph.Now.Count, ph.Now.P90), before)
-			}
-		}
-	}
+	s.printSlow(w)
 	if err := errors.Join(s.printTimes(w), s.printSenders(w)); err != nil {
 		return err
 	}
@@ -186,6 +179,29 @@ func (s *providerShown) print(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// printSlow says what is slow, and to whom, if anything is.
+func (s *providerShown) printSlow(w io.Writer) {
+	for i := range s.Phases {
+		ph := &s.Phases[i]
+		if ph.Phase != s.Slow {
+			continue
+		}
+		before := "nothing is known of a week before"
+		if ph.Week != nil {
+			before = fmt.Sprintf("a week before %s", longest(ph.Week.Count, ph.Week.P90))
+		}
+		to := ""
+		switch others := s.measured - len(s.SlowTo); {
+		case s.measured < 2 || len(s.SlowTo) == 0:
+		case others == 0:
+			to = "; to all sending IPs"
+		default:
+			to = fmt.Sprintf("; to %s, not to the other %d", strings.Join(s.SlowTo, ", "), others)
+		}
+		fmt.Fprintf(w, "SLOW: %s takes %s in the worst tenth, %s%s\n", s.Slow, longest(ph.Now.Count, ph.Now.P90), before, to)
+	}
 }
 
 func (s *providerShown) printTimes(w io.Writer) (err error) {

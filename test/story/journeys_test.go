@@ -86,7 +86,7 @@ func docomoIsLate(j *journey) {
 			waits++
 		}
 	}
-	j.shows(said, "SLOW: rcpt", "203.0.113.12", "what was done", "half of its new sessions", fmt.Sprintf("%d mails of", waits), "acme", "borealis", "cumulus")
+	j.shows(said, "SLOW: rcpt", "; to 203.0.113.12, not to the other", "what was done", "half of its new sessions", fmt.Sprintf("%d mails of", waits), "acme", "borealis", "cumulus")
 	for line := range strings.Lines(said) {
 		if cells := strings.Fields(line); len(cells) > 3 && cells[0] == "203.0.113.10" && strings.Contains(line, " s") && !strings.Contains(line, "ms") {
 			j.Errorf("an IP that is not slow is shown as slow: %s", line)

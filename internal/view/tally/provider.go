@@ -135,6 +135,19 @@ func (p *Provider) ips(ctx context.Context, store history.Store, of Subject) err
 	return nil
 }
 
+// SlowTo gives the sending IPs to which the provider is slow in its worst phase, and says of how many that is known.
+func (p *Provider) SlowTo() (slow []string, of int) {
+	for i := range p.IPs {
+		if w := p.IPs[i].Worst; w.Known() {
+			of++
+			if (&Phase{Now: w}).Slow() {
+				slow = append(slow, p.IPs[i].SendingIP.String())
+			}
+		}
+	}
+	return slow, of
+}
+
 // Tenants gives whose mail it was, those with the most trouble first.
 func Tenants(ctx context.Context, store history.Store, of Subject, from, to time.Time) ([]Tenant, error) {
 	counts, err := store.Counts(ctx, history.CountsOf{Filter: of.Filter(from, to), By: []string{history.ByTenant, history.ByOutcome}})

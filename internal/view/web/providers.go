@@ -212,25 +212,14 @@ func sentenceOf(p *tally.Provider) string {
 
 // slowFrom says whether it is slow to all sending IPs, or to which.
 func slowFrom(p *tally.Provider) string {
-	var slow []string
-	known := 0
-	for i := range p.IPs {
-		if w := &p.IPs[i].Worst; w.Known() {
-			known++
-			if (&tally.Phase{Now: *w}).Slow() {
-				slow = append(slow, p.IPs[i].SendingIP.String())
-			}
-		}
-	}
-	switch {
-	case known < 2:
+	switch slow, of := p.SlowTo(); {
+	case of < 2, len(slow) == 0:
 		return ""
-	case len(slow) == known:
+	case len(slow) == of:
 		return " It is slow to all sending IPs."
-	case len(slow) > 0:
-		return fmt.Sprintf(" It is slow to %s, and not to the other %d.", strings.Join(slow, " and "), known-len(slow))
+	default:
+		return fmt.Sprintf(" It is slow to %s, and not to the other %d.", strings.Join(slow, " and "), of-len(slow))
 	}
-	return ""
 }
 
 // A waitsLine is who waits at a provider, by how long.
