@@ -33,6 +33,7 @@ type providerShown struct {
 	From     time.Time      `json:"from"`
 	To       time.Time      `json:"to"`
 	Outcomes tally.Outcomes `json:"outcomes"`
+	Unsaid   int64          `json:"deferred_unsaid"`      // by no reply of the provider's
 	Slow     string         `json:"slow_phase,omitempty"` // the one that takes much longer than a week before
 	SlowTo   []string       `json:"slow_to,omitempty"`    // the sending IPs that wait so long there
 	Phases   []phaseShown   `json:"phases"`
@@ -107,7 +108,7 @@ func (k *providerShowCommand) Run(c *console) error {
 
 func (k *providerShowCommand) shown(f *find.Finder, p *tally.Provider) *providerShown {
 	s := &providerShown{
-		Provider: p.Name, From: p.From, To: p.To, Outcomes: p.Over.Sum, Phases: []phaseShown{}, IPs: []ipShown{}, Refusals: []find.Refused{}, Tenants: []tenantShown{},
+		Provider: p.Name, From: p.From, To: p.To, Outcomes: p.Over.Sum, Unsaid: p.Unsaid, Phases: []phaseShown{}, IPs: []ipShown{}, Refusals: []find.Refused{}, Tenants: []tenantShown{},
 		Waiting: waitsOf(&p.Waiting), Did: tally.AllNews(p.Did), worst: p.Worst,
 	}
 	for i := range p.Phases {
@@ -161,6 +162,9 @@ func (s *providerShown) print(w io.Writer) error {
 	fmt.Fprintf(w, "%s, %s to %s\n", shownName(s.Provider), when(s.From), when(s.To))
 	fmt.Fprintf(w, "%d attempts: delivered %s, deferred %s, refused %s, unclear %s; new mail at once %.0f %%, rescued %d\n", o.Attempts, share(o, o.Delivered), share(o, o.Deferred),
 		share(o, o.Refused), share(o, o.Unclear), 100*o.AtOnce(), o.Rescued)
+	if s.Unsaid > 0 {
+		fmt.Fprintf(w, "%d of them were deferred by no reply of the provider's: by kanmon (a limit, containment, no sending IP left: kanmon tenant explain NAME,\nkanmon ip list), or since the connection was lost\n", s.Unsaid)
+	}
 	s.printSlow(w)
 	if err := errors.Join(s.printTimes(w), s.printSenders(w)); err != nil {
 		return err

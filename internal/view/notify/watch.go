@@ -187,13 +187,18 @@ func (r rate) ratio() float64 {
 	return float64(r.deferred) / float64(r.all)
 }
 
+// rates are what providers defer. What kanmon defers by itself, for a limit, a sender, or want of a sending IP, they were not asked about: no reply of theirs
+// has a meaning then.
 func (n *Notifier) rates(ctx context.Context, to time.Time) (map[string]rate, error) {
 	counts, err := n.past.Counts(ctx, history.CountsOf{
-		Filter: history.Filter{From: to.Add(-deferWindow), To: to}, Step: 5 * time.Minute, By: []string{history.ByProvider, history.ByOutcome},
+		Filter: history.Filter{From: to.Add(-deferWindow), To: to}, Step: 5 * time.Minute, By: []string{history.ByProvider, history.ByOutcome, history.ByClass},
 	})
 	rates := map[string]rate{}
 	for i := range counts {
 		c := &counts[i]
+		if c.Outcome == "deferred" && c.Class == "" {
+			continue
+		}
 		r := rates[c.Provider]
 		r.all += c.Attempts
 		if c.Outcome == "deferred" {

@@ -7,7 +7,7 @@ import (
 	"kanmon/internal/view/history"
 )
 
-// A provider that defers much more than a week ago is told of, also that it is most of the mail, and that it is over.
+// A provider that defers much more than a week ago is told of, also that it is most of the mail, and that it is over. What kanmon defers itself, nobody else does.
 func TestProviderDeferring(t *testing.T) {
 	inTime(t, func(r *rig) {
 		now := map[string]int64{}
@@ -24,7 +24,10 @@ func TestProviderDeferring(t *testing.T) {
 				if provider == "few" {
 					all = 45
 				}
-				list = append(list, history.Count{Provider: provider, Outcome: "deferred", Attempts: n}, history.Count{Provider: provider, Outcome: "delivered", Attempts: all - n})
+				list = append(list, history.Count{Provider: provider, Outcome: "deferred", Class: "throttled", Attempts: n}, history.Count{Provider: provider, Outcome: "delivered", Attempts: all - n})
+			}
+			if of.From.After(weekAgo) {
+				list = append(list, history.Count{Provider: "limited", Outcome: "deferred", Attempts: 90}, history.Count{Provider: "limited", Outcome: "delivered", Attempts: 60})
 			}
 			return list
 		}

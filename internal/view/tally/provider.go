@@ -16,6 +16,7 @@ type Provider struct {
 	Name     string
 	From, To time.Time
 	Over     *Series
+	Unsaid   int64 // attempts that were deferred, and by no reply of the provider's: kanmon did so by itself, or the connection was lost
 	Phases   []Phase
 	Worst    string  // the phase that takes longest against a week before, else longest; "": nothing is known
 	Course   *Course // of it
@@ -53,6 +54,9 @@ func OfProvider(ctx context.Context, store history.Store, name string, from, to 
 		return nil, err
 	}
 	from, p.From = p.Over.From, p.Over.From
+	if p.Unsaid, err = unsaid(ctx, store, of.Filter(from, to)); err != nil {
+		return nil, err
+	}
 	if p.Phases, err = Phases(ctx, store, of, from, to); err != nil {
 		return nil, err
 	}
@@ -80,6 +84,17 @@ func OfProvider(ctx context.Context, store history.Store, name string, from, to 
 	}
 	p.Did, _, err = store.Events(ctx, of.events(from, to, "changed", "order", "finding", "sighting"), history.Page{Limit: mostRows})
 	return p, err
+}
+
+// unsaid counts deferred attempts without a reply that has a meaning: each that a provider gives has one.
+func unsaid(ctx context.Context, store history.Store, of history.Filter) (n int64, err error) {
+	counts, err := store.Counts(ctx, history.CountsOf{Filter: of, By: []string{history.ByOutcome, history.ByClass}})
+	for i := range counts {
+		if c := &counts[i]; c.Outcome == "deferred" && c.Class == "" {
+			n += c.Attempts
+		}
+	}
+	return n, err
 }
 
 // worst is the phase at which to look first.

@@ -183,6 +183,9 @@ func sentenceOf(p *tally.Provider) string {
 		return "No mail went to " + p.Name + " in this time."
 	}
 	text := fmt.Sprintf("%s of %d attempts were delivered, %s deferred, %s refused.", percent(o.Part(o.Delivered)), o.Attempts, percent(o.Part(o.Deferred)), percent(o.Part(o.Refused)))
+	if p.Unsaid > 0 {
+		text += fmt.Sprintf(" %d of them were deferred by no reply of the provider's: by kanmon (a limit, containment, no sending IP left), or since the connection was lost.", p.Unsaid)
+	}
 	if i := slices.IndexFunc(p.Phases, func(of tally.Phase) bool { return of.Name == p.Worst && of.Slow() }); i >= 0 {
 		of := &p.Phases[i]
 		text += fmt.Sprintf(" It is slow: 9 of 10 replies to %s come within %s", of.Name, chart.Seconds(of.Now.P90))
