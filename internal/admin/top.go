@@ -50,7 +50,10 @@ type Flow struct {
 	Other     uint64    `json:"other"` // recipients to whom none of that has happened, as are the ones before
 }
 
-// A TopRefusal are refusals of a provider's MXs that mean the same.
+// ClassOwn is the class of what kanmon has refused or deferred by itself.
+const ClassOwn = "kanmon"
+
+// A TopRefusal are refusals of a provider's MXs that mean the same, or of kanmon's own on the way to it.
 type TopRefusal struct {
 	Provider  string     `json:"provider,omitempty"`
 	SendingIP netip.Addr `json:"sending_ip,omitzero"` // of the last one

@@ -62,6 +62,7 @@ type refusedAs struct {
 	provider string
 	class    event.Class
 	rule     string
+	local    bool // kanmon said so itself
 }
 
 const (
@@ -119,6 +120,14 @@ func (l *look) hear(f *event.Facts) {
 		l.flow.Deferred += uint64(f.Results[event.FateDeferred])   //nolint:gosec // a count
 		l.flow.Refused += uint64(f.Results[event.FateRefused])     //nolint:gosec // a count
 		l.flow.Other += uint64(f.Results[event.FateNotSent] + f.Results[event.FateUnknown])
+		if len(f.Recipients) == 0 { // its sender was refused, and it has named nobody
+			switch t.Mail.Code / 100 {
+			case 4:
+				l.flow.Deferred++
+			case 5:
+				l.flow.Refused++
+			}
+		}
 		for _, r := range [...]*event.Reply{&t.Mail, &t.Data, &t.Dot} {
 			l.refused(f, r, t.Meaning(r))
 		}
@@ -138,10 +147,10 @@ func (l *look) hear(f *event.Facts) {
 }
 
 func (l *look) refused(f *event.Facts, r *event.Reply, means event.Meaning) {
-	if r.Code < 400 || r.Local {
+	if r.Code < 400 {
 		return
 	}
-	as := refusedAs{class: means.Class, rule: means.Rule}
+	as := refusedAs{class: means.Class, rule: means.Rule, local: r.Local}
 	if f.Session.Way != nil {
 		as.provider = f.Session.Way.Provider
 	}
@@ -151,6 +160,9 @@ func (l *look) refused(f *event.Facts, r *event.Reply, means event.Meaning) {
 			return
 		}
 		seen = &admin.TopRefusal{Provider: as.provider, Class: as.class.String(), Rule: as.rule}
+		if as.local {
+			seen.Class = admin.ClassOwn
+		}
 		l.refusals[as] = seen
 	}
 	seen.Count++

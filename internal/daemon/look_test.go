@@ -72,6 +72,59 @@ func TestWhatHappensIsCountedWhileSomebodyLooks(t *testing.T) {
 	w.stop()
 }
 
+// What kanmon defers by itself is seen as deferred, and as kanmon's own: nobody is to look for it at the provider.
+func TestWhatKanmonDefersIsSeenAsItsOwn(t *testing.T) {
+	const blocked = `
+[[tenant]]
+name = "acme"
+sources = ["127.0.0.0/8"]
+[[sender_limit]]
+name = "one"
+per = "tenant"
+count = "messages"
+limit = 1
+burst = 1
+every = "24h"
+`
+	w := newWorld(t, listenTable+sending("here")+blocked)
+	w.start()
+	defer w.stop()
+	o := &operator{w.daemon}
+	look := func() admin.Top {
+		t.Helper()
+		top, err := o.Top(admin.SessionQuery{Most: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return top
+	}
+	look()
+	over := func() { waitUntil(t, "it is over", func() bool { return w.daemon.live.Count() == 0 }) }
+	first := w.session()
+	first.Deliver("a@example.com", []string{"b@example.net"}, []byte("Subject: hello\r\n\r\n"), true)
+	if err := first.Quit(); err != nil {
+		t.Error(err)
+	}
+	over()
+	second := w.session()
+	second.Expect(220)
+	second.Command("EHLO msa.example")
+	if got := second.Command("MAIL FROM:<a@example.com>"); got.Code != 451 {
+		t.Errorf("MAIL beyond the limit: %+v", got)
+	}
+	if err := second.Quit(); err != nil {
+		t.Error(err)
+	}
+	over()
+	top := look()
+	if f := top.Flow; f.Deferred != 1 || f.Delivered != 1 || f.Refused != 0 {
+		t.Errorf("one mail was deferred: %+v", f)
+	}
+	if len(top.Refusals) != 1 || top.Refusals[0].Code != 451 || top.Refusals[0].Class != admin.ClassOwn {
+		t.Errorf("refused: %+v", top.Refusals)
+	}
+}
+
 // Whoever looks is told what else happens, the last first and no more than fits: by tenant, provider or sending IP where these are asked for, and
 // nothing that comes each minute.
 func TestNewsIsToldWhileSomebodyLooks(t *testing.T) {

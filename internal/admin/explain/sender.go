@@ -3,6 +3,7 @@ package explain
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kanmon/internal/admin"
@@ -44,6 +45,8 @@ func (r *reasons) treated() {
 	switch {
 	case x.Blocked:
 		r.say("Its mail is blocked: all of it is deferred (4xx) and waits in the tenant's own queue.")
+	case x.InForce == admin.LevelNormal && slices.ContainsFunc(x.Limits, func(l admin.LimitUse) bool { return l.Enforced && NearEnd(&l) }):
+		r.say("Its mail passes, but for what is beyond a limit.")
 	default:
 		r.say("%s", cmp.Or(treatments[x.InForce], "Its level is "+x.InForce+"."))
 	}
@@ -207,7 +210,7 @@ func (r *reasons) limits() {
 		near++
 		text := fmt.Sprintf("Limit %s of the %s is close to its end", l.Name, l.Scope)
 		if !l.Room {
-			text = fmt.Sprintf("Limit %s of the %s has no room for %s", l.Name, l.Scope, Span(l.Wait))
+			text = fmt.Sprintf("Limit %s of the %s has no room for %s", l.Name, l.Scope, waitText(l.Wait))
 		}
 		text += fmt.Sprintf(": %d of %d %s at once are used; it allows %s", l.Used, l.Max, l.Measure, Amount(l))
 		if !l.Enforced {

@@ -101,7 +101,7 @@ func Amount(l *admin.LimitUse) string {
 func LimitNote(l *admin.LimitUse) string {
 	var notes []string
 	if !l.Room {
-		notes = append(notes, "no room for "+Span(l.Wait))
+		notes = append(notes, "no room for "+waitText(l.Wait))
 	}
 	if !l.Enforced {
 		notes = append(notes, "not enforced")
@@ -148,6 +148,14 @@ func Span(d time.Duration) string {
 		text = strings.TrimSuffix(text, "0m")
 	}
 	return text
+}
+
+// waitText is how long there is no room. Of a limit of many in a time there is some again in a moment, and so for one mail of those that come.
+func waitText(d time.Duration) string {
+	if d < time.Second {
+		return "less than a second"
+	}
+	return Span(d)
 }
 
 // When is a time as an operator reads it, in this host's zone.
