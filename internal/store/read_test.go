@@ -1,10 +1,12 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -74,5 +76,19 @@ func TestAFileAtRestHasNothingBesideIt(t *testing.T) {
 	}
 	if n := count(t, reader); n != 3 {
 		t.Errorf("%d words behind it", n)
+	}
+}
+
+// Of a damaged file it is said once that it is, and once what people can do.
+func TestADamagedFileIsToldOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "words.db")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database\n"), 2000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	vast := words
+	vast.Vast = true
+	_, err := Open(path, time.Second, vast)
+	if !errors.Is(err, ErrDamaged) || strings.Count(err.Error(), ErrDamaged.Error()) != 1 || strings.Count(err.Error(), Remedy) != 1 {
+		t.Errorf("%v", err)
 	}
 }

@@ -181,7 +181,7 @@ func misread(err error) error {
 // told says of an error what it means for the file, where that is known.
 func told(err error) error {
 	var of *driver.Error
-	if !errors.As(err, &of) {
+	if !errors.As(err, &of) || errors.Is(err, ErrDamaged) || errors.Is(err, ErrBusy) { // the latter are told already
 		return err
 	}
 	switch of.Code() & 0xff {

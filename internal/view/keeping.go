@@ -63,6 +63,9 @@ func OpenHistory(cfg *config.Config, log *slog.Logger) (*Keeping, error) {
 	if err != nil {
 		return nil, err
 	}
+	if where := s.Damaged(); where != "" {
+		log.Error("the file of what spans days is damaged, and was made anew of the days", "moved_to", where)
+	}
 	k := &Keeping{Store: s, keeper: follow.Keeper{Store: s, Dir: h.Directory, Records: h.Records, Gateways: h.Gateways, Keep: KeepFor(h), Metrics: h.Metrics, Log: log}}
 	if cfg.Notifies() {
 		o := Tells(cfg, s)

@@ -23,6 +23,7 @@ import (
 type Store struct {
 	dir     string
 	reading *shelf
+	damaged string // where a main file went that could not be used
 
 	pruning sync.Mutex // of who takes away; it is taken before mu
 
@@ -63,19 +64,37 @@ func Open(dir string) (*Store, error) {
 		return nil, err
 	}
 	path := filepath.Join(dir, mainFile)
-	lock, err := store.Lock(path)
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", path, err)
+	s := &Store{dir: dir, reading: newShelf(dir), books: map[day]*book{}, marks: map[string]marked{}, stale: true}
+	err := s.openMain(path)
+	if errors.Is(err, store.ErrDamaged) { // it has nothing that the days have not
+		var failed error
+		if s.damaged, failed = store.SetAside(path); failed != nil {
+			return nil, errors.Join(err, fmt.Errorf("move %s away: %w", path, failed))
+		}
+		err = s.openMain(path)
 	}
-	s := &Store{dir: dir, reading: newShelf(dir), lock: lock, books: map[day]*book{}, marks: map[string]marked{}, stale: true}
-	if s.main, err = openLedger(path); err != nil {
-		return nil, errors.Join(err, lock.Close())
+	if err != nil {
+		return nil, err
 	}
 	if err := s.mend(context.Background()); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
+
+func (s *Store) openMain(path string) (err error) {
+	if s.lock, err = store.Lock(path); err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	if s.main, err = openLedger(path); err != nil {
+		err = errors.Join(err, s.lock.Close())
+		s.lock = nil
+	}
+	return err
+}
+
+// Damaged says where the file of what spans days was moved when it was opened, since it could not be used: it was made anew. "": it was not.
+func (s *Store) Damaged() string { return s.damaged }
 
 // Read opens the history of a folder for reading alone. Any number of processes may, also of users who may not write there.
 func Read(dir string) (*Store, error) {
