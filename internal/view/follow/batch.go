@@ -21,9 +21,10 @@ type batch struct {
 	bad, foreign, lost int64
 }
 
+// What one batch may have. Each writes the pages that the words of its lines lie on, which are anywhere in a day: of fewer lines, more is written again and again.
 const (
-	mostLines  = 2000
-	mostOctets = 4 << 20
+	mostLines  = 8000
+	mostOctets = 16 << 20
 )
 
 func (b *batch) isFull() bool { return len(b.lines) >= mostLines || b.octets >= mostOctets }

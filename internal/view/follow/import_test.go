@@ -103,7 +103,7 @@ func TestImportNamesWhatItCannotRead(t *testing.T) {
 // An import ends where it is interrupted, or nothing can be kept.
 func TestImportEndsWhenItMust(t *testing.T) {
 	r := newRig(t)
-	r.write(5000)
+	r.write(2 * mostLines)
 	ctx, cancel := context.WithCancel(context.Background())
 	i := &Import{Keep: func(_ context.Context, lines []history.Line) error {
 		defer cancel()
