@@ -30,7 +30,26 @@ func TestMain(m *testing.M) {
 		holdLock(path)
 		return
 	}
-	goleak.VerifyTestMain(m)
+	// The rules that a kanmon of this host has in force are none of the tests'.
+	dir, err := os.MkdirTemp("", "kanmon-daemon-test-")
+	if err != nil {
+		panic(err)
+	}
+	if err := os.Setenv("KANMON_RULES_STATE", dir); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// Whatever a test does with the rules that are kept, those of the host are neither read nor written.
+func TestRulesOfTheHostAreNotThoseOfTheTests(t *testing.T) {
+	keeper, _ := intercept.Here()
+	if folder := keeper.Folder(); folder == intercept.DefaultKept {
+		t.Errorf("the tests share %s with the host", folder)
+	}
 }
 
 // A world is a daemon on the loopback interface, with a fake MX behind it and all that reaches beyond the process noted.
