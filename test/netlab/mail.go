@@ -128,6 +128,7 @@ func (p *Postfix) WaitStatus(ctx context.Context, recipient, status string) (Att
 // gets one. An MSA also breaks lines of more than 998 octets. All else is as it was submitted.
 type Stored struct {
 	Received string // the MX's own Received field, on one line
+	Relayed  []byte // all below that, with CRLF: what the MSA has sent, with its own fields
 	Message  []byte // all below the MSA's Received field: header and body as submitted, with CRLF
 }
 
@@ -185,6 +186,7 @@ func parseStored(content []byte) Stored {
 		}
 		if received == 1 && stored.Received == "" {
 			stored.Received = strings.Join(strings.Fields(string(field)), " ")
+			stored.Relayed = bytes.ReplaceAll(rest, []byte("\n"), []byte("\r\n"))
 		}
 		content = rest
 		if received == 2 {

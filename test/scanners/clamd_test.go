@@ -19,10 +19,20 @@ import (
 
 // attached is a message with an attachment, in base64.
 func attached(content string, number int) string {
+	return fmt.Sprintf("From: <account@tenant.example>\r\nSubject: %d\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n%s--b--\r\n", number, part(content))
+}
+
+// part is one attachment.
+func part(content string) string {
 	coded := base64.StdEncoding.EncodeToString([]byte(content))
-	return fmt.Sprintf("From: <account@tenant.example>\r\nSubject: %d\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n"+
-		"Content-Type: application/octet-stream; name=x.bin\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=x.bin\r\n\r\n%s\r\n--b--\r\n",
-		number, coded)
+	var lines strings.Builder
+	for len(coded) > 0 {
+		n := min(len(coded), 76)
+		lines.WriteString(coded[:n] + "\r\n")
+		coded = coded[n:]
+	}
+	return "--b\r\nContent-Type: application/octet-stream; name=x.bin\r\nContent-Transfer-Encoding: base64\r\n" +
+		"Content-Disposition: attachment; filename=x.bin\r\n\r\n" + lines.String()
 }
 
 // clamd finds a virus in an attachment, and says which; nothing where there is none, no body, no header, no octet. (S9, S22)
