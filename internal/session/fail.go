@@ -38,7 +38,7 @@ const (
 	bodyTooBig             // over kanmon's own limit
 	bodyUnwanted           // octets although no recipient was accepted (RFC 2920 §3.1: only a lone dot may follow)
 	accountRefused         // the gate does not want a message of the account that its header names
-	contentRefused         // a message is refused for its content, or because there is no way on for it, once the MX has a part of it
+	contentRefused         // there is no way on for a message that was held and has outgrown its room
 	stopping               // kanmon drains
 	cut                    // kanmon stops now
 	byOrder                // a person has ordered this session to end

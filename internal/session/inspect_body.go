@@ -60,7 +60,7 @@ func (s *session) outgrows(p []byte, kept int) (pass []byte, err error) {
 		s.noteContent(full)
 		reply := c.refusal(c.told.Done, full.Say, s.e.Hostname)
 		if was == event.LaneTee {
-			return nil, &failure{trouble: contentRefused, phase: event.PhaseBody, reply: reply}
+			s.closeMX()
 		}
 		s.refuses(reply, "there is no room for the message")
 		return nil, nil
@@ -86,7 +86,7 @@ func (s *session) noteContent(start Start) {
 	}
 }
 
-// refuses notes that a held message will be refused at its dot. What is kept of it goes, and what comes is read and dropped.
+// refuses notes that a message will be refused at its dot, of which the MX has nothing, or has lost it. What is kept of it goes, and what comes is read and dropped.
 func (s *session) refuses(reply *smtp.Reply, why string) {
 	c := s.mail.content
 	c.no = &heldNo{reply: *reply, why: why}

@@ -28,10 +28,14 @@ func (s *session) inspectEnd(last []byte, gone bool) error {
 }
 
 // endTeed keeps the end of a message back, of which the MX has all else, until there is a verdict (T1). One that must not go has no other way
-// out than the end of its connection, without a dot.
+// out than the end of its connection with the MX, without a dot. The session goes on, as behind any other refusal: its next mail gets another one.
 func (s *session) endTeed(last []byte, gone bool) error {
-	if gone {
+	c := s.mail.content
+	switch {
+	case gone:
 		return s.withhold()
+	case c.no != nil:
+		return s.answersTeed(&c.no.reply, c.no.why)
 	}
 	if front := len(last) - maxWithDot; front > 0 {
 		if err := s.forwardFront(last[:front]); err != nil {
@@ -41,7 +45,6 @@ func (s *session) endTeed(last []byte, gone bool) error {
 	}
 	last = append(outBuffers.Get().(*[outBuffer]byte)[:0], last...) // a look at the MSA may read
 	defer putOut(last)
-	c := s.mail.content
 	s.judges(c)
 	if err := s.awaitVerdict(c, s.now()+orMost(c.start.Pause, defaultPause, maxPause)+time.Second); err != nil {
 		return err
@@ -49,11 +52,23 @@ func (s *session) endTeed(last []byte, gone bool) error {
 	switch o := &c.opinion; o.Handle {
 	case event.HandleDefer, event.HandleRefuse:
 		c.does(o.Handle)
-		return &failure{trouble: contentRefused, phase: event.PhaseBody, reply: c.refusal(o.Handle, o.Say, s.e.Hostname)}
+		return s.answersTeed(c.refusal(o.Handle, o.Say, s.e.Hostname), "refused for its content")
 	default:
 		c.does(event.HandleAccept)
 		return s.endSent(last, s.msaGone())
 	}
+}
+
+// answersTeed ends the connection with an MX that has the beginning of a message that must not go, and answers its dot. The next mail opens
+// another connection.
+func (s *session) answersTeed(no *smtp.Reply, why string) error {
+	s.closeMX()
+	err := s.answersDot(no, why)
+	if err == nil {
+		s.freshLeg()
+		s.shut(shutNoIP, &replyElsewhere)
+	}
+	return err
 }
 
 // forwardFront writes what stands in front of the octets that are kept back.
