@@ -194,6 +194,15 @@ func TestReloadsResetNothing(t *testing.T) {
 	}
 }
 
+// Of scanners nothing is shown where there are none.
+func TestWithoutScannersNothingIsShownOfThem(t *testing.T) {
+	for name := range gathered(t, newMetrics(t, func() State { return State{SessionsMost: 1} })) {
+		if strings.HasPrefix(name, "kanmon_scan") {
+			t.Errorf("there is %s", name)
+		}
+	}
+}
+
 // An exemplar names the session of a reply that took ten seconds or more, and no other.
 func TestExemplarsAreOfSlowReplies(t *testing.T) {
 	m := newMetrics(t, nil)

@@ -241,7 +241,11 @@ func (s *stands) Collect(to chan<- prometheus.Metric) {
 	}
 }
 
+// scanners adds how they are. Where nothing is scanned there is none of it.
 func (s *stands) scanners(t tally, now *State) {
+	if len(now.Scanners) == 0 {
+		return
+	}
 	for i := range now.Scanners {
 		one := &now.Scanners[i]
 		name := s.m.scanners.learn(one.Name, one.Name)
