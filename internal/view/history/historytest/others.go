@@ -52,6 +52,31 @@ func news(t *testing.T, s history.Store) {
 	is(t, "of a time", ask(history.EventsOf{From: Noon.Add(time.Minute), To: Noon.Add(5 * time.Minute)}), []string{"dropped", "changed"})
 }
 
+// byReference is for what somebody reads out on the telephone: of a mail that was refused, or of one that was judged behind its end.
+func byReference(t *testing.T, s history.Store) {
+	f := NewFeed("gw1", Noon)
+	judged := func(reference string) M {
+		return M{"content": M{"lane": "hold", "done": "refuse", "reference": reference}}
+	}
+	refused := plain(Noon, "a@x.example")
+	refused.Dot, refused.More = Reply(550, "5.7.1 kanmon: this message was judged to be spam; reference 7F3K-29CQ", time.Second), judged("7F3K-29CQ")
+	other := plain(Noon.Add(time.Minute), "b@x.example")
+	other.More = judged("8G4M-3ADR")
+	behind := judged("9H5N-4BES")
+	behind["session"], behind["number"], behind["tenant"], behind["account"] = "00000000000000aa", 1, "acme", "news@acme.example"
+	add(t, s, f.Attempt(refused), f.Attempt(other), f.Line("judged", Noon.Add(2*time.Minute), behind))
+	is(t, "the refused one", len(attempts(t, s, history.Filter{ID: "7F3K-29CQ"})), 1)
+	is(t, "and no other", attempts(t, s, history.Filter{ID: "7F3K-29CQ"})[0].Recipients[0].Address, "a@x.example")
+	is(t, "one that nobody has", len(attempts(t, s, history.Filter{ID: "7F3K-29CR"})), 0)
+	for reference, want := range map[string]int{"9H5N-4BES": 1, "9H5N-4BET": 0} {
+		found, _, err := s.Events(t.Context(), history.EventsOf{Reference: reference, Types: []string{"judged"}}, history.Page{Limit: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		is(t, "judged behind, by "+reference, len(found), want)
+	}
+}
+
 func marks(t *testing.T, s history.Store) {
 	none, err := s.Mark(t.Context(), "a")
 	if err != nil || none != (history.Mark{}) {

@@ -22,6 +22,7 @@ func Run(t *testing.T, open Opener) {
 	for name, try := range map[string]func(*testing.T, history.Store){
 		"a line that comes twice counts once":                     onceOnly,
 		"an attempt is found by all it is known by":               foundByAll,
+		"a reference leads to what was judged":                    byReference,
 		"a page ends where the next begins":                       pages,
 		"a whole line comes back":                                 wholeLine,
 		"attempts are joined by message id":                       joinedByID,
