@@ -51,7 +51,9 @@ var ErrLate = errors.New("no answer from DNS in time")
 // ErrNullMX is seen for a domain that takes no mail (RFC 7505).
 var ErrNullMX = errors.New("the domain takes no mail (null MX)")
 
-// A Resolver asks DNS. [*net.Resolver] is one.
+// A Resolver asks DNS. [*net.Resolver] is one, and the host's own is what a running kanmon has: not that of [tls_policy], which need not be there,
+// and whose places, answers and canary are for questions that mail is refused by. What a provider is only chooses a sending IP: a resolver that
+// tells something else costs a less good choice, never a mail, and nothing is believed of an MX for it.
 type Resolver interface {
 	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
 	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)

@@ -9,7 +9,9 @@ type Party[K comparable] struct {
 	next int // of them
 }
 
-// mostOfParty is how many are in a Party: of so many one has a place, if there are any.
+// mostOfParty is how many are in a Party. Of so many owners one may take a place whenever one is free, if there are up to 64 places in all. Of more,
+// such as the 512 of questions to the DNS, up to seven can be free while each of the 64 has his part: whoever comes 65th waits until one of them
+// gives a place back.
 const mostOfParty = 64
 
 // Join adds an owner, if there is room for one more.
