@@ -3,7 +3,6 @@ package admin
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -132,8 +131,8 @@ func (fakeProcess) Reload(context.Context) (Reloaded, error) {
 
 // HandOver says in whose name it is.
 func (fakeProcess) HandOver(who string) (HandedOver, error) {
-	if !strings.Contains(who, "uid") {
-		return HandedOver{}, fmt.Errorf("in the name of %q", who)
+	if who == "" {
+		return HandedOver{}, errors.New("in nobody's name")
 	}
 	return HandedOver{Sessions: 3, Notice: 3, Soft: 330, Sockets: true}, nil
 }
