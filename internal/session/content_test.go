@@ -3,6 +3,7 @@ package session_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,40 @@ func TestHeldMessageThatTheMXDoesNotTake(t *testing.T) {
 		}
 		if len(gate.closed) != 1 || gate.closed[0].Done != event.HandleDefer {
 			t.Errorf("closed %v", gate.closed)
+		}
+	})
+}
+
+// A message is given to two connections at most in place of those that were lost, wherever behind DATA each of them was.
+//
+// law: I3
+func TestHeldMessageIsGivenToTwoMoreConnectionsAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		r.engine.Gate = &contentGate{start: session.Start{Lane: event.LaneHold}}
+		dialled := 0
+		r.engine.Dialer = dialFunc(func(context.Context, session.DialRequest) (session.Outbound, error) {
+			dialled++
+			says := []string{"220 mx\r\n", "250-mx\r\n250 PIPELINING\r\n", "250 ok\r\n250 ok\r\n"}
+			if dialled == 1 { // this one is lost in the message, those behind it at DATA
+				says = append(says, "354 go\r\n")
+			}
+			near, far := smtptest.Pair(netip.AddrPortFrom(legIP(0), 50000), mxAddr)
+			go func() {
+				buf := make([]byte, 4096)
+				for _, text := range says {
+					_, _ = far.Write([]byte(text))
+					_, _ = far.Read(buf)
+				}
+				far.Reset()
+			}()
+			return session.Outbound{Conn: near, SendingIP: legIP(0), Name: "out.example.jp"}, nil
+		})
+		msa := r.msa(t)
+		got := msa.Deliver("a@example.com", []string{"b@example.net"}, []byte(strings.Repeat("text\r\n", 100_000)), true)
+		_ = msa.Quit()
+		if !got.All(smtptest.Deferred) || dialled != 3 {
+			t.Errorf("%v behind %d connections, want 451 behind 3", got.Replies, dialled)
 		}
 	})
 }

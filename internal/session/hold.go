@@ -21,7 +21,7 @@ const (
 	maxDot       = 4 * time.Minute  // I12
 	defaultPause = 8 * time.Second  // that the end of a message is kept back in a tee
 	maxPause     = 15 * time.Second // likewise: an MX has five minutes, and many have less
-	heldAttempts = 2                // connections that take the place of one that is lost
+	heldAttempts = 2                // connections that take the place of one that is lost behind DATA, of all of a message (I3)
 )
 
 func orMost(d, def, most time.Duration) time.Duration {
@@ -73,7 +73,7 @@ func (s *session) sendHeld() error {
 		c.does(event.HandleDefer)
 		return s.answersDot(no, "it cannot leave from where it must")
 	}
-	for tries := 0; ; tries++ {
+	for ; ; c.again++ {
 		refused, err := s.reachData()
 		switch {
 		case err != nil:
@@ -89,7 +89,7 @@ func (s *session) sendHeld() error {
 			return err
 		case s.now() >= s.dotBy():
 			return s.tooLong(err)
-		case tries == heldAttempts || !isLost(err):
+		case c.again == heldAttempts || !isLost(err):
 			return err
 		}
 		s.log.notef("the message is given to another connection: %s", err)
@@ -131,12 +131,11 @@ func (s *session) diverts() (no *smtp.Reply, err error) {
 		return nil, nil
 	}
 	c.does(event.HandleDivert)
-	if s.mustEnd() || s.msaGone() {
-		return nil, s.lookAtHeld()
+	if err := s.lookAtHeld(); err != nil {
+		return nil, err
 	}
 	s.gate.pool = c.opinion.Pool
 	before := s.mx.info.SendingIP
-	s.loseHeldMX()
 	cmd := smtp.Command{Verb: smtp.VerbDATA, Line: []byte("DATA")}
 	if stay := s.askStay(); s.mx.open() && (!stay.Moves || stay.Anew || stay.Rather) {
 		no = s.leaveRightly(&cmd)
@@ -161,21 +160,24 @@ type noData struct {
 // reachData says DATA to the MX for a held message, and goes on from elsewhere where that MX leg has been lost, or its refusal is about our
 // sending IP. It returns the refusal that it comes to; neither that nor an error: the MX wants the message.
 func (s *session) reachData() (refused *noData, err error) {
-	for tries := 0; ; tries++ {
+	for c := s.mail.content; ; c.again++ {
 		if err := s.beforeData(); err != nil {
 			return nil, err
 		}
-		if !s.mx.open() || !s.mx.transaction {
-			if no, _ := s.move(smtp.VerbDATA, false); no != nil {
-				s.mail.content.does(event.HandleDefer)
+		if s.loseHeldMX(); !s.mx.open() || !s.mx.transaction {
+			if no := s.elsewhere(); no != nil {
+				c.does(event.HandleDefer)
 				return &noData{reply: *no}, nil
+			}
+			if err := s.beforeData(); err != nil { // there may have been a wait
+				return nil, err
 			}
 		}
 		err := s.sayData()
 		if err == nil {
 			break
 		}
-		if ends(err) || !isLost(err) || tries == heldAttempts || s.budget.left(s.now()) < leastAttempt {
+		if ends(err) || !isLost(err) || c.again == heldAttempts || s.budget.left(s.now()) < leastAttempt {
 			return nil, s.ofMessage(err)
 		}
 		s.log.notef("DATA is said on another connection: %s", err)
@@ -195,8 +197,18 @@ func (s *session) beforeData() error {
 	case s.mail.dotAt > 0 && s.msaGone():
 		return s.withhold()
 	}
-	s.loseHeldMX()
 	return nil
+}
+
+// elsewhere gives a held message another MX leg in place of one that was lost. The sending IP there must have room for it, as at its first
+// recipient.
+func (s *session) elsewhere() (no *smtp.Reply) {
+	before := s.mx.info.SendingIP
+	cmd := smtp.Command{Verb: smtp.VerbDATA, Line: []byte("DATA")}
+	if no, _ = s.move(cmd.Verb, false); no == nil && s.mx.info.SendingIP != before {
+		no = s.askLeave(&cmd)
+	}
+	return no
 }
 
 // ofMessage makes a failure at the DATA of a held message one of that message: its MSA waits for the reply to that.

@@ -20,6 +20,7 @@ type inspected struct {
 	judged   bool       // the message has been handed over
 	closed   bool
 	dotTried bool     // LaneHold: the kernel has been given the dot, or a part of it
+	again    uint8    // LaneHold: connections that have taken the place of one that was lost behind DATA
 	pieces   [][]byte // of the message, of outBuffer octets each. Nobody else's memory: a scanner that is given up may still read it
 	size     int64    // octets in them
 	no       *heldNo  // LaneHold: why the message is refused, whatever is in it; nil: it is not
