@@ -31,9 +31,10 @@ func (a *pass) contentOf() content.Mail {
 }
 
 // Judged hears what the content of a message came to: it is evidence about its account, of a kind of its own, where anything follows at all.
-// What others have written says nothing of the account.
+// What others have written says nothing of the account, and what a person has allowed is not held against it, but for viruses. That is asked
+// here as well: a verdict that comes late does not know of it.
 func (p *Policy) Judged(o *content.Outcome) {
-	if !o.Seen || o.Allowed {
+	if !o.Seen || !o.Virus && (o.Allowed || p.detector.Allows(o.Tenant, o.Account)) {
 		return
 	}
 	if !o.Mild {

@@ -168,9 +168,17 @@ func TestWhoseContentIsAllowedIsForgivenAndAudited(t *testing.T) {
 	for range 5 {
 		v.judged("bob@acme.example")
 	}
-	set.Content.Close()
+	for range 5 { // nobody waited for these any more
+		set.Content.Late(inspect.Mail{Tenant: "acme", Account: "bob@acme.example", Sender: "bob@acme.example", Recipients: []string{"eve@example.net"}}, refused())
+	}
 	if x := r.Explain(bob); x.Level != contain.Normal || x.Allow == nil {
 		t.Errorf("%+v", x)
+	}
+	s.say.Virus = "Test.EICAR" // that is not to be allowed
+	v.judged("bob@acme.example")
+	set.Content.Close()
+	if x := r.Explain(bob); x.Level != contain.Slow {
+		t.Errorf("a virus: %v", x.Level)
 	}
 	if err := r.Withdraw(bob, "alice", ""); err != nil {
 		t.Fatal(err)

@@ -163,8 +163,8 @@ func (i *Inspection) scan(ctx context.Context, m *session.Message, mail inspect.
 	mild := exemption(m.Sender, recipients, i.mail.Forwarded, m.Open)
 	scans := i.judge.o.Scanners.Inspect(ctx, mail)
 	v := s.Of(i.tenant, scans, i.mail.Suspicion, mild)
-	if i.mail.Allowed && v.Seen && v.Virus == "" && v.Rule != "unfit" && v.Handle > event.HandleAccept {
-		v.Handle, v.Why = event.HandleAccept, v.Why+"; allowed by hand"
+	if i.mail.Allowed && v.Seen && v.Handle > event.HandleAccept {
+		v = s.allowed(i.tenant, scans, v, mild)
 	}
 	told := i.unjudged()
 	told.Verdict, told.Rule, told.Octets, told.Scans = v.Handle, v.Rule, m.Octets, scans

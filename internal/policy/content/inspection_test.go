@@ -253,6 +253,35 @@ func TestWhoeverIsAllowedIsNotRefused(t *testing.T) {
 	}
 }
 
+// A virus stays one, and what cannot be put to a scanner stays unseen, also where another scanner's word alone is the stricter one.
+func TestWhoeverIsAllowedIsNotLetAVirusPass(t *testing.T) {
+	unfit := event.Scan{Scanner: "clamd", State: event.ScanFailed, Lack: event.LackUnfit, Why: "why"}
+	for _, c := range []struct {
+		say  []event.Scan
+		want event.Handling
+		rule string
+	}{
+		{[]event.Scan{spoke("reject", 20), virus}, event.HandleRefuse, "on_virus"},
+		{[]event.Scan{virus, spoke("reject", 20)}, event.HandleRefuse, "on_virus"},
+		{[]event.Scan{spoke("reject", 20), unfit}, event.HandleDefer, "unfit"},
+		{[]event.Scan{spoke("reject", 20), silent(event.LackUnavailable)}, event.HandleAccept, "on_reject"},
+	} {
+		r := newRig(t, settings())
+		r.says = func(context.Context, *inspect.Mail) []event.Scan { return c.say }
+		i := r.Begin(Mail{Tenant: "acme", Account: "bob", New: true}, theMX)
+		i.Named(Mail{Tenant: "acme", Account: "carol", Allowed: true})
+		i.Room(1, 0)
+		i.Start()
+		i.Judge(message("x"))
+		<-i.Done()
+		o := i.Verdict()
+		i.Close(session.Came{})
+		if o.Handle != c.want || o.Told.Rule != c.rule {
+			t.Errorf("%+v: %v by %q", c.say, o.Handle, o.Told.Rule)
+		}
+	}
+}
+
 // law: I25
 func TestAllRoomIsGivenBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -3,6 +3,7 @@ package content
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"kanmon/internal/event"
@@ -42,6 +43,18 @@ func (s *Settings) Of(t *Tenant, scans []event.Scan, suspicion float64, mild str
 	if v.Handle == event.HandleDivert && s.Pool == "" {
 		v.Handle, v.Why = event.HandleAccept, v.Why+"; there is no pool for doubtful mail"
 	}
+	return v
+}
+
+// allowed is a verdict of the scans of a message where a person has allowed what its sender writes: but for viruses, and for what was made so
+// that a scanner cannot be asked about it.
+func (s *Settings) allowed(t *Tenant, scans []event.Scan, v Verdict, mild string) Verdict {
+	held := slices.DeleteFunc(slices.Clone(scans), func(one event.Scan) bool { return one.Virus == "" && one.Lack != event.LackUnfit })
+	if strict := s.Of(t, held, 0, mild); strict.Handle > event.HandleAccept {
+		strict.Seen, strict.P = v.Seen, v.P
+		return strict
+	}
+	v.Handle, v.Why = event.HandleAccept, v.Why+"; allowed by hand"
 	return v
 }
 
