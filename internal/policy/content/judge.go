@@ -78,7 +78,7 @@ func (j *Judge) Begin(m Mail, mx netip.Addr) *Inspection {
 	if t == nil {
 		return nil
 	}
-	m.WasSlow = j.o.Memory.wasSlow(mx, m.Size, j.o.Clock())
+	m.WasSlow = j.o.Memory.wasSlow(mx, m.Size, m.Tenant, j.o.Clock())
 	c := j.o.choose(t, &m, func() bool { return j.o.Memory.sampled(&m, j.o.Sample) })
 	if c.lane == event.LaneOff {
 		return nil

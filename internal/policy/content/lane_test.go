@@ -94,11 +94,14 @@ func TestSlowMXsAreRememberedForADay(t *testing.T) {
 		after time.Duration
 		want  bool
 	}{{40_000, 0, true}, {50_000, 23 * time.Hour, true}, {4_000, 0, false}, {4_000_000, 0, false}, {40_000, 24 * time.Hour, false}} {
-		if got := m.wasSlow(theMX, c.size, now.Add(c.after)); got != c.want {
+		if got := m.wasSlow(theMX, c.size, "acme", now.Add(c.after)); got != c.want {
 			t.Errorf("%d octets, %v later: %v", c.size, c.after, got)
 		}
 	}
-	if m.wasSlow(theMX.Next(), 40_000, now) {
+	if m.wasSlow(theMX.Next(), 40_000, "acme", now) {
 		t.Error("another MX is slow, too")
+	}
+	if m.wasSlow(theMX, 40_000, "blue", now) {
+		t.Error("another tenant's mail is not held because of this one's")
 	}
 }

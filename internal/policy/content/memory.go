@@ -19,10 +19,12 @@ type Memory struct {
 	slow *share.Map[slowKey, time.Time] // until when
 }
 
-// A slowKey is messages of about one size to one MX.
+// A slowKey is messages of about one size to one MX: of one tenant, for what does not fit is its sender's doing, and another tenant's mail is
+// held as before.
 type slowKey struct {
-	mx   netip.Addr
-	size int // in powers of four; 0: not announced
+	tenant string
+	mx     netip.Addr
+	size   int // in powers of four; 0: not announced
 }
 
 // Bounds of what is remembered of slow MXs.
@@ -36,21 +38,21 @@ func NewMemory() *Memory {
 	return &Memory{seed: maphash.MakeSeed(), slow: share.NewMap[slowKey, time.Time](mostSlow)}
 }
 
-func keyOf(mx netip.Addr, size int64) slowKey {
-	return slowKey{mx.Unmap(), (bits.Len64(uint64(max(size, 0))) + 1) / 2} //nolint:gosec // it is not negative
+func keyOf(tenant string, mx netip.Addr, size int64) slowKey {
+	return slowKey{tenant, mx.Unmap(), (bits.Len64(uint64(max(size, 0))) + 1) / 2} //nolint:gosec // it is not negative
 }
 
 // tookTooLong notes that a message of a tenant that was held did not reach its MX in time, or could not be kept.
 func (m *Memory) tookTooLong(mx netip.Addr, size int64, tenant string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.slow.Put(keyOf(mx, size), now.Add(slowFor), tenant)
+	m.slow.Put(keyOf(tenant, mx, size), now.Add(slowFor), tenant)
 }
 
-func (m *Memory) wasSlow(mx netip.Addr, size int64, now time.Time) bool {
+func (m *Memory) wasSlow(mx netip.Addr, size int64, tenant string, now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	until, found := m.slow.Get(keyOf(mx, size))
+	until, found := m.slow.Get(keyOf(tenant, mx, size))
 	return found && now.Before(until)
 }
 
