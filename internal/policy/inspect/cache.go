@@ -137,17 +137,18 @@ func holds(scans []event.Scan) bool {
 	})
 }
 
-// forget forgets an account's verdicts.
+// forget forgets an account's verdicts; of no account all of the tenant's.
 func (c *cache) forget(tenant, account string) {
+	isMeant := func(k *kept) bool { return k.tenant == tenant && (account == "" || k.account == account) }
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for key, k := range c.known.All() {
-		if k.tenant == tenant && k.account == account {
+		if isMeant(&k) {
 			c.known.Delete(key)
 		}
 	}
 	for _, f := range c.flights {
-		if f.of.tenant == tenant && f.of.account == account {
+		if isMeant(&f.of) {
 			f.stale = true
 		}
 	}

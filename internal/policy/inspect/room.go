@@ -143,5 +143,5 @@ func (r *Room) leave() {
 	}
 }
 
-// Forget forgets verdicts about messages of an account: behind it they are scanned anew.
+// Forget forgets verdicts about messages of an account, or of all of a tenant's: behind it they are scanned anew.
 func (r *Room) Forget(tenant, account string) { r.cache.forget(tenant, account) }

@@ -306,6 +306,10 @@ func TestAVerdictIsKept(t *testing.T) {
 		if got := r.Inspect(t.Context(), message("a", trace(7)+"Subject: x\r\n\r\nspam\r\n")); got[0].Cached {
 			t.Error("it was to be forgotten")
 		}
+		r.Forget("a", "")
+		if got := r.Inspect(t.Context(), message("a", trace(7)+"Subject: x\r\n\r\nspam\r\n")); got[0].Cached {
+			t.Error("all of the tenant's were to be forgotten")
+		}
 		time.Sleep(verdictTime)
 		if got := r.Inspect(t.Context(), message("a", trace(7)+"Subject: x\r\n\r\nspam\r\n")); got[0].Cached {
 			t.Error("it is too old")
