@@ -27,7 +27,7 @@ type judging struct {
 	memory *content.Memory // nil: nothing was ever scanned
 	room   *scanRoom       // of the newest generation that has any
 
-	newest atomic.Pointer[content.Judge]
+	leads atomic.Pointer[content.Judge] // of the generation that new sessions begin in; nil: it has none
 }
 
 // A scanRoom is scanners that generations share, and the memory for their messages.
@@ -108,8 +108,8 @@ func (d *Daemon) judge(cfg *config.Config) (*judgeInUse, error) {
 			return nil, err
 		}
 		room := inspect.NewRoom(inspect.Settings{Scanners: scanners, Late: func(m inspect.Mail, said event.Scan) {
-			if newest := j.newest.Load(); newest != nil {
-				newest.Late(m, said)
+			if leads := j.leads.Load(); leads != nil {
+				leads.Late(m, said)
 			}
 		}})
 		j.room = &scanRoom{Room: room, budget: inspect.NewBudget(int64(cfg.Content.HoldMemory)), of: want}
@@ -126,8 +126,17 @@ func (d *Daemon) judge(cfg *config.Config) (*judgeInUse, error) {
 	use.Judge = content.New(content.Options{
 		Settings: contentOf(cfg), Scanners: use.room.Room, Budget: use.room.budget, Memory: j.memory, Heard: d.contentJudged,
 	})
-	j.newest.Store(use.Judge)
 	return use, nil
+}
+
+// lead has late verdicts count as a generation says, from now on: not before it is sure that it takes the place of the one before. Where
+// nobody's mail is scanned any more they count for nobody.
+func (j *judging) lead(u *judgeInUse) {
+	if u == nil {
+		j.leads.Store(nil)
+		return
+	}
+	j.leads.Store(u.Judge)
 }
 
 // judgeOf is what a generation's sessions have judge their content.

@@ -141,3 +141,26 @@ func TestGenerationsShareTheScannersThatTheyHaveInCommon(t *testing.T) {
 	}
 	again.close(&d.judging)
 }
+
+// A configuration that was built, and did not come to take the place of the one before, decides nothing: not of late verdicts either.
+func TestLateVerdictsCountAsTheGenerationSaysThatLeads(t *testing.T) {
+	d := New(configOf(t, scanned), nil)
+	first, err := d.judge(d.cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.install(&generation{judge: first})
+	second, err := d.judge(configOf(t, scanned))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.judging.leads.Load() != first.Judge {
+		t.Error("what has only been built leads")
+	}
+	second.close(&d.judging)
+	d.install(&generation{})
+	if d.judging.leads.Load() != nil {
+		t.Error("a judge leads, and nobody's mail is scanned")
+	}
+	first.close(&d.judging)
+}

@@ -43,6 +43,7 @@ func (d *Daemon) install(next *generation) (previous *generation) {
 	previous, d.current = d.current, next
 	d.mu.Unlock()
 	d.trusting.lead(next.trust)
+	d.judging.lead(next.judge)
 	d.exchangeJournal(next.journal)
 	return previous
 }
