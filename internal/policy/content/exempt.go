@@ -17,16 +17,16 @@ import (
 // mostReported bounds the recipients of a report: those who ask for reports are a few addresses.
 const mostReported = 8
 
-// exemption says why a message is not refused; "": it may be.
-func exemption(sender string, recipients []string, forwarded bool, open func() io.Reader) string {
+// exemption says why a message is not refused; "": it may be. Of the recipients unlisted ones are not known.
+func exemption(sender string, recipients []string, unlisted int, forwarded bool, open func() io.Reader) string {
 	switch {
 	case mailbox.Form([]byte(sender)) == mailbox.Null:
 		return "a bounce"
-	case len(recipients) > 0 && allOf(recipients, toRole):
+	case len(recipients) > 0 && unlisted == 0 && allOf(recipients, toRole):
 		return "to a postmaster or an abuse desk"
 	case forwarded:
 		return "forwarded mail"
-	case len(recipients) <= mostReported && open != nil:
+	case len(recipients)+unlisted <= mostReported && open != nil:
 		return report(open())
 	}
 	return ""

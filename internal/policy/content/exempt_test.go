@@ -14,30 +14,33 @@ func TestWhatIsNotRefused(t *testing.T) {
 		name       string
 		sender     string
 		recipients []string
+		unlisted   int
 		forwarded  bool
 		message    string
 		want       string
 	}{
-		{"ordinary", "bob@acme.example", []string{"eve@example.net"}, false, plain, ""},
-		{"bounce", "", []string{"eve@example.net"}, false, plain, "a bounce"},
-		{"postmaster", "bob@acme.example", []string{"Postmaster@example.net", "abuse@example.org", "POSTMASTER"}, false, plain, "to a postmaster or an abuse desk"},
-		{"a postmaster beside others", "bob@acme.example", []string{"postmaster@example.net", "eve@example.net"}, false, plain, ""},
-		{"like abuse", "bob@acme.example", []string{"abuse.of.trust@example.net"}, false, plain, ""},
-		{"no recipients", "bob@acme.example", nil, false, plain, ""},
-		{"forwarded", "bob@acme.example", []string{"eve@example.net"}, true, plain, "forwarded mail"},
-		{"abuse report", "fbl@acme.example", []string{"eve@example.net"}, false, arf, "an abuse report"},
-		{"abuse report to many", "fbl@acme.example", strings.Fields(strings.Repeat("eve@example.net ", 9)), false, arf, ""},
-		{"TLS report", "t@acme.example", []string{"eve@example.net"}, false, strings.Replace(arf, "feedback-report", "\"TLSRPT\"", 1), "a TLS report"},
-		{"receipt", "t@acme.example", []string{"eve@example.net"}, false, strings.Replace(arf, "feedback-report", "disposition-notification", 1), ""},
-		{"DMARC report", "d@acme.example", []string{"eve@example.net"}, false, dmarc, "a DMARC report"},
-		{"its subject alone", "d@acme.example", []string{"eve@example.net"}, false, strings.Replace(dmarc, "application/gzip", "text/html", 1), ""},
-		{"its subject in the body", "d@acme.example", []string{"eve@example.net"}, false, plain + dmarc, ""},
-		{"no header", "d@acme.example", []string{"eve@example.net"}, false, "\r\nhello", ""},
-		{"nothing", "d@acme.example", []string{"eve@example.net"}, false, "", ""},
-		{"no end of the header", "d@acme.example", []string{"eve@example.net"}, false, strings.Repeat("X: y\r\n", 100_000), ""},
-		{"broken header behind what tells", "d@acme.example", []string{"eve@example.net"}, false, strings.Replace(arf, "boundary=x\r\n\r\n", "boundary=x\r\nbroken\r\n\r\n", 1), "an abuse report"},
+		{"ordinary", "bob@acme.example", []string{"eve@example.net"}, 0, false, plain, ""},
+		{"bounce", "", []string{"eve@example.net"}, 0, false, plain, "a bounce"},
+		{"postmaster", "bob@acme.example", []string{"Postmaster@example.net", "abuse@example.org", "POSTMASTER"}, 0, false, plain, "to a postmaster or an abuse desk"},
+		{"a postmaster beside others", "bob@acme.example", []string{"postmaster@example.net", "eve@example.net"}, 0, false, plain, ""},
+		{"like abuse", "bob@acme.example", []string{"abuse.of.trust@example.net"}, 0, false, plain, ""},
+		{"no recipients", "bob@acme.example", nil, 0, false, plain, ""},
+		{"forwarded", "bob@acme.example", []string{"eve@example.net"}, 0, true, plain, "forwarded mail"},
+		{"abuse report", "fbl@acme.example", []string{"eve@example.net"}, 0, false, arf, "an abuse report"},
+		{"abuse report to many", "fbl@acme.example", strings.Fields(strings.Repeat("eve@example.net ", 9)), 0, false, arf, ""},
+		{"abuse report to so many that nobody knows whom", "fbl@acme.example", nil, 900, false, arf, ""},
+		{"a postmaster beside some whom nobody knows", "bob@acme.example", []string{"postmaster@example.net"}, 1, false, plain, ""},
+		{"TLS report", "t@acme.example", []string{"eve@example.net"}, 0, false, strings.Replace(arf, "feedback-report", "\"TLSRPT\"", 1), "a TLS report"},
+		{"receipt", "t@acme.example", []string{"eve@example.net"}, 0, false, strings.Replace(arf, "feedback-report", "disposition-notification", 1), ""},
+		{"DMARC report", "d@acme.example", []string{"eve@example.net"}, 0, false, dmarc, "a DMARC report"},
+		{"its subject alone", "d@acme.example", []string{"eve@example.net"}, 0, false, strings.Replace(dmarc, "application/gzip", "text/html", 1), ""},
+		{"its subject in the body", "d@acme.example", []string{"eve@example.net"}, 0, false, plain + dmarc, ""},
+		{"no header", "d@acme.example", []string{"eve@example.net"}, 0, false, "\r\nhello", ""},
+		{"nothing", "d@acme.example", []string{"eve@example.net"}, 0, false, "", ""},
+		{"no end of the header", "d@acme.example", []string{"eve@example.net"}, 0, false, strings.Repeat("X: y\r\n", 100_000), ""},
+		{"broken header behind what tells", "d@acme.example", []string{"eve@example.net"}, 0, false, strings.Replace(arf, "boundary=x\r\n\r\n", "boundary=x\r\nbroken\r\n\r\n", 1), "an abuse report"},
 	} {
-		got := exemption(c.sender, c.recipients, c.forwarded, func() io.Reader { return strings.NewReader(c.message) })
+		got := exemption(c.sender, c.recipients, c.unlisted, c.forwarded, func() io.Reader { return strings.NewReader(c.message) })
 		if got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
 		}

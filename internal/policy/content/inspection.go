@@ -49,16 +49,26 @@ func (i *Inspection) Room(_ int, replied time.Duration) <-chan struct{} {
 	if i.lane == event.LaneHold {
 		i.mayNotHold(&i.judge.o.Settings, &i.mail)
 	}
-	if i.tooLarge {
+	if i.refusesSize() {
 		return nil
 	}
-	i.hold = i.judge.o.Budget.Ask(i.mail.Tenant, min(i.mail.Size, i.most()))
+	octets := min(i.mail.Size, i.most())
+	if i.tooLarge { // if that is true all of it will be asked for, and none be used
+		octets = 0
+	}
+	i.hold = i.judge.o.Budget.Ask(i.mail.Tenant, octets)
 	ready := i.hold.Ready()
 	if ready != nil && i.lane == event.LaneBehind {
 		i.hold.Give()
 		return nil
 	}
 	return ready
+}
+
+// refusesSize reports whether a message is refused for the size that its sender has announced. Where such messages go on unjudged what is
+// announced is not believed: a sender who says a large number would have nothing scanned.
+func (i *Inspection) refusesSize() bool {
+	return i.tooLarge && i.without(event.LackTooLarge, "").Refuse != session.RefuseNot
 }
 
 // most is how large a message may become that is kept.
@@ -72,7 +82,7 @@ func (i *Inspection) most() int64 {
 // Start implements [session.Inspection].
 func (i *Inspection) Start() session.Start {
 	switch {
-	case i.tooLarge:
+	case i.refusesSize():
 		return i.without(event.LackTooLarge, fmt.Sprintf("%d octets are announced", i.mail.Size))
 	case !i.hold.Granted():
 		return i.without(event.LackBusy, "no memory for the message")
@@ -156,11 +166,7 @@ func (i *Inspection) Judge(m session.Message) {
 // scan has the message scanned, and tells whoever is to hear of it.
 func (i *Inspection) scan(ctx context.Context, m *session.Message, mail inspect.Mail) {
 	s := &i.judge.o.Settings
-	recipients := m.Recipients
-	if m.Unlisted > 0 {
-		recipients = append(append([]string{}, recipients...), "others@invalid") // who are not all postmasters
-	}
-	mild := exemption(m.Sender, recipients, i.mail.Forwarded, m.Open)
+	mild := exemption(m.Sender, m.Recipients, m.Unlisted, i.mail.Forwarded, m.Open)
 	scans := i.judge.o.Scanners.Inspect(ctx, mail)
 	v := s.Of(i.tenant, scans, i.mail.Suspicion, mild)
 	if i.mail.Allowed && v.Seen && v.Handle > event.HandleAccept {

@@ -197,15 +197,49 @@ func TestTooLarge(t *testing.T) {
 	if start.Refuse != session.RefuseNow || start.Say.Code() != 451 || start.Told.Scans[1].Lack != event.LackTooLarge {
 		t.Errorf("announced: %+v", start)
 	}
-	if start, _ = r.play(Mail{Tenant: "acme", Account: "bob", New: true, Size: 1 << 20}, "x"); start.Refuse != session.RefuseNot || start.Lane != event.LaneOff {
+	long := strings.Repeat("x", 200<<10)
+	tooLong := strings.Repeat("x", 600<<10)
+	if start, _ = r.play(Mail{Tenant: "acme", Account: "bob", New: true, Size: 1 << 20}, tooLong); start.Refuse != session.RefuseNot || start.Lane != event.LaneOff {
 		t.Errorf("announced, of the known: %+v", start)
 	}
-	long := strings.Repeat("x", 200<<10)
+	if len(r.asked) != 0 {
+		t.Errorf("asked about %d", len(r.asked))
+	}
 	if start, _ = r.play(Mail{Tenant: "acme", Account: "bob", Suspicion: 0.4}, long); start.Refuse != session.RefuseNow {
 		t.Errorf("not announced: %+v", start)
 	}
 	if start, o := r.play(Mail{Tenant: "acme", Account: "bob", Suspicion: 0.4}, long); start.Lane != event.LaneTee || o == nil {
 		t.Errorf("its next try: %+v", start) // is not held
+	}
+}
+
+// A sender who announces more than any scanner takes, and sends little, is judged like one who does not.
+func TestAnAnnouncedSizeIsNoWayAround(t *testing.T) {
+	r := newRig(t, settings())
+	r.says = func(context.Context, *inspect.Mail) []event.Scan { return []event.Scan{spoke("reject", 20)} }
+	for name, m := range map[string]Mail{
+		"of the known": {Tenant: "all", Account: "bob", Size: 1 << 30},
+		"of the new":   {Tenant: "all", Account: "bob", Size: 1 << 30, New: true},
+	} {
+		start, o := r.play(m, "x")
+		if start.Lane == event.LaneOff || m.New && (o == nil || o.Handle != event.HandleRefuse) {
+			t.Errorf("%s: %+v, %+v", name, start, o)
+		}
+	}
+	if len(r.asked) != 2 {
+		t.Errorf("asked about %d, want 2", len(r.asked))
+	}
+}
+
+// What one tenant's messages have come to moves no other tenant's out of a hold.
+func TestOnesTenantsLongMessagesAreNoOthers(t *testing.T) {
+	r := newRig(t, settings(func(s *Settings) { s.Hold = 64 << 10 }))
+	r.play(Mail{Tenant: "acme", Account: "bob", New: true}, strings.Repeat("x", 100<<10))
+	if start, _ := r.play(Mail{Tenant: "all", Account: "eve", New: true}, "x"); start.Lane != event.LaneHold {
+		t.Errorf("another tenant's mail: %+v", start)
+	}
+	if start, _ := r.play(Mail{Tenant: "acme", Account: "bob", New: true}, "x"); start.Lane != event.LaneTee {
+		t.Errorf("its own: %+v", start)
 	}
 }
 

@@ -97,7 +97,7 @@ func (j *Judge) Forget(tenant, account string) {
 func (j *Judge) Late(m inspect.Mail, said event.Scan) {
 	o := &Outcome{
 		At: j.o.Clock(), Tenant: m.Tenant, Account: m.Account, Enforced: j.o.Enforce, Seen: true, P: points(&said), Virus: said.Virus != "",
-		Mild: exemption(m.Sender, m.Recipients, false, nil) != "",
+		Mild: exemption(m.Sender, m.Recipients, 0, false, nil) != "",
 	}
 	j.o.Heard(o)
 }
