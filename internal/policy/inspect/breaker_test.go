@@ -195,6 +195,7 @@ func TestOneTenantDoesNotDriveAScannerAway(t *testing.T) {
 					all.Go(func() { r.Inspect(t.Context(), mail("bad")) })
 				}
 				all.Wait()
+				synctest.Wait() // for the answer to the ping
 				r.Inspect(t.Context(), mail("good"))
 				if away := !r.State()[0].Away.IsZero(); away != c.away {
 					t.Errorf("away: %v", away)
