@@ -193,7 +193,7 @@ func writeMessage(sum hash.Hash, message io.Reader) error {
 				field = []byte{}
 			}
 		}
-		if field != nil && len(field) <= longestTrace {
+		if field != nil && len(field) <= longestTrace && !hides(line) {
 			field = append(field, line...)
 		} else {
 			_, _ = sum.Write(field)
@@ -217,6 +217,12 @@ func writeMessage(sum hash.Hash, message io.Reader) error {
 			return err
 		}
 	}
+}
+
+// hides reports whether somebody else may read in a line of a field that the field ends there, or in the middle of it: then what comes is text.
+func hides(line []byte) bool {
+	line = bytes.TrimSuffix(bytes.TrimSuffix(line, []byte{'\n'}), []byte{'\r'})
+	return len(bytes.TrimSpace(line)) == 0 || bytes.ContainsAny(line, "\r\x00")
 }
 
 func isTrace(line []byte) bool {

@@ -296,6 +296,10 @@ func TestAVerdictIsKept(t *testing.T) {
 			"another long":    message("a", "Received: "+strings.Repeat("y", 1000)+"\r\nSubject: x\r\n\r\nspam\r\n"),
 			"folded long":     message("a", "Received: x\r\n "+strings.Repeat("y", 1000)+"\r\nSubject: x\r\n\r\nspam\r\n"),
 			"folded longer":   message("a", "Received: x\r\n "+strings.Repeat("z", 1000)+"\r\nSubject: x\r\n\r\nspam\r\n"),
+			"ends for some":   message("a", "Received: x\r\n \r\n one text\r\nSubject: x\r\n\r\nspam\r\n"),
+			"ends, another":   message("a", "Received: x\r\n \r\n another text\r\nSubject: x\r\n\r\nspam\r\n"),
+			"bare CR":         message("a", "Received: x\rSubject: one\r\nSubject: x\r\n\r\nspam\r\n"),
+			"bare CR, other":  message("a", "Received: x\rSubject: two\r\nSubject: x\r\n\r\nspam\r\n"),
 			"other account":   func() Mail { m := message("a", trace(7)+"Subject: x\r\n\r\nspam\r\n"); m.Account = "b"; return m }(),
 		} {
 			if got := r.Inspect(t.Context(), m); got[0].Cached {
