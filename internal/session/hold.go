@@ -325,6 +325,7 @@ func (s *session) leavesHeld(o event.Outcome, by event.Side, why string, err err
 // writeHeld writes a held message to its MX, with its dot, and reads the reply to that.
 func (s *session) writeHeld() error {
 	c := s.mail.content
+	c.told.Prepended = int64(len(c.opinion.Fields))
 	s.log.line(event.MarkMadeForMX, fmt.Appendf(nil, "(message, %d octets, held until now)", c.size+int64(len(c.opinion.Fields))))
 	last := c.opinion.Fields
 	for _, piece := range c.pieces {

@@ -174,14 +174,17 @@ func (s *session) awaitVerdict(c *inspected, end time.Duration) error {
 		c.told = *told
 		c.told.Lane, c.told.Octets, c.told.Waited = c.lane, octets, waited
 	}
-	if fields := c.opinion.Fields; len(fields) > 0 && (!c.isHeld() || !areFields(fields)) {
-		s.log.note("what was to stand before the message is left out: it is no header field, or the MX has the beginning of the message")
+	if fields := c.opinion.Fields; len(fields) > 0 && (!c.isHeld() || !areFields(fields) || c.goesOn()) {
+		s.log.note("what was to stand before the message is left out: it is no header field, or the message's beginning would become a part of it, or the MX has that")
 		c.opinion.Fields = nil
 	}
-	c.told.Prepended = int64(len(c.opinion.Fields))
 	s.log.notef("content: %s", c.opinion.Handle)
 	return nil
 }
+
+// goesOn reports whether a message begins with a blank: behind a header field its first line would be that field's, and its sender's words
+// the operator's.
+func (c *inspected) goesOn() bool { return len(c.pieces) > 0 && isBlank(c.pieces[0][0]) }
 
 // areFields reports whether octets are whole header fields that can stand before any message: nothing in them ends the header, or the message.
 func areFields(p []byte) bool {
