@@ -102,7 +102,7 @@ func waiting(s *admin.Session) string {
 	case event.SpentOnBodyMSA.String():
 		return "MSA: body"
 	case event.SpentHeld.String():
-		return "kanmon: a limit"
+		return "kanmon: a limit, or a scanner"
 	case event.SpentResting.String():
 		return "kanmon: rests"
 	case event.SpentPassing.String():
