@@ -23,6 +23,7 @@ func configRows() []row {
 			want: `pool.bulk: pool "bulk" has no IPv6 address, and pool "default" has: its mail to IPv6`,
 		},
 		{id: "pool-unused", name: "pool that nobody uses", doc: edited(pools, "pool = 'bulk'", "pool = 'default'"), want: `pool.bulk: no tenant and no route uses pool "bulk"`, good: pools},
+		{id: "pool-unused", name: "pool for doubtful mail, and none is diverted", doc: doubtful, want: `pool.bulk: no tenant and no route uses pool "bulk"`, good: doubtful + "[containment]\nenforce = true\n"},
 		{id: "sending-ip-unused", name: "sending IP in no pool", doc: edited(pools, "'203.0.113.11', ", "'203.0.113.10', "), want: "sending_ip[1]: 203.0.113.11 is in no pool", good: pools},
 		{
 			id: "warm-up-alone", name: "no warm IP beside a new one", doc: edited(ips, "ehlo    = 'b.example.jp'\n", "ehlo    = 'b.example.jp'\n"+newToday) + "[pool.default]\nips = ['203.0.113.11', '2001:db8::10']\n[[route]]\nnull_sender = true\npool = 'bulk'\n[pool.bulk]\nips = ['203.0.113.10', '2001:db8::10']\n",

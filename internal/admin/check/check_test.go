@@ -41,6 +41,17 @@ ehlo    = 'a.example.jp'
 // oneAddress is a site of IPv4 alone.
 var oneAddress = in(plain, "listen = ['0.0.0.0:10025']") + "[[sending_ip]]\naddress = '203.0.113.10'\nehlo = 'a.example.jp'\n"
 
+// doubtful has a pool for doubtful mail.
+var doubtful = oneAddress + `[[sending_ip]]
+address = '203.0.113.11'
+ehlo = 'b.example.jp'
+[pool.default]
+ips = ['203.0.113.10']
+[pool.bulk]
+ips = ['203.0.113.11']
+high_risk = true
+`
+
 // pools has no fault: two pools of both families, all in use. Its only route takes everything.
 const pools = ips + `[pool.default]
 ips = ['203.0.113.10', '2001:db8::10']

@@ -15,6 +15,9 @@ func (c *checker) pools() {
 	for _, t := range c.Config.Tenants {
 		used[t.Pool] = true
 	}
+	if c.Config.Content.Enforce || c.Config.Containment.Enforce { // what is diverted leaves from it
+		used[c.Config.Containment.Pool] = true
+	}
 	for _, r := range c.Config.Routes {
 		used[r.Pool] = true // "" is none
 	}
