@@ -37,7 +37,8 @@ func (p *Policy) Judged(o *content.Outcome) {
 	if !o.Seen || !o.Virus && (o.Allowed || p.detector.Allows(o.Tenant, o.Account)) {
 		return
 	}
-	if !o.Mild {
+	forwards := p.ofSender(p.settings.Load(), o.Tenant, o.Account, true).kind == contain.Forwarder
+	if !o.Mild && !forwards {
 		p.Scored(o.Tenant, o.Account, o.P)
 	}
 	if !o.Enforced {

@@ -168,6 +168,7 @@ func TestWhoseContentIsAllowedIsForgivenAndAudited(t *testing.T) {
 	for range 5 {
 		v.judged("bob@acme.example")
 	}
+	set.Content.Close()
 	for range 5 { // nobody waited for these any more
 		set.Content.Late(inspect.Mail{Tenant: "acme", Account: "bob@acme.example", Sender: "bob@acme.example", Recipients: []string{"eve@example.net"}}, refused())
 	}
