@@ -194,14 +194,15 @@ type spot struct {
 // newPlace is for how long a place is new.
 const newPlace = 24 // hours
 
-// isNew reports whether a place is new at an hour. One that the clock has yet to come to is not.
-func (p *places) isNew(hash uint32, hour int64) bool {
+// isNew reports whether a place is new at an hour to an account that was first heard of at another one. One that the clock has yet to come to
+// is not, nor is any of its first day: there is no past to compare that with.
+func (p *places) isNew(hash uint32, hour, first int64) bool {
 	for i := range p {
-		if p[i].Hash == hash {
-			return hour-int64(p[i].Since) < newPlace && hour >= int64(p[i].Since)
+		if since := int64(p[i].Since); p[i].Hash == hash {
+			return since >= first+newPlace && hour-since < newPlace && hour >= since
 		}
 	}
-	return true
+	return hour >= first+newPlace
 }
 
 // see notes a place, in place of the one that came first.

@@ -105,8 +105,9 @@ func (m *Memory) habits(f *Figures, a *account, mail *Mail, key uint64, now time
 	a.inHour.reached = max(a.inHour.reached, uint32(max(0, min(f.Reached, 1<<30))))
 	f.Usual, f.Domains, f.UsualDomains, f.UsualNew = a.usual(hour), a.inHour.count(), float64(a.domains), float64(a.news)
 	f.InDay, f.AtHour = a.inDay(), a.atHour(hour)
-	f.Foreign = mail.Foreign || mail.Sender != 0 && a.isKnown() && a.senders.isNew(placeOf(mail.Sender), hour)
-	f.NewSource = mail.Source.IsValid() && a.isKnown() && a.sources.isNew(sourceHash(mail.Source), hour)
+	first := floorDiv(a.begun, 60)
+	f.Foreign = mail.Foreign || mail.Sender != 0 && a.isKnown() && a.senders.isNew(placeOf(mail.Sender), hour, first)
+	f.NewSource = mail.Source.IsValid() && a.isKnown() && a.sources.isNew(sourceHash(mail.Source), hour, first)
 	if !a.knowsRecipients(now) || !m.filter.takes(mail.Tenant) {
 		return
 	}

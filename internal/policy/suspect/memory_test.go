@@ -90,6 +90,29 @@ func TestHabits(t *testing.T) {
 	}
 }
 
+// An account that sends much has no past on its first day, and where it sends from and as whom says nothing: so it is with all of them when
+// kanmon begins.
+func TestOnItsFirstDayNothingIsForeign(t *testing.T) {
+	m := small()
+	another := netip.MustParseAddr("10.20.9.9")
+	for n := range 60 {
+		at := start.Add(time.Duration(n) * time.Minute)
+		m.Began(&Beginning{Tenant: "acme", Account: "a", Sender: hash("acme.example"), Source: msa}, at)
+		if s := ask(m, at, nil); s.Score > 0 {
+			t.Fatalf("mail %d: %s", n, s.Says())
+		}
+	}
+	m.Began(&Beginning{Tenant: "acme", Account: "a", Sender: hash("acme.example"), Source: another}, start.Add(23*time.Hour))
+	for _, at := range []time.Time{start.Add(23 * time.Hour), start.Add(25 * time.Hour)} {
+		if s := ask(m, at, func(m *Mail) { m.Source = another }); s.Score > 0 {
+			t.Errorf("at %s, from the second MSA of the first day: %s", at, s.Says())
+		}
+	}
+	if s := ask(m, start.Add(25*time.Hour), func(m *Mail) { m.Sender = hash("other.example") }); partOf(s, event.GroundForeign) != 0.15 {
+		t.Errorf("on its second day, as somebody else: %s", s.Says())
+	}
+}
+
 // Twenty recipients nobody has written to before are one thing in a week in which all are, since kanmon has just begun, and another one
 // behind.
 func TestNewRecipients(t *testing.T) {
