@@ -60,6 +60,7 @@ type commandLine struct {
 	MX       mxCommand        `cmd:"" name:"mx" help:"Show what a running kanmon remembers of the TLS of an MX, and what follows from it."`
 	TLS      tlsCommands      `cmd:"" name:"tls" help:"Show what recipients' domains ask of the TLS with their MXs (DANE, MTA-STS), and what follows from it."`
 	Status   statusCommand    `cmd:"" help:"Say whether a running kanmon is as it should be, and what is not: exit code 1. Sessions, sending IPs, senders, memory."`
+	Ready    readyCommand     `cmd:"" help:"Say whether this gateway should get mail, for keepalived and BGP: exit code 0, or 1 and why not."`
 	Sessions sessionsCommands `cmd:"" help:"List the sessions that run, those that are held first, or have one end."`
 	Top      topCommand       `cmd:"" help:"Show what happens now, again and again: held sessions, providers, sending IPs, tenants, refusals."`
 	Trace    traceCommand     `cmd:"" help:"Show the dialogue of sessions while it happens, as the session log has it, until Ctrl-C."`

@@ -176,6 +176,14 @@ func (c *customers) Status() admin.Status {
 	}
 }
 
+// Unready says why where something is not normal.
+func (c *customers) Unready() string {
+	if len(c.problems) > 0 {
+		return "no sending IP can be used: 12 not on this host"
+	}
+	return ""
+}
+
 // MX knows one that has been given up, one that is about to be tested, and one that is as it should be but for its age.
 func (c *customers) MX(addr netip.Addr) admin.MX {
 	later := time.Date(2099, 1, 1, 0, 0, 0, 0, time.UTC)

@@ -30,6 +30,7 @@
 //	GET  /v1/tls/policies                 the MTA-STS policies that are kept
 //	GET  /v1/tls/refusals                 what mode "observe" has let pass in seven days
 //	GET  /v1/status                       how kanmon itself is: sessions, memory, records that were dropped
+//	GET  /v1/ready                        whether this gateway should get mail; 503 if not, with why
 //	GET  /v1/sessions?held=1m&tenant=     the sessions that run, held ones first; also by session, account, provider, ip, mx, state; most=50
 //	POST /v1/sessions/{session}/end       {"reason": "..."}: it ends, with 421 where a reply is possible, never between a dot and its reply
 //	GET  /v1/top?tenant=                  what happens now, at a glance: status, sessions as above, what becomes of mail, refusals

@@ -104,6 +104,9 @@ func (fakeMXs) PlainMXs() PlainMXs {
 // fakeProcess is how the server's tests are.
 type fakeProcess struct{}
 
+// Unready is ready.
+func (fakeProcess) Unready() string { return "" }
+
 func (fakeProcess) Status() Status {
 	return Status{Problems: []Problem{}, Sessions: 7, RecordsDropped: 3, Goroutines: 12, HeapLive: 5 << 20, Mapped: 9 << 20}
 }

@@ -64,6 +64,7 @@ func NewServer(ips SendingIPs, senders Senders, orders SenderOrders, mxs MXs, pr
 	mux.open(MayAct, "POST /v1/tries", s.try)
 	mux.open(MayAct, "GET /v1/tries/{try}", s.showTry)
 	mux.open(MayLook, "GET /v1/status", s.showStatus)
+	mux.open(MayLook, "GET /v1/ready", s.showReady)
 	mux.open(MayLook, "GET /v1/sessions", s.listSessions)
 	mux.open(MayAct, "POST /v1/sessions/{session}/end", s.endSession)
 	mux.open(MaySearch, "GET /v1/trace", s.trace)

@@ -110,6 +110,8 @@ type Holder struct {
 // A Process is what the daemon knows of itself, and can do with itself.
 type Process interface {
 	Status() Status
+	// Unready says in a line why this gateway should get no mail; "": it should. It is asked often, and waits for nothing.
+	Unready() string
 	// Sessions gives those that run and are asked for; an error says what is wrong with the question.
 	Sessions(SessionQuery) (Sessions, error)
 	// Top gives what happens now, at a glance.

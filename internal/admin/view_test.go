@@ -40,7 +40,7 @@ func TestOnlyTheViewSpeaksForPersons(t *testing.T) {
 func TestKanmonBoundsTheView(t *testing.T) {
 	wants := map[string]May{
 		"GET /v1/ips": MayLook, "GET /v1/ips/203.0.113.10": MayLook, "GET /v1/warm-ups": MayLook, "GET /v1/ips/203.0.113.10/warm-up": MayLook, "GET /v1/shaping": MayLook, "GET /v1/sightings": MayLook, "GET /v1/ips/203.0.113.10/sightings": MayLook,
-		"GET /v1/ips/203.0.113.10/shaping": MayLook, "GET /v1/mxs": MayLook, "GET /v1/mxs/203.0.113.10": MayLook, "GET /v1/status": MayLook, "GET /v1/sessions": MayLook, "GET /v1/sessions?account=bob@acme.example": MaySearch, "GET /v1/top": MayLook,
+		"GET /v1/ips/203.0.113.10/shaping": MayLook, "GET /v1/mxs": MayLook, "GET /v1/mxs/203.0.113.10": MayLook, "GET /v1/status": MayLook, "GET /v1/ready": MayLook, "GET /v1/sessions": MayLook, "GET /v1/sessions?account=bob@acme.example": MaySearch, "GET /v1/top": MayLook,
 		"GET /v1/domains/example.com/tls?destination=192.0.2.1": MaySearch, "GET /v1/tls/policies": MayLook, "GET /v1/tls/refusals": MayLook,
 		"POST /v1/domains/example.com/tls/refresh": MayAct, "POST /v1/domains/example.com/tls/forget": MayAct,
 		"GET /v1/tenants": MayLook, "GET /v1/tenants/acme": MayLook,

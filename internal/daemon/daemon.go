@@ -74,9 +74,13 @@ type Daemon struct {
 	removeRules func(context.Context, intercept.Rules) error
 	guardRules  func(context.Context) error // until the context ends
 	rulesState  func() string
+	rulesLost   func() string               // why they are not in force; "": nothing tells so
 	resolver    provider.Resolver           // nil: this host's
 	reload      func(context.Context) error // reads the configuration anew; nil: nobody does
 	handOver    func()                      // has Leave called, and Stop; nil: nobody does
+
+	accepts  atomic.Bool // connections: it has started
+	stopping atomic.Bool // it has been told to stop
 
 	change     sync.Mutex // held by Start, Reload and Stop
 	cfg        *config.Config
@@ -131,6 +135,7 @@ func New(cfg *config.Config, log *slog.Logger) *Daemon {
 		removeRules: managedRules{log}.remove,
 		guardRules:  managedRules{log}.guard,
 		rulesState:  rulesState,
+		rulesLost:   rulesLost,
 		cfg:         cfg,
 		patience:    usualPatience,
 		memory:      debug.SetMemoryLimit(-1),
@@ -206,6 +211,7 @@ func (d *Daemon) serve() {
 		g.serve()
 	}
 	d.host.Serving, d.host.InUse = true, d.hasOpen
+	d.accepts.Store(true)
 	d.notify(sd.SdNotifyReady)
 }
 
@@ -333,6 +339,7 @@ func (d *Daemon) ReopenLogs() error {
 // Stop ends the daemon: no new sessions, running ones may finish for as long as the configuration allows. When ctx ends
 // before that, they are cut at once. The error says what could not end as it should.
 func (d *Daemon) Stop(ctx context.Context) error {
+	d.stopping.Store(true) // a reload may take its time: mail goes elsewhere meanwhile
 	d.change.Lock()
 	defer d.change.Unlock()
 	d.notify(sd.SdNotifyStopping)

@@ -65,8 +65,9 @@ type world struct {
 	applied  []intercept.Rules
 	kept     intercept.Kept
 	removed  int
-	guards   int   // that run
-	fail     error // of applyRules
+	guards   int    // that run
+	lost     string // of the rules in force
+	fail     error  // of applyRules
 }
 
 // newWorld makes a daemon that is not started. A test's configuration begins with its tables; PORT stands for a free
@@ -115,6 +116,10 @@ func (w *world) newDaemon(cfg *config.Config) *Daemon {
 			}
 		})
 		return kept, err
+	}
+	d.rulesLost = func() (why string) {
+		w.note(func() { why = w.lost })
+		return why
 	}
 	d.guardRules = func(ctx context.Context) error {
 		w.note(func() { w.guards++ })

@@ -93,6 +93,9 @@ func (k *Kanmon) Status() admin.Status {
 	return k.says.Status
 }
 
+// Unready implements [admin.Process].
+func (k *Kanmon) Unready() string { return "" }
+
 // Sessions implements [admin.Process].
 func (k *Kanmon) Sessions(q admin.SessionQuery) (admin.Sessions, error) {
 	k.mu.Lock()
